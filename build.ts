@@ -1,0 +1,77 @@
+// Compiles dist/hako: `bun run build.ts [--target x64|arm64|x64-musl|arm64-musl]... [--outdir DIR]`.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { parseArgs } from "node:util";
+
+/** What a build is called, Bun's name of its target, and the npm package that holds that Bun. */
+const TARGETS: Record<string, { bun: Bun.Build.CompileTarget; package: string; libc: "glibc" | "musl" }> = {
+  x64: { bun: "bun-linux-x64", package: "@oven/bun-linux-x64", libc: "glibc" },
+  arm64: { bun: "bun-linux-arm64", package: "@oven/bun-linux-aarch64", libc: "glibc" },
+  "x64-musl": { bun: "bun-linux-x64-musl", package: "@oven/bun-linux-x64-musl", libc: "musl" },
+  "arm64-musl": { bun: "bun-linux-arm64-musl", package: "@oven/bun-linux-aarch64-musl", libc: "musl" },
+};
+const NATIVE = process.arch === "arm64" ? "arm64" : "x64";
+
+function commit(): string {
+  try {
+    const hash = execFileSync("git", ["rev-parse", "HEAD"], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const dirty = execFileSync("git", ["status", "--porcelain"], { encoding: "utf8" }) !== "";
+    return `${hash.trim()}${dirty ? "-dirty" : ""}`;
+  } catch {
+    return "unknown";
+  }
+}
+
+/** The Bun of another target, fetched from npm once into node_modules/.bun-targets. */
+function runtimeOf(name: string, npmPackage: string): string {
+  const base = `node_modules/.bun-targets/${name}`;
+  const file = `${base}/package/bin/bun`;
+  if (existsSync(file)) return file;
+  mkdirSync(base, { recursive: true });
+  const tarball = execFileSync(
+    "npm",
+    ["pack", "--silent", "--pack-destination", base, `${npmPackage}@${Bun.version}`],
+    {
+      encoding: "utf8",
+    },
+  );
+  execFileSync("tar", ["-xzf", `${base}/${tarball.trim().split("\n").pop()}`, "-C", base]);
+  return file;
+}
+
+async function build(name: string, outdir: string): Promise<void> {
+  const target = TARGETS[name];
+  if (target === undefined)
+    throw new Error(`unknown target ${name}; one of ${Object.keys(TARGETS).join(", ")}`);
+  const outfile = `${outdir}/${name === NATIVE ? "hako" : `hako-${name}`}`;
+  const version = (JSON.parse(readFileSync("package.json", "utf8")) as { version: string }).version;
+  const result = await Bun.build({
+    entrypoints: ["src/main.ts"],
+    target: "bun",
+    minify: true,
+    bytecode: true,
+    define: {
+      HAKO_VERSION: JSON.stringify(version),
+      HAKO_COMMIT: JSON.stringify(commit()),
+      "process.env.HAKO_LIBC": JSON.stringify(target.libc),
+    },
+    compile: {
+      target: target.bun,
+      outfile,
+      // A runtime is started in directories that strangers write to: no .env and no bunfig.toml of theirs.
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+      ...(name === NATIVE ? {} : { executablePath: runtimeOf(name, target.package) }),
+    },
+  });
+  if (!result.success) throw new AggregateError(result.logs, "build failed");
+  console.log(`${outfile} ${Math.round(statSync(outfile).size / 1e6)} MB`);
+}
+
+const { values } = parseArgs({
+  options: { target: { type: "string", multiple: true }, outdir: { type: "string", default: "dist" } },
+});
+for (const name of values.target ?? [NATIVE]) await build(name, values.outdir);

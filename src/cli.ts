@@ -1,0 +1,153 @@
+import { type Arguments, parseArguments } from "./arguments";
+import type { Command, CommandGroup, Globals } from "./command";
+import { COMMANDS } from "./commands";
+import { asHakoError, HakoError } from "./errors";
+import { configureLog, logFailure } from "./log";
+
+const GLOBAL_FLAGS = {
+  root: { type: "string", valueHint: "DIR", description: "where state is kept", default: "/run/hako" },
+  log: {
+    type: "string",
+    valueHint: "FILE",
+    description: "write the error of a failed command to this file too",
+  },
+  "log-format": {
+    type: "enum",
+    options: ["text", "json"],
+    description: "form of the log's lines",
+    default: "text",
+  },
+  debug: { type: "boolean", description: "log more" },
+  "systemd-cgroup": { type: "boolean", description: "let systemd make the cgroups (not built yet: refused)" },
+  rootless: {
+    type: "string",
+    valueHint: "auto|true|false",
+    description: "run without root (not built yet: true is refused)",
+    default: "auto",
+  },
+  criu: {
+    type: "string",
+    valueHint: "PATH",
+    description: "accepted for clients that pass it; criu is looked up in PATH",
+  },
+  version: { type: "boolean", alias: "v", description: "print the version" },
+  help: { type: "boolean", alias: "h", description: "print this text" },
+} as const satisfies Arguments;
+
+/** Exit statuses of failures, as shells have them. */
+function exitStatus(error: HakoError): number {
+  if (error.code === "usage") return 2;
+  if (error.code === "command-not-found") return 127;
+  if (error.code === "command-not-executable") return 126;
+  return 1;
+}
+
+function refuseUnbuilt(globals: Globals): void {
+  if (globals["systemd-cgroup"]) {
+    throw new HakoError({
+      code: "unsupported",
+      message: "--systemd-cgroup: the systemd cgroup driver is not built yet",
+      hint: "use the cgroupfs manager of your client, for podman --cgroup-manager=cgroupfs",
+    });
+  }
+  if (!["auto", "true", "false"].includes(globals.rootless)) {
+    throw new HakoError({
+      code: "usage",
+      message: `--rootless: "${globals.rootless}" is not auto, true or false`,
+    });
+  }
+  if (globals.rootless === "true") {
+    throw new HakoError({
+      code: "unsupported",
+      message: "--rootless=true: rootless containers are not built yet",
+    });
+  }
+}
+
+function isGroup(found: Command | CommandGroup): found is CommandGroup {
+  return "commands" in found;
+}
+
+/** Picks the command of a group; a group without a command, or `--help`, prints the group's help. */
+async function pick(
+  name: string,
+  found: Command | CommandGroup,
+  words: string[],
+): Promise<{ path: string; command: Command; words: string[] } | undefined> {
+  if (!isGroup(found)) return { path: name, command: found, words };
+  const [inner, ...rest] = words;
+  if (inner === undefined || inner === "--help" || inner === "-h") {
+    const { groupHelp } = await import("./help");
+    (await import("./output")).print(groupHelp(found));
+    if (inner === undefined) throw new HakoError({ code: "usage", message: `${name}: which command?` });
+    return undefined;
+  }
+  const command = Object.hasOwn(found.commands, inner) ? found.commands[inner] : undefined;
+  if (command === undefined)
+    throw new HakoError({ code: "usage", message: `unknown command "${name} ${inner}"` });
+  return { path: `${name} ${inner}`, command, words: rest };
+}
+
+/** `--help` before the first operand of a command asks for its help. */
+function asksForHelp(command: Command, words: string[]): boolean {
+  for (const word of words) {
+    if (word === "--") return false;
+    if (word === "--help" || word === "-h") return true;
+    if (command.stopAtOperand && !word.startsWith("-")) return false;
+  }
+  return false;
+}
+
+async function dispatch(raw: string[]): Promise<number> {
+  const { values, rest } = parseArguments(raw, GLOBAL_FLAGS, { stopAtOperand: true, rest: true });
+  const globals: Globals = values;
+  configureLog({ file: globals.log, json: globals["log-format"] === "json", debug: globals.debug });
+  if (values.version) {
+    const { versionText } = await import("./version");
+    (await import("./output")).print(versionText());
+    return 0;
+  }
+  const [name, ...words] = rest;
+  if (values.help || name === undefined || name === "help") {
+    const { programHelp } = await import("./help");
+    const texts = Object.fromEntries(
+      Object.entries(COMMANDS).map(([key, entry]) => [key, entry.description]),
+    );
+    (await import("./output")).print(programHelp(GLOBAL_FLAGS, texts));
+    return name === undefined && !values.help ? 2 : 0;
+  }
+  const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (entry === undefined)
+    throw new HakoError({
+      code: "usage",
+      message: `unknown command "${name}"`,
+      hint: "hako --help lists them",
+    });
+  const picked = await pick(name, (await entry.load()).default, words);
+  if (picked === undefined) return 0;
+  if (asksForHelp(picked.command, picked.words)) {
+    const { commandHelp } = await import("./help");
+    (await import("./output")).print(commandHelp(picked.path, picked.command));
+    return 0;
+  }
+  refuseUnbuilt(globals);
+  const { command } = picked;
+  const parsed = parseArguments(picked.words, command.args, {
+    stopAtOperand: command.stopAtOperand ?? false,
+    rest: command.rest !== undefined,
+  });
+  return (await command.run({ ...parsed, globals })) ?? 0;
+}
+
+/** Runs a command line; returns the exit status. Failures are logged, once, in one line. */
+export async function runCommandLine(raw: string[]): Promise<number> {
+  try {
+    return await dispatch(raw);
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    logFailure(error.line);
+    if (process.env.HAKO_STACK !== undefined && thrown instanceof Error)
+      process.stderr.write(`${thrown.stack}\n`);
+    return exitStatus(error);
+  }
+}

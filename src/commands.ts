@@ -1,0 +1,9 @@
+import type { Command, CommandGroup } from "./command";
+
+interface Entry {
+  description: string;
+  load(): Promise<{ default: Command | CommandGroup }>;
+}
+
+/** Every command: what it is for, and the module that is loaded when it is called (what is imported costs start-up time). */
+export const COMMANDS: Record<string, Entry> = {};

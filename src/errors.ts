@@ -1,0 +1,89 @@
+import type { ErrnoName } from "./linux/errno";
+
+/** What kind of failure it was; decides the exit status of the command line. */
+export type ErrorCode =
+  | "usage" // the command line is wrong
+  | "config" // a field of config.json or of another document is wrong
+  | "unsupported" // asked for something that hako or this host can't do
+  | "not-found" // no such container, mapping …
+  | "exists" // the id is taken
+  | "state" // the container is in the wrong state
+  | "command-not-found" // the program to run does not exist
+  | "command-not-executable" // the program exists and can't be executed
+  | "system"; // the kernel said no
+
+/** The parts of an error: what, on what, why, what to try. */
+export interface ErrorParts {
+  code: ErrorCode;
+  message: string;
+  hint?: string | undefined;
+  cause?: unknown;
+  syscall?: string | undefined;
+  errno?: ErrnoName | undefined;
+  path?: string | undefined;
+}
+
+/** The one error class of hako. Its line is what people, podman and containerd read. */
+export class HakoError extends Error {
+  override readonly name = "HakoError";
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly syscall: string | undefined;
+  readonly errno: ErrnoName | undefined;
+  readonly path: string | undefined;
+
+  constructor(parts: ErrorParts) {
+    super(parts.message, parts.cause === undefined ? undefined : { cause: parts.cause });
+    this.code = parts.code;
+    this.hint = parts.hint;
+    this.syscall = parts.syscall;
+    this.errno = parts.errno;
+    this.path = parts.path;
+  }
+
+  /** Message, causes and hint in one line. */
+  get line(): string {
+    const words: string[] = [];
+    const hints: string[] = [];
+    for (let current: unknown = this; current !== undefined; ) {
+      if (!(current instanceof Error)) {
+        words.push(String(current));
+        break;
+      }
+      words.push(current.message);
+      if (current instanceof HakoError && current.hint !== undefined) hints.push(current.hint);
+      current = current.cause;
+    }
+    const line = words.join(": ") + (hints.length === 0 ? "" : ` (${hints.join("; ")})`);
+    return line.replaceAll(/\s*\n\s*/g, " ");
+  }
+}
+
+/** Any thrown value as a HakoError; what was thrown by something else becomes its cause-less message. */
+export function asHakoError(thrown: unknown): HakoError {
+  if (thrown instanceof HakoError) return thrown;
+  if (thrown instanceof Error) {
+    const code = (thrown as Error & { code?: unknown }).code;
+    const errno = typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? (code as ErrnoName) : undefined;
+    return new HakoError({ code: "system", message: nodeMessage(thrown, errno), errno });
+  }
+  return new HakoError({ code: "system", message: String(thrown) });
+}
+
+/** node:fs says "ENOENT: no such file or directory, open '/x'"; we say "open /x: no such file or directory". */
+function nodeMessage(error: Error, errno: string | undefined): string {
+  const match = errno === undefined ? null : /^E[A-Z0-9]+: (.*), (\w+)(?: '(.*)')?$/s.exec(error.message);
+  if (match === null) return error.message;
+  const [, text, call, path] = match;
+  return `${call}${path === undefined ? "" : ` ${path}`}: ${text}`;
+}
+
+/** Runs `action`; a failure becomes the cause of an error that says what was being done. */
+export function during<T>(message: string, action: () => T, more: Partial<ErrorParts> = {}): T {
+  try {
+    return action();
+  } catch (thrown) {
+    const cause = asHakoError(thrown);
+    throw new HakoError({ code: cause.code, errno: cause.errno, message, cause, ...more });
+  }
+}

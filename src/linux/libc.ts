@@ -1,0 +1,57 @@
+import { dlopen, type FFIFunction, FFIType as T } from "bun:ffi";
+import { existsSync } from "node:fs";
+
+/**
+ * The libc functions that hako calls, each with its C signature. `syscall` serves every call that has no libc
+ * function of its own; its arguments are 64 bits wide whatever they mean. Pointers are passed as numbers or buffers.
+ */
+const SIGNATURES = {
+  __errno_location: { args: [], returns: T.ptr },
+  syscall: {
+    args: [T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast],
+    returns: T.i32,
+  },
+  statfs: { args: [T.ptr, T.ptr], returns: T.i32 },
+  fstatfs: { args: [T.i32, T.ptr], returns: T.i32 },
+  setns: { args: [T.i32, T.i32], returns: T.i32 },
+  unshare: { args: [T.i32], returns: T.i32 },
+  socket: { args: [T.i32, T.i32, T.i32], returns: T.i32 },
+  socketpair: { args: [T.i32, T.i32, T.i32, T.ptr], returns: T.i32 },
+  bind: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
+  listen: { args: [T.i32, T.i32], returns: T.i32 },
+  accept4: { args: [T.i32, T.ptr, T.ptr, T.i32], returns: T.i32 },
+  connect: { args: [T.i32, T.ptr, T.u32], returns: T.i32 },
+  sendmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64_fast },
+  recvmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64_fast },
+  posix_openpt: { args: [T.i32], returns: T.i32 },
+  grantpt: { args: [T.i32], returns: T.i32 },
+  unlockpt: { args: [T.i32], returns: T.i32 },
+  ptsname_r: { args: [T.i32, T.ptr, T.u64_fast], returns: T.i32 },
+  tcgetattr: { args: [T.i32, T.ptr], returns: T.i32 },
+  tcsetattr: { args: [T.i32, T.i32, T.ptr], returns: T.i32 },
+} as const satisfies Record<string, FFIFunction>;
+
+export type LibcFunction = keyof typeof SIGNATURES;
+/** A pointer, an address or a number; buffers stay alive during the call because the caller holds them. */
+export type LibcArgument = number | bigint | ArrayBufferView | null;
+type Bound = (...args: LibcArgument[]) => number;
+
+const LIBRARIES = ["libc.so.6", "/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"];
+const bound = new Map<LibcFunction, Bound>();
+let library: string | undefined;
+
+/** Binds one libc function at its first use: one symbol costs some 10 µs, so nobody pays for what it doesn't call. */
+export function libc(name: LibcFunction): Bound {
+  const known = bound.get(name);
+  if (known !== undefined) return known;
+  library ??= LIBRARIES.find((file) => file.startsWith("/") && existsSync(file) && isMusl()) ?? "libc.so.6";
+  const symbols = dlopen(library, { [name]: SIGNATURES[name] }).symbols as Record<string, unknown>;
+  const found = symbols[name] as Bound;
+  bound.set(name, found);
+  return found;
+}
+
+/** Whether this executable was built for musl; build.ts sets it. */
+function isMusl(): boolean {
+  return process.env.HAKO_LIBC === "musl";
+}

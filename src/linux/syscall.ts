@@ -1,0 +1,190 @@
+import { ptr, read } from "bun:ffi";
+import { HakoError } from "../errors";
+import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
+import { type LibcArgument, type LibcFunction, libc } from "./libc";
+
+/** Numbers of the system calls that hako makes directly: x86-64, arm64 (arch/x86/entry/syscalls, asm-generic/unistd.h). */
+const NUMBERS = {
+  read: [0, 63],
+  write: [1, 64],
+  close: [3, 57],
+  fstat: [5, 80],
+  lseek: [8, 62],
+  mmap: [9, 222],
+  ioctl: [16, 29],
+  dup: [32, 23],
+  dup3: [292, 24],
+  pipe2: [293, 59],
+  getpid: [39, 172],
+  getppid: [110, 173],
+  kill: [62, 129],
+  fcntl: [72, 25],
+  fchdir: [81, 50],
+  chdir: [80, 49],
+  getcwd: [79, 17],
+  umask: [95, 166],
+  prctl: [157, 167],
+  setpriority: [141, 140],
+  setsid: [112, 157],
+  setgroups: [116, 159],
+  setresuid: [117, 147],
+  setresgid: [119, 149],
+  capget: [125, 90],
+  capset: [126, 91],
+  personality: [135, 92],
+  pivot_root: [155, 41],
+  chroot: [161, 51],
+  sethostname: [170, 161],
+  setdomainname: [171, 162],
+  mount: [165, 40],
+  umount2: [166, 39],
+  madvise: [28, 233],
+  rt_sigaction: [13, 134],
+  rt_sigprocmask: [14, 135],
+  wait4: [61, 260],
+  waitid: [247, 95],
+  execve: [59, 221],
+  exit_group: [231, 94],
+  openat: [257, 56],
+  mkdirat: [258, 34],
+  mknodat: [259, 33],
+  fchownat: [260, 54],
+  newfstatat: [262, 79],
+  unlinkat: [263, 35],
+  symlinkat: [266, 36],
+  readlinkat: [267, 78],
+  fchmodat: [268, 53],
+  fchmod: [91, 52],
+  fchown: [93, 55],
+  ppoll: [271, 73],
+  unshare: [272, 97],
+  utimensat: [280, 88],
+  signalfd4: [289, 74],
+  prlimit64: [302, 261],
+  setns: [308, 268],
+  memfd_create: [319, 279],
+  bpf: [321, 280],
+  execveat: [322, 281],
+  keyctl: [250, 219],
+  add_key: [248, 217],
+  flock: [73, 32],
+  statx: [332, 291],
+  close_range: [436, 436],
+  pidfd_send_signal: [424, 424],
+  open_tree: [428, 428],
+  move_mount: [429, 429],
+  fsopen: [430, 430],
+  fsconfig: [431, 431],
+  fsmount: [432, 432],
+  fspick: [433, 433],
+  pidfd_open: [434, 434],
+  clone3: [435, 435],
+  openat2: [437, 437],
+  pidfd_getfd: [438, 438],
+  mount_setattr: [442, 442],
+} as const satisfies Record<string, readonly [number, number]>;
+
+export type SyscallName = keyof typeof NUMBERS;
+/** An argument: a number, a path or text (passed NUL-terminated), a buffer, or null. */
+export type SyscallArgument = number | bigint | string | ArrayBufferView | null;
+
+const COLUMN = process.arch === "arm64" ? 1 : 0;
+const EINTR = 4;
+
+/** The number of a system call on this CPU. */
+export function syscallNumber(name: SyscallName): number {
+  return NUMBERS[name][COLUMN];
+}
+
+/** A NUL-terminated C string; a NUL inside is refused, since the kernel would see another path. */
+export function cString(text: string): Uint8Array {
+  if (text.includes("\0")) {
+    throw new HakoError({ code: "config", message: `a string with a NUL byte: ${JSON.stringify(text)}` });
+  }
+  return Buffer.from(`${text}\0`);
+}
+
+/** The address of a buffer for the kernel; the caller keeps the buffer alive. */
+export function address(buffer: ArrayBufferView): number {
+  return buffer.byteLength === 0 ? 0 : Number(ptr(buffer as Uint8Array));
+}
+
+/** errno of this thread's last failed call. */
+export function lastErrno(): number {
+  return read.i32(libc("__errno_location")() as never, 0);
+}
+
+function raw(name: SyscallName, args: readonly SyscallArgument[]): number {
+  const held: ArrayBufferView[] = [];
+  const words = [0, 0, 0, 0, 0, 0] as (number | bigint)[];
+  args.forEach((argument, index) => {
+    if (typeof argument === "number" || typeof argument === "bigint") words[index] = argument;
+    else if (argument !== null) {
+      const buffer = typeof argument === "string" ? cString(argument) : argument;
+      held.push(buffer);
+      words[index] = address(buffer);
+    }
+  });
+  const call = libc("syscall");
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = words;
+  for (;;) {
+    const result = call(syscallNumber(name), a, b, c, d, e, f);
+    if (result !== -1) return held.length < 0 ? 0 : result;
+    const errno = lastErrno();
+    if (errno !== EINTR) return -errno;
+  }
+}
+
+/** Makes a system call, again after EINTR; returns its result, or -errno when it failed. The result is 32 bits wide. */
+export function trySyscall(name: SyscallName, ...args: SyscallArgument[]): number {
+  return raw(name, args);
+}
+
+/** Makes a system call that must succeed; `path` is what the error names. */
+export function syscallOn(path: string | undefined, name: SyscallName, ...args: SyscallArgument[]): number {
+  const result = raw(name, args);
+  if (result < 0) throw systemError(name, -result, path);
+  return result;
+}
+
+/** Makes a system call that must succeed. */
+export function syscall(name: SyscallName, ...args: SyscallArgument[]): number {
+  return syscallOn(undefined, name, ...args);
+}
+
+/** Calls a libc function that returns -1 and errno on failure, again after EINTR; returns its result or -errno. */
+export function tryLibc(name: LibcFunction, ...args: LibcArgument[]): number {
+  const call = libc(name);
+  for (;;) {
+    const result = Number(call(...args));
+    if (result !== -1) return result;
+    const errno = lastErrno();
+    if (errno !== EINTR) return -errno;
+  }
+}
+
+/** As `tryLibc`, for a call that must succeed. */
+export function callLibc(path: string | undefined, name: LibcFunction, ...args: LibcArgument[]): number {
+  const result = tryLibc(name, ...args);
+  if (result < 0) throw systemError(name, -result, path);
+  return result;
+}
+
+/** The error of a failed call: "openat2 /x: no such file or directory". */
+export function systemError(
+  call: string,
+  errno: number | ErrnoName,
+  path?: string,
+  hint?: string,
+): HakoError {
+  const value = typeof errno === "number" ? errno : errnoNumber(errno);
+  const on = path === undefined ? "" : ` ${path}`;
+  return new HakoError({
+    code: "system",
+    message: `${call}${on}: ${errnoText(value)}`,
+    hint,
+    syscall: call,
+    errno: errnoName(value),
+    path,
+  });
+}

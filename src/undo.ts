@@ -1,0 +1,31 @@
+import { asHakoError, HakoError } from "./errors";
+
+/**
+ * What must be undone, in reverse order, when an operation fails. `using undo = new UndoStack()`; on success call
+ * `commit()`. Errors of the undo steps are collected and reported by `onError`, never thrown over the first error.
+ */
+export class UndoStack {
+  #steps: { what: string; undo: () => void }[] = [];
+
+  constructor(private readonly onError: (error: HakoError) => void) {}
+
+  defer(what: string, undo: () => void): void {
+    this.#steps.push({ what, undo });
+  }
+
+  commit(): void {
+    this.#steps = [];
+  }
+
+  [Symbol.dispose](): void {
+    for (const step of this.#steps.reverse()) {
+      try {
+        step.undo();
+      } catch (thrown) {
+        const cause = asHakoError(thrown);
+        this.onError(new HakoError({ code: cause.code, message: `cannot undo ${step.what}`, cause }));
+      }
+    }
+    this.#steps = [];
+  }
+}
