@@ -145,7 +145,7 @@ export async function runCommandLine(raw: string[]): Promise<number> {
     return await dispatch(raw);
   } catch (thrown) {
     const error = asHakoError(thrown);
-    logFailure(error.line);
+    logFailure(error.oneLine);
     if (process.env.HAKO_STACK !== undefined && thrown instanceof Error)
       process.stderr.write(`${thrown.stack}\n`);
     return exitStatus(error);

@@ -41,8 +41,8 @@ export class HakoError extends Error {
     this.path = parts.path;
   }
 
-  /** Message, causes and hint in one line. */
-  get line(): string {
+  /** Message, causes and hint in one line. (Not named "line": JavaScriptCore gives every error such a property.) */
+  get oneLine(): string {
     const words: string[] = [];
     const hints: string[] = [];
     for (let current: unknown = this; current !== undefined; ) {
