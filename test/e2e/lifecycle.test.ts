@@ -1,0 +1,464 @@
+// @cgroup-v2
+// create, start, state, kill, delete, list, run: what they answer, and what they leave behind.
+import { describe, expect } from "bun:test";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Box, e2e, expectUnchanged, HAKO, hostSnapshot, IS_HAKO, needsHako, until } from "./support";
+
+const SLEEP = ["sleep", "600"];
+
+describe("lifecycle", () => {
+  e2e("create, state, start, kill, delete", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const id = box.id();
+    const bundle = box.bundle(SLEEP, (config) => {
+      config.annotations = { "org.example.a": "b" };
+    });
+    box.ok("create", "--bundle", bundle, id);
+    const created = box.state(id);
+    expect(created).toMatchObject({ id, status: "created", bundle, annotations: { "org.example.a": "b" } });
+    expect(created.pid).toBeGreaterThan(1);
+    expect(created.ociVersion).toMatch(/^1\./);
+    box.ok("start", id);
+    await until("the program runs", () =>
+      readFileSync(`/proc/${created.pid}/cmdline`, "utf8").startsWith("sleep\0"),
+    );
+    expect(box.state(id)).toMatchObject({ status: "running", pid: created.pid });
+    expect(box.hako("start", id).status).toBe(1);
+    const refused = box.hako("delete", id);
+    expect(refused.status).toBe(1);
+    box.ok("kill", id, "KILL");
+    await box.waitFor(id, "stopped");
+    box.ok("delete", id);
+    expect(box.hako("state", id)).toMatchObject({ status: 1 });
+    expect(box.hako("state", id).stderr).toContain("does not exist");
+    await expectUnchanged(before, box.root);
+  });
+
+  e2e("run gives back the program's exit code, and 128+n for a signal", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    expect(box.run(["true"]).status).toBe(0);
+    expect(box.run(["sh", "-c", "exit 42"]).status).toBe(42);
+    expect(box.run(["sh", "-c", "echo out; echo err >&2; exit 3"])).toEqual({
+      status: 3,
+      signal: null,
+      stdout: "out\n",
+      stderr: "err\n",
+    });
+    // a namespace's first process doesn't die of a signal that it sends itself; its parent's child does
+    const killed = box.run(["sleep", "600"], (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "pid");
+      config.process.args = ["sh", "-c", "kill -TERM $$"];
+    });
+    expect(killed.status).toBe(128 + 15);
+    await expectUnchanged(before, box.root);
+  });
+
+  e2e("run passes stdin and binary output on", () => {
+    using box = new Box();
+    const text = "one\ntwo\n".repeat(10_000);
+    expect(box.run(["cat"], undefined, { input: text }).stdout).toBe(text);
+  });
+
+  e2e("run forwards signals", async () => {
+    using box = new Box();
+    const id = box.id();
+    const ready = box.path("ready");
+    mkdirSync(ready);
+    const bundle = box.bundle(
+      ["sh", "-c", "trap 'exit 7' TERM; touch /ready/yes; while :; do sleep 0.1; done"],
+      (config) => {
+        config.mounts.push({ destination: "/ready", type: "bind", source: ready, options: ["bind", "rw"] });
+      },
+    );
+    const child = Bun.spawn([HAKO, "--root", box.root, "run", "--bundle", bundle, id], { cwd: "/" });
+    await until("the program runs", () => existsSync(join(ready, "yes")));
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(7);
+    expect(box.hako("state", id).status).toBe(1);
+  });
+
+  e2e("run --detach returns, and delete cleans up after it", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const id = box.id();
+    const pidFile = box.path("pid");
+    box.ok("run", "--detach", "--pid-file", pidFile, "--bundle", box.bundle(SLEEP), id);
+    expect(readFileSync(pidFile, "utf8")).toBe(String(box.state(id).pid));
+    expect(box.state(id).status).toBe("running");
+    box.ok("delete", "--force", id);
+    await expectUnchanged(before, box.root);
+  });
+
+  e2e("kill takes numbers and names, and TERM by default", async () => {
+    using box = new Box();
+    for (const words of [[], ["15"], ["TERM"], ["SIGTERM"], ["9"]]) {
+      const id = box.id();
+      box.ok(
+        "run",
+        "--detach",
+        "--bundle",
+        box.bundle(["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]),
+        id,
+      );
+      await Bun.sleep(200); // the shell sets its trap
+      box.ok("kill", id, ...words);
+      await box.waitFor(id, "stopped");
+      box.ok("delete", id);
+    }
+    const id = box.id();
+    box.ok("run", "--detach", "--bundle", box.bundle(SLEEP), id);
+    expect(box.hako("kill", id, "SIGNONSENSE").status).not.toBe(0);
+    box.ok("kill", id, "KILL");
+    await box.waitFor(id, "stopped");
+    const late = box.hako("kill", id, "TERM");
+    expect(late.status).toBe(1);
+    expect(late.stderr).toMatch(/container not running|process already finished|no such process/);
+  });
+
+  e2e("without a pid namespace delete --force leaves no process", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const id = box.id();
+    const bundle = box.bundle(["sh", "-c", "sleep 600 & sleep 601 & sleep 602"], (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "pid");
+    });
+    box.ok("run", "--detach", "--bundle", bundle, id);
+    await Bun.sleep(200);
+    box.ok("delete", "--force", id);
+    await expectUnchanged(before, box.root);
+  });
+
+  e2e("an id in use is refused and the first container lives on", () => {
+    using box = new Box();
+    const id = box.id();
+    box.ok("create", "--bundle", box.bundle(SLEEP), id);
+    const second = box.hako("create", "--bundle", box.bundle(SLEEP), id);
+    expect(second.status).toBe(1);
+    expect(second.stderr).toMatch(/exists|in use/);
+    expect(box.state(id).status).toBe("created");
+  });
+
+  e2e("delete: unknown ids", () => {
+    using box = new Box();
+    const unknown = box.hako("delete", "hako-e2e-unknown");
+    expect(unknown.status).toBe(1);
+    expect(unknown.stderr).toContain("does not exist");
+    expect(box.hako("delete", "--force", "hako-e2e-unknown")).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  e2e("a created container can be deleted", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const id = box.id();
+    box.ok("create", "--bundle", box.bundle(SLEEP), id);
+    box.ok("delete", "--force", id);
+    await expectUnchanged(before, box.root);
+  });
+
+  e2e("list: a table, JSON, ids", () => {
+    using box = new Box();
+    expect(box.ok("list", "--quiet").stdout).toBe("");
+    const ids = [box.id(), box.id()];
+    for (const id of ids) box.ok("create", "--bundle", box.bundle(SLEEP), id);
+    box.ok("start", ids[1] ?? "");
+    expect(box.ok("list", "-q").stdout).toBe(`${ids.join("\n")}\n`);
+    const rows = JSON.parse(box.ok("list", "--format", "json").stdout) as { id: string; status: string }[];
+    expect(rows.map((row) => [row.id, row.status])).toEqual([
+      [ids[0] ?? "", "created"],
+      [ids[1] ?? "", "running"],
+    ]);
+    const [header, ...table] = box.ok("list").stdout.trim().split("\n");
+    expect(header).toMatch(/^ID +PID +STATUS +BUNDLE +CREATED +OWNER/);
+    expect(table.length).toBe(2);
+    expect(box.hako("list", "--format", "xml").status).not.toBe(0);
+  });
+});
+
+describe("bad input leaves nothing behind", () => {
+  const bad: [string, (box: Box) => string[]][] = [
+    ["no bundle", (box) => ["create", "--bundle", box.path("missing"), box.id()]],
+    [
+      "bundle without config.json",
+      (box) => {
+        mkdirSync(box.path("empty"));
+        return ["create", "--bundle", box.path("empty"), box.id()];
+      },
+    ],
+    [
+      "config.json is not JSON",
+      (box) => {
+        const bundle = box.bundle(SLEEP);
+        writeFileSync(join(bundle, "config.json"), "{");
+        return ["create", "--bundle", bundle, box.id()];
+      },
+    ],
+    [
+      "no rootfs",
+      (box) => ["create", "--bundle", box.bundle(SLEEP, (config) => (config.root.path = "none")), box.id()],
+    ],
+    [
+      "unknown namespace",
+      (box) => [
+        "create",
+        "--bundle",
+        box.bundle(SLEEP, (config) => config.linux.namespaces.push({ type: "moon" })),
+        box.id(),
+      ],
+    ],
+    [
+      "mount of an unknown type",
+      (box) => [
+        "create",
+        "--bundle",
+        box.bundle(SLEEP, (config) => config.mounts.push({ destination: "/x", type: "moonfs", source: "x" })),
+        box.id(),
+      ],
+    ],
+    ["an id that leaves the directory", (box) => ["create", "--bundle", box.bundle(SLEEP), "../up"]],
+    ["an id with a slash", (box) => ["create", "--bundle", box.bundle(SLEEP), "a/b"]],
+    [
+      "pid file in no directory",
+      (box) => ["create", "--pid-file", box.path("no/pid"), "--bundle", box.bundle(SLEEP), box.id()],
+    ],
+    [
+      "console socket that isn't there",
+      (box) => [
+        "create",
+        "--console-socket",
+        box.path("none"),
+        "--bundle",
+        box.bundle(SLEEP, (config) => (config.process.terminal = true)),
+        box.id(),
+      ],
+    ],
+    ["program that doesn't exist", (box) => ["run", "--bundle", box.bundle(["/no/such/program"]), box.id()]],
+    ["program that isn't in PATH", (box) => ["run", "--bundle", box.bundle(["nosuchprogram"]), box.id()]],
+    ["program that isn't executable", (box) => ["run", "--bundle", box.bundle(["/etc/passwd"]), box.id()]],
+    [
+      "working directory that is a file",
+      (box) => [
+        "run",
+        "--bundle",
+        box.bundle(["true"], (config) => (config.process.cwd = "/etc/passwd")),
+        box.id(),
+      ],
+    ],
+  ];
+  for (const [name, words] of bad) {
+    e2e(`${name}`, async () => {
+      using box = new Box();
+      const line = words(box);
+      const before = hostSnapshot(box.root);
+      const result = box.hako(...line);
+      expect(result.status).toBeGreaterThan(0);
+      expect(result.status).toBeLessThan(128);
+      expect(result.stderr.trim()).not.toBe("");
+      if (IS_HAKO) expect(result.stderr.trim().split("\n").length).toBe(1);
+      await expectUnchanged(before, box.root);
+    });
+  }
+
+  e2e("errors that podman and docker read", () => {
+    using box = new Box();
+    expect(box.run(["nosuchprogram"]).stderr).toContain("executable file not found in");
+    expect(box.run(["/no/such/program"]).stderr).toContain("no such file or directory");
+    expect(box.run(["/etc/passwd"]).stderr).toContain("permission denied");
+    const log = box.path("log.json");
+    const result = box.hako("--log", log, "--log-format", "json", "start", "hako-e2e-unknown");
+    expect(result.status).toBe(1);
+    const line = JSON.parse(readFileSync(log, "utf8")) as { level: string; msg: string; time: string };
+    expect(line).toMatchObject({ level: "error", msg: expect.stringContaining("does not exist") });
+    expect(Number.isNaN(Date.parse(line.time))).toBe(false);
+  });
+});
+
+describe("limits apply to the program, not to hako", () => {
+  e2e("8 MiB of memory", () => {
+    using box = new Box();
+    const result = box.run(["true"], (config) => {
+      config.linux.resources.memory = { limit: 8 << 20 };
+    });
+    expect(result).toMatchObject({ status: 0, stderr: "" });
+  }, [needsHako]);
+
+  e2e("1 MiB of memory and what busybox needs", () => {
+    using box = new Box();
+    const result = box.run(["true"], (config) => {
+      config.linux.resources.memory = { limit: 3 << 20 };
+    });
+    expect(result).toMatchObject({ status: 0, stderr: "" });
+  }, [needsHako]);
+
+  e2e("one process", () => {
+    using box = new Box();
+    const one = (config: { linux: { resources: Record<string, unknown> } }): void => {
+      config.linux.resources.pids = { limit: 1 };
+    };
+    expect(box.run(["true"], one)).toMatchObject({ status: 0, stderr: "" });
+    expect(box.run(["sh", "-c", "(true) && echo forked"], one).stdout).toBe("");
+  }, [needsHako]);
+});
+
+describe("hooks", () => {
+  const KINDS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+  /** A hook that appends its kind and the state from its stdin to a file. */
+  function recorder(kind: string, file: string): { path: string; args: string[]; env: string[] } {
+    return {
+      path: "/bin/sh",
+      args: ["sh", "-c", `read -r state; echo "${kind} $MARK $state" >> ${file}`],
+      env: ["MARK=mark", "PATH=/bin:/usr/bin"],
+    };
+  }
+
+  e2e("of all six kinds run in order, with the state on stdin", async () => {
+    using box = new Box();
+    const id = box.id();
+    const shared = box.path("shared");
+    mkdirSync(shared);
+    const bundle = box.bundle(["true"], (config) => {
+      config.mounts.push({ destination: "/shared", type: "bind", source: shared, options: ["bind", "rw"] });
+      config.hooks = Object.fromEntries(
+        KINDS.map((kind) => [
+          kind,
+          [recorder(kind, kind === "startContainer" ? "/shared/log" : `${shared}/log`)],
+        ]),
+      );
+    });
+    box.ok("create", "--bundle", bundle, id);
+    const { pid } = box.state(id);
+    box.ok("start", id);
+    await box.waitFor(id, "stopped");
+    box.ok("delete", id);
+    const lines = readFileSync(join(shared, "log"), "utf8").trim().split("\n");
+    const seen = lines.map((line) => {
+      const [kind = "", mark, ...state] = line.split(" ");
+      expect(mark).toBe("mark");
+      return { kind, state: JSON.parse(state.join(" ")) as Record<string, unknown> };
+    });
+    expect(seen.map((entry) => entry.kind).sort()).toEqual([...KINDS].sort());
+    // the program may have ended before poststart hooks run; the others have a fixed order
+    const order = seen.map((entry) => entry.kind).filter((kind) => kind !== "poststart");
+    expect(order).toEqual(KINDS.filter((kind) => kind !== "poststart"));
+    for (const { kind, state } of seen) {
+      expect(state).toMatchObject({ id, bundle });
+      expect(String(state.ociVersion)).toMatch(/^1\./);
+      if (["prestart", "createRuntime"].includes(kind)) expect(state.pid).toBe(pid);
+      const status: Record<string, string[]> = {
+        prestart: ["creating", "created"],
+        createRuntime: ["creating", "created"],
+        createContainer: ["creating", "created"],
+        startContainer: ["created"],
+        poststart: ["running", "stopped"],
+        poststop: ["stopped"],
+      };
+      if (IS_HAKO) expect(status[kind]).toContain(String(state.status));
+    }
+  });
+
+  for (const kind of KINDS) {
+    const fatal = ["prestart", "createRuntime", "createContainer", "startContainer"].includes(kind);
+    e2e(
+      `a failing ${kind} hook ${fatal ? "stops the container" : "is only a warning"}`,
+      async () => {
+        using box = new Box();
+        const before = hostSnapshot(box.root);
+        const mark = box.path("mark");
+        const result = box.run(["echo", "ran"], (config) => {
+          config.hooks = {
+            [kind]: [
+              { path: "/bin/sh", args: ["sh", "-c", "echo broken >&2; exit 9"] },
+              { path: "/bin/sh", args: ["sh", "-c", `cat >/dev/null; echo next > ${mark}`] },
+            ],
+          };
+        });
+        if (fatal) {
+          expect(result.status).toBeGreaterThan(0);
+          expect(result.stdout).toBe("");
+          expect(result.stderr).toContain("hook");
+          expect(result.stderr).toContain("9");
+          expect(existsSync(mark)).toBe(false);
+        } else {
+          expect(result).toMatchObject({ status: 0, stdout: "ran\n" });
+          expect(existsSync(mark)).toBe(true);
+        }
+        await expectUnchanged(before, box.root);
+      },
+      kind === "poststart" || kind === "poststop" || kind === "startContainer" ? [needsHako] : [],
+    );
+  }
+
+  e2e("a hook that takes too long is ended", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const start = Date.now();
+    const result = box.run(["true"], (config) => {
+      config.hooks = {
+        createRuntime: [{ path: "/bin/sleep", args: ["sleep", "100"], timeout: 1 }],
+      };
+    });
+    expect(result.status).toBe(1);
+    expect(Date.now() - start).toBeLessThan(20_000);
+    await expectUnchanged(before, box.root);
+  });
+});
+
+describe("descriptors", () => {
+  e2e("nothing of the caller's reaches the program without --preserve-fds", () => {
+    using box = new Box();
+    const fds = [openSync("/etc/hostname", "r"), openSync("/etc/passwd", "r")];
+    const bundle = box.bundle(["sh", "-c", "ls /proc/self/fd | tr '\\n' ' '; cat <&4"]);
+    const none = box.hakoWith({ extraFds: fds }, "run", "--bundle", bundle, box.id());
+    expect(none.status).not.toBe(0);
+    expect(none.stdout.replace(/3 $/, "")).toBe("0 1 2 ");
+    const two = box.hakoWith({ extraFds: fds }, "run", "--preserve-fds", "2", "--bundle", bundle, box.id());
+    expect(two.status).toBe(0);
+    expect(two.stdout.slice(0, 10)).toBe("0 1 2 3 4 ");
+    expect(two.stdout).toContain("root:");
+    for (const fd of fds) closeSync(fd);
+  });
+});
+
+describe("a hostile place to be called from", () => {
+  e2e("working directory and HOME with .env and bunfig.toml", () => {
+    using box = new Box();
+    const mark = box.path("mark");
+    for (const name of ["work", "home"]) {
+      const dir = box.path(name);
+      mkdirSync(dir);
+      writeFileSync(
+        join(dir, "evil.ts"),
+        `require("node:fs").writeFileSync(${JSON.stringify(mark)}, "evil");`,
+      );
+      for (const file of ["bunfig.toml", ".bunfig.toml"])
+        writeFileSync(join(dir, file), 'preload = ["./evil.ts"]\n');
+      writeFileSync(join(dir, ".env"), "HAKO_STACK=1\nPATH=/evil\nLEAK=leak\n");
+      writeFileSync(join(dir, "package.json"), '{"scripts":{"run":"touch evil"}}');
+      writeFileSync(join(dir, "tsconfig.json"), "{");
+    }
+    const options = {
+      cwd: box.path("work"),
+      env: { HOME: box.path("home"), PATH: "/usr/bin:/bin:/usr/sbin" },
+    };
+    const result = box.hakoWith(options, "run", "--bundle", box.bundle(["env"]), box.id());
+    expect(result.status).toBe(0);
+    expect(result.stdout).not.toContain("LEAK");
+    expect(existsSync(mark)).toBe(false);
+  });
+
+  e2e("an empty environment", () => {
+    using box = new Box();
+    expect(box.hakoWith({ env: {} }, "run", "--bundle", box.bundle(["true"]), box.id()).status).toBe(0);
+  });
+
+  e2e("the runtime's environment stays outside", () => {
+    using box = new Box();
+    const options = { env: { PATH: "/usr/bin:/bin:/usr/sbin", SECRET: "secret" } };
+    const result = box.hakoWith(options, "run", "--bundle", box.bundle(["env"]), box.id());
+    expect(result.stdout).not.toContain("SECRET");
+    expect(result.stdout).toContain("TERM=xterm");
+  });
+});
