@@ -147,8 +147,9 @@ export class Box implements Disposable {
     return execute(HAKO, ["--root", this.root, ...args], options);
   }
 
-  later(...args: string[]): Promise<Result> {
-    return executeLater(HAKO, ["--root", this.root, ...args]);
+  /** Without blocking; killed after so many milliseconds, if given. */
+  later(args: string[], killAfter?: number): Promise<Result> {
+    return executeLater(HAKO, ["--root", this.root, ...args], killAfter);
   }
 
   /** A command that must succeed. */
@@ -169,12 +170,13 @@ export class Box implements Disposable {
     return join(this.dir, name);
   }
 
-  /** A bundle whose rootfs holds busybox; `mutate` changes its config.json. */
+  /** A bundle whose rootfs holds busybox, unless `mutate` names another; `mutate` changes its config.json. */
   bundle(args: string[], mutate: (config: BundleConfig) => void = () => {}): string {
     const dir = this.path(`bundle-${this.names++}`);
-    busyboxRootfs(join(dir, "rootfs"));
     const config = defaultBundleConfig(args, `/${PREFIX}${process.pid}-${this.number}-${this.names++}`);
     mutate(config);
+    mkdirSync(dir);
+    if (config.root.path === "rootfs") busyboxRootfs(join(dir, "rootfs"));
     writeFileSync(join(dir, "config.json"), JSON.stringify(config, null, 2));
     return dir;
   }
