@@ -1,0 +1,79 @@
+import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { asHakoError, HakoError } from "../errors";
+import { type ErrnoName, errnoText } from "../linux/errno";
+
+/** errno of something thrown by node:fs or by hako. */
+export function errnoOf(thrown: unknown): ErrnoName | undefined {
+  return asHakoError(thrown).errno;
+}
+
+/** The text of a cgroup file without its last newline. */
+export function readValue(file: string): string {
+  return readFileSync(file, "utf8").trimEnd();
+}
+
+/** As `readValue`; undefined when the file can't be read. */
+export function tryReadValue(file: string): string | undefined {
+  try {
+    return readValue(file);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes a cgroup file in one write. It is never created: what is missing is ENOENT, not the EACCES of O_CREAT. */
+export function writeValue(file: string, value: string): void {
+  try {
+    const fd = openSync(file, constants.O_WRONLY | constants.O_TRUNC | constants.O_CLOEXEC);
+    try {
+      writeSync(fd, value);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (thrown) {
+    const errno = errnoOf(thrown);
+    const why = errno === undefined ? asHakoError(thrown).message : errnoText(errno);
+    throw new HakoError({
+      code: "system",
+      message: `write "${value}" to ${file}: ${why}`,
+      syscall: "write",
+      errno,
+      path: file,
+    });
+  }
+}
+
+/** As `writeValue`; undefined when it worked, else the error. */
+export function tryWriteValue(file: string, value: string): HakoError | undefined {
+  try {
+    writeValue(file, value);
+    return undefined;
+  } catch (thrown) {
+    return asHakoError(thrown);
+  }
+}
+
+/** The directories in a directory; none when it can't be read. */
+export function subdirectories(dir: string): string[] {
+  try {
+    const entries = readdirSync(dir, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map((entry) => `${dir}/${entry.name}`);
+  } catch {
+    return [];
+  }
+}
+
+/** A cgroup and all below it, parents first. */
+export function subtree(dir: string): string[] {
+  return existsSync(dir) ? [dir, ...subdirectories(dir).flatMap(subtree)] : [];
+}
+
+/** "key value" lines as numbers. */
+export function readTable(file: string): Record<string, number> {
+  const table: Record<string, number> = {};
+  for (const line of (tryReadValue(file) ?? "").split("\n")) {
+    const [key, value] = line.split(" ");
+    if (key !== undefined && key !== "" && value !== undefined) table[key] = Number(value);
+  }
+  return table;
+}

@@ -1,0 +1,98 @@
+import { HakoError } from "../errors";
+import { readTable, subtree, tryReadValue, tryWriteValue, writeValue } from "./files";
+import { type CgroupNode, directoryOf } from "./node";
+
+const WAIT_MS = 5000;
+
+/** Stops and continues all processes of a cgroup. */
+export interface Freezer {
+  freeze(): void;
+  thaw(): void;
+  frozen(): boolean;
+  /** Thaws the cgroups below too. */
+  thawTree(): void;
+}
+
+/** The v1 freezer where it is mounted, else the unified hierarchy's. */
+export function freezerOf(nodes: readonly CgroupNode[]): Freezer | undefined {
+  const v1 = nodes.find((node) => node.controllers.includes("freezer"));
+  if (v1 !== undefined) return new FreezerV1(directoryOf(v1));
+  const unified = nodes.find((node) => node.unified);
+  return unified === undefined ? undefined : new FreezerV2(directoryOf(unified));
+}
+
+function waitFor(what: string, done: (round: number) => boolean): void {
+  const deadline = Date.now() + WAIT_MS;
+  for (let round = 0; !done(round); round++) {
+    if (Date.now() > deadline) throw new HakoError({ code: "system", errno: "EBUSY", message: what });
+    Bun.sleepSync(round < 10 ? 1 : 10);
+  }
+}
+
+class FreezerV1 implements Freezer {
+  readonly #dir: string;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  freeze(): void {
+    const file = `${this.#dir}/freezer.state`;
+    try {
+      writeValue(file, "FROZEN");
+      waitFor(`cgroup ${this.#dir} does not freeze`, (round) => {
+        const state = tryReadValue(file);
+        if (state === "FROZEN") return true;
+        // A process that forks meanwhile can keep the state at FREEZING: start over now and then.
+        if (round % 50 === 49) tryWriteValue(file, "THAWED");
+        if (round % 50 === 49 || state === "FREEZING") tryWriteValue(file, "FROZEN");
+        return false;
+      });
+    } catch (thrown) {
+      tryWriteValue(file, "THAWED");
+      throw thrown;
+    }
+  }
+
+  thaw(): void {
+    writeValue(`${this.#dir}/freezer.state`, "THAWED");
+  }
+
+  frozen(): boolean {
+    return ["FROZEN", "FREEZING"].includes(tryReadValue(`${this.#dir}/freezer.state`) ?? "");
+  }
+
+  thawTree(): void {
+    for (const dir of subtree(this.#dir)) tryWriteValue(`${dir}/freezer.state`, "THAWED");
+  }
+}
+
+class FreezerV2 implements Freezer {
+  readonly #dir: string;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  freeze(): void {
+    try {
+      writeValue(`${this.#dir}/cgroup.freeze`, "1");
+      waitFor(`cgroup ${this.#dir} does not freeze`, () => readTable(`${this.#dir}/cgroup.events`)["frozen"] === 1);
+    } catch (thrown) {
+      tryWriteValue(`${this.#dir}/cgroup.freeze`, "0");
+      throw thrown;
+    }
+  }
+
+  thaw(): void {
+    writeValue(`${this.#dir}/cgroup.freeze`, "0");
+  }
+
+  frozen(): boolean {
+    return tryReadValue(`${this.#dir}/cgroup.freeze`) === "1";
+  }
+
+  thawTree(): void {
+    for (const dir of subtree(this.#dir)) tryWriteValue(`${dir}/cgroup.freeze`, "0");
+  }
+}

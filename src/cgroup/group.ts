@@ -1,0 +1,216 @@
+import { existsSync } from "node:fs";
+import { HakoError } from "../errors";
+import { applyBlockIo } from "./block-io";
+import { applyCpu, applyCpuset } from "./cpu";
+import { applyDevices } from "./devices";
+import { errnoOf, readValue, subtree, tryReadValue, tryWriteValue } from "./files";
+import { type Freezer, freezerOf } from "./freezer";
+import type { Cgroup, CgroupMounts, CgroupRecord } from "./index";
+import type { CgroupVersion } from "./layout";
+import { applyHugepages, applyPids, applyUnified } from "./limits";
+import { applyMemory } from "./memory";
+import { type CgroupNode, directoryOf, makeNode, removeNode } from "./node";
+import type { Resources } from "./resources";
+import { readStats } from "./stats";
+import type { CgroupStats } from "./stats-types";
+import { Target } from "./target";
+
+const KILL_WAIT_MS = 10_000;
+
+/** The one implementation: a directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
+export class Group implements Cgroup {
+  readonly version: CgroupVersion;
+  readonly record: CgroupRecord;
+
+  constructor(record: CgroupRecord) {
+    this.record = record;
+    this.version = record.version;
+  }
+
+  get #nodes(): CgroupNode[] {
+    return this.record.nodes.filter((node) => node.skipped === undefined);
+  }
+
+  get #directories(): string[] {
+    return this.#nodes.map(directoryOf);
+  }
+
+  get #freezer(): Freezer | undefined {
+    return freezerOf(this.#nodes);
+  }
+
+  get paths(): Record<string, string> {
+    const paths: Record<string, string> = {};
+    for (const node of this.#nodes) {
+      for (const key of node.unified ? [""] : node.controllers) paths[key] = directoryOf(node);
+    }
+    return paths;
+  }
+
+  create(): void {
+    try {
+      for (const node of this.record.nodes) makeNode(node, this.version === "v2");
+      const used = this.pids();
+      if (used.length > 0) {
+        throw new HakoError({
+          code: "exists",
+          message: `cgroup ${this.#directories.find((dir) => processesIn(dir).length > 0)} is in use: ${used.length} processes`,
+          hint: "choose another linux.cgroupsPath",
+        });
+      }
+      if (this.frozen()) {
+        throw new HakoError({ code: "state", message: `cgroup ${this.#directories[0]} is frozen`, hint: "thaw it first" });
+      }
+    } catch (thrown) {
+      this.destroy();
+      throw thrown;
+    }
+  }
+
+  apply(resources: Resources): void {
+    const target = new Target(this.record);
+    // unified first: a special field, which says the same in the spec's own words, has the last word
+    applyUnified(target, resources.unified);
+    applyCpuset(target, resources.cpu);
+    applyMemory(target, resources.memory);
+    applyCpu(target, resources.cpu);
+    applyPids(target, resources.pids);
+    applyBlockIo(target, resources.blockIO);
+    applyHugepages(target, resources.hugepageLimits);
+    if (resources.devices !== undefined || !this.record.devices) {
+      applyDevices(target, resources.devices ?? []);
+      this.record.devices = true;
+    }
+  }
+
+  join(pid: number): void {
+    for (const node of this.#nodes) {
+      const dir = directoryOf(node);
+      const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
+      if (failed === undefined) continue;
+      // A host without root in the unified half of a hybrid layout: nothing is limited there.
+      if (node.unified && this.version === "hybrid" && ["EOPNOTSUPP", "EACCES"].includes(failed.errno ?? "")) continue;
+      throw new HakoError({
+        code: "system",
+        message: `process ${pid} cannot join cgroup ${dir}`,
+        errno: failed.errno,
+        hint: joinHint(dir, failed),
+        cause: failed,
+      });
+    }
+  }
+
+  pids(): number[] {
+    const pids = new Set(this.#directories.flatMap(subtree).flatMap(processesIn));
+    return [...pids].sort((a, b) => a - b);
+  }
+
+  kill(): void {
+    if (this.record.nodes.some((node) => node.path === "/")) {
+      throw new HakoError({ code: "state", message: "the root cgroup is no container's: nothing was killed" });
+    }
+    // A process in a frozen cgroup does not die before it is thawed; it may itself have frozen cgroups below its own.
+    this.#freezer?.thawTree();
+    for (const node of this.#nodes) if (node.unified) tryWriteValue(`${directoryOf(node)}/cgroup.kill`, "1");
+    const deadline = Date.now() + KILL_WAIT_MS;
+    for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
+      const pids = this.pids().filter((pid) => pid !== process.pid);
+      if (pids.length === 0) return;
+      for (const pid of pids) sendKill(pid);
+      if (Date.now() > deadline) {
+        throw new HakoError({
+          code: "state",
+          message: `processes ${pids.join(", ")} in cgroup ${this.#directories[0]} do not die`,
+          hint: "they may wait for a device (state D in ps)",
+        });
+      }
+      Bun.sleepSync(wait);
+    }
+  }
+
+  freeze(): void {
+    const freezer = this.#freezer;
+    if (freezer === undefined) {
+      throw new HakoError({
+        code: "unsupported",
+        message: "no freezer controller: the container cannot be paused",
+        hint: "mount the cgroup v1 freezer or cgroup2",
+      });
+    }
+    freezer.freeze();
+  }
+
+  thaw(): void {
+    this.#freezer?.thaw();
+  }
+
+  frozen(): boolean {
+    return this.#freezer?.frozen() ?? false;
+  }
+
+  stats(): CgroupStats {
+    return readStats(new Target(this.record));
+  }
+
+  destroy(): void {
+    for (const node of this.record.nodes) {
+      try {
+        removeNode(node);
+      } catch (thrown) {
+        const dir = directoryOf(node);
+        const left = existsSync(dir) ? subtree(dir).flatMap(processesIn) : [];
+        throw new HakoError({
+          code: "system",
+          errno: errnoOf(thrown),
+          message: `remove cgroup ${dir}${left.length === 0 ? "" : ` with processes ${left.join(", ")}`}`,
+          cause: thrown,
+        });
+      }
+    }
+  }
+
+  mounts(): CgroupMounts {
+    return {
+      version: this.version,
+      hierarchies: this.#nodes.map(({ mountpoint, name, path }) => ({ mountpoint, name, path })),
+    };
+  }
+}
+
+/** The processes of one cgroup; one of another pid namespace is listed as 0. A threaded v2 cgroup lists none. */
+function processesIn(dir: string): number[] {
+  const lines = (tryReadValue(`${dir}/cgroup.procs`) ?? "").split("\n");
+  return lines.map(Number).filter((pid) => pid > 0);
+}
+
+function sendKill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (thrown) {
+    if (errnoOf(thrown) !== "ESRCH") throw thrown;
+  }
+}
+
+function joinHint(dir: string, failed: HakoError): string | undefined {
+  switch (failed.errno) {
+    case "EBUSY":
+      return `${dir} gives controllers to its children, so it takes no processes`;
+    case "ENOSPC":
+      return "its cpuset.cpus or cpuset.mems is empty";
+    case "EOPNOTSUPP":
+      return `${dir} is of type "${safeType(dir)}"`;
+    case "ENOENT":
+      return "the cgroup was removed by somebody else";
+    default:
+      return undefined;
+  }
+}
+
+function safeType(dir: string): string {
+  try {
+    return readValue(`${dir}/cgroup.type`);
+  } catch {
+    return "unknown";
+  }
+}
+

@@ -1,0 +1,71 @@
+import { Group } from "./group";
+import { type CgroupVersion, type Layout, readLayout } from "./layout";
+import type { CgroupNode } from "./node";
+import { placeIn } from "./paths";
+import type { Resources } from "./resources";
+import type { CgroupStats } from "./stats-types";
+
+export { cgroupRoot, type CgroupVersion, type Layout, parseLayout, readLayout } from "./layout";
+export type { Resources } from "./resources";
+export type { CgroupStats } from "./stats-types";
+
+/** Where the container's cgroups are, for the mounts of type cgroup inside it; plain JSON. */
+export interface CgroupMounts {
+  version: CgroupVersion;
+  hierarchies: {
+    mountpoint: string;
+    /** "memory", "cpu,cpuacct", "name=systemd"; "" is the unified hierarchy. */
+    name: string;
+    /** Below the mount point: its directory is mountpoint + path. */
+    path: string;
+  }[];
+}
+
+/** What is stored of a container's cgroups; plain JSON. */
+export interface CgroupRecord {
+  version: CgroupVersion;
+  nodes: CgroupNode[];
+  /** Device rules are in force. */
+  devices?: boolean | undefined;
+}
+
+/** A container's cgroups: one directory in each hierarchy. */
+export interface Cgroup {
+  version: CgroupVersion;
+  /** Absolute directories by controller ("name=systemd" too); the unified one's key is "". */
+  paths: Record<string, string>;
+  /** For the container's stored state; after `create`. */
+  record: CgroupRecord;
+  /** Makes the directories. Where that is not allowed, the container goes without, unless a limit needs one. */
+  create(): void;
+  /** Writes limits. The first time, devices too: without rules only the default devices are allowed. */
+  apply(resources: Resources): void;
+  /** Moves a process into the cgroups. */
+  join(pid: number): void;
+  /** The processes in the cgroups and all below them. */
+  pids(): number[];
+  /** Kills all processes, frozen ones too, and waits until they are gone. */
+  kill(): void;
+  freeze(): void;
+  thaw(): void;
+  frozen(): boolean;
+  stats(): CgroupStats;
+  /** Removes what `create` made, and what the container made below that. */
+  destroy(): void;
+  mounts(): CgroupMounts;
+}
+
+/** The cgroups of a container that `create` will make. */
+export function openCgroup(cgroupsPath: string | undefined, containerId: string, layout?: Layout): Cgroup {
+  const { version, hierarchies } = layout ?? readLayout();
+  const nodes = hierarchies.map((hierarchy): CgroupNode => {
+    const { mountpoint, name, controllers, unified } = hierarchy;
+    return { mountpoint, name, controllers, unified, path: placeIn(hierarchy, cgroupsPath, containerId), made: [] };
+  });
+  return new Group({ version, nodes });
+}
+
+/** The cgroups of a container from its stored record. */
+export function loadCgroup(record: CgroupRecord): Cgroup {
+  return new Group(structuredClone(record));
+}

@@ -1,0 +1,159 @@
+import { accessSync, constants, existsSync, mkdirSync, rmdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { asHakoError, HakoError } from "../errors";
+import { errnoOf, subdirectories, tryReadValue, tryWriteValue, writeValue } from "./files";
+
+/** The container's directory in one hierarchy; plain JSON. */
+export interface CgroupNode {
+  mountpoint: string;
+  /** "memory", "cpu,cpuacct", "name=systemd"; "" is the unified hierarchy. */
+  name: string;
+  /** Of a v1 hierarchy. */
+  controllers: string[];
+  unified: boolean;
+  /** Below the mount point. */
+  path: string;
+  /** The directories that `makeNode` made, outermost first. */
+  made: string[];
+  /** Why the directory could not be made, where a container may go without. */
+  skipped?: string | undefined;
+}
+
+const TOLERATED = new Set(["EACCES", "EPERM", "EROFS"]);
+/** A parent directory of ours may be removed by another container's end while we make the next one. */
+const MAKE_ATTEMPTS = 5;
+const BUSY_WAIT_MS = 1000;
+
+export function directoryOf(node: CgroupNode): string {
+  return node.path === "/" ? node.mountpoint : node.mountpoint + node.path;
+}
+
+/** The directories from below the mount point to the node, outermost first. */
+function steps(node: CgroupNode): string[] {
+  const names = node.path.split("/").filter((name) => name !== "");
+  return names.map((_, index) => `${node.mountpoint}/${names.slice(0, index + 1).join("/")}`);
+}
+
+/** Makes the directory and its parents; notes what it made, or why this hierarchy is not for us. */
+export function makeNode(node: CgroupNode, enableControllers: boolean): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      for (const dir of steps(node)) {
+        if (enableControllers) enableAll(dirname(dir));
+        makeDirectory(node, dir);
+      }
+      accessSync(`${directoryOf(node)}/cgroup.procs`, constants.W_OK);
+      return;
+    } catch (thrown) {
+      const errno = errnoOf(thrown);
+      if (errno === "ENOENT" && attempt < MAKE_ATTEMPTS) continue;
+      removeNode(node);
+      const error = asHakoError(thrown);
+      if (errno !== undefined && TOLERATED.has(errno)) node.skipped = error.message;
+      else throw new HakoError({ code: "system", errno, message: `make cgroup ${directoryOf(node)}`, cause: error });
+      return;
+    }
+  }
+}
+
+function makeDirectory(node: CgroupNode, dir: string): void {
+  if (!existsSync(dir)) {
+    try {
+      mkdirSync(dir, 0o755);
+      if (!node.made.includes(dir)) node.made.push(dir);
+    } catch (thrown) {
+      if (errnoOf(thrown) !== "EEXIST") throw thrown;
+    }
+  }
+  if (node.controllers.includes("cpuset")) inheritCpuset(dir);
+}
+
+/** A new v1 cpuset is empty and takes no processes: it gets its parent's processors and memory nodes. */
+function inheritCpuset(dir: string): void {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    if (tryReadValue(`${dir}/${file}`) !== "") continue;
+    const inherited = tryReadValue(`${dirname(dir)}/${file}`) ?? "";
+    if (inherited !== "") writeValue(`${dir}/${file}`, inherited);
+  }
+}
+
+function words(file: string): string[] {
+  return (tryReadValue(file) ?? "").split(/\s+/).filter((word) => word !== "");
+}
+
+/** Controllers that a v2 cgroup has for itself. */
+export function controllersIn(dir: string): string[] {
+  return words(`${dir}/cgroup.controllers`);
+}
+
+/** Gives a v2 cgroup's children every controller it has; one that refuses is told when a limit needs it. */
+function enableAll(dir: string): void {
+  const enabled = new Set(words(`${dir}/cgroup.subtree_control`));
+  const missing = controllersIn(dir).filter((controller) => !enabled.has(controller));
+  if (missing.length === 0) return;
+  const file = `${dir}/cgroup.subtree_control`;
+  if (tryWriteValue(file, missing.map((controller) => `+${controller}`).join(" ")) === undefined) return;
+  for (const controller of missing) tryWriteValue(file, `+${controller}`);
+}
+
+/** Enables one controller from the root down to a v2 node; throws an error that explains why it can't. */
+export function enableController(node: CgroupNode, controller: string): void {
+  for (const dir of steps(node)) {
+    if (controllersIn(dir).includes(controller)) continue;
+    const parent = dirname(dir);
+    const failed = tryWriteValue(`${parent}/cgroup.subtree_control`, `+${controller}`);
+    if (failed === undefined && controllersIn(dir).includes(controller)) continue;
+    throw new HakoError({
+      code: "unsupported",
+      message: `no ${controller} controller in cgroup ${dir}${failed === undefined ? "" : `: ${failed.message}`}`,
+      hint: whyNot(parent, controller, failed),
+      errno: failed?.errno,
+    });
+  }
+}
+
+function whyNot(parent: string, controller: string, failed: HakoError | undefined): string {
+  const type = tryReadValue(`${parent}/cgroup.type`);
+  if (type !== undefined && type !== "domain") {
+    return `${parent} is of type "${type}": below a threaded cgroup only cpu, cpuset, perf_event and pids work`;
+  }
+  if (failed?.errno === "EBUSY") {
+    return `${parent} holds processes itself, so its children get no controllers; use another cgroupsPath`;
+  }
+  if (!controllersIn(parent).includes(controller)) {
+    return `${parent} has no ${controller}; see cgroup.controllers and the kernel's configuration`;
+  }
+  return "run as root, or let the cgroup be delegated to this user";
+}
+
+/** Removes a cgroup and those below it. One whose last process just died is busy for a moment. */
+function removeTree(dir: string, deadline: number): void {
+  for (const child of subdirectories(dir)) removeTree(child, deadline);
+  for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
+    try {
+      rmdirSync(dir);
+      return;
+    } catch (thrown) {
+      const errno = errnoOf(thrown);
+      if (errno === "ENOENT") return;
+      if (errno !== "EBUSY" || Date.now() > deadline) throw thrown;
+      Bun.sleepSync(wait);
+    }
+  }
+}
+
+/** Removes what `makeNode` made; parents only when they are empty. */
+export function removeNode(node: CgroupNode): void {
+  const leaf = directoryOf(node);
+  for (const dir of node.made.toReversed()) {
+    if (dir === leaf) removeTree(dir, Date.now() + BUSY_WAIT_MS);
+    else {
+      try {
+        rmdirSync(dir);
+      } catch {
+        // another container lives there by now
+      }
+    }
+  }
+  node.made = [];
+}

@@ -1,0 +1,24 @@
+import { posix } from "node:path";
+import type { Hierarchy } from "./layout";
+
+/** Cleans a path so that it stays below the root that it will be joined to: "../../a" is "/a". */
+export function cleanBelow(path: string): string {
+  return posix.normalize(`/${path}`).replace(/(?!^)\/+$/, "");
+}
+
+/** "slice:prefix:name", what `--systemd-cgroup` callers put into cgroupsPath. */
+export function isSystemdPath(path: string): boolean {
+  return /^[^:/@]+:[^:/]+:[^:/]+$/.test(path);
+}
+
+/**
+ * The container's directory below a hierarchy's mount point. As in runc: an absolute path starts there, a relative one at
+ * our own cgroup on v1, and beside it on v2 (a cgroup with processes cannot give controllers to its children).
+ * Without a path the container's id is the directory's name.
+ */
+export function placeIn(hierarchy: Hierarchy, cgroupsPath: string | undefined, id: string): string {
+  const path = cgroupsPath === undefined || cgroupsPath === "" ? `/${id}` : cgroupsPath;
+  if (path.startsWith("/")) return cleanBelow(path);
+  const start = hierarchy.unified ? posix.dirname(hierarchy.own) : hierarchy.own;
+  return cleanBelow(start + cleanBelow(path));
+}

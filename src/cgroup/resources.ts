@@ -1,0 +1,67 @@
+/** `linux.resources` of config.json, as far as cgroups take part in it. */
+export type Int = number | bigint;
+
+export interface DeviceRule {
+  allow: boolean;
+  type?: string | undefined;
+  major?: Int | undefined;
+  minor?: Int | undefined;
+  access?: string | undefined;
+}
+
+interface WeightDevice {
+  major: Int;
+  minor: Int;
+  weight?: Int | undefined;
+  leafWeight?: Int | undefined;
+}
+
+export interface ThrottleDevice {
+  major: Int;
+  minor: Int;
+  rate: Int;
+}
+
+export interface MemoryResources {
+  limit?: Int | undefined;
+  reservation?: Int | undefined;
+  swap?: Int | undefined;
+  kernel?: Int | undefined;
+  kernelTCP?: Int | undefined;
+  swappiness?: Int | undefined;
+  disableOOMKiller?: boolean | undefined;
+  useHierarchy?: boolean | undefined;
+  checkBeforeUpdate?: boolean | undefined;
+}
+
+export interface CpuResources {
+  shares?: Int | undefined;
+  quota?: Int | undefined;
+  burst?: Int | undefined;
+  period?: Int | undefined;
+  realtimeRuntime?: Int | undefined;
+  realtimePeriod?: Int | undefined;
+  cpus?: string | undefined;
+  mems?: string | undefined;
+  idle?: Int | undefined;
+}
+
+export interface BlockIoResources {
+  weight?: Int | undefined;
+  leafWeight?: Int | undefined;
+  weightDevice?: WeightDevice[] | undefined;
+  throttleReadBpsDevice?: ThrottleDevice[] | undefined;
+  throttleWriteBpsDevice?: ThrottleDevice[] | undefined;
+  throttleReadIOPSDevice?: ThrottleDevice[] | undefined;
+  throttleWriteIOPSDevice?: ThrottleDevice[] | undefined;
+}
+
+export interface Resources {
+  devices?: DeviceRule[] | undefined;
+  memory?: MemoryResources | undefined;
+  cpu?: CpuResources | undefined;
+  pids?: { limit?: Int | undefined } | undefined;
+  blockIO?: BlockIoResources | undefined;
+  hugepageLimits?: { pageSize: string; limit: Int }[] | undefined;
+  unified?: Record<string, string> | undefined;
+}

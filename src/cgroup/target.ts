@@ -1,0 +1,115 @@
+import { asHakoError, HakoError } from "../errors";
+import { existsSync } from "node:fs";
+import { tryReadValue, tryWriteValue } from "./files";
+import type { CgroupRecord } from "./index";
+import { type CgroupNode, controllersIn, directoryOf, enableController } from "./node";
+import type { Int } from "./resources";
+
+const BASE = "/linux/resources";
+
+/** Where limits go: a controller's directory, and writes whose errors name the field of config.json. */
+export class Target {
+  readonly record: CgroupRecord;
+
+  constructor(record: CgroupRecord) {
+    this.record = record;
+  }
+
+  /** The node of a controller that the container has; "" is the unified hierarchy. */
+  find(controller: string): CgroupNode | undefined {
+    const nodes = this.record.nodes.filter((node) => node.skipped === undefined);
+    const v1 = nodes.find((node) => node.controllers.includes(controller));
+    if (v1 !== undefined) return v1;
+    const unified = nodes.find((node) => node.unified);
+    if (unified === undefined || controller === "") return unified;
+    return controllersIn(directoryOf(unified)).includes(V2_NAMES[controller] ?? controller) ? unified : undefined;
+  }
+
+  /** The node of a controller that the field at `pointer` needs. */
+  need(controller: string, pointer: string): CgroupNode {
+    const found = this.find(controller);
+    if (found !== undefined) return found;
+    const name = V2_NAMES[controller] ?? controller;
+    const unified = this.record.nodes.find((node) => node.unified && node.skipped === undefined);
+    const skipped = this.record.nodes.find(
+      (node) => node.skipped !== undefined && (node.unified || node.controllers.includes(controller)),
+    );
+    const message = `${BASE}${pointer}: no ${controller === "" ? "cgroup v2 hierarchy" : `${controller} controller`} for this container`;
+    if (skipped !== undefined) {
+      throw new HakoError({
+        code: "unsupported",
+        message: `${message}: ${skipped.skipped}`,
+        hint: "limits need a cgroup that this user may write: run as root or delegate one",
+      });
+    }
+    if (unified !== undefined) {
+      try {
+        enableController(unified, name);
+        return unified;
+      } catch (thrown) {
+        throw new HakoError({ code: "unsupported", message, cause: asHakoError(thrown) });
+      }
+    }
+    throw new HakoError({
+      code: "unsupported",
+      message,
+      hint: `remove the limit, or enable it: mount -t cgroup -o ${controller} … (see /proc/cgroups)`,
+    });
+  }
+
+  exists(node: CgroupNode, file: string): boolean {
+    return existsSync(`${directoryOf(node)}/${file}`);
+  }
+
+  read(node: CgroupNode, file: string): string | undefined {
+    return tryReadValue(`${directoryOf(node)}/${file}`);
+  }
+
+  /** Writes a limit; the error says which field asked for it. */
+  write(node: CgroupNode, file: string, value: string | Int, pointer: string): void {
+    const failed = this.tryWrite(node, file, value);
+    if (failed !== undefined) throw this.failure(pointer, failed, file);
+  }
+
+  tryWrite(node: CgroupNode, file: string, value: string | Int): HakoError | undefined {
+    return tryWriteValue(`${directoryOf(node)}/${file}`, String(value));
+  }
+
+  failure(pointer: string, cause: HakoError, file: string, hint?: string): HakoError {
+    const missing = cause.errno === "ENOENT";
+    return new HakoError({
+      code: missing ? "unsupported" : "system",
+      message: `${BASE}${pointer}`,
+      errno: cause.errno,
+      path: cause.path,
+      hint: hint ?? (missing ? `this kernel has no ${file}: remove the limit` : HINTS[cause.errno ?? ""]),
+      cause,
+    });
+  }
+
+  /** The error of a field that one cgroup version can't express. */
+  refuse(pointer: string, message: string, hint: string): HakoError {
+    return new HakoError({ code: "unsupported", message: `${BASE}${pointer}: ${message}`, hint });
+  }
+
+  wrong(pointer: string, message: string, hint?: string): HakoError {
+    return new HakoError({ code: "config", message: `${BASE}${pointer}: ${message}`, hint });
+  }
+}
+
+/** Controllers that have another name on v2. */
+const V2_NAMES: Record<string, string> = { blkio: "io", cpuacct: "cpu" };
+
+const HINTS: Record<string, string> = {
+  EINVAL: "the value is outside of what the kernel or the parent cgroup allows",
+  ERANGE: "the value is outside of what the kernel allows",
+  EBUSY: "more than that is in use already",
+  ENODEV: "no such device on this host",
+  EACCES: "the parent cgroup or this user's rights do not allow it",
+  EPERM: "the parent cgroup or this user's rights do not allow it",
+};
+
+/** Whether a limit is asked for: docker sends 0 for what it leaves unset. */
+export function isSet(value: Int | undefined): value is Int {
+  return value !== undefined && BigInt(value) !== 0n;
+}

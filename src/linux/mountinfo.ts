@@ -1,0 +1,58 @@
+import { readFileSync } from "node:fs";
+
+/** One line of /proc/PID/mountinfo (proc(5)); paths are decoded. */
+export interface MountEntry {
+  /** The directory of the file system that is the root of this mount. */
+  root: string;
+  mountpoint: string;
+  options: string[];
+  /** "shared:1", "master:2" … */
+  optional: string[];
+  type: string;
+  source: string;
+  superOptions: string[];
+}
+
+/** The kernel writes blank, tab, newline, backslash and "#" as \ooo. Other bytes stand for themselves. */
+export function decodeOctal(text: string): string {
+  if (!text.includes("\\")) return text;
+  const bytes = Buffer.from(text.replaceAll(/\\([0-3][0-7]{2})/g, (_, digits: string) => {
+    return String.fromCharCode(Number.parseInt(digits, 8));
+  }));
+  return bytes.toString();
+}
+
+/** The entries of a mountinfo text; a line that is none is passed over. */
+export function parseMountinfo(text: string): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of text.split("\n")) {
+    const entry = parseLine(line);
+    if (entry !== undefined) entries.push(entry);
+  }
+  return entries;
+}
+
+function parseLine(line: string): MountEntry | undefined {
+  // A mount point may be empty of everything but not hold a blank: optional fields end at the first lone "-".
+  const words = line.split(" ");
+  const dash = words.indexOf("-", 5);
+  if (dash < 0) return undefined;
+  const [, , , root, mountpoint, options = ""] = words;
+  const [type, source, superOptions] = words.slice(dash + 1).filter((word) => word !== "");
+  if (root === undefined || mountpoint === undefined) return undefined;
+  if (type === undefined || source === undefined || superOptions === undefined) return undefined;
+  return {
+    root: decodeOctal(root),
+    mountpoint: decodeOctal(mountpoint),
+    options: options.split(","),
+    optional: words.slice(6, dash),
+    type,
+    source: decodeOctal(source),
+    superOptions: superOptions.split(","),
+  };
+}
+
+/** The mounts of this process, or of a file with the same lines. */
+export function readMountinfo(file = "/proc/self/mountinfo"): MountEntry[] {
+  return parseMountinfo(readFileSync(file, "utf8"));
+}
