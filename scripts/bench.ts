@@ -1,0 +1,205 @@
+// Medians of interleaved runs of hako, runc and crun, and their ratios. Called by scripts/bench.
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { defaultBundleConfig } from "../test/e2e/bundle-config";
+
+const { values } = parseArgs({
+  options: { runs: { type: "string", default: "30" }, json: { type: "boolean", default: false } },
+});
+const RUNS = Number(values.runs);
+const LISTED = 100;
+
+interface Sample {
+  milliseconds: number;
+  /** Peak resident memory of the largest process. */
+  memory: number;
+}
+
+interface Runtime {
+  name: string;
+  path: string;
+  root: string;
+}
+
+const dir = mkdtempSync("/tmp/hako-bench-");
+const rootfs = join(dir, "rootfs");
+let count = 0;
+
+function call(command: string[]): Sample {
+  const start = performance.now();
+  // a file, not a pipe: a created container keeps its standard output open
+  const done = Bun.spawnSync(command, {
+    stdin: "ignore",
+    stdout: Bun.file("/dev/null"),
+    stderr: Bun.file(join(dir, "stderr")),
+  });
+  const milliseconds = performance.now() - start;
+  if (done.exitCode !== 0) throw new Error(`${command.join(" ")}: status ${done.exitCode}`);
+  return { milliseconds, memory: done.resourceUsage?.maxRSS ?? 0 };
+}
+
+function bundle(args: string[]): { id: string; path: string } {
+  const id = `hako-bench-${process.pid}-${count++}`;
+  const path = join(dir, id);
+  mkdirSync(path);
+  const config = defaultBundleConfig(args, `/${id}`);
+  config.root.path = rootfs;
+  writeFileSync(join(path, "config.json"), JSON.stringify(config));
+  return { id, path };
+}
+
+function sum(samples: Sample[]): Sample {
+  return {
+    milliseconds: samples.reduce((total, sample) => total + sample.milliseconds, 0),
+    memory: Math.max(...samples.map((sample) => sample.memory)),
+  };
+}
+
+/** What is measured; each makes what it needs before its clock runs, and cleans up after. */
+const TASKS: Record<string, (runtime: Runtime) => Sample> = {
+  version: (runtime) => call([runtime.path, "--version"]),
+  "run true": (runtime) => {
+    const { id, path } = bundle(["true"]);
+    return call([runtime.path, "--root", runtime.root, "run", "--bundle", path, id]);
+  },
+  "create, start, delete": (runtime) => {
+    const { id, path } = bundle(["sleep", "600"]);
+    const command = [runtime.path, "--root", runtime.root];
+    return sum([
+      call([...command, "create", "--bundle", path, id]),
+      call([...command, "start", id]),
+      call([...command, "delete", "--force", id]),
+    ]);
+  },
+  state: (runtime) => {
+    const { id, path } = bundle(["sleep", "600"]);
+    const command = [runtime.path, "--root", runtime.root];
+    call([...command, "create", "--bundle", path, id]);
+    try {
+      return call([...command, "state", id]);
+    } finally {
+      call([...command, "delete", "--force", id]);
+    }
+  },
+};
+
+function median(numbers: number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+interface Row {
+  task: string;
+  runtime: string;
+  milliseconds: number;
+  megabytes: number;
+}
+
+/** Interleaved, so that what the machine does meanwhile hits all alike. */
+function measure(task: string, runtimes: Runtime[], once: (runtime: Runtime) => Sample, runs: number): Row[] {
+  const samples = new Map<string, Sample[]>(runtimes.map((runtime) => [runtime.name, []]));
+  const broken = new Set<string>();
+  for (let run = 0; run <= runs; run++) {
+    for (const runtime of runtimes) {
+      if (broken.has(runtime.name)) continue;
+      try {
+        const sample = once(runtime);
+        if (run > 0) samples.get(runtime.name)?.push(sample); // the first warms caches up
+      } catch (error) {
+        broken.add(runtime.name);
+        console.error(`skipped: ${task}: ${runtime.name}: ${(error as Error).message}`);
+      }
+    }
+  }
+  return runtimes
+    .filter((runtime) => !broken.has(runtime.name))
+    .map(({ name }) => ({
+      task,
+      runtime: name,
+      milliseconds: median((samples.get(name) ?? []).map((sample) => sample.milliseconds)),
+      megabytes: median((samples.get(name) ?? []).map((sample) => sample.memory)) / (1 << 20),
+    }));
+}
+
+function measureList(runtimes: Runtime[]): Row[] {
+  const made: { runtime: Runtime; id: string }[] = [];
+  const able: Runtime[] = [];
+  try {
+    for (const runtime of runtimes) {
+      try {
+        for (let index = 0; index < LISTED; index++) {
+          const { id, path } = bundle(["sleep", "600"]);
+          call([runtime.path, "--root", runtime.root, "create", "--bundle", path, id]);
+          made.push({ runtime, id });
+        }
+        able.push(runtime);
+      } catch (error) {
+        console.error(`skipped: list: ${runtime.name}: ${(error as Error).message}`);
+      }
+    }
+    const task = `list of ${LISTED}`;
+    return measure(task, able, ({ path, root }) => call([path, "--root", root, "list"]), RUNS);
+  } finally {
+    for (const { runtime, id } of made) call([runtime.path, "--root", runtime.root, "delete", "--force", id]);
+  }
+}
+
+/** The floor: a compiled Bun program that does nothing. */
+async function emptyProgram(): Promise<string> {
+  writeFileSync(join(dir, "empty.ts"), "process.exit(0);\n");
+  const outfile = join(dir, "empty");
+  const built = await Bun.build({
+    entrypoints: [join(dir, "empty.ts")],
+    target: "bun",
+    minify: true,
+    bytecode: true,
+    compile: { outfile },
+  });
+  if (!built.success) throw new AggregateError(built.logs);
+  return outfile;
+}
+
+function print(rows: Row[]): void {
+  const line = (cells: string[]): void =>
+    console.log(cells.map((cell, index) => (index < 2 ? cell.padEnd(24) : cell.padStart(10))).join(""));
+  line(["task", "runtime", "median ms", "to runc", "peak MB"]);
+  for (const row of rows) {
+    const runc = rows.find((other) => other.task === row.task && other.runtime === "runc");
+    const ratio = runc === undefined ? "" : (row.milliseconds / runc.milliseconds).toFixed(2);
+    line([row.task, row.runtime, row.milliseconds.toFixed(1), ratio, row.megabytes.toFixed(0)]);
+  }
+}
+
+async function main(): Promise<void> {
+  const busybox = Bun.which("busybox");
+  if (busybox === null) throw new Error("busybox-static is not installed");
+  for (const name of ["bin", "dev", "proc", "sys", "tmp"]) mkdirSync(join(rootfs, name), { recursive: true });
+  copyFileSync(busybox, join(rootfs, "bin/busybox"));
+  for (const applet of ["true", "sleep"]) symlinkSync("busybox", join(rootfs, "bin", applet));
+  const runtimes: Runtime[] = [];
+  for (const name of ["hako", "runc", "crun"]) {
+    const path = name === "hako" ? resolve(process.env.HAKO ?? "dist/hako") : Bun.which(name);
+    if (path === null) console.error(`skipped: ${name}: not installed`);
+    else runtimes.push({ name, path, root: join(dir, `state-${name}`) });
+  }
+  const empty = await emptyProgram();
+  const rows = measure(
+    "empty Bun program",
+    [{ name: "-", path: empty, root: "" }],
+    ({ path }) => call([path]),
+    RUNS,
+  );
+  for (const [task, once] of Object.entries(TASKS)) rows.push(...measure(task, runtimes, once, RUNS));
+  rows.push(...measureList(runtimes));
+  if (values.json) console.log(JSON.stringify(rows, null, 2));
+  else print(rows);
+}
+
+try {
+  await main();
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}

@@ -1,0 +1,30 @@
+# Sourced by the scripts beside it: development packages, and the build. The working directory is the repository.
+# shellcheck shell=bash
+
+die() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+# Installs the development packages, and makes sure that Bun runs: npm may have been told not to run the
+# installation scripts of packages, and then bun is a text file that asks for its own.
+install_packages() {
+	command -v node >/dev/null || die "needs node 20 or newer"
+	command -v npm >/dev/null || die "needs npm"
+	if [ -f package-lock.json ]; then
+		npm ci --no-fund --no-audit --loglevel=error || return 1
+	else
+		npm install --no-save --no-fund --no-audit --loglevel=error || return 1
+	fi
+	node_modules/.bin/bun --version >/dev/null 2>&1 || node node_modules/bun/install.js >/dev/null 2>&1
+	node_modules/.bin/bun --version >/dev/null
+}
+
+# The packages are there and Bun runs; installs them if not.
+need_packages() {
+	node_modules/.bin/bun --version >/dev/null 2>&1 || install_packages || die "the packages can't be installed"
+}
+
+build_hako() {
+	node_modules/.bin/bun run build.ts
+}
