@@ -1,5 +1,13 @@
 // Medians of interleaved runs of hako, runc and crun, and their ratios. Called by scripts/bench.
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { defaultBundleConfig } from "../test/e2e/bundle-config";
@@ -13,7 +21,7 @@ const LISTED = 100;
 interface Sample {
   milliseconds: number;
   /** Peak resident memory of the largest process. */
-  memory: number;
+  megabytes: number;
 }
 
 interface Runtime {
@@ -26,17 +34,28 @@ const dir = mkdtempSync("/tmp/hako-bench-");
 const rootfs = join(dir, "rootfs");
 let count = 0;
 
-function call(command: string[]): Sample {
+/**
+ * Runs a command. Peak memory is taken by a small parent: a process's own count begins with what the one that
+ * started it had, and this one is large. It costs time, so such a run's clock doesn't count.
+ */
+function call(command: string[], weigh: boolean): Sample {
+  const report = join(dir, "weight");
+  const words = weigh ? ["busybox", "time", "-f", "%M", "-o", report, ...command] : command;
   const start = performance.now();
   // a file, not a pipe: a created container keeps its standard output open
-  const done = Bun.spawnSync(command, {
+  const done = Bun.spawnSync(words, {
     stdin: "ignore",
     stdout: Bun.file("/dev/null"),
     stderr: Bun.file(join(dir, "stderr")),
   });
   const milliseconds = performance.now() - start;
-  if (done.exitCode !== 0) throw new Error(`${command.join(" ")}: status ${done.exitCode}`);
-  return { milliseconds, memory: done.resourceUsage?.maxRSS ?? 0 };
+  if (done.exitCode !== 0) {
+    throw new Error(
+      `${command.join(" ")}: status ${done.exitCode}: ${readFileSync(join(dir, "stderr"), "utf8").trim()}`,
+    );
+  }
+  // busybox takes the kernel's kilobytes for pages of 4 KiB
+  return { milliseconds, megabytes: weigh ? Number(readFileSync(report, "utf8")) / 4 / 1024 : 0 };
 }
 
 function bundle(args: string[]): { id: string; path: string } {
@@ -52,34 +71,34 @@ function bundle(args: string[]): { id: string; path: string } {
 function sum(samples: Sample[]): Sample {
   return {
     milliseconds: samples.reduce((total, sample) => total + sample.milliseconds, 0),
-    memory: Math.max(...samples.map((sample) => sample.memory)),
+    megabytes: Math.max(...samples.map((sample) => sample.megabytes)),
   };
 }
 
 /** What is measured; each makes what it needs before its clock runs, and cleans up after. */
-const TASKS: Record<string, (runtime: Runtime) => Sample> = {
-  version: (runtime) => call([runtime.path, "--version"]),
-  "run true": (runtime) => {
+const TASKS: Record<string, (runtime: Runtime, weigh: boolean) => Sample> = {
+  version: (runtime, weigh) => call([runtime.path, "--version"], weigh),
+  "run true": (runtime, weigh) => {
     const { id, path } = bundle(["true"]);
-    return call([runtime.path, "--root", runtime.root, "run", "--bundle", path, id]);
+    return call([runtime.path, "--root", runtime.root, "run", "--bundle", path, id], weigh);
   },
-  "create, start, delete": (runtime) => {
+  "create, start, delete": (runtime, weigh) => {
     const { id, path } = bundle(["sleep", "600"]);
     const command = [runtime.path, "--root", runtime.root];
     return sum([
-      call([...command, "create", "--bundle", path, id]),
-      call([...command, "start", id]),
-      call([...command, "delete", "--force", id]),
+      call([...command, "create", "--bundle", path, id], weigh),
+      call([...command, "start", id], weigh),
+      call([...command, "delete", "--force", id], weigh),
     ]);
   },
-  state: (runtime) => {
+  state: (runtime, weigh) => {
     const { id, path } = bundle(["sleep", "600"]);
     const command = [runtime.path, "--root", runtime.root];
-    call([...command, "create", "--bundle", path, id]);
+    call([...command, "create", "--bundle", path, id], false);
     try {
-      return call([...command, "state", id]);
+      return call([...command, "state", id], weigh);
     } finally {
-      call([...command, "delete", "--force", id]);
+      call([...command, "delete", "--force", id], false);
     }
   },
 };
@@ -99,15 +118,23 @@ interface Row {
 }
 
 /** Interleaved, so that what the machine does meanwhile hits all alike. */
-function measure(task: string, runtimes: Runtime[], once: (runtime: Runtime) => Sample, runs: number): Row[] {
-  const samples = new Map<string, Sample[]>(runtimes.map((runtime) => [runtime.name, []]));
+function measure(
+  task: string,
+  runtimes: Runtime[],
+  once: (runtime: Runtime, weigh: boolean) => Sample,
+  runs: number,
+): Row[] {
+  const samples = new Map<string, number[]>(runtimes.map((runtime) => [runtime.name, []]));
+  const weights = new Map<string, number>();
   const broken = new Set<string>();
   for (let run = 0; run <= runs; run++) {
     for (const runtime of runtimes) {
       if (broken.has(runtime.name)) continue;
       try {
-        const sample = once(runtime);
-        if (run > 0) samples.get(runtime.name)?.push(sample); // the first warms caches up
+        // the first warms caches up, and is the one that is weighed
+        const sample = once(runtime, run === 0);
+        if (run === 0) weights.set(runtime.name, sample.megabytes);
+        else samples.get(runtime.name)?.push(sample.milliseconds);
       } catch (error) {
         broken.add(runtime.name);
         console.error(`skipped: ${task}: ${runtime.name}: ${(error as Error).message}`);
@@ -119,8 +146,8 @@ function measure(task: string, runtimes: Runtime[], once: (runtime: Runtime) => 
     .map(({ name }) => ({
       task,
       runtime: name,
-      milliseconds: median((samples.get(name) ?? []).map((sample) => sample.milliseconds)),
-      megabytes: median((samples.get(name) ?? []).map((sample) => sample.memory)) / (1 << 20),
+      milliseconds: median(samples.get(name) ?? []),
+      megabytes: weights.get(name) ?? Number.NaN,
     }));
 }
 
@@ -132,7 +159,7 @@ function measureList(runtimes: Runtime[]): Row[] {
       try {
         for (let index = 0; index < LISTED; index++) {
           const { id, path } = bundle(["sleep", "600"]);
-          call([runtime.path, "--root", runtime.root, "create", "--bundle", path, id]);
+          call([runtime.path, "--root", runtime.root, "create", "--bundle", path, id], false);
           made.push({ runtime, id });
         }
         able.push(runtime);
@@ -141,9 +168,10 @@ function measureList(runtimes: Runtime[]): Row[] {
       }
     }
     const task = `list of ${LISTED}`;
-    return measure(task, able, ({ path, root }) => call([path, "--root", root, "list"]), RUNS);
+    return measure(task, able, ({ path, root }, weigh) => call([path, "--root", root, "list"], weigh), RUNS);
   } finally {
-    for (const { runtime, id } of made) call([runtime.path, "--root", runtime.root, "delete", "--force", id]);
+    for (const { runtime, id } of made)
+      call([runtime.path, "--root", runtime.root, "delete", "--force", id], false);
   }
 }
 
@@ -189,7 +217,7 @@ async function main(): Promise<void> {
   const rows = measure(
     "empty Bun program",
     [{ name: "-", path: empty, root: "" }],
-    ({ path }) => call([path]),
+    ({ path }, weigh) => call([path], weigh),
     RUNS,
   );
   for (const [task, once] of Object.entries(TASKS)) rows.push(...measure(task, runtimes, once, RUNS));
