@@ -1,0 +1,91 @@
+// @cgroup-v2
+// hako as a tool of shell scripts: `hako run --rootfs DIR [limits] ID -- COMMAND`, without a bundle.
+import { describe, expect } from "bun:test";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
+import { Box, busyboxRootfs, e2e, expectUnchanged, hostSnapshot, isV2, needsHako } from "./support";
+
+describe("run --rootfs", () => {
+  e2e("the host's own root: the program sees it, and what it writes is gone", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const script = "cat /etc/os-release | head -n 1; echo x > /etc/hako-e2e-mark && cat /etc/hako-e2e-mark";
+    const result = box.hako("run", "--rootfs", "/", box.id(), "--", "sh", "-c", script);
+    expect(result).toMatchObject({ status: 0, stderr: "" });
+    expect(result.stdout).toMatch(/=.*\nx\n$/s);
+    expect(existsSync("/etc/hako-e2e-mark")).toBe(false);
+    await expectUnchanged(before, box.root);
+  }, [needsHako]);
+
+  e2e("isolation: processes, host name, mounts, network", () => {
+    using box = new Box();
+    const script =
+      "echo $$; readlink /proc/self/ns/net; readlink /proc/self/ns/mnt; uname -n; ls /proc | grep -c '^[0-9]'";
+    const result = box.hako("run", "--rootfs", "/", "--network", "none", box.id(), "--", "sh", "-c", script);
+    const [pid, net, mnt, name, processes] = result.stdout.split("\n");
+    expect(pid).toBe("1");
+    expect(net).not.toBe(readlinkSync("/proc/self/ns/net"));
+    expect(mnt).not.toBe(readlinkSync("/proc/self/ns/mnt"));
+    expect(name).not.toBe(hostname());
+    expect(Number(processes)).toBeLessThan(5);
+  }, [needsHako]);
+
+  e2e("the host's network", () => {
+    using box = new Box();
+    const result = box.hako(
+      "run",
+      "--rootfs",
+      "/",
+      "--network",
+      "host",
+      box.id(),
+      "--",
+      "readlink",
+      "/proc/self/ns/net",
+    );
+    expect(result.stdout).toBe(`${readlinkSync("/proc/self/ns/net")}\n`);
+  }, [needsHako]);
+
+  e2e("another root file system, by absolute and by relative path", () => {
+    using box = new Box();
+    busyboxRootfs(box.path("root"));
+    for (const rootfs of [box.path("root"), "root"]) {
+      const result = box.hakoWith({ cwd: box.dir }, "run", "--rootfs", rootfs, box.id(), "--", "ls", "/");
+      expect(result).toMatchObject({ status: 0, stderr: "" });
+      expect(result.stdout.split("\n")).toEqual(expect.arrayContaining(["bin", "etc", "proc"]));
+    }
+    expect(readdirSync(box.path("root")).sort()).toEqual(["bin", "dev", "etc", "proc", "root", "sys", "tmp"]);
+  }, [needsHako]);
+
+  e2e("exit codes, as shells have them", () => {
+    using box = new Box();
+    const run = (...words: string[]): number | null =>
+      box.hako("run", "--rootfs", "/", box.id(), "--", ...words).status;
+    expect(run("sh", "-c", "exit 7")).toBe(7);
+    expect(run("/no/such/program")).toBe(127);
+    expect(run("nosuchprogram")).toBe(127);
+    expect(run("/etc/passwd")).toBe(126);
+    expect(box.hako("run", "--rootfs", "/no/such/dir", box.id(), "--", "true").status).toBe(1);
+    expect(box.hako("run", "--nonsense").status).toBe(2);
+  }, [needsHako]);
+
+  e2e("options of the command are the command's", () => {
+    using box = new Box();
+    const result = box.hako("run", "--rootfs", "/", box.id(), "--", "echo", "--memory", "-x", "--", "y");
+    expect(result.stdout).toBe("--memory -x -- y\n");
+  }, [needsHako]);
+
+  e2e("a memory limit", () => {
+    using box = new Box();
+    const file = isV2 ? "/sys/fs/cgroup/memory.max" : "/sys/fs/cgroup/memory/memory.limit_in_bytes";
+    const result = box.hako("run", "--rootfs", "/", "--memory", "64M", box.id(), "--", "cat", file);
+    expect(result).toMatchObject({ status: 0, stdout: `${64 << 20}\n` });
+    expect(box.hako("run", "--rootfs", "/", "--memory", "lots", box.id(), "--", "true").status).toBe(2);
+  }, [needsHako]);
+
+  e2e("input and output through pipes", () => {
+    using box = new Box();
+    const result = box.hakoWith({ input: "b\na\n" }, "run", "--rootfs", "/", box.id(), "--", "sort");
+    expect(result).toMatchObject({ status: 0, stdout: "a\nb\n" });
+  }, [needsHako]);
+});
