@@ -2,6 +2,9 @@ import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, 
 import { asHakoError, HakoError } from "../errors";
 import { type ErrnoName, errnoText } from "../linux/errno";
 
+/** Not among the constants of node:fs; the same on all CPUs of ours. */
+const O_CLOEXEC = 0o2000000;
+
 /** errno of something thrown by node:fs or by hako. */
 export function errnoOf(thrown: unknown): ErrnoName | undefined {
   return asHakoError(thrown).errno;
@@ -24,7 +27,7 @@ export function tryReadValue(file: string): string | undefined {
 /** Writes a cgroup file in one write. It is never created: what is missing is ENOENT, not the EACCES of O_CREAT. */
 export function writeValue(file: string, value: string): void {
   try {
-    const fd = openSync(file, constants.O_WRONLY | constants.O_TRUNC | constants.O_CLOEXEC);
+    const fd = openSync(file, constants.O_WRONLY | constants.O_TRUNC | O_CLOEXEC);
     try {
       writeSync(fd, value);
     } finally {

@@ -77,7 +77,10 @@ class FreezerV2 implements Freezer {
   freeze(): void {
     try {
       writeValue(`${this.#dir}/cgroup.freeze`, "1");
-      waitFor(`cgroup ${this.#dir} does not freeze`, () => readTable(`${this.#dir}/cgroup.events`)["frozen"] === 1);
+      waitFor(
+        `cgroup ${this.#dir} does not freeze`,
+        () => readTable(`${this.#dir}/cgroup.events`).frozen === 1,
+      );
     } catch (thrown) {
       tryWriteValue(`${this.#dir}/cgroup.freeze`, "0");
       throw thrown;

@@ -59,7 +59,11 @@ export class Group implements Cgroup {
         });
       }
       if (this.frozen()) {
-        throw new HakoError({ code: "state", message: `cgroup ${this.#directories[0]} is frozen`, hint: "thaw it first" });
+        throw new HakoError({
+          code: "state",
+          message: `cgroup ${this.#directories[0]} is frozen`,
+          hint: "thaw it first",
+        });
       }
     } catch (thrown) {
       this.destroy();
@@ -89,7 +93,8 @@ export class Group implements Cgroup {
       const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
       if (failed === undefined) continue;
       // A host without root in the unified half of a hybrid layout: nothing is limited there.
-      if (node.unified && this.version === "hybrid" && ["EOPNOTSUPP", "EACCES"].includes(failed.errno ?? "")) continue;
+      if (node.unified && this.version === "hybrid" && ["EOPNOTSUPP", "EACCES"].includes(failed.errno ?? ""))
+        continue;
       throw new HakoError({
         code: "system",
         message: `process ${pid} cannot join cgroup ${dir}`,
@@ -107,7 +112,10 @@ export class Group implements Cgroup {
 
   kill(): void {
     if (this.record.nodes.some((node) => node.path === "/")) {
-      throw new HakoError({ code: "state", message: "the root cgroup is no container's: nothing was killed" });
+      throw new HakoError({
+        code: "state",
+        message: "the root cgroup is no container's: nothing was killed",
+      });
     }
     // A process in a frozen cgroup does not die before it is thawed; it may itself have frozen cgroups below its own.
     this.#freezer?.thawTree();
@@ -213,4 +221,3 @@ function safeType(dir: string): string {
     return "unknown";
   }
 }
-

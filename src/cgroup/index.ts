@@ -5,7 +5,7 @@ import { placeIn } from "./paths";
 import type { Resources } from "./resources";
 import type { CgroupStats } from "./stats-types";
 
-export { cgroupRoot, type CgroupVersion, type Layout, parseLayout, readLayout } from "./layout";
+export { type CgroupVersion, cgroupRoot, type Layout, parseLayout, readLayout } from "./layout";
 export type { Resources } from "./resources";
 export type { CgroupStats } from "./stats-types";
 
@@ -60,7 +60,14 @@ export function openCgroup(cgroupsPath: string | undefined, containerId: string,
   const { version, hierarchies } = layout ?? readLayout();
   const nodes = hierarchies.map((hierarchy): CgroupNode => {
     const { mountpoint, name, controllers, unified } = hierarchy;
-    return { mountpoint, name, controllers, unified, path: placeIn(hierarchy, cgroupsPath, containerId), made: [] };
+    return {
+      mountpoint,
+      name,
+      controllers,
+      unified,
+      path: placeIn(hierarchy, cgroupsPath, containerId),
+      made: [],
+    };
   });
   return new Group({ version, nodes });
 }

@@ -25,7 +25,9 @@ export interface Layout {
 
 /** Controllers that a v1 hierarchy can have (cgroups(7)). Other super options say how it is mounted. */
 const V1_CONTROLLERS = new Set(
-  "cpu cpuacct cpuset memory devices freezer net_cls net_prio blkio perf_event hugetlb pids rdma misc debug".split(" "),
+  "cpu cpuacct cpuset memory devices freezer net_cls net_prio blkio perf_event hugetlb pids rdma misc debug".split(
+    " ",
+  ),
 );
 const USUAL_PLACE = "/sys/fs/cgroup";
 
@@ -84,7 +86,8 @@ export function readLayout(mountinfo = "/proc/self/mountinfo"): Layout {
 export function cgroupRoot(mountinfo = "/proc/self/mountinfo"): string {
   const mounts = parseMountinfo(readFileSync(mountinfo, "utf8"));
   const v1 = mounts.find((mount) => mount.type === "cgroup");
-  const root = v1 === undefined ? mounts.find((mount) => mount.type === "cgroup2")?.mountpoint : dirname(v1.mountpoint);
+  const root =
+    v1 === undefined ? mounts.find((mount) => mount.type === "cgroup2")?.mountpoint : dirname(v1.mountpoint);
   if (root === undefined) {
     throw new HakoError({
       code: "not-found",

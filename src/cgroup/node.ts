@@ -50,7 +50,13 @@ export function makeNode(node: CgroupNode, enableControllers: boolean): void {
       removeNode(node);
       const error = asHakoError(thrown);
       if (errno !== undefined && TOLERATED.has(errno)) node.skipped = error.message;
-      else throw new HakoError({ code: "system", errno, message: `make cgroup ${directoryOf(node)}`, cause: error });
+      else
+        throw new HakoError({
+          code: "system",
+          errno,
+          message: `make cgroup ${directoryOf(node)}`,
+          cause: error,
+        });
       return;
     }
   }

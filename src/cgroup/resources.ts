@@ -65,3 +65,8 @@ export interface Resources {
   hugepageLimits?: { pageSize: string; limit: Int }[] | undefined;
   unified?: Record<string, string> | undefined;
 }
+
+/** Whether a limit is asked for: docker sends 0 for what it leaves unset. */
+export function isSet(value: Int | undefined): value is Int {
+  return value !== undefined && BigInt(value) !== 0n;
+}

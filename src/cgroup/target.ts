@@ -1,5 +1,5 @@
-import { asHakoError, HakoError } from "../errors";
 import { existsSync } from "node:fs";
+import { asHakoError, HakoError } from "../errors";
 import { tryReadValue, tryWriteValue } from "./files";
 import type { CgroupRecord } from "./index";
 import { type CgroupNode, controllersIn, directoryOf, enableController } from "./node";
@@ -22,7 +22,9 @@ export class Target {
     if (v1 !== undefined) return v1;
     const unified = nodes.find((node) => node.unified);
     if (unified === undefined || controller === "") return unified;
-    return controllersIn(directoryOf(unified)).includes(V2_NAMES[controller] ?? controller) ? unified : undefined;
+    return controllersIn(directoryOf(unified)).includes(V2_NAMES[controller] ?? controller)
+      ? unified
+      : undefined;
   }
 
   /** The node of a controller that the field at `pointer` needs. */
@@ -108,8 +110,3 @@ const HINTS: Record<string, string> = {
   EACCES: "the parent cgroup or this user's rights do not allow it",
   EPERM: "the parent cgroup or this user's rights do not allow it",
 };
-
-/** Whether a limit is asked for: docker sends 0 for what it leaves unset. */
-export function isSet(value: Int | undefined): value is Int {
-  return value !== undefined && BigInt(value) !== 0n;
-}

@@ -1,0 +1,168 @@
+import type { HakoError } from "../errors";
+import type { CgroupNode } from "./node";
+import { type Int, isSet, type MemoryResources } from "./resources";
+import type { Target } from "./target";
+
+const LIMIT = "memory.limit_in_bytes";
+const LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";
+/** Callers that count in unsigned numbers write -1 so. */
+const UNSIGNED_MINUS_ONE = 2n ** 64n - 1n;
+
+/** -1 and below mean no limit; 0 and nothing leave a limit as it is. */
+function amount(value: Int | undefined): bigint | undefined {
+  if (!isSet(value)) return undefined;
+  const bytes = BigInt(value);
+  return bytes < 0n ? -1n : bytes;
+}
+
+/** v2's memory.swap.max counts swap alone, the spec's `swap` counts memory and swap together. */
+export function swapAlone(limit: bigint | undefined, swap: bigint | undefined): bigint | undefined | string {
+  if (swap === undefined) return limit === -1n ? -1n : undefined;
+  if (swap === -1n) return -1n;
+  if (limit === undefined || limit === -1n) return "is set without a memory limit";
+  if (swap < limit) return `is ${swap}, less than the memory limit ${limit}`;
+  return swap - limit;
+}
+
+/** Writes linux.resources.memory. */
+export function applyMemory(target: Target, memory: MemoryResources | undefined): void {
+  if (memory === undefined) return;
+  const swappiness =
+    memory.swappiness === undefined || BigInt.asIntN(64, BigInt(memory.swappiness)) === -1n
+      ? undefined
+      : BigInt(memory.swappiness);
+  const field = firstField(memory, swappiness);
+  if (field === undefined) return;
+  const node = target.need("memory", `/memory/${field}`);
+  if (swappiness !== undefined && (swappiness < 0n || swappiness > 100n)) {
+    throw target.wrong("/memory/swappiness", `${swappiness} is not between 0 and 100`);
+  }
+  const limit = amount(memory.limit);
+  if (limit !== undefined && memory.checkBeforeUpdate) checkUsage(target, node, limit);
+  if (node.unified) applyV2(target, node, memory, swappiness);
+  else applyV1(target, node, memory, swappiness);
+}
+
+/** The first field that asks for something. */
+function firstField(memory: MemoryResources, swappiness: bigint | undefined): string | undefined {
+  const numbers = ["limit", "reservation", "swap", "kernel", "kernelTCP"] as const;
+  if (swappiness !== undefined) return "swappiness";
+  if (memory.disableOOMKiller) return "disableOOMKiller";
+  return numbers.find((name) => isSet(memory[name]));
+}
+
+function checkUsage(target: Target, node: CgroupNode, limit: bigint): void {
+  const used = target.read(node, node.unified ? "memory.current" : "memory.usage_in_bytes");
+  if (used === undefined || limit < 0n || BigInt(used) <= limit) return;
+  throw target.wrong(
+    "/memory/limit",
+    `${limit} is less than the ${used} bytes in use`,
+    "checkBeforeUpdate refuses that",
+  );
+}
+
+function applyV1(
+  target: Target,
+  node: CgroupNode,
+  memory: MemoryResources,
+  swappiness: bigint | undefined,
+): void {
+  if (memory.useHierarchy) target.tryWrite(node, "memory.use_hierarchy", 1);
+  writeLimits(target, node, amount(memory.limit), amount(memory.swap));
+  const reservation = amount(memory.reservation);
+  if (reservation !== undefined) {
+    target.write(node, "memory.soft_limit_in_bytes", reservation, "/memory/reservation");
+  }
+  // Kernel memory limits are deprecated: newer kernels refuse or ignore them, and so do the other runtimes.
+  if (isSet(memory.kernel)) target.tryWrite(node, "memory.kmem.limit_in_bytes", memory.kernel);
+  if (isSet(memory.kernelTCP)) target.tryWrite(node, "memory.kmem.tcp.limit_in_bytes", memory.kernelTCP);
+  if (memory.disableOOMKiller) target.write(node, "memory.oom_control", 1, "/memory/disableOOMKiller");
+  if (swappiness !== undefined) target.write(node, "memory.swappiness", swappiness, "/memory/swappiness");
+}
+
+/** The kernel wants limit <= limit-and-swap after each write: when raising, the outer one goes first. */
+function writeLimits(
+  target: Target,
+  node: CgroupNode,
+  limit: bigint | undefined,
+  wanted: bigint | undefined,
+): void {
+  const hasSwap = target.exists(node, LIMIT_AND_SWAP);
+  const swap = limit === -1n && wanted === undefined ? -1n : wanted;
+  if (swap !== undefined && !hasSwap) {
+    if (swap !== -1n && swap !== limit) {
+      const hint = "start the kernel with swapaccount=1, or remove the swap limit";
+      throw target.refuse("/memory/swap", `this kernel does not account swap (no ${LIMIT_AND_SWAP})`, hint);
+    }
+    writeLimit(target, node, limit);
+    return;
+  }
+  if (swap === undefined) {
+    writeLimit(target, node, limit);
+    return;
+  }
+  const writeSwap = () => target.write(node, LIMIT_AND_SWAP, swap, "/memory/swap");
+  const now = BigInt(target.read(node, LIMIT_AND_SWAP) ?? UNSIGNED_MINUS_ONE);
+  if (limit === undefined) writeSwap();
+  else if (swap === -1n || now < swap) {
+    writeSwap();
+    writeLimit(target, node, limit);
+  } else {
+    writeLimit(target, node, limit);
+    writeSwap();
+  }
+}
+
+function writeLimit(target: Target, node: CgroupNode, limit: bigint | undefined): void {
+  if (limit === undefined) return;
+  const failed = target.tryWrite(node, LIMIT, limit);
+  if (failed !== undefined)
+    throw target.failure("/memory/limit", failed, LIMIT, busyHint(target, node, failed));
+}
+
+function busyHint(target: Target, node: CgroupNode, failed: HakoError): string | undefined {
+  if (failed.errno === "EBUSY") {
+    const peak = target.read(node, "memory.max_usage_in_bytes");
+    return `${target.read(node, "memory.usage_in_bytes")} bytes are in use, ${peak} at most so far`;
+  }
+  if (failed.errno === "EINVAL" && target.exists(node, LIMIT_AND_SWAP)) {
+    return `it may not be more than memory and swap together, ${target.read(node, LIMIT_AND_SWAP)}; give /linux/resources/memory/swap too`;
+  }
+  return undefined;
+}
+
+function applyV2(
+  target: Target,
+  node: CgroupNode,
+  memory: MemoryResources,
+  swappiness: bigint | undefined,
+): void {
+  const pointer = (name: string) => `/memory/${name}`;
+  if (memory.disableOOMKiller) {
+    throw target.refuse(
+      pointer("disableOOMKiller"),
+      "cgroup v2 cannot do it",
+      "remove it, or set memory.oom.group in unified",
+    );
+  }
+  if (swappiness !== undefined) {
+    throw target.refuse(pointer("swappiness"), "cgroup v2 cannot do it", "remove it, or set swap");
+  }
+  const limit = amount(memory.limit);
+  const swap = swapAlone(limit, amount(memory.swap));
+  if (typeof swap === "string")
+    throw target.wrong(pointer("swap"), swap, "it counts memory and swap together");
+  if (swap !== undefined) {
+    const failed = target.tryWrite(node, "memory.swap.max", orMax(swap));
+    // Without swap accounting there is no such file; no limit and no swap are then true already.
+    const harmless = failed?.errno === "ENOENT" && (swap === -1n || swap === 0n);
+    if (failed !== undefined && !harmless) throw target.failure(pointer("swap"), failed, "memory.swap.max");
+  }
+  if (limit !== undefined) target.write(node, "memory.max", orMax(limit), pointer("limit"));
+  const reservation = amount(memory.reservation);
+  if (reservation !== undefined) target.write(node, "memory.low", orMax(reservation), pointer("reservation"));
+}
+
+function orMax(value: bigint): string {
+  return value < 0n ? "max" : String(value);
+}
