@@ -6,4 +6,6 @@ interface Entry {
 }
 
 /** Every command: what it is for, and the module that is loaded when it is called (what is imported costs start-up time). */
-export const COMMANDS: Record<string, Entry> = {};
+export const COMMANDS: Record<string, Entry> = {
+  cgroup: { description: "Look at the host's cgroups", load: () => import("./commands/cgroup") },
+};
