@@ -294,7 +294,8 @@ describe("mounts", () => {
   e2e("cgroups, with and without a namespace of their own", () => {
     using box = new Box();
     const file = isV2 ? "/sys/fs/cgroup/cgroup.procs" : "/sys/fs/cgroup/memory/cgroup.procs";
-    for (const namespace of [true, false]) {
+    // runc mounts the whole hierarchy of v2 into a container without a cgroup namespace
+    for (const namespace of IS_HAKO || !isV2 ? [true, false] : [true]) {
       const out = box.sh(`cat ${file}; touch /sys/fs/cgroup/x 2>&1 || true`, (config) => {
         if (namespace) config.linux.namespaces.push({ type: "cgroup" });
       });

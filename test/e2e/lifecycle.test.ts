@@ -1,7 +1,16 @@
 // @cgroup-v2
 // create, start, state, kill, delete, list, run: what they answer, and what they leave behind.
 import { describe, expect } from "bun:test";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Box, e2e, expectUnchanged, HAKO, hostSnapshot, IS_HAKO, needsHako, until } from "./support";
 
@@ -174,6 +183,51 @@ describe("lifecycle", () => {
     expect(header).toMatch(/^ID +PID +STATUS +BUNDLE +CREATED +OWNER/);
     expect(table.length).toBe(2);
     expect(box.hako("list", "--format", "xml").status).not.toBe(0);
+  });
+});
+
+describe("after something went wrong", () => {
+  e2e("a program killed from outside, and a bundle that is gone", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const id = box.id();
+    const bundle = box.bundle(SLEEP);
+    box.ok("run", "--detach", "--bundle", bundle, id);
+    process.kill(box.state(id).pid, "SIGKILL");
+    await box.waitFor(id, "stopped");
+    rmSync(bundle, { recursive: true });
+    expect(box.state(id).status).toBe("stopped");
+    box.ok("delete", id);
+    await expectUnchanged(before, box.root);
+  });
+
+  e2e("an unreadable entry of the state directory stops nobody", () => {
+    using box = new Box();
+    const id = box.id();
+    box.ok("create", "--bundle", box.bundle(SLEEP), id);
+    const [empty, garbage] = [box.id(), box.id()];
+    mkdirSync(join(box.root, empty));
+    mkdirSync(join(box.root, garbage));
+    for (const file of readdirSync(join(box.root, id)))
+      writeFileSync(join(box.root, garbage, file), "{ garbage");
+    const rows = JSON.parse(box.ok("list", "--format", "json").stdout) as { id: string; status: string }[];
+    expect(rows.find((row) => row.id === id)?.status).toBe("created");
+    for (const broken of [empty, garbage]) box.ok("delete", "--force", broken);
+    expect(JSON.parse(box.ok("list", "--format", "json").stdout).length).toBe(1);
+  }, [needsHako]);
+
+  e2e("processes that outlive the program end with kill --all and delete", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const id = box.id();
+    const bundle = box.bundle(["sh", "-c", "sleep 600 & exit 0"], (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "pid");
+    });
+    box.ok("run", "--detach", "--bundle", bundle, id);
+    await box.waitFor(id, "stopped");
+    box.ok("kill", "--all", id, "KILL");
+    box.ok("delete", id);
+    await expectUnchanged(before, box.root);
   });
 });
 

@@ -61,7 +61,7 @@ describe("load", () => {
       box.ok("delete", "--force", id);
     }
     await expectUnchanged(before, box.root);
-  });
+  }, [needsHako]);
 
   e2e(`create killed at ${KILLS} moments; delete --force cleans up`, async () => {
     using box = new Box();
