@@ -1,0 +1,272 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { type Cgroup, loadCgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
+import { HakoError } from "../../src/errors";
+
+const HAKO = process.env.HAKO ?? "dist/hako";
+const layout = readLayout();
+const MIB = 1024 * 1024;
+
+/** A test that needs root, and controllers; a skip says why. */
+function rootTest(name: string, controllers: string[], body: () => void | Promise<void>): void {
+  const offered = new Set(layout.hierarchies.flatMap((each) => each.controllers));
+  const unified = layout.hierarchies.find((each) => each.unified);
+  if (unified !== undefined) {
+    for (const each of readFileSync(`${unified.mountpoint}/cgroup.controllers`, "utf8").trim().split(" ")) {
+      offered.add(each);
+    }
+  }
+  const missing = controllers.filter((each) => !offered.has(each));
+  if (process.getuid?.() !== 0) test.skip(`${name} (skipped: needs root)`, () => {});
+  else if (missing.length > 0)
+    test.skip(`${name} (skipped: this host has no ${missing.join(", ")})`, () => {});
+  else test(name, async () => await body());
+}
+
+const undo: (() => void)[] = [];
+afterEach(() => {
+  for (const action of undo.splice(0).reverse()) action();
+});
+
+let count = 0;
+function make(suffix = "", resources: Resources = {}): Cgroup {
+  const name = `hako-test-${process.pid}-${count++}`;
+  const cgroup = openCgroup(`/${name}${suffix}`, name);
+  undo.push(() => {
+    cgroup.kill();
+    cgroup.destroy();
+  });
+  cgroup.create();
+  cgroup.apply(resources);
+  return cgroup;
+}
+
+/** A shell that first waits for a line, so that it can be put into a cgroup. */
+function shell(script: string): { pid: number; child: ChildProcess; go(): Promise<number | null> } {
+  const child = spawn("sh", ["-c", `read line; ${script}`], { stdio: ["pipe", "ignore", "ignore"] });
+  const ended = new Promise<number | null>((done) => child.on("exit", (status) => done(status)));
+  undo.push(() => child.kill("SIGKILL"));
+  return {
+    pid: child.pid ?? 0,
+    child,
+    go() {
+      child.stdin?.write("\n");
+      return ended;
+    },
+  };
+}
+
+const value = (cgroup: Cgroup, controller: string, v1: string, v2: string) => {
+  const dir = cgroup.paths[controller];
+  const file = dir === undefined ? `${cgroup.paths[""]}/${v2}` : `${dir}/${v1}`;
+  return readFileSync(file, "utf8").trim();
+};
+
+describe("a container's cgroups", () => {
+  rootTest("are made, joined, frozen, killed, removed; the record is enough to go on", ["pids"], () => {
+    const cgroup = make("/inner", { pids: { limit: 10 } });
+    const directories = Object.values(cgroup.paths);
+    expect(directories.every((dir) => existsSync(dir))).toBe(true);
+    expect(value(cgroup, "pids", "pids.max", "pids.max")).toBe("10");
+    const { pid } = shell("sleep 100");
+    cgroup.join(pid);
+    const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n");
+    const elsewhere = lines.filter((line) => !line.endsWith("/inner"));
+    // hierarchies that are not mounted can't be joined
+    const mounted = layout.hierarchies.flatMap((each) => [each.name, ...each.controllers]);
+    expect(elsewhere.filter((line) => mounted.includes(line.split(":")[1] ?? ""))).toEqual([]);
+
+    const loaded = loadCgroup(JSON.parse(JSON.stringify(cgroup.record)));
+    expect(loaded.pids()).toEqual([pid]);
+    expect(loaded.frozen()).toBe(false);
+    loaded.freeze();
+    expect(loaded.frozen()).toBe(true);
+    loaded.thaw();
+    expect(loaded.frozen()).toBe(false);
+    loaded.freeze();
+    expect(loaded.stats().pids).toEqual({ current: 1, limit: 10 });
+    loaded.kill();
+    expect(loaded.pids()).toEqual([]);
+    loaded.destroy();
+    for (const dir of directories) {
+      expect(existsSync(dir)).toBe(false);
+      expect(existsSync(resolve(dir, ".."))).toBe(false);
+    }
+    loaded.destroy();
+  });
+
+  rootTest("share a parent, which goes with the one that made it only when it is empty", [], () => {
+    const first = make("/a");
+    const parent = first.mounts().hierarchies[0]?.path.replace(/\/a$/, "") ?? "";
+    const second = openCgroup(`${parent}/b`, "b");
+    undo.push(() => second.destroy());
+    second.create();
+    first.destroy();
+    expect(Object.values(second.paths).every((dir) => existsSync(dir))).toBe(true);
+    second.destroy();
+    // it was the first one's, and the first one is gone: remove what is left by hand
+    const rest = openCgroup(parent, "rest");
+    for (const node of rest.record.nodes) node.made = [node.mountpoint + parent];
+    rest.destroy();
+    for (const dir of Object.values(rest.paths)) expect(existsSync(dir)).toBe(false);
+  });
+
+  rootTest("in use are refused, and left as they were", [], () => {
+    const cgroup = make();
+    const { pid } = shell("sleep 100");
+    cgroup.join(pid);
+    const again = openCgroup(cgroup.mounts().hierarchies[0]?.path, "again");
+    expect(() => again.create()).toThrow("is in use");
+    expect(cgroup.pids()).toEqual([pid]);
+    expect(() => openCgroup("/..", "root").create()).toThrow("is in use");
+  });
+
+  rootTest("below them that the container made are removed too", [], () => {
+    const cgroup = make();
+    const dirs = Object.values(cgroup.paths).map((dir) => `${dir}/of-container/deeper`);
+    spawnSync("mkdir", ["-p", ...dirs]);
+    cgroup.destroy();
+    expect(dirs.some((dir) => existsSync(dir))).toBe(false);
+  });
+});
+
+describe("limits", () => {
+  rootTest("memory is raised and lowered with its swap", ["memory"], () => {
+    const cgroup = make("", { memory: { limit: 64 * MIB, swap: 128 * MIB, reservation: 32 * MIB } });
+    const limit = () => value(cgroup, "memory", "memory.limit_in_bytes", "memory.max");
+    for (const size of [64, 256, 16]) {
+      cgroup.apply({ memory: { limit: BigInt(size * MIB), swap: 2 * size * MIB } });
+      expect(limit()).toBe(String(size * MIB));
+    }
+    cgroup.apply({ memory: { limit: 0 } });
+    expect(limit()).toBe(String(16 * MIB));
+    cgroup.apply({ memory: { limit: -1 } });
+    expect(["max", "9223372036854771712"]).toContain(limit());
+  });
+
+  rootTest("cpu time and processors", ["cpu", "cpuset"], () => {
+    const cgroup = make("", {
+      cpu: { shares: 1024, quota: 20_000, period: 50_000, burst: 10_000, cpus: "0", mems: "0" },
+    });
+    const cpu = cgroup.paths.cpu ?? cgroup.paths[""];
+    const cpuset = cgroup.paths.cpuset ?? cgroup.paths[""];
+    if (cgroup.paths.cpu === undefined) {
+      expect(readFileSync(`${cpu}/cpu.max`, "utf8")).toBe("20000 50000\n");
+      expect(readFileSync(`${cpu}/cpu.weight`, "utf8")).toBe("100\n");
+    } else {
+      expect(readFileSync(`${cpu}/cpu.cfs_quota_us`, "utf8")).toBe("20000\n");
+      expect(readFileSync(`${cpu}/cpu.shares`, "utf8")).toBe("1024\n");
+    }
+    expect(readFileSync(`${cpuset}/cpuset.cpus`, "utf8")).toBe("0\n");
+    cgroup.apply({ cpu: { quota: 4000, period: 10_000, burst: 4000 } });
+    cgroup.apply({ cpu: { idle: 1 } });
+    cgroup.apply({ cpu: { idle: 0, shares: 512 } });
+    cgroup.apply({ cpu: { quota: -1, burst: 0 } });
+  });
+
+  rootTest("a processor that is not there: the error says whose limit it was", ["cpuset"], () => {
+    const cgroup = make();
+    let text = "";
+    try {
+      cgroup.apply({ cpu: { cpus: "4000" } });
+    } catch (thrown) {
+      if (thrown instanceof HakoError) text = thrown.oneLine;
+    }
+    expect(text).toContain("/linux/resources/cpu/cpus: write");
+  });
+
+  rootTest("huge pages, unified files", layout.version === "v2" ? ["hugetlb", "memory"] : ["pure v2"], () => {
+    const cgroup = make("", {
+      hugepageLimits: [{ pageSize: "2MB", limit: 2 * MIB }],
+      unified: { "memory.high": "1048576" },
+    });
+    expect(readFileSync(`${cgroup.paths[""]}/hugetlb.2MB.max`, "utf8")).toBe(`${2 * MIB}\n`);
+    expect(readFileSync(`${cgroup.paths[""]}/memory.high`, "utf8")).toBe("1048576\n");
+    expect(() => cgroup.apply({ hugepageLimits: [{ pageSize: "7MB", limit: 1 }] })).toThrow(
+      "no huge pages of 7MB",
+    );
+    expect(() => cgroup.apply({ unified: { "memory.hi": "1" } })).toThrow("memory.hi");
+  });
+
+  rootTest(
+    "a cgroup without processes only gives controllers to its children",
+    layout.version === "v2" ? ["pids"] : ["pure v2"],
+    () => {
+      const outer = make();
+      const { pid } = shell("sleep 100");
+      outer.join(pid);
+      // memory is a domain controller: a parent with processes can't give it away
+      const inner = openCgroup(`${outer.mounts().hierarchies[0]?.path}/inner`, "inner");
+      undo.push(() => inner.destroy());
+      inner.create();
+      expect(() => inner.apply({ memory: { limit: MIB } })).toThrow("/linux/resources/memory/limit");
+    },
+  );
+
+  const devices = layout.version === "v2" ? [] : ["devices"];
+  rootTest(
+    "devices: only those of the rules and the default ones open, also after an update",
+    devices,
+    async () => {
+      const cgroup = make("", { devices: [{ allow: false, access: "rwm" }] });
+      const open = async (path: string, mode: string) => {
+        const { pid, go } = shell(`exec 3${mode}${path}`);
+        cgroup.join(pid);
+        return (await go()) === 0;
+      };
+      expect(await open("/dev/null", "<>")).toBe(true);
+      expect(await open("/dev/urandom", "<")).toBe(true);
+      expect(await open("/dev/kmsg", "<")).toBe(false);
+      cgroup.apply({
+        devices: [
+          { allow: false, access: "rwm" },
+          { allow: true, type: "c", major: 1, minor: 11, access: "r" },
+        ],
+      });
+      expect(await open("/dev/kmsg", "<")).toBe(true);
+      expect(await open("/dev/kmsg", "<>")).toBe(false);
+      cgroup.apply({ pids: { limit: 50 } });
+      expect(await open("/dev/kmsg", "<")).toBe(true);
+      cgroup.apply({ devices: [{ allow: true, access: "rwm" }] });
+      expect(await open("/dev/kmsg", "<>")).toBe(true);
+    },
+  );
+
+  rootTest("where no cgroup may be made, only limits fail", ["memory"], () => {
+    const script = `
+      const { openCgroup } = await import(${JSON.stringify(resolve("src/cgroup/index.ts"))});
+      const cgroup = openCgroup("/hako-test-unprivileged", "x");
+      cgroup.create(); cgroup.apply({}); cgroup.join(process.pid); cgroup.destroy();
+      try { cgroup.apply({ memory: { limit: 1048576 } }); } catch (error) { console.log(error.oneLine); }`;
+    const result = spawnSync(process.execPath, ["-e", script], {
+      uid: 65534,
+      gid: 65534,
+      env: { PATH: "/usr/bin:/bin", HOME: "/" },
+      cwd: "/",
+      encoding: "utf8",
+    });
+    expect(result.stderr).toBe("");
+    expect(result.stdout).toContain("/linux/resources/memory/limit: no memory controller for this container");
+    expect(result.stdout).toContain("permission denied");
+  });
+});
+
+describe("hako cgroup", () => {
+  const hako = (...args: string[]) => spawnSync(HAKO, ["cgroup", ...args], { encoding: "utf8" });
+
+  test("root, version, mounted", () => {
+    const root = hako("root");
+    expect(root.stderr).toBe("");
+    expect(existsSync(root.stdout.trim())).toBe(true);
+    expect(hako("version").stdout).toBe(`${layout.version}\n`);
+    const [first] = layout.hierarchies;
+    expect(hako("mounted", first?.mountpoint ?? "").status).toBe(0);
+    expect(hako("mounted", "/proc").status).toBe(1);
+    expect(hako("mounted", "/missing").status).toBe(1);
+    expect(hako("mounted").status).toBe(2);
+    expect(hako("root", "--mountinfo", "/dev/null").stderr).toContain("no cgroup hierarchy is mounted");
+    expect(hako("show", "missing").status).toBe(1);
+  });
+});
