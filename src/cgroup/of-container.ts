@@ -1,15 +1,26 @@
 import { readFileSync } from "node:fs";
+import { containerId } from "../container/id";
 import { HakoError } from "../errors";
-import type { Cgroup, CgroupRecord } from "./index";
-import { loadCgroup } from "./index";
+import { errnoOf } from "./files";
+import { type Cgroup, type CgroupRecord, loadCgroup } from "./index";
 
-/** TEMP */
-export function containerCgroup(id: string, root: string): Cgroup {
-  if (!/^[\w+.-]+$/.test(id) || id === "." || id === "..") {
-    throw new HakoError({ code: "usage", message: `"${id}" is no container id` });
+/** The cgroups of a container by its id, from its stored record below `root`. */
+export function containerCgroup(text: string, root: string): Cgroup {
+  const id = containerId(text);
+  const file = `${root}/${id}/state.json`;
+  let record: { cgroup?: CgroupRecord };
+  try {
+    record = JSON.parse(readFileSync(file, "utf8")) as { cgroup?: CgroupRecord };
+  } catch (thrown) {
+    if (errnoOf(thrown) !== "ENOENT") throw thrown;
+    throw new HakoError({
+      code: "not-found",
+      message: `container ${id} does not exist`,
+      hint: "see hako list",
+    });
   }
-  const record = JSON.parse(readFileSync(`${root}/${id}/state.json`, "utf8")) as { cgroup?: CgroupRecord };
-  if (record.cgroup === undefined)
+  if (record.cgroup === undefined) {
     throw new HakoError({ code: "state", message: `container ${id} has no cgroups` });
+  }
   return loadCgroup(record.cgroup);
 }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Cgroup, loadCgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
+import { SandboxTree } from "../../src/cgroup/sandbox-tree";
 import { HakoError } from "../../src/errors";
 
 const HAKO = process.env.HAKO ?? "dist/hako";
@@ -205,6 +206,21 @@ describe("limits", () => {
     },
   );
 
+  rootTest(
+    "a v2 controller is enabled when a limit needs it",
+    layout.version === "v2" ? ["pids"] : ["pure v2"],
+    () => {
+      // on a hybrid host nothing is enabled beforehand
+      const outer = `hako-test-${process.pid}-outer`;
+      const cgroup = openCgroup(`/${outer}/inner`, "inner", { ...layout, version: "hybrid" });
+      undo.push(() => cgroup.destroy());
+      cgroup.create();
+      expect(existsSync(`${cgroup.paths[""]}/pids.max`)).toBe(false);
+      cgroup.apply({ pids: { limit: 3 } });
+      expect(readFileSync(`${cgroup.paths[""]}/pids.max`, "utf8")).toBe("3\n");
+    },
+  );
+
   const devices = layout.version === "v2" ? [] : ["devices"];
   rootTest(
     "devices: only those of the rules and the default ones open, also after an update",
@@ -251,6 +267,38 @@ describe("limits", () => {
     expect(result.stdout).toContain("/linux/resources/memory/limit: no memory controller for this container");
     expect(result.stdout).toContain("permission denied");
   });
+});
+
+describe("the cgroups of a virtual machine", () => {
+  rootTest(
+    "hold the process and its processors' threads",
+    layout.version === "v2" ? ["cgroup v1"] : ["cpu"],
+    () => {
+      const tree = new SandboxTree(layout, `hako-test-${process.pid}`);
+      const parents = tree.directories.map((dir) => resolve(dir, ".."));
+      const made = parents.filter((dir) => !existsSync(dir));
+      undo.push(() => {
+        tree.destroy();
+        const { pid } = machine;
+        process.kill(pid, "SIGKILL");
+        for (const dir of made)
+          for (let i = 0; i < 100 && spawnSync("rmdir", [dir]).status !== 0; i++) Bun.sleepSync(5);
+      });
+      const machine = shell("sleep 100");
+      tree.create();
+      tree.create();
+      tree.apply({ quota: 7500n, period: 10_000n }, () => [machine.pid]);
+      const cpu = tree.directories.find((dir) => existsSync(`${dir}/vcpu/cpu.cfs_quota_us`));
+      expect(readFileSync(`${cpu}/vcpu/cpu.cfs_quota_us`, "utf8")).toBe("7500\n");
+      expect(readFileSync(`${cpu}/vcpu/cpu.cfs_period_us`, "utf8")).toBe("10000\n");
+      expect(readFileSync(`${cpu}/vcpu/tasks`, "utf8")).toBe(`${machine.pid}\n`);
+      tree.apply(undefined, () => []);
+      expect(readFileSync(`${cpu}/vcpu/cpu.cfs_quota_us`, "utf8")).toBe("-1\n");
+      tree.destroy();
+      expect(tree.directories.some((dir) => existsSync(dir))).toBe(false);
+      expect(readFileSync(`${parents[0]}/cgroup.procs`, "utf8")).toContain(String(machine.pid));
+    },
+  );
 });
 
 describe("hako cgroup", () => {

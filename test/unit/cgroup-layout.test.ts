@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import fc from "fast-check";
 import { cgroupRoot, parseLayout } from "../../src/cgroup/layout";
 import { cleanBelow, isSystemdPath, placeIn } from "../../src/cgroup/paths";
 import { decodeOctal, parseMountinfo } from "../../src/linux/mountinfo";
@@ -46,6 +47,15 @@ describe("mountinfo", () => {
     ]) {
       expect(parseMountinfo(text)).toEqual([]);
     }
+  });
+
+  test("no text makes the parser fail", () => {
+    const text = fc.array(
+      fc.constantFrom(" ", "-", "\n", "a", "/x", "\\040", "cgroup", "cgroup2", "rw,memory", ","),
+    );
+    fc.assert(
+      fc.property(text, (words) => expect(parseLayout(words.join(" "), words.join(":"))).toBeDefined()),
+    );
   });
 
   test("other characters beside escapes survive", () => {
@@ -128,6 +138,24 @@ describe("paths", () => {
     ["", "/"],
   ])("%p is cleaned to %p", (path, clean) => {
     expect(cleanBelow(path)).toBe(clean);
+  });
+
+  test("no path leaves the root", () => {
+    const path = fc
+      .array(fc.constantFrom("..", ".", "a", "/", "//", " ", "..a", "b.."))
+      .map((words) => words.join("/"));
+    fc.assert(
+      fc.property(path, (text) => {
+        const clean = cleanBelow(text);
+        expect(clean.startsWith("/")).toBe(true);
+        expect(
+          clean
+            .split("/")
+            .slice(1)
+            .some((name) => name === ".." || name === "."),
+        ).toBe(false);
+      }),
+    );
   });
 
   test("systemd's form is recognised", () => {
