@@ -1,0 +1,189 @@
+import { HakoError } from "../errors";
+import { type ErrnoName, errnoNumber, errnoText } from "./errno";
+import { Fd } from "./fd";
+import { AT_FDCWD } from "./path";
+import { syscallOn, systemError, trySyscall } from "./syscall";
+
+/** The mount calls of Linux 5.12: trees are cloned, made as they shall be while nobody sees them, and then attached. */
+
+const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
+const OPEN_TREE_CLONE = 1;
+const OPEN_TREE_CLOEXEC = 0o2000000;
+const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
+const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+const FSOPEN_CLOEXEC = 1;
+const FSMOUNT_CLOEXEC = 1;
+const FSCONFIG_SET_FLAG = 0;
+const FSCONFIG_SET_STRING = 1;
+const FSCONFIG_CMD_CREATE = 6;
+export const MNT_DETACH = 2;
+export const UMOUNT_NOFOLLOW = 8;
+/** What fsconfig takes as a string, with its NUL (fs/fsopen.c). */
+const FSCONFIG_LIMIT = 255;
+
+/** MOUNT_ATTR_* of linux/mount.h. */
+export const ATTR = {
+  RDONLY: 0x1,
+  NOSUID: 0x2,
+  NODEV: 0x4,
+  NOEXEC: 0x8,
+  /** The three exclusive values of access times: RELATIME is 0. */
+  ATIME: 0x70,
+  NOATIME: 0x10,
+  STRICTATIME: 0x20,
+  NODIRATIME: 0x80,
+  NOSYMFOLLOW: 0x200000,
+} as const;
+
+/** MS_* of linux/mount.h that say how mounts propagate; also what mount_setattr takes. */
+export const PROPAGATION = {
+  unbindable: 1 << 17,
+  private: 1 << 18,
+  slave: 1 << 19,
+  shared: 1 << 20,
+} as const;
+
+export type Propagation = keyof typeof PROPAGATION;
+
+export interface MountAttributes {
+  set?: number | undefined;
+  clear?: number | undefined;
+  propagation?: Propagation | undefined;
+  recursive?: boolean | undefined;
+}
+
+/** A mount by the descriptor of its root, or by its path. */
+type Place = Fd | string;
+
+function at(place: Place): [number, string] {
+  return typeof place === "string" ? [AT_FDCWD, place] : [place.number, ""];
+}
+
+function nameOf(place: Place): string | undefined {
+  return typeof place === "string" ? place : undefined;
+}
+
+/** A detached copy of the mount at a place (and of all below it); nobody else sees it. */
+export function cloneTree(source: Place, recursive: boolean): Fd {
+  const [dir, path] = at(source);
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+  const empty = path === "" ? AT_EMPTY_PATH : 0;
+  return new Fd(syscallOn(nameOf(source), "open_tree", dir, path, flags | empty));
+}
+
+/** Changes a mount; `place` must be the root of one. Does nothing when there is nothing to change. */
+export function setMountAttributes(place: Place, attributes: MountAttributes): void {
+  const { set = 0, clear = 0, propagation, recursive = false } = attributes;
+  if (set === 0 && clear === 0 && propagation === undefined) return;
+  const [dir, path] = at(place);
+  const flags = (path === "" ? AT_EMPTY_PATH : 0) | (recursive ? AT_RECURSIVE : 0);
+  const spread = propagation === undefined ? 0 : PROPAGATION[propagation];
+  // The kernel wants the whole group of access time bits cleared before one of them is set.
+  const cleared = (set & ATTR.ATIME) === 0 ? clear : clear | ATTR.ATIME;
+  const attr = new BigUint64Array([BigInt(set), BigInt(cleared), BigInt(spread), 0n]);
+  syscallOn(nameOf(place), "mount_setattr", dir, path, flags, attr, attr.byteLength);
+}
+
+/** Puts a detached tree, or an attached one that moves, onto a target; the tree's descriptor is then its root there. */
+export function attachTree(tree: Fd, target: Place): void {
+  const [dir, path] = at(target);
+  const flags = MOVE_MOUNT_F_EMPTY_PATH | (path === "" ? MOVE_MOUNT_T_EMPTY_PATH : 0);
+  syscallOn(nameOf(target), "move_mount", tree.number, "", dir, path, flags);
+}
+
+/** Unmounts what is at a path, at once for lookups and in the end for its users. */
+export function detach(path: string): void {
+  syscallOn(path, "umount2", path, MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
+export interface Filesystem {
+  type: string;
+  source?: string | undefined;
+  /** Options of the file system: "size=64k", "ro", "newinstance". */
+  options?: readonly string[] | undefined;
+  /** ATTR bits of the mount. */
+  attributes?: number | undefined;
+}
+
+/** What the file system wrote about its failure: lines "e text", of which the text is kept. */
+function messages(context: Fd): string[] {
+  const found: string[] = [];
+  const buffer = Buffer.alloc(4096);
+  for (let tries = 0; tries < 16; tries++) {
+    const length = trySyscall("read", context.number, buffer, buffer.length);
+    if (length <= 0) break;
+    const text = buffer.toString("utf8", 0, length).trim();
+    if (/^[ew] /.test(text)) found.push(text.slice(2));
+  }
+  return found;
+}
+
+function failed(filesystem: Filesystem, context: Fd | undefined, call: string, errno: number): HakoError {
+  const said = context === undefined ? [] : messages(context);
+  const error = systemError(call, errno, filesystem.type);
+  if (said.length === 0 && errno !== errnoNumber("ENODEV")) return error;
+  const why = said.length === 0 ? "the kernel does not know this file system" : said.join(", ");
+  return new HakoError({ ...error, message: `${call} ${filesystem.type}: ${errnoText(errno)}: ${why}` });
+}
+
+/** Whether fsconfig takes the source and all options; those that are too long are only for mount(2). */
+export function fitsFsconfig(filesystem: Filesystem): boolean {
+  const values = (filesystem.options ?? []).map((option) => option.slice(option.indexOf("=") + 1));
+  return [filesystem.source ?? "", ...values].every((value) => Buffer.byteLength(value) <= FSCONFIG_LIMIT);
+}
+
+/** A new, detached mount of a file system. */
+export function newFilesystem(filesystem: Filesystem): Fd {
+  const opened = trySyscall("fsopen", filesystem.type, FSOPEN_CLOEXEC);
+  if (opened < 0) throw failed(filesystem, undefined, "fsopen", -opened);
+  using context = new Fd(opened);
+  const configure = (command: number, key: string | null, value: string | null): void => {
+    const result = trySyscall("fsconfig", context.number, command, key, value, 0);
+    if (result < 0) throw failed(filesystem, context, `fsconfig ${key ?? "create"}`, -result);
+  };
+  if (filesystem.source !== undefined) configure(FSCONFIG_SET_STRING, "source", filesystem.source);
+  for (const option of filesystem.options ?? []) {
+    const split = option.indexOf("=");
+    if (split < 0) configure(FSCONFIG_SET_FLAG, option, null);
+    else configure(FSCONFIG_SET_STRING, option.slice(0, split), option.slice(split + 1));
+  }
+  configure(FSCONFIG_CMD_CREATE, null, null);
+  const mounted = trySyscall("fsmount", context.number, FSMOUNT_CLOEXEC, filesystem.attributes ?? 0);
+  if (mounted < 0) throw failed(filesystem, context, "fsmount", -mounted);
+  return new Fd(mounted);
+}
+
+/** Our attributes and the options of every superblock, as flags of mount(2). */
+const MS_OF_ATTR: readonly (readonly [number, number])[] = [
+  [ATTR.RDONLY, 1],
+  [ATTR.NOSUID, 2],
+  [ATTR.NODEV, 4],
+  [ATTR.NOEXEC, 8],
+  [ATTR.NOATIME, 1024],
+  [ATTR.NODIRATIME, 2048],
+  [ATTR.STRICTATIME, 1 << 24],
+  [ATTR.NOSYMFOLLOW, 256],
+];
+const MS_OF_OPTION: Readonly<Record<string, number>> = {
+  ro: 1,
+  sync: 16,
+  mand: 64,
+  dirsync: 128,
+  lazytime: 1 << 25,
+};
+const NO_MS = new Set(["rw", "async", "nomand", "nolazytime"]);
+
+/** mount(2) onto an open target, for options that are longer than fsconfig takes. */
+export function mountOnto(target: Fd, filesystem: Filesystem): void {
+  const { type, source = type, options = [], attributes = 0 } = filesystem;
+  let flags = MS_OF_ATTR.reduce((sum, [bit, ms]) => ((attributes & bit) === 0 ? sum : sum | ms), 0);
+  const data = options.filter((option) => {
+    flags |= MS_OF_OPTION[option] ?? 0;
+    return MS_OF_OPTION[option] === undefined && !NO_MS.has(option);
+  });
+  syscallOn(type, "mount", source, target.path, type, flags, data.join(","));
+}
+
+/** Whether a file system's mount failed for lack of rights or because it is there already in another way. */
+export const REFUSED: readonly ErrnoName[] = ["EPERM", "EBUSY", "EACCES"];

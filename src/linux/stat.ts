@@ -1,0 +1,59 @@
+import type { Fd } from "./fd";
+import { callLibc, syscallOn } from "./syscall";
+
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC_STATS = 0x7ff;
+const S_IFMT = 0o170000;
+
+export type FileType = "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket";
+
+const TYPES: Readonly<Record<number, FileType>> = {
+  16807: "file",
+  9604: "directory",
+  21609: "symlink",
+  4802: "character",
+  14406: "block",
+  2401: "fifo",
+  26411: "socket",
+};
+
+export interface FileStatus {
+  type: FileType;
+  /** Permission bits with setuid, setgid and sticky. */
+  mode: number;
+  uid: number;
+  gid: number;
+  size: number;
+  inode: bigint;
+  /** Of a device node: what it stands for. */
+  major: number;
+  minor: number;
+  /** Modification time: seconds, nanoseconds. */
+  modified: readonly [bigint, number];
+}
+
+/** The status of what a descriptor is open on (O_PATH descriptors too). */
+export function statusOf(fd: Fd): FileStatus {
+  const buffer = new Uint8Array(256);
+  syscallOn(undefined, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, buffer);
+  const view = new DataView(buffer.buffer);
+  const mode = view.getUint16(28, true);
+  return {
+    type: TYPES[mode & S_IFMT] ?? "file",
+    mode: mode & 0o7777,
+    uid: view.getUint32(20, true),
+    gid: view.getUint32(24, true),
+    size: Number(view.getBigUint64(40, true)),
+    inode: view.getBigUint64(32, true),
+    major: view.getUint32(128, true),
+    minor: view.getUint32(132, true),
+    modified: [view.getBigInt64(112, true), view.getUint32(120, true)],
+  };
+}
+
+/** The magic number of the file system that a descriptor is open on (statfs(2)). */
+export function filesystemOf(fd: Fd): number {
+  const buffer = new BigInt64Array(32);
+  callLibc(undefined, "fstatfs", fd.number, buffer);
+  return Number(BigInt.asUintN(32, buffer[0] ?? 0n));
+}
