@@ -73,6 +73,15 @@ export class Group implements Cgroup {
 
   apply(resources: Resources): void {
     const target = new Target(this.record);
+    try {
+      this.#applyTo(target, resources);
+    } catch (thrown) {
+      target.takeBack();
+      throw thrown;
+    }
+  }
+
+  #applyTo(target: Target, resources: Resources): void {
     // unified first: a special field, which says the same in the spec's own words, has the last word
     applyUnified(target, resources.unified);
     applyCpuset(target, resources.cpu);

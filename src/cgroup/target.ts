@@ -10,6 +10,8 @@ const BASE = "/linux/resources";
 /** Where limits go: a controller's directory, and writes whose errors name the field of config.json. */
 export class Target {
   readonly record: CgroupRecord;
+  /** Files with what was in them before, in the order of the writes. */
+  readonly #before: { file: string; value: string }[] = [];
 
   constructor(record: CgroupRecord) {
     this.record = record;
@@ -74,7 +76,18 @@ export class Target {
   }
 
   tryWrite(node: CgroupNode, file: string, value: string | Int): HakoError | undefined {
-    return tryWriteValue(`${directoryOf(node)}/${file}`, String(value));
+    const path = `${directoryOf(node)}/${file}`;
+    const before = tryReadValue(path);
+    const failed = tryWriteValue(path, String(value));
+    if (failed === undefined && before !== undefined) this.#before.push({ file: path, value: before });
+    return failed;
+  }
+
+  /** Takes all writes back, the last one first: a failed update must leave no trace. Tables of devices are left. */
+  takeBack(): void {
+    for (const { file, value } of this.#before.splice(0).reverse()) {
+      if (value !== "" && !value.includes("\n")) tryWriteValue(file, value);
+    }
   }
 
   failure(pointer: string, cause: HakoError, file: string, hint?: string): HakoError {

@@ -167,6 +167,18 @@ describe("limits", () => {
     cgroup.apply({ cpu: { quota: -1, burst: 0 } });
   });
 
+  rootTest("a failed update leaves no trace", ["memory", "pids"], () => {
+    const cgroup = make("", { memory: { limit: 64 * MIB, swap: 128 * MIB }, pids: { limit: 10 } });
+    const update = {
+      memory: { limit: 256 * MIB, swap: 512 * MIB },
+      pids: { limit: 20 },
+      blockIO: { weight: 5 },
+    };
+    expect(() => cgroup.apply(update)).toThrow("5 is not between 10 and 1000");
+    expect(value(cgroup, "memory", "memory.limit_in_bytes", "memory.max")).toBe(String(64 * MIB));
+    expect(value(cgroup, "pids", "pids.max", "pids.max")).toBe("10");
+  });
+
   rootTest("a processor that is not there: the error says whose limit it was", ["cpuset"], () => {
     const cgroup = make();
     let text = "";
