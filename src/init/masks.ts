@@ -1,0 +1,58 @@
+import { during } from "../errors";
+import type { Fd } from "../linux/fd";
+import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../linux/mount";
+import { cleanPath, O, openIfThere, openInRoot } from "../linux/path";
+import { statusOf } from "../linux/stat";
+import { systemError } from "../linux/syscall";
+
+/** linux.readonlyPaths: what is there is bound on itself and made read-only. */
+export function readonlyPaths(root: Fd, paths: readonly string[]): void {
+  paths.forEach((path, index) => {
+    during(`config /linux/readonlyPaths/${index}: make ${path} read-only`, () => {
+      using target = openIfThere(root, path, O.PATH);
+      if (target === undefined) return;
+      using tree = cloneTree(target, true);
+      setMountAttributes(tree, { set: ATTR.RDONLY });
+      attachTree(tree, target);
+    });
+  });
+}
+
+/** The container's /dev/null, which must be that device and no link to something else (CVE-2025-31133). */
+function openDevNull(root: Fd): Fd {
+  const fd = openInRoot(root, "/dev/null", O.PATH | O.NOFOLLOW);
+  const { type, major, minor } = statusOf(fd);
+  if (type === "character" && major === 1 && minor === 3) return fd;
+  fd.close();
+  throw systemError("open", "EPERM", "/dev/null", "it is not the character device 1:3");
+}
+
+/** linux.maskedPaths: over files the null device, over directories one empty read-only tmpfs. */
+export function maskPaths(root: Fd, paths: readonly string[]): void {
+  let empty: Fd | undefined;
+  const done = new Set<string>();
+  paths.forEach((path, index) => {
+    during(`config /linux/maskedPaths/${index}: mask ${path}`, () => {
+      using target = openIfThere(root, path, O.PATH);
+      if (target === undefined || done.has(cleanPath(path))) return;
+      done.add(cleanPath(path));
+      if (statusOf(target).type === "directory") {
+        // The first one's tmpfs serves them all: a superblock for each is slow
+        const tree = empty === undefined ? emptyDirectory() : cloneTree(empty, false);
+        attachTree(tree, target);
+        if (empty === undefined) empty = tree;
+        else tree.close();
+        return;
+      }
+      using devNull = openDevNull(root);
+      using tree = cloneTree(devNull, false);
+      attachTree(tree, target);
+    });
+  });
+  empty?.close();
+}
+
+function emptyDirectory(): Fd {
+  const attributes = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
+  return newFilesystem({ type: "tmpfs", source: "tmpfs", options: ["nr_blocks=1", "nr_inodes=1"], attributes });
+}

@@ -1,0 +1,113 @@
+import { ATTR, type Propagation } from "../linux/mount";
+
+/** What one option of a mount means. */
+interface Effect {
+  set?: number;
+  clear?: number;
+  /** For all mounts below, too. */
+  recursive?: boolean;
+  propagation?: Propagation;
+  bind?: "bind" | "rbind";
+  /** A flag of the superblock, given to new file systems under this name. */
+  superblock?: string;
+  copyUp?: boolean;
+  remount?: boolean;
+}
+
+/** Attributes by the option that sets them and the option that clears them. */
+const ATTRIBUTES: readonly (readonly [set: string, clear: string, bit: number])[] = [
+  ["ro", "rw", ATTR.RDONLY],
+  ["nosuid", "suid", ATTR.NOSUID],
+  ["nodev", "dev", ATTR.NODEV],
+  ["noexec", "exec", ATTR.NOEXEC],
+  ["nodiratime", "diratime", ATTR.NODIRATIME],
+  ["nosymfollow", "symfollow", ATTR.NOSYMFOLLOW],
+];
+
+/** Access times: one group of bits, in which relatime is 0 and what "not so" means is the kernel's default, relatime. */
+const ACCESS_TIMES: readonly (readonly [name: string, bits: number])[] = [
+  ["noatime", ATTR.NOATIME],
+  ["atime", 0],
+  ["relatime", 0],
+  ["norelatime", ATTR.STRICTATIME],
+  ["strictatime", ATTR.STRICTATIME],
+  ["nostrictatime", 0],
+];
+
+const PROPAGATIONS: readonly Propagation[] = ["private", "shared", "slave", "unbindable"];
+const SUPERBLOCK = ["sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime"];
+
+/** The options that are not the file system's own; the runtime-spec's table and runc's tmpcopyup. */
+export const MOUNT_OPTIONS: ReadonlyMap<string, Effect> = new Map<string, Effect>([
+  ["defaults", {}],
+  ["bind", { bind: "bind" }],
+  ["rbind", { bind: "rbind" }],
+  ["remount", { remount: true }],
+  ["tmpcopyup", { copyUp: true }],
+  ...ATTRIBUTES.flatMap(([set, clear, bit]): [string, Effect][] => [
+    [set, { set: bit }],
+    [clear, { clear: bit }],
+    [`r${set}`, { set: bit, recursive: true }],
+    [`r${clear}`, { clear: bit, recursive: true }],
+  ]),
+  ...ACCESS_TIMES.flatMap(([name, bits]): [string, Effect][] => [
+    [name, { set: bits, clear: ATTR.ATIME }],
+    [`r${name}`, { set: bits, clear: ATTR.ATIME, recursive: true }],
+  ]),
+  ...PROPAGATIONS.flatMap((propagation): [string, Effect][] => [
+    [propagation, { propagation }],
+    [`r${propagation}`, { propagation, recursive: true }],
+  ]),
+  ...SUPERBLOCK.map((name): [string, Effect] => [name, { superblock: name }]),
+]);
+
+interface Attributes {
+  set: number;
+  clear: number;
+}
+
+/** The options of a mount, sorted by what has to be done with them. */
+export interface MountPlan {
+  bind: "bind" | "rbind" | undefined;
+  remount: boolean;
+  copyUp: boolean;
+  /** Of the mount itself, and of it with all below. */
+  own: Attributes;
+  recursive: Attributes;
+  propagation: { propagation: Propagation; recursive: boolean }[];
+  superblock: string[];
+  /** What only the file system understands. */
+  data: string[];
+}
+
+/** Sorts the options of a mount; where two contradict each other, the later one is right. */
+export function planOf(options: readonly string[]): MountPlan {
+  const plan: MountPlan = {
+    bind: undefined,
+    remount: false,
+    copyUp: false,
+    own: { set: 0, clear: 0 },
+    recursive: { set: 0, clear: 0 },
+    propagation: [],
+    superblock: [],
+    data: [],
+  };
+  for (const option of options) {
+    const effect = MOUNT_OPTIONS.get(option);
+    if (effect === undefined) {
+      plan.data.push(...option.split(",").filter((part) => part !== ""));
+      continue;
+    }
+    const { set = 0, clear = 0, recursive = false } = effect;
+    const attributes = recursive ? plan.recursive : plan.own;
+    attributes.set = (attributes.set & ~clear) | set;
+    attributes.clear = (attributes.clear & ~set) | clear;
+    if (effect.propagation !== undefined)
+      plan.propagation.push({ propagation: effect.propagation, recursive });
+    if (effect.superblock !== undefined) plan.superblock.push(effect.superblock);
+    plan.bind = effect.bind ?? plan.bind;
+    plan.remount ||= effect.remount === true;
+    plan.copyUp ||= effect.copyUp === true;
+  }
+  return plan;
+}
