@@ -54,5 +54,10 @@ export function maskPaths(root: Fd, paths: readonly string[]): void {
 
 function emptyDirectory(): Fd {
   const attributes = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
-  return newFilesystem({ type: "tmpfs", source: "tmpfs", options: ["nr_blocks=1", "nr_inodes=1"], attributes });
+  return newFilesystem({
+    type: "tmpfs",
+    source: "tmpfs",
+    options: ["nr_blocks=1", "nr_inodes=1"],
+    attributes,
+  });
 }

@@ -7,15 +7,15 @@ const S_IFMT = 0o170000;
 
 export type FileType = "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket";
 
-const TYPES: Readonly<Record<number, FileType>> = {
-  16807: "file",
-  9604: "directory",
-  21609: "symlink",
-  4802: "character",
-  14406: "block",
-  2401: "fifo",
-  26411: "socket",
-};
+const TYPES: ReadonlyMap<number, FileType> = new Map([
+  [0o100000, "file"],
+  [0o040000, "directory"],
+  [0o120000, "symlink"],
+  [0o020000, "character"],
+  [0o060000, "block"],
+  [0o010000, "fifo"],
+  [0o140000, "socket"],
+]);
 
 export interface FileStatus {
   type: FileType;
@@ -39,7 +39,7 @@ export function statusOf(fd: Fd): FileStatus {
   const view = new DataView(buffer.buffer);
   const mode = view.getUint16(28, true);
   return {
-    type: TYPES[mode & S_IFMT] ?? "file",
+    type: TYPES.get(mode & S_IFMT) ?? "file",
     mode: mode & 0o7777,
     uid: view.getUint32(20, true),
     gid: view.getUint32(24, true),

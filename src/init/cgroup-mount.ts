@@ -1,0 +1,97 @@
+import { basename } from "node:path";
+import type { CgroupMounts } from "../cgroup";
+import type { Fd } from "../linux/fd";
+import { ATTR, attachTree, cloneTree, newFilesystem, REFUSED, setMountAttributes } from "../linux/mount";
+import { makeLink } from "../linux/node";
+import { hasErrno, mkdirAt } from "../linux/path";
+import type { Mount } from "../oci/config";
+import type { MountPlan } from "./mount-options";
+import type { RootfsWork } from "./rootfs";
+
+type Hierarchy = CgroupMounts["hierarchies"][number];
+
+const HOST_CGROUPS = "/sys/fs/cgroup";
+const USUAL = ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
+
+/** A mount of type cgroup: the container's own cgroups, as the host's version has them. */
+export function mountCgroup(work: RootfsWork, mount: Mount, plan: MountPlan, target: Fd): void {
+  const { cgroup } = work.context;
+  const hierarchies = cgroup?.hierarchies ?? [];
+  const own = hierarchies.find(({ name }) => name === "");
+  if (hierarchies.length === 0) bindHost(work, plan, target);
+  else if (own !== undefined && (cgroup?.version === "v2" || mount.type === "cgroup2")) {
+    using tree = unifiedTree(work, own);
+    finishTree(tree, plan);
+    attachTree(tree, target);
+  } else mountV1(work, hierarchies, plan, target);
+}
+
+/** Without a cgroup of its own a container sees the host's, and must not write there (CVE-2023-25809). */
+function bindHost(work: RootfsWork, plan: MountPlan, target: Fd): void {
+  work.context.warn("the container has no cgroup of its own: its cgroup mount shows the host's, read-only");
+  using tree = cloneTree(HOST_CGROUPS, true);
+  for (const each of plan.propagation) setMountAttributes(tree, each);
+  setMountAttributes(tree, { set: USUAL | ATTR.RDONLY, recursive: true });
+  attachTree(tree, target);
+}
+
+function finishTree(tree: Fd, plan: MountPlan): void {
+  setMountAttributes(tree, plan.own);
+  setMountAttributes(tree, { ...plan.recursive, recursive: true });
+  for (const each of plan.propagation) setMountAttributes(tree, each);
+}
+
+/** In a cgroup namespace the file system itself, whose root is then ours; else, or if refused, our directory of it. */
+function unifiedTree(work: RootfsWork, own: Hierarchy): Fd {
+  return namespacedTree(work, own, { type: "cgroup2", source: "cgroup", options: [] });
+}
+
+function namespacedTree(
+  work: RootfsWork,
+  own: Hierarchy,
+  filesystem: { type: string; source: string; options: string[] },
+): Fd {
+  if (work.context.newCgroupNamespace) {
+    try {
+      return newFilesystem({ ...filesystem, attributes: USUAL });
+    } catch (error) {
+      if (!hasErrno(error, ...REFUSED)) throw error;
+    }
+  }
+  const tree = cloneTree(own.path === "/" ? own.mountpoint : own.mountpoint + own.path, false);
+  setMountAttributes(tree, { set: USUAL });
+  return tree;
+}
+
+/** v1: a tmpfs with a directory for each hierarchy, and links for controllers that share one. */
+function mountV1(work: RootfsWork, hierarchies: readonly Hierarchy[], plan: MountPlan, target: Fd): void {
+  const options = ["mode=755"];
+  using tmpfs = newFilesystem({ type: "tmpfs", source: "tmpfs", options, attributes: USUAL });
+  for (const each of plan.propagation) setMountAttributes(tmpfs, each);
+  attachTree(tmpfs, target);
+  for (const hierarchy of hierarchies) mountHierarchy(work, hierarchy, plan, tmpfs);
+  setMountAttributes(tmpfs, plan.own);
+}
+
+function mountHierarchy(work: RootfsWork, hierarchy: Hierarchy, plan: MountPlan, tmpfs: Fd): void {
+  const directory = basename(hierarchy.mountpoint);
+  using tree = hierarchyTree(work, hierarchy);
+  if (tree === undefined) return;
+  finishTree(tree, plan);
+  using place = mkdirAt(tmpfs, directory, 0o755);
+  attachTree(tree, place);
+  if (!directory.includes(",")) return;
+  for (const controller of directory.split(",")) makeLink(tmpfs, controller, directory);
+}
+
+function hierarchyTree(work: RootfsWork, hierarchy: Hierarchy): Fd | undefined {
+  try {
+    if (hierarchy.name === "") return unifiedTree(work, hierarchy);
+    const options = hierarchy.name.startsWith("name=") ? [hierarchy.name] : hierarchy.name.split(",");
+    return namespacedTree(work, hierarchy, { type: "cgroup", source: "cgroup", options });
+  } catch (error) {
+    // The container has no cgroup in this hierarchy
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,166 @@
+import { existsSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { during, HakoError } from "../errors";
+import type { Fd } from "../linux/fd";
+import { attachTree, cloneTree } from "../linux/mount";
+import { makeLink, makeNode, type Node, openNode, removeFile, setMode, setOwner } from "../linux/node";
+import { cleanPath, hasErrno, mkdirAllInRoot, O, openAt } from "../linux/path";
+import { statusOf } from "../linux/stat";
+import type { Config, LinuxDevice } from "../oci/config";
+import { planOf } from "./mount-options";
+import type { RootfsWork } from "./rootfs";
+
+interface Device extends Node {
+  path: string;
+  uid: number;
+  gid: number;
+  /** For errors: where it was asked for. */
+  from: string;
+}
+
+/** Those of the runtime-spec that every container has. */
+const DEFAULTS: readonly Device[] = (
+  [
+    ["/dev/null", 1, 3],
+    ["/dev/zero", 1, 5],
+    ["/dev/full", 1, 7],
+    ["/dev/random", 1, 8],
+    ["/dev/urandom", 1, 9],
+    ["/dev/tty", 5, 0],
+  ] as const
+).map(([path, major, minor]) => ({
+  path,
+  major,
+  minor,
+  type: "character",
+  mode: 0o666,
+  uid: 0,
+  gid: 0,
+  from: "default device",
+}));
+
+const LINKS: readonly (readonly [name: string, target: string])[] = [
+  ["fd", "/proc/self/fd"],
+  ["stdin", "/proc/self/fd/0"],
+  ["stdout", "/proc/self/fd/1"],
+  ["stderr", "/proc/self/fd/2"],
+];
+
+/** Whether /dev is ours to fill: one that is bound from the host is left as it is. */
+export function ownsDev(config: Config): boolean {
+  return !(config.mounts ?? []).some(
+    ({ destination, type, options }) =>
+      cleanPath(destination) === "/dev" && (type === "bind" || planOf(options ?? []).bind !== undefined),
+  );
+}
+
+/** Device nodes and links of /dev. */
+export function setUpDevices(work: RootfsWork): void {
+  const { config } = work.context;
+  if (!ownsDev(config)) return;
+  const asked = (config.linux?.devices ?? []).map(deviceOf);
+  const paths = new Set(asked.map(({ path }) => path));
+  for (const device of [...DEFAULTS.filter(({ path }) => !paths.has(path)), ...asked]) {
+    // That one is the link to the container's own devpts
+    if (device.path === "/dev/ptmx") continue;
+    during(`${device.from}: make device ${device.path}`, () => makeDevice(work, device));
+  }
+  during("set up /dev", () => makeLinks(work));
+}
+
+const TYPES: Readonly<Record<string, Device["type"]>> = {
+  c: "character",
+  u: "character",
+  b: "block",
+  p: "fifo",
+};
+
+function deviceOf(device: LinuxDevice, index: number): Device {
+  const from = `config /linux/devices/${index}`;
+  const type = TYPES[device.type];
+  if (type === undefined) {
+    throw new HakoError({
+      code: "config",
+      message: `${from}/type: unknown type ${JSON.stringify(device.type)}`,
+    });
+  }
+  const { fileMode = 0o666, uid = 0, gid = 0, major = 0, minor = 0 } = device;
+  return { path: cleanPath(device.path), type, major, minor, mode: fileMode & 0o7777, uid, gid, from };
+}
+
+function makeDevice(work: RootfsWork, device: Device): void {
+  using dir = mkdirAllInRoot(work.root, dirname(device.path));
+  const name = basename(device.path);
+  if (work.context.userNamespace || !tryMakeNode(dir, name, device)) {
+    bindDevice(dir, name, device);
+    return;
+  }
+  using node = openNode(dir, name);
+  checkDevice(node, device);
+  setOwner(node, device.uid, device.gid);
+  setMode(node, device.mode);
+}
+
+/** False where we may not make device nodes. */
+function tryMakeNode(dir: Fd, name: string, node: Node): boolean {
+  try {
+    makeNode(dir, name, node);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EPERM")) return false;
+    throw error;
+  }
+}
+
+/** What is there must be the device that was asked for, not what an image put in its place. */
+function checkDevice(node: Fd, device: Device): void {
+  const { type, major, minor } = statusOf(node);
+  const same =
+    type === device.type && (type === "fifo" || (major === device.major && minor === device.minor));
+  if (same) return;
+  throw new HakoError({
+    code: "system",
+    errno: "EEXIST",
+    message: `${device.path} exists and is something else`,
+  });
+}
+
+/** Where device nodes can't be made, the host's is bound. */
+function bindDevice(dir: Fd, name: string, device: Device): void {
+  using tree = cloneTree(device.path, false);
+  checkDevice(tree, device);
+  using target = openOrCreate(dir, name);
+  attachTree(tree, target);
+}
+
+/** An existing file without following it, or a new empty one. */
+function openOrCreate(dir: Fd, name: string): Fd {
+  try {
+    return openAt(dir, name, O.CREAT | O.EXCL | O.NOFOLLOW | O.NOCTTY, 0o644);
+  } catch (error) {
+    if (!hasErrno(error, "EEXIST")) throw error;
+  }
+  const fd = openNode(dir, name);
+  const { type } = statusOf(fd);
+  if (type !== "symlink" && type !== "directory") return fd;
+  fd.close();
+  throw new HakoError({ code: "system", errno: "EEXIST", message: `/dev/${name} is a ${type}` });
+}
+
+function makeLinks(work: RootfsWork): void {
+  using dev = mkdirAllInRoot(work.root, "/dev");
+  for (const [name, target] of LINKS) makeLink(dev, name, target);
+  if (existsSync("/proc/kcore")) makeLink(dev, "core", "/proc/kcore");
+  removeFile(dev, "ptmx");
+  makeLink(dev, "ptmx", "pts/ptmx");
+}
+
+/** Mounts a terminal on /dev/console; its descriptor, not a path, says which (CVE-2025-52565). */
+export function bindConsole(work: RootfsWork, slave: Fd): void {
+  during("mount the terminal on /dev/console", () => {
+    using dev = mkdirAllInRoot(work.root, "/dev");
+    using target = openOrCreate(dev, "console");
+    using tree = cloneTree(slave, false);
+    attachTree(tree, target);
+  });
+}

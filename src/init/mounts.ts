@@ -1,0 +1,224 @@
+import { resolve } from "node:path";
+import { during, HakoError } from "../errors";
+import type { Fd } from "../linux/fd";
+import {
+  ATTR,
+  attachTree,
+  cloneTree,
+  type Filesystem,
+  fitsFsconfig,
+  mountOnto,
+  newFilesystem,
+  setMountAttributes,
+} from "../linux/mount";
+import {
+  cleanPath,
+  components,
+  createFileInRoot,
+  hasErrno,
+  mkdirAllInRoot,
+  mkdirAt,
+  O,
+  openIfThere,
+  openInRoot,
+} from "../linux/path";
+import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
+import { MAGIC } from "../linux/statfs";
+import { systemError } from "../linux/syscall";
+import type { Mount } from "../oci/config";
+import { mountCgroup } from "./cgroup-mount";
+import { copyUp } from "./copy-up";
+import { type MountPlan, planOf } from "./mount-options";
+import type { RootfsWork } from "./rootfs";
+
+/** What of a procfs may be mounted over: what lxcfs imitates (runc's list). */
+const OVER_PROC: ReadonlySet<string> = new Set([
+  "/proc/cpuinfo",
+  "/proc/diskstats",
+  "/proc/meminfo",
+  "/proc/stat",
+  "/proc/swaps",
+  "/proc/uptime",
+  "/proc/loadavg",
+  "/proc/slabinfo",
+  "/proc/net/dev",
+  "/proc/sys/kernel/ns_last_pid",
+  "/proc/sys/crypto/fips_enabled",
+]);
+/** Kernel file systems whose superblock is shared: only the mount can be read-only. */
+const SHARED_SUPERBLOCK: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "devpts", "tmpfs"]);
+
+/** Mounts everything of /mounts, in its order. */
+export function mountAll(work: RootfsWork): void {
+  (work.context.config.mounts ?? []).forEach((mount, index) => {
+    during(
+      `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
+      () => mountOne(work, mount),
+    );
+  });
+}
+
+function mountOne(work: RootfsWork, mount: Mount): void {
+  const plan = planOf(mount.options ?? []);
+  const path = cleanPath(mount.destination);
+  if (plan.bind !== undefined || mount.type === "bind") mountBind(work, mount, plan, path);
+  else if (plan.remount) remount(work, plan, path);
+  else if (mount.type === "cgroup" || mount.type === "cgroup2") {
+    checkBelowProc(path, undefined);
+    using target = openDirectory(work.root, path);
+    checkTarget(target, path);
+    mountCgroup(work, mount, plan, target);
+  } else mountNew(work, mount, plan, path);
+}
+
+/** A bind mount: the copy gets its attributes before anybody can see it. */
+function mountBind(work: RootfsWork, mount: Mount, plan: MountPlan, path: string): void {
+  if (mount.source === undefined || mount.source === "") {
+    throw new HakoError({ code: "config", message: "a bind mount needs a source" });
+  }
+  const source = resolve(work.context.bundle ?? process.cwd(), mount.source);
+  using tree = cloneTree(source, plan.bind === "rbind");
+  checkBelowProc(path, tree);
+  applyPlan(tree, plan, work, path === "/dev");
+  const status = statusOf(tree);
+  using target =
+    status.type === "directory" ? openDirectory(work.root, path) : createFileInRoot(work.root, path);
+  checkSameKind(source, status, target, path);
+  attach(work, tree, target, path);
+}
+
+function checkSameKind(source: string, status: FileStatus, target: Fd, path: string): void {
+  const sourceIs = status.type === "directory" ? "directory" : "file";
+  const targetIs = statusOf(target).type === "directory" ? "directory" : "file";
+  if (sourceIs === targetIs) return;
+  const cause = systemError("move_mount", "ENOTDIR", path);
+  throw new HakoError({
+    ...cause,
+    message: `${source} is a ${sourceIs} and ${path} is a ${targetIs}`,
+    cause,
+  });
+}
+
+/** The directory to mount on, made if it is missing. /proc and /sys are never reached through a link. */
+function openDirectory(root: Fd, path: string): Fd {
+  if (path === "/proc" || path === "/sys") return openOrdinaryDirectory(root, path);
+  return openIfThere(root, path, O.PATH) ?? mkdirAllInRoot(root, path);
+}
+
+/** Opens a directory no component of whose path is a link; makes what is missing. */
+export function openOrdinaryDirectory(root: Fd, path: string): Fd {
+  let dir = openInRoot(root, "/", O.PATH | O.DIRECTORY);
+  for (const name of components(path)) {
+    using above = dir;
+    try {
+      dir = mkdirAt(above, name, 0o755);
+    } catch (error) {
+      if (!hasErrno(error, "ENOTDIR", "ELOOP")) throw error;
+      throw new HakoError({ code: "system", message: `${path} must be an ordinary directory`, cause: error });
+    }
+  }
+  return dir;
+}
+
+/**
+ * Nothing but a procfs on /proc, and below it only what lxcfs imitates: programs, and we, believe what is written there.
+ * `tree` is the copy for a bind mount.
+ */
+function checkBelowProc(path: string, tree: Fd | undefined, type?: string): void {
+  if (path === "/proc") {
+    if (type === "proc" || (tree !== undefined && filesystemOf(tree) === MAGIC.proc)) return;
+    throw new HakoError({ code: "config", message: "only a proc file system can be mounted on /proc" });
+  }
+  if (!path.startsWith("/proc/") || OVER_PROC.has(path)) return;
+  throw new HakoError({ code: "config", message: `${path} cannot be mounted on: it is inside /proc` });
+}
+
+/** Puts a tree onto its target, unless the target turned out to be inside procfs by way of a link. */
+function attach(work: RootfsWork, tree: Fd, target: Fd, path: string): void {
+  checkTarget(target, path);
+  attachTree(tree, target);
+  if (path !== "/") return;
+  work.root.close();
+  work.root = openInRoot(tree, "/", O.PATH | O.DIRECTORY);
+}
+
+function checkTarget(target: Fd, path: string): void {
+  if (filesystemOf(target) !== MAGIC.proc || path === "/proc" || OVER_PROC.has(path)) return;
+  throw new HakoError({
+    code: "config",
+    message: `${path} cannot be mounted on: it is inside a proc file system`,
+  });
+}
+
+/** Attributes and propagation; read-only only later where more will be made inside. */
+function applyPlan(tree: Fd, plan: MountPlan, work: RootfsWork, later: boolean): void {
+  const delay = later && (plan.own.set & ATTR.RDONLY) !== 0;
+  const set = delay ? plan.own.set & ~ATTR.RDONLY : plan.own.set;
+  setMountAttributes(tree, { set, clear: plan.own.clear });
+  setMountAttributes(tree, { ...plan.recursive, recursive: true });
+  for (const each of plan.propagation) setMountAttributes(tree, each);
+  if (delay) work.readonlyLater.push(openInRoot(tree, "/", O.PATH));
+}
+
+function remount(work: RootfsWork, plan: MountPlan, path: string): void {
+  using target = openInRoot(work.root, path, O.PATH);
+  applyPlan(target, plan, work, false);
+}
+
+/** A new mount of a file system. */
+function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string): void {
+  const type = mount.type ?? "none";
+  checkBelowProc(path, undefined, type);
+  const ordinary = type === "proc" || type === "sysfs";
+  using target = ordinary ? openOrdinaryDirectory(work.root, path) : openDirectory(work.root, path);
+  const readonly = (plan.own.set & ATTR.RDONLY) !== 0 && !SHARED_SUPERBLOCK.has(type);
+  const filesystem: Filesystem = {
+    type,
+    source: mount.source === undefined || mount.source === "" ? type : mount.source,
+    options: [...plan.superblock, ...plan.data, ...modeOf(target, type, plan), ...(readonly ? ["ro"] : [])],
+  };
+  if (!fitsFsconfig(filesystem)) {
+    mountLong(work, filesystem, plan, target, path);
+    return;
+  }
+  using tree = create(work, filesystem);
+  if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
+  applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
+  attach(work, tree, target, path);
+}
+
+/** A tmpfs without a mode of its own has that of the directory which it covers. */
+function modeOf(target: Fd, type: string, plan: MountPlan): string[] {
+  if (type !== "tmpfs" || plan.data.some((option) => option.startsWith("mode="))) return [];
+  return [`mode=${statusOf(target).mode.toString(8)}`];
+}
+
+function create(work: RootfsWork, filesystem: Filesystem): Fd {
+  try {
+    return newFilesystem(filesystem);
+  } catch (error) {
+    // In a user namespace sysfs belongs to the network namespace's owner; the host's shows the same devices
+    if (filesystem.type !== "sysfs" || !work.context.userNamespace || !hasErrno(error, "EPERM")) throw error;
+    return cloneTree("/sys", true);
+  }
+}
+
+/** An overlay with a long lowerdir: mounted by mount(2), then found again for what mount(2) doesn't do. */
+function mountLong(
+  work: RootfsWork,
+  filesystem: Filesystem,
+  plan: MountPlan,
+  target: Fd,
+  path: string,
+): void {
+  if (path === "/") {
+    throw new HakoError({
+      code: "unsupported",
+      message: "an option of more than 255 bytes for a mount on /",
+    });
+  }
+  checkTarget(target, path);
+  mountOnto(target, { ...filesystem, attributes: plan.own.set });
+  using mounted = openInRoot(work.root, path, O.PATH);
+  applyPlan(mounted, plan, work, false);
+}

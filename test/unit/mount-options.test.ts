@@ -1,0 +1,55 @@
+import { describe, expect, test } from "bun:test";
+import { MOUNT_OPTIONS, planOf } from "../../src/init/mount-options";
+import { sysctlPath } from "../../src/init/sysctl";
+import { ATTR } from "../../src/linux/mount";
+
+describe("mount options", () => {
+  test("the table knows every option of the runtime-spec", () => {
+    const names =
+      "async atime bind defaults dev diratime dirsync exec mand noatime nodev nodiratime noexec nomand norelatime " +
+      "nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev " +
+      "rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared " +
+      "rslave rstrictatime rsuid rsymfollow runbindable rw shared slave strictatime suid symfollow sync tmpcopyup unbindable";
+    const unknown = names.split(" ").filter((name) => !MOUNT_OPTIONS.has(name));
+    expect(unknown).toEqual([]);
+  });
+
+  test("attributes, propagation and the file system's own options come apart", () => {
+    const plan = planOf(["rbind", "ro", "nosuid", "rnodev", "rslave", "size=64k", "mode=755,uid=3", "sync"]);
+    expect(plan.bind).toBe("rbind");
+    expect(plan.own).toEqual({ set: ATTR.RDONLY | ATTR.NOSUID, clear: 0 });
+    expect(plan.recursive).toEqual({ set: ATTR.NODEV, clear: 0 });
+    expect(plan.propagation).toEqual([{ propagation: "slave", recursive: true }]);
+    expect(plan.data).toEqual(["size=64k", "mode=755", "uid=3"]);
+    expect(plan.superblock).toEqual(["sync"]);
+  });
+
+  test.each([
+    [["ro", "rw"], 0, ATTR.RDONLY],
+    [["rw", "ro"], ATTR.RDONLY, 0],
+    [["noatime", "relatime"], 0, ATTR.ATIME],
+    [["relatime", "noatime"], ATTR.NOATIME, ATTR.ATIME],
+    [["strictatime", "noatime"], ATTR.NOATIME, ATTR.ATIME],
+    [["noatime", "nodiratime"], ATTR.NOATIME | ATTR.NODIRATIME, ATTR.ATIME],
+  ])("%j: the later one is right", (options, set, clear) => {
+    expect(planOf(options).own).toEqual({ set, clear });
+  });
+});
+
+describe("kernel parameters", () => {
+  test.each([
+    ["net.ipv4.ip_forward", "net/ipv4/ip_forward"],
+    ["net/ipv4/ip_forward", "net/ipv4/ip_forward"],
+    ["net.ipv4.conf.eth0/1.forwarding", "net/ipv4/conf/eth0.1/forwarding"],
+    ["net/ipv4/conf/eth0.1/forwarding", "net/ipv4/conf/eth0.1/forwarding"],
+  ])("%s is %s", (name, path) => {
+    expect(sysctlPath(name)).toBe(path);
+  });
+
+  test.each(["", "../sysrq-trigger", "kernel/../../x", "kernel..x", "kernel.", "/kernel", "kernel.//.x"])(
+    "%p is refused",
+    (name) => {
+      expect(() => sysctlPath(name)).toThrow("is no kernel parameter");
+    },
+  );
+});
