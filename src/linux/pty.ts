@@ -1,0 +1,145 @@
+import { HakoError } from "../errors";
+import { Fd } from "./fd";
+import { callLibc, syscallOn, trySyscall } from "./syscall";
+
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const O_RDWR = 0o2;
+const O_NOCTTY = 0o400;
+const O_CLOEXEC = 0o2000000;
+const TCGETS = 0x5401;
+const TCSETS = 0x5402;
+const TIOCSCTTY = 0x540e;
+const TIOCGWINSZ = 0x5413;
+const TIOCSWINSZ = 0x5414;
+const TIOCGPTN = 0x80045430;
+const TIOCSPTLCK = 0x40045431;
+const TIOCGPTPEER = 0x5441;
+const DEVPTS_SUPER_MAGIC = 0x1cd1;
+/** The kernel's struct termios: four flag words, c_line, 19 c_cc. (libc's own is longer and differs between libcs.) */
+const TERMIOS_SIZE = 36;
+const ONLCR = 0o4;
+const DEFAULT_PTMX = "/dev/ptmx";
+
+export interface WindowSize {
+  width: number;
+  height: number;
+}
+
+/** A terminal's settings: the kernel's struct termios. */
+export type Termios = Uint32Array & { readonly length: 9 };
+
+export interface Pty {
+  master: Fd;
+  slave: Fd;
+  /** The slave's path in the devpts that the master belongs to. */
+  path: string;
+}
+
+function numberOf(fd: Fd | number): number {
+  return typeof fd === "number" ? fd : fd.number;
+}
+
+/**
+ * Refuses what is not a pseudoterminal multiplexer. A path that somebody names may lie in a container's file system,
+ * so there it must also be devpts' own node and not some 5:2 device elsewhere.
+ */
+function checkPtmx(fd: Fd, path: string): void {
+  const status = new Uint8Array(256);
+  syscallOn(path, "statx", fd.number, "", AT_EMPTY_PATH, 0x7ff, status);
+  const view = new DataView(status.buffer);
+  const isCharacterDevice = (view.getUint16(28, true) & 0o170000) === 0o020000;
+  const wrong = (why: string) =>
+    new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
+  if (!isCharacterDevice || view.getUint32(128, true) !== 5 || view.getUint32(132, true) !== 2) {
+    throw wrong("not the character device 5:2 (ptmx)");
+  }
+  if (path === DEFAULT_PTMX) return;
+  const filesystem = new BigInt64Array(32);
+  callLibc(path, "fstatfs", fd.number, filesystem);
+  if (filesystem[0] !== BigInt(DEVPTS_SUPER_MAGIC)) throw wrong("not on a devpts file system");
+}
+
+/** A new, unlocked master. Its slave is not opened: a master whose slave was closed again reads EIO. */
+export function openPtyMaster(ptmxPath = DEFAULT_PTMX): { master: Fd; path: string } {
+  const master = new Fd(syscallOn(ptmxPath, "openat", AT_FDCWD, ptmxPath, O_RDWR | O_NOCTTY | O_CLOEXEC, 0));
+  try {
+    checkPtmx(master, ptmxPath);
+    // "\n" stays "\n" on its way to the reader, as with runc: whoever shows the output adds the "\r".
+    clearOnlcr(master);
+    const word = new Int32Array(1);
+    syscallOn(ptmxPath, "ioctl", master.number, TIOCSPTLCK, word);
+    syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTN, word);
+    return { master, path: `/dev/pts/${word[0]}` };
+  } catch (error) {
+    master.close();
+    throw error;
+  }
+}
+
+/** A new pseudoterminal. The slave comes from the master itself, so no path can lead it astray (CVE-2025-52565). */
+export function openPty(ptmxPath = DEFAULT_PTMX): Pty {
+  const { master, path } = openPtyMaster(ptmxPath);
+  try {
+    const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+    const slave = new Fd(syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTPEER, flags));
+    return { master, slave, path };
+  } catch (error) {
+    master.close();
+    throw error;
+  }
+}
+
+export function isTerminal(fd: Fd | number): boolean {
+  return trySyscall("ioctl", numberOf(fd), TCGETS, new Uint8Array(64)) >= 0;
+}
+
+/** The settings of a terminal. */
+export function getTermios(fd: Fd | number): Termios {
+  const termios = new Uint32Array(TERMIOS_SIZE / 4);
+  syscallOn("tty tcgets", "ioctl", numberOf(fd), TCGETS, termios);
+  return termios as Termios;
+}
+
+export function setTermios(fd: Fd | number, termios: Termios): void {
+  syscallOn("tty tcsets", "ioctl", numberOf(fd), TCSETS, termios);
+}
+
+function clearOnlcr(fd: Fd): void {
+  const termios = getTermios(fd);
+  termios[1] = (termios[1] ?? 0) & ~ONLCR;
+  setTermios(fd, termios);
+}
+
+/** Settings for a terminal that only passes bytes on, as cfmakeraw(3). */
+export function rawTermios(termios: Termios): Termios {
+  const raw = termios.slice() as Termios;
+  const clear = (index: number, bits: number) => {
+    raw[index] = (raw[index] ?? 0) & ~bits;
+  };
+  clear(0, 0o2753); // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
+  clear(1, 0o1); // OPOST
+  clear(2, 0o460); // CSIZE PARENB
+  raw[2] = (raw[2] ?? 0) | 0o60; // CS8
+  clear(3, 0o100113); // ECHO ECHONL ICANON ISIG IEXTEN
+  const bytes = new Uint8Array(raw.buffer);
+  bytes[17 + 6] = 1; // c_cc[VMIN]
+  bytes[17 + 5] = 0; // c_cc[VTIME]
+  return raw;
+}
+
+export function setWindowSize(fd: Fd | number, size: WindowSize): void {
+  const words = new Uint16Array([size.height, size.width, 0, 0]);
+  syscallOn("window size", "ioctl", numberOf(fd), TIOCSWINSZ, words);
+}
+
+export function getWindowSize(fd: Fd | number): WindowSize {
+  const words = new Uint16Array(4);
+  syscallOn("window size", "ioctl", numberOf(fd), TIOCGWINSZ, words);
+  return { width: words[1] ?? 0, height: words[0] ?? 0 };
+}
+
+/** Makes a terminal the controlling one of this session, which must have none (call setsid first). */
+export function setControllingTerminal(fd: Fd | number): void {
+  syscallOn("controlling terminal", "ioctl", numberOf(fd), TIOCSCTTY, 0);
+}

@@ -1,0 +1,233 @@
+import { basename, dirname } from "node:path";
+import { HakoError } from "../errors";
+import { errnoNumber } from "./errno";
+import { Fd } from "./fd";
+import { address, callLibc, syscallOn, systemError, tryLibc, trySyscall } from "./syscall";
+
+const AF_UNIX = 1;
+const SOCK_CLOEXEC = 0o2000000;
+const SOCKET_TYPES = { stream: 1, seqpacket: 5 } as const;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_CTRUNC = 0x8;
+const MSG_TRUNC = 0x20;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const O_DIRECTORY_PATH = 0o10000000 | (process.arch === "arm64" ? 0o40000 : 0o200000) | 0o2000000; // O_PATH|O_DIRECTORY|O_CLOEXEC
+const AT_FDCWD = -100;
+/** sun_path is 108 bytes with its NUL. */
+const MAX_SUN_PATH = 107;
+/** runc's limit of a name that goes along with a descriptor (4096 with its NUL). */
+const MAX_NAME = 4095;
+/** The most descriptors that the kernel puts into one message (SCM_MAX_FD); all are received, so that all can be closed. */
+const MAX_FDS = 253;
+const MSGHDR_SIZE = 56;
+const CMSGHDR_SIZE = 16;
+
+export type SocketType = keyof typeof SOCKET_TYPES;
+type Descriptor = Fd | number;
+
+function numberOf(fd: Descriptor): number {
+  return typeof fd === "number" ? fd : fd.number;
+}
+
+/** Two connected unix sockets, both close-on-exec. */
+export function socketPair(type: SocketType = "stream"): [Fd, Fd] {
+  const pair = new Int32Array(2);
+  callLibc(undefined, "socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
+  return [new Fd(pair[0] ?? -1), new Fd(pair[1] ?? -1)];
+}
+
+function unixSocket(type: SocketType): Fd {
+  return new Fd(callLibc(undefined, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0));
+}
+
+/**
+ * Calls `use` with the socket's sockaddr_un. A path that is too long for it is reached through the opened directory,
+ * so only its last component has a limit.
+ */
+function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: string): void {
+  if (path === "" || path.includes("\0")) {
+    throw new HakoError({
+      code: "config",
+      message: `${JSON.stringify(path)} is not a path of a unix socket`,
+    });
+  }
+  let short = path;
+  let directory: Fd | undefined;
+  if (Buffer.byteLength(path) > MAX_SUN_PATH) {
+    const parent = dirname(path);
+    directory = new Fd(syscallOn(parent, "openat", AT_FDCWD, parent, O_DIRECTORY_PATH, 0));
+    short = `${directory.path}/${basename(path)}`;
+  }
+  try {
+    const bytes = Buffer.from(short);
+    if (bytes.length > MAX_SUN_PATH) throw systemError(call, "ENAMETOOLONG", path);
+    const sockaddr = new Uint8Array(2 + bytes.length + 1);
+    new DataView(sockaddr.buffer).setUint16(0, AF_UNIX, true);
+    sockaddr.set(bytes, 2);
+    const result = use(sockaddr);
+    if (result < 0) throw systemError(call, -result, path);
+  } finally {
+    directory?.close();
+  }
+}
+
+/** A listening unix socket at `path`, which must not exist yet; `mode` is narrowed by the umask. */
+export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
+  const fd = unixSocket(type);
+  try {
+    // Before bind the mode belongs to the socket's own inode, and bind makes the file with it: never a moment too open.
+    syscallOn(path, "fchmod", fd.number, mode);
+    withAddress(path, (sockaddr) => tryLibc("bind", fd.number, sockaddr, sockaddr.length), "bind");
+    callLibc(path, "listen", fd.number, 128);
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** A unix socket that is connected to the one at `path`. */
+export function unixConnect(path: string, type: SocketType = "stream"): Fd {
+  const fd = unixSocket(type);
+  try {
+    withAddress(path, (sockaddr) => tryLibc("connect", fd.number, sockaddr, sockaddr.length), "connect");
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** Waits for a connection and takes it. */
+export function accept(listener: Descriptor): Fd {
+  return new Fd(callLibc(undefined, "accept4", numberOf(listener), null, null, SOCK_CLOEXEC));
+}
+
+interface Message {
+  header: Uint8Array;
+  payload: Uint8Array;
+  control: Uint8Array;
+}
+
+/** struct msghdr with one iovec; the same bytes on every 64-bit little-endian Linux, glibc or musl. */
+function message(payload: Uint8Array, control: Uint8Array): Message & { iovec: BigUint64Array } {
+  const iovec = new BigUint64Array([BigInt(address(payload)), BigInt(payload.length)]);
+  const header = new Uint8Array(MSGHDR_SIZE);
+  const view = new DataView(header.buffer);
+  view.setBigUint64(16, BigInt(address(iovec)), true);
+  view.setBigUint64(24, 1n, true);
+  view.setBigUint64(32, BigInt(address(control)), true);
+  view.setBigUint64(40, BigInt(control.length), true);
+  return { header, payload, control, iovec };
+}
+
+/** Sends a descriptor, with its name as the payload. */
+export function sendFd(socket: Descriptor, fd: Descriptor, name: string): void {
+  const payload = Buffer.from(name);
+  if (payload.length === 0) throw new HakoError({ code: "config", message: "sendfd: a name is needed" });
+  if (payload.length > MAX_NAME)
+    throw new HakoError({ code: "config", message: "sendfd: filename too long" });
+  const control = new Uint8Array(CMSGHDR_SIZE + 8);
+  const view = new DataView(control.buffer);
+  view.setBigUint64(0, BigInt(CMSGHDR_SIZE + 4), true);
+  view.setInt32(8, SOL_SOCKET, true);
+  view.setInt32(12, SCM_RIGHTS, true);
+  view.setInt32(16, numberOf(fd), true);
+  const made = message(payload, control);
+  const sent = callLibc(undefined, "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
+  // On a stream the descriptor goes with the first byte; the rest of the name may have to follow.
+  if (made.iovec.length > 0 && sent < payload.length) writeAll(socket, payload.subarray(sent));
+}
+
+/** The descriptors in the control part of a received message; all of them are ours from now on. */
+function receivedFds(control: Uint8Array, length: number): Fd[] {
+  const view = new DataView(control.buffer, control.byteOffset, control.byteLength);
+  const fds: Fd[] = [];
+  for (let at = 0; at + CMSGHDR_SIZE <= length; ) {
+    const size = Number(view.getBigUint64(at, true));
+    if (size < CMSGHDR_SIZE || at + size > length) break;
+    if (view.getInt32(at + 8, true) === SOL_SOCKET && view.getInt32(at + 12, true) === SCM_RIGHTS) {
+      for (let word = at + CMSGHDR_SIZE; word + 4 <= at + size; word += 4) {
+        fds.push(new Fd(view.getInt32(word, true)));
+      }
+    }
+    at += (size + 7) & ~7;
+  }
+  return fds;
+}
+
+/** Receives exactly one descriptor, close-on-exec, and its name. */
+export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
+  const made = message(new Uint8Array(MAX_NAME + 1), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
+  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const view = new DataView(made.header.buffer);
+  const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
+  const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
+  const refuse = (why: string): HakoError => {
+    for (const fd of fds) fd.close();
+    return new HakoError({ code: "system", message: `receive a file descriptor: ${why}` });
+  };
+  if ((flags & MSG_CTRUNC) !== 0) throw refuse("the control message was truncated");
+  if ((flags & MSG_TRUNC) !== 0 || length > MAX_NAME) throw refuse("the name is too long");
+  const [fd] = fds;
+  if (fd === undefined)
+    throw refuse(length === 0 ? "the other side closed the socket" : "the message has none");
+  if (fds.length > 1) throw refuse(`the message has ${fds.length} of them, expected one`);
+  return { fd, name: Buffer.from(made.payload.subarray(0, length)).toString() };
+}
+
+/** Reads what is there, at most `limit` bytes; nothing means the end. Waits for a non-blocking descriptor too. */
+export function readSome(fd: Descriptor, limit = 65536): Buffer {
+  const buffer = Buffer.alloc(limit);
+  for (;;) {
+    const length = trySyscall("read", numberOf(fd), buffer, limit);
+    if (length >= 0) return buffer.subarray(0, length);
+    if (-length !== errnoNumber("EAGAIN")) throw systemError("read", -length);
+    waitFor(fd, "read", -1);
+  }
+}
+
+/** Reads up to the end; more than `limit` bytes are an error. */
+export function readAll(fd: Descriptor, limit = 16 << 20): Buffer {
+  const parts: Buffer[] = [];
+  for (let total = 0; ; ) {
+    const part = readSome(fd);
+    if (part.length === 0) return Buffer.concat(parts);
+    total += part.length;
+    if (total > limit) {
+      throw new HakoError({ code: "system", message: `read: more than ${limit} bytes` });
+    }
+    parts.push(part);
+  }
+}
+
+/** Writes all of it, waiting as long as the other side takes. */
+export function writeAll(fd: Descriptor, data: Uint8Array | string): void {
+  const bytes = typeof data === "string" ? Buffer.from(data) : data;
+  for (let done = 0; done < bytes.length; ) {
+    const rest = bytes.subarray(done);
+    const length = trySyscall("write", numberOf(fd), rest, rest.length);
+    if (length >= 0) done += length;
+    else if (-length === errnoNumber("EAGAIN")) waitFor(fd, "write", -1);
+    else throw systemError("write", -length);
+  }
+}
+
+const POLL_EVENTS = { read: 0x1, write: 0x4 } as const;
+
+/** Waits until a descriptor can be read or written (or has ended); false after `milliseconds`, -1 waits for ever. */
+export function waitFor(fd: Descriptor, what: keyof typeof POLL_EVENTS, milliseconds: number): boolean {
+  const pollfd = new Int32Array([numberOf(fd), POLL_EVENTS[what]]);
+  const timeout =
+    milliseconds < 0
+      ? null
+      : new BigInt64Array([
+          BigInt(Math.floor(milliseconds / 1000)),
+          BigInt((milliseconds % 1000) * 1_000_000),
+        ]);
+  const ready = trySyscall("ppoll", pollfd, 1, timeout, null, 8);
+  if (ready < 0) throw systemError("ppoll", -ready);
+  return ready > 0;
+}
