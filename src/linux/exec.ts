@@ -1,0 +1,113 @@
+import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
+import { HakoError } from "../errors";
+import { errnoName, errnoNumber } from "./errno";
+import { address, cString, syscall, systemError, trySyscall } from "./syscall";
+
+const RLIMIT_NOFILE = 7;
+const CLOSE_RANGE_CLOEXEC = 4;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+/** SIGPIPE and SIGXFSZ: Bun ignores them, and what is ignored stays ignored over execve. */
+const IGNORED_BY_BUN = [13, 25];
+
+export interface ExecOptions {
+  /** How many descriptors from 3 on the program gets; the others are closed. */
+  preserveFds?: number | undefined;
+  /** The soft limit of open files for the program; Bun has raised ours. undefined leaves it. */
+  openFiles?: number | undefined;
+}
+
+/** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
+export function callerOpenFiles(): number | undefined {
+  try {
+    const limits = readFileSync(`/proc/${process.ppid}/limits`, "utf8");
+    const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
+    return soft === undefined ? undefined : Number(soft);
+  } catch {
+    return undefined; // the caller is in an outer pid namespace, or has gone
+  }
+}
+
+/** Undoes what Bun changed for programs that this process becomes or starts: ignored signals and the soft limit of open files. */
+export function repairForProgram(openFiles: number | undefined): void {
+  const byDefault = new Uint8Array(32); // struct sigaction of zeros: SIG_DFL
+  for (const signal of IGNORED_BY_BUN) syscall("rt_sigaction", signal, byDefault, null, 8);
+  if (openFiles === undefined) return;
+  const limit = new BigUint64Array(2);
+  syscall("prlimit64", 0, RLIMIT_NOFILE, null, limit);
+  const hard = limit[1] ?? 0n;
+  limit[0] = BigInt(openFiles) < hard ? BigInt(openFiles) : hard;
+  syscall("prlimit64", 0, RLIMIT_NOFILE, limit, null);
+}
+
+/** Marks every descriptor from `first` on close-on-exec. */
+export function closeOnExecFrom(first: number): void {
+  const result = trySyscall("close_range", first, 0xffffffff, CLOSE_RANGE_CLOEXEC);
+  if (result === 0) return;
+  if (!["ENOSYS", "EINVAL"].includes(errnoName(-result))) throw systemError("close_range", -result);
+  for (const name of readdirSync("/proc/self/fd")) {
+    // the directory's own descriptor is gone by now: EBADF is expected
+    if (Number(name) >= first) trySyscall("fcntl", Number(name), F_SETFD, FD_CLOEXEC);
+  }
+}
+
+/** A NULL-terminated array of C strings, and the strings, which must stay alive. */
+function stringArray(texts: readonly string[]): { pointers: BigUint64Array; held: Uint8Array[] } {
+  const held = texts.map(cString);
+  return { pointers: new BigUint64Array([...held.map((text) => BigInt(address(text))), 0n]), held };
+}
+
+/**
+ * Replaces this process by a program, which finds signals, limits and descriptors as a program of the caller would.
+ * `env` holds lines "NAME=value". Comes back only by throwing; the process is then good for an error message and exit.
+ */
+export function execProgram(
+  path: string,
+  argv: readonly string[],
+  env: readonly string[],
+  options: ExecOptions = {},
+): never {
+  const file = cString(path);
+  const args = stringArray(argv);
+  const environment = stringArray(env);
+  repairForProgram(options.openFiles);
+  closeOnExecFrom(3 + (options.preserveFds ?? 0));
+  const result = trySyscall("execve", file, args.pointers, environment.pointers);
+  // `held` is used here so that no optimiser ends the strings' life before the call
+  throw executionError(path, args.held.length + environment.held.length < 0 ? 0 : -result);
+}
+
+/** The error of a program that can't be executed, with the code that decides between exit status 127 and 126. */
+export function executionError(path: string, errno: number): HakoError {
+  const system = systemError("execve", errno, path);
+  const missing = errno === errnoNumber("ENOENT") || errno === errnoNumber("ENOTDIR");
+  return new HakoError({
+    code: missing ? "command-not-found" : "command-not-executable",
+    message: system.message,
+    syscall: "execve",
+    errno: system.errno,
+    path,
+  });
+}
+
+/** Looks a command up as execvp(3) does: names with a slash are paths, others are searched in `searchPath`. */
+export function lookUpProgram(name: string, searchPath: string | undefined): string {
+  if (name.includes("/")) return name;
+  let denied = false;
+  for (const directory of (searchPath ?? "/usr/local/bin:/usr/bin:/bin").split(":")) {
+    const candidate = `${directory === "" ? "." : directory}/${name}`;
+    try {
+      if (!statSync(candidate).isFile()) continue;
+      accessSync(candidate, constants.X_OK);
+      return candidate;
+    } catch (error) {
+      if ((error as { code?: string }).code === "EACCES") denied = true;
+    }
+  }
+  throw new HakoError({
+    code: denied ? "command-not-executable" : "command-not-found",
+    message: denied
+      ? `${JSON.stringify(name)}: permission denied`
+      : `${JSON.stringify(name)}: executable file not found in $PATH`,
+  });
+}

@@ -1,0 +1,89 @@
+import { HakoError } from "../errors";
+import { toStandardError } from "../log";
+import { errnoText } from "./errno";
+import { Fd } from "./fd";
+import { syscallOn, systemError, tryLibc, trySyscall } from "./syscall";
+
+const AT_FDCWD = -100;
+/** O_RDONLY | O_NONBLOCK | O_CLOEXEC: a named pipe in the namespace's place must not hang us. */
+const OPEN_FLAGS = 0o4000 | 0o2000000;
+const NSFS_MAGIC = 0x6e736673n;
+/** Before Linux 3.19 namespaces lived in procfs itself. */
+const PROC_SUPER_MAGIC = 0x9fa0n;
+
+/** The CLONE_NEW* flags by config.json's names of the namespaces. */
+export const NAMESPACE_FLAGS = {
+  mount: 0x00020000,
+  cgroup: 0x02000000,
+  uts: 0x04000000,
+  ipc: 0x08000000,
+  user: 0x10000000,
+  pid: 0x20000000,
+  network: 0x40000000,
+  time: 0x00000080,
+} as const;
+export type NamespaceType = keyof typeof NAMESPACE_FLAGS;
+
+function openNamespace(path: string): Fd {
+  const opened = trySyscall("openat", AT_FDCWD, path, OPEN_FLAGS, 0);
+  const quoted = JSON.stringify(path);
+  if (opened < 0) {
+    throw new HakoError({ code: "system", message: `failed to open ${quoted}: ${errnoText(-opened)}`, path });
+  }
+  const fd = new Fd(opened);
+  const filesystem = new BigInt64Array(32);
+  const result = tryLibc("fstatfs", fd.number, filesystem);
+  const magic = filesystem[0] ?? 0n;
+  if (result === 0 && (magic === NSFS_MAGIC || magic === PROC_SUPER_MAGIC)) return fd;
+  fd.close();
+  throw new HakoError({
+    code: "system",
+    message:
+      result < 0
+        ? `failed to statfs ${quoted}: ${errnoText(-result)}`
+        : `unknown FS magic on ${quoted}: ${magic.toString(16)}`,
+    hint: result < 0 ? undefined : "a namespace is a file like /proc/PID/ns/net or a bind mount of one",
+    path,
+  });
+}
+
+/** Moves the JS thread into the namespace behind `fd`, which must be of the type given. */
+export function setNamespace(fd: Fd | number, type: NamespaceType, path?: string): void {
+  const number = typeof fd === "number" ? fd : fd.number;
+  const result = tryLibc("setns", number, NAMESPACE_FLAGS[type]);
+  if (result < 0) throw systemError(`setns (${type})`, -result, path);
+}
+
+/** Moves the JS thread into the network namespace at `path`, for good. */
+export function enterNetworkNamespace(path: string): void {
+  using target = openNamespace(path);
+  setNamespace(target, "network", path);
+}
+
+/**
+ * Runs `action` inside the network namespace at `path`; "" means the current one. Only the JS thread moves, so the
+ * action must be synchronous: system calls, *Sync functions of node:fs, spawnSync. If the way back fails, the
+ * process ends, for everything it did from then on would happen in the wrong network.
+ */
+export function withNetworkNamespace<T>(path: string, action: () => T): T {
+  if (path === "") return action();
+  using target = openNamespace(path);
+  const own = `/proc/self/task/${process.pid}/ns/net`;
+  using before = new Fd(syscallOn(own, "openat", AT_FDCWD, own, OPEN_FLAGS, 0));
+  setNamespace(target, "network", path);
+  let result: T;
+  try {
+    result = action();
+  } finally {
+    const back = tryLibc("setns", before.number, NAMESPACE_FLAGS.network);
+    if (back < 0) {
+      toStandardError(`hako: cannot return to the own network namespace: setns: ${errnoText(-back)}\n`);
+      process.exit(1);
+    }
+  }
+  if (result instanceof Promise) {
+    result.catch(() => undefined);
+    throw new Error("withNetworkNamespace: the action must be synchronous");
+  }
+  return result;
+}
