@@ -1,0 +1,57 @@
+import { rmSync } from "node:fs";
+import { type CommandGroup, defineCommand } from "../command";
+import { setupConsole } from "../container/console";
+import { accept, recvFd, unixListen, waitFor } from "../linux/socket";
+import { onFatalSignal, relay } from "../linux/terminal";
+import { print } from "../output";
+
+const open = defineCommand({
+  meta: { name: "open", description: "make a terminal, send its master to a socket, print its path" },
+  args: {
+    console: {
+      type: "string",
+      valueHint: "PATH",
+      description: "a terminal that exists: its path is printed, nothing is made",
+    },
+    "console-socket": {
+      type: "string",
+      valueHint: "SOCK",
+      description: "unix socket that receives the terminal's master",
+    },
+  },
+  examples: ["hako console open --console-socket /run/tty.sock"],
+  run({ values }) {
+    const path = setupConsole(values.console ?? "", values["console-socket"] ?? "");
+    if (path !== "") print(`${path}\n`);
+    return 0;
+  },
+});
+
+const recv = defineCommand({
+  meta: { name: "recv", description: "receive one terminal on a unix socket and connect it to this one" },
+  args: { socket: { type: "positional", required: true, description: "path of the socket to make" } },
+  examples: ["hako console recv /run/tty.sock"],
+  async run({ values }) {
+    using listener = unixListen(values.socket);
+    const remove = () => rmSync(values.socket, { force: true });
+    const forget = onFatalSignal(remove);
+    try {
+      // short waits, so that signals are served meanwhile
+      while (!waitFor(listener, "read", 100)) await new Promise((done) => setTimeout(done, 0));
+      using connection = accept(listener);
+      remove();
+      using master = recvFd(connection).fd;
+      await relay(master);
+    } finally {
+      remove();
+      forget();
+    }
+    return 0;
+  },
+});
+
+const group: CommandGroup = {
+  meta: { name: "console", description: "pass terminals over unix sockets" },
+  commands: { open, recv },
+};
+export default group;

@@ -1,0 +1,31 @@
+import { type CommandGroup, defineCommand } from "../command";
+import { HakoError } from "../errors";
+import { callerOpenFiles, execProgram, lookUpProgram } from "../linux/exec";
+import { enterNetworkNamespace } from "../linux/namespace";
+
+const exec = defineCommand({
+  meta: { name: "exec", description: "run a command in a network namespace" },
+  args: {
+    path: { type: "positional", required: true, description: "file of the namespace" },
+  },
+  examples: ["hako netns exec /run/netns/blue -- ip address"],
+  rest: "-- COMMAND [ARG...]",
+  stopAtOperand: true,
+  run({ values, rest }) {
+    const argv = rest[0] === "--" ? rest.slice(1) : rest;
+    const [command] = argv;
+    if (values.path === "") throw new HakoError({ code: "usage", message: "missing network namespace path" });
+    if (command === undefined) throw new HakoError({ code: "usage", message: "missing COMMAND" });
+    const openFiles = callerOpenFiles();
+    enterNetworkNamespace(values.path);
+    // This process becomes the command: its exit status and signals are the caller's without any help of ours.
+    const env = Object.entries(process.env).map(([name, value]) => `${name}=${value ?? ""}`);
+    return execProgram(lookUpProgram(command, process.env.PATH), argv, env, { openFiles });
+  },
+});
+
+const group: CommandGroup = {
+  meta: { name: "netns", description: "work in a network namespace" },
+  commands: { exec },
+};
+export default group;
