@@ -80,7 +80,9 @@ function makeParentPrivate(directory: string): void {
 /** The rootfs as a mount of its own, at its own place; the result is its root. */
 function bindRoot(context: RootfsContext): Fd {
   const { propagation, recursive } = rootPropagation(context.config);
-  setMountAttributes("/", { propagation, recursive });
+  // An unbindable rootfs could not be bound: that comes when it is entered
+  const now = propagation === "unbindable" ? "private" : propagation;
+  setMountAttributes("/", { propagation: now, recursive });
   const path = realpathSync(context.rootfs);
   const events = propagation === "shared";
   if (events) makeParentPrivate(path);
