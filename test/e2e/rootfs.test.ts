@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
+import { readLayout } from "../../src/cgroup";
 
 const BUN = resolve(import.meta.dir, "../../node_modules/.bin/bun");
 const DRIVER = join(import.meta.dir, "fixtures/rootfs-driver.ts");
@@ -60,11 +61,13 @@ interface Options {
   linux?: Record<string, unknown>;
   readonly?: boolean;
   rootfs?: string;
+  /** More flags of unshare. */
+  flags?: string[];
   [key: string]: unknown;
 }
 
 function run(options: Options): Seen {
-  const { mounts = USUAL, linux = {}, readonly = false, rootfs = makeRoot(), ...more } = options;
+  const { mounts = USUAL, linux = {}, readonly = false, rootfs = makeRoot(), flags = [], ...more } = options;
   const config = {
     root: { path: rootfs, readonly },
     mounts,
@@ -74,7 +77,7 @@ function run(options: Options): Seen {
   writeFileSync(file, JSON.stringify({ config, rootfs, bundle: dir, ...more }));
   const done = spawnSync(
     "unshare",
-    ["--mount", "--pid", "--ipc", "--uts", "--net", "--fork", BUN, DRIVER, file],
+    ["--mount", "--pid", "--ipc", "--uts", "--net", ...flags, "--fork", BUN, DRIVER, file],
     { encoding: "utf8" },
   );
   expect(done.stderr).toBe("");
@@ -273,6 +276,63 @@ describe("other mounts", () => {
     expect(result.error).toBeUndefined();
     expect(result.warnings).toHaveLength(1);
     expect(result.writes["/sys/fs/cgroup/x"]).toBe("EROFS");
+  });
+
+  test.each([false, true])("cgroups of version 1, in a namespace: %p", (newCgroupNamespace) => {
+    const { version, hierarchies } = readLayout();
+    if (version === "v2") {
+      console.log("skipped: the host has no cgroups of version 1");
+      return;
+    }
+    const cgroup = {
+      version,
+      hierarchies: hierarchies.map(({ mountpoint, name }) => ({ mountpoint, name, path: "/" })),
+    };
+    const options = ["ro", "nosuid", "nodev", "noexec"];
+    const mount = { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options };
+    const sysfs = { destination: "/sys", type: "sysfs", source: "sysfs", options: ["ro"] };
+    const result = run({
+      cgroup,
+      newCgroupNamespace,
+      flags: newCgroupNamespace ? ["--cgroup"] : [],
+      mounts: [...USUAL, sysfs, mount],
+      look: ["/sys/fs/cgroup"],
+      write: ["/sys/fs/cgroup/x", "/sys/fs/cgroup/memory/tasks"],
+    });
+    expect(result.error).toBeUndefined();
+    const names = hierarchies.map(({ mountpoint }) => mountpoint.split("/").at(-1));
+    expect(result.seen["/sys/fs/cgroup"]).toEqual(expect.arrayContaining(names));
+    expect(new Set(Object.values(result.writes))).toEqual(new Set(["EROFS"]));
+  });
+
+  test("in a user namespace devices are bound and sysfs is the host's", () => {
+    const rootfs = makeRoot();
+    const result = run({
+      rootfs,
+      userNamespace: true,
+      flags: ["--user", "--map-root-user"],
+      mounts: [
+        PROC,
+        DEV,
+        { ...PTS, options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"] },
+        { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+      ],
+      linux: {
+        maskedPaths: ["/proc/kcore", "/proc/irq"],
+        readonlyPaths: ["/proc/sys"],
+        sysctl: { "net.ipv4.ip_forward": "1" },
+      },
+      readonly: true,
+      look: ["/dev/null", "/proc/irq", "/proc/sys/net/ipv4/ip_forward"],
+      write: ["/x"],
+    });
+    expect(result.error).toBeUndefined();
+    expect(result.seen).toEqual({
+      "/dev/null": "c 1:3 666",
+      "/proc/irq": [],
+      "/proc/sys/net/ipv4/ip_forward": "1\n",
+    });
+    expect(result.writes["/x"]).toBe("EROFS");
   });
 
   test.each(["shared", "rshared", "private", "unbindable"])("root propagation %s", (rootfsPropagation) => {
