@@ -305,7 +305,7 @@ describe("other mounts", () => {
     expect(new Set(Object.values(result.writes))).toEqual(new Set(["EROFS"]));
   });
 
-  test("in a user namespace devices are bound and sysfs is the host's", () => {
+  test("in a user namespace with a network namespace of its own", () => {
     const rootfs = makeRoot();
     const result = run({
       rootfs,
