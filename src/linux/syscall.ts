@@ -26,6 +26,7 @@ const NUMBERS = {
   prctl: [157, 167],
   setpriority: [141, 140],
   setsid: [112, 157],
+  socket: [41, 198],
   setgroups: [116, 159],
   setresuid: [117, 147],
   setresgid: [119, 149],

@@ -1,0 +1,134 @@
+import { readFileSync } from "node:fs";
+import { HakoError } from "../errors";
+import { errnoName } from "./errno";
+import { syscall, systemError, trySyscall } from "./syscall";
+
+/** Names of the capabilities, in the order of their numbers (linux/capability.h). */
+export const CAPABILITIES = [
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_DAC_READ_SEARCH",
+  "CAP_FOWNER",
+  "CAP_FSETID",
+  "CAP_KILL",
+  "CAP_SETGID",
+  "CAP_SETUID",
+  "CAP_SETPCAP",
+  "CAP_LINUX_IMMUTABLE",
+  "CAP_NET_BIND_SERVICE",
+  "CAP_NET_BROADCAST",
+  "CAP_NET_ADMIN",
+  "CAP_NET_RAW",
+  "CAP_IPC_LOCK",
+  "CAP_IPC_OWNER",
+  "CAP_SYS_MODULE",
+  "CAP_SYS_RAWIO",
+  "CAP_SYS_CHROOT",
+  "CAP_SYS_PTRACE",
+  "CAP_SYS_PACCT",
+  "CAP_SYS_ADMIN",
+  "CAP_SYS_BOOT",
+  "CAP_SYS_NICE",
+  "CAP_SYS_RESOURCE",
+  "CAP_SYS_TIME",
+  "CAP_SYS_TTY_CONFIG",
+  "CAP_MKNOD",
+  "CAP_LEASE",
+  "CAP_AUDIT_WRITE",
+  "CAP_AUDIT_CONTROL",
+  "CAP_SETFCAP",
+  "CAP_MAC_OVERRIDE",
+  "CAP_MAC_ADMIN",
+  "CAP_SYSLOG",
+  "CAP_WAKE_ALARM",
+  "CAP_BLOCK_SUSPEND",
+  "CAP_AUDIT_READ",
+  "CAP_PERFMON",
+  "CAP_BPF",
+  "CAP_CHECKPOINT_RESTORE",
+] as const;
+
+const PR_CAPBSET_DROP = 24;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_RAISE = 2;
+const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
+
+/** The five sets of a thread, as bit masks by the capabilities' numbers (capabilities(7)). */
+export interface CapabilityMasks {
+  bounding: bigint;
+  effective: bigint;
+  permitted: bigint;
+  inheritable: bigint;
+  ambient: bigint;
+}
+
+/** The mask of capabilities by their names; names that this kernel doesn't know go to `unknown` and are left out. */
+export function capabilityMask(names: readonly string[], unknown: (name: string) => void): bigint {
+  let mask = 0n;
+  for (const name of names) {
+    const number = (CAPABILITIES as readonly string[]).indexOf(name.toUpperCase());
+    if (number < 0 || number > lastCapability()) unknown(name);
+    else mask |= 1n << BigInt(number);
+  }
+  return mask;
+}
+
+let last: number | undefined;
+
+/** The highest number that this kernel knows; it may know ones that have no name here. */
+export function lastCapability(): number {
+  last ??= Number(readFileSync("/proc/sys/kernel/cap_last_cap", "utf8"));
+  return last;
+}
+
+/** The capabilities of this thread: from capget(2). */
+export function permittedCapabilities(): bigint {
+  const sets = new Uint32Array(6);
+  syscall("capget", new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets);
+  return BigInt(sets[1] ?? 0) | (BigInt(sets[4] ?? 0) << 32n);
+}
+
+/** Drops everything else from the bounding set; needs CAP_SETPCAP. */
+export function limitBoundingSet(mask: bigint): void {
+  for (let number = 0; number <= lastCapability(); number++) {
+    if ((mask >> BigInt(number)) & 1n) continue;
+    const result = trySyscall("prctl", PR_CAPBSET_DROP, number, 0, 0, 0);
+    if (result < 0) throw systemError(`prctl (drop ${CAPABILITIES[number] ?? number})`, -result);
+  }
+}
+
+/**
+ * Sets all sets but the bounding one. What this thread does not have is left out, as runc does: a container that runs in a
+ * container can't get back what its parent lacks.
+ */
+export function setCapabilities(masks: CapabilityMasks): void {
+  const have = permittedCapabilities();
+  const permitted = masks.permitted & have;
+  const effective = masks.effective & permitted;
+  const inheritable = masks.inheritable & (have | masks.bounding);
+  const low = (mask: bigint) => Number(mask & 0xffffffffn);
+  const high = (mask: bigint) => Number(mask >> 32n);
+  const sets = new Uint32Array([
+    low(effective),
+    low(permitted),
+    low(inheritable),
+    high(effective),
+    high(permitted),
+    high(inheritable),
+  ]);
+  syscall("capset", new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets);
+  setAmbient(masks.ambient & permitted & inheritable);
+}
+
+function setAmbient(mask: bigint): void {
+  const cleared = trySyscall("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  if (cleared < 0 && errnoName(-cleared) === "EINVAL" && mask !== 0n) {
+    throw new HakoError({ code: "unsupported", message: "ambient capabilities need linux 4.3" });
+  }
+  for (let number = 0; mask >> BigInt(number) !== 0n; number++) {
+    if (((mask >> BigInt(number)) & 1n) === 0n) continue;
+    const result = trySyscall("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0);
+    if (result < 0) throw systemError(`prctl (ambient ${CAPABILITIES[number] ?? number})`, -result);
+  }
+}

@@ -1,0 +1,137 @@
+import { readFileSync } from "node:fs";
+import { errnoName } from "./errno";
+import { Fd } from "./fd";
+import { syscall, systemError, trySyscall } from "./syscall";
+
+const PR_SET_PDEATHSIG = 1;
+const PR_SET_DUMPABLE = 4;
+const PR_SET_NAME = 15;
+const PR_SET_CHILD_SUBREAPER = 36;
+const WNOHANG = 1;
+const P_PIDFD = 3;
+const WEXITED = 4;
+const WNOWAIT = 0x01000000;
+
+/** What /proc/PID/stat says (proc_pid_stat(5)). */
+export interface ProcessStatus {
+  name: string;
+  /** R, S, D, Z, X, T … */
+  state: string;
+  parent: number;
+  /** In clock ticks since boot: with the pid it names one process for ever. */
+  startTime: number;
+}
+
+/** undefined when there is no such process. */
+export function processStatus(pid: number): ProcessStatus | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, "latin1");
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes((error as { code?: string }).code ?? "")) return undefined;
+    throw error;
+  }
+  // the name may hold spaces and parentheses: the last ")" ends it
+  const end = text.lastIndexOf(")");
+  const fields = text.slice(end + 2).split(" ");
+  return {
+    name: text.slice(text.indexOf("(") + 1, end),
+    state: fields[0] ?? "",
+    parent: Number(fields[1]),
+    startTime: Number(fields[19]),
+  };
+}
+
+/** The process if it still is the one that started then, and is no zombie. */
+export function aliveProcess(pid: number, startTime: number): ProcessStatus | undefined {
+  const status = processStatus(pid);
+  return status === undefined || status.startTime !== startTime || "ZX".includes(status.state)
+    ? undefined
+    : status;
+}
+
+/** A descriptor of a process, so that no signal can go to another one that got its pid; undefined when it has gone. */
+export function openProcess(pid: number, startTime: number): Fd | undefined {
+  const opened = trySyscall("pidfd_open", pid, 0);
+  if (opened < 0) {
+    if (["ESRCH", "EINVAL"].includes(errnoName(-opened))) return undefined;
+    throw systemError("pidfd_open", -opened, `process ${pid}`);
+  }
+  const fd = new Fd(opened);
+  if (aliveProcess(pid, startTime) !== undefined) return fd;
+  fd.close();
+  return undefined;
+}
+
+/** Sends a signal to the process that started then; false when it has gone. */
+export function signalProcess(pid: number, startTime: number, signal: number): boolean {
+  using process = openProcess(pid, startTime);
+  if (process === undefined) return false;
+  const result = trySyscall("pidfd_send_signal", process.number, signal, null, 0);
+  if (result === 0) return true;
+  if (errnoName(-result) === "ESRCH") return false;
+  throw systemError("pidfd_send_signal", -result, `process ${pid}`);
+}
+
+/** Waits until a process, not a child of ours perhaps, has ended; false after so many milliseconds. */
+export function waitForEnd(pid: number, startTime: number, milliseconds: number): boolean {
+  using process = openProcess(pid, startTime);
+  if (process === undefined) return true;
+  const pollfd = new Int32Array([process.number, 0x1]);
+  const timeout = new BigInt64Array([
+    BigInt(Math.floor(milliseconds / 1000)),
+    BigInt((milliseconds % 1000) * 1_000_000),
+  ]);
+  const ready = trySyscall("ppoll", pollfd, 1, timeout, null, 8);
+  if (ready < 0) throw systemError("ppoll", -ready);
+  return ready > 0 || aliveProcess(pid, startTime) === undefined;
+}
+
+export interface Ending {
+  /** The exit status, or 128+n when signal n ended it. */
+  status: number;
+  signal: number | undefined;
+}
+
+/** Waits for the end of a child of ours and reaps it; undefined if it runs on and `block` is false, or isn't our child. */
+export function reapChild(pid: number, block: boolean): Ending | undefined {
+  const word = new Int32Array(1);
+  const reaped = trySyscall("wait4", pid, word, block ? 0 : WNOHANG, null);
+  if (reaped < 0) {
+    if (errnoName(-reaped) === "ECHILD") return undefined;
+    throw systemError("wait4", -reaped);
+  }
+  if (reaped === 0) return undefined;
+  const status = word[0] ?? 0;
+  const signal = status & 0x7f;
+  return signal === 0
+    ? { status: (status >> 8) & 0xff, signal: undefined }
+    : { status: 128 + signal, signal };
+}
+
+/** Whether a child of ours has ended; it stays to be reaped. */
+export function childEnded(pidfd: Fd): boolean {
+  const info = new Int32Array(32);
+  const result = trySyscall("waitid", P_PIDFD, pidfd.number, info, WEXITED | WNOHANG | WNOWAIT, null);
+  return result === 0 && info[0] !== 0;
+}
+
+/** Neither ptrace nor /proc shows anything of this process to others of its user (CVE-2016-9962); execve undoes it. */
+export function hideProcess(): void {
+  syscall("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/** The signal that this process gets when its parent ends; changing the identity clears it. */
+export function setParentDeathSignal(signal: number): void {
+  syscall("prctl", PR_SET_PDEATHSIG, signal, 0, 0, 0);
+}
+
+/** The name in /proc/PID/comm: at most 15 bytes; execve sets the program's. */
+export function setProcessName(name: string): void {
+  syscall("prctl", PR_SET_NAME, name, 0, 0, 0);
+}
+
+/** Orphans below this process become its children. */
+export function becomeSubreaper(): void {
+  syscall("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}

@@ -1,0 +1,43 @@
+import { systemError, trySyscall } from "./syscall";
+
+/** The resources of setrlimit(2) by their names (asm-generic/resource.h). */
+export const RLIMITS = {
+  RLIMIT_CPU: 0,
+  RLIMIT_FSIZE: 1,
+  RLIMIT_DATA: 2,
+  RLIMIT_STACK: 3,
+  RLIMIT_CORE: 4,
+  RLIMIT_RSS: 5,
+  RLIMIT_NPROC: 6,
+  RLIMIT_NOFILE: 7,
+  RLIMIT_MEMLOCK: 8,
+  RLIMIT_AS: 9,
+  RLIMIT_LOCKS: 10,
+  RLIMIT_SIGPENDING: 11,
+  RLIMIT_MSGQUEUE: 12,
+  RLIMIT_NICE: 13,
+  RLIMIT_RTPRIO: 14,
+  RLIMIT_RTTIME: 15,
+} as const;
+export type RlimitName = keyof typeof RLIMITS;
+
+export interface Limit {
+  soft: bigint;
+  hard: bigint;
+}
+
+/** The limit of a process; 0 means this one. */
+export function getLimit(pid: number, name: RlimitName): Limit {
+  const limit = new BigUint64Array(2);
+  const result = trySyscall("prlimit64", pid, RLIMITS[name], null, limit);
+  if (result < 0) throw systemError(`prlimit (${name})`, -result);
+  return { soft: limit[0] ?? 0n, hard: limit[1] ?? 0n };
+}
+
+/** Sets the limit of a process; 0 means this one. Raising the hard one needs CAP_SYS_RESOURCE. */
+export function setLimit(pid: number, name: RlimitName, { soft, hard }: Limit): void {
+  const result = trySyscall("prlimit64", pid, RLIMITS[name], new BigUint64Array([soft, hard]), null);
+  if (result === 0) return;
+  const hint = `raising a hard limit needs CAP_SYS_RESOURCE; it is ${getLimit(pid, name).hard}`;
+  throw systemError(`prlimit (${name} to ${soft}:${hard})`, -result, undefined, hint);
+}
