@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { CgroupMounts } from "../cgroup";
 import type { Fd } from "../linux/fd";
-import { ATTR, attachTree, cloneTree, newFilesystem, REFUSED, setMountAttributes } from "../linux/mount";
+import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../linux/mount";
 import { makeLink } from "../linux/node";
 import { hasErrno, mkdirAt } from "../linux/path";
 import type { Mount } from "../oci/config";
@@ -20,10 +20,10 @@ export function mountCgroup(work: RootfsWork, mount: Mount, plan: MountPlan, tar
   const own = hierarchies.find(({ name }) => name === "");
   if (hierarchies.length === 0) bindHost(work, plan, target);
   else if (own !== undefined && (cgroup?.version === "v2" || mount.type === "cgroup2")) {
-    using tree = unifiedTree(work, own);
+    using tree = ownTree(own);
     finishTree(tree, plan);
     attachTree(tree, target);
-  } else mountV1(work, hierarchies, plan, target);
+  } else mountV1(hierarchies, plan, target);
 }
 
 /** Without a cgroup of its own a container sees the host's, and must not write there (CVE-2023-25809). */
@@ -41,41 +41,29 @@ function finishTree(tree: Fd, plan: MountPlan): void {
   for (const each of plan.propagation) setMountAttributes(tree, each);
 }
 
-/** In a cgroup namespace the file system itself, whose root is then ours; else, or if refused, our directory of it. */
-function unifiedTree(work: RootfsWork, own: Hierarchy): Fd {
-  return namespacedTree(work, own, { type: "cgroup2", source: "cgroup", options: [] });
-}
-
-function namespacedTree(
-  work: RootfsWork,
-  own: Hierarchy,
-  filesystem: { type: string; source: string; options: string[] },
-): Fd {
-  if (work.context.newCgroupNamespace) {
-    try {
-      return newFilesystem({ ...filesystem, attributes: USUAL });
-    } catch (error) {
-      if (!hasErrno(error, ...REFUSED)) throw error;
-    }
-  }
+/**
+ * The container's own directory of a hierarchy. In a cgroup namespace it is the namespace's root, so this is what a
+ * fresh mount would show, and it works before the process has joined the cgroup.
+ */
+function ownTree(own: Hierarchy): Fd {
   const tree = cloneTree(own.path === "/" ? own.mountpoint : own.mountpoint + own.path, false);
   setMountAttributes(tree, { set: USUAL });
   return tree;
 }
 
 /** v1: a tmpfs with a directory for each hierarchy, and links for controllers that share one. */
-function mountV1(work: RootfsWork, hierarchies: readonly Hierarchy[], plan: MountPlan, target: Fd): void {
+function mountV1(hierarchies: readonly Hierarchy[], plan: MountPlan, target: Fd): void {
   const options = ["mode=755"];
   using tmpfs = newFilesystem({ type: "tmpfs", source: "tmpfs", options, attributes: USUAL });
   for (const each of plan.propagation) setMountAttributes(tmpfs, each);
   attachTree(tmpfs, target);
-  for (const hierarchy of hierarchies) mountHierarchy(work, hierarchy, plan, tmpfs);
+  for (const hierarchy of hierarchies) mountHierarchy(hierarchy, plan, tmpfs);
   setMountAttributes(tmpfs, plan.own);
 }
 
-function mountHierarchy(work: RootfsWork, hierarchy: Hierarchy, plan: MountPlan, tmpfs: Fd): void {
+function mountHierarchy(hierarchy: Hierarchy, plan: MountPlan, tmpfs: Fd): void {
   const directory = basename(hierarchy.mountpoint);
-  using tree = hierarchyTree(work, hierarchy);
+  using tree = hierarchyTree(hierarchy);
   if (tree === undefined) return;
   finishTree(tree, plan);
   using place = mkdirAt(tmpfs, directory, 0o755);
@@ -84,11 +72,9 @@ function mountHierarchy(work: RootfsWork, hierarchy: Hierarchy, plan: MountPlan,
   for (const controller of directory.split(",")) makeLink(tmpfs, controller, directory);
 }
 
-function hierarchyTree(work: RootfsWork, hierarchy: Hierarchy): Fd | undefined {
+function hierarchyTree(hierarchy: Hierarchy): Fd | undefined {
   try {
-    if (hierarchy.name === "") return unifiedTree(work, hierarchy);
-    const options = hierarchy.name.startsWith("name=") ? [hierarchy.name] : hierarchy.name.split(",");
-    return namespacedTree(work, hierarchy, { type: "cgroup", source: "cgroup", options });
+    return ownTree(hierarchy);
   } catch (error) {
     // The container has no cgroup in this hierarchy
     if (hasErrno(error, "ENOENT")) return undefined;

@@ -29,7 +29,6 @@ export interface RootfsContext {
   /** What relative sources of bind mounts are relative to; the working directory if not given. */
   bundle?: string | undefined;
   cgroup: CgroupMounts | undefined;
-  newCgroupNamespace: boolean;
   userNamespace: boolean;
   warn(message: string): void;
 }

@@ -179,12 +179,6 @@ export function stepError(steps: readonly Step[], index: number, errno: number):
     : systemError(call, errno);
 }
 
-/** A NULL-terminated array of C strings for a step, and the memory that it points to. */
-export function stringVector(texts: readonly string[]): { pointers: BigUint64Array; memory: Uint8Array[] } {
-  const memory = texts.map(cString);
-  return { pointers: new BigUint64Array([...memory.map((text) => BigInt(address(text))), 0n]), memory };
-}
-
 /**
  * Our own executable from a detached, read-only mount that nobody else can reach: no container can write to it through
  * /proc/self/exe (CVE-2019-5736). It takes Linux 5.12.

@@ -1,7 +1,8 @@
 import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
 import { HakoError } from "../errors";
 import { errnoName, errnoNumber } from "./errno";
-import { address, cString, syscall, systemError, trySyscall } from "./syscall";
+import { cString, syscall, systemError, trySyscall } from "./syscall";
+import { stringVector } from "./vector";
 
 const RLIMIT_NOFILE = 7;
 const CLOSE_RANGE_CLOEXEC = 4;
@@ -51,12 +52,6 @@ export function closeOnExecFrom(first: number): void {
   }
 }
 
-/** A NULL-terminated array of C strings, and the strings, which must stay alive. */
-function stringArray(texts: readonly string[]): { pointers: BigUint64Array; held: Uint8Array[] } {
-  const held = texts.map(cString);
-  return { pointers: new BigUint64Array([...held.map((text) => BigInt(address(text))), 0n]), held };
-}
-
 /**
  * Replaces this process by a program, which finds signals, limits and descriptors as a program of the caller would.
  * `env` holds lines "NAME=value". Comes back only by throwing; the process is then good for an error message and exit.
@@ -68,13 +63,13 @@ export function execProgram(
   options: ExecOptions = {},
 ): never {
   const file = cString(path);
-  const args = stringArray(argv);
-  const environment = stringArray(env);
+  const args = stringVector(argv);
+  const environment = stringVector(env);
   repairForProgram(options.openFiles);
   closeOnExecFrom(3 + (options.preserveFds ?? 0));
   const result = trySyscall("execve", file, args.pointers, environment.pointers);
-  // `held` is used here so that no optimiser ends the strings' life before the call
-  throw executionError(path, args.held.length + environment.held.length < 0 ? 0 : -result);
+  // `memory` is used here so that no optimiser ends the strings' life before the call
+  throw executionError(path, args.memory.length + environment.memory.length < 0 ? 0 : -result);
 }
 
 /** The error of a program that can't be executed, with the code that decides between exit status 127 and 126. */

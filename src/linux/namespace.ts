@@ -10,6 +10,7 @@ const OPEN_FLAGS = 0o4000 | 0o2000000;
 const NSFS_MAGIC = 0x6e736673n;
 /** Before Linux 3.19 namespaces lived in procfs itself. */
 const PROC_SUPER_MAGIC = 0x9fa0n;
+const NS_GET_NSTYPE = 0xb703;
 
 /** The CLONE_NEW* flags by config.json's names of the namespaces. */
 export const NAMESPACE_FLAGS = {
@@ -24,7 +25,8 @@ export const NAMESPACE_FLAGS = {
 } as const;
 export type NamespaceType = keyof typeof NAMESPACE_FLAGS;
 
-function openNamespace(path: string): Fd {
+/** Opens a namespace's file; anything else is refused. */
+export function openNamespace(path: string, type?: NamespaceType): Fd {
   const opened = trySyscall("openat", AT_FDCWD, path, OPEN_FLAGS, 0);
   const quoted = JSON.stringify(path);
   if (opened < 0) {
@@ -34,7 +36,13 @@ function openNamespace(path: string): Fd {
   const filesystem = new BigInt64Array(32);
   const result = tryLibc("fstatfs", fd.number, filesystem);
   const magic = filesystem[0] ?? 0n;
-  if (result === 0 && (magic === NSFS_MAGIC || magic === PROC_SUPER_MAGIC)) return fd;
+  if (result === 0 && (magic === NSFS_MAGIC || magic === PROC_SUPER_MAGIC)) {
+    const found = trySyscall("ioctl", fd.number, NS_GET_NSTYPE, 0);
+    // procfs of old and kernels before 4.11 can't tell: setns will
+    if (type === undefined || found < 0 || found === NAMESPACE_FLAGS[type]) return fd;
+    fd.close();
+    throw new HakoError({ code: "system", message: `${quoted} is not a ${type} namespace`, path });
+  }
   fd.close();
   throw new HakoError({
     code: "system",

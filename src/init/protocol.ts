@@ -1,0 +1,94 @@
+import { deserialize, serialize } from "bun:jsc";
+import type { CgroupMounts } from "../cgroup";
+import { type ErrorCode, HakoError } from "../errors";
+import type { ErrnoName } from "../linux/errno";
+import type { Fd } from "../linux/fd";
+import { readSome, writeAll } from "../linux/socket";
+import type { Config } from "../oci/config";
+import type { State } from "../oci/state";
+
+/** More than any config.json; a longer frame is a mistake. */
+const MAX_FRAME = 64 << 20;
+const HEADER = 4;
+
+/** What the container's first process is told, once. Numbers of descriptors are its own. */
+export interface InitRequest {
+  config: Config;
+  /** Absolute. */
+  bundle: string;
+  rootfs: string;
+  /** A directory where the host's root is mounted with a tmpfs over it; it is then the rootfs. */
+  overlay: string | undefined;
+  noPivot: boolean;
+  noNewKeyring: boolean;
+  preserveFds: number;
+  /** The soft limit of open files that the caller had. */
+  openFiles: number | undefined;
+  cgroup: CgroupMounts | undefined;
+  newCgroupNamespace: boolean;
+  newNetworkNamespace: boolean;
+  userNamespace: boolean;
+  /** For hooks that run inside. */
+  state: State;
+  startSocket: number;
+  consoleSocket: number | undefined;
+  /** A mount namespace to join. */
+  mountNamespace: number | undefined;
+}
+
+/** Where init has come to and waits until it may go on. */
+export type Stage =
+  | "mounted" // the rootfs is built: time for prestart and createRuntime hooks
+  | "prepared" // the rootfs is entered and finished: time to join the cgroup
+  | "ready"; // all is done but the program's execution: waits for start
+
+export interface ErrorMessage {
+  code: ErrorCode;
+  message: string;
+  hint?: string | undefined;
+  errno?: string | undefined;
+  syscall?: string | undefined;
+  path?: string | undefined;
+}
+
+export type InitMessage = { stage: Stage } | { warning: string } | { error: ErrorMessage };
+
+/** Sends a frame: four bytes of length, then the value; big integers survive. */
+export function sendValue(socket: Fd, value: unknown): void {
+  const body = new Uint8Array(serialize(value));
+  const frame = new Uint8Array(HEADER + body.length);
+  new DataView(frame.buffer).setUint32(0, body.length, true);
+  frame.set(body, HEADER);
+  writeAll(socket, frame);
+}
+
+/** Receives a frame; undefined when the other side has closed its end. */
+export function receiveValue(socket: Fd): unknown {
+  const header = readExactly(socket, HEADER);
+  if (header === undefined) return undefined;
+  const length = new DataView(header.buffer, header.byteOffset).getUint32(0, true);
+  if (length > MAX_FRAME) throw new HakoError({ code: "system", message: `a frame of ${length} bytes` });
+  const body = readExactly(socket, length);
+  return body === undefined ? undefined : deserialize(new Uint8Array(body).buffer);
+}
+
+function readExactly(socket: Fd, length: number): Uint8Array | undefined {
+  const parts: Buffer[] = [];
+  for (let missing = length; missing > 0; ) {
+    const part = readSome(socket, missing);
+    if (part.length === 0) return undefined;
+    parts.push(part);
+    missing -= part.length;
+  }
+  return Buffer.concat(parts);
+}
+
+/** An error as plain data: its line with all causes, what to try apart. */
+export function errorMessage(error: HakoError): ErrorMessage {
+  const { code, oneLine: message, errno, syscall, path } = error;
+  return { code, message, errno, syscall, path };
+}
+
+export function errorFrom(message: ErrorMessage): HakoError {
+  return new HakoError({ ...message, errno: message.errno as ErrnoName | undefined });
+}

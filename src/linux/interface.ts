@@ -1,0 +1,32 @@
+import { Fd } from "./fd";
+import { hasErrno } from "./path";
+import { syscall, syscallOn } from "./syscall";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const SIOCGIFFLAGS = 0x8913;
+const SIOCSIFFLAGS = 0x8914;
+const IFF_UP = 1;
+const IFREQ_SIZE = 40;
+const FLAGS_OFFSET = 16;
+
+function datagramSocket(): Fd {
+  try {
+    return new Fd(syscall("socket", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  } catch (error) {
+    if (!hasErrno(error, "EAFNOSUPPORT")) throw error;
+    return new Fd(syscall("socket", AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  }
+}
+
+/** Brings a network interface of this thread's namespace up (netdevice(7)). */
+export function bringUp(name: string): void {
+  using socket = datagramSocket();
+  const request = Buffer.alloc(IFREQ_SIZE);
+  request.write(name, "latin1");
+  syscallOn(name, "ioctl", socket.number, SIOCGIFFLAGS, request);
+  request.writeUInt16LE(request.readUInt16LE(FLAGS_OFFSET) | IFF_UP, FLAGS_OFFSET);
+  syscallOn(name, "ioctl", socket.number, SIOCSIFFLAGS, request);
+}
