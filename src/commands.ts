@@ -7,7 +7,17 @@ interface Entry {
 
 /** Every command: what it is for, and the module that is loaded when it is called (what is imported costs start-up time). */
 export const COMMANDS: Record<string, Entry> = {
-  cgroup: { description: "Look at the host's cgroups", load: () => import("./commands/cgroup") },
+  create: { description: "make a container from a bundle", load: () => import("./commands/create") },
+  start: { description: "run the program of a created container", load: () => import("./commands/start") },
+  run: {
+    description: "create, start, wait, delete; also without a bundle",
+    load: () => import("./commands/run"),
+  },
+  state: { description: "what a container does, as JSON", load: () => import("./commands/state") },
+  kill: { description: "send a signal to a container", load: () => import("./commands/kill") },
+  delete: { description: "remove a container", load: () => import("./commands/delete") },
+  list: { description: "list containers", load: () => import("./commands/list") },
+  cgroup: { description: "look at the host's cgroups", load: () => import("./commands/cgroup") },
   mapping: { description: "which container is in which sandbox", load: () => import("./commands/mapping") },
   netns: { description: "work in a network namespace", load: () => import("./commands/netns") },
   console: { description: "pass terminals over unix sockets", load: () => import("./commands/console") },

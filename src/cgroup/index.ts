@@ -1,6 +1,6 @@
 import { Group } from "./group";
 import { type CgroupVersion, type Layout, readLayout } from "./layout";
-import type { CgroupNode } from "./node";
+import { type CgroupNode, plannedNode } from "./node";
 import { placeIn } from "./paths";
 import type { Resources } from "./resources";
 import type { CgroupStats } from "./stats-types";
@@ -75,4 +75,10 @@ export function openCgroup(cgroupsPath: string | undefined, containerId: string,
 /** The cgroups of a container from its stored record. */
 export function loadCgroup(record: CgroupRecord): Cgroup {
   return new Group(structuredClone(record));
+}
+
+/** The record of cgroups that are about to be made: whoever reads it after a crash can remove them. */
+export function plannedRecord(cgroup: Cgroup): CgroupRecord {
+  const { record } = cgroup;
+  return { ...record, nodes: record.nodes.map(plannedNode) };
 }

@@ -34,6 +34,11 @@ function steps(node: CgroupNode): string[] {
   return names.map((_, index) => `${node.mountpoint}/${names.slice(0, index + 1).join("/")}`);
 }
 
+/** The node as it would be after `makeNode`, for a record that is written before: it names all that may have to go. */
+export function plannedNode(node: CgroupNode): CgroupNode {
+  return { ...node, made: steps(node).filter((dir) => !existsSync(dir)) };
+}
+
 /** Makes the directory and its parents; notes what it made, or why this hierarchy is not for us. */
 export function makeNode(node: CgroupNode, enableControllers: boolean): void {
   for (let attempt = 1; ; attempt++) {

@@ -1,12 +1,5 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, statSync } from "node:fs";
-import {
-  ATTR,
-  attachTree,
-  cloneTree,
-  mountOnto,
-  newFilesystem,
-  setMountAttributes,
-} from "../linux/mount";
+import { ATTR, attachTree, cloneTree, mountOnto, newFilesystem, setMountAttributes } from "../linux/mount";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
 import { hasErrno, O, openAt } from "../linux/path";
 
@@ -66,7 +59,7 @@ function overlay(lower: string, target: string, scratch: string): boolean {
     mountOnto(place, {
       type: "overlay",
       source: "overlay",
-      options: [`lowerdir=${escape(lower)}`, `upperdir=${scratch}/upper`, `workdir=${scratch}/work`],
+      options: [`lowerdir=${escaped(lower)}`, `upperdir=${scratch}/upper`, `workdir=${scratch}/work`],
     });
     return true;
   } catch (error) {
@@ -89,6 +82,6 @@ function copyMode(from: string, to: string): void {
 }
 
 /** Overlay's options take a backslash before its separators. */
-function escape(path: string): string {
+function escaped(path: string): string {
   return path.replaceAll(/[\\:,]/g, "\\$&");
 }

@@ -11,6 +11,8 @@ import type { State } from "../oci/state";
 const MAX_FRAME = 64 << 20;
 const HEADER = 4;
 
+export { STAGE_NAME } from "./stage-name";
+
 /** What the container's first process is told, once. Numbers of descriptors are its own. */
 export interface InitRequest {
   config: Config;

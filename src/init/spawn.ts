@@ -8,7 +8,14 @@ import { address, cString, syscall, trySyscall } from "../linux/syscall";
 import { stringVector } from "../linux/vector";
 import type { Config } from "../oci/config";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
-import { errorFrom, type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
+import {
+  errorFrom,
+  type InitMessage,
+  type InitRequest,
+  receiveValue,
+  type Stage,
+  sendValue,
+} from "./protocol";
 
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
@@ -148,7 +155,11 @@ function childSteps(
   }
   steps.push(
     { what: "chdir /", call: "chdir", args: [address(root)] },
-    { what: "close_range", call: "close_range", args: [3 + options.preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC] },
+    {
+      what: "close_range",
+      call: "close_range",
+      args: [3 + options.preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
+    },
     ...keep.map((fd): Step => ({ what: "fcntl", call: "fcntl", args: [fd.number, F_SETFD, 0] })),
     {
       what: "execveat of hako",
@@ -162,7 +173,15 @@ function childSteps(
       ],
     },
   );
-  const memory = [byte, root, empty, args.pointers, ...args.memory, environment.pointers, ...environment.memory];
+  const memory = [
+    byte,
+    root,
+    empty,
+    args.pointers,
+    ...args.memory,
+    environment.pointers,
+    ...environment.memory,
+  ];
   return { steps, memory };
 }
 
@@ -181,7 +200,12 @@ export function spawnInit(options: InitOptions): InitProcess {
   using goWrite = go[1];
   const { preserveFds, startSocket, consoleSocket } = options;
   const keep = [sync, startSocket, consoleSocket, plan.mount].filter((fd) => fd !== undefined);
-  const { steps, memory } = childSteps({ userNamespace, newUser, preserveFds }, executable, [goRead, goWrite], keep);
+  const { steps, memory } = childSteps(
+    { userNamespace, newUser, preserveFds },
+    executable,
+    [goRead, goWrite],
+    keep,
+  );
   hideProcess();
   let init: InitProcess;
   try {

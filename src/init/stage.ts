@@ -5,7 +5,7 @@ import { execProgram } from "../linux/exec";
 import { Fd } from "../linux/fd";
 import { bringUp } from "../linux/interface";
 import { NAMESPACE_FLAGS, setNamespace } from "../linux/namespace";
-import { hideProcess, setProcessName } from "../linux/process";
+import { hideProcess, setParentDeathSignal, setProcessName } from "../linux/process";
 import { openPty, setControllingTerminal, setWindowSize } from "../linux/pty";
 import { type RlimitName, setLimit } from "../linux/rlimit";
 import { accept, sendFd, writeAll } from "../linux/socket";
@@ -14,15 +14,21 @@ import type { Process } from "../oci/config";
 import { takeIdentity } from "./identity";
 import { mountOverlayOfHost } from "./overlay-root";
 import { environmentOf, findProgram } from "./program";
-import { errorMessage, type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
+import {
+  errorMessage,
+  type InitMessage,
+  type InitRequest,
+  receiveValue,
+  STAGE_NAME,
+  type Stage,
+  sendValue,
+} from "./protocol";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs";
 
 const CLONE_FS = 0x200;
 const CLONE_NEWCGROUP = NAMESPACE_FLAGS.cgroup;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
-/** The name of this process until it executes the program; `state` tells created from running by it. */
-export const STAGE_NAME = "hako:[init]";
 
 /** The side of the parent: sends messages, and waits for its leave to go on. */
 class Parent {
@@ -89,6 +95,8 @@ export function runInit(words: readonly string[]): never {
     parent.fail(asHakoError(thrown));
     process.exit(1);
   }
+  // the parent may end as soon as it sees its socket closed
+  setParentDeathSignal(0);
   parent.leave();
   waitForStart(request, startSocket, program);
 }
@@ -104,7 +112,7 @@ function setUp(request: InitRequest, parent: Parent): Program {
   const rootfs = buildRootfs(request, parent);
   parent.reached("mounted");
   runHooks("createContainer", config.hooks, {
-    state: request.state,
+    state: { ...request.state, pid: process.pid },
     cwd: request.bundle,
     openFiles: request.openFiles,
   });
@@ -172,7 +180,7 @@ function waitForStart(request: InitRequest, listener: Fd, program: Program): nev
   try {
     writeAll(connection, "accepted\n");
     runHooks("startContainer", request.config.hooks, {
-      state: { ...request.state, status: "created" },
+      state: { ...request.state, status: "created", pid: process.pid },
       cwd: ".",
       openFiles: request.openFiles,
     });

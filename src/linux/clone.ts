@@ -3,15 +3,7 @@ import { readFileSync } from "node:fs";
 import { HakoError } from "../errors";
 import { Fd } from "./fd";
 import { libc } from "./libc";
-import {
-  address,
-  cString,
-  type SyscallName,
-  syscall,
-  syscallNumber,
-  systemError,
-  trySyscall,
-} from "./syscall";
+import { address, type SyscallName, syscall, syscallNumber, systemError, trySyscall } from "./syscall";
 
 const CLONE_PARENT = 0x00008000;
 const SIGCHLD = 17;

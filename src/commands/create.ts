@@ -1,0 +1,18 @@
+import { defineCommand } from "../command";
+import { createContainer } from "../container/create";
+import { consoleFor } from "../container/run";
+import { CREATE_FLAGS, createOptions } from "./shared-flags";
+import { CONTAINER } from "./shared-operands";
+
+export default defineCommand({
+  meta: { name: "create", description: "make a container from a bundle; start runs its program" },
+  args: { container: CONTAINER, ...CREATE_FLAGS },
+  examples: ["hako create --bundle /bundles/web web"],
+  run({ values, globals }) {
+    const options = createOptions(globals.root, values.container, values.bundle, values);
+    const terminal = options.bundle.config.process?.terminal === true;
+    using consoleSocket = consoleFor(terminal, values["console-socket"], true);
+    createContainer({ ...options, consoleSocket });
+    return 0;
+  },
+});

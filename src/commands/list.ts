@@ -1,0 +1,38 @@
+import { defineCommand } from "../command";
+import { listContainers } from "../container/list";
+import { logWarning } from "../log";
+import { print, printJson, printTable } from "../output";
+
+export default defineCommand({
+  meta: { name: "list", description: "list the containers below --root" },
+  args: {
+    format: {
+      type: "enum",
+      alias: "f",
+      options: ["table", "json"],
+      description: "form of the list",
+      default: "table",
+    },
+    quiet: { type: "boolean", alias: "q", description: "print ids only" },
+  },
+  examples: ["hako list", "hako list --format json"],
+  run({ values, globals }) {
+    const containers = listContainers(globals.root, logWarning);
+    if (values.quiet) print(containers.map(({ id }) => `${id}\n`).join(""));
+    else if (values.format === "json") printJson(containers);
+    else {
+      printTable(
+        ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"],
+        containers.map((each) => [
+          each.id,
+          String(each.pid),
+          each.status,
+          each.bundle,
+          each.created,
+          each.owner,
+        ]),
+      );
+    }
+    return 0;
+  },
+});

@@ -1,0 +1,122 @@
+import { defineCommand } from "../command";
+import { runContainer } from "../container/run";
+import { scriptBundle } from "../container/script";
+import { HakoError } from "../errors";
+import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
+import { CONTAINER } from "./shared-operands";
+
+/** Flags of the form without a bundle. */
+const SCRIPT_FLAGS = {
+  rootfs: {
+    type: "string",
+    valueHint: "DIR",
+    description:
+      "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away",
+  },
+  memory: { type: "string", valueHint: "SIZE", description: "with --rootfs: memory limit, as 64M or 1G" },
+  cpus: { type: "string", valueHint: "N", description: "with --rootfs: processors' time, as 0.5" },
+  pids: { type: "string", valueHint: "N", description: "with --rootfs: limit of processes and threads" },
+  network: {
+    type: "string",
+    valueHint: "none|host|PATH",
+    description:
+      "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace's",
+  },
+  env: {
+    type: "string",
+    alias: "e",
+    valueHint: "K=V",
+    multiple: true,
+    description: "with --rootfs: set a variable",
+  },
+  mount: {
+    type: "string",
+    valueHint: "SPEC",
+    multiple: true,
+    description: "with --rootfs: type=bind,source=DIR,target=DIR[,ro], or type=tmpfs,target=DIR[,OPTION]",
+  },
+  user: {
+    type: "string",
+    alias: "u",
+    valueHint: "U[:G]",
+    description: "with --rootfs: names or numbers of user and group",
+  },
+  workdir: { type: "string", alias: "w", valueHint: "DIR", description: "with --rootfs: working directory" },
+  "read-only": { type: "boolean", description: "with --rootfs: nothing can be written" },
+  hostname: {
+    type: "string",
+    valueHint: "NAME",
+    description: "with --rootfs: host name; the id if not given",
+  },
+  tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
+} as const;
+
+export default defineCommand({
+  meta: {
+    name: "run",
+    description: "create, start, wait, delete: a bundle's program, or a command in a rootfs",
+  },
+  args: {
+    container: CONTAINER,
+    ...CREATE_FLAGS,
+    detach: { type: "boolean", alias: "d", description: "come back when the program has been started" },
+    keep: { type: "boolean", description: "don't delete the container after its end" },
+    "no-subreaper": { type: "boolean", description: "don't adopt orphans of the container" },
+    ...SCRIPT_FLAGS,
+  },
+  rest: "[-- COMMAND [ARG...]]",
+  stopAtOperand: true,
+  examples: [
+    "hako run --bundle /bundles/web web",
+    "hako run --rootfs / --memory 64M --network none job -- sh -c 'echo $$'",
+  ],
+  async run({ values, rest, globals }) {
+    const common = {
+      consoleSocketPath: values["console-socket"],
+      detach: values.detach,
+      keep: values.keep,
+      subreaper: !values["no-subreaper"],
+    };
+    if (values.rootfs === undefined) {
+      refuseScriptFlags(values, rest);
+      const options = createOptions(globals.root, values.container, values.bundle, values);
+      // as with runc and crun, whose callers take 1 for a container that could not be run
+      return await withStatusOne(() => runContainer({ ...options, ...common }));
+    }
+    const command = rest[0] === "--" ? rest.slice(1) : rest;
+    const bundle = scriptBundle(values.container, { ...values, rootfs: values.rootfs }, command);
+    const place = placeOptions(globals.root, values.container, values, 0);
+    return await runContainer({ ...place, ...common, bundle });
+  },
+});
+
+async function withStatusOne(action: () => Promise<number>): Promise<number> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof HakoError && error.code.startsWith("command-")) {
+      const { message, errno, path, hint, cause } = error;
+      throw new HakoError({ code: "system", message, errno, path, hint, cause });
+    }
+    throw error;
+  }
+}
+
+function refuseScriptFlags(values: Record<string, unknown>, rest: readonly string[]): void {
+  for (const name of Object.keys(SCRIPT_FLAGS)) {
+    const value = values[name];
+    if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue;
+    throw new HakoError({
+      code: "usage",
+      message: `--${name} needs --rootfs`,
+      hint: "a bundle's config.json says it",
+    });
+  }
+  if (rest.length > 0) {
+    throw new HakoError({
+      code: "usage",
+      message: `unexpected operand ${JSON.stringify(rest[0])}`,
+      hint: "a command needs --rootfs; a bundle's is in its config.json",
+    });
+  }
+}

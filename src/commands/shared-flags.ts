@@ -1,0 +1,66 @@
+import type { Arguments } from "../arguments";
+import { checkedBundle } from "../container/bundle";
+import { inheritance } from "../container/caller";
+import { containerId } from "../container/id";
+import { callerOpenFiles } from "../linux/exec";
+import { logWarning } from "../log";
+
+/** Flags of create and run. */
+export const CREATE_FLAGS = {
+  bundle: {
+    type: "string",
+    alias: "b",
+    valueHint: "DIR",
+    description: "directory with config.json; the working directory if not given",
+    default: ".",
+  },
+  "console-socket": {
+    type: "string",
+    valueHint: "SOCK",
+    description: "unix socket that receives the terminal's master",
+  },
+  "pid-file": {
+    type: "string",
+    valueHint: "FILE",
+    description: "write the first process's pid to this file",
+  },
+  "no-pivot": {
+    type: "boolean",
+    description: "enter the rootfs by chroot, not pivot_root: for hosts that run from their initramfs",
+  },
+  "no-new-keyring": { type: "boolean", description: "keep the caller's session keyring" },
+  "preserve-fds": {
+    type: "string",
+    valueHint: "N",
+    description: "hand N descriptors from 3 on to the program",
+    default: "0",
+  },
+} as const satisfies Arguments;
+
+interface CreateFlagValues {
+  "pid-file": string | undefined;
+  "no-pivot": boolean;
+  "no-new-keyring": boolean;
+  "preserve-fds": string;
+}
+
+/** The part of create's options that its flags make; the bundle is checked, the id too. */
+export function createOptions(root: string, id: string, bundle: string, values: CreateFlagValues) {
+  // first: later the numbers may be ours
+  const inherited = inheritance(values["preserve-fds"], process.env);
+  const checked = checkedBundle(bundle, inherited.environment);
+  return { ...placeOptions(root, id, values, inherited.preserveFds), bundle: checked };
+}
+
+export function placeOptions(root: string, id: string, values: CreateFlagValues, preserveFds: number) {
+  return {
+    root,
+    id: containerId(id),
+    pidFile: values["pid-file"],
+    noPivot: values["no-pivot"],
+    noNewKeyring: values["no-new-keyring"],
+    preserveFds,
+    openFiles: callerOpenFiles(),
+    warn: logWarning,
+  };
+}

@@ -1,0 +1,17 @@
+import { defineCommand } from "../command";
+import { containerId } from "../container/id";
+import { startContainer } from "../container/start";
+import { callerOpenFiles } from "../linux/exec";
+import { logWarning } from "../log";
+import { CONTAINER } from "./shared-operands";
+
+export default defineCommand({
+  meta: { name: "start", description: "run the program of a created container" },
+  args: { container: CONTAINER },
+  examples: ["hako start web"],
+  run({ values, globals }) {
+    const id = containerId(values.container);
+    startContainer({ root: globals.root, id, openFiles: callerOpenFiles(), warn: logWarning });
+    return 0;
+  },
+});

@@ -1,0 +1,12 @@
+import { checkedConfig } from "../oci/validate";
+import type { Bundle } from "./create";
+
+/** The bundle at `path`, checked; lines of the environment that the caller adds come last, so they win. */
+export function checkedBundle(path: string, environment: readonly string[]): Bundle {
+  const { config, bundle, rootfs } = checkedConfig(path);
+  if (environment.length > 0 && config.process !== undefined) {
+    const process = { ...config.process, env: [...(config.process.env ?? []), ...environment] };
+    return { path: bundle, rootfs, config: { ...config, process } };
+  }
+  return { path: bundle, rootfs, config };
+}

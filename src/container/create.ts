@@ -1,0 +1,139 @@
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { during, HakoError } from "../errors";
+import type { Fd } from "../linux/fd";
+import { processStatus } from "../linux/process";
+import { unixListen } from "../linux/socket";
+import type { Config } from "../oci/config";
+import { sandboxOf } from "../oci/container-type";
+import { namespacesDriver } from "../sandbox/namespaces";
+import { UndoStack } from "../undo";
+import { runHooks } from "./hooks";
+import { type ContainerId, sandboxId } from "./id";
+import { lockContainer } from "./lock";
+import { MappingStore } from "./mapping";
+import {
+  type ContainerRecord,
+  claimId,
+  containerDirectory,
+  removeDirectory,
+  startSocketPath,
+  stateOf,
+  writeRecord,
+} from "./record";
+
+/** A bundle whose config.json was checked. */
+export interface Bundle {
+  /** Absolute. */
+  path: string;
+  rootfs: string;
+  config: Config;
+  /** The rootfs is the host's root, with what is written going to a tmpfs. */
+  overlayOfHost?: boolean;
+}
+
+export interface CreateOptions {
+  root: string;
+  id: ContainerId;
+  bundle: Bundle;
+  /** Connected; receives the terminal's master. */
+  consoleSocket: Fd | undefined;
+  pidFile: string | undefined;
+  noPivot: boolean;
+  noNewKeyring: boolean;
+  preserveFds: number;
+  openFiles: number | undefined;
+  warn(message: string): void;
+}
+
+/** Makes a container that waits for start (runtime.md "Create"); what a failure leaves is undone in reverse order. */
+export function createContainer(options: CreateOptions): ContainerRecord {
+  const { root, id, bundle, warn } = options;
+  const { config } = bundle;
+  using undo = new UndoStack((error) => warn(error.oneLine));
+  claimId(root, id);
+  undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
+  using lock = lockContainer(root, id);
+  if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
+  const record = newRecord(options);
+  writeRecord(root, record);
+  const mappings = new MappingStore(root);
+  mappings.add(id, record.sandbox);
+  undo.defer(`mapping of ${id}`, () => mappings.delete(id));
+  const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
+  if (overlay !== undefined) mkdirSync(overlay, 0o755);
+  using startSocket = unixListen(startSocketPath(root, id));
+  const save = (change: Partial<ContainerRecord>): void => {
+    Object.assign(record, change);
+    writeRecord(root, record);
+  };
+  const { noPivot, noNewKeyring, preserveFds, openFiles, consoleSocket } = options;
+  const plan = {
+    id,
+    config,
+    bundle: bundle.path,
+    rootfs: bundle.rootfs,
+    overlay,
+    state: stateOf(record, "creating"),
+    startSocket,
+    consoleSocket,
+    noPivot,
+    noNewKeyring,
+    preserveFds,
+    openFiles,
+    warn,
+  };
+  const events = {
+    cgroup: (cgroup: ContainerRecord["cgroup"]) => save({ cgroup }),
+    process: (init: ContainerRecord["init"]) => save({ init }),
+    runtimeCreated: () => {
+      const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };
+      runHooks("prestart", config.hooks, context);
+      runHooks("createRuntime", config.hooks, context);
+    },
+    created: () => {
+      if (options.pidFile !== undefined && record.init !== undefined) {
+        writePidFile(options.pidFile, record.init.pid, undo);
+      }
+      save({ creator: undefined });
+    },
+  };
+  namespacesDriver.create(plan, events, undo);
+  undo.commit();
+  return record;
+}
+
+function newRecord({ id, bundle }: CreateOptions): ContainerRecord {
+  const { config } = bundle;
+  const annotations = config.annotations ?? {};
+  const pidNamespace = config.linux?.namespaces?.find(({ type }) => type === "pid");
+  return {
+    id,
+    sandbox: sandboxId(sandboxOf(annotations) ?? id),
+    ociVersion: config.ociVersion,
+    bundle: bundle.path,
+    rootfs: bundle.rootfs,
+    annotations,
+    created: new Date().toISOString(),
+    creator: { pid: process.pid, startTime: processStatus(process.pid)?.startTime ?? 0 },
+    init: undefined,
+    ownPidNamespace: pidNamespace !== undefined && !pidNamespace.path,
+    cgroup: undefined,
+    hooks: config.hooks,
+  };
+}
+
+/** The decimal pid without a newline, complete from the first moment that the file is there: callers wait for it. */
+function writePidFile(file: string, pid: number, undo: UndoStack): void {
+  const temporary = join(dirname(file), `.${process.pid}.hako-pid`);
+  during(`pid file ${file}`, () => {
+    try {
+      writeFileSync(temporary, String(pid), { mode: 0o644 });
+      renameSync(temporary, file);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+  });
+  undo.defer(`pid file ${file}`, () => rmSync(file, { force: true }));
+}

@@ -1,0 +1,94 @@
+import { loadCgroup } from "../cgroup";
+import { asHakoError, HakoError } from "../errors";
+import { signalProcess, waitForEnd } from "../linux/process";
+import { runLenientHooks } from "./hooks";
+import type { ContainerId } from "./id";
+import { lockContainer } from "./lock";
+import { MappingStore } from "./mapping";
+import {
+  type ContainerRecord,
+  hasDirectory,
+  readRecord,
+  removeDirectory,
+  type Status,
+  stateOf,
+  statusOf,
+} from "./record";
+
+const SIGKILL = 9;
+const END_WAIT_MS = 10_000;
+
+export interface DeleteOptions {
+  root: string;
+  id: ContainerId;
+  /** Kills what runs; what does not exist is no error, and what is broken is removed. */
+  force: boolean;
+  openFiles: number | undefined;
+  warn(message: string): void;
+}
+
+/** Removes all of a container (runtime.md "Delete"): processes, cgroups, mapping, directory; then poststop hooks. */
+export function deleteContainer(options: DeleteOptions): void {
+  const { root, id, force, warn } = options;
+  const mappings = new MappingStore(root);
+  using lock = lockContainer(root, id);
+  if (lock === undefined) {
+    if (force) {
+      mappings.delete(id);
+      return;
+    }
+    readRecord(root, id);
+  }
+  const record = tryRecord(options);
+  if (record !== undefined) {
+    const status = statusOf(root, record);
+    // a created container has no program yet that could be disturbed
+    if (!force && status !== "stopped" && status !== "created") throw notStopped(id, status);
+    end(record);
+    if (record.cgroup !== undefined) loadCgroup(record.cgroup).destroy();
+  }
+  mappings.delete(id);
+  removeDirectory(root, id);
+  if (record === undefined || record.creator !== undefined) return;
+  const context = { state: stateOf(record, "stopped"), cwd: record.bundle, openFiles: options.openFiles };
+  runLenientHooks("poststop", record.hooks, context, warn);
+}
+
+function notStopped(id: ContainerId, status: Status): HakoError {
+  return new HakoError({
+    code: "state",
+    message: `cannot delete container "${id}" that is not stopped: ${status}`,
+    hint: "hako kill, or hako delete --force",
+  });
+}
+
+/** The record; a broken one is none when force is used. */
+function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | undefined {
+  try {
+    return readRecord(root, id);
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    if (!force) {
+      if (error.code !== "not-found" || !hasDirectory(root, id)) throw error;
+      const hint = `hako delete --force ${id} removes what is left of it`;
+      throw new HakoError({ code: "state", message: `container "${id}" has no record`, hint });
+    }
+    if (error.code !== "not-found") warn(error.message);
+    return undefined;
+  }
+}
+
+/** Ends all processes and waits until they are gone. */
+function end(record: ContainerRecord): void {
+  const { init } = record;
+  const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
+  if (init !== undefined) signalProcess(init.pid, init.startTime, SIGKILL);
+  if (cgroup !== undefined && (!record.ownPidNamespace || cgroup.pids().length > 0)) cgroup.kill();
+  if (init !== undefined && !waitForEnd(init.pid, init.startTime, END_WAIT_MS)) {
+    throw new HakoError({
+      code: "state",
+      message: `container "${record.id}": process ${init.pid} does not die`,
+      hint: "it may wait for a device (state D in ps)",
+    });
+  }
+}

@@ -1,0 +1,46 @@
+import { loadCgroup } from "../cgroup";
+import { errnoOf } from "../cgroup/files";
+import { HakoError } from "../errors";
+import { signalProcess } from "../linux/process";
+import type { ContainerId } from "./id";
+import { type ContainerRecord, readRecord, statusOf } from "./record";
+
+const SIGKILL = 9;
+
+/** Sends a signal to the container's first process, or to all of its processes (runtime.md "Kill"). */
+export function killContainer(root: string, id: ContainerId, signal: number, all: boolean): void {
+  const record = readRecord(root, id);
+  const status = statusOf(root, record);
+  // without a pid namespace nothing ends the others when the first one ends
+  if (all || (signal === SIGKILL && !record.ownPidNamespace)) {
+    signalAll(record, signal);
+    if (all || status !== "stopped") return;
+  }
+  const { init } = record;
+  // containerd reads "container not running"
+  const gone = new HakoError({
+    code: "state",
+    message: `container "${id}": container not running: ${status}`,
+  });
+  if (init === undefined || status === "stopped") throw gone;
+  if (!signalProcess(init.pid, init.startTime, signal)) throw gone;
+  // a frozen process does not even die
+  if (signal === SIGKILL && status === "paused" && record.cgroup !== undefined)
+    loadCgroup(record.cgroup).thaw();
+}
+
+function signalAll(record: ContainerRecord, signal: number): void {
+  if (record.cgroup === undefined) return;
+  const cgroup = loadCgroup(record.cgroup);
+  if (signal === SIGKILL) {
+    cgroup.kill();
+    return;
+  }
+  for (const pid of cgroup.pids()) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if (errnoOf(error) !== "ESRCH") throw error;
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import { readFileSync, statSync } from "node:fs";
+import { asHakoError } from "../errors";
+import type { ContainerId } from "./id";
+import { containerDirectory, containerIds, readRecord, statusOf } from "./record";
+
+/** A container as `list` shows it, with runc's JSON names. */
+export interface Listed {
+  ociVersion: string;
+  id: ContainerId;
+  pid: number;
+  status: string;
+  bundle: string;
+  rootfs: string;
+  created: string;
+  annotations: Record<string, string>;
+  owner: string;
+}
+
+/** All containers below `root` by id; a broken record is told to `warn` and left out. */
+export function listContainers(root: string, warn: (message: string) => void): Listed[] {
+  const owners = new Map<number, string>();
+  const listed: Listed[] = [];
+  for (const id of containerIds(root)) {
+    try {
+      const record = readRecord(root, id);
+      const status = statusOf(root, record);
+      const { uid } = statSync(containerDirectory(root, id));
+      if (!owners.has(uid)) owners.set(uid, userName(uid));
+      listed.push({
+        ociVersion: record.ociVersion,
+        id,
+        pid: status === "stopped" ? 0 : (record.init?.pid ?? 0),
+        status,
+        bundle: record.bundle,
+        rootfs: record.rootfs,
+        created: record.created,
+        annotations: record.annotations,
+        owner: owners.get(uid) ?? String(uid),
+      });
+    } catch (thrown) {
+      const error = asHakoError(thrown);
+      // it was deleted meanwhile, or its create has only just begun
+      if (error.code !== "not-found" && error.errno !== "ENOENT") warn(error.oneLine);
+    }
+  }
+  return listed;
+}
+
+function userName(uid: number): string {
+  try {
+    for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
+      const [name, , id] = line.split(":");
+      if (name !== undefined && id === String(uid)) return name;
+    }
+  } catch {
+    // a host without users' names
+  }
+  return `#${uid}`;
+}

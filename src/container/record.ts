@@ -1,0 +1,158 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { CgroupRecord } from "../cgroup";
+import { freezerOf } from "../cgroup/freezer";
+import { asHakoError, HakoError } from "../errors";
+import { STAGE_NAME } from "../init/stage-name";
+import { aliveProcess } from "../linux/process";
+import type { Hooks } from "../oci/config";
+import type { State } from "../oci/state";
+import { type ContainerId, containerId, type SandboxId } from "./id";
+
+export type Status = "creating" | "created" | "running" | "paused" | "stopped";
+
+/** A process for ever: pids are used again, start times (clock ticks since boot) are not. */
+export interface ProcessRecord {
+  pid: number;
+  startTime: number;
+}
+
+/** What hako keeps of a container: `<root>/<id>/state.json`. */
+export interface ContainerRecord {
+  id: ContainerId;
+  sandbox: SandboxId;
+  ociVersion: string;
+  bundle: string;
+  rootfs: string;
+  annotations: Record<string, string>;
+  /** RFC 3339. */
+  created: string;
+  /** The `create` that makes it, until it is done. */
+  creator: ProcessRecord | undefined;
+  /** The container's first process. */
+  init: ProcessRecord | undefined;
+  /** Whether the end of that process ends all others: it is the first of a pid namespace. */
+  ownPidNamespace: boolean;
+  cgroup: CgroupRecord | undefined;
+  hooks: Hooks | undefined;
+}
+
+const RECORD = "state.json";
+
+export function containerDirectory(root: string, id: ContainerId): string {
+  return join(resolve(root), id);
+}
+
+/** The socket that a created container waits on; gone when its program has been started. */
+export function startSocketPath(root: string, id: ContainerId): string {
+  return join(containerDirectory(root, id), "start.sock");
+}
+
+/** Claims an id for this process: of several exactly one makes the directory. */
+export function claimId(root: string, id: ContainerId): void {
+  mkdirSync(root, { recursive: true, mode: 0o711 });
+  try {
+    mkdirSync(containerDirectory(root, id), 0o711);
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    if (error.errno !== "EEXIST") throw error;
+    const message = `container id "${id}" already exists`;
+    throw new HakoError({ code: "exists", message, hint: `hako delete ${id} frees it` });
+  }
+}
+
+export function removeDirectory(root: string, id: ContainerId): void {
+  rmSync(containerDirectory(root, id), { recursive: true, force: true });
+}
+
+/** Writes the record so that a reader sees the old or the new one, never a part. */
+export function writeRecord(root: string, record: ContainerRecord): void {
+  const file = join(containerDirectory(root, record.id), RECORD);
+  const temporary = `${file}.new`;
+  const text = JSON.stringify(record, (_, value) => (typeof value === "bigint" ? Number(value) : value));
+  writeFileSync(temporary, text, { mode: 0o600 });
+  renameSync(temporary, file);
+}
+
+function notFound(id: string): HakoError {
+  return new HakoError({
+    code: "not-found",
+    message: `container "${id}" does not exist`,
+    hint: "hako list shows those below --root",
+  });
+}
+
+/** The record of a container; an error of code not-found if there is none. */
+export function readRecord(root: string, id: ContainerId): ContainerRecord {
+  const file = join(containerDirectory(root, id), RECORD);
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    if (error.errno === "ENOENT" || error.errno === "ENOTDIR") throw notFound(id);
+    throw error;
+  }
+  const broken = () =>
+    new HakoError({
+      code: "state",
+      message: `container "${id}": ${file} is broken`,
+      hint: `hako delete --force ${id} removes what is left of it`,
+    });
+  try {
+    const record = JSON.parse(text) as ContainerRecord;
+    if (record.id !== id || typeof record.bundle !== "string") throw broken();
+    return record;
+  } catch (thrown) {
+    throw thrown instanceof HakoError ? thrown : broken();
+  }
+}
+
+/** Whether anything at all is known of a container. */
+export function hasDirectory(root: string, id: ContainerId): boolean {
+  return statSync(containerDirectory(root, id), { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** The ids below `root`, in order; what is no container's directory is left out. */
+export function containerIds(root: string): ContainerId[] {
+  let names: string[];
+  try {
+    names = readdirSync(root);
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    if (error.errno === "ENOENT") return [];
+    throw error;
+  }
+  const ids = names.sort().filter((name) => name !== "containers-mapping" && /^[A-Za-z0-9_+.-]+$/.test(name));
+  return ids.map(containerId);
+}
+
+/** What a container does now: from its record, its process and its freezer. */
+export function statusOf(root: string, record: ContainerRecord): Status {
+  const { creator, init } = record;
+  if (creator !== undefined) {
+    return aliveProcess(creator.pid, creator.startTime) === undefined ? "stopped" : "creating";
+  }
+  const alive = init === undefined ? undefined : aliveProcess(init.pid, init.startTime);
+  if (alive === undefined) return "stopped";
+  if (alive.name === STAGE_NAME && isWaiting(root, record.id)) return "created";
+  const nodes = record.cgroup?.nodes.filter((node) => node.skipped === undefined) ?? [];
+  return freezerOf(nodes)?.frozen() === true ? "paused" : "running";
+}
+
+function isWaiting(root: string, id: ContainerId): boolean {
+  return statSync(startSocketPath(root, id), { throwIfNoEntry: false }) !== undefined;
+}
+
+/** The state document of the runtime spec (runtime.md "State"). */
+export function stateOf(record: ContainerRecord, status: Status): State {
+  return {
+    ociVersion: record.ociVersion,
+    id: record.id,
+    // the spec has no paused; runc and crun say so all the same, and callers read it
+    status,
+    pid: status === "stopped" ? 0 : (record.init?.pid ?? 0),
+    bundle: record.bundle,
+    annotations: record.annotations,
+  };
+}

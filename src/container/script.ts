@@ -1,0 +1,159 @@
+import { realpathSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { during, HakoError } from "../errors";
+import type { Config, Mount } from "../oci/config";
+import { defaultConfig } from "../oci/default";
+import type { Bundle } from "./create";
+import { userOf } from "./user";
+
+/** What `hako run --rootfs` is told on its command line. */
+export interface ScriptValues {
+  rootfs: string;
+  memory: string | undefined;
+  cpus: string | undefined;
+  pids: string | undefined;
+  network: string | undefined;
+  env: readonly string[];
+  mount: readonly string[];
+  user: string | undefined;
+  workdir: string | undefined;
+  "read-only": boolean;
+  hostname: string | undefined;
+  tty: boolean;
+}
+
+const CPU_PERIOD_US = 100_000;
+/** What ordinary programs of root need, and no more: docker's and podman's sets without raw sockets and device nodes. */
+const CAPABILITIES = [
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_FOWNER",
+  "CAP_FSETID",
+  "CAP_KILL",
+  "CAP_NET_BIND_SERVICE",
+  "CAP_SETFCAP",
+  "CAP_SETGID",
+  "CAP_SETPCAP",
+  "CAP_SETUID",
+  "CAP_SYS_CHROOT",
+];
+const UNITS: Readonly<Record<string, number>> = { "": 0, b: 0, k: 10, m: 20, g: 30, t: 40 };
+
+function usage(message: string, hint?: string): HakoError {
+  return new HakoError({ code: "usage", message, hint });
+}
+
+/** Bytes of a size such as 1048576, 64M, 1g or 1.5GiB. */
+export function sizeOf(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([bkmgt]?)(?:i?b)?$/i.exec(text);
+  const bytes = Math.round(Number(match?.[1]) * 2 ** (UNITS[(match?.[2] ?? "").toLowerCase()] ?? Number.NaN));
+  if (match === null || !Number.isSafeInteger(bytes) || bytes === 0) {
+    throw usage(`--memory: ${JSON.stringify(text)} is not a size`, "a number with K, M or G, as 64M");
+  }
+  return bytes;
+}
+
+function quotaOf(text: string): number {
+  const quota = Math.round(Number(text) * CPU_PERIOD_US);
+  // the kernel's least quota is 1 ms
+  if (!/^\d+(\.\d+)?$/.test(text) || !Number.isSafeInteger(quota) || quota < 1000) {
+    throw usage(`--cpus: ${JSON.stringify(text)} is not a number of processors`, "0.01 is the least");
+  }
+  return quota;
+}
+
+function pidsOf(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw usage(`--pids: ${JSON.stringify(text)} is not a number above 0`);
+  return Number(text);
+}
+
+type Namespaces = NonNullable<NonNullable<Config["linux"]>["namespaces"]>;
+
+function namespacesOf(base: Namespaces, network: string): Namespaces {
+  const others = base.filter(({ type }) => type !== "network");
+  if (network === "host") return others;
+  if (network === "none") return [...others, { type: "network" }];
+  if (!network.startsWith("/")) {
+    throw usage(`--network: ${JSON.stringify(network)} is neither none nor host nor an absolute path`);
+  }
+  return [...others, { type: "network", path: network }];
+}
+
+/** "type=bind,source=A,target=B,ro": docker's words for a mount. */
+export function mountOf(spec: string): Mount {
+  const wrong = (why: string) =>
+    usage(`--mount ${JSON.stringify(spec)}: ${why}`, "as type=bind,source=DIR,target=DIR,ro");
+  let type = "bind";
+  let source: string | undefined;
+  let destination: string | undefined;
+  const options: string[] = [];
+  for (const part of spec.split(",")) {
+    const equals = part.indexOf("=");
+    const name = equals < 0 ? part : part.slice(0, equals);
+    const value = equals < 0 ? "" : part.slice(equals + 1);
+    if (name === "type") type = value;
+    else if (name === "source" || name === "src") source = value;
+    else if (["target", "destination", "dst"].includes(name)) destination = value;
+    else if (name === "readonly") options.push("ro");
+    else if (part !== "") options.push(part);
+  }
+  if (destination === undefined || !destination.startsWith("/"))
+    throw wrong("target must be an absolute path");
+  if (type === "tmpfs") return { destination, type, source: "tmpfs", options };
+  if (type !== "bind") throw wrong("type must be bind or tmpfs");
+  if (source === undefined || source === "") throw wrong("source is missing");
+  return { destination, type, source: resolve(source), options: ["rbind", ...options] };
+}
+
+function rootfsOf(text: string): string {
+  return during(`--rootfs ${text}`, () => {
+    const path = realpathSync(text);
+    if (!statSync(path).isDirectory()) throw usage("it is not a directory");
+    return path;
+  });
+}
+
+function environmentOf(base: readonly string[], given: readonly string[]): string[] {
+  for (const line of given) {
+    if (line.indexOf("=") < 1) throw usage(`--env ${JSON.stringify(line)} is not NAME=VALUE`);
+  }
+  return [...base, ...given];
+}
+
+/** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
+export function scriptBundle(id: string, values: ScriptValues, command: readonly string[]): Bundle {
+  if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR ID -- COMMAND");
+  const rootfs = rootfsOf(values.rootfs);
+  const base = defaultConfig({ rootless: false });
+  const memory = values.memory === undefined ? undefined : { limit: sizeOf(values.memory) };
+  const cpu = values.cpus === undefined ? undefined : { quota: quotaOf(values.cpus), period: CPU_PERIOD_US };
+  const pids = values.pids === undefined ? undefined : { limit: pidsOf(values.pids) };
+  const capabilities = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };
+  const config: Config = {
+    ...base,
+    root: { path: rootfs, readonly: values["read-only"] },
+    hostname: values.hostname ?? id.slice(0, 63),
+    process: {
+      ...base.process,
+      terminal: values.tty,
+      args: [...command],
+      env: environmentOf(base.process?.env ?? [], values.env),
+      cwd: values.workdir ?? "/",
+      user: userOf(rootfs, values.user),
+      capabilities,
+      noNewPrivileges: true,
+    },
+    mounts: [...(base.mounts ?? []), ...values.mount.map(mountOf)],
+    linux: {
+      ...base.linux,
+      namespaces: namespacesOf(base.linux?.namespaces ?? [], values.network ?? "none"),
+      resources: {
+        ...base.linux?.resources,
+        ...(memory === undefined ? {} : { memory }),
+        ...(cpu === undefined ? {} : { cpu }),
+        ...(pids === undefined ? {} : { pids }),
+      },
+    },
+  };
+  return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/" };
+}

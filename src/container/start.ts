@@ -1,0 +1,65 @@
+import { rmSync } from "node:fs";
+import { asHakoError, HakoError } from "../errors";
+import { type ErrorMessage, errorFrom } from "../init/protocol";
+import { STAGE_NAME } from "../init/stage-name";
+import { processStatus } from "../linux/process";
+import { readAll, unixConnect } from "../linux/socket";
+import { runLenientHooks } from "./hooks";
+import type { ContainerId } from "./id";
+import { lockContainer } from "./lock";
+import { type ContainerRecord, readRecord, startSocketPath, stateOf, statusOf } from "./record";
+
+export interface StartOptions {
+  root: string;
+  id: ContainerId;
+  openFiles: number | undefined;
+  warn(message: string): void;
+}
+
+/** Lets a created container execute its program (runtime.md "Start"); comes back when it runs. */
+export function startContainer({ root, id, openFiles, warn }: StartOptions): void {
+  const record = release(root, id);
+  const state = stateOf(record, statusOf(root, record));
+  runLenientHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles }, warn);
+}
+
+function release(root: string, id: ContainerId): ContainerRecord {
+  using lock = lockContainer(root, id);
+  const record = readRecord(root, id);
+  const status = lock === undefined ? "stopped" : statusOf(root, record);
+  if (status !== "created") throw wrongState(id, status);
+  const socket = startSocketPath(root, id);
+  let answer: string;
+  try {
+    using connection = unixConnect(socket);
+    answer = readAll(connection).toString();
+  } catch (thrown) {
+    const cause = asHakoError(thrown);
+    if (cause.errno === "ECONNREFUSED" || cause.errno === "ECONNRESET") throw diedBefore(id);
+    throw new HakoError({ code: cause.code, message: `start container "${id}"`, cause });
+  }
+  rmSync(socket, { force: true });
+  const [, error = ""] = answer.split("accepted\n");
+  if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
+  // a zombie keeps its name: one that still has ours never executed the program
+  if (answer === "" || (record.init !== undefined && processStatus(record.init.pid)?.name === STAGE_NAME)) {
+    throw diedBefore(id);
+  }
+  return record;
+}
+
+function wrongState(id: ContainerId, status: string): HakoError {
+  const message =
+    status === "stopped"
+      ? `container "${id}": cannot start a container that has stopped`
+      : `container "${id}": cannot start an already ${status} container`;
+  return new HakoError({ code: "state", message });
+}
+
+function diedBefore(id: ContainerId): HakoError {
+  return new HakoError({
+    code: "state",
+    message: `container "${id}": its first process died before it could execute the program`,
+    hint: "a memory limit that is too low would do that",
+  });
+}

@@ -1,0 +1,43 @@
+import type { CgroupRecord } from "../cgroup";
+import type { ContainerId } from "../container/id";
+import type { ProcessRecord } from "../container/record";
+import type { Fd } from "../linux/fd";
+import type { Config } from "../oci/config";
+import type { State } from "../oci/state";
+import type { UndoStack } from "../undo";
+
+/** What a driver makes a container from. */
+export interface ContainerPlan {
+  id: ContainerId;
+  config: Config;
+  bundle: string;
+  rootfs: string;
+  /** The host's root with a tmpfs over it, mounted on this directory, is the rootfs. */
+  overlay: string | undefined;
+  state: State;
+  startSocket: Fd;
+  consoleSocket: Fd | undefined;
+  noPivot: boolean;
+  noNewKeyring: boolean;
+  preserveFds: number;
+  openFiles: number | undefined;
+  warn(message: string): void;
+}
+
+/** What `create` does when a driver has come that far. */
+export interface CreateEvents {
+  /** Before cgroups are made, and again after: what has to be removed even when this process is killed. */
+  cgroup(record: CgroupRecord): void;
+  process(process: ProcessRecord): void;
+  /** The namespaces and mounts are there, the program's root is not entered yet: the time of createRuntime hooks. */
+  runtimeCreated(): void;
+  /** All is done; after it the container waits for start. */
+  created(): void;
+}
+
+/** How a sandbox isolates its containers. Commands know only this. */
+export interface SandboxDriver {
+  readonly name: string;
+  /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
+  create(plan: ContainerPlan, events: CreateEvents, undo: UndoStack): void;
+}

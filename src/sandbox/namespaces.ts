@@ -1,0 +1,82 @@
+import { openCgroup, plannedRecord } from "../cgroup";
+import { during, HakoError } from "../errors";
+import { type InitProcess, spawnInit } from "../init/spawn";
+import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
+import type { Config } from "../oci/config";
+import type { ContainerPlan, SandboxDriver } from "./driver";
+
+/** Containers as processes of this kernel, in namespaces and cgroups. */
+export const namespacesDriver: SandboxDriver = {
+  name: "namespaces",
+  create(plan, events, undo) {
+    const { config, id } = plan;
+    const cgroup = openCgroup(config.linux?.cgroupsPath, id);
+    undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
+    events.cgroup(plannedRecord(cgroup));
+    cgroup.create();
+    events.cgroup(cgroup.record);
+    during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
+    // limits hold from here on, our own stage stays outside: it must not be what the program's memory is spent on
+    const init = startInit(plan, cgroup.mounts());
+    undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
+    events.process({ pid: init.pid, startTime: init.startTime });
+    init.advance("mounted");
+    events.runtimeCreated();
+    raiseHardLimits(init.pid, config);
+    init.advance("prepared");
+    cgroup.join(init.pid);
+    undo.defer(`processes of ${id}`, () => cgroup.kill());
+    init.advance("ready");
+    events.created();
+    init.release();
+  },
+};
+
+function startInit(
+  plan: ContainerPlan,
+  mounts: ReturnType<ReturnType<typeof openCgroup>["mounts"]>,
+): InitProcess {
+  const { config, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
+  const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
+  return spawnInit({
+    config,
+    bundle,
+    rootfs,
+    overlay,
+    state,
+    startSocket,
+    consoleSocket,
+    noPivot,
+    noNewKeyring,
+    preserveFds,
+    openFiles,
+    cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
+    warn,
+  });
+}
+
+/**
+ * Hard limits above ours are raised from outside, where we have the right to; the limits themselves are set right before
+ * the program is executed, for they would hold for our own stage too.
+ */
+function raiseHardLimits(pid: number, config: Config): void {
+  (config.process?.rlimits ?? []).forEach(({ type, soft, hard }, index) => {
+    const field = `config /process/rlimits/${index}`;
+    if (!Object.hasOwn(RLIMITS, type)) {
+      throw new HakoError({
+        code: "config",
+        message: `${field}/type: unknown limit ${JSON.stringify(type)}`,
+      });
+    }
+    const name = type as RlimitName;
+    const wanted = BigInt.asUintN(64, BigInt(hard));
+    if (BigInt.asUintN(64, BigInt(soft)) > wanted) {
+      throw new HakoError({
+        code: "config",
+        message: `${field}/soft: ${soft} is above the hard limit ${hard}`,
+      });
+    }
+    const now = getLimit(pid, name);
+    if (wanted > now.hard) during(field, () => setLimit(pid, name, { soft: now.soft, hard: wanted }));
+  });
+}
