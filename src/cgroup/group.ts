@@ -5,11 +5,11 @@ import { applyCpu, applyCpuset } from "./cpu";
 import { applyDevices } from "./devices";
 import { errnoOf, readValue, subtree, tryReadValue, tryWriteValue } from "./files";
 import { type Freezer, freezerOf } from "./freezer";
-import type { Cgroup, CgroupMounts, CgroupRecord } from "./index";
+import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "./index";
 import type { CgroupVersion } from "./layout";
 import { applyHugepages, applyPids, applyUnified } from "./limits";
 import { applyMemory } from "./memory";
-import { type CgroupNode, directoryOf, makeNode, removeNode } from "./node";
+import { type CgroupNode, controllersIn, directoryOf, makeNode, removeNode } from "./node";
 import type { Resources } from "./resources";
 import { readStats } from "./stats";
 import type { CgroupStats } from "./stats-types";
@@ -96,8 +96,30 @@ export class Group implements Cgroup {
     }
   }
 
-  join(pid: number): void {
+  entry(): CgroupEntry {
+    const entry: CgroupEntry = { born: undefined, self: [], others: [] };
     for (const node of this.#nodes) {
+      const dir = directoryOf(node);
+      if (!node.unified) entry.self.push(`${dir}/tasks`);
+      else if (controllersIn(dir).length === 0 && entry.born === undefined) entry.born = dir;
+      else entry.others.push(dir);
+    }
+    return entry;
+  }
+
+  join(pid: number): void {
+    this.#joinNodes(pid, this.#nodes);
+  }
+
+  joinOthers(pid: number, { others }: CgroupEntry): void {
+    this.#joinNodes(
+      pid,
+      this.#nodes.filter((node) => others.includes(directoryOf(node))),
+    );
+  }
+
+  #joinNodes(pid: number, nodes: CgroupNode[]): void {
+    for (const node of nodes) {
       const dir = directoryOf(node);
       const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
       if (failed === undefined) continue;

@@ -21,6 +21,19 @@ export interface CgroupMounts {
   }[];
 }
 
+/**
+ * Ways into cgroups that cost less than `join`: moving another process makes the kernel wait for all processors, some
+ * 15 ms, unless the process is born there or moves its own thread (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+ */
+export interface CgroupEntry {
+  /** A directory without controllers, for CLONE_INTO_CGROUP. */
+  born: string | undefined;
+  /** Files in which the process, with one thread that matters, writes 0. */
+  self: string[];
+  /** Directories that remain for `cgroup.procs`, written by somebody who may. */
+  others: string[];
+}
+
 /** What is stored of a container's cgroups; plain JSON. */
 export interface CgroupRecord {
   version: CgroupVersion;
@@ -42,6 +55,10 @@ export interface Cgroup {
   apply(resources: Resources): void;
   /** Moves a process into the cgroups. */
   join(pid: number): void;
+  /** How a process that is born for this container gets in. */
+  entry(): CgroupEntry;
+  /** Moves a process into those that `entry` left over. */
+  joinOthers(pid: number, entry: CgroupEntry): void;
   /** The processes in the cgroups and all below them. */
   pids(): number[];
   /** Kills all processes, frozen ones too, and waits until they are gone. */

@@ -27,6 +27,8 @@ export interface InitRequest {
   /** The soft limit of open files that the caller had. */
   openFiles: number | undefined;
   cgroup: CgroupMounts | undefined;
+  /** Descriptors of cgroup files in which init writes 0 to move in. */
+  cgroupFiles: number[];
   newCgroupNamespace: boolean;
   newNetworkNamespace: boolean;
   userNamespace: boolean;

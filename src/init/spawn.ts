@@ -1,7 +1,9 @@
 import { writeFileSync } from "node:fs";
+import type { CgroupEntry } from "../cgroup";
 import { during, HakoError } from "../errors";
 import { cloneChild, FAILURE_SIZE, type Step, sealedExecutable, stepError } from "../linux/clone";
-import { Fd } from "../linux/fd";
+import { Fd, FdList } from "../linux/fd";
+import { O, openAt } from "../linux/path";
 import { hideProcess, processStatus, reapChild, signalProcess } from "../linux/process";
 import { socketPair } from "../linux/socket";
 import { address, cString, syscall, trySyscall } from "../linux/syscall";
@@ -39,7 +41,9 @@ export interface InitOptions
     | "newCgroupNamespace"
     | "newNetworkNamespace"
     | "userNamespace"
+    | "cgroupFiles"
   > {
+  entry: CgroupEntry;
   startSocket: Fd;
   consoleSocket: Fd | undefined;
   warn(message: string): void;
@@ -130,7 +134,7 @@ function pipe(): [Fd, Fd] {
 
 /** What the child does between clone and execve; `keep` stay open over it. */
 function childSteps(
-  options: { userNamespace: boolean; newUser: boolean; preserveFds: number },
+  options: { userNamespace: boolean; preserveFds: number },
   executable: Fd,
   go: readonly [Fd, Fd],
   keep: readonly Fd[],
@@ -153,6 +157,9 @@ function childSteps(
       { what: "setresuid 0 in the user namespace", call: "setresuid", args: [0, 0, 0] },
     );
   }
+  // the program's as well: Bun marks everything from 4 on close-on-exec when it starts
+  const preserved = Array.from({ length: options.preserveFds }, (_, index) => 3 + index);
+  const inherited = [...preserved, ...keep.map((fd) => fd.number)];
   steps.push(
     { what: "chdir /", call: "chdir", args: [address(root)] },
     {
@@ -160,7 +167,9 @@ function childSteps(
       call: "close_range",
       args: [3 + options.preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
     },
-    ...keep.map((fd): Step => ({ what: "fcntl", call: "fcntl", args: [fd.number, F_SETFD, 0] })),
+    ...inherited.map(
+      (fd): Step => ({ what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] }),
+    ),
     {
       what: "execveat of hako",
       call: "execveat",
@@ -199,17 +208,17 @@ export function spawnInit(options: InitOptions): InitProcess {
   using goRead = go[0];
   using goWrite = go[1];
   const { preserveFds, startSocket, consoleSocket } = options;
-  const keep = [sync, startSocket, consoleSocket, plan.mount].filter((fd) => fd !== undefined);
-  const { steps, memory } = childSteps(
-    { userNamespace, newUser, preserveFds },
-    executable,
-    [goRead, goWrite],
-    keep,
-  );
+  using files = new FdList();
+  for (const path of options.entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
+  const { born } = options.entry;
+  using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
+  const keep = [sync, startSocket, consoleSocket, plan.mount, ...files.all].filter((fd) => fd !== undefined);
+  const { steps, memory } = childSteps({ userNamespace, preserveFds }, executable, [goRead, goWrite], keep);
   hideProcess();
   let init: InitProcess;
   try {
-    const pid = cloneChild({ flags: plan.flags, join: plan.joinSteps, steps, report: reportWriter, memory });
+    const { flags, joinSteps: join } = plan;
+    const pid = cloneChild({ flags, cgroup, join, steps, report: reportWriter, memory });
     init = new InitProcess(pid, processStatus(pid)?.startTime ?? 0, socket, report, steps, options.warn);
   } catch (error) {
     socket.close();
@@ -223,7 +232,7 @@ export function spawnInit(options: InitOptions): InitProcess {
     if (newUser) writeIdMaps(init.pid, options.config);
     setOutOfMemoryScore(init.pid, options.config);
     syscall("write", goWrite.number, new Uint8Array(1), 1);
-    init.begin(requestOf(options, plan));
+    init.begin(requestOf(options, plan, files.all));
     return init;
   } catch (error) {
     init[Symbol.dispose]();
@@ -231,13 +240,14 @@ export function spawnInit(options: InitOptions): InitProcess {
   }
 }
 
-function requestOf(options: InitOptions, plan: NamespacePlan): InitRequest {
-  const { warn: _, startSocket, consoleSocket, ...plain } = options;
+function requestOf(options: InitOptions, plan: NamespacePlan, files: readonly Fd[]): InitRequest {
+  const { warn: _, entry: __, startSocket, consoleSocket, ...plain } = options;
   return {
     ...plain,
     startSocket: startSocket.number,
     consoleSocket: consoleSocket?.number,
     mountNamespace: plan.mount?.number,
+    cgroupFiles: files.map((fd) => fd.number),
     newCgroupNamespace: plan.created.has("cgroup"),
     newNetworkNamespace: plan.created.has("network"),
     userNamespace: plan.has("user"),

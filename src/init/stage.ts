@@ -87,7 +87,8 @@ export function runInit(words: readonly string[]): never {
   const startSocket = new Fd(request.startSocket);
   let program: Program;
   try {
-    for (const fd of [request.startSocket, request.consoleSocket, request.mountNamespace]) {
+    const { consoleSocket, mountNamespace, cgroupFiles } = request;
+    for (const fd of [request.startSocket, consoleSocket, mountNamespace, ...cgroupFiles]) {
       if (fd !== undefined) syscall("fcntl", fd, F_SETFD, FD_CLOEXEC);
     }
     program = setUp(request, parent);
@@ -121,6 +122,7 @@ function setUp(request: InitRequest, parent: Parent): Program {
   setHostNames(request);
   rootfs.finish();
   parent.reached("prepared");
+  enterCgroups(request);
   if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
   const environment = environmentOf(specified);
   takeIdentity(specified, (message) => parent.warn(message));
@@ -128,6 +130,17 @@ function setUp(request: InitRequest, parent: Parent): Program {
   const program = { path: findProgram(args[0] ?? "", environment), args, environment };
   parent.reached("ready");
   return program;
+}
+
+/**
+ * Moves this thread into the container's v1 cgroups. Bun's other threads stay outside until the program is executed,
+ * which ends them.
+ */
+function enterCgroups(request: InitRequest): void {
+  for (const number of request.cgroupFiles) {
+    using file = new Fd(number);
+    during("join a cgroup", () => writeAll(file, "0"));
+  }
 }
 
 function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {

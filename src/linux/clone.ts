@@ -6,6 +6,7 @@ import { libc } from "./libc";
 import { address, type SyscallName, syscall, syscallNumber, systemError, trySyscall } from "./syscall";
 
 const CLONE_PARENT = 0x00008000;
+const CLONE_INTO_CGROUP = 0x200000000n;
 const SIGCHLD = 17;
 const MADV_DOFORK = 11;
 const CLONE_ARGS_SIZE = 88;
@@ -32,6 +33,8 @@ export const FAILURE_SIZE = 8;
 export interface ChildPlan {
   /** CLONE_NEW* flags of the child's new namespaces. */
   flags: number;
+  /** The v2 cgroup that the child is born in; ours if undefined. */
+  cgroup: Fd | undefined;
   /** Done first by a helper process when there is something to join: the child is then born in what was joined. */
   join: readonly Step[];
   /** What the child does; the last one is an execveat that doesn't come back. */
@@ -55,11 +58,13 @@ function letForksKeepJit(): void {
   }
 }
 
-function cloneArguments(flags: number, exitSignal: number): Uint8Array {
+/** struct clone_args (clone(2)). */
+function cloneArguments(flags: number, exitSignal: number, cgroup?: Fd): Uint8Array {
   const args = new Uint8Array(CLONE_ARGS_SIZE);
   const view = new DataView(args.buffer);
-  view.setBigUint64(0, BigInt(flags >>> 0), true);
+  view.setBigUint64(0, BigInt(flags >>> 0) | (cgroup === undefined ? 0n : CLONE_INTO_CGROUP), true);
   view.setBigUint64(32, BigInt(exitSignal), true);
+  view.setBigUint64(80, BigInt(cgroup?.number ?? 0), true);
   return args;
 }
 
@@ -117,7 +122,7 @@ export function cloneChild(plan: ChildPlan): number {
   const steps = flatten(plan.steps);
   const join = flatten(plan.join);
   const report = plan.report.number;
-  const direct = cloneArguments(plan.flags, SIGCHLD);
+  const direct = cloneArguments(plan.flags, SIGCHLD, plan.cgroup);
   if (join.length === 0) {
     const pid = call(clone3, address(direct), CLONE_ARGS_SIZE, 0, 0, 0, 0);
     if (pid === 0) runSteps(call, errno, steps, report, words);
@@ -125,7 +130,7 @@ export function cloneChild(plan: ChildPlan): number {
     return plan.memory.length < 0 ? 0 : pid;
   }
   const helper = cloneArguments(0, SIGCHLD);
-  const child = cloneArguments(plan.flags | CLONE_PARENT, 0);
+  const child = cloneArguments(plan.flags | CLONE_PARENT, 0, plan.cgroup);
   const pipe = new Int32Array(2);
   syscall("pipe2", pipe, O_CLOEXEC);
   using readEnd = new Fd(pipe[0] ?? -1);

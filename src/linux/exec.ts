@@ -66,7 +66,10 @@ export function execProgram(
   const args = stringVector(argv);
   const environment = stringVector(env);
   repairForProgram(options.openFiles);
-  closeOnExecFrom(3 + (options.preserveFds ?? 0));
+  const preserved = options.preserveFds ?? 0;
+  closeOnExecFrom(3 + preserved);
+  // Bun marks everything from 4 on when it starts
+  for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
   const result = trySyscall("execve", file, args.pointers, environment.pointers);
   // `memory` is used here so that no optimiser ends the strings' life before the call
   throw executionError(path, args.memory.length + environment.memory.length < 0 ? 0 : -result);

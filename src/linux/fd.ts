@@ -37,3 +37,16 @@ export class Fd {
     this.close();
   }
 }
+
+/** Several descriptors with one owner. */
+export class FdList {
+  readonly all: Fd[] = [];
+
+  add(fd: Fd): void {
+    this.all.push(fd);
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.all) fd.close();
+  }
+}

@@ -1,4 +1,4 @@
-import { openCgroup, plannedRecord } from "../cgroup";
+import { type CgroupEntry, type CgroupMounts, openCgroup, plannedRecord } from "../cgroup";
 import { during, HakoError } from "../errors";
 import { type InitProcess, spawnInit } from "../init/spawn";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
@@ -17,25 +17,23 @@ export const namespacesDriver: SandboxDriver = {
     events.cgroup(cgroup.record);
     during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
     // limits hold from here on, our own stage stays outside: it must not be what the program's memory is spent on
-    const init = startInit(plan, cgroup.mounts());
+    const entry = cgroup.entry();
+    const init = startInit(plan, cgroup.mounts(), entry);
     undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
     events.process({ pid: init.pid, startTime: init.startTime });
     init.advance("mounted");
     events.runtimeCreated();
     raiseHardLimits(init.pid, config);
     init.advance("prepared");
-    cgroup.join(init.pid);
     undo.defer(`processes of ${id}`, () => cgroup.kill());
+    cgroup.joinOthers(init.pid, entry);
     init.advance("ready");
     events.created();
     init.release();
   },
 };
 
-function startInit(
-  plan: ContainerPlan,
-  mounts: ReturnType<ReturnType<typeof openCgroup>["mounts"]>,
-): InitProcess {
+function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry): InitProcess {
   const { config, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
   const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
   return spawnInit({
@@ -51,6 +49,7 @@ function startInit(
     preserveFds,
     openFiles,
     cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
+    entry,
     warn,
   });
 }
