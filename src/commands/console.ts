@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { type CommandGroup, defineCommand } from "../command";
 import { setupConsole } from "../container/console";
+import { isTerminal, setOnlcr } from "../linux/pty";
 import { accept, recvFd, unixListen, waitFor } from "../linux/socket";
 import { onFatalSignal, relay } from "../linux/terminal";
 import { print } from "../output";
@@ -41,6 +42,8 @@ const recv = defineCommand({
       using connection = accept(listener);
       remove();
       using master = recvFd(connection).fd;
+      // relayed to a terminal that is raw meanwhile: nobody else would add the "\r"
+      if (isTerminal(0)) setOnlcr(master, true);
       await relay(master);
     } finally {
       remove();

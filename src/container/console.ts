@@ -1,4 +1,4 @@
-import { openPtyMaster } from "../linux/pty";
+import { openPtyMaster, setOnlcr } from "../linux/pty";
 import { sendFd, unixConnect } from "../linux/socket";
 
 /**
@@ -12,6 +12,8 @@ export function setupConsole(console: string, socket: string): string {
   using connection = unixConnect(socket);
   const { master, path } = openPtyMaster();
   using owned = master;
+  // "\n" stays "\n" on its way to the reader, as with kata-runtime: whoever shows the output adds the "\r"
+  setOnlcr(owned, false);
   sendFd(connection, owned, "/dev/ptmx");
   return path;
 }

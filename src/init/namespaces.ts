@@ -14,6 +14,8 @@ interface Joined {
 export class NamespacePlan implements Disposable {
   /** CLONE_NEW* flags of the new ones that exist from the first instruction on. */
   readonly flags: number;
+  /** Those of new ones that the process makes itself, when it has an identity in its user namespace. */
+  readonly lateFlags: number;
   readonly joined: readonly Joined[];
   readonly created: ReadonlySet<NamespaceType>;
 
@@ -39,7 +41,10 @@ export class NamespacePlan implements Disposable {
     let flags = 0;
     // The cgroup namespace's root is the cgroup that its first process is in: made after that has joined
     for (const type of created) if (type !== "cgroup") flags |= NAMESPACE_FLAGS[type];
-    this.flags = flags;
+    // mqueue's root belongs to whoever makes the ipc namespace: that must be an id of the user namespace
+    const late = created.has("user") ? flags & NAMESPACE_FLAGS.ipc : 0;
+    this.flags = flags & ~late;
+    this.lateFlags = late;
   }
 
   has(type: NamespaceType): boolean {

@@ -134,7 +134,7 @@ function pipe(): [Fd, Fd] {
 
 /** What the child does between clone and execve; `keep` stay open over it. */
 function childSteps(
-  options: { userNamespace: boolean; preserveFds: number },
+  options: { userNamespace: boolean; lateFlags: number; preserveFds: number },
   executable: Fd,
   go: readonly [Fd, Fd],
   keep: readonly Fd[],
@@ -157,6 +157,7 @@ function childSteps(
       { what: "setresuid 0 in the user namespace", call: "setresuid", args: [0, 0, 0] },
     );
   }
+  if (options.lateFlags !== 0) steps.push({ what: "unshare", call: "unshare", args: [options.lateFlags] });
   // the program's as well: Bun marks everything from 4 on close-on-exec when it starts
   const preserved = Array.from({ length: options.preserveFds }, (_, index) => 3 + index);
   const inherited = [...preserved, ...keep.map((fd) => fd.number)];
@@ -213,7 +214,12 @@ export function spawnInit(options: InitOptions): InitProcess {
   const { born } = options.entry;
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
   const keep = [sync, startSocket, consoleSocket, plan.mount, ...files.all].filter((fd) => fd !== undefined);
-  const { steps, memory } = childSteps({ userNamespace, preserveFds }, executable, [goRead, goWrite], keep);
+  const { steps, memory } = childSteps(
+    { userNamespace, lateFlags: plan.lateFlags, preserveFds },
+    executable,
+    [goRead, goWrite],
+    keep,
+  );
   hideProcess();
   let init: InitProcess;
   try {

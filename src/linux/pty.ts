@@ -65,8 +65,6 @@ export function openPtyMaster(ptmxPath = DEFAULT_PTMX): { master: Fd; path: stri
   const master = new Fd(syscallOn(ptmxPath, "openat", AT_FDCWD, ptmxPath, O_RDWR | O_NOCTTY | O_CLOEXEC, 0));
   try {
     checkPtmx(master, ptmxPath);
-    // "\n" stays "\n" on its way to the reader, as with runc: whoever shows the output adds the "\r".
-    clearOnlcr(master);
     const word = new Int32Array(1);
     syscallOn(ptmxPath, "ioctl", master.number, TIOCSPTLCK, word);
     syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTN, word);
@@ -105,9 +103,10 @@ export function setTermios(fd: Fd | number, termios: Termios): void {
   syscallOn("tty tcsets", "ioctl", numberOf(fd), TCSETS, termios);
 }
 
-function clearOnlcr(fd: Fd): void {
+/** Whether a terminal's output turns "\n" into "\r\n". */
+export function setOnlcr(fd: Fd | number, on: boolean): void {
   const termios = getTermios(fd);
-  termios[1] = (termios[1] ?? 0) & ~ONLCR;
+  termios[1] = on ? (termios[1] ?? 0) | ONLCR : (termios[1] ?? 0) & ~ONLCR;
   setTermios(fd, termios);
 }
 

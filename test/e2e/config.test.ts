@@ -538,7 +538,7 @@ describe("process", () => {
     const bundle = box.bundle(["sh", "-c", "ulimit -Sn; ulimit -Hn"], (config) => {
       config.process.rlimits = [];
     });
-    const line = `ulimit -Sn 777; exec "$0" --root "$1" run --bundle "$2" "$3"`;
+    const line = `ulimit -Sn 777; "$0" --root "$1" run --bundle "$2" "$3"; exit $?`;
     const runtime = execute("readlink", ["-f", process.env.HAKO ?? "dist/hako"], {
       cwd: process.cwd(),
     }).stdout.trim();

@@ -28,6 +28,46 @@ const ACCEPTED: { aspect: string; why: string; normalise: (text: string) => stri
     why: "runc asks for relatime on no bind of its own, and the kernel writes what the mount below had: the same by another word",
     normalise: (text) => text.replaceAll(",relatime", "").replaceAll("relatime,", ""),
   },
+  {
+    aspect: "mountinfo",
+    why: "read-only is a property of the mount here; runc makes the new sysfs read-only as well",
+    normalise: (text) => text.replaceAll("- sysfs sysfs ro", "- sysfs sysfs rw"),
+  },
+  {
+    aspect: "mountinfo",
+    why: "the tmpfs that holds the v1 hierarchies is read-only here, as the mount's options ask; runc leaves it writable",
+    normalise: (text) =>
+      text.replaceAll(/^\/ \/sys\/fs\/cgroup r[ow],(.* - tmpfs )/gm, "/ /sys/fs/cgroup ro,$1"),
+  },
+  {
+    aspect: "mountinfo",
+    why: "in a cgroup namespace runc mounts v1 hierarchies anew and names the source after them; here it is a bind",
+    normalise: (text) => text.replaceAll("- cgroup systemd ", "- cgroup cgroup "),
+  },
+  {
+    aspect: "mountinfo",
+    why: "on a hybrid host the unified hierarchy is shown too; runc leaves it out",
+    normalise: (text) =>
+      text
+        .split("\n")
+        .filter((line) => !line.includes(" /sys/fs/cgroup/unified "))
+        .join("\n"),
+  },
+  {
+    aspect: "descriptors",
+    why: "the program has the caller's own standard streams; runc run copies them through pipes and stays between",
+    normalise: (text) => text.replaceAll(/(\/fd\/[012]) .*/g, "$1 STREAM"),
+  },
+  {
+    aspect: "devices",
+    why: "/dev/mqueue belongs to the user namespace's root; with runc its group is not mapped",
+    normalise: (text) => text.replaceAll(/^(mqueue directory 0:0 1777 0:)\d+/gm, (_, line) => `${line}0`),
+  },
+  {
+    aspect: "directories",
+    why: "/dev/mqueue belongs to the user namespace's root; with runc its group is not mapped",
+    normalise: (text) => text.replaceAll(/^(\/dev\/mqueue directory 1777 0:)\d+/gm, (_, line) => `${line}0`),
+  },
 ];
 
 interface Aspect {
