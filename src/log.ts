@@ -1,4 +1,4 @@
-import { appendFileSync, writeSync } from "node:fs";
+import { appendText, writeAllTo } from "./linux/file";
 
 type Level = "debug" | "warning" | "error";
 
@@ -25,7 +25,7 @@ function logLine(level: Level, message: string): string {
 /** One write to standard error; a reader that has gone away is not our failure. */
 export function toStandardError(text: string): void {
   try {
-    writeSync(2, text);
+    writeAllTo(2, Buffer.from(text), "standard error");
   } catch {
     // podman closes its end of a command's standard error before the command has ended
   }
@@ -35,7 +35,7 @@ export function toStandardError(text: string): void {
 export function logFailure(message: string): void {
   if (target.file !== undefined) {
     try {
-      appendFileSync(target.file, logLine("error", message));
+      appendText(target.file, logLine("error", message));
     } catch (error) {
       toStandardError(`hako: cannot write the log ${target.file}: ${(error as Error).message}\n`);
     }
@@ -57,7 +57,7 @@ export function logDebug(message: string): void {
 }
 
 function write(level: Level, message: string): void {
-  if (target.file !== undefined) appendFileSync(target.file, logLine(level, message));
+  if (target.file !== undefined) appendText(target.file, logLine(level, message));
   else if (target.json) toStandardError(logLine(level, message));
   else {
     // consola is for people and costs milliseconds: it is loaded when there is something to say

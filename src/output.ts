@@ -1,16 +1,12 @@
-import { writeSync } from "node:fs";
+import { hasErrno } from "./linux/file";
+import { writeAll } from "./linux/socket";
 
 /** Writes all of `text` to standard output; a reader that went away ends the output quietly. */
 export function print(text: string): void {
-  const bytes = Buffer.from(text);
-  for (let done = 0; done < bytes.length; ) {
-    try {
-      done += writeSync(1, bytes, done);
-    } catch (error) {
-      const code = (error as { code?: string }).code;
-      if (code === "EPIPE") return;
-      if (code !== "EAGAIN") throw error;
-    }
+  try {
+    writeAll(1, text);
+  } catch (error) {
+    if (!hasErrno(error, "EPIPE")) throw error;
   }
 }
 

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { asHakoError, HakoError } from "../errors";
 import { replaceDeviceProgram } from "../linux/bpf";
+import { readText } from "../linux/file";
 import { deviceProgram } from "./device-program";
 import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
 import { type CgroupNode, directoryOf } from "./node";
@@ -102,7 +102,7 @@ function sameDevices(a: AccessRule, b: AccessRule): boolean {
 
 function inUserNamespace(): boolean {
   try {
-    return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "utf8"));
+    return !/^\s*0\s+0\s+4294967295\s*$/.test(readText("/proc/self/uid_map"));
   } catch {
     return false; // a kernel without user namespaces
   }

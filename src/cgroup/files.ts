@@ -1,18 +1,15 @@
-import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { asHakoError, HakoError } from "../errors";
-import { type ErrnoName, errnoText } from "../linux/errno";
+import { type ErrnoName, errnoNumber, errnoText } from "../linux/errno";
+import { exists, listDirectories, readText, writeValueTo } from "../linux/file";
 
-/** Not among the constants of node:fs; the same on all CPUs of ours. */
-const O_CLOEXEC = 0o2000000;
-
-/** errno of something thrown by node:fs or by hako. */
+/** errno of something thrown by a system call. */
 export function errnoOf(thrown: unknown): ErrnoName | undefined {
   return asHakoError(thrown).errno;
 }
 
 /** The text of a cgroup file without its last newline. */
 export function readValue(file: string): string {
-  return readFileSync(file, "utf8").trimEnd();
+  return readText(file).trimEnd();
 }
 
 /** As `readValue`; undefined when the file can't be read. */
@@ -27,15 +24,10 @@ export function tryReadValue(file: string): string | undefined {
 /** Writes a cgroup file in one write. It is never created: what is missing is ENOENT, not the EACCES of O_CREAT. */
 export function writeValue(file: string, value: string): void {
   try {
-    const fd = openSync(file, constants.O_WRONLY | constants.O_TRUNC | O_CLOEXEC);
-    try {
-      writeSync(fd, value);
-    } finally {
-      closeSync(fd);
-    }
+    writeValueTo(file, value);
   } catch (thrown) {
     const errno = errnoOf(thrown);
-    const why = errno === undefined ? asHakoError(thrown).message : errnoText(errno);
+    const why = errno === undefined ? asHakoError(thrown).message : errnoText(errnoNumber(errno));
     throw new HakoError({
       code: "system",
       message: `write "${value}" to ${file}: ${why}`,
@@ -59,8 +51,7 @@ export function tryWriteValue(file: string, value: string): HakoError | undefine
 /** The directories in a directory; none when it can't be read. */
 export function subdirectories(dir: string): string[] {
   try {
-    const entries = readdirSync(dir, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => `${dir}/${entry.name}`);
+    return listDirectories(dir).map((name) => `${dir}/${name}`);
   } catch {
     return [];
   }
@@ -68,7 +59,7 @@ export function subdirectories(dir: string): string[] {
 
 /** A cgroup and all below it, parents first. */
 export function subtree(dir: string): string[] {
-  return existsSync(dir) ? [dir, ...subdirectories(dir).flatMap(subtree)] : [];
+  return exists(dir) ? [dir, ...subdirectories(dir).flatMap(subtree)] : [];
 }
 
 /** "key value" lines as numbers. */

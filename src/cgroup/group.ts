@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
 import { HakoError } from "../errors";
+import { exists } from "../linux/file";
 import { applyBlockIo } from "./block-io";
 import { applyCpu, applyCpuset } from "./cpu";
 import { applyDevices } from "./devices";
@@ -197,7 +197,7 @@ export class Group implements Cgroup {
         removeNode(node);
       } catch (thrown) {
         const dir = directoryOf(node);
-        const left = existsSync(dir) ? subtree(dir).flatMap(processesIn) : [];
+        const left = exists(dir) ? subtree(dir).flatMap(processesIn) : [];
         throw new HakoError({
           code: "system",
           errno: errnoOf(thrown),

@@ -1,7 +1,8 @@
-import { readFileSync, statSync } from "node:fs";
 import { dirname, posix } from "node:path";
 import { HakoError } from "../errors";
+import { readText, statusAt } from "../linux/file";
 import { type MountEntry, parseMountinfo } from "../linux/mountinfo";
+import { systemError } from "../linux/syscall";
 
 export type CgroupVersion = "v1" | "hybrid" | "v2";
 
@@ -79,12 +80,12 @@ export function parseLayout(mountinfo: string, procCgroup: string): Layout {
 
 /** The hierarchies of this host. */
 export function readLayout(mountinfo = "/proc/self/mountinfo"): Layout {
-  return parseLayout(readFileSync(mountinfo, "utf8"), readFileSync("/proc/self/cgroup", "utf8"));
+  return parseLayout(readText(mountinfo), readText("/proc/self/cgroup"));
 }
 
 /** The directory that holds the hierarchies: the parent of the first v1 mount; on pure v2 the mount itself. */
 export function cgroupRoot(mountinfo = "/proc/self/mountinfo"): string {
-  const mounts = parseMountinfo(readFileSync(mountinfo, "utf8"));
+  const mounts = parseMountinfo(readText(mountinfo));
   const v1 = mounts.find((mount) => mount.type === "cgroup");
   const root =
     v1 === undefined ? mounts.find((mount) => mount.type === "cgroup2")?.mountpoint : dirname(v1.mountpoint);
@@ -95,6 +96,6 @@ export function cgroupRoot(mountinfo = "/proc/self/mountinfo"): string {
       hint: "mount -t cgroup2 none /sys/fs/cgroup",
     });
   }
-  statSync(root);
+  if (statusAt(root) === undefined) throw systemError("stat", "ENOENT", root);
   return root;
 }

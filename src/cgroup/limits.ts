@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { listNames } from "../linux/file";
 import { directoryOf } from "./node";
 import type { Int, Resources } from "./resources";
 import type { Target } from "./target";
@@ -35,7 +35,7 @@ export function applyHugepages(target: Target, limits: Resources["hugepageLimits
 }
 
 function pageSizes(dir: string): string[] {
-  const files = readdirSync(dir).map((file) => /^hugetlb\.([0-9]+[KMG]B)\./.exec(file)?.[1]);
+  const files = listNames(dir).map((file) => /^hugetlb\.([0-9]+[KMG]B)\./.exec(file)?.[1]);
   return [...new Set(files.filter((size) => size !== undefined))];
 }
 

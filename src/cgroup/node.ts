@@ -1,6 +1,6 @@
-import { accessSync, constants, existsSync, mkdirSync, rmdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { asHakoError, HakoError } from "../errors";
+import { checkAccess, exists, makeDirectory, removeDirectory } from "../linux/file";
 import { errnoOf, subdirectories, tryReadValue, tryWriteValue, writeValue } from "./files";
 
 /** The container's directory in one hierarchy; plain JSON. */
@@ -22,6 +22,7 @@ export interface CgroupNode {
 const TOLERATED = new Set(["EACCES", "EPERM", "EROFS"]);
 /** A parent directory of ours may be removed by another container's end while we make the next one. */
 const MAKE_ATTEMPTS = 5;
+const W_OK = 2;
 const BUSY_WAIT_MS = 1000;
 
 export function directoryOf(node: CgroupNode): string {
@@ -36,7 +37,7 @@ function steps(node: CgroupNode): string[] {
 
 /** The node as it would be after `makeNode`, for a record that is written before: it names all that may have to go. */
 export function plannedNode(node: CgroupNode): CgroupNode {
-  return { ...node, made: steps(node).filter((dir) => !existsSync(dir)) };
+  return { ...node, made: steps(node).filter((dir) => !exists(dir)) };
 }
 
 /** Makes the directory and its parents; notes what it made, or why this hierarchy is not for us. */
@@ -45,9 +46,9 @@ export function makeNode(node: CgroupNode, enableControllers: boolean): void {
     try {
       for (const dir of steps(node)) {
         if (enableControllers) enableAll(dirname(dir));
-        makeDirectory(node, dir);
+        makeNodeDirectory(node, dir);
       }
-      accessSync(`${directoryOf(node)}/cgroup.procs`, constants.W_OK);
+      checkAccess(`${directoryOf(node)}/cgroup.procs`, W_OK);
       return;
     } catch (thrown) {
       const errno = errnoOf(thrown);
@@ -67,10 +68,10 @@ export function makeNode(node: CgroupNode, enableControllers: boolean): void {
   }
 }
 
-function makeDirectory(node: CgroupNode, dir: string): void {
-  if (!existsSync(dir)) {
+function makeNodeDirectory(node: CgroupNode, dir: string): void {
+  if (!exists(dir)) {
     try {
-      mkdirSync(dir, 0o755);
+      makeDirectory(dir, 0o755);
       if (!node.made.includes(dir)) node.made.push(dir);
     } catch (thrown) {
       if (errnoOf(thrown) !== "EEXIST") throw thrown;
@@ -142,7 +143,7 @@ function removeTree(dir: string, deadline: number): void {
   for (const child of subdirectories(dir)) removeTree(child, deadline);
   for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
     try {
-      rmdirSync(dir);
+      removeDirectory(dir);
       return;
     } catch (thrown) {
       const errno = errnoOf(thrown);
@@ -160,7 +161,7 @@ export function removeNode(node: CgroupNode): void {
     if (dir === leaf) removeTree(dir, Date.now() + BUSY_WAIT_MS);
     else {
       try {
-        rmdirSync(dir);
+        removeDirectory(dir);
       } catch {
         // another container lives there by now
       }

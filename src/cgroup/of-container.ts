@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { containerId } from "../container/id";
 import { HakoError } from "../errors";
+import { readText } from "../linux/file";
 import { errnoOf } from "./files";
 import { type Cgroup, type CgroupRecord, loadCgroup } from "./index";
 
@@ -10,7 +10,7 @@ export function containerCgroup(text: string, root: string): Cgroup {
   const file = `${root}/${id}/state.json`;
   let record: { cgroup?: CgroupRecord };
   try {
-    record = JSON.parse(readFileSync(file, "utf8")) as { cgroup?: CgroupRecord };
+    record = JSON.parse(readText(file)) as { cgroup?: CgroupRecord };
   } catch (thrown) {
     if (errnoOf(thrown) !== "ENOENT") throw thrown;
     throw new HakoError({

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync } from "node:fs";
 import { HakoError } from "../errors";
+import { exists, makeDirectories } from "../linux/file";
 import { subdirectories, tryReadValue, writeValue } from "./files";
 import type { Layout } from "./layout";
 import { removeNode } from "./node";
@@ -70,7 +70,7 @@ export class SandboxTree {
       for (const name of [PARENT, this.#sandbox, VCPU]) {
         const parent = path;
         path += `/${name}`;
-        mkdirSync(path, { recursive: true, mode: 0o755 });
+        makeDirectories(path, 0o755);
         if (controllers.includes("cpuset")) inheritCpuset(parent, path);
       }
     }
@@ -78,7 +78,7 @@ export class SandboxTree {
 
   /** Limits the virtual processors and moves their threads; before that, the whole process to the sandbox. */
   apply(limit: CpuLimit | undefined, findThreads: FindVcpuThreads): void {
-    if (this.directories.some((dir) => !existsSync(`${dir}/${VCPU}`))) {
+    if (this.directories.some((dir) => !exists(`${dir}/${VCPU}`))) {
       throw new HakoError({ code: "state", message: `sandbox ${this.#sandbox} has no cgroups yet` });
     }
     const cpu = this.#mountpoints.findIndex(({ controllers }) => controllers.includes("cpu"));

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { listNames } from "../linux/file";
 import { readTable, tryReadValue } from "./files";
 import { directoryOf } from "./node";
 import type { BlkioEntry, CgroupStats } from "./stats-types";
@@ -182,7 +182,7 @@ function hugetlbStats(target: Target): CgroupStats["hugetlb"] {
   const node = directory(target, "hugetlb");
   const stats: CgroupStats["hugetlb"] = {};
   if (node === undefined) return stats;
-  for (const file of readdirSync(node.dir)) {
+  for (const file of listNames(node.dir)) {
     const size = /^hugetlb\.([0-9]+[KMG]B)\.(?:max|limit_in_bytes)$/.exec(file)?.[1];
     if (size === undefined) continue;
     const read: Read = (name) => numberIn(`${node.dir}/hugetlb.${size}.${name}`);

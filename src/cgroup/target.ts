@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
 import { asHakoError, HakoError } from "../errors";
+import { exists } from "../linux/file";
 import { tryReadValue, tryWriteValue } from "./files";
 import type { CgroupRecord } from "./index";
 import { type CgroupNode, controllersIn, directoryOf, enableController } from "./node";
@@ -62,7 +62,7 @@ export class Target {
   }
 
   exists(node: CgroupNode, file: string): boolean {
-    return existsSync(`${directoryOf(node)}/${file}`);
+    return exists(`${directoryOf(node)}/${file}`);
   }
 
   read(node: CgroupNode, file: string): string | undefined {

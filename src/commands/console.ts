@@ -1,6 +1,6 @@
-import { rmSync } from "node:fs";
 import { type CommandGroup, defineCommand } from "../command";
 import { setupConsole } from "../container/console";
+import { removeFile } from "../linux/file";
 import { isTerminal, setOnlcr } from "../linux/pty";
 import { accept, recvFd, unixListen, waitFor } from "../linux/socket";
 import { onFatalSignal, relay } from "../linux/terminal";
@@ -34,7 +34,7 @@ const recv = defineCommand({
   examples: ["hako console recv /run/tty.sock"],
   async run({ values }) {
     using listener = unixListen(values.socket);
-    const remove = () => rmSync(values.socket, { force: true });
+    const remove = () => removeFile(values.socket);
     const forget = onFatalSignal(remove);
     try {
       // short waits, so that signals are served meanwhile

@@ -1,5 +1,5 @@
-import { readlinkSync } from "node:fs";
 import { HakoError } from "../errors";
+import { linkText } from "../linux/file";
 
 /** What the caller hands to the container's program beside standard streams. */
 export interface Inheritance {
@@ -36,7 +36,7 @@ export function inheritance(preserve: string, environment: NodeJS.ProcessEnv): I
 /** Bun's own descriptors fill the first gap, its event loop's epoll before any other. */
 function isOpenByCaller(fd: number): boolean {
   try {
-    return readlinkSync(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]";
+    return linkText(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]";
   } catch {
     return false;
   }

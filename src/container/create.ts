@@ -1,7 +1,7 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
+import { makeDirectory, removeFile, renameFile, writeText } from "../linux/file";
 import { processStatus } from "../linux/process";
 import { unixListen } from "../linux/socket";
 import type { Config } from "../oci/config";
@@ -61,7 +61,7 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));
   const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
-  if (overlay !== undefined) mkdirSync(overlay, 0o755);
+  if (overlay !== undefined) makeDirectory(overlay, 0o755);
   using startSocket = unixListen(startSocketPath(root, id));
   const save = (change: Partial<ContainerRecord>): void => {
     Object.assign(record, change);
@@ -128,12 +128,12 @@ function writePidFile(file: string, pid: number, undo: UndoStack): void {
   const temporary = join(dirname(file), `.${process.pid}.hako-pid`);
   during(`pid file ${file}`, () => {
     try {
-      writeFileSync(temporary, String(pid), { mode: 0o644 });
-      renameSync(temporary, file);
+      writeText(temporary, String(pid), 0o644);
+      renameFile(temporary, file);
     } catch (error) {
-      rmSync(temporary, { force: true });
+      removeFile(temporary);
       throw error;
     }
   });
-  undo.defer(`pid file ${file}`, () => rmSync(file, { force: true }));
+  undo.defer(`pid file ${file}`, () => removeFile(file));
 }

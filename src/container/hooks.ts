@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { HakoError } from "../errors";
 import { errnoText } from "../linux/errno";
 import { getLimit, setLimit } from "../linux/rlimit";
@@ -47,6 +46,8 @@ export function runLenientHooks(
 
 function runHook(what: string, hook: Hook, context: HookContext): void {
   const [name, ...args] = hook.args ?? [];
+  // loaded when there is a hook: most containers have none, and it costs a millisecond
+  const { spawnSync } = require("node:child_process") as typeof import("node:child_process");
   const done = withOpenFiles(context.openFiles, () =>
     spawnSync(hook.path, args, {
       ...(name === undefined ? {} : { argv0: name }),

@@ -1,5 +1,5 @@
-import { readFileSync, statSync } from "node:fs";
 import { asHakoError } from "../errors";
+import { readText, statusAt } from "../linux/file";
 import type { ContainerId } from "./id";
 import { containerDirectory, containerIds, readRecord, statusOf } from "./record";
 
@@ -24,7 +24,7 @@ export function listContainers(root: string, warn: (message: string) => void): L
     try {
       const record = readRecord(root, id);
       const status = statusOf(root, record);
-      const { uid } = statSync(containerDirectory(root, id));
+      const { uid } = statusAt(containerDirectory(root, id)) ?? { uid: 0 };
       if (!owners.has(uid)) owners.set(uid, userName(uid));
       listed.push({
         ociVersion: record.ociVersion,
@@ -48,7 +48,7 @@ export function listContainers(root: string, warn: (message: string) => void): L
 
 function userName(uid: number): string {
   try {
-    for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
+    for (const line of readText("/etc/passwd").split("\n")) {
       const [name, , id] = line.split(":");
       if (name !== undefined && id === String(uid)) return name;
     }

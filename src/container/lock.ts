@@ -1,5 +1,6 @@
 import type { Fd } from "../linux/fd";
-import { hasErrno, O, openAt } from "../linux/path";
+import { hasErrno } from "../linux/file";
+import { O, openAt } from "../linux/path";
 import { syscallOn } from "../linux/syscall";
 import type { ContainerId } from "./id";
 import { containerDirectory, hasDirectory } from "./record";

@@ -1,13 +1,15 @@
-import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { asHakoError, during, HakoError } from "../errors";
+import { listNames, makeDirectories, makeDirectory, removeTree, renameFile } from "../linux/file";
 import { type ContainerId, containerId, type SandboxId, sandboxId } from "./id";
 
 /** Mode of every directory of the store. */
 const MODE = 0o750;
 /** No id contains it, so what begins with it is ours: a claim or a removal that is under way, or was cut off. */
 const TEMPORARY = "#";
+
+/** With the pid and the time it makes names that no other process and no later one uses. */
+let temporaries = 0;
 
 export interface Mapping {
   container: ContainerId;
@@ -27,7 +29,10 @@ export class MappingStore {
   }
 
   #temporary(): string {
-    return join(this.directory, `${TEMPORARY}${randomBytes(9).toString("hex")}`);
+    return join(
+      this.directory,
+      `${TEMPORARY}${process.pid}.${(temporaries++).toString(36)}.${Date.now().toString(36)}`,
+    );
   }
 
   /**
@@ -36,15 +41,15 @@ export class MappingStore {
    * whoever claims must know that nobody else holds the id, and whoever fails must not take the claim back.
    */
   add(container: ContainerId, sandbox: SandboxId): void {
-    mkdirSync(resolve(this.directory, ".."), { recursive: true, mode: 0o711 });
-    mkdirSync(this.directory, { recursive: true, mode: MODE });
+    makeDirectories(resolve(this.directory, ".."), 0o711);
+    makeDirectories(this.directory, MODE);
     const temporary = this.#temporary();
-    mkdirSync(temporary, MODE);
+    makeDirectory(temporary, MODE);
     try {
-      mkdirSync(join(temporary, sandbox), MODE);
-      renameSync(temporary, this.#path(container));
+      makeDirectory(join(temporary, sandbox), MODE);
+      renameFile(temporary, this.#path(container));
     } catch (thrown) {
-      rmSync(temporary, { recursive: true, force: true });
+      removeTree(temporary);
       const error = asHakoError(thrown);
       if (error.errno !== "ENOTEMPTY" && error.errno !== "EEXIST") {
         throw new HakoError({ code: "system", message: `map container ${container}`, cause: error });
@@ -63,7 +68,7 @@ export class MappingStore {
     const path = this.#path(container);
     let entries: string[];
     try {
-      entries = readdirSync(path);
+      entries = listNames(path);
     } catch (thrown) {
       const error = asHakoError(thrown);
       if (error.errno === "ENOENT") return undefined;
@@ -85,20 +90,20 @@ export class MappingStore {
     // renamed first, so that nobody sees a directory that is half removed
     const temporary = this.#temporary();
     try {
-      renameSync(this.#path(container), temporary);
+      renameFile(this.#path(container), temporary);
     } catch (thrown) {
       const error = asHakoError(thrown);
       if (error.errno === "ENOENT") return;
       throw new HakoError({ code: "system", message: `delete the mapping of ${container}`, cause: error });
     }
-    rmSync(temporary, { recursive: true, force: true });
+    removeTree(temporary);
   }
 
   /** All mappings by the container's name; a broken one is told to `warn` and left out. */
   list(warn: (message: string) => void): Mapping[] {
     let names: string[];
     try {
-      names = readdirSync(this.directory).sort();
+      names = listNames(this.directory).sort();
     } catch (thrown) {
       const error = asHakoError(thrown);
       if (error.errno === "ENOENT") return [];

@@ -1,9 +1,19 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { CgroupRecord } from "../cgroup";
 import { freezerOf } from "../cgroup/freezer";
 import { asHakoError, HakoError } from "../errors";
 import { STAGE_NAME } from "../init/stage-name";
+import {
+  exists,
+  listNames,
+  makeDirectories,
+  makeDirectory,
+  readText,
+  removeTree,
+  renameFile,
+  statusAt,
+  writeText,
+} from "../linux/file";
 import { aliveProcess } from "../linux/process";
 import type { Hooks } from "../oci/config";
 import type { State } from "../oci/state";
@@ -50,9 +60,9 @@ export function startSocketPath(root: string, id: ContainerId): string {
 
 /** Claims an id for this process: of several exactly one makes the directory. */
 export function claimId(root: string, id: ContainerId): void {
-  mkdirSync(root, { recursive: true, mode: 0o711 });
+  makeDirectories(root, 0o711);
   try {
-    mkdirSync(containerDirectory(root, id), 0o711);
+    makeDirectory(containerDirectory(root, id), 0o711);
   } catch (thrown) {
     const error = asHakoError(thrown);
     if (error.errno !== "EEXIST") throw error;
@@ -62,7 +72,7 @@ export function claimId(root: string, id: ContainerId): void {
 }
 
 export function removeDirectory(root: string, id: ContainerId): void {
-  rmSync(containerDirectory(root, id), { recursive: true, force: true });
+  removeTree(containerDirectory(root, id));
 }
 
 /** Writes the record so that a reader sees the old or the new one, never a part. */
@@ -70,8 +80,8 @@ export function writeRecord(root: string, record: ContainerRecord): void {
   const file = join(containerDirectory(root, record.id), RECORD);
   const temporary = `${file}.new`;
   const text = JSON.stringify(record, (_, value) => (typeof value === "bigint" ? Number(value) : value));
-  writeFileSync(temporary, text, { mode: 0o600 });
-  renameSync(temporary, file);
+  writeText(temporary, text, 0o600);
+  renameFile(temporary, file);
 }
 
 function notFound(id: string): HakoError {
@@ -87,7 +97,7 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
   const file = join(containerDirectory(root, id), RECORD);
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readText(file);
   } catch (thrown) {
     const error = asHakoError(thrown);
     if (error.errno === "ENOENT" || error.errno === "ENOTDIR") throw notFound(id);
@@ -110,14 +120,14 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
 
 /** Whether anything at all is known of a container. */
 export function hasDirectory(root: string, id: ContainerId): boolean {
-  return statSync(containerDirectory(root, id), { throwIfNoEntry: false })?.isDirectory() === true;
+  return statusAt(containerDirectory(root, id))?.type === "directory";
 }
 
 /** The ids below `root`, in order; what is no container's directory is left out. */
 export function containerIds(root: string): ContainerId[] {
   let names: string[];
   try {
-    names = readdirSync(root);
+    names = listNames(root);
   } catch (thrown) {
     const error = asHakoError(thrown);
     if (error.errno === "ENOENT") return [];
@@ -141,7 +151,7 @@ export function statusOf(root: string, record: ContainerRecord): Status {
 }
 
 function isWaiting(root: string, id: ContainerId): boolean {
-  return statSync(startSocketPath(root, id), { throwIfNoEntry: false }) !== undefined;
+  return exists(startSocketPath(root, id));
 }
 
 /** The state document of the runtime spec (runtime.md "State"). */

@@ -2,7 +2,6 @@ import { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { becomeSubreaper, childEnded, openProcess, reapChild, signalProcess } from "../linux/process";
 import { recvFd, socketPair, unixConnect } from "../linux/socket";
-import { relay } from "../linux/terminal";
 import { type CreateOptions, createContainer } from "./create";
 import { deleteContainer } from "./delete";
 import type { ProcessRecord } from "./record";
@@ -118,7 +117,10 @@ async function attend(
   using watched = openProcess(init.pid, init.startTime);
   const ended = watched === undefined ? Promise.resolve() : endOf(watched);
   forward.to(init);
-  if (master !== undefined) await relay(master, { until: ended, signals: false });
+  if (master !== undefined) {
+    const { relay } = await import("../linux/terminal");
+    await relay(master, { until: ended, signals: false });
+  }
   await ended;
   return reapChild(init.pid, true)?.status ?? 1;
 }

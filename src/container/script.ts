@@ -1,6 +1,6 @@
-import { realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { during, HakoError } from "../errors";
+import { realPath, statusAt } from "../linux/file";
 import type { Config, Mount } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
@@ -107,8 +107,8 @@ export function mountOf(spec: string): Mount {
 
 function rootfsOf(text: string): string {
   return during(`--rootfs ${text}`, () => {
-    const path = realpathSync(text);
-    if (!statSync(path).isDirectory()) throw usage("it is not a directory");
+    const path = realPath(text);
+    if (statusAt(path)?.type !== "directory") throw usage("it is not a directory");
     return path;
   });
 }

@@ -1,7 +1,7 @@
-import { rmSync } from "node:fs";
 import { asHakoError, HakoError } from "../errors";
 import { type ErrorMessage, errorFrom } from "../init/protocol";
 import { STAGE_NAME } from "../init/stage-name";
+import { removeFile } from "../linux/file";
 import { processStatus } from "../linux/process";
 import { readAll, unixConnect } from "../linux/socket";
 import { runLenientHooks } from "./hooks";
@@ -38,7 +38,7 @@ function release(root: string, id: ContainerId): ContainerRecord {
     if (cause.errno === "ECONNREFUSED" || cause.errno === "ECONNRESET") throw diedBefore(id);
     throw new HakoError({ code: cause.code, message: `start container "${id}"`, cause });
   }
-  rmSync(socket, { force: true });
+  removeFile(socket);
   const [, error = ""] = answer.split("accepted\n");
   if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
   // a zombie keeps its name: one that still has ours never executed the program

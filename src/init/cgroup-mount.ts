@@ -1,9 +1,10 @@
 import { basename } from "node:path";
 import type { CgroupMounts } from "../cgroup";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../linux/mount";
 import { makeLink } from "../linux/node";
-import { hasErrno, mkdirAt } from "../linux/path";
+import { mkdirAt } from "../linux/path";
 import type { Mount } from "../oci/config";
 import type { MountPlan } from "./mount-options";
 import type { RootfsWork } from "./rootfs";

@@ -1,5 +1,5 @@
-import { readdirSync } from "node:fs";
 import type { Fd } from "../linux/fd";
+import { listNames } from "../linux/file";
 import { makeLink, makeNode, openNode, setMode, setOwner } from "../linux/node";
 import { mkdirAt, O, openAt, readLink } from "../linux/path";
 import { type FileStatus, statusOf } from "../linux/stat";
@@ -10,7 +10,7 @@ const CHUNK = 1 << 16;
 
 /** Copies what is in a directory into another one, which is new and nobody else's (runc's tmpcopyup). */
 export function copyUp(from: Fd, to: Fd): void {
-  for (const name of readdirSync(from.path)) {
+  for (const name of listNames(from.path)) {
     using source = openNode(from, name);
     const status = statusOf(source);
     copyNode(from, source, to, name, status);

@@ -1,10 +1,10 @@
-import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
+import { exists, hasErrno } from "../linux/file";
 import { attachTree, cloneTree } from "../linux/mount";
 import { makeLink, makeNode, type Node, openNode, removeFile, setMode, setOwner } from "../linux/node";
-import { cleanPath, hasErrno, mkdirAllInRoot, O, openAt } from "../linux/path";
+import { cleanPath, mkdirAllInRoot, O, openAt } from "../linux/path";
 import { statusOf } from "../linux/stat";
 import type { Config, LinuxDevice } from "../oci/config";
 import { planOf } from "./mount-options";
@@ -150,7 +150,7 @@ function openOrCreate(dir: Fd, name: string): Fd {
 function makeLinks(work: RootfsWork): void {
   using dev = mkdirAllInRoot(work.root, "/dev");
   for (const [name, target] of LINKS) makeLink(dev, name, target);
-  if (existsSync("/proc/kcore")) makeLink(dev, "core", "/proc/kcore");
+  if (exists("/proc/kcore")) makeLink(dev, "core", "/proc/kcore");
   removeFile(dev, "ptmx");
   makeLink(dev, "ptmx", "pts/ptmx");
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { during, HakoError } from "../errors";
 import {
   type CapabilityMasks,
@@ -8,7 +7,8 @@ import {
 } from "../linux/capabilities";
 import { setIdentity, setNoNewPrivileges } from "../linux/credentials";
 import { Fd } from "../linux/fd";
-import { hasErrno, O, openAt } from "../linux/path";
+import { hasErrno, readText } from "../linux/file";
+import { O, openAt } from "../linux/path";
 import { readAll } from "../linux/socket";
 import { statusOf } from "../linux/stat";
 import { syscall, syscallOn, systemError, trySyscall } from "../linux/syscall";
@@ -62,7 +62,7 @@ function groupsToSet(groups: readonly number[]): readonly number[] | undefined {
   if (groups.length > 0) return groups;
   let allowed = "allow";
   try {
-    allowed = readFileSync("/proc/self/setgroups", "latin1").trim();
+    allowed = readText("/proc/self/setgroups").trim();
   } catch {
     // no procfs in this container: setgroups itself will tell
   }

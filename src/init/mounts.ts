@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import {
   ATTR,
   attachTree,
@@ -15,7 +16,6 @@ import {
   cleanPath,
   components,
   createFileInRoot,
-  hasErrno,
   mkdirAllInRoot,
   mkdirAt,
   O,

@@ -1,7 +1,7 @@
-import { writeFileSync } from "node:fs";
 import { during, HakoError } from "../errors";
 import type { Step } from "../linux/clone";
 import type { Fd } from "../linux/fd";
+import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
 import type { Config, IdMapping } from "../oci/config";
 
@@ -98,7 +98,7 @@ export function writeIdMaps(pid: number, config: Config): void {
     ["uid_map", "uidMappings", config.linux?.uidMappings],
   ] as const;
   for (const [file, field, mappings] of maps) {
-    during(`config /linux/${field}`, () => writeFileSync(`/proc/${pid}/${file}`, mapText(mappings ?? [])));
+    during(`config /linux/${field}`, () => writeValueTo(`/proc/${pid}/${file}`, mapText(mappings ?? [])));
   }
 }
 

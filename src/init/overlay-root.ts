@@ -1,7 +1,7 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, statSync } from "node:fs";
+import { changeMode, changeOwner, hasErrno, makeDirectories, statusAt } from "../linux/file";
 import { ATTR, attachTree, cloneTree, mountOnto, newFilesystem, setMountAttributes } from "../linux/mount";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
-import { hasErrno, O, openAt } from "../linux/path";
+import { O, openAt } from "../linux/path";
 
 /** Kernel file systems that config.json mounts anew; the host's would tell about the host. */
 const NOT_SHOWN = ["/proc", "/sys", "/dev"];
@@ -14,7 +14,7 @@ const NOT_SHOWN = ["/proc", "/sys", "/dev"];
 export function mountOverlayOfHost(directory: string, warn: (message: string) => void): void {
   setMountAttributes("/", { propagation: "slave", recursive: true });
   const scratch = `${directory}.scratch`;
-  mkdirSync(scratch, { recursive: true, mode: 0o700 });
+  makeDirectories(scratch, 0o700);
   using tmpfs = newFilesystem({ type: "tmpfs", source: "tmpfs", options: ["mode=700"] });
   const mounts = shownMounts(directory);
   attachTree(tmpfs, scratch);
@@ -22,7 +22,7 @@ export function mountOverlayOfHost(directory: string, warn: (message: string) =>
     const target = mount.mountpoint === "/" ? directory : directory + mount.mountpoint;
     const source = mount.mountpoint;
     try {
-      if (lstatSync(source).isDirectory() && overlay(source, target, `${scratch}/${index}`)) return;
+      if (statusAt(source)?.type === "directory" && overlay(source, target, `${scratch}/${index}`)) return;
       bindReadOnly(source, target);
     } catch (error) {
       if (source === "/") throw error;
@@ -52,7 +52,7 @@ function isBelow(path: string, top: string): boolean {
 }
 
 function overlay(lower: string, target: string, scratch: string): boolean {
-  for (const name of ["upper", "work"]) mkdirSync(`${scratch}/${name}`, { recursive: true, mode: 0o755 });
+  for (const name of ["upper", "work"]) makeDirectories(`${scratch}/${name}`, 0o755);
   copyMode(lower, `${scratch}/upper`);
   try {
     using place = openAt(undefined, target, O.PATH | O.DIRECTORY);
@@ -76,9 +76,10 @@ function bindReadOnly(source: string, target: string): void {
 
 /** The merged directory has the upper one's mode and owner. */
 function copyMode(from: string, to: string): void {
-  const status = statSync(from);
-  chmodSync(to, status.mode & 0o7777);
-  chownSync(to, status.uid, status.gid);
+  const status = statusAt(from);
+  if (status === undefined) return;
+  changeOwner(to, status.uid, status.gid);
+  changeMode(to, status.mode);
 }
 
 /** Overlay's options take a backslash before its separators. */

@@ -1,8 +1,10 @@
-import { accessSync, constants, statSync } from "node:fs";
-import { HakoError } from "../errors";
-import { errnoText } from "../linux/errno";
+import { asHakoError, HakoError } from "../errors";
+import { errnoNumber, errnoText } from "../linux/errno";
+import { checkAccess, statusAt } from "../linux/file";
 import type { Process } from "../oci/config";
 import { homeOf } from "./identity";
+
+const X_OK = 1;
 
 /**
  * The environment of the container's program: config.json's, each name once with its last value, and HOME if it has
@@ -38,14 +40,13 @@ function failure(name: string, why: string, code: "command-not-found" | "command
 /** Why a file can't be executed; undefined if it can. */
 function obstacle(path: string): { missing: boolean; why: string } | undefined {
   try {
-    const status = statSync(path);
-    if (status.isDirectory()) return { missing: false, why: "is a directory" };
-    accessSync(path, constants.X_OK);
+    checkAccess(path, X_OK);
+    if (statusAt(path)?.type === "directory") return { missing: false, why: "is a directory" };
     return undefined;
-  } catch (error) {
-    const { code, errno } = error as { code?: string; errno?: number };
-    const missing = code === "ENOENT" || code === "ENOTDIR";
-    const text = errnoText(Math.abs(errno ?? 0));
+  } catch (thrown) {
+    const { errno } = asHakoError(thrown);
+    const missing = errno === "ENOENT" || errno === "ENOTDIR";
+    const text = errno === undefined ? "unknown error" : errnoText(errnoNumber(errno));
     return { missing, why: missing ? `stat ${path}: ${text}` : text };
   }
 }

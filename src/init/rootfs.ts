@@ -1,7 +1,7 @@
-import { realpathSync } from "node:fs";
 import type { CgroupMounts } from "../cgroup";
 import { during, HakoError } from "../errors";
 import { Fd } from "../linux/fd";
+import { hasErrno, realPath } from "../linux/file";
 import {
   ATTR,
   attachTree,
@@ -13,7 +13,7 @@ import {
   setMountAttributes,
 } from "../linux/mount";
 import { readMountinfo } from "../linux/mountinfo";
-import { AT_FDCWD, hasErrno, mkdirAllInRoot, O, openAt } from "../linux/path";
+import { AT_FDCWD, mkdirAllInRoot, O, openAt } from "../linux/path";
 import { filesystemOf } from "../linux/stat";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Config } from "../oci/config";
@@ -82,7 +82,7 @@ function bindRoot(context: RootfsContext): Fd {
   // An unbindable rootfs could not be bound: that comes when it is entered
   const now = propagation === "unbindable" ? "private" : propagation;
   setMountAttributes("/", { propagation: now, recursive });
-  const path = realpathSync(context.rootfs);
+  const path = realPath(context.rootfs);
   const events = propagation === "shared";
   if (events) makeParentPrivate(path);
   const root = cloneTree(path, true);
@@ -191,7 +191,7 @@ function pivotRoot(root: Fd): void {
  * there is one already: those of the host go first.
  */
 function moveRoot(work: RootfsWork): void {
-  const rootfs = realpathSync(work.context.rootfs);
+  const rootfs = realPath(work.context.rootfs);
   const full = readMountinfo().filter(
     ({ root, type, mountpoint }) =>
       root === "/" &&

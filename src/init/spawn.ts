@@ -1,8 +1,8 @@
-import { writeFileSync } from "node:fs";
 import type { CgroupEntry } from "../cgroup";
 import { during, HakoError } from "../errors";
 import { cloneChild, FAILURE_SIZE, type Step, sealedExecutable, stepError } from "../linux/clone";
 import { Fd, FdList } from "../linux/fd";
+import { writeValueTo } from "../linux/file";
 import { O, openAt } from "../linux/path";
 import { hideProcess, processStatus, reapChild, signalProcess } from "../linux/process";
 import { socketPair } from "../linux/socket";
@@ -266,7 +266,7 @@ function setOutOfMemoryScore(pid: number, config: Config): void {
   if (score === undefined) return;
   during(
     `config /process/oomScoreAdj: set to ${score}`,
-    () => writeFileSync(`/proc/${pid}/oom_score_adj`, String(score)),
+    () => writeValueTo(`/proc/${pid}/oom_score_adj`, String(score)),
     { hint: "lowering it needs CAP_SYS_RESOURCE" },
   );
 }

@@ -1,7 +1,8 @@
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import { newFilesystem } from "../linux/mount";
-import { hasErrno, O, openInRoot } from "../linux/path";
+import { O, openInRoot } from "../linux/path";
 import { filesystemOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
 import { syscallOn } from "../linux/syscall";

@@ -1,5 +1,5 @@
-import { closeSync, constants, openSync } from "node:fs";
 import { Fd } from "./fd";
+import { O, openAt } from "./path";
 import { address, cString, syscallOn, systemError, trySyscall } from "./syscall";
 
 /** Commands of bpf(2), and the constants of device programs (linux/bpf.h). */
@@ -15,7 +15,6 @@ const REPLACE = 4;
 const EINVAL = 22;
 const MAX_PROGRAMS = 64;
 /** Not among the constants of node:fs. */
-const O_CLOEXEC = 0o2000000;
 
 /** union bpf_attr, of which each command reads a part. */
 function attributes(): Buffer {
@@ -74,7 +73,8 @@ function detach(cgroup: number, program: Fd): void {
  * new one is there before the old ones go, so that there is never a moment without rules.
  */
 export function replaceDeviceProgram(dir: string, instructions: Buffer): void {
-  const cgroup = openSync(dir, constants.O_RDONLY | constants.O_DIRECTORY | O_CLOEXEC);
+  using opened = openAt(undefined, dir, O.RDONLY | O.DIRECTORY);
+  const cgroup = opened.number;
   const old = attached(cgroup);
   try {
     using program = load(instructions);
@@ -90,6 +90,5 @@ export function replaceDeviceProgram(dir: string, instructions: Buffer): void {
     for (const each of old) detach(cgroup, each);
   } finally {
     for (const each of old) each.close();
-    closeSync(cgroup);
   }
 }

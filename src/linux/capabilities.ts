@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { HakoError } from "../errors";
 import { errnoName } from "./errno";
+import { readText } from "./file";
 import { syscall, systemError, trySyscall } from "./syscall";
 
 /** Names of the capabilities, in the order of their numbers (linux/capability.h). */
@@ -78,7 +78,7 @@ let last: number | undefined;
 
 /** The highest number that this kernel knows; it may know ones that have no name here. */
 export function lastCapability(): number {
-  last ??= Number(readFileSync("/proc/sys/kernel/cap_last_cap", "utf8"));
+  last ??= Number(readText("/proc/sys/kernel/cap_last_cap"));
   return last;
 }
 

@@ -1,7 +1,7 @@
 import { read } from "bun:ffi";
-import { readFileSync } from "node:fs";
 import { HakoError } from "../errors";
 import { Fd } from "./fd";
+import { readText } from "./file";
 import { libc } from "./libc";
 import { address, type SyscallName, syscall, syscallNumber, systemError, trySyscall } from "./syscall";
 
@@ -50,7 +50,7 @@ export interface ChildPlan {
  * its first instruction.
  */
 function letForksKeepJit(): void {
-  for (const line of readFileSync("/proc/self/maps", "latin1").split("\n")) {
+  for (const line of readText("/proc/self/maps").split("\n")) {
     const match = /^([0-9a-f]+)-([0-9a-f]+) rwxp 00000000 00:00 0/.exec(line);
     if (match === null) continue;
     const start = BigInt(`0x${match[1]}`);

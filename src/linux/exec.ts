@@ -1,6 +1,6 @@
-import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
 import { HakoError } from "../errors";
 import { errnoName, errnoNumber } from "./errno";
+import { checkAccess, hasErrno, listNames, readText, statusAt } from "./file";
 import { cString, syscall, systemError, trySyscall } from "./syscall";
 import { stringVector } from "./vector";
 
@@ -8,6 +8,7 @@ const RLIMIT_NOFILE = 7;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
+const X_OK = 1;
 /** SIGPIPE and SIGXFSZ: Bun ignores them, and what is ignored stays ignored over execve. */
 const IGNORED_BY_BUN = [13, 25];
 
@@ -21,7 +22,7 @@ export interface ExecOptions {
 /** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
 export function callerOpenFiles(): number | undefined {
   try {
-    const limits = readFileSync(`/proc/${process.ppid}/limits`, "utf8");
+    const limits = readText(`/proc/${process.ppid}/limits`);
     const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
     return soft === undefined ? undefined : Number(soft);
   } catch {
@@ -46,7 +47,7 @@ export function closeOnExecFrom(first: number): void {
   const result = trySyscall("close_range", first, 0xffffffff, CLOSE_RANGE_CLOEXEC);
   if (result === 0) return;
   if (!["ENOSYS", "EINVAL"].includes(errnoName(-result))) throw systemError("close_range", -result);
-  for (const name of readdirSync("/proc/self/fd")) {
+  for (const name of listNames("/proc/self/fd")) {
     // the directory's own descriptor is gone by now: EBADF is expected
     if (Number(name) >= first) trySyscall("fcntl", Number(name), F_SETFD, FD_CLOEXEC);
   }
@@ -95,11 +96,11 @@ export function lookUpProgram(name: string, searchPath: string | undefined): str
   for (const directory of (searchPath ?? "/usr/local/bin:/usr/bin:/bin").split(":")) {
     const candidate = `${directory === "" ? "." : directory}/${name}`;
     try {
-      if (!statSync(candidate).isFile()) continue;
-      accessSync(candidate, constants.X_OK);
+      if (statusAt(candidate)?.type !== "file") continue;
+      checkAccess(candidate, X_OK);
       return candidate;
     } catch (error) {
-      if ((error as { code?: string }).code === "EACCES") denied = true;
+      if (hasErrno(error, "EACCES")) denied = true;
     }
   }
   throw new HakoError({

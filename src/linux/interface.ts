@@ -1,5 +1,6 @@
 import { Fd } from "./fd";
-import { hasErrno } from "./path";
+import { hasErrno } from "./file";
+
 import { syscall, syscallOn } from "./syscall";
 
 const AF_INET = 2;

@@ -1,5 +1,4 @@
 import { dlopen, type FFIFunction, FFIType as T } from "bun:ffi";
-import { existsSync } from "node:fs";
 
 /**
  * The libc functions that hako calls, each with its C signature. `syscall` serves every call that has no libc
@@ -36,22 +35,17 @@ export type LibcFunction = keyof typeof SIGNATURES;
 export type LibcArgument = number | bigint | ArrayBufferView | null;
 type Bound = (...args: LibcArgument[]) => number;
 
-const LIBRARIES = ["libc.so.6", "/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"];
+/** build.ts says which libc an executable is built for; it is loaded already, so no file is looked for. */
+const MUSL = process.arch === "arm64" ? "/lib/ld-musl-aarch64.so.1" : "/lib/ld-musl-x86_64.so.1";
+const LIBRARY = process.env.HAKO_LIBC === "musl" ? MUSL : "libc.so.6";
 const bound = new Map<LibcFunction, Bound>();
-let library: string | undefined;
 
 /** Binds one libc function at its first use: one symbol costs some 10 µs, so nobody pays for what it doesn't call. */
 export function libc(name: LibcFunction): Bound {
   const known = bound.get(name);
   if (known !== undefined) return known;
-  library ??= LIBRARIES.find((file) => file.startsWith("/") && existsSync(file) && isMusl()) ?? "libc.so.6";
-  const symbols = dlopen(library, { [name]: SIGNATURES[name] }).symbols as Record<string, unknown>;
+  const symbols = dlopen(LIBRARY, { [name]: SIGNATURES[name] }).symbols as Record<string, unknown>;
   const found = symbols[name] as Bound;
   bound.set(name, found);
   return found;
-}
-
-/** Whether this executable was built for musl; build.ts sets it. */
-function isMusl(): boolean {
-  return process.env.HAKO_LIBC === "musl";
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readText } from "./file";
 
 /** One line of /proc/PID/mountinfo (proc(5)); paths are decoded. */
 export interface MountEntry {
@@ -56,5 +56,5 @@ function parseLine(line: string): MountEntry | undefined {
 
 /** The mounts of this process, or of a file with the same lines. */
 export function readMountinfo(file = "/proc/self/mountinfo"): MountEntry[] {
-  return parseMountinfo(readFileSync(file, "utf8"));
+  return parseMountinfo(readText(file));
 }

@@ -1,6 +1,6 @@
-import { HakoError } from "../errors";
-import { type ErrnoName, errnoNumber } from "./errno";
+import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
+import { hasErrno } from "./file";
 import { filesystemOf, statusOf } from "./stat";
 import { MAGIC } from "./statfs";
 import { syscallOn, systemError, trySyscall } from "./syscall";
@@ -33,11 +33,6 @@ const RESOLVE_IN_ROOT = 0x10;
 const MAX_SYMLINKS = 40;
 /** openat2 says EAGAIN when a rename raced with a ".."; after so many times the walk does it. */
 const MAX_RACES = 32;
-
-/** Whether an error came from a system call that failed so. */
-export function hasErrno(error: unknown, ...names: readonly ErrnoName[]): boolean {
-  return error instanceof HakoError && error.errno !== undefined && names.includes(error.errno);
-}
 
 /** openat(2) of one name below a directory, close-on-exec. The kernel follows links as usual: for trusted paths. */
 export function openAt(dir: Fd | undefined, path: string, flags: number, mode = 0): Fd {

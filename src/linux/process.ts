@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
+import { hasErrno, readText } from "./file";
 import { syscall, systemError, trySyscall } from "./syscall";
 
 const PR_SET_PDEATHSIG = 1;
@@ -26,9 +26,9 @@ export interface ProcessStatus {
 export function processStatus(pid: number): ProcessStatus | undefined {
   let text: string;
   try {
-    text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    text = readText(`/proc/${pid}/stat`);
   } catch (error) {
-    if (["ENOENT", "ESRCH"].includes((error as { code?: string }).code ?? "")) return undefined;
+    if (hasErrno(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
   }
   // the name may hold spaces and parentheses: the last ")" ends it

@@ -1,11 +1,45 @@
-import { constants } from "node:os";
 import { HakoError } from "../errors";
 
 const SIGRTMIN = 34;
 const SIGRTMAX = 64;
 
-/** Other names of signals, as signal(7) has them. */
-const ALIASES: Readonly<Record<string, string>> = { SIGCLD: "SIGCHLD", SIGPOLL: "SIGIO" };
+/** Signals by number, and other names of some: signal(7), the same on x86-64 and arm64. */
+const SIGNALS: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGIOT: 6,
+  SIGBUS: 7,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGSEGV: 11,
+  SIGUSR2: 12,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+  SIGSTKFLT: 16,
+  SIGCHLD: 17,
+  SIGCLD: 17,
+  SIGCONT: 18,
+  SIGSTOP: 19,
+  SIGTSTP: 20,
+  SIGTTIN: 21,
+  SIGTTOU: 22,
+  SIGURG: 23,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+  SIGVTALRM: 26,
+  SIGPROF: 27,
+  SIGWINCH: 28,
+  SIGIO: 29,
+  SIGPOLL: 29,
+  SIGPWR: 30,
+  SIGSYS: 31,
+};
 
 /** The number of a signal by its name with or without SIG, or by its number; RTMIN+n and RTMAX-n too. */
 export function signalNumber(text: string): number {
@@ -15,7 +49,7 @@ export function signalNumber(text: string): number {
   }
   const upper = text.toUpperCase();
   const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;
-  const known = (constants.signals as Record<string, number>)[ALIASES[name] ?? name];
+  const known = Object.hasOwn(SIGNALS, name) ? SIGNALS[name] : undefined;
   if (known !== undefined) return known;
   const realTime = /^SIGRT(MIN|MAX)(?:([+-])(\d+))?$/.exec(name);
   if (realTime !== null) {

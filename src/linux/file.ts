@@ -1,0 +1,212 @@
+import { HakoError } from "../errors";
+import { type ErrnoName, errnoName } from "./errno";
+import { Fd } from "./fd";
+import { type FileStatus, statusOf } from "./stat";
+import { type SyscallName, syscallOn, systemError, trySyscall } from "./syscall";
+
+/**
+ * Files at paths that we trust: the host's, and the container's after we have entered it. System calls of our own, because
+ * node:fs costs every command more than a millisecond to load, and throws errors of another class.
+ */
+
+const AT_FDCWD = -100;
+const AT_REMOVEDIR = 0x200;
+const AT_EACCESS = 0x200;
+const ARM = process.arch === "arm64";
+const O_WRONLY = 1;
+const O_CREAT = 0o100;
+const O_TRUNC = 0o1000;
+const O_APPEND = 0o2000;
+const O_DIRECTORY = ARM ? 0o40000 : 0o200000;
+const O_NOFOLLOW = ARM ? 0o100000 : 0o400000;
+const O_CLOEXEC = 0o2000000;
+const O_PATH = 0o10000000;
+const CHUNK = 65536;
+const PATH_MAX = 4096;
+
+/** Whether an error came from a system call that failed so. */
+export function hasErrno(error: unknown, ...names: readonly ErrnoName[]): boolean {
+  return error instanceof HakoError && error.errno !== undefined && names.includes(error.errno);
+}
+
+function open(path: string, flags: number, mode = 0): Fd {
+  const result = trySyscall("openat", AT_FDCWD, path, flags | O_CLOEXEC, mode);
+  if (result < 0) throw systemError("open", -result, path);
+  return new Fd(result);
+}
+
+/** A call whose failures with certain errnos are no failures. */
+function tolerate(
+  names: readonly ErrnoName[],
+  path: string,
+  call: SyscallName,
+  ...args: (number | string)[]
+): boolean {
+  const result = trySyscall(call, ...args);
+  if (result >= 0) return true;
+  if (names.includes(errnoName(-result))) return false;
+  throw systemError(call, -result, path);
+}
+
+/** All bytes of a file. */
+export function readBytes(path: string): Buffer {
+  using file = open(path, 0);
+  const parts: Buffer[] = [];
+  for (;;) {
+    const buffer = Buffer.allocUnsafe(CHUNK);
+    const length = syscallOn(path, "read", file.number, buffer, CHUNK);
+    if (length === 0) return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+    parts.push(buffer.subarray(0, length));
+  }
+}
+
+export function readText(path: string): string {
+  return readBytes(path).toString();
+}
+
+/** Writes all of it: several calls only where a file takes less at once. */
+export function writeAllTo(fd: number, bytes: Uint8Array, path: string): void {
+  for (let done = 0; done < bytes.length; ) {
+    const rest = bytes.subarray(done);
+    done += syscallOn(path, "write", fd, rest, rest.length);
+  }
+}
+
+function write(path: string, text: string, flags: number, mode: number): void {
+  using file = open(path, flags, mode);
+  writeAllTo(file.number, Buffer.from(text), path);
+}
+
+/** Writes a file anew. */
+export function writeText(path: string, text: string, mode = 0o666): void {
+  write(path, text, O_WRONLY | O_CREAT | O_TRUNC, mode);
+}
+
+/** Writes to a file that must exist, in one call: files of procfs and of cgroups. */
+export function writeValueTo(path: string, text: string): void {
+  write(path, text, O_WRONLY | O_TRUNC, 0);
+}
+
+export function appendText(path: string, text: string, mode = 0o666): void {
+  write(path, text, O_WRONLY | O_CREAT | O_APPEND, mode);
+}
+
+export function makeDirectory(path: string, mode = 0o777): void {
+  const result = trySyscall("mkdirat", AT_FDCWD, path, mode);
+  if (result < 0) throw systemError("mkdir", -result, path);
+}
+
+/** Makes a directory and those above it that are missing; one that exists is fine. */
+export function makeDirectories(path: string, mode = 0o777): void {
+  if (tolerate(["EEXIST", "ENOENT"], path, "mkdirat", AT_FDCWD, path, mode)) return;
+  if (statusAt(path)?.type === "directory") return;
+  const slash = path.replace(/\/+$/, "").lastIndexOf("/");
+  if (slash > 0) makeDirectories(path.slice(0, slash), mode);
+  if (!tolerate(["EEXIST"], path, "mkdirat", AT_FDCWD, path, mode) && statusAt(path)?.type !== "directory") {
+    throw systemError("mkdir", "ENOTDIR", path);
+  }
+}
+
+export function renameFile(from: string, to: string): void {
+  const result = trySyscall("renameat2", AT_FDCWD, from, AT_FDCWD, to, 0);
+  if (result < 0) throw systemError("rename", -result, `${from} to ${to}`);
+}
+
+/** Removes a file; a missing one is no error. */
+export function removeFile(path: string): void {
+  tolerate(["ENOENT"], path, "unlinkat", AT_FDCWD, path, 0);
+}
+
+/** Removes an empty directory. */
+export function removeDirectory(path: string): void {
+  const result = trySyscall("unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
+  if (result < 0) throw systemError("rmdir", -result, path);
+}
+
+/** Removes a file or a directory with all that is in it, without following links; a missing one is no error. */
+export function removeTree(path: string): void {
+  if (tolerate(["ENOENT", "EISDIR", "EPERM"], path, "unlinkat", AT_FDCWD, path, 0)) return;
+  if (statusAt(path, false) === undefined) return;
+  for (const { name } of entries(path)) removeTree(`${path}/${name}`);
+  tolerate(["ENOENT"], path, "unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
+}
+
+interface Entry {
+  name: string;
+  directory: boolean;
+}
+
+const DT_DIR = 4;
+const HEADER = 19; // d_ino, d_off, d_reclen, d_type
+
+/** What is in a directory, in no order (getdents64(2)). */
+function entries(path: string): Entry[] {
+  using dir = open(path, O_DIRECTORY);
+  const found: Entry[] = [];
+  const buffer = Buffer.alloc(CHUNK);
+  for (;;) {
+    const length = syscallOn(path, "getdents64", dir.number, buffer, CHUNK);
+    if (length === 0) return found;
+    for (let at = 0; at < length; at += buffer.readUInt16LE(at + 16)) {
+      const end = buffer.indexOf(0, at + HEADER);
+      const name = buffer.toString("utf8", at + HEADER, end);
+      if (name !== "." && name !== "..") found.push({ name, directory: buffer[at + 18] === DT_DIR });
+    }
+  }
+}
+
+/** The names in a directory. */
+export function listNames(path: string): string[] {
+  return entries(path).map(({ name }) => name);
+}
+
+/** The names of directories in a directory of a file system that knows types (not so: some old ones on disk). */
+export function listDirectories(path: string): string[] {
+  return entries(path)
+    .filter(({ directory }) => directory)
+    .map(({ name }) => name);
+}
+
+/** The status of what is at a path; undefined if nothing is. */
+export function statusAt(path: string, follow = true): FileStatus | undefined {
+  const flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
+  const result = trySyscall("openat", AT_FDCWD, path, flags, 0);
+  if (result < 0) {
+    if (["ENOENT", "ENOTDIR"].includes(errnoName(-result))) return undefined;
+    throw systemError("stat", -result, path);
+  }
+  using file = new Fd(result);
+  return statusOf(file);
+}
+
+/** Whether something is there that we can get at. */
+export function exists(path: string): boolean {
+  return trySyscall("faccessat2", AT_FDCWD, path, 0, 0) === 0;
+}
+
+/** Whether this thread's user may do it: faccessat2(2) by the effective ids; 4 reads, 2 writes, 1 executes. */
+export function checkAccess(path: string, mode: number): void {
+  const result = trySyscall("faccessat2", AT_FDCWD, path, mode, AT_EACCESS);
+  if (result < 0) throw systemError("access", -result, path);
+}
+
+/** The text of a symbolic link. */
+export function linkText(path: string): string {
+  const buffer = Buffer.alloc(PATH_MAX);
+  const length = syscallOn(path, "readlinkat", AT_FDCWD, path, buffer, buffer.length);
+  return buffer.toString("utf8", 0, length);
+}
+
+/** The absolute path without links of what is at a path. */
+export function realPath(path: string): string {
+  using file = open(path, O_PATH);
+  return linkText(file.path);
+}
+
+export function changeMode(path: string, mode: number): void {
+  syscallOn(path, "fchmodat", AT_FDCWD, path, mode);
+}
+
+export function changeOwner(path: string, uid: number, gid: number): void {
+  syscallOn(path, "fchownat", AT_FDCWD, path, uid, gid, 0);
+}
