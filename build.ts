@@ -53,6 +53,9 @@ async function build(name: string, outdir: string): Promise<void> {
     target: "bun",
     minify: true,
     bytecode: true,
+    // a command reads the code of its own chunks only: most of a millisecond less
+    format: "esm",
+    splitting: true,
     define: {
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),

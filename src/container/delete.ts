@@ -16,6 +16,7 @@ import {
 } from "./record";
 
 const SIGKILL = 9;
+const SHORT_WAIT_MS = 100;
 const END_WAIT_MS = 10_000;
 
 export interface DeleteOptions {
@@ -45,7 +46,6 @@ export function deleteContainer(options: DeleteOptions): void {
     // a created container has no program yet that could be disturbed
     if (!force && status !== "stopped" && status !== "created") throw notStopped(id, status);
     end(record);
-    if (record.cgroup !== undefined) loadCgroup(record.cgroup).destroy();
   }
   mappings.delete(id);
   removeDirectory(root, id);
@@ -78,17 +78,24 @@ function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | 
   }
 }
 
-/** Ends all processes and waits until they are gone. */
+/** Ends all processes, waits until they are gone, and removes the cgroups. */
 function end(record: ContainerRecord): void {
   const { init } = record;
   const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
-  if (init !== undefined) signalProcess(init.pid, init.startTime, SIGKILL);
-  if (cgroup !== undefined && (!record.ownPidNamespace || cgroup.pids().length > 0)) cgroup.kill();
-  if (init !== undefined && !waitForEnd(init.pid, init.startTime, END_WAIT_MS)) {
-    throw new HakoError({
-      code: "state",
-      message: `container "${record.id}": process ${init.pid} does not die`,
-      hint: "it may wait for a device (state D in ps)",
-    });
+  if (init !== undefined) {
+    signalProcess(init.pid, init.startTime, SIGKILL);
+    // one that is frozen, in a cgroup of its own below ours perhaps, has to be thawed to die
+    if (!waitForEnd(init.pid, init.startTime, SHORT_WAIT_MS)) cgroup?.kill();
+    if (!waitForEnd(init.pid, init.startTime, END_WAIT_MS)) {
+      throw new HakoError({
+        code: "state",
+        message: `container "${record.id}": process ${init.pid} does not die`,
+        hint: "it may wait for a device (state D in ps)",
+      });
+    }
   }
+  if (cgroup === undefined) return;
+  // the end of a pid namespace's first process has ended all others
+  if (init === undefined || !record.ownPidNamespace) cgroup.kill();
+  cgroup.destroy();
 }
