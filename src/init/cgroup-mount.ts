@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { CgroupMounts } from "../cgroup";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
-import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../linux/mount";
+import { ATTR, attachTree, cloneTree, newFilesystem, REFUSED, setMountAttributes } from "../linux/mount";
 import { makeLink } from "../linux/node";
 import { mkdirAt } from "../linux/path";
 import type { Mount } from "../oci/config";
@@ -21,7 +21,7 @@ export function mountCgroup(work: RootfsWork, mount: Mount, plan: MountPlan, tar
   const own = hierarchies.find(({ name }) => name === "");
   if (hierarchies.length === 0) bindHost(work, plan, target);
   else if (own !== undefined && (cgroup?.version === "v2" || mount.type === "cgroup2")) {
-    using tree = ownTree(own);
+    using tree = unifiedTree(work, own);
     finishTree(tree, plan);
     attachTree(tree, target);
   } else mountV1(hierarchies, plan, target);
@@ -50,6 +50,23 @@ function ownTree(own: Hierarchy): Fd {
   const tree = cloneTree(own.path === "/" ? own.mountpoint : own.mountpoint + own.path, false);
   setMountAttributes(tree, { set: USUAL });
   return tree;
+}
+
+/**
+ * cgroup2 as a whole: in a new cgroup namespace the container's own directory; otherwise, as with runc, what its
+ * namespace shows, so that the paths in /proc/PID/cgroup are found there.
+ */
+function unifiedTree(work: RootfsWork, own: Hierarchy): Fd {
+  if (work.context.newCgroupNamespace) return ownTree(own);
+  try {
+    return newFilesystem({ type: "cgroup2", source: "cgroup", attributes: USUAL });
+  } catch (error) {
+    if (!hasErrno(error, ...REFUSED)) throw error;
+    // a user namespace may not mount it: the host's, where it must not write (CVE-2023-25809)
+    const tree = cloneTree(own.mountpoint, false);
+    setMountAttributes(tree, { set: USUAL | ATTR.RDONLY });
+    return tree;
+  }
 }
 
 /** v1: a tmpfs with a directory for each hierarchy, and links for controllers that share one. */

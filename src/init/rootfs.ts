@@ -29,6 +29,8 @@ export interface RootfsContext {
   /** What relative sources of bind mounts are relative to; the working directory if not given. */
   bundle?: string | undefined;
   cgroup: CgroupMounts | undefined;
+  /** It will be in a cgroup namespace of its own. */
+  newCgroupNamespace: boolean;
   userNamespace: boolean;
   warn(message: string): void;
 }

@@ -144,7 +144,8 @@ function enterCgroups(request: InitRequest): void {
 }
 
 function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
-  const { config, bundle, rootfs, overlay, cgroup, userNamespace, mountNamespace } = request;
+  const { config, bundle, rootfs, overlay, cgroup, newCgroupNamespace, userNamespace, mountNamespace } =
+    request;
   const warn = (message: string) => parent.warn(message);
   if (mountNamespace !== undefined) {
     using namespace = new Fd(mountNamespace);
@@ -154,7 +155,15 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
   if (overlay !== undefined) {
     during("the host's files under a tmpfs", () => mountOverlayOfHost(overlay, warn));
   }
-  return prepareRootfs({ config, rootfs: overlay ?? rootfs, bundle, cgroup, userNamespace, warn });
+  return prepareRootfs({
+    config,
+    rootfs: overlay ?? rootfs,
+    bundle,
+    cgroup,
+    newCgroupNamespace,
+    userNamespace,
+    warn,
+  });
 }
 
 /** A terminal of the container's own devpts: standard streams, controlling terminal, /dev/console; its master goes out. */

@@ -41,8 +41,11 @@ const ACCEPTED: { aspect: string; why: string; normalise: (text: string) => stri
   },
   {
     aspect: "mountinfo",
-    why: "in a cgroup namespace runc mounts v1 hierarchies anew and names the source after them; here it is a bind",
-    normalise: (text) => text.replaceAll("- cgroup systemd ", "- cgroup cgroup "),
+    why: "in a cgroup namespace runc mounts anew; here it is a bind, whose source is called what the host calls it",
+    normalise: (text) =>
+      text
+        .replaceAll("- cgroup systemd ", "- cgroup cgroup ")
+        .replaceAll("- cgroup2 cgroup2 ", "- cgroup2 cgroup "),
   },
   {
     aspect: "mountinfo",
