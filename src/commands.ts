@@ -17,6 +17,15 @@ export const COMMANDS: Record<string, Entry> = {
   kill: { description: "send a signal to a container", load: () => import("./commands/kill") },
   delete: { description: "remove a container", load: () => import("./commands/delete") },
   list: { description: "list containers", load: () => import("./commands/list") },
+  spec: { description: "write a config.json to begin with", load: () => import("./commands/spec") },
+  features: {
+    description: "what this executable can do, as JSON",
+    load: () => import("./commands/features"),
+  },
+  validate: {
+    description: "check an id and a bundle as create would",
+    load: () => import("./commands/validate"),
+  },
   cgroup: { description: "look at the host's cgroups", load: () => import("./commands/cgroup") },
   mapping: { description: "which container is in which sandbox", load: () => import("./commands/mapping") },
   netns: { description: "work in a network namespace", load: () => import("./commands/netns") },

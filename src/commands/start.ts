@@ -2,7 +2,6 @@ import { defineCommand } from "../command";
 import { containerId } from "../container/id";
 import { startContainer } from "../container/start";
 import { callerOpenFiles } from "../linux/exec";
-import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
 
 export default defineCommand({
@@ -11,7 +10,7 @@ export default defineCommand({
   examples: ["hako start web"],
   run({ values, globals }) {
     const id = containerId(values.container);
-    startContainer({ root: globals.root, id, openFiles: callerOpenFiles(), warn: logWarning });
+    startContainer({ root: globals.root, id, openFiles: callerOpenFiles() });
     return 0;
   },
 });

@@ -68,7 +68,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     try {
       sender?.close();
       using master = receiver === undefined ? undefined : recvFd(receiver).fd;
-      startContainer({ root, id, openFiles, warn });
+      startContainer({ root, id, openFiles });
       if (detach || record.init === undefined) {
         deleted = true;
         return 0;

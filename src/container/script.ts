@@ -141,6 +141,8 @@ export function scriptBundle(id: string, values: ScriptValues, command: readonly
       cwd: values.workdir ?? "/",
       user: userOf(rootfs, values.user),
       capabilities,
+      // the caller's
+      rlimits: [],
       noNewPrivileges: true,
     },
     mounts: [...(base.mounts ?? []), ...values.mount.map(mountOf)],

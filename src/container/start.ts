@@ -2,25 +2,34 @@ import { asHakoError, HakoError } from "../errors";
 import { type ErrorMessage, errorFrom } from "../init/protocol";
 import { STAGE_NAME } from "../init/stage-name";
 import { removeFile } from "../linux/file";
-import { processStatus } from "../linux/process";
+import { processStatus, signalProcess } from "../linux/process";
 import { readAll, unixConnect } from "../linux/socket";
-import { runLenientHooks } from "./hooks";
+import { runHooks } from "./hooks";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
 import { type ContainerRecord, readRecord, startSocketPath, stateOf, statusOf } from "./record";
+
+const SIGKILL = 9;
 
 export interface StartOptions {
   root: string;
   id: ContainerId;
   openFiles: number | undefined;
-  warn(message: string): void;
 }
 
-/** Lets a created container execute its program (runtime.md "Start"); comes back when it runs. */
-export function startContainer({ root, id, openFiles, warn }: StartOptions): void {
+/**
+ * Lets a created container execute its program (runtime.md "Start"); comes back when it runs. A poststart hook that fails
+ * stops the container, as the spec says since 1.3.
+ */
+export function startContainer({ root, id, openFiles }: StartOptions): void {
   const record = release(root, id);
   const state = stateOf(record, statusOf(root, record));
-  runLenientHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles }, warn);
+  try {
+    runHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles });
+  } catch (error) {
+    if (record.init !== undefined) signalProcess(record.init.pid, record.init.startTime, SIGKILL);
+    throw error;
+  }
 }
 
 function release(root: string, id: ContainerId): ContainerRecord {

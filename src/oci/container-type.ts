@@ -1,3 +1,52 @@
-export function sandboxOf(annotations: Record<string, string>): string | undefined {
-  return annotations["io.kubernetes.cri.sandbox-id"];
+import { HakoError } from "../errors";
+
+export type ContainerType = "sandbox" | "container";
+
+/** Who writes the annotations, under which names, and the words for the two types. */
+const DIALECTS = [
+  { type: "io.kubernetes.cri-o.ContainerType", sandbox: "io.kubernetes.cri-o.SandboxID" },
+  { type: "io.kubernetes.cri.container-type", sandbox: "io.kubernetes.cri.sandbox-id" },
+  { type: "io.kubernetes.docker.type", sandbox: "io.kubernetes.sandbox.id", sandboxWord: "podsandbox" },
+  {
+    type: "io.katacontainers.pkg.oci.container_type",
+    sandbox: "io.katacontainers.pkg.oci.sandbox_id",
+    sandboxWord: "pod_sandbox",
+    containerWord: "pod_container",
+  },
+] as const;
+
+export interface ContainerPlace {
+  type: ContainerType;
+  /** The sandbox's id; undefined: its own. */
+  sandbox: string | undefined;
+}
+
+type Annotations = Readonly<Record<string, string>>;
+
+/** What a container is to its pod, from the annotations of CRI-O, containerd, dockershim and kata; without any a sandbox. */
+export function placeOf(annotations: Annotations): ContainerPlace {
+  for (const dialect of DIALECTS) {
+    const word = annotations[dialect.type];
+    if (word === undefined) continue;
+    const sandbox = annotations[dialect.sandbox];
+    const sandboxWords = ["sandbox", "sandboxWord" in dialect ? dialect.sandboxWord : "sandbox"];
+    const containerWords = ["container", "containerWord" in dialect ? dialect.containerWord : "container"];
+    if (sandboxWords.includes(word)) return { type: "sandbox", sandbox };
+    if (!containerWords.includes(word))
+      throw wrong(dialect.type, `unknown container type ${JSON.stringify(word)}`);
+    if (sandbox === undefined || sandbox === "")
+      throw wrong(dialect.sandbox, "missing, but the container is in a pod");
+    return { type: "container", sandbox };
+  }
+  return { type: "sandbox", sandbox: undefined };
+}
+
+function wrong(annotation: string, why: string): HakoError {
+  const key = annotation.replaceAll("~", "~0").replaceAll("/", "~1");
+  return new HakoError({ code: "config", message: `config /annotations/${key}: ${why}` });
+}
+
+/** The id of the sandbox that a container's annotations name. */
+export function sandboxOf(annotations: Annotations): string | undefined {
+  return placeOf(annotations).sandbox;
 }

@@ -1,9 +1,84 @@
-import { readFileSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
-import { type Config, parseConfig } from "./config";
-export function checkedConfig(path: string): { config: Config; bundle: string; rootfs: string } {
-  const bundle = realpathSync(path);
-  const file = `${bundle}/config.json`;
-  const config = parseConfig(readFileSync(file, "utf8"), file);
-  return { config, bundle, rootfs: resolve(bundle, config.root?.path ?? "") };
+import { asHakoError, HakoError } from "../errors";
+import { readText, realPath, statusAt } from "../linux/file";
+import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
+import { placeOf } from "./container-type";
+import { unbuiltFields } from "./refused";
+import { semanticProblems } from "./semantics";
+
+export interface CheckedConfig {
+  config: Config;
+  /** Absolute, without links. */
+  bundle: string;
+  rootfs: string;
+}
+
+/** The absolute path of a bundle, which must be a directory. */
+function bundlePath(bundle: string): string {
+  if (bundle === "") throw new HakoError({ code: "usage", message: "missing bundle path" });
+  const shown = JSON.stringify(bundle);
+  let path: string;
+  try {
+    path = realPath(bundle);
+  } catch (thrown) {
+    const cause = asHakoError(thrown);
+    throw new HakoError({ code: "config", message: `invalid bundle path ${shown}`, cause, path: bundle });
+  }
+  if (statusAt(path)?.type === "directory") return path;
+  throw new HakoError({
+    code: "config",
+    message: `invalid bundle path ${shown}, it should be a directory`,
+    path: bundle,
+  });
+}
+
+/** Every problem of a config that has the right types; `rootfs` is where its root file system is. */
+function problemsOf(config: Config, rootfs: string): Problem[] {
+  const problems = [...semanticProblems(config), ...unbuiltFields(config)];
+  if ((config.root?.path ?? "") !== "") {
+    const status = statusAt(rootfs);
+    if (status === undefined) problems.push({ pointer: "/root/path", message: `${rootfs} does not exist` });
+    else if (status.type !== "directory") {
+      problems.push({ pointer: "/root/path", message: `${rootfs} is not a directory` });
+    }
+  }
+  try {
+    placeOf(config.annotations ?? {});
+  } catch (thrown) {
+    problems.push({ pointer: "/annotations", message: asHakoError(thrown).message });
+  }
+  return problems;
+}
+
+interface Examined {
+  checked: CheckedConfig | undefined;
+  problems: Problem[];
+  file: string;
+}
+
+function examine(bundle: string): Examined {
+  const path = bundlePath(bundle);
+  const file = `${path}/config.json`;
+  const read = readConfig(readText(file), file);
+  if ("problems" in read) return { checked: undefined, problems: read.problems, file };
+  const { config } = read;
+  const rootfs = resolve(path, config.root?.path ?? "");
+  return { checked: { config, bundle: path, rootfs }, problems: problemsOf(config, rootfs), file };
+}
+
+/** A bundle's config, checked in full: an error names everything that is wrong with it. */
+export function checkedConfig(bundle: string): CheckedConfig {
+  const { checked, problems, file } = examine(bundle);
+  if (checked === undefined || problems.length > 0) throw problemsError(problems, file);
+  return checked;
+}
+
+/** Every problem of a bundle, a line each. */
+export function bundleProblems(bundle: string): string[] {
+  try {
+    const { problems, file } = examine(bundle);
+    return problems.map((problem) => `${file}: ${problemLine(problem)}`);
+  } catch (thrown) {
+    return [asHakoError(thrown).oneLine];
+  }
 }

@@ -1,0 +1,31 @@
+import { defineCommand } from "../command";
+import { HakoError } from "../errors";
+import { statusAt, writeText } from "../linux/file";
+import { defaultConfig } from "../oci/default";
+
+export default defineCommand({
+  meta: { name: "spec", description: "write a config.json to begin with" },
+  args: {
+    bundle: {
+      type: "string",
+      alias: "b",
+      valueHint: "DIR",
+      description: "directory to write it to",
+      default: ".",
+    },
+    rootless: { type: "boolean", description: "for a container of an ordinary user" },
+  },
+  examples: ["mkdir -p web/rootfs && hako spec --bundle web"],
+  run({ values }) {
+    const file = `${values.bundle}/config.json`;
+    if (statusAt(file, false) !== undefined) {
+      throw new HakoError({
+        code: "exists",
+        message: `${file} exists`,
+        hint: "remove the existing file first",
+      });
+    }
+    writeText(file, `${JSON.stringify(defaultConfig({ rootless: values.rootless }), null, "\t")}\n`);
+    return 0;
+  },
+});

@@ -1,0 +1,23 @@
+import { HakoError } from "../errors";
+
+/** The path of a value in a JSON document, as a JSON pointer (RFC 6901). */
+export function pointer(keys: readonly (string | number)[]): string {
+  return keys.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}
+
+type Reviver = (key: string, value: unknown, context: { source: string }) => unknown;
+
+/** JSON whose integers keep their value: those beyond 2^53 become big integers. */
+export function parseJson(text: string, file: string): unknown {
+  const exact: Reviver = (_, value, { source }) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
+      ? BigInt(source)
+      : value;
+  try {
+    // the reviver makes it slower, and few documents have such numbers
+    return /\d{16}/.test(text) ? JSON.parse(text, exact as never) : JSON.parse(text);
+  } catch (error) {
+    const why = (error as Error).message.replace(/^JSON Parse error: /, "");
+    throw new HakoError({ code: "config", message: `${file}: not JSON: ${why}`, path: file });
+  }
+}

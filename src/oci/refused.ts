@@ -1,0 +1,55 @@
+import type { Config, Problem } from "./config";
+
+/** Whether a field says anything: empty texts, lists and objects are what clients send for nothing. */
+function isEffective(value: unknown): boolean {
+  if (value === undefined || value === null || value === "") return false;
+  if (typeof value === "object") return Object.keys(value).length > 0;
+  return true;
+}
+
+type Read = (config: Config) => unknown;
+
+/** Fields of config.json that hako does not apply yet. They are refused, since a container would be less isolated, or other, than asked for. */
+const UNBUILT: readonly (readonly [string, Read])[] = [
+  ["/process/scheduler", ({ process }) => process?.scheduler],
+  ["/process/ioPriority", ({ process }) => process?.ioPriority],
+  ["/process/execCPUAffinity", ({ process }) => process?.execCPUAffinity],
+  ["/process/apparmorProfile", ({ process }) => process?.apparmorProfile],
+  ["/process/selinuxLabel", ({ process }) => process?.selinuxLabel],
+  ["/linux/timeOffsets", ({ linux }) => linux?.timeOffsets],
+  ["/linux/netDevices", ({ linux }) => linux?.netDevices],
+  ["/linux/seccomp", ({ linux }) => linux?.seccomp],
+  ["/linux/mountLabel", ({ linux }) => linux?.mountLabel],
+  ["/linux/intelRdt", ({ linux }) => linux?.intelRdt],
+  ["/linux/memoryPolicy", ({ linux }) => linux?.memoryPolicy],
+  ["/linux/personality", ({ linux }) => linux?.personality],
+  ["/linux/resources/network", ({ linux }) => linux?.resources?.network],
+  ["/linux/resources/rdma", ({ linux }) => linux?.resources?.rdma],
+];
+
+const HINTS: Readonly<Record<string, string>> = {
+  "/linux/seccomp": "run without a profile, for podman and docker --security-opt seccomp=unconfined",
+  "/process/apparmorProfile": "run without one, for podman and docker --security-opt apparmor=unconfined",
+  "/process/selinuxLabel": "run without one, for podman and docker --security-opt label=disable",
+};
+const UNBUILT_MOUNT_OPTIONS = /^r?idmap(=|$)/;
+
+/** Every field that asks for something that is not built yet. */
+export function unbuiltFields(config: Config): Problem[] {
+  const found = UNBUILT.filter(([, read]) => isEffective(read(config))).map(([pointer]) => pointer);
+  (config.linux?.namespaces ?? []).forEach(({ type }, index) => {
+    if (type === "time") found.push(`/linux/namespaces/${index}`);
+  });
+  (config.mounts ?? []).forEach((mount, index) => {
+    for (const field of ["uidMappings", "gidMappings"] as const) {
+      if (isEffective(mount[field])) found.push(`/mounts/${index}/${field}`);
+    }
+    (mount.options ?? []).forEach((option, at) => {
+      if (UNBUILT_MOUNT_OPTIONS.test(option)) found.push(`/mounts/${index}/options/${at}`);
+    });
+  });
+  return found.map((pointer) => {
+    const hint = HINTS[pointer];
+    return { pointer, message: `not built yet, so it is refused${hint === undefined ? "" : ` (${hint})`}` };
+  });
+}

@@ -1,0 +1,109 @@
+import * as v from "valibot";
+import {
+  anything,
+  between,
+  flag,
+  id,
+  int32,
+  int64,
+  list,
+  optional,
+  text,
+  textMap,
+  texts,
+  uint32,
+} from "./schema";
+
+/** `linux` of config.json (runtime-spec config-linux.md). */
+
+export const idMapping = v.object({ containerID: uint32, hostID: uint32, size: uint32 });
+
+export const namespace = v.object({ type: text, path: optional(text) });
+
+export const device = v.object({
+  path: text,
+  type: text,
+  major: optional(int32),
+  minor: optional(int32),
+  fileMode: optional(between(0, 0o177777)),
+  uid: optional(id),
+  gid: optional(id),
+});
+
+export const deviceRule = v.object({
+  allow: v.boolean(),
+  type: optional(text),
+  major: optional(int64),
+  minor: optional(int64),
+  access: optional(text),
+});
+
+const memory = v.object({
+  limit: optional(int64),
+  reservation: optional(int64),
+  swap: optional(int64),
+  kernel: optional(int64),
+  kernelTCP: optional(int64),
+  swappiness: optional(int64),
+  disableOOMKiller: flag,
+  useHierarchy: flag,
+  checkBeforeUpdate: flag,
+});
+
+const cpu = v.object({
+  shares: optional(int64),
+  quota: optional(int64),
+  burst: optional(int64),
+  period: optional(int64),
+  realtimeRuntime: optional(int64),
+  realtimePeriod: optional(int64),
+  cpus: optional(text),
+  mems: optional(text),
+  idle: optional(int64),
+});
+
+const throttle = list(v.object({ major: int64, minor: int64, rate: int64 }));
+
+const blockIO = v.object({
+  weight: optional(int64),
+  leafWeight: optional(int64),
+  weightDevice: list(
+    v.object({ major: int64, minor: int64, weight: optional(int64), leafWeight: optional(int64) }),
+  ),
+  throttleReadBpsDevice: throttle,
+  throttleWriteBpsDevice: throttle,
+  throttleReadIOPSDevice: throttle,
+  throttleWriteIOPSDevice: throttle,
+});
+
+export const resources = v.object({
+  devices: list(deviceRule),
+  memory: optional(memory),
+  cpu: optional(cpu),
+  pids: optional(v.object({ limit: optional(int64) })),
+  blockIO: optional(blockIO),
+  hugepageLimits: list(v.object({ pageSize: text, limit: int64 })),
+  network: anything,
+  rdma: anything,
+  unified: textMap,
+});
+
+export const linux = v.object({
+  uidMappings: list(idMapping),
+  gidMappings: list(idMapping),
+  timeOffsets: anything,
+  sysctl: textMap,
+  resources: optional(resources),
+  cgroupsPath: optional(text),
+  namespaces: list(namespace),
+  devices: list(device),
+  netDevices: anything,
+  seccomp: anything,
+  rootfsPropagation: optional(text),
+  maskedPaths: texts,
+  readonlyPaths: texts,
+  mountLabel: optional(text),
+  intelRdt: anything,
+  memoryPolicy: anything,
+  personality: anything,
+});

@@ -1,0 +1,243 @@
+import { NAMESPACE_FLAGS } from "../linux/namespace";
+import { RLIMITS } from "../linux/rlimit";
+import type { Config, Problem, Process } from "./config";
+
+/** What the schema can't say: rules between fields, and what Linux knows by name. Each returns its problems. */
+type Rule = (config: Config) => Problem[];
+
+const PROPAGATIONS = [
+  "",
+  "private",
+  "rprivate",
+  "slave",
+  "rslave",
+  "shared",
+  "rshared",
+  "unbindable",
+  "runbindable",
+];
+const DEVICE_TYPES = ["c", "b", "u", "p"];
+const HOOK_KINDS = [
+  "prestart",
+  "createRuntime",
+  "createContainer",
+  "startContainer",
+  "poststart",
+  "poststop",
+] as const;
+/** Parameters of an ipc namespace (ipc_namespaces(7)). */
+const IPC_SYSCTLS = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
+
+function problem(pointer: string, message: string): Problem {
+  return { pointer, message };
+}
+
+function when(wrong: boolean, pointer: string, message: string): Problem[] {
+  return wrong ? [problem(pointer, message)] : [];
+}
+
+function key(name: string): string {
+  return name.replaceAll("~", "~0").replaceAll("/", "~1");
+}
+
+function has(config: Config, type: string): boolean {
+  return (config.linux?.namespaces ?? []).some((namespace) => namespace.type === type);
+}
+
+/** A namespace of its own, or one that is joined by path. */
+function isNew(config: Config, type: string): boolean {
+  return (config.linux?.namespaces ?? []).some((namespace) => namespace.type === type && !namespace.path);
+}
+
+const processRule: Rule = ({ process }) => {
+  if (process === undefined) return [problem("/process", "missing")];
+  const { args = [], cwd, env = [] } = process;
+  return [
+    ...when(args.length === 0, "/process/args", "missing: there is no program to run"),
+    ...when(args[0] === "", "/process/args/0", "is empty: there is no program to run"),
+    ...when(!cwd.startsWith("/"), "/process/cwd", `expected an absolute path, got ${JSON.stringify(cwd)}`),
+    ...env.flatMap((line, index) =>
+      when(
+        line.indexOf("=") < 1,
+        `/process/env/${index}`,
+        `expected NAME=value, got ${JSON.stringify(line)}`,
+      ),
+    ),
+    ...rlimitProblems(process),
+  ];
+};
+
+function rlimitProblems({ rlimits = [] }: Process): Problem[] {
+  const seen = new Set<string>();
+  return rlimits.flatMap(({ type, soft, hard }, index) => {
+    const pointer = `/process/rlimits/${index}`;
+    const twice = seen.has(type);
+    seen.add(type);
+    const [low, high] = [BigInt.asUintN(64, BigInt(soft)), BigInt.asUintN(64, BigInt(hard))];
+    return [
+      ...when(!Object.hasOwn(RLIMITS, type), `${pointer}/type`, `unknown limit ${JSON.stringify(type)}`),
+      ...when(twice, `${pointer}/type`, `${type} is there twice`),
+      ...when(low > high, `${pointer}/soft`, `${soft} is above the hard limit ${hard}`),
+    ];
+  });
+}
+
+const rootRule: Rule = ({ root }) =>
+  root === undefined ? [problem("/root", "missing")] : when(root.path === "", "/root/path", "is empty");
+
+const namespacesRule: Rule = ({ linux }) => {
+  const seen = new Set<string>();
+  return (linux?.namespaces ?? []).flatMap(({ type, path = "" }, index) => {
+    const pointer = `/linux/namespaces/${index}`;
+    const twice = seen.has(type);
+    seen.add(type);
+    const known = Object.hasOwn(NAMESPACE_FLAGS, type);
+    return [
+      ...when(!known, `${pointer}/type`, `unknown namespace ${JSON.stringify(type)}`),
+      ...when(twice, `${pointer}/type`, `the ${type} namespace is there twice`),
+      ...when(path !== "" && !path.startsWith("/"), `${pointer}/path`, "expected an absolute path"),
+    ];
+  });
+};
+
+const mountNamespaceRule: Rule = (config) =>
+  when(!has(config, "mount"), "/linux/namespaces", 'the mount namespace is missing: add {"type": "mount"}');
+
+const namesRule: Rule = (config) =>
+  (["hostname", "domainname"] as const).flatMap((field) =>
+    when(
+      (config[field] ?? "") !== "" && !has(config, "uts"),
+      `/${field}`,
+      "needs a uts namespace: it would be the host's",
+    ),
+  );
+
+const userRule: Rule = (config) => {
+  const { uidMappings = [], gidMappings = [] } = config.linux ?? {};
+  const fields = [
+    ["uidMappings", uidMappings],
+    ["gidMappings", gidMappings],
+  ] as const;
+  return fields.flatMap(([field, mappings]) => [
+    ...when(mappings.length > 0 && !has(config, "user"), `/linux/${field}`, "needs a user namespace"),
+    ...when(
+      mappings.length === 0 && isNew(config, "user"),
+      `/linux/${field}`,
+      "missing: a new user namespace needs it",
+    ),
+    ...mappings.flatMap(({ size }, index) =>
+      when(size === 0, `/linux/${field}/${index}/size`, "expected a number above 0"),
+    ),
+  ]);
+};
+
+const mountsRule: Rule = ({ mounts = [] }) =>
+  mounts.flatMap(({ destination }, index) =>
+    when(destination === "", `/mounts/${index}/destination`, "is empty"),
+  );
+
+const hooksRule: Rule = ({ hooks }) =>
+  HOOK_KINDS.flatMap((kind) =>
+    (hooks?.[kind] ?? []).flatMap(({ path, timeout }, index) => [
+      ...when(!path.startsWith("/"), `/hooks/${kind}/${index}/path`, "expected an absolute path"),
+      ...when(
+        timeout !== undefined && timeout <= 0,
+        `/hooks/${kind}/${index}/timeout`,
+        "expected a number above 0",
+      ),
+    ]),
+  );
+
+const propagationRule: Rule = ({ linux }) => {
+  const name = linux?.rootfsPropagation ?? "";
+  return when(
+    !PROPAGATIONS.includes(name),
+    "/linux/rootfsPropagation",
+    `unknown propagation ${JSON.stringify(name)}`,
+  );
+};
+
+const pathsRule: Rule = ({ linux }) =>
+  (["maskedPaths", "readonlyPaths"] as const).flatMap((field) =>
+    (linux?.[field] ?? []).flatMap((path, index) =>
+      when(!path.startsWith("/"), `/linux/${field}/${index}`, "expected an absolute path"),
+    ),
+  );
+
+const devicesRule: Rule = ({ linux }) =>
+  (linux?.devices ?? []).flatMap(({ path, type, major, minor }, index) => {
+    const pointer = `/linux/devices/${index}`;
+    const numbered = type !== "p";
+    return [
+      ...when(!path.startsWith("/"), `${pointer}/path`, "expected an absolute path"),
+      ...when(
+        !DEVICE_TYPES.includes(type),
+        `${pointer}/type`,
+        `expected c, b, u or p, got ${JSON.stringify(type)}`,
+      ),
+      ...when(numbered && major === undefined, `${pointer}/major`, "missing"),
+      ...when(numbered && minor === undefined, `${pointer}/minor`, "missing"),
+    ];
+  });
+
+const deviceRulesRule: Rule = ({ linux }) =>
+  (linux?.resources?.devices ?? []).flatMap(({ type = "", access = "" }, index) => {
+    const pointer = `/linux/resources/devices/${index}`;
+    return [
+      ...when(
+        !["", "a", "b", "c"].includes(type),
+        `${pointer}/type`,
+        `expected a, b or c, got ${JSON.stringify(type)}`,
+      ),
+      ...when(
+        !/^[rwm]*$/.test(access),
+        `${pointer}/access`,
+        `expected letters of rwm, got ${JSON.stringify(access)}`,
+      ),
+    ];
+  });
+
+/** Why a kernel parameter would not be the container's own; undefined if it is. */
+function notOwn(config: Config, name: string): string | undefined {
+  const separator = /[./]/.exec(name)?.[0];
+  const parts = separator === "/" ? name.split("/") : name.split(".");
+  if (parts.some((part) => part === "" || part === "..") || parts.length < 2) return "is no kernel parameter";
+  const [area = "", parameter = ""] = parts;
+  const needs = (type: string) =>
+    has(config, type) ? undefined : `needs the ${type} namespace: it would be the host's`;
+  if (area === "net") return needs("network");
+  if (area === "fs" && parameter === "mqueue") return needs("ipc");
+  if (area === "kernel" && parts.length === 2) {
+    if (IPC_SYSCTLS.includes(parameter)) return needs("ipc");
+    if (parameter === "hostname") return "is set by /hostname";
+    if (parameter === "domainname") return needs("uts");
+  }
+  return "is the whole host's: no namespace has it";
+}
+
+const sysctlRule: Rule = (config) =>
+  Object.keys(config.linux?.sysctl ?? {}).flatMap((name) => {
+    const why = notOwn(config, name);
+    return why === undefined ? [] : [problem(`/linux/sysctl/${key(name)}`, why)];
+  });
+
+const RULES: readonly Rule[] = [
+  processRule,
+  rootRule,
+  namespacesRule,
+  mountNamespaceRule,
+  namesRule,
+  userRule,
+  mountsRule,
+  hooksRule,
+  propagationRule,
+  pathsRule,
+  devicesRule,
+  deviceRulesRule,
+  sysctlRule,
+];
+
+/** Everything that is wrong with a config whose fields have the right types. */
+export function semanticProblems(config: Config): Problem[] {
+  return RULES.flatMap((rule) => rule(config));
+}
