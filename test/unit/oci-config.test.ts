@@ -1,0 +1,159 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { HakoError } from "../../src/errors";
+import { type Config, parseConfig, readConfig } from "../../src/oci/config";
+import { defaultConfig } from "../../src/oci/default";
+import { parseJson, pointer } from "../../src/oci/json";
+import { semanticProblems } from "../../src/oci/semantics";
+
+type Json = Record<string, unknown>;
+
+function base(): Json {
+  return structuredClone(defaultConfig({ rootless: false })) as unknown as Json;
+}
+
+/** The default config with the value at a path replaced. */
+function withValue(keys: (string | number)[], value: unknown): Json {
+  const config = base();
+  let at = config;
+  for (const key of keys.slice(0, -1)) {
+    at[key] ??= {};
+    at = at[key] as Json;
+  }
+  at[keys.at(-1) ?? ""] = value;
+  return config;
+}
+
+function problems(config: unknown): string[] {
+  const read = readConfig(JSON.stringify(config), "config.json");
+  if ("problems" in read) return read.problems.map(({ pointer: where, message }) => `${where}: ${message}`);
+  return semanticProblems(read.config).map(({ pointer: where, message }) => `${where}: ${message}`);
+}
+
+describe("parseConfig", () => {
+  test("what spec writes is right", () => {
+    expect(problems(base())).toEqual([]);
+    expect(problems(defaultConfig({ rootless: true }))).toEqual([]);
+  });
+
+  test("null is nothing, unknown fields are ignored", () => {
+    const config = parseConfig(
+      JSON.stringify({ ...base(), hooks: null, annotations: null, windows: { x: 1 }, moon: true }),
+      "config.json",
+    );
+    expect(config.hooks).toBeUndefined();
+    expect(config.annotations).toBeUndefined();
+    expect("moon" in config).toBe(false);
+  });
+
+  test("integers beyond 2^53 keep their value", () => {
+    const limit = '{"type":"RLIMIT_CORE","soft":18446744073709551615,"hard":18446744073709551615}';
+    const source = JSON.stringify(base()).replace(/"rlimits":\[[^\]]*\]/, `"rlimits":[${limit}]`);
+    expect(parseConfig(source, "config.json").process?.rlimits?.[0]?.hard).toBe(18446744073709551615n);
+    expect(parseJson("[9007199254740993, 1.5, 3, 1e20]", "x")).toEqual([9007199254740993n, 1.5, 3, 1e20]);
+  });
+
+  test("a document that is not JSON", () => {
+    expect(() => parseConfig("{", "/b/config.json")).toThrow("/b/config.json: not JSON");
+    expect(() => parseConfig("", "/b/config.json")).toThrow("/b/config.json: not JSON");
+    expect(() => parseConfig("[]", "/b/config.json")).toThrow("/ociVersion: missing");
+  });
+
+  test("pointers are escaped", () => {
+    expect(pointer(["a/b", "c~d", 0])).toBe("/a~1b/c~0d/0");
+  });
+
+  const rows: [(string | number)[], unknown, string][] = [
+    [["ociVersion"], undefined, "/ociVersion: missing"],
+    [["ociVersion"], "2.0.0", "/ociVersion: expected a version 1.x.y"],
+    [["process", "args", 0], 5, "/process/args/0: expected a string, got 5"],
+    [["process", "args"], "sh", '/process/args: expected an array, got "sh"'],
+    [["process", "cwd"], undefined, "/process/cwd: missing"],
+    [["process", "user", "uid"], -1, "/process/user/uid: expected a number from 0 to 4294967294"],
+    [["process", "user", "uid"], 4294967295, "/process/user/uid: expected a number from 0"],
+    [["process", "user", "uid"], 1.5, "/process/user/uid: expected an integer"],
+    [["process", "user", "umask"], 0o1000, "/process/user/umask: expected a number from 0 to 511"],
+    [["process", "oomScoreAdj"], 1001, "/process/oomScoreAdj: expected a number from -1000 to 1000"],
+    [["process", "env", 0], "A\0B", "/process/env/0: a NUL byte is not allowed"],
+    [["process", "rlimits", 0, "soft"], "x", '/process/rlimits/0/soft: expected an integer, got "x"'],
+    [["mounts", 0, "destination"], undefined, "/mounts/0/destination: missing"],
+    [["linux", "resources", "memory"], { limit: 1.5 }, "/linux/resources/memory/limit: expected an integer"],
+    [["linux", "sysctl"], { "net.a": 1 }, "/linux/sysctl/net.a: expected a string, got 1"],
+    [["annotations"], { "a/b": 1 }, "/annotations/a~1b: expected a string"],
+    [["root"], "rootfs", '/root: expected an object, got "rootfs"'],
+  ];
+  for (const [keys, value, text] of rows) {
+    test(`${pointer(keys)} = ${JSON.stringify(value)}`, () => {
+      expect(problems(withValue(keys, value)).join("\n")).toContain(text);
+    });
+  }
+});
+
+describe("rules between fields", () => {
+  const rows: [(string | number)[], unknown, string][] = [
+    [["process"], null, "/process: missing"],
+    [["process", "args"], [], "/process/args: missing"],
+    [["process", "args"], [""], "/process/args/0: is empty"],
+    [["process", "cwd"], "tmp", "/process/cwd: expected an absolute path"],
+    [["process", "env"], ["A"], "/process/env/0: expected NAME=value"],
+    [["process", "rlimits", 0, "type"], "RLIMIT_MOON", "/process/rlimits/0/type: unknown limit"],
+    [["process", "rlimits", 0, "soft"], 2000, "/process/rlimits/0/soft: 2000 is above the hard limit 1024"],
+    [["root"], null, "/root: missing"],
+    [["linux", "namespaces"], [{ type: "mount" }, { type: "mount" }], "/linux/namespaces/1/type: the mount"],
+    [["linux", "namespaces"], [{ type: "moon" }, { type: "mount" }], "/linux/namespaces/0/type: unknown"],
+    [["linux", "namespaces"], [{ type: "mount" }], "/hostname: needs a uts namespace"],
+    [["linux", "namespaces"], [{ type: "uts" }], "/linux/namespaces: the mount namespace is missing"],
+    [["linux", "uidMappings"], [{ containerID: 0, hostID: 0, size: 1 }], "/linux/uidMappings: needs a user"],
+    [["linux", "rootfsPropagation"], "moon", "/linux/rootfsPropagation: unknown propagation"],
+    [["linux", "maskedPaths"], ["proc"], "/linux/maskedPaths/0: expected an absolute path"],
+    [["linux", "devices"], [{ path: "/dev/x", type: "c" }], "/linux/devices/0/major: missing"],
+    [["linux", "devices"], [{ path: "/dev/x", type: "z", major: 1, minor: 1 }], "/linux/devices/0/type"],
+    [["linux", "resources", "devices"], [{ allow: true, access: "x" }], "/linux/resources/devices/0/access"],
+    [["linux", "sysctl"], { "kernel.panic": "1" }, "/linux/sysctl/kernel.panic: is the whole host's"],
+    [
+      ["linux", "sysctl"],
+      { "kernel/../vm.x": "1" },
+      "/linux/sysctl/kernel~1..~1vm.x: is no kernel parameter",
+    ],
+    [["hooks"], { prestart: [{ path: "sh" }] }, "/hooks/prestart/0/path: expected an absolute path"],
+    [["hooks"], { poststop: [{ path: "/x", timeout: 0 }] }, "/hooks/poststop/0/timeout: expected"],
+  ];
+  for (const [keys, value, text] of rows) {
+    test(`${pointer(keys)} = ${JSON.stringify(value)}`, () => {
+      expect(problems(withValue(keys, value)).join("\n")).toContain(text);
+    });
+  }
+
+  test("all problems are told at once", () => {
+    const config = withValue(["process", "args"], []);
+    (config.process as Json).cwd = "x";
+    expect(problems(config).length).toBe(2);
+  });
+});
+
+test("whatever is wrong, the error names a field", () => {
+  const paths: (string | number)[][] = [];
+  const walk = (value: unknown, keys: (string | number)[]): void => {
+    if (keys.length > 0) paths.push(keys);
+    if (Array.isArray(value)) for (const [index, each] of value.entries()) walk(each, [...keys, index]);
+    else if (value !== null && typeof value === "object") {
+      for (const [key, each] of Object.entries(value)) walk(each, [...keys, key]);
+    }
+  };
+  walk(base(), []);
+  fc.assert(
+    fc.property(fc.constantFrom(...paths), fc.jsonValue(), (keys, value) => {
+      const source = JSON.stringify(withValue(keys, value));
+      let config: Config;
+      try {
+        config = parseConfig(source, "config.json");
+      } catch (error) {
+        expect(error).toBeInstanceOf(HakoError);
+        expect((error as HakoError).oneLine).toMatch(/^config\.json: \//);
+        return;
+      }
+      for (const problem of semanticProblems(config)) expect(problem.pointer).toMatch(/^\//);
+    }),
+    { numRuns: 1000 },
+  );
+});
