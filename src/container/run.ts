@@ -4,6 +4,7 @@ import { becomeSubreaper, childEnded, openProcess, reapChild, signalProcess } fr
 import { recvFd, socketPair, unixConnect } from "../linux/socket";
 import { type CreateOptions, createContainer } from "./create";
 import { deleteContainer } from "./delete";
+import { noNeedForOutput } from "./output";
 import type { ProcessRecord } from "./record";
 import { startContainer } from "./start";
 
@@ -42,7 +43,7 @@ export function consoleFor(terminal: boolean, path: string | undefined, detach: 
     });
   }
   if (path !== undefined) return unixConnect(path);
-  if (terminal && detach) {
+  if (noNeedForOutput(detach, terminal)) {
     throw new HakoError({
       code: "usage",
       message:

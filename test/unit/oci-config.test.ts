@@ -157,3 +157,21 @@ test("whatever is wrong, the error names a field", () => {
     { numRuns: 1000 },
   );
 });
+
+describe("where a text stops being JSON", () => {
+  const rows: [string, string][] = [
+    ["", "line 1, column 1: expected a value, the text ends"],
+    ["{", "line 1, column 2: expected a field's name, the text ends"],
+    ['{\n  "a": 1,\n}', 'line 3, column 1: expected a field\'s name, found "}"'],
+    ['{"a" 1}', 'line 1, column 6: expected ":", found "1"'],
+    ["[1 2]", 'line 1, column 4: expected "," or "]", found "2"'],
+    ["[1, x]", 'line 1, column 5: expected a value, found "x"'],
+    ["1 1", 'line 1, column 3: expected the end of the document, found "1"'],
+    ["[".repeat(50000), "line 1, column 50001: expected a value, the text ends"],
+  ];
+  for (const [text, where] of rows) {
+    test(JSON.stringify(text.slice(0, 20)), () => {
+      expect(() => parseJson(text, "f")).toThrow(`f: not JSON: ${where}`);
+    });
+  }
+});

@@ -1,0 +1,74 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { containerId, sandboxId } from "../../src/container/id";
+import { MappingStore } from "../../src/container/mapping";
+
+let root: string;
+let store: MappingStore;
+const A = containerId("a");
+const POD = sandboxId("pod");
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "hako-mapping-"));
+  store = new MappingStore(root);
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+function entries(id: string): string[] {
+  return readdirSync(join(root, "containers-mapping", id));
+}
+
+describe("MappingStore", () => {
+  test("an empty store", () => {
+    expect(store.get(A)).toBeUndefined();
+    expect(store.list(() => {})).toEqual([]);
+    store.delete(A);
+  });
+
+  test("add, get, delete", () => {
+    store.add(A, POD);
+    expect(entries("a")).toEqual(["pod"]);
+    expect(statSync(join(root, "containers-mapping/a/pod")).mode & 0o777).toBe(0o750);
+    expect(store.get(A)).toBe(POD);
+    store.delete(A);
+    expect(store.get(A)).toBeUndefined();
+    expect(readdirSync(join(root, "containers-mapping"))).toEqual([]);
+  });
+
+  test("an id is claimed once, by whomever", () => {
+    store.add(A, POD);
+    expect(() => store.add(A, sandboxId("other"))).toThrow(
+      'container id "a" is already mapped to sandbox "pod"',
+    );
+    expect(() => store.add(A, POD)).toThrow("already mapped");
+    expect(store.get(A)).toBe(POD);
+    expect(readdirSync(join(root, "containers-mapping"))).toEqual(["a"]);
+  });
+
+  test("what a crash left empty can be claimed", () => {
+    mkdirSync(join(root, "containers-mapping/a"), { recursive: true });
+    expect(() => store.get(A)).toThrow(`too many files (0) in "${join(root, "containers-mapping/a")}"`);
+    store.add(A, POD);
+    expect(store.get(A)).toBe(POD);
+  });
+
+  test("two sandboxes: an error, until it is deleted", () => {
+    for (const name of ["x", "y"]) mkdirSync(join(root, "containers-mapping/a", name), { recursive: true });
+    expect(() => store.get(A)).toThrow("too many files (2) in");
+    expect(() => store.add(A, POD)).toThrow("too many files (2) in");
+    store.delete(A);
+    expect(store.get(A)).toBeUndefined();
+  });
+
+  test("list leaves out what is broken or under way, and says so", () => {
+    store.add(A, POD);
+    mkdirSync(join(root, "containers-mapping/broken"), { recursive: true });
+    mkdirSync(join(root, "containers-mapping/#1.0"), { recursive: true });
+    writeFileSync(join(root, "containers-mapping/file"), "");
+    const warnings: string[] = [];
+    expect(store.list((message) => warnings.push(message))).toEqual([{ container: A, sandbox: POD }]);
+    expect(warnings.length).toBe(2);
+  });
+});

@@ -1,0 +1,70 @@
+import { describe, expect, test } from "bun:test";
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  getTermios,
+  getWindowSize,
+  isTerminal,
+  openPty,
+  rawTermios,
+  setOnlcr,
+  setTermios,
+  setWindowSize,
+} from "../../src/linux/pty";
+import { readSome, writeAll } from "../../src/linux/socket";
+
+const lacking = existsSync("/dev/ptmx") ? undefined : "no /dev/ptmx";
+if (lacking !== undefined) console.log(`skipped: pseudoterminals: ${lacking}`);
+
+describe.skipIf(lacking !== undefined)("pseudoterminals", () => {
+  test("both ends work", () => {
+    const { master, slave, path } = openPty();
+    using m = master;
+    using s = slave;
+    expect(path).toMatch(/^\/dev\/pts\/\d+$/);
+    expect(isTerminal(m)).toBe(true);
+    setTermios(s, rawTermios(getTermios(s)));
+    writeAll(s, "hello");
+    expect(readSome(m).toString()).toBe("hello");
+    writeAll(m, "back");
+    expect(readSome(s).toString()).toBe("back");
+  });
+
+  test("newlines get a carriage return, or not", () => {
+    const { master, slave } = openPty();
+    using m = master;
+    using s = slave;
+    writeAll(s, "a\n");
+    expect(readSome(m).toString()).toBe("a\r\n");
+    setOnlcr(m, false);
+    writeAll(s, "b\n");
+    expect(readSome(m).toString()).toBe("b\n");
+    setOnlcr(m, true);
+    writeAll(s, "c\n");
+    expect(readSome(m).toString()).toBe("c\r\n");
+  });
+
+  test("the size", () => {
+    const { master, slave } = openPty();
+    using m = master;
+    using s = slave;
+    setWindowSize(m, { width: 99, height: 33 });
+    expect(getWindowSize(s)).toEqual({ width: 99, height: 33 });
+  });
+
+  test("what is no multiplexer is refused", () => {
+    expect(() => openPty(join(tmpdir(), "hako-no-such-ptmx"))).toThrow("no such file or directory");
+    const file = join(tmpdir(), `hako-ptmx-${process.pid}`);
+    writeFileSync(file, "");
+    expect(() => openPty(file)).toThrow("not the character device 5:2 (ptmx)");
+    rmSync(file);
+    expect(() => openPty("/dev/null")).toThrow("not the character device 5:2 (ptmx)");
+  });
+
+  test("a file is no terminal", () => {
+    const fd = openSync("/dev/null", "r");
+    expect(isTerminal(fd)).toBe(false);
+    closeSync(fd);
+  });
+});

@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { noNeedForOutput } from "../../src/container/output";
+import { mountOf, scriptBundle, sizeOf } from "../../src/container/script";
+import { userOf } from "../../src/container/user";
+
+let rootfs: string;
+beforeAll(() => {
+  rootfs = mkdtempSync(join(tmpdir(), "hako-script-"));
+  mkdirSync(join(rootfs, "etc"));
+  writeFileSync(
+    join(rootfs, "etc/passwd"),
+    "# comment\nroot:x:0:0::/root:/bin/sh\nuser:x:1000:1001::/home/user:/bin/sh\nbad:x:1x:0::/:/\ngarbage\n\n",
+  );
+  writeFileSync(join(rootfs, "etc/group"), "root:x:0:\nstaff:x:50:user,other\nwheel:x:10:user\n");
+});
+afterAll(() => rmSync(rootfs, { recursive: true, force: true }));
+
+const NOTHING = {
+  memory: undefined,
+  cpus: undefined,
+  pids: undefined,
+  network: undefined,
+  env: [],
+  mount: [],
+  user: undefined,
+  workdir: undefined,
+  "read-only": false,
+  hostname: undefined,
+  tty: false,
+};
+
+describe("sizes", () => {
+  const rows: [string, number][] = [
+    ["1048576", 1 << 20],
+    ["64M", 64 << 20],
+    ["64m", 64 << 20],
+    ["64MB", 64 << 20],
+    ["64MiB", 64 << 20],
+    ["1.5G", 1.5 * 2 ** 30],
+    ["512k", 512 << 10],
+  ];
+  for (const [text, bytes] of rows) test(text, () => expect(sizeOf(text)).toBe(bytes));
+  for (const text of ["", "0", "-1", "M", "64X", "1e3", "64 M", "lots"]) {
+    test(`${JSON.stringify(text)} is none`, () => {
+      expect(() => sizeOf(text)).toThrow("is not a size");
+    });
+  }
+});
+
+describe("mounts", () => {
+  test("bind", () => {
+    expect(mountOf("type=bind,source=/a,target=/b,ro")).toEqual({
+      destination: "/b",
+      type: "bind",
+      source: "/a",
+      options: ["rbind", "ro"],
+    });
+    expect(mountOf("src=/a,dst=/b,readonly").options).toEqual(["rbind", "ro"]);
+  });
+  test("tmpfs", () => {
+    expect(mountOf("type=tmpfs,target=/t,size=1m").options).toEqual(["size=1m"]);
+  });
+  for (const spec of [
+    "",
+    "type=bind,source=/a",
+    "source=/a,target=b",
+    "target=/b",
+    "type=nfs,source=/a,target=/b",
+  ]) {
+    test(`${JSON.stringify(spec)} is none`, () => {
+      expect(() => mountOf(spec)).toThrow("--mount");
+    });
+  }
+});
+
+describe("users", () => {
+  test("names and numbers", () => {
+    expect(userOf(rootfs, undefined)).toEqual({ uid: 0, gid: 0 });
+    expect(userOf(rootfs, "user")).toEqual({ uid: 1000, gid: 1001, additionalGids: [50, 10] });
+    expect(userOf(rootfs, "1000")).toEqual({ uid: 1000, gid: 1001, additionalGids: [50, 10] });
+    expect(userOf(rootfs, "4242")).toEqual({ uid: 4242, gid: 0, additionalGids: [] });
+    expect(userOf(rootfs, "user:staff")).toEqual({ uid: 1000, gid: 50 });
+    expect(userOf(rootfs, "1:2")).toEqual({ uid: 1, gid: 2 });
+  });
+  for (const text of [
+    "",
+    "nobody",
+    "1000x",
+    " 1000",
+    "-1",
+    "4294967295",
+    "bad",
+    "user:",
+    ":1",
+    "a:b:c",
+    "user:none",
+  ]) {
+    test(`${JSON.stringify(text)} is none`, () => {
+      expect(() => userOf(rootfs, text)).toThrow("--user");
+    });
+  }
+  test("a link does not leave the root file system", () => {
+    const hostile = mkdtempSync(join(tmpdir(), "hako-hostile-"));
+    mkdirSync(join(hostile, "etc"));
+    symlinkSync("/etc/passwd", join(hostile, "etc/passwd-link"));
+    symlinkSync("../../../../../../etc/group", join(hostile, "etc/group"));
+    symlinkSync("passwd-link", join(hostile, "etc/passwd"));
+    try {
+      // both would be links to themselves inside
+      expect(() => userOf(hostile, "root")).toThrow();
+    } finally {
+      rmSync(hostile, { recursive: true });
+    }
+  });
+});
+
+describe("scriptBundle", () => {
+  test("limits, network, what was asked for", () => {
+    const { config, overlayOfHost } = scriptBundle(
+      "job",
+      {
+        ...NOTHING,
+        rootfs,
+        memory: "64M",
+        cpus: "0.5",
+        pids: "9",
+        network: "host",
+        env: ["A=b"],
+        workdir: "/w",
+      },
+      ["echo", "x"],
+    );
+    expect(overlayOfHost).toBe(false);
+    expect(config.linux?.resources).toMatchObject({
+      memory: { limit: 64 << 20 },
+      cpu: { quota: 50000, period: 100000 },
+      pids: { limit: 9 },
+    });
+    expect(config.linux?.namespaces?.some(({ type }) => type === "network")).toBe(false);
+    expect(config.process?.env).toContain("A=b");
+    expect(config.process).toMatchObject({ args: ["echo", "x"], cwd: "/w", terminal: false });
+    expect(config.hostname).toBe("job");
+  });
+  test("/ is the host's, under a tmpfs", () => {
+    expect(scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"]).overlayOfHost).toBe(true);
+  });
+  const wrong: [Partial<typeof NOTHING> | Record<string, unknown>, string][] = [
+    [{ cpus: "0" }, "--cpus"],
+    [{ cpus: "many" }, "--cpus"],
+    [{ pids: "0" }, "--pids"],
+    [{ pids: "x" }, "--pids"],
+    [{ network: "moon" }, "--network"],
+    [{ env: ["A"] }, "--env"],
+  ];
+  for (const [values, text] of wrong) {
+    test(JSON.stringify(values), () => {
+      expect(() => scriptBundle("job", { ...NOTHING, rootfs, ...values }, ["true"])).toThrow(text);
+    });
+  }
+  test("no command, no root file system", () => {
+    expect(() => scriptBundle("job", { ...NOTHING, rootfs }, [])).toThrow("missing COMMAND");
+    expect(() => scriptBundle("job", { ...NOTHING, rootfs: "/no/such" }, ["true"])).toThrow(
+      "--rootfs /no/such",
+    );
+  });
+});
+
+test("noNeedForOutput", () => {
+  expect(noNeedForOutput(true, true)).toBe(true);
+  expect(noNeedForOutput(false, true)).toBe(false);
+  expect(noNeedForOutput(false, false)).toBe(false);
+  expect(noNeedForOutput(true, false)).toBe(false);
+});
