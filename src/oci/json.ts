@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { syntaxProblem } from "./json-syntax";
 
 /** The path of a value in a JSON document, as a JSON pointer (RFC 6901). */
 export function pointer(keys: readonly (string | number)[]): string {
@@ -17,7 +18,8 @@ export function parseJson(text: string, file: string): unknown {
     // the reviver makes it slower, and few documents have such numbers
     return /\d{16}/.test(text) ? JSON.parse(text, exact as never) : JSON.parse(text);
   } catch (error) {
-    const why = (error as Error).message.replace(/^JSON Parse error: /, "");
-    throw new HakoError({ code: "config", message: `${file}: not JSON: ${why}`, path: file });
+    const { line, column, why = (error as Error).message } = syntaxProblem(text);
+    const message = `${file}: not JSON: line ${line}, column ${column}: ${why}`;
+    throw new HakoError({ code: "config", message, path: file });
   }
 }

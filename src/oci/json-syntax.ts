@@ -1,0 +1,104 @@
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const WORD = /true|false|null/y;
+const SPACE = /[ \t\n\r]*/y;
+
+export interface SyntaxProblem {
+  line: number;
+  column: number;
+  /** What was expected and what was found; undefined if nothing is wrong. */
+  why: string | undefined;
+}
+
+/** Where a text stops being JSON (RFC 8259), which JSON.parse doesn't tell. */
+export function syntaxProblem(text: string): SyntaxProblem {
+  const scanner = new Scanner(text);
+  const why = scanner.document();
+  const before = text.slice(0, scanner.position).split("\n");
+  return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1, why };
+}
+
+class Scanner {
+  position = 0;
+  readonly #text: string;
+  /** The closing brackets of what is open: no recursion, a text may be nested without end. */
+  readonly #open: string[] = [];
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  document(): string | undefined {
+    for (let wantsValue = true; ; ) {
+      const step = wantsValue ? this.#value() : this.#afterValue();
+      if (step.wrong !== undefined || step.done) return step.wrong;
+      wantsValue = step.wantsValue;
+    }
+  }
+
+  /** A scalar, an empty list or object, or the beginning of one. */
+  #value(): Step {
+    const bracket = this.#next();
+    if (bracket === "{" || bracket === "[") {
+      const close = bracket === "{" ? "}" : "]";
+      this.position++;
+      if (this.#next() === close) {
+        this.position++;
+        return AFTER_VALUE;
+      }
+      this.#open.push(close);
+      return close === "}" ? this.#name() : VALUE;
+    }
+    if (this.#take(STRING) || this.#take(NUMBER) || this.#take(WORD)) return AFTER_VALUE;
+    return this.#unexpected("a value");
+  }
+
+  #afterValue(): Step {
+    const character = this.#next();
+    const close = this.#open.at(-1);
+    if (close === undefined)
+      return character === undefined ? DONE : this.#unexpected("the end of the document");
+    if (character !== close && character !== ",") return this.#unexpected(`"," or "${close}"`);
+    this.position++;
+    if (character === ",") return close === "}" ? this.#name() : VALUE;
+    this.#open.pop();
+    return AFTER_VALUE;
+  }
+
+  #name(): Step {
+    this.#next();
+    if (!this.#take(STRING)) return this.#unexpected("a field's name");
+    if (this.#next() !== ":") return this.#unexpected('":"');
+    this.position++;
+    return VALUE;
+  }
+
+  /** The next character that is no space. */
+  #next(): string | undefined {
+    this.#take(SPACE);
+    return this.#text[this.position];
+  }
+
+  #take(pattern: RegExp): boolean {
+    pattern.lastIndex = this.position;
+    if (!pattern.test(this.#text)) return false;
+    this.position = pattern.lastIndex;
+    return true;
+  }
+
+  #unexpected(wanted: string): Step {
+    const character = this.#text[this.position];
+    const found = character === undefined ? "the text ends" : `found ${JSON.stringify(character)}`;
+    return { wantsValue: false, done: true, wrong: `expected ${wanted}, ${found}` };
+  }
+}
+
+interface Step {
+  wantsValue: boolean;
+  done: boolean;
+  wrong: string | undefined;
+}
+
+const VALUE: Step = { wantsValue: true, done: false, wrong: undefined };
+const AFTER_VALUE: Step = { wantsValue: false, done: false, wrong: undefined };
+const DONE: Step = { wantsValue: false, done: true, wrong: undefined };
