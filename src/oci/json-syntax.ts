@@ -1,4 +1,5 @@
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what JSON forbids in a string
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const WORD = /true|false|null/y;
 const SPACE = /[ \t\n\r]*/y;
@@ -30,7 +31,7 @@ class Scanner {
 
   document(): string | undefined {
     for (let wantsValue = true; ; ) {
-      const step = wantsValue ? this.#value() : this.#afterValue();
+      const step: Step = wantsValue ? this.#value() : this.#afterValue();
       if (step.wrong !== undefined || step.done) return step.wrong;
       wantsValue = step.wantsValue;
     }
