@@ -1,6 +1,7 @@
 import { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { becomeSubreaper, childEnded, openProcess, reapChild, signalProcess } from "../linux/process";
+import { getWindowSize, isTerminal, setWindowSize } from "../linux/pty";
 import { recvFd, socketPair, unixConnect } from "../linux/socket";
 import { type CreateOptions, createContainer } from "./create";
 import { deleteContainer } from "./delete";
@@ -69,6 +70,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     try {
       sender?.close();
       using master = receiver === undefined ? undefined : recvFd(receiver).fd;
+      if (master !== undefined) adoptWindowSize(master);
       startContainer({ root, id, openFiles });
       if (detach || record.init === undefined) {
         deleted = true;
@@ -84,6 +86,13 @@ export async function runContainer(options: RunOptions): Promise<number> {
   } finally {
     forward.stop();
   }
+}
+
+/** The program's first look at its terminal must find the size of ours. */
+function adoptWindowSize(master: Fd): void {
+  if (!isTerminal(0)) return;
+  const size = getWindowSize(0);
+  if (size.width > 0 && size.height > 0) setWindowSize(master, size);
 }
 
 /** Signals of this process for the program; those that come before there is one wait for it. */

@@ -1,0 +1,214 @@
+// Terminals: made, sent over sockets, received and connected; and those of `run`.
+import { describe, expect } from "bun:test";
+import { spawn } from "node:child_process";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { getWindowSize, setWindowSize } from "../../src/linux/pty";
+import { accept, recvFd, unixListen, waitFor } from "../../src/linux/socket";
+import { Box, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
+
+/** Runs python3 with a terminal: what is typed goes in, what is shown is returned with the exit status. */
+const DRIVER = `
+import os, pty, select, struct, fcntl, termios, sys, time, json
+steps = json.loads(sys.argv[1]); argv = sys.argv[2:]
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+    os.execvp(argv[0], argv)
+shown = b''
+def pump(limit, wanted=None):
+    global shown
+    end = time.time() + limit
+    while time.time() < end:
+        if wanted is not None and wanted in shown: return True
+        r, _, _ = select.select([fd], [], [], 0.05)
+        if r:
+            try: data = os.read(fd, 65536)
+            except OSError: return False
+            if not data: return False
+            shown += data
+    return wanted is None
+for step in steps:
+    if 'wait' in step and not pump(20, step['wait'].encode()): break
+    if 'type' in step: os.write(fd, step['type'].encode())
+    if 'size' in step: fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', step['size'][1], step['size'][0], 0, 0))
+pump(20, b'\\0never')
+status = os.waitpid(pid, 0)[1]
+print(json.dumps({'shown': shown.decode('utf8', 'replace'), 'status': os.waitstatus_to_exitcode(status)}))
+`;
+
+interface Step {
+  wait?: string;
+  type?: string;
+  size?: [number, number];
+}
+
+function onTerminal(steps: Step[], argv: string[]): { shown: string; status: number } {
+  const result = execute("python3", ["-c", DRIVER, JSON.stringify(steps), ...argv]);
+  return JSON.parse(result.stdout);
+}
+
+describe("console open", () => {
+  e2e("sends exactly one master and prints the slave's path", async () => {
+    using box = new Box();
+    const path = box.path("tty.sock");
+    using listener = unixListen(path);
+    const done = box.later(["console", "open", "--console-socket", path]);
+    while (!waitFor(listener, "read", 10)) await Bun.sleep(5);
+    using connection = accept(listener);
+    const { fd, name } = recvFd(connection);
+    using master = fd;
+    expect(name).toBe("/dev/ptmx");
+    setWindowSize(master, { width: 11, height: 22 });
+    expect(getWindowSize(master)).toEqual({ width: 11, height: 22 });
+    const result = await done;
+    expect(result.status).toBe(0);
+    expect(result.stdout).toMatch(/^\/dev\/pts\/\d+\n$/);
+  }, [needsHako]);
+
+  e2e("--console wins; without either nothing is printed", () => {
+    using box = new Box();
+    expect(box.ok("console", "open", "--console", "console-test").stdout).toBe("console-test\n");
+    const both = ["console", "open", "--console", "console-test", "--console-socket", "console-socket-test"];
+    expect(box.ok(...both).stdout).toBe("console-test\n");
+    expect(box.ok("console", "open").stdout).toBe("");
+  }, [needsHako]);
+
+  e2e("an unknown socket", () => {
+    using box = new Box();
+    const result = box.hako("console", "open", "--console-socket", "/unknown/sock");
+    expect(result).toMatchObject({ status: 1, stdout: "" });
+    expect(result.stderr).toContain("/unknown/sock: no such file or directory");
+  }, [needsHako]);
+});
+
+describe("console recv", () => {
+  e2e("output up to the last byte, through a pipe", async () => {
+    using box = new Box();
+    const socket = box.path("tty.sock");
+    const received = box.later(["console", "recv", socket]);
+    await until("recv listens", () => existsSync(socket));
+    const size = 1 << 20;
+    const bundle = box.bundle(["sh", "-c", `head -c ${size} /dev/zero | tr '\\0' x; echo end`], (config) => {
+      config.process.terminal = true;
+    });
+    const id = box.id();
+    box.ok("create", "--console-socket", socket, "--bundle", bundle, id);
+    box.ok("start", id);
+    const result = await received;
+    expect(result.status).toBe(0);
+    expect(result.stdout.length).toBe(size + "end\r\n".length);
+    expect(result.stdout.endsWith("xend\r\n")).toBe(true);
+    expect(existsSync(socket)).toBe(false);
+  }, [needsHako]);
+
+  e2e("input, size and its changes, from a terminal", async () => {
+    using box = new Box();
+    const socket = box.path("tty.sock");
+    const bundle = box.bundle(
+      [
+        "sh",
+        "-c",
+        'trap "echo changed; stty size" WINCH; read -r a; echo "got $a"; stty size; read -r b; echo "last $b"',
+      ],
+      (config) => {
+        config.process.terminal = true;
+      },
+    );
+    const id = box.id();
+    const start = box.path("start.sh");
+    writeFileSync(
+      start,
+      `while [ ! -S ${socket} ]; do sleep 0.05; done; ${HAKO} --root ${box.root} create --console-socket ${socket} --bundle ${bundle} ${id} && ${HAKO} --root ${box.root} start ${id}\n`,
+    );
+    const creator = spawn("sh", [start], { stdio: "ignore" });
+    const { shown, status } = onTerminal(
+      [
+        { type: "one\n" },
+        { wait: "got one" },
+        { wait: "24 80", size: [99, 33] },
+        { wait: "changed" },
+        { wait: "33 99", type: "two\n" },
+        { wait: "last" },
+      ],
+      [HAKO, "console", "recv", socket],
+    );
+    await new Promise((done) => (creator.exitCode === null ? creator.on("exit", done) : done(undefined)));
+    expect(shown).toContain("got one\r\n");
+    expect(shown).toContain("33 99\r\n");
+    expect(shown).toContain("last two\r\n");
+    expect(status).toBe(0);
+  }, [needsHako, needsProgram("python3")]);
+
+  e2e("its socket is gone when it is ended", async () => {
+    using box = new Box();
+    const socket = box.path("tty.sock");
+    const child = spawn(HAKO, ["console", "recv", socket], { stdio: "ignore" });
+    await until("recv listens", () => existsSync(socket));
+    const ended = new Promise<number | null>((done) => child.on("exit", (status) => done(status)));
+    child.kill("SIGTERM");
+    expect(await ended).toBe(128 + 15);
+    expect(existsSync(socket)).toBe(false);
+    const again = box.hako("console", "recv", box.path("none/tty.sock"));
+    expect(again.status).toBe(1);
+  }, [needsHako]);
+});
+
+describe("run with a terminal", () => {
+  e2e("size, keys, exit status; the caller's terminal is as before", () => {
+    using box = new Box();
+    const bundle = box.bundle(
+      ["sh", "-c", 'stty size; trap "echo interrupted; exit 5" INT; echo ready; while :; do sleep 0.1; done'],
+      (config) => {
+        config.process.terminal = true;
+      },
+    );
+    const line = `before=$(stty -g); ${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()}; echo "status $?"; [ "$before" = "$(stty -g)" ] && echo same`;
+    const { shown } = onTerminal(
+      [{ wait: "ready" }, { type: "\u0003" }, { wait: "same" }],
+      ["sh", "-c", line],
+    );
+    expect(shown).toContain("24 80\r\n");
+    expect(shown).toContain("interrupted\r\n");
+    expect(shown).toContain("status 5\r\n");
+    expect(shown).toContain("same\r\n");
+  }, [needsHako, needsProgram("python3")]);
+
+  e2e("run --rootfs --tty", () => {
+    using box = new Box();
+    const argv = [
+      HAKO,
+      "--root",
+      box.root,
+      "run",
+      "--rootfs",
+      "/",
+      "--tty",
+      box.id(),
+      "--",
+      "sh",
+      "-c",
+      "tty; exit 3",
+    ];
+    const { shown, status } = onTerminal([], argv);
+    expect(shown).toBe("/dev/pts/0\r\n");
+    expect(status).toBe(3);
+  }, [needsHako, needsProgram("python3")]);
+
+  e2e("without a terminal of its own, and with nobody to receive it", () => {
+    using box = new Box();
+    const bundle = box.bundle(["true"], (config) => {
+      config.process.terminal = true;
+    });
+    const created = box.hako("create", "--bundle", bundle, box.id());
+    expect(created.status).not.toBe(0);
+    expect(created.stderr).toContain("--console-socket");
+    const plain = box.bundle(["true"]);
+    const socket = box.path("tty.sock");
+    using listener = unixListen(socket);
+    const refused = box.hako("create", "--console-socket", socket, "--bundle", plain, box.id());
+    expect(refused.status).not.toBe(0);
+    expect(refused.stderr).toContain("no terminal");
+    expect(waitFor(listener, "read", 0)).toBe(false);
+    rmSync(socket);
+  }, [needsHako]);
+});
