@@ -108,7 +108,7 @@ describe("console recv", () => {
       [
         "sh",
         "-c",
-        'trap "echo changed; stty size" WINCH; read -r a; echo "got $a"; stty size; read -r b; echo "last $b"',
+        'trap "echo changed; stty size" WINCH; read -r a; echo "got $a"; stty size; b=; until [ "$b" ]; do read -r b; done; echo "last $b"',
       ],
       (config) => {
         config.process.terminal = true;
