@@ -14,8 +14,8 @@ import {
 /** config.json (runtime-spec config.md, version 1.3), as far as it concerns Linux. Unknown fields are ignored, as specified. */
 
 const user = v.object({
-  uid: v.optional(id, 0),
-  gid: v.optional(id, 0),
+  uid: v.nullish(id, 0),
+  gid: v.nullish(id, 0),
   umask: optional(between(0, 0o777)),
   additionalGids: list(id),
   username: optional(text),
@@ -34,7 +34,7 @@ const rlimit = v.object({ type: text, soft: int64, hard: int64 });
 const process = v.object({
   terminal: flag,
   consoleSize: optional(v.object({ width: between(0, 0xffff), height: between(0, 0xffff) })),
-  user: v.optional(user, { uid: 0, gid: 0 }),
+  user: v.nullish(user, { uid: 0, gid: 0 }),
   args: texts,
   env: texts,
   cwd: text,

@@ -16,7 +16,12 @@ import {
 
 /** `linux` of config.json (runtime-spec config-linux.md). */
 
-export const idMapping = v.object({ containerID: uint32, hostID: uint32, size: uint32 });
+// what is missing or null is 0 or false, as in Go, which leaves such fields out or fills them so
+export const idMapping = v.object({
+  containerID: v.nullish(uint32, 0),
+  hostID: v.nullish(uint32, 0),
+  size: v.nullish(uint32, 0),
+});
 
 export const namespace = v.object({ type: text, path: optional(text) });
 
@@ -31,7 +36,7 @@ export const device = v.object({
 });
 
 export const deviceRule = v.object({
-  allow: v.boolean(),
+  allow: v.nullish(v.boolean(), false),
   type: optional(text),
   major: optional(int64),
   minor: optional(int64),

@@ -1,6 +1,7 @@
+import { planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { RLIMITS } from "../linux/rlimit";
-import type { Config, Problem, Process } from "./config";
+import type { Config, IdMapping, Mount, Problem, Process } from "./config";
 
 /** What the schema can't say: rules between fields, and what Linux knows by name. Each returns its problems. */
 type Rule = (config: Config) => Problem[];
@@ -131,10 +132,53 @@ const userRule: Rule = (config) => {
   ]);
 };
 
+/** The program's user must be somebody in a new user namespace; the kernel's EINVAL would not say so. */
+const mappedUserRule: Rule = (config) => {
+  const { process, linux } = config;
+  if (process === undefined || !isNew(config, "user")) return [];
+  const { uid, gid, additionalGids = [] } = process.user;
+  const unmapped = (id: number, mappings: readonly IdMapping[] = []) =>
+    mappings.length > 0 &&
+    !mappings.some(({ containerID, size }) => id >= containerID && id < containerID + size);
+  const why = (id: number, field: string) => `${id} is not in /linux/${field}`;
+  return [
+    ...when(unmapped(uid, linux?.uidMappings), "/process/user/uid", why(uid, "uidMappings")),
+    ...when(unmapped(gid, linux?.gidMappings), "/process/user/gid", why(gid, "gidMappings")),
+    ...additionalGids.flatMap((id, index) =>
+      when(unmapped(id, linux?.gidMappings), `/process/user/additionalGids/${index}`, why(id, "gidMappings")),
+    ),
+  ];
+};
+
+/** Options of no effect on a bind mount that others accept there. */
+const HARMLESS_ON_BIND = ["silent", "loud", "iversion", "noiversion"];
+
+/** The kernel ignores a file system's own options for a bind mount: whoever gives them believes in a limit that isn't there. */
+function bindProblems({ type, source = "", options = [] }: Mount, index: number): Problem[] {
+  const isBind = (words: readonly string[]) => type === "bind" || planOf(words).bind !== undefined;
+  if (!isBind(options)) return [];
+  return [
+    ...when(source === "", `/mounts/${index}/source`, "missing: a bind mount needs it"),
+    ...options.flatMap((option, at) =>
+      when(
+        planOf([option]).data.some((word) => !HARMLESS_ON_BIND.includes(word)) && !isIdMap(option),
+        `/mounts/${index}/options/${at}`,
+        `${JSON.stringify(option)} has no effect on a bind mount`,
+      ),
+    ),
+  ];
+}
+
+/** Those are refused by name, as not built. */
+function isIdMap(option: string): boolean {
+  return /^r?idmap(=|$)/.test(option);
+}
+
 const mountsRule: Rule = ({ mounts = [] }) =>
-  mounts.flatMap(({ destination }, index) =>
-    when(destination === "", `/mounts/${index}/destination`, "is empty"),
-  );
+  mounts.flatMap((mount, index) => [
+    ...when(mount.destination === "", `/mounts/${index}/destination`, "is empty"),
+    ...bindProblems(mount, index),
+  ]);
 
 const hooksRule: Rule = ({ hooks }) =>
   HOOK_KINDS.flatMap((kind) =>
@@ -206,6 +250,7 @@ function notOwn(config: Config, name: string): string | undefined {
   const needs = (type: string) =>
     has(config, type) ? undefined : `needs the ${type} namespace: it would be the host's`;
   if (area === "net") return needs("network");
+  if (area === "user") return needs("user");
   if (area === "fs" && parameter === "mqueue") return needs("ipc");
   if (area === "kernel" && parts.length === 2) {
     if (IPC_SYSCTLS.includes(parameter)) return needs("ipc");
@@ -228,6 +273,7 @@ const RULES: readonly Rule[] = [
   mountNamespaceRule,
   namesRule,
   userRule,
+  mappedUserRule,
   mountsRule,
   hooksRule,
   propagationRule,

@@ -3,6 +3,7 @@ import { asHakoError, HakoError } from "../errors";
 import { readText, realPath, statusAt } from "../linux/file";
 import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";
+import { pointer } from "./json";
 import { unbuiltFields } from "./refused";
 import { semanticProblems } from "./semantics";
 
@@ -34,7 +35,7 @@ function bundlePath(bundle: string): string {
 
 /** Every problem of a config that has the right types; `rootfs` is where its root file system is. */
 function problemsOf(config: Config, rootfs: string): Problem[] {
-  const problems = [...semanticProblems(config), ...unbuiltFields(config)];
+  const problems = [...semanticProblems(config), ...hostNetworkProblems(config), ...unbuiltFields(config)];
   if ((config.root?.path ?? "") !== "") {
     const status = statusAt(rootfs);
     if (status === undefined) problems.push({ pointer: "/root/path", message: `${rootfs} does not exist` });
@@ -48,6 +49,22 @@ function problemsOf(config: Config, rootfs: string): Problem[] {
     problems.push({ pointer: "/annotations", message: asHakoError(thrown).message });
   }
   return problems;
+}
+
+/**
+ * Parameters of the network are refused where the joined namespace is our own: they would be the host's. All namespaces are
+ * of one file system, so their inodes tell them apart.
+ */
+function hostNetworkProblems({ linux }: Config): Problem[] {
+  const names = Object.keys(linux?.sysctl ?? {}).filter((name) => /^net[./]/.test(name));
+  const path = linux?.namespaces?.find(({ type }) => type === "network")?.path;
+  if (names.length === 0 || path === undefined || path === "") return [];
+  const joined = statusAt(path)?.inode;
+  if (joined === undefined || joined !== statusAt("/proc/self/ns/net")?.inode) return [];
+  return names.map((name) => ({
+    pointer: pointer(["linux", "sysctl", name]),
+    message: `would be the host's: ${path} is the network namespace that hako runs in`,
+  }));
 }
 
 interface Examined {

@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { defaultConfig } from "../../src/oci/default";
+import { bundleProblems, checkedConfig } from "../../src/oci/validate";
+
+type Json = Record<string, unknown>;
+
+let dir = "";
+let bundle = "";
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), "hako-oci-"));
+  bundle = join(dir, "bundle");
+  mkdirSync(join(bundle, "rootfs"), { recursive: true });
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+/** The problems of the default config with some fields of `process`, `linux` and of the document replaced. */
+function problems(change: { process?: Json; linux?: Json; mounts?: Json[] }): string {
+  const base = defaultConfig({ rootless: false });
+  const config = {
+    ...base,
+    process: { ...base.process, ...change.process },
+    linux: { ...base.linux, ...change.linux },
+    mounts: change.mounts ?? base.mounts,
+  };
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
+  return bundleProblems(bundle).join("\n");
+}
+
+const NAMESPACES = ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type }));
+const IN_USER = [...NAMESPACES, { type: "user" }];
+
+describe("bundles", () => {
+  test("a good one has no problems; its paths are absolute, without links", () => {
+    expect(problems({})).toBe("");
+    const link = join(dir, "link");
+    symlinkSync(bundle, link);
+    expect(checkedConfig(link)).toMatchObject({ bundle, rootfs: join(bundle, "rootfs") });
+  });
+
+  test.each([
+    ["", "missing bundle path"],
+    [
+      "/nowhere/at/all",
+      'invalid bundle path "/nowhere/at/all": open /nowhere/at/all: no such file or directory',
+    ],
+    ["/etc/passwd", 'invalid bundle path "/etc/passwd", it should be a directory'],
+    ["/proc", /config\.json.*no such file or directory/],
+  ])("%p", (path, text) => {
+    expect(() => checkedConfig(path)).toThrow();
+    expect(bundleProblems(path).join()).toMatch(
+      text instanceof RegExp ? text : new RegExp(RegExp.escape(text)),
+    );
+  });
+
+  test("create is told everything in one line", () => {
+    problems({ process: { args: [], cwd: "x" } });
+    expect(() => checkedConfig(bundle)).toThrow(/\/process\/args: .*; \/process\/cwd: /);
+  });
+});
+
+describe("kernel parameters", () => {
+  const sysctl = { "net.ipv4.ip_forward": "1" };
+
+  test("of the network: not where the namespace that is joined is the host's", () => {
+    const joined = NAMESPACES.map((each) =>
+      each.type === "network" ? { ...each, path: "/proc/self/ns/net" } : each,
+    );
+    expect(problems({ linux: { namespaces: joined, sysctl } })).toContain(
+      "/linux/sysctl/net.ipv4.ip_forward: would be the host's",
+    );
+    expect(problems({ linux: { namespaces: NAMESPACES, sysctl } })).toBe("");
+  });
+
+  test("of users: only in a user namespace", () => {
+    const limits = { "user.max_user_namespaces": "3" };
+    const map = [{ hostID: 1000, size: 10 }];
+    expect(problems({ linux: { sysctl: limits } })).toContain("needs the user namespace");
+    expect(
+      problems({ linux: { namespaces: IN_USER, uidMappings: map, gidMappings: map, sysctl: limits } }),
+    ).toBe("");
+  });
+});
+
+describe("bind mounts", () => {
+  const bind = { destination: "/a", type: "bind", source: "/tmp" };
+  test.each([
+    [{ ...bind, options: ["rbind", "ro", "rslave", "loud"] }, ""],
+    [{ ...bind, options: ["bind", "size=1k"] }, '/mounts/0/options/1: "size=1k" has no effect'],
+    [{ destination: "/a", type: "bind" }, "/mounts/0/source: missing"],
+    [{ destination: "/a", type: "tmpfs", options: ["size=1k"] }, ""],
+  ])("%j", (mount, text) => {
+    const found = problems({ mounts: [mount] });
+    if (text === "") expect(found).toBe("");
+    else expect(found).toContain(text);
+  });
+});
+
+describe("user namespaces", () => {
+  const linux = (map: Json[]) => ({ namespaces: IN_USER, uidMappings: map, gidMappings: map });
+  test("the program's ids must be mapped", () => {
+    const user = { uid: 5, gid: 6, additionalGids: [0, 7] };
+    const found = problems({ process: { user }, linux: linux([{ containerID: 0, hostID: 1000, size: 5 }]) });
+    expect(found).toContain("/process/user/uid: 5 is not in /linux/uidMappings");
+    expect(found).toContain("/process/user/gid: 6 is not in /linux/gidMappings");
+    expect(found).toContain("/process/user/additionalGids/1: 7 is not");
+    expect(found).not.toContain("additionalGids/0");
+  });
+
+  test("what a mapping leaves out is 0, as in Go", () => {
+    expect(problems({ linux: linux([{ hostID: 1000, size: 5 }]) })).toBe("");
+    expect(problems({ linux: linux([{ hostID: 1000 }]) })).toContain("/linux/uidMappings/0/size");
+  });
+});
+
+test("a device rule without allow forbids, a user that is null is root", () => {
+  expect(problems({ linux: { resources: { devices: [{ access: "rwm" }] } }, process: { user: null } })).toBe(
+    "",
+  );
+});
