@@ -1,0 +1,102 @@
+import { describe, expect, test } from "bun:test";
+import { type Arguments, parseArguments } from "../../src/arguments";
+import { COMMANDS } from "../../src/commands";
+import { HakoError } from "../../src/errors";
+import { commandHelp, groupHelp } from "../../src/help";
+
+const FLAGS = {
+  id: { type: "positional", required: true, description: "id" },
+  bundle: { type: "string", alias: "b", default: ".", description: "dir" },
+  force: { type: "boolean", alias: "f", description: "force" },
+  quiet: { type: "boolean", alias: "q", description: "quiet" },
+  env: { type: "string", alias: "e", multiple: true, description: "variable" },
+  format: { type: "enum", options: ["table", "json"], default: "table", description: "form" },
+} as const satisfies Arguments;
+
+function code(words: string[], options = {}): string {
+  try {
+    parseArguments(words, FLAGS, options);
+    return "none";
+  } catch (error) {
+    return error instanceof HakoError ? `${error.code}: ${error.message}` : String(error);
+  }
+}
+
+describe("parseArguments", () => {
+  test("values in every form", () => {
+    const { values, rest } = parseArguments(
+      ["--bundle", "/b", "-fq", "-e", "A=1", "--env=B=2", "--format=json", "web"],
+      FLAGS,
+    );
+    expect(values).toEqual({
+      id: "web",
+      bundle: "/b",
+      force: true,
+      quiet: true,
+      env: ["A=1", "B=2"],
+      format: "json",
+    });
+    expect(rest).toEqual([]);
+  });
+
+  test("defaults; --flag=false", () => {
+    expect(parseArguments(["web", "--force=false"], FLAGS).values).toEqual({
+      id: "web",
+      bundle: ".",
+      force: false,
+      quiet: false,
+      env: [],
+      format: "table",
+    });
+  });
+
+  test("after the first operand everything is the command's", () => {
+    const { values, rest } = parseArguments(["-f", "web", "ls", "-l", "--color", "--", "x"], FLAGS, {
+      stopAtOperand: true,
+      rest: true,
+    });
+    expect(values).toMatchObject({ id: "web", force: true });
+    expect(rest).toEqual(["ls", "-l", "--color", "--", "x"]);
+  });
+
+  test("after -- nothing is a flag", () => {
+    expect(parseArguments(["--", "-f"], FLAGS).values).toMatchObject({ id: "-f", force: false });
+  });
+
+  const wrong: [string[], string][] = [
+    [[], "usage: missing ID"],
+    [["--moon", "web"], "usage: unknown flag --moon"],
+    [["-x", "web"], "usage: unknown flag -x"],
+    [["-fx", "web"], "usage: unknown flag -fx"],
+    [["web", "--bundle"], "usage: flag --bundle needs a value"],
+    [["web", "--force=maybe"], 'usage: --force: "maybe" is neither true nor false'],
+    [["web", "--format", "xml"], 'usage: --format: "xml" is not one of table, json'],
+    [["web", "other"], 'usage: unexpected operand "other"'],
+  ];
+  for (const [words, message] of wrong) {
+    test(JSON.stringify(words), () => {
+      expect(code(words)).toBe(message);
+    });
+  }
+});
+
+describe("every command's help", () => {
+  for (const [name, entry] of Object.entries(COMMANDS)) {
+    test(name, async () => {
+      const found = (await entry.load()).default;
+      const commands = "commands" in found ? Object.entries(found.commands) : [[name, found] as const];
+      if ("commands" in found) expect(groupHelp(found)).toContain(found.meta.description);
+      for (const [word, command] of commands) {
+        const path = word === name ? name : `${name} ${word}`;
+        const text = commandHelp(path, command);
+        expect(text).toContain(`usage: hako ${path}`);
+        expect(command.examples.length).toBeGreaterThan(0);
+        for (const example of command.examples) expect(text).toContain(example);
+        for (const [flag, definition] of Object.entries(command.args)) {
+          expect(definition.description ?? "").not.toBe("");
+          if (definition.type !== "positional") expect(text).toContain(`--${flag}`);
+        }
+      }
+    });
+  }
+});

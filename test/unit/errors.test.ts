@@ -1,0 +1,74 @@
+import { describe, expect, test } from "bun:test";
+import { statSync } from "node:fs";
+import { asHakoError, during, HakoError } from "../../src/errors";
+import { systemError } from "../../src/linux/syscall";
+import { UndoStack } from "../../src/undo";
+
+describe("HakoError", () => {
+  test("one line: what, why, what to try", () => {
+    const cause = new HakoError({ code: "system", message: "mount /x:\n no", hint: "be root" });
+    const error = new HakoError({ code: "config", message: "config /mounts/0", cause, hint: "remove it" });
+    expect(error.oneLine).toBe("config /mounts/0: mount /x: no (remove it; be root)");
+  });
+
+  test("of a system call", () => {
+    const error = systemError("openat2", "ENOENT", "/x");
+    expect(error.oneLine).toBe("openat2 /x: no such file or directory");
+    expect(error).toMatchObject({ syscall: "openat2", errno: "ENOENT", path: "/x", code: "system" });
+  });
+
+  test("errors of others", () => {
+    let thrown: unknown;
+    try {
+      statSync("/no/such/path");
+    } catch (error) {
+      thrown = error;
+    }
+    expect(asHakoError(thrown).oneLine).toBe("stat /no/such/path: no such file or directory");
+    expect(asHakoError(thrown).errno).toBe("ENOENT");
+    expect(asHakoError("words").oneLine).toBe("words");
+  });
+
+  test("during keeps the kind of failure", () => {
+    const fail = () =>
+      during("do it", () => {
+        throw systemError("mount", "EPERM");
+      });
+    expect(fail).toThrow(HakoError);
+    try {
+      fail();
+    } catch (error) {
+      expect((error as HakoError).errno).toBe("EPERM");
+      expect((error as HakoError).oneLine).toBe("do it: mount: operation not permitted");
+    }
+  });
+});
+
+describe("UndoStack", () => {
+  test("undoes in reverse order, all of it, and tells what it can't", () => {
+    const done: string[] = [];
+    const errors: string[] = [];
+    {
+      using undo = new UndoStack((error) => errors.push(error.oneLine));
+      undo.defer("first", () => done.push("first"));
+      undo.defer("second", () => {
+        throw new Error("stuck");
+      });
+      undo.defer("third", () => done.push("third"));
+    }
+    expect(done).toEqual(["third", "first"]);
+    expect(errors).toEqual(["cannot undo second: stuck"]);
+  });
+
+  test("nothing after commit", () => {
+    let undone = false;
+    {
+      using undo = new UndoStack(() => {});
+      undo.defer("it", () => {
+        undone = true;
+      });
+      undo.commit();
+    }
+    expect(undone).toBe(false);
+  });
+});

@@ -1,0 +1,68 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runHooks, runLenientHooks } from "../../src/container/hooks";
+import type { Hook } from "../../src/oci/config";
+
+const dir = mkdtempSync(join(tmpdir(), "hako-hooks-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const state = { ociVersion: "1.3.0", id: "a", status: "creating", pid: 1, bundle: "/b", annotations: {} };
+const context = { state, cwd: dir, openFiles: 321 };
+
+function shell(line: string, more: Partial<Hook> = {}): Hook {
+  return { path: "/bin/sh", args: ["sh", "-c", line], env: ["PATH=/usr/bin:/bin"], ...more } as Hook;
+}
+
+describe("hooks", () => {
+  test("state on standard input; name, environment, directory, limits, no descriptors of ours", () => {
+    const line =
+      "cat > state; echo $0 > zero; env | sort > env; pwd > cwd; ulimit -Sn > limit; ls /proc/self/fd > fds";
+    const hook = shell(line, {
+      args: ["myname", "-c", line],
+      env: ["PATH=/usr/bin:/bin", "A=b=c", "EMPTY="],
+    });
+    runHooks("prestart", { prestart: [hook] }, context);
+    const read = (name: string) => readFileSync(join(dir, name), "utf8").trim();
+    expect(JSON.parse(read("state"))).toEqual(state);
+    expect(read("zero")).toBe("myname");
+    expect(read("env")).toContain("A=b=c\nEMPTY=\n");
+    expect(read("env")).not.toContain("HOME=");
+    expect(read("cwd")).toBe(dir);
+    expect(read("limit")).toBe("321");
+    expect(read("fds").split("\n").map(Number)).toEqual([0, 1, 2, 3]);
+  });
+
+  const rows: [string, Hook, string][] = [
+    ["status", shell("echo out; echo err >&2; exit 9"), "exited with status 9: err; out"],
+    ["signal", shell("kill -9 $$"), "was killed by SIGKILL"],
+    ["missing", { path: "/no/such/hook" } as Hook, "no such file or directory"],
+    ["not executable", { path: "/etc/passwd" } as Hook, "permission denied"],
+    ["slow", shell("sleep 20", { timeout: 1 }), "ended after its timeout of 1 s"],
+  ];
+  for (const [name, hook, why] of rows) {
+    test(name, () => {
+      const run = () => runHooks("createRuntime", { createRuntime: [shell("true"), hook] }, context);
+      expect(run).toThrow(`config /hooks/createRuntime/1: hook ${hook.path}: ${why}`);
+    });
+  }
+
+  test("the first failure ends them; lenient ones go on", () => {
+    const hooks = { poststop: [shell("exit 1"), shell("echo x > second")] };
+    expect(() => runHooks("poststop", hooks, context)).toThrow("status 1");
+    expect(() => readFileSync(join(dir, "second"))).toThrow();
+    const warnings: string[] = [];
+    runLenientHooks("poststop", hooks, context, (message) => warnings.push(message));
+    expect(warnings.length).toBe(1);
+    expect(readFileSync(join(dir, "second"), "utf8")).toBe("x\n");
+  });
+
+  test("a hook need not read the state", () => {
+    runHooks(
+      "prestart",
+      { prestart: [shell("exec <&-; true")] },
+      { ...context, state: { ...state, bundle: "x".repeat(200_000) } },
+    );
+  });
+});

@@ -1,0 +1,55 @@
+import { describe, expect, test } from "bun:test";
+import { spawn } from "node:child_process";
+import { CAPABILITIES, capabilityMask, lastCapability } from "../../src/linux/capabilities";
+import { aliveProcess, openProcess, processStatus, signalProcess, waitForEnd } from "../../src/linux/process";
+import { getLimit, RLIMITS } from "../../src/linux/rlimit";
+
+describe("processes", () => {
+  test("this one", () => {
+    const status = processStatus(process.pid);
+    expect(status?.parent).toBe(process.ppid);
+    expect(status?.startTime).toBeGreaterThan(0);
+    expect(aliveProcess(process.pid, status?.startTime ?? 0)).toEqual(
+      expect.objectContaining({ parent: process.ppid }),
+    );
+  });
+
+  test("one with another start time is not the same", () => {
+    expect(aliveProcess(process.pid, 1)).toBeUndefined();
+    expect(openProcess(process.pid, 1)).toBeUndefined();
+    expect(signalProcess(process.pid, 1, 9)).toBe(false);
+    expect(waitForEnd(process.pid, 1, 0)).toBe(true);
+  });
+
+  test("none", () => {
+    expect(processStatus(0x3fffff)).toBeUndefined();
+    expect(signalProcess(0x3fffff, 1, 9)).toBe(false);
+  });
+
+  test("a signal ends it", async () => {
+    const child = spawn("sh", ["-c", "exec sleep 100"], { argv0: "a) b (c" });
+    const pid = child.pid ?? 0;
+    const { startTime } = processStatus(pid) ?? { startTime: 0 };
+    expect(waitForEnd(pid, startTime, 10)).toBe(false);
+    expect(signalProcess(pid, startTime, 15)).toBe(true);
+    expect(waitForEnd(pid, startTime, 5000)).toBe(true);
+    await new Promise((done) => child.on("exit", done));
+  });
+});
+
+describe("capabilities", () => {
+  test("names are numbers", () => {
+    const unknown: string[] = [];
+    expect(capabilityMask(["CAP_CHOWN", "cap_kill"], (name) => unknown.push(name))).toBe(0b100001n);
+    expect(capabilityMask(["CAP_MOON"], (name) => unknown.push(name))).toBe(0n);
+    expect(unknown).toEqual(["CAP_MOON"]);
+    expect(CAPABILITIES.indexOf("CAP_CHECKPOINT_RESTORE")).toBe(40);
+    expect(lastCapability()).toBeGreaterThan(30);
+  });
+});
+
+test("limits", () => {
+  expect(Object.keys(RLIMITS).length).toBe(16);
+  const { soft, hard } = getLimit(0, "RLIMIT_NOFILE");
+  expect(soft).toBeLessThanOrEqual(hard);
+});
