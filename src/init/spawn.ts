@@ -1,12 +1,12 @@
 import type { CgroupEntry } from "../cgroup";
 import { during, HakoError } from "../errors";
-import { cloneChild, FAILURE_SIZE, type Step, sealedExecutable, stepError } from "../linux/clone";
+import { cloneChild, Reports, type Step, sealedExecutable } from "../linux/clone";
 import { Fd, FdList } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
 import { O, openAt } from "../linux/path";
 import { hideProcess, processStatus, reapChild, signalProcess } from "../linux/process";
 import { socketPair } from "../linux/socket";
-import { address, cString, syscall, trySyscall } from "../linux/syscall";
+import { address, cString, syscall } from "../linux/syscall";
 import { stringVector } from "../linux/vector";
 import type { Config } from "../oci/config";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
@@ -57,8 +57,7 @@ export class InitProcess implements Disposable {
     readonly pid: number,
     readonly startTime: number,
     private readonly socket: Fd,
-    private readonly report: Fd,
-    private readonly steps: readonly Step[],
+    private readonly reports: Reports,
     private readonly warn: (message: string) => void,
   ) {}
 
@@ -82,7 +81,7 @@ export class InitProcess implements Disposable {
     receiveValue(this.socket);
     this.#released = true;
     this.socket.close();
-    this.report.close();
+    this.reports[Symbol.dispose]();
   }
 
   begin(request: InitRequest): void {
@@ -100,9 +99,8 @@ export class InitProcess implements Disposable {
 
   /** Why it has ended without a word. */
   #death(): HakoError {
-    const words = new Int32Array(2);
-    const length = trySyscall("read", this.report.number, words, FAILURE_SIZE);
-    if (length === FAILURE_SIZE) return stepError(this.steps, words[0] ?? 0, words[1] ?? 0);
+    const failed = this.reports.failure();
+    if (failed !== undefined) return failed;
     const ending = reapChild(this.pid, true);
     const how =
       ending === undefined
@@ -120,25 +118,43 @@ export class InitProcess implements Disposable {
   [Symbol.dispose](): void {
     if (this.#released) return;
     this.socket.close();
-    this.report.close();
+    this.reports[Symbol.dispose]();
     signalProcess(this.pid, this.startTime, SIGKILL);
     reapChild(this.pid, true);
   }
 }
 
-function pipe(): [Fd, Fd] {
-  const pair = new Int32Array(2);
-  syscall("pipe2", pair, O_CLOEXEC);
-  return [new Fd(pair[0] ?? -1), new Fd(pair[1] ?? -1)];
+class Pipe implements Disposable {
+  readonly read: Fd;
+  readonly write: Fd;
+
+  constructor() {
+    const pair = new Int32Array(2);
+    syscall("pipe2", pair, O_CLOEXEC);
+    this.read = new Fd(pair[0] ?? -1);
+    this.write = new Fd(pair[1] ?? -1);
+  }
+
+  [Symbol.dispose](): void {
+    this.read.close();
+    this.write.close();
+  }
 }
 
-/** What the child does between clone and execve; `keep` stay open over it. */
-function childSteps(
-  options: { userNamespace: boolean; lateFlags: number; preserveFds: number },
-  executable: Fd,
-  go: readonly [Fd, Fd],
-  keep: readonly Fd[],
-): { steps: Step[]; memory: ArrayBufferView[] } {
+interface StepOptions {
+  userNamespace: boolean;
+  lateFlags: number;
+  preserveFds: number;
+  executable: Fd;
+  /** A pipe whose end we write to when the child's id maps are there; undefined if it needs none. */
+  go: Pipe | undefined;
+  /** Stay open over execve; the first is the socket to us. */
+  keep: readonly Fd[];
+}
+
+/** What the child does between clone and execve. */
+function childSteps(options: StepOptions): { steps: Step[]; memory: ArrayBufferView[] } {
+  const { executable, go, keep } = options;
   const sync = keep[0]?.number ?? -1;
   const args = stringVector(["hako", "init", String(sync)]);
   const environment = stringVector(STAGE_ENVIRONMENT);
@@ -147,9 +163,13 @@ function childSteps(
   const byte = new Uint8Array(1);
   const steps: Step[] = [
     { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
-    { what: "close", call: "close", args: [go[1].number] },
-    { what: "wait for id maps", call: "read", args: [go[0].number, address(byte), 1], least: 1 },
   ];
+  if (go !== undefined) {
+    steps.push(
+      { what: "close", call: "close", args: [go.write.number] },
+      { what: "wait for id maps", call: "read", args: [go.read.number, address(byte), 1], least: 1 },
+    );
+  }
   if (options.userNamespace) {
     steps.push(
       { what: "setgroups", call: "setgroups", args: [0, 0], optional: true },
@@ -203,41 +223,35 @@ export function spawnInit(options: InitOptions): InitProcess {
   using executable = sealedExecutable();
   const [socket, theirs] = socketPair();
   using sync = theirs;
-  const [report, reportEnd] = pipe();
-  using reportWriter = reportEnd;
-  const go = pipe();
-  using goRead = go[0];
-  using goWrite = go[1];
+  using go = newUser ? new Pipe() : undefined;
   const { preserveFds, startSocket, consoleSocket } = options;
   using files = new FdList();
   for (const path of options.entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
   const { born } = options.entry;
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
   const keep = [sync, startSocket, consoleSocket, plan.mount, ...files.all].filter((fd) => fd !== undefined);
-  const { steps, memory } = childSteps(
-    { userNamespace, lateFlags: plan.lateFlags, preserveFds },
-    executable,
-    [goRead, goWrite],
-    keep,
-  );
+  const { flags, lateFlags, joinSteps: join } = plan;
+  const { steps, memory } = childSteps({ userNamespace, lateFlags, preserveFds, executable, go, keep });
+  const reports = new Reports(steps);
   hideProcess();
   let init: InitProcess;
   try {
-    const { flags, joinSteps: join } = plan;
-    const pid = cloneChild({ flags, cgroup, join, steps, report: reportWriter, memory });
-    init = new InitProcess(pid, processStatus(pid)?.startTime ?? 0, socket, report, steps, options.warn);
+    const waitsForNothing = go === undefined;
+    const pid = cloneChild({ flags, cgroup, join, steps, waitsForNothing, memory }, reports);
+    init = new InitProcess(pid, processStatus(pid)?.startTime ?? 0, socket, reports, options.warn);
   } catch (error) {
     socket.close();
-    report.close();
+    reports[Symbol.dispose]();
     throw error;
   }
   try {
-    // closed here, so that the end of init is the end of these
+    // closed here, so that the end of init is the end of it
     sync.close();
-    reportWriter.close();
-    if (newUser) writeIdMaps(init.pid, options.config);
+    if (go !== undefined) {
+      writeIdMaps(init.pid, options.config);
+      syscall("write", go.write.number, new Uint8Array(1), 1);
+    }
     setOutOfMemoryScore(init.pid, options.config);
-    syscall("write", goWrite.number, new Uint8Array(1), 1);
     init.begin(requestOf(options, plan, files.all));
     return init;
   } catch (error) {

@@ -1,20 +1,28 @@
-import { read } from "bun:ffi";
 import { HakoError } from "../errors";
+import { spawnFunction } from "./clone-code";
 import { Fd } from "./fd";
-import { readText } from "./file";
-import { libc } from "./libc";
 import { address, type SyscallName, syscall, syscallNumber, systemError, trySyscall } from "./syscall";
 
-const CLONE_PARENT = 0x00008000;
+const CLONE_VM = 0x00000100n;
+const CLONE_VFORK = 0x00004000n;
+const CLONE_PARENT = 0x00008000n;
+const CLONE_CLEAR_SIGHAND = 0x100000000n;
 const CLONE_INTO_CGROUP = 0x200000000n;
 const SIGCHLD = 17;
-const MADV_DOFORK = 11;
 const CLONE_ARGS_SIZE = 88;
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
 const OPEN_TREE_CLONE = 1;
+const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const MOUNT_ATTR_RDONLY = 1;
+
+const LEAST = -(2n ** 63n);
+const MOST = 2n ** 63n - 1n;
+/** Words before the first step: where to report, number of the step, its result. */
+const HEADER_WORDS = 3;
+/** A system call's number, six arguments, the least and the greatest result that let the child go on. */
+const STEP_WORDS = 9;
 
 /** One system call of a child that has not executed anything yet. Its failure ends the child, unless it is `optional`. */
 export interface Step {
@@ -27,9 +35,6 @@ export interface Step {
   least?: number;
 }
 
-/** How a child tells its parent which step failed: the step's number and errno, as two words. */
-export const FAILURE_SIZE = 8;
-
 export interface ChildPlan {
   /** CLONE_NEW* flags of the child's new namespaces. */
   flags: number;
@@ -39,124 +44,126 @@ export interface ChildPlan {
   join: readonly Step[];
   /** What the child does; the last one is an execveat that doesn't come back. */
   steps: readonly Step[];
-  /** Where a child that fails writes FAILURE_SIZE bytes. */
-  report: Fd;
+  /** The child waits for nothing of ours before it executes: its memory need not be copied, we wait for it instead. */
+  waitsForNothing: boolean;
   /** Memory that the steps point to. */
   memory: readonly ArrayBufferView[];
 }
 
-/**
- * JavaScriptCore excludes its JIT region, the one anonymous rwx mapping, from forks; a child without it crashes at
- * its first instruction.
- */
-function letForksKeepJit(): void {
-  for (const line of readText("/proc/self/maps").split("\n")) {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) rwxp 00000000 00:00 0/.exec(line);
-    if (match === null) continue;
-    const start = BigInt(`0x${match[1]}`);
-    syscall("madvise", start, BigInt(`0x${match[2]}`) - start, MADV_DOFORK);
-  }
-}
-
 /** struct clone_args (clone(2)). */
-function cloneArguments(flags: number, exitSignal: number, cgroup?: Fd): Uint8Array {
+function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Uint8Array {
   const args = new Uint8Array(CLONE_ARGS_SIZE);
   const view = new DataView(args.buffer);
-  view.setBigUint64(0, BigInt(flags >>> 0) | (cgroup === undefined ? 0n : CLONE_INTO_CGROUP), true);
+  const into = cgroup === undefined ? 0n : CLONE_INTO_CGROUP;
+  // handlers of ours must not run in the child, which is not to touch anything
+  view.setBigUint64(0, flags | CLONE_CLEAR_SIGHAND | into, true);
   view.setBigUint64(32, BigInt(exitSignal), true);
   view.setBigUint64(80, BigInt(cgroup?.number ?? 0), true);
   return args;
 }
 
-type Call = (...args: (number | bigint)[]) => number;
-/** number of the call, least result, optional, arguments. */
-type Flat = readonly [number, number, boolean, readonly (number | bigint)[]];
-
-function flatten(steps: readonly Step[]): Flat[] {
-  return steps.map((step) => {
-    const args = [0, 1, 2, 3, 4, 5].map((index) => step.args[index] ?? 0);
-    return [syscallNumber(step.call), step.least ?? 0, step.optional === true, args];
+/** The steps as the machine code reads them. */
+function tableOf(report: number, steps: readonly (Step & { most?: bigint })[]): BigInt64Array {
+  const table = new BigInt64Array(HEADER_WORDS + STEP_WORDS * steps.length);
+  table[0] = BigInt(report);
+  steps.forEach((step, index) => {
+    const at = HEADER_WORDS + STEP_WORDS * index;
+    table[at] = BigInt(syscallNumber(step.call));
+    step.args.forEach((argument, position) => {
+      table[at + 1 + position] = BigInt(argument);
+    });
+    table[at + 7] = step.optional === true ? LEAST : BigInt(step.least ?? 0);
+    table[at + 8] = step.most ?? MOST;
   });
+  return table;
+}
+
+/** What a child said before it ended: the number of a step, and its result. */
+type Report = readonly [step: number, result: number];
+
+/** Where a child that fails says so; at its end nobody is left who could. */
+export class Reports implements Disposable {
+  readonly #read: Fd;
+  readonly #write: Fd;
+  readonly #steps: readonly Step[];
+
+  constructor(steps: readonly Step[]) {
+    const pair = new Int32Array(2);
+    // never waited on: what a child had to say is there when it has ended
+    syscall("pipe2", pair, O_CLOEXEC | O_NONBLOCK);
+    this.#read = new Fd(pair[0] ?? -1);
+    this.#write = new Fd(pair[1] ?? -1);
+    this.#steps = steps;
+  }
+
+  get number(): number {
+    return this.#write.number;
+  }
+
+  /** The next report; undefined if there is none. */
+  next(): Report | undefined {
+    const words = new BigInt64Array(2);
+    const length = trySyscall("read", this.#read.number, words, 16);
+    return length === 16 ? [Number(words[0]), Number(words[1])] : undefined;
+  }
+
+  /** The error of a child that has ended before it executed anything; undefined if it did execute. */
+  failure(): HakoError | undefined {
+    const report = this.next();
+    return report === undefined ? undefined : stepError(this.#steps, report);
+  }
+
+  [Symbol.dispose](): void {
+    this.#read.close();
+    this.#write.close();
+  }
 }
 
 /**
- * Runs in a child of a raw clone3: nothing but system calls on memory that was made before, for other threads' locks
- * were copied in whatever state they were.
+ * Makes a child in new namespaces that makes the steps' system calls, and returns its pid as this process sees it. The
+ * child is ours to reap even when a helper joined other namespaces for it (CLONE_PARENT).
  */
-function runSteps(
-  call: Call,
-  errno: number,
-  steps: readonly Flat[],
-  report: number,
-  words: Int32Array,
-): void {
-  for (let index = 0; index < steps.length; index++) {
-    const step = steps[index];
-    if (step === undefined) break;
-    const [number, least, optional, args] = step;
-    const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = args;
-    const result = call(number, a, b, c, d, e, f);
-    if (result >= least || optional) continue;
-    words[0] = index;
-    words[1] = result < 0 ? read.i32(errno as never, 0) : 0;
-    call(WRITE, report, WORDS_ADDRESS.value, FAILURE_SIZE, 0, 0, 0);
-    call(EXIT_GROUP, 1, 0, 0, 0, 0, 0);
-  }
+export function cloneChild(plan: ChildPlan, reports: Reports): number {
+  const flags = BigInt(plan.flags >>> 0);
+  if (plan.join.length > 0) return cloneInJoined(plan, flags, reports);
+  const shared = plan.waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
+  const args = cloneArguments(flags | shared, SIGCHLD, plan.cgroup);
+  const table = tableOf(reports.number, plan.steps);
+  const pid = spawnFunction()(address(table), address(args), CLONE_ARGS_SIZE);
+  if (pid < 0) throw cloneError(-pid, plan.flags);
+  return plan.memory.length + table.length < 0 ? 0 : pid;
 }
 
-const WRITE = syscallNumber("write");
-const EXIT_GROUP = syscallNumber("exit_group");
-const WORDS_ADDRESS = { value: 0 };
-
-/**
- * Makes a child in new namespaces that runs `steps`, and returns its pid as this process sees it. The child is ours to
- * reap even when a helper joined other namespaces for it (CLONE_PARENT).
- */
-export function cloneChild(plan: ChildPlan): number {
-  letForksKeepJit();
-  const call = libc("syscall") as unknown as Call;
-  const errno = libc("__errno_location")();
-  const words = new Int32Array(2);
-  WORDS_ADDRESS.value = address(words);
-  const clone3 = syscallNumber("clone3");
-  const steps = flatten(plan.steps);
-  const join = flatten(plan.join);
-  const report = plan.report.number;
-  const direct = cloneArguments(plan.flags, SIGCHLD, plan.cgroup);
-  if (join.length === 0) {
-    const pid = call(clone3, address(direct), CLONE_ARGS_SIZE, 0, 0, 0, 0);
-    if (pid === 0) runSteps(call, errno, steps, report, words);
-    if (pid < 0) throw cloneError(read.i32(errno as never, 0), plan.flags);
-    return plan.memory.length < 0 ? 0 : pid;
+/** A helper joins, makes the child as its sibling, reports its pid, and ends; the child goes on with its steps. */
+function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number {
+  const childArguments = cloneArguments(flags | CLONE_PARENT, 0, plan.cgroup);
+  const clone = {
+    what: "clone3",
+    call: "clone3",
+    args: [address(childArguments), CLONE_ARGS_SIZE],
+    // in the child it is 0; in the helper more, which ends it with a report
+    most: 0n,
+  } as const;
+  const steps = [...plan.join, clone, ...plan.steps];
+  const table = tableOf(reports.number, steps);
+  const helper = spawnFunction()(address(table), address(cloneArguments(0n, SIGCHLD)), CLONE_ARGS_SIZE);
+  if (helper < 0) throw cloneError(-helper, 0);
+  // the helper says one thing before it ends; a child that is quick to fail may have said its own before
+  trySyscall("wait4", helper, null, 0, null);
+  let failed: Report | undefined;
+  for (;;) {
+    const report = reports.next();
+    if (report === undefined || table.length < 0) break;
+    const [step, result] = report;
+    if (step > plan.join.length) failed = [step - plan.join.length - 1, result];
+    else if (step === plan.join.length && result > 0) {
+      if (failed === undefined) return result;
+      trySyscall("wait4", result, null, 0, null);
+      throw stepError(plan.steps, failed);
+    } else if (step === plan.join.length) throw cloneError(-result, plan.flags);
+    else throw stepError(plan.join, report);
   }
-  const helper = cloneArguments(0, SIGCHLD);
-  const child = cloneArguments(plan.flags | CLONE_PARENT, 0, plan.cgroup);
-  const pipe = new Int32Array(2);
-  syscall("pipe2", pipe, O_CLOEXEC);
-  using readEnd = new Fd(pipe[0] ?? -1);
-  const writeEnd = new Fd(pipe[1] ?? -1);
-  const childAddress = address(child);
-  const helperPid = call(clone3, address(helper), CLONE_ARGS_SIZE, 0, 0, 0, 0);
-  if (helperPid === 0) {
-    runSteps(call, errno, join, writeEnd.number, words);
-    const pid = call(clone3, childAddress, CLONE_ARGS_SIZE, 0, 0, 0, 0);
-    if (pid === 0) runSteps(call, errno, steps, report, words);
-    words[0] = -1;
-    words[1] = pid < 0 ? -read.i32(errno as never, 0) : pid;
-    call(WRITE, writeEnd.number, WORDS_ADDRESS.value, FAILURE_SIZE, 0, 0, 0);
-    call(EXIT_GROUP, 0, 0, 0, 0, 0, 0);
-  }
-  if (helperPid < 0) throw cloneError(read.i32(errno as never, 0), 0);
-  writeEnd.close();
-  const answer = new Int32Array(2);
-  const length = trySyscall("read", readEnd.number, answer, FAILURE_SIZE);
-  trySyscall("wait4", helperPid, null, 0, null);
-  const [index = 0, value = 0] = answer;
-  if (length === FAILURE_SIZE && index === -1 && value > 0) return value;
-  if (length !== FAILURE_SIZE || (index === -1 && value === 0)) {
-    throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
-  }
-  throw index === -1 ? cloneError(-value, plan.flags) : stepError(plan.join, index, value);
+  throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
 }
 
 function cloneError(errno: number, flags: number): HakoError {
@@ -167,13 +174,11 @@ function cloneError(errno: number, flags: number): HakoError {
   return systemError("clone3", errno, undefined, hint);
 }
 
-/** The error of a step that failed in the child. */
-export function stepError(steps: readonly Step[], index: number, errno: number): HakoError {
-  const step = steps[index];
-  const call = step?.what ?? `step ${index}`;
-  return errno === 0
-    ? new HakoError({ code: "system", message: `${call}: ended too soon` })
-    : systemError(call, errno);
+function stepError(steps: readonly Step[], [index, result]: Report): HakoError {
+  const what = steps[index]?.what ?? `step ${index}`;
+  return result >= 0
+    ? new HakoError({ code: "system", message: `${what}: ended too soon` })
+    : systemError(what, -result);
 }
 
 /**

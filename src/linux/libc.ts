@@ -10,6 +10,7 @@ const SIGNATURES = {
     args: [T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast],
     returns: T.i32,
   },
+  mmap: { args: [T.ptr, T.u64_fast, T.i32, T.i32, T.i32, T.i64_fast], returns: T.ptr },
   statfs: { args: [T.ptr, T.ptr], returns: T.i32 },
   fstatfs: { args: [T.i32, T.ptr], returns: T.i32 },
   setns: { args: [T.i32, T.i32], returns: T.i32 },

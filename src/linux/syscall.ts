@@ -11,6 +11,7 @@ const NUMBERS = {
   fstat: [5, 80],
   lseek: [8, 62],
   mmap: [9, 222],
+  mprotect: [10, 226],
   ioctl: [16, 29],
   dup: [32, 23],
   dup3: [292, 24],
