@@ -41,12 +41,20 @@ const MUSL = process.arch === "arm64" ? "/lib/ld-musl-aarch64.so.1" : "/lib/ld-m
 const LIBRARY = process.env.HAKO_LIBC === "musl" ? MUSL : "libc.so.6";
 const bound = new Map<LibcFunction, Bound>();
 
-/** Binds one libc function at its first use: one symbol costs some 10 µs, so nobody pays for what it doesn't call. */
+/** What every other call needs too; bound together, since each dlopen costs some 100 µs. */
+const ALWAYS = ["syscall", "__errno_location"] as const;
+
+function bind(names: readonly LibcFunction[]): void {
+  const wanted = Object.fromEntries(names.map((name) => [name, SIGNATURES[name]]));
+  const symbols = dlopen(LIBRARY, wanted).symbols as Record<string, unknown>;
+  for (const name of names) bound.set(name, symbols[name] as Bound);
+}
+
+/** A libc function, bound at its first use: nobody pays for what it doesn't call. */
 export function libc(name: LibcFunction): Bound {
-  const known = bound.get(name);
-  if (known !== undefined) return known;
-  const symbols = dlopen(LIBRARY, { [name]: SIGNATURES[name] }).symbols as Record<string, unknown>;
-  const found = symbols[name] as Bound;
-  bound.set(name, found);
+  if (bound.size === 0) bind(ALWAYS);
+  if (!bound.has(name)) bind([name]);
+  const found = bound.get(name);
+  if (found === undefined) throw new Error(`libc has no ${name}`);
   return found;
 }
