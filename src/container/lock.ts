@@ -1,17 +1,21 @@
+import { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { O, openAt } from "../linux/path";
-import { syscallOn } from "../linux/syscall";
+import { systemError, trySyscall } from "../linux/syscall";
 import type { ContainerId } from "./id";
 import { containerDirectory, hasDirectory } from "./record";
 
 const LOCK_EX = 2;
+const LOCK_NB = 4;
+const WAIT_MS = 30_000;
+const LONGEST_PAUSE_MS = 20;
 
 /**
  * Holds a container for this process until it is disposed, or the process ends: a lock on its directory. undefined when
  * there is no such container, or it was deleted while we waited.
  */
-export function lockContainer(root: string, id: ContainerId): Fd | undefined {
+export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd | undefined {
   const directory = containerDirectory(root, id);
   let fd: Fd;
   try {
@@ -20,8 +24,32 @@ export function lockContainer(root: string, id: ContainerId): Fd | undefined {
     if (hasErrno(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
   }
-  syscallOn(directory, "flock", fd.number, LOCK_EX);
+  try {
+    waitForLock(fd, id, directory, wait);
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
   if (hasDirectory(root, id)) return fd;
   fd.close();
   return undefined;
+}
+
+/** Not for ever: the other command may wait for something itself, a hook perhaps. */
+function waitForLock(fd: Fd, id: ContainerId, directory: string, wait: number): void {
+  const deadline = Date.now() + wait;
+  for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+    const result = trySyscall("flock", fd.number, LOCK_EX | LOCK_NB);
+    if (result === 0) return;
+    const error = systemError("flock", -result, directory);
+    if (error.errno !== "EAGAIN") throw error;
+    if (Date.now() > deadline) {
+      throw new HakoError({
+        code: "state",
+        message: `container "${id}" is busy: another command has held it for ${wait / 1000} s`,
+        hint: "see ps for a hako command that hangs",
+      });
+    }
+    Bun.sleepSync(pause);
+  }
 }

@@ -1,0 +1,121 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { containerId, sandboxId } from "../../src/container/id";
+import { lockContainer } from "../../src/container/lock";
+import {
+  type ContainerRecord,
+  claimId,
+  containerIds,
+  readRecord,
+  removeDirectory,
+  stateOf,
+  statusOf,
+  writeRecord,
+} from "../../src/container/record";
+import { processStatus } from "../../src/linux/process";
+
+let root: string;
+const ID = containerId("a");
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "hako-record-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const SELF = { pid: process.pid, startTime: processStatus(process.pid)?.startTime ?? 0 };
+
+function record(more: Partial<ContainerRecord> = {}): ContainerRecord {
+  return {
+    id: ID,
+    sandbox: sandboxId("a"),
+    ociVersion: "1.3.0",
+    bundle: "/b",
+    rootfs: "/b/rootfs",
+    annotations: {},
+    created: "2026-01-01T00:00:00.000Z",
+    creator: undefined,
+    init: SELF,
+    ownPidNamespace: true,
+    cgroup: undefined,
+    hooks: undefined,
+    ...more,
+  };
+}
+
+describe("records", () => {
+  test("an id is claimed once", () => {
+    claimId(root, ID);
+    expect(statSync(join(root, "a")).mode & 0o777).toBe(0o711);
+    expect(() => claimId(root, ID)).toThrow('container id "a" already exists');
+    removeDirectory(root, ID);
+    claimId(root, ID);
+  });
+
+  test("written and read back; only its owner reads it", () => {
+    claimId(root, ID);
+    writeRecord(root, record());
+    expect(readRecord(root, ID)).toMatchObject({ id: "a", bundle: "/b", init: SELF });
+    expect(statSync(join(root, "a/state.json")).mode & 0o777).toBe(0o600);
+  });
+
+  test("missing and broken ones", () => {
+    expect(() => readRecord(root, ID)).toThrow('container "a" does not exist');
+    mkdirSync(join(root, "a"));
+    expect(() => readRecord(root, ID)).toThrow("does not exist");
+    for (const text of ["", "{", "null", "{}", '{"id":"b","bundle":"/"}']) {
+      writeFileSync(join(root, "a/state.json"), text);
+      expect(() => readRecord(root, ID)).toThrow("state.json is broken");
+    }
+  });
+
+  test("ids: what is no container is left out", () => {
+    for (const name of ["b", "a", "containers-mapping", "#x"]) mkdirSync(join(root, name));
+    expect(containerIds(root) as string[]).toEqual(["a", "b"]);
+    expect(containerIds(join(root, "none"))).toEqual([]);
+  });
+});
+
+describe("statusOf", () => {
+  const gone = { pid: process.pid, startTime: 1 };
+  const rows: [string, Partial<ContainerRecord>, string][] = [
+    ["its creator works on it", { creator: SELF, init: undefined }, "creating"],
+    ["its creator was killed", { creator: gone }, "stopped"],
+    ["its process runs", {}, "running"],
+    ["its process has gone", { init: gone }, "stopped"],
+    ["it never had one", { init: undefined }, "stopped"],
+  ];
+  for (const [name, more, status] of rows) {
+    test(name, () => {
+      claimId(root, ID);
+      expect(statusOf(root, record(more)) as string).toBe(status);
+    });
+  }
+
+  test("the document", () => {
+    expect(stateOf(record(), "running")).toEqual({
+      ociVersion: "1.3.0",
+      id: "a",
+      status: "running",
+      pid: process.pid,
+      bundle: "/b",
+      annotations: {},
+    });
+    expect(stateOf(record(), "stopped").pid).toBe(0);
+  });
+});
+
+describe("locks", () => {
+  test("one holder; nobody waits for ever", () => {
+    claimId(root, ID);
+    const first = lockContainer(root, ID);
+    expect(() => lockContainer(root, ID, 30)).toThrow('container "a" is busy');
+    first?.close();
+    lockContainer(root, ID, 30)?.close();
+  });
+
+  test("what does not exist has none", () => {
+    expect(lockContainer(root, ID)).toBeUndefined();
+  });
+});
