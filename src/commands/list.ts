@@ -2,17 +2,12 @@ import { defineCommand } from "../command";
 import { listContainers } from "../container/list";
 import { logWarning } from "../log";
 import { print, printJson, printTable } from "../output";
+import { FORMAT } from "./shared-operands";
 
 export default defineCommand({
   meta: { name: "list", description: "list the containers below --root" },
   args: {
-    format: {
-      type: "enum",
-      alias: "f",
-      options: ["table", "json"],
-      description: "form of the list",
-      default: "table",
-    },
+    format: FORMAT,
     quiet: { type: "boolean", alias: "q", description: "print ids only" },
   },
   examples: ["hako list", "hako list --format json"],

@@ -3,8 +3,7 @@ import { containerId, sandboxId } from "../container/id";
 import { MappingStore } from "../container/mapping";
 import { logWarning } from "../log";
 import { print, printJson, printTable } from "../output";
-
-const CONTAINER = { type: "positional", required: true, description: "id of the container" } as const;
+import { CONTAINER, FORMAT } from "./shared-operands";
 
 const add = defineCommand({
   meta: {
@@ -53,13 +52,7 @@ const remove = defineCommand({
 const list = defineCommand({
   meta: { name: "list", description: "list containers and their sandboxes" },
   args: {
-    format: {
-      type: "enum",
-      alias: "f",
-      options: ["table", "json"],
-      default: "table",
-      description: "form of the output",
-    },
+    format: FORMAT,
   },
   examples: ["hako mapping list --format json"],
   run({ values, globals }) {

@@ -4,16 +4,11 @@ import { inheritance } from "../container/caller";
 import { containerId } from "../container/id";
 import { callerOpenFiles } from "../linux/exec";
 import { logWarning } from "../log";
+import { BUNDLE } from "./shared-operands";
 
 /** Flags of create and run. */
 export const CREATE_FLAGS = {
-  bundle: {
-    type: "string",
-    alias: "b",
-    valueHint: "DIR",
-    description: "directory with config.json; the working directory if not given",
-    default: ".",
-  },
+  bundle: BUNDLE,
   "console-socket": {
     type: "string",
     valueHint: "SOCK",

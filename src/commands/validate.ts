@@ -2,6 +2,7 @@ import { defineCommand } from "../command";
 import { idProblems } from "../container/validate";
 import { toStandardError } from "../log";
 import { bundleProblems } from "../oci/validate";
+import { BUNDLE } from "./shared-operands";
 
 export default defineCommand({
   meta: { name: "validate", description: "check an id and a bundle as create would, and tell every problem" },
@@ -12,13 +13,7 @@ export default defineCommand({
       valueHint: "CONTAINER",
       description: "id that a container would get",
     },
-    bundle: {
-      type: "string",
-      alias: "b",
-      valueHint: "DIR",
-      description: "directory with config.json; the working directory if not given",
-      default: ".",
-    },
+    bundle: BUNDLE,
   },
   examples: ["hako validate --bundle /bundles/web web"],
   run({ values, globals }) {
