@@ -5,7 +5,7 @@ import type { BlkioEntry, CgroupStats } from "./stats-types";
 import type { Target } from "./target";
 
 /** No limit, as v1's files say it: the largest number of whole pages. It fits a signed 64-bit number. */
-const UNLIMITED = 2 ** 63 - 4096;
+export const UNLIMITED = 2 ** 63 - 4096;
 /** USER_HZ, the unit of cpuacct.stat: 100 on all of Linux's ABIs that hako runs on. */
 const TICK_NS = 10_000_000;
 

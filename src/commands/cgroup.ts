@@ -1,14 +1,16 @@
 import { cgroupRoot, readLayout } from "../cgroup";
+import type { ReportRow } from "../cgroup/report";
 import { type CommandGroup, defineCommand } from "../command";
 import { MAGIC, tryFilesystemType } from "../linux/statfs";
 import { print, printJson, printTable } from "../output";
+import { CONTAINER, FORMAT } from "./shared-operands";
 
 const root = defineCommand({
-  meta: { name: "root", description: "Print the directory that holds the cgroup hierarchies" },
+  meta: { name: "root", description: "print the directory that holds the cgroup hierarchies" },
   args: {
     mountinfo: {
       type: "string",
-      description: "Read this file instead of /proc/self/mountinfo",
+      description: "read this file instead of /proc/self/mountinfo",
       valueHint: "FILE",
     },
   },
@@ -20,7 +22,7 @@ const root = defineCommand({
 });
 
 const version = defineCommand({
-  meta: { name: "version", description: "Print the host's cgroup version: v1, v2, or hybrid (v1 and v2)" },
+  meta: { name: "version", description: "print the host's cgroup version: v1, v2, or hybrid (v1 and v2)" },
   args: {},
   examples: ["hako cgroup version"],
   run() {
@@ -31,8 +33,8 @@ const version = defineCommand({
 });
 
 const mounted = defineCommand({
-  meta: { name: "mounted", description: "Exit with 0 if a path is on a cgroup file system, with 1 if not" },
-  args: { path: { type: "positional", required: true, description: "Any path" } },
+  meta: { name: "mounted", description: "exit with 0 if a path is on a cgroup file system, with 1 if not" },
+  args: { path: { type: "positional", required: true, description: "any path" } },
   examples: ["hako cgroup mounted /sys/fs/cgroup/memory && echo yes"],
   run({ values }) {
     const type = tryFilesystemType(values.path);
@@ -40,34 +42,46 @@ const mounted = defineCommand({
   },
 });
 
+const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+function size(bytes: number): string {
+  const step = bytes < 1 ? 0 : Math.min(SIZES.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 2 ** (10 * step);
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${SIZES[step]}`;
+}
+
+function cell(row: ReportRow, value: number | string | undefined): string {
+  if (value === undefined) return "-";
+  return row.unit === "bytes" && typeof value === "number" ? size(value) : String(value);
+}
+
 const show = defineCommand({
-  meta: { name: "show", description: "Print the cgroup directories of a container" },
-  args: {
-    container: { type: "positional", required: true, description: "The container's id" },
-    format: {
-      type: "enum",
-      alias: "f",
-      options: ["table", "json"],
-      default: "table",
-      description: "How to print",
-    },
-  },
+  meta: { name: "show", description: "print a container's cgroups, their limits, and what is used" },
+  args: { container: CONTAINER, format: FORMAT },
   examples: ["hako cgroup show web", "hako cgroup show web --format json"],
   async run({ values, globals }) {
     const { containerCgroup } = await import("../cgroup/of-container");
-    const cgroup = containerCgroup(values.container, globals.root);
-    const pids = cgroup.pids();
-    if (values.format === "json") printJson({ version: cgroup.version, paths: cgroup.paths, pids });
-    else {
-      const rows = Object.entries(cgroup.paths).map(([name, dir]) => [name === "" ? "(unified)" : name, dir]);
-      printTable(["CONTROLLER", "DIRECTORY"], rows);
+    const { reportOf } = await import("../cgroup/report");
+    const report = reportOf(containerCgroup(values.container, globals.root));
+    if (values.format === "json") {
+      printJson(report);
+      return undefined;
     }
+    printTable(
+      ["CONTROLLER", "DIRECTORY"],
+      Object.entries(report.paths).map(([name, dir]) => [name === "" ? "(unified)" : name, dir]),
+    );
+    print("\n");
+    printTable(
+      ["RESOURCE", "LIMIT", "USE"],
+      report.resources.map((row) => [row.resource, cell(row, row.limit), cell(row, row.use)]),
+    );
     return undefined;
   },
 });
 
 const group: CommandGroup = {
-  meta: { name: "cgroup", description: "Look at the host's cgroups" },
+  meta: { name: "cgroup", description: "look at the host's cgroups" },
   commands: { root, version, mounted, show },
 };
 

@@ -1,3 +1,5 @@
+// @cgroup-v2
+// Cgroups on the real hierarchies, and `hako cgroup`.
 import { afterEach, describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -5,6 +7,7 @@ import { resolve } from "node:path";
 import { type Cgroup, loadCgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
 import { SandboxTree } from "../../src/cgroup/sandbox-tree";
 import { HakoError } from "../../src/errors";
+import { Box, e2e, needsHako } from "./support";
 
 const HAKO = process.env.HAKO ?? "dist/hako";
 const layout = readLayout();
@@ -329,4 +332,32 @@ describe("hako cgroup", () => {
     expect(hako("root", "--mountinfo", "/dev/null").stderr).toContain("no cgroup hierarchy is mounted");
     expect(hako("show", "missing").status).toBe(1);
   });
+
+  e2e("show: directories, limits, use", () => {
+    using box = new Box();
+    const id = box.id();
+    const bundle = box.bundle(["sleep", "600"], (config) => {
+      config.linux.resources = {
+        memory: { limit: 64 * MIB },
+        cpu: { quota: 50_000, period: 100_000 },
+        pids: { limit: 7 },
+      };
+    });
+    box.ok("run", "--detach", "--bundle", bundle, id);
+    const report = JSON.parse(box.ok("cgroup", "show", id, "--format", "json").stdout);
+    expect(report.version).toBe(layout.version);
+    expect(report.pids).toEqual([box.state(id).pid]);
+    for (const dir of Object.values<string>(report.paths)) expect(existsSync(dir)).toBe(true);
+    const row = (name: string) =>
+      report.resources.find(({ resource }: { resource: string }) => resource === name);
+    expect(row("memory").limit).toBe(64 * MIB);
+    expect(row("memory").use).toBeGreaterThan(0);
+    expect(row("processes")).toMatchObject({ limit: 7, use: 1 });
+    expect(row("cpu quota").limit).toBe(0.5);
+    const table = box.ok("cgroup", "show", id).stdout;
+    expect(table).toMatch(/^CONTROLLER +DIRECTORY\n/);
+    expect(table).toMatch(/^memory +64 MiB +[\d.]+ [KM]iB$/m);
+    expect(table).toMatch(/^processes +7 +1$/m);
+    expect(table).toMatch(/^cpu quota +0\.5 +0\.\d\d s$/m);
+  }, [needsHako]);
 });

@@ -1,3 +1,4 @@
+// @cgroup-v2
 // hako under podman, with a storage of its own and an image made from busybox.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,3 +1,4 @@
+// @cgroup-v2
 // An image made and unpacked by umoci, run by `hako run`.
 import { describe, expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";

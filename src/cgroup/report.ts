@@ -1,0 +1,63 @@
+import type { Cgroup, CgroupStats, CgroupVersion } from "./index";
+import { UNLIMITED } from "./stats";
+import { Target } from "./target";
+
+/** A limit and what is used of it; undefined: no limit, or not counted here. Bytes, processors, processes, nanoseconds. */
+export interface ReportRow {
+  resource: string;
+  unit: "bytes" | "cpus" | "processes" | "weight" | "list";
+  limit: number | string | undefined;
+  use: number | string | undefined;
+}
+
+export interface CgroupReport {
+  version: CgroupVersion;
+  /** Absolute directories by controller; "" is the unified hierarchy. */
+  paths: Record<string, string>;
+  pids: number[];
+  resources: ReportRow[];
+}
+
+function limited(value: number): number | undefined {
+  // v1 writes the largest number of whole pages, which page sizes change a little
+  return value === 0 || value >= UNLIMITED / 2 ? undefined : value;
+}
+
+/** The processors' time that the quota allows, in processors; undefined without a quota. */
+function cpuQuota(target: Target): number | undefined {
+  const node = target.find("cpu");
+  if (node === undefined) return undefined;
+  const [quota, period] = node.unified
+    ? (target.read(node, "cpu.max") ?? "max").split(" ")
+    : [target.read(node, "cpu.cfs_quota_us"), target.read(node, "cpu.cfs_period_us")];
+  const value = Number(quota) / Number(period);
+  return Number.isFinite(value) && value > 0 ? value : undefined;
+}
+
+function cpuWeight(target: Target): number | undefined {
+  const node = target.find("cpu");
+  const text = node === undefined ? undefined : target.read(node, node.unified ? "cpu.weight" : "cpu.shares");
+  return text === undefined ? undefined : Number(text);
+}
+
+/** How long the container has used a processor, as "1.25 s". */
+function cpuTime({ cpu }: CgroupStats): string {
+  return `${(cpu.usage.total / 1e9).toFixed(2)} s`;
+}
+
+/** Where a container's cgroups are, their limits, and what is used of them. */
+export function reportOf(cgroup: Cgroup): CgroupReport {
+  const stats = cgroup.stats();
+  const target = new Target(cgroup.record);
+  const { memory, pids, cpuset } = stats;
+  const resources: ReportRow[] = [
+    { resource: "memory", unit: "bytes", limit: limited(memory.usage.limit), use: memory.usage.usage },
+    { resource: "memory and swap", unit: "bytes", limit: limited(memory.swap.limit), use: memory.swap.usage },
+    { resource: "processes", unit: "processes", limit: limited(pids.limit), use: pids.current },
+    { resource: "cpu quota", unit: "cpus", limit: cpuQuota(target), use: cpuTime(stats) },
+    { resource: "cpu weight", unit: "weight", limit: cpuWeight(target), use: undefined },
+    { resource: "cpus", unit: "list", limit: cpuset.cpus || undefined, use: undefined },
+    { resource: "memory nodes", unit: "list", limit: cpuset.mems || undefined, use: undefined },
+  ];
+  return { version: cgroup.version, paths: cgroup.paths, pids: cgroup.pids(), resources };
+}
