@@ -85,7 +85,7 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   };
   const events = {
     cgroup: (cgroup: ContainerRecord["cgroup"]) => save({ cgroup }),
-    process: (init: ContainerRecord["init"]) => save({ init }),
+    process: (init: ContainerRecord["init"], cgroup: ContainerRecord["cgroup"]) => save({ init, cgroup }),
     runtimeCreated: () => {
       const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };
       runHooks("prestart", config.hooks, context);

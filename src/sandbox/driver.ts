@@ -26,9 +26,9 @@ export interface ContainerPlan {
 
 /** What `create` does when a driver has come that far. */
 export interface CreateEvents {
-  /** Before cgroups are made, and again after: what has to be removed even when this process is killed. */
-  cgroup(record: CgroupRecord): void;
-  process(process: ProcessRecord): void;
+  /** Before cgroups are made: what may have to be removed when this process is killed. */
+  cgroup(planned: CgroupRecord): void;
+  process(process: ProcessRecord, cgroup: CgroupRecord): void;
   /** The namespaces and mounts are there, the program's root is not entered yet: the time of createRuntime hooks. */
   runtimeCreated(): void;
   /** All is done; after it the container waits for start. */

@@ -14,13 +14,12 @@ export const namespacesDriver: SandboxDriver = {
     undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
     events.cgroup(plannedRecord(cgroup));
     cgroup.create();
-    events.cgroup(cgroup.record);
-    during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
-    // limits hold from here on, our own stage stays outside: it must not be what the program's memory is spent on
     const entry = cgroup.entry();
     const init = startInit(plan, cgroup.mounts(), entry);
     undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
-    events.process({ pid: init.pid, startTime: init.startTime });
+    // while our own stage starts in there; it stays outside of the limits, which are for the program
+    events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
+    during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
     init.advance("mounted");
     events.runtimeCreated();
     raiseHardLimits(init.pid, config);
