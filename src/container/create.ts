@@ -50,6 +50,7 @@ export interface CreateOptions {
 export function createContainer(options: CreateOptions): ContainerRecord {
   const { root, id, bundle, warn } = options;
   const { config } = bundle;
+  refuseOrdinaryUser();
   using undo = new UndoStack((error) => warn(error.oneLine));
   claimId(root, id);
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
@@ -101,6 +102,16 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   namespacesDriver.create(plan, events, undo);
   undo.commit();
   return record;
+}
+
+function refuseOrdinaryUser(): void {
+  const uid = process.geteuid?.();
+  if (uid === 0) return;
+  throw new HakoError({
+    code: "unsupported",
+    message: `user ${uid} can't make containers: rootless containers are not built yet`,
+    hint: "run as root",
+  });
 }
 
 function newRecord({ id, bundle }: CreateOptions): ContainerRecord {

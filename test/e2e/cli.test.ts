@@ -1,0 +1,113 @@
+// The command line itself: global flags, exit statuses, help, version, log.
+import { describe, expect } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
+
+function hako(...words: string[]) {
+  return execute(HAKO, words);
+}
+
+describe("command line", () => {
+  e2e("wrong usage is 2, with one line", () => {
+    const rows = [
+      ["moon"],
+      ["--moon", "list"],
+      ["list", "--moon"],
+      ["list", "extra"],
+      ["state"],
+      ["--root"],
+      ["--log-format", "xml", "list"],
+      ["--rootless", "maybe", "list"],
+      ["kill", "id", "NOSIGNAL"],
+      ["state", "../x"],
+    ];
+    for (const words of rows) {
+      const result = hako(...words);
+      expect({ words, status: result.status, stdout: result.stdout }).toEqual({
+        words,
+        status: 2,
+        stdout: "",
+      });
+      expect(result.stderr.trim().split("\n").length).toBe(1);
+    }
+  }, [needsHako]);
+
+  e2e("help: of the program, of every command, with an example", () => {
+    const help = hako("--help");
+    expect(help.status).toBe(0);
+    const commands = [...help.stdout.matchAll(/^ {2}([a-z]+) {2,}\S/gm)].map((match) => match[1] ?? "");
+    for (const name of ["create", "start", "state", "kill", "delete", "run", "list", "spec", "features"]) {
+      expect(commands).toContain(name);
+    }
+    for (const name of commands) {
+      const text = hako(name, "--help");
+      expect({ name, status: text.status }).toEqual({ name, status: 0 });
+      expect(text.stdout).toContain(`usage: hako ${name}`);
+    }
+    expect(hako().status).toBe(2);
+  }, [needsHako]);
+
+  e2e("version, as go-runc reads it", () => {
+    for (const flag of ["--version", "-v"]) {
+      const lines = hako(flag).stdout.split("\n");
+      expect(lines[0]).toMatch(/^runc version \S+$/);
+      expect(lines[1]).toMatch(/^commit: [0-9a-f]{40}(-dirty)?$/);
+      expect(lines[2]).toBe("spec: 1.3.0");
+    }
+  }, [needsHako]);
+
+  e2e("flags in both forms; what is not built is refused by name", () => {
+    using box = new Box();
+    for (const words of [["--root", box.root], [`--root=${box.root}`]]) {
+      expect(hako(...words, "list", "--quiet")).toMatchObject({ status: 0, stdout: "" });
+    }
+    expect(hako("--systemd-cgroup", "list")).toMatchObject({ status: 1 });
+    expect(hako("--systemd-cgroup", "list").stderr).toContain("--systemd-cgroup");
+    expect(hako("--rootless=true", "list").stderr).toContain("--rootless=true");
+    expect(hako("--rootless=false", "--root", box.root, "list").status).toBe(0);
+  }, [needsHako]);
+
+  e2e("the log: text and JSON, one object for a failure", () => {
+    using box = new Box();
+    const json = box.path("log.json");
+    hako("--root", box.root, "--log", json, "--log-format=json", "state", "none");
+    const text = readFileSync(json, "utf8");
+    expect(text.trim().split("\n").length).toBe(1);
+    expect(JSON.parse(text)).toMatchObject({
+      level: "error",
+      msg: expect.stringContaining("does not exist"),
+    });
+    const plain = box.path("log.txt");
+    hako("--root", box.root, "--log", plain, "state", "none");
+    expect(readFileSync(plain, "utf8")).toMatch(/^time="\S+" level=error msg=".*does not exist/);
+    const unwritable = hako("--root", box.root, "--log", "/no/such/dir/log", "state", "none");
+    expect(unwritable.status).toBe(1);
+    expect(unwritable.stderr).toContain("/no/such/dir/log");
+  }, [needsHako]);
+
+  e2e("init is no command", () => {
+    for (const words of [["init"], ["init", "1"], ["init", "99"], ["init", "x"]]) {
+      expect({ words, status: hako(...words).status }).toEqual({ words, status: 2 });
+    }
+  }, [needsHako]);
+
+  e2e("an ordinary user is told", () => {
+    using box = new Box();
+    const bundle = box.bundle(["true"]);
+    const result = execute("setpriv", [
+      "--reuid=65534",
+      "--regid=65534",
+      "--clear-groups",
+      HAKO,
+      "--root",
+      "/tmp/hako-e2e-nobody",
+      "run",
+      "--bundle",
+      bundle,
+      box.id(),
+    ]);
+    expect(result.status).toBe(1);
+    expect(result.stderr).toMatch(/rootless|permission denied/);
+    expect(existsSync("/tmp/hako-e2e-nobody")).toBe(false);
+  }, [needsHako, needsProgram("setpriv")]);
+});
