@@ -1,0 +1,252 @@
+// @cgroup-v2
+// Root file systems, callers and containers that mean harm: nothing reaches the host, nothing hangs.
+import { describe, expect } from "bun:test";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { Box, e2e, execute, expectUnchanged, hostSnapshot, needsHako, needsProgram } from "./support";
+
+const SLEEP = ["sleep", "600"];
+
+describe("the root file system", () => {
+  e2e("/etc/passwd is a named pipe: nobody waits", () => {
+    using box = new Box();
+    const bundle = box.bundle(["sh", "-c", "echo $HOME"], (config) => {
+      config.process.env = ["PATH=/bin"];
+    });
+    rmSync(join(bundle, "rootfs/etc/passwd"));
+    execute("mkfifo", [join(bundle, "rootfs/etc/passwd")]);
+    const result = box.hakoWith({ timeout: 10_000 }, "run", "--bundle", bundle, box.id());
+    expect(result).toMatchObject({ status: 0, stdout: "/\n" });
+  });
+
+  e2e("/dev/null is a link to a secret: masked paths don't show it", () => {
+    using box = new Box();
+    const bundle = box.bundle(["cat", "/proc/kcore"], (config) => {
+      // no /dev of ours: the image's is used
+      config.mounts = config.mounts.filter((mount) => !mount.destination.startsWith("/dev"));
+      config.linux.maskedPaths = ["/proc/keys"];
+    });
+    const dev = join(bundle, "rootfs/dev");
+    writeFileSync(join(bundle, "rootfs/secret"), "secret");
+    symlinkSync("/secret", join(dev, "null"));
+    const result = box.hako("run", "--bundle", bundle, box.id());
+    expect(result.stdout).not.toContain("secret");
+  });
+
+  e2e("links out of it, for every kind of target", async () => {
+    using box = new Box();
+    const outside = box.path("outside");
+    mkdirSync(outside);
+    const before = hostSnapshot(box.root);
+    const rows: [string, string][] = [
+      ["up", "../../../../../../../../../../.."],
+      ["absolute", outside],
+    ];
+    for (const [name, target] of rows) {
+      const source = box.path(`source-${name}`);
+      writeFileSync(source, "data");
+      const bundle = box.bundle(["cat", `/${name}${name === "up" ? outside : ""}/file`], (config) => {
+        config.mounts.push({
+          destination: `/${name}${name === "up" ? outside : ""}/file`,
+          type: "bind",
+          source,
+          options: ["bind"],
+        });
+      });
+      symlinkSync(target, join(bundle, "rootfs", name));
+      const result = box.hako("run", "--bundle", bundle, box.id());
+      expect(result).toMatchObject({ status: 0, stdout: "data" });
+      expect(existsSync(join(outside, "file"))).toBe(false);
+    }
+    await expectUnchanged(before, box.root);
+  });
+
+  e2e("the working directory is a descriptor's: refused", () => {
+    using box = new Box();
+    const host = openSync("/", "r");
+    for (const cwd of ["/proc/self/fd/3", "/proc/self/fd/7", "/proc/1/fd/3", "/proc/self/cwd/.."]) {
+      const bundle = box.bundle(["ls", "."], (config) => {
+        config.process.cwd = cwd;
+      });
+      const result = box.hakoWith(
+        { extraFds: [host, host, host, host, host] },
+        "run",
+        "--bundle",
+        bundle,
+        box.id(),
+      );
+      // where it is no directory at all the error is another one; what counts is that the host's root isn't listed
+      expect(result.stdout).not.toContain("boot");
+    }
+    closeSync(host);
+  });
+});
+
+describe("the container's first process while it waits", () => {
+  e2e("can't be looked into by a container of the same pid namespace", async () => {
+    using box = new Box();
+    const first = box.id();
+    box.ok("run", "--detach", "--bundle", box.bundle(SLEEP), first);
+    const { pid } = box.state(first);
+    const waiting = box.id();
+    const join = (config: { linux: { namespaces: { type: string; path?: string }[] } }): void => {
+      config.linux.namespaces = config.linux.namespaces.map((namespace) =>
+        namespace.type === "pid" ? { type: "pid", path: `/proc/${pid}/ns/pid` } : namespace,
+      );
+    };
+    box.ok("create", "--bundle", box.bundle(["true"], join), waiting);
+    const spy = box.run(
+      [
+        "sh",
+        "-c",
+        "for p in /proc/[0-9]*; do grep -q 'hako' $p/comm && { readlink $p/exe $p/fd/5; cat $p/environ; ls $p/root/; echo x > $p/oom_score_adj; }; done; true",
+      ],
+      join,
+    );
+    expect(spy.stdout.trim()).toBe("");
+    expect(spy.stderr).toContain("ermission denied");
+  });
+
+  e2e("is sealed: its executable is on a read-only mount that nobody else can reach", () => {
+    using box = new Box();
+    const id = box.id();
+    box.ok("create", "--bundle", box.bundle(["true"]), id);
+    const { pid } = box.state(id);
+    const mode = execute("sh", ["-c", `echo x >> /proc/${pid}/exe`]);
+    expect(mode.status).not.toBe(0);
+    expect(mode.stderr).toMatch(/Read-only file system|Text file busy/);
+  }, [needsHako]);
+
+  e2e("its socket and its record are its owner's", () => {
+    using box = new Box();
+    const id = box.id();
+    box.ok("create", "--bundle", box.bundle(["true"]), id);
+    const mode = (name: string) => (statSync(join(box.root, id, name)).mode & 0o777).toString(8);
+    expect(mode("start.sock")).toBe("600");
+    expect(mode("state.json")).toBe("600");
+  }, [needsHako]);
+
+  e2e("has no descriptor but its own", () => {
+    using box = new Box();
+    const id = box.id();
+    const fds = Array.from({ length: 5 }, () => openSync("/etc/passwd", "r"));
+    box.hakoWith({ extraFds: fds }, "create", "--bundle", box.bundle(["true"]), id);
+    for (const fd of fds) closeSync(fd);
+    const { pid } = box.state(id);
+    const links = execute("sh", ["-c", `for fd in /proc/${pid}/fd/*; do readlink $fd; done`]).stdout;
+    expect(links).not.toContain("passwd");
+    expect(links).not.toContain(box.root);
+    expect(links).not.toContain("/sys/fs/cgroup");
+  }, [needsHako]);
+});
+
+describe("devices and the host's kernel", () => {
+  e2e("a disk's node can be made but not opened", () => {
+    using box = new Box();
+    const out = box.sh(
+      "mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk 2>&1; cat /dev/null && echo null",
+      (config) => {
+        for (const set of ["bounding", "effective", "permitted"] as const)
+          config.process.capabilities?.[set]?.push("CAP_MKNOD");
+        config.mounts.push({ destination: "/tmp", type: "tmpfs", source: "tmpfs", options: ["dev"] });
+        config.linux.resources = {
+          devices: [
+            { allow: false, access: "rwm" },
+            { allow: true, type: "b", access: "m" },
+          ],
+        };
+      },
+    );
+    expect(out).toContain("Operation not permitted");
+    expect(out).toContain("null");
+  });
+
+  e2e("run --rootfs /: nothing of the host can be written, by any way", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const places = ["/", "/etc", "/root", "/usr", "/var/tmp", "/run", "/tmp"];
+    const line = `for d in ${places.join(" ")}; do echo x > $d/hako-e2e-mark 2>/dev/null; rm -rf $d/hako-e2e-keep; done; mount -o remount,rw / 2>&1; ls /proc/1/root/.. >/dev/null; echo done`;
+    writeFileSync("/var/tmp/hako-e2e-keep", "");
+    const result = box.hako("run", "--rootfs", "/", box.id(), "--", "sh", "-c", line);
+    expect(result.stdout).toContain("done");
+    for (const place of places) expect(existsSync(join(place, "hako-e2e-mark"))).toBe(false);
+    expect(existsSync("/var/tmp/hako-e2e-keep")).toBe(true);
+    rmSync("/var/tmp/hako-e2e-keep");
+    await expectUnchanged(before, box.root);
+  }, [needsHako]);
+});
+
+describe("hooks", () => {
+  e2e("get their own environment and no descriptor of ours", () => {
+    using box = new Box();
+    const report = box.path("report");
+    const fds = [openSync("/etc/passwd", "r")];
+    const bundle = box.bundle(["true"], (config) => {
+      config.hooks = {
+        createRuntime: [
+          {
+            path: "/bin/sh",
+            args: [
+              "sh",
+              "-c",
+              `env > ${report}; ls -l /proc/self/fd >> ${report}; grep -E 'SigIgn|SigBlk' /proc/self/status >> ${report}`,
+            ],
+            env: ["PATH=/usr/bin:/bin"],
+          },
+        ],
+      };
+    });
+    const options = { extraFds: fds, env: { PATH: "/usr/bin:/bin:/usr/sbin", SECRET: "secret" } };
+    expect(box.hakoWith(options, "run", "--bundle", bundle, box.id()).status).toBe(0);
+    for (const fd of fds) closeSync(fd);
+    const text = readFileSync(report, "utf8");
+    expect(text).not.toContain("SECRET");
+    expect(text).not.toContain("passwd");
+    expect(text).not.toContain(box.root);
+    expect(text).toContain("SigIgn:\t0000000000000000");
+    expect(text).toContain("SigBlk:\t0000000000000000");
+  });
+});
+
+describe("kill and delete", () => {
+  e2e("a cgroup that others use is not taken, and its processes live", () => {
+    using box = new Box();
+    const bundle = (path: string) =>
+      box.bundle(SLEEP, (config) => {
+        config.linux.cgroupsPath = path;
+      });
+    const first = box.id();
+    const path = `/${first}`;
+    box.ok("run", "--detach", "--bundle", bundle(path), first);
+    const { pid } = box.state(first);
+    const second = box.hako("create", "--bundle", bundle(path), box.id());
+    expect(second.status).toBe(1);
+    expect(second.stderr).toContain("in use");
+    expect(readlinkSync(`/proc/${pid}/exe`)).toContain("busybox");
+    expect(box.state(first).status).toBe("running");
+  }, [needsHako, needsProgram("mkfifo")]);
+
+  e2e("the root cgroup is nobody's", () => {
+    using box = new Box();
+    const result = box.hako(
+      "create",
+      "--bundle",
+      box.bundle(SLEEP, (config) => {
+        config.linux.cgroupsPath = "/";
+      }),
+      box.id(),
+    );
+    expect(result.status).toBe(1);
+  }, [needsHako]);
+});
