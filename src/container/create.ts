@@ -6,6 +6,7 @@ import { processStatus } from "../linux/process";
 import { unixListen } from "../linux/socket";
 import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
+import type { ContainerPlan } from "../sandbox/driver";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { runHooks } from "./hooks";
@@ -51,27 +52,51 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   const { root, id, bundle, warn } = options;
   const { config } = bundle;
   refuseOrdinaryUser();
-  using undo = new UndoStack((error) => warn(error.oneLine));
   claimId(root, id);
-  undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
+  // held until all is undone: whoever waits for it finds nothing, or a whole container
   using lock = lockContainer(root, id);
   if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
+  using undo = new UndoStack((error) => warn(error.oneLine));
+  undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
   const record = newRecord(options);
   writeRecord(root, record);
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));
-  const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
-  if (overlay !== undefined) makeDirectory(overlay, 0o755);
   using startSocket = unixListen(startSocketPath(root, id));
   const save = (change: Partial<ContainerRecord>): void => {
     Object.assign(record, change);
     writeRecord(root, record);
   };
-  const { noPivot, noNewKeyring, preserveFds, openFiles, consoleSocket } = options;
-  const plan = {
+  const events = {
+    cgroup: (cgroup: ContainerRecord["cgroup"]) => save({ cgroup }),
+    process: (init: ContainerRecord["init"], cgroup: ContainerRecord["cgroup"]) => save({ init, cgroup }),
+    runtimeCreated: () => {
+      const { openFiles } = options;
+      const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };
+      runHooks("prestart", config.hooks, context);
+      runHooks("createRuntime", config.hooks, context);
+    },
+    created: () => {
+      if (options.pidFile !== undefined && record.init !== undefined) {
+        writePidFile(options.pidFile, record.init.pid, undo);
+      }
+      save({ creator: undefined });
+    },
+  };
+  namespacesDriver.create(planOf(options, record, startSocket), events, undo);
+  undo.commit();
+  return record;
+}
+
+/** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */
+function planOf(options: CreateOptions, record: ContainerRecord, startSocket: Fd): ContainerPlan {
+  const { root, id, bundle, consoleSocket, noPivot, noNewKeyring, preserveFds, openFiles, warn } = options;
+  const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
+  if (overlay !== undefined) makeDirectory(overlay, 0o755);
+  return {
     id,
-    config,
+    config: bundle.config,
     bundle: bundle.path,
     rootfs: bundle.rootfs,
     overlay,
@@ -84,24 +109,6 @@ export function createContainer(options: CreateOptions): ContainerRecord {
     openFiles,
     warn,
   };
-  const events = {
-    cgroup: (cgroup: ContainerRecord["cgroup"]) => save({ cgroup }),
-    process: (init: ContainerRecord["init"], cgroup: ContainerRecord["cgroup"]) => save({ init, cgroup }),
-    runtimeCreated: () => {
-      const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };
-      runHooks("prestart", config.hooks, context);
-      runHooks("createRuntime", config.hooks, context);
-    },
-    created: () => {
-      if (options.pidFile !== undefined && record.init !== undefined) {
-        writePidFile(options.pidFile, record.init.pid, undo);
-      }
-      save({ creator: undefined });
-    },
-  };
-  namespacesDriver.create(plan, events, undo);
-  undo.commit();
-  return record;
 }
 
 function refuseOrdinaryUser(): void {

@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { asHakoError, during, HakoError } from "../errors";
-import { listNames, makeDirectories, makeDirectory, removeTree, renameFile } from "../linux/file";
+import { hasErrno, listNames, makeDirectories, makeDirectory, removeTree, renameFile } from "../linux/file";
+import { processStatus } from "../linux/process";
 import { type ContainerId, containerId, type SandboxId, sandboxId } from "./id";
 
 /** Mode of every directory of the store. */
@@ -8,7 +9,7 @@ const MODE = 0o750;
 /** No id contains it, so what begins with it is ours: a claim or a removal that is under way, or was cut off. */
 const TEMPORARY = "#";
 
-/** With the pid and the time it makes names that no other process and no later one uses. */
+/** With the pid and the time it makes names that no other process and no later one uses; the pid says whose it is. */
 let temporaries = 0;
 
 export interface Mapping {
@@ -87,6 +88,7 @@ export class MappingStore {
 
   /** Removes a container's mapping, a broken one too; a missing one is no error. */
   delete(container: ContainerId): void {
+    this.#sweep();
     // renamed first, so that nobody sees a directory that is half removed
     const temporary = this.#temporary();
     try {
@@ -99,18 +101,29 @@ export class MappingStore {
     removeTree(temporary);
   }
 
-  /** All mappings by the container's name; a broken one is told to `warn` and left out. */
-  list(warn: (message: string) => void): Mapping[] {
-    let names: string[];
+  /** Removes claims and removals that were cut off: those of processes that are gone. */
+  #sweep(): void {
+    for (const name of this.#names()) {
+      const pid = /^#(\d+)\./.exec(name)?.[1];
+      if (pid !== undefined && processStatus(Number(pid)) === undefined) {
+        removeTree(join(this.directory, name));
+      }
+    }
+  }
+
+  #names(): string[] {
     try {
-      names = listNames(this.directory).sort();
-    } catch (thrown) {
-      const error = asHakoError(thrown);
-      if (error.errno === "ENOENT") return [];
+      return listNames(this.directory).sort();
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return [];
       throw error;
     }
+  }
+
+  /** All mappings by the container's name; a broken one is told to `warn` and left out. */
+  list(warn: (message: string) => void): Mapping[] {
     const mappings: Mapping[] = [];
-    for (const name of names) {
+    for (const name of this.#names()) {
       if (name.startsWith(TEMPORARY)) continue;
       try {
         const container = containerId(name);

@@ -62,6 +62,15 @@ describe("MappingStore", () => {
     expect(store.get(A)).toBeUndefined();
   });
 
+  test("delete sweeps what processes that are gone have left, and nobody else's", () => {
+    const mine = `#${process.pid}.0.x`;
+    for (const name of ["#4194000.0.x/pod", mine, "#odd"]) {
+      mkdirSync(join(root, "containers-mapping", name), { recursive: true });
+    }
+    store.delete(A);
+    expect(readdirSync(join(root, "containers-mapping")).sort()).toEqual(["#odd", mine].sort());
+  });
+
   test("list leaves out what is broken or under way, and says so", () => {
     store.add(A, POD);
     mkdirSync(join(root, "containers-mapping/broken"), { recursive: true });
