@@ -2,14 +2,13 @@ import { HakoError } from "../errors";
 import { toStandardError } from "../log";
 import { errnoText } from "./errno";
 import { Fd } from "./fd";
+import { filesystemOf } from "./stat";
+import { MAGIC } from "./statfs";
 import { syscallOn, systemError, tryLibc, trySyscall } from "./syscall";
 
 const AT_FDCWD = -100;
 /** O_RDONLY | O_NONBLOCK | O_CLOEXEC: a named pipe in the namespace's place must not hang us. */
 const OPEN_FLAGS = 0o4000 | 0o2000000;
-const NSFS_MAGIC = 0x6e736673n;
-/** Before Linux 3.19 namespaces lived in procfs itself. */
-const PROC_SUPER_MAGIC = 0x9fa0n;
 const NS_GET_NSTYPE = 0xb703;
 
 /** The CLONE_NEW* flags by config.json's names of the namespaces. */
@@ -33,10 +32,9 @@ export function openNamespace(path: string, type?: NamespaceType): Fd {
     throw new HakoError({ code: "system", message: `failed to open ${quoted}: ${errnoText(-opened)}`, path });
   }
   const fd = new Fd(opened);
-  const filesystem = new BigInt64Array(32);
-  const result = tryLibc("fstatfs", fd.number, filesystem);
-  const magic = filesystem[0] ?? 0n;
-  if (result === 0 && (magic === NSFS_MAGIC || magic === PROC_SUPER_MAGIC)) {
+  const magic = filesystemOf(fd);
+  // before Linux 3.19 namespaces lived in procfs itself
+  if (magic === MAGIC.nsfs || magic === MAGIC.proc) {
     const found = trySyscall("ioctl", fd.number, NS_GET_NSTYPE, 0);
     // procfs of old and kernels before 4.11 can't tell: setns will
     if (type === undefined || found < 0 || found === NAMESPACE_FLAGS[type]) return fd;
@@ -46,11 +44,8 @@ export function openNamespace(path: string, type?: NamespaceType): Fd {
   fd.close();
   throw new HakoError({
     code: "system",
-    message:
-      result < 0
-        ? `failed to statfs ${quoted}: ${errnoText(-result)}`
-        : `unknown FS magic on ${quoted}: ${magic.toString(16)}`,
-    hint: result < 0 ? undefined : "a namespace is a file like /proc/PID/ns/net or a bind mount of one",
+    message: `unknown FS magic on ${quoted}: ${magic.toString(16)}`,
+    hint: "a namespace is a file like /proc/PID/ns/net or a bind mount of one",
     path,
   });
 }

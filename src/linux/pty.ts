@@ -1,9 +1,10 @@
 import { HakoError } from "../errors";
 import { Fd } from "./fd";
-import { callLibc, syscallOn, trySyscall } from "./syscall";
+import { filesystemOf, statusOf } from "./stat";
+import { MAGIC } from "./statfs";
+import { syscallOn, trySyscall } from "./syscall";
 
 const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
 const O_RDWR = 0o2;
 const O_NOCTTY = 0o400;
 const O_CLOEXEC = 0o2000000;
@@ -15,7 +16,6 @@ const TIOCSWINSZ = 0x5414;
 const TIOCGPTN = 0x80045430;
 const TIOCSPTLCK = 0x40045431;
 const TIOCGPTPEER = 0x5441;
-const DEVPTS_SUPER_MAGIC = 0x1cd1;
 /** The kernel's struct termios: four flag words, c_line, 19 c_cc. (libc's own is longer and differs between libcs.) */
 const TERMIOS_SIZE = 36;
 const ONLCR = 0o4;
@@ -45,19 +45,14 @@ function numberOf(fd: Fd | number): number {
  * so there it must also be devpts' own node and not some 5:2 device elsewhere.
  */
 function checkPtmx(fd: Fd, path: string): void {
-  const status = new Uint8Array(256);
-  syscallOn(path, "statx", fd.number, "", AT_EMPTY_PATH, 0x7ff, status);
-  const view = new DataView(status.buffer);
-  const isCharacterDevice = (view.getUint16(28, true) & 0o170000) === 0o020000;
+  const { type, major, minor } = statusOf(fd);
   const wrong = (why: string) =>
     new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
-  if (!isCharacterDevice || view.getUint32(128, true) !== 5 || view.getUint32(132, true) !== 2) {
+  if (type !== "character" || major !== 5 || minor !== 2) {
     throw wrong("not the character device 5:2 (ptmx)");
   }
   if (path === DEFAULT_PTMX) return;
-  const filesystem = new BigInt64Array(32);
-  callLibc(path, "fstatfs", fd.number, filesystem);
-  if (filesystem[0] !== BigInt(DEVPTS_SUPER_MAGIC)) throw wrong("not on a devpts file system");
+  if (filesystemOf(fd) !== MAGIC.devpts) throw wrong("not on a devpts file system");
 }
 
 /** A new, unlocked master. Its slave is not opened: a master whose slave was closed again reads EIO. */

@@ -1,4 +1,4 @@
-import { cString, systemError, tryLibc } from "./syscall";
+import { cString, tryLibc } from "./syscall";
 
 /** Magic numbers of file systems (linux/magic.h). */
 export const MAGIC = {
@@ -18,11 +18,4 @@ export function tryFilesystemType(path: string): number {
   const buffer = new BigInt64Array(SIZE / 8);
   const result = tryLibc("statfs", cString(path), buffer);
   return result < 0 ? result : Number(BigInt.asUintN(32, buffer[0] ?? 0n));
-}
-
-/** The type of the file system that `path` is on. */
-export function filesystemType(path: string): number {
-  const type = tryFilesystemType(path);
-  if (type < 0) throw systemError("statfs", -type, path);
-  return type;
 }
