@@ -9,7 +9,6 @@ export interface Globals {
   debug: boolean;
   "systemd-cgroup": boolean;
   rootless: string;
-  criu: string | undefined;
 }
 
 export interface Invocation<A extends Arguments = Arguments> {

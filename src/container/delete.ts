@@ -1,6 +1,7 @@
 import { loadCgroup } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
 import { signalProcess, waitForEnd } from "../linux/process";
+import { logDebug } from "../log";
 import { runLenientHooks } from "./hooks";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
@@ -49,6 +50,7 @@ export function deleteContainer(options: DeleteOptions): void {
   }
   mappings.delete(id);
   removeDirectory(root, id);
+  logDebug(`${id}: deleted`);
   if (record === undefined || record.creator !== undefined) return;
   const context = { state: stateOf(record, "stopped"), cwd: record.bundle, openFiles: options.openFiles };
   runLenientHooks("poststop", record.hooks, context, warn);

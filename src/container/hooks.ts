@@ -1,6 +1,7 @@
 import { HakoError } from "../errors";
 import { errnoText } from "../linux/errno";
 import { getLimit, setLimit } from "../linux/rlimit";
+import { logDebug } from "../log";
 import type { Hook, Hooks } from "../oci/config";
 import type { State } from "../oci/state";
 
@@ -45,6 +46,7 @@ export function runLenientHooks(
 }
 
 function runHook(what: string, hook: Hook, context: HookContext): void {
+  logDebug(what);
   const [name, ...args] = hook.args ?? [];
   // loaded when there is a hook: most containers have none, and it costs a millisecond
   const { spawnSync } = require("node:child_process") as typeof import("node:child_process");

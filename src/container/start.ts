@@ -4,6 +4,7 @@ import { STAGE_NAME } from "../init/stage-name";
 import { removeFile } from "../linux/file";
 import { processStatus, signalProcess } from "../linux/process";
 import { readAll, unixConnect } from "../linux/socket";
+import { logDebug } from "../log";
 import { runHooks } from "./hooks";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
@@ -48,6 +49,7 @@ function release(root: string, id: ContainerId): ContainerRecord {
     throw new HakoError({ code: cause.code, message: `start container "${id}"`, cause });
   }
   removeFile(socket);
+  logDebug(`${id}: started`);
   const [, error = ""] = answer.split("accepted\n");
   if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
   // a zombie keeps its name: one that still has ours never executed the program

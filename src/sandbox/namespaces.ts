@@ -2,6 +2,7 @@ import { type CgroupEntry, type CgroupMounts, openCgroup, plannedRecord } from "
 import { during, HakoError } from "../errors";
 import { type InitProcess, spawnInit } from "../init/spawn";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
+import { logDebug } from "../log";
 import type { Config } from "../oci/config";
 import type { ContainerPlan, SandboxDriver } from "./driver";
 
@@ -14,19 +15,24 @@ export const namespacesDriver: SandboxDriver = {
     undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
     events.cgroup(plannedRecord(cgroup));
     cgroup.create();
+    logDebug(`${id}: cgroups ${JSON.stringify(cgroup.paths)}`);
     const entry = cgroup.entry();
     const init = startInit(plan, cgroup.mounts(), entry);
     undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
+    logDebug(`${id}: process ${init.pid} in its namespaces`);
     // while our own stage starts in there; it stays outside of the limits, which are for the program
     events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
     during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
     init.advance("mounted");
+    logDebug(`${id}: root file system mounted`);
     events.runtimeCreated();
     raiseHardLimits(init.pid, config);
     init.advance("prepared");
+    logDebug(`${id}: root file system entered`);
     undo.defer(`processes of ${id}`, () => cgroup.kill());
     cgroup.joinOthers(init.pid, entry);
     init.advance("ready");
+    logDebug(`${id}: in its cgroups, with its identity; waits for start`);
     events.created();
     init.release();
   },

@@ -85,6 +85,28 @@ describe("command line", () => {
     expect(unwritable.stderr).toContain("/no/such/dir/log");
   }, [needsHako]);
 
+  e2e("--debug logs each step", () => {
+    using box = new Box();
+    const log = box.path("log");
+    const bundle = box.bundle(["true"]);
+    expect(
+      hako("--debug", "--root", box.root, "--log", log, "run", "--bundle", bundle, box.id()).status,
+    ).toBe(0);
+    const lines = readFileSync(log, "utf8");
+    for (const step of [
+      "cgroups",
+      "in its namespaces",
+      "mounted",
+      "entered",
+      "waits for start",
+      "started",
+      "deleted",
+    ]) {
+      expect(lines).toMatch(new RegExp(`level=debug msg=.*${step}`));
+    }
+    expect(hako("--root", box.root, "run", "--bundle", bundle, box.id()).stderr).toBe("");
+  }, [needsHako]);
+
   e2e("init is no command", () => {
     for (const words of [["init"], ["init", "1"], ["init", "99"], ["init", "x"]]) {
       expect({ words, status: hako(...words).status }).toEqual({ words, status: 2 });
