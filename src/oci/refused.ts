@@ -1,3 +1,4 @@
+import { isSystemdPath } from "../cgroup/paths";
 import type { Config, Problem } from "./config";
 
 /** Whether a field says anything: empty texts, lists and objects are what clients send for nothing. */
@@ -28,6 +29,7 @@ const UNBUILT: readonly (readonly [string, Read])[] = [
 ];
 
 const HINTS: Readonly<Record<string, string>> = {
+  "/linux/cgroupsPath": "a path for systemd: use the cgroupfs manager, for podman --cgroup-manager=cgroupfs",
   "/linux/seccomp": "run without a profile, for podman and docker --security-opt seccomp=unconfined",
   "/process/apparmorProfile": "run without one, for podman and docker --security-opt apparmor=unconfined",
   "/process/selinuxLabel": "run without one, for podman and docker --security-opt label=disable",
@@ -37,6 +39,8 @@ const UNBUILT_MOUNT_OPTIONS = /^r?idmap(=|$)/;
 /** Every field that asks for something that is not built yet. */
 export function unbuiltFields(config: Config): Problem[] {
   const found = UNBUILT.filter(([, read]) => isEffective(read(config))).map(([pointer]) => pointer);
+  // "slice:prefix:name" is what callers of the systemd cgroup driver write
+  if (isSystemdPath(config.linux?.cgroupsPath ?? "")) found.push("/linux/cgroupsPath");
   (config.linux?.namespaces ?? []).forEach(({ type }, index) => {
     if (type === "time") found.push(`/linux/namespaces/${index}`);
   });

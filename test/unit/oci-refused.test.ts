@@ -41,6 +41,10 @@ const rows: [string, (config: Config) => void][] = [
     `/linux/resources/${field}`,
     (config) => Object.assign(config.linux?.resources ?? {}, { [field]: { a: 1 } }),
   ]),
+  [
+    "/linux/cgroupsPath",
+    (config) => Object.assign(config.linux ?? {}, { cgroupsPath: "system.slice:hako:web" }),
+  ],
   ["/linux/namespaces/0", (config) => config.linux?.namespaces?.unshift({ type: "time" })],
   [
     "/mounts/0/uidMappings",
