@@ -29,9 +29,13 @@ const GLOBAL_FLAGS = {
   help: { type: "boolean", alias: "h", description: "print this text" },
 } as const satisfies Arguments;
 
-/** Exit statuses of failures, as shells have them. */
+/** Of the command that runs. */
+let failureStatus: number | undefined;
+
+/** Exit statuses of failures, as shells have them, unless the command has one of its own. */
 function exitStatus(error: HakoError): number {
   if (error.code === "usage") return 2;
+  if (failureStatus !== undefined) return failureStatus;
   if (error.code === "command-not-found") return 127;
   if (error.code === "command-not-executable") return 126;
   return 1;
@@ -131,6 +135,7 @@ async function dispatch(raw: string[]): Promise<number> {
     stopAtOperand: command.stopAtOperand ?? false,
     rest: command.rest !== undefined,
   });
+  failureStatus = command.failure;
   return (await command.run({ ...parsed, globals })) ?? 0;
 }
 

@@ -27,6 +27,8 @@ export interface Command<A extends Arguments = Arguments> {
   rest?: string;
   /** Flags end at the first operand; what follows it belongs to the container's command. */
   stopAtOperand?: boolean;
+  /** The exit status of its failures other than wrong usage, where callers expect one. */
+  failure?: number;
   /** Returns the exit status; nothing is 0. */
   run(invocation: Invocation<A>): number | undefined | Promise<number | undefined>;
 }

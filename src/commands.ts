@@ -13,9 +13,18 @@ export const COMMANDS: Record<string, Entry> = {
     description: "create, start, wait, delete; also without a bundle",
     load: () => import("./commands/run"),
   },
+  exec: { description: "run a command in a container that runs", load: () => import("./commands/exec") },
   state: { description: "what a container does, as JSON", load: () => import("./commands/state") },
   kill: { description: "send a signal to a container", load: () => import("./commands/kill") },
   delete: { description: "remove a container", load: () => import("./commands/delete") },
+  ps: { description: "the processes of a container", load: () => import("./commands/ps") },
+  pause: {
+    description: "stop all processes of a container where they are",
+    load: () => import("./commands/pause"),
+  },
+  resume: { description: "let a paused container go on", load: () => import("./commands/resume") },
+  update: { description: "change limits of a container", load: () => import("./commands/update") },
+  events: { description: "what a container uses, as JSON lines", load: () => import("./commands/events") },
   list: { description: "list containers", load: () => import("./commands/list") },
   spec: { description: "write a config.json to begin with", load: () => import("./commands/spec") },
   features: {

@@ -1,5 +1,5 @@
 import { HakoError } from "../errors";
-import { exists } from "../linux/file";
+import { exists, hasErrno } from "../linux/file";
 import { applyBlockIo } from "./block-io";
 import { applyCpu, applyCpuset } from "./cpu";
 import { applyDevices } from "./devices";
@@ -10,9 +10,11 @@ import type { CgroupVersion } from "./layout";
 import { applyHugepages, applyPids, applyUnified } from "./limits";
 import { applyMemory } from "./memory";
 import { type CgroupNode, controllersIn, directoryOf, makeNode, removeNode } from "./node";
+import { type OomWatch, watchOom } from "./oom";
 import type { Resources } from "./resources";
 import { readStats } from "./stats";
 import type { CgroupStats } from "./stats-types";
+import { type SubCgroups, subCgroups, unifiedCgroupOf } from "./sub-cgroups";
 import { Target } from "./target";
 
 const KILL_WAIT_MS = 10_000;
@@ -96,10 +98,10 @@ export class Group implements Cgroup {
     }
   }
 
-  entry(): CgroupEntry {
+  entry(below: SubCgroups = new Map()): CgroupEntry {
     const entry: CgroupEntry = { born: undefined, self: [], others: [] };
     for (const node of this.#nodes) {
-      const dir = directoryOf(node);
+      const dir = `${directoryOf(node)}${below.get(node) ?? ""}`;
       if (!node.unified) entry.self.push(`${dir}/tasks`);
       else if (controllersIn(dir).length === 0 && entry.born === undefined) entry.born = dir;
       else entry.others.push(dir);
@@ -107,33 +109,41 @@ export class Group implements Cgroup {
     return entry;
   }
 
+  subCgroups(words: readonly string[]): SubCgroups {
+    return subCgroups(this.#nodes, words);
+  }
+
   join(pid: number): void {
-    this.#joinNodes(pid, this.#nodes);
+    for (const node of this.#nodes) this.#joinDirectory(pid, directoryOf(node), node.unified);
   }
 
-  joinOthers(pid: number, { others }: CgroupEntry): void {
-    this.#joinNodes(
-      pid,
-      this.#nodes.filter((node) => others.includes(directoryOf(node))),
-    );
-  }
-
-  #joinNodes(pid: number, nodes: CgroupNode[]): void {
-    for (const node of nodes) {
-      const dir = directoryOf(node);
-      const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
-      if (failed === undefined) continue;
-      // A host without root in the unified half of a hybrid layout: nothing is limited there.
-      if (node.unified && this.version === "hybrid" && ["EOPNOTSUPP", "EACCES"].includes(failed.errno ?? ""))
-        continue;
-      throw new HakoError({
-        code: "system",
-        message: `process ${pid} cannot join cgroup ${dir}`,
-        errno: failed.errno,
-        hint: joinHint(dir, failed),
-        cause: failed,
-      });
+  joinOthers(pid: number, { others }: CgroupEntry, beside?: number): void {
+    for (const dir of others) {
+      try {
+        this.#joinDirectory(pid, dir, true);
+      } catch (error) {
+        // the container made cgroups below its own, which then takes no processes: where its first one is
+        const cgroup =
+          beside === undefined || !hasErrno(error, "EBUSY") ? undefined : unifiedCgroupOf(beside);
+        const node = this.#nodes.find(({ unified }) => unified);
+        if (cgroup === undefined || node === undefined) throw error;
+        this.#joinDirectory(pid, `${node.mountpoint}${cgroup}`, true);
+      }
     }
+  }
+
+  #joinDirectory(pid: number, dir: string, unified: boolean): void {
+    const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
+    if (failed === undefined) return;
+    // A host without root in the unified half of a hybrid layout: nothing is limited there.
+    if (unified && this.version === "hybrid" && ["EOPNOTSUPP", "EACCES"].includes(failed.errno ?? "")) return;
+    throw new HakoError({
+      code: "system",
+      message: `process ${pid} cannot join cgroup ${dir}`,
+      errno: failed.errno,
+      hint: joinHint(dir, failed),
+      cause: failed,
+    });
   }
 
   pids(): number[] {
@@ -189,6 +199,10 @@ export class Group implements Cgroup {
 
   stats(): CgroupStats {
     return readStats(new Target(this.record));
+  }
+
+  watchOom(): OomWatch | undefined {
+    return watchOom(new Target(this.record).find("memory"));
   }
 
   destroy(): void {

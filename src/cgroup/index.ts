@@ -1,9 +1,11 @@
 import { Group } from "./group";
 import { type CgroupVersion, type Layout, readLayout } from "./layout";
 import { type CgroupNode, plannedNode } from "./node";
+import type { OomWatch } from "./oom";
 import { placeIn } from "./paths";
 import type { Resources } from "./resources";
 import type { CgroupStats } from "./stats-types";
+import type { SubCgroups } from "./sub-cgroups";
 
 export { type CgroupVersion, cgroupRoot, type Layout, parseLayout, readLayout } from "./layout";
 export type { Resources } from "./resources";
@@ -55,10 +57,12 @@ export interface Cgroup {
   apply(resources: Resources): void;
   /** Moves a process into the cgroups. */
   join(pid: number): void;
-  /** How a process that is born for this container gets in. */
-  entry(): CgroupEntry;
-  /** Moves a process into those that `entry` left over. */
-  joinOthers(pid: number, entry: CgroupEntry): void;
+  /** How a process that is born for this container gets in, or into cgroups below. */
+  entry(below?: SubCgroups): CgroupEntry;
+  /** The cgroups that `exec --cgroup` names: "PATH" for all hierarchies, "CONTROLLER[,CONTROLLER]:PATH" for v1's. */
+  subCgroups(words: readonly string[]): SubCgroups;
+  /** Moves a process into those that `entry` left over; where that takes none, to where the process `beside` is. */
+  joinOthers(pid: number, entry: CgroupEntry, beside?: number): void;
   /** The processes in the cgroups and all below them. */
   pids(): number[];
   /** Kills all processes, frozen ones too, and waits until they are gone. */
@@ -67,6 +71,8 @@ export interface Cgroup {
   thaw(): void;
   frozen(): boolean;
   stats(): CgroupStats;
+  /** undefined without a memory controller. */
+  watchOom(): OomWatch | undefined;
   /** Removes what `create` made, and what the container made below that. */
   destroy(): void;
   mounts(): CgroupMounts;

@@ -20,6 +20,7 @@ import {
   removeDirectory,
   startSocketPath,
   stateOf,
+  writeConfig,
   writeRecord,
 } from "./record";
 
@@ -60,6 +61,7 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
   const record = newRecord(options);
   writeRecord(root, record);
+  writeConfig(root, id, config);
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));
@@ -121,7 +123,7 @@ function refuseOrdinaryUser(): void {
   });
 }
 
-function newRecord({ id, bundle }: CreateOptions): ContainerRecord {
+function newRecord({ id, bundle, noNewKeyring }: CreateOptions): ContainerRecord {
   const { config } = bundle;
   const annotations = config.annotations ?? {};
   const pidNamespace = config.linux?.namespaces?.find(({ type }) => type === "pid");
@@ -138,11 +140,12 @@ function newRecord({ id, bundle }: CreateOptions): ContainerRecord {
     ownPidNamespace: pidNamespace !== undefined && !pidNamespace.path,
     cgroup: undefined,
     hooks: config.hooks,
+    noNewKeyring,
   };
 }
 
 /** The decimal pid without a newline, complete from the first moment that the file is there: callers wait for it. */
-function writePidFile(file: string, pid: number, undo: UndoStack): void {
+export function writePidFile(file: string, pid: number, undo: UndoStack): void {
   const temporary = join(dirname(file), `.${process.pid}.hako-pid`);
   during(`pid file ${file}`, () => {
     try {

@@ -46,7 +46,8 @@ export function listContainers(root: string, warn: (message: string) => void): L
   return listed;
 }
 
-function userName(uid: number): string {
+/** The name of a user on this host; its number with a # if it has none. */
+export function userName(uid: number): string {
   try {
     for (const line of readText("/etc/passwd").split("\n")) {
       const [name, , id] = line.split(":");

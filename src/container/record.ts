@@ -15,7 +15,8 @@ import {
   writeText,
 } from "../linux/file";
 import { aliveProcess } from "../linux/process";
-import type { Hooks } from "../oci/config";
+import type { Config, Hooks } from "../oci/config";
+import { exactJson, parseJson } from "../oci/json";
 import type { State } from "../oci/state";
 import { type ContainerId, containerId, type SandboxId } from "./id";
 
@@ -45,9 +46,13 @@ export interface ContainerRecord {
   ownPidNamespace: boolean;
   cgroup: CgroupRecord | undefined;
   hooks: Hooks | undefined;
+  /** Its processes keep their caller's session keyring. */
+  noNewKeyring: boolean;
 }
 
 const RECORD = "state.json";
+/** The config.json that the container was made from: what later becomes of the bundle's own doesn't matter. */
+const CONFIG = "config.json";
 
 export function containerDirectory(root: string, id: ContainerId): string {
   return join(resolve(root), id);
@@ -82,6 +87,16 @@ export function writeRecord(root: string, record: ContainerRecord): void {
   const text = JSON.stringify(record, (_, value) => (typeof value === "bigint" ? Number(value) : value));
   writeText(temporary, text, 0o600);
   renameFile(temporary, file);
+}
+
+/** Keeps the config for `exec`. */
+export function writeConfig(root: string, id: ContainerId, config: Config): void {
+  writeText(join(containerDirectory(root, id), CONFIG), exactJson(config), 0o600);
+}
+
+export function readStoredConfig(root: string, id: ContainerId): Config {
+  const file = join(containerDirectory(root, id), CONFIG);
+  return parseJson(readText(file), file) as Config;
 }
 
 function notFound(id: string): HakoError {

@@ -4,6 +4,7 @@ import { realPath, statusAt } from "../linux/file";
 import type { Config, Mount } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
+import { parseSize } from "./size";
 import { userOf } from "./user";
 
 /** What `hako run --rootfs` is told on its command line. */
@@ -37,20 +38,15 @@ const CAPABILITIES = [
   "CAP_SETUID",
   "CAP_SYS_CHROOT",
 ];
-const UNITS: Readonly<Record<string, number>> = { "": 0, b: 0, k: 10, m: 20, g: 30, t: 40 };
 
 function usage(message: string, hint?: string): HakoError {
   return new HakoError({ code: "usage", message, hint });
 }
 
-/** Bytes of a size such as 1048576, 64M, 1g or 1.5GiB. */
-export function sizeOf(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([bkmgt]?)(?:i?b)?$/i.exec(text);
-  const bytes = Math.round(Number(match?.[1]) * 2 ** (UNITS[(match?.[2] ?? "").toLowerCase()] ?? Number.NaN));
-  if (match === null || !Number.isSafeInteger(bytes) || bytes === 0) {
-    throw usage(`--memory: ${JSON.stringify(text)} is not a size`, "a number with K, M or G, as 64M");
-  }
-  return bytes;
+function memoryOf(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes !== undefined && bytes > 0) return bytes;
+  throw usage(`--memory: ${JSON.stringify(text)} is not a size`, "a number with K, M or G, as 64M");
 }
 
 function quotaOf(text: string): number {
@@ -125,7 +121,7 @@ export function scriptBundle(id: string, values: ScriptValues, command: readonly
   if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR ID -- COMMAND");
   const rootfs = rootfsOf(values.rootfs);
   const base = defaultConfig({ rootless: false });
-  const memory = values.memory === undefined ? undefined : { limit: sizeOf(values.memory) };
+  const memory = values.memory === undefined ? undefined : { limit: memoryOf(values.memory) };
   const cpu = values.cpus === undefined ? undefined : { quota: quotaOf(values.cpus), period: CPU_PERIOD_US };
   const pids = values.pids === undefined ? undefined : { limit: pidsOf(values.pids) };
   const capabilities = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };

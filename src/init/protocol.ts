@@ -4,7 +4,7 @@ import { type ErrorCode, HakoError } from "../errors";
 import type { ErrnoName } from "../linux/errno";
 import type { Fd } from "../linux/fd";
 import { readSome, writeAll } from "../linux/socket";
-import type { Config } from "../oci/config";
+import type { Config, Process } from "../oci/config";
 import type { State } from "../oci/state";
 
 /** More than any config.json; a longer frame is a mistake. */
@@ -13,8 +13,28 @@ const HEADER = 4;
 
 export { STAGE_NAME } from "./stage-name";
 
-/** What the container's first process is told, once. Numbers of descriptors are its own. */
+/** What a process of a container is told, once. Numbers of descriptors are its own. */
+export type StageRequest = InitRequest | ExecRequest;
+
+/** For one that is to run beside the first. */
+export interface ExecRequest {
+  kind: "exec";
+  process: Process;
+  /** The id of the container. */
+  id: string;
+  noNewKeyring: boolean;
+  preserveFds: number;
+  /** The soft limit of open files that the caller had. */
+  openFiles: number | undefined;
+  cgroupFiles: number[];
+  consoleSocket: number | undefined;
+  /** The container's mount namespace; undefined if it is ours. */
+  mountNamespace: number | undefined;
+}
+
+/** For the first one. */
 export interface InitRequest {
+  kind: "init";
   config: Config;
   /** Absolute. */
   bundle: string;

@@ -65,6 +65,7 @@ const NUMBERS = {
   unshare: [272, 97],
   utimensat: [280, 88],
   signalfd4: [289, 74],
+  eventfd2: [290, 19],
   prlimit64: [302, 261],
   setns: [308, 268],
   memfd_create: [319, 279],

@@ -2,14 +2,7 @@ import * as v from "valibot";
 import { HakoError } from "../errors";
 import { parseJson, pointer } from "./json";
 import { anything, between, flag, id, int32, int64, list, optional, text, textMap, texts } from "./schema";
-import {
-  type device,
-  type deviceRule,
-  idMapping,
-  linux,
-  type namespace,
-  type resources,
-} from "./schema-linux";
+import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";
 
 /** config.json (runtime-spec config.md, version 1.3), as far as it concerns Linux. Unknown fields are ignored, as specified. */
 
@@ -113,6 +106,20 @@ export function parseConfig(source: string, file: string): Config {
   const read = readConfig(source, file);
   if ("config" in read) return read.config;
   throw problemsError(read.problems, file);
+}
+
+/** Parses the document of one process, as `exec --process` takes it. */
+export function parseProcess(source: string, file: string): Process {
+  const result = v.safeParse(process, parseJson(source, file));
+  if (result.success) return result.output;
+  throw problemsError(result.issues.map(problemOf), file);
+}
+
+/** Parses the document of resources, as `update --resources` takes it. */
+export function parseResources(source: string, file: string): Resources {
+  const result = v.safeParse(resources, parseJson(source, file));
+  if (result.success) return result.output;
+  throw problemsError(result.issues.map(problemOf), file);
 }
 
 /** One error for all problems. */

@@ -23,3 +23,9 @@ export function parseJson(text: string, file: string): unknown {
     throw new HakoError({ code: "config", message, path: file });
   }
 }
+
+/** JSON in which big integers are numbers, as `parseJson` reads them. */
+export function exactJson(value: unknown): string {
+  const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+  return JSON.stringify(value, (_, each) => (typeof each === "bigint" ? rawJSON(each.toString()) : each));
+}

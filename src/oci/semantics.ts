@@ -50,28 +50,29 @@ function isNew(config: Config, type: string): boolean {
   return (config.linux?.namespaces ?? []).some((namespace) => namespace.type === type && !namespace.path);
 }
 
-const processRule: Rule = ({ process }) => {
-  if (process === undefined) return [problem("/process", "missing")];
+const processRule: Rule = ({ process }) =>
+  process === undefined
+    ? [problem("/process", "missing")]
+    : processProblems(process).map(({ pointer, message }) => problem(`/process${pointer}`, message));
+
+/** What is wrong with a process, by pointers into its own document. */
+export function processProblems(process: Process): Problem[] {
   const { args = [], cwd, env = [] } = process;
   return [
-    ...when(args.length === 0, "/process/args", "missing: there is no program to run"),
-    ...when(args[0] === "", "/process/args/0", "is empty: there is no program to run"),
-    ...when(!cwd.startsWith("/"), "/process/cwd", `expected an absolute path, got ${JSON.stringify(cwd)}`),
+    ...when(args.length === 0, "/args", "missing: there is no program to run"),
+    ...when(args[0] === "", "/args/0", "is empty: there is no program to run"),
+    ...when(!cwd.startsWith("/"), "/cwd", `expected an absolute path, got ${JSON.stringify(cwd)}`),
     ...env.flatMap((line, index) =>
-      when(
-        line.indexOf("=") < 1,
-        `/process/env/${index}`,
-        `expected NAME=value, got ${JSON.stringify(line)}`,
-      ),
+      when(line.indexOf("=") < 1, `/env/${index}`, `expected NAME=value, got ${JSON.stringify(line)}`),
     ),
     ...rlimitProblems(process),
   ];
-};
+}
 
 function rlimitProblems({ rlimits = [] }: Process): Problem[] {
   const seen = new Set<string>();
   return rlimits.flatMap(({ type, soft, hard }, index) => {
-    const pointer = `/process/rlimits/${index}`;
+    const pointer = `/rlimits/${index}`;
     const twice = seen.has(type);
     seen.add(type);
     const [low, high] = [BigInt.asUintN(64, BigInt(soft)), BigInt.asUintN(64, BigInt(hard))];

@@ -2,7 +2,7 @@ import type { CgroupRecord } from "../cgroup";
 import type { ContainerId } from "../container/id";
 import type { ProcessRecord } from "../container/record";
 import type { Fd } from "../linux/fd";
-import type { Config } from "../oci/config";
+import type { Config, Process } from "../oci/config";
 import type { State } from "../oci/state";
 import type { UndoStack } from "../undo";
 
@@ -18,6 +18,23 @@ export interface ContainerPlan {
   startSocket: Fd;
   consoleSocket: Fd | undefined;
   noPivot: boolean;
+  noNewKeyring: boolean;
+  preserveFds: number;
+  openFiles: number | undefined;
+  warn(message: string): void;
+}
+
+/** What a driver makes a further process of a container from. */
+export interface ExecPlan {
+  id: ContainerId;
+  /** The container's first process, and a descriptor of it. */
+  init: ProcessRecord;
+  pidfd: Fd;
+  cgroup: CgroupRecord | undefined;
+  /** Of `exec --cgroup`. */
+  cgroups: readonly string[];
+  process: Process;
+  consoleSocket: Fd | undefined;
   noNewKeyring: boolean;
   preserveFds: number;
   openFiles: number | undefined;
@@ -40,4 +57,6 @@ export interface SandboxDriver {
   readonly name: string;
   /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
   create(plan: ContainerPlan, events: CreateEvents, undo: UndoStack): void;
+  /** Starts a process beside the first; `ready` is called with its pid right before it executes its program. */
+  exec(plan: ExecPlan, ready: (pid: number) => void, undo: UndoStack): ProcessRecord;
 }

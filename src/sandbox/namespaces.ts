@@ -1,6 +1,8 @@
-import { type CgroupEntry, type CgroupMounts, openCgroup, plannedRecord } from "../cgroup";
+import { type CgroupEntry, type CgroupMounts, loadCgroup, openCgroup, plannedRecord } from "../cgroup";
 import { during, HakoError } from "../errors";
-import { type InitProcess, spawnInit } from "../init/spawn";
+import { spawnInit } from "../init/spawn";
+import { spawnExec } from "../init/spawn-exec";
+import type { StageProcess } from "../init/stage-process";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
 import { logDebug } from "../log";
 import type { Config } from "../oci/config";
@@ -36,9 +38,24 @@ export const namespacesDriver: SandboxDriver = {
     events.created();
     init.release();
   },
+  exec(plan, ready, undo) {
+    const { cgroup: record, cgroups, init, consoleSocket, ...rest } = plan;
+    const cgroup = record === undefined ? undefined : loadCgroup(record);
+    const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
+    const stage = spawnExec({ ...rest, pid: init.pid, entry, consoleSocket });
+    undo.defer("its process", () => stage[Symbol.dispose]());
+    stage.advance("prepared");
+    cgroup?.joinOthers(stage.pid, entry, init.pid);
+    stage.advance("ready");
+    ready(stage.pid);
+    stage.release();
+    return { pid: stage.pid, startTime: stage.startTime };
+  },
 };
 
-function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry): InitProcess {
+const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
+
+function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry): StageProcess {
   const { config, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
   const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
   return spawnInit({

@@ -40,6 +40,7 @@ function record(more: Partial<ContainerRecord> = {}): ContainerRecord {
     ownPidNamespace: true,
     cgroup: undefined,
     hooks: undefined,
+    noNewKeyring: false,
     ...more,
   };
 }

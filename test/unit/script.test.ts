@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { noNeedForOutput } from "../../src/container/output";
-import { mountOf, scriptBundle, sizeOf } from "../../src/container/script";
+import { mountOf, scriptBundle } from "../../src/container/script";
+import { parseSize } from "../../src/container/size";
 import { userOf } from "../../src/container/user";
 
 let rootfs: string;
@@ -42,10 +43,13 @@ describe("sizes", () => {
     ["1.5G", 1.5 * 2 ** 30],
     ["512k", 512 << 10],
   ];
-  for (const [text, bytes] of rows) test(text, () => expect(sizeOf(text)).toBe(bytes));
+  for (const [text, bytes] of rows) test(text, () => expect(parseSize(text)).toBe(bytes));
   for (const text of ["", "0", "-1", "M", "64X", "1e3", "64 M", "lots"]) {
     test(`${JSON.stringify(text)} is none`, () => {
-      expect(() => sizeOf(text)).toThrow("is not a size");
+      if (text !== "0") expect(parseSize(text)).toBeUndefined();
+      expect(() => scriptBundle("x", { ...NOTHING, rootfs: "/", memory: text }, ["true"])).toThrow(
+        "is not a size",
+      );
     });
   }
 });

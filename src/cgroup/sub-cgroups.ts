@@ -1,0 +1,44 @@
+import { HakoError } from "../errors";
+import { exists, readText } from "../linux/file";
+import { type CgroupNode, directoryOf } from "./node";
+
+/** Paths below a container's own cgroups, "/a/b", by their hierarchy. */
+export type SubCgroups = ReadonlyMap<CgroupNode, string>;
+
+/** The cgroups that `exec --cgroup` names (runc exec: "[controller[,controller...]:]path"). */
+export function subCgroups(nodes: readonly CgroupNode[], words: readonly string[]): SubCgroups {
+  const found = new Map<CgroupNode, string>();
+  for (const word of words) {
+    const colon = word.indexOf(":");
+    const path = pathOf(word, word.slice(colon + 1));
+    const names = colon < 0 ? undefined : word.slice(0, colon).split(",");
+    for (const node of names === undefined ? nodes : names.map((name) => nodeOf(nodes, word, name))) {
+      if (!exists(`${directoryOf(node)}${path}`))
+        throw wrong(word, `${directoryOf(node)}${path} does not exist`);
+      found.set(node, path);
+    }
+  }
+  return found;
+}
+
+/** An absolute or relative path means the same: below the container's cgroup, and never above it. */
+function pathOf(word: string, path: string): string {
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  if (parts.includes("..")) throw wrong(word, "leads out of the container's cgroup");
+  return parts.map((part) => `/${part}`).join("");
+}
+
+function nodeOf(nodes: readonly CgroupNode[], word: string, name: string): CgroupNode {
+  const node = nodes.find(({ controllers, unified }) => !unified && controllers.includes(name));
+  if (node !== undefined) return node;
+  throw wrong(word, `the container has no cgroup v1 controller ${JSON.stringify(name)}`);
+}
+
+function wrong(word: string, why: string): HakoError {
+  return new HakoError({ code: "usage", message: `--cgroup ${JSON.stringify(word)}: ${why}` });
+}
+
+/** The unified cgroup of a process, as this process sees it; undefined when it has gone. */
+export function unifiedCgroupOf(pid: number): string | undefined {
+  return /^0::(.*)$/m.exec(readText(`/proc/${pid}/cgroup`))?.[1];
+}

@@ -1,0 +1,39 @@
+import { defineCommand } from "../command";
+import { parseDuration } from "../container/duration";
+import { type ContainerEvent, statsEvent, watchEvents } from "../container/events";
+import { containerId } from "../container/id";
+import { HakoError } from "../errors";
+import { print } from "../output";
+import { CONTAINER } from "./shared-operands";
+
+export default defineCommand({
+  meta: { name: "events", description: "what a container uses, and when its memory ran out, as JSON lines" },
+  args: {
+    container: CONTAINER,
+    interval: {
+      type: "string",
+      valueHint: "TIME",
+      description: "time between two lines of counters, as 5s or 500ms",
+      default: "5s",
+    },
+    stats: { type: "boolean", description: "print the counters once" },
+  },
+  examples: ["hako events --stats web", "hako events --interval 1s web"],
+  run({ values, globals }) {
+    const id = containerId(values.container);
+    const tell = (event: ContainerEvent) => print(`${JSON.stringify(event)}\n`);
+    if (values.stats) {
+      tell(statsEvent(globals.root, id));
+      return 0;
+    }
+    const interval = parseDuration(values.interval);
+    if (interval === undefined || interval < 1) {
+      throw new HakoError({
+        code: "usage",
+        message: `--interval: "${values.interval}" is not a time above 0, as 5s`,
+      });
+    }
+    watchEvents(globals.root, id, interval, tell);
+    return 0;
+  },
+});

@@ -1,0 +1,89 @@
+import { defineCommand } from "../command";
+import { inheritance } from "../container/caller";
+import { execInContainer } from "../container/exec";
+import { containerId } from "../container/id";
+import { callerOpenFiles } from "../linux/exec";
+import { logWarning } from "../log";
+import { CONTAINER } from "./shared-operands";
+
+export default defineCommand({
+  meta: { name: "exec", description: "run a command in a container that runs" },
+  args: {
+    container: CONTAINER,
+    process: {
+      type: "string",
+      alias: "p",
+      valueHint: "FILE",
+      description: "JSON of a process as in config.json, in place of COMMAND and flags",
+    },
+    tty: { type: "boolean", alias: "t", description: "give the command a terminal" },
+    "console-socket": {
+      type: "string",
+      valueHint: "SOCK",
+      description: "unix socket that receives the terminal's master",
+    },
+    detach: { type: "boolean", alias: "d", description: "come back when the command has been started" },
+    "pid-file": { type: "string", valueHint: "FILE", description: "write the command's pid to this file" },
+    cwd: { type: "string", valueHint: "DIR", description: "working directory in the container" },
+    env: { type: "string", alias: "e", valueHint: "K=V", multiple: true, description: "set a variable" },
+    user: {
+      type: "string",
+      alias: "u",
+      valueHint: "U[:G]",
+      description: "names or numbers of user and group",
+    },
+    "additional-gids": {
+      type: "string",
+      alias: "g",
+      valueHint: "GID",
+      multiple: true,
+      description: "numbers of more groups",
+    },
+    cap: {
+      type: "string",
+      alias: "c",
+      valueHint: "CAP",
+      multiple: true,
+      description: "add a capability to the bounding, effective and permitted sets",
+    },
+    "no-new-privs": { type: "boolean", description: "nothing that it executes can gain privileges" },
+    apparmor: { type: "string", valueHint: "PROFILE", description: "AppArmor profile" },
+    "process-label": { type: "string", valueHint: "LABEL", description: "SELinux label" },
+    cgroup: {
+      type: "string",
+      valueHint: "[CONTROLLER:]PATH",
+      multiple: true,
+      description: "run it in a cgroup below the container's own",
+    },
+    "preserve-fds": {
+      type: "string",
+      valueHint: "N",
+      description: "hand N descriptors from 3 on to the command",
+      default: "0",
+    },
+    "ignore-paused": { type: "boolean", description: "also in a paused container: it waits until resume" },
+    "no-subreaper": { type: "boolean", description: "for callers of runc: exec never adopts orphans" },
+  },
+  rest: "[COMMAND [ARG...]]",
+  stopAtOperand: true,
+  failure: 255,
+  examples: ["hako exec web ls -l /", "hako exec -t --user www --env DEBUG=1 web sh"],
+  async run({ values, rest, globals }) {
+    const inherited = inheritance(values["preserve-fds"], process.env);
+    return await execInContainer({
+      root: globals.root,
+      id: containerId(values.container),
+      values,
+      args: rest[0] === "--" ? rest.slice(1) : rest,
+      environment: inherited.environment,
+      consoleSocketPath: values["console-socket"],
+      detach: values.detach,
+      pidFile: values["pid-file"],
+      preserveFds: inherited.preserveFds,
+      openFiles: callerOpenFiles(),
+      cgroups: values.cgroup,
+      ignorePaused: values["ignore-paused"],
+      warn: logWarning,
+    });
+  },
+});

@@ -1,0 +1,14 @@
+import { defineCommand } from "../command";
+import { containerId } from "../container/id";
+import { resumeContainer } from "../container/pause";
+import { CONTAINER } from "./shared-operands";
+
+export default defineCommand({
+  meta: { name: "resume", description: "let the processes of a paused container go on" },
+  args: { container: CONTAINER },
+  examples: ["hako resume web"],
+  run({ values, globals }) {
+    resumeContainer(globals.root, containerId(values.container));
+    return 0;
+  },
+});

@@ -1,0 +1,41 @@
+import { defineCommand } from "../command";
+import { containerId } from "../container/id";
+import { updateContainer } from "../container/update";
+import { LIMIT_FLAGS, resourcesOf } from "../container/update-values";
+import { CONTAINER } from "./shared-operands";
+
+type LimitFlag = keyof typeof LIMIT_FLAGS;
+interface TextFlag {
+  type: "string";
+  valueHint: string;
+  description: string;
+}
+
+const flags = Object.fromEntries(
+  Object.entries(LIMIT_FLAGS).map(([name, [, , form, description]]): [string, TextFlag] => [
+    name,
+    { type: "string", valueHint: form === "text" ? "LIST" : form === "size" ? "SIZE" : "N", description },
+  ]),
+) as Record<LimitFlag, TextFlag>;
+
+export default defineCommand({
+  meta: { name: "update", description: "change limits of a container" },
+  args: {
+    container: CONTAINER,
+    resources: {
+      type: "string",
+      alias: "r",
+      valueHint: "FILE|-",
+      description: "JSON as /linux/resources of config.json, in place of the other flags",
+    },
+    ...flags,
+  },
+  examples: [
+    "hako update --memory 128M --pids-limit 50 web",
+    'echo \'{"cpu":{"shares":512}}\' | hako update -r - web',
+  ],
+  run({ values, globals }) {
+    updateContainer(globals.root, containerId(values.container), resourcesOf(values.resources, values));
+    return 0;
+  },
+});

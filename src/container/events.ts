@@ -1,0 +1,58 @@
+import type { CgroupStats } from "../cgroup";
+import { HakoError } from "../errors";
+import type { Fd } from "../linux/fd";
+import { pollAny, type Watched } from "../linux/poll";
+import { openProcess } from "../linux/process";
+import type { ContainerId } from "./id";
+import { cgroupOf } from "./pause";
+import { type ContainerRecord, readRecord, statusOf } from "./record";
+
+/** What `events` tells, in the form of runc's JSON. */
+export type ContainerEvent =
+  | { type: "stats"; id: ContainerId; data: CgroupStats }
+  | { type: "oom"; id: ContainerId };
+
+/** The counters of a container, once. */
+export function statsEvent(root: string, id: ContainerId): ContainerEvent {
+  return { type: "stats", id, data: cgroupOf(running(root, id)).stats() };
+}
+
+/** Tells the counters every so many milliseconds, and each time that memory ran out, until the container ends. */
+export function watchEvents(
+  root: string,
+  id: ContainerId,
+  interval: number,
+  tell: (event: ContainerEvent) => void,
+): void {
+  const record = running(root, id);
+  const cgroup = cgroupOf(record);
+  const { init } = record;
+  using process = init === undefined ? undefined : openProcess(init.pid, init.startTime);
+  if (process === undefined) throw notRunning(id);
+  using oom = cgroup.watchOom();
+  const watched: Watched[] = [ended(process), ...(oom === undefined ? [] : [oom.watched])];
+  for (let next = Date.now() + interval; ; ) {
+    const [gone, memory] = pollAny(watched, next - Date.now());
+    // counted although it has ended: it may be why
+    for (let count = memory === true ? (oom?.count() ?? 0) : 0; count > 0; count--) tell({ type: "oom", id });
+    if (gone === true) return;
+    if (Date.now() < next) continue;
+    tell({ type: "stats", id, data: cgroup.stats() });
+    next += interval;
+  }
+}
+
+function ended(fd: Fd): Watched {
+  return { fd, for: "read" };
+}
+
+function running(root: string, id: ContainerId): ContainerRecord {
+  const record = readRecord(root, id);
+  const status = statusOf(root, record);
+  if (status === "stopped" || status === "creating") throw notRunning(id);
+  return record;
+}
+
+function notRunning(id: ContainerId): HakoError {
+  return new HakoError({ code: "state", message: `container with id ${id} is not running` });
+}

@@ -1,0 +1,134 @@
+import { HakoError } from "../errors";
+import { readText } from "../linux/file";
+import { type Capabilities, type Process, parseProcess, problemsError, type User } from "../oci/config";
+import { processProblems } from "../oci/semantics";
+import { userOf } from "./user";
+
+/** What the command line says of a process to run in a container. */
+export interface ExecValues {
+  process: string | undefined;
+  tty: boolean;
+  cwd: string | undefined;
+  env: readonly string[];
+  user: string | undefined;
+  "additional-gids": readonly string[];
+  cap: readonly string[];
+  "no-new-privs": boolean;
+  apparmor: string | undefined;
+  "process-label": string | undefined;
+}
+
+const FLAGS = [
+  "tty",
+  "cwd",
+  "env",
+  "user",
+  "additional-gids",
+  "cap",
+  "no-new-privs",
+  "apparmor",
+  "process-label",
+] as const satisfies (keyof ExecValues)[];
+
+/** The process that `--process FILE` describes, or the container's own with what the flags change. */
+export function execProcess(
+  values: ExecValues,
+  args: readonly string[],
+  own: Process | undefined,
+  rootfs: string,
+): Process {
+  if (values.process === undefined) return check(changed(values, args, own, rootfs), "exec");
+  const given = FLAGS.find((name) => isGiven(values[name]));
+  if (given !== undefined) throw usage(`--${given} and --process: the file says it`);
+  if (args.length > 0)
+    throw usage(`unexpected operand ${JSON.stringify(args[0])}: --process says the command`);
+  return check(parseProcess(readText(values.process), values.process), values.process);
+}
+
+function isGiven(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+}
+
+function check(process: Process, file: string): Process {
+  const problems = processProblems(process);
+  if (problems.length > 0) throw problemsError(problems, file);
+  return process;
+}
+
+function changed(
+  values: ExecValues,
+  args: readonly string[],
+  own: Process | undefined,
+  rootfs: string,
+): Process {
+  if (args.length === 0) throw usage("which command? or --process FILE");
+  if (own === undefined)
+    throw new HakoError({ code: "state", message: "the container's own process is not known" });
+  const { capabilities, noNewPrivileges, apparmorProfile, selinuxLabel } = own;
+  return {
+    ...own,
+    terminal: values.tty,
+    args: [...args],
+    cwd: values.cwd ?? own.cwd,
+    env: [...(own.env ?? []), ...values.env.map(variable)],
+    user: userWith(values, own.user, rootfs),
+    capabilities: values.cap.length === 0 ? capabilities : withCapabilities(capabilities, values.cap),
+    noNewPrivileges: values["no-new-privs"] || noNewPrivileges,
+    apparmorProfile: values.apparmor ?? apparmorProfile,
+    selinuxLabel: values["process-label"] ?? selinuxLabel,
+  };
+}
+
+/** NAME alone is the caller's variable, as for env(1)'s relatives in docker and podman. */
+function variable(word: string): string {
+  if (word.includes("=")) return word;
+  const value = process.env[word];
+  if (value === undefined)
+    throw usage(`--env ${JSON.stringify(word)}: is not NAME=value, and there is no such variable here`);
+  return `${word}=${value}`;
+}
+
+/** Numbers change only what they name, as with runc; names are looked up in the container. */
+function userWith(values: ExecValues, own: User, rootfs: string): User {
+  const gids = values["additional-gids"].flatMap((word) => word.split(",")).map(groupNumber);
+  const more = [...(own.additionalGids ?? []), ...gids];
+  const rest = { umask: own.umask, username: own.username };
+  if (values.user === undefined) return { ...own, additionalGids: more };
+  const found = userOf(rootfs, values.user);
+  const numeric = /^\d+(:|$)/.test(values.user);
+  const gid = numeric && !values.user.includes(":") ? own.gid : found.gid;
+  return {
+    ...rest,
+    uid: found.uid,
+    gid,
+    additionalGids: numeric ? more : [...(found.additionalGids ?? []), ...gids],
+  };
+}
+
+function groupNumber(word: string): number {
+  const id = Number(word);
+  if (/^\d{1,10}$/.test(word) && id < 0xffffffff) return id;
+  throw usage(`--additional-gids: ${JSON.stringify(word)} is not the number of a group`);
+}
+
+/** Never the inheritable set: files' capabilities would then give the program more than it was given (CVE-2022-29162). */
+function withCapabilities(own: Capabilities | undefined, names: readonly string[]): Capabilities {
+  const wanted = names
+    .flatMap((word) => word.split(","))
+    .map((name) => {
+      const upper = name.toUpperCase();
+      return upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
+    });
+  const plus = (set: readonly string[] | undefined) => [...new Set([...(set ?? []), ...wanted])];
+  return {
+    bounding: plus(own?.bounding),
+    effective: plus(own?.effective),
+    permitted: plus(own?.permitted),
+    inheritable: own?.inheritable,
+    ambient: own?.ambient,
+  };
+}
+
+function usage(message: string): HakoError {
+  return new HakoError({ code: "usage", message: `exec: ${message}` });
+}

@@ -1,0 +1,104 @@
+import { HakoError } from "../errors";
+import type { Fd } from "../linux/fd";
+import { openProcess } from "../linux/process";
+import { recvFd, socketPair } from "../linux/socket";
+import { logDebug } from "../log";
+import type { Process } from "../oci/config";
+import { namespacesDriver } from "../sandbox/namespaces";
+import { UndoStack } from "../undo";
+import { writePidFile } from "./create";
+import { type ExecValues, execProcess } from "./exec-process";
+import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
+import type { ContainerId } from "./id";
+import { type ContainerRecord, type ProcessRecord, readRecord, readStoredConfig, statusOf } from "./record";
+import { consoleFor } from "./run";
+
+export interface ExecOptions {
+  root: string;
+  id: ContainerId;
+  /** What the command line says of the process. */
+  values: ExecValues;
+  args: readonly string[];
+  /** Lines of the environment that the caller adds. */
+  environment: readonly string[];
+  consoleSocketPath: string | undefined;
+  detach: boolean;
+  pidFile: string | undefined;
+  preserveFds: number;
+  openFiles: number | undefined;
+  /** As `--cgroup` names them, below the container's own. */
+  cgroups: readonly string[];
+  ignorePaused: boolean;
+  warn(message: string): void;
+}
+
+/** Runs a process in a container beside its first one; its exit status, or 0 at once when it is detached. */
+export async function execInContainer(options: ExecOptions): Promise<number> {
+  const { root, id, detach, environment } = options;
+  const record = readRecord(root, id);
+  checkStatus(options, record);
+  const own = readStoredConfig(root, id).process;
+  const specified = execProcess(options.values, options.args, own, `/proc/${record.init?.pid}/root`);
+  const process = { ...specified, env: [...(specified.env ?? []), ...environment] };
+  const terminal = process.terminal === true;
+  using given = consoleFor(terminal, options.consoleSocketPath, detach);
+  const [ours, theirs] = terminal && given === undefined ? socketPair() : [undefined, undefined];
+  using receiver = ours;
+  using sender = theirs;
+  const forward = detach ? undefined : new SignalForwarder();
+  try {
+    const started = startProcess(
+      options,
+      record,
+      given === undefined ? withOurWindowSize(process) : process,
+      given ?? sender,
+    );
+    sender?.close();
+    if (forward === undefined) return 0;
+    using master = receiver === undefined ? undefined : recvFd(receiver).fd;
+    return await attend(started, master, forward);
+  } finally {
+    forward?.stop();
+  }
+}
+
+function startProcess(
+  options: ExecOptions,
+  record: ContainerRecord,
+  process: Process,
+  consoleSocket: Fd | undefined,
+): ProcessRecord {
+  const { root, preserveFds, openFiles, cgroups, warn } = options;
+  const { id, init, cgroup, noNewKeyring } = record;
+  using pidfd = init === undefined ? undefined : openProcess(init.pid, init.startTime);
+  if (init === undefined || pidfd === undefined) throw notRunning(id, statusOf(root, record));
+  using undo = new UndoStack((error) => warn(error.oneLine));
+  const started = namespacesDriver.exec(
+    { id, init, pidfd, cgroup, cgroups, process, consoleSocket, noNewKeyring, preserveFds, openFiles, warn },
+    (pid) => {
+      if (options.pidFile !== undefined) writePidFile(options.pidFile, pid, undo);
+    },
+    undo,
+  );
+  undo.commit();
+  logDebug(`${id}: process ${started.pid} runs ${process.args?.[0]}`);
+  return started;
+}
+
+function checkStatus({ root, ignorePaused }: ExecOptions, record: ContainerRecord): void {
+  const status = statusOf(root, record);
+  if (status === "stopped" || status === "creating") throw notRunning(record.id, status);
+  if (status !== "paused" || ignorePaused) return;
+  throw new HakoError({
+    code: "state",
+    message: `cannot exec in a paused container "${record.id}"`,
+    hint: `hako resume ${record.id}, or --ignore-paused to have it wait`,
+  });
+}
+
+function notRunning(id: ContainerId, status: string): HakoError {
+  return new HakoError({
+    code: "state",
+    message: `cannot exec in a ${status} container "${id}": container not running`,
+  });
+}

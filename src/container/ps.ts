@@ -1,0 +1,71 @@
+import { HakoError } from "../errors";
+import { readText, statusAt } from "../linux/file";
+import type { ContainerId } from "./id";
+import { userName } from "./list";
+import { cgroupOf } from "./pause";
+import { readRecord } from "./record";
+
+const DEFAULT_OPTIONS = ["-ef"];
+const TICKS_PER_SECOND = 100;
+
+/** The processes of a container, as the host numbers them. */
+export function containerPids(root: string, id: ContainerId): number[] {
+  return cgroupOf(readRecord(root, id)).pids();
+}
+
+/** The lines of the host's ps that are about these processes, with its heading. Without a ps, a short table of our own. */
+export function processTable(pids: readonly number[], options: readonly string[]): string {
+  const ps = Bun.which("ps");
+  if (ps === null) {
+    if (options.length > 0) {
+      const hint = "install procps, or leave the options out";
+      throw new HakoError({
+        code: "unsupported",
+        message: "ps: there is no ps on this host to pass options to",
+        hint,
+      });
+    }
+    return ownTable(pids);
+  }
+  const done = Bun.spawnSync([ps, ...(options.length === 0 ? DEFAULT_OPTIONS : options)], { stderr: "pipe" });
+  if (done.exitCode !== 0) {
+    const said = done.stderr.toString().trim().split("\n")[0] ?? "";
+    throw new HakoError({ code: "system", message: `ps: status ${done.exitCode}: ${said}` });
+  }
+  return selected(done.stdout.toString(), new Set(pids));
+}
+
+/** Rows whose column PID names one of the processes. */
+export function selected(table: string, pids: ReadonlySet<number>): string {
+  const [heading = "", ...rows] = table.split("\n");
+  const column = heading.trim().split(/\s+/).indexOf("PID");
+  if (column < 0) {
+    const hint = "add it to the options, as in -o pid,comm";
+    throw new HakoError({ code: "usage", message: "ps: its output has no column PID", hint });
+  }
+  const kept = rows.filter((row) => pids.has(Number(row.trim().split(/\s+/)[column])));
+  return [heading, ...kept].map((line) => `${line}\n`).join("");
+}
+
+function ownTable(pids: readonly number[]): string {
+  const rows = pids.flatMap((pid) => ownRow(pid) ?? []);
+  return ["UID          PID    PPID     TIME CMD", ...rows].map((line) => `${line}\n`).join("");
+}
+
+/** undefined when it has ended meanwhile. */
+function ownRow(pid: number): string | undefined {
+  try {
+    const stat = readText(`/proc/${pid}/stat`);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
+    const words = readText(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
+    const seconds = Math.floor((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND);
+    const time = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) =>
+      String(Math.floor(part)).padStart(2, "0"),
+    );
+    const user = userName(statusAt(`/proc/${pid}`)?.uid ?? 0);
+    return `${user.padEnd(8)} ${String(pid).padStart(7)} ${String(fields[1]).padStart(7)} ${time.join(":")} ${words === "" ? `[${name}]` : words}`;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,72 @@
+import type { Resources } from "../cgroup";
+import { HakoError } from "../errors";
+import { readText } from "../linux/file";
+import { readAll } from "../linux/socket";
+import { parseResources } from "../oci/config";
+import { parseSize } from "./size";
+
+const STANDARD_INPUT = 0;
+
+/** What each flag of `update` sets, and how it is written. */
+export const LIMIT_FLAGS = {
+  "blkio-weight": ["blockIO", "weight", "number", "share of block IO, 10 to 1000"],
+  "cpu-period": ["cpu", "period", "number", "CPU period in microseconds"],
+  "cpu-quota": ["cpu", "quota", "number", "CPU time in each period, in microseconds; -1 is no limit"],
+  "cpu-burst": ["cpu", "burst", "number", "CPU time that may be saved up, in microseconds"],
+  "cpu-share": ["cpu", "shares", "number", "share of CPU time beside others, 1024 is the default"],
+  "cpu-rt-period": ["cpu", "realtimePeriod", "number", "period of realtime scheduling in microseconds"],
+  "cpu-rt-runtime": ["cpu", "realtimeRuntime", "number", "realtime CPU time in each period"],
+  "cpu-idle": ["cpu", "idle", "number", "1: only what others leave idle; 0: ordinary"],
+  "cpuset-cpus": ["cpu", "cpus", "text", "processors to use, as 0-3,7"],
+  "cpuset-mems": ["cpu", "mems", "text", "memory nodes to use"],
+  "kernel-memory": [
+    "memory",
+    "kernel",
+    "size",
+    "limit of kernel memory (cgroup v1; no effect on newer kernels)",
+  ],
+  "kernel-memory-tcp": ["memory", "kernelTCP", "size", "limit of kernel memory for TCP buffers (cgroup v1)"],
+  memory: ["memory", "limit", "size", "memory limit, as 64M; -1 is none"],
+  "memory-reservation": [
+    "memory",
+    "reservation",
+    "size",
+    "memory that the kernel leaves it when it is short",
+  ],
+  "memory-swap": ["memory", "swap", "size", "limit of memory and swap together; -1 is none"],
+  "pids-limit": ["pids", "limit", "number", "limit of processes and threads; -1 is none"],
+} as const;
+
+type LimitFlag = keyof typeof LIMIT_FLAGS;
+
+/** The resources that `--resources` (a file, or - for standard input) or the other flags describe. */
+export function resourcesOf(
+  file: string | undefined,
+  values: Readonly<Partial<Record<LimitFlag, string | undefined>>>,
+): Resources {
+  const flags = (Object.keys(LIMIT_FLAGS) as LimitFlag[]).filter((flag) => values[flag] !== undefined);
+  if (file !== undefined) {
+    if (flags.length > 0) throw usage(`--${flags[0]} and --resources: the document says it`);
+    const text = file === "-" ? readAll(STANDARD_INPUT).toString() : readText(file);
+    return parseResources(text, file === "-" ? "standard input" : file);
+  }
+  if (flags.length === 0) throw usage("nothing to change", "hako update --help lists the limits");
+  const sections: Record<string, Record<string, string | bigint>> = {};
+  for (const flag of flags) {
+    const [section, field, form] = LIMIT_FLAGS[flag];
+    sections[section] = { ...sections[section], [field]: limitOf(flag, form, values[flag] ?? "") };
+  }
+  return sections as Resources;
+}
+
+function limitOf(flag: string, form: "number" | "size" | "text", text: string): string | bigint {
+  if (form === "text") return text;
+  if (/^-?\d{1,19}$/.test(text)) return BigInt(text);
+  const bytes = form === "size" ? parseSize(text) : undefined;
+  if (bytes !== undefined) return BigInt(bytes);
+  throw usage(`--${flag}: ${JSON.stringify(text)} is not a ${form}`);
+}
+
+function usage(message: string, hint?: string): HakoError {
+  return new HakoError({ code: "usage", message: `update: ${message}`, hint });
+}

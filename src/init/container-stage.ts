@@ -1,0 +1,116 @@
+import { runHooks } from "../container/hooks";
+import { asHakoError, during, HakoError } from "../errors";
+import { joinSessionKeyring } from "../linux/credentials";
+import { Fd } from "../linux/fd";
+import { bringUp } from "../linux/interface";
+import { NAMESPACE_FLAGS, setNamespace } from "../linux/namespace";
+import { setParentDeathSignal } from "../linux/process";
+import { accept, writeAll } from "../linux/socket";
+import { syscall, syscallOn } from "../linux/syscall";
+import type { Process } from "../oci/config";
+import { becomeProgram, enterCgroups, type Program } from "./final";
+import { takeIdentity } from "./identity";
+import { mountOverlayOfHost } from "./overlay-root";
+import type { Parent } from "./parent";
+import { environmentOf, findProgram } from "./program";
+import { errorMessage, type InitRequest } from "./protocol";
+import { type PreparedRootfs, prepareRootfs } from "./rootfs";
+import { setUpTerminal } from "./terminal";
+
+const CLONE_FS = 0x200;
+const CLONE_NEWCGROUP = NAMESPACE_FLAGS.cgroup;
+
+/** Makes the container around this process, and waits for start. */
+export function runContainerStage(request: InitRequest, parent: Parent): never {
+  const startSocket = new Fd(request.startSocket);
+  const { process } = request.config;
+  if (process === undefined) throw new HakoError({ code: "config", message: "config /process: missing" });
+  const program = setUp(request, process, parent);
+  // the parent may end as soon as it sees its socket closed
+  setParentDeathSignal(0);
+  parent.leave();
+  waitForStart(request, process, startSocket, program);
+}
+
+/** All of the container but its program, in the order of runc's init. */
+function setUp(request: InitRequest, specified: Process, parent: Parent): Program {
+  const { config } = request;
+  syscall("setsid");
+  if (!request.noNewKeyring) joinSessionKeyring(`_ses.${request.state.id}`);
+  if (request.newNetworkNamespace) during("network loopback", () => bringUp("lo"));
+  const rootfs = buildRootfs(request, parent);
+  parent.reached("mounted");
+  runHooks("createContainer", config.hooks, {
+    state: { ...request.state, pid: process.pid },
+    cwd: request.bundle,
+    openFiles: request.openFiles,
+  });
+  rootfs.enter(request.noPivot);
+  if (specified.terminal === true) {
+    setUpTerminal(request.consoleSocket, specified, (slave) => rootfs.bindConsole(slave));
+  }
+  setHostNames(request);
+  rootfs.finish();
+  parent.reached("prepared");
+  enterCgroups(request.cgroupFiles);
+  if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
+  const environment = environmentOf(specified);
+  takeIdentity(specified, (message) => parent.warn(message));
+  const args = specified.args ?? [];
+  const program = { path: findProgram(args[0] ?? "", environment), args, environment };
+  parent.reached("ready");
+  return program;
+}
+
+function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
+  const { config, bundle, rootfs, overlay, cgroup, newCgroupNamespace, userNamespace, mountNamespace } =
+    request;
+  const warn = (message: string) => parent.warn(message);
+  if (mountNamespace !== undefined) {
+    using namespace = new Fd(mountNamespace);
+    syscall("unshare", CLONE_FS);
+    setNamespace(namespace, "mount");
+  }
+  if (overlay !== undefined) {
+    during("the host's files under a tmpfs", () => mountOverlayOfHost(overlay, warn));
+  }
+  return prepareRootfs({
+    config,
+    rootfs: overlay ?? rootfs,
+    bundle,
+    cgroup,
+    newCgroupNamespace,
+    userNamespace,
+    warn,
+  });
+}
+
+function setHostNames({ config }: InitRequest): void {
+  const names = [
+    ["sethostname", "hostname", config.hostname],
+    ["setdomainname", "domainname", config.domainname],
+  ] as const;
+  for (const [call, field, name] of names) {
+    if (name === undefined || name === "") continue;
+    const bytes = Buffer.from(name);
+    during(`config /${field}`, () => syscallOn(name, call, bytes, bytes.length));
+  }
+}
+
+/** Waits until `hako start` connects; a failure from here on goes to it, and success closes its connection. */
+function waitForStart(request: InitRequest, specified: Process, listener: Fd, program: Program): never {
+  const connection = accept(listener);
+  listener.close();
+  try {
+    writeAll(connection, "accepted\n");
+    runHooks("startContainer", request.config.hooks, {
+      state: { ...request.state, status: "created", pid: process.pid },
+      cwd: ".",
+      openFiles: request.openFiles,
+    });
+    becomeProgram(specified, program, request);
+  } catch (thrown) {
+    writeAll(connection, JSON.stringify(errorMessage(asHakoError(thrown))));
+    process.exit(1);
+  }
+}

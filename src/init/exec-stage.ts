@@ -1,0 +1,37 @@
+import { joinSessionKeyring } from "../linux/credentials";
+import { Fd } from "../linux/fd";
+import { setNamespace } from "../linux/namespace";
+import { setParentDeathSignal } from "../linux/process";
+import { syscall } from "../linux/syscall";
+import { becomeProgram, enterCgroups } from "./final";
+import { takeIdentity } from "./identity";
+import type { Parent } from "./parent";
+import { environmentOf, findProgram } from "./program";
+import type { ExecRequest } from "./protocol";
+import { setUpTerminal } from "./terminal";
+
+const CLONE_FS = 0x200;
+
+/** Becomes a program beside those of a container that runs, in whose other namespaces this process was born. */
+export function runExecStage(request: ExecRequest, parent: Parent): never {
+  const { process: specified, id, mountNamespace, consoleSocket } = request;
+  syscall("setsid");
+  // the container's own, by its name
+  if (!request.noNewKeyring) joinSessionKeyring(`_ses.${id}`);
+  if (mountNamespace !== undefined) {
+    using namespace = new Fd(mountNamespace);
+    syscall("unshare", CLONE_FS);
+    setNamespace(namespace, "mount");
+  }
+  if (specified.terminal === true) setUpTerminal(consoleSocket, specified, () => undefined);
+  parent.reached("prepared");
+  enterCgroups(request.cgroupFiles);
+  const environment = environmentOf(specified);
+  takeIdentity(specified, (message) => parent.warn(message));
+  const args = specified.args ?? [];
+  const program = { path: findProgram(args[0] ?? "", environment), args, environment };
+  parent.reached("ready");
+  setParentDeathSignal(0);
+  // the socket closes by itself when the program is executed, and tells of a failure until then
+  becomeProgram(specified, program, request);
+}

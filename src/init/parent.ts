@@ -1,0 +1,45 @@
+import type { HakoError } from "../errors";
+import type { Fd } from "../linux/fd";
+import {
+  errorMessage,
+  type InitMessage,
+  receiveValue,
+  type Stage,
+  type StageRequest,
+  sendValue,
+} from "./protocol";
+
+/** The side of the parent: sends messages, and waits for its leave to go on. */
+export class Parent {
+  constructor(private readonly socket: Fd) {}
+
+  request(): StageRequest {
+    return (receiveValue(this.socket) ?? this.#gone()) as StageRequest;
+  }
+
+  /** Says how far we are, and waits. Without a parent nobody will ever start or delete this container: it ends. */
+  reached(stage: Stage): void {
+    this.#send({ stage });
+    receiveValue(this.socket) ?? this.#gone();
+  }
+
+  warn(warning: string): void {
+    this.#send({ warning });
+  }
+
+  fail(error: HakoError): void {
+    this.#send({ error: errorMessage(error) });
+  }
+
+  leave(): void {
+    this.socket.close();
+  }
+
+  #send(message: InitMessage): void {
+    sendValue(this.socket, message);
+  }
+
+  #gone(): never {
+    process.exit(1);
+  }
+}

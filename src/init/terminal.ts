@@ -1,0 +1,30 @@
+import { during, HakoError } from "../errors";
+import { Fd } from "../linux/fd";
+import { openPty, setControllingTerminal, setWindowSize } from "../linux/pty";
+import { sendFd } from "../linux/socket";
+import { syscall } from "../linux/syscall";
+import type { Process } from "../oci/config";
+
+/**
+ * A terminal of the container's own devpts, for standard streams and as controlling terminal of this session; its master
+ * goes out through the socket. `bind` gets the slave before the streams do.
+ */
+export function setUpTerminal(
+  socketNumber: number | undefined,
+  specified: Process,
+  bind: (slave: Fd) => void,
+): void {
+  if (socketNumber === undefined) {
+    throw new HakoError({ code: "config", message: "config /process/terminal: no console socket" });
+  }
+  using socket = new Fd(socketNumber);
+  const { master, slave } = during("terminal", () => openPty("/dev/pts/ptmx"));
+  using ownMaster = master;
+  using ownSlave = slave;
+  const size = specified.consoleSize;
+  if (size !== undefined && size.width > 0 && size.height > 0) setWindowSize(slave, size);
+  bind(slave);
+  sendFd(socket, ownMaster, "/dev/ptmx");
+  for (const stream of [0, 1, 2]) syscall("dup3", ownSlave.number, stream, 0);
+  setControllingTerminal(0);
+}

@@ -1,0 +1,259 @@
+// @cgroup-v2
+// exec: a process beside the first one, with the container's namespaces, cgroups, user, terminal and limits.
+import { expect } from "bun:test";
+import { chmodSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  Box,
+  type BundleConfig,
+  e2e,
+  execute,
+  expectUnchanged,
+  HAKO,
+  hostSnapshot,
+  needsHako,
+  needsProgram,
+  until,
+} from "./support";
+
+function started(box: Box, mutate?: (config: BundleConfig) => void): string {
+  const id = box.id();
+  box.ok("create", "--bundle", box.bundle(["sleep", "600"], mutate), id);
+  box.ok("start", id);
+  return id;
+}
+
+e2e("exec runs a command with the container's namespaces and root, and gives its output and status", () => {
+  using box = new Box();
+  const id = started(box);
+  const { pid } = box.state(id);
+  const types = ["mnt", "uts", "ipc", "pid", "net", "cgroup"];
+  const line = `for t in ${types.join(" ")}; do readlink /proc/self/ns/$t; done; cat; exit 7`;
+  const result = box.hakoWith({ input: "from stdin" }, "exec", id, "sh", "-c", line);
+  expect(result.status).toBe(7);
+  const links = types.map((type) => readlinkSync(`/proc/${pid}/ns/${type}`));
+  expect(result.stdout).toBe(`${links.join("\n")}\nfrom stdin`);
+});
+
+e2e("flags after the id belong to the command", () => {
+  using box = new Box();
+  const id = started(box);
+  expect(box.ok("exec", id, "echo", "--tty", "-e", "x").stdout).toBe("--tty -e x\n");
+});
+
+e2e("a signal's end is 128 and its number; a failure to start is 255", () => {
+  using box = new Box();
+  const id = started(box);
+  expect(box.hako("exec", id, "sh", "-c", "kill -9 $$").status).toBe(137);
+  const missing = box.hako("exec", id, "/no/such");
+  expect(missing.status).toBe(255);
+  expect(missing.stderr).toMatch(
+    /^hako: .*exec: "\/no\/such": stat \/no\/such: no such file or directory\n$/,
+  );
+  const directory = box.hako("exec", id, "/tmp");
+  expect(directory.status).toBe(255);
+  expect(directory.stderr).toContain("is a directory");
+  const empty = box.ok(
+    "exec",
+    id,
+    "sh",
+    "-c",
+    "echo > /tmp/empty; chmod 755 /tmp/empty; printf '\\0\\0' > /tmp/bad; chmod 755 /tmp/bad",
+  );
+  expect(empty.stderr).toBe("");
+  const bad = box.hako("exec", id, "/tmp/bad");
+  expect(bad.status).toBe(255);
+  expect(bad.stderr).toContain("exec format error");
+});
+
+e2e("user, groups, directory, variables and capabilities come from the container and from flags", () => {
+  using box = new Box();
+  const id = started(box, (config) => {
+    config.process.env.push("OWN=1");
+    config.process.user = { uid: 0, gid: 0, umask: 0o27 };
+  });
+  const plain = box.ok(
+    "exec",
+    id,
+    "sh",
+    "-c",
+    "id -u; umask; echo $OWN; grep CapBnd /proc/self/status",
+  ).stdout;
+  expect(plain).toBe("0\n0027\n1\nCapBnd:\t0000000020000420\n");
+  const flags = [
+    "-u",
+    "1000:1001",
+    "-g",
+    "7",
+    "--additional-gids=8",
+    "--cwd",
+    "/tmp",
+    "-e",
+    "A=b",
+    "--cap",
+    "CAP_SYS_TIME",
+  ];
+  const line = "id -u; id -G; pwd; echo $A $HOME; grep -E 'CapBnd|CapInh|CapEff' /proc/self/status";
+  expect(box.ok("exec", ...flags, id, "sh", "-c", line).stdout).toBe(
+    "1000\n1001 7 8\n/tmp\nb /tmp\nCapInh:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000022000420\n",
+  );
+  expect(box.ok("exec", "-u", "user", id, "id", "-un").stdout).toBe("user\n");
+  expect(box.ok("exec", "--no-new-privs", id, "grep", "NoNewPrivs", "/proc/self/status").stdout).toContain(
+    "1",
+  );
+});
+
+e2e("users, groups and capabilities that are none are refused", () => {
+  using box = new Box();
+  const id = started(box);
+  for (const user of ["1000x", " 1000", "-1", "4294967295", "1000:", ":1", "1:2:3", "nobody-here"]) {
+    const result = box.hako("exec", `--user=${user}`, id, "true");
+    expect(result.status).toBe(2);
+    expect(result.stderr.trim().split("\n")).toHaveLength(1);
+  }
+  expect(box.hako("exec", "-g", "x", id, "true").status).toBe(2);
+  expect(box.hako("exec", id).status).toBe(2);
+  expect(box.hako("exec", "--cwd", "relative", id, "true").stderr).toContain(
+    "/cwd: expected an absolute path",
+  );
+}, [needsHako]);
+
+e2e("--process takes a process document, and names its wrong fields", () => {
+  using box = new Box();
+  const id = started(box);
+  const file = box.path("process.json");
+  const specified = {
+    cwd: "/tmp",
+    args: ["sh", "-c", "pwd; ulimit -n; echo $X; cat /proc/self/oom_score_adj"],
+    env: ["PATH=/bin", "X=y"],
+    user: { uid: 0, gid: 0 },
+    rlimits: [{ type: "RLIMIT_NOFILE", soft: 50, hard: 60 }],
+    oomScoreAdj: 300,
+  };
+  writeFileSync(file, JSON.stringify(specified));
+  expect(box.ok("exec", "--process", file, id).stdout).toBe("/tmp\n50\ny\n300\n");
+  writeFileSync(file, JSON.stringify({ ...specified, args: [], cwd: "x", env: ["novalue"] }));
+  const wrong = box.hako("exec", "-p", file, id);
+  expect(wrong.status).toBe(255);
+  for (const pointer of ["/args", "/cwd", "/env/0"]) expect(wrong.stderr).toContain(`${pointer}: `);
+}, [needsHako]);
+
+e2e("a detached process runs on with its pid file written", async () => {
+  using box = new Box();
+  const id = started(box);
+  const file = box.path("pid");
+  box.ok("exec", "--detach", "--pid-file", file, id, "sleep", "600");
+  const pid = readFileSync(file, "utf8");
+  expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toBe("sleep\x00600\x00");
+  await until(
+    "it is no child of ours",
+    () => !/^PPid:\t0$/m.test(readFileSync(`/proc/${pid}/status`, "utf8")),
+  );
+  box.ok("kill", id, "KILL");
+  await until("it ends with its pid namespace", () => execute("test", ["-e", `/proc/${pid}`]).status !== 0);
+});
+
+e2e("exec joins the container's cgroups, and those below them", () => {
+  using box = new Box();
+  const id = started(box, (config) => {
+    config.linux.namespaces = config.linux.namespaces.filter(({ type }) => type !== "cgroup");
+    config.linux.resources = { pids: { limit: 20 } };
+  });
+  const own = readFileSync(`/proc/${box.state(id).pid}/cgroup`, "utf8");
+  expect(box.ok("exec", id, "cat", "/proc/self/cgroup").stdout).toBe(own);
+  const outside = box.hako("exec", "--cgroup", "../..", id, "true");
+  expect(outside.status).toBe(2);
+  expect(outside.stderr).toContain("leads out of the container's cgroup");
+  expect(box.hako("exec", "--cgroup", "no/such", id, "true").stderr).toContain("does not exist");
+}, [needsHako]);
+
+e2e("limits hold for the command, not for hako's own start", () => {
+  using box = new Box();
+  const id = started(box, (config) => {
+    config.linux.resources = { pids: { limit: 2 }, memory: { limit: 8 << 20 } };
+  });
+  expect(box.hako("exec", id, "true").status).toBe(0);
+});
+
+e2e("a container with a user namespace of its own", () => {
+  using box = new Box();
+  chmodSync(box.dir, 0o755);
+  const map = [{ containerID: 0, hostID: 100000, size: 65536 }];
+  const id = started(box, (config) => {
+    config.linux.namespaces.push({ type: "user" });
+    config.linux.uidMappings = map;
+    config.linux.gidMappings = map;
+  });
+  const { pid } = box.state(id);
+  const line = "id -u; cat /proc/self/uid_map; readlink /proc/self/ns/user";
+  expect(box.ok("exec", id, "sh", "-c", line).stdout.replaceAll(/ +/g, " ")).toBe(
+    `0\n 0 100000 65536\n${readlinkSync(`/proc/${pid}/ns/user`)}\n`,
+  );
+  expect(box.ok("exec", "-u", "5:6", id, "id", "-u").stdout).toBe("5\n");
+});
+
+e2e("namespaces of the host that a container shares are no obstacle", () => {
+  using box = new Box();
+  const id = started(box, (config) => {
+    config.linux.namespaces = [{ type: "mount" }];
+    delete config.hostname;
+    config.mounts = config.mounts.filter(({ type }) => type === "proc" || type === "tmpfs");
+  });
+  expect(box.ok("exec", id, "readlink", "/proc/self/ns/pid").stdout.trim()).toBe(
+    readlinkSync("/proc/self/ns/pid"),
+  );
+  box.ok("kill", id, "KILL");
+});
+
+e2e("a created container takes commands; a stopped or paused one does not", async () => {
+  using box = new Box();
+  const id = box.id();
+  box.ok("create", "--bundle", box.bundle(["sleep", "600"]), id);
+  expect(box.ok("exec", id, "echo", "early").stdout).toBe("early\n");
+  box.ok("start", id);
+  box.ok("pause", id);
+  const paused = box.hako("exec", id, "true");
+  expect(paused.status).toBe(255);
+  expect(paused.stderr).toContain("paused");
+  const waiting = box.later(["exec", "--ignore-paused", id, "echo", "late"]);
+  await Bun.sleep(300);
+  box.ok("resume", id);
+  expect((await waiting).stdout).toBe("late\n");
+  box.ok("kill", id, "KILL");
+  await box.waitFor(id, "stopped");
+  const stopped = box.hako("exec", id, "true");
+  expect(stopped.status).toBe(255);
+  expect(stopped.stderr).toContain("stopped");
+});
+
+e2e("a terminal: its size, its streams, and a console socket that receives it", () => {
+  using box = new Box();
+  const id = started(box);
+  const command = `stty rows 40 cols 90; exec ${HAKO} --root ${box.root} exec -t ${id} sh -c 'tty; stty size; cat /proc/1/comm; exit 3'`;
+  const result = execute("script", ["-qec", command, "/dev/null"]);
+  expect(result.stdout.replaceAll("\r", "")).toContain("/dev/pts/0\n40 90\nsleep\n");
+  expect(result.status).toBe(3);
+}, [needsProgram("script")]);
+
+e2e("--preserve-fds hands descriptors over, and nothing else is open", () => {
+  using box = new Box();
+  const id = started(box);
+  expect(box.ok("exec", id, "sh", "-c", "ls /proc/self/fd | tr '\\n' ' '").stdout).toBe("0 1 2 3 ");
+  const file = join(box.dir, "handed");
+  writeFileSync(file, "through 3");
+  const line = `exec 3<${file}; exec ${HAKO} --root ${box.root} exec --preserve-fds 1 ${id} cat /proc/self/fd/3`;
+  expect(execute("sh", ["-c", line]).stdout).toBe("through 3");
+});
+
+e2e("many at once, and one that is killed on its way, leave nothing", async () => {
+  using box = new Box();
+  const before = hostSnapshot(box.root);
+  const id = started(box);
+  const all = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => box.later(["exec", id, "echo", String(n)])),
+  );
+  expect(all.map(({ stdout }) => stdout.trim())).toEqual(Array.from({ length: 20 }, (_, n) => String(n)));
+  for (const delay of [4, 8, 12, 16, 20]) await box.later(["exec", id, "sleep", "600"], delay);
+  box.ok("delete", "--force", id);
+  await expectUnchanged(before, box.root);
+});

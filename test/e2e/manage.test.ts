@@ -1,0 +1,159 @@
+// @cgroup-v2
+// What is done to containers that run: ps, pause, resume, update, events.
+import { expect } from "bun:test";
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { Box, type BundleConfig, e2e, execute, HAKO, isV2, needsHako, needsProgram, until } from "./support";
+
+function started(box: Box, args: string[], mutate?: (config: BundleConfig) => void): string {
+  const id = box.id();
+  box.ok("create", "--bundle", box.bundle(args, mutate), id);
+  box.ok("start", id);
+  return id;
+}
+
+/** A file of one of the container's own cgroups. */
+function cgroupValue(box: Box, id: string, controller: string, file: string): string {
+  const { paths } = JSON.parse(box.ok("cgroup", "show", "--format", "json", id).stdout);
+  return readFileSync(`${paths[isV2 ? "" : controller]}/${file}`, "utf8").trim();
+}
+
+e2e("ps lists the processes by the host's numbers", () => {
+  using box = new Box();
+  const id = started(box, ["sh", "-c", "sleep 601 & sleep 602 & wait"]);
+  const pids: number[] = JSON.parse(box.ok("ps", "--format", "json", id).stdout);
+  expect(pids).toHaveLength(3);
+  expect(pids).toContain(box.state(id).pid);
+  const table = box.ok("ps", id).stdout.trim().split("\n");
+  expect(table[0]).toMatch(/PID/);
+  expect(table).toHaveLength(4);
+  expect(box.ok("ps", id, "-o", "pid,args").stdout).toContain("sleep 602");
+  const wrong = box.hako("ps", id, "--no-such-option");
+  expect(wrong.status).toBe(1);
+  expect(wrong.stderr.trim().split("\n")).toHaveLength(1);
+}, [needsHako, needsProgram("ps")]);
+
+e2e("a paused container stands still and says so; resume lets it go on", async () => {
+  using box = new Box();
+  const id = started(box, ["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i > /tmp/count; done"]);
+  const count = () => box.ok("exec", "--ignore-paused", id, "cat", "/tmp/count").stdout;
+  const ticks = () =>
+    readFileSync(`/proc/${box.state(id).pid}/stat`, "utf8")
+      .split(" ")
+      .slice(13, 15)
+      .join();
+  await until("it counts", () => count() !== "");
+  box.ok("pause", id);
+  expect(box.state(id).status).toBe("paused");
+  const before = ticks();
+  await Bun.sleep(200);
+  expect(ticks()).toBe(before);
+  expect(box.hako("pause", id).stderr).toContain("container not running: paused");
+  box.ok("resume", id);
+  expect(box.state(id).status).toBe("running");
+  await until("it goes on", () => ticks() !== before);
+  expect(box.hako("resume", id).stderr).toContain("container not paused: running");
+  box.ok("pause", id);
+  expect(box.hako("kill", id, "KILL").status).toBe(0);
+  await box.waitFor(id, "stopped");
+  expect(box.hako("pause", id).status).toBe(1);
+});
+
+e2e("update changes limits, from flags and from a document, and the kernel shows them", () => {
+  using box = new Box();
+  const id = started(box, ["sleep", "600"]);
+  box.ok(
+    "update",
+    "--pids-limit",
+    "77",
+    "--memory",
+    "64M",
+    "--cpu-quota",
+    "50000",
+    "--cpu-period=100000",
+    id,
+  );
+  expect(cgroupValue(box, id, "pids", "pids.max")).toBe("77");
+  const limit = isV2 ? "memory.max" : "memory.limit_in_bytes";
+  expect(cgroupValue(box, id, "memory", limit)).toBe(String(64 << 20));
+  expect(cgroupValue(box, id, "cpu", isV2 ? "cpu.max" : "cpu.cfs_quota_us")).toBe(
+    isV2 ? "50000 100000" : "50000",
+  );
+  const document = { pids: { limit: -1 }, cpu: { shares: 512 }, devices: [{ allow: false, access: "rwm" }] };
+  box.hakoWith({ input: JSON.stringify(document) }, "update", "--resources", "-", id);
+  expect(cgroupValue(box, id, "pids", "pids.max")).toBe("max");
+  expect(cgroupValue(box, id, "cpu", isV2 ? "cpu.weight" : "cpu.shares")).toBe(isV2 ? "59" : "512");
+  expect(cgroupValue(box, id, "memory", limit)).toBe(String(64 << 20));
+  // rules for devices don't change
+  expect(box.ok("exec", id, "head", "-c", "1", "/dev/zero").stdout).toBe("\0");
+  const file = box.path("resources.json");
+  writeFileSync(file, JSON.stringify({ memory: { limit: 32 << 20 } }));
+  box.ok("update", "-r", file, id);
+  expect(cgroupValue(box, id, "memory", limit)).toBe(String(32 << 20));
+}, [needsHako]);
+
+e2e("an update that is refused changes nothing and names the field", () => {
+  using box = new Box();
+  const id = started(box, ["sleep", "600"], (config) => {
+    config.linux.resources = { pids: { limit: 50 } };
+  });
+  const document = { pids: { limit: 60 }, cpu: { cpus: "9999" } };
+  const wrong = box.hakoWith({ input: JSON.stringify(document) }, "update", "-r", "-", id);
+  expect(wrong.status).toBe(1);
+  expect(wrong.stderr).toContain("/linux/resources/cpu/cpus");
+  expect(cgroupValue(box, id, "pids", "pids.max")).toBe("50");
+  const types = box.hakoWith({ input: '{"pids":{"limit":"many"}}' }, "update", "-r", "-", id);
+  expect(types.stderr).toContain("/pids/limit: expected");
+  expect(box.hako("update", id).status).toBe(2);
+  box.ok("kill", id, "KILL");
+}, [needsHako]);
+
+e2e("events --stats has runc's numbers in runc's shape", () => {
+  using box = new Box();
+  const id = started(box, ["sleep", "600"], (config) => {
+    config.linux.resources = { pids: { limit: 50 }, memory: { limit: 64 << 20 } };
+  });
+  const event = JSON.parse(box.ok("events", "--stats", id).stdout);
+  expect(event).toMatchObject({ type: "stats", id });
+  expect(event.data.pids).toEqual({ current: 1, limit: 50 });
+  expect(event.data.memory.usage.limit).toBe(64 << 20);
+  expect(event.data.memory.usage.usage).toBeGreaterThan(0);
+  expect(event.data.cpu.usage.total).toBeGreaterThan(0);
+  expect(Object.keys(event.data)).toEqual(
+    expect.arrayContaining(["cpu", "memory", "pids", "blkio", "hugetlb"]),
+  );
+  expect(box.hako("events", "--interval", "0s", id).status).toBe(2);
+  box.ok("kill", id, "KILL");
+  box.ok("delete", "--force", id);
+  expect(box.hako("events", "--stats", id).status).toBe(1);
+}, [needsHako]);
+
+e2e("events tells at intervals, of memory that ran out, and ends with the container", async () => {
+  using box = new Box();
+  const line = "sleep 1; (exec sh -c 'a=x; while true; do a=$a$a; done'); sleep 1";
+  const id = started(box, ["sh", "-c", line], (config) => {
+    config.linux.resources = { memory: { limit: 8 << 20, swap: 8 << 20 } };
+  });
+  const child = spawn(HAKO, ["--root", box.root, "events", "--interval", "200ms", id]);
+  let output = "";
+  child.stdout.on("data", (data) => {
+    output += data;
+  });
+  const status = await new Promise((done) => child.on("exit", done));
+  expect(status).toBe(0);
+  const types = output
+    .trim()
+    .split("\n")
+    .map((each) => JSON.parse(each).type);
+  expect(types.filter((type) => type === "stats").length).toBeGreaterThan(3);
+  expect(types).toContain("oom");
+}, [needsHako]);
+
+e2e("what needs a container that runs says that there is none", () => {
+  using box = new Box();
+  for (const command of [["pause"], ["resume"], ["update", "--pids-limit", "1"], ["events"], ["ps"]]) {
+    const result = execute(HAKO, ["--root", box.root, ...command, "nobody"]);
+    expect(result.status).toBe(1);
+    expect(result.stderr).toContain('container "nobody" does not exist');
+  }
+});

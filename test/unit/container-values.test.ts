@@ -1,0 +1,96 @@
+import { describe, expect, test } from "bun:test";
+import { parseDuration } from "../../src/container/duration";
+import { execProcess } from "../../src/container/exec-process";
+import { selected } from "../../src/container/ps";
+import { resourcesOf } from "../../src/container/update-values";
+
+describe("durations", () => {
+  const rows: [string, number | undefined][] = [
+    ["5s", 5000],
+    ["500ms", 500],
+    ["1m30s", 90_000],
+    ["1.5h", 5_400_000],
+    ["0s", 0],
+    ["5", undefined],
+    ["", undefined],
+    ["-1s", undefined],
+    ["5s ", undefined],
+  ];
+  for (const [text, expected] of rows)
+    test(JSON.stringify(text), () => expect(parseDuration(text)).toBe(expected));
+});
+
+describe("ps", () => {
+  test("keeps the rows of the processes, wherever the column is", () => {
+    const table = "USER   PID CMD\nroot     1 init\nroot    12 sh\nwww    112 1\n";
+    expect(selected(table, new Set([12, 112]))).toBe("USER   PID CMD\nroot    12 sh\nwww    112 1\n");
+  });
+  test("a table without the column is refused", () => {
+    expect(() => selected("CMD\nsh\n", new Set([1]))).toThrow("no column PID");
+  });
+});
+
+describe("update", () => {
+  test("flags become resources", () => {
+    const flags = {
+      memory: "64M",
+      "memory-swap": "-1",
+      "cpu-share": "512",
+      "cpuset-cpus": "0-1",
+      "pids-limit": "0",
+    };
+    expect(resourcesOf(undefined, flags)).toEqual({
+      memory: { limit: 67108864n, swap: -1n },
+      cpu: { shares: 512n, cpus: "0-1" },
+      pids: { limit: 0n },
+    });
+  });
+  test("what is no number, nothing at all, and both forms are refused", () => {
+    expect(() => resourcesOf(undefined, { "cpu-share": "5k" })).toThrow('--cpu-share: "5k" is not a number');
+    expect(() => resourcesOf(undefined, { memory: "lots" })).toThrow('--memory: "lots" is not a size');
+    expect(() => resourcesOf(undefined, {})).toThrow("nothing to change");
+    expect(() => resourcesOf("-", { memory: "1" })).toThrow("--memory and --resources");
+  });
+});
+
+describe("exec", () => {
+  const values = {
+    process: undefined,
+    tty: false,
+    cwd: undefined,
+    env: [],
+    user: undefined,
+    "additional-gids": [],
+    cap: [],
+    "no-new-privs": false,
+    apparmor: undefined,
+    "process-label": undefined,
+  };
+  const own = {
+    cwd: "/srv",
+    args: ["web"],
+    env: ["A=1"],
+    user: { uid: 1, gid: 2, additionalGids: [3] },
+    terminal: true,
+    capabilities: { bounding: ["CAP_KILL"], inheritable: ["CAP_KILL"], ambient: ["CAP_KILL"] },
+  };
+  test("is the container's own process with another command, without its terminal", () => {
+    expect(execProcess(values, ["ls"], own, "/")).toMatchObject({ ...own, args: ["ls"], terminal: false });
+  });
+  test("--cap leaves the inheritable and ambient sets alone", () => {
+    const { capabilities } = execProcess({ ...values, cap: ["sys_time,CAP_CHOWN"] }, ["ls"], own, "/");
+    expect(capabilities).toEqual({
+      bounding: ["CAP_KILL", "CAP_SYS_TIME", "CAP_CHOWN"],
+      effective: ["CAP_SYS_TIME", "CAP_CHOWN"],
+      permitted: ["CAP_SYS_TIME", "CAP_CHOWN"],
+      inheritable: ["CAP_KILL"],
+      ambient: ["CAP_KILL"],
+    });
+  });
+  test("a command is needed, and a file excludes flags", () => {
+    expect(() => execProcess(values, [], own, "/")).toThrow("which command");
+    expect(() => execProcess({ ...values, process: "x", tty: true }, [], own, "/")).toThrow(
+      "--tty and --process",
+    );
+  });
+});
