@@ -23,6 +23,7 @@ import {
   writeConfig,
   writeRecord,
 } from "./record";
+import { makeFilter } from "./seccomp";
 
 /** A bundle whose config.json was checked. */
 export interface Bundle {
@@ -62,6 +63,7 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   const record = newRecord(options);
   writeRecord(root, record);
   writeConfig(root, id, config);
+  const filter = makeFilter(root, id, config);
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));
@@ -86,13 +88,17 @@ export function createContainer(options: CreateOptions): ContainerRecord {
       save({ creator: undefined });
     },
   };
-  namespacesDriver.create(planOf(options, record, startSocket), events, undo);
+  namespacesDriver.create({ ...planOf(options, record, startSocket), filter }, events, undo);
   undo.commit();
   return record;
 }
 
 /** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */
-function planOf(options: CreateOptions, record: ContainerRecord, startSocket: Fd): ContainerPlan {
+function planOf(
+  options: CreateOptions,
+  record: ContainerRecord,
+  startSocket: Fd,
+): Omit<ContainerPlan, "filter"> {
   const { root, id, bundle, consoleSocket, noPivot, noNewKeyring, preserveFds, openFiles, warn } = options;
   const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
   if (overlay !== undefined) makeDirectory(overlay, 0o755);

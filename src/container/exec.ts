@@ -10,8 +10,16 @@ import { writePidFile } from "./create";
 import { type ExecValues, execProcess } from "./exec-process";
 import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
 import type { ContainerId } from "./id";
-import { type ContainerRecord, type ProcessRecord, readRecord, readStoredConfig, statusOf } from "./record";
+import {
+  type ContainerRecord,
+  type ProcessRecord,
+  readRecord,
+  readStoredConfig,
+  stateOf,
+  statusOf,
+} from "./record";
 import { consoleFor } from "./run";
+import { passListener, storedFilter } from "./seccomp";
 
 export interface ExecOptions {
   root: string;
@@ -74,7 +82,21 @@ function startProcess(
   if (init === undefined || pidfd === undefined) throw notRunning(id, statusOf(root, record));
   using undo = new UndoStack((error) => warn(error.oneLine));
   const started = namespacesDriver.exec(
-    { id, init, pidfd, cgroup, cgroups, process, consoleSocket, noNewKeyring, preserveFds, openFiles, warn },
+    {
+      id,
+      init,
+      pidfd,
+      cgroup,
+      cgroups,
+      process,
+      filter: storedFilter(root, id),
+      listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),
+      consoleSocket,
+      noNewKeyring,
+      preserveFds,
+      openFiles,
+      warn,
+    },
     (pid) => {
       if (options.pidFile !== undefined) writePidFile(options.pidFile, pid, undo);
     },

@@ -1,14 +1,24 @@
 import { asHakoError, HakoError } from "../errors";
 import { type ErrorMessage, errorFrom } from "../init/protocol";
 import { STAGE_NAME } from "../init/stage-name";
+import type { Fd } from "../linux/fd";
 import { removeFile } from "../linux/file";
 import { processStatus, signalProcess } from "../linux/process";
-import { readAll, unixConnect } from "../linux/socket";
+import { hasListener } from "../linux/seccomp";
+import { readAll, recvByte, unixConnect, writeAll } from "../linux/socket";
 import { logDebug } from "../log";
 import { runHooks } from "./hooks";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
-import { type ContainerRecord, readRecord, startSocketPath, stateOf, statusOf } from "./record";
+import {
+  type ContainerRecord,
+  readRecord,
+  readStoredConfig,
+  startSocketPath,
+  stateOf,
+  statusOf,
+} from "./record";
+import { passListener, storedFilter } from "./seccomp";
 
 const SIGKILL = 9;
 
@@ -42,7 +52,7 @@ function release(root: string, id: ContainerId): ContainerRecord {
   let answer: string;
   try {
     using connection = unixConnect(socket);
-    answer = readAll(connection).toString();
+    answer = takeListener(root, record, connection) + readAll(connection).toString();
   } catch (thrown) {
     const cause = asHakoError(thrown);
     if (cause.errno === "ECONNREFUSED" || cause.errno === "ECONNRESET") throw diedBefore(id);
@@ -57,6 +67,31 @@ function release(root: string, id: ContainerId): ContainerRecord {
     throw diedBefore(id);
   }
   return record;
+}
+
+/** A filter's listener comes after "accepted"; returns what was read before it, or of an error in its place. */
+function takeListener(root: string, record: ContainerRecord, connection: Fd): string {
+  const filter = storedFilter(root, record.id);
+  if (filter === undefined || !hasListener(filter)) return "";
+  let text = "";
+  while (!text.endsWith("\n")) {
+    const { byte } = recvByte(connection);
+    if (byte === undefined) return text;
+    text += String.fromCharCode(byte);
+  }
+  const { byte, fd } = recvByte(connection);
+  if (byte === undefined) return text;
+  if (fd === undefined) return text + String.fromCharCode(byte);
+  using listener = fd;
+  try {
+    const pid = record.init?.pid ?? 0;
+    passListener(listener, readStoredConfig(root, record.id), pid, stateOf(record, "created"));
+  } catch (error) {
+    if (record.init !== undefined) signalProcess(record.init.pid, record.init.startTime, SIGKILL);
+    throw error;
+  }
+  writeAll(connection, new Uint8Array(1));
+  return text;
 }
 
 function wrongState(id: ContainerId, status: string): HakoError {

@@ -8,11 +8,9 @@ import { setParentDeathSignal } from "../linux/process";
 import { accept, writeAll } from "../linux/socket";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
-import { becomeProgram, enterCgroups, type Program } from "./final";
-import { takeIdentity } from "./identity";
+import { becomeProgram, enterCgroups, type Program, prepareProgram } from "./final";
 import { mountOverlayOfHost } from "./overlay-root";
 import type { Parent } from "./parent";
-import { environmentOf, findProgram } from "./program";
 import { errorMessage, type InitRequest } from "./protocol";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs";
 import { setUpTerminal } from "./terminal";
@@ -54,10 +52,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   parent.reached("prepared");
   enterCgroups(request.cgroupFiles);
   if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
-  const environment = environmentOf(specified);
-  takeIdentity(specified, (message) => parent.warn(message));
-  const args = specified.args ?? [];
-  const program = { path: findProgram(args[0] ?? "", environment), args, environment };
+  const program = prepareProgram(specified, request.filter, (message) => parent.warn(message));
   parent.reached("ready");
   return program;
 }
@@ -108,7 +103,7 @@ function waitForStart(request: InitRequest, specified: Process, listener: Fd, pr
       cwd: ".",
       openFiles: request.openFiles,
     });
-    becomeProgram(specified, program, request);
+    becomeProgram(specified, program, connection, request);
   } catch (thrown) {
     writeAll(connection, JSON.stringify(errorMessage(asHakoError(thrown))));
     process.exit(1);

@@ -3,10 +3,8 @@ import { Fd } from "../linux/fd";
 import { setNamespace } from "../linux/namespace";
 import { setParentDeathSignal } from "../linux/process";
 import { syscall } from "../linux/syscall";
-import { becomeProgram, enterCgroups } from "./final";
-import { takeIdentity } from "./identity";
+import { becomeProgram, enterCgroups, prepareProgram } from "./final";
 import type { Parent } from "./parent";
-import { environmentOf, findProgram } from "./program";
 import type { ExecRequest } from "./protocol";
 import { setUpTerminal } from "./terminal";
 
@@ -26,12 +24,9 @@ export function runExecStage(request: ExecRequest, parent: Parent): never {
   if (specified.terminal === true) setUpTerminal(consoleSocket, specified, () => undefined);
   parent.reached("prepared");
   enterCgroups(request.cgroupFiles);
-  const environment = environmentOf(specified);
-  takeIdentity(specified, (message) => parent.warn(message));
-  const args = specified.args ?? [];
-  const program = { path: findProgram(args[0] ?? "", environment), args, environment };
+  const program = prepareProgram(specified, request.filter, (message) => parent.warn(message));
   parent.reached("ready");
   setParentDeathSignal(0);
   // the socket closes by itself when the program is executed, and tells of a failure until then
-  becomeProgram(specified, program, request);
+  becomeProgram(specified, program, parent.socket, request);
 }

@@ -1,15 +1,22 @@
 import { during } from "../errors";
+import { type CapabilityWords, SYS_ADMIN } from "../linux/capabilities";
 import { execProgram } from "../linux/exec";
 import { Fd } from "../linux/fd";
 import { type RlimitName, setLimit } from "../linux/rlimit";
+import { filterSteps, type SeccompFilter } from "../linux/seccomp";
 import { writeAll } from "../linux/socket";
 import type { Process } from "../oci/config";
+import { takeIdentity } from "./identity";
+import { environmentOf, findProgram } from "./program";
 
-/** A program that was found in the container. */
+/** A program that was found in the container, and how this process becomes it. */
 export interface Program {
   path: string;
   args: readonly string[];
   environment: string[];
+  filter: SeccompFilter | undefined;
+  /** What takes away the capability that the filter needs; undefined if none was kept. */
+  capabilities: CapabilityWords | undefined;
 }
 
 export interface ExecutionOptions {
@@ -29,16 +36,40 @@ export function enterCgroups(files: readonly number[]): void {
   }
 }
 
-/** Sets the limits, which would hold for our own stage too if they were set before, and becomes the program. */
-export function becomeProgram(process: Process, program: Program, options: ExecutionOptions): never {
+/** Becomes the program's user, and looks the program up as this user: at create, so that create fails. */
+export function prepareProgram(
+  process: Process,
+  filter: SeccompFilter | undefined,
+  warn: (message: string) => void,
+): Program {
+  const environment = environmentOf(process);
+  const needsRight = filter !== undefined && process.noNewPrivileges !== true;
+  const capabilities = takeIdentity(process, needsRight ? SYS_ADMIN : 0n, warn);
+  const args = process.args ?? [];
+  const path = findProgram(args[0] ?? "", environment);
+  return { path, args, environment, filter, capabilities: needsRight ? capabilities : undefined };
+}
+
+/**
+ * Sets the limits, which would hold for our own stage too if they were set before, and becomes the program. `peer` takes
+ * the listener of the filter, if it has one.
+ */
+export function becomeProgram(
+  process: Process,
+  program: Program,
+  peer: Fd,
+  options: ExecutionOptions,
+): never {
   const rlimits = process.rlimits ?? [];
   rlimits.forEach(({ type, soft, hard }, index) => {
     const limit = { soft: BigInt.asUintN(64, BigInt(soft)), hard: BigInt.asUintN(64, BigInt(hard)) };
     during(`config /process/rlimits/${index}`, () => setLimit(0, type as RlimitName, limit));
   });
   const own = rlimits.some(({ type }) => type === "RLIMIT_NOFILE");
-  execProgram(program.path, program.args, program.environment, {
+  const { path, args, environment, filter, capabilities } = program;
+  execProgram(path, args, environment, {
     preserveFds: options.preserveFds,
     openFiles: own ? undefined : options.openFiles,
+    last: filter === undefined ? undefined : filterSteps(filter, peer, capabilities),
   });
 }

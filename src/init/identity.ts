@@ -1,6 +1,7 @@
 import { during, HakoError } from "../errors";
 import {
   type CapabilityMasks,
+  type CapabilityWords,
   capabilityMask,
   limitBoundingSet,
   setCapabilities,
@@ -39,9 +40,13 @@ export function masksOf(process: Process, warn: (message: string) => void): Capa
 
 /**
  * Becomes the program's user with its capabilities, in its working directory; from here on this process can do no more
- * than the program.
+ * than the program, but for the capabilities of `kept`: what is returned takes these away.
  */
-export function takeIdentity(process: Process, warn: (message: string) => void): void {
+export function takeIdentity(
+  process: Process,
+  kept: bigint,
+  warn: (message: string) => void,
+): CapabilityWords {
   const { uid, gid, umask, additionalGids } = process.user;
   const masks = masksOf(process, warn);
   if (process.noNewPrivileges === true) setNoNewPrivileges();
@@ -54,7 +59,7 @@ export function takeIdentity(process: Process, warn: (message: string) => void):
   during("config /process/user", () => setIdentity(uid, gid, groupsToSet(groups)));
   if (!entered) enterDirectory(process.cwd);
   checkDirectory(process.cwd);
-  setCapabilities(masks);
+  return setCapabilities(masks, kept);
 }
 
 /** A user namespace may forbid setgroups(2); then there is nothing to set, or it can't be done. */

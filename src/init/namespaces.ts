@@ -1,8 +1,8 @@
 import { during, HakoError } from "../errors";
-import type { Step } from "../linux/clone";
 import type { Fd } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
+import type { Step } from "../linux/steps";
 import type { Config, IdMapping } from "../oci/config";
 
 interface Joined {

@@ -11,7 +11,7 @@ import {
 
 /** The side of the parent: sends messages, and waits for its leave to go on. */
 export class Parent {
-  constructor(private readonly socket: Fd) {}
+  constructor(readonly socket: Fd) {}
 
   request(): StageRequest {
     return (receiveValue(this.socket) ?? this.#gone()) as StageRequest;

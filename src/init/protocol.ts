@@ -3,7 +3,8 @@ import type { CgroupMounts } from "../cgroup";
 import { type ErrorCode, HakoError } from "../errors";
 import type { ErrnoName } from "../linux/errno";
 import type { Fd } from "../linux/fd";
-import { readSome, writeAll } from "../linux/socket";
+import type { SeccompFilter } from "../linux/seccomp";
+import { readSome, recvByte, writeAll } from "../linux/socket";
 import type { Config, Process } from "../oci/config";
 import type { State } from "../oci/state";
 
@@ -20,6 +21,8 @@ export type StageRequest = InitRequest | ExecRequest;
 export interface ExecRequest {
   kind: "exec";
   process: Process;
+  /** The container's seccomp filter. */
+  filter: SeccompFilter | undefined;
   /** The id of the container. */
   id: string;
   noNewKeyring: boolean;
@@ -36,6 +39,7 @@ export interface ExecRequest {
 export interface InitRequest {
   kind: "init";
   config: Config;
+  filter: SeccompFilter | undefined;
   /** Absolute. */
   bundle: string;
   rootfs: string;
@@ -86,9 +90,18 @@ export function sendValue(socket: Fd, value: unknown): void {
   writeAll(socket, frame);
 }
 
-/** Receives a frame; undefined when the other side has closed its end. */
-export function receiveValue(socket: Fd): unknown {
-  const header = readExactly(socket, HEADER);
+/** Receives a frame; undefined when the other side has closed its end. A descriptor before it goes to `listener`. */
+export function receiveValue(socket: Fd, listener?: (fd: Fd) => void): unknown {
+  const { byte, fd } = listener === undefined ? { byte: 0, fd: undefined } : recvByte(socket);
+  if (byte === undefined) return undefined;
+  if (fd !== undefined) {
+    using owned = fd;
+    listener?.(owned);
+    writeAll(socket, new Uint8Array(1));
+    return receiveValue(socket);
+  }
+  const rest = readExactly(socket, listener === undefined ? HEADER : HEADER - 1);
+  const header = listener === undefined || rest === undefined ? rest : Uint8Array.of(byte, ...rest);
   if (header === undefined) return undefined;
   const length = new DataView(header.buffer, header.byteOffset).getUint32(0, true);
   if (length > MAX_FRAME) throw new HakoError({ code: "system", message: `a frame of ${length} bytes` });

@@ -1,9 +1,9 @@
 import type { CgroupEntry } from "../cgroup";
-import type { Step } from "../linux/clone";
 import { type Fd, FdList } from "../linux/fd";
 import { statusAt } from "../linux/file";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
+import type { Step } from "../linux/steps";
 import type { ExecRequest } from "./protocol";
 import { setOutOfMemoryScore } from "./spawn";
 import { type StageProcess, startStage } from "./stage-process";

@@ -1,9 +1,10 @@
 import { HakoError } from "../errors";
-import { cloneChild, Reports, type Step, sealedExecutable } from "../linux/clone";
+import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
 import { Fd } from "../linux/fd";
 import { O, openAt } from "../linux/path";
 import { hideProcess, processStatus, reapChild, signalProcess } from "../linux/process";
 import { socketPair } from "../linux/socket";
+import type { Step } from "../linux/steps";
 import { address, cString, syscall } from "../linux/syscall";
 import { stringVector } from "../linux/vector";
 import {
@@ -54,11 +55,11 @@ export class StageProcess implements Disposable {
     }
   }
 
-  /** From now on it goes its way, whatever becomes of this process; throws when it couldn't execute its program. */
-  release(): void {
+  /** From now on it goes its way, whatever becomes of this process; throws when it couldn't execute its program. `listener` gets its filter's. */
+  release(listener?: (fd: Fd) => void): void {
     this.#send("continue");
     // its end of the socket closes when it waits for start, or executes
-    const last = receiveValue(this.socket) as InitMessage | undefined;
+    const last = receiveValue(this.socket, listener) as InitMessage | undefined;
     if (last !== undefined && "error" in last) throw errorFrom(last.error);
     this.#released = true;
     this.socket.close();

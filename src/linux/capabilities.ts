@@ -98,15 +98,33 @@ export function limitBoundingSet(mask: bigint): void {
   }
 }
 
+/** The right to install a seccomp filter without no_new_privs. */
+export const SYS_ADMIN = 1n << BigInt(CAPABILITIES.indexOf("CAP_SYS_ADMIN"));
+
+/** What capset(2) reads. */
+export interface CapabilityWords {
+  header: Uint32Array;
+  sets: Uint32Array;
+}
+
 /**
  * Sets all sets but the bounding one. What this thread does not have is left out, as runc does: a container that runs in a
- * container can't get back what its parent lacks.
+ * container can't get back what its parent lacks. Capabilities of `kept` stay effective beside; the words that take them
+ * away at last are returned.
  */
-export function setCapabilities(masks: CapabilityMasks): void {
+export function setCapabilities(masks: CapabilityMasks, kept = 0n): CapabilityWords {
   const have = permittedCapabilities();
   const permitted = masks.permitted & have;
   const effective = masks.effective & permitted;
   const inheritable = masks.inheritable & (have | masks.bounding);
+  const extra = kept & have;
+  const now = capabilityWords(effective | extra, permitted | extra, inheritable);
+  syscall("capset", now.header, now.sets);
+  setAmbient(masks.ambient & permitted & inheritable);
+  return capabilityWords(effective, permitted, inheritable);
+}
+
+function capabilityWords(effective: bigint, permitted: bigint, inheritable: bigint): CapabilityWords {
   const low = (mask: bigint) => Number(mask & 0xffffffffn);
   const high = (mask: bigint) => Number(mask >> 32n);
   const sets = new Uint32Array([
@@ -117,8 +135,7 @@ export function setCapabilities(masks: CapabilityMasks): void {
     high(permitted),
     high(inheritable),
   ]);
-  syscall("capset", new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets);
-  setAmbient(masks.ambient & permitted & inheritable);
+  return { header: new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets };
 }
 
 function setAmbient(mask: bigint): void {

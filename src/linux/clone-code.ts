@@ -46,6 +46,30 @@ const CODE: Readonly<Record<string, string>> = {
     200140f9 21210091 020280d2 080880d2 010000d4 200080d2 c80b80d2 010000d4`,
 };
 
+/**
+ * The same walk in this thread, for what has to follow at once: nothing of JavaScript's own comes between.
+ *
+ *     walk(table):
+ *         for (step = table + 24; ; step += 72, table.index++) {
+ *             result = syscall(step[0], step[1] ... step[6])
+ *             if (result < step[7] || result > step[8]) break
+ *         }
+ *         table.result = result
+ */
+const WALK: Readonly<Record<string, string>> = {
+  // push %r12; push %rbx; mov %rdi,%r12; lea 24(%r12),%rbx
+  // loop: as above; fail: mov %rax,16(%r12); pop %rbx; pop %r12; ret
+  x64: `
+    41545349 89fc498d 5c241848 8b03488b 7b08488b 7310488b 53184c8b 53204c8b
+    43284c8b 4b300f05 483b4338 7c11483b 43407f0b 49ff4424 084883c3 48ebcc49
+    89442410 5b415cc3`,
+  // mov x9,x0; add x10,x9,#24; loop: as above; fail: str x0,[x9,#16]; ret
+  arm64: `
+    e90300aa 2a610091 480140a9 410941a9 431142a9 451943a9 472140f9 010000d4
+    1f0006eb 0b010054 1f0007eb cc000054 2b0540f9 6b050091 2b0500f9 4a210191
+    f2ffff17 200900f9 c0035fd6`,
+};
+
 const PAGE = 4096;
 const PROT_READ_WRITE = 3;
 const PROT_READ_EXEC = 5;
@@ -54,19 +78,28 @@ const MAP_PRIVATE_ANONYMOUS = 0x22;
 type Spawn = (table: number, cloneArgs: number, size: number) => number;
 let spawn: Spawn | undefined;
 
-/** The code as a function; it returns the child's pid or -errno. */
-export function spawnFunction(): Spawn {
-  if (spawn !== undefined) return spawn;
-  const code = Buffer.from((CODE[process.arch] ?? "").replaceAll(/\s/g, ""), "hex");
+/** A page of machine code; its address. */
+function codePage(source: Readonly<Record<string, string>>): number {
+  const code = Buffer.from((source[process.arch] ?? "").replaceAll(/\s/g, ""), "hex");
   const page = Number(libc("mmap")(null, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
   if (page <= 0) throw systemError("mmap", lastErrno());
   new Uint8Array(toArrayBuffer(page as never, 0, PAGE)).set(code);
   syscall("mprotect", page, PAGE, PROT_READ_EXEC);
-  const made = CFunction({
-    ptr: page as never,
+  return page;
+}
+
+/** The code as a function; it returns the child's pid or -errno. */
+export function spawnFunction(): Spawn {
+  spawn ??= CFunction({
+    ptr: codePage(CODE) as never,
     args: [T.u64_fast, T.u64_fast, T.u64_fast],
     returns: T.i32,
-  });
-  spawn = made as unknown as Spawn;
+  }) as unknown as Spawn;
   return spawn;
+}
+
+/** Walks a table in this thread; comes back only when a step fails, with its number and result in the table. */
+export function walkTable(table: number): void {
+  const walk = CFunction({ ptr: codePage(WALK) as never, args: [T.u64_fast], returns: T.void });
+  (walk as unknown as (table: number) => void)(table);
 }

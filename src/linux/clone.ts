@@ -1,7 +1,8 @@
 import { HakoError } from "../errors";
 import { spawnFunction } from "./clone-code";
 import { Fd } from "./fd";
-import { address, type SyscallName, syscall, syscallNumber, systemError, trySyscall } from "./syscall";
+import { type Step, stepError, tableOf } from "./steps";
+import { address, syscall, systemError, trySyscall } from "./syscall";
 
 const CLONE_VM = 0x00000100n;
 const CLONE_VFORK = 0x00004000n;
@@ -16,24 +17,6 @@ const OPEN_TREE_CLONE = 1;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const MOUNT_ATTR_RDONLY = 1;
-
-const LEAST = -(2n ** 63n);
-const MOST = 2n ** 63n - 1n;
-/** Words before the first step: where to report, number of the step, its result. */
-const HEADER_WORDS = 3;
-/** A system call's number, six arguments, the least and the greatest result that let the child go on. */
-const STEP_WORDS = 9;
-
-/** One system call of a child that has not executed anything yet. Its failure ends the child, unless it is `optional`. */
-export interface Step {
-  what: string;
-  call: SyscallName;
-  args: readonly (number | bigint)[];
-  /** A failure of this one is passed over. */
-  optional?: boolean;
-  /** The least result that is a success; 0 if not given. */
-  least?: number;
-}
 
 export interface ChildPlan {
   /** CLONE_NEW* flags of the child's new namespaces. */
@@ -60,22 +43,6 @@ function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Uint8Ar
   view.setBigUint64(32, BigInt(exitSignal), true);
   view.setBigUint64(80, BigInt(cgroup?.number ?? 0), true);
   return args;
-}
-
-/** The steps as the machine code reads them. */
-function tableOf(report: number, steps: readonly (Step & { most?: bigint })[]): BigInt64Array {
-  const table = new BigInt64Array(HEADER_WORDS + STEP_WORDS * steps.length);
-  table[0] = BigInt(report);
-  steps.forEach((step, index) => {
-    const at = HEADER_WORDS + STEP_WORDS * index;
-    table[at] = BigInt(syscallNumber(step.call));
-    step.args.forEach((argument, position) => {
-      table[at + 1 + position] = BigInt(argument);
-    });
-    table[at + 7] = step.optional === true ? LEAST : BigInt(step.least ?? 0);
-    table[at + 8] = step.most ?? MOST;
-  });
-  return table;
 }
 
 /** What a child said before it ended: the number of a step, and its result. */
@@ -172,13 +139,6 @@ function cloneError(errno: number, flags: number): HakoError {
     ? "see /proc/sys/user/max_user_namespaces and kernel.unprivileged_userns_clone"
     : "see /proc/sys/user/max_*_namespaces and the cgroup's pids limit";
   return systemError("clone3", errno, undefined, hint);
-}
-
-function stepError(steps: readonly Step[], [index, result]: Report): HakoError {
-  const what = steps[index]?.what ?? `step ${index}`;
-  return result >= 0
-    ? new HakoError({ code: "system", message: `${what}: ended too soon` })
-    : systemError(what, -result);
 }
 
 /**

@@ -1,7 +1,8 @@
 import { HakoError } from "../errors";
 import { errnoName, errnoNumber } from "./errno";
 import { checkAccess, hasErrno, listNames, readText, statusAt } from "./file";
-import { cString, syscall, systemError, trySyscall } from "./syscall";
+import { type Step, stepError, walk } from "./steps";
+import { address, cString, syscall, systemError, trySyscall } from "./syscall";
 import { stringVector } from "./vector";
 
 const RLIMIT_NOFILE = 7;
@@ -17,6 +18,8 @@ export interface ExecOptions {
   preserveFds?: number | undefined;
   /** The soft limit of open files for the program; Bun has raised ours. undefined leaves it. */
   openFiles?: number | undefined;
+  /** Made right before execve, with nothing of ours between. */
+  last?: { steps: readonly Step[]; memory: readonly ArrayBufferView[] } | undefined;
 }
 
 /** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
@@ -64,16 +67,28 @@ export function execProgram(
   options: ExecOptions = {},
 ): never {
   const file = cString(path);
-  const args = stringVector(argv);
+  const argumentWords = stringVector(argv);
   const environment = stringVector(env);
   repairForProgram(options.openFiles);
   const preserved = options.preserveFds ?? 0;
   closeOnExecFrom(3 + preserved);
   // Bun marks everything from 4 on when it starts
   for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
-  const result = trySyscall("execve", file, args.pointers, environment.pointers);
-  // `memory` is used here so that no optimiser ends the strings' life before the call
-  throw executionError(path, args.memory.length + environment.memory.length < 0 ? 0 : -result);
+  const { steps, memory } = options.last ?? { steps: [], memory: [] };
+  const execve: Step = {
+    what: "execve",
+    call: "execve",
+    args: [address(file), address(argumentWords.pointers), address(environment.pointers)],
+  };
+  const used = [
+    file,
+    argumentWords.pointers,
+    ...argumentWords.memory,
+    environment.pointers,
+    ...environment.memory,
+  ];
+  const { step, result } = walk([...steps, execve], [...memory, ...used]);
+  throw step === steps.length ? executionError(path, -result) : stepError(steps, [step, result]);
 }
 
 /** The error of a program that can't be executed, with the code that decides between exit status 127 and 126. */

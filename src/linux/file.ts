@@ -72,14 +72,18 @@ export function writeAllTo(fd: number, bytes: Uint8Array, path: string): void {
   }
 }
 
-function write(path: string, text: string, flags: number, mode: number): void {
+function write(path: string, data: string | Uint8Array, flags: number, mode: number): void {
   using file = open(path, flags, mode);
-  writeAllTo(file.number, Buffer.from(text), path);
+  writeAllTo(file.number, typeof data === "string" ? Buffer.from(data) : data, path);
 }
 
 /** Writes a file anew. */
 export function writeText(path: string, text: string, mode = 0o666): void {
   write(path, text, O_WRONLY | O_CREAT | O_TRUNC, mode);
+}
+
+export function writeBytes(path: string, bytes: Uint8Array, mode = 0o666): void {
+  write(path, bytes, O_WRONLY | O_CREAT | O_TRUNC, mode);
 }
 
 /** Writes to a file that must exist, in one call: files of procfs and of cgroups. */

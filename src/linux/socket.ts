@@ -123,19 +123,24 @@ function message(payload: Uint8Array, control: Uint8Array): Message & { iovec: B
   return { header, payload, control, iovec };
 }
 
-/** Sends a descriptor, with its name as the payload. */
-export function sendFd(socket: Descriptor, fd: Descriptor, name: string): void {
-  const payload = Buffer.from(name);
-  if (payload.length === 0) throw new HakoError({ code: "config", message: "sendfd: a name is needed" });
-  if (payload.length > MAX_NAME)
-    throw new HakoError({ code: "config", message: "sendfd: filename too long" });
+/** A control message that passes one descriptor. */
+function rights(fd: number): Uint8Array {
   const control = new Uint8Array(CMSGHDR_SIZE + 8);
   const view = new DataView(control.buffer);
   view.setBigUint64(0, BigInt(CMSGHDR_SIZE + 4), true);
   view.setInt32(8, SOL_SOCKET, true);
   view.setInt32(12, SCM_RIGHTS, true);
-  view.setInt32(16, numberOf(fd), true);
-  const made = message(payload, control);
+  view.setInt32(16, fd, true);
+  return control;
+}
+
+/** Sends a descriptor, with its name as the payload. */
+export function sendFd(socket: Descriptor, fd: Descriptor, name: string | Uint8Array): void {
+  const payload = typeof name === "string" ? Buffer.from(name) : name;
+  if (payload.length === 0) throw new HakoError({ code: "config", message: "sendfd: a name is needed" });
+  if (payload.length > MAX_NAME)
+    throw new HakoError({ code: "config", message: "sendfd: filename too long" });
+  const made = message(payload, rights(numberOf(fd)));
   const sent = callLibc(undefined, "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
   // On a stream the descriptor goes with the first byte; the rest of the name may have to follow.
   if (made.iovec.length > 0 && sent < payload.length) writeAll(socket, payload.subarray(sent));
@@ -156,6 +161,21 @@ function receivedFds(control: Uint8Array, length: number): Fd[] {
     at += (size + 7) & ~7;
   }
   return fds;
+}
+
+/** The parts of a message with a descriptor, for a sendmsg(2) that somebody else makes. */
+export function descriptorMessage(fd: number): { header: Uint8Array; memory: ArrayBufferView[] } {
+  const made = message(new Uint8Array(1), rights(fd));
+  return { header: made.header, memory: [made.payload, made.control, made.iovec] };
+}
+
+/** Receives one byte, and the descriptor that may come with it; no byte is the end. */
+export function recvByte(socket: Descriptor): { byte: number | undefined; fd: Fd | undefined } {
+  const made = message(new Uint8Array(1), new Uint8Array(CMSGHDR_SIZE + 8));
+  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const control = new DataView(made.header.buffer).getBigUint64(40, true);
+  const [fd] = receivedFds(made.control, made.iovec.length > 0 ? Number(control) : 0);
+  return { byte: length === 0 ? undefined : made.payload[0], fd };
 }
 
 /** Receives exactly one descriptor, close-on-exec, and its name. */

@@ -66,6 +66,8 @@ const NUMBERS = {
   utimensat: [280, 88],
   signalfd4: [289, 74],
   eventfd2: [290, 19],
+  seccomp: [317, 277],
+  sendmsg: [46, 211],
   prlimit64: [302, 261],
   setns: [308, 268],
   memfd_create: [319, 279],

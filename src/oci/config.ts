@@ -3,6 +3,7 @@ import { HakoError } from "../errors";
 import { parseJson, pointer } from "./json";
 import { anything, between, flag, id, int32, int64, list, optional, text, textMap, texts } from "./schema";
 import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";
+import type { seccomp } from "./schema-seccomp";
 
 /** config.json (runtime-spec config.md, version 1.3), as far as it concerns Linux. Unknown fields are ignored, as specified. */
 
@@ -86,6 +87,7 @@ export type Namespace = v.InferOutput<typeof namespace>;
 export type Resources = v.InferOutput<typeof resources>;
 export type LinuxDevice = v.InferOutput<typeof device>;
 export type DeviceRule = v.InferOutput<typeof deviceRule>;
+export type Seccomp = v.InferOutput<typeof seccomp>;
 export type IdMapping = v.InferOutput<typeof idMapping>;
 
 /** What is wrong with a field. */

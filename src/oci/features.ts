@@ -1,6 +1,7 @@
 import { MOUNT_OPTIONS } from "../init/mount-options";
 import { CAPABILITIES } from "../linux/capabilities";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
+import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../seccomp/words";
 import { COMMIT, SPEC_VERSION, VERSION } from "../version";
 
 /** Annotations that change what this runtime does, for those who filter what strangers may set: none does. */
@@ -19,7 +20,14 @@ export function features(): Record<string, unknown> {
         .sort(),
       capabilities: CAPABILITIES,
       cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: false },
-      seccomp: { enabled: false },
+      seccomp: {
+        enabled: true,
+        actions: Object.keys(ACTIONS).sort(),
+        operators: [...OPERATORS].sort(),
+        archs: [...Object.keys(ARCHITECTURES), ...FOREIGN_ARCHITECTURES].sort(),
+        knownFlags: Object.keys(FLAGS),
+        supportedFlags: Object.keys(FLAGS),
+      },
       apparmor: { enabled: false },
       selinux: { enabled: false },
       intelRdt: { enabled: false },

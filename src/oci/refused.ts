@@ -19,7 +19,6 @@ const UNBUILT: readonly (readonly [string, Read])[] = [
   ["/process/selinuxLabel", ({ process }) => process?.selinuxLabel],
   ["/linux/timeOffsets", ({ linux }) => linux?.timeOffsets],
   ["/linux/netDevices", ({ linux }) => linux?.netDevices],
-  ["/linux/seccomp", ({ linux }) => linux?.seccomp],
   ["/linux/mountLabel", ({ linux }) => linux?.mountLabel],
   ["/linux/intelRdt", ({ linux }) => linux?.intelRdt],
   ["/linux/memoryPolicy", ({ linux }) => linux?.memoryPolicy],
@@ -30,7 +29,6 @@ const UNBUILT: readonly (readonly [string, Read])[] = [
 
 const HINTS: Readonly<Record<string, string>> = {
   "/linux/cgroupsPath": "a path for systemd: use the cgroupfs manager, for podman --cgroup-manager=cgroupfs",
-  "/linux/seccomp": "run without a profile, for podman and docker --security-opt seccomp=unconfined",
   "/process/apparmorProfile": "run without one, for podman and docker --security-opt apparmor=unconfined",
   "/process/selinuxLabel": "run without one, for podman and docker --security-opt label=disable",
 };

@@ -13,6 +13,7 @@ import {
   texts,
   uint32,
 } from "./schema";
+import { seccomp } from "./schema-seccomp";
 
 /** `linux` of config.json (runtime-spec config-linux.md). */
 
@@ -103,7 +104,7 @@ export const linux = v.object({
   namespaces: list(namespace),
   devices: list(device),
   netDevices: anything,
-  seccomp: anything,
+  seccomp: optional(seccomp),
   rootfsPropagation: optional(text),
   maskedPaths: texts,
   readonlyPaths: texts,

@@ -2,6 +2,7 @@ import { planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { RLIMITS } from "../linux/rlimit";
 import type { Config, IdMapping, Mount, Problem, Process } from "./config";
+import { seccompProblems } from "./semantics-seccomp";
 
 /** What the schema can't say: rules between fields, and what Linux knows by name. Each returns its problems. */
 type Rule = (config: Config) => Problem[];
@@ -282,6 +283,7 @@ const RULES: readonly Rule[] = [
   devicesRule,
   deviceRulesRule,
   sysctlRule,
+  seccompProblems,
 ];
 
 /** Everything that is wrong with a config whose fields have the right types. */

@@ -2,6 +2,7 @@ import type { CgroupRecord } from "../cgroup";
 import type { ContainerId } from "../container/id";
 import type { ProcessRecord } from "../container/record";
 import type { Fd } from "../linux/fd";
+import type { SeccompFilter } from "../linux/seccomp";
 import type { Config, Process } from "../oci/config";
 import type { State } from "../oci/state";
 import type { UndoStack } from "../undo";
@@ -10,6 +11,7 @@ import type { UndoStack } from "../undo";
 export interface ContainerPlan {
   id: ContainerId;
   config: Config;
+  filter: SeccompFilter | undefined;
   bundle: string;
   rootfs: string;
   /** The host's root with a tmpfs over it, mounted on this directory, is the rootfs. */
@@ -34,6 +36,9 @@ export interface ExecPlan {
   /** Of `exec --cgroup`. */
   cgroups: readonly string[];
   process: Process;
+  filter: SeccompFilter | undefined;
+  /** Takes the filter's listener. */
+  listener: (fd: Fd) => void;
   consoleSocket: Fd | undefined;
   noNewKeyring: boolean;
   preserveFds: number;

@@ -4,6 +4,7 @@ import { spawnInit } from "../init/spawn";
 import { spawnExec } from "../init/spawn-exec";
 import type { StageProcess } from "../init/stage-process";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
+import { hasListener } from "../linux/seccomp";
 import { logDebug } from "../log";
 import type { Config } from "../oci/config";
 import type { ContainerPlan, SandboxDriver } from "./driver";
@@ -39,7 +40,7 @@ export const namespacesDriver: SandboxDriver = {
     init.release();
   },
   exec(plan, ready, undo) {
-    const { cgroup: record, cgroups, init, consoleSocket, ...rest } = plan;
+    const { cgroup: record, cgroups, init, consoleSocket, listener, ...rest } = plan;
     const cgroup = record === undefined ? undefined : loadCgroup(record);
     const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
     const stage = spawnExec({ ...rest, pid: init.pid, entry, consoleSocket });
@@ -48,7 +49,7 @@ export const namespacesDriver: SandboxDriver = {
     cgroup?.joinOthers(stage.pid, entry, init.pid);
     stage.advance("ready");
     ready(stage.pid);
-    stage.release();
+    stage.release(plan.filter !== undefined && hasListener(plan.filter) ? listener : undefined);
     return { pid: stage.pid, startTime: stage.startTime };
   },
 };
@@ -56,10 +57,11 @@ export const namespacesDriver: SandboxDriver = {
 const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
 
 function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry): StageProcess {
-  const { config, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
+  const { config, filter, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
   const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
   return spawnInit({
     config,
+    filter,
     bundle,
     rootfs,
     overlay,

@@ -1,0 +1,55 @@
+import { join } from "node:path";
+import { during } from "../errors";
+import type { Fd } from "../linux/fd";
+import { hasErrno, readBytes, writeBytes } from "../linux/file";
+import type { SeccompFilter } from "../linux/seccomp";
+import { sendFd, unixConnect, writeAll } from "../linux/socket";
+import type { Config } from "../oci/config";
+import type { State } from "../oci/state";
+import type { ContainerId } from "./id";
+import { containerDirectory } from "./record";
+
+/** The compiled filter: eight bytes of flags, then the program. */
+const FILE = "seccomp.bpf";
+const HEADER = 8;
+/** What sendFd sends along with a descriptor; the rest follows. */
+const FIRST_PART = 4000;
+
+/** Compiles the profile of a config and keeps the filter for `exec`. */
+export function makeFilter(root: string, id: ContainerId, config: Config): SeccompFilter | undefined {
+  const profile = config.linux?.seccomp;
+  if (profile === undefined) return undefined;
+  // the compiler with its tables is loaded for those who have a profile
+  const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
+  const filter = compile(profile);
+  const bytes = new Uint8Array(HEADER + filter.program.length);
+  new DataView(bytes.buffer).setUint32(0, filter.flags, true);
+  bytes.set(filter.program, HEADER);
+  writeBytes(join(containerDirectory(root, id), FILE), bytes, 0o600);
+  return filter;
+}
+
+/** The filter that the container was made with. */
+export function storedFilter(root: string, id: ContainerId): SeccompFilter | undefined {
+  let bytes: Buffer;
+  try {
+    bytes = readBytes(join(containerDirectory(root, id), FILE));
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+  return { flags: bytes.readUInt32LE(0), program: new Uint8Array(bytes.subarray(HEADER)) };
+}
+
+/** Sends a filter's listener to the agent at /linux/seccomp/listenerPath (config-linux.md "The Container Process State"). */
+export function passListener(fd: Fd, config: Config, pid: number, state: State): void {
+  const { listenerPath = "", listenerMetadata } = config.linux?.seccomp ?? {};
+  const metadata = listenerMetadata === undefined ? {} : { metadata: listenerMetadata };
+  const text = JSON.stringify({ ociVersion: state.ociVersion, fds: ["seccompFd"], pid, ...metadata, state });
+  const bytes = Buffer.from(text);
+  during(`config /linux/seccomp/listenerPath: ${listenerPath}`, () => {
+    using agent = unixConnect(listenerPath);
+    sendFd(agent, fd, bytes.subarray(0, FIRST_PART));
+    writeAll(agent, bytes.subarray(FIRST_PART));
+  });
+}

@@ -1,0 +1,39 @@
+import * as v from "valibot";
+import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../seccomp/words";
+import { between, int64, list, optional, text } from "./schema";
+
+/** `linux.seccomp` of config.json (runtime-spec config-linux.md "Seccomp"). */
+
+function oneOf(what: string, names: readonly string[]) {
+  return v.pipe(
+    text,
+    v.check((name) => names.includes(name), `expected ${what}, such as ${names[0]}`),
+  );
+}
+
+const action = oneOf("an action", Object.keys(ACTIONS));
+const number = optional(between(0, 0xffff));
+
+const argument = v.object({
+  index: between(0, 5),
+  value: int64,
+  valueTwo: v.nullish(int64, 0),
+  op: oneOf("an operator", OPERATORS),
+});
+
+const rule = v.object({
+  names: v.pipe(v.array(text), v.minLength(1, "expected at least one name")),
+  action,
+  errnoRet: number,
+  args: list(argument),
+});
+
+export const seccomp = v.object({
+  defaultAction: action,
+  defaultErrnoRet: number,
+  architectures: list(oneOf("an architecture", [...Object.keys(ARCHITECTURES), ...FOREIGN_ARCHITECTURES])),
+  flags: list(oneOf("a flag", Object.keys(FLAGS))),
+  listenerPath: optional(text),
+  listenerMetadata: optional(text),
+  syscalls: list(rule),
+});

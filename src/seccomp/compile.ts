@@ -1,0 +1,162 @@
+import { HakoError } from "../errors";
+import type { Seccomp } from "../oci/config";
+import { conditionCode } from "./conditions";
+import {
+  ARCHITECTURE,
+  answer,
+  assemble,
+  branch,
+  FAR,
+  type Instruction,
+  ifEqual,
+  jump,
+  load,
+  MAX_INSTRUCTIONS,
+  NUMBER,
+} from "./instructions";
+import { answerOf, lastNumber, type Rule, rulesOf } from "./rules";
+import {
+  ARCHITECTURES,
+  type Architecture,
+  ERRNO,
+  FLAGS,
+  KILL_THREAD,
+  NATIVE,
+  NEW_LISTENER,
+  X32_BIT,
+} from "./words";
+
+const ENOSYS = 38;
+/** Programs know what to do when a call is not there; a profile that only forbids leaves new calls alone. */
+const TOLERANT = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
+
+/** What seccomp(2) takes. */
+export interface Filter {
+  /** Instructions, struct sock_filter. */
+  program: Uint8Array;
+  /** SECCOMP_FILTER_FLAG_* */
+  flags: number;
+}
+
+/** Calls from this number on, up to the next range's, get the same. */
+interface Range {
+  from: number;
+  rules: readonly Rule[];
+  otherwise: number;
+  /** Arguments are compared by their low halves. */
+  narrow: boolean;
+}
+
+/** Compiles a profile into a filter that finds a call's rules by a binary search over its number. */
+export function compile(profile: Seccomp): Filter {
+  const names = new Set([NATIVE, ...(profile.architectures ?? [])]);
+  const audits = new Map<number, string[]>();
+  for (const name of names) {
+    const architecture = ARCHITECTURES[name];
+    if (architecture === undefined) continue;
+    audits.set(architecture.audit, [...(audits.get(architecture.audit) ?? []), name]);
+  }
+  let program: Instruction[] = [answer(KILL_THREAD)];
+  for (const [audit, together] of [...audits].reverse()) {
+    const section = sectionOf(profile, together);
+    const over = section.length;
+    const test = over <= FAR ? [ifEqual(audit, 0, over)] : [ifEqual(audit, 1, 0), jump(over)];
+    program = [...test, ...section, ...program];
+  }
+  program = [load(ARCHITECTURE), ...program];
+  if (program.length > MAX_INSTRUCTIONS) {
+    throw new HakoError({
+      code: "config",
+      message: `config /linux/seccomp: the filter has ${program.length} instructions, the kernel takes ${MAX_INSTRUCTIONS}`,
+      hint: "fewer architectures, or fewer conditions",
+    });
+  }
+  return { program: assemble(program), flags: flagsOf(profile) };
+}
+
+function flagsOf(profile: Seccomp): number {
+  const asked = (profile.flags ?? []).reduce((sum, name) => sum | (FLAGS[name] ?? 0), 0);
+  return notifies(profile) ? asked | NEW_LISTENER : asked;
+}
+
+/** Whether somebody must listen to what the filter tells. */
+export function notifies(profile: Seccomp): boolean {
+  return (profile.syscalls ?? []).some(({ action }) => action === "SCMP_ACT_NOTIFY");
+}
+
+/** The code for one architecture as the kernel tells them apart: x86-64 and x32 are one, with numbers apart. */
+function sectionOf(profile: Seccomp, names: readonly string[]): Instruction[] {
+  const ranges = names.flatMap((name) => {
+    const architecture = ARCHITECTURES[name];
+    return architecture === undefined
+      ? []
+      : rangesOf(profile, architecture, name === "SCMP_ARCH_X32" ? X32_BIT : 0);
+  });
+  if (names.includes("SCMP_ARCH_X86_64") && !names.includes("SCMP_ARCH_X32")) {
+    const byDefault = answerOf(profile.defaultAction, profile.defaultErrnoRet);
+    // a tracer sets the number to -1 to skip a call
+    ranges.push(plain(X32_BIT, KILL_THREAD), plain(0xffffffff, byDefault));
+  }
+  return [load(NUMBER), ...searchTree(merged(ranges.toSorted((a, b) => a.from - b.from)))];
+}
+
+function plain(from: number, otherwise: number): Range {
+  return { from, rules: [], otherwise, narrow: false };
+}
+
+function rangesOf(profile: Seccomp, architecture: Architecture, base: number): Range[] {
+  const otherwise = answerOf(profile.defaultAction, profile.defaultErrnoRet);
+  const table = rulesOf(profile, architecture);
+  const ranges: Range[] = [plain(base, otherwise)];
+  const { narrow } = architecture;
+  for (const [number, rules] of table) {
+    ranges.push({ from: base + number, rules, otherwise, narrow });
+    if (!table.has(number + 1)) ranges.push(plain(base + number + 1, otherwise));
+  }
+  const last = lastNumber(profile, architecture);
+  if (last < 0 || TOLERANT.includes(profile.defaultAction)) return ranges;
+  const newer = base + last + 1;
+  return [...ranges.filter(({ from }) => from < newer), plain(newer, ERRNO | ENOSYS)];
+}
+
+/** Neighbours that get the same are one; of two that begin at one number the later in the list holds. */
+function merged(ranges: readonly Range[]): Range[] {
+  const result: Range[] = [];
+  for (const range of ranges) {
+    if (result.at(-1)?.from === range.from) result.pop();
+    const before = result.at(-1);
+    if (before === undefined || key(before) !== key(range)) result.push(range);
+  }
+  return result;
+}
+
+function key({ rules, otherwise, narrow }: Range): string {
+  const [only] = rules;
+  if (only === undefined) return String(otherwise);
+  if (only.conditions.length === 0) return String(only.answer);
+  const text = rules.map(({ conditions, answer: value }) => [
+    value,
+    ...conditions.flatMap(({ index, op, value: first, valueTwo }) => [index, op, first, valueTwo]),
+  ]);
+  return `${text.join(";")}:${otherwise}:${narrow}`;
+}
+
+function searchTree(ranges: readonly Range[]): Instruction[] {
+  const middle = ranges.length >> 1;
+  const [first] = ranges;
+  if (middle === 0) return first === undefined ? [] : rangeCode(first);
+  const small = searchTree(ranges.slice(0, middle));
+  const large = searchTree(ranges.slice(middle));
+  return branch(ranges[middle]?.from ?? 0, small, large);
+}
+
+/** The first rule whose conditions hold answers. */
+function rangeCode({ rules, otherwise, narrow }: Range): Instruction[] {
+  const code = rules.flatMap((rule) =>
+    rule.conditions.reduceRight<Instruction[]>(
+      (rest, condition) => conditionCode(condition, narrow, rest),
+      [answer(rule.answer)],
+    ),
+  );
+  return rules.some(({ conditions }) => conditions.length === 0) ? code : [...code, answer(otherwise)];
+}

@@ -1,0 +1,60 @@
+/** Classic BPF as seccomp takes it (linux/bpf_common.h, filter.rst): relative jumps, forward only. */
+
+/** struct sock_filter: code, jump if true, jump if false, constant. */
+export type Instruction = readonly [code: number, jt: number, jf: number, k: number];
+
+const LD_W_ABS = 0x20;
+const RET_K = 0x06;
+const AND_K = 0x54;
+const JUMP = 0x05;
+const JEQ_K = 0x15;
+const JGT_K = 0x25;
+const JGE_K = 0x35;
+
+/** A conditional jump's offset is a byte. */
+export const FAR = 255;
+const SIZE = 8;
+/** BPF_MAXINSNS */
+export const MAX_INSTRUCTIONS = 4096;
+
+/** Offsets in struct seccomp_data. */
+export const NUMBER = 0;
+export const ARCHITECTURE = 4;
+
+/** The offset of half of an argument; all CPUs here are little-endian. */
+export function half(argument: number, which: "low" | "high"): number {
+  return 16 + 8 * argument + (which === "low" ? 0 : 4);
+}
+
+export const load = (offset: number): Instruction => [LD_W_ABS, 0, 0, offset];
+export const answer = (value: number): Instruction => [RET_K, 0, 0, value];
+export const and = (mask: number): Instruction => [AND_K, 0, 0, mask];
+export const jump = (over: number): Instruction => [JUMP, 0, 0, over];
+export const ifEqual = (k: number, yes: number, no: number): Instruction => [JEQ_K, yes, no, k];
+export const ifGreater = (k: number, yes: number, no: number): Instruction => [JGT_K, yes, no, k];
+export const ifAtLeast = (k: number, yes: number, no: number): Instruction => [JGE_K, yes, no, k];
+
+/** `small` where the accumulator is below `k`, else `large`. */
+export function branch(
+  k: number,
+  small: readonly Instruction[],
+  large: readonly Instruction[],
+): Instruction[] {
+  const over = small.length;
+  const test = over <= FAR ? [ifAtLeast(k, over, 0)] : [ifAtLeast(k, 0, 1), jump(over)];
+  return [...test, ...small, ...large];
+}
+
+/** An array of struct sock_filter. */
+export function assemble(program: readonly Instruction[]): Uint8Array {
+  const bytes = new Uint8Array(program.length * SIZE);
+  const view = new DataView(bytes.buffer);
+  program.forEach(([code, jt, jf, k], index) => {
+    const at = index * SIZE;
+    view.setUint16(at, code, true);
+    view.setUint8(at + 2, jt);
+    view.setUint8(at + 3, jf);
+    view.setUint32(at + 4, k, true);
+  });
+  return bytes;
+}

@@ -1,0 +1,101 @@
+import type { Seccomp } from "../oci/config";
+import type { Condition } from "./conditions";
+import { SYSCALLS } from "./syscalls";
+import { ACTIONS, type Architecture, type Operator } from "./words";
+
+const EPERM = 1;
+
+/** One thing that a profile says of a call: an answer, if all conditions hold. */
+export interface Rule {
+  conditions: readonly Condition[];
+  answer: number;
+}
+
+/** The rules of one architecture by the calls' numbers. */
+export type RuleTable = Map<number, Rule[]>;
+
+/** Calls that x86 programs also reach through socketcall(2) and ipc(2), by their numbers there (linux/net.h, linux/ipc.h). */
+const SOCKETCALL =
+  "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg".split(
+    " ",
+  );
+const IPC: Readonly<Record<string, number>> = {
+  semop: 1,
+  semget: 2,
+  semctl: 3,
+  semtimedop: 4,
+  msgsnd: 11,
+  msgrcv: 12,
+  msgget: 13,
+  msgctl: 14,
+  shmat: 21,
+  shmdt: 22,
+  shmget: 23,
+  shmctl: 24,
+};
+const X86_COLUMN = 1;
+
+/** SECCOMP_RET_* of an action's name and number, EPERM if it takes a number and has none. */
+export function answerOf(action: string, errnoRet: number | undefined): number {
+  const word = ACTIONS[action];
+  if (word === undefined) throw new Error(`unknown action ${action}`); // the schema knows them all
+  return word.data === undefined ? word.value : (word.value | (errnoRet ?? EPERM)) >>> 0;
+}
+
+/**
+ * The rules of a profile for one architecture. What says the default action is left out, so that it doesn't take from what
+ * a narrower rule says; names that the architecture doesn't have are skipped.
+ */
+export function rulesOf(profile: Seccomp, architecture: Architecture): RuleTable {
+  const table: RuleTable = new Map();
+  const byDefault = answerOf(profile.defaultAction, profile.defaultErrnoRet);
+  for (const { names, action, errnoRet, args } of profile.syscalls ?? []) {
+    const answer = answerOf(action, errnoRet);
+    if (answer === byDefault) continue;
+    const alternatives = alternativesOf((args ?? []).map(conditionOf));
+    for (const name of names) {
+      const number = SYSCALLS[name]?.[architecture.column] ?? -1;
+      const add = (to: number, conditions: readonly Condition[]) =>
+        addRule(table, to, { conditions, answer });
+      if (number >= 0) for (const conditions of alternatives) add(number, conditions);
+      // arguments of a multiplexed call are in memory, where a filter can't look
+      const multiplexed =
+        architecture.column === X86_COLUMN && (args ?? []).length === 0 ? multiplexer(name) : undefined;
+      if (multiplexed !== undefined) add(multiplexed.number, [multiplexed.condition]);
+    }
+  }
+  return table;
+}
+
+/** Every known number that a profile names, whatever it says of it: the highest is as far as its author looked. */
+export function lastNumber(profile: Seccomp, architecture: Architecture): number {
+  const names = (profile.syscalls ?? []).flatMap((each) => each.names);
+  return names.reduce((last, name) => Math.max(last, SYSCALLS[name]?.[architecture.column] ?? -1), -1);
+}
+
+/** A rule without conditions says all there is to say; of two such the first holds. */
+function addRule(table: RuleTable, number: number, rule: Rule): void {
+  const rules = table.get(number) ?? [];
+  if (rules.some(({ conditions }) => conditions.length === 0)) return;
+  table.set(number, rule.conditions.length === 0 ? [rule] : [...rules, rule]);
+}
+
+function conditionOf(arg: NonNullable<NonNullable<Seccomp["syscalls"]>[number]["args"]>[number]): Condition {
+  const { index, value, valueTwo, op } = arg;
+  const unsigned = (number: number | bigint) => BigInt.asUintN(64, BigInt(number));
+  return { index, op: op as Operator, value: unsigned(value), valueTwo: unsigned(valueTwo) };
+}
+
+/** Conditions hold together, but those of a rule that compares one argument twice each on its own, as runc has it. */
+function alternativesOf(conditions: readonly Condition[]): (readonly Condition[])[] {
+  const different = new Set(conditions.map(({ index }) => index)).size;
+  return different === conditions.length ? [conditions] : conditions.map((condition) => [condition]);
+}
+
+function multiplexer(name: string): { number: number; condition: Condition } | undefined {
+  const socket = SOCKETCALL.indexOf(name) + 1;
+  const inner = socket > 0 ? socket : IPC[name];
+  if (inner === undefined) return undefined;
+  const number = SYSCALLS[socket > 0 ? "socketcall" : "ipc"]?.[X86_COLUMN] ?? -1;
+  return { number, condition: { index: 0, op: "SCMP_CMP_EQ", value: BigInt(inner), valueTwo: 0n } };
+}

@@ -1,0 +1,211 @@
+// @cgroup-v2
+// The kernel does what a seccomp profile says, at run and at exec.
+
+import { dlopen, FFIType as T } from "bun:ffi";
+import { expect } from "bun:test";
+import type { Fd } from "../../src/linux/fd";
+import { accept, readAll, recvFd, unixListen } from "../../src/linux/socket";
+import { Box, type BundleConfig, e2e, needsHako } from "./support";
+
+function withProfile(seccomp: object, more: (config: BundleConfig) => void = () => {}) {
+  return (config: BundleConfig) => {
+    Object.assign(config.linux, { seccomp });
+    more(config);
+  };
+}
+
+const denyMkdir = {
+  defaultAction: "SCMP_ACT_ALLOW",
+  syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 28 }],
+};
+
+for (const noNewPrivileges of [true, false]) {
+  const how = noNewPrivileges ? "with" : "without";
+  e2e(`a profile is in force ${how} no_new_privs, and for exec too`, () => {
+    using box = new Box();
+    const profile = withProfile(denyMkdir, (config) => {
+      config.process.noNewPrivileges = noNewPrivileges;
+    });
+    const line = "grep -E 'Seccomp:|NoNewPrivs|CapEff|CapPrm' /proc/self/status; mkdir /tmp/x";
+    const result = box.run(["sh", "-c", line], profile);
+    expect(result.stdout).toBe(
+      `CapPrm:\t0000000020000420\nCapEff:\t0000000020000420\nNoNewPrivs:\t${noNewPrivileges ? 1 : 0}\nSeccomp:\t2\n`,
+    );
+    expect(result.stderr).toContain("No space left on device");
+    const id = box.id();
+    box.ok("create", "--bundle", box.bundle(["sleep", "600"], profile), id);
+    box.ok("start", id);
+    const exec = box.hako("exec", id, "sh", "-c", line);
+    expect(exec.stdout).toBe(result.stdout);
+    expect(exec.stderr).toContain("No space left on device");
+  });
+}
+
+e2e("kill, trap and log do what they are named for", () => {
+  using box = new Box();
+  const rows: [string, number][] = [
+    ["SCMP_ACT_KILL", 128 + 31],
+    ["SCMP_ACT_KILL_PROCESS", 128 + 31],
+    ["SCMP_ACT_TRAP", 128 + 31],
+    ["SCMP_ACT_LOG", 0],
+    ["SCMP_ACT_TRACE", 1],
+  ];
+  for (const [action, status] of rows) {
+    const profile = withProfile({
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [{ names: ["mkdir"], action }],
+    });
+    expect([action, box.run(["mkdir", "/tmp/x"], profile).status]).toEqual([action, status]);
+  }
+});
+
+e2e("a strict profile need not allow what hako itself does", () => {
+  using box = new Box();
+  // what busybox's true needs, and nothing of Bun's
+  const names =
+    "execve exit_group brk arch_prctl set_tid_address set_robust_list rseq prlimit64 readlink getrandom mprotect getuid prctl".split(
+      " ",
+    );
+  const profile = { defaultAction: "SCMP_ACT_KILL_PROCESS", syscalls: [{ names, action: "SCMP_ACT_ALLOW" }] };
+  const result = box.run(
+    ["true"],
+    withProfile(profile, (config) => {
+      config.process.noNewPrivileges = true;
+    }),
+  );
+  expect([result.status, result.stderr]).toEqual([0, ""]);
+  const without = { ...profile, syscalls: [{ names: [...names, "capset"], action: "SCMP_ACT_ALLOW" }] };
+  expect(box.run(["true"], withProfile(without)).status).toBe(0);
+}, [needsHako]);
+
+e2e("a profile that forbids execve is a failure of start that says so", () => {
+  using box = new Box();
+  const profile = {
+    defaultAction: "SCMP_ACT_ALLOW",
+    syscalls: [{ names: ["execve"], action: "SCMP_ACT_ERRNO" }],
+  };
+  const result = box.run(["true"], withProfile(profile));
+  expect(result.status).toBe(1);
+  expect(result.stderr).toContain("operation not permitted");
+}, [needsHako]);
+
+e2e("wrong profiles are named by field, and leave nothing", () => {
+  using box = new Box();
+  const rows: [object, string][] = [
+    [{ defaultAction: "SCMP_ACT_MAYBE" }, "/linux/seccomp/defaultAction: expected an action"],
+    [{}, "/linux/seccomp/defaultAction: missing"],
+    [
+      { defaultAction: "SCMP_ACT_ALLOW", defaultErrnoRet: 1 },
+      "/linux/seccomp/defaultErrnoRet: SCMP_ACT_ALLOW takes no number",
+    ],
+    [
+      { defaultAction: "SCMP_ACT_ALLOW", architectures: ["x86"] },
+      "/linux/seccomp/architectures/0: expected an architecture",
+    ],
+    [{ defaultAction: "SCMP_ACT_ALLOW", flags: ["FAST"] }, "/linux/seccomp/flags/0: expected a flag"],
+    [
+      { defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ names: [], action: "SCMP_ACT_LOG" }] },
+      "/linux/seccomp/syscalls/0/names: expected at least one name",
+    ],
+    [
+      {
+        defaultAction: "SCMP_ACT_ALLOW",
+        syscalls: [{ names: ["read"], action: "SCMP_ACT_ERRNO", errnoRet: 5000 }],
+      },
+      "/linux/seccomp/syscalls/0/errnoRet: expected a number from 0 to 4095",
+    ],
+    [
+      {
+        defaultAction: "SCMP_ACT_ALLOW",
+        syscalls: [
+          { names: ["read"], action: "SCMP_ACT_LOG", args: [{ index: 6, value: 0, op: "SCMP_CMP_EQ" }] },
+        ],
+      },
+      "/linux/seccomp/syscalls/0/args/0/index",
+    ],
+    [
+      {
+        defaultAction: "SCMP_ACT_ALLOW",
+        syscalls: [{ names: ["read"], action: "SCMP_ACT_LOG", args: [{ index: 0, value: 0, op: "==" }] }],
+      },
+      "/linux/seccomp/syscalls/0/args/0/op: expected an operator",
+    ],
+    [
+      { defaultAction: "SCMP_ACT_NOTIFY" },
+      "/linux/seccomp/defaultAction: SCMP_ACT_NOTIFY can't be the default",
+    ],
+    [
+      { defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ names: ["read"], action: "SCMP_ACT_NOTIFY" }] },
+      "SCMP_ACT_NOTIFY needs listenerPath",
+    ],
+    [
+      { defaultAction: "SCMP_ACT_ALLOW", listenerMetadata: "x" },
+      "/linux/seccomp/listenerMetadata: needs listenerPath",
+    ],
+  ];
+  for (const [seccomp, expected] of rows) {
+    const id = box.id();
+    const result = box.hako("create", "--bundle", box.bundle(["true"], withProfile(seccomp)), id);
+    expect(result.status).toBe(1);
+    expect(result.stderr).toContain(expected);
+    expect(box.hako("state", id).status).toBe(1);
+  }
+}, [needsHako]);
+
+/** An agent: takes one listener, answers one notification with an error number, and tells what it was told. */
+function agentFor(path: string): { listen: Fd; serve: (errno: number) => Record<string, unknown> } {
+  const listen = unixListen(path);
+  const serve = (errno: number) => {
+    using connection = accept(listen);
+    const { fd, name } = recvFd(connection);
+    using listener = fd;
+    const document = JSON.parse(name + readAll(connection).toString()) as Record<string, unknown>;
+    const libc = dlopen("libc.so.6", { ioctl: { args: [T.i32, T.u64, T.ptr], returns: T.i32 } }).symbols;
+    const request = new Uint8Array(80);
+    // SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
+    if (libc.ioctl(listener.number, 0xc0502100n, request) !== 0) throw new Error("no notification");
+    const response = new Uint8Array(24);
+    response.set(request.subarray(0, 8));
+    new DataView(response.buffer).setInt32(16, -errno, true);
+    if (libc.ioctl(listener.number, 0xc0182101n, response) !== 0) throw new Error("no answer");
+    return document;
+  };
+  return { listen, serve };
+}
+
+e2e("an agent gets the listener with the container's state, for run and for exec", async () => {
+  using box = new Box();
+  const listenerPath = box.path("agent");
+  const agent = agentFor(listenerPath);
+  using _listen = agent.listen;
+  const profile = withProfile({
+    defaultAction: "SCMP_ACT_ALLOW",
+    listenerPath,
+    listenerMetadata: "for the agent",
+    syscalls: [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }],
+  });
+  const id = box.id();
+  box.ok("create", "--bundle", box.bundle(["sh", "-c", "mkdir /tmp/x; sleep 600"], profile), id);
+  const started = box.later(["start", id]);
+  const document = agent.serve(5);
+  expect((await started).status).toBe(0);
+  const { pid } = box.state(id);
+  expect(document).toMatchObject({ fds: ["seccompFd"], pid, metadata: "for the agent", state: { id, pid } });
+  const exec = box.later(["exec", id, "mkdir", "/tmp/y"]);
+  expect(agent.serve(30)).toMatchObject({ state: { id, status: "running" } });
+  const result = await exec;
+  expect(result.status).toBe(1);
+  expect(result.stderr).toContain("Read-only file system");
+}, [needsHako]);
+
+e2e("without an agent the container does not start", () => {
+  using box = new Box();
+  const profile = withProfile({
+    defaultAction: "SCMP_ACT_ALLOW",
+    listenerPath: box.path("nobody"),
+    syscalls: [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }],
+  });
+  const result = box.run(["true"], profile);
+  expect(result.status).toBe(1);
+  expect(result.stderr).toContain("/linux/seccomp/listenerPath");
+}, [needsHako]);
