@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { during, HakoError } from "../errors";
+import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
 import { makeDirectory, removeFile, renameFile, writeText } from "../linux/file";
 import { processStatus } from "../linux/process";
@@ -54,6 +55,7 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   const { root, id, bundle, warn } = options;
   const { config } = bundle;
   refuseOrdinaryUser();
+  if (config.process !== undefined) checkLabels(config.process);
   claimId(root, id);
   // held until all is undone: whoever waits for it finds nothing, or a whole container
   using lock = lockContainer(root, id);

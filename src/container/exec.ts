@@ -1,9 +1,10 @@
 import { HakoError } from "../errors";
+import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
 import { openProcess } from "../linux/process";
 import { recvFd, socketPair } from "../linux/socket";
 import { logDebug } from "../log";
-import type { Process } from "../oci/config";
+import type { Config, Process } from "../oci/config";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { writePidFile } from "./create";
@@ -45,8 +46,9 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   const { root, id, detach, environment } = options;
   const record = readRecord(root, id);
   checkStatus(options, record);
-  const own = readStoredConfig(root, id).process;
+  const { process: own, linux } = readStoredConfig(root, id);
   const specified = execProcess(options.values, options.args, own, `/proc/${record.init?.pid}/root`);
+  checkLabels(specified);
   const process = { ...specified, env: [...(specified.env ?? []), ...environment] };
   const terminal = process.terminal === true;
   using given = consoleFor(terminal, options.consoleSocketPath, detach);
@@ -58,7 +60,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
     const started = startProcess(
       options,
       record,
-      given === undefined ? withOurWindowSize(process) : process,
+      { process: given === undefined ? withOurWindowSize(process) : process, linux },
       given ?? sender,
     );
     sender?.close();
@@ -73,7 +75,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
 function startProcess(
   options: ExecOptions,
   record: ContainerRecord,
-  process: Process,
+  { process, linux }: Pick<Config, "linux"> & { process: Process },
   consoleSocket: Fd | undefined,
 ): ProcessRecord {
   const { root, preserveFds, openFiles, cgroups, warn } = options;
@@ -89,6 +91,7 @@ function startProcess(
       cgroup,
       cgroups,
       process,
+      linux: { personality: linux?.personality, memoryPolicy: linux?.memoryPolicy },
       filter: storedFilter(root, id),
       listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),
       consoleSocket,

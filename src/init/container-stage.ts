@@ -14,6 +14,7 @@ import type { Parent } from "./parent";
 import { errorMessage, type InitRequest } from "./protocol";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs";
 import { setUpTerminal } from "./terminal";
+import { makeTimeNamespace } from "./time-offsets";
 
 const CLONE_FS = 0x200;
 const CLONE_NEWCGROUP = NAMESPACE_FLAGS.cgroup;
@@ -36,6 +37,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   syscall("setsid");
   if (!request.noNewKeyring) joinSessionKeyring(`_ses.${request.state.id}`);
   if (request.newNetworkNamespace) during("network loopback", () => bringUp("lo"));
+  if (request.newTimeNamespace) makeTimeNamespace(config.linux?.timeOffsets);
   const rootfs = buildRootfs(request, parent);
   parent.reached("mounted");
   runHooks("createContainer", config.hooks, {
@@ -52,7 +54,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   parent.reached("prepared");
   enterCgroups(request.cgroupFiles);
   if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
-  const program = prepareProgram(specified, request.filter, (message) => parent.warn(message));
+  const program = prepareProgram(specified, config.linux, request.filter, (message) => parent.warn(message));
   parent.reached("ready");
   return program;
 }

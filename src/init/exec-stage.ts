@@ -3,6 +3,7 @@ import { Fd } from "../linux/fd";
 import { setNamespace } from "../linux/namespace";
 import { setParentDeathSignal } from "../linux/process";
 import { syscall } from "../linux/syscall";
+import { applyAffinity } from "./attributes";
 import { becomeProgram, enterCgroups, prepareProgram } from "./final";
 import type { Parent } from "./parent";
 import type { ExecRequest } from "./protocol";
@@ -13,6 +14,7 @@ const CLONE_FS = 0x200;
 /** Becomes a program beside those of a container that runs, in whose other namespaces this process was born. */
 export function runExecStage(request: ExecRequest, parent: Parent): never {
   const { process: specified, id, mountNamespace, consoleSocket } = request;
+  applyAffinity(specified, "initial");
   syscall("setsid");
   // the container's own, by its name
   if (!request.noNewKeyring) joinSessionKeyring(`_ses.${id}`);
@@ -24,7 +26,8 @@ export function runExecStage(request: ExecRequest, parent: Parent): never {
   if (specified.terminal === true) setUpTerminal(consoleSocket, specified, () => undefined);
   parent.reached("prepared");
   enterCgroups(request.cgroupFiles);
-  const program = prepareProgram(specified, request.filter, (message) => parent.warn(message));
+  applyAffinity(specified, "final");
+  const program = prepareProgram(specified, request.linux, request.filter, (message) => parent.warn(message));
   parent.reached("ready");
   setParentDeathSignal(0);
   // the socket closes by itself when the program is executed, and tells of a failure until then

@@ -5,8 +5,10 @@ import { Fd } from "../linux/fd";
 import { type RlimitName, setLimit } from "../linux/rlimit";
 import { filterSteps, type SeccompFilter } from "../linux/seccomp";
 import { writeAll } from "../linux/socket";
-import type { Process } from "../oci/config";
+import type { Linux, Process } from "../oci/config";
+import { applyAttributes } from "./attributes";
 import { takeIdentity } from "./identity";
+import { applyLabels } from "./labels";
 import { environmentOf, findProgram } from "./program";
 
 /** A program that was found in the container, and how this process becomes it. */
@@ -36,13 +38,16 @@ export function enterCgroups(files: readonly number[]): void {
   }
 }
 
-/** Becomes the program's user, and looks the program up as this user: at create, so that create fails. */
+/** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
 export function prepareProgram(
   process: Process,
+  linux: Linux | undefined,
   filter: SeccompFilter | undefined,
   warn: (message: string) => void,
 ): Program {
   const environment = environmentOf(process);
+  applyLabels(process);
+  applyAttributes(process, linux);
   const needsRight = filter !== undefined && process.noNewPrivileges !== true;
   const capabilities = takeIdentity(process, needsRight ? SYS_ADMIN : 0n, warn);
   const args = process.args ?? [];

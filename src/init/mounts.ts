@@ -28,6 +28,7 @@ import { systemError } from "../linux/syscall";
 import type { Mount } from "../oci/config";
 import { mountCgroup } from "./cgroup-mount";
 import { copyUp } from "./copy-up";
+import { hasSelinux } from "./labels";
 import { type MountPlan, planOf } from "./mount-options";
 import type { RootfsWork } from "./rootfs";
 
@@ -47,6 +48,9 @@ const OVER_PROC: ReadonlySet<string> = new Set([
 ]);
 /** Kernel file systems whose superblock is shared: only the mount can be read-only. */
 const SHARED_SUPERBLOCK: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "devpts", "tmpfs"]);
+
+/** File systems whose labels SELinux's policy gives. */
+const UNLABELED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "cgroup", "cgroup2"]);
 
 /** Mounts everything of /mounts, in its order. */
 export function mountAll(work: RootfsWork): void {
@@ -166,6 +170,13 @@ function remount(work: RootfsWork, plan: MountPlan, path: string): void {
 }
 
 /** A new mount of a file system. */
+/** linux.mountLabel for what has files of its own; where there is no SELinux it says nothing. */
+function labelOf({ context: { config } }: RootfsWork, type: string): string[] {
+  const label = config.linux?.mountLabel ?? "";
+  if (label === "" || UNLABELED.has(type) || !hasSelinux()) return [];
+  return [`context=${label}`];
+}
+
 function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string): void {
   const type = mount.type ?? "none";
   checkBelowProc(path, undefined, type);
@@ -175,7 +186,13 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
   const filesystem: Filesystem = {
     type,
     source: mount.source === undefined || mount.source === "" ? type : mount.source,
-    options: [...plan.superblock, ...plan.data, ...modeOf(target, type, plan), ...(readonly ? ["ro"] : [])],
+    options: [
+      ...plan.superblock,
+      ...plan.data,
+      ...modeOf(target, type, plan),
+      ...(readonly ? ["ro"] : []),
+      ...labelOf(work, type),
+    ],
   };
   if (!fitsFsconfig(filesystem)) {
     mountLong(work, filesystem, plan, target, path);

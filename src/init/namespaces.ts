@@ -39,8 +39,9 @@ export class NamespacePlan implements Disposable {
     this.joined = joined;
     this.created = created;
     let flags = 0;
-    // The cgroup namespace's root is the cgroup that its first process is in: made after that has joined
-    for (const type of created) if (type !== "cgroup") flags |= NAMESPACE_FLAGS[type];
+    // The cgroup namespace's root is the cgroup that its first process is in: made after that has joined. The time
+    // namespace's offsets are set before a process is in.
+    for (const type of created) if (type !== "cgroup" && type !== "time") flags |= NAMESPACE_FLAGS[type];
     // mqueue's root belongs to whoever makes the ipc namespace: that must be an id of the user namespace
     const late = created.has("user") ? flags & NAMESPACE_FLAGS.ipc : 0;
     this.flags = flags & ~late;

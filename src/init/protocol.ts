@@ -5,7 +5,7 @@ import type { ErrnoName } from "../linux/errno";
 import type { Fd } from "../linux/fd";
 import type { SeccompFilter } from "../linux/seccomp";
 import { readSome, recvByte, writeAll } from "../linux/socket";
-import type { Config, Process } from "../oci/config";
+import type { Config, Linux, Process } from "../oci/config";
 import type { State } from "../oci/state";
 
 /** More than any config.json; a longer frame is a mistake. */
@@ -21,6 +21,8 @@ export type StageRequest = InitRequest | ExecRequest;
 export interface ExecRequest {
   kind: "exec";
   process: Process;
+  /** What of the container's /linux concerns each of its programs. */
+  linux: Pick<Linux, "personality" | "memoryPolicy"> | undefined;
   /** The container's seccomp filter. */
   filter: SeccompFilter | undefined;
   /** The id of the container. */
@@ -55,6 +57,7 @@ export interface InitRequest {
   cgroupFiles: number[];
   newCgroupNamespace: boolean;
   newNetworkNamespace: boolean;
+  newTimeNamespace: boolean;
   userNamespace: boolean;
   /** For hooks that run inside. */
   state: State;

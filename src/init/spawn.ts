@@ -17,6 +17,7 @@ export interface InitOptions
     | "mountNamespace"
     | "newCgroupNamespace"
     | "newNetworkNamespace"
+    | "newTimeNamespace"
     | "userNamespace"
     | "cgroupFiles"
   > {
@@ -65,6 +66,7 @@ function requestOf(options: InitOptions, plan: NamespacePlan, files: readonly Fd
     cgroupFiles: files.map((fd) => fd.number),
     newCgroupNamespace: plan.created.has("cgroup"),
     newNetworkNamespace: plan.created.has("network"),
+    newTimeNamespace: plan.created.has("time"),
     userNamespace: plan.has("user"),
   };
 }

@@ -1,8 +1,9 @@
 import * as v from "valibot";
 import { HakoError } from "../errors";
 import { parseJson, pointer } from "./json";
-import { anything, between, flag, id, int32, int64, list, optional, text, textMap, texts } from "./schema";
+import { between, flag, id, int32, int64, list, optional, text, textMap, texts } from "./schema";
 import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";
+import { execCPUAffinity, ioPriority, scheduler } from "./schema-process";
 import type { seccomp } from "./schema-seccomp";
 
 /** config.json (runtime-spec config.md, version 1.3), as far as it concerns Linux. Unknown fields are ignored, as specified. */
@@ -38,9 +39,9 @@ const process = v.object({
   apparmorProfile: optional(text),
   oomScoreAdj: optional(between(-1000, 1000)),
   selinuxLabel: optional(text),
-  scheduler: anything,
-  ioPriority: anything,
-  execCPUAffinity: anything,
+  scheduler: optional(scheduler),
+  ioPriority: optional(ioPriority),
+  execCPUAffinity: optional(execCPUAffinity),
 });
 
 const mount = v.object({
@@ -87,6 +88,7 @@ export type Namespace = v.InferOutput<typeof namespace>;
 export type Resources = v.InferOutput<typeof resources>;
 export type LinuxDevice = v.InferOutput<typeof device>;
 export type DeviceRule = v.InferOutput<typeof deviceRule>;
+export type Linux = v.InferOutput<typeof linux>;
 export type Seccomp = v.InferOutput<typeof seccomp>;
 export type IdMapping = v.InferOutput<typeof idMapping>;
 

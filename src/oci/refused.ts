@@ -12,25 +12,14 @@ type Read = (config: Config) => unknown;
 
 /** Fields of config.json that hako does not apply yet. They are refused, since a container would be less isolated, or other, than asked for. */
 const UNBUILT: readonly (readonly [string, Read])[] = [
-  ["/process/scheduler", ({ process }) => process?.scheduler],
-  ["/process/ioPriority", ({ process }) => process?.ioPriority],
-  ["/process/execCPUAffinity", ({ process }) => process?.execCPUAffinity],
-  ["/process/apparmorProfile", ({ process }) => process?.apparmorProfile],
-  ["/process/selinuxLabel", ({ process }) => process?.selinuxLabel],
-  ["/linux/timeOffsets", ({ linux }) => linux?.timeOffsets],
   ["/linux/netDevices", ({ linux }) => linux?.netDevices],
-  ["/linux/mountLabel", ({ linux }) => linux?.mountLabel],
   ["/linux/intelRdt", ({ linux }) => linux?.intelRdt],
-  ["/linux/memoryPolicy", ({ linux }) => linux?.memoryPolicy],
-  ["/linux/personality", ({ linux }) => linux?.personality],
   ["/linux/resources/network", ({ linux }) => linux?.resources?.network],
   ["/linux/resources/rdma", ({ linux }) => linux?.resources?.rdma],
 ];
 
 const HINTS: Readonly<Record<string, string>> = {
   "/linux/cgroupsPath": "a path for systemd: use the cgroupfs manager, for podman --cgroup-manager=cgroupfs",
-  "/process/apparmorProfile": "run without one, for podman and docker --security-opt apparmor=unconfined",
-  "/process/selinuxLabel": "run without one, for podman and docker --security-opt label=disable",
 };
 const UNBUILT_MOUNT_OPTIONS = /^r?idmap(=|$)/;
 
@@ -39,9 +28,6 @@ export function unbuiltFields(config: Config): Problem[] {
   const found = UNBUILT.filter(([, read]) => isEffective(read(config))).map(([pointer]) => pointer);
   // "slice:prefix:name" is what callers of the systemd cgroup driver write
   if (isSystemdPath(config.linux?.cgroupsPath ?? "")) found.push("/linux/cgroupsPath");
-  (config.linux?.namespaces ?? []).forEach(({ type }, index) => {
-    if (type === "time") found.push(`/linux/namespaces/${index}`);
-  });
   (config.mounts ?? []).forEach((mount, index) => {
     for (const field of ["uidMappings", "gidMappings"] as const) {
       if (isEffective(mount[field])) found.push(`/mounts/${index}/${field}`);

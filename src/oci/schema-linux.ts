@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/memory-policy";
 import {
   anything,
   between,
@@ -7,6 +8,7 @@ import {
   int32,
   int64,
   list,
+  nameOf,
   optional,
   text,
   textMap,
@@ -94,10 +96,20 @@ export const resources = v.object({
   unified: textMap,
 });
 
+const timeOffset = v.object({ secs: v.nullish(int64, 0), nanosecs: v.nullish(between(0, 999_999_999), 0) });
+
+const memoryPolicy = v.object({
+  mode: nameOf(MEMORY_POLICIES),
+  nodes: optional(text),
+  flags: list(nameOf(MEMORY_POLICY_FLAGS)),
+});
+
+const personality = v.object({ domain: v.picklist(["LINUX", "LINUX32"]), flags: texts });
+
 export const linux = v.object({
   uidMappings: list(idMapping),
   gidMappings: list(idMapping),
-  timeOffsets: anything,
+  timeOffsets: optional(v.record(v.string(), timeOffset)),
   sysctl: textMap,
   resources: optional(resources),
   cgroupsPath: optional(text),
@@ -110,6 +122,6 @@ export const linux = v.object({
   readonlyPaths: texts,
   mountLabel: optional(text),
   intelRdt: anything,
-  memoryPolicy: anything,
-  personality: anything,
+  memoryPolicy: optional(memoryPolicy),
+  personality: optional(personality),
 });

@@ -51,3 +51,9 @@ export const texts = list(text);
 export const textMap = optional(v.record(v.string(), text));
 /** Something that hako does not read yet: `unbuiltFields` refuses it when it is there. */
 export const anything = optional(v.unknown());
+
+/** One of a table's names. */
+export function nameOf<T extends string>(table: Readonly<Record<T, unknown>>) {
+  const names = Object.keys(table) as [T, ...T[]];
+  return v.picklist(names, `expected one of ${names.join(", ")}`);
+}

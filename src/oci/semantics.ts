@@ -2,6 +2,7 @@ import { planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { RLIMITS } from "../linux/rlimit";
 import type { Config, IdMapping, Mount, Problem, Process } from "./config";
+import { machineProblems, schedulingProblems } from "./semantics-process";
 import { seccompProblems } from "./semantics-seccomp";
 
 /** What the schema can't say: rules between fields, and what Linux knows by name. Each returns its problems. */
@@ -67,6 +68,7 @@ export function processProblems(process: Process): Problem[] {
       when(line.indexOf("=") < 1, `/env/${index}`, `expected NAME=value, got ${JSON.stringify(line)}`),
     ),
     ...rlimitProblems(process),
+    ...schedulingProblems(process),
   ];
 }
 
@@ -284,6 +286,7 @@ const RULES: readonly Rule[] = [
   deviceRulesRule,
   sysctlRule,
   seccompProblems,
+  machineProblems,
 ];
 
 /** Everything that is wrong with a config whose fields have the right types. */

@@ -3,7 +3,7 @@ import type { ContainerId } from "../container/id";
 import type { ProcessRecord } from "../container/record";
 import type { Fd } from "../linux/fd";
 import type { SeccompFilter } from "../linux/seccomp";
-import type { Config, Process } from "../oci/config";
+import type { Config, Linux, Process } from "../oci/config";
 import type { State } from "../oci/state";
 import type { UndoStack } from "../undo";
 
@@ -36,6 +36,7 @@ export interface ExecPlan {
   /** Of `exec --cgroup`. */
   cgroups: readonly string[];
   process: Process;
+  linux: Pick<Linux, "personality" | "memoryPolicy"> | undefined;
   filter: SeccompFilter | undefined;
   /** Takes the filter's listener. */
   listener: (fd: Fd) => void;

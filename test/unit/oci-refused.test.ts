@@ -15,27 +15,16 @@ test("an ordinary config has none", () => {
 
 test("empty values ask for nothing", () => {
   const none = (config: Config): void => {
-    Object.assign(config.process ?? {}, { apparmorProfile: "", selinuxLabel: "", scheduler: null });
+    Object.assign(config.linux ?? {}, { intelRdt: {}, netDevices: {} });
   };
   expect(pointers(none)).toEqual([]);
 });
 
 const rows: [string, (config: Config) => void][] = [
-  ...["scheduler", "ioPriority", "execCPUAffinity"].map((field): [string, (config: Config) => void] => [
-    `/process/${field}`,
-    (config) => Object.assign(config.process ?? {}, { [field]: { a: 1 } }),
+  ...["netDevices", "intelRdt"].map((field): [string, (config: Config) => void] => [
+    `/linux/${field}`,
+    (config) => Object.assign(config.linux ?? {}, { [field]: { a: 1 } }),
   ]),
-  ...["apparmorProfile", "selinuxLabel"].map((field): [string, (config: Config) => void] => [
-    `/process/${field}`,
-    (config) => Object.assign(config.process ?? {}, { [field]: "x" }),
-  ]),
-  ...["seccomp", "timeOffsets", "netDevices", "intelRdt", "memoryPolicy", "personality"].map(
-    (field): [string, (config: Config) => void] => [
-      `/linux/${field}`,
-      (config) => Object.assign(config.linux ?? {}, { [field]: { a: 1 } }),
-    ],
-  ),
-  ["/linux/mountLabel", (config) => Object.assign(config.linux ?? {}, { mountLabel: "x" })],
   ...["network", "rdma"].map((field): [string, (config: Config) => void] => [
     `/linux/resources/${field}`,
     (config) => Object.assign(config.linux?.resources ?? {}, { [field]: { a: 1 } }),
@@ -44,7 +33,6 @@ const rows: [string, (config: Config) => void][] = [
     "/linux/cgroupsPath",
     (config) => Object.assign(config.linux ?? {}, { cgroupsPath: "system.slice:hako:web" }),
   ],
-  ["/linux/namespaces/0", (config) => config.linux?.namespaces?.unshift({ type: "time" })],
   [
     "/mounts/0/uidMappings",
     (config) =>

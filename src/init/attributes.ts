@@ -1,0 +1,39 @@
+import { during } from "../errors";
+import { setMemoryPolicy } from "../linux/memory-policy";
+import { parseNumberList } from "../linux/number-list";
+import { setAffinity, setIoPriority, setScheduler } from "../linux/scheduler";
+import { syscall } from "../linux/syscall";
+import type { Linux, Process } from "../oci/config";
+
+/** personality(2): the execution domains of config.json. */
+const DOMAINS = { LINUX: 0, LINUX32: 0x0008 } as const;
+
+/** How the program is scheduled, and what it takes the machine for; before the identity, for it takes rights. */
+export function applyAttributes({ scheduler, ioPriority }: Process, linux: Linux | undefined): void {
+  if (scheduler !== undefined) {
+    const { runtime, deadline, period, flags = [], ...rest } = scheduler;
+    const times = { runtime: BigInt(runtime), deadline: BigInt(deadline), period: BigInt(period) };
+    during("config /process/scheduler", () => setScheduler({ ...rest, ...times, flags }), {
+      hint: "realtime and negative nice values need CAP_SYS_NICE, and on cgroup v1 realtime needs cpu.rt_runtime_us",
+    });
+  }
+  if (ioPriority !== undefined) {
+    during("config /process/ioPriority", () => setIoPriority(ioPriority.class, ioPriority.priority));
+  }
+  const { personality, memoryPolicy } = linux ?? {};
+  if (personality !== undefined) {
+    during("config /linux/personality", () => syscall("personality", DOMAINS[personality.domain]));
+  }
+  if (memoryPolicy !== undefined) {
+    const { mode, flags = [], nodes = "" } = memoryPolicy;
+    const list = nodes === "" ? [] : (parseNumberList(nodes) ?? []);
+    during("config /linux/memoryPolicy", () => setMemoryPolicy(mode, flags, list));
+  }
+}
+
+/** Binds an exec's process to the processors of execCPUAffinity before or after it joins the container's cgroup. */
+export function applyAffinity({ execCPUAffinity }: Process, when: "initial" | "final"): void {
+  const list = execCPUAffinity?.[when] ?? "";
+  if (list === "") return;
+  during(`config /process/execCPUAffinity/${when}`, () => setAffinity(parseNumberList(list) ?? []));
+}

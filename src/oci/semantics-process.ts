@@ -1,0 +1,68 @@
+import { parseNumberList } from "../linux/number-list";
+import type { Config, Problem, Process } from "./config";
+
+/** Modes of memory policies that take no nodes, and those that can't do without (set_mempolicy(2)). */
+const WITHOUT_NODES = ["MPOL_DEFAULT", "MPOL_LOCAL"];
+const NEEDS_NODES = ["MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED_MANY"];
+const REALTIME = ["SCHED_FIFO", "SCHED_RR"];
+const CLOCKS = ["monotonic", "boottime"];
+
+type Add = (pointer: string, message: string) => void;
+
+/** What is wrong with how a process shall be scheduled, by pointers into its own document. */
+export function schedulingProblems({ scheduler, execCPUAffinity }: Process): Problem[] {
+  const problems: Problem[] = [];
+  const add: Add = (pointer, message) => problems.push({ pointer, message });
+  if (scheduler !== undefined) {
+    const { policy, priority } = scheduler;
+    const realtime = REALTIME.includes(policy);
+    if (!realtime && priority !== 0)
+      add("/scheduler/priority", `${policy} has none: it is for ${REALTIME.join(" and ")}`);
+    if (realtime && (priority < 1 || priority > 99)) {
+      add("/scheduler/priority", `expected a number from 1 to 99 for ${policy}, got ${priority}`);
+    }
+    for (const field of ["runtime", "deadline", "period"] as const) {
+      if (policy !== "SCHED_DEADLINE" && BigInt(scheduler[field]) !== 0n) {
+        add(`/scheduler/${field}`, `${policy} has none: it is for SCHED_DEADLINE`);
+      }
+    }
+  }
+  for (const field of ["initial", "final"] as const) {
+    const list = execCPUAffinity?.[field] ?? "";
+    if (list !== "" && parseNumberList(list) === undefined) {
+      add(
+        `/execCPUAffinity/${field}`,
+        `expected a list of processors such as 0-3,7, got ${JSON.stringify(list)}`,
+      );
+    }
+  }
+  return problems;
+}
+
+/** What is wrong with the program's view of the machine: personality, memory policy, clocks. */
+export function machineProblems({ linux }: Config): Problem[] {
+  const problems: Problem[] = [];
+  const add: Add = (pointer, message) => problems.push({ pointer: `/linux${pointer}`, message });
+  const { personality, memoryPolicy, timeOffsets, namespaces = [] } = linux ?? {};
+  if ((personality?.flags ?? []).length > 0) add("/personality/flags/0", "no flags are supported");
+  if (memoryPolicy !== undefined) memoryPolicyProblems(memoryPolicy, add);
+  for (const [clock, { secs, nanosecs }] of Object.entries(timeOffsets ?? {})) {
+    if (!CLOCKS.includes(clock))
+      add(`/timeOffsets/${clock}`, `unknown clock: expected ${CLOCKS.join(" or ")}`);
+    const isNew = namespaces.some(({ type, path }) => type === "time" && !path);
+    if (!isNew && (BigInt(secs) !== 0n || nanosecs !== 0))
+      add(`/timeOffsets/${clock}`, "needs a new time namespace");
+  }
+  return problems;
+}
+
+function memoryPolicyProblems(
+  { mode, nodes = "" }: { mode: string; nodes?: string | undefined },
+  add: Add,
+): void {
+  if (nodes !== "" && parseNumberList(nodes, 1023) === undefined) {
+    add("/memoryPolicy/nodes", `expected a list of memory nodes such as 0-1, got ${JSON.stringify(nodes)}`);
+  }
+  if (nodes !== "" && WITHOUT_NODES.includes(mode)) add("/memoryPolicy/nodes", `${mode} takes none`);
+  if (nodes === "" && NEEDS_NODES.includes(mode)) add("/memoryPolicy/nodes", `missing: ${mode} needs them`);
+}
