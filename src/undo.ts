@@ -6,11 +6,17 @@ import { asHakoError, HakoError } from "./errors";
  */
 export class UndoStack {
   #steps: { what: string; undo: () => void }[] = [];
+  readonly #owned: Disposable[] = [];
 
   constructor(private readonly onError: (error: HakoError) => void) {}
 
   defer(what: string, undo: () => void): void {
     this.#steps.push({ what, undo });
+  }
+
+  /** Something that the steps need; it is disposed of after them, or at the end when they are not needed. */
+  own(resource: Disposable): void {
+    this.#owned.push(resource);
   }
 
   commit(): void {
@@ -27,5 +33,6 @@ export class UndoStack {
       }
     }
     this.#steps = [];
+    for (const resource of this.#owned.splice(0)) resource[Symbol.dispose]();
   }
 }

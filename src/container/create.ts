@@ -80,7 +80,8 @@ export function createContainer(options: CreateOptions): ContainerRecord {
     runtimeCreated: () => {
       const { openFiles } = options;
       const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };
-      runHooks("prestart", config.hooks, context);
+      // by their definition, which the spec has given up, they run at start: what they read says so
+      runHooks("prestart", config.hooks, { ...context, state: stateOf(record, "created") });
       runHooks("createRuntime", config.hooks, context);
     },
     created: () => {

@@ -2,7 +2,7 @@ import { during } from "../errors";
 import { type CapabilityWords, SYS_ADMIN } from "../linux/capabilities";
 import { execProgram } from "../linux/exec";
 import { Fd } from "../linux/fd";
-import { type RlimitName, setLimit } from "../linux/rlimit";
+import { limitSteps, type RlimitName } from "../linux/rlimit";
 import { filterSteps, type SeccompFilter } from "../linux/seccomp";
 import { writeAll } from "../linux/socket";
 import type { Linux, Process } from "../oci/config";
@@ -55,26 +55,29 @@ export function prepareProgram(
   return { path, args, environment, filter, capabilities: needsRight ? capabilities : undefined };
 }
 
-/**
- * Sets the limits, which would hold for our own stage too if they were set before, and becomes the program. `peer` takes
- * the listener of the filter, if it has one.
- */
+/** Becomes the program, with its limits and its filter. `peer` takes the filter's listener, if it has one. */
 export function becomeProgram(
   process: Process,
   program: Program,
   peer: Fd,
   options: ExecutionOptions,
 ): never {
-  const rlimits = process.rlimits ?? [];
-  rlimits.forEach(({ type, soft, hard }, index) => {
-    const limit = { soft: BigInt.asUintN(64, BigInt(soft)), hard: BigInt.asUintN(64, BigInt(hard)) };
-    during(`config /process/rlimits/${index}`, () => setLimit(0, type as RlimitName, limit));
-  });
-  const own = rlimits.some(({ type }) => type === "RLIMIT_NOFILE");
   const { path, args, environment, filter, capabilities } = program;
+  const limits = (process.rlimits ?? []).map(({ type, soft, hard }, index) => ({
+    name: type as RlimitName,
+    soft: BigInt.asUintN(64, BigInt(soft)),
+    hard: BigInt.asUintN(64, BigInt(hard)),
+    what: `config /process/rlimits/${index}: prlimit (${type} to ${soft}:${hard})`,
+  }));
+  const limiting = limitSteps(limits);
+  const filtering =
+    filter === undefined ? { steps: [], memory: [] } : filterSteps(filter, peer, capabilities);
   execProgram(path, args, environment, {
     preserveFds: options.preserveFds,
-    openFiles: own ? undefined : options.openFiles,
-    last: filter === undefined ? undefined : filterSteps(filter, peer, capabilities),
+    openFiles: limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : options.openFiles,
+    last: {
+      steps: [...limiting.steps, ...filtering.steps],
+      memory: [...limiting.memory, ...filtering.memory],
+    },
   });
 }

@@ -12,6 +12,7 @@ interface Effect {
   superblock?: string;
   copyUp?: boolean;
   remount?: boolean;
+  idMap?: "mount" | "tree";
 }
 
 /** Attributes by the option that sets them and the option that clears them. */
@@ -44,6 +45,8 @@ export const MOUNT_OPTIONS: ReadonlyMap<string, Effect> = new Map<string, Effect
   ["rbind", { bind: "rbind" }],
   ["remount", { remount: true }],
   ["tmpcopyup", { copyUp: true }],
+  ["idmap", { idMap: "mount" }],
+  ["ridmap", { idMap: "tree" }],
   ...ATTRIBUTES.flatMap(([set, clear, bit]): [string, Effect][] => [
     [set, { set: bit }],
     [clear, { clear: bit }],
@@ -71,6 +74,8 @@ export interface MountPlan {
   bind: "bind" | "rbind" | undefined;
   remount: boolean;
   copyUp: boolean;
+  /** Owners are mapped: of the mount itself, or of all below it too. */
+  idMap: "mount" | "tree" | undefined;
   /** Of the mount itself, and of it with all below. */
   own: Attributes;
   recursive: Attributes;
@@ -86,6 +91,7 @@ export function planOf(options: readonly string[]): MountPlan {
     bind: undefined,
     remount: false,
     copyUp: false,
+    idMap: undefined,
     own: { set: 0, clear: 0 },
     recursive: { set: 0, clear: 0 },
     propagation: [],
@@ -108,6 +114,7 @@ export function planOf(options: readonly string[]): MountPlan {
     plan.bind = effect.bind ?? plan.bind;
     plan.remount ||= effect.remount === true;
     plan.copyUp ||= effect.copyUp === true;
+    plan.idMap = effect.idMap ?? plan.idMap;
   }
   return plan;
 }

@@ -49,6 +49,8 @@ const OVER_PROC: ReadonlySet<string> = new Set([
 /** Kernel file systems whose superblock is shared: only the mount can be read-only. */
 const SHARED_SUPERBLOCK: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "devpts", "tmpfs"]);
 
+/** Options of no effect on a bind mount that nobody misses. */
+const HARMLESS_ON_BIND: ReadonlySet<string> = new Set(["silent", "loud", "iversion", "noiversion"]);
 /** File systems whose labels SELinux's policy gives. */
 const UNLABELED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "cgroup", "cgroup2"]);
 
@@ -57,15 +59,15 @@ export function mountAll(work: RootfsWork): void {
   (work.context.config.mounts ?? []).forEach((mount, index) => {
     during(
       `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
-      () => mountOne(work, mount),
+      () => mountOne(work, mount, work.context.mappedMounts.get(index)),
     );
   });
 }
 
-function mountOne(work: RootfsWork, mount: Mount): void {
+function mountOne(work: RootfsWork, mount: Mount, mapped: Fd | undefined): void {
   const plan = planOf(mount.options ?? []);
   const path = cleanPath(mount.destination);
-  if (plan.bind !== undefined || mount.type === "bind") mountBind(work, mount, plan, path);
+  if (plan.bind !== undefined || mount.type === "bind") mountBind(work, mount, plan, path, mapped);
   else if (plan.remount) remount(work, plan, path);
   else if (mount.type === "cgroup" || mount.type === "cgroup2") {
     checkBelowProc(path, undefined);
@@ -76,12 +78,23 @@ function mountOne(work: RootfsWork, mount: Mount): void {
 }
 
 /** A bind mount: the copy gets its attributes before anybody can see it. */
-function mountBind(work: RootfsWork, mount: Mount, plan: MountPlan, path: string): void {
+function mountBind(
+  work: RootfsWork,
+  mount: Mount,
+  plan: MountPlan,
+  path: string,
+  mapped: Fd | undefined,
+): void {
   if (mount.source === undefined || mount.source === "") {
     throw new HakoError({ code: "config", message: "a bind mount needs a source" });
   }
+  // The kernel ignores them, as do other runtimes; but whoever gives them may believe in a limit that isn't there.
+  const idle = plan.data.filter((option) => !HARMLESS_ON_BIND.has(option));
+  if (idle.length > 0) {
+    work.context.warn(`bind mount on ${path}: no effect: ${idle.join(",")}`);
+  }
   const source = resolve(work.context.bundle ?? process.cwd(), mount.source);
-  using tree = cloneTree(source, plan.bind === "rbind");
+  using tree = mapped ?? cloneTree(source, plan.bind === "rbind");
   checkBelowProc(path, tree);
   applyPlan(tree, plan, work, path === "/dev");
   const status = statusOf(tree);

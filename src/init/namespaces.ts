@@ -92,14 +92,20 @@ function unknownNamespace(type: string, index: number): HakoError {
   });
 }
 
-/** Writes the maps of a process's new user namespace (user_namespaces(7)). */
-export function writeIdMaps(pid: number, config: Config): void {
+/** Where id maps come from: /linux of config.json, or one of its mounts. */
+interface IdMaps {
+  uidMappings?: IdMapping[] | undefined;
+  gidMappings?: IdMapping[] | undefined;
+}
+
+/** Writes the maps of a process's new user namespace (user_namespaces(7)); `pointer` is where config.json has them. */
+export function writeIdMaps(pid: number, pointer: string, { uidMappings, gidMappings }: IdMaps): void {
   const maps = [
-    ["gid_map", "gidMappings", config.linux?.gidMappings],
-    ["uid_map", "uidMappings", config.linux?.uidMappings],
+    ["gid_map", "gidMappings", gidMappings],
+    ["uid_map", "uidMappings", uidMappings],
   ] as const;
   for (const [file, field, mappings] of maps) {
-    during(`config /linux/${field}`, () => writeValueTo(`/proc/${pid}/${file}`, mapText(mappings ?? [])));
+    during(`config ${pointer}/${field}`, () => writeValueTo(`/proc/${pid}/${file}`, mapText(mappings ?? [])));
   }
 }
 

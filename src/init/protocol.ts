@@ -63,6 +63,8 @@ export interface InitRequest {
   state: State;
   startSocket: number;
   consoleSocket: number | undefined;
+  /** Descriptors of the sources of mounts whose owners are mapped, by their place in /mounts. */
+  mappedMounts: [number, number][];
   /** A mount namespace to join. */
   mountNamespace: number | undefined;
 }

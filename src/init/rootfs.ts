@@ -32,6 +32,8 @@ export interface RootfsContext {
   /** It will be in a cgroup namespace of its own. */
   newCgroupNamespace: boolean;
   userNamespace: boolean;
+  /** Sources that were opened and mapped outside, by their mounts' places; used up by mounting. */
+  mappedMounts: ReadonlyMap<number, Fd>;
   warn(message: string): void;
 }
 

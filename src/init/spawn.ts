@@ -3,6 +3,7 @@ import { during } from "../errors";
 import { type Fd, FdList } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
 import { O, openAt } from "../linux/path";
+import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
 import type { InitRequest } from "./protocol";
 import { type StageProcess, startStage } from "./stage-process";
@@ -15,6 +16,7 @@ export interface InitOptions
     | "startSocket"
     | "consoleSocket"
     | "mountNamespace"
+    | "mappedMounts"
     | "newCgroupNamespace"
     | "newNetworkNamespace"
     | "newTimeNamespace"
@@ -33,7 +35,10 @@ export function spawnInit(options: InitOptions): StageProcess {
   using plan = new NamespacePlan(config);
   using files = new FdList();
   for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
-  const keep = [startSocket, consoleSocket, plan.mount, ...files.all].filter((fd) => fd !== undefined);
+  using trees = new FdList();
+  const mapped = mappedMounts(config, options.bundle, trees);
+  const others = [startSocket, consoleSocket, plan.mount].filter((fd) => fd !== undefined);
+  const keep = [...others, ...files.all, ...trees.all];
   const init = startStage({
     flags: plan.flags,
     lateFlags: plan.lateFlags,
@@ -42,12 +47,14 @@ export function spawnInit(options: InitOptions): StageProcess {
     userNamespace: plan.has("user"),
     preserveFds,
     keep,
-    writeIdMaps: plan.created.has("user") ? (pid) => writeIdMaps(pid, config) : undefined,
+    writeIdMaps: plan.created.has("user")
+      ? (pid) => writeIdMaps(pid, "/linux", config.linux ?? {})
+      : undefined,
     warn,
   });
   try {
     setOutOfMemoryScore(init.pid, config.process?.oomScoreAdj);
-    init.begin(requestOf(options, plan, files.all));
+    init.begin(requestOf(options, plan, files.all, mapped));
     return init;
   } catch (error) {
     init[Symbol.dispose]();
@@ -55,7 +62,12 @@ export function spawnInit(options: InitOptions): StageProcess {
   }
 }
 
-function requestOf(options: InitOptions, plan: NamespacePlan, files: readonly Fd[]): InitRequest {
+function requestOf(
+  options: InitOptions,
+  plan: NamespacePlan,
+  files: readonly Fd[],
+  mapped: ReadonlyMap<number, Fd>,
+): InitRequest {
   const { warn: _, entry: __, startSocket, consoleSocket, ...plain } = options;
   return {
     ...plain,
@@ -63,6 +75,7 @@ function requestOf(options: InitOptions, plan: NamespacePlan, files: readonly Fd
     startSocket: startSocket.number,
     consoleSocket: consoleSocket?.number,
     mountNamespace: plan.mount?.number,
+    mappedMounts: [...mapped].map(([index, fd]): [number, number] => [index, fd.number]),
     cgroupFiles: files.map((fd) => fd.number),
     newCgroupNamespace: plan.created.has("cgroup"),
     newNetworkNamespace: plan.created.has("network"),

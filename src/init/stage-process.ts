@@ -1,7 +1,8 @@
 import { HakoError } from "../errors";
 import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
-import { Fd } from "../linux/fd";
+import type { Fd } from "../linux/fd";
 import { O, openAt } from "../linux/path";
+import { Pipe } from "../linux/pipe";
 import { hideProcess, processStatus, reapChild, signalProcess } from "../linux/process";
 import { socketPair } from "../linux/socket";
 import type { Step } from "../linux/steps";
@@ -21,7 +22,6 @@ const SIGKILL = 9;
 const AT_EMPTY_PATH = 0x1000;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
-const O_CLOEXEC = 0o2000000;
 /**
  * The whole environment of our own stage inside the container. Without concurrent compilation and collection it has
  * one thread, so a pids limit of 1 does not hurt it.
@@ -103,23 +103,6 @@ export class StageProcess implements Disposable {
     this.reports[Symbol.dispose]();
     signalProcess(this.pid, this.startTime, SIGKILL);
     reapChild(this.pid, true);
-  }
-}
-
-class Pipe implements Disposable {
-  readonly read: Fd;
-  readonly write: Fd;
-
-  constructor() {
-    const pair = new Int32Array(2);
-    syscall("pipe2", pair, O_CLOEXEC);
-    this.read = new Fd(pair[0] ?? -1);
-    this.write = new Fd(pair[1] ?? -1);
-  }
-
-  [Symbol.dispose](): void {
-    this.read.close();
-    this.write.close();
   }
 }
 

@@ -25,8 +25,9 @@ export function runInit(words: readonly string[]): never {
   const request = parent.request();
   try {
     const { consoleSocket, mountNamespace, cgroupFiles } = request;
-    const start = request.kind === "init" ? request.startSocket : undefined;
-    for (const fd of [start, consoleSocket, mountNamespace, ...cgroupFiles]) {
+    const own =
+      request.kind === "init" ? [request.startSocket, ...request.mappedMounts.map(([, fd]) => fd)] : [];
+    for (const fd of [...own, consoleSocket, mountNamespace, ...cgroupFiles]) {
       if (fd !== undefined) syscall("fcntl", fd, F_SETFD, FD_CLOEXEC);
     }
     if (request.kind === "init") runContainerStage(request, parent);

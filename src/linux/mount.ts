@@ -17,6 +17,7 @@ const FSMOUNT_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
 const FSCONFIG_SET_STRING = 1;
 const FSCONFIG_CMD_CREATE = 6;
+const MOUNT_ATTR_IDMAP = 0x100000;
 export const MNT_DETACH = 2;
 export const UMOUNT_NOFOLLOW = 8;
 /** What fsconfig takes as a string, with its NUL (fs/fsopen.c). */
@@ -83,6 +84,13 @@ export function setMountAttributes(place: Place, attributes: MountAttributes): v
   const cleared = (set & ATTR.ATIME) === 0 ? clear : clear | ATTR.ATIME;
   const attr = new BigUint64Array([BigInt(set), BigInt(cleared), BigInt(spread), 0n]);
   syscallOn(nameOf(place), "mount_setattr", dir, path, flags, attr, attr.byteLength);
+}
+
+/** Maps the owners of a detached mount, and of all below it if `recursive`, by the maps of a user namespace. */
+export function mapOwners(tree: Fd, userNamespace: Fd, recursive: boolean): void {
+  const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  const attr = new BigUint64Array([BigInt(MOUNT_ATTR_IDMAP), 0n, 0n, BigInt(userNamespace.number)]);
+  syscallOn("id mapping", "mount_setattr", tree.number, "", flags, attr, attr.byteLength);
 }
 
 /** Puts a detached tree, or an attached one that moves, onto a target; the tree's descriptor is then its root there. */

@@ -1,4 +1,5 @@
-import { systemError, trySyscall } from "./syscall";
+import type { Step } from "./steps";
+import { address, systemError, trySyscall } from "./syscall";
 
 /** The resources of setrlimit(2) by their names (asm-generic/resource.h). */
 export const RLIMITS = {
@@ -40,4 +41,17 @@ export function setLimit(pid: number, name: RlimitName, { soft, hard }: Limit): 
   if (result === 0) return;
   const hint = `raising a hard limit needs CAP_SYS_RESOURCE; it is ${getLimit(pid, name).hard}`;
   throw systemError(`prlimit (${name} to ${soft}:${hard})`, -result, undefined, hint);
+}
+
+/** The system calls that set limits of this thread's process, for what has to follow at once: they may be too low for us. */
+export function limitSteps(limits: readonly (Limit & { name: RlimitName; what: string })[]): {
+  steps: Step[];
+  memory: ArrayBufferView[];
+} {
+  const memory = limits.map(({ soft, hard }) => new BigUint64Array([soft, hard]));
+  const steps = limits.map(({ name, what }, index): Step => {
+    const at = memory[index];
+    return { what, call: "prlimit64", args: [0, RLIMITS[name], at === undefined ? 0 : address(at), 0] };
+  });
+  return { steps, memory };
 }

@@ -12,7 +12,6 @@ type Read = (config: Config) => unknown;
 
 /** Fields of config.json that hako does not apply yet. They are refused, since a container would be less isolated, or other, than asked for. */
 const UNBUILT: readonly (readonly [string, Read])[] = [
-  ["/linux/netDevices", ({ linux }) => linux?.netDevices],
   ["/linux/intelRdt", ({ linux }) => linux?.intelRdt],
   ["/linux/resources/network", ({ linux }) => linux?.resources?.network],
   ["/linux/resources/rdma", ({ linux }) => linux?.resources?.rdma],
@@ -21,21 +20,12 @@ const UNBUILT: readonly (readonly [string, Read])[] = [
 const HINTS: Readonly<Record<string, string>> = {
   "/linux/cgroupsPath": "a path for systemd: use the cgroupfs manager, for podman --cgroup-manager=cgroupfs",
 };
-const UNBUILT_MOUNT_OPTIONS = /^r?idmap(=|$)/;
 
 /** Every field that asks for something that is not built yet. */
 export function unbuiltFields(config: Config): Problem[] {
   const found = UNBUILT.filter(([, read]) => isEffective(read(config))).map(([pointer]) => pointer);
   // "slice:prefix:name" is what callers of the systemd cgroup driver write
   if (isSystemdPath(config.linux?.cgroupsPath ?? "")) found.push("/linux/cgroupsPath");
-  (config.mounts ?? []).forEach((mount, index) => {
-    for (const field of ["uidMappings", "gidMappings"] as const) {
-      if (isEffective(mount[field])) found.push(`/mounts/${index}/${field}`);
-    }
-    (mount.options ?? []).forEach((option, at) => {
-      if (UNBUILT_MOUNT_OPTIONS.test(option)) found.push(`/mounts/${index}/options/${at}`);
-    });
-  });
   return found.map((pointer) => {
     const hint = HINTS[pointer];
     return { pointer, message: `not built yet, so it is refused${hint === undefined ? "" : ` (${hint})`}` };

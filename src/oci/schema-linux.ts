@@ -115,7 +115,7 @@ export const linux = v.object({
   cgroupsPath: optional(text),
   namespaces: list(namespace),
   devices: list(device),
-  netDevices: anything,
+  netDevices: optional(v.record(v.string(), v.object({ name: optional(text) }))),
   seccomp: optional(seccomp),
   rootfsPropagation: optional(text),
   maskedPaths: texts,

@@ -2,6 +2,7 @@ import { planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { RLIMITS } from "../linux/rlimit";
 import type { Config, IdMapping, Mount, Problem, Process } from "./config";
+import { netDevicesProblems } from "./semantics-network";
 import { machineProblems, schedulingProblems } from "./semantics-process";
 import { seccompProblems } from "./semantics-seccomp";
 
@@ -154,34 +155,43 @@ const mappedUserRule: Rule = (config) => {
   ];
 };
 
-/** Options of no effect on a bind mount that others accept there. */
-const HARMLESS_ON_BIND = ["silent", "loud", "iversion", "noiversion"];
-
-/** The kernel ignores a file system's own options for a bind mount: whoever gives them believes in a limit that isn't there. */
 function bindProblems({ type, source = "", options = [] }: Mount, index: number): Problem[] {
-  const isBind = (words: readonly string[]) => type === "bind" || planOf(words).bind !== undefined;
-  if (!isBind(options)) return [];
-  return [
-    ...when(source === "", `/mounts/${index}/source`, "missing: a bind mount needs it"),
-    ...options.flatMap((option, at) =>
-      when(
-        planOf([option]).data.some((word) => !HARMLESS_ON_BIND.includes(word)) && !isIdMap(option),
-        `/mounts/${index}/options/${at}`,
-        `${JSON.stringify(option)} has no effect on a bind mount`,
-      ),
+  const isBind = type === "bind" || planOf(options).bind !== undefined;
+  return when(isBind && source === "", `/mounts/${index}/source`, "missing: a bind mount needs it");
+}
+
+/** idmap and ridmap, and the mappings that go with them (config.md "Mounts"). */
+function idMapProblems(config: Config, mount: Mount, index: number): Problem[] {
+  const at = `/mounts/${index}`;
+  const { options = [], uidMappings = [], gidMappings = [] } = mount;
+  const plan = planOf(options);
+  const crun = options.findIndex((option) => /^r?idmap=/.test(option));
+  const mapped = uidMappings.length > 0 || gidMappings.length > 0;
+  const sizes = (["uidMappings", "gidMappings"] as const).flatMap((field) => [
+    ...when(mapped && (mount[field] ?? []).length === 0, `${at}/${field}`, "missing: both are needed"),
+    ...(mount[field] ?? []).flatMap(({ size }, row) =>
+      when(size === 0, `${at}/${field}/${row}/size`, "expected a number above 0"),
     ),
+  ]);
+  const isBind = mount.type === "bind" || plan.bind !== undefined;
+  const wanted = mapped || plan.idMap !== undefined;
+  return [
+    ...when(crun >= 0, `${at}/options/${crun}`, "give the mapping in uidMappings and gidMappings"),
+    ...when(wanted && !isBind, `${at}/options`, "only a bind mount can have an id mapping"),
+    ...when(
+      isBind && plan.idMap !== undefined && !mapped && !isNew(config, "user"),
+      `${at}/options`,
+      "idmap without uidMappings and gidMappings needs a user namespace of the container's own",
+    ),
+    ...sizes,
   ];
 }
 
-/** Those are refused by name, as not built. */
-function isIdMap(option: string): boolean {
-  return /^r?idmap(=|$)/.test(option);
-}
-
-const mountsRule: Rule = ({ mounts = [] }) =>
-  mounts.flatMap((mount, index) => [
+const mountsRule: Rule = (config) =>
+  (config.mounts ?? []).flatMap((mount, index) => [
     ...when(mount.destination === "", `/mounts/${index}/destination`, "is empty"),
     ...bindProblems(mount, index),
+    ...idMapProblems(config, mount, index),
   ]);
 
 const hooksRule: Rule = ({ hooks }) =>
@@ -287,6 +297,7 @@ const RULES: readonly Rule[] = [
   sysctlRule,
   seccompProblems,
   machineProblems,
+  netDevicesProblems,
 ];
 
 /** Everything that is wrong with a config whose fields have the right types. */

@@ -8,6 +8,7 @@ import { hasListener } from "../linux/seccomp";
 import { logDebug } from "../log";
 import type { Config } from "../oci/config";
 import type { ContainerPlan, SandboxDriver } from "./driver";
+import { moveNetDevices } from "./network-devices";
 
 /** Containers as processes of this kernel, in namespaces and cgroups. */
 export const namespacesDriver: SandboxDriver = {
@@ -25,6 +26,7 @@ export const namespacesDriver: SandboxDriver = {
     logDebug(`${id}: process ${init.pid} in its namespaces`);
     // while our own stage starts in there; it stays outside of the limits, which are for the program
     events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
+    moveNetDevices(config, init.pid, undo);
     during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
     init.advance("mounted");
     logDebug(`${id}: root file system mounted`);

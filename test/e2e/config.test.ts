@@ -637,11 +637,6 @@ describe("resources", () => {
 
 describe("what is not built is refused by name", () => {
   const rows: [string, (config: BundleConfig) => void, RegExp][] = [
-    [
-      "seccomp",
-      (config) => Object.assign(config.linux, { seccomp: { defaultAction: "SCMP_ACT_ALLOW" } }),
-      /seccomp/,
-    ],
     ["an AppArmor profile", (config) => Object.assign(config.process, { apparmorProfile: "x" }), /apparmor/i],
     ["intelRdt", (config) => Object.assign(config.linux, { intelRdt: { closID: "x" } }), /intelRdt/],
   ];

@@ -231,7 +231,7 @@ e2e("a terminal: its size, its streams, and a console socket that receives it", 
   const id = started(box);
   const command = `stty rows 40 cols 90; exec ${HAKO} --root ${box.root} exec -t ${id} sh -c 'tty; stty size; cat /proc/1/comm; exit 3'`;
   const result = execute("script", ["-qec", command, "/dev/null"]);
-  expect(result.stdout.replaceAll("\r", "")).toContain("/dev/pts/0\n40 90\nsleep\n");
+  expect(result.stdout.replaceAll(/\r|\^@/g, "")).toContain("/dev/pts/0\n40 90\nsleep\n");
   expect(result.status).toBe(3);
 }, [needsProgram("script")]);
 

@@ -15,13 +15,13 @@ test("an ordinary config has none", () => {
 
 test("empty values ask for nothing", () => {
   const none = (config: Config): void => {
-    Object.assign(config.linux ?? {}, { intelRdt: {}, netDevices: {} });
+    Object.assign(config.linux ?? {}, { intelRdt: {} });
   };
   expect(pointers(none)).toEqual([]);
 });
 
 const rows: [string, (config: Config) => void][] = [
-  ...["netDevices", "intelRdt"].map((field): [string, (config: Config) => void] => [
+  ...["intelRdt"].map((field): [string, (config: Config) => void] => [
     `/linux/${field}`,
     (config) => Object.assign(config.linux ?? {}, { [field]: { a: 1 } }),
   ]),
@@ -32,16 +32,6 @@ const rows: [string, (config: Config) => void][] = [
   [
     "/linux/cgroupsPath",
     (config) => Object.assign(config.linux ?? {}, { cgroupsPath: "system.slice:hako:web" }),
-  ],
-  [
-    "/mounts/0/uidMappings",
-    (config) =>
-      Object.assign(config.mounts?.[0] ?? {}, { uidMappings: [{ containerID: 0, hostID: 0, size: 1 }] }),
-  ],
-  ["/mounts/0/options/0", (config) => Object.assign(config.mounts?.[0] ?? {}, { options: ["idmap"] })],
-  [
-    "/mounts/0/options/1",
-    (config) => Object.assign(config.mounts?.[0] ?? {}, { options: ["ro", "ridmap=x"] }),
   ],
 ];
 for (const [pointer, mutate] of rows) {

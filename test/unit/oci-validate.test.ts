@@ -85,10 +85,20 @@ describe("kernel parameters", () => {
 });
 
 describe("bind mounts", () => {
+  const MAP = { containerID: 0, hostID: 100_000, size: 1000 };
   const bind = { destination: "/a", type: "bind", source: "/tmp" };
   test.each([
     [{ ...bind, options: ["rbind", "ro", "rslave", "loud"] }, ""],
-    [{ ...bind, options: ["bind", "size=1k"] }, '/mounts/0/options/1: "size=1k" has no effect'],
+    [{ ...bind, options: ["bind", "size=1k"] }, ""],
+    [{ ...bind, options: ["bind", "idmap"] }, "/mounts/0/options: idmap without uidMappings and gidMappings"],
+    [{ ...bind, options: ["bind", "idmap"], uidMappings: [MAP] }, "/mounts/0/gidMappings: missing"],
+    [{ ...bind, options: ["bind", "idmap=uids=0-1-10"] }, "/mounts/0/options/1: give the mapping"],
+    [{ ...bind, options: ["rbind", "ridmap"], uidMappings: [MAP], gidMappings: [MAP] }, ""],
+    [
+      { ...bind, options: ["bind"], uidMappings: [{ ...MAP, size: 0 }], gidMappings: [MAP] },
+      "/mounts/0/uidMappings/0/size",
+    ],
+    [{ destination: "/a", type: "tmpfs", options: ["idmap"] }, "/mounts/0/options: only a bind mount"],
     [{ destination: "/a", type: "bind" }, "/mounts/0/source: missing"],
     [{ destination: "/a", type: "tmpfs", options: ["size=1k"] }, ""],
   ])("%j", (mount, text) => {

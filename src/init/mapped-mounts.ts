@@ -1,0 +1,62 @@
+import { resolve } from "node:path";
+import { during } from "../errors";
+import { cloneChild, Reports } from "../linux/clone";
+import type { Fd, FdList } from "../linux/fd";
+import { cloneTree, mapOwners } from "../linux/mount";
+import { NAMESPACE_FLAGS, openNamespace } from "../linux/namespace";
+import { Pipe } from "../linux/pipe";
+import { reapChild } from "../linux/process";
+import type { Step } from "../linux/steps";
+import { address } from "../linux/syscall";
+import type { Config } from "../oci/config";
+import { planOf } from "./mount-options";
+import { writeIdMaps } from "./namespaces";
+
+/**
+ * The sources of mounts whose owners are mapped, by their place in /mounts: detached trees, made here since the container's
+ * own user namespace has no right to map them.
+ */
+export function mappedMounts(config: Config, bundle: string, owner: FdList): Map<number, Fd> {
+  const found = new Map<number, Fd>();
+  (config.mounts ?? []).forEach((mount, index) => {
+    const plan = planOf(mount.options ?? []);
+    const own = (mount.uidMappings ?? []).length > 0;
+    if (!own && plan.idMap === undefined) return;
+    const [pointer, maps] = own ? [`/mounts/${index}`, mount] : ["/linux", config.linux ?? {}];
+    const tree = during(`config /mounts/${index}`, () => {
+      using namespace = userNamespaceWith((pid) => writeIdMaps(pid, pointer, maps));
+      const source = cloneTree(resolve(bundle, mount.source ?? ""), plan.bind === "rbind");
+      owner.add(source);
+      mapOwners(source, namespace, plan.idMap === "tree");
+      return source;
+    });
+    found.set(index, tree);
+  });
+  return found;
+}
+
+/** A user namespace with maps and nobody in it. */
+function userNamespaceWith(writeMaps: (pid: number) => void): Fd {
+  using pipe = new Pipe();
+  const byte = new Uint8Array(1);
+  const steps: Step[] = [
+    { what: "close", call: "close", args: [pipe.write.number] },
+    // until our end is closed
+    { what: "wait", call: "read", args: [pipe.read.number, address(byte), 1] },
+    { what: "exit", call: "exit_group", args: [0] },
+  ];
+  using reports = new Reports(steps);
+  const flags = NAMESPACE_FLAGS.user;
+  let pid = 0;
+  try {
+    pid = cloneChild(
+      { flags, cgroup: undefined, join: [], steps, waitsForNothing: false, memory: [byte] },
+      reports,
+    );
+    writeMaps(pid);
+    return openNamespace(`/proc/${pid}/ns/user`, "user");
+  } finally {
+    pipe.write.close();
+    if (pid > 0) reapChild(pid, true);
+  }
+}

@@ -1,0 +1,27 @@
+import type { Config, Problem } from "./config";
+import { pointer } from "./json";
+
+/** What the kernel takes as the name of an interface (net/core/dev.c, dev_valid_name); "%d" is for it to number. */
+function isInterfaceName(name: string): boolean {
+  return /^[^\s/:]{1,15}$/.test(name) && name !== "." && name !== ".." && !/%(?!d)|%d.*%/.test(name);
+}
+
+/** linux.netDevices: their names, and a network namespace to move them into. */
+export function netDevicesProblems({ linux }: Config): Problem[] {
+  const devices = Object.entries(linux?.netDevices ?? {});
+  const namespace = linux?.namespaces?.some(({ type }) => type === "network") === true;
+  const used = new Set<string>();
+  return devices.flatMap(([name, { name: inside }]) => {
+    const at = pointer(["linux", "netDevices", name]);
+    const wanted = inside || name;
+    const problems: Problem[] = [];
+    const add = (where: string, message: string) => problems.push({ pointer: where, message });
+    if (!namespace) add(at, "needs a network namespace to be moved into");
+    if (!isInterfaceName(name)) add(at, "is no name of a network interface");
+    if (inside && !isInterfaceName(inside))
+      add(`${at}/name`, `${JSON.stringify(inside)} is no name of a network interface`);
+    if (used.has(wanted) && !wanted.includes("%d")) add(at, `${wanted} is there twice`);
+    used.add(wanted);
+    return problems;
+  });
+}

@@ -1,0 +1,83 @@
+// @cgroup-v2
+// Mounts whose owners are mapped.
+import { expect } from "bun:test";
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Box, type BundleConfig, e2e, needsHako } from "./support";
+
+const needs = [needsHako];
+
+/** A directory with files of the owners 0 and 1000. */
+function source(box: Box): string {
+  const dir = box.path("source");
+  mkdirSync(dir);
+  for (const owner of [0, 1000]) {
+    writeFileSync(join(dir, String(owner)), "");
+    chownSync(join(dir, String(owner)), owner, owner);
+  }
+  chmodSync(dir, 0o777);
+  return dir;
+}
+
+function mounted(dir: string, more: object, change: (config: BundleConfig) => void = () => {}) {
+  return (config: BundleConfig) => {
+    config.mounts.push({ destination: "/data", type: "bind", source: dir, options: ["bind"], ...more });
+    change(config);
+  };
+}
+
+const MAPPINGS = {
+  uidMappings: [{ containerID: 0, hostID: 5000, size: 2000 }],
+  gidMappings: [{ containerID: 0, hostID: 6000, size: 2000 }],
+};
+const OWNERS = "cd /data && stat -c %u:%g 0 1000";
+
+e2e(
+  "owners on disk are others in the container",
+  () => {
+    using box = new Box();
+    const dir = source(box);
+    for (const options of [["bind", "idmap"], ["rbind", "ridmap"], ["bind"]]) {
+      expect(box.sh(OWNERS, mounted(dir, { options, ...MAPPINGS }))).toBe("5000:6000\n6000:7000\n");
+    }
+    box.sh(
+      "touch /data/made",
+      mounted(dir, { options: ["bind", "idmap"], ...MAPPINGS }, (config) => {
+        config.process.user = { uid: 5005, gid: 6005 };
+      }),
+    );
+    expect(statSync(join(dir, "made"))).toMatchObject({ uid: 5, gid: 5 });
+  },
+  needs,
+);
+
+e2e(
+  "by the container's own user namespace",
+  () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const dir = source(box);
+    const own = (config: BundleConfig) => {
+      config.linux.namespaces.push({ type: "user" });
+      config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+    };
+    expect(box.sh(OWNERS, mounted(dir, { options: ["bind"] }, own))).toBe("65534:65534\n65534:65534\n");
+    expect(box.sh(OWNERS, mounted(dir, { options: ["bind", "idmap"] }, own))).toBe("0:0\n1000:1000\n");
+  },
+  needs,
+);
+
+e2e(
+  "a file system that can't is named",
+  () => {
+    using box = new Box();
+    const result = box.run(
+      ["true"],
+      mounted("/proc/self/fdinfo", { options: ["bind", "idmap"], ...MAPPINGS }),
+    );
+    expect(result.status).toBe(1);
+    expect(result.stderr).toMatch(/config \/mounts\/\d+: .*invalid argument/);
+  },
+  needs,
+);
