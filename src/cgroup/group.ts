@@ -9,6 +9,7 @@ import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "./index";
 import type { CgroupVersion } from "./layout";
 import { applyHugepages, applyPids, applyUnified } from "./limits";
 import { applyMemory } from "./memory";
+import { applyNetwork, applyRdma } from "./network";
 import { type CgroupNode, controllersIn, directoryOf, makeNode, removeNode } from "./node";
 import { type OomWatch, watchOom } from "./oom";
 import type { Resources } from "./resources";
@@ -92,6 +93,8 @@ export class Group implements Cgroup {
     applyPids(target, resources.pids);
     applyBlockIo(target, resources.blockIO);
     applyHugepages(target, resources.hugepageLimits);
+    applyNetwork(target, resources.network);
+    applyRdma(target, resources.rdma);
     if (resources.devices !== undefined || !this.record.devices) {
       applyDevices(target, resources.devices ?? []);
       this.record.devices = true;

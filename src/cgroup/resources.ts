@@ -56,6 +56,11 @@ export interface BlockIoResources {
   throttleWriteIOPSDevice?: ThrottleDevice[] | undefined;
 }
 
+interface Network {
+  classID?: Int | undefined;
+  priorities?: { name: string; priority: Int }[] | undefined;
+}
+
 export interface Resources {
   devices?: DeviceRule[] | undefined;
   memory?: MemoryResources | undefined;
@@ -63,6 +68,8 @@ export interface Resources {
   pids?: { limit?: Int | undefined } | undefined;
   blockIO?: BlockIoResources | undefined;
   hugepageLimits?: { pageSize: string; limit: Int }[] | undefined;
+  network?: Network | undefined;
+  rdma?: Record<string, { hcaHandles?: Int | undefined; hcaObjects?: Int | undefined }> | undefined;
   unified?: Record<string, string> | undefined;
 }
 

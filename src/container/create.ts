@@ -77,6 +77,7 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   const events = {
     cgroup: (cgroup: ContainerRecord["cgroup"]) => save({ cgroup }),
     process: (init: ContainerRecord["init"], cgroup: ContainerRecord["cgroup"]) => save({ init, cgroup }),
+    resctrl: (resctrl: ContainerRecord["resctrl"]) => save({ resctrl }),
     runtimeCreated: () => {
       const { openFiles } = options;
       const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };

@@ -2,6 +2,7 @@ import { loadCgroup } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
 import { signalProcess, waitForEnd } from "../linux/process";
 import { logDebug } from "../log";
+import { removeGroups } from "../resctrl/resctrl";
 import { runLenientHooks } from "./hooks";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
@@ -96,6 +97,7 @@ function end(record: ContainerRecord): void {
       });
     }
   }
+  if (record.resctrl !== undefined) removeGroups(record.resctrl);
   if (cgroup === undefined) return;
   // the end of a pid namespace's first process has ended all others
   if (init === undefined || !record.ownPidNamespace) cgroup.kill();

@@ -18,6 +18,7 @@ import { aliveProcess } from "../linux/process";
 import type { Config, Hooks } from "../oci/config";
 import { exactJson, parseJson } from "../oci/json";
 import type { State } from "../oci/state";
+import type { ResctrlRecord } from "../resctrl/resctrl";
 import { type ContainerId, containerId, type SandboxId } from "./id";
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
@@ -45,6 +46,8 @@ export interface ContainerRecord {
   /** Whether the end of that process ends all others: it is the first of a pid namespace. */
   ownPidNamespace: boolean;
   cgroup: CgroupRecord | undefined;
+  /** Directories of resctrl that were made for it. */
+  resctrl?: ResctrlRecord | undefined;
   hooks: Hooks | undefined;
   /** Its processes keep their caller's session keyring. */
   noNewKeyring: boolean;

@@ -1,5 +1,6 @@
 import { MOUNT_OPTIONS } from "../init/mount-options";
 import { CAPABILITIES } from "../linux/capabilities";
+import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/memory-policy";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../seccomp/words";
 import { COMMIT, SPEC_VERSION, VERSION } from "../version";
@@ -15,11 +16,9 @@ export function features(): Record<string, unknown> {
     hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
     mountOptions: [...MOUNT_OPTIONS.keys()].sort(),
     linux: {
-      namespaces: Object.keys(NAMESPACE_FLAGS)
-        .filter((type) => type !== "time")
-        .sort(),
+      namespaces: Object.keys(NAMESPACE_FLAGS).sort(),
       capabilities: CAPABILITIES,
-      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: false },
+      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
       seccomp: {
         enabled: true,
         actions: Object.keys(ACTIONS).sort(),
@@ -28,12 +27,12 @@ export function features(): Record<string, unknown> {
         knownFlags: Object.keys(FLAGS),
         supportedFlags: Object.keys(FLAGS),
       },
-      apparmor: { enabled: false },
-      selinux: { enabled: false },
-      intelRdt: { enabled: false },
-      memoryPolicy: {},
-      mountExtensions: { idmap: { enabled: false } },
-      netDevices: { enabled: false },
+      apparmor: { enabled: true },
+      selinux: { enabled: true },
+      intelRdt: { enabled: true, schemata: true, monitoring: true },
+      memoryPolicy: { modes: Object.keys(MEMORY_POLICIES), flags: Object.keys(MEMORY_POLICY_FLAGS) },
+      mountExtensions: { idmap: { enabled: true } },
+      netDevices: { enabled: true },
     },
     annotations: { "org.hako.version": VERSION, "org.hako.commit": COMMIT },
     potentiallyUnsafeConfigAnnotations: UNSAFE_ANNOTATIONS,

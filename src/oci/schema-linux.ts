@@ -1,7 +1,6 @@
 import * as v from "valibot";
 import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/memory-policy";
 import {
-  anything,
   between,
   flag,
   id,
@@ -91,8 +90,15 @@ export const resources = v.object({
   pids: optional(v.object({ limit: optional(int64) })),
   blockIO: optional(blockIO),
   hugepageLimits: list(v.object({ pageSize: text, limit: int64 })),
-  network: anything,
-  rdma: anything,
+  network: optional(
+    v.object({
+      classID: optional(uint32),
+      priorities: list(v.object({ name: text, priority: uint32 })),
+    }),
+  ),
+  rdma: optional(
+    v.record(v.string(), v.object({ hcaHandles: optional(uint32), hcaObjects: optional(uint32) })),
+  ),
   unified: textMap,
 });
 
@@ -121,7 +127,15 @@ export const linux = v.object({
   maskedPaths: texts,
   readonlyPaths: texts,
   mountLabel: optional(text),
-  intelRdt: anything,
+  intelRdt: optional(
+    v.object({
+      closID: optional(text),
+      schemata: texts,
+      l3CacheSchema: optional(text),
+      memBwSchema: optional(text),
+      enableMonitoring: flag,
+    }),
+  ),
   memoryPolicy: optional(memoryPolicy),
   personality: optional(personality),
 });

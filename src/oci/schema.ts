@@ -49,8 +49,6 @@ export function list<S extends v.GenericSchema>(schema: S) {
 export const flag = optional(v.boolean());
 export const texts = list(text);
 export const textMap = optional(v.record(v.string(), text));
-/** Something that hako does not read yet: `unbuiltFields` refuses it when it is there. */
-export const anything = optional(v.unknown());
 
 /** One of a table's names. */
 export function nameOf<T extends string>(table: Readonly<Record<T, unknown>>) {

@@ -2,7 +2,7 @@ import { planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { RLIMITS } from "../linux/rlimit";
 import type { Config, IdMapping, Mount, Problem, Process } from "./config";
-import { netDevicesProblems } from "./semantics-network";
+import { deviceLimitProblems, netDevicesProblems } from "./semantics-network";
 import { machineProblems, schedulingProblems } from "./semantics-process";
 import { seccompProblems } from "./semantics-seccomp";
 
@@ -298,6 +298,7 @@ const RULES: readonly Rule[] = [
   seccompProblems,
   machineProblems,
   netDevicesProblems,
+  deviceLimitProblems,
 ];
 
 /** Everything that is wrong with a config whose fields have the right types. */

@@ -5,6 +5,7 @@ import type { Fd } from "../linux/fd";
 import type { SeccompFilter } from "../linux/seccomp";
 import type { Config, Linux, Process } from "../oci/config";
 import type { State } from "../oci/state";
+import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { UndoStack } from "../undo";
 
 /** What a driver makes a container from. */
@@ -52,6 +53,8 @@ export interface CreateEvents {
   /** Before cgroups are made: what may have to be removed when this process is killed. */
   cgroup(planned: CgroupRecord): void;
   process(process: ProcessRecord, cgroup: CgroupRecord): void;
+  /** Before directories of resctrl are used: the list is filled later, and what is in it must be removed with the container. */
+  resctrl(made: ResctrlRecord): void;
   /** The namespaces and mounts are there, the program's root is not entered yet: the time of createRuntime hooks. */
   runtimeCreated(): void;
   /** All is done; after it the container waits for start. */

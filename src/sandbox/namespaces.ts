@@ -7,6 +7,7 @@ import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
 import { hasListener } from "../linux/seccomp";
 import { logDebug } from "../log";
 import type { Config } from "../oci/config";
+import { joinResctrl, type ResctrlRecord, removeGroups } from "../resctrl/resctrl";
 import type { ContainerPlan, SandboxDriver } from "./driver";
 import { moveNetDevices } from "./network-devices";
 
@@ -28,6 +29,16 @@ export const namespacesDriver: SandboxDriver = {
     events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
     moveNetDevices(config, init.pid, undo);
     during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
+    const rdt = config.linux?.intelRdt;
+    if (rdt !== undefined) {
+      const made: ResctrlRecord = [];
+      undo.defer(`resctrl groups of ${id}`, () => removeGroups(made));
+      try {
+        joinResctrl(rdt, id, init.pid, made);
+      } finally {
+        events.resctrl(made);
+      }
+    }
     init.advance("mounted");
     logDebug(`${id}: root file system mounted`);
     events.runtimeCreated();

@@ -635,7 +635,7 @@ describe("resources", () => {
   });
 });
 
-describe("what is not built is refused by name", () => {
+describe("what the host does not have is refused by name", () => {
   const rows: [string, (config: BundleConfig) => void, RegExp][] = [
     ["an AppArmor profile", (config) => Object.assign(config.process, { apparmorProfile: "x" }), /apparmor/i],
     ["intelRdt", (config) => Object.assign(config.linux, { intelRdt: { closID: "x" } }), /intelRdt/],

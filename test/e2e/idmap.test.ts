@@ -21,7 +21,7 @@ function source(box: Box): string {
 
 function mounted(dir: string, more: object, change: (config: BundleConfig) => void = () => {}) {
   return (config: BundleConfig) => {
-    config.mounts.push({ destination: "/data", type: "bind", source: dir, options: ["bind"], ...more });
+    config.mounts.push({ destination: "/root", type: "bind", source: dir, options: ["bind"], ...more });
     change(config);
   };
 }
@@ -30,7 +30,7 @@ const MAPPINGS = {
   uidMappings: [{ containerID: 0, hostID: 5000, size: 2000 }],
   gidMappings: [{ containerID: 0, hostID: 6000, size: 2000 }],
 };
-const OWNERS = "cd /data && stat -c %u:%g 0 1000";
+const OWNERS = "cd /root && stat -c %u:%g 0 1000";
 
 e2e(
   "owners on disk are others in the container",
@@ -41,7 +41,7 @@ e2e(
       expect(box.sh(OWNERS, mounted(dir, { options, ...MAPPINGS }))).toBe("5000:6000\n6000:7000\n");
     }
     box.sh(
-      "touch /data/made",
+      "touch /root/made",
       mounted(dir, { options: ["bind", "idmap"], ...MAPPINGS }, (config) => {
         config.process.user = { uid: 5005, gid: 6005 };
       }),

@@ -330,3 +330,25 @@ describe("directories", () => {
     expect(errorOf(() => cgroup.apply({ memory: { limit: 1 } })).code).toBe("unsupported");
   });
 });
+
+describe("network and rdma", () => {
+  test("class and priorities go to v1's files", () => {
+    const cgroup = fakeV1({ net_cls: { "net_cls.classid": "0" }, net_prio: { "net_prio.ifpriomap": "" } });
+    const network = { classID: 0x100001, priorities: [{ name: "eth0", priority: 5 }] };
+    apply(cgroup, { network });
+    expect(read("net_cls/box/net_cls.classid")).toBe("1048577");
+    expect(read("net_prio/box/net_prio.ifpriomap")).toBe("eth0 5");
+  });
+  test("without the controllers the field is named", () => {
+    const cgroup = fakeV2("memory", {});
+    expect(errorOf(() => apply(cgroup, { network: { classID: 1 } })).message).toContain("/network/classID");
+    expect(errorOf(() => apply(cgroup, { rdma: { mlx5_1: { hcaHandles: 1 } } })).message).toContain(
+      "/rdma/mlx5_1",
+    );
+  });
+  test("limits of rdma devices", () => {
+    const cgroup = fakeV2("rdma", { "rdma.max": "" });
+    apply(cgroup, { rdma: { mlx5_1: { hcaHandles: 3, hcaObjects: 10_000 } } });
+    expect(read("box/rdma.max")).toBe("mlx5_1 hca_handle=3 hca_object=10000");
+  });
+});

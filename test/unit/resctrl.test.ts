@@ -1,0 +1,61 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { type IntelRdt, joinResctrl, normalSchema, removeGroups } from "../../src/resctrl/resctrl";
+
+let root = "";
+beforeEach(() => {
+  root = mkdtempSync(`${tmpdir()}/hako-test-resctrl-`);
+  group("");
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** A group with its files, which the kernel makes with the directory. */
+function group(name: string, schemata = ""): void {
+  mkdirSync(`${root}/${name}/mon_groups`, { recursive: true });
+  writeFileSync(`${root}/${name}/tasks`, "");
+  writeFileSync(`${root}/${name}/schemata`, schemata);
+}
+
+function join(rdt: IntelRdt): string[] {
+  const made: string[] = [];
+  joinResctrl(rdt, "web", 77, made, root);
+  return made;
+}
+
+const read = (file: string) => readFileSync(`${root}/${file}`, "utf8");
+
+test("a class that is there is joined when its schema is the same", () => {
+  group("gold", "    L3:0=00ff;1=0f\nMB:0=100\n");
+  expect(join({ closID: "gold", l3CacheSchema: "L3:1=f;0=ff" })).toEqual([]);
+  expect(read("gold/tasks")).toBe("77");
+  expect(() => join({ closID: "gold", schemata: ["L3:0=1;1=f"] })).toThrow("exists with another schema");
+});
+
+test("a class without a schema must be there; / is the default one", () => {
+  expect(() => join({ closID: "silver" })).toThrow("/linux/intelRdt/closID");
+  expect(join({ closID: "/" })).toEqual([]);
+  expect(read("tasks")).toBe("77");
+});
+
+test("what fails on its way leaves no class of its own", () => {
+  // no kernel makes files in this directory: the first write fails
+  expect(() => join({ closID: "bronze", l3CacheSchema: "L3:0=1" })).toThrow("schema L3:0=1");
+  expect(existsSync(`${root}/bronze`)).toBe(false);
+  const made: string[] = [];
+  expect(() => joinResctrl({ memBwSchema: "MB:0=20" }, "web", 77, made, root)).toThrow();
+  expect(made).toEqual([`${root}/web`]);
+  removeGroups(made);
+  removeGroups(made);
+  expect(existsSync(`${root}/web`)).toBe(false);
+});
+
+test("without the file system the error says so", () => {
+  if (readFileSync("/proc/self/mountinfo", "utf8").includes(" - resctrl ")) return;
+  expect(() => joinResctrl({ closID: "x" }, "web", 77, [])).toThrow("no resctrl file system is mounted");
+});
+
+test("schemas in their normal form", () => {
+  expect(normalSchema("  L3:1=00f; 0=F0")).toBe("L3:0=f0;1=f");
+  expect(normalSchema("MB:0=0")).toBe("MB:0=0");
+});
