@@ -34,7 +34,8 @@ export interface StartOptions {
  */
 export function startContainer({ root, id, openFiles }: StartOptions): void {
   const record = release(root, id);
-  const state = stateOf(record, statusOf(root, record));
+  // by then a quick program may have ended; what the hook is told is what it is called after
+  const state = stateOf(record, "running");
   try {
     runHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles });
   } catch (error) {

@@ -133,7 +133,8 @@ export function problemsError(problems: readonly Problem[], file: string): HakoE
 }
 
 export function problemLine({ pointer: where, message }: Problem): string {
-  return `${where === "" ? "the document" : where}: ${message}`;
+  // a name with a line break must not look like two problems
+  return `${where === "" ? "the document" : where}: ${message}`.replaceAll("\n", "\\n");
 }
 
 const MAX_SHOWN = 60;

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { asHakoError, HakoError } from "../errors";
-import { readText, realPath, statusAt } from "../linux/file";
+import { exists, readText, realPath, statusAt } from "../linux/file";
 import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";
 import { pointer } from "./json";
@@ -37,18 +37,27 @@ function bundlePath(bundle: string): string {
 function problemsOf(config: Config, rootfs: string): Problem[] {
   const problems = [...semanticProblems(config), ...hostNetworkProblems(config), ...unbuiltFields(config)];
   if ((config.root?.path ?? "") !== "") {
-    const status = statusAt(rootfs);
-    if (status === undefined) problems.push({ pointer: "/root/path", message: `${rootfs} does not exist` });
-    else if (status.type !== "directory") {
-      problems.push({ pointer: "/root/path", message: `${rootfs} is not a directory` });
-    }
+    problems.push(...failureAt("/root/path", () => checkDirectory(rootfs)));
   }
-  try {
-    placeOf(config.annotations ?? {});
-  } catch (thrown) {
-    problems.push({ pointer: "/annotations", message: asHakoError(thrown).message });
-  }
+  problems.push(...failureAt("/annotations", () => placeOf(config.annotations ?? {})));
   return problems;
+}
+
+/** What an action throws as a problem of a field. */
+function failureAt(pointer: string, action: () => void): Problem[] {
+  try {
+    action();
+    return [];
+  } catch (thrown) {
+    return [{ pointer, message: asHakoError(thrown).message }];
+  }
+}
+
+function checkDirectory(path: string): void {
+  const type = statusAt(path)?.type;
+  const wrong = (message: string) => new HakoError({ code: "config", message, path });
+  if (type === undefined) throw wrong(`${path} does not exist`);
+  if (type !== "directory") throw wrong(`${path} is not a directory`);
 }
 
 /**
@@ -59,8 +68,8 @@ function hostNetworkProblems({ linux }: Config): Problem[] {
   const names = Object.keys(linux?.sysctl ?? {}).filter((name) => /^net[./]/.test(name));
   const path = linux?.namespaces?.find(({ type }) => type === "network")?.path;
   if (names.length === 0 || path === undefined || path === "") return [];
-  const joined = statusAt(path)?.inode;
-  if (joined === undefined || joined !== statusAt("/proc/self/ns/net")?.inode) return [];
+  // a path that can't be looked at is told when it is joined
+  if (!exists(path) || statusAt(path)?.inode !== statusAt("/proc/self/ns/net")?.inode) return [];
   return names.map((name) => ({
     pointer: pointer(["linux", "sysctl", name]),
     message: `would be the host's: ${path} is the network namespace that hako runs in`,

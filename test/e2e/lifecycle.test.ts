@@ -406,7 +406,7 @@ describe("hooks", () => {
         createRuntime: ["creating", "created"],
         createContainer: ["creating", "created"],
         startContainer: ["created"],
-        poststart: ["running", "stopped"],
+        poststart: ["running"],
         poststop: ["stopped"],
       };
       if (IS_HAKO) expect(status[kind]).toContain(String(state.status));

@@ -45,9 +45,11 @@ describe("features", () => {
     expect(features).toMatchObject({
       ociVersionMin: "1.0.0",
       ociVersionMax: "1.3.0",
-      linux: { cgroup: { v1: true, v2: true, systemd: false }, seccomp: { enabled: false } },
+      linux: { cgroup: { v1: true, v2: true, systemd: false, rdma: true }, seccomp: { enabled: true } },
     });
-    expect(features.linux.namespaces).toContain("user");
+    expect(features.linux.namespaces).toContain("time");
+    expect(features.linux.seccomp.actions).toContain("SCMP_ACT_NOTIFY");
+    expect(features.mountOptions).toContain("ridmap");
     expect(features.mountOptions).toContain("rbind");
   }, [needsHako]);
 });
@@ -70,7 +72,7 @@ describe("validate", () => {
       config.process.cwd = "tmp";
       config.process.args = [];
       config.linux.namespaces.push({ type: "pid" });
-      Object.assign(config.linux, { seccomp: { defaultAction: "SCMP_ACT_ALLOW" } });
+      Object.assign(config.linux, { seccomp: { defaultAction: "SCMP_ACT_NOTIFY" } });
     });
     const result = box.hako("validate", "--bundle", bundle, "../up");
     expect(result.status).toBe(1);
@@ -81,7 +83,7 @@ describe("validate", () => {
       "/process/args",
       "/process/cwd",
       "/linux/namespaces/",
-      "/linux/seccomp",
+      "/linux/seccomp/defaultAction",
     ]) {
       expect(lines.filter((line) => line.includes(part)).length).toBe(1);
     }
