@@ -4,7 +4,8 @@ import { COMMANDS } from "./commands";
 import { asHakoError, HakoError } from "./errors";
 import { configureLog, logFailure } from "./log";
 
-const GLOBAL_FLAGS = {
+/** The flags before the command's name. */
+export const GLOBAL_FLAGS = {
   root: { type: "string", valueHint: "DIR", description: "where state is kept", default: "/run/hako" },
   log: {
     type: "string",

@@ -35,8 +35,12 @@ export const COMMANDS: Record<string, Entry> = {
     description: "check an id and a bundle as create would",
     load: () => import("./commands/validate"),
   },
+  check: { description: "can this host run containers?", load: () => import("./commands/check") },
+  env: { description: "the runtime, the host, its kernel and paths", load: () => import("./commands/env") },
   cgroup: { description: "look at the host's cgroups", load: () => import("./commands/cgroup") },
   mapping: { description: "which container is in which sandbox", load: () => import("./commands/mapping") },
   netns: { description: "work in a network namespace", load: () => import("./commands/netns") },
   console: { description: "pass terminals over unix sockets", load: () => import("./commands/console") },
+  completion: { description: "a completion script for a shell", load: () => import("./commands/completion") },
+  man: { description: "the manual page", load: () => import("./commands/man") },
 };

@@ -1,0 +1,16 @@
+import { GLOBAL_FLAGS } from "../cli";
+import { defineCommand } from "../command";
+import { manualPage } from "../man";
+import { print } from "../output";
+import { allCommands } from "../tables";
+
+export default defineCommand({
+  meta: { name: "man", description: "print the manual page, hako(1)" },
+  args: {},
+  examples: ["hako man | man -l -", "hako man > /usr/local/share/man/man1/hako.1"],
+  async run() {
+    const { groups, commands } = await allCommands();
+    print(manualPage(GLOBAL_FLAGS, groups, commands));
+    return 0;
+  },
+});

@@ -1,0 +1,163 @@
+import { readLayout } from "../cgroup";
+import { asHakoError } from "../errors";
+import { permittedCapabilities, SYS_ADMIN } from "../linux/capabilities";
+import { checkAccess, exists, readText } from "../linux/file";
+import { NAMESPACE_FLAGS } from "../linux/namespace";
+import { getLimit } from "../linux/rlimit";
+import { kernelRelease } from "../linux/uname";
+
+/** "ok", "missing" (containers don't run without), or "absent" (something more would work with it). */
+export type Verdict = "ok" | "missing" | "absent";
+
+export interface Finding {
+  name: string;
+  verdict: Verdict;
+  /** What was found. */
+  found: string;
+  /** What to do about it; empty when nothing is to be done. */
+  advice: string;
+}
+
+interface Check {
+  name: string;
+  /** Containers don't run without it. */
+  needed: boolean;
+  advice: string;
+  /** What was found; undefined when it isn't there. */
+  look(): string | undefined;
+}
+
+const R_W = 6;
+const FIRST_KERNEL = [5, 12] as const;
+const LINKS: Readonly<Record<string, string>> = { mount: "mnt", network: "net" };
+/** Without these no container is made. */
+const NEEDED_NAMESPACES = ["mount", "pid"];
+const WANTED_CONTROLLERS = ["cpu", "memory", "pids"];
+const LEAST_FILES = 1024n;
+
+function words(path: string): string | undefined {
+  try {
+    return readText(path).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+const namespaces = Object.keys(NAMESPACE_FLAGS).map(
+  (type): Check => ({
+    name: `${type} namespaces`,
+    needed: NEEDED_NAMESPACES.includes(type),
+    advice:
+      type === "time"
+        ? "a kernel with CONFIG_TIME_NS"
+        : `a kernel with them; see /proc/sys/user/max_${LINKS[type] ?? type}_namespaces`,
+    look() {
+      const limit = words(`/proc/sys/user/max_${LINKS[type] ?? type}_namespaces`);
+      if (!exists(`/proc/self/ns/${LINKS[type] ?? type}`) || limit === "0") return undefined;
+      return limit === undefined ? "there" : `up to ${limit}`;
+    },
+  }),
+);
+
+function controllersOf(): string[] {
+  return readLayout().hierarchies.flatMap(({ controllers, unified, mountpoint }) =>
+    unified ? (words(`${mountpoint}/cgroup.controllers`) ?? "").split(" ").filter(Boolean) : controllers,
+  );
+}
+
+const controllers = WANTED_CONTROLLERS.map(
+  (name): Check => ({
+    name: `cgroup controller ${name}`,
+    needed: false,
+    advice: `limits of it are refused; on v1 mount it, on v2 see cgroup_disable= in /proc/cmdline`,
+    look: () => (controllersOf().some((each) => each === name) ? "there" : undefined),
+  }),
+);
+
+const CHECKS: readonly Check[] = [
+  {
+    name: "kernel",
+    needed: true,
+    advice: `linux ${FIRST_KERNEL.join(".")} or newer`,
+    look() {
+      const [major = 0, minor = 0] = kernelRelease();
+      const enough = major > FIRST_KERNEL[0] || (major === FIRST_KERNEL[0] && minor >= FIRST_KERNEL[1]);
+      return enough ? words("/proc/sys/kernel/osrelease") : undefined;
+    },
+  },
+  {
+    name: "rights",
+    needed: true,
+    advice: "run as root: rootless containers are not built yet",
+    look: () => ((permittedCapabilities() & SYS_ADMIN) !== 0n ? "CAP_SYS_ADMIN" : undefined),
+  },
+  ...namespaces,
+  {
+    name: "cgroups",
+    needed: false,
+    advice: "no limits without: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+    look() {
+      const { version, hierarchies } = readLayout();
+      return hierarchies.length === 0 ? undefined : version;
+    },
+  },
+  ...controllers,
+  {
+    name: "seccomp",
+    needed: false,
+    advice: "a kernel with CONFIG_SECCOMP_FILTER, or clients' seccomp=unconfined",
+    look: () => (words("/proc/sys/kernel/seccomp/actions_avail")?.includes("errno") ? "filters" : undefined),
+  },
+  {
+    name: "overlay",
+    needed: false,
+    advice: "run --rootfs / and clients' image layers need it: modprobe overlay",
+    look: () => (words("/proc/filesystems")?.split(/\s+/).includes("overlay") ? "there" : undefined),
+  },
+  {
+    name: "open files",
+    needed: false,
+    advice: `raise it: ulimit -n ${LEAST_FILES}`,
+    look() {
+      const { hard } = getLimit(0, "RLIMIT_NOFILE");
+      return hard >= LEAST_FILES ? `up to ${hard}` : undefined;
+    },
+  },
+  {
+    name: "ids for rootless",
+    needed: false,
+    advice: "install newuidmap and newgidmap (uidmap), for users who make containers",
+    look: () =>
+      Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null ? "newuidmap" : undefined,
+  },
+  {
+    name: "criu",
+    needed: false,
+    advice: "checkpoints need it: install criu",
+    look: () => Bun.which("criu") ?? undefined,
+  },
+  {
+    name: "machines",
+    needed: false,
+    advice: "virtual machines need /dev/kvm, to be read and written",
+    look() {
+      checkAccess("/dev/kvm", R_W);
+      return "/dev/kvm";
+    },
+  },
+];
+
+/** Whether this host can run containers, point by point. */
+export function checkHost(): Finding[] {
+  return CHECKS.map(({ name, needed, advice, look }) => {
+    let found: string | undefined;
+    let why = "not there";
+    try {
+      found = look();
+    } catch (error) {
+      why = asHakoError(error).oneLine;
+    }
+    if (found !== undefined) return { name, verdict: "ok", found, advice: "" };
+    return { name, verdict: needed ? "missing" : "absent", found: why, advice };
+  });
+}

@@ -1,0 +1,54 @@
+import { resolve } from "node:path";
+import { cgroupRoot, readLayout } from "../cgroup";
+import { exists, linkText, readText } from "../linux/file";
+import { COMMIT, SPEC_VERSION, VERSION } from "../version";
+
+type Section = Record<string, string | number | boolean>;
+
+function field(text: string, name: string): string {
+  return new RegExp(`^${name}\\s*[:=]\\s*"?([^"\\n]*)`, "m").exec(text)?.[1] ?? "";
+}
+
+function textOf(path: string): string {
+  try {
+    return readText(path);
+  } catch {
+    return "";
+  }
+}
+
+function cgroups(): Section {
+  const { version, hierarchies } = readLayout();
+  return hierarchies.length === 0 ? { version: "none" } : { version, root: cgroupRoot() };
+}
+
+/** What kata-env told: the runtime, the host, its kernel, and paths. */
+export function environment(root: string): Record<string, Section> {
+  const release = textOf("/etc/os-release");
+  const processors = textOf("/proc/cpuinfo");
+  return {
+    runtime: {
+      version: VERSION,
+      commit: COMMIT,
+      spec: SPEC_VERSION,
+      path: linkText("/proc/self/exe"),
+      root: resolve(root),
+      driver: "namespaces",
+    },
+    host: {
+      distribution: field(release, "PRETTY_NAME"),
+      architecture: process.arch === "arm64" ? "aarch64" : "x86_64",
+      cpu: field(processors, "model name"),
+      processors: (processors.match(/^processor\s*:/gm) ?? []).length,
+      memory: `${field(textOf("/proc/meminfo"), "MemTotal").trim()}`,
+      machines: exists("/dev/kvm"),
+    },
+    kernel: {
+      release: textOf("/proc/sys/kernel/osrelease").trim(),
+      version: textOf("/proc/sys/kernel/version").trim(),
+      parameters: textOf("/proc/cmdline").trim(),
+      security: textOf("/sys/kernel/security/lsm").trim(),
+    },
+    cgroup: cgroups(),
+  };
+}

@@ -1,0 +1,105 @@
+// What hako tells of itself and of the host: check, env, completion, man.
+import { expect } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
+
+e2e("check has a line for each point, and says what to do", () => {
+  using box = new Box();
+  const result = box.hako("check");
+  const findings = JSON.parse(box.hako("check", "--format", "json").stdout) as {
+    name: string;
+    verdict: string;
+    advice: string;
+  }[];
+  expect(result.status).toBe(0);
+  expect(result.stdout.trim().split("\n")).toHaveLength(findings.length + 1);
+  const names = findings.map(({ name }) => name);
+  for (const name of [
+    "kernel",
+    "rights",
+    "mount namespaces",
+    "user namespaces",
+    "cgroups",
+    "seccomp",
+    "overlay",
+    "machines",
+  ])
+    expect(names).toContain(name);
+  for (const { verdict, advice } of findings)
+    expect([verdict === "ok", advice === ""]).toEqual([verdict === "ok", verdict === "ok"]);
+}, [needsHako]);
+
+e2e("check exits with 1 where something needed is missing", () => {
+  const result = execute("setpriv", [
+    "--reuid",
+    "65534",
+    "--regid",
+    "65534",
+    "--clear-groups",
+    "--bounding-set=-all",
+    HAKO,
+    "check",
+  ]);
+  if (result.stderr.includes("Permission denied") || result.stderr.includes("setpriv:")) return;
+  expect(result.stdout).toMatch(/rights +missing .*run as root/);
+  expect(result.status).toBe(1);
+}, [needsHako, needsProgram("setpriv")]);
+
+e2e("env tells the runtime, the host and the kernel", () => {
+  using box = new Box();
+  const env = JSON.parse(box.ok("env", "--json").stdout);
+  expect(env.runtime).toMatchObject({ spec: "1.3.0", root: box.root, driver: "namespaces" });
+  expect(env.kernel.release).toBe(execute("uname", ["-r"]).stdout.trim());
+  expect(box.ok("env").stdout).toContain("kernel.release");
+}, [needsHako]);
+
+e2e("bash completes commands, flags, values and ids", () => {
+  using box = new Box();
+  const id = box.id();
+  box.ok("create", "--bundle", box.bundle(["sleep", "600"]), id);
+  const script = box.path("completion.bash");
+  writeFileSync(script, box.ok("completion", "bash").stdout);
+  const complete = (...words: string[]) => {
+    const list = ["hako", ...words].map((word) => `'${word}'`).join(" ");
+    const line = `hako() { '${HAKO}' "$@"; }; . ${script}; COMP_WORDS=(${list}); COMP_CWORD=${words.length}; _hako; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const done = execute("bash", ["-c", line]);
+    expect(done.stderr).toBe("");
+    return done.stdout.trim().split("\n");
+  };
+  expect(complete("pau")).toEqual(["pause"]);
+  expect(complete("--log-f")).toEqual(["--log-format"]);
+  expect(complete("--log-format", "")).toEqual(["text", "json"]);
+  expect(complete("exec", "--additional")).toEqual(["--additional-gids"]);
+  expect(complete("list", "--format", "j")).toEqual(["json"]);
+  expect(complete("cgroup", "sh")).toEqual(["show"]);
+  expect(complete("completion", "")).toEqual(["bash", "zsh", "fish"]);
+  expect(complete("--root", box.root, "kill", "")).toEqual([id]);
+  expect(complete("--root", box.root, "cgroup", "show", "")).toEqual([id]);
+}, [needsHako]);
+
+e2e("scripts for zsh and fish have every command; another shell is refused", () => {
+  using box = new Box();
+  const commands =
+    box
+      .ok("--help")
+      .stdout.split("commands:\n")[1]
+      ?.match(/^ {2}(\w+)/gm) ?? [];
+  expect(commands.length).toBeGreaterThan(20);
+  for (const shell of ["zsh", "fish"]) {
+    const script = box.ok("completion", shell).stdout;
+    for (const name of commands) expect(script).toContain(name.trim());
+  }
+  expect(box.hako("completion", "tcsh").status).toBe(2);
+}, [needsHako]);
+
+e2e("the manual page has every command and flag, and groff takes it", () => {
+  using box = new Box();
+  const page = box.ok("man").stdout;
+  expect(page).toStartWith(".TH HAKO 1");
+  for (const part of [".SS exec", ".SS cgroup show", "\\-\\-additional\\-gids", ".SH EXIT STATUS"])
+    expect(page).toContain(part);
+  if (Bun.which("groff") === null) return;
+  const file = box.path("hako.1");
+  writeFileSync(file, page);
+  expect(execute("groff", ["-man", "-Tutf8", "-ww", "-z", file]).stderr).toBe("");
+}, [needsHako]);
