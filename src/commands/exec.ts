@@ -4,6 +4,7 @@ import { execInContainer } from "../container/exec";
 import { containerId } from "../container/id";
 import { callerOpenFiles } from "../linux/exec";
 import { logWarning } from "../log";
+import { PIDFD_SOCKET } from "./shared-flags";
 import { CONTAINER } from "./shared-operands";
 
 export default defineCommand({
@@ -24,6 +25,7 @@ export default defineCommand({
     },
     detach: { type: "boolean", alias: "d", description: "come back when the command has been started" },
     "pid-file": { type: "string", valueHint: "FILE", description: "write the command's pid to this file" },
+    "pidfd-socket": PIDFD_SOCKET,
     cwd: { type: "string", valueHint: "DIR", description: "working directory in the container" },
     env: { type: "string", alias: "e", valueHint: "K=V", multiple: true, description: "set a variable" },
     user: {
@@ -79,6 +81,7 @@ export default defineCommand({
       consoleSocketPath: values["console-socket"],
       detach: values.detach,
       pidFile: values["pid-file"],
+      pidfdSocket: values["pidfd-socket"],
       preserveFds: inherited.preserveFds,
       openFiles: callerOpenFiles(),
       cgroups: values.cgroup,

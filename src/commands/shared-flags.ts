@@ -6,6 +6,12 @@ import { callerOpenFiles } from "../linux/exec";
 import { logWarning } from "../log";
 import { BUNDLE } from "./shared-operands";
 
+export const PIDFD_SOCKET = {
+  type: "string",
+  valueHint: "SOCK",
+  description: "unix socket that receives a descriptor of the process (pidfd_open(2))",
+} as const;
+
 /** Flags of create and run. */
 export const CREATE_FLAGS = {
   bundle: BUNDLE,
@@ -14,6 +20,7 @@ export const CREATE_FLAGS = {
     valueHint: "SOCK",
     description: "unix socket that receives the terminal's master",
   },
+  "pidfd-socket": PIDFD_SOCKET,
   "pid-file": {
     type: "string",
     valueHint: "FILE",
@@ -33,6 +40,7 @@ export const CREATE_FLAGS = {
 } as const satisfies Arguments;
 
 interface CreateFlagValues {
+  "pidfd-socket": string | undefined;
   "pid-file": string | undefined;
   "no-pivot": boolean;
   "no-new-keyring": boolean;
@@ -52,6 +60,7 @@ export function placeOptions(root: string, id: string, values: CreateFlagValues,
     root,
     id: containerId(id),
     pidFile: values["pid-file"],
+    pidfdSocket: values["pidfd-socket"],
     noPivot: values["no-pivot"],
     noNewKeyring: values["no-new-keyring"],
     preserveFds,

@@ -3,8 +3,8 @@ import { during, HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
 import { makeDirectory, removeFile, renameFile, writeText } from "../linux/file";
-import { processStatus } from "../linux/process";
-import { unixListen } from "../linux/socket";
+import { openProcess, processStatus } from "../linux/process";
+import { sendFd, unixConnect, unixListen } from "../linux/socket";
 import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
 import type { ContainerPlan } from "../sandbox/driver";
@@ -18,6 +18,7 @@ import {
   type ContainerRecord,
   claimId,
   containerDirectory,
+  type ProcessRecord,
   removeDirectory,
   startSocketPath,
   stateOf,
@@ -43,6 +44,8 @@ export interface CreateOptions {
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
   pidFile: string | undefined;
+  /** A listening unix socket that gets a descriptor of the container's process. */
+  pidfdSocket: string | undefined;
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
@@ -86,9 +89,7 @@ export function createContainer(options: CreateOptions): ContainerRecord {
       runHooks("createRuntime", config.hooks, context);
     },
     created: () => {
-      if (options.pidFile !== undefined && record.init !== undefined) {
-        writePidFile(options.pidFile, record.init.pid, undo);
-      }
+      if (record.init !== undefined) handOut(options, record.init, "standard", undo);
       save({ creator: undefined });
     },
   };
@@ -154,8 +155,25 @@ function newRecord({ id, bundle, noNewKeyring }: CreateOptions): ContainerRecord
   };
 }
 
+/** Gives a process to those who asked for it: in the pid file, and as a descriptor under runc's name for its kind. */
+export function handOut(
+  { pidFile, pidfdSocket }: Pick<CreateOptions, "pidFile" | "pidfdSocket">,
+  { pid, startTime }: ProcessRecord,
+  kind: "standard" | "setns",
+  undo: UndoStack,
+): void {
+  if (pidfdSocket !== undefined) {
+    during(`--pidfd-socket ${pidfdSocket}`, () => {
+      using socket = unixConnect(pidfdSocket);
+      using process = openProcess(pid, startTime);
+      if (process !== undefined) sendFd(socket, process, kind);
+    });
+  }
+  if (pidFile !== undefined) writePidFile(pidFile, pid, undo);
+}
+
 /** The decimal pid without a newline, complete from the first moment that the file is there: callers wait for it. */
-export function writePidFile(file: string, pid: number, undo: UndoStack): void {
+function writePidFile(file: string, pid: number, undo: UndoStack): void {
   const temporary = join(dirname(file), `.${process.pid}.hako-pid`);
   during(`pid file ${file}`, () => {
     try {

@@ -7,7 +7,7 @@ import { logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
-import { writePidFile } from "./create";
+import { handOut } from "./create";
 import { type ExecValues, execProcess } from "./exec-process";
 import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
 import type { ContainerId } from "./id";
@@ -33,6 +33,7 @@ export interface ExecOptions {
   consoleSocketPath: string | undefined;
   detach: boolean;
   pidFile: string | undefined;
+  pidfdSocket: string | undefined;
   preserveFds: number;
   openFiles: number | undefined;
   /** As `--cgroup` names them, below the container's own. */
@@ -100,9 +101,7 @@ function startProcess(
       openFiles,
       warn,
     },
-    (pid) => {
-      if (options.pidFile !== undefined) writePidFile(options.pidFile, pid, undo);
-    },
+    (ready) => handOut(options, ready, "setns", undo),
     undo,
   );
   undo.commit();

@@ -66,6 +66,6 @@ export interface SandboxDriver {
   readonly name: string;
   /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
   create(plan: ContainerPlan, events: CreateEvents, undo: UndoStack): void;
-  /** Starts a process beside the first; `ready` is called with its pid right before it executes its program. */
-  exec(plan: ExecPlan, ready: (pid: number) => void, undo: UndoStack): ProcessRecord;
+  /** Starts a process beside the first; `ready` is called with it right before it executes its program. */
+  exec(plan: ExecPlan, ready: (process: ProcessRecord) => void, undo: UndoStack): ProcessRecord;
 }

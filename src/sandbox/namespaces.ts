@@ -61,9 +61,10 @@ export const namespacesDriver: SandboxDriver = {
     stage.advance("prepared");
     cgroup?.joinOthers(stage.pid, entry, init.pid);
     stage.advance("ready");
-    ready(stage.pid);
+    const process = { pid: stage.pid, startTime: stage.startTime };
+    ready(process);
     stage.release(plan.filter !== undefined && hasListener(plan.filter) ? listener : undefined);
-    return { pid: stage.pid, startTime: stage.startTime };
+    return process;
   },
 };
 

@@ -3,6 +3,7 @@
 import { expect } from "bun:test";
 import { chmodSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { accept, recvFd, unixListen } from "../../src/linux/socket";
 import {
   Box,
   type BundleConfig,
@@ -256,4 +257,36 @@ e2e("many at once, and one that is killed on its way, leave nothing", async () =
   for (const delay of [4, 8, 12, 16, 20]) await box.later(["exec", id, "sleep", "600"], delay);
   box.ok("delete", "--force", id);
   await expectUnchanged(before, box.root);
+});
+
+e2e("--pidfd-socket gets a descriptor of the process, of the first one and of another", async () => {
+  using box = new Box();
+  const socket = box.path("pidfd");
+  using listener = unixListen(socket);
+  const receive = () => {
+    using connection = accept(listener);
+    const { fd, name } = recvFd(connection);
+    using pidfd = fd;
+    const pid = /^Pid:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd.number}`, "utf8"))?.[1];
+    return { name, pid: Number(pid) };
+  };
+  const id = box.id();
+  const created = box.later([
+    "create",
+    "--pidfd-socket",
+    socket,
+    "--bundle",
+    box.bundle(["sleep", "600"]),
+    id,
+  ]);
+  const first = receive();
+  expect((await created).status).toBe(0);
+  expect(first).toEqual({ name: "standard", pid: box.state(id).pid });
+  box.ok("start", id);
+  const executed = box.later(["exec", "--pidfd-socket", socket, id, "sleep", "1"]);
+  expect(receive()).toMatchObject({ name: "setns" });
+  expect((await executed).status).toBe(0);
+  expect(box.hako("exec", "--pidfd-socket", box.path("nobody"), id, "true").stderr).toContain(
+    "--pidfd-socket",
+  );
 });
