@@ -1,6 +1,7 @@
 // Medians of interleaved runs of hako, runc and crun, and their ratios. Called by scripts/bench.
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -58,12 +59,13 @@ function call(command: string[], weigh: boolean): Sample {
   return { milliseconds, megabytes: weigh ? Number(readFileSync(report, "utf8")) / 4 / 1024 : 0 };
 }
 
-function bundle(args: string[]): { id: string; path: string } {
+function bundle(args: string[], linux: object = {}): { id: string; path: string } {
   const id = `hako-bench-${process.pid}-${count++}`;
   const path = join(dir, id);
   mkdirSync(path);
   const config = defaultBundleConfig(args, `/${id}`);
   config.root.path = rootfs;
+  Object.assign(config.linux, linux);
   writeFileSync(join(path, "config.json"), JSON.stringify(config));
   return { id, path };
 }
@@ -151,6 +153,81 @@ function measure(
     }));
 }
 
+/** exec of true in a container that runs: one container a runtime. */
+function measureExec(runtimes: Runtime[]): Row[] {
+  const containers = new Map<string, string>();
+  try {
+    for (const { name, path, root } of runtimes) {
+      const made = bundle(["sleep", "600"]);
+      call([path, "--root", root, "create", "--bundle", made.path, made.id], false);
+      containers.set(name, made.id);
+      call([path, "--root", root, "start", made.id], false);
+    }
+    const exec = ({ name, path, root }: Runtime, weigh: boolean) =>
+      call([path, "--root", root, "exec", containers.get(name) ?? "", "true"], weigh);
+    return measure("exec true", runtimes, exec, RUNS);
+  } finally {
+    for (const { name, path, root } of runtimes) {
+      const id = containers.get(name);
+      if (id !== undefined) call([path, "--root", root, "delete", "--force", id], false);
+    }
+  }
+}
+
+const PROFILE = "/usr/share/containers/seccomp.json";
+/** Each reads and writes one byte: a million system calls that a filter looks at. */
+const MANY_CALLS = "dd if=/dev/zero of=/dev/null bs=1 count=500000 2>/dev/null";
+
+/** A program that does little but system calls, with podman's default profile and without: what the filter costs. */
+function measureFilter(runtimes: Runtime[]): Row[] {
+  if (!existsSync(PROFILE)) {
+    console.error(`skipped: system calls under a filter: there is no ${PROFILE}`);
+    return [];
+  }
+  const seccomp = podmanProfile();
+  return [undefined, seccomp].flatMap((profile) => {
+    const task = `10^6 calls, ${profile === undefined ? "no filter" : "filter"}`;
+    const once = ({ path, root }: Runtime, weigh: boolean) => {
+      const made = bundle(["sh", "-c", MANY_CALLS], profile === undefined ? {} : { seccomp: profile });
+      return call([path, "--root", root, "run", "--bundle", made.path, made.id], weigh);
+    };
+    return measure(task, runtimes, once, Math.min(RUNS, 10));
+  });
+}
+
+/** As podman resolves it for a container without further capabilities. */
+function podmanProfile(): object {
+  interface Entry {
+    includes?: { caps?: string[]; arches?: string[] };
+    excludes?: { caps?: string[]; arches?: string[] };
+    [key: string]: unknown;
+  }
+  const source = JSON.parse(readFileSync(PROFILE, "utf8")) as {
+    syscalls: Entry[];
+    defaultAction: string;
+    defaultErrnoRet: number;
+  };
+  const kept = source.syscalls.filter(
+    ({ includes, excludes }) =>
+      !includes?.caps?.length &&
+      (!includes?.arches?.length || includes.arches.includes("amd64")) &&
+      !excludes?.arches?.includes("amd64"),
+  );
+  const syscalls = kept.map(({ names, action, errnoRet, args }) => ({
+    names,
+    action,
+    errnoRet,
+    args: args ?? undefined,
+  }));
+  const architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"];
+  return {
+    defaultAction: source.defaultAction,
+    defaultErrnoRet: source.defaultErrnoRet,
+    architectures,
+    syscalls,
+  };
+}
+
 function measureList(runtimes: Runtime[]): Row[] {
   const made: { runtime: Runtime; id: string }[] = [];
   const able: Runtime[] = [];
@@ -206,7 +283,7 @@ async function main(): Promise<void> {
   if (busybox === null) throw new Error("busybox-static is not installed");
   for (const name of ["bin", "dev", "proc", "sys", "tmp"]) mkdirSync(join(rootfs, name), { recursive: true });
   copyFileSync(busybox, join(rootfs, "bin/busybox"));
-  for (const applet of ["true", "sleep"]) symlinkSync("busybox", join(rootfs, "bin", applet));
+  for (const applet of ["true", "sleep", "sh", "dd"]) symlinkSync("busybox", join(rootfs, "bin", applet));
   const runtimes: Runtime[] = [];
   for (const name of ["hako", "runc", "crun"]) {
     const path = name === "hako" ? resolve(process.env.HAKO ?? "dist/hako") : Bun.which(name);
@@ -221,7 +298,7 @@ async function main(): Promise<void> {
     RUNS,
   );
   for (const [task, once] of Object.entries(TASKS)) rows.push(...measure(task, runtimes, once, RUNS));
-  rows.push(...measureList(runtimes));
+  rows.push(...measureExec(runtimes), ...measureList(runtimes), ...measureFilter(runtimes));
   if (values.json) console.log(JSON.stringify(rows, null, 2));
   else print(rows);
 }

@@ -18,6 +18,8 @@ import type { CgroupStats } from "./stats-types";
 import { type SubCgroups, subCgroups, unifiedCgroupOf } from "./sub-cgroups";
 import { Target } from "./target";
 
+/** Controllers whose limits can't be felt by our own stage before it becomes the program. */
+const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
 
 /** The one implementation: a directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
@@ -106,7 +108,8 @@ export class Group implements Cgroup {
     for (const node of this.#nodes) {
       const dir = `${directoryOf(node)}${below.get(node) ?? ""}`;
       if (!node.unified) entry.self.push(`${dir}/tasks`);
-      else if (controllersIn(dir).length === 0 && entry.born === undefined) entry.born = dir;
+      else if (entry.born === undefined && controllersIn(dir).every((name) => HARMLESS.has(name)))
+        entry.born = dir;
       else entry.others.push(dir);
     }
     return entry;

@@ -1,6 +1,6 @@
 import { defineCommand } from "../command";
+import { consoleFor } from "../container/console-for";
 import { createContainer } from "../container/create";
-import { consoleFor } from "../container/run";
 import { CREATE_FLAGS, createOptions } from "./shared-flags";
 import { CONTAINER } from "./shared-operands";
 

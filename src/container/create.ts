@@ -1,15 +1,16 @@
-import { dirname, join } from "node:path";
-import { during, HakoError } from "../errors";
+import { join } from "node:path";
+import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
-import { makeDirectory, removeFile, renameFile, writeText } from "../linux/file";
-import { openProcess, processStatus } from "../linux/process";
-import { sendFd, unixConnect, unixListen } from "../linux/socket";
+import { makeDirectory } from "../linux/file";
+import { processStatus } from "../linux/process";
+import { unixListen } from "../linux/socket";
 import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
 import type { ContainerPlan } from "../sandbox/driver";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
+import { handOut, type Receivers } from "./hand-out";
 import { runHooks } from "./hooks";
 import { type ContainerId, sandboxId } from "./id";
 import { lockContainer } from "./lock";
@@ -18,7 +19,6 @@ import {
   type ContainerRecord,
   claimId,
   containerDirectory,
-  type ProcessRecord,
   removeDirectory,
   startSocketPath,
   stateOf,
@@ -37,15 +37,12 @@ export interface Bundle {
   overlayOfHost?: boolean;
 }
 
-export interface CreateOptions {
+export interface CreateOptions extends Receivers {
   root: string;
   id: ContainerId;
   bundle: Bundle;
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
-  pidFile: string | undefined;
-  /** A listening unix socket that gets a descriptor of the container's process. */
-  pidfdSocket: string | undefined;
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
@@ -153,36 +150,4 @@ function newRecord({ id, bundle, noNewKeyring }: CreateOptions): ContainerRecord
     hooks: config.hooks,
     noNewKeyring,
   };
-}
-
-/** Gives a process to those who asked for it: in the pid file, and as a descriptor under runc's name for its kind. */
-export function handOut(
-  { pidFile, pidfdSocket }: Pick<CreateOptions, "pidFile" | "pidfdSocket">,
-  { pid, startTime }: ProcessRecord,
-  kind: "standard" | "setns",
-  undo: UndoStack,
-): void {
-  if (pidfdSocket !== undefined) {
-    during(`--pidfd-socket ${pidfdSocket}`, () => {
-      using socket = unixConnect(pidfdSocket);
-      using process = openProcess(pid, startTime);
-      if (process !== undefined) sendFd(socket, process, kind);
-    });
-  }
-  if (pidFile !== undefined) writePidFile(pidFile, pid, undo);
-}
-
-/** The decimal pid without a newline, complete from the first moment that the file is there: callers wait for it. */
-function writePidFile(file: string, pid: number, undo: UndoStack): void {
-  const temporary = join(dirname(file), `.${process.pid}.hako-pid`);
-  during(`pid file ${file}`, () => {
-    try {
-      writeText(temporary, String(pid), 0o644);
-      renameFile(temporary, file);
-    } catch (error) {
-      removeFile(temporary);
-      throw error;
-    }
-  });
-  undo.defer(`pid file ${file}`, () => removeFile(file));
 }

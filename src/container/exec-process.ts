@@ -1,7 +1,7 @@
 import { HakoError } from "../errors";
 import { readText } from "../linux/file";
-import { type Capabilities, type Process, parseProcess, problemsError, type User } from "../oci/config";
-import { processProblems } from "../oci/semantics";
+import type { Capabilities, Process, User } from "../oci/config";
+import { processProblems } from "../oci/semantics-process";
 import { userOf } from "./user";
 
 /** What the command line says of a process to run in a container. */
@@ -42,7 +42,12 @@ export function execProcess(
   if (given !== undefined) throw usage(`--${given} and --process: the file says it`);
   if (args.length > 0)
     throw usage(`unexpected operand ${JSON.stringify(args[0])}: --process says the command`);
-  return check(parseProcess(readText(values.process), values.process), values.process);
+  return check(schema().parseProcess(readText(values.process), values.process), values.process);
+}
+
+/** The schema costs some milliseconds: it is loaded for a document, and to tell of problems. */
+function schema(): typeof import("../oci/config") {
+  return require("../oci/config");
 }
 
 function isGiven(value: unknown): boolean {
@@ -51,7 +56,7 @@ function isGiven(value: unknown): boolean {
 
 function check(process: Process, file: string): Process {
   const problems = processProblems(process);
-  if (problems.length > 0) throw problemsError(problems, file);
+  if (problems.length > 0) throw schema().problemsError(problems, file);
   return process;
 }
 

@@ -7,9 +7,10 @@ import { logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
-import { handOut } from "./create";
+import { consoleFor } from "./console-for";
 import { type ExecValues, execProcess } from "./exec-process";
 import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
+import { handOut, type Receivers } from "./hand-out";
 import type { ContainerId } from "./id";
 import {
   type ContainerRecord,
@@ -19,10 +20,9 @@ import {
   stateOf,
   statusOf,
 } from "./record";
-import { consoleFor } from "./run";
 import { passListener, storedFilter } from "./seccomp";
 
-export interface ExecOptions {
+export interface ExecOptions extends Receivers {
   root: string;
   id: ContainerId;
   /** What the command line says of the process. */
@@ -32,8 +32,6 @@ export interface ExecOptions {
   environment: readonly string[];
   consoleSocketPath: string | undefined;
   detach: boolean;
-  pidFile: string | undefined;
-  pidfdSocket: string | undefined;
   preserveFds: number;
   openFiles: number | undefined;
   /** As `--cgroup` names them, below the container's own. */

@@ -1,11 +1,9 @@
-import { HakoError } from "../errors";
-import type { Fd } from "../linux/fd";
 import { becomeSubreaper } from "../linux/process";
-import { recvFd, socketPair, unixConnect } from "../linux/socket";
+import { recvFd, socketPair } from "../linux/socket";
+import { consoleFor } from "./console-for";
 import { type Bundle, type CreateOptions, createContainer } from "./create";
 import { deleteContainer } from "./delete";
 import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
-import { noNeedForOutput } from "./output";
 import { startContainer } from "./start";
 
 export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
@@ -14,26 +12,6 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   /** The container stays, stopped, after its end. */
   keep: boolean;
   subreaper: boolean;
-}
-
-/** Connects to a console socket, if one is named, and checks that config.json and the caller agree about a terminal. */
-export function consoleFor(terminal: boolean, path: string | undefined, detach: boolean): Fd | undefined {
-  if (path !== undefined && !terminal) {
-    throw new HakoError({
-      code: "usage",
-      message: "--console-socket: the container has no terminal",
-      hint: "config.json: /process/terminal",
-    });
-  }
-  if (path !== undefined) return unixConnect(path);
-  if (noNeedForOutput(detach, terminal)) {
-    throw new HakoError({
-      code: "usage",
-      message:
-        "config /process/terminal: a container that is not run in the foreground needs --console-socket",
-    });
-  }
-  return undefined;
 }
 
 /** create, start, and in the foreground the program to its end; returns the exit status. */

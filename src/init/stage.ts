@@ -2,8 +2,6 @@ import { asHakoError, HakoError } from "../errors";
 import { Fd } from "../linux/fd";
 import { hideProcess, setProcessName } from "../linux/process";
 import { syscall, trySyscall } from "../linux/syscall";
-import { runContainerStage } from "./container-stage";
-import { runExecStage } from "./exec-stage";
 import { Parent } from "./parent";
 import { STAGE_NAME } from "./protocol";
 
@@ -30,8 +28,13 @@ export function runInit(words: readonly string[]): never {
     for (const fd of [...own, consoleSocket, mountNamespace, ...cgroupFiles]) {
       if (fd !== undefined) syscall("fcntl", fd, F_SETFD, FD_CLOEXEC);
     }
-    if (request.kind === "init") runContainerStage(request, parent);
-    else runExecStage(request, parent);
+    // each loads only what it needs: this is time that every start takes
+    if (request.kind === "init") {
+      const { runContainerStage } = require("./container-stage") as typeof import("./container-stage");
+      return runContainerStage(request, parent);
+    }
+    const { runExecStage } = require("./exec-stage") as typeof import("./exec-stage");
+    return runExecStage(request, parent);
   } catch (thrown) {
     parent.fail(asHakoError(thrown));
     process.exit(1);

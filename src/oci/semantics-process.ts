@@ -1,5 +1,7 @@
 import { parseNumberList } from "../linux/number-list";
+import { RLIMITS } from "../linux/rlimit";
 import type { Config, Problem, Process } from "./config";
+import { when } from "./problem";
 
 /** Modes of memory policies that take no nodes, and those that can't do without (set_mempolicy(2)). */
 const WITHOUT_NODES = ["MPOL_DEFAULT", "MPOL_LOCAL"];
@@ -9,8 +11,38 @@ const CLOCKS = ["monotonic", "boottime"];
 
 type Add = (pointer: string, message: string) => void;
 
+/** What is wrong with a process, by pointers into its own document. */
+export function processProblems(process: Process): Problem[] {
+  const { args = [], cwd, env = [] } = process;
+  return [
+    ...when(args.length === 0, "/args", "missing: there is no program to run"),
+    ...when(args[0] === "", "/args/0", "is empty: there is no program to run"),
+    ...when(!cwd.startsWith("/"), "/cwd", `expected an absolute path, got ${JSON.stringify(cwd)}`),
+    ...env.flatMap((line, index) =>
+      when(line.indexOf("=") < 1, `/env/${index}`, `expected NAME=value, got ${JSON.stringify(line)}`),
+    ),
+    ...rlimitProblems(process),
+    ...schedulingProblems(process),
+  ];
+}
+
+function rlimitProblems({ rlimits = [] }: Process): Problem[] {
+  const seen = new Set<string>();
+  return rlimits.flatMap(({ type, soft, hard }, index) => {
+    const pointer = `/rlimits/${index}`;
+    const twice = seen.has(type);
+    seen.add(type);
+    const [low, high] = [BigInt.asUintN(64, BigInt(soft)), BigInt.asUintN(64, BigInt(hard))];
+    return [
+      ...when(!Object.hasOwn(RLIMITS, type), `${pointer}/type`, `unknown limit ${JSON.stringify(type)}`),
+      ...when(twice, `${pointer}/type`, `${type} is there twice`),
+      ...when(low > high, `${pointer}/soft`, `${soft} is above the hard limit ${hard}`),
+    ];
+  });
+}
+
 /** What is wrong with how a process shall be scheduled, by pointers into its own document. */
-export function schedulingProblems({ scheduler, execCPUAffinity }: Process): Problem[] {
+function schedulingProblems({ scheduler, execCPUAffinity }: Process): Problem[] {
   const problems: Problem[] = [];
   const add: Add = (pointer, message) => problems.push({ pointer, message });
   if (scheduler !== undefined) {

@@ -1,9 +1,9 @@
 import { planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
-import { RLIMITS } from "../linux/rlimit";
-import type { Config, IdMapping, Mount, Problem, Process } from "./config";
+import type { Config, IdMapping, Mount, Problem } from "./config";
+import { problem, when } from "./problem";
 import { deviceLimitProblems, netDevicesProblems } from "./semantics-network";
-import { machineProblems, schedulingProblems } from "./semantics-process";
+import { machineProblems, processProblems } from "./semantics-process";
 import { seccompProblems } from "./semantics-seccomp";
 
 /** What the schema can't say: rules between fields, and what Linux knows by name. Each returns its problems. */
@@ -32,14 +32,6 @@ const HOOK_KINDS = [
 /** Parameters of an ipc namespace (ipc_namespaces(7)). */
 const IPC_SYSCTLS = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
 
-function problem(pointer: string, message: string): Problem {
-  return { pointer, message };
-}
-
-function when(wrong: boolean, pointer: string, message: string): Problem[] {
-  return wrong ? [problem(pointer, message)] : [];
-}
-
 function key(name: string): string {
   return name.replaceAll("~", "~0").replaceAll("/", "~1");
 }
@@ -57,36 +49,6 @@ const processRule: Rule = ({ process }) =>
   process === undefined
     ? [problem("/process", "missing")]
     : processProblems(process).map(({ pointer, message }) => problem(`/process${pointer}`, message));
-
-/** What is wrong with a process, by pointers into its own document. */
-export function processProblems(process: Process): Problem[] {
-  const { args = [], cwd, env = [] } = process;
-  return [
-    ...when(args.length === 0, "/args", "missing: there is no program to run"),
-    ...when(args[0] === "", "/args/0", "is empty: there is no program to run"),
-    ...when(!cwd.startsWith("/"), "/cwd", `expected an absolute path, got ${JSON.stringify(cwd)}`),
-    ...env.flatMap((line, index) =>
-      when(line.indexOf("=") < 1, `/env/${index}`, `expected NAME=value, got ${JSON.stringify(line)}`),
-    ),
-    ...rlimitProblems(process),
-    ...schedulingProblems(process),
-  ];
-}
-
-function rlimitProblems({ rlimits = [] }: Process): Problem[] {
-  const seen = new Set<string>();
-  return rlimits.flatMap(({ type, soft, hard }, index) => {
-    const pointer = `/rlimits/${index}`;
-    const twice = seen.has(type);
-    seen.add(type);
-    const [low, high] = [BigInt.asUintN(64, BigInt(soft)), BigInt.asUintN(64, BigInt(hard))];
-    return [
-      ...when(!Object.hasOwn(RLIMITS, type), `${pointer}/type`, `unknown limit ${JSON.stringify(type)}`),
-      ...when(twice, `${pointer}/type`, `${type} is there twice`),
-      ...when(low > high, `${pointer}/soft`, `${soft} is above the hard limit ${hard}`),
-    ];
-  });
-}
 
 const rootRule: Rule = ({ root }) =>
   root === undefined ? [problem("/root", "missing")] : when(root.path === "", "/root/path", "is empty");
