@@ -2,11 +2,16 @@ import { type Arguments, parseArguments } from "./arguments";
 import type { Command, CommandGroup, Globals } from "./command";
 import { COMMANDS } from "./commands";
 import { asHakoError, HakoError } from "./errors";
+import { isRootless } from "./linux/rootless";
 import { configureLog, logFailure } from "./log";
 
 /** The flags before the command's name. */
 export const GLOBAL_FLAGS = {
-  root: { type: "string", valueHint: "DIR", description: "where state is kept", default: "/run/hako" },
+  root: {
+    type: "string",
+    valueHint: "DIR",
+    description: "where state is kept (default /run/hako; for ordinary users $XDG_RUNTIME_DIR/hako)",
+  },
   log: {
     type: "string",
     valueHint: "FILE",
@@ -23,7 +28,7 @@ export const GLOBAL_FLAGS = {
   rootless: {
     type: "string",
     valueHint: "auto|true|false",
-    description: "run without root (not built yet: true is refused)",
+    description: "containers of an ordinary user: false refuses to make them, true makes them so as root too",
     default: "auto",
   },
   version: { type: "boolean", alias: "v", description: "print the version" },
@@ -56,12 +61,12 @@ function refuseUnbuilt(globals: Globals): void {
       message: `--rootless: "${globals.rootless}" is not auto, true or false`,
     });
   }
-  if (globals.rootless === "true") {
-    throw new HakoError({
-      code: "unsupported",
-      message: "--rootless=true: rootless containers are not built yet",
-    });
-  }
+}
+
+/** As runc: an ordinary user has a directory of its own for what lives as long as its session. */
+function defaultRoot(): string {
+  const directory = process.env.XDG_RUNTIME_DIR;
+  return directory !== undefined && directory !== "" && isRootless() ? `${directory}/hako` : "/run/hako";
 }
 
 function isGroup(found: Command | CommandGroup): found is CommandGroup {
@@ -100,7 +105,7 @@ function asksForHelp(command: Command, words: string[]): boolean {
 
 async function dispatch(raw: string[]): Promise<number> {
   const { values, rest } = parseArguments(raw, GLOBAL_FLAGS, { stopAtOperand: true, rest: true });
-  const globals: Globals = values;
+  const globals: Globals = { ...values, root: values.root ?? defaultRoot() };
   configureLog({ file: globals.log, json: globals["log-format"] === "json", debug: globals.debug });
   if (values.version) {
     const { versionText } = await import("./version");

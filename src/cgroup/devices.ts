@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../errors";
 import { replaceDeviceProgram } from "../linux/bpf";
-import { readText } from "../linux/file";
+import { inUserNamespace } from "../linux/rootless";
 import { deviceProgram } from "./device-program";
 import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
 import { type CgroupNode, directoryOf } from "./node";
@@ -98,12 +98,4 @@ function overlaps(a: AccessRule, b: AccessRule): boolean {
 
 function sameDevices(a: AccessRule, b: AccessRule): boolean {
   return (a.type === b.type || b.type === "a") && a.major === b.major && a.minor === b.minor;
-}
-
-function inUserNamespace(): boolean {
-  try {
-    return !/^\s*0\s+0\s+4294967295\s*$/.test(readText("/proc/self/uid_map"));
-  } catch {
-    return false; // a kernel without user namespaces
-  }
 }

@@ -9,7 +9,7 @@ export default defineCommand({
   args: { container: CONTAINER, ...CREATE_FLAGS },
   examples: ["hako create --bundle /bundles/web web"],
   run({ values, globals }) {
-    const options = createOptions(globals.root, values.container, values.bundle, values);
+    const options = createOptions(globals, values.container, values.bundle, values);
     const terminal = options.bundle.config.process?.terminal === true;
     using consoleSocket = consoleFor(terminal, values["console-socket"], true);
     createContainer({ ...options, consoleSocket });

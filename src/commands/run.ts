@@ -79,13 +79,13 @@ export default defineCommand({
     };
     if (values.rootfs === undefined) {
       refuseScriptFlags(values, rest);
-      const options = createOptions(globals.root, values.container, values.bundle, values);
+      const options = createOptions(globals, values.container, values.bundle, values);
       // as with runc and crun, whose callers take 1 for a container that could not be run
       return await withStatusOne(() => runContainer({ ...options, ...common }));
     }
     const command = rest[0] === "--" ? rest.slice(1) : rest;
     const bundle = scriptBundle(values.container, { ...values, rootfs: values.rootfs }, command);
-    const place = placeOptions(globals.root, values.container, values, 0);
+    const place = placeOptions(globals, values.container, values, 0);
     return await runContainer({ ...place, ...common, bundle });
   },
 });

@@ -1,4 +1,5 @@
 import type { Arguments } from "../arguments";
+import type { Globals } from "../command";
 import { checkedBundle } from "../container/bundle";
 import { inheritance } from "../container/caller";
 import { containerId } from "../container/id";
@@ -48,16 +49,17 @@ interface CreateFlagValues {
 }
 
 /** The part of create's options that its flags make; the bundle is checked, the id too. */
-export function createOptions(root: string, id: string, bundle: string, values: CreateFlagValues) {
+export function createOptions(globals: Globals, id: string, bundle: string, values: CreateFlagValues) {
   // first: later the numbers may be ours
   const inherited = inheritance(values["preserve-fds"], process.env);
   const checked = checkedBundle(bundle, inherited.environment);
-  return { ...placeOptions(root, id, values, inherited.preserveFds), bundle: checked };
+  return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };
 }
 
-export function placeOptions(root: string, id: string, values: CreateFlagValues, preserveFds: number) {
+export function placeOptions(globals: Globals, id: string, values: CreateFlagValues, preserveFds: number) {
   return {
-    root,
+    root: globals.root,
+    rootless: globals.rootless,
     id: containerId(id),
     pidFile: values["pid-file"],
     pidfdSocket: values["pidfd-socket"],

@@ -4,6 +4,7 @@ import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
 import { makeDirectory } from "../linux/file";
 import { processStatus } from "../linux/process";
+import { effectiveUser } from "../linux/rootless";
 import { unixListen } from "../linux/socket";
 import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
@@ -43,6 +44,8 @@ export interface CreateOptions extends Receivers {
   bundle: Bundle;
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
+  /** --rootless: auto, true or false. */
+  rootless: string;
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
@@ -54,7 +57,7 @@ export interface CreateOptions extends Receivers {
 export function createContainer(options: CreateOptions): ContainerRecord {
   const { root, id, bundle, warn } = options;
   const { config } = bundle;
-  refuseOrdinaryUser();
+  checkRights(options, config);
   if (config.process !== undefined) checkLabels(config.process);
   claimId(root, id);
   // held until all is undone: whoever waits for it finds nothing, or a whole container
@@ -121,14 +124,21 @@ function planOf(
   };
 }
 
-function refuseOrdinaryUser(): void {
-  const uid = process.geteuid?.();
-  if (uid === 0) return;
-  throw new HakoError({
-    code: "unsupported",
-    message: `user ${uid} can't make containers: rootless containers are not built yet`,
-    hint: "run as root",
-  });
+/** An ordinary user has rights only in a user namespace of its own. */
+function checkRights({ rootless }: CreateOptions, { linux }: Config): void {
+  const uid = effectiveUser();
+  const asRoot = (hint: string, message: string) => new HakoError({ code: "unsupported", message, hint });
+  if (uid !== 0 && rootless === "false") {
+    throw asRoot(
+      "run as root, or leave it out",
+      `--rootless=false: user ${uid} makes rootless containers only`,
+    );
+  }
+  if ((uid === 0 && rootless !== "true") || linux?.namespaces?.some(({ type }) => type === "user")) return;
+  throw asRoot(
+    "hako spec --rootless writes such a config.json",
+    `config /linux/namespaces: a rootless container needs {"type": "user"}, with /linux/uidMappings and gidMappings`,
+  );
 }
 
 function newRecord({ id, bundle, noNewKeyring }: CreateOptions): ContainerRecord {

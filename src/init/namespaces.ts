@@ -2,6 +2,7 @@ import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
+import { effectiveUser } from "../linux/rootless";
 import type { Step } from "../linux/steps";
 import type { Config, IdMapping } from "../oci/config";
 
@@ -99,14 +100,53 @@ interface IdMaps {
 }
 
 /** Writes the maps of a process's new user namespace (user_namespaces(7)); `pointer` is where config.json has them. */
-export function writeIdMaps(pid: number, pointer: string, { uidMappings, gidMappings }: IdMaps): void {
+export function writeIdMaps(
+  pid: number,
+  pointer: string,
+  { uidMappings = [], gidMappings = [] }: IdMaps,
+): void {
   const maps = [
-    ["gid_map", "gidMappings", gidMappings],
-    ["uid_map", "uidMappings", uidMappings],
+    ["gid", "gidMappings", gidMappings, process.getegid?.()],
+    ["uid", "uidMappings", uidMappings, process.geteuid?.()],
   ] as const;
-  for (const [file, field, mappings] of maps) {
-    during(`config ${pointer}/${field}`, () => writeValueTo(`/proc/${pid}/${file}`, mapText(mappings ?? [])));
+  for (const [kind, field, mappings, own] of maps) {
+    during(`config ${pointer}/${field}`, () => {
+      if (effectiveUser() === 0) writeValueTo(`/proc/${pid}/${kind}_map`, mapText(mappings));
+      else if (isOwnOnly(mappings, own)) writeOwnMap(pid, kind, mappings);
+      else writeByHelper(pid, kind, mappings);
+    });
   }
+}
+
+/** An ordinary user may map its own id, and no other. */
+function isOwnOnly(mappings: readonly IdMapping[], own: number | undefined): boolean {
+  const [only] = mappings;
+  return mappings.length === 1 && only?.size === 1 && only.hostID === own;
+}
+
+function writeOwnMap(pid: number, kind: "uid" | "gid", mappings: readonly IdMapping[]): void {
+  // else somebody could leave a group that a file's mode shuts out
+  if (kind === "gid") writeValueTo(`/proc/${pid}/setgroups`, "deny");
+  writeValueTo(`/proc/${pid}/${kind}_map`, mapText(mappings));
+}
+
+/** newuidmap(1) and newgidmap(1) know what /etc/subuid and /etc/subgid give to this user. */
+function writeByHelper(pid: number, kind: "uid" | "gid", mappings: readonly IdMapping[]): void {
+  const name = `new${kind}map`;
+  const path = Bun.which(name);
+  if (path === null) {
+    const hint = `install it (uidmap), or map your own id only: hostID ${kind === "uid" ? process.geteuid?.() : process.getegid?.()}, size 1`;
+    throw new HakoError({ code: "unsupported", message: `${name} is not installed`, hint });
+  }
+  const words = mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
+  const done = Bun.spawnSync([path, String(pid), ...words], { stderr: "pipe" });
+  if (done.exitCode === 0) return;
+  const said = done.stderr.toString().trim().replaceAll("\n", "; ");
+  throw new HakoError({
+    code: "system",
+    message: said || `${name}: status ${done.exitCode}`,
+    hint: `see /etc/sub${kind}`,
+  });
 }
 
 function mapText(mappings: readonly IdMapping[]): string {

@@ -1,12 +1,15 @@
 import type { CgroupEntry } from "../cgroup";
 import { during } from "../errors";
 import { type Fd, FdList } from "../linux/fd";
-import { writeValueTo } from "../linux/file";
+import { checkAccess, hasErrno, writeValueTo } from "../linux/file";
 import { O, openAt } from "../linux/path";
+import { inUserNamespace, isRootless } from "../linux/rootless";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
 import type { InitRequest } from "./protocol";
 import { type StageProcess, startStage } from "./stage-process";
+
+const W_OK = 2;
 
 /** What a container's first process is made from. */
 export interface InitOptions
@@ -80,16 +83,28 @@ function requestOf(
     newCgroupNamespace: plan.created.has("cgroup"),
     newNetworkNamespace: plan.created.has("network"),
     newTimeNamespace: plan.created.has("time"),
-    userNamespace: plan.has("user"),
+    userNamespace: plan.has("user") || inUserNamespace(),
   };
 }
 
 /** From outside: in its user namespace the process has no right to. */
 export function setOutOfMemoryScore(pid: number, score: number | undefined): void {
   if (score === undefined) return;
+  // as runc: an ordinary user's container goes without
+  if (isRootless() && !mayWrite(`/proc/${pid}/oom_score_adj`)) return;
   during(
     `config /process/oomScoreAdj: set to ${score}`,
     () => writeValueTo(`/proc/${pid}/oom_score_adj`, String(score)),
     { hint: "lowering it needs CAP_SYS_RESOURCE" },
   );
+}
+
+function mayWrite(path: string): boolean {
+  try {
+    checkAccess(path, W_OK);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EACCES", "EPERM")) return false;
+    throw error;
+  }
 }

@@ -4,6 +4,7 @@ import type { Fd } from "../linux/fd";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
 import { hideProcess, processStatus, reapChild, signalProcess } from "../linux/process";
+import { effectiveUser } from "../linux/rootless";
 import { socketPair } from "../linux/socket";
 import type { Step } from "../linux/steps";
 import { address, cString, syscall } from "../linux/syscall";
@@ -211,7 +212,8 @@ export function startStage(plan: StagePlan): StageProcess {
   const keep = [sync, ...plan.keep];
   const { steps, memory } = childSteps({ userNamespace, lateFlags, preserveFds, executable, go, keep });
   const reports = new Reports(steps);
-  hideProcess();
+  // an ordinary user could not write the maps of a process that nobody may look at; it is alone in its namespaces yet
+  if (plan.writeIdMaps === undefined || effectiveUser() === 0) hideProcess();
   let stage: StageProcess;
   try {
     const waitsForNothing = go === undefined;

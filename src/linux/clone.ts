@@ -1,6 +1,9 @@
 import { HakoError } from "../errors";
 import { spawnFunction } from "./clone-code";
+import { errnoName } from "./errno";
 import { Fd } from "./fd";
+import { effectiveUser } from "./rootless";
+import { statusOf } from "./stat";
 import { type Step, stepError, tableOf } from "./steps";
 import { address, syscall, systemError, trySyscall } from "./syscall";
 
@@ -17,6 +20,14 @@ const OPEN_TREE_CLONE = 1;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const MOUNT_ATTR_RDONLY = 1;
+const EXECUTABLE = "/proc/self/exe";
+const W_OK = 2;
+const AT_EACCESS = 0x200;
+const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+const F_ADD_SEALS = 1033;
+/** F_SEAL_SEAL, SHRINK, GROW, WRITE */
+const ALL_SEALS = 15;
 
 export interface ChildPlan {
   /** CLONE_NEW* flags of the child's new namespaces. */
@@ -142,12 +153,14 @@ function cloneError(errno: number, flags: number): HakoError {
 }
 
 /**
- * Our own executable from a detached, read-only mount that nobody else can reach: no container can write to it through
- * /proc/self/exe (CVE-2019-5736). It takes Linux 5.12.
+ * Our own executable so that no container can write to it through /proc/self/exe (CVE-2019-5736): from a detached, read-only
+ * mount that nobody else can reach, which takes Linux 5.12. Without the right to make one, the file itself if its mode
+ * keeps this user from writing to it, or a sealed copy.
  */
 export function sealedExecutable(): Fd {
-  const tree = trySyscall("open_tree", AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE | O_CLOEXEC);
-  if (tree < 0) throw systemError("open_tree", -tree, "/proc/self/exe", "hako needs linux 5.12");
+  const tree = trySyscall("open_tree", AT_FDCWD, EXECUTABLE, OPEN_TREE_CLONE | O_CLOEXEC);
+  if (tree < 0 && errnoName(-tree) === "EPERM") return unprivilegedExecutable();
+  if (tree < 0) throw systemError("open_tree", -tree, EXECUTABLE, "hako needs linux 5.12");
   const fd = new Fd(tree);
   const attributes = new BigUint64Array([BigInt(MOUNT_ATTR_RDONLY), 0n, 0n, 0n]);
   try {
@@ -157,4 +170,20 @@ export function sealedExecutable(): Fd {
     fd.close();
     throw error;
   }
+}
+
+function unprivilegedExecutable(): Fd {
+  const file = new Fd(syscall("openat", AT_FDCWD, EXECUTABLE, O_CLOEXEC, 0));
+  const { uid } = statusOf(file);
+  // its owner could change the mode
+  const writable =
+    uid === effectiveUser() || trySyscall("faccessat2", AT_FDCWD, EXECUTABLE, W_OK, AT_EACCESS) === 0;
+  if (!writable) return file;
+  using source = file;
+  const copy = new Fd(syscall("memfd_create", "hako", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const size = Number(statusOf(source).size);
+  for (let done = 0; done < size; )
+    done += syscall("sendfile", copy.number, source.number, null, size - done);
+  syscall("fcntl", copy.number, F_ADD_SEALS, ALL_SEALS);
+  return copy;
 }

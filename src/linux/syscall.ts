@@ -71,6 +71,7 @@ const NUMBERS = {
   ioprio_set: [251, 30],
   set_mempolicy: [238, 237],
   seccomp: [317, 277],
+  sendfile: [40, 71],
   sendmsg: [46, 211],
   prlimit64: [302, 261],
   setns: [308, 268],
