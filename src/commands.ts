@@ -16,6 +16,14 @@ export const COMMANDS: Record<string, Entry> = {
   state: { description: "what a container does, as JSON", load: () => import("./commands/state") },
   kill: { description: "send a signal to a container", load: () => import("./commands/kill") },
   delete: { description: "remove a container", load: () => import("./commands/delete") },
+  checkpoint: {
+    description: "save a running container's processes",
+    load: () => import("./commands/checkpoint"),
+  },
+  restore: {
+    description: "let a saved container's processes go on",
+    load: () => import("./commands/restore"),
+  },
   list: { description: "list containers", load: () => import("./commands/list") },
   spec: { description: "write a config.json to begin with", load: () => import("./commands/spec") },
   features: {

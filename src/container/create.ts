@@ -22,6 +22,7 @@ import {
   stateOf,
   writeRecord,
 } from "./record";
+import { callerStreams } from "./streams";
 
 /** A bundle whose config.json was checked. */
 export interface Bundle {
@@ -111,7 +112,7 @@ function planOf(options: CreateOptions, record: ContainerRecord, startSocket: Fd
   };
 }
 
-function refuseOrdinaryUser(): void {
+export function refuseOrdinaryUser(): void {
   const uid = process.geteuid?.();
   if (uid === 0) return;
   throw new HakoError({
@@ -121,7 +122,7 @@ function refuseOrdinaryUser(): void {
   });
 }
 
-function newRecord({ id, bundle }: CreateOptions): ContainerRecord {
+export function newRecord({ id, bundle }: Pick<CreateOptions, "id" | "bundle">): ContainerRecord {
   const { config } = bundle;
   const annotations = config.annotations ?? {};
   const pidNamespace = config.linux?.namespaces?.find(({ type }) => type === "pid");
@@ -138,11 +139,12 @@ function newRecord({ id, bundle }: CreateOptions): ContainerRecord {
     ownPidNamespace: pidNamespace !== undefined && !pidNamespace.path,
     cgroup: undefined,
     hooks: config.hooks,
+    streams: config.process?.terminal === true ? [] : callerStreams(),
   };
 }
 
 /** The decimal pid without a newline, complete from the first moment that the file is there: callers wait for it. */
-function writePidFile(file: string, pid: number, undo: UndoStack): void {
+export function writePidFile(file: string, pid: number, undo: UndoStack): void {
   const temporary = join(dirname(file), `.${process.pid}.hako-pid`);
   during(`pid file ${file}`, () => {
     try {

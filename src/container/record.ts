@@ -45,6 +45,8 @@ export interface ContainerRecord {
   ownPidNamespace: boolean;
   cgroup: CgroupRecord | undefined;
   hooks: Hooks | undefined;
+  /** criu's names of the caller's standard streams, which the program got; "" for those that it can name otherwise. */
+  streams?: string[];
 }
 
 const RECORD = "state.json";

@@ -89,14 +89,14 @@ export async function runContainer(options: RunOptions): Promise<number> {
 }
 
 /** The program's first look at its terminal must find the size of ours. */
-function adoptWindowSize(master: Fd): void {
+export function adoptWindowSize(master: Fd): void {
   if (!isTerminal(0)) return;
   const size = getWindowSize(0);
   if (size.width > 0 && size.height > 0) setWindowSize(master, size);
 }
 
 /** Signals of this process for the program; those that come before there is one wait for it. */
-class SignalForwarder {
+export class SignalForwarder {
   #target: ProcessRecord | undefined;
   readonly #pending: number[] = [];
   readonly #handler = (_: NodeJS.Signals, number: number) => {
@@ -119,7 +119,7 @@ class SignalForwarder {
 }
 
 /** Waits for the program's end, with its terminal connected to ours; its exit status, or 128+n. */
-async function attend(
+export async function attend(
   init: ProcessRecord,
   master: Fd | undefined,
   forward: SignalForwarder,
