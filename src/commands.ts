@@ -25,6 +25,14 @@ export const COMMANDS: Record<string, Entry> = {
   resume: { description: "let a paused container go on", load: () => import("./commands/resume") },
   update: { description: "change limits of a container", load: () => import("./commands/update") },
   events: { description: "what a container uses, as JSON lines", load: () => import("./commands/events") },
+  checkpoint: {
+    description: "save a running container's processes",
+    load: () => import("./commands/checkpoint"),
+  },
+  restore: {
+    description: "let a saved container's processes go on",
+    load: () => import("./commands/restore"),
+  },
   list: { description: "list containers", load: () => import("./commands/list") },
   spec: { description: "write a config.json to begin with", load: () => import("./commands/spec") },
   features: {

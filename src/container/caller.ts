@@ -34,7 +34,7 @@ export function inheritance(preserve: string, environment: NodeJS.ProcessEnv): I
 }
 
 /** Bun's own descriptors fill the first gap, its event loop's epoll before any other. */
-function isOpenByCaller(fd: number): boolean {
+export function isOpenByCaller(fd: number): boolean {
   try {
     return linkText(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]";
   } catch {

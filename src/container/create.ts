@@ -27,6 +27,7 @@ import {
   writeRecord,
 } from "./record";
 import { makeFilter } from "./seccomp";
+import { callerStreams } from "./streams";
 
 /** A bundle whose config.json was checked. */
 export interface Bundle {
@@ -141,7 +142,11 @@ function checkRights({ rootless }: CreateOptions, { linux }: Config): void {
   );
 }
 
-function newRecord({ id, bundle, noNewKeyring }: CreateOptions): ContainerRecord {
+export function newRecord({
+  id,
+  bundle,
+  noNewKeyring,
+}: Pick<CreateOptions, "id" | "bundle" | "noNewKeyring">): ContainerRecord {
   const { config } = bundle;
   const annotations = config.annotations ?? {};
   const pidNamespace = config.linux?.namespaces?.find(({ type }) => type === "pid");
@@ -159,5 +164,6 @@ function newRecord({ id, bundle, noNewKeyring }: CreateOptions): ContainerRecord
     cgroup: undefined,
     hooks: config.hooks,
     noNewKeyring,
+    streams: config.process?.terminal === true ? [] : callerStreams(),
   };
 }

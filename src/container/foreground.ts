@@ -1,6 +1,6 @@
 import type { Fd } from "../linux/fd";
 import { childEnded, openProcess, reapChild, signalProcess } from "../linux/process";
-import { getWindowSize, isTerminal } from "../linux/pty";
+import { getWindowSize, isTerminal, setWindowSize } from "../linux/pty";
 import type { Process } from "../oci/config";
 import type { ProcessRecord } from "./record";
 
@@ -26,6 +26,13 @@ export function withOurWindowSize(process: Process): Process {
   if (process.terminal !== true || !isTerminal(0)) return process;
   const { width, height } = getWindowSize(0);
   return width > 0 && height > 0 ? { ...process, consoleSize: { width, height } } : process;
+}
+
+/** A terminal that exists already gets the size of ours. */
+export function adoptWindowSize(master: Fd): void {
+  if (!isTerminal(0)) return;
+  const size = getWindowSize(0);
+  if (size.width > 0 && size.height > 0) setWindowSize(master, size);
 }
 
 /** Signals of this process for the program; those that come before there is one wait for it. */

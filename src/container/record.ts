@@ -51,6 +51,8 @@ export interface ContainerRecord {
   hooks: Hooks | undefined;
   /** Its processes keep their caller's session keyring. */
   noNewKeyring: boolean;
+  /** criu's names of the caller's standard streams, which the program got; "" for those that it can name otherwise. */
+  streams?: string[];
 }
 
 const RECORD = "state.json";

@@ -2,6 +2,10 @@ import { readText } from "./file";
 
 /** One line of /proc/PID/mountinfo (proc(5)); paths are decoded. */
 export interface MountEntry {
+  id: number;
+  parent: number;
+  /** Of its file system: "major:minor". */
+  device: string;
   /** The directory of the file system that is the root of this mount. */
   root: string;
   mountpoint: string;
@@ -39,11 +43,14 @@ function parseLine(line: string): MountEntry | undefined {
   const words = line.split(" ");
   const dash = words.indexOf("-", 5);
   if (dash < 0) return undefined;
-  const [, , , root, mountpoint, options = ""] = words;
+  const [id, parent, device = "", root, mountpoint, options = ""] = words;
   const [type, source, superOptions] = words.slice(dash + 1).filter((word) => word !== "");
   if (root === undefined || mountpoint === undefined) return undefined;
   if (type === undefined || source === undefined || superOptions === undefined) return undefined;
   return {
+    id: Number(id),
+    parent: Number(parent),
+    device,
     root: decodeOctal(root),
     mountpoint: decodeOctal(mountpoint),
     options: options.split(","),

@@ -198,6 +198,20 @@ export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
   return { fd, name: Buffer.from(made.payload.subarray(0, length)).toString() };
 }
 
+/** Receives one message of a seqpacket socket with the descriptors that came along; no data is the end. */
+export function recvPacket(socket: Descriptor, limit: number): { data: Buffer; fds: Fd[] } {
+  const made = message(new Uint8Array(limit), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
+  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const view = new DataView(made.header.buffer);
+  const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
+  const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
+  if ((flags & (MSG_TRUNC | MSG_CTRUNC)) === 0) {
+    return { data: Buffer.from(made.payload.subarray(0, length)), fds };
+  }
+  for (const fd of fds) fd.close();
+  throw new HakoError({ code: "system", message: `receive a message: it has more than ${limit} bytes` });
+}
+
 /** Reads what is there, at most `limit` bytes; nothing means the end. Waits for a non-blocking descriptor too. */
 export function readSome(fd: Descriptor, limit = 65536): Buffer {
   const buffer = Buffer.alloc(limit);

@@ -26,6 +26,9 @@ describe("mountinfo", () => {
       "1 2 0:3 /r\\134 /a\\040b\\011c\\012d rw,nosuid shared:1 master:2 - tmpfs x\\040y rw,size=1k\n",
     );
     expect(entry).toEqual({
+      id: 1,
+      parent: 2,
+      device: "0:3",
       root: "/r\\",
       mountpoint: "/a b\tc\nd",
       options: ["rw", "nosuid"],

@@ -1,0 +1,80 @@
+import { defineCommand } from "../command";
+import { checkpointContainer } from "../container/checkpoint";
+import { containerId } from "../container/id";
+import { HakoError } from "../errors";
+import { callerOpenFiles } from "../linux/exec";
+import { logWarning } from "../log";
+import { CRIU_FLAGS, criuFlags } from "./shared-criu-flags";
+import { CONTAINER } from "./shared-operands";
+
+export default defineCommand({
+  meta: {
+    name: "checkpoint",
+    description: "save a running container's processes with criu, and delete the container",
+  },
+  args: {
+    container: CONTAINER,
+    ...CRIU_FLAGS,
+    "leave-running": { type: "boolean", alias: "R", description: "let the container run on" },
+    "pre-dump": {
+      type: "boolean",
+      description: "save memory only, and let the container run on: the checkpoint after it takes less time",
+    },
+    "parent-path": {
+      type: "string",
+      valueHint: "DIR",
+      description: "--image-path of an earlier --pre-dump, relative to this one's",
+    },
+    "tcp-skip-in-flight": { type: "boolean", description: "without TCP connections that are being made" },
+    "link-remap": { type: "boolean", description: "link deleted files that are open to a name again" },
+    "status-fd": {
+      type: "string",
+      valueHint: "N",
+      description: "with --lazy-pages: write a NUL byte to descriptor N when pages can be asked for",
+    },
+    "page-server": {
+      type: "string",
+      valueHint: "ADDRESS:PORT",
+      description: "send pages of memory to this page server of criu",
+    },
+  },
+  examples: [
+    "hako checkpoint --image-path /var/tmp/web web",
+    "hako checkpoint --image-path /var/tmp/web --leave-running web",
+  ],
+  run({ values, globals }) {
+    checkpointContainer({
+      ...criuFlags(values),
+      root: globals.root,
+      id: containerId(values.container),
+      parentPath: values["parent-path"],
+      leaveRunning: values["leave-running"],
+      tcpSkipInFlight: values["tcp-skip-in-flight"],
+      linkRemap: values["link-remap"],
+      statusFd: statusFd(values["status-fd"]),
+      pageServer: pageServer(values["page-server"]),
+      preDump: values["pre-dump"],
+      openFiles: callerOpenFiles(),
+      warn: logWarning,
+    });
+    return 0;
+  },
+});
+
+/** -1 is none, as with runc. */
+function statusFd(text: string | undefined): number | undefined {
+  if (text === undefined || text === "-1") return undefined;
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new HakoError({ code: "usage", message: `--status-fd: ${JSON.stringify(text)} is not a number` });
+}
+
+function pageServer(text: string | undefined): { address: string; port: number } | undefined {
+  if (text === undefined || text === "") return undefined;
+  const [, address, digits] = /^\[?([^[\]]+)\]?:(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  if (address !== undefined && port > 0 && port < 65536) return { address, port };
+  throw new HakoError({
+    code: "usage",
+    message: `--page-server: ${JSON.stringify(text)} is not ADDRESS:PORT`,
+  });
+}

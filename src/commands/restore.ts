@@ -1,0 +1,53 @@
+import { defineCommand } from "../command";
+import { checkedBundle } from "../container/bundle";
+import { containerId } from "../container/id";
+import { runRestored } from "../container/run-restored";
+import { callerOpenFiles } from "../linux/exec";
+import { logWarning } from "../log";
+import { CRIU_FLAGS, criuFlags } from "./shared-criu-flags";
+import { CREATE_FLAGS } from "./shared-flags";
+import { CONTAINER } from "./shared-operands";
+
+export default defineCommand({
+  meta: {
+    name: "restore",
+    description: "make a container whose processes go on where a checkpoint saved them",
+  },
+  args: {
+    container: CONTAINER,
+    bundle: CREATE_FLAGS.bundle,
+    ...CRIU_FLAGS,
+    "console-socket": CREATE_FLAGS["console-socket"],
+    "pid-file": CREATE_FLAGS["pid-file"],
+    detach: { type: "boolean", alias: "d", description: "come back when the processes run" },
+    "no-subreaper": { type: "boolean", description: "don't adopt orphans of the container" },
+    "no-pivot": { type: "boolean", description: "accepted: criu itself finds how to enter the rootfs" },
+    "lsm-profile": {
+      type: "string",
+      valueHint: "TYPE:NAME",
+      description: "profile of AppArmor or label of SELinux for the processes",
+    },
+    "lsm-mount-context": {
+      type: "string",
+      valueHint: "CONTEXT",
+      description: "SELinux context of the container's mounts",
+    },
+  },
+  examples: ["hako restore --bundle /bundles/web --image-path /var/tmp/web --detach web"],
+  async run({ values, globals }) {
+    return await runRestored({
+      ...criuFlags(values),
+      root: globals.root,
+      id: containerId(values.container),
+      bundle: checkedBundle(values.bundle, []),
+      consoleSocketPath: values["console-socket"],
+      pidFile: values["pid-file"],
+      lsmProfile: values["lsm-profile"],
+      lsmMountContext: values["lsm-mount-context"],
+      detach: values.detach,
+      subreaper: !values["no-subreaper"],
+      openFiles: callerOpenFiles(),
+      warn: logWarning,
+    });
+  },
+});

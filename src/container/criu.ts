@@ -1,0 +1,232 @@
+import type { CgroupEntry } from "../cgroup";
+import { asHakoError, HakoError } from "../errors";
+import { cloneChild, Reports } from "../linux/clone";
+import { errnoText } from "../linux/errno";
+import { lookUpProgram } from "../linux/exec";
+import { type Fd, FdList } from "../linux/fd";
+import { hasErrno, readText } from "../linux/file";
+import { NAMESPACE_FLAGS } from "../linux/namespace";
+import { O, openAt } from "../linux/path";
+import { reapChild } from "../linux/process";
+import { recvPacket, socketPair, writeAll } from "../linux/socket";
+import type { Step } from "../linux/steps";
+import { address, cString } from "../linux/syscall";
+import { stringVector } from "../linux/vector";
+import { logDebug } from "../log";
+import {
+  acknowledge,
+  type CriuOptions,
+  type CriuResponse,
+  REQUEST,
+  type RequestKind,
+  request,
+  response,
+} from "./criu-message";
+
+const PR_SET_PDEATHSIG = 1;
+const SIGKILL = 9;
+const CLOSE_RANGE_CLOEXEC = 4;
+const F_SETFD = 2;
+const MS_BIND = 4096;
+const MS_REC = 16384;
+const MS_SLAVE = 1 << 19;
+/** criu refuses to send more than this. */
+const MAX_MESSAGE = 10 * 4096;
+/** What criu logs as an error and goes on. */
+const HARMLESS = /Can't setup RLIMIT_NOFILE for self/;
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Where criu is. */
+export function findCriu(): string {
+  try {
+    return lookUpProgram("criu", process.env.PATH ?? DEFAULT_PATH);
+  } catch (thrown) {
+    const { errno } = asHakoError(thrown);
+    throw new HakoError({
+      code: "unsupported",
+      message: "criu: executable file not found in $PATH",
+      hint: "install criu, which saves and restores processes: https://criu.org",
+      errno,
+    });
+  }
+}
+
+export interface CriuPlace {
+  /** Its processes are born in these cgroups. */
+  cgroups?: CgroupEntry;
+  /** A directory that is bound onto another one, in a mount namespace that only criu sees. */
+  bind?: { source: string; target: string };
+  /** Descriptors that it gets under the same numbers. */
+  inherit?: readonly Fd[];
+}
+
+/** What criu tells on its way; an error that this throws makes it give up. The descriptors are closed afterwards. */
+export type Notified = (script: string, pid: number | undefined, fds: readonly Fd[]) => void;
+
+/**
+ * criu in its mode of one client (`criu swrk`), which alone, and not its command line, hands out the master of a container's
+ * terminal and asks back before the restored processes run.
+ */
+export class Criu implements Disposable {
+  readonly #socket: Fd;
+  readonly pid: number;
+
+  constructor(place: CriuPlace = {}) {
+    const program = findCriu();
+    const [socket, theirs] = socketPair("seqpacket");
+    using sync = theirs;
+    this.#socket = socket;
+    try {
+      this.pid = start(program, sync, place);
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
+  }
+
+  /** Asks for something and waits until it is done; `log` is the file where it says what it does. */
+  ask(kind: RequestKind, options: CriuOptions | undefined, log?: string, notified?: Notified): CriuResponse {
+    logDebug(`criu ${kind} ${JSON.stringify(options ?? {})}`);
+    this.#send(request(kind, options));
+    let refused: unknown;
+    for (;;) {
+      const { data, fds } = this.#receive();
+      using _ = closing(fds);
+      if (data.length === 0) throw refused ?? failure(kind, log, undefined);
+      const answer = response(data);
+      if (answer.type === REQUEST.notify && answer.notification !== undefined) {
+        const { script, pid } = answer.notification;
+        logDebug(`criu ${kind}: ${script}`);
+        refused ??= tryNotify(notified, script, pid, fds);
+        this.#send(acknowledge(refused === undefined));
+        continue;
+      }
+      if (refused !== undefined) throw refused;
+      if (!answer.success) throw failure(kind, log, answer);
+      return answer;
+    }
+  }
+
+  /** One that has ended by itself is found out by receiving. */
+  #send(message: Uint8Array): void {
+    try {
+      writeAll(this.#socket, message);
+    } catch (error) {
+      if (!hasErrno(error, "EPIPE", "ECONNRESET")) throw error;
+    }
+  }
+
+  #receive(): { data: Buffer; fds: Fd[] } {
+    try {
+      return recvPacket(this.#socket, MAX_MESSAGE);
+    } catch (error) {
+      if (!hasErrno(error, "ECONNRESET")) throw error;
+      return { data: Buffer.alloc(0), fds: [] };
+    }
+  }
+
+  /** Its end; a pre-dump's waits for more requests, so the socket is closed first. */
+  [Symbol.dispose](): void {
+    this.#socket.close();
+    reapChild(this.pid, true);
+  }
+}
+
+function closing(fds: readonly Fd[]): FdList {
+  const list = new FdList();
+  for (const fd of fds) list.add(fd);
+  return list;
+}
+
+function tryNotify(notified: Notified | undefined, ...args: Parameters<Notified>): unknown {
+  try {
+    notified?.(...args);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+function start(program: string, socket: Fd, place: CriuPlace): number {
+  const path = cString(program);
+  const args = stringVector(["criu", "swrk", String(socket.number)]);
+  const environment = stringVector(
+    Object.entries({ PATH: DEFAULT_PATH, ...process.env }).map(([name, value]) => `${name}=${value ?? ""}`),
+  );
+  using files = new FdList();
+  for (const file of place.cgroups?.self ?? []) files.add(openAt(undefined, file, O.WRONLY));
+  const { born } = place.cgroups ?? {};
+  using cgroup = born === undefined ? undefined : openAt(undefined, born, O.DIRECTORY);
+  const zero = cString("0");
+  const bound = bindSteps(place);
+  const steps: Step[] = [
+    { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
+    ...files.all.map(
+      (file): Step => ({ what: "join a cgroup", call: "write", args: [file.number, address(zero), 1] }),
+    ),
+    ...bound.steps,
+    { what: "close_range", call: "close_range", args: [3, 0xffffffff, CLOSE_RANGE_CLOEXEC] },
+    ...[socket, ...(place.inherit ?? [])].map(
+      (fd): Step => ({ what: `keep descriptor ${fd.number}`, call: "fcntl", args: [fd.number, F_SETFD, 0] }),
+    ),
+    {
+      what: `execve of ${program}`,
+      call: "execve",
+      args: [address(path), address(args.pointers), address(environment.pointers)],
+    },
+  ];
+  const memory = [path, zero, args.pointers, ...args.memory, environment.pointers, ...environment.memory];
+  using reports = new Reports(steps);
+  const flags = place.bind === undefined ? 0 : NAMESPACE_FLAGS.mount;
+  const plan = {
+    flags,
+    cgroup,
+    join: [],
+    steps,
+    waitsForNothing: true,
+    memory: [...memory, ...bound.memory],
+  };
+  const pid = cloneChild(plan, reports);
+  // it has executed by now, or failed to
+  const failed = reports.failure();
+  if (failed === undefined) return pid;
+  reapChild(pid, true);
+  throw failed;
+}
+
+/** In a mount namespace of its own the mount goes with criu, however that ends. */
+function bindSteps({ bind }: CriuPlace): { steps: Step[]; memory: Uint8Array[] } {
+  if (bind === undefined) return { steps: [], memory: [] };
+  const [root, source, target] = [cString("/"), cString(bind.source), cString(bind.target)];
+  const slave = [0, address(root), 0, MS_REC | MS_SLAVE, 0];
+  const onto = [address(source), address(target), 0, MS_BIND | MS_REC, 0];
+  return {
+    steps: [
+      { what: "mount / as slave", call: "mount", args: slave },
+      { what: `bind ${bind.source} on ${bind.target}`, call: "mount", args: onto },
+    ],
+    memory: [root, source, target],
+  };
+}
+
+/** The first error in criu's log is the one that the others came from. */
+function failure(kind: RequestKind, log: string | undefined, answer: CriuResponse | undefined): HakoError {
+  const logged = log === undefined ? undefined : firstError(log);
+  const errno = answer === undefined || answer.errno <= 0 ? undefined : errnoText(answer.errno);
+  const why = logged ?? (answer?.message || errno) ?? "it ended without a word";
+  return new HakoError({
+    code: "system",
+    message: `criu ${kind}: ${why}`,
+    hint: `${logged === undefined ? "" : `see ${log}; `}criu check tells what criu lacks on this kernel`,
+  });
+}
+
+function firstError(log: string): string | undefined {
+  try {
+    // "(00.012345)      1: Error (criu/mount.c:1088): mnt: ..."
+    const lines = readText(log).matchAll(/^.*\bError \([^)]*\): *(.+)$/gm);
+    return [...lines].map(([, text]) => text).find((text) => text !== undefined && !HARMLESS.test(text));
+  } catch {
+    return undefined;
+  }
+}
