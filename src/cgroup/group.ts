@@ -12,6 +12,7 @@ import { applyMemory } from "./memory";
 import { applyNetwork, applyRdma } from "./network";
 import { type CgroupNode, controllersIn, directoryOf, makeNode, removeNode } from "./node";
 import { type OomWatch, watchOom } from "./oom";
+import { giveCgroup } from "./ownership";
 import type { Resources } from "./resources";
 import { readStats } from "./stats";
 import type { CgroupStats } from "./stats-types";
@@ -205,6 +206,12 @@ export class Group implements Cgroup {
 
   stats(): CgroupStats {
     return readStats(new Target(this.record));
+  }
+
+  giveTo(uid: number): void {
+    // delegation is not secure on v1
+    const unified = this.version === "v2" ? this.#nodes.find((node) => node.unified) : undefined;
+    if (unified !== undefined) giveCgroup(unified, uid);
   }
 
   watchOom(): OomWatch | undefined {

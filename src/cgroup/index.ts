@@ -55,6 +55,8 @@ export interface Cgroup {
   create(): void;
   /** Writes limits. The first time, devices too: without rules only the default devices are allowed. */
   apply(resources: Resources): void;
+  /** Lets a user make cgroups below, on v2. */
+  giveTo(uid: number): void;
   /** Moves a process into the cgroups. */
   join(pid: number): void;
   /** How a process that is born for this container gets in, or into cgroups below. */

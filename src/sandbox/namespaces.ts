@@ -1,4 +1,5 @@
 import { type CgroupEntry, type CgroupMounts, loadCgroup, openCgroup, plannedRecord } from "../cgroup";
+import { cgroupOwner } from "../cgroup/ownership";
 import { during, HakoError } from "../errors";
 import { spawnInit } from "../init/spawn";
 import { spawnExec } from "../init/spawn-exec";
@@ -43,6 +44,8 @@ export const namespacesDriver: SandboxDriver = {
     logDebug(`${id}: root file system mounted`);
     events.runtimeCreated();
     raiseHardLimits(init.pid, config);
+    const owner = cgroupOwner(config);
+    if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
     init.advance("prepared");
     logDebug(`${id}: root file system entered`);
     undo.defer(`processes of ${id}`, () => cgroup.kill());

@@ -2,12 +2,12 @@
 // Cgroups on the real hierarchies, and `hako cgroup`.
 import { afterEach, describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Cgroup, loadCgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
 import { SandboxTree } from "../../src/cgroup/sandbox-tree";
 import { HakoError } from "../../src/errors";
-import { Box, e2e, needsHako } from "./support";
+import { Box, type BundleConfig, e2e, isV2, needsHako } from "./support";
 
 const HAKO = process.env.HAKO ?? "dist/hako";
 const layout = readLayout();
@@ -360,4 +360,24 @@ describe("hako cgroup", () => {
     expect(table).toMatch(/^processes +7 +1$/m);
     expect(table).toMatch(/^cpu quota +0\.5 +0\.\d\d s$/m);
   }, [needsHako]);
+});
+
+describe("ownership", () => {
+  const needsV2 = isV2 ? undefined : "on cgroup v1 a container's cgroups stay root's";
+  e2e("a container with its own namespaces and a writable mount can make cgroups", () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const map = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+    const own = (options: string[]) => (config: BundleConfig) => {
+      const namespaces = config.linux.namespaces.filter(({ type }) => type !== "cgroup");
+      config.linux.namespaces = [...namespaces, { type: "cgroup" }, { type: "user" }];
+      config.linux.uidMappings = map;
+      config.linux.gidMappings = map;
+      config.mounts = config.mounts.filter(({ destination }) => destination !== "/sys/fs/cgroup");
+      config.mounts.push({ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options });
+    };
+    const line = "cd /sys/fs/cgroup; stat -c %u . cgroup.procs pids.max; mkdir below && echo made; true";
+    expect(box.sh(line, own(["rw"]))).toBe("0\n0\n65534\nmade\n");
+    expect(box.sh(line, own(["ro"]))).toBe("65534\n65534\n65534\n");
+  }, [needsV2, needsHako]);
 });
