@@ -2,9 +2,10 @@ import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
-import { effectiveUser } from "../linux/rootless";
+import { effectiveUser, isRootless } from "../linux/rootless";
 import type { Step } from "../linux/steps";
 import type { Config, IdMapping } from "../oci/config";
+import { timeSteps } from "./time-offsets";
 
 interface Joined {
   type: NamespaceType;
@@ -19,6 +20,9 @@ export class NamespacePlan implements Disposable {
   readonly lateFlags: number;
   readonly joined: readonly Joined[];
   readonly created: ReadonlySet<NamespaceType>;
+  /** The process makes its time namespace itself: only in its user namespace it may. */
+  readonly lateTime: boolean;
+  readonly #time: ReturnType<typeof timeSteps>;
 
   constructor(config: Config) {
     const joined: Joined[] = [];
@@ -39,6 +43,9 @@ export class NamespacePlan implements Disposable {
     }
     this.joined = joined;
     this.created = created;
+    const time = created.has("time");
+    this.lateTime = time && isRootless();
+    this.#time = time && !this.lateTime ? timeSteps(config.linux?.timeOffsets) : { steps: [], memory: [] };
     let flags = 0;
     // The cgroup namespace's root is the cgroup that its first process is in: made after that has joined. The time
     // namespace's offsets are set before a process is in.
@@ -71,12 +78,14 @@ export class NamespacePlan implements Disposable {
     });
     const others = this.joined.filter(({ type }) => type !== "mount" && type !== "user");
     const user = this.joined.find(({ type }) => type === "user");
-    if (user === undefined) return others.map((namespace) => step(namespace, false));
+    if (user === undefined)
+      return [...others.map((namespace) => step(namespace, false)), ...this.#time.steps];
     return [
       ...others.map((namespace) => step(namespace, true)),
       step(user, false),
       // one that was joined before may be out of reach by now: what counts is checked by the kernel's first use
       ...others.map((namespace) => step(namespace, true)),
+      ...this.#time.steps,
     ];
   }
 

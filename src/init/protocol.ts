@@ -57,6 +57,7 @@ export interface InitRequest {
   cgroupFiles: number[];
   newCgroupNamespace: boolean;
   newNetworkNamespace: boolean;
+  /** It makes its time namespace itself. */
   newTimeNamespace: boolean;
   userNamespace: boolean;
   /** For hooks that run inside. */

@@ -82,7 +82,7 @@ function requestOf(
     cgroupFiles: files.map((fd) => fd.number),
     newCgroupNamespace: plan.created.has("cgroup"),
     newNetworkNamespace: plan.created.has("network"),
-    newTimeNamespace: plan.created.has("time"),
+    newTimeNamespace: plan.lateTime,
     userNamespace: plan.has("user") || inUserNamespace(),
   };
 }

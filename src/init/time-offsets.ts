@@ -1,26 +1,59 @@
 import { during, HakoError } from "../errors";
 import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
-import { syscallOn } from "../linux/syscall";
+import type { Step } from "../linux/steps";
+import { address, cString, syscallOn } from "../linux/syscall";
 import { kernelRelease } from "../linux/uname";
 import type { Linux } from "../oci/config";
 
-/** The first Linux whose execve enters a time namespace that was unshared (fs/exec.c). */
-const FIRST = [6, 1] as const;
+const OFFSETS = "/proc/self/timens_offsets";
+/** From here on execve enters a time namespace that was unshared (fs/exec.c, exec_task_namespaces). */
+const FIRST = [6, 3] as const;
+const AT_FDCWD = -100;
+const O_WRONLY = 1;
+/** Where the helper keeps its standard input meanwhile. */
+const SPARE = 1000;
+
+function lines(offsets: Linux["timeOffsets"]): string {
+  return Object.entries(offsets ?? {})
+    .map(([clock, { secs, nanosecs }]) => `${clock} ${secs} ${nanosecs}\n`)
+    .join("");
+}
 
 /**
- * Makes the time namespace of the program, with the offsets of its clocks (time_namespaces(7)): this process's children
- * are in it, and itself when it executes the program. The host's procfs must still be there.
+ * What a helper does before it makes the container's process: a time namespace, with the offsets of its clocks, whose first
+ * process its child is (time_namespaces(7)). The file is opened as descriptor 0, the one number that is known before.
+ */
+export function timeSteps(offsets: Linux["timeOffsets"]): { steps: Step[]; memory: Uint8Array[] } {
+  const text = Buffer.from(lines(offsets));
+  const path = cString(OFFSETS);
+  const what = "config /linux/timeOffsets";
+  const unshare: Step = { what: "unshare (time namespace)", call: "unshare", args: [NAMESPACE_FLAGS.time] };
+  if (text.length === 0) return { steps: [unshare], memory: [] };
+  const steps: Step[] = [
+    unshare,
+    { what, call: "dup3", args: [0, SPARE, 0], optional: true },
+    { what, call: "close", args: [0], optional: true },
+    { what: `${what}: open`, call: "openat", args: [AT_FDCWD, address(path), O_WRONLY, 0], most: 0n },
+    { what: `${what}: write`, call: "write", args: [0, address(text), text.length] },
+    { what, call: "close", args: [0] },
+    { what, call: "dup3", args: [SPARE, 0, 0], optional: true },
+    { what, call: "close", args: [SPARE], optional: true },
+  ];
+  return { steps, memory: [text, path] };
+}
+
+/**
+ * The same without a helper, for those who may only in a user namespace of their own: this process's children are in the
+ * namespace, and itself when it executes the program. The host's procfs must still be there.
  */
 export function makeTimeNamespace(offsets: Linux["timeOffsets"]): void {
   const [major = 0, minor = 0] = kernelRelease();
   if (major < FIRST[0] || (major === FIRST[0] && minor < FIRST[1])) {
-    throw new HakoError({ code: "unsupported", message: "a time namespace needs linux 6.1" });
+    const message = `a time namespace of an ordinary user needs linux ${FIRST.join(".")}`;
+    throw new HakoError({ code: "unsupported", message });
   }
   syscallOn("time namespace", "unshare", NAMESPACE_FLAGS.time);
-  for (const [clock, { secs, nanosecs }] of Object.entries(offsets ?? {})) {
-    during(`config /linux/timeOffsets/${clock}`, () =>
-      writeValueTo("/proc/self/timens_offsets", `${clock} ${secs} ${nanosecs}\n`),
-    );
-  }
+  if (lines(offsets) === "") return;
+  during("config /linux/timeOffsets", () => writeValueTo(OFFSETS, lines(offsets)));
 }

@@ -1,7 +1,7 @@
 // @cgroup-v2
 // How a program is scheduled and what it takes the machine for: the kernel shows each field's effect.
 import { describe, expect } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { Box, type BundleConfig, e2e, needsHako, needsProgram } from "./support";
 
 type Mutate = (config: BundleConfig) => void;
@@ -102,6 +102,7 @@ e2e("a time namespace with the offsets of its clocks", () => {
   expect(Number(uptime)).toBeGreaterThan(host + 863_000);
   expect(namespace).not.toBe("");
   const { id, pid } = started(box, mutate);
+  expect(readlinkSync(`/proc/${pid}/ns/time`)).not.toBe(readlinkSync("/proc/self/ns/time"));
   expect(readFileSync(`/proc/${pid}/timens_offsets`, "utf8").replaceAll(/ +/g, " ")).toBe(
     "monotonic 1000 0\nboottime 864000 5\n",
   );

@@ -60,9 +60,9 @@ export function defaultBundleConfig(args: string[], cgroupsPath: string): Bundle
       env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
       cwd: "/",
       capabilities: {
-        bounding: CAPABILITIES,
-        effective: CAPABILITIES,
-        permitted: CAPABILITIES,
+        bounding: [...CAPABILITIES],
+        effective: [...CAPABILITIES],
+        permitted: [...CAPABILITIES],
       },
       rlimits: [{ type: "RLIMIT_NOFILE", hard: 1024, soft: 1024 }],
       noNewPrivileges: true,
