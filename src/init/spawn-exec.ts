@@ -1,8 +1,10 @@
 import type { CgroupEntry } from "../cgroup";
+import { HakoError } from "../errors";
 import { type Fd, FdList } from "../linux/fd";
 import { statusAt } from "../linux/file";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
+import { aliveProcess } from "../linux/process";
 import type { Step } from "../linux/steps";
 import type { ExecRequest } from "./protocol";
 import { setOutOfMemoryScore } from "./spawn";
@@ -24,6 +26,7 @@ export interface ExecOptions
   extends Omit<ExecRequest, "kind" | "cgroupFiles" | "consoleSocket" | "mountNamespace"> {
   /** The container's first process, and a descriptor of it. */
   pid: number;
+  startTime: number;
   pidfd: Fd;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;
@@ -41,11 +44,18 @@ function foreignNamespaces(pid: number): NamespaceType[] {
 
 /** Makes a process in the namespaces of a container's first one; it begins to work with `advance("prepared")`. */
 export function spawnExec(options: ExecOptions): StageProcess {
-  const { pid, pidfd, entry, consoleSocket, warn, ...request } = options;
+  const { pid, startTime, pidfd, entry, consoleSocket, warn, ...request } = options;
   const foreign = foreignNamespaces(pid);
   const joined = foreign.filter((type) => type !== "mount");
   // the process joins that one itself: our executable's libraries aren't there
   using mount = foreign.includes("mount") ? openNamespace(`/proc/${pid}/ns/mnt`, "mount") : undefined;
+  // what was found by its number was found at it only if it still has the number
+  if (aliveProcess(pid, startTime) === undefined) {
+    throw new HakoError({
+      code: "state",
+      message: `the container's process ${pid} has ended: container not running`,
+    });
+  }
   // all at once: the kernel takes the rights that the user namespace gives for the others
   const join: Step = {
     what: `join the container's namespaces (${joined.join(", ")}): setns`,

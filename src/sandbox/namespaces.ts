@@ -59,7 +59,7 @@ export const namespacesDriver: SandboxDriver = {
     const { cgroup: record, cgroups, init, consoleSocket, listener, ...rest } = plan;
     const cgroup = record === undefined ? undefined : loadCgroup(record);
     const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
-    const stage = spawnExec({ ...rest, pid: init.pid, entry, consoleSocket });
+    const stage = spawnExec({ ...rest, ...init, entry, consoleSocket });
     undo.defer("its process", () => stage[Symbol.dispose]());
     stage.advance("prepared");
     cgroup?.joinOthers(stage.pid, entry, init.pid);
