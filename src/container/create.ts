@@ -13,6 +13,7 @@ import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { handOut, type Receivers } from "./hand-out";
 import { runHooks } from "./hooks";
+import { plannedHostMounts, removeHostMounts } from "./host-mounts";
 import { type ContainerId, sandboxId } from "./id";
 import { lockContainer } from "./lock";
 import { MappingStore } from "./mapping";
@@ -94,6 +95,11 @@ export function createContainer(options: CreateOptions): ContainerRecord {
       save({ creator: undefined });
     },
   };
+  const hostMounts = plannedHostMounts(config, bundle.rootfs);
+  if (hostMounts !== undefined) {
+    save({ hostMounts });
+    undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
+  }
   namespacesDriver.create({ ...planOf(options, record, startSocket), filter }, events, undo);
   undo.commit();
   return record;

@@ -4,6 +4,7 @@ import { signalProcess, waitForEnd } from "../linux/process";
 import { logDebug } from "../log";
 import { removeGroups } from "../resctrl/resctrl";
 import { runLenientHooks } from "./hooks";
+import { removeHostMounts } from "./host-mounts";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
 import { MappingStore } from "./mapping";
@@ -97,6 +98,7 @@ function end(record: ContainerRecord): void {
       });
     }
   }
+  if (record.hostMounts !== undefined) removeHostMounts(record.hostMounts);
   if (record.resctrl !== undefined) removeGroups(record.resctrl);
   if (cgroup === undefined) return;
   // the end of a pid namespace's first process has ended all others

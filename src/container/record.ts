@@ -19,6 +19,7 @@ import type { Config, Hooks } from "../oci/config";
 import { exactJson, parseJson } from "../oci/json";
 import type { State } from "../oci/state";
 import type { ResctrlRecord } from "../resctrl/resctrl";
+import type { HostMounts } from "./host-mounts";
 import { type ContainerId, containerId, type SandboxId } from "./id";
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
@@ -48,6 +49,8 @@ export interface ContainerRecord {
   cgroup: CgroupRecord | undefined;
   /** Directories of resctrl that were made for it. */
   resctrl?: ResctrlRecord | undefined;
+  /** For one without a mount namespace. */
+  hostMounts?: HostMounts | undefined;
   hooks: Hooks | undefined;
   /** Its processes keep their caller's session keyring. */
   noNewKeyring: boolean;

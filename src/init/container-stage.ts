@@ -78,6 +78,7 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
     cgroup,
     newCgroupNamespace,
     userNamespace,
+    mountNamespace: (config.linux?.namespaces ?? []).some(({ type }) => type === "mount"),
     mappedMounts: new Map(request.mappedMounts.map(([index, fd]) => [index, new Fd(fd)])),
     warn,
   });

@@ -13,7 +13,7 @@ const CLONE_FS = 0x200;
 
 /** Becomes a program beside those of a container that runs, in whose other namespaces this process was born. */
 export function runExecStage(request: ExecRequest, parent: Parent): never {
-  const { process: specified, id, mountNamespace, consoleSocket } = request;
+  const { process: specified, id, mountNamespace, root, consoleSocket } = request;
   applyAffinity(specified, "initial");
   syscall("setsid");
   // the container's own, by its name
@@ -22,6 +22,12 @@ export function runExecStage(request: ExecRequest, parent: Parent): never {
     using namespace = new Fd(mountNamespace);
     syscall("unshare", CLONE_FS);
     setNamespace(namespace, "mount");
+  }
+  if (root !== undefined) {
+    using directory = new Fd(root);
+    syscall("fchdir", directory.number);
+    syscall("chroot", ".");
+    syscall("chdir", "/");
   }
   if (specified.terminal === true) setUpTerminal(consoleSocket, specified, () => undefined);
   parent.reached("prepared");

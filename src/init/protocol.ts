@@ -35,6 +35,8 @@ export interface ExecRequest {
   consoleSocket: number | undefined;
   /** The container's mount namespace; undefined if it is ours. */
   mountNamespace: number | undefined;
+  /** Its root directory, if it has no mount namespace. */
+  root: number | undefined;
 }
 
 /** For the first one. */

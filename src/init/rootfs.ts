@@ -32,6 +32,8 @@ export interface RootfsContext {
   /** It will be in a cgroup namespace of its own. */
   newCgroupNamespace: boolean;
   userNamespace: boolean;
+  /** It has a mount namespace, its own or another's; else its mounts are the host's, on its rootfs. */
+  mountNamespace: boolean;
   /** Sources that were opened and mapped outside, by their mounts' places; used up by mounting. */
   mappedMounts: ReadonlyMap<number, Fd>;
   warn(message: string): void;
@@ -82,6 +84,7 @@ function makeParentPrivate(directory: string): void {
 
 /** The rootfs as a mount of its own, at its own place; the result is its root. */
 function bindRoot(context: RootfsContext): Fd {
+  if (!context.mountNamespace) return bindOnHost(context);
   const { propagation, recursive } = rootPropagation(context.config);
   // An unbindable rootfs could not be bound: that comes when it is entered
   const now = propagation === "unbindable" ? "private" : propagation;
@@ -95,16 +98,18 @@ function bindRoot(context: RootfsContext): Fd {
   return root;
 }
 
+/** The rootfs on itself, in the namespace that we were called in; nothing that is mounted in it is seen elsewhere. */
+function bindOnHost(context: RootfsContext): Fd {
+  const path = realPath(context.rootfs);
+  const root = cloneTree(path, true);
+  setMountAttributes(root, { propagation: "private", recursive: true });
+  attachTree(root, path);
+  return root;
+}
+
 /** Mounts, devices and links: all that has to be done while the host's file system is still there. */
 export function prepareRootfs(context: RootfsContext): PreparedRootfs {
   const { config } = context;
-  if (!(config.linux?.namespaces ?? []).some(({ type }) => type === "mount")) {
-    throw new HakoError({
-      code: "unsupported",
-      message: "config /linux/namespaces: a container without a mount namespace",
-      hint: 'add {"type": "mount"}',
-    });
-  }
   const umask = syscall("umask", 0);
   const root = during(`root file system ${context.rootfs}`, () => bindRoot(context));
   const work: RootfsWork = { context, root, readonlyLater: [] };
@@ -132,10 +137,12 @@ export class PreparedRootfs {
   enter(noPivot: boolean): void {
     const { context } = this.#work;
     during(`enter the root file system ${context.rootfs}`, () => {
-      if (noPivot) moveRoot(this.#work);
+      if (!context.mountNamespace) changeRoot(this.#work.root);
+      else if (noPivot) moveRoot(this.#work);
       else pivotRoot(this.#work.root);
       this.#work.root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
     });
+    if (!context.mountNamespace) return;
     const { propagation, recursive } = rootPropagation(context.config);
     // private and slave were set before; the others concern only what is now the root
     if (propagation === "shared" || propagation === "unbindable") {
@@ -205,10 +212,14 @@ function moveRoot(work: RootfsWork): void {
   );
   for (const { mountpoint } of full) hideMount(mountpoint);
   attachTree(work.root, "/");
-  syscall("fchdir", work.root.number);
+  changeRoot(work.root);
+}
+
+function changeRoot(root: Fd): void {
+  syscall("fchdir", root.number);
   syscall("chroot", ".");
   syscall("chdir", "/");
-  work.root.close();
+  root.close();
 }
 
 function hideMount(mountpoint: string): void {

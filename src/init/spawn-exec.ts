@@ -23,7 +23,7 @@ const LINKS: Readonly<Record<NamespaceType, string>> = {
 
 /** What a process beside the first of a container is made from. */
 export interface ExecOptions
-  extends Omit<ExecRequest, "kind" | "cgroupFiles" | "consoleSocket" | "mountNamespace"> {
+  extends Omit<ExecRequest, "kind" | "cgroupFiles" | "consoleSocket" | "mountNamespace" | "root"> {
   /** The container's first process, and a descriptor of it. */
   pid: number;
   startTime: number;
@@ -49,6 +49,8 @@ export function spawnExec(options: ExecOptions): StageProcess {
   const joined = foreign.filter((type) => type !== "mount");
   // the process joins that one itself: our executable's libraries aren't there
   using mount = foreign.includes("mount") ? openNamespace(`/proc/${pid}/ns/mnt`, "mount") : undefined;
+  // without one the container has changed its root directory only
+  using root = mount === undefined ? openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY) : undefined;
   // what was found by its number was found at it only if it still has the number
   if (aliveProcess(pid, startTime) === undefined) {
     throw new HakoError({
@@ -71,7 +73,7 @@ export function spawnExec(options: ExecOptions): StageProcess {
     born: entry.born,
     userNamespace: foreign.includes("user"),
     preserveFds: request.preserveFds,
-    keep: [consoleSocket, mount, ...files.all].filter((fd) => fd !== undefined),
+    keep: [consoleSocket, mount, root, ...files.all].filter((fd) => fd !== undefined),
     writeIdMaps: undefined,
     warn,
   });
@@ -83,6 +85,7 @@ export function spawnExec(options: ExecOptions): StageProcess {
       cgroupFiles: files.all.map((fd) => fd.number),
       consoleSocket: consoleSocket?.number,
       mountNamespace: mount?.number,
+      root: root?.number,
     };
     stage.begin(message);
     return stage;

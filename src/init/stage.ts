@@ -24,7 +24,9 @@ export function runInit(words: readonly string[]): never {
   try {
     const { consoleSocket, mountNamespace, cgroupFiles } = request;
     const own =
-      request.kind === "init" ? [request.startSocket, ...request.mappedMounts.map(([, fd]) => fd)] : [];
+      request.kind === "init"
+        ? [request.startSocket, ...request.mappedMounts.map(([, fd]) => fd)]
+        : [request.root];
     for (const fd of [...own, consoleSocket, mountNamespace, ...cgroupFiles]) {
       if (fd !== undefined) syscall("fcntl", fd, F_SETFD, FD_CLOEXEC);
     }

@@ -68,9 +68,6 @@ const namespacesRule: Rule = ({ linux }) => {
   });
 };
 
-const mountNamespaceRule: Rule = (config) =>
-  when(!has(config, "mount"), "/linux/namespaces", 'the mount namespace is missing: add {"type": "mount"}');
-
 const namesRule: Rule = (config) =>
   (["hostname", "domainname"] as const).flatMap((field) =>
     when(
@@ -246,7 +243,6 @@ const RULES: readonly Rule[] = [
   processRule,
   rootRule,
   namespacesRule,
-  mountNamespaceRule,
   namesRule,
   userRule,
   mappedUserRule,
