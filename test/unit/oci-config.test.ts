@@ -102,7 +102,6 @@ describe("rules between fields", () => {
     [["linux", "namespaces"], [{ type: "mount" }, { type: "mount" }], "/linux/namespaces/1/type: the mount"],
     [["linux", "namespaces"], [{ type: "moon" }, { type: "mount" }], "/linux/namespaces/0/type: unknown"],
     [["linux", "namespaces"], [{ type: "mount" }], "/hostname: needs a uts namespace"],
-    [["linux", "namespaces"], [{ type: "uts" }], "/linux/namespaces: the mount namespace is missing"],
     [["linux", "uidMappings"], [{ containerID: 0, hostID: 0, size: 1 }], "/linux/uidMappings: needs a user"],
     [["linux", "rootfsPropagation"], "moon", "/linux/rootfsPropagation: unknown propagation"],
     [["linux", "maskedPaths"], ["proc"], "/linux/maskedPaths/0: expected an absolute path"],
