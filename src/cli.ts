@@ -31,6 +31,12 @@ export const GLOBAL_FLAGS = {
     description: "containers of an ordinary user: false refuses to make them, true makes them so as root too",
     default: "auto",
   },
+  criu: {
+    type: "string",
+    valueHint: "PROGRAM",
+    description: "what checkpoint and restore call",
+    default: "criu",
+  },
   version: { type: "boolean", alias: "v", description: "print the version" },
   help: { type: "boolean", alias: "h", description: "print this text" },
 } as const satisfies Arguments;

@@ -9,6 +9,7 @@ export interface Globals {
   debug: boolean;
   "systemd-cgroup": boolean;
   rootless: string;
+  criu: string;
 }
 
 export interface Invocation<A extends Arguments = Arguments> {
