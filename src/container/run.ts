@@ -4,6 +4,7 @@ import { consoleFor } from "./console-for";
 import { type Bundle, type CreateOptions, createContainer } from "./create";
 import { deleteContainer } from "./delete";
 import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
+import { killContainer } from "./kill";
 import { startContainer } from "./start";
 
 export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
@@ -12,7 +13,13 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   /** The container stays, stopped, after its end. */
   keep: boolean;
   subreaper: boolean;
+  /** Milliseconds after which the container is killed. */
+  timeLimit: number | undefined;
 }
+
+const SIGKILL = 9;
+/** As timeout(1). */
+const TIMED_OUT = 124;
 
 /** create, start, and in the foreground the program to its end; returns the exit status. */
 export async function runContainer(options: RunOptions): Promise<number> {
@@ -36,7 +43,9 @@ export async function runContainer(options: RunOptions): Promise<number> {
         deleted = true;
         return 0;
       }
-      return await attend(record.init, master, forward);
+      using limit = new TimeLimit(options.timeLimit, () => killContainer(root, id, SIGKILL, true));
+      const status = await attend(record.init, master, forward);
+      return limit.over ? TIMED_OUT : status;
     } catch (error) {
       deleted = false;
       throw error;
@@ -45,6 +54,24 @@ export async function runContainer(options: RunOptions): Promise<number> {
     }
   } finally {
     forward.stop();
+  }
+}
+
+/** Does something once after some milliseconds, unless it is disposed of before. */
+class TimeLimit implements Disposable {
+  over = false;
+  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(milliseconds: number | undefined, end: () => void) {
+    if (milliseconds === undefined) return;
+    this.#timer = setTimeout(() => {
+      this.over = true;
+      end();
+    }, milliseconds);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
   }
 }
 

@@ -16,6 +16,7 @@ export interface ScriptValues {
   network: string | undefined;
   env: readonly string[];
   mount: readonly string[];
+  volume: readonly string[];
   user: string | undefined;
   workdir: string | undefined;
   "read-only": boolean;
@@ -101,6 +102,19 @@ export function mountOf(spec: string): Mount {
   return { destination, type, source: resolve(source), options: ["rbind", ...options] };
 }
 
+/** "SOURCE:TARGET[:OPTION,...]": docker's short form of a bind mount. */
+export function volumeOf(spec: string): Mount {
+  const [source = "", destination = "", options = "", ...more] = spec.split(":");
+  if (source === "" || !destination.startsWith("/") || more.length > 0) {
+    throw usage(
+      `--volume ${JSON.stringify(spec)} is not SOURCE:TARGET[:ro] with an absolute target`,
+      "--mount takes paths with colons",
+    );
+  }
+  const words = options.split(",").filter((word) => word !== "");
+  return { destination, type: "bind", source: resolve(source), options: ["rbind", ...words] };
+}
+
 function rootfsOf(text: string): string {
   return during(`--rootfs ${text}`, () => {
     const path = realPath(text);
@@ -109,11 +123,20 @@ function rootfsOf(text: string): string {
   });
 }
 
-function environmentOf(base: readonly string[], given: readonly string[]): string[] {
-  for (const line of given) {
-    if (line.indexOf("=") < 1) throw usage(`--env ${JSON.stringify(line)} is not NAME=VALUE`);
-  }
-  return [...base, ...given];
+/** A name without a value takes the caller's, and is left out if the caller has none, as with docker. */
+export function environmentOf(
+  base: readonly string[],
+  given: readonly string[],
+  callers: Readonly<Record<string, string | undefined>> = process.env,
+): string[] {
+  const lines = given.flatMap((line) => {
+    const equals = line.indexOf("=");
+    if (equals > 0) return [line];
+    if (equals === 0 || line === "") throw usage(`--env ${JSON.stringify(line)} is not NAME or NAME=VALUE`);
+    const value = callers[line];
+    return value === undefined ? [] : [`${line}=${value}`];
+  });
+  return [...base, ...lines];
 }
 
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
@@ -141,7 +164,7 @@ export function scriptBundle(id: string, values: ScriptValues, command: readonly
       rlimits: [],
       noNewPrivileges: true,
     },
-    mounts: [...(base.mounts ?? []), ...values.mount.map(mountOf)],
+    mounts: [...(base.mounts ?? []), ...values.mount.map(mountOf), ...values.volume.map(volumeOf)],
     linux: {
       ...base.linux,
       namespaces: namespacesOf(base.linux?.namespaces ?? [], values.network ?? "none"),
