@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { during, HakoError } from "../errors";
 import { realPath, statusAt } from "../linux/file";
+import { effectiveUser } from "../linux/rootless";
 import type { Config, Mount } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
@@ -143,7 +144,16 @@ export function environmentOf(
 export function scriptBundle(id: string, values: ScriptValues, command: readonly string[]): Bundle {
   if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR ID -- COMMAND");
   const rootfs = rootfsOf(values.rootfs);
-  const base = defaultConfig({ rootless: false });
+  const rootless = effectiveUser() !== 0;
+  if (rootless && rootfs === "/") {
+    // clone_private_mount() in fs/namespace.c: overlay takes no tree with mounts that a user namespace locks
+    throw new HakoError({
+      code: "unsupported",
+      message: "--rootfs / needs root: the kernel lays nothing over the host's mounts for an ordinary user",
+      hint: "--rootfs with a directory of your own that holds a root file system",
+    });
+  }
+  const base = defaultConfig({ rootless });
   const memory = values.memory === undefined ? undefined : { limit: memoryOf(values.memory) };
   const cpu = values.cpus === undefined ? undefined : { quota: quotaOf(values.cpus), period: CPU_PERIOD_US };
   const pids = values.pids === undefined ? undefined : { limit: pidsOf(values.pids) };
