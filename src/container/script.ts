@@ -141,18 +141,14 @@ export function environmentOf(
 }
 
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
-export function scriptBundle(id: string, values: ScriptValues, command: readonly string[]): Bundle {
+export function scriptBundle(
+  id: string,
+  values: ScriptValues,
+  command: readonly string[],
+  rootless = effectiveUser() !== 0,
+): Bundle {
   if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR ID -- COMMAND");
   const rootfs = rootfsOf(values.rootfs);
-  const rootless = effectiveUser() !== 0;
-  if (rootless && rootfs === "/") {
-    // clone_private_mount() in fs/namespace.c: overlay takes no tree with mounts that a user namespace locks
-    throw new HakoError({
-      code: "unsupported",
-      message: "--rootfs / needs root: the kernel lays nothing over the host's mounts for an ordinary user",
-      hint: "--rootfs with a directory of your own that holds a root file system",
-    });
-  }
   const base = defaultConfig({ rootless });
   const memory = values.memory === undefined ? undefined : { limit: memoryOf(values.memory) };
   const cpu = values.cpus === undefined ? undefined : { quota: quotaOf(values.cpus), period: CPU_PERIOD_US };
@@ -186,5 +182,13 @@ export function scriptBundle(id: string, values: ScriptValues, command: readonly
       },
     },
   };
+  if (rootless && rootfs === "/") {
+    // clone_private_mount() in fs/namespace.c: overlay takes no tree with mounts that a user namespace locks
+    throw new HakoError({
+      code: "unsupported",
+      message: "--rootfs / needs root: the kernel lays nothing over the host's mounts for an ordinary user",
+      hint: "--rootfs with a directory of your own that holds a root file system",
+    });
+  }
   return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/" };
 }

@@ -166,7 +166,14 @@ describe("scriptBundle", () => {
     expect(config.hostname).toBe("job");
   });
   test("/ is the host's, under a tmpfs", () => {
-    expect(scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"]).overlayOfHost).toBe(true);
+    expect(scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], false).overlayOfHost).toBe(true);
+  });
+  test("an ordinary user gets a user namespace, and not the host's root", () => {
+    const { config } = scriptBundle("job", { ...NOTHING, rootfs }, ["true"], true);
+    const types = config.linux?.namespaces?.map(({ type }) => type) ?? [];
+    expect(types).toContain("user");
+    expect(types).toContain("network");
+    expect(() => scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], true)).toThrow("needs root");
   });
   const wrong: [Partial<typeof NOTHING> | Record<string, unknown>, string][] = [
     [{ cpus: "0" }, "--cpus"],
