@@ -111,7 +111,8 @@ function checkSameKind(source: string, status: FileStatus, target: Fd, path: str
   const cause = systemError("move_mount", "ENOTDIR", path);
   throw new HakoError({
     ...cause,
-    message: `${source} is a ${sourceIs} and ${path} is a ${targetIs}`,
+    // not "is a directory": docker takes these words for EISDIR of the program, and exits with 126 instead of 125
+    message: `${source}, a ${sourceIs}, can't be mounted on ${path}, a ${targetIs}`,
     cause,
   });
 }
