@@ -2,12 +2,11 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { e2e, IS_HAKO, isV2, type Needs, needsBusybox, needsProgram, needsRoot } from "../e2e/support";
-import { Docker } from "./daemon";
+import { Docker } from "./docker-daemon";
+import { hasAllCapabilities } from "./machine";
 
 const needs: Needs[] = [needsRoot, needsBusybox, needsProgram("dockerd"), needsProgram("containerd")];
 const ready = needs.every((need) => need === undefined);
-/** runc fails when it shall give a capability that it does not have; so does it with docker's --privileged. */
-const hasAllCapabilities = /^CapBnd:\s*0*(1ff|3f)f{8}$/m.test(readFileSync("/proc/self/status", "utf8"));
 const needsAllForRunc: Needs =
   IS_HAKO || hasAllCapabilities ? undefined : "runc refuses a capability that this machine has not";
 

@@ -2,6 +2,7 @@
 // all that they write. When it goes, so does everything that ran or was mounted in it. Clients are run inside.
 import { type ChildProcess, spawn } from "node:child_process";
 import {
+  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -10,6 +11,7 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -17,9 +19,8 @@ import { basename, join } from "node:path";
 import { busyboxRootfs, execute, HAKO, names, type Result, type RunOptions, until } from "../e2e/support";
 
 const PREFIX = "hako-e2e-";
-/** The client of docker.io, whatever else comes first in PATH. */
-const CLIENT = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
-const START_LIMIT = 120_000;
+/** Milliseconds that something slow on a slow machine may take. */
+export const START_LIMIT = 60_000;
 /** Where containerd's shims and ctr have their sockets, and dockerd its key, whatever the options say. */
 const FIXED_DIRECTORIES = ["/run/containerd", "/etc/docker"];
 
@@ -33,6 +34,14 @@ set +e
 sleep infinity
 exit`;
 
+/** runc fails when it shall give a capability that it does not have; so does it with --privileged. */
+export const hasAllCapabilities = /^CapBnd:\s*0*(1ff|3f)f{8}$/m.test(
+  readFileSync("/proc/self/status", "utf8"),
+);
+
+/** The machine's first process, daemons, and the ps that looks. */
+const OWN_PROCESSES = /(sleep infinity|sh -c set -e|dockerd |containerd --config|ps -e -o)/;
+
 export class Machine implements AsyncDisposable {
   readonly dir = mkdtempSync(`/tmp/${PREFIX}clients-`);
   /** Where cgroups of this machine go. */
@@ -41,6 +50,8 @@ export class Machine implements AsyncDisposable {
   private pid = 0;
 
   private constructor() {
+    // users that are mapped to others have to find their way to containers
+    chmodSync(this.dir, 0o711);
     mkdirSync(this.path("data"));
     mkdirSync(this.path("bin"));
     // for callers that know the runtime by this name only
@@ -57,7 +68,7 @@ export class Machine implements AsyncDisposable {
   static async start(): Promise<Machine> {
     const machine = new Machine();
     const said = () => readFileSync(machine.path("first"), "utf8");
-    await until("the machine is ready", () => said() !== "" || machine.first.exitCode !== null);
+    await until("the machine is ready", () => said() !== "" || hasEnded(machine.first));
     if (!said().includes("ready")) throw new Error(`no machine for daemons: ${said()}`);
     const children = `/proc/${machine.first.pid}/task/${machine.first.pid}/children`;
     machine.pid = Number(readFileSync(children, "utf8").trim());
@@ -131,9 +142,32 @@ export class Machine implements AsyncDisposable {
     return path;
   }
 
+  /** What containers have left: processes and mounts of the machine, cgroups, and state in the runtime's directory. */
+  leftovers(state: string): string[] {
+    const processes = this.ok("ps", "-e", "-o", "pid,ppid,args").split("\n").slice(1);
+    const mounts = this.ok("cat", "/proc/self/mounts").split("\n");
+    const groups = cgroupMounts().flatMap((point) =>
+      names(join(point, this.cgroup)).map((name) => join(point, this.cgroup, name)),
+    );
+    return [
+      ...processes.filter((line) => line !== "" && !OWN_PROCESSES.test(line)),
+      ...mounts.filter(
+        (line) => / \S*\/(rootfs|merged|shm|netns\/\S+) /.test(line) && line.includes(this.dir),
+      ),
+      ...groups.filter((path) => statSync(path).isDirectory()),
+      ...names(this.hostPath(state)).filter((name) => name !== "containers-mapping"),
+      ...names(this.hostPath(`${state}/containers-mapping`)),
+    ].map((line) => line.trim());
+  }
+
+  /** A path of the machine, as seen from outside. */
+  private hostPath(path: string): string {
+    return join(`/proc/${this.pid}/root`, path);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const ended = new Promise((done) => this.first.once("exit", done));
-    if (this.first.exitCode === null && this.first.signalCode === null) {
+    if (!hasEnded(this.first)) {
       process.kill(this.pid, "SIGKILL");
       await ended;
     }
@@ -142,13 +176,24 @@ export class Machine implements AsyncDisposable {
   }
 
   private removeCgroups(): boolean {
-    const mounted = readFileSync("/proc/self/mounts", "utf8")
-      .split("\n")
-      .map((line) => line.split(" "))
-      .filter(([, , type]) => type === "cgroup" || type === "cgroup2")
-      .map(([, point = ""]) => join(point, this.cgroup));
-    return mounted.every(removeCgroup);
+    return cgroupMounts()
+      .map((point) => join(point, this.cgroup))
+      .every(removeCgroup);
   }
+}
+
+/** Has ended by itself or by a signal. */
+export function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+/** Where each hierarchy of cgroups is mounted. */
+function cgroupMounts(): string[] {
+  return readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" "))
+    .filter(([, , type]) => type === "cgroup" || type === "cgroup2")
+    .map(([, point = ""]) => point);
 }
 
 /** Depth first; false while there are processes in it. */
@@ -167,138 +212,5 @@ function removeCgroup(path: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-export interface DockerOptions {
-  /** Further flags of dockerd. */
-  flags?: string[];
-  /** Files of the host that hold something else for the daemon. */
-  files?: Record<string, string>;
-}
-
-/** dockerd with the tested runtime as its default, as "tested", and as `runc` of its PATH. */
-export class Docker implements AsyncDisposable {
-  private daemon: ChildProcess | undefined;
-  private counter = 0;
-
-  private constructor(
-    readonly machine: Machine,
-    private readonly flags: string[],
-  ) {}
-
-  static async start(options: DockerOptions = {}): Promise<Docker> {
-    const docker = new Docker(await Machine.start(), options.flags ?? []);
-    try {
-      for (const [path, content] of Object.entries(options.files ?? {})) docker.machine.cover(path, content);
-      await docker.up();
-      docker.ok("import", "--change", 'CMD ["sh"]', docker.machine.archive(), "box");
-    } catch (error) {
-      await docker[Symbol.asyncDispose]();
-      throw error;
-    }
-    return docker;
-  }
-
-  private get socket(): string {
-    return `unix://${this.machine.path("docker.sock")}`;
-  }
-
-  /** Starts the daemon; also again, after `down`. */
-  async up(): Promise<void> {
-    const { machine } = this;
-    const path = (name: string) => machine.path(name);
-    writeFileSync(path("daemon.json"), "{}");
-    const command = ["dockerd", "--config-file", path("daemon.json"), "--data-root", path("data/docker")];
-    command.push("--exec-root", path("data/exec"), "--pidfile", path("docker.pid"), "--host", this.socket);
-    command.push("--exec-opt", "native.cgroupdriver=cgroupfs", "--storage-driver", "overlay2");
-    command.push("--cgroup-parent", machine.cgroup, "--add-runtime", `tested=${HAKO}`);
-    command.push("--default-runtime", "tested", "--live-restore", ...this.flags);
-    const daemon = machine.daemon("dockerd", command);
-    this.daemon = daemon;
-    const isUp = () => existsSync(path("docker.sock")) && this.docker("version").status === 0;
-    await until("dockerd answers", () => daemon.exitCode !== null || isUp(), START_LIMIT);
-    if (daemon.exitCode !== null) throw new Error(`dockerd: ${machine.log("dockerd").slice(-2000)}`);
-  }
-
-  /** Ends the daemon by a signal, not its containers. */
-  async down(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-    const { daemon } = this;
-    if (daemon === undefined || daemon.exitCode !== null) return;
-    const ended = new Promise((done) => daemon.once("exit", done));
-    this.machine.run(
-      "kill",
-      `-${signal.slice(3)}`,
-      readFileSync(this.machine.path("docker.pid"), "utf8").trim(),
-    );
-    await ended;
-    this.daemon = undefined;
-  }
-
-  /** The words of a client's call, inside of the machine. */
-  call(...args: string[]): string[] {
-    return [CLIENT, "--host", this.socket, ...args];
-  }
-
-  /** The same from outside. */
-  words(...args: string[]): string[] {
-    return this.machine.inside(...this.call(...args));
-  }
-
-  dockerWith(options: RunOptions, ...args: string[]): Result {
-    return this.machine.runWith(options, ...this.call(...args));
-  }
-
-  docker(...args: string[]): Result {
-    return this.dockerWith({}, ...args);
-  }
-
-  /** A call that must succeed; gives what it printed. */
-  ok(...args: string[]): string {
-    return this.machine.ok(...this.call(...args));
-  }
-
-  /** `docker run --rm` without a network, which takes time and is not always what a test is about. */
-  run(...args: string[]): Result {
-    return this.docker("run", "--rm", "--network", "none", ...args);
-  }
-
-  /** A container in the background, gone after `using`. */
-  detached(options: string[], ...command: string[]): DockerContainer {
-    const name = `box${this.counter++}`;
-    this.ok("run", "--detach", "--network", "none", "--name", name, ...options, "box", ...command);
-    return new DockerContainer(this, name);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.machine[Symbol.asyncDispose]();
-  }
-}
-
-export class DockerContainer implements Disposable {
-  constructor(
-    private readonly docker: Docker,
-    readonly name: string,
-  ) {}
-
-  exec(...args: string[]): Result {
-    return this.docker.docker("exec", this.name, ...args);
-  }
-
-  /** A value of `docker inspect`. */
-  inspect(format: string): string {
-    return this.docker.ok("inspect", "--format", format, this.name).trim();
-  }
-
-  get status(): string {
-    return this.inspect("{{.State.Status}} {{.State.ExitCode}}");
-  }
-
-  async until(what: string, holds: () => boolean): Promise<void> {
-    await until(`${this.name}: ${what}`, holds, START_LIMIT);
-  }
-
-  [Symbol.dispose](): void {
-    this.docker.docker("rm", "--force", this.name);
   }
 }
