@@ -165,17 +165,7 @@ export function newFilesystem(filesystem: Filesystem): Fd {
   return new Fd(mounted);
 }
 
-/** Our attributes and the options of every superblock, as flags of mount(2). */
-const MS_OF_ATTR: readonly (readonly [number, number])[] = [
-  [ATTR.RDONLY, 1],
-  [ATTR.NOSUID, 2],
-  [ATTR.NODEV, 4],
-  [ATTR.NOEXEC, 8],
-  [ATTR.NOATIME, 1024],
-  [ATTR.NODIRATIME, 2048],
-  [ATTR.STRICTATIME, 1 << 24],
-  [ATTR.NOSYMFOLLOW, 256],
-];
+/** The options of every superblock, as flags of mount(2). */
 const MS_OF_OPTION: Readonly<Record<string, number>> = {
   ro: 1,
   sync: 16,
@@ -190,9 +180,9 @@ const ONLY_MOUNT: ReadonlySet<string> = new Set(["iversion", "silent"]);
 const NO_MS = new Set(["rw", "async", "nomand", "nolazytime"]);
 
 /** mount(2) onto an open target, for options that are longer than fsconfig takes. */
-export function mountOnto(target: Fd, filesystem: Filesystem): void {
-  const { type, source = type, options = [], attributes = 0 } = filesystem;
-  let flags = MS_OF_ATTR.reduce((sum, [bit, ms]) => ((attributes & bit) === 0 ? sum : sum | ms), 0);
+export function mountOnto(target: Fd, filesystem: Omit<Filesystem, "attributes">): void {
+  const { type, source = type, options = [] } = filesystem;
+  let flags = 0;
   const data = options.filter((option) => {
     flags |= MS_OF_OPTION[option] ?? 0;
     return MS_OF_OPTION[option] === undefined && !NO_MS.has(option);
