@@ -85,7 +85,8 @@ export class Store implements Disposable {
       BUILDAH_RUNTIME: runtime,
       TERM: "xterm",
     };
-    this.ok("import", "--change", "CMD=sh", this.path("box.tar"), IMAGE);
+    const changes = ["--change", "CMD=sh", "--change", "ENV PATH=/bin"];
+    this.ok("import", ...changes, this.path("box.tar"), IMAGE);
   }
 
   private writeConfiguration(runtime: string, driver: string): void {
@@ -135,6 +136,14 @@ ${RUNTIME} = ["${runtime}"]
   run(client: string, args: string[], options: RunOptions = {}): Result {
     const [command = client, ...rest] = this.words(client, args);
     return execute(command, rest, { env: this.env, cwd: this.dir, timeout: LIMIT, ...options });
+  }
+
+  /** The same without blocking, for several at once. */
+  async later(client: string, args: string[]): Promise<{ status: number; stdout: string }> {
+    const { env, dir: cwd } = this;
+    const child = Bun.spawn(this.words(client, args), { env, cwd, stdin: "ignore", stderr: "ignore" });
+    const stdout = await new Response(child.stdout).text();
+    return { status: await child.exited, stdout };
   }
 
   podman(...args: string[]): Result {
