@@ -96,8 +96,8 @@ describe("several containers", () => {
     expect(store.ok("ps", "-a", "--format", "{{.Names}}")).not.toContain(pod);
   }, [needsProgram("catatonit")]);
 
-  podman("20 at once", async () => {
-    const names = Array.from({ length: 20 }, () => store.name());
+  podman("30 at once", async () => {
+    const names = Array.from({ length: 30 }, () => store.name());
     const results = await Promise.all(
       names.map((name) => store.later("podman", ["run", "--rm", "--name", name, IMAGE, "echo", name])),
     );

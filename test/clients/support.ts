@@ -20,6 +20,8 @@ import { execute, HAKO, names, type Result, type RunOptions, until } from "../e2
 
 export const IMAGE = "localhost/hako-clients-box";
 export const RUNTIME = basename(HAKO);
+/** Begins the name of every container, cgroup and temporary directory of these tests. */
+const PREFIX = "hako-clients-";
 const OVERLAYFS_MAGIC = 0x794c7630;
 const LIMIT = 120_000;
 const SUBORDINATE = { start: 400_000, size: 65_536 };
@@ -32,7 +34,7 @@ export interface StoreOptions {
 
 /** /tmp, or where that is an overlay itself, which can't carry another: a tmpfs. */
 function temporaryDirectory(): string {
-  return mkdtempSync(join(statfsSync("/tmp").type === OVERLAYFS_MAGIC ? "/run" : "/tmp", "hako-clients-"));
+  return mkdtempSync(join(statfsSync("/tmp").type === OVERLAYFS_MAGIC ? "/run" : "/tmp", PREFIX));
 }
 
 /** A root file system with every applet of busybox, and a user and a group besides root. */
@@ -116,6 +118,7 @@ ${RUNTIME} = ["${runtime}"]
   private writeUser(uid: number): void {
     const account = `tester:x:${uid}:${uid}::${this.path("home")}:/bin/sh\n`;
     writeFileSync(this.path("passwd"), readFileSync("/etc/passwd", "utf8") + account);
+    writeFileSync(this.path("group"), `${readFileSync("/etc/group", "utf8")}tester:x:${uid}:\n`);
     writeFileSync(this.path("subids"), `tester:${SUBORDINATE.start}:${SUBORDINATE.size}\n`);
     for (const name of ["home", "xdg", "store", "run", "tmp"]) chownSync(this.path(name), uid, uid);
   }
@@ -125,6 +128,7 @@ ${RUNTIME} = ["${runtime}"]
     if (this.uid === undefined) return [client, ...args];
     const binds = [
       ["passwd", "/etc/passwd"],
+      ["group", "/etc/group"],
       ["subids", "/etc/subuid"],
       ["subids", "/etc/subgid"],
     ].map(([from, to]) => `touch ${to}; mount --bind ${this.path(from ?? "")} ${to}`);
@@ -172,7 +176,7 @@ ${RUNTIME} = ["${runtime}"]
 
   /** A name for a container, pod or volume that no other test uses. */
   name(): string {
-    return `hako-clients-${process.pid}-${this.counter++}`;
+    return `${PREFIX}${process.pid}-${this.counter++}`;
   }
 
   path(name: string): string {
@@ -192,7 +196,7 @@ ${RUNTIME} = ["${runtime}"]
     await until(`${name}: ${format} is ${value}`, () => this.inspect(name, format) === value, limit);
   }
 
-  /** The containers ever made here. */
+  /** The containers and pods ever made here. */
   private ids(): string[] {
     const list = this.podman("events", "--stream=false", "--filter", "event=create", "--format", "{{.ID}}");
     return list.stdout.split("\n").filter((line) => line.length === 64);
@@ -208,8 +212,9 @@ ${RUNTIME} = ["${runtime}"]
       const states = [join("/run", RUNTIME), join(this.path("xdg"), RUNTIME)].flatMap((root) =>
         names(root).map((name) => join(root, name)),
       );
-      const places = [...states, ...directories("/sys/fs/cgroup", 5)];
-      found = places.filter((path) => ids.some((id) => path.includes(id)));
+      // a pod's own cgroup is podman's to remove
+      const cgroups = directories("/sys/fs/cgroup", 5).filter((path) => path.includes("libpod-"));
+      found = [...states, ...cgroups].filter((path) => ids.some((id) => path.includes(id)));
       found.push(...this.processes());
       if (found.length === 0) return [];
     }
@@ -232,8 +237,14 @@ ${RUNTIME} = ["${runtime}"]
   }
 
   [Symbol.dispose](): void {
+    const ids = this.ids();
     this.podman("pod", "rm", "--all", "--force", "--time", "0");
     this.podman("rm", "--all", "--force", "--time", "0");
+    // podman forgets the parents of cgroups in hierarchies that it does not know; the deepest first
+    const parents = directories("/sys/fs/cgroup", 5).filter((path) =>
+      [...ids, `/${PREFIX}${process.pid}-`].some((part) => path.includes(part)),
+    );
+    if (parents.length > 0) execute("rmdir", parents.reverse());
     if (this.uid !== undefined) this.endPauseProcess();
     for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n").reverse()) {
       const point = line.split(" ")[4] ?? "";
