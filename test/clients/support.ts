@@ -58,7 +58,7 @@ function writeRootfs(rootfs: string): void {
 /** A storage of images and containers, and how podman and buildah are called to use it. */
 export class Store implements Disposable {
   readonly dir = temporaryDirectory();
-  private readonly env: Record<string, string>;
+  readonly env: Record<string, string>;
   private readonly uid: number | undefined;
   private counter = 0;
 
@@ -104,7 +104,7 @@ runtime = "${RUNTIME}"
 static_dir = "${store}/libpod"
 volume_path = "${store}/volumes"
 tmp_dir = "${this.path("tmp")}"
-runtime_supports_json = ["${RUNTIME}"]
+runtime_supports_json = ["${RUNTIME}", "hako", "runc", "crun"]
 runtime_supports_nocgroups = ["crun"]
 [engine.runtimes]
 ${RUNTIME} = ["${runtime}"]
