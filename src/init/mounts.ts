@@ -201,6 +201,7 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
   const type = mount.type ?? "none";
   checkBelowProc(path, undefined, type);
   const ordinary = type === "proc" || type === "sysfs";
+  using covered = type === "tmpfs" ? openIfThere(work.root, path, O.PATH) : undefined;
   using target = ordinary ? openOrdinaryDirectory(work.root, path) : openDirectory(work.root, path);
   const readonly = (plan.own.set & ATTR.RDONLY) !== 0 && !SHARED_SUPERBLOCK.has(type);
   const filesystem: Filesystem = {
@@ -209,7 +210,7 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
     options: [
       ...plan.superblock,
       ...plan.data,
-      ...modeOf(target, type, plan),
+      ...modeOf(covered, plan),
       ...(readonly ? ["ro"] : []),
       ...labelOf(work, type),
     ],
@@ -227,10 +228,10 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
   attach(work, tree, target, path);
 }
 
-/** A tmpfs without a mode of its own has that of the directory which it covers. */
-function modeOf(target: Fd, type: string, plan: MountPlan): string[] {
-  if (type !== "tmpfs" || plan.data.some((option) => option.startsWith("mode="))) return [];
-  return [`mode=${statusOf(target).mode.toString(8)}`];
+/** A tmpfs without a mode of its own has that of the directory which it covers; the kernel's, if it covers none. */
+function modeOf(covered: Fd | undefined, plan: MountPlan): string[] {
+  if (covered === undefined || plan.data.some((option) => option.startsWith("mode="))) return [];
+  return [`mode=${statusOf(covered).mode.toString(8)}`];
 }
 
 function create(work: RootfsWork, filesystem: Filesystem): Fd {

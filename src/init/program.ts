@@ -41,7 +41,8 @@ function failure(name: string, why: string, code: "command-not-found" | "command
 function obstacle(path: string): { missing: boolean; why: string } | undefined {
   try {
     checkAccess(path, X_OK);
-    if (statusAt(path)?.type === "directory") return { missing: false, why: "is a directory" };
+    if (statusAt(path)?.type === "directory")
+      return { missing: false, why: "permission denied: it is a directory" };
     return undefined;
   } catch (thrown) {
     const { errno } = asHakoError(thrown);
