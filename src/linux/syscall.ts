@@ -9,6 +9,8 @@ const NUMBERS = {
   write: [1, 64],
   close: [3, 57],
   fstat: [5, 80],
+  fstatfs: [138, 44],
+  pread64: [17, 67],
   lseek: [8, 62],
   mmap: [9, 222],
   mprotect: [10, 226],
