@@ -78,8 +78,11 @@ function makeHint(node: CgroupNode, errno: string | undefined): string | undefin
   switch (errno) {
     case "EAGAIN":
       return `${existing} or one above has as many cgroups as its cgroup.max.descendants or cgroup.max.depth allows`;
+    case "ENOMEM": {
+      const limit = tryReadValue(`${existing}/${node.unified ? "memory.max" : "memory.limit_in_bytes"}`);
+      return `a cgroup takes memory of the one above: the limit of ${existing} is ${limit ?? "unknown"}`;
+    }
     case "ENOSPC":
-    case "ENOMEM":
       return "the kernel keeps 65535 cgroups with memory at most, removed ones too until their memory is freed: see /proc/cgroups";
     case "EOPNOTSUPP":
       return `${existing} is of type "${tryReadValue(`${existing}/cgroup.type`)}": choose another linux.cgroupsPath`;

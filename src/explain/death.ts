@@ -18,12 +18,13 @@ export function explainEnd({ signal, cgroup }: End): Explanation {
   if (short !== undefined) {
     return {
       why: `out of memory: it reached the limit of ${short.limit} bytes in ${short.file} of cgroup ${short.cgroup}`,
-      hint: "raise the limit: hako needs a few MiB for a moment, and the program what it needs",
+      hint: "raise the limit",
     };
   }
   if (signal === SIGSYS) {
     return {
-      hint: "a seccomp filter forbids what hako does: that of the container or service that hako runs in",
+      why: "a seccomp filter killed it",
+      hint: "/linux/seccomp forbids it to tell why the program can't be executed (write), or the filter of a container that hako runs in forbids what hako does",
     };
   }
   if (signal !== SIGKILL && signal !== undefined) return {};

@@ -44,7 +44,13 @@ function isOf(directory: string, syscall: string | undefined, path = ""): boolea
 function hintFor(errno: string | undefined, directory: string): string {
   switch (errno) {
     case "ENOSPC": {
-      const what = statusNear(directory)?.full === "inodes" ? "inodes: see df -i" : "space: see df";
+      const full = statusNear(directory)?.full;
+      const what =
+        full === "inodes"
+          ? "inodes: see df -i"
+          : full === "blocks"
+            ? "space: see df"
+            : "space or inodes: see df and df -i";
       return `its file system has no more ${what} ${directory}; free some, or choose another --root`;
     }
     case "EDQUOT":

@@ -6,6 +6,8 @@ const STATX_BASIC_STATS = 0x7ff;
 const STATX_MNT_ID = 0x1000;
 /** struct statfs of 64-bit Linux, in words: f_bavail, f_files, f_ffree, f_flags. */
 const STATFS = { available: 4, files: 5, freeFiles: 6, flags: 10 };
+/** What a failed command may have given back before it asks. */
+const LAST = 8n;
 const ST_RDONLY = 1n;
 const ST_NOEXEC = 8n;
 const S_IFMT = 0o170000;
@@ -67,7 +69,7 @@ export function filesystemOf(fd: Fd): number {
 export interface MountStatus {
   readonly: boolean;
   noexec: boolean;
-  /** No block, or no inode, is left for an ordinary user. */
+  /** Next to no block, or no inode, is left for an ordinary user. */
   full: "blocks" | "inodes" | undefined;
 }
 
@@ -76,11 +78,11 @@ export function mountStatusOf(fd: Fd): MountStatus {
   const words = new BigUint64Array(32);
   syscallOn(undefined, "fstatfs", fd.number, words);
   const word = (index: number) => words[index] ?? 0n;
-  const noInodes = word(STATFS.files) > 0n && word(STATFS.freeFiles) === 0n;
+  const noInodes = word(STATFS.files) > 0n && word(STATFS.freeFiles) <= LAST;
   return {
     readonly: (word(STATFS.flags) & ST_RDONLY) !== 0n,
     noexec: (word(STATFS.flags) & ST_NOEXEC) !== 0n,
-    full: noInodes ? "inodes" : word(STATFS.available) === 0n ? "blocks" : undefined,
+    full: noInodes ? "inodes" : word(STATFS.available) <= LAST ? "blocks" : undefined,
   };
 }
 
