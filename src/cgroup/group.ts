@@ -60,15 +60,16 @@ export class Group implements Cgroup {
       if (used.length > 0) {
         throw new HakoError({
           code: "exists",
-          message: `cgroup ${this.#directories.find((dir) => processesIn(dir).length > 0)} is in use: ${used.length} processes`,
+          message: `cgroup ${this.#directories.find((dir) => subtree(dir).flatMap(processesIn).length > 0)} is in use: ${used.length} processes, ${used[0]} for one`,
           hint: "choose another linux.cgroupsPath",
         });
       }
-      if (this.frozen()) {
+      const frozen = this.#freezer?.frozenBy();
+      if (frozen !== undefined) {
         throw new HakoError({
           code: "state",
-          message: `cgroup ${this.#directories[0]} is frozen`,
-          hint: "thaw it first",
+          message: `cgroup ${frozen.dir} is frozen: a process in it would not run`,
+          hint: `thaw it first: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
         });
       }
     } catch (thrown) {

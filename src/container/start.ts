@@ -3,9 +3,9 @@ import { type ErrorMessage, errorFrom } from "../init/protocol";
 import { STAGE_NAME } from "../init/stage-name";
 import type { Fd } from "../linux/fd";
 import { removeFile } from "../linux/file";
-import { processStatus, signalProcess } from "../linux/process";
+import { processStatus, signalProcess, waitForWord } from "../linux/process";
 import { hasListener } from "../linux/seccomp";
-import { readAll, recvByte, unixConnect, writeAll } from "../linux/socket";
+import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
 import { logDebug, logWarning } from "../log";
 import { UndoStack } from "../undo";
 import { runHooks } from "./hooks";
@@ -78,10 +78,11 @@ function release(root: string, id: ContainerId, notifySocket: string | undefined
   let answer: string;
   try {
     using connection = unixConnect(socket);
-    answer = takeListener(root, record, connection) + readAll(connection).toString();
+    const before = takeListener(root, record, connection);
+    answer = before + readToEnd(record, connection);
   } catch (thrown) {
     const cause = asHakoError(thrown);
-    if (cause.errno === "ECONNREFUSED" || cause.errno === "ECONNRESET") throw diedBefore(id);
+    if (cause.errno === "ECONNREFUSED" || cause.errno === "ECONNRESET") throw diedBefore(record);
     throw new HakoError({ code: cause.code, message: `start container "${id}"`, cause });
   }
   removeFile(socket);
@@ -90,7 +91,7 @@ function release(root: string, id: ContainerId, notifySocket: string | undefined
   if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
   // a zombie keeps its name: one that still has ours never executed the program
   if (answer === "" || (record.init !== undefined && processStatus(record.init.pid)?.name === STAGE_NAME)) {
-    throw diedBefore(id);
+    throw diedBefore(record);
   }
   return { record, relay };
 }
@@ -120,6 +121,16 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): st
   return text;
 }
 
+function readToEnd({ init }: ContainerRecord, connection: Fd): string {
+  let text = "";
+  for (;;) {
+    if (init !== undefined) waitForWord(connection, init.pid, init.startTime);
+    const part = readSome(connection);
+    if (part.length === 0) return text;
+    text += part.toString();
+  }
+}
+
 function wrongState(id: ContainerId, status: string): HakoError {
   const message =
     status === "stopped"
@@ -128,10 +139,11 @@ function wrongState(id: ContainerId, status: string): HakoError {
   return new HakoError({ code: "state", message });
 }
 
-function diedBefore(id: ContainerId): HakoError {
-  return new HakoError({
-    code: "state",
-    message: `container "${id}": its first process died before it could execute the program`,
-    hint: "a memory limit that is too low would do that",
-  });
+function diedBefore({ id, init, cgroup }: ContainerRecord): HakoError {
+  const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
+  const ending = init === undefined ? 0 : (processStatus(init.pid)?.ending ?? 0);
+  const signal = (ending & 0x7f) === 0 ? undefined : ending & 0x7f;
+  const { why, hint } = explainEnd({ signal, cgroup });
+  const message = `container "${id}": its first process died before it could execute the program`;
+  return new HakoError({ code: "state", message: why === undefined ? message : `${message}: ${why}`, hint });
 }

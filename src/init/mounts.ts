@@ -58,6 +58,11 @@ export function mountAll(work: RootfsWork): void {
     during(
       `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
       () => mountOne(work, mount, work.context.mappedMounts.get(index)),
+      (cause) => {
+        const { mountHint } = require("../explain/mount") as typeof import("../explain/mount");
+        const { bundle, userNamespace } = work.context;
+        return { hint: mountHint(mount, bundle, userNamespace, cause) };
+      },
     );
   });
 }

@@ -1,4 +1,4 @@
-import { type CgroupEntry, type CgroupMounts, loadCgroup, openCgroup, plannedRecord } from "../cgroup";
+import { type Cgroup, type CgroupEntry, loadCgroup, openCgroup, plannedRecord } from "../cgroup";
 import { cgroupOwner } from "../cgroup/ownership";
 import { during, HakoError } from "../errors";
 import { spawnInit } from "../init/spawn";
@@ -23,7 +23,7 @@ export const namespacesDriver: SandboxDriver = {
     cgroup.create();
     logDebug(`${id}: cgroups ${JSON.stringify(cgroup.paths)}`);
     const entry = cgroup.entry();
-    const init = startInit(plan, cgroup.mounts(), entry);
+    const init = startInit(plan, cgroup, entry);
     undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
     logDebug(`${id}: process ${init.pid} in its namespaces`);
     // while our own stage starts in there; it stays outside of the limits, which are for the program
@@ -73,7 +73,8 @@ export const namespacesDriver: SandboxDriver = {
 
 const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
 
-function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry): StageProcess {
+function startInit(plan: ContainerPlan, cgroup: Cgroup, entry: CgroupEntry): StageProcess {
+  const mounts = cgroup.mounts();
   const { config, filter, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
   const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
   return spawnInit({
@@ -92,6 +93,10 @@ function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry
     cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
     entry,
     warn,
+    explainEnd(signal) {
+      const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
+      return explainEnd({ signal, cgroup: cgroup.record });
+    },
   });
 }
 
