@@ -52,7 +52,7 @@ interface CreateFlagValues {
 export function createOptions(globals: Globals, id: string, bundle: string, values: CreateFlagValues) {
   // first: later the numbers may be ours
   const inherited = inheritance(values["preserve-fds"], process.env);
-  const checked = checkedBundle(bundle, inherited.environment);
+  const checked = checkedBundle(bundle, inherited.environment, globals.cgroupManager);
   return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };
 }
 
@@ -65,6 +65,7 @@ export function placeOptions(globals: Globals, id: string, values: CreateFlagVal
   return {
     root: globals.root,
     rootless: globals.rootless,
+    cgroupManager: globals.cgroupManager,
     id: containerId(id),
     pidFile: values["pid-file"],
     pidfdSocket: values["pidfd-socket"],

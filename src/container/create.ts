@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { CgroupManager } from "../cgroup/managers";
 import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
@@ -46,6 +47,7 @@ export interface CreateOptions extends Receivers {
   bundle: Bundle;
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
+  cgroupManager: CgroupManager;
   /** --rootless: auto, true or false. */
   rootless: string;
   noPivot: boolean;
@@ -122,7 +124,8 @@ function planOf(
   record: ContainerRecord,
   startSocket: Fd,
 ): Omit<ContainerPlan, "filter"> {
-  const { root, id, bundle, consoleSocket, noPivot, noNewKeyring, preserveFds, openFiles, warn } = options;
+  const { root, id, bundle, cgroupManager, consoleSocket } = options;
+  const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = options;
   const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
   if (overlay !== undefined) makeDirectory(overlay, 0o755);
   return {
@@ -132,6 +135,7 @@ function planOf(
     rootfs: bundle.rootfs,
     overlay,
     state: stateOf(record, "creating"),
+    cgroupManager,
     startSocket,
     consoleSocket,
     noPivot,

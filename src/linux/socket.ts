@@ -6,6 +6,7 @@ import { address, callLibc, syscallOn, systemError, tryLibc, trySyscall } from "
 
 const AF_UNIX = 1;
 const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
 const SOCKET_TYPES = { stream: 1, dgram: 2, seqpacket: 5 } as const;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
@@ -23,6 +24,7 @@ const MAX_NAME = 4095;
 const MAX_FDS = 253;
 const MSGHDR_SIZE = 56;
 const CMSGHDR_SIZE = 16;
+const LONGEST_PAUSE_MS = 50;
 
 export type SocketType = keyof typeof SOCKET_TYPES;
 type Descriptor = Fd | number;
@@ -38,8 +40,8 @@ export function socketPair(type: SocketType = "stream"): [Fd, Fd] {
   return [new Fd(pair[0] ?? -1), new Fd(pair[1] ?? -1)];
 }
 
-function unixSocket(type: SocketType): Fd {
-  return new Fd(callLibc(undefined, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0));
+function unixSocket(type: SocketType, flags = 0): Fd {
+  return new Fd(callLibc(undefined, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0));
 }
 
 /**
@@ -107,6 +109,29 @@ export function unixConnect(path: string, type: SocketType = "stream"): Fd {
   const fd = unixSocket(type);
   try {
     withAddress(path, (sockaddr) => tryLibc("connect", fd.number, sockaddr, sockaddr.length), "connect");
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/**
+ * A non-blocking unix socket that is connected to the one at a path. A server whose queue of connections is full is asked
+ * again for so many milliseconds.
+ */
+export function unixConnectWithin(path: string, milliseconds: number): Fd {
+  const fd = unixSocket("stream", SOCK_NONBLOCK);
+  const deadline = Date.now() + milliseconds;
+  const connect = (sockaddr: Uint8Array): number => {
+    for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      const result = tryLibc("connect", fd.number, sockaddr, sockaddr.length);
+      if (-result !== errnoNumber("EAGAIN") || Date.now() > deadline) return result;
+      Bun.sleepSync(pause);
+    }
+  };
+  try {
+    withAddress(path, connect, "connect");
     return fd;
   } catch (error) {
     fd.close();
