@@ -82,16 +82,30 @@ function noMoreNamespaces(types: readonly NamespaceType[]): string {
   return `one of these is used up, or namespaces are nested too deep: ${all}`;
 }
 
-/** Why an ordinary user gets no user namespace, or one without rights: switches that distributions added. */
-export function userNamespaceRefused(): string {
-  if (value("/proc/sys/kernel/unprivileged_userns_clone") === "0") {
-    return "kernel.unprivileged_userns_clone is 0: sysctl -w kernel.unprivileged_userns_clone=1";
-  }
-  if (value("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") === "1") {
-    return "AppArmor keeps user namespaces from programs without a profile that allows them: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for hako with userns";
-  }
-  if (value("/proc/sys/user/max_user_namespaces") === "0") {
-    return "user.max_user_namespaces is 0: sysctl -w user.max_user_namespaces=15000";
-  }
-  return "no user namespace from within a chroot, nor under a seccomp filter that forbids it (of an outer container)";
+/** Switches that distributions added: the value that refuses, and what to do. */
+const SWITCHES = [
+  [
+    "/proc/sys/kernel/unprivileged_userns_clone",
+    "0",
+    "kernel.unprivileged_userns_clone is 0: sysctl -w kernel.unprivileged_userns_clone=1",
+  ],
+  [
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+    "1",
+    "AppArmor keeps user namespaces from programs without a profile that allows them: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for hako with userns",
+  ],
+  [
+    "/proc/sys/user/max_user_namespaces",
+    "0",
+    "user.max_user_namespaces is 0: sysctl -w user.max_user_namespaces=15000",
+  ],
+] as const;
+
+/** Why an ordinary user gets no user namespace, or one without rights. `read` gives the value of a file of procfs. */
+export function userNamespaceRefused(read: (file: string) => string | undefined = value): string {
+  const found = SWITCHES.find(([file, refusing]) => read(file) === refusing)?.[2];
+  return (
+    found ??
+    "no user namespace from within a chroot, nor under a seccomp filter that forbids it (of an outer container)"
+  );
 }

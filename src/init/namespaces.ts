@@ -34,7 +34,14 @@ export class NamespacePlan implements Disposable {
         const known = type as NamespaceType;
         if (path === undefined || path === "") created.add(known);
         else {
-          const fd = during(`config /linux/namespaces/${index}/path`, () => openNamespace(path, known));
+          const fd = during(
+            `config /linux/namespaces/${index}/path`,
+            () => openNamespace(path, known),
+            ({ errno }) =>
+              errno === "ENOENT"
+                ? { hint: "who owned it, the pod's sandbox perhaps, has ended: start that first" }
+                : {},
+          );
           joined.push({ type: known, fd });
         }
       });

@@ -21,6 +21,8 @@ export interface ExecOptions {
   openFiles?: number | undefined;
   /** Made right before execve, with nothing of ours between. */
   last?: { steps: readonly Step[]; memory: readonly ArrayBufferView[] } | undefined;
+  /** Among them is a seccomp filter, which may forbid to look at the program when it can't be executed. */
+  filtered?: boolean | undefined;
 }
 
 /** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
@@ -88,8 +90,7 @@ export function execProgram(
     environment.pointers,
     ...environment.memory,
   ];
-  // a filter or a limit may forbid to look when it has failed
-  const before = steps.length === 0 ? undefined : lookAtProgram(path);
+  const before = options.filtered === true ? lookAtProgram(path) : undefined;
   const { step, result } = walk([...steps, execve], [...memory, ...used]);
   throw step === steps.length
     ? executionError(path, -result, before ?? lookAtProgram(path))
