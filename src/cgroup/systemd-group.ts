@@ -11,11 +11,12 @@ import { slicePath, unitPlace } from "../systemd/unit-path";
 import { systemdScope } from "../systemd/which";
 import { parseDeviceRule } from "./device-rules";
 import { Group } from "./group";
-import type { CgroupRecord, UnitRecord } from "./index";
+import type { CgroupEntry, CgroupRecord, UnitRecord } from "./index";
 import { belowRoot, readLayout } from "./layout";
 import { checkUsage } from "./memory";
 import { directoryOf } from "./node";
 import type { Resources } from "./resources";
+import type { SubCgroups } from "./sub-cgroups";
 import { Target } from "./target";
 
 const DEFAULT_PERIOD = 100_000n;
@@ -149,6 +150,14 @@ export class SystemdGroup extends Group {
       period: period === undefined || period === "" ? DEFAULT_PERIOD : BigInt(period),
       idle: read("cpu.idle") === "1",
     };
+  }
+
+  /** An ordinary user can't have a process born in there: it would come from outside of what is the user's. */
+  override entry(below?: SubCgroups): CgroupEntry {
+    const entry = super.entry(below);
+    const { born } = entry;
+    if (born === undefined || this.record.unit.scope === "system") return entry;
+    return { ...entry, born: undefined, others: [born, ...entry.others] };
   }
 
   override settle(): void {

@@ -5,12 +5,6 @@ import type { Address } from "./address";
 import { decodeMessage, encodeMessage, type Message, messageLength } from "./message";
 import type { Value } from "./types";
 
-/**
- * EXTERNAL without a name: who we are is what the kernel says of the socket's other end, which is right in a user namespace too,
- * where our own number of ourselves is not the server's. All of it is sent at once, as by libsystemd.
- */
-const GREETING = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
-const ANSWERS = 2;
 const BUS = "org.freedesktop.DBus";
 /** As libsystemd's and libdbus's own limit of a call. */
 const CALL_MS = 25_000;
@@ -116,19 +110,30 @@ export class Connection implements Disposable {
     }
   }
 
-  /** SASL: a line for each of ours, then messages (specification, "Authentication Protocol"). */
+  /**
+   * SASL's EXTERNAL without a name (specification, "Authentication Protocol"): who we are is what the kernel says of the
+   * socket's other end. In a user namespace our own number of ourselves would not be the server's. All is sent at once, as by
+   * libsystemd: its server would leave a message lie that it reads together with BEGIN. Older ones say OK to both lines.
+   */
   #authenticate(deadline: number): void {
-    writeAll(this.#socket, GREETING);
-    const lines: string[] = [];
-    while (lines.length < ANSWERS) {
+    writeAll(this.#socket, "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
+    const lines = [this.#line(deadline)];
+    if (lines[0] === "DATA" || lines[0]?.startsWith("OK ")) lines.push(this.#line(deadline));
+    const answer = lines.at(-1) ?? "";
+    if (!answer.startsWith("OK ")) throw this.failure(`refuses this user: ${answer}`);
+  }
+
+  /** A line of the other side's, before messages begin. */
+  #line(deadline: number): string {
+    for (;;) {
       const end = this.#received.indexOf("\r\n");
       if (end >= 0) {
-        lines.push(this.#received.toString("latin1", 0, end));
+        const line = this.#received.toString("latin1", 0, end);
         this.#received = this.#received.subarray(end + 2);
-        if (lines.at(-1)?.startsWith("OK ")) return;
-      } else if (!this.#fill(deadline)) throw this.failure("no answer to our greeting");
+        return line;
+      }
+      if (!this.#fill(deadline)) throw this.failure("no answer to our greeting");
     }
-    throw this.failure(`refuses this user: ${lines.join(", ")}`);
   }
 
   /** The next message; undefined when the deadline has passed. */

@@ -12,8 +12,8 @@ const PROPERTIES = "org.freedesktop.DBus.Properties";
 const JOB_REMOVED: SignalMatch = { interface: MANAGER, member: "JobRemoved" };
 /** What runc waits for a job. */
 const JOB_MS = 30_000;
-/** A unit of the same name that has just ended is forgotten within moments. */
-const LEFTOVER_MS = 2000;
+/** A unit of the same name that has just ended is forgotten within moments: so often it is asked for again. */
+const LEFTOVER_ATTEMPTS = 10;
 
 /** A property of a unit, in the type that systemd wants. */
 export type Property = readonly [name: string, value: Variant];
@@ -69,8 +69,7 @@ export class Manager implements Disposable {
    * Starts a scope and waits until it is there. A unit of the same name that has ended or failed is reset and gives way.
    */
   startScope(unit: string, properties: readonly Property[]): void {
-    const deadline = Date.now() + LEFTOVER_MS;
-    for (let pause = 5; ; pause *= 2) {
+    for (let attempt = 1; ; attempt++) {
       const answer = this.#call(
         "StartTransientUnit",
         "ssa(sv)a(sa(sv))",
@@ -84,7 +83,7 @@ export class Manager implements Disposable {
       if (!is(answer, "UnitExists")) throw refused(`start systemd unit ${unit}`, answer);
       const state = this.unitState(unit);
       const isAlive = ["active", "activating", "reloading"].includes(state);
-      if (isAlive || Date.now() > deadline) {
+      if (isAlive || attempt === LEFTOVER_ATTEMPTS) {
         throw new HakoError({
           code: "exists",
           message: `systemd unit ${unit} exists already and is ${state}`,
@@ -92,7 +91,8 @@ export class Manager implements Disposable {
         });
       }
       this.resetFailed(unit);
-      Bun.sleepSync(pause);
+      // up to a second, and two in all
+      Bun.sleepSync(2 ** attempt);
     }
   }
 
