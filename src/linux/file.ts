@@ -60,6 +60,17 @@ export function readBytes(path: string): Buffer {
   }
 }
 
+/** The first bytes of an open file, as many as are there without waiting. */
+export function readAtMost(file: Fd, size: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  for (let done = 0; done < size; ) {
+    const length = trySyscall("read", file.number, bytes.subarray(done), size - done);
+    if (length <= 0) return bytes.subarray(0, done);
+    done += length;
+  }
+  return bytes;
+}
+
 export function readText(path: string): string {
   return readBytes(path).toString();
 }

@@ -2,6 +2,7 @@ import { HakoError } from "../errors";
 import { Fd } from "./fd";
 import { filesystemOf, statusOf } from "./stat";
 import { MAGIC } from "./statfs";
+import type { Step } from "./steps";
 import { syscallOn, trySyscall } from "./syscall";
 
 const AT_FDCWD = -100;
@@ -131,6 +132,11 @@ export function getWindowSize(fd: Fd | number): WindowSize {
   const words = new Uint16Array(4);
   syscallOn("window size", "ioctl", numberOf(fd), TIOCGWINSZ, words);
   return { width: words[1] ?? 0, height: words[0] ?? 0 };
+}
+
+/** The same for another process's session. */
+export function controllingTerminalStep(fd: number): Step {
+  return { what: "controlling terminal: ioctl", call: "ioctl", args: [fd, TIOCSCTTY, 0] };
 }
 
 /** Makes a terminal the controlling one of this session, which must have none (call setsid first). */

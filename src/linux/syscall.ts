@@ -1,7 +1,7 @@
 import { ptr, read } from "bun:ffi";
 import { HakoError } from "../errors";
 import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
-import { type LibcArgument, type LibcFunction, libc } from "./libc";
+import { libc } from "./libc";
 
 /** Numbers of the system calls that hako makes directly: x86-64, arm64 (arch/x86/entry/syscalls, asm-generic/unistd.h). */
 const NUMBERS = {
@@ -28,6 +28,14 @@ const NUMBERS = {
   setpriority: [141, 140],
   setsid: [112, 157],
   socket: [41, 198],
+  connect: [42, 203],
+  bind: [49, 200],
+  listen: [50, 201],
+  socketpair: [53, 199],
+  accept4: [288, 242],
+  recvmsg: [47, 212],
+  statfs: [137, 43],
+  fstatfs: [138, 44],
   setgroups: [116, 159],
   setresuid: [117, 147],
   setresgid: [119, 149],
@@ -163,24 +171,6 @@ export function syscallOn(path: string | undefined, name: SyscallName, ...args: 
 /** Makes a system call that must succeed. */
 export function syscall(name: SyscallName, ...args: SyscallArgument[]): number {
   return syscallOn(undefined, name, ...args);
-}
-
-/** Calls a libc function that returns -1 and errno on failure, again after EINTR; returns its result or -errno. */
-export function tryLibc(name: LibcFunction, ...args: LibcArgument[]): number {
-  const call = libc(name);
-  for (;;) {
-    const result = Number(call(...args));
-    if (result !== -1) return result;
-    const errno = lastErrno();
-    if (errno !== EINTR) return -errno;
-  }
-}
-
-/** As `tryLibc`, for a call that must succeed. */
-export function callLibc(path: string | undefined, name: LibcFunction, ...args: LibcArgument[]): number {
-  const result = tryLibc(name, ...args);
-  if (result < 0) throw systemError(name, -result, path);
-  return result;
 }
 
 /** The error of a failed call: "openat2 /x: no such file or directory". */
