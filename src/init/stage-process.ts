@@ -32,10 +32,16 @@ const CLONE_NEWPID = NAMESPACE_FLAGS.pid;
  */
 const STAGE_ENVIRONMENT = ["BUN_JSC_useConcurrentGC=0", "BUN_JSC_useConcurrentJIT=0"];
 
-/** A process of ours that becomes a container's program; killed with its owner's end unless it was released. */
+interface StartedProcess {
+  pid: number;
+  startTime: number;
+}
+
+/** A process of ours that becomes a container's program, or makes it; killed with its owner's end unless it was released. */
 export class StageProcess implements Disposable {
   #released = false;
   #begun = false;
+  #program: StartedProcess | undefined;
 
   constructor(
     readonly pid: number,
@@ -55,9 +61,18 @@ export class StageProcess implements Disposable {
       if (message === undefined) throw this.#death();
       if ("warning" in message) this.warn(message.warning);
       else if ("error" in message) throw errorFrom(message.error);
-      else if (message.stage === stage) return;
-      else throw new HakoError({ code: "system", message: `init is at ${message.stage}, expected ${stage}` });
+      else if (message.stage === stage) {
+        const { pid } = message;
+        if (pid !== undefined) this.#program = { pid, startTime: processStatus(pid)?.startTime ?? 0 };
+        return;
+      } else
+        throw new HakoError({ code: "system", message: `init is at ${message.stage}, expected ${stage}` });
     }
+  }
+
+  /** The process that becomes the program: this one, or one that it has made, as it says when it is ready. */
+  get program(): StartedProcess {
+    return this.#program ?? { pid: this.pid, startTime: this.startTime };
   }
 
   /** From now on it goes its way, whatever becomes of this process; throws when it couldn't execute its program. `listener` gets its filter's. */
@@ -70,6 +85,7 @@ export class StageProcess implements Disposable {
     this.#released = true;
     this.socket.close();
     this.reports[Symbol.dispose]();
+    if (this.#program !== undefined) reapChild(this.pid, true);
   }
 
   begin(request: StageRequest): void {
@@ -107,10 +123,13 @@ export class StageProcess implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#released) return;
+    const made = this.#program;
     signalProcess(this.pid, this.startTime, SIGKILL);
+    if (made !== undefined) signalProcess(made.pid, made.startTime, SIGKILL);
     this.socket.close();
     this.reports[Symbol.dispose]();
     reapChild(this.pid, true);
+    if (made !== undefined) reapChild(made.pid, true);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Fd } from "./fd";
-import { callLibc, syscallOn } from "./syscall";
+import { syscallOn } from "./syscall";
 
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
@@ -61,7 +61,7 @@ export function statusOf(fd: Fd): FileStatus {
 /** The magic number of the file system that a descriptor is open on (statfs(2)). */
 export function filesystemOf(fd: Fd): number {
   const buffer = new BigInt64Array(32);
-  callLibc(undefined, "fstatfs", fd.number, buffer);
+  syscallOn(undefined, "fstatfs", fd.number, buffer);
   return Number(BigInt.asUintN(32, buffer[0] ?? 0n));
 }
 
