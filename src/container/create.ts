@@ -21,6 +21,7 @@ import {
   type ContainerRecord,
   claimId,
   containerDirectory,
+  hasRecord,
   removeDirectory,
   startSocketPath,
   stateOf,
@@ -61,10 +62,8 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   const { config } = bundle;
   checkRights(options, config);
   if (config.process !== undefined) checkLabels(config.process);
-  claimId(root, id);
   // held until all is undone: whoever waits for it finds nothing, or a whole container
-  using lock = lockContainer(root, id);
-  if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
+  using _lock = claim(root, id);
   using undo = new UndoStack((error) => warn(error.oneLine));
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
   const record = newRecord(options);
@@ -103,6 +102,22 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   namespacesDriver.create({ ...planOf(options, record, startSocket), filter }, events, undo);
   undo.commit();
   return record;
+}
+
+/** Takes an id that is free, and its lock. */
+function claim(root: string, id: ContainerId): Fd {
+  claimId(root, id);
+  let lock: Fd | undefined;
+  try {
+    lock = lockContainer(root, id);
+  } catch (error) {
+    removeDirectory(root, id);
+    throw error;
+  }
+  // between the two another command may have deleted it, and a third have made it again: that one's it is
+  if (lock !== undefined && !hasRecord(root, id)) return lock;
+  lock?.close();
+  throw new HakoError({ code: "state", message: `container "${id}" was deleted while it was being made` });
 }
 
 /** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */

@@ -146,6 +146,11 @@ export function hasDirectory(root: string, id: ContainerId): boolean {
   return statusAt(containerDirectory(root, id))?.type === "directory";
 }
 
+/** Whether a `create` has begun to make the container; it does so under the lock. */
+export function hasRecord(root: string, id: ContainerId): boolean {
+  return exists(join(containerDirectory(root, id), RECORD));
+}
+
 /** The ids below `root`, in order; what is no container's directory is left out. */
 export function containerIds(root: string): ContainerId[] {
   let names: string[];

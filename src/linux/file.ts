@@ -32,7 +32,7 @@ export function hasErrno(error: unknown, ...names: readonly ErrnoName[]): boolea
 function open(path: string, flags: number, mode = 0): Fd {
   const result = trySyscall("openat", AT_FDCWD, path, flags | O_CLOEXEC, mode);
   if (result < 0) throw systemError("open", -result, path);
-  return new Fd(result);
+  return new Fd(result, path);
 }
 
 /** A call whose failures with certain errnos are no failures. */
@@ -179,7 +179,7 @@ export function statusAt(path: string, follow = true): FileStatus | undefined {
     if (["ENOENT", "ENOTDIR"].includes(errnoName(-result))) return undefined;
     throw systemError("stat", -result, path);
   }
-  using file = new Fd(result);
+  using file = new Fd(result, path);
   return statusOf(file);
 }
 
