@@ -25,6 +25,7 @@ import {
   removeDirectory,
   startSocketPath,
   stateOf,
+  unclaimId,
   writeConfig,
   writeRecord,
 } from "./record";
@@ -110,12 +111,13 @@ function claim(root: string, id: ContainerId): Fd {
   let lock: Fd | undefined;
   try {
     lock = lockContainer(root, id);
+    // between the two another command may have deleted it, and a third have made it again: that one's it is
+    if (lock !== undefined && !hasRecord(root, id)) return lock;
   } catch (error) {
-    removeDirectory(root, id);
+    unclaimId(root, id);
+    lock?.close();
     throw error;
   }
-  // between the two another command may have deleted it, and a third have made it again: that one's it is
-  if (lock !== undefined && !hasRecord(root, id)) return lock;
   lock?.close();
   throw new HakoError({ code: "state", message: `container "${id}" was deleted while it was being made` });
 }

@@ -36,10 +36,15 @@ export function startContainer({ root, id, openFiles }: StartOptions): void {
   const record = release(root, id);
   // by then a quick program may have ended; what the hook is told is what it is called after
   const state = stateOf(record, "running");
+  orKill(record, () => runHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles }));
+}
+
+/** A start that fails leaves a container that waits as before, or one that has stopped; never one that runs. */
+function orKill<T>({ init }: ContainerRecord, action: () => T): T {
   try {
-    runHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles });
+    return action();
   } catch (error) {
-    if (record.init !== undefined) signalProcess(record.init.pid, record.init.startTime, SIGKILL);
+    if (init !== undefined) signalProcess(init.pid, init.startTime, SIGKILL);
     throw error;
   }
 }
@@ -49,25 +54,34 @@ function release(root: string, id: ContainerId): ContainerRecord {
   const record = readRecord(root, id);
   const status = lock === undefined ? "stopped" : statusOf(root, record);
   if (status !== "created") throw wrongState(id, status);
-  const socket = startSocketPath(root, id);
-  let answer: string;
+  using connection = orDied(id, () => unixConnect(startSocketPath(root, id)));
+  // from here on it no longer waits, whatever becomes of us
+  orKill(record, () => letGo(root, record, connection));
+  logDebug(`${id}: started`);
+  return record;
+}
+
+function orDied<T>(id: ContainerId, action: () => T): T {
   try {
-    using connection = unixConnect(socket);
-    answer = takeListener(root, record, connection) + readAll(connection).toString();
+    return action();
   } catch (thrown) {
     const cause = asHakoError(thrown);
     if (cause.errno === "ECONNREFUSED" || cause.errno === "ECONNRESET") throw diedBefore(id);
     throw new HakoError({ code: cause.code, message: `start container "${id}"`, cause });
   }
-  removeFile(socket);
-  logDebug(`${id}: started`);
+}
+
+/** Waits until the container's first process is its program. */
+function letGo(root: string, record: ContainerRecord, connection: Fd): void {
+  const { id, init } = record;
+  const answer = orDied(id, () => takeListener(root, record, connection) + readAll(connection).toString());
+  removeFile(startSocketPath(root, id));
   const [, error = ""] = answer.split("accepted\n");
   if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
   // a zombie keeps its name: one that still has ours never executed the program
-  if (answer === "" || (record.init !== undefined && processStatus(record.init.pid)?.name === STAGE_NAME)) {
+  if (answer === "" || (init !== undefined && processStatus(init.pid)?.name === STAGE_NAME)) {
     throw diedBefore(id);
   }
-  return record;
 }
 
 /** A filter's listener comes after "accepted"; returns what was read before it, or of an error in its place. */
@@ -84,13 +98,12 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): st
   if (byte === undefined) return text;
   if (fd === undefined) return text + String.fromCharCode(byte);
   using listener = fd;
-  try {
-    const pid = record.init?.pid ?? 0;
-    passListener(listener, readStoredConfig(root, record.id), pid, stateOf(record, "created"));
-  } catch (error) {
-    if (record.init !== undefined) signalProcess(record.init.pid, record.init.startTime, SIGKILL);
-    throw error;
-  }
+  passListener(
+    listener,
+    readStoredConfig(root, record.id),
+    record.init?.pid ?? 0,
+    stateOf(record, "created"),
+  );
   writeAll(connection, new Uint8Array(1));
   return text;
 }

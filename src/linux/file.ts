@@ -183,9 +183,9 @@ export function statusAt(path: string, follow = true): FileStatus | undefined {
   return statusOf(file);
 }
 
-/** Whether something is there that we can get at. */
+/** Whether something is there that we can get at; an error if nobody can say. */
 export function exists(path: string): boolean {
-  return trySyscall("faccessat2", AT_FDCWD, path, 0, 0) === 0;
+  return tolerate(["ENOENT", "ENOTDIR", "EACCES"], path, "faccessat2", AT_FDCWD, path, 0, 0);
 }
 
 /** Whether this thread's user may do it: faccessat2(2) by the effective ids; 4 reads, 2 writes, 1 executes. */
