@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../errors";
 import { replaceDeviceProgram } from "../linux/bpf";
-import { inUserNamespace } from "../linux/rootless";
+import { isRootless } from "../linux/rootless";
 import { deviceProgram } from "./device-program";
 import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
 import { type CgroupNode, directoryOf } from "./node";
@@ -10,16 +10,15 @@ import type { Target } from "./target";
 /** Writes the device rules; the default devices of every container are allowed after them. */
 export function applyDevices(target: Target, rules: readonly DeviceRule[]): void {
   const parsed = rules.map((rule, index) => parseDeviceRule(rule, `/linux/resources/devices/${index}`));
-  // In a user namespace the kernel refuses device nodes anyway, and the rules can't be set.
-  if (inUserNamespace()) return;
+  // An ordinary user can make no device nodes anyway, and the rules can't be set.
+  if (isRootless()) return;
   const node = target.find("devices") ?? (target.record.version === "v1" ? undefined : target.find(""));
   if (node === undefined) {
-    if (
-      rules.some((rule) => !rule.allow) &&
-      !target.record.nodes.some((each) => each.skipped !== undefined)
-    ) {
-      target.need("devices", "/devices");
-    }
+    // A container without rules could open each of the host's disks. Who may not make cgroups has no right to devices either,
+    // and on a host without any cgroups nothing is limited, unless a rule asks for it.
+    const { nodes } = target.record;
+    const asked = nodes.length > 0 || rules.some((rule) => !rule.allow);
+    if (asked && !nodes.some((each) => each.skipped !== undefined)) target.need("devices", "/devices");
     return;
   }
   if (node.unified) applyProgram(node, [...parsed, ...DEFAULT_DEVICES]);

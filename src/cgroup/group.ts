@@ -1,9 +1,11 @@
 import { HakoError } from "../errors";
+import { FdList } from "../linux/fd";
 import { exists, hasErrno } from "../linux/file";
+import { openPid, signalOpened } from "../linux/process";
 import { applyBlockIo } from "./block-io";
 import { applyCpu, applyCpuset } from "./cpu";
 import { applyDevices } from "./devices";
-import { errnoOf, readValue, subtree, tryReadValue, tryWriteValue } from "./files";
+import { errnoOf, readValue, subtree, tryWriteValue } from "./files";
 import { type Freezer, freezerOf } from "./freezer";
 import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "./index";
 import type { CgroupVersion } from "./layout";
@@ -22,8 +24,10 @@ import { Target } from "./target";
 /** Controllers whose limits can't be felt by our own stage before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
+const SIGKILL = 9;
+const OPEN_AT_ONCE = 256;
 
-/** The one implementation: a directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
+/** A directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
 export class Group implements Cgroup {
   readonly version: CgroupVersion;
   readonly record: CgroupRecord;
@@ -33,21 +37,21 @@ export class Group implements Cgroup {
     this.version = record.version;
   }
 
-  get #nodes(): CgroupNode[] {
+  protected get nodes(): CgroupNode[] {
     return this.record.nodes.filter((node) => node.skipped === undefined);
   }
 
   get #directories(): string[] {
-    return this.#nodes.map(directoryOf);
+    return this.nodes.map(directoryOf);
   }
 
   get #freezer(): Freezer | undefined {
-    return freezerOf(this.#nodes);
+    return freezerOf(this.nodes);
   }
 
   get paths(): Record<string, string> {
     const paths: Record<string, string> = {};
-    for (const node of this.#nodes) {
+    for (const node of this.nodes) {
       for (const key of node.unified ? [""] : node.controllers) paths[key] = directoryOf(node);
     }
     return paths;
@@ -60,15 +64,16 @@ export class Group implements Cgroup {
       if (used.length > 0) {
         throw new HakoError({
           code: "exists",
-          message: `cgroup ${this.#directories.find((dir) => processesIn(dir).length > 0)} is in use: ${used.length} processes`,
+          message: `cgroup ${this.#directories.find((dir) => subtree(dir).flatMap(processesIn).length > 0)} is in use: ${used.length} processes, ${used[0]} for one`,
           hint: "choose another linux.cgroupsPath",
         });
       }
-      if (this.frozen()) {
+      const frozen = this.#freezer?.frozenBy();
+      if (frozen !== undefined) {
         throw new HakoError({
           code: "state",
-          message: `cgroup ${this.#directories[0]} is frozen`,
-          hint: "thaw it first",
+          message: `cgroup ${frozen.dir} is frozen: a process in it would not run`,
+          hint: `thaw it first: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
         });
       }
     } catch (thrown) {
@@ -106,7 +111,7 @@ export class Group implements Cgroup {
 
   entry(below: SubCgroups = new Map()): CgroupEntry {
     const entry: CgroupEntry = { born: undefined, self: [], others: [] };
-    for (const node of this.#nodes) {
+    for (const node of this.nodes) {
       const dir = `${directoryOf(node)}${below.get(node) ?? ""}`;
       if (!node.unified) entry.self.push(`${dir}/tasks`);
       else if (entry.born === undefined && controllersIn(dir).every((name) => HARMLESS.has(name)))
@@ -117,29 +122,29 @@ export class Group implements Cgroup {
   }
 
   subCgroups(words: readonly string[]): SubCgroups {
-    return subCgroups(this.#nodes, words);
+    return subCgroups(this.nodes, words);
   }
 
   join(pid: number): void {
-    for (const node of this.#nodes) this.#joinDirectory(pid, directoryOf(node), node.unified);
+    for (const node of this.nodes) this.joinDirectory(pid, directoryOf(node), node.unified);
   }
 
   joinOthers(pid: number, { others }: CgroupEntry, beside?: number): void {
     for (const dir of others) {
       try {
-        this.#joinDirectory(pid, dir, true);
+        this.joinDirectory(pid, dir, true);
       } catch (error) {
         // the container made cgroups below its own, which then takes no processes: where its first one is
         const cgroup =
           beside === undefined || !hasErrno(error, "EBUSY") ? undefined : unifiedCgroupOf(beside);
-        const node = this.#nodes.find(({ unified }) => unified);
+        const node = this.nodes.find(({ unified }) => unified);
         if (cgroup === undefined || node === undefined) throw error;
-        this.#joinDirectory(pid, `${node.mountpoint}${cgroup}`, true);
+        this.joinDirectory(pid, `${node.mountpoint}${cgroup}`, true);
       }
     }
   }
 
-  #joinDirectory(pid: number, dir: string, unified: boolean): void {
+  protected joinDirectory(pid: number, dir: string, unified: boolean): void {
     const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
     if (failed === undefined) return;
     // A host without root in the unified half of a hybrid layout: nothing is limited there.
@@ -152,6 +157,8 @@ export class Group implements Cgroup {
       cause: failed,
     });
   }
+
+  settle(): void {}
 
   pids(): number[] {
     const pids = new Set(this.#directories.flatMap(subtree).flatMap(processesIn));
@@ -167,12 +174,12 @@ export class Group implements Cgroup {
     }
     // A process in a frozen cgroup does not die before it is thawed; it may itself have frozen cgroups below its own.
     this.#freezer?.thawTree();
-    for (const node of this.#nodes) if (node.unified) tryWriteValue(`${directoryOf(node)}/cgroup.kill`, "1");
+    for (const node of this.nodes) if (node.unified) tryWriteValue(`${directoryOf(node)}/cgroup.kill`, "1");
     const deadline = Date.now() + KILL_WAIT_MS;
     for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
       const pids = this.pids().filter((pid) => pid !== process.pid);
       if (pids.length === 0) return;
-      for (const pid of pids) sendKill(pid);
+      this.#signalOnce(SIGKILL);
       if (Date.now() > deadline) {
         throw new HakoError({
           code: "state",
@@ -181,6 +188,26 @@ export class Group implements Cgroup {
         });
       }
       Bun.sleepSync(wait);
+    }
+  }
+
+  signal(number: number): void {
+    this.#signalOnce(number);
+  }
+
+  /** By descriptors, of processes that are in the list before and after these were opened: a number may be another's by now. */
+  #signalOnce(number: number): void {
+    const pids = this.pids().filter((pid) => pid !== process.pid);
+    for (let start = 0; start < pids.length; start += OPEN_AT_ONCE) {
+      using opened = new FdList();
+      const members = pids.slice(start, start + OPEN_AT_ONCE).flatMap((pid) => {
+        const fd = openPid(pid);
+        if (fd === undefined) return [];
+        opened.add(fd);
+        return [{ pid, fd }];
+      });
+      const still = new Set(this.pids());
+      for (const { pid, fd } of members) if (still.has(pid)) signalOpened(fd, number);
     }
   }
 
@@ -210,7 +237,7 @@ export class Group implements Cgroup {
 
   giveTo(uid: number): void {
     // delegation is not secure on v1
-    const unified = this.version === "v2" ? this.#nodes.find((node) => node.unified) : undefined;
+    const unified = this.version === "v2" ? this.nodes.find((node) => node.unified) : undefined;
     if (unified !== undefined) giveCgroup(unified, uid);
   }
 
@@ -238,23 +265,27 @@ export class Group implements Cgroup {
   mounts(): CgroupMounts {
     return {
       version: this.version,
-      hierarchies: this.#nodes.map(({ mountpoint, name, path }) => ({ mountpoint, name, path })),
+      hierarchies: this.nodes.map(({ mountpoint, name, path }) => ({ mountpoint, name, path })),
     };
   }
 }
 
-/** The processes of one cgroup; one of another pid namespace is listed as 0. A threaded v2 cgroup lists none. */
-function processesIn(dir: string): number[] {
-  const lines = (tryReadValue(`${dir}/cgroup.procs`) ?? "").split("\n");
-  return lines.map(Number).filter((pid) => pid > 0);
-}
+/** What a cgroup's list of processes can't be read with: it was removed, or it is a threaded v2 one, which lists none. */
+const NO_PROCESSES: readonly (string | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EOPNOTSUPP"];
 
-function sendKill(pid: number): void {
+/** The processes of one cgroup; one of another pid namespace is listed as 0. */
+function processesIn(dir: string): number[] {
+  let text: string;
   try {
-    process.kill(pid, "SIGKILL");
+    text = readValue(`${dir}/cgroup.procs`);
   } catch (thrown) {
-    if (errnoOf(thrown) !== "ESRCH") throw thrown;
+    if (NO_PROCESSES.includes(errnoOf(thrown))) return [];
+    throw thrown;
   }
+  return text
+    .split("\n")
+    .map(Number)
+    .filter((pid) => pid > 0);
 }
 
 function joinHint(dir: string, failed: HakoError): string | undefined {

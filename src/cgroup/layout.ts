@@ -48,7 +48,7 @@ function ownPaths(text: string): Map<string, string> {
 }
 
 /** A host's path as it is seen below a mount of `root`; what lies outside is the mount's own root. */
-function belowRoot(path: string, root: string): string {
+export function belowRoot(path: string, root: string): string {
   if (root === "/") return path;
   const relative = posix.relative(root, path);
   return relative.startsWith("..") ? "/" : `/${relative}`;

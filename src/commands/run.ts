@@ -115,13 +115,13 @@ export default defineCommand({
     if (values.rootfs === undefined) {
       refuseScriptFlags(values, rest);
       const options = createOptions(globals, values.container, values.bundle, values);
-      // as with runc and crun, whose callers take 1 for a container that could not be run
-      return await withStatusOne(() => runContainer({ ...options, ...common }));
+      // as with runc and crun, whose callers take 1 for a container that could not be run, and whose signals are only passed on
+      return await withStatusOne(() => runContainer({ ...options, ...common, signalsEnd: false }));
     }
     const command = rest[0] === "--" ? rest.slice(1) : rest;
     const bundle = scriptBundle(values.container, { ...values, rootfs: values.rootfs }, command);
     const place = placeOptions(globals, values.container, values, 0);
-    return await runContainer({ ...place, ...common, bundle });
+    return await runContainer({ ...place, ...common, bundle, signalsEnd: true });
   },
 });
 

@@ -41,7 +41,7 @@ export function adoptWindowSize(master: Fd): void {
 /**
  * Signals of this process for the program; those that come before there is one wait for it. The kernel drops signals that the
  * first process of a pid namespace has no handler for (pid_namespaces(7)). Outside of a container they would end the
- * program; so they do here, or Ctrl-C and timeout(1) would not.
+ * program; with `ends` they do so here, or Ctrl-C and timeout(1) would not.
  */
 export class SignalForwarder {
   #target: ProcessRecord | undefined;
@@ -52,7 +52,7 @@ export class SignalForwarder {
     else this.#deliver(this.#target, number);
   };
 
-  constructor() {
+  constructor(private readonly ends = false) {
     for (const signal of FORWARDED) process.on(signal, this.#handler);
   }
 
@@ -67,7 +67,7 @@ export class SignalForwarder {
   }
 
   #deliver({ pid, startTime }: ProcessRecord, number: number): void {
-    const ends = ENDING.has(number) && dropsSignal(pid, number);
+    const ends = this.ends && ENDING.has(number) && dropsSignal(pid, number);
     if (signalProcess(pid, startTime, ends ? SIGKILL : number) && ends) this.#endedBy ??= number;
   }
 

@@ -13,6 +13,8 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   /** The container stays, stopped, after its end. */
   keep: boolean;
   subreaper: boolean;
+  /** A signal that the program has no handler for ends it, as it would outside of a container. */
+  signalsEnd: boolean;
   /** Milliseconds after which the container is killed. */
   timeLimit: number | undefined;
 }
@@ -31,18 +33,20 @@ export async function runContainer(options: RunOptions): Promise<number> {
   using sender = theirs;
   const bundle = sender === undefined ? options.bundle : sized(options.bundle);
   if (!detach && options.subreaper) becomeSubreaper();
-  const forward = new SignalForwarder();
+  const forward = new SignalForwarder(options.signalsEnd);
   let deleted = keep;
   try {
     const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
     try {
       sender?.close();
       using master = receiver === undefined ? undefined : recvFd(receiver).fd;
-      startContainer({ root, id, openFiles });
+      using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
       if (detach || record.init === undefined) {
+        relay?.wait();
         deleted = true;
         return 0;
       }
+      using _ = relay?.watch();
       using limit = new TimeLimit(options.timeLimit, () => killContainer(root, id, SIGKILL, true));
       const status = await attend(record.init, master, forward);
       return limit.over ? TIMED_OUT : status;

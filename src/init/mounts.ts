@@ -58,6 +58,11 @@ export function mountAll(work: RootfsWork): void {
     during(
       `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
       () => mountOne(work, mount, work.context.mappedMounts.get(index)),
+      (cause) => {
+        const { mountHint } = require("../explain/mount") as typeof import("../explain/mount");
+        const { bundle, userNamespace } = work.context;
+        return { hint: mountHint(mount, bundle, userNamespace, cause) };
+      },
     );
   });
 }
@@ -118,7 +123,8 @@ function checkSameKind(source: string, status: FileStatus, target: Fd, path: str
   const cause = systemError("move_mount", "ENOTDIR", path);
   throw new HakoError({
     ...cause,
-    message: `${source} is a ${sourceIs} and ${path} is a ${targetIs}`,
+    // not "is a directory": docker takes these words for EISDIR of the program, and exits with 126 instead of 125
+    message: `${source}, a ${sourceIs}, can't be mounted on ${path}, a ${targetIs}`,
     cause,
   });
 }
@@ -201,6 +207,7 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
   const type = mount.type ?? "none";
   checkBelowProc(path, undefined, type);
   const ordinary = type === "proc" || type === "sysfs";
+  using covered = type === "tmpfs" ? openIfThere(work.root, path, O.PATH) : undefined;
   using target = ordinary ? openOrdinaryDirectory(work.root, path) : openDirectory(work.root, path);
   const readonly = (plan.own.set & ATTR.RDONLY) !== 0 && !SHARED_SUPERBLOCK.has(type);
   const filesystem: Filesystem = {
@@ -209,7 +216,7 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
     options: [
       ...plan.superblock,
       ...plan.data,
-      ...modeOf(target, type, plan),
+      ...modeOf(covered, plan),
       ...(readonly ? ["ro"] : []),
       ...labelOf(work, type),
     ],
@@ -227,10 +234,10 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
   attach(work, tree, target, path);
 }
 
-/** A tmpfs without a mode of its own has that of the directory which it covers. */
-function modeOf(target: Fd, type: string, plan: MountPlan): string[] {
-  if (type !== "tmpfs" || plan.data.some((option) => option.startsWith("mode="))) return [];
-  return [`mode=${statusOf(target).mode.toString(8)}`];
+/** A tmpfs without a mode of its own has that of the directory which it covers; the kernel's, if it covers none. */
+function modeOf(covered: Fd | undefined, plan: MountPlan): string[] {
+  if (covered === undefined || plan.data.some((option) => option.startsWith("mode="))) return [];
+  return [`mode=${statusOf(covered).mode.toString(8)}`];
 }
 
 function create(work: RootfsWork, filesystem: Filesystem): Fd {

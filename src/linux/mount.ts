@@ -63,7 +63,7 @@ function at(place: Place): [number, string] {
 }
 
 function nameOf(place: Place): string | undefined {
-  return typeof place === "string" ? place : undefined;
+  return typeof place === "string" ? place : place.name;
 }
 
 /** A detached copy of the mount at a place (and of all below it); nobody else sees it. A link is followed if told. */
@@ -72,7 +72,7 @@ export function cloneTree(source: Place, recursive: boolean, follow = true): Fd 
   const how = (recursive ? AT_RECURSIVE : 0) | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
   const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | how;
   const empty = path === "" ? AT_EMPTY_PATH : 0;
-  return new Fd(syscallOn(nameOf(source), "open_tree", dir, path, flags | empty));
+  return new Fd(syscallOn(nameOf(source), "open_tree", dir, path, flags | empty), nameOf(source));
 }
 
 /** Changes a mount; `place` must be the root of one. Does nothing when there is nothing to change. */
@@ -162,20 +162,10 @@ export function newFilesystem(filesystem: Filesystem): Fd {
   configure(FSCONFIG_CMD_CREATE, null, null);
   const mounted = trySyscall("fsmount", context.number, FSMOUNT_CLOEXEC, filesystem.attributes ?? 0);
   if (mounted < 0) throw failed(filesystem, context, "fsmount", -mounted);
-  return new Fd(mounted);
+  return new Fd(mounted, filesystem.type);
 }
 
-/** Our attributes and the options of every superblock, as flags of mount(2). */
-const MS_OF_ATTR: readonly (readonly [number, number])[] = [
-  [ATTR.RDONLY, 1],
-  [ATTR.NOSUID, 2],
-  [ATTR.NODEV, 4],
-  [ATTR.NOEXEC, 8],
-  [ATTR.NOATIME, 1024],
-  [ATTR.NODIRATIME, 2048],
-  [ATTR.STRICTATIME, 1 << 24],
-  [ATTR.NOSYMFOLLOW, 256],
-];
+/** The options of every superblock, as flags of mount(2). */
 const MS_OF_OPTION: Readonly<Record<string, number>> = {
   ro: 1,
   sync: 16,
@@ -190,9 +180,9 @@ const ONLY_MOUNT: ReadonlySet<string> = new Set(["iversion", "silent"]);
 const NO_MS = new Set(["rw", "async", "nomand", "nolazytime"]);
 
 /** mount(2) onto an open target, for options that are longer than fsconfig takes. */
-export function mountOnto(target: Fd, filesystem: Filesystem): void {
-  const { type, source = type, options = [], attributes = 0 } = filesystem;
-  let flags = MS_OF_ATTR.reduce((sum, [bit, ms]) => ((attributes & bit) === 0 ? sum : sum | ms), 0);
+export function mountOnto(target: Fd, filesystem: Omit<Filesystem, "attributes">): void {
+  const { type, source = type, options = [] } = filesystem;
+  let flags = 0;
   const data = options.filter((option) => {
     flags |= MS_OF_OPTION[option] ?? 0;
     return MS_OF_OPTION[option] === undefined && !NO_MS.has(option);

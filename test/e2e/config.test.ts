@@ -277,6 +277,20 @@ describe("mounts", () => {
     expect(existsSync(box.path("lower/new"))).toBe(false);
   });
 
+  e2e("a tmpfs has the mode of the directory that it covers; where there was none anybody may write", () => {
+    using box = new Box();
+    const out = box.sh("stat -c %a /root /new /given", (config) => {
+      for (const [destination, options] of [
+        ["/root", []],
+        ["/new", []],
+        ["/given", ["mode=750"]],
+      ] as const) {
+        config.mounts.push({ destination, type: "tmpfs", source: "tmpfs", options: [...options] });
+      }
+    });
+    expect(out).toBe("755\n1777\n750\n");
+  });
+
   e2e("tmpcopyup brings the directory's files along", () => {
     using box = new Box();
     const out = box.sh("cat /etc/group; stat -f -c %T /etc", (config) => {

@@ -27,6 +27,8 @@ export const HAKO = resolve(REPOSITORY, process.env.HAKO ?? "dist/hako");
 export const IS_HAKO = basename(HAKO).startsWith("hako");
 /** Begins the name of every container, cgroup and temporary directory of the tests. */
 const PREFIX = "hako-e2e-";
+/** The same for those of this run: others may go on beside it. */
+const OWN_PREFIX = `${PREFIX}${process.pid}-`;
 const TIME_LIMIT = 60_000;
 
 /** Why a test can't run here; undefined if it can. */
@@ -42,11 +44,31 @@ export function needsProgram(name: string): Needs {
   return Bun.which(name) === null ? `${name} is not installed` : undefined;
 }
 
+/** Why criu can't save processes here; asked once, as criu takes its time. */
+export function needsCriu(): Needs {
+  criuAnswer ??= criuLacks();
+  return criuAnswer.lacking;
+}
+
+let criuAnswer: { lacking: Needs } | undefined;
+
+function criuLacks(): { lacking: Needs } {
+  if (Bun.which("criu") === null) return { lacking: "criu is not installed" };
+  const { status, stdout, stderr } = execute("criu", ["check"]);
+  const [first] = `${stderr}${stdout}`.trim().split("\n");
+  return { lacking: status === 0 ? undefined : `criu can't work on this kernel: ${first}` };
+}
+
 /** A test that says why it is skipped. `needs` is asked in order; the first that is lacking is printed. */
-export function e2e(name: string, body: () => void | Promise<void>, needs: Needs[] = []): void {
+export function e2e(
+  name: string,
+  body: () => void | Promise<void>,
+  needs: Needs[] = [],
+  limit = TIME_LIMIT * 2,
+): void {
   const lacking = [needsRoot, needsBusybox, ...needs].find((why) => why !== undefined);
   if (lacking === undefined) {
-    test(name, body, TIME_LIMIT * 2);
+    test(name, body, limit);
     return;
   }
   console.log(`skipped: ${name}: ${lacking}`);
@@ -103,14 +125,19 @@ export function execute(command: string, args: string[], options: RunOptions = {
 }
 
 /** The same without blocking, for several at once; `kill` after so many milliseconds, if given. */
-export async function executeLater(command: string, args: string[], killAfter?: number): Promise<Result> {
+export async function executeLater(
+  command: string,
+  args: string[],
+  killAfter?: number,
+  env: Record<string, string> = { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin" },
+): Promise<Result> {
   const base = join("/tmp", `${PREFIX}output-${process.pid}-${outputs++}`);
   const out = openSync(`${base}.out`, "w");
   const err = openSync(`${base}.err`, "w");
   const child = spawn(command, args, {
     stdio: ["ignore", out, err],
     cwd: "/",
-    env: { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin" },
+    env,
   });
   closeSync(out);
   closeSync(err);
@@ -134,10 +161,11 @@ let boxes = 0;
 
 /** A temporary directory with a state directory of its own; everything made through it is gone after `using`. */
 export class Box implements Disposable {
-  readonly dir = mkdtempSync(join("/tmp", PREFIX));
+  readonly dir = mkdtempSync(join("/tmp", OWN_PREFIX));
   readonly root = join(this.dir, "state");
-  private names = 0;
-  private readonly number = boxes++;
+  private count = 0;
+  /** Begins the names of its containers and cgroups. */
+  readonly names = `${PREFIX}${process.pid}-${boxes++}-`;
 
   hako(...args: string[]): Result {
     return this.hakoWith({}, ...args);
@@ -163,7 +191,7 @@ export class Box implements Disposable {
 
   /** A container id that no other test uses. */
   id(): string {
-    return `${PREFIX}${process.pid}-${this.number}-${this.names++}`;
+    return `${this.names}${this.count++}`;
   }
 
   path(name: string): string {
@@ -172,8 +200,8 @@ export class Box implements Disposable {
 
   /** A bundle whose rootfs holds busybox, unless `mutate` names another; `mutate` changes its config.json. */
   bundle(args: string[], mutate: (config: BundleConfig) => void = () => {}): string {
-    const dir = this.path(`bundle-${this.names++}`);
-    const config = defaultBundleConfig(args, `/${PREFIX}${process.pid}-${this.number}-${this.names++}`);
+    const dir = this.path(`bundle-${this.count++}`);
+    const config = defaultBundleConfig(args, `/${this.names}${this.count++}`);
     mutate(config);
     mkdirSync(dir);
     if (config.root.path === "rootfs") busyboxRootfs(join(dir, "rootfs"));
@@ -259,7 +287,7 @@ function testCgroups(dir = "/sys/fs/cgroup", depth = 0): string[] {
   })()) {
     if (!entry.isDirectory()) continue;
     const path = join(dir, entry.name);
-    if (entry.name.includes(PREFIX)) found.push(path);
+    if (entry.name.includes(OWN_PREFIX)) found.push(path);
     found.push(...testCgroups(path, depth + 1));
   }
   return found;
@@ -271,10 +299,10 @@ function testProcesses(): string[] {
   for (const pid of names("/proc")) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
     try {
-      const exe = basename(readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ""));
+      const exe = readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, "");
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-      const inCgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(PREFIX);
-      if (exe === basename(HAKO) || inCgroup || command.includes(`/tmp/${PREFIX}`)) {
+      const inCgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(OWN_PREFIX);
+      if (exe === HAKO || inCgroup || command.includes(`/tmp/${OWN_PREFIX}`)) {
         found.push(`${pid} ${command.trim()}`);
       }
     } catch {
