@@ -4,7 +4,7 @@ import { hasErrno } from "../linux/file";
 import { O, openAt } from "../linux/path";
 import { systemError, trySyscall } from "../linux/syscall";
 import type { ContainerId } from "./id";
-import { containerDirectory, hasDirectory } from "./record";
+import { checkRoot, containerDirectory, hasDirectory } from "./record";
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -16,6 +16,7 @@ const LONGEST_PAUSE_MS = 20;
  * there is no such container, or it was deleted while we waited.
  */
 export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd | undefined {
+  checkRoot(root);
   const directory = containerDirectory(root, id);
   let fd: Fd;
   try {
