@@ -84,7 +84,7 @@ function dump(options: CheckpointOptions): void {
 
 function configOf(record: ContainerRecord): Config {
   if (statusAt(join(record.bundle, "config.json"))?.type === "file")
-    return checkedConfig(record.bundle).config;
+    return checkedConfig(record.bundle, record.cgroup?.unit === undefined ? "cgroupfs" : "systemd").config;
   throw new HakoError({
     code: "unsupported",
     message: `container "${record.id}" has no bundle that it could be restored from: ${record.bundle}/config.json is missing`,

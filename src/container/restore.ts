@@ -1,5 +1,7 @@
 import { join } from "node:path";
-import { type Cgroup, openCgroup, plannedRecord } from "../cgroup";
+import { type Cgroup, plannedRecord } from "../cgroup";
+import type { CgroupManager } from "../cgroup/managers";
+import { cgroupOfConfig } from "../cgroup/of-config";
 import { during, HakoError } from "../errors";
 import { Fd, FdList } from "../linux/fd";
 import { makeDirectory } from "../linux/file";
@@ -48,6 +50,7 @@ export interface RestoreOptions extends CriuFlags {
   root: string;
   id: ContainerId;
   bundle: Bundle;
+  cgroupManager: CgroupManager;
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
   pidFile: string | undefined;
@@ -77,7 +80,7 @@ export function restoreContainer(options: RestoreOptions): ContainerRecord {
 }
 
 function restore(options: RestoreOptions, image: CheckpointImage): ContainerRecord {
-  const { root, id, bundle, pidFile, warn } = options;
+  const { root, id, bundle, cgroupManager, pidFile, warn } = options;
   claimId(root, id);
   // held until all is undone, as by create
   using lock = lockContainer(root, id);
@@ -92,7 +95,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));
-  const cgroup = openCgroup(bundle.config.linux?.cgroupsPath, id);
+  const cgroup = cgroupOfConfig(cgroupManager, bundle.config, id);
   undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
   const save = (change: Partial<ContainerRecord>): void => {
     Object.assign(record, change);
@@ -102,6 +105,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   cgroup.create();
   undo.defer(`processes of ${id}`, () => endProcesses(record, cgroup));
   restoreProcesses(options, image, cgroup, record, save);
+  cgroup.settle();
   if (record.init !== undefined) handOut({ pidFile, pidfdSocket: undefined }, record.init, "standard", undo);
   save({ creator: undefined });
   undo.commit();

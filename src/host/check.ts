@@ -5,6 +5,7 @@ import { checkAccess, exists, readText } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { getLimit } from "../linux/rlimit";
 import { kernelRelease } from "../linux/uname";
+import { systemdVersion } from "../systemd/version";
 
 /** "ok", "missing" (containers don't run without), or "absent" (something more would work with it). */
 export type Verdict = "ok" | "missing" | "absent";
@@ -112,6 +113,13 @@ const CHECKS: readonly Check[] = [
     },
   },
   ...controllers,
+  {
+    name: "systemd",
+    needed: false,
+    advice:
+      "--systemd-cgroup needs it, or for an ordinary user systemd --user; else use clients' cgroupfs managers",
+    look: systemdVersion,
+  },
   {
     name: "seccomp",
     needed: false,

@@ -91,6 +91,7 @@ export function executionOf(
   return {
     preserveFds: options.preserveFds,
     openFiles: limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : options.openFiles,
+    filtered: filter !== undefined,
     last: {
       steps: [...limiting.steps, ...filtering.steps],
       memory: [...limiting.memory, ...filtering.memory],

@@ -1,8 +1,8 @@
 import { dlopen, type FFIFunction, FFIType as T } from "bun:ffi";
 
 /**
- * The libc functions that hako calls, each with its C signature: system calls are made by `syscall`, whose arguments are 64
- * bits wide whatever they mean. Pointers are passed as numbers or buffers.
+ * The libc functions that hako calls, each with its C signature. `syscall` serves every call that has no function here; its
+ * arguments are 64 bits wide whatever they mean. Pointers are passed as numbers or buffers.
  */
 const SIGNATURES = {
   __errno_location: { args: [], returns: T.ptr },
@@ -10,6 +10,10 @@ const SIGNATURES = {
     args: [T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast, T.i64_fast],
     returns: T.i32,
   },
+  statfs: { args: [T.ptr, T.ptr], returns: T.i32 },
+  setns: { args: [T.i32, T.i32], returns: T.i32 },
+  sendmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64_fast },
+  posix_openpt: { args: [T.i32], returns: T.i32 },
   mmap: { args: [T.ptr, T.u64_fast, T.i32, T.i32, T.i32, T.i64_fast], returns: T.ptr },
 } as const satisfies Record<string, FFIFunction>;
 

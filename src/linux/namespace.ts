@@ -1,10 +1,10 @@
 import { HakoError } from "../errors";
 import { toStandardError } from "../log";
-import { errnoText } from "./errno";
+import { errnoName, errnoText } from "./errno";
 import { Fd } from "./fd";
 import { filesystemOf } from "./stat";
 import { MAGIC } from "./statfs";
-import { syscallOn, systemError, trySyscall } from "./syscall";
+import { syscallOn, systemError, tryLibc, trySyscall } from "./syscall";
 
 const AT_FDCWD = -100;
 /** O_RDONLY | O_NONBLOCK | O_CLOEXEC: a named pipe in the namespace's place must not hang us. */
@@ -29,7 +29,13 @@ export function openNamespace(path: string, type?: NamespaceType): Fd {
   const opened = trySyscall("openat", AT_FDCWD, path, OPEN_FLAGS, 0);
   const quoted = JSON.stringify(path);
   if (opened < 0) {
-    throw new HakoError({ code: "system", message: `failed to open ${quoted}: ${errnoText(-opened)}`, path });
+    const errno = errnoName(-opened);
+    throw new HakoError({
+      code: "system",
+      message: `failed to open ${quoted}: ${errnoText(errno)}`,
+      errno,
+      path,
+    });
   }
   const fd = new Fd(opened);
   const magic = filesystemOf(fd);
@@ -53,7 +59,7 @@ export function openNamespace(path: string, type?: NamespaceType): Fd {
 /** Moves the JS thread into the namespace behind `fd`, which must be of the type given. */
 export function setNamespace(fd: Fd | number, type: NamespaceType, path?: string): void {
   const number = typeof fd === "number" ? fd : fd.number;
-  const result = trySyscall("setns", number, NAMESPACE_FLAGS[type]);
+  const result = tryLibc("setns", number, NAMESPACE_FLAGS[type]);
   if (result < 0) throw systemError(`setns (${type})`, -result, path);
 }
 
@@ -78,7 +84,7 @@ export function withNetworkNamespace<T>(path: string, action: () => T): T {
   try {
     result = action();
   } finally {
-    const back = trySyscall("setns", before.number, NAMESPACE_FLAGS.network);
+    const back = tryLibc("setns", before.number, NAMESPACE_FLAGS.network);
     if (back < 0) {
       toStandardError(`hako: cannot return to the own network namespace: setns: ${errnoText(-back)}\n`);
       process.exit(1);

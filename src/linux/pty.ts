@@ -3,7 +3,7 @@ import { Fd } from "./fd";
 import { filesystemOf, statusOf } from "./stat";
 import { MAGIC } from "./statfs";
 import type { Step } from "./steps";
-import { syscallOn, trySyscall } from "./syscall";
+import { callLibc, syscallOn, trySyscall } from "./syscall";
 
 const AT_FDCWD = -100;
 const O_RDWR = 0o2;
@@ -43,21 +43,22 @@ function numberOf(fd: Fd | number): number {
 }
 
 /**
- * Refuses what is not a pseudoterminal multiplexer. A path that somebody names may lie in a container's file system,
- * so there it must also be devpts' own node and not some 5:2 device elsewhere.
+ * Opens a pseudoterminal multiplexer, and nothing else: the host's, or one at a path. That may lie in a container's file
+ * system, so it must be devpts' own node and not some 5:2 device elsewhere.
  */
 function openPtmx(path: string): Fd {
   const wrong = (why: string) =>
     new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
+  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+  if (path === DEFAULT_PTMX) return new Fd(callLibc(path, "posix_openpt", flags));
   // not yet to use it: opening a device may do something already
   using place = new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_PATH | O_CLOEXEC, 0));
   const { type, major, minor } = statusOf(place);
   if (type !== "character" || major !== 5 || minor !== 2) throw wrong("not the character device 5:2 (ptmx)");
-  if (path !== DEFAULT_PTMX && filesystemOf(place) !== MAGIC.devpts)
-    throw wrong("not on a devpts file system");
-  const fd = new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0));
+  if (filesystemOf(place) !== MAGIC.devpts) throw wrong("not on a devpts file system");
+  const fd = new Fd(syscallOn(path, "openat", AT_FDCWD, path, flags, 0));
   // nor has somebody put another one there meanwhile
-  if (path === DEFAULT_PTMX || filesystemOf(fd) === MAGIC.devpts) return fd;
+  if (filesystemOf(fd) === MAGIC.devpts) return fd;
   fd.close();
   throw wrong("not on a devpts file system");
 }

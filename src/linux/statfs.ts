@@ -1,4 +1,4 @@
-import { trySyscall } from "./syscall";
+import { cString, tryLibc } from "./syscall";
 
 /** Magic numbers of file systems (linux/magic.h). */
 export const MAGIC = {
@@ -16,6 +16,6 @@ const SIZE = 256;
 /** The type of the file system that `path` is on (statfs(2)), or -errno. */
 export function tryFilesystemType(path: string): number {
   const buffer = new BigInt64Array(SIZE / 8);
-  const result = trySyscall("statfs", path, buffer);
+  const result = tryLibc("statfs", cString(path), buffer);
   return result < 0 ? result : Number(BigInt.asUintN(32, buffer[0] ?? 0n));
 }

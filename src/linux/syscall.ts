@@ -1,7 +1,8 @@
 import { ptr, read } from "bun:ffi";
 import { HakoError } from "../errors";
 import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
-import { libc } from "./libc";
+import { systemHint } from "./hints";
+import { type LibcArgument, type LibcFunction, libc } from "./libc";
 
 /** Numbers of the system calls that hako makes directly: x86-64, arm64 (arch/x86/entry/syscalls, asm-generic/unistd.h). */
 const NUMBERS = {
@@ -9,6 +10,8 @@ const NUMBERS = {
   write: [1, 64],
   close: [3, 57],
   fstat: [5, 80],
+  fstatfs: [138, 44],
+  pread64: [17, 67],
   lseek: [8, 62],
   mmap: [9, 222],
   mprotect: [10, 226],
@@ -34,8 +37,6 @@ const NUMBERS = {
   socketpair: [53, 199],
   accept4: [288, 242],
   recvmsg: [47, 212],
-  statfs: [137, 43],
-  fstatfs: [138, 44],
   setgroups: [116, 159],
   setresuid: [117, 147],
   setresgid: [119, 149],
@@ -173,6 +174,24 @@ export function syscall(name: SyscallName, ...args: SyscallArgument[]): number {
   return syscallOn(undefined, name, ...args);
 }
 
+/** Calls a libc function that returns -1 and errno on failure, again after EINTR; returns its result or -errno. */
+export function tryLibc(name: LibcFunction, ...args: LibcArgument[]): number {
+  const call = libc(name);
+  for (;;) {
+    const result = Number(call(...args));
+    if (result !== -1) return result;
+    const errno = lastErrno();
+    if (errno !== EINTR) return -errno;
+  }
+}
+
+/** As `tryLibc`, for a call that must succeed. */
+export function callLibc(path: string | undefined, name: LibcFunction, ...args: LibcArgument[]): number {
+  const result = tryLibc(name, ...args);
+  if (result < 0) throw systemError(name, -result, path);
+  return result;
+}
+
 /** The error of a failed call: "openat2 /x: no such file or directory". */
 export function systemError(
   call: string,
@@ -182,12 +201,13 @@ export function systemError(
 ): HakoError {
   const value = typeof errno === "number" ? errno : errnoNumber(errno);
   const on = path === undefined ? "" : ` ${path}`;
+  const name = errnoName(value);
   return new HakoError({
     code: "system",
     message: `${call}${on}: ${errnoText(value)}`,
-    hint,
+    hint: hint ?? systemHint(call, name),
     syscall: call,
-    errno: errnoName(value),
+    errno: name,
     path,
   });
 }

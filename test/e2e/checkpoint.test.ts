@@ -12,20 +12,12 @@ import {
   expectUnchanged,
   hostSnapshot,
   isV2,
-  type Needs,
+  needsCriu,
   needsHako,
   until,
 } from "./support";
 
-function criuLacks(): Needs {
-  if (Bun.which("criu") === null) return "criu is not installed";
-  const { status, stdout, stderr } = execute("criu", ["check"]);
-  if (status === 0) return undefined;
-  const [first] = `${stderr}${stdout}`.trim().split("\n");
-  return `criu can't work on this kernel: ${first}`;
-}
-const needsCriu = criuLacks();
-const WITH_CRIU = [needsHako, needsCriu];
+const WITH_CRIU = [needsHako, needsCriu()];
 
 /** Counts in /tmp/count of its rootfs, five times a second; ends with status 7 when /tmp/end is there. */
 const COUNTER = [
