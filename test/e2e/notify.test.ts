@@ -54,7 +54,8 @@ describe("a program that says when it is ready", () => {
       using box = new Box();
       const { path, socket } = manager(box);
       using _ = socket;
-      const long = "head -c 100000 /dev/zero | socat -b 200000 - UNIX-SENDTO:$NOTIFY_SOCKET; sleep 1; ";
+      const long =
+        "head -c 100000 /dev/zero >/tmp/long; socat -u -b 200000 FILE:/tmp/long UNIX-SENDTO:$NOTIFY_SOCKET; sleep 1; ";
       const line = `${long}${send("READY=1")} sleep 1; exit 3`;
       const done = withRoot(box, path, "run", "--rootfs", "/", box.id(), "--", "sh", "-c", line);
       const heard = hear(socket, 20_000);
