@@ -5,7 +5,7 @@ import { O, openAt } from "../linux/path";
 import { statusOf } from "../linux/stat";
 import { systemError, trySyscall } from "../linux/syscall";
 import type { ContainerId } from "./id";
-import { containerDirectory } from "./record";
+import { checkRoot, containerDirectory } from "./record";
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -17,6 +17,7 @@ const LONGEST_PAUSE_MS = 20;
  * there is no such container, or it was deleted while we waited.
  */
 export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd | undefined {
+  checkRoot(root);
   const directory = containerDirectory(root, id);
   let fd: Fd;
   try {

@@ -91,9 +91,7 @@ export class NotifyRelay implements Disposable {
   /** Takes what has come; whether the container has said that it is ready. */
   poll(): boolean {
     while (pollAny([{ fd: this.#socket, for: "read" }], 0)[0]) {
-      const { data, fds } = recvPacket(this.#socket, MAX_MESSAGE);
-      for (const fd of fds) fd.close();
-      if (!data.toString().split("\n").includes("READY=1")) continue;
+      if (!this.#receive().split("\n").includes("READY=1")) continue;
       try {
         this.#pass();
       } catch (error) {
@@ -102,6 +100,18 @@ export class NotifyRelay implements Disposable {
       return true;
     }
     return false;
+  }
+
+  /** The container's next message; one that is too long is none: it must not end us. */
+  #receive(): string {
+    try {
+      const { data, fds } = recvPacket(this.#socket, MAX_MESSAGE);
+      for (const fd of fds) fd.close();
+      return data.toString();
+    } catch (error) {
+      logWarning(`a message of the container to NOTIFY_SOCKET: ${asHakoError(error).oneLine}`);
+      return "";
+    }
   }
 
   /** The manager is told whose readiness it is: our own end would be taken for the service's. */

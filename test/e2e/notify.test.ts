@@ -49,6 +49,24 @@ describe("a program that says when it is ready", () => {
   );
 
   e2e(
+    "a message that is too long ends nobody",
+    async () => {
+      using box = new Box();
+      const { path, socket } = manager(box);
+      using _ = socket;
+      const long =
+        "head -c 100000 /dev/zero >/tmp/long; socat -u -b 200000 FILE:/tmp/long UNIX-SENDTO:$NOTIFY_SOCKET; sleep 1; ";
+      const line = `${long}${send("READY=1")} sleep 1; exit 3`;
+      const done = withRoot(box, path, "run", "--rootfs", "/", box.id(), "--", "sh", "-c", line);
+      const heard = hear(socket, 20_000);
+      const { status, stderr } = await done;
+      expect([status, heard.length]).toEqual([3, 2]);
+      expect(stderr).toContain("has more than 65536 bytes");
+    },
+    NEEDS,
+  );
+
+  e2e(
     "start waits until it is ready; it is told of the container's process",
     async () => {
       using box = new Box();
