@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmdirSync,
   rmSync,
@@ -28,6 +29,8 @@ const FIXED_DIRECTORIES = ["/run/containerd", "/etc/docker"];
 const FIRST_PROCESS = `set -e
 mount --make-rshared /
 for dir; do mkdir -p "$dir"; mount -t tmpfs tmpfs "$dir"; done
+# no AppArmor: its profiles would be the host's
+[ ! -d /sys/kernel/security ] || mount -t tmpfs tmpfs /sys/kernel/security
 ip link set lo up
 echo ready
 set +e
@@ -68,7 +71,7 @@ export class Machine implements AsyncDisposable {
   static async start(): Promise<Machine> {
     const machine = new Machine();
     const said = () => readFileSync(machine.path("first"), "utf8");
-    await until("the machine is ready", () => said() !== "" || hasEnded(machine.first));
+    await until("the machine is ready", () => said() !== "" || hasEnded(machine.first), START_LIMIT);
     if (!said().includes("ready")) throw new Error(`no machine for daemons: ${said()}`);
     const children = `/proc/${machine.first.pid}/task/${machine.first.pid}/children`;
     machine.pid = Number(readFileSync(children, "utf8").trim());
@@ -171,7 +174,7 @@ export class Machine implements AsyncDisposable {
       process.kill(this.pid, "SIGKILL");
       await ended;
     }
-    await until("its cgroups are removed", () => this.removeCgroups());
+    await until("its cgroups are removed", () => this.removeCgroups(), START_LIMIT);
     rmSync(this.dir, { recursive: true, force: true });
   }
 
@@ -198,19 +201,12 @@ function cgroupMounts(): string[] {
 
 /** Depth first; false while there are processes in it. */
 function removeCgroup(path: string): boolean {
-  if (!existsSync(path)) return true;
-  for (const name of names(path)) {
-    try {
-      // only a cgroup has this file
-      if (existsSync(join(path, name, "cgroup.procs")) && !removeCgroup(join(path, name))) return false;
-    } catch {
-      return false;
-    }
-  }
   try {
+    const below = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    if (!below.every((entry) => removeCgroup(join(path, entry.name)))) return false;
     rmdirSync(path);
     return true;
   } catch {
-    return false;
+    return !existsSync(path);
   }
 }
