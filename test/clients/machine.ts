@@ -12,6 +12,7 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
+  statfsSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -190,13 +191,17 @@ export function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** Where each hierarchy of cgroups is mounted. */
+/** statfs(2)'s types of both versions of cgroups. */
+const CGROUP_MAGIC = [0x27e0eb, 0x63677270];
+
+/** Where each hierarchy of cgroups is mounted, unless something else is mounted over it. */
 function cgroupMounts(): string[] {
   return readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" "))
     .filter(([, , type]) => type === "cgroup" || type === "cgroup2")
-    .map(([, point = ""]) => point);
+    .map(([, point = ""]) => point)
+    .filter((point) => CGROUP_MAGIC.includes(statfsSync(point).type));
 }
 
 /** Depth first; false while there are processes in it. */
