@@ -13,20 +13,25 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { IMAGE, Store } from "../test/clients/support";
 import { defaultBundleConfig } from "../test/e2e/bundle-config";
+import { measureDocker } from "./bench-docker";
 
 const { values } = parseArgs({
-  options: { runs: { type: "string", default: "30" }, json: { type: "boolean", default: false } },
+  options: {
+    runs: { type: "string", default: "30" },
+    json: { type: "boolean", default: false },
+    only: { type: "string" },
+  },
 });
 const RUNS = Number(values.runs);
 const LISTED = 100;
 
-interface Sample {
+export interface Sample {
   milliseconds: number;
   /** Peak resident memory of the largest process. */
   megabytes: number;
 }
 
-interface Runtime {
+export interface Runtime {
   name: string;
   path: string;
   root: string;
@@ -114,12 +119,14 @@ function median(numbers: number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-interface Row {
+export interface Row {
   task: string;
   runtime: string;
   milliseconds: number;
   megabytes: number;
 }
+
+export type Measure = typeof measure;
 
 /** Interleaved, so that what the machine does meanwhile hits all alike. */
 function measure(
@@ -309,6 +316,22 @@ function print(rows: Row[]): void {
   }
 }
 
+/** What `--only` chooses from. */
+function groups(runtimes: Runtime[]): Record<string, () => Row[] | Promise<Row[]>> {
+  return {
+    floor: async () => {
+      const empty = [{ name: "-", path: await emptyProgram(), root: "" }];
+      return measure("empty Bun program", empty, ({ path }, weigh) => call([path], weigh), RUNS);
+    },
+    commands: () => Object.entries(TASKS).flatMap(([task, once]) => measure(task, runtimes, once, RUNS)),
+    exec: () => measureExec(runtimes),
+    podman: () => measurePodman(runtimes),
+    docker: () => measureDocker(runtimes, measure, RUNS),
+    list: () => measureList(runtimes),
+    filter: () => measureFilter(runtimes),
+  };
+}
+
 async function main(): Promise<void> {
   const busybox = Bun.which("busybox");
   if (busybox === null) throw new Error("busybox-static is not installed");
@@ -321,16 +344,10 @@ async function main(): Promise<void> {
     if (path === null) console.error(`skipped: ${name}: not installed`);
     else runtimes.push({ name, path, root: join(dir, `state-${name}`) });
   }
-  const empty = await emptyProgram();
-  const rows = measure(
-    "empty Bun program",
-    [{ name: "-", path: empty, root: "" }],
-    ({ path }, weigh) => call([path], weigh),
-    RUNS,
-  );
-  for (const [task, once] of Object.entries(TASKS)) rows.push(...measure(task, runtimes, once, RUNS));
-  rows.push(...measureExec(runtimes), ...measurePodman(runtimes));
-  rows.push(...measureList(runtimes), ...measureFilter(runtimes));
+  const rows: Row[] = [];
+  for (const [name, measured] of Object.entries(groups(runtimes))) {
+    if (values.only === undefined || values.only === name) rows.push(...(await measured()));
+  }
   if (values.json) console.log(JSON.stringify(rows, null, 2));
   else print(rows);
 }

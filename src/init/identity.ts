@@ -3,6 +3,7 @@ import {
   type CapabilityMasks,
   type CapabilityWords,
   capabilityMask,
+  lackingCapabilities,
   limitBoundingSet,
   setCapabilities,
 } from "../linux/capabilities";
@@ -49,6 +50,10 @@ export function takeIdentity(
 ): CapabilityWords {
   const { uid, gid, umask, additionalGids } = process.user;
   const masks = masksOf(process, warn);
+  const lacking = lackingCapabilities(masks);
+  if (lacking.length > 0) {
+    warn(`config /process/capabilities: left out, as hako has them not itself: ${lacking.join(", ")}`);
+  }
   if (process.noNewPrivileges === true) setNoNewPrivileges();
   syscall("umask", Number(umask ?? DEFAULT_UMASK));
   giveStandardStreams(uid);

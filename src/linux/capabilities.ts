@@ -116,6 +116,12 @@ export function maySetGroups(): boolean {
   return (permittedCapabilities() & SETGID) !== 0n;
 }
 
+/** Names of the capabilities that a program shall have and this thread can't give it, as it has not got them itself. */
+export function lackingCapabilities({ permitted, effective }: CapabilityMasks): string[] {
+  const lacking = (permitted | effective) & ~permittedCapabilities();
+  return CAPABILITIES.filter((_, number) => ((lacking >> BigInt(number)) & 1n) === 1n);
+}
+
 /** The right to install a seccomp filter without no_new_privs. */
 export const SYS_ADMIN = 1n << BigInt(CAPABILITIES.indexOf("CAP_SYS_ADMIN"));
 

@@ -8,9 +8,11 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmdirSync,
   rmSync,
+  statfsSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -28,6 +30,8 @@ const FIXED_DIRECTORIES = ["/run/containerd", "/etc/docker"];
 const FIRST_PROCESS = `set -e
 mount --make-rshared /
 for dir; do mkdir -p "$dir"; mount -t tmpfs tmpfs "$dir"; done
+# no AppArmor: its profiles would be the host's
+[ ! -d /sys/kernel/security ] || mount -t tmpfs tmpfs /sys/kernel/security
 ip link set lo up
 echo ready
 set +e
@@ -68,7 +72,7 @@ export class Machine implements AsyncDisposable {
   static async start(): Promise<Machine> {
     const machine = new Machine();
     const said = () => readFileSync(machine.path("first"), "utf8");
-    await until("the machine is ready", () => said() !== "" || hasEnded(machine.first));
+    await until("the machine is ready", () => said() !== "" || hasEnded(machine.first), START_LIMIT);
     if (!said().includes("ready")) throw new Error(`no machine for daemons: ${said()}`);
     const children = `/proc/${machine.first.pid}/task/${machine.first.pid}/children`;
     machine.pid = Number(readFileSync(children, "utf8").trim());
@@ -171,7 +175,7 @@ export class Machine implements AsyncDisposable {
       process.kill(this.pid, "SIGKILL");
       await ended;
     }
-    await until("its cgroups are removed", () => this.removeCgroups());
+    await until("its cgroups are removed", () => this.removeCgroups(), START_LIMIT);
     rmSync(this.dir, { recursive: true, force: true });
   }
 
@@ -187,30 +191,27 @@ export function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** Where each hierarchy of cgroups is mounted. */
+/** statfs(2)'s types of both versions of cgroups. */
+const CGROUP_MAGIC = [0x27e0eb, 0x63677270];
+
+/** Where each hierarchy of cgroups is mounted, unless something else is mounted over it. */
 function cgroupMounts(): string[] {
   return readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" "))
     .filter(([, , type]) => type === "cgroup" || type === "cgroup2")
-    .map(([, point = ""]) => point);
+    .map(([, point = ""]) => point)
+    .filter((point) => CGROUP_MAGIC.includes(statfsSync(point).type));
 }
 
 /** Depth first; false while there are processes in it. */
 function removeCgroup(path: string): boolean {
-  if (!existsSync(path)) return true;
-  for (const name of names(path)) {
-    try {
-      // only a cgroup has this file
-      if (existsSync(join(path, name, "cgroup.procs")) && !removeCgroup(join(path, name))) return false;
-    } catch {
-      return false;
-    }
-  }
   try {
+    const below = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    if (!below.every((entry) => removeCgroup(join(path, entry.name)))) return false;
     rmdirSync(path);
     return true;
   } catch {
-    return false;
+    return !existsSync(path);
   }
 }

@@ -19,6 +19,7 @@ import {
   e2e,
   execute,
   expectUnchanged,
+  HAKO,
   hostSnapshot,
   IS_HAKO,
   isV2,
@@ -568,6 +569,29 @@ describe("process", () => {
     });
     expect(result.status).toBe(0);
   });
+
+  e2e("capabilities that the caller lacks itself are left out, and it is said where people read", () => {
+    using box = new Box();
+    const wanted = ["CAP_KILL", "CAP_SYS_TIME"];
+    const run = (...flags: string[]) => {
+      const bundle = box.bundle(["grep", "CapEff", "/proc/self/status"], (config) => {
+        config.process.capabilities = { bounding: wanted, effective: wanted, permitted: wanted };
+      });
+      const runtime = [HAKO, "--root", box.root, ...flags, "run", "--bundle", bundle, box.id()];
+      return execute("setpriv", ["--bounding-set", "-sys_time", ...runtime]);
+    };
+    const plain = run();
+    expect(plain).toMatchObject({ status: 0, stdout: "CapEff:\t0000000000000020\n" });
+    expect(plain.stderr).toContain("config /process/capabilities: left out");
+    expect(plain.stderr).toContain("CAP_SYS_TIME");
+    expect(plain.stderr).not.toContain("CAP_KILL");
+    // podman decodes the whole log as the one object of a failure
+    const logged = run("--log", box.path("log"), "--log-format", "json");
+    expect(logged).toMatchObject({ status: 0, stderr: "" });
+    expect(existsSync(box.path("log"))).toBe(false);
+    run("--log", box.path("log"), "--log-format", "json", "--debug");
+    expect(readFileSync(box.path("log"), "utf8")).toContain("CAP_SYS_TIME");
+  }, [needsHako, needsProgram("setpriv")]);
 
   e2e("rlimits", () => {
     using box = new Box();
