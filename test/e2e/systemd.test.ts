@@ -473,7 +473,10 @@ describe("what goes wrong", () => {
     expect(refused.status).toBe(1);
     expect(refused.stderr).toContain("/linux/cgroupsPath: ");
     expect(refused.stderr).toContain("slice:prefix:name");
-    const without = box.hako("create", "--bundle", scope.bundle(["true"]), id);
+    const systemds = box.bundle(["true"], ({ linux }) => {
+      linux.cgroupsPath = `system.slice:hako:${id}`;
+    });
+    const without = box.hako("create", "--bundle", systemds, id);
     expect(without.stderr).toContain("give --systemd-cgroup");
   }, [needsHako]);
 
