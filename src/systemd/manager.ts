@@ -33,7 +33,10 @@ export class Manager implements Disposable {
   /** The host's systemd, or the one of the user's session; an error if it can't be reached. */
   static connect(scope: BusScope): Manager {
     const addresses = addressesOf(scope, process.env);
-    let first: HakoError | undefined;
+    let first =
+      addresses.length > 0
+        ? undefined
+        : missing("neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set");
     for (const address of addresses) {
       try {
         const connection = new Connection(address);
@@ -221,6 +224,10 @@ function refused(what: string, { error }: Answer): HakoError {
     message: `${what}: ${error?.message} [${name}]`,
     hint: HINTS[name],
   });
+}
+
+function missing(message: string): HakoError {
+  return new HakoError({ code: "unsupported", message });
 }
 
 function unreachable(scope: BusScope, cause: unknown): HakoError {
