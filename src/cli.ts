@@ -42,12 +42,20 @@ export const GLOBAL_FLAGS = {
     description: "containers of an ordinary user: false refuses to make them, true makes them so as root too",
     default: "auto",
   },
+  criu: {
+    type: "string",
+    valueHint: "PROGRAM",
+    description: "what checkpoint and restore call",
+    default: "criu",
+  },
   version: { type: "boolean", alias: "v", description: "print the version" },
   help: { type: "boolean", alias: "h", description: "print this text" },
 } as const satisfies Arguments;
 
 /** Of the command that runs. */
 let failureStatus: number | undefined;
+/** Where it keeps state. */
+let stateRoot: string | undefined;
 
 /** Exit statuses of failures, as shells have them, unless the command has one of its own. */
 function exitStatus(error: HakoError): number {
@@ -160,7 +168,15 @@ async function dispatch(raw: string[]): Promise<number> {
     rest: command.rest !== undefined,
   });
   failureStatus = command.failure;
+  stateRoot = globals.root;
   return (await command.run({ ...parsed, globals })) ?? 0;
+}
+
+/** An error with what is only worth finding out when there is one. */
+async function explained(error: HakoError): Promise<HakoError> {
+  if (stateRoot === undefined || error.code !== "system") return error;
+  const { explainStateDirectory } = await import("./explain/state-directory");
+  return explainStateDirectory(stateRoot, error);
 }
 
 /** Runs a command line; returns the exit status. Failures are logged, once, in one line. */
@@ -168,7 +184,7 @@ export async function runCommandLine(raw: string[]): Promise<number> {
   try {
     return await dispatch(raw);
   } catch (thrown) {
-    const error = asHakoError(thrown);
+    const error = await explained(asHakoError(thrown));
     logFailure(error.oneLine);
     if (process.env.HAKO_STACK !== undefined && thrown instanceof Error)
       process.stderr.write(`${thrown.stack}\n`);

@@ -10,6 +10,7 @@ export interface Globals {
   debug: boolean;
   cgroupManager: CgroupManager;
   rootless: string;
+  criu: string;
 }
 
 export interface Invocation<A extends Arguments = Arguments> {

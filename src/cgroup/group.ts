@@ -1,5 +1,7 @@
 import { HakoError } from "../errors";
+import { FdList } from "../linux/fd";
 import { exists, hasErrno } from "../linux/file";
+import { openPid, signalOpened } from "../linux/process";
 import { applyBlockIo } from "./block-io";
 import { applyCpu, applyCpuset } from "./cpu";
 import { applyDevices } from "./devices";
@@ -22,6 +24,8 @@ import { Target } from "./target";
 /** Controllers whose limits can't be felt by our own stage before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
+const SIGKILL = 9;
+const OPEN_AT_ONCE = 256;
 
 /** A directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
 export class Group implements Cgroup {
@@ -64,15 +68,16 @@ export class Group implements Cgroup {
       if (used.length > 0) {
         throw new HakoError({
           code: "exists",
-          message: `cgroup ${this.#directories.find((dir) => processesIn(dir).length > 0)} is in use: ${used.length} processes`,
+          message: `cgroup ${this.#directories.find((dir) => subtree(dir).flatMap(processesIn).length > 0)} is in use: ${used.length} processes, ${used[0]} for one`,
           hint: "choose another linux.cgroupsPath",
         });
       }
-      if (this.frozen()) {
+      const frozen = this.#freezer?.frozenBy();
+      if (frozen !== undefined) {
         throw new HakoError({
           code: "state",
-          message: `cgroup ${this.#directories[0]} is frozen`,
-          hint: "thaw it first",
+          message: `cgroup ${frozen.dir} is frozen: a process in it would not run`,
+          hint: `thaw it first: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
         });
       }
     } catch (thrown) {
@@ -178,7 +183,7 @@ export class Group implements Cgroup {
     for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
       const pids = this.pids().filter((pid) => pid !== process.pid);
       if (pids.length === 0) return;
-      for (const pid of pids) sendKill(pid);
+      this.#signalOnce(SIGKILL);
       if (Date.now() > deadline) {
         throw new HakoError({
           code: "state",
@@ -187,6 +192,26 @@ export class Group implements Cgroup {
         });
       }
       Bun.sleepSync(wait);
+    }
+  }
+
+  signal(number: number): void {
+    this.#signalOnce(number);
+  }
+
+  /** By descriptors, of processes that are in the list before and after these were opened: a number may be another's by now. */
+  #signalOnce(number: number): void {
+    const pids = this.pids().filter((pid) => pid !== process.pid);
+    for (let start = 0; start < pids.length; start += OPEN_AT_ONCE) {
+      using opened = new FdList();
+      const members = pids.slice(start, start + OPEN_AT_ONCE).flatMap((pid) => {
+        const fd = openPid(pid);
+        if (fd === undefined) return [];
+        opened.add(fd);
+        return [{ pid, fd }];
+      });
+      const still = new Set(this.pids());
+      for (const { pid, fd } of members) if (still.has(pid)) signalOpened(fd, number);
     }
   }
 
@@ -253,14 +278,6 @@ export class Group implements Cgroup {
 function processesIn(dir: string): number[] {
   const lines = (tryReadValue(`${dir}/cgroup.procs`) ?? "").split("\n");
   return lines.map(Number).filter((pid) => pid > 0);
-}
-
-function sendKill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (thrown) {
-    if (errnoOf(thrown) !== "ESRCH") throw thrown;
-  }
 }
 
 function joinHint(dir: string, failed: HakoError): string | undefined {

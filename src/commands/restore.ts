@@ -36,7 +36,7 @@ export default defineCommand({
   examples: ["hako restore --bundle /bundles/web --image-path /var/tmp/web --detach web"],
   async run({ values, globals }) {
     return await runRestored({
-      ...criuFlags(values),
+      ...criuFlags(values, globals),
       root: globals.root,
       id: containerId(values.container),
       cgroupManager: globals.cgroupManager,

@@ -56,6 +56,11 @@ export function createOptions(globals: Globals, id: string, bundle: string, valu
   return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };
 }
 
+/** Where a service manager wants to hear that the program is ready (sd_notify(3)). */
+export function notifySocket(): string | undefined {
+  return process.env.NOTIFY_SOCKET || undefined;
+}
+
 export function placeOptions(globals: Globals, id: string, values: CreateFlagValues, preserveFds: number) {
   return {
     root: globals.root,
@@ -68,6 +73,7 @@ export function placeOptions(globals: Globals, id: string, values: CreateFlagVal
     noNewKeyring: values["no-new-keyring"],
     preserveFds,
     openFiles: callerOpenFiles(),
+    notifySocket: notifySocket(),
     warn: logWarning,
   };
 }

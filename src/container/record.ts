@@ -15,6 +15,7 @@ import {
   writeText,
 } from "../linux/file";
 import { aliveProcess } from "../linux/process";
+import { effectiveUser } from "../linux/rootless";
 import type { Config, Hooks } from "../oci/config";
 import { exactJson, parseJson } from "../oci/json";
 import type { State } from "../oci/state";
@@ -58,9 +59,34 @@ export interface ContainerRecord {
   streams?: string[];
 }
 
+/** Group and others. */
+const OTHERS_WRITE = 0o022;
 const RECORD = "state.json";
 /** The config.json that the container was made from: what later becomes of the bundle's own doesn't matter. */
 const CONFIG = "config.json";
+
+const checked = new Set<string>();
+
+/**
+ * Refuses a state directory that somebody else may write to: what is stored there says which processes are killed and which
+ * programs run as hooks.
+ */
+export function checkRoot(root: string): void {
+  if (checked.has(root)) return;
+  const status = statusAt(root);
+  if (status === undefined) return;
+  const { uid, mode } = status;
+  const foreign = uid !== 0 && uid !== effectiveUser();
+  if (foreign || (mode & OTHERS_WRITE) !== 0) {
+    throw new HakoError({
+      code: "state",
+      message: `--root ${root}: ${foreign ? `belongs to user ${uid}` : "others may write to it"}, and would decide what hako does`,
+      hint: "use a directory that only this user or root can write to",
+      path: root,
+    });
+  }
+  checked.add(root);
+}
 
 export function containerDirectory(root: string, id: ContainerId): string {
   return join(resolve(root), id);
@@ -74,6 +100,7 @@ export function startSocketPath(root: string, id: ContainerId): string {
 /** Claims an id for this process: of several exactly one makes the directory. */
 export function claimId(root: string, id: ContainerId): void {
   makeDirectories(root, 0o711);
+  checkRoot(root);
   try {
     makeDirectory(containerDirectory(root, id), 0o711);
   } catch (thrown) {
@@ -117,6 +144,7 @@ function notFound(id: string): HakoError {
 
 /** The record of a container; an error of code not-found if there is none. */
 export function readRecord(root: string, id: ContainerId): ContainerRecord {
+  checkRoot(root);
   const file = join(containerDirectory(root, id), RECORD);
   let text: string;
   try {

@@ -63,7 +63,7 @@ export interface RestoreOptions extends CriuFlags {
 /** Makes a container whose processes go on where a checkpoint saved them; what a failure leaves is undone. */
 export function restoreContainer(options: RestoreOptions): ContainerRecord {
   const { root, id, bundle, openFiles, warn } = options;
-  findCriu();
+  findCriu(options.program);
   if (effectiveUser() !== 0) {
     throw new HakoError({ code: "unsupported", message: "restore: criu needs root", hint: "run as root" });
   }
@@ -134,7 +134,7 @@ function restoreProcesses(
   const namespaces = namespaceOptions(options, inherited, image);
   const entry = cgroup.entry();
   const bind = { source: bundle.rootfs, target };
-  using criu = new Criu({ cgroups: entry, bind, inherit: inherited.all });
+  using criu = new Criu({ program: options.program, cgroups: entry, bind, inherit: inherited.all });
   cgroup.joinOthers(criu.pid, entry);
   using directories = new CriuDirectories(options, LOG_FILE, criu.pid);
   const asked = { ...restoreOptions(options, directories, image, cgroup), ...namespaces, root: target };

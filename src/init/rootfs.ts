@@ -14,7 +14,6 @@ import {
 } from "../linux/mount";
 import { readMountinfo } from "../linux/mountinfo";
 import { AT_FDCWD, mkdirAllInRoot, O, openAt } from "../linux/path";
-import { filesystemOf } from "../linux/stat";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Config } from "../oci/config";
 import { bindConsole, setUpDevices } from "./devices";
@@ -113,8 +112,6 @@ export function prepareRootfs(context: RootfsContext): PreparedRootfs {
   const umask = syscall("umask", 0);
   const root = during(`root file system ${context.rootfs}`, () => bindRoot(context));
   const work: RootfsWork = { context, root, readonlyLater: [] };
-  // Bound now, so that no library is looked for in the container's file system later
-  filesystemOf(root);
   mountAll(work);
   setUpDevices(work);
   const sysctls = config.linux?.sysctl ?? {};
@@ -161,7 +158,11 @@ export class PreparedRootfs {
     const { config } = context;
     const cwd = config.process?.cwd;
     if (cwd !== undefined) {
-      during(`working directory ${cwd}`, () => mkdirAllInRoot(root, cwd).close(), { path: cwd });
+      during(
+        `working directory ${cwd}`,
+        () => mkdirAllInRoot(root, cwd).close(),
+        ({ errno }) => ({ path: cwd, hint: cwdHint(errno) }),
+      );
     }
     for (const mount of readonlyLater.splice(0)) {
       setMountAttributes(mount, { set: ATTR.RDONLY });
@@ -175,6 +176,18 @@ export class PreparedRootfs {
     readonlyPaths(root, config.linux?.readonlyPaths ?? []);
     maskPaths(root, config.linux?.maskedPaths ?? []);
     root.close();
+  }
+}
+
+function cwdHint(errno: string | undefined): string | undefined {
+  switch (errno) {
+    case "ENOTDIR":
+    case "EEXIST":
+      return "it, or something on the way to it, is a file of the image: choose another config /process/cwd";
+    case "EROFS":
+      return "it is missing and can't be made in a read-only file system: make it in the image";
+    default:
+      return undefined;
   }
 }
 

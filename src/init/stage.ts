@@ -26,7 +26,7 @@ export function runInit(words: readonly string[]): never {
     const own =
       request.kind === "init"
         ? [request.startSocket, ...request.mappedMounts.map(([, fd]) => fd)]
-        : [request.root];
+        : [request.root, request.pidNamespace];
     for (const fd of [...own, consoleSocket, mountNamespace, ...cgroupFiles]) {
       if (fd !== undefined) syscall("fcntl", fd, F_SETFD, FD_CLOEXEC);
     }

@@ -3,6 +3,7 @@ import { spawnFunction } from "./clone-code";
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
 import { effectiveUser } from "./rootless";
+import { waitFor } from "./socket";
 import { statusOf } from "./stat";
 import { type Step, stepError, tableOf } from "./steps";
 import { address, syscall, systemError, trySyscall } from "./syscall";
@@ -38,6 +39,8 @@ export interface ChildPlan {
   join: readonly Step[];
   /** What the child does; the last one is an execveat that doesn't come back. */
   steps: readonly Step[];
+  /** The child is our parent's, as we are. */
+  sibling?: boolean;
   /** The child waits for nothing of ours before it executes: its memory need not be copied, we wait for it instead. */
   waitsForNothing: boolean;
   /** Memory that the steps point to. */
@@ -57,7 +60,7 @@ function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Uint8Ar
 }
 
 /** What a child said before it ended: the number of a step, and its result. */
-type Report = readonly [step: number, result: number];
+export type Report = readonly [step: number, result: number];
 
 /** Where a child that fails says so; at its end nobody is left who could. */
 export class Reports implements Disposable {
@@ -85,6 +88,14 @@ export class Reports implements Disposable {
     return length === 16 ? [Number(words[0]), Number(words[1])] : undefined;
   }
 
+  /** Waits until the child has executed its program or has ended; what it said if it has ended with an error. */
+  last(): Report | undefined {
+    // ours would keep the pipe open
+    this.#write.close();
+    waitFor(this.#read, "read", -1);
+    return this.next();
+  }
+
   /** The error of a child that has ended before it executed anything; undefined if it did execute. */
   failure(): HakoError | undefined {
     const report = this.next();
@@ -105,10 +116,13 @@ export function cloneChild(plan: ChildPlan, reports: Reports): number {
   const flags = BigInt(plan.flags >>> 0);
   if (plan.join.length > 0) return cloneInJoined(plan, flags, reports);
   const shared = plan.waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
-  const args = cloneArguments(flags | shared, SIGCHLD, plan.cgroup);
+  const args =
+    plan.sibling === true
+      ? cloneArguments(flags | CLONE_PARENT, 0, plan.cgroup)
+      : cloneArguments(flags | shared, SIGCHLD, plan.cgroup);
   const table = tableOf(reports.number, plan.steps);
   const pid = spawnFunction()(address(table), address(args), CLONE_ARGS_SIZE);
-  if (pid < 0) throw cloneError(-pid, plan.flags);
+  if (pid < 0) throw systemError("clone3", -pid);
   return plan.memory.length + table.length < 0 ? 0 : pid;
 }
 
@@ -125,7 +139,7 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
   const steps = [...plan.join, clone, ...plan.steps];
   const table = tableOf(reports.number, steps);
   const helper = spawnFunction()(address(table), address(cloneArguments(0n, SIGCHLD)), CLONE_ARGS_SIZE);
-  if (helper < 0) throw cloneError(-helper, 0);
+  if (helper < 0) throw systemError("clone3", -helper);
   // the helper says one thing before it ends; a child that is quick to fail may have said its own before
   trySyscall("wait4", helper, null, 0, null);
   let failed: Report | undefined;
@@ -138,18 +152,10 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
       if (failed === undefined) return result;
       trySyscall("wait4", result, null, 0, null);
       throw stepError(plan.steps, failed);
-    } else if (step === plan.join.length) throw cloneError(-result, plan.flags);
+    } else if (step === plan.join.length) throw systemError("clone3", -result);
     else throw stepError(plan.join, report);
   }
   throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
-}
-
-function cloneError(errno: number, flags: number): HakoError {
-  const userNamespace = (flags & 0x10000000) !== 0;
-  const hint = userNamespace
-    ? "see /proc/sys/user/max_user_namespaces and kernel.unprivileged_userns_clone"
-    : "see /proc/sys/user/max_*_namespaces and the cgroup's pids limit";
-  return systemError("clone3", errno, undefined, hint);
 }
 
 /**

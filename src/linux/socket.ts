@@ -2,12 +2,12 @@ import { basename, dirname } from "node:path";
 import { HakoError } from "../errors";
 import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
-import { address, callLibc, syscallOn, systemError, tryLibc, trySyscall } from "./syscall";
+import { address, callLibc, syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const AF_UNIX = 1;
 const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
-const SOCKET_TYPES = { stream: 1, seqpacket: 5 } as const;
+const SOCKET_TYPES = { stream: 1, dgram: 2, seqpacket: 5 } as const;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x8;
@@ -36,17 +36,17 @@ function numberOf(fd: Descriptor): number {
 /** Two connected unix sockets, both close-on-exec. */
 export function socketPair(type: SocketType = "stream"): [Fd, Fd] {
   const pair = new Int32Array(2);
-  callLibc(undefined, "socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
+  syscall("socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
   return [new Fd(pair[0] ?? -1), new Fd(pair[1] ?? -1)];
 }
 
 function unixSocket(type: SocketType, flags = 0): Fd {
-  return new Fd(callLibc(undefined, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0));
+  return new Fd(syscall("socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0));
 }
 
 /**
  * Calls `use` with the socket's sockaddr_un. A path that is too long for it is reached through the opened directory,
- * so only its last component has a limit.
+ * so only its last component has a limit. "@NAME" is an abstract name, as everywhere (unix(7)).
  */
 function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: string): void {
   if (path === "" || path.includes("\0")) {
@@ -57,7 +57,8 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
   }
   let short = path;
   let directory: Fd | undefined;
-  if (Buffer.byteLength(path) > MAX_SUN_PATH) {
+  const isAbstract = path.startsWith("@");
+  if (!isAbstract && Buffer.byteLength(path) > MAX_SUN_PATH) {
     const parent = dirname(path);
     directory = new Fd(syscallOn(parent, "openat", AT_FDCWD, parent, O_DIRECTORY_PATH, 0));
     short = `${directory.path}/${basename(path)}`;
@@ -65,9 +66,11 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
   try {
     const bytes = Buffer.from(short);
     if (bytes.length > MAX_SUN_PATH) throw systemError(call, "ENAMETOOLONG", path);
-    const sockaddr = new Uint8Array(2 + bytes.length + 1);
+    // an abstract name begins with a NUL and has none at its end
+    const sockaddr = new Uint8Array(2 + bytes.length + (isAbstract ? 0 : 1));
     new DataView(sockaddr.buffer).setUint16(0, AF_UNIX, true);
     sockaddr.set(bytes, 2);
+    if (isAbstract) sockaddr[2] = 0;
     const result = use(sockaddr);
     if (result < 0) throw systemError(call, -result, path);
   } finally {
@@ -75,14 +78,25 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
   }
 }
 
-/** A listening unix socket at `path`, which must not exist yet; `mode` is narrowed by the umask. */
-export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
+/** A unix socket at `path`, which must not exist yet; `mode` is narrowed by the umask. */
+export function unixBind(path: string, mode: number, type: SocketType): Fd {
   const fd = unixSocket(type);
   try {
     // Before bind the mode belongs to the socket's own inode, and bind makes the file with it: never a moment too open.
     syscallOn(path, "fchmod", fd.number, mode);
-    withAddress(path, (sockaddr) => tryLibc("bind", fd.number, sockaddr, sockaddr.length), "bind");
-    callLibc(path, "listen", fd.number, 128);
+    withAddress(path, (sockaddr) => trySyscall("bind", fd.number, sockaddr, sockaddr.length), "bind");
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** The same for a listening one. */
+export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
+  const fd = unixBind(path, mode, type);
+  try {
+    syscallOn(path, "listen", fd.number, 128);
     return fd;
   } catch (error) {
     fd.close();
@@ -94,7 +108,7 @@ export function unixListen(path: string, mode = 0o600, type: SocketType = "strea
 export function unixConnect(path: string, type: SocketType = "stream"): Fd {
   const fd = unixSocket(type);
   try {
-    withAddress(path, (sockaddr) => tryLibc("connect", fd.number, sockaddr, sockaddr.length), "connect");
+    withAddress(path, (sockaddr) => trySyscall("connect", fd.number, sockaddr, sockaddr.length), "connect");
     return fd;
   } catch (error) {
     fd.close();
@@ -103,25 +117,21 @@ export function unixConnect(path: string, type: SocketType = "stream"): Fd {
 }
 
 /**
- * A non-blocking unix socket that is connected to the one at a path, or to an abstract name, "@NAME". A server whose queue of
- * connections is full is asked again for so many milliseconds.
+ * A non-blocking unix socket that is connected to the one at a path. A server whose queue of connections is full is asked
+ * again for so many milliseconds.
  */
-export function unixConnectWithin(place: string, milliseconds: number): Fd {
+export function unixConnectWithin(path: string, milliseconds: number): Fd {
   const fd = unixSocket("stream", SOCK_NONBLOCK);
   const deadline = Date.now() + milliseconds;
   const connect = (sockaddr: Uint8Array): number => {
     for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-      const result = tryLibc("connect", fd.number, sockaddr, sockaddr.length);
+      const result = trySyscall("connect", fd.number, sockaddr, sockaddr.length);
       if (-result !== errnoNumber("EAGAIN") || Date.now() > deadline) return result;
       Bun.sleepSync(pause);
     }
   };
   try {
-    if (!place.startsWith("@")) withAddress(place, connect, "connect");
-    else {
-      const result = connect(abstractAddress(place.slice(1)));
-      if (result < 0) throw systemError("connect", -result, place);
-    }
+    withAddress(path, connect, "connect");
     return fd;
   } catch (error) {
     fd.close();
@@ -129,16 +139,9 @@ export function unixConnectWithin(place: string, milliseconds: number): Fd {
   }
 }
 
-/** unix(7): a NUL, then the name without one. */
-function abstractAddress(name: string): Uint8Array {
-  const sockaddr = Buffer.concat([Buffer.alloc(3), Buffer.from(name)]);
-  sockaddr.writeUInt16LE(AF_UNIX);
-  return sockaddr;
-}
-
 /** Waits for a connection and takes it. */
 export function accept(listener: Descriptor): Fd {
-  return new Fd(callLibc(undefined, "accept4", numberOf(listener), null, null, SOCK_CLOEXEC));
+  return new Fd(syscall("accept4", numberOf(listener), null, null, SOCK_CLOEXEC));
 }
 
 interface Message {
@@ -208,7 +211,7 @@ export function descriptorMessage(fd: number): { header: Uint8Array; memory: Arr
 /** Receives one byte, and the descriptor that may come with it; no byte is the end. */
 export function recvByte(socket: Descriptor): { byte: number | undefined; fd: Fd | undefined } {
   const made = message(new Uint8Array(1), new Uint8Array(CMSGHDR_SIZE + 8));
-  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const control = new DataView(made.header.buffer).getBigUint64(40, true);
   const [fd] = receivedFds(made.control, made.iovec.length > 0 ? Number(control) : 0);
   return { byte: length === 0 ? undefined : made.payload[0], fd };
@@ -217,7 +220,7 @@ export function recvByte(socket: Descriptor): { byte: number | undefined; fd: Fd
 /** Receives exactly one descriptor, close-on-exec, and its name. */
 export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
   const made = message(new Uint8Array(MAX_NAME + 1), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
-  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
   const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
   const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
@@ -237,7 +240,7 @@ export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
 /** Receives one message of a seqpacket socket with the descriptors that came along; no data is the end. */
 export function recvPacket(socket: Descriptor, limit: number): { data: Buffer; fds: Fd[] } {
   const made = message(new Uint8Array(limit), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
-  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
   const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
   const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));

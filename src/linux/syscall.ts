@@ -1,6 +1,7 @@
 import { ptr, read } from "bun:ffi";
 import { HakoError } from "../errors";
 import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
+import { systemHint } from "./hints";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
 
 /** Numbers of the system calls that hako makes directly: x86-64, arm64 (arch/x86/entry/syscalls, asm-generic/unistd.h). */
@@ -9,6 +10,8 @@ const NUMBERS = {
   write: [1, 64],
   close: [3, 57],
   fstat: [5, 80],
+  fstatfs: [138, 44],
+  pread64: [17, 67],
   lseek: [8, 62],
   mmap: [9, 222],
   mprotect: [10, 226],
@@ -28,6 +31,12 @@ const NUMBERS = {
   setpriority: [141, 140],
   setsid: [112, 157],
   socket: [41, 198],
+  connect: [42, 203],
+  bind: [49, 200],
+  listen: [50, 201],
+  socketpair: [53, 199],
+  accept4: [288, 242],
+  recvmsg: [47, 212],
   setgroups: [116, 159],
   setresuid: [117, 147],
   setresgid: [119, 149],
@@ -192,12 +201,13 @@ export function systemError(
 ): HakoError {
   const value = typeof errno === "number" ? errno : errnoNumber(errno);
   const on = path === undefined ? "" : ` ${path}`;
+  const name = errnoName(value);
   return new HakoError({
     code: "system",
     message: `${call}${on}: ${errnoText(value)}`,
-    hint,
+    hint: hint ?? systemHint(call, name),
     syscall: call,
-    errno: errnoName(value),
+    errno: name,
     path,
   });
 }

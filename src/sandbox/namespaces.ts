@@ -1,7 +1,8 @@
-import { type CgroupEntry, type CgroupMounts, loadCgroup, plannedRecord } from "../cgroup";
+import { type Cgroup, type CgroupEntry, loadCgroup, plannedRecord } from "../cgroup";
 import { cgroupOfConfig } from "../cgroup/of-config";
 import { cgroupOwner } from "../cgroup/ownership";
 import { during, HakoError } from "../errors";
+import { applyScheduler } from "../init/attributes";
 import { spawnInit } from "../init/spawn";
 import { spawnExec } from "../init/spawn-exec";
 import type { StageProcess } from "../init/stage-process";
@@ -24,7 +25,7 @@ export const namespacesDriver: SandboxDriver = {
     cgroup.create();
     logDebug(`${id}: cgroups ${JSON.stringify(cgroup.paths)}`);
     const entry = cgroup.entry();
-    const init = startInit(plan, cgroup.mounts(), entry);
+    const init = startInit(plan, cgroup, entry);
     undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
     logDebug(`${id}: process ${init.pid} in its namespaces`);
     // while our own stage starts in there; it stays outside of the limits, which are for the program
@@ -63,19 +64,20 @@ export const namespacesDriver: SandboxDriver = {
     const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
     const stage = spawnExec({ ...rest, ...init, entry, consoleSocket });
     undo.defer("its process", () => stage[Symbol.dispose]());
-    stage.advance("prepared");
-    cgroup?.joinOthers(stage.pid, entry, init.pid);
     stage.advance("ready");
-    const process = { pid: stage.pid, startTime: stage.startTime };
-    ready(process);
+    const { program } = stage;
+    cgroup?.joinOthers(program.pid, entry, init.pid);
+    applyScheduler(plan.process, program.pid);
+    ready(program);
     stage.release(plan.filter !== undefined && hasListener(plan.filter) ? listener : undefined);
-    return process;
+    return program;
   },
 };
 
 const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
 
-function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry): StageProcess {
+function startInit(plan: ContainerPlan, cgroup: Cgroup, entry: CgroupEntry): StageProcess {
+  const mounts = cgroup.mounts();
   const { config, filter, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
   const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
   return spawnInit({
@@ -94,6 +96,10 @@ function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry
     cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
     entry,
     warn,
+    explainEnd(signal) {
+      const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
+      return explainEnd({ signal, cgroup: cgroup.record });
+    },
   });
 }
 
