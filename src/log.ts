@@ -65,7 +65,10 @@ function write(level: Level, message: string): void {
   else {
     // consola is for people and costs milliseconds: it is loaded when there is something to say
     const { createConsola } = require("consola") as typeof import("consola");
-    const consola = createConsola({ level: 5, stdout: process.stderr, stderr: process.stderr });
+    // blank lines and colours are for terminals
+    const fancy = process.stderr.isTTY === true;
+    const options = { level: 5, fancy, stdout: process.stderr, stderr: process.stderr };
+    const consola = createConsola(options);
     if (level === "debug") consola.debug(message);
     else consola.warn(message);
   }

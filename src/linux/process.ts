@@ -94,6 +94,24 @@ export function signalProcess(pid: number, startTime: number, signal: number, zo
   return process !== undefined && signalOpened(process, signal);
 }
 
+/**
+ * Whether the kernel would drop this signal: the process is the first of its pid namespace and neither handles nor ignores
+ * nor blocks it (pid_namespaces(7), proc_pid_status(5)).
+ */
+export function dropsSignal(pid: number, signal: number): boolean {
+  let text: string;
+  try {
+    text = readText(`/proc/${pid}/status`);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH")) return false;
+    throw error;
+  }
+  const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(text)?.[1] ?? "";
+  if (!field("NSpid").endsWith("\t1")) return false;
+  const bit = 1n << BigInt(signal - 1);
+  return ["SigBlk", "SigIgn", "SigCgt"].every((name) => (BigInt(`0x${field(name) || "0"}`) & bit) === 0n);
+}
+
 /** Waits until a process, not a child of ours perhaps, has ended; false after so many milliseconds. */
 export function waitForEnd(pid: number, startTime: number, milliseconds: number): boolean {
   using process = openProcess(pid, startTime);
