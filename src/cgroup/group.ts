@@ -5,7 +5,7 @@ import { openPid, signalOpened } from "../linux/process";
 import { applyBlockIo } from "./block-io";
 import { applyCpu, applyCpuset } from "./cpu";
 import { applyDevices } from "./devices";
-import { errnoOf, readValue, subtree, tryReadValue, tryWriteValue } from "./files";
+import { errnoOf, readValue, subtree, tryWriteValue } from "./files";
 import { type Freezer, freezerOf } from "./freezer";
 import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "./index";
 import type { CgroupVersion } from "./layout";
@@ -274,10 +274,22 @@ export class Group implements Cgroup {
   }
 }
 
-/** The processes of one cgroup; one of another pid namespace is listed as 0. A threaded v2 cgroup lists none. */
+/** What a cgroup's list of processes can't be read with: it was removed, or it is a threaded v2 one, which lists none. */
+const NO_PROCESSES: readonly (string | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EOPNOTSUPP"];
+
+/** The processes of one cgroup; one of another pid namespace is listed as 0. */
 function processesIn(dir: string): number[] {
-  const lines = (tryReadValue(`${dir}/cgroup.procs`) ?? "").split("\n");
-  return lines.map(Number).filter((pid) => pid > 0);
+  let text: string;
+  try {
+    text = readValue(`${dir}/cgroup.procs`);
+  } catch (thrown) {
+    if (NO_PROCESSES.includes(errnoOf(thrown))) return [];
+    throw thrown;
+  }
+  return text
+    .split("\n")
+    .map(Number)
+    .filter((pid) => pid > 0);
 }
 
 function joinHint(dir: string, failed: HakoError): string | undefined {

@@ -63,7 +63,13 @@ const SCRIPT_FLAGS = {
     valueHint: "U[:G]",
     description: "with --rootfs: names or numbers of user and group",
   },
-  workdir: { type: "string", alias: "w", valueHint: "DIR", description: "with --rootfs: working directory" },
+  workdir: {
+    type: "string",
+    alias: "w",
+    valueHint: "DIR",
+    description:
+      "with --rootfs: working directory; if not given /, or with --rootfs / without --user the caller's",
+  },
   "read-only": { type: "boolean", description: "with --rootfs: nothing can be written" },
   hostname: {
     type: "string",

@@ -5,10 +5,12 @@ import { asHakoError, HakoError } from "../errors";
 import { STAGE_NAME } from "../init/stage-name";
 import {
   exists,
+  hasErrno,
   listNames,
   makeDirectories,
   makeDirectory,
   readText,
+  removeDirectory as removeEmptyDirectory,
   removeTree,
   renameFile,
   statusAt,
@@ -111,6 +113,16 @@ export function claimId(root: string, id: ContainerId): void {
   }
 }
 
+/** Gives back an id that nothing was made for yet. */
+export function unclaimId(root: string, id: ContainerId): void {
+  try {
+    removeEmptyDirectory(containerDirectory(root, id));
+  } catch (error) {
+    // it is another command's by now, or nobody's
+    if (!hasErrno(error, "ENOTEMPTY", "ENOENT")) throw error;
+  }
+}
+
 export function removeDirectory(root: string, id: ContainerId): void {
   removeTree(containerDirectory(root, id));
 }
@@ -172,6 +184,11 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
 /** Whether anything at all is known of a container. */
 export function hasDirectory(root: string, id: ContainerId): boolean {
   return statusAt(containerDirectory(root, id))?.type === "directory";
+}
+
+/** Whether a `create` has begun to make the container; it does so under the lock. */
+export function hasRecord(root: string, id: ContainerId): boolean {
+  return statusAt(join(containerDirectory(root, id), RECORD)) !== undefined;
 }
 
 /** The ids below `root`, in order; what is no container's directory is left out. */

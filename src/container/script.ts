@@ -140,6 +140,11 @@ export function environmentOf(
   return [...base, ...lines];
 }
 
+/** ./script works on the host's own files; another user than the caller may have no right to the caller's directory. */
+function startDirectory(rootfs: string, user: string | undefined): string {
+  return rootfs === "/" && user === undefined ? process.cwd() : "/";
+}
+
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
 export function scriptBundle(
   id: string,
@@ -163,7 +168,7 @@ export function scriptBundle(
       terminal: values.tty,
       args: [...command],
       env: environmentOf(base.process?.env ?? [], values.env),
-      cwd: values.workdir ?? "/",
+      cwd: values.workdir ?? startDirectory(rootfs, values.user),
       user: userOf(rootfs, values.user),
       capabilities,
       // the caller's

@@ -120,7 +120,15 @@ function waitForStart(request: InitRequest, specified: Process, listener: Fd, pr
     });
     becomeProgram(specified, program, connection, request);
   } catch (thrown) {
-    writeAll(connection, JSON.stringify(errorMessage(asHakoError(thrown))));
+    tell(connection, asHakoError(thrown));
     process.exit(1);
+  }
+}
+
+function tell(connection: Fd, error: HakoError): void {
+  try {
+    writeAll(connection, JSON.stringify(errorMessage(error)));
+  } catch {
+    // nobody is there to hear it: start was killed
   }
 }

@@ -2,6 +2,7 @@ import { asHakoError, HakoError } from "../errors";
 import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
@@ -96,8 +97,10 @@ export class StageProcess implements Disposable {
     try {
       sendValue(this.socket, value);
     } catch (error) {
-      if (error instanceof HakoError && error.errno === "EPIPE") throw this.#death();
-      throw error;
+      if (!hasErrno(error, "EPIPE", "ECONNRESET")) throw error;
+      // it has ended, and may have said why
+      const last = receiveValue(this.socket) as InitMessage | undefined;
+      throw last !== undefined && "error" in last ? errorFrom(last.error) : this.#death();
     }
   }
 

@@ -6,7 +6,7 @@ import { effectiveUser } from "./rootless";
 import { waitFor } from "./socket";
 import { statusOf } from "./stat";
 import { type Step, stepError, tableOf } from "./steps";
-import { address, syscall, systemError, trySyscall } from "./syscall";
+import { address, syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const CLONE_VM = 0x00000100n;
 const CLONE_VFORK = 0x00004000n;
@@ -166,11 +166,14 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
 export function sealedExecutable(): Fd {
   const tree = trySyscall("open_tree", AT_FDCWD, EXECUTABLE, OPEN_TREE_CLONE | O_CLOEXEC);
   if (tree < 0 && errnoName(-tree) === "EPERM") return unprivilegedExecutable();
-  if (tree < 0) throw systemError("open_tree", -tree, EXECUTABLE, "hako needs linux 5.12");
+  if (tree < 0) {
+    const missing = errnoName(-tree) === "ENOSYS";
+    throw systemError("open_tree", -tree, EXECUTABLE, missing ? "hako needs linux 5.12" : undefined);
+  }
   const fd = new Fd(tree);
   const attributes = new BigUint64Array([BigInt(MOUNT_ATTR_RDONLY), 0n, 0n, 0n]);
   try {
-    syscall("mount_setattr", fd.number, "", AT_EMPTY_PATH, attributes, 32);
+    syscallOn(EXECUTABLE, "mount_setattr", fd.number, "", AT_EMPTY_PATH, attributes, 32);
     return fd;
   } catch (error) {
     fd.close();

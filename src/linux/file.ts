@@ -33,7 +33,7 @@ export function hasErrno(error: unknown, ...names: readonly ErrnoName[]): boolea
 function open(path: string, flags: number, mode = 0): Fd {
   const result = trySyscall("openat", AT_FDCWD, path, flags | O_CLOEXEC, mode);
   if (result < 0) throw systemError("open", -result, path);
-  return new Fd(result);
+  return new Fd(result, path);
 }
 
 /** A call whose failures with certain errnos are no failures. */
@@ -196,13 +196,13 @@ export function statusAt(path: string, follow = true): FileStatus | undefined {
     if (["ENOENT", "ENOTDIR"].includes(errnoName(-result))) return undefined;
     throw systemError("stat", -result, path);
   }
-  using file = new Fd(result);
+  using file = new Fd(result, path);
   return statusOf(file);
 }
 
-/** Whether something is there that we can get at. */
+/** Whether something is there that we can get at; an error if nobody can say. */
 export function exists(path: string): boolean {
-  return trySyscall("faccessat2", AT_FDCWD, path, 0, 0) === 0;
+  return tolerate(["ENOENT", "ENOTDIR", "EACCES"], path, "faccessat2", AT_FDCWD, path, 0, 0);
 }
 
 /** Whether this thread's user may do it: faccessat2(2) by the effective ids; 4 reads, 2 writes, 1 executes. */

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError, HakoError } from "../errors";
-import { exists, readText, realPath, statusAt } from "../linux/file";
+import { exists, hasErrno, readText, realPath, statusAt } from "../linux/file";
 import { cgroupsPathProblems } from "./cgroups-path";
 import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";
@@ -87,10 +87,21 @@ interface Examined {
   file: string;
 }
 
+function configText(file: string): string {
+  try {
+    return readText(file);
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT")) throw error;
+    const { message, errno, path } = asHakoError(error);
+    const hint = "--bundle names the directory that holds it; hako spec writes one";
+    throw new HakoError({ code: "system", message, errno, path, hint });
+  }
+}
+
 function examine(bundle: string, manager: CgroupManager): Examined {
   const path = bundlePath(bundle);
   const file = `${path}/config.json`;
-  const read = readConfig(readText(file), file);
+  const read = readConfig(configText(file), file);
   if ("problems" in read) return { checked: undefined, problems: read.problems, file };
   const { config } = read;
   const rootfs = resolve(path, config.root?.path ?? "");

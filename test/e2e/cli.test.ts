@@ -65,6 +65,17 @@ describe("command line", () => {
     }
   }, [needsHako]);
 
+  e2e("a bundle without config.json: where it is looked for, and what makes one", () => {
+    using box = new Box();
+    for (const words of [["run", "x"], ["create", "x"], ["validate"]]) {
+      const { status, stdout, stderr } = box.hakoWith({ cwd: box.dir }, ...words);
+      expect(status).toBe(1);
+      expect(stdout + stderr).toContain(
+        `open ${box.dir}/config.json: no such file or directory (--bundle names`,
+      );
+    }
+  }, [needsHako]);
+
   e2e("--json is --format json", () => {
     using box = new Box();
     for (const words of [["list"], ["mapping", "list"], ["env"], ["check"]]) {

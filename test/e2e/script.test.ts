@@ -121,6 +121,16 @@ describe("run --rootfs", () => {
     expect(box.ok("list", "-q").stdout).toBe("");
   }, [needsHako]);
 
+  e2e("on the host's own root it starts in the caller's directory; another user does not", () => {
+    using box = new Box();
+    const inBox = { cwd: box.dir };
+    const where = (...flags: string[]) =>
+      box.hakoWith(inBox, "run", "--rootfs", "/", ...flags, box.id(), "--", "pwd").stdout.trim();
+    expect(where()).toBe(box.dir);
+    expect(where("--user", "nobody")).toBe("/");
+    expect(where("--workdir", "/usr")).toBe("/usr");
+  }, [needsHako]);
+
   e2e("docker's short flags", () => {
     using box = new Box();
     const words = ["-m", "32M", "--net", "none", "--pids-limit", "20", "-v", "/etc:/mnt:ro", "-w", "/mnt"];
