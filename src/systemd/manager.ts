@@ -22,6 +22,7 @@ export type Property = readonly [name: string, value: Variant];
 export class Manager implements Disposable {
   readonly #connection: Connection;
   #subscribed = false;
+  #version: number | undefined;
 
   private constructor(
     connection: Connection,
@@ -54,8 +55,8 @@ export class Manager implements Disposable {
 
   /** systemd's version as a number, 252; 0 if it doesn't tell. */
   version(): number {
-    const text = this.versionText();
-    return Number(/^v?(\d+)/.exec(text)?.[1] ?? 0);
+    this.#version ??= Number(/^v?(\d+)/.exec(this.versionText())?.[1] ?? 0);
+    return this.#version;
   }
 
   versionText(): string {
