@@ -49,6 +49,10 @@ export class Group implements Cgroup {
     return freezerOf(this.nodes);
   }
 
+  protected get freezes(): boolean {
+    return this.#freezer !== undefined;
+  }
+
   get paths(): Record<string, string> {
     const paths: Record<string, string> = {};
     for (const node of this.nodes) {

@@ -101,7 +101,7 @@ export class SystemdGroup extends Group {
     const { unit, devices: later } = this.record;
     const isV1 = this.version !== "v2";
     // systemd denies all devices for a moment when it writes the list anew
-    const mustFreeze = isV1 && later === true && !this.frozen();
+    const mustFreeze = isV1 && later === true && this.freezes && !this.frozen();
     if (mustFreeze) this.freeze();
     try {
       if (isV1 && later !== true) unit.devices = resources.devices;
@@ -125,8 +125,16 @@ export class SystemdGroup extends Group {
     try {
       super.apply(exact);
     } catch (thrown) {
-      this.#connection().setProperties(unit.name, before);
+      this.#takeBack(before);
       throw thrown;
+    }
+  }
+
+  #takeBack(before: readonly Property[]): void {
+    try {
+      this.#connection().setProperties(this.record.unit.name, before);
+    } catch (thrown) {
+      logWarning(asHakoError(thrown).oneLine);
     }
   }
 
@@ -185,18 +193,27 @@ export class SystemdGroup extends Group {
     }
   }
 
+  override kill(): void {
+    if (this.#isOurs()) super.kill();
+  }
+
   override destroy(): void {
     this.#keeper?.[Symbol.dispose]();
     this.#keeper = undefined;
-    const { name } = this.record.unit;
-    try {
-      if (this.#isOurs()) this.#connection().stop(name);
-    } catch (thrown) {
-      // without its processes and cgroup the unit ends by itself; one that has failed may stay
-      logWarning(`systemd unit ${name}: ${asHakoError(thrown).oneLine}`);
+    if (this.#isOurs()) {
+      this.#stop(this.record.unit.name);
+      super.destroy();
     }
-    super.destroy();
     this.settle();
+  }
+
+  /** Without its processes and cgroup a unit ends by itself, so that a systemd that doesn't answer keeps nobody from deleting. */
+  #stop(name: string): void {
+    try {
+      this.#connection().stop(name);
+    } catch (thrown) {
+      logWarning(`systemd unit ${name} may be left: ${asHakoError(thrown).oneLine}`);
+    }
   }
 
   /** Whether the unit of this name is the container's: a record may be older than the unit, and that somebody else's. */
@@ -205,7 +222,9 @@ export class SystemdGroup extends Group {
     const { name, started, description } = this.record.unit;
     if (started) return true;
     const wasThere = this.record.nodes.every((node) => !node.made.includes(directoryOf(node)));
-    return !wasThere && this.#connection().description(name) === description;
+    if (wasThere) return false;
+    const there = this.#connection().unitState(name) !== "inactive";
+    return !there || this.#connection().description(name) === description;
   }
 
   #connection(): Manager {

@@ -22,6 +22,7 @@ export type Property = readonly [name: string, value: Variant];
 export class Manager implements Disposable {
   readonly #connection: Connection;
   #subscribed = false;
+  #version: number | undefined;
 
   private constructor(
     connection: Connection,
@@ -33,7 +34,10 @@ export class Manager implements Disposable {
   /** The host's systemd, or the one of the user's session; an error if it can't be reached. */
   static connect(scope: BusScope): Manager {
     const addresses = addressesOf(scope, process.env);
-    let first: HakoError | undefined;
+    let first =
+      addresses.length > 0
+        ? undefined
+        : missing("neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set");
     for (const address of addresses) {
       try {
         const connection = new Connection(address);
@@ -51,8 +55,8 @@ export class Manager implements Disposable {
 
   /** systemd's version as a number, 252; 0 if it doesn't tell. */
   version(): number {
-    const text = this.versionText();
-    return Number(/^v?(\d+)/.exec(text)?.[1] ?? 0);
+    this.#version ??= Number(/^v?(\d+)/.exec(this.versionText())?.[1] ?? 0);
+    return this.#version;
   }
 
   versionText(): string {
@@ -221,6 +225,10 @@ function refused(what: string, { error }: Answer): HakoError {
     message: `${what}: ${error?.message} [${name}]`,
     hint: HINTS[name],
   });
+}
+
+function missing(message: string): HakoError {
+  return new HakoError({ code: "unsupported", message });
 }
 
 function unreachable(scope: BusScope, cause: unknown): HakoError {

@@ -94,13 +94,13 @@ describe("command line", () => {
     }
   }, [needsHako]);
 
-  e2e("flags in both forms; what is not built is refused by name", () => {
+  e2e("flags in both forms; those that contradict each other are refused", () => {
     using box = new Box();
     for (const words of [["--root", box.root], [`--root=${box.root}`]]) {
       expect(hako(...words, "list", "--quiet")).toMatchObject({ status: 0, stdout: "" });
     }
-    expect(hako("--systemd-cgroup", "list")).toMatchObject({ status: 1 });
-    expect(hako("--systemd-cgroup", "list").stderr).toContain("--systemd-cgroup");
+    expect(hako("--systemd-cgroup", "--cgroup-manager=cgroupfs", "list")).toMatchObject({ status: 2 });
+    expect(hako("--cgroup-manager=magic", "list").stderr).toContain("cgroupfs, systemd, disabled");
     for (const value of ["true", "false", "auto"])
       expect(hako(`--rootless=${value}`, "--root", box.root, "list").status).toBe(0);
     const wrong = hako("--rootless", "perhaps", "--root", box.root, "list");

@@ -45,7 +45,10 @@ describe("features", () => {
     expect(features).toMatchObject({
       ociVersionMin: "1.0.0",
       ociVersionMax: "1.3.0",
-      linux: { cgroup: { v1: true, v2: true, systemd: false, rdma: true }, seccomp: { enabled: true } },
+      linux: {
+        cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: true },
+        seccomp: { enabled: true },
+      },
     });
     expect(features.linux.namespaces).toContain("time");
     expect(features.linux.seccomp.actions).toContain("SCMP_ACT_NOTIFY");

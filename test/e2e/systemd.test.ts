@@ -150,6 +150,28 @@ describe("a scope", () => {
   );
 
   e2e(
+    "over a bus as over systemd's own socket",
+    () => {
+      using scope = new Scope();
+      const { box, id, unit } = scope;
+      const bus = "unix:path=/run/dbus/system_bus_socket";
+      const env = { PATH: process.env.PATH ?? "", DBUS_SYSTEM_BUS_ADDRESS: bus };
+      const hako = (...args: string[]) => box.hakoWith({ env }, "--debug", "--systemd-cgroup", ...args);
+      const created = hako("create", "--bundle", scope.bundle(["sleep", "100"]), id);
+      expect([created.status, created.stderr]).toEqual([
+        0,
+        expect.stringContaining("connected to /run/dbus/"),
+      ]);
+      expect(show(unit, "ActiveState")).toEqual(["active"]);
+      expect(hako("update", "--pids-limit", "9", id).status).toBe(0);
+      expect(show(unit, "TasksMax")).toEqual(["9"]);
+      expect(hako("delete", "--force", id).status).toBe(0);
+      expect(units(unit)).toBe("");
+    },
+    NEEDS,
+  );
+
+  e2e(
     "run to the end of the program, with its status",
     () => {
       using scope = new Scope();
@@ -473,7 +495,10 @@ describe("what goes wrong", () => {
     expect(refused.status).toBe(1);
     expect(refused.stderr).toContain("/linux/cgroupsPath: ");
     expect(refused.stderr).toContain("slice:prefix:name");
-    const without = box.hako("create", "--bundle", scope.bundle(["true"]), id);
+    const systemds = box.bundle(["true"], ({ linux }) => {
+      linux.cgroupsPath = `system.slice:hako:${id}`;
+    });
+    const without = box.hako("create", "--bundle", systemds, id);
     expect(without.stderr).toContain("give --systemd-cgroup");
   }, [needsHako]);
 

@@ -215,8 +215,11 @@ describe("a connection", () => {
   afterAll(() => rmSync(dir, { recursive: true }));
 
   /** A server in a process of its own, since the client waits: answers each line and message of the client's with the next part. */
-  async function serve(name: string, parts: readonly (string | Buffer)[]): Promise<string> {
-    const socket = join(dir, name);
+  async function serve(
+    name: string,
+    parts: readonly (string | Buffer)[],
+    socket = join(dir, name),
+  ): Promise<string> {
     const words = parts.map((part) => Buffer.from(part).toString("hex"));
     const script = `
       const parts = ${JSON.stringify(words)}.map((part) => Buffer.from(part, "hex"));
@@ -307,6 +310,13 @@ describe("a connection", () => {
       body: undefined,
       error: { name: "org.freedesktop.systemd1.UnitExists", message: "Unit x.scope already exists." },
     });
+    expect(() => connection.tryCall(call)).toThrow("the other side closed the connection");
+  });
+
+  test("abstract names", async () => {
+    const name = `hako-test-dbus-${process.pid}`;
+    await serve("abstract", ["DATA\r\n", "OK 1\r\n"], `\0${name}`);
+    using connection = new Connection({ socket: `@${name}`, peer: true });
     expect(() => connection.tryCall(call)).toThrow("the other side closed the connection");
   });
 
