@@ -221,6 +221,12 @@ describe("seccomp", () => {
         "allow execve",
       );
     }
+    const forbidden = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [{ names: ["execve"], action: "SCMP_ACT_TRAP" }],
+    };
+    const checked = box.hako("validate", "--bundle", box.bundle(["true"], withProfile(forbidden)));
+    expectError(checked, "config.json: /linux/seccomp: no program could be started", "SCMP_ACT_TRAP");
     const narrow = {
       defaultAction: "SCMP_ACT_KILL",
       syscalls: [{ names: ["read"], action: "SCMP_ACT_ALLOW" }],
