@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { IMAGE, Store } from "../test/clients/support";
 import { defaultBundleConfig } from "../test/e2e/bundle-config";
 
 const { values } = parseArgs({
@@ -39,7 +40,7 @@ let count = 0;
  * Runs a command. Peak memory is taken by a small parent: a process's own count begins with what the one that
  * started it had, and this one is large. It costs time, so such a run's clock doesn't count.
  */
-function call(command: string[], weigh: boolean): Sample {
+function call(command: string[], weigh: boolean, env?: Record<string, string>): Sample {
   const report = join(dir, "weight");
   const words = weigh ? ["busybox", "time", "-f", "%M", "-o", report, ...command] : command;
   const start = performance.now();
@@ -48,6 +49,7 @@ function call(command: string[], weigh: boolean): Sample {
     stdin: "ignore",
     stdout: Bun.file("/dev/null"),
     stderr: Bun.file(join(dir, "stderr")),
+    ...(env === undefined ? {} : { env }),
   });
   const milliseconds = performance.now() - start;
   if (done.exitCode !== 0) {
@@ -174,6 +176,34 @@ function measureExec(runtimes: Runtime[]): Row[] {
   }
 }
 
+/** What a user of podman waits for; most of it is podman's own time. */
+function measurePodman(runtimes: Runtime[]): Row[] {
+  const lacking = ["podman", "conmon"].find((name) => Bun.which(name) === null);
+  if (lacking !== undefined) {
+    console.error(`skipped: podman: ${lacking} is not installed`);
+    return [];
+  }
+  using store = new Store();
+  const podman = ({ path }: Runtime, ...args: string[]): Sample => {
+    // its memory is podman's
+    const { milliseconds } = call(["podman", "--runtime", path, ...args], false, store.env);
+    return { milliseconds, megabytes: Number.NaN };
+  };
+  const able = runtimes.filter((runtime) => {
+    try {
+      podman(runtime, "run", "-d", "--name", runtime.name, IMAGE, "sleep", "6000");
+      return true;
+    } catch (error) {
+      console.error(`skipped: podman: ${runtime.name}: ${(error as Error).message}`);
+      return false;
+    }
+  });
+  return [
+    ...measure("podman run true", able, (runtime) => podman(runtime, "run", "--rm", IMAGE, "true"), RUNS),
+    ...measure("podman exec true", able, (runtime) => podman(runtime, "exec", runtime.name, "true"), RUNS),
+  ];
+}
+
 const PROFILE = "/usr/share/containers/seccomp.json";
 /** Each reads and writes one byte: a million system calls that a filter looks at. */
 const MANY_CALLS = "dd if=/dev/zero of=/dev/null bs=1 count=500000 2>/dev/null";
@@ -274,7 +304,8 @@ function print(rows: Row[]): void {
   for (const row of rows) {
     const runc = rows.find((other) => other.task === row.task && other.runtime === "runc");
     const ratio = runc === undefined ? "" : (row.milliseconds / runc.milliseconds).toFixed(2);
-    line([row.task, row.runtime, row.milliseconds.toFixed(1), ratio, row.megabytes.toFixed(0)]);
+    const megabytes = Number.isNaN(row.megabytes) ? "" : row.megabytes.toFixed(0);
+    line([row.task, row.runtime, row.milliseconds.toFixed(1), ratio, megabytes]);
   }
 }
 
@@ -298,7 +329,8 @@ async function main(): Promise<void> {
     RUNS,
   );
   for (const [task, once] of Object.entries(TASKS)) rows.push(...measure(task, runtimes, once, RUNS));
-  rows.push(...measureExec(runtimes), ...measureList(runtimes), ...measureFilter(runtimes));
+  rows.push(...measureExec(runtimes), ...measurePodman(runtimes));
+  rows.push(...measureList(runtimes), ...measureFilter(runtimes));
   if (values.json) console.log(JSON.stringify(rows, null, 2));
   else print(rows);
 }

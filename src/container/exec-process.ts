@@ -18,8 +18,8 @@ export interface ExecValues {
   "process-label": string | undefined;
 }
 
+/** Flags that a process file leaves no room for. */
 const FLAGS = [
-  "tty",
   "cwd",
   "env",
   "user",
@@ -42,7 +42,9 @@ export function execProcess(
   if (given !== undefined) throw usage(`--${given} and --process: the file says it`);
   if (args.length > 0)
     throw usage(`unexpected operand ${JSON.stringify(args[0])}: --process says the command`);
-  return check(schema().parseProcess(readText(values.process), values.process), values.process);
+  const process = check(schema().parseProcess(readText(values.process), values.process), values.process);
+  // conmon gives --tty together with a file that says the same
+  return values.tty ? { ...process, terminal: true } : process;
 }
 
 /** The schema costs some milliseconds: it is loaded for a document, and to tell of problems. */

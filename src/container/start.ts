@@ -6,10 +6,12 @@ import { removeFile } from "../linux/file";
 import { processStatus, signalProcess, waitForWord } from "../linux/process";
 import { hasListener } from "../linux/seccomp";
 import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
-import { logDebug } from "../log";
+import { logDebug, logWarning } from "../log";
+import { UndoStack } from "../undo";
 import { runHooks } from "./hooks";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
+import type { NotifyRelay } from "./notify";
 import {
   type ContainerRecord,
   readRecord,
@@ -26,14 +28,23 @@ export interface StartOptions {
   root: string;
   id: ContainerId;
   openFiles: number | undefined;
+  /** The caller's $NOTIFY_SOCKET. */
+  notifySocket: string | undefined;
+}
+
+/** Lets a created container execute its program; comes back when it runs, and says that it is ready if somebody asks. */
+export function startAndNotify(options: StartOptions): void {
+  using relay = startContainer(options);
+  relay?.wait();
 }
 
 /**
  * Lets a created container execute its program (runtime.md "Start"); comes back when it runs. A poststart hook that fails
- * stops the container, as the spec says since 1.3.
+ * stops the container, as the spec says since 1.3. Messages of a program that says when it is ready wait in the result.
  */
-export function startContainer({ root, id, openFiles }: StartOptions): void {
-  const record = release(root, id);
+export function startContainer({ root, id, openFiles, notifySocket }: StartOptions): NotifyRelay | undefined {
+  using undo = new UndoStack((error) => logWarning(error.oneLine));
+  const { record, relay } = release(root, id, notifySocket, undo);
   // by then a quick program may have ended; what the hook is told is what it is called after
   const state = stateOf(record, "running");
   try {
@@ -42,13 +53,27 @@ export function startContainer({ root, id, openFiles }: StartOptions): void {
     if (record.init !== undefined) signalProcess(record.init.pid, record.init.startTime, SIGKILL);
     throw error;
   }
+  undo.commit();
+  return relay;
 }
 
-function release(root: string, id: ContainerId): ContainerRecord {
+/** Loaded for the few who ask. */
+function notify(): typeof import("./notify") {
+  return require("./notify");
+}
+
+interface Started {
+  record: ContainerRecord;
+  relay: NotifyRelay | undefined;
+}
+
+function release(root: string, id: ContainerId, notifySocket: string | undefined, undo: UndoStack): Started {
   using lock = lockContainer(root, id);
   const record = readRecord(root, id);
   const status = lock === undefined ? "stopped" : statusOf(root, record);
   if (status !== "created") throw wrongState(id, status);
+  const relay = notifySocket === undefined ? undefined : notify().relayOf(root, record, notifySocket);
+  if (relay !== undefined) undo.defer("its notify socket", () => relay[Symbol.dispose]());
   const socket = startSocketPath(root, id);
   let answer: string;
   try {
@@ -68,7 +93,7 @@ function release(root: string, id: ContainerId): ContainerRecord {
   if (answer === "" || (record.init !== undefined && processStatus(record.init.pid)?.name === STAGE_NAME)) {
     throw diedBefore(record);
   }
-  return record;
+  return { record, relay };
 }
 
 /** A filter's listener comes after "accepted"; returns what was read before it, or of an error in its place. */

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { cgroupRoot, readLayout } from "../cgroup";
 import { exists, linkText, readText } from "../linux/file";
+import { systemdVersion } from "../systemd/version";
 import { COMMIT, SPEC_VERSION, VERSION } from "../version";
 
 type Section = Record<string, string | number | boolean>;
@@ -19,7 +20,17 @@ function textOf(path: string): string {
 
 function cgroups(): Section {
   const { version, hierarchies } = readLayout();
-  return hierarchies.length === 0 ? { version: "none" } : { version, root: cgroupRoot() };
+  const systemd = reachableSystemd();
+  return hierarchies.length === 0 ? { version: "none", systemd } : { version, root: cgroupRoot(), systemd };
+}
+
+/** The version of the systemd that would make cgroups; "none" if there is none to ask. */
+function reachableSystemd(): string {
+  try {
+    return systemdVersion();
+  } catch {
+    return "none";
+  }
 }
 
 /** What kata-env told: the runtime, the host, its kernel, and paths. */

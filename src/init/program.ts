@@ -45,13 +45,15 @@ function failure(
 
 interface Obstacle extends Explanation {
   missing: boolean;
+  isDirectory?: boolean;
 }
 
 /** Why a file can't be executed; undefined if it can. */
 function obstacle(path: string): Obstacle | undefined {
   try {
     checkAccess(path, X_OK);
-    if (statusAt(path)?.type === "directory") return { missing: false, why: "is a directory" };
+    if (statusAt(path)?.type === "directory")
+      return { missing: false, isDirectory: true, why: "permission denied: it is a directory" };
     return undefined;
   } catch (thrown) {
     const { errno } = asHakoError(thrown);
@@ -78,8 +80,7 @@ export function findProgram(name: string, environment: readonly string[]): strin
     const found = obstacle(candidate);
     if (found === undefined) return candidate;
     // a directory of that name is passed over, as by a shell
-    if (!found.missing)
-      denied ??= found.why === "is a directory" ? { missing: false, why: "permission denied" } : found;
+    if (!found.missing && !found.isDirectory) denied ??= found;
   }
   if (denied !== undefined) throw failure(name, denied, "command-not-executable");
   const noPath = path === "" ? "config /process/env has no PATH: name the program by its path" : undefined;

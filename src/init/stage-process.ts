@@ -107,9 +107,9 @@ export class StageProcess implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#released) return;
+    signalProcess(this.pid, this.startTime, SIGKILL);
     this.socket.close();
     this.reports[Symbol.dispose]();
-    signalProcess(this.pid, this.startTime, SIGKILL);
     reapChild(this.pid, true);
   }
 }

@@ -1,4 +1,5 @@
-import { type Cgroup, type CgroupEntry, loadCgroup, openCgroup, plannedRecord } from "../cgroup";
+import { type Cgroup, type CgroupEntry, loadCgroup, plannedRecord } from "../cgroup";
+import { cgroupOfConfig } from "../cgroup/of-config";
 import { cgroupOwner } from "../cgroup/ownership";
 import { during, HakoError } from "../errors";
 import { spawnInit } from "../init/spawn";
@@ -17,7 +18,7 @@ export const namespacesDriver: SandboxDriver = {
   name: "namespaces",
   create(plan, events, undo) {
     const { config, id } = plan;
-    const cgroup = openCgroup(config.linux?.cgroupsPath, id);
+    const cgroup = cgroupOfConfig(plan.cgroupManager, config, id);
     undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
     events.cgroup(plannedRecord(cgroup));
     cgroup.create();
@@ -51,6 +52,7 @@ export const namespacesDriver: SandboxDriver = {
     undo.defer(`processes of ${id}`, () => cgroup.kill());
     cgroup.joinOthers(init.pid, entry);
     init.advance("ready");
+    cgroup.settle();
     logDebug(`${id}: in its cgroups, with its identity; waits for start`);
     events.created();
     init.release();

@@ -12,20 +12,12 @@ import {
   expectUnchanged,
   hostSnapshot,
   isV2,
-  type Needs,
+  needsCriu,
   needsHako,
   until,
 } from "./support";
 
-function criuLacks(): Needs {
-  if (Bun.which("criu") === null) return "criu is not installed";
-  const { status, stdout, stderr } = execute("criu", ["check"]);
-  if (status === 0) return undefined;
-  const [first] = `${stderr}${stdout}`.trim().split("\n");
-  return `criu can't work on this kernel: ${first}`;
-}
-const needsCriu = criuLacks();
-const WITH_CRIU = [needsHako, needsCriu];
+const WITH_CRIU = [needsHako, needsCriu()];
 
 /** Counts in /tmp/count of its rootfs, five times a second; ends with status 7 when /tmp/end is there. */
 const COUNTER = [
@@ -103,6 +95,20 @@ describe("without a criu that works", () => {
     expect(restore.status).toBe(1);
     expect(restore.stderr).toContain(`restore container "${id}": criu restore: `);
     await expectUnchanged(before, box.root);
+  }, [needsHako]);
+
+  e2e("--criu names the program that is called", () => {
+    using box = new Box();
+    const id = box.id();
+    box.ok("run", "--detach", "--bundle", box.bundle(["sleep", "60"]), id);
+    const called = box.path("called");
+    const program = join(programIn(box, "other-criu", `echo "$1" > ${called}; exit 1`), "other-criu");
+    const words = ["checkpoint", "--image-path", box.path("images"), id];
+    expect(box.hako("--criu", program, ...words).stderr).toContain("criu dump: ");
+    expect(readFileSync(called, "utf8")).toBe("swrk\n");
+    const missing = box.hako("--criu=/no/such/criu", ...words);
+    expect(missing.status).toBe(1);
+    expect(missing.stderr).toMatch(/^hako: .*\/no\/such\/criu: no such file or directory \(install criu/);
   }, [needsHako]);
 
   e2e("wrong states and arguments are told before anything is done", () => {

@@ -44,6 +44,21 @@ export function needsProgram(name: string): Needs {
   return Bun.which(name) === null ? `${name} is not installed` : undefined;
 }
 
+/** Why criu can't save processes here; asked once, as criu takes its time. */
+export function needsCriu(): Needs {
+  criuAnswer ??= criuLacks();
+  return criuAnswer.lacking;
+}
+
+let criuAnswer: { lacking: Needs } | undefined;
+
+function criuLacks(): { lacking: Needs } {
+  if (Bun.which("criu") === null) return { lacking: "criu is not installed" };
+  const { status, stdout, stderr } = execute("criu", ["check"]);
+  const [first] = `${stderr}${stdout}`.trim().split("\n");
+  return { lacking: status === 0 ? undefined : `criu can't work on this kernel: ${first}` };
+}
+
 /** A test that says why it is skipped. `needs` is asked in order; the first that is lacking is printed. */
 export function e2e(name: string, body: () => void | Promise<void>, needs: Needs[] = []): void {
   const lacking = [needsRoot, needsBusybox, ...needs].find((why) => why !== undefined);
