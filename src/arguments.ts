@@ -1,5 +1,6 @@
 import type { ArgDef } from "citty";
 import { HakoError } from "./errors";
+import { flagHint } from "./suggestions";
 
 /** A flag or operand: citty's definition, and whether a flag may be given several times. */
 export type Argument = ArgDef & { multiple?: boolean };
@@ -26,10 +27,12 @@ export interface ParseOptions {
   stopAtOperand?: boolean;
   /** Accepts operands after the declared ones. */
   rest?: boolean;
+  /** `--` stands between the declared operands and the others. */
+  separated?: boolean;
 }
 
-function usage(message: string): HakoError {
-  return new HakoError({ code: "usage", message });
+function usage(message: string, hint?: string): HakoError {
+  return new HakoError({ code: "usage", message, hint });
 }
 
 function findFlag(definitions: Arguments, name: string): [string, Argument] | undefined {
@@ -38,6 +41,10 @@ function findFlag(definitions: Arguments, name: string): [string, Argument] | un
     const alias = "alias" in definition ? definition.alias : undefined;
     return key === name || (Array.isArray(alias) ? alias.includes(name) : alias === name);
   });
+}
+
+function longNames(definitions: Arguments): string[] {
+  return Object.keys(definitions).filter((name) => definitions[name]?.type !== "positional");
 }
 
 /**
@@ -63,6 +70,7 @@ export function parseArguments<const A extends Arguments>(
   for (; index < raw.length; index++) {
     const word = raw[index] ?? "";
     if (word === "--") {
+      if (options.separated) finish(definitions, values, [...operands], { rest: true });
       index++;
       break;
     }
@@ -93,7 +101,8 @@ function takeFlag(
       ? [...name].map((letter) => findFlag(definitions, letter))
       : [];
     if (letters.length === 0 || letters.some((flag) => flag?.[1].type !== "boolean")) {
-      throw usage(`unknown flag ${shown}`);
+      const unknown = letters.length === 0 ? name : [...name].find((_, at) => letters[at] === undefined);
+      throw usage(`unknown flag ${shown}`, flagHint(unknown ?? name, longNames(definitions)));
     }
     for (const flag of letters) if (flag !== undefined) values[flag[0]] = true;
     return 0;

@@ -4,7 +4,8 @@ import type { Command, CommandGroup, Globals } from "./command";
 import { COMMANDS } from "./commands";
 import { asHakoError, HakoError } from "./errors";
 import { isRootless } from "./linux/rootless";
-import { configureLog, logFailure } from "./log";
+import { configureLog, logFailure, toStandardError } from "./log";
+import { commandHint } from "./suggestions";
 
 /** The flags before the command's name. */
 export const GLOBAL_FLAGS = {
@@ -105,13 +106,20 @@ async function pick(
   const [inner, ...rest] = words;
   if (inner === undefined || inner === "--help" || inner === "-h") {
     const { groupHelp } = await import("./help");
+    if (inner === undefined) {
+      const hint = Object.keys(found.commands).join(", ");
+      throw new HakoError({ code: "usage", message: `${name}: which command?`, hint });
+    }
     (await import("./output")).print(groupHelp(found));
-    if (inner === undefined) throw new HakoError({ code: "usage", message: `${name}: which command?` });
     return undefined;
   }
   const command = Object.hasOwn(found.commands, inner) ? found.commands[inner] : undefined;
   if (command === undefined)
-    throw new HakoError({ code: "usage", message: `unknown command "${name} ${inner}"` });
+    throw new HakoError({
+      code: "usage",
+      message: `unknown command "${name} ${inner}"`,
+      hint: Object.keys(found.commands).join(", "),
+    });
   return { path: `${name} ${inner}`, command, words: rest };
 }
 
@@ -123,6 +131,28 @@ function asksForHelp(command: Command, words: string[]): boolean {
     if (command.stopAtOperand && !word.startsWith("-")) return false;
   }
   return false;
+}
+
+/** Wrong usage without a hint of its own gets the command's usage line. */
+async function parseCommand(path: string, command: Command, words: string[]) {
+  try {
+    return parseArguments(words, command.args, {
+      stopAtOperand: command.stopAtOperand ?? false,
+      rest: command.rest !== undefined,
+      separated: command.rest?.startsWith("[--") ?? false,
+    });
+  } catch (error) {
+    if (!(error instanceof HakoError) || error.hint !== undefined) throw error;
+    const { commandUsage } = await import("./help");
+    const flag = /^unknown flag --?([a-z-]+)$/.exec(error.message)?.[1];
+    const hint =
+      flag === undefined
+        ? commandUsage(path, command)
+        : Object.hasOwn(GLOBAL_FLAGS, flag)
+          ? `--${flag} goes before the command: hako --${flag} ... ${path}`
+          : `hako ${path} --help lists the flags`;
+    throw new HakoError({ code: error.code, message: error.message, hint });
+  }
 }
 
 async function dispatch(raw: string[]): Promise<number> {
@@ -144,7 +174,9 @@ async function dispatch(raw: string[]): Promise<number> {
     const texts = Object.fromEntries(
       Object.entries(COMMANDS).map(([key, entry]) => [key, entry.description]),
     );
-    (await import("./output")).print(programHelp(GLOBAL_FLAGS, texts));
+    const text = programHelp(GLOBAL_FLAGS, texts);
+    if (values.help || name !== undefined) (await import("./output")).print(text);
+    else toStandardError(text);
     return name === undefined && !values.help ? 2 : 0;
   }
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
@@ -152,7 +184,7 @@ async function dispatch(raw: string[]): Promise<number> {
     throw new HakoError({
       code: "usage",
       message: `unknown command "${name}"`,
-      hint: "hako --help lists them",
+      hint: commandHint(name, Object.keys(COMMANDS)),
     });
   const picked = await pick(name, (await entry.load()).default, words);
   if (picked === undefined) return 0;
@@ -163,10 +195,7 @@ async function dispatch(raw: string[]): Promise<number> {
   }
   checkRootless(globals);
   const { command } = picked;
-  const parsed = parseArguments(picked.words, command.args, {
-    stopAtOperand: command.stopAtOperand ?? false,
-    rest: command.rest !== undefined,
-  });
+  const parsed = await parseCommand(picked.path, command, picked.words);
   failureStatus = command.failure;
   stateRoot = globals.root;
   return (await command.run({ ...parsed, globals })) ?? 0;

@@ -36,15 +36,21 @@ function flagTable(args: Arguments): string {
   );
 }
 
-/** The usage text of one command: `path` is its name with the group's before it. */
-export function commandHelp(path: string, command: Command): string {
+/** The usage line of one command: `path` is its name with the group's before it. */
+export function commandUsage(path: string, command: Command): string {
   const operands = Object.entries(command.args)
     .filter(([, argument]) => argument.type === "positional")
     .map(([name, argument]) => (argument.required ? name.toUpperCase() : `[${name.toUpperCase()}]`));
+  const flags = flagTable(command.args) === "" ? [] : ["[FLAGS]"];
+  const words = [path, ...flags, ...operands, command.rest ?? ""];
+  return `usage: hako ${words.filter(Boolean).join(" ")}`;
+}
+
+/** The usage text of one command. */
+export function commandHelp(path: string, command: Command): string {
   const flags = flagTable(command.args);
-  const words = [path, ...(flags === "" ? [] : ["[FLAGS]"]), ...operands, command.rest ?? ""];
   const examples = command.examples.map((example) => `  ${example}\n`).join("");
-  return `${command.meta.description}\n\nusage: hako ${words.filter(Boolean).join(" ")}\n${
+  return `${command.meta.description}\n\n${commandUsage(path, command)}\n${
     flags === "" ? "" : `\nflags:\n${flags}`
   }\nexamples:\n${examples}`;
 }

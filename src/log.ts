@@ -8,6 +8,9 @@ interface LogTarget {
   debug: boolean;
 }
 
+/** Whatever the umask: only its owner writes to it. */
+const LOG_MODE = 0o644;
+
 let target: LogTarget = { file: undefined, json: false, debug: false };
 
 /** Sets where lines go: the `--log` file, or standard error. */
@@ -35,7 +38,7 @@ export function toStandardError(text: string): void {
 export function logFailure(message: string): void {
   if (target.file !== undefined) {
     try {
-      appendText(target.file, logLine("error", message));
+      appendText(target.file, logLine("error", message), LOG_MODE);
     } catch (error) {
       toStandardError(`hako: cannot write the log ${target.file}: ${(error as Error).message}\n`);
     }
@@ -57,12 +60,15 @@ export function logDebug(message: string): void {
 }
 
 function write(level: Level, message: string): void {
-  if (target.file !== undefined) appendText(target.file, logLine(level, message));
+  if (target.file !== undefined) appendText(target.file, logLine(level, message), LOG_MODE);
   else if (target.json) toStandardError(logLine(level, message));
   else {
     // consola is for people and costs milliseconds: it is loaded when there is something to say
     const { createConsola } = require("consola") as typeof import("consola");
-    const consola = createConsola({ level: 5, stdout: process.stderr, stderr: process.stderr });
+    // blank lines and colours are for terminals
+    const fancy = process.stderr.isTTY === true;
+    const options = { level: 5, fancy, stdout: process.stderr, stderr: process.stderr };
+    const consola = createConsola(options);
     if (level === "debug") consola.debug(message);
     else consola.warn(message);
   }

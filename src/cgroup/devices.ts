@@ -14,12 +14,11 @@ export function applyDevices(target: Target, rules: readonly DeviceRule[]): void
   if (isRootless()) return;
   const node = target.find("devices") ?? (target.record.version === "v1" ? undefined : target.find(""));
   if (node === undefined) {
-    if (
-      rules.some((rule) => !rule.allow) &&
-      !target.record.nodes.some((each) => each.skipped !== undefined)
-    ) {
-      target.need("devices", "/devices");
-    }
+    // A container without rules could open each of the host's disks. Who may not make cgroups has no right to devices either,
+    // and on a host without any cgroups nothing is limited, unless a rule asks for it.
+    const { nodes } = target.record;
+    const asked = nodes.length > 0 || rules.some((rule) => !rule.allow);
+    if (asked && !nodes.some((each) => each.skipped !== undefined)) target.need("devices", "/devices");
     return;
   }
   if (node.unified) applyProgram(node, [...parsed, ...DEFAULT_DEVICES]);

@@ -49,12 +49,16 @@ export function tryWriteValue(file: string, value: string): HakoError | undefine
   }
 }
 
-/** The directories in a directory; none when it can't be read. */
+/** What is thrown about a cgroup that was removed meanwhile, or that this user may not look into. */
+const OUT_OF_SIGHT: readonly (ErrnoName | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EACCES"];
+
+/** The directories in a directory; none when there is none, or this user may not see them. */
 export function subdirectories(dir: string): string[] {
   try {
     return listDirectories(dir).map((name) => `${dir}/${name}`);
-  } catch {
-    return [];
+  } catch (thrown) {
+    if (OUT_OF_SIGHT.includes(errnoOf(thrown))) return [];
+    throw thrown;
   }
 }
 

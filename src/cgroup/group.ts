@@ -1,9 +1,11 @@
 import { HakoError } from "../errors";
+import { FdList } from "../linux/fd";
 import { exists, hasErrno } from "../linux/file";
+import { openPid, signalOpened } from "../linux/process";
 import { applyBlockIo } from "./block-io";
 import { applyCpu, applyCpuset } from "./cpu";
 import { applyDevices } from "./devices";
-import { errnoOf, readValue, subtree, tryReadValue, tryWriteValue } from "./files";
+import { errnoOf, readValue, subtree, tryWriteValue } from "./files";
 import { type Freezer, freezerOf } from "./freezer";
 import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "./index";
 import type { CgroupVersion } from "./layout";
@@ -22,6 +24,8 @@ import { Target } from "./target";
 /** Controllers whose limits can't be felt by our own stage before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
+const SIGKILL = 9;
+const OPEN_AT_ONCE = 256;
 
 /** A directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
 export class Group implements Cgroup {
@@ -175,7 +179,7 @@ export class Group implements Cgroup {
     for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
       const pids = this.pids().filter((pid) => pid !== process.pid);
       if (pids.length === 0) return;
-      for (const pid of pids) sendKill(pid);
+      this.#signalOnce(SIGKILL);
       if (Date.now() > deadline) {
         throw new HakoError({
           code: "state",
@@ -184,6 +188,26 @@ export class Group implements Cgroup {
         });
       }
       Bun.sleepSync(wait);
+    }
+  }
+
+  signal(number: number): void {
+    this.#signalOnce(number);
+  }
+
+  /** By descriptors, of processes that are in the list before and after these were opened: a number may be another's by now. */
+  #signalOnce(number: number): void {
+    const pids = this.pids().filter((pid) => pid !== process.pid);
+    for (let start = 0; start < pids.length; start += OPEN_AT_ONCE) {
+      using opened = new FdList();
+      const members = pids.slice(start, start + OPEN_AT_ONCE).flatMap((pid) => {
+        const fd = openPid(pid);
+        if (fd === undefined) return [];
+        opened.add(fd);
+        return [{ pid, fd }];
+      });
+      const still = new Set(this.pids());
+      for (const { pid, fd } of members) if (still.has(pid)) signalOpened(fd, number);
     }
   }
 
@@ -246,18 +270,22 @@ export class Group implements Cgroup {
   }
 }
 
-/** The processes of one cgroup; one of another pid namespace is listed as 0. A threaded v2 cgroup lists none. */
-function processesIn(dir: string): number[] {
-  const lines = (tryReadValue(`${dir}/cgroup.procs`) ?? "").split("\n");
-  return lines.map(Number).filter((pid) => pid > 0);
-}
+/** What a cgroup's list of processes can't be read with: it was removed, or it is a threaded v2 one, which lists none. */
+const NO_PROCESSES: readonly (string | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EOPNOTSUPP"];
 
-function sendKill(pid: number): void {
+/** The processes of one cgroup; one of another pid namespace is listed as 0. */
+function processesIn(dir: string): number[] {
+  let text: string;
   try {
-    process.kill(pid, "SIGKILL");
+    text = readValue(`${dir}/cgroup.procs`);
   } catch (thrown) {
-    if (errnoOf(thrown) !== "ESRCH") throw thrown;
+    if (NO_PROCESSES.includes(errnoOf(thrown))) return [];
+    throw thrown;
   }
+  return text
+    .split("\n")
+    .map(Number)
+    .filter((pid) => pid > 0);
 }
 
 function joinHint(dir: string, failed: HakoError): string | undefined {

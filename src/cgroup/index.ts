@@ -84,6 +84,8 @@ export interface Cgroup {
   pids(): number[];
   /** Kills all processes, frozen ones too, and waits until they are gone. */
   kill(): void;
+  /** Sends a signal to each of them. */
+  signal(number: number): void;
   freeze(): void;
   thaw(): void;
   frozen(): boolean;

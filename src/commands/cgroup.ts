@@ -3,7 +3,7 @@ import type { ReportRow } from "../cgroup/report";
 import { type CommandGroup, defineCommand } from "../command";
 import { MAGIC, tryFilesystemType } from "../linux/statfs";
 import { print, printJson, printTable } from "../output";
-import { CONTAINER, FORMAT } from "./shared-operands";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./shared-operands";
 import { binarySize } from "./shared-sizes";
 
 const root = defineCommand({
@@ -50,13 +50,13 @@ function cell(row: ReportRow, value: number | string | undefined): string {
 
 const show = defineCommand({
   meta: { name: "show", description: "print a container's cgroups, their limits, and what is used" },
-  args: { container: CONTAINER, format: FORMAT },
+  args: { container: CONTAINER, ...FORMAT_FLAGS },
   examples: ["hako cgroup show web", "hako cgroup show web --format json"],
   async run({ values, globals }) {
     const { containerCgroup } = await import("../cgroup/of-container");
     const { reportOf } = await import("../cgroup/report");
     const report = reportOf(containerCgroup(values.container, globals.root));
-    if (values.format === "json") {
+    if (wantsJson(values)) {
       printJson(report);
       return undefined;
     }

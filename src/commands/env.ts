@@ -1,15 +1,15 @@
 import { defineCommand } from "../command";
 import { environment } from "../host/environment";
 import { printJson, printTable } from "../output";
-import { FORMAT } from "./shared-operands";
+import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
 
 export default defineCommand({
   meta: { name: "env", description: "the runtime, the host, its kernel and paths" },
-  args: { format: FORMAT, json: { type: "boolean", description: "the same as --format json" } },
+  args: { ...FORMAT_FLAGS },
   examples: ["hako env", "hako env --json"],
   run({ values, globals }) {
     const sections = environment(globals.root);
-    if (values.json || values.format === "json") printJson(sections);
+    if (wantsJson(values)) printJson(sections);
     else {
       const rows = Object.entries(sections).flatMap(([section, entries]) =>
         Object.entries(entries).map(([name, value]) => [`${section}.${name}`, String(value)]),

@@ -26,7 +26,12 @@ export default defineCommand({
     detach: { type: "boolean", alias: "d", description: "come back when the command has been started" },
     "pid-file": { type: "string", valueHint: "FILE", description: "write the command's pid to this file" },
     "pidfd-socket": PIDFD_SOCKET,
-    cwd: { type: "string", valueHint: "DIR", description: "working directory in the container" },
+    cwd: {
+      type: "string",
+      alias: ["w", "workdir"],
+      valueHint: "DIR",
+      description: "working directory in the container",
+    },
     env: { type: "string", alias: "e", valueHint: "K=V", multiple: true, description: "set a variable" },
     user: {
       type: "string",

@@ -2,19 +2,19 @@ import { defineCommand } from "../command";
 import { listContainers } from "../container/list";
 import { logWarning } from "../log";
 import { print, printJson, printTable } from "../output";
-import { FORMAT } from "./shared-operands";
+import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
 
 export default defineCommand({
   meta: { name: "list", description: "list the containers below --root" },
   args: {
-    format: FORMAT,
+    ...FORMAT_FLAGS,
     quiet: { type: "boolean", alias: "q", description: "print ids only" },
   },
   examples: ["hako list", "hako list --format json"],
   run({ values, globals }) {
     const containers = listContainers(globals.root, logWarning);
     if (values.quiet) print(containers.map(({ id }) => `${id}\n`).join(""));
-    else if (values.format === "json") printJson(containers);
+    else if (wantsJson(values)) printJson(containers);
     else {
       printTable(
         ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"],

@@ -3,7 +3,7 @@ import { containerId, sandboxId } from "../container/id";
 import { MappingStore } from "../container/mapping";
 import { logWarning } from "../log";
 import { print, printJson, printTable } from "../output";
-import { CONTAINER, FORMAT } from "./shared-operands";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./shared-operands";
 
 const add = defineCommand({
   meta: {
@@ -52,12 +52,12 @@ const remove = defineCommand({
 const list = defineCommand({
   meta: { name: "list", description: "list containers and their sandboxes" },
   args: {
-    format: FORMAT,
+    ...FORMAT_FLAGS,
   },
   examples: ["hako mapping list --format json"],
   run({ values, globals }) {
     const mappings = new MappingStore(globals.root).list(logWarning);
-    if (values.format === "json") printJson(mappings);
+    if (wantsJson(values)) printJson(mappings);
     else
       printTable(
         ["CONTAINER", "SANDBOX"],

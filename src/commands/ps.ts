@@ -2,17 +2,17 @@ import { defineCommand } from "../command";
 import { containerId } from "../container/id";
 import { containerPids, processTable } from "../container/ps";
 import { print, printJson } from "../output";
-import { CONTAINER, FORMAT } from "./shared-operands";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./shared-operands";
 
 export default defineCommand({
   meta: { name: "ps", description: "the processes of a container" },
-  args: { container: CONTAINER, format: FORMAT },
+  args: { container: CONTAINER, ...FORMAT_FLAGS },
   rest: "[PS OPTIONS]",
   stopAtOperand: true,
   examples: ["hako ps web", "hako ps web -o pid,ppid,args", "hako ps --format json web"],
   run({ values, rest, globals }) {
     const pids = containerPids(globals.root, containerId(values.container));
-    if (values.format === "json") printJson(pids);
+    if (wantsJson(values)) printJson(pids);
     else print(processTable(pids, rest));
     return 0;
   },

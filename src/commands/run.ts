@@ -1,9 +1,13 @@
 import { defineCommand } from "../command";
+import { parseDuration } from "../container/duration";
 import { runContainer } from "../container/run";
 import { scriptBundle } from "../container/script";
 import { HakoError } from "../errors";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
 import { CONTAINER } from "./shared-operands";
+
+/** setTimeout's: longer ones end at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Flags of the form without a bundle. */
 const SCRIPT_FLAGS = {
@@ -13,11 +17,22 @@ const SCRIPT_FLAGS = {
     description:
       "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away",
   },
-  memory: { type: "string", valueHint: "SIZE", description: "with --rootfs: memory limit, as 64M or 1G" },
+  memory: {
+    type: "string",
+    alias: "m",
+    valueHint: "SIZE",
+    description: "with --rootfs: memory limit, as 64M or 1G",
+  },
   cpus: { type: "string", valueHint: "N", description: "with --rootfs: processors' time, as 0.5" },
-  pids: { type: "string", valueHint: "N", description: "with --rootfs: limit of processes and threads" },
+  pids: {
+    type: "string",
+    alias: "pids-limit",
+    valueHint: "N",
+    description: "with --rootfs: limit of processes and threads",
+  },
   network: {
     type: "string",
+    alias: "net",
     valueHint: "none|host|PATH",
     description:
       "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace's",
@@ -27,13 +42,20 @@ const SCRIPT_FLAGS = {
     alias: "e",
     valueHint: "K=V",
     multiple: true,
-    description: "with --rootfs: set a variable",
+    description: "with --rootfs: set a variable; K alone takes the caller's value",
   },
   mount: {
     type: "string",
     valueHint: "SPEC",
     multiple: true,
     description: "with --rootfs: type=bind,source=DIR,target=DIR[,ro], or type=tmpfs,target=DIR[,OPTION]",
+  },
+  volume: {
+    type: "string",
+    alias: "v",
+    valueHint: "SOURCE:TARGET[:ro]",
+    multiple: true,
+    description: "with --rootfs: a bind mount in fewer letters",
   },
   user: {
     type: "string",
@@ -62,6 +84,11 @@ export default defineCommand({
     detach: { type: "boolean", alias: "d", description: "come back when the program has been started" },
     keep: { type: "boolean", description: "don't delete the container after its end" },
     "no-subreaper": { type: "boolean", description: "don't adopt orphans of the container" },
+    timeout: {
+      type: "string",
+      valueHint: "TIME",
+      description: "kill the container after this time, as 30s or 1m30s; the exit status is then 124",
+    },
     ...SCRIPT_FLAGS,
   },
   rest: "[-- COMMAND [ARG...]]",
@@ -69,6 +96,7 @@ export default defineCommand({
   examples: [
     "hako run --bundle /bundles/web web",
     "hako run --rootfs / --memory 64M --network none job -- sh -c 'echo $$'",
+    'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src job -- ls',
   ],
   async run({ values, rest, globals }) {
     const common = {
@@ -76,19 +104,34 @@ export default defineCommand({
       detach: values.detach,
       keep: values.keep,
       subreaper: !values["no-subreaper"],
+      timeLimit: timeLimitOf(values.timeout, values.detach),
     };
     if (values.rootfs === undefined) {
       refuseScriptFlags(values, rest);
       const options = createOptions(globals, values.container, values.bundle, values);
-      // as with runc and crun, whose callers take 1 for a container that could not be run
-      return await withStatusOne(() => runContainer({ ...options, ...common }));
+      // as with runc and crun, whose callers take 1 for a container that could not be run, and whose signals are only passed on
+      return await withStatusOne(() => runContainer({ ...options, ...common, signalsEnd: false }));
     }
     const command = rest[0] === "--" ? rest.slice(1) : rest;
     const bundle = scriptBundle(values.container, { ...values, rootfs: values.rootfs }, command);
     const place = placeOptions(globals, values.container, values, 0);
-    return await runContainer({ ...place, ...common, bundle });
+    return await runContainer({ ...place, ...common, bundle, signalsEnd: true });
   },
 });
+
+function timeLimitOf(text: string | undefined, detach: boolean): number | undefined {
+  if (text === undefined) return undefined;
+  if (detach) {
+    throw new HakoError({ code: "usage", message: "--timeout and --detach: nothing stays that could wait" });
+  }
+  const milliseconds = parseDuration(text);
+  if (milliseconds !== undefined && milliseconds >= 1 && milliseconds <= LONGEST_TIMER_MS)
+    return milliseconds;
+  throw new HakoError({
+    code: "usage",
+    message: `--timeout: ${JSON.stringify(text)} is not a time from 1ms to 596h, as 30s`,
+  });
+}
 
 async function withStatusOne(action: () => Promise<number>): Promise<number> {
   try {

@@ -2,13 +2,13 @@ import { type CommandGroup, defineCommand } from "../command";
 import { sandboxId } from "../container/id";
 import { logWarning } from "../log";
 import { print, printJson, printTable } from "../output";
-import { FORMAT } from "./shared-operands";
+import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
 import { binarySize } from "./shared-sizes";
 
 const list = defineCommand({
   meta: { name: "list", description: "list sandboxes and how many containers are in each" },
   args: {
-    format: FORMAT,
+    ...FORMAT_FLAGS,
     quiet: { type: "boolean", alias: "q", description: "print ids only" },
   },
   examples: ["hako sandbox list", "hako sandbox list --format json"],
@@ -16,7 +16,7 @@ const list = defineCommand({
     const { listSandboxes } = await import("../sandbox/list");
     const sandboxes = listSandboxes(globals.root, logWarning);
     if (values.quiet) print(sandboxes.map(({ id }) => `${id}\n`).join(""));
-    else if (values.format === "json") printJson(sandboxes);
+    else if (wantsJson(values)) printJson(sandboxes);
     else {
       printTable(
         ["SANDBOX", "STATUS", "CONTAINERS", "RUNNING"],
@@ -36,13 +36,13 @@ const show = defineCommand({
   meta: { name: "show", description: "print a sandbox's containers and what they use together" },
   args: {
     sandbox: { type: "positional", required: true, valueHint: "SANDBOX", description: "id of the sandbox" },
-    format: FORMAT,
+    ...FORMAT_FLAGS,
   },
   examples: ["hako sandbox show pod1", "hako sandbox show pod1 --format json"],
   async run({ values, globals }) {
     const { showSandbox } = await import("../sandbox/list");
     const sandbox = showSandbox(globals.root, sandboxId(values.sandbox), logWarning);
-    if (values.format === "json") {
+    if (wantsJson(values)) {
       printJson(sandbox);
       return 0;
     }

@@ -14,10 +14,18 @@ export const BUNDLE = {
   default: ".",
 } as const;
 
-export const FORMAT = {
-  type: "enum",
-  alias: "f",
-  options: ["table", "json"] as string[],
-  description: "form of the output",
-  default: "table",
+/** Flags of commands that print a table for people or JSON for programs. */
+export const FORMAT_FLAGS = {
+  format: {
+    type: "enum",
+    alias: "f",
+    options: ["table", "json"] as string[],
+    description: "form of the output",
+    default: "table",
+  },
+  json: { type: "boolean", description: "the same as --format json" },
 } as const;
+
+export function wantsJson(values: { format: string; json: boolean }): boolean {
+  return values.json || values.format === "json";
+}

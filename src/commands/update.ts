@@ -7,16 +7,30 @@ import { CONTAINER } from "./shared-operands";
 type LimitFlag = keyof typeof LIMIT_FLAGS;
 interface TextFlag {
   type: "string";
+  alias?: string;
   valueHint: string;
   description: string;
 }
 
+/** As hako run and docker call them. */
+const ALIASES: Partial<Record<LimitFlag, string>> = { memory: "m", "pids-limit": "pids" };
+
 const flags = Object.fromEntries(
   Object.entries(LIMIT_FLAGS).map(([name, [, , form, description]]): [string, TextFlag] => [
     name,
-    { type: "string", valueHint: form === "text" ? "LIST" : form === "size" ? "SIZE" : "N", description },
+    {
+      type: "string",
+      ...aliasOf(name as LimitFlag),
+      valueHint: form === "text" ? "LIST" : form === "size" ? "SIZE" : "N",
+      description,
+    },
   ]),
 ) as Record<LimitFlag, TextFlag>;
+
+function aliasOf(name: LimitFlag): { alias?: string } {
+  const alias = ALIASES[name];
+  return alias === undefined ? {} : { alias };
+}
 
 export default defineCommand({
   meta: { name: "update", description: "change limits of a container" },

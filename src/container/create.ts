@@ -22,9 +22,11 @@ import {
   type ContainerRecord,
   claimId,
   containerDirectory,
+  hasRecord,
   removeDirectory,
   startSocketPath,
   stateOf,
+  unclaimId,
   writeConfig,
   writeRecord,
 } from "./record";
@@ -65,10 +67,8 @@ export function createContainer(given: CreateOptions): ContainerRecord {
   checkRights(given);
   const { process } = given.bundle.config;
   if (process !== undefined) checkLabels(process);
-  claimId(root, id);
   // held until all is undone: whoever waits for it finds nothing, or a whole container
-  using lock = lockContainer(root, id);
-  if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
+  using _lock = claim(root, id);
   using undo = new UndoStack((error) => warn(error.oneLine));
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
   const bundle =
@@ -116,6 +116,23 @@ export function createContainer(given: CreateOptions): ContainerRecord {
 /** Loaded for the few who ask. */
 function notify(): typeof import("./notify") {
   return require("./notify");
+}
+
+/** Takes an id that is free, and its lock. */
+function claim(root: string, id: ContainerId): Fd {
+  claimId(root, id);
+  let lock: Fd | undefined;
+  try {
+    lock = lockContainer(root, id);
+    // between the two another command may have deleted it, and a third have made it again: that one's it is
+    if (lock !== undefined && !hasRecord(root, id)) return lock;
+  } catch (error) {
+    unclaimId(root, id);
+    lock?.close();
+    throw error;
+  }
+  lock?.close();
+  throw new HakoError({ code: "state", message: `container "${id}" was deleted while it was being made` });
 }
 
 /** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */

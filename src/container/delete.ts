@@ -38,6 +38,11 @@ export function deleteContainer(options: DeleteOptions): void {
   const mappings = new MappingStore(root);
   using lock = lockContainer(root, id);
   if (lock === undefined) {
+    // it was deleted while we waited, and its id is another's by now
+    if (hasDirectory(root, id)) {
+      deleteContainer(options);
+      return;
+    }
     if (force) {
       mappings.delete(id);
       return;

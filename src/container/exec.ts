@@ -21,6 +21,7 @@ import {
   statusOf,
 } from "./record";
 import { passListener, storedFilter } from "./seccomp";
+import { homeIn } from "./user";
 
 export interface ExecOptions extends Receivers {
   root: string;
@@ -46,9 +47,10 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   const record = readRecord(root, id);
   checkStatus(options, record);
   const { process: own, linux } = readStoredConfig(root, id);
-  const specified = execProcess(options.values, options.args, own, `/proc/${record.init?.pid}/root`);
+  const rootfs = `/proc/${record.init?.pid}/root`;
+  const specified = execProcess(options.values, options.args, own, rootfs);
   checkLabels(specified);
-  const process = { ...specified, env: [...(specified.env ?? []), ...environment] };
+  const process = withHome({ ...specified, env: [...(specified.env ?? []), ...environment] }, rootfs);
   const terminal = process.terminal === true;
   using given = consoleFor(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] = terminal && given === undefined ? socketPair() : [undefined, undefined];
@@ -69,6 +71,15 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   } finally {
     forward?.stop();
   }
+}
+
+/** Looked up from outside: what the container's root file system shows there is not trusted. */
+function withHome(process: Process, rootfs: string): Process {
+  const { env = [], user } = process;
+  const last = env.findLast((line) => line.startsWith("HOME="));
+  return last === undefined || last === "HOME="
+    ? { ...process, env: [...env, `HOME=${homeIn(rootfs, user.uid)}`] }
+    : process;
 }
 
 function startProcess(

@@ -1,5 +1,5 @@
 import type { Fd } from "../linux/fd";
-import { childEnded, openProcess, reapChild, signalProcess } from "../linux/process";
+import { childEnded, dropsSignal, openProcess, reapChild, signalProcess } from "../linux/process";
 import { getWindowSize, isTerminal, setWindowSize } from "../linux/pty";
 import type { Process } from "../oci/config";
 import type { ProcessRecord } from "./record";
@@ -18,6 +18,9 @@ const FORWARDED: readonly NodeJS.Signals[] = [
   "SIGTTIN",
   "SIGTTOU",
 ];
+/** Those of them that end a process which has no handler (signal(7)). */
+const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
+const SIGKILL = 9;
 /** SIGCHLD tells of the end; this is for one that got lost. */
 const SECOND_LOOK_MS = 500;
 
@@ -35,22 +38,37 @@ export function adoptWindowSize(master: Fd): void {
   if (size.width > 0 && size.height > 0) setWindowSize(master, size);
 }
 
-/** Signals of this process for the program; those that come before there is one wait for it. */
+/**
+ * Signals of this process for the program; those that come before there is one wait for it. The kernel drops signals that the
+ * first process of a pid namespace has no handler for (pid_namespaces(7)). Outside of a container they would end the
+ * program; with `ends` they do so here, or Ctrl-C and timeout(1) would not.
+ */
 export class SignalForwarder {
   #target: ProcessRecord | undefined;
+  #endedBy: number | undefined;
   readonly #pending: number[] = [];
   readonly #handler = (_: NodeJS.Signals, number: number) => {
     if (this.#target === undefined) this.#pending.push(number);
-    else signalProcess(this.#target.pid, this.#target.startTime, number);
+    else this.#deliver(this.#target, number);
   };
 
-  constructor() {
+  constructor(private readonly ends = false) {
     for (const signal of FORWARDED) process.on(signal, this.#handler);
   }
 
   to(target: ProcessRecord): void {
     this.#target = target;
-    for (const number of this.#pending.splice(0)) signalProcess(target.pid, target.startTime, number);
+    for (const number of this.#pending.splice(0)) this.#deliver(target, number);
+  }
+
+  /** The signal that ended the program in place of the kernel. */
+  get endedBy(): number | undefined {
+    return this.#endedBy;
+  }
+
+  #deliver({ pid, startTime }: ProcessRecord, number: number): void {
+    const ends = this.ends && ENDING.has(number) && dropsSignal(pid, number);
+    if (signalProcess(pid, startTime, ends ? SIGKILL : number) && ends) this.#endedBy ??= number;
   }
 
   stop(): void {
@@ -72,7 +90,8 @@ export async function attend(
     await relay(master, { until: ended, signals: false });
   }
   await ended;
-  return reapChild(init.pid, true)?.status ?? 1;
+  const status = reapChild(init.pid, true)?.status ?? 1;
+  return forward.endedBy !== undefined && status === 128 + SIGKILL ? 128 + forward.endedBy : status;
 }
 
 function endOf(watched: Fd): Promise<void> {

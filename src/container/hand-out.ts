@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { during } from "../errors";
-import { removeFile, renameFile, writeText } from "../linux/file";
+import { removeFile, renameFile, writeNewText } from "../linux/file";
 import { openProcess } from "../linux/process";
 import { sendFd, unixConnect } from "../linux/socket";
 import type { UndoStack } from "../undo";
@@ -35,7 +35,9 @@ function writePidFile(file: string, pid: number, undo: UndoStack): void {
   const temporary = join(dirname(file), `.${process.pid}.hako-pid`);
   during(`pid file ${file}`, () => {
     try {
-      writeText(temporary, String(pid), 0o644);
+      // in a directory such as /tmp somebody may have put a link there
+      removeFile(temporary);
+      writeNewText(temporary, String(pid), 0o644);
       renameFile(temporary, file);
     } catch (error) {
       removeFile(temporary);

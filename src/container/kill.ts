@@ -1,5 +1,4 @@
 import { loadCgroup } from "../cgroup";
-import { errnoOf } from "../cgroup/files";
 import { HakoError } from "../errors";
 import { signalProcess } from "../linux/process";
 import type { ContainerId } from "./id";
@@ -36,11 +35,5 @@ function signalAll(record: ContainerRecord, signal: number): void {
     cgroup.kill();
     return;
   }
-  for (const pid of cgroup.pids()) {
-    try {
-      process.kill(pid, signal);
-    } catch (error) {
-      if (errnoOf(error) !== "ESRCH") throw error;
-    }
-  }
+  cgroup.signal(signal);
 }

@@ -1,10 +1,11 @@
 import { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
-import { hasErrno } from "../linux/file";
+import { hasErrno, statusAt } from "../linux/file";
 import { O, openAt } from "../linux/path";
+import { statusOf } from "../linux/stat";
 import { systemError, trySyscall } from "../linux/syscall";
 import type { ContainerId } from "./id";
-import { containerDirectory, hasDirectory } from "./record";
+import { containerDirectory } from "./record";
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -26,13 +27,18 @@ export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd
   }
   try {
     waitForLock(fd, id, directory, wait);
+    if (isStillThere(fd, directory)) return fd;
   } catch (error) {
     fd.close();
     throw error;
   }
-  if (hasDirectory(root, id)) return fd;
   fd.close();
   return undefined;
+}
+
+/** Not so if the container was deleted while we waited, and its id is perhaps another's by now. */
+function isStillThere(fd: Fd, directory: string): boolean {
+  return statusAt(directory, false)?.inode === statusOf(fd).inode;
 }
 
 /** Not for ever: the other command may wait for something itself, a hook perhaps. */

@@ -5,16 +5,19 @@ import { asHakoError, HakoError } from "../errors";
 import { STAGE_NAME } from "../init/stage-name";
 import {
   exists,
+  hasErrno,
   listNames,
   makeDirectories,
   makeDirectory,
   readText,
+  removeDirectory as removeEmptyDirectory,
   removeTree,
   renameFile,
   statusAt,
   writeText,
 } from "../linux/file";
 import { aliveProcess } from "../linux/process";
+import { effectiveUser } from "../linux/rootless";
 import type { Config, Hooks } from "../oci/config";
 import { exactJson, parseJson } from "../oci/json";
 import type { State } from "../oci/state";
@@ -58,9 +61,34 @@ export interface ContainerRecord {
   streams?: string[];
 }
 
+/** Group and others. */
+const OTHERS_WRITE = 0o022;
 const RECORD = "state.json";
 /** The config.json that the container was made from: what later becomes of the bundle's own doesn't matter. */
 const CONFIG = "config.json";
+
+const checked = new Set<string>();
+
+/**
+ * Refuses a state directory that somebody else may write to: what is stored there says which processes are killed and which
+ * programs run as hooks.
+ */
+export function checkRoot(root: string): void {
+  if (checked.has(root)) return;
+  const status = statusAt(root);
+  if (status === undefined) return;
+  const { uid, mode } = status;
+  const foreign = uid !== 0 && uid !== effectiveUser();
+  if (foreign || (mode & OTHERS_WRITE) !== 0) {
+    throw new HakoError({
+      code: "state",
+      message: `--root ${root}: ${foreign ? `belongs to user ${uid}` : "others may write to it"}, and would decide what hako does`,
+      hint: "use a directory that only this user or root can write to",
+      path: root,
+    });
+  }
+  checked.add(root);
+}
 
 export function containerDirectory(root: string, id: ContainerId): string {
   return join(resolve(root), id);
@@ -74,6 +102,7 @@ export function startSocketPath(root: string, id: ContainerId): string {
 /** Claims an id for this process: of several exactly one makes the directory. */
 export function claimId(root: string, id: ContainerId): void {
   makeDirectories(root, 0o711);
+  checkRoot(root);
   try {
     makeDirectory(containerDirectory(root, id), 0o711);
   } catch (thrown) {
@@ -81,6 +110,16 @@ export function claimId(root: string, id: ContainerId): void {
     if (error.errno !== "EEXIST") throw error;
     const message = `container id "${id}" already exists`;
     throw new HakoError({ code: "exists", message, hint: `hako delete ${id} frees it` });
+  }
+}
+
+/** Gives back an id that nothing was made for yet. */
+export function unclaimId(root: string, id: ContainerId): void {
+  try {
+    removeEmptyDirectory(containerDirectory(root, id));
+  } catch (error) {
+    // it is another command's by now, or nobody's
+    if (!hasErrno(error, "ENOTEMPTY", "ENOENT")) throw error;
   }
 }
 
@@ -117,6 +156,7 @@ function notFound(id: string): HakoError {
 
 /** The record of a container; an error of code not-found if there is none. */
 export function readRecord(root: string, id: ContainerId): ContainerRecord {
+  checkRoot(root);
   const file = join(containerDirectory(root, id), RECORD);
   let text: string;
   try {
@@ -144,6 +184,11 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
 /** Whether anything at all is known of a container. */
 export function hasDirectory(root: string, id: ContainerId): boolean {
   return statusAt(containerDirectory(root, id))?.type === "directory";
+}
+
+/** Whether a `create` has begun to make the container; it does so under the lock. */
+export function hasRecord(root: string, id: ContainerId): boolean {
+  return statusAt(join(containerDirectory(root, id), RECORD)) !== undefined;
 }
 
 /** The ids below `root`, in order; what is no container's directory is left out. */

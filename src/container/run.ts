@@ -4,6 +4,7 @@ import { consoleFor } from "./console-for";
 import { type Bundle, type CreateOptions, createContainer } from "./create";
 import { deleteContainer } from "./delete";
 import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
+import { killContainer } from "./kill";
 import { startContainer } from "./start";
 
 export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
@@ -12,7 +13,15 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   /** The container stays, stopped, after its end. */
   keep: boolean;
   subreaper: boolean;
+  /** A signal that the program has no handler for ends it, as it would outside of a container. */
+  signalsEnd: boolean;
+  /** Milliseconds after which the container is killed. */
+  timeLimit: number | undefined;
 }
+
+const SIGKILL = 9;
+/** As timeout(1). */
+const TIMED_OUT = 124;
 
 /** create, start, and in the foreground the program to its end; returns the exit status. */
 export async function runContainer(options: RunOptions): Promise<number> {
@@ -24,7 +33,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
   using sender = theirs;
   const bundle = sender === undefined ? options.bundle : sized(options.bundle);
   if (!detach && options.subreaper) becomeSubreaper();
-  const forward = new SignalForwarder();
+  const forward = new SignalForwarder(options.signalsEnd);
   let deleted = keep;
   try {
     const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
@@ -38,7 +47,9 @@ export async function runContainer(options: RunOptions): Promise<number> {
         return 0;
       }
       using _ = relay?.watch();
-      return await attend(record.init, master, forward);
+      using limit = new TimeLimit(options.timeLimit, () => killContainer(root, id, SIGKILL, true));
+      const status = await attend(record.init, master, forward);
+      return limit.over ? TIMED_OUT : status;
     } catch (error) {
       deleted = false;
       throw error;
@@ -47,6 +58,24 @@ export async function runContainer(options: RunOptions): Promise<number> {
     }
   } finally {
     forward.stop();
+  }
+}
+
+/** Does something once after some milliseconds, unless it is disposed of before. */
+class TimeLimit implements Disposable {
+  over = false;
+  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(milliseconds: number | undefined, end: () => void) {
+    if (milliseconds === undefined) return;
+    this.#timer = setTimeout(() => {
+      this.over = true;
+      end();
+    }, milliseconds);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
   }
 }
 

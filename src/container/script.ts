@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { during, HakoError } from "../errors";
 import { realPath, statusAt } from "../linux/file";
+import { effectiveUser } from "../linux/rootless";
 import type { Config, Mount } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
@@ -16,6 +17,7 @@ export interface ScriptValues {
   network: string | undefined;
   env: readonly string[];
   mount: readonly string[];
+  volume: readonly string[];
   user: string | undefined;
   workdir: string | undefined;
   "read-only": boolean;
@@ -101,6 +103,19 @@ export function mountOf(spec: string): Mount {
   return { destination, type, source: resolve(source), options: ["rbind", ...options] };
 }
 
+/** "SOURCE:TARGET[:OPTION,...]": docker's short form of a bind mount. */
+export function volumeOf(spec: string): Mount {
+  const [source = "", destination = "", options = "", ...more] = spec.split(":");
+  if (source === "" || !destination.startsWith("/") || more.length > 0) {
+    throw usage(
+      `--volume ${JSON.stringify(spec)} is not SOURCE:TARGET[:ro] with an absolute target`,
+      "--mount takes paths with colons",
+    );
+  }
+  const words = options.split(",").filter((word) => word !== "");
+  return { destination, type: "bind", source: resolve(source), options: ["rbind", ...words] };
+}
+
 function rootfsOf(text: string): string {
   return during(`--rootfs ${text}`, () => {
     const path = realPath(text);
@@ -109,18 +124,32 @@ function rootfsOf(text: string): string {
   });
 }
 
-function environmentOf(base: readonly string[], given: readonly string[]): string[] {
-  for (const line of given) {
-    if (line.indexOf("=") < 1) throw usage(`--env ${JSON.stringify(line)} is not NAME=VALUE`);
-  }
-  return [...base, ...given];
+/** A name without a value takes the caller's, and is left out if the caller has none, as with docker. */
+export function environmentOf(
+  base: readonly string[],
+  given: readonly string[],
+  callers: Readonly<Record<string, string | undefined>> = process.env,
+): string[] {
+  const lines = given.flatMap((line) => {
+    const equals = line.indexOf("=");
+    if (equals > 0) return [line];
+    if (equals === 0 || line === "") throw usage(`--env ${JSON.stringify(line)} is not NAME or NAME=VALUE`);
+    const value = callers[line];
+    return value === undefined ? [] : [`${line}=${value}`];
+  });
+  return [...base, ...lines];
 }
 
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
-export function scriptBundle(id: string, values: ScriptValues, command: readonly string[]): Bundle {
+export function scriptBundle(
+  id: string,
+  values: ScriptValues,
+  command: readonly string[],
+  rootless = effectiveUser() !== 0,
+): Bundle {
   if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR ID -- COMMAND");
   const rootfs = rootfsOf(values.rootfs);
-  const base = defaultConfig({ rootless: false });
+  const base = defaultConfig({ rootless });
   const memory = values.memory === undefined ? undefined : { limit: memoryOf(values.memory) };
   const cpu = values.cpus === undefined ? undefined : { quota: quotaOf(values.cpus), period: CPU_PERIOD_US };
   const pids = values.pids === undefined ? undefined : { limit: pidsOf(values.pids) };
@@ -141,7 +170,7 @@ export function scriptBundle(id: string, values: ScriptValues, command: readonly
       rlimits: [],
       noNewPrivileges: true,
     },
-    mounts: [...(base.mounts ?? []), ...values.mount.map(mountOf)],
+    mounts: [...(base.mounts ?? []), ...values.mount.map(mountOf), ...values.volume.map(volumeOf)],
     linux: {
       ...base.linux,
       namespaces: namespacesOf(base.linux?.namespaces ?? [], values.network ?? "none"),
@@ -153,5 +182,13 @@ export function scriptBundle(id: string, values: ScriptValues, command: readonly
       },
     },
   };
+  if (rootless && rootfs === "/") {
+    // clone_private_mount() in fs/namespace.c: overlay takes no tree with mounts that a user namespace locks
+    throw new HakoError({
+      code: "unsupported",
+      message: "--rootfs / needs root: the kernel lays nothing over the host's mounts for an ordinary user",
+      hint: "--rootfs with a directory of your own that holds a root file system",
+    });
+  }
   return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/" };
 }

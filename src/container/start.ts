@@ -47,14 +47,19 @@ export function startContainer({ root, id, openFiles, notifySocket }: StartOptio
   const { record, relay } = release(root, id, notifySocket, undo);
   // by then a quick program may have ended; what the hook is told is what it is called after
   const state = stateOf(record, "running");
-  try {
-    runHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles });
-  } catch (error) {
-    if (record.init !== undefined) signalProcess(record.init.pid, record.init.startTime, SIGKILL);
-    throw error;
-  }
+  orKill(record, () => runHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles }));
   undo.commit();
   return relay;
+}
+
+/** A start that fails leaves a container that waits as before, or one that has stopped; never one that runs. */
+function orKill<T>({ init }: ContainerRecord, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (init !== undefined) signalProcess(init.pid, init.startTime, SIGKILL);
+    throw error;
+  }
 }
 
 /** Loaded for the few who ask. */
@@ -74,26 +79,37 @@ function release(root: string, id: ContainerId, notifySocket: string | undefined
   if (status !== "created") throw wrongState(id, status);
   const relay = notifySocket === undefined ? undefined : notify().relayOf(root, record, notifySocket);
   if (relay !== undefined) undo.defer("its notify socket", () => relay[Symbol.dispose]());
-  const socket = startSocketPath(root, id);
-  let answer: string;
+  using connection = orDied(record, () => unixConnect(startSocketPath(root, id)));
+  // from here on it no longer waits, whatever becomes of us
+  orKill(record, () => letGo(root, record, connection));
+  logDebug(`${id}: started`);
+  return { record, relay };
+}
+
+function orDied<T>(record: ContainerRecord, action: () => T): T {
   try {
-    using connection = unixConnect(socket);
-    const before = takeListener(root, record, connection);
-    answer = before + readToEnd(record, connection);
+    return action();
   } catch (thrown) {
     const cause = asHakoError(thrown);
     if (cause.errno === "ECONNREFUSED" || cause.errno === "ECONNRESET") throw diedBefore(record);
-    throw new HakoError({ code: cause.code, message: `start container "${id}"`, cause });
+    throw new HakoError({ code: cause.code, message: `start container "${record.id}"`, cause });
   }
-  removeFile(socket);
-  logDebug(`${id}: started`);
+}
+
+/** Waits until the container's first process is its program. */
+function letGo(root: string, record: ContainerRecord, connection: Fd): void {
+  const { id, init } = record;
+  const answer = orDied(record, () => {
+    const before = takeListener(root, record, connection);
+    return before + readToEnd(record, connection);
+  });
+  removeFile(startSocketPath(root, id));
   const [, error = ""] = answer.split("accepted\n");
   if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
   // a zombie keeps its name: one that still has ours never executed the program
-  if (answer === "" || (record.init !== undefined && processStatus(record.init.pid)?.name === STAGE_NAME)) {
+  if (answer === "" || (init !== undefined && processStatus(init.pid)?.name === STAGE_NAME)) {
     throw diedBefore(record);
   }
-  return { record, relay };
 }
 
 /** A filter's listener comes after "accepted"; returns what was read before it, or of an error in its place. */
@@ -110,13 +126,12 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): st
   if (byte === undefined) return text;
   if (fd === undefined) return text + String.fromCharCode(byte);
   using listener = fd;
-  try {
-    const pid = record.init?.pid ?? 0;
-    passListener(listener, readStoredConfig(root, record.id), pid, stateOf(record, "created"));
-  } catch (error) {
-    if (record.init !== undefined) signalProcess(record.init.pid, record.init.startTime, SIGKILL);
-    throw error;
-  }
+  passListener(
+    listener,
+    readStoredConfig(root, record.id),
+    record.init?.pid ?? 0,
+    stateOf(record, "created"),
+  );
   writeAll(connection, new Uint8Array(1));
   return text;
 }

@@ -1,11 +1,15 @@
 import { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
+import { readAtMost } from "../linux/file";
 import { O, openAt, openIfThere } from "../linux/path";
-import { readAll } from "../linux/socket";
 import { statusOf } from "../linux/stat";
 import type { User } from "../oci/config";
 
 const MAX_ID = 0xffffffff - 1;
+const MAX_SIZE = 1 << 24;
+
+/** What other programs take for a number: no name, even if it is none that can be had. */
+const LIKE_A_NUMBER = /^\s*[-+]?\d+\s*$/;
 
 /** A number of a user or group: the whole text, within range; anything else is a name. */
 function numberOf(text: string): number | undefined {
@@ -14,15 +18,33 @@ function numberOf(text: string): number | undefined {
   return id <= MAX_ID ? id : undefined;
 }
 
-/** The rows of a file such as /etc/passwd in a rootfs. */
+/**
+ * The rows of a file such as /etc/passwd in a rootfs. Whoever owns that chooses what is there: a device is not opened, and a
+ * file of the kernel's, which may wait or be emptied by reading, has no size.
+ */
 function rows(root: Fd, path: string): string[][] {
-  using file = openIfThere(root, path, O.RDONLY | O.NONBLOCK);
-  if (file === undefined || statusOf(file).type !== "file") return [];
-  const lines = readAll(file).toString().split("\n");
+  using place = openIfThere(root, path, O.PATH);
+  if (place === undefined) return [];
+  const { type, size } = statusOf(place);
+  if (type !== "file" || size === 0) return [];
+  if (size > MAX_SIZE) {
+    throw new HakoError({ code: "config", message: `${path} in the root file system has ${size} bytes` });
+  }
+  using file = openAt(undefined, place.path, O.RDONLY | O.NONBLOCK);
+  const lines = readAtMost(file, size).toString().split("\n");
   return lines.filter((line) => line !== "" && !line.startsWith("#")).map((line) => line.split(":"));
 }
 
-/** Resolves "user", "user:group" by names or numbers in a rootfs; nothing is root. */
+/** The home directory of a user of a rootfs; "/" without one. */
+export function homeIn(rootfs: string, uid: number): string {
+  using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY);
+  return rows(root, "/etc/passwd").find((row) => row[2] === String(uid) && row[5])?.[5] ?? "/";
+}
+
+/**
+ * Resolves "user", "user:group" by names or numbers in a rootfs; nothing is root. What looks like a number is one, whatever
+ * the image's files call a user or a group (CVE-2016-3697).
+ */
 export function userOf(rootfs: string, text: string | undefined): User {
   if (text === undefined) return { uid: 0, gid: 0 };
   const [name = "", group, ...more] = text.split(":");
@@ -32,14 +54,18 @@ export function userOf(rootfs: string, text: string | undefined): User {
   using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY | O.CLOEXEC);
   const passwd = rows(root, "/etc/passwd");
   const number = numberOf(name);
-  const entry =
-    passwd.find((row) => row[0] === name) ??
-    (number === undefined ? undefined : passwd.find((row) => row[2] === String(number)));
-  const uid = entry === undefined ? number : numberOf(entry[2] ?? "");
+  if (number === undefined && LIKE_A_NUMBER.test(name))
+    throw wrong(`the user is not a number up to ${MAX_ID}`);
+  const entry = passwd.find((row) =>
+    number === undefined ? row[0] === name : numberOf(row[2] ?? "") === number,
+  );
+  const uid = number ?? numberOf(entry?.[2] ?? "");
   if (uid === undefined) throw wrong(`no user ${JSON.stringify(name)} in the root file system's /etc/passwd`);
   const groups = rows(root, "/etc/group");
   if (group !== undefined) {
-    const gid = numberOf(groups.find((row) => row[0] === group)?.[2] ?? group);
+    if (LIKE_A_NUMBER.test(group) && numberOf(group) === undefined)
+      throw wrong(`the group is not a number up to ${MAX_ID}`);
+    const gid = numberOf(group) ?? numberOf(groups.find((row) => row[0] === group)?.[2] ?? "");
     if (gid === undefined)
       throw wrong(`no group ${JSON.stringify(group)} in the root file system's /etc/group`);
     return { uid, gid };

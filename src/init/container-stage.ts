@@ -5,10 +5,13 @@ import { Fd } from "../linux/fd";
 import { bringUp } from "../linux/interface";
 import { NAMESPACE_FLAGS, setNamespace } from "../linux/namespace";
 import { setParentDeathSignal } from "../linux/process";
+import { setControllingTerminal } from "../linux/pty";
 import { accept, writeAll } from "../linux/socket";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
+import { applyScheduler } from "./attributes";
 import { becomeProgram, enterCgroups, type Program, prepareProgram } from "./final";
+import { applyLabels } from "./labels";
 import { mountOverlayOfHost } from "./overlay-root";
 import type { Parent } from "./parent";
 import { errorMessage, type InitRequest } from "./protocol";
@@ -48,13 +51,21 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   rootfs.enter(request.noPivot);
   if (specified.terminal === true) {
     setUpTerminal(request.consoleSocket, specified, (slave) => rootfs.bindConsole(slave));
+    setControllingTerminal(0);
   }
   setHostNames(request);
   rootfs.finish();
   parent.reached("prepared");
   enterCgroups(request.cgroupFiles);
   if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
-  const program = prepareProgram(specified, config.linux, request.filter, (message) => parent.warn(message));
+  applyLabels(specified);
+  applyScheduler(specified, 0);
+  const program = prepareProgram(specified, {
+    linux: config.linux,
+    filter: request.filter,
+    kept: 0n,
+    warn: (message) => parent.warn(message),
+  });
   parent.reached("ready");
   return program;
 }
@@ -109,7 +120,15 @@ function waitForStart(request: InitRequest, specified: Process, listener: Fd, pr
     });
     becomeProgram(specified, program, connection, request);
   } catch (thrown) {
-    writeAll(connection, JSON.stringify(errorMessage(asHakoError(thrown))));
+    tell(connection, asHakoError(thrown));
     process.exit(1);
+  }
+}
+
+function tell(connection: Fd, error: HakoError): void {
+  try {
+    writeAll(connection, JSON.stringify(errorMessage(error)));
+  } catch {
+    // nobody is there to hear it: start was killed
   }
 }

@@ -1,6 +1,6 @@
 import { during } from "../errors";
 import { type CapabilityWords, SYS_ADMIN } from "../linux/capabilities";
-import { execProgram } from "../linux/exec";
+import { type ExecOptions, execProgram } from "../linux/exec";
 import { Fd } from "../linux/fd";
 import { limitSteps, type RlimitName } from "../linux/rlimit";
 import { filterSteps, type SeccompFilter } from "../linux/seccomp";
@@ -8,7 +8,6 @@ import { writeAll } from "../linux/socket";
 import type { Linux, Process } from "../oci/config";
 import { applyAttributes } from "./attributes";
 import { takeIdentity } from "./identity";
-import { applyLabels } from "./labels";
 import { environmentOf, findProgram } from "./program";
 
 /** A program that was found in the container, and how this process becomes it. */
@@ -17,8 +16,10 @@ export interface Program {
   args: readonly string[];
   environment: string[];
   filter: SeccompFilter | undefined;
-  /** What takes away the capability that the filter needs; undefined if none was kept. */
-  capabilities: CapabilityWords | undefined;
+  /** What takes away the capabilities that were kept until now. */
+  capabilities: CapabilityWords;
+  /** One was kept for the filter. */
+  filterNeedsRight: boolean;
 }
 
 export interface ExecutionOptions {
@@ -38,21 +39,24 @@ export function enterCgroups(files: readonly number[]): void {
   }
 }
 
+interface ProgramOptions {
+  linux: Linux | undefined;
+  filter: SeccompFilter | undefined;
+  /** Capabilities that are still needed. */
+  kept: bigint;
+  warn: (message: string) => void;
+}
+
 /** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
-export function prepareProgram(
-  process: Process,
-  linux: Linux | undefined,
-  filter: SeccompFilter | undefined,
-  warn: (message: string) => void,
-): Program {
+export function prepareProgram(process: Process, options: ProgramOptions): Program {
+  const { linux, filter, kept, warn } = options;
   const environment = environmentOf(process);
-  applyLabels(process);
   applyAttributes(process, linux);
-  const needsRight = filter !== undefined && process.noNewPrivileges !== true;
-  const capabilities = takeIdentity(process, needsRight ? SYS_ADMIN : 0n, warn);
+  const filterNeedsRight = filter !== undefined && process.noNewPrivileges !== true;
+  const capabilities = takeIdentity(process, filterNeedsRight ? kept | SYS_ADMIN : kept, warn);
   const args = process.args ?? [];
   const path = findProgram(args[0] ?? "", environment);
-  return { path, args, environment, filter, capabilities: needsRight ? capabilities : undefined };
+  return { path, args, environment, filter, capabilities, filterNeedsRight };
 }
 
 /** Becomes the program, with its limits and its filter. `peer` takes the filter's listener, if it has one. */
@@ -62,7 +66,17 @@ export function becomeProgram(
   peer: Fd,
   options: ExecutionOptions,
 ): never {
-  const { path, args, environment, filter, capabilities } = program;
+  const { path, args, environment } = program;
+  execProgram(path, args, environment, executionOf(process, program, peer, options));
+}
+
+/** How a process becomes the program. */
+export function executionOf(
+  process: Process,
+  { filter, capabilities, filterNeedsRight }: Program,
+  peer: Fd,
+  options: ExecutionOptions,
+): ExecOptions {
   const limits = (process.rlimits ?? []).map(({ type, soft, hard }, index) => ({
     name: type as RlimitName,
     soft: BigInt.asUintN(64, BigInt(soft)),
@@ -71,8 +85,10 @@ export function becomeProgram(
   }));
   const limiting = limitSteps(limits);
   const filtering =
-    filter === undefined ? { steps: [], memory: [] } : filterSteps(filter, peer, capabilities);
-  execProgram(path, args, environment, {
+    filter === undefined
+      ? { steps: [], memory: [] }
+      : filterSteps(filter, peer, filterNeedsRight ? capabilities : undefined);
+  return {
     preserveFds: options.preserveFds,
     openFiles: limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : options.openFiles,
     filtered: filter !== undefined,
@@ -80,5 +96,5 @@ export function becomeProgram(
       steps: [...limiting.steps, ...filtering.steps],
       memory: [...limiting.memory, ...filtering.memory],
     },
-  });
+  };
 }

@@ -8,15 +8,15 @@ import {
 } from "../linux/capabilities";
 import { setIdentity, setNoNewPrivileges } from "../linux/credentials";
 import { Fd } from "../linux/fd";
-import { hasErrno, readText } from "../linux/file";
+import { hasErrno, readAtMost } from "../linux/file";
 import { O, openAt } from "../linux/path";
-import { readAll } from "../linux/socket";
 import { statusOf } from "../linux/stat";
 import { syscall, syscallOn, systemError, trySyscall } from "../linux/syscall";
 import type { Process } from "../oci/config";
 
 const DEFAULT_UMASK = 0o022;
 const PATH_MAX = 4096;
+const MAX_PASSWD = 1 << 24;
 const NULL_DEVICE = [1, 3] as const;
 
 /** The capability sets of config.json; a missing set is empty. */
@@ -55,23 +55,10 @@ export function takeIdentity(
   limitBoundingSet(masks.bounding);
   // As root first: the user may have no right to search the way there. Or only the user has: then after.
   const entered = tryEnterDirectory(process.cwd);
-  const groups = additionalGids ?? [];
-  during("config /process/user", () => setIdentity(uid, gid, groupsToSet(groups)));
+  during("config /process/user", () => setIdentity(uid, gid, additionalGids ?? []));
   if (!entered) enterDirectory(process.cwd);
   checkDirectory(process.cwd);
   return setCapabilities(masks, kept);
-}
-
-/** A user namespace may forbid setgroups(2); then there is nothing to set, or it can't be done. */
-function groupsToSet(groups: readonly number[]): readonly number[] | undefined {
-  if (groups.length > 0) return groups;
-  let allowed = "allow";
-  try {
-    allowed = readText("/proc/self/setgroups").trim();
-  } catch {
-    // no procfs in this container: setgroups itself will tell
-  }
-  return allowed === "deny" ? undefined : groups;
 }
 
 function tryEnterDirectory(cwd: string): boolean {
@@ -139,10 +126,11 @@ function giveStandardStreams(uid: number): void {
 export function homeOf(uid: number): string {
   let text: string;
   try {
-    // not blocked by a named pipe, and nothing but an ordinary file is read
-    using file = openAt(undefined, "/etc/passwd", O.RDONLY | O.NONBLOCK);
-    if (statusOf(file).type !== "file") return "/";
-    text = readAll(file, 1 << 24).toString();
+    // not blocked by a named pipe, and nothing but an ordinary file is read; files of the kernel's, which may wait, have no size
+    using file = openAt(undefined, "/etc/passwd", O.RDONLY | O.NONBLOCK | O.NOCTTY);
+    const { type, size } = statusOf(file);
+    if (type !== "file") return "/";
+    text = readAtMost(file, Math.min(size, MAX_PASSWD)).toString();
   } catch (error) {
     if (error instanceof HakoError) return "/";
     throw error;

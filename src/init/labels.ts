@@ -1,7 +1,7 @@
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { exists, hasErrno, readText } from "../linux/file";
-import { O, openInRoot } from "../linux/path";
+import { O, openAt, openInRoot } from "../linux/path";
 import { syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
 import { privateProc } from "./sysctl";
@@ -53,11 +53,14 @@ export function checkLabels({ apparmorProfile, selinuxLabel }: Process): void {
   if (selinuxLabel && !hasSelinux()) throw refuse("selinuxLabel", "SELinux");
 }
 
-/** The labels that the program gets from the kernel when it is executed; through a procfs that is nobody else's. */
-export function applyLabels(process: Process): void {
+/**
+ * The labels that the program gets from the kernel when it is executed by this thread or its child. `trusted`: the host's file
+ * system is still there; else it goes through a procfs that is nobody else's.
+ */
+export function applyLabels(process: Process, trusted = false): void {
   const labels = labelsOf(process).filter(({ text }) => text !== "exec unconfined");
   if (labels.length === 0) return;
-  using proc = privateProc();
+  using proc = trusted ? openAt(undefined, "/proc", O.PATH | O.DIRECTORY) : privateProc();
   if (proc === undefined) {
     throw new HakoError({
       code: "system",

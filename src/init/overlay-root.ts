@@ -27,6 +27,8 @@ export function mountOverlayOfHost(directory: string, warn: (message: string) =>
     } catch (error) {
       if (source === "/") throw error;
       if (!hasErrno(error, "ENOENT", "EACCES", "EINVAL", "EPERM", "ENOTDIR", "ESTALE")) throw error;
+      // unmounted since the list was read, or below another mount
+      if (statusAt(source) === undefined) return;
       warn(`${source} of the host can't be shown in the container: ${(error as Error).message}`);
     }
   });

@@ -19,8 +19,8 @@ export class Parent {
   }
 
   /** Says how far we are, and waits. Without a parent nobody will ever start or delete this container: it ends. */
-  reached(stage: Stage): void {
-    this.#send({ stage });
+  reached(stage: Stage, pid?: number): void {
+    this.#send(pid === undefined ? { stage } : { stage, pid });
     receiveValue(this.socket) ?? this.#gone();
   }
 

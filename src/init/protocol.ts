@@ -38,6 +38,8 @@ export interface ExecRequest {
   mountNamespace: number | undefined;
   /** Its root directory, if it has no mount namespace. */
   root: number | undefined;
+  /** Its pid namespace; undefined if it is ours. */
+  pidNamespace: number | undefined;
 }
 
 /** For the first one. */
@@ -88,7 +90,8 @@ export interface ErrorMessage {
   path?: string | undefined;
 }
 
-export type InitMessage = { stage: Stage } | { warning: string } | { error: ErrorMessage };
+/** `pid`: of the program's process, if it is another one, as our own pid namespace numbers it. */
+export type InitMessage = { stage: Stage; pid?: number } | { warning: string } | { error: ErrorMessage };
 
 /** Sends a frame: four bytes of length, then the value; big integers survive. */
 export function sendValue(socket: Fd, value: unknown): void {

@@ -14,7 +14,6 @@ import {
 } from "../linux/mount";
 import { readMountinfo } from "../linux/mountinfo";
 import { AT_FDCWD, mkdirAllInRoot, O, openAt } from "../linux/path";
-import { filesystemOf } from "../linux/stat";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Config } from "../oci/config";
 import { bindConsole, setUpDevices } from "./devices";
@@ -113,8 +112,6 @@ export function prepareRootfs(context: RootfsContext): PreparedRootfs {
   const umask = syscall("umask", 0);
   const root = during(`root file system ${context.rootfs}`, () => bindRoot(context));
   const work: RootfsWork = { context, root, readonlyLater: [] };
-  // Bound now, so that no library is looked for in the container's file system later
-  filesystemOf(root);
   mountAll(work);
   setUpDevices(work);
   const sysctls = config.linux?.sysctl ?? {};

@@ -23,7 +23,10 @@ const LINKS: Readonly<Record<NamespaceType, string>> = {
 
 /** What a process beside the first of a container is made from. */
 export interface ExecOptions
-  extends Omit<ExecRequest, "kind" | "cgroupFiles" | "consoleSocket" | "mountNamespace" | "root"> {
+  extends Omit<
+    ExecRequest,
+    "kind" | "cgroupFiles" | "consoleSocket" | "mountNamespace" | "root" | "pidNamespace"
+  > {
   /** The container's first process, and a descriptor of it. */
   pid: number;
   startTime: number;
@@ -42,13 +45,15 @@ function foreignNamespaces(pid: number): NamespaceType[] {
   });
 }
 
-/** Makes a process in the namespaces of a container's first one; it begins to work with `advance("prepared")`. */
+/** Makes a process in the namespaces of a container's first one, but for its pid namespace; it works until "ready". */
 export function spawnExec(options: ExecOptions): StageProcess {
   const { pid, startTime, pidfd, entry, consoleSocket, warn, ...request } = options;
   const foreign = foreignNamespaces(pid);
-  const joined = foreign.filter((type) => type !== "mount");
+  const joined = foreign.filter((type) => type !== "mount" && type !== "pid");
   // the process joins that one itself: our executable's libraries aren't there
   using mount = foreign.includes("mount") ? openNamespace(`/proc/${pid}/ns/mnt`, "mount") : undefined;
+  // only the program's own process shall be in it
+  using pids = foreign.includes("pid") ? openNamespace(`/proc/${pid}/ns/pid`, "pid") : undefined;
   // without one the container has changed its root directory only
   using root = mount === undefined ? openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY) : undefined;
   // what was found by its number was found at it only if it still has the number
@@ -73,7 +78,7 @@ export function spawnExec(options: ExecOptions): StageProcess {
     born: entry.born,
     userNamespace: foreign.includes("user"),
     preserveFds: request.preserveFds,
-    keep: [consoleSocket, mount, root, ...files.all].filter((fd) => fd !== undefined),
+    keep: [consoleSocket, mount, root, pids, ...files.all].filter((fd) => fd !== undefined),
     writeIdMaps: undefined,
     warn,
   });
@@ -86,6 +91,7 @@ export function spawnExec(options: ExecOptions): StageProcess {
       consoleSocket: consoleSocket?.number,
       mountNamespace: mount?.number,
       root: root?.number,
+      pidNamespace: pids?.number,
     };
     stage.begin(message);
     return stage;

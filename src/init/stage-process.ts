@@ -2,6 +2,7 @@ import { asHakoError, HakoError } from "../errors";
 import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
@@ -32,10 +33,16 @@ const CLONE_NEWPID = NAMESPACE_FLAGS.pid;
  */
 const STAGE_ENVIRONMENT = ["BUN_JSC_useConcurrentGC=0", "BUN_JSC_useConcurrentJIT=0"];
 
-/** A process of ours that becomes a container's program; killed with its owner's end unless it was released. */
+interface StartedProcess {
+  pid: number;
+  startTime: number;
+}
+
+/** A process of ours that becomes a container's program, or makes it; killed with its owner's end unless it was released. */
 export class StageProcess implements Disposable {
   #released = false;
   #begun = false;
+  #program: StartedProcess | undefined;
 
   constructor(
     readonly pid: number,
@@ -55,9 +62,18 @@ export class StageProcess implements Disposable {
       if (message === undefined) throw this.#death();
       if ("warning" in message) this.warn(message.warning);
       else if ("error" in message) throw errorFrom(message.error);
-      else if (message.stage === stage) return;
-      else throw new HakoError({ code: "system", message: `init is at ${message.stage}, expected ${stage}` });
+      else if (message.stage === stage) {
+        const { pid } = message;
+        if (pid !== undefined) this.#program = { pid, startTime: processStatus(pid)?.startTime ?? 0 };
+        return;
+      } else
+        throw new HakoError({ code: "system", message: `init is at ${message.stage}, expected ${stage}` });
     }
+  }
+
+  /** The process that becomes the program: this one, or one that it has made, as it says when it is ready. */
+  get program(): StartedProcess {
+    return this.#program ?? { pid: this.pid, startTime: this.startTime };
   }
 
   /** From now on it goes its way, whatever becomes of this process; throws when it couldn't execute its program. `listener` gets its filter's. */
@@ -70,6 +86,7 @@ export class StageProcess implements Disposable {
     this.#released = true;
     this.socket.close();
     this.reports[Symbol.dispose]();
+    if (this.#program !== undefined) reapChild(this.pid, true);
   }
 
   begin(request: StageRequest): void {
@@ -80,8 +97,10 @@ export class StageProcess implements Disposable {
     try {
       sendValue(this.socket, value);
     } catch (error) {
-      if (error instanceof HakoError && error.errno === "EPIPE") throw this.#death();
-      throw error;
+      if (!hasErrno(error, "EPIPE", "ECONNRESET")) throw error;
+      // it has ended, and may have said why
+      const last = receiveValue(this.socket) as InitMessage | undefined;
+      throw last !== undefined && "error" in last ? errorFrom(last.error) : this.#death();
     }
   }
 
@@ -107,10 +126,13 @@ export class StageProcess implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#released) return;
+    const made = this.#program;
     signalProcess(this.pid, this.startTime, SIGKILL);
+    if (made !== undefined) signalProcess(made.pid, made.startTime, SIGKILL);
     this.socket.close();
     this.reports[Symbol.dispose]();
     reapChild(this.pid, true);
+    if (made !== undefined) reapChild(made.pid, true);
   }
 }
 

@@ -17,16 +17,16 @@ export function runInit(words: readonly string[]): never {
   if (!Number.isInteger(number) || trySyscall("fcntl", number, F_SETFD, FD_CLOEXEC) < 0) {
     throw new HakoError({ code: "usage", message: "init is a stage of hako create, not a command" });
   }
-  hideProcess();
-  setProcessName(STAGE_NAME);
   const parent = new Parent(new Fd(number));
-  const request = parent.request();
   try {
+    hideProcess();
+    setProcessName(STAGE_NAME);
+    const request = parent.request();
     const { consoleSocket, mountNamespace, cgroupFiles } = request;
     const own =
       request.kind === "init"
         ? [request.startSocket, ...request.mappedMounts.map(([, fd]) => fd)]
-        : [request.root];
+        : [request.root, request.pidNamespace];
     for (const fd of [...own, consoleSocket, mountNamespace, ...cgroupFiles]) {
       if (fd !== undefined) syscall("fcntl", fd, F_SETFD, FD_CLOEXEC);
     }

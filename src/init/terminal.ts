@@ -1,13 +1,13 @@
 import { during, HakoError } from "../errors";
 import { Fd } from "../linux/fd";
-import { openPty, setControllingTerminal, setWindowSize } from "../linux/pty";
+import { openPty, setWindowSize } from "../linux/pty";
 import { sendFd } from "../linux/socket";
 import { syscall } from "../linux/syscall";
 import type { Process } from "../oci/config";
 
 /**
- * A terminal of the container's own devpts, for standard streams and as controlling terminal of this session; its master
- * goes out through the socket. `bind` gets the slave before the streams do.
+ * A terminal of the container's own devpts for standard streams; its master goes out through the socket. `bind` gets the
+ * slave before the streams do. The session that shall have it as controlling terminal takes it.
  */
 export function setUpTerminal(
   socketNumber: number | undefined,
@@ -26,5 +26,4 @@ export function setUpTerminal(
   bind(slave);
   sendFd(socket, ownMaster, "/dev/ptmx");
   for (const stream of [0, 1, 2]) syscall("dup3", ownSlave.number, stream, 0);
-  setControllingTerminal(0);
 }

@@ -1,6 +1,5 @@
 import { HakoError } from "../errors";
 import { errnoName } from "./errno";
-import { readText } from "./file";
 import { syscall, systemError, trySyscall } from "./syscall";
 
 /** Names of the capabilities, in the order of their numbers (linux/capability.h). */
@@ -48,6 +47,7 @@ export const CAPABILITIES = [
   "CAP_CHECKPOINT_RESTORE",
 ] as const;
 
+const PR_CAPBSET_READ = 23;
 const PR_CAPBSET_DROP = 24;
 const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_RAISE = 2;
@@ -76,10 +76,21 @@ export function capabilityMask(names: readonly string[], unknown: (name: string)
 
 let last: number | undefined;
 
-/** The highest number that this kernel knows; it may know ones that have no name here. */
+/**
+ * The highest number that this kernel knows; it may know ones that have no name here. The kernel itself is asked: inside a
+ * container a file in /proc may be the image's (CVE-2019-16884).
+ */
 export function lastCapability(): number {
-  last ??= Number(readText("/proc/sys/kernel/cap_last_cap"));
+  if (last !== undefined) return last;
+  let number = CAPABILITIES.length - 1;
+  while (number > 0 && !isKnown(number)) number--;
+  while (isKnown(number + 1)) number++;
+  last = number;
   return last;
+}
+
+function isKnown(number: number): boolean {
+  return trySyscall("prctl", PR_CAPBSET_READ, number, 0, 0, 0) >= 0;
 }
 
 /** The capabilities of this thread: from capget(2). */
@@ -96,6 +107,13 @@ export function limitBoundingSet(mask: bigint): void {
     const result = trySyscall("prctl", PR_CAPBSET_DROP, number, 0, 0, 0);
     if (result < 0) throw systemError(`prctl (drop ${CAPABILITIES[number] ?? number})`, -result);
   }
+}
+
+const SETGID = 1n << BigInt(CAPABILITIES.indexOf("CAP_SETGID"));
+
+/** Whether this thread may change its groups, but for a user namespace that forbids it. */
+export function maySetGroups(): boolean {
+  return (permittedCapabilities() & SETGID) !== 0n;
 }
 
 /** The right to install a seccomp filter without no_new_privs. */

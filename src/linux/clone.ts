@@ -3,9 +3,10 @@ import { spawnFunction } from "./clone-code";
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
 import { effectiveUser } from "./rootless";
+import { waitFor } from "./socket";
 import { statusOf } from "./stat";
 import { type Step, stepError, tableOf } from "./steps";
-import { address, syscall, systemError, trySyscall } from "./syscall";
+import { address, syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const CLONE_VM = 0x00000100n;
 const CLONE_VFORK = 0x00004000n;
@@ -38,6 +39,8 @@ export interface ChildPlan {
   join: readonly Step[];
   /** What the child does; the last one is an execveat that doesn't come back. */
   steps: readonly Step[];
+  /** The child is our parent's, as we are. */
+  sibling?: boolean;
   /** The child waits for nothing of ours before it executes: its memory need not be copied, we wait for it instead. */
   waitsForNothing: boolean;
   /** Memory that the steps point to. */
@@ -57,7 +60,7 @@ function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Uint8Ar
 }
 
 /** What a child said before it ended: the number of a step, and its result. */
-type Report = readonly [step: number, result: number];
+export type Report = readonly [step: number, result: number];
 
 /** Where a child that fails says so; at its end nobody is left who could. */
 export class Reports implements Disposable {
@@ -85,6 +88,14 @@ export class Reports implements Disposable {
     return length === 16 ? [Number(words[0]), Number(words[1])] : undefined;
   }
 
+  /** Waits until the child has executed its program or has ended; what it said if it has ended with an error. */
+  last(): Report | undefined {
+    // ours would keep the pipe open
+    this.#write.close();
+    waitFor(this.#read, "read", -1);
+    return this.next();
+  }
+
   /** The error of a child that has ended before it executed anything; undefined if it did execute. */
   failure(): HakoError | undefined {
     const report = this.next();
@@ -105,7 +116,10 @@ export function cloneChild(plan: ChildPlan, reports: Reports): number {
   const flags = BigInt(plan.flags >>> 0);
   if (plan.join.length > 0) return cloneInJoined(plan, flags, reports);
   const shared = plan.waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
-  const args = cloneArguments(flags | shared, SIGCHLD, plan.cgroup);
+  const args =
+    plan.sibling === true
+      ? cloneArguments(flags | CLONE_PARENT, 0, plan.cgroup)
+      : cloneArguments(flags | shared, SIGCHLD, plan.cgroup);
   const table = tableOf(reports.number, plan.steps);
   const pid = spawnFunction()(address(table), address(args), CLONE_ARGS_SIZE);
   if (pid < 0) throw systemError("clone3", -pid);
@@ -152,11 +166,14 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
 export function sealedExecutable(): Fd {
   const tree = trySyscall("open_tree", AT_FDCWD, EXECUTABLE, OPEN_TREE_CLONE | O_CLOEXEC);
   if (tree < 0 && errnoName(-tree) === "EPERM") return unprivilegedExecutable();
-  if (tree < 0) throw systemError("open_tree", -tree, EXECUTABLE, "hako needs linux 5.12");
+  if (tree < 0) {
+    const missing = errnoName(-tree) === "ENOSYS";
+    throw systemError("open_tree", -tree, EXECUTABLE, missing ? "hako needs linux 5.12" : undefined);
+  }
   const fd = new Fd(tree);
   const attributes = new BigUint64Array([BigInt(MOUNT_ATTR_RDONLY), 0n, 0n, 0n]);
   try {
-    syscall("mount_setattr", fd.number, "", AT_EMPTY_PATH, attributes, 32);
+    syscallOn(EXECUTABLE, "mount_setattr", fd.number, "", AT_EMPTY_PATH, attributes, 32);
     return fd;
   } catch (error) {
     fd.close();

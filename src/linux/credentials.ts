@@ -1,3 +1,4 @@
+import { maySetGroups } from "./capabilities";
 import { errnoName } from "./errno";
 import { address, syscall, systemError, trySyscall } from "./syscall";
 
@@ -11,16 +12,11 @@ const KEY_USR_ALL = 0x3f0000;
 
 /**
  * Sets the identity of this thread: real, effective and saved ids and the additional groups. Capabilities stay permitted;
- * which of them become effective is set after. `groups` undefined leaves the groups as they are.
+ * which of them become effective is set after.
  */
-export function setIdentity(uid: number, gid: number, groups: readonly number[] | undefined): void {
+export function setIdentity(uid: number, gid: number, groups: readonly number[]): void {
   syscall("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0);
-  if (groups !== undefined) {
-    const list = new Uint32Array(groups);
-    const result = trySyscall("setgroups", list.length, list.length === 0 ? 0 : address(list));
-    // the list is used once more so that it lives during the call
-    if (result < 0) throw systemError(`setgroups [${list.join(" ")}]`, -result);
-  }
+  setGroups(groups);
   const changes = [
     ["setresgid", gid],
     ["setresuid", uid],
@@ -33,6 +29,19 @@ export function setIdentity(uid: number, gid: number, groups: readonly number[] 
     }
   }
   syscall("prctl", PR_SET_KEEPCAPS, 0, 0, 0, 0);
+}
+
+/**
+ * A user namespace may forbid setgroups(2), so that nobody leaves a group which a file's mode shuts out; then no groups are
+ * what cannot be had. The kernel alone says so: in a container /proc/self/setgroups may be the image's.
+ */
+function setGroups(groups: readonly number[]): void {
+  const list = new Uint32Array(groups);
+  const result = trySyscall("setgroups", list.length, list.length === 0 ? 0 : address(list));
+  // the list is used once more so that it lives during the call
+  if (result >= 0) return;
+  const error = systemError(`setgroups [${list.join(" ")}]`, -result);
+  if (list.length > 0 || error.errno !== "EPERM" || !maySetGroups()) throw error;
 }
 
 /** Nothing that this process executes from now on can gain privileges. */

@@ -59,6 +59,15 @@ export function closeOnExecFrom(first: number): void {
   }
 }
 
+/** The system calls that make a process a program, the last of them execve. */
+export interface Execution {
+  steps: readonly Step[];
+  /** What they point to. */
+  memory: readonly ArrayBufferView[];
+  /** The error of a step that failed. */
+  failure(step: number, result: number): HakoError;
+}
+
 /**
  * Replaces this process by a program, which finds signals, limits and descriptors as a program of the caller would.
  * `env` holds lines "NAME=value". Comes back only by throwing; the process is then good for an error message and exit.
@@ -69,6 +78,18 @@ export function execProgram(
   env: readonly string[],
   options: ExecOptions = {},
 ): never {
+  const { steps, memory, failure } = prepareExecution(path, argv, env, options);
+  const { step, result } = walk(steps, memory);
+  throw failure(step, result);
+}
+
+/** Makes signals, limits and descriptors of this process those of a program, and says how it, or a copy of it, becomes one. */
+export function prepareExecution(
+  path: string,
+  argv: readonly string[],
+  env: readonly string[],
+  options: ExecOptions,
+): Execution {
   const file = cString(path);
   const argumentWords = stringVector(argv);
   const environment = stringVector(env);
@@ -77,7 +98,7 @@ export function execProgram(
   closeOnExecFrom(3 + preserved);
   // Bun marks everything from 4 on when it starts
   for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
-  const { steps, memory } = options.last ?? { steps: [], memory: [] };
+  const { steps: last, memory } = options.last ?? { steps: [], memory: [] };
   const execve: Step = {
     what: "execve",
     call: "execve",
@@ -90,11 +111,16 @@ export function execProgram(
     environment.pointers,
     ...environment.memory,
   ];
+  const steps = [...last, execve];
   const before = options.filtered === true ? lookAtProgram(path) : undefined;
-  const { step, result } = walk([...steps, execve], [...memory, ...used]);
-  throw step === steps.length
-    ? executionError(path, -result, before ?? lookAtProgram(path))
-    : stepError(steps, [step, result]);
+  return {
+    steps,
+    memory: [...memory, ...used],
+    failure: (step, result) =>
+      steps[step] === execve
+        ? executionError(path, -result, before ?? lookAtProgram(path))
+        : stepError(steps, [step, result]),
+  };
 }
 
 /** Looks a command up as execvp(3) does: names with a slash are paths, others are searched in `searchPath`. */

@@ -4,7 +4,11 @@ import { trySyscall } from "./syscall";
 export class Fd {
   #number: number;
 
-  constructor(number: number) {
+  /** `name` is what errors call it: the path that it was opened at. */
+  constructor(
+    number: number,
+    readonly name?: string,
+  ) {
     this.#number = number;
   }
 

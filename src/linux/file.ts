@@ -15,6 +15,7 @@ const AT_EACCESS = 0x200;
 const ARM = process.arch === "arm64";
 const O_WRONLY = 1;
 const O_CREAT = 0o100;
+const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
 const O_DIRECTORY = ARM ? 0o40000 : 0o200000;
@@ -32,7 +33,7 @@ export function hasErrno(error: unknown, ...names: readonly ErrnoName[]): boolea
 function open(path: string, flags: number, mode = 0): Fd {
   const result = trySyscall("openat", AT_FDCWD, path, flags | O_CLOEXEC, mode);
   if (result < 0) throw systemError("open", -result, path);
-  return new Fd(result);
+  return new Fd(result, path);
 }
 
 /** A call whose failures with certain errnos are no failures. */
@@ -60,6 +61,17 @@ export function readBytes(path: string): Buffer {
   }
 }
 
+/** The first bytes of an open file, as many as are there without waiting. */
+export function readAtMost(file: Fd, size: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  for (let done = 0; done < size; ) {
+    const length = trySyscall("read", file.number, bytes.subarray(done), size - done);
+    if (length <= 0) return bytes.subarray(0, done);
+    done += length;
+  }
+  return bytes;
+}
+
 export function readText(path: string): string {
   return readBytes(path).toString();
 }
@@ -80,6 +92,11 @@ function write(path: string, data: string | Uint8Array, flags: number, mode: num
 /** Writes a file anew. */
 export function writeText(path: string, text: string, mode = 0o666): void {
   write(path, text, O_WRONLY | O_CREAT | O_TRUNC, mode);
+}
+
+/** Writes a file that must not be there yet, not even as a link. */
+export function writeNewText(path: string, text: string, mode: number): void {
+  write(path, text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 }
 
 export function writeBytes(path: string, bytes: Uint8Array, mode = 0o666): void {
@@ -179,13 +196,13 @@ export function statusAt(path: string, follow = true): FileStatus | undefined {
     if (["ENOENT", "ENOTDIR"].includes(errnoName(-result))) return undefined;
     throw systemError("stat", -result, path);
   }
-  using file = new Fd(result);
+  using file = new Fd(result, path);
   return statusOf(file);
 }
 
-/** Whether something is there that we can get at. */
+/** Whether something is there that we can get at; an error if nobody can say. */
 export function exists(path: string): boolean {
-  return trySyscall("faccessat2", AT_FDCWD, path, 0, 0) === 0;
+  return tolerate(["ENOENT", "ENOTDIR", "EACCES"], path, "faccessat2", AT_FDCWD, path, 0, 0);
 }
 
 /** Whether this thread's user may do it: faccessat2(2) by the effective ids; 4 reads, 2 writes, 1 executes. */

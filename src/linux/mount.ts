@@ -63,7 +63,7 @@ function at(place: Place): [number, string] {
 }
 
 function nameOf(place: Place): string | undefined {
-  return typeof place === "string" ? place : undefined;
+  return typeof place === "string" ? place : place.name;
 }
 
 /** A detached copy of the mount at a place (and of all below it); nobody else sees it. A link is followed if told. */
@@ -72,7 +72,7 @@ export function cloneTree(source: Place, recursive: boolean, follow = true): Fd 
   const how = (recursive ? AT_RECURSIVE : 0) | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
   const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | how;
   const empty = path === "" ? AT_EMPTY_PATH : 0;
-  return new Fd(syscallOn(nameOf(source), "open_tree", dir, path, flags | empty));
+  return new Fd(syscallOn(nameOf(source), "open_tree", dir, path, flags | empty), nameOf(source));
 }
 
 /** Changes a mount; `place` must be the root of one. Does nothing when there is nothing to change. */
@@ -162,7 +162,7 @@ export function newFilesystem(filesystem: Filesystem): Fd {
   configure(FSCONFIG_CMD_CREATE, null, null);
   const mounted = trySyscall("fsmount", context.number, FSMOUNT_CLOEXEC, filesystem.attributes ?? 0);
   if (mounted < 0) throw failed(filesystem, context, "fsmount", -mounted);
-  return new Fd(mounted);
+  return new Fd(mounted, filesystem.type);
 }
 
 /** The options of every superblock, as flags of mount(2). */

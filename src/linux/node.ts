@@ -43,15 +43,15 @@ export function removeFile(dir: Fd, name: string): void {
 
 /** Changes the owner of what a descriptor is open on, links and O_PATH descriptors too. */
 export function setOwner(fd: Fd, uid: number, gid: number): void {
-  syscallOn(undefined, "fchownat", fd.number, "", uid, gid, AT_EMPTY_PATH);
+  syscallOn(fd.name, "fchownat", fd.number, "", uid, gid, AT_EMPTY_PATH);
 }
 
 /** Changes the mode through procfs, the host's: fchmod does not take O_PATH descriptors. */
 export function setMode(fd: Fd, mode: number): void {
-  syscallOn(undefined, "fchmodat", AT_FDCWD, fd.path, mode);
+  syscallOn(fd.name, "fchmodat", AT_FDCWD, fd.path, mode);
 }
 
 /** Opens one name of a directory without following it. */
 export function openNode(dir: Fd, name: string, flags: number = O.PATH): Fd {
-  return new Fd(syscallOn(name, "openat", dir.number, name, flags | O.NOFOLLOW | O.CLOEXEC, 0));
+  return new Fd(syscallOn(name, "openat", dir.number, name, flags | O.NOFOLLOW | O.CLOEXEC, 0), name);
 }

@@ -37,13 +37,13 @@ const MAX_RACES = 32;
 /** openat(2) of one name below a directory, close-on-exec. The kernel follows links as usual: for trusted paths. */
 export function openAt(dir: Fd | undefined, path: string, flags: number, mode = 0): Fd {
   const at = dir?.number ?? AT_FDCWD;
-  return new Fd(syscallOn(path, "openat", at, path, flags | O.CLOEXEC, mode));
+  return new Fd(syscallOn(path, "openat", at, path, flags | O.CLOEXEC, mode), path);
 }
 
 /** The text of a symbolic link that is open as O_PATH | O_NOFOLLOW. */
 export function readLink(link: Fd): string {
   const buffer = Buffer.alloc(4096);
-  const length = syscallOn(undefined, "readlinkat", link.number, "", buffer, buffer.length);
+  const length = syscallOn(link.name, "readlinkat", link.number, "", buffer, buffer.length);
   return buffer.toString("utf8", 0, length);
 }
 
@@ -71,7 +71,7 @@ export function openInRoot(root: Fd, path: string, flags: number, mode = 0): Fd 
   ]);
   for (let tries = 0; tries < MAX_RACES; tries++) {
     const result = trySyscall("openat2", root.number, path, how, how.byteLength);
-    if (result >= 0) return new Fd(result);
+    if (result >= 0) return new Fd(result, path);
     if (-result === errnoNumber("EAGAIN")) continue;
     // Before Linux 5.6, and in container engines whose seccomp profile is as old
     if (-result === errnoNumber("ENOSYS") || -result === errnoNumber("EPERM")) break;
@@ -103,7 +103,7 @@ export function openByWalk(root: Fd, path: string, flags: number, mode = 0): Fd 
   const { type } = statusOf(node);
   if (create && (flags & O.EXCL) !== 0) throw systemError("open", "EEXIST", path);
   if ((flags & O.DIRECTORY) !== 0 && type !== "directory") throw systemError("open", "ENOTDIR", path);
-  if ((flags & O.PATH) !== 0) return new Fd(node.release());
+  if ((flags & O.PATH) !== 0) return new Fd(node.release(), path);
   // By its name in its own directory: somebody who exchanges it for a link now gets ELOOP.
   const name = found.name ?? ".";
   return openAt(walk.directory, name, (flags & ~O.CREAT) | O.NOFOLLOW, mode);
@@ -204,7 +204,7 @@ class Walk {
 
   #step(name: string, last: boolean, missing: Missing): { fd: Fd; created: boolean } {
     const result = trySyscall("openat", this.directory.number, name, O.PATH | O.NOFOLLOW | O.CLOEXEC, 0);
-    if (result >= 0) return { fd: new Fd(result), created: false };
+    if (result >= 0) return { fd: new Fd(result, this.#path), created: false };
     if (-result !== errnoNumber("ENOENT")) throw systemError("open", -result, this.#path);
     const made = missing(this.directory, name, last);
     if (made === undefined) throw systemError("open", "ENOENT", this.#path);

@@ -57,17 +57,21 @@ export function aliveProcess(pid: number, startTime: number): ProcessStatus | un
     : status;
 }
 
+/** A descriptor of whichever process has this number now; undefined when there is none. */
+export function openPid(pid: number): Fd | undefined {
+  const opened = trySyscall("pidfd_open", pid, 0);
+  if (opened >= 0) return new Fd(opened);
+  if (["ESRCH", "EINVAL", "ENOENT"].includes(errnoName(-opened))) return undefined;
+  throw systemError("pidfd_open", -opened, `process ${pid}`);
+}
+
 /**
  * A descriptor of a process, so that no signal can go to another one that got its pid; undefined when it has gone. With
  * `zombies` also of one whose main thread has ended.
  */
 export function openProcess(pid: number, startTime: number, zombies = false): Fd | undefined {
-  const opened = trySyscall("pidfd_open", pid, 0);
-  if (opened < 0) {
-    if (["ESRCH", "EINVAL"].includes(errnoName(-opened))) return undefined;
-    throw systemError("pidfd_open", -opened, `process ${pid}`);
-  }
-  const fd = new Fd(opened);
+  const fd = openPid(pid);
+  if (fd === undefined) return undefined;
   const there = zombies
     ? processStatus(pid)?.startTime === startTime
     : aliveProcess(pid, startTime) !== undefined;
@@ -76,14 +80,36 @@ export function openProcess(pid: number, startTime: number, zombies = false): Fd
   return undefined;
 }
 
-/** Sends a signal to the process that started then; false when it has gone. */
-export function signalProcess(pid: number, startTime: number, signal: number, zombies = false): boolean {
-  using process = openProcess(pid, startTime, zombies);
-  if (process === undefined) return false;
+/** Sends a signal to the process of a descriptor; false when it has gone. */
+export function signalOpened(process: Fd, signal: number): boolean {
   const result = trySyscall("pidfd_send_signal", process.number, signal, null, 0);
   if (result === 0) return true;
   if (errnoName(-result) === "ESRCH") return false;
-  throw systemError("pidfd_send_signal", -result, `process ${pid}`);
+  throw systemError("pidfd_send_signal", -result);
+}
+
+/** Sends a signal to the process that started then; false when it has gone. */
+export function signalProcess(pid: number, startTime: number, signal: number, zombies = false): boolean {
+  using process = openProcess(pid, startTime, zombies);
+  return process !== undefined && signalOpened(process, signal);
+}
+
+/**
+ * Whether the kernel would drop this signal: the process is the first of its pid namespace and neither handles nor ignores
+ * nor blocks it (pid_namespaces(7), proc_pid_status(5)).
+ */
+export function dropsSignal(pid: number, signal: number): boolean {
+  let text: string;
+  try {
+    text = readText(`/proc/${pid}/status`);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH")) return false;
+    throw error;
+  }
+  const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(text)?.[1] ?? "";
+  if (!field("NSpid").endsWith("\t1")) return false;
+  const bit = 1n << BigInt(signal - 1);
+  return ["SigBlk", "SigIgn", "SigCgt"].every((name) => (BigInt(`0x${field(name) || "0"}`) & bit) === 0n);
 }
 
 /** Waits until a process, not a child of ours perhaps, has ended; false after so many milliseconds. */

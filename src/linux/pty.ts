@@ -2,11 +2,13 @@ import { HakoError } from "../errors";
 import { Fd } from "./fd";
 import { filesystemOf, statusOf } from "./stat";
 import { MAGIC } from "./statfs";
-import { syscallOn, trySyscall } from "./syscall";
+import type { Step } from "./steps";
+import { callLibc, syscallOn, trySyscall } from "./syscall";
 
 const AT_FDCWD = -100;
 const O_RDWR = 0o2;
 const O_NOCTTY = 0o400;
+const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const TCGETS = 0x5401;
 const TCSETS = 0x5402;
@@ -41,25 +43,30 @@ function numberOf(fd: Fd | number): number {
 }
 
 /**
- * Refuses what is not a pseudoterminal multiplexer. A path that somebody names may lie in a container's file system,
- * so there it must also be devpts' own node and not some 5:2 device elsewhere.
+ * Opens a pseudoterminal multiplexer, and nothing else: the host's, or one at a path. That may lie in a container's file
+ * system, so it must be devpts' own node and not some 5:2 device elsewhere.
  */
-function checkPtmx(fd: Fd, path: string): void {
-  const { type, major, minor } = statusOf(fd);
+function openPtmx(path: string): Fd {
   const wrong = (why: string) =>
     new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
-  if (type !== "character" || major !== 5 || minor !== 2) {
-    throw wrong("not the character device 5:2 (ptmx)");
-  }
-  if (path === DEFAULT_PTMX) return;
-  if (filesystemOf(fd) !== MAGIC.devpts) throw wrong("not on a devpts file system");
+  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+  if (path === DEFAULT_PTMX) return new Fd(callLibc(path, "posix_openpt", flags));
+  // not yet to use it: opening a device may do something already
+  using place = new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_PATH | O_CLOEXEC, 0));
+  const { type, major, minor } = statusOf(place);
+  if (type !== "character" || major !== 5 || minor !== 2) throw wrong("not the character device 5:2 (ptmx)");
+  if (filesystemOf(place) !== MAGIC.devpts) throw wrong("not on a devpts file system");
+  const fd = new Fd(syscallOn(path, "openat", AT_FDCWD, path, flags, 0));
+  // nor has somebody put another one there meanwhile
+  if (filesystemOf(fd) === MAGIC.devpts) return fd;
+  fd.close();
+  throw wrong("not on a devpts file system");
 }
 
 /** A new, unlocked master. Its slave is not opened: a master whose slave was closed again reads EIO. */
 export function openPtyMaster(ptmxPath = DEFAULT_PTMX): { master: Fd; path: string } {
-  const master = new Fd(syscallOn(ptmxPath, "openat", AT_FDCWD, ptmxPath, O_RDWR | O_NOCTTY | O_CLOEXEC, 0));
+  const master = openPtmx(ptmxPath);
   try {
-    checkPtmx(master, ptmxPath);
     const word = new Int32Array(1);
     syscallOn(ptmxPath, "ioctl", master.number, TIOCSPTLCK, word);
     syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTN, word);
@@ -131,6 +138,11 @@ export function getWindowSize(fd: Fd | number): WindowSize {
   const words = new Uint16Array(4);
   syscallOn("window size", "ioctl", numberOf(fd), TIOCGWINSZ, words);
   return { width: words[1] ?? 0, height: words[0] ?? 0 };
+}
+
+/** The same for another process's session. */
+export function controllingTerminalStep(fd: number): Step {
+  return { what: "controlling terminal: ioctl", call: "ioctl", args: [fd, TIOCSCTTY, 0] };
 }
 
 /** Makes a terminal the controlling one of this session, which must have none (call setsid first). */

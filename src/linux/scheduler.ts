@@ -1,5 +1,6 @@
 import { bitMask } from "./number-list";
-import { syscallOn } from "./syscall";
+import type { Step } from "./steps";
+import { address, syscallOn } from "./syscall";
 
 /** SCHED_* (sched(7)). */
 export const POLICIES = {
@@ -30,7 +31,7 @@ const ATTRIBUTES_SIZE = 56;
 const IOPRIO_WHO_PROCESS = 1;
 const IOPRIO_CLASS_SHIFT = 13;
 
-/** How this thread is scheduled; times in nanoseconds. */
+/** How a thread is scheduled; times in nanoseconds. */
 export interface SchedulerAttributes {
   policy: keyof typeof POLICIES;
   nice: number;
@@ -41,8 +42,8 @@ export interface SchedulerAttributes {
   period: bigint;
 }
 
-/** Sets how this thread is scheduled (struct sched_attr). */
-export function setScheduler(attributes: SchedulerAttributes): void {
+/** Sets how a thread is scheduled (struct sched_attr); 0 is this one. */
+export function setScheduler(pid: number, attributes: SchedulerAttributes): void {
   const bytes = new Uint8Array(ATTRIBUTES_SIZE);
   const view = new DataView(bytes.buffer);
   const flags = attributes.flags.reduce((sum, name) => sum | SCHEDULER_FLAGS[name], 0);
@@ -54,13 +55,25 @@ export function setScheduler(attributes: SchedulerAttributes): void {
   view.setBigUint64(24, attributes.runtime, true);
   view.setBigUint64(32, attributes.deadline, true);
   view.setBigUint64(40, attributes.period, true);
-  syscallOn(attributes.policy, "sched_setattr", 0, bytes, 0);
+  syscallOn(attributes.policy, "sched_setattr", pid, bytes, 0);
 }
 
 /** Sets the IO priority of this thread, 0 (most) to 7. */
 export function setIoPriority(ioClass: keyof typeof IO_CLASSES, priority: number): void {
   const value = (IO_CLASSES[ioClass] << IOPRIO_CLASS_SHIFT) | priority;
   syscallOn(`${ioClass} ${priority}`, "ioprio_set", IOPRIO_WHO_PROCESS, 0, value);
+}
+
+/** Binds whoever makes this system call to processors. */
+export function affinityStep(
+  what: string,
+  processors: readonly number[],
+): { step: Step; memory: ArrayBufferView } {
+  const mask = bitMask(processors);
+  return {
+    step: { what, call: "sched_setaffinity", args: [0, mask.byteLength, address(mask)] },
+    memory: mask,
+  };
 }
 
 /** Binds this thread to processors. */

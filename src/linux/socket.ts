@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import { HakoError } from "../errors";
 import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
-import { address, callLibc, syscallOn, systemError, tryLibc, trySyscall } from "./syscall";
+import { address, callLibc, syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const AF_UNIX = 1;
 const SOCK_CLOEXEC = 0o2000000;
@@ -36,12 +36,12 @@ function numberOf(fd: Descriptor): number {
 /** Two connected unix sockets, both close-on-exec. */
 export function socketPair(type: SocketType = "stream"): [Fd, Fd] {
   const pair = new Int32Array(2);
-  callLibc(undefined, "socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
+  syscall("socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
   return [new Fd(pair[0] ?? -1), new Fd(pair[1] ?? -1)];
 }
 
 function unixSocket(type: SocketType, flags = 0): Fd {
-  return new Fd(callLibc(undefined, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0));
+  return new Fd(syscall("socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0));
 }
 
 /**
@@ -84,7 +84,7 @@ export function unixBind(path: string, mode: number, type: SocketType): Fd {
   try {
     // Before bind the mode belongs to the socket's own inode, and bind makes the file with it: never a moment too open.
     syscallOn(path, "fchmod", fd.number, mode);
-    withAddress(path, (sockaddr) => tryLibc("bind", fd.number, sockaddr, sockaddr.length), "bind");
+    withAddress(path, (sockaddr) => trySyscall("bind", fd.number, sockaddr, sockaddr.length), "bind");
     return fd;
   } catch (error) {
     fd.close();
@@ -96,7 +96,7 @@ export function unixBind(path: string, mode: number, type: SocketType): Fd {
 export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
   const fd = unixBind(path, mode, type);
   try {
-    callLibc(path, "listen", fd.number, 128);
+    syscallOn(path, "listen", fd.number, 128);
     return fd;
   } catch (error) {
     fd.close();
@@ -108,7 +108,7 @@ export function unixListen(path: string, mode = 0o600, type: SocketType = "strea
 export function unixConnect(path: string, type: SocketType = "stream"): Fd {
   const fd = unixSocket(type);
   try {
-    withAddress(path, (sockaddr) => tryLibc("connect", fd.number, sockaddr, sockaddr.length), "connect");
+    withAddress(path, (sockaddr) => trySyscall("connect", fd.number, sockaddr, sockaddr.length), "connect");
     return fd;
   } catch (error) {
     fd.close();
@@ -125,7 +125,7 @@ export function unixConnectWithin(path: string, milliseconds: number): Fd {
   const deadline = Date.now() + milliseconds;
   const connect = (sockaddr: Uint8Array): number => {
     for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-      const result = tryLibc("connect", fd.number, sockaddr, sockaddr.length);
+      const result = trySyscall("connect", fd.number, sockaddr, sockaddr.length);
       if (-result !== errnoNumber("EAGAIN") || Date.now() > deadline) return result;
       Bun.sleepSync(pause);
     }
@@ -141,7 +141,7 @@ export function unixConnectWithin(path: string, milliseconds: number): Fd {
 
 /** Waits for a connection and takes it. */
 export function accept(listener: Descriptor): Fd {
-  return new Fd(callLibc(undefined, "accept4", numberOf(listener), null, null, SOCK_CLOEXEC));
+  return new Fd(syscall("accept4", numberOf(listener), null, null, SOCK_CLOEXEC));
 }
 
 interface Message {
@@ -211,7 +211,7 @@ export function descriptorMessage(fd: number): { header: Uint8Array; memory: Arr
 /** Receives one byte, and the descriptor that may come with it; no byte is the end. */
 export function recvByte(socket: Descriptor): { byte: number | undefined; fd: Fd | undefined } {
   const made = message(new Uint8Array(1), new Uint8Array(CMSGHDR_SIZE + 8));
-  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const control = new DataView(made.header.buffer).getBigUint64(40, true);
   const [fd] = receivedFds(made.control, made.iovec.length > 0 ? Number(control) : 0);
   return { byte: length === 0 ? undefined : made.payload[0], fd };
@@ -220,7 +220,7 @@ export function recvByte(socket: Descriptor): { byte: number | undefined; fd: Fd
 /** Receives exactly one descriptor, close-on-exec, and its name. */
 export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
   const made = message(new Uint8Array(MAX_NAME + 1), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
-  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
   const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
   const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
@@ -240,7 +240,7 @@ export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
 /** Receives one message of a seqpacket socket with the descriptors that came along; no data is the end. */
 export function recvPacket(socket: Descriptor, limit: number): { data: Buffer; fds: Fd[] } {
   const made = message(new Uint8Array(limit), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
-  const length = callLibc(undefined, "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
   const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
   const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));

@@ -1,5 +1,5 @@
 import type { Fd } from "./fd";
-import { callLibc, syscallOn } from "./syscall";
+import { syscallOn } from "./syscall";
 
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
@@ -42,7 +42,7 @@ export interface FileStatus {
 /** The status of what a descriptor is open on (O_PATH descriptors too). */
 export function statusOf(fd: Fd): FileStatus {
   const buffer = new Uint8Array(256);
-  syscallOn(undefined, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, buffer);
+  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, buffer);
   const view = new DataView(buffer.buffer);
   const mode = view.getUint16(28, true);
   return {
@@ -61,7 +61,7 @@ export function statusOf(fd: Fd): FileStatus {
 /** The magic number of the file system that a descriptor is open on (statfs(2)). */
 export function filesystemOf(fd: Fd): number {
   const buffer = new BigInt64Array(32);
-  callLibc(undefined, "fstatfs", fd.number, buffer);
+  syscallOn(fd.name, "fstatfs", fd.number, buffer);
   return Number(BigInt.asUintN(32, buffer[0] ?? 0n));
 }
 

@@ -2,6 +2,7 @@ import { type Cgroup, type CgroupEntry, loadCgroup, plannedRecord } from "../cgr
 import { cgroupOfConfig } from "../cgroup/of-config";
 import { cgroupOwner } from "../cgroup/ownership";
 import { during, HakoError } from "../errors";
+import { applyScheduler } from "../init/attributes";
 import { spawnInit } from "../init/spawn";
 import { spawnExec } from "../init/spawn-exec";
 import type { StageProcess } from "../init/stage-process";
@@ -63,13 +64,13 @@ export const namespacesDriver: SandboxDriver = {
     const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
     const stage = spawnExec({ ...rest, ...init, entry, consoleSocket });
     undo.defer("its process", () => stage[Symbol.dispose]());
-    stage.advance("prepared");
-    cgroup?.joinOthers(stage.pid, entry, init.pid);
     stage.advance("ready");
-    const process = { pid: stage.pid, startTime: stage.startTime };
-    ready(process);
+    const { program } = stage;
+    cgroup?.joinOthers(program.pid, entry, init.pid);
+    applyScheduler(plan.process, program.pid);
+    ready(program);
     stage.release(plan.filter !== undefined && hasListener(plan.filter) ? listener : undefined);
-    return process;
+    return program;
   },
 };
 

@@ -44,7 +44,34 @@ describe("command line", () => {
       expect({ name, status: text.status }).toEqual({ name, status: 0 });
       expect(text.stdout).toContain(`usage: hako ${name}`);
     }
-    expect(hako().status).toBe(2);
+    const bare = hako();
+    expect(bare).toMatchObject({ status: 2, stdout: "", stderr: help.stdout });
+  }, [needsHako]);
+
+  e2e("wrong usage says what was meant", () => {
+    const rows: [string[], string][] = [
+      [["rum"], "did you mean hako run?"],
+      [["list", "--formt", "json"], "did you mean --format?"],
+      [["list", "--debug"], "hako --debug ... list"],
+      [["list", "--moon"], "hako list --help"],
+      [["state"], "usage: hako state CONTAINER"],
+      [["cgroup"], "root, version, mounted, show"],
+      [["run", "--rootfs", "/", "--", "true"], "missing CONTAINER"],
+    ];
+    for (const [words, hint] of rows) {
+      const result = hako(...words);
+      expect({ words, status: result.status }).toEqual({ words, status: 2 });
+      expect(result.stderr).toContain(hint);
+    }
+  }, [needsHako]);
+
+  e2e("--json is --format json", () => {
+    using box = new Box();
+    for (const words of [["list"], ["mapping", "list"], ["env"], ["check"]]) {
+      const json = box.hako(...words, "--json").stdout;
+      expect(json).toBe(box.hako(...words, "--format", "json").stdout);
+      JSON.parse(json);
+    }
   }, [needsHako]);
 
   e2e("version, as go-runc reads it", () => {

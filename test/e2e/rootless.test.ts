@@ -144,6 +144,20 @@ e2e(
 );
 
 e2e(
+  "run --rootfs with a directory; the host's own root is refused by name",
+  () => {
+    using home = new Home();
+    const rootfs = join(home.bundle(["true"]), "rootfs");
+    const run = (...words: string[]) => home.hako("run", "--rootfs", ...words);
+    const result = run(rootfs, "-e", "A=b", home.box.id(), "--", "sh", "-c", "echo $$ $A; id -u; exit 4");
+    expect(result).toMatchObject({ status: 4, stdout: "1 b\n0\n" });
+    expect(run("/", home.box.id(), "--", "true")).toMatchObject({ status: 1, stdout: "" });
+    expect(run("/", home.box.id(), "--", "true").stderr).toContain("--rootfs / needs root");
+  },
+  NEEDS,
+);
+
+e2e(
   "subordinate ids by newuidmap and newgidmap",
   () => {
     using home = new Home();
@@ -156,7 +170,7 @@ e2e(
       },
     );
     const result = home.hako("run", "--bundle", bundle, home.box.id());
-    expect([result.status, result.stderr.replace(/^.*WARN.*$/gm, "").trim()]).toEqual([0, ""]);
+    expect([result.status, result.stderr.replace(/^.*warn.*$/gim, "").trim()]).toEqual([0, ""]);
     expect(result.stdout.replaceAll(/ +/g, " ")).toBe(
       ` 0 ${USER} 1\n 1 ${SUBORDINATE} 65536\n1000\n1000 5\n1000\n`,
     );

@@ -3,7 +3,7 @@
 import { describe, expect } from "bun:test";
 import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
-import { Box, busyboxRootfs, e2e, expectUnchanged, hostSnapshot, isV2, needsHako } from "./support";
+import { Box, busyboxRootfs, e2e, expectUnchanged, HAKO, hostSnapshot, isV2, needsHako } from "./support";
 
 describe("run --rootfs", () => {
   e2e("the host's own root: the program sees it, and what it writes is gone", async () => {
@@ -87,5 +87,59 @@ describe("run --rootfs", () => {
     using box = new Box();
     const result = box.hakoWith({ input: "b\na\n" }, "run", "--rootfs", "/", box.id(), "--", "sort");
     expect(result).toMatchObject({ status: 0, stdout: "a\nb\n" });
+  }, [needsHako]);
+
+  e2e("--timeout kills it, also what ignores signals, and leaves nothing", () => {
+    using box = new Box();
+    const run = (time: string, line: string) =>
+      box.hako("run", "--rootfs", "/", "--timeout", time, box.id(), "--", "sh", "-c", line);
+    expect(run("300ms", "trap '' TERM; sleep 100 & wait").status).toBe(124);
+    expect(run("1m", "exit 4").status).toBe(4);
+    expect(run("1", "true").status).toBe(2);
+    expect(box.hako("run", "--rootfs", "/", "--timeout", "1s", "-d", box.id(), "--", "true").status).toBe(2);
+    expect(box.ok("list", "-q").stdout).toBe("");
+  }, [needsHako]);
+
+  e2e("a signal that the program has no handler for ends it, as without a container", async () => {
+    using box = new Box();
+    const signalled = async (line: string) => {
+      const id = box.id();
+      const child = Bun.spawn(
+        [HAKO, "--root", box.root, "run", "--rootfs", "/", id, "--", "sh", "-c", line],
+        {
+          stdout: "pipe",
+        },
+      );
+      const { value } = await child.stdout.getReader().read();
+      expect(Buffer.from(value ?? []).toString()).toBe("ready\n");
+      child.kill("SIGTERM");
+      return await child.exited;
+    };
+    expect(await signalled("echo ready; exec sleep 100")).toBe(128 + 15);
+    expect(await signalled("trap 'kill $!; exit 9' TERM; sleep 100 & echo ready; wait")).toBe(9);
+    expect(await signalled("trap '' TERM; echo ready; sleep 1; exit 3")).toBe(3);
+    expect(box.ok("list", "-q").stdout).toBe("");
+  }, [needsHako]);
+
+  e2e("docker's short flags", () => {
+    using box = new Box();
+    const words = ["-m", "32M", "--net", "none", "--pids-limit", "20", "-v", "/etc:/mnt:ro", "-w", "/mnt"];
+    const options = { env: { PATH: process.env.PATH ?? "", HAKO_E2E: "from outside" } };
+    const line = "pwd; cat hostname >/dev/null && ! touch x 2>/dev/null && echo $HAKO_E2E";
+    const result = box.hakoWith(
+      options,
+      "run",
+      "--rootfs",
+      "/",
+      ...words,
+      "-e",
+      "HAKO_E2E",
+      box.id(),
+      "--",
+      "sh",
+      "-c",
+      line,
+    );
+    expect(result).toMatchObject({ status: 0, stdout: "/mnt\nfrom outside\n" });
   }, [needsHako]);
 });

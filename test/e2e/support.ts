@@ -60,10 +60,15 @@ function criuLacks(): { lacking: Needs } {
 }
 
 /** A test that says why it is skipped. `needs` is asked in order; the first that is lacking is printed. */
-export function e2e(name: string, body: () => void | Promise<void>, needs: Needs[] = []): void {
+export function e2e(
+  name: string,
+  body: () => void | Promise<void>,
+  needs: Needs[] = [],
+  limit = TIME_LIMIT * 2,
+): void {
   const lacking = [needsRoot, needsBusybox, ...needs].find((why) => why !== undefined);
   if (lacking === undefined) {
-    test(name, body, TIME_LIMIT * 2);
+    test(name, body, limit);
     return;
   }
   console.log(`skipped: ${name}: ${lacking}`);
@@ -120,14 +125,19 @@ export function execute(command: string, args: string[], options: RunOptions = {
 }
 
 /** The same without blocking, for several at once; `kill` after so many milliseconds, if given. */
-export async function executeLater(command: string, args: string[], killAfter?: number): Promise<Result> {
+export async function executeLater(
+  command: string,
+  args: string[],
+  killAfter?: number,
+  env: Record<string, string> = { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin" },
+): Promise<Result> {
   const base = join("/tmp", `${PREFIX}output-${process.pid}-${outputs++}`);
   const out = openSync(`${base}.out`, "w");
   const err = openSync(`${base}.err`, "w");
   const child = spawn(command, args, {
     stdio: ["ignore", out, err],
     cwd: "/",
-    env: { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin" },
+    env,
   });
   closeSync(out);
   closeSync(err);
@@ -153,8 +163,9 @@ let boxes = 0;
 export class Box implements Disposable {
   readonly dir = mkdtempSync(join("/tmp", OWN_PREFIX));
   readonly root = join(this.dir, "state");
-  private names = 0;
-  private readonly number = boxes++;
+  private count = 0;
+  /** Begins the names of its containers and cgroups. */
+  readonly names = `${PREFIX}${process.pid}-${boxes++}-`;
 
   hako(...args: string[]): Result {
     return this.hakoWith({}, ...args);
@@ -180,7 +191,7 @@ export class Box implements Disposable {
 
   /** A container id that no other test uses. */
   id(): string {
-    return `${PREFIX}${process.pid}-${this.number}-${this.names++}`;
+    return `${this.names}${this.count++}`;
   }
 
   path(name: string): string {
@@ -189,8 +200,8 @@ export class Box implements Disposable {
 
   /** A bundle whose rootfs holds busybox, unless `mutate` names another; `mutate` changes its config.json. */
   bundle(args: string[], mutate: (config: BundleConfig) => void = () => {}): string {
-    const dir = this.path(`bundle-${this.names++}`);
-    const config = defaultBundleConfig(args, `/${PREFIX}${process.pid}-${this.number}-${this.names++}`);
+    const dir = this.path(`bundle-${this.count++}`);
+    const config = defaultBundleConfig(args, `/${this.names}${this.count++}`);
     mutate(config);
     mkdirSync(dir);
     if (config.root.path === "rootfs") busyboxRootfs(join(dir, "rootfs"));

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { noNeedForOutput } from "../../src/container/output";
-import { mountOf, scriptBundle } from "../../src/container/script";
+import { environmentOf, mountOf, scriptBundle, volumeOf } from "../../src/container/script";
 import { parseSize } from "../../src/container/size";
 import { userOf } from "../../src/container/user";
 
@@ -26,6 +26,7 @@ const NOTHING = {
   network: undefined,
   env: [],
   mount: [],
+  volume: [],
   user: undefined,
   workdir: undefined,
   "read-only": false,
@@ -121,6 +122,22 @@ describe("users", () => {
   });
 });
 
+describe("short forms", () => {
+  test("a volume is a bind mount", () => {
+    expect(volumeOf("/a:/b")).toEqual(mountOf("type=bind,source=/a,target=/b"));
+    expect(volumeOf("/a:/b:ro,noexec")).toEqual(mountOf("source=/a,target=/b,ro,noexec"));
+    expect(volumeOf(".:/b").source).toBe(process.cwd());
+  });
+  test("a name without a value takes the caller's", () => {
+    expect(environmentOf(["A=1"], ["B=2", "C", "D", "E="], { C: "x=y" })).toEqual([
+      "A=1",
+      "B=2",
+      "C=x=y",
+      "E=",
+    ]);
+  });
+});
+
 describe("scriptBundle", () => {
   test("limits, network, what was asked for", () => {
     const { config, overlayOfHost } = scriptBundle(
@@ -149,7 +166,14 @@ describe("scriptBundle", () => {
     expect(config.hostname).toBe("job");
   });
   test("/ is the host's, under a tmpfs", () => {
-    expect(scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"]).overlayOfHost).toBe(true);
+    expect(scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], false).overlayOfHost).toBe(true);
+  });
+  test("an ordinary user gets a user namespace, and not the host's root", () => {
+    const { config } = scriptBundle("job", { ...NOTHING, rootfs }, ["true"], true);
+    const types = config.linux?.namespaces?.map(({ type }) => type) ?? [];
+    expect(types).toContain("user");
+    expect(types).toContain("network");
+    expect(() => scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], true)).toThrow("needs root");
   });
   const wrong: [Partial<typeof NOTHING> | Record<string, unknown>, string][] = [
     [{ cpus: "0" }, "--cpus"],
@@ -157,7 +181,10 @@ describe("scriptBundle", () => {
     [{ pids: "0" }, "--pids"],
     [{ pids: "x" }, "--pids"],
     [{ network: "moon" }, "--network"],
-    [{ env: ["A"] }, "--env"],
+    [{ env: ["=A"] }, "--env"],
+    [{ volume: ["/a"] }, "--volume"],
+    [{ volume: ["/a:b"] }, "--volume"],
+    [{ volume: ["/a:/b:ro:x"] }, "--volume"],
   ];
   for (const [values, text] of wrong) {
     test(JSON.stringify(values), () => {

@@ -1,0 +1,60 @@
+// What is on the host under names of a test's own: others may make and remove containers at the same time.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { names } from "./support";
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8").replaceAll("\0", " ");
+  } catch {
+    return ""; // it has ended
+  }
+}
+
+function cgroupsBelow(dir: string, isOurs: (text: string) => boolean): string[] {
+  let entries: import("node:fs").Dirent[];
+  try {
+    entries = readdirSync(dir, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .flatMap(({ name }) => {
+      const path = join(dir, name);
+      return [...(isOurs(name) ? [path] : []), ...cgroupsBelow(path, isOurs)];
+    });
+}
+
+/**
+ * Mounts, cgroups of every hierarchy, processes and network namespaces whose names, command lines, cgroups or environments
+ * have one of the marks; and what is in the state directory.
+ */
+export function leftOnHost(marks: readonly string[], root: string): string[] {
+  const isOurs = (text: string): boolean => marks.some((mark) => text.includes(mark));
+  const processes = names("/proc").filter((pid) => {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false;
+    const command = read(`/proc/${pid}/cmdline`);
+    if (isOurs(command) || isOurs(read(`/proc/${pid}/cgroup`))) return true;
+    return command.startsWith("hako ") && isOurs(read(`/proc/${pid}/environ`));
+  });
+  const mappings = "containers-mapping";
+  return [
+    ...read("/proc/self/mountinfo").split("\n").filter(isOurs),
+    ...cgroupsBelow("/sys/fs/cgroup", isOurs),
+    ...processes.map((pid) => `process ${pid} ${read(`/proc/${pid}/cmdline`)}`),
+    ...names("/run/netns").filter(isOurs),
+    ...names(root).filter((name) => name !== mappings),
+    ...names(join(root, mappings)).map((name) => `mapping ${name}`),
+  ];
+}
+
+/** Fails unless nothing is left; what is on its way out gets some seconds. */
+export async function expectNothingLeft(marks: readonly string[], root: string): Promise<void> {
+  let left: string[] = [];
+  for (const end = Date.now() + 5000; Date.now() < end; await Bun.sleep(50)) {
+    left = leftOnHost(marks, root);
+    if (left.length === 0) return;
+  }
+  throw new Error(`left behind on the host:\n${left.join("\n")}`);
+}
