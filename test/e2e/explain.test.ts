@@ -278,13 +278,13 @@ describe("mounts", () => {
     );
     expectError(
       box.run(["true"], bind(box.dir, "/etc/passwd")),
-      `${box.dir} is a directory and /etc/passwd is a file`,
+      `${box.dir}, a directory, can't be mounted on /etc/passwd, a file`,
       "not a directory",
       "a file on a file",
     );
     expectError(
       box.run(["true"], bind("/etc/passwd", "/etc")),
-      "/etc/passwd is a file and /etc is a directory",
+      "/etc/passwd, a file, can't be mounted on /etc, a directory",
       "not a directory",
     );
     const unknown = box.run(["true"], ({ mounts }) => {
