@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { asHakoError, HakoError } from "../errors";
 import { type ErrnoName, errnoNumber, errnoText } from "../linux/errno";
 import { exists, listDirectories, readText, writeValueTo } from "../linux/file";
@@ -74,4 +75,11 @@ export function readTable(file: string): Record<string, number> {
     if (key !== undefined && key !== "" && value !== undefined) table[key] = Number(value);
   }
   return table;
+}
+
+/** The directories of a cgroup and of those above it, innermost first: each of them governs what is in it. */
+export function upwards(directory: string, mountpoint: string): string[] {
+  const found = [directory];
+  for (let dir = directory; dir !== mountpoint && dir !== "/"; found.push(dir)) dir = dirname(dir);
+  return found;
 }

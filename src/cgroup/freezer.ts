@@ -1,6 +1,5 @@
-import { dirname } from "node:path";
 import { HakoError } from "../errors";
-import { readTable, subtree, tryReadValue, tryWriteValue, writeValue } from "./files";
+import { readTable, subtree, tryReadValue, tryWriteValue, upwards, writeValue } from "./files";
 import { type CgroupNode, directoryOf } from "./node";
 
 const WAIT_MS = 5000;
@@ -21,18 +20,6 @@ export interface FrozenBy {
   dir: string;
   file: string;
   thaw: string;
-}
-
-/** The innermost of a cgroup and those above it for which `holds`, up to the mount point. */
-function innermost({ mountpoint, path }: CgroupNode, holds: (dir: string) => boolean): string | undefined {
-  for (
-    let dir = `${mountpoint}${path}`.replace(/\/$/, "");
-    dir.length >= mountpoint.length;
-    dir = dirname(dir)
-  ) {
-    if (holds(dir)) return dir;
-  }
-  return undefined;
 }
 
 /** The v1 freezer where it is mounted, else the unified hierarchy's. */
@@ -94,7 +81,9 @@ class FreezerV1 implements Freezer {
 
   frozenBy(): FrozenBy | undefined {
     if (!this.frozen()) return undefined;
-    const dir = innermost(this.#node, (each) => tryReadValue(`${each}/freezer.self_freezing`) === "1");
+    const dir = upwards(this.#dir, this.#node.mountpoint).find(
+      (each) => tryReadValue(`${each}/freezer.self_freezing`) === "1",
+    );
     return { dir: dir ?? this.#dir, file: "freezer.state", thaw: "THAWED" };
   }
 }
@@ -136,7 +125,9 @@ class FreezerV2 implements Freezer {
   }
 
   frozenBy(): FrozenBy | undefined {
-    const dir = innermost(this.#node, (each) => tryReadValue(`${each}/cgroup.freeze`) === "1");
+    const dir = upwards(this.#dir, this.#node.mountpoint).find(
+      (each) => tryReadValue(`${each}/cgroup.freeze`) === "1",
+    );
     return dir === undefined ? undefined : { dir, file: "cgroup.freeze", thaw: "0" };
   }
 }

@@ -1,5 +1,4 @@
-import { dirname } from "node:path";
-import { readTable, tryReadValue } from "./files";
+import { readTable, tryReadValue, upwards } from "./files";
 import type { CgroupRecord } from "./index";
 import { readLayout } from "./layout";
 import { type CgroupNode, directoryOf } from "./node";
@@ -9,13 +8,6 @@ export interface Shortage {
   cgroup: string;
   file: string;
   limit: string;
-}
-
-/** The directories of a cgroup and of those above it, innermost first: each of them limits what is in it. */
-function upwards(directory: string, mountpoint: string): string[] {
-  const found: string[] = [];
-  for (let dir = directory; dir.length >= mountpoint.length; dir = dirname(dir)) found.push(dir);
-  return found;
 }
 
 function nodeWith(record: CgroupRecord, controller: string): CgroupNode | undefined {

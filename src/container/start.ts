@@ -137,12 +137,12 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): st
 }
 
 function readToEnd({ init }: ContainerRecord, connection: Fd): string {
-  let text = "";
+  const parts: Buffer[] = [];
   for (;;) {
     if (init !== undefined) waitForWord(connection, init.pid, init.startTime);
     const part = readSome(connection);
-    if (part.length === 0) return text;
-    text += part.toString();
+    if (part.length === 0) return Buffer.concat(parts).toString();
+    parts.push(part);
   }
 }
 

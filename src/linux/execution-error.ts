@@ -41,9 +41,11 @@ export function lookAtProgram(path: string, depth = 0): Sight {
   const opened = trySyscall("openat", AT_FDCWD, path, LOOK_FLAGS, 0);
   if (opened < 0) return sight;
   using file = new Fd(opened);
-  sight.directory = statusOf(file).type === "directory";
+  const { type } = statusOf(file);
+  sight.directory = type === "directory";
   sight.noexec = mountStatusOf(file).noexec;
-  sight.format = readFormat(path);
+  // a device is not even opened: that alone may do something
+  sight.format = type === "file" ? readFormat(path) : undefined;
   const name = interpreterOf(sight.format);
   if (name !== undefined && depth < MAX_INTERPRETERS) sight.interpreter = lookAtProgram(name, depth + 1);
   return sight;

@@ -118,9 +118,23 @@ export function checkedConfig(bundle: string, manager: CgroupManager): CheckedCo
 /** Every problem of a bundle, a line each. */
 export function bundleProblems(bundle: string, manager: CgroupManager): string[] {
   try {
-    const { problems, file } = examine(bundle, manager);
+    const { checked, problems, file } = examine(bundle, manager);
+    if (checked !== undefined && problems.length === 0) return profileProblems(checked.config, file);
     return problems.map((problem) => `${file}: ${problemLine(problem)}`);
   } catch (thrown) {
     return [asHakoError(thrown).oneLine];
+  }
+}
+
+/** What create finds when it compiles a profile that has no other problem. */
+function profileProblems({ linux, process }: Config, file: string): string[] {
+  if (linux?.seccomp === undefined) return [];
+  const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
+  const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
+  try {
+    checkStart(compile(linux.seccomp), process?.noNewPrivileges === true);
+    return [];
+  } catch (thrown) {
+    return [`${file}: ${asHakoError(thrown).oneLine.replace(/^config /, "")}`];
   }
 }
