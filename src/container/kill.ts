@@ -1,9 +1,9 @@
-import { loadCgroup } from "../cgroup";
+import { type Cgroup, loadCgroup } from "../cgroup";
 import { errnoOf } from "../cgroup/files";
 import { HakoError } from "../errors";
 import { signalProcess } from "../linux/process";
 import type { ContainerId } from "./id";
-import { type ContainerRecord, readRecord, statusOf } from "./record";
+import { readRecord, statusOf } from "./record";
 
 const SIGKILL = 9;
 
@@ -12,10 +12,12 @@ export function killContainer(root: string, id: ContainerId, signal: number, all
   const record = readRecord(root, id);
   const status = statusOf(root, record);
   // without a pid namespace nothing ends the others when the first one ends
-  if (all || (signal === SIGKILL && !record.ownPidNamespace)) {
-    signalAll(record, signal);
+  if ((all || (signal === SIGKILL && !record.ownPidNamespace)) && record.cgroup !== undefined) {
+    signalAll(loadCgroup(record.cgroup), signal);
     if (all || status !== "stopped") return;
   }
+  // without a cgroup the first process is the only one that is known
+  if (all && status === "stopped") return;
   const { init } = record;
   // containerd reads "container not running"
   const gone = new HakoError({
@@ -29,9 +31,7 @@ export function killContainer(root: string, id: ContainerId, signal: number, all
     loadCgroup(record.cgroup).thaw();
 }
 
-function signalAll(record: ContainerRecord, signal: number): void {
-  if (record.cgroup === undefined) return;
-  const cgroup = loadCgroup(record.cgroup);
+function signalAll(cgroup: Cgroup, signal: number): void {
   if (signal === SIGKILL) {
     cgroup.kill();
     return;

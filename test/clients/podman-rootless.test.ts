@@ -24,7 +24,8 @@ beforeAll(() => {
   store = new Store({ uid: USER });
   mkdirSync(store.path("volume"));
   writeFileSync(store.path("volume/file"), "mine\n");
-  for (const path of ["volume", "volume/file"]) chownSync(store.path(path), USER, USER);
+  mkdirSync(store.path("given"));
+  for (const path of ["volume", "given"]) chownSync(store.path(path), USER, USER);
 }, 240_000);
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
@@ -58,8 +59,8 @@ describe("podman of an ordinary user", () => {
   podman("volumes: what root makes there is the user's", () => {
     expect(store.sh("cat /v/file; touch /v/made", "-v", `${store.path("volume")}:/v`)).toBe("mine");
     expect(statSync(store.path("volume/made")).uid).toBe(USER);
-    store.sh("touch /v/other", "-v", `${store.path("volume")}:/v:U`, "--user", "1000");
-    expect(statSync(store.path("volume/other")).uid).toBe(SUBORDINATE + 999);
+    store.sh("touch /v/other", "-v", `${store.path("given")}:/v:U`, "--user", "1000");
+    expect(statSync(store.path("given/other")).uid).toBe(SUBORDINATE + 999);
     expect(
       store.podman("run", "--rm", "-v", `${store.path("volume")}:/v:ro`, IMAGE, "touch", "/v/x").status,
     ).toBe(1);

@@ -208,7 +208,7 @@ ${RUNTIME} = ["${runtime}"]
     this.podman("pod", "rm", "--all", "--force", "--time", "0");
     this.podman("rm", "--all", "--force", "--time", "0");
     let found: string[] = [];
-    for (const end = Date.now() + 10_000; Date.now() < end; await Bun.sleep(200)) {
+    for (const end = Date.now() + 30_000; Date.now() < end; await Bun.sleep(200)) {
       const states = [join("/run", RUNTIME), join(this.path("xdg"), RUNTIME)].flatMap((root) =>
         names(root).map((name) => join(root, name)),
       );
