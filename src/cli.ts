@@ -1,4 +1,5 @@
-import { type Arguments, parseArguments } from "./arguments";
+import { type Arguments, parseArguments, type Values } from "./arguments";
+import { CGROUP_MANAGERS, type CgroupManager } from "./cgroup/managers";
 import type { Command, CommandGroup, Globals } from "./command";
 import { COMMANDS } from "./commands";
 import { asHakoError, HakoError } from "./errors";
@@ -24,12 +25,28 @@ export const GLOBAL_FLAGS = {
     default: "text",
   },
   debug: { type: "boolean", description: "log each step" },
-  "systemd-cgroup": { type: "boolean", description: "let systemd make the cgroups (not built yet: refused)" },
+  "systemd-cgroup": {
+    type: "boolean",
+    description: "let systemd make the cgroups, as a scope: linux.cgroupsPath is then slice:prefix:name",
+  },
+  "cgroup-manager": {
+    type: "enum",
+    options: [...CGROUP_MANAGERS],
+    valueHint: CGROUP_MANAGERS.join("|"),
+    description:
+      "who makes the cgroups: systemd is --systemd-cgroup; with disabled a container has none of its own",
+  },
   rootless: {
     type: "string",
     valueHint: "auto|true|false",
     description: "containers of an ordinary user: false refuses to make them, true makes them so as root too",
     default: "auto",
+  },
+  criu: {
+    type: "string",
+    valueHint: "PROGRAM",
+    description: "what checkpoint and restore call",
+    default: "criu",
   },
   version: { type: "boolean", alias: "v", description: "print the version" },
   help: { type: "boolean", alias: "h", description: "print this text" },
@@ -37,6 +54,8 @@ export const GLOBAL_FLAGS = {
 
 /** Of the command that runs. */
 let failureStatus: number | undefined;
+/** Where it keeps state. */
+let stateRoot: string | undefined;
 
 /** Exit statuses of failures, as shells have them, unless the command has one of its own. */
 function exitStatus(error: HakoError): number {
@@ -47,20 +66,23 @@ function exitStatus(error: HakoError): number {
   return 1;
 }
 
-function refuseUnbuilt(globals: Globals): void {
-  if (globals["systemd-cgroup"]) {
-    throw new HakoError({
-      code: "unsupported",
-      message: "--systemd-cgroup: the systemd cgroup driver is not built yet",
-      hint: "use the cgroupfs manager of your client, for podman --cgroup-manager=cgroupfs",
-    });
-  }
+function checkRootless(globals: Globals): void {
   if (!["auto", "true", "false"].includes(globals.rootless)) {
     throw new HakoError({
       code: "usage",
       message: `--rootless: "${globals.rootless}" is not auto, true or false`,
     });
   }
+}
+
+function managerOf(values: Values<typeof GLOBAL_FLAGS>): CgroupManager {
+  const manager = CGROUP_MANAGERS.find((each) => each === values["cgroup-manager"]);
+  if (!values["systemd-cgroup"]) return manager ?? "cgroupfs";
+  if (manager === undefined || manager === "systemd") return "systemd";
+  throw new HakoError({
+    code: "usage",
+    message: `--systemd-cgroup and --cgroup-manager=${manager} contradict each other`,
+  });
 }
 
 /** As runc: an ordinary user has a directory of its own for what lives as long as its session. */
@@ -105,7 +127,11 @@ function asksForHelp(command: Command, words: string[]): boolean {
 
 async function dispatch(raw: string[]): Promise<number> {
   const { values, rest } = parseArguments(raw, GLOBAL_FLAGS, { stopAtOperand: true, rest: true });
-  const globals: Globals = { ...values, root: values.root ?? defaultRoot() };
+  const globals: Globals = {
+    ...values,
+    root: values.root ?? defaultRoot(),
+    cgroupManager: managerOf(values),
+  };
   configureLog({ file: globals.log, json: globals["log-format"] === "json", debug: globals.debug });
   if (values.version) {
     const { versionText } = await import("./version");
@@ -135,14 +161,22 @@ async function dispatch(raw: string[]): Promise<number> {
     (await import("./output")).print(commandHelp(picked.path, picked.command));
     return 0;
   }
-  refuseUnbuilt(globals);
+  checkRootless(globals);
   const { command } = picked;
   const parsed = parseArguments(picked.words, command.args, {
     stopAtOperand: command.stopAtOperand ?? false,
     rest: command.rest !== undefined,
   });
   failureStatus = command.failure;
+  stateRoot = globals.root;
   return (await command.run({ ...parsed, globals })) ?? 0;
+}
+
+/** An error with what is only worth finding out when there is one. */
+async function explained(error: HakoError): Promise<HakoError> {
+  if (stateRoot === undefined || error.code !== "system") return error;
+  const { explainStateDirectory } = await import("./explain/state-directory");
+  return explainStateDirectory(stateRoot, error);
 }
 
 /** Runs a command line; returns the exit status. Failures are logged, once, in one line. */
@@ -150,7 +184,7 @@ export async function runCommandLine(raw: string[]): Promise<number> {
   try {
     return await dispatch(raw);
   } catch (thrown) {
-    const error = asHakoError(thrown);
+    const error = await explained(asHakoError(thrown));
     logFailure(error.oneLine);
     if (process.env.HAKO_STACK !== undefined && thrown instanceof Error)
       process.stderr.write(`${thrown.stack}\n`);

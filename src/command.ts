@@ -1,5 +1,6 @@
 import type { CommandMeta } from "citty";
 import type { Arguments, Values } from "./arguments";
+import type { CgroupManager } from "./cgroup/managers";
 
 /** The global flags, read before the command's name. */
 export interface Globals {
@@ -7,8 +8,9 @@ export interface Globals {
   log: string | undefined;
   "log-format": string;
   debug: boolean;
-  "systemd-cgroup": boolean;
+  cgroupManager: CgroupManager;
   rootless: string;
+  criu: string;
 }
 
 export interface Invocation<A extends Arguments = Arguments> {

@@ -47,6 +47,7 @@ export const COMMANDS: Record<string, Entry> = {
   env: { description: "the runtime, the host, its kernel and paths", load: () => import("./commands/env") },
   cgroup: { description: "look at the host's cgroups", load: () => import("./commands/cgroup") },
   mapping: { description: "which container is in which sandbox", load: () => import("./commands/mapping") },
+  sandbox: { description: "pods and their containers", load: () => import("./commands/sandbox") },
   netns: { description: "work in a network namespace", load: () => import("./commands/netns") },
   console: { description: "pass terminals over unix sockets", load: () => import("./commands/console") },
   completion: { description: "a completion script for a shell", load: () => import("./commands/completion") },

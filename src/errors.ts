@@ -78,12 +78,20 @@ function nodeMessage(error: Error, errno: string | undefined): string {
   return `${call}${path === undefined ? "" : ` ${path}`}: ${text}`;
 }
 
-/** Runs `action`; a failure becomes the cause of an error that says what was being done. */
-export function during<T>(message: string, action: () => T, more: Partial<ErrorParts> = {}): T {
+/**
+ * Runs `action`; a failure becomes the cause of an error that says what was being done. What else is known of it may be
+ * found out then, from the failure: that costs nothing when all goes well.
+ */
+export function during<T>(
+  message: string,
+  action: () => T,
+  more: Partial<ErrorParts> | ((cause: HakoError) => Partial<ErrorParts>) = {},
+): T {
   try {
     return action();
   } catch (thrown) {
     const cause = asHakoError(thrown);
-    throw new HakoError({ code: cause.code, errno: cause.errno, message, cause, ...more });
+    const known = typeof more === "function" ? more(cause) : more;
+    throw new HakoError({ code: cause.code, errno: cause.errno, message, cause, ...known });
   }
 }

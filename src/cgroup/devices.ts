@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../errors";
 import { replaceDeviceProgram } from "../linux/bpf";
-import { inUserNamespace } from "../linux/rootless";
+import { isRootless } from "../linux/rootless";
 import { deviceProgram } from "./device-program";
 import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
 import { type CgroupNode, directoryOf } from "./node";
@@ -10,8 +10,8 @@ import type { Target } from "./target";
 /** Writes the device rules; the default devices of every container are allowed after them. */
 export function applyDevices(target: Target, rules: readonly DeviceRule[]): void {
   const parsed = rules.map((rule, index) => parseDeviceRule(rule, `/linux/resources/devices/${index}`));
-  // In a user namespace the kernel refuses device nodes anyway, and the rules can't be set.
-  if (inUserNamespace()) return;
+  // An ordinary user can make no device nodes anyway, and the rules can't be set.
+  if (isRootless()) return;
   const node = target.find("devices") ?? (target.record.version === "v1" ? undefined : target.find(""));
   if (node === undefined) {
     if (

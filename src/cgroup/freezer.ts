@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { HakoError } from "../errors";
 import { readTable, subtree, tryReadValue, tryWriteValue, writeValue } from "./files";
 import { type CgroupNode, directoryOf } from "./node";
@@ -11,14 +12,35 @@ export interface Freezer {
   frozen(): boolean;
   /** Thaws the cgroups below too. */
   thawTree(): void;
+  /** The cgroup whose own state freezes this one: it, or one above; undefined if none does. */
+  frozenBy(): FrozenBy | undefined;
+}
+
+/** A frozen cgroup, and what in which of its files thaws it. */
+export interface FrozenBy {
+  dir: string;
+  file: string;
+  thaw: string;
+}
+
+/** The innermost of a cgroup and those above it for which `holds`, up to the mount point. */
+function innermost({ mountpoint, path }: CgroupNode, holds: (dir: string) => boolean): string | undefined {
+  for (
+    let dir = `${mountpoint}${path}`.replace(/\/$/, "");
+    dir.length >= mountpoint.length;
+    dir = dirname(dir)
+  ) {
+    if (holds(dir)) return dir;
+  }
+  return undefined;
 }
 
 /** The v1 freezer where it is mounted, else the unified hierarchy's. */
 export function freezerOf(nodes: readonly CgroupNode[]): Freezer | undefined {
   const v1 = nodes.find((node) => node.controllers.includes("freezer"));
-  if (v1 !== undefined) return new FreezerV1(directoryOf(v1));
+  if (v1 !== undefined) return new FreezerV1(v1);
   const unified = nodes.find((node) => node.unified);
-  return unified === undefined ? undefined : new FreezerV2(directoryOf(unified));
+  return unified === undefined ? undefined : new FreezerV2(unified);
 }
 
 function waitFor(what: string, done: (round: number) => boolean): void {
@@ -30,10 +52,14 @@ function waitFor(what: string, done: (round: number) => boolean): void {
 }
 
 class FreezerV1 implements Freezer {
-  readonly #dir: string;
+  readonly #node: CgroupNode;
 
-  constructor(dir: string) {
-    this.#dir = dir;
+  constructor(node: CgroupNode) {
+    this.#node = node;
+  }
+
+  get #dir(): string {
+    return directoryOf(this.#node);
   }
 
   freeze(): void {
@@ -65,13 +91,23 @@ class FreezerV1 implements Freezer {
   thawTree(): void {
     for (const dir of subtree(this.#dir)) tryWriteValue(`${dir}/freezer.state`, "THAWED");
   }
+
+  frozenBy(): FrozenBy | undefined {
+    if (!this.frozen()) return undefined;
+    const dir = innermost(this.#node, (each) => tryReadValue(`${each}/freezer.self_freezing`) === "1");
+    return { dir: dir ?? this.#dir, file: "freezer.state", thaw: "THAWED" };
+  }
 }
 
 class FreezerV2 implements Freezer {
-  readonly #dir: string;
+  readonly #node: CgroupNode;
 
-  constructor(dir: string) {
-    this.#dir = dir;
+  constructor(node: CgroupNode) {
+    this.#node = node;
+  }
+
+  get #dir(): string {
+    return directoryOf(this.#node);
   }
 
   freeze(): void {
@@ -97,5 +133,10 @@ class FreezerV2 implements Freezer {
 
   thawTree(): void {
     for (const dir of subtree(this.#dir)) tryWriteValue(`${dir}/cgroup.freeze`, "0");
+  }
+
+  frozenBy(): FrozenBy | undefined {
+    const dir = innermost(this.#node, (each) => tryReadValue(`${each}/cgroup.freeze`) === "1");
+    return dir === undefined ? undefined : { dir, file: "cgroup.freeze", thaw: "0" };
   }
 }

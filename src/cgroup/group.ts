@@ -23,7 +23,7 @@ import { Target } from "./target";
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
 
-/** The one implementation: a directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
+/** A directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
 export class Group implements Cgroup {
   readonly version: CgroupVersion;
   readonly record: CgroupRecord;
@@ -33,21 +33,21 @@ export class Group implements Cgroup {
     this.version = record.version;
   }
 
-  get #nodes(): CgroupNode[] {
+  protected get nodes(): CgroupNode[] {
     return this.record.nodes.filter((node) => node.skipped === undefined);
   }
 
   get #directories(): string[] {
-    return this.#nodes.map(directoryOf);
+    return this.nodes.map(directoryOf);
   }
 
   get #freezer(): Freezer | undefined {
-    return freezerOf(this.#nodes);
+    return freezerOf(this.nodes);
   }
 
   get paths(): Record<string, string> {
     const paths: Record<string, string> = {};
-    for (const node of this.#nodes) {
+    for (const node of this.nodes) {
       for (const key of node.unified ? [""] : node.controllers) paths[key] = directoryOf(node);
     }
     return paths;
@@ -60,15 +60,16 @@ export class Group implements Cgroup {
       if (used.length > 0) {
         throw new HakoError({
           code: "exists",
-          message: `cgroup ${this.#directories.find((dir) => processesIn(dir).length > 0)} is in use: ${used.length} processes`,
+          message: `cgroup ${this.#directories.find((dir) => subtree(dir).flatMap(processesIn).length > 0)} is in use: ${used.length} processes, ${used[0]} for one`,
           hint: "choose another linux.cgroupsPath",
         });
       }
-      if (this.frozen()) {
+      const frozen = this.#freezer?.frozenBy();
+      if (frozen !== undefined) {
         throw new HakoError({
           code: "state",
-          message: `cgroup ${this.#directories[0]} is frozen`,
-          hint: "thaw it first",
+          message: `cgroup ${frozen.dir} is frozen: a process in it would not run`,
+          hint: `thaw it first: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
         });
       }
     } catch (thrown) {
@@ -106,7 +107,7 @@ export class Group implements Cgroup {
 
   entry(below: SubCgroups = new Map()): CgroupEntry {
     const entry: CgroupEntry = { born: undefined, self: [], others: [] };
-    for (const node of this.#nodes) {
+    for (const node of this.nodes) {
       const dir = `${directoryOf(node)}${below.get(node) ?? ""}`;
       if (!node.unified) entry.self.push(`${dir}/tasks`);
       else if (entry.born === undefined && controllersIn(dir).every((name) => HARMLESS.has(name)))
@@ -117,29 +118,29 @@ export class Group implements Cgroup {
   }
 
   subCgroups(words: readonly string[]): SubCgroups {
-    return subCgroups(this.#nodes, words);
+    return subCgroups(this.nodes, words);
   }
 
   join(pid: number): void {
-    for (const node of this.#nodes) this.#joinDirectory(pid, directoryOf(node), node.unified);
+    for (const node of this.nodes) this.joinDirectory(pid, directoryOf(node), node.unified);
   }
 
   joinOthers(pid: number, { others }: CgroupEntry, beside?: number): void {
     for (const dir of others) {
       try {
-        this.#joinDirectory(pid, dir, true);
+        this.joinDirectory(pid, dir, true);
       } catch (error) {
         // the container made cgroups below its own, which then takes no processes: where its first one is
         const cgroup =
           beside === undefined || !hasErrno(error, "EBUSY") ? undefined : unifiedCgroupOf(beside);
-        const node = this.#nodes.find(({ unified }) => unified);
+        const node = this.nodes.find(({ unified }) => unified);
         if (cgroup === undefined || node === undefined) throw error;
-        this.#joinDirectory(pid, `${node.mountpoint}${cgroup}`, true);
+        this.joinDirectory(pid, `${node.mountpoint}${cgroup}`, true);
       }
     }
   }
 
-  #joinDirectory(pid: number, dir: string, unified: boolean): void {
+  protected joinDirectory(pid: number, dir: string, unified: boolean): void {
     const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
     if (failed === undefined) return;
     // A host without root in the unified half of a hybrid layout: nothing is limited there.
@@ -152,6 +153,8 @@ export class Group implements Cgroup {
       cause: failed,
     });
   }
+
+  settle(): void {}
 
   pids(): number[] {
     const pids = new Set(this.#directories.flatMap(subtree).flatMap(processesIn));
@@ -167,7 +170,7 @@ export class Group implements Cgroup {
     }
     // A process in a frozen cgroup does not die before it is thawed; it may itself have frozen cgroups below its own.
     this.#freezer?.thawTree();
-    for (const node of this.#nodes) if (node.unified) tryWriteValue(`${directoryOf(node)}/cgroup.kill`, "1");
+    for (const node of this.nodes) if (node.unified) tryWriteValue(`${directoryOf(node)}/cgroup.kill`, "1");
     const deadline = Date.now() + KILL_WAIT_MS;
     for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
       const pids = this.pids().filter((pid) => pid !== process.pid);
@@ -210,7 +213,7 @@ export class Group implements Cgroup {
 
   giveTo(uid: number): void {
     // delegation is not secure on v1
-    const unified = this.version === "v2" ? this.#nodes.find((node) => node.unified) : undefined;
+    const unified = this.version === "v2" ? this.nodes.find((node) => node.unified) : undefined;
     if (unified !== undefined) giveCgroup(unified, uid);
   }
 
@@ -238,7 +241,7 @@ export class Group implements Cgroup {
   mounts(): CgroupMounts {
     return {
       version: this.version,
-      hierarchies: this.#nodes.map(({ mountpoint, name, path }) => ({ mountpoint, name, path })),
+      hierarchies: this.nodes.map(({ mountpoint, name, path }) => ({ mountpoint, name, path })),
     };
   }
 }

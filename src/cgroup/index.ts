@@ -1,9 +1,9 @@
 import { Group } from "./group";
 import { type CgroupVersion, type Layout, readLayout } from "./layout";
-import { type CgroupNode, plannedNode } from "./node";
+import { type CgroupNode, directoryOf, plannedNode } from "./node";
 import type { OomWatch } from "./oom";
 import { placeIn } from "./paths";
-import type { Resources } from "./resources";
+import type { DeviceRule, Resources } from "./resources";
 import type { CgroupStats } from "./stats-types";
 import type { SubCgroups } from "./sub-cgroups";
 
@@ -36,10 +36,23 @@ export interface CgroupEntry {
   others: string[];
 }
 
+/** A scope of systemd's, which makes the directories and knows the limits too. */
+export interface UnitRecord {
+  name: string;
+  /** Whose systemd: the host's or a user's. */
+  scope: "system" | "user";
+  description: string;
+  /** False until systemd was asked to start it. */
+  started: boolean;
+  /** On v1, where systemd writes them anew with each change of a limit. */
+  devices?: DeviceRule[] | undefined;
+}
+
 /** What is stored of a container's cgroups; plain JSON. */
 export interface CgroupRecord {
   version: CgroupVersion;
   nodes: CgroupNode[];
+  unit?: UnitRecord | undefined;
   /** Device rules are in force. */
   devices?: boolean | undefined;
 }
@@ -65,6 +78,8 @@ export interface Cgroup {
   subCgroups(words: readonly string[]): SubCgroups;
   /** Moves a process into those that `entry` left over; where that takes none, to where the process `beside` is. */
   joinOthers(pid: number, entry: CgroupEntry, beside?: number): void;
+  /** The container's first process has joined: what was needed until then goes. */
+  settle(): void;
   /** The processes in the cgroups and all below them. */
   pids(): number[];
   /** Kills all processes, frozen ones too, and waits until they are gone. */
@@ -80,7 +95,7 @@ export interface Cgroup {
   mounts(): CgroupMounts;
 }
 
-/** The cgroups of a container that `create` will make. */
+/** The cgroups of a container that `create` will make, without systemd. */
 export function openCgroup(cgroupsPath: string | undefined, containerId: string, layout?: Layout): Cgroup {
   const { version, hierarchies } = layout ?? readLayout();
   const nodes = hierarchies.map((hierarchy): CgroupNode => {
@@ -99,11 +114,22 @@ export function openCgroup(cgroupsPath: string | undefined, containerId: string,
 
 /** The cgroups of a container from its stored record. */
 export function loadCgroup(record: CgroupRecord): Cgroup {
-  return new Group(structuredClone(record));
+  const copy = structuredClone(record);
+  if (copy.unit === undefined) return new Group(copy);
+  // D-Bus is for those who need it
+  const { SystemdGroup } = require("./systemd-group") as typeof import("./systemd-group");
+  return new SystemdGroup({ ...copy, unit: copy.unit });
 }
 
 /** The record of cgroups that are about to be made: whoever reads it after a crash can remove them. */
 export function plannedRecord(cgroup: Cgroup): CgroupRecord {
   const { record } = cgroup;
-  return { ...record, nodes: record.nodes.map(plannedNode) };
+  const planned = record.nodes.map(plannedNode);
+  if (record.unit === undefined) return { ...record, nodes: planned };
+  // slices are systemd's
+  const nodes = planned.map((node) => ({
+    ...node,
+    made: node.made.filter((dir) => dir === directoryOf(node)),
+  }));
+  return { ...record, nodes };
 }

@@ -1,7 +1,7 @@
 import { dirname, posix } from "node:path";
 import { HakoError } from "../errors";
 import { readText, statusAt } from "../linux/file";
-import { type MountEntry, parseMountinfo } from "../linux/mountinfo";
+import { type MountEntry, parseMountinfo, visibleMounts } from "../linux/mountinfo";
 import { systemError } from "../linux/syscall";
 
 export type CgroupVersion = "v1" | "hybrid" | "v2";
@@ -48,7 +48,7 @@ function ownPaths(text: string): Map<string, string> {
 }
 
 /** A host's path as it is seen below a mount of `root`; what lies outside is the mount's own root. */
-function belowRoot(path: string, root: string): string {
+export function belowRoot(path: string, root: string): string {
   if (root === "/") return path;
   const relative = posix.relative(root, path);
   return relative.startsWith("..") ? "/" : `/${relative}`;
@@ -58,7 +58,7 @@ function belowRoot(path: string, root: string): string {
 export function parseLayout(mountinfo: string, procCgroup: string): Layout {
   const own = ownPaths(procCgroup);
   const found = new Map<string, Hierarchy>();
-  for (const mount of parseMountinfo(mountinfo)) {
+  for (const mount of visibleMounts(parseMountinfo(mountinfo))) {
     const unified = mount.type === "cgroup2";
     if (!unified && mount.type !== "cgroup") continue;
     const controllers = unified ? [] : controllersOf(mount);
@@ -85,7 +85,7 @@ export function readLayout(mountinfo = "/proc/self/mountinfo"): Layout {
 
 /** The directory that holds the hierarchies: the parent of the first v1 mount; on pure v2 the mount itself. */
 export function cgroupRoot(mountinfo = "/proc/self/mountinfo"): string {
-  const mounts = parseMountinfo(readText(mountinfo));
+  const mounts = visibleMounts(parseMountinfo(readText(mountinfo)));
   const v1 = mounts.find((mount) => mount.type === "cgroup");
   const root =
     v1 === undefined ? mounts.find((mount) => mount.type === "cgroup2")?.mountpoint : dirname(v1.mountpoint);

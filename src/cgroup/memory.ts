@@ -9,7 +9,7 @@ const LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";
 const UNSIGNED_MINUS_ONE = 2n ** 64n - 1n;
 
 /** -1 and below mean no limit; 0 and nothing leave a limit as it is. */
-function amount(value: Int | undefined): bigint | undefined {
+export function memoryAmount(value: Int | undefined): bigint | undefined {
   if (!isSet(value)) return undefined;
   const bytes = BigInt(value);
   return bytes < 0n ? -1n : bytes;
@@ -37,8 +37,7 @@ export function applyMemory(target: Target, memory: MemoryResources | undefined)
   if (swappiness !== undefined && (swappiness < 0n || swappiness > 100n)) {
     throw target.wrong("/memory/swappiness", `${swappiness} is not between 0 and 100`);
   }
-  const limit = amount(memory.limit);
-  if (limit !== undefined && memory.checkBeforeUpdate) checkUsage(target, node, limit);
+  checkUsage(target, memory);
   if (node.unified) applyV2(target, node, memory, swappiness);
   else applyV1(target, node, memory, swappiness);
 }
@@ -51,7 +50,11 @@ function firstField(memory: MemoryResources, swappiness: bigint | undefined): st
   return numbers.find((name) => isSet(memory[name]));
 }
 
-function checkUsage(target: Target, node: CgroupNode, limit: bigint): void {
+/** checkBeforeUpdate: refuses a limit that is below what is in use already. */
+export function checkUsage(target: Target, memory: MemoryResources | undefined): void {
+  const limit = memoryAmount(memory?.limit);
+  const node = target.find("memory");
+  if (memory?.checkBeforeUpdate !== true || limit === undefined || node === undefined) return;
   const used = target.read(node, node.unified ? "memory.current" : "memory.usage_in_bytes");
   if (used === undefined || limit < 0n || BigInt(used) <= limit) return;
   throw target.wrong(
@@ -68,8 +71,8 @@ function applyV1(
   swappiness: bigint | undefined,
 ): void {
   if (memory.useHierarchy) target.tryWrite(node, "memory.use_hierarchy", 1);
-  writeLimits(target, node, amount(memory.limit), amount(memory.swap));
-  const reservation = amount(memory.reservation);
+  writeLimits(target, node, memoryAmount(memory.limit), memoryAmount(memory.swap));
+  const reservation = memoryAmount(memory.reservation);
   if (reservation !== undefined) {
     target.write(node, "memory.soft_limit_in_bytes", reservation, "/memory/reservation");
   }
@@ -148,8 +151,8 @@ function applyV2(
   if (swappiness !== undefined) {
     throw target.refuse(pointer("swappiness"), "cgroup v2 cannot do it", "remove it, or set swap");
   }
-  const limit = amount(memory.limit);
-  const swap = swapAlone(limit, amount(memory.swap));
+  const limit = memoryAmount(memory.limit);
+  const swap = swapAlone(limit, memoryAmount(memory.swap));
   if (typeof swap === "string")
     throw target.wrong(pointer("swap"), swap, "it counts memory and swap together");
   if (swap !== undefined) {
@@ -159,7 +162,7 @@ function applyV2(
     if (failed !== undefined && !harmless) throw target.failure(pointer("swap"), failed, "memory.swap.max");
   }
   if (limit !== undefined) target.write(node, "memory.max", orMax(limit), pointer("limit"));
-  const reservation = amount(memory.reservation);
+  const reservation = memoryAmount(memory.reservation);
   if (reservation !== undefined) target.write(node, "memory.low", orMax(reservation), pointer("reservation"));
 }
 

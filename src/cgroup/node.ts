@@ -24,6 +24,9 @@ const TOLERATED = new Set(["EACCES", "EPERM", "EROFS"]);
 const MAKE_ATTEMPTS = 5;
 const W_OK = 2;
 const BUSY_WAIT_MS = 1000;
+/** How systemd gives an ordinary user cgroups with controllers (systemd.resource-control(5), "Delegate="). */
+export const DELEGATION =
+  'have systemd delegate them: "[Service]" and "Delegate=cpu cpuset io memory pids" in /etc/systemd/system/user@.service.d/delegate.conf, then systemctl daemon-reload and a new login';
 
 export function directoryOf(node: CgroupNode): string {
   return node.path === "/" ? node.mountpoint : node.mountpoint + node.path;
@@ -61,10 +64,33 @@ export function makeNode(node: CgroupNode, enableControllers: boolean): void {
           code: "system",
           errno,
           message: `make cgroup ${directoryOf(node)}`,
+          hint: makeHint(node, errno),
           cause: error,
         });
       return;
     }
+  }
+}
+
+/** What of the cgroups above keeps one from being made. */
+function makeHint(node: CgroupNode, errno: string | undefined): string | undefined {
+  const existing = steps(node).filter(exists).at(-1) ?? node.mountpoint;
+  switch (errno) {
+    case "EAGAIN":
+      return `${existing} or one above has as many cgroups as its cgroup.max.descendants or cgroup.max.depth allows`;
+    case "ENOMEM": {
+      const limit = tryReadValue(`${existing}/${node.unified ? "memory.max" : "memory.limit_in_bytes"}`);
+      return `a cgroup takes memory of the one above: the limit of ${existing} is ${limit ?? "unknown"}`;
+    }
+    case "ENOSPC":
+      return "the kernel keeps 65535 cgroups with memory at most, removed ones too until their memory is freed: see /proc/cgroups";
+    case "EOPNOTSUPP":
+      return `${existing} is of type "${tryReadValue(`${existing}/cgroup.type`)}": choose another linux.cgroupsPath`;
+    case "EEXIST":
+    case "ENOTDIR":
+      return `${existing} is a file of the cgroup above: choose another linux.cgroupsPath`;
+    default:
+      return undefined;
   }
 }
 
@@ -135,7 +161,7 @@ function whyNot(parent: string, controller: string, failed: HakoError | undefine
   if (!controllersIn(parent).includes(controller)) {
     return `${parent} has no ${controller}; see cgroup.controllers and the kernel's configuration`;
   }
-  return "run as root, or let the cgroup be delegated to this user";
+  return `run as root, or ${DELEGATION}`;
 }
 
 /** Removes a cgroup and those below it. One whose last process just died is busy for a moment. */

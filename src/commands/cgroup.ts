@@ -4,6 +4,7 @@ import { type CommandGroup, defineCommand } from "../command";
 import { MAGIC, tryFilesystemType } from "../linux/statfs";
 import { print, printJson, printTable } from "../output";
 import { CONTAINER, FORMAT } from "./shared-operands";
+import { binarySize } from "./shared-sizes";
 
 const root = defineCommand({
   meta: { name: "root", description: "print the directory that holds the cgroup hierarchies" },
@@ -42,17 +43,9 @@ const mounted = defineCommand({
   },
 });
 
-const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
-
-function size(bytes: number): string {
-  const step = bytes < 1 ? 0 : Math.min(SIZES.length - 1, Math.floor(Math.log2(bytes) / 10));
-  const value = bytes / 2 ** (10 * step);
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${SIZES[step]}`;
-}
-
 function cell(row: ReportRow, value: number | string | undefined): string {
   if (value === undefined) return "-";
-  return row.unit === "bytes" && typeof value === "number" ? size(value) : String(value);
+  return row.unit === "bytes" && typeof value === "number" ? binarySize(value) : String(value);
 }
 
 const show = defineCommand({

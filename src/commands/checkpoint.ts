@@ -44,7 +44,7 @@ export default defineCommand({
   ],
   run({ values, globals }) {
     checkpointContainer({
-      ...criuFlags(values),
+      ...criuFlags(values, globals),
       root: globals.root,
       id: containerId(values.container),
       parentPath: values["parent-path"],

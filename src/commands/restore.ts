@@ -36,10 +36,11 @@ export default defineCommand({
   examples: ["hako restore --bundle /bundles/web --image-path /var/tmp/web --detach web"],
   async run({ values, globals }) {
     return await runRestored({
-      ...criuFlags(values),
+      ...criuFlags(values, globals),
       root: globals.root,
       id: containerId(values.container),
-      bundle: checkedBundle(values.bundle, []),
+      cgroupManager: globals.cgroupManager,
+      bundle: checkedBundle(values.bundle, [], globals.cgroupManager),
       consoleSocketPath: values["console-socket"],
       pidFile: values["pid-file"],
       lsmProfile: values["lsm-profile"],

@@ -1,4 +1,5 @@
 import type { Arguments } from "../arguments";
+import type { Globals } from "../command";
 import type { CriuFlags } from "../container/checkpoint-image";
 import type { CgroupMode } from "../container/criu-message";
 import { HakoError } from "../errors";
@@ -49,7 +50,7 @@ interface CriuFlagValues {
   "lazy-pages": boolean;
 }
 
-export function criuFlags(values: CriuFlagValues): CriuFlags {
+export function criuFlags(values: CriuFlagValues, { criu }: Globals): CriuFlags {
   const other = values["empty-ns"].find((type) => type !== "network");
   if (other !== undefined) {
     throw new HakoError({
@@ -59,6 +60,7 @@ export function criuFlags(values: CriuFlagValues): CriuFlags {
     });
   }
   return {
+    program: criu,
     imagePath: values["image-path"],
     workPath: values["work-path"],
     tcpEstablished: values["tcp-established"],

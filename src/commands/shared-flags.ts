@@ -52,14 +52,20 @@ interface CreateFlagValues {
 export function createOptions(globals: Globals, id: string, bundle: string, values: CreateFlagValues) {
   // first: later the numbers may be ours
   const inherited = inheritance(values["preserve-fds"], process.env);
-  const checked = checkedBundle(bundle, inherited.environment);
+  const checked = checkedBundle(bundle, inherited.environment, globals.cgroupManager);
   return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };
+}
+
+/** Where a service manager wants to hear that the program is ready (sd_notify(3)). */
+export function notifySocket(): string | undefined {
+  return process.env.NOTIFY_SOCKET || undefined;
 }
 
 export function placeOptions(globals: Globals, id: string, values: CreateFlagValues, preserveFds: number) {
   return {
     root: globals.root,
     rootless: globals.rootless,
+    cgroupManager: globals.cgroupManager,
     id: containerId(id),
     pidFile: values["pid-file"],
     pidfdSocket: values["pidfd-socket"],
@@ -67,6 +73,7 @@ export function placeOptions(globals: Globals, id: string, values: CreateFlagVal
     noNewKeyring: values["no-new-keyring"],
     preserveFds,
     openFiles: callerOpenFiles(),
+    notifySocket: notifySocket(),
     warn: logWarning,
   };
 }

@@ -1,7 +1,8 @@
 import { defineCommand } from "../command";
 import { containerId } from "../container/id";
-import { startContainer } from "../container/start";
+import { startAndNotify } from "../container/start";
 import { callerOpenFiles } from "../linux/exec";
+import { notifySocket } from "./shared-flags";
 import { CONTAINER } from "./shared-operands";
 
 export default defineCommand({
@@ -10,7 +11,7 @@ export default defineCommand({
   examples: ["hako start web"],
   run({ values, globals }) {
     const id = containerId(values.container);
-    startContainer({ root: globals.root, id, openFiles: callerOpenFiles() });
+    startAndNotify({ root: globals.root, id, openFiles: callerOpenFiles(), notifySocket: notifySocket() });
     return 0;
   },
 });

@@ -18,7 +18,7 @@ export default defineCommand({
   examples: ["hako validate --bundle /bundles/web web"],
   run({ values, globals }) {
     const ids = values.container === undefined ? [] : idProblems(globals.root, values.container);
-    const problems = [...ids, ...bundleProblems(values.bundle)];
+    const problems = [...ids, ...bundleProblems(values.bundle, globals.cgroupManager)];
     toStandardError(problems.map((line) => `${line}\n`).join(""));
     return problems.length === 0 ? 0 : 1;
   },

@@ -17,6 +17,8 @@ const CONFIG_ANNOTATION = "org.criu.config";
 
 /** What checkpoint and restore have in common. */
 export interface CriuFlags {
+  /** criu's name or path. */
+  program: string;
   imagePath: string;
   /** Where criu's log and other files of its work go; the image's directory if not given. */
   workPath: string | undefined;

@@ -46,14 +46,14 @@ export interface CheckpointOptions extends CriuFlags {
 /** Saves a running container's processes; it is deleted afterwards, unless it is to run on. */
 export function checkpointContainer(options: CheckpointOptions): void {
   const { root, id, leaveRunning, preDump, openFiles, warn } = options;
-  findCriu();
+  findCriu(options.program);
   checkStatusFd(options.statusFd);
   dump(options);
   if (!leaveRunning && !preDump) deleteContainer({ root, id, force: true, openFiles, warn });
 }
 
 function dump(options: CheckpointOptions): void {
-  const { root, id, imagePath, preDump, statusFd } = options;
+  const { root, id, program, imagePath, preDump, statusFd } = options;
   using lock = lockContainer(root, id);
   const record = readRecord(root, id);
   const status = lock === undefined ? "stopped" : statusOf(root, record);
@@ -71,7 +71,7 @@ function dump(options: CheckpointOptions): void {
     writeImage(imagePath, { streams: record.streams ?? [], ...savedMounts(init.pid, config) });
   }
   checkFeatures(options);
-  using criu = new Criu();
+  using criu = new Criu({ program });
   using directories = new CriuDirectories(options, LOG_FILE, criu.pid);
   const asked = dumpOptions(options, directories, record, init, config);
   during(`checkpoint container "${id}"`, () =>
@@ -84,7 +84,7 @@ function dump(options: CheckpointOptions): void {
 
 function configOf(record: ContainerRecord): Config {
   if (statusAt(join(record.bundle, "config.json"))?.type === "file")
-    return checkedConfig(record.bundle).config;
+    return checkedConfig(record.bundle, record.cgroup?.unit === undefined ? "cgroupfs" : "systemd").config;
   throw new HakoError({
     code: "unsupported",
     message: `container "${record.id}" has no bundle that it could be restored from: ${record.bundle}/config.json is missing`,
@@ -149,10 +149,10 @@ function checkParent({ imagePath, parentPath }: CheckpointOptions): void {
 }
 
 /** criu starts on what the kernel can't do and fails with a riddle, so it is asked before. */
-function checkFeatures({ preDump, parentPath, lazyPages }: CheckpointOptions): void {
+function checkFeatures({ program, preDump, parentPath, lazyPages }: CheckpointOptions): void {
   const tracking = preDump || parentPath !== undefined;
   if (!tracking && !lazyPages) return;
-  using criu = new Criu();
+  using criu = new Criu({ program });
   const { features } = criu.ask("features", undefined);
   if (tracking && !features.memoryTracking) {
     throw new HakoError({

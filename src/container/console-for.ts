@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { unixConnect } from "../linux/socket";
 import { noNeedForOutput } from "./output";
@@ -12,7 +12,13 @@ export function consoleFor(terminal: boolean, path: string | undefined, detach: 
       hint: "config.json: /process/terminal",
     });
   }
-  if (path !== undefined) return unixConnect(path);
+  if (path !== undefined) {
+    return during(
+      "--console-socket",
+      () => unixConnect(path),
+      ({ errno }) => ({ hint: socketHint(errno) }),
+    );
+  }
   if (noNeedForOutput(detach, terminal)) {
     throw new HakoError({
       code: "usage",
@@ -21,4 +27,17 @@ export function consoleFor(terminal: boolean, path: string | undefined, detach: 
     });
   }
   return undefined;
+}
+
+function socketHint(errno: string | undefined): string | undefined {
+  switch (errno) {
+    case "ENOENT":
+      return "start its listener first: hako console recv SOCKET";
+    case "ECONNREFUSED":
+      return "nobody listens there, or it is no socket: start its listener first, hako console recv SOCKET";
+    case "EPROTOTYPE":
+      return "it must be a stream socket";
+    default:
+      return undefined;
+  }
 }

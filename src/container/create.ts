@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { CgroupManager } from "../cgroup/managers";
 import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
@@ -46,27 +47,34 @@ export interface CreateOptions extends Receivers {
   bundle: Bundle;
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
+  cgroupManager: CgroupManager;
   /** --rootless: auto, true or false. */
   rootless: string;
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
   openFiles: number | undefined;
+  /** The caller's $NOTIFY_SOCKET, which wants to know when the program is ready. */
+  notifySocket: string | undefined;
   warn(message: string): void;
 }
 
 /** Makes a container that waits for start (runtime.md "Create"); what a failure leaves is undone in reverse order. */
-export function createContainer(options: CreateOptions): ContainerRecord {
-  const { root, id, bundle, warn } = options;
-  const { config } = bundle;
-  checkRights(options, config);
-  if (config.process !== undefined) checkLabels(config.process);
+export function createContainer(given: CreateOptions): ContainerRecord {
+  const { root, id, warn } = given;
+  checkRights(given);
+  const { process } = given.bundle.config;
+  if (process !== undefined) checkLabels(process);
   claimId(root, id);
   // held until all is undone: whoever waits for it finds nothing, or a whole container
   using lock = lockContainer(root, id);
   if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
   using undo = new UndoStack((error) => warn(error.oneLine));
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
+  const bundle =
+    given.notifySocket === undefined ? given.bundle : notify().withNotifySocket(root, id, given.bundle);
+  const options = { ...given, bundle };
+  const { config } = bundle;
   const record = newRecord(options);
   writeRecord(root, record);
   writeConfig(root, id, config);
@@ -105,13 +113,19 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   return record;
 }
 
+/** Loaded for the few who ask. */
+function notify(): typeof import("./notify") {
+  return require("./notify");
+}
+
 /** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */
 function planOf(
   options: CreateOptions,
   record: ContainerRecord,
   startSocket: Fd,
 ): Omit<ContainerPlan, "filter"> {
-  const { root, id, bundle, consoleSocket, noPivot, noNewKeyring, preserveFds, openFiles, warn } = options;
+  const { root, id, bundle, cgroupManager, consoleSocket } = options;
+  const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = options;
   const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
   if (overlay !== undefined) makeDirectory(overlay, 0o755);
   return {
@@ -121,6 +135,7 @@ function planOf(
     rootfs: bundle.rootfs,
     overlay,
     state: stateOf(record, "creating"),
+    cgroupManager,
     startSocket,
     consoleSocket,
     noPivot,
@@ -132,7 +147,8 @@ function planOf(
 }
 
 /** An ordinary user has rights only in a user namespace of its own. */
-function checkRights({ rootless }: CreateOptions, { linux }: Config): void {
+function checkRights({ rootless, bundle }: CreateOptions): void {
+  const { linux } = bundle.config;
   const uid = effectiveUser();
   const asRoot = (hint: string, message: string) => new HakoError({ code: "unsupported", message, hint });
   if (uid !== 0 && rootless === "false") {

@@ -4,7 +4,7 @@ import { cloneChild, Reports } from "../linux/clone";
 import { errnoText } from "../linux/errno";
 import { lookUpProgram } from "../linux/exec";
 import { type Fd, FdList } from "../linux/fd";
-import { hasErrno, readText } from "../linux/file";
+import { checkAccess, hasErrno, readText } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { reapChild } from "../linux/process";
@@ -25,6 +25,7 @@ import {
 
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
+const X_OK = 1;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
 const MS_BIND = 4096;
@@ -36,15 +37,19 @@ const MAX_MESSAGE = 10 * 4096;
 const HARMLESS = /Can't setup RLIMIT_NOFILE for self/;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Where criu is. */
-export function findCriu(): string {
+/** Where criu is; `program` is its name or path. */
+export function findCriu(program: string): string {
   try {
-    return lookUpProgram("criu", process.env.PATH ?? DEFAULT_PATH);
+    const path = lookUpProgram(program, process.env.PATH ?? DEFAULT_PATH);
+    checkAccess(path, X_OK);
+    return path;
   } catch (thrown) {
     const { errno } = asHakoError(thrown);
     throw new HakoError({
       code: "unsupported",
-      message: "criu: executable file not found in $PATH",
+      message: program.includes("/")
+        ? asHakoError(thrown).oneLine
+        : `${program}: executable file not found in $PATH`,
       hint: "install criu, which saves and restores processes: https://criu.org",
       errno,
     });
@@ -52,6 +57,8 @@ export function findCriu(): string {
 }
 
 export interface CriuPlace {
+  /** criu's name or path. */
+  program: string;
   /** Its processes are born in these cgroups. */
   cgroups?: CgroupEntry;
   /** A directory that is bound onto another one, in a mount namespace that only criu sees. */
@@ -71,8 +78,8 @@ export class Criu implements Disposable {
   readonly #socket: Fd;
   readonly pid: number;
 
-  constructor(place: CriuPlace = {}) {
-    const program = findCriu();
+  constructor(place: CriuPlace) {
+    const program = findCriu(place.program);
     const [socket, theirs] = socketPair("seqpacket");
     using sync = theirs;
     this.#socket = socket;

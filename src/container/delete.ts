@@ -2,6 +2,7 @@ import { loadCgroup } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
 import { signalProcess, waitForEnd } from "../linux/process";
 import { logDebug } from "../log";
+import { placeOf } from "../oci/container-type";
 import { removeGroups } from "../resctrl/resctrl";
 import { runLenientHooks } from "./hooks";
 import { removeHostMounts } from "./host-mounts";
@@ -53,9 +54,23 @@ export function deleteContainer(options: DeleteOptions): void {
   mappings.delete(id);
   removeDirectory(root, id);
   logDebug(`${id}: deleted`);
+  if (record !== undefined) warnOfOthers(record, mappings, warn);
   if (record === undefined || record.creator !== undefined) return;
   const context = { state: stateOf(record, "stopped"), cwd: record.bundle, openFiles: options.openFiles };
   runLenientHooks("poststop", record.hooks, context, warn);
+}
+
+/**
+ * A pod's sandbox container can go before the others, which keep the namespaces that they have joined: CRI-O and
+ * containerd end every container themselves, and kubelet calls in any order. But who does it by hand should know.
+ */
+function warnOfOthers(record: ContainerRecord, mappings: MappingStore, warn: DeleteOptions["warn"]): void {
+  const { type, sandbox } = placeOf(record.annotations);
+  if (type !== "sandbox" || sandbox === undefined) return;
+  const others = mappings.list(warn).filter((each) => each.sandbox === record.sandbox);
+  if (others.length === 0) return;
+  const names = others.map(({ container }) => `"${container}"`).join(", ");
+  warn(`sandbox "${record.sandbox}" is without its sandbox container now; still in it: ${names}`);
 }
 
 function notStopped(id: ContainerId, status: Status): HakoError {

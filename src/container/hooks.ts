@@ -1,5 +1,6 @@
 import { HakoError } from "../errors";
-import { errnoText } from "../linux/errno";
+import { errnoName, errnoText } from "../linux/errno";
+import { explainExecution, lookAtProgram } from "../linux/execution-error";
 import { getLimit, setLimit } from "../linux/rlimit";
 import { logDebug } from "../log";
 import type { Hook, Hooks } from "../oci/config";
@@ -61,18 +62,30 @@ function runHook(what: string, hook: Hook, context: HookContext): void {
       ...(hook.timeout === undefined ? {} : { timeout: hook.timeout * 1000 }),
     }),
   );
-  const fail = (why: string): never => {
-    const output = `${done.stderr ?? ""}${done.stdout ?? ""}`.trim().slice(-SHOWN_OUTPUT);
-    const said = output === "" ? "" : `: ${output.replaceAll(/\s*\n\s*/g, "; ")}`;
-    throw new HakoError({ code: "system", message: `${what}: ${why}${said}`, path: hook.path });
+  const fail = (why: string, hint?: string): never => {
+    const said = lastLines(done.stderr) || lastLines(done.stdout);
+    const message = `${what}: ${why}${said === "" ? "" : `: ${said}`}`;
+    throw new HakoError({ code: "system", message, hint, path: hook.path });
   };
   const error = done.error as (Error & { code?: string; errno?: number }) | undefined;
-  if (error?.code === "ETIMEDOUT") fail(`ended after its timeout of ${hook.timeout} s`);
+  if (error?.code === "ETIMEDOUT")
+    fail(`ended after its timeout of ${hook.timeout} s`, "what it wrote last may say what it waits for");
   if (error?.code === "ENOBUFS") fail(`wrote more than ${MAX_OUTPUT} bytes`);
   // a hook need not read its standard input
-  if (error !== undefined && error.code !== "EPIPE") fail(errnoText(Math.abs(error.errno ?? 0)));
+  if (error !== undefined && error.code !== "EPIPE") {
+    const errno = Math.abs(error.errno ?? 0);
+    const { why, hint } = explainExecution(lookAtProgram(hook.path), errnoName(errno));
+    fail(why === undefined ? errnoText(errno) : `${errnoText(errno)}: ${why}`, hint);
+  }
   if (done.signal !== null) fail(`was killed by ${done.signal}`);
   if (done.status !== 0) fail(`exited with status ${done.status}`);
+}
+
+/** The end of what a hook wrote, without cutting a line in two, in one line. */
+function lastLines(output: Buffer | null): string {
+  const text = (output?.toString() ?? "").trim();
+  const shown = text.length <= SHOWN_OUTPUT ? text : text.slice(-SHOWN_OUTPUT).replace(/^[^\n]*\n/, "");
+  return shown.replaceAll(/\s*\n\s*/g, "; ");
 }
 
 function environment(lines: readonly string[]): Record<string, string> {

@@ -9,7 +9,8 @@ export type SandboxId = string & { readonly [brand]: "sandbox" };
 /** A file name has 255 bytes; suffixes of ours and of systemd units need the rest. */
 const MAX_LENGTH = 200;
 
-function whyNot(text: string): string | undefined {
+/** Why a text is no id; undefined if it is one. */
+export function whyNoId(text: string): string | undefined {
   if (text === "." || text === "..") return "it names a directory";
   if (!/^[A-Za-z0-9_+.-]+$/.test(text)) return "only letters A-Z and a-z, digits and _ + - . are allowed";
   if (text.length > MAX_LENGTH) return `longer than ${MAX_LENGTH} bytes`;
@@ -18,7 +19,7 @@ function whyNot(text: string): string | undefined {
 
 function check(kind: "container" | "sandbox", text: string): string {
   if (text === "") throw new HakoError({ code: "usage", message: `missing ${kind} id` });
-  const why = whyNot(text);
+  const why = whyNoId(text);
   if (why !== undefined) {
     throw new HakoError({ code: "usage", message: `invalid ${kind} id ${JSON.stringify(text)}: ${why}` });
   }

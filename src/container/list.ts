@@ -1,5 +1,6 @@
 import { asHakoError } from "../errors";
-import { readText, statusAt } from "../linux/file";
+import { statusAt } from "../linux/file";
+import { userName } from "../linux/user-name";
 import type { ContainerId } from "./id";
 import { containerDirectory, containerIds, readRecord, statusOf } from "./record";
 
@@ -44,17 +45,4 @@ export function listContainers(root: string, warn: (message: string) => void): L
     }
   }
   return listed;
-}
-
-/** The name of a user on this host; its number with a # if it has none. */
-export function userName(uid: number): string {
-  try {
-    for (const line of readText("/etc/passwd").split("\n")) {
-      const [name, , id] = line.split(":");
-      if (name !== undefined && id === String(uid)) return name;
-    }
-  } catch {
-    // a host without users' names
-  }
-  return `#${uid}`;
 }

@@ -1,7 +1,7 @@
 import { HakoError } from "../errors";
 import { readText, statusAt } from "../linux/file";
+import { userName } from "../linux/user-name";
 import type { ContainerId } from "./id";
-import { userName } from "./list";
 import { cgroupOf } from "./pause";
 import { readRecord } from "./record";
 

@@ -1,5 +1,7 @@
 import { join } from "node:path";
-import { type Cgroup, openCgroup, plannedRecord } from "../cgroup";
+import { type Cgroup, plannedRecord } from "../cgroup";
+import type { CgroupManager } from "../cgroup/managers";
+import { cgroupOfConfig } from "../cgroup/of-config";
 import { during, HakoError } from "../errors";
 import { Fd, FdList } from "../linux/fd";
 import { makeDirectory } from "../linux/file";
@@ -48,6 +50,7 @@ export interface RestoreOptions extends CriuFlags {
   root: string;
   id: ContainerId;
   bundle: Bundle;
+  cgroupManager: CgroupManager;
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
   pidFile: string | undefined;
@@ -60,7 +63,7 @@ export interface RestoreOptions extends CriuFlags {
 /** Makes a container whose processes go on where a checkpoint saved them; what a failure leaves is undone. */
 export function restoreContainer(options: RestoreOptions): ContainerRecord {
   const { root, id, bundle, openFiles, warn } = options;
-  findCriu();
+  findCriu(options.program);
   if (effectiveUser() !== 0) {
     throw new HakoError({ code: "unsupported", message: "restore: criu needs root", hint: "run as root" });
   }
@@ -77,7 +80,7 @@ export function restoreContainer(options: RestoreOptions): ContainerRecord {
 }
 
 function restore(options: RestoreOptions, image: CheckpointImage): ContainerRecord {
-  const { root, id, bundle, pidFile, warn } = options;
+  const { root, id, bundle, cgroupManager, pidFile, warn } = options;
   claimId(root, id);
   // held until all is undone, as by create
   using lock = lockContainer(root, id);
@@ -92,7 +95,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));
-  const cgroup = openCgroup(bundle.config.linux?.cgroupsPath, id);
+  const cgroup = cgroupOfConfig(cgroupManager, bundle.config, id);
   undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
   const save = (change: Partial<ContainerRecord>): void => {
     Object.assign(record, change);
@@ -102,6 +105,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   cgroup.create();
   undo.defer(`processes of ${id}`, () => endProcesses(record, cgroup));
   restoreProcesses(options, image, cgroup, record, save);
+  cgroup.settle();
   if (record.init !== undefined) handOut({ pidFile, pidfdSocket: undefined }, record.init, "standard", undo);
   save({ creator: undefined });
   undo.commit();
@@ -130,7 +134,7 @@ function restoreProcesses(
   const namespaces = namespaceOptions(options, inherited, image);
   const entry = cgroup.entry();
   const bind = { source: bundle.rootfs, target };
-  using criu = new Criu({ cgroups: entry, bind, inherit: inherited.all });
+  using criu = new Criu({ program: options.program, cgroups: entry, bind, inherit: inherited.all });
   cgroup.joinOthers(criu.pid, entry);
   using directories = new CriuDirectories(options, LOG_FILE, criu.pid);
   const asked = { ...restoreOptions(options, directories, image, cgroup), ...namespaces, root: target };

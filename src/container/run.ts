@@ -31,11 +31,13 @@ export async function runContainer(options: RunOptions): Promise<number> {
     try {
       sender?.close();
       using master = receiver === undefined ? undefined : recvFd(receiver).fd;
-      startContainer({ root, id, openFiles });
+      using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
       if (detach || record.init === undefined) {
+        relay?.wait();
         deleted = true;
         return 0;
       }
+      using _ = relay?.watch();
       return await attend(record.init, master, forward);
     } catch (error) {
       deleted = false;

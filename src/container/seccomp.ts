@@ -21,7 +21,9 @@ export function makeFilter(root: string, id: ContainerId, config: Config): Secco
   if (profile === undefined) return undefined;
   // the compiler with its tables is loaded for those who have a profile
   const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
+  const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
   const filter = compile(profile);
+  checkStart(filter, config.process?.noNewPrivileges === true);
   const bytes = new Uint8Array(HEADER + filter.program.length);
   new DataView(bytes.buffer).setUint32(0, filter.flags, true);
   bytes.set(filter.program, HEADER);

@@ -43,6 +43,11 @@ function words(path: string): string | undefined {
   }
 }
 
+/** How many namespaces of a type this user may make; undefined on a kernel without them. */
+function namespaceLimit(type: string): string | undefined {
+  return words(`/proc/sys/user/max_${LINKS[type] ?? type}_namespaces`);
+}
+
 const namespaces = Object.keys(NAMESPACE_FLAGS).map(
   (type): Check => ({
     name: `${type} namespaces`,
@@ -52,7 +57,7 @@ const namespaces = Object.keys(NAMESPACE_FLAGS).map(
         ? "a kernel with CONFIG_TIME_NS"
         : `a kernel with them; see /proc/sys/user/max_${LINKS[type] ?? type}_namespaces`,
     look() {
-      const limit = words(`/proc/sys/user/max_${LINKS[type] ?? type}_namespaces`);
+      const limit = namespaceLimit(type);
       if (!exists(`/proc/self/ns/${LINKS[type] ?? type}`) || limit === "0") return undefined;
       return limit === undefined ? "there" : `up to ${limit}`;
     },
@@ -87,9 +92,14 @@ const CHECKS: readonly Check[] = [
   },
   {
     name: "rights",
-    needed: false,
-    advice: "as an ordinary user: containers with a user namespace only, limits where cgroups are delegated",
-    look: () => ((permittedCapabilities() & SYS_ADMIN) !== 0n ? "CAP_SYS_ADMIN" : undefined),
+    needed: true,
+    advice: "run as root, or allow user namespaces: sysctl user.max_user_namespaces=10000",
+    look() {
+      if ((permittedCapabilities() & SYS_ADMIN) !== 0n) return "CAP_SYS_ADMIN";
+      // an ordinary user has rights in a user namespace of its own
+      const limit = namespaceLimit("user");
+      return limit === undefined || limit === "0" ? undefined : "in a user namespace";
+    },
   },
   ...namespaces,
   {

@@ -75,6 +75,7 @@ export function becomeProgram(
   execProgram(path, args, environment, {
     preserveFds: options.preserveFds,
     openFiles: limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : options.openFiles,
+    filtered: filter !== undefined,
     last: {
       steps: [...limiting.steps, ...filtering.steps],
       memory: [...limiting.memory, ...filtering.memory],

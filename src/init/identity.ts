@@ -85,7 +85,24 @@ function tryEnterDirectory(cwd: string): boolean {
 }
 
 function enterDirectory(cwd: string): void {
-  during("config /process/cwd", () => syscallOn(cwd, "chdir", cwd));
+  during(
+    "config /process/cwd",
+    () => syscallOn(cwd, "chdir", cwd),
+    ({ errno }) => ({ hint: directoryHint(errno) }),
+  );
+}
+
+function directoryHint(errno: string | undefined): string | undefined {
+  switch (errno) {
+    case "ENOENT":
+      return "make it in the container, or choose another one";
+    case "ENOTDIR":
+      return "it, or something on the way to it, is a file";
+    case "EACCES":
+      return `user ${process.geteuid?.()} may not enter it, or a directory on the way: chmod a+x, or another user`;
+    default:
+      return undefined;
+  }
 }
 
 /** The working directory must be inside: a link to a descriptor's directory would not be (CVE-2024-21626). */

@@ -27,7 +27,15 @@ export function mappedMounts(config: Config, bundle: string, owner: FdList): Map
       using namespace = userNamespaceWith((pid) => writeIdMaps(pid, pointer, maps));
       const source = cloneTree(resolve(bundle, mount.source ?? ""), plan.bind === "rbind");
       owner.add(source);
-      mapOwners(source, namespace, plan.idMap === "tree");
+      const at = resolve(bundle, mount.source ?? "");
+      during(
+        `map the owners of ${at}`,
+        () => mapOwners(source, namespace, plan.idMap === "tree"),
+        (cause) => {
+          const { idMapHint } = require("../explain/mount") as typeof import("../explain/mount");
+          return { hint: idMapHint(at, cause) };
+        },
+      );
       return source;
     });
     found.set(index, tree);

@@ -10,6 +10,10 @@ interface Effect {
   bind?: "bind" | "rbind";
   /** A flag of the superblock, given to new file systems under this name. */
   superblock?: string;
+  /** The opposite of one, where that is what a new file system has anyway. */
+  notSuperblock?: string;
+  /** A symbolic link is itself what is bound, or what is mounted on. */
+  nofollow?: "source" | "target";
   copyUp?: boolean;
   remount?: boolean;
   idMap?: "mount" | "tree";
@@ -36,9 +40,19 @@ const ACCESS_TIMES: readonly (readonly [name: string, bits: number])[] = [
 ];
 
 const PROPAGATIONS: readonly Propagation[] = ["private", "shared", "slave", "unbindable"];
-const SUPERBLOCK = ["sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime"];
+const SUPERBLOCK = [
+  "sync",
+  "async",
+  "dirsync",
+  "mand",
+  "nomand",
+  "lazytime",
+  "nolazytime",
+  "iversion",
+  "silent",
+];
 
-/** The options that are not the file system's own; the runtime-spec's table and runc's tmpcopyup. */
+/** The options that are not the file system's own; the runtime-spec's table, runc's tmpcopyup, crun's nofollow. */
 export const MOUNT_OPTIONS: ReadonlyMap<string, Effect> = new Map<string, Effect>([
   ["defaults", {}],
   ["bind", { bind: "bind" }],
@@ -47,6 +61,10 @@ export const MOUNT_OPTIONS: ReadonlyMap<string, Effect> = new Map<string, Effect
   ["tmpcopyup", { copyUp: true }],
   ["idmap", { idMap: "mount" }],
   ["ridmap", { idMap: "tree" }],
+  ["noiversion", { notSuperblock: "iversion" }],
+  ["loud", { notSuperblock: "silent" }],
+  ["src-nofollow", { nofollow: "source" }],
+  ["dest-nofollow", { nofollow: "target" }],
   ...ATTRIBUTES.flatMap(([set, clear, bit]): [string, Effect][] => [
     [set, { set: bit }],
     [clear, { clear: bit }],
@@ -81,6 +99,7 @@ export interface MountPlan {
   recursive: Attributes;
   propagation: { propagation: Propagation; recursive: boolean }[];
   superblock: string[];
+  nofollow: Set<"source" | "target">;
   /** What only the file system understands. */
   data: string[];
 }
@@ -96,6 +115,7 @@ export function planOf(options: readonly string[]): MountPlan {
     recursive: { set: 0, clear: 0 },
     propagation: [],
     superblock: [],
+    nofollow: new Set(),
     data: [],
   };
   for (const option of options) {
@@ -111,6 +131,8 @@ export function planOf(options: readonly string[]): MountPlan {
     if (effect.propagation !== undefined)
       plan.propagation.push({ propagation: effect.propagation, recursive });
     if (effect.superblock !== undefined) plan.superblock.push(effect.superblock);
+    plan.superblock = plan.superblock.filter((name) => name !== effect.notSuperblock);
+    if (effect.nofollow !== undefined) plan.nofollow.add(effect.nofollow);
     plan.bind = effect.bind ?? plan.bind;
     plan.remount ||= effect.remount === true;
     plan.copyUp ||= effect.copyUp === true;

@@ -49,8 +49,6 @@ const OVER_PROC: ReadonlySet<string> = new Set([
 /** Kernel file systems whose superblock is shared: only the mount can be read-only. */
 const SHARED_SUPERBLOCK: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "devpts", "tmpfs"]);
 
-/** Options of no effect on a bind mount that nobody misses. */
-const HARMLESS_ON_BIND: ReadonlySet<string> = new Set(["silent", "loud", "iversion", "noiversion"]);
 /** File systems whose labels SELinux's policy gives. */
 const UNLABELED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "cgroup", "cgroup2"]);
 
@@ -60,6 +58,11 @@ export function mountAll(work: RootfsWork): void {
     during(
       `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
       () => mountOne(work, mount, work.context.mappedMounts.get(index)),
+      (cause) => {
+        const { mountHint } = require("../explain/mount") as typeof import("../explain/mount");
+        const { bundle, userNamespace } = work.context;
+        return { hint: mountHint(mount, bundle, userNamespace, cause) };
+      },
     );
   });
 }
@@ -89,19 +92,28 @@ function mountBind(
     throw new HakoError({ code: "config", message: "a bind mount needs a source" });
   }
   // The kernel ignores them, as do other runtimes; but whoever gives them may believe in a limit that isn't there.
-  const idle = plan.data.filter((option) => !HARMLESS_ON_BIND.has(option));
-  if (idle.length > 0) {
-    work.context.warn(`bind mount on ${path}: no effect: ${idle.join(",")}`);
+  if (plan.data.length > 0) {
+    work.context.warn(`bind mount on ${path}: no effect: ${plan.data.join(",")}`);
   }
   const source = resolve(work.context.bundle ?? process.cwd(), mount.source);
-  using tree = mapped ?? cloneTree(source, plan.bind === "rbind");
+  using tree = mapped ?? cloneTree(source, plan.bind === "rbind", !plan.nofollow.has("source"));
   checkBelowProc(path, tree);
   applyPlan(tree, plan, work, path === "/dev");
   const status = statusOf(tree);
+  const link = plan.nofollow.has("target") ? openLink(work.root, path) : undefined;
   using target =
-    status.type === "directory" ? openDirectory(work.root, path) : createFileInRoot(work.root, path);
+    link ??
+    (status.type === "directory" ? openDirectory(work.root, path) : createFileInRoot(work.root, path));
   checkSameKind(source, status, target, path);
   attach(work, tree, target, path);
+}
+
+/** A symbolic link, to mount on it and not on what it leads to; undefined if the path is none. */
+function openLink(root: Fd, path: string): Fd | undefined {
+  const there = openIfThere(root, path, O.PATH | O.NOFOLLOW);
+  if (there === undefined || statusOf(there).type === "symlink") return there;
+  there.close();
+  return undefined;
 }
 
 function checkSameKind(source: string, status: FileStatus, target: Fd, path: string): void {
@@ -111,7 +123,8 @@ function checkSameKind(source: string, status: FileStatus, target: Fd, path: str
   const cause = systemError("move_mount", "ENOTDIR", path);
   throw new HakoError({
     ...cause,
-    message: `${source} is a ${sourceIs} and ${path} is a ${targetIs}`,
+    // not "is a directory": docker takes these words for EISDIR of the program, and exits with 126 instead of 125
+    message: `${source}, a ${sourceIs}, can't be mounted on ${path}, a ${targetIs}`,
     cause,
   });
 }
@@ -182,7 +195,6 @@ function remount(work: RootfsWork, plan: MountPlan, path: string): void {
   applyPlan(target, plan, work, false);
 }
 
-/** A new mount of a file system. */
 /** linux.mountLabel for what has files of its own; where there is no SELinux it says nothing. */
 function labelOf({ context: { config } }: RootfsWork, type: string): string[] {
   const label = config.linux?.mountLabel ?? "";
@@ -190,6 +202,7 @@ function labelOf({ context: { config } }: RootfsWork, type: string): string[] {
   return [`context=${label}`];
 }
 
+/** A new mount of a file system. */
 function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string): void {
   const type = mount.type ?? "none";
   checkBelowProc(path, undefined, type);
@@ -208,13 +221,16 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
       ...labelOf(work, type),
     ],
   };
+  const finish = (tree: Fd) => {
+    if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
+    applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
+  };
   if (!fitsFsconfig(filesystem)) {
-    mountLong(work, filesystem, plan, target, path);
+    mountLong(work, filesystem, target, path, finish);
     return;
   }
   using tree = create(work, filesystem);
-  if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
-  applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
+  finish(tree);
   attach(work, tree, target, path);
 }
 
@@ -234,22 +250,22 @@ function create(work: RootfsWork, filesystem: Filesystem): Fd {
   }
 }
 
-/** An overlay with a long lowerdir: mounted by mount(2), then found again for what mount(2) doesn't do. */
+/** An overlay with a long lowerdir, or a flag of old: mounted by mount(2), then found again for what mount(2) doesn't do. */
 function mountLong(
   work: RootfsWork,
   filesystem: Filesystem,
-  plan: MountPlan,
   target: Fd,
   path: string,
+  finish: (mounted: Fd) => void,
 ): void {
   if (path === "/") {
     throw new HakoError({
       code: "unsupported",
-      message: "an option of more than 255 bytes for a mount on /",
+      message: "an option of more than 255 bytes, silent or iversion for a mount on /",
     });
   }
   checkTarget(target, path);
-  mountOnto(target, { ...filesystem, attributes: plan.own.set });
+  mountOnto(target, filesystem);
   using mounted = openInRoot(work.root, path, O.PATH);
-  applyPlan(mounted, plan, work, false);
+  finish(mounted);
 }

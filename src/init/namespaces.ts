@@ -4,6 +4,7 @@ import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
 import { effectiveUser, isRootless } from "../linux/rootless";
 import type { Step } from "../linux/steps";
+import { userName } from "../linux/user-name";
 import type { Config, IdMapping } from "../oci/config";
 import { timeSteps } from "./time-offsets";
 
@@ -33,7 +34,14 @@ export class NamespacePlan implements Disposable {
         const known = type as NamespaceType;
         if (path === undefined || path === "") created.add(known);
         else {
-          const fd = during(`config /linux/namespaces/${index}/path`, () => openNamespace(path, known));
+          const fd = during(
+            `config /linux/namespaces/${index}/path`,
+            () => openNamespace(path, known),
+            ({ errno }) =>
+              errno === "ENOENT"
+                ? { hint: "who owned it, the pod's sandbox perhaps, has ended: start that first" }
+                : {},
+          );
           joined.push({ type: known, fd });
         }
       });
@@ -119,11 +127,15 @@ export function writeIdMaps(
     ["uid", "uidMappings", uidMappings, process.geteuid?.()],
   ] as const;
   for (const [kind, field, mappings, own] of maps) {
-    during(`config ${pointer}/${field}`, () => {
-      if (effectiveUser() === 0) writeValueTo(`/proc/${pid}/${kind}_map`, mapText(mappings));
-      else if (isOwnOnly(mappings, own)) writeOwnMap(pid, kind, mappings);
-      else writeByHelper(pid, kind, mappings);
-    });
+    during(
+      `config ${pointer}/${field}`,
+      () => {
+        if (effectiveUser() === 0) writeValueTo(`/proc/${pid}/${kind}_map`, mapText(mappings));
+        else if (isOwnOnly(mappings, own)) writeOwnMap(pid, kind, mappings);
+        else writeByHelper(pid, kind, mappings);
+      },
+      ({ hint, errno }) => ({ hint: hint === undefined ? mapHint(errno) : undefined }),
+    );
   }
 }
 
@@ -150,12 +162,44 @@ function writeByHelper(pid: number, kind: "uid" | "gid", mappings: readonly IdMa
   const words = mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
   const done = Bun.spawnSync([path, String(pid), ...words], { stderr: "pipe" });
   if (done.exitCode === 0) return;
-  const said = done.stderr.toString().trim().replaceAll("\n", "; ");
+  const said = lowerErrno(done.stderr.toString().trim().replaceAll("\n", "; "));
   throw new HakoError({
     code: "system",
     message: said || `${name}: status ${done.exitCode}`,
-    hint: `see /etc/sub${kind}`,
+    hint: said.includes("not allowed") ? subordinateHint(kind, mappings) : helperHint(name, path, said),
   });
+}
+
+/** The ids of /etc/subuid and /etc/subgid that the maps ask for, as a line for that file. */
+function subordinateHint(kind: "uid" | "gid", mappings: readonly IdMapping[]): string {
+  const user = userName(effectiveUser());
+  const own = kind === "uid" ? process.geteuid?.() : process.getegid?.();
+  const lines = mappings
+    .filter(({ hostID, size }) => size !== 1 || hostID !== own)
+    .map(({ hostID, size }) => `${user}:${hostID}:${size}`);
+  return `have root add ${lines.join(" and ")} to /etc/sub${kind}, or map ids that are there`;
+}
+
+function helperHint(name: string, path: string, said: string): string | undefined {
+  if (!said.includes("operation not permitted")) return undefined;
+  return `${path} needs its setuid bit or file capability (setcap cap_set${name.slice(3, 6)}+ep), on a mount without nosuid`;
+}
+
+/** Errno texts as everywhere here; the helpers' are the libc's. */
+function lowerErrno(text: string): string {
+  return text.replaceAll(
+    /Operation not permitted|Permission denied|Invalid argument|No such file or directory/g,
+    (words) => words.toLowerCase(),
+  );
+}
+
+function mapHint(errno: string | undefined): string | undefined {
+  if (errno === "EINVAL") {
+    return "ranges may not overlap, must be mapped in the namespace that hako runs in, and are 340 at most";
+  }
+  if (errno !== "EPERM" && errno !== "EACCES") return undefined;
+  const { userNamespaceRefused } = require("../explain/clone") as typeof import("../explain/clone");
+  return userNamespaceRefused();
 }
 
 function mapText(mappings: readonly IdMapping[]): string {

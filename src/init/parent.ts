@@ -1,5 +1,6 @@
 import type { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import {
   errorMessage,
   type InitMessage,
@@ -36,7 +37,13 @@ export class Parent {
   }
 
   #send(message: InitMessage): void {
-    sendValue(this.socket, message);
+    try {
+      sendValue(this.socket, message);
+    } catch (error) {
+      // it has given up on this container, and has said why
+      if (hasErrno(error, "EPIPE", "ECONNRESET")) this.#gone();
+      throw error;
+    }
   }
 
   #gone(): never {

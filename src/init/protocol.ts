@@ -3,6 +3,7 @@ import type { CgroupMounts } from "../cgroup";
 import { type ErrorCode, HakoError } from "../errors";
 import type { ErrnoName } from "../linux/errno";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import type { SeccompFilter } from "../linux/seccomp";
 import { readSome, recvByte, writeAll } from "../linux/socket";
 import type { Config, Linux, Process } from "../oci/config";
@@ -100,13 +101,23 @@ export function sendValue(socket: Fd, value: unknown): void {
 
 /** Receives a frame; undefined when the other side has closed its end. A descriptor before it goes to `listener`. */
 export function receiveValue(socket: Fd, listener?: (fd: Fd) => void): unknown {
+  try {
+    return receiveFrame(socket, listener);
+  } catch (error) {
+    // closed with something of ours unread
+    if (hasErrno(error, "ECONNRESET")) return undefined;
+    throw error;
+  }
+}
+
+function receiveFrame(socket: Fd, listener?: (fd: Fd) => void): unknown {
   const { byte, fd } = listener === undefined ? { byte: 0, fd: undefined } : recvByte(socket);
   if (byte === undefined) return undefined;
   if (fd !== undefined) {
     using owned = fd;
     listener?.(owned);
     writeAll(socket, new Uint8Array(1));
-    return receiveValue(socket);
+    return receiveFrame(socket);
   }
   const rest = readExactly(socket, listener === undefined ? HEADER : HEADER - 1);
   const header = listener === undefined || rest === undefined ? rest : Uint8Array.of(byte, ...rest);

@@ -161,7 +161,11 @@ export class PreparedRootfs {
     const { config } = context;
     const cwd = config.process?.cwd;
     if (cwd !== undefined) {
-      during(`working directory ${cwd}`, () => mkdirAllInRoot(root, cwd).close(), { path: cwd });
+      during(
+        `working directory ${cwd}`,
+        () => mkdirAllInRoot(root, cwd).close(),
+        ({ errno }) => ({ path: cwd, hint: cwdHint(errno) }),
+      );
     }
     for (const mount of readonlyLater.splice(0)) {
       setMountAttributes(mount, { set: ATTR.RDONLY });
@@ -175,6 +179,18 @@ export class PreparedRootfs {
     readonlyPaths(root, config.linux?.readonlyPaths ?? []);
     maskPaths(root, config.linux?.maskedPaths ?? []);
     root.close();
+  }
+}
+
+function cwdHint(errno: string | undefined): string | undefined {
+  switch (errno) {
+    case "ENOTDIR":
+    case "EEXIST":
+      return "it, or something on the way to it, is a file of the image: choose another config /process/cwd";
+    case "EROFS":
+      return "it is missing and can't be made in a read-only file system: make it in the image";
+    default:
+      return undefined;
   }
 }
 

@@ -7,7 +7,7 @@ import { inUserNamespace, isRootless } from "../linux/rootless";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
 import type { InitRequest } from "./protocol";
-import { type StageProcess, startStage } from "./stage-process";
+import { type StagePlan, type StageProcess, startStage } from "./stage-process";
 
 const W_OK = 2;
 
@@ -30,6 +30,7 @@ export interface InitOptions
   startSocket: Fd;
   consoleSocket: Fd | undefined;
   warn(message: string): void;
+  explainEnd: StagePlan["explainEnd"];
 }
 
 /** Makes the container's first process in its namespaces; it begins to work with `advance("mounted")`. */
@@ -54,6 +55,7 @@ export function spawnInit(options: InitOptions): StageProcess {
       ? (pid) => writeIdMaps(pid, "/linux", config.linux ?? {})
       : undefined,
     warn,
+    explainEnd: options.explainEnd,
   });
   try {
     setOutOfMemoryScore(init.pid, config.process?.oomScoreAdj);
@@ -71,7 +73,7 @@ function requestOf(
   files: readonly Fd[],
   mapped: ReadonlyMap<number, Fd>,
 ): InitRequest {
-  const { warn: _, entry: __, startSocket, consoleSocket, ...plain } = options;
+  const { warn: _, entry: __, explainEnd: ___, startSocket, consoleSocket, ...plain } = options;
   return {
     ...plain,
     kind: "init",

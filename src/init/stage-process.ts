@@ -1,9 +1,11 @@
-import { HakoError } from "../errors";
+import { asHakoError, HakoError } from "../errors";
 import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
+import type { Explanation } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
+import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
-import { hideProcess, processStatus, reapChild, signalProcess } from "../linux/process";
+import { hideProcess, processStatus, reapChild, signalProcess, waitForWord } from "../linux/process";
 import { effectiveUser } from "../linux/rootless";
 import { socketPair } from "../linux/socket";
 import type { Step } from "../linux/steps";
@@ -23,6 +25,7 @@ const SIGKILL = 9;
 const AT_EMPTY_PATH = 0x1000;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
+const CLONE_NEWPID = NAMESPACE_FLAGS.pid;
 /**
  * The whole environment of our own stage inside the container. Without concurrent compilation and collection it has
  * one thread, so a pids limit of 1 does not hurt it.
@@ -40,6 +43,7 @@ export class StageProcess implements Disposable {
     private readonly socket: Fd,
     private readonly reports: Reports,
     private readonly warn: (message: string) => void,
+    private readonly explainEnd: StagePlan["explainEnd"],
   ) {}
 
   /** Lets it go on, and waits until it has come to `stage`; throws what it failed with. */
@@ -60,6 +64,7 @@ export class StageProcess implements Disposable {
   release(listener?: (fd: Fd) => void): void {
     this.#send("continue");
     // its end of the socket closes when it waits for start, or executes
+    waitForWord(this.socket, this.pid, this.startTime);
     const last = receiveValue(this.socket, listener) as InitMessage | undefined;
     if (last !== undefined && "error" in last) throw errorFrom(last.error);
     this.#released = true;
@@ -91,18 +96,20 @@ export class StageProcess implements Disposable {
         : ending.signal === undefined
           ? `exited with status ${ending.status}`
           : `was killed by signal ${ending.signal}`;
+    const { why, hint } = this.explainEnd?.(ending?.signal) ?? {};
+    const message = `the container's process ${how} before it was ready`;
     return new HakoError({
       code: "system",
-      message: `the container's process ${how} before it was ready`,
-      hint: ending?.signal === SIGKILL ? "a memory limit that is too low would do that" : undefined,
+      message: why === undefined ? message : `${message}: ${why}`,
+      hint,
     });
   }
 
   [Symbol.dispose](): void {
     if (this.#released) return;
+    signalProcess(this.pid, this.startTime, SIGKILL);
     this.socket.close();
     this.reports[Symbol.dispose]();
-    signalProcess(this.pid, this.startTime, SIGKILL);
     reapChild(this.pid, true);
   }
 }
@@ -199,6 +206,8 @@ export interface StagePlan {
   /** Writes the maps of its new user namespace; it waits for them. */
   writeIdMaps: ((pid: number) => void) | undefined;
   warn(message: string): void;
+  /** What else is known of its end, with the signal that ended it. */
+  explainEnd?: ((signal: number | undefined) => Explanation) | undefined;
 }
 
 /** Makes a stage process, which waits for its request. */
@@ -218,11 +227,16 @@ export function startStage(plan: StagePlan): StageProcess {
   try {
     const waitsForNothing = go === undefined;
     const pid = cloneChild({ flags, cgroup, join, steps, waitsForNothing, memory }, reports);
-    stage = new StageProcess(pid, processStatus(pid)?.startTime ?? 0, socket, reports, plan.warn);
-  } catch (error) {
+    const startTime = processStatus(pid)?.startTime ?? 0;
+    stage = new StageProcess(pid, startTime, socket, reports, plan.warn, plan.explainEnd);
+  } catch (thrown) {
     socket.close();
     reports[Symbol.dispose]();
-    throw error;
+    const { explainClone } = require("../explain/clone") as typeof import("../explain/clone");
+    const joinsPid = join.some(
+      ({ call, args }) => call === "setns" && (Number(args[1]) & CLONE_NEWPID) !== 0,
+    );
+    throw explainClone(asHakoError(thrown), { flags, born, joinsPid });
   }
   // closed here, so that the end of the process is the end of it
   sync.close();

@@ -108,7 +108,7 @@ export function cloneChild(plan: ChildPlan, reports: Reports): number {
   const args = cloneArguments(flags | shared, SIGCHLD, plan.cgroup);
   const table = tableOf(reports.number, plan.steps);
   const pid = spawnFunction()(address(table), address(args), CLONE_ARGS_SIZE);
-  if (pid < 0) throw cloneError(-pid, plan.flags);
+  if (pid < 0) throw systemError("clone3", -pid);
   return plan.memory.length + table.length < 0 ? 0 : pid;
 }
 
@@ -125,7 +125,7 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
   const steps = [...plan.join, clone, ...plan.steps];
   const table = tableOf(reports.number, steps);
   const helper = spawnFunction()(address(table), address(cloneArguments(0n, SIGCHLD)), CLONE_ARGS_SIZE);
-  if (helper < 0) throw cloneError(-helper, 0);
+  if (helper < 0) throw systemError("clone3", -helper);
   // the helper says one thing before it ends; a child that is quick to fail may have said its own before
   trySyscall("wait4", helper, null, 0, null);
   let failed: Report | undefined;
@@ -138,18 +138,10 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
       if (failed === undefined) return result;
       trySyscall("wait4", result, null, 0, null);
       throw stepError(plan.steps, failed);
-    } else if (step === plan.join.length) throw cloneError(-result, plan.flags);
+    } else if (step === plan.join.length) throw systemError("clone3", -result);
     else throw stepError(plan.join, report);
   }
   throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
-}
-
-function cloneError(errno: number, flags: number): HakoError {
-  const userNamespace = (flags & 0x10000000) !== 0;
-  const hint = userNamespace
-    ? "see /proc/sys/user/max_user_namespaces and kernel.unprivileged_userns_clone"
-    : "see /proc/sys/user/max_*_namespaces and the cgroup's pids limit";
-  return systemError("clone3", errno, undefined, hint);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { HakoError } from "../errors";
-import { errnoName, errnoNumber } from "./errno";
+import { errnoName } from "./errno";
+import { executionError, lookAtProgram } from "./execution-error";
 import { checkAccess, hasErrno, listNames, readText, statusAt } from "./file";
 import { type Step, stepError, walk } from "./steps";
 import { address, cString, syscall, systemError, trySyscall } from "./syscall";
@@ -20,6 +21,8 @@ export interface ExecOptions {
   openFiles?: number | undefined;
   /** Made right before execve, with nothing of ours between. */
   last?: { steps: readonly Step[]; memory: readonly ArrayBufferView[] } | undefined;
+  /** Among them is a seccomp filter, which may forbid to look at the program when it can't be executed. */
+  filtered?: boolean | undefined;
 }
 
 /** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
@@ -87,21 +90,11 @@ export function execProgram(
     environment.pointers,
     ...environment.memory,
   ];
+  const before = options.filtered === true ? lookAtProgram(path) : undefined;
   const { step, result } = walk([...steps, execve], [...memory, ...used]);
-  throw step === steps.length ? executionError(path, -result) : stepError(steps, [step, result]);
-}
-
-/** The error of a program that can't be executed, with the code that decides between exit status 127 and 126. */
-export function executionError(path: string, errno: number): HakoError {
-  const system = systemError("execve", errno, path);
-  const missing = errno === errnoNumber("ENOENT") || errno === errnoNumber("ENOTDIR");
-  return new HakoError({
-    code: missing ? "command-not-found" : "command-not-executable",
-    message: system.message,
-    syscall: "execve",
-    errno: system.errno,
-    path,
-  });
+  throw step === steps.length
+    ? executionError(path, -result, before ?? lookAtProgram(path))
+    : stepError(steps, [step, result]);
 }
 
 /** Looks a command up as execvp(3) does: names with a slash are paths, others are searched in `searchPath`. */

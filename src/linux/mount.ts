@@ -7,6 +7,7 @@ import { syscallOn, systemError, trySyscall } from "./syscall";
 /** The mount calls of Linux 5.12: trees are cloned, made as they shall be while nobody sees them, and then attached. */
 
 const AT_EMPTY_PATH = 0x1000;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_RECURSIVE = 0x8000;
 const OPEN_TREE_CLONE = 1;
 const OPEN_TREE_CLOEXEC = 0o2000000;
@@ -65,10 +66,11 @@ function nameOf(place: Place): string | undefined {
   return typeof place === "string" ? place : undefined;
 }
 
-/** A detached copy of the mount at a place (and of all below it); nobody else sees it. */
-export function cloneTree(source: Place, recursive: boolean): Fd {
+/** A detached copy of the mount at a place (and of all below it); nobody else sees it. A link is followed if told. */
+export function cloneTree(source: Place, recursive: boolean, follow = true): Fd {
   const [dir, path] = at(source);
-  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+  const how = (recursive ? AT_RECURSIVE : 0) | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | how;
   const empty = path === "" ? AT_EMPTY_PATH : 0;
   return new Fd(syscallOn(nameOf(source), "open_tree", dir, path, flags | empty));
 }
@@ -135,8 +137,9 @@ function failed(filesystem: Filesystem, context: Fd | undefined, call: string, e
   return new HakoError({ ...error, message: `${call} ${filesystem.type}: ${errnoText(errno)}: ${why}` });
 }
 
-/** Whether fsconfig takes the source and all options; those that are too long are only for mount(2). */
+/** Whether fsconfig takes the source and all options; those that are too long, and some flags, are only for mount(2). */
 export function fitsFsconfig(filesystem: Filesystem): boolean {
+  if (filesystem.options?.some((option) => ONLY_MOUNT.has(option))) return false;
   const values = (filesystem.options ?? []).map((option) => option.slice(option.indexOf("=") + 1));
   return [filesystem.source ?? "", ...values].every((value) => Buffer.byteLength(value) <= FSCONFIG_LIMIT);
 }
@@ -162,30 +165,24 @@ export function newFilesystem(filesystem: Filesystem): Fd {
   return new Fd(mounted);
 }
 
-/** Our attributes and the options of every superblock, as flags of mount(2). */
-const MS_OF_ATTR: readonly (readonly [number, number])[] = [
-  [ATTR.RDONLY, 1],
-  [ATTR.NOSUID, 2],
-  [ATTR.NODEV, 4],
-  [ATTR.NOEXEC, 8],
-  [ATTR.NOATIME, 1024],
-  [ATTR.NODIRATIME, 2048],
-  [ATTR.STRICTATIME, 1 << 24],
-  [ATTR.NOSYMFOLLOW, 256],
-];
+/** The options of every superblock, as flags of mount(2). */
 const MS_OF_OPTION: Readonly<Record<string, number>> = {
   ro: 1,
   sync: 16,
   mand: 64,
   dirsync: 128,
   lazytime: 1 << 25,
+  iversion: 1 << 23,
+  silent: 1 << 15,
 };
+/** Flags that fsconfig doesn't know (fs/fs_context.c, common_set_sb_flag). */
+const ONLY_MOUNT: ReadonlySet<string> = new Set(["iversion", "silent"]);
 const NO_MS = new Set(["rw", "async", "nomand", "nolazytime"]);
 
 /** mount(2) onto an open target, for options that are longer than fsconfig takes. */
-export function mountOnto(target: Fd, filesystem: Filesystem): void {
-  const { type, source = type, options = [], attributes = 0 } = filesystem;
-  let flags = MS_OF_ATTR.reduce((sum, [bit, ms]) => ((attributes & bit) === 0 ? sum : sum | ms), 0);
+export function mountOnto(target: Fd, filesystem: Omit<Filesystem, "attributes">): void {
+  const { type, source = type, options = [] } = filesystem;
+  let flags = 0;
   const data = options.filter((option) => {
     flags |= MS_OF_OPTION[option] ?? 0;
     return MS_OF_OPTION[option] === undefined && !NO_MS.has(option);

@@ -61,6 +61,26 @@ function parseLine(line: string): MountEntry | undefined {
   };
 }
 
+/**
+ * The mounts that their mount points lead to: one that another mount was put on is hidden, and so are those below it
+ * (namespace.c of the kernel: a path goes on in the last mount at each of its places).
+ */
+export function visibleMounts(entries: readonly MountEntry[]): MountEntry[] {
+  const byId = new Map(entries.flatMap((entry) => (Number.isNaN(entry.id) ? [] : [[entry.id, entry]])));
+  const covered = new Set<number>();
+  for (const { id, parent, mountpoint } of entries) {
+    if (id !== parent && byId.get(parent)?.mountpoint === mountpoint) covered.add(parent);
+  }
+  if (covered.size === 0) return [...entries];
+  const isReached = ({ id, parent, mountpoint }: MountEntry, depth = 0): boolean => {
+    const on = byId.get(parent);
+    if (on === undefined || on.id === id || depth > entries.length) return true;
+    if (covered.has(parent) && on.mountpoint !== mountpoint) return false;
+    return isReached(on, depth + 1);
+  };
+  return entries.filter((entry) => !covered.has(entry.id) && isReached(entry));
+}
+
 /** The mounts of this process, or of a file with the same lines. */
 export function readMountinfo(file = "/proc/self/mountinfo"): MountEntry[] {
   return parseMountinfo(readText(file));

@@ -1,6 +1,6 @@
 import { HakoError } from "../errors";
 import { toStandardError } from "../log";
-import { errnoText } from "./errno";
+import { errnoName, errnoText } from "./errno";
 import { Fd } from "./fd";
 import { filesystemOf } from "./stat";
 import { MAGIC } from "./statfs";
@@ -29,7 +29,13 @@ export function openNamespace(path: string, type?: NamespaceType): Fd {
   const opened = trySyscall("openat", AT_FDCWD, path, OPEN_FLAGS, 0);
   const quoted = JSON.stringify(path);
   if (opened < 0) {
-    throw new HakoError({ code: "system", message: `failed to open ${quoted}: ${errnoText(-opened)}`, path });
+    const errno = errnoName(-opened);
+    throw new HakoError({
+      code: "system",
+      message: `failed to open ${quoted}: ${errnoText(errno)}`,
+      errno,
+      path,
+    });
   }
   const fd = new Fd(opened);
   const magic = filesystemOf(fd);

@@ -1,6 +1,7 @@
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
 import { hasErrno, readText } from "./file";
+import { pollAny } from "./poll";
 import { syscall, systemError, trySyscall } from "./syscall";
 
 const PR_SET_PDEATHSIG = 1;
@@ -11,6 +12,9 @@ const WNOHANG = 1;
 const P_PIDFD = 3;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
+const SIGKILL = 9;
+/** How often a process that says nothing is looked at. */
+const LOOK_MS = 200;
 
 /** What /proc/PID/stat says (proc_pid_stat(5)). */
 export interface ProcessStatus {
@@ -20,6 +24,8 @@ export interface ProcessStatus {
   parent: number;
   /** In clock ticks since boot: with the pid it names one process for ever. */
   startTime: number;
+  /** How a zombie ended, as wait4(2) would say it; 0 of others, and where this process may not know. */
+  ending: number;
 }
 
 /** undefined when there is no such process. */
@@ -39,6 +45,7 @@ export function processStatus(pid: number): ProcessStatus | undefined {
     state: fields[0] ?? "",
     parent: Number(fields[1]),
     startTime: Number(fields[19]),
+    ending: Number(fields[49] ?? 0),
   };
 }
 
@@ -50,22 +57,28 @@ export function aliveProcess(pid: number, startTime: number): ProcessStatus | un
     : status;
 }
 
-/** A descriptor of a process, so that no signal can go to another one that got its pid; undefined when it has gone. */
-export function openProcess(pid: number, startTime: number): Fd | undefined {
+/**
+ * A descriptor of a process, so that no signal can go to another one that got its pid; undefined when it has gone. With
+ * `zombies` also of one whose main thread has ended.
+ */
+export function openProcess(pid: number, startTime: number, zombies = false): Fd | undefined {
   const opened = trySyscall("pidfd_open", pid, 0);
   if (opened < 0) {
     if (["ESRCH", "EINVAL"].includes(errnoName(-opened))) return undefined;
     throw systemError("pidfd_open", -opened, `process ${pid}`);
   }
   const fd = new Fd(opened);
-  if (aliveProcess(pid, startTime) !== undefined) return fd;
+  const there = zombies
+    ? processStatus(pid)?.startTime === startTime
+    : aliveProcess(pid, startTime) !== undefined;
+  if (there) return fd;
   fd.close();
   return undefined;
 }
 
 /** Sends a signal to the process that started then; false when it has gone. */
-export function signalProcess(pid: number, startTime: number, signal: number): boolean {
-  using process = openProcess(pid, startTime);
+export function signalProcess(pid: number, startTime: number, signal: number, zombies = false): boolean {
+  using process = openProcess(pid, startTime, zombies);
   if (process === undefined) return false;
   const result = trySyscall("pidfd_send_signal", process.number, signal, null, 0);
   if (result === 0) return true;
@@ -134,4 +147,15 @@ export function setProcessName(name: string): void {
 /** Orphans below this process become its children. */
 export function becomeSubreaper(): void {
   syscall("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+/**
+ * Waits until a process of ours says something through a socket, or has closed its end. A seccomp filter can kill its main
+ * thread alone (SECCOMP_RET_KILL_THREAD): the others, Bun's, would keep it open for ever. Then all of it is killed.
+ */
+export function waitForWord(socket: Fd, pid: number, startTime: number): void {
+  while (pollAny([{ fd: socket, for: "read" }], LOOK_MS)[0] !== true) {
+    const status = processStatus(pid);
+    if (status?.startTime === startTime && status.state === "Z") signalProcess(pid, startTime, SIGKILL, true);
+  }
 }

@@ -6,7 +6,8 @@ import { address, callLibc, syscallOn, systemError, tryLibc, trySyscall } from "
 
 const AF_UNIX = 1;
 const SOCK_CLOEXEC = 0o2000000;
-const SOCKET_TYPES = { stream: 1, seqpacket: 5 } as const;
+const SOCK_NONBLOCK = 0o4000;
+const SOCKET_TYPES = { stream: 1, dgram: 2, seqpacket: 5 } as const;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x8;
@@ -23,6 +24,7 @@ const MAX_NAME = 4095;
 const MAX_FDS = 253;
 const MSGHDR_SIZE = 56;
 const CMSGHDR_SIZE = 16;
+const LONGEST_PAUSE_MS = 50;
 
 export type SocketType = keyof typeof SOCKET_TYPES;
 type Descriptor = Fd | number;
@@ -38,13 +40,13 @@ export function socketPair(type: SocketType = "stream"): [Fd, Fd] {
   return [new Fd(pair[0] ?? -1), new Fd(pair[1] ?? -1)];
 }
 
-function unixSocket(type: SocketType): Fd {
-  return new Fd(callLibc(undefined, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0));
+function unixSocket(type: SocketType, flags = 0): Fd {
+  return new Fd(callLibc(undefined, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0));
 }
 
 /**
  * Calls `use` with the socket's sockaddr_un. A path that is too long for it is reached through the opened directory,
- * so only its last component has a limit.
+ * so only its last component has a limit. "@NAME" is an abstract name, as everywhere (unix(7)).
  */
 function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: string): void {
   if (path === "" || path.includes("\0")) {
@@ -55,7 +57,8 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
   }
   let short = path;
   let directory: Fd | undefined;
-  if (Buffer.byteLength(path) > MAX_SUN_PATH) {
+  const isAbstract = path.startsWith("@");
+  if (!isAbstract && Buffer.byteLength(path) > MAX_SUN_PATH) {
     const parent = dirname(path);
     directory = new Fd(syscallOn(parent, "openat", AT_FDCWD, parent, O_DIRECTORY_PATH, 0));
     short = `${directory.path}/${basename(path)}`;
@@ -63,9 +66,11 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
   try {
     const bytes = Buffer.from(short);
     if (bytes.length > MAX_SUN_PATH) throw systemError(call, "ENAMETOOLONG", path);
-    const sockaddr = new Uint8Array(2 + bytes.length + 1);
+    // an abstract name begins with a NUL and has none at its end
+    const sockaddr = new Uint8Array(2 + bytes.length + (isAbstract ? 0 : 1));
     new DataView(sockaddr.buffer).setUint16(0, AF_UNIX, true);
     sockaddr.set(bytes, 2);
+    if (isAbstract) sockaddr[2] = 0;
     const result = use(sockaddr);
     if (result < 0) throw systemError(call, -result, path);
   } finally {
@@ -73,13 +78,24 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
   }
 }
 
-/** A listening unix socket at `path`, which must not exist yet; `mode` is narrowed by the umask. */
-export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
+/** A unix socket at `path`, which must not exist yet; `mode` is narrowed by the umask. */
+export function unixBind(path: string, mode: number, type: SocketType): Fd {
   const fd = unixSocket(type);
   try {
     // Before bind the mode belongs to the socket's own inode, and bind makes the file with it: never a moment too open.
     syscallOn(path, "fchmod", fd.number, mode);
     withAddress(path, (sockaddr) => tryLibc("bind", fd.number, sockaddr, sockaddr.length), "bind");
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** The same for a listening one. */
+export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
+  const fd = unixBind(path, mode, type);
+  try {
     callLibc(path, "listen", fd.number, 128);
     return fd;
   } catch (error) {
@@ -93,6 +109,29 @@ export function unixConnect(path: string, type: SocketType = "stream"): Fd {
   const fd = unixSocket(type);
   try {
     withAddress(path, (sockaddr) => tryLibc("connect", fd.number, sockaddr, sockaddr.length), "connect");
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/**
+ * A non-blocking unix socket that is connected to the one at a path. A server whose queue of connections is full is asked
+ * again for so many milliseconds.
+ */
+export function unixConnectWithin(path: string, milliseconds: number): Fd {
+  const fd = unixSocket("stream", SOCK_NONBLOCK);
+  const deadline = Date.now() + milliseconds;
+  const connect = (sockaddr: Uint8Array): number => {
+    for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      const result = tryLibc("connect", fd.number, sockaddr, sockaddr.length);
+      if (-result !== errnoNumber("EAGAIN") || Date.now() > deadline) return result;
+      Bun.sleepSync(pause);
+    }
+  };
+  try {
+    withAddress(path, connect, "connect");
     return fd;
   } catch (error) {
     fd.close();

@@ -3,6 +3,13 @@ import { callLibc, syscallOn } from "./syscall";
 
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_MNT_ID = 0x1000;
+/** struct statfs of 64-bit Linux, in words: f_bavail, f_files, f_ffree, f_flags. */
+const STATFS = { available: 4, files: 5, freeFiles: 6, flags: 10 };
+/** What a failed command may have given back before it asks. */
+const LAST = 8n;
+const ST_RDONLY = 1n;
+const ST_NOEXEC = 8n;
 const S_IFMT = 0o170000;
 
 export type FileType = "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket";
@@ -56,4 +63,33 @@ export function filesystemOf(fd: Fd): number {
   const buffer = new BigInt64Array(32);
   callLibc(undefined, "fstatfs", fd.number, buffer);
   return Number(BigInt.asUintN(32, buffer[0] ?? 0n));
+}
+
+/** What statfs(2) tells of the mount that a descriptor is open on, and of its file system. */
+export interface MountStatus {
+  readonly: boolean;
+  noexec: boolean;
+  /** Next to no block, or no inode, is left for an ordinary user. */
+  full: "blocks" | "inodes" | undefined;
+}
+
+/** By the system call itself: in a container's mount namespace no symbol of libc's can be looked up any more. */
+export function mountStatusOf(fd: Fd): MountStatus {
+  const words = new BigUint64Array(32);
+  syscallOn(undefined, "fstatfs", fd.number, words);
+  const word = (index: number) => words[index] ?? 0n;
+  const noInodes = word(STATFS.files) > 0n && word(STATFS.freeFiles) <= LAST;
+  return {
+    readonly: (word(STATFS.flags) & ST_RDONLY) !== 0n,
+    noexec: (word(STATFS.flags) & ST_NOEXEC) !== 0n,
+    full: noInodes ? "inodes" : word(STATFS.available) <= LAST ? "blocks" : undefined,
+  };
+}
+
+/** The id in /proc/self/mountinfo of the mount that a descriptor is open on; undefined before Linux 5.8. */
+export function mountIdOf(fd: Fd): number | undefined {
+  const buffer = new Uint8Array(256);
+  syscallOn(undefined, "statx", fd.number, "", AT_EMPTY_PATH, STATX_MNT_ID, buffer);
+  const view = new DataView(buffer.buffer);
+  return (view.getUint32(0, true) & STATX_MNT_ID) === 0 ? undefined : Number(view.getBigUint64(0x90, true));
 }

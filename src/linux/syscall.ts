@@ -1,6 +1,7 @@
 import { ptr, read } from "bun:ffi";
 import { HakoError } from "../errors";
 import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
+import { systemHint } from "./hints";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
 
 /** Numbers of the system calls that hako makes directly: x86-64, arm64 (arch/x86/entry/syscalls, asm-generic/unistd.h). */
@@ -9,6 +10,8 @@ const NUMBERS = {
   write: [1, 64],
   close: [3, 57],
   fstat: [5, 80],
+  fstatfs: [138, 44],
+  pread64: [17, 67],
   lseek: [8, 62],
   mmap: [9, 222],
   mprotect: [10, 226],
@@ -192,12 +195,13 @@ export function systemError(
 ): HakoError {
   const value = typeof errno === "number" ? errno : errnoNumber(errno);
   const on = path === undefined ? "" : ` ${path}`;
+  const name = errnoName(value);
   return new HakoError({
     code: "system",
     message: `${call}${on}: ${errnoText(value)}`,
-    hint,
+    hint: hint ?? systemHint(call, name),
     syscall: call,
-    errno: errnoName(value),
+    errno: name,
     path,
   });
 }

@@ -64,7 +64,7 @@ const hooks = v.object({
   poststop: list(hook),
 });
 
-const config = v.object({
+export const configSchema = v.object({
   ociVersion: v.pipe(text, v.regex(/^1\.\d+\.\d+/, "expected a version 1.x.y")),
   process: optional(process),
   root: optional(v.object({ path: text, readonly: flag })),
@@ -76,7 +76,7 @@ const config = v.object({
   linux: optional(linux),
 });
 
-export type Config = v.InferOutput<typeof config>;
+export type Config = v.InferOutput<typeof configSchema>;
 export type Process = v.InferOutput<typeof process>;
 export type User = v.InferOutput<typeof user>;
 export type Capabilities = v.InferOutput<typeof capabilities>;
@@ -101,7 +101,7 @@ export interface Problem {
 
 /** Parses a document by the schema: the config, or every problem of its fields. */
 export function readConfig(source: string, file: string): { config: Config } | { problems: Problem[] } {
-  const result = v.safeParse(config, parseJson(source, file));
+  const result = v.safeParse(configSchema, parseJson(source, file));
   return result.success ? { config: result.output } : { problems: result.issues.map(problemOf) };
 }
 

@@ -1,3 +1,4 @@
+import { whyNoId } from "../container/id";
 import { HakoError } from "../errors";
 
 export type ContainerType = "sandbox" | "container";
@@ -17,7 +18,7 @@ const DIALECTS = [
 
 export interface ContainerPlace {
   type: ContainerType;
-  /** The sandbox's id; undefined: its own. */
+  /** The sandbox's id; undefined: its own. podman's is the pod's, another one than that of the pod's first container. */
   sandbox: string | undefined;
 }
 
@@ -28,14 +29,19 @@ export function placeOf(annotations: Annotations): ContainerPlace {
   for (const dialect of DIALECTS) {
     const word = annotations[dialect.type];
     if (word === undefined) continue;
-    const sandbox = annotations[dialect.sandbox];
+    const sandbox = annotations[dialect.sandbox] || undefined;
     const sandboxWords = ["sandbox", "sandboxWord" in dialect ? dialect.sandboxWord : "sandbox"];
     const containerWords = ["container", "containerWord" in dialect ? dialect.containerWord : "container"];
+    const noId = sandbox === undefined ? undefined : whyNoId(sandbox);
+    if (noId !== undefined)
+      throw wrong(dialect.sandbox, `invalid sandbox id ${JSON.stringify(sandbox)}: ${noId}`);
     if (sandboxWords.includes(word)) return { type: "sandbox", sandbox };
     if (!containerWords.includes(word))
-      throw wrong(dialect.type, `unknown container type ${JSON.stringify(word)}`);
-    if (sandbox === undefined || sandbox === "")
-      throw wrong(dialect.sandbox, "missing, but the container is in a pod");
+      throw wrong(
+        dialect.type,
+        `unknown container type ${JSON.stringify(word)} (known are ${[...new Set([...sandboxWords, ...containerWords])].join(", ")})`,
+      );
+    if (sandbox === undefined) throw wrong(dialect.sandbox, "missing, but the container is in a pod");
     return { type: "container", sandbox };
   }
   return { type: "sandbox", sandbox: undefined };

@@ -3,10 +3,11 @@ import { CAPABILITIES } from "../linux/capabilities";
 import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/memory-policy";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../seccomp/words";
+import { PROPERTY_PREFIX } from "../systemd/annotations";
 import { COMMIT, SPEC_VERSION, VERSION } from "../version";
 
-/** Annotations that change what this runtime does, for those who filter what strangers may set: none does. */
-const UNSAFE_ANNOTATIONS: readonly string[] = [];
+/** Annotations that change what this runtime does, for those who filter what strangers may set. */
+const UNSAFE_ANNOTATIONS: readonly string[] = [PROPERTY_PREFIX];
 
 /** What this executable can do, whatever the host (runtime-spec features.md). */
 export function features(): Record<string, unknown> {
@@ -18,7 +19,7 @@ export function features(): Record<string, unknown> {
     linux: {
       namespaces: Object.keys(NAMESPACE_FLAGS).sort(),
       capabilities: CAPABILITIES,
-      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
+      cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: true },
       seccomp: {
         enabled: true,
         actions: Object.keys(ACTIONS).sort(),

@@ -1,10 +1,11 @@
 import { resolve } from "node:path";
+import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError, HakoError } from "../errors";
 import { exists, readText, realPath, statusAt } from "../linux/file";
+import { cgroupsPathProblems } from "./cgroups-path";
 import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";
 import { pointer } from "./json";
-import { unbuiltFields } from "./refused";
 import { semanticProblems } from "./semantics";
 
 export interface CheckedConfig {
@@ -34,8 +35,12 @@ function bundlePath(bundle: string): string {
 }
 
 /** Every problem of a config that has the right types; `rootfs` is where its root file system is. */
-function problemsOf(config: Config, rootfs: string): Problem[] {
-  const problems = [...semanticProblems(config), ...hostNetworkProblems(config), ...unbuiltFields(config)];
+function problemsOf(config: Config, rootfs: string, manager: CgroupManager): Problem[] {
+  const problems = [
+    ...semanticProblems(config),
+    ...hostNetworkProblems(config),
+    ...cgroupsPathProblems(config, manager),
+  ];
   if ((config.root?.path ?? "") !== "") {
     problems.push(...failureAt("/root/path", () => checkDirectory(rootfs)));
   }
@@ -82,27 +87,27 @@ interface Examined {
   file: string;
 }
 
-function examine(bundle: string): Examined {
+function examine(bundle: string, manager: CgroupManager): Examined {
   const path = bundlePath(bundle);
   const file = `${path}/config.json`;
   const read = readConfig(readText(file), file);
   if ("problems" in read) return { checked: undefined, problems: read.problems, file };
   const { config } = read;
   const rootfs = resolve(path, config.root?.path ?? "");
-  return { checked: { config, bundle: path, rootfs }, problems: problemsOf(config, rootfs), file };
+  return { checked: { config, bundle: path, rootfs }, problems: problemsOf(config, rootfs, manager), file };
 }
 
 /** A bundle's config, checked in full: an error names everything that is wrong with it. */
-export function checkedConfig(bundle: string): CheckedConfig {
-  const { checked, problems, file } = examine(bundle);
+export function checkedConfig(bundle: string, manager: CgroupManager): CheckedConfig {
+  const { checked, problems, file } = examine(bundle, manager);
   if (checked === undefined || problems.length > 0) throw problemsError(problems, file);
   return checked;
 }
 
 /** Every problem of a bundle, a line each. */
-export function bundleProblems(bundle: string): string[] {
+export function bundleProblems(bundle: string, manager: CgroupManager): string[] {
   try {
-    const { problems, file } = examine(bundle);
+    const { problems, file } = examine(bundle, manager);
     return problems.map((problem) => `${file}: ${problemLine(problem)}`);
   } catch (thrown) {
     return [asHakoError(thrown).oneLine];

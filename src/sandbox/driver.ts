@@ -1,4 +1,5 @@
 import type { CgroupRecord } from "../cgroup";
+import type { CgroupManager } from "../cgroup/managers";
 import type { ContainerId } from "../container/id";
 import type { ProcessRecord } from "../container/record";
 import type { Fd } from "../linux/fd";
@@ -18,6 +19,7 @@ export interface ContainerPlan {
   /** The host's root with a tmpfs over it, mounted on this directory, is the rootfs. */
   overlay: string | undefined;
   state: State;
+  cgroupManager: CgroupManager;
   startSocket: Fd;
   consoleSocket: Fd | undefined;
   noPivot: boolean;

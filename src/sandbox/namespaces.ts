@@ -1,4 +1,5 @@
-import { type CgroupEntry, type CgroupMounts, loadCgroup, openCgroup, plannedRecord } from "../cgroup";
+import { type Cgroup, type CgroupEntry, loadCgroup, plannedRecord } from "../cgroup";
+import { cgroupOfConfig } from "../cgroup/of-config";
 import { cgroupOwner } from "../cgroup/ownership";
 import { during, HakoError } from "../errors";
 import { spawnInit } from "../init/spawn";
@@ -17,13 +18,13 @@ export const namespacesDriver: SandboxDriver = {
   name: "namespaces",
   create(plan, events, undo) {
     const { config, id } = plan;
-    const cgroup = openCgroup(config.linux?.cgroupsPath, id);
+    const cgroup = cgroupOfConfig(plan.cgroupManager, config, id);
     undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
     events.cgroup(plannedRecord(cgroup));
     cgroup.create();
     logDebug(`${id}: cgroups ${JSON.stringify(cgroup.paths)}`);
     const entry = cgroup.entry();
-    const init = startInit(plan, cgroup.mounts(), entry);
+    const init = startInit(plan, cgroup, entry);
     undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
     logDebug(`${id}: process ${init.pid} in its namespaces`);
     // while our own stage starts in there; it stays outside of the limits, which are for the program
@@ -51,6 +52,7 @@ export const namespacesDriver: SandboxDriver = {
     undo.defer(`processes of ${id}`, () => cgroup.kill());
     cgroup.joinOthers(init.pid, entry);
     init.advance("ready");
+    cgroup.settle();
     logDebug(`${id}: in its cgroups, with its identity; waits for start`);
     events.created();
     init.release();
@@ -73,7 +75,8 @@ export const namespacesDriver: SandboxDriver = {
 
 const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
 
-function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry): StageProcess {
+function startInit(plan: ContainerPlan, cgroup: Cgroup, entry: CgroupEntry): StageProcess {
+  const mounts = cgroup.mounts();
   const { config, filter, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
   const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
   return spawnInit({
@@ -92,6 +95,10 @@ function startInit(plan: ContainerPlan, mounts: CgroupMounts, entry: CgroupEntry
     cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
     entry,
     warn,
+    explainEnd(signal) {
+      const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
+      return explainEnd({ signal, cgroup: cgroup.record });
+    },
   });
 }
 

@@ -97,6 +97,20 @@ describe("without a criu that works", () => {
     await expectUnchanged(before, box.root);
   }, [needsHako]);
 
+  e2e("--criu names the program that is called", () => {
+    using box = new Box();
+    const id = box.id();
+    box.ok("run", "--detach", "--bundle", box.bundle(["sleep", "60"]), id);
+    const called = box.path("called");
+    const program = join(programIn(box, "other-criu", `echo "$1" > ${called}; exit 1`), "other-criu");
+    const words = ["checkpoint", "--image-path", box.path("images"), id];
+    expect(box.hako("--criu", program, ...words).stderr).toContain("criu dump: ");
+    expect(readFileSync(called, "utf8")).toBe("swrk\n");
+    const missing = box.hako("--criu=/no/such/criu", ...words);
+    expect(missing.status).toBe(1);
+    expect(missing.stderr).toMatch(/^hako: .*\/no\/such\/criu: no such file or directory \(install criu/);
+  }, [needsHako]);
+
   e2e("wrong states and arguments are told before anything is done", () => {
     using box = new Box();
     const env = { PATH: programIn(box, "criu", "exit 1") };

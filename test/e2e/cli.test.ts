@@ -63,8 +63,11 @@ describe("command line", () => {
     }
     expect(hako("--systemd-cgroup", "list")).toMatchObject({ status: 1 });
     expect(hako("--systemd-cgroup", "list").stderr).toContain("--systemd-cgroup");
-    expect(hako("--rootless=true", "list").stderr).toContain("--rootless=true");
-    expect(hako("--rootless=false", "--root", box.root, "list").status).toBe(0);
+    for (const value of ["true", "false", "auto"])
+      expect(hako(`--rootless=${value}`, "--root", box.root, "list").status).toBe(0);
+    const wrong = hako("--rootless", "perhaps", "--root", box.root, "list");
+    expect(wrong.status).toBe(2);
+    expect(wrong.stderr).toContain('--rootless: "perhaps"');
   }, [needsHako]);
 
   e2e("the log: text and JSON, one object for a failure", () => {

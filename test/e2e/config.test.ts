@@ -305,6 +305,46 @@ describe("mounts", () => {
     expect(out).toContain("tmpfs");
   });
 
+  e2e("flags that only mount(2) takes", () => {
+    using box = new Box();
+    const out = box.sh("grep ' /tmp ' /proc/mounts", (config) => {
+      const options = ["iversion", "silent", "lazytime", "nosuid", "size=64k"];
+      config.mounts.push({ destination: "/tmp", type: "tmpfs", source: "tmpfs", options });
+    });
+    expect(out).toMatch(/^tmpfs \/tmp tmpfs rw,(lazytime,)?nosuid,.*size=64k/);
+    const copied = box.sh("head -1 /etc/group; touch /etc/x 2>&1 || true", (config) => {
+      const options = ["ro", "silent", "tmpcopyup"];
+      config.mounts.push({ destination: "/etc", type: "tmpfs", source: "tmpfs", options });
+    });
+    expect(copied).toMatch(/^root:x:0:\n.*Read-only file system\n$/);
+  });
+
+  e2e("src-nofollow binds a link itself, dest-nofollow mounts on one", () => {
+    using box = new Box();
+    symlinkSync("/etc/group", box.path("link"));
+    writeFileSync(box.path("file"), "theirs\n");
+    const bind = (destination: string, source: string, ...options: string[]) => ({
+      destination,
+      source: box.path(source),
+      options: ["bind", ...options],
+    });
+    const prepared = (config: BundleConfig) => {
+      config.mounts.push(
+        bind("/tmp/followed", "file"),
+        bind("/tmp/bound", "link", "src-nofollow", "dest-nofollow"),
+        bind("/etc/alias", "file", "dest-nofollow"),
+      );
+    };
+    const bundle = box.bundle(
+      ["sh", "-c", "cat /tmp/followed; readlink /tmp/bound; cat /etc/alias; cat /etc/passwd | head -1"],
+      prepared,
+    );
+    symlinkSync("/nowhere", join(bundle, "rootfs/tmp/bound"));
+    symlinkSync("passwd", join(bundle, "rootfs/etc/alias"));
+    const { stdout, stderr } = box.hako("run", "--bundle", bundle, box.id());
+    expect([stdout, stderr]).toEqual(["theirs\n/etc/group\ntheirs\nroot:x:0:0:root:/root:/bin/sh\n", ""]);
+  }, [needsHako]);
+
   e2e("cgroups, with and without a namespace of their own", () => {
     using box = new Box();
     for (const namespace of [true, false]) {

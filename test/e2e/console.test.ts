@@ -4,48 +4,8 @@ import { spawn } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { getWindowSize, setWindowSize } from "../../src/linux/pty";
 import { accept, recvFd, unixListen, waitFor } from "../../src/linux/socket";
-import { Box, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
-
-/** Runs python3 with a terminal: what is typed goes in, what is shown is returned with the exit status. */
-const DRIVER = `
-import os, pty, select, struct, fcntl, termios, sys, time, json
-steps = json.loads(sys.argv[1]); argv = sys.argv[2:]
-pid, fd = pty.fork()
-if pid == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
-    os.execvp(argv[0], argv)
-shown = b''
-def pump(limit, wanted=None):
-    global shown
-    end = time.time() + limit
-    while time.time() < end:
-        if wanted is not None and wanted in shown: return True
-        r, _, _ = select.select([fd], [], [], 0.05)
-        if r:
-            try: data = os.read(fd, 65536)
-            except OSError: return False
-            if not data: return False
-            shown += data
-    return wanted is None
-for step in steps:
-    if 'wait' in step and not pump(20, step['wait'].encode()): break
-    if 'type' in step: os.write(fd, step['type'].encode())
-    if 'size' in step: fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', step['size'][1], step['size'][0], 0, 0))
-pump(20, b'\\0never')
-status = os.waitpid(pid, 0)[1]
-print(json.dumps({'shown': shown.decode('utf8', 'replace'), 'status': os.waitstatus_to_exitcode(status)}))
-`;
-
-interface Step {
-  wait?: string;
-  type?: string;
-  size?: [number, number];
-}
-
-function onTerminal(steps: Step[], argv: string[]): { shown: string; status: number } {
-  const result = execute("python3", ["-c", DRIVER, JSON.stringify(steps), ...argv]);
-  return JSON.parse(result.stdout);
-}
+import { Box, e2e, HAKO, needsHako, needsProgram, until } from "./support";
+import { onTerminal } from "./terminal";
 
 describe("console open", () => {
   e2e("sends exactly one master and prints the slave's path", async () => {

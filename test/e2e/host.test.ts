@@ -30,20 +30,24 @@ e2e("check has a line for each point, and says what to do", () => {
 }, [needsHako]);
 
 e2e("check exits with 1 where something needed is missing", () => {
-  const result = execute("setpriv", [
-    "--reuid",
-    "65534",
-    "--regid",
-    "65534",
-    "--clear-groups",
-    "--bounding-set=-all",
-    HAKO,
-    "check",
-  ]);
-  if (result.stderr.includes("Permission denied") || result.stderr.includes("setpriv:")) return;
-  expect(result.stdout).toMatch(/rights +missing .*run as root/);
-  expect(result.status).toBe(1);
-}, [needsHako, needsProgram("setpriv")]);
+  // limits of a user namespace are its own
+  const within = (limit: string, ...command: string[]) =>
+    execute("unshare", [
+      "--user",
+      "--map-root-user",
+      "sh",
+      "-c",
+      `echo 0 > /proc/sys/user/max_${limit}_namespaces && exec "$@"`,
+      "sh",
+      ...command,
+    ]);
+  const unmounted = within("mnt", HAKO, "check");
+  expect(unmounted.stdout).toMatch(/^mount namespaces +missing .*max_mnt_namespaces$/m);
+  expect(unmounted.status).toBe(1);
+  const powerless = within("user", "setpriv", "--bounding-set=-all", HAKO, "check");
+  expect(powerless.stdout).toMatch(/^rights +missing .*run as root/m);
+  expect(powerless.status).toBe(1);
+}, [needsHako, needsProgram("setpriv"), needsProgram("unshare")]);
 
 e2e("env tells the runtime, the host and the kernel", () => {
   using box = new Box();

@@ -136,7 +136,7 @@ e2e("10,000 configs to validate", () => {
   let refused = 0;
   for (let turn = 0; turn < 10_000; turn++) {
     writeFileSync(join(bundle, "config.json"), JSON.stringify(mutate(whole, random)));
-    const problems = bundleProblems(bundle);
+    const problems = bundleProblems(bundle, "cgroupfs");
     for (const problem of problems) {
       expect(problem).toMatch(/config\.json: (\/|the document: )/);
       expect(problem).not.toMatch(/\n|undefined|\[object/);

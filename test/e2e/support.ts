@@ -27,6 +27,8 @@ export const HAKO = resolve(REPOSITORY, process.env.HAKO ?? "dist/hako");
 export const IS_HAKO = basename(HAKO).startsWith("hako");
 /** Begins the name of every container, cgroup and temporary directory of the tests. */
 const PREFIX = "hako-e2e-";
+/** The same for those of this run: others may go on beside it. */
+const OWN_PREFIX = `${PREFIX}${process.pid}-`;
 const TIME_LIMIT = 60_000;
 
 /** Why a test can't run here; undefined if it can. */
@@ -149,7 +151,7 @@ let boxes = 0;
 
 /** A temporary directory with a state directory of its own; everything made through it is gone after `using`. */
 export class Box implements Disposable {
-  readonly dir = mkdtempSync(join("/tmp", PREFIX));
+  readonly dir = mkdtempSync(join("/tmp", OWN_PREFIX));
   readonly root = join(this.dir, "state");
   private names = 0;
   private readonly number = boxes++;
@@ -274,7 +276,7 @@ function testCgroups(dir = "/sys/fs/cgroup", depth = 0): string[] {
   })()) {
     if (!entry.isDirectory()) continue;
     const path = join(dir, entry.name);
-    if (entry.name.includes(PREFIX)) found.push(path);
+    if (entry.name.includes(OWN_PREFIX)) found.push(path);
     found.push(...testCgroups(path, depth + 1));
   }
   return found;
@@ -286,10 +288,10 @@ function testProcesses(): string[] {
   for (const pid of names("/proc")) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
     try {
-      const exe = basename(readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ""));
+      const exe = readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, "");
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-      const inCgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(PREFIX);
-      if (exe === basename(HAKO) || inCgroup || command.includes(`/tmp/${PREFIX}`)) {
+      const inCgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(OWN_PREFIX);
+      if (exe === HAKO || inCgroup || command.includes(`/tmp/${OWN_PREFIX}`)) {
         found.push(`${pid} ${command.trim()}`);
       }
     } catch {

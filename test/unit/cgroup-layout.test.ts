@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { cgroupRoot, parseLayout } from "../../src/cgroup/layout";
 import { cleanBelow, isSystemdPath, placeIn } from "../../src/cgroup/paths";
-import { decodeOctal, parseMountinfo } from "../../src/linux/mountinfo";
+import { decodeOctal, parseMountinfo, visibleMounts } from "../../src/linux/mountinfo";
 import { MAGIC, tryFilesystemType } from "../../src/linux/statfs";
 
 const dir = mkdtempSync(`${tmpdir()}/hako-test-cgroup-`);
@@ -50,6 +50,19 @@ describe("mountinfo", () => {
     ]) {
       expect(parseMountinfo(text)).toEqual([]);
     }
+  });
+
+  test("a mount that another one was put on is hidden, with all below it", () => {
+    const mounts = (text: string) => visibleMounts(parseMountinfo(text)).map(({ id }) => id);
+    expect(mounts(HYBRID)).toEqual([23, 31, 32, 35, 40, 41, 99]);
+    const onUnified = `${HYBRID}100 41 0:50 / /sys/fs/cgroup/unified rw - tmpfs tmpfs rw\n`;
+    expect(mounts(onUnified)).toEqual([23, 31, 32, 35, 40, 99, 100]);
+    expect(parseLayout(onUnified, OWN).version).toBe("v1");
+    const onAll = `${HYBRID}100 31 0:50 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n`;
+    expect(mounts(onAll)).toEqual([23, 99, 100]);
+    // the first root of a host, below the one that it switched to
+    const twoRoots = `1 1 0:2 / / rw - rootfs rootfs rw\n${HYBRID}`;
+    expect(mounts(twoRoots)).toEqual([23, 31, 32, 35, 40, 41, 99]);
   });
 
   test("no text makes the parser fail", () => {

@@ -35,7 +35,7 @@ describe("hooks", () => {
   });
 
   const rows: [string, Hook, string][] = [
-    ["status", shell("echo out; echo err >&2; exit 9"), "exited with status 9: err; out"],
+    ["status", shell("echo out; echo err >&2; exit 9"), "exited with status 9: err"],
     ["signal", shell("kill -9 $$"), "was killed by SIGKILL"],
     ["missing", { path: "/no/such/hook" } as Hook, "no such file or directory"],
     ["not executable", { path: "/etc/passwd" } as Hook, "permission denied"],

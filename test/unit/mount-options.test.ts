@@ -6,10 +6,10 @@ import { ATTR } from "../../src/linux/mount";
 describe("mount options", () => {
   test("the table knows every option of the runtime-spec", () => {
     const names =
-      "async atime bind defaults dev diratime dirsync exec mand noatime nodev nodiratime noexec nomand norelatime " +
+      "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime " +
       "nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev " +
       "rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared " +
-      "rslave rstrictatime rsuid rsymfollow runbindable rw shared slave strictatime suid symfollow sync tmpcopyup unbindable";
+      "rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable";
     const unknown = names.split(" ").filter((name) => !MOUNT_OPTIONS.has(name));
     expect(unknown).toEqual([]);
   });
@@ -34,6 +34,11 @@ describe("mount options", () => {
   ])("%j: the later one is right", (options, set, clear) => {
     expect(planOf(options).own).toEqual({ set, clear });
   });
+});
+
+test("flags of the superblock: the opposite of one takes it back", () => {
+  expect(planOf(["silent", "iversion", "loud"]).superblock).toEqual(["iversion"]);
+  expect(planOf(["noiversion", "iversion"]).superblock).toEqual(["iversion"]);
 });
 
 describe("kernel parameters", () => {

@@ -26,7 +26,7 @@ function problems(change: { process?: Json; linux?: Json; mounts?: Json[] }): st
     mounts: change.mounts ?? base.mounts,
   };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
-  return bundleProblems(bundle).join("\n");
+  return bundleProblems(bundle, "cgroupfs").join("\n");
 }
 
 const NAMESPACES = ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type }));
@@ -37,7 +37,7 @@ describe("bundles", () => {
     expect(problems({})).toBe("");
     const link = join(dir, "link");
     symlinkSync(bundle, link);
-    expect(checkedConfig(link)).toMatchObject({ bundle, rootfs: join(bundle, "rootfs") });
+    expect(checkedConfig(link, "cgroupfs")).toMatchObject({ bundle, rootfs: join(bundle, "rootfs") });
   });
 
   test.each([
@@ -49,15 +49,15 @@ describe("bundles", () => {
     ["/etc/passwd", 'invalid bundle path "/etc/passwd", it should be a directory'],
     ["/proc", /config\.json.*no such file or directory/],
   ])("%p", (path, text) => {
-    expect(() => checkedConfig(path)).toThrow();
-    expect(bundleProblems(path).join()).toMatch(
+    expect(() => checkedConfig(path, "cgroupfs")).toThrow();
+    expect(bundleProblems(path, "cgroupfs").join()).toMatch(
       text instanceof RegExp ? text : new RegExp(RegExp.escape(text)),
     );
   });
 
   test("create is told everything in one line", () => {
     problems({ process: { args: [], cwd: "x" } });
-    expect(() => checkedConfig(bundle)).toThrow(/\/process\/args: .*; \/process\/cwd: /);
+    expect(() => checkedConfig(bundle, "cgroupfs")).toThrow(/\/process\/args: .*; \/process\/cwd: /);
   });
 });
 

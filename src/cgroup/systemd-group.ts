@@ -1,0 +1,206 @@
+import { asHakoError, during, HakoError } from "../errors";
+import { logWarning } from "../log";
+import type { Config } from "../oci/config";
+import { annotatedProperties } from "../systemd/annotations";
+import { deviceProperties } from "../systemd/device-properties";
+import { Keeper } from "../systemd/keeper";
+import { Manager, type Property } from "../systemd/manager";
+import { type Circumstances, resourceProperties, withRoundedQuota } from "../systemd/properties";
+import { startProperties } from "../systemd/start-properties";
+import { slicePath, unitPlace } from "../systemd/unit-path";
+import { systemdScope } from "../systemd/which";
+import { parseDeviceRule } from "./device-rules";
+import { Group } from "./group";
+import type { CgroupRecord, UnitRecord } from "./index";
+import { belowRoot, readLayout } from "./layout";
+import { checkUsage } from "./memory";
+import { directoryOf } from "./node";
+import type { Resources } from "./resources";
+import { Target } from "./target";
+
+const DEFAULT_PERIOD = 100_000n;
+
+type ScopeRecord = CgroupRecord & { unit: UnitRecord };
+
+/** The scope of a container that `create` will make; systemd is asked where its cgroups are. */
+export function openScope(config: Config, id: string): SystemdGroup {
+  const { version, hierarchies } = readLayout();
+  const scope = systemdScope();
+  if (scope === "user" && version !== "v2") {
+    throw new HakoError({
+      code: "unsupported",
+      message: `--systemd-cgroup: a user's systemd has no cgroups on cgroup ${version}`,
+      hint: "leave it out, or start the kernel with cgroup v2",
+    });
+  }
+  const { unit, slice } = during("config /linux/cgroupsPath", () =>
+    unitPlace(config.linux?.cgroupsPath, id, scope === "user"),
+  );
+  const annotated = annotatedProperties(config.annotations ?? {});
+  const manager = Manager.connect(scope);
+  const path = `${manager.controlGroup()}${slicePath(slice)}/${unit}`;
+  const nodes = hierarchies.map(({ mountpoint, root, name, controllers, unified }) => {
+    return { mountpoint, name, controllers, unified, path: belowRoot(path, root), made: [] };
+  });
+  const oomGroup = config.linux?.resources?.unified?.["memory.oom.group"];
+  const properties = startProperties({ id, slice, version, systemd: manager.version(), oomGroup, annotated });
+  const description = String(properties.find(([name]) => name === "Description")?.[1].value);
+  const record = { version, nodes, unit: { name: unit, scope, description, started: false } };
+  return new SystemdGroup(record, { manager, properties });
+}
+
+/** What is known of a scope that isn't there yet. */
+interface Planned {
+  manager: Manager;
+  properties: readonly Property[];
+}
+
+/**
+ * Cgroups that systemd makes, as a scope. Limits are properties of the unit, so that systemd doesn't change them back, and then
+ * written to the files as without systemd: it has no property for each of them, and not each version has all.
+ */
+export class SystemdGroup extends Group {
+  declare readonly record: ScopeRecord;
+  readonly #planned: Planned | undefined;
+  #manager: Manager | undefined;
+  #keeper: Keeper | undefined;
+  /** Of a scope that this process plans: whether systemd was asked to start it, and had none of that name. */
+  #asked = false;
+
+  constructor(record: ScopeRecord, planned?: Planned) {
+    super(record);
+    this.#planned = planned;
+    this.#manager = planned?.manager;
+  }
+
+  override create(): void {
+    const { unit } = this.record;
+    if (this.#planned === undefined) throw new Error("a scope is made once");
+    this.#keeper = new Keeper();
+    this.#asked = true;
+    try {
+      const pids: Property = ["PIDs", { signature: "au", value: [this.#keeper.pid] }];
+      this.#connection().startScope(unit.name, [...this.#planned.properties, pids]);
+    } catch (thrown) {
+      // somebody else's is not to be stopped
+      if (asHakoError(thrown).code === "exists") this.#asked = false;
+      throw thrown;
+    }
+    unit.started = true;
+    super.create();
+    for (const node of this.nodes) {
+      // systemd made it, and all below it is the container's
+      const leaf = directoryOf(node);
+      if (!node.made.includes(leaf)) node.made.push(leaf);
+    }
+  }
+
+  override apply(resources: Resources): void {
+    checkUsage(new Target(this.record), resources.memory);
+    const { unit, devices: later } = this.record;
+    const isV1 = this.version !== "v2";
+    // systemd denies all devices for a moment when it writes the list anew
+    const mustFreeze = isV1 && later === true && !this.frozen();
+    if (mustFreeze) this.freeze();
+    try {
+      if (isV1 && later !== true) unit.devices = resources.devices;
+      this.#applyBoth(isV1 && later === true ? { ...resources, devices: unit.devices } : resources);
+    } finally {
+      if (mustFreeze) this.thaw();
+    }
+  }
+
+  #applyBoth(resources: Resources): void {
+    const { unit, devices: later } = this.record;
+    const now = this.#circumstances();
+    const exact = withRoundedQuota(resources, now);
+    const properties = [
+      ...(later === true ? [] : this.#deviceProperties(resources, now)),
+      ...resourceProperties(exact, now),
+    ];
+    const names = new Set(properties.map(([name]) => name));
+    const before = later === true ? this.#connection().scopeProperties(unit.name, names) : [];
+    this.#connection().setProperties(unit.name, properties);
+    try {
+      super.apply(exact);
+    } catch (thrown) {
+      this.#connection().setProperties(unit.name, before);
+      throw thrown;
+    }
+  }
+
+  #deviceProperties({ devices = [] }: Resources, { version, systemd }: Circumstances): Property[] {
+    const rules = devices.map((rule, index) => parseDeviceRule(rule, `/linux/resources/devices/${index}`));
+    return deviceProperties(rules, version, systemd);
+  }
+
+  #circumstances(): Circumstances {
+    const target = new Target(this.record);
+    const node = target.find("cpu");
+    const read = (file: string) => (node === undefined ? undefined : target.read(node, file));
+    const [quota, period] =
+      this.version === "v2"
+        ? (read("cpu.max") ?? "").split(" ")
+        : [read("cpu.cfs_quota_us"), read("cpu.cfs_period_us")];
+    return {
+      version: this.version,
+      systemd: this.#connection().version(),
+      quota: quota === undefined || !/^\d+$/.test(quota) ? -1n : BigInt(quota),
+      period: period === undefined || period === "" ? DEFAULT_PERIOD : BigInt(period),
+      idle: read("cpu.idle") === "1",
+    };
+  }
+
+  override settle(): void {
+    this.#keeper?.[Symbol.dispose]();
+    this.#keeper = undefined;
+    // a bus would collect its messages for us
+    this.#manager?.[Symbol.dispose]();
+    this.#manager = undefined;
+  }
+
+  override pids(): number[] {
+    return super.pids().filter((pid) => pid !== this.#keeper?.pid);
+  }
+
+  /** An ordinary user may not take a process out of its session's cgroup; its systemd asks the host's to. */
+  protected override joinDirectory(pid: number, dir: string, unified: boolean): void {
+    try {
+      super.joinDirectory(pid, dir, unified);
+    } catch (thrown) {
+      const own = this.nodes.find((node) => node.unified);
+      const root = own === undefined ? undefined : directoryOf(own);
+      const isOurs = root !== undefined && (dir === root || dir.startsWith(`${root}/`));
+      if (!isOurs || !["EACCES", "EPERM"].includes(asHakoError(thrown).errno ?? "")) throw thrown;
+      this.#connection().attach(this.record.unit.name, dir.slice(root.length), [pid]);
+    }
+  }
+
+  override destroy(): void {
+    this.#keeper?.[Symbol.dispose]();
+    this.#keeper = undefined;
+    const { name } = this.record.unit;
+    try {
+      if (this.#isOurs()) this.#connection().stop(name);
+    } catch (thrown) {
+      // without its processes and cgroup the unit ends by itself; one that has failed may stay
+      logWarning(`systemd unit ${name}: ${asHakoError(thrown).oneLine}`);
+    }
+    super.destroy();
+    this.settle();
+  }
+
+  /** Whether the unit of this name is the container's: a record may be older than the unit, and that somebody else's. */
+  #isOurs(): boolean {
+    if (this.#planned !== undefined) return this.#asked;
+    const { name, started, description } = this.record.unit;
+    if (started) return true;
+    const wasThere = this.record.nodes.every((node) => !node.made.includes(directoryOf(node)));
+    return !wasThere && this.#connection().description(name) === description;
+  }
+
+  #connection(): Manager {
+    this.#manager ??= Manager.connect(this.record.unit.scope);
+    return this.#manager;
+  }
+}

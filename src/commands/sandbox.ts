@@ -1,0 +1,77 @@
+import { type CommandGroup, defineCommand } from "../command";
+import { sandboxId } from "../container/id";
+import { logWarning } from "../log";
+import { print, printJson, printTable } from "../output";
+import { FORMAT } from "./shared-operands";
+import { binarySize } from "./shared-sizes";
+
+const list = defineCommand({
+  meta: { name: "list", description: "list sandboxes and how many containers are in each" },
+  args: {
+    format: FORMAT,
+    quiet: { type: "boolean", alias: "q", description: "print ids only" },
+  },
+  examples: ["hako sandbox list", "hako sandbox list --format json"],
+  async run({ values, globals }) {
+    const { listSandboxes } = await import("../sandbox/list");
+    const sandboxes = listSandboxes(globals.root, logWarning);
+    if (values.quiet) print(sandboxes.map(({ id }) => `${id}\n`).join(""));
+    else if (values.format === "json") printJson(sandboxes);
+    else {
+      printTable(
+        ["SANDBOX", "STATUS", "CONTAINERS", "RUNNING"],
+        sandboxes.map(({ id, status, containers }) => [
+          id,
+          status,
+          String(containers.length),
+          String(containers.filter((each) => each.status === "running").length),
+        ]),
+      );
+    }
+    return 0;
+  },
+});
+
+const show = defineCommand({
+  meta: { name: "show", description: "print a sandbox's containers and what they use together" },
+  args: {
+    sandbox: { type: "positional", required: true, valueHint: "SANDBOX", description: "id of the sandbox" },
+    format: FORMAT,
+  },
+  examples: ["hako sandbox show pod1", "hako sandbox show pod1 --format json"],
+  async run({ values, globals }) {
+    const { showSandbox } = await import("../sandbox/list");
+    const sandbox = showSandbox(globals.root, sandboxId(values.sandbox), logWarning);
+    if (values.format === "json") {
+      printJson(sandbox);
+      return 0;
+    }
+    printTable(
+      ["CONTAINER", "TYPE", "STATUS", "PID", "CGROUP"],
+      sandbox.containers.map(({ id, type, status, pid, cgroup }) => [
+        id,
+        type ?? "-",
+        status,
+        String(pid),
+        cgroup ?? "-",
+      ]),
+    );
+    const { memory, cpu, processes } = sandbox.use;
+    print("\n");
+    printTable(
+      ["RESOURCE", "USE"],
+      [
+        ["memory", binarySize(memory)],
+        ["cpu time", `${(cpu / 1e9).toFixed(2)} s`],
+        ["processes", String(processes)],
+      ],
+    );
+    return 0;
+  },
+});
+
+const group: CommandGroup = {
+  meta: { name: "sandbox", description: "pods and their containers" },
+  commands: { list, show },
+};
+export default group;

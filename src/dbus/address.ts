@@ -1,0 +1,67 @@
+import { HakoError } from "../errors";
+
+/** A unix socket that a server listens on. */
+export interface Address {
+  /** "@NAME" is in the abstract namespace (unix(7)). */
+  socket: string;
+  /** systemd's own socket, without a bus between: there is nobody to say hello to, and no names (dbus.socket(5)). */
+  peer: boolean;
+}
+
+/** Where a systemd listens itself, below /run or a user's runtime directory. */
+const PRIVATE = "systemd/private";
+
+function unescapeValue(value: string): string {
+  return value.replaceAll(/%([0-9a-fA-F]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+/** The unix sockets of a server address: "unix:path=/run/dbus/system_bus_socket;unix:abstract=x,guid=…". */
+export function parseAddress(text: string): Address[] {
+  const found: Address[] = [];
+  for (const part of text.split(";")) {
+    if (!part.startsWith("unix:")) continue;
+    const pairs = part
+      .slice("unix:".length)
+      .split(",")
+      .map((pair): [string, string] => {
+        const equals = pair.indexOf("=");
+        return [pair.slice(0, equals), unescapeValue(pair.slice(equals + 1))];
+      });
+    const { path, abstract } = Object.fromEntries(pairs);
+    if (path !== undefined) found.push({ socket: path, peer: path.endsWith(`/${PRIVATE}`) });
+    else if (abstract !== undefined) found.push({ socket: `@${abstract}`, peer: false });
+  }
+  if (found.length > 0) return found;
+  throw new HakoError({
+    code: "unsupported",
+    message: `D-Bus address ${JSON.stringify(text)} names no unix socket`,
+    hint: "as unix:path=/run/dbus/system_bus_socket",
+  });
+}
+
+/** Which systemd: the host's, or the one of a user's session. */
+export type Scope = "system" | "user";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Where a systemd may be reached, in the order to try: what the environment says, systemd's own socket (as systemctl does: it is
+ * there without a dbus-daemon, and not slowed down by its other users), the bus.
+ */
+export function addressesOf(scope: Scope, environment: Environment): Address[] {
+  const named =
+    scope === "system" ? environment.DBUS_SYSTEM_BUS_ADDRESS : environment.DBUS_SESSION_BUS_ADDRESS;
+  const runtime = scope === "system" ? "/run" : environment.XDG_RUNTIME_DIR;
+  const bus = scope === "system" ? "dbus/system_bus_socket" : "bus";
+  return [
+    ...(named === undefined || named === "" ? [] : parseAddress(named)),
+    ...(runtime === undefined || runtime === ""
+      ? []
+      : [
+          { socket: `${runtime}/${PRIVATE}`, peer: true },
+          { socket: `${runtime}/${bus}`, peer: false },
+        ]),
+  ];
+}

@@ -1,0 +1,163 @@
+import { HakoError } from "../errors";
+import type { Fd } from "../linux/fd";
+import { readSome, unixConnectWithin, waitFor, writeAll } from "../linux/socket";
+import type { Address } from "./address";
+import { decodeMessage, encodeMessage, type Message, messageLength } from "./message";
+import type { Value } from "./types";
+
+/**
+ * EXTERNAL without a name: who we are is what the kernel says of the socket's other end, which is right in a user namespace too,
+ * where our own number of ourselves is not the server's. All of it is sent at once, as by libsystemd.
+ */
+const GREETING = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
+const ANSWERS = 2;
+const BUS = "org.freedesktop.DBus";
+/** As libsystemd's and libdbus's own limit of a call. */
+const CALL_MS = 25_000;
+
+export interface MethodCall {
+  destination: string;
+  path: string;
+  interface: string;
+  member: string;
+  signature?: string;
+  body?: readonly Value[];
+}
+
+/** What a method gave back, or the error it ended with: "org.freedesktop.systemd1.UnitExists". */
+export type Answer =
+  | { body: readonly Value[]; error: undefined }
+  | { body: undefined; error: { name: string; message: string } };
+
+export interface SignalMatch {
+  interface: string;
+  member: string;
+}
+
+/** One connection to a bus or a peer, for the time of one command. All calls wait, at most until a deadline. */
+export class Connection implements Disposable {
+  readonly #socket: Fd;
+  readonly #address: Address;
+  #received: Buffer = Buffer.alloc(0);
+  #serial = 0;
+  readonly #signals: Message[] = [];
+
+  constructor(address: Address) {
+    this.#address = address;
+    const deadline = Date.now() + CALL_MS;
+    this.#socket = unixConnectWithin(address.socket, CALL_MS);
+    try {
+      this.#authenticate(deadline);
+      if (!address.peer) this.#call({ ...bus("Hello"), deadline });
+    } catch (error) {
+      this.#socket.close();
+      throw error;
+    }
+  }
+
+  /** Calls a method; an error that the other side answers with is given back, not thrown. */
+  tryCall(call: MethodCall): Answer {
+    return this.#call({ ...call, deadline: Date.now() + CALL_MS });
+  }
+
+  /** From now on signals of this kind are kept for `waitForSignal`. */
+  subscribe(sender: string, { interface: name, member }: SignalMatch): void {
+    // a peer sends us all that it says
+    if (this.#address.peer) return;
+    const rule = `type='signal',sender='${sender}',interface='${name}',member='${member}'`;
+    const answer = this.tryCall({ ...bus("AddMatch"), signature: "s", body: [rule] });
+    if (answer.error !== undefined) throw this.failure(`AddMatch: ${answer.error.message}`);
+  }
+
+  /** The body of the first signal for which `wanted` holds; undefined when none has come after so many milliseconds. */
+  waitForSignal(
+    match: SignalMatch,
+    milliseconds: number,
+    wanted: (body: readonly Value[]) => boolean,
+  ): readonly Value[] | undefined {
+    const deadline = Date.now() + milliseconds;
+    for (let next: Message | undefined = this.#signals.shift(); ; next = this.#signals.shift()) {
+      const message = next ?? this.#receive(deadline);
+      if (message === undefined) return undefined;
+      const { kind, member, body } = message;
+      if (
+        kind === "signal" &&
+        message.interface === match.interface &&
+        member === match.member &&
+        wanted(body)
+      ) {
+        return body;
+      }
+    }
+  }
+
+  /** An error of this connection. */
+  failure(message: string, hint?: string): HakoError {
+    return new HakoError({ code: "system", message: `D-Bus at ${this.#address.socket}: ${message}`, hint });
+  }
+
+  #call({ deadline, ...call }: MethodCall & { deadline: number }): Answer {
+    const serial = ++this.#serial;
+    writeAll(this.#socket, encodeMessage({ kind: "call", serial, body: [], ...call }));
+    for (;;) {
+      const message = this.#receive(deadline);
+      if (message === undefined) {
+        throw this.failure(
+          `no answer to ${call.member} within ${CALL_MS / 1000} s`,
+          "is systemd busy or stuck? see systemctl list-jobs",
+        );
+      }
+      if (message.kind === "signal") this.#signals.push(message);
+      if (message.replySerial !== serial) continue;
+      if (message.kind === "reply") return { body: message.body, error: undefined };
+      const [text] = message.body;
+      const name = message.errorName ?? "";
+      return { body: undefined, error: { name, message: typeof text === "string" ? text : name } };
+    }
+  }
+
+  /** SASL: a line for each of ours, then messages (specification, "Authentication Protocol"). */
+  #authenticate(deadline: number): void {
+    writeAll(this.#socket, GREETING);
+    const lines: string[] = [];
+    while (lines.length < ANSWERS) {
+      const end = this.#received.indexOf("\r\n");
+      if (end >= 0) {
+        lines.push(this.#received.toString("latin1", 0, end));
+        this.#received = this.#received.subarray(end + 2);
+        if (lines.at(-1)?.startsWith("OK ")) return;
+      } else if (!this.#fill(deadline)) throw this.failure("no answer to our greeting");
+    }
+    throw this.failure(`refuses this user: ${lines.join(", ")}`);
+  }
+
+  /** The next message; undefined when the deadline has passed. */
+  #receive(deadline: number): Message | undefined {
+    for (;;) {
+      const length = messageLength(this.#received);
+      if (length !== undefined && this.#received.length >= length) {
+        const message = decodeMessage(this.#received.subarray(0, length));
+        this.#received = this.#received.subarray(length);
+        return message;
+      }
+      if (!this.#fill(deadline)) return undefined;
+    }
+  }
+
+  /** Takes what has arrived, waiting for it; false when the deadline has passed. */
+  #fill(deadline: number): boolean {
+    if (!waitFor(this.#socket, "read", Math.max(0, deadline - Date.now()))) return false;
+    const data = readSome(this.#socket);
+    if (data.length === 0) throw this.failure("the other side closed the connection");
+    this.#received = Buffer.concat([this.#received, data]);
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+}
+
+function bus(member: string): MethodCall {
+  return { destination: BUS, path: "/org/freedesktop/DBus", interface: BUS, member };
+}

@@ -1,0 +1,111 @@
+import { pidsShortage } from "../cgroup/shortage";
+import { HakoError } from "../errors";
+import { exists, readText } from "../linux/file";
+import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/namespace";
+import { getLimit } from "../linux/rlimit";
+import { effectiveUser } from "../linux/rootless";
+
+/** The names of namespaces in procfs, where they aren't config.json's. */
+const PROC_NAMES: Partial<Record<NamespaceType, string>> = { mount: "mnt", network: "net" };
+const NO_LIMIT = 2n ** 64n - 1n;
+
+/** What a process could not be made with. */
+export interface CloneCall {
+  /** CLONE_NEW* */
+  flags: number;
+  /** The v2 cgroup that it was to be born in. */
+  born: string | undefined;
+  /** It was to be born in a pid namespace that was joined. */
+  joinsPid: boolean;
+}
+
+/** An error of clone3 with what this host says about its reason. */
+export function explainClone(error: HakoError, call: CloneCall): HakoError {
+  if (error.syscall !== "clone3") return error;
+  const hint = cloneHint(error, call);
+  return hint === undefined ? error : new HakoError({ ...error, message: error.message, hint });
+}
+
+function cloneHint({ errno }: HakoError, { flags, born, joinsPid }: CloneCall): string | undefined {
+  const types = (Object.keys(NAMESPACE_FLAGS) as NamespaceType[]).filter(
+    (type) => (flags & NAMESPACE_FLAGS[type]) !== 0,
+  );
+  switch (errno) {
+    case "EAGAIN":
+      return noMoreProcesses(born);
+    case "ENOSPC":
+    case "EUSERS":
+      return noMoreNamespaces(types);
+    case "EPERM":
+      return types.includes("user")
+        ? userNamespaceRefused()
+        : "new namespaces need CAP_SYS_ADMIN: run as root";
+    case "EINVAL": {
+      const missing = types.filter((type) => !exists(`/proc/self/ns/${PROC_NAMES[type] ?? type}`));
+      return missing.length === 0 ? undefined : `this kernel has no ${missing.join(", ")} namespaces`;
+    }
+    case "ENOMEM":
+      return joinsPid
+        ? "the first process of the pid namespace that it joins has ended: make its owner, the pod's sandbox, anew"
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function value(file: string): string | undefined {
+  try {
+    return readText(file).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function noMoreProcesses(born: string | undefined): string {
+  const short = pidsShortage(born);
+  if (short !== undefined) {
+    return `cgroup ${short.cgroup} has all the ${short.limit} processes that its pids.max allows: raise it, or end some`;
+  }
+  const { soft } = getLimit(0, "RLIMIT_NPROC");
+  const own = soft === NO_LIMIT ? "" : `RLIMIT_NPROC is ${soft} for user ${effectiveUser()}; `;
+  return `${own}kernel.threads-max is ${value("/proc/sys/kernel/threads-max")}, kernel.pid_max ${value("/proc/sys/kernel/pid_max")}`;
+}
+
+function noMoreNamespaces(types: readonly NamespaceType[]): string {
+  const limits = types.map((type) => {
+    const name = `user.max_${PROC_NAMES[type] ?? type}_namespaces`;
+    return { name, limit: value(`/proc/sys/${name.replace(".", "/")}`) };
+  });
+  const zero = limits.find(({ limit }) => limit === "0");
+  if (zero !== undefined) return `${zero.name} is 0: sysctl -w ${zero.name}=15000`;
+  const all = limits.map(({ name, limit }) => `${name} is ${limit}`).join(", ");
+  return `one of these is used up, or namespaces are nested too deep: ${all}`;
+}
+
+/** Switches that distributions added: the value that refuses, and what to do. */
+const SWITCHES = [
+  [
+    "/proc/sys/kernel/unprivileged_userns_clone",
+    "0",
+    "kernel.unprivileged_userns_clone is 0: sysctl -w kernel.unprivileged_userns_clone=1",
+  ],
+  [
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+    "1",
+    "AppArmor keeps user namespaces from programs without a profile that allows them: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for hako with userns",
+  ],
+  [
+    "/proc/sys/user/max_user_namespaces",
+    "0",
+    "user.max_user_namespaces is 0: sysctl -w user.max_user_namespaces=15000",
+  ],
+] as const;
+
+/** Why an ordinary user gets no user namespace, or one without rights. `read` gives the value of a file of procfs. */
+export function userNamespaceRefused(read: (file: string) => string | undefined = value): string {
+  const found = SWITCHES.find(([file, refusing]) => read(file) === refusing)?.[2];
+  return (
+    found ??
+    "no user namespace from within a chroot, nor under a seccomp filter that forbids it (of an outer container)"
+  );
+}

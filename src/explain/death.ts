@@ -1,0 +1,32 @@
+import type { CgroupRecord } from "../cgroup";
+import { memoryShortage } from "../cgroup/shortage";
+import type { Explanation } from "../linux/execution-error";
+
+const SIGKILL = 9;
+const SIGSYS = 31;
+
+/** What may be known of the end of a container's process that had not become its program yet. */
+export interface End {
+  /** The signal that ended it; undefined if that isn't known, or none did. */
+  signal: number | undefined;
+  cgroup: CgroupRecord | undefined;
+}
+
+/** Why a process of ours ended without a word. */
+export function explainEnd({ signal, cgroup }: End): Explanation {
+  const short = cgroup === undefined ? undefined : memoryShortage(cgroup);
+  if (short !== undefined) {
+    return {
+      why: `out of memory: it reached the limit of ${short.limit} bytes in ${short.file} of cgroup ${short.cgroup}`,
+      hint: "raise the limit",
+    };
+  }
+  if (signal === SIGSYS) {
+    return {
+      why: "a seccomp filter killed it",
+      hint: "/linux/seccomp forbids it to tell why the program can't be executed (write), or the filter of a container that hako runs in forbids what hako does",
+    };
+  }
+  if (signal !== SIGKILL && signal !== undefined) return {};
+  return { hint: "somebody killed it, or the host ran out of memory: see the kernel's log (dmesg)" };
+}

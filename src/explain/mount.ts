@@ -1,0 +1,98 @@
+import { dirname, resolve } from "node:path";
+import type { HakoError } from "../errors";
+import { Fd } from "../linux/fd";
+import { exists, hasErrno, readText, realPath } from "../linux/file";
+import { type MountEntry, readMountinfo } from "../linux/mountinfo";
+import { mountIdOf } from "../linux/stat";
+import { trySyscall } from "../linux/syscall";
+import type { Mount } from "../oci/config";
+
+const AT_FDCWD = -100;
+/** O_PATH | O_CLOEXEC */
+const LOOK_FLAGS = 0o10000000 | 0o2000000;
+
+/** The mount that what is at a path lies on, as this process sees it. */
+function mountAt(path: string): MountEntry | undefined {
+  const opened = trySyscall("openat", AT_FDCWD, path, LOOK_FLAGS, 0);
+  if (opened < 0) return undefined;
+  using file = new Fd(opened);
+  const id = mountIdOf(file);
+  return readMountinfo().find((mount) => mount.id === id);
+}
+
+function kernel(): string {
+  return readText("/proc/sys/kernel/osrelease").trim();
+}
+
+/** What to try about a mount that failed; undefined where nothing more is known than the error says. */
+export function mountHint(
+  mount: Mount,
+  bundle: string | undefined,
+  userNamespace: boolean,
+  cause: HakoError,
+): string | undefined {
+  if (hintOf(cause)) return undefined;
+  if (isBind(mount)) return bindHint(resolve(bundle ?? "/", mount.source ?? ""), mount.destination, cause);
+  if (hasErrno(cause, "ENODEV"))
+    return `modprobe ${mount.type}, or a kernel that has it; see /proc/filesystems`;
+  if (hasErrno(cause, "EPERM") && userNamespace) return inUserNamespace(mount);
+  if (hasErrno(cause, "EROFS")) return pointHint(mount.destination);
+  return undefined;
+}
+
+/** Whether somebody who knew more has given one. */
+function hintOf(error: HakoError): boolean {
+  return (
+    error.hint !== undefined || ((error.cause as HakoError | undefined)?.hint ?? undefined) !== undefined
+  );
+}
+
+function isBind({ type, options = [] }: Mount): boolean {
+  return type === "bind" || options.includes("bind") || options.includes("rbind");
+}
+
+function bindHint(source: string, destination: string, cause: HakoError): string | undefined {
+  if (cause.syscall === "open_tree" && hasErrno(cause, "ENOENT")) {
+    return `the source must exist on the host: ${existingPart(source)} is the last part of it that does`;
+  }
+  if (cause.syscall === "open_tree" && hasErrno(cause, "ENOTDIR")) return `${existingPart(source)} is a file`;
+  if (cause.syscall === "move_mount" && hasErrno(cause, "ENOTDIR")) {
+    return "a directory goes on a directory, a file on a file: a missing source that somebody made as a directory is often why";
+  }
+  if (hasErrno(cause, "EROFS")) return pointHint(destination);
+  return undefined;
+}
+
+function existingPart(path: string): string {
+  let part = path;
+  while (part !== "/" && !exists(part)) part = dirname(part);
+  return part;
+}
+
+function pointHint(destination: string): string {
+  return `${destination} can't be made in a read-only file system: make it in the image, or mount what is above it first`;
+}
+
+/**
+ * The kernel lets a user namespace have a procfs or sysfs only of namespaces that it owns, and where it would show
+ * nothing that the outer one hides (mount_too_revealing in fs/namespace.c).
+ */
+function inUserNamespace({ type = "", destination }: Mount): string | undefined {
+  if (type !== "proc" && type !== "sysfs") return `in a user namespace the kernel allows no ${type} mount`;
+  const place = type === "proc" ? "/proc" : "/sys";
+  const covers = readMountinfo().filter(({ mountpoint }) => mountpoint.startsWith(`${place}/`));
+  const [first] = covers;
+  const own = type === "proc" ? "pid" : "network";
+  if (first === undefined) {
+    return `in a user namespace ${destination} needs {"type": "${own}"} in config /linux/namespaces, or a bind mount of ${place}`;
+  }
+  return `${place} here is masked in part (${first.mountpoint}${covers.length > 1 ? ` and ${covers.length - 1} more` : ""}), as in a container: run the outer one with an unmasked ${place} (--security-opt systempaths=unconfined, unmask=ALL), or bind ${place}`;
+}
+
+/** Why the owners of a mount can't be mapped: named are the file system and the kernel, which decide it. */
+export function idMapHint(source: string, cause: HakoError): string | undefined {
+  if (!hasErrno(cause, "EINVAL", "EPERM", "EOPNOTSUPP") || cause.syscall !== "mount_setattr")
+    return undefined;
+  const type = mountAt(realPath(source))?.type ?? "unknown";
+  return `${source} is on ${type}: mounts of it can't be mapped on Linux ${kernel()}, or this one is mapped already; use another file system, or change the files' owners`;
+}

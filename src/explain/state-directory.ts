@@ -1,0 +1,74 @@
+import { dirname, resolve } from "node:path";
+import { HakoError } from "../errors";
+import { Fd } from "../linux/fd";
+import { exists } from "../linux/file";
+import { effectiveUser } from "../linux/rootless";
+import { mountStatusOf } from "../linux/stat";
+import { trySyscall } from "../linux/syscall";
+
+const AT_FDCWD = -100;
+/** O_PATH | O_CLOEXEC */
+const LOOK_FLAGS = 0o10000000 | 0o2000000;
+const STATE_ERRNOS = new Set(["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO"]);
+/** What is done with its files: another call on a path below it is about something else, a mount perhaps. */
+const CALLS = new Set(["open", "read", "write", "mkdir", "mkdirat", "rename", "unlinkat", "fchmod", "bind"]);
+
+/** An error that came from a file of the state directory, with what is wrong with that; others as they are. */
+export function explainStateDirectory(root: string, error: HakoError): HakoError {
+  const directory = resolve(root);
+  const found = causes(error).find(
+    ({ path, errno, syscall }) =>
+      STATE_ERRNOS.has(errno ?? "") && CALLS.has(syscall ?? "") && isOf(directory, syscall, path),
+  );
+  if (found === undefined || causes(error).some(({ hint }) => hint !== undefined)) return error;
+  return new HakoError({
+    ...error,
+    message: `state directory ${directory}`,
+    hint: hintFor(found.errno, directory),
+    cause: error,
+  });
+}
+
+function causes(error: HakoError): HakoError[] {
+  const found: HakoError[] = [];
+  for (let each: unknown = error; each instanceof HakoError; each = each.cause) found.push(each);
+  return found;
+}
+
+/** The root itself, what is in it, and what of the way to it has to be made. */
+function isOf(directory: string, syscall: string | undefined, path = ""): boolean {
+  const made = syscall === "mkdir" || syscall === "mkdirat";
+  return `${path}/`.startsWith(`${directory}/`) || (made && directory.startsWith(`${path}/`));
+}
+
+function hintFor(errno: string | undefined, directory: string): string {
+  switch (errno) {
+    case "ENOSPC": {
+      const full = statusNear(directory)?.full;
+      const what =
+        full === "inodes"
+          ? "inodes: see df -i"
+          : full === "blocks"
+            ? "space: see df"
+            : "space or inodes: see df and df -i";
+      return `its file system has no more ${what} ${directory}; free some, or choose another --root`;
+    }
+    case "EDQUOT":
+      return `user ${effectiveUser()}'s quota there is used up; free some, or choose another --root`;
+    case "EROFS":
+      return "its file system is read-only: choose another --root";
+    case "EIO":
+      return "its disk fails: see the kernel's log (dmesg)";
+    default:
+      return `user ${effectiveUser()} may not write there: choose another --root, or set XDG_RUNTIME_DIR`;
+  }
+}
+
+function statusNear(directory: string): ReturnType<typeof mountStatusOf> | undefined {
+  let path = directory;
+  while (path !== "/" && !exists(path)) path = dirname(path);
+  const opened = trySyscall("openat", AT_FDCWD, path, LOOK_FLAGS, 0);
+  if (opened < 0) return undefined;
+  using file = new Fd(opened);
+  return mountStatusOf(file);
+}

@@ -1,0 +1,81 @@
+import { HakoError } from "../errors";
+import { errnoText } from "../linux/errno";
+import { hasListener, type SeccompFilter } from "../linux/seccomp";
+import { type SyscallName, syscallNumber } from "../linux/syscall";
+import { ACTIONS, ARCHITECTURES, NATIVE } from "./words";
+
+/** What a filter answers to a call: SECCOMP_RET_* in words of profiles, and the number that goes with it. */
+export interface Answer {
+  action: string;
+  data: number;
+}
+
+const DATA_MASK = 0xffff;
+const NUMBER = 0;
+const ARCHITECTURE = 4;
+
+/**
+ * The filter's answer to a call of this machine whose arguments are all 0, as the kernel would find it (filter.rst). It
+ * runs what `compile` makes, and takes no system call.
+ */
+export function answerTo({ program }: SeccompFilter, call: SyscallName): Answer {
+  const data = new DataView(new ArrayBuffer(64));
+  data.setUint32(NUMBER, syscallNumber(call), true);
+  data.setUint32(ARCHITECTURE, ARCHITECTURES[NATIVE]?.audit ?? 0, true);
+  const value = run(new DataView(program.buffer, program.byteOffset, program.byteLength), data);
+  const kind = (value & ~DATA_MASK) >>> 0;
+  const action = Object.entries(ACTIONS).find(([, word]) => word.value === kind)?.[0];
+  return { action: action ?? `0x${kind.toString(16)}`, data: value & DATA_MASK };
+}
+
+/** Classic BPF: a load, an AND, jumps and an answer are all that profiles need (./instructions.ts). */
+function run(program: DataView, data: DataView): number {
+  let accumulator = 0;
+  for (let at = 0; at + 8 <= program.byteLength; at += 8) {
+    const k = program.getUint32(at + 4, true);
+    const code = program.getUint16(at, true);
+    switch (code) {
+      case 0x20:
+        accumulator = data.getUint32(k, true);
+        break;
+      case 0x54:
+        accumulator = (accumulator & k) >>> 0;
+        break;
+      case 0x05:
+        at += 8 * k;
+        break;
+      case 0x06:
+        return k;
+      default: {
+        const holds = code === 0x15 ? accumulator === k : code === 0x25 ? accumulator > k : accumulator >= k;
+        at += 8 * program.getUint8(at + (holds ? 2 : 3));
+      }
+    }
+  }
+  return 0;
+}
+
+const PASSED = new Set(["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY"]);
+
+/** Refuses a filter with which no program can be started: it stops a call that comes between it and the program. */
+export function checkStart(filter: SeccompFilter, noNewPrivileges: boolean): void {
+  const calls: SyscallName[] = [
+    ...(hasListener(filter) ? (["sendmsg", "read"] as const) : []),
+    // the right to set a filter is given up after it was set
+    ...(noNewPrivileges ? [] : (["capset"] as const)),
+    "execve",
+  ];
+  for (const call of calls) {
+    const { action, data } = answerTo(filter, call);
+    if (PASSED.has(action)) continue;
+    const how = action === "SCMP_ACT_ERRNO" ? `${action} (${errnoText(data)})` : action;
+    throw new HakoError({
+      code: "config",
+      message: `config /linux/seccomp: no program could be started: the profile answers ${call} with ${how}`,
+      hint:
+        call === "capset"
+          ? "allow it, or set /process/noNewPrivileges"
+          : `allow ${call} in /linux/seccomp/syscalls`,
+    });
+  }
+}

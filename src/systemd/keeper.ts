@@ -1,0 +1,41 @@
+import { cloneChild, Reports } from "../linux/clone";
+import { reapChild } from "../linux/process";
+import type { Step } from "../linux/steps";
+
+const PR_SET_PDEATHSIG = 1;
+const SIGKILL = 9;
+
+/**
+ * A process that does nothing: systemd starts no scope without one, and the container's own must join late, so that its
+ * limits don't meet our start-up. It ends with this process; a scope that it was alone in ends with it.
+ */
+export class Keeper implements Disposable {
+  readonly pid: number;
+  #ended = false;
+
+  constructor() {
+    const steps: Step[] = [
+      { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
+      // the parent may have ended before
+      {
+        what: "getppid",
+        call: "getppid",
+        args: [],
+        least: process.pid,
+        most: BigInt(process.pid),
+      },
+      { what: "close_range", call: "close_range", args: [0, 0xffffffff, 0] },
+      { what: "ppoll", call: "ppoll", args: [0, 0, 0, 0, 8] },
+    ];
+    using reports = new Reports(steps);
+    const plan = { flags: 0, cgroup: undefined, join: [], waitsForNothing: false };
+    this.pid = cloneChild({ ...plan, steps, memory: [] }, reports);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    process.kill(this.pid, SIGKILL);
+    reapChild(this.pid, true);
+  }
+}

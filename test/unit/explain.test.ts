@@ -1,0 +1,169 @@
+// What is known of a failure once there is one: reasons from errors that are made here, and from files of this host.
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { HakoError } from "../../src/errors";
+import { explainClone, userNamespaceRefused } from "../../src/explain/clone";
+import { explainEnd } from "../../src/explain/death";
+import { idMapHint, mountHint } from "../../src/explain/mount";
+import { explainStateDirectory } from "../../src/explain/state-directory";
+import type { ErrnoName } from "../../src/linux/errno";
+import { NAMESPACE_FLAGS } from "../../src/linux/namespace";
+import { systemError } from "../../src/linux/syscall";
+import { answerTo, checkStart } from "../../src/seccomp/answer";
+import { compile } from "../../src/seccomp/compile";
+
+describe("explainClone", () => {
+  const all = Object.values(NAMESPACE_FLAGS).reduce((sum, flag) => sum | flag, 0);
+  const explained = (errno: ErrnoName, more: Partial<Parameters<typeof explainClone>[1]> = {}) =>
+    explainClone(systemError("clone3", errno), { flags: all, born: undefined, joinsPid: false, ...more });
+
+  test("each errno has its reason, and the message stays", () => {
+    expect(explained("EAGAIN").oneLine).toMatch(
+      /^clone3: resource temporarily unavailable \(.*(pids\.max|threads-max)/,
+    );
+    expect(explained("ENOSPC").hint).toMatch(/user\.max_mnt_namespaces|is 0/);
+    expect(explained("EPERM", { flags: NAMESPACE_FLAGS.uts }).hint).toContain("CAP_SYS_ADMIN");
+    expect(explained("EPERM").hint).toContain("user");
+    expect(explained("ENOMEM").hint).toBeUndefined();
+    expect(explained("ENOMEM", { joinsPid: true }).hint).toContain("first process of the pid namespace");
+    expect(explained("EINVAL").hint).toBeUndefined();
+  });
+
+  test("errors of other calls are left alone", () => {
+    const error = systemError("open", "EAGAIN", "/x");
+    expect(explainClone(error, { flags: 0, born: undefined, joinsPid: false })).toBe(error);
+  });
+});
+
+describe("userNamespaceRefused", () => {
+  const rows: [Record<string, string>, string][] = [
+    [{ "/proc/sys/kernel/unprivileged_userns_clone": "0" }, "kernel.unprivileged_userns_clone is 0"],
+    [{ "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1" }, "AppArmor keeps user namespaces"],
+    [{ "/proc/sys/user/max_user_namespaces": "0" }, "user.max_user_namespaces is 0"],
+    [
+      { "/proc/sys/kernel/unprivileged_userns_clone": "1", "/proc/sys/user/max_user_namespaces": "9" },
+      "no user namespace from within a chroot",
+    ],
+  ];
+  for (const [files, text] of rows) {
+    test(text, () => expect(userNamespaceRefused((file) => files[file])).toContain(text));
+  }
+});
+
+describe("explainStateDirectory", () => {
+  const root = "/run/hako-none/state";
+  const of = (error: HakoError) => explainStateDirectory(root, error).oneLine;
+
+  test("what happens to its files, also as the cause of something", () => {
+    const error = systemError("mkdir", "EROFS", `${root}/web`);
+    expect(of(error)).toBe(
+      `state directory ${root}: mkdir ${root}/web: read-only file system (its file system is read-only: choose another --root)`,
+    );
+    const outer = new HakoError({ code: "system", message: "map container web", cause: error });
+    expect(of(outer)).toContain(`state directory ${root}: map container web: mkdir`);
+    expect(of(systemError("mkdir", "EACCES", "/run/hako-none"))).toContain("may not write there");
+    expect(of(systemError("rename", "ENOSPC", `${root}/a to ${root}/b`))).toContain("no more ");
+    expect(of(systemError("write", "EDQUOT", `${root}/a`))).toContain("quota");
+  });
+
+  test("nothing else", () => {
+    for (const error of [
+      systemError("open", "EACCES", "/run"),
+      systemError("open", "EROFS", "/run/hako-none/state-of-others"),
+      systemError("open_tree", "EPERM", `${root}/web/rootfs`),
+      systemError("open", "ENOENT", `${root}/web`),
+      systemError("open", "EACCES", `${root}/web`, "somebody knew more"),
+    ]) {
+      expect(explainStateDirectory(root, error)).toBe(error);
+    }
+  });
+});
+
+describe("hints of system calls", () => {
+  test("limits of the kernel are named; a caller's own hint wins", () => {
+    expect(systemError("openat", "EMFILE").hint).toContain("ulimit -n");
+    expect(systemError("openat", "ENFILE").hint).toContain("fs.file-max");
+    expect(systemError("keyctl", "EDQUOT").hint).toContain("kernel.keys.maxkeys");
+    expect(systemError("move_mount", "ENOSPC").hint).toContain("fs.mount-max");
+    expect(systemError("openat", "EMFILE", "/x", "mine").hint).toBe("mine");
+    expect(systemError("openat", "ENOENT").hint).toBeUndefined();
+  });
+});
+
+describe("mounts", () => {
+  const bind = { destination: "/x", type: "bind", source: "/usr/no/such", options: ["bind"] };
+
+  test("the part of a source that exists", () => {
+    const hint = mountHint(bind, "/", false, systemError("open_tree", "ENOENT", bind.source));
+    expect(hint).toBe("the source must exist on the host: /usr is the last part of it that does");
+  });
+
+  test("nothing is made up, and who knew more has the word", () => {
+    expect(mountHint(bind, "/", false, systemError("open_tree", "EIO", bind.source))).toBeUndefined();
+    const known = systemError("open_tree", "ENOENT", bind.source, "known");
+    expect(mountHint(bind, "/", false, known)).toBeUndefined();
+  });
+
+  test("mapped owners: file system and kernel", () => {
+    expect(idMapHint("/proc", systemError("mount_setattr", "EINVAL"))).toMatch(
+      /^\/proc is on proc: .* on Linux \d/,
+    );
+    expect(idMapHint("/proc", systemError("open_tree", "ENOENT"))).toBeUndefined();
+  });
+});
+
+describe("explainEnd", () => {
+  test("without counters only what the signal says", () => {
+    expect(explainEnd({ signal: 9, cgroup: undefined }).hint).toContain("somebody killed it");
+    expect(explainEnd({ signal: 31, cgroup: undefined }).why).toBe("a seccomp filter killed it");
+    expect(explainEnd({ signal: 11, cgroup: undefined })).toEqual({});
+  });
+
+  test("cgroups that killed nobody are not blamed", () => {
+    const dir = mkdtempSync(join(tmpdir(), "hako-explain-"));
+    const node = {
+      mountpoint: dir,
+      name: "memory",
+      controllers: ["memory"],
+      unified: false,
+      path: "/x",
+      made: [],
+    };
+    expect(explainEnd({ signal: 9, cgroup: { version: "v1", nodes: [node] } }).why).toBeUndefined();
+    rmSync(dir, { recursive: true });
+  });
+});
+
+describe("a filter's answers", () => {
+  const filter = (defaultAction: string, names: string[], action: string, errnoRet?: number) =>
+    compile({
+      defaultAction,
+      syscalls: [{ names, action, ...(errnoRet === undefined ? {} : { errnoRet }) }],
+    } as never);
+
+  test("to calls of this machine", () => {
+    const mixed = filter("SCMP_ACT_ALLOW", ["execve", "mount"], "SCMP_ACT_ERRNO", 38);
+    expect(answerTo(mixed, "execve")).toEqual({ action: "SCMP_ACT_ERRNO", data: 38 });
+    expect(answerTo(mixed, "read").action).toBe("SCMP_ACT_ALLOW");
+    expect(answerTo(filter("SCMP_ACT_KILL_PROCESS", ["read", "openat2"], "SCMP_ACT_ALLOW"), "write").action).toBe(
+      "SCMP_ACT_KILL_PROCESS",
+    );
+    expect(answerTo(filter("SCMP_ACT_ALLOW", ["write"], "SCMP_ACT_LOG"), "write").action).toBe(
+      "SCMP_ACT_LOG",
+    );
+  });
+
+  test("a profile that lets no program start", () => {
+    expect(() => checkStart(filter("SCMP_ACT_ALLOW", ["execve"], "SCMP_ACT_ERRNO", 1), true)).toThrow(
+      "the profile answers execve with SCMP_ACT_ERRNO (operation not permitted)",
+    );
+    const noCapset = filter("SCMP_ACT_ALLOW", ["capset"], "SCMP_ACT_ERRNO", 1);
+    expect(() => checkStart(noCapset, false)).toThrow("capset");
+    expect(() => checkStart(noCapset, true)).not.toThrow();
+    expect(() =>
+      checkStart(filter("SCMP_ACT_ERRNO", ["execve", "capset"], "SCMP_ACT_ALLOW"), false),
+    ).not.toThrow();
+  });
+});
