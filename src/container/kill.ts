@@ -12,12 +12,15 @@ export function killContainer(root: string, id: ContainerId, signal: number, all
   const record = readRecord(root, id);
   const status = statusOf(root, record);
   // without a pid namespace nothing ends the others when the first one ends
-  if ((all || (signal === SIGKILL && !record.ownPidNamespace)) && record.cgroup !== undefined) {
-    signalAll(loadCgroup(record.cgroup), signal);
-    if (all || status !== "stopped") return;
+  if (all || (signal === SIGKILL && !record.ownPidNamespace)) {
+    const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
+    if (cgroup !== undefined && cgroup.pids().length > 0) {
+      signalAll(cgroup, signal);
+      if (all || status !== "stopped") return;
+    }
+    // of a container without a cgroup, a rootless one, no process is known but the first
+    if (all && status === "stopped") return;
   }
-  // without a cgroup the first process is the only one that is known
-  if (all && status === "stopped") return;
   const { init } = record;
   // containerd reads "container not running"
   const gone = new HakoError({

@@ -147,9 +147,9 @@ describe("a filter's answers", () => {
     const mixed = filter("SCMP_ACT_ALLOW", ["execve", "mount"], "SCMP_ACT_ERRNO", 38);
     expect(answerTo(mixed, "execve")).toEqual({ action: "SCMP_ACT_ERRNO", data: 38 });
     expect(answerTo(mixed, "read").action).toBe("SCMP_ACT_ALLOW");
-    expect(answerTo(filter("SCMP_ACT_KILL_PROCESS", ["read", "openat2"], "SCMP_ACT_ALLOW"), "write").action).toBe(
-      "SCMP_ACT_KILL_PROCESS",
-    );
+    expect(
+      answerTo(filter("SCMP_ACT_KILL_PROCESS", ["read", "openat2"], "SCMP_ACT_ALLOW"), "write").action,
+    ).toBe("SCMP_ACT_KILL_PROCESS");
     expect(answerTo(filter("SCMP_ACT_ALLOW", ["write"], "SCMP_ACT_LOG"), "write").action).toBe(
       "SCMP_ACT_LOG",
     );
