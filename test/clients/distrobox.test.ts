@@ -1,8 +1,8 @@
 // A distrobox, as a person enters it: an ordinary user's container that shares nearly everything with the host.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
-import { e2e, execute, type Needs, needsProgram } from "../e2e/support";
-import { Store } from "./support";
+import { execute, type Needs, needsProgram } from "../e2e/support";
+import { clientTest, Store } from "./support";
 
 const USER = 12_345;
 const IMAGE = "localhost/hako-clients-distrobox";
@@ -41,7 +41,7 @@ beforeAll(() => {
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 describe("distrobox", () => {
-  e2e(
+  clientTest(
     "create, enter with a command, and the home directory is the host's",
     () => {
       const env = {
@@ -63,7 +63,7 @@ describe("distrobox", () => {
     needs,
   );
 
-  e2e(
+  clientTest(
     "nothing is left",
     async () => {
       expect(await store.leftBehind()).toEqual([]);

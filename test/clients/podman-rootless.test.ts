@@ -1,8 +1,8 @@
 // The runtime under podman of an ordinary user, with subordinate ids.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { e2e, type Needs, needsProgram, until } from "../e2e/support";
-import { IMAGE, Store } from "./support";
+import { type Needs, needsProgram } from "../e2e/support";
+import { clientTest, eventually, IMAGE, Store } from "./support";
 
 const USER = 12_345;
 const SUBORDINATE = 400_000;
@@ -30,7 +30,7 @@ beforeAll(() => {
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 const podman = (name: string, body: () => void | Promise<void>, more: Needs[] = []): void =>
-  e2e(name, body, [...needs, ...more]);
+  clientTest(name, body, [...needs, ...more]);
 
 describe("podman of an ordinary user", () => {
   podman("run, exit codes, ids, input", () => {
@@ -73,7 +73,7 @@ describe("podman of an ordinary user", () => {
       "-c",
       "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done",
     );
-    await until("it is ready", () => store.ok("logs", name) === "ready");
+    await eventually("it is ready", () => store.ok("logs", name) === "ready");
     expect(store.podman("exec", "-u", "1000", name, "sh", "-c", "id -u; exit 3")).toMatchObject({
       status: 3,
       stdout: "1000\n",

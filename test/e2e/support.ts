@@ -60,10 +60,15 @@ function criuLacks(): { lacking: Needs } {
 }
 
 /** A test that says why it is skipped. `needs` is asked in order; the first that is lacking is printed. */
-export function e2e(name: string, body: () => void | Promise<void>, needs: Needs[] = []): void {
+export function e2e(
+  name: string,
+  body: () => void | Promise<void>,
+  needs: Needs[] = [],
+  limit = TIME_LIMIT * 2,
+): void {
   const lacking = [needsRoot, needsBusybox, ...needs].find((why) => why !== undefined);
   if (lacking === undefined) {
-    test(name, body, TIME_LIMIT * 2);
+    test(name, body, limit);
     return;
   }
   console.log(`skipped: ${name}: ${lacking}`);
