@@ -1,8 +1,8 @@
-import { loadCgroup } from "../cgroup";
+import { type Cgroup, loadCgroup } from "../cgroup";
 import { HakoError } from "../errors";
 import { signalProcess } from "../linux/process";
 import type { ContainerId } from "./id";
-import { type ContainerRecord, readRecord, statusOf } from "./record";
+import { readRecord, statusOf } from "./record";
 
 const SIGKILL = 9;
 
@@ -12,8 +12,13 @@ export function killContainer(root: string, id: ContainerId, signal: number, all
   const status = statusOf(root, record);
   // without a pid namespace nothing ends the others when the first one ends
   if (all || (signal === SIGKILL && !record.ownPidNamespace)) {
-    signalAll(record, signal);
-    if (all || status !== "stopped") return;
+    const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
+    if (cgroup !== undefined && cgroup.pids().length > 0) {
+      signalAll(cgroup, signal);
+      if (all || status !== "stopped") return;
+    }
+    // of a container without a cgroup, a rootless one, no process is known but the first
+    if (all && status === "stopped") return;
   }
   const { init } = record;
   // containerd reads "container not running"
@@ -28,9 +33,7 @@ export function killContainer(root: string, id: ContainerId, signal: number, all
     loadCgroup(record.cgroup).thaw();
 }
 
-function signalAll(record: ContainerRecord, signal: number): void {
-  if (record.cgroup === undefined) return;
-  const cgroup = loadCgroup(record.cgroup);
+function signalAll(cgroup: Cgroup, signal: number): void {
   if (signal === SIGKILL) {
     cgroup.kill();
     return;

@@ -1,8 +1,8 @@
 // The runtime under buildah, and under podman build: steps that run in a container.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { e2e, type Needs, needsProgram } from "../e2e/support";
-import { IMAGE, Store } from "./support";
+import { type Needs, needsProgram } from "../e2e/support";
+import { clientTest, IMAGE, Store } from "./support";
 
 const needs: Needs[] = [needsProgram("buildah"), needsProgram("podman")];
 /** buildah isolates by itself (chroot) unless it is told to use the runtime. */
@@ -17,7 +17,7 @@ beforeAll(() => {
 }, 240_000);
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
-const e2eBuildah = (name: string, body: () => void | Promise<void>): void => e2e(name, body, needs);
+const e2eBuildah = (name: string, body: () => void | Promise<void>): void => clientTest(name, body, needs);
 const buildah = (...args: string[]) => store.run("buildah", args);
 
 function ok(...args: string[]): string {

@@ -1,8 +1,8 @@
 // What podman's options ask of the runtime: file systems, privileges, devices, namespaces.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
-import { e2e, isV2, type Needs, needsProgram } from "../e2e/support";
-import { IMAGE, RUNTIME, Store } from "./support";
+import { isV2, type Needs, needsProgram } from "../e2e/support";
+import { clientTest, IMAGE, RUNTIME, Store } from "./support";
 
 const needs: Needs[] = [needsProgram("podman"), needsProgram("conmon")];
 let store: Store;
@@ -16,7 +16,7 @@ beforeAll(() => {
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 const podman = (name: string, body: () => void | Promise<void>, more: Needs[] = []): void =>
-  e2e(name, body, [...needs, ...more]);
+  clientTest(name, body, [...needs, ...more]);
 const run = (...args: string[]) => store.podman("run", "--rm", ...args);
 const volume = (): string => `${store.path("volume")}:/v`;
 /** Options, parent and propagation of a mount as the container sees it. */

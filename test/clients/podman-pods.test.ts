@@ -1,8 +1,8 @@
 // Several containers: namespaces of another one, pods, kube files, copies, restarts, many at once.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { e2e, isV2, type Needs, needsCriu, needsProgram, until } from "../e2e/support";
-import { IMAGE, Store } from "./support";
+import { isV2, type Needs, needsCriu, needsProgram } from "../e2e/support";
+import { clientTest, eventually, IMAGE, Store } from "./support";
 
 const needs: Needs[] = [needsProgram("podman"), needsProgram("conmon")];
 let store: Store;
@@ -15,7 +15,7 @@ beforeAll(() => {
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 const podman = (name: string, body: () => void | Promise<void>, more: Needs[] = []): void =>
-  e2e(name, body, [...needs, ...more]);
+  clientTest(name, body, [...needs, ...more]);
 
 describe("several containers", () => {
   podman("the namespaces of another one; it goes on when the joiner is stopped", () => {
@@ -109,12 +109,7 @@ describe("several containers", () => {
 describe("one container over its life", () => {
   podman("restart policies: on-failure so many times", async () => {
     const name = store.detached(["--restart", "on-failure:2"], "sh", "-c", "echo x; exit 4");
-    await store.waitFor(
-      name,
-      "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}",
-      "exited 4 2",
-      60_000,
-    );
+    await store.waitFor(name, "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}", "exited 4 2");
     expect(store.ok("logs", name)).toBe("x\nx\nx");
     store.ok("rm", name);
   });
@@ -123,9 +118,9 @@ describe("one container over its life", () => {
     const line =
       "trap 'echo usr1' USR1; trap 'echo hup; exit 0' HUP; echo ready; while :; do sleep 0.1; done";
     const name = store.detached([], "sh", "-c", line);
-    await until("it is ready", () => store.ok("logs", name) === "ready");
+    await eventually("it is ready", () => store.ok("logs", name) === "ready");
     store.ok("kill", "--signal", "USR1", name);
-    await until("it got USR1", () => store.ok("logs", name) === "ready\nusr1");
+    await eventually("it got USR1", () => store.ok("logs", name) === "ready\nusr1");
     store.ok("kill", "--signal", "HUP", name);
     expect(store.ok("wait", name)).toBe("0");
     expect(store.podman("kill", name).status).toBe(125);

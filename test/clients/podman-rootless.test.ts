@@ -1,8 +1,8 @@
 // The runtime under podman of an ordinary user, with subordinate ids.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { e2e, type Needs, needsProgram, until } from "../e2e/support";
-import { IMAGE, Store } from "./support";
+import { type Needs, needsProgram } from "../e2e/support";
+import { clientTest, eventually, IMAGE, Store } from "./support";
 
 const USER = 12_345;
 const SUBORDINATE = 400_000;
@@ -24,12 +24,13 @@ beforeAll(() => {
   store = new Store({ uid: USER });
   mkdirSync(store.path("volume"));
   writeFileSync(store.path("volume/file"), "mine\n");
-  for (const path of ["volume", "volume/file"]) chownSync(store.path(path), USER, USER);
+  mkdirSync(store.path("given"));
+  for (const path of ["volume", "given"]) chownSync(store.path(path), USER, USER);
 }, 240_000);
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 const podman = (name: string, body: () => void | Promise<void>, more: Needs[] = []): void =>
-  e2e(name, body, [...needs, ...more]);
+  clientTest(name, body, [...needs, ...more]);
 
 describe("podman of an ordinary user", () => {
   podman("run, exit codes, ids, input", () => {
@@ -58,8 +59,8 @@ describe("podman of an ordinary user", () => {
   podman("volumes: what root makes there is the user's", () => {
     expect(store.sh("cat /v/file; touch /v/made", "-v", `${store.path("volume")}:/v`)).toBe("mine");
     expect(statSync(store.path("volume/made")).uid).toBe(USER);
-    store.sh("touch /v/other", "-v", `${store.path("volume")}:/v:U`, "--user", "1000");
-    expect(statSync(store.path("volume/other")).uid).toBe(SUBORDINATE + 999);
+    store.sh("touch /v/other", "-v", `${store.path("given")}:/v:U`, "--user", "1000");
+    expect(statSync(store.path("given/other")).uid).toBe(SUBORDINATE + 999);
     expect(
       store.podman("run", "--rm", "-v", `${store.path("volume")}:/v:ro`, IMAGE, "touch", "/v/x").status,
     ).toBe(1);
@@ -72,7 +73,7 @@ describe("podman of an ordinary user", () => {
       "-c",
       "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done",
     );
-    await until("it is ready", () => store.ok("logs", name) === "ready");
+    await eventually("it is ready", () => store.ok("logs", name) === "ready");
     expect(store.podman("exec", "-u", "1000", name, "sh", "-c", "id -u; exit 3")).toMatchObject({
       status: 3,
       stdout: "1000\n",

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import { execute, HAKO, names, type Result, type RunOptions, until } from "../e2e/support";
+import { e2e, execute, HAKO, type Needs, names, type Result, type RunOptions, until } from "../e2e/support";
 
 export const IMAGE = "localhost/hako-clients-box";
 export const RUNTIME = basename(HAKO);
@@ -24,7 +24,19 @@ export const RUNTIME = basename(HAKO);
 const PREFIX = "hako-clients-";
 const OVERLAYFS_MAGIC = 0x794c7630;
 const LIMIT = 120_000;
+/** A client starts some programs for each call, and on an emulated machine each takes seconds. */
+const TEST_LIMIT = 400_000;
+const PATIENCE = 90_000;
 const SUBORDINATE = { start: 400_000, size: 65_536 };
+
+/** A test of a client: as `e2e`, with more time. */
+export function clientTest(name: string, body: () => void | Promise<void>, needs: Needs[]): void {
+  e2e(name, body, needs, TEST_LIMIT);
+}
+
+export async function eventually(what: string, holds: () => boolean): Promise<void> {
+  await until(what, holds, PATIENCE);
+}
 
 export interface StoreOptions {
   /** Run the client as this ordinary user, with subordinate ids; as root if absent. */
@@ -192,8 +204,8 @@ ${RUNTIME} = ["${runtime}"]
     return this.ok("inspect", "--type", "container", "--format", format, name);
   }
 
-  async waitFor(name: string, format: string, value: string, limit?: number): Promise<void> {
-    await until(`${name}: ${format} is ${value}`, () => this.inspect(name, format) === value, limit);
+  async waitFor(name: string, format: string, value: string): Promise<void> {
+    await eventually(`${name}: ${format} is ${value}`, () => this.inspect(name, format) === value);
   }
 
   /** The containers and pods ever made here. */
@@ -208,7 +220,7 @@ ${RUNTIME} = ["${runtime}"]
     this.podman("pod", "rm", "--all", "--force", "--time", "0");
     this.podman("rm", "--all", "--force", "--time", "0");
     let found: string[] = [];
-    for (const end = Date.now() + 10_000; Date.now() < end; await Bun.sleep(200)) {
+    for (const end = Date.now() + 30_000; Date.now() < end; await Bun.sleep(200)) {
       const states = [join("/run", RUNTIME), join(this.path("xdg"), RUNTIME)].flatMap((root) =>
         names(root).map((name) => join(root, name)),
       );
@@ -304,7 +316,7 @@ export class TerminalSession implements Disposable {
   }
 
   /** Waits until what the program wrote matches; gives back the match. */
-  async read(pattern: RegExp, limit = 60_000): Promise<RegExpMatchArray> {
+  async read(pattern: RegExp, limit = PATIENCE): Promise<RegExpMatchArray> {
     for (const end = Date.now() + limit; Date.now() < end; await Bun.sleep(20)) {
       const match = this.output.match(pattern);
       if (match !== null) return match;

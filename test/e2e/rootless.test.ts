@@ -23,6 +23,7 @@ import {
   needsHako,
   needsProgram,
   type Result,
+  until,
 } from "./support";
 
 const USER = 12_345;
@@ -153,6 +154,30 @@ e2e(
     expect(result).toMatchObject({ status: 4, stdout: "1 b\n0\n" });
     expect(run("/", home.box.id(), "--", "true")).toMatchObject({ status: 1, stdout: "" });
     expect(run("/", home.box.id(), "--", "true").stderr).toContain("--rootfs / needs root");
+  },
+  NEEDS,
+);
+
+e2e(
+  "without a pid namespace and a cgroup, kill and kill --all reach the first process",
+  async () => {
+    using home = new Home();
+    for (const words of [["TERM"], ["KILL"], ["--all", "KILL"], ["--all", "9"]]) {
+      const id = home.box.id();
+      const line = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
+      const bundle = home.bundle(["sh", "-c", line], (config) => {
+        config.linux.namespaces = config.linux.namespaces.filter(({ type }) => type !== "pid");
+        const proc = config.mounts.find(({ type }) => type === "proc");
+        Object.assign(proc ?? {}, { type: "bind", source: "/proc", options: ["rbind"] });
+      });
+      expect(home.hako("run", "--detach", "--bundle", bundle, id)).toMatchObject({ status: 0 });
+      const [first = "", second] = words;
+      const operands = second === undefined ? [id, first] : [first, id, second];
+      expect(home.hako("kill", ...operands)).toMatchObject({ status: 0 });
+      await until(`${id} has ended`, () => JSON.parse(home.hako("state", id).stdout).status === "stopped");
+      expect(home.hako("kill", "--all", id, "KILL").status).toBe(0);
+      expect(home.hako("delete", id).status).toBe(0);
+    }
   },
   NEEDS,
 );
