@@ -89,8 +89,8 @@ describe("exec", () => {
   });
   test("a command is needed, and a file excludes flags", () => {
     expect(() => execProcess(values, [], own, "/")).toThrow("which command");
-    expect(() => execProcess({ ...values, process: "x", tty: true }, [], own, "/")).toThrow(
-      "--tty and --process",
+    expect(() => execProcess({ ...values, process: "x", cwd: "/" }, [], own, "/")).toThrow(
+      "--cwd and --process",
     );
   });
 });
