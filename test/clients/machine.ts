@@ -13,7 +13,6 @@ import {
   rmdirSync,
   rmSync,
   statfsSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -150,15 +149,13 @@ export class Machine implements AsyncDisposable {
   leftovers(state: string): string[] {
     const processes = this.ok("ps", "-e", "-o", "pid,ppid,args").split("\n").slice(1);
     const mounts = this.ok("cat", "/proc/self/mounts").split("\n");
-    const groups = cgroupMounts().flatMap((point) =>
-      names(join(point, this.cgroup)).map((name) => join(point, this.cgroup, name)),
-    );
+    const groups = cgroupMounts().flatMap((point) => cgroupsBelow(join(point, this.cgroup)));
     return [
       ...processes.filter((line) => line !== "" && !OWN_PROCESSES.test(line)),
       ...mounts.filter(
         (line) => / \S*\/(rootfs|merged|shm|netns\/\S+) /.test(line) && line.includes(this.dir),
       ),
-      ...groups.filter((path) => statSync(path).isDirectory()),
+      ...groups,
       ...names(this.hostPath(state)).filter((name) => name !== "containers-mapping"),
       ...names(this.hostPath(`${state}/containers-mapping`)),
     ].map((line) => line.trim());
@@ -204,11 +201,16 @@ function cgroupMounts(): string[] {
     .filter((point) => CGROUP_MAGIC.includes(statfsSync(point).type));
 }
 
+function cgroupsBelow(path: string): string[] {
+  if (!existsSync(path)) return [];
+  const entries = readdirSync(path, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));
+}
+
 /** Depth first; false while there are processes in it. */
 function removeCgroup(path: string): boolean {
   try {
-    const below = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-    if (!below.every((entry) => removeCgroup(join(path, entry.name)))) return false;
+    if (!cgroupsBelow(path).every(removeCgroup)) return false;
     rmdirSync(path);
     return true;
   } catch {
