@@ -1,6 +1,7 @@
 // What the tests of podman and buildah share: a storage and a configuration of their own below a temporary directory, with one
 // image made from busybox. They run on the runtime that HAKO names, as the end-to-end tests do.
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   copyFileSync,
@@ -41,13 +42,10 @@ export async function eventually(what: string, holds: () => boolean): Promise<vo
 export interface StoreOptions {
   /** Run the client as this ordinary user, with subordinate ids; as root if absent. */
   uid?: number;
-  driver?: "overlay" | "vfs";
 }
 
-/** /tmp, or where that is an overlay itself, which can't carry another: a tmpfs. */
-function temporaryDirectory(): string {
-  return mkdtempSync(join(statfsSync("/tmp").type === OVERLAYFS_MAGIC ? "/run" : "/tmp", PREFIX));
-}
+/** An overlay can't carry another one: there a tmpfs is used. */
+const tmpIsOverlay = statfsSync("/tmp").type === OVERLAYFS_MAGIC;
 
 /** A root file system with every applet of busybox, and a user and a group besides root. */
 function writeRootfs(rootfs: string): void {
@@ -69,7 +67,7 @@ function writeRootfs(rootfs: string): void {
 
 /** A storage of images and containers, and how podman and buildah are called to use it. */
 export class Store implements Disposable {
-  readonly dir = temporaryDirectory();
+  readonly dir = mkdtempSync(join(tmpIsOverlay ? "/run" : "/tmp", PREFIX));
   readonly env: Record<string, string>;
   private readonly uid: number | undefined;
   private counter = 0;
@@ -88,7 +86,8 @@ export class Store implements Disposable {
       chmodSync(runtime, 0o755);
       this.writeUser(this.uid);
     }
-    this.writeConfiguration(runtime, options.driver ?? "overlay");
+    // a user's overlay on a tmpfs needs Linux 6.6
+    this.writeConfiguration(runtime, this.uid !== undefined && tmpIsOverlay ? "vfs" : "overlay");
     this.env = {
       PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
       HOME: this.path("home"),
@@ -126,26 +125,21 @@ ${RUNTIME} = ["${runtime}"]
     writeFileSync(this.path("storage.conf"), `[storage]\ndriver = "${driver}"\n${paths}\n`);
   }
 
-  /** An account with subordinate ids, in files that only this client's mount namespace has in the place of /etc's. */
+  /** An account with subordinate ids, in a copy of /etc that only this client's mount namespace sees in its place. */
   private writeUser(uid: number): void {
-    const account = `tester:x:${uid}:${uid}::${this.path("home")}:/bin/sh\n`;
-    writeFileSync(this.path("passwd"), readFileSync("/etc/passwd", "utf8") + account);
-    writeFileSync(this.path("group"), `${readFileSync("/etc/group", "utf8")}tester:x:${uid}:\n`);
-    writeFileSync(this.path("subids"), `tester:${SUBORDINATE.start}:${SUBORDINATE.size}\n`);
+    execute("cp", ["-a", "/etc", this.path("etc")]);
+    const subordinate = `tester:${SUBORDINATE.start}:${SUBORDINATE.size}\n`;
+    appendFileSync(this.path("etc/passwd"), `tester:x:${uid}:${uid}::${this.path("home")}:/bin/sh\n`);
+    appendFileSync(this.path("etc/group"), `tester:x:${uid}:\n`);
+    for (const name of ["subuid", "subgid"]) writeFileSync(this.path(`etc/${name}`), subordinate);
     for (const name of ["home", "xdg", "store", "run", "tmp"]) chownSync(this.path(name), uid, uid);
   }
 
-  /** The words that run a client: as this user, with the account's files, if it is not root. */
+  /** The words that run a client: as this user, with the account's /etc, if it is not root. */
   words(client: string, args: string[]): string[] {
     if (this.uid === undefined) return [client, ...args];
-    const binds = [
-      ["passwd", "/etc/passwd"],
-      ["group", "/etc/group"],
-      ["subids", "/etc/subuid"],
-      ["subids", "/etc/subgid"],
-    ].map(([from, to]) => `touch ${to}; mount --bind ${this.path(from ?? "")} ${to}`);
     const user = `--reuid ${this.uid} --regid ${this.uid} --clear-groups`;
-    const line = `${binds.join("; ")}; exec setpriv ${user} "$@"`;
+    const line = `mount --bind ${this.path("etc")} /etc; exec setpriv ${user} "$@"`;
     return ["unshare", "--mount", "sh", "-c", line, "sh", client, ...args];
   }
 
