@@ -82,7 +82,10 @@ function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | 
       const hint = `hako delete --force ${id} removes what is left of it`;
       throw new HakoError({ code: "state", message: `container "${id}" has no record`, hint });
     }
-    if (error.code !== "not-found") warn(error.message);
+    if (error.code === "not-found") return undefined;
+    // one that can't be read now may be whole: its processes and cgroups would be forgotten with it
+    if (error.code !== "state") throw error;
+    warn(error.message);
     return undefined;
   }
 }

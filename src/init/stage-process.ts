@@ -8,7 +8,7 @@ import { hideProcess, processStatus, reapChild, signalProcess } from "../linux/p
 import { effectiveUser } from "../linux/rootless";
 import { socketPair } from "../linux/socket";
 import type { Step } from "../linux/steps";
-import { address, cString, syscall } from "../linux/syscall";
+import { address, cString, syscall, trySyscall } from "../linux/syscall";
 import { stringVector } from "../linux/vector";
 import {
   errorFrom,
@@ -204,6 +204,18 @@ export interface StagePlan {
   warn(message: string): void;
 }
 
+/** Of a child of ours, which ends with the attempt to find it out. */
+function startTimeOf(child: number): number {
+  try {
+    return processStatus(child)?.startTime ?? 0;
+  } catch (error) {
+    // nobody has reaped it, so the number is its own
+    trySyscall("kill", child, SIGKILL);
+    reapChild(child, true);
+    throw error;
+  }
+}
+
 /** Makes a stage process, which waits for its request. */
 export function startStage(plan: StagePlan): StageProcess {
   using executable = sealedExecutable();
@@ -221,7 +233,7 @@ export function startStage(plan: StagePlan): StageProcess {
   try {
     const waitsForNothing = go === undefined;
     const pid = cloneChild({ flags, cgroup, join, steps, waitsForNothing, memory }, reports);
-    stage = new StageProcess(pid, processStatus(pid)?.startTime ?? 0, socket, reports, plan.warn);
+    stage = new StageProcess(pid, startTimeOf(pid), socket, reports, plan.warn);
   } catch (error) {
     socket.close();
     reports[Symbol.dispose]();

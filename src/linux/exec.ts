@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { during, HakoError } from "../errors";
 import { errnoName, errnoNumber } from "./errno";
 import { checkAccess, hasErrno, listNames, readText, statusAt } from "./file";
 import { type Step, stepError, walk } from "./steps";
@@ -69,9 +69,11 @@ export function execProgram(
   const file = cString(path);
   const argumentWords = stringVector(argv);
   const environment = stringVector(env);
-  repairForProgram(options.openFiles);
   const preserved = options.preserveFds ?? 0;
-  closeOnExecFrom(3 + preserved);
+  during(`before the execution of ${path}`, () => {
+    repairForProgram(options.openFiles);
+    closeOnExecFrom(3 + preserved);
+  });
   // Bun marks everything from 4 on when it starts
   for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
   const { steps, memory } = options.last ?? { steps: [], memory: [] };
@@ -87,7 +89,9 @@ export function execProgram(
     environment.pointers,
     ...environment.memory,
   ];
-  const { step, result } = walk([...steps, execve], [...memory, ...used]);
+  const { step, result } = during(`before the execution of ${path}`, () =>
+    walk([...steps, execve], [...memory, ...used]),
+  );
   throw step === steps.length ? executionError(path, -result) : stepError(steps, [step, result]);
 }
 

@@ -35,6 +35,8 @@ const LIMIT = process.env.HAKO_FAULTS === "all" ? 3_600_000 : 600_000;
 class Scene implements Disposable {
   readonly box = new Box();
   readonly faults = new Faults();
+  /** What was left behind before, and told. */
+  readonly #known = new Set<string>();
   readonly bundle: string;
   /** Of the container or of exec's process. */
   readonly pidFile = this.box.path("pid");
@@ -67,7 +69,7 @@ class Scene implements Disposable {
 
   /** Nothing of the container is on the host. */
   async expectNothingLeft(): Promise<void> {
-    await expectNothingLeft([this.box.dir, this.box.names, this.faults.dir], this.box.root);
+    await expectNothingLeft([this.box.dir, this.box.names, this.faults.dir], this.box.root, this.#known);
     if (existsSync(this.pidFile)) throw new Error("left behind: the pid file");
   }
 
@@ -172,7 +174,7 @@ const CASES: Record<string, Case> = {
 /** What is wrong with how a command failed; undefined if nothing is. */
 function complaint({ status, signal, stderr }: Result): string | undefined {
   if (status === null) return `ended by ${signal}`;
-  if (status !== 1 && status !== 255) return `status ${status}: ${stderr}`;
+  if (![1, 126, 127, 255].includes(status)) return `status ${status}: ${stderr}`;
   const lines = stderr.trim().split("\n");
   const [line = ""] = lines;
   if (lines.length !== 1) return `${lines.length} lines: ${stderr}`;
