@@ -1,5 +1,6 @@
 import { loadCgroup } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
+import { hasErrno } from "../linux/file";
 import { signalProcess, waitForEnd } from "../linux/process";
 import { logDebug } from "../log";
 import { removeGroups } from "../resctrl/resctrl";
@@ -19,6 +20,8 @@ import {
 } from "./record";
 
 const SIGKILL = 9;
+/** Failures to read a record that say nothing of the record. */
+const FOR_NOW = ["ENOMEM", "ENFILE", "EMFILE", "EACCES", "EPERM"] as const;
 const SHORT_WAIT_MS = 100;
 const END_WAIT_MS = 10_000;
 
@@ -83,8 +86,8 @@ function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | 
       throw new HakoError({ code: "state", message: `container "${id}" has no record`, hint });
     }
     if (error.code === "not-found") return undefined;
-    // one that can't be read now may be whole: its processes and cgroups would be forgotten with it
-    if (error.code !== "state") throw error;
+    // one that can't be read just now is whole: its processes and cgroups would be forgotten with it
+    if (hasErrno(error, ...FOR_NOW)) throw error;
     warn(error.message);
     return undefined;
   }
