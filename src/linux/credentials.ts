@@ -1,5 +1,5 @@
 import { errnoName } from "./errno";
-import { address, syscall, systemError, trySyscall } from "./syscall";
+import { address, syscallOn, systemError, trySyscall } from "./syscall";
 
 const PR_SET_KEEPCAPS = 8;
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -14,7 +14,7 @@ const KEY_USR_ALL = 0x3f0000;
  * which of them become effective is set after. `groups` undefined leaves the groups as they are.
  */
 export function setIdentity(uid: number, gid: number, groups: readonly number[] | undefined): void {
-  syscall("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0);
+  syscallOn("PR_SET_KEEPCAPS", "prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0);
   if (groups !== undefined) {
     const list = new Uint32Array(groups);
     const result = trySyscall("setgroups", list.length, list.length === 0 ? 0 : address(list));
@@ -32,12 +32,12 @@ export function setIdentity(uid: number, gid: number, groups: readonly number[] 
       throw systemError(`${call} ${id}`, -result, undefined, hint);
     }
   }
-  syscall("prctl", PR_SET_KEEPCAPS, 0, 0, 0, 0);
+  syscallOn("PR_SET_KEEPCAPS", "prctl", PR_SET_KEEPCAPS, 0, 0, 0, 0);
 }
 
 /** Nothing that this process executes from now on can gain privileges. */
 export function setNoNewPrivileges(): void {
-  syscall("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  syscallOn("PR_SET_NO_NEW_PRIVS", "prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 /** A session keyring of its own, so that the container doesn't see the caller's keys; nothing where there are no keyrings. */

@@ -1,7 +1,7 @@
 // Each system call of create, start, exec, run and delete fails once, and hako is killed right before it once: an error is
 // one line that says what failed, and nothing is left behind. HAKO_FAULTS=all tries every call, not a sample.
 import { describe, expect } from "bun:test";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Call, EINTR, ENOMEM, Faults, KILL, needsCompiler, sample } from "./faults";
 import { expectNothingLeft } from "./left";
@@ -44,6 +44,8 @@ class Scene implements Disposable {
   constructor() {
     const rootfs = join(this.box.dir, "rootfs");
     busyboxRootfs(rootfs);
+    // as any but the first container finds them: the calls are the same ones each time
+    mkdirSync(join(this.box.root, "containers-mapping"), { recursive: true });
     this.bundle = this.box.bundle(["sleep", "600"], (config) => {
       config.root.path = rootfs;
       config.process.oomScoreAdj = 100;
