@@ -83,7 +83,7 @@ export function waitForEnd(pid: number, startTime: number, milliseconds: number)
     BigInt((milliseconds % 1000) * 1_000_000),
   ]);
   const ready = trySyscall("ppoll", pollfd, 1, timeout, null, 8);
-  if (ready < 0) throw systemError("ppoll", -ready);
+  if (ready < 0) throw systemError("ppoll", -ready, `process ${pid}`);
   return ready > 0 || aliveProcess(pid, startTime) === undefined;
 }
 

@@ -29,7 +29,7 @@ const SCENES = 3;
 /** None of hako's commands waits for anything here. */
 const HANGS = 60_000;
 /** For all of a command's faults together. */
-const LIMIT = process.env.HAKO_FAULTS === "all" ? 3_600_000 : 600_000;
+const LIMIT = process.env.HAKO_FAULTS === "all" ? 3_600_000 : 1_800_000;
 
 /** A container's bundle, and a hako whose calls can be made to fail. */
 class Scene implements Disposable {
