@@ -31,9 +31,9 @@ export function freezerOf(nodes: readonly CgroupNode[]): Freezer | undefined {
 }
 
 function waitFor(what: string, done: (round: number) => boolean): void {
-  const deadline = Date.now() + WAIT_MS;
+  const deadline = performance.now() + WAIT_MS;
   for (let round = 0; !done(round); round++) {
-    if (Date.now() > deadline) throw new HakoError({ code: "system", errno: "EBUSY", message: what });
+    if (performance.now() > deadline) throw new HakoError({ code: "system", errno: "EBUSY", message: what });
     Bun.sleepSync(round < 10 ? 1 : 10);
   }
 }

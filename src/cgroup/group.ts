@@ -179,12 +179,12 @@ export class Group implements Cgroup {
     // A process in a frozen cgroup does not die before it is thawed; it may itself have frozen cgroups below its own.
     this.#freezer?.thawTree();
     for (const node of this.nodes) if (node.unified) tryWriteValue(`${directoryOf(node)}/cgroup.kill`, "1");
-    const deadline = Date.now() + KILL_WAIT_MS;
+    const deadline = performance.now() + KILL_WAIT_MS;
     for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
       const pids = this.pids().filter((pid) => pid !== process.pid);
       if (pids.length === 0) return;
       this.#signalOnce(SIGKILL);
-      if (Date.now() > deadline) {
+      if (performance.now() > deadline) {
         throw new HakoError({
           code: "state",
           message: `processes ${pids.join(", ")} in cgroup ${this.#directories[0]} do not die`,

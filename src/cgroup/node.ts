@@ -174,7 +174,7 @@ function removeTree(dir: string, deadline: number): void {
     } catch (thrown) {
       const errno = errnoOf(thrown);
       if (errno === "ENOENT") return;
-      if (errno !== "EBUSY" || Date.now() > deadline) throw thrown;
+      if (errno !== "EBUSY" || performance.now() > deadline) throw thrown;
       Bun.sleepSync(wait);
     }
   }
@@ -184,7 +184,7 @@ function removeTree(dir: string, deadline: number): void {
 export function removeNode(node: CgroupNode): void {
   const leaf = directoryOf(node);
   for (const dir of node.made.toReversed()) {
-    if (dir === leaf) removeTree(dir, Date.now() + BUSY_WAIT_MS);
+    if (dir === leaf) removeTree(dir, performance.now() + BUSY_WAIT_MS);
     else {
       try {
         removeDirectory(dir);

@@ -1,5 +1,6 @@
 import { loadCgroup } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
+import { hasErrno } from "../linux/file";
 import { signalProcess, waitForEnd } from "../linux/process";
 import { logDebug } from "../log";
 import { placeOf } from "../oci/container-type";
@@ -20,6 +21,8 @@ import {
 } from "./record";
 
 const SIGKILL = 9;
+/** Failures to read a record that say nothing of the record. */
+const FOR_NOW = ["ENOMEM", "ENFILE", "EMFILE", "EACCES", "EPERM"] as const;
 const SHORT_WAIT_MS = 100;
 const END_WAIT_MS = 10_000;
 
@@ -97,7 +100,10 @@ function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | 
       const hint = `hako delete --force ${id} removes what is left of it`;
       throw new HakoError({ code: "state", message: `container "${id}" has no record`, hint });
     }
-    if (error.code !== "not-found") warn(error.message);
+    if (error.code === "not-found") return undefined;
+    // one that can't be read just now is whole: its processes and cgroups would be forgotten with it
+    if (hasErrno(error, ...FOR_NOW)) throw error;
+    warn(error.message);
     return undefined;
   }
 }

@@ -31,12 +31,12 @@ export function watchEvents(
   if (process === undefined) throw notRunning(id);
   using oom = cgroup.watchOom();
   const watched: Watched[] = [ended(process), ...(oom === undefined ? [] : [oom.watched])];
-  for (let next = Date.now() + interval; ; ) {
-    const [gone, memory] = pollAny(watched, next - Date.now());
+  for (let next = performance.now() + interval; ; ) {
+    const [gone, memory] = pollAny(watched, next - performance.now());
     // counted although it has ended: it may be why
     for (let count = memory === true ? (oom?.count() ?? 0) : 0; count > 0; count--) tell({ type: "oom", id });
     if (gone === true) return;
-    if (Date.now() < next) continue;
+    if (performance.now() < next) continue;
     tell({ type: "stats", id, data: cgroup.stats() });
     next += interval;
   }

@@ -44,13 +44,13 @@ function isStillThere(fd: Fd, directory: string): boolean {
 
 /** Not for ever: the other command may wait for something itself, a hook perhaps. */
 function waitForLock(fd: Fd, id: ContainerId, directory: string, wait: number): void {
-  const deadline = Date.now() + wait;
+  const deadline = performance.now() + wait;
   for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
     const result = trySyscall("flock", fd.number, LOCK_EX | LOCK_NB);
     if (result === 0) return;
     const error = systemError("flock", -result, directory);
     if (error.errno !== "EAGAIN") throw error;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new HakoError({
         code: "state",
         message: `container "${id}" is busy: another command has held it for ${wait / 1000} s`,

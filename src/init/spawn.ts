@@ -1,5 +1,5 @@
 import type { CgroupEntry } from "../cgroup";
-import { during } from "../errors";
+import { asHakoError, HakoError } from "../errors";
 import { type Fd, FdList } from "../linux/fd";
 import { checkAccess, hasErrno, writeValueTo } from "../linux/file";
 import { O, openAt } from "../linux/path";
@@ -94,11 +94,20 @@ export function setOutOfMemoryScore(pid: number, score: number | undefined): voi
   if (score === undefined) return;
   // as runc: an ordinary user's container goes without
   if (isRootless() && !mayWrite(`/proc/${pid}/oom_score_adj`)) return;
-  during(
-    `config /process/oomScoreAdj: set to ${score}`,
-    () => writeValueTo(`/proc/${pid}/oom_score_adj`, String(score)),
-    { hint: "lowering it needs CAP_SYS_RESOURCE" },
-  );
+  try {
+    writeValueTo(`/proc/${pid}/oom_score_adj`, String(score));
+  } catch (thrown) {
+    const cause = asHakoError(thrown);
+    const hint = hasErrno(cause, "EACCES", "EPERM") ? "lowering it needs CAP_SYS_RESOURCE" : undefined;
+    const { code, errno } = cause;
+    throw new HakoError({
+      code,
+      errno,
+      hint,
+      message: `config /process/oomScoreAdj: set to ${score}`,
+      cause,
+    });
+  }
 }
 
 function mayWrite(path: string): boolean {

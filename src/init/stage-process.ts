@@ -10,7 +10,7 @@ import { hideProcess, processStatus, reapChild, signalProcess, waitForWord } fro
 import { effectiveUser } from "../linux/rootless";
 import { socketPair } from "../linux/socket";
 import type { Step } from "../linux/steps";
-import { address, cString, syscall } from "../linux/syscall";
+import { address, cString, syscall, trySyscall } from "../linux/syscall";
 import { stringVector } from "../linux/vector";
 import {
   errorFrom,
@@ -232,6 +232,18 @@ export interface StagePlan {
   explainEnd?: ((signal: number | undefined) => Explanation) | undefined;
 }
 
+/** Of a child of ours, which ends with the attempt to find it out. */
+function startTimeOf(child: number): number {
+  try {
+    return processStatus(child)?.startTime ?? 0;
+  } catch (error) {
+    // nobody has reaped it, so the number is its own
+    trySyscall("kill", child, SIGKILL);
+    reapChild(child, true);
+    throw error;
+  }
+}
+
 /** Makes a stage process, which waits for its request. */
 export function startStage(plan: StagePlan): StageProcess {
   using executable = sealedExecutable();
@@ -249,8 +261,7 @@ export function startStage(plan: StagePlan): StageProcess {
   try {
     const waitsForNothing = go === undefined;
     const pid = cloneChild({ flags, cgroup, join, steps, waitsForNothing, memory }, reports);
-    const startTime = processStatus(pid)?.startTime ?? 0;
-    stage = new StageProcess(pid, startTime, socket, reports, plan.warn, plan.explainEnd);
+    stage = new StageProcess(pid, startTimeOf(pid), socket, reports, plan.warn, plan.explainEnd);
   } catch (thrown) {
     socket.close();
     reports[Symbol.dispose]();

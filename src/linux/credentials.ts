@@ -1,6 +1,6 @@
 import { maySetGroups } from "./capabilities";
 import { errnoName } from "./errno";
-import { address, syscall, systemError, trySyscall } from "./syscall";
+import { address, syscallOn, systemError, trySyscall } from "./syscall";
 
 const PR_SET_KEEPCAPS = 8;
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -15,7 +15,7 @@ const KEY_USR_ALL = 0x3f0000;
  * which of them become effective is set after.
  */
 export function setIdentity(uid: number, gid: number, groups: readonly number[]): void {
-  syscall("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0);
+  syscallOn("PR_SET_KEEPCAPS", "prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0);
   setGroups(groups);
   const changes = [
     ["setresgid", gid],
@@ -28,7 +28,7 @@ export function setIdentity(uid: number, gid: number, groups: readonly number[])
       throw systemError(`${call} ${id}`, -result, undefined, hint);
     }
   }
-  syscall("prctl", PR_SET_KEEPCAPS, 0, 0, 0, 0);
+  syscallOn("PR_SET_KEEPCAPS", "prctl", PR_SET_KEEPCAPS, 0, 0, 0, 0);
 }
 
 /**
@@ -46,7 +46,7 @@ function setGroups(groups: readonly number[]): void {
 
 /** Nothing that this process executes from now on can gain privileges. */
 export function setNoNewPrivileges(): void {
-  syscall("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  syscallOn("PR_SET_NO_NEW_PRIVS", "prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 /** A session keyring of its own, so that the container doesn't see the caller's keys; nothing where there are no keyrings. */

@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { during, HakoError } from "../errors";
 import { errnoName } from "./errno";
 import { executionError, lookAtProgram } from "./execution-error";
 import { checkAccess, hasErrno, listNames, readText, statusAt } from "./file";
@@ -79,7 +79,7 @@ export function execProgram(
   options: ExecOptions = {},
 ): never {
   const { steps, memory, failure } = prepareExecution(path, argv, env, options);
-  const { step, result } = walk(steps, memory);
+  const { step, result } = during(`before the execution of ${path}`, () => walk(steps, memory));
   throw failure(step, result);
 }
 
@@ -93,9 +93,11 @@ export function prepareExecution(
   const file = cString(path);
   const argumentWords = stringVector(argv);
   const environment = stringVector(env);
-  repairForProgram(options.openFiles);
   const preserved = options.preserveFds ?? 0;
-  closeOnExecFrom(3 + preserved);
+  during(`before the execution of ${path}`, () => {
+    repairForProgram(options.openFiles);
+    closeOnExecFrom(3 + preserved);
+  });
   // Bun marks everything from 4 on when it starts
   for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
   const { steps: last, memory } = options.last ?? { steps: [], memory: [] };

@@ -2,7 +2,7 @@ import { errnoName } from "./errno";
 import { Fd } from "./fd";
 import { hasErrno, readText } from "./file";
 import { pollAny } from "./poll";
-import { syscall, systemError, trySyscall } from "./syscall";
+import { syscallOn, systemError, trySyscall } from "./syscall";
 
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_DUMPABLE = 4;
@@ -122,7 +122,7 @@ export function waitForEnd(pid: number, startTime: number, milliseconds: number)
     BigInt((milliseconds % 1000) * 1_000_000),
   ]);
   const ready = trySyscall("ppoll", pollfd, 1, timeout, null, 8);
-  if (ready < 0) throw systemError("ppoll", -ready);
+  if (ready < 0) throw systemError("ppoll", -ready, `process ${pid}`);
   return ready > 0 || aliveProcess(pid, startTime) === undefined;
 }
 
@@ -157,22 +157,22 @@ export function childEnded(pidfd: Fd): boolean {
 
 /** Neither ptrace nor /proc shows anything of this process to others of its user (CVE-2016-9962); execve undoes it. */
 export function hideProcess(): void {
-  syscall("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0);
+  syscallOn("PR_SET_DUMPABLE", "prctl", PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 /** The signal that this process gets when its parent ends; changing the identity clears it. */
 export function setParentDeathSignal(signal: number): void {
-  syscall("prctl", PR_SET_PDEATHSIG, signal, 0, 0, 0);
+  syscallOn("PR_SET_PDEATHSIG", "prctl", PR_SET_PDEATHSIG, signal, 0, 0, 0);
 }
 
 /** The name in /proc/PID/comm: at most 15 bytes; execve sets the program's. */
 export function setProcessName(name: string): void {
-  syscall("prctl", PR_SET_NAME, name, 0, 0, 0);
+  syscallOn("PR_SET_NAME", "prctl", PR_SET_NAME, name, 0, 0, 0);
 }
 
 /** Orphans below this process become its children. */
 export function becomeSubreaper(): void {
-  syscall("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  syscallOn("PR_SET_CHILD_SUBREAPER", "prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
 /**

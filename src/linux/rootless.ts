@@ -1,4 +1,4 @@
-import { readText } from "./file";
+import { hasErrno, readText } from "./file";
 
 /** The map of the initial user namespace: every id is itself (user_namespaces(7)). */
 const INITIAL_MAP = /^\s*0\s+0\s+4294967295\s*$/;
@@ -7,8 +7,9 @@ const INITIAL_MAP = /^\s*0\s+0\s+4294967295\s*$/;
 export function inUserNamespace(): boolean {
   try {
     return !INITIAL_MAP.test(readText("/proc/self/uid_map"));
-  } catch {
-    return false; // a kernel without user namespaces
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return false; // a kernel without user namespaces
+    throw error;
   }
 }
 

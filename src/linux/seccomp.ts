@@ -38,7 +38,7 @@ export function filterSteps(
   const listener = hasListener(filter) ? lowestFreeDescriptor() : 0;
   const steps: Step[] = [
     {
-      what: "seccomp",
+      what: "config /linux/seccomp: seccomp",
       call: "seccomp",
       args: [SET_MODE_FILTER, flags, address(header)],
       least: listener,

@@ -49,12 +49,17 @@ export function leftOnHost(marks: readonly string[], root: string): string[] {
   ];
 }
 
-/** Fails unless nothing is left; what is on its way out gets some seconds. */
-export async function expectNothingLeft(marks: readonly string[], root: string): Promise<void> {
+/** Fails unless nothing is left; what is on its way out gets some seconds. It goes to `known`, and is told only once. */
+export async function expectNothingLeft(
+  marks: readonly string[],
+  root: string,
+  known = new Set<string>(),
+): Promise<void> {
   let left: string[] = [];
   for (const end = Date.now() + 5000; Date.now() < end; await Bun.sleep(50)) {
-    left = leftOnHost(marks, root);
+    left = leftOnHost(marks, root).filter((name) => !known.has(name));
     if (left.length === 0) return;
   }
+  for (const name of left) known.add(name);
   throw new Error(`left behind on the host:\n${left.join("\n")}`);
 }

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { containerId } from "../../src/container/id";
+import { lockContainer } from "../../src/container/lock";
+import { claimId, unclaimId } from "../../src/container/record";
+
+const ID = containerId("box");
+
+function withRoot(body: (root: string, dir: string) => void): void {
+  const root = mkdtempSync("/tmp/hako-unit-");
+  try {
+    body(root, join(root, ID));
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}
+
+describe("the lock of a container", () => {
+  test("is held once, and is free again after its end", () => {
+    withRoot((root) => {
+      claimId(root, ID);
+      {
+        using lock = lockContainer(root, ID);
+        expect(lock).toBeDefined();
+        expect(() => lockContainer(root, ID, 10)).toThrow("is busy");
+      }
+      using again = lockContainer(root, ID, 10);
+      expect(again).toBeDefined();
+    });
+  });
+
+  test("of nothing is none", () => {
+    withRoot((root) => expect(lockContainer(root, ID)).toBe(undefined));
+  });
+
+  test("on a directory that was made anew while we waited is none", async () => {
+    const root = mkdtempSync("/tmp/hako-unit-");
+    claimId(root, ID);
+    const dir = join(root, ID);
+    const program = `
+      import { lockContainer } from ${JSON.stringify(join(import.meta.dir, "../../src/container/lock"))};
+      console.log("waits");
+      console.log(lockContainer(${JSON.stringify(root)}, "box") === undefined ? "none" : "held");
+    `;
+    const held = lockContainer(root, ID);
+    const child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
+    const reader = child.stdout.getReader();
+    expect(Buffer.from((await reader.read()).value ?? []).toString()).toContain("waits");
+    await Bun.sleep(200); // it opens the directory
+    rmSync(dir, { recursive: true });
+    mkdirSync(dir);
+    held?.close();
+    expect(
+      Buffer.from((await reader.read()).value ?? [])
+        .toString()
+        .trim(),
+    ).toBe("none");
+    rmSync(root, { recursive: true });
+  });
+});
+
+describe("an id that is given back", () => {
+  test("is free, unless somebody has made something there", () => {
+    withRoot((root, dir) => {
+      claimId(root, ID);
+      unclaimId(root, ID);
+      expect(existsSync(dir)).toBe(false);
+      unclaimId(root, ID);
+      claimId(root, ID);
+      writeFileSync(join(dir, "state.json"), "");
+      unclaimId(root, ID);
+      expect(existsSync(dir)).toBe(true);
+    });
+  });
+});
