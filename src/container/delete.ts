@@ -113,7 +113,8 @@ function end(record: ContainerRecord): void {
   const { init } = record;
   const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
   if (init !== undefined) {
-    signalProcess(init.pid, init.startTime, SIGKILL);
+    // also one whose main thread alone has ended: its others live on, and keep the cgroup busy
+    signalProcess(init.pid, init.startTime, SIGKILL, true);
     // one that is frozen, in a cgroup of its own below ours perhaps, has to be thawed to die
     if (!waitForEnd(init.pid, init.startTime, SHORT_WAIT_MS)) cgroup?.kill();
     if (!waitForEnd(init.pid, init.startTime, END_WAIT_MS)) {
