@@ -1,6 +1,7 @@
 import { asHakoError, HakoError } from "../errors";
 import { Fd } from "../linux/fd";
 import { hideProcess, setProcessName } from "../linux/process";
+import { statusOf } from "../linux/stat";
 import { syscall, trySyscall } from "../linux/syscall";
 import { Parent } from "./parent";
 import { STAGE_NAME } from "./protocol";
@@ -14,10 +15,12 @@ const FD_CLOEXEC = 1;
  */
 export function runInit(words: readonly string[]): never {
   const number = Number(words[0]);
-  if (!Number.isInteger(number) || trySyscall("fcntl", number, F_SETFD, FD_CLOEXEC) < 0) {
+  const isOpen = Number.isInteger(number) && trySyscall("fcntl", number, F_SETFD, FD_CLOEXEC) === 0;
+  const socket = isOpen ? new Fd(number) : undefined;
+  if (socket === undefined || statusOf(socket).type !== "socket") {
     throw new HakoError({ code: "usage", message: "init is a stage of hako create, not a command" });
   }
-  const parent = new Parent(new Fd(number));
+  const parent = new Parent(socket);
   try {
     hideProcess();
     setProcessName(STAGE_NAME);
