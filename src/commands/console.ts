@@ -33,10 +33,15 @@ const recv = defineCommand({
   args: { socket: { type: "positional", required: true, description: "path of the socket to make" } },
   examples: ["hako console recv /run/tty.sock"],
   async run({ values }) {
-    using listener = unixListen(values.socket);
-    const remove = () => removeFile(values.socket);
+    let made = false;
+    const remove = () => {
+      if (made) removeFile(values.socket);
+    };
+    // before there is a socket that a signal could leave
     const forget = onFatalSignal(remove);
     try {
+      using listener = unixListen(values.socket);
+      made = true;
       // short waits, so that signals are served meanwhile
       while (!waitFor(listener, "read", 100)) await new Promise((done) => setTimeout(done, 0));
       using connection = accept(listener);

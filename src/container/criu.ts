@@ -80,7 +80,7 @@ export class Criu implements Disposable {
 
   constructor(place: CriuPlace) {
     const program = findCriu(place.program);
-    const [socket, theirs] = socketPair("seqpacket");
+    const [socket, theirs] = socketPair("socket to criu", "seqpacket");
     using sync = theirs;
     this.#socket = socket;
     try {

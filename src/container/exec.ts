@@ -53,7 +53,8 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   const process = withHome({ ...specified, env: [...(specified.env ?? []), ...environment] }, rootfs);
   const terminal = process.terminal === true;
   using given = consoleFor(terminal, options.consoleSocketPath, detach);
-  const [ours, theirs] = terminal && given === undefined ? socketPair() : [undefined, undefined];
+  const [ours, theirs] =
+    terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
   using receiver = ours;
   using sender = theirs;
   const forward = detach ? undefined : new SignalForwarder();

@@ -120,7 +120,7 @@ export class NotifyRelay implements Disposable {
     writeAll(manager, `READY=1\nMAINPID=${this.#pid}\n`);
     logDebug(`told ${this.manager} that process ${this.#pid} is ready`);
     // it looks up who sent a message when it reads it: we must still be there (sd_notify_barrier(3))
-    using barrier = new Pipe();
+    using barrier = new Pipe("barrier");
     sendFd(manager, barrier.write, "BARRIER=1");
     barrier.write.close();
     pollAny([{ fd: barrier.read, for: "read" }], BARRIER_MS);

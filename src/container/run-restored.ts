@@ -18,7 +18,8 @@ export async function runRestored(options: RunRestoredOptions): Promise<number> 
   const { root, id, detach, openFiles, warn } = options;
   const terminal = options.bundle.config.process?.terminal === true;
   using given = consoleFor(terminal, options.consoleSocketPath, detach);
-  const [ours, theirs] = terminal && given === undefined ? socketPair() : [undefined, undefined];
+  const [ours, theirs] =
+    terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
   using receiver = ours;
   using sender = theirs;
   if (!detach && options.subreaper) becomeSubreaper();

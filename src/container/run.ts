@@ -28,7 +28,8 @@ export async function runContainer(options: RunOptions): Promise<number> {
   const { root, id, detach, keep, openFiles, warn } = options;
   const terminal = options.bundle.config.process?.terminal === true;
   using given = consoleFor(terminal, options.consoleSocketPath, detach);
-  const [ours, theirs] = terminal && given === undefined ? socketPair() : [undefined, undefined];
+  const [ours, theirs] =
+    terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
   using receiver = ours;
   using sender = theirs;
   const bundle = sender === undefined ? options.bundle : sized(options.bundle);

@@ -101,7 +101,7 @@ function directoryHint(errno: string | undefined): string | undefined {
 function checkDirectory(cwd: string): void {
   const length = trySyscall("getcwd", Buffer.alloc(PATH_MAX), PATH_MAX);
   const buffer = Buffer.alloc(PATH_MAX);
-  if (length > 0) syscall("getcwd", buffer, PATH_MAX);
+  if (length > 0) syscallOn(cwd, "getcwd", buffer, PATH_MAX);
   if (length > 0 && buffer[0] === "/".charCodeAt(0)) return;
   throw new HakoError({
     code: "config",

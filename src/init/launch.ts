@@ -22,7 +22,7 @@ export function launchProgram(request: ExecRequest, program: Program, parent: Pa
   const { path, args, environment, capabilities, filterNeedsRight } = program;
   // open to the end: the number of a filter's listener is foretold from what is open
   using namespace = request.pidNamespace === undefined ? undefined : new Fd(request.pidNamespace);
-  using go = new Pipe();
+  using go = new Pipe("pipe to the program's process");
   const steps: Step[] = [];
   using reports = new Reports(steps);
   const first = firstSteps(request, go);

@@ -45,7 +45,7 @@ export function mappedMounts(config: Config, bundle: string, owner: FdList): Map
 
 /** A user namespace with maps and nobody in it. */
 function userNamespaceWith(writeMaps: (pid: number) => void): Fd {
-  using pipe = new Pipe();
+  using pipe = new Pipe("pipe of an id mapping");
   const byte = new Uint8Array(1);
   const steps: Step[] = [
     { what: "close", call: "close", args: [pipe.write.number] },

@@ -179,7 +179,7 @@ function childSteps(options: StepOptions): { steps: Step[]; memory: ArrayBufferV
   steps.push(
     { what: "chdir /", call: "chdir", args: [address(root)] },
     {
-      what: "close_range",
+      what: "close_range of foreign descriptors",
       call: "close_range",
       args: [3 + options.preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
     },
@@ -247,9 +247,9 @@ function startTimeOf(child: number): number {
 /** Makes a stage process, which waits for its request. */
 export function startStage(plan: StagePlan): StageProcess {
   using executable = sealedExecutable();
-  const [socket, theirs] = socketPair();
+  const [socket, theirs] = socketPair("socket to the container's process");
   using sync = theirs;
-  using go = plan.writeIdMaps === undefined ? undefined : new Pipe();
+  using go = plan.writeIdMaps === undefined ? undefined : new Pipe("pipe to the container's process");
   const { flags, lateFlags, join, born, userNamespace, preserveFds } = plan;
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
   const keep = [sync, ...plan.keep];

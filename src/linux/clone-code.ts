@@ -1,6 +1,6 @@
 import { CFunction, FFIType as T, toArrayBuffer } from "bun:ffi";
 import { libc } from "./libc";
-import { lastErrno, syscall, systemError } from "./syscall";
+import { lastErrno, syscallOn, systemError } from "./syscall";
 
 /**
  * Machine code that makes a child and, in the child, system calls from a table. JavaScript can't run there: other
@@ -82,9 +82,9 @@ let spawn: Spawn | undefined;
 function codePage(source: Readonly<Record<string, string>>): number {
   const code = Buffer.from((source[process.arch] ?? "").replaceAll(/\s/g, ""), "hex");
   const page = Number(libc("mmap")(null, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
-  if (page <= 0) throw systemError("mmap", lastErrno());
+  if (page <= 0) throw systemError("mmap", lastErrno(), "machine code");
   new Uint8Array(toArrayBuffer(page as never, 0, PAGE)).set(code);
-  syscall("mprotect", page, PAGE, PROT_READ_EXEC);
+  syscallOn("machine code", "mprotect", page, PAGE, PROT_READ_EXEC);
   return page;
 }
 

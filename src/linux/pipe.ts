@@ -1,5 +1,5 @@
 import { Fd } from "./fd";
-import { syscall } from "./syscall";
+import { syscallOn } from "./syscall";
 
 const O_CLOEXEC = 0o2000000;
 
@@ -8,11 +8,12 @@ export class Pipe implements Disposable {
   readonly read: Fd;
   readonly write: Fd;
 
-  constructor() {
+  /** Errors call it by `name`. */
+  constructor(name: string) {
     const pair = new Int32Array(2);
-    syscall("pipe2", pair, O_CLOEXEC);
-    this.read = new Fd(pair[0] ?? -1);
-    this.write = new Fd(pair[1] ?? -1);
+    syscallOn(name, "pipe2", pair, O_CLOEXEC);
+    this.read = new Fd(pair[0] ?? -1, name);
+    this.write = new Fd(pair[1] ?? -1, name);
   }
 
   [Symbol.dispose](): void {

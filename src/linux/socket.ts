@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import { HakoError } from "../errors";
 import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
-import { address, callLibc, syscall, syscallOn, systemError, trySyscall } from "./syscall";
+import { address, callLibc, syscallOn, systemError, trySyscall } from "./syscall";
 
 const AF_UNIX = 1;
 const SOCK_CLOEXEC = 0o2000000;
@@ -33,15 +33,19 @@ function numberOf(fd: Descriptor): number {
   return typeof fd === "number" ? fd : fd.number;
 }
 
-/** Two connected unix sockets, both close-on-exec. */
-export function socketPair(type: SocketType = "stream"): [Fd, Fd] {
-  const pair = new Int32Array(2);
-  syscall("socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
-  return [new Fd(pair[0] ?? -1), new Fd(pair[1] ?? -1)];
+function nameOf(fd: Descriptor): string {
+  return (typeof fd === "number" ? undefined : fd.name) ?? `descriptor ${numberOf(fd)}`;
 }
 
-function unixSocket(type: SocketType, flags = 0): Fd {
-  return new Fd(syscall("socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0));
+/** Two connected unix sockets, both close-on-exec; errors call them by `name`. */
+export function socketPair(name: string, type: SocketType = "stream"): [Fd, Fd] {
+  const pair = new Int32Array(2);
+  syscallOn(name, "socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
+  return [new Fd(pair[0] ?? -1, name), new Fd(pair[1] ?? -1, name)];
+}
+
+function unixSocket(path: string, type: SocketType, flags = 0): Fd {
+  return new Fd(syscallOn(path, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0), path);
 }
 
 /**
@@ -80,7 +84,7 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
 
 /** A unix socket at `path`, which must not exist yet; `mode` is narrowed by the umask. */
 export function unixBind(path: string, mode: number, type: SocketType): Fd {
-  const fd = unixSocket(type);
+  const fd = unixSocket(path, type);
   try {
     // Before bind the mode belongs to the socket's own inode, and bind makes the file with it: never a moment too open.
     syscallOn(path, "fchmod", fd.number, mode);
@@ -106,7 +110,7 @@ export function unixListen(path: string, mode = 0o600, type: SocketType = "strea
 
 /** A unix socket that is connected to the one at `path`. */
 export function unixConnect(path: string, type: SocketType = "stream"): Fd {
-  const fd = unixSocket(type);
+  const fd = unixSocket(path, type);
   try {
     withAddress(path, (sockaddr) => trySyscall("connect", fd.number, sockaddr, sockaddr.length), "connect");
     return fd;
@@ -121,7 +125,7 @@ export function unixConnect(path: string, type: SocketType = "stream"): Fd {
  * again for so many milliseconds.
  */
 export function unixConnectWithin(path: string, milliseconds: number): Fd {
-  const fd = unixSocket("stream", SOCK_NONBLOCK);
+  const fd = unixSocket(path, "stream", SOCK_NONBLOCK);
   const deadline = Date.now() + milliseconds;
   const connect = (sockaddr: Uint8Array): number => {
     for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
@@ -141,7 +145,8 @@ export function unixConnectWithin(path: string, milliseconds: number): Fd {
 
 /** Waits for a connection and takes it. */
 export function accept(listener: Descriptor): Fd {
-  return new Fd(syscall("accept4", numberOf(listener), null, null, SOCK_CLOEXEC));
+  const name = nameOf(listener);
+  return new Fd(syscallOn(name, "accept4", numberOf(listener), null, null, SOCK_CLOEXEC), name);
 }
 
 interface Message {
@@ -180,7 +185,7 @@ export function sendFd(socket: Descriptor, fd: Descriptor, name: string | Uint8A
   if (payload.length > MAX_NAME)
     throw new HakoError({ code: "config", message: "sendfd: filename too long" });
   const made = message(payload, rights(numberOf(fd)));
-  const sent = callLibc(undefined, "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
+  const sent = callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
   // On a stream the descriptor goes with the first byte; the rest of the name may have to follow.
   if (made.iovec.length > 0 && sent < payload.length) writeAll(socket, payload.subarray(sent));
 }
@@ -211,7 +216,7 @@ export function descriptorMessage(fd: number): { header: Uint8Array; memory: Arr
 /** Receives one byte, and the descriptor that may come with it; no byte is the end. */
 export function recvByte(socket: Descriptor): { byte: number | undefined; fd: Fd | undefined } {
   const made = message(new Uint8Array(1), new Uint8Array(CMSGHDR_SIZE + 8));
-  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const control = new DataView(made.header.buffer).getBigUint64(40, true);
   const [fd] = receivedFds(made.control, made.iovec.length > 0 ? Number(control) : 0);
   return { byte: length === 0 ? undefined : made.payload[0], fd };
@@ -220,7 +225,7 @@ export function recvByte(socket: Descriptor): { byte: number | undefined; fd: Fd
 /** Receives exactly one descriptor, close-on-exec, and its name. */
 export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
   const made = message(new Uint8Array(MAX_NAME + 1), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
-  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
   const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
   const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
@@ -240,7 +245,7 @@ export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
 /** Receives one message of a seqpacket socket with the descriptors that came along; no data is the end. */
 export function recvPacket(socket: Descriptor, limit: number): { data: Buffer; fds: Fd[] } {
   const made = message(new Uint8Array(limit), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
-  const length = syscall("recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
   const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
   const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
@@ -257,7 +262,7 @@ export function readSome(fd: Descriptor, limit = 65536): Buffer {
   for (;;) {
     const length = trySyscall("read", numberOf(fd), buffer, limit);
     if (length >= 0) return buffer.subarray(0, length);
-    if (-length !== errnoNumber("EAGAIN")) throw systemError("read", -length);
+    if (-length !== errnoNumber("EAGAIN")) throw systemError("read", -length, nameOf(fd));
     waitFor(fd, "read", -1);
   }
 }
@@ -284,7 +289,7 @@ export function writeAll(fd: Descriptor, data: Uint8Array | string): void {
     const length = trySyscall("write", numberOf(fd), rest, rest.length);
     if (length >= 0) done += length;
     else if (-length === errnoNumber("EAGAIN")) waitFor(fd, "write", -1);
-    else throw systemError("write", -length);
+    else throw systemError("write", -length, nameOf(fd));
   }
 }
 
@@ -301,6 +306,6 @@ export function waitFor(fd: Descriptor, what: keyof typeof POLL_EVENTS, millisec
           BigInt((milliseconds % 1000) * 1_000_000),
         ]);
   const ready = trySyscall("ppoll", pollfd, 1, timeout, null, 8);
-  if (ready < 0) throw systemError("ppoll", -ready);
+  if (ready < 0) throw systemError("ppoll", -ready, nameOf(fd));
   return ready > 0;
 }

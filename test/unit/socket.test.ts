@@ -37,7 +37,7 @@ describe("descriptors over sockets", () => {
   test("exactly one arrives, with its name, close-on-exec", () => {
     const file = join(dir, "file");
     writeFileSync(file, "content");
-    const [left, right] = socketPair();
+    const [left, right] = socketPair("pair");
     using a = left;
     using b = right;
     const sent = openSync(file, "r");
@@ -53,7 +53,7 @@ describe("descriptors over sockets", () => {
   });
 
   test("names: 4095 bytes fit, 4096 don't, none is refused", () => {
-    const [left, right] = socketPair();
+    const [left, right] = socketPair("pair");
     using a = left;
     using b = right;
     const name = "n".repeat(4095);
@@ -67,7 +67,7 @@ describe("descriptors over sockets", () => {
 
   test("a message without a descriptor, and a closed peer", () => {
     const before = openFds();
-    const [left, right] = socketPair();
+    const [left, right] = socketPair("pair");
     writeAll(left, "words");
     expect(() => recvFd(right)).toThrow("the message has none");
     left.close();
