@@ -24,7 +24,7 @@ const CLONE_NEWCGROUP = NAMESPACE_FLAGS.cgroup;
 
 /** Makes the container around this process, and waits for start. */
 export function runContainerStage(request: InitRequest, parent: Parent): never {
-  const startSocket = new Fd(request.startSocket);
+  const startSocket = new Fd(request.startSocket, "socket that start connects to");
   const { process } = request.config;
   if (process === undefined) throw new HakoError({ code: "config", message: "config /process: missing" });
   const program = setUp(request, process, parent);
@@ -90,7 +90,9 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
     newCgroupNamespace,
     userNamespace,
     mountNamespace: (config.linux?.namespaces ?? []).some(({ type }) => type === "mount"),
-    mappedMounts: new Map(request.mappedMounts.map(([index, fd]) => [index, new Fd(fd)])),
+    mappedMounts: new Map(
+      request.mappedMounts.map(([index, fd]) => [index, new Fd(fd, `source of mount ${index}`)]),
+    ),
     warn,
   });
 }

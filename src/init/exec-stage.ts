@@ -31,7 +31,7 @@ export function runExecStage(request: ExecRequest, parent: Parent): never {
     setNamespace(namespace, "mount");
   }
   if (root !== undefined) {
-    using directory = new Fd(root);
+    using directory = new Fd(root, "the container's root");
     syscall("fchdir", directory.number);
     syscall("chroot", ".");
     syscall("chdir", "/");

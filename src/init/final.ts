@@ -34,7 +34,7 @@ export interface ExecutionOptions {
  */
 export function enterCgroups(files: readonly number[]): void {
   for (const number of files) {
-    using file = new Fd(number);
+    using file = new Fd(number, "a cgroup's file");
     during("join a cgroup", () => writeAll(file, "0"));
   }
 }

@@ -113,7 +113,7 @@ function checkDirectory(cwd: string): void {
 /** Standard streams that were opened by another user belong to the program's, so that it can open /dev/stdout. */
 function giveStandardStreams(uid: number): void {
   for (const number of [0, 1, 2]) {
-    const stream = new Fd(number);
+    const stream = new Fd(number, `standard stream ${number}`);
     const status = statusOf(stream);
     stream.release();
     const isNull =

@@ -5,6 +5,7 @@ import { setNamespace } from "../linux/namespace";
 import { O } from "../linux/path";
 import { Pipe } from "../linux/pipe";
 import { controllingTerminalStep } from "../linux/pty";
+import { writeAll } from "../linux/socket";
 import { type Step, stepError } from "../linux/steps";
 import { address, syscall } from "../linux/syscall";
 import { finalAffinityStep } from "./attributes";
@@ -38,7 +39,7 @@ export function launchProgram(request: ExecRequest, program: Program, parent: Pa
     reports,
   );
   parent.reached("ready", pid);
-  syscall("write", go.write.number, new Uint8Array(1), 1);
+  writeAll(go.write, new Uint8Array(1));
   const failed = reports.last();
   if (failed === undefined) process.exit(0);
   const [step, result] = failed;
@@ -54,7 +55,11 @@ function firstSteps(request: ExecRequest, go: Pipe): { steps: Step[]; memory: Ar
   const affinity = finalAffinityStep(specified);
   const steps: Step[] = [
     // closes it, else we would wait for ourselves; its number stays taken, for the foretold one of a filter's listener
-    { what: "dup3", call: "dup3", args: [go.read.number, go.write.number, O.CLOEXEC] },
+    {
+      what: "dup3 (pipe to the program's process)",
+      call: "dup3",
+      args: [go.read.number, go.write.number, O.CLOEXEC],
+    },
     { what: "setsid", call: "setsid", args: [] },
     ...(specified.terminal === true ? [controllingTerminalStep(0)] : []),
     { what: "wait for the caller", call: "read", args: [go.read.number, address(byte), 1], least: 1 },

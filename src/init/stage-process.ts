@@ -8,9 +8,9 @@ import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
 import { hideProcess, processStatus, reapChild, signalProcess, waitForWord } from "../linux/process";
 import { effectiveUser } from "../linux/rootless";
-import { socketPair } from "../linux/socket";
+import { socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
-import { address, cString, syscall, trySyscall } from "../linux/syscall";
+import { address, cString, trySyscall } from "../linux/syscall";
 import { stringVector } from "../linux/vector";
 import {
   errorFrom,
@@ -276,7 +276,7 @@ export function startStage(plan: StagePlan): StageProcess {
   if (go === undefined) return stage;
   try {
     plan.writeIdMaps?.(stage.pid);
-    syscall("write", go.write.number, new Uint8Array(1), 1);
+    writeAll(go.write, new Uint8Array(1));
     return stage;
   } catch (error) {
     stage[Symbol.dispose]();

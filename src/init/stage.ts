@@ -1,8 +1,9 @@
 import { asHakoError, HakoError } from "../errors";
 import { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import { hideProcess, setProcessName } from "../linux/process";
 import { statusOf } from "../linux/stat";
-import { syscallOn, trySyscall } from "../linux/syscall";
+import { syscall, syscallOn } from "../linux/syscall";
 import { Parent } from "./parent";
 import { STAGE_NAME } from "./protocol";
 
@@ -12,12 +13,14 @@ const FD_CLOEXEC = 1;
 /** The socket to the command that made this process; who calls it by hand has none. */
 function socketOf(word: string | undefined): Fd {
   const number = Number(word);
-  const isOpen = Number.isInteger(number) && trySyscall("fcntl", number, F_SETFD, FD_CLOEXEC) === 0;
   try {
-    if (isOpen && statusOf(new Fd(number)).type === "socket") return new Fd(number, "socket to the command");
-  } catch {
-    // the command sees our end
-    process.exit(1);
+    if (Number.isInteger(number)) {
+      syscall("fcntl", number, F_SETFD, FD_CLOEXEC);
+      if (statusOf(new Fd(number)).type === "socket") return new Fd(number, "socket to the command");
+    }
+  } catch (error) {
+    // the command, if there is one, sees our end
+    if (!hasErrno(error, "EBADF")) process.exit(1);
   }
   throw new HakoError({ code: "usage", message: "init is a stage of hako create, not a command" });
 }

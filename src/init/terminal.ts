@@ -2,7 +2,7 @@ import { during, HakoError } from "../errors";
 import { Fd } from "../linux/fd";
 import { openPty, setWindowSize } from "../linux/pty";
 import { sendFd } from "../linux/socket";
-import { syscall } from "../linux/syscall";
+import { syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
 
 /**
@@ -17,7 +17,7 @@ export function setUpTerminal(
   if (socketNumber === undefined) {
     throw new HakoError({ code: "config", message: "config /process/terminal: no console socket" });
   }
-  using socket = new Fd(socketNumber);
+  using socket = new Fd(socketNumber, "console socket");
   const { master, slave } = during("terminal", () => openPty("/dev/pts/ptmx"));
   using ownMaster = master;
   using ownSlave = slave;
@@ -25,5 +25,5 @@ export function setUpTerminal(
   if (size !== undefined && size.width > 0 && size.height > 0) setWindowSize(slave, size);
   bind(slave);
   sendFd(socket, ownMaster, "/dev/ptmx");
-  for (const stream of [0, 1, 2]) syscall("dup3", ownSlave.number, stream, 0);
+  for (const stream of [0, 1, 2]) syscallOn("terminal", "dup3", ownSlave.number, stream, 0);
 }

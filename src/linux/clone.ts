@@ -62,6 +62,8 @@ function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Uint8Ar
 /** What a child said before it ended: the number of a step, and its result. */
 export type Report = readonly [step: number, result: number];
 
+const REPORTS = "reports of a child";
+
 /** Where a child that fails says so; at its end nobody is left who could. */
 export class Reports implements Disposable {
   readonly #read: Fd;
@@ -71,9 +73,9 @@ export class Reports implements Disposable {
   constructor(steps: readonly Step[]) {
     const pair = new Int32Array(2);
     // never waited on: what a child had to say is there when it has ended
-    syscall("pipe2", pair, O_CLOEXEC | O_NONBLOCK);
-    this.#read = new Fd(pair[0] ?? -1);
-    this.#write = new Fd(pair[1] ?? -1);
+    syscallOn(REPORTS, "pipe2", pair, O_CLOEXEC | O_NONBLOCK);
+    this.#read = new Fd(pair[0] ?? -1, REPORTS);
+    this.#write = new Fd(pair[1] ?? -1, REPORTS);
     this.#steps = steps;
   }
 

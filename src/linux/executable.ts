@@ -121,7 +121,7 @@ function loaderOf(header: DataView, readAt: ReadAt): string | undefined {
 export function readFormat(path: string): Format | undefined {
   const opened = trySyscall("openat", AT_FDCWD, path, OPEN_FLAGS, 0);
   if (opened < 0) return undefined;
-  using file = new Fd(opened);
+  using file = new Fd(opened, path);
   try {
     if (statusOf(file).type !== "file") return undefined;
     return formatOf((offset, length) => readAtOf(file, offset, length));
@@ -135,6 +135,6 @@ function readAtOf(file: Fd, offset: number, length: number): Uint8Array {
   const buffer = new Uint8Array(length);
   if (length === 0) return buffer;
   const count = trySyscall("pread64", file.number, buffer, length, offset);
-  if (count < 0) throw systemError("read", -count);
+  if (count < 0) throw systemError("pread64", -count, file.name);
   return buffer.subarray(0, count);
 }

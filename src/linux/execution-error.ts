@@ -40,7 +40,7 @@ export function lookAtProgram(path: string, depth = 0): Sight {
   };
   const opened = trySyscall("openat", AT_FDCWD, path, LOOK_FLAGS, 0);
   if (opened < 0) return sight;
-  using file = new Fd(opened);
+  using file = new Fd(opened, path);
   const { type } = statusOf(file);
   sight.directory = type === "directory";
   sight.noexec = mountStatusOf(file).noexec;
@@ -173,7 +173,7 @@ function notExecutable(path: string): Explanation {
   if (opened < 0) {
     return { hint: `user ${process.geteuid?.()} may not search a directory on the way: chmod a+x it` };
   }
-  using file = new Fd(opened);
+  using file = new Fd(opened, path);
   const { mode, uid } = statusOf(file);
   const octal = mode.toString(8).padStart(3, "0");
   return {

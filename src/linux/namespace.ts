@@ -37,7 +37,7 @@ export function openNamespace(path: string, type?: NamespaceType): Fd {
       path,
     });
   }
-  const fd = new Fd(opened);
+  const fd = new Fd(opened, path);
   const magic = filesystemOf(fd);
   // before Linux 3.19 namespaces lived in procfs itself
   if (magic === MAGIC.nsfs || magic === MAGIC.proc) {

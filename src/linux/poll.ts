@@ -20,6 +20,9 @@ export function pollAny(watched: readonly Watched[], milliseconds: number): bool
   const whole = Math.max(0, Math.floor(milliseconds));
   const timeout = new BigInt64Array([BigInt(Math.floor(whole / 1000)), BigInt((whole % 1000) * 1_000_000)]);
   const ready = trySyscall("ppoll", entries, watched.length, timeout, null, 8);
-  if (ready < 0) throw systemError("ppoll", -ready);
+  if (ready < 0) {
+    const names = watched.map(({ fd }) => fd.name ?? `descriptor ${fd.number}`);
+    throw systemError("ppoll", -ready, names.join(", "));
+  }
   return watched.map((_, index) => (entries[2 * index + 1] ?? 0) >>> 16 !== 0);
 }

@@ -60,7 +60,7 @@ export function aliveProcess(pid: number, startTime: number): ProcessStatus | un
 /** A descriptor of whichever process has this number now; undefined when there is none. */
 export function openPid(pid: number): Fd | undefined {
   const opened = trySyscall("pidfd_open", pid, 0);
-  if (opened >= 0) return new Fd(opened);
+  if (opened >= 0) return new Fd(opened, `process ${pid}`);
   if (["ESRCH", "EINVAL", "ENOENT"].includes(errnoName(-opened))) return undefined;
   throw systemError("pidfd_open", -opened, `process ${pid}`);
 }
@@ -85,7 +85,7 @@ export function signalOpened(process: Fd, signal: number): boolean {
   const result = trySyscall("pidfd_send_signal", process.number, signal, null, 0);
   if (result === 0) return true;
   if (errnoName(-result) === "ESRCH") return false;
-  throw systemError("pidfd_send_signal", -result);
+  throw systemError("pidfd_send_signal", -result, process.name);
 }
 
 /** Sends a signal to the process that started then; false when it has gone. */

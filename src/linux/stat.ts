@@ -76,7 +76,7 @@ export interface MountStatus {
 /** By the system call itself: in a container's mount namespace no symbol of libc's can be looked up any more. */
 export function mountStatusOf(fd: Fd): MountStatus {
   const words = new BigUint64Array(32);
-  syscallOn(undefined, "fstatfs", fd.number, words);
+  syscallOn(fd.name, "fstatfs", fd.number, words);
   const word = (index: number) => words[index] ?? 0n;
   const noInodes = word(STATFS.files) > 0n && word(STATFS.freeFiles) <= LAST;
   return {
