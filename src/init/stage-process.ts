@@ -6,7 +6,14 @@ import { hasErrno } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
-import { hideProcess, processStatus, reapChild, signalProcess, waitForWord } from "../linux/process";
+import {
+  type Ending,
+  hideProcess,
+  processStatus,
+  reapChild,
+  signalProcess,
+  waitForWord,
+} from "../linux/process";
 import { effectiveUser } from "../linux/rootless";
 import { socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
@@ -83,10 +90,14 @@ export class StageProcess implements Disposable {
     waitForWord(this.socket, this.pid, this.startTime);
     const last = receiveValue(this.socket, listener) as InitMessage | undefined;
     if (last !== undefined && "error" in last) throw errorFrom(last.error);
+    if (this.#program !== undefined) {
+      // it stays until the process that it made has executed its program
+      const ending = reapChild(this.pid, true);
+      if (ending?.status !== 0) throw this.#death(ending);
+    }
     this.#released = true;
     this.socket.close();
     this.reports[Symbol.dispose]();
-    if (this.#program !== undefined) reapChild(this.pid, true);
   }
 
   begin(request: StageRequest): void {
@@ -105,10 +116,10 @@ export class StageProcess implements Disposable {
   }
 
   /** Why it has ended without a word. */
-  #death(): HakoError {
+  #death(ended?: Ending): HakoError {
     const failed = this.reports.failure();
     if (failed !== undefined) return failed;
-    const ending = reapChild(this.pid, true);
+    const ending = ended ?? reapChild(this.pid, true);
     const how =
       ending === undefined
         ? "has gone"
