@@ -111,7 +111,17 @@ export function sample(calls: readonly Call[], count: number): Call[] {
   if (process.env.HAKO_FAULTS === "all" || calls.length <= count) return [...calls];
   const groups = Map.groupBy(calls, ({ role, name }) => `${role} ${name}`);
   const chosen = new Set([...groups.values()].flatMap((group) => [group[0], group.at(-1)]));
-  const step = calls.length / Math.max(1, count - chosen.size);
-  for (let at = 0; at < calls.length; at += step) chosen.add(calls[Math.floor(at)]);
-  return calls.filter((call) => chosen.has(call));
+  for (const call of evenly(calls, count - chosen.size)) chosen.add(call);
+  return evenly(
+    calls.filter((call) => chosen.has(call)),
+    count,
+  );
+}
+
+/** So many of a list, from its beginning to its end. */
+function evenly<T>(list: readonly T[], count: number): T[] {
+  if (list.length <= count) return [...list];
+  return Array.from({ length: Math.max(0, count) }, (_, index) => {
+    return list[Math.floor((index * list.length) / count)] as T;
+  });
 }
