@@ -1,11 +1,11 @@
-import type { Cgroup, CgroupStats, CgroupVersion } from "./index";
+import type { Cgroup, CgroupVersion } from "./index";
 import { UNLIMITED } from "./stats";
 import { Target } from "./target";
 
 /** A limit and what is used of it; undefined: no limit, or not counted here. Bytes, processors, processes, nanoseconds. */
 export interface ReportRow {
   resource: string;
-  unit: "bytes" | "cpus" | "processes" | "weight" | "list";
+  unit: "bytes" | "cpus" | "nanoseconds" | "processes" | "weight" | "list";
   limit: number | string | undefined;
   use: number | string | undefined;
 }
@@ -40,21 +40,17 @@ function cpuWeight(target: Target): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-/** How long the container has used a processor, as "1.25 s". */
-function cpuTime({ cpu }: CgroupStats): string {
-  return `${(cpu.usage.total / 1e9).toFixed(2)} s`;
-}
-
 /** Where a container's cgroups are, their limits, and what is used of them. */
 export function reportOf(cgroup: Cgroup): CgroupReport {
   const stats = cgroup.stats();
   const target = new Target(cgroup.record);
-  const { memory, pids, cpuset } = stats;
+  const { memory, cpu, pids, cpuset } = stats;
   const resources: ReportRow[] = [
     { resource: "memory", unit: "bytes", limit: limited(memory.usage.limit), use: memory.usage.usage },
     { resource: "memory and swap", unit: "bytes", limit: limited(memory.swap.limit), use: memory.swap.usage },
     { resource: "processes", unit: "processes", limit: limited(pids.limit), use: pids.current },
-    { resource: "cpu quota", unit: "cpus", limit: cpuQuota(target), use: cpuTime(stats) },
+    { resource: "cpu quota", unit: "cpus", limit: cpuQuota(target), use: undefined },
+    { resource: "cpu time", unit: "nanoseconds", limit: undefined, use: cpu.usage.total },
     { resource: "cpu weight", unit: "weight", limit: cpuWeight(target), use: undefined },
     { resource: "cpus", unit: "list", limit: cpuset.cpus || undefined, use: undefined },
     { resource: "memory nodes", unit: "list", limit: cpuset.mems || undefined, use: undefined },

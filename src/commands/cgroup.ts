@@ -4,7 +4,7 @@ import { type CommandGroup, defineCommand } from "../command";
 import { MAGIC, tryFilesystemType } from "../linux/statfs";
 import { print, printJson, printTable } from "../output";
 import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./shared-operands";
-import { binarySize } from "./shared-sizes";
+import { binarySize, seconds } from "./shared-quantities";
 
 const root = defineCommand({
   meta: { name: "root", description: "print the directory that holds the cgroup hierarchies" },
@@ -45,7 +45,9 @@ const mounted = defineCommand({
 
 function cell(row: ReportRow, value: number | string | undefined): string {
   if (value === undefined) return "-";
-  return row.unit === "bytes" && typeof value === "number" ? binarySize(value) : String(value);
+  if (typeof value === "string") return value;
+  if (row.unit === "nanoseconds") return seconds(value);
+  return row.unit === "bytes" ? binarySize(value) : String(value);
 }
 
 const show = defineCommand({

@@ -3,7 +3,7 @@ import { sandboxId } from "../container/id";
 import { logWarning } from "../log";
 import { print, printJson, printTable } from "../output";
 import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
-import { binarySize } from "./shared-sizes";
+import { binarySize, seconds } from "./shared-quantities";
 
 const list = defineCommand({
   meta: { name: "list", description: "list sandboxes and how many containers are in each" },
@@ -62,7 +62,7 @@ const show = defineCommand({
       ["RESOURCE", "USE"],
       [
         ["memory", binarySize(memory)],
-        ["cpu time", `${(cpu / 1e9).toFixed(2)} s`],
+        ["cpu time", seconds(cpu)],
         ["processes", String(processes)],
       ],
     );
