@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { during, HakoError } from "../errors";
-import { realPath, statusAt } from "../linux/file";
+import { exists, realPath, statusAt } from "../linux/file";
 import { effectiveUser } from "../linux/rootless";
 import type { Config, Mount } from "../oci/config";
 import { defaultConfig } from "../oci/default";
@@ -75,6 +75,17 @@ function namespacesOf(base: Namespaces, network: string): Namespaces {
     throw usage(`--network: ${JSON.stringify(network)} is neither none nor host nor an absolute path`);
   }
   return [...others, { type: "network", path: network }];
+}
+
+/** Here, where the flag can be named; config.json's mounts have only a number. */
+function withSource(flag: string, spec: string, mount: Mount): Mount {
+  if (mount.type !== "bind" || mount.source === undefined || exists(mount.source)) return mount;
+  throw new HakoError({
+    code: "config",
+    message: `${flag} ${JSON.stringify(spec)}: ${mount.source} does not exist`,
+    hint: "make it first",
+    path: mount.source,
+  });
 }
 
 /** "type=bind,source=A,target=B,ro": docker's words for a mount. */
@@ -175,7 +186,11 @@ export function scriptBundle(
       rlimits: [],
       noNewPrivileges: true,
     },
-    mounts: [...(base.mounts ?? []), ...values.mount.map(mountOf), ...values.volume.map(volumeOf)],
+    mounts: [
+      ...(base.mounts ?? []),
+      ...values.mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
+      ...values.volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
+    ],
     linux: {
       ...base.linux,
       namespaces: namespacesOf(base.linux?.namespaces ?? [], values.network ?? "none"),

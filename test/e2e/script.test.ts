@@ -131,6 +131,22 @@ describe("run --rootfs", () => {
     expect(where("--workdir", "/usr")).toBe("/usr");
   }, [needsHako]);
 
+  e2e("a mount of what doesn't exist is refused by its flag", () => {
+    using box = new Box();
+    const run = (...words: string[]) => box.hako("run", "--rootfs", "/", ...words, box.id(), "--", "true");
+    for (const words of [
+      ["--mount", "source=/no/such,target=/mnt"],
+      ["-v", "/no/such:/mnt"],
+    ]) {
+      const { status, stderr } = run(...words);
+      expect(status).toBe(1);
+      expect(stderr).toMatch(
+        /^hako: --(mount|volume) "[^"]*": \/no\/such does not exist \(make it first\)\n$/,
+      );
+    }
+    expect(box.ok("list", "-q").stdout).toBe("");
+  }, [needsHako]);
+
   e2e("docker's short flags", () => {
     using box = new Box();
     const words = ["-m", "32M", "--net", "none", "--pids-limit", "20", "-v", "/etc:/mnt:ro", "-w", "/mnt"];
