@@ -22,6 +22,7 @@ import { e2e, execute, HAKO, type Needs, names, type Result, type RunOptions, un
 export const IMAGE = "localhost/hako-clients-box";
 export const RUNTIME = basename(HAKO);
 /** Begins the name of every container, cgroup and temporary directory of these tests. */
+const REMOVE_MS = 10_000;
 const PREFIX = "hako-clients-";
 const OVERLAYFS_MAGIC = 0x794c7630;
 const LIMIT = 120_000;
@@ -252,11 +253,23 @@ ${RUNTIME} = ["${runtime}"]
     );
     if (parents.length > 0) execute("rmdir", parents.reverse());
     if (this.uid !== undefined) this.endPauseProcess();
-    for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n").reverse()) {
-      const point = line.split(" ")[4] ?? "";
-      if (point.startsWith(`${this.dir}/`)) execute("umount", ["-l", point]);
+    this.removeDirectory();
+  }
+
+  /** podman's own clean-up of a container that has just ended may mount in it once more. */
+  private removeDirectory(): void {
+    for (const end = performance.now() + REMOVE_MS; ; Bun.sleepSync(100)) {
+      for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n").reverse()) {
+        const point = line.split(" ")[4] ?? "";
+        if (point.startsWith(`${this.dir}/`)) execute("umount", ["-l", point]);
+      }
+      try {
+        rmSync(this.dir, { recursive: true, force: true });
+        return;
+      } catch (error) {
+        if (performance.now() > end) throw error;
+      }
     }
-    rmSync(this.dir, { recursive: true, force: true });
   }
 
   /** It holds a rootless podman's user and mount namespaces for as long as the user is logged in. */
