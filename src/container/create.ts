@@ -9,6 +9,7 @@ import { effectiveUser } from "../linux/rootless";
 import { unixListen } from "../linux/socket";
 import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
+import { hasNamespace } from "../oci/namespaces";
 import type { ContainerPlan } from "../sandbox/driver";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
@@ -165,7 +166,6 @@ function planOf(
 
 /** An ordinary user has rights only in a user namespace of its own. */
 function checkRights({ rootless, bundle }: CreateOptions): void {
-  const { linux } = bundle.config;
   const uid = effectiveUser();
   const asRoot = (hint: string, message: string) => new HakoError({ code: "unsupported", message, hint });
   if (uid !== 0 && rootless === "false") {
@@ -174,7 +174,7 @@ function checkRights({ rootless, bundle }: CreateOptions): void {
       `--rootless=false: user ${uid} makes rootless containers only`,
     );
   }
-  if ((uid === 0 && rootless !== "true") || linux?.namespaces?.some(({ type }) => type === "user")) return;
+  if ((uid === 0 && rootless !== "true") || hasNamespace(bundle.config, "user")) return;
   throw asRoot(
     "hako spec --rootless writes such a config.json",
     `config /linux/namespaces: a rootless container needs {"type": "user"}, with /linux/uidMappings and gidMappings`,

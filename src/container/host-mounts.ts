@@ -2,6 +2,7 @@ import { realPath } from "../linux/file";
 import { detach } from "../linux/mount";
 import { readMountinfo } from "../linux/mountinfo";
 import type { Config } from "../oci/config";
+import { hasNamespace } from "../oci/namespaces";
 
 /** The root file system of a container without a mount namespace: it is mounted on itself, with all of its mounts in it. */
 export interface HostMounts {
@@ -15,8 +16,8 @@ function countAt(path: string): number {
 }
 
 /** What has to be unmounted with a container that is about to be made; undefined if it has a mount namespace. */
-export function plannedHostMounts({ linux }: Config, rootfs: string): HostMounts | undefined {
-  if (linux?.namespaces?.some(({ type }) => type === "mount")) return undefined;
+export function plannedHostMounts(config: Config, rootfs: string): HostMounts | undefined {
+  if (hasNamespace(config, "mount")) return undefined;
   const path = realPath(rootfs);
   return { path, before: countAt(path) };
 }

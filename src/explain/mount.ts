@@ -1,21 +1,15 @@
 import { dirname, resolve } from "node:path";
 import type { HakoError } from "../errors";
-import { Fd } from "../linux/fd";
 import { exists, hasErrno, readText, realPath } from "../linux/file";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
+import { openToLook } from "../linux/path";
 import { mountIdOf } from "../linux/stat";
-import { trySyscall } from "../linux/syscall";
 import type { Mount } from "../oci/config";
-
-const AT_FDCWD = -100;
-/** O_PATH | O_CLOEXEC */
-const LOOK_FLAGS = 0o10000000 | 0o2000000;
 
 /** The mount that what is at a path lies on, as this process sees it. */
 function mountAt(path: string): MountEntry | undefined {
-  const opened = trySyscall("openat", AT_FDCWD, path, LOOK_FLAGS, 0);
-  if (opened < 0) return undefined;
-  using file = new Fd(opened);
+  using file = openToLook(path);
+  if (file === undefined) return undefined;
   const id = mountIdOf(file);
   return readMountinfo().find((mount) => mount.id === id);
 }

@@ -1,14 +1,10 @@
 import { dirname, resolve } from "node:path";
 import { HakoError } from "../errors";
-import { Fd } from "../linux/fd";
 import { exists } from "../linux/file";
+import { openToLook } from "../linux/path";
 import { effectiveUser } from "../linux/rootless";
 import { mountStatusOf } from "../linux/stat";
-import { trySyscall } from "../linux/syscall";
 
-const AT_FDCWD = -100;
-/** O_PATH | O_CLOEXEC */
-const LOOK_FLAGS = 0o10000000 | 0o2000000;
 const STATE_ERRNOS = new Set(["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO"]);
 /** What is done with its files: another call on a path below it is about something else, a mount perhaps. */
 const CALLS = new Set(["open", "read", "write", "mkdir", "mkdirat", "rename", "unlinkat", "fchmod", "bind"]);
@@ -67,8 +63,7 @@ function hintFor(errno: string | undefined, directory: string): string {
 function statusNear(directory: string): ReturnType<typeof mountStatusOf> | undefined {
   let path = directory;
   while (path !== "/" && !exists(path)) path = dirname(path);
-  const opened = trySyscall("openat", AT_FDCWD, path, LOOK_FLAGS, 0);
-  if (opened < 0) return undefined;
-  using file = new Fd(opened);
+  using file = openToLook(path);
+  if (file === undefined) return undefined;
   return mountStatusOf(file);
 }

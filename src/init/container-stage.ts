@@ -9,6 +9,7 @@ import { setControllingTerminal } from "../linux/pty";
 import { accept, writeAll } from "../linux/socket";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
+import { hasNamespace } from "../oci/namespaces";
 import { applyScheduler } from "./attributes";
 import { becomeProgram, enterCgroups, type Program, prepareProgram } from "./final";
 import { applyLabels } from "./labels";
@@ -89,7 +90,7 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
     cgroup,
     newCgroupNamespace,
     userNamespace,
-    mountNamespace: (config.linux?.namespaces ?? []).some(({ type }) => type === "mount"),
+    mountNamespace: hasNamespace(config, "mount"),
     mappedMounts: new Map(
       request.mappedMounts.map(([index, fd]) => [index, new Fd(fd, `source of mount ${index}`)]),
     ),

@@ -1,15 +1,12 @@
 import { HakoError } from "../errors";
 import type { ErrnoName } from "./errno";
 import { type Format, OWN_MACHINE, readFormat } from "./executable";
-import { Fd } from "./fd";
 import { checkAccess, hasErrno } from "./file";
+import { openToLook } from "./path";
 import { getLimit } from "./rlimit";
 import { mountStatusOf, statusOf } from "./stat";
-import { systemError, trySyscall } from "./syscall";
+import { systemError } from "./syscall";
 
-const AT_FDCWD = -100;
-/** O_PATH | O_CLOEXEC */
-const LOOK_FLAGS = 0o10000000 | 0o2000000;
 const X_OK = 1;
 /** An interpreter may be a script; the kernel follows so many (fs/exec.c). */
 const MAX_INTERPRETERS = 5;
@@ -38,9 +35,8 @@ export function lookAtProgram(path: string, depth = 0): Sight {
     format: undefined,
     interpreter: undefined,
   };
-  const opened = trySyscall("openat", AT_FDCWD, path, LOOK_FLAGS, 0);
-  if (opened < 0) return sight;
-  using file = new Fd(opened, path);
+  using file = openToLook(path);
+  if (file === undefined) return sight;
   const { type } = statusOf(file);
   sight.directory = type === "directory";
   sight.noexec = mountStatusOf(file).noexec;
@@ -169,11 +165,10 @@ function denied(sight: Sight): Explanation {
 
 /** Its mode, or that of a directory on the way. */
 function notExecutable(path: string): Explanation {
-  const opened = trySyscall("openat", AT_FDCWD, path, LOOK_FLAGS, 0);
-  if (opened < 0) {
+  using file = openToLook(path);
+  if (file === undefined) {
     return { hint: `user ${process.geteuid?.()} may not search a directory on the way: chmod a+x it` };
   }
-  using file = new Fd(opened, path);
   const { mode, uid } = statusOf(file);
   const octal = mode.toString(8).padStart(3, "0");
   return {

@@ -40,6 +40,12 @@ export function openAt(dir: Fd | undefined, path: string, flags: number, mode = 
   return new Fd(syscallOn(path, "openat", at, path, flags | O.CLOEXEC, mode), path);
 }
 
+/** Opens a trusted path, or one whose file is not to be used, only to look at what is there; undefined if that can't be had. */
+export function openToLook(path: string): Fd | undefined {
+  const opened = trySyscall("openat", AT_FDCWD, path, O.PATH | O.CLOEXEC, 0);
+  return opened < 0 ? undefined : new Fd(opened, path);
+}
+
 /** The text of a symbolic link that is open as O_PATH | O_NOFOLLOW. */
 export function readLink(link: Fd): string {
   const buffer = Buffer.alloc(4096);

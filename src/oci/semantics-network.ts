@@ -1,5 +1,6 @@
 import type { Config, Problem } from "./config";
 import { pointer } from "./json";
+import { hasNamespace } from "./namespaces";
 
 /** What the kernel takes as the name of an interface (net/core/dev.c, dev_valid_name); "%d" is for it to number. */
 function isInterfaceName(name: string): boolean {
@@ -7,9 +8,9 @@ function isInterfaceName(name: string): boolean {
 }
 
 /** linux.netDevices: their names, and a network namespace to move them into. */
-export function netDevicesProblems({ linux }: Config): Problem[] {
-  const devices = Object.entries(linux?.netDevices ?? {});
-  const namespace = linux?.namespaces?.some(({ type }) => type === "network") === true;
+export function netDevicesProblems(config: Config): Problem[] {
+  const devices = Object.entries(config.linux?.netDevices ?? {});
+  const namespace = hasNamespace(config, "network");
   const used = new Set<string>();
   return devices.flatMap(([name, { name: inside }]) => {
     const at = pointer(["linux", "netDevices", name]);

@@ -1,6 +1,7 @@
 import { planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import type { Config, IdMapping, Mount, Problem } from "./config";
+import { hasNamespace } from "./namespaces";
 import { problem, when } from "./problem";
 import { deviceLimitProblems, netDevicesProblems } from "./semantics-network";
 import { machineProblems, processProblems } from "./semantics-process";
@@ -36,10 +37,6 @@ function key(name: string): string {
   return name.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
-function has(config: Config, type: string): boolean {
-  return (config.linux?.namespaces ?? []).some((namespace) => namespace.type === type);
-}
-
 /** A namespace of its own, or one that is joined by path. */
 function isNew(config: Config, type: string): boolean {
   return (config.linux?.namespaces ?? []).some((namespace) => namespace.type === type && !namespace.path);
@@ -71,7 +68,7 @@ const namespacesRule: Rule = ({ linux }) => {
 const namesRule: Rule = (config) =>
   (["hostname", "domainname"] as const).flatMap((field) =>
     when(
-      (config[field] ?? "") !== "" && !has(config, "uts"),
+      (config[field] ?? "") !== "" && !hasNamespace(config, "uts"),
       `/${field}`,
       "needs a uts namespace: it would be the host's",
     ),
@@ -84,7 +81,11 @@ const userRule: Rule = (config) => {
     ["gidMappings", gidMappings],
   ] as const;
   return fields.flatMap(([field, mappings]) => [
-    ...when(mappings.length > 0 && !has(config, "user"), `/linux/${field}`, "needs a user namespace"),
+    ...when(
+      mappings.length > 0 && !hasNamespace(config, "user"),
+      `/linux/${field}`,
+      "needs a user namespace",
+    ),
     ...when(
       mappings.length === 0 && isNew(config, "user"),
       `/linux/${field}`,
@@ -221,7 +222,7 @@ function notOwn(config: Config, name: string): string | undefined {
   if (parts.some((part) => part === "" || part === "..") || parts.length < 2) return "is no kernel parameter";
   const [area = "", parameter = ""] = parts;
   const needs = (type: string) =>
-    has(config, type) ? undefined : `needs the ${type} namespace: it would be the host's`;
+    hasNamespace(config, type) ? undefined : `needs the ${type} namespace: it would be the host's`;
   if (area === "net") return needs("network");
   if (area === "user") return needs("user");
   if (area === "fs" && parameter === "mqueue") return needs("ipc");

@@ -1,0 +1,6 @@
+import type { Config } from "./config";
+
+/** Whether a container has a namespace of a type other than by leaving it to the host: a new one, or one that it joins. */
+export function hasNamespace({ linux }: Config, type: string): boolean {
+  return linux?.namespaces?.some((namespace) => namespace.type === type) === true;
+}
