@@ -2,24 +2,15 @@ import { HakoError } from "../errors";
 import { FdList } from "../linux/fd";
 import { exists, hasErrno } from "../linux/file";
 import { openPid, signalOpened } from "../linux/process";
-import { applyBlockIo } from "./block-io";
-import { applyCpu, applyCpuset } from "./cpu";
-import { applyDevices } from "./devices";
 import { errnoOf, readValue, subtree, tryWriteValue } from "./files";
 import { type Freezer, freezerOf } from "./freezer";
 import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "./index";
 import type { CgroupVersion } from "./layout";
-import { applyHugepages, applyPids, applyUnified } from "./limits";
-import { applyMemory } from "./memory";
-import { applyNetwork, applyRdma } from "./network";
 import { type CgroupNode, controllersIn, directoryOf, makeNode, removeNode } from "./node";
-import { type OomWatch, watchOom } from "./oom";
-import { giveCgroup } from "./ownership";
+import type { OomWatch } from "./oom";
 import type { Resources } from "./resources";
-import { readStats } from "./stats";
 import type { CgroupStats } from "./stats-types";
 import { type SubCgroups, subCgroups, unifiedCgroupOf } from "./sub-cgroups";
-import { Target } from "./target";
 
 /** Controllers whose limits can't be felt by our own stage before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
@@ -87,30 +78,8 @@ export class Group implements Cgroup {
   }
 
   apply(resources: Resources): void {
-    const target = new Target(this.record);
-    try {
-      this.#applyTo(target, resources);
-    } catch (thrown) {
-      target.takeBack();
-      throw thrown;
-    }
-  }
-
-  #applyTo(target: Target, resources: Resources): void {
-    // unified first: a special field, which says the same in the spec's own words, has the last word
-    applyUnified(target, resources.unified);
-    applyCpuset(target, resources.cpu);
-    applyMemory(target, resources.memory);
-    applyCpu(target, resources.cpu);
-    applyPids(target, resources.pids);
-    applyBlockIo(target, resources.blockIO);
-    applyHugepages(target, resources.hugepageLimits);
-    applyNetwork(target, resources.network);
-    applyRdma(target, resources.rdma);
-    if (resources.devices !== undefined || !this.record.devices) {
-      applyDevices(target, resources.devices ?? []);
-      this.record.devices = true;
-    }
+    const { applyResources } = require("./apply") as typeof import("./apply");
+    applyResources(this.record, resources);
   }
 
   entry(below: SubCgroups = new Map()): CgroupEntry {
@@ -236,17 +205,21 @@ export class Group implements Cgroup {
   }
 
   stats(): CgroupStats {
-    return readStats(new Target(this.record));
+    const { statsOf } = require("./stats") as typeof import("./stats");
+    return statsOf(this.record);
   }
 
   giveTo(uid: number): void {
     // delegation is not secure on v1
     const unified = this.version === "v2" ? this.nodes.find((node) => node.unified) : undefined;
-    if (unified !== undefined) giveCgroup(unified, uid);
+    if (unified === undefined) return;
+    const { giveCgroup } = require("./ownership") as typeof import("./ownership");
+    giveCgroup(unified, uid);
   }
 
   watchOom(): OomWatch | undefined {
-    return watchOom(new Target(this.record).find("memory"));
+    const { watchOomOf } = require("./oom") as typeof import("./oom");
+    return watchOomOf(this.record);
   }
 
   destroy(): void {

@@ -1,6 +1,6 @@
 import { Group } from "./group";
 import { type CgroupVersion, type Layout, readLayout } from "./layout";
-import { type CgroupNode, directoryOf, plannedNode } from "./node";
+import type { CgroupNode } from "./node";
 import type { OomWatch } from "./oom";
 import { placeIn } from "./paths";
 import type { DeviceRule, Resources } from "./resources";
@@ -112,26 +112,4 @@ export function openCgroup(cgroupsPath: string | undefined, containerId: string,
     };
   });
   return new Group({ version, nodes });
-}
-
-/** The cgroups of a container from its stored record. */
-export function loadCgroup(record: CgroupRecord): Cgroup {
-  const copy = structuredClone(record);
-  if (copy.unit === undefined) return new Group(copy);
-  // D-Bus is for those who need it
-  const { SystemdGroup } = require("./systemd-group") as typeof import("./systemd-group");
-  return new SystemdGroup({ ...copy, unit: copy.unit });
-}
-
-/** The record of cgroups that are about to be made: whoever reads it after a crash can remove them. */
-export function plannedRecord(cgroup: Cgroup): CgroupRecord {
-  const { record } = cgroup;
-  const planned = record.nodes.map(plannedNode);
-  if (record.unit === undefined) return { ...record, nodes: planned };
-  // slices are systemd's
-  const nodes = planned.map((node) => ({
-    ...node,
-    made: node.made.filter((dir) => dir === directoryOf(node)),
-  }));
-  return { ...record, nodes };
 }

@@ -2,7 +2,8 @@ import { containerId } from "../container/id";
 import { HakoError } from "../errors";
 import { readText } from "../linux/file";
 import { errnoOf } from "./files";
-import { type Cgroup, type CgroupRecord, loadCgroup } from "./index";
+import type { Cgroup, CgroupRecord } from "./index";
+import { loadCgroup } from "./stored";
 
 /** The cgroups of a container by its id, from its stored record below `root`. */
 export function containerCgroup(text: string, root: string): Cgroup {

@@ -4,7 +4,9 @@ import type { Watched } from "../linux/poll";
 import { readSome } from "../linux/socket";
 import { syscall } from "../linux/syscall";
 import { readTable, writeValue } from "./files";
-import { type CgroupNode, directoryOf } from "./node";
+import type { CgroupRecord } from "./index";
+import { directoryOf } from "./node";
+import { Target } from "./target";
 
 const EFD_CLOEXEC = 0o2000000;
 
@@ -16,7 +18,8 @@ export interface OomWatch extends Disposable {
 }
 
 /** undefined for a container without a memory controller. */
-export function watchOom(node: CgroupNode | undefined): OomWatch | undefined {
+export function watchOomOf(record: CgroupRecord): OomWatch | undefined {
+  const node = new Target(record).find("memory");
   if (node === undefined) return undefined;
   return node.unified ? new OomWatchV2(directoryOf(node)) : new OomWatchV1(directoryOf(node));
 }

@@ -1,8 +1,9 @@
 import { listNames } from "../linux/file";
 import { readTable, tryReadValue } from "./files";
+import type { CgroupRecord } from "./index";
 import { directoryOf } from "./node";
 import type { BlkioEntry, CgroupStats } from "./stats-types";
-import type { Target } from "./target";
+import { Target } from "./target";
 
 /** No limit, as v1's files say it: the largest number of whole pages. It fits a signed 64-bit number. */
 export const UNLIMITED = 2 ** 63 - 4096;
@@ -12,7 +13,8 @@ const TICK_NS = 10_000_000;
 type Read = (file: string) => number;
 
 /** Reads all counters; what a host doesn't count is 0. */
-export function readStats(target: Target): CgroupStats {
+export function statsOf(record: CgroupRecord): CgroupStats {
+  const target = new Target(record);
   return {
     cpu: { usage: cpuUsage(target), throttling: throttling(target) },
     cpuset: cpuset(target),

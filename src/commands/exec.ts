@@ -4,8 +4,7 @@ import { execInContainer } from "../container/exec";
 import { containerId } from "../container/id";
 import { callerOpenFiles } from "../linux/exec";
 import { logWarning } from "../log";
-import { PIDFD_SOCKET } from "./shared-flags";
-import { CONTAINER } from "./shared-operands";
+import { CONTAINER, PIDFD_SOCKET } from "./shared-operands";
 
 export default defineCommand({
   meta: { name: "exec", description: "run a command in a container that runs" },

@@ -5,13 +5,7 @@ import { inheritance } from "../container/caller";
 import { containerId } from "../container/id";
 import { callerOpenFiles } from "../linux/exec";
 import { logWarning } from "../log";
-import { BUNDLE } from "./shared-operands";
-
-export const PIDFD_SOCKET = {
-  type: "string",
-  valueHint: "SOCK",
-  description: "unix socket that receives a descriptor of the process (pidfd_open(2))",
-} as const;
+import { BUNDLE, PIDFD_SOCKET } from "./shared-operands";
 
 /** Flags of create and run. */
 export const CREATE_FLAGS = {

@@ -14,6 +14,12 @@ export const BUNDLE = {
   default: ".",
 } as const;
 
+export const PIDFD_SOCKET = {
+  type: "string",
+  valueHint: "SOCK",
+  description: "unix socket that receives a descriptor of the process (pidfd_open(2))",
+} as const;
+
 /** Flags of commands that print a table for people or JSON for programs. */
 export const FORMAT_FLAGS = {
   format: {

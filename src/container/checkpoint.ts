@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { loadCgroup } from "../cgroup";
+import { loadCgroup } from "../cgroup/stored";
 import { during, HakoError } from "../errors";
 import { makeDirectories, statusAt } from "../linux/file";
 import { writeAll } from "../linux/socket";

@@ -5,13 +5,12 @@ import { errnoText } from "../linux/errno";
 import { lookUpProgram } from "../linux/exec";
 import { type Fd, FdList } from "../linux/fd";
 import { checkAccess, hasErrno, readText } from "../linux/file";
+import { stringVector } from "../linux/memory";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { reapChild } from "../linux/process";
 import { recvPacket, socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
-import { address, cString } from "../linux/syscall";
-import { stringVector } from "../linux/vector";
 import { logDebug } from "../log";
 import {
   acknowledge,
@@ -155,7 +154,6 @@ function tryNotify(notified: Notified | undefined, ...args: Parameters<Notified>
 }
 
 function start(program: string, socket: Fd, place: CriuPlace): number {
-  const path = cString(program);
   const args = stringVector(["criu", "swrk", String(socket.number)]);
   const environment = stringVector(
     Object.entries({ PATH: DEFAULT_PATH, ...process.env }).map(([name, value]) => `${name}=${value ?? ""}`),
@@ -164,14 +162,10 @@ function start(program: string, socket: Fd, place: CriuPlace): number {
   for (const file of place.cgroups?.self ?? []) files.add(openAt(undefined, file, O.WRONLY));
   const { born } = place.cgroups ?? {};
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.DIRECTORY);
-  const zero = cString("0");
-  const bound = bindSteps(place);
   const steps: Step[] = [
     { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
-    ...files.all.map(
-      (file): Step => ({ what: "join a cgroup", call: "write", args: [file.number, address(zero), 1] }),
-    ),
-    ...bound.steps,
+    ...files.all.map((file): Step => ({ what: "join a cgroup", call: "write", args: [file.number, "0", 1] })),
+    ...bindSteps(place),
     { what: "close_range", call: "close_range", args: [3, 0xffffffff, CLOSE_RANGE_CLOEXEC] },
     ...[socket, ...(place.inherit ?? [])].map(
       (fd): Step => ({ what: `keep descriptor ${fd.number}`, call: "fcntl", args: [fd.number, F_SETFD, 0] }),
@@ -179,21 +173,12 @@ function start(program: string, socket: Fd, place: CriuPlace): number {
     {
       what: `execve of ${program}`,
       call: "execve",
-      args: [address(path), address(args.pointers), address(environment.pointers)],
+      args: [program, args, environment],
     },
   ];
-  const memory = [path, zero, args.pointers, ...args.memory, environment.pointers, ...environment.memory];
   using reports = new Reports(steps);
   const flags = place.bind === undefined ? 0 : NAMESPACE_FLAGS.mount;
-  const plan = {
-    flags,
-    cgroup,
-    join: [],
-    steps,
-    waitsForNothing: true,
-    memory: [...memory, ...bound.memory],
-  };
-  const pid = cloneChild(plan, reports);
+  const pid = cloneChild({ flags, cgroup, join: [], steps, waitsForNothing: true }, reports);
   // it has executed by now, or failed to
   const failed = reports.failure();
   if (failed === undefined) return pid;
@@ -202,18 +187,17 @@ function start(program: string, socket: Fd, place: CriuPlace): number {
 }
 
 /** In a mount namespace of its own the mount goes with criu, however that ends. */
-function bindSteps({ bind }: CriuPlace): { steps: Step[]; memory: Uint8Array[] } {
-  if (bind === undefined) return { steps: [], memory: [] };
-  const [root, source, target] = [cString("/"), cString(bind.source), cString(bind.target)];
-  const slave = [0, address(root), 0, MS_REC | MS_SLAVE, 0];
-  const onto = [address(source), address(target), 0, MS_BIND | MS_REC, 0];
-  return {
-    steps: [
-      { what: "mount / as slave", call: "mount", args: slave },
-      { what: `bind ${bind.source} on ${bind.target}`, call: "mount", args: onto },
-    ],
-    memory: [root, source, target],
-  };
+function bindSteps({ bind }: CriuPlace): Step[] {
+  if (bind === undefined) return [];
+  const { source, target } = bind;
+  return [
+    { what: "mount / as slave", call: "mount", args: [0, "/", 0, MS_REC | MS_SLAVE, 0] },
+    {
+      what: `bind ${source} on ${target}`,
+      call: "mount",
+      args: [source, target, 0, MS_BIND | MS_REC, 0],
+    },
+  ];
 }
 
 /** The first error in criu's log is the one that the others came from. */

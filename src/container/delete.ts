@@ -1,4 +1,4 @@
-import { loadCgroup } from "../cgroup";
+import { loadCgroup } from "../cgroup/stored";
 import { asHakoError, HakoError } from "../errors";
 import { hasErrno } from "../linux/file";
 import { signalProcess, waitForEnd } from "../linux/process";

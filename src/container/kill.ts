@@ -1,4 +1,5 @@
-import { type Cgroup, loadCgroup } from "../cgroup";
+import type { Cgroup } from "../cgroup";
+import { loadCgroup } from "../cgroup/stored";
 import { HakoError } from "../errors";
 import { signalProcess } from "../linux/process";
 import type { ContainerId } from "./id";

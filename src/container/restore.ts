@@ -1,7 +1,8 @@
 import { join } from "node:path";
-import { type Cgroup, plannedRecord } from "../cgroup";
+import type { Cgroup } from "../cgroup";
 import type { CgroupManager } from "../cgroup/managers";
 import { cgroupOfConfig } from "../cgroup/of-config";
+import { plannedRecord } from "../cgroup/stored";
 import { during, HakoError } from "../errors";
 import { Fd, FdList } from "../linux/fd";
 import { makeDirectory } from "../linux/file";

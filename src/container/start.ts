@@ -1,11 +1,12 @@
 import { asHakoError, HakoError } from "../errors";
-import { type ErrorMessage, errorFrom } from "../init/protocol";
+import { type ErrorMessage, errorFrom } from "../init/error-message";
 import { STAGE_NAME } from "../init/stage-name";
 import type { Fd } from "../linux/fd";
-import { removeFile } from "../linux/file";
-import { processStatus, signalProcess, waitForWord } from "../linux/process";
+import { exists, removeFile } from "../linux/file";
+import { hasExecuted, processStatus, signalProcess, waitForWord } from "../linux/process";
 import { hasListener } from "../linux/seccomp";
 import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
+import { hasFailedStep } from "../linux/steps";
 import { logDebug, logWarning } from "../log";
 import { UndoStack } from "../undo";
 import { runHooks } from "./hooks";
@@ -76,6 +77,9 @@ function release(root: string, id: ContainerId, notifySocket: string | undefined
   using lock = lockContainer(root, id);
   const record = readRecord(root, id);
   const status = lock === undefined ? "stopped" : statusOf(root, record);
+  // nobody has connected to it, so it never went on
+  if (status === "stopped" && lock !== undefined && exists(startSocketPath(root, id)))
+    throw diedBefore(record);
   if (status !== "created") throw wrongState(id, status);
   const relay = notifySocket === undefined ? undefined : notify().relayOf(root, record, notifySocket);
   if (relay !== undefined) undo.defer("its notify socket", () => relay[Symbol.dispose]());
@@ -99,32 +103,51 @@ function orDied<T>(record: ContainerRecord, action: () => T): T {
 /** Waits until the container's first process is its program. */
 function letGo(root: string, record: ContainerRecord, connection: Fd): void {
   const { id, init } = record;
-  const answer = orDied(record, () => {
-    const before = takeListener(root, record, connection);
-    return before + readToEnd(record, connection);
-  });
+  const said = orDied(record, () => takeDescriptors(root, record, connection));
+  using table = said.table;
+  const text = said.text + orDied(record, () => readToEnd(record, connection));
   removeFile(startSocketPath(root, id));
-  const [, error = ""] = answer.split("accepted\n");
+  const [, error = ""] = text.split("accepted\n");
   if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
-  // a zombie keeps its name: one that still has ours never executed the program
-  if (answer === "" || (init !== undefined && processStatus(init.pid)?.name === STAGE_NAME)) {
-    throw diedBefore(record);
-  }
+  const failed = table !== undefined && hasFailedStep(table);
+  const executed = init === undefined || hasExecuted(init.pid, init.startTime, STAGE_NAME);
+  if (text === "" || failed || !executed) throw diedBefore(record);
 }
 
-/** A filter's listener comes after "accepted"; returns what was read before it, or of an error in its place. */
-function takeListener(root: string, record: ContainerRecord, connection: Fd): string {
+interface Said {
+  text: string;
+  /** Of the last system calls of a program with a filter. */
+  table?: Fd;
+}
+
+/** With a filter "accepted" is followed by the table of the last system calls, and by the filter's listener; or by an error. */
+function takeDescriptors(root: string, record: ContainerRecord, connection: Fd): Said {
   const filter = storedFilter(root, record.id);
-  if (filter === undefined || !hasListener(filter)) return "";
+  if (filter === undefined) return { text: "" };
   let text = "";
   while (!text.endsWith("\n")) {
     const { byte } = recvByte(connection);
-    if (byte === undefined) return text;
+    if (byte === undefined) return { text };
     text += String.fromCharCode(byte);
   }
+  const { byte, fd: table } = recvByte(connection);
+  if (byte === undefined) return { text };
+  if (table === undefined) return { text: text + String.fromCharCode(byte) };
+  try {
+    return hasListener(filter)
+      ? { text: text + takeListener(root, record, connection), table }
+      : { text, table };
+  } catch (error) {
+    table.close();
+    throw error;
+  }
+}
+
+/** Passes a filter's listener on; returns what came in its place. */
+function takeListener(root: string, record: ContainerRecord, connection: Fd): string {
   const { byte, fd } = recvByte(connection);
-  if (byte === undefined) return text;
-  if (fd === undefined) return text + String.fromCharCode(byte);
+  if (byte === undefined) return "";
+  if (fd === undefined) return String.fromCharCode(byte);
   using listener = fd;
   passListener(
     listener,
@@ -133,7 +156,7 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): st
     stateOf(record, "created"),
   );
   writeAll(connection, new Uint8Array(1));
-  return text;
+  return "";
 }
 
 function readToEnd({ init }: ContainerRecord, connection: Fd): string {

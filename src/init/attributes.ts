@@ -1,8 +1,8 @@
 import { during } from "../errors";
-import { setMemoryPolicy } from "../linux/memory-policy";
+import { memoryPolicyStep } from "../linux/memory-policy";
 import { parseNumberList } from "../linux/number-list";
-import { affinityStep, setAffinity, setIoPriority, setScheduler } from "../linux/scheduler";
-import { syscall } from "../linux/syscall";
+import { affinityStep, ioPriorityStep, setScheduler } from "../linux/scheduler";
+import type { Step } from "../linux/steps";
 import type { Linux, Process } from "../oci/config";
 
 /** personality(2): the execution domains of config.json. */
@@ -19,32 +19,31 @@ export function applyScheduler({ scheduler }: Process, pid: number): void {
 }
 
 /** The program's IO priority, and what it takes the machine for; before the identity, for it takes rights. */
-export function applyAttributes({ ioPriority }: Process, linux: Linux | undefined): void {
+export function attributeSteps({ ioPriority }: Process, linux: Linux | undefined): Step[] {
+  const steps: Step[] = [];
   if (ioPriority !== undefined) {
-    during("config /process/ioPriority", () => setIoPriority(ioPriority.class, ioPriority.priority));
+    steps.push(ioPriorityStep("config /process/ioPriority", ioPriority.class, ioPriority.priority));
   }
   const { personality, memoryPolicy } = linux ?? {};
   if (personality !== undefined) {
-    during("config /linux/personality", () => syscall("personality", DOMAINS[personality.domain]));
+    const { domain } = personality;
+    steps.push({
+      what: `config /linux/personality: personality ${domain}`,
+      call: "personality",
+      args: [DOMAINS[domain]],
+    });
   }
   if (memoryPolicy !== undefined) {
     const { mode, flags = [], nodes = "" } = memoryPolicy;
     const list = nodes === "" ? [] : (parseNumberList(nodes) ?? []);
-    during("config /linux/memoryPolicy", () => setMemoryPolicy(mode, flags, list));
+    steps.push(memoryPolicyStep("config /linux/memoryPolicy", mode, flags, list));
   }
+  return steps;
 }
 
-/** Binds an exec's process to the processors of execCPUAffinity before it joins the container's cgroup. */
-export function applyInitialAffinity({ execCPUAffinity }: Process): void {
-  const list = execCPUAffinity?.initial ?? "";
-  if (list === "") return;
-  during("config /process/execCPUAffinity/initial", () => setAffinity(parseNumberList(list) ?? []));
-}
-
-/** The same for after it; undefined if nothing is said. */
-export function finalAffinityStep({ execCPUAffinity }: Process): ReturnType<typeof affinityStep> | undefined {
-  const list = execCPUAffinity?.final ?? "";
-  return list === ""
-    ? undefined
-    : affinityStep("config /process/execCPUAffinity/final: sched_setaffinity", parseNumberList(list) ?? []);
+/** Binds an exec's process to the processors of execCPUAffinity: before it joins the container's cgroup, or after it. */
+export function affinitySteps({ execCPUAffinity }: Process, when: "initial" | "final"): Step[] {
+  const list = execCPUAffinity?.[when] ?? "";
+  if (list === "") return [];
+  return [affinityStep(`config /process/execCPUAffinity/${when}`, parseNumberList(list) ?? [])];
 }

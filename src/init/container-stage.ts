@@ -1,21 +1,23 @@
 import { runHooks } from "../container/hooks";
 import { asHakoError, during, HakoError } from "../errors";
-import { joinSessionKeyring } from "../linux/credentials";
+import { sessionKeyringSteps } from "../linux/credentials";
 import { Fd } from "../linux/fd";
 import { bringUp } from "../linux/interface";
 import { NAMESPACE_FLAGS, setNamespace } from "../linux/namespace";
 import { setParentDeathSignal } from "../linux/process";
 import { setControllingTerminal } from "../linux/pty";
 import { accept, writeAll } from "../linux/socket";
+import { perform } from "../linux/steps";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
 import { hasNamespace } from "../oci/namespaces";
 import { applyScheduler } from "./attributes";
+import { errorMessage } from "./error-message";
 import { becomeProgram, enterCgroups, type Program, prepareProgram } from "./final";
 import { applyLabels } from "./labels";
 import { mountOverlayOfHost } from "./overlay-root";
 import type { Parent } from "./parent";
-import { errorMessage, type InitRequest } from "./protocol";
+import type { InitRequest } from "./protocol";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs";
 import { setUpTerminal } from "./terminal";
 import { makeTimeNamespace } from "./time-offsets";
@@ -39,7 +41,7 @@ export function runContainerStage(request: InitRequest, parent: Parent): never {
 function setUp(request: InitRequest, specified: Process, parent: Parent): Program {
   const { config } = request;
   syscall("setsid");
-  if (!request.noNewKeyring) joinSessionKeyring(`_ses.${request.state.id}`);
+  if (!request.noNewKeyring) perform(sessionKeyringSteps(`_ses.${request.state.id}`));
   if (request.newNetworkNamespace) during("network loopback", () => bringUp("lo"));
   if (request.newTimeNamespace) makeTimeNamespace(config.linux?.timeOffsets);
   const rootfs = buildRootfs(request, parent);
@@ -64,7 +66,6 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   const program = prepareProgram(specified, {
     linux: config.linux,
     filter: request.filter,
-    kept: 0n,
     warn: (message) => parent.warn(message),
   });
   parent.reached("ready");

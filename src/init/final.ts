@@ -1,14 +1,18 @@
 import { during } from "../errors";
-import { type CapabilityWords, SYS_ADMIN } from "../linux/capabilities";
-import { type ExecOptions, execProgram } from "../linux/exec";
+import { SYS_ADMIN } from "../linux/capabilities";
+import { execProgram } from "../linux/exec";
 import { Fd } from "../linux/fd";
-import { limitSteps, type RlimitName } from "../linux/rlimit";
+import { limitSteps, type NamedLimit, type RlimitName } from "../linux/rlimit";
 import { filterSteps, type SeccompFilter } from "../linux/seccomp";
-import { writeAll } from "../linux/socket";
+import { sendFd, writeAll } from "../linux/socket";
+import { perform, type Step } from "../linux/steps";
 import type { Linux, Process } from "../oci/config";
-import { applyAttributes } from "./attributes";
+import { attributeSteps } from "./attributes";
 import { takeIdentity } from "./identity";
 import { environmentOf, findProgram } from "./program";
+
+/** What comes with the table of a filtered program's last system calls: any byte. */
+const WITNESS = "t";
 
 /** A program that was found in the container, and how this process becomes it. */
 export interface Program {
@@ -16,10 +20,8 @@ export interface Program {
   args: readonly string[];
   environment: string[];
   filter: SeccompFilter | undefined;
-  /** What takes away the capabilities that were kept until now. */
-  capabilities: CapabilityWords;
-  /** One was kept for the filter. */
-  filterNeedsRight: boolean;
+  /** Takes away the capability that was kept for the filter. */
+  last: Step | undefined;
 }
 
 export interface ExecutionOptions {
@@ -42,59 +44,58 @@ export function enterCgroups(files: readonly number[]): void {
 interface ProgramOptions {
   linux: Linux | undefined;
   filter: SeccompFilter | undefined;
-  /** Capabilities that are still needed. */
-  kept: bigint;
   warn: (message: string) => void;
 }
 
-/** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
-export function prepareProgram(process: Process, options: ProgramOptions): Program {
-  const { linux, filter, kept, warn } = options;
-  const environment = environmentOf(process);
-  applyAttributes(process, linux);
-  const filterNeedsRight = filter !== undefined && process.noNewPrivileges !== true;
-  const capabilities = takeIdentity(process, filterNeedsRight ? kept | SYS_ADMIN : kept, warn);
-  const args = process.args ?? [];
-  const path = findProgram(args[0] ?? "", environment);
-  return { path, args, environment, filter, capabilities, filterNeedsRight };
+/** The capability that is needed to the end to put a filter into force: without no_new_privs that is a matter of rights. */
+export function keptForFilter(process: Process, filter: SeccompFilter | undefined): bigint {
+  return filter !== undefined && process.noNewPrivileges !== true ? SYS_ADMIN : 0n;
 }
 
-/** Becomes the program, with its limits and its filter. `peer` takes the filter's listener, if it has one. */
+/** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
+export function prepareProgram(process: Process, { linux, filter, warn }: ProgramOptions): Program {
+  const environment = environmentOf(process);
+  perform(attributeSteps(process, linux));
+  const kept = keptForFilter(process, filter);
+  const last = takeIdentity(process, kept, warn);
+  const args = process.args ?? [];
+  const path = findProgram(args[0] ?? "", environment);
+  return { path, args, environment, filter, last: kept === 0n ? undefined : last };
+}
+
+/**
+ * Becomes the program, with its limits and its filter. With a filter `peer` takes the table of the last system calls, and then
+ * the filter's listener, if it has one.
+ */
 export function becomeProgram(
   process: Process,
-  program: Program,
+  { path, args, environment, filter, last }: Program,
   peer: Fd,
   options: ExecutionOptions,
 ): never {
-  const { path, args, environment } = program;
-  execProgram(path, args, environment, executionOf(process, program, peer, options));
+  const limits = processLimits(process);
+  execProgram(path, args, environment, {
+    preserveFds: options.preserveFds,
+    openFiles: openFilesFor(limits, options.openFiles),
+    witness: filter === undefined ? undefined : (table) => sendFd(peer, table, WITNESS),
+    last: [...limitSteps(limits), ...(filter === undefined ? [] : filterSteps(filter, peer, last))],
+  });
 }
 
-/** How a process becomes the program. */
-export function executionOf(
-  process: Process,
-  { filter, capabilities, filterNeedsRight }: Program,
-  peer: Fd,
-  options: ExecutionOptions,
-): ExecOptions {
-  const limits = (process.rlimits ?? []).map(({ type, soft, hard }, index) => ({
+/** The limits of a program as config.json has them. */
+export function processLimits(process: Process): NamedLimit[] {
+  return (process.rlimits ?? []).map(({ type, soft, hard }, index) => ({
     name: type as RlimitName,
     soft: BigInt.asUintN(64, BigInt(soft)),
     hard: BigInt.asUintN(64, BigInt(hard)),
     what: `config /process/rlimits/${index}: prlimit (${type} to ${soft}:${hard})`,
   }));
-  const limiting = limitSteps(limits);
-  const filtering =
-    filter === undefined
-      ? { steps: [], memory: [] }
-      : filterSteps(filter, peer, filterNeedsRight ? capabilities : undefined);
-  return {
-    preserveFds: options.preserveFds,
-    openFiles: limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : options.openFiles,
-    filtered: filter !== undefined,
-    last: {
-      steps: [...limiting.steps, ...filtering.steps],
-      memory: [...limiting.memory, ...filtering.memory],
-    },
-  };
+}
+
+/** The soft limit of open files that the program gets from the caller; undefined when it has one of its own. */
+export function openFilesFor(
+  limits: readonly NamedLimit[],
+  ofCaller: number | undefined,
+): number | undefined {
+  return limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : ofCaller;
 }

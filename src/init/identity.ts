@@ -1,24 +1,28 @@
-import { during, HakoError } from "../errors";
+import { HakoError } from "../errors";
 import {
+  boundingSteps,
   type CapabilityMasks,
-  type CapabilityWords,
   capabilityMask,
+  capabilitySteps,
   lackingCapabilities,
-  limitBoundingSet,
-  setCapabilities,
+  permittedCapabilities,
+  SETGID,
 } from "../linux/capabilities";
-import { setIdentity, setNoNewPrivileges } from "../linux/credentials";
+import { identitySteps, noNewPrivilegesStep } from "../linux/credentials";
 import { Fd } from "../linux/fd";
 import { hasErrno, readAtMost } from "../linux/file";
 import { O, openAt } from "../linux/path";
 import { statusOf } from "../linux/stat";
-import { syscall, syscallOn, systemError, trySyscall } from "../linux/syscall";
+import { perform, type Step } from "../linux/steps";
+import { syscallOn, trySyscall } from "../linux/syscall";
 import type { Process } from "../oci/config";
 
 const DEFAULT_UMASK = 0o022;
 const PATH_MAX = 4096;
 const MAX_PASSWD = 1 << 24;
 const NULL_DEVICE = [1, 3] as const;
+/** A group that chown(2) leaves as it is. */
+const UNCHANGED = 0xffffffff;
 
 /** The capability sets of config.json; a missing set is empty. */
 export function masksOf(process: Process, warn: (message: string) => void): CapabilityMasks {
@@ -39,31 +43,59 @@ export function masksOf(process: Process, warn: (message: string) => void): Capa
   return masks;
 }
 
-/**
- * Becomes the program's user with its capabilities, in its working directory; from here on this process can do no more
- * than the program, but for the capabilities of `kept`: what is returned takes these away.
- */
-export function takeIdentity(
+/** How a process becomes the program's user; in the order of the parts. */
+export interface Identity {
+  /** With the rights that it has. */
+  before: Step[];
+  /** From here on it can do no more than the program, but for the capabilities that are kept. */
+  user: Step[];
+  capabilities: Step[];
+  /** Takes the capabilities away that were kept. */
+  last: Step;
+}
+
+/** For a process that has the capabilities of `have` and needs those of `kept` to the end. */
+export function identityOf(
   process: Process,
+  have: bigint,
   kept: bigint,
   warn: (message: string) => void,
-): CapabilityWords {
+): Identity {
   const { uid, gid, umask, additionalGids } = process.user;
   const masks = masksOf(process, warn);
-  const lacking = lackingCapabilities(masks);
+  const lacking = lackingCapabilities(masks, have);
   if (lacking.length > 0) {
     warn(`config /process/capabilities: left out, as hako has them not itself: ${lacking.join(", ")}`);
   }
-  if (process.noNewPrivileges === true) setNoNewPrivileges();
-  syscall("umask", Number(umask ?? DEFAULT_UMASK));
-  giveStandardStreams(uid);
-  limitBoundingSet(masks.bounding);
+  const { steps: capabilities, last } = capabilitySteps(masks, have, kept);
+  return {
+    before: [
+      ...(process.noNewPrivileges === true ? [noNewPrivilegesStep()] : []),
+      { what: "umask", call: "umask", args: [Number(umask ?? DEFAULT_UMASK)] },
+      ...boundingSteps(masks.bounding),
+    ],
+    user: identitySteps(uid, gid, additionalGids ?? [], (have & SETGID) !== 0n),
+    capabilities,
+    last,
+  };
+}
+
+/**
+ * Becomes the program's user with its capabilities, in its working directory; what is returned takes the capabilities of
+ * `kept` away.
+ */
+export function takeIdentity(process: Process, kept: bigint, warn: (message: string) => void): Step {
+  const { cwd, user } = process;
+  const identity = identityOf(process, permittedCapabilities(), kept, warn);
+  perform(standardStreamSteps([0, 1, 2], user.uid));
+  perform(identity.before);
   // As root first: the user may have no right to search the way there. Or only the user has: then after.
-  const entered = tryEnterDirectory(process.cwd);
-  during("config /process/user", () => setIdentity(uid, gid, additionalGids ?? []));
-  if (!entered) enterDirectory(process.cwd);
-  checkDirectory(process.cwd);
-  return setCapabilities(masks, kept);
+  const entered = tryEnterDirectory(cwd);
+  perform(identity.user);
+  if (!entered) enterDirectory(cwd);
+  checkDirectory(cwd);
+  perform(identity.capabilities);
+  return identity.last;
 }
 
 function tryEnterDirectory(cwd: string): boolean {
@@ -77,14 +109,16 @@ function tryEnterDirectory(cwd: string): boolean {
 }
 
 function enterDirectory(cwd: string): void {
-  during(
-    "config /process/cwd",
-    () => syscallOn(cwd, "chdir", cwd),
-    ({ errno }) => ({ hint: directoryHint(errno) }),
-  );
+  perform([enterStep(cwd)]);
 }
 
-function directoryHint(errno: string | undefined): string | undefined {
+/** Enters the working directory of a program. */
+export function enterStep(cwd: string): Step {
+  return { what: `config /process/cwd: chdir ${cwd}`, call: "chdir", args: [cwd], hint: directoryHint };
+}
+
+/** What to do about a working directory that can't be entered. */
+export function directoryHint(errno: string | undefined): string | undefined {
   switch (errno) {
     case "ENOENT":
       return "make it in the container, or choose another one";
@@ -111,20 +145,21 @@ function checkDirectory(cwd: string): void {
 }
 
 /** Standard streams that were opened by another user belong to the program's, so that it can open /dev/stdout. */
-function giveStandardStreams(uid: number): void {
-  for (const number of [0, 1, 2]) {
-    const stream = new Fd(number, `standard stream ${number}`);
-    const status = statusOf(stream);
-    stream.release();
-    const isNull =
-      status.type === "character" && status.major === NULL_DEVICE[0] && status.minor === NULL_DEVICE[1];
-    if (isNull || status.uid === uid) continue;
-    const result = trySyscall("fchown", number, uid, status.gid);
+export function standardStreamSteps(streams: readonly number[], uid: number): Step[] {
+  return streams.filter(isNoNullDevice).map((number) => ({
+    what: `standard stream ${number}: fchown`,
+    call: "fchown",
+    args: [number, uid, UNCHANGED],
     // not mapped, not ours, read-only: the program will have to live with it, as with runc
-    if (result < 0 && !hasErrno(systemError("fchown", -result), "EINVAL", "EPERM", "EROFS", "ENOSYS")) {
-      throw systemError("fchown", -result, `standard stream ${number}`);
-    }
-  }
+    optional: true,
+  }));
+}
+
+function isNoNullDevice(number: number): boolean {
+  const stream = new Fd(number, `standard stream ${number}`);
+  const { type, major, minor } = statusOf(stream);
+  stream.release();
+  return type !== "character" || major !== NULL_DEVICE[0] || minor !== NULL_DEVICE[1];
 }
 
 /** The user's home directory from the container's /etc/passwd; "/" if it has none. */

@@ -1,10 +1,10 @@
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { exists, hasErrno, readText } from "../linux/file";
-import { O, openAt, openInRoot } from "../linux/path";
+import { AT_FDCWD, O, openInRoot } from "../linux/path";
+import type { Step } from "../linux/steps";
 import { syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
-import { privateProc } from "./sysctl";
 
 /** A text that the kernel takes for the next execve of this thread. */
 interface ExecLabel {
@@ -53,14 +53,20 @@ export function checkLabels({ apparmorProfile, selinuxLabel }: Process): void {
   if (selinuxLabel && !hasSelinux()) throw refuse("selinuxLabel", "SELinux");
 }
 
+/** Labels that change something. */
+function wantedLabels(process: Process): ExecLabel[] {
+  return labelsOf(process).filter(({ text }) => text !== "exec unconfined");
+}
+
 /**
- * The labels that the program gets from the kernel when it is executed by this thread or its child. `trusted`: the host's file
- * system is still there; else it goes through a procfs that is nobody else's.
+ * The labels that the program gets from the kernel when it is executed by this thread, through a procfs that is nobody
+ * else's: the container's may not be one.
  */
-export function applyLabels(process: Process, trusted = false): void {
-  const labels = labelsOf(process).filter(({ text }) => text !== "exec unconfined");
+export function applyLabels(process: Process): void {
+  const labels = wantedLabels(process);
   if (labels.length === 0) return;
-  using proc = trusted ? openAt(undefined, "/proc", O.PATH | O.DIRECTORY) : privateProc();
+  const { privateProc } = require("./sysctl") as typeof import("./sysctl");
+  using proc = privateProc();
   if (proc === undefined) {
     throw new HakoError({
       code: "system",
@@ -75,6 +81,30 @@ export function applyLabels(process: Process, trusted = false): void {
       syscallOn(file.path, "write", file.number, bytes, bytes.length);
     });
   }
+}
+
+/**
+ * The same for whoever makes these system calls, or its child, while the host's file system is still there. `number` is the
+ * lowest descriptor that it has free.
+ */
+export function labelSteps(process: Process, number: number): Step[] {
+  return wantedLabels(process).flatMap(({ field, text, files }) => {
+    const what = `config /process/${field}: ${text}`;
+    const file = files.find((name) => exists(`/proc/thread-self/attr/${name}`)) ?? files[0] ?? "";
+    const path = `/proc/thread-self/attr/${file}`;
+    const bytes = Buffer.from(text);
+    return [
+      {
+        what: `${what}: open ${path}`,
+        call: "openat",
+        args: [AT_FDCWD, path, O.WRONLY, 0],
+        least: number,
+        most: BigInt(number),
+      },
+      { what: `${what}: write ${path}`, call: "write", args: [number, bytes, bytes.length] },
+      { what: `${what}: close`, call: "close", args: [number] },
+    ] satisfies Step[];
+  });
 }
 
 function openFirst(proc: Fd, files: readonly string[]): Fd {

@@ -7,7 +7,6 @@ import { NAMESPACE_FLAGS, openNamespace } from "../linux/namespace";
 import { Pipe } from "../linux/pipe";
 import { reapChild } from "../linux/process";
 import type { Step } from "../linux/steps";
-import { address } from "../linux/syscall";
 import type { Config } from "../oci/config";
 import { planOf } from "./mount-options";
 import { writeIdMaps } from "./namespaces";
@@ -46,21 +45,17 @@ export function mappedMounts(config: Config, bundle: string, owner: FdList): Map
 /** A user namespace with maps and nobody in it. */
 function userNamespaceWith(writeMaps: (pid: number) => void): Fd {
   using pipe = new Pipe("pipe of an id mapping");
-  const byte = new Uint8Array(1);
   const steps: Step[] = [
     { what: "close", call: "close", args: [pipe.write.number] },
     // until our end is closed
-    { what: "wait", call: "read", args: [pipe.read.number, address(byte), 1] },
+    { what: "wait", call: "read", args: [pipe.read.number, new Uint8Array(1), 1] },
     { what: "exit", call: "exit_group", args: [0] },
   ];
   using reports = new Reports(steps);
   const flags = NAMESPACE_FLAGS.user;
   let pid = 0;
   try {
-    pid = cloneChild(
-      { flags, cgroup: undefined, join: [], steps, waitsForNothing: false, memory: [byte] },
-      reports,
-    );
+    pid = cloneChild({ flags, cgroup: undefined, join: [], steps, waitsForNothing: false }, reports);
     writeMaps(pid);
     return openNamespace(`/proc/${pid}/ns/user`, "user");
   } finally {

@@ -23,7 +23,7 @@ export class NamespacePlan implements Disposable {
   readonly created: ReadonlySet<NamespaceType>;
   /** The process makes its time namespace itself: only in its user namespace it may. */
   readonly lateTime: boolean;
-  readonly #time: ReturnType<typeof timeSteps>;
+  readonly #time: readonly Step[];
 
   constructor(config: Config) {
     const joined: Joined[] = [];
@@ -53,7 +53,7 @@ export class NamespacePlan implements Disposable {
     this.created = created;
     const time = created.has("time");
     this.lateTime = time && isRootless();
-    this.#time = time && !this.lateTime ? timeSteps(config.linux?.timeOffsets) : { steps: [], memory: [] };
+    this.#time = time && !this.lateTime ? timeSteps(config.linux?.timeOffsets) : [];
     let flags = 0;
     // The cgroup namespace's root is the cgroup that its first process is in: made after that has joined. The time
     // namespace's offsets are set before a process is in.
@@ -86,14 +86,13 @@ export class NamespacePlan implements Disposable {
     });
     const others = this.joined.filter(({ type }) => type !== "mount" && type !== "user");
     const user = this.joined.find(({ type }) => type === "user");
-    if (user === undefined)
-      return [...others.map((namespace) => step(namespace, false)), ...this.#time.steps];
+    if (user === undefined) return [...others.map((namespace) => step(namespace, false)), ...this.#time];
     return [
       ...others.map((namespace) => step(namespace, true)),
       step(user, false),
       // one that was joined before may be out of reach by now: what counts is checked by the kernel's first use
       ...others.map((namespace) => step(namespace, true)),
-      ...this.#time.steps,
+      ...this.#time,
     ];
   }
 

@@ -1,26 +1,20 @@
 import type { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
-import {
-  errorMessage,
-  type InitMessage,
-  receiveValue,
-  type Stage,
-  type StageRequest,
-  sendValue,
-} from "./protocol";
+import { errorMessage } from "./error-message";
+import { type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
 
 /** The side of the parent: sends messages, and waits for its leave to go on. */
 export class Parent {
   constructor(readonly socket: Fd) {}
 
-  request(): StageRequest {
-    return (receiveValue(this.socket) ?? this.#gone()) as StageRequest;
+  request(): InitRequest {
+    return (receiveValue(this.socket) ?? this.#gone()) as InitRequest;
   }
 
   /** Says how far we are, and waits. Without a parent nobody will ever start or delete this container: it ends. */
-  reached(stage: Stage, pid?: number): void {
-    this.#send(pid === undefined ? { stage } : { stage, pid });
+  reached(stage: Stage): void {
+    this.#send({ stage });
     receiveValue(this.socket) ?? this.#gone();
   }
 

@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../errors";
-import { errnoText } from "../linux/errno";
-import { type Explanation, explainExecution, lookAtProgram } from "../linux/execution-error";
+import { type ErrnoName, errnoName, errnoText } from "../linux/errno";
+import type { Explanation, Sight } from "../linux/execution-error";
 import { checkAccess, statusAt } from "../linux/file";
 import type { Process } from "../oci/config";
 import { homeOf } from "./identity";
@@ -28,64 +28,94 @@ export function environmentOf(process: Process): string[] {
   return [...byName.values()];
 }
 
-/** podman and docker read these words, those of Go's os/exec, to tell exit status 127 from 126. */
-function failure(
-  name: string,
-  { why, hint }: Explanation,
-  code: "command-not-found" | "command-not-executable",
-): HakoError {
-  return new HakoError({
-    code,
-    message: `unable to start container process: exec: ${JSON.stringify(name)}: ${why}`,
-    hint,
-    path: name,
-    errno: code === "command-not-found" ? "ENOENT" : "EACCES",
-  });
-}
-
 interface Obstacle extends Explanation {
   missing: boolean;
   isDirectory?: boolean;
+}
+
+/** Loaded when something is in the way. */
+function explaining(): typeof import("../linux/execution-error") {
+  return require("../linux/execution-error");
+}
+
+/** podman and docker read these words, those of Go's os/exec, to tell exit status 127 from 126. */
+function failure(name: string, { why, hint, missing }: Obstacle): HakoError {
+  return new HakoError({
+    code: missing ? "command-not-found" : "command-not-executable",
+    message: `unable to start container process: exec: ${JSON.stringify(name)}: ${why}`,
+    hint,
+    path: name,
+    errno: missing ? "ENOENT" : "EACCES",
+  });
+}
+
+/** What is in the way of a file's execution. `look` is only done for what is there. */
+function obstacleOf(path: string, errno: ErrnoName | undefined, look: () => Sight): Obstacle {
+  const missing = errno === "ENOENT" || errno === "ENOTDIR";
+  const text = errno === undefined ? "unknown error" : errnoText(errno);
+  if (missing) return { missing, why: `stat ${path}: ${text}` };
+  const sight = look();
+  if (sight.directory)
+    return { missing, isDirectory: true, why: `${errnoText("EACCES")}: it is a directory` };
+  const { why, hint } = explaining().explainExecution(sight, errno);
+  return { missing, why: why === undefined ? text : `${text}: ${path}: ${why}`, hint };
 }
 
 /** Why a file can't be executed; undefined if it can. */
 function obstacle(path: string): Obstacle | undefined {
   try {
     checkAccess(path, X_OK);
-    if (statusAt(path)?.type === "directory")
-      return { missing: false, isDirectory: true, why: "permission denied: it is a directory" };
-    return undefined;
+    if (statusAt(path)?.type !== "directory") return undefined;
+    return obstacleOf(path, "EACCES", () => explaining().lookAtProgram(path));
   } catch (thrown) {
-    const { errno } = asHakoError(thrown);
-    const missing = errno === "ENOENT" || errno === "ENOTDIR";
-    const text = errno === undefined ? "unknown error" : errnoText(errno);
-    if (missing) return { missing, why: `stat ${path}: ${text}` };
-    const { why, hint } = explainExecution(lookAtProgram(path), errno);
-    return { missing, why: why === undefined ? text : `${text}: ${path}: ${why}`, hint };
+    return obstacleOf(path, asHakoError(thrown).errno, () => explaining().lookAtProgram(path));
   }
+}
+
+/** Where a command may be: names with a slash are paths, others are searched in PATH. */
+export function placesOf(name: string, environment: readonly string[]): string[] {
+  if (name.includes("/")) return [name];
+  return searchPath(environment)
+    .split(":")
+    .map((directory) => `${directory === "" ? "." : directory}/${name}`);
+}
+
+function searchPath(environment: readonly string[]): string {
+  return environment.find((line) => line.startsWith("PATH="))?.slice("PATH=".length) ?? "";
 }
 
 /** Looks args[0] up in the container as its user, from its working directory: at create, so that create fails. */
 export function findProgram(name: string, environment: readonly string[]): string {
-  if (name.includes("/")) {
-    const found = obstacle(name);
-    if (found === undefined) return name;
-    const code = found.missing ? "command-not-found" : "command-not-executable";
-    throw failure(name, { hint: wordsHint(name), ...found }, code);
-  }
-  const path = environment.find((line) => line.startsWith("PATH="))?.slice("PATH=".length) ?? "";
   let denied: Obstacle | undefined;
-  for (const directory of path.split(":")) {
-    const candidate = `${directory === "" ? "." : directory}/${name}`;
+  for (const candidate of placesOf(name, environment)) {
     const found = obstacle(candidate);
     if (found === undefined) return candidate;
+    if (candidate === name) throw failure(name, { hint: wordsHint(name), ...found });
     // a directory of that name is passed over, as by a shell
     if (!found.missing && !found.isDirectory) denied ??= found;
   }
-  if (denied !== undefined) throw failure(name, denied, "command-not-executable");
-  const noPath = path === "" ? "config /process/env has no PATH: name the program by its path" : undefined;
-  const why = "executable file not found in $PATH";
-  throw failure(name, { why, hint: wordsHint(name) ?? noPath }, "command-not-found");
+  throw denied === undefined ? notFound(name, environment) : failure(name, denied);
+}
+
+/** The error of a command that is nowhere in PATH. */
+export function notFound(name: string, environment: readonly string[]): HakoError {
+  const noPath =
+    searchPath(environment) === ""
+      ? "config /process/env has no PATH: name the program by its path"
+      : undefined;
+  return failure(name, {
+    missing: true,
+    why: "executable file not found in $PATH",
+    hint: wordsHint(name) ?? noPath,
+  });
+}
+
+/** The error of a command whose file the kernel would not execute. */
+export function notExecuted(name: string, path: string, errno: number, sight: Sight): HakoError {
+  const code = errnoName(errno);
+  const itself = sight.errno === "ENOENT" || sight.errno === "ENOTDIR" || code === "EACCES";
+  if (!itself) return explaining().executionError(path, errno, sight);
+  return failure(name, { hint: wordsHint(name), ...obstacleOf(path, code, () => sight) });
 }
 
 function wordsHint(name: string): string | undefined {

@@ -1,13 +1,13 @@
 import { deserialize, serialize } from "bun:jsc";
 import type { CgroupMounts } from "../cgroup";
-import { type ErrorCode, HakoError } from "../errors";
-import type { ErrnoName } from "../linux/errno";
+import { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import type { SeccompFilter } from "../linux/seccomp";
-import { readSome, recvByte, writeAll } from "../linux/socket";
-import type { Config, Linux, Process } from "../oci/config";
+import { readSome, writeAll } from "../linux/socket";
+import type { Config } from "../oci/config";
 import type { State } from "../oci/state";
+import type { ErrorMessage } from "./error-message";
 
 /** More than any config.json; a longer frame is a mistake. */
 const MAX_FRAME = 64 << 20;
@@ -15,36 +15,8 @@ const HEADER = 4;
 
 export { STAGE_NAME } from "./stage-name";
 
-/** What a process of a container is told, once. Numbers of descriptors are its own. */
-export type StageRequest = InitRequest | ExecRequest;
-
-/** For one that is to run beside the first. */
-export interface ExecRequest {
-  kind: "exec";
-  process: Process;
-  /** What of the container's /linux concerns each of its programs. */
-  linux: Pick<Linux, "personality" | "memoryPolicy"> | undefined;
-  /** The container's seccomp filter. */
-  filter: SeccompFilter | undefined;
-  /** The id of the container. */
-  id: string;
-  noNewKeyring: boolean;
-  preserveFds: number;
-  /** The soft limit of open files that the caller had. */
-  openFiles: number | undefined;
-  cgroupFiles: number[];
-  consoleSocket: number | undefined;
-  /** The container's mount namespace; undefined if it is ours. */
-  mountNamespace: number | undefined;
-  /** Its root directory, if it has no mount namespace. */
-  root: number | undefined;
-  /** Its pid namespace; undefined if it is ours. */
-  pidNamespace: number | undefined;
-}
-
-/** For the first one. */
+/** What a container's first process is told, once. Numbers of descriptors are its own. */
 export interface InitRequest {
-  kind: "init";
   config: Config;
   filter: SeccompFilter | undefined;
   /** Absolute. */
@@ -81,17 +53,7 @@ export type Stage =
   | "prepared" // the rootfs is entered and finished: time to join the cgroup
   | "ready"; // all is done but the program's execution: waits for start
 
-export interface ErrorMessage {
-  code: ErrorCode;
-  message: string;
-  hint?: string | undefined;
-  errno?: string | undefined;
-  syscall?: string | undefined;
-  path?: string | undefined;
-}
-
-/** `pid`: of the program's process, if it is another one, as our own pid namespace numbers it. */
-export type InitMessage = { stage: Stage; pid?: number } | { warning: string } | { error: ErrorMessage };
+export type InitMessage = { stage: Stage } | { warning: string } | { error: ErrorMessage };
 
 /** Sends a frame: four bytes of length, then the value; big integers survive. */
 export function sendValue(socket: Fd, value: unknown): void {
@@ -102,10 +64,10 @@ export function sendValue(socket: Fd, value: unknown): void {
   writeAll(socket, frame);
 }
 
-/** Receives a frame; undefined when the other side has closed its end. A descriptor before it goes to `listener`. */
-export function receiveValue(socket: Fd, listener?: (fd: Fd) => void): unknown {
+/** Receives a frame; undefined when the other side has closed its end. */
+export function receiveValue(socket: Fd): unknown {
   try {
-    return receiveFrame(socket, listener);
+    return receiveFrame(socket);
   } catch (error) {
     // closed with something of ours unread
     if (hasErrno(error, "ECONNRESET")) return undefined;
@@ -113,17 +75,8 @@ export function receiveValue(socket: Fd, listener?: (fd: Fd) => void): unknown {
   }
 }
 
-function receiveFrame(socket: Fd, listener?: (fd: Fd) => void): unknown {
-  const { byte, fd } = listener === undefined ? { byte: 0, fd: undefined } : recvByte(socket);
-  if (byte === undefined) return undefined;
-  if (fd !== undefined) {
-    using owned = fd;
-    listener?.(owned);
-    writeAll(socket, new Uint8Array(1));
-    return receiveFrame(socket);
-  }
-  const rest = readExactly(socket, listener === undefined ? HEADER : HEADER - 1);
-  const header = listener === undefined || rest === undefined ? rest : Uint8Array.of(byte, ...rest);
+function receiveFrame(socket: Fd): unknown {
+  const header = readExactly(socket, HEADER);
   if (header === undefined) return undefined;
   const length = new DataView(header.buffer, header.byteOffset).getUint32(0, true);
   if (length > MAX_FRAME) throw new HakoError({ code: "system", message: `a frame of ${length} bytes` });
@@ -140,14 +93,4 @@ function readExactly(socket: Fd, length: number): Uint8Array | undefined {
     missing -= part.length;
   }
   return Buffer.concat(parts);
-}
-
-/** An error as plain data: its line with all causes, what to try apart. */
-export function errorMessage(error: HakoError): ErrorMessage {
-  const { code, oneLine: message, errno, syscall, path } = error;
-  return { code, message, errno, syscall, path };
-}
-
-export function errorFrom(message: ErrorMessage): HakoError {
-  return new HakoError({ ...message, errno: message.errno as ErrnoName | undefined });
 }

@@ -1,14 +1,23 @@
 import type { CgroupEntry } from "../cgroup";
-import { HakoError } from "../errors";
+import { asHakoError, HakoError } from "../errors";
 import { type Fd, FdList } from "../linux/fd";
 import { statusAt } from "../linux/file";
-import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
+import { type LaunchPlan, launch } from "../linux/launch";
+import type { NamespaceType } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
-import { aliveProcess } from "../linux/process";
-import type { Step } from "../linux/steps";
-import type { ExecRequest } from "./protocol";
-import { setOutOfMemoryScore } from "./spawn";
-import { type StageProcess, startStage } from "./stage-process";
+import { aliveProcess, startTimeOf } from "../linux/process";
+import { hasListener, type SeccompFilter } from "../linux/seccomp";
+import type { Linux, Process } from "../oci/config";
+import { ExecChannels, ExecProcess } from "./exec-process";
+import {
+  type ExecDescriptors,
+  identityOfExec,
+  joinerSteps,
+  programSteps,
+  usedDescriptors,
+} from "./exec-steps";
+import { ProgramOutside } from "./program-outside";
+import { noConsoleSocket, openTerminal } from "./terminal";
 
 const LINKS: Readonly<Record<NamespaceType, string>> = {
   mount: "mnt",
@@ -22,15 +31,22 @@ const LINKS: Readonly<Record<NamespaceType, string>> = {
 };
 
 /** What a process beside the first of a container is made from. */
-export interface ExecOptions
-  extends Omit<
-    ExecRequest,
-    "kind" | "cgroupFiles" | "consoleSocket" | "mountNamespace" | "root" | "pidNamespace"
-  > {
+export interface ExecOptions {
   /** The container's first process, and a descriptor of it. */
   pid: number;
   startTime: number;
   pidfd: Fd;
+  /** The id of the container. */
+  id: string;
+  process: Process;
+  /** What of the container's /linux concerns each of its programs. */
+  linux: Pick<Linux, "personality" | "memoryPolicy"> | undefined;
+  /** The container's seccomp filter. */
+  filter: SeccompFilter | undefined;
+  noNewKeyring: boolean;
+  preserveFds: number;
+  /** The soft limit of open files that the caller had. */
+  openFiles: number | undefined;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;
   warn(message: string): void;
@@ -45,58 +61,60 @@ function foreignNamespaces(pid: number): NamespaceType[] {
   });
 }
 
-/** Makes a process in the namespaces of a container's first one, but for its pid namespace; it works until "ready". */
-export function spawnExec(options: ExecOptions): StageProcess {
-  const { pid, startTime, pidfd, entry, consoleSocket, warn, ...request } = options;
+/**
+ * Makes a process in the namespaces of a container's first one; it waits for `release`. What the container can see of it,
+ * from the first moment on, is a process with the program's identity in the container's own root, whose executable only makes
+ * system calls: all that had to be looked up was so from outside.
+ */
+export function spawnExec(options: ExecOptions): ExecProcess {
+  const { pid, startTime, entry, consoleSocket, process: specified, filter } = options;
   const foreign = foreignNamespaces(pid);
-  const joined = foreign.filter((type) => type !== "mount" && type !== "pid");
-  // the process joins that one itself: our executable's libraries aren't there
-  using mount = foreign.includes("mount") ? openNamespace(`/proc/${pid}/ns/mnt`, "mount") : undefined;
-  // only the program's own process shall be in it
-  using pids = foreign.includes("pid") ? openNamespace(`/proc/${pid}/ns/pid`, "pid") : undefined;
-  // without one the container has changed its root directory only
-  using root = mount === undefined ? openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY) : undefined;
-  // what was found by its number was found at it only if it still has the number
-  if (aliveProcess(pid, startTime) === undefined) {
-    throw new HakoError({
-      code: "state",
-      message: `the container's process ${pid} has ended: container not running`,
-    });
-  }
-  // all at once: the kernel takes the rights that the user namespace gives for the others
-  const join: Step = {
-    what: `join the container's namespaces (${joined.join(", ")}): setns`,
-    call: "setns",
-    args: [pidfd.number, joined.reduce((flags, type) => flags | NAMESPACE_FLAGS[type], 0)],
-  };
-  using files = new FdList();
-  for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
-  const stage = startStage({
-    flags: 0,
-    lateFlags: 0,
-    join: joined.length === 0 ? [] : [join],
-    born: entry.born,
-    userNamespace: foreign.includes("user"),
-    preserveFds: request.preserveFds,
-    keep: [consoleSocket, mount, root, pids, ...files.all].filter((fd) => fd !== undefined),
-    writeIdMaps: undefined,
-    warn,
-  });
+  const program = new ProgramOutside(pid, specified);
+  const channels = new ExecChannels(filter !== undefined && hasListener(filter));
   try {
-    setOutOfMemoryScore(stage.pid, request.process.oomScoreAdj);
-    const message: ExecRequest = {
-      ...request,
-      kind: "exec",
-      cgroupFiles: files.all.map((fd) => fd.number),
-      consoleSocket: consoleSocket?.number,
-      mountNamespace: mount?.number,
-      root: root?.number,
-      pidNamespace: pids?.number,
-    };
-    stage.begin(message);
-    return stage;
+    // what was found by its number was found at it only if it still has the number
+    if (aliveProcess(pid, startTime) === undefined) {
+      throw new HakoError({
+        code: "state",
+        message: `the container's process ${pid} has ended: container not running`,
+      });
+    }
+    const { root } = program;
+    using directory = program.openDirectory();
+    using files = new FdList();
+    for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
+    using terminal = specified.terminal === true ? terminalOf(consoleSocket, specified, root) : undefined;
+    const fds: ExecDescriptors = { root, directory, terminal, files: files.all, channels };
+    const identity = identityOfExec(options, foreign);
+    const steps = programSteps(options, program, identity, fds);
+    const joiner = joinerSteps(options, foreign, identity, fds);
+    const made = start(options, foreign, { joiner, program: steps }, fds);
+    channels.handOver();
+    return new ExecProcess(made, startTimeOf(made), channels, program, steps, filter !== undefined);
   } catch (error) {
-    stage[Symbol.dispose]();
+    channels[Symbol.dispose]();
+    program[Symbol.dispose]();
     throw error;
+  }
+}
+
+function terminalOf(consoleSocket: Fd | undefined, specified: Process, root: Fd): Fd {
+  if (consoleSocket === undefined) throw noConsoleSocket();
+  return openTerminal(consoleSocket, specified, () => undefined, root);
+}
+
+function start(
+  { entry: { born }, pidfd, preserveFds }: ExecOptions,
+  foreign: readonly NamespaceType[],
+  steps: Pick<LaunchPlan, "joiner" | "program">,
+  fds: ExecDescriptors,
+): number {
+  using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
+  const keep = usedDescriptors(fds, pidfd);
+  try {
+    return launch({ ...steps, cgroup, preserveFds, keep }, fds.channels.reports);
+  } catch (thrown) {
+    const { explainClone } = require("../explain/clone") as typeof import("../explain/clone");
+    throw explainClone(asHakoError(thrown), { flags: 0, born, joinsPid: foreign.includes("pid") });
   }
 }

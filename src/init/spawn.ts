@@ -1,21 +1,17 @@
 import type { CgroupEntry } from "../cgroup";
-import { asHakoError, HakoError } from "../errors";
 import { type Fd, FdList } from "../linux/fd";
-import { checkAccess, hasErrno, writeValueTo } from "../linux/file";
 import { O, openAt } from "../linux/path";
-import { inUserNamespace, isRootless } from "../linux/rootless";
+import { inUserNamespace } from "../linux/rootless";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
+import { setOutOfMemoryScore } from "./out-of-memory-score";
 import type { InitRequest } from "./protocol";
 import { type StagePlan, type StageProcess, startStage } from "./stage-process";
-
-const W_OK = 2;
 
 /** What a container's first process is made from. */
 export interface InitOptions
   extends Omit<
     InitRequest,
-    | "kind"
     | "startSocket"
     | "consoleSocket"
     | "mountNamespace"
@@ -76,7 +72,6 @@ function requestOf(
   const { warn: _, entry: __, explainEnd: ___, startSocket, consoleSocket, ...plain } = options;
   return {
     ...plain,
-    kind: "init",
     startSocket: startSocket.number,
     consoleSocket: consoleSocket?.number,
     mountNamespace: plan.mount?.number,
@@ -87,35 +82,4 @@ function requestOf(
     newTimeNamespace: plan.lateTime,
     userNamespace: plan.has("user") || inUserNamespace(),
   };
-}
-
-/** From outside: in its user namespace the process has no right to. */
-export function setOutOfMemoryScore(pid: number, score: number | undefined): void {
-  if (score === undefined) return;
-  // as runc: an ordinary user's container goes without
-  if (isRootless() && !mayWrite(`/proc/${pid}/oom_score_adj`)) return;
-  try {
-    writeValueTo(`/proc/${pid}/oom_score_adj`, String(score));
-  } catch (thrown) {
-    const cause = asHakoError(thrown);
-    const hint = hasErrno(cause, "EACCES", "EPERM") ? "lowering it needs CAP_SYS_RESOURCE" : undefined;
-    const { code, errno } = cause;
-    throw new HakoError({
-      code,
-      errno,
-      hint,
-      message: `config /process/oomScoreAdj: set to ${score}`,
-      cause,
-    });
-  }
-}
-
-function mayWrite(path: string): boolean {
-  try {
-    checkAccess(path, W_OK);
-    return true;
-  } catch (error) {
-    if (hasErrno(error, "EACCES", "EPERM")) return false;
-    throw error;
-  }
 }

@@ -1,4 +1,5 @@
 import { asHakoError, HakoError } from "../errors";
+import { executeStep, inheritSteps, ownerSteps } from "../linux/child-steps";
 import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
@@ -6,50 +7,30 @@ import { hasErrno } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
-import {
-  type Ending,
-  hideProcess,
-  processStatus,
-  reapChild,
-  signalProcess,
-  waitForWord,
-} from "../linux/process";
+import { hideProcess, reapChild, signalProcess, startTimeOf, waitForWord } from "../linux/process";
 import { effectiveUser } from "../linux/rootless";
 import { socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
-import { address, cString, trySyscall } from "../linux/syscall";
-import { stringVector } from "../linux/vector";
-import {
-  errorFrom,
-  type InitMessage,
-  receiveValue,
-  type Stage,
-  type StageRequest,
-  sendValue,
-} from "./protocol";
+import { errorFrom } from "./error-message";
+import { type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
 
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
-const AT_EMPTY_PATH = 0x1000;
-const CLOSE_RANGE_CLOEXEC = 4;
-const F_SETFD = 2;
 const CLONE_NEWPID = NAMESPACE_FLAGS.pid;
 /**
- * The whole environment of our own stage inside the container. Without concurrent compilation and collection it has
- * one thread, so a pids limit of 1 does not hurt it.
+ * The whole environment of our own stage inside the container. Without concurrent compilation and collection it has one
+ * thread, so a pids limit of 1 does not hurt it; memory that is prepared for more objects would never be used.
  */
-const STAGE_ENVIRONMENT = ["BUN_JSC_useConcurrentGC=0", "BUN_JSC_useConcurrentJIT=0"];
+const STAGE_ENVIRONMENT = [
+  "BUN_JSC_useConcurrentGC=0",
+  "BUN_JSC_useConcurrentJIT=0",
+  "BUN_JSC_useWarmUpMarkedBlocks=0",
+];
 
-interface StartedProcess {
-  pid: number;
-  startTime: number;
-}
-
-/** A process of ours that becomes a container's program, or makes it; killed with its owner's end unless it was released. */
+/** A process of ours that becomes a container's program; killed with its owner's end unless it was released. */
 export class StageProcess implements Disposable {
   #released = false;
   #begun = false;
-  #program: StartedProcess | undefined;
 
   constructor(
     readonly pid: number,
@@ -69,38 +50,24 @@ export class StageProcess implements Disposable {
       if (message === undefined) throw this.#death();
       if ("warning" in message) this.warn(message.warning);
       else if ("error" in message) throw errorFrom(message.error);
-      else if (message.stage === stage) {
-        const { pid } = message;
-        if (pid !== undefined) this.#program = { pid, startTime: processStatus(pid)?.startTime ?? 0 };
-        return;
-      } else
-        throw new HakoError({ code: "system", message: `init is at ${message.stage}, expected ${stage}` });
+      else if (message.stage === stage) return;
+      else throw new HakoError({ code: "system", message: `init is at ${message.stage}, expected ${stage}` });
     }
   }
 
-  /** The process that becomes the program: this one, or one that it has made, as it says when it is ready. */
-  get program(): StartedProcess {
-    return this.#program ?? { pid: this.pid, startTime: this.startTime };
-  }
-
-  /** From now on it goes its way, whatever becomes of this process; throws when it couldn't execute its program. `listener` gets its filter's. */
-  release(listener?: (fd: Fd) => void): void {
+  /** From now on it goes its way, whatever becomes of this process; throws when it had an error yet. */
+  release(): void {
     this.#send("continue");
-    // its end of the socket closes when it waits for start, or executes
+    // its end of the socket closes when it waits for start
     waitForWord(this.socket, this.pid, this.startTime);
-    const last = receiveValue(this.socket, listener) as InitMessage | undefined;
+    const last = receiveValue(this.socket) as InitMessage | undefined;
     if (last !== undefined && "error" in last) throw errorFrom(last.error);
-    if (this.#program !== undefined) {
-      // it stays until the process that it made has executed its program
-      const ending = reapChild(this.pid, true);
-      if (ending?.status !== 0) throw this.#death(ending);
-    }
     this.#released = true;
     this.socket.close();
     this.reports[Symbol.dispose]();
   }
 
-  begin(request: StageRequest): void {
+  begin(request: InitRequest): void {
     this.#send(request);
   }
 
@@ -116,10 +83,10 @@ export class StageProcess implements Disposable {
   }
 
   /** Why it has ended without a word. */
-  #death(ended?: Ending): HakoError {
+  #death(): HakoError {
     const failed = this.reports.failure();
     if (failed !== undefined) return failed;
-    const ending = ended ?? reapChild(this.pid, true);
+    const ending = reapChild(this.pid, true);
     const how =
       ending === undefined
         ? "has gone"
@@ -137,13 +104,10 @@ export class StageProcess implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#released) return;
-    const made = this.#program;
     signalProcess(this.pid, this.startTime, SIGKILL);
-    if (made !== undefined) signalProcess(made.pid, made.startTime, SIGKILL);
     this.socket.close();
     this.reports[Symbol.dispose]();
     reapChild(this.pid, true);
-    if (made !== undefined) reapChild(made.pid, true);
   }
 }
 
@@ -159,66 +123,27 @@ interface StepOptions {
 }
 
 /** What the child does between clone and execve. */
-function childSteps(options: StepOptions): { steps: Step[]; memory: ArrayBufferView[] } {
-  const { executable, go, keep } = options;
-  const sync = keep[0]?.number ?? -1;
-  const args = stringVector(["hako", "init", String(sync)]);
-  const environment = stringVector(STAGE_ENVIRONMENT);
-  const root = cString("/");
-  const empty = cString("");
-  const byte = new Uint8Array(1);
+function childSteps(options: StepOptions): Step[] {
+  const { executable, go, keep, userNamespace, lateFlags, preserveFds } = options;
   const steps: Step[] = [
     { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
   ];
   if (go !== undefined) {
     steps.push(
       { what: "close", call: "close", args: [go.write.number] },
-      { what: "wait for id maps", call: "read", args: [go.read.number, address(byte), 1], least: 1 },
+      { what: "wait for id maps", call: "read", args: [go.read.number, new Uint8Array(1), 1], least: 1 },
     );
   }
-  if (options.userNamespace) {
-    steps.push(
-      { what: "setgroups", call: "setgroups", args: [0, 0], optional: true },
-      { what: "setresgid 0 in the user namespace", call: "setresgid", args: [0, 0, 0] },
-      { what: "setresuid 0 in the user namespace", call: "setresuid", args: [0, 0, 0] },
-    );
-  }
-  if (options.lateFlags !== 0) steps.push({ what: "unshare", call: "unshare", args: [options.lateFlags] });
-  // the program's as well: Bun marks everything from 4 on close-on-exec when it starts
-  const preserved = Array.from({ length: options.preserveFds }, (_, index) => 3 + index);
-  const inherited = [...preserved, ...keep.map((fd) => fd.number)];
-  steps.push(
-    { what: "chdir /", call: "chdir", args: [address(root)] },
-    {
-      what: "close_range of foreign descriptors",
-      call: "close_range",
-      args: [3 + options.preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
-    },
-    ...inherited.map(
-      (fd): Step => ({ what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] }),
-    ),
-    {
-      what: "execveat of hako",
-      call: "execveat",
-      args: [
-        executable.number,
-        address(empty),
-        address(args.pointers),
-        address(environment.pointers),
-        AT_EMPTY_PATH,
-      ],
-    },
-  );
-  const memory = [
-    byte,
-    root,
-    empty,
-    args.pointers,
-    ...args.memory,
-    environment.pointers,
-    ...environment.memory,
+  if (userNamespace) steps.push(...ownerSteps());
+  if (lateFlags !== 0) steps.push({ what: "unshare", call: "unshare", args: [lateFlags] });
+  const sync = keep[0]?.number ?? -1;
+  return [
+    ...steps,
+    { what: "chdir /", call: "chdir", args: ["/"] },
+    // the program's as well: Bun marks everything from 4 on close-on-exec when it starts
+    ...inheritSteps(preserveFds, keep),
+    executeStep(executable, ["hako", "init", String(sync)], STAGE_ENVIRONMENT),
   ];
-  return { steps, memory };
 }
 
 /** What a stage process is made from. */
@@ -243,18 +168,6 @@ export interface StagePlan {
   explainEnd?: ((signal: number | undefined) => Explanation) | undefined;
 }
 
-/** Of a child of ours, which ends with the attempt to find it out. */
-function startTimeOf(child: number): number {
-  try {
-    return processStatus(child)?.startTime ?? 0;
-  } catch (error) {
-    // nobody has reaped it, so the number is its own
-    trySyscall("kill", child, SIGKILL);
-    reapChild(child, true);
-    throw error;
-  }
-}
-
 /** Makes a stage process, which waits for its request. */
 export function startStage(plan: StagePlan): StageProcess {
   using executable = sealedExecutable();
@@ -264,14 +177,14 @@ export function startStage(plan: StagePlan): StageProcess {
   const { flags, lateFlags, join, born, userNamespace, preserveFds } = plan;
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
   const keep = [sync, ...plan.keep];
-  const { steps, memory } = childSteps({ userNamespace, lateFlags, preserveFds, executable, go, keep });
+  const steps = childSteps({ userNamespace, lateFlags, preserveFds, executable, go, keep });
   const reports = new Reports(steps);
   // an ordinary user could not write the maps of a process that nobody may look at; it is alone in its namespaces yet
   if (plan.writeIdMaps === undefined || effectiveUser() === 0) hideProcess();
   let stage: StageProcess;
   try {
     const waitsForNothing = go === undefined;
-    const pid = cloneChild({ flags, cgroup, join, steps, waitsForNothing, memory }, reports);
+    const pid = cloneChild({ flags, cgroup, join, steps, waitsForNothing }, reports);
     stage = new StageProcess(pid, startTimeOf(pid), socket, reports, plan.warn, plan.explainEnd);
   } catch (thrown) {
     socket.close();

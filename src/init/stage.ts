@@ -4,6 +4,7 @@ import { hasErrno } from "../linux/file";
 import { hideProcess, setProcessName } from "../linux/process";
 import { statusOf } from "../linux/stat";
 import { syscall, syscallOn } from "../linux/syscall";
+import { runContainerStage } from "./container-stage";
 import { Parent } from "./parent";
 import { STAGE_NAME } from "./protocol";
 
@@ -35,21 +36,12 @@ export function runInit(words: readonly string[]): never {
     hideProcess();
     setProcessName(STAGE_NAME);
     const request = parent.request();
-    const { consoleSocket, mountNamespace, cgroupFiles } = request;
-    const own =
-      request.kind === "init"
-        ? [request.startSocket, ...request.mappedMounts.map(([, fd]) => fd)]
-        : [request.root, request.pidNamespace];
-    for (const fd of [...own, consoleSocket, mountNamespace, ...cgroupFiles]) {
+    const { consoleSocket, mountNamespace, cgroupFiles, startSocket, mappedMounts } = request;
+    const own = [startSocket, ...mappedMounts.map(([, fd]) => fd), ...cgroupFiles];
+    for (const fd of [...own, consoleSocket, mountNamespace]) {
       if (fd !== undefined) syscallOn(`descriptor ${fd}`, "fcntl", fd, F_SETFD, FD_CLOEXEC);
     }
-    // each loads only what it needs: this is time that every start takes
-    if (request.kind === "init") {
-      const { runContainerStage } = require("./container-stage") as typeof import("./container-stage");
-      return runContainerStage(request, parent);
-    }
-    const { runExecStage } = require("./exec-stage") as typeof import("./exec-stage");
-    return runExecStage(request, parent);
+    return runContainerStage(request, parent);
   } catch (thrown) {
     parent.fail(asHakoError(thrown));
     process.exit(1);

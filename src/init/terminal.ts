@@ -14,16 +14,28 @@ export function setUpTerminal(
   specified: Process,
   bind: (slave: Fd) => void,
 ): void {
-  if (socketNumber === undefined) {
-    throw new HakoError({ code: "config", message: "config /process/terminal: no console socket" });
-  }
+  if (socketNumber === undefined) throw noConsoleSocket();
   using socket = new Fd(socketNumber, "console socket");
-  const { master, slave } = during("terminal", () => openPty("/dev/pts/ptmx"));
+  using slave = openTerminal(socket, specified, bind);
+  for (const stream of [0, 1, 2]) syscallOn("terminal", "dup3", slave.number, stream, 0);
+}
+
+export function noConsoleSocket(): HakoError {
+  return new HakoError({ code: "config", message: "config /process/terminal: no console socket" });
+}
+
+/** The slave of a new terminal whose master goes out through the socket; the container's root is `root`, or ours. */
+export function openTerminal(socket: Fd, specified: Process, bind: (slave: Fd) => void, root?: Fd): Fd {
+  const { master, slave } = during("terminal", () => openPty("/dev/pts/ptmx", root));
   using ownMaster = master;
-  using ownSlave = slave;
-  const size = specified.consoleSize;
-  if (size !== undefined && size.width > 0 && size.height > 0) setWindowSize(slave, size);
-  bind(slave);
-  sendFd(socket, ownMaster, "/dev/ptmx");
-  for (const stream of [0, 1, 2]) syscallOn("terminal", "dup3", ownSlave.number, stream, 0);
+  try {
+    const size = specified.consoleSize;
+    if (size !== undefined && size.width > 0 && size.height > 0) setWindowSize(slave, size);
+    bind(slave);
+    sendFd(socket, ownMaster, "/dev/ptmx");
+    return slave;
+  } catch (error) {
+    slave.close();
+    throw error;
+  }
 }

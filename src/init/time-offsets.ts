@@ -2,7 +2,7 @@ import { during, HakoError } from "../errors";
 import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import type { Step } from "../linux/steps";
-import { address, cString, syscallOn } from "../linux/syscall";
+import { syscallOn } from "../linux/syscall";
 import { kernelRelease } from "../linux/uname";
 import type { Linux } from "../oci/config";
 
@@ -24,23 +24,21 @@ function lines(offsets: Linux["timeOffsets"]): string {
  * What a helper does before it makes the container's process: a time namespace, with the offsets of its clocks, whose first
  * process its child is (time_namespaces(7)). The file is opened as descriptor 0, the one number that is known before.
  */
-export function timeSteps(offsets: Linux["timeOffsets"]): { steps: Step[]; memory: Uint8Array[] } {
+export function timeSteps(offsets: Linux["timeOffsets"]): Step[] {
   const text = Buffer.from(lines(offsets));
-  const path = cString(OFFSETS);
   const what = "config /linux/timeOffsets";
   const unshare: Step = { what: "unshare (time namespace)", call: "unshare", args: [NAMESPACE_FLAGS.time] };
-  if (text.length === 0) return { steps: [unshare], memory: [] };
-  const steps: Step[] = [
+  if (text.length === 0) return [unshare];
+  return [
     unshare,
     { what, call: "dup3", args: [0, SPARE, 0], optional: true },
     { what, call: "close", args: [0], optional: true },
-    { what: `${what}: open`, call: "openat", args: [AT_FDCWD, address(path), O_WRONLY, 0], most: 0n },
-    { what: `${what}: write`, call: "write", args: [0, address(text), text.length] },
+    { what: `${what}: open`, call: "openat", args: [AT_FDCWD, OFFSETS, O_WRONLY, 0], most: 0n },
+    { what: `${what}: write`, call: "write", args: [0, text, text.length] },
     { what, call: "close", args: [0] },
     { what, call: "dup3", args: [SPARE, 0, 0], optional: true },
     { what, call: "close", args: [SPARE], optional: true },
   ];
-  return { steps, memory: [text, path] };
 }
 
 /**

@@ -1,6 +1,5 @@
-import { HakoError } from "../errors";
-import { errnoName } from "./errno";
-import { syscall, systemError, trySyscall } from "./syscall";
+import type { Step } from "./steps";
+import { syscall, trySyscall } from "./syscall";
 
 /** Names of the capabilities, in the order of their numbers (linux/capability.h). */
 export const CAPABILITIES = [
@@ -100,55 +99,64 @@ export function permittedCapabilities(): bigint {
   return BigInt(sets[1] ?? 0) | (BigInt(sets[4] ?? 0) << 32n);
 }
 
+/** All that this kernel knows: what the first process of a user namespace has. */
+export function allCapabilities(): bigint {
+  return (1n << BigInt(lastCapability() + 1)) - 1n;
+}
+
 /** Drops everything else from the bounding set; needs CAP_SETPCAP. */
-export function limitBoundingSet(mask: bigint): void {
-  for (let number = 0; number <= lastCapability(); number++) {
-    if ((mask >> BigInt(number)) & 1n) continue;
-    const result = trySyscall("prctl", PR_CAPBSET_DROP, number, 0, 0, 0);
-    if (result < 0) throw systemError(`prctl (drop ${CAPABILITIES[number] ?? number})`, -result);
+export function boundingSteps(mask: bigint): Step[] {
+  return numbersOf(allCapabilities() & ~mask).map((number) => ({
+    what: `prctl (drop ${CAPABILITIES[number] ?? number})`,
+    call: "prctl",
+    args: [PR_CAPBSET_DROP, number, 0, 0, 0],
+  }));
+}
+
+function numbersOf(mask: bigint): number[] {
+  const numbers: number[] = [];
+  for (let number = 0; mask >> BigInt(number) !== 0n; number++) {
+    if ((mask >> BigInt(number)) & 1n) numbers.push(number);
   }
+  return numbers;
 }
 
-const SETGID = 1n << BigInt(CAPABILITIES.indexOf("CAP_SETGID"));
+/** The right to change groups. */
+export const SETGID = 1n << BigInt(CAPABILITIES.indexOf("CAP_SETGID"));
 
-/** Whether this thread may change its groups, but for a user namespace that forbids it. */
-export function maySetGroups(): boolean {
-  return (permittedCapabilities() & SETGID) !== 0n;
-}
-
-/** Names of the capabilities that a program shall have and this thread can't give it, as it has not got them itself. */
-export function lackingCapabilities({ permitted, effective }: CapabilityMasks): string[] {
-  const lacking = (permitted | effective) & ~permittedCapabilities();
+/** Names of the capabilities that a program shall have, and can't get from one that has only those of `have`. */
+export function lackingCapabilities({ permitted, effective }: CapabilityMasks, have: bigint): string[] {
+  const lacking = (permitted | effective) & ~have;
   return CAPABILITIES.filter((_, number) => ((lacking >> BigInt(number)) & 1n) === 1n);
 }
 
 /** The right to install a seccomp filter without no_new_privs. */
 export const SYS_ADMIN = 1n << BigInt(CAPABILITIES.indexOf("CAP_SYS_ADMIN"));
 
-/** What capset(2) reads. */
-export interface CapabilityWords {
-  header: Uint32Array;
-  sets: Uint32Array;
-}
-
 /**
- * Sets all sets but the bounding one. What this thread does not have is left out, as runc does: a container that runs in a
- * container can't get back what its parent lacks. Capabilities of `kept` stay effective beside; the words that take them
- * away at last are returned.
+ * Sets all sets but the bounding one, of a process that has the capabilities of `have`. What it does not have is left out, as
+ * runc does: a container that runs in a container can't get back what its parent lacks. Capabilities of `kept` stay effective
+ * beside; the second result takes them away at last.
  */
-export function setCapabilities(masks: CapabilityMasks, kept = 0n): CapabilityWords {
-  const have = permittedCapabilities();
+export function capabilitySteps(
+  masks: CapabilityMasks,
+  have: bigint,
+  kept: bigint,
+): { steps: Step[]; last: Step } {
   const permitted = masks.permitted & have;
   const effective = masks.effective & permitted;
   const inheritable = masks.inheritable & (have | masks.bounding);
   const extra = kept & have;
-  const now = capabilityWords(effective | extra, permitted | extra, inheritable);
-  syscall("capset", now.header, now.sets);
-  setAmbient(masks.ambient & permitted & inheritable);
-  return capabilityWords(effective, permitted, inheritable);
+  return {
+    steps: [
+      capsetStep(effective | extra, permitted | extra, inheritable),
+      ...ambientSteps(masks.ambient & permitted & inheritable),
+    ],
+    last: capsetStep(effective, permitted, inheritable),
+  };
 }
 
-function capabilityWords(effective: bigint, permitted: bigint, inheritable: bigint): CapabilityWords {
+function capsetStep(effective: bigint, permitted: bigint, inheritable: bigint): Step {
   const low = (mask: bigint) => Number(mask & 0xffffffffn);
   const high = (mask: bigint) => Number(mask >> 32n);
   const sets = new Uint32Array([
@@ -159,17 +167,19 @@ function capabilityWords(effective: bigint, permitted: bigint, inheritable: bigi
     high(permitted),
     high(inheritable),
   ]);
-  return { header: new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets };
+  return { what: "capset", call: "capset", args: [new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets] };
 }
 
-function setAmbient(mask: bigint): void {
-  const cleared = trySyscall("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  if (cleared < 0 && errnoName(-cleared) === "EINVAL" && mask !== 0n) {
-    throw new HakoError({ code: "unsupported", message: "ambient capabilities need linux 4.3" });
-  }
-  for (let number = 0; mask >> BigInt(number) !== 0n; number++) {
-    if (((mask >> BigInt(number)) & 1n) === 0n) continue;
-    const result = trySyscall("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0);
-    if (result < 0) throw systemError(`prctl (ambient ${CAPABILITIES[number] ?? number})`, -result);
-  }
+function ambientSteps(mask: bigint): Step[] {
+  const step = (what: string, operation: number, number: number): Step => ({
+    what: `prctl (ambient ${what})`,
+    call: "prctl",
+    args: [PR_CAP_AMBIENT, operation, number, 0, 0],
+  });
+  return [
+    step("none", PR_CAP_AMBIENT_CLEAR_ALL, 0),
+    ...numbersOf(mask).map((number) =>
+      step(CAPABILITIES[number] ?? String(number), PR_CAP_AMBIENT_RAISE, number),
+    ),
+  ];
 }

@@ -1,6 +1,6 @@
 import { CFunction, FFIType as T, toArrayBuffer } from "bun:ffi";
 import { libc } from "./libc";
-import { lastErrno, syscallOn, systemError } from "./syscall";
+import { address, lastErrno, syscallOn, systemError } from "./syscall";
 
 /**
  * Machine code that makes a child and, in the child, system calls from a table. JavaScript can't run there: other
@@ -18,32 +18,37 @@ import { lastErrno, syscallOn, systemError } from "./syscall";
  *         write(table.report, &table.index, 16)
  *         exit_group(1)
  */
-const CODE: Readonly<Record<string, string>> = {
+const SPAWN: Readonly<Record<string, string>> = {
   // push %r12; push %rbx; mov %rdi,%r12; mov %rsi,%rdi; mov %rdx,%rsi; mov $435,%eax; syscall; test %rax,%rax
   // jz child; pop %rbx; pop %r12; ret
-  // child: lea 24(%r12),%rbx
+  x64: "41545349 89fc4889 f74889d6 b8b30100 000f0548 85c07404 5b415cc3",
+  // mov x9,x0; mov x0,x1; mov x1,x2; mov x8,#435; svc #0; cbz x0,child; ret
+  arm64: "e90300aa e00301aa e10302aa 683680d2 010000d4 400000b4 c0035fd6",
+};
+
+/** From "child:" on; the table's address is in r12 or x9. */
+const CHILD: Readonly<Record<string, string>> = {
+  // lea 24(%r12),%rbx
   // loop: mov (%rbx),%rax; mov 8(%rbx),%rdi; mov 16(%rbx),%rsi; mov 24(%rbx),%rdx; mov 32(%rbx),%r10
   // mov 40(%rbx),%r8; mov 48(%rbx),%r9; syscall; cmp 56(%rbx),%rax; jl fail; cmp 64(%rbx),%rax; jg fail
   // incq 8(%r12); add $72,%rbx; jmp loop
   // fail: mov %rax,16(%r12); mov (%r12),%rdi; lea 8(%r12),%rsi; mov $16,%edx; mov $1,%eax; syscall
   // mov $1,%edi; mov $231,%eax; syscall
   x64: `
-    41545349 89fc4889 f74889d6 b8b30100 000f0548 85c07404 5b415cc3 498d5c24
-    18488b03 488b7b08 488b7310 488b5318 4c8b5320 4c8b4328 4c8b4b30 0f05483b
-    43387c11 483b4340 7f0b49ff 44240848 83c348eb cc498944 2410498b 3c24498d
-    742408ba 10000000 b8010000 000f05bf 01000000 b8e70000 000f05`,
-  // mov x9,x0; mov x0,x1; mov x1,x2; mov x8,#435; svc #0; cbz x0,child; ret
-  // child: add x10,x9,#24
+    498d5c24 18488b03 488b7b08 488b7310 488b5318 4c8b5320 4c8b4328 4c8b4b30
+    0f05483b 43387c11 483b4340 7f0b49ff 44240848 83c348eb cc498944 2410498b
+    3c24498d 742408ba 10000000 b8010000 000f05bf 01000000 b8e70000 000f05`,
+  // add x10,x9,#24
   // loop: ldp x8,x0,[x10]; ldp x1,x2,[x10,#16]; ldp x3,x4,[x10,#32]; ldp x5,x6,[x10,#48]; ldr x7,[x10,#64]
   // svc #0; cmp x0,x6; b.lt fail; cmp x0,x7; b.gt fail; ldr x11,[x9,#8]; add x11,x11,#1; str x11,[x9,#8]
   // add x10,x10,#72; b loop
   // fail: str x0,[x9,#16]; ldr x0,[x9]; add x1,x9,#8; mov x2,#16; mov x8,#64; svc #0
   // mov x0,#1; mov x8,#94; svc #0
   arm64: `
-    e90300aa e00301aa e10302aa 683680d2 010000d4 400000b4 c0035fd6 2a610091
-    480140a9 410941a9 431142a9 451943a9 472140f9 010000d4 1f0006eb 0b010054
-    1f0007eb cc000054 2b0540f9 6b050091 2b0500f9 4a210191 f2ffff17 200900f9
-    200140f9 21210091 020280d2 080880d2 010000d4 200080d2 c80b80d2 010000d4`,
+    2a610091 480140a9 410941a9 431142a9 451943a9 472140f9 010000d4 1f0006eb
+    0b010054 1f0007eb cc000054 2b0540f9 6b050091 2b0500f9 4a210191 f2ffff17
+    200900f9 200140f9 21210091 020280d2 080880d2 010000d4 200080d2 c80b80d2
+    010000d4`,
 };
 
 /**
@@ -78,9 +83,14 @@ const MAP_PRIVATE_ANONYMOUS = 0x22;
 type Spawn = (table: number, cloneArgs: number, size: number) => number;
 let spawn: Spawn | undefined;
 
+function codeOf(...parts: Readonly<Record<string, string>>[]): Buffer {
+  return Buffer.concat(
+    parts.map((part) => Buffer.from((part[process.arch] ?? "").replaceAll(/\s/g, ""), "hex")),
+  );
+}
+
 /** A page of machine code; its address. */
-function codePage(source: Readonly<Record<string, string>>): number {
-  const code = Buffer.from((source[process.arch] ?? "").replaceAll(/\s/g, ""), "hex");
+function codePage(code: Uint8Array): number {
   const page = Number(libc("mmap")(null, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
   if (page <= 0) throw systemError("mmap", lastErrno(), "machine code");
   new Uint8Array(toArrayBuffer(page as never, 0, PAGE)).set(code);
@@ -91,7 +101,7 @@ function codePage(source: Readonly<Record<string, string>>): number {
 /** The code as a function; it returns the child's pid or -errno. */
 export function spawnFunction(): Spawn {
   spawn ??= CFunction({
-    ptr: codePage(CODE) as never,
+    ptr: codePage(codeOf(SPAWN, CHILD)) as never,
     args: [T.u64_fast, T.u64_fast, T.u64_fast],
     returns: T.i32,
   }) as unknown as Spawn;
@@ -99,7 +109,28 @@ export function spawnFunction(): Spawn {
 }
 
 /** Walks a table in this thread; comes back only when a step fails, with its number and result in the table. */
-export function walkTable(table: number): void {
-  const walk = CFunction({ ptr: codePage(WALK) as never, args: [T.u64_fast], returns: T.void });
-  (walk as unknown as (table: number) => void)(table);
+export function walkTable(table: BigInt64Array): void {
+  const walk = CFunction({ ptr: codePage(codeOf(WALK)) as never, args: [T.u64_fast], returns: T.void });
+  (walk as unknown as (table: number) => void)(address(table));
+}
+
+/** The child's part as a program that begins with its table at an address below 2^32. */
+export function programCode(table: number): Uint8Array {
+  return Buffer.concat([process.arch === "arm64" ? loadArm64(table) : loadX64(table), codeOf(CHILD)]);
+}
+
+/** mov $table,%r12d */
+function loadX64(table: number): Uint8Array {
+  const code = new Uint8Array([0x41, 0xbc, 0, 0, 0, 0]);
+  new DataView(code.buffer).setUint32(2, table, true);
+  return code;
+}
+
+/** movz x9,#low; movk x9,#high,lsl #16 */
+function loadArm64(table: number): Uint8Array {
+  const movz = 0xd2800009;
+  const movk = 0xf2a00009;
+  return new Uint8Array(
+    new Uint32Array([movz | ((table & 0xffff) << 5), movk | ((table >>> 16) << 5)]).buffer,
+  );
 }

@@ -2,10 +2,12 @@ import { HakoError } from "../errors";
 import { spawnFunction } from "./clone-code";
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
+import { sealedProgram } from "./memfd";
+import { NAMESPACE_FLAGS } from "./namespace";
 import { effectiveUser } from "./rootless";
 import { waitFor } from "./socket";
 import { statusOf } from "./stat";
-import { type Step, stepError, tableOf } from "./steps";
+import { type Step, stepError, type Table, tableOf } from "./steps";
 import { address, syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const CLONE_VM = 0x00000100n;
@@ -24,11 +26,6 @@ const MOUNT_ATTR_RDONLY = 1;
 const EXECUTABLE = "/proc/self/exe";
 const W_OK = 2;
 const AT_EACCESS = 0x200;
-const MFD_CLOEXEC = 1;
-const MFD_ALLOW_SEALING = 2;
-const F_ADD_SEALS = 1033;
-/** F_SEAL_SEAL, SHRINK, GROW, WRITE */
-const ALL_SEALS = 15;
 
 export interface ChildPlan {
   /** CLONE_NEW* flags of the child's new namespaces. */
@@ -39,12 +36,10 @@ export interface ChildPlan {
   join: readonly Step[];
   /** What the child does; the last one is an execveat that doesn't come back. */
   steps: readonly Step[];
-  /** The child is our parent's, as we are. */
-  sibling?: boolean;
   /** The child waits for nothing of ours before it executes: its memory need not be copied, we wait for it instead. */
   waitsForNothing: boolean;
-  /** Memory that the steps point to. */
-  memory: readonly ArrayBufferView[];
+  /** What reports call the first step; 0 if not given. */
+  first?: number;
 }
 
 /** struct clone_args (clone(2)). */
@@ -77,6 +72,11 @@ export class Reports implements Disposable {
     this.#read = new Fd(pair[0] ?? -1, REPORTS);
     this.#write = new Fd(pair[1] ?? -1, REPORTS);
     this.#steps = steps;
+  }
+
+  /** What the child writes to. */
+  get write(): Fd {
+    return this.#write;
   }
 
   get number(): number {
@@ -117,47 +117,60 @@ export class Reports implements Disposable {
 export function cloneChild(plan: ChildPlan, reports: Reports): number {
   const flags = BigInt(plan.flags >>> 0);
   if (plan.join.length > 0) return cloneInJoined(plan, flags, reports);
-  const shared = plan.waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
-  const args =
-    plan.sibling === true
-      ? cloneArguments(flags | CLONE_PARENT, 0, plan.cgroup)
-      : cloneArguments(flags | shared, SIGCHLD, plan.cgroup);
-  const table = tableOf(reports.number, plan.steps);
-  const pid = spawnFunction()(address(table), address(args), CLONE_ARGS_SIZE);
+  const args = cloneArguments(flags | sharing(plan), SIGCHLD, plan.cgroup);
+  const pid = spawn(tableOf(reports.number, plan.steps, undefined, plan.first), args);
   if (pid < 0) throw systemError("clone3", -pid);
-  return plan.memory.length + table.length < 0 ? 0 : pid;
+  return pid;
+}
+
+/** Until it executes, the child has our memory, and we wait: a copy would cost each of us a fault for each page. */
+function sharing({ waitsForNothing }: ChildPlan): bigint {
+  return waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
+}
+
+function spawn({ words, held }: Table, args: Uint8Array): number {
+  const pid = spawnFunction()(address(words), address(args), CLONE_ARGS_SIZE);
+  // named here so that no optimiser ends the memory's life before the call
+  return held === undefined ? 0 : pid;
+}
+
+/** Makes a sibling, which goes on with the steps that follow: in it the result is 0. In its maker it is more and ends that, with a report. */
+export function siblingStep(flags = 0n, cgroup?: Fd): Step {
+  const args = cloneArguments(flags | CLONE_PARENT, 0, cgroup);
+  return { what: "clone3", call: "clone3", args: [args, CLONE_ARGS_SIZE], most: 0n };
 }
 
 /** A helper joins, makes the child as its sibling, reports its pid, and ends; the child goes on with its steps. */
 function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number {
-  const childArguments = cloneArguments(flags | CLONE_PARENT, 0, plan.cgroup);
-  const clone = {
-    what: "clone3",
-    call: "clone3",
-    args: [address(childArguments), CLONE_ARGS_SIZE],
-    // in the child it is 0; in the helper more, which ends it with a report
-    most: 0n,
-  } as const;
-  const steps = [...plan.join, clone, ...plan.steps];
+  const shared = mayShare(plan.join) ? sharing(plan) : 0n;
+  const steps = [...plan.join, siblingStep(flags | shared, plan.cgroup), ...plan.steps];
   const table = tableOf(reports.number, steps);
-  const helper = spawnFunction()(address(table), address(cloneArguments(0n, SIGCHLD)), CLONE_ARGS_SIZE);
+  const helper = spawn(table, cloneArguments(shared, SIGCHLD));
   if (helper < 0) throw systemError("clone3", -helper);
   // the helper says one thing before it ends; a child that is quick to fail may have said its own before
   trySyscall("wait4", helper, null, 0, null);
   let failed: Report | undefined;
   for (;;) {
     const report = reports.next();
-    if (report === undefined || table.length < 0) break;
+    if (report === undefined) break;
     const [step, result] = report;
-    if (step > plan.join.length) failed = [step - plan.join.length - 1, result];
-    else if (step === plan.join.length && result > 0) {
+    // a pid, from the helper: where memory is shared its number of the step is the child's
+    if (result > 0 && step >= plan.join.length) {
       if (failed === undefined) return result;
       trySyscall("wait4", result, null, 0, null);
       throw stepError(plan.steps, failed);
-    } else if (step === plan.join.length) throw systemError("clone3", -result);
+    }
+    if (step > plan.join.length) failed = [step - plan.join.length - 1, result];
+    else if (step === plan.join.length) throw systemError("clone3", -result);
     else throw stepError(plan.join, report);
   }
   throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
+}
+
+/** A time namespace is joined by a process that shares its memory with no other (kernel/time/namespace.c). */
+function mayShare(join: readonly Step[]): boolean {
+  const time = NAMESPACE_FLAGS.time;
+  return !join.some(({ call, args }) => call === "setns" && (Number(args[1]) & time) !== 0);
 }
 
 /**
@@ -191,10 +204,9 @@ function unprivilegedExecutable(): Fd {
     uid === effectiveUser() || trySyscall("faccessat2", AT_FDCWD, EXECUTABLE, W_OK, AT_EACCESS) === 0;
   if (!writable) return file;
   using source = file;
-  const copy = new Fd(syscall("memfd_create", "hako", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   const size = Number(statusOf(source).size);
-  for (let done = 0; done < size; )
-    done += syscall("sendfile", copy.number, source.number, null, size - done);
-  syscall("fcntl", copy.number, F_ADD_SEALS, ALL_SEALS);
-  return copy;
+  return sealedProgram("hako", (copy) => {
+    for (let done = 0; done < size; )
+      done += syscall("sendfile", copy.number, source.number, null, size - done);
+  });
 }

@@ -1,12 +1,12 @@
 import { during, HakoError } from "../errors";
 import { errnoName } from "./errno";
-import { executionError, lookAtProgram } from "./execution-error";
-import { checkAccess, hasErrno, listNames, readText, statusAt } from "./file";
-import { type Step, stepError, walk } from "./steps";
-import { address, cString, syscall, systemError, trySyscall } from "./syscall";
-import { stringVector } from "./vector";
+import type { Fd } from "./fd";
+import { checkAccess, hasErrno, listNames, statusAt } from "./file";
+import { stringVector } from "./memory";
+import { getLimit, limitSteps } from "./rlimit";
+import { perform, type Step, stepError, walk } from "./steps";
+import { systemError, trySyscall } from "./syscall";
 
-const RLIMIT_NOFILE = 7;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
@@ -20,32 +20,42 @@ export interface ExecOptions {
   /** The soft limit of open files for the program; Bun has raised ours. undefined leaves it. */
   openFiles?: number | undefined;
   /** Made right before execve, with nothing of ours between. */
-  last?: { steps: readonly Step[]; memory: readonly ArrayBufferView[] } | undefined;
-  /** Among them is a seccomp filter, which may forbid to look at the program when it can't be executed. */
-  filtered?: boolean | undefined;
+  last?: readonly Step[] | undefined;
+  /**
+   * Among them is a seccomp filter, which may forbid to look at the program when it can't be executed, or to say a word: this
+   * gets the table of the calls (see `walk`).
+   */
+  witness?: ((table: Fd) => void) | undefined;
 }
 
 /** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
 export function callerOpenFiles(): number | undefined {
   try {
-    const limits = readText(`/proc/${process.ppid}/limits`);
-    const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
-    return soft === undefined ? undefined : Number(soft);
+    return Number(getLimit(process.ppid, "RLIMIT_NOFILE").soft);
   } catch {
-    return undefined; // the caller is in an outer pid namespace, or has gone
+    return undefined; // the caller is in an outer pid namespace, has gone, or is another user's
   }
 }
 
-/** Undoes what Bun changed for programs that this process becomes or starts: ignored signals and the soft limit of open files. */
-export function repairForProgram(openFiles: number | undefined): void {
+/** What undoes for a program that Bun ignores signals, and has raised the soft limit of open files. */
+export function repairSteps(openFiles: number | undefined): Step[] {
   const byDefault = new Uint8Array(32); // struct sigaction of zeros: SIG_DFL
-  for (const signal of IGNORED_BY_BUN) syscall("rt_sigaction", signal, byDefault, null, 8);
-  if (openFiles === undefined) return;
-  const limit = new BigUint64Array(2);
-  syscall("prlimit64", 0, RLIMIT_NOFILE, null, limit);
-  const hard = limit[1] ?? 0n;
-  limit[0] = BigInt(openFiles) < hard ? BigInt(openFiles) : hard;
-  syscall("prlimit64", 0, RLIMIT_NOFILE, limit, null);
+  const steps = IGNORED_BY_BUN.map(
+    (signal): Step => ({
+      what: `rt_sigaction ${signal}`,
+      call: "rt_sigaction",
+      args: [signal, byDefault, 0, 8],
+    }),
+  );
+  if (openFiles === undefined) return steps;
+  const { hard } = getLimit(0, "RLIMIT_NOFILE");
+  const soft = BigInt(openFiles) < hard ? BigInt(openFiles) : hard;
+  return [...steps, ...limitSteps([{ name: "RLIMIT_NOFILE", what: "prlimit (open files)", soft, hard }])];
+}
+
+/** Undoes it in this process, for programs that it starts. */
+export function repairForProgram(openFiles: number | undefined): void {
+  perform(repairSteps(openFiles));
 }
 
 /** Marks every descriptor from `first` on close-on-exec. */
@@ -59,15 +69,6 @@ export function closeOnExecFrom(first: number): void {
   }
 }
 
-/** The system calls that make a process a program, the last of them execve. */
-export interface Execution {
-  steps: readonly Step[];
-  /** What they point to. */
-  memory: readonly ArrayBufferView[];
-  /** The error of a step that failed. */
-  failure(step: number, result: number): HakoError;
-}
-
 /**
  * Replaces this process by a program, which finds signals, limits and descriptors as a program of the caller would.
  * `env` holds lines "NAME=value". Comes back only by throwing; the process is then good for an error message and exit.
@@ -78,51 +79,30 @@ export function execProgram(
   env: readonly string[],
   options: ExecOptions = {},
 ): never {
-  const { steps, memory, failure } = prepareExecution(path, argv, env, options);
-  const { step, result } = during(`before the execution of ${path}`, () => walk(steps, memory));
-  throw failure(step, result);
-}
-
-/** Makes signals, limits and descriptors of this process those of a program, and says how it, or a copy of it, becomes one. */
-export function prepareExecution(
-  path: string,
-  argv: readonly string[],
-  env: readonly string[],
-  options: ExecOptions,
-): Execution {
-  const file = cString(path);
-  const argumentWords = stringVector(argv);
-  const environment = stringVector(env);
   const preserved = options.preserveFds ?? 0;
-  during(`before the execution of ${path}`, () => {
+  const execve = execveStep(path, argv, env);
+  const steps = [...(options.last ?? []), execve];
+  const before = options.witness !== undefined ? explaining().lookAtProgram(path) : undefined;
+  const [step, result] = during(`before the execution of ${path}`, () => {
     repairForProgram(options.openFiles);
     closeOnExecFrom(3 + preserved);
+    // Bun marks everything from 4 on when it starts
+    for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
+    return walk(steps, options.witness);
   });
-  // Bun marks everything from 4 on when it starts
-  for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
-  const { steps: last, memory } = options.last ?? { steps: [], memory: [] };
-  const execve: Step = {
-    what: "execve",
-    call: "execve",
-    args: [address(file), address(argumentWords.pointers), address(environment.pointers)],
-  };
-  const used = [
-    file,
-    argumentWords.pointers,
-    ...argumentWords.memory,
-    environment.pointers,
-    ...environment.memory,
-  ];
-  const steps = [...last, execve];
-  const before = options.filtered === true ? lookAtProgram(path) : undefined;
-  return {
-    steps,
-    memory: [...memory, ...used],
-    failure: (step, result) =>
-      steps[step] === execve
-        ? executionError(path, -result, before ?? lookAtProgram(path))
-        : stepError(steps, [step, result]),
-  };
+  if (steps[step] !== execve) throw stepError(steps, [step, result]);
+  const { executionError, lookAtProgram } = explaining();
+  throw executionError(path, -result, before ?? lookAtProgram(path));
+}
+
+/** Loaded when an execution fails, or may fail where nothing can be loaded. */
+function explaining(): typeof import("./execution-error") {
+  return require("./execution-error");
+}
+
+/** Makes whoever makes this system call a program. */
+export function execveStep(path: string, argv: readonly string[], env: readonly string[]): Step {
+  return { what: `execve ${path}`, call: "execve", args: [path, stringVector(argv), stringVector(env)] };
 }
 
 /** Looks a command up as execvp(3) does: names with a slash are paths, others are searched in `searchPath`. */

@@ -1,6 +1,7 @@
 import { HakoError } from "../errors";
 import type { ErrnoName } from "./errno";
 import { type Format, OWN_MACHINE, readFormat } from "./executable";
+import type { Fd } from "./fd";
 import { checkAccess, hasErrno } from "./file";
 import { openToLook } from "./path";
 import { getLimit } from "./rlimit";
@@ -17,6 +18,10 @@ export interface Sight {
   /** Why it can't be got at, or executed; undefined if it can. */
   errno: ErrnoName | undefined;
   directory: boolean;
+  /** Its permission bits and owner; undefined if it can't be got at. */
+  rights: { mode: number; uid: number } | undefined;
+  /** Who looks. */
+  user: number | undefined;
   /** It lies on a mount with the option noexec. */
   noexec: boolean;
   /** undefined where it can't be read. */
@@ -25,25 +30,49 @@ export interface Sight {
   interpreter: Sight | undefined;
 }
 
+/** Where programs are looked at. */
+export interface SightPlace {
+  /** Opens what is there only to look at it. */
+  open(path: string): Fd | undefined;
+  /** undefined where it can't be read. */
+  format(path: string): Format | undefined;
+  /** Why `user` can't get at it, or execute it. */
+  errno(path: string): ErrnoName | undefined;
+  readonly user: number | undefined;
+}
+
+const HERE: SightPlace = {
+  open: openToLook,
+  format: readFormat,
+  errno: accessErrno,
+  get user() {
+    return process.geteuid?.();
+  },
+};
+
 /** Looks at a program, which may be hostile, and at what would execute it. */
-export function lookAtProgram(path: string, depth = 0): Sight {
+export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
   const sight: Sight = {
     path,
-    errno: accessErrno(path),
+    errno: place.errno(path),
     directory: false,
+    rights: undefined,
+    user: place.user,
     noexec: false,
     format: undefined,
     interpreter: undefined,
   };
-  using file = openToLook(path);
+  using file = place.open(path);
   if (file === undefined) return sight;
-  const { type } = statusOf(file);
+  const { type, mode, uid } = statusOf(file);
   sight.directory = type === "directory";
+  sight.rights = { mode, uid };
   sight.noexec = mountStatusOf(file).noexec;
   // a device is not even opened: that alone may do something
-  sight.format = type === "file" ? readFormat(path) : undefined;
+  sight.format = type === "file" ? place.format(path) : undefined;
   const name = interpreterOf(sight.format);
-  if (name !== undefined && depth < MAX_INTERPRETERS) sight.interpreter = lookAtProgram(name, depth + 1);
+  if (name !== undefined && depth < MAX_INTERPRETERS)
+    sight.interpreter = lookAtProgram(name, place, depth + 1);
   return sight;
 }
 
@@ -147,7 +176,7 @@ function libcHint(loader: string): string {
 }
 
 function denied(sight: Sight): Explanation {
-  const { path, directory, noexec, errno, interpreter } = sight;
+  const { directory, noexec, errno, interpreter } = sight;
   if (directory) return { why: "it is a directory" };
   if (noexec) {
     return {
@@ -155,7 +184,7 @@ function denied(sight: Sight): Explanation {
       hint: "mount it without noexec (config /mounts), or keep programs elsewhere",
     };
   }
-  if (errno === "EACCES") return notExecutable(path);
+  if (errno === "EACCES") return notExecutable(sight);
   if (interpreter === undefined || (interpreter.errno === undefined && !interpreter.noexec)) {
     return { hint: "a security module (AppArmor, SELinux) may forbid it: see the kernel's log" };
   }
@@ -164,15 +193,13 @@ function denied(sight: Sight): Explanation {
 }
 
 /** Its mode, or that of a directory on the way. */
-function notExecutable(path: string): Explanation {
-  using file = openToLook(path);
-  if (file === undefined) {
-    return { hint: `user ${process.geteuid?.()} may not search a directory on the way: chmod a+x it` };
+function notExecutable({ rights, user }: Sight): Explanation {
+  if (rights === undefined) {
+    return { hint: `user ${user} may not search a directory on the way: chmod a+x it` };
   }
-  const { mode, uid } = statusOf(file);
-  const octal = mode.toString(8).padStart(3, "0");
+  const octal = rights.mode.toString(8).padStart(3, "0");
   return {
-    why: `its mode is ${octal}, its owner ${uid}, and user ${process.geteuid?.()} may not execute it`,
+    why: `its mode is ${octal}, its owner ${rights.uid}, and user ${user} may not execute it`,
     hint: "chmod a+x it in the image",
   };
 }

@@ -1,7 +1,7 @@
 import { HakoError } from "../errors";
 import { type ErrnoName, errnoName } from "./errno";
 import { Fd } from "./fd";
-import { type FileStatus, statusOf } from "./stat";
+import { type FileStatus, tryStatus } from "./stat";
 import { type SyscallName, syscallOn, systemError, trySyscall } from "./syscall";
 
 /**
@@ -52,13 +52,21 @@ function tolerate(
 /** All bytes of a file. */
 export function readBytes(path: string): Buffer {
   using file = open(path, 0);
-  const parts: Buffer[] = [];
+  const parts: Uint8Array[] = [];
   for (;;) {
-    const buffer = Buffer.allocUnsafe(CHUNK);
-    const length = syscallOn(path, "read", file.number, buffer, CHUNK);
-    if (length === 0) return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
-    parts.push(buffer.subarray(0, length));
+    const part = readPart(file);
+    if (part.length === 0) return Buffer.concat(parts);
+    parts.push(Buffer.from(part));
   }
+}
+
+/** Of all files in turn: new memory costs more than to copy the little that most of them hold. */
+let scratch: Buffer | undefined;
+
+/** What the next read gives, up to the next call of this function. */
+function readPart(file: Fd): Buffer {
+  scratch ??= Buffer.allocUnsafe(CHUNK);
+  return scratch.subarray(0, syscallOn(file.name, "read", file.number, scratch, CHUNK));
 }
 
 /** The first bytes of an open file, as many as are there without waiting. */
@@ -190,14 +198,10 @@ export function listDirectories(path: string): string[] {
 
 /** The status of what is at a path; undefined if nothing is. */
 export function statusAt(path: string, follow = true): FileStatus | undefined {
-  const flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
-  const result = trySyscall("openat", AT_FDCWD, path, flags, 0);
-  if (result < 0) {
-    if (["ENOENT", "ENOTDIR"].includes(errnoName(-result))) return undefined;
-    throw systemError("stat", -result, path);
-  }
-  using file = new Fd(result, path);
-  return statusOf(file);
+  const status = tryStatus(path, follow);
+  if (typeof status !== "number") return status;
+  if (["ENOENT", "ENOTDIR"].includes(errnoName(-status))) return undefined;
+  throw systemError("stat", -status, path);
 }
 
 /** Whether something is there that we can get at; an error if nobody can say. */

@@ -1,5 +1,5 @@
 import { bitMask } from "./number-list";
-import { syscallOn } from "./syscall";
+import type { Step } from "./steps";
 
 /** MPOL_* (set_mempolicy(2)). */
 export const MEMORY_POLICIES = {
@@ -19,15 +19,16 @@ export const MEMORY_POLICY_FLAGS = {
   MPOL_F_NUMA_BALANCING: 1 << 13,
 } as const;
 
-/** From which nodes this thread, and what it executes, gets its memory. */
-export function setMemoryPolicy(
+/** From which nodes whoever makes this system call, and what it executes, gets its memory. */
+export function memoryPolicyStep(
+  what: string,
   mode: keyof typeof MEMORY_POLICIES,
   flags: readonly (keyof typeof MEMORY_POLICY_FLAGS)[],
   nodes: readonly number[],
-): void {
+): Step {
   const word = flags.reduce((sum, name) => sum | MEMORY_POLICY_FLAGS[name], MEMORY_POLICIES[mode] as number);
   const mask = nodes.length === 0 ? null : bitMask(nodes);
   // the kernel counts one bit less than it is told
   const bits = mask === null ? 0 : mask.length * 64 + 1;
-  syscallOn(mode, "set_mempolicy", word, mask, bits);
+  return { what: `${what}: set_mempolicy ${mode}`, call: "set_mempolicy", args: [word, mask ?? 0, bits] };
 }

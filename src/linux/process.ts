@@ -2,6 +2,7 @@ import { errnoName } from "./errno";
 import { Fd } from "./fd";
 import { hasErrno, readText } from "./file";
 import { pollAny } from "./poll";
+import { perform, type Step } from "./steps";
 import { syscallOn, systemError, trySyscall } from "./syscall";
 
 const PR_SET_PDEATHSIG = 1;
@@ -148,6 +149,30 @@ export function reapChild(pid: number, block: boolean): Ending | undefined {
     : { status: 128 + signal, signal };
 }
 
+/** When a child of ours has started; it ends with the attempt to find it out. */
+export function startTimeOf(child: number): number {
+  try {
+    return processStatus(child)?.startTime ?? 0;
+  } catch (error) {
+    // nobody has reaped it, so the number is its own
+    trySyscall("kill", child, SIGKILL);
+    reapChild(child, true);
+    throw error;
+  }
+}
+
+/**
+ * Whether a process of ours, known by `name`, has executed a program when it has closed what it would close then: that comes
+ * a moment before the name, and an end closes it too. One that somebody has reaped is taken for one that has.
+ */
+export function hasExecuted(pid: number, startTime: number, name: string): boolean {
+  for (;;) {
+    const status = processStatus(pid);
+    if (status?.startTime !== startTime || status.name !== name) return true;
+    if ("ZX".includes(status.state)) return false;
+  }
+}
+
 /** Whether a child of ours has ended; it stays to be reaped. */
 export function childEnded(pidfd: Fd): boolean {
   const info = new Int32Array(32);
@@ -157,7 +182,11 @@ export function childEnded(pidfd: Fd): boolean {
 
 /** Neither ptrace nor /proc shows anything of this process to others of its user (CVE-2016-9962); execve undoes it. */
 export function hideProcess(): void {
-  syscallOn("PR_SET_DUMPABLE", "prctl", PR_SET_DUMPABLE, 0, 0, 0, 0);
+  perform([hideStep()]);
+}
+
+export function hideStep(): Step {
+  return { what: "PR_SET_DUMPABLE", call: "prctl", args: [PR_SET_DUMPABLE, 0, 0, 0, 0] };
 }
 
 /** The signal that this process gets when its parent ends; changing the identity clears it. */
@@ -167,7 +196,11 @@ export function setParentDeathSignal(signal: number): void {
 
 /** The name in /proc/PID/comm: at most 15 bytes; execve sets the program's. */
 export function setProcessName(name: string): void {
-  syscallOn("PR_SET_NAME", "prctl", PR_SET_NAME, name, 0, 0, 0);
+  perform([nameStep(name)]);
+}
+
+export function nameStep(name: string): Step {
+  return { what: "PR_SET_NAME", call: "prctl", args: [PR_SET_NAME, name, 0, 0, 0] };
 }
 
 /** Orphans below this process become its children. */

@@ -1,5 +1,6 @@
 import { HakoError } from "../errors";
 import { Fd } from "./fd";
+import { openInRoot } from "./path";
 import { filesystemOf, statusOf } from "./stat";
 import { MAGIC } from "./statfs";
 import type { Step } from "./steps";
@@ -46,17 +47,21 @@ function numberOf(fd: Fd | number): number {
  * Opens a pseudoterminal multiplexer, and nothing else: the host's, or one at a path. That may lie in a container's file
  * system, so it must be devpts' own node and not some 5:2 device elsewhere.
  */
-function openPtmx(path: string): Fd {
+function openPtmx(path: string, root: Fd | undefined): Fd {
   const wrong = (why: string) =>
     new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
   const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
-  if (path === DEFAULT_PTMX) return new Fd(callLibc(path, "posix_openpt", flags));
+  if (path === DEFAULT_PTMX && root === undefined) return new Fd(callLibc(path, "posix_openpt", flags));
+  const open = (how: number) =>
+    root === undefined
+      ? new Fd(syscallOn(path, "openat", AT_FDCWD, path, how, 0))
+      : openInRoot(root, path, how);
   // not yet to use it: opening a device may do something already
-  using place = new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_PATH | O_CLOEXEC, 0));
+  using place = open(O_PATH | O_CLOEXEC);
   const { type, major, minor } = statusOf(place);
   if (type !== "character" || major !== 5 || minor !== 2) throw wrong("not the character device 5:2 (ptmx)");
   if (filesystemOf(place) !== MAGIC.devpts) throw wrong("not on a devpts file system");
-  const fd = new Fd(syscallOn(path, "openat", AT_FDCWD, path, flags, 0));
+  const fd = open(flags);
   // nor has somebody put another one there meanwhile
   if (filesystemOf(fd) === MAGIC.devpts) return fd;
   fd.close();
@@ -64,8 +69,8 @@ function openPtmx(path: string): Fd {
 }
 
 /** A new, unlocked master. Its slave is not opened: a master whose slave was closed again reads EIO. */
-export function openPtyMaster(ptmxPath = DEFAULT_PTMX): { master: Fd; path: string } {
-  const master = openPtmx(ptmxPath);
+export function openPtyMaster(ptmxPath = DEFAULT_PTMX, root?: Fd): { master: Fd; path: string } {
+  const master = openPtmx(ptmxPath, root);
   try {
     const word = new Int32Array(1);
     syscallOn(ptmxPath, "ioctl", master.number, TIOCSPTLCK, word);
@@ -77,9 +82,9 @@ export function openPtyMaster(ptmxPath = DEFAULT_PTMX): { master: Fd; path: stri
   }
 }
 
-/** A new pseudoterminal. The slave comes from the master itself, so no path can lead it astray (CVE-2025-52565). */
-export function openPty(ptmxPath = DEFAULT_PTMX): Pty {
-  const { master, path } = openPtyMaster(ptmxPath);
+/** A new pseudoterminal, of the file system below `root` if there is one. The slave comes from the master itself, so no path can lead it astray (CVE-2025-52565). */
+export function openPty(ptmxPath = DEFAULT_PTMX, root?: Fd): Pty {
+  const { master, path } = openPtyMaster(ptmxPath, root);
   try {
     const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
     const slave = new Fd(syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTPEER, flags));
@@ -140,7 +145,7 @@ export function getWindowSize(fd: Fd | number): WindowSize {
   return { width: words[1] ?? 0, height: words[0] ?? 0 };
 }
 
-/** The same for another process's session. */
+/** The same for whoever makes this system call. */
 export function controllingTerminalStep(fd: number): Step {
   return { what: "controlling terminal: ioctl", call: "ioctl", args: [fd, TIOCSCTTY, 0] };
 }

@@ -1,5 +1,5 @@
 import type { Step } from "./steps";
-import { address, systemError, trySyscall } from "./syscall";
+import { systemError, trySyscall } from "./syscall";
 
 /** The resources of setrlimit(2) by their names (asm-generic/resource.h). */
 export const RLIMITS = {
@@ -27,6 +27,12 @@ export interface Limit {
   hard: bigint;
 }
 
+/** A limit of one resource; errors call the setting of it `what`. */
+export interface NamedLimit extends Limit {
+  name: RlimitName;
+  what: string;
+}
+
 /** The limit of a process; 0 means this one. */
 export function getLimit(pid: number, name: RlimitName): Limit {
   const limit = new BigUint64Array(2);
@@ -44,14 +50,10 @@ export function setLimit(pid: number, name: RlimitName, { soft, hard }: Limit): 
 }
 
 /** The system calls that set limits of this thread's process, for what has to follow at once: they may be too low for us. */
-export function limitSteps(limits: readonly (Limit & { name: RlimitName; what: string })[]): {
-  steps: Step[];
-  memory: ArrayBufferView[];
-} {
-  const memory = limits.map(({ soft, hard }) => new BigUint64Array([soft, hard]));
-  const steps = limits.map(({ name, what }, index): Step => {
-    const at = memory[index];
-    return { what, call: "prlimit64", args: [0, RLIMITS[name], at === undefined ? 0 : address(at), 0] };
-  });
-  return { steps, memory };
+export function limitSteps(limits: readonly NamedLimit[]): Step[] {
+  return limits.map(({ name, what, soft, hard }) => ({
+    what,
+    call: "prlimit64",
+    args: [0, RLIMITS[name], new BigUint64Array([soft, hard]), 0],
+  }));
 }

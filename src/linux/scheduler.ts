@@ -1,6 +1,6 @@
 import { bitMask } from "./number-list";
 import type { Step } from "./steps";
-import { address, syscallOn } from "./syscall";
+import { syscallOn } from "./syscall";
 
 /** SCHED_* (sched(7)). */
 export const POLICIES = {
@@ -58,26 +58,22 @@ export function setScheduler(pid: number, attributes: SchedulerAttributes): void
   syscallOn(attributes.policy, "sched_setattr", pid, bytes, 0);
 }
 
-/** Sets the IO priority of this thread, 0 (most) to 7. */
-export function setIoPriority(ioClass: keyof typeof IO_CLASSES, priority: number): void {
+/** Sets the IO priority of whoever makes this system call, 0 (most) to 7. */
+export function ioPriorityStep(what: string, ioClass: keyof typeof IO_CLASSES, priority: number): Step {
   const value = (IO_CLASSES[ioClass] << IOPRIO_CLASS_SHIFT) | priority;
-  syscallOn(`${ioClass} ${priority}`, "ioprio_set", IOPRIO_WHO_PROCESS, 0, value);
-}
-
-/** Binds whoever makes this system call to processors. */
-export function affinityStep(
-  what: string,
-  processors: readonly number[],
-): { step: Step; memory: ArrayBufferView } {
-  const mask = bitMask(processors);
   return {
-    step: { what, call: "sched_setaffinity", args: [0, mask.byteLength, address(mask)] },
-    memory: mask,
+    what: `${what}: ioprio_set ${ioClass} ${priority}`,
+    call: "ioprio_set",
+    args: [IOPRIO_WHO_PROCESS, 0, value],
   };
 }
 
-/** Binds this thread to processors. */
-export function setAffinity(processors: readonly number[]): void {
+/** Binds whoever makes this system call to processors. */
+export function affinityStep(what: string, processors: readonly number[]): Step {
   const mask = bitMask(processors);
-  syscallOn(processors.join(","), "sched_setaffinity", 0, mask.byteLength, mask);
+  return {
+    what: `${what}: sched_setaffinity ${processors.join(",")}`,
+    call: "sched_setaffinity",
+    args: [0, mask.byteLength, mask],
+  };
 }

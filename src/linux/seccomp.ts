@@ -1,8 +1,7 @@
-import type { CapabilityWords } from "./capabilities";
 import type { Fd } from "./fd";
 import { descriptorMessage } from "./socket";
 import type { Step } from "./steps";
-import { address, syscall } from "./syscall";
+import { syscall } from "./syscall";
 
 const SET_MODE_FILTER = 1;
 const FLAG_NEW_LISTENER = 1 << 3;
@@ -24,54 +23,48 @@ export function hasListener({ flags }: SeccompFilter): boolean {
 
 /**
  * The system calls that put a filter into force. Its listener goes to the peer of `socket`, who answers with a byte. Then
- * the capability that was kept for it goes. They are made together with execve: a filter need not allow what
+ * `free` is the number that the listener gets, the lowest one. `last` takes the capability away that was kept for it. They are made together with execve: a filter need not allow what
  * JavaScript does.
  */
 export function filterSteps(
   filter: SeccompFilter,
   socket: Fd,
-  capabilities: CapabilityWords | undefined,
-): { steps: Step[]; memory: ArrayBufferView[] } {
+  last: Step | undefined,
+  free?: number,
+): Step[] {
   const { program, flags } = filter;
-  const header = new BigUint64Array([BigInt(program.length / INSTRUCTION_SIZE), BigInt(address(program))]);
-  const memory: ArrayBufferView[] = [program, header];
-  const listener = hasListener(filter) ? lowestFreeDescriptor() : 0;
+  /** struct sock_fprog */
+  const header = {
+    bytes: new BigUint64Array([BigInt(program.length / INSTRUCTION_SIZE), 0n]),
+    pointers: [[8, program]],
+  } as const;
+  const listener = hasListener(filter) ? (free ?? lowestFreeDescriptor()) : 0;
   const steps: Step[] = [
     {
       what: "config /linux/seccomp: seccomp",
       call: "seccomp",
-      args: [SET_MODE_FILTER, flags, address(header)],
+      args: [SET_MODE_FILTER, flags, header],
       least: listener,
       most: BigInt(listener),
     },
   ];
   if (hasListener(filter)) {
-    const message = descriptorMessage(listener);
-    const byte = new Uint8Array(1);
-    memory.push(message.header, ...message.memory, byte);
     steps.push(
       {
         what: "pass on the seccomp listener",
         call: "sendmsg",
-        args: [socket.number, address(message.header), MSG_NOSIGNAL],
+        args: [socket.number, descriptorMessage(listener), MSG_NOSIGNAL],
       },
       {
         what: "wait for who takes the seccomp listener",
         call: "read",
-        args: [socket.number, address(byte), 1],
+        args: [socket.number, new Uint8Array(1), 1],
         least: 1,
       },
     );
   }
-  if (capabilities !== undefined) {
-    memory.push(capabilities.header, capabilities.sets);
-    steps.push({
-      what: "capset under the seccomp profile",
-      call: "capset",
-      args: [address(capabilities.header), address(capabilities.sets)],
-    });
-  }
-  return { steps, memory };
+  if (last !== undefined) steps.push({ ...last, what: `${last.what} under the seccomp profile` });
+  return steps;
 }
 
 /** The number that the next descriptor of this process gets. */

@@ -2,6 +2,7 @@ import { basename, dirname } from "node:path";
 import { HakoError } from "../errors";
 import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
+import type { Memory } from "./memory";
 import { address, callLibc, syscallOn, systemError, trySyscall } from "./syscall";
 
 const AF_UNIX = 1;
@@ -23,6 +24,8 @@ const MAX_NAME = 4095;
 /** The most descriptors that the kernel puts into one message (SCM_MAX_FD); all are received, so that all can be closed. */
 const MAX_FDS = 253;
 const MSGHDR_SIZE = 56;
+/** Offsets of msg_iov and msg_control. */
+const [MSGHDR_IOVEC, MSGHDR_CONTROL] = [16, 32];
 const CMSGHDR_SIZE = 16;
 const LONGEST_PAUSE_MS = 50;
 
@@ -160,9 +163,9 @@ function message(payload: Uint8Array, control: Uint8Array): Message & { iovec: B
   const iovec = new BigUint64Array([BigInt(address(payload)), BigInt(payload.length)]);
   const header = new Uint8Array(MSGHDR_SIZE);
   const view = new DataView(header.buffer);
-  view.setBigUint64(16, BigInt(address(iovec)), true);
+  view.setBigUint64(MSGHDR_IOVEC, BigInt(address(iovec)), true);
   view.setBigUint64(24, 1n, true);
-  view.setBigUint64(32, BigInt(address(control)), true);
+  view.setBigUint64(MSGHDR_CONTROL, BigInt(address(control)), true);
   view.setBigUint64(40, BigInt(control.length), true);
   return { header, payload, control, iovec };
 }
@@ -208,9 +211,15 @@ function receivedFds(control: Uint8Array, length: number): Fd[] {
 }
 
 /** The parts of a message with a descriptor, for a sendmsg(2) that somebody else makes. */
-export function descriptorMessage(fd: number): { header: Uint8Array; memory: ArrayBufferView[] } {
-  const made = message(new Uint8Array(1), rights(fd));
-  return { header: made.header, memory: [made.payload, made.control, made.iovec] };
+export function descriptorMessage(fd: number): Memory {
+  const { header, iovec, payload, control } = message(new Uint8Array(1), rights(fd));
+  return {
+    bytes: header,
+    pointers: [
+      [MSGHDR_IOVEC, { bytes: iovec, pointers: [[0, payload]] }],
+      [MSGHDR_CONTROL, control],
+    ],
+  };
 }
 
 /** Receives one byte, and the descriptor that may come with it; no byte is the end. */

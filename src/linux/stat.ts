@@ -1,7 +1,10 @@
 import type { Fd } from "./fd";
-import { syscallOn } from "./syscall";
+import { syscallOn, trySyscall } from "./syscall";
 
+const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_SIZE = 256;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_MNT_ID = 0x1000;
 /** struct statfs of 64-bit Linux, in words: f_bavail, f_files, f_ffree, f_flags. */
@@ -41,8 +44,21 @@ export interface FileStatus {
 
 /** The status of what a descriptor is open on (O_PATH descriptors too). */
 export function statusOf(fd: Fd): FileStatus {
-  const buffer = new Uint8Array(256);
+  const buffer = new Uint8Array(STATX_SIZE);
   syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, buffer);
+  return fromStatx(buffer);
+}
+
+/** The status of what is at a path, or -errno. */
+export function tryStatus(path: string, follow: boolean): FileStatus | number {
+  const buffer = new Uint8Array(STATX_SIZE);
+  const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
+  const result = trySyscall("statx", AT_FDCWD, path, flags, STATX_BASIC_STATS, buffer);
+  return result < 0 ? result : fromStatx(buffer);
+}
+
+/** struct statx (statx(2)). */
+function fromStatx(buffer: Uint8Array): FileStatus {
   const view = new DataView(buffer.buffer);
   const mode = view.getUint16(28, true);
   return {
@@ -88,7 +104,7 @@ export function mountStatusOf(fd: Fd): MountStatus {
 
 /** The id in /proc/self/mountinfo of the mount that a descriptor is open on; undefined before Linux 5.8. */
 export function mountIdOf(fd: Fd): number | undefined {
-  const buffer = new Uint8Array(256);
+  const buffer = new Uint8Array(STATX_SIZE);
   syscallOn(undefined, "statx", fd.number, "", AT_EMPTY_PATH, STATX_MNT_ID, buffer);
   const view = new DataView(buffer.buffer);
   return (view.getUint32(0, true) & STATX_MNT_ID) === 0 ? undefined : Number(view.getBigUint64(0x90, true));

@@ -1,6 +1,21 @@
+import { toArrayBuffer } from "bun:ffi";
 import { HakoError } from "../errors";
 import { walkTable } from "./clone-code";
-import { address, type SyscallName, syscallNumber, systemError } from "./syscall";
+import { type ErrnoName, errnoName } from "./errno";
+import { Fd } from "./fd";
+import { systemHint } from "./hints";
+import { libc } from "./libc";
+import { type Memory, ownAddress } from "./memory";
+import {
+  cString,
+  lastErrno,
+  type SyscallName,
+  syscall,
+  syscallNumber,
+  syscallOn,
+  systemError,
+  trySyscall,
+} from "./syscall";
 
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
@@ -9,56 +24,121 @@ const HEADER_WORDS = 3;
 /** A system call's number, six arguments, the least and the greatest result that let the child go on. */
 const STEP_WORDS = 9;
 
-/** One system call of a child that has not executed anything yet. Its failure ends the child, unless it is `optional`. */
+/** One system call of a process that has not executed anything yet. Its failure ends the process, unless it is `optional`. */
 export interface Step {
   what: string;
   call: SyscallName;
-  args: readonly (number | bigint)[];
+  /** Text is passed NUL-terminated, memory by its address. */
+  args: readonly StepArgument[];
   /** A failure of this one is passed over. */
   optional?: boolean;
   /** The least result that is a success; 0 if not given. */
   least?: number;
   /** The greatest one. */
   most?: bigint;
+  /** What to try when it fails so. */
+  hint?: ((errno: ErrnoName | undefined) => string | undefined) | undefined;
 }
 
-/** The steps as the machine code reads them. */
-export function tableOf(report: number, steps: readonly Step[]): BigInt64Array {
-  const table = new BigInt64Array(HEADER_WORDS + STEP_WORDS * steps.length);
-  table[0] = BigInt(report);
+export type StepArgument = number | bigint | string | Memory;
+
+/** The steps as the machine code reads them; `held` is the memory that they point to. */
+export interface Table {
+  words: BigInt64Array;
+  held: unknown;
+}
+
+/** How many bytes the table of so many steps has. */
+export function tableSize(steps: number): number {
+  return 8 * (HEADER_WORDS + STEP_WORDS * steps);
+}
+
+/**
+ * Lays steps out for a process in whose memory `place` says where things are; failures go to the descriptor `report`, where
+ * the first step has the number `first`.
+ */
+export function tableOf(report: number, steps: readonly Step[], place = ownAddress, first = 0): Table {
+  const words = new BigInt64Array(HEADER_WORDS + STEP_WORDS * steps.length);
+  const held: Memory[] = [];
+  words[0] = BigInt(report);
+  words[1] = BigInt(first);
   steps.forEach((step, index) => {
     const at = HEADER_WORDS + STEP_WORDS * index;
-    table[at] = BigInt(syscallNumber(step.call));
+    words[at] = BigInt(syscallNumber(step.call));
     step.args.forEach((argument, position) => {
-      table[at + 1 + position] = BigInt(argument);
+      if (typeof argument === "number" || typeof argument === "bigint") {
+        words[at + 1 + position] = BigInt(argument);
+        return;
+      }
+      const memory = typeof argument === "string" ? cString(argument) : argument;
+      held.push(memory);
+      words[at + 1 + position] = place(memory);
     });
-    table[at + 7] = step.optional === true ? LEAST : BigInt(step.least ?? 0);
-    table[at + 8] = step.most ?? MOST;
+    words[at + 7] = step.optional === true ? LEAST : BigInt(step.least ?? 0);
+    words[at + 8] = step.most ?? MOST;
   });
-  return table;
+  return { words, held };
 }
 
 export function stepError(
   steps: readonly Step[],
   [index, result]: readonly [step: number, result: number],
 ): HakoError {
-  const what = steps[index]?.what ?? `step ${index}`;
-  return result >= 0
-    ? new HakoError({ code: "system", message: `${what}: ended too soon` })
-    : systemError(what, -result);
+  const step = steps[index];
+  const what = step?.what ?? `step ${index}`;
+  if (result >= 0) return new HakoError({ code: "system", message: `${what}: ended too soon` });
+  const errno = errnoName(-result);
+  const hint = systemHint(step?.call ?? "", errno) ?? step?.hint?.(errno);
+  return systemError(what, -result, undefined, hint);
 }
 
 /**
  * Makes the steps' system calls in this thread, one right after the other; comes back only with an error, for the last one
- * is an execve. `memory` is what the steps point to.
+ * is an execve. `witness` gets a file that holds the table, in which `failedStep` finds the error even when this process has
+ * been killed before it could say a word.
  */
 export function walk(
   steps: readonly Step[],
-  memory: readonly ArrayBufferView[],
-): { step: number; result: number } {
-  const table = tableOf(-1, steps);
-  walkTable(address(table));
-  // the memory is used here so that no optimiser ends its life before the calls
-  const alive = memory.length >= 0;
-  return { step: alive ? Number(table[1]) : 0, result: Number(table[2]) };
+  witness?: (table: Fd) => void,
+): readonly [step: number, result: number] {
+  const { words: own, held } = tableOf(-1, steps);
+  const words = witness === undefined ? own : sharedCopy(own, witness);
+  walkTable(words);
+  // named here so that no optimiser ends the memory's life before the calls
+  return held === undefined ? [0, 0] : [Number(words[1]), Number(words[2])];
+}
+
+const MFD_CLOEXEC = 1;
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+
+function sharedCopy(words: BigInt64Array, witness: (table: Fd) => void): BigInt64Array {
+  const size = words.byteLength;
+  using file = new Fd(syscall("memfd_create", "hako:table", MFD_CLOEXEC), "table of steps");
+  syscallOn(file.name, "ftruncate", file.number, size);
+  const address = Number(libc("mmap")(null, size, PROT_READ_WRITE, MAP_SHARED, file.number, 0));
+  if (address <= 0) throw systemError("mmap", lastErrno(), file.name);
+  witness(file);
+  const copy = new BigInt64Array(toArrayBuffer(address as never, 0, size));
+  copy.set(words);
+  return copy;
+}
+
+/** Whether a step of a table that `walk` gave away has failed. */
+export function hasFailedStep(table: Fd): boolean {
+  const words = new BigInt64Array(HEADER_WORDS);
+  syscallOn(table.name, "pread64", table.number, words, words.byteLength, 0);
+  return words[2] !== 0n;
+}
+
+/** Makes the steps' system calls in this thread, as steps of a process that has nothing else to do would be made. */
+export function perform(steps: readonly Step[]): void {
+  steps.forEach(({ call, args, optional, least = 0, most = MOST }, index) => {
+    const words = args.map((argument) =>
+      typeof argument === "object" && "pointers" in argument ? ownAddress(argument) : argument,
+    );
+    const result = trySyscall(call, ...words);
+    if (optional !== true && (result < least || BigInt(result) > most))
+      throw stepError(steps, [index, result]);
+  });
 }

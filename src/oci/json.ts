@@ -1,5 +1,4 @@
 import { HakoError } from "../errors";
-import { syntaxProblem } from "./json-syntax";
 
 /** The path of a value in a JSON document, as a JSON pointer (RFC 6901). */
 export function pointer(keys: readonly (string | number)[]): string {
@@ -18,6 +17,7 @@ export function parseJson(text: string, file: string): unknown {
     // the reviver makes it slower, and few documents have such numbers
     return /\d{16}/.test(text) ? JSON.parse(text, exact as never) : JSON.parse(text);
   } catch (error) {
+    const { syntaxProblem } = require("./json-syntax") as typeof import("./json-syntax");
     const { line, column, why = (error as Error).message } = syntaxProblem(text);
     const message = `${file}: not JSON: line ${line}, column ${column}: ${why}`;
     throw new HakoError({ code: "config", message, path: file });

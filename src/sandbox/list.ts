@@ -1,4 +1,4 @@
-import { loadCgroup } from "../cgroup";
+import { loadCgroup } from "../cgroup/stored";
 import type { ContainerId, SandboxId } from "../container/id";
 import { MappingStore } from "../container/mapping";
 import { type ContainerRecord, containerIds, readRecord, type Status, statusOf } from "../container/record";

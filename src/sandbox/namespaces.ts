@@ -1,130 +1,15 @@
-import { type Cgroup, type CgroupEntry, loadCgroup, plannedRecord } from "../cgroup";
-import { cgroupOfConfig } from "../cgroup/of-config";
-import { cgroupOwner } from "../cgroup/ownership";
-import { during, HakoError } from "../errors";
-import { applyScheduler } from "../init/attributes";
-import { spawnInit } from "../init/spawn";
-import { spawnExec } from "../init/spawn-exec";
-import type { StageProcess } from "../init/stage-process";
-import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
-import { hasListener } from "../linux/seccomp";
-import { logDebug } from "../log";
-import type { Config } from "../oci/config";
-import { joinResctrl, type ResctrlRecord, removeGroups } from "../resctrl/resctrl";
-import type { ContainerPlan, SandboxDriver } from "./driver";
-import { moveNetDevices } from "./network-devices";
+import type { SandboxDriver } from "./driver";
 
-/** Containers as processes of this kernel, in namespaces and cgroups. */
+/** Containers as processes of this kernel, in namespaces and cgroups. Each way loads only what it needs. */
 export const namespacesDriver: SandboxDriver = {
   name: "namespaces",
   create(plan, events, undo) {
-    const { config, id } = plan;
-    const cgroup = cgroupOfConfig(plan.cgroupManager, config, id);
-    undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
-    events.cgroup(plannedRecord(cgroup));
-    cgroup.create();
-    logDebug(`${id}: cgroups ${JSON.stringify(cgroup.paths)}`);
-    const entry = cgroup.entry();
-    const init = startInit(plan, cgroup, entry);
-    undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
-    logDebug(`${id}: process ${init.pid} in its namespaces`);
-    // while our own stage starts in there; it stays outside of the limits, which are for the program
-    events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
-    moveNetDevices(config, init.pid, undo);
-    during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
-    const rdt = config.linux?.intelRdt;
-    if (rdt !== undefined) {
-      const made: ResctrlRecord = [];
-      undo.defer(`resctrl groups of ${id}`, () => removeGroups(made));
-      try {
-        joinResctrl(rdt, id, init.pid, made);
-      } finally {
-        events.resctrl(made);
-      }
-    }
-    init.advance("mounted");
-    logDebug(`${id}: root file system mounted`);
-    events.runtimeCreated();
-    raiseHardLimits(init.pid, config);
-    const owner = cgroupOwner(config);
-    if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
-    init.advance("prepared");
-    logDebug(`${id}: root file system entered`);
-    undo.defer(`processes of ${id}`, () => cgroup.kill());
-    cgroup.joinOthers(init.pid, entry);
-    init.advance("ready");
-    cgroup.settle();
-    logDebug(`${id}: in its cgroups, with its identity; waits for start`);
-    events.created();
-    init.release();
+    const { createInNamespaces } =
+      require("./create-in-namespaces") as typeof import("./create-in-namespaces");
+    createInNamespaces(plan, events, undo);
   },
   exec(plan, ready, undo) {
-    const { cgroup: record, cgroups, init, consoleSocket, listener, ...rest } = plan;
-    const cgroup = record === undefined ? undefined : loadCgroup(record);
-    const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
-    const stage = spawnExec({ ...rest, ...init, entry, consoleSocket });
-    undo.defer("its process", () => stage[Symbol.dispose]());
-    stage.advance("ready");
-    const { program } = stage;
-    cgroup?.joinOthers(program.pid, entry, init.pid);
-    applyScheduler(plan.process, program.pid);
-    ready(program);
-    stage.release(plan.filter !== undefined && hasListener(plan.filter) ? listener : undefined);
-    return program;
+    const { execInNamespaces } = require("./exec-in-namespaces") as typeof import("./exec-in-namespaces");
+    return execInNamespaces(plan, ready, undo);
   },
 };
-
-const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
-
-function startInit(plan: ContainerPlan, cgroup: Cgroup, entry: CgroupEntry): StageProcess {
-  const mounts = cgroup.mounts();
-  const { config, filter, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
-  const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
-  return spawnInit({
-    config,
-    filter,
-    bundle,
-    rootfs,
-    overlay,
-    state,
-    startSocket,
-    consoleSocket,
-    noPivot,
-    noNewKeyring,
-    preserveFds,
-    openFiles,
-    cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
-    entry,
-    warn,
-    explainEnd(signal) {
-      const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
-      return explainEnd({ signal, cgroup: cgroup.record });
-    },
-  });
-}
-
-/**
- * Hard limits above ours are raised from outside, where we have the right to; the limits themselves are set right before
- * the program is executed, for they would hold for our own stage too.
- */
-function raiseHardLimits(pid: number, config: Config): void {
-  (config.process?.rlimits ?? []).forEach(({ type, soft, hard }, index) => {
-    const field = `config /process/rlimits/${index}`;
-    if (!Object.hasOwn(RLIMITS, type)) {
-      throw new HakoError({
-        code: "config",
-        message: `${field}/type: unknown limit ${JSON.stringify(type)}`,
-      });
-    }
-    const name = type as RlimitName;
-    const wanted = BigInt.asUintN(64, BigInt(hard));
-    if (BigInt.asUintN(64, BigInt(soft)) > wanted) {
-      throw new HakoError({
-        code: "config",
-        message: `${field}/soft: ${soft} is above the hard limit ${hard}`,
-      });
-    }
-    const now = getLimit(pid, name);
-    if (wanted > now.hard) during(field, () => setLimit(pid, name, { soft: now.soft, hard: wanted }));
-  });
-}

@@ -29,7 +29,7 @@ export class Keeper implements Disposable {
     ];
     using reports = new Reports(steps);
     const plan = { flags: 0, cgroup: undefined, join: [], waitsForNothing: false };
-    this.pid = cloneChild({ ...plan, steps, memory: [] }, reports);
+    this.pid = cloneChild({ ...plan, steps }, reports);
   }
 
   [Symbol.dispose](): void {

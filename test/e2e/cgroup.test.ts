@@ -4,8 +4,9 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { type Cgroup, loadCgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
+import { type Cgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
 import { SandboxTree } from "../../src/cgroup/sandbox-tree";
+import { loadCgroup } from "../../src/cgroup/stored";
 import { HakoError } from "../../src/errors";
 import { Box, type BundleConfig, e2e, isV2, needsHako } from "./support";
 

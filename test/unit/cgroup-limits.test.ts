@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { type Cgroup, loadCgroup, openCgroup, parseLayout } from "../../src/cgroup";
+import { type Cgroup, openCgroup, parseLayout } from "../../src/cgroup";
 import { blkioToIoWeight } from "../../src/cgroup/block-io";
 import { sharesToWeight } from "../../src/cgroup/cpu";
 import { swapAlone } from "../../src/cgroup/memory";
 import type { Resources } from "../../src/cgroup/resources";
 import { ioStat } from "../../src/cgroup/stats";
+import { loadCgroup } from "../../src/cgroup/stored";
 import { HakoError } from "../../src/errors";
 import { isRootless } from "../../src/linux/rootless";
 

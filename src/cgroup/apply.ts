@@ -1,0 +1,36 @@
+import { applyBlockIo } from "./block-io";
+import { applyCpu, applyCpuset } from "./cpu";
+import { applyDevices } from "./devices";
+import type { CgroupRecord } from "./index";
+import { applyHugepages, applyPids, applyUnified } from "./limits";
+import { applyMemory } from "./memory";
+import { applyNetwork, applyRdma } from "./network";
+import type { Resources } from "./resources";
+import { Target } from "./target";
+
+/** Writes limits to the cgroups of a record; a failure takes back what was written before. */
+export function applyResources(record: CgroupRecord, resources: Resources): void {
+  const target = new Target(record);
+  try {
+    applyTo(target, record, resources);
+  } catch (thrown) {
+    target.takeBack();
+    throw thrown;
+  }
+}
+
+function applyTo(target: Target, record: CgroupRecord, resources: Resources): void {
+  // unified first: a special field, which says the same in the spec's own words, has the last word
+  applyUnified(target, resources.unified);
+  applyCpuset(target, resources.cpu);
+  applyMemory(target, resources.memory);
+  applyCpu(target, resources.cpu);
+  applyPids(target, resources.pids);
+  applyBlockIo(target, resources.blockIO);
+  applyHugepages(target, resources.hugepageLimits);
+  applyNetwork(target, resources.network);
+  applyRdma(target, resources.rdma);
+  if (resources.devices === undefined && record.devices) return;
+  applyDevices(target, resources.devices ?? []);
+  record.devices = true;
+}

@@ -1,0 +1,172 @@
+import { allCapabilities, permittedCapabilities } from "../linux/capabilities";
+import { inheritSteps, ownerSteps } from "../linux/child-steps";
+import { sessionKeyringSteps } from "../linux/credentials";
+import { execveStep, repairSteps } from "../linux/exec";
+import type { Fd } from "../linux/fd";
+import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/namespace";
+import { hideStep, nameStep } from "../linux/process";
+import { controllingTerminalStep } from "../linux/pty";
+import { limitSteps } from "../linux/rlimit";
+import { filterSteps } from "../linux/seccomp";
+import type { Step } from "../linux/steps";
+import { affinitySteps, attributeSteps } from "./attributes";
+import type { ExecChannels } from "./exec-process";
+import { keptForFilter, openFilesFor, processLimits } from "./final";
+import { enterStep, type Identity, identityOf, standardStreamSteps } from "./identity";
+import { labelSteps } from "./labels";
+import type { ProgramOutside } from "./program-outside";
+import type { ExecOptions } from "./spawn-exec";
+import { STAGE_NAME } from "./stage-name";
+
+/** execve's EACCES: in another directory of PATH there may be a file that can be executed. */
+const DENIED = -13;
+
+/** Descriptors that the two processes of an exec have; all but the caller's. */
+export interface ExecDescriptors {
+  /** The container's root directory. */
+  root: Fd;
+  /** The program's working directory; undefined if we could not open it. */
+  directory: Fd | undefined;
+  /** The program's terminal. */
+  terminal: Fd | undefined;
+  /** Of cgroups that it joins. */
+  files: readonly Fd[];
+  channels: ExecChannels;
+}
+
+/** Those that only the first process uses. */
+function ofJoiner({ root, directory, terminal }: ExecDescriptors, pidfd: Fd): Fd[] {
+  return [pidfd, root, directory, terminal].filter((fd) => fd !== undefined);
+}
+
+function ofProgram({ files, channels }: ExecDescriptors): Fd[] {
+  return [channels.go.read, channels.listener?.[1], ...files].filter((fd) => fd !== undefined);
+}
+
+/** What steps use, but for where they report. */
+export function usedDescriptors(fds: ExecDescriptors, pidfd: Fd): Fd[] {
+  return [...ofJoiner(fds, pidfd), ...ofProgram(fds)];
+}
+
+/** The lowest number of a descriptor that is neither a standard stream, nor the caller's, nor one of these. */
+function lowestFree(preserveFds: number, fds: readonly Fd[]): number {
+  const taken = new Set(fds.map(({ number }) => number));
+  let number = 3 + preserveFds;
+  while (taken.has(number)) number++;
+  return number;
+}
+
+/** How an exec's program becomes what config.json says of it. */
+export function identityOfExec(options: ExecOptions, foreign: readonly NamespaceType[]): Identity {
+  const { process, filter, warn } = options;
+  const have = foreign.includes("user") ? allCapabilities() : permittedCapabilities();
+  return identityOf(process, have, keptForFilter(process, filter), warn);
+}
+
+/**
+ * What the first process makes: it joins the container's namespaces, but for the pid namespace, where only its child will
+ * be, and takes the program's identity, so that the container sees nothing that has more rights than the program.
+ */
+export function joinerSteps(
+  options: ExecOptions,
+  foreign: readonly NamespaceType[],
+  identity: Identity,
+  fds: ExecDescriptors,
+): Step[] {
+  const { process, linux, id, pidfd, preserveFds, noNewKeyring } = options;
+  const { directory, terminal } = fds;
+  const free = lowestFree(preserveFds, [...usedDescriptors(fds, pidfd), fds.channels.reports.write]);
+  const streams = terminal === undefined ? [0, 1, 2] : [];
+  return [
+    hideStep(),
+    nameStep(STAGE_NAME),
+    ...affinitySteps(process, "initial"),
+    // while the host's procfs is there
+    ...labelSteps(process, free),
+    ...joinSteps(foreign, pidfd, fds.root),
+    // the container's own, by its name
+    ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),
+    ...(terminal === undefined ? [] : terminalSteps(terminal, process.user.uid)),
+    ...standardStreamSteps(streams, process.user.uid),
+    ...attributeSteps(process, linux),
+    ...identity.before,
+    ...(directory === undefined
+      ? []
+      : [{ what: "config /process/cwd", call: "fchdir", args: [directory.number] } satisfies Step]),
+    ...identity.user,
+    ...(directory === undefined ? [enterStep(process.cwd)] : []),
+    ...identity.capabilities,
+    ...ofJoiner(fds, pidfd).map(
+      (fd): Step => ({ what: `close ${fd.number}`, call: "close", args: [fd.number] }),
+    ),
+    // a change of identity may have undone it
+    hideStep(),
+  ];
+}
+
+function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd): Step[] {
+  const steps: Step[] = [];
+  if (foreign.length > 0) {
+    steps.push({
+      what: `join the container's namespaces (${foreign.join(", ")}): setns`,
+      call: "setns",
+      // all at once: the kernel takes the rights that the user namespace gives for the others
+      args: [pidfd.number, foreign.reduce((flags, type) => flags | NAMESPACE_FLAGS[type], 0)],
+    });
+  }
+  if (foreign.includes("user")) steps.push(...ownerSteps());
+  // without a mount namespace the container has changed its root directory only
+  if (!foreign.includes("mount")) {
+    steps.push(
+      { what: "the container's root: fchdir", call: "fchdir", args: [root.number] },
+      { what: "the container's root: chroot", call: "chroot", args: ["."] },
+    );
+  }
+  return [...steps, { what: "chdir /", call: "chdir", args: ["/"] }];
+}
+
+function terminalSteps(terminal: Fd, uid: number): Step[] {
+  return [
+    ...standardStreamSteps([terminal.number], uid),
+    ...[0, 1, 2].map(
+      (stream): Step => ({ what: "terminal: dup3", call: "dup3", args: [terminal.number, stream, 0] }),
+    ),
+  ];
+}
+
+/** What the program's process makes, in the container's pid namespace; the last steps are the execution. */
+export function programSteps(
+  options: ExecOptions,
+  program: ProgramOutside,
+  identity: Identity,
+  fds: ExecDescriptors,
+): Step[] {
+  const { process, filter, preserveFds, openFiles } = options;
+  const { files, terminal, channels } = fds;
+  const go = channels.go.read;
+  const limits = processLimits(process);
+  const free = lowestFree(preserveFds, [...ofProgram(fds), channels.reports.write]);
+  const last = keptForFilter(process, filter) === 0n ? undefined : identity.last;
+  return [
+    { what: "setsid", call: "setsid", args: [] },
+    ...(terminal === undefined ? [] : [controllingTerminalStep(0)]),
+    { what: "wait for the caller", call: "read", args: [go.number, new Uint8Array(1), 1], least: 1 },
+    ...files.map(
+      (file): Step => ({ what: "join a cgroup: write", call: "write", args: [file.number, "0", 1] }),
+    ),
+    ...affinitySteps(process, "final"),
+    ...inheritSteps(preserveFds, []),
+    ...repairSteps(openFilesFor(limits, openFiles)),
+    ...limitSteps(limits),
+    ...(filter === undefined ? [] : filterSteps(filter, channels.listener?.[1] ?? go, last, free)),
+    ...executionSteps(program),
+  ];
+}
+
+/** Of several files that may be the program the first that the kernel lets this user execute. */
+function executionSteps({ places, args, environment }: ProgramOutside): Step[] {
+  return places.map((path, index) => {
+    const step = execveStep(path, args, environment);
+    return index === places.length - 1 ? step : { ...step, least: DENIED, most: BigInt(DENIED) };
+  });
+}

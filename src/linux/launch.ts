@@ -1,0 +1,50 @@
+import { HakoError } from "../errors";
+import { executeStep, inheritSteps } from "./child-steps";
+import { cloneChild, type Reports, siblingStep } from "./clone";
+import type { Fd } from "./fd";
+import { launcher } from "./launcher";
+import { reapChild } from "./process";
+import { type Step, stepError } from "./steps";
+import { systemError } from "./syscall";
+
+/** How a process is made that a container can see before it has executed its program. */
+export interface LaunchPlan {
+  /** The v2 cgroup that it is born in; ours if undefined. */
+  cgroup: Fd | undefined;
+  /** What a process makes that makes the other one, and ends. */
+  joiner: readonly Step[];
+  /** What that makes; the last one is an execve that doesn't come back. */
+  program: readonly Step[];
+  /** How many of the caller's descriptors from 3 on it has. */
+  preserveFds: number;
+  /** Descriptors that the steps use. */
+  keep: readonly Fd[];
+}
+
+/**
+ * Makes a process with the steps of a plan, and returns its pid as this process sees it; it is our child. Both processes run a
+ * program that only makes system calls: nobody who looks at them finds our memory or our executable (CVE-2019-5736).
+ * In reports the steps of `program` are numbered from 0.
+ */
+export function launch(plan: LaunchPlan, reports: Reports): number {
+  const { cgroup, joiner, program, preserveFds, keep } = plan;
+  const made = [...joiner, siblingStep()];
+  using image = launcher(reports.number, [...made, ...program], -made.length);
+  const first = [...inheritSteps(preserveFds, [reports.write, ...keep]), executeStep(image, ["hako"], [])];
+  const before = [...first, ...made];
+  const own = { steps: first, first: -before.length, flags: 0, cgroup, join: [], waitsForNothing: true };
+  reapChild(cloneChild(own, reports), true);
+  let pid: number | undefined;
+  for (let report = reports.next(); report !== undefined; report = reports.next()) {
+    const [step, result] = report;
+    if (step === -1 && result > 0) {
+      pid = result;
+      continue;
+    }
+    if (step >= 0 && pid !== undefined) reapChild(pid, true);
+    if (step === -1) throw systemError("clone3", -result);
+    throw stepError([...before, ...program], [before.length + step, result]);
+  }
+  if (pid !== undefined) return pid;
+  throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
+}

@@ -1,0 +1,40 @@
+import { address, cString } from "./syscall";
+
+/** Memory that a system call is given the address of. */
+export type Memory = ArrayBufferView | PointingMemory;
+
+/** Memory with addresses of other memory in it: at which offsets, and of what. */
+export interface PointingMemory {
+  bytes: ArrayBufferView;
+  pointers: readonly (readonly [offset: number, to: Memory])[];
+}
+
+/** A copy of the bytes with the addresses in it that `place` gives. */
+export function withAddresses(
+  { bytes, pointers }: PointingMemory,
+  place: (memory: Memory) => bigint,
+): Uint8Array {
+  const copy = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).slice();
+  fill(new DataView(copy.buffer), pointers, place);
+  return copy;
+}
+
+/** The address of memory of this process, which the caller keeps alive; addresses in it are filled in. */
+export function ownAddress(memory: Memory): bigint {
+  if (!("pointers" in memory)) return BigInt(address(memory));
+  const { bytes, pointers } = memory;
+  fill(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), pointers, ownAddress);
+  return BigInt(address(bytes));
+}
+
+function fill(view: DataView, pointers: PointingMemory["pointers"], place: (memory: Memory) => bigint): void {
+  for (const [offset, to] of pointers) view.setBigUint64(offset, place(to), true);
+}
+
+/** A NULL-terminated array of C strings, as execve takes it. */
+export function stringVector(texts: readonly string[]): PointingMemory {
+  return {
+    bytes: new BigUint64Array(texts.length + 1),
+    pointers: texts.map((text, index) => [8 * index, cString(text)]),
+  };
+}

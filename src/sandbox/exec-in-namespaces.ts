@@ -1,0 +1,30 @@
+import type { CgroupEntry } from "../cgroup";
+import { loadCgroup } from "../cgroup/stored";
+import type { ProcessRecord } from "../container/record";
+import { applyScheduler } from "../init/attributes";
+import { setOutOfMemoryScore } from "../init/out-of-memory-score";
+import { spawnExec } from "../init/spawn-exec";
+import type { UndoStack } from "../undo";
+import type { ExecPlan } from "./driver";
+
+const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
+
+/** Starts a process beside the first; `ready` is called with it right before it executes its program. */
+export function execInNamespaces(
+  plan: ExecPlan,
+  ready: (process: ProcessRecord) => void,
+  undo: UndoStack,
+): ProcessRecord {
+  const { cgroup: record, cgroups, init, consoleSocket, listener, ...rest } = plan;
+  const cgroup = record === undefined ? undefined : loadCgroup(record);
+  const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
+  const made = spawnExec({ ...rest, ...init, entry, consoleSocket });
+  undo.defer("its process", () => made[Symbol.dispose]());
+  const { pid, startTime } = made;
+  setOutOfMemoryScore(pid, plan.process.oomScoreAdj);
+  cgroup?.joinOthers(pid, entry, init.pid);
+  applyScheduler(plan.process, pid);
+  ready({ pid, startTime });
+  made.release(listener);
+  return { pid, startTime };
+}
