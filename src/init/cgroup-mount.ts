@@ -3,6 +3,7 @@ import type { CgroupMounts } from "../cgroup";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { ATTR, attachTree, cloneTree, newFilesystem, REFUSED, setMountAttributes } from "../linux/mount";
+import { readMountinfo } from "../linux/mountinfo";
 import { makeLink } from "../linux/node";
 import { mkdirAt } from "../linux/path";
 import type { Mount } from "../oci/config";
@@ -59,7 +60,8 @@ function ownTree(own: Hierarchy): Fd {
 function unifiedTree(work: RootfsWork, own: Hierarchy): Fd {
   if (work.context.newCgroupNamespace) return ownTree(own);
   try {
-    return newFilesystem({ type: "cgroup2", source: "cgroup", attributes: USUAL });
+    const options = hostOptions(own.mountpoint);
+    return newFilesystem({ type: "cgroup2", source: "cgroup", options, attributes: USUAL });
   } catch (error) {
     if (!hasErrno(error, ...REFUSED)) throw error;
     // a user namespace may not mount it: the host's, where it must not write (CVE-2023-25809)
@@ -67,6 +69,17 @@ function unifiedTree(work: RootfsWork, own: Hierarchy): Fd {
     setMountAttributes(tree, { set: USUAL | ATTR.RDONLY });
     return tree;
   }
+}
+
+/**
+ * The options of the host's mount (nsdelegate, memory_recursiveprot and the like). There is one cgroup2: whoever mounts it in
+ * the host's cgroup namespace sets them anew for everybody (kernel/cgroup/cgroup.c, apply_cgroup_root_flags).
+ */
+function hostOptions(mountpoint: string): string[] {
+  const host = readMountinfo().findLast(
+    (entry) => entry.mountpoint === mountpoint && entry.type === "cgroup2",
+  );
+  return host?.superOptions.filter((option) => option !== "rw" && option !== "ro") ?? [];
 }
 
 /** v1: a tmpfs with a directory for each hierarchy, and links for controllers that share one. */

@@ -1,7 +1,7 @@
 // @cgroup-v2
 // What config.json asks for, as a program in the container sees it.
 import { describe, expect } from "bun:test";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -359,6 +359,17 @@ describe("mounts", () => {
       expect(out).toMatch(/Read-only file system|Permission denied/);
     }
   });
+
+  e2e("the options of the host's cgroup2 stay as they are", () => {
+    using box = new Box();
+    const options = () =>
+      /^\S+ \/sys\/fs\/cgroup cgroup2 (\S+)/m.exec(readFileSync("/proc/mounts", "utf8"))?.[1];
+    execFileSync("mount", ["-o", "remount,nsdelegate,memory_recursiveprot", "/sys/fs/cgroup"]);
+    const before = options();
+    expect(before).toContain("nsdelegate");
+    box.sh("cat /sys/fs/cgroup/cgroup.controllers");
+    expect(options()).toBe(before);
+  }, [isV2 ? undefined : "this host has no pure v2"]);
 });
 
 describe("propagation", () => {
