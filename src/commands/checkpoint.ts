@@ -2,7 +2,7 @@ import { defineCommand } from "../command";
 import { checkpointContainer } from "../container/checkpoint";
 import { containerId } from "../container/id";
 import { HakoError } from "../errors";
-import { callerOpenFiles } from "../linux/exec";
+import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { CRIU_FLAGS, criuFlags } from "./shared-criu-flags";
 import { CONTAINER } from "./shared-operands";

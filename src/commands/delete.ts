@@ -1,7 +1,7 @@
 import { defineCommand } from "../command";
 import { deleteContainer } from "../container/delete";
 import { containerId } from "../container/id";
-import { callerOpenFiles } from "../linux/exec";
+import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
 

@@ -2,7 +2,7 @@ import { defineCommand } from "../command";
 import { inheritance } from "../container/caller";
 import { execInContainer } from "../container/exec";
 import { containerId } from "../container/id";
-import { callerOpenFiles } from "../linux/exec";
+import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { CONTAINER, PIDFD_SOCKET } from "./shared-operands";
 

@@ -1,7 +1,8 @@
 import { type CommandGroup, defineCommand } from "../command";
 import { HakoError } from "../errors";
-import { callerOpenFiles, execProgram, lookUpProgram } from "../linux/exec";
+import { execProgram, lookUpProgram } from "../linux/exec";
 import { enterNetworkNamespace } from "../linux/namespace";
+import { callerOpenFiles } from "../linux/rlimit";
 
 const exec = defineCommand({
   meta: { name: "exec", description: "run a command in a network namespace" },

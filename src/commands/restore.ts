@@ -2,7 +2,7 @@ import { defineCommand } from "../command";
 import { checkedBundle } from "../container/bundle";
 import { containerId } from "../container/id";
 import { runRestored } from "../container/run-restored";
-import { callerOpenFiles } from "../linux/exec";
+import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { CRIU_FLAGS, criuFlags } from "./shared-criu-flags";
 import { CREATE_FLAGS } from "./shared-flags";

@@ -1,9 +1,9 @@
 import type { Arguments } from "../arguments";
 import type { Globals } from "../command";
 import { checkedBundle } from "../container/bundle";
-import { inheritance } from "../container/caller";
+import { inheritance, notifySocket } from "../container/caller";
 import { containerId } from "../container/id";
-import { callerOpenFiles } from "../linux/exec";
+import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { BUNDLE, PIDFD_SOCKET } from "./shared-operands";
 
@@ -48,11 +48,6 @@ export function createOptions(globals: Globals, id: string, bundle: string, valu
   const inherited = inheritance(values["preserve-fds"], process.env);
   const checked = checkedBundle(bundle, inherited.environment, globals.cgroupManager);
   return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };
-}
-
-/** Where a service manager wants to hear that the program is ready (sd_notify(3)). */
-export function notifySocket(): string | undefined {
-  return process.env.NOTIFY_SOCKET || undefined;
 }
 
 export function placeOptions(globals: Globals, id: string, values: CreateFlagValues, preserveFds: number) {

@@ -1,8 +1,8 @@
 import { defineCommand } from "../command";
+import { notifySocket } from "../container/caller";
 import { containerId } from "../container/id";
 import { startAndNotify } from "../container/start";
-import { callerOpenFiles } from "../linux/exec";
-import { notifySocket } from "./shared-flags";
+import { callerOpenFiles } from "../linux/rlimit";
 import { CONTAINER } from "./shared-operands";
 
 export default defineCommand({

@@ -33,6 +33,11 @@ export function inheritance(preserve: string, environment: NodeJS.ProcessEnv): I
   return { preserveFds, environment: lines };
 }
 
+/** Where a service manager wants to hear that the program is ready (sd_notify(3)). */
+export function notifySocket(): string | undefined {
+  return process.env.NOTIFY_SOCKET || undefined;
+}
+
 /** Bun's own descriptors fill the first gap, its event loop's epoll before any other. */
 export function isOpenByCaller(fd: number): boolean {
   try {

@@ -15,7 +15,6 @@ import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { handOut, type Receivers } from "./hand-out";
 import { runHooks } from "./hooks";
-import { plannedHostMounts, removeHostMounts } from "./host-mounts";
 import { type ContainerId, sandboxId } from "./id";
 import { lockContainer } from "./lock";
 import { MappingStore } from "./mapping";
@@ -104,8 +103,10 @@ export function createContainer(given: CreateOptions): ContainerRecord {
       save({ creator: undefined });
     },
   };
-  const hostMounts = plannedHostMounts(config, bundle.rootfs);
-  if (hostMounts !== undefined) {
+  if (!hasNamespace(config, "mount")) {
+    const { plannedHostMounts, removeHostMounts } =
+      require("./host-mounts") as typeof import("./host-mounts");
+    const hostMounts = plannedHostMounts(bundle.rootfs);
     save({ hostMounts });
     undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
   }

@@ -4,9 +4,7 @@ import { hasErrno } from "../linux/file";
 import { signalProcess, waitForEnd } from "../linux/process";
 import { logDebug } from "../log";
 import { placeOf } from "../oci/container-type";
-import { removeGroups } from "../resctrl/resctrl";
 import { runLenientHooks } from "./hooks";
-import { removeHostMounts } from "./host-mounts";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
 import { MappingStore } from "./mapping";
@@ -125,10 +123,21 @@ function end(record: ContainerRecord): void {
       });
     }
   }
-  if (record.hostMounts !== undefined) removeHostMounts(record.hostMounts);
-  if (record.resctrl !== undefined) removeGroups(record.resctrl);
+  removeRarities(record);
   if (cgroup === undefined) return;
   // the end of a pid namespace's first process has ended all others
   if (init === undefined || !record.ownPidNamespace) cgroup.kill();
   cgroup.destroy();
+}
+
+/** What few containers have; each is loaded for them. */
+function removeRarities({ hostMounts, resctrl }: ContainerRecord): void {
+  if (hostMounts !== undefined) {
+    const { removeHostMounts } = require("./host-mounts") as typeof import("./host-mounts");
+    removeHostMounts(hostMounts);
+  }
+  if (resctrl !== undefined) {
+    const { removeGroups } = require("../resctrl/resctrl") as typeof import("../resctrl/resctrl");
+    removeGroups(resctrl);
+  }
 }

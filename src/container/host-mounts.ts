@@ -1,8 +1,6 @@
 import { realPath } from "../linux/file";
 import { detach } from "../linux/mount";
 import { readMountinfo } from "../linux/mountinfo";
-import type { Config } from "../oci/config";
-import { hasNamespace } from "../oci/namespaces";
 
 /** The root file system of a container without a mount namespace: it is mounted on itself, with all of its mounts in it. */
 export interface HostMounts {
@@ -15,9 +13,8 @@ function countAt(path: string): number {
   return readMountinfo().filter(({ mountpoint }) => mountpoint === path).length;
 }
 
-/** What has to be unmounted with a container that is about to be made; undefined if it has a mount namespace. */
-export function plannedHostMounts(config: Config, rootfs: string): HostMounts | undefined {
-  if (hasNamespace(config, "mount")) return undefined;
+/** What has to be unmounted with a container without a mount namespace that is about to be made. */
+export function plannedHostMounts(rootfs: string): HostMounts {
   const path = realPath(rootfs);
   return { path, before: countAt(path) };
 }

@@ -15,12 +15,10 @@ import { applyScheduler } from "./attributes";
 import { errorMessage } from "./error-message";
 import { becomeProgram, enterCgroups, type Program, prepareProgram } from "./final";
 import { applyLabels } from "./labels";
-import { mountOverlayOfHost } from "./overlay-root";
 import type { Parent } from "./parent";
 import type { InitRequest } from "./protocol";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs";
 import { setUpTerminal } from "./terminal";
-import { makeTimeNamespace } from "./time-offsets";
 
 const CLONE_FS = 0x200;
 const CLONE_NEWCGROUP = NAMESPACE_FLAGS.cgroup;
@@ -43,7 +41,10 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   syscall("setsid");
   if (!request.noNewKeyring) perform(sessionKeyringSteps(`_ses.${request.state.id}`));
   if (request.newNetworkNamespace) during("network loopback", () => bringUp("lo"));
-  if (request.newTimeNamespace) makeTimeNamespace(config.linux?.timeOffsets);
+  if (request.newTimeNamespace) {
+    const { makeTimeNamespace } = require("./time-offsets") as typeof import("./time-offsets");
+    makeTimeNamespace(config.linux?.timeOffsets);
+  }
   const rootfs = buildRootfs(request, parent);
   parent.reached("mounted");
   runHooks("createContainer", config.hooks, {
@@ -82,6 +83,7 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
     setNamespace(namespace, "mount");
   }
   if (overlay !== undefined) {
+    const { mountOverlayOfHost } = require("./overlay-root") as typeof import("./overlay-root");
     during("the host's files under a tmpfs", () => mountOverlayOfHost(overlay, warn));
   }
   return prepareRootfs({

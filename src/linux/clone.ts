@@ -4,6 +4,7 @@ import { errnoName } from "./errno";
 import { Fd } from "./fd";
 import { sealedProgram } from "./memfd";
 import { NAMESPACE_FLAGS } from "./namespace";
+import { isChild } from "./process";
 import { effectiveUser } from "./rootless";
 import { waitFor } from "./socket";
 import { statusOf } from "./stat";
@@ -156,6 +157,8 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
     const [step, result] = report;
     // a pid, from the helper: where memory is shared its number of the step is the child's
     if (result > 0 && step >= plan.join.length) {
+      // whoever can get at the child could say this too
+      if (!isChild(result)) continue;
       if (failed === undefined) return result;
       trySyscall("wait4", result, null, 0, null);
       throw stepError(plan.steps, failed);

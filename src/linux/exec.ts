@@ -4,8 +4,9 @@ import type { Fd } from "./fd";
 import { checkAccess, hasErrno, listNames, statusAt } from "./file";
 import { stringVector } from "./memory";
 import { getLimit, limitSteps } from "./rlimit";
-import { perform, type Step, stepError, walk } from "./steps";
+import { perform, type Step, stepError } from "./steps";
 import { systemError, trySyscall } from "./syscall";
+import { walk } from "./walk";
 
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
@@ -26,15 +27,6 @@ export interface ExecOptions {
    * gets the table of the calls (see `walk`).
    */
   witness?: ((table: Fd) => void) | undefined;
-}
-
-/** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
-export function callerOpenFiles(): number | undefined {
-  try {
-    return Number(getLimit(process.ppid, "RLIMIT_NOFILE").soft);
-  } catch {
-    return undefined; // the caller is in an outer pid namespace, has gone, or is another user's
-  }
 }
 
 /** What undoes for a program that Bun ignores signals, and has raised the soft limit of open files. */

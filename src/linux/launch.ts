@@ -3,7 +3,7 @@ import { executeStep, inheritSteps } from "./child-steps";
 import { cloneChild, type Reports, siblingStep } from "./clone";
 import type { Fd } from "./fd";
 import { launcher } from "./launcher";
-import { reapChild } from "./process";
+import { isChild, reapChild } from "./process";
 import { type Step, stepError } from "./steps";
 import { systemError } from "./syscall";
 
@@ -38,7 +38,8 @@ export function launch(plan: LaunchPlan, reports: Reports): number {
   for (let report = reports.next(); report !== undefined; report = reports.next()) {
     const [step, result] = report;
     if (step === -1 && result > 0) {
-      pid = result;
+      // whoever can get at the program's process could say this too
+      if (isChild(result)) pid = result;
       continue;
     }
     if (step >= 0 && pid !== undefined) reapChild(pid, true);

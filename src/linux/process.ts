@@ -10,6 +10,7 @@ const PR_SET_DUMPABLE = 4;
 const PR_SET_NAME = 15;
 const PR_SET_CHILD_SUBREAPER = 36;
 const WNOHANG = 1;
+const P_PID = 1;
 const P_PIDFD = 3;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
@@ -147,6 +148,11 @@ export function reapChild(pid: number, block: boolean): Ending | undefined {
   return signal === 0
     ? { status: (status >> 8) & 0xff, signal: undefined }
     : { status: 128 + signal, signal };
+}
+
+/** Whether a process, which may have ended but was not reaped, is a child of ours. */
+export function isChild(pid: number): boolean {
+  return trySyscall("waitid", P_PID, pid, null, WEXITED | WNOHANG | WNOWAIT, null) === 0;
 }
 
 /** When a child of ours has started; it ends with the attempt to find it out. */

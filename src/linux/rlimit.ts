@@ -57,3 +57,12 @@ export function limitSteps(limits: readonly NamedLimit[]): Step[] {
     args: [0, RLIMITS[name], new BigUint64Array([soft, hard]), 0],
   }));
 }
+
+/** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
+export function callerOpenFiles(): number | undefined {
+  try {
+    return Number(getLimit(process.ppid, "RLIMIT_NOFILE").soft);
+  } catch {
+    return undefined; // the caller is in an outer pid namespace, has gone, or is another user's
+  }
+}

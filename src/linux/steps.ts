@@ -1,21 +1,9 @@
-import { toArrayBuffer } from "bun:ffi";
 import { HakoError } from "../errors";
-import { walkTable } from "./clone-code";
 import { type ErrnoName, errnoName } from "./errno";
-import { Fd } from "./fd";
+import type { Fd } from "./fd";
 import { systemHint } from "./hints";
-import { libc } from "./libc";
 import { type Memory, ownAddress } from "./memory";
-import {
-  cString,
-  lastErrno,
-  type SyscallName,
-  syscall,
-  syscallNumber,
-  syscallOn,
-  systemError,
-  trySyscall,
-} from "./syscall";
+import { cString, type SyscallName, syscallNumber, syscallOn, systemError, trySyscall } from "./syscall";
 
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
@@ -90,38 +78,6 @@ export function stepError(
   const errno = errnoName(-result);
   const hint = systemHint(step?.call ?? "", errno) ?? step?.hint?.(errno);
   return systemError(what, -result, undefined, hint);
-}
-
-/**
- * Makes the steps' system calls in this thread, one right after the other; comes back only with an error, for the last one
- * is an execve. `witness` gets a file that holds the table, in which `failedStep` finds the error even when this process has
- * been killed before it could say a word.
- */
-export function walk(
-  steps: readonly Step[],
-  witness?: (table: Fd) => void,
-): readonly [step: number, result: number] {
-  const { words: own, held } = tableOf(-1, steps);
-  const words = witness === undefined ? own : sharedCopy(own, witness);
-  walkTable(words);
-  // named here so that no optimiser ends the memory's life before the calls
-  return held === undefined ? [0, 0] : [Number(words[1]), Number(words[2])];
-}
-
-const MFD_CLOEXEC = 1;
-const PROT_READ_WRITE = 3;
-const MAP_SHARED = 1;
-
-function sharedCopy(words: BigInt64Array, witness: (table: Fd) => void): BigInt64Array {
-  const size = words.byteLength;
-  using file = new Fd(syscall("memfd_create", "hako:table", MFD_CLOEXEC), "table of steps");
-  syscallOn(file.name, "ftruncate", file.number, size);
-  const address = Number(libc("mmap")(null, size, PROT_READ_WRITE, MAP_SHARED, file.number, 0));
-  if (address <= 0) throw systemError("mmap", lastErrno(), file.name);
-  witness(file);
-  const copy = new BigInt64Array(toArrayBuffer(address as never, 0, size));
-  copy.set(words);
-  return copy;
 }
 
 /** Whether a step of a table that `walk` gave away has failed. */

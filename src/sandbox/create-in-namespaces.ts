@@ -8,10 +8,9 @@ import type { StageProcess } from "../init/stage-process";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
 import { logDebug } from "../log";
 import type { Config } from "../oci/config";
-import { joinResctrl, type ResctrlRecord, removeGroups } from "../resctrl/resctrl";
+import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { UndoStack } from "../undo";
 import type { ContainerPlan, CreateEvents } from "./driver";
-import { moveNetDevices } from "./network-devices";
 
 /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
 export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, undo: UndoStack): void {
@@ -27,10 +26,15 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   logDebug(`${id}: process ${init.pid} in its namespaces`);
   // while our own stage starts in there; it stays outside of the limits, which are for the program
   events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
-  moveNetDevices(config, init.pid, undo);
+  if (config.linux?.netDevices !== undefined) {
+    const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
+    moveNetDevices(config, init.pid, undo);
+  }
   during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
   const rdt = config.linux?.intelRdt;
   if (rdt !== undefined) {
+    const { joinResctrl, removeGroups } =
+      require("../resctrl/resctrl") as typeof import("../resctrl/resctrl");
     const made: ResctrlRecord = [];
     undo.defer(`resctrl groups of ${id}`, () => removeGroups(made));
     try {

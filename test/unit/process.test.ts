@@ -1,7 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { CAPABILITIES, capabilityMask, lastCapability } from "../../src/linux/capabilities";
-import { aliveProcess, openProcess, processStatus, signalProcess, waitForEnd } from "../../src/linux/process";
+import {
+  aliveProcess,
+  isChild,
+  openProcess,
+  processStatus,
+  signalProcess,
+  waitForEnd,
+} from "../../src/linux/process";
 import { getLimit, RLIMITS } from "../../src/linux/rlimit";
 
 describe("processes", () => {
@@ -19,6 +26,17 @@ describe("processes", () => {
     expect(openProcess(process.pid, 1)).toBeUndefined();
     expect(signalProcess(process.pid, 1, 9)).toBe(false);
     expect(waitForEnd(process.pid, 1, 0)).toBe(true);
+  });
+
+  test("children, until they are reaped, and no others", async () => {
+    expect(isChild(process.pid)).toBe(false);
+    expect(isChild(process.ppid)).toBe(false);
+    expect(isChild(0x3fffff)).toBe(false);
+    const child = spawn("sleep", ["100"]);
+    expect(isChild(child.pid ?? 0)).toBe(true);
+    child.kill("SIGKILL");
+    await new Promise((done) => child.on("exit", done));
+    expect(isChild(child.pid ?? 0)).toBe(false);
   });
 
   test("none", () => {

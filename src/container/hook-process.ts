@@ -1,0 +1,74 @@
+import { spawnSync } from "node:child_process";
+import { HakoError } from "../errors";
+import { errnoName, errnoText } from "../linux/errno";
+import { explainExecution, lookAtProgram } from "../linux/execution-error";
+import { getLimit, setLimit } from "../linux/rlimit";
+import { logDebug } from "../log";
+import type { Hook } from "../oci/config";
+import type { HookContext } from "./hooks";
+
+const MAX_OUTPUT = 1 << 20;
+const SHOWN_OUTPUT = 2000;
+
+/** Runs one hook, which errors call `what`, and waits for its end. */
+export function runHook(what: string, hook: Hook, context: HookContext): void {
+  logDebug(what);
+  const [name, ...args] = hook.args ?? [];
+  const done = withOpenFiles(context.openFiles, () =>
+    spawnSync(hook.path, args, {
+      ...(name === undefined ? {} : { argv0: name }),
+      env: environment(hook.env ?? []),
+      cwd: context.cwd,
+      input: JSON.stringify(context.state),
+      maxBuffer: MAX_OUTPUT,
+      killSignal: "SIGKILL",
+      ...(hook.timeout === undefined ? {} : { timeout: hook.timeout * 1000 }),
+    }),
+  );
+  const fail = (why: string, hint?: string): never => {
+    const said = lastLines(done.stderr) || lastLines(done.stdout);
+    const message = `${what}: ${why}${said === "" ? "" : `: ${said}`}`;
+    throw new HakoError({ code: "system", message, hint, path: hook.path });
+  };
+  const error = done.error as (Error & { code?: string; errno?: number }) | undefined;
+  if (error?.code === "ETIMEDOUT")
+    fail(`ended after its timeout of ${hook.timeout} s`, "what it wrote last may say what it waits for");
+  if (error?.code === "ENOBUFS") fail(`wrote more than ${MAX_OUTPUT} bytes`);
+  // a hook need not read its standard input
+  if (error !== undefined && error.code !== "EPIPE") {
+    const errno = Math.abs(error.errno ?? 0);
+    const { why, hint } = explainExecution(lookAtProgram(hook.path), errnoName(errno));
+    fail(why === undefined ? errnoText(errno) : `${errnoText(errno)}: ${why}`, hint);
+  }
+  if (done.signal !== null) fail(`was killed by ${done.signal}`);
+  if (done.status !== 0) fail(`exited with status ${done.status}`);
+}
+
+/** The end of what a hook wrote, without cutting a line in two, in one line. */
+function lastLines(output: Buffer | null): string {
+  const text = (output?.toString() ?? "").trim();
+  const shown = text.length <= SHOWN_OUTPUT ? text : text.slice(-SHOWN_OUTPUT).replace(/^[^\n]*\n/, "");
+  return shown.replaceAll(/\s*\n\s*/g, "; ");
+}
+
+function environment(lines: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    lines.map((line) => {
+      const equals = line.indexOf("=");
+      return equals < 0 ? [line, ""] : [line.slice(0, equals), line.slice(equals + 1)];
+    }),
+  );
+}
+
+/** Bun raises its soft limit of open files, and what it spawns inherits that. */
+function withOpenFiles<T>(soft: number | undefined, action: () => T): T {
+  if (soft === undefined) return action();
+  const before = getLimit(0, "RLIMIT_NOFILE");
+  const wanted = BigInt(soft) < before.hard ? BigInt(soft) : before.hard;
+  setLimit(0, "RLIMIT_NOFILE", { soft: wanted, hard: before.hard });
+  try {
+    return action();
+  } finally {
+    setLimit(0, "RLIMIT_NOFILE", before);
+  }
+}
