@@ -78,7 +78,6 @@ export function createContainer(given: CreateOptions): ContainerRecord {
   const record = newRecord(options);
   writeRecord(root, record);
   writeConfig(root, id, config);
-  const filter = makeFilter(root, id, config);
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));
@@ -110,6 +109,7 @@ export function createContainer(given: CreateOptions): ContainerRecord {
     save({ hostMounts });
     undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
   }
+  const filter = () => makeFilter(root, id, config);
   namespacesDriver.create({ ...planOf(options, record, startSocket), filter }, events, undo);
   undo.commit();
   return record;

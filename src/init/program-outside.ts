@@ -33,7 +33,8 @@ export class ProgramOutside implements Disposable {
     const name = this.args[0] ?? "";
     const places = placesOf(name, this.environment);
     this.root = openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
-    this.places = places.length === 1 ? places : places.filter((path) => this.#mayBeProgram(path));
+    // of a path the kernel says itself what is wrong with it
+    this.places = name.includes("/") ? places : places.filter((path) => this.#mayBeProgram(path));
     if (this.places.length > 0) return;
     this.root.close();
     throw notFound(name, this.environment);

@@ -21,7 +21,9 @@ export interface InitOptions
     | "newTimeNamespace"
     | "userNamespace"
     | "cgroupFiles"
+    | "filter"
   > {
+  filter(): InitRequest["filter"];
   entry: CgroupEntry;
   startSocket: Fd;
   consoleSocket: Fd | undefined;
@@ -69,9 +71,11 @@ function requestOf(
   files: readonly Fd[],
   mapped: ReadonlyMap<number, Fd>,
 ): InitRequest {
-  const { warn: _, entry: __, explainEnd: ___, startSocket, consoleSocket, ...plain } = options;
+  const { warn: _, entry: __, explainEnd: ___, filter, startSocket, consoleSocket, ...plain } = options;
   return {
     ...plain,
+    // compiled now, while the process's own start takes its time
+    filter: filter(),
     startSocket: startSocket.number,
     consoleSocket: consoleSocket?.number,
     mountNamespace: plan.mount?.number,

@@ -13,7 +13,8 @@ import type { UndoStack } from "../undo";
 export interface ContainerPlan {
   id: ContainerId;
   config: Config;
-  filter: SeccompFilter | undefined;
+  /** Makes the program's seccomp filter; called when there is time to, while something else starts. */
+  filter(): SeccompFilter | undefined;
   bundle: string;
   rootfs: string;
   /** The host's root with a tmpfs over it, mounted on this directory, is the rootfs. */

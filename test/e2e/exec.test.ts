@@ -1,12 +1,13 @@
 // @cgroup-v2
 // exec: a process beside the first one, with the container's namespaces, cgroups, user, terminal and limits.
 import { expect } from "bun:test";
-import { chmodSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { accept, recvFd, unixListen } from "../../src/linux/socket";
 import {
   Box,
   type BundleConfig,
+  busyboxRootfs,
   e2e,
   execute,
   expectUnchanged,
@@ -67,6 +68,80 @@ e2e("a signal's end is 128 and its number; a failure to start is 255", () => {
   expect(bad.status).toBe(255);
   expect(bad.stderr).toContain("exec format error");
 });
+
+e2e("the program is looked up in the container's PATH, as its user may execute it", () => {
+  using box = new Box();
+  const rootfs = join(box.dir, "rootfs");
+  busyboxRootfs(rootfs);
+  const program = (path: string, mode: number, says: string): void => {
+    mkdirSync(join(rootfs, dirname(path)), { recursive: true });
+    writeFileSync(join(rootfs, path), `#!/bin/sh\necho ${says}\n`);
+    chmodSync(join(rootfs, path), mode);
+  };
+  program("first/tool", 0o700, "first");
+  program("second/tool", 0o755, "second");
+  program("closed/secret/tool", 0o755, "closed");
+  chmodSync(join(rootfs, "closed/secret"), 0o700);
+  program("plain/file", 0o644, "plain");
+  mkdirSync(join(rootfs, "first/dir"));
+  program("second/dir", 0o755, "a file behind a directory");
+  program("home/here", 0o755, "relative");
+  symlinkSync("/second", join(rootfs, "linked"));
+  const id = started(box, (config) => {
+    config.root.path = rootfs;
+  });
+  const as = (user: string, path: string, ...words: string[]) =>
+    box.hako("exec", "--user", user, "--env", `PATH=${path}`, "--cwd", "/home", id, ...words);
+  // of two the first that the user may execute; root may execute what is anybody's
+  expect(as("1000:1000", "/first:/second", "tool").stdout).toBe("second\n");
+  expect(as("0:0", "/first:/second", "tool").stdout).toBe("first\n");
+  expect(as("1000:1000", "/closed/secret:/second", "tool").stdout).toBe("second\n");
+  expect(as("1000:1000", "/first:/second", "dir").stdout).toBe("a file behind a directory\n");
+  expect(as("1000:1000", "/nowhere:/linked", "tool").stdout).toBe("second\n");
+  expect(as("1000:1000", ":/second", "here").stdout).toBe("relative\n");
+  expect(as("1000:1000", "/second", "./here").stdout).toBe("relative\n");
+  const failures: [string, string, string, ...string[]][] = [
+    ["/second", "none", 'exec: "none": executable file not found in $PATH'],
+    ["/first:/second", "none", 'exec: "none": executable file not found in $PATH'],
+    ["/first", "dir", 'exec: "dir": executable file not found in $PATH'],
+    ["", "tool", "executable file not found in $PATH", "has no PATH"],
+    [
+      "/first",
+      "tool",
+      'exec: "tool": permission denied: /first/tool: its mode is 700, its owner 0, and user 1000',
+    ],
+    ["/closed/secret", "tool", 'exec: "tool": permission denied'],
+    ["/second", "/plain/file", 'exec: "/plain/file": permission denied: /plain/file: its mode is 644'],
+    ["/second", "./none", 'exec: "./none": stat ./none: no such file or directory'],
+    ["/second", "/first/dir", 'exec: "/first/dir": permission denied: it is a directory'],
+  ];
+  for (const [path, name, ...said] of failures) {
+    const result = as("1000:1000", path, name);
+    expect([name, result.status]).toEqual([name, 255]);
+    for (const words of said) expect(result.stderr).toContain(words);
+  }
+}, [needsHako]);
+
+e2e("a working directory that only root may enter, or nobody", () => {
+  using box = new Box();
+  const rootfs = join(box.dir, "rootfs");
+  busyboxRootfs(rootfs);
+  mkdirSync(join(rootfs, "closed/inner"), { recursive: true });
+  chmodSync(join(rootfs, "closed"), 0o700);
+  writeFileSync(join(rootfs, "file"), "");
+  symlinkSync("/etc", join(rootfs, "linked"));
+  const id = started(box, (config) => {
+    config.root.path = rootfs;
+  });
+  const at = (cwd: string) => box.hako("exec", "--user", "1000:1000", "--cwd", cwd, id, "pwd");
+  expect(at("/closed/inner").stdout).toBe("/closed/inner\n");
+  expect(at("/linked").stdout).toBe("/etc\n");
+  expect(at("/none").stderr).toContain(
+    "config /process/cwd: chdir /none: no such file or directory (make it",
+  );
+  expect(at("/file").stderr).toContain("config /process/cwd: chdir /file: not a directory");
+  expect(at("/proc/1/root/proc/self/fd/0").status).toBe(255);
+}, [needsHako]);
 
 e2e("user, groups, directory, variables and capabilities come from the container and from flags", () => {
   using box = new Box();
