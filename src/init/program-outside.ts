@@ -119,13 +119,13 @@ export class ProgramOutside implements Disposable {
     if (capabilities?.effective?.includes("CAP_DAC_OVERRIDE") === true) {
       return type === "directory" || (mode & ANY_EXECUTE) !== 0;
     }
-    if (uid === this.#onHost("uid", user.uid)) return (mode & 0o100) !== 0;
-    const groups = [user.gid, ...(user.additionalGids ?? [])].map((id) => this.#onHost("gid", id));
+    if (uid === this.onHost("uid", user.uid)) return (mode & 0o100) !== 0;
+    const groups = [user.gid, ...(user.additionalGids ?? [])].map((id) => this.onHost("gid", id));
     return (mode & (groups.includes(gid) ? 0o010 : 0o001)) !== 0;
   }
 
   /** What the host calls an id of the container's user namespace (user_namespaces(7)). */
-  #onHost(kind: "uid" | "gid", id: number): number {
+  onHost(kind: "uid" | "gid", id: number): number {
     for (const line of readText(`/proc/${this.#pid}/${kind}_map`).split("\n")) {
       const [inside = -1, outside = -1, size = 0] = line.trim().split(/\s+/).map(Number);
       if (id >= inside && id < inside + size) return outside + id - inside;

@@ -7,6 +7,8 @@ import type { NamespaceType } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { aliveProcess, startTimeOf } from "../linux/process";
 import { hasListener, type SeccompFilter } from "../linux/seccomp";
+import { statusOf } from "../linux/stat";
+import { trySyscall } from "../linux/syscall";
 import type { Linux, Process } from "../oci/config";
 import { ExecChannels, ExecProcess } from "./exec-process";
 import {
@@ -83,7 +85,7 @@ export function spawnExec(options: ExecOptions): ExecProcess {
     using directory = program.openDirectory();
     using files = new FdList();
     for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
-    using terminal = specified.terminal === true ? terminalOf(consoleSocket, specified, root) : undefined;
+    using terminal = specified.terminal === true ? terminalOf(consoleSocket, specified, program) : undefined;
     const fds: ExecDescriptors = { root, directory, terminal, files: files.all, channels };
     const identity = identityOfExec(options, foreign);
     const steps = programSteps(options, program, identity, fds);
@@ -98,9 +100,20 @@ export function spawnExec(options: ExecOptions): ExecProcess {
   }
 }
 
-function terminalOf(consoleSocket: Fd | undefined, specified: Process, root: Fd): Fd {
+function terminalOf(consoleSocket: Fd | undefined, specified: Process, program: ProgramOutside): Fd {
   if (consoleSocket === undefined) throw noConsoleSocket();
-  return openTerminal(consoleSocket, specified, () => undefined, root);
+  return openTerminal(consoleSocket, specified, (slave) => giveToRoot(slave, program), program.root);
+}
+
+/** A terminal is whose that opens it. One in a user namespace would open it as its root, who can then give it to the user. */
+function giveToRoot(slave: Fd, program: ProgramOutside): void {
+  const [uid, gid] = [program.onHost("uid", 0), program.onHost("gid", 0)];
+  const now = statusOf(slave);
+  // a group that isn't ours is the file system's own (devpts, gid=)
+  const group = now.gid === process.getegid?.() ? gid : now.gid;
+  if (now.uid === uid && now.gid === group) return;
+  // without the right to, the terminal works, but can't be opened anew
+  trySyscall("fchown", slave.number, uid, group);
 }
 
 function start(

@@ -267,6 +267,11 @@ e2e("a container with a user namespace of its own", () => {
     `0\n 0 100000 65536\n${readlinkSync(`/proc/${pid}/ns/user`)}\n`,
   );
   expect(box.ok("exec", "-u", "5:6", id, "id", "-u").stdout).toBe("5\n");
+  // the terminal is made from outside, and is the container's all the same
+  for (const user of ["0", "5"]) {
+    const own = box.ok("exec", "-t", "-u", user, id, "sh", "-c", "stat -c %u $(tty); echo x > /dev/stdout");
+    expect(own.stdout).toBe(`${user}\r\nx\r\n`);
+  }
 });
 
 e2e("namespaces of the host that a container shares are no obstacle", () => {
