@@ -170,10 +170,11 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
   throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
 }
 
-/** A time namespace is joined by a process that shares its memory with no other (kernel/time/namespace.c). */
+/** Who joins a time namespace, or has children in a new one, shares its memory with no other (kernel/time/namespace.c, kernel/fork.c). */
 function mayShare(join: readonly Step[]): boolean {
-  const time = NAMESPACE_FLAGS.time;
-  return !join.some(({ call, args }) => call === "setns" && (Number(args[1]) & time) !== 0);
+  const flagsOf = ({ call, args }: Step) =>
+    call === "setns" ? Number(args[1]) : call === "unshare" ? Number(args[0]) : 0;
+  return !join.some((step) => (flagsOf(step) & NAMESPACE_FLAGS.time) !== 0);
 }
 
 /**
