@@ -83,7 +83,7 @@ export function stepError(
 /** Whether a step of a table that `walk` gave away has failed. */
 export function hasFailedStep(table: Fd): boolean {
   const words = new BigInt64Array(HEADER_WORDS);
-  syscallOn(table.name, "pread64", table.number, words, words.byteLength, 0);
+  syscallOn(table.name ?? "table of steps", "pread64", table.number, words, words.byteLength, 0);
   return words[2] !== 0n;
 }
 
