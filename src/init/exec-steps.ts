@@ -12,7 +12,7 @@ import type { Step } from "../linux/steps";
 import { affinitySteps, attributeSteps } from "./attributes";
 import type { ExecChannels } from "./exec-process";
 import { keptForFilter, openFilesFor, processLimits } from "./final";
-import { enterStep, type Identity, identityOf, standardStreamSteps } from "./identity";
+import { enterSteps, type Identity, identityOf, standardStreamSteps } from "./identity";
 import { labelSteps } from "./labels";
 import type { ProgramOutside } from "./program-outside";
 import type { ExecOptions } from "./spawn-exec";
@@ -25,8 +25,6 @@ const DENIED = -13;
 export interface ExecDescriptors {
   /** The container's root directory. */
   root: Fd;
-  /** The program's working directory; undefined if we could not open it. */
-  directory: Fd | undefined;
   /** The program's terminal. */
   terminal: Fd | undefined;
   /** Of cgroups that it joins. */
@@ -35,8 +33,8 @@ export interface ExecDescriptors {
 }
 
 /** Those that only the first process uses. */
-function ofJoiner({ root, directory, terminal }: ExecDescriptors, pidfd: Fd): Fd[] {
-  return [pidfd, root, directory, terminal].filter((fd) => fd !== undefined);
+function ofJoiner({ root, terminal }: ExecDescriptors, pidfd: Fd): Fd[] {
+  return [pidfd, root, terminal].filter((fd) => fd !== undefined);
 }
 
 function ofProgram({ files, channels }: ExecDescriptors): Fd[] {
@@ -65,17 +63,22 @@ export function identityOfExec(options: ExecOptions, foreign: readonly Namespace
 
 /**
  * What the first process makes: it joins the container's namespaces, but for the pid namespace, where only its child will
- * be, and takes the program's identity, so that the container sees nothing that has more rights than the program.
+ * be, and takes the program's identity, but for a right that a seccomp filter needs. `owner` is what we call the program's user;
+ * `entersAs` is who enters the working directory, the user or the container's root.
  */
 export function joinerSteps(
   options: ExecOptions,
   foreign: readonly NamespaceType[],
   identity: Identity,
+  owner: number,
+  entersAs: "root" | "user",
   fds: ExecDescriptors,
 ): Step[] {
   const { process, linux, id, pidfd, preserveFds, noNewKeyring } = options;
-  const { directory, terminal } = fds;
+  const { terminal } = fds;
   const free = lowestFree(preserveFds, [...usedDescriptors(fds, pidfd), fds.channels.reports.write]);
+  const { uid } = process.user;
+  const enter = enterSteps(process.cwd, entersAs === "root" ? 0 : uid, free);
   const streams = terminal === undefined ? [0, 1, 2] : [];
   return [
     hideStep(),
@@ -86,15 +89,13 @@ export function joinerSteps(
     ...joinSteps(foreign, pidfd, fds.root),
     // the container's own, by its name
     ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),
-    ...(terminal === undefined ? [] : terminalSteps(terminal, process.user.uid)),
-    ...standardStreamSteps(streams, process.user.uid),
+    ...(terminal === undefined ? [] : terminalSteps(terminal, uid, owner)),
+    ...standardStreamSteps(streams, uid, owner),
     ...attributeSteps(process, linux),
     ...identity.before,
-    ...(directory === undefined
-      ? []
-      : [{ what: "config /process/cwd", call: "fchdir", args: [directory.number] } satisfies Step]),
+    ...(entersAs === "root" ? enter : []),
     ...identity.user,
-    ...(directory === undefined ? [enterStep(process.cwd)] : []),
+    ...(entersAs === "user" ? enter : []),
     ...identity.capabilities,
     ...ofJoiner(fds, pidfd).map(
       (fd): Step => ({ what: `close ${fd.number}`, call: "close", args: [fd.number] }),
@@ -125,9 +126,9 @@ function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd): Step
   return [...steps, { what: "chdir /", call: "chdir", args: ["/"] }];
 }
 
-function terminalSteps(terminal: Fd, uid: number): Step[] {
+function terminalSteps(terminal: Fd, uid: number, owner: number): Step[] {
   return [
-    ...standardStreamSteps([terminal.number], uid),
+    ...standardStreamSteps([terminal.number], uid, owner),
     ...[0, 1, 2].map(
       (stream): Step => ({ what: "terminal: dup3", call: "dup3", args: [terminal.number, stream, 0] }),
     ),

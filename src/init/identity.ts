@@ -11,7 +11,7 @@ import {
 import { identitySteps, noNewPrivilegesStep } from "../linux/credentials";
 import { Fd } from "../linux/fd";
 import { hasErrno, readAtMost } from "../linux/file";
-import { O, openAt } from "../linux/path";
+import { AT_FDCWD, O, openAt } from "../linux/path";
 import { statusOf } from "../linux/stat";
 import { perform, type Step } from "../linux/steps";
 import { syscallOn, trySyscall } from "../linux/syscall";
@@ -23,6 +23,9 @@ const MAX_PASSWD = 1 << 24;
 const NULL_DEVICE = [1, 3] as const;
 /** A group that chown(2) leaves as it is. */
 const UNCHANGED = 0xffffffff;
+const RESOLVE_NO_MAGICLINKS = 2n;
+/** How errors begin that are about the working directory. */
+export const CWD = "config /process/cwd";
 
 /** The capability sets of config.json; a missing set is empty. */
 export function masksOf(process: Process, warn: (message: string) => void): CapabilityMasks {
@@ -113,19 +116,37 @@ function enterDirectory(cwd: string): void {
 }
 
 /** Enters the working directory of a program. */
-export function enterStep(cwd: string): Step {
-  return { what: `config /process/cwd: chdir ${cwd}`, call: "chdir", args: [cwd], hint: directoryHint };
+function enterStep(cwd: string): Step {
+  return {
+    what: `${CWD}: chdir ${cwd}`,
+    call: "chdir",
+    args: [cwd],
+    hint: (errno) => directoryHint(errno, process.geteuid?.()),
+  };
 }
 
-/** What to do about a working directory that can't be entered. */
-export function directoryHint(errno: string | undefined): string | undefined {
+/** The same for whoever makes these system calls, without magic links, which lead out; `number` is its lowest free descriptor. */
+export function enterSteps(cwd: string, user: number, number: number): Step[] {
+  const what = `${CWD}: chdir ${cwd}`;
+  const hint = (errno: string | undefined) => directoryHint(errno, user);
+  /** struct open_how (openat2(2)) */
+  const how = new BigUint64Array([BigInt(O.PATH | O.DIRECTORY | O.CLOEXEC), 0n, RESOLVE_NO_MAGICLINKS]);
+  const opened = { least: number, most: BigInt(number) };
+  return [
+    { what, call: "openat2", args: [AT_FDCWD, cwd, how, how.byteLength], ...opened, hint },
+    { what, call: "fchdir", args: [number], hint },
+    { what, call: "close", args: [number] },
+  ];
+}
+
+function directoryHint(errno: string | undefined, user: number | undefined): string | undefined {
   switch (errno) {
     case "ENOENT":
       return "make it in the container, or choose another one";
     case "ENOTDIR":
       return "it, or something on the way to it, is a file";
     case "EACCES":
-      return `user ${process.geteuid?.()} may not enter it, or a directory on the way: chmod a+x, or another user`;
+      return `user ${user} may not enter it, or a directory on the way: chmod a+x, or another user`;
     default:
       return undefined;
   }
@@ -144,21 +165,27 @@ function checkDirectory(cwd: string): void {
   });
 }
 
-/** Standard streams that were opened by another user belong to the program's, so that it can open /dev/stdout. */
-export function standardStreamSteps(streams: readonly number[], uid: number): Step[] {
-  return streams.filter(isNoNullDevice).map((number) => ({
-    what: `standard stream ${number}: fchown`,
-    call: "fchown",
-    args: [number, uid, UNCHANGED],
-    // not mapped, not ours, read-only: the program will have to live with it, as with runc
-    optional: true,
-  }));
+/**
+ * Standard streams that were opened by another user belong to the program's, so that it can open /dev/stdout. `owner` is what
+ * we call that user. Those that are the user's already stay untouched: chown(2) takes setuid bits away from a file.
+ */
+export function standardStreamSteps(streams: readonly number[], uid: number, owner = uid): Step[] {
+  return streams
+    .filter((number) => isForeign(number, owner))
+    .map((number) => ({
+      what: `standard stream ${number}: fchown`,
+      call: "fchown",
+      args: [number, uid, UNCHANGED],
+      // not mapped, not ours, read-only: the program will have to live with it, as with runc
+      optional: true,
+    }));
 }
 
-function isNoNullDevice(number: number): boolean {
+function isForeign(number: number, owner: number): boolean {
   const stream = new Fd(number, `standard stream ${number}`);
-  const { type, major, minor } = statusOf(stream);
+  const { type, major, minor, uid } = statusOf(stream);
   stream.release();
+  if (uid === owner) return false;
   return type !== "character" || major !== NULL_DEVICE[0] || minor !== NULL_DEVICE[1];
 }
 

@@ -6,9 +6,7 @@ import { hasErrno, readText } from "../linux/file";
 import { cleanPath, O, openAt, openInRoot } from "../linux/path";
 import { type FileStatus, statusOf } from "../linux/stat";
 import { type Step, stepError } from "../linux/steps";
-import { systemError } from "../linux/syscall";
 import type { Process } from "../oci/config";
-import { directoryHint } from "./identity";
 import { environmentOf, notExecuted, notFound, placesOf } from "./program";
 
 const ANY_EXECUTE = 0o111;
@@ -42,19 +40,6 @@ export class ProgramOutside implements Disposable {
 
   [Symbol.dispose](): void {
     this.root.close();
-  }
-
-  /** The working directory, as root sees it: the user may have no right to search the way there. undefined if only the user has. */
-  openDirectory(): Fd | undefined {
-    const { cwd } = this.#process;
-    try {
-      return openInRoot(this.root, cwd, O.PATH | O.DIRECTORY);
-    } catch (error) {
-      if (hasErrno(error, "EACCES", "EPERM")) return undefined;
-      if (!(error instanceof Error && "errno" in error)) throw error;
-      const errno = (error as HakoError).errno ?? "EINVAL";
-      throw systemError(`config /process/cwd: chdir ${cwd}`, errno, undefined, directoryHint(errno));
-    }
   }
 
   /** The error of one of the steps that end in the program's execution. */

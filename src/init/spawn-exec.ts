@@ -1,7 +1,7 @@
 import type { CgroupEntry } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
 import { type Fd, FdList } from "../linux/fd";
-import { statusAt } from "../linux/file";
+import { hasErrno, statusAt } from "../linux/file";
 import { type LaunchPlan, launch } from "../linux/launch";
 import type { NamespaceType } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
@@ -18,6 +18,7 @@ import {
   programSteps,
   usedDescriptors,
 } from "./exec-steps";
+import { CWD } from "./identity";
 import { ProgramOutside } from "./program-outside";
 import { noConsoleSocket, openTerminal } from "./terminal";
 
@@ -82,21 +83,34 @@ export function spawnExec(options: ExecOptions): ExecProcess {
       });
     }
     const { root } = program;
-    using directory = program.openDirectory();
     using files = new FdList();
     for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
     using terminal = specified.terminal === true ? terminalOf(consoleSocket, specified, program) : undefined;
-    const fds: ExecDescriptors = { root, directory, terminal, files: files.all, channels };
+    const fds: ExecDescriptors = { root, terminal, files: files.all, channels };
     const identity = identityOfExec(options, foreign);
     const steps = programSteps(options, program, identity, fds);
-    const joiner = joinerSteps(options, foreign, identity, fds);
-    const made = start(options, foreign, { joiner, program: steps }, fds);
+    const owner = program.onHost("uid", specified.user.uid);
+    const startAs = (who: "root" | "user") => {
+      const joiner = joinerSteps(options, foreign, identity, owner, who, fds);
+      return start(options, foreign, { joiner, program: steps }, fds);
+    };
+    const made = enteringAsEither(startAs);
     channels.handOver();
     return new ExecProcess(made, startTimeOf(made), channels, program, steps, filter !== undefined);
   } catch (error) {
     channels[Symbol.dispose]();
     program[Symbol.dispose]();
     throw error;
+  }
+}
+
+/** As root first: the user may have no right to search the way to the working directory. Or only the user has. */
+function enteringAsEither(startAs: (who: "root" | "user") => number): number {
+  try {
+    return startAs("root");
+  } catch (error) {
+    if (!hasErrno(error, "EACCES", "EPERM") || !(error as HakoError).message.startsWith(CWD)) throw error;
+    return startAs("user");
   }
 }
 

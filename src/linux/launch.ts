@@ -5,7 +5,9 @@ import type { Fd } from "./fd";
 import { launcher } from "./launcher";
 import { isChild, reapChild } from "./process";
 import { type Step, stepError } from "./steps";
-import { systemError } from "./syscall";
+import { systemError, trySyscall } from "./syscall";
+
+const SIGKILL = 9;
 
 /** How a process is made that a container can see before it has executed its program. */
 export interface LaunchPlan {
@@ -42,7 +44,11 @@ export function launch(plan: LaunchPlan, reports: Reports): number {
       if (isChild(result)) pid = result;
       continue;
     }
-    if (step >= 0 && pid !== undefined) reapChild(pid, true);
+    if (pid !== undefined) {
+      // a forged report comes from one that lives
+      trySyscall("kill", pid, SIGKILL);
+      reapChild(pid, true);
+    }
     if (step === -1) throw systemError("clone3", -result);
     throw stepError([...before, ...program], [before.length + step, result]);
   }

@@ -1,7 +1,16 @@
 // @cgroup-v2
 // exec: a process beside the first one, with the container's namespaces, cgroups, user, terminal and limits.
 import { expect } from "bun:test";
-import { chmodSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { accept, recvFd, unixListen } from "../../src/linux/socket";
 import {
@@ -141,6 +150,48 @@ e2e("a working directory that only root may enter, or nobody", () => {
   );
   expect(at("/file").stderr).toContain("config /process/cwd: chdir /file: not a directory");
   expect(at("/proc/1/root/proc/self/fd/0").status).toBe(255);
+}, [needsHako]);
+
+e2e("a working directory behind one that the container may not search; one that only the user may enter", () => {
+  using box = new Box();
+  chmodSync(box.dir, 0o755);
+  const rootfs = join(box.dir, "rootfs");
+  busyboxRootfs(rootfs);
+  mkdirSync(join(rootfs, "vol"));
+  symlinkSync("/vol/private/sub", join(rootfs, "work"));
+  mkdirSync(box.path("volume/private/sub"), { recursive: true });
+  writeFileSync(box.path("volume/private/sub/file"), "of the host");
+  chmodSync(box.path("volume/private"), 0o700);
+  mkdirSync(join(rootfs, "own"));
+  chmodSync(join(rootfs, "own"), 0o750);
+  chownSync(join(rootfs, "own"), 0, 101000);
+  const map = [{ containerID: 0, hostID: 100000, size: 65536 }];
+  const id = started(box, (config) => {
+    config.root.path = rootfs;
+    config.linux.namespaces.push({ type: "user" });
+    config.linux.uidMappings = map;
+    config.linux.gidMappings = map;
+    config.mounts.push({ destination: "/vol", type: "bind", source: box.path("volume"), options: ["bind"] });
+  });
+  const hidden = box.hako("exec", "--cwd", "/work", id, "cat", "file");
+  expect([hidden.status, hidden.stdout]).toEqual([255, ""]);
+  expect(hidden.stderr).toContain(
+    "config /process/cwd: chdir /work: permission denied (user 0 may not enter it",
+  );
+  expect(box.ok("exec", "-u", "1000:1000", "--cwd", "/own", id, "pwd").stdout).toBe("/own\n");
+}, [needsHako]);
+
+e2e("a file of the caller's as standard input keeps its mode", () => {
+  using box = new Box();
+  const id = started(box);
+  const file = box.path("tool");
+  writeFileSync(file, "x");
+  chmodSync(file, 0o6755);
+  const shell = (line: string) => execute("sh", ["-c", `${line} < ${file}`]).status;
+  const hako = `${HAKO} --root ${box.root}`;
+  expect(shell(`${hako} exec ${id} cat`)).toBe(0);
+  expect(shell(`${hako} run --bundle ${box.bundle(["cat"])} ${box.id()}`)).toBe(0);
+  expect(statSync(file).mode & 0o7777).toBe(0o6755);
 }, [needsHako]);
 
 e2e("user, groups, directory, variables and capabilities come from the container and from flags", () => {
