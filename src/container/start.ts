@@ -178,10 +178,9 @@ function wrongState(id: ContainerId, status: string): HakoError {
 }
 
 function diedBefore({ id, init, cgroup }: ContainerRecord): HakoError {
-  const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
+  const { deathError } = require("../explain/death") as typeof import("../explain/death");
   const ending = init === undefined ? 0 : (processStatus(init.pid)?.ending ?? 0);
   const signal = (ending & 0x7f) === 0 ? undefined : ending & 0x7f;
-  const { why, hint } = explainEnd({ signal, cgroup });
   const message = `container "${id}": its first process died before it could execute the program`;
-  return new HakoError({ code: "state", message: why === undefined ? message : `${message}: ${why}`, hint });
+  return deathError(message, { signal, cgroup });
 }

@@ -1,5 +1,6 @@
 import type { CgroupRecord } from "../cgroup";
 import { memoryShortage } from "../cgroup/shortage";
+import { HakoError } from "../errors";
 import type { Explanation } from "../linux/execution-error";
 
 const SIGKILL = 9;
@@ -10,6 +11,12 @@ export interface End {
   /** The signal that ended it; undefined if that isn't known, or none did. */
   signal: number | undefined;
   cgroup: CgroupRecord | undefined;
+}
+
+/** The error of a process that ended before it could execute its program. */
+export function deathError(message: string, end: End): HakoError {
+  const { why, hint } = explainEnd(end);
+  return new HakoError({ code: "state", message: why === undefined ? message : `${message}: ${why}`, hint });
 }
 
 /** Why a process of ours ended without a word. */

@@ -1,4 +1,3 @@
-import { HakoError } from "../errors";
 import { Reports } from "../linux/clone";
 import type { Fd } from "../linux/fd";
 import { Pipe } from "../linux/pipe";
@@ -73,14 +72,9 @@ export class ExecProcess implements Disposable {
   /** A filter may kill one whose execution has failed before it can say so. */
   #checkExecution(): void {
     if (hasExecuted(this.pid, this.startTime, STAGE_NAME)) return;
-    const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
-    const { why, hint } = explainEnd({ signal: reapChild(this.pid, true)?.signal, cgroup: undefined });
-    const message = "the process died before it could execute the program";
-    throw new HakoError({
-      code: "state",
-      message: why === undefined ? message : `${message}: ${why}`,
-      hint,
-    });
+    const { deathError } = require("../explain/death") as typeof import("../explain/death");
+    const end = { signal: reapChild(this.pid, true)?.signal, cgroup: undefined };
+    throw deathError("the process died before it could execute the program", end);
   }
 
   #close(): void {

@@ -3,6 +3,7 @@ import { inheritSteps, ownerSteps } from "../linux/child-steps";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { execveStep, repairSteps } from "../linux/exec";
 import type { Fd } from "../linux/fd";
+import { stringVector } from "../linux/memory";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/namespace";
 import { hideStep, nameStep } from "../linux/process";
 import { controllingTerminalStep } from "../linux/pty";
@@ -166,8 +167,9 @@ export function programSteps(
 
 /** Of several files that may be the program the first that the kernel lets this user execute. */
 function executionSteps({ places, args, environment }: ProgramOutside): Step[] {
+  const [argv, env] = [stringVector(args), stringVector(environment)];
   return places.map((path, index) => {
-    const step = execveStep(path, args, environment);
+    const step = execveStep(path, argv, env);
     return index === places.length - 1 ? step : { ...step, least: DENIED, most: BigInt(DENIED) };
   });
 }

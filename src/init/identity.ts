@@ -28,7 +28,7 @@ const RESOLVE_NO_MAGICLINKS = 2n;
 export const CWD = "config /process/cwd";
 
 /** The capability sets of config.json; a missing set is empty. */
-export function masksOf(process: Process, warn: (message: string) => void): CapabilityMasks {
+function masksOf(process: Process, warn: (message: string) => void): CapabilityMasks {
   const unknown = new Set<string>();
   const mask = (names: readonly string[] | undefined) =>
     capabilityMask(names ?? [], (name) => unknown.add(name));

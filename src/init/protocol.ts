@@ -13,8 +13,6 @@ import type { ErrorMessage } from "./error-message";
 const MAX_FRAME = 64 << 20;
 const HEADER = 4;
 
-export { STAGE_NAME } from "./stage-name";
-
 /** What a container's first process is told, once. Numbers of descriptors are its own. */
 export interface InitRequest {
   config: Config;

@@ -6,7 +6,7 @@ import { statusOf } from "../linux/stat";
 import { syscall, syscallOn } from "../linux/syscall";
 import { runContainerStage } from "./container-stage";
 import { Parent } from "./parent";
-import { STAGE_NAME } from "./protocol";
+import { STAGE_NAME } from "./stage-name";
 
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;

@@ -2,7 +2,7 @@ import { during, HakoError } from "../errors";
 import { errnoName } from "./errno";
 import type { Fd } from "./fd";
 import { checkAccess, hasErrno, listNames, statusAt } from "./file";
-import { stringVector } from "./memory";
+import { type PointingMemory, stringVector } from "./memory";
 import { getLimit, limitSteps } from "./rlimit";
 import { perform, type Step, stepError } from "./steps";
 import { systemError, trySyscall } from "./syscall";
@@ -46,12 +46,12 @@ export function repairSteps(openFiles: number | undefined): Step[] {
 }
 
 /** Undoes it in this process, for programs that it starts. */
-export function repairForProgram(openFiles: number | undefined): void {
+function repairForProgram(openFiles: number | undefined): void {
   perform(repairSteps(openFiles));
 }
 
 /** Marks every descriptor from `first` on close-on-exec. */
-export function closeOnExecFrom(first: number): void {
+function closeOnExecFrom(first: number): void {
   const result = trySyscall("close_range", first, 0xffffffff, CLOSE_RANGE_CLOEXEC);
   if (result === 0) return;
   if (!["ENOSYS", "EINVAL"].includes(errnoName(-result))) throw systemError("close_range", -result);
@@ -72,7 +72,7 @@ export function execProgram(
   options: ExecOptions = {},
 ): never {
   const preserved = options.preserveFds ?? 0;
-  const execve = execveStep(path, argv, env);
+  const execve = execveStep(path, stringVector(argv), stringVector(env));
   const steps = [...(options.last ?? []), execve];
   const before = options.witness !== undefined ? explaining().lookAtProgram(path) : undefined;
   const [step, result] = during(`before the execution of ${path}`, () => {
@@ -93,8 +93,8 @@ function explaining(): typeof import("./execution-error") {
 }
 
 /** Makes whoever makes this system call a program. */
-export function execveStep(path: string, argv: readonly string[], env: readonly string[]): Step {
-  return { what: `execve ${path}`, call: "execve", args: [path, stringVector(argv), stringVector(env)] };
+export function execveStep(path: string, argv: PointingMemory, env: PointingMemory): Step {
+  return { what: `execve ${path}`, call: "execve", args: [path, argv, env] };
 }
 
 /** Looks a command up as execvp(3) does: names with a slash are paths, others are searched in `searchPath`. */

@@ -81,7 +81,7 @@ function codePart(dataSize: number): Uint8Array {
 }
 
 /** The bytes of the program and where in its file they are. */
-export function launcherParts(
+function launcherParts(
   report: number,
   steps: readonly Step[],
   first: number,

@@ -22,9 +22,9 @@ export function hasListener({ flags }: SeccompFilter): boolean {
 }
 
 /**
- * The system calls that put a filter into force. Its listener goes to the peer of `socket`, who answers with a byte. Then
- * `free` is the number that the listener gets, the lowest one. `last` takes the capability away that was kept for it. They are made together with execve: a filter need not allow what
- * JavaScript does.
+ * The system calls that put a filter into force. Its listener, whose number is `free`, the lowest one, goes to the peer of
+ * `socket`, who answers with a byte. Then `last` takes the capability away that was kept for it. They are made together with
+ * execve: a filter need not allow what JavaScript does.
  */
 export function filterSteps(
   filter: SeccompFilter,

@@ -11,7 +11,7 @@ const MAP_SHARED = 1;
 
 /**
  * Makes the steps' system calls in this thread, one right after the other; comes back only with an error, for the last one
- * is an execve. `witness` gets a file that holds the table, in which `failedStep` finds the error even when this process has
+ * is an execve. `witness` gets a file that holds the table, in which `hasFailedStep` sees the error even when this process has
  * been killed before it could say a word.
  */
 export function walk(

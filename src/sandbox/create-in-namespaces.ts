@@ -62,24 +62,11 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
 
 function startInit(plan: ContainerPlan, cgroup: Cgroup, entry: CgroupEntry): StageProcess {
   const mounts = cgroup.mounts();
-  const { config, filter, bundle, rootfs, overlay, state, startSocket, consoleSocket } = plan;
-  const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = plan;
+  const { id: _, cgroupManager: __, ...rest } = plan;
   return spawnInit({
-    config,
-    filter,
-    bundle,
-    rootfs,
-    overlay,
-    state,
-    startSocket,
-    consoleSocket,
-    noPivot,
-    noNewKeyring,
-    preserveFds,
-    openFiles,
+    ...rest,
     cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
     entry,
-    warn,
     explainEnd(signal) {
       const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
       return explainEnd({ signal, cgroup: cgroup.record });
