@@ -1,6 +1,8 @@
 import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
+import { namespaceRoot } from "../linux/namespace-root";
 import { openProcess } from "../linux/process";
 import { recvFd, socketPair } from "../linux/socket";
 import { logDebug } from "../log";
@@ -46,11 +48,11 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   const { root, id, detach, environment } = options;
   const record = readRecord(root, id);
   checkStatus(options, record);
+  using first = new FirstProcess(root, record);
   const { process: own, linux } = readStoredConfig(root, id);
-  const rootfs = `/proc/${record.init?.pid}/root`;
-  const specified = execProcess(options.values, options.args, own, rootfs);
+  const specified = execProcess(options.values, options.args, own, first.rootfs.path);
   checkLabels(specified);
-  const process = withHome({ ...specified, env: [...(specified.env ?? []), ...environment] }, rootfs);
+  const process = { ...specified, env: [...(specified.env ?? []), ...environment] };
   const terminal = process.terminal === true;
   using given = consoleFor(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
@@ -62,6 +64,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
     const started = startProcess(
       options,
       record,
+      first,
       { process: given === undefined ? withOurWindowSize(process) : process, linux },
       given ?? sender,
     );
@@ -74,34 +77,53 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   }
 }
 
-/** Looked up from outside: what the container's root file system shows there is not trusted. */
-function withHome(process: Process, rootfs: string): Process {
-  const { env = [], user } = process;
-  const last = env.findLast((line) => line.startsWith("HOME="));
-  return last === undefined || last === "HOME="
-    ? { ...process, env: [...env, `HOME=${homeIn(rootfs, user.uid)}`] }
-    : process;
+/** A container's first process while it lives: whose namespaces are joined, and whose file system names users. */
+class FirstProcess implements Disposable {
+  readonly init: ProcessRecord;
+  readonly pidfd: Fd;
+  readonly rootfs: Fd;
+
+  constructor(root: string, record: ContainerRecord) {
+    const { id, init } = record;
+    const pidfd = init === undefined ? undefined : openProcess(init.pid, init.startTime);
+    if (init === undefined || pidfd === undefined) throw notRunning(id, statusOf(root, record));
+    this.init = init;
+    this.pidfd = pidfd;
+    try {
+      this.rootfs = namespaceRoot(init.pid);
+    } catch (error) {
+      pidfd.close();
+      throw hasErrno(error, "ENOENT", "ESRCH") ? notRunning(id, statusOf(root, record)) : error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.pidfd.close();
+    this.rootfs.close();
+  }
 }
 
 function startProcess(
   options: ExecOptions,
   record: ContainerRecord,
+  { init, pidfd, rootfs }: FirstProcess,
   { process, linux }: Pick<Config, "linux"> & { process: Process },
   consoleSocket: Fd | undefined,
 ): ProcessRecord {
   const { root, preserveFds, openFiles, cgroups, warn } = options;
-  const { id, init, cgroup, noNewKeyring } = record;
-  using pidfd = init === undefined ? undefined : openProcess(init.pid, init.startTime);
-  if (init === undefined || pidfd === undefined) throw notRunning(id, statusOf(root, record));
+  const { id, cgroup, noNewKeyring } = record;
   using undo = new UndoStack((error) => warn(error.oneLine));
   const started = namespacesDriver.exec(
     {
       id,
       init,
       pidfd,
+      rootfs,
       cgroup,
       cgroups,
       process,
+      // looked up from outside: what the container's root file system shows there is not trusted
+      homeOf: (uid) => homeIn(rootfs.path, uid),
       linux: { personality: linux?.personality, memoryPolicy: linux?.memoryPolicy },
       filter: storedFilter(root, id),
       listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),

@@ -127,6 +127,12 @@ const CHECKS: readonly Check[] = [
     look: () => (words("/proc/sys/kernel/seccomp/actions_avail")?.includes("errno") ? "filters" : undefined),
   },
   {
+    name: "programs in memory",
+    needed: false,
+    advice: "exec needs them: sysctl vm.memfd_noexec=1",
+    look: () => (words("/proc/sys/vm/memfd_noexec") === "2" ? undefined : "allowed"),
+  },
+  {
     name: "overlay",
     needed: false,
     advice: "run --rootfs / and clients' image layers need it: modprobe overlay",

@@ -1,5 +1,6 @@
 import { Reports } from "../linux/clone";
 import type { Fd } from "../linux/fd";
+import { hasErrno } from "../linux/file";
 import { Pipe } from "../linux/pipe";
 import { hasExecuted, reapChild, signalProcess } from "../linux/process";
 import { recvByte, socketPair, writeAll } from "../linux/socket";
@@ -49,13 +50,24 @@ export class ExecProcess implements Disposable {
 
   /** Lets it execute its program; throws when it can't. `listener` gets the listener of its filter. */
   release(listener: (fd: Fd) => void): void {
-    writeAll(this.channels.go.write, new Uint8Array(1));
+    const waits = this.#letGo();
     this.#passListener(listener);
     const failed = this.channels.reports.last();
     if (failed !== undefined) throw this.program.failure(this.steps, failed);
-    if (this.filtered) this.#checkExecution();
+    if (this.filtered || !waits) this.#checkExecution();
     this.#released = true;
-    this.#close();
+    this.channels[Symbol.dispose]();
+  }
+
+  /** false when it has ended: somebody has killed it. */
+  #letGo(): boolean {
+    try {
+      writeAll(this.channels.go.write, new Uint8Array(1));
+      return true;
+    } catch (error) {
+      if (hasErrno(error, "EPIPE")) return false;
+      throw error;
+    }
   }
 
   #passListener(listener: (fd: Fd) => void): void {
@@ -77,15 +89,10 @@ export class ExecProcess implements Disposable {
     throw deathError("the process died before it could execute the program", end);
   }
 
-  #close(): void {
-    this.channels[Symbol.dispose]();
-    this.program[Symbol.dispose]();
-  }
-
   [Symbol.dispose](): void {
     if (this.#released) return;
     signalProcess(this.pid, this.startTime, SIGKILL);
-    this.#close();
+    this.channels[Symbol.dispose]();
     reapChild(this.pid, true);
   }
 }

@@ -15,6 +15,7 @@ import type { ExecChannels } from "./exec-process";
 import { keptForFilter, openFilesFor, processLimits } from "./final";
 import { enterSteps, type Identity, identityOf, standardStreamSteps } from "./identity";
 import { labelSteps } from "./labels";
+import { outOfMemoryScoreSteps } from "./out-of-memory-score";
 import type { ProgramOutside } from "./program-outside";
 import type { ExecOptions } from "./spawn-exec";
 import { STAGE_NAME } from "./stage-name";
@@ -82,6 +83,9 @@ export function joinerSteps(
   const enter = enterSteps(process.cwd, entersAs === "root" ? 0 : uid, free);
   const streams = terminal === undefined ? [0, 1, 2] : [];
   return [
+    // the caller's terminal is nothing to it
+    { what: "setsid", call: "setsid", args: [] },
+    ...outOfMemoryScoreSteps(process.oomScoreAdj, free),
     hideStep(),
     nameStep(STAGE_NAME),
     ...affinitySteps(process, "initial"),
@@ -168,8 +172,9 @@ export function programSteps(
 /** Of several files that may be the program the first that the kernel lets this user execute. */
 function executionSteps({ places, args, environment }: ProgramOutside): Step[] {
   const [argv, env] = [stringVector(args), stringVector(environment)];
-  return places.map((path, index) => {
+  return places.map(({ path, seen }, index) => {
     const step = execveStep(path, argv, env);
-    return index === places.length - 1 ? step : { ...step, least: DENIED, most: BigInt(DENIED) };
+    if (index === places.length - 1) return step;
+    return seen ? { ...step, least: DENIED, most: BigInt(DENIED) } : { ...step, optional: true };
   });
 }

@@ -8,7 +8,7 @@ import { sendFd, writeAll } from "../linux/socket";
 import { perform, type Step } from "../linux/steps";
 import type { Linux, Process } from "../oci/config";
 import { attributeSteps } from "./attributes";
-import { takeIdentity } from "./identity";
+import { homeOf, takeIdentity } from "./identity";
 import { environmentOf, findProgram } from "./program";
 
 /** What comes with the table of a filtered program's last system calls: any byte. */
@@ -54,7 +54,7 @@ export function keptForFilter(process: Process, filter: SeccompFilter | undefine
 
 /** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
 export function prepareProgram(process: Process, { linux, filter, warn }: ProgramOptions): Program {
-  const environment = environmentOf(process);
+  const environment = environmentOf(process, homeOf);
   perform(attributeSteps(process, linux));
   const kept = keptForFilter(process, filter);
   const last = takeIdentity(process, kept, warn);

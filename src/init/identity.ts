@@ -145,6 +145,8 @@ function directoryHint(errno: string | undefined, user: number | undefined): str
       return "make it in the container, or choose another one";
     case "ENOTDIR":
       return "it, or something on the way to it, is a file";
+    case "ELOOP":
+      return "links in a circle, or a link of procfs, which may lead out of the container";
     case "EACCES":
       return `user ${user} may not enter it, or a directory on the way: chmod a+x, or another user`;
     default:

@@ -1,7 +1,8 @@
 import { during, HakoError } from "../errors";
+import { writeSteps } from "../linux/child-steps";
 import type { Fd } from "../linux/fd";
 import { exists, hasErrno, readText } from "../linux/file";
-import { AT_FDCWD, O, openInRoot } from "../linux/path";
+import { O, openInRoot } from "../linux/path";
 import type { Step } from "../linux/steps";
 import { syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
@@ -92,18 +93,7 @@ export function labelSteps(process: Process, number: number): Step[] {
     const what = `config /process/${field}: ${text}`;
     const file = files.find((name) => exists(`/proc/thread-self/attr/${name}`)) ?? files[0] ?? "";
     const path = `/proc/thread-self/attr/${file}`;
-    const bytes = Buffer.from(text);
-    return [
-      {
-        what: `${what}: open ${path}`,
-        call: "openat",
-        args: [AT_FDCWD, path, O.WRONLY, 0],
-        least: number,
-        most: BigInt(number),
-      },
-      { what: `${what}: write ${path}`, call: "write", args: [number, bytes, bytes.length] },
-      { what: `${what}: close`, call: "close", args: [number] },
-    ] satisfies Step[];
+    return writeSteps(path, text, number, { what: `${what}: write ${path}` });
   });
 }
 

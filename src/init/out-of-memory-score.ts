@@ -1,8 +1,28 @@
 import { asHakoError, HakoError } from "../errors";
+import { writeSteps } from "../linux/child-steps";
+import type { ErrnoName } from "../linux/errno";
 import { checkAccess, hasErrno, writeValueTo } from "../linux/file";
 import { isRootless } from "../linux/rootless";
+import type { Step } from "../linux/steps";
 
 const W_OK = 2;
+
+const what = (score: number) => `config /process/oomScoreAdj: set to ${score}`;
+
+function hintOf(errno: ErrnoName | undefined): string | undefined {
+  return errno === "EACCES" || errno === "EPERM" ? "lowering it needs CAP_SYS_RESOURCE" : undefined;
+}
+
+/**
+ * The same for whoever makes these system calls and its children, before it leaves the host's namespaces and hides itself.
+ * `number` is the lowest descriptor that it has free.
+ */
+export function outOfMemoryScoreSteps(score: number | undefined, number: number): Step[] {
+  if (score === undefined) return [];
+  // an ordinary user's goes without
+  const rest = { what: what(score), hint: hintOf, optional: isRootless() };
+  return writeSteps("/proc/self/oom_score_adj", String(score), number, rest);
+}
 
 /** Sets a process's oom_score_adj from outside: in its user namespace the process has no right to. */
 export function setOutOfMemoryScore(pid: number, score: number | undefined): void {
@@ -13,15 +33,8 @@ export function setOutOfMemoryScore(pid: number, score: number | undefined): voi
     writeValueTo(`/proc/${pid}/oom_score_adj`, String(score));
   } catch (thrown) {
     const cause = asHakoError(thrown);
-    const hint = hasErrno(cause, "EACCES", "EPERM") ? "lowering it needs CAP_SYS_RESOURCE" : undefined;
     const { code, errno } = cause;
-    throw new HakoError({
-      code,
-      errno,
-      hint,
-      message: `config /process/oomScoreAdj: set to ${score}`,
-      cause,
-    });
+    throw new HakoError({ code, errno, hint: hintOf(errno), message: what(score), cause });
   }
 }
 

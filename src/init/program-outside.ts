@@ -1,45 +1,49 @@
-import type { HakoError } from "../errors";
+import { asHakoError, type HakoError } from "../errors";
 import { type ErrnoName, errnoNumber } from "../linux/errno";
 import type { Sight, SightPlace } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
 import { hasErrno, readText } from "../linux/file";
-import { cleanPath, O, openAt, openInRoot } from "../linux/path";
+import { cleanPath, components, O, openAt, openInRoot } from "../linux/path";
 import { type FileStatus, statusOf } from "../linux/stat";
 import { type Step, stepError } from "../linux/steps";
+import { systemError } from "../linux/syscall";
 import type { Process } from "../oci/config";
 import { environmentOf, notExecuted, notFound, placesOf } from "./program";
 
 const ANY_EXECUTE = 0o111;
 
+/** A file that may be the program. */
+interface Place {
+  path: string;
+  /** Whether something is there; false where we, who are not its user, may not look. */
+  seen: boolean;
+}
+
 /** A program of a container, looked up from outside: nothing of ours is in there, and no path leads out. */
-export class ProgramOutside implements Disposable {
+export class ProgramOutside {
   readonly args: readonly string[];
   readonly environment: readonly string[];
-  /** Files that may be the program, in the order of PATH; the kernel decides which the user may execute. */
-  readonly places: readonly string[];
-  /** The container's root directory. */
-  readonly root: Fd;
+  /** In the order of PATH; the kernel decides which the user may execute. */
+  readonly places: readonly Place[];
   readonly #process: Process;
-  readonly #pid: number;
 
-  /** `pid` is the container's first process. */
-  constructor(pid: number, process: Process) {
-    this.#pid = pid;
+  /** `pid` is the container's first process, `root` the root directory of its mount namespace. */
+  constructor(
+    private readonly pid: number,
+    private readonly root: Fd,
+    process: Process,
+    homeOf: (uid: number) => string,
+  ) {
     this.#process = process;
     this.args = process.args ?? [];
-    this.environment = environmentOf(process);
+    this.environment = environmentOf(process, homeOf);
     const name = this.args[0] ?? "";
     const places = placesOf(name, this.environment);
-    this.root = openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
     // of a path the kernel says itself what is wrong with it
-    this.places = name.includes("/") ? places : places.filter((path) => this.#mayBeProgram(path));
-    if (this.places.length > 0) return;
-    this.root.close();
-    throw notFound(name, this.environment);
-  }
-
-  [Symbol.dispose](): void {
-    this.root.close();
+    this.places = name.includes("/")
+      ? places.map((path) => ({ path, seen: true }))
+      : places.map((path) => this.#placeAt(path)).filter((place) => place !== undefined);
+    if (this.places.length === 0) throw notFound(name, this.environment);
   }
 
   /** The error of one of the steps that end in the program's execution. */
@@ -47,20 +51,26 @@ export class ProgramOutside implements Disposable {
     const step = steps[index];
     const path = step?.args[0];
     if (step?.call !== "execve" || typeof path !== "string") return stepError(steps, [index, result]);
-    const denied = -result === errnoNumber("EACCES") ? (this.places[0] ?? path) : path;
-    return notExecuted(this.args[0] ?? "", denied, -result, this.#look(denied));
+    const name = this.args[0] ?? "";
+    const seen = this.places.find((place) => place.seen)?.path;
+    // the last one of PATH, where we could not look, does not say what the others have said
+    const unseen = this.places.some((place) => place.path === path && !place.seen);
+    const code = unseen && seen !== undefined ? errnoNumber("EACCES") : -result;
+    if (unseen && code !== errnoNumber("EACCES")) return notFound(name, this.environment);
+    const denied = code === errnoNumber("EACCES") ? (seen ?? path) : path;
+    return notExecuted(name, denied, code, this.#look(denied));
   }
 
   #absolute(path: string): string {
     return cleanPath(path.startsWith("/") ? path : `${this.#process.cwd}/${path}`);
   }
 
-  #mayBeProgram(path: string): boolean {
+  #placeAt(path: string): Place | undefined {
     try {
       using file = openInRoot(this.root, this.#absolute(path), O.PATH);
-      return statusOf(file).type !== "directory";
+      return statusOf(file).type === "directory" ? undefined : { path, seen: true };
     } catch (error) {
-      return !hasErrno(error, "ENOENT", "ENOTDIR");
+      return hasErrno(error, "ENOENT", "ENOTDIR") ? undefined : { path, seen: false };
     }
   }
 
@@ -70,10 +80,17 @@ export class ProgramOutside implements Disposable {
     const { formatOfFile, READ_FLAGS } =
       require("../linux/executable") as typeof import("../linux/executable");
     const place: SightPlace = {
-      open: (name) => this.#open(name, O.PATH),
-      format: (name) => {
-        using file = this.#open(name, READ_FLAGS);
-        return file === undefined ? undefined : formatOfFile(file);
+      open: (name) => {
+        try {
+          return this.#openAsUser(name);
+        } catch {
+          return undefined;
+        }
+      },
+      // what was looked at, not what somebody has put there since
+      format: (_, found) => {
+        using file = openAt(undefined, found.path, READ_FLAGS);
+        return formatOfFile(file);
       },
       errno: (name) => this.#errno(name),
       user: this.#process.user.uid,
@@ -81,21 +98,24 @@ export class ProgramOutside implements Disposable {
     return lookAtProgram(path, place);
   }
 
-  #open(path: string, flags: number): Fd | undefined {
-    try {
-      return openInRoot(this.root, this.#absolute(path), flags);
-    } catch {
-      return undefined;
+  /** Opens what is there only to look at it; the user must have the right to search the directories, as far as modes say. */
+  #openAsUser(path: string): Fd {
+    const absolute = this.#absolute(path);
+    const names = components(absolute);
+    for (let count = 0; count < names.length; count++) {
+      using directory = openInRoot(this.root, `/${names.slice(0, count).join("/")}`, O.PATH | O.DIRECTORY);
+      if (!this.#mayExecute(statusOf(directory))) throw systemError("open", "EACCES", absolute);
     }
+    return openInRoot(this.root, absolute, O.PATH);
   }
 
   /** Why the user may not execute what is there, as far as modes say. */
   #errno(path: string): ErrnoName | undefined {
     try {
-      using file = openInRoot(this.root, this.#absolute(path), O.PATH);
+      using file = this.#openAsUser(path);
       return this.#mayExecute(statusOf(file)) ? undefined : "EACCES";
     } catch (error) {
-      return (error as HakoError).errno;
+      return asHakoError(error).errno;
     }
   }
 
@@ -111,7 +131,7 @@ export class ProgramOutside implements Disposable {
 
   /** What the host calls an id of the container's user namespace (user_namespaces(7)). */
   onHost(kind: "uid" | "gid", id: number): number {
-    for (const line of readText(`/proc/${this.#pid}/${kind}_map`).split("\n")) {
+    for (const line of readText(`/proc/${this.pid}/${kind}_map`).split("\n")) {
       const [inside = -1, outside = -1, size = 0] = line.trim().split(/\s+/).map(Number);
       if (id >= inside && id < inside + size) return outside + id - inside;
     }

@@ -3,15 +3,14 @@ import { type ErrnoName, errnoName, errnoText } from "../linux/errno";
 import type { Explanation, Sight } from "../linux/execution-error";
 import { checkAccess, statusAt } from "../linux/file";
 import type { Process } from "../oci/config";
-import { homeOf } from "./identity";
 
 const X_OK = 1;
 
 /**
  * The environment of the container's program: config.json's, each name once with its last value, and HOME if it has
- * none, as runc does.
+ * none, as runc does; `homeOf` looks a user's up in the container.
  */
-export function environmentOf(process: Process): string[] {
+export function environmentOf(process: Process, homeOf: (uid: number) => string): string[] {
   const byName = new Map<string, string>();
   (process.env ?? []).forEach((line, index) => {
     const equals = line.indexOf("=");
@@ -113,7 +112,8 @@ export function notFound(name: string, environment: readonly string[]): HakoErro
 /** The error of a command whose file the kernel would not execute. */
 export function notExecuted(name: string, path: string, errno: number, sight: Sight): HakoError {
   const code = errnoName(errno);
-  const itself = sight.errno === "ENOENT" || sight.errno === "ENOTDIR" || code === "EACCES";
+  const gone = sight.errno === "ENOENT" || sight.errno === "ENOTDIR";
+  const itself = gone || sight.errno === code || code === "EACCES";
   if (!itself) return explaining().executionError(path, errno, sight);
   return failure(name, { hint: wordsHint(name), ...obstacleOf(path, code, () => sight) });
 }

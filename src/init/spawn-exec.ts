@@ -39,9 +39,13 @@ export interface ExecOptions {
   pid: number;
   startTime: number;
   pidfd: Fd;
+  /** The root directory of its mount namespace. */
+  rootfs: Fd;
   /** The id of the container. */
   id: string;
   process: Process;
+  /** Where the container's files say that a user is at home. */
+  homeOf(uid: number): string;
   /** What of the container's /linux concerns each of its programs. */
   linux: Pick<Linux, "personality" | "memoryPolicy"> | undefined;
   /** The container's seccomp filter. */
@@ -70,9 +74,9 @@ function foreignNamespaces(pid: number): NamespaceType[] {
  * system calls: all that had to be looked up was so from outside.
  */
 export function spawnExec(options: ExecOptions): ExecProcess {
-  const { pid, startTime, entry, consoleSocket, process: specified, filter } = options;
+  const { pid, startTime, rootfs, entry, process: specified, filter } = options;
   const foreign = foreignNamespaces(pid);
-  const program = new ProgramOutside(pid, specified);
+  const program = new ProgramOutside(pid, rootfs, specified, options.homeOf);
   const channels = new ExecChannels(filter !== undefined && hasListener(filter));
   try {
     // what was found by its number was found at it only if it still has the number
@@ -82,11 +86,10 @@ export function spawnExec(options: ExecOptions): ExecProcess {
         message: `the container's process ${pid} has ended: container not running`,
       });
     }
-    const { root } = program;
     using files = new FdList();
     for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
-    using terminal = specified.terminal === true ? terminalOf(consoleSocket, specified, program) : undefined;
-    const fds: ExecDescriptors = { root, terminal, files: files.all, channels };
+    using terminal = specified.terminal === true ? terminalOf(options, program) : undefined;
+    const fds: ExecDescriptors = { root: rootfs, terminal, files: files.all, channels };
     const identity = identityOfExec(options, foreign);
     const steps = programSteps(options, program, identity, fds);
     const owner = program.onHost("uid", specified.user.uid);
@@ -99,7 +102,6 @@ export function spawnExec(options: ExecOptions): ExecProcess {
     return new ExecProcess(made, startTimeOf(made), channels, program, steps, filter !== undefined);
   } catch (error) {
     channels[Symbol.dispose]();
-    program[Symbol.dispose]();
     throw error;
   }
 }
@@ -114,9 +116,9 @@ function enteringAsEither(startAs: (who: "root" | "user") => number): number {
   }
 }
 
-function terminalOf(consoleSocket: Fd | undefined, specified: Process, program: ProgramOutside): Fd {
+function terminalOf({ consoleSocket, process: specified, rootfs }: ExecOptions, program: ProgramOutside): Fd {
   if (consoleSocket === undefined) throw noConsoleSocket();
-  return openTerminal(consoleSocket, specified, (slave) => giveToRoot(slave, program), program.root);
+  return openTerminal(consoleSocket, specified, (slave) => giveToRoot(slave, program), rootfs);
 }
 
 /** A terminal is whose that opens it. One in a user namespace would open it as its root, who can then give it to the user. */

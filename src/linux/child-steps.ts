@@ -2,14 +2,17 @@ import type { Fd } from "./fd";
 import { stringVector } from "./memory";
 import type { Step } from "./steps";
 
+const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
+const O_WRONLY = 1;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
 
 /** Becomes the root of the user namespace that it is in. */
 export function ownerSteps(): Step[] {
   return [
-    { what: "setgroups", call: "setgroups", args: [0, 0], optional: true },
+    // -EPERM: it may be forbidden there (user_namespaces(7))
+    { what: "setgroups", call: "setgroups", args: [0, 0], least: -1 },
     { what: "setresgid 0 in the user namespace", call: "setresgid", args: [0, 0, 0] },
     { what: "setresuid 0 in the user namespace", call: "setresuid", args: [0, 0, 0] },
   ];
@@ -27,6 +30,25 @@ export function inheritSteps(preserveFds: number, keep: readonly Fd[]): Step[] {
     ...[...inherited, ...keep.map((fd) => fd.number)].map(
       (fd): Step => ({ what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] }),
     ),
+  ];
+}
+
+/**
+ * Writes a value to a file whose path is trusted, in one write(2). `number` is the lowest descriptor that whoever makes these
+ * system calls has free.
+ */
+export function writeSteps(
+  path: string,
+  text: string,
+  number: number,
+  rest: Omit<Step, "call" | "args">,
+): Step[] {
+  const bytes = Buffer.from(text);
+  const opened = { least: number, most: BigInt(number) };
+  return [
+    { ...rest, call: "openat", args: [AT_FDCWD, path, O_WRONLY, 0], ...opened },
+    { ...rest, call: "write", args: [number, bytes, bytes.length] },
+    { ...rest, call: "close", args: [number] },
   ];
 }
 

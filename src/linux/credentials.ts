@@ -8,6 +8,8 @@ const KEYCTL_GET_KEYRING_ID = 0;
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
 const KEYCTL_SETPERM = 5;
 const KEY_SPEC_SESSION_KEYRING = -3;
+/** -EPERM, as a step's result. */
+const NOT_PERMITTED = -1;
 /** All for who possesses it, as ever; its user may view, read, write, search and link: what runc gives a container's. */
 const KEYRING_PERMISSIONS = 0x3f3f0000;
 
@@ -40,7 +42,7 @@ export function identitySteps(
       what: `${what}: setgroups [${groups.join(" ")}]`,
       call: "setgroups",
       args: [groups.length, groups.length === 0 ? 0 : new Uint32Array(groups)],
-      optional: groups.length === 0 && maySetGroups,
+      least: groups.length === 0 && maySetGroups ? NOT_PERMITTED : 0,
     },
     change("setresgid", gid),
     change("setresuid", uid),

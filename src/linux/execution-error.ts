@@ -34,8 +34,8 @@ export interface Sight {
 export interface SightPlace {
   /** Opens what is there only to look at it. */
   open(path: string): Fd | undefined;
-  /** undefined where it can't be read. */
-  format(path: string): Format | undefined;
+  /** What kind of program it is that was found at a path; undefined where it can't be read. */
+  format(path: string, found: Fd): Format | undefined;
   /** Why `user` can't get at it, or execute it. */
   errno(path: string): ErrnoName | undefined;
   readonly user: number | undefined;
@@ -69,7 +69,7 @@ export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
   sight.rights = { mode, uid };
   sight.noexec = mountStatusOf(file).noexec;
   // a device is not even opened: that alone may do something
-  sight.format = type === "file" ? place.format(path) : undefined;
+  sight.format = type === "file" ? place.format(path, file) : undefined;
   const name = interpreterOf(sight.format);
   if (name !== undefined && depth < MAX_INTERPRETERS)
     sight.interpreter = lookAtProgram(name, place, depth + 1);

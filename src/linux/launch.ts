@@ -3,7 +3,7 @@ import { executeStep, inheritSteps } from "./child-steps";
 import { cloneChild, type Reports, siblingStep } from "./clone";
 import type { Fd } from "./fd";
 import { launcher } from "./launcher";
-import { isChild, reapChild } from "./process";
+import { isChild, parentDeathStep, reapChild } from "./process";
 import { type Step, stepError } from "./steps";
 import { systemError, trySyscall } from "./syscall";
 
@@ -32,7 +32,11 @@ export function launch(plan: LaunchPlan, reports: Reports): number {
   const { cgroup, joiner, program, preserveFds, keep } = plan;
   const made = [...joiner, siblingStep()];
   using image = launcher(reports.number, [...made, ...program], -made.length);
-  const first = [...inheritSteps(preserveFds, [reports.write, ...keep]), executeStep(image, ["hako"], [])];
+  const first = [
+    ...inheritSteps(preserveFds, [reports.write, ...keep]),
+    parentDeathStep(SIGKILL),
+    executeStep(image, ["hako"], []),
+  ];
   const before = [...first, ...made];
   const own = { steps: first, first: -before.length, flags: 0, cgroup, join: [], waitsForNothing: true };
   reapChild(cloneChild(own, reports), true);

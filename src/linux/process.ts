@@ -197,7 +197,11 @@ export function hideStep(): Step {
 
 /** The signal that this process gets when its parent ends; changing the identity clears it. */
 export function setParentDeathSignal(signal: number): void {
-  syscallOn("PR_SET_PDEATHSIG", "prctl", PR_SET_PDEATHSIG, signal, 0, 0, 0);
+  perform([parentDeathStep(signal)]);
+}
+
+export function parentDeathStep(signal: number): Step {
+  return { what: "PR_SET_PDEATHSIG", call: "prctl", args: [PR_SET_PDEATHSIG, signal, 0, 0, 0] };
 }
 
 /** The name in /proc/PID/comm: at most 15 bytes; execve sets the program's. */

@@ -52,16 +52,15 @@ function openPtmx(path: string, root: Fd | undefined): Fd {
     new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
   const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
   if (path === DEFAULT_PTMX && root === undefined) return new Fd(callLibc(path, "posix_openpt", flags));
-  const open = (how: number) =>
-    root === undefined
-      ? new Fd(syscallOn(path, "openat", AT_FDCWD, path, how, 0))
-      : openInRoot(root, path, how);
+  const open = (at: string, how: number) => new Fd(syscallOn(path, "openat", AT_FDCWD, at, how, 0), path);
   // not yet to use it: opening a device may do something already
-  using place = open(O_PATH | O_CLOEXEC);
+  const look = O_PATH | O_CLOEXEC;
+  using place = root === undefined ? open(path, look) : openInRoot(root, path, look);
   const { type, major, minor } = statusOf(place);
   if (type !== "character" || major !== 5 || minor !== 2) throw wrong("not the character device 5:2 (ptmx)");
   if (filesystemOf(place) !== MAGIC.devpts) throw wrong("not on a devpts file system");
-  const fd = open(flags);
+  // From outside what was checked. In a container there may be no procfs of ours, but its devices' rules are.
+  const fd = open(root === undefined ? path : place.path, flags);
   // nor has somebody put another one there meanwhile
   if (filesystemOf(fd) === MAGIC.devpts) return fd;
   fd.close();

@@ -36,10 +36,14 @@ export interface ExecPlan {
   /** The container's first process, and a descriptor of it. */
   init: ProcessRecord;
   pidfd: Fd;
+  /** The root directory of its mount namespace. */
+  rootfs: Fd;
   cgroup: CgroupRecord | undefined;
   /** Of `exec --cgroup`. */
   cgroups: readonly string[];
   process: Process;
+  /** Where the container's files say that a user is at home. */
+  homeOf(uid: number): string;
   linux: Pick<Linux, "personality" | "memoryPolicy"> | undefined;
   filter: SeccompFilter | undefined;
   /** Takes the filter's listener. */

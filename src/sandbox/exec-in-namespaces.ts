@@ -2,7 +2,6 @@ import type { CgroupEntry } from "../cgroup";
 import { loadCgroup } from "../cgroup/stored";
 import type { ProcessRecord } from "../container/record";
 import { applyScheduler } from "../init/attributes";
-import { setOutOfMemoryScore } from "../init/out-of-memory-score";
 import { spawnExec } from "../init/spawn-exec";
 import type { UndoStack } from "../undo";
 import type { ExecPlan } from "./driver";
@@ -21,7 +20,6 @@ export function execInNamespaces(
   const made = spawnExec({ ...rest, ...init, entry, consoleSocket });
   undo.defer("its process", () => made[Symbol.dispose]());
   const { pid, startTime } = made;
-  setOutOfMemoryScore(pid, plan.process.oomScoreAdj);
   cgroup?.joinOthers(pid, entry, init.pid);
   applyScheduler(plan.process, pid);
   ready({ pid, startTime });

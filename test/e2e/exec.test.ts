@@ -5,6 +5,7 @@ import {
   chmodSync,
   chownSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   statSync,
@@ -96,6 +97,7 @@ e2e("the program is looked up in the container's PATH, as its user may execute i
   program("second/dir", 0o755, "a file behind a directory");
   program("home/here", 0o755, "relative");
   symlinkSync("/second", join(rootfs, "linked"));
+  symlinkSync("/circle", join(rootfs, "circle"));
   const id = started(box, (config) => {
     config.root.path = rootfs;
   });
@@ -123,6 +125,12 @@ e2e("the program is looked up in the container's PATH, as its user may execute i
     ["/second", "/plain/file", 'exec: "/plain/file": permission denied: /plain/file: its mode is 644'],
     ["/second", "./none", 'exec: "./none": stat ./none: no such file or directory'],
     ["/second", "/first/dir", 'exec: "/first/dir": permission denied: it is a directory'],
+    ["/second", "/circle", 'unable to start container process: exec: "/circle": too many levels'],
+    [
+      "/second",
+      "/closed/secret/tool",
+      'exec: "/closed/secret/tool": permission denied (user 1000 may not search a directory on the way',
+    ],
   ];
   for (const [path, name, ...said] of failures) {
     const result = as("1000:1000", path, name);
@@ -150,6 +158,32 @@ e2e("a working directory that only root may enter, or nobody", () => {
   );
   expect(at("/file").stderr).toContain("config /process/cwd: chdir /file: not a directory");
   expect(at("/proc/1/root/proc/self/fd/0").status).toBe(255);
+  expect(box.hako("exec", "--cwd", "/proc/1/root", id, "pwd").stderr).toContain("a link of procfs");
+}, [needsHako]);
+
+e2e("the first process may have changed its root; exec has the container's", () => {
+  using box = new Box();
+  const rootfs = join(box.dir, "rootfs");
+  busyboxRootfs(rootfs);
+  busyboxRootfs(join(rootfs, "a/jail"));
+  mkdirSync(join(rootfs, "only"));
+  writeFileSync(join(rootfs, "only/outside"), "#!/bin/sh\npwd\n", { mode: 0o755 });
+  writeFileSync(join(rootfs, "etc/passwd"), "root:x:0:0::/outer:/bin/sh\n");
+  writeFileSync(join(rootfs, "a/jail/etc/passwd"), "root:x:0:0::/inner:/bin/sh\n");
+  const id = box.id();
+  const bundle = box.bundle(["busybox", "chroot", "/a/jail", "sleep", "600"], (config) => {
+    config.root.path = rootfs;
+    const names = [...(config.process.capabilities?.bounding ?? []), "CAP_SYS_CHROOT"];
+    config.process.capabilities = { bounding: names, effective: names, permitted: names };
+  });
+  box.ok("run", "--detach", "--bundle", bundle, id);
+  const { pid } = box.state(id);
+  // the jail is entered a moment after start
+  execute("sh", ["-c", `while ! grep -q sleep /proc/${pid}/cmdline; do sleep 0.05; done`]);
+  expect(readdirSync(`/proc/${pid}/root`)).not.toContain("only");
+  expect(box.ok("exec", "--env", "PATH=/only:/bin", id, "outside").stdout).toBe("/\n");
+  expect(box.ok("exec", id, "sh", "-c", "echo $HOME").stdout).toBe("/outer\n");
+  expect(box.ok("exec", "-t", id, "tty").stdout).toBe("/dev/pts/0\r\n");
 }, [needsHako]);
 
 e2e("a working directory behind one that the container may not search; one that only the user may enter", () => {

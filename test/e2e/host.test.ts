@@ -1,6 +1,6 @@
 // What hako tells of itself and of the host: check, env, completion, man.
 import { expect } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
 
 e2e("check has a line for each point, and says what to do", () => {
@@ -48,6 +48,27 @@ e2e("check exits with 1 where something needed is missing", () => {
   expect(powerless.stdout).toMatch(/^rights +missing .*run as root/m);
   expect(powerless.status).toBe(1);
 }, [needsHako, needsProgram("setpriv"), needsProgram("unshare")]);
+
+e2e("where programs in memory are forbidden, check and exec say so", () => {
+  using box = new Box();
+  const id = box.id();
+  // the setting is a pid namespace's own, and so are the ids of processes
+  const line = `${HAKO} --root ${box.root} run --detach --bundle ${box.bundle(["sleep", "600"])} ${id} || exit
+    ${HAKO} --root ${box.root} exec ${id} echo before
+    echo 2 > /proc/sys/vm/memfd_noexec
+    ${HAKO} --root ${box.root} check | grep '^programs in'
+    ${HAKO} --root ${box.root} exec ${id} true; echo $?
+    ${HAKO} --root ${box.root} kill ${id} KILL`;
+  const result = execute("unshare", ["--pid", "--fork", "--mount-proc", "sh", "-c", line]);
+  expect(result.stdout).toMatch(
+    /^before\nprograms in memory +absent .*exec needs them: sysctl vm.memfd_noexec=1\n255\n$/,
+  );
+  expect(result.stderr).toMatch(/^hako: memfd_create: .*\(sysctl vm.memfd_noexec must be 0 or 1\)\n$/);
+}, [
+  needsHako,
+  needsProgram("unshare"),
+  existsSync("/proc/sys/vm/memfd_noexec") ? undefined : "a kernel without vm.memfd_noexec",
+]);
 
 e2e("env tells the runtime, the host and the kernel", () => {
   using box = new Box();

@@ -145,6 +145,39 @@ e2e(
 );
 
 e2e(
+  "exec: a directory of PATH that only the container's users may search; oomScoreAdj",
+  () => {
+    using home = new Home();
+    const id = home.box.id();
+    const bundle = home.bundle(["sleep", "600"], (config) => {
+      Object.assign(config.linux, MAPS);
+      config.process.oomScoreAdj = 300;
+    });
+    // of the container's user 1000: to the caller, who is its root outside, it is closed
+    const closed = join(bundle, "rootfs/closed");
+    mkdirSync(closed);
+    writeFileSync(join(closed, "hidden"), "#!/bin/sh\necho hidden\n", { mode: 0o755 });
+    execute("chown", ["-R", `${SUBORDINATE + 999}`, closed]);
+    chmodSync(closed, 0o700);
+    expect(home.hako("run", "--detach", "--bundle", bundle, id)).toMatchObject({ status: 0 });
+    const exec = (...words: string[]) => home.hako("exec", "--env", "PATH=/closed:/bin", ...words);
+    expect(exec(id, "cat", "/proc/self/oom_score_adj")).toMatchObject({ status: 0, stdout: "300\n" });
+    expect(exec("--user", "1000:1000", id, "hidden")).toMatchObject({ status: 0, stdout: "hidden\n" });
+    const last = (...words: string[]) => home.hako("exec", "--env", "PATH=/bin:/closed", ...words);
+    expect(last("--user", "1000:1000", id, "hidden")).toMatchObject({ status: 0, stdout: "hidden\n" });
+    for (const path of ["/closed:/bin", "/bin:/closed"]) {
+      const none = home.hako("exec", "--user", "1000:1000", "--env", `PATH=${path}`, id, "none");
+      expect(none.status).toBe(255);
+      expect(none.stderr).toContain('exec: "none": executable file not found in $PATH');
+    }
+    const shut = home.hako("exec", "--user", "5:5", "--env", "PATH=/closed", id, "hidden");
+    expect(shut.stderr).toContain('exec: "hidden": permission denied');
+    expect(home.hako("delete", "--force", id).status).toBe(0);
+  },
+  NEEDS_MAPS,
+);
+
+e2e(
   "run --rootfs with a directory; the host's own root is refused by name",
   () => {
     using home = new Home();
