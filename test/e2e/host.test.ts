@@ -63,7 +63,7 @@ e2e("where programs in memory are forbidden, check and exec say so", () => {
   expect(result.stdout).toMatch(
     /^before\nprograms in memory +absent .*exec needs them: sysctl vm.memfd_noexec=1\n255\n$/,
   );
-  expect(result.stderr).toMatch(/^hako: memfd_create: .*\(sysctl vm.memfd_noexec must be 0 or 1\)\n$/);
+  expect(result.stderr).toMatch(/^hako: memfd_create .*\(sysctl vm.memfd_noexec must be 0 or 1\)\n$/);
 }, [
   needsHako,
   needsProgram("unshare"),
