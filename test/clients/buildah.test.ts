@@ -1,3 +1,4 @@
+// @cgroup-v2
 // The runtime under buildah, and under podman build: steps that run in a container.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";

@@ -1,3 +1,4 @@
+// @cgroup-v2
 // Pods as Kubernetes runs them, by containerd's CRI plugin: a sandbox, and containers that share it.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";

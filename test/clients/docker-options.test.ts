@@ -1,7 +1,17 @@
+// @cgroup-v2
 // docker can't tell hako from runc: what its flags ask for.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { e2e, IS_HAKO, isV2, type Needs, needsBusybox, needsProgram, needsRoot } from "../e2e/support";
+import {
+  e2e,
+  IS_HAKO,
+  isV2,
+  type Needs,
+  needsBusybox,
+  needsProgram,
+  needsRoot,
+  TIME_LIMIT,
+} from "../e2e/support";
 import { Docker } from "./docker-daemon";
 import { hasAllCapabilities } from "./machine";
 
@@ -404,13 +414,18 @@ describe("docker, on its own", () => {
       const made = Array.from({ length: 30 }, (_, index) => `many${index}`);
       const script = `for n in ${made.join(" ")}; do "$@" run --detach --network none --name $n box sleep 600 >/dev/null & done; wait`;
       const words = use().call();
-      const started = use().machine.runWith({ timeout: 240_000 }, "sh", "-c", script, "sh", ...words);
+      const started = use().machine.runWith({ timeout: 4 * TIME_LIMIT }, "sh", "-c", script, "sh", ...words);
       expect(started.stderr).toBe("");
       expect(use().ok("ps", "--quiet", "--filter", "name=many").trim().split("\n").length).toBe(30);
-      use().ok("rm", "--force", ...made);
+      const removed = use().machine.runWith(
+        { timeout: 4 * TIME_LIMIT },
+        ...use().call("rm", "--force", ...made),
+      );
+      expect(removed.stderr).toBe("");
       expect(use().ok("ps", "--all", "--quiet", "--filter", "name=many")).toBe("");
     },
     needs,
+    10 * TIME_LIMIT,
   );
 
   e2e(
@@ -426,7 +441,7 @@ describe("docker, on its own", () => {
         machine.runWith(
           {
             env: { PATH: process.env.PATH ?? "", HOME: machine.dir, DOCKER_BUILDKIT: kit },
-            timeout: 120_000,
+            timeout: 2 * TIME_LIMIT,
           },
           ...use().call("build", "--network", "none", "--tag", name, machine.path("context")),
         );

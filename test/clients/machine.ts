@@ -17,11 +17,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import { busyboxRootfs, execute, HAKO, names, type Result, type RunOptions, until } from "../e2e/support";
+import {
+  busyboxRootfs,
+  execute,
+  HAKO,
+  names,
+  type Result,
+  type RunOptions,
+  TIME_LIMIT,
+  until,
+} from "../e2e/support";
 
 const PREFIX = "hako-e2e-";
 /** Milliseconds that something slow on a slow machine may take. */
-export const START_LIMIT = 60_000;
+export const START_LIMIT = TIME_LIMIT;
 /** Where containerd's shims and ctr have their sockets, and dockerd its key, whatever the options say. */
 const FIXED_DIRECTORIES = ["/run/containerd", "/etc/docker"];
 

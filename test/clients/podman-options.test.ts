@@ -1,3 +1,4 @@
+// @cgroup-v2
 // What podman's options ask of the runtime: file systems, privileges, devices, namespaces.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";

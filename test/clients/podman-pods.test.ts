@@ -1,3 +1,4 @@
+// @cgroup-v2
 // Several containers: namespaces of another one, pods, kube files, copies, restarts, many at once.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -139,7 +140,7 @@ describe("one container over its life", () => {
       IMAGE,
       "sh",
       "-c",
-      "sleep 0.5; echo out; echo err >&2; exit 6",
+      `sleep ${isV2 ? 5 : 0.5}; echo out; echo err >&2; exit 6`,
     );
     store.ok("init", name);
     expect(store.inspect(name, "{{.State.Status}}")).toBe("initialized");

@@ -2,7 +2,8 @@
 // The runtime under podman: what every user of podman does with it.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { hostSnapshot, isV2, type Needs, needsProgram } from "../e2e/support";
+import { basename } from "node:path";
+import { execute, hostSnapshot, isV2, type Needs, needsProgram } from "../e2e/support";
 import { clientTest, eventually, IMAGE, Store } from "./support";
 
 const needs: Needs[] = [needsProgram("podman"), needsProgram("conmon")];
@@ -127,6 +128,41 @@ describe("podman's limits", () => {
     expect(store.ok("exec", name, "sh", "-c", line)).toBe(`${128 << 20}\n25000${isV2 ? " 100000" : ""}`);
     store.ok("rm", "-f", "-t", "0", name);
   });
+
+  podman("--cgroups=split: beside conmon, below the cgroup that podman is in", async () => {
+    const own = `/sys/fs/cgroup/${store.name()}`;
+    mkdirSync(own);
+    const name = store.name();
+    const flags = [
+      "run",
+      "-d",
+      "--cgroups",
+      "split",
+      "--memory",
+      "64m",
+      "--name",
+      name,
+      IMAGE,
+      "sleep",
+      "600",
+    ];
+    const line = `echo $$ > ${own}/cgroup.procs; exec "$@"`;
+    const started = execute("sh", ["-c", line, "sh", "podman", ...flags], { env: store.env, cwd: store.dir });
+    expect(started.stderr).toBe("");
+    const id = started.stdout.trim();
+    const [pid, monitor] = store.inspect(name, "{{.State.Pid}} {{.State.ConmonPid}}").split(" ");
+    const cgroupOf = (of: string | undefined) => readFileSync(`/proc/${of}/cgroup`, "utf8").trim().slice(3);
+    const payload = cgroupOf(pid);
+    expect(payload).toStartWith(`/${basename(own)}/libpod-payload-${id}`);
+    expect(cgroupOf(monitor)).toBe(`/${basename(own)}/runtime`);
+    expect(readFileSync(`/sys/fs/cgroup${payload}/memory.max`, "utf8")).toBe(`${64 << 20}\n`);
+    store.ok("rm", "-f", "-t", "0", name);
+    expect(existsSync(`/sys/fs/cgroup${payload}`)).toBe(false);
+    await eventually("conmon has left podman's own part", () => {
+      execute("find", [own, "-depth", "-type", "d", "-delete"]);
+      return !existsSync(own);
+    });
+  }, [isV2 ? undefined : "podman splits cgroups on v2 only"]);
 
   podman("a program that needs more memory is killed, and conmon is told", async () => {
     const name = store.name();

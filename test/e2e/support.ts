@@ -30,7 +30,7 @@ const PREFIX = "hako-e2e-";
 /** The same for those of this run: others may go on beside it. */
 const OWN_PREFIX = `${PREFIX}${process.pid}-`;
 /** HAKO_TIME_FACTOR: a machine that is emulated, on a busy one, is that much slower. */
-const TIME_LIMIT = 60_000 * Number(process.env.HAKO_TIME_FACTOR ?? 1);
+export const TIME_LIMIT = 60_000 * Number(process.env.HAKO_TIME_FACTOR ?? 1);
 
 /** Why a test can't run here; undefined if it can. */
 export type Needs = string | undefined;
