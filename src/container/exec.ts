@@ -69,6 +69,8 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
       given ?? sender,
     );
     sender?.close();
+    // nothing of the container's is held while its program runs
+    first[Symbol.dispose]();
     if (forward === undefined) return 0;
     using master = receiver === undefined ? undefined : recvFd(receiver).fd;
     return await attend(started, master, forward);

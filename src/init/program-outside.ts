@@ -3,7 +3,7 @@ import { type ErrnoName, errnoNumber } from "../linux/errno";
 import type { Sight, SightPlace } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
 import { hasErrno, readText } from "../linux/file";
-import { cleanPath, components, O, openAt, openInRoot } from "../linux/path";
+import { cleanPath, components, O, openInRoot } from "../linux/path";
 import { type FileStatus, statusOf } from "../linux/stat";
 import { type Step, stepError } from "../linux/steps";
 import { systemError } from "../linux/syscall";
@@ -53,11 +53,14 @@ export class ProgramOutside {
     if (step?.call !== "execve" || typeof path !== "string") return stepError(steps, [index, result]);
     const name = this.args[0] ?? "";
     const seen = this.places.find((place) => place.seen)?.path;
-    // the last one of PATH, where we could not look, does not say what the others have said
-    const unseen = this.places.some((place) => place.path === path && !place.seen);
-    const code = unseen && seen !== undefined ? errnoNumber("EACCES") : -result;
-    if (unseen && code !== errnoNumber("EACCES")) return notFound(name, this.environment);
-    const denied = code === errnoNumber("EACCES") ? (seen ?? path) : path;
+    const EACCES = errnoNumber("EACCES");
+    // nothing is at the last place of PATH, where we could not look: then it is as if that were not in PATH
+    const nothing =
+      this.places.some((place) => place.path === path && !place.seen) &&
+      [errnoNumber("ENOENT"), errnoNumber("ENOTDIR")].includes(-result);
+    if (nothing && seen === undefined) return notFound(name, this.environment);
+    const code = nothing ? EACCES : -result;
+    const denied = code === EACCES ? (seen ?? path) : path;
     return notExecuted(name, denied, code, this.#look(denied));
   }
 
@@ -77,8 +80,7 @@ export class ProgramOutside {
   #look(path: string): Sight {
     const { lookAtProgram } =
       require("../linux/execution-error") as typeof import("../linux/execution-error");
-    const { formatOfFile, READ_FLAGS } =
-      require("../linux/executable") as typeof import("../linux/executable");
+    const { readFormat } = require("../linux/executable") as typeof import("../linux/executable");
     const place: SightPlace = {
       open: (name) => {
         try {
@@ -88,10 +90,7 @@ export class ProgramOutside {
         }
       },
       // what was looked at, not what somebody has put there since
-      format: (_, found) => {
-        using file = openAt(undefined, found.path, READ_FLAGS);
-        return formatOfFile(file);
-      },
+      format: (_, found) => readFormat(found.path),
       errno: (name) => this.#errno(name),
       user: this.#process.user.uid,
     };

@@ -20,7 +20,7 @@ export type ReadAt = (offset: number, length: number) => Uint8Array;
 
 const AT_FDCWD = -100;
 /** O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC */
-export const READ_FLAGS = 0o400 | 0o4000 | 0o2000000;
+const READ_FLAGS = 0o400 | 0o4000 | 0o2000000;
 /** What the kernel looks at (BINPRM_BUF_SIZE). */
 const FIRST_LINE = 256;
 const PAGE = 4096;
@@ -122,11 +122,6 @@ export function readFormat(path: string): Format | undefined {
   const opened = trySyscall("openat", AT_FDCWD, path, READ_FLAGS, 0);
   if (opened < 0) return undefined;
   using file = new Fd(opened, path);
-  return formatOfFile(file);
-}
-
-/** The same of one that was opened with READ_FLAGS. */
-export function formatOfFile(file: Fd): Format | undefined {
   try {
     if (statusOf(file).type !== "file") return undefined;
     return formatOf((offset, length) => readAtOf(file, offset, length));

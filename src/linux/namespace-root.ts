@@ -1,7 +1,12 @@
-import type { Fd } from "./fd";
+import { Fd } from "./fd";
 import { hasErrno, statusAt } from "./file";
 import { O, openAt } from "./path";
 import { mountIdOf, statusOf } from "./stat";
+import { syscallOn } from "./syscall";
+
+const ROOT = "root directory of a mount namespace";
+/** Many at once, as the container chooses how deep it is. Above a root there is only itself. */
+const UP = "../".repeat(1024);
 
 /**
  * The root directory that joining a process's mount namespace gives (setns(2)). The process may have changed its own
@@ -25,11 +30,12 @@ export function namespaceRoot(pid: number): Fd {
   }
 }
 
-/** The directory above; undefined at the end of the way up, which in a foreign namespace is its root, not ours. */
+/** A directory above; undefined at the end of the way up, which in a foreign namespace is its root, not ours. */
 function parentOf(directory: Fd): Fd | undefined {
   let above: Fd;
   try {
-    above = openAt(directory, "..", O.PATH | O.DIRECTORY);
+    const flags = O.PATH | O.DIRECTORY | O.CLOEXEC;
+    above = new Fd(syscallOn(ROOT, "openat", directory.number, UP, flags, 0), ROOT);
   } catch (error) {
     // an ordinary user may have no right to search it
     if (hasErrno(error, "EACCES")) return undefined;
