@@ -415,7 +415,10 @@ describe("docker, on its own", () => {
       const script = `for n in ${made.join(" ")}; do "$@" run --detach --network none --name $n box sleep 600 >/dev/null & done; wait`;
       const words = use().call();
       const started = use().machine.runWith({ timeout: 4 * TIME_LIMIT }, "sh", "-c", script, "sh", ...words);
-      expect(started.stderr).toBe("");
+      // a client that is done cancels a wait of its own, and sometimes says so
+      expect(started.stderr.replaceAll(/^.*error waiting for container: context canceled.*\n/gm, "")).toBe(
+        "",
+      );
       expect(use().ok("ps", "--quiet", "--filter", "name=many").trim().split("\n").length).toBe(30);
       const removed = use().machine.runWith(
         { timeout: 4 * TIME_LIMIT },
