@@ -2,11 +2,12 @@ import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
-import { namespaceRoot } from "../linux/namespace-root";
+import { namespaceRoot, processRoot } from "../linux/namespace-root";
 import { openProcess } from "../linux/process";
 import { recvFd, socketPair } from "../linux/socket";
 import { logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
+import { hasNamespace } from "../oci/namespaces";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { consoleFor } from "./console-for";
@@ -48,8 +49,9 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   const { root, id, detach, environment } = options;
   const record = readRecord(root, id);
   checkStatus(options, record);
-  using first = new FirstProcess(root, record);
-  const { process: own, linux } = readStoredConfig(root, id);
+  const config = readStoredConfig(root, id);
+  const { process: own, linux } = config;
+  using first = new FirstProcess(root, record, hasNamespace(config, "mount"));
   const specified = execProcess(options.values, options.args, own, first.rootfs.path);
   checkLabels(specified);
   const process = { ...specified, env: [...(specified.env ?? []), ...environment] };
@@ -85,14 +87,14 @@ class FirstProcess implements Disposable {
   readonly pidfd: Fd;
   readonly rootfs: Fd;
 
-  constructor(root: string, record: ContainerRecord) {
+  constructor(root: string, record: ContainerRecord, hasMountNamespace: boolean) {
     const { id, init } = record;
     const pidfd = init === undefined ? undefined : openProcess(init.pid, init.startTime);
     if (init === undefined || pidfd === undefined) throw notRunning(id, statusOf(root, record));
     this.init = init;
     this.pidfd = pidfd;
     try {
-      this.rootfs = namespaceRoot(init.pid);
+      this.rootfs = hasMountNamespace ? namespaceRoot(init.pid, pidfd) : processRoot(init.pid);
     } catch (error) {
       pidfd.close();
       throw hasErrno(error, "ENOENT", "ESRCH") ? notRunning(id, statusOf(root, record)) : error;

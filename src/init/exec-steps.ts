@@ -5,7 +5,7 @@ import { execveStep, repairSteps } from "../linux/exec";
 import type { Fd } from "../linux/fd";
 import { stringVector } from "../linux/memory";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/namespace";
-import { hideStep, nameStep } from "../linux/process";
+import { hideStep, nameStep, parentDeathStep } from "../linux/process";
 import { controllingTerminalStep } from "../linux/pty";
 import { limitSteps } from "../linux/rlimit";
 import { filterSteps } from "../linux/seccomp";
@@ -22,6 +22,7 @@ import { STAGE_NAME } from "./stage-name";
 
 /** execve's EACCES: in another directory of PATH there may be a file that can be executed. */
 const DENIED = -13;
+const SIGKILL = 9;
 
 /** Descriptors that the two processes of an exec have; all but the caller's. */
 export interface ExecDescriptors {
@@ -82,6 +83,8 @@ export function joinerSteps(
   const { uid } = process.user;
   const enter = enterSteps(process.cwd, entersAs === "root" ? 0 : uid, free);
   const streams = terminal === undefined ? [0, 1, 2] : [];
+  // each change of identity undoes it
+  const parentDeath = [parentDeathStep(SIGKILL)];
   return [
     // the caller's terminal is nothing to it
     { what: "setsid", call: "setsid", args: [] },
@@ -92,6 +95,7 @@ export function joinerSteps(
     // while the host's procfs is there
     ...labelSteps(process, free),
     ...joinSteps(foreign, pidfd, fds.root),
+    ...parentDeath,
     // the container's own, by its name
     ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),
     ...(terminal === undefined ? [] : terminalSteps(terminal, uid, owner)),
@@ -100,6 +104,7 @@ export function joinerSteps(
     ...identity.before,
     ...(entersAs === "root" ? enter : []),
     ...identity.user,
+    ...parentDeath,
     ...(entersAs === "user" ? enter : []),
     ...identity.capabilities,
     ...ofJoiner(fds, pidfd).map(
@@ -121,14 +126,12 @@ function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd): Step
     });
   }
   if (foreign.includes("user")) steps.push(...ownerSteps());
-  // without a mount namespace the container has changed its root directory only
-  if (!foreign.includes("mount")) {
-    steps.push(
-      { what: "the container's root: fchdir", call: "fchdir", args: [root.number] },
-      { what: "the container's root: chroot", call: "chroot", args: ["."] },
-    );
-  }
-  return [...steps, { what: "chdir /", call: "chdir", args: ["/"] }];
+  return [
+    ...steps,
+    // where everything was looked up; a container without a mount namespace has nothing else
+    { what: "the container's root: fchdir", call: "fchdir", args: [root.number] },
+    { what: "the container's root: chroot", call: "chroot", args: ["."] },
+  ];
 }
 
 function terminalSteps(terminal: Fd, uid: number, owner: number): Step[] {

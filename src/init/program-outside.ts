@@ -1,10 +1,12 @@
+import { dirname } from "node:path";
 import { asHakoError, type HakoError } from "../errors";
 import { type ErrnoName, errnoNumber } from "../linux/errno";
 import type { Sight, SightPlace } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
 import { hasErrno, readText } from "../linux/file";
-import { cleanPath, components, O, openInRoot } from "../linux/path";
-import { type FileStatus, statusOf } from "../linux/stat";
+import { components, O, openInRoot } from "../linux/path";
+import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
+import { MAGIC } from "../linux/statfs";
 import { type Step, stepError } from "../linux/steps";
 import { systemError } from "../linux/syscall";
 import type { Process } from "../oci/config";
@@ -65,15 +67,30 @@ export class ProgramOutside {
   }
 
   #absolute(path: string): string {
-    return cleanPath(path.startsWith("/") ? path : `${this.#process.cwd}/${path}`);
+    return path.startsWith("/") ? path : `${this.#process.cwd}/${path}`;
   }
 
   #placeAt(path: string): Place | undefined {
+    const absolute = this.#absolute(path);
     try {
-      using file = openInRoot(this.root, this.#absolute(path), O.PATH);
+      using file = openInRoot(this.root, absolute, O.PATH);
       return statusOf(file).type === "directory" ? undefined : { path, seen: true };
     } catch (error) {
-      return hasErrno(error, "ENOENT", "ENOTDIR") ? undefined : { path, seen: false };
+      const missing = hasErrno(error, "ENOENT", "ENOTDIR") && this.#isMissing(absolute);
+      return missing ? undefined : { path, seen: false };
+    }
+  }
+
+  /** Whether nothing is there for the container either: in its procfs it finds itself (/proc/self), and we do not. */
+  #isMissing(path: string): boolean {
+    try {
+      using directory = openInRoot(this.root, dirname(path), O.PATH | O.DIRECTORY);
+      if (filesystemOf(directory) === MAGIC.proc) return false;
+      // a link that leads nowhere for us
+      openInRoot(this.root, path, O.PATH | O.NOFOLLOW).close();
+      return false;
+    } catch (error) {
+      return hasErrno(error, "ENOENT") && (error as HakoError).path === path;
     }
   }
 

@@ -64,12 +64,12 @@ export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
   };
   using file = place.open(path);
   if (file === undefined) return sight;
-  const { type, mode, uid } = statusOf(file);
+  const { type, mode, uid, size } = statusOf(file);
   sight.directory = type === "directory";
   sight.rights = { mode, uid };
   sight.noexec = mountStatusOf(file).noexec;
-  // a device is not even opened: that alone may do something
-  sight.format = type === "file" ? place.format(path, file) : undefined;
+  // A device is not even opened: that alone may do something. Nor is a file of the kernel's, which has no size.
+  if (type === "file") sight.format = size === 0 ? { kind: "empty" } : place.format(path, file);
   const name = interpreterOf(sight.format);
   if (name !== undefined && depth < MAX_INTERPRETERS)
     sight.interpreter = lookAtProgram(name, place, depth + 1);

@@ -1,48 +1,69 @@
+import { HakoError } from "../errors";
+import { cloneChild, Reports } from "./clone";
 import { Fd } from "./fd";
-import { hasErrno, statusAt } from "./file";
-import { O, openAt } from "./path";
-import { mountIdOf, statusOf } from "./stat";
-import { syscallOn } from "./syscall";
+import { statusAt } from "./file";
+import { NAMESPACE_FLAGS } from "./namespace";
+import { AT_FDCWD, O, openAt, openToLook } from "./path";
+import { reapChild } from "./process";
+import { placeOf } from "./stat";
+import { type Step, stepError } from "./steps";
+import { systemError } from "./syscall";
 
 const ROOT = "root directory of a mount namespace";
-/** Many at once, as the container chooses how deep it is. Above a root there is only itself. */
-const UP = "../".repeat(1024);
+const CLONE_FILES = 0x400;
+
+/** Whether a process is in another namespace than this one. */
+function isForeign(pid: number, link: string): boolean {
+  const theirs = statusAt(`/proc/${pid}/ns/${link}`)?.inode;
+  if (theirs === undefined) throw systemError("stat", "ESRCH", `/proc/${pid}/ns/${link}`);
+  return theirs !== statusAt(`/proc/self/ns/${link}`)?.inode;
+}
 
 /**
  * The root directory that joining a process's mount namespace gives (setns(2)). The process may have changed its own
- * (chroot(2)): then it is above. Whose mount namespace is ours has nothing but its own.
+ * (chroot(2)). Whose mount namespace is ours has nothing but its own.
  */
-export function namespaceRoot(pid: number): Fd {
-  const inode = (process: string) => statusAt(`/proc/${process}/ns/mnt`)?.inode;
-  const own = openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
-  if (inode(String(pid)) === inode("self")) return own;
-  let root = own;
+export function namespaceRoot(pid: number, pidfd: Fd): Fd {
+  const own = processRoot(pid);
   try {
-    for (;;) {
-      const above = parentOf(root);
-      if (above === undefined) return root;
-      root.close();
-      root = above;
-    }
+    if (!isForeign(pid, "mnt") || isTop(own)) return own;
   } catch (error) {
-    root.close();
+    own.close();
     throw error;
   }
+  own.close();
+  return joinedRoot(pidfd, isForeign(pid, "user"));
 }
 
-/** A directory above; undefined at the end of the way up, which in a foreign namespace is its root, not ours. */
-function parentOf(directory: Fd): Fd | undefined {
-  let above: Fd;
-  try {
-    const flags = O.PATH | O.DIRECTORY | O.CLOEXEC;
-    above = new Fd(syscallOn(ROOT, "openat", directory.number, UP, flags, 0), ROOT);
-  } catch (error) {
-    // an ordinary user may have no right to search it
-    if (hasErrno(error, "EACCES")) return undefined;
-    throw error;
+/** The root directory of a process. */
+export function processRoot(pid: number): Fd {
+  return openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
+}
+
+/** Whether there is nothing above a directory of a foreign namespace, as is so above its root alone. */
+function isTop(directory: Fd): boolean {
+  // not there, or closed to us: below something at any rate
+  using above = openToLook(`${directory.path}/..`);
+  return above !== undefined && placeOf(above) === placeOf(directory);
+}
+
+/** A child joins and opens it; we have one table of descriptors. */
+function joinedRoot(pidfd: Fd, joinsUser: boolean): Fd {
+  const flags = NAMESPACE_FLAGS.mount | (joinsUser ? NAMESPACE_FLAGS.user : 0);
+  const steps: Step[] = [
+    { what: "join the container's mount namespace: setns", call: "setns", args: [pidfd.number, flags] },
+    // the number of what was opened is a result to report
+    { what: ROOT, call: "openat", args: [AT_FDCWD, "/", O.PATH | O.DIRECTORY | O.CLOEXEC, 0], most: -1n },
+  ];
+  using reports = new Reports([]);
+  // who joins a user namespace changes the rights to its memory, which then must not be ours
+  const plan = { flags: CLONE_FILES, cgroup: undefined, join: [], steps, waitsForNothing: !joinsUser };
+  reapChild(cloneChild(plan, reports), true);
+  const report = reports.next();
+  if (report === undefined) {
+    throw new HakoError({ code: "system", message: "the process that joins a mount namespace has died" });
   }
-  if (mountIdOf(above) !== mountIdOf(directory) || statusOf(above).inode !== statusOf(directory).inode)
-    return above;
-  above.close();
-  return undefined;
+  const [step, result] = report;
+  if (step === 1 && result >= 0) return new Fd(result, ROOT);
+  throw stepError(steps, report);
 }

@@ -6,6 +6,7 @@ const AT_EMPTY_PATH = 0x1000;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const STATX_SIZE = 256;
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_INO = 0x100;
 const STATX_MNT_ID = 0x1000;
 /** struct statfs of 64-bit Linux, in words: f_bavail, f_files, f_ffree, f_flags. */
 const STATFS = { available: 4, files: 5, freeFiles: 6, flags: 10 };
@@ -72,6 +73,15 @@ function fromStatx(buffer: Uint8Array): FileStatus {
     minor: view.getUint32(132, true),
     modified: [view.getBigInt64(112, true), view.getUint32(120, true)],
   };
+}
+
+/** Names what a descriptor is open on, and through which mount: the same for the same place. */
+export function placeOf(fd: Fd): string {
+  const buffer = new Uint8Array(STATX_SIZE);
+  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, buffer);
+  const view = new DataView(buffer.buffer);
+  const device = [view.getUint32(136, true), view.getUint32(140, true)];
+  return [view.getBigUint64(0x90, true), ...device, view.getBigUint64(32, true)].join(":");
 }
 
 /** The magic number of the file system that a descriptor is open on (statfs(2)). */

@@ -94,7 +94,7 @@ export function perform(steps: readonly Step[]): void {
       typeof argument === "object" && "pointers" in argument ? ownAddress(argument) : argument,
     );
     const result = trySyscall(call, ...words);
-    if (optional !== true && (result < least || BigInt(result) > most))
+    if ((optional !== true && result < least) || BigInt(result) > most)
       throw stepError(steps, [index, result]);
   });
 }

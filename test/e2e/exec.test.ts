@@ -96,6 +96,12 @@ e2e("the program is looked up in the container's PATH, as its user may execute i
   mkdirSync(join(rootfs, "first/dir"));
   program("second/dir", 0o755, "a file behind a directory");
   program("home/here", 0o755, "relative");
+  mkdirSync(join(rootfs, "led"));
+  // where only a process of the container finds itself, and through a link that is followed before ".."
+  symlinkSync("/proc/self/root/second/tool", join(rootfs, "led/tool"));
+  program("far/bin/tool", 0o755, "far");
+  mkdirSync(join(rootfs, "far/v1"));
+  symlinkSync("/far/v1", join(rootfs, "led/current"));
   symlinkSync("/second", join(rootfs, "linked"));
   symlinkSync("/circle", join(rootfs, "circle"));
   const id = started(box, (config) => {
@@ -110,6 +116,9 @@ e2e("the program is looked up in the container's PATH, as its user may execute i
   expect(as("1000:1000", "/first:/second", "dir").stdout).toBe("a file behind a directory\n");
   expect(as("1000:1000", "/nowhere:/linked", "tool").stdout).toBe("second\n");
   expect(as("1000:1000", ":/second", "here").stdout).toBe("relative\n");
+  expect(as("1000:1000", "/led:/first", "tool").stdout).toBe("second\n");
+  expect(as("1000:1000", "/none:/proc/self/root/second", "tool").stdout).toBe("second\n");
+  expect(as("1000:1000", "/led/current/../bin:/second", "tool").stdout).toBe("far\n");
   expect(as("1000:1000", "/second", "./here").stdout).toBe("relative\n");
   const failures: [string, string, string, ...string[]][] = [
     ["/second", "none", 'exec: "none": executable file not found in $PATH'],
@@ -336,6 +345,28 @@ e2e("limits hold for the command, not for hako's own start", () => {
   });
   expect(box.hako("exec", id, "true").status).toBe(0);
 });
+
+e2e("without a mount namespace the container's root is its own wherever exec is called", () => {
+  using box = new Box();
+  const rootfs = join(box.dir, "rootfs");
+  busyboxRootfs(rootfs);
+  writeFileSync(join(rootfs, "marker"), "inside\n");
+  const id = box.id();
+  const bundle = box.bundle(["sleep", "600"], (config) => {
+    config.root.path = rootfs;
+    config.linux.namespaces = [{ type: "pid" }];
+    delete config.hostname;
+    config.mounts = [];
+    config.linux.maskedPaths = [];
+    config.linux.readonlyPaths = [];
+  });
+  const elsewhere = ["--mount", HAKO, "--root", box.root];
+  const made = execute("unshare", [...elsewhere, "run", "--detach", "--bundle", bundle, id]);
+  expect([made.status, made.stderr]).toEqual([0, ""]);
+  expect(box.ok("exec", id, "cat", "/marker").stdout).toBe("inside\n");
+  expect(execute("unshare", [...elsewhere, "exec", id, "cat", "/marker"]).stdout).toBe("inside\n");
+  box.ok("kill", id, "KILL");
+}, [needsHako, needsProgram("unshare")]);
 
 e2e("a container with a user namespace of its own", () => {
   using box = new Box();

@@ -199,6 +199,10 @@ describe("why a program can't be executed", () => {
     expect(explainExecution(sight, "ENOENT").why).toContain("/no/such");
   });
 
+  test("a file of the kernel's is not read", () => {
+    expect(lookAtProgram("/proc/self/status")).toMatchObject({ format: { kind: "empty" } });
+  });
+
   test("no reason is made up", () => {
     expect(explained(join(dir, "none"), "ENOENT")).toBe(
       `execve ${join(dir, "none")}: no such file or directory`,
