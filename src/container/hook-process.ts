@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { HakoError } from "../errors";
 import { errnoName, errnoText } from "../linux/errno";
 import { explainExecution, lookAtProgram } from "../linux/execution-error";
-import { getLimit, setLimit } from "../linux/rlimit";
+import { getLimit, openFilesLimit, setLimit } from "../linux/rlimit";
 import { logDebug } from "../log";
 import type { Hook } from "../oci/config";
 import type { HookContext } from "./hooks";
@@ -64,8 +64,7 @@ function environment(lines: readonly string[]): Record<string, string> {
 function withOpenFiles<T>(soft: number | undefined, action: () => T): T {
   if (soft === undefined) return action();
   const before = getLimit(0, "RLIMIT_NOFILE");
-  const wanted = BigInt(soft) < before.hard ? BigInt(soft) : before.hard;
-  setLimit(0, "RLIMIT_NOFILE", { soft: wanted, hard: before.hard });
+  setLimit(0, "RLIMIT_NOFILE", openFilesLimit(soft));
   try {
     return action();
   } finally {

@@ -3,7 +3,7 @@ import { errnoName } from "./errno";
 import type { Fd } from "./fd";
 import { checkAccess, hasErrno, listNames, statusAt } from "./file";
 import { type PointingMemory, stringVector } from "./memory";
-import { getLimit, limitSteps } from "./rlimit";
+import { limitSteps, openFilesLimit } from "./rlimit";
 import { perform, type Step, stepError } from "./steps";
 import { systemError, trySyscall } from "./syscall";
 import { walk } from "./walk";
@@ -40,9 +40,8 @@ export function repairSteps(openFiles: number | undefined): Step[] {
     }),
   );
   if (openFiles === undefined) return steps;
-  const { hard } = getLimit(0, "RLIMIT_NOFILE");
-  const soft = BigInt(openFiles) < hard ? BigInt(openFiles) : hard;
-  return [...steps, ...limitSteps([{ name: "RLIMIT_NOFILE", what: "prlimit (open files)", soft, hard }])];
+  const limit = openFilesLimit(openFiles);
+  return [...steps, ...limitSteps([{ name: "RLIMIT_NOFILE", what: "prlimit (open files)", ...limit }])];
 }
 
 /** Undoes it in this process, for programs that it starts. */

@@ -58,6 +58,12 @@ export function limitSteps(limits: readonly NamedLimit[]): Step[] {
   }));
 }
 
+/** The limit of open files that programs of ours get, whose soft one Bun has raised for us: the caller's, as far as the hard one goes. */
+export function openFilesLimit(ofCaller: number): Limit {
+  const { hard } = getLimit(0, "RLIMIT_NOFILE");
+  return { soft: BigInt(ofCaller) < hard ? BigInt(ofCaller) : hard, hard };
+}
+
 /** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
 export function callerOpenFiles(): number | undefined {
   try {
