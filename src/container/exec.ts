@@ -26,6 +26,9 @@ import {
 import { passListener, storedFilter } from "./seccomp";
 import { homeIn } from "./user";
 
+/** How often a paused container is looked at. */
+const PAUSED_LOOK_MS = 50;
+
 export interface ExecOptions extends Receivers {
   root: string;
   id: ContainerId;
@@ -47,8 +50,7 @@ export interface ExecOptions extends Receivers {
 /** Runs a process in a container beside its first one; its exit status, or 0 at once when it is detached. */
 export async function execInContainer(options: ExecOptions): Promise<number> {
   const { root, id, detach, environment } = options;
-  const record = readRecord(root, id);
-  checkStatus(options, record);
+  const record = await runningRecord(options);
   const config = readStoredConfig(root, id);
   const { process: own, linux } = config;
   using first = new FirstProcess(root, record, hasNamespace(config, "mount"));
@@ -145,15 +147,22 @@ function startProcess(
   return started;
 }
 
-function checkStatus({ root, ignorePaused }: ExecOptions, record: ContainerRecord): void {
-  const status = statusOf(root, record);
-  if (status === "stopped" || status === "creating") throw notRunning(record.id, status);
-  if (status !== "paused" || ignorePaused) return;
-  throw new HakoError({
-    code: "state",
-    message: `cannot exec in a paused container "${record.id}"`,
-    hint: `hako resume ${record.id}, or --ignore-paused to have it wait`,
-  });
+/** A paused container is waited for outside: inside, the kernel holds whoever comes, and us with it, so that no signal is heard. */
+async function runningRecord({ root, id, ignorePaused }: ExecOptions): Promise<ContainerRecord> {
+  for (;;) {
+    const record = readRecord(root, id);
+    const status = statusOf(root, record);
+    if (status === "stopped" || status === "creating") throw notRunning(id, status);
+    if (status !== "paused") return record;
+    if (!ignorePaused) {
+      throw new HakoError({
+        code: "state",
+        message: `cannot exec in a paused container "${id}"`,
+        hint: `hako resume ${id}, or --ignore-paused to have it wait`,
+      });
+    }
+    await Bun.sleep(PAUSED_LOOK_MS);
+  }
 }
 
 function notRunning(id: ContainerId, status: string): HakoError {

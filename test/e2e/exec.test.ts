@@ -414,10 +414,27 @@ e2e("a created container takes commands; a stopped or paused one does not", asyn
   expect(paused.status).toBe(255);
   expect(paused.stderr).toContain("paused");
   const waiting = box.later(["exec", "--ignore-paused", id, "echo", "late"]);
-  await Bun.sleep(300);
+  // one that waits can be ended, and one for what ends is told
+  const ended = execute("timeout", [
+    "0.5",
+    HAKO,
+    "--root",
+    box.root,
+    "exec",
+    "--ignore-paused",
+    id,
+    "touch",
+    "/tmp/no",
+  ]);
+  expect(ended.status).toBe(124);
   box.ok("resume", id);
   expect((await waiting).stdout).toBe("late\n");
+  expect(box.ok("exec", id, "ls", "/tmp").stdout).toBe("");
+  box.ok("pause", id);
+  const forever = box.later(["exec", "--ignore-paused", id, "true"]);
+  await Bun.sleep(300);
   box.ok("kill", id, "KILL");
+  expect((await forever).stderr).toContain("cannot exec in a stopped container");
   await box.waitFor(id, "stopped");
   const stopped = box.hako("exec", id, "true");
   expect(stopped.status).toBe(255);
