@@ -2,6 +2,7 @@ import { defineCommand } from "../command";
 import { containerId } from "../container/id";
 import { updateContainer } from "../container/update";
 import { LIMIT_FLAGS, resourcesOf } from "../container/update-values";
+import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
 
 type LimitFlag = keyof typeof LIMIT_FLAGS;
@@ -49,7 +50,11 @@ export default defineCommand({
     'echo \'{"cpu":{"shares":512}}\' | hako update -r - web',
   ],
   run({ values, globals }) {
-    updateContainer(globals.root, containerId(values.container), resourcesOf(values.resources, values));
+    updateContainer(
+      globals.root,
+      containerId(values.container),
+      resourcesOf(values.resources, values, logWarning),
+    );
     return 0;
   },
 });

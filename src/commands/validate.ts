@@ -1,11 +1,14 @@
 import { defineCommand } from "../command";
 import { idProblems } from "../container/validate";
 import { toStandardError } from "../log";
-import { bundleProblems } from "../oci/validate";
+import { bundleFindings } from "../oci/validate";
 import { BUNDLE } from "./shared-operands";
 
 export default defineCommand({
-  meta: { name: "validate", description: "check an id and a bundle as create would, and tell every problem" },
+  meta: {
+    name: "validate",
+    description: "check an id and a bundle as create would, tell every problem and unknown field",
+  },
   args: {
     container: {
       type: "positional",
@@ -18,8 +21,10 @@ export default defineCommand({
   examples: ["hako validate --bundle /bundles/web web"],
   run({ values, globals }) {
     const ids = values.container === undefined ? [] : idProblems(globals.root, values.container);
-    const problems = [...ids, ...bundleProblems(values.bundle, globals.cgroupManager)];
-    toStandardError(problems.map((line) => `${line}\n`).join(""));
+    const bundle = bundleFindings(values.bundle, globals.cgroupManager);
+    const problems = [...ids, ...bundle.problems];
+    const warnings = bundle.warnings.map((line) => `warning: ${line}`);
+    toStandardError([...problems, ...warnings].map((line) => `${line}\n`).join(""));
     return problems.length === 0 ? 0 : 1;
   },
 });

@@ -43,12 +43,16 @@ type LimitFlag = keyof typeof LIMIT_FLAGS;
 export function resourcesOf(
   file: string | undefined,
   values: Readonly<Partial<Record<LimitFlag, string | undefined>>>,
+  warn: (message: string) => void,
 ): Resources {
   const flags = (Object.keys(LIMIT_FLAGS) as LimitFlag[]).filter((flag) => values[flag] !== undefined);
   if (file !== undefined) {
     if (flags.length > 0) throw usage(`--${flags[0]} and --resources: the document says it`);
     const text = file === "-" ? readAll(STANDARD_INPUT).toString() : readText(file);
-    return parseResources(text, file === "-" ? "standard input" : file);
+    const name = file === "-" ? "standard input" : file;
+    const { resources, unknown } = parseResources(text, name);
+    if (unknown.length > 0) warn(`update: ${name}: unknown, and changes nothing: ${unknown.join(", ")}`);
+    return resources;
   }
   if (flags.length === 0) throw usage("nothing to change", "hako update --help lists the limits");
   const sections: Record<string, Record<string, string | bigint>> = {};

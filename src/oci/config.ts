@@ -5,6 +5,7 @@ import { between, flag, id, int32, int64, list, optional, text, textMap, texts }
 import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";
 import { execCPUAffinity, ioPriority, scheduler } from "./schema-process";
 import type { seccomp } from "./schema-seccomp";
+import { unknownFields } from "./unknown-fields";
 
 /** config.json (runtime-spec config.md, version 1.3), as far as it concerns Linux. Unknown fields are ignored, as specified. */
 
@@ -119,11 +120,17 @@ export function parseProcess(source: string, file: string): Process {
   throw problemsError(result.issues.map(problemOf), file);
 }
 
-/** Parses the document of resources, as `update --resources` takes it. */
-export function parseResources(source: string, file: string): Resources {
-  const result = v.safeParse(resources, parseJson(source, file));
-  if (result.success) return result.output;
+/** Parses the document of resources, as `update --resources` takes it; `unknown` are pointers of fields that do nothing. */
+export function parseResources(source: string, file: string): { resources: Resources; unknown: string[] } {
+  const document = parseJson(source, file);
+  const result = v.safeParse(resources, document);
+  if (result.success) return { resources: result.output, unknown: unknownFields(document, result.output) };
   throw problemsError(result.issues.map(problemOf), file);
+}
+
+/** Pointers of fields of a config that do nothing, as hako does not know them. */
+export function unknownConfigFields(source: string, file: string, config: Config): string[] {
+  return unknownFields(parseJson(source, file), config);
 }
 
 /** One error for all problems. */

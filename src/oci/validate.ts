@@ -3,7 +3,14 @@ import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError, HakoError } from "../errors";
 import { exists, hasErrno, readText, realPath, statusAt } from "../linux/file";
 import { cgroupsPathProblems } from "./cgroups-path";
-import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
+import {
+  type Config,
+  type Problem,
+  problemLine,
+  problemsError,
+  readConfig,
+  unknownConfigFields,
+} from "./config";
 import { placeOf } from "./container-type";
 import { pointer } from "./json";
 import { semanticProblems } from "./semantics";
@@ -115,14 +122,27 @@ export function checkedConfig(bundle: string, manager: CgroupManager): CheckedCo
   return checked;
 }
 
-/** Every problem of a bundle, a line each. */
-export function bundleProblems(bundle: string, manager: CgroupManager): string[] {
+/** What is to be said about a bundle, a line each. */
+export interface Findings {
+  /** create would refuse it. */
+  problems: string[];
+  /** create would do without. */
+  warnings: string[];
+}
+
+/** Every problem of a bundle, and what in it does nothing. */
+export function bundleFindings(bundle: string, manager: CgroupManager): Findings {
   try {
     const { checked, problems, file } = examine(bundle, manager);
-    if (checked !== undefined && problems.length === 0) return profileProblems(checked.config, file);
-    return problems.map((problem) => `${file}: ${problemLine(problem)}`);
+    if (checked === undefined || problems.length > 0)
+      return { problems: problems.map((problem) => `${file}: ${problemLine(problem)}`), warnings: [] };
+    const unknown = unknownConfigFields(configText(file), file, checked.config);
+    return {
+      problems: profileProblems(checked.config, file),
+      warnings: unknown.map((field) => `${file}: ${field}: unknown, and does nothing`),
+    };
   } catch (thrown) {
-    return [asHakoError(thrown).oneLine];
+    return { problems: [asHakoError(thrown).oneLine], warnings: [] };
   }
 }
 

@@ -80,15 +80,16 @@ e2e("update changes limits, from flags and from a document, and the kernel shows
     isV2 ? "50000 100000" : "50000",
   );
   const document = { pids: { limit: -1 }, cpu: { shares: 512 }, devices: [{ allow: false, access: "rwm" }] };
-  box.hakoWith({ input: JSON.stringify(document) }, "update", "--resources", "-", id);
+  const updated = box.hakoWith({ input: JSON.stringify(document) }, "update", "--resources", "-", id);
+  expect([updated.status, updated.stderr]).toEqual([0, ""]);
   expect(cgroupValue(box, id, "pids", "pids.max")).toBe("max");
   expect(cgroupValue(box, id, "cpu", isV2 ? "cpu.weight" : "cpu.shares")).toBe(isV2 ? "59" : "512");
   expect(cgroupValue(box, id, "memory", limit)).toBe(String(64 << 20));
   // rules for devices don't change
   expect(box.ok("exec", id, "head", "-c", "1", "/dev/zero").stdout).toBe("\0");
   const file = box.path("resources.json");
-  writeFileSync(file, JSON.stringify({ memory: { limit: 32 << 20 } }));
-  box.ok("update", "-r", file, id);
+  writeFileSync(file, JSON.stringify({ memory: { limit: 32 << 20, swop: 1 } }));
+  expect(box.ok("update", "-r", file, id).stderr).toContain("unknown, and changes nothing: /memory/swop");
   expect(cgroupValue(box, id, "memory", limit)).toBe(String(32 << 20));
 }, [needsHako]);
 

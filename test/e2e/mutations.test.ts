@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bundleProblems } from "../../src/oci/validate";
+import { bundleFindings } from "../../src/oci/validate";
 import { defaultBundleConfig } from "./bundle-config";
 import { Box, busyboxRootfs, e2e, expectUnchanged, hostSnapshot, needsHako } from "./support";
 
@@ -136,7 +136,7 @@ e2e("10,000 configs to validate", () => {
   let refused = 0;
   for (let turn = 0; turn < 10_000; turn++) {
     writeFileSync(join(bundle, "config.json"), JSON.stringify(mutate(whole, random)));
-    const problems = bundleProblems(bundle, "cgroupfs");
+    const problems = bundleFindings(bundle, "cgroupfs").problems;
     for (const problem of problems) {
       expect(problem).toMatch(/config\.json: (\/|the document: )/);
       expect(problem).not.toMatch(/\n|undefined|\[object/);

@@ -69,6 +69,19 @@ describe("validate", () => {
     expect(box.hakoWith({ cwd: bundle }, "validate").status).toBe(0);
   }, [needsHako]);
 
+  e2e("unknown fields are told, and are no failure", () => {
+    using box = new Box();
+    const bundle = box.bundle(["true"], (config) => {
+      Object.assign(config.linux.resources, { meomry: { limit: 1 } });
+    });
+    const result = box.hako("validate", "--bundle", bundle);
+    expect([result.status, result.stderr]).toEqual([
+      0,
+      `warning: ${bundle}/config.json: /linux/resources/meomry: unknown, and does nothing\n`,
+    ]);
+    box.ok("run", "--bundle", bundle, box.id());
+  }, [needsHako]);
+
   e2e("every problem has a line and a pointer", () => {
     using box = new Box();
     const bundle = box.bundle(["true"], (config) => {

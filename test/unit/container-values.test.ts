@@ -4,6 +4,10 @@ import { execProcess } from "../../src/container/exec-process";
 import { selected } from "../../src/container/ps";
 import { resourcesOf } from "../../src/container/update-values";
 
+const warn = (message: string) => {
+  throw new Error(`no warning is due: ${message}`);
+};
+
 describe("durations", () => {
   const rows: [string, number | undefined][] = [
     ["5s", 5000],
@@ -39,17 +43,19 @@ describe("update", () => {
       "cpuset-cpus": "0-1",
       "pids-limit": "0",
     };
-    expect(resourcesOf(undefined, flags)).toEqual({
+    expect(resourcesOf(undefined, flags, warn)).toEqual({
       memory: { limit: 67108864n, swap: -1n },
       cpu: { shares: 512n, cpus: "0-1" },
       pids: { limit: 0n },
     });
   });
   test("what is no number, nothing at all, and both forms are refused", () => {
-    expect(() => resourcesOf(undefined, { "cpu-share": "5k" })).toThrow('--cpu-share: "5k" is not a number');
-    expect(() => resourcesOf(undefined, { memory: "lots" })).toThrow('--memory: "lots" is not a size');
-    expect(() => resourcesOf(undefined, {})).toThrow("nothing to change");
-    expect(() => resourcesOf("-", { memory: "1" })).toThrow("--memory and --resources");
+    expect(() => resourcesOf(undefined, { "cpu-share": "5k" }, warn)).toThrow(
+      '--cpu-share: "5k" is not a number',
+    );
+    expect(() => resourcesOf(undefined, { memory: "lots" }, warn)).toThrow('--memory: "lots" is not a size');
+    expect(() => resourcesOf(undefined, {}, warn)).toThrow("nothing to change");
+    expect(() => resourcesOf("-", { memory: "1" }, warn)).toThrow("--memory and --resources");
   });
 });
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultConfig } from "../../src/oci/default";
-import { bundleProblems, checkedConfig } from "../../src/oci/validate";
+import { bundleFindings, checkedConfig } from "../../src/oci/validate";
 
 type Json = Record<string, unknown>;
 
@@ -26,7 +26,7 @@ function problems(change: { process?: Json; linux?: Json; mounts?: Json[] }): st
     mounts: change.mounts ?? base.mounts,
   };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
-  return bundleProblems(bundle, "cgroupfs").join("\n");
+  return bundleFindings(bundle, "cgroupfs").problems.join("\n");
 }
 
 const NAMESPACES = ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type }));
@@ -50,7 +50,7 @@ describe("bundles", () => {
     ["/proc", /config\.json.*no such file or directory/],
   ])("%p", (path, text) => {
     expect(() => checkedConfig(path, "cgroupfs")).toThrow();
-    expect(bundleProblems(path, "cgroupfs").join()).toMatch(
+    expect(bundleFindings(path, "cgroupfs").problems.join()).toMatch(
       text instanceof RegExp ? text : new RegExp(RegExp.escape(text)),
     );
   });
