@@ -178,6 +178,31 @@ e2e(
 );
 
 e2e(
+  "exec: the first process has changed its root",
+  async () => {
+    using home = new Home();
+    const id = home.box.id();
+    const bundle = home.bundle(["busybox", "chroot", "/jail", "sleep", "600"], (config) => {
+      Object.assign(config.linux, MAPS);
+      const names = [...(config.process.capabilities?.bounding ?? []), "CAP_SYS_CHROOT"];
+      config.process.capabilities = { bounding: names, effective: names, permitted: names };
+    });
+    busyboxRootfs(join(bundle, "rootfs/jail"));
+    writeFileSync(join(bundle, "rootfs/only"), "outside the jail\n");
+    expect(home.hako("run", "--detach", "--bundle", bundle, id)).toMatchObject({ status: 0 });
+    const { pid } = JSON.parse(home.hako("state", id).stdout);
+    await until("the jail is entered", () =>
+      readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep"),
+    );
+    expect(home.hako("exec", id, "cat", "/only")).toMatchObject({
+      status: 0,
+      stdout: "outside the jail\n",
+    });
+  },
+  NEEDS_MAPS,
+);
+
+e2e(
   "run --rootfs with a directory; the host's own root is refused by name",
   () => {
     using home = new Home();
