@@ -3,7 +3,7 @@ import { type ErrorMessage, errorFrom } from "../init/error-message";
 import { STAGE_NAME } from "../init/stage-name";
 import type { Fd } from "../linux/fd";
 import { exists, removeFile } from "../linux/file";
-import { hasExecuted, processStatus, signalProcess, waitForWord } from "../linux/process";
+import { hasExecuted, processStatus, signalProcess, waitForEnd, waitForWord } from "../linux/process";
 import { hasListener } from "../linux/seccomp";
 import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
 import { hasFailedStep } from "../linux/steps";
@@ -24,6 +24,8 @@ import {
 import { passListener, storedFilter } from "./seccomp";
 
 const SIGKILL = 9;
+/** How long a killed process may take to its end. */
+const END_MS = 10_000;
 
 export interface StartOptions {
   root: string;
@@ -58,7 +60,9 @@ function orKill<T>({ init }: ContainerRecord, action: () => T): T {
   try {
     return action();
   } catch (error) {
-    if (init !== undefined) signalProcess(init.pid, init.startTime, SIGKILL);
+    // who looks at the container next finds it stopped
+    if (init !== undefined && signalProcess(init.pid, init.startTime, SIGKILL))
+      waitForEnd(init.pid, init.startTime, END_MS);
     throw error;
   }
 }
