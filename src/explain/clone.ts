@@ -1,12 +1,11 @@
 import { pidsShortage } from "../cgroup/shortage";
 import { HakoError } from "../errors";
 import { exists, readText } from "../linux/file";
-import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/namespace";
+import { NAMESPACE_FILES, NAMESPACE_FLAGS, NAMESPACE_TYPES, type NamespaceType } from "../linux/namespace";
 import { getLimit } from "../linux/rlimit";
 import { effectiveUser } from "../linux/rootless";
 
 /** The names of namespaces in procfs, where they aren't config.json's. */
-const PROC_NAMES: Partial<Record<NamespaceType, string>> = { mount: "mnt", network: "net" };
 const NO_LIMIT = 2n ** 64n - 1n;
 
 /** What a process could not be made with. */
@@ -27,9 +26,7 @@ export function explainClone(error: HakoError, call: CloneCall): HakoError {
 }
 
 function cloneHint({ errno }: HakoError, { flags, born, joinsPid }: CloneCall): string | undefined {
-  const types = (Object.keys(NAMESPACE_FLAGS) as NamespaceType[]).filter(
-    (type) => (flags & NAMESPACE_FLAGS[type]) !== 0,
-  );
+  const types = NAMESPACE_TYPES.filter((type) => (flags & NAMESPACE_FLAGS[type]) !== 0);
   switch (errno) {
     case "EAGAIN":
       return noMoreProcesses(born);
@@ -41,7 +38,7 @@ function cloneHint({ errno }: HakoError, { flags, born, joinsPid }: CloneCall): 
         ? userNamespaceRefused()
         : "new namespaces need CAP_SYS_ADMIN: run as root";
     case "EINVAL": {
-      const missing = types.filter((type) => !exists(`/proc/self/ns/${PROC_NAMES[type] ?? type}`));
+      const missing = types.filter((type) => !exists(`/proc/self/ns/${NAMESPACE_FILES[type]}`));
       return missing.length === 0 ? undefined : `this kernel has no ${missing.join(", ")} namespaces`;
     }
     case "ENOMEM":
@@ -73,7 +70,7 @@ function noMoreProcesses(born: string | undefined): string {
 
 function noMoreNamespaces(types: readonly NamespaceType[]): string {
   const limits = types.map((type) => {
-    const name = `user.max_${PROC_NAMES[type] ?? type}_namespaces`;
+    const name = `user.max_${NAMESPACE_FILES[type]}_namespaces`;
     return { name, limit: value(`/proc/sys/${name.replace(".", "/")}`) };
   });
   const zero = limits.find(({ limit }) => limit === "0");

@@ -2,7 +2,7 @@ import { readLayout } from "../cgroup";
 import { asHakoError } from "../errors";
 import { permittedCapabilities, SYS_ADMIN } from "../linux/capabilities";
 import { checkAccess, exists, readText } from "../linux/file";
-import { NAMESPACE_FLAGS } from "../linux/namespace";
+import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/namespace";
 import { getLimit } from "../linux/rlimit";
 import { kernelRelease } from "../linux/uname";
 import { systemdVersion } from "../systemd/version";
@@ -30,7 +30,6 @@ interface Check {
 
 const R_W = 6;
 const FIRST_KERNEL = [5, 12] as const;
-const LINKS: Readonly<Record<string, string>> = { mount: "mnt", network: "net" };
 /** Without these no container is made. */
 const NEEDED_NAMESPACES = ["mount", "pid"];
 const WANTED_CONTROLLERS = ["cpu", "memory", "pids"];
@@ -45,21 +44,21 @@ function words(path: string): string | undefined {
 }
 
 /** How many namespaces of a type this user may make; undefined on a kernel without them. */
-function namespaceLimit(type: string): string | undefined {
-  return words(`/proc/sys/user/max_${LINKS[type] ?? type}_namespaces`);
+function namespaceLimit(type: NamespaceType): string | undefined {
+  return words(`/proc/sys/user/max_${NAMESPACE_FILES[type]}_namespaces`);
 }
 
-const namespaces = Object.keys(NAMESPACE_FLAGS).map(
+const namespaces = NAMESPACE_TYPES.map(
   (type): Check => ({
     name: `${type} namespaces`,
     needed: NEEDED_NAMESPACES.includes(type),
     advice:
       type === "time"
         ? "a kernel with CONFIG_TIME_NS"
-        : `a kernel with them; see /proc/sys/user/max_${LINKS[type] ?? type}_namespaces`,
+        : `a kernel with them; see /proc/sys/user/max_${NAMESPACE_FILES[type]}_namespaces`,
     look() {
       const limit = namespaceLimit(type);
-      if (!exists(`/proc/self/ns/${LINKS[type] ?? type}`) || limit === "0") return undefined;
+      if (!exists(`/proc/self/ns/${NAMESPACE_FILES[type]}`) || limit === "0") return undefined;
       return limit === undefined ? "there" : `up to ${limit}`;
     },
   }),

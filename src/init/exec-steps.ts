@@ -1,6 +1,7 @@
 import { allCapabilities, permittedCapabilities } from "../linux/capabilities";
 import { inheritSteps, ownerSteps } from "../linux/child-steps";
 import { sessionKeyringSteps } from "../linux/credentials";
+import { errnoNumber } from "../linux/errno";
 import { execveStep, repairSteps } from "../linux/exec";
 import type { Fd } from "../linux/fd";
 import { stringVector } from "../linux/memory";
@@ -21,7 +22,7 @@ import type { ExecOptions } from "./spawn-exec";
 import { STAGE_NAME } from "./stage-name";
 
 /** execve's EACCES: in another directory of PATH there may be a file that can be executed. */
-const DENIED = -13;
+const DENIED = -errnoNumber("EACCES");
 const SIGKILL = 9;
 
 /** Descriptors that the two processes of an exec have; all but the caller's. */

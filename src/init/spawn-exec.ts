@@ -1,9 +1,9 @@
 import type { CgroupEntry } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
 import { type Fd, FdList } from "../linux/fd";
-import { hasErrno, statusAt } from "../linux/file";
+import { hasErrno } from "../linux/file";
 import { type LaunchPlan, launch } from "../linux/launch";
-import type { NamespaceType } from "../linux/namespace";
+import { NAMESPACE_TYPES, type NamespaceType, namespaceInode } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { aliveProcess, startTimeOf } from "../linux/process";
 import { hasListener, type SeccompFilter } from "../linux/seccomp";
@@ -21,17 +21,6 @@ import {
 import { CWD } from "./identity";
 import { ProgramOutside } from "./program-outside";
 import { noConsoleSocket, openTerminal } from "./terminal";
-
-const LINKS: Readonly<Record<NamespaceType, string>> = {
-  mount: "mnt",
-  cgroup: "cgroup",
-  uts: "uts",
-  ipc: "ipc",
-  user: "user",
-  pid: "pid",
-  network: "net",
-  time: "time",
-};
 
 /** What a process beside the first of a container is made from. */
 export interface ExecOptions {
@@ -61,10 +50,9 @@ export interface ExecOptions {
 
 /** The namespaces of a process that are not ours: setns(2) into our own user namespace fails, and into others is idle. */
 function foreignNamespaces(pid: number): NamespaceType[] {
-  const types = Object.keys(LINKS) as NamespaceType[];
-  return types.filter((type) => {
-    const theirs = statusAt(`/proc/${pid}/ns/${LINKS[type]}`)?.inode;
-    return theirs !== undefined && theirs !== statusAt(`/proc/self/ns/${LINKS[type]}`)?.inode;
+  return NAMESPACE_TYPES.filter((type) => {
+    const theirs = namespaceInode(pid, type);
+    return theirs !== undefined && theirs !== namespaceInode("self", type);
   });
 }
 

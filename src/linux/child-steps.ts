@@ -1,18 +1,18 @@
+import { errnoNumber } from "./errno";
 import type { Fd } from "./fd";
 import { stringVector } from "./memory";
+import { AT_FDCWD, O } from "./path";
 import type { Step } from "./steps";
 
-const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
-const O_WRONLY = 1;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
 
 /** Becomes the root of the user namespace that it is in. */
 export function ownerSteps(): Step[] {
   return [
-    // -EPERM: it may be forbidden there (user_namespaces(7))
-    { what: "setgroups", call: "setgroups", args: [0, 0], least: -1 },
+    // it may be forbidden there (user_namespaces(7))
+    { what: "setgroups", call: "setgroups", args: [0, 0], least: -errnoNumber("EPERM") },
     { what: "setresgid 0 in the user namespace", call: "setresgid", args: [0, 0, 0] },
     { what: "setresuid 0 in the user namespace", call: "setresuid", args: [0, 0, 0] },
   ];
@@ -46,7 +46,7 @@ export function writeSteps(
   const bytes = Buffer.from(text);
   const opened = { least: number, most: BigInt(number) };
   return [
-    { ...rest, call: "openat", args: [AT_FDCWD, path, O_WRONLY, 0], ...opened },
+    { ...rest, call: "openat", args: [AT_FDCWD, path, O.WRONLY, 0], ...opened },
     { ...rest, call: "write", args: [number, bytes, bytes.length] },
     { ...rest, call: "close", args: [number] },
   ];

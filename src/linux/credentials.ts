@@ -1,4 +1,4 @@
-import { errnoName } from "./errno";
+import { errnoName, errnoNumber } from "./errno";
 import type { Step } from "./steps";
 import { trySyscall } from "./syscall";
 
@@ -8,8 +8,6 @@ const KEYCTL_GET_KEYRING_ID = 0;
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
 const KEYCTL_SETPERM = 5;
 const KEY_SPEC_SESSION_KEYRING = -3;
-/** -EPERM, as a step's result. */
-const NOT_PERMITTED = -1;
 /** All for who possesses it, as ever; its user may view, read, write, search and link: what runc gives a container's. */
 const KEYRING_PERMISSIONS = 0x3f3f0000;
 
@@ -42,7 +40,7 @@ export function identitySteps(
       what: `${what}: setgroups [${groups.join(" ")}]`,
       call: "setgroups",
       args: [groups.length, groups.length === 0 ? 0 : new Uint32Array(groups)],
-      least: groups.length === 0 && maySetGroups ? NOT_PERMITTED : 0,
+      least: groups.length === 0 && maySetGroups ? -errnoNumber("EPERM") : 0,
     },
     change("setresgid", gid),
     change("setresuid", uid),

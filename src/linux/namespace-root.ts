@@ -1,8 +1,7 @@
 import { HakoError } from "../errors";
 import { cloneChild, Reports } from "./clone";
 import { Fd } from "./fd";
-import { statusAt } from "./file";
-import { NAMESPACE_FLAGS } from "./namespace";
+import { NAMESPACE_FLAGS, type NamespaceType, namespaceInode } from "./namespace";
 import { AT_FDCWD, O, openAt, openToLook } from "./path";
 import { reapChild } from "./process";
 import { placeOf } from "./stat";
@@ -13,10 +12,10 @@ const ROOT = "root directory of a mount namespace";
 const CLONE_FILES = 0x400;
 
 /** Whether a process is in another namespace than this one. */
-function isForeign(pid: number, link: string): boolean {
-  const theirs = statusAt(`/proc/${pid}/ns/${link}`)?.inode;
-  if (theirs === undefined) throw systemError("stat", "ESRCH", `/proc/${pid}/ns/${link}`);
-  return theirs !== statusAt(`/proc/self/ns/${link}`)?.inode;
+function isForeign(pid: number, type: NamespaceType): boolean {
+  const theirs = namespaceInode(pid, type);
+  if (theirs === undefined) throw systemError("stat", "ESRCH", `${type} namespace of process ${pid}`);
+  return theirs !== namespaceInode("self", type);
 }
 
 /**
@@ -26,7 +25,7 @@ function isForeign(pid: number, link: string): boolean {
 export function namespaceRoot(pid: number, pidfd: Fd): Fd {
   const own = processRoot(pid);
   try {
-    if (!isForeign(pid, "mnt") || isTop(own)) return own;
+    if (!isForeign(pid, "mount") || isTop(own)) return own;
   } catch (error) {
     own.close();
     throw error;

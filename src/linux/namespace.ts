@@ -2,6 +2,7 @@ import { HakoError } from "../errors";
 import { toStandardError } from "../log";
 import { errnoName, errnoText } from "./errno";
 import { Fd } from "./fd";
+import { statusAt } from "./file";
 import { filesystemOf } from "./stat";
 import { MAGIC } from "./statfs";
 import { syscallOn, systemError, tryLibc, trySyscall } from "./syscall";
@@ -23,6 +24,25 @@ export const NAMESPACE_FLAGS = {
   time: 0x00000080,
 } as const;
 export type NamespaceType = keyof typeof NAMESPACE_FLAGS;
+
+/** What procfs calls them: below /proc/PID/ns, and in /proc/sys/user/max_*_namespaces. */
+export const NAMESPACE_FILES: Readonly<Record<NamespaceType, string>> = {
+  mount: "mnt",
+  cgroup: "cgroup",
+  uts: "uts",
+  ipc: "ipc",
+  user: "user",
+  pid: "pid",
+  network: "net",
+  time: "time",
+};
+
+export const NAMESPACE_TYPES = Object.keys(NAMESPACE_FLAGS) as NamespaceType[];
+
+/** Tells a process's namespace of a type from all others; undefined without such a process, or on a kernel without such namespaces. */
+export function namespaceInode(pid: number | "self", type: NamespaceType): bigint | undefined {
+  return statusAt(`/proc/${pid}/ns/${NAMESPACE_FILES[type]}`)?.inode;
+}
 
 /** Opens a namespace's file; anything else is refused. */
 export function openNamespace(path: string, type?: NamespaceType): Fd {

@@ -100,10 +100,14 @@ export interface Problem {
   message: string;
 }
 
-/** Parses a document by the schema: the config, or every problem of its fields. */
-export function readConfig(source: string, file: string): { config: Config } | { problems: Problem[] } {
-  const result = v.safeParse(configSchema, parseJson(source, file));
-  return result.success ? { config: result.output } : { problems: result.issues.map(problemOf) };
+/** Parses a document by the schema: the config beside the document as it was, or every problem of its fields. */
+export function readConfig(
+  source: string,
+  file: string,
+): { config: Config; document: unknown } | { problems: Problem[] } {
+  const document = parseJson(source, file);
+  const result = v.safeParse(configSchema, document);
+  return result.success ? { config: result.output, document } : { problems: result.issues.map(problemOf) };
 }
 
 /** Parses a document; a wrong field is an error that names it. */
@@ -126,11 +130,6 @@ export function parseResources(source: string, file: string): { resources: Resou
   const result = v.safeParse(resources, document);
   if (result.success) return { resources: result.output, unknown: unknownFields(document, result.output) };
   throw problemsError(result.issues.map(problemOf), file);
-}
-
-/** Pointers of fields of a config that do nothing, as hako does not know them. */
-export function unknownConfigFields(source: string, file: string, config: Config): string[] {
-  return unknownFields(parseJson(source, file), config);
 }
 
 /** One error for all problems. */

@@ -3,17 +3,11 @@ import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError, HakoError } from "../errors";
 import { exists, hasErrno, readText, realPath, statusAt } from "../linux/file";
 import { cgroupsPathProblems } from "./cgroups-path";
-import {
-  type Config,
-  type Problem,
-  problemLine,
-  problemsError,
-  readConfig,
-  unknownConfigFields,
-} from "./config";
+import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";
 import { pointer } from "./json";
 import { semanticProblems } from "./semantics";
+import { unknownFields } from "./unknown-fields";
 
 export interface CheckedConfig {
   config: Config;
@@ -90,6 +84,8 @@ function hostNetworkProblems({ linux }: Config): Problem[] {
 
 interface Examined {
   checked: CheckedConfig | undefined;
+  /** The config as it is written. */
+  document?: unknown;
   problems: Problem[];
   file: string;
 }
@@ -110,9 +106,10 @@ function examine(bundle: string, manager: CgroupManager): Examined {
   const file = `${path}/config.json`;
   const read = readConfig(configText(file), file);
   if ("problems" in read) return { checked: undefined, problems: read.problems, file };
-  const { config } = read;
+  const { config, document } = read;
   const rootfs = resolve(path, config.root?.path ?? "");
-  return { checked: { config, bundle: path, rootfs }, problems: problemsOf(config, rootfs, manager), file };
+  const checked = { config, bundle: path, rootfs };
+  return { checked, document, problems: problemsOf(config, rootfs, manager), file };
 }
 
 /** A bundle's config, checked in full: an error names everything that is wrong with it. */
@@ -133,10 +130,10 @@ export interface Findings {
 /** Every problem of a bundle, and what in it does nothing. */
 export function bundleFindings(bundle: string, manager: CgroupManager): Findings {
   try {
-    const { checked, problems, file } = examine(bundle, manager);
+    const { checked, document, problems, file } = examine(bundle, manager);
     if (checked === undefined || problems.length > 0)
       return { problems: problems.map((problem) => `${file}: ${problemLine(problem)}`), warnings: [] };
-    const unknown = unknownConfigFields(configText(file), file, checked.config);
+    const unknown = unknownFields(document, checked.config);
     return {
       problems: profileProblems(checked.config, file),
       warnings: unknown.map((field) => `${file}: ${field}: unknown, and does nothing`),

@@ -170,7 +170,7 @@ e2e("a working directory that only root may enter, or nobody", () => {
   expect(box.hako("exec", "--cwd", "/proc/1/root", id, "pwd").stderr).toContain("a link of procfs");
 }, [needsHako]);
 
-e2e("the first process may have changed its root; exec has the container's", () => {
+e2e("the first process may have changed its root; exec has the container's", async () => {
   using box = new Box();
   const rootfs = join(box.dir, "rootfs");
   busyboxRootfs(rootfs);
@@ -187,8 +187,7 @@ e2e("the first process may have changed its root; exec has the container's", () 
   });
   box.ok("run", "--detach", "--bundle", bundle, id);
   const { pid } = box.state(id);
-  // the jail is entered a moment after start
-  execute("sh", ["-c", `while ! grep -q sleep /proc/${pid}/cmdline; do sleep 0.05; done`]);
+  await until("the jail is entered", () => readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep"));
   expect(readdirSync(`/proc/${pid}/root`)).not.toContain("only");
   expect(box.ok("exec", "--env", "PATH=/only:/bin", id, "outside").stdout).toBe("/\n");
   expect(box.ok("exec", id, "sh", "-c", "echo $HOME").stdout).toBe("/outer\n");

@@ -1,6 +1,6 @@
 // What a document says and nobody reads.
 import { expect, test } from "bun:test";
-import { parseConfig, unknownConfigFields } from "../../src/oci/config";
+import { readConfig } from "../../src/oci/config";
 import { unknownFields } from "../../src/oci/unknown-fields";
 
 test("names are compared at each depth, in lists too; null is a value like another", () => {
@@ -12,8 +12,9 @@ test("names are compared at each depth, in lists too; null is a value like anoth
 });
 
 function unknownOf(document: object): string[] {
-  const source = JSON.stringify(document);
-  return unknownConfigFields(source, "config.json", parseConfig(source, "config.json"));
+  const read = readConfig(JSON.stringify(document), "config.json");
+  if ("problems" in read) throw new Error(JSON.stringify(read.problems));
+  return unknownFields(read.document, read.config);
 }
 
 test("fields of a config", () => {
