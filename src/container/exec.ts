@@ -1,9 +1,8 @@
 import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
-import { hasErrno } from "../linux/file";
 import { namespaceRoot, processRoot } from "../linux/namespace-root";
-import { openProcess } from "../linux/process";
+import { isExiting, openProcess } from "../linux/process";
 import { recvFd, socketPair } from "../linux/socket";
 import { logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
@@ -49,22 +48,39 @@ export interface ExecOptions extends Receivers {
 
 /** Runs a process in a container beside its first one; its exit status, or 0 at once when it is detached. */
 export async function execInContainer(options: ExecOptions): Promise<number> {
-  const { root, id, detach, environment } = options;
   const record = await runningRecord(options);
-  const config = readStoredConfig(root, id);
-  const { process: own, linux } = config;
-  using first = new FirstProcess(root, record, hasNamespace(config, "mount"));
-  const specified = execProcess(options.values, options.args, own, first.rootfs.path);
-  checkLabels(specified);
-  const process = { ...specified, env: [...(specified.env ?? []), ...environment] };
-  const terminal = process.terminal === true;
-  using given = consoleFor(terminal, options.consoleSocketPath, detach);
-  const [ours, theirs] =
-    terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
-  using receiver = ours;
-  using sender = theirs;
-  const forward = detach ? undefined : new SignalForwarder();
+  const forward = options.detach ? undefined : new SignalForwarder();
   try {
+    const { started, terminal } = startBeside(record, options);
+    using master = terminal;
+    return forward === undefined ? 0 : await attend(started, master, forward);
+  } finally {
+    forward?.stop();
+  }
+}
+
+interface Started {
+  started: ProcessRecord;
+  /** Ours, when nobody else has the master of its terminal. */
+  terminal: Fd | undefined;
+}
+
+/** Nothing of the container's is held when it returns. */
+function startBeside(record: ContainerRecord, options: ExecOptions): Started {
+  const { root, id, detach, environment } = options;
+  try {
+    const config = readStoredConfig(root, id);
+    const { process: own, linux } = config;
+    using first = new FirstProcess(record, hasNamespace(config, "mount"));
+    const specified = execProcess(options.values, options.args, own, first.rootfs.path);
+    checkLabels(specified);
+    const process = { ...specified, env: [...(specified.env ?? []), ...environment] };
+    const terminal = process.terminal === true;
+    using given = consoleFor(terminal, options.consoleSocketPath, detach);
+    const [ours, theirs] =
+      terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
+    using receiver = ours;
+    using sender = theirs;
     const started = startProcess(
       options,
       record,
@@ -73,13 +89,10 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
       given ?? sender,
     );
     sender?.close();
-    // nothing of the container's is held while its program runs
-    first[Symbol.dispose]();
-    if (forward === undefined) return 0;
-    using master = receiver === undefined ? undefined : recvFd(receiver).fd;
-    return await attend(started, master, forward);
-  } finally {
-    forward?.stop();
+    return { started, terminal: receiver === undefined ? undefined : recvFd(receiver).fd };
+  } catch (error) {
+    // whatever could not be done in a container that was about to end, this is why
+    throw isEnding(record.init) ? notRunning(id, "stopped") : error;
   }
 }
 
@@ -89,17 +102,16 @@ class FirstProcess implements Disposable {
   readonly pidfd: Fd;
   readonly rootfs: Fd;
 
-  constructor(root: string, record: ContainerRecord, hasMountNamespace: boolean) {
-    const { id, init } = record;
+  constructor({ id, init }: ContainerRecord, hasMountNamespace: boolean) {
     const pidfd = init === undefined ? undefined : openProcess(init.pid, init.startTime);
-    if (init === undefined || pidfd === undefined) throw notRunning(id, statusOf(root, record));
+    if (init === undefined || pidfd === undefined) throw notRunning(id, "stopped");
     this.init = init;
     this.pidfd = pidfd;
     try {
       this.rootfs = hasMountNamespace ? namespaceRoot(init.pid, pidfd) : processRoot(init.pid);
     } catch (error) {
       pidfd.close();
-      throw hasErrno(error, "ENOENT", "ESRCH") ? notRunning(id, statusOf(root, record)) : error;
+      throw error;
     }
   }
 
@@ -163,6 +175,10 @@ async function runningRecord({ root, id, ignorePaused }: ExecOptions): Promise<C
     }
     await Bun.sleep(PAUSED_LOOK_MS);
   }
+}
+
+function isEnding(init: ProcessRecord | undefined): boolean {
+  return init === undefined || isExiting(init.pid, init.startTime);
 }
 
 function notRunning(id: ContainerId, status: string): HakoError {

@@ -17,6 +17,8 @@ const WNOWAIT = 0x01000000;
 const SIGKILL = 9;
 /** How often a process that says nothing is looked at. */
 const LOOK_MS = 200;
+/** In the flags of proc_pid_stat(5): it is in exit(2), which takes its namespaces from it (include/linux/sched.h). */
+const PF_EXITING = 0x4;
 
 /** What /proc/PID/stat says (proc_pid_stat(5)). */
 export interface ProcessStatus {
@@ -24,6 +26,8 @@ export interface ProcessStatus {
   /** R, S, D, Z, X, T … */
   state: string;
   parent: number;
+  /** PF_*. */
+  flags: number;
   /** In clock ticks since boot: with the pid it names one process for ever. */
   startTime: number;
   /** How a zombie ended, as wait4(2) would say it; 0 of others, and where this process may not know. */
@@ -46,6 +50,7 @@ export function processStatus(pid: number): ProcessStatus | undefined {
     name: text.slice(text.indexOf("(") + 1, end),
     state: fields[0] ?? "",
     parent: Number(fields[1]),
+    flags: Number(fields[6]),
     startTime: Number(fields[19]),
     ending: Number(fields[49] ?? 0),
   };
@@ -57,6 +62,12 @@ export function aliveProcess(pid: number, startTime: number): ProcessStatus | un
   return status === undefined || status.startTime !== startTime || "ZX".includes(status.state)
     ? undefined
     : status;
+}
+
+/** Whether the process that started then has ended or is about to: no namespace of its can be relied on. */
+export function isExiting(pid: number, startTime: number): boolean {
+  const alive = aliveProcess(pid, startTime);
+  return alive === undefined || (alive.flags & PF_EXITING) !== 0;
 }
 
 /** A descriptor of whichever process has this number now; undefined when there is none. */

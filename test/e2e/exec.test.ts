@@ -430,14 +430,28 @@ e2e("a created container takes commands; a stopped or paused one does not", asyn
   expect((await waiting).stdout).toBe("late\n");
   expect(box.ok("exec", id, "ls", "/tmp").stdout).toBe("");
   box.ok("pause", id);
-  const forever = box.later(["exec", "--ignore-paused", id, "true"]);
-  await Bun.sleep(300);
   box.ok("kill", id, "KILL");
-  expect((await forever).stderr).toContain("cannot exec in a stopped container");
   await box.waitFor(id, "stopped");
   const stopped = box.hako("exec", id, "true");
   expect(stopped.status).toBe(255);
   expect(stopped.stderr).toContain("stopped");
+});
+
+e2e("one that comes while the container ends is told so", async () => {
+  using box = new Box();
+  for (let round = 0; round < 6; round++) {
+    const id = `${box.id()}-${round}`;
+    box.ok("run", "--detach", "--bundle", box.bundle(["sleep", "600"]), id);
+    box.ok("pause", id);
+    // it starts in the moments in which the container has been thawed to die
+    const waiting = [1, 2, 3].map(() => box.later(["exec", "--ignore-paused", id, "true"]));
+    await Bun.sleep(200 + 10 * round);
+    box.ok("kill", id, "KILL");
+    for (const { status, stderr } of await Promise.all(waiting)) {
+      if (status !== 137)
+        expect(stderr).toBe(`hako: cannot exec in a stopped container "${id}": container not running\n`);
+    }
+  }
 });
 
 e2e("a terminal: its size, its streams, and a console socket that receives it", () => {

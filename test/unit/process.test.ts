@@ -4,6 +4,7 @@ import { CAPABILITIES, capabilityMask, lastCapability } from "../../src/linux/ca
 import {
   aliveProcess,
   isChild,
+  isExiting,
   openProcess,
   processStatus,
   signalProcess,
@@ -26,6 +27,7 @@ describe("processes", () => {
     expect(openProcess(process.pid, 1)).toBeUndefined();
     expect(signalProcess(process.pid, 1, 9)).toBe(false);
     expect(waitForEnd(process.pid, 1, 0)).toBe(true);
+    expect(isExiting(process.pid, 1)).toBe(true);
   });
 
   test("children, until they are reaped, and no others", async () => {
@@ -49,8 +51,10 @@ describe("processes", () => {
     const pid = child.pid ?? 0;
     const { startTime } = processStatus(pid) ?? { startTime: 0 };
     expect(waitForEnd(pid, startTime, 10)).toBe(false);
+    expect(isExiting(pid, startTime)).toBe(false);
     expect(signalProcess(pid, startTime, 15)).toBe(true);
     expect(waitForEnd(pid, startTime, 5000)).toBe(true);
+    expect(isExiting(pid, startTime)).toBe(true);
     await new Promise((done) => child.on("exit", done));
   });
 });
