@@ -73,3 +73,8 @@ function write(level: Level, message: string): void {
     else consola.warn(message);
   }
 }
+
+/** Whether anybody reads what `logDebug` writes. */
+export function isDebugging(): boolean {
+  return target.debug;
+}

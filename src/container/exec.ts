@@ -1,17 +1,20 @@
 import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
+import type { Attendance } from "../linux/attendant";
 import type { Fd } from "../linux/fd";
 import { namespaceRoot, processRoot } from "../linux/namespace-root";
 import { isExiting, openProcess } from "../linux/process";
+import type { SeccompFilter } from "../linux/seccomp";
 import { recvFd, socketPair } from "../linux/socket";
-import { logDebug } from "../log";
+import { isDebugging, logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
 import { hasNamespace } from "../oci/namespaces";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { consoleFor } from "./console-for";
 import { type ExecValues, execProcess } from "./exec-process";
-import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
+import type { SignalForwarder } from "./foreground";
+import { FORWARDED } from "./forwarded-signals";
 import { handOut, type Receivers } from "./hand-out";
 import type { ContainerId } from "./id";
 import {
@@ -27,6 +30,8 @@ import { homeIn } from "./user";
 
 /** How often a paused container is looked at. */
 const PAUSED_LOOK_MS = 50;
+/** In the environment of a hako whose attendant could not make the process: this one waits, and says why. */
+const CAREFULLY = "HAKO_EXEC_CAREFULLY";
 
 export interface ExecOptions extends Receivers {
   root: string;
@@ -46,16 +51,20 @@ export interface ExecOptions extends Receivers {
   warn(message: string): void;
 }
 
-/** Runs a process in a container beside its first one; its exit status, or 0 at once when it is detached. */
+/**
+ * Runs a process in a container beside its first one; its exit status, or 0 at once when it is detached. Where nothing has to be
+ * done while it runs it doesn't come back: a small program takes this one's place.
+ */
 export async function execInContainer(options: ExecOptions): Promise<number> {
   const record = await runningRecord(options);
-  const forward = options.detach ? undefined : new SignalForwarder();
+  const { started, terminal, forward } = startBeside(record, options);
+  if (forward === undefined) return 0;
   try {
-    const { started, terminal } = startBeside(record, options);
     using master = terminal;
-    return forward === undefined ? 0 : await attend(started, master, forward);
+    const { attend } = foreground();
+    return await attend(started, master, forward);
   } finally {
-    forward?.stop();
+    forward.stop();
   }
 }
 
@@ -63,6 +72,8 @@ interface Started {
   started: ProcessRecord;
   /** Ours, when nobody else has the master of its terminal. */
   terminal: Fd | undefined;
+  /** Not for one that is detached. */
+  forward: SignalForwarder | undefined;
 }
 
 /** Nothing of the container's is held when it returns. */
@@ -81,19 +92,34 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
       terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
     using receiver = ours;
     using sender = theirs;
-    const started = startProcess(
-      options,
-      record,
-      first,
-      { process: given === undefined ? withOurWindowSize(process) : process, linux },
-      given ?? sender,
-    );
+    const sized = receiver === undefined ? process : foreground().withOurWindowSize(process);
+    const started = startProcess(options, record, first, { process: sized, linux }, given ?? sender);
     sender?.close();
-    return { started, terminal: receiver === undefined ? undefined : recvFd(receiver).fd };
+    return { ...started, terminal: receiver === undefined ? undefined : recvFd(receiver).fd };
   } catch (error) {
     // whatever could not be done in a container that was about to end, this is why
     throw isEnding(record.init) ? notRunning(id, "stopped") : error;
   }
+}
+
+/** Loaded for programs that are watched from here. */
+function foreground(): typeof import("./foreground") {
+  return require("./foreground");
+}
+
+/** For a program that gets nothing but signals while it runs; undefined when this process is needed, if only to say what went wrong. */
+function attendanceFor(
+  options: ExecOptions,
+  process: Process,
+  filter: SeccompFilter | undefined,
+): Attendance | undefined {
+  const { detach, pidFile, pidfdSocket, values } = options;
+  if (detach || process.terminal === true || pidFile !== undefined || pidfdSocket !== undefined)
+    return undefined;
+  // --process may name a pipe, which can be read once; a filter may end the process before it can say why it failed
+  if (values.process !== undefined || filter !== undefined) return undefined;
+  if (isDebugging() || CAREFULLY in globalThis.process.env) return undefined;
+  return { signals: Object.values(FORWARDED), again: `${CAREFULLY}=1` };
 }
 
 /** A container's first process while it lives: whose namespaces are joined, and whose file system names users. */
@@ -127,10 +153,12 @@ function startProcess(
   { init, pidfd, rootfs }: FirstProcess,
   { process, linux }: Pick<Config, "linux"> & { process: Process },
   consoleSocket: Fd | undefined,
-): ProcessRecord {
-  const { root, preserveFds, openFiles, cgroups, warn } = options;
+): Pick<Started, "started" | "forward"> {
+  const { root, preserveFds, openFiles, cgroups, detach, warn } = options;
   const { id, cgroup, noNewKeyring } = record;
+  const filter = storedFilter(root, id);
   using undo = new UndoStack((error) => warn(error.oneLine));
+  let forward: SignalForwarder | undefined;
   const started = namespacesDriver.exec(
     {
       id,
@@ -143,20 +171,25 @@ function startProcess(
       // looked up from outside: what the container's root file system shows there is not trusted
       homeOf: (uid) => homeIn(rootfs.path, uid),
       linux: { personality: linux?.personality, memoryPolicy: linux?.memoryPolicy },
-      filter: storedFilter(root, id),
+      filter,
       listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),
       consoleSocket,
       noNewKeyring,
       preserveFds,
       openFiles,
+      attendance: attendanceFor(options, process, filter),
       warn,
     },
-    (ready) => handOut(options, ready, "setns", undo),
+    (ready) => {
+      handOut(options, ready, "setns", undo);
+      // before this nothing runs, and a signal that ends us ends it too
+      if (!detach) forward = new (foreground().SignalForwarder)();
+    },
     undo,
   );
   undo.commit();
   logDebug(`${id}: process ${started.pid} runs ${process.args?.[0]}`);
-  return started;
+  return { started, forward };
 }
 
 /** A paused container is waited for outside: inside, the kernel holds whoever comes, and us with it, so that no signal is heard. */

@@ -2,22 +2,10 @@ import type { Fd } from "../linux/fd";
 import { childEnded, dropsSignal, openProcess, reapChild, signalProcess } from "../linux/process";
 import { getWindowSize, isTerminal, setWindowSize } from "../linux/pty";
 import type { Process } from "../oci/config";
+import { FORWARDED } from "./forwarded-signals";
 import type { ProcessRecord } from "./record";
 
-/** Signals that go to the program: all that can be caught but those about our own children and terminal. */
-const FORWARDED: readonly NodeJS.Signals[] = [
-  "SIGHUP",
-  "SIGINT",
-  "SIGQUIT",
-  "SIGTERM",
-  "SIGUSR1",
-  "SIGUSR2",
-  "SIGALRM",
-  "SIGCONT",
-  "SIGTSTP",
-  "SIGTTIN",
-  "SIGTTOU",
-];
+const NAMES = Object.keys(FORWARDED) as (keyof typeof FORWARDED)[];
 /** Those of them that end a process which has no handler (signal(7)). */
 const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
 const SIGKILL = 9;
@@ -53,7 +41,7 @@ export class SignalForwarder {
   };
 
   constructor(private readonly ends = false) {
-    for (const signal of FORWARDED) process.on(signal, this.#handler);
+    for (const signal of NAMES) process.on(signal, this.#handler);
   }
 
   to(target: ProcessRecord): void {
@@ -72,7 +60,7 @@ export class SignalForwarder {
   }
 
   stop(): void {
-    for (const signal of FORWARDED) process.off(signal, this.#handler);
+    for (const signal of NAMES) process.off(signal, this.#handler);
   }
 }
 

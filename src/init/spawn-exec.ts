@@ -1,5 +1,6 @@
 import type { CgroupEntry } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
+import { type Attendance, launchAttended } from "../linux/attendant";
 import { type Fd, FdList } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { type LaunchPlan, launch } from "../linux/launch";
@@ -45,6 +46,8 @@ export interface ExecOptions {
   openFiles: number | undefined;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;
+  /** Who takes our place as soon as possible: nothing is handed out, no filter is to be watched, and nobody waits for `release`. */
+  attendance: Attendance | undefined;
   warn(message: string): void;
 }
 
@@ -121,15 +124,17 @@ function giveToRoot(slave: Fd, program: ProgramOutside): void {
 }
 
 function start(
-  { entry: { born }, pidfd, preserveFds }: ExecOptions,
+  { entry: { born }, pidfd, preserveFds, attendance }: ExecOptions,
   foreign: readonly NamespaceType[],
   steps: Pick<LaunchPlan, "joiner" | "program">,
   fds: ExecDescriptors,
 ): number {
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
-  const keep = usedDescriptors(fds, pidfd);
+  const plan = { ...steps, cgroup, preserveFds, keep: usedDescriptors(fds, pidfd) };
+  const { reports } = fds.channels;
   try {
-    return launch({ ...steps, cgroup, preserveFds, keep }, fds.channels.reports);
+    if (attendance === undefined) return launch(plan, reports);
+    return launchAttended(plan, reports, attendance);
   } catch (thrown) {
     const { explainClone } = require("../explain/clone") as typeof import("../explain/clone");
     throw explainClone(asHakoError(thrown), { flags: 0, born, joinsPid: foreign.includes("pid") });

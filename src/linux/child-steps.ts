@@ -53,7 +53,11 @@ export function writeSteps(
 }
 
 /** Executes a program of ours by its descriptor. */
-export function executeStep(program: Fd, args: readonly string[], environment: readonly string[]): Step {
+export function executeStep(
+  program: Fd,
+  args: readonly (string | Uint8Array)[],
+  environment: readonly (string | Uint8Array)[],
+): Step {
   return {
     what: "execveat of hako",
     call: "execveat",

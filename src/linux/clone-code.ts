@@ -1,6 +1,6 @@
-import { CFunction, FFIType as T, toArrayBuffer } from "bun:ffi";
-import { libc } from "./libc";
-import { address, lastErrno, syscallOn, systemError } from "./syscall";
+import { CFunction, FFIType as T } from "bun:ffi";
+import { codeOf, codePage, loadTable, type MachineCode } from "./machine-code";
+import { address } from "./syscall";
 
 /**
  * Machine code that makes a child and, in the child, system calls from a table. JavaScript can't run there: other
@@ -18,7 +18,7 @@ import { address, lastErrno, syscallOn, systemError } from "./syscall";
  *         write(table.report, &table.index, 16)
  *         exit_group(1)
  */
-const SPAWN: Readonly<Record<string, string>> = {
+const SPAWN: MachineCode = {
   // push %r12; push %rbx; mov %rdi,%r12; mov %rsi,%rdi; mov %rdx,%rsi; mov $435,%eax; syscall; test %rax,%rax
   // jz child; pop %rbx; pop %r12; ret
   x64: "41545349 89fc4889 f74889d6 b8b30100 000f0548 85c07404 5b415cc3",
@@ -27,7 +27,7 @@ const SPAWN: Readonly<Record<string, string>> = {
 };
 
 /** From "child:" on; the table's address is in r12 or x9. */
-const CHILD: Readonly<Record<string, string>> = {
+const CHILD: MachineCode = {
   // lea 24(%r12),%rbx
   // loop: mov (%rbx),%rax; mov 8(%rbx),%rdi; mov 16(%rbx),%rsi; mov 24(%rbx),%rdx; mov 32(%rbx),%r10
   // mov 40(%rbx),%r8; mov 48(%rbx),%r9; syscall; cmp 56(%rbx),%rax; jl fail; cmp 64(%rbx),%rax; jg fail
@@ -61,7 +61,7 @@ const CHILD: Readonly<Record<string, string>> = {
  *         }
  *         table.result = result
  */
-const WALK: Readonly<Record<string, string>> = {
+const WALK: MachineCode = {
   // push %r12; push %rbx; mov %rdi,%r12; lea 24(%r12),%rbx
   // loop: as above; fail: mov %rax,16(%r12); pop %rbx; pop %r12; ret
   x64: `
@@ -75,28 +75,8 @@ const WALK: Readonly<Record<string, string>> = {
     f2ffff17 200900f9 c0035fd6`,
 };
 
-const PAGE = 4096;
-const PROT_READ_WRITE = 3;
-const PROT_READ_EXEC = 5;
-const MAP_PRIVATE_ANONYMOUS = 0x22;
-
 type Spawn = (table: number, cloneArgs: number, size: number) => number;
 let spawn: Spawn | undefined;
-
-function codeOf(...parts: Readonly<Record<string, string>>[]): Buffer {
-  return Buffer.concat(
-    parts.map((part) => Buffer.from((part[process.arch] ?? "").replaceAll(/\s/g, ""), "hex")),
-  );
-}
-
-/** A page of machine code; its address. */
-function codePage(code: Uint8Array): number {
-  const page = Number(libc("mmap")(null, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
-  if (page <= 0) throw systemError("mmap", lastErrno(), "machine code");
-  new Uint8Array(toArrayBuffer(page as never, 0, PAGE)).set(code);
-  syscallOn("machine code", "mprotect", page, PAGE, PROT_READ_EXEC);
-  return page;
-}
 
 /** The code as a function; it returns the child's pid or -errno. */
 export function spawnFunction(): Spawn {
@@ -114,23 +94,7 @@ export function walkTable(table: BigInt64Array): void {
   (walk as unknown as (table: number) => void)(address(table));
 }
 
-/** The child's part as a program that begins with its table at an address below 2^32. */
+/** The child's part, as a program whose table is at this address. */
 export function programCode(table: number): Uint8Array {
-  return Buffer.concat([process.arch === "arm64" ? loadArm64(table) : loadX64(table), codeOf(CHILD)]);
-}
-
-/** mov $table,%r12d */
-function loadX64(table: number): Uint8Array {
-  const code = new Uint8Array([0x41, 0xbc, 0, 0, 0, 0]);
-  new DataView(code.buffer).setUint32(2, table, true);
-  return code;
-}
-
-/** movz x9,#low; movk x9,#high,lsl #16 */
-function loadArm64(table: number): Uint8Array {
-  const movz = 0xd2800009;
-  const movk = 0xf2a00009;
-  return new Uint8Array(
-    new Uint32Array([movz | ((table & 0xffff) << 5), movk | ((table >>> 16) << 5)]).buffer,
-  );
+  return Buffer.concat([loadTable(table), codeOf(CHILD)]);
 }

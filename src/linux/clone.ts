@@ -84,6 +84,11 @@ export class Reports implements Disposable {
     return this.#write.number;
   }
 
+  /** Where reports are read. */
+  get reader(): Fd {
+    return this.#read;
+  }
+
   /** The next report; undefined if there is none. */
   next(): Report | undefined {
     const words = new BigInt64Array(2);

@@ -23,23 +23,36 @@ export interface LaunchPlan {
   keep: readonly Fd[];
 }
 
-/**
- * Makes a process with the steps of a plan, and returns its pid as this process sees it; it is our child. Both processes run a
- * program that only makes system calls: nobody who looks at them finds our memory or our executable (CVE-2019-5736).
- * In reports the steps of `program` are numbered from 0.
- */
-export function launch(plan: LaunchPlan, reports: Reports): number {
-  const { cgroup, joiner, program, preserveFds, keep } = plan;
-  const made = [...joiner, siblingStep()];
-  using image = launcher(reports.number, [...made, ...program], -made.length);
+/** The first of the two processes, and what it made before its program. */
+export interface Started {
+  joiner: number;
+  first: readonly Step[];
+}
+
+function joinerSteps({ joiner }: LaunchPlan): Step[] {
+  return [...joiner, siblingStep()];
+}
+
+/** Makes the first process; what becomes of it is known from its reports. */
+export function start(plan: LaunchPlan, reports: Reports): Started {
+  const { cgroup, program, preserveFds, keep } = plan;
+  const joiner = joinerSteps(plan);
+  using image = launcher(reports.number, [...joiner, ...program], -joiner.length);
   const first = [
     ...inheritSteps(preserveFds, [reports.write, ...keep]),
     parentDeathStep(SIGKILL),
     executeStep(image, ["hako"], []),
   ];
-  const before = [...first, ...made];
-  const own = { steps: first, first: -before.length, flags: 0, cgroup, join: [], waitsForNothing: true };
-  reapChild(cloneChild(own, reports), true);
+  const before = first.length + joiner.length;
+  const own = { steps: first, first: -before, flags: 0, cgroup, join: [], waitsForNothing: true };
+  return { joiner: cloneChild(own, reports), first };
+}
+
+/** Waits for the second process to be made; its pid. */
+export function made(plan: LaunchPlan, { joiner, first }: Started, reports: Reports): number {
+  reapChild(joiner, true);
+  const steps = [...first, ...joinerSteps(plan), ...plan.program];
+  const before = steps.length - plan.program.length;
   let pid: number | undefined;
   for (let report = reports.next(); report !== undefined; report = reports.next()) {
     const [step, result] = report;
@@ -54,8 +67,17 @@ export function launch(plan: LaunchPlan, reports: Reports): number {
       reapChild(pid, true);
     }
     if (step === -1) throw systemError("clone3", -result);
-    throw stepError([...before, ...program], [before.length + step, result]);
+    throw stepError(steps, [before + step, result]);
   }
   if (pid !== undefined) return pid;
   throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
+}
+
+/**
+ * Makes a process with the steps of a plan, and returns its pid as this process sees it; it is our child. Both processes run a
+ * program that only makes system calls: nobody who looks at them finds our memory or our executable (CVE-2019-5736).
+ * In reports the steps of `program` are numbered from 0.
+ */
+export function launch(plan: LaunchPlan, reports: Reports): number {
+  return made(plan, start(plan, reports), reports);
 }

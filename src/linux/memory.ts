@@ -31,10 +31,10 @@ function fill(view: DataView, pointers: PointingMemory["pointers"], place: (memo
   for (const [offset, to] of pointers) view.setBigUint64(offset, place(to), true);
 }
 
-/** A NULL-terminated array of C strings, as execve takes it. */
-export function stringVector(texts: readonly string[]): PointingMemory {
+/** A NULL-terminated array of C strings, as execve takes it; bytes end with their NUL. */
+export function stringVector(texts: readonly (string | Uint8Array)[]): PointingMemory {
   return {
     bytes: new BigUint64Array(texts.length + 1),
-    pointers: texts.map((text, index) => [8 * index, cString(text)]),
+    pointers: texts.map((text, index) => [8 * index, typeof text === "string" ? cString(text) : text]),
   };
 }

@@ -49,6 +49,7 @@ const NUMBERS = {
   mount: [165, 40],
   umount2: [166, 39],
   rt_sigaction: [13, 134],
+  rt_sigprocmask: [14, 135],
   wait4: [61, 260],
   waitid: [247, 95],
   execve: [59, 221],

@@ -2,6 +2,7 @@ import type { CgroupRecord } from "../cgroup";
 import type { CgroupManager } from "../cgroup/managers";
 import type { ContainerId } from "../container/id";
 import type { ProcessRecord } from "../container/record";
+import type { Attendance } from "../linux/attendant";
 import type { Fd } from "../linux/fd";
 import type { SeccompFilter } from "../linux/seccomp";
 import type { Config, Linux, Process } from "../oci/config";
@@ -52,6 +53,8 @@ export interface ExecPlan {
   noNewKeyring: boolean;
   preserveFds: number;
   openFiles: number | undefined;
+  /** Who may take this process's place if nothing is left to do in it: the driver then doesn't come back. */
+  attendance: Attendance | undefined;
   warn(message: string): void;
 }
 

@@ -17,7 +17,10 @@ export function execInNamespaces(
   const { cgroup: record, cgroups, init, consoleSocket, listener, ...rest } = plan;
   const cgroup = record === undefined ? undefined : loadCgroup(record);
   const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
-  const made = spawnExec({ ...rest, ...init, entry, consoleSocket });
+  // what is done from outside is done before it executes its program
+  const needsUs = entry.others.length > 0 || plan.process.scheduler !== undefined;
+  const attendance = needsUs ? undefined : plan.attendance;
+  const made = spawnExec({ ...rest, ...init, entry, consoleSocket, attendance });
   undo.defer("its process", () => made[Symbol.dispose]());
   const { pid, startTime } = made;
   cgroup?.joinOthers(pid, entry, init.pid);

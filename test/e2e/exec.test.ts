@@ -1,6 +1,7 @@
 // @cgroup-v2
 // exec: a process beside the first one, with the container's namespaces, cgroups, user, terminal and limits.
 import { expect } from "bun:test";
+import { spawn } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -520,6 +521,63 @@ e2e("many at once, and one that is killed on its way, leave nothing", async () =
   box.ok("delete", "--force", id);
   await expectUnchanged(before, box.root);
 });
+
+e2e("while a command runs in the foreground, hako is a small program that hands it signals", async () => {
+  using box = new Box();
+  const id = started(box);
+  const line =
+    "trap 'echo usr1' USR1; trap 'exit 9' TERM; grep -E 'SigBlk|SigIgn' /proc/self/status; env; while :; do sleep 0.05; done";
+  // a child that it inherits is none of its business
+  const words = [HAKO, "--root", box.root, "exec", id, "sh", "-c", line];
+  const caller = spawn("sh", ["-c", 'sleep 0.1 & exec "$@"', "sh", ...words], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const pid = caller.pid ?? 0;
+  const ended = new Promise((done) => caller.on("exit", done));
+  let output = "";
+  caller.stdout.on("data", (data: Buffer) => {
+    output += data.toString();
+  });
+  await until("the command runs", () => output.includes("PATH="));
+  expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("hako\n");
+  expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toBe(words.map((word) => `${word}\0`).join(""));
+  expect(Number(/VmRSS:\s*(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1])).toBeLessThan(
+    500,
+  );
+  expect(output).toMatch(/SigBlk:\s*0+\nSigIgn:\s*0+\n/);
+  expect(output).not.toContain("HAKO");
+  process.kill(pid, "SIGUSR1");
+  await until("the signal has come", () => output.includes("usr1"));
+  process.kill(pid, "SIGTERM");
+  expect(await ended).toBe(9);
+});
+
+e2e(
+  "a signal while it starts is not lost: it ends hako and nothing runs, or the program has it",
+  async () => {
+    using box = new Box();
+    const id = started(box);
+    // after 4 to 80 ms: before, while and after the process is made
+    for (let round = 1; round <= 20; round++) {
+      const status = execute("timeout", [
+        `${(round * 4) / 1000}`,
+        HAKO,
+        "--root",
+        box.root,
+        "exec",
+        id,
+        "sleep",
+        "600",
+      ]).status;
+      expect(status).toBe(124);
+    }
+    // its end may be a moment later than hako's
+    const running = () =>
+      box.ok("exec", id, "sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; true").stdout.split("sleep")
+        .length - 1;
+    await until("only the container's own sleep is left", () => running() === 1);
+  },
+);
 
 e2e("--pidfd-socket gets a descriptor of the process, of the first one and of another", async () => {
   using box = new Box();

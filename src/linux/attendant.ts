@@ -1,0 +1,118 @@
+import { attendantCode, attendantTable, redirectAction } from "./attendant-code";
+import { executeStep } from "./child-steps";
+import type { Reports } from "./clone";
+import { DATA_AT, elfProgram } from "./elf";
+import { Fd } from "./fd";
+import { readBytes } from "./file";
+import { type LaunchPlan, made, start } from "./launch";
+import { AT_FDCWD, O } from "./path";
+import { reapChild } from "./process";
+import { perform, type Step } from "./steps";
+import { syscall, trySyscall } from "./syscall";
+
+const SIGKILL = 9;
+const SIGCHLD = 17;
+const SIG_BLOCK = 0;
+const SIG_SETMASK = 2;
+const F_SETFD = 2;
+const F_SETFL = 4;
+
+/** Who takes the place of this process. */
+export interface Attendance {
+  /** Signals that the attended process gets in its stead. */
+  signals: readonly number[];
+  /** The line of the environment with which this command is started again when the process can't be made. */
+  again: string;
+}
+
+/** Signals of this process that are not lost until the program that takes its place asks for them. */
+class HeldSignals {
+  readonly set: bigint;
+  /** The mask as it was. */
+  readonly #before = new BigUint64Array(1);
+
+  constructor(signals: readonly number[]) {
+    this.set = signals.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n);
+    const block: Step = {
+      what: "rt_sigprocmask",
+      call: "rt_sigprocmask",
+      args: [SIG_BLOCK, new BigUint64Array([this.set]), this.#before, 8],
+    };
+    // Bun's other threads don't block them: what they get goes to the first one too
+    const action = redirectAction();
+    const redirect = signals.map(
+      (signal): Step => ({
+        what: `rt_sigaction ${signal}`,
+        call: "rt_sigaction",
+        args: [signal, action, 0, 8],
+      }),
+    );
+    perform([block, ...redirect]);
+  }
+
+  get before(): bigint {
+    return this.#before[0] ?? 0n;
+  }
+
+  /** Gives a child the mask that this process had. */
+  get releaseStep(): Step {
+    return {
+      what: "rt_sigprocmask",
+      call: "rt_sigprocmask",
+      args: [SIG_SETMASK, this.#before, 0, 8],
+    };
+  }
+}
+
+/**
+ * Makes a process as `launch` does, and has a small program take the place of this one at once: it waits for the process, hands
+ * it signals and ends as it did, while the memory of this one is given back. If the process can't be made, it is this
+ * command, started again, that finds out why. Comes back only by throwing.
+ */
+export function launchAttended(plan: LaunchPlan, reports: Reports, { signals, again }: Attendance): never {
+  const held = new HeldSignals([...signals, SIGCHLD]);
+  using executable = new Fd(syscall("openat", AT_FDCWD, "/proc/self/exe", O.PATH | O.CLOEXEC, 0));
+  const table = {
+    report: reports.reader.number,
+    executable: executable.number,
+    mask: held.before,
+    signals: held.set,
+  };
+  using image = elfProgram("hako:attendant", attendantCode(DATA_AT), attendantTable(table, "hako"));
+  const leave: Step[] = [
+    // what it finds there, it waits for
+    { what: "fcntl", call: "fcntl", args: [reports.reader.number, F_SETFL, 0] },
+    ...[reports.reader, executable].map(
+      ({ number }): Step => ({
+        what: `keep descriptor ${number}`,
+        call: "fcntl",
+        args: [number, F_SETFD, 0],
+      }),
+    ),
+    executeStep(image, ownStrings("cmdline"), [...ownStrings("environ"), again]),
+  ];
+  const attended = { ...plan, program: [held.releaseStep, ...plan.program] };
+  const started = start(attended, reports);
+  try {
+    perform(leave);
+  } catch (error) {
+    const pid = made(attended, started, reports);
+    trySyscall("kill", pid, SIGKILL);
+    reapChild(pid, true);
+    throw error;
+  }
+  throw new Error("execveat came back");
+}
+
+/** What procfs has of this process's own, as the bytes that they are, each with its NUL. */
+function ownStrings(file: "cmdline" | "environ"): Uint8Array[] {
+  const bytes = readBytes(`/proc/self/${file}`);
+  const strings: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(0, at);
+    if (end < 0) break;
+    strings.push(bytes.subarray(at, end + 1));
+    at = end + 1;
+  }
+  return strings;
+}
