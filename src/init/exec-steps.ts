@@ -151,7 +151,7 @@ export function programSteps(
   identity: Identity,
   fds: ExecDescriptors,
 ): Step[] {
-  const { process, filter, preserveFds, openFiles, attendance } = options;
+  const { process, filter, preserveFds, openFiles } = options;
   const { files, terminal, channels } = fds;
   const go = channels.go.read;
   const limits = processLimits(process);
@@ -160,7 +160,7 @@ export function programSteps(
   return [
     { what: "setsid", call: "setsid", args: [] },
     ...(terminal === undefined ? [] : [controllingTerminalStep(0)]),
-    ...(attendance === undefined ? [waitStep(go)] : []),
+    { what: "wait for the caller", call: "read", args: [go.number, new Uint8Array(1), 1], least: 1 },
     ...files.map(
       (file): Step => ({ what: "join a cgroup: write", call: "write", args: [file.number, "0", 1] }),
     ),
@@ -171,10 +171,6 @@ export function programSteps(
     ...(filter === undefined ? [] : filterSteps(filter, channels.listener?.[1] ?? go, last, free)),
     ...executionSteps(program),
   ];
-}
-
-function waitStep(go: Fd): Step {
-  return { what: "wait for the caller", call: "read", args: [go.number, new Uint8Array(1), 1], least: 1 };
 }
 
 /** Of several files that may be the program the first that the kernel lets this user execute. */

@@ -46,7 +46,7 @@ export interface ExecOptions {
   openFiles: number | undefined;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;
-  /** Who takes our place as soon as possible: nothing is handed out, no filter is to be watched, and nobody waits for `release`. */
+  /** Who takes our place as soon as possible: nothing is handed out, and no filter is to be watched. */
   attendance: Attendance | undefined;
   warn(message: string): void;
 }
@@ -131,10 +131,10 @@ function start(
 ): number {
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
   const plan = { ...steps, cgroup, preserveFds, keep: usedDescriptors(fds, pidfd) };
-  const { reports } = fds.channels;
+  const { reports, go } = fds.channels;
   try {
     if (attendance === undefined) return launch(plan, reports);
-    return launchAttended(plan, reports, attendance);
+    return launchAttended(plan, reports, go.write, attendance);
   } catch (thrown) {
     const { explainClone } = require("../explain/clone") as typeof import("../explain/clone");
     throw explainClone(asHakoError(thrown), { flags: 0, born, joinsPid: foreign.includes("pid") });

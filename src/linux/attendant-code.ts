@@ -1,6 +1,6 @@
-import { codeOf, codePage, loadTable, type MachineCode } from "./machine-code";
+import { codeOf, loadTable, type MachineCode } from "./machine-code";
 
-/** Words of the attendant's table before those that are its own: what it reads, a child's status, "". */
+/** Words of the attendant's table ; others are its own: what it reads, a child's status, "". */
 export interface AttendantTable {
   /** The descriptor that it reads reports from. */
   report: number;
@@ -10,18 +10,22 @@ export interface AttendantTable {
   mask: bigint;
   /** The signals that it waits for. */
   signals: bigint;
+  /** Where it lets the process go. */
+  go: number;
 }
 
 const NAME_AT = 64;
+const GO_AT = NAME_AT + 16;
 
 /** Lays its table out; `name` is what it calls itself, of up to 15 bytes. */
 export function attendantTable(
-  { report, executable, mask, signals }: AttendantTable,
+  { report, executable, mask, signals, go }: AttendantTable,
   name: string,
 ): Uint8Array {
-  const bytes = new Uint8Array(NAME_AT + 16);
+  const bytes = new Uint8Array(GO_AT + 8);
   bytes.set(new Uint8Array(new BigUint64Array([BigInt(report), BigInt(executable), mask, signals]).buffer));
   bytes.set(Buffer.from(name), NAME_AT);
+  new DataView(bytes.buffer).setBigUint64(GO_AT, BigInt(go), true);
   return bytes;
 }
 
@@ -31,6 +35,7 @@ export function attendantTable(
  *
  *     attend(table, argc, argv, envp):
  *         prctl(PR_SET_NAME, &table.name)
+ *         write(table.go, &table.name, 1), close(table.go)
  *         pid = 0
  *         while ((length = read(table.report, &table.step, 16)) != 0) {
  *             if (length != 16 || table.step != -1 || table.result <= 0) goto failed
@@ -56,7 +61,8 @@ export function attendantTable(
  */
 const ATTEND: MachineCode = {
   // the table in r12, the stack as it was at the start in r13, pid in rbx
-  // mov %rsp,%r13; xor %ebx,%ebx; mov $15,%edi; lea 64(%r12),%rsi; mov $157,%eax; syscall
+  // mov %rsp,%r13; xor %ebx,%ebx; mov $15,%edi; lea 64(%r12),%rsi; mov $157,%eax; syscall; mov 80(%r12),%rdi
+  // lea 64(%r12),%rsi; mov $1,%edx; mov $1,%eax; syscall; mov 80(%r12),%rdi; mov $3,%eax; syscall
   // next: mov (%r12),%rdi; lea 32(%r12),%rsi; mov $16,%edx; xor %eax,%eax; syscall; test %rax,%rax; jz told
   // cmp $16,%rax; jne fail; cmpq $-1,32(%r12); jne fail; mov 40(%r12),%rsi; test %rsi,%rsi; jle fail
   // mov $1,%edi; xor %edx,%edx; mov $0x1000005,%r10d; xor %r8d,%r8d; mov $247,%eax; syscall; test %rax,%rax
@@ -76,20 +82,22 @@ const ATTEND: MachineCode = {
   // mov $0x1000,%r8d; mov $322,%eax; syscall
   // gone: mov $1,%edi; jmp exit
   x64: `
-    4989e531 dbbf0f00 0000498d 742440b8 9d000000 0f05498b 3c24498d 742420ba
-    10000000 31c00f05 4885c074 474883f8 100f85b5 00000049 837c2420 ff0f85a9
-    00000049 8b742428 4885f60f 8e9b0000 00bf0100 000031d2 41ba0500 00014531
-    c0b8f700 00000f05 4885c075 a9418b5c 2428eba2 85db7474 48c7c7ff ffffff49
-    8d742430 ba010000 004531d2 b83d0000 000f0548 39d87437 4885c00f 88cb0000
-    0075d549 8d7c2418 31f631d2 41ba0800 0000b880 0000000f 0585c07e bb83f811
-    74b689df 89c6b83e 0000000f 05eba941 0fb67c24 31418b44 243083e0 7f74068d
-    b8800000 00b8e700 00000f05 85db741e 89dfbe09 000000b8 3e000000 0f0589df
-    31f631d2 4531d2b8 3d000000 0f05498b 3c24b803 0000000f 05498b7c 2408be02
-    000000ba 01000000 b8480000 000f05bf 02000000 498d7424 1031d241 ba080000
-    00b80e00 00000f05 498b7c24 08498d74 2438498d 5508498b 45004d8d 54c51041
-    b8001000 00b84201 00000f05 bf010000 00e96fff ffff`,
+    4989e531 dbbf0f00 0000498d 742440b8 9d000000 0f05498b 7c245049 8d742440
+    ba010000 00b80100 00000f05 498b7c24 50b80300 00000f05 498b3c24 498d7424
+    20ba1000 000031c0 0f054885 c0744748 83f8100f 85b50000 0049837c 2420ff0f
+    85a90000 00498b74 24284885 f60f8e9b 000000bf 01000000 31d241ba 05000001
+    4531c0b8 f7000000 0f054885 c075a941 8b5c2428 eba285db 747448c7 c7ffffff
+    ff498d74 2430ba01 00000045 31d2b83d 0000000f 054839d8 74374885 c00f88cb
+    00000075 d5498d7c 241831f6 31d241ba 08000000 b8800000 000f0585 c07ebb83
+    f81174b6 89df89c6 b83e0000 000f05eb a9410fb6 7c243141 8b442430 83e07f74
+    068db880 000000b8 e7000000 0f0585db 741e89df be090000 00b83e00 00000f05
+    89df31f6 31d24531 d2b83d00 00000f05 498b3c24 b8030000 000f0549 8b7c2408
+    be020000 00ba0100 0000b848 0000000f 05bf0200 0000498d 74241031 d241ba08
+    000000b8 0e000000 0f05498b 7c240849 8d742438 498d5508 498b4500 4d8d54c5
+    1041b800 100000b8 42010000 0f05bf01 000000e9 6fffffff`,
   // the table in x9, the stack in x10, pid in x11
-  // mov x10,sp; mov x11,#0; mov x0,#15; add x1,x9,#64; mov x8,#167; svc #0
+  // mov x10,sp; mov x11,#0; mov x0,#15; add x1,x9,#64; mov x8,#167; svc #0; ldr x0,[x9,#80]; add x1,x9,#64
+  // mov x2,#1; mov x8,#64; svc #0; ldr x0,[x9,#80]; mov x8,#57; svc #0
   // next: ldr x0,[x9]; add x1,x9,#32; mov x2,#16; mov x8,#63; svc #0; cbz x0,told; cmp x0,#16; b.ne fail
   // ldp x3,x1,[x9,#32]; cmn x3,#1; b.ne fail; cmp x1,#0; b.le fail; mov x12,x1; mov x0,#1; mov x2,#0
   // mov x3,#5; movk x3,#0x100,lsl #16; mov x4,#0; mov x8,#95; svc #0; cbnz x0,next; mov x11,x12; b next
@@ -106,7 +114,8 @@ const ATTEND: MachineCode = {
   // add x2,x10,#8; ldr x3,[x10]; add x3,x10,x3,lsl #3; add x3,x3,#16; mov x4,#0x1000; mov x8,#281; svc #0
   // gone: mov x0,#1; b exit
   arm64: `
-    ea030091 0b0080d2 e00180d2 21010191 e81480d2 010000d4 200140f9 21810091
+    ea030091 0b0080d2 e00180d2 21010191 e81480d2 010000d4 202940f9 21010191
+    220080d2 080880d2 010000d4 202940f9 280780d2 010000d4 200140f9 21810091
     020280d2 e80780d2 010000d4 600200b4 1f4000f1 41060054 230542a9 7f0400b1
     e1050054 3f0000f1 ad050054 ec0301aa 200080d2 020080d2 a30080d2 0320a0f2
     040080d2 e80b80d2 010000d4 60fdffb5 eb030caa e9ffff17 2b0400b4 00008092
@@ -121,34 +130,7 @@ const ATTEND: MachineCode = {
     010000d4 200080d2 dbffff17`,
 };
 
-/**
- * A handler that sends the signal on to the first thread of the process, and what returns from it.
- *
- *     redirect(signal):
- *         tgkill(getpid(), getpid(), signal)
- */
-const REDIRECT: MachineCode = {
-  // mov %edi,%r8d; mov $39,%eax; syscall; mov %eax,%edi; mov %eax,%esi; mov %r8d,%edx; mov $234,%eax; syscall; ret
-  x64: "4189f8b8 27000000 0f0589c7 89c64489 c2b8ea00 00000f05 c3",
-  // mov x9,x0; mov x8,#172; svc #0; mov x1,x0; mov x2,x9; mov x8,#131; svc #0; ret
-  arm64: "e90300aa 881580d2 010000d4 e10300aa e20309aa 681080d2 010000d4 c0035fd6",
-};
-
-/** mov $15,%eax; syscall: rt_sigreturn. arm64's kernel brings its own. */
-const RESTORE: MachineCode = { x64: "b80f0000 000f05" };
-
 /** The attendant as a program whose table is at this address. */
 export function attendantCode(table: number): Uint8Array {
   return Buffer.concat([loadTable(table), codeOf(ATTEND)]);
-}
-
-const SA_RESTORER = 0x04000000;
-const SA_RESTART = 0x10000000;
-
-/** The handler as the kernel's struct sigaction (rt_sigaction(2)). */
-export function redirectAction(): BigUint64Array {
-  const code = codeOf(REDIRECT);
-  const handler = codePage(codeOf(REDIRECT, RESTORE));
-  const [flags, restorer] = process.arch === "arm64" ? [0, 0] : [SA_RESTORER, handler + code.length];
-  return new BigUint64Array([handler, SA_RESTART | flags, restorer, 0].map(BigInt));
 }

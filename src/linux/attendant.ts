@@ -1,4 +1,4 @@
-import { attendantCode, attendantTable, redirectAction } from "./attendant-code";
+import { attendantCode, attendantTable } from "./attendant-code";
 import { executeStep } from "./child-steps";
 import type { Reports } from "./clone";
 import { DATA_AT, elfProgram } from "./elf";
@@ -25,7 +25,10 @@ export interface Attendance {
   again: string;
 }
 
-/** Signals of this process that are not lost until the program that takes its place asks for them. */
+/**
+ * Signals of this process that wait until the program that takes its place asks for them. Bun's other threads may not block
+ * them: a signal that comes before then ends this process, and so the other one, which is not let go.
+ */
 class HeldSignals {
   readonly set: bigint;
   /** The mask as it was. */
@@ -33,21 +36,12 @@ class HeldSignals {
 
   constructor(signals: readonly number[]) {
     this.set = signals.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n);
-    const block: Step = {
-      what: "rt_sigprocmask",
-      call: "rt_sigprocmask",
-      args: [SIG_BLOCK, new BigUint64Array([this.set]), this.#before, 8],
-    };
-    // Bun's other threads don't block them: what they get goes to the first one too
-    const action = redirectAction();
-    const redirect = signals.map(
-      (signal): Step => ({
-        what: `rt_sigaction ${signal}`,
-        call: "rt_sigaction",
-        args: [signal, action, 0, 8],
-      }),
-    );
-    perform([block, ...redirect]);
+    const [set, byDefault] = [new BigUint64Array([this.set]), new Uint8Array(32)];
+    perform([
+      { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIG_BLOCK, set, this.#before, 8] },
+      // a caller that ignores it would have the kernel reap our children
+      { what: "rt_sigaction", call: "rt_sigaction", args: [SIGCHLD, byDefault, 0, 8] },
+    ]);
   }
 
   get before(): bigint {
@@ -66,10 +60,15 @@ class HeldSignals {
 
 /**
  * Makes a process as `launch` does, and has a small program take the place of this one at once: it waits for the process, hands
- * it signals and ends as it did, while the memory of this one is given back. If the process can't be made, it is this
+ * it signals and ends as it did, while the memory of this one is given back. The process waits for a byte from `go`. If the process can't be made, it is this
  * command, started again, that finds out why. Comes back only by throwing.
  */
-export function launchAttended(plan: LaunchPlan, reports: Reports, { signals, again }: Attendance): never {
+export function launchAttended(
+  plan: LaunchPlan,
+  reports: Reports,
+  go: Fd,
+  { signals, again }: Attendance,
+): never {
   const held = new HeldSignals([...signals, SIGCHLD]);
   using executable = new Fd(syscall("openat", AT_FDCWD, "/proc/self/exe", O.PATH | O.CLOEXEC, 0));
   const table = {
@@ -77,12 +76,13 @@ export function launchAttended(plan: LaunchPlan, reports: Reports, { signals, ag
     executable: executable.number,
     mask: held.before,
     signals: held.set,
+    go: go.number,
   };
   using image = elfProgram("hako:attendant", attendantCode(DATA_AT), attendantTable(table, "hako"));
   const leave: Step[] = [
     // what it finds there, it waits for
     { what: "fcntl", call: "fcntl", args: [reports.reader.number, F_SETFL, 0] },
-    ...[reports.reader, executable].map(
+    ...[reports.reader, executable, go].map(
       ({ number }): Step => ({
         what: `keep descriptor ${number}`,
         call: "fcntl",

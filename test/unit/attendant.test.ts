@@ -17,10 +17,10 @@ async function attend(
   whileItRuns?: (attendant: number) => Promise<void>,
 ) {
   const again = openSync("/bin/echo", "r");
-  const table = attendantTable({ report: 0, executable: 9, mask: 0n, signals }, "attendant");
+  const table = attendantTable({ report: 0, executable: 9, mask: 0n, signals, go: 8 }, "attendant");
   using program = elfProgram("attendant", attendantCode(DATA_AT), table);
   const path = `/proc/${process.pid}/fd/${program.number}`;
-  const script = `trap '' INT; exec 9</proc/${process.pid}/fd/${again}; (${child}) & echo $!; exec env --block-signal ${path} once more`;
+  const script = `trap '' INT; exec 8>/dev/null 9</proc/${process.pid}/fd/${again}; (${child}) & echo $!; exec env --block-signal ${path} once more`;
   const shell = spawn("sh", ["-c", script], { stdio: ["pipe", "pipe", "inherit"] });
   let output = "";
   let told = false;
