@@ -52,7 +52,7 @@ function runtimeOf(name: string, npmPackage: string): string {
   return file;
 }
 
-/** Makes the executable of a target; what `rehearse` recorded puts the bytecode of a start together in it: a tenth of its time. */
+/** Makes the executable of a target; what `rehearse` recorded puts the bytecode of a start together in it: some hundredths of its time. */
 async function build(name: string, outdir: string, bytecodeOrder: string[]): Promise<string> {
   const target = TARGETS[name];
   if (target === undefined)

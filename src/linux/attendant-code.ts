@@ -1,6 +1,6 @@
 import { codeOf, loadTable, type MachineCode } from "./machine-code";
 
-/** Words of the attendant's table ; others are its own: what it reads, a child's status, "". */
+/** Words of the attendant's table; others are its own: what it reads, a child's status, "". */
 export interface AttendantTable {
   /** The descriptor that it reads reports from. */
   report: number;

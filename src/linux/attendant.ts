@@ -1,20 +1,17 @@
 import { attendantCode, attendantTable } from "./attendant-code";
-import { executeStep } from "./child-steps";
+import { executeStep, keepStep } from "./child-steps";
 import type { Reports } from "./clone";
 import { DATA_AT, elfProgram } from "./elf";
-import { Fd } from "./fd";
+import { defaultActionStep } from "./exec";
+import type { Fd } from "./fd";
 import { readBytes } from "./file";
-import { type LaunchPlan, made, start } from "./launch";
-import { AT_FDCWD, O } from "./path";
-import { reapChild } from "./process";
+import { type LaunchPlan, start } from "./launch";
+import { O, openAt } from "./path";
 import { perform, type Step } from "./steps";
-import { syscall, trySyscall } from "./syscall";
 
-const SIGKILL = 9;
 const SIGCHLD = 17;
 const SIG_BLOCK = 0;
 const SIG_SETMASK = 2;
-const F_SETFD = 2;
 const F_SETFL = 4;
 
 /** Who takes the place of this process. */
@@ -36,11 +33,11 @@ class HeldSignals {
 
   constructor(signals: readonly number[]) {
     this.set = signals.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n);
-    const [set, byDefault] = [new BigUint64Array([this.set]), new Uint8Array(32)];
+    const blocked = new BigUint64Array([this.set]);
     perform([
-      { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIG_BLOCK, set, this.#before, 8] },
+      { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIG_BLOCK, blocked, this.#before, 8] },
       // a caller that ignores it would have the kernel reap our children
-      { what: "rt_sigaction", call: "rt_sigaction", args: [SIGCHLD, byDefault, 0, 8] },
+      defaultActionStep(SIGCHLD),
     ]);
   }
 
@@ -59,9 +56,9 @@ class HeldSignals {
 }
 
 /**
- * Makes a process as `launch` does, and has a small program take the place of this one at once: it waits for the process, hands
- * it signals and ends as it did, while the memory of this one is given back. The process waits for a byte from `go`. If the process can't be made, it is this
- * command, started again, that finds out why. Comes back only by throwing.
+ * Makes a process as `launch` does, and has a small program take the place of this one at once, while the process waits for a
+ * byte from `go`: it lets it go, hands it signals and ends as it did. If the process can't be made, it is this command,
+ * started again, that finds out why. Comes back only by throwing; when `go` is closed then, the process ends.
  */
 export function launchAttended(
   plan: LaunchPlan,
@@ -70,7 +67,7 @@ export function launchAttended(
   { signals, again }: Attendance,
 ): never {
   const held = new HeldSignals([...signals, SIGCHLD]);
-  using executable = new Fd(syscall("openat", AT_FDCWD, "/proc/self/exe", O.PATH | O.CLOEXEC, 0));
+  using executable = openAt(undefined, "/proc/self/exe", O.PATH);
   const table = {
     report: reports.reader.number,
     executable: executable.number,
@@ -82,25 +79,11 @@ export function launchAttended(
   const leave: Step[] = [
     // what it finds there, it waits for
     { what: "fcntl", call: "fcntl", args: [reports.reader.number, F_SETFL, 0] },
-    ...[reports.reader, executable, go].map(
-      ({ number }): Step => ({
-        what: `keep descriptor ${number}`,
-        call: "fcntl",
-        args: [number, F_SETFD, 0],
-      }),
-    ),
+    ...[reports.reader, executable, go].map(({ number }) => keepStep(number)),
     executeStep(image, ownStrings("cmdline"), [...ownStrings("environ"), again]),
   ];
-  const attended = { ...plan, program: [held.releaseStep, ...plan.program] };
-  const started = start(attended, reports);
-  try {
-    perform(leave);
-  } catch (error) {
-    const pid = made(attended, started, reports);
-    trySyscall("kill", pid, SIGKILL);
-    reapChild(pid, true);
-    throw error;
-  }
+  start({ ...plan, program: [held.releaseStep, ...plan.program] }, reports);
+  perform(leave);
   throw new Error("execveat came back");
 }
 

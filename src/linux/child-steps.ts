@@ -18,6 +18,11 @@ export function ownerSteps(): Step[] {
   ];
 }
 
+/** Leaves a descriptor open at the next execve. */
+export function keepStep(fd: number): Step {
+  return { what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] };
+}
+
 /** Closes all descriptors at the next execve but standard streams, the caller's from 3 on, and those of `keep`. */
 export function inheritSteps(preserveFds: number, keep: readonly Fd[]): Step[] {
   const inherited = Array.from({ length: preserveFds }, (_, index) => 3 + index);
@@ -27,9 +32,7 @@ export function inheritSteps(preserveFds: number, keep: readonly Fd[]): Step[] {
       call: "close_range",
       args: [3 + preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
     },
-    ...[...inherited, ...keep.map((fd) => fd.number)].map(
-      (fd): Step => ({ what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] }),
-    ),
+    ...[...inherited, ...keep.map((fd) => fd.number)].map(keepStep),
   ];
 }
 

@@ -29,16 +29,15 @@ export interface ExecOptions {
   witness?: ((table: Fd) => void) | undefined;
 }
 
+/** The kernel does with a signal what it does by default. */
+export function defaultActionStep(signal: number): Step {
+  const byDefault = new Uint8Array(32); // struct sigaction of zeros: SIG_DFL
+  return { what: `rt_sigaction ${signal}`, call: "rt_sigaction", args: [signal, byDefault, 0, 8] };
+}
+
 /** What undoes for a program that Bun ignores signals, and has raised the soft limit of open files. */
 export function repairSteps(openFiles: number | undefined): Step[] {
-  const byDefault = new Uint8Array(32); // struct sigaction of zeros: SIG_DFL
-  const steps = IGNORED_BY_BUN.map(
-    (signal): Step => ({
-      what: `rt_sigaction ${signal}`,
-      call: "rt_sigaction",
-      args: [signal, byDefault, 0, 8],
-    }),
-  );
+  const steps = IGNORED_BY_BUN.map(defaultActionStep);
   if (openFiles === undefined) return steps;
   const limit = openFilesLimit(openFiles);
   return [...steps, ...limitSteps([{ name: "RLIMIT_NOFILE", what: "prlimit (open files)", ...limit }])];

@@ -48,8 +48,13 @@ export function start(plan: LaunchPlan, reports: Reports): Started {
   return { joiner: cloneChild(own, reports), first };
 }
 
-/** Waits for the second process to be made; its pid. */
-export function made(plan: LaunchPlan, { joiner, first }: Started, reports: Reports): number {
+/**
+ * Makes a process with the steps of a plan, and returns its pid as this process sees it; it is our child. Both processes run a
+ * program that only makes system calls: nobody who looks at them finds our memory or our executable (CVE-2019-5736).
+ * In reports the steps of `program` are numbered from 0.
+ */
+export function launch(plan: LaunchPlan, reports: Reports): number {
+  const { joiner, first } = start(plan, reports);
   reapChild(joiner, true);
   const steps = [...first, ...joinerSteps(plan), ...plan.program];
   const before = steps.length - plan.program.length;
@@ -71,13 +76,4 @@ export function made(plan: LaunchPlan, { joiner, first }: Started, reports: Repo
   }
   if (pid !== undefined) return pid;
   throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
-}
-
-/**
- * Makes a process with the steps of a plan, and returns its pid as this process sees it; it is our child. Both processes run a
- * program that only makes system calls: nobody who looks at them finds our memory or our executable (CVE-2019-5736).
- * In reports the steps of `program` are numbered from 0.
- */
-export function launch(plan: LaunchPlan, reports: Reports): number {
-  return made(plan, start(plan, reports), reports);
 }
