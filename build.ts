@@ -1,8 +1,21 @@
 // Compiles dist/hako: `bun run build.ts [--target x64|arm64|x64-musl|arm64-musl]... [--outdir DIR]`.
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
+import { joined, usedMemory, withFewerPageFaults } from "./scripts/page-faults";
 
 /** What a build is called, Bun's name of its target, and the npm package that holds that Bun. */
 const TARGETS: Record<string, { bun: Bun.Build.CompileTarget; package: string; libc: "glibc" | "musl" }> = {
@@ -88,18 +101,66 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
   return outfile;
 }
 
-/** Runs the commands of a start with an executable made for that; the files that tell which bytecode they used. */
-async function rehearse(directory: string): Promise<string[]> {
+/** What the commands of a start used: files that tell which bytecode, and the executable's memory. */
+interface Rehearsal {
+  bytecodeOrder: string[];
+  memory: ReturnType<typeof usedMemory>;
+}
+
+async function rehearse(directory: string): Promise<Rehearsal> {
   const hako = await build(NATIVE, directory, []);
-  return REHEARSED.map((command, index) => {
+  const memory: Rehearsal["memory"][] = [];
+  const bytecodeOrder: string[] = [];
+  for (const [index, command] of REHEARSED.entries()) {
     const file = `${directory}/order-${index}`;
-    spawnSync(hako, ["--root", `${directory}/root`, ...command], {
-      env: { ...process.env, BUN_BYTECODE_ORDER_OUT: file },
-      stdio: "ignore",
-    });
+    memory.push(await rehearseCommand(hako, ["--root", `${directory}/root`, ...command], directory, file));
     if (!existsSync(file)) throw new Error(`hako ${command.join(" ")} recorded no order of bytecode`);
-    return file;
-  });
+    bytecodeOrder.push(file);
+  }
+  return { bytecodeOrder, memory: joined(memory) };
+}
+
+/** Runs a command that fails. It can't write its message, for the pipe is full: there it has used all its memory and still holds it. */
+async function rehearseCommand(hako: string, command: string[], directory: string, order: string) {
+  const pipe = `${directory}/pipe`;
+  execFileSync("mkfifo", [pipe]);
+  const reader = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+  const writer = openSync(pipe, constants.O_WRONLY);
+  try {
+    fill(reader);
+    const child = spawn(hako, command, {
+      env: { ...process.env, BUN_BYTECODE_ORDER_OUT: order },
+      stdio: ["ignore", "ignore", writer],
+    });
+    const ended = new Promise((resolve) => child.on("exit", resolve));
+    const memory = await settled(() => usedMemory(hako, child.pid ?? 0));
+    readSync(reader, Buffer.alloc(1 << 20));
+    await ended;
+    return memory;
+  } finally {
+    closeSync(reader);
+    closeSync(writer);
+    rmSync(pipe);
+  }
+}
+
+/** Writes until the pipe takes no more. */
+function fill(pipe: number): void {
+  try {
+    for (;;) writeSync(pipe, Buffer.alloc(4096));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+  }
+}
+
+/** A value that no longer changes. */
+async function settled<T>(read: () => T): Promise<T> {
+  for (let before = read(); ; ) {
+    await Bun.sleep(300);
+    const now = read();
+    if (Bun.deepEquals(before, now)) return now;
+    before = now;
+  }
 }
 
 const { values } = parseArgs({
@@ -107,9 +168,12 @@ const { values } = parseArgs({
 });
 const directory = mkdtempSync(`${tmpdir()}/hako-build-`);
 try {
-  const order = await rehearse(directory);
+  const { bytecodeOrder, memory } = await rehearse(directory);
   for (const name of values.target ?? [NATIVE]) {
-    const outfile = await build(name, values.outdir, order);
+    const outfile = await build(name, values.outdir, bytecodeOrder);
+    // The memory that a start uses is known for the Bun that was rehearsed, the code that asks for it is x86-64's, and where pages
+    // are of 64 KiB, as arm64's may be, a huge one would be of 512 MiB.
+    if (name === NATIVE && name === "x64") withFewerPageFaults(outfile, memory);
     console.log(`${outfile} ${Math.round(statSync(outfile).size / 1e6)} MB`);
   }
 } finally {

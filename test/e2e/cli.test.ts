@@ -1,6 +1,7 @@
 // The command line itself: global flags, exit statuses, help, version, log.
 import { describe, expect } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { preferringHugePages } from "../../scripts/page-faults";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
 
 function hako(...words: string[]) {
@@ -30,6 +31,19 @@ describe("command line", () => {
       });
       expect(result.stderr.trim().split("\n").length).toBe(1);
     }
+  }, [needsHako]);
+
+  e2e("the executable was told to ask for its memory at once", () => {
+    if (process.arch !== "x64") return;
+    const bytes = readFileSync(HAKO);
+    expect(preferringHugePages(bytes).equals(bytes)).toBe(true);
+    const tableOfSegments = bytes.readBigUInt64LE(32);
+    const last = Number(tableOfSegments) + 56 * (bytes.readUInt16LE(56) - 1);
+    const [address, size] = [bytes.readBigUInt64LE(last + 16), bytes.readBigUInt64LE(last + 32)];
+    const entry = bytes.readBigUInt64LE(24);
+    expect(entry > address && entry < address + size).toBe(true);
+    // more than the end of the table of memory
+    expect(address + size - entry).toBeGreaterThan(1000n);
   }, [needsHako]);
 
   e2e("help: of the program, of every command, with an example", () => {
