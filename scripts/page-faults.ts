@@ -1,16 +1,21 @@
-// Makes an executable of Bun's start with fewer page faults. In a virtual machine, where each costs 10 to 20 us, they are a third
+// Makes an executable of Bun's start with fewer page faults. In a virtual machine, where each costs 10 to 20 us, they are half
 // of a short command's time.
-import { closeSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from "node:fs";
 
 /** elf(5), of 64 bits and little endian. */
 const PROGRAM_HEADER = 56;
+const SECTION_HEADER = 64;
 const ENTRY_AT = 24;
 const PROGRAM_HEADERS_AT = 32;
+const SECTION_HEADERS_AT = 40;
 const PROGRAM_HEADERS_COUNT_AT = 56;
+const SECTION_HEADERS_COUNT_AT = 60;
 const [PT_LOAD, PT_PHDR] = [1, 6];
 const READ_EXECUTE = 5;
+const EXECUTABLE = 1;
 const WRITABLE = 2;
 const PAGE = 4096;
+const HUGE_PAGE = 0x200000;
 const ALIGNMENT = 0x10000;
 
 /** Linux's pagemap.rst: an entry of 8 bytes a page; its highest byte says what the page is. */
@@ -18,6 +23,7 @@ const PRESENT = 0x80;
 const OF_A_FILE = 0x20;
 
 /** madvise(2) */
+const MADV_HUGEPAGE = 14;
 const MADV_POPULATE_READ = 22;
 const MADV_POPULATE_WRITE = 23;
 /** Asking for a few pages too many costs less than another system call. */
@@ -196,6 +202,43 @@ function roundUp(number: number): number {
   return Math.ceil(number / ALIGNMENT) * ALIGNMENT;
 }
 
+/**
+ * The executable whose code lies in the file as it does in memory, seen from the next huge page: a kernel that holds the file in
+ * huge pages (its page cache's large folios) then maps 2 MiB of code with one fault, not 16 pages of it.
+ */
+export function alignedForHugePages(bytes: Buffer): Buffer {
+  const { segments } = parse(bytes);
+  const code = segments.find(({ type, flags }) => type === PT_LOAD && (flags & EXECUTABLE) !== 0);
+  if (code === undefined) throw new Error("the executable has no code");
+  const at = code.offset;
+  const added = (code.address - at) % HUGE_PAGE;
+  const result = Buffer.concat([bytes.subarray(0, at), Buffer.alloc(added), bytes.subarray(at)]);
+  const move = (position: number) => {
+    const offset = Number(result.readBigUInt64LE(position));
+    if (offset >= at) result.writeBigUInt64LE(BigInt(offset + added), position);
+    return Number(result.readBigUInt64LE(position));
+  };
+  for (const [tableAt, countAt, row, field] of [
+    [PROGRAM_HEADERS_AT, PROGRAM_HEADERS_COUNT_AT, PROGRAM_HEADER, 8],
+    [SECTION_HEADERS_AT, SECTION_HEADERS_COUNT_AT, SECTION_HEADER, 24],
+  ] as const) {
+    const table = move(tableAt);
+    for (let index = 0; index < result.readUInt16LE(countAt); index++) move(table + index * row + field);
+  }
+  return result;
+}
+
+/** Code and constants, to be read into huge pages where the file system has such. */
+function toBeHuge(bytes: Buffer): Range[] {
+  return parse(bytes)
+    .segments.filter(({ type, flags }) => type === PT_LOAD && (flags & WRITABLE) === 0)
+    .map(({ address, memorySize }) => ({
+      start: Math.floor(address / PAGE) * PAGE,
+      end: Math.ceil((address + memorySize) / PAGE) * PAGE,
+      advice: MADV_HUGEPAGE,
+    }));
+}
+
 /** The executable whose memory allocator asks for huge pages: its option allow_thp is 2, as with MIMALLOC_ALLOW_THP=2. */
 export function preferringHugePages(bytes: Buffer): Buffer {
   const option = mimallocOption(bytes, "allow_thp");
@@ -224,7 +267,10 @@ function mimallocOption(bytes: Buffer, name: string): number {
   return reference - 16;
 }
 
-/** Changes the file that Bun compiled. */
+/** Changes the file that Bun compiled. It is written anew: what is in the page cache in small pieces would stay so. */
 export function withFewerPageFaults(file: string, ranges: readonly Range[]): void {
-  writeFileSync(file, askingForMemory(preferringHugePages(readFileSync(file)), ranges));
+  const bytes = alignedForHugePages(preferringHugePages(readFileSync(file)));
+  const changed = `${file}.changed`;
+  writeFileSync(changed, askingForMemory(bytes, [...toBeHuge(bytes), ...ranges]), { mode: 0o755 });
+  renameSync(changed, file);
 }
