@@ -15,7 +15,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
-import { joined, usedMemory, withFewerPageFaults } from "./scripts/page-faults";
+import { withFewerPageFaults } from "./scripts/page-faults";
+import { joined, type Range, usedMemory } from "./scripts/used-memory";
 
 /** What a build is called, Bun's name of its target, and the npm package that holds that Bun. */
 const TARGETS: Record<string, { bun: Bun.Build.CompileTarget; package: string; libc: "glibc" | "musl" }> = {
@@ -104,12 +105,12 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
 /** What the commands of a start used: files that tell which bytecode, and the executable's memory. */
 interface Rehearsal {
   bytecodeOrder: string[];
-  memory: ReturnType<typeof usedMemory>;
+  memory: Range[];
 }
 
 async function rehearse(directory: string): Promise<Rehearsal> {
   const hako = await build(NATIVE, directory, []);
-  const memory: Rehearsal["memory"][] = [];
+  const memory: Range[][] = [];
   const bytecodeOrder: string[] = [];
   for (const [index, command] of REHEARSED.entries()) {
     const file = `${directory}/order-${index}`;

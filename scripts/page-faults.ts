@@ -1,148 +1,109 @@
 // Makes an executable of Bun's start with fewer page faults. In a virtual machine, where each costs 10 to 20 us, they are half
 // of a short command's time.
-import { closeSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import * as elf from "./elf";
+import { MADV_HUGEPAGE, MADV_POPULATE_WRITE, type Range } from "./used-memory";
 
-/** elf(5), of 64 bits and little endian. */
-const PROGRAM_HEADER = 56;
-const SECTION_HEADER = 64;
-const ENTRY_AT = 24;
-const PROGRAM_HEADERS_AT = 32;
-const SECTION_HEADERS_AT = 40;
-const PROGRAM_HEADERS_COUNT_AT = 56;
-const SECTION_HEADERS_COUNT_AT = 60;
-const [PT_LOAD, PT_PHDR] = [1, 6];
-const READ_EXECUTE = 5;
-const EXECUTABLE = 1;
-const WRITABLE = 2;
 const PAGE = 4096;
 const HUGE_PAGE = 0x200000;
+/** Of a segment that the build adds: more than the largest page of any x86-64. */
 const ALIGNMENT = 0x10000;
 
-/** Linux's pagemap.rst: an entry of 8 bytes a page; its highest byte says what the page is. */
-const PRESENT = 0x80;
-const OF_A_FILE = 0x20;
-
-/** madvise(2) */
-const MADV_HUGEPAGE = 14;
-const MADV_POPULATE_READ = 22;
-const MADV_POPULATE_WRITE = 23;
-/** Asking for a few pages too many costs less than another system call. */
-const GAP = 16 * PAGE;
-
-/** Memory that a start uses; `advice` says how it is asked for. */
-interface Range {
-  start: number;
-  end: number;
-  advice: number;
-}
-
-interface Segment {
-  type: number;
-  flags: number;
-  offset: number;
-  address: number;
-  fileSize: number;
-  memorySize: number;
-}
-
-interface Executable {
-  view: DataView;
-  entry: number;
-  segments: Segment[];
-}
-
-function parse(bytes: Buffer): Executable {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const table = Number(view.getBigUint64(PROGRAM_HEADERS_AT, true));
-  const segments = Array.from({ length: view.getUint16(PROGRAM_HEADERS_COUNT_AT, true) }, (_, index) => {
-    const at = table + index * PROGRAM_HEADER;
-    const number = (offset: number) => Number(view.getBigUint64(at + offset, true));
-    return {
-      type: view.getUint32(at, true),
-      flags: view.getUint32(at + 4, true),
-      offset: number(8),
-      address: number(16),
-      fileSize: number(32),
-      memorySize: number(40),
-    };
-  });
-  return { view, entry: Number(view.getBigUint64(ENTRY_AT, true)), segments };
-}
+/** A huge page of the heap that every start uses, counted from the heap's start; the second row has it there. */
+const SAMPLE: readonly Range[] = [
+  { start: 2 * HUGE_PAGE, end: 3 * HUGE_PAGE, advice: MADV_HUGEPAGE },
+  { start: 2 * HUGE_PAGE, end: 2 * HUGE_PAGE + PAGE, advice: MADV_POPULATE_WRITE },
+];
+/** Of the processor's clock, one to two milliseconds: a huge page is cleared in half of one, and fetched from the host in six. */
+const SAMPLE_CYCLES = 0x400000;
 
 /**
- * The executable's own memory that a process of it holds, from its pagemap: code and constants, and data that it has written. Data
- * that it has only read are left out: most of them are what Bun has put into the executable, and lie elsewhere in the next.
+ * Code for x86-64 that stands before the executable's first instruction; rdx is what the dynamic loader hands on. It asks for each
+ * range of the table at once, not page by page; a kernel before 5.14 refuses, and nothing is lost.
+ *
+ * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which takes
+ * one of them and lets the call go on if that was fast. It isn't in a virtual machine that has given free memory back to its host,
+ * where all of a huge page has to be fetched again, and little of it may be used: the heap stays in small pages.
  */
-export function usedMemory(executable: string, pid: number): Range[] {
-  const ranges: Range[] = [];
-  const pagemap = openSync(`/proc/${pid}/pagemap`, "r");
-  try {
-    for (const { type, flags, address, memorySize } of parse(readFileSync(executable)).segments) {
-      if (type !== PT_LOAD) continue;
-      const first = Math.floor(address / PAGE);
-      const entries = Buffer.alloc(8 * (Math.ceil((address + memorySize) / PAGE) - first));
-      readSync(pagemap, entries, 0, entries.length, 8 * first);
-      for (let page = 0; 8 * page < entries.length; page++) {
-        const state = entries[8 * page + 7] ?? 0;
-        const written = (state & OF_A_FILE) === 0;
-        if ((state & PRESENT) === 0 || ((flags & WRITABLE) !== 0 && !written)) continue;
-        add(ranges, (first + page) * PAGE, written ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
-      }
-    }
-  } finally {
-    closeSync(pagemap);
-  }
-  return ranges;
+function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
+  const sample = tableOf(SAMPLE, 0);
+  const code = (sampleAt: number, tableAt: number) =>
+    Buffer.from(
+      `
+      4989d4                          mov    %rdx,%r12
+      488d051d000000                  lea    first(%rip),%rax
+      48890425${hex(madvise.pointer)} mov    %rax,pointer
+      4531c0                          xor    %r8d,%r8d
+      4c8d0d${hex(tableAt)}           lea    table(%rip),%r9
+      e845000000                      call   ask
+      4c89e2                          mov    %r12,%rdx
+      41ff21                          jmp    *(%r9)
+      b8${hex(madvise.lookUp)}        first: mov $lookUp,%eax
+      48890425${hex(madvise.pointer)} mov    %rax,pointer
+      83fa0e                          cmp    $MADV_HUGEPAGE,%edx
+      752b                            jne    go
+      52                              push   %rdx
+      56                              push   %rsi
+      57                              push   %rdi
+      50                              push   %rax
+      4989f8                          mov    %rdi,%r8
+      4c8d0d${hex(sampleAt)}          lea    sample(%rip),%r9
+      0f31                            rdtsc
+      4189c2                          mov    %eax,%r10d
+      e815000000                      call   ask
+      0f31                            rdtsc
+      4429d0                          sub    %r10d,%eax
+      3d${hex(SAMPLE_CYCLES)}         cmp    $SAMPLE_CYCLES,%eax
+      58                              pop    %rax
+      5f                              pop    %rdi
+      5e                              pop    %rsi
+      5a                              pop    %rdx
+      7203                            jb     go
+      31c0                            xor    %eax,%eax
+      c3                              ret
+      ffe0                            go: jmp *%rax
+      498b7108                        ask: mov 8(%r9),%rsi
+      4885f6                          test   %rsi,%rsi
+      7417                            je     done
+      498b39                          mov    (%r9),%rdi
+      4c01c7                          add    %r8,%rdi
+      418b5110                        mov    16(%r9),%edx
+      b81c000000                      mov    $28,%eax
+      0f05                            syscall
+      4983c118                        add    $24,%r9
+      ebe0                            jmp    ask
+      c3                              done: ret
+      `
+        .replaceAll(/^ *([0-9a-f]*).*$/gm, "$1")
+        .replaceAll("\n", ""),
+      "hex",
+    );
+  const size = code(0, 0).length;
+  const [afterLeaOfTable, afterLeaOfSample] = [0x1c, 0x47];
+  return Buffer.concat([
+    code(size - afterLeaOfSample, size + sample.length - afterLeaOfTable),
+    sample,
+    table,
+  ]);
 }
 
-function add(ranges: Range[], page: number, advice: number): void {
-  const last = ranges.at(-1);
-  // what a start doesn't write stays the file's
-  const gap = advice === MADV_POPULATE_READ ? GAP : 0;
-  if (last?.advice === advice && page - last.end <= gap) last.end = page + PAGE;
-  else ranges.push({ start: page, end: page + PAGE, advice });
+/** 32 bits as an instruction holds them. */
+function hex(number: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(number);
+  return bytes.toString("hex");
 }
 
-/** All lists in one; what several have is there once. */
-export function joined(lists: readonly (readonly Range[])[]): Range[] {
-  const pages = new Map<number, number>();
-  for (const { start, end, advice } of lists.flat())
-    for (let page = start; page < end; page += PAGE) pages.set(page, Math.max(advice, pages.get(page) ?? 0));
-  const ranges: Range[] = [];
-  for (const [page, advice] of [...pages].sort(([one], [other]) => one - other)) add(ranges, page, advice);
-  return ranges;
+/** Rows of start, length and advice; the row of length 0 that ends it has something else as its start. */
+function tableOf(ranges: readonly Range[], last: number): Buffer {
+  const rows = [...ranges.map(({ start, end, advice }) => [start, end - start, advice]), [last, 0, 0]];
+  return Buffer.from(new BigUint64Array(rows.flat().map(BigInt)).buffer);
 }
-
-/**
- * Code for x86-64 that stands before the executable's first instruction. It asks for each range of the table at once, not page by
- * page; a kernel before 5.14 refuses, and nothing is lost. rdx is what the dynamic loader hands on.
- */
-const CODE = Buffer.from(
-  `
-  4989d4          mov    %rdx,%r12
-  488d1d22000000  lea    table(%rip),%rbx
-  488b7308        mov    8(%rbx),%rsi
-  4885f6          test   %rsi,%rsi
-  7413            je     done
-  488b3b          mov    (%rbx),%rdi
-  8b5310          mov    16(%rbx),%edx
-  b81c000000      mov    $28,%eax
-  0f05            syscall
-  4883c318        add    $24,%rbx
-  ebe4            jmp    next
-  4c89e2          mov    %r12,%rdx
-  ff23            jmp    *(%rbx)
-  90              nop
-  `
-    .replaceAll(/^ *([0-9a-f]*).*$/gm, "$1")
-    .replaceAll("\n", ""),
-  "hex",
-);
 
 /** What of a range lies in segments; between them nothing is mapped. */
-function withinSegments({ start, end, advice }: Range, segments: readonly Segment[]): Range[] {
+function withinSegments({ start, end, advice }: Range, segments: readonly elf.Segment[]): Range[] {
   return segments
-    .filter(({ type }) => type === PT_LOAD)
+    .filter(({ type }) => type === elf.PT_LOAD)
     .map(({ address, memorySize }) => ({
       start: Math.max(start, Math.floor(address / PAGE) * PAGE),
       end: Math.min(end, Math.ceil((address + memorySize) / PAGE) * PAGE),
@@ -151,43 +112,39 @@ function withinSegments({ start, end, advice }: Range, segments: readonly Segmen
     .filter((part) => part.start < part.end);
 }
 
-function codeAndTable(ranges: readonly Range[], entry: number): Buffer {
-  const rows = [...ranges.map(({ start, end, advice }) => [start, end - start, advice]), [entry, 0, 0]];
-  return Buffer.concat([CODE, Buffer.from(new BigUint64Array(rows.flat().map(BigInt)).buffer)]);
-}
-
 /**
  * The executable with `ranges` asked for at its start. The code comes in a segment of its own, with the table of segments, which
  * has no room for one more where it was.
  */
 export function askingForMemory(bytes: Buffer, ranges: readonly Range[]): Buffer {
-  const { view, entry, segments } = parse(bytes);
+  const { view, entry, segments } = elf.parse(bytes);
   const mapped = ranges.flatMap((range) => withinSegments(range, segments));
+  const code = codeAndTables(elf.functionPointer(bytes, "madvise"), tableOf(mapped, entry));
   const offset = roundUp(bytes.length);
   const address = roundUp(Math.max(...segments.map((segment) => segment.address + segment.memorySize)));
-  const table = Buffer.alloc((segments.length + 1) * PROGRAM_HEADER);
-  const tableAt = Number(view.getBigUint64(PROGRAM_HEADERS_AT, true));
-  bytes.copy(table, 0, tableAt, tableAt + segments.length * PROGRAM_HEADER);
-  const segment = Buffer.concat([table, codeAndTable(mapped, entry)]);
+  const table = Buffer.alloc((segments.length + 1) * elf.PROGRAM_HEADER);
+  const tableAt = Number(view.getBigUint64(elf.PROGRAM_HEADERS_AT, true));
+  bytes.copy(table, 0, tableAt, tableAt + segments.length * elf.PROGRAM_HEADER);
+  const segment = Buffer.concat([table, code]);
 
-  const phdr = segments.findIndex(({ type }) => type === PT_PHDR);
+  const phdr = segments.findIndex(({ type }) => type === elf.PT_PHDR);
   if (phdr >= 0) place(segment, phdr, offset, address, table.length);
-  const own = segments.length * PROGRAM_HEADER;
-  segment.writeUInt32LE(PT_LOAD, own);
-  segment.writeUInt32LE(READ_EXECUTE, own + 4);
+  const own = segments.length * elf.PROGRAM_HEADER;
+  segment.writeUInt32LE(elf.PT_LOAD, own);
+  segment.writeUInt32LE(elf.READABLE | elf.EXECUTABLE, own + 4);
   segment.writeBigUInt64LE(BigInt(ALIGNMENT), own + 48);
   place(segment, segments.length, offset, address, segment.length);
 
   const result = Buffer.concat([bytes, Buffer.alloc(offset - bytes.length), segment]);
-  result.writeBigUInt64LE(BigInt(address + table.length), ENTRY_AT);
-  result.writeBigUInt64LE(BigInt(offset), PROGRAM_HEADERS_AT);
-  result.writeUInt16LE(segments.length + 1, PROGRAM_HEADERS_COUNT_AT);
+  result.writeBigUInt64LE(BigInt(address + table.length), elf.ENTRY_AT);
+  result.writeBigUInt64LE(BigInt(offset), elf.PROGRAM_HEADERS_AT);
+  result.writeUInt16LE(segments.length + 1, elf.PROGRAM_HEADERS_COUNT_AT);
   return result;
 }
 
 /** Where the segment of a row of the table lies, and how long it is. */
 function place(table: Buffer, row: number, offset: number, address: number, size: number): void {
-  const at = row * PROGRAM_HEADER;
+  const at = row * elf.PROGRAM_HEADER;
   for (const [field, value] of [
     [8, offset],
     [16, address],
@@ -207,8 +164,8 @@ function roundUp(number: number): number {
  * huge pages (its page cache's large folios) then maps 2 MiB of code with one fault, not 16 pages of it.
  */
 export function alignedForHugePages(bytes: Buffer): Buffer {
-  const { segments } = parse(bytes);
-  const code = segments.find(({ type, flags }) => type === PT_LOAD && (flags & EXECUTABLE) !== 0);
+  const { segments } = elf.parse(bytes);
+  const code = segments.find(({ type, flags }) => type === elf.PT_LOAD && (flags & elf.EXECUTABLE) !== 0);
   if (code === undefined) throw new Error("the executable has no code");
   const at = code.offset;
   const added = (code.address - at) % HUGE_PAGE;
@@ -219,8 +176,8 @@ export function alignedForHugePages(bytes: Buffer): Buffer {
     return Number(result.readBigUInt64LE(position));
   };
   for (const [tableAt, countAt, row, field] of [
-    [PROGRAM_HEADERS_AT, PROGRAM_HEADERS_COUNT_AT, PROGRAM_HEADER, 8],
-    [SECTION_HEADERS_AT, SECTION_HEADERS_COUNT_AT, SECTION_HEADER, 24],
+    [elf.PROGRAM_HEADERS_AT, elf.PROGRAM_HEADERS_COUNT_AT, elf.PROGRAM_HEADER, 8],
+    [elf.SECTION_HEADERS_AT, elf.SECTION_HEADERS_COUNT_AT, elf.SECTION_HEADER, 24],
   ] as const) {
     const table = move(tableAt);
     for (let index = 0; index < result.readUInt16LE(countAt); index++) move(table + index * row + field);
@@ -230,8 +187,9 @@ export function alignedForHugePages(bytes: Buffer): Buffer {
 
 /** Code and constants, to be read into huge pages where the file system has such. */
 function toBeHuge(bytes: Buffer): Range[] {
-  return parse(bytes)
-    .segments.filter(({ type, flags }) => type === PT_LOAD && (flags & WRITABLE) === 0)
+  return elf
+    .parse(bytes)
+    .segments.filter(({ type, flags }) => type === elf.PT_LOAD && (flags & elf.WRITABLE) === 0)
     .map(({ address, memorySize }) => ({
       start: Math.floor(address / PAGE) * PAGE,
       end: Math.ceil((address + memorySize) / PAGE) * PAGE,
@@ -252,10 +210,10 @@ export function preferringHugePages(bytes: Buffer): Buffer {
  * bytes each), address of the name (mimalloc's src/options.c).
  */
 function mimallocOption(bytes: Buffer, name: string): number {
-  const { segments } = parse(bytes);
+  const { segments } = elf.parse(bytes);
   const at = bytes.indexOf(`\0${name}\0`) + 1;
   const segment = segments.find(
-    ({ type, offset, fileSize }) => type === PT_LOAD && offset <= at && at < offset + fileSize,
+    ({ type, offset, fileSize }) => type === elf.PT_LOAD && offset <= at && at < offset + fileSize,
   );
   if (at === 0 || segment === undefined)
     throw new Error(`mimalloc's option ${name} is not in the executable`);

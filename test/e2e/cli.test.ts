@@ -44,6 +44,16 @@ describe("command line", () => {
     expect(entry > address && entry < address + size).toBe(true);
     // more than the end of the table of memory
     expect(address + size - entry).toBeGreaterThan(1000n);
+
+    using box = new Box();
+    const id = box.id();
+    box.ok("create", "--bundle", box.bundle(["true"]), id);
+    const { pid } = box.state(id);
+    // the flags of its constants and its code, which lie below 4 GiB: to be in huge pages
+    const mappings = readFileSync(`/proc/${pid}/smaps`, "utf8").split(/^(?=[0-9a-f]+-)/m);
+    const own = mappings.filter((text) => /^[0-9a-f]{1,8}-[0-9a-f]+ r-[-x]p 0*[0-9a-f]+ /.test(text));
+    const huge = own.filter((text) => /^VmFlags:.* hg\b/m.test(text));
+    expect(huge.length).toBe(existsSync("/sys/kernel/mm/transparent_hugepage") ? 2 : 0);
   }, [needsHako]);
 
   e2e("help: of the program, of every command, with an example", () => {

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { askingForMemory, joined, preferringHugePages, usedMemory } from "../../scripts/page-faults";
+import { EXECUTABLE, functionPointer, PT_LOAD, parse } from "../../scripts/elf";
+import { alignedForHugePages, askingForMemory, preferringHugePages } from "../../scripts/page-faults";
+import { joined, usedMemory } from "../../scripts/used-memory";
 
 const READ = 22;
 const WRITE = 23;
@@ -44,6 +46,27 @@ describe.skipIf(process.arch !== "x64")("an executable", () => {
       const changed = askingForMemory(bun, ranges);
       expect(run(changed)).toEqual({ status: 0, stdout: "42\n" });
     }
+  });
+
+  test("whose code is aligned for huge pages runs as before, and nothing is lost of it", () => {
+    const aligned = alignedForHugePages(bun);
+    const { segments } = parse(aligned);
+    const code = segments.find(({ type, flags }) => type === PT_LOAD && (flags & EXECUTABLE) !== 0);
+    expect(((code?.address ?? 1) - (code?.offset ?? 0)) % 0x200000).toBe(0);
+    const at = code?.offset ?? 0;
+    const added = aligned.length - bun.length;
+    expect(aligned.subarray(at, at + 65536).equals(bun.subarray(at - added, at - added + 65536))).toBe(true);
+    expect(run(aligned)).toEqual({ status: 0, stdout: "42\n" });
+    expect(alignedForHugePages(aligned).equals(aligned)).toBe(true);
+    const all = askingForMemory(alignedForHugePages(preferringHugePages(bun)), []);
+    expect(run(all)).toEqual({ status: 0, stdout: "42\n" });
+  });
+
+  test("calls functions of libc through pointers, each of its own", () => {
+    const [one, other] = [functionPointer(bun, "madvise"), functionPointer(bun, "mmap")];
+    expect(one.pointer).not.toBe(other.pointer);
+    expect(one.lookUp).not.toBe(other.lookUp);
+    expect(() => functionPointer(bun, "madvise2")).toThrow("doesn't call madvise2");
   });
 
   test("that prefers huge pages differs in one value", () => {
