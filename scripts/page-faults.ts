@@ -9,11 +9,8 @@ const HUGE_PAGE = 0x200000;
 /** Of a segment that the build adds: more than the largest page of any x86-64. */
 const ALIGNMENT = 0x10000;
 
-/** A huge page of the heap that every start uses, counted from the heap's start; the second row has it there. */
-const SAMPLE: readonly Range[] = [
-  { start: 2 * HUGE_PAGE, end: 3 * HUGE_PAGE, advice: MADV_HUGEPAGE },
-  { start: 2 * HUGE_PAGE, end: 2 * HUGE_PAGE + PAGE, advice: MADV_POPULATE_WRITE },
-];
+/** Huge pages of the heap that every start uses much of, counted from the heap's start. */
+const SAMPLES = [2, 3, 10, 11];
 /** Of the processor's clock, one to two milliseconds: a huge page is cleared in half of one, and fetched from the host in six. */
 const SAMPLE_CYCLES = 0x400000;
 
@@ -22,12 +19,19 @@ const SAMPLE_CYCLES = 0x400000;
  * range of the table at once, not page by page; a kernel before 5.14 refuses, and nothing is lost.
  *
  * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which takes
- * one of them and lets the call go on if that was fast. It isn't in a virtual machine that has given free memory back to its host,
+ * some of them and lets the call go on if each was fast. It isn't in a virtual machine that has given free memory back to its host,
  * where all of a huge page has to be fetched again, and little of it may be used: the heap stays in small pages.
  */
 function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
-  const sample = tableOf(SAMPLE, 0);
-  const code = (sampleAt: number, tableAt: number) =>
+  const samples = Buffer.concat([
+    ...SAMPLES.map((index) => {
+      const start = index * HUGE_PAGE;
+      const advised = { start, end: start + HUGE_PAGE, advice: MADV_HUGEPAGE };
+      return tableOf([advised, { start, end: start + PAGE, advice: MADV_POPULATE_WRITE }], 0);
+    }),
+    tableOf([], 0),
+  ]);
+  const code = (samplesAt: number, tableAt: number) =>
     Buffer.from(
       `
       4989d4                          mov    %rdx,%r12
@@ -35,26 +39,31 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
       48890425${hex(madvise.pointer)} mov    %rax,pointer
       4531c0                          xor    %r8d,%r8d
       4c8d0d${hex(tableAt)}           lea    table(%rip),%r9
-      e845000000                      call   ask
+      e853000000                      call   ask
       4c89e2                          mov    %r12,%rdx
       41ff21                          jmp    *(%r9)
       b8${hex(madvise.lookUp)}        first: mov $lookUp,%eax
       48890425${hex(madvise.pointer)} mov    %rax,pointer
       83fa0e                          cmp    $MADV_HUGEPAGE,%edx
-      752b                            jne    go
+      7539                            jne    go
       52                              push   %rdx
       56                              push   %rsi
       57                              push   %rdi
       50                              push   %rax
       4989f8                          mov    %rdi,%r8
-      4c8d0d${hex(sampleAt)}          lea    sample(%rip),%r9
-      0f31                            rdtsc
+      4c8d0d${hex(samplesAt)}         lea    samples(%rip),%r9
+      0f31                            next: rdtsc
       4189c2                          mov    %eax,%r10d
-      e815000000                      call   ask
+      e823000000                      call   ask
+      4983c118                        add    $24,%r9
       0f31                            rdtsc
       4429d0                          sub    %r10d,%eax
       3d${hex(SAMPLE_CYCLES)}         cmp    $SAMPLE_CYCLES,%eax
-      58                              pop    %rax
+      7308                            jae    slow
+      4983790800                      cmpq   $0,8(%r9)
+      75df                            jne    next
+      f9                              stc
+      58                              slow: pop %rax
       5f                              pop    %rdi
       5e                              pop    %rsi
       5a                              pop    %rdx
@@ -79,10 +88,10 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
       "hex",
     );
   const size = code(0, 0).length;
-  const [afterLeaOfTable, afterLeaOfSample] = [0x1c, 0x47];
+  const [afterLeaOfTable, afterLeaOfSamples] = [0x1c, 0x47];
   return Buffer.concat([
-    code(size - afterLeaOfSample, size + sample.length - afterLeaOfTable),
-    sample,
+    code(size - afterLeaOfSamples, size + samples.length - afterLeaOfTable),
+    samples,
     table,
   ]);
 }
