@@ -20,7 +20,8 @@ const SAMPLE_CYCLES = 0x400000;
  *
  * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which takes
  * some of them and lets the call go on if each was fast. It isn't in a virtual machine that has given free memory back to its host,
- * where all of a huge page has to be fetched again, and little of it may be used: the heap stays in small pages.
+ * where all of a huge page has to be fetched again, and little of it may be used: the heap stays in small pages. With LD_BIND_NOW
+ * the dynamic loader has looked for all functions already, and each call goes its way.
  */
 function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
   const samples = Buffer.concat([
@@ -35,9 +36,12 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
     Buffer.from(
       `
       4989d4                          mov    %rdx,%r12
+      48813c25${hex(madvise.pointer)} cmpq   $lookUp,pointer
+      ${hex(madvise.lookUp)}
+      750f                            jne    1f
       488d051d000000                  lea    first(%rip),%rax
       48890425${hex(madvise.pointer)} mov    %rax,pointer
-      4531c0                          xor    %r8d,%r8d
+      4531c0                          1: xor %r8d,%r8d
       4c8d0d${hex(tableAt)}           lea    table(%rip),%r9
       e853000000                      call   ask
       4c89e2                          mov    %r12,%rdx
@@ -88,7 +92,7 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
       "hex",
     );
   const size = code(0, 0).length;
-  const [afterLeaOfTable, afterLeaOfSamples] = [0x1c, 0x47];
+  const [afterLeaOfTable, afterLeaOfSamples] = [0x2a, 0x55];
   return Buffer.concat([
     code(size - afterLeaOfSamples, size + samples.length - afterLeaOfTable),
     samples,

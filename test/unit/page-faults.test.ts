@@ -27,10 +27,11 @@ describe("ranges of memory", () => {
 describe.skipIf(process.arch !== "x64")("an executable", () => {
   let directory: string;
   const bun = readFileSync(process.execPath);
-  const run = (bytes: Buffer) => {
+  const run = (bytes: Buffer, env = {}) => {
     const file = `${directory}/bun`;
     writeFileSync(file, bytes, { mode: 0o755 });
-    const { status, stdout } = spawnSync(file, ["-e", "console.log(6 * 7)", "once"], { encoding: "utf8" });
+    const words = ["-e", "console.log(6 * 7)", "once"];
+    const { status, stdout } = spawnSync(file, words, { encoding: "utf8", env: { ...process.env, ...env } });
     rmSync(file);
     return { status, stdout };
   };
@@ -59,7 +60,8 @@ describe.skipIf(process.arch !== "x64")("an executable", () => {
     expect(run(aligned)).toEqual({ status: 0, stdout: "42\n" });
     expect(alignedForHugePages(aligned).equals(aligned)).toBe(true);
     const all = askingForMemory(alignedForHugePages(preferringHugePages(bun)), []);
-    expect(run(all)).toEqual({ status: 0, stdout: "42\n" });
+    for (const env of [{}, { LD_BIND_NOW: "1" }, { MIMALLOC_ALLOW_THP: "0" }, { MIMALLOC_ALLOW_THP: "1" }])
+      expect(run(all, env)).toEqual({ status: 0, stdout: "42\n" });
   });
 
   test("calls functions of libc through pointers, each of its own", () => {
