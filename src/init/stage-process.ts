@@ -8,6 +8,7 @@ import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
 import { hideProcess, reapChild, signalProcess, startTimeOf, waitForWord } from "../linux/process";
+import { smallTableSteps } from "../linux/rlimit";
 import { effectiveUser } from "../linux/rootless";
 import { socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
@@ -142,6 +143,7 @@ function childSteps(options: StepOptions): Step[] {
     { what: "chdir /", call: "chdir", args: ["/"] },
     // the program's as well: Bun marks everything from 4 on close-on-exec when it starts
     ...inheritSteps(preserveFds, keep),
+    ...smallTableSteps(),
     executeStep(executable, ["hako", "init", String(sync)], STAGE_ENVIRONMENT),
   ];
 }

@@ -475,6 +475,16 @@ describe("descriptors", () => {
     expect(two.stdout).toContain("root:");
     for (const fd of fds) closeSync(fd);
   });
+
+  e2e("the program's table of descriptors has not grown: each system call on one would cost more", () => {
+    using box = new Box();
+    const size = ["grep", "FDSize:", "/proc/self/status"];
+    const run = box.hako("run", "--bundle", box.bundle(size), box.id());
+    expect(run.stdout).toBe("FDSize:\t64\n");
+    const id = box.id();
+    box.ok("run", "--detach", "--bundle", box.bundle(SLEEP), id);
+    expect(box.hako("exec", id, ...size).stdout).toBe("FDSize:\t64\n");
+  });
 });
 
 describe("a hostile place to be called from", () => {
