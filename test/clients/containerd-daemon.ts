@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { execute, HAKO, type Result, type RunOptions, until } from "../e2e/support";
-import { hasEnded, Machine, START_LIMIT } from "./machine";
+import { hasEnded, Machine, type MachineOptions, START_LIMIT } from "./machine";
 
 /** The names that image configurations have for CPUs. */
 const ARCHITECTURES: Record<string, string> = { x64: "amd64", arm64: "arm64" };
@@ -89,8 +89,11 @@ export class Containerd implements AsyncDisposable {
   ) {}
 
   /** With the lines of a configuration for CRI its containers are those of Kubernetes' namespace. */
-  static async start(configure?: (machine: Machine) => string): Promise<Containerd> {
-    const machine = await Machine.start();
+  static async start(
+    configure?: (machine: Machine) => string,
+    options: MachineOptions = {},
+  ): Promise<Containerd> {
+    const machine = await Machine.start(options);
     try {
       const cri = configure?.(machine);
       const namespace = cri === undefined ? machine.cgroup.slice(1) : "k8s.io";

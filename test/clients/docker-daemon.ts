@@ -13,6 +13,8 @@ export interface DockerOptions {
   flags?: string[];
   /** Files of the host that hold something else for the daemon. */
   files?: Record<string, string>;
+  /** Containers are scopes of systemd's, which the daemon shares its processes with. */
+  systemd?: boolean;
 }
 
 /** dockerd with the tested runtime as its default, as "tested", and as `runc` of its PATH. */
@@ -23,11 +25,11 @@ export class Docker implements AsyncDisposable {
 
   private constructor(
     readonly machine: Machine,
-    private readonly flags: string[],
+    private readonly options: DockerOptions,
   ) {}
 
   static async start(options: DockerOptions = {}): Promise<Docker> {
-    const docker = new Docker(await Machine.start(), options.flags ?? []);
+    const docker = new Docker(await Machine.start({ sharesProcesses: options.systemd === true }), options);
     try {
       docker.containerd = await startContainerd(docker.machine);
       for (const [path, content] of Object.entries(options.files ?? {})) docker.machine.cover(path, content);
@@ -51,16 +53,12 @@ export class Docker implements AsyncDisposable {
     writeFileSync(path("daemon.json"), "{}");
     const command = ["dockerd", "--config-file", path("daemon.json"), "--data-root", path("data/docker")];
     command.push("--exec-root", path("data/exec"), "--pidfile", path("docker.pid"), "--host", this.socket);
-    command.push(
-      "--containerd",
-      this.containerd?.address ?? "",
-      "--exec-opt",
-      "native.cgroupdriver=cgroupfs",
-      "--storage-driver",
-      "overlay2",
-    );
-    command.push("--cgroup-parent", machine.cgroup, "--add-runtime", `tested=${HAKO}`);
-    command.push("--default-runtime", "tested", "--live-restore", ...this.flags);
+    const { systemd = false, flags = [] } = this.options;
+    command.push("--containerd", this.containerd?.address ?? "", "--storage-driver", "overlay2");
+    command.push("--exec-opt", `native.cgroupdriver=${systemd ? "systemd" : "cgroupfs"}`);
+    if (!systemd) command.push("--cgroup-parent", machine.cgroup);
+    command.push("--add-runtime", `tested=${HAKO}`);
+    command.push("--default-runtime", "tested", "--live-restore", ...flags);
     const daemon = machine.daemon("dockerd", command);
     this.daemon = daemon;
     const isUp = () => existsSync(path("docker.sock")) && this.docker("version").status === 0;

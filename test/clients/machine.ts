@@ -54,14 +54,20 @@ export const hasAllCapabilities = /^CapBnd:\s*0*(1ff|3f)f{8}$/m.test(
 /** The machine's first process, daemons, and the ps that looks. */
 const OWN_PROCESSES = /(sleep infinity|sh -c set -e|dockerd |containerd --config|ps -e -o)/;
 
+export interface MachineOptions {
+  /** Leave it the processes of the caller, for what tells others of them by number: it has no end of its own for all that runs in it. */
+  sharesProcesses?: boolean;
+}
+
 export class Machine implements AsyncDisposable {
   readonly dir = mkdtempSync(`/tmp/${PREFIX}clients-`);
   /** Where cgroups of this machine go. */
   readonly cgroup = `/${PREFIX}clients-${process.pid}-${this.dir.slice(-6)}`;
   private readonly first: ChildProcess;
+  private readonly daemons: ChildProcess[] = [];
   private pid = 0;
 
-  private constructor() {
+  private constructor(private readonly options: MachineOptions) {
     // users that are mapped to others have to find their way to containers
     chmodSync(this.dir, 0o711);
     mkdirSync(this.path("data"));
@@ -69,7 +75,8 @@ export class Machine implements AsyncDisposable {
     // for callers that know the runtime by this name only
     symlinkSync(HAKO, this.path("bin/runc"));
     const out = openSync(this.path("first"), "w");
-    const namespaces = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const own = options.sharesProcesses === true ? [] : ["--pid", "--mount-proc"];
+    const namespaces = ["--mount", "--net", "--fork", "--kill-child", ...own];
     const script = ["sh", "-c", FIRST_PROCESS, "sh", this.path("data"), ...FIXED_DIRECTORIES];
     // its own end ends the machine, and so does ours
     const command = ["--pdeathsig", "KILL", "unshare", ...namespaces, "--", ...script];
@@ -77,8 +84,8 @@ export class Machine implements AsyncDisposable {
     closeSync(out);
   }
 
-  static async start(): Promise<Machine> {
-    const machine = new Machine();
+  static async start(options: MachineOptions = {}): Promise<Machine> {
+    const machine = new Machine(options);
     const said = () => readFileSync(machine.path("first"), "utf8");
     await until("the machine is ready", () => said() !== "" || hasEnded(machine.first), START_LIMIT);
     if (!said().includes("ready")) throw new Error(`no machine for daemons: ${said()}`);
@@ -93,7 +100,8 @@ export class Machine implements AsyncDisposable {
 
   /** The words that run a command inside. */
   inside(...command: string[]): string[] {
-    return ["nsenter", "--target", String(this.pid), "--mount", "--net", "--pid", "--", ...command];
+    const own = this.options.sharesProcesses === true ? [] : ["--pid"];
+    return ["nsenter", "--target", String(this.pid), "--mount", "--net", ...own, "--", ...command];
   }
 
   runWith(options: RunOptions, ...command: string[]): Result {
@@ -130,6 +138,7 @@ export class Machine implements AsyncDisposable {
     };
     const child = spawn(program, args, { stdio: ["ignore", log, log], cwd: "/", env, detached: true });
     closeSync(log);
+    this.daemons.push(child);
     return child;
   }
 
@@ -176,6 +185,7 @@ export class Machine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.options.sharesProcesses === true) await this.endDaemons();
     const ended = new Promise((done) => this.first.once("exit", done));
     if (!hasEnded(this.first)) {
       process.kill(this.pid, "SIGKILL");
@@ -183,6 +193,16 @@ export class Machine implements AsyncDisposable {
     }
     await until("its cgroups are removed", () => this.removeCgroups(), START_LIMIT);
     rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** The last first: dockerd before its containerd. */
+  private async endDaemons(): Promise<void> {
+    for (const daemon of this.daemons.reverse()) {
+      if (hasEnded(daemon)) continue;
+      const ended = new Promise((done) => daemon.once("exit", done));
+      daemon.kill("SIGTERM");
+      await ended;
+    }
   }
 
   private removeCgroups(): boolean {

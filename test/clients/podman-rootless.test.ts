@@ -1,18 +1,12 @@
 // @cgroup-v2
 // The runtime under podman of an ordinary user, with subordinate ids.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { isV2, type Needs, needsProgram } from "../e2e/support";
+import { needsRootless, USER } from "./ordinary-user";
 import { clientTest, eventually, IMAGE, Store } from "./support";
 
-const USER = 12_345;
 const SUBORDINATE = 400_000;
-const programs = ["podman", "conmon", "newuidmap", "newgidmap", "setpriv", "unshare"];
-const userNamespaces = readFileSync("/proc/sys/user/max_user_namespaces", "utf8").trim();
-const needs: Needs[] = [
-  ...programs.map(needsProgram),
-  userNamespaces === "0" ? "no user namespaces on this host" : undefined,
-];
 let store: Store;
 
 function needsTun(): Needs {
@@ -21,7 +15,7 @@ function needsTun(): Needs {
 }
 
 beforeAll(() => {
-  if (needs.some((need) => need !== undefined)) return;
+  if (needsRootless.some((need) => need !== undefined)) return;
   store = new Store({ uid: USER });
   mkdirSync(store.path("volume"));
   writeFileSync(store.path("volume/file"), "mine\n");
@@ -31,7 +25,7 @@ beforeAll(() => {
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 const podman = (name: string, body: () => void | Promise<void>, more: Needs[] = []): void =>
-  clientTest(name, body, [...needs, ...more]);
+  clientTest(name, body, [...needsRootless, ...more]);
 
 describe("podman of an ordinary user", () => {
   podman("run, exit codes, ids, input", () => {
@@ -46,15 +40,17 @@ describe("podman of an ordinary user", () => {
     expect(piped).toMatchObject({ status: 0, stdout: "2\n" });
   });
 
-  podman("a terminal", async () => {
-    using session = store.terminal(
-      "podman",
-      ["run", "--rm", "-it", IMAGE, "sh", "-c", "tty; stty size; read x; exit 5"],
-      { rows: 31, cols: 71 },
-    );
+  podman("a terminal: its size, a new size, an interrupt from the keyboard", async () => {
+    const line = "tty; stty size; trap 'stty size' WINCH; while :; do sleep 0.1; done";
+    using session = store.terminal("podman", ["run", "--rm", "-it", IMAGE, "sh", "-c", line], {
+      rows: 31,
+      cols: 71,
+    });
     await session.read(/\/dev\/pts\/0\r\n31 71\r\n/);
-    session.type("\r");
-    expect(await session.exited()).toBe(5);
+    session.resize(101, 44);
+    await session.read(/44 101\r\n/);
+    session.type("\x03");
+    expect(await session.exited()).toBe(130);
   });
 
   podman("volumes: what root makes there is the user's", () => {
@@ -67,7 +63,7 @@ describe("podman of an ordinary user", () => {
     ).toBe(1);
   });
 
-  podman("in the background: exec, logs, top, pause, stop, start, kill, rm", async () => {
+  podman("in the background: exec, logs, top, stop, start, restart, kill, rm", async () => {
     const name = store.detached(
       [],
       "sh",
@@ -86,6 +82,7 @@ describe("podman of an ordinary user", () => {
     store.ok("stop", name);
     expect(store.inspect(name, "{{.State.Status}} {{.State.ExitCode}}")).toBe("exited 5");
     store.ok("start", name);
+    store.ok("restart", name);
     store.ok("kill", name);
     expect(store.ok("wait", name)).toBe("137");
     store.ok("rm", name);

@@ -43,6 +43,9 @@ export async function eventually(what: string, holds: () => boolean): Promise<vo
 export interface StoreOptions {
   /** Run the client as this ordinary user, with subordinate ids; as root if absent. */
   uid?: number;
+  cgroupManager?: "cgroupfs" | "systemd";
+  /** XDG_RUNTIME_DIR, where the bus of a user's systemd is; a directory of its own if absent. */
+  runtimeDirectory?: string;
 }
 
 /** An overlay can't carry another one: there a tmpfs is used. */
@@ -70,11 +73,13 @@ function writeRootfs(rootfs: string): void {
 export class Store implements Disposable {
   readonly dir = mkdtempSync(join(tmpIsOverlay ? "/run" : "/tmp", PREFIX));
   readonly env: Record<string, string>;
+  private readonly runtimeDirectory: string;
   private readonly uid: number | undefined;
   private counter = 0;
 
   constructor(options: StoreOptions = {}) {
     this.uid = options.uid;
+    this.runtimeDirectory = options.runtimeDirectory ?? this.path("xdg");
     chmodSync(this.dir, 0o755);
     for (const name of ["home", "xdg", "store", "run", "tmp"]) mkdirSync(this.path(name), { mode: 0o700 });
     writeRootfs(this.path("rootfs"));
@@ -88,11 +93,12 @@ export class Store implements Disposable {
       this.writeUser(this.uid);
     }
     // a user's overlay on a tmpfs needs Linux 6.6
-    this.writeConfiguration(runtime, this.uid !== undefined && tmpIsOverlay ? "vfs" : "overlay");
+    const driver = this.uid !== undefined && tmpIsOverlay ? "vfs" : "overlay";
+    this.writeConfiguration(runtime, driver, options.cgroupManager ?? "cgroupfs");
     this.env = {
       PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
       HOME: this.path("home"),
-      XDG_RUNTIME_DIR: this.path("xdg"),
+      XDG_RUNTIME_DIR: this.runtimeDirectory,
       CONTAINERS_CONF: this.path("containers.conf"),
       CONTAINERS_STORAGE_CONF: this.path("storage.conf"),
       // buildah reads no runtime from containers.conf
@@ -103,14 +109,14 @@ export class Store implements Disposable {
     this.ok("import", ...changes, this.path("box.tar"), IMAGE);
   }
 
-  private writeConfiguration(runtime: string, driver: string): void {
+  private writeConfiguration(runtime: string, driver: string, cgroupManager: string): void {
     const store = this.path("store");
     // podman's own limits are more than an unprivileged virtual machine may set; the network is not the runtime's
     const containers = `[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 netns = "none"
 [engine]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "${cgroupManager}"
 events_logger = "file"
 runtime = "${RUNTIME}"
 static_dir = "${store}/libpod"
@@ -216,7 +222,7 @@ ${RUNTIME} = ["${runtime}"]
     this.podman("rm", "--all", "--force", "--time", "0");
     let found: string[] = [];
     for (const end = Date.now() + 30_000; Date.now() < end; await Bun.sleep(200)) {
-      const states = [join("/run", RUNTIME), join(this.path("xdg"), RUNTIME)].flatMap((root) =>
+      const states = [join("/run", RUNTIME), join(this.runtimeDirectory, RUNTIME)].flatMap((root) =>
         names(root).map((name) => join(root, name)),
       );
       // a pod's own cgroup is podman's to remove
@@ -274,7 +280,7 @@ ${RUNTIME} = ["${runtime}"]
 
   /** It holds a rootless podman's user and mount namespaces for as long as the user is logged in. */
   private endPauseProcess(): void {
-    const file = this.path("xdg/libpod/tmp/pause.pid");
+    const file = join(this.runtimeDirectory, "libpod/tmp/pause.pid");
     const other = this.path("tmp/pause.pid");
     for (const path of [file, other]) {
       if (existsSync(path)) process.kill(Number(readFileSync(path, "utf8")), "SIGKILL");
