@@ -124,8 +124,17 @@ export function controllersIn(dir: string): string[] {
   return words(`${dir}/cgroup.controllers`);
 }
 
+/**
+ * A v2 cgroup other than the root that holds processes itself. Its children get no controllers that count for whole processes,
+ * and the others would make it a threaded domain, whose children take none before they are threaded too (cgroup-v2.rst, "Threads").
+ */
+function holdsProcesses(dir: string): boolean {
+  return tryReadValue(`${dir}/cgroup.type`) !== undefined && words(`${dir}/cgroup.threads`).length > 0;
+}
+
 /** Gives a v2 cgroup's children every controller it has; one that refuses is told when a limit needs it. */
 function enableAll(dir: string): void {
+  if (holdsProcesses(dir)) return;
   const enabled = new Set(words(`${dir}/cgroup.subtree_control`));
   const missing = controllersIn(dir).filter((controller) => !enabled.has(controller));
   if (missing.length === 0) return;
@@ -139,23 +148,24 @@ export function enableController(node: CgroupNode, controller: string): void {
   for (const dir of steps(node)) {
     if (controllersIn(dir).includes(controller)) continue;
     const parent = dirname(dir);
-    const failed = tryWriteValue(`${parent}/cgroup.subtree_control`, `+${controller}`);
+    const file = `${parent}/cgroup.subtree_control`;
+    const failed = holdsProcesses(parent) ? undefined : tryWriteValue(file, `+${controller}`);
     if (failed === undefined && controllersIn(dir).includes(controller)) continue;
     throw new HakoError({
       code: "unsupported",
       message: `no ${controller} controller in cgroup ${dir}${failed === undefined ? "" : `: ${failed.message}`}`,
-      hint: whyNot(parent, controller, failed),
+      hint: whyNot(parent, controller),
       errno: failed?.errno,
     });
   }
 }
 
-function whyNot(parent: string, controller: string, failed: HakoError | undefined): string {
+function whyNot(parent: string, controller: string): string {
   const type = tryReadValue(`${parent}/cgroup.type`);
   if (type !== undefined && type !== "domain") {
     return `${parent} is of type "${type}": below a threaded cgroup only cpu, cpuset, perf_event and pids work`;
   }
-  if (failed?.errno === "EBUSY") {
+  if (holdsProcesses(parent)) {
     return `${parent} holds processes itself, so its children get no controllers; use another cgroupsPath`;
   }
   if (!controllersIn(parent).includes(controller)) {

@@ -12,7 +12,7 @@ import {
   rmdirSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import {
   Box,
   type BundleConfig,
@@ -48,6 +48,12 @@ function expectError(result: Result, ...words: string[]): void {
 const ELF = readFileSync("/proc/self/exe").subarray(0, 1 << 16);
 const OWN = process.arch === "arm64" ? "aarch64" : "x86-64";
 const OTHER = process.arch === "arm64" ? ([62, "x86-64"] as const) : ([183, "aarch64"] as const);
+
+/** What a program of glibc names as its loader. */
+const LOADER = /\/lib(64)?\/ld-linux[\w.-]*/;
+const needsLoader = LOADER.test(readFileSync("/bin/true").toString("latin1"))
+  ? undefined
+  : "/bin/true has no loader of glibc";
 
 function foreignProgram(): Buffer {
   const bytes = Buffer.from(ELF);
@@ -91,6 +97,38 @@ describe("the program", () => {
       await expectUnchanged(before, box.root);
     }, [needsHako]);
   }
+
+  /** /bin/program is one of the host's with shared libraries; its loader is at the path that the program names. */
+  function bundleWithLoader(box: Box, content: (loader: string) => Uint8Array): [string, string] {
+    const program = readFileSync("/bin/true");
+    const loader = LOADER.exec(program.toString("latin1"))?.[0] ?? "";
+    const bundle = bundleWith(box, program);
+    const path = join(bundle, "rootfs", loader);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content(loader), { mode: 0o755 });
+    return [bundle, loader];
+  }
+
+  e2e("a missing library: the program's loader tells", () => {
+    using box = new Box();
+    const [bundle] = bundleWithLoader(box, (loader) => readFileSync(loader));
+    const result = box.hako("run", "--bundle", bundle, box.id());
+    expect(result).toMatchObject({
+      status: 127,
+      stderr: expect.stringMatching(/^\S+: error while loading shared libraries: libc\.so\.6: /),
+    });
+  }, [needsHako, needsLoader]);
+
+  e2e("a loader that is none", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const [bundle, loader] = bundleWithLoader(box, () => Buffer.alloc(4096, "x"));
+    expectError(
+      box.hako("run", "--bundle", bundle, box.id()),
+      `accessing a corrupted shared library: its loader ${loader}`,
+    );
+    await expectUnchanged(before, box.root);
+  }, [needsHako, needsLoader]);
 
   e2e("by exec, and under a seccomp profile that forbids to look", () => {
     using box = new Box();
@@ -243,6 +281,13 @@ describe("seccomp", () => {
     );
     expect(box.run(["true"], withProfile(capset)).status).toBe(0);
     await expectUnchanged(before, box.root);
+  }, [needsHako]);
+
+  e2e("a program that the profile kills has status 159", () => {
+    using box = new Box();
+    const mkdir = { names: ["mkdir", "mkdirat"], action: "SCMP_ACT_KILL_PROCESS" };
+    const profile = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [mkdir] };
+    expect(box.run(["mkdir", "/tmp/x"], withProfile(profile))).toMatchObject({ status: 159, stderr: "" });
   }, [needsHako]);
 
   for (const action of ["SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS"]) {
@@ -456,12 +501,47 @@ describe("cgroups", () => {
   }, [needsHako, needsController("rdma") === undefined ? "the rdma controller is there" : undefined]);
 });
 
+describe("cgroup v2", () => {
+  e2e("a cgroup that holds processes has no limits for those below, and stays as it is", async () => {
+    using box = new Box();
+    const dir = `/sys/fs/cgroup/${box.id()}`;
+    mkdirSync(dir);
+    const sleeper = Bun.spawn(["sleep", "600"]);
+    const files = () =>
+      ["type", "subtree_control"].map((name) => readFileSync(`${dir}/cgroup.${name}`, "utf8"));
+    try {
+      writeFileSync(join(dir, "cgroup.procs"), String(sleeper.pid));
+      const before = hostSnapshot(box.root);
+      const run = (resources: object) =>
+        box.run(["echo", "ran"], ({ linux }) => {
+          linux.cgroupsPath = `/${basename(dir)}/below`;
+          Object.assign(linux, { resources });
+        });
+      for (const resources of [{ memory: { limit: 64 << 20 } }, { pids: { limit: 20 } }]) {
+        expectError(
+          run(resources),
+          `no ${Object.keys(resources)[0]} controller`,
+          `${dir} holds processes itself, so its children get no controllers`,
+          "use another cgroupsPath",
+        );
+      }
+      expect(run({})).toMatchObject({ status: 0, stdout: "ran\n" });
+      expect(files()).toEqual(["domain\n", ""]);
+      await expectUnchanged(before, box.root);
+    } finally {
+      sleeper.kill("SIGKILL");
+      await sleeper.exited;
+      rmdirSync(dir);
+    }
+  }, [needsHako, isV2 ? undefined : "cgroup v2 is not mounted"]);
+});
+
 describe("rights of the caller", () => {
   const USER = 12_345;
   const needsUser = [needsHako, needsProgram("setpriv"), needsProgram("unshare")];
 
-  /** hako as an ordinary user, in directories that are its own. */
-  function asUser(box: Box, bundle: string, root = join(box.dir, "user-state")): Result {
+  /** hako as an ordinary user, in directories that are its own; what else is mounted before is a line of shell. */
+  function asUser(box: Box, bundle: string, root = join(box.dir, "user-state"), prepare = "true"): Result {
     chmodSync(box.dir, 0o755);
     const hako = join(box.dir, "hako");
     if (!existsSync(hako)) copyFileSync(HAKO, hako);
@@ -471,7 +551,7 @@ describe("rights of the caller", () => {
     // newuidmap wants the user's name
     const passwd = join(box.dir, "passwd");
     writeFileSync(passwd, `${readFileSync("/etc/passwd", "utf8")}tester:x:${USER}:${USER}::/:/bin/sh\n`);
-    const line = 'mount --bind "$0" /etc/passwd && exec setpriv "$@"';
+    const line = `mount --bind "$0" /etc/passwd && ${prepare} && exec setpriv "$@"`;
     const words = ["--reuid", String(USER), "--regid", String(USER), "--clear-groups", hako, "--root", root];
     return execute("unshare", [
       "--mount",
@@ -556,6 +636,24 @@ describe("rights of the caller", () => {
     },
     needsUser,
   );
+
+  e2e("a helper for ids that lost its setuid bit", () => {
+    using box = new Box();
+    const bundle = box.bundle(
+      ["true"],
+      rootless(({ linux }) => {
+        linux.gidMappings?.push({ containerID: 1, hostID: 700_000, size: 10 });
+      }),
+    );
+    const helper = join(box.dir, "newgidmap");
+    copyFileSync(Bun.which("newgidmap") ?? "", helper);
+    chmodSync(helper, 0o755);
+    const subgid = join(box.dir, "subgid");
+    writeFileSync(subgid, "tester:700000:10\n");
+    const line = `mount --bind ${subgid} /etc/subgid && PATH=${box.dir}:$PATH`;
+    const result = asUser(box, bundle, join(box.dir, "user-state"), line);
+    expectError(result, "config /linux/gidMappings", `${helper} needs its setuid bit or file capability`);
+  }, [...needsUser, needsProgram("newgidmap")]);
 
   e2e("no user namespaces", () => {
     using box = new Box();

@@ -514,6 +514,26 @@ describe("what goes wrong", () => {
     );
     expect(box.hako("state", id).stderr).toContain("does not exist");
   }, [needsHako, needsProgram("unshare")]);
+
+  e2e("systemd does not come to start the scope", () => {
+    using scope = new Scope();
+    const slow = `hako-${scope.id}-slow.service`;
+    const flags = ["--quiet", "--no-block", `--unit=${slow}`, "--property=Type=oneshot"];
+    execute("systemd-run", [...flags, "sleep", "900"]);
+    try {
+      const bundle = scope.bundle(["true"], (config) => {
+        config.annotations = { "org.systemd.property.After": `['${slow}']` };
+      });
+      const result = scope.hako("create", "--bundle", bundle, scope.id);
+      expect(result.status).toBe(1);
+      expect(result.stderr).toContain(`systemd's job to start ${scope.unit} did not end within 30 s`);
+      expect(result.stderr).toContain("see journalctl -b and systemctl list-jobs");
+      expect(units(scope.unit)).toBe("");
+      expect(scope.hako("state", scope.id).stderr).toContain("does not exist");
+    } finally {
+      systemctl("stop", slow);
+    }
+  }, [...NEEDS, needsProgram("systemd-run")]);
 });
 
 describe("--cgroup-manager=disabled", () => {
