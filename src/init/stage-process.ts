@@ -143,7 +143,7 @@ function childSteps(options: StepOptions): Step[] {
     { what: "chdir /", call: "chdir", args: ["/"] },
     // the program's as well: Bun marks everything from 4 on close-on-exec when it starts
     ...inheritSteps(preserveFds, keep),
-    ...smallTableSteps(),
+    ...smallTableSteps(Math.max(2 + preserveFds, ...keep.map((fd) => fd.number))),
     executeStep(executable, ["hako", "init", String(sync)], STAGE_ENVIRONMENT),
   ];
 }

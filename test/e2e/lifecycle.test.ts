@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Box, e2e, expectUnchanged, HAKO, hostSnapshot, IS_HAKO, needsHako, until } from "./support";
+import { Box, e2e, execute, expectUnchanged, HAKO, hostSnapshot, IS_HAKO, needsHako, until } from "./support";
 
 const SLEEP = ["sleep", "600"];
 
@@ -474,6 +474,18 @@ describe("descriptors", () => {
     expect(two.stdout.slice(0, 10)).toBe("0 1 2 3 4 ");
     expect(two.stdout).toContain("root:");
     for (const fd of fds) closeSync(fd);
+  });
+
+  e2e("more than a thousand are handed over", () => {
+    using box = new Box();
+    const bundle = box.bundle(["sh", "-c", "ls /proc/self/fd | wc -l"], ({ process }) => {
+      process.rlimits = [];
+    });
+    const call = [HAKO, "--root", box.root, "run", "--preserve-fds", "1098", "--bundle", bundle, box.id()];
+    const open = 'for ((fd = 3; fd <= 1100; fd++)); do eval "exec $fd</dev/null"; done; exec "$@"';
+    const result = execute("bash", ["-c", `ulimit -Sn 2000; ${open}`, "bash", ...call]);
+    // and the standard streams, and ls's own
+    expect(result).toMatchObject({ status: 0, stdout: "1102\n", stderr: "" });
   });
 
   e2e("the program's table of descriptors has not grown: each system call on one would cost more", () => {
