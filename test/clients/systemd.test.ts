@@ -162,10 +162,11 @@ describe("docker with native.cgroupdriver=systemd", () => {
   clientTest(
     "an end by lack of memory is reported as such",
     async () => {
-      const eater = ["sh", "-c", "sleep 0.5; exec dd if=/dev/zero of=/dev/null bs=64M"];
+      // the shell lives on: on v1 systemd removes an empty scope before containerd has looked at why it was told
+      const eater = ["sh", "-c", "sleep 0.5; dd if=/dev/zero of=/dev/null bs=64M; sleep 1; exit 9"];
       using box = docker.detached(["--memory", "16m", "--memory-swap", "16m"], ...eater);
-      await box.until("it is killed", () => box.status === "exited 137");
-      await box.until("docker was told why", () => box.inspect("{{.State.OOMKilled}}") === "true");
+      await box.until("it ends", () => box.status === "exited 9");
+      expect(box.inspect("{{.State.OOMKilled}}")).toBe("true");
     },
     needs,
   );
