@@ -10,9 +10,10 @@ import { startProperties } from "../systemd/start-properties";
 import { slicePath, unitPlace } from "../systemd/unit-path";
 import { systemdScope } from "../systemd/which";
 import { parseDeviceRule } from "./device-rules";
+import { subdirectories } from "./files";
 import { Group } from "./group";
 import type { CgroupEntry, CgroupRecord, UnitRecord } from "./index";
-import { belowRoot, readLayout } from "./layout";
+import { belowRoot, type CgroupVersion, readLayout } from "./layout";
 import { checkUsage } from "./memory";
 import { directoryOf } from "./node";
 import type { Resources } from "./resources";
@@ -43,11 +44,29 @@ export function openScope(config: Config, id: string): SystemdGroup {
   const nodes = hierarchies.map(({ mountpoint, root, name, controllers, unified }) => {
     return { mountpoint, name, controllers, unified, path: belowRoot(path, root), made: [] };
   });
-  const oomGroup = config.linux?.resources?.unified?.["memory.oom.group"];
-  const properties = startProperties({ id, slice, version, systemd: manager.version(), oomGroup, annotated });
+  const { devices, unified } = config.linux?.resources ?? {};
+  const systemd = manager.version();
+  const oomGroup = unified?.["memory.oom.group"];
+  const properties = startProperties({ id, slice, version, systemd, oomGroup, annotated });
+  // of v1's controllers systemd gives a unit those that a property names: once it is there, that must not change
+  if (version !== "v2") {
+    const own = during("config /linux/resources", () => devicePropertiesOf(devices, version, systemd));
+    properties.push(...own);
+  }
   const description = String(properties.find(([name]) => name === "Description")?.[1].value);
   const record = { version, nodes, unit: { name: unit, scope, description, started: false } };
   return new SystemdGroup(record, { manager, properties });
+}
+
+function devicePropertiesOf(
+  rules: Resources["devices"],
+  version: CgroupVersion,
+  systemd: number,
+): Property[] {
+  const parsed = (rules ?? []).map((rule, index) => {
+    return parseDeviceRule(rule, `/linux/resources/devices/${index}`);
+  });
+  return deviceProperties(parsed, version, systemd);
 }
 
 /** What is known of a scope that isn't there yet. */
@@ -93,6 +112,8 @@ export class SystemdGroup extends Group {
       // systemd made it, and all below it is the container's
       const leaf = directoryOf(node);
       if (!node.made.includes(leaf)) node.made.push(leaf);
+      // v1's that systemd has no use for itself it removes when they are empty, until the container's process is there
+      if (!node.unified) this.joinDirectory(this.#keeper.pid, leaf, false);
     }
   }
 
@@ -101,14 +122,21 @@ export class SystemdGroup extends Group {
     const { unit, devices: later } = this.record;
     const isV1 = this.version !== "v2";
     // systemd denies all devices for a moment when it writes the list anew
-    const mustFreeze = isV1 && later === true && this.freezes && !this.frozen();
+    const rewrites = isV1 && later === true && this.#canRewriteDevices();
+    const mustFreeze = rewrites && this.freezes && !this.frozen();
     if (mustFreeze) this.freeze();
     try {
       if (isV1 && later !== true) unit.devices = resources.devices;
-      this.#applyBoth(isV1 && later === true ? { ...resources, devices: unit.devices } : resources);
+      this.#applyBoth(rewrites ? { ...resources, devices: unit.devices } : resources);
     } finally {
       if (mustFreeze) this.thaw();
     }
+  }
+
+  /** With cgroups below it v1's list can't be begun anew, by systemd neither (devcgroup_update_access in security/device_cgroup.c). */
+  #canRewriteDevices(): boolean {
+    const node = this.nodes.find(({ controllers }) => controllers.includes("devices"));
+    return node !== undefined && subdirectories(directoryOf(node)).length === 0;
   }
 
   #applyBoth(resources: Resources): void {
@@ -116,7 +144,7 @@ export class SystemdGroup extends Group {
     const now = this.#circumstances();
     const exact = withRoundedQuota(resources, now);
     const properties = [
-      ...(later === true ? [] : this.#deviceProperties(resources, now)),
+      ...(later === true ? [] : devicePropertiesOf(resources.devices, now.version, now.systemd)),
       ...resourceProperties(exact, now),
     ];
     const names = new Set(properties.map(([name]) => name));
@@ -136,11 +164,6 @@ export class SystemdGroup extends Group {
     } catch (thrown) {
       logWarning(asHakoError(thrown).oneLine);
     }
-  }
-
-  #deviceProperties({ devices = [] }: Resources, { version, systemd }: Circumstances): Property[] {
-    const rules = devices.map((rule, index) => parseDeviceRule(rule, `/linux/resources/devices/${index}`));
-    return deviceProperties(rules, version, systemd);
   }
 
   #circumstances(): Circumstances {

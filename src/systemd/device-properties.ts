@@ -64,6 +64,15 @@ function pattern({ type, major, minor }: Allowed, systemd: number): string | und
   return minor === undefined ? `${kind}-${major}` : `/dev/${kind}/${major}:${minor}`;
 }
 
+/**
+ * On v1 a unit has a cgroup for devices only while it or one beside it has a list: without one, a container would be moved out of its
+ * own whenever the last unit beside it ends that has one.
+ */
+const EVERYTHING = [
+  ["char-*", "rwm"],
+  ["block-*", "rwm"],
+] as const;
+
 function properties(policy: "auto" | "strict", list: readonly (readonly [string, string])[]): Property[] {
   const allow = (value: readonly (readonly [string, string])[]): Property => [
     "DeviceAllow",
@@ -84,7 +93,8 @@ export function deviceProperties(
   systemd: number,
 ): Property[] {
   const list = allowList([...rules, ...DEFAULT_DEVICES]);
-  if (list === "everything") return properties("auto", []);
+  if (list === "everything")
+    return version === "v2" ? properties("auto", []) : properties("strict", EVERYTHING);
   const entries = list?.map((entry) => [pattern(entry, systemd), entry.access] as const);
   const known = entries?.filter((entry): entry is readonly [string, string] => entry[0] !== undefined);
   if (entries !== undefined && known !== undefined && (entries.length === known.length || version !== "v2")) {

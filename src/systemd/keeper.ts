@@ -6,8 +6,8 @@ const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
 
 /**
- * A process that does nothing: systemd starts no scope without one, and the container's own must join late, so that its
- * limits don't meet our start-up. It ends with this process; a scope that it was alone in ends with it.
+ * A process that does nothing but be in a scope's cgroups: systemd starts none without one, and the container's own must join
+ * late, so that its limits don't meet our start-up. It ends with this process; a scope that it was alone in ends with it.
  */
 export class Keeper implements Disposable {
   readonly pid: number;

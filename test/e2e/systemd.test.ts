@@ -320,6 +320,10 @@ describe("limits", () => {
       expect(look()).toEqual(before);
       scope.ok("update", "--pids-limit", "40", scope.id);
       expect(look().slice(3)).toEqual(["written\n", true]);
+      // v1's list of devices can't be begun anew with cgroups below it, by nobody
+      mkdirSync(join(cgroupOf(pid, "devices"), "below"));
+      scope.ok("update", "--pids-limit", "50", scope.id);
+      expect(look().slice(1)).toEqual(["50", ...before.slice(2)]);
     },
     NEEDS,
   );
@@ -401,6 +405,62 @@ describe("annotations", () => {
     },
     NEEDS,
   );
+});
+
+/** Units that come and go in the containers' slice: systemd then takes from v1's cgroups beside them what it has no use for. */
+const PASSING = "systemd-run -q --scope -p 'DeviceAllow=/dev/null rw' true && systemd-run -q --scope true";
+const needsSystemdRun = needsProgram("systemd-run");
+
+describe("units that come and go beside a container", () => {
+  e2e(
+    "take none of its cgroups while it is made",
+    () => {
+      using first = new Scope();
+      const found = first.box.path("found");
+      const dirs = `find /sys/fs/cgroup -type d -name ${first.unit}`;
+      const hook = `for dir in $(${dirs}); do echo $dir $(cat $dir/cgroup.procs); done > ${found}`;
+      const pid = first.start(["sleep", "100"], (config) => {
+        config.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", hook] }] };
+      });
+      // systemd removes what is empty
+      const rows = readFileSync(found, "utf8").trim().split("\n");
+      expect(rows.filter((row) => !/ \d/.test(row))).toEqual([]);
+      for (const row of rows) {
+        const [dir = ""] = row.split(" ");
+        expect([dir, readFileSync(join(dir, "cgroup.procs"), "utf8")]).toEqual([dir, `${pid}\n`]);
+      }
+    },
+    NEEDS,
+  );
+
+  e2e("fail no create", async () => {
+    const passers = spawn("/bin/sh", ["-c", `while :; do ${PASSING}; done`], { stdio: "ignore" });
+    try {
+      for (let number = 0; number < 10; number++) {
+        using scope = new Scope();
+        scope.start(["sleep", "100"], ({ linux }) => {
+          if (number % 2 === 0) linux.resources.devices = [{ allow: true, access: "rwm" }];
+        });
+      }
+    } finally {
+      passers.kill("SIGKILL");
+    }
+  }, [...NEEDS, needsSystemdRun]);
+
+  e2e("leave a container with all devices where it is", () => {
+    using scope = new Scope();
+    const { id } = scope;
+    const pid = scope.start(["sleep", "100"], ({ linux }) => {
+      linux.resources.devices = [{ allow: true, access: "rwm" }];
+    });
+    const before = readFileSync(`/proc/${pid}/cgroup`, "utf8");
+    expect(execute("/bin/sh", ["-c", PASSING])).toMatchObject({ status: 0 });
+    expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toBe(before);
+    const inside = scope.ok("exec", id, "cat", "/proc/self/cgroup").stdout;
+    expect(inside).toBe(scope.ok("exec", id, "cat", "/proc/1/cgroup").stdout);
+    scope.ok("update", "--pids-limit", "40", id);
+    expect(fileOf(pid, "pids", "pids.max", "pids.max")).toBe("40");
+  }, [...NEEDS, needsSystemdRun]);
 });
 
 describe("names that are taken", () => {

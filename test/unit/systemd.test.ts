@@ -360,10 +360,21 @@ describe("device rules for systemd", () => {
       expect(list).toContainEqual(each as never);
   });
 
-  test("everything is no policy at all", () => {
-    expect(properties([DENY_ALL, { allow: true, access: "rwm" }])).toEqual([
+  test("everything is no policy at all on v2, and on v1 a list that keeps the container in its own cgroup", () => {
+    const everything: DeviceRule[] = [DENY_ALL, { allow: true, access: "rwm" }];
+    expect(properties(everything)).toEqual([
       ["DeviceAllow", []],
       ["DevicePolicy", "auto"],
+    ]);
+    expect(properties(everything, "v1").slice(1)).toEqual([
+      ["DevicePolicy", "strict"],
+      [
+        "DeviceAllow",
+        [
+          ["char-*", "rwm"],
+          ["block-*", "rwm"],
+        ],
+      ],
     ]);
   });
 
