@@ -51,29 +51,21 @@ function innerNames(all: readonly Words[], group: string): string[] {
     .map(({ path }) => path.slice(group.length + 1));
 }
 
-function bash(globals: Words, all: readonly Words[]): string {
-  const names = Object.keys(COMMANDS);
-  const groups = names.filter((name) => innerNames(all, name).length > 0);
-  const flagCases = all.map(
-    ({ path, flags }) => `    "${path}") flags="${["--help", ...flags].join(" ")}" ;;`,
-  );
-  const values = [globals, ...all].flatMap(({ path, values: lists }) =>
-    Object.entries(lists).map(([flag, list]) => `    "${path} ${flag}") words="${list.join(" ")}" ;;`),
-  );
-  const files = [globals, ...all].flatMap(({ path, withValue, values: lists }) =>
-    withValue.filter((flag) => !(flag in lists)).map((flag) => `"${path} ${flag}"`),
-  );
-  const containers = all.filter(({ container }) => container).map(({ path }) => `"${path}"`);
-  const operands = all.filter((each) => each.operands.length > 0);
-  return `# completion of hako for bash: eval "$(hako completion bash)"
-_hako() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} path= word flags= words= index root=
+/** The part of bash's that finds the command and the global --root. */
+function bashPath(globals: Words, all: readonly Words[]): string {
+  const groups = Object.keys(COMMANDS).filter((name) => innerNames(all, name).length > 0);
+  return `  # "=" between a flag and its value is a word of its own
+  [ "$current" != = ] || current=
+  [ "$previous" != = ] || previous=\${COMP_WORDS[COMP_CWORD-2]}
   for ((index = 1; index < COMP_CWORD; index++)); do
     word=\${COMP_WORDS[index]}
     case $word in
-    --root) root=\${COMP_WORDS[index+1]}; index=$((index + 1)) ;;
     --root=*) root=\${word#--root=} ;;
-    --log | --log-format | --rootless) index=$((index + 1)) ;;
+    ${globals.withValue.join(" | ")})
+      index=$((index + 1))
+      [ "\${COMP_WORDS[index]}" != = ] || index=$((index + 1))
+      [ "$word" != --root ] || root=\${COMP_WORDS[index]}
+      ;;
     -*) ;;
     *) path=$word; break ;;
     esac
@@ -90,7 +82,26 @@ ${groups.map((group) => `      ${group}) words="${innerNames(all, group).join(" 
     path="$path \${COMP_WORDS[index+1]}"
     ;;
   esac
-  case "$path $previous" in
+`;
+}
+
+function bash(globals: Words, all: readonly Words[]): string {
+  const names = Object.keys(COMMANDS);
+  const flagCases = all.map(
+    ({ path, flags }) => `    "${path}") flags="${["--help", ...flags].join(" ")}" ;;`,
+  );
+  const values = [globals, ...all].flatMap(({ path, values: lists }) =>
+    Object.entries(lists).map(([flag, list]) => `    "${path} ${flag}") words="${list.join(" ")}" ;;`),
+  );
+  const files = [globals, ...all].flatMap(({ path, withValue, values: lists }) =>
+    withValue.filter((flag) => !(flag in lists)).map((flag) => `"${path} ${flag}"`),
+  );
+  const containers = all.filter(({ container }) => container).map(({ path }) => `"${path}"`);
+  const operands = all.filter((each) => each.operands.length > 0);
+  return `# completion of hako for bash: eval "$(hako completion bash)"
+_hako() {
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} path= word flags= words= index root=
+${bashPath(globals, all)}  case "$path $previous" in
 ${values.join("\n")}
     ${files.join(" | ")})
       COMPREPLY=($(compgen -f -- "$current"))

@@ -2,7 +2,7 @@
 // How a program is scheduled and what it takes the machine for: the kernel shows each field's effect.
 import { describe, expect } from "bun:test";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
-import { Box, type BundleConfig, e2e, needsHako, needsProgram } from "./support";
+import { Box, type BundleConfig, e2e, needsHako, needsProgram, SLEEP } from "./support";
 
 type Mutate = (config: BundleConfig) => void;
 const inProcess =
@@ -17,9 +17,7 @@ const inLinux =
   };
 
 function started(box: Box, mutate: Mutate): { id: string; pid: number } {
-  const id = box.id();
-  box.ok("create", "--bundle", box.bundle(["sleep", "600"], mutate), id);
-  box.ok("start", id);
+  const id = box.started(SLEEP, mutate);
   return { id, pid: box.state(id).pid };
 }
 

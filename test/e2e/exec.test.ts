@@ -1,45 +1,22 @@
 // @cgroup-v2
-// exec: a process beside the first one, with the container's namespaces, cgroups, user, terminal and limits.
+// exec: a process beside the first one, with the container's namespaces, cgroups, user and limits.
 import { expect } from "bun:test";
-import { spawn } from "node:child_process";
 import {
   chmodSync,
   chownSync,
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { accept, recvFd, unixListen } from "../../src/linux/socket";
-import {
-  Box,
-  type BundleConfig,
-  busyboxRootfs,
-  e2e,
-  execute,
-  expectUnchanged,
-  HAKO,
-  hostSnapshot,
-  needsHako,
-  needsProgram,
-  until,
-} from "./support";
-
-function started(box: Box, mutate?: (config: BundleConfig) => void): string {
-  const id = box.id();
-  box.ok("create", "--bundle", box.bundle(["sleep", "600"], mutate), id);
-  box.ok("start", id);
-  return id;
-}
+import { Box, busyboxRootfs, e2e, execute, HAKO, needsHako, needsProgram, SLEEP, until } from "./support";
 
 e2e("exec runs a command with the container's namespaces and root, and gives its output and status", () => {
   using box = new Box();
-  const id = started(box);
+  const id = box.started();
   const { pid } = box.state(id);
   const types = ["mnt", "uts", "ipc", "pid", "net", "cgroup"];
   const line = `for t in ${types.join(" ")}; do readlink /proc/self/ns/$t; done; cat; exit 7`;
@@ -51,13 +28,13 @@ e2e("exec runs a command with the container's namespaces and root, and gives its
 
 e2e("flags after the id belong to the command", () => {
   using box = new Box();
-  const id = started(box);
+  const id = box.started();
   expect(box.ok("exec", id, "echo", "--tty", "-e", "x").stdout).toBe("--tty -e x\n");
 });
 
 e2e("a signal's end is 128 and its number; a failure to start is 255", () => {
   using box = new Box();
-  const id = started(box);
+  const id = box.started();
   expect(box.hako("exec", id, "sh", "-c", "kill -9 $$").status).toBe(137);
   const missing = box.hako("exec", id, "/no/such");
   expect(missing.status).toBe(255);
@@ -106,7 +83,7 @@ e2e("the program is looked up in the container's PATH, as its user may execute i
   symlinkSync("/far/v1", join(rootfs, "led/current"));
   symlinkSync("/second", join(rootfs, "linked"));
   symlinkSync("/circle", join(rootfs, "circle"));
-  const id = started(box, (config) => {
+  const id = box.started(SLEEP, (config) => {
     config.root.path = rootfs;
   });
   const as = (user: string, path: string, ...words: string[]) =>
@@ -158,7 +135,7 @@ e2e("a working directory that only root may enter, or nobody", () => {
   chmodSync(join(rootfs, "closed"), 0o700);
   writeFileSync(join(rootfs, "file"), "");
   symlinkSync("/etc", join(rootfs, "linked"));
-  const id = started(box, (config) => {
+  const id = box.started(SLEEP, (config) => {
     config.root.path = rootfs;
   });
   const at = (cwd: string) => box.hako("exec", "--user", "1000:1000", "--cwd", cwd, id, "pwd");
@@ -210,7 +187,7 @@ e2e("a working directory behind one that the container may not search; one that 
   chmodSync(join(rootfs, "own"), 0o750);
   chownSync(join(rootfs, "own"), 0, 101000);
   const map = [{ containerID: 0, hostID: 100000, size: 65536 }];
-  const id = started(box, (config) => {
+  const id = box.started(SLEEP, (config) => {
     config.root.path = rootfs;
     config.linux.namespaces.push({ type: "user" });
     config.linux.uidMappings = map;
@@ -225,22 +202,9 @@ e2e("a working directory behind one that the container may not search; one that 
   expect(box.ok("exec", "-u", "1000:1000", "--cwd", "/own", id, "pwd").stdout).toBe("/own\n");
 }, [needsHako]);
 
-e2e("a file of the caller's as standard input keeps its mode", () => {
-  using box = new Box();
-  const id = started(box);
-  const file = box.path("tool");
-  writeFileSync(file, "x");
-  chmodSync(file, 0o6755);
-  const shell = (line: string) => execute("sh", ["-c", `${line} < ${file}`]).status;
-  const hako = `${HAKO} --root ${box.root}`;
-  expect(shell(`${hako} exec ${id} cat`)).toBe(0);
-  expect(shell(`${hako} run --bundle ${box.bundle(["cat"])} ${box.id()}`)).toBe(0);
-  expect(statSync(file).mode & 0o7777).toBe(0o6755);
-}, [needsHako]);
-
 e2e("user, groups, directory, variables and capabilities come from the container and from flags", () => {
   using box = new Box();
-  const id = started(box, (config) => {
+  const id = box.started(SLEEP, (config) => {
     config.process.env.push("OWN=1");
     config.process.user = { uid: 0, gid: 0, umask: 0o27 };
   });
@@ -277,7 +241,7 @@ e2e("user, groups, directory, variables and capabilities come from the container
 
 e2e("users, groups and capabilities that are none are refused", () => {
   using box = new Box();
-  const id = started(box);
+  const id = box.started();
   for (const user of ["1000x", " 1000", "-1", "4294967295", "1000:", ":1", "1:2:3", "nobody-here"]) {
     const result = box.hako("exec", `--user=${user}`, id, "true");
     expect(result.status).toBe(2);
@@ -290,44 +254,9 @@ e2e("users, groups and capabilities that are none are refused", () => {
   );
 }, [needsHako]);
 
-e2e("--process takes a process document, and names its wrong fields", () => {
-  using box = new Box();
-  const id = started(box);
-  const file = box.path("process.json");
-  const specified = {
-    cwd: "/tmp",
-    args: ["sh", "-c", "pwd; ulimit -n; echo $X; cat /proc/self/oom_score_adj"],
-    env: ["PATH=/bin", "X=y"],
-    user: { uid: 0, gid: 0 },
-    rlimits: [{ type: "RLIMIT_NOFILE", soft: 50, hard: 60 }],
-    oomScoreAdj: 300,
-  };
-  writeFileSync(file, JSON.stringify(specified));
-  expect(box.ok("exec", "--process", file, id).stdout).toBe("/tmp\n50\ny\n300\n");
-  writeFileSync(file, JSON.stringify({ ...specified, args: [], cwd: "x", env: ["novalue"] }));
-  const wrong = box.hako("exec", "-p", file, id);
-  expect(wrong.status).toBe(255);
-  for (const pointer of ["/args", "/cwd", "/env/0"]) expect(wrong.stderr).toContain(`${pointer}: `);
-}, [needsHako]);
-
-e2e("a detached process runs on with its pid file written", async () => {
-  using box = new Box();
-  const id = started(box);
-  const file = box.path("pid");
-  box.ok("exec", "--detach", "--pid-file", file, id, "sleep", "600");
-  const pid = readFileSync(file, "utf8");
-  expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toBe("sleep\x00600\x00");
-  await until(
-    "it is no child of ours",
-    () => !/^PPid:\t0$/m.test(readFileSync(`/proc/${pid}/status`, "utf8")),
-  );
-  box.ok("kill", id, "KILL");
-  await until("it ends with its pid namespace", () => execute("test", ["-e", `/proc/${pid}`]).status !== 0);
-});
-
 e2e("exec joins the container's cgroups, and those below them", () => {
   using box = new Box();
-  const id = started(box, (config) => {
+  const id = box.started(SLEEP, (config) => {
     config.linux.namespaces = config.linux.namespaces.filter(({ type }) => type !== "cgroup");
     config.linux.resources = { pids: { limit: 20 } };
   });
@@ -341,7 +270,7 @@ e2e("exec joins the container's cgroups, and those below them", () => {
 
 e2e("limits hold for the command, not for hako's own start", () => {
   using box = new Box();
-  const id = started(box, (config) => {
+  const id = box.started(SLEEP, (config) => {
     config.linux.resources = { pids: { limit: 2 }, memory: { limit: 8 << 20 } };
   });
   expect(box.hako("exec", id, "true").status).toBe(0);
@@ -373,7 +302,7 @@ e2e("a container with a user namespace of its own", () => {
   using box = new Box();
   chmodSync(box.dir, 0o755);
   const map = [{ containerID: 0, hostID: 100000, size: 65536 }];
-  const id = started(box, (config) => {
+  const id = box.started(SLEEP, (config) => {
     config.linux.namespaces.push({ type: "user" });
     config.linux.uidMappings = map;
     config.linux.gidMappings = map;
@@ -393,7 +322,7 @@ e2e("a container with a user namespace of its own", () => {
 
 e2e("namespaces of the host that a container shares are no obstacle", () => {
   using box = new Box();
-  const id = started(box, (config) => {
+  const id = box.started(SLEEP, (config) => {
     config.linux.namespaces = [{ type: "mount" }];
     delete config.hostname;
     config.mounts = config.mounts.filter(({ type }) => type === "proc" || type === "tmpfs");
@@ -454,160 +383,4 @@ e2e("one that comes while the container ends is told so", async () => {
         expect(stderr).toBe(`hako: cannot exec in a stopped container "${id}": container not running\n`);
     }
   }
-});
-
-e2e("a terminal: its size, its streams, and a console socket that receives it", () => {
-  using box = new Box();
-  const id = started(box);
-  const command = `stty rows 40 cols 90; exec ${HAKO} --root ${box.root} exec -t ${id} sh -c 'tty; stty size; cat /proc/1/comm; exit 3'`;
-  const result = execute("script", ["-qec", command, "/dev/null"]);
-  expect(result.stdout.replaceAll(/\r|\^@/g, "")).toContain("/dev/pts/0\n40 90\nsleep\n");
-  expect(result.status).toBe(3);
-}, [needsProgram("script")]);
-
-e2e("--tty goes with a process file that says the same, as conmon calls it", async () => {
-  using box = new Box();
-  const id = started(box);
-  const file = box.path("process.json");
-  const user = { uid: 0, gid: 0 };
-  writeFileSync(
-    file,
-    JSON.stringify({
-      terminal: true,
-      user,
-      args: ["sh", "-c", "tty > /tmp/tty"],
-      env: ["PATH=/bin"],
-      cwd: "/",
-    }),
-  );
-  const socket = box.path("console");
-  using listener = unixListen(socket);
-  const executed = box.later([
-    "exec",
-    "--process",
-    file,
-    "--tty",
-    "--console-socket",
-    socket,
-    "--detach",
-    id,
-  ]);
-  using connection = accept(listener);
-  using master = recvFd(connection).fd;
-  expect((await executed).stderr).toBe("");
-  expect(master.number).toBeGreaterThan(2);
-  await until("the command has written", () => box.ok("exec", id, "ls", "/tmp").stdout.includes("tty"));
-  expect(box.ok("exec", id, "cat", "/tmp/tty").stdout).toBe("/dev/pts/0\n");
-});
-
-e2e("--preserve-fds hands descriptors over, and nothing else is open", () => {
-  using box = new Box();
-  const id = started(box);
-  expect(box.ok("exec", id, "sh", "-c", "ls /proc/self/fd | tr '\\n' ' '").stdout).toBe("0 1 2 3 ");
-  const file = join(box.dir, "handed");
-  writeFileSync(file, "through 3");
-  const line = `exec 3<${file}; exec ${HAKO} --root ${box.root} exec --preserve-fds 1 ${id} cat /proc/self/fd/3`;
-  expect(execute("sh", ["-c", line]).stdout).toBe("through 3");
-});
-
-e2e("many at once, and one that is killed on its way, leave nothing", async () => {
-  using box = new Box();
-  const before = hostSnapshot(box.root);
-  const id = started(box);
-  const all = await Promise.all(
-    Array.from({ length: 20 }, (_, n) => box.later(["exec", id, "echo", String(n)])),
-  );
-  expect(all.map(({ stdout }) => stdout.trim())).toEqual(Array.from({ length: 20 }, (_, n) => String(n)));
-  for (const delay of [4, 8, 12, 16, 20]) await box.later(["exec", id, "sleep", "600"], delay);
-  box.ok("delete", "--force", id);
-  await expectUnchanged(before, box.root);
-});
-
-e2e("while a command runs in the foreground, hako is a small program that hands it signals", async () => {
-  using box = new Box();
-  const id = started(box);
-  const line =
-    "trap 'echo usr1' USR1; trap 'exit 9' TERM; grep -E 'SigBlk|SigIgn' /proc/self/status; env; while :; do sleep 0.05; done";
-  // a child that it inherits is none of its business
-  const words = [HAKO, "--root", box.root, "exec", id, "sh", "-c", line];
-  const caller = spawn("sh", ["-c", 'sleep 0.1 & exec "$@"', "sh", ...words], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const pid = caller.pid ?? 0;
-  const ended = new Promise((done) => caller.on("exit", done));
-  let output = "";
-  caller.stdout.on("data", (data: Buffer) => {
-    output += data.toString();
-  });
-  await until("the command runs", () => output.includes("PATH="));
-  expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("hako\n");
-  expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toBe(words.map((word) => `${word}\0`).join(""));
-  // on cgroup v2 hako stays: it puts the process into its cgroup when all but the program is done
-  const resident = /VmRSS:\s*(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  if (!existsSync("/sys/fs/cgroup/cgroup.controllers")) expect(Number(resident)).toBeLessThan(500);
-  expect(output).toMatch(/SigBlk:\s*0+\nSigIgn:\s*0+\n/);
-  expect(output).not.toContain("HAKO");
-  process.kill(pid, "SIGUSR1");
-  await until("the signal has come", () => output.includes("usr1"));
-  process.kill(pid, "SIGTERM");
-  expect(await ended).toBe(9);
-});
-
-e2e(
-  "a signal while it starts is not lost: it ends hako and nothing runs, or the program has it",
-  async () => {
-    using box = new Box();
-    const id = started(box);
-    // after 4 to 80 ms: before, while and after the process is made
-    for (let round = 1; round <= 20; round++) {
-      const status = execute("timeout", [
-        `${(round * 4) / 1000}`,
-        HAKO,
-        "--root",
-        box.root,
-        "exec",
-        id,
-        "sleep",
-        "600",
-      ]).status;
-      expect(status).toBe(124);
-    }
-    // its end may be a moment later than hako's
-    const running = () =>
-      box.ok("exec", id, "sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; true").stdout.split("sleep")
-        .length - 1;
-    await until("only the container's own sleep is left", () => running() === 1);
-  },
-);
-
-e2e("--pidfd-socket gets a descriptor of the process, of the first one and of another", async () => {
-  using box = new Box();
-  const socket = box.path("pidfd");
-  using listener = unixListen(socket);
-  const receive = () => {
-    using connection = accept(listener);
-    const { fd, name } = recvFd(connection);
-    using pidfd = fd;
-    const pid = /^Pid:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd.number}`, "utf8"))?.[1];
-    return { name, pid: Number(pid) };
-  };
-  const id = box.id();
-  const created = box.later([
-    "create",
-    "--pidfd-socket",
-    socket,
-    "--bundle",
-    box.bundle(["sleep", "600"]),
-    id,
-  ]);
-  const first = receive();
-  expect((await created).status).toBe(0);
-  expect(first).toEqual({ name: "standard", pid: box.state(id).pid });
-  box.ok("start", id);
-  const executed = box.later(["exec", "--pidfd-socket", socket, id, "sleep", "1"]);
-  expect(receive()).toMatchObject({ name: "setns" });
-  expect((await executed).status).toBe(0);
-  expect(box.hako("exec", "--pidfd-socket", box.path("nobody"), id, "true").stderr).toContain(
-    "--pidfd-socket",
-  );
 });

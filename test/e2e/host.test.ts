@@ -100,6 +100,10 @@ e2e("bash completes commands, flags, values and ids", () => {
   expect(complete("completion", "")).toEqual(["bash", "zsh", "fish"]);
   expect(complete("--root", box.root, "kill", "")).toEqual([id]);
   expect(complete("--root", box.root, "cgroup", "show", "")).toEqual([id]);
+  expect(complete("--cgroup-manager", "systemd", "--root", box.root, "kill", "")).toEqual([id]);
+  expect(complete("--cgroup-manager", "=", "sys")).toEqual(["systemd"]);
+  expect(complete("list", "--format", "=")).toEqual(["table", "json"]);
+  expect(complete("--root", "=", box.root, "kill", "")).toEqual([id]);
 }, [needsHako]);
 
 e2e("scripts for zsh and fish have every command; another shell is refused", () => {

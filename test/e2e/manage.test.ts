@@ -3,14 +3,7 @@
 import { expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { Box, type BundleConfig, e2e, execute, HAKO, isV2, needsHako, needsProgram, until } from "./support";
-
-function started(box: Box, args: string[], mutate?: (config: BundleConfig) => void): string {
-  const id = box.id();
-  box.ok("create", "--bundle", box.bundle(args, mutate), id);
-  box.ok("start", id);
-  return id;
-}
+import { Box, e2e, execute, HAKO, isV2, needsHako, needsProgram, until } from "./support";
 
 /** A file of one of the container's own cgroups. */
 function cgroupValue(box: Box, id: string, controller: string, file: string): string {
@@ -20,7 +13,7 @@ function cgroupValue(box: Box, id: string, controller: string, file: string): st
 
 e2e("ps lists the processes by the host's numbers", () => {
   using box = new Box();
-  const id = started(box, ["sh", "-c", "sleep 601 & sleep 602 & wait"]);
+  const id = box.started(["sh", "-c", "sleep 601 & sleep 602 & wait"]);
   const pids: number[] = JSON.parse(box.ok("ps", "--format", "json", id).stdout);
   expect(pids).toHaveLength(3);
   expect(pids).toContain(box.state(id).pid);
@@ -35,7 +28,7 @@ e2e("ps lists the processes by the host's numbers", () => {
 
 e2e("a paused container stands still and says so; resume lets it go on", async () => {
   using box = new Box();
-  const id = started(box, ["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i > /tmp/count; done"]);
+  const id = box.started(["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i > /tmp/count; done"]);
   const count = () => box.ok("exec", "--ignore-paused", id, "cat", "/tmp/count").stdout;
   const ticks = () =>
     readFileSync(`/proc/${box.state(id).pid}/stat`, "utf8")
@@ -61,7 +54,7 @@ e2e("a paused container stands still and says so; resume lets it go on", async (
 
 e2e("update changes limits, from flags and from a document, and the kernel shows them", () => {
   using box = new Box();
-  const id = started(box, ["sleep", "600"]);
+  const id = box.started(["sleep", "600"]);
   box.ok(
     "update",
     "--pids-limit",
@@ -95,7 +88,7 @@ e2e("update changes limits, from flags and from a document, and the kernel shows
 
 e2e("an update that is refused changes nothing and names the field", () => {
   using box = new Box();
-  const id = started(box, ["sleep", "600"], (config) => {
+  const id = box.started(["sleep", "600"], (config) => {
     config.linux.resources = { pids: { limit: 50 } };
   });
   const document = { pids: { limit: 60 }, cpu: { cpus: "9999" } };
@@ -111,7 +104,7 @@ e2e("an update that is refused changes nothing and names the field", () => {
 
 e2e("events --stats has runc's numbers in runc's shape", () => {
   using box = new Box();
-  const id = started(box, ["sleep", "600"], (config) => {
+  const id = box.started(["sleep", "600"], (config) => {
     config.linux.resources = { pids: { limit: 50 }, memory: { limit: 64 << 20 } };
   });
   const event = JSON.parse(box.ok("events", "--stats", id).stdout);
@@ -132,7 +125,7 @@ e2e("events --stats has runc's numbers in runc's shape", () => {
 e2e("events tells at intervals, of memory that ran out, and ends with the container", async () => {
   using box = new Box();
   const line = "sleep 1; (exec sh -c 'a=x; while true; do a=$a$a; done'); sleep 1";
-  const id = started(box, ["sh", "-c", line], (config) => {
+  const id = box.started(["sh", "-c", line], (config) => {
     config.linux.resources = { memory: { limit: 8 << 20, swap: 8 << 20 } };
   });
   const child = spawn(HAKO, ["--root", box.root, "events", "--interval", "200ms", id]);

@@ -29,6 +29,8 @@ export const IS_HAKO = basename(HAKO).startsWith("hako");
 const PREFIX = "hako-e2e-";
 /** The same for those of this run: others may go on beside it. */
 const OWN_PREFIX = `${PREFIX}${process.pid}-`;
+/** A program that is there until it is killed. */
+export const SLEEP = ["sleep", "600"];
 /** HAKO_TIME_FACTOR: a machine that is emulated, on a busy one, is that much slower. */
 export const TIME_LIMIT = 60_000 * Number(process.env.HAKO_TIME_FACTOR ?? 1);
 
@@ -210,6 +212,14 @@ export class Box implements Disposable {
     return dir;
   }
 
+  /** Creates and starts a container; its id. */
+  started(args: string[] = SLEEP, mutate?: (config: BundleConfig) => void): string {
+    const id = this.id();
+    this.ok("create", "--bundle", this.bundle(args, mutate), id);
+    this.ok("start", id);
+    return id;
+  }
+
   /** Runs `args` in a new container with `hako run`. */
   run(args: string[], mutate?: (config: BundleConfig) => void, options: RunOptions = {}): Result {
     return this.hakoWith(options, "run", "--bundle", this.bundle(args, mutate), this.id());
@@ -236,6 +246,11 @@ export class Box implements Disposable {
     for (const id of names(this.root)) if (id.startsWith(PREFIX)) this.hako("delete", "--force", id);
     rmSync(this.dir, { recursive: true, force: true });
   }
+}
+
+/** A line of shell that prints where links point. (busybox's readlink takes one.) */
+export function readLinks(dir: string, ...links: string[]): string {
+  return `cd ${dir}; for link in ${links.join(" ")}; do readlink $link; done`;
 }
 
 export function names(dir: string): string[] {

@@ -1,0 +1,85 @@
+// @cgroup-v2
+// What the caller leaves to the runtime: descriptors, a directory, signals, variables.
+import { describe, expect } from "bun:test";
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Box, e2e, execute, HAKO, SLEEP } from "./support";
+
+describe("descriptors", () => {
+  e2e("nothing of the caller's reaches the program without --preserve-fds", () => {
+    using box = new Box();
+    const fds = [openSync("/etc/hostname", "r"), openSync("/etc/passwd", "r")];
+    const bundle = box.bundle(["sh", "-c", "ls /proc/self/fd | tr '\\n' ' '; cat <&4"]);
+    const none = box.hakoWith({ extraFds: fds }, "run", "--bundle", bundle, box.id());
+    expect(none.status).not.toBe(0);
+    expect(none.stdout.replace(/3 $/, "")).toBe("0 1 2 ");
+    const two = box.hakoWith({ extraFds: fds }, "run", "--preserve-fds", "2", "--bundle", bundle, box.id());
+    expect(two.status).toBe(0);
+    expect(two.stdout.slice(0, 10)).toBe("0 1 2 3 4 ");
+    expect(two.stdout).toContain("root:");
+    for (const fd of fds) closeSync(fd);
+  });
+
+  e2e("more than a thousand are handed over", () => {
+    using box = new Box();
+    const bundle = box.bundle(["sh", "-c", "ls /proc/self/fd | wc -l"], ({ process }) => {
+      process.rlimits = [];
+    });
+    const call = [HAKO, "--root", box.root, "run", "--preserve-fds", "1098", "--bundle", bundle, box.id()];
+    const open = 'for ((fd = 3; fd <= 1100; fd++)); do eval "exec $fd</dev/null"; done; exec "$@"';
+    const result = execute("bash", ["-c", `ulimit -Sn 2000; ${open}`, "bash", ...call]);
+    // and the standard streams, and ls's own
+    expect(result).toMatchObject({ status: 0, stdout: "1102\n", stderr: "" });
+  });
+
+  e2e("the program's table of descriptors has not grown: each system call on one would cost more", () => {
+    using box = new Box();
+    const size = ["grep", "FDSize:", "/proc/self/status"];
+    const run = box.hako("run", "--bundle", box.bundle(size), box.id());
+    expect(run.stdout).toBe("FDSize:\t64\n");
+    const id = box.id();
+    box.ok("run", "--detach", "--bundle", box.bundle(SLEEP), id);
+    expect(box.hako("exec", id, ...size).stdout).toBe("FDSize:\t64\n");
+  });
+});
+
+describe("a hostile place to be called from", () => {
+  e2e("working directory and HOME with .env and bunfig.toml", () => {
+    using box = new Box();
+    const mark = box.path("mark");
+    for (const name of ["work", "home"]) {
+      const dir = box.path(name);
+      mkdirSync(dir);
+      writeFileSync(
+        join(dir, "evil.ts"),
+        `require("node:fs").writeFileSync(${JSON.stringify(mark)}, "evil");`,
+      );
+      for (const file of ["bunfig.toml", ".bunfig.toml"])
+        writeFileSync(join(dir, file), 'preload = ["./evil.ts"]\n');
+      writeFileSync(join(dir, ".env"), "HAKO_STACK=1\nPATH=/evil\nLEAK=leak\n");
+      writeFileSync(join(dir, "package.json"), '{"scripts":{"run":"touch evil"}}');
+      writeFileSync(join(dir, "tsconfig.json"), "{");
+    }
+    const options = {
+      cwd: box.path("work"),
+      env: { HOME: box.path("home"), PATH: "/usr/bin:/bin:/usr/sbin" },
+    };
+    const result = box.hakoWith(options, "run", "--bundle", box.bundle(["env"]), box.id());
+    expect(result.status).toBe(0);
+    expect(result.stdout).not.toContain("LEAK");
+    expect(existsSync(mark)).toBe(false);
+  });
+
+  e2e("an empty environment", () => {
+    using box = new Box();
+    expect(box.hakoWith({ env: {} }, "run", "--bundle", box.bundle(["true"]), box.id()).status).toBe(0);
+  });
+
+  e2e("the runtime's environment stays outside", () => {
+    using box = new Box();
+    const options = { env: { PATH: "/usr/bin:/bin:/usr/sbin", SECRET: "secret" } };
+    const result = box.hakoWith(options, "run", "--bundle", box.bundle(["env"]), box.id());
+    expect(result.stdout).not.toContain("SECRET");
+    expect(result.stdout).toContain("TERM=xterm");
+  });
+});

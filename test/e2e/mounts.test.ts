@@ -1,0 +1,344 @@
+// @cgroup-v2
+// Mounts, their propagation and the root file system that config.json asks for, as a program in the container sees them.
+import { describe, expect } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  Box,
+  type BundleConfig,
+  e2e,
+  execute,
+  expectUnchanged,
+  hostSnapshot,
+  isV2,
+  needsHako,
+  readLinks,
+} from "./support";
+
+describe("mounts", () => {
+  e2e("of each type, with their options", () => {
+    using box = new Box();
+    const out = box.sh("cat /proc/self/mountinfo", (config) => {
+      config.mounts.push({
+        destination: "/data/deep",
+        type: "tmpfs",
+        source: "data",
+        options: ["nosuid", "nodev", "noexec", "ro", "size=1m", "mode=700"],
+      });
+    });
+    const rows = new Map(
+      out
+        .trim()
+        .split("\n")
+        .map((line) => {
+          const words = line.split(" ");
+          const dash = words.indexOf("-");
+          return [
+            words[4] ?? "",
+            {
+              options: words[5]?.split(",") ?? [],
+              type: words[dash + 1] ?? "",
+              super: words[dash + 3] ?? "",
+            },
+          ];
+        }),
+    );
+    expect(rows.get("/proc")?.type).toBe("proc");
+    expect(rows.get("/dev")?.type).toBe("tmpfs");
+    expect(rows.get("/dev/pts")?.type).toBe("devpts");
+    expect(rows.get("/dev/pts")?.super).toContain("gid=5");
+    expect(rows.get("/dev/mqueue")?.type).toBe("mqueue");
+    expect(rows.get("/sys")).toMatchObject({
+      type: "sysfs",
+      options: expect.arrayContaining(["ro", "nosuid"]),
+    });
+    expect(rows.get("/data/deep")?.options).toEqual(
+      expect.arrayContaining(["ro", "nosuid", "nodev", "noexec"]),
+    );
+    expect(rows.get("/data/deep")?.super).toContain("mode=700");
+  });
+
+  e2e("binds: directories, files, read-only, recursive, a missing target is made", () => {
+    using box = new Box();
+    const source = box.path("source");
+    mkdirSync(join(source, "sub"), { recursive: true });
+    writeFileSync(join(source, "file"), "from the host\n");
+    const out = box.sh(
+      "cat /a/b/file /f; touch /rw/new; touch /a/b/x 2>&1; touch /rro/x 2>&1; true",
+      (config) => {
+        const bind = (destination: string, from: string, ...options: string[]): void => {
+          config.mounts.push({ destination, type: "bind", source: from, options });
+        };
+        bind("/a/b", source, "rbind", "ro");
+        bind("/f", join(source, "file"), "bind", "ro");
+        bind("/rw", join(source, "sub"), "bind");
+        config.mounts.push({ destination: "/rro", source, options: ["rbind", "ro", "nosuid"] });
+      },
+    );
+    expect(out).toContain("from the host\nfrom the host\n");
+    expect(out.match(/Read-only file system/g)?.length).toBe(2);
+    expect(existsSync(join(source, "sub/new"))).toBe(true);
+  });
+
+  e2e("a target behind a symlink stays in the root file system", () => {
+    using box = new Box();
+    const outside = box.path("outside");
+    mkdirSync(outside);
+    const bundle = box.bundle(["sh", "-c", "cat /link/mark; mount | grep -c marker"], (config) => {
+      config.mounts.push({ destination: "/link", type: "tmpfs", source: "marker" });
+      config.mounts.push({ destination: "/up/x", type: "tmpfs", source: "marker" });
+    });
+    symlinkSync(outside, join(bundle, "rootfs/link"));
+    symlinkSync("../../../../../..", join(bundle, "rootfs/up"));
+    box.hako("run", "--bundle", bundle, box.id());
+    expect(existsSync(join(outside, "mark"))).toBe(false);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain("marker");
+    expect(existsSync("/x")).toBe(false);
+  });
+
+  e2e("/proc that is a symlink in the root file system is refused", () => {
+    using box = new Box();
+    const bundle = box.bundle(["true"]);
+    rmSync(join(bundle, "rootfs/proc"), { recursive: true });
+    symlinkSync("/tmp", join(bundle, "rootfs/proc"));
+    expect(box.hako("run", "--bundle", bundle, box.id()).status).toBe(1);
+  });
+
+  e2e("/dev that is a symlink in the root file system makes nothing on the host", async () => {
+    using box = new Box();
+    const outside = box.path("outside");
+    mkdirSync(outside);
+    const bundle = box.bundle(["true"], (config) => {
+      config.mounts = config.mounts.filter((mount) => !mount.destination.startsWith("/dev"));
+    });
+    rmSync(join(bundle, "rootfs/dev"), { recursive: true });
+    symlinkSync(outside, join(bundle, "rootfs/dev"));
+    box.hako("run", "--bundle", bundle, box.id());
+    expect(execute("ls", [outside]).stdout).toBe("");
+  }, [needsHako]);
+
+  e2e("an overlay", () => {
+    using box = new Box();
+    // upper directories need a file system that can hold them: a tmpfs in the container's own mount namespace
+    for (const dir of ["lower", "upper", "work"]) mkdirSync(box.path(dir));
+    writeFileSync(box.path("lower/file"), "lower\n");
+    const options = `lowerdir=${box.path("lower")},upperdir=${box.path("upper")},workdir=${box.path("work")}`;
+    const result = box.run(["sh", "-c", "cat /o/file; echo new > /o/new"], (config) => {
+      config.mounts.push({
+        destination: "/o",
+        type: "overlay",
+        source: "overlay",
+        options: options.split(","),
+      });
+    });
+    if (result.status !== 0 && /invalid argument|not supported/i.test(result.stderr)) return;
+    expect(result.stdout).toBe("lower\n");
+    expect(existsSync(box.path("upper/new"))).toBe(true);
+    expect(existsSync(box.path("lower/new"))).toBe(false);
+  });
+
+  e2e("a tmpfs has the mode of the directory that it covers; where there was none anybody may write", () => {
+    using box = new Box();
+    const out = box.sh("stat -c %a /root /new /given", (config) => {
+      for (const [destination, options] of [
+        ["/root", []],
+        ["/new", []],
+        ["/given", ["mode=750"]],
+      ] as const) {
+        config.mounts.push({ destination, type: "tmpfs", source: "tmpfs", options: [...options] });
+      }
+    });
+    expect(out).toBe("755\n1777\n750\n");
+  });
+
+  e2e("tmpcopyup brings the directory's files along", () => {
+    using box = new Box();
+    const out = box.sh("cat /etc/group; stat -f -c %T /etc", (config) => {
+      config.mounts.push({
+        destination: "/etc",
+        type: "tmpfs",
+        source: "tmpfs",
+        options: ["rw", "nosuid", "tmpcopyup"],
+      });
+    });
+    expect(out).toContain("root:x:0:");
+    expect(out).toContain("tmpfs");
+  });
+
+  e2e("flags that only mount(2) takes", () => {
+    using box = new Box();
+    const out = box.sh("grep ' /tmp ' /proc/mounts", (config) => {
+      const options = ["iversion", "silent", "lazytime", "nosuid", "size=64k"];
+      config.mounts.push({ destination: "/tmp", type: "tmpfs", source: "tmpfs", options });
+    });
+    expect(out).toMatch(/^tmpfs \/tmp tmpfs rw,(lazytime,)?nosuid,.*size=64k/);
+    const copied = box.sh("head -1 /etc/group; touch /etc/x 2>&1 || true", (config) => {
+      const options = ["ro", "silent", "tmpcopyup"];
+      config.mounts.push({ destination: "/etc", type: "tmpfs", source: "tmpfs", options });
+    });
+    expect(copied).toMatch(/^root:x:0:\n.*Read-only file system\n$/);
+  });
+
+  e2e("src-nofollow binds a link itself, dest-nofollow mounts on one", () => {
+    using box = new Box();
+    symlinkSync("/etc/group", box.path("link"));
+    writeFileSync(box.path("file"), "theirs\n");
+    const bind = (destination: string, source: string, ...options: string[]) => ({
+      destination,
+      source: box.path(source),
+      options: ["bind", ...options],
+    });
+    const prepared = (config: BundleConfig) => {
+      config.mounts.push(
+        bind("/tmp/followed", "file"),
+        bind("/tmp/bound", "link", "src-nofollow", "dest-nofollow"),
+        bind("/etc/alias", "file", "dest-nofollow"),
+      );
+    };
+    const bundle = box.bundle(
+      ["sh", "-c", "cat /tmp/followed; readlink /tmp/bound; cat /etc/alias; cat /etc/passwd | head -1"],
+      prepared,
+    );
+    symlinkSync("/nowhere", join(bundle, "rootfs/tmp/bound"));
+    symlinkSync("passwd", join(bundle, "rootfs/etc/alias"));
+    const { stdout, stderr } = box.hako("run", "--bundle", bundle, box.id());
+    expect([stdout, stderr]).toEqual(["theirs\n/etc/group\ntheirs\nroot:x:0:0:root:/root:/bin/sh\n", ""]);
+  }, [needsHako]);
+
+  e2e("cgroups, with and without a namespace of their own", () => {
+    using box = new Box();
+    for (const namespace of [true, false]) {
+      // without a cgroup namespace the whole hierarchy of v2 is there, and its paths are the host's
+      const own = namespace ? "" : "$(cut -d: -f3 /proc/self/cgroup)";
+      const file = isV2 ? `/sys/fs/cgroup${own}/cgroup.procs` : "/sys/fs/cgroup/memory/cgroup.procs";
+      const out = box.sh(`cat ${file}; touch /sys/fs/cgroup/x 2>&1 || true`, (config) => {
+        if (namespace) config.linux.namespaces.push({ type: "cgroup" });
+      });
+      expect(out.split("\n")).toContain("1");
+      expect(out).toMatch(/Read-only file system|Permission denied/);
+    }
+  });
+
+  e2e("the options of the host's cgroup2 stay as they are", () => {
+    using box = new Box();
+    const options = () =>
+      /^\S+ \/sys\/fs\/cgroup cgroup2 (\S+)/m.exec(readFileSync("/proc/mounts", "utf8"))?.[1];
+    execFileSync("mount", ["-o", "remount,nsdelegate,memory_recursiveprot", "/sys/fs/cgroup"]);
+    const before = options();
+    expect(before).toContain("nsdelegate");
+    box.sh("cat /sys/fs/cgroup/cgroup.controllers");
+    expect(options()).toBe(before);
+  }, [isV2 ? undefined : "this host has no pure v2"]);
+});
+
+describe("propagation", () => {
+  for (const [value, wanted] of [
+    ["private", /^\S+ \S+ \S+ \S+ \/ \S+ - /m],
+    ["shared", /^\S+ \S+ \S+ \S+ \/ \S+ shared:\d+ /m],
+    ["slave", /^\S+ \S+ \S+ \S+ \/ \S+ (master:\d+ )?- /m],
+  ] as const) {
+    e2e(
+      `rootfsPropagation ${value}`,
+      async () => {
+        using box = new Box();
+        const before = hostSnapshot(box.root);
+        const out = box.sh("cat /proc/self/mountinfo", (config) => {
+          config.linux.rootfsPropagation = value;
+        });
+        expect(out).toMatch(wanted);
+        await expectUnchanged(before, box.root);
+      },
+      value === "shared" ? [needsHako] : [],
+    );
+  }
+
+  e2e("a mount's own propagation", () => {
+    using box = new Box();
+    const source = box.path("source");
+    mkdirSync(source);
+    const out = box.sh("grep ' /s ' /proc/self/mountinfo", (config) => {
+      config.mounts.push({ destination: "/s", type: "bind", source, options: ["rbind", "rshared"] });
+    });
+    expect(out).toContain("shared:");
+  });
+});
+
+describe("root file system", () => {
+  e2e("read-only root", () => {
+    using box = new Box();
+    const out = box.sh("touch /x 2>&1; touch /dev/shm/x && echo written", (config) => {
+      config.root.readonly = true;
+    });
+    expect(out).toContain("Read-only file system");
+    expect(out).toContain("written");
+  });
+
+  e2e("masked and read-only paths; missing ones are no error", () => {
+    using box = new Box();
+    const bundle = box.bundle(
+      [
+        "sh",
+        "-c",
+        "cat /etc/passwd | wc -c; ls /secret | wc -l; echo x > /etc/group; cat /proc/timer_list | wc -c",
+      ],
+      (config) => {
+        config.linux.maskedPaths = ["/etc/passwd", "/secret", "/not/there", "/proc/timer_list"];
+        config.linux.readonlyPaths = ["/etc/group", "/not/there"];
+      },
+    );
+    mkdirSync(join(bundle, "rootfs/secret"));
+    writeFileSync(join(bundle, "rootfs/secret/key"), "key");
+    const result = box.hako("run", "--bundle", bundle, box.id());
+    expect(
+      result.stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.trim()),
+    ).toEqual(["0", "0", "0"]);
+    expect(result.stderr).toContain("Read-only file system");
+  });
+
+  e2e("the usual devices and links of /dev", () => {
+    using box = new Box();
+    const out = box.sh(
+      `cd /dev; stat -c '%n %F %t:%T %a' null zero full random urandom tty; ${readLinks("/dev", "fd", "stdin", "stdout", "stderr", "ptmx")}`,
+    );
+    for (const [name, numbers] of [
+      ["null", "1:3"],
+      ["zero", "1:5"],
+      ["full", "1:7"],
+      ["random", "1:8"],
+      ["urandom", "1:9"],
+      ["tty", "5:0"],
+    ])
+      expect(out).toContain(`${name} character special file ${numbers} 666`);
+    expect(out).toContain("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n");
+  });
+
+  e2e("devices of config.json, and the rules for them", () => {
+    using box = new Box();
+    const out = box.sh(
+      "stat -c '%F %t:%T %a %u:%g' /dev/mine; head -c 4 /dev/mine | wc -c; mknod /tmp/disk b 254 0 2>&1; cat /tmp/disk 2>&1 | head -c 1; head -c 1 /dev/kmsg 2>&1; true",
+      (config) => {
+        config.linux.devices = [
+          { path: "/dev/mine", type: "c", major: 1, minor: 5, fileMode: 0o640, uid: 0, gid: 2 },
+          { path: "/dev/kmsg", type: "c", major: 1, minor: 11 },
+        ];
+        config.linux.resources.devices = [
+          { allow: false, access: "rwm" },
+          { allow: true, type: "c", major: 1, minor: 5, access: "r" },
+        ];
+        config.process.capabilities = {
+          bounding: ["CAP_MKNOD"],
+          effective: ["CAP_MKNOD"],
+          permitted: ["CAP_MKNOD"],
+        };
+      },
+    );
+    const lines = out.split("\n");
+    expect(lines[0]).toBe("character special file 1:5 640 0:2");
+    expect(lines[1]?.trim()).toBe("4");
+    expect(out).toMatch(/kmsg.*Operation not permitted/);
+  });
+});
