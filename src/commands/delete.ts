@@ -6,7 +6,11 @@ import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
 
 export default defineCommand({
-  meta: { name: "delete", description: "remove a stopped container and all that belongs to it" },
+  meta: {
+    name: "delete",
+    description:
+      "remove a stopped container and all that belongs to it; with a pod's sandbox container, the pod",
+  },
   args: {
     container: CONTAINER,
     force: {

@@ -49,7 +49,7 @@ export function checkpointContainer(options: CheckpointOptions): void {
   findCriu(options.program);
   checkStatusFd(options.statusFd);
   dump(options);
-  if (!leaveRunning && !preDump) deleteContainer({ root, id, force: true, openFiles, warn });
+  if (!leaveRunning && !preDump) deleteContainer({ root, id, force: true, alone: true, openFiles, warn });
 }
 
 function dump(options: CheckpointOptions): void {

@@ -3,7 +3,7 @@ import { asHakoError, HakoError } from "../errors";
 import { hasErrno } from "../linux/file";
 import { signalProcess, waitForEnd } from "../linux/process";
 import { logDebug } from "../log";
-import { placeOf } from "../oci/container-type";
+import { leadsSandbox } from "../oci/container-type";
 import { runLenientHooks } from "./hooks";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
@@ -29,24 +29,38 @@ export interface DeleteOptions {
   id: ContainerId;
   /** Kills what runs; what does not exist is no error, and what is broken is removed. */
   force: boolean;
+  /** Its sandbox and what is in there stay. */
+  alone?: boolean | undefined;
   openFiles: number | undefined;
   warn(message: string): void;
 }
 
-/** Removes all of a container (runtime.md "Delete"): processes, cgroups, mapping, directory; then poststop hooks. */
+/**
+ * Removes all of a container (runtime.md "Delete"): processes, cgroups, mapping, directory; then poststop hooks. With a
+ * sandbox container goes all that is left in its sandbox.
+ */
 export function deleteContainer(options: DeleteOptions): void {
+  // more can come into the sandbox while these go
+  for (;;) {
+    const others = deleteUnlessOthers(options);
+    if (others.length === 0) return;
+    for (const id of others) deleteContainer({ ...options, id, force: true, alone: true });
+    const names = others.map((id) => `"${id}"`).join(", ");
+    options.warn(`deleted with sandbox container "${options.id}": ${names}`);
+  }
+}
+
+/** Not without its lock; but theirs are waited for without it, lest two commands wait for each other. */
+function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
   const { root, id, force, warn } = options;
   const mappings = new MappingStore(root);
   using lock = lockContainer(root, id);
   if (lock === undefined) {
     // it was deleted while we waited, and its id is another's by now
-    if (hasDirectory(root, id)) {
-      deleteContainer(options);
-      return;
-    }
+    if (hasDirectory(root, id)) return deleteUnlessOthers(options);
     if (force) {
       mappings.delete(id);
-      return;
+      return [];
     }
     readRecord(root, id);
   }
@@ -55,28 +69,19 @@ export function deleteContainer(options: DeleteOptions): void {
     const status = statusOf(root, record);
     // a created container has no program yet that could be disturbed
     if (!force && status !== "stopped" && status !== "created") throw notStopped(id, status);
+    if (options.alone !== true && leadsSandbox(record.annotations)) {
+      const others = mappings.othersOf(record, warn);
+      if (others.length > 0) return others;
+    }
     end(record);
   }
   mappings.delete(id);
   removeDirectory(root, id);
   logDebug(`${id}: deleted`);
-  if (record !== undefined) warnOfOthers(record, mappings, warn);
-  if (record === undefined || record.creator !== undefined) return;
+  if (record === undefined || record.creator !== undefined) return [];
   const context = { state: stateOf(record, "stopped"), cwd: record.bundle, openFiles: options.openFiles };
   runLenientHooks("poststop", record.hooks, context, warn);
-}
-
-/**
- * A pod's sandbox container can go before the others, which keep the namespaces that they have joined: CRI-O and
- * containerd end every container themselves, and kubelet calls in any order. But who does it by hand should know.
- */
-function warnOfOthers(record: ContainerRecord, mappings: MappingStore, warn: DeleteOptions["warn"]): void {
-  const { type, sandbox } = placeOf(record.annotations);
-  if (type !== "sandbox" || sandbox === undefined) return;
-  const others = mappings.list(warn).filter((each) => each.sandbox === record.sandbox);
-  if (others.length === 0) return;
-  const names = others.map(({ container }) => `"${container}"`).join(", ");
-  warn(`sandbox "${record.sandbox}" is without its sandbox container now; still in it: ${names}`);
+  return [];
 }
 
 function notStopped(id: ContainerId, status: Status): HakoError {

@@ -1,37 +1,71 @@
 import type { Cgroup } from "../cgroup";
 import { loadCgroup } from "../cgroup/stored";
-import { HakoError } from "../errors";
+import { asHakoError, HakoError } from "../errors";
 import { signalProcess } from "../linux/process";
+import { leadsSandbox } from "../oci/container-type";
 import type { ContainerId } from "./id";
-import { readRecord, statusOf } from "./record";
+import { MappingStore } from "./mapping";
+import { type ContainerRecord, readRecord, statusOf } from "./record";
 
 const SIGKILL = 9;
+const SIGTERM = 15;
 
-/** Sends a signal to the container's first process, or to all of its processes (runtime.md "Kill"). */
-export function killContainer(root: string, id: ContainerId, signal: number, all: boolean): void {
+export interface KillOptions {
+  root: string;
+  id: ContainerId;
+  signal: number;
+  /** All processes, not the first one alone. */
+  all: boolean;
+  warn(message: string): void;
+}
+
+/**
+ * Sends a signal to the container's first process, or to all of its processes (runtime.md "Kill"). What asks a sandbox
+ * container to end asks all containers of its sandbox.
+ */
+export function killContainer({ root, id, signal, all, warn }: KillOptions): void {
   const record = readRecord(root, id);
+  // containerd reads "container not running"
+  if (!signalContainer(root, record, signal, all)) {
+    const message = `container "${id}": container not running: ${statusOf(root, record)}`;
+    throw new HakoError({ code: "state", message });
+  }
+  if ((signal !== SIGTERM && signal !== SIGKILL) || !leadsSandbox(record.annotations)) return;
+  const failures: HakoError[] = [];
+  for (const other of new MappingStore(root).othersOf(record, warn)) {
+    try {
+      signalContainer(root, readRecord(root, other), signal, all);
+    } catch (thrown) {
+      const error = asHakoError(thrown);
+      // deleted meanwhile
+      if (error.code !== "not-found") failures.push(error);
+    }
+  }
+  const [failure] = failures;
+  if (failure !== undefined)
+    throw new HakoError({ code: failure.code, message: `sandbox "${record.sandbox}"`, cause: failure });
+}
+
+/** False if there is no process to be sent it; with `all` that is as good. */
+function signalContainer(root: string, record: ContainerRecord, signal: number, all: boolean): boolean {
   const status = statusOf(root, record);
   // without a pid namespace nothing ends the others when the first one ends
   if (all || (signal === SIGKILL && !record.ownPidNamespace)) {
     const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
     if (cgroup !== undefined && cgroup.pids().length > 0) {
       signalAll(cgroup, signal);
-      if (all || status !== "stopped") return;
+      if (all || status !== "stopped") return true;
     }
     // of a container without a cgroup, a rootless one, no process is known but the first
-    if (all && status === "stopped") return;
+    if (all && status === "stopped") return true;
   }
   const { init } = record;
-  // containerd reads "container not running"
-  const gone = new HakoError({
-    code: "state",
-    message: `container "${id}": container not running: ${status}`,
-  });
-  if (init === undefined || status === "stopped") throw gone;
-  if (!signalProcess(init.pid, init.startTime, signal)) throw gone;
+  if (init === undefined || status === "stopped") return false;
+  if (!signalProcess(init.pid, init.startTime, signal)) return false;
   // a frozen process does not even die
   if (signal === SIGKILL && status === "paused" && record.cgroup !== undefined)
     loadCgroup(record.cgroup).thaw();
+  return true;
 }
 
 function signalAll(cgroup: Cgroup, signal: number): void {

@@ -120,6 +120,15 @@ export class MappingStore {
     }
   }
 
+  /** The other containers of a container's sandbox. */
+  othersOf(
+    { id, sandbox }: { id: ContainerId; sandbox: SandboxId },
+    warn: (message: string) => void,
+  ): ContainerId[] {
+    const others = this.list(warn).filter((each) => each.sandbox === sandbox && each.container !== id);
+    return others.map(({ container }) => container);
+  }
+
   /** All mappings by the container's name; a broken one is told to `warn` and left out. */
   list(warn: (message: string) => void): Mapping[] {
     const mappings: Mapping[] = [];

@@ -74,7 +74,7 @@ export function restoreContainer(options: RestoreOptions): ContainerRecord {
     const context = { state: stateOf(record, "running"), cwd: bundle.path, openFiles };
     runHooks("poststart", bundle.config.hooks, context);
   } catch (error) {
-    deleteContainer({ root, id, force: true, openFiles, warn });
+    deleteContainer({ root, id, force: true, alone: true, openFiles, warn });
     throw error;
   }
   return record;

@@ -36,26 +36,30 @@ export async function runContainer(options: RunOptions): Promise<number> {
   if (!detach && options.subreaper) becomeSubreaper();
   const forward = new SignalForwarder(options.signalsEnd);
   let deleted = keep;
+  let started = false;
   try {
     const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
     try {
       sender?.close();
       using master = receiver === undefined ? undefined : recvFd(receiver).fd;
       using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
+      started = true;
       if (detach || record.init === undefined) {
         relay?.wait();
         deleted = true;
         return 0;
       }
       using _ = relay?.watch();
-      using limit = new TimeLimit(options.timeLimit, () => killContainer(root, id, SIGKILL, true));
+      using limit = new TimeLimit(options.timeLimit, () =>
+        killContainer({ root, id, signal: SIGKILL, all: true, warn }),
+      );
       const status = await attend(record.init, master, forward);
       return limit.over ? TIMED_OUT : status;
     } catch (error) {
       deleted = false;
       throw error;
     } finally {
-      if (!deleted) deleteContainer({ root, id, force: true, openFiles, warn });
+      if (!deleted) deleteContainer({ root, id, force: true, alone: !started, openFiles, warn });
     }
   } finally {
     forward.stop();

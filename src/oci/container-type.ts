@@ -56,3 +56,15 @@ function wrong(annotation: string, why: string): HakoError {
 export function sandboxOf(annotations: Annotations): string | undefined {
   return placeOf(annotations).sandbox;
 }
+
+/** Who made the container; podman writes "libpod". */
+const MANAGER = "io.container.manager";
+
+/**
+ * Whether TERM, KILL and the end of this container are those of its whole sandbox, as in kata-runtime 1.x. Not for
+ * podman: it stops the containers of a pod all at once, each with a signal and a time of its own, and restarts one alone.
+ */
+export function leadsSandbox(annotations: Annotations): boolean {
+  const { type, sandbox } = placeOf(annotations);
+  return type === "sandbox" && sandbox !== undefined && annotations[MANAGER] !== "libpod";
+}

@@ -1,106 +1,16 @@
 // @cgroup-v2
 // Pods: containers that CRI-O, containerd and podman annotate as one sandbox, sharing its namespaces by path.
 import { describe, expect } from "bun:test";
-import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  Box,
-  type BundleConfig,
-  e2e,
-  expectUnchanged,
-  hostSnapshot,
-  names,
-  needsHako,
-  until,
-} from "./support";
-
-const SLEEP = ["sleep", "600"];
-type Type = "sandbox" | "container";
-
-/** How a client says it, as seen in the config.json that it writes. */
-const CLIENTS: Record<string, (type: Type, sandbox: string) => Record<string, string>> = {
-  "CRI-O": (type, sandbox) => ({
-    "io.kubernetes.cri-o.ContainerType": type,
-    "io.kubernetes.cri-o.SandboxID": sandbox,
-    "io.kubernetes.pod.name": "web",
-  }),
-  containerd: (type, sandbox) => ({
-    "io.kubernetes.cri.container-type": type,
-    "io.kubernetes.cri.sandbox-id": sandbox,
-    "io.kubernetes.cri.sandbox-name": "web",
-  }),
-  kata: (type, sandbox) => ({
-    "io.katacontainers.pkg.oci.container_type": `pod_${type}`,
-    "io.katacontainers.pkg.oci.sandbox_id": sandbox,
-  }),
-};
-type Annotate = (typeof CLIENTS)[string];
-const crio = CLIENTS["CRI-O"] as Annotate;
-
-const SHARED = ["network", "ipc", "uts"];
-const PROC_NAMES: Record<string, string> = { network: "net", ipc: "ipc", uts: "uts", pid: "pid" };
-
-/** Joins the namespaces of a process, as clients write it. */
-function joining(pid: number, types: readonly string[] = SHARED) {
-  return ({ linux }: BundleConfig) => {
-    linux.namespaces = linux.namespaces.map(({ type }) =>
-      types.includes(type) ? { type, path: `/proc/${pid}/ns/${PROC_NAMES[type]}` } : { type },
-    );
-  };
-}
-
-interface Pod {
-  sandbox: string;
-  pid: number;
-}
-
-/** A pod's sandbox container, running. */
-function startPod(box: Box, annotate: Annotate): Pod {
-  const sandbox = box.id();
-  box.ok("create", "--bundle", podBundle(box, annotate("sandbox", sandbox)), sandbox);
-  box.ok("start", sandbox);
-  return { sandbox, pid: box.state(sandbox).pid };
-}
-
-function podBundle(box: Box, annotations: Record<string, string>, mutate = (_: BundleConfig) => {}): string {
-  return box.bundle(SLEEP, (config) => {
-    config.annotations = annotations;
-    mutate(config);
-  });
-}
-
-/** A container in a pod, running, beside the sandbox's. */
-function startInPod(box: Box, annotate: Annotate, pod: Pod, types?: readonly string[]): string {
-  const id = box.id();
-  const bundle = podBundle(box, annotate("container", pod.sandbox), (config) => {
-    if (types !== undefined && !types.includes("uts")) delete config.hostname;
-    joining(pod.pid, types)(config);
-  });
-  box.ok("create", "--bundle", bundle, id);
-  box.ok("start", id);
-  return id;
-}
-
-interface Shown {
-  id: string;
-  status: string;
-  containers: { id: string; type?: string; status: string; pid: number; cgroup?: string }[];
-  use: { memory: number; cpu: number; processes: number };
-}
-
-function show(box: Box, sandbox: string): Shown {
-  return JSON.parse(box.ok("sandbox", "show", sandbox, "--format", "json").stdout);
-}
+import { CLIENTS, crio, namespace, podBundle, show, startInPod, startPod } from "./pod";
+import { Box, e2e, expectUnchanged, hostSnapshot, names, needsHako, SLEEP, until } from "./support";
 
 function table(text: string): string[][] {
   return text
     .trimEnd()
     .split("\n")
     .map((line) => line.split(/ {2,}/));
-}
-
-function namespace(pid: number, name: string): string {
-  return readlinkSync(`/proc/${pid}/ns/${name}`);
 }
 
 for (const [client, annotate] of Object.entries(CLIENTS)) {
@@ -174,95 +84,6 @@ e2e("a container without annotations is a sandbox of its own", () => {
     containers: [{ id, type: "sandbox", status: "created" }],
   });
 }, [needsHako]);
-
-describe("kill", () => {
-  e2e("one container of a pod: the others run on, also without the sandbox's own", async () => {
-    using box = new Box();
-    const pod = startPod(box, crio);
-    const [one, two] = [startInPod(box, crio, pod), startInPod(box, crio, pod)];
-    box.ok("kill", one, "KILL");
-    await box.waitFor(one, "stopped");
-    expect(box.state(pod.sandbox).status).toBe("running");
-    box.ok("kill", pod.sandbox, "KILL");
-    await box.waitFor(pod.sandbox, "stopped");
-    expect(box.state(two).status).toBe("running");
-    expect(box.ok("exec", two, "hostname").stdout).toBe("box\n");
-    expect(show(box, pod.sandbox)).toMatchObject({ status: "running" });
-  }, [needsHako]);
-
-  e2e("a sandbox whose pid namespace they share: all end with it", async () => {
-    using box = new Box();
-    const before = hostSnapshot(box.root);
-    const pod = startPod(box, crio);
-    const ids = [1, 2].map(() => startInPod(box, crio, pod, [...SHARED, "pid"]));
-    expect(show(box, pod.sandbox).use.processes).toBe(3);
-    box.ok("kill", pod.sandbox, "KILL");
-    for (const id of [pod.sandbox, ...ids]) await box.waitFor(id, "stopped");
-    expect(show(box, pod.sandbox).status).toBe("stopped");
-    // in any order
-    for (const id of [ids[1] ?? "", pod.sandbox, ids[0] ?? ""]) box.ok("delete", id);
-    await expectUnchanged(before, box.root);
-  }, [needsHako]);
-});
-
-describe("delete", () => {
-  e2e("the sandbox before its containers: they keep its namespaces, and it is said", async () => {
-    using box = new Box();
-    const before = hostSnapshot(box.root);
-    const pod = startPod(box, crio);
-    const one = startInPod(box, crio, pod);
-    const net = namespace(box.state(one).pid, "net");
-    expect(box.hako("delete", pod.sandbox).stderr).toContain("is not stopped");
-    const result = box.ok("delete", "--force", pod.sandbox);
-    expect(result.stderr).toContain(
-      `sandbox "${pod.sandbox}" is without its sandbox container now; still in it: "${one}"`,
-    );
-    expect(box.state(one).status).toBe("running");
-    expect(namespace(box.state(one).pid, "net")).toBe(net);
-    expect(box.ok("exec", one, "hostname").stdout).toBe("box\n");
-    expect(show(box, pod.sandbox).containers).toMatchObject([
-      { id: one, type: "container", status: "running" },
-    ]);
-    box.ok("delete", "--force", one);
-    expect(box.hako("sandbox", "show", pod.sandbox).status).toBe(1);
-    await expectUnchanged(before, box.root);
-  }, [needsHako]);
-
-  e2e("with a JSON log nothing is said where clients read errors", () => {
-    using box = new Box();
-    const pod = startPod(box, crio);
-    startInPod(box, crio, pod);
-    const log = box.path("log.json");
-    box.ok("--log", log, "--log-format", "json", "delete", "--force", pod.sandbox);
-    expect(names(box.dir)).not.toContain("log.json");
-  }, [needsHako]);
-
-  e2e("its own namespaces' end: nobody can join them any more", async () => {
-    using box = new Box();
-    const pod = startPod(box, crio);
-    const fd = openSync(`/proc/${pod.pid}/ns/pid`, "r");
-    try {
-      box.ok("delete", "--force", pod.sandbox);
-      const bundle = podBundle(box, crio("container", pod.sandbox), joining(pod.pid));
-      const late = box.hako("create", "--bundle", bundle, box.id());
-      expect(late.status).toBe(1);
-      expect(late.stderr).toMatch(
-        /config \/linux\/namespaces\/\d\/path: failed to open .*the pod's sandbox perhaps, has ended/,
-      );
-      // who held a descriptor of the pid namespace finds nobody in it
-      const held = podBundle(box, crio("container", pod.sandbox), ({ linux }) => {
-        linux.namespaces = linux.namespaces.map(({ type }) =>
-          type === "pid" ? { type, path: "/proc/self/fd/3" } : { type },
-        );
-      });
-      const dead = box.hakoWith({ extraFds: [fd] }, "create", "--bundle", held, box.id());
-      expect(dead.status).toBe(1);
-      expect(dead.stderr).toContain("clone3: cannot allocate memory (the first process of the pid namespace");
-    } finally {
-      closeSync(fd);
-    }
-  }, [needsHako]);
-});
 
 describe("annotations", () => {
   e2e("wrong ones are refused, and nothing is left", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { placeOf } from "../../src/oci/container-type";
+import { leadsSandbox, placeOf } from "../../src/oci/container-type";
 
 const CRIO = "io.kubernetes.cri-o.ContainerType";
 const CRIO_SANDBOX = "io.kubernetes.cri-o.SandboxID";
@@ -52,4 +52,20 @@ describe("placeOf", () => {
     expect(() => placeOf({ [CRI]: "container" })).toThrow(`config /annotations/${CRI_SANDBOX}: missing`);
     expect(() => placeOf({ [CRIO]: "container", [CRIO_SANDBOX]: "" })).toThrow("missing");
   });
+});
+
+describe("leadsSandbox", () => {
+  const pod = { [CRIO]: "sandbox", [CRIO_SANDBOX]: "pod" };
+  const rows: [string, Record<string, string>, boolean][] = [
+    ["a pod's sandbox container", pod, true],
+    ["CRI-O's", { ...pod, "io.container.manager": "cri-o" }, true],
+    ["containerd's", { [CRI]: "sandbox", [CRI_SANDBOX]: "pod" }, true],
+    ["podman's", { ...pod, "io.container.manager": "libpod" }, false],
+    ["a container of a pod", { ...pod, [CRIO]: "container" }, false],
+    ["a container by itself", {}, false],
+    ["one without a sandbox's id", { [CRIO]: "sandbox" }, false],
+  ];
+  for (const [name, annotations, leads] of rows) {
+    test(name, () => expect(leadsSandbox(annotations)).toBe(leads));
+  }
 });
