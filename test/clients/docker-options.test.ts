@@ -2,16 +2,7 @@
 // docker can't tell hako from runc: what its flags ask for.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import {
-  e2e,
-  IS_HAKO,
-  isV2,
-  type Needs,
-  needsBusybox,
-  needsProgram,
-  needsRoot,
-  TIME_LIMIT,
-} from "../e2e/support";
+import { e2e, IS_HAKO, isV2, type Needs, needsBusybox, needsProgram, needsRoot } from "../e2e/support";
 import { Docker } from "./docker-daemon";
 import { hasAllCapabilities } from "./machine";
 
@@ -384,94 +375,6 @@ describe("docker run, namespaces", () => {
         use().docker("rm", "--force", "web");
         use().docker("network", "rm", "own");
       }
-    },
-    needs,
-  );
-});
-
-describe("docker, on its own", () => {
-  e2e(
-    "restart policies and health checks",
-    async () => {
-      using box = use().detached(["--restart", "on-failure:2"], "sh", "-c", "echo try; exit 3");
-      await box.until("given up", () => box.inspect("{{.RestartCount}} {{.State.Status}}") === "2 exited");
-      expect(use().ok("logs", box.name)).toBe("try\ntry\ntry\n");
-      using checked = use().detached(
-        ["--health-cmd", "test ! -e /tmp/sick", "--health-interval", "1s", "--health-retries", "1"],
-        ...FOREVER,
-      );
-      const health = () => checked.inspect("{{.State.Health.Status}}");
-      await checked.until("healthy", () => health() === "healthy");
-      checked.exec("touch", "/tmp/sick");
-      await checked.until("unhealthy", () => health() === "unhealthy");
-    },
-    needs,
-  );
-
-  e2e(
-    "30 containers at once",
-    async () => {
-      const made = Array.from({ length: 30 }, (_, index) => `many${index}`);
-      const script = `for n in ${made.join(" ")}; do "$@" run --detach --network none --name $n box sleep 600 >/dev/null & done; wait`;
-      const words = use().call();
-      const started = use().machine.runWith({ timeout: 4 * TIME_LIMIT }, "sh", "-c", script, "sh", ...words);
-      // a client that is done cancels a wait of its own, and sometimes says so
-      expect(started.stderr.replaceAll(/^.*error waiting for container: context canceled.*\n/gm, "")).toBe(
-        "",
-      );
-      expect(use().ok("ps", "--quiet", "--filter", "name=many").trim().split("\n").length).toBe(30);
-      const removed = use().machine.runWith(
-        { timeout: 4 * TIME_LIMIT },
-        ...use().call("rm", "--force", ...made),
-      );
-      expect(removed.stderr).toBe("");
-      expect(use().ok("ps", "--all", "--quiet", "--filter", "name=many")).toBe("");
-    },
-    needs,
-    10 * TIME_LIMIT,
-  );
-
-  e2e(
-    "build: the classic builder, and BuildKit, which calls runc of PATH",
-    () => {
-      const { machine } = use();
-      mkdirSync(machine.path("context"));
-      writeFileSync(
-        machine.path("context/Dockerfile"),
-        "FROM box\nRUN echo built > /made && id -u\nRUN false || test -s /made\n",
-      );
-      const build = (name: string, kit: string) =>
-        machine.runWith(
-          {
-            env: { PATH: process.env.PATH ?? "", HOME: machine.dir, DOCKER_BUILDKIT: kit },
-            timeout: 2 * TIME_LIMIT,
-          },
-          ...use().call("build", "--network", "none", "--tag", name, machine.path("context")),
-        );
-      for (const [name, kit] of [
-        ["classic", "0"],
-        ["kit", "1"],
-      ] as const) {
-        const built = build(name, kit);
-        if (built.status !== 0) throw new Error(`build ${name}: ${built.stdout}${built.stderr}`);
-        expect(use().run(name, "cat", "/made").stdout).toBe("built\n");
-      }
-      writeFileSync(machine.path("context/Dockerfile"), "FROM box\nRUN exit 9\n");
-      for (const kit of ["0", "1"]) {
-        const failed = build("failed", kit);
-        expect(failed.status).not.toBe(0);
-        expect(failed.stdout + failed.stderr).toMatch(/returned a non-zero code: 9|exit code: 9/);
-      }
-    },
-    needs,
-  );
-
-  e2e(
-    "the runtime's version is shown",
-    () => {
-      expect(use().ok("info", "--format", "{{.DefaultRuntime}} {{.RuncCommit.ID}}")).toMatch(
-        /^tested \S+\n$/,
-      );
     },
     needs,
   );

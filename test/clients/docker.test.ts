@@ -1,7 +1,17 @@
 // @cgroup-v2
 // docker can't tell hako from runc: the life of its containers.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { e2e, isV2, type Needs, needsBusybox, needsProgram, needsRoot, until } from "../e2e/support";
+import { mkdirSync, writeFileSync } from "node:fs";
+import {
+  e2e,
+  isV2,
+  type Needs,
+  needsBusybox,
+  needsProgram,
+  needsRoot,
+  TIME_LIMIT,
+  until,
+} from "../e2e/support";
 import { onTerminal } from "../e2e/terminal";
 import { Docker } from "./docker-daemon";
 
@@ -213,6 +223,101 @@ describe("docker's limits", () => {
       expect(box.exec("true").status).toBe(0);
       docker().ok("pause", box.name);
       docker().ok("rm", "--force", box.name);
+    },
+    needs,
+  );
+});
+
+describe("docker, on its own", () => {
+  e2e(
+    "restart policies and health checks",
+    async () => {
+      using box = docker().detached(["--restart", "on-failure:2"], "sh", "-c", "echo try; exit 3");
+      await box.until("given up", () => box.inspect("{{.RestartCount}} {{.State.Status}}") === "2 exited");
+      expect(docker().ok("logs", box.name)).toBe("try\ntry\ntry\n");
+      using checked = docker().detached(
+        ["--health-cmd", "test ! -e /tmp/sick", "--health-interval", "1s", "--health-retries", "1"],
+        ...FOREVER,
+      );
+      const health = () => checked.inspect("{{.State.Health.Status}}");
+      await checked.until("healthy", () => health() === "healthy");
+      checked.exec("touch", "/tmp/sick");
+      await checked.until("unhealthy", () => health() === "unhealthy");
+    },
+    needs,
+  );
+
+  e2e(
+    "30 containers at once",
+    async () => {
+      const made = Array.from({ length: 30 }, (_, index) => `many${index}`);
+      const script = `for n in ${made.join(" ")}; do "$@" run --detach --network none --name $n box sleep 600 >/dev/null & done; wait`;
+      const words = docker().call();
+      const started = docker().machine.runWith(
+        { timeout: 4 * TIME_LIMIT },
+        "sh",
+        "-c",
+        script,
+        "sh",
+        ...words,
+      );
+      // a client that is done cancels a wait of its own, and sometimes says so
+      expect(started.stderr.replaceAll(/^.*error waiting for container: context canceled.*\n/gm, "")).toBe(
+        "",
+      );
+      expect(docker().ok("ps", "--quiet", "--filter", "name=many").trim().split("\n").length).toBe(30);
+      const removed = docker().machine.runWith(
+        { timeout: 4 * TIME_LIMIT },
+        ...docker().call("rm", "--force", ...made),
+      );
+      expect(removed.stderr).toBe("");
+      expect(docker().ok("ps", "--all", "--quiet", "--filter", "name=many")).toBe("");
+    },
+    needs,
+    10 * TIME_LIMIT,
+  );
+
+  e2e(
+    "build: the classic builder, and BuildKit, which calls runc of PATH",
+    () => {
+      const { machine } = docker();
+      mkdirSync(machine.path("context"));
+      writeFileSync(
+        machine.path("context/Dockerfile"),
+        "FROM box\nRUN echo built > /made && id -u\nRUN false || test -s /made\n",
+      );
+      const build = (name: string, kit: string) =>
+        machine.runWith(
+          {
+            env: { PATH: process.env.PATH ?? "", HOME: machine.dir, DOCKER_BUILDKIT: kit },
+            timeout: 2 * TIME_LIMIT,
+          },
+          ...docker().call("build", "--network", "none", "--tag", name, machine.path("context")),
+        );
+      for (const [name, kit] of [
+        ["classic", "0"],
+        ["kit", "1"],
+      ] as const) {
+        const built = build(name, kit);
+        if (built.status !== 0) throw new Error(`build ${name}: ${built.stdout}${built.stderr}`);
+        expect(docker().run(name, "cat", "/made").stdout).toBe("built\n");
+      }
+      writeFileSync(machine.path("context/Dockerfile"), "FROM box\nRUN exit 9\n");
+      for (const kit of ["0", "1"]) {
+        const failed = build("failed", kit);
+        expect(failed.status).not.toBe(0);
+        expect(failed.stdout + failed.stderr).toMatch(/returned a non-zero code: 9|exit code: 9/);
+      }
+    },
+    needs,
+  );
+
+  e2e(
+    "the runtime's version is shown",
+    () => {
+      expect(docker().ok("info", "--format", "{{.DefaultRuntime}} {{.RuncCommit.ID}}")).toMatch(
+        /^tested \S+\n$/,
+      );
     },
     needs,
   );
