@@ -14,7 +14,7 @@ import type { ContainerPlan } from "../sandbox/driver";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { handOut, type Receivers } from "./hand-out";
-import { runHooks } from "./hooks";
+import { runHooks, runLenientHooks } from "./hooks";
 import { type ContainerId, sandboxId } from "./id";
 import { lockContainer } from "./lock";
 import { MappingStore } from "./mapping";
@@ -70,6 +70,13 @@ export function createContainer(given: CreateOptions): ContainerRecord {
   // held until all is undone: whoever waits for it finds nothing, or a whole container
   using _lock = claim(root, id);
   using undo = new UndoStack((error) => warn(error.oneLine));
+  let hooksBegan = false;
+  undo.defer(`what hooks of ${id} made`, () => {
+    if (!hooksBegan) return;
+    const { config, path } = given.bundle;
+    const context = { state: stateOf(record, "stopped"), cwd: path, openFiles: given.openFiles };
+    runLenientHooks("poststop", config.hooks, context, warn);
+  });
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
   const bundle =
     given.notifySocket === undefined ? given.bundle : notify().withNotifySocket(root, id, given.bundle);
@@ -92,6 +99,8 @@ export function createContainer(given: CreateOptions): ContainerRecord {
     resctrl: (resctrl: ContainerRecord["resctrl"]) => save({ resctrl }),
     runtimeCreated: () => {
       const { openFiles } = options;
+      // from here on a failure is the end of a container's life (runtime.md "Lifecycle", steps 3 to 5 and 13)
+      hooksBegan = true;
       const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };
       // by their definition, which the spec has given up, they run at start: what they read says so
       runHooks("prestart", config.hooks, { ...context, state: stateOf(record, "created") });

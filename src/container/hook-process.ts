@@ -7,7 +7,6 @@ import { logDebug } from "../log";
 import type { Hook } from "../oci/config";
 import type { HookContext } from "./hooks";
 
-const MAX_OUTPUT = 1 << 20;
 const SHOWN_OUTPUT = 2000;
 
 /** Runs one hook, which errors call `what`, and waits for its end. */
@@ -20,7 +19,7 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
       env: environment(hook.env ?? []),
       cwd: context.cwd,
       input: JSON.stringify(context.state),
-      maxBuffer: MAX_OUTPUT,
+      maxBuffer: Number.POSITIVE_INFINITY,
       killSignal: "SIGKILL",
       ...(hook.timeout === undefined ? {} : { timeout: hook.timeout * 1000 }),
     }),
@@ -33,7 +32,6 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
   const error = done.error as (Error & { code?: string; errno?: number }) | undefined;
   if (error?.code === "ETIMEDOUT")
     fail(`ended after its timeout of ${hook.timeout} s`, "what it wrote last may say what it waits for");
-  if (error?.code === "ENOBUFS") fail(`wrote more than ${MAX_OUTPUT} bytes`);
   // a hook need not read its standard input
   if (error !== undefined && error.code !== "EPIPE") {
     const errno = Math.abs(error.errno ?? 0);

@@ -45,6 +45,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
     const { makeTimeNamespace } = require("./time-offsets") as typeof import("./time-offsets");
     makeTimeNamespace(config.linux?.timeOffsets);
   }
+  enterCgroups(request.cgroupFiles);
   const rootfs = buildRootfs(request, parent);
   parent.reached("mounted");
   runHooks("createContainer", config.hooks, {
@@ -60,7 +61,6 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   setHostNames(request);
   rootfs.finish();
   parent.reached("prepared");
-  enterCgroups(request.cgroupFiles);
   if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
   applyLabels(specified);
   applyScheduler(specified, 0);

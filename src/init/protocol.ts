@@ -48,7 +48,7 @@ export interface InitRequest {
 /** Where init has come to and waits until it may go on. */
 export type Stage =
   | "mounted" // the rootfs is built: time for prestart and createRuntime hooks
-  | "prepared" // the rootfs is entered and finished: time to join the cgroup
+  | "prepared" // the rootfs is entered and finished: time for what is done to the process from outside
   | "ready"; // all is done but the program's execution: waits for start
 
 export type InitMessage = { stage: Stage } | { warning: string } | { error: ErrorMessage };

@@ -24,7 +24,7 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   const init = startInit(plan, cgroup, entry);
   undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
   logDebug(`${id}: process ${init.pid} in its namespaces`);
-  // while our own stage starts in there; it stays outside of the limits, which are for the program
+  // while our own stage starts in there
   events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
   if (config.linux?.netDevices !== undefined) {
     const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
@@ -43,6 +43,9 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
       events.resctrl(made);
     }
   }
+  // Before anything is mounted: what is copied is its memory, and hooks look for its cgroup. Our own is already paid for
+  undo.defer(`processes of ${id}`, () => cgroup.kill());
+  cgroup.joinOthers(init.pid, entry);
   init.advance("mounted");
   logDebug(`${id}: root file system mounted`);
   events.runtimeCreated();
@@ -51,8 +54,6 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
   init.advance("prepared");
   logDebug(`${id}: root file system entered`);
-  undo.defer(`processes of ${id}`, () => cgroup.kill());
-  cgroup.joinOthers(init.pid, entry);
   init.advance("ready");
   cgroup.settle();
   logDebug(`${id}: in its cgroups, with its identity; waits for start`);

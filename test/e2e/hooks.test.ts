@@ -108,4 +108,73 @@ describe("hooks", () => {
     expect(Date.now() - start).toBeLessThan(20_000);
     await expectUnchanged(before, box.root);
   });
+
+  e2e("before the program see its process in the container's cgroups", async () => {
+    using box = new Box();
+    const out = box.path("cgroups");
+    mkdirSync(out);
+    const look = (kind: string, pid: string) => ({
+      path: "/bin/sh",
+      args: ["sh", "-c", `cat /proc/${pid}/cgroup > ${out}/${kind}; cat >/dev/null`],
+    });
+    const ofState = '$(sed "s/.*\\"pid\\":\\([0-9]*\\).*/\\1/")';
+    const id = box.id();
+    const bundle = box.bundle(["sleep", "600"], (config) => {
+      config.hooks = {
+        prestart: [look("prestart", ofState)],
+        createRuntime: [look("createRuntime", ofState)],
+        createContainer: [look("createContainer", "self")],
+      };
+    });
+    box.ok("create", "--bundle", bundle, id);
+    const program = readFileSync(`/proc/${box.state(id).pid}/cgroup`, "utf8");
+    for (const kind of ["prestart", "createRuntime", "createContainer"]) {
+      expect([kind, readFileSync(join(out, kind), "utf8")]).toEqual([kind, program]);
+    }
+    expect(program).toContain(box.names);
+  });
+
+  for (const [what, args, last] of [
+    ["a hook", ["true"], "/bin/false"],
+    ["the program", ["/nosuch"], "/bin/true"],
+  ] as const) {
+    e2e(`create fails for ${what}: poststop hooks clean up what the first ones made`, async () => {
+      using box = new Box();
+      const before = hostSnapshot(box.root);
+      const [made, kept] = [box.path("made"), box.path("kept")];
+      const id = box.id();
+      const bundle = box.bundle([...args], (config) => {
+        config.hooks = {
+          prestart: [{ path: "/bin/sh", args: ["sh", "-c", `cat >/dev/null; echo > ${made}`] }],
+          poststop: [{ path: "/bin/sh", args: ["sh", "-c", `cat > ${kept}; rm ${made}`] }],
+          createRuntime: [{ path: last }],
+        };
+      });
+      const result = box.hako("create", "--bundle", bundle, id);
+      expect(result.status).not.toBe(0);
+      expect(existsSync(made)).toBe(false);
+      expect(JSON.parse(readFileSync(kept, "utf8"))).toMatchObject({ id, status: "stopped" });
+      await expectUnchanged(before, box.root);
+    });
+  }
+
+  e2e("create fails before any hook: there is nothing that poststop could clean up", () => {
+    using box = new Box();
+    const mark = box.path("mark");
+    const result = box.run(["true"], (config) => {
+      config.mounts.push({ destination: "/data", type: "bind", source: "/nosuch", options: ["bind"] });
+      config.hooks = { poststop: [{ path: "/bin/touch", args: ["touch", mark] }] };
+    });
+    expect(result.status).toBe(1);
+    expect(existsSync(mark)).toBe(false);
+  }, [needsHako]);
+
+  e2e("one that says very much fails nothing", () => {
+    using box = new Box();
+    const args = ["sh", "-c", "cat >/dev/null; head -c 3000000 /dev/zero"];
+    const result = box.run(["echo", "ran"], (config) => {
+      config.hooks = { createRuntime: [{ path: "/bin/sh", args }], poststop: [{ path: "/bin/sh", args }] };
+    });
+    expect(result).toMatchObject({ status: 0, stdout: "ran\n" });
+  });
 });
