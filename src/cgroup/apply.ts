@@ -20,8 +20,6 @@ export function applyResources(record: CgroupRecord, resources: Resources): void
 }
 
 function applyTo(target: Target, record: CgroupRecord, resources: Resources): void {
-  // unified first: a special field, which says the same in the spec's own words, has the last word
-  applyUnified(target, resources.unified);
   applyCpuset(target, resources.cpu);
   applyMemory(target, resources.memory);
   applyCpu(target, resources.cpu);
@@ -30,6 +28,8 @@ function applyTo(target: Target, record: CgroupRecord, resources: Resources): vo
   applyHugepages(target, resources.hugepageLimits);
   applyNetwork(target, resources.network);
   applyRdma(target, resources.rdma);
+  // last: where it and another field say something of the same file, it is right, as in runc and crun
+  applyUnified(target, resources.unified);
   if (resources.devices === undefined && record.devices) return;
   applyDevices(target, resources.devices ?? []);
   record.devices = true;

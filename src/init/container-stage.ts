@@ -97,6 +97,7 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
     mappedMounts: new Map(
       request.mappedMounts.map(([index, fd]) => [index, new Fd(fd, `source of mount ${index}`)]),
     ),
+    bindSources: parent.descriptors(request.bindSources),
     warn,
   });
 }

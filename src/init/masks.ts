@@ -2,7 +2,7 @@ import { during } from "../errors";
 import type { Fd } from "../linux/fd";
 import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../linux/mount";
 import { cleanPath, O, openIfThere, openInRoot } from "../linux/path";
-import { statusOf } from "../linux/stat";
+import { placeOf, statusOf } from "../linux/stat";
 import { systemError } from "../linux/syscall";
 
 /** linux.readonlyPaths: what is there is bound on itself and made read-only. */
@@ -11,6 +11,11 @@ export function readonlyPaths(root: Fd, paths: readonly string[]): void {
     during(`config /linux/readonlyPaths/${index}: make ${path} read-only`, () => {
       using target = openIfThere(root, path, O.PATH);
       if (target === undefined) return;
+      // what is mounted over our root is not what we have as our root
+      if (placeOf(target) === placeOf(root)) {
+        setMountAttributes("/", { set: ATTR.RDONLY });
+        return;
+      }
       using tree = cloneTree(target, true);
       setMountAttributes(tree, { set: ATTR.RDONLY });
       attachTree(tree, target);

@@ -29,12 +29,12 @@ const ATTRIBUTES: readonly (readonly [set: string, clear: string, bit: number])[
   ["nosymfollow", "symfollow", ATTR.NOSYMFOLLOW],
 ];
 
-/** Access times: one group of bits, in which relatime is 0 and what "not so" means is the kernel's default, relatime. */
+/** Access times: one group of bits, in which relatime is 0; it is also the kernel's default, and so what "not so" means. */
 const ACCESS_TIMES: readonly (readonly [name: string, bits: number])[] = [
   ["noatime", ATTR.NOATIME],
   ["atime", 0],
   ["relatime", 0],
-  ["norelatime", ATTR.STRICTATIME],
+  ["norelatime", 0],
   ["strictatime", ATTR.STRICTATIME],
   ["nostrictatime", 0],
 ];
@@ -121,7 +121,8 @@ export function planOf(options: readonly string[]): MountPlan {
   for (const option of options) {
     const effect = MOUNT_OPTIONS.get(option);
     if (effect === undefined) {
-      plan.data.push(...option.split(",").filter((part) => part !== ""));
+      // a comma that is escaped belongs to a directory's name (overlayfs)
+      plan.data.push(...option.split(/(?<!\\),/).filter((part) => part !== ""));
       continue;
     }
     const { set = 0, clear = 0, recursive = false } = effect;

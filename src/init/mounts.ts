@@ -10,6 +10,7 @@ import {
   fitsFsconfig,
   mountOnto,
   newFilesystem,
+  remountAt,
   setMountAttributes,
 } from "../linux/mount";
 import {
@@ -57,7 +58,7 @@ export function mountAll(work: RootfsWork): void {
   (work.context.config.mounts ?? []).forEach((mount, index) => {
     during(
       `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
-      () => mountOne(work, mount, work.context.mappedMounts.get(index)),
+      () => mountOne(work, mount, index),
       (cause) => {
         const { mountHint } = require("../explain/mount") as typeof import("../explain/mount");
         const { bundle, userNamespace } = work.context;
@@ -67,11 +68,12 @@ export function mountAll(work: RootfsWork): void {
   });
 }
 
-function mountOne(work: RootfsWork, mount: Mount, mapped: Fd | undefined): void {
+function mountOne(work: RootfsWork, mount: Mount, index: number): void {
   const plan = planOf(mount.options ?? []);
   const path = cleanPath(mount.destination);
-  if (plan.bind !== undefined || mount.type === "bind") mountBind(work, mount, plan, path, mapped);
-  else if (plan.remount) remount(work, plan, path);
+  const bind = plan.bind !== undefined || mount.type === "bind";
+  if (plan.remount) remount(work, plan, path, bind);
+  else if (bind) mountBind(work, mount, plan, path, index);
   else if (mount.type === "cgroup" || mount.type === "cgroup2") {
     checkBelowProc(path, undefined);
     using target = openDirectory(work.root, path);
@@ -81,13 +83,7 @@ function mountOne(work: RootfsWork, mount: Mount, mapped: Fd | undefined): void 
 }
 
 /** A bind mount: the copy gets its attributes before anybody can see it. */
-function mountBind(
-  work: RootfsWork,
-  mount: Mount,
-  plan: MountPlan,
-  path: string,
-  mapped: Fd | undefined,
-): void {
+function mountBind(work: RootfsWork, mount: Mount, plan: MountPlan, path: string, index: number): void {
   if (mount.source === undefined || mount.source === "") {
     throw new HakoError({ code: "config", message: "a bind mount needs a source" });
   }
@@ -96,7 +92,7 @@ function mountBind(
     work.context.warn(`bind mount on ${path}: no effect: ${plan.data.join(",")}`);
   }
   const source = resolve(work.context.bundle ?? process.cwd(), mount.source);
-  using tree = mapped ?? cloneTree(source, plan.bind === "rbind", !plan.nofollow.has("source"));
+  using tree = sourceTree(work, source, plan, index);
   checkBelowProc(path, tree);
   applyPlan(tree, plan, work, path === "/dev");
   const status = statusOf(tree);
@@ -106,6 +102,14 @@ function mountBind(
     (status.type === "directory" ? openDirectory(work.root, path) : createFileInRoot(work.root, path));
   checkSameKind(source, status, target, path);
   attach(work, tree, target, path);
+}
+
+/** A copy of the source's mount; from outside, where that was needed. */
+function sourceTree({ context }: RootfsWork, source: string, plan: MountPlan, index: number): Fd {
+  const mapped = context.mappedMounts.get(index);
+  if (mapped !== undefined) return mapped;
+  using opened = context.bindSources.get(index);
+  return cloneTree(opened ?? source, plan.bind === "rbind", !plan.nofollow.has("source"));
 }
 
 /** A symbolic link, to mount on it and not on what it leads to; undefined if the path is none. */
@@ -190,9 +194,12 @@ function applyPlan(tree: Fd, plan: MountPlan, work: RootfsWork, later: boolean):
   if (delay) work.readonlyLater.push(openInRoot(tree, "/", O.PATH));
 }
 
-function remount(work: RootfsWork, plan: MountPlan, path: string): void {
+/** A mount that is there gets other attributes, and its file system other options unless it is `bind`. */
+function remount(work: RootfsWork, plan: MountPlan, path: string, bind: boolean): void {
   using target = openInRoot(work.root, path, O.PATH);
-  applyPlan(target, plan, work, false);
+  const { own, superblock, data } = plan;
+  remountAt(target, { attributes: own, options: [...superblock, ...data], mountOnly: bind });
+  applyPlan(target, { ...plan, own: { set: 0, clear: 0 } }, work, false);
 }
 
 /** linux.mountLabel for what has files of its own; where there is no SELinux it says nothing. */

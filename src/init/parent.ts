@@ -1,6 +1,7 @@
 import type { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
+import { recvFd } from "../linux/socket";
 import { errorMessage } from "./error-message";
 import { type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
 
@@ -10,6 +11,11 @@ export class Parent {
 
   request(): InitRequest {
     return (receiveValue(this.socket) ?? this.#gone()) as InitRequest;
+  }
+
+  /** Descriptors that come after the request, by the numbers which it has for them. */
+  descriptors(numbers: readonly number[]): Map<number, Fd> {
+    return new Map(numbers.map((number) => [number, recvFd(this.socket).fd]));
   }
 
   /** Says how far we are, and waits. Without a parent nobody will ever start or delete this container: it ends. */

@@ -41,6 +41,8 @@ export interface InitRequest {
   consoleSocket: number | undefined;
   /** Descriptors of the sources of mounts whose owners are mapped, by their place in /mounts. */
   mappedMounts: [number, number][];
+  /** Places in /mounts whose sources follow, each as a descriptor. */
+  bindSources: number[];
   /** A mount namespace to join. */
   mountNamespace: number | undefined;
 }

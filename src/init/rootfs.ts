@@ -35,6 +35,8 @@ export interface RootfsContext {
   mountNamespace: boolean;
   /** Sources that were opened and mapped outside, by their mounts' places; used up by mounting. */
   mappedMounts: ReadonlyMap<number, Fd>;
+  /** Sources that were opened outside, by their mounts' places; used up by mounting. */
+  bindSources: ReadonlyMap<number, Fd>;
   warn(message: string): void;
 }
 

@@ -1,7 +1,8 @@
 import type { CgroupEntry } from "../cgroup";
 import { type Fd, FdList } from "../linux/fd";
 import { O, openAt } from "../linux/path";
-import { inUserNamespace } from "../linux/rootless";
+import { effectiveUser, inUserNamespace } from "../linux/rootless";
+import { bindSources } from "./bind-sources";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
 import { setOutOfMemoryScore } from "./out-of-memory-score";
@@ -16,6 +17,7 @@ export interface InitOptions
     | "consoleSocket"
     | "mountNamespace"
     | "mappedMounts"
+    | "bindSources"
     | "newCgroupNamespace"
     | "newNetworkNamespace"
     | "newTimeNamespace"
@@ -57,7 +59,12 @@ export function spawnInit(options: InitOptions): StageProcess {
   });
   try {
     setOutOfMemoryScore(init.pid, config.process?.oomScoreAdj);
-    init.begin(requestOf(options, plan, files.all, mapped));
+    using opened = new FdList();
+    const outside = plan.has("user") && plan.created.has("mount") && effectiveUser() === 0;
+    const sources = outside ? bindSources(init.pid, config, options.bundle, mapped, opened) : new Map();
+    init.begin({ ...requestOf(options, plan, files.all, mapped), bindSources: [...sources.keys()] }, [
+      ...sources.values(),
+    ]);
     return init;
   } catch (error) {
     init[Symbol.dispose]();
@@ -70,7 +77,7 @@ function requestOf(
   plan: NamespacePlan,
   files: readonly Fd[],
   mapped: ReadonlyMap<number, Fd>,
-): InitRequest {
+): Omit<InitRequest, "bindSources"> {
   const { warn: _, entry: __, explainEnd: ___, filter, startSocket, consoleSocket, ...plain } = options;
   return {
     ...plain,

@@ -10,7 +10,7 @@ import { Pipe } from "../linux/pipe";
 import { hideProcess, reapChild, signalProcess, startTimeOf, waitForWord } from "../linux/process";
 import { smallTableSteps } from "../linux/rlimit";
 import { effectiveUser } from "../linux/rootless";
-import { socketPair, writeAll } from "../linux/socket";
+import { sendFd, socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
 import { errorFrom } from "./error-message";
 import { type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
@@ -68,13 +68,19 @@ export class StageProcess implements Disposable {
     this.reports[Symbol.dispose]();
   }
 
-  begin(request: InitRequest): void {
+  /** Tells it what to do, with the descriptors that the request speaks of. */
+  begin(request: InitRequest, descriptors: readonly Fd[]): void {
     this.#send(request);
+    for (const fd of descriptors) this.#told(() => sendFd(this.socket, fd, "source"));
   }
 
   #send(value: unknown): void {
+    this.#told(() => sendValue(this.socket, value));
+  }
+
+  #told(tell: () => void): void {
     try {
-      sendValue(this.socket, value);
+      tell();
     } catch (error) {
       if (!hasErrno(error, "EPIPE", "ECONNRESET")) throw error;
       // it has ended, and may have said why

@@ -190,5 +190,41 @@ export function mountOnto(target: Fd, filesystem: Omit<Filesystem, "attributes">
   syscallOn(type, "mount", source, target.path, type, flags, data.join(","));
 }
 
+const MS_REMOUNT = 32;
+const MS_BIND = 4096;
+const MS_RELATIME = 1 << 21;
+/** Attributes of a mount, as flags of mount(2). */
+const MS_OF_ATTRIBUTE: readonly (readonly [attribute: number, flag: number])[] = [
+  [ATTR.RDONLY, 1],
+  [ATTR.NOSUID, 2],
+  [ATTR.NODEV, 4],
+  [ATTR.NOEXEC, 8],
+  [ATTR.NOSYMFOLLOW, 256],
+  [ATTR.NOATIME, 1024],
+  [ATTR.NODIRATIME, 2048],
+  [ATTR.STRICTATIME, 1 << 24],
+];
+
+export interface Remount {
+  attributes: MountAttributes;
+  /** Of the file system: its own, and those of every superblock. */
+  options: readonly string[];
+  /** The mount alone, not its file system. */
+  mountOnly: boolean;
+}
+
+/** Changes the mount whose root a descriptor is, and its file system, to what is said: what is not said is off (mount(2) "MS_REMOUNT"). */
+export function remountAt(target: Fd, { attributes, options, mountOnly }: Remount): void {
+  const { set = 0, clear = 0 } = attributes;
+  let flags = MS_REMOUNT | (mountOnly ? MS_BIND : 0);
+  for (const [attribute, flag] of MS_OF_ATTRIBUTE) if ((set & attribute) !== 0) flags |= flag;
+  if ((set & ATTR.ATIME) === 0 && (clear & ATTR.ATIME) !== 0) flags |= MS_RELATIME;
+  const data = options.filter((option) => {
+    flags |= MS_OF_OPTION[option] ?? 0;
+    return MS_OF_OPTION[option] === undefined && !NO_MS.has(option);
+  });
+  syscallOn(target.name, "mount", "none", target.path, null, flags, mountOnly ? null : data.join(","));
+}
+
 /** Whether a file system's mount failed for lack of rights or because it is there already in another way. */
 export const REFUSED: readonly ErrnoName[] = ["EPERM", "EBUSY", "EACCES"];

@@ -116,7 +116,8 @@ const mappedUserRule: Rule = (config) => {
 };
 
 function bindProblems({ type, source = "", options = [] }: Mount, index: number): Problem[] {
-  const isBind = type === "bind" || planOf(options).bind !== undefined;
+  const { bind, remount } = planOf(options);
+  const isBind = !remount && (type === "bind" || bind !== undefined);
   return when(isBind && source === "", `/mounts/${index}/source`, "missing: a bind mount needs it");
 }
 

@@ -52,8 +52,6 @@ export function withRoundedQuota(resources: Resources, now: Circumstances): Reso
 export function resourceProperties(resources: Resources, now: Circumstances): Property[] {
   const properties: Properties = new Map();
   const unified = now.version === "v2";
-  // first, as in the files: a special field has the last word
-  if (unified) addUnified(properties, resources.unified ?? {}, now);
   addMemory(properties, resources.memory, unified);
   addCpu(properties, resources.cpu, now);
   addCpuset(properties, resources.cpu?.cpus, resources.cpu?.mems, now);
@@ -63,6 +61,8 @@ export function resourceProperties(resources: Resources, now: Circumstances): Pr
     if (unified) properties.set("IOWeight", uint64(blkioToIoWeight(blockIO.weight)));
     else properties.set("BlockIOWeight", uint64(BigInt(blockIO.weight)));
   }
+  // last, as in the files
+  if (unified) addUnified(properties, resources.unified ?? {}, now);
   return [...properties];
 }
 

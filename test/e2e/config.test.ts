@@ -14,9 +14,9 @@ import {
   hostSnapshot,
   IS_HAKO,
   isV2,
-  type Needs,
   needsHako,
   needsProgram,
+  needsUserNamespace,
   readLinks,
 } from "./support";
 
@@ -27,10 +27,6 @@ function without(config: BundleConfig, ...types: string[]): void {
 function hostNamespace(type: string): string {
   return readlinkSync(`/proc/self/ns/${type}`);
 }
-
-/** Can this host make a user namespace with a full mapping? */
-const needsUserNamespace: Needs =
-  execute("unshare", ["--user", "--map-root-user", "true"]).status === 0 ? undefined : "no user namespaces";
 
 describe("namespaces", () => {
   const FILES: Record<string, string> = {

@@ -2,7 +2,7 @@
 // Mounts, their propagation and the root file system that config.json asks for, as a program in the container sees them.
 import { describe, expect } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   Box,
@@ -13,6 +13,7 @@ import {
   hostSnapshot,
   isV2,
   needsHako,
+  needsUserNamespace,
   readLinks,
 } from "./support";
 
@@ -166,6 +167,56 @@ describe("mounts", () => {
     expect(out).toContain("tmpfs");
   });
 
+  e2e("what tmpcopyup copies is the container's memory", () => {
+    using box = new Box();
+    const id = box.id();
+    const bundle = box.bundle(["sleep", "600"], (config) => {
+      config.mounts.push({ destination: "/data", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"] });
+    });
+    mkdirSync(join(bundle, "rootfs/data"));
+    writeFileSync(join(bundle, "rootfs/data/big"), Buffer.alloc(8 << 20, 1));
+    box.ok("create", "--bundle", bundle, id);
+    const { data } = JSON.parse(box.ok("events", "--stats", id).stdout);
+    expect(data.memory.usage.usage).toBeGreaterThan(8 << 20);
+  });
+
+  e2e("an overlay of a directory with a comma in its name", () => {
+    using box = new Box();
+    mkdirSync(box.path("low,1"));
+    mkdirSync(box.path("low2"));
+    writeFileSync(box.path("low,1/first"), "");
+    writeFileSync(box.path("low2/second"), "");
+    const layers = `lowerdir=${box.path("low\\,1")}:${box.path("low2")}`;
+    const out = box.sh("ls /data", (config) => {
+      config.mounts.push({ destination: "/data", type: "overlay", source: "overlay", options: [layers] });
+    });
+    expect(out).toBe("first\nsecond\n");
+  });
+
+  e2e("binds in a user namespace whose root could not open the source", () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    mkdirSync(box.path("secret"), { mode: 0o700 });
+    mkdirSync(box.path("secret/deep"));
+    writeFileSync(box.path("secret/deep/file"), "there\n");
+    symlinkSync("/etc", box.path("secret/link"));
+    const program = ["sh", "-c", "cat /data/file /one; ls -d /linked/passwd"];
+    const bundle = box.bundle(program, (config) => {
+      config.linux.namespaces.push({ type: "user" });
+      config.linux.uidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
+      config.linux.gidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
+      config.mounts.push(
+        { destination: "/data", type: "bind", source: box.path("secret/deep"), options: ["rbind"] },
+        { destination: "/one", type: "bind", source: box.path("secret/deep/file"), options: ["bind", "ro"] },
+        { destination: "/linked", type: "bind", source: box.path("secret/link"), options: ["bind", "ro"] },
+      );
+    });
+    for (const name of ["data", "linked"]) mkdirSync(join(bundle, "rootfs", name));
+    writeFileSync(join(bundle, "rootfs/one"), "");
+    const result = box.hako("run", "--bundle", bundle, box.id());
+    expect(result).toMatchObject({ status: 0, stdout: "there\nthere\n/linked/passwd\n" });
+  }, [needsUserNamespace]);
+
   e2e("flags that only mount(2) takes", () => {
     using box = new Box();
     const out = box.sh("grep ' /tmp ' /proc/mounts", (config) => {
@@ -272,6 +323,15 @@ describe("root file system", () => {
     });
     expect(out).toContain("Read-only file system");
     expect(out).toContain("written");
+  });
+
+  e2e("the root itself as a read-only path", () => {
+    using box = new Box();
+    const out = box.sh("touch /file 2>&1 || true; touch /dev/file && echo made", (config) => {
+      config.root.readonly = false;
+      config.linux.readonlyPaths = ["/"];
+    });
+    expect(out).toMatch(/Read-only file system\nmade\n$/);
   });
 
   e2e("masked and read-only paths; missing ones are no error", () => {

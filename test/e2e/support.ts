@@ -160,6 +160,10 @@ export async function executeLater(
   return result;
 }
 
+/** Can this host make a user namespace with a full mapping? */
+export const needsUserNamespace: Needs =
+  execute("unshare", ["--user", "--map-root-user", "true"]).status === 0 ? undefined : "no user namespaces";
+
 let boxes = 0;
 
 /** A temporary directory with a state directory of its own; everything made through it is gone after `using`. */

@@ -236,7 +236,7 @@ describe("v2", () => {
       pids: { limit: 7 },
       blockIO: { weight: 1000, throttleWriteIOPSDevice: [{ major: 8, minor: 16, rate: 9 }] },
       hugepageLimits: [{ pageSize: "2MB", limit: 0 }],
-      unified: { "memory.high": "60" },
+      unified: { "memory.high": "60", "pids.max": "5" },
     });
     const files = {
       "memory.max": "64",
@@ -247,7 +247,7 @@ describe("v2", () => {
       "cpu.max": "5000 100000",
       "cpu.max.burst": "0",
       "cpuset.cpus": "0",
-      "pids.max": "7",
+      "pids.max": "5",
       "io.weight": "default 10000",
       "io.max": "8:16 wiops=9",
       "hugetlb.2MB.max": "0",

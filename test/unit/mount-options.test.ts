@@ -30,10 +30,15 @@ describe("mount options", () => {
     [["noatime", "relatime"], 0, ATTR.ATIME],
     [["relatime", "noatime"], ATTR.NOATIME, ATTR.ATIME],
     [["strictatime", "noatime"], ATTR.NOATIME, ATTR.ATIME],
+    [["strictatime", "norelatime"], 0, ATTR.ATIME],
     [["noatime", "nodiratime"], ATTR.NOATIME | ATTR.NODIRATIME, ATTR.ATIME],
   ])("%j: the later one is right", (options, set, clear) => {
     expect(planOf(options).own).toEqual({ set, clear });
   });
+});
+
+test("a comma that is escaped doesn't part options", () => {
+  expect(planOf(["lowerdir=/a\\,1:/b,upperdir=/u"]).data).toEqual(["lowerdir=/a\\,1:/b", "upperdir=/u"]);
 });
 
 test("flags of the superblock: the opposite of one takes it back", () => {

@@ -107,7 +107,7 @@ describe("limits as properties", () => {
     expect(properties({ cpu: { idle: 0, shares: 512 } }, { idle: true })).toEqual({ CPUWeight: 59n });
   });
 
-  test("unified: files that systemd has properties for; a field has the last word", () => {
+  test("unified: files that systemd has properties for; they have the last word", () => {
     expect(
       properties({
         unified: {
@@ -130,7 +130,7 @@ describe("limits as properties", () => {
       AllowedCPUs: new Uint8Array([2]),
       MemoryHigh: INFINITY,
       MemoryMin: 5n,
-      MemoryMax: 10n,
+      MemoryMax: 9n,
       TasksMax: 1n,
     });
     expect(properties({ unified: { "cpu.idle": "1", "cpu.weight": "7" } })).toEqual({ CPUWeight: 0n });
