@@ -27,6 +27,7 @@ export const DEFAULT_DEVICES: readonly AccessRule[] = [
   allow("c", 1, 9), // urandom
   allow("c", 5, 0), // tty
   allow("c", 5, 2), // ptmx
+  allow("c", 10, 200), // net/tun, which does nothing without CAP_NET_ADMIN in a network namespace
   allow("c", 136), // pts/*
 ];
 

@@ -71,8 +71,9 @@ function obstacle(path: string): Obstacle | undefined {
   }
 }
 
-/** Where a command may be: names with a slash are paths, others are searched in PATH. */
+/** Where a command may be: names with a slash are paths, others are searched in PATH; nothing has no name. */
 export function placesOf(name: string, environment: readonly string[]): string[] {
+  if (name === "") return [];
   if (name.includes("/")) return [name];
   return searchPath(environment)
     .split(":")
@@ -119,5 +120,6 @@ export function notExecuted(name: string, path: string, errno: number, sight: Si
 }
 
 function wordsHint(name: string): string | undefined {
+  if (name === "") return "the program's name is empty: was it a variable without a value?";
   return /\s/.test(name) ? "args is a list with an entry for each word, not a command line" : undefined;
 }

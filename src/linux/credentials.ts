@@ -19,9 +19,10 @@ const KEYRING_PERMISSIONS = 0x3f3f0000;
 export function identitySteps(
   uid: number,
   gid: number,
-  groups: readonly number[],
+  additional: readonly number[],
   maySetGroups: boolean,
 ): Step[] {
+  const groups = [...new Set(additional)];
   const what = "config /process/user";
   const keep = (on: number): Step => ({
     what: "PR_SET_KEEPCAPS",

@@ -16,7 +16,6 @@ export function processProblems(process: Process): Problem[] {
   const { args = [], cwd, env = [] } = process;
   return [
     ...when(args.length === 0, "/args", "missing: there is no program to run"),
-    ...when(args[0] === "", "/args/0", "is empty: there is no program to run"),
     ...when(!cwd.startsWith("/"), "/cwd", `expected an absolute path, got ${JSON.stringify(cwd)}`),
     ...env.flatMap((line, index) =>
       when(line.indexOf("=") < 1, `/env/${index}`, `expected NAME=value, got ${JSON.stringify(line)}`),

@@ -73,6 +73,12 @@ describe("exec into a container that waits for it", () => {
     box.ok("update", "--memory", "64M", id);
     expect(open().stderr).toContain("Operation not permitted");
   });
+
+  e2e("but a tunnel's device, which is for its own network namespace, it may make and open", () => {
+    using box = new Box();
+    const line = "mkdir -p /dev/net; mknod /dev/net/tun c 10 200 && exec 3<>/dev/net/tun && echo opened";
+    expect(box.sh(line, withCapability("CAP_MKNOD"))).toBe("opened\n");
+  }, [existsSync("/dev/net/tun") ? undefined : "this host has no tun device"]);
 });
 
 describe("an image whose files lie", () => {

@@ -156,13 +156,20 @@ describe("process", () => {
 
   e2e("user, additional groups, umask", () => {
     using box = new Box();
-    const out = box.sh("id -u; id -g; id -G; umask; echo $HOME", (config) => {
-      config.process.user = { uid: 1000, gid: 1001, additionalGids: [5, 6], umask: 0o27 };
+    const out = box.sh("id -u; id -g; id -G; umask; grep ^Groups /proc/self/status", (config) => {
+      config.process.user = { uid: 1000, gid: 1001, additionalGids: [5, 6, 5, 1001], umask: 0o27 };
       config.process.capabilities = {};
     });
-    const [uid, gid, groups, umask] = out.split("\n");
+    const [uid, gid, groups, umask, status] = out.split("\n");
     expect([uid, gid, umask]).toEqual(["1000", "1001", "0027"]);
     expect(groups?.split(" ").sort()).toEqual(["1001", "5", "6"]);
+    expect(
+      status
+        ?.trim()
+        .split(/[\s:]+/)
+        .slice(1)
+        .sort(),
+    ).toEqual(["1001", "5", "6"]);
   });
 
   e2e("HOME comes from the container's passwd unless it is set", () => {

@@ -183,6 +183,7 @@ describe("the program", () => {
     using box = new Box();
     expectError(box.run(["true", "x".repeat(200_000)]), "argument list too long", "over 128 KiB");
     expectError(box.run(["ls -l"]), "executable file not found in $PATH", "an entry for each word");
+    expectError(box.run([""]), 'exec: "": executable file not found in $PATH', "a variable without a value");
     const result = box.run(["ls"], ({ process }) => {
       process.env = [];
     });
