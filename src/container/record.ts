@@ -154,6 +154,14 @@ function notFound(id: string): HakoError {
   });
 }
 
+/** What a record of runc's has, which clients keep beside ours below one --root. */
+const OF_RUNC = "init_process_pid";
+
+function foreign(id: ContainerId, file: string): HakoError {
+  const message = `container "${id}" is runc's: ${file}`;
+  return new HakoError({ code: "unsupported", message, hint: "runc has to be asked for it" });
+}
+
 /** The record of a container; an error of code not-found if there is none. */
 export function readRecord(root: string, id: ContainerId): ContainerRecord {
   checkRoot(root);
@@ -174,6 +182,7 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
     });
   try {
     const record = JSON.parse(text) as ContainerRecord;
+    if (OF_RUNC in record) throw foreign(id, file);
     if (record.id !== id || typeof record.bundle !== "string") throw broken();
     return record;
   } catch (thrown) {
