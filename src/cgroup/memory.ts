@@ -8,11 +8,9 @@ const LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";
 /** Callers that count in unsigned numbers write -1 so. */
 const UNSIGNED_MINUS_ONE = 2n ** 64n - 1n;
 
-/** -1 and below mean no limit; 0 and nothing leave a limit as it is. */
+/** -1 means no limit; 0 and nothing leave a limit as it is. */
 export function memoryAmount(value: Int | undefined): bigint | undefined {
-  if (!isSet(value)) return undefined;
-  const bytes = BigInt(value);
-  return bytes < 0n ? -1n : bytes;
+  return isSet(value) ? BigInt(value) : undefined;
 }
 
 /** v2's memory.swap.max counts swap alone, the spec's `swap` counts memory and swap together. */
@@ -28,13 +26,13 @@ export function swapAlone(limit: bigint | undefined, swap: bigint | undefined): 
 export function applyMemory(target: Target, memory: MemoryResources | undefined): void {
   if (memory === undefined) return;
   const swappiness =
-    memory.swappiness === undefined || BigInt.asIntN(64, BigInt(memory.swappiness)) === -1n
+    memory.swappiness === undefined || BigInt(memory.swappiness) === UNSIGNED_MINUS_ONE
       ? undefined
       : BigInt(memory.swappiness);
   const field = firstField(memory, swappiness);
   if (field === undefined) return;
   const node = target.need("memory", `/memory/${field}`);
-  if (swappiness !== undefined && (swappiness < 0n || swappiness > 100n)) {
+  if (swappiness !== undefined && swappiness > 100n) {
     throw target.wrong("/memory/swappiness", `${swappiness} is not between 0 and 100`);
   }
   checkUsage(target, memory);

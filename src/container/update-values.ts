@@ -2,7 +2,8 @@ import type { Resources } from "../cgroup";
 import { HakoError } from "../errors";
 import { readText } from "../linux/file";
 import { readAll } from "../linux/socket";
-import { parseResources } from "../oci/config";
+import { parseResources, readResources } from "../oci/config";
+import { pointer } from "../oci/json";
 import { parseSize } from "./size";
 
 const STANDARD_INPUT = 0;
@@ -60,7 +61,11 @@ export function resourcesOf(
     const [section, field, form] = LIMIT_FLAGS[flag];
     sections[section] = { ...sections[section], [field]: limitOf(flag, form, values[flag] ?? "") };
   }
-  return sections as Resources;
+  const read = readResources(sections);
+  if ("resources" in read) return read.resources;
+  const [problem] = read.problems;
+  const wrong = flags.find((flag) => problem?.pointer === pointer(LIMIT_FLAGS[flag].slice(0, 2)));
+  throw usage(`--${wrong}: ${problem?.message}`);
 }
 
 function limitOf(flag: string, form: "number" | "size" | "text", text: string): string | bigint {

@@ -1,12 +1,10 @@
 import { during } from "../errors";
 import { memoryPolicyStep } from "../linux/memory-policy";
 import { parseNumberList } from "../linux/number-list";
+import { PERSONALITIES } from "../linux/personality";
 import { affinityStep, ioPriorityStep, setScheduler } from "../linux/scheduler";
 import type { Step } from "../linux/steps";
 import type { Linux, Process } from "../oci/config";
-
-/** personality(2): the execution domains of config.json. */
-const DOMAINS = { LINUX: 0, LINUX32: 0x0008 } as const;
 
 /** How the program's process, 0 for this one, is scheduled: it takes rights, and need not be passed on to a child. */
 export function applyScheduler({ scheduler }: Process, pid: number): void {
@@ -30,7 +28,7 @@ export function attributeSteps({ ioPriority }: Process, linux: Linux | undefined
     steps.push({
       what: `config /linux/personality: personality ${domain}`,
       call: "personality",
-      args: [DOMAINS[domain]],
+      args: [PERSONALITIES[domain]],
     });
   }
   if (memoryPolicy !== undefined) {

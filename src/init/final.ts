@@ -86,8 +86,8 @@ export function becomeProgram(
 export function processLimits(process: Process): NamedLimit[] {
   return (process.rlimits ?? []).map(({ type, soft, hard }, index) => ({
     name: type as RlimitName,
-    soft: BigInt.asUintN(64, BigInt(soft)),
-    hard: BigInt.asUintN(64, BigInt(hard)),
+    soft: BigInt(soft),
+    hard: BigInt(hard),
     what: `config /process/rlimits/${index}: prlimit (${type} to ${soft}:${hard})`,
   }));
 }

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { HakoError } from "../errors";
-import { parseJson, pointer } from "./json";
-import { between, flag, id, int32, int64, list, optional, text, textMap, texts } from "./schema";
+import { exactJson, parseJson, pointer } from "./json";
+import { between, flag, id, int32, list, object, optional, text, textMap, texts, uint64 } from "./schema";
 import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";
 import { execCPUAffinity, ioPriority, scheduler } from "./schema-process";
 import type { seccomp } from "./schema-seccomp";
@@ -9,7 +9,7 @@ import { unknownFields } from "./unknown-fields";
 
 /** config.json (runtime-spec config.md, version 1.3), as far as it concerns Linux. Unknown fields are ignored, as specified. */
 
-const user = v.object({
+const user = object({
   uid: v.nullish(id, 0),
   gid: v.nullish(id, 0),
   umask: optional(between(0, 0o777)),
@@ -17,7 +17,7 @@ const user = v.object({
   username: optional(text),
 });
 
-const capabilities = v.object({
+const capabilities = object({
   bounding: texts,
   effective: texts,
   permitted: texts,
@@ -25,11 +25,11 @@ const capabilities = v.object({
   ambient: texts,
 });
 
-const rlimit = v.object({ type: text, soft: int64, hard: int64 });
+const rlimit = object({ type: text, soft: uint64, hard: uint64 });
 
-const process = v.object({
+const process = object({
   terminal: flag,
-  consoleSize: optional(v.object({ width: between(0, 0xffff), height: between(0, 0xffff) })),
+  consoleSize: optional(object({ width: between(0, 0xffff), height: between(0, 0xffff) })),
   user: v.nullish(user, { uid: 0, gid: 0 }),
   args: texts,
   env: texts,
@@ -45,7 +45,7 @@ const process = v.object({
   execCPUAffinity: optional(execCPUAffinity),
 });
 
-const mount = v.object({
+const mount = object({
   destination: text,
   type: optional(text),
   source: optional(text),
@@ -54,9 +54,9 @@ const mount = v.object({
   gidMappings: list(idMapping),
 });
 
-const hook = v.object({ path: text, args: texts, env: texts, timeout: optional(int32) });
+const hook = object({ path: text, args: texts, env: texts, timeout: optional(int32) });
 
-const hooks = v.object({
+const hooks = object({
   prestart: list(hook),
   createRuntime: list(hook),
   createContainer: list(hook),
@@ -65,10 +65,19 @@ const hooks = v.object({
   poststop: list(hook),
 });
 
-export const configSchema = v.object({
-  ociVersion: v.pipe(text, v.regex(/^1\.\d+\.\d+/, "expected a version 1.x.y")),
+/** SemVer 2.0.0 of the first major version: with the parts of a pre-release and of a build. */
+const VERSION = (() => {
+  const number = "(?:0|[1-9]\\d*)";
+  const word = "[\\dA-Za-z-]+";
+  // a part of a pre-release that is a number begins with no 0
+  const part = `(?:${number}|\\d*[A-Za-z-][\\dA-Za-z-]*)`;
+  return new RegExp(`^1\\.${number}\\.${number}(?:-${part}(?:\\.${part})*)?(?:\\+${word}(?:\\.${word})*)?$`);
+})();
+
+export const configSchema = object({
+  ociVersion: v.pipe(text, v.regex(VERSION, "expected a version 1.x.y")),
   process: optional(process),
-  root: optional(v.object({ path: text, readonly: flag })),
+  root: optional(object({ path: text, readonly: flag })),
   hostname: optional(text),
   domainname: optional(text),
   mounts: list(mount),
@@ -127,9 +136,15 @@ export function parseProcess(source: string, file: string): Process {
 /** Parses the document of resources, as `update --resources` takes it; `unknown` are pointers of fields that do nothing. */
 export function parseResources(source: string, file: string): { resources: Resources; unknown: string[] } {
   const document = parseJson(source, file);
+  const read = readResources(document);
+  if ("problems" in read) throw problemsError(read.problems, file);
+  return { ...read, unknown: unknownFields(document, read.resources) };
+}
+
+/** Resources by the schema, or every problem of their fields. */
+export function readResources(document: unknown): { resources: Resources } | { problems: Problem[] } {
   const result = v.safeParse(resources, document);
-  if (result.success) return { resources: result.output, unknown: unknownFields(document, result.output) };
-  throw problemsError(result.issues.map(problemOf), file);
+  return result.success ? { resources: result.output } : { problems: result.issues.map(problemOf) };
 }
 
 /** One error for all problems. */
@@ -159,13 +174,13 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
   return { pointer: where, message: `${expected}, got ${received}` };
 }
 
+/** valibot's name of a type, "Object", as a word. */
 function article(expected: string): string {
   const word = expected.toLowerCase();
   return /^[aeio]/.test(word) ? `an ${word}` : `a ${word}`;
 }
 
 function shown(input: unknown): string {
-  const whole =
-    JSON.stringify(input, (_, value) => (typeof value === "bigint" ? value.toString() : value)) ?? "nothing";
+  const whole = exactJson(input) ?? "nothing";
   return whole.length > MAX_SHOWN ? `${whole.slice(0, MAX_SHOWN)}...` : whole;
 }

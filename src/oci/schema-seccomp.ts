@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../seccomp/words";
-import { between, int64, list, optional, text } from "./schema";
+import { between, list, object, optional, text, uint64 } from "./schema";
 
 /** `linux.seccomp` of config.json (runtime-spec config-linux.md "Seccomp"). */
 
@@ -14,21 +14,21 @@ function oneOf(what: string, names: readonly string[]) {
 const action = oneOf("an action", Object.keys(ACTIONS));
 const number = optional(between(0, 0xffff));
 
-const argument = v.object({
+const argument = object({
   index: between(0, 5),
-  value: int64,
-  valueTwo: v.nullish(int64, 0),
+  value: uint64,
+  valueTwo: v.nullish(uint64, 0),
   op: oneOf("an operator", OPERATORS),
 });
 
-const rule = v.object({
+const rule = object({
   names: v.pipe(v.array(text), v.minLength(1, "expected at least one name")),
   action,
   errnoRet: number,
   args: list(argument),
 });
 
-export const seccomp = v.object({
+export const seccomp = object({
   defaultAction: action,
   defaultErrnoRet: number,
   architectures: list(oneOf("an architecture", [...Object.keys(ARCHITECTURES), ...FOREIGN_ARCHITECTURES])),

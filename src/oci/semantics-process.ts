@@ -31,11 +31,10 @@ function rlimitProblems({ rlimits = [] }: Process): Problem[] {
     const pointer = `/rlimits/${index}`;
     const twice = seen.has(type);
     seen.add(type);
-    const [low, high] = [BigInt.asUintN(64, BigInt(soft)), BigInt.asUintN(64, BigInt(hard))];
     return [
       ...when(!Object.hasOwn(RLIMITS, type), `${pointer}/type`, `unknown limit ${JSON.stringify(type)}`),
       ...when(twice, `${pointer}/type`, `${type} is there twice`),
-      ...when(low > high, `${pointer}/soft`, `${soft} is above the hard limit ${hard}`),
+      ...when(soft > hard, `${pointer}/soft`, `${soft} is above the hard limit ${hard}`),
     ];
   });
 }

@@ -82,8 +82,7 @@ function addRule(table: RuleTable, number: number, rule: Rule): void {
 
 function conditionOf(arg: NonNullable<NonNullable<Seccomp["syscalls"]>[number]["args"]>[number]): Condition {
   const { index, value, valueTwo, op } = arg;
-  const unsigned = (number: number | bigint) => BigInt.asUintN(64, BigInt(number));
-  return { index, op: op as Operator, value: unsigned(value), valueTwo: unsigned(valueTwo) };
+  return { index, op: op as Operator, value: BigInt(value), valueTwo: BigInt(valueTwo) };
 }
 
 /** Conditions hold together, but those of a rule that compares one argument twice each on its own, as runc has it. */

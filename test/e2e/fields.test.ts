@@ -15,7 +15,8 @@ interface Node {
 
 /** The keys that lead to each field that is no object or list itself; "0" stands for any index, "key" for any name. */
 function fields(schema: Node, keys: readonly string[] = []): string[][] {
-  const inner = schema.pipe?.[0];
+  // what a list was refused before
+  const inner = schema.pipe?.find(({ type }) => type === "object" || type === "record");
   switch (schema.type) {
     case "object":
       return Object.entries(schema.entries ?? {}).flatMap(([key, entry]) => fields(entry, [...keys, key]));
@@ -25,9 +26,7 @@ function fields(schema: Node, keys: readonly string[] = []): string[][] {
       return schema.value === undefined ? [] : fields(schema.value, [...keys, "key"]);
     default:
       if (schema.wrapped !== undefined) return fields(schema.wrapped, keys);
-      if (inner !== undefined && inner !== schema && inner.pipe === undefined && inner.type !== schema.type)
-        return fields(inner, keys);
-      return [[...keys]];
+      return inner === undefined ? [[...keys]] : fields(inner, keys);
   }
 }
 

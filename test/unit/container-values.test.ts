@@ -54,6 +54,15 @@ describe("update", () => {
       '--cpu-share: "5k" is not a number',
     );
     expect(() => resourcesOf(undefined, { memory: "lots" }, warn)).toThrow('--memory: "lots" is not a size');
+    expect(() => resourcesOf(undefined, { memory: "-2", "cpu-quota": "-1" }, warn)).toThrow(
+      "--memory: expected a number from -1 to 9223372036854775807, got -2",
+    );
+    expect(() => resourcesOf(undefined, { "cpu-share": "-1" }, warn)).toThrow(
+      "--cpu-share: expected a number",
+    );
+    expect(() => resourcesOf(undefined, { "blkio-weight": "65536" }, warn)).toThrow(
+      "--blkio-weight: expected",
+    );
     expect(() => resourcesOf(undefined, {}, warn)).toThrow("nothing to change");
     expect(() => resourcesOf("-", { memory: "1" }, warn)).toThrow("--memory and --resources");
   });

@@ -24,6 +24,11 @@ function withValue(keys: (string | number)[], value: unknown): Json {
   return config;
 }
 
+/** A device that shall be made. */
+function device(major: number, minor: number): Json {
+  return { path: "/dev/x", type: "c", major, minor };
+}
+
 function problems(config: unknown): string[] {
   const read = readConfig(JSON.stringify(config), "config.json");
   if ("problems" in read) return read.problems.map(({ pointer: where, message }) => `${where}: ${message}`);
@@ -56,7 +61,7 @@ describe("parseConfig", () => {
   test("a document that is not JSON", () => {
     expect(() => parseConfig("{", "/b/config.json")).toThrow("/b/config.json: not JSON");
     expect(() => parseConfig("", "/b/config.json")).toThrow("/b/config.json: not JSON");
-    expect(() => parseConfig("[]", "/b/config.json")).toThrow("/ociVersion: missing");
+    expect(() => parseConfig("[]", "/b/config.json")).toThrow("the document: expected an object, got []");
   });
 
   test("pointers are escaped", () => {
@@ -66,6 +71,13 @@ describe("parseConfig", () => {
   const rows: [(string | number)[], unknown, string][] = [
     [["ociVersion"], undefined, "/ociVersion: missing"],
     [["ociVersion"], "2.0.0", "/ociVersion: expected a version 1.x.y"],
+    [["ociVersion"], "1.0.0garbage", "/ociVersion: expected a version 1.x.y"],
+    [["ociVersion"], "1.2.3.4", "/ociVersion: expected a version 1.x.y"],
+    [["ociVersion"], "1.0.01", "/ociVersion: expected a version 1.x.y"],
+    [["ociVersion"], "1.0.0-01", "/ociVersion: expected a version 1.x.y"],
+    [["ociVersion"], "1.0.0-", "/ociVersion: expected a version 1.x.y"],
+    [["ociVersion"], "1.0.0+a+b", "/ociVersion: expected a version 1.x.y"],
+    [["ociVersion"], "1.0.0\n", "/ociVersion: expected a version 1.x.y"],
     [["process", "args", 0], 5, "/process/args/0: expected a string, got 5"],
     [["process", "args"], "sh", '/process/args: expected an array, got "sh"'],
     [["process", "cwd"], undefined, "/process/cwd: missing"],
@@ -81,12 +93,137 @@ describe("parseConfig", () => {
     [["linux", "sysctl"], { "net.a": 1 }, "/linux/sysctl/net.a: expected a string, got 1"],
     [["annotations"], { "a/b": 1 }, "/annotations/a~1b: expected a string"],
     [["root"], "rootfs", '/root: expected an object, got "rootfs"'],
+    [["linux", "personality"], { domain: "linux" }, "/domain: expected one of LINUX, LINUX32, got"],
+    [["linux", "devices"], [device(4096, 0)], "/linux/devices/0/major: expected a number from 0 to 4095"],
+    [["linux", "devices"], [device(-1, 0)], "/linux/devices/0/major: expected a number from 0 to 4095"],
+    [
+      ["linux", "devices"],
+      [device(1, 1 << 20)],
+      "/linux/devices/0/minor: expected a number from 0 to 1048575",
+    ],
+    [["linux", "devices"], [device(1, -1)], "/linux/devices/0/minor: expected a number from 0 to 1048575"],
   ];
   for (const [keys, value, text] of rows) {
     test(`${pointer(keys)} = ${JSON.stringify(value)}`, () => {
       expect(problems(withValue(keys, value)).join("\n")).toContain(text);
     });
   }
+});
+
+describe("integers", () => {
+  const INT64 = "from -9223372036854775808 to 9223372036854775807";
+  const UINT64 = "from 0 to 18446744073709551615";
+  const BYTES = "from -1 to 9223372036854775807";
+  const UINT16 = "from 0 to 65535";
+  /** Where it is, with the lists and objects on the way; numbers as they are written; what is taken, and what is told. */
+  const rows: [pointer: string, taken: string[], refused: string[], range: string][] = [
+    ["/process/rlimits/0/soft", ["0"], ["-1", "18446744073709551616", "1e+300"], UINT64],
+    ["/process/rlimits/0/hard", ["18446744073709551615"], ["-1"], UINT64],
+    ["/process/scheduler/runtime", ["0"], ["-1"], UINT64],
+    ["/process/scheduler/deadline", ["0"], ["-1"], UINT64],
+    ["/process/scheduler/period", ["0"], ["-1"], UINT64],
+    ["/linux/timeOffsets/boottime/secs", ["-5", "9223372036854775807"], ["18446744073709551611"], INT64],
+    ["/linux/resources/devices/0/major", ["-1", "5000000"], ["9223372036854775808"], INT64],
+    ["/linux/resources/devices/0/minor", ["-1"], ["-9223372036854775809"], INT64],
+    ...["limit", "reservation", "swap", "kernel", "kernelTCP"].map((field): (typeof rows)[number] => [
+      `/linux/resources/memory/${field}`,
+      ["-1", "0", "9223372036854775807"],
+      ["-2", "9223372036855824384", "18446744073709551615"],
+      BYTES,
+    ]),
+    ["/linux/resources/memory/swappiness", ["0", "18446744073709551615"], ["-1"], UINT64],
+    ["/linux/resources/cpu/shares", ["0"], ["-1"], UINT64],
+    ["/linux/resources/cpu/period", ["0"], ["-1"], UINT64],
+    ["/linux/resources/cpu/burst", ["0"], ["-1"], UINT64],
+    ["/linux/resources/cpu/realtimePeriod", ["0"], ["-1"], UINT64],
+    ["/linux/resources/cpu/quota", ["-1"], ["9223372036854775808"], INT64],
+    ["/linux/resources/cpu/realtimeRuntime", ["-1"], ["9223372036854775808"], INT64],
+    ["/linux/resources/cpu/idle", ["1"], ["9223372036854775808"], INT64],
+    ["/linux/resources/pids/limit", ["-1", "0"], ["9223372036854775808"], INT64],
+    ["/linux/resources/blockIO/weight", ["500"], ["-1", "65536"], UINT16],
+    ["/linux/resources/blockIO/leafWeight", ["500"], ["-1", "65536"], UINT16],
+    ["/linux/seccomp/syscalls/0/args/0/value", ["18446744073709551615"], ["-1"], UINT64],
+    ["/linux/seccomp/syscalls/0/args/0/valueTwo", ["0"], ["-1", "18446744073709551616"], UINT64],
+  ];
+  /** What is there beside the field. */
+  const around: [string, unknown][] = [
+    ["rlimits", [{ type: "RLIMIT_CORE", soft: 0, hard: "HERE" }]],
+    ["scheduler", { policy: "SCHED_DEADLINE" }],
+    [
+      "syscalls",
+      [{ names: ["read"], action: "SCMP_ACT_LOG", args: [{ index: 0, value: 0, op: "SCMP_CMP_EQ" }] }],
+    ],
+  ];
+
+  /** The problem of a field with a number as it is written. */
+  function told(where: string, number: string): string {
+    const keys = where.slice(1).split("/");
+    const config = base();
+    let at = config;
+    keys.forEach((key, index) => {
+      const known = around.find(([name]) => name === key)?.[1];
+      if (index === keys.length - 1) at[key] = "NUMBER";
+      else if (known !== undefined) at[key] = structuredClone(known);
+      else at[key] ??= /^\d/.test(keys[index + 1] ?? "") ? [] : {};
+      at = at[key] as Json;
+    });
+    if (where.includes("seccomp")) ((config.linux as Json).seccomp as Json).defaultAction = "SCMP_ACT_ALLOW";
+    const source = JSON.stringify(config)
+      .replace('"NUMBER"', number)
+      .replace('"HERE"', "18446744073709551615");
+    const read = readConfig(source, "config.json");
+    return "problems" in read
+      ? read.problems.map((each) => `${each.pointer}: ${each.message}`).join("; ")
+      : "";
+  }
+
+  for (const [where, taken, refused, range] of rows) {
+    test(where, () => {
+      for (const number of taken) expect(told(where, number)).toBe("");
+      for (const number of refused)
+        expect(told(where, number)).toStartWith(
+          `${where}: expected a number ${range}, got ${number.slice(0, 4)}`,
+        );
+    });
+  }
+});
+
+test("a list is no object, wherever one is expected", () => {
+  const rows: (string | number)[][] = [
+    ["hooks"],
+    ["annotations"],
+    ["process"],
+    ["root"],
+    ["linux"],
+    ...["user", "capabilities", "consoleSize", "scheduler", "ioPriority", "execCPUAffinity"].map((key) => [
+      "process",
+      key,
+    ]),
+    ["mounts", 0],
+    ...[
+      "resources",
+      "sysctl",
+      "seccomp",
+      "timeOffsets",
+      "netDevices",
+      "intelRdt",
+      "memoryPolicy",
+      "personality",
+    ].map((key) => ["linux", key]),
+    ["linux", "namespaces", 0],
+    ...["memory", "cpu", "pids", "blockIO", "network", "rdma", "unified"].map((key) => [
+      "linux",
+      "resources",
+      key,
+    ]),
+  ];
+  for (const keys of rows)
+    expect(problems(withValue(keys, []))).toEqual([`${pointer(keys)}: expected an object, got []`]);
+});
+
+test("versions of the runtime spec", () => {
+  for (const version of ["1.0.0", "1.0.2-dev", "1.1.0-rc.2+dev", "1.3.0+5.x-y", "1.0.0--1.0a"])
+    expect(problems(withValue(["ociVersion"], version))).toEqual([]);
 });
 
 describe("rules between fields", () => {
