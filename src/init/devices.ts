@@ -91,23 +91,29 @@ function deviceOf(device: LinuxDevice, index: number): Device {
 function makeDevice(work: RootfsWork, device: Device): void {
   using dir = mkdirAllInRoot(work.root, dirname(device.path));
   const name = basename(device.path);
-  if (work.context.userNamespace || !tryMakeNode(dir, name, device)) {
+  const made = work.context.userNamespace ? "forbidden" : tryMakeNode(dir, name, device);
+  if (made === "forbidden") {
     bindDevice(dir, name, device);
     return;
   }
-  using node = openNode(dir, name);
-  checkDevice(node, device);
-  setOwner(node, device.uid, device.gid);
-  setMode(node, device.mode);
+  try {
+    using node = openNode(dir, name);
+    checkDevice(node, device);
+    setOwner(node, device.uid, device.gid);
+    setMode(node, device.mode);
+  } catch (error) {
+    // the root file system may be an image that lasts
+    if (made === "new") removeFile(dir, name);
+    throw error;
+  }
 }
 
-/** False where we may not make device nodes. */
-function tryMakeNode(dir: Fd, name: string, node: Node): boolean {
+/** Whether a node was made, or the name was taken, or we may make none here. */
+function tryMakeNode(dir: Fd, name: string, node: Node): "new" | "taken" | "forbidden" {
   try {
-    makeNode(dir, name, node);
-    return true;
+    return makeNode(dir, name, node) ? "new" : "taken";
   } catch (error) {
-    if (hasErrno(error, "EPERM")) return false;
+    if (hasErrno(error, "EPERM")) return "forbidden";
     throw error;
   }
 }

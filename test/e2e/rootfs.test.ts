@@ -134,6 +134,17 @@ describe.each([false, true])("a root file system, noPivot %p", (noPivot) => {
   });
 });
 
+test("a device that can't be made leaves no node", () => {
+  const rootfs = makeRoot();
+  // more than a device number has room for; config.json can't ask for it
+  const linux = { devices: [{ path: "/dev/x", type: "c", major: 4096, minor: 0 }] };
+  expect(run({ rootfs, mounts: [PROC], linux }).error).toContain("/linux/devices/0: make device /dev/x");
+  expect(existsSync(join(rootfs, "dev/x"))).toBe(false);
+  writeFileSync(join(rootfs, "dev/x"), "");
+  expect(run({ rootfs, mounts: [PROC], linux }).error).toContain("exists and is something else");
+  expect(existsSync(join(rootfs, "dev/x"))).toBe(true);
+});
+
 describe("bind mounts", () => {
   test("make their targets, keep to their options, and take relative sources", () => {
     mkdirSync(join(dir, "volume"), { recursive: true });
