@@ -2,14 +2,14 @@ import { join } from "node:path";
 import { during } from "../errors";
 import type { Fd } from "../linux/fd";
 import { hasErrno, readBytes, writeBytes } from "../linux/file";
-import type { SeccompFilter } from "../linux/seccomp";
+import { PASSING_CALLS, type SeccompFilter } from "../linux/seccomp";
 import { sendFd, unixConnect, writeAll } from "../linux/socket";
 import type { Config } from "../oci/config";
 import type { State } from "../oci/state";
 import type { ContainerId } from "./id";
 import { containerDirectory } from "./record";
 
-/** The compiled filter: eight bytes of flags, then the program. */
+/** The compiled filter: four bytes of flags, four that say which of PASSING_CALLS is its listener's, then the program. */
 const FILE = "seccomp.bpf";
 const HEADER = 8;
 /** What sendFd sends along with a descriptor; the rest follows. */
@@ -25,7 +25,9 @@ export function makeFilter(root: string, id: ContainerId, config: Config): Secco
   const filter = compile(profile);
   checkStart(filter, config.process?.noNewPrivileges === true);
   const bytes = new Uint8Array(HEADER + filter.program.length);
-  new DataView(bytes.buffer).setUint32(0, filter.flags, true);
+  const header = new DataView(bytes.buffer);
+  header.setUint32(0, filter.flags, true);
+  header.setUint32(4, PASSING_CALLS.indexOf(filter.passedBy), true);
   bytes.set(filter.program, HEADER);
   writeBytes(join(containerDirectory(root, id), FILE), bytes, 0o600);
   return filter;
@@ -40,7 +42,11 @@ export function storedFilter(root: string, id: ContainerId): SeccompFilter | und
     if (hasErrno(error, "ENOENT")) return undefined;
     throw error;
   }
-  return { flags: bytes.readUInt32LE(0), program: new Uint8Array(bytes.subarray(HEADER)) };
+  return {
+    flags: bytes.readUInt32LE(0),
+    passedBy: PASSING_CALLS[bytes.readUInt32LE(4)] ?? "sendmsg",
+    program: new Uint8Array(bytes.subarray(HEADER)),
+  };
 }
 
 /** Sends a filter's listener to the agent at /linux/seccomp/listenerPath (config-linux.md "The Container Process State"). */

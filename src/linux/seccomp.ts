@@ -1,4 +1,5 @@
 import type { Fd } from "./fd";
+import type { Memory } from "./memory";
 import { descriptorMessage } from "./socket";
 import type { Step } from "./steps";
 import { syscall } from "./syscall";
@@ -8,13 +9,26 @@ const FLAG_NEW_LISTENER = 1 << 3;
 const MSG_NOSIGNAL = 0x4000;
 const INSTRUCTION_SIZE = 8;
 
+/**
+ * What a filter's listener can be passed on with. The filter is in force by then: a call that it notifies would wait for an
+ * answer of who gets the listener by it.
+ */
+export const PASSING_CALLS = ["sendmsg", "sendmmsg"] as const;
+
 /** A compiled seccomp filter (seccomp(2)). */
 export interface SeccompFilter {
   /** struct sock_filter. */
   program: Uint8Array;
   /** SECCOMP_FILTER_FLAG_* */
   flags: number;
+  /** What its listener is passed on with, if it has one. */
+  passedBy: (typeof PASSING_CALLS)[number];
 }
+
+const PASSING_ARGUMENTS = {
+  sendmsg: (socket: number, message: Memory) => [socket, message, MSG_NOSIGNAL],
+  sendmmsg: (socket: number, message: Memory) => [socket, message, 1, MSG_NOSIGNAL],
+} as const;
 
 /** Whether the filter has a listener, which somebody must take. */
 export function hasListener({ flags }: SeccompFilter): boolean {
@@ -32,7 +46,7 @@ export function filterSteps(
   last: Step | undefined,
   free?: number,
 ): Step[] {
-  const { program, flags } = filter;
+  const { program, flags, passedBy } = filter;
   /** struct sock_fprog */
   const header = {
     bytes: new BigUint64Array([BigInt(program.length / INSTRUCTION_SIZE), 0n]),
@@ -52,8 +66,8 @@ export function filterSteps(
     steps.push(
       {
         what: "pass on the seccomp listener",
-        call: "sendmsg",
-        args: [socket.number, descriptorMessage(listener), MSG_NOSIGNAL],
+        call: passedBy,
+        args: PASSING_ARGUMENTS[passedBy](socket.number, descriptorMessage(listener)),
       },
       {
         what: "wait for who takes the seccomp listener",

@@ -210,11 +210,14 @@ function receivedFds(control: Uint8Array, length: number): Fd[] {
   return fds;
 }
 
-/** The parts of a message with a descriptor, for a sendmsg(2) that somebody else makes. */
+/** The parts of a message with a descriptor, for a sendmsg(2) or sendmmsg(2) that somebody else makes. */
 export function descriptorMessage(fd: number): Memory {
   const { header, iovec, payload, control } = message(new Uint8Array(1), rights(fd));
+  /** struct mmsghdr: a struct msghdr, and room for how much was sent */
+  const bytes = new Uint8Array(MSGHDR_SIZE + 8);
+  bytes.set(header);
   return {
-    bytes: header,
+    bytes,
     pointers: [
       [MSGHDR_IOVEC, { bytes: iovec, pointers: [[0, payload]] }],
       [MSGHDR_CONTROL, control],

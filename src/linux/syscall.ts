@@ -78,6 +78,7 @@ const NUMBERS = {
   seccomp: [317, 277],
   sendfile: [40, 71],
   sendmsg: [46, 211],
+  sendmmsg: [307, 269],
   prlimit64: [302, 261],
   setns: [308, 268],
   memfd_create: [319, 279],

@@ -1,9 +1,8 @@
+import { PASSING_CALLS } from "../linux/seccomp";
 import { ACTIONS } from "../seccomp/words";
 import type { Config, Problem } from "./config";
 
 const BASE = "/linux/seccomp";
-/** Made by hako itself between the filter's start and the listener's. */
-const NOT_NOTIFIED = "sendmsg";
 
 /** Rules between the fields of a seccomp profile. */
 export function seccompProblems({ linux }: Config): Problem[] {
@@ -25,16 +24,17 @@ export function seccompProblems({ linux }: Config): Problem[] {
     wrong("/defaultAction", "SCMP_ACT_NOTIFY can't be the default: nobody could start the program");
   }
   if (profile.listenerMetadata && !profile.listenerPath) wrong("/listenerMetadata", "needs listenerPath");
+  const unnotified = new Set<string>(PASSING_CALLS);
   (profile.syscalls ?? []).forEach(({ names, action, errnoRet }, index) => {
     checkNumber(`/syscalls/${index}/errnoRet`, action, errnoRet);
     if (action !== "SCMP_ACT_NOTIFY") return;
     if (!profile.listenerPath) wrong(`/syscalls/${index}/action`, "SCMP_ACT_NOTIFY needs listenerPath");
-    const at = names.indexOf(NOT_NOTIFIED);
-    if (at >= 0)
-      wrong(
-        `/syscalls/${index}/names/${at}`,
-        `${NOT_NOTIFIED} can't be notified: hako passes the listener on with it`,
-      );
+    names.forEach((name, at) => {
+      if (unnotified.delete(name) && unnotified.size === 0) {
+        const why = `${PASSING_CALLS.join(" and ")} can't both be notified: hako passes the listener on with one of them`;
+        wrong(`/syscalls/${index}/names/${at}`, why);
+      }
+    });
   });
   return problems;
 }

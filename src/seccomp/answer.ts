@@ -60,7 +60,7 @@ const PASSED = new Set(["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY"]);
 /** Refuses a filter with which no program can be started: it stops a call that comes between it and the program. */
 export function checkStart(filter: SeccompFilter, noNewPrivileges: boolean): void {
   const calls: SyscallName[] = [
-    ...(hasListener(filter) ? (["sendmsg", "read"] as const) : []),
+    ...(hasListener(filter) ? [filter.passedBy, "read" as const] : []),
     // the right to set a filter is given up after it was set
     ...(noNewPrivileges ? [] : (["capset"] as const)),
     "execve",

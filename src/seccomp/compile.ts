@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { PASSING_CALLS, type SeccompFilter } from "../linux/seccomp";
 import type { Seccomp } from "../oci/config";
 import { conditionCode } from "./conditions";
 import {
@@ -23,20 +24,13 @@ import {
   KILL_THREAD,
   NATIVE,
   NEW_LISTENER,
+  OF_LISTENER,
   X32_BIT,
 } from "./words";
 
 const ENOSYS = 38;
 /** Programs know what to do when a call is not there; a profile that only forbids leaves new calls alone. */
 const TOLERANT = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
-
-/** What seccomp(2) takes. */
-export interface Filter {
-  /** Instructions, struct sock_filter. */
-  program: Uint8Array;
-  /** SECCOMP_FILTER_FLAG_* */
-  flags: number;
-}
 
 /** Calls from this number on, up to the next range's, get the same. */
 interface Range {
@@ -48,7 +42,7 @@ interface Range {
 }
 
 /** Compiles a profile into a filter that finds a call's rules by a binary search over its number. */
-export function compile(profile: Seccomp): Filter {
+export function compile(profile: Seccomp): SeccompFilter {
   const names = new Set([NATIVE, ...(profile.architectures ?? [])]);
   const audits = new Map<number, string[]>();
   for (const name of names) {
@@ -71,17 +65,23 @@ export function compile(profile: Seccomp): Filter {
       hint: "fewer architectures, or fewer conditions",
     });
   }
-  return { program: assemble(program), flags: flagsOf(profile) };
+  const notified = notifiedCalls(profile);
+  return {
+    program: assemble(program),
+    flags: flagsOf(profile, notified.size > 0),
+    passedBy: PASSING_CALLS.find((call) => !notified.has(call)) ?? "sendmsg",
+  };
 }
 
-function flagsOf(profile: Seccomp): number {
+function flagsOf(profile: Seccomp, notifies: boolean): number {
   const asked = (profile.flags ?? []).reduce((sum, name) => sum | (FLAGS[name] ?? 0), 0);
-  return notifies(profile) ? asked | NEW_LISTENER : asked;
+  return notifies ? asked | NEW_LISTENER : asked & ~OF_LISTENER;
 }
 
-/** Whether somebody must listen to what the filter tells. */
-export function notifies(profile: Seccomp): boolean {
-  return (profile.syscalls ?? []).some(({ action }) => action === "SCMP_ACT_NOTIFY");
+/** Names of the calls that a listener is told of. */
+function notifiedCalls(profile: Seccomp): Set<string> {
+  const rules = (profile.syscalls ?? []).filter(({ action }) => action === "SCMP_ACT_NOTIFY");
+  return new Set(rules.flatMap(({ names }) => names));
 }
 
 /** The code for one architecture as the kernel tells them apart: x86-64 and x32 are one, with numbers apart. */

@@ -45,6 +45,8 @@ export const FLAGS: Readonly<Record<string, number>> = {
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 1 << 5,
 };
 export const NEW_LISTENER = 1 << 3;
+/** Flags that are about a listener: the kernel takes none of them without (EINVAL). */
+export const OF_LISTENER = 1 << 5;
 
 export interface Architecture {
   /** AUDIT_ARCH_*, what the filter sees. */

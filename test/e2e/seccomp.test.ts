@@ -198,6 +198,35 @@ e2e("an agent gets the listener with the container's state, for run and for exec
   expect(result.stderr).toContain("Read-only file system");
 }, [needsHako]);
 
+e2e("an agent is told of sendmsg too", async () => {
+  using box = new Box();
+  const listenerPath = box.path("agent");
+  const agent = agentFor(listenerPath);
+  using _listen = agent.listen;
+  const profile = withProfile({
+    defaultAction: "SCMP_ACT_ALLOW",
+    listenerPath,
+    syscalls: [{ names: ["sendmsg"], action: "SCMP_ACT_NOTIFY" }],
+  });
+  const args = ["sh", "-c", "ip link add type dummy; sleep 600"];
+  const id = box.id();
+  // netlink is spoken with sendmsg
+  box.ok("create", "--bundle", box.bundle(args, profile), id);
+  const started = box.later(["start", id]);
+  expect(agent.serve(5)).toMatchObject({ state: { id } });
+  expect((await started).status).toBe(0);
+  const exec = box.later(["exec", id, "ip", "link", "add", "type", "dummy"]);
+  expect(agent.serve(30)).toMatchObject({ state: { id, status: "running" } });
+  expect((await exec).stderr).toContain("Read-only file system");
+}, [needsHako]);
+
+e2e("flags that are about a listener do nothing without one", () => {
+  using box = new Box();
+  const flags = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
+  const result = box.run(["mkdir", "/tmp/x"], withProfile({ ...denyMkdir, flags }));
+  expect(result.stderr).toContain("No space left on device");
+});
+
 e2e("without an agent the container does not start", () => {
   using box = new Box();
   const profile = withProfile({

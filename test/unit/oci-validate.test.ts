@@ -108,6 +108,19 @@ describe("bind mounts", () => {
   });
 });
 
+test("a profile may notify one of the calls that pass a listener on, not all", () => {
+  const seccomp = (...names: string[]) => ({
+    defaultAction: "SCMP_ACT_ALLOW",
+    listenerPath: "/run/agent",
+    syscalls: names.map((name) => ({ names: ["mkdir", name], action: "SCMP_ACT_NOTIFY" })),
+  });
+  expect(problems({ linux: { seccomp: seccomp("sendmsg") } })).toBe("");
+  expect(problems({ linux: { seccomp: seccomp("sendmmsg") } })).toBe("");
+  expect(problems({ linux: { seccomp: seccomp("sendmmsg", "sendmsg") } })).toContain(
+    "/linux/seccomp/syscalls/1/names/1: sendmsg and sendmmsg can't both be notified",
+  );
+});
+
 describe("user namespaces", () => {
   const linux = (map: Json[]) => ({ namespaces: IN_USER, uidMappings: map, gidMappings: map });
   test("the program's ids must be mapped", () => {

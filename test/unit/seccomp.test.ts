@@ -83,9 +83,15 @@ describe.if(isX64)("a filter", () => {
       "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
       "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
     ];
-    expect(compile(profile({ ...denying, flags })).flags).toBe(2 | 4 | 32);
-    const syscalls = [{ names: ["getcwd"], action: "SCMP_ACT_NOTIFY" }];
-    expect(compile(profile({ defaultAction: "SCMP_ACT_ALLOW", syscalls })).flags).toBe(8);
+    // the kernel refuses what is about a listener where there is none
+    expect(compile(profile({ ...denying, flags })).flags).toBe(2 | 4);
+    const notifying = (...names: string[]) => ({
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [{ names, action: "SCMP_ACT_NOTIFY" }],
+    });
+    expect(compile(profile(notifying("getcwd")))).toMatchObject({ flags: 8, passedBy: "sendmsg" });
+    expect(compile(profile({ ...notifying("getcwd"), flags })).flags).toBe(2 | 4 | 8 | 32);
+    expect(compile(profile(notifying("getcwd", "sendmsg"))).passedBy).toBe("sendmmsg");
   });
   test("a rule without conditions has the last word; names that nobody knows are skipped", () => {
     const conditional = {
