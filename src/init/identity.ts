@@ -4,9 +4,9 @@ import {
   type CapabilityMasks,
   capabilityMask,
   capabilitySteps,
-  lackingCapabilities,
   permittedCapabilities,
   SETGID,
+  ungrantedCapabilities,
 } from "../linux/capabilities";
 import { identitySteps, noNewPrivilegesStep } from "../linux/credentials";
 import { Fd } from "../linux/fd";
@@ -66,9 +66,8 @@ export function identityOf(
 ): Identity {
   const { uid, gid, umask, additionalGids } = process.user;
   const masks = masksOf(process, warn);
-  const lacking = lackingCapabilities(masks, have);
-  if (lacking.length > 0) {
-    warn(`config /process/capabilities: left out, as hako has them not itself: ${lacking.join(", ")}`);
+  for (const { why, names } of ungrantedCapabilities(masks, have)) {
+    warn(`config /process/capabilities: left out, as ${why}: ${names.join(", ")}`);
   }
   const { steps: capabilities, last } = capabilitySteps(masks, have, kept);
   return {

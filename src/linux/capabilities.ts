@@ -124,10 +124,28 @@ function numbersOf(mask: bigint): number[] {
 /** The right to change groups. */
 export const SETGID = 1n << BigInt(CAPABILITIES.indexOf("CAP_SETGID"));
 
-/** Names of the capabilities that a program shall have, and can't get from one that has only those of `have`. */
-export function lackingCapabilities({ permitted, effective }: CapabilityMasks, have: bigint): string[] {
-  const lacking = (permitted | effective) & ~have;
-  return CAPABILITIES.filter((_, number) => ((lacking >> BigInt(number)) & 1n) === 1n);
+/** Why a program can't get a capability that it shall have, and which. */
+interface Ungranted {
+  why: string;
+  names: string[];
+}
+
+/** Capabilities that a program shall have and doesn't get from one that has those of `have`, by the reason. */
+export function ungrantedCapabilities(
+  { permitted, effective, inheritable, ambient }: CapabilityMasks,
+  have: bigint,
+): Ungranted[] {
+  const reasons: [why: string, mask: bigint][] = [
+    ["hako has them not itself", (permitted | effective) & ~have],
+    ["what is not permitted can't be effective", effective & have & ~permitted],
+    ["what is not permitted and inheritable can't be ambient", ambient & have & ~(permitted & inheritable)],
+  ];
+  return reasons
+    .map(([why, mask]) => ({
+      why,
+      names: numbersOf(mask).map((number) => CAPABILITIES[number] ?? String(number)),
+    }))
+    .filter(({ names }) => names.length > 0);
 }
 
 /** The right to install a seccomp filter without no_new_privs. */

@@ -244,6 +244,25 @@ describe("process", () => {
     expect(result.status).toBe(0);
   });
 
+  e2e("capabilities that the sets don't let each other have are left out, and it is said", () => {
+    using box = new Box();
+    const kill = ["CAP_KILL"];
+    const rows: [Record<string, string[]>, string][] = [
+      [{ bounding: kill, permitted: kill, effective: kill, ambient: kill }, "can't be ambient: CAP_KILL"],
+      [{ bounding: kill, inheritable: kill, ambient: kill }, "can't be ambient: CAP_KILL"],
+      [{ bounding: kill, effective: kill }, "can't be effective: CAP_KILL"],
+    ];
+    for (const [sets, said] of rows) {
+      const result = box.run(["grep", "CapAmb", "/proc/self/status"], (config) => {
+        config.process.capabilities = sets;
+        config.process.user = { uid: 1000, gid: 1000 };
+      });
+      expect(result).toMatchObject({ status: 0, stdout: "CapAmb:\t0000000000000000\n" });
+      expect(result.stderr).toMatch(/^\[warn\] config \/process\/capabilities: [^\n]*\n$/);
+      expect(result.stderr).toContain(said);
+    }
+  });
+
   e2e("capabilities that the caller lacks itself are left out, and it is said where people read", () => {
     using box = new Box();
     const wanted = ["CAP_KILL", "CAP_SYS_TIME"];

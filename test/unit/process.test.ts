@@ -1,6 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { CAPABILITIES, capabilityMask, lastCapability } from "../../src/linux/capabilities";
+import {
+  CAPABILITIES,
+  capabilityMask,
+  lastCapability,
+  ungrantedCapabilities,
+} from "../../src/linux/capabilities";
 import {
   aliveProcess,
   isChild,
@@ -67,6 +72,24 @@ describe("capabilities", () => {
     expect(unknown).toEqual(["CAP_MOON"]);
     expect(CAPABILITIES.indexOf("CAP_CHECKPOINT_RESTORE")).toBe(40);
     expect(lastCapability()).toBeGreaterThan(30);
+  });
+
+  test("what a program doesn't get is named with the reason, once", () => {
+    const [chown, kill] = [1n, 1n << 5n];
+    const all = chown | kill;
+    const none = { bounding: all, effective: 0n, permitted: 0n, inheritable: 0n, ambient: 0n };
+    const said = (sets: Partial<typeof none>, have = all) =>
+      ungrantedCapabilities({ ...none, ...sets }, have).map(({ why, names }) => `${why}: ${names.join()}`);
+    expect(said({ effective: chown, permitted: all, inheritable: kill, ambient: kill })).toEqual([]);
+    expect(said({ effective: all, permitted: all }, chown)).toEqual(["hako has them not itself: CAP_KILL"]);
+    expect(said({ effective: all, permitted: chown })).toEqual([
+      "what is not permitted can't be effective: CAP_KILL",
+    ]);
+    for (const sets of [{ permitted: kill }, { inheritable: kill }, {}])
+      expect(said({ ...sets, ambient: kill })).toEqual([
+        "what is not permitted and inheritable can't be ambient: CAP_KILL",
+      ]);
+    expect(said({ effective: kill }, chown)).toEqual(["hako has them not itself: CAP_KILL"]);
   });
 });
 
