@@ -10,6 +10,12 @@ export interface Shortage {
   limit: string;
 }
 
+/** Of memory. */
+interface MemoryShortage extends Shortage {
+  /** The limit is the container's own, not one of a cgroup above. */
+  own: boolean;
+}
+
 function nodeWith(record: CgroupRecord, controller: string): CgroupNode | undefined {
   const there = record.nodes.filter(({ skipped }) => skipped === undefined);
   return (
@@ -21,7 +27,7 @@ function nodeWith(record: CgroupRecord, controller: string): CgroupNode | undefi
  * The memory limit for which the kernel killed a process of a container's cgroup: its own, or that of one above. undefined
  * when it killed none. The cgroup was made for the container, so its counters began with it.
  */
-export function memoryShortage(record: CgroupRecord): Shortage | undefined {
+export function memoryShortage(record: CgroupRecord): MemoryShortage | undefined {
   const node = nodeWith(record, "memory");
   if (node === undefined) return undefined;
   const dir = directoryOf(node);
@@ -32,7 +38,8 @@ export function memoryShortage(record: CgroupRecord): Shortage | undefined {
     const hits = node.unified
       ? (readTable(`${cgroup}/memory.events.local`).oom ?? 0)
       : Number(tryReadValue(`${cgroup}/memory.failcnt`) ?? 0);
-    if (hits > 0) return { cgroup, file, limit: tryReadValue(`${cgroup}/${file}`) ?? "unknown" };
+    if (hits === 0) continue;
+    return { cgroup, file, limit: tryReadValue(`${cgroup}/${file}`) ?? "unknown", own: cgroup === dir };
   }
   return undefined;
 }

@@ -23,8 +23,11 @@ export function deathError(message: string, end: End): HakoError {
 export function explainEnd({ signal, cgroup }: End): Explanation {
   const short = cgroup === undefined ? undefined : memoryShortage(cgroup);
   if (short !== undefined) {
+    const field = short.own ? "config /linux/resources/memory/limit: " : "";
+    // the kernel counts whole pages
+    const limit = short.limit === "0" ? "less than a page" : `${short.limit} bytes`;
     return {
-      why: `out of memory: it reached the limit of ${short.limit} bytes in ${short.file} of cgroup ${short.cgroup}`,
+      why: `${field}out of memory: it reached the limit of ${limit} in ${short.file} of cgroup ${short.cgroup}`,
       hint: "raise the limit",
     };
   }

@@ -27,11 +27,15 @@ export function mountHint(
 ): string | undefined {
   if (hintOf(cause)) return undefined;
   if (isBind(mount)) return bindHint(resolve(bundle ?? "/", mount.source ?? ""), mount.destination, cause);
-  if (hasErrno(cause, "ENODEV"))
-    return `modprobe ${mount.type}, or a kernel that has it; see /proc/filesystems`;
+  if (hasErrno(cause, "ENODEV")) return unknownTypeHint(mount);
   if (hasErrno(cause, "EPERM") && userNamespace) return inUserNamespace(mount);
   if (hasErrno(cause, "EROFS")) return pointHint(mount.destination);
   return undefined;
+}
+
+function unknownTypeHint({ type = "" }: Mount): string {
+  if (["", "none"].includes(type)) return "its type is missing: the name of a file system, or bind";
+  return `modprobe ${type}, or a kernel that has it; see /proc/filesystems`;
 }
 
 /** Whether somebody who knew more has given one. */

@@ -17,6 +17,7 @@ import { AT_FDCWD, mkdirAllInRoot, O, openAt } from "../linux/path";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Config } from "../oci/config";
 import { bindConsole, setUpDevices } from "./devices";
+import { CWD } from "./identity";
 import { maskPaths, readonlyPaths } from "./masks";
 import { mountAll } from "./mounts";
 import { privateProc, writeSysctls } from "./sysctl";
@@ -161,7 +162,7 @@ export class PreparedRootfs {
     const cwd = config.process?.cwd;
     if (cwd !== undefined) {
       during(
-        `working directory ${cwd}`,
+        CWD,
         () => mkdirAllInRoot(root, cwd).close(),
         ({ errno }) => ({ path: cwd, hint: cwdHint(errno) }),
       );
@@ -185,7 +186,7 @@ function cwdHint(errno: string | undefined): string | undefined {
   switch (errno) {
     case "ENOTDIR":
     case "EEXIST":
-      return "it, or something on the way to it, is a file of the image: choose another config /process/cwd";
+      return "it, or something on the way to it, is a file of the image: choose another one";
     case "EROFS":
       return "it is missing and can't be made in a read-only file system: make it in the image";
     default:

@@ -70,7 +70,7 @@ describe("cgroups", () => {
     });
     expectError(
       result,
-      "out of memory: it reached the limit of 8192 bytes",
+      "config /linux/resources/memory/limit: out of memory: it reached the limit of 8192 bytes",
       isV2 ? "memory.max" : "limit_in_bytes",
     );
     await expectUnchanged(before, box.root);

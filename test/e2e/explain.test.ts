@@ -197,7 +197,12 @@ describe("the program", () => {
         config.process.cwd = cwd;
         more(config);
       });
-    expectError(inDirectory("/etc/passwd"), "not a directory", "is a file of the image");
+    expectError(
+      inDirectory("/etc/passwd"),
+      "hako: config /process/cwd: ",
+      "not a directory",
+      "is a file of the image",
+    );
     const readonly = inDirectory("/new", ({ root, mounts }) => {
       root.readonly = true;
       mounts.push({ destination: "/data", type: "tmpfs", source: "tmpfs", options: ["ro"] });
@@ -311,6 +316,10 @@ describe("mounts", () => {
       mounts.push({ destination: "/x", type: "nofs", source: "x" });
     });
     expectError(unknown, "the kernel does not know this file system", "modprobe nofs");
+    const none = box.run(["true"], ({ mounts }) => {
+      mounts.push({ destination: "/x" });
+    });
+    expectError(none, "config /mounts/7", "its type is missing");
   }, [needsHako]);
 
   e2e("a mount point that can't be made", () => {

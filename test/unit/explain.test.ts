@@ -1,6 +1,6 @@
 // What is known of a failure once there is one: reasons from errors that are made here, and from files of this host.
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HakoError } from "../../src/errors";
@@ -106,6 +106,13 @@ describe("mounts", () => {
     expect(mountHint(bind, "/", false, known)).toBeUndefined();
   });
 
+  test("a type that the kernel doesn't know, or none", () => {
+    const hint = (type?: string) =>
+      mountHint({ destination: "/x", type }, "/", false, systemError("fsopen", "ENODEV"));
+    expect(hint("nofs")).toStartWith("modprobe nofs, or");
+    for (const type of [undefined, "", "none"]) expect(hint(type)).toStartWith("its type is missing");
+  });
+
   test("mapped owners: file system and kernel", () => {
     expect(idMapHint("/proc", systemError("mount_setattr", "EINVAL"))).toMatch(
       /^\/proc is on proc: .* on Linux \d/,
@@ -132,6 +139,31 @@ describe("explainEnd", () => {
       made: [],
     };
     expect(explainEnd({ signal: 9, cgroup: { version: "v1", nodes: [node] } }).why).toBeUndefined();
+    rmSync(dir, { recursive: true });
+  });
+
+  test("the container's own limit has its field's name, one of less than a page is not 0 bytes", () => {
+    const dir = mkdtempSync(join(tmpdir(), "hako-explain-"));
+    const put = (path: string, limit: string, hits: string) => {
+      mkdirSync(join(dir, path), { recursive: true });
+      writeFileSync(join(dir, path, "memory.oom_control"), "oom_kill 1\n");
+      writeFileSync(join(dir, path, "memory.failcnt"), hits);
+      writeFileSync(join(dir, path, "memory.limit_in_bytes"), limit);
+    };
+    const why = (path: string) => {
+      const more = { name: "memory", controllers: ["memory"], unified: false, made: [] };
+      const nodes = [{ ...more, mountpoint: dir, path }];
+      return explainEnd({ signal: 9, cgroup: { version: "v1", nodes } }).why;
+    };
+    put("above", "65536", "3");
+    put("above/own", "0", "5");
+    put("above/other", "0", "0");
+    expect(why("/above/own")).toBe(
+      `config /linux/resources/memory/limit: out of memory: it reached the limit of less than a page in memory.limit_in_bytes of cgroup ${dir}/above/own`,
+    );
+    expect(why("/above/other")).toBe(
+      `out of memory: it reached the limit of 65536 bytes in memory.limit_in_bytes of cgroup ${dir}/above`,
+    );
     rmSync(dir, { recursive: true });
   });
 });
