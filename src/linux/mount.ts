@@ -137,10 +137,14 @@ function failed(filesystem: Filesystem, context: Fd | undefined, call: string, e
   return new HakoError({ ...error, message: `${call} ${filesystem.type}: ${errnoText(errno)}: ${why}` });
 }
 
-/** Whether fsconfig takes the source and all options; those that are too long, and some flags, are only for mount(2). */
+/**
+ * Whether fsconfig takes the source and all options; those that are too long, directories with a comma in their
+ * names (fs/fs_context.c, legacy_parse_param), and some flags, are only for mount(2).
+ */
 export function fitsFsconfig(filesystem: Filesystem): boolean {
   if (filesystem.options?.some((option) => ONLY_MOUNT.has(option))) return false;
   const values = (filesystem.options ?? []).map((option) => option.slice(option.indexOf("=") + 1));
+  if (values.some((value) => value.includes("\\,"))) return false;
   return [filesystem.source ?? "", ...values].every((value) => Buffer.byteLength(value) <= FSCONFIG_LIMIT);
 }
 

@@ -3,6 +3,7 @@ import { cgroupOfConfig } from "../cgroup/of-config";
 import { cgroupOwner } from "../cgroup/ownership";
 import { plannedRecord } from "../cgroup/stored";
 import { during, HakoError } from "../errors";
+import { joinsFirst } from "../init/cgroup-time";
 import { spawnInit } from "../init/spawn";
 import type { StageProcess } from "../init/stage-process";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
@@ -24,7 +25,7 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   const init = startInit(plan, cgroup, entry);
   undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
   logDebug(`${id}: process ${init.pid} in its namespaces`);
-  // while our own stage starts in there
+  // while our own stage starts in there; it stays outside of the limits, which are for the program, as long as it can
   events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
   if (config.linux?.netDevices !== undefined) {
     const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
@@ -43,9 +44,9 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
       events.resctrl(made);
     }
   }
-  // Before anything is mounted: what is copied is its memory, and hooks look for its cgroup. Our own is already paid for
+  const first = joinsFirst(config);
   undo.defer(`processes of ${id}`, () => cgroup.kill());
-  cgroup.joinOthers(init.pid, entry);
+  if (first) cgroup.joinOthers(init.pid, entry);
   init.advance("mounted");
   logDebug(`${id}: root file system mounted`);
   events.runtimeCreated();
@@ -54,6 +55,7 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
   init.advance("prepared");
   logDebug(`${id}: root file system entered`);
+  if (!first) cgroup.joinOthers(init.pid, entry);
   init.advance("ready");
   cgroup.settle();
   logDebug(`${id}: in its cgroups, with its identity; waits for start`);
