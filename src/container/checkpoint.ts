@@ -20,7 +20,7 @@ import { type CriuOptions, pageServerAt } from "./criu-message";
 import { deleteContainer } from "./delete";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
-import { type ContainerRecord, type ProcessRecord, readRecord, statusOf } from "./record";
+import { type ContainerRecord, isWaiting, type ProcessRecord, readRecord, statusOf } from "./record";
 
 const LOG_FILE = "dump.log";
 const F_GETFL = 3;
@@ -58,11 +58,10 @@ function dump(options: CheckpointOptions): void {
   const record = readRecord(root, id);
   const status = lock === undefined ? "stopped" : statusOf(root, record);
   const { init } = record;
-  if (init === undefined || (status !== "running" && status !== "paused")) {
-    throw new HakoError({
-      code: "state",
-      message: `container "${id}": cannot checkpoint a container that is ${status}`,
-    });
+  const waiting = status === "paused" && isWaiting(root, id);
+  if (init === undefined || waiting || (status !== "running" && status !== "paused")) {
+    const message = `container "${id}": cannot checkpoint a container that is ${waiting ? "paused before its start" : status}`;
+    throw new HakoError({ code: "state", message });
   }
   const config = configOf(record);
   makeDirectories(imagePath, 0o700);

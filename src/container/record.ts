@@ -222,12 +222,13 @@ export function statusOf(root: string, record: ContainerRecord): Status {
   }
   const alive = init === undefined ? undefined : aliveProcess(init.pid, init.startTime);
   if (alive === undefined) return "stopped";
-  if (alive.name === STAGE_NAME && isWaiting(root, record.id)) return "created";
   const nodes = record.cgroup?.nodes.filter((node) => node.skipped === undefined) ?? [];
-  return freezerOf(nodes)?.frozen() === true ? "paused" : "running";
+  if (freezerOf(nodes)?.frozen() === true) return "paused";
+  return alive.name === STAGE_NAME && isWaiting(root, record.id) ? "created" : "running";
 }
 
-function isWaiting(root: string, id: ContainerId): boolean {
+/** Whether a container that lives has not been started yet: a paused one may be one or the other. */
+export function isWaiting(root: string, id: ContainerId): boolean {
   return exists(startSocketPath(root, id));
 }
 

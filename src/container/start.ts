@@ -26,6 +26,11 @@ import { passListener, storedFilter } from "./seccomp";
 const SIGKILL = 9;
 /** How long a killed process may take to its end. */
 const END_MS = 10_000;
+const WRONG_STATES: Readonly<Record<string, string>> = {
+  stopped: "a container that has stopped",
+  // created or running: a frozen process gives no answer
+  paused: "a paused container",
+};
 
 export interface StartOptions {
   root: string;
@@ -174,11 +179,9 @@ function readToEnd({ init }: ContainerRecord, connection: Fd): string {
 }
 
 function wrongState(id: ContainerId, status: string): HakoError {
-  const message =
-    status === "stopped"
-      ? `container "${id}": cannot start a container that has stopped`
-      : `container "${id}": cannot start an already ${status} container`;
-  return new HakoError({ code: "state", message });
+  const why = WRONG_STATES[status] ?? `an already ${status} container`;
+  const hint = status === "paused" ? `hako resume ${id}` : undefined;
+  return new HakoError({ code: "state", message: `container "${id}": cannot start ${why}`, hint });
 }
 
 function diedBefore({ id, init, cgroup }: ContainerRecord): HakoError {

@@ -52,6 +52,32 @@ e2e("a paused container stands still and says so; resume lets it go on", async (
   expect(box.hako("pause", id).status).toBe(1);
 });
 
+e2e("a created container can be paused: it says so, waits for resume, and can be killed", async () => {
+  using box = new Box();
+  const [resumed, killed] = [box.id(), box.id()];
+  for (const id of [resumed, killed]) {
+    box.ok("create", "--bundle", box.bundle(["sleep", "600"]), id);
+    box.ok("pause", id);
+    expect(box.state(id).status).toBe("paused");
+    expect(box.ok("list").stdout).toMatch(new RegExp(`^${id} .* paused `, "m"));
+  }
+  for (const words of [
+    ["start", resumed],
+    ["exec", resumed, "true"],
+  ]) {
+    const refused = box.hakoWith({ timeout: 10_000 }, ...words);
+    expect(refused.status).toBeGreaterThan(0);
+    expect(refused.stderr).toMatch(/paused/);
+  }
+  box.ok("resume", resumed);
+  expect(box.state(resumed).status).toBe("created");
+  box.ok("start", resumed);
+  expect(box.state(resumed).status).toBe("running");
+  box.ok("kill", killed, "KILL");
+  await box.waitFor(killed, "stopped");
+  box.ok("delete", killed);
+});
+
 e2e("update changes limits, from flags and from a document, and the kernel shows them", () => {
   using box = new Box();
   const id = box.started(["sleep", "600"]);
