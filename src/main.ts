@@ -1,9 +1,13 @@
 import { runCommandLine } from "./cli";
+import { passStandardStreams } from "./linux/standard-streams";
 
 /** `hako init` is what create makes the container's first process from; everything else is the command line. */
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
-  if (words[0] !== "init") process.exit(await runCommandLine(words));
+  if (words[0] !== "init") {
+    passStandardStreams();
+    process.exit(await runCommandLine(words));
+  }
   const { runInit } = await import("./init/stage");
   try {
     runInit(words.slice(1));

@@ -20,6 +20,35 @@ describe("descriptors", () => {
     for (const fd of fds) closeSync(fd);
   });
 
+  e2e("a standard stream that is closed is /dev/null for the program", () => {
+    using box = new Box();
+    const id = box.started();
+    const fields: [string, number[]][] = [
+      ["<&-", [0]],
+      [">&-", [1]],
+      ["2>&-", [2]],
+      ["<&- >&- 2>&-", [0, 1, 2]],
+    ];
+    for (const [closed, streams] of fields) {
+      const tests = streams.map((stream) => `[ "$(readlink /proc/$$/fd/${stream})" = /dev/null ]`);
+      const program = [
+        "sh",
+        "-c",
+        `[ -e /proc/$$/fd/0 -a -e /proc/$$/fd/2 ] && ${tests.join(" && ")} && exit 7`,
+      ];
+      const calls: [string[], number][] = [
+        [["run", "--bundle", box.bundle(program), box.id()], 7],
+        [["exec", id, ...program], 7],
+        [["exec", "--detach", id, ...program], 0],
+      ];
+      for (const [words, status] of calls) {
+        const call = [HAKO, "--root", box.root, ...words];
+        const result = execute("sh", ["-c", `exec "$@" ${closed}`, "sh", ...call]);
+        expect([closed, words[0], result.status, result.stderr]).toEqual([closed, words[0], status, ""]);
+      }
+    }
+  });
+
   e2e("more than a thousand are handed over", () => {
     using box = new Box();
     const bundle = box.bundle(["sh", "-c", "ls /proc/self/fd | wc -l"], ({ process }) => {
