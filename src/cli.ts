@@ -17,7 +17,7 @@ export const GLOBAL_FLAGS = {
   log: {
     type: "string",
     valueHint: "FILE",
-    description: "write the error of a failed command to this file too",
+    description: "append the error of a failed command to this file too",
   },
   "log-format": {
     type: "enum",
@@ -162,7 +162,6 @@ async function dispatch(raw: string[]): Promise<number> {
     root: values.root ?? defaultRoot(),
     cgroupManager: managerOf(values),
   };
-  configureLog({ file: globals.log, json: globals["log-format"] === "json", debug: globals.debug });
   if (values.version) {
     const { versionText } = await import("./version");
     (await import("./output")).print(versionText());
@@ -179,6 +178,7 @@ async function dispatch(raw: string[]): Promise<number> {
     else toStandardError(text);
     return name === undefined && !values.help ? 2 : 0;
   }
+  configureLog({ file: globals.log, json: globals["log-format"] === "json", debug: globals.debug });
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (entry === undefined)
     throw new HakoError({

@@ -1,8 +1,10 @@
-import { appendText, writeAllTo } from "./linux/file";
+import { asHakoError } from "./errors";
+import type { Fd } from "./linux/fd";
+import { openToAppend, writeAllTo } from "./linux/file";
 
 type Level = "debug" | "warning" | "error";
 
-interface LogTarget {
+interface LogOptions {
   file: string | undefined;
   json: boolean;
   debug: boolean;
@@ -11,11 +13,18 @@ interface LogTarget {
 /** Whatever the umask: only its owner writes to it. */
 const LOG_MODE = 0o644;
 
-let target: LogTarget = { file: undefined, json: false, debug: false };
+let target: { file: Fd | undefined; json: boolean; debug: boolean } = {
+  file: undefined,
+  json: false,
+  debug: false,
+};
+let complained = false;
 
-/** Sets where lines go: the `--log` file, or standard error. */
-export function configureLog(next: LogTarget): void {
-  target = next;
+/** Sets where lines go: the `--log` file, which is opened here, or standard error. */
+export function configureLog({ file, json, debug }: LogOptions): void {
+  // what can't be opened is told on standard error
+  target = { file: undefined, json, debug };
+  if (file) target = { file: openToAppend(file, LOG_MODE), json, debug };
 }
 
 function logLine(level: Level, message: string): string {
@@ -34,14 +43,20 @@ export function toStandardError(text: string): void {
   }
 }
 
+/** Whatever is logged, it is not what the command is for: a full disk is told, once, and the command goes on. */
+function toFile(file: Fd, line: string): void {
+  try {
+    writeAllTo(file.number, Buffer.from(line), `log ${file.name}`);
+  } catch (error) {
+    if (!complained) toStandardError(`hako: ${asHakoError(error).oneLine}\n`);
+    complained = true;
+  }
+}
+
 /** The one line of a failed command: into the log file if there is one, and on standard error for people. */
 export function logFailure(message: string): void {
   if (target.file !== undefined) {
-    try {
-      appendText(target.file, logLine("error", message), LOG_MODE);
-    } catch (error) {
-      toStandardError(`hako: cannot write the log ${target.file}: ${(error as Error).message}\n`);
-    }
+    toFile(target.file, logLine("error", message));
     toStandardError(`hako: ${message}\n`);
   } else toStandardError(target.json ? logLine("error", message) : `hako: ${message}\n`);
 }
@@ -60,7 +75,7 @@ export function logDebug(message: string): void {
 }
 
 function write(level: Level, message: string): void {
-  if (target.file !== undefined) appendText(target.file, logLine(level, message), LOG_MODE);
+  if (target.file !== undefined) toFile(target.file, logLine(level, message));
   else if (target.json) toStandardError(logLine(level, message));
   else {
     // consola is for people and costs milliseconds: it is loaded when there is something to say

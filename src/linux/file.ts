@@ -116,8 +116,9 @@ export function writeValueTo(path: string, text: string): void {
   write(path, text, O_WRONLY | O_TRUNC, 0);
 }
 
-export function appendText(path: string, text: string, mode = 0o666): void {
-  write(path, text, O_WRONLY | O_CREAT | O_APPEND, mode);
+/** Opens a file to write at its end, whatever that is at each write; makes one that is missing. */
+export function openToAppend(path: string, mode = 0o666): Fd {
+  return open(path, O_WRONLY | O_CREAT | O_APPEND, mode);
 }
 
 export function makeDirectory(path: string, mode = 0o777): void {

@@ -145,9 +145,32 @@ describe("command line", () => {
     const plain = box.path("log.txt");
     hako("--root", box.root, "--log", plain, "state", "none");
     expect(readFileSync(plain, "utf8")).toMatch(/^time="\S+" level=error msg=".*does not exist/);
-    const unwritable = hako("--root", box.root, "--log", "/no/such/dir/log", "state", "none");
-    expect(unwritable.status).toBe(1);
-    expect(unwritable.stderr).toContain("/no/such/dir/log");
+    const empty = box.path("log.empty");
+    expect(hako("--root", box.root, "--log", empty, "list").status).toBe(0);
+    expect(readFileSync(empty, "utf8")).toBe("");
+    const reasons = { "/no/such/dir/log": "no such file or directory", [box.dir]: "is a directory" };
+    for (const [file, why] of Object.entries(reasons)) {
+      const unwritable = hako("--root", box.root, "--log", file, "list");
+      expect([unwritable.status, unwritable.stdout]).toEqual([1, ""]);
+      expect(unwritable.stderr).toBe(`hako: open ${file}: ${why}\n`);
+    }
+  }, [needsHako]);
+
+  e2e("a log that can't be written is told once, and the command does its work", () => {
+    using box = new Box();
+    const id = box.id();
+    const bundle = box.bundle(["sleep", "600"]);
+    const told = "hako: write log /dev/full: no space left on device\n";
+    const logged = (...words: string[]) => box.hako("--log", "/dev/full", "--debug", ...words);
+    expect(logged("run", "--detach", "--bundle", bundle, id)).toMatchObject({ status: 0, stderr: told });
+    const ran = logged("exec", id, "sh", "-c", "echo ran; exit 3");
+    expect(ran).toMatchObject({ status: 3, stdout: "ran\n", stderr: told });
+    const failed = logged("state", "none");
+    expect(failed.status).toBe(1);
+    expect(failed.stderr).toStartWith(told);
+    expect(failed.stderr.trim().split("\n")).toHaveLength(2);
+    expect(logged("delete", "--force", id)).toMatchObject({ status: 0, stderr: told });
+    expect(box.hako("state", id).status).toBe(1);
   }, [needsHako]);
 
   e2e("--debug logs each step", () => {

@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
-  appendText,
   checkAccess,
   exists,
   linkText,
@@ -11,6 +10,7 @@ import {
   listNames,
   makeDirectories,
   makeDirectory,
+  openToAppend,
   readText,
   realPath,
   removeDirectory,
@@ -18,6 +18,7 @@ import {
   removeTree,
   renameFile,
   statusAt,
+  writeAllTo,
   writeText,
   writeValueTo,
 } from "../../src/linux/file";
@@ -32,7 +33,10 @@ describe("files", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(readText(path).length).toBe(200_000);
     writeText(path, "ö");
-    appendText(path, "1");
+    {
+      using end = openToAppend(path);
+      writeAllTo(end.number, Buffer.from("1"), path);
+    }
     expect(readText(path)).toBe("ö1");
     renameFile(path, join(dir, "b"));
     expect(exists(path)).toBe(false);
