@@ -1,12 +1,17 @@
 import { hasErrno } from "./linux/file";
 import { writeAll } from "./linux/socket";
 
-/** Writes all of `text` to standard output; a reader that went away ends the output quietly. */
-export function print(text: string): void {
+/** What a command that writes on and on ends with when nobody reads it any more: as if SIGPIPE had ended it. */
+export const UNREAD = 128 + 13;
+
+/** Writes all of `text` to standard output; a reader that went away ends the output quietly. False then: more is of no use. */
+export function print(text: string): boolean {
   try {
     writeAll(1, text);
+    return true;
   } catch (error) {
     if (!hasErrno(error, "EPIPE")) throw error;
+    return false;
   }
 }
 

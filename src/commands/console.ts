@@ -4,7 +4,7 @@ import { removeFile } from "../linux/file";
 import { isTerminal, setOnlcr } from "../linux/pty";
 import { accept, recvFd, unixListen, waitFor } from "../linux/socket";
 import { onFatalSignal, relay } from "../linux/terminal";
-import { print } from "../output";
+import { print, UNREAD } from "../output";
 
 const open = defineCommand({
   meta: { name: "open", description: "make a terminal, send its master to a socket, print its path" },
@@ -49,12 +49,11 @@ const recv = defineCommand({
       using master = recvFd(connection).fd;
       // relayed to a terminal that is raw meanwhile: nobody else would add the "\r"
       if (isTerminal(0)) setOnlcr(master, true);
-      await relay(master);
+      return (await relay(master)) ? 0 : UNREAD;
     } finally {
       remove();
       forget();
     }
-    return 0;
   },
 });
 

@@ -3,7 +3,7 @@ import { parseDuration } from "../container/duration";
 import { type ContainerEvent, statsEvent, watchEvents } from "../container/events";
 import { containerId } from "../container/id";
 import { HakoError } from "../errors";
-import { print } from "../output";
+import { print, UNREAD } from "../output";
 import { CONTAINER } from "./shared-operands";
 
 export default defineCommand({
@@ -33,7 +33,6 @@ export default defineCommand({
         message: `--interval: "${values.interval}" is not a time above 0, as 5s`,
       });
     }
-    watchEvents(globals.root, id, interval, tell);
-    return 0;
+    return watchEvents(globals.root, id, interval, tell) ? 0 : UNREAD;
   },
 });

@@ -17,13 +17,16 @@ export function statsEvent(root: string, id: ContainerId): ContainerEvent {
   return { type: "stats", id, data: cgroupOf(running(root, id)).stats() };
 }
 
-/** Tells the counters every so many milliseconds, and each time that memory ran out, until the container ends. */
+/**
+ * Tells the counters every so many milliseconds, and each time that memory ran out, until the container ends. False when it
+ * ends before because `tell` says that nobody listens.
+ */
 export function watchEvents(
   root: string,
   id: ContainerId,
   interval: number,
-  tell: (event: ContainerEvent) => void,
-): void {
+  tell: (event: ContainerEvent) => boolean,
+): boolean {
   const record = running(root, id);
   const cgroup = cgroupOf(record);
   const { init } = record;
@@ -34,10 +37,12 @@ export function watchEvents(
   for (let next = performance.now() + interval; ; ) {
     const [gone, memory] = pollAny(watched, next - performance.now());
     // counted although it has ended: it may be why
-    for (let count = memory === true ? (oom?.count() ?? 0) : 0; count > 0; count--) tell({ type: "oom", id });
-    if (gone === true) return;
+    for (let count = memory === true ? (oom?.count() ?? 0) : 0; count > 0; count--) {
+      if (!tell({ type: "oom", id })) return false;
+    }
+    if (gone === true) return true;
     if (performance.now() < next) continue;
-    tell({ type: "stats", id, data: cgroup.stats() });
+    if (!tell({ type: "stats", id, data: cgroup.stats() })) return false;
     next += interval;
   }
 }

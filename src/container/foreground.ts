@@ -2,6 +2,7 @@ import type { Fd } from "../linux/fd";
 import { childEnded, dropsSignal, openProcess, reapChild, signalProcess } from "../linux/process";
 import { getWindowSize, isTerminal, setWindowSize } from "../linux/pty";
 import type { Process } from "../oci/config";
+import { UNREAD } from "../output";
 import { FORWARDED } from "./forwarded-signals";
 import type { ProcessRecord } from "./record";
 
@@ -9,6 +10,8 @@ const NAMES = Object.keys(FORWARDED) as (keyof typeof FORWARDED)[];
 /** Those of them that end a process which has no handler (signal(7)). */
 const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
 const SIGKILL = 9;
+/** For a program whose terminal was hung up to end by itself. */
+const HANGUP_MS = 2000;
 /** SIGCHLD tells of the end; this is for one that got lost. */
 const SECOND_LOOK_MS = 500;
 
@@ -64,7 +67,7 @@ export class SignalForwarder {
   }
 }
 
-/** Waits for the program's end, with its terminal connected to ours; its exit status, or 128+n. */
+/** Waits for the program's end, with its terminal connected to ours, or until nobody reads that; its exit status, or 128+n. */
 export async function attend(
   init: ProcessRecord,
   master: Fd | undefined,
@@ -75,7 +78,11 @@ export async function attend(
   forward.to(init);
   if (master !== undefined) {
     const { relay } = await import("../linux/terminal");
-    await relay(master, { until: ended, signals: false });
+    if (!(await relay(master, { until: ended, signals: false }))) {
+      master.close();
+      await Promise.race([ended, Bun.sleep(HANGUP_MS)]);
+      return UNREAD;
+    }
   }
   await ended;
   const status = reapChild(init.pid, true)?.status ?? 1;

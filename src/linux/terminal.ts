@@ -73,25 +73,23 @@ async function writeChunk(fd: number, bytes: Uint8Array): Promise<boolean> {
   return true;
 }
 
-/**
- * Copies until the source ends, one pool thread at a time. A target that is gone does not end it: a program must not
- * block because nobody reads its terminal.
- */
-async function copy(from: number, to: number, ended: () => boolean): Promise<void> {
+/** Copies until the source ends, one pool thread at a time; false when it is the target that has ended. */
+async function copy(from: number, to: number, ended: () => boolean): Promise<boolean> {
   const buffer = Buffer.alloc(CHUNK);
-  for (let open = true; ; ) {
+  for (;;) {
     const chunk = await readChunk(from, buffer);
-    if (chunk === undefined || ended()) return;
-    if (open) open = await writeChunk(to, chunk);
+    if (chunk === undefined || ended()) return true;
+    if (!(await writeChunk(to, chunk))) return false;
   }
 }
 
 /**
  * Connects standard input and output to a terminal's master until the terminal ends. If standard input is a terminal
  * it is raw meanwhile and its size is passed on; it is restored in every case, fatal signals included. A read of
- * standard input may stay behind on its pool thread: the process is meant to exit soon after.
+ * standard input may stay behind on its pool thread: the process is meant to exit soon after. False when it ends because
+ * nobody reads standard output any more; to close the master then tells the terminal's program so, which would block else.
  */
-export async function relay(master: Fd, options: RelayOptions = {}): Promise<void> {
+export async function relay(master: Fd, options: RelayOptions = {}): Promise<boolean> {
   const number = master.number;
   const before = isTerminal(0) ? getTermios(0) : undefined;
   const restore = () => {
@@ -118,17 +116,18 @@ export async function relay(master: Fd, options: RelayOptions = {}): Promise<voi
     }
     const failed = copy(0, number, () => ended).then(() => new Promise<never>(() => undefined));
     const output = copy(number, 1, () => false);
-    const waits: Promise<unknown>[] = [output, failed];
+    const waits: Promise<boolean>[] = [output, failed];
     if (options.until !== undefined) {
       // what the program wrote before its end is in the master's buffer already
       waits.push(
         options.until.then(async () => {
           while (waitFor(number, "read", 0)) await Promise.race([output, pause(RETRY_MS)]);
           await Promise.race([output, pause(2 * RETRY_MS)]);
+          return true;
         }),
       );
     }
-    await Promise.race(waits);
+    return await Promise.race(waits);
   } finally {
     ended = true;
     process.off("SIGWINCH", resize);

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { getWindowSize, setWindowSize } from "../../src/linux/pty";
 import { accept, recvFd, unixListen, waitFor } from "../../src/linux/socket";
-import { Box, e2e, HAKO, needsHako, needsProgram, until } from "./support";
+import { Box, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
 import { onTerminal } from "./terminal";
 
 describe("console open", () => {
@@ -132,6 +132,28 @@ describe("run with a terminal", () => {
     expect(shown).toContain("status 5\r\n");
     expect(shown).toContain("same\r\n");
   }, [needsHako, needsProgram("python3")]);
+
+  e2e("when nobody reads it any more the program is hung up, and with it run or exec ends", async () => {
+    using box = new Box();
+    const id = box.started();
+    const hungUp = ["sh", "-c", 'trap "touch /tmp/hung-up; exit" HUP; while :; do echo y; sleep 0.05; done'];
+    const bundle = box.bundle(["yes"], (config) => {
+      config.process.terminal = true;
+    });
+    for (const words of [
+      ["exec", "--tty", id, "yes"],
+      ["exec", "--tty", id, ...hungUp],
+      ["run", "--bundle", bundle, box.id()],
+    ]) {
+      const call = [HAKO, "--root", box.root, ...words];
+      const line = `set -o pipefail; "$@" </dev/null | head -n 1`;
+      const { status, stdout } = execute("bash", ["-c", line, "bash", ...call], { timeout: 20_000 });
+      expect([words[0], status, stdout]).toEqual([words[0], 141, "y\r\n"]);
+    }
+    expect(box.ok("exec", id, "ls", "/tmp").stdout).toBe("hung-up\n");
+    await until("nothing else runs", () => JSON.parse(box.ok("ps", "--json", id).stdout).length === 1);
+    expect(box.ok("list", "--quiet").stdout).toBe(`${id}\n`);
+  }, [needsHako]);
 
   e2e("run --rootfs --tty", () => {
     using box = new Box();

@@ -169,6 +169,18 @@ e2e("events tells at intervals, of memory that ran out, and ends with the contai
   expect(types).toContain("oom");
 }, [needsHako]);
 
+e2e("events ends when nobody reads it any more", () => {
+  using box = new Box();
+  const call = [HAKO, "--root", box.root, "events", "--interval", "50ms", box.started()];
+  const line = `set -o pipefail; "$@" | head -c 1`;
+  expect(execute("bash", ["-c", line, "bash", ...call], { timeout: 20_000 })).toEqual({
+    status: 141,
+    signal: null,
+    stdout: "{",
+    stderr: "",
+  });
+}, [needsHako]);
+
 e2e("what needs a container that runs says that there is none", () => {
   using box = new Box();
   for (const command of [["pause"], ["resume"], ["update", "--pids-limit", "1"], ["events"], ["ps"]]) {
