@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { asHakoError, HakoError } from "../errors";
 import { type ErrnoName, errnoNumber, errnoText } from "../linux/errno";
 import { exists, listDirectories, readText, writeValueTo } from "../linux/file";
+import type { Int } from "./resources";
 
 /** errno of something thrown by a system call. */
 export function errnoOf(thrown: unknown): ErrnoName | undefined {
@@ -65,6 +66,12 @@ export function subdirectories(dir: string): string[] {
 /** A cgroup and all below it, parents first. */
 export function subtree(dir: string): string[] {
   return exists(dir) ? [dir, ...subdirectories(dir).flatMap(subtree)] : [];
+}
+
+/** A counter or a limit as it is: one beyond 2^53 is a big integer. What is no number counts as 0. */
+export function exactNumber(text: string): Int {
+  const value = Number(text) || 0;
+  return Number.isSafeInteger(value) || !/^-?\d+$/.test(text) ? value : BigInt(text);
 }
 
 /** "key value" lines as numbers. */

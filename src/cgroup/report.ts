@@ -1,5 +1,6 @@
 import type { Cgroup, CgroupVersion } from "./index";
-import { UNLIMITED } from "./stats";
+import type { Int } from "./resources";
+import { cpusetLists, UNLIMITED } from "./stats";
 import { Target } from "./target";
 
 /** A limit and what is used of it; undefined: no limit, or not counted here. Bytes, processors, processes, nanoseconds. */
@@ -18,9 +19,8 @@ export interface CgroupReport {
   resources: ReportRow[];
 }
 
-function limited(value: number): number | undefined {
-  // v1 writes the largest number of whole pages, which page sizes change a little
-  return value === 0 || value >= UNLIMITED / 2 ? undefined : value;
+function limited(value: Int): number | undefined {
+  return value === 0 || value >= UNLIMITED ? undefined : Number(value);
 }
 
 /** The processors' time that the quota allows, in processors; undefined without a quota. */
@@ -44,16 +44,27 @@ function cpuWeight(target: Target): number | undefined {
 export function reportOf(cgroup: Cgroup): CgroupReport {
   const stats = cgroup.stats();
   const target = new Target(cgroup.record);
-  const { memory, cpu, pids, cpuset } = stats;
+  const { memory, cpu, pids } = stats;
+  const { cpus, mems } = cpusetLists(target);
   const resources: ReportRow[] = [
-    { resource: "memory", unit: "bytes", limit: limited(memory.usage.limit), use: memory.usage.usage },
-    { resource: "memory and swap", unit: "bytes", limit: limited(memory.swap.limit), use: memory.swap.usage },
+    {
+      resource: "memory",
+      unit: "bytes",
+      limit: limited(memory.usage.limit),
+      use: Number(memory.usage.usage),
+    },
+    {
+      resource: "memory and swap",
+      unit: "bytes",
+      limit: limited(memory.swap.limit),
+      use: Number(memory.swap.usage),
+    },
     { resource: "processes", unit: "processes", limit: limited(pids.limit), use: pids.current },
     { resource: "cpu quota", unit: "cpus", limit: cpuQuota(target), use: undefined },
-    { resource: "cpu time", unit: "nanoseconds", limit: undefined, use: cpu.usage.total },
+    { resource: "cpu time", unit: "nanoseconds", limit: undefined, use: Number(cpu.usage.total) },
     { resource: "cpu weight", unit: "weight", limit: cpuWeight(target), use: undefined },
-    { resource: "cpus", unit: "list", limit: cpuset.cpus || undefined, use: undefined },
-    { resource: "memory nodes", unit: "list", limit: cpuset.mems || undefined, use: undefined },
+    { resource: "cpus", unit: "list", limit: cpus || undefined, use: undefined },
+    { resource: "memory nodes", unit: "list", limit: mems || undefined, use: undefined },
   ];
   return { version: cgroup.version, paths: cgroup.paths, pids: cgroup.pids(), resources };
 }

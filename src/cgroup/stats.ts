@@ -1,27 +1,34 @@
 import { listNames } from "../linux/file";
-import { readTable, tryReadValue } from "./files";
+import { parseNumberList } from "../linux/number-list";
+import { exactNumber, readTable, tryReadValue } from "./files";
 import type { CgroupRecord } from "./index";
 import { directoryOf } from "./node";
-import type { BlkioEntry, CgroupStats } from "./stats-types";
+import type { Int } from "./resources";
+import { blockIoV1, ioStat } from "./stats-block-io";
+import type { CgroupStats, CpusetFlags, Pressure } from "./stats-types";
 import { Target } from "./target";
 
-/** No limit, as v1's files say it: the largest number of whole pages. It fits a signed 64-bit number. */
-export const UNLIMITED = 2 ** 63 - 4096;
+/** From here on a limit is none: v1's files say the largest number of whole pages, which page sizes change a little. */
+export const UNLIMITED = 2 ** 62;
+/** v2's "max", as runc's JSON has it. */
+const MAX = 2n ** 64n - 1n;
 /** USER_HZ, the unit of cpuacct.stat: 100 on all of Linux's ABIs that hako runs on. */
 const TICK_NS = 10_000_000;
 
-type Read = (file: string) => number;
+type Read = (file: string) => Int;
 
 /** Reads all counters; what a host doesn't count is 0. */
 export function statsOf(record: CgroupRecord): CgroupStats {
   const target = new Target(record);
   return {
-    cpu: { usage: cpuUsage(target), throttling: throttling(target) },
+    cpu: { usage: cpuUsage(target), throttling: throttling(target), psi: pressure(target, "cpu") },
     cpuset: cpuset(target),
     memory: memoryStats(target),
     pids: pidsStats(target),
     blkio: blkioStats(target),
     hugetlb: hugetlbStats(target),
+    intel_rdt: {},
+    network_interfaces: null,
   };
 }
 
@@ -30,28 +37,60 @@ function directory(target: Target, controller: string): { dir: string; unified: 
   return node === undefined ? undefined : { dir: directoryOf(node), unified: node.unified };
 }
 
-function numberIn(file: string): number {
+function numberIn(file: string): Int {
   const text = tryReadValue(file);
-  return text === undefined ? 0 : text === "max" ? UNLIMITED : Number(text) || 0;
+  return text === undefined ? 0 : text === "max" ? MAX : exactNumber(text);
+}
+
+/** Numbers between white space. */
+function numbersIn(text: string): Int[] {
+  return text
+    .split(/\s+/)
+    .filter((word) => word !== "")
+    .map(exactNumber);
+}
+
+/** The same as an integer however large it is. */
+function product(value: number, factor: number): Int {
+  return Number.isSafeInteger(value * factor) ? value * factor : BigInt(value) * BigInt(factor);
+}
+
+/** "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" lines of v2; undefined where the kernel doesn't measure it. */
+function pressure(target: Target, what: string): Pressure | undefined {
+  const unified = target.record.version === "v2" ? directory(target, "") : undefined;
+  const text = unified === undefined ? undefined : tryReadValue(`${unified.dir}/${what}.pressure`);
+  if (text === undefined) return undefined;
+  const data = (kind: string) => {
+    const line = new RegExp(`^${kind} (.*)$`, "m").exec(text)?.[1] ?? "";
+    const value = (key: string) => new RegExp(`\\b${key}=([0-9.]+)`).exec(line)?.[1] ?? "0";
+    const [avg10, avg60, avg300] = ["avg10", "avg60", "avg300"].map((key) => Number(value(key)));
+    return { avg10: avg10 ?? 0, avg60: avg60 ?? 0, avg300: avg300 ?? 0, total: exactNumber(value("total")) };
+  };
+  return { some: data("some"), full: data("full") };
 }
 
 function cpuUsage(target: Target): CgroupStats["cpu"]["usage"] {
   const v1 = directory(target, "cpuacct");
   if (v1 !== undefined && !v1.unified) {
-    const percpu = (tryReadValue(`${v1.dir}/cpuacct.usage_percpu`) ?? "")
-      .split(/\s+/)
-      .filter((word) => word !== "");
     const stat = readTable(`${v1.dir}/cpuacct.stat`);
+    // a line of titles, then "0 USER SYSTEM" for each processor
+    const all = tryReadValue(`${v1.dir}/cpuacct.usage_all`)?.split("\n").slice(1).map(numbersIn);
     return {
       total: numberIn(`${v1.dir}/cpuacct.usage`),
-      percpu: percpu.map(Number),
-      kernel: (stat.system ?? 0) * TICK_NS,
-      user: (stat.user ?? 0) * TICK_NS,
+      percpu: numbersIn(tryReadValue(`${v1.dir}/cpuacct.usage_percpu`) ?? ""),
+      ...(all === undefined
+        ? {}
+        : {
+            percpu_kernel: all.map(([, , system = 0]) => system),
+            percpu_user: all.map(([, user = 0]) => user),
+          }),
+      kernel: product(stat.system ?? 0, TICK_NS),
+      user: product(stat.user ?? 0, TICK_NS),
     };
   }
   const unified = directory(target, "");
   const stat = unified === undefined ? {} : readTable(`${unified.dir}/cpu.stat`);
-  const nanoseconds = (key: string) => (stat[key] ?? 0) * 1000;
+  const nanoseconds = (key: string) => product(stat[key] ?? 0, 1000);
   return {
     total: nanoseconds("usage_usec"),
     kernel: nanoseconds("system_usec"),
@@ -65,11 +104,12 @@ function throttling(target: Target): CgroupStats["cpu"]["throttling"] {
   return {
     periods: stat.nr_periods ?? 0,
     throttledPeriods: stat.nr_throttled ?? 0,
-    throttledTime: stat.throttled_time ?? (stat.throttled_usec ?? 0) * 1000,
+    throttledTime: stat.throttled_time ?? product(stat.throttled_usec ?? 0, 1000),
   };
 }
 
-function cpuset(target: Target): CgroupStats["cpuset"] {
+/** The lists of processors and memory nodes, as the kernel writes them; "" where there are none. */
+export function cpusetLists(target: Target): { cpus: string; mems: string } {
   const node = directory(target, "cpuset");
   const read = (name: string) => {
     if (node === undefined) return "";
@@ -79,13 +119,47 @@ function cpuset(target: Target): CgroupStats["cpuset"] {
   return { cpus: read("cpus"), mems: read("mems") };
 }
 
+function cpuset(target: Target): CgroupStats["cpuset"] {
+  const { cpus, mems } = cpusetLists(target);
+  const node = directory(target, "cpuset");
+  const flag = (name: keyof CpusetFlags) =>
+    node === undefined || node.unified ? 0 : Number(numberIn(`${node.dir}/cpuset.${name}`));
+  return {
+    cpus: parseNumberList(cpus) ?? [],
+    cpu_exclusive: flag("cpu_exclusive"),
+    mems: parseNumberList(mems) ?? [],
+    mem_hardwall: flag("mem_hardwall"),
+    mem_exclusive: flag("mem_exclusive"),
+    memory_migrate: flag("memory_migrate"),
+    memory_spread_page: flag("memory_spread_page"),
+    memory_spread_slab: flag("memory_spread_slab"),
+    memory_pressure: flag("memory_pressure"),
+    sched_load_balance: flag("sched_load_balance"),
+    sched_relax_domain_level: flag("sched_relax_domain_level"),
+  };
+}
+
+/** "key value" lines, whatever the values' size. */
+function counters(file: string): Record<string, Int> {
+  const table: Record<string, Int> = {};
+  for (const line of (tryReadValue(file) ?? "").split("\n")) {
+    const [key, value] = line.split(" ");
+    if (key && value !== undefined) table[key] = exactNumber(value);
+  }
+  return table;
+}
+
+function sum(one: Int, other: Int): Int {
+  return exactNumber(String(BigInt(one) + BigInt(other)));
+}
+
 function memoryStats(target: Target): CgroupStats["memory"] {
   const node = directory(target, "memory");
   const none = { limit: 0, usage: 0, max: 0, failcnt: 0 };
   if (node === undefined) {
     return { cache: 0, usage: none, swap: none, kernel: none, kernelTCP: none, raw: {} };
   }
-  const raw = readTable(`${node.dir}/memory.stat`);
+  const raw = counters(`${node.dir}/memory.stat`);
   const read: Read = (file) => numberIn(`${node.dir}/memory.${file}`);
   if (node.unified) {
     const events = readTable(`${node.dir}/memory.events`);
@@ -97,10 +171,11 @@ function memoryStats(target: Target): CgroupStats["memory"] {
     };
     // runc's JSON counts memory in: what v1's memsw files say
     const swapMax = read("swap.max");
-    const limit = swapMax === UNLIMITED || usage.limit === UNLIMITED ? UNLIMITED : swapMax + usage.limit;
-    const swap = { limit, usage: read("swap.current") + usage.usage, max: 0, failcnt: 0 };
+    const limit = swapMax === MAX || usage.limit === MAX ? MAX : sum(swapMax, usage.limit);
+    const swap = { limit, usage: sum(read("swap.current"), usage.usage), max: 0, failcnt: 0 };
     const kernel = { ...none, usage: raw.kernel ?? 0 };
-    return { cache: raw.file ?? 0, usage, swap, kernel, kernelTCP: none, raw };
+    const psi = pressure(target, "memory");
+    return { cache: raw.file ?? 0, usage, swap, kernel, kernelTCP: none, raw, psi };
   }
   const counter = (prefix: string) => ({
     limit: read(`${prefix}limit_in_bytes`),
@@ -123,61 +198,17 @@ function pidsStats(target: Target): CgroupStats["pids"] {
   const node = directory(target, "pids");
   if (node === undefined) return { current: 0, limit: 0 };
   const limit = numberIn(`${node.dir}/pids.max`);
-  return { current: numberIn(`${node.dir}/pids.current`), limit: limit === UNLIMITED ? 0 : limit };
+  return {
+    current: Number(numberIn(`${node.dir}/pids.current`)),
+    limit: limit === MAX ? 0 : Number(limit),
+  };
 }
 
 function blkioStats(target: Target): CgroupStats["blkio"] {
   const node = directory(target, "blkio");
   if (node === undefined) return { ioServiceBytesRecursive: [], ioServicedRecursive: [] };
-  if (node.unified) return ioStat(tryReadValue(`${node.dir}/io.stat`) ?? "");
-  const first = (names: string[]) => {
-    for (const name of names) {
-      const entries = blkioEntries(tryReadValue(`${node.dir}/blkio.${name}`) ?? "");
-      if (entries.length > 0) return entries;
-    }
-    return [];
-  };
-  const names = (what: string) => [`bfq.${what}_recursive`, `throttle.${what}_recursive`, `throttle.${what}`];
-  return {
-    ioServiceBytesRecursive: first(names("io_service_bytes")),
-    ioServicedRecursive: first(names("io_serviced")),
-  };
-}
-
-/** "8:0 Read 4096" lines; the "Total 0" line is no device's. */
-function blkioEntries(text: string): BlkioEntry[] {
-  const matches = text.matchAll(/^(\d+):(\d+) (\w+) (\d+)$/gm);
-  return [...matches].map(([, major, minor, op = "", value]) => ({
-    major: Number(major),
-    minor: Number(minor),
-    op,
-    value: Number(value),
-  }));
-}
-
-/** "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0" lines. */
-export function ioStat(text: string): CgroupStats["blkio"] {
-  const bytes: BlkioEntry[] = [];
-  const counts: BlkioEntry[] = [];
-  const keys: Record<string, [BlkioEntry[], string]> = {
-    rbytes: [bytes, "Read"],
-    wbytes: [bytes, "Write"],
-    dbytes: [bytes, "Discard"],
-    rios: [counts, "Read"],
-    wios: [counts, "Write"],
-    dios: [counts, "Discard"],
-  };
-  for (const line of text.split("\n")) {
-    const [device = "", ...pairs] = line.split(" ");
-    const [major, minor] = device.split(":").map(Number);
-    for (const pair of pairs) {
-      const [key = "", value] = pair.split("=");
-      const place = keys[key];
-      if (place === undefined || major === undefined || minor === undefined) continue;
-      place[0].push({ major, minor, op: place[1], value: Number(value) });
-    }
-  }
-  return { ioServiceBytesRecursive: bytes, ioServicedRecursive: counts };
+  if (!node.unified) return blockIoV1(node.dir);
+  return { ...ioStat(tryReadValue(`${node.dir}/io.stat`) ?? ""), psi: pressure(target, "io") };
 }
 
 function hugetlbStats(target: Target): CgroupStats["hugetlb"] {

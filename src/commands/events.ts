@@ -3,6 +3,7 @@ import { parseDuration } from "../container/duration";
 import { type ContainerEvent, statsEvent, watchEvents } from "../container/events";
 import { containerId } from "../container/id";
 import { HakoError } from "../errors";
+import { exactJson } from "../oci/json";
 import { print, UNREAD } from "../output";
 import { CONTAINER } from "./shared-operands";
 
@@ -21,7 +22,7 @@ export default defineCommand({
   examples: ["hako events --stats web", "hako events --interval 1s web"],
   run({ values, globals }) {
     const id = containerId(values.container);
-    const tell = (event: ContainerEvent) => print(`${JSON.stringify(event)}\n`);
+    const tell = (event: ContainerEvent) => print(`${exactJson(event)}\n`);
     if (values.stats) {
       tell(statsEvent(globals.root, id));
       return 0;

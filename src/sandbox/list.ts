@@ -125,8 +125,8 @@ export function showSandbox(root: string, id: SandboxId, warn: Warn): Sandbox & 
     if (record?.cgroup === undefined || member.status === "stopped") continue;
     const cgroup = loadCgroup(record.cgroup);
     const { memory, cpu } = cgroup.stats();
-    use.memory += memory.usage.usage;
-    use.cpu += cpu.usage.total;
+    use.memory += Number(memory.usage.usage);
+    use.cpu += Number(cpu.usage.total);
     use.processes += cgroup.pids().length;
   }
   return {

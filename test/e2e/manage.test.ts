@@ -139,9 +139,17 @@ e2e("events --stats has runc's numbers in runc's shape", () => {
   expect(event.data.memory.usage.limit).toBe(64 << 20);
   expect(event.data.memory.usage.usage).toBeGreaterThan(0);
   expect(event.data.cpu.usage.total).toBeGreaterThan(0);
-  expect(Object.keys(event.data)).toEqual(
-    expect.arrayContaining(["cpu", "memory", "pids", "blkio", "hugetlb"]),
-  );
+  expect(event.data.cpuset.cpus).toEqual(expect.arrayContaining([expect.any(Number)]));
+  expect(Object.keys(event.data)).toEqual([
+    "cpu",
+    "cpuset",
+    "memory",
+    "pids",
+    "blkio",
+    "hugetlb",
+    "intel_rdt",
+    "network_interfaces",
+  ]);
   expect(box.hako("events", "--interval", "0s", id).status).toBe(2);
   box.ok("kill", id, "KILL");
   box.ok("delete", "--force", id);

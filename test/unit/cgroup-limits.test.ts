@@ -6,10 +6,11 @@ import { blkioToIoWeight } from "../../src/cgroup/block-io";
 import { sharesToWeight } from "../../src/cgroup/cpu";
 import { swapAlone } from "../../src/cgroup/memory";
 import type { Resources } from "../../src/cgroup/resources";
-import { ioStat } from "../../src/cgroup/stats";
+import { ioStat } from "../../src/cgroup/stats-block-io";
 import { loadCgroup } from "../../src/cgroup/stored";
 import { HakoError } from "../../src/errors";
 import { isRootless } from "../../src/linux/rootless";
+import { exactJson } from "../../src/oci/json";
 
 let root = "";
 beforeEach(() => {
@@ -275,8 +276,48 @@ describe("v2", () => {
     }
   });
 
+  test("statistics of v1, exact whatever their size", () => {
+    const cgroup = fakeV1({
+      memory: {
+        "memory.limit_in_bytes": "9223372036854771712\n",
+        "memory.stat": "cache 1\nhierarchical_memory_limit 9223372036854771712\n",
+      },
+      cpuacct: {
+        "cpuacct.usage": "9007199254740993\n",
+        "cpuacct.usage_percpu": "5 6 \n",
+        "cpuacct.usage_all": "cpu user system\n0 1 2\n1 3 4\n",
+        "cpuacct.stat": "user 1\nsystem 2\n",
+      },
+      cpuset: {
+        "cpuset.effective_cpus": "0-2,5\n",
+        "cpuset.mems": "0\n",
+        "cpuset.sched_load_balance": "1\n",
+        "cpuset.sched_relax_domain_level": "-1\n",
+      },
+      blkio: {
+        "blkio.bfq.io_service_bytes_recursive": "Total 0\n",
+        "blkio.throttle.io_service_bytes": "8:0 Read 4096\n8:0 Total 4096\nTotal 4096\n",
+        "blkio.bfq.sectors_recursive": "8:16 7\n",
+      },
+    });
+    const text = exactJson(cgroup.stats());
+    for (const part of [
+      '"usage":{"limit":9223372036854771712,',
+      '"raw":{"cache":1,"hierarchical_memory_limit":9223372036854771712}',
+      '"usage":{"total":9007199254740993,"percpu":[5,6],"percpu_kernel":[2,4],"percpu_user":[1,3],"kernel":20000000,"user":10000000}',
+      '"cpuset":{"cpus":[0,1,2,5],"cpu_exclusive":0,"mems":[0],"mem_hardwall":0,',
+      '"sched_load_balance":1,"sched_relax_domain_level":-1}',
+      '"ioServiceBytesRecursive":[{"major":8,"minor":0,"op":"Read","value":4096},{"major":8,"minor":0,"op":"Total","value":4096}]',
+      '"sectorsRecursive":[{"major":8,"minor":16,"value":7}]}',
+      '"intel_rdt":{},"network_interfaces":null}',
+    ])
+      expect(text).toContain(part);
+    expect(text).not.toContain("psi");
+  });
+
   test("statistics", () => {
     const cgroup = fakeV2("cpu memory pids", {
+      "cpu.pressure": "some avg10=1.50 avg60=0.20 avg300=0.00 total=9007199254740993\n",
       "cpu.stat": "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_throttled 1\n",
       "memory.current": "4096\n",
       "memory.max": "max\n",
@@ -287,7 +328,11 @@ describe("v2", () => {
     const stats = cgroup.stats();
     expect(stats.cpu.usage).toEqual({ total: 5000, user: 3000, kernel: 2000 });
     expect(stats.memory.usage.usage).toBe(4096);
-    expect(stats.memory.usage.limit).toBeLessThan(2 ** 63);
+    expect(stats.memory.usage.limit).toBe(2n ** 64n - 1n);
+    const none = { avg10: 0, avg60: 0, avg300: 0, total: 0 };
+    const some = { avg10: 1.5, avg60: 0.2, avg300: 0, total: 9007199254740993n };
+    expect(stats.cpu.psi).toEqual({ some, full: none });
+    expect(stats.memory.psi).toBeUndefined();
     expect(stats.memory.cache).toBe(12);
     expect(stats.pids).toEqual({ current: 2, limit: 0 });
     expect(ioStat("8:0 rbytes=1 wbytes=2 rios=3 wios=4\n").ioServicedRecursive).toEqual([
