@@ -10,6 +10,8 @@ import { lockContainer } from "./lock";
 import { MappingStore } from "./mapping";
 import {
   type ContainerRecord,
+  containerDirectory,
+  foreignName,
   hasDirectory,
   readRecord,
   removeDirectory,
@@ -74,7 +76,7 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
       if (others.length > 0) return others;
     }
     end(record);
-  }
+  } else checkOwn(root, id);
   mappings.delete(id);
   removeDirectory(root, id);
   logDebug(`${id}: deleted`);
@@ -109,6 +111,19 @@ function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | 
     warn(error.message);
     return undefined;
   }
+}
+
+/** What has no record may never have been a container's: with a wrong --root it is anybody's. */
+function checkOwn(root: string, id: ContainerId): void {
+  const name = foreignName(root, id);
+  if (name === undefined) return;
+  const directory = containerDirectory(root, id);
+  throw new HakoError({
+    code: "state",
+    message: `${directory} is no container's: hako has not made ${JSON.stringify(name)} in it`,
+    hint: `is --root ${root} right?`,
+    path: directory,
+  });
 }
 
 /** Ends all processes, waits until they are gone, and removes the cgroups. */

@@ -17,18 +17,21 @@ export function whyNoId(text: string): string | undefined {
   return undefined;
 }
 
-function check(kind: "container" | "sandbox", text: string): string {
+/** The mapping store's directory, which is beside those of the containers. */
+export const MAPPINGS = "containers-mapping";
+
+function check(kind: "container" | "sandbox", text: string, reserved?: string): string {
   if (text === "") throw new HakoError({ code: "usage", message: `missing ${kind} id` });
-  const why = whyNoId(text);
+  const why = text === reserved ? "hako keeps its own files there" : whyNoId(text);
   if (why !== undefined) {
     throw new HakoError({ code: "usage", message: `invalid ${kind} id ${JSON.stringify(text)}: ${why}` });
   }
   return text;
 }
 
-/** Checks the id of a container by runc's rule, the widest that can't leave its directory. */
+/** Checks the id of a container by runc's rule, the widest that can't leave its directory; but for one name that is taken. */
 export function containerId(text: string): ContainerId {
-  return check("container", text) as ContainerId;
+  return check("container", text, MAPPINGS) as ContainerId;
 }
 
 /** Checks the id of a sandbox; also one that was read back from a directory's name. */

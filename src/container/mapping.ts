@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import { asHakoError, during, HakoError } from "../errors";
 import { hasErrno, listNames, makeDirectories, makeDirectory, removeTree, renameFile } from "../linux/file";
 import { processStatus } from "../linux/process";
-import { type ContainerId, containerId, type SandboxId, sandboxId } from "./id";
+import { type ContainerId, containerId, MAPPINGS, type SandboxId, sandboxId } from "./id";
 
 /** Mode of every directory of the store. */
 const MODE = 0o750;
@@ -22,7 +22,7 @@ export class MappingStore {
   readonly directory: string;
 
   constructor(root: string) {
-    this.directory = join(resolve(root), "containers-mapping");
+    this.directory = join(resolve(root), MAPPINGS);
   }
 
   #path(id: ContainerId): string {

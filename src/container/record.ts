@@ -23,7 +23,7 @@ import { exactJson, parseJson } from "../oci/json";
 import type { State } from "../oci/state";
 import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { HostMounts } from "./host-mounts";
-import { type ContainerId, containerId, type SandboxId } from "./id";
+import { type ContainerId, containerId, MAPPINGS, type SandboxId } from "./id";
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
 
@@ -63,9 +63,20 @@ export interface ContainerRecord {
 
 /** Group and others. */
 const OTHERS_WRITE = 0o022;
+const OTHERS = 0o077;
 const RECORD = "state.json";
 /** The config.json that the container was made from: what later becomes of the bundle's own doesn't matter. */
 const CONFIG = "config.json";
+
+/** All that create, start and restore make in a container's directory. What they mount is out of the host's sight. */
+const OWN_FILES: ReadonlySet<string> = new Set([
+  RECORD,
+  `${RECORD}.new`,
+  CONFIG,
+  "seccomp.bpf",
+  "start.sock",
+]);
+const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", "rootfs", "rootfs.scratch", "criu-root"]);
 
 const checked = new Set<string>();
 
@@ -75,6 +86,10 @@ const checked = new Set<string>();
  */
 export function checkRoot(root: string): void {
   if (checked.has(root)) return;
+  if (resolve(root) === "/") {
+    const message = "--root /: the root directory can't be the state directory";
+    throw new HakoError({ code: "usage", message });
+  }
   const status = statusAt(root);
   if (status === undefined) return;
   const { uid, mode } = status;
@@ -121,6 +136,24 @@ export function unclaimId(root: string, id: ContainerId): void {
     // it is another command's by now, or nobody's
     if (!hasErrno(error, "ENOTEMPTY", "ENOENT")) throw error;
   }
+}
+
+/**
+ * The name of something in a container's directory that is none of hako's; undefined if all is. A directory of another's that
+ * is beside those of the containers has no record either, as one that is left of a `create` that was killed.
+ */
+export function foreignName(root: string, id: ContainerId): string | undefined {
+  const directory = containerDirectory(root, id);
+  const names = listNames(directory);
+  return names.find((name) => {
+    const path = join(directory, name);
+    const status = statusAt(path, false);
+    if (status === undefined) return false;
+    // a bundle has such a file too, but seldom one that only its owner reads
+    if (name === CONFIG && !names.includes(RECORD) && (status.mode & OTHERS) !== 0) return true;
+    if (status.type !== "directory") return !OWN_FILES.has(name);
+    return !OWN_DIRECTORIES.has(name) || listNames(path).some((inner) => inner !== "notify.sock");
+  });
 }
 
 export function removeDirectory(root: string, id: ContainerId): void {
@@ -202,6 +235,7 @@ export function hasRecord(root: string, id: ContainerId): boolean {
 
 /** The ids below `root`, in order; what is no container's directory is left out. */
 export function containerIds(root: string): ContainerId[] {
+  checkRoot(root);
   let names: string[];
   try {
     names = listNames(root);
@@ -210,7 +244,7 @@ export function containerIds(root: string): ContainerId[] {
     if (error.errno === "ENOENT") return [];
     throw error;
   }
-  const ids = names.sort().filter((name) => name !== "containers-mapping" && /^[A-Za-z0-9_+.-]+$/.test(name));
+  const ids = names.sort().filter((name) => name !== MAPPINGS && /^[A-Za-z0-9_+.-]+$/.test(name));
   return ids.map(containerId);
 }
 

@@ -13,8 +13,18 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
-import { Box, e2e, execute, expectUnchanged, hostSnapshot, needsHako, needsProgram } from "./support";
+import { basename, join } from "node:path";
+import {
+  Box,
+  e2e,
+  execute,
+  expectUnchanged,
+  HAKO,
+  hostSnapshot,
+  names,
+  needsHako,
+  needsProgram,
+} from "./support";
 
 const SLEEP = ["sleep", "600"];
 
@@ -236,6 +246,61 @@ describe("kill and delete", () => {
     expect(readlinkSync(`/proc/${pid}/exe`)).toContain("busybox");
     expect(box.state(first).status).toBe("running");
   }, [needsHako, needsProgram("mkfifo")]);
+
+  e2e("a directory that hako has not made is not removed, whatever --root and id say", () => {
+    using box = new Box();
+    box.started();
+    const bundle = box.bundle(["true"]);
+    const file = join(box.root, "home/user/file");
+    mkdirSync(join(box.root, "home/user"), { recursive: true });
+    writeFileSync(file, "");
+    for (const [root, id] of [
+      [box.root, "home"],
+      [box.dir, basename(bundle)],
+    ]) {
+      const result = execute(HAKO, ["--root", root ?? "", "delete", "--force", id ?? ""]);
+      expect(result.status).toBe(1);
+      expect(result.stderr).toContain(`${root}/${id} is no container's: hako has not made `);
+    }
+    expect([existsSync(file), existsSync(join(bundle, "config.json"))]).toEqual([true, true]);
+    // the host's root directory is full of others'
+    for (const words of [["list"], ["delete", "--force", "home"], ["create", "--bundle", bundle, "home"]]) {
+      const result = execute(HAKO, ["--root", "/", ...words]);
+      expect([result.status, result.stderr]).toEqual([
+        2,
+        "hako: --root /: the root directory can't be the state directory\n",
+      ]);
+    }
+    const store = names(join(box.root, "containers-mapping"));
+    for (const command of ["delete", "create", "state"]) {
+      const flags = command === "create" ? ["--bundle", bundle] : command === "delete" ? ["--force"] : [];
+      const result = box.hako(command, ...flags, "containers-mapping");
+      expect(result.status).toBe(2);
+      expect(result.stderr).toContain('invalid container id "containers-mapping"');
+    }
+    expect(names(join(box.root, "containers-mapping"))).toEqual(store);
+  }, [needsHako]);
+
+  e2e("what is left of a create that was killed is removed", () => {
+    using box = new Box();
+    const id = box.id();
+    const bundle = box.bundle(["true"], ({ linux }) => {
+      linux.cgroupsPath = `/${id}`;
+    });
+    box.ok("create", "--bundle", bundle, id);
+    box.ok("kill", id, "KILL");
+    rmSync(join(box.root, id, "state.json"));
+    mkdirSync(join(box.root, id, "rootfs"));
+    const empty = box.id();
+    mkdirSync(join(box.root, empty));
+    for (const each of [id, empty]) {
+      expect(box.hako("delete", each).status).toBe(1);
+      box.ok("delete", "--force", each);
+      expect(existsSync(join(box.root, each))).toBe(false);
+    }
+    for (const controller of names("/sys/fs/cgroup"))
+      execute("rmdir", [join("/sys/fs/cgroup", controller, id)]);
+  }, [needsHako]);
 
   e2e("the root cgroup is nobody's", () => {
     using box = new Box();

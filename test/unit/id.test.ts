@@ -20,6 +20,7 @@ describe("ids", () => {
     ["ä", "only letters"],
     ["#a", "only letters"],
     ["a".repeat(201), "longer than 200 bytes"],
+    ["containers-mapping", "hako keeps its own files there"],
   ];
   for (const [text, why] of wrong) {
     test(`${JSON.stringify(text.slice(0, 20))} is none`, () => {
