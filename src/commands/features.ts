@@ -1,4 +1,6 @@
 import { defineCommand } from "../command";
+import { findCriu } from "../container/criu";
+import { HakoError } from "../errors";
 import { features } from "../oci/features";
 import { printJson } from "../output";
 
@@ -6,8 +8,17 @@ export default defineCommand({
   meta: { name: "features", description: "what this executable can do, as JSON" },
   args: {},
   examples: ["hako features"],
-  run() {
-    printJson(features());
+  run({ globals }) {
+    printJson(features(hasCriu(globals.criu)));
     return 0;
   },
 });
+
+function hasCriu(program: string): boolean {
+  try {
+    return findCriu(program) !== "";
+  } catch (error) {
+    if (error instanceof HakoError) return false;
+    throw error;
+  }
+}

@@ -13,7 +13,8 @@ const FILE = "hako.json";
 const LOG_LEVEL = 4;
 /** Settings of criu that its administrator made for container runtimes; runc's name, which they know. */
 const CONFIG_FILE = "/etc/criu/runc.conf";
-const CONFIG_ANNOTATION = "org.criu.config";
+/** Names a file of settings in its place. */
+export const CONFIG_ANNOTATION = "org.criu.config";
 
 /** What checkpoint and restore have in common. */
 export interface CriuFlags {

@@ -1,3 +1,4 @@
+import { CONFIG_ANNOTATION } from "../container/checkpoint-image";
 import { MOUNT_OPTIONS } from "../init/mount-options";
 import { CAPABILITIES } from "../linux/capabilities";
 import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/memory-policy";
@@ -7,10 +8,13 @@ import { PROPERTY_PREFIX } from "../systemd/annotations";
 import { COMMIT, SPEC_VERSION, VERSION } from "../version";
 
 /** Annotations that change what this runtime does, for those who filter what strangers may set. */
-const UNSAFE_ANNOTATIONS: readonly string[] = [PROPERTY_PREFIX];
+const UNSAFE_ANNOTATIONS: readonly string[] = [PROPERTY_PREFIX, CONFIG_ANNOTATION];
 
-/** What this executable can do, whatever the host (runtime-spec features.md). */
-export function features(): Record<string, unknown> {
+/**
+ * What this executable can do, whatever the host (runtime-spec features.md); `checkpoints` is whether the host has criu, which
+ * callers look for under the name that runc and crun give it.
+ */
+export function features(checkpoints: boolean): Record<string, unknown> {
   return {
     ociVersionMin: "1.0.0",
     ociVersionMax: SPEC_VERSION,
@@ -35,7 +39,11 @@ export function features(): Record<string, unknown> {
       mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: true },
     },
-    annotations: { "org.hako.version": VERSION, "org.hako.commit": COMMIT },
+    annotations: {
+      "org.hako.version": VERSION,
+      "org.hako.commit": COMMIT,
+      "org.opencontainers.runc.checkpoint.enabled": String(checkpoints),
+    },
     potentiallyUnsafeConfigAnnotations: UNSAFE_ANNOTATIONS,
   };
 }

@@ -54,6 +54,12 @@ describe("features", () => {
     expect(features.linux.seccomp.actions).toContain("SCMP_ACT_NOTIFY");
     expect(features.mountOptions).toContain("ridmap");
     expect(features.mountOptions).toContain("rbind");
+    expect(features.potentiallyUnsafeConfigAnnotations).toContain("org.criu.config");
+    const checkpoint = (criu: string) =>
+      JSON.parse(box.ok("--criu", criu, "features").stdout).annotations[
+        "org.opencontainers.runc.checkpoint.enabled"
+      ];
+    expect([checkpoint("/bin/sh"), checkpoint("/no/criu")]).toEqual(["true", "false"]);
   }, [needsHako]);
 });
 
