@@ -2,6 +2,7 @@ import { type Arguments, parseArguments, type Values } from "./arguments";
 import { CGROUP_MANAGERS, type CgroupManager } from "./cgroup/managers";
 import type { Command, CommandGroup, Globals } from "./command";
 import { COMMANDS } from "./commands";
+import { userRoot } from "./container/user-root";
 import { asHakoError, HakoError } from "./errors";
 import { isRootless } from "./linux/rootless";
 import { configureLog, logFailure, toStandardError } from "./log";
@@ -86,10 +87,9 @@ function managerOf(values: Values<typeof GLOBAL_FLAGS>): CgroupManager {
   });
 }
 
-/** As runc: an ordinary user has a directory of its own for what lives as long as its session. */
 function defaultRoot(): string {
-  const directory = process.env.XDG_RUNTIME_DIR;
-  return directory !== undefined && directory !== "" && isRootless() ? `${directory}/hako` : "/run/hako";
+  const own = userRoot();
+  return own !== undefined && isRootless() ? own : "/run/hako";
 }
 
 function isGroup(found: Command | CommandGroup): found is CommandGroup {

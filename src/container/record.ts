@@ -25,6 +25,8 @@ import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { HostMounts } from "./host-mounts";
 import { type ContainerId, containerId, MAPPINGS, type SandboxId } from "./id";
 
+import { keepUserRoot } from "./user-root";
+
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
 
 /** A process for ever: pids are used again, start times (clock ticks since boot) are not. */
@@ -117,6 +119,7 @@ export function startSocketPath(root: string, id: ContainerId): string {
 /** Claims an id for this process: of several exactly one makes the directory. */
 export function claimId(root: string, id: ContainerId): void {
   makeDirectories(root, 0o711);
+  keepUserRoot(root);
   checkRoot(root);
   try {
     makeDirectory(containerDirectory(root, id), 0o711);

@@ -133,6 +133,8 @@ e2e(
     const id = home.box.id();
     expect(home.hako("create", "--bundle", home.bundle(["sleep", "600"]), id)).toMatchObject({ status: 0 });
     expect(readdirSync(join(home.runtime, "hako"))).toContain(id);
+    // else it could be tidied up
+    expect(statSync(join(home.runtime, "hako")).mode & 0o1000).toBe(0o1000);
     expect(home.hako("start", id).status).toBe(0);
     expect(JSON.parse(home.hako("state", id).stdout).status).toBe("running");
     const exec = home.hako("exec", id, "sh", "-c", "id -u; hostname; readlink /proc/self/ns/user; exit 4");
