@@ -5,6 +5,7 @@ import { errnoText } from "../linux/errno";
 import { lookUpProgram } from "../linux/exec";
 import { type Fd, FdList } from "../linux/fd";
 import { checkAccess, hasErrno, readText } from "../linux/file";
+import { memoryFile } from "../linux/memfd";
 import { stringVector } from "../linux/memory";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
@@ -75,6 +76,8 @@ export type Notified = (script: string, pid: number | undefined, fds: readonly F
  */
 export class Criu implements Disposable {
   readonly #socket: Fd;
+  /** What it writes to standard error, before it has a log. */
+  readonly #words: Fd;
   readonly pid: number;
 
   constructor(place: CriuPlace) {
@@ -82,10 +85,12 @@ export class Criu implements Disposable {
     const [socket, theirs] = socketPair("socket to criu", "seqpacket");
     using sync = theirs;
     this.#socket = socket;
+    this.#words = memoryFile("standard error of criu");
     try {
-      this.pid = start(program, sync, place);
+      this.pid = start(program, sync, this.#words, place);
     } catch (error) {
       socket.close();
+      this.#words.close();
       throw error;
     }
   }
@@ -98,7 +103,7 @@ export class Criu implements Disposable {
     for (;;) {
       const { data, fds } = this.#receive();
       using _ = closing(fds);
-      if (data.length === 0) throw refused ?? failure(kind, log, undefined);
+      if (data.length === 0) throw refused ?? this.#failure(kind, log, undefined);
       const answer = response(data);
       if (answer.type === REQUEST.notify && answer.notification !== undefined) {
         const { script, pid } = answer.notification;
@@ -108,9 +113,22 @@ export class Criu implements Disposable {
         continue;
       }
       if (refused !== undefined) throw refused;
-      if (!answer.success) throw failure(kind, log, answer);
+      if (!answer.success) throw this.#failure(kind, log, answer);
       return answer;
     }
+  }
+
+  /** The first error in criu's log is the one that the others came from. */
+  #failure(kind: RequestKind, log: string | undefined, answer: CriuResponse | undefined): HakoError {
+    const logged = log === undefined ? undefined : firstError(log);
+    const errno = answer === undefined || answer.errno <= 0 ? undefined : errnoText(answer.errno);
+    const why =
+      logged ?? (answer?.message || errno || firstError(this.#words.path)) ?? "it ended without a word";
+    return new HakoError({
+      code: "system",
+      message: `criu ${kind}: ${why}`,
+      hint: `${logged === undefined ? "" : `see ${log}; `}criu check tells what criu lacks on this kernel`,
+    });
   }
 
   /** One that has ended by itself is found out by receiving. */
@@ -134,6 +152,7 @@ export class Criu implements Disposable {
   /** Its end; a pre-dump's waits for more requests, so the socket is closed first. */
   [Symbol.dispose](): void {
     this.#socket.close();
+    this.#words.close();
     reapChild(this.pid, true);
   }
 }
@@ -153,7 +172,7 @@ function tryNotify(notified: Notified | undefined, ...args: Parameters<Notified>
   }
 }
 
-function start(program: string, socket: Fd, place: CriuPlace): number {
+function start(program: string, socket: Fd, words: Fd, place: CriuPlace): number {
   const args = stringVector(["criu", "swrk", String(socket.number)]);
   const environment = stringVector(
     Object.entries({ PATH: DEFAULT_PATH, ...process.env }).map(([name, value]) => `${name}=${value ?? ""}`),
@@ -166,6 +185,7 @@ function start(program: string, socket: Fd, place: CriuPlace): number {
     { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
     ...files.all.map((file): Step => ({ what: "join a cgroup", call: "write", args: [file.number, "0", 1] })),
     ...bindSteps(place),
+    { what: "standard error: dup3", call: "dup3", args: [words.number, 2, 0] },
     { what: "close_range", call: "close_range", args: [3, 0xffffffff, CLOSE_RANGE_CLOEXEC] },
     ...[socket, ...(place.inherit ?? [])].map(
       (fd): Step => ({ what: `keep descriptor ${fd.number}`, call: "fcntl", args: [fd.number, F_SETFD, 0] }),
@@ -200,23 +220,13 @@ function bindSteps({ bind }: CriuPlace): Step[] {
   ];
 }
 
-/** The first error in criu's log is the one that the others came from. */
-function failure(kind: RequestKind, log: string | undefined, answer: CriuResponse | undefined): HakoError {
-  const logged = log === undefined ? undefined : firstError(log);
-  const errno = answer === undefined || answer.errno <= 0 ? undefined : errnoText(answer.errno);
-  const why = logged ?? (answer?.message || errno) ?? "it ended without a word";
-  return new HakoError({
-    code: "system",
-    message: `criu ${kind}: ${why}`,
-    hint: `${logged === undefined ? "" : `see ${log}; `}criu check tells what criu lacks on this kernel`,
-  });
-}
-
 function firstError(log: string): string | undefined {
   try {
     // "(00.012345)      1: Error (criu/mount.c:1088): mnt: ..."
     const lines = readText(log).matchAll(/^.*\bError \([^)]*\): *(.+)$/gm);
-    return [...lines].map(([, text]) => text).find((text) => text !== undefined && !HARMLESS.test(text));
+    // what it writes before it knows where its log is can have NUL bytes in it
+    const texts = [...lines].map(([, text = ""]) => text.replaceAll("\0", "").trim());
+    return texts.find((text) => !HARMLESS.test(text));
   } catch {
     return undefined;
   }

@@ -4,6 +4,7 @@ import { syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const MFD_CLOEXEC = 0x1;
 const MFD_ALLOW_SEALING = 0x2;
+const MFD_NOEXEC_SEAL = 0x8;
 const MFD_EXEC = 0x10;
 const F_ADD_SEALS = 1033;
 /** F_SEAL_SEAL, SHRINK, GROW, WRITE */
@@ -11,7 +12,7 @@ const ALL_SEALS = 15;
 
 /** A file of no file system that can be executed, with what `write` puts there and nothing else ever (memfd_create(2)). */
 export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
-  const file = create(name);
+  const file = create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_EXEC);
   try {
     write(file);
     syscallOn(name, "fcntl", file.number, F_ADD_SEALS, ALL_SEALS);
@@ -22,11 +23,16 @@ export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
   }
 }
 
-function create(name: string): Fd {
-  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  const opened = trySyscall("memfd_create", name, flags | MFD_EXEC);
+/** A file of no file system, for what a program writes that need not be read while it runs. */
+export function memoryFile(name: string): Fd {
+  return create(name, MFD_CLOEXEC, MFD_NOEXEC_SEAL);
+}
+
+/** `kind` says whether it may be executed. */
+function create(name: string, flags: number, kind: number): Fd {
+  const opened = trySyscall("memfd_create", name, flags | kind);
   if (opened >= 0) return new Fd(opened, name);
-  // before Linux 6.3 there was no other kind
+  // before Linux 6.3 there was one kind
   if (errnoName(-opened) === "EINVAL") return new Fd(syscall("memfd_create", name, flags), name);
   throw systemError("memfd_create", -opened, name, "sysctl vm.memfd_noexec must be 0 or 1");
 }

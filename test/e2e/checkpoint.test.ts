@@ -84,11 +84,12 @@ describe("without a criu that works", () => {
     const bundle = box.bundle(["sleep", "60"]);
     const id = box.id();
     box.ok("run", "--detach", "--bundle", bundle, id);
-    const env = { PATH: programIn(box, "criu", "exit 1") };
+    const words = "printf 'Error (criu/kerndat.c:9): it can\\0 not work\\n' >&2; exit 1";
+    const env = { PATH: programIn(box, "criu", words) };
     const images = box.path("images");
     const dump = box.hakoWith({ env }, "checkpoint", "--image-path", images, id);
     expect(dump.status).toBe(1);
-    expect(dump.stderr).toContain(`checkpoint container "${id}": criu dump: `);
+    expect(dump.stderr).toStartWith(`hako: checkpoint container "${id}": criu dump: it can not work (`);
     expect(box.state(id).status).toBe("running");
     box.ok("delete", "--force", id);
     const before = hostBefore(box.root);
