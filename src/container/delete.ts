@@ -76,7 +76,11 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
       if (others.length > 0) return others;
     }
     end(record);
-  } else checkOwn(root, id);
+  } else {
+    checkOwn(root, id);
+    const { endRemains } = require("./remains") as typeof import("./remains");
+    endRemains(root, id, warn);
+  }
   mappings.delete(id);
   removeDirectory(root, id);
   logDebug(`${id}: deleted`);
@@ -106,8 +110,8 @@ function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | 
       throw new HakoError({ code: "state", message: `container "${id}" has no record`, hint });
     }
     if (error.code === "not-found") return undefined;
-    // one that can't be read just now is whole: its processes and cgroups would be forgotten with it
-    if (hasErrno(error, ...FOR_NOW)) throw error;
+    // one that can't be read just now is whole: its processes and cgroups would be forgotten with it; runc has its own
+    if (hasErrno(error, ...FOR_NOW) || error.code === "unsupported") throw error;
     warn(error.message);
     return undefined;
   }

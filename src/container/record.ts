@@ -24,7 +24,6 @@ import type { State } from "../oci/state";
 import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { HostMounts } from "./host-mounts";
 import { type ContainerId, containerId, MAPPINGS, type SandboxId } from "./id";
-
 import { keepUserRoot } from "./user-root";
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";

@@ -205,6 +205,31 @@ describe("after something went wrong", () => {
     expect(JSON.parse(box.ok("list", "--format", "json").stdout).length).toBe(1);
   }, [needsHako]);
 
+  e2e("a broken record: what runs is ended all the same, by what its config.json says", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const id = box.started();
+    const { pid } = box.state(id);
+    writeFileSync(join(box.root, id, "state.json"), '{"id":');
+    expect(box.hako("delete", id).stderr).toContain("is broken");
+    box.ok("delete", "--force", id);
+    await until("its process is gone", () => !existsSync(`/proc/${pid}`));
+    await expectUnchanged(before, box.root);
+  }, [needsHako]);
+
+  e2e("a record of runc's is left alone", () => {
+    using box = new Box();
+    const id = box.id();
+    mkdirSync(join(box.root, id), { recursive: true });
+    const file = join(box.root, id, "state.json");
+    writeFileSync(file, JSON.stringify({ id, init_process_pid: 1, cgroup_paths: {} }));
+    for (const words of [["list"], ["state", id], ["delete", id], ["delete", "--force", id]]) {
+      expect(box.hako(...words).stderr).toContain(`container "${id}" is runc's`);
+    }
+    expect(existsSync(file)).toBe(true);
+    rmSync(join(box.root, id), { recursive: true });
+  }, [needsHako]);
+
   e2e("processes that outlive the program end with kill --all and delete", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);

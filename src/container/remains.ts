@@ -1,0 +1,33 @@
+import { directoryOf } from "../cgroup/node";
+import { cgroupOfConfig } from "../cgroup/of-config";
+import { asHakoError } from "../errors";
+import { exists } from "../linux/file";
+import type { ContainerId } from "./id";
+import { readStoredConfig } from "./record";
+
+/**
+ * Ends the processes of a container whose record is broken and removes its cgroups, as far as its config.json tells which these
+ * are: a path from the top of the hierarchies. One that was relative to the cgroup of who made it, and systemd's scopes, are
+ * known from the record alone.
+ */
+export function endRemains(root: string, id: ContainerId, warn: (message: string) => void): void {
+  try {
+    const config = readStoredConfig(root, id);
+    const path = config.linux?.cgroupsPath ?? "";
+    if (path !== "" && !path.startsWith("/")) {
+      warn(
+        `container "${id}": nobody knows its processes and cgroups any more: see linux.cgroupsPath ${path}`,
+      );
+      return;
+    }
+    const cgroup = cgroupOfConfig("cgroupfs", config, id);
+    cgroup.kill();
+    for (const node of cgroup.record.nodes) if (exists(directoryOf(node))) node.made.push(directoryOf(node));
+    cgroup.destroy();
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    // it was not made so far
+    if (error.errno !== "ENOENT")
+      warn(`container "${id}": its processes and cgroups may be left: ${error.oneLine}`);
+  }
+}
