@@ -2,15 +2,24 @@ import type { ArgDef } from "citty";
 import { HakoError } from "./errors";
 import { flagHint } from "./suggestions";
 
-/** A flag or operand: citty's definition, and whether a flag may be given several times. */
-export type Argument = ArgDef & { multiple?: boolean };
+/** A flag or operand: citty's definition, and what it leaves out. */
+export type Argument = ArgDef & {
+  /** A flag may be given several times. */
+  multiple?: boolean;
+  /** A boolean is undefined, not false, when it is not given. */
+  tristate?: boolean;
+  /** An empty value is passed on, to be refused, for what would follow from leaving the flag out is worse than an error. */
+  keepsEmpty?: boolean;
+};
 export type Arguments = Record<string, Argument>;
 
 /** The value that an argument has after parsing. */
 type Value<A extends Argument> = A extends { multiple: true }
   ? string[]
   : A extends { type: "boolean" }
-    ? boolean
+    ? A extends { tristate: true }
+      ? boolean | undefined
+      : boolean
     : A extends { required: true } | { default: string }
       ? string
       : string | undefined;
@@ -20,15 +29,18 @@ export interface Parsed<A extends Arguments> {
   values: Values<A>;
   /** What follows the declared operands. */
   rest: string[];
+  /** `--help` stands where a flag would: the rest of the line does not matter then, and was not looked at. */
+  help: boolean;
 }
 
 export interface ParseOptions {
-  /** Flags end at the first operand: everything after it belongs to somebody else. */
-  stopAtOperand?: boolean;
+  /**
+   * Flags end at the first operand: everything after it belongs to somebody else. With the name of a flag: only if that
+   * one was given before, and `--` stands then between the declared operands and the others.
+   */
+  stopAtOperand?: boolean | string;
   /** Accepts operands after the declared ones. */
   rest?: boolean;
-  /** `--` stands between the declared operands and the others. */
-  separated?: boolean;
 }
 
 function usage(message: string, hint?: string): HakoError {
@@ -47,51 +59,63 @@ function longNames(definitions: Arguments): string[] {
   return Object.keys(definitions).filter((name) => definitions[name]?.type !== "positional");
 }
 
+/** As Go reads a boolean (strconv.ParseBool). */
+export function parseBoolean(text: string): boolean | undefined {
+  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
+  return ["0", "f", "F", "FALSE", "false", "False"].includes(text) ? false : undefined;
+}
+
+type RawValues = Record<string, string | boolean | string[] | undefined>;
+
 /**
  * Parses flags by their table: `--flag value`, `--flag=value`, `-f value`, `-f=value`, `-ab` for booleans. An unknown flag is
- * wrong usage. citty's own parser is not used: it accepts unknown flags, reads any `--no-x` as a negation, does
- * not stop at the first operand, and costs 2 ms.
+ * wrong usage. An empty value is one that was not given, as for Go's programs: scripts write `--pid-file "$FILE"`.
+ * citty's own parser is not used: it accepts unknown flags, reads any `--no-x` as a negation, does not stop at the first
+ * operand, and costs 2 ms.
  */
 export function parseArguments<const A extends Arguments>(
   raw: readonly string[],
   definitions: A,
   options: ParseOptions = {},
 ): Parsed<A> {
-  const values: Record<string, string | boolean | string[] | undefined> = {};
-  for (const [name, definition] of Object.entries(definitions)) {
-    values[name] = definition.multiple
-      ? []
-      : definition.type === "boolean"
-        ? (definition.default ?? false)
-        : (definition.default as string | undefined);
-  }
+  const values: RawValues = {};
+  for (const [name, definition] of Object.entries(definitions)) values[name] = unset(definition);
+  const ends = (): boolean =>
+    typeof options.stopAtOperand === "string"
+      ? values[options.stopAtOperand] !== undefined
+      : (options.stopAtOperand ?? false);
   const operands: string[] = [];
   let index = 0;
   for (; index < raw.length; index++) {
     const word = raw[index] ?? "";
     if (word === "--") {
-      if (options.separated) finish(definitions, values, [...operands], { rest: true });
+      if (typeof options.stopAtOperand === "string" && ends())
+        finish(definitions, { ...values }, [...operands], { rest: true });
       index++;
       break;
     }
     if (!word.startsWith("-") || word === "-") {
-      if (options.stopAtOperand) break;
+      if (ends()) break;
       operands.push(word);
       continue;
     }
+    if ((word === "--help" || word === "-h") && findFlag(definitions, "help") === undefined)
+      return { values: values as Values<A>, rest: [], help: true };
     index += takeFlag(word, raw[index + 1], definitions, values);
   }
   operands.push(...raw.slice(index));
   return finish(definitions, values, operands, options) as Parsed<A>;
 }
 
+/** The value of an argument that is not given. */
+function unset({ type, multiple, tristate, default: value }: Argument): RawValues[string] {
+  if (multiple) return [];
+  if (type === "boolean") return tristate ? undefined : (value ?? false);
+  return value as string | undefined;
+}
+
 /** Stores one flag's value; returns how many further words it took. */
-function takeFlag(
-  word: string,
-  next: string | undefined,
-  definitions: Arguments,
-  values: Record<string, string | boolean | string[] | undefined>,
-): 0 | 1 {
+function takeFlag(word: string, next: string | undefined, definitions: Arguments, values: RawValues): 0 | 1 {
   const equals = word.indexOf("=");
   const shown = equals < 0 ? word : word.slice(0, equals);
   const name = shown.replace(/^--?/, "");
@@ -110,37 +134,37 @@ function takeFlag(
   const [key, definition] = found;
   const inline = equals < 0 ? undefined : word.slice(equals + 1);
   if (definition.type === "boolean") {
-    if (inline !== undefined && !["true", "false", "1", "0"].includes(inline)) {
-      throw usage(`${shown}: "${inline}" is neither true nor false`);
-    }
-    values[key] = inline === undefined || inline === "true" || inline === "1";
+    const truth = inline === undefined ? true : parseBoolean(inline);
+    if (truth === undefined) throw usage(`${shown}: "${inline}" is neither true nor false`);
+    values[key] = truth;
     return 0;
   }
   const value = inline ?? next;
-  if (value === undefined) throw usage(`flag ${shown} needs a value`);
-  if (definition.type === "enum" && !definition.options?.includes(value)) {
-    throw usage(`${shown}: "${value}" is not one of ${definition.options?.join(", ")}`);
-  }
+  // podman looks for these words, which are those of Go's flags
+  if (value === undefined) throw usage(`flag needs an argument: ${shown}`);
   if (definition.multiple) (values[key] as string[]).push(value);
-  else values[key] = value;
+  else if (value === "" && !definition.keepsEmpty) values[key] = unset(definition);
+  else if (definition.type === "enum" && !definition.options?.includes(value)) {
+    throw usage(`${shown}: "${value}" is not one of ${definition.options?.join(", ")}`);
+  } else values[key] = value;
   return inline === undefined ? 1 : 0;
 }
 
 function finish(
   definitions: Arguments,
-  values: Record<string, string | boolean | string[] | undefined>,
+  values: RawValues,
   operands: string[],
   options: ParseOptions,
-): { values: Record<string, unknown>; rest: string[] } {
+): { values: RawValues; rest: string[]; help: false } {
   for (const [name, definition] of Object.entries(definitions)) {
     if (definition.type === "positional") {
       const operand = operands.shift();
-      if (operand !== undefined) values[name] = operand;
+      if (operand !== undefined && (operand !== "" || definition.required)) values[name] = operand;
     }
     if (definition.required && values[name] === undefined) {
       throw usage(`missing ${definition.type === "positional" ? name.toUpperCase() : `--${name}`}`);
     }
   }
   if (operands.length > 0 && !options.rest) throw usage(`unexpected operand "${operands[0]}"`);
-  return { values, rest: operands };
+  return { values, rest: operands, help: false };
 }

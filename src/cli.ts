@@ -1,4 +1,4 @@
-import { type Arguments, parseArguments, type Values } from "./arguments";
+import { type Arguments, parseArguments, parseBoolean, type Values } from "./arguments";
 import { CGROUP_MANAGERS, type CgroupManager } from "./cgroup/managers";
 import type { Command, CommandGroup, Globals } from "./command";
 import { COMMANDS } from "./commands";
@@ -41,7 +41,7 @@ export const GLOBAL_FLAGS = {
   rootless: {
     type: "string",
     valueHint: "auto|true|false",
-    description: "containers of an ordinary user: false refuses to make them, true makes them so as root too",
+    description: "containers of an ordinary user: false refuses to make them; auto and true make them",
     default: "auto",
   },
   criu: {
@@ -68,13 +68,11 @@ function exitStatus(error: HakoError): number {
   return 1;
 }
 
-function checkRootless(globals: Globals): void {
-  if (!["auto", "true", "false"].includes(globals.rootless)) {
-    throw new HakoError({
-      code: "usage",
-      message: `--rootless: "${globals.rootless}" is not auto, true or false`,
-    });
-  }
+/** In the words of Go's booleans too, as runc takes them. */
+function rootlessOf(text: string): Globals["rootless"] {
+  const truth = text === "auto" ? text : parseBoolean(text);
+  if (truth !== undefined) return truth;
+  throw new HakoError({ code: "usage", message: `--rootless: "${text}" is not auto, true or false` });
 }
 
 function managerOf(values: Values<typeof GLOBAL_FLAGS>): CgroupManager {
@@ -123,23 +121,12 @@ async function pick(
   return { path: `${name} ${inner}`, command, words: rest };
 }
 
-/** `--help` before the first operand of a command asks for its help. */
-function asksForHelp(command: Command, words: string[]): boolean {
-  for (const word of words) {
-    if (word === "--") return false;
-    if (word === "--help" || word === "-h") return true;
-    if (command.stopAtOperand && !word.startsWith("-")) return false;
-  }
-  return false;
-}
-
 /** Wrong usage without a hint of its own gets the command's usage line. */
 async function parseCommand(path: string, command: Command, words: string[]) {
   try {
     return parseArguments(words, command.args, {
       stopAtOperand: command.stopAtOperand ?? false,
       rest: command.rest !== undefined,
-      separated: command.rest?.startsWith("[--") ?? false,
     });
   } catch (error) {
     if (!(error instanceof HakoError) || error.hint !== undefined) throw error;
@@ -161,13 +148,14 @@ async function dispatch(raw: string[]): Promise<number> {
     ...values,
     root: values.root ?? defaultRoot(),
     cgroupManager: managerOf(values),
+    rootless: rootlessOf(values.rootless),
   };
   if (values.version) {
     const { versionText } = await import("./version");
     (await import("./output")).print(versionText());
     return 0;
   }
-  const [name, ...words] = rest;
+  const [name, ...words] = rest[0] === "help" && rest.length > 1 ? [...rest.slice(1), "--help"] : rest;
   if (values.help || name === undefined || name === "help") {
     const { programHelp } = await import("./help");
     const texts = Object.fromEntries(
@@ -188,17 +176,16 @@ async function dispatch(raw: string[]): Promise<number> {
     });
   const picked = await pick(name, (await entry.load()).default, words);
   if (picked === undefined) return 0;
-  if (asksForHelp(picked.command, picked.words)) {
-    const { commandHelp } = await import("./help");
-    (await import("./output")).print(commandHelp(picked.path, picked.command));
-    return 0;
-  }
-  checkRootless(globals);
   const { command } = picked;
   const parsed = await parseCommand(picked.path, command, picked.words);
+  if (parsed.help) {
+    const { commandHelp } = await import("./help");
+    (await import("./output")).print(commandHelp(picked.path, command));
+    return 0;
+  }
   failureStatus = command.failure;
   stateRoot = globals.root;
-  return (await command.run({ ...parsed, globals })) ?? 0;
+  return (await command.run({ values: parsed.values, rest: parsed.rest, globals })) ?? 0;
 }
 
 /** An error with what is only worth finding out when there is one. */

@@ -9,7 +9,7 @@ export interface Globals {
   "log-format": string;
   debug: boolean;
   cgroupManager: CgroupManager;
-  rootless: string;
+  rootless: boolean | "auto";
   criu: string;
 }
 
@@ -27,8 +27,8 @@ export interface Command<A extends Arguments = Arguments> {
   examples: string[];
   /** What follows the declared operands, shown in the usage line: "COMMAND [ARG...]". */
   rest?: string;
-  /** Flags end at the first operand; what follows it belongs to the container's command. */
-  stopAtOperand?: boolean;
+  /** Flags end at the first operand, or do if the flag of this name was given; what follows belongs to the container's command. */
+  stopAtOperand?: boolean | string;
   /** The exit status of its failures other than wrong usage, where callers expect one. */
   failure?: number;
   /** Returns the exit status; nothing is 0. */

@@ -52,7 +52,12 @@ export default defineCommand({
       multiple: true,
       description: "add a capability to the bounding, effective and permitted sets",
     },
-    "no-new-privs": { type: "boolean", description: "nothing that it executes can gain privileges" },
+    "no-new-privs": {
+      type: "boolean",
+      tristate: true,
+      description:
+        "nothing that it executes can gain privileges; =false: it can, whatever the container's program can",
+    },
     apparmor: { type: "string", valueHint: "PROFILE", description: "AppArmor profile" },
     "process-label": { type: "string", valueHint: "LABEL", description: "SELinux label" },
     cgroup: {

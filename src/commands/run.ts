@@ -9,23 +9,31 @@ import { CONTAINER } from "./shared-operands";
 /** setTimeout's: longer ones end at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** Flags of the form without a bundle. */
+/** Flags of the form without a bundle. A limit that is left empty is refused: the program would have none. */
 const SCRIPT_FLAGS = {
   rootfs: {
     type: "string",
+    keepsEmpty: true,
     valueHint: "DIR",
     description:
       "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away",
   },
   memory: {
     type: "string",
+    keepsEmpty: true,
     alias: "m",
     valueHint: "SIZE",
     description: "with --rootfs: memory limit, as 64M or 1G",
   },
-  cpus: { type: "string", valueHint: "N", description: "with --rootfs: processors' time, as 0.5" },
+  cpus: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "N",
+    description: "with --rootfs: processors' time, as 0.5",
+  },
   pids: {
     type: "string",
+    keepsEmpty: true,
     alias: "pids-limit",
     valueHint: "N",
     description: "with --rootfs: limit of processes and threads",
@@ -59,6 +67,7 @@ const SCRIPT_FLAGS = {
   },
   user: {
     type: "string",
+    keepsEmpty: true,
     alias: "u",
     valueHint: "U[:G]",
     description: "with --rootfs: names or numbers of user and group",
@@ -92,13 +101,14 @@ export default defineCommand({
     "no-subreaper": { type: "boolean", description: "don't adopt orphans of the container" },
     timeout: {
       type: "string",
+      keepsEmpty: true,
       valueHint: "TIME",
       description: "kill the container after this time, as 30s or 1m30s; the exit status is then 124",
     },
     ...SCRIPT_FLAGS,
   },
   rest: "[-- COMMAND [ARG...]]",
-  stopAtOperand: true,
+  stopAtOperand: "rootfs",
   examples: [
     "hako run --bundle /bundles/web web",
     "hako run --rootfs / --memory 64M --network none job -- sh -c 'echo $$'",

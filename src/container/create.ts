@@ -50,8 +50,8 @@ export interface CreateOptions extends Receivers {
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
   cgroupManager: CgroupManager;
-  /** --rootless: auto, true or false. */
-  rootless: string;
+  /** --rootless. */
+  rootless: boolean | "auto";
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
@@ -178,13 +178,13 @@ function planOf(
 function checkRights({ rootless, bundle }: CreateOptions): void {
   const uid = effectiveUser();
   const asRoot = (hint: string, message: string) => new HakoError({ code: "unsupported", message, hint });
-  if (uid !== 0 && rootless === "false") {
+  if (uid !== 0 && rootless === false) {
     throw asRoot(
       "run as root, or leave it out",
       `--rootless=false: user ${uid} makes rootless containers only`,
     );
   }
-  if ((uid === 0 && rootless !== "true") || hasNamespace(bundle.config, "user")) return;
+  if (uid === 0 || hasNamespace(bundle.config, "user")) return;
   throw asRoot(
     "hako spec --rootless writes such a config.json",
     `config /linux/namespaces: a rootless container needs {"type": "user"}, with /linux/uidMappings and gidMappings`,

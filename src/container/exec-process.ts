@@ -13,7 +13,8 @@ export interface ExecValues {
   user: string | undefined;
   "additional-gids": readonly string[];
   cap: readonly string[];
-  "no-new-privs": boolean;
+  /** undefined: as config.json says. */
+  "no-new-privs": boolean | undefined;
   apparmor: string | undefined;
   "process-label": string | undefined;
 }
@@ -53,7 +54,7 @@ function schema(): typeof import("../oci/config") {
 }
 
 function isGiven(value: unknown): boolean {
-  return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  return Array.isArray(value) ? value.length > 0 : value !== undefined;
 }
 
 function check(process: Process, file: string): Process {
@@ -80,7 +81,7 @@ function changed(
     env: [...(own.env ?? []), ...values.env.map(variable)],
     user: userWith(values, own.user, rootfs),
     capabilities: values.cap.length === 0 ? capabilities : withCapabilities(capabilities, values.cap),
-    noNewPrivileges: values["no-new-privs"] || noNewPrivileges,
+    noNewPrivileges: values["no-new-privs"] ?? noNewPrivileges,
     apparmorProfile: values.apparmor ?? apparmorProfile,
     selinuxLabel: values["process-label"] ?? selinuxLabel,
   };

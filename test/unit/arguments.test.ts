@@ -11,6 +11,14 @@ const FLAGS = {
   quiet: { type: "boolean", alias: "q", description: "quiet" },
   env: { type: "string", alias: "e", multiple: true, description: "variable" },
   format: { type: "enum", options: ["table", "json"], default: "table", description: "form" },
+  file: { type: "string", description: "file" },
+  user: { type: "string", keepsEmpty: true, description: "user" },
+  gain: { type: "boolean", tristate: true, description: "gain" },
+} as const satisfies Arguments;
+
+const KILL_FLAGS = {
+  ...FLAGS,
+  signal: { type: "positional", required: false, default: "TERM", description: "signal" },
 } as const satisfies Arguments;
 
 function code(words: string[], options = {}): string {
@@ -35,6 +43,9 @@ describe("parseArguments", () => {
       quiet: true,
       env: ["A=1", "B=2"],
       format: "json",
+      file: undefined,
+      user: undefined,
+      gain: undefined,
     });
     expect(rest).toEqual([]);
   });
@@ -47,7 +58,69 @@ describe("parseArguments", () => {
       quiet: false,
       env: [],
       format: "table",
+      file: undefined,
+      user: undefined,
+      gain: undefined,
     });
+  });
+
+  test("an empty value is one that was not given, unless it would be worse than an error", () => {
+    for (const words of [
+      ["--bundle=", "--file="],
+      ["-b", "", "--file", "", "--format", "", "--format="],
+    ]) {
+      const { values } = parseArguments([...words, "web", ""], KILL_FLAGS);
+      expect(values).toMatchObject({ bundle: ".", file: undefined, format: "table", signal: "TERM" });
+    }
+    expect(
+      parseArguments(["--file", "a", "--file", "", "--user", "", "", "KILL"], KILL_FLAGS).values,
+    ).toMatchObject({
+      id: "",
+      file: undefined,
+      user: "",
+      signal: "KILL",
+    });
+    expect(parseArguments(["-e", "", "web"], FLAGS).values.env).toEqual([""]);
+  });
+
+  test("booleans in the words of Go; whether one was given", () => {
+    for (const word of ["1", "t", "T", "true", "TRUE", "True"])
+      expect(parseArguments([`-f=${word}`, `--gain=${word}`, "web"], FLAGS).values).toMatchObject({
+        force: true,
+        gain: true,
+      });
+    for (const word of ["0", "f", "F", "false", "FALSE", "False"])
+      expect(parseArguments([`-f=${word}`, `--gain=${word}`, "web"], FLAGS).values).toMatchObject({
+        force: false,
+        gain: false,
+      });
+    expect(parseArguments(["web"], FLAGS).values).toMatchObject({ force: false, gain: undefined });
+  });
+
+  test("--help where a flag could be; anything may be missing then", () => {
+    expect(parseArguments(["--help"], FLAGS).help).toBe(true);
+    expect(parseArguments(["web", "-h"], FLAGS).help).toBe(true);
+    expect(parseArguments(["web", "--", "-h"], KILL_FLAGS)).toMatchObject({
+      help: false,
+      values: { signal: "-h" },
+    });
+    expect(parseArguments(["-e", "--help", "web"], FLAGS)).toMatchObject({ help: false });
+    const options = { stopAtOperand: true, rest: true };
+    expect(parseArguments(["web", "--help"], FLAGS, options)).toMatchObject({ help: false });
+  });
+
+  test("flags end at the first operand once a certain flag was given", () => {
+    const parse = (...words: string[]) => {
+      const { values, rest } = parseArguments(words, FLAGS, { stopAtOperand: "file", rest: true });
+      return [values.id, values.bundle, ...rest];
+    };
+    expect(parse("--", "web")).toEqual(["web", "."]);
+    expect(parse("web", "-f", "--bundle", "b")).toEqual(["web", "b"]);
+    expect(parse("--file", "f", "web", "-b", "b")).toEqual(["web", ".", "-b", "b"]);
+    expect(parse("--file", "f", "web", "--", "-b")).toEqual(["web", ".", "--", "-b"]);
+    expect(parse("web", "--file", "f", "-b", "b", "--", "ls", "-l")).toEqual(["web", "b", "ls", "-l"]);
+    expect(parse("web", "--file", "f", "-b", "b", "ls", "-l")).toEqual(["web", "b", "ls", "-l"]);
+    expect(() => parse("--file", "f", "--", "ls")).toThrow("missing ID");
   });
 
   test("after the first operand everything is the command's", () => {
@@ -68,7 +141,8 @@ describe("parseArguments", () => {
     [["--moon", "web"], "usage: unknown flag --moon"],
     [["-x", "web"], "usage: unknown flag -x"],
     [["-fx", "web"], "usage: unknown flag -fx"],
-    [["web", "--bundle"], "usage: flag --bundle needs a value"],
+    [["web", "--bundle"], "usage: flag needs an argument: --bundle"],
+    [["web", "--force="], 'usage: --force: "" is neither true nor false'],
     [["web", "--force=maybe"], 'usage: --force: "maybe" is neither true nor false'],
     [["web", "--format", "xml"], 'usage: --format: "xml" is not one of table, json'],
     [["web", "other"], 'usage: unexpected operand "other"'],
