@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { type ErrorCode, HakoError } from "../errors";
 import { exists, readText } from "../linux/file";
 import { type CgroupNode, directoryOf } from "./node";
 
@@ -8,14 +8,21 @@ export type SubCgroups = ReadonlyMap<CgroupNode, string>;
 /** The cgroups that `exec --cgroup` names (runc exec: "[controller[,controller...]:]path"). */
 export function subCgroups(nodes: readonly CgroupNode[], words: readonly string[]): SubCgroups {
   const found = new Map<CgroupNode, string>();
+  const seen = new Set<string>();
   for (const word of words) {
     const colon = word.indexOf(":");
     const path = pathOf(word, word.slice(colon + 1));
-    const names = colon < 0 ? undefined : word.slice(0, colon).split(",");
-    for (const node of names === undefined ? nodes : names.map((name) => nodeOf(nodes, word, name))) {
-      if (!exists(`${directoryOf(node)}${path}`))
-        throw wrong(word, `${directoryOf(node)}${path} does not exist`);
-      found.set(node, path);
+    for (const name of colon < 0 ? [""] : word.slice(0, colon).split(",")) {
+      if (seen.has(name)) throw wrong(word, "another --cgroup is for the same hierarchy");
+      seen.add(name);
+      for (const node of colon < 0 ? nodes : [nodeOf(nodes, word, name)]) {
+        if (!exists(`${directoryOf(node)}${path}`))
+          throw wrong(word, `${directoryOf(node)}${path} does not exist`, "not-found");
+        // controllers may share a hierarchy
+        if ((found.get(node) ?? path) !== path)
+          throw wrong(word, "another --cgroup is for the same hierarchy");
+        found.set(node, path);
+      }
     }
   }
   return found;
@@ -31,11 +38,11 @@ function pathOf(word: string, path: string): string {
 function nodeOf(nodes: readonly CgroupNode[], word: string, name: string): CgroupNode {
   const node = nodes.find(({ controllers, unified }) => !unified && controllers.includes(name));
   if (node !== undefined) return node;
-  throw wrong(word, `the container has no cgroup v1 controller ${JSON.stringify(name)}`);
+  throw wrong(word, `the container has no cgroup v1 controller ${JSON.stringify(name)}`, "not-found");
 }
 
-function wrong(word: string, why: string): HakoError {
-  return new HakoError({ code: "usage", message: `--cgroup ${JSON.stringify(word)}: ${why}` });
+function wrong(word: string, why: string, code: ErrorCode = "usage"): HakoError {
+  return new HakoError({ code, message: `--cgroup ${JSON.stringify(word)}: ${why}` });
 }
 
 /** The unified cgroup of a process, as this process sees it; undefined when it has gone. */

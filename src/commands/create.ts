@@ -7,6 +7,8 @@ import { CONTAINER } from "./shared-operands";
 export default defineCommand({
   meta: { name: "create", description: "make a container from a bundle; start runs its program" },
   args: { container: CONTAINER, ...CREATE_FLAGS },
+  // as with runc, also for a program that can't be executed
+  failure: 1,
   examples: ["hako create --bundle /bundles/web web"],
   run({ values, globals }) {
     const options = createOptions(globals, values.container, values.bundle, values);

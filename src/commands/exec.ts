@@ -80,18 +80,18 @@ export default defineCommand({
   failure: 255,
   examples: ["hako exec web ls -l /", "hako exec -t --user www --env DEBUG=1 web sh"],
   async run({ values, rest, globals }) {
-    const inherited = inheritance(values["preserve-fds"], process.env);
+    // what a service manager hands over is for the container's first process
+    const { preserveFds } = inheritance(values["preserve-fds"]);
     return await execInContainer({
       root: globals.root,
       id: containerId(values.container),
       values,
       args: rest[0] === "--" ? rest.slice(1) : rest,
-      environment: inherited.environment,
       consoleSocketPath: values["console-socket"],
       detach: values.detach,
       pidFile: values["pid-file"],
       pidfdSocket: values["pidfd-socket"],
-      preserveFds: inherited.preserveFds,
+      preserveFds,
       openFiles: callerOpenFiles(),
       cgroups: values.cgroup,
       ignorePaused: values["ignore-paused"],

@@ -8,6 +8,8 @@ import { CONTAINER } from "./shared-operands";
 export default defineCommand({
   meta: { name: "start", description: "run the program of a created container" },
   args: { container: CONTAINER },
+  // as with runc, also for a program that can't be executed
+  failure: 1,
   examples: ["hako start web"],
   run({ values, globals }) {
     const id = containerId(values.container);

@@ -1,6 +1,8 @@
 import { HakoError } from "../errors";
 import { linkText } from "../linux/file";
 
+const NUMBER = /^\d{1,5}$/;
+
 /** What the caller hands to the container's program beside standard streams. */
 export interface Inheritance {
   /** How many descriptors from 3 on. */
@@ -10,23 +12,31 @@ export interface Inheritance {
 }
 
 /**
- * `--preserve-fds N` and the descriptors of socket activation (sd_listen_fds(3)), which come first, as with runc. A number
- * that the caller has not opened may be one of our own by now: it is refused.
+ * `--preserve-fds N` and the descriptors of socket activation (sd_listen_fds(3)), which come first, as with runc: those are
+ * meant for this process if LISTEN_PID is its own. A number that the caller has not opened may be one of our own by now: it is refused.
  */
-export function inheritance(preserve: string, environment: NodeJS.ProcessEnv): Inheritance {
-  const asked = count("--preserve-fds", preserve);
-  const listen = environment.LISTEN_FDS === undefined ? 0 : count("LISTEN_FDS", environment.LISTEN_FDS);
+export function inheritance(
+  preserve: string,
+  environment: NodeJS.ProcessEnv = {},
+  pid = process.pid,
+): Inheritance {
+  if (!NUMBER.test(preserve)) {
+    const message = `--preserve-fds: ${JSON.stringify(preserve)} is not a number`;
+    throw new HakoError({ code: "usage", message });
+  }
+  const { LISTEN_PID, LISTEN_FDS = "", LISTEN_FDNAMES } = environment;
+  const listen = LISTEN_PID === String(pid) && NUMBER.test(LISTEN_FDS) ? Number(LISTEN_FDS) : 0;
   const lines: string[] = [];
   if (listen > 0) {
     lines.push(`LISTEN_FDS=${listen}`, "LISTEN_PID=1");
-    if (environment.LISTEN_FDNAMES) lines.push(`LISTEN_FDNAMES=${environment.LISTEN_FDNAMES}`);
+    if (LISTEN_FDNAMES) lines.push(`LISTEN_FDNAMES=${LISTEN_FDNAMES}`);
   }
-  const preserveFds = asked + listen;
+  const preserveFds = Number(preserve) + listen;
   for (let fd = 3; fd < 3 + preserveFds; fd++) {
     if (isOpenByCaller(fd)) continue;
     throw new HakoError({
-      code: "usage",
-      message: `--preserve-fds: descriptor ${fd} is not open`,
+      code: "system",
+      message: `${fd < 3 + listen ? "LISTEN_FDS" : "--preserve-fds"}: descriptor ${fd} is not open`,
       hint: "the descriptors from 3 on must be opened by the caller, without gaps",
     });
   }
@@ -45,11 +55,4 @@ export function isOpenByCaller(fd: number): boolean {
   } catch {
     return false;
   }
-}
-
-function count(what: string, text: string): number {
-  if (!/^\d{1,5}$/.test(text)) {
-    throw new HakoError({ code: "usage", message: `${what}: ${JSON.stringify(text)} is not a number` });
-  }
-  return Number(text);
 }

@@ -39,8 +39,6 @@ export interface ExecOptions extends Receivers {
   /** What the command line says of the process. */
   values: ExecValues;
   args: readonly string[];
-  /** Lines of the environment that the caller adds. */
-  environment: readonly string[];
   consoleSocketPath: string | undefined;
   detach: boolean;
   preserveFds: number;
@@ -78,14 +76,13 @@ interface Started {
 
 /** Nothing of the container's is held when it returns. */
 function startBeside(record: ContainerRecord, options: ExecOptions): Started {
-  const { root, id, detach, environment } = options;
+  const { root, id, detach } = options;
   try {
     const config = readStoredConfig(root, id);
     const { process: own, linux } = config;
     using first = new FirstProcess(record, hasNamespace(config, "mount"));
-    const specified = execProcess(options.values, options.args, own, first.rootfs.path);
-    checkLabels(specified);
-    const process = { ...specified, env: [...(specified.env ?? []), ...environment] };
+    const process = execProcess(options.values, options.args, own, first.rootfs.path);
+    checkLabels(process);
     const terminal = process.terminal === true;
     using given = consoleFor(terminal, options.consoleSocketPath, detach);
     const [ours, theirs] =

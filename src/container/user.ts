@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { type ErrorCode, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { readAtMost } from "../linux/file";
 import { O, openAt, openIfThere } from "../linux/path";
@@ -56,8 +56,11 @@ export function homeIn(rootfs: string, uid: number): string {
 export function userOf(rootfs: string, text: string | undefined): User {
   if (text === undefined) return { uid: 0, gid: 0 };
   const [name = "", group, ...more] = text.split(":");
-  const wrong = (why: string) =>
-    new HakoError({ code: "usage", message: `--user ${JSON.stringify(text)}: ${why}` });
+  const failed = (code: ErrorCode, why: string) =>
+    new HakoError({ code, message: `--user ${JSON.stringify(text)}: ${why}` });
+  const wrong = (why: string) => failed("usage", why);
+  const missing = (kind: "user" | "group", what: string, file: string) =>
+    failed("config", `no ${kind} ${JSON.stringify(what)} in the root file system's ${file}`);
   if (name === "" || group === "" || more.length > 0) throw wrong("is not USER or USER:GROUP");
   using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY | O.CLOEXEC);
   const passwd = rows(root, "/etc/passwd");
@@ -68,14 +71,13 @@ export function userOf(rootfs: string, text: string | undefined): User {
     number === undefined ? row[0] === name : numberOf(row[2] ?? "") === number,
   );
   const uid = number ?? numberOf(entry?.[2] ?? "");
-  if (uid === undefined) throw wrong(`no user ${JSON.stringify(name)} in the root file system's /etc/passwd`);
+  if (uid === undefined) throw missing("user", name, "/etc/passwd");
   const groups = rows(root, "/etc/group");
   if (group !== undefined) {
     if (LIKE_A_NUMBER.test(group) && numberOf(group) === undefined)
       throw wrong(`the group is not a number up to ${MAX_ID}`);
     const gid = numberOf(group) ?? numberOf(groups.find((row) => row[0] === group)?.[2] ?? "");
-    if (gid === undefined)
-      throw wrong(`no group ${JSON.stringify(group)} in the root file system's /etc/group`);
+    if (gid === undefined) throw missing("group", group, "/etc/group");
     return { uid, gid };
   }
   const member = entry?.[0];

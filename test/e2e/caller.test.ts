@@ -3,7 +3,7 @@
 import { describe, expect } from "bun:test";
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Box, e2e, execute, HAKO, SLEEP } from "./support";
+import { Box, e2e, execute, HAKO, IS_HAKO, SLEEP } from "./support";
 
 describe("descriptors", () => {
   e2e("nothing of the caller's reaches the program without --preserve-fds", () => {
@@ -12,6 +12,9 @@ describe("descriptors", () => {
     const bundle = box.bundle(["sh", "-c", "ls /proc/self/fd | tr '\\n' ' '; cat <&4"]);
     const none = box.hakoWith({ extraFds: fds }, "run", "--bundle", bundle, box.id());
     expect(none.status).not.toBe(0);
+    // runc takes its own descriptors for the caller's
+    if (IS_HAKO)
+      expect(box.hako("create", "--preserve-fds", "1", "--bundle", bundle, box.id()).status).toBe(1);
     expect(none.stdout.replace(/3 $/, "")).toBe("0 1 2 ");
     const two = box.hakoWith({ extraFds: fds }, "run", "--preserve-fds", "2", "--bundle", bundle, box.id());
     expect(two.status).toBe(0);
@@ -47,6 +50,27 @@ describe("descriptors", () => {
         expect([closed, words[0], result.status, result.stderr]).toEqual([closed, words[0], status, ""]);
       }
     }
+  }, [needsHako]);
+
+  e2e("those of socket activation, if they are for this process (sd_listen_fds(3))", () => {
+    using box = new Box();
+    const line = "echo $LISTEN_FDS $LISTEN_PID; ls /proc/self/fd | wc -l; cat /proc/self/fd/3 2>/dev/null";
+    const bundle = box.bundle(["sh", "-c", `${line}; true`]);
+    const run = (variables: string, ...flags: string[]) => {
+      const words = [HAKO, "--root", box.root, "run", ...flags, "--bundle", bundle, box.id()];
+      const call = `exec 3< <(echo 3) 4< <(echo 4); ${variables} exec "$@"`;
+      return execute("bash", ["-c", call, "bash", ...words]).stdout;
+    };
+    // its own descriptor of the directory is one, too
+    expect(run("LISTEN_PID=$$ LISTEN_FDS=1")).toBe("1 1\n5\n3\n");
+    expect(run("LISTEN_PID=$$ LISTEN_FDS=1", "--preserve-fds", "1")).toBe("1 1\n6\n3\n");
+    for (const variables of [
+      "LISTEN_FDS=1",
+      "LISTEN_PID=1 LISTEN_FDS=1",
+      "LISTEN_PID=$$",
+      "LISTEN_PID=$$ LISTEN_FDS=",
+    ])
+      expect([variables, run(variables)]).toEqual([variables, "\n4\n"]);
   });
 
   e2e("more than a thousand are handed over", () => {

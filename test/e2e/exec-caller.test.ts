@@ -12,6 +12,7 @@ import {
   expectUnchanged,
   HAKO,
   hostSnapshot,
+  IS_HAKO,
   needsHako,
   needsProgram,
   until,
@@ -117,6 +118,18 @@ e2e("--preserve-fds hands descriptors over, and nothing else is open", () => {
   writeFileSync(file, "through 3");
   const line = `exec 3<${file}; exec ${HAKO} --root ${box.root} exec --preserve-fds 1 ${id} cat /proc/self/fd/3`;
   expect(execute("sh", ["-c", line]).stdout).toBe("through 3");
+  // runc takes its own descriptors for the caller's
+  if (IS_HAKO) expect(box.hako("exec", "--preserve-fds", "1", id, "true").status).toBe(255);
+});
+
+e2e("descriptors of socket activation are the first process's, not exec's", () => {
+  using box = new Box();
+  const id = box.started();
+  const file = join(box.dir, "handed");
+  writeFileSync(file, "");
+  const list = "ls /proc/self/fd | tr '\\n' ' '; echo $LISTEN_FDS";
+  const line = `exec 3<${file}; LISTEN_FDS=1 LISTEN_PID=$$ exec ${HAKO} --root ${box.root} exec ${id} sh -c "${list}"`;
+  expect(execute("sh", ["-c", line]).stdout).toBe("0 1 2 3 \n");
 });
 
 e2e("many at once, and one that is killed on its way, leave nothing", async () => {

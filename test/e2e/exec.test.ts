@@ -12,7 +12,18 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { Box, busyboxRootfs, e2e, execute, HAKO, needsHako, needsProgram, SLEEP, until } from "./support";
+import {
+  Box,
+  busyboxRootfs,
+  e2e,
+  execute,
+  HAKO,
+  isV2,
+  needsHako,
+  needsProgram,
+  SLEEP,
+  until,
+} from "./support";
 
 e2e("exec runs a command with the container's namespaces and root, and gives its output and status", () => {
   using box = new Box();
@@ -242,9 +253,10 @@ e2e("user, groups, directory, variables and capabilities come from the container
 e2e("users, groups and capabilities that are none are refused", () => {
   using box = new Box();
   const id = box.started();
-  for (const user of ["1000x", " 1000", "-1", "4294967295", "1000:", ":1", "1:2:3", "nobody-here"]) {
+  const users = [" 1000", "-1", "4294967295", "1000:", ":1", "1:2:3"].map((user) => [user, 2] as const);
+  for (const [user, status] of [...users, ["1000x", 255], ["nobody-here", 255], ["0:none", 255]] as const) {
     const result = box.hako("exec", `--user=${user}`, id, "true");
-    expect(result.status).toBe(2);
+    expect({ user, status: result.status }).toEqual({ user, status });
     expect(result.stderr.trim().split("\n")).toHaveLength(1);
   }
   expect(box.hako("exec", "-g", "x", id, "true").status).toBe(2);
@@ -265,7 +277,15 @@ e2e("exec joins the container's cgroups, and those below them", () => {
   const outside = box.hako("exec", "--cgroup", "../..", id, "true");
   expect(outside.status).toBe(2);
   expect(outside.stderr).toContain("leads out of the container's cgroup");
-  expect(box.hako("exec", "--cgroup", "no/such", id, "true").stderr).toContain("does not exist");
+  const missing = box.hako("exec", "--cgroup", "no/such", id, "true");
+  expect(missing.status).toBe(255);
+  expect(missing.stderr).toContain("does not exist");
+  if (isV2) return;
+  expect(box.hako("exec", "--cgroup", "moon:/", id, "true").status).toBe(255);
+  const twice = box.hako("exec", "--cgroup", "pids:/", "--cgroup", "memory,pids:/", id, "true");
+  expect(twice.status).toBe(2);
+  expect(twice.stderr).toContain("another --cgroup is for the same hierarchy");
+  box.ok("exec", "--cgroup", "pids:/", "--cgroup", "memory:/", id, "true");
 }, [needsHako]);
 
 e2e("limits hold for the command, not for hako's own start", () => {

@@ -369,3 +369,12 @@ describe("limits apply to the program, not to hako", () => {
     expect(box.run(["sh", "-c", "(true) && echo forked"], one).stdout).toBe("");
   }, [needsHako]);
 });
+
+e2e("create and start say 1 for a program that can't be executed", () => {
+  using box = new Box();
+  for (const program of ["nosuchprogram", "/no/such", "/etc/passwd"]) {
+    const id = box.id();
+    expect(box.hako("create", "--bundle", box.bundle([program]), id).status).toBe(1);
+    expect(box.hako("state", id).status).toBe(1);
+  }
+});

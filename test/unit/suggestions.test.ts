@@ -32,10 +32,4 @@ describe("suggestions", () => {
       expect((error as HakoError).oneLine).toBe("unknown flag -it (standard input is always connected)");
     }
   });
-  test("-- stands after the operands of a command that has it", () => {
-    const definitions = { id: { type: "positional", required: true } } as const;
-    const options = { stopAtOperand: true, rest: true, separated: true };
-    expect(() => parseArguments(["--", "echo", "hi"], definitions, options)).toThrow("missing ID");
-    expect(parseArguments(["x", "--", "echo"], definitions, options).rest).toEqual(["--", "echo"]);
-  });
 });
