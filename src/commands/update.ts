@@ -1,7 +1,7 @@
 import { defineCommand } from "../command";
 import { containerId } from "../container/id";
 import { updateContainer } from "../container/update";
-import { LIMIT_FLAGS, resourcesOf } from "../container/update-values";
+import { changesOf, LIMIT_FLAGS, SCHEMA_FLAGS } from "../container/update-values";
 import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
 
@@ -28,6 +28,13 @@ const flags = Object.fromEntries(
   ]),
 ) as Record<LimitFlag, TextFlag>;
 
+const schemaFlags = Object.fromEntries(
+  Object.entries(SCHEMA_FLAGS).map(([name, description]): [string, TextFlag] => [
+    name,
+    { type: "string", valueHint: "SCHEMA", description },
+  ]),
+) as Record<keyof typeof SCHEMA_FLAGS, TextFlag>;
+
 function aliasOf(name: LimitFlag): { alias?: string } {
   const alias = ALIASES[name];
   return alias === undefined ? {} : { alias };
@@ -44,17 +51,15 @@ export default defineCommand({
       description: "JSON as /linux/resources of config.json, in place of the other flags",
     },
     ...flags,
+    ...schemaFlags,
   },
   examples: [
     "hako update --memory 128M --pids-limit 50 web",
     'echo \'{"cpu":{"shares":512}}\' | hako update -r - web',
   ],
   run({ values, globals }) {
-    updateContainer(
-      globals.root,
-      containerId(values.container),
-      resourcesOf(values.resources, values, logWarning),
-    );
+    const changes = changesOf(values.resources, values, logWarning);
+    updateContainer(globals.root, containerId(values.container), changes, logWarning);
     return 0;
   },
 });

@@ -4,6 +4,7 @@ import { readText } from "../linux/file";
 import { readAll } from "../linux/socket";
 import { parseResources, readResources } from "../oci/config";
 import { pointer } from "../oci/json";
+import type { SchemaFlags } from "../resctrl/resctrl";
 import { parseSize } from "./size";
 
 const STANDARD_INPUT = 0;
@@ -40,32 +41,53 @@ export const LIMIT_FLAGS = {
 
 type LimitFlag = keyof typeof LIMIT_FLAGS;
 
-/** The resources that `--resources` (a file, or - for standard input) or the other flags describe. */
-export function resourcesOf(
+/** Of Intel RDT, which is no cgroup's. */
+export const SCHEMA_FLAGS = {
+  "l3-cache-schema": "share of the L3 cache, by Intel RDT, as L3:0=ff;1=f",
+  "mem-bw-schema": "share of the memory bandwidth, by Intel RDT, as MB:0=20;1=70",
+} as const;
+
+type Flag = LimitFlag | keyof typeof SCHEMA_FLAGS;
+
+/** What an update changes; nothing may be given. */
+export interface Changes {
+  resources: Resources;
+  schemas: SchemaFlags;
+}
+
+/** What `--resources` (a file, or - for standard input) describes, or the other flags, which don't count beside it. */
+export function changesOf(
   file: string | undefined,
-  values: Readonly<Partial<Record<LimitFlag, string | undefined>>>,
+  values: Readonly<Partial<Record<Flag, string | undefined>>>,
   warn: (message: string) => void,
-): Resources {
-  const flags = (Object.keys(LIMIT_FLAGS) as LimitFlag[]).filter((flag) => values[flag] !== undefined);
+): Changes {
+  const isGiven = (flag: Flag): boolean => values[flag] !== undefined;
+  const flags = (Object.keys(LIMIT_FLAGS) as LimitFlag[]).filter(isGiven);
+  const schemas = (Object.keys(SCHEMA_FLAGS) as (keyof typeof SCHEMA_FLAGS)[]).filter(isGiven);
   if (file !== undefined) {
-    if (flags.length > 0) throw usage(`--${flags[0]} and --resources: the document says it`);
+    const ignored = [...flags, ...schemas].map((flag) => `--${flag}`).join(", ");
+    if (ignored !== "") warn(`update: ${ignored}: without effect beside --resources`);
     const text = file === "-" ? readAll(STANDARD_INPUT).toString() : readText(file);
     const name = file === "-" ? "standard input" : file;
     const { resources, unknown } = parseResources(text, name);
     if (unknown.length > 0) warn(`update: ${name}: unknown, and changes nothing: ${unknown.join(", ")}`);
-    return resources;
+    return { resources, schemas: {} };
   }
-  if (flags.length === 0) throw usage("nothing to change", "hako update --help lists the limits");
   const sections: Record<string, Record<string, string | bigint>> = {};
   for (const flag of flags) {
     const [section, field, form] = LIMIT_FLAGS[flag];
     sections[section] = { ...sections[section], [field]: limitOf(flag, form, values[flag] ?? "") };
   }
   const read = readResources(sections);
-  if ("resources" in read) return read.resources;
-  const [problem] = read.problems;
-  const wrong = flags.find((flag) => problem?.pointer === pointer(LIMIT_FLAGS[flag].slice(0, 2)));
-  throw usage(`--${wrong}: ${problem?.message}`);
+  if ("problems" in read) {
+    const [problem] = read.problems;
+    const wrong = flags.find((flag) => problem?.pointer === pointer(LIMIT_FLAGS[flag].slice(0, 2)));
+    throw usage(`--${wrong}: ${problem?.message}`);
+  }
+  return {
+    resources: read.resources,
+    schemas: Object.fromEntries(schemas.map((flag) => [flag, values[flag] ?? ""])),
+  };
 }
 
 function limitOf(flag: string, form: "number" | "size" | "text", text: string): string | bigint {
@@ -76,6 +98,6 @@ function limitOf(flag: string, form: "number" | "size" | "text", text: string): 
   throw usage(`--${flag}: ${JSON.stringify(text)} is not a ${form}`);
 }
 
-function usage(message: string, hint?: string): HakoError {
-  return new HakoError({ code: "usage", message: `update: ${message}`, hint });
+function usage(message: string): HakoError {
+  return new HakoError({ code: "usage", message: `update: ${message}` });
 }

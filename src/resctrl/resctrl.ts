@@ -1,7 +1,16 @@
 import { during, HakoError } from "../errors";
-import { exists, hasErrno, makeDirectory, readText, removeDirectory, writeValueTo } from "../linux/file";
+import {
+  exists,
+  hasErrno,
+  listNames,
+  makeDirectory,
+  readText,
+  removeDirectory,
+  writeValueTo,
+} from "../linux/file";
 import { readMountinfo } from "../linux/mountinfo";
 import type { Linux } from "../oci/config";
+import type { UndoStack } from "../undo";
 
 /** Intel Resource Director Technology by the resctrl file system (config-linux.md "IntelRdt"; filesystems/resctrl.rst). */
 
@@ -12,13 +21,13 @@ export type ResctrlRecord = string[];
 
 const FIELD = "config /linux/intelRdt";
 
-/** Where the file system is mounted. */
-function mountpoint(): string {
+/** Where the file system is mounted; `what` needs it. */
+function mountpoint(what: string): string {
   const found = readMountinfo().find(({ type }) => type === "resctrl");
   if (found !== undefined) return found.mountpoint;
   throw new HakoError({
     code: "unsupported",
-    message: `${FIELD}: no resctrl file system is mounted`,
+    message: `${what}: no resctrl file system is mounted`,
     hint: "mount -t resctrl resctrl /sys/fs/resctrl, if the processor has it",
   });
 }
@@ -27,6 +36,10 @@ function linesOf({ l3CacheSchema, memBwSchema, schemata = [] }: IntelRdt): strin
   return [l3CacheSchema, memBwSchema, ...schemata].filter(
     (line) => line !== undefined && line !== "",
   ) as string[];
+}
+
+function groupOf({ closID }: IntelRdt, id: string, root: string): string {
+  return closID === "/" ? root : `${root}/${closID || id}`;
 }
 
 /**
@@ -38,10 +51,10 @@ export function joinResctrl(
   id: string,
   pid: number,
   made: ResctrlRecord,
-  root = mountpoint(),
+  root = mountpoint(FIELD),
 ): void {
   const lines = linesOf(rdt);
-  const group = rdt.closID === "/" ? root : `${root}/${rdt.closID || id}`;
+  const group = groupOf(rdt, id, root);
   const isOwn = !rdt.closID;
   const existed = exists(group);
   if (!existed && !isOwn && lines.length === 0) {
@@ -74,6 +87,68 @@ function monitor(group: string, id: string, pid: number, made: ResctrlRecord): v
   during(`${FIELD}/enableMonitoring: join ${directory}`, () =>
     writeValueTo(`${directory}/tasks`, String(pid)),
   );
+}
+
+/** New schemas of a container's class, by the flags that name them. */
+export type SchemaFlags = Readonly<Record<string, string>>;
+
+/**
+ * Changes the schemas of a container's class; a container that is in none, for its config.json asked for none, gets one of its
+ * own, with all of its processes, and `made` says so before they are in it. `undo` has what takes it back.
+ */
+export function updateResctrl(
+  { rdt, id, pids, made }: { rdt: IntelRdt | undefined; id: string; pids(): number[]; made: ResctrlRecord },
+  flags: SchemaFlags,
+  undo: UndoStack,
+  root = mountpoint(
+    Object.keys(flags)
+      .map((flag) => `--${flag}`)
+      .join(", "),
+  ),
+): void {
+  const group = groupOf(rdt ?? {}, id, root);
+  if (!exists(group)) {
+    if (rdt !== undefined) throw new HakoError({ code: "state", message: `${group} has gone`, path: group });
+    during(`make ${group}`, () => makeDirectory(group, 0o755));
+    undo.defer(group, () => removeGroups([group]));
+    made.push(group);
+  }
+  for (const [flag, line] of Object.entries(flags)) {
+    const resource = normalSchema(line).split(":")[0];
+    const before = readText(`${group}/schemata`)
+      .split("\n")
+      .find((each) => normalSchema(each).split(":")[0] === resource);
+    during(`--${flag} ${line}`, () => writeValueTo(`${group}/schemata`, `${line}\n`));
+    if (before !== undefined)
+      undo.defer(`${group}/schemata`, () => writeValueTo(`${group}/schemata`, `${before.trim()}\n`));
+  }
+  if (rdt === undefined) during(`join ${group}`, () => moveAll(pids, `${group}/tasks`));
+}
+
+/** All threads of all processes: again until none is new, for those outside may begin others. */
+function moveAll(pids: () => number[], tasks: string): void {
+  for (const seen = new Set<string>(); ; ) {
+    const threads = pids().flatMap((pid) => namesIfThere(`/proc/${pid}/task`));
+    const fresh = threads.filter((thread) => !seen.has(thread));
+    if (fresh.length === 0) return;
+    for (const thread of fresh) {
+      seen.add(thread);
+      try {
+        writeValueTo(tasks, thread);
+      } catch (error) {
+        if (!hasErrno(error, "ESRCH")) throw error;
+      }
+    }
+  }
+}
+
+function namesIfThere(directory: string): string[] {
+  try {
+    return listNames(directory);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH")) return [];
+    throw error;
+  }
 }
 
 /** "L3:0=f;1=f" and " L3:1=00f;0=00f" say the same. */

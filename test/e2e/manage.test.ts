@@ -124,7 +124,22 @@ e2e("an update that is refused changes nothing and names the field", () => {
   expect(cgroupValue(box, id, "pids", "pids.max")).toBe("50");
   const types = box.hakoWith({ input: '{"pids":{"limit":"many"}}' }, "update", "-r", "-", id);
   expect(types.stderr).toContain("/pids/limit: expected");
-  expect(box.hako("update", id).status).toBe(2);
+  box.ok("update", id);
+  expect(cgroupValue(box, id, "pids", "pids.max")).toBe("50");
+  // as runc's help says it, all other flags are ignored then
+  const both = box.hakoWith({ input: '{"pids":{"limit":30}}' }, "update", "-r", "-", "--pids-limit", "5", id);
+  expect([both.status, both.stderr.includes("--pids-limit: without effect beside --resources")]).toEqual([
+    0,
+    true,
+  ]);
+  expect(cgroupValue(box, id, "pids", "pids.max")).toBe("30");
+  box.ok("update", "--l3-cache-schema", "", "--mem-bw-schema", "", id);
+  if (!readFileSync("/proc/self/mountinfo", "utf8").includes(" - resctrl ")) {
+    const rdt = box.hako("update", "--mem-bw-schema", "MB:0=20", "--pids-limit", "20", id);
+    expect(rdt.status).toBe(1);
+    expect(rdt.stderr).toStartWith("hako: update: --mem-bw-schema: no resctrl file system is mounted (");
+    expect(cgroupValue(box, id, "pids", "pids.max")).toBe("30");
+  }
   box.ok("kill", id, "KILL");
 }, [needsHako]);
 

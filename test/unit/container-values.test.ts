@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { parseDuration } from "../../src/container/duration";
 import { execProcess } from "../../src/container/exec-process";
 import { selected } from "../../src/container/ps";
-import { resourcesOf } from "../../src/container/update-values";
+import { changesOf } from "../../src/container/update-values";
 
 const warn = (message: string) => {
   throw new Error(`no warning is due: ${message}`);
@@ -43,28 +43,26 @@ describe("update", () => {
       "cpuset-cpus": "0-1",
       "pids-limit": "0",
     };
-    expect(resourcesOf(undefined, flags, warn)).toEqual({
-      memory: { limit: 67108864n, swap: -1n },
-      cpu: { shares: 512n, cpus: "0-1" },
-      pids: { limit: 0n },
+    expect(changesOf(undefined, { ...flags, "mem-bw-schema": "MB:0=20" }, warn)).toEqual({
+      resources: {
+        memory: { limit: 67108864n, swap: -1n },
+        cpu: { shares: 512n, cpus: "0-1" },
+        pids: { limit: 0n },
+      },
+      schemas: { "mem-bw-schema": "MB:0=20" },
     });
+    expect(changesOf(undefined, {}, warn)).toEqual({ resources: {}, schemas: {} });
   });
-  test("what is no number, nothing at all, and both forms are refused", () => {
-    expect(() => resourcesOf(undefined, { "cpu-share": "5k" }, warn)).toThrow(
+  test("what is no number is refused", () => {
+    expect(() => changesOf(undefined, { "cpu-share": "5k" }, warn)).toThrow(
       '--cpu-share: "5k" is not a number',
     );
-    expect(() => resourcesOf(undefined, { memory: "lots" }, warn)).toThrow('--memory: "lots" is not a size');
-    expect(() => resourcesOf(undefined, { memory: "-2", "cpu-quota": "-1" }, warn)).toThrow(
+    expect(() => changesOf(undefined, { memory: "lots" }, warn)).toThrow('--memory: "lots" is not a size');
+    expect(() => changesOf(undefined, { memory: "-2", "cpu-quota": "-1" }, warn)).toThrow(
       "--memory: expected a number from -1 to 9223372036854775807, got -2",
     );
-    expect(() => resourcesOf(undefined, { "cpu-share": "-1" }, warn)).toThrow(
-      "--cpu-share: expected a number",
-    );
-    expect(() => resourcesOf(undefined, { "blkio-weight": "65536" }, warn)).toThrow(
-      "--blkio-weight: expected",
-    );
-    expect(() => resourcesOf(undefined, {}, warn)).toThrow("nothing to change");
-    expect(() => resourcesOf("-", { memory: "1" }, warn)).toThrow("--memory and --resources");
+    expect(() => changesOf(undefined, { "cpu-share": "-1" }, warn)).toThrow("--cpu-share: expected a number");
+    expect(() => changesOf(undefined, { "blkio-weight": "65536" }, warn)).toThrow("--blkio-weight: expected");
   });
 });
 

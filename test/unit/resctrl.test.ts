@@ -1,7 +1,23 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { type IntelRdt, joinResctrl, normalSchema, removeGroups } from "../../src/resctrl/resctrl";
+import {
+  type IntelRdt,
+  joinResctrl,
+  normalSchema,
+  removeGroups,
+  type SchemaFlags,
+  updateResctrl,
+} from "../../src/resctrl/resctrl";
+import { UndoStack } from "../../src/undo";
 
 let root = "";
 beforeEach(() => {
@@ -36,6 +52,36 @@ test("a class without a schema must be there; / is the default one", () => {
   expect(() => join({ closID: "silver" })).toThrow("/linux/intelRdt/closID");
   expect(join({ closID: "/" })).toEqual([]);
   expect(read("tasks")).toBe("77");
+});
+
+/** An update by these flags; what it made, and what takes it back. */
+function update(rdt: IntelRdt | undefined, flags: SchemaFlags, made: string[] = []) {
+  const undo = new UndoStack((error) => {
+    throw error;
+  });
+  updateResctrl({ rdt, id: "web", pids: () => [process.pid], made }, flags, undo, root);
+  return { made, undo };
+}
+
+test("an update changes the schemas of the class, and can be taken back", () => {
+  group("gold", "    L3:0=00ff;1=0f\nMB:0=100\n");
+  const { made, undo } = update({ closID: "gold" }, { "mem-bw-schema": "MB:0=20" });
+  expect([made, read("gold/schemata"), read("gold/tasks")]).toEqual([[], "MB:0=20\n", ""]);
+  undo[Symbol.dispose]();
+  expect(read("gold/schemata")).toBe("MB:0=100\n");
+});
+
+test("an update of a container without a class gives it one, with all threads of its processes", () => {
+  group("web", "L3:0=ff\n");
+  const { made } = update(undefined, { "l3-cache-schema": "L3:0=f" });
+  expect([made, read("web/schemata")]).toEqual([[], "L3:0=f\n"]);
+  expect(readdirSync("/proc/self/task")).toContain(read("web/tasks"));
+  // no kernel makes files in the new directory
+  rmSync(`${root}/web`, { recursive: true });
+  const fresh: string[] = [];
+  expect(() => update(undefined, { "l3-cache-schema": "L3:0=f" }, fresh)).toThrow();
+  expect(fresh).toEqual([`${root}/web`]);
+  expect(() => update({ closID: "lead" }, { "l3-cache-schema": "L3:0=f" })).toThrow("has gone");
 });
 
 test("what fails on its way leaves no class of its own", () => {
