@@ -18,7 +18,7 @@ export const GLOBAL_FLAGS = {
   log: {
     type: "string",
     valueHint: "FILE",
-    description: "append the error of a failed command to this file too",
+    description: "append the error of a failed command to this file too; file:FILE as with crun",
   },
   "log-format": {
     type: "enum",
@@ -27,6 +27,11 @@ export const GLOBAL_FLAGS = {
     default: "text",
   },
   debug: { type: "boolean", description: "log each step" },
+  "log-level": {
+    type: "enum",
+    options: ["error", "warning", "debug"],
+    description: "for callers of crun: debug is --debug, the others change nothing",
+  },
   "systemd-cgroup": {
     type: "boolean",
     description: "let systemd make the cgroups, as a scope: linux.cgroupsPath is then slice:prefix:name",
@@ -147,6 +152,8 @@ async function dispatch(raw: string[]): Promise<number> {
   const globals: Globals = {
     ...values,
     root: values.root ?? defaultRoot(),
+    log: values.log?.replace(/^file:/, ""),
+    debug: values.debug || values["log-level"] === "debug",
     cgroupManager: managerOf(values),
     rootless: rootlessOf(values.rootless),
   };

@@ -11,7 +11,7 @@ export default defineCommand({
   failure: 1,
   examples: ["hako create --bundle /bundles/web web"],
   run({ values, globals }) {
-    const options = createOptions(globals, values.container, values.bundle, values);
+    const options = createOptions(globals, values.container, values);
     const terminal = options.bundle.config.process?.terminal === true;
     using consoleSocket = consoleFor(terminal, values["console-socket"], true);
     createContainer({ ...options, consoleSocket });

@@ -1,9 +1,9 @@
 import { defineCommand } from "../command";
 import { deleteContainer } from "../container/delete";
-import { containerId } from "../container/id";
 import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
+import { forContainers, REGEX } from "./shared-regex";
 
 export default defineCommand({
   meta: {
@@ -18,12 +18,15 @@ export default defineCommand({
       alias: "f",
       description: "kill it if it runs; what doesn't exist is no error, what is broken is removed",
     },
+    regex: REGEX,
   },
   examples: ["hako delete web", "hako delete --force web"],
   run({ values, globals }) {
-    const id = containerId(values.container);
+    const { root } = globals;
     const openFiles = callerOpenFiles();
-    deleteContainer({ root: globals.root, id, force: values.force, openFiles, warn: logWarning });
+    forContainers(root, values.container, values.regex, (id) =>
+      deleteContainer({ root, id, force: values.force, openFiles, warn: logWarning }),
+    );
     return 0;
   },
 });

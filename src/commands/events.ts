@@ -23,16 +23,16 @@ export default defineCommand({
   run({ values, globals }) {
     const id = containerId(values.container);
     const tell = (event: ContainerEvent) => print(`${exactJson(event)}\n`);
-    if (values.stats) {
-      tell(statsEvent(globals.root, id));
-      return 0;
-    }
     const interval = parseDuration(values.interval);
     if (interval === undefined || interval < 1) {
       throw new HakoError({
         code: "usage",
         message: `--interval: "${values.interval}" is not a time above 0, as 5s`,
       });
+    }
+    if (values.stats) {
+      tell(statsEvent(globals.root, id));
+      return 0;
     }
     return watchEvents(globals.root, id, interval, tell) ? 0 : UNREAD;
   },

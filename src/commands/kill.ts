@@ -1,9 +1,9 @@
 import { defineCommand } from "../command";
-import { containerId } from "../container/id";
 import { killContainer } from "../container/kill";
 import { signalNumber } from "../linux/signals";
 import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
+import { forContainers, REGEX } from "./shared-regex";
 
 export default defineCommand({
   meta: {
@@ -20,12 +20,15 @@ export default defineCommand({
       description: "name or number of the signal",
     },
     all: { type: "boolean", alias: "a", description: "send it to all processes of the container" },
+    regex: REGEX,
   },
   examples: ["hako kill web", "hako kill --all web KILL"],
   run({ values, globals }) {
     const signal = signalNumber(values.signal);
-    const id = containerId(values.container);
-    killContainer({ root: globals.root, id, signal, all: values.all, warn: logWarning });
+    const { root } = globals;
+    forContainers(root, values.container, values.regex, (id) =>
+      killContainer({ root, id, signal, all: values.all, warn: logWarning }),
+    );
     return 0;
   },
 });

@@ -22,6 +22,7 @@ export default defineCommand({
     detach: { type: "boolean", alias: "d", description: "come back when the processes run" },
     "no-subreaper": { type: "boolean", description: "don't adopt orphans of the container" },
     "no-pivot": { type: "boolean", description: "accepted: criu itself finds how to enter the rootfs" },
+    "tcp-close": { type: "boolean", description: "with TCP connections closed that were open" },
     "lsm-profile": {
       type: "string",
       valueHint: "TYPE:NAME",
@@ -43,6 +44,7 @@ export default defineCommand({
       bundle: checkedBundle(values.bundle, [], globals.cgroupManager),
       consoleSocketPath: values["console-socket"],
       pidFile: values["pid-file"],
+      tcpClose: values["tcp-close"],
       lsmProfile: values["lsm-profile"],
       lsmMountContext: values["lsm-mount-context"],
       detach: values.detach,

@@ -124,7 +124,7 @@ export default defineCommand({
     };
     if (values.rootfs === undefined) {
       refuseScriptFlags(values, rest);
-      const options = createOptions(globals, values.container, values.bundle, values);
+      const options = createOptions(globals, values.container, values);
       // as with runc and crun, whose callers take 1 for a container that could not be run, and whose signals are only passed on
       return await withStatusOne(() => runContainer({ ...options, ...common, signalsEnd: false }));
     }

@@ -10,6 +10,12 @@ import { BUNDLE, PIDFD_SOCKET } from "./shared-operands";
 /** Flags of create and run. */
 export const CREATE_FLAGS = {
   bundle: BUNDLE,
+  config: {
+    type: "string",
+    alias: "f",
+    valueHint: "FILE",
+    description: "in place of the bundle's config.json, as with crun",
+  },
   "console-socket": {
     type: "string",
     valueHint: "SOCK",
@@ -35,6 +41,8 @@ export const CREATE_FLAGS = {
 } as const satisfies Arguments;
 
 interface CreateFlagValues {
+  bundle: string;
+  config: string | undefined;
   "pidfd-socket": string | undefined;
   "pid-file": string | undefined;
   "no-pivot": boolean;
@@ -43,10 +51,11 @@ interface CreateFlagValues {
 }
 
 /** The part of create's options that its flags make; the bundle is checked, the id too. */
-export function createOptions(globals: Globals, id: string, bundle: string, values: CreateFlagValues) {
+export function createOptions(globals: Globals, id: string, values: CreateFlagValues) {
   // first: later the numbers may be ours
   const inherited = inheritance(values["preserve-fds"], process.env);
-  const checked = checkedBundle(bundle, inherited.environment, globals.cgroupManager);
+  const { bundle, config } = values;
+  const checked = checkedBundle(bundle, inherited.environment, globals.cgroupManager, config);
   return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };
 }
 

@@ -43,6 +43,7 @@ const OPTIONS = {
   lazyPages: 48,
   orphanPtsMaster: 50,
   configFile: 51,
+  tcpClose: 52,
   lsmProfile: 53,
   lsmMountContext: 63,
 } as const;

@@ -55,6 +55,7 @@ export interface RestoreOptions extends CriuFlags {
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
   pidFile: string | undefined;
+  tcpClose: boolean;
   lsmProfile: string | undefined;
   lsmMountContext: string | undefined;
   openFiles: number | undefined;
@@ -186,11 +187,12 @@ function restoreOptions(
   { mounts }: CheckpointImage,
   cgroup: Cgroup,
 ): CriuOptions {
-  const { bundle, lsmProfile, lsmMountContext } = options;
+  const { bundle, tcpClose, lsmProfile, lsmMountContext } = options;
   return {
     ...commonOptions(options, directories, LOG_FILE, bundle.config),
     evasiveDevices: true,
     restoreSibling: true,
+    tcpClose,
     lsmProfile,
     lsmMountContext,
     external: mounts.map(

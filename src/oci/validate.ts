@@ -101,10 +101,10 @@ function configText(file: string): string {
   }
 }
 
-function examine(bundle: string, manager: CgroupManager): Examined {
+function examine(bundle: string, manager: CgroupManager, other?: string): Examined {
   const path = bundlePath(bundle);
-  const file = `${path}/config.json`;
-  const read = readConfig(configText(file), file);
+  const file = other === undefined ? `${path}/config.json` : resolve(other);
+  const read = readConfig(other === undefined ? configText(file) : readText(file), file);
   if ("problems" in read) return { checked: undefined, problems: read.problems, file };
   const { config, document } = read;
   const rootfs = resolve(path, config.root?.path ?? "");
@@ -112,9 +112,9 @@ function examine(bundle: string, manager: CgroupManager): Examined {
   return { checked, document, problems: problemsOf(config, rootfs, manager), file };
 }
 
-/** A bundle's config, checked in full: an error names everything that is wrong with it. */
-export function checkedConfig(bundle: string, manager: CgroupManager): CheckedConfig {
-  const { checked, problems, file } = examine(bundle, manager);
+/** A bundle's config, or another file in its place, checked in full: an error names everything that is wrong with it. */
+export function checkedConfig(bundle: string, manager: CgroupManager, other?: string): CheckedConfig {
+  const { checked, problems, file } = examine(bundle, manager, other);
   if (checked === undefined || problems.length > 0) throw problemsError(problems, file);
   return checked;
 }

@@ -1,5 +1,7 @@
 // What the flags of the command line mean, as scripts for runc and crun write them.
 import { describe, expect } from "bun:test";
+import { readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import { Box, e2e, execute, HAKO, needsHako, SLEEP } from "./support";
 
 describe("an empty value is one that was not given", () => {
@@ -96,6 +98,7 @@ e2e("what is wrong with a flag", () => {
   const asked = execute(HAKO, ["restore", "--lsm-mount-context"]);
   expect(asked.status).not.toBe(0);
   expect(asked.stderr).toContain("flag needs an argument: --lsm-mount-context");
+  expect(execute(HAKO, ["restore", "--tcp-close", "--bundle", "/no/such", "x"]).stderr).toContain("/no/such");
   expect(execute(HAKO, ["--debug=maybe", "list"]).stderr).toContain('--debug: "maybe"');
 }, [needsHako]);
 
@@ -115,4 +118,53 @@ e2e("--rootless=true and false are no demand on what root makes", () => {
     const result = box.hako(`--rootless=${value}`, "run", "--bundle", bundle, box.id());
     expect({ value, status: result.status, stderr: result.stderr }).toEqual({ value, status: 0, stderr: "" });
   }
+});
+
+describe("crun's flags", () => {
+  e2e("--config names a file in place of config.json", () => {
+    using box = new Box();
+    const bundle = box.bundle(["echo", "from another file"]);
+    const file = box.path("other.json");
+    renameSync(join(bundle, "config.json"), file);
+    for (const words of [
+      ["run", "-f", "other.json"],
+      ["run", "--config", file],
+    ]) {
+      const result = box.hakoWith({ cwd: box.dir }, ...words, "--bundle", bundle, box.id());
+      expect(result).toMatchObject({ status: 0, stdout: "from another file\n" });
+    }
+    const id = box.id();
+    box.ok("create", "-f", file, "-b", bundle, id);
+    expect(box.state(id)).toMatchObject({ bundle, status: "created" });
+    box.ok("exec", id, "true");
+    expect(box.hako("create", "-f", "/no/such", "-b", bundle, box.id()).stderr).toContain("open /no/such: ");
+  }, [needsHako]);
+
+  e2e("--log-level and --log file:PATH", () => {
+    using box = new Box();
+    const log = box.path("log");
+    expect(box.hako("--log-level", "debug", "--log", `file:${log}`, "state", "none").status).toBe(1);
+    expect(readFileSync(log, "utf8")).toContain("does not exist");
+    const bundle = box.bundle(["true"]);
+    const run = (level: string) => box.hako("--log-level", level, "run", "-b", bundle, box.id()).stderr;
+    expect([run("error"), run("warning"), run("debug").includes("waits for start")]).toEqual(["", "", true]);
+    expect(box.hako("--log-level", "loud", "list").status).toBe(2);
+  }, [needsHako]);
+
+  e2e("kill and delete --regex", async () => {
+    using box = new Box();
+    const ids = [box.started(), box.started(), box.started()];
+    const [one = "", two = "", other = ""] = ids;
+    box.ok("kill", "--regex", `^(${one}|${two})$`, "KILL");
+    await box.waitFor(one, "stopped");
+    await box.waitFor(two, "stopped");
+    expect(box.state(other).status).toBe("running");
+    const deleted = box.hako("delete", "-r", `^${box.names}`);
+    expect([deleted.status, deleted.stderr.includes(other)]).toEqual([0, true]);
+    expect(box.ok("list", "-q").stdout).toBe(`${other}\n`);
+    box.ok("delete", "--force", "--regex", ".");
+    expect(box.ok("list", "-q").stdout).toBe("");
+    expect(box.hako("kill", "--regex", "(").status).toBe(2);
+    expect(box.hako("kill", "--regex", "nobody").status).toBe(0);
+  }, [needsHako]);
 });

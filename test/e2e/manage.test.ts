@@ -165,7 +165,10 @@ e2e("events --stats has runc's numbers in runc's shape", () => {
     "intel_rdt",
     "network_interfaces",
   ]);
-  expect(box.hako("events", "--interval", "0s", id).status).toBe(2);
+  for (const interval of ["0s", "0", "5"]) {
+    expect([interval, box.hako("events", "--interval", interval, id).status]).toEqual([interval, 2]);
+    expect(box.hako("events", "--stats", "--interval", interval, id).status).toBe(2);
+  }
   box.ok("kill", id, "KILL");
   box.ok("delete", "--force", id);
   expect(box.hako("events", "--stats", id).status).toBe(1);

@@ -1,0 +1,16 @@
+import { expect, test } from "bun:test";
+import { decode, request } from "../../src/container/criu-message";
+
+test("options have criu's numbers (images/rpc.proto)", () => {
+  const message = decode(
+    Buffer.from(request("restore", { tcpEstablished: true, tcpClose: true, logFile: "x" })),
+  );
+  expect(message.get(1)).toBe(2);
+  const options = message.get(2);
+  if (!(options instanceof Buffer)) throw new Error("no options");
+  expect([...decode(options)]).toEqual([
+    [5, 1],
+    [52, 1],
+    [10, Buffer.from("x")],
+  ]);
+});
