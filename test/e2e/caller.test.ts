@@ -50,7 +50,7 @@ describe("descriptors", () => {
         expect([closed, words[0], result.status, result.stderr]).toEqual([closed, words[0], status, ""]);
       }
     }
-  }, [needsHako]);
+  });
 
   e2e("those of socket activation, if they are for this process (sd_listen_fds(3))", () => {
     using box = new Box();
