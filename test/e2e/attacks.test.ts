@@ -140,7 +140,9 @@ describe("an image whose files lie", () => {
     const ids = ["sh", "-c", "id -u; id -g"];
     expect(box.ok("exec", "--user", "1000:1000", id, ...ids).stdout).toBe("1000\n1000\n");
     for (const user of ["-1", "4294967295", " 1000", "1000x", "+0", "0x0", "1000:-1", "1000:4294967296"]) {
-      expect(box.hako("exec", "--user", user, id, ...ids)).toMatchObject({ stdout: "", status: 2 });
+      // what could be a name is one that is not there
+      const status = user.includes("x") ? 255 : 2;
+      expect(box.hako("exec", "--user", user, id, ...ids)).toMatchObject({ stdout: "", status });
     }
   }, [needsHako]);
 
