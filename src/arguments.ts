@@ -159,7 +159,8 @@ function finish(
   for (const [name, definition] of Object.entries(definitions)) {
     if (definition.type === "positional") {
       const operand = operands.shift();
-      if (operand !== undefined && (operand !== "" || definition.required)) values[name] = operand;
+      if (operand !== undefined && (operand !== "" || definition.required || definition.keepsEmpty))
+        values[name] = operand;
     }
     if (definition.required && values[name] === undefined) {
       throw usage(`missing ${definition.type === "positional" ? name.toUpperCase() : `--${name}`}`);

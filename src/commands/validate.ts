@@ -13,10 +13,11 @@ export default defineCommand({
     container: {
       type: "positional",
       required: false,
+      keepsEmpty: true,
       valueHint: "CONTAINER",
       description: "id that a container would get",
     },
-    bundle: BUNDLE,
+    bundle: { ...BUNDLE, keepsEmpty: true },
   },
   examples: ["hako validate --bundle /bundles/web web"],
   run({ values, globals }) {
