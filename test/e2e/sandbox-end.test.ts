@@ -179,7 +179,8 @@ describe("delete", () => {
     const run = box.later(["run", "--bundle", bundle, sandbox]);
     await until("it has its handler", () => {
       const { stdout } = box.hako("state", sandbox);
-      return stdout !== "" && handles(JSON.parse(stdout).pid, 15);
+      const { status, pid } = JSON.parse(stdout || "{}");
+      return status === "running" && handles(pid, 15);
     });
     startInPod(box, crio, { sandbox, pid: box.state(sandbox).pid });
     process.kill(box.state(sandbox).pid, "SIGTERM");
