@@ -74,14 +74,23 @@ export function exactNumber(text: string): Int {
   return Number.isSafeInteger(value) || !/^-?\d+$/.test(text) ? value : BigInt(text);
 }
 
-/** "key value" lines as numbers. */
-export function readTable(file: string): Record<string, number> {
-  const table: Record<string, number> = {};
+function readLines<T>(file: string, convert: (text: string) => T): Record<string, T> {
+  const table: Record<string, T> = {};
   for (const line of (tryReadValue(file) ?? "").split("\n")) {
     const [key, value] = line.split(" ");
-    if (key !== undefined && key !== "" && value !== undefined) table[key] = Number(value);
+    if (key !== undefined && key !== "" && value !== undefined) table[key] = convert(value);
   }
   return table;
+}
+
+/** "key value" lines as numbers. */
+export function readTable(file: string): Record<string, number> {
+  return readLines(file, Number);
+}
+
+/** The same, whatever the values' size. */
+export function readExactTable(file: string): Record<string, Int> {
+  return readLines(file, exactNumber);
 }
 
 /** The directories of a cgroup and of those above it, innermost first: each of them governs what is in it. */

@@ -1,6 +1,6 @@
 import { listNames } from "../linux/file";
 import { parseNumberList } from "../linux/number-list";
-import { exactNumber, readTable, tryReadValue } from "./files";
+import { exactNumber, readExactTable, readTable, tryReadValue } from "./files";
 import type { CgroupRecord } from "./index";
 import { directoryOf } from "./node";
 import type { Int } from "./resources";
@@ -139,16 +139,6 @@ function cpuset(target: Target): CgroupStats["cpuset"] {
   };
 }
 
-/** "key value" lines, whatever the values' size. */
-function counters(file: string): Record<string, Int> {
-  const table: Record<string, Int> = {};
-  for (const line of (tryReadValue(file) ?? "").split("\n")) {
-    const [key, value] = line.split(" ");
-    if (key && value !== undefined) table[key] = exactNumber(value);
-  }
-  return table;
-}
-
 function sum(one: Int, other: Int): Int {
   return exactNumber(String(BigInt(one) + BigInt(other)));
 }
@@ -159,7 +149,7 @@ function memoryStats(target: Target): CgroupStats["memory"] {
   if (node === undefined) {
     return { cache: 0, usage: none, swap: none, kernel: none, kernelTCP: none, raw: {} };
   }
-  const raw = counters(`${node.dir}/memory.stat`);
+  const raw = readExactTable(`${node.dir}/memory.stat`);
   const read: Read = (file) => numberIn(`${node.dir}/memory.${file}`);
   if (node.unified) {
     const events = readTable(`${node.dir}/memory.events`);

@@ -16,7 +16,8 @@ export default defineCommand({
 
 function hasCriu(program: string): boolean {
   try {
-    return findCriu(program) !== "";
+    findCriu(program);
+    return true;
   } catch (error) {
     if (error instanceof HakoError) return false;
     throw error;

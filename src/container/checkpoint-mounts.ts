@@ -1,7 +1,7 @@
 import { basename, join, resolve } from "node:path";
 import type { Cgroup } from "../cgroup";
 import { HakoError } from "../errors";
-import { planOf } from "../init/mount-options";
+import { isBind } from "../init/mount-options";
 import type { Fd } from "../linux/fd";
 import { readText } from "../linux/file";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
@@ -41,10 +41,6 @@ export interface PlacedMount {
 }
 
 const isCgroup = ({ type }: { type?: string | undefined }) => type === "cgroup" || type === "cgroup2";
-
-function isBind(mount: Mount): boolean {
-  return mount.type === "bind" || planOf(mount.options ?? []).bind !== undefined;
-}
 
 /** What of a running container's mounts must be told to criu. */
 export function savedMounts(pid: number, config: Config): SavedMounts {

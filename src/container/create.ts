@@ -14,10 +14,11 @@ import type { ContainerPlan } from "../sandbox/driver";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { handOut, type Receivers } from "./hand-out";
-import { runHooks, runLenientHooks } from "./hooks";
+import { runHooks } from "./hooks";
 import { type ContainerId, sandboxId } from "./id";
 import { lockContainer } from "./lock";
 import { MappingStore } from "./mapping";
+import { runPoststopHooks } from "./poststop";
 import {
   type ContainerRecord,
   claimId,
@@ -72,10 +73,7 @@ export function createContainer(given: CreateOptions): ContainerRecord {
   using undo = new UndoStack((error) => warn(error.oneLine));
   let hooksBegan = false;
   undo.defer(`what hooks of ${id} made`, () => {
-    if (!hooksBegan) return;
-    const { config, path } = given.bundle;
-    const context = { state: stateOf(record, "stopped"), cwd: path, openFiles: given.openFiles };
-    runLenientHooks("poststop", config.hooks, context, warn);
+    if (hooksBegan) runPoststopHooks(record, given.openFiles, warn);
   });
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
   const bundle =

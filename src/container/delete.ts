@@ -4,10 +4,10 @@ import { hasErrno } from "../linux/file";
 import { signalProcess, waitForEnd } from "../linux/process";
 import { logDebug } from "../log";
 import { leadsSandbox } from "../oci/container-type";
-import { runLenientHooks } from "./hooks";
 import type { ContainerId } from "./id";
 import { lockContainer } from "./lock";
 import { MappingStore } from "./mapping";
+import { runPoststopHooks } from "./poststop";
 import {
   type ContainerRecord,
   containerDirectory,
@@ -16,7 +16,6 @@ import {
   readRecord,
   removeDirectory,
   type Status,
-  stateOf,
   statusOf,
 } from "./record";
 
@@ -85,8 +84,7 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
   removeDirectory(root, id);
   logDebug(`${id}: deleted`);
   if (record === undefined || record.creator !== undefined) return [];
-  const context = { state: stateOf(record, "stopped"), cwd: record.bundle, openFiles: options.openFiles };
-  runLenientHooks("poststop", record.hooks, context, warn);
+  runPoststopHooks(record, options.openFiles, warn);
   return [];
 }
 

@@ -31,17 +31,16 @@ export function killContainer({ root, id, signal, all, warn }: KillOptions): voi
     throw new HakoError({ code: "state", message });
   }
   if ((signal !== SIGTERM && signal !== SIGKILL) || !leadsSandbox(record.annotations)) return;
-  const failures: HakoError[] = [];
+  let failure: HakoError | undefined;
   for (const other of new MappingStore(root).othersOf(record, warn)) {
     try {
       signalContainer(root, readRecord(root, other), signal, all);
     } catch (thrown) {
       const error = asHakoError(thrown);
       // deleted meanwhile
-      if (error.code !== "not-found") failures.push(error);
+      if (error.code !== "not-found") failure ??= error;
     }
   }
-  const [failure] = failures;
   if (failure !== undefined)
     throw new HakoError({ code: failure.code, message: `sandbox "${record.sandbox}"`, cause: failure });
 }

@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
 import type { HakoError } from "../errors";
+import { isBind } from "../init/mount-options";
 import { exists, hasErrno, readText, realPath } from "../linux/file";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
 import { openToLook } from "../linux/path";
@@ -43,10 +44,6 @@ function hintOf(error: HakoError): boolean {
   return (
     error.hint !== undefined || ((error.cause as HakoError | undefined)?.hint ?? undefined) !== undefined
   );
-}
-
-function isBind({ type, options = [] }: Mount): boolean {
-  return type === "bind" || options.includes("bind") || options.includes("rbind");
 }
 
 function bindHint(source: string, destination: string, cause: HakoError): string | undefined {

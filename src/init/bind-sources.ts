@@ -3,7 +3,7 @@ import { HakoError } from "../errors";
 import type { Fd, FdList } from "../linux/fd";
 import { O, openAt, openInRoot } from "../linux/path";
 import type { Config } from "../oci/config";
-import { planOf } from "./mount-options";
+import { isBind, planOf } from "./mount-options";
 
 /**
  * The sources of bind mounts by their places in /mounts, as they are in the mount namespace of a process that is in a user
@@ -19,10 +19,10 @@ export function bindSources(
 ): Map<number, Fd> {
   const found = new Map<number, Fd>();
   let root: Fd | undefined;
-  (config.mounts ?? []).forEach(({ type, source, options = [] }, index) => {
+  (config.mounts ?? []).forEach((mount, index) => {
+    const { source, options = [] } = mount;
     const plan = planOf(options);
-    if (plan.remount || mapped.has(index) || !source) return;
-    if (plan.bind === undefined && type !== "bind") return;
+    if (!isBind(mount) || plan.remount || mapped.has(index) || !source) return;
     try {
       if (root === undefined) {
         root = openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY | O.CLOEXEC);

@@ -12,7 +12,6 @@ import { syscall, syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
 import { hasNamespace } from "../oci/namespaces";
 import { applyScheduler } from "./attributes";
-import { joinsFirst } from "./cgroup-time";
 import { errorMessage } from "./error-message";
 import { becomeProgram, enterCgroups, type Program, prepareProgram } from "./final";
 import { applyLabels } from "./labels";
@@ -46,8 +45,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
     const { makeTimeNamespace } = require("./time-offsets") as typeof import("./time-offsets");
     makeTimeNamespace(config.linux?.timeOffsets);
   }
-  const first = joinsFirst(config);
-  if (first) enterCgroups(request.cgroupFiles);
+  if (request.joinsFirst) enterCgroups(request.cgroupFiles);
   const rootfs = buildRootfs(request, parent);
   parent.reached("mounted");
   runHooks("createContainer", config.hooks, {
@@ -63,7 +61,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   setHostNames(request);
   rootfs.finish();
   parent.reached("prepared");
-  if (!first) enterCgroups(request.cgroupFiles);
+  if (!request.joinsFirst) enterCgroups(request.cgroupFiles);
   if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
   applyLabels(specified);
   applyScheduler(specified, 0);

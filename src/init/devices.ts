@@ -7,7 +7,7 @@ import { makeLink, makeNode, type Node, openNode, removeFile, setMode, setOwner 
 import { cleanPath, mkdirAllInRoot, O, openAt } from "../linux/path";
 import { statusOf } from "../linux/stat";
 import type { Config, LinuxDevice } from "../oci/config";
-import { planOf } from "./mount-options";
+import { isBind } from "./mount-options";
 import type { RootfsWork } from "./rootfs";
 
 interface Device extends Node {
@@ -48,10 +48,7 @@ const LINKS: readonly (readonly [name: string, target: string])[] = [
 
 /** Whether /dev is ours to fill: one that is bound from the host is left as it is. */
 export function ownsDev(config: Config): boolean {
-  return !(config.mounts ?? []).some(
-    ({ destination, type, options }) =>
-      cleanPath(destination) === "/dev" && (type === "bind" || planOf(options ?? []).bind !== undefined),
-  );
+  return !(config.mounts ?? []).some((mount) => cleanPath(mount.destination) === "/dev" && isBind(mount));
 }
 
 /** Device nodes and links of /dev. */

@@ -1,4 +1,5 @@
 import { ATTR, type Propagation } from "../linux/mount";
+import type { Mount } from "../oci/config";
 
 /** What one option of a mount means. */
 interface Effect {
@@ -140,4 +141,9 @@ export function planOf(options: readonly string[]): MountPlan {
     plan.idMap = effect.idMap ?? plan.idMap;
   }
   return plan;
+}
+
+/** Whether a mount is of type bind or has the option: with `remount` it changes a mount that is there. */
+export function isBind({ type, options }: Pick<Mount, "type" | "options">): boolean {
+  return type === "bind" || planOf(options ?? []).bind !== undefined;
 }

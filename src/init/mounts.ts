@@ -30,7 +30,7 @@ import type { Mount } from "../oci/config";
 import { mountCgroup } from "./cgroup-mount";
 import { copyUp } from "./copy-up";
 import { hasSelinux } from "./labels";
-import { type MountPlan, planOf } from "./mount-options";
+import { isBind, type MountPlan, planOf } from "./mount-options";
 import type { RootfsWork } from "./rootfs";
 
 /** What of a procfs may be mounted over: what lxcfs imitates (runc's list). */
@@ -71,7 +71,7 @@ export function mountAll(work: RootfsWork): void {
 function mountOne(work: RootfsWork, mount: Mount, index: number): void {
   const plan = planOf(mount.options ?? []);
   const path = cleanPath(mount.destination);
-  const bind = plan.bind !== undefined || mount.type === "bind";
+  const bind = isBind(mount);
   if (plan.remount) remount(work, plan, path, bind);
   else if (bind) mountBind(work, mount, plan, path, index);
   else if (mount.type === "cgroup" || mount.type === "cgroup2") {

@@ -30,6 +30,8 @@ export interface InitRequest {
   cgroup: CgroupMounts | undefined;
   /** Descriptors of cgroup files in which init writes 0 to move in. */
   cgroupFiles: number[];
+  /** It does so before anything is mounted; otherwise last. */
+  joinsFirst: boolean;
   newCgroupNamespace: boolean;
   newNetworkNamespace: boolean;
   /** It makes its time namespace itself. */

@@ -61,10 +61,10 @@ export function spawnInit(options: InitOptions): StageProcess {
     setOutOfMemoryScore(init.pid, config.process?.oomScoreAdj);
     using opened = new FdList();
     const outside = plan.has("user") && plan.created.has("mount") && effectiveUser() === 0;
-    const sources = outside ? bindSources(init.pid, config, options.bundle, mapped, opened) : new Map();
-    init.begin({ ...requestOf(options, plan, files.all, mapped), bindSources: [...sources.keys()] }, [
-      ...sources.values(),
-    ]);
+    const sources = outside
+      ? bindSources(init.pid, config, options.bundle, mapped, opened)
+      : new Map<number, Fd>();
+    init.begin(requestOf(options, plan, files.all, mapped, sources), [...sources.values()]);
     return init;
   } catch (error) {
     init[Symbol.dispose]();
@@ -77,7 +77,8 @@ function requestOf(
   plan: NamespacePlan,
   files: readonly Fd[],
   mapped: ReadonlyMap<number, Fd>,
-): Omit<InitRequest, "bindSources"> {
+  sources: ReadonlyMap<number, Fd>,
+): InitRequest {
   const { warn: _, entry: __, explainEnd: ___, filter, startSocket, consoleSocket, ...plain } = options;
   return {
     ...plain,
@@ -87,6 +88,7 @@ function requestOf(
     consoleSocket: consoleSocket?.number,
     mountNamespace: plan.mount?.number,
     mappedMounts: [...mapped].map(([index, fd]): [number, number] => [index, fd.number]),
+    bindSources: [...sources.keys()],
     cgroupFiles: files.map((fd) => fd.number),
     newCgroupNamespace: plan.created.has("cgroup"),
     newNetworkNamespace: plan.created.has("network"),

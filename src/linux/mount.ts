@@ -183,15 +183,18 @@ const MS_OF_OPTION: Readonly<Record<string, number>> = {
 const ONLY_MOUNT: ReadonlySet<string> = new Set(["iversion", "silent"]);
 const NO_MS = new Set(["rw", "async", "nomand", "nolazytime"]);
 
+/** Options as mount(2) takes them: flags, and what only the file system understands. */
+function forMount(options: readonly string[]): { flags: number; data: string } {
+  const own = options.filter((option) => MS_OF_OPTION[option] === undefined && !NO_MS.has(option));
+  const flags = options.reduce((sum, option) => sum | (MS_OF_OPTION[option] ?? 0), 0);
+  return { flags, data: own.join(",") };
+}
+
 /** mount(2) onto an open target, for options that are longer than fsconfig takes. */
 export function mountOnto(target: Fd, filesystem: Omit<Filesystem, "attributes">): void {
   const { type, source = type, options = [] } = filesystem;
-  let flags = 0;
-  const data = options.filter((option) => {
-    flags |= MS_OF_OPTION[option] ?? 0;
-    return MS_OF_OPTION[option] === undefined && !NO_MS.has(option);
-  });
-  syscallOn(type, "mount", source, target.path, type, flags, data.join(","));
+  const { flags, data } = forMount(options);
+  syscallOn(type, "mount", source, target.path, type, flags, data);
 }
 
 const MS_REMOUNT = 32;
@@ -220,14 +223,11 @@ export interface Remount {
 /** Changes the mount whose root a descriptor is, and its file system, to what is said: what is not said is off (mount(2) "MS_REMOUNT"). */
 export function remountAt(target: Fd, { attributes, options, mountOnly }: Remount): void {
   const { set = 0, clear = 0 } = attributes;
-  let flags = MS_REMOUNT | (mountOnly ? MS_BIND : 0);
+  const { flags: ofSuperblock, data } = forMount(options);
+  let flags = MS_REMOUNT | (mountOnly ? MS_BIND : 0) | ofSuperblock;
   for (const [attribute, flag] of MS_OF_ATTRIBUTE) if ((set & attribute) !== 0) flags |= flag;
   if ((set & ATTR.ATIME) === 0 && (clear & ATTR.ATIME) !== 0) flags |= MS_RELATIME;
-  const data = options.filter((option) => {
-    flags |= MS_OF_OPTION[option] ?? 0;
-    return MS_OF_OPTION[option] === undefined && !NO_MS.has(option);
-  });
-  syscallOn(target.name, "mount", "none", target.path, null, flags, mountOnly ? null : data.join(","));
+  syscallOn(target.name, "mount", "none", target.path, null, flags, mountOnly ? null : data);
 }
 
 /** Whether a file system's mount failed for lack of rights or because it is there already in another way. */

@@ -1,4 +1,4 @@
-import { planOf } from "../init/mount-options";
+import { isBind, planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import type { Config, IdMapping, Mount, Problem } from "./config";
 import { hasNamespace } from "./namespaces";
@@ -115,10 +115,9 @@ const mappedUserRule: Rule = (config) => {
   ];
 };
 
-function bindProblems({ type, source = "", options = [] }: Mount, index: number): Problem[] {
-  const { bind, remount } = planOf(options);
-  const isBind = !remount && (type === "bind" || bind !== undefined);
-  return when(isBind && source === "", `/mounts/${index}/source`, "missing: a bind mount needs it");
+function bindProblems(mount: Mount, index: number): Problem[] {
+  const needed = isBind(mount) && !planOf(mount.options ?? []).remount;
+  return when(needed && !mount.source, `/mounts/${index}/source`, "missing: a bind mount needs it");
 }
 
 /** idmap and ridmap, and the mappings that go with them (config.md "Mounts"). */
@@ -134,13 +133,13 @@ function idMapProblems(config: Config, mount: Mount, index: number): Problem[] {
       when(size === 0, `${at}/${field}/${row}/size`, "expected a number above 0"),
     ),
   ]);
-  const isBind = mount.type === "bind" || plan.bind !== undefined;
+  const bind = isBind(mount);
   const wanted = mapped || plan.idMap !== undefined;
   return [
     ...when(crun >= 0, `${at}/options/${crun}`, "give the mapping in uidMappings and gidMappings"),
-    ...when(wanted && !isBind, `${at}/options`, "only a bind mount can have an id mapping"),
+    ...when(wanted && !bind, `${at}/options`, "only a bind mount can have an id mapping"),
     ...when(
-      isBind && plan.idMap !== undefined && !mapped && !isNew(config, "user"),
+      bind && plan.idMap !== undefined && !mapped && !isNew(config, "user"),
       `${at}/options`,
       "idmap without uidMappings and gidMappings needs a user namespace of the container's own",
     ),

@@ -22,7 +22,8 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   cgroup.create();
   logDebug(`${id}: cgroups ${JSON.stringify(cgroup.paths)}`);
   const entry = cgroup.entry();
-  const init = startInit(plan, cgroup, entry);
+  const first = joinsFirst(config);
+  const init = startInit(plan, cgroup, entry, first);
   undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
   logDebug(`${id}: process ${init.pid} in its namespaces`);
   // while our own stage starts in there; it stays outside of the limits, which are for the program, as long as it can
@@ -44,7 +45,6 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
       events.resctrl(made);
     }
   }
-  const first = joinsFirst(config);
   undo.defer(`processes of ${id}`, () => cgroup.kill());
   if (first) cgroup.joinOthers(init.pid, entry);
   init.advance("mounted");
@@ -63,13 +63,14 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   init.release();
 }
 
-function startInit(plan: ContainerPlan, cgroup: Cgroup, entry: CgroupEntry): StageProcess {
+function startInit(plan: ContainerPlan, cgroup: Cgroup, entry: CgroupEntry, first: boolean): StageProcess {
   const mounts = cgroup.mounts();
   const { id: _, cgroupManager: __, ...rest } = plan;
   return spawnInit({
     ...rest,
     cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
     entry,
+    joinsFirst: first,
     explainEnd(signal) {
       const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
       return explainEnd({ signal, cgroup: cgroup.record });
@@ -91,8 +92,8 @@ function raiseHardLimits(pid: number, config: Config): void {
       });
     }
     const name = type as RlimitName;
-    const wanted = BigInt.asUintN(64, BigInt(hard));
-    if (BigInt.asUintN(64, BigInt(soft)) > wanted) {
+    const wanted = BigInt(hard);
+    if (soft > wanted) {
       throw new HakoError({
         code: "config",
         message: `${field}/soft: ${soft} is above the hard limit ${hard}`,

@@ -173,17 +173,18 @@ function agentFor(path: string): { listen: Fd; serve: (errno: number) => Record<
   return { listen, serve };
 }
 
+/** An agent, and the profile that lets it be told of some calls. */
+function notifying(box: Box, names: string[], more: object = {}) {
+  const listenerPath = box.path("agent");
+  const syscalls = [{ names, action: "SCMP_ACT_NOTIFY" }];
+  const profile = withProfile({ defaultAction: "SCMP_ACT_ALLOW", listenerPath, syscalls, ...more });
+  return { agent: agentFor(listenerPath), profile };
+}
+
 e2e("an agent gets the listener with the container's state, for run and for exec", async () => {
   using box = new Box();
-  const listenerPath = box.path("agent");
-  const agent = agentFor(listenerPath);
+  const { agent, profile } = notifying(box, ["mkdir"], { listenerMetadata: "for the agent" });
   using _listen = agent.listen;
-  const profile = withProfile({
-    defaultAction: "SCMP_ACT_ALLOW",
-    listenerPath,
-    listenerMetadata: "for the agent",
-    syscalls: [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }],
-  });
   const id = box.id();
   box.ok("create", "--bundle", box.bundle(["sh", "-c", "mkdir /tmp/x; sleep 600"], profile), id);
   const started = box.later(["start", id]);
@@ -200,14 +201,8 @@ e2e("an agent gets the listener with the container's state, for run and for exec
 
 e2e("an agent is told of sendmsg too", async () => {
   using box = new Box();
-  const listenerPath = box.path("agent");
-  const agent = agentFor(listenerPath);
+  const { agent, profile } = notifying(box, ["sendmsg"]);
   using _listen = agent.listen;
-  const profile = withProfile({
-    defaultAction: "SCMP_ACT_ALLOW",
-    listenerPath,
-    syscalls: [{ names: ["sendmsg"], action: "SCMP_ACT_NOTIFY" }],
-  });
   const args = ["sh", "-c", "ip link add type dummy; sleep 600"];
   const id = box.id();
   // netlink is spoken with sendmsg

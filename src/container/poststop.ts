@@ -1,0 +1,12 @@
+import { runLenientHooks } from "./hooks";
+import { type ContainerRecord, stateOf } from "./record";
+
+/** Runs the hooks that come when all of a container is gone (runtime.md "Lifecycle", step 13); a failing one is a warning. */
+export function runPoststopHooks(
+  record: ContainerRecord,
+  openFiles: number | undefined,
+  warn: (message: string) => void,
+): void {
+  const context = { state: stateOf(record, "stopped"), cwd: record.bundle, openFiles };
+  runLenientHooks("poststop", record.hooks, context, warn);
+}
