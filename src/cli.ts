@@ -30,7 +30,7 @@ export const GLOBAL_FLAGS = {
   "log-level": {
     type: "enum",
     options: ["error", "warning", "debug"],
-    description: "for callers of crun: debug is --debug, the others change nothing",
+    description: "as with crun: error leaves warnings out, debug is --debug",
   },
   "systemd-cgroup": {
     type: "boolean",
@@ -173,7 +173,12 @@ async function dispatch(raw: string[]): Promise<number> {
     else toStandardError(text);
     return name === undefined && !values.help ? 2 : 0;
   }
-  configureLog({ file: globals.log, json: globals["log-format"] === "json", debug: globals.debug });
+  configureLog({
+    file: globals.log,
+    json: globals["log-format"] === "json",
+    debug: globals.debug,
+    warnings: values["log-level"] !== "error",
+  });
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (entry === undefined)
     throw new HakoError({

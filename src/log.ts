@@ -8,23 +8,25 @@ interface LogOptions {
   file: string | undefined;
   json: boolean;
   debug: boolean;
+  warnings: boolean;
 }
 
 /** Whatever the umask: only its owner writes to it. */
 const LOG_MODE = 0o644;
 
-let target: { file: Fd | undefined; json: boolean; debug: boolean } = {
+let target: Omit<LogOptions, "file"> & { file: Fd | undefined } = {
   file: undefined,
   json: false,
   debug: false,
+  warnings: true,
 };
 let complained = false;
 
 /** Sets where lines go: the `--log` file, which is opened here, or standard error. */
-export function configureLog({ file, json, debug }: LogOptions): void {
+export function configureLog({ file, ...rest }: LogOptions): void {
   // what can't be opened is told on standard error
-  target = { file: undefined, json, debug };
-  if (file) target = { file: openToAppend(file, LOG_MODE), json, debug };
+  target = { file: undefined, ...rest };
+  if (file) target = { file: openToAppend(file, LOG_MODE), ...rest };
 }
 
 function logLine(level: Level, message: string): string {
@@ -66,7 +68,7 @@ export function logFailure(message: string): void {
  * object, which must be the error's.
  */
 export function logWarning(message: string): void {
-  if (target.file !== undefined && target.json && !target.debug) return;
+  if (!target.warnings || (target.file !== undefined && target.json && !target.debug)) return;
   write("warning", message);
 }
 

@@ -174,9 +174,8 @@ function whyNot(parent: string, controller: string): string {
   return `run as root, or ${DELEGATION}`;
 }
 
-/** Removes a cgroup and those below it. One whose last process just died is busy for a moment. */
+/** Removes a cgroup and those below it, which make it busy. One whose last process just died is busy for a moment. */
 function removeTree(dir: string, deadline: number): void {
-  for (const child of subdirectories(dir)) removeTree(child, deadline);
   for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
     try {
       removeDirectory(dir);
@@ -185,8 +184,10 @@ function removeTree(dir: string, deadline: number): void {
       const errno = errnoOf(thrown);
       if (errno === "ENOENT") return;
       if (errno !== "EBUSY" || performance.now() > deadline) throw thrown;
-      Bun.sleepSync(wait);
     }
+    const children = subdirectories(dir);
+    for (const child of children) removeTree(child, deadline);
+    if (children.length === 0) Bun.sleepSync(wait);
   }
 }
 

@@ -148,6 +148,15 @@ describe("crun's flags", () => {
     const bundle = box.bundle(["true"]);
     const run = (level: string) => box.hako("--log-level", level, "run", "-b", bundle, box.id()).stderr;
     expect([run("error"), run("warning"), run("debug").includes("waits for start")]).toEqual(["", "", true]);
+    const warned = box.bundle(["true"], (config) => {
+      config.process.capabilities = {
+        ...config.process.capabilities,
+        inheritable: [],
+        ambient: ["CAP_KILL"],
+      };
+    });
+    const warnings = (level: string) => box.hako("--log-level", level, "run", "-b", warned, box.id()).stderr;
+    expect([warnings("error"), warnings("warning").includes("CAP_KILL")]).toEqual(["", true]);
     expect(box.hako("--log-level", "loud", "list").status).toBe(2);
   }, [needsHako]);
 
