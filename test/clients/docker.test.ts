@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import {
+  AT_ONCE,
   e2e,
   isV2,
   type Needs,
@@ -248,9 +249,9 @@ describe("docker, on its own", () => {
   );
 
   e2e(
-    "30 containers at once",
+    `${AT_ONCE} containers at once`,
     async () => {
-      const made = Array.from({ length: 30 }, (_, index) => `many${index}`);
+      const made = Array.from({ length: AT_ONCE }, (_, index) => `many${index}`);
       const script = `for n in ${made.join(" ")}; do "$@" run --detach --network none --name $n box sleep 600 >/dev/null & done; wait`;
       const words = docker().call();
       const started = docker().machine.runWith(
@@ -265,7 +266,7 @@ describe("docker, on its own", () => {
       expect(started.stderr.replaceAll(/^.*error waiting for container: context canceled.*\n/gm, "")).toBe(
         "",
       );
-      expect(docker().ok("ps", "--quiet", "--filter", "name=many").trim().split("\n").length).toBe(30);
+      expect(docker().ok("ps", "--quiet", "--filter", "name=many").trim().split("\n").length).toBe(AT_ONCE);
       const removed = docker().machine.runWith(
         { timeout: 4 * TIME_LIMIT },
         ...docker().call("rm", "--force", ...made),

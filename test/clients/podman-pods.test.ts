@@ -2,7 +2,7 @@
 // Several containers: namespaces of another one, pods, kube files, copies, restarts, many at once.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { isV2, type Needs, needsCriu, needsProgram } from "../e2e/support";
+import { AT_ONCE, isV2, type Needs, needsCriu, needsProgram } from "../e2e/support";
 import { clientTest, eventually, IMAGE, Store } from "./support";
 
 const needs: Needs[] = [needsProgram("podman"), needsProgram("conmon")];
@@ -97,8 +97,8 @@ describe("several containers", () => {
     expect(store.ok("ps", "-a", "--format", "{{.Names}}")).not.toContain(pod);
   }, [needsProgram("catatonit")]);
 
-  podman("30 at once", async () => {
-    const names = Array.from({ length: 30 }, () => store.name());
+  podman(`${AT_ONCE} at once`, async () => {
+    const names = Array.from({ length: AT_ONCE }, () => store.name());
     const results = await Promise.all(
       names.map((name) => store.later("podman", ["run", "--rm", "--name", name, IMAGE, "echo", name])),
     );

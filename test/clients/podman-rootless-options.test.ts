@@ -2,7 +2,7 @@
 // Further options and whole pods under podman of an ordinary user.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { isV2, type Needs, needsProgram } from "../e2e/support";
+import { AT_ONCE, type Needs, needsProgram } from "../e2e/support";
 import { needsRootless, USER } from "./ordinary-user";
 import { clientTest, IMAGE, Store } from "./support";
 
@@ -196,8 +196,8 @@ describe("an ordinary user's containers together", () => {
     expect(store.ok("ps", "-a", "--format", "{{.Names}}")).not.toContain(pod);
   }, [needsProgram("catatonit")]);
 
-  podman("30 at once; on an emulated machine 5", async () => {
-    const names = Array.from({ length: isV2 ? 5 : 30 }, () => store.name());
+  podman(`${AT_ONCE} at once`, async () => {
+    const names = Array.from({ length: AT_ONCE }, () => store.name());
     const results = await Promise.all(
       names.map((name) => store.later("podman", ["run", "--rm", "--name", name, IMAGE, "echo", name])),
     );

@@ -32,7 +32,10 @@ const OWN_PREFIX = `${PREFIX}${process.pid}-`;
 /** A program that is there until it is killed. */
 export const SLEEP = ["sleep", "600"];
 /** HAKO_TIME_FACTOR: a machine that is emulated, on a busy one, is that much slower. */
-export const TIME_LIMIT = 60_000 * Number(process.env.HAKO_TIME_FACTOR ?? 1);
+const TIME_FACTOR = Number(process.env.HAKO_TIME_FACTOR ?? 1);
+export const TIME_LIMIT = 60_000 * TIME_FACTOR;
+/** How many containers a client is asked for at once. */
+export const AT_ONCE = TIME_FACTOR === 1 ? 30 : 10;
 
 /** Why a test can't run here; undefined if it can. */
 export type Needs = string | undefined;
