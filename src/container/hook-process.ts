@@ -16,7 +16,7 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
   const done = withOpenFiles(context.openFiles, () =>
     spawnSync(hook.path, args, {
       ...(name === undefined ? {} : { argv0: name }),
-      env: environment(hook.env ?? []),
+      env: environment(hook.env ?? context.environment ?? []),
       cwd: context.cwd,
       input: JSON.stringify(context.state),
       maxBuffer: Number.POSITIVE_INFINITY,

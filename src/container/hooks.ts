@@ -10,11 +10,13 @@ export interface HookContext {
   cwd: string;
   /** The caller's soft limit of open files, which hooks get. */
   openFiles: number | undefined;
+  /** What a hook without an environment of its own gets: in the container, its program's. */
+  environment?: readonly string[];
 }
 
 /**
  * Runs the hooks of one kind in their order (runtime-spec, config.md "POSIX-platform Hooks"): the state on standard input,
- * their own environment and nothing else of ours. The first that fails ends it with an error that holds its output.
+ * their own environment and nothing of ours. The first that fails ends it with an error that holds its output.
  */
 export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
   (hooks?.[kind] ?? []).forEach((hook, index) => {

@@ -50,7 +50,8 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   parent.reached("mounted");
   runHooks("createContainer", config.hooks, {
     state: { ...request.state, pid: process.pid },
-    cwd: request.bundle,
+    // as with runc: their paths in the container's file system are relative ones
+    cwd: request.overlay ?? request.rootfs,
     openFiles: request.openFiles,
   });
   rootfs.enter(request.noPivot);
@@ -125,6 +126,7 @@ function waitForStart(request: InitRequest, specified: Process, listener: Fd, pr
       state: { ...request.state, status: "created", pid: process.pid },
       cwd: ".",
       openFiles: request.openFiles,
+      environment: program.environment,
     });
     becomeProgram(specified, program, connection, request);
   } catch (thrown) {
