@@ -1,8 +1,17 @@
 import { HakoError } from "../errors";
 import type { Hook, Hooks } from "../oci/config";
 import type { State } from "../oci/state";
+import type { Filtered } from "./filtered-hook";
 
 export type HookKind = keyof Hooks;
+
+/** The program that comes after hooks in the container. */
+export interface HookProgram {
+  /** What a hook without an environment of its own gets. */
+  environment: readonly string[];
+  /** What hooks are under; a filter with a listener is the program's alone. */
+  filtered: Filtered | undefined;
+}
 
 export interface HookContext {
   state: State;
@@ -10,8 +19,8 @@ export interface HookContext {
   cwd: string;
   /** The caller's soft limit of open files, which hooks get. */
   openFiles: number | undefined;
-  /** What a hook without an environment of its own gets: in the container, its program's. */
-  environment?: readonly string[];
+  /** For hooks in the container. */
+  program?: HookProgram;
 }
 
 /**
