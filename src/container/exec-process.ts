@@ -119,7 +119,10 @@ function groupNumber(word: string): number {
   throw usage(`--additional-gids: ${JSON.stringify(word)} is not the number of a group`);
 }
 
-/** Never the inheritable set: files' capabilities would then give the program more than it was given (CVE-2022-29162). */
+/**
+ * Never the inheritable set: files' capabilities would then give the program more than it was given (CVE-2022-29162). What
+ * config.json has there already is ambient too, or a program of another user than root would not have it.
+ */
 function withCapabilities(own: Capabilities | undefined, names: readonly string[]): Capabilities {
   const wanted = names
     .flatMap((word) => word.split(","))
@@ -127,13 +130,19 @@ function withCapabilities(own: Capabilities | undefined, names: readonly string[
       const upper = name.toUpperCase();
       return upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
     });
-  const plus = (set: readonly string[] | undefined) => [...new Set([...(set ?? []), ...wanted])];
+  const inheritable = new Set(own?.inheritable);
+  const plus = (set: readonly string[] | undefined, more: readonly string[]) => [
+    ...new Set([...(set ?? []), ...more]),
+  ];
   return {
-    bounding: plus(own?.bounding),
-    effective: plus(own?.effective),
-    permitted: plus(own?.permitted),
+    bounding: plus(own?.bounding, wanted),
+    effective: plus(own?.effective, wanted),
+    permitted: plus(own?.permitted, wanted),
     inheritable: own?.inheritable,
-    ambient: own?.ambient,
+    ambient: plus(
+      own?.ambient,
+      wanted.filter((name) => inheritable.has(name)),
+    ),
   };
 }
 

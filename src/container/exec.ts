@@ -5,7 +5,7 @@ import type { Fd } from "../linux/fd";
 import { namespaceRoot, processRoot } from "../linux/namespace-root";
 import { isExiting, openProcess } from "../linux/process";
 import type { SeccompFilter } from "../linux/seccomp";
-import { recvFd, socketPair } from "../linux/socket";
+import { socketPair } from "../linux/socket";
 import { isDebugging, logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
 import { hasNamespace } from "../oci/namespaces";
@@ -90,9 +90,8 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
     using receiver = ours;
     using sender = theirs;
     const sized = receiver === undefined ? process : foreground().withOurWindowSize(process);
-    const started = startProcess(options, record, first, { process: sized, linux }, given ?? sender);
-    sender?.close();
-    return { ...started, terminal: receiver === undefined ? undefined : recvFd(receiver).fd };
+    const consoleSocket = given ?? sender;
+    return startProcess(options, record, first, { process: sized, linux }, { consoleSocket, receiver });
   } catch (error) {
     // whatever could not be done in a container that was about to end, this is why
     throw isEnding(record.init) ? notRunning(id, "stopped") : error;
@@ -149,13 +148,14 @@ function startProcess(
   record: ContainerRecord,
   { init, pidfd, rootfs }: FirstProcess,
   { process, linux }: Pick<Config, "linux"> & { process: Process },
-  consoleSocket: Fd | undefined,
-): Pick<Started, "started" | "forward"> {
+  { consoleSocket, receiver }: { consoleSocket: Fd | undefined; receiver: Fd | undefined },
+): Started {
   const { root, preserveFds, openFiles, cgroups, detach, warn } = options;
   const { id, cgroup, noNewKeyring } = record;
   const filter = storedFilter(root, id);
   using undo = new UndoStack((error) => warn(error.oneLine));
   let forward: SignalForwarder | undefined;
+  let terminal: Fd | undefined;
   const started = namespacesDriver.exec(
     {
       id,
@@ -179,6 +179,7 @@ function startProcess(
     },
     (ready) => {
       handOut(options, ready, "setns", undo);
+      if (receiver !== undefined) terminal = foreground().ourTerminal(receiver);
       // before this nothing runs, and a signal that ends us ends it too
       if (!detach) forward = new (foreground().SignalForwarder)();
     },
@@ -186,7 +187,7 @@ function startProcess(
   );
   undo.commit();
   logDebug(`${id}: process ${started.pid} runs ${process.args?.[0]}`);
-  return { started, forward };
+  return { started, terminal, forward };
 }
 
 /** A paused container is waited for outside: inside, the kernel holds whoever comes, and us with it, so that no signal is heard. */

@@ -1,6 +1,7 @@
 import type { Fd } from "../linux/fd";
 import { childEnded, dropsSignal, openProcess, reapChild, signalProcess } from "../linux/process";
-import { getWindowSize, isTerminal, setWindowSize } from "../linux/pty";
+import { getWindowSize, isTerminal, setOnlcr, setWindowSize } from "../linux/pty";
+import { recvFd } from "../linux/socket";
 import type { Process } from "../oci/config";
 import { UNREAD } from "../output";
 import { FORWARDED } from "./forwarded-signals";
@@ -20,6 +21,21 @@ export function withOurWindowSize(process: Process): Process {
   if (process.terminal !== true || !isTerminal(0)) return process;
   const { width, height } = getWindowSize(0);
   return width > 0 && height > 0 ? { ...process, consoleSize: { width, height } } : process;
+}
+
+/**
+ * The master of a terminal that is to be connected to our standard streams, from the socket that it was sent to; before the
+ * program runs. Where its output does not go to a terminal, lines end as the program ended them.
+ */
+export function ourTerminal(receiver: Fd): Fd {
+  const { fd: master } = recvFd(receiver);
+  try {
+    if (!isTerminal(1)) setOnlcr(master, false);
+    return master;
+  } catch (error) {
+    master.close();
+    throw error;
+  }
 }
 
 /** A terminal that exists already gets the size of ours. */

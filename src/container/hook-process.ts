@@ -5,6 +5,7 @@ import { explainExecution, lookAtProgram } from "../linux/execution-error";
 import { getLimit, openFilesLimit, setLimit } from "../linux/rlimit";
 import { logDebug } from "../log";
 import type { Hook } from "../oci/config";
+import type { CallEnd } from "./filtered-hook";
 import type { HookContext } from "./hooks";
 
 const SHOWN_OUTPUT = 2000;
@@ -12,24 +13,13 @@ const SHOWN_OUTPUT = 2000;
 /** Runs one hook, which errors call `what`, and waits for its end. */
 export function runHook(what: string, hook: Hook, context: HookContext): void {
   logDebug(what);
-  const [name, ...args] = hook.args ?? [];
-  const done = withOpenFiles(context.openFiles, () =>
-    spawnSync(hook.path, args, {
-      ...(name === undefined ? {} : { argv0: name }),
-      env: environment(hook.env ?? []),
-      cwd: context.cwd,
-      input: JSON.stringify(context.state),
-      maxBuffer: Number.POSITIVE_INFINITY,
-      killSignal: "SIGKILL",
-      ...(hook.timeout === undefined ? {} : { timeout: hook.timeout * 1000 }),
-    }),
-  );
+  const done = withOpenFiles(context.openFiles, () => call(hook, context));
   const fail = (why: string, hint?: string): never => {
     const said = lastLines(done.stderr) || lastLines(done.stdout);
     const message = `${what}: ${why}${said === "" ? "" : `: ${said}`}`;
     throw new HakoError({ code: "system", message, hint, path: hook.path });
   };
-  const error = done.error as (Error & { code?: string; errno?: number }) | undefined;
+  const { error } = done;
   if (error?.code === "ETIMEDOUT")
     fail(`ended after its timeout of ${hook.timeout} s`, "what it wrote last may say what it waits for");
   // a hook need not read its standard input
@@ -40,6 +30,29 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
   }
   if (done.signal !== null) fail(`was killed by ${done.signal}`);
   if (done.status !== 0) fail(`exited with status ${done.status}`);
+}
+
+function call(hook: Hook, { state, cwd, program }: HookContext): CallEnd {
+  const { path, args = [] } = hook;
+  const input = JSON.stringify(state);
+  const lines = hook.env ?? program?.environment ?? [];
+  const timeout = hook.timeout === undefined ? undefined : hook.timeout * 1000;
+  if (program?.filtered !== undefined) {
+    const { callUnderFilter } = require("./filtered-hook") as typeof import("./filtered-hook");
+    const argv = args.length === 0 ? [path] : args;
+    return callUnderFilter({ path, argv, environment: lines, input, timeout }, program.filtered);
+  }
+  const [name, ...rest] = args;
+  const { error, ...end } = spawnSync(path, rest, {
+    ...(name === undefined ? {} : { argv0: name }),
+    env: environment(lines),
+    cwd,
+    input,
+    maxBuffer: Number.POSITIVE_INFINITY,
+    killSignal: "SIGKILL",
+    ...(timeout === undefined ? {} : { timeout }),
+  });
+  return { ...end, error: error as CallEnd["error"] };
 }
 
 /** The end of what a hook wrote, without cutting a line in two, in one line. */

@@ -1,8 +1,17 @@
 import { HakoError } from "../errors";
 import type { Hook, Hooks } from "../oci/config";
 import type { State } from "../oci/state";
+import type { Filtered } from "./filtered-hook";
 
 export type HookKind = keyof Hooks;
+
+/** The program that comes after hooks in the container. */
+export interface HookProgram {
+  /** What a hook without an environment of its own gets. */
+  environment: readonly string[];
+  /** What hooks are under; a filter with a listener is the program's alone. */
+  filtered: Filtered | undefined;
+}
 
 export interface HookContext {
   state: State;
@@ -10,11 +19,13 @@ export interface HookContext {
   cwd: string;
   /** The caller's soft limit of open files, which hooks get. */
   openFiles: number | undefined;
+  /** For hooks in the container. */
+  program?: HookProgram;
 }
 
 /**
  * Runs the hooks of one kind in their order (runtime-spec, config.md "POSIX-platform Hooks"): the state on standard input,
- * their own environment and nothing else of ours. The first that fails ends it with an error that holds its output.
+ * their own environment and nothing of ours. The first that fails ends it with an error that holds its output.
  */
 export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
   (hooks?.[kind] ?? []).forEach((hook, index) => {

@@ -53,7 +53,7 @@ function signalContainer(root: string, record: ContainerRecord, signal: number, 
     const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
     if (cgroup !== undefined && cgroup.pids().length > 0) {
       signalAll(cgroup, signal);
-      if (all || status !== "stopped") return true;
+      return true;
     }
     // of a container without a cgroup, a rootless one, no process is known but the first
     if (all && status === "stopped") return true;

@@ -1,10 +1,10 @@
 import { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { becomeSubreaper } from "../linux/process";
-import { recvFd, socketPair } from "../linux/socket";
+import { socketPair } from "../linux/socket";
 import { consoleFor } from "./console-for";
 import { deleteContainer } from "./delete";
-import { adoptWindowSize, attend, SignalForwarder } from "./foreground";
+import { adoptWindowSize, attend, ourTerminal, SignalForwarder } from "./foreground";
 import { type RestoreOptions, restoreContainer } from "./restore";
 
 export interface RunRestoredOptions extends Omit<RestoreOptions, "consoleSocket"> {
@@ -43,7 +43,7 @@ export async function runRestored(options: RunRestoredOptions): Promise<number> 
 /** undefined when no process had the terminal open any more. */
 function terminalOf(receiver: Fd): Fd | undefined {
   try {
-    return recvFd(receiver).fd;
+    return ourTerminal(receiver);
   } catch (error) {
     if (error instanceof HakoError) return undefined;
     throw error;

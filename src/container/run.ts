@@ -1,9 +1,9 @@
 import { becomeSubreaper } from "../linux/process";
-import { recvFd, socketPair } from "../linux/socket";
+import { socketPair } from "../linux/socket";
 import { consoleFor } from "./console-for";
 import { type Bundle, type CreateOptions, createContainer } from "./create";
 import { deleteContainer } from "./delete";
-import { attend, SignalForwarder, withOurWindowSize } from "./foreground";
+import { attend, ourTerminal, SignalForwarder, withOurWindowSize } from "./foreground";
 import { killContainer } from "./kill";
 import { startContainer } from "./start";
 
@@ -41,7 +41,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
     try {
       sender?.close();
-      using master = receiver === undefined ? undefined : recvFd(receiver).fd;
+      using master = receiver === undefined ? undefined : ourTerminal(receiver);
       using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
       started = true;
       if (detach || record.init === undefined) {

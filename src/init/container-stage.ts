@@ -1,4 +1,4 @@
-import { runHooks } from "../container/hooks";
+import { type HookProgram, runHooks } from "../container/hooks";
 import { asHakoError, during, HakoError } from "../errors";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { Fd } from "../linux/fd";
@@ -6,6 +6,7 @@ import { bringUp } from "../linux/interface";
 import { NAMESPACE_FLAGS, setNamespace } from "../linux/namespace";
 import { setParentDeathSignal } from "../linux/process";
 import { setControllingTerminal } from "../linux/pty";
+import { hasListener } from "../linux/seccomp";
 import { accept, writeAll } from "../linux/socket";
 import { perform } from "../linux/steps";
 import { syscall, syscallOn } from "../linux/syscall";
@@ -50,7 +51,8 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   parent.reached("mounted");
   runHooks("createContainer", config.hooks, {
     state: { ...request.state, pid: process.pid },
-    cwd: request.bundle,
+    // as with runc: their paths in the container's file system are relative ones
+    cwd: request.overlay ?? request.rootfs,
     openFiles: request.openFiles,
   });
   rootfs.enter(request.noPivot);
@@ -125,12 +127,18 @@ function waitForStart(request: InitRequest, specified: Process, listener: Fd, pr
       state: { ...request.state, status: "created", pid: process.pid },
       cwd: ".",
       openFiles: request.openFiles,
+      program: hookProgram(program),
     });
     becomeProgram(specified, program, connection, request);
   } catch (thrown) {
     tell(connection, asHakoError(thrown));
     process.exit(1);
   }
+}
+
+function hookProgram({ environment, filter, last }: Program): HookProgram {
+  const filtered = filter === undefined || hasListener(filter) ? undefined : { filter, last };
+  return { environment, filtered };
 }
 
 function tell(connection: Fd, error: HakoError): void {

@@ -8,6 +8,7 @@ import { Pipe } from "../linux/pipe";
 import { reapChild } from "../linux/process";
 import type { Step } from "../linux/steps";
 import type { Config } from "../oci/config";
+import { joinedNamespace } from "../oci/namespaces";
 import { planOf } from "./mount-options";
 import { writeIdMaps } from "./namespaces";
 
@@ -17,13 +18,17 @@ import { writeIdMaps } from "./namespaces";
  */
 export function mappedMounts(config: Config, bundle: string, owner: FdList): Map<number, Fd> {
   const found = new Map<number, Fd>();
+  const joined = joinedNamespace(config, "user");
   (config.mounts ?? []).forEach((mount, index) => {
     const plan = planOf(mount.options ?? []);
     const own = (mount.uidMappings ?? []).length > 0;
     if (!own && plan.idMap === undefined) return;
     const [pointer, maps] = own ? [`/mounts/${index}`, mount] : ["/linux", config.linux ?? {}];
     const tree = during(`config /mounts/${index}`, () => {
-      using namespace = userNamespaceWith((pid) => writeIdMaps(pid, pointer, maps));
+      using namespace =
+        own || joined === undefined
+          ? userNamespaceWith((pid) => writeIdMaps(pid, pointer, maps))
+          : openNamespace(joined, "user");
       const source = cloneTree(resolve(bundle, mount.source ?? ""), plan.bind === "rbind");
       owner.add(source);
       const at = resolve(bundle, mount.source ?? "");

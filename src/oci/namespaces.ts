@@ -4,3 +4,8 @@ import type { Config } from "./config";
 export function hasNamespace({ linux }: Config, type: string): boolean {
   return linux?.namespaces?.some((namespace) => namespace.type === type) === true;
 }
+
+/** The path of the namespace that a container joins; undefined if it has a new one, or the host's. */
+export function joinedNamespace({ linux }: Config, type: string): string | undefined {
+  return linux?.namespaces?.find((namespace) => namespace.type === type)?.path || undefined;
+}

@@ -139,9 +139,9 @@ function idMapProblems(config: Config, mount: Mount, index: number): Problem[] {
     ...when(crun >= 0, `${at}/options/${crun}`, "give the mapping in uidMappings and gidMappings"),
     ...when(wanted && !bind, `${at}/options`, "only a bind mount can have an id mapping"),
     ...when(
-      bind && plan.idMap !== undefined && !mapped && !isNew(config, "user"),
+      bind && plan.idMap !== undefined && !mapped && !hasNamespace(config, "user"),
       `${at}/options`,
-      "idmap without uidMappings and gidMappings needs a user namespace of the container's own",
+      "idmap without uidMappings and gidMappings needs a user namespace",
     ),
     ...sizes,
   ];

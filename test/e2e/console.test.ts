@@ -148,7 +148,7 @@ describe("run with a terminal", () => {
       const call = [HAKO, "--root", box.root, ...words];
       const line = `set -o pipefail; "$@" </dev/null | head -n 1`;
       const { status, stdout } = execute("bash", ["-c", line, "bash", ...call], { timeout: 20_000 });
-      expect([words[0], status, stdout]).toEqual([words[0], 141, "y\r\n"]);
+      expect([words[0], status, stdout]).toEqual([words[0], 141, "y\n"]);
     }
     expect(box.ok("exec", id, "ls", "/tmp").stdout).toBe("hung-up\n");
     await until("nothing else runs", () => JSON.parse(box.ok("ps", "--json", id).stdout).length === 1);

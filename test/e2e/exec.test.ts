@@ -181,7 +181,7 @@ e2e("the first process may have changed its root; exec has the container's", asy
   expect(readdirSync(`/proc/${pid}/root`)).not.toContain("only");
   expect(box.ok("exec", "--env", "PATH=/only:/bin", id, "outside").stdout).toBe("/\n");
   expect(box.ok("exec", id, "sh", "-c", "echo $HOME").stdout).toBe("/outer\n");
-  expect(box.ok("exec", "-t", id, "tty").stdout).toBe("/dev/pts/0\r\n");
+  expect(box.ok("exec", "-t", id, "tty").stdout).toBe("/dev/pts/0\n");
 }, [needsHako]);
 
 e2e("a working directory behind one that the container may not search; one that only the user may enter", () => {
@@ -336,7 +336,7 @@ e2e("a container with a user namespace of its own", () => {
   // the terminal is made from outside, and is the container's all the same
   for (const user of ["0", "5"]) {
     const own = box.ok("exec", "-t", "-u", user, id, "sh", "-c", "stat -c %u $(tty); echo x > /dev/stdout");
-    expect(own.stdout).toBe(`${user}\r\nx\r\n`);
+    expect(own.stdout).toBe(`${user}\nx\n`);
   }
 });
 

@@ -62,6 +62,25 @@ describe("hooks", () => {
     }
   });
 
+  e2e("in the container begin in its root, those at start with the program's environment", () => {
+    using box = new Box();
+    const bundle = box.bundle(["true"], (config) => {
+      config.process.env = ["PATH=/bin:/usr/bin", "WORD=program"];
+      config.hooks = {
+        createContainer: [{ path: "/bin/sh", args: ["sh", "-c", "echo =$WORD > ./tmp/create"] }],
+        startContainer: [
+          { path: "/bin/sh", args: ["sh", "-c", "echo $WORD $HOME > ./tmp/start"] },
+          { path: "/bin/sh", args: ["sh", "-c", "echo =$WORD > ./tmp/own"], env: ["OWN=1"] },
+        ],
+      };
+    });
+    box.ok("run", "--bundle", bundle, box.id());
+    const written = ["create", "start", "own"].map((name) =>
+      readFileSync(join(bundle, "rootfs/tmp", name), "utf8"),
+    );
+    expect(written).toEqual(["=\n", "program /root\n", "=\n"]);
+  });
+
   for (const kind of KINDS) {
     const fatal = kind !== "poststop";
     e2e(

@@ -70,6 +70,26 @@ e2e(
 );
 
 e2e(
+  "by the user namespace that the container joins",
+  () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const dir = source(box);
+    const first = box.started(["sleep", "600"], (config) => {
+      config.linux.namespaces.push({ type: "user" });
+      config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+    });
+    const path = `/proc/${box.state(first).pid}/ns/user`;
+    const joining = (config: BundleConfig) => {
+      config.linux.namespaces.push({ type: "user", path });
+    };
+    expect(box.sh(OWNERS, mounted(dir, { options: ["bind", "idmap"] }, joining))).toBe("0:0\n1000:1000\n");
+  },
+  needs,
+);
+
+e2e(
   "a file system that can't is named",
   () => {
     using box = new Box();

@@ -129,6 +129,22 @@ describe("lifecycle", () => {
     await expectUnchanged(before, box.root);
   });
 
+  e2e("without a pid namespace kill KILL ends those that the first process left behind", async () => {
+    using box = new Box();
+    const id = box.started(["sh", "-c", "sleep 600 & exec sleep 601"], (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "pid");
+    });
+    const { pid } = box.state(id);
+    const others = () => JSON.parse(box.ok("ps", "--format", "json", id).stdout) as number[];
+    await until("both sleep", () => others().length === 2);
+    const left = others().find((other) => other !== pid);
+    process.kill(pid, "SIGKILL");
+    await box.waitFor(id, "stopped");
+    box.ok("kill", id, "KILL");
+    await until("nothing of it is left", () => !existsSync(`/proc/${left}`));
+    expect(box.hako("kill", id, "KILL").status).toBe(1);
+  });
+
   e2e("an id in use is refused and the first container lives on", () => {
     using box = new Box();
     const id = box.id();

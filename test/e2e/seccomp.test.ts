@@ -41,6 +41,37 @@ for (const noNewPrivileges of [true, false]) {
   });
 }
 
+e2e("a profile is in force for startContainer hooks", () => {
+  using box = new Box();
+  const line = "read -r state; grep Seccomp: /proc/self/status >&2; mkdir /tmp/x";
+  const run = (action: string, hook: object, noNewPrivileges = true) => {
+    const profile = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ names: ["mkdir"], action }] };
+    const mutate = withProfile(profile, (config) => {
+      config.process.noNewPrivileges = noNewPrivileges;
+      config.hooks = { startContainer: [hook as { path: string }] };
+    });
+    return box.run(["echo", "ran"], mutate);
+  };
+  const sh = { path: "/bin/sh", args: ["sh", "-c", line] };
+  for (const noNewPrivileges of [true, false]) {
+    const refused = run("SCMP_ACT_ERRNO", sh, noNewPrivileges);
+    expect(refused).toMatchObject({ status: 1, stdout: "" });
+    expect(refused.stderr).toMatch(/exited with status 1: Seccomp:\s*2; mkdir: .*Operation not permitted/);
+  }
+  expect(run("SCMP_ACT_KILL_PROCESS", { path: "/bin/mkdir", args: ["mkdir", "/tmp/x"] }).stderr).toContain(
+    "was killed by SIGSYS",
+  );
+  expect(run("SCMP_ACT_ERRNO", { path: "/nosuch" }).stderr).toContain("no such file or directory");
+  expect(run("SCMP_ACT_ERRNO", { ...sh, args: ["sh", "-c", "sleep 100"], timeout: 1 }).stderr).toContain(
+    "ended after its timeout",
+  );
+  const allowed = {
+    ...sh,
+    args: ["sh", "-c", 'read -r state; test -n "$state" && ! mkdir /tmp/x && test ! -e /proc/self/fd/9'],
+  };
+  expect(run("SCMP_ACT_ERRNO", allowed)).toMatchObject({ status: 0, stdout: "ran\n" });
+}, [needsHako]);
+
 e2e("kill, trap and log do what they are named for", () => {
   using box = new Box();
   const rows: [string, number][] = [

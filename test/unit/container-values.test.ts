@@ -100,6 +100,15 @@ describe("exec", () => {
       ambient: ["CAP_KILL"],
     });
   });
+  test("--cap makes ambient what is inheritable", () => {
+    const inheriting = { ...own, capabilities: { inheritable: ["CAP_CHOWN", "CAP_KILL"] } };
+    const { capabilities } = execProcess({ ...values, cap: ["CHOWN,SYSLOG"] }, ["ls"], inheriting, "/");
+    expect(capabilities).toMatchObject({
+      permitted: ["CAP_CHOWN", "CAP_SYSLOG"],
+      inheritable: ["CAP_CHOWN", "CAP_KILL"],
+      ambient: ["CAP_CHOWN"],
+    });
+  });
   test("a command is needed, and a file excludes flags", () => {
     expect(() => execProcess(values, [], own, "/")).toThrow("which command");
     expect(() => execProcess({ ...values, process: "x", cwd: "/" }, [], own, "/")).toThrow(
