@@ -40,6 +40,33 @@ describe("the root file system", () => {
     expect(result).toMatchObject({ status: 0, stdout: "/\n" });
   });
 
+  e2e("/etc/passwd and /etc/group are nothing but rows: exec takes memory for few of them", () => {
+    using box = new Box();
+    const bundle = box.bundle(SLEEP);
+    const id = box.id();
+    box.ok("run", "--detach", "--bundle", bundle, id);
+    // as much as is read at all; all rows at once took a gigabyte
+    for (const file of ["passwd", "group"])
+      writeFileSync(join(bundle, "rootfs/etc", file), ":\n".repeat(1 << 23));
+    const command = [HAKO, "--root", box.root, "exec", "--user", "1000", id];
+    // busybox's id would read the files itself
+    command.push("grep", "Uid:\t1000\t", "/proc/self/status");
+    const done = Bun.spawnSync(command, { stdin: "ignore", timeout: 60_000 });
+    expect(done.exitCode).toBe(0);
+    expect(done.resourceUsage.maxRSS).toBeLessThan(400 << 20);
+  }, [needsHako]);
+
+  e2e("a program with the name of hako's own process: start comes back", () => {
+    using box = new Box();
+    const bundle = box.bundle(["/hako:[init]"]);
+    const script = "#!/bin/sh\nwhile :; do sleep 1; done\n";
+    writeFileSync(join(bundle, "rootfs/hako:[init]"), script, { mode: 0o755 });
+    const id = box.id();
+    box.ok("create", "--bundle", bundle, id);
+    expect(box.hakoWith({ timeout: 10_000 }, "start", id)).toMatchObject({ status: 0, signal: null });
+    expect(box.state(id).status).toBe("running");
+  }, [needsHako]);
+
   e2e("/dev/null is a link to a secret: masked paths don't show it", () => {
     using box = new Box();
     const bundle = box.bundle(["cat", "/proc/kcore"], (config) => {
