@@ -1,4 +1,5 @@
 import type { ErrnoName } from "./linux/errno";
+import { printable } from "./printable";
 
 /** What kind of failure it was; decides the exit status of the command line. */
 export type ErrorCode =
@@ -41,7 +42,7 @@ export class HakoError extends Error {
     this.path = parts.path;
   }
 
-  /** Message, causes and hint in one line. (Not named "line": JavaScriptCore gives every error such a property.) */
+  /** Message, causes and hint in one line, which may have words of an image's. (Not named "line": JavaScriptCore gives every error such a property.) */
   get oneLine(): string {
     const words: string[] = [];
     const hints: string[] = [];
@@ -55,7 +56,7 @@ export class HakoError extends Error {
       current = current.cause;
     }
     const line = words.join(": ") + (hints.length === 0 ? "" : ` (${hints.join("; ")})`);
-    return line.replaceAll(/\s*\n\s*/g, " ");
+    return printable(line.replaceAll(/\s*\n\s*/g, " "));
   }
 }
 

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { asHakoError, HakoError } from "../errors";
 import { type ErrnoName, errnoNumber, errnoText } from "../linux/errno";
-import { exists, listDirectories, readText, writeValueTo } from "../linux/file";
+import { listDirectories, readText, writeValueTo } from "../linux/file";
 import type { Int } from "./resources";
 
 /** errno of something thrown by a system call. */
@@ -51,7 +51,7 @@ export function tryWriteValue(file: string, value: string): HakoError | undefine
 }
 
 /** What is thrown about a cgroup that was removed meanwhile, or that this user may not look into. */
-const OUT_OF_SIGHT: readonly (ErrnoName | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EACCES"];
+export const OUT_OF_SIGHT: readonly (ErrnoName | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EACCES"];
 
 /** The directories in a directory; none when there is none, or this user may not see them. */
 export function subdirectories(dir: string): string[] {
@@ -61,11 +61,6 @@ export function subdirectories(dir: string): string[] {
     if (OUT_OF_SIGHT.includes(errnoOf(thrown))) return [];
     throw thrown;
   }
-}
-
-/** A cgroup and all below it, parents first. */
-export function subtree(dir: string): string[] {
-  return exists(dir) ? [dir, ...subdirectories(dir).flatMap(subtree)] : [];
 }
 
 /** A counter or a limit as it is: one beyond 2^53 is a big integer. What is no number counts as 0. */

@@ -1,6 +1,7 @@
 import { HakoError } from "../errors";
-import { readTable, subtree, tryReadValue, tryWriteValue, upwards, writeValue } from "./files";
+import { readTable, tryReadValue, tryWriteValue, upwards, writeValue } from "./files";
 import { type CgroupNode, directoryOf } from "./node";
+import { walkTree } from "./tree";
 
 const WAIT_MS = 5000;
 
@@ -76,7 +77,7 @@ class FreezerV1 implements Freezer {
   }
 
   thawTree(): void {
-    for (const dir of subtree(this.#dir)) tryWriteValue(`${dir}/freezer.state`, "THAWED");
+    walkTree(this.#dir, { enter: (path) => tryWriteValue(`${path}/freezer.state`, "THAWED") });
   }
 
   frozenBy(): FrozenBy | undefined {
@@ -121,7 +122,7 @@ class FreezerV2 implements Freezer {
   }
 
   thawTree(): void {
-    for (const dir of subtree(this.#dir)) tryWriteValue(`${dir}/cgroup.freeze`, "0");
+    walkTree(this.#dir, { enter: (path) => tryWriteValue(`${path}/cgroup.freeze`, "0") });
   }
 
   frozenBy(): FrozenBy | undefined {

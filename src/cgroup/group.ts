@@ -1,8 +1,8 @@
 import { HakoError } from "../errors";
 import { FdList } from "../linux/fd";
-import { exists, hasErrno } from "../linux/file";
+import { hasErrno } from "../linux/file";
 import { openPid, signalOpened } from "../linux/process";
-import { errnoOf, readValue, subtree, tryWriteValue } from "./files";
+import { errnoOf, readValue, tryWriteValue } from "./files";
 import { type Freezer, freezerOf } from "./freezer";
 import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "./index";
 import type { CgroupVersion } from "./layout";
@@ -11,6 +11,7 @@ import type { OomWatch } from "./oom";
 import type { Resources } from "./resources";
 import type { CgroupStats } from "./stats-types";
 import { type SubCgroups, subCgroups, unifiedCgroupOf } from "./sub-cgroups";
+import { inTree } from "./tree";
 
 /** Controllers whose limits can't be felt by our own stage before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
@@ -59,7 +60,7 @@ export class Group implements Cgroup {
       if (used.length > 0) {
         throw new HakoError({
           code: "exists",
-          message: `cgroup ${this.#directories.find((dir) => subtree(dir).flatMap(processesIn).length > 0)} is in use: ${used.length} processes, ${used[0]} for one`,
+          message: `cgroup ${this.#directories.find((dir) => inTree(dir, processesIn).length > 0)} is in use: ${used.length} processes, ${used[0]} for one`,
           hint: "choose another linux.cgroupsPath",
         });
       }
@@ -134,7 +135,7 @@ export class Group implements Cgroup {
   settle(): void {}
 
   pids(): number[] {
-    const pids = new Set(this.#directories.flatMap(subtree).flatMap(processesIn));
+    const pids = new Set(this.#directories.flatMap((dir) => inTree(dir, processesIn)));
     return [...pids].sort((a, b) => a - b);
   }
 
@@ -228,7 +229,7 @@ export class Group implements Cgroup {
         removeNode(node);
       } catch (thrown) {
         const dir = directoryOf(node);
-        const left = exists(dir) ? subtree(dir).flatMap(processesIn) : [];
+        const left = inTree(dir, processesIn);
         throw new HakoError({
           code: "system",
           errno: errnoOf(thrown),

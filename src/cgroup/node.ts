@@ -1,7 +1,8 @@
 import { dirname } from "node:path";
 import { asHakoError, HakoError } from "../errors";
 import { checkAccess, exists, makeDirectory, removeDirectory } from "../linux/file";
-import { errnoOf, subdirectories, tryReadValue, tryWriteValue, writeValue } from "./files";
+import { errnoOf, tryReadValue, tryWriteValue, writeValue } from "./files";
+import { removeBelow } from "./tree";
 
 /** The container's directory in one hierarchy; plain JSON. */
 export interface CgroupNode {
@@ -185,9 +186,7 @@ function removeTree(dir: string, deadline: number): void {
       if (errno === "ENOENT") return;
       if (errno !== "EBUSY" || performance.now() > deadline) throw thrown;
     }
-    const children = subdirectories(dir);
-    for (const child of children) removeTree(child, deadline);
-    if (children.length === 0) Bun.sleepSync(wait);
+    if (!removeBelow(dir)) Bun.sleepSync(wait);
   }
 }
 

@@ -70,7 +70,7 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
     const status = statusOf(root, record);
     // a created container has no program yet that could be disturbed
     if (!force && status !== "stopped" && status !== "created") throw notStopped(id, status);
-    if (options.alone !== true && leadsSandbox(record.annotations)) {
+    if (options.alone !== true && leadsSandbox(record)) {
       const others = mappings.othersOf(record, warn);
       if (others.length > 0) return others;
     }

@@ -30,7 +30,7 @@ export function killContainer({ root, id, signal, all, warn }: KillOptions): voi
     const message = `container "${id}": container not running: ${statusOf(root, record)}`;
     throw new HakoError({ code: "state", message });
   }
-  if ((signal !== SIGTERM && signal !== SIGKILL) || !leadsSandbox(record.annotations)) return;
+  if ((signal !== SIGTERM && signal !== SIGKILL) || !leadsSandbox(record)) return;
   let failure: HakoError | undefined;
   for (const other of new MappingStore(root).othersOf(record, warn)) {
     try {

@@ -16,6 +16,8 @@ const DIRECTORY = "/run/notify";
 const SOCKET = "notify.sock";
 /** A message is some lines of text (sd_notify(3)). */
 const MAX_MESSAGE = 64 * 1024;
+/** Messages; a socket holds about as many (net.unix.max_dgram_qlen). */
+const MOST_AT_ONCE = 512;
 const LOOK_MS = 100;
 const BARRIER_MS = 5000;
 
@@ -88,9 +90,9 @@ export class NotifyRelay implements Disposable {
     return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
-  /** Takes what has come; whether the container has said that it is ready. */
+  /** Takes what has come, or a part of it: who writes faster than we read must not keep us here. Whether the container is ready. */
   poll(): boolean {
-    while (pollAny([{ fd: this.#socket, for: "read" }], 0)[0]) {
+    for (let taken = 0; taken < MOST_AT_ONCE && pollAny([{ fd: this.#socket, for: "read" }], 0)[0]; taken++) {
       if (!this.#receive().split("\n").includes("READY=1")) continue;
       try {
         this.#pass();

@@ -1,6 +1,7 @@
 import { HakoError } from "../errors";
 import { readText, statusAt } from "../linux/file";
 import { userName } from "../linux/user-name";
+import { printable } from "../printable";
 import type { ContainerId } from "./id";
 import { cgroupOf } from "./pause";
 import { readRecord } from "./record";
@@ -64,7 +65,7 @@ function ownRow(pid: number): string | undefined {
       String(Math.floor(part)).padStart(2, "0"),
     );
     const user = userName(statusAt(`/proc/${pid}`)?.uid ?? 0);
-    return `${user.padEnd(8)} ${String(pid).padStart(7)} ${String(fields[1]).padStart(7)} ${time.join(":")} ${words === "" ? `[${name}]` : words}`;
+    return `${user.padEnd(8)} ${String(pid).padStart(7)} ${String(fields[1]).padStart(7)} ${time.join(":")} ${printable(words === "" ? `[${name}]` : words)}`;
   } catch {
     return undefined;
   }

@@ -2,6 +2,7 @@ import { type ErrorCode, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { readAtMost } from "../linux/file";
 import { O, openAt, openIfThere } from "../linux/path";
+import { findRow, homeOf, rowsWith } from "../linux/rows";
 import { statusOf } from "../linux/stat";
 import type { User } from "../oci/config";
 
@@ -19,34 +20,33 @@ function numberOf(text: string): number | undefined {
 }
 
 /**
- * The rows of a file such as /etc/passwd in a rootfs. Whoever owns that chooses what is there: a device is not opened, and a
- * file of the kernel's, which may wait or be emptied by reading, has no size.
+ * A file such as /etc/passwd in a rootfs. Whoever owns that chooses what is there: a device is not opened, and a file of the
+ * kernel's, which may wait or be emptied by reading, has no size.
  */
-function rows(root: Fd, path: string): string[][] {
+function textIn(root: Fd, path: string): string {
   using place = openIfThere(root, path, O.PATH);
-  if (place === undefined) return [];
+  if (place === undefined) return "";
   const { type, size } = statusOf(place);
-  if (type !== "file" || size === 0) return [];
+  if (type !== "file" || size === 0) return "";
   if (size > MAX_SIZE) {
     throw new HakoError({ code: "config", message: `${path} in the root file system has ${size} bytes` });
   }
   using file = openAt(undefined, place.path, O.RDONLY | O.NONBLOCK);
-  const lines = readAtMost(file, size).toString().split("\n");
-  return lines.filter((line) => line !== "" && !line.startsWith("#")).map((line) => line.split(":"));
+  return readAtMost(file, size).toString();
 }
 
 /** The home directory of a user of a rootfs; "/" without one. */
 export function homeIn(rootfs: string, uid: number): string {
   using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY);
-  let passwd: string[][];
+  let passwd: string;
   try {
-    passwd = rows(root, "/etc/passwd");
+    passwd = textIn(root, "/etc/passwd");
   } catch (error) {
     // links in a circle, a size beyond reason: an image without names
     if (error instanceof HakoError) return "/";
     throw error;
   }
-  return passwd.find((row) => row[2] === String(uid) && row[5])?.[5] ?? "/";
+  return homeOf(passwd, uid);
 }
 
 /**
@@ -63,27 +63,35 @@ export function userOf(rootfs: string, text: string | undefined): User {
     failed("config", `no ${kind} ${JSON.stringify(what)} in the root file system's ${file}`);
   if (name === "" || group === "" || more.length > 0) throw wrong("is not USER or USER:GROUP");
   using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY | O.CLOEXEC);
-  const passwd = rows(root, "/etc/passwd");
+  const passwd = textIn(root, "/etc/passwd");
   const number = numberOf(name);
   if (number === undefined && LIKE_A_NUMBER.test(name))
     throw wrong(`the user is not a number up to ${MAX_ID}`);
-  const entry = passwd.find((row) =>
+  const entry = findRow(passwd, String(number ?? name), (row) =>
     number === undefined ? row[0] === name : numberOf(row[2] ?? "") === number,
   );
   const uid = number ?? numberOf(entry?.[2] ?? "");
   if (uid === undefined) throw missing("user", name, "/etc/passwd");
-  const groups = rows(root, "/etc/group");
+  const groups = textIn(root, "/etc/group");
   if (group !== undefined) {
     if (LIKE_A_NUMBER.test(group) && numberOf(group) === undefined)
       throw wrong(`the group is not a number up to ${MAX_ID}`);
-    const gid = numberOf(group) ?? numberOf(groups.find((row) => row[0] === group)?.[2] ?? "");
+    const gid = numberOf(group) ?? numberOf(findRow(groups, group, (row) => row[0] === group)?.[2] ?? "");
     if (gid === undefined) throw missing("group", group, "/etc/group");
     return { uid, gid };
   }
-  const member = entry?.[0];
-  const additionalGids = groups
-    .filter((row) => member !== undefined && (row[3] ?? "").split(",").includes(member))
-    .map((row) => numberOf(row[2] ?? ""))
-    .filter((gid) => gid !== undefined);
-  return { uid, gid: numberOf(entry?.[3] ?? "0") ?? 0, additionalGids };
+  return { uid, gid: numberOf(entry?.[3] ?? "0") ?? 0, additionalGids: groupsWith(groups, entry?.[0]) };
+}
+
+/** The groups that name a user as their member. */
+function groupsWith(groups: string, member: string | undefined): number[] {
+  const found = new Set<number>();
+  // a list is between commas, so no name has one
+  if (!member || member.includes(",")) return [];
+  for (const [, , number = "", members = ""] of rowsWith(groups, member)) {
+    if (!`,${members},`.includes(`,${member},`)) continue;
+    const gid = numberOf(number);
+    if (gid !== undefined) found.add(gid);
+  }
+  return [...found];
 }

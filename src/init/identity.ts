@@ -12,6 +12,7 @@ import { identitySteps, noNewPrivilegesStep } from "../linux/credentials";
 import { Fd } from "../linux/fd";
 import { hasErrno, readAtMost } from "../linux/file";
 import { AT_FDCWD, O, openAt } from "../linux/path";
+import { homeOf as homeInPasswd } from "../linux/rows";
 import { statusOf } from "../linux/stat";
 import { perform, type Step } from "../linux/steps";
 import { syscallOn, trySyscall } from "../linux/syscall";
@@ -192,20 +193,14 @@ function isForeign(number: number, owner: number): boolean {
 
 /** The user's home directory from the container's /etc/passwd; "/" if it has none. */
 export function homeOf(uid: number): string {
-  let text: string;
   try {
     // not blocked by a named pipe, and nothing but an ordinary file is read; files of the kernel's, which may wait, have no size
     using file = openAt(undefined, "/etc/passwd", O.RDONLY | O.NONBLOCK | O.NOCTTY);
     const { type, size } = statusOf(file);
     if (type !== "file") return "/";
-    text = readAtMost(file, Math.min(size, MAX_PASSWD)).toString();
+    return homeInPasswd(readAtMost(file, Math.min(size, MAX_PASSWD)).toString(), uid);
   } catch (error) {
     if (error instanceof HakoError) return "/";
     throw error;
   }
-  for (const line of text.split("\n")) {
-    const [name, , id, , , home] = line.split(":");
-    if (name !== undefined && !name.startsWith("#") && id === String(uid) && home) return home;
-  }
-  return "/";
 }

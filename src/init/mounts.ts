@@ -8,7 +8,7 @@ import {
   cloneTree,
   type Filesystem,
   fitsFsconfig,
-  mountOnto,
+  mountCovered,
   newFilesystem,
   remountAt,
   setMountAttributes,
@@ -228,16 +228,9 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
       ...labelOf(work, type),
     ],
   };
-  const finish = (tree: Fd) => {
-    if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
-    applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
-  };
-  if (!fitsFsconfig(filesystem)) {
-    mountLong(work, filesystem, target, path, finish);
-    return;
-  }
   using tree = create(work, filesystem);
-  finish(tree);
+  if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
+  applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
   attach(work, tree, target, path);
 }
 
@@ -249,30 +242,10 @@ function modeOf(covered: Fd | undefined, plan: MountPlan): string[] {
 
 function create(work: RootfsWork, filesystem: Filesystem): Fd {
   try {
-    return newFilesystem(filesystem);
+    return fitsFsconfig(filesystem) ? newFilesystem(filesystem) : mountCovered(filesystem, work.root);
   } catch (error) {
     // In a user namespace sysfs belongs to the network namespace's owner; the host's shows the same devices
     if (filesystem.type !== "sysfs" || !work.context.userNamespace || !hasErrno(error, "EPERM")) throw error;
     return cloneTree("/sys", true);
   }
-}
-
-/** An overlay with a long lowerdir, or a flag of old: mounted by mount(2), then found again for what mount(2) doesn't do. */
-function mountLong(
-  work: RootfsWork,
-  filesystem: Filesystem,
-  target: Fd,
-  path: string,
-  finish: (mounted: Fd) => void,
-): void {
-  if (path === "/") {
-    throw new HakoError({
-      code: "unsupported",
-      message: "an option of more than 255 bytes, silent or iversion for a mount on /",
-    });
-  }
-  checkTarget(target, path);
-  mountOnto(target, filesystem);
-  using mounted = openInRoot(work.root, path, O.PATH);
-  finish(mounted);
 }

@@ -153,19 +153,29 @@ export function removeDirectory(path: string): void {
   if (result < 0) throw systemError("rmdir", -result, path);
 }
 
+/** The same by its name, of `directoryNames`, in the directory above it; false if it is busy, or has gone. */
+export function tryRemoveDirectory(above: Fd, name: Uint8Array): boolean {
+  const result = trySyscall("unlinkat", above.number, name, AT_REMOVEDIR);
+  if (result === 0) return true;
+  if (["EBUSY", "ENOTEMPTY", "ENOENT"].includes(errnoName(-result))) return false;
+  throw systemError("rmdir", -result, `${above.path}/${textOf(Buffer.from(name))}`);
+}
+
 /** Removes a file or a directory with all that is in it, without following links; a missing one is no error. */
 export function removeTree(path: string): void {
   if (tolerate(["ENOENT", "EISDIR", "EPERM"], path, "unlinkat", AT_FDCWD, path, 0)) return;
   if (statusAt(path, false) === undefined) return;
-  for (const { name } of entries(path)) removeTree(`${path}/${name}`);
+  for (const name of listNames(path)) removeTree(`${path}/${name}`);
   tolerate(["ENOENT"], path, "unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
 }
 
 interface Entry {
-  name: string;
+  /** Its name with the NUL at its end, as system calls take it: it may be any bytes. */
+  name: Buffer;
   directory: boolean;
 }
 
+const DOTS: ReadonlySet<string> = new Set([".", ".."]);
 const DT_DIR = 4;
 const HEADER = 19; // d_ino, d_off, d_reclen, d_type
 
@@ -179,19 +189,28 @@ function entries(path: string): Entry[] {
     if (length === 0) return found;
     for (let at = 0; at < length; at += buffer.readUInt16LE(at + 16)) {
       const end = buffer.indexOf(0, at + HEADER);
-      const name = buffer.toString("utf8", at + HEADER, end);
-      if (name !== "." && name !== "..") found.push({ name, directory: buffer[at + 18] === DT_DIR });
+      const name = Buffer.from(buffer.subarray(at + HEADER, end + 1));
+      if (!DOTS.has(textOf(name))) found.push({ name, directory: buffer[at + 18] === DT_DIR });
     }
   }
 }
 
+function textOf(name: Buffer): string {
+  return name.toString("utf8", 0, name.length - 1);
+}
+
 /** The names in a directory. */
 export function listNames(path: string): string[] {
-  return entries(path).map(({ name }) => name);
+  return entries(path).map(({ name }) => textOf(name));
 }
 
 /** The names of directories in a directory of a file system that knows types (not so: some old ones on disk). */
 export function listDirectories(path: string): string[] {
+  return directoryNames(path).map(textOf);
+}
+
+/** The same for `openat` and the like, each with its NUL. */
+export function directoryNames(path: string): Buffer[] {
   return entries(path)
     .filter(({ directory }) => directory)
     .map(({ name }) => name);

@@ -1,7 +1,7 @@
 import { HakoError } from "../errors";
 import { type ErrnoName, errnoNumber, errnoText } from "./errno";
 import { Fd } from "./fd";
-import { AT_FDCWD } from "./path";
+import { AT_FDCWD, mkdirAt, O, openAt } from "./path";
 import { syscallOn, systemError, trySyscall } from "./syscall";
 
 /** The mount calls of Linux 5.12: trees are cloned, made as they shall be while nobody sees them, and then attached. */
@@ -195,6 +195,23 @@ export function mountOnto(target: Fd, filesystem: Omit<Filesystem, "attributes">
   const { type, source = type, options = [] } = filesystem;
   const { flags, data } = forMount(options);
   syscallOn(type, "mount", source, target.path, type, flags, data);
+}
+
+/**
+ * As `newFilesystem` for an overlay with a long lowerdir, or a flag of old. mount(2) needs a place: it is in a file system of its
+ * own, on a directory of this mount namespace, for a moment. In one that others may change we could not find the mount again.
+ */
+export function mountCovered(filesystem: Omit<Filesystem, "attributes">, place: Fd): Fd {
+  using cover = newFilesystem({ type: "tmpfs", source: "tmpfs" });
+  using inside = mkdirAt(cover, "mount", 0o700);
+  attachTree(cover, place);
+  try {
+    mountOnto(inside, filesystem);
+    using mounted = openAt(cover, "mount", O.PATH | O.DIRECTORY | O.NOFOLLOW);
+    return cloneTree(mounted, false);
+  } finally {
+    syscallOn(cover.name, "umount2", cover.path, MNT_DETACH);
+  }
 }
 
 const MS_REMOUNT = 32;

@@ -180,14 +180,13 @@ export function startTimeOf(child: number): number {
 
 /**
  * Whether a process of ours, known by `name`, has executed a program when it has closed what it would close then: that comes
- * a moment before the name, and an end closes it too. One that somebody has reaped is taken for one that has.
+ * a moment before the name changes, and an end closes it too, after it has begun. The name alone says nothing: a program may
+ * have the same, and keep us here for ever. One that somebody has reaped is taken for one that has executed.
  */
 export function hasExecuted(pid: number, startTime: number, name: string): boolean {
-  for (;;) {
-    const status = processStatus(pid);
-    if (status?.startTime !== startTime || status.name !== name) return true;
-    if ("ZX".includes(status.state)) return false;
-  }
+  const status = processStatus(pid);
+  if (status?.startTime !== startTime || status.name !== name) return true;
+  return !"ZX".includes(status.state) && (status.flags & PF_EXITING) === 0;
 }
 
 /** Whether a child of ours has ended; it stays to be reaped. */

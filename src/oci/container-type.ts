@@ -61,10 +61,11 @@ export function sandboxOf(annotations: Annotations): string | undefined {
 const MANAGER = "io.container.manager";
 
 /**
- * Whether TERM, KILL and the end of this container are those of its whole sandbox, as in kata-runtime 1.x. Not for
- * podman: it stops the containers of a pod all at once, each with a signal and a time of its own, and restarts one alone.
+ * Whether TERM, KILL and the end of this container are those of its whole sandbox, as in kata-runtime 1.x. A sandbox has the id of
+ * the container that leads it: who may choose annotations, but no ids, ends no other one's. Not for podman: it stops the
+ * containers of a pod all at once, each with a signal and a time of its own, and restarts one alone.
  */
-export function leadsSandbox(annotations: Annotations): boolean {
+export function leadsSandbox({ id, annotations }: { id: string; annotations: Annotations }): boolean {
   const { type, sandbox } = placeOf(annotations);
-  return type === "sandbox" && sandbox !== undefined && annotations[MANAGER] !== "libpod";
+  return type === "sandbox" && sandbox === id && annotations[MANAGER] !== "libpod";
 }

@@ -202,6 +202,40 @@ describe("a shared volume whose directories become links while create runs", () 
     expect(readFileSync(join(outside, "kept"), "utf8")).toBe("as before");
     expect(mountinfo()).toEqual(before);
   });
+
+  e2e("what is said of a long overlay is not done to another mount", async () => {
+    using box = new Box();
+    const layers = ["a", "b", "c"].map((letter) => box.path(letter.repeat(100)));
+    const [volume, locked] = [box.path("volume"), box.path("locked")];
+    for (const dir of [...layers, volume, locked, join(volume, "a")]) mkdirSync(dir);
+    symlinkSync("/locked", join(volume, "link"));
+    // create makes a directory where it finds none: then a step fails
+    const swap = [
+      ["a", "b"],
+      ["link", "a"],
+      ["a", "link"],
+      ["b", "a"],
+    ].map(([from, to]) => `try { renameSync("${from}", "${to}") } catch {}`);
+    const script = `const { renameSync } = require("node:fs"); for (;;) { ${swap.join(" ")} }`;
+    const swapper = Bun.spawn([process.execPath, "-e", script], { cwd: volume });
+    try {
+      for (let round = 0; round < 20; round++) {
+        const options = [`lowerdir=${layers.join(":")}`, "rw"];
+        const bundle = box.bundle(["touch", "/locked/written"], (config) => {
+          config.mounts.push(
+            { destination: "/volume", type: "bind", source: volume, options: ["rbind"] },
+            { destination: "/locked", type: "bind", source: locked, options: ["bind", "ro"] },
+            { destination: "/volume/a", type: "overlay", source: "overlay", options },
+          );
+        });
+        box.hako("run", "--bundle", bundle, box.id());
+        expect(names(locked)).toEqual([]);
+      }
+    } finally {
+      swapper.kill("SIGKILL");
+      await swapper.exited;
+    }
+  });
 });
 
 describe("the caller's places", () => {

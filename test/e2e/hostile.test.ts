@@ -24,6 +24,7 @@ import {
   names,
   needsHako,
   needsProgram,
+  until,
 } from "./support";
 
 const SLEEP = ["sleep", "600"];
@@ -39,6 +40,33 @@ describe("the root file system", () => {
     const result = box.hakoWith({ timeout: 10_000 }, "run", "--bundle", bundle, box.id());
     expect(result).toMatchObject({ status: 0, stdout: "/\n" });
   });
+
+  e2e("/etc/passwd and /etc/group are nothing but rows: exec takes memory for few of them", () => {
+    using box = new Box();
+    const bundle = box.bundle(SLEEP);
+    const id = box.id();
+    box.ok("run", "--detach", "--bundle", bundle, id);
+    // as much as is read at all; all rows at once took a gigabyte
+    for (const file of ["passwd", "group"])
+      writeFileSync(join(bundle, "rootfs/etc", file), ":\n".repeat(1 << 23));
+    const command = [HAKO, "--root", box.root, "exec", "--user", "1000", id];
+    // busybox's id would read the files itself
+    command.push("grep", "Uid:\t1000\t", "/proc/self/status");
+    const done = Bun.spawnSync(command, { stdin: "ignore", timeout: 60_000 });
+    expect(done.exitCode).toBe(0);
+    expect(done.resourceUsage.maxRSS).toBeLessThan(400 << 20);
+  }, [needsHako]);
+
+  e2e("a program with the name of hako's own process: start comes back", () => {
+    using box = new Box();
+    const bundle = box.bundle(["/hako:[init]"]);
+    const script = "#!/bin/sh\nwhile :; do sleep 1; done\n";
+    writeFileSync(join(bundle, "rootfs/hako:[init]"), script, { mode: 0o755 });
+    const id = box.id();
+    box.ok("create", "--bundle", bundle, id);
+    expect(box.hakoWith({ timeout: 10_000 }, "start", id)).toMatchObject({ status: 0, signal: null });
+    expect(box.state(id).status).toBe("running");
+  }, [needsHako]);
 
   e2e("/dev/null is a link to a secret: masked paths don't show it", () => {
     using box = new Box();
@@ -230,6 +258,38 @@ describe("hooks", () => {
 });
 
 describe("kill and delete", () => {
+  e2e("cgroups deeper than a path goes, with names of any bytes: none is out of reach", async () => {
+    using box = new Box();
+    // its processes end only when they are found
+    const bundle = box.bundle(["sh", "-c", "sleep 600 & sleep 600"], (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter(({ type }) => type !== "pid");
+    });
+    const id = box.id();
+    box.ok("run", "--detach", "--bundle", bundle, id);
+    const pids = () => (JSON.parse(box.ok("ps", "--json", id).stdout) as number[]).length;
+    await until("both run", () => pids() === 2);
+    const { init, cgroup } = JSON.parse(readFileSync(join(box.root, id, "state.json"), "utf8"));
+    for (const { mountpoint, path } of cgroup.nodes) {
+      execute("sh", ["-c", `mkdir "$0/$(printf '\\377\\376')"`, mountpoint + path]);
+      let fd = openSync(mountpoint + path, "r");
+      for (let depth = 0; depth < 25; depth++) {
+        const below = `/proc/self/fd/${fd}/${"x".repeat(200)}`;
+        mkdirSync(below);
+        const next = openSync(below, "r");
+        closeSync(fd);
+        fd = next;
+      }
+      // a v1 cpuset takes nobody before it has processors
+      if (!mountpoint.endsWith("cpuset")) writeFileSync(`/proc/self/fd/${fd}/cgroup.procs`, String(init.pid));
+      closeSync(fd);
+    }
+    expect(pids()).toBe(2);
+    box.ok("kill", "--all", id, "KILL");
+    await until("none runs", () => pids() === 0);
+    box.ok("delete", id);
+    for (const { mountpoint, path } of cgroup.nodes) expect(existsSync(mountpoint + path)).toBe(false);
+  }, [needsHako]);
+
   e2e("a cgroup that others use is not taken, and its processes live", () => {
     using box = new Box();
     const bundle = (path: string) =>

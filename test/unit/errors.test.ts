@@ -11,6 +11,15 @@ describe("HakoError", () => {
     expect(error.oneLine).toBe("config /mounts/0: mount /x: no (remove it; be root)");
   });
 
+  test("words of an image's are no orders for a terminal", () => {
+    const error = new HakoError({
+      code: "system",
+      message: "no /bin/\x1b]0;owned\x07\u009b2J",
+      hint: "\r\ttry",
+    });
+    expect(error.oneLine).toBe("no /bin/\\x1b]0;owned\\x07\\x9b2J (\\x0d\\x09try)");
+  });
+
   test("of a system call", () => {
     const error = systemError("openat2", "ENOENT", "/x");
     expect(error.oneLine).toBe("openat2 /x: no such file or directory");

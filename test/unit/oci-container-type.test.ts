@@ -64,8 +64,9 @@ describe("leadsSandbox", () => {
     ["a container of a pod", { ...pod, [CRIO]: "container" }, false],
     ["a container by itself", {}, false],
     ["one without a sandbox's id", { [CRIO]: "sandbox" }, false],
+    ["another one's", { ...pod, [CRIO_SANDBOX]: "other" }, false],
   ];
   for (const [name, annotations, leads] of rows) {
-    test(name, () => expect(leadsSandbox(annotations)).toBe(leads));
+    test(name, () => expect(leadsSandbox({ id: "pod", annotations })).toBe(leads));
   }
 });
