@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { exists, hasErrno } from "../linux/file";
-import { attachTree, cloneTree } from "../linux/mount";
+import { ATTR, attachTree, cloneTree, setMountAttributes } from "../linux/mount";
 import { makeLink, makeNode, type Node, openNode, removeFile, setMode, setOwner } from "../linux/node";
 import { cleanPath, mkdirAllInRoot, O, openAt } from "../linux/path";
 import { statusOf } from "../linux/stat";
@@ -132,6 +132,7 @@ function checkDevice(node: Fd, device: Device): void {
 function bindDevice(dir: Fd, name: string, device: Device): void {
   using tree = cloneTree(device.path, false);
   checkDevice(tree, device);
+  setMountAttributes(tree, { set: ATTR.NOSUID | ATTR.NOEXEC });
   using target = openOrCreate(dir, name);
   attachTree(tree, target);
 }

@@ -50,6 +50,9 @@ const OVER_PROC: ReadonlySet<string> = new Set([
 /** Kernel file systems whose superblock is shared: only the mount can be read-only. */
 const SHARED_SUPERBLOCK: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "devpts", "tmpfs"]);
 
+/** What takes rights away, which is allowed in every user namespace. */
+const RESTRICTIONS = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
+
 /** File systems whose labels SELinux's policy gives. */
 const UNLABELED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "cgroup", "cgroup2"]);
 
@@ -236,7 +239,7 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
     mountLong(work, filesystem, target, path, finish);
     return;
   }
-  using tree = create(work, filesystem);
+  using tree = create(work, filesystem, plan);
   finish(tree);
   attach(work, tree, target, path);
 }
@@ -247,13 +250,16 @@ function modeOf(covered: Fd | undefined, plan: MountPlan): string[] {
   return [`mode=${statusOf(covered).mode.toString(8)}`];
 }
 
-function create(work: RootfsWork, filesystem: Filesystem): Fd {
+function create(work: RootfsWork, filesystem: Filesystem, plan: MountPlan): Fd {
   try {
     return newFilesystem(filesystem);
   } catch (error) {
     // In a user namespace sysfs belongs to the network namespace's owner; the host's shows the same devices
     if (filesystem.type !== "sysfs" || !work.context.userNamespace || !hasErrno(error, "EPERM")) throw error;
-    return cloneTree("/sys", true);
+    const tree = cloneTree("/sys", true);
+    // a new sysfs would have nothing mounted in it, and so nothing that is writable if it is not: the host's cgroups
+    setMountAttributes(tree, { set: plan.own.set & RESTRICTIONS, recursive: true });
+    return tree;
   }
 }
 

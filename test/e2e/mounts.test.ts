@@ -376,6 +376,32 @@ describe("root file system", () => {
     expect(out).toContain("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n");
   });
 
+  e2e("in a user namespace: devices and a host's sysfs take no more rights than new ones would", () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const out = box.sh("cat /proc/self/mountinfo", (config) => {
+      config.linux.namespaces = [...config.linux.namespaces, { type: "user" }].filter(
+        ({ type }) => type !== "network",
+      );
+      config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      config.mounts = config.mounts.filter(({ destination }) => destination !== "/sys/fs/cgroup");
+    });
+    const mounts = out
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" "))
+      .map(([, , , , target = "", options = ""]) => ({ target, options: options.split(",") }));
+    const devices = mounts.filter(({ target }) => /^\/dev\/(null|zero|full|u?random|tty)$/.test(target));
+    expect(devices.length).toBe(6);
+    for (const { options } of devices) {
+      expect(options).toEqual(expect.arrayContaining(["nosuid", "noexec"]));
+    }
+    const kernel = mounts.filter(({ target }) => `${target}/`.startsWith("/sys/"));
+    expect(kernel.length).toBeGreaterThan(1);
+    expect(kernel.filter(({ options }) => !options.includes("ro"))).toEqual([]);
+  }, [needsHako, needsUserNamespace]);
+
   e2e("devices of config.json, and the rules for them", () => {
     using box = new Box();
     const out = box.sh(
