@@ -8,6 +8,7 @@ import type { SeccompFilter } from "../linux/seccomp";
 import { recvFd, socketPair } from "../linux/socket";
 import { isDebugging, logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
+import { keepsGroups } from "../oci/groups";
 import { hasNamespace } from "../oci/namespaces";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
@@ -79,7 +80,7 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
   const { root, id, detach } = options;
   try {
     const config = readStoredConfig(root, id);
-    const { process: own, linux } = config;
+    const { process: own, linux, annotations } = config;
     using first = new FirstProcess(record, hasNamespace(config, "mount"));
     const process = execProcess(options.values, options.args, own, first.rootfs.path);
     checkLabels(process);
@@ -90,7 +91,13 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
     using receiver = ours;
     using sender = theirs;
     const sized = receiver === undefined ? process : foreground().withOurWindowSize(process);
-    const started = startProcess(options, record, first, { process: sized, linux }, given ?? sender);
+    const started = startProcess(
+      options,
+      record,
+      first,
+      { process: sized, linux, annotations },
+      given ?? sender,
+    );
     sender?.close();
     return { ...started, terminal: receiver === undefined ? undefined : recvFd(receiver).fd };
   } catch (error) {
@@ -148,7 +155,7 @@ function startProcess(
   options: ExecOptions,
   record: ContainerRecord,
   { init, pidfd, rootfs }: FirstProcess,
-  { process, linux }: Pick<Config, "linux"> & { process: Process },
+  { process, linux, annotations }: Pick<Config, "linux" | "annotations"> & { process: Process },
   consoleSocket: Fd | undefined,
 ): Pick<Started, "started" | "forward"> {
   const { root, preserveFds, openFiles, cgroups, detach, warn } = options;
@@ -172,6 +179,7 @@ function startProcess(
       listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),
       consoleSocket,
       noNewKeyring,
+      keepsGroups: keepsGroups({ annotations }),
       preserveFds,
       openFiles,
       attendance: attendanceFor(options, process, filter),

@@ -2,6 +2,7 @@ import type { CgroupEntry } from "../cgroup";
 import { type Fd, FdList } from "../linux/fd";
 import { O, openAt } from "../linux/path";
 import { effectiveUser, inUserNamespace } from "../linux/rootless";
+import { keepsGroups } from "../oci/groups";
 import { bindSources } from "./bind-sources";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
@@ -49,6 +50,7 @@ export function spawnInit(options: InitOptions): StageProcess {
     join: plan.joinSteps,
     born: entry.born,
     userNamespace: plan.has("user"),
+    keepsGroups: keepsGroups(config),
     preserveFds,
     keep,
     writeIdMaps: plan.created.has("user")

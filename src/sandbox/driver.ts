@@ -51,6 +51,7 @@ export interface ExecPlan {
   listener: (fd: Fd) => void;
   consoleSocket: Fd | undefined;
   noNewKeyring: boolean;
+  keepsGroups: boolean;
   preserveFds: number;
   openFiles: number | undefined;
   /** Who may take this process's place if nothing is left to do in it: the driver then doesn't come back. */
