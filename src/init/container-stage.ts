@@ -101,6 +101,7 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
       request.mappedMounts.map(([index, fd]) => [index, new Fd(fd, `source of mount ${index}`)]),
     ),
     bindSources: parent.descriptors(request.bindSources),
+    madeDevices: parent.descriptors(request.madeDevices),
     warn,
   });
 }

@@ -3,7 +3,8 @@ import { asHakoError, type HakoError } from "../errors";
 import { type ErrnoName, errnoNumber } from "../linux/errno";
 import type { Sight, SightPlace } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
-import { hasErrno, readText } from "../linux/file";
+import { hasErrno } from "../linux/file";
+import { hostId } from "../linux/id-map";
 import { components, O, openInRoot } from "../linux/path";
 import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
@@ -151,12 +152,8 @@ export class ProgramOutside {
     return (mode & (groups.includes(gid) ? 0o010 : 0o001)) !== 0;
   }
 
-  /** What the host calls an id of the container's user namespace (user_namespaces(7)). */
+  /** What the host calls an id of the container's user namespace. */
   onHost(kind: "uid" | "gid", id: number): number {
-    for (const line of readText(`/proc/${this.pid}/${kind}_map`).split("\n")) {
-      const [inside = -1, outside = -1, size = 0] = line.trim().split(/\s+/).map(Number);
-      if (id >= inside && id < inside + size) return outside + id - inside;
-    }
-    return id;
+    return hostId(this.pid, kind, id);
   }
 }

@@ -17,6 +17,8 @@ export interface ContainerPlan {
   /** Makes the program's seccomp filter; called when there is time to, while something else starts. */
   filter(): SeccompFilter | undefined;
   bundle: string;
+  /** Where the host keeps what belongs to the container. */
+  directory: string;
   rootfs: string;
   /** The host's root with a tmpfs over it, mounted on this directory, is the rootfs. */
   overlay: string | undefined;
