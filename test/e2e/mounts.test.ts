@@ -258,6 +258,22 @@ describe("mounts", () => {
     expect([stdout, stderr]).toEqual(["theirs\n/etc/group\ntheirs\nroot:x:0:0:root:/root:/bin/sh\n", ""]);
   }, [needsHako]);
 
+  e2e("options of the file system on what is mounted already: a warning", () => {
+    using box = new Box();
+    const result = box.run(["true"], (config) => {
+      config.mounts.push({
+        destination: "/data",
+        type: "bind",
+        source: "/etc",
+        options: ["rbind", "size=1m"],
+      });
+      for (const { type, options } of config.mounts) if (type === "cgroup") options?.push("nsdelegate");
+    });
+    expect(result.status).toBe(0);
+    expect(result.stderr).toContain("bind mount on /data: no effect: size=1m");
+    expect(result.stderr).toContain("cgroup mount on /sys/fs/cgroup: no effect: nsdelegate");
+  }, [needsHako]);
+
   e2e("cgroups, with and without a namespace of their own", () => {
     using box = new Box();
     for (const namespace of [true, false]) {
