@@ -16,7 +16,7 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
   const done = withOpenFiles(context.openFiles, () =>
     spawnSync(hook.path, args, {
       ...(name === undefined ? {} : { argv0: name }),
-      env: environment(hook.env ?? []),
+      env: hook.env === undefined ? callersEnvironment() : environment(hook.env),
       cwd: context.cwd,
       input: JSON.stringify(context.state),
       maxBuffer: Number.POSITIVE_INFINITY,
@@ -56,6 +56,11 @@ function environment(lines: readonly string[]): Record<string, string> {
       return equals < 0 ? [line, ""] : [line.slice(0, equals), line.slice(equals + 1)];
     }),
   );
+}
+
+/** A hook without an environment of its own has the caller's; inside, where no caller is, none. */
+function callersEnvironment(): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BUN_JSC_")));
 }
 
 /** Bun raises its soft limit of open files, and what it spawns inherits that. */
