@@ -152,12 +152,14 @@ function planOf(
 ): Omit<ContainerPlan, "filter"> {
   const { root, id, bundle, cgroupManager, consoleSocket } = options;
   const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = options;
-  const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
+  const directory = containerDirectory(root, id);
+  const overlay = bundle.overlayOfHost === true ? join(directory, "rootfs") : undefined;
   if (overlay !== undefined) makeDirectory(overlay, 0o755);
   return {
     id,
     config: bundle.config,
     bundle: bundle.path,
+    directory,
     rootfs: bundle.rootfs,
     overlay,
     state: stateOf(record, "creating"),

@@ -8,6 +8,7 @@ import type { SeccompFilter } from "../linux/seccomp";
 import { socketPair } from "../linux/socket";
 import { isDebugging, logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
+import { keepsGroups } from "../oci/groups";
 import { hasNamespace } from "../oci/namespaces";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
@@ -79,7 +80,7 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
   const { root, id, detach } = options;
   try {
     const config = readStoredConfig(root, id);
-    const { process: own, linux } = config;
+    const { process: own, linux, annotations } = config;
     using first = new FirstProcess(record, hasNamespace(config, "mount"));
     const process = execProcess(options.values, options.args, own, first.rootfs.path);
     checkLabels(process);
@@ -91,7 +92,8 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
     using sender = theirs;
     const sized = receiver === undefined ? process : foreground().withOurWindowSize(process);
     const consoleSocket = given ?? sender;
-    return startProcess(options, record, first, { process: sized, linux }, { consoleSocket, receiver });
+    const specified = { process: sized, linux, annotations };
+    return startProcess(options, record, first, specified, { consoleSocket, receiver });
   } catch (error) {
     // whatever could not be done in a container that was about to end, this is why
     throw isEnding(record.init) ? notRunning(id, "stopped") : error;
@@ -147,7 +149,7 @@ function startProcess(
   options: ExecOptions,
   record: ContainerRecord,
   { init, pidfd, rootfs }: FirstProcess,
-  { process, linux }: Pick<Config, "linux"> & { process: Process },
+  { process, linux, annotations }: Pick<Config, "linux" | "annotations"> & { process: Process },
   { consoleSocket, receiver }: { consoleSocket: Fd | undefined; receiver: Fd | undefined },
 ): Started {
   const { root, preserveFds, openFiles, cgroups, detach, warn } = options;
@@ -172,6 +174,7 @@ function startProcess(
       listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),
       consoleSocket,
       noNewKeyring,
+      keepsGroups: keepsGroups({ annotations }),
       preserveFds,
       openFiles,
       attendance: attendanceFor(options, process, filter),

@@ -35,17 +35,17 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
 function call(hook: Hook, { state, cwd, program }: HookContext): CallEnd {
   const { path, args = [] } = hook;
   const input = JSON.stringify(state);
-  const lines = hook.env ?? program?.environment ?? [];
+  const lines = hook.env ?? program?.environment;
   const timeout = hook.timeout === undefined ? undefined : hook.timeout * 1000;
   if (program?.filtered !== undefined) {
     const { callUnderFilter } = require("./filtered-hook") as typeof import("./filtered-hook");
     const argv = args.length === 0 ? [path] : args;
-    return callUnderFilter({ path, argv, environment: lines, input, timeout }, program.filtered);
+    return callUnderFilter({ path, argv, environment: lines ?? [], input, timeout }, program.filtered);
   }
   const [name, ...rest] = args;
   const { error, ...end } = spawnSync(path, rest, {
     ...(name === undefined ? {} : { argv0: name }),
-    env: environment(lines),
+    env: lines === undefined ? callersEnvironment() : environment(lines),
     cwd,
     input,
     maxBuffer: Number.POSITIVE_INFINITY,
@@ -69,6 +69,11 @@ function environment(lines: readonly string[]): Record<string, string> {
       return equals < 0 ? [line, ""] : [line.slice(0, equals), line.slice(equals + 1)];
     }),
   );
+}
+
+/** A hook without an environment of its own has the caller's; inside, where no caller is, none. */
+function callersEnvironment(): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BUN_JSC_")));
 }
 
 /** Bun raises its soft limit of open files, and what it spawns inherits that. */

@@ -25,7 +25,8 @@ export interface HookContext {
 
 /**
  * Runs the hooks of one kind in their order (runtime-spec, config.md "POSIX-platform Hooks"): the state on standard input,
- * their own environment and nothing of ours. The first that fails ends it with an error that holds its output.
+ * their own environment, or that of who is there if they name none: the caller, or in the container its program. The first that
+ * fails ends it with an error that holds its output.
  */
 export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
   (hooks?.[kind] ?? []).forEach((hook, index) => {

@@ -6,14 +6,26 @@ import { affinityStep, ioPriorityStep, setScheduler } from "../linux/scheduler";
 import type { Step } from "../linux/steps";
 import type { Linux, Process } from "../oci/config";
 
+const NEEDS_RIGHTS =
+  "realtime and negative nice values need CAP_SYS_NICE, and on cgroup v1 realtime needs cpu.rt_runtime_us";
+/** By the kernel's answer to SCHED_DEADLINE. */
+const DEADLINE_HINTS: Readonly<Record<string, string>> = {
+  EBUSY: "the processors' time is promised to others",
+  EINVAL: "/proc/sys/kernel/sched_deadline_period_min_us and _max_us say which periods are allowed",
+};
+
 /** How the program's process, 0 for this one, is scheduled: it takes rights, and need not be passed on to a child. */
 export function applyScheduler({ scheduler }: Process, pid: number): void {
   if (scheduler === undefined) return;
   const { runtime, deadline, period, flags = [], ...rest } = scheduler;
   const times = { runtime: BigInt(runtime), deadline: BigInt(deadline), period: BigInt(period) };
-  during("config /process/scheduler", () => setScheduler(pid, { ...rest, ...times, flags }), {
-    hint: "realtime and negative nice values need CAP_SYS_NICE, and on cgroup v1 realtime needs cpu.rt_runtime_us",
-  });
+  during(
+    "config /process/scheduler",
+    () => setScheduler(pid, { ...rest, ...times, flags }),
+    ({ errno = "" }) => ({
+      hint: (rest.policy === "SCHED_DEADLINE" ? DEADLINE_HINTS[errno] : undefined) ?? NEEDS_RIGHTS,
+    }),
+  );
 }
 
 /** The program's IO priority, and what it takes the machine for; before the identity, for it takes rights. */

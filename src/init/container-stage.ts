@@ -11,6 +11,7 @@ import { accept, writeAll } from "../linux/socket";
 import { perform } from "../linux/steps";
 import { syscall, syscallOn } from "../linux/syscall";
 import type { Process } from "../oci/config";
+import { keepsGroups } from "../oci/groups";
 import { hasNamespace } from "../oci/namespaces";
 import { applyScheduler } from "./attributes";
 import { errorMessage } from "./error-message";
@@ -70,6 +71,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   const program = prepareProgram(specified, {
     linux: config.linux,
     filter: request.filter,
+    keepsGroups: keepsGroups(config),
     warn: (message) => parent.warn(message),
   });
   parent.reached("ready");
@@ -101,6 +103,7 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
       request.mappedMounts.map(([index, fd]) => [index, new Fd(fd, `source of mount ${index}`)]),
     ),
     bindSources: parent.descriptors(request.bindSources),
+    madeDevices: parent.descriptors(request.madeDevices),
     warn,
   });
 }

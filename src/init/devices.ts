@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { exists, hasErrno } from "../linux/file";
-import { attachTree, cloneTree } from "../linux/mount";
+import { ATTR, attachTree, cloneTree, setMountAttributes } from "../linux/mount";
 import { makeLink, makeNode, type Node, openNode, removeFile, setMode, setOwner } from "../linux/node";
 import { cleanPath, mkdirAllInRoot, O, openAt } from "../linux/path";
 import { statusOf } from "../linux/stat";
@@ -10,12 +10,14 @@ import type { Config, LinuxDevice } from "../oci/config";
 import { isBind } from "./mount-options";
 import type { RootfsWork } from "./rootfs";
 
-interface Device extends Node {
+export interface Device extends Node {
   path: string;
   uid: number;
   gid: number;
   /** For errors: where it was asked for. */
   from: string;
+  /** A mount of it, where it was made outside; used up by mounting. */
+  tree?: Fd | undefined;
 }
 
 /** Those of the runtime-spec that every container has. */
@@ -55,7 +57,9 @@ export function ownsDev(config: Config): boolean {
 export function setUpDevices(work: RootfsWork): void {
   const { config } = work.context;
   if (!ownsDev(config)) return;
-  const asked = (config.linux?.devices ?? []).map(deviceOf);
+  const asked = (config.linux?.devices ?? [])
+    .map(deviceOf)
+    .map((device) => ({ ...device, tree: work.context.madeDevices.get(device.index) }));
   const paths = new Set(asked.map(({ path }) => path));
   for (const device of [...DEFAULTS.filter(({ path }) => !paths.has(path)), ...asked]) {
     // That one is the link to the container's own devpts
@@ -72,7 +76,7 @@ const TYPES: Readonly<Record<string, Device["type"]>> = {
   p: "fifo",
 };
 
-function deviceOf(device: LinuxDevice, index: number): Device {
+export function deviceOf(device: LinuxDevice, index: number): Device & { index: number } {
   const from = `config /linux/devices/${index}`;
   const type = TYPES[device.type];
   if (type === undefined) {
@@ -82,13 +86,15 @@ function deviceOf(device: LinuxDevice, index: number): Device {
     });
   }
   const { fileMode = 0o666, uid = 0, gid = 0, major = 0, minor = 0 } = device;
-  return { path: cleanPath(device.path), type, major, minor, mode: fileMode & 0o7777, uid, gid, from };
+  return { path: cleanPath(device.path), type, major, minor, mode: fileMode & 0o7777, uid, gid, from, index };
 }
 
 function makeDevice(work: RootfsWork, device: Device): void {
   using dir = mkdirAllInRoot(work.root, dirname(device.path));
   const name = basename(device.path);
-  const made = work.context.userNamespace ? "forbidden" : tryMakeNode(dir, name, device);
+  // but for named pipes, which anybody may make
+  const outside = device.type !== "fifo" && (device.tree !== undefined || work.context.userNamespace);
+  const made = outside ? "forbidden" : tryMakeNode(dir, name, device);
   if (made === "forbidden") {
     bindDevice(dir, name, device);
     return;
@@ -128,10 +134,11 @@ function checkDevice(node: Fd, device: Device): void {
   });
 }
 
-/** Where device nodes can't be made, the host's is bound. */
+/** Where device nodes can't be made, one that was made outside is mounted, or else the host's. */
 function bindDevice(dir: Fd, name: string, device: Device): void {
-  using tree = cloneTree(device.path, false);
+  using tree = device.tree ?? cloneTree(device.path, false);
   checkDevice(tree, device);
+  setMountAttributes(tree, { set: ATTR.NOSUID | ATTR.NOEXEC });
   using target = openOrCreate(dir, name);
   attachTree(tree, target);
 }

@@ -60,9 +60,10 @@ function lowestFree(preserveFds: number, fds: readonly Fd[]): number {
 
 /** How an exec's program becomes what config.json says of it. */
 export function identityOfExec(options: ExecOptions, foreign: readonly NamespaceType[]): Identity {
-  const { process, filter, warn } = options;
+  const { process, filter, keepsGroups, warn } = options;
   const have = foreign.includes("user") ? allCapabilities() : permittedCapabilities();
-  return identityOf(process, have, keptForFilter(process, filter), warn);
+  const kept = keptForFilter(process, filter);
+  return identityOf(process, { have, kept, keepsGroups, warn });
 }
 
 /**
@@ -78,7 +79,7 @@ export function joinerSteps(
   entersAs: "root" | "user",
   fds: ExecDescriptors,
 ): Step[] {
-  const { process, linux, id, pidfd, preserveFds, noNewKeyring } = options;
+  const { process, linux, id, pidfd, preserveFds, noNewKeyring, keepsGroups } = options;
   const { terminal } = fds;
   const free = lowestFree(preserveFds, [...usedDescriptors(fds, pidfd), fds.channels.reports.write]);
   const { uid } = process.user;
@@ -95,7 +96,7 @@ export function joinerSteps(
     ...affinitySteps(process, "initial"),
     // while the host's procfs is there
     ...labelSteps(process, free),
-    ...joinSteps(foreign, pidfd, fds.root),
+    ...joinSteps(foreign, pidfd, fds.root, keepsGroups),
     ...parentDeath,
     // the container's own, by its name
     ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),
@@ -116,7 +117,7 @@ export function joinerSteps(
   ];
 }
 
-function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd): Step[] {
+function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd, keepsGroups: boolean): Step[] {
   const steps: Step[] = [];
   if (foreign.length > 0) {
     steps.push({
@@ -126,7 +127,7 @@ function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd): Step
       args: [pidfd.number, foreign.reduce((flags, type) => flags | NAMESPACE_FLAGS[type], 0)],
     });
   }
-  if (foreign.includes("user")) steps.push(...ownerSteps());
+  if (foreign.includes("user")) steps.push(...ownerSteps(keepsGroups));
   return [
     ...steps,
     // where everything was looked up; a container without a mount namespace has nothing else

@@ -44,6 +44,7 @@ export function enterCgroups(files: readonly number[]): void {
 interface ProgramOptions {
   linux: Linux | undefined;
   filter: SeccompFilter | undefined;
+  keepsGroups: boolean;
   warn: (message: string) => void;
 }
 
@@ -53,11 +54,12 @@ export function keptForFilter(process: Process, filter: SeccompFilter | undefine
 }
 
 /** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
-export function prepareProgram(process: Process, { linux, filter, warn }: ProgramOptions): Program {
+export function prepareProgram(process: Process, options: ProgramOptions): Program {
+  const { linux, filter, keepsGroups, warn } = options;
   const environment = environmentOf(process, homeOf);
   perform(attributeSteps(process, linux));
   const kept = keptForFilter(process, filter);
-  const last = takeIdentity(process, kept, warn);
+  const last = takeIdentity(process, { kept, keepsGroups, warn });
   const args = process.args ?? [];
   const path = findProgram(args[0] ?? "", environment);
   return { path, args, environment, filter, last: kept === 0n ? undefined : last };

@@ -58,13 +58,17 @@ export interface Identity {
   last: Step;
 }
 
-/** For a process that has the capabilities of `have` and needs those of `kept` to the end. */
-export function identityOf(
-  process: Process,
-  have: bigint,
-  kept: bigint,
-  warn: (message: string) => void,
-): Identity {
+interface IdentityOptions {
+  /** The capabilities that it has, and those that it needs to the end. */
+  have: bigint;
+  kept: bigint;
+  /** It stays in the caller's groups. */
+  keepsGroups: boolean;
+  warn: (message: string) => void;
+}
+
+/** How a process becomes who it shall be. */
+export function identityOf(process: Process, { have, kept, keepsGroups, warn }: IdentityOptions): Identity {
   const { uid, gid, umask, additionalGids } = process.user;
   const masks = masksOf(process, warn);
   for (const { why, names } of ungrantedCapabilities(masks, have)) {
@@ -77,7 +81,7 @@ export function identityOf(
       { what: "umask", call: "umask", args: [Number(umask ?? DEFAULT_UMASK)] },
       ...boundingSteps(masks.bounding),
     ],
-    user: identitySteps(uid, gid, additionalGids ?? [], (have & SETGID) !== 0n),
+    user: identitySteps(uid, gid, keepsGroups ? undefined : (additionalGids ?? []), (have & SETGID) !== 0n),
     capabilities,
     last,
   };
@@ -87,9 +91,9 @@ export function identityOf(
  * Becomes the program's user with its capabilities, in its working directory; what is returned takes the capabilities of
  * `kept` away.
  */
-export function takeIdentity(process: Process, kept: bigint, warn: (message: string) => void): Step {
+export function takeIdentity(process: Process, options: Omit<IdentityOptions, "have">): Step {
   const { cwd, user } = process;
-  const identity = identityOf(process, permittedCapabilities(), kept, warn);
+  const identity = identityOf(process, { ...options, have: permittedCapabilities() });
   perform(standardStreamSteps([0, 1, 2], user.uid));
   perform(identity.before);
   // As root first: the user may have no right to search the way there. Or only the user has: then after.

@@ -135,7 +135,8 @@ export function planOf(options: readonly string[]): MountPlan {
     if (effect.superblock !== undefined) plan.superblock.push(effect.superblock);
     plan.superblock = plan.superblock.filter((name) => name !== effect.notSuperblock);
     if (effect.nofollow !== undefined) plan.nofollow.add(effect.nofollow);
-    plan.bind = effect.bind ?? plan.bind;
+    // the two don't contradict each other: callers say both, and mean the tree
+    if (plan.bind !== "rbind") plan.bind = effect.bind ?? plan.bind;
     plan.remount ||= effect.remount === true;
     plan.copyUp ||= effect.copyUp === true;
     plan.idMap = effect.idMap ?? plan.idMap;

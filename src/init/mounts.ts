@@ -50,6 +50,9 @@ const OVER_PROC: ReadonlySet<string> = new Set([
 /** Kernel file systems whose superblock is shared: only the mount can be read-only. */
 const SHARED_SUPERBLOCK: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "devpts", "tmpfs"]);
 
+/** What takes rights away, which is allowed in every user namespace. */
+const RESTRICTIONS = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
+
 /** File systems whose labels SELinux's policy gives. */
 const UNLABELED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "cgroup", "cgroup2"]);
 
@@ -76,10 +79,19 @@ function mountOne(work: RootfsWork, mount: Mount, index: number): void {
   else if (bind) mountBind(work, mount, plan, path, index);
   else if (mount.type === "cgroup" || mount.type === "cgroup2") {
     checkBelowProc(path, undefined);
+    warnOfData(work, plan, mount.type, path);
     using target = openDirectory(work.root, path);
     checkTarget(target, path);
     mountCgroup(work, mount, plan, target);
   } else mountNew(work, mount, plan, path);
+}
+
+/**
+ * For mounts of what is mounted already. Other runtimes ignore options of the file system too; but whoever gives them may
+ * believe in a limit that isn't there.
+ */
+function warnOfData({ context }: RootfsWork, { data }: MountPlan, kind: string, path: string): void {
+  if (data.length > 0) context.warn(`${kind} mount on ${path}: no effect: ${data.join(",")}`);
 }
 
 /** A bind mount: the copy gets its attributes before anybody can see it. */
@@ -87,10 +99,7 @@ function mountBind(work: RootfsWork, mount: Mount, plan: MountPlan, path: string
   if (mount.source === undefined || mount.source === "") {
     throw new HakoError({ code: "config", message: "a bind mount needs a source" });
   }
-  // The kernel ignores them, as do other runtimes; but whoever gives them may believe in a limit that isn't there.
-  if (plan.data.length > 0) {
-    work.context.warn(`bind mount on ${path}: no effect: ${plan.data.join(",")}`);
-  }
+  warnOfData(work, plan, "bind", path);
   const source = resolve(work.context.bundle ?? process.cwd(), mount.source);
   using tree = sourceTree(work, source, plan, index);
   checkBelowProc(path, tree);
@@ -228,7 +237,7 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
       ...labelOf(work, type),
     ],
   };
-  using tree = create(work, filesystem);
+  using tree = create(work, filesystem, plan);
   if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
   applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
   attach(work, tree, target, path);
@@ -240,12 +249,15 @@ function modeOf(covered: Fd | undefined, plan: MountPlan): string[] {
   return [`mode=${statusOf(covered).mode.toString(8)}`];
 }
 
-function create(work: RootfsWork, filesystem: Filesystem): Fd {
+function create(work: RootfsWork, filesystem: Filesystem, plan: MountPlan): Fd {
   try {
     return fitsFsconfig(filesystem) ? newFilesystem(filesystem) : mountCovered(filesystem, work.root);
   } catch (error) {
     // In a user namespace sysfs belongs to the network namespace's owner; the host's shows the same devices
     if (filesystem.type !== "sysfs" || !work.context.userNamespace || !hasErrno(error, "EPERM")) throw error;
-    return cloneTree("/sys", true);
+    const tree = cloneTree("/sys", true);
+    // a new sysfs would have nothing mounted in it, and so nothing that is writable if it is not: the host's cgroups
+    setMountAttributes(tree, { set: plan.own.set & RESTRICTIONS, recursive: true });
+    return tree;
   }
 }

@@ -3,7 +3,8 @@ import { asHakoError, type HakoError } from "../errors";
 import { type ErrnoName, errnoNumber } from "../linux/errno";
 import type { Sight, SightPlace } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
-import { hasErrno, readText } from "../linux/file";
+import { hasErrno } from "../linux/file";
+import { hostId } from "../linux/id-map";
 import { components, O, openInRoot } from "../linux/path";
 import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
@@ -11,6 +12,7 @@ import { type Step, stepError } from "../linux/steps";
 import { systemError } from "../linux/syscall";
 import type { Process } from "../oci/config";
 import { environmentOf, notExecuted, notFound, placesOf } from "./program";
+import type { ExecOptions } from "./spawn-exec";
 
 const ANY_EXECUTE = 0o111;
 
@@ -21,6 +23,9 @@ interface Place {
   seen: boolean;
 }
 
+/** `pid` is the first process of the program's container, `rootfs` the root directory of its mount namespace. */
+type Container = Pick<ExecOptions, "pid" | "rootfs" | "process" | "homeOf" | "keepsGroups">;
+
 /** A program of a container, looked up from outside: nothing of ours is in there, and no path leads out. */
 export class ProgramOutside {
   readonly args: readonly string[];
@@ -28,15 +33,15 @@ export class ProgramOutside {
   /** In the order of PATH; the kernel decides which the user may execute. */
   readonly places: readonly Place[];
   readonly #process: Process;
+  readonly #keepsGroups: boolean;
+  private readonly pid: number;
+  private readonly root: Fd;
 
-  /** `pid` is the container's first process, `root` the root directory of its mount namespace. */
-  constructor(
-    private readonly pid: number,
-    private readonly root: Fd,
-    process: Process,
-    homeOf: (uid: number) => string,
-  ) {
+  constructor({ pid, rootfs, process, homeOf, keepsGroups }: Container) {
+    this.pid = pid;
+    this.root = rootfs;
     this.#process = process;
+    this.#keepsGroups = keepsGroups;
     this.args = process.args ?? [];
     this.environment = environmentOf(process, homeOf);
     const name = this.args[0] ?? "";
@@ -141,16 +146,14 @@ export class ProgramOutside {
       return type === "directory" || (mode & ANY_EXECUTE) !== 0;
     }
     if (uid === this.onHost("uid", user.uid)) return (mode & 0o100) !== 0;
-    const groups = [user.gid, ...(user.additionalGids ?? [])].map((id) => this.onHost("gid", id));
+    const own = this.#keepsGroups ? [] : (user.additionalGids ?? []);
+    const groups = [user.gid, ...own].map((id) => this.onHost("gid", id));
+    if (this.#keepsGroups) groups.push(...(process.getgroups?.() ?? []));
     return (mode & (groups.includes(gid) ? 0o010 : 0o001)) !== 0;
   }
 
-  /** What the host calls an id of the container's user namespace (user_namespaces(7)). */
+  /** What the host calls an id of the container's user namespace. */
   onHost(kind: "uid" | "gid", id: number): number {
-    for (const line of readText(`/proc/${this.pid}/${kind}_map`).split("\n")) {
-      const [inside = -1, outside = -1, size = 0] = line.trim().split(/\s+/).map(Number);
-      if (id >= inside && id < inside + size) return outside + id - inside;
-    }
-    return id;
+    return hostId(this.pid, kind, id);
   }
 }

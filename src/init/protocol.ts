@@ -45,6 +45,8 @@ export interface InitRequest {
   mappedMounts: [number, number][];
   /** Places in /mounts whose sources follow, each as a descriptor. */
   bindSources: number[];
+  /** Places in /linux/devices of those that were made outside; each follows as a descriptor. */
+  madeDevices: number[];
   /** A mount namespace to join. */
   mountNamespace: number | undefined;
 }

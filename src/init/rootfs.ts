@@ -38,6 +38,8 @@ export interface RootfsContext {
   mappedMounts: ReadonlyMap<number, Fd>;
   /** Sources that were opened outside, by their mounts' places; used up by mounting. */
   bindSources: ReadonlyMap<number, Fd>;
+  /** Devices that were made outside, by their places in /linux/devices; used up by mounting. */
+  madeDevices: ReadonlyMap<number, Fd>;
   warn(message: string): void;
 }
 

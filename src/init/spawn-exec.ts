@@ -41,6 +41,8 @@ export interface ExecOptions {
   /** The container's seccomp filter. */
   filter: SeccompFilter | undefined;
   noNewKeyring: boolean;
+  /** The program has our groups in place of its own. */
+  keepsGroups: boolean;
   preserveFds: number;
   /** The soft limit of open files that the caller had. */
   openFiles: number | undefined;
@@ -67,7 +69,7 @@ function foreignNamespaces(pid: number): NamespaceType[] {
 export function spawnExec(options: ExecOptions): ExecProcess {
   const { pid, startTime, rootfs, entry, process: specified, filter } = options;
   const foreign = foreignNamespaces(pid);
-  const program = new ProgramOutside(pid, rootfs, specified, options.homeOf);
+  const program = new ProgramOutside(options);
   const channels = new ExecChannels(filter !== undefined && hasListener(filter));
   try {
     // what was found by its number was found at it only if it still has the number

@@ -2,7 +2,9 @@ import type { CgroupEntry } from "../cgroup";
 import { type Fd, FdList } from "../linux/fd";
 import { O, openAt } from "../linux/path";
 import { effectiveUser, inUserNamespace } from "../linux/rootless";
+import { keepsGroups } from "../oci/groups";
 import { bindSources } from "./bind-sources";
+import { madeDevices } from "./made-devices";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
 import { setOutOfMemoryScore } from "./out-of-memory-score";
@@ -18,6 +20,7 @@ export interface InitOptions
     | "mountNamespace"
     | "mappedMounts"
     | "bindSources"
+    | "madeDevices"
     | "newCgroupNamespace"
     | "newNetworkNamespace"
     | "newTimeNamespace"
@@ -25,6 +28,8 @@ export interface InitOptions
     | "cgroupFiles"
     | "filter"
   > {
+  /** Where the host keeps what belongs to the container. */
+  directory: string;
   filter(): InitRequest["filter"];
   entry: CgroupEntry;
   startSocket: Fd;
@@ -49,6 +54,7 @@ export function spawnInit(options: InitOptions): StageProcess {
     join: plan.joinSteps,
     born: entry.born,
     userNamespace: plan.has("user"),
+    keepsGroups: keepsGroups(config),
     preserveFds,
     keep,
     writeIdMaps: plan.created.has("user")
@@ -61,10 +67,13 @@ export function spawnInit(options: InitOptions): StageProcess {
     setOutOfMemoryScore(init.pid, config.process?.oomScoreAdj);
     using opened = new FdList();
     const outside = plan.has("user") && plan.created.has("mount") && effectiveUser() === 0;
-    const sources = outside
-      ? bindSources(init.pid, config, options.bundle, mapped, opened)
-      : new Map<number, Fd>();
-    init.begin(requestOf(options, plan, files.all, mapped, sources), [...sources.values()]);
+    const given: Given = {
+      files: files.all,
+      mapped,
+      sources: outside ? bindSources(init.pid, config, options.bundle, mapped, opened) : NOTHING,
+      devices: outside ? madeDevices(init.pid, config, options.directory, opened) : NOTHING,
+    };
+    init.begin(requestOf(options, plan, given), [...given.sources.values(), ...given.devices.values()]);
     return init;
   } catch (error) {
     init[Symbol.dispose]();
@@ -72,14 +81,24 @@ export function spawnInit(options: InitOptions): StageProcess {
   }
 }
 
+const NOTHING: ReadonlyMap<number, Fd> = new Map();
+
+/** Descriptors for the process. */
+interface Given {
+  /** Of cgroups. */
+  files: readonly Fd[];
+  mapped: ReadonlyMap<number, Fd>;
+  sources: ReadonlyMap<number, Fd>;
+  devices: ReadonlyMap<number, Fd>;
+}
+
 function requestOf(
   options: InitOptions,
   plan: NamespacePlan,
-  files: readonly Fd[],
-  mapped: ReadonlyMap<number, Fd>,
-  sources: ReadonlyMap<number, Fd>,
+  { files, mapped, sources, devices }: Given,
 ): InitRequest {
-  const { warn: _, entry: __, explainEnd: ___, filter, startSocket, consoleSocket, ...plain } = options;
+  const { warn: _, entry: __, explainEnd: ___, directory: ____, ...rest } = options;
+  const { filter, startSocket, consoleSocket, ...plain } = rest;
   return {
     ...plain,
     // compiled now, while the process's own start takes its time
@@ -89,6 +108,7 @@ function requestOf(
     mountNamespace: plan.mount?.number,
     mappedMounts: [...mapped].map(([index, fd]): [number, number] => [index, fd.number]),
     bindSources: [...sources.keys()],
+    madeDevices: [...devices.keys()],
     cgroupFiles: files.map((fd) => fd.number),
     newCgroupNamespace: plan.created.has("cgroup"),
     newNetworkNamespace: plan.created.has("network"),

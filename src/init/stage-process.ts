@@ -120,6 +120,7 @@ export class StageProcess implements Disposable {
 
 interface StepOptions {
   userNamespace: boolean;
+  keepsGroups: boolean;
   lateFlags: number;
   preserveFds: number;
   executable: Fd;
@@ -131,7 +132,7 @@ interface StepOptions {
 
 /** What the child does between clone and execve. */
 function childSteps(options: StepOptions): Step[] {
-  const { executable, go, keep, userNamespace, lateFlags, preserveFds } = options;
+  const { executable, go, keep, userNamespace, keepsGroups, lateFlags, preserveFds } = options;
   const steps: Step[] = [
     { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
   ];
@@ -141,7 +142,7 @@ function childSteps(options: StepOptions): Step[] {
       { what: "wait for id maps", call: "read", args: [go.read.number, new Uint8Array(1), 1], least: 1 },
     );
   }
-  if (userNamespace) steps.push(...ownerSteps());
+  if (userNamespace) steps.push(...ownerSteps(keepsGroups));
   if (lateFlags !== 0) steps.push({ what: "unshare", call: "unshare", args: [lateFlags] });
   const sync = keep[0]?.number ?? -1;
   return [
@@ -166,6 +167,8 @@ export interface StagePlan {
   born: string | undefined;
   /** It is in a user namespace that is not ours: it becomes its root. */
   userNamespace: boolean;
+  /** It has our groups, also there. */
+  keepsGroups: boolean;
   preserveFds: number;
   /** Descriptors that it gets beside its socket. */
   keep: readonly Fd[];
@@ -182,10 +185,10 @@ export function startStage(plan: StagePlan): StageProcess {
   const [socket, theirs] = socketPair("socket to the container's process");
   using sync = theirs;
   using go = plan.writeIdMaps === undefined ? undefined : new Pipe("pipe to the container's process");
-  const { flags, lateFlags, join, born, userNamespace, preserveFds } = plan;
+  const { flags, lateFlags, join, born, userNamespace, keepsGroups, preserveFds } = plan;
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
   const keep = [sync, ...plan.keep];
-  const steps = childSteps({ userNamespace, lateFlags, preserveFds, executable, go, keep });
+  const steps = childSteps({ userNamespace, keepsGroups, lateFlags, preserveFds, executable, go, keep });
   const reports = new Reports(steps);
   // an ordinary user could not write the maps of a process that nobody may look at; it is alone in its namespaces yet
   if (plan.writeIdMaps === undefined || effectiveUser() === 0) hideProcess();

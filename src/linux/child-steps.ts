@@ -8,11 +8,12 @@ const AT_EMPTY_PATH = 0x1000;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
 
-/** Becomes the root of the user namespace that it is in. */
-export function ownerSteps(): Step[] {
+/** Becomes the root of the user namespace that it is in, and leaves its groups unless it keeps them. */
+export function ownerSteps(keepsGroups: boolean): Step[] {
+  // it may be forbidden there (user_namespaces(7))
+  const leave: Step = { what: "setgroups", call: "setgroups", args: [0, 0], least: -errnoNumber("EPERM") };
   return [
-    // it may be forbidden there (user_namespaces(7))
-    { what: "setgroups", call: "setgroups", args: [0, 0], least: -errnoNumber("EPERM") },
+    ...(keepsGroups ? [] : [leave]),
     { what: "setresgid 0 in the user namespace", call: "setresgid", args: [0, 0, 0] },
     { what: "setresuid 0 in the user namespace", call: "setresuid", args: [0, 0, 0] },
   ];

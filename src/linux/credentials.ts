@@ -2,6 +2,8 @@ import { errnoName, errnoNumber } from "./errno";
 import type { Step } from "./steps";
 import { trySyscall } from "./syscall";
 
+/** How errors begin that are about the program's user. */
+const USER = "config /process/user";
 const PR_SET_KEEPCAPS = 8;
 const PR_SET_NO_NEW_PRIVS = 38;
 const KEYCTL_GET_KEYRING_ID = 0;
@@ -14,39 +16,42 @@ const KEYRING_PERMISSIONS = 0x3f3f0000;
 /**
  * Sets an identity: real, effective and saved ids and the additional groups. Capabilities stay permitted; which of them
  * become effective is set after. A user namespace may forbid setgroups(2), so that nobody leaves a group which a file's mode
- * shuts out; for one who otherwise may (`maySetGroups`), no groups are what cannot be had.
+ * shuts out; for one who otherwise may (`maySetGroups`), no groups are what cannot be had. Without `additional` they stay.
  */
 export function identitySteps(
   uid: number,
   gid: number,
-  additional: readonly number[],
+  additional: readonly number[] | undefined,
   maySetGroups: boolean,
 ): Step[] {
-  const groups = [...new Set(additional)];
-  const what = "config /process/user";
+  const groups = additional === undefined ? undefined : [...new Set(additional)];
   const keep = (on: number): Step => ({
     what: "PR_SET_KEEPCAPS",
     call: "prctl",
     args: [PR_SET_KEEPCAPS, on, 0, 0, 0],
   });
   const change = (call: "setresgid" | "setresuid", id: number): Step => ({
-    what: `${what}: ${call} ${id}`,
+    what: `${USER}: ${call} ${id}`,
     call,
     args: [id, id, id],
     hint: (errno) => (errno === "EINVAL" ? `${id} has no mapping in the user namespace` : undefined),
   });
   return [
     keep(1),
-    {
-      what: `${what}: setgroups [${groups.join(" ")}]`,
-      call: "setgroups",
-      args: [groups.length, groups.length === 0 ? 0 : new Uint32Array(groups)],
-      least: groups.length === 0 && maySetGroups ? -errnoNumber("EPERM") : 0,
-    },
+    ...(groups === undefined ? [] : [groupsStep(groups, maySetGroups)]),
     change("setresgid", gid),
     change("setresuid", uid),
     keep(0),
   ];
+}
+
+function groupsStep(groups: readonly number[], maySetGroups: boolean): Step {
+  return {
+    what: `${USER}: setgroups [${groups.join(" ")}]`,
+    call: "setgroups",
+    args: [groups.length, groups.length === 0 ? 0 : new Uint32Array(groups)],
+    least: groups.length === 0 && maySetGroups ? -errnoNumber("EPERM") : 0,
+  };
 }
 
 /** Nothing that is executed from now on can gain privileges. */

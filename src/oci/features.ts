@@ -6,9 +6,10 @@ import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../seccomp/words";
 import { PROPERTY_PREFIX } from "../systemd/annotations";
 import { COMMIT, SPEC_VERSION, VERSION } from "../version";
+import { KEEP_GROUPS } from "./groups";
 
 /** Annotations that change what this runtime does, for those who filter what strangers may set. */
-const UNSAFE_ANNOTATIONS: readonly string[] = [PROPERTY_PREFIX, CONFIG_ANNOTATION];
+const UNSAFE_ANNOTATIONS: readonly string[] = [PROPERTY_PREFIX, CONFIG_ANNOTATION, KEEP_GROUPS];
 
 /**
  * What this executable can do, whatever the host (runtime-spec features.md); `checkpoints` is whether the host has criu, which

@@ -7,8 +7,11 @@ import { when } from "./problem";
 const WITHOUT_NODES = ["MPOL_DEFAULT", "MPOL_LOCAL"];
 const NEEDS_NODES = ["MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED_MANY"];
 const REALTIME = ["SCHED_FIFO", "SCHED_RR"];
+/** What the kernel can measure, in nanoseconds (sched(7)). */
+const LEAST_RUNTIME = 1024n;
 const CLOCKS = ["monotonic", "boottime"];
 
+type Scheduler = NonNullable<Process["scheduler"]>;
 type Add = (pointer: string, message: string) => void;
 
 /** What is wrong with a process, by pointers into its own document. */
@@ -56,6 +59,7 @@ function schedulingProblems({ scheduler, execCPUAffinity }: Process): Problem[] 
         add(`/scheduler/${field}`, `${policy} has none: it is for SCHED_DEADLINE`);
       }
     }
+    if (policy === "SCHED_DEADLINE") deadlineProblems(scheduler, add);
   }
   for (const field of ["initial", "final"] as const) {
     const list = execCPUAffinity?.[field] ?? "";
@@ -67,6 +71,22 @@ function schedulingProblems({ scheduler, execCPUAffinity }: Process): Problem[] 
     }
   }
   return problems;
+}
+
+/** runtime <= deadline <= period, which may be left out (sched(7)); the kernel's EINVAL would not say which it is. */
+function deadlineProblems(scheduler: Scheduler, add: Add): void {
+  const [runtime, deadline, period] = (["runtime", "deadline", "period"] as const).map((field) =>
+    BigInt(scheduler[field]),
+  ) as [bigint, bigint, bigint];
+  if (runtime < LEAST_RUNTIME) {
+    add("/scheduler/runtime", `expected at least ${LEAST_RUNTIME} nanoseconds, got ${runtime}`);
+  }
+  if (deadline < runtime || deadline === 0n) {
+    add("/scheduler/deadline", `expected at least the runtime, ${runtime}, got ${deadline}`);
+  }
+  if (period !== 0n && period < deadline) {
+    add("/scheduler/period", `expected at least the deadline, ${deadline}, got ${period}`);
+  }
 }
 
 /** What is wrong with the program's view of the machine: personality, memory policy, clocks. */

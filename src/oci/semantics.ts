@@ -215,6 +215,12 @@ const deviceRulesRule: Rule = ({ linux }) =>
     ];
   });
 
+/** The parameter comes after /domainname, which must not lose its effect unnoticed. */
+function whyOther({ domainname = "", linux }: Config, name: string): string | undefined {
+  if (domainname === "" || linux?.sysctl?.[name] === domainname) return undefined;
+  return `contradicts /domainname, ${JSON.stringify(domainname)}`;
+}
+
 /** Why a kernel parameter would not be the container's own; undefined if it is. */
 function notOwn(config: Config, name: string): string | undefined {
   const separator = /[./]/.exec(name)?.[0];
@@ -229,7 +235,7 @@ function notOwn(config: Config, name: string): string | undefined {
   if (area === "kernel" && parts.length === 2) {
     if (IPC_SYSCTLS.includes(parameter)) return needs("ipc");
     if (parameter === "hostname") return "is set by /hostname";
-    if (parameter === "domainname") return needs("uts");
+    if (parameter === "domainname") return needs("uts") ?? whyOther(config, name);
   }
   return "is the whole host's: no namespace has it";
 }

@@ -17,6 +17,8 @@ export interface ContainerPlan {
   /** Makes the program's seccomp filter; called when there is time to, while something else starts. */
   filter(): SeccompFilter | undefined;
   bundle: string;
+  /** Where the host keeps what belongs to the container. */
+  directory: string;
   rootfs: string;
   /** The host's root with a tmpfs over it, mounted on this directory, is the rootfs. */
   overlay: string | undefined;
@@ -51,6 +53,7 @@ export interface ExecPlan {
   listener: (fd: Fd) => void;
   consoleSocket: Fd | undefined;
   noNewKeyring: boolean;
+  keepsGroups: boolean;
   preserveFds: number;
   openFiles: number | undefined;
   /** Who may take this process's place if nothing is left to do in it: the driver then doesn't come back. */

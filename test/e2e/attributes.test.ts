@@ -128,6 +128,22 @@ describe("wrong values are named by field, and leave nothing", () => {
       "/process/scheduler/priority: expected a number from 1 to 99",
     ],
     [
+      inProcess({ scheduler: { policy: "SCHED_DEADLINE", deadline: 20_000_000 } }),
+      "/process/scheduler/runtime: expected at least 1024 nanoseconds, got 0",
+    ],
+    [
+      inProcess({ scheduler: { policy: "SCHED_DEADLINE", runtime: 10_000_000, period: 20_000_000 } }),
+      "/process/scheduler/deadline: expected at least the runtime, 10000000, got 0",
+    ],
+    [
+      inProcess({ scheduler: { policy: "SCHED_DEADLINE", runtime: 2000, deadline: 5000, period: 4000 } }),
+      "/process/scheduler/period: expected at least the deadline, 5000, got 4000",
+    ],
+    [
+      inProcess({ scheduler: { policy: "SCHED_DEADLINE", runtime: 2000, deadline: 2 ** 52, period: 0 } }),
+      "sched_deadline_period_min_us",
+    ],
+    [
       inProcess({ scheduler: { policy: "SCHED_OTHER", runtime: 5 } }),
       "/process/scheduler/runtime: SCHED_OTHER has none",
     ],

@@ -172,6 +172,41 @@ describe("process", () => {
     ).toEqual(["1001", "5", "6"]);
   });
 
+  e2e("the caller's groups, where an annotation keeps them", () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const groupsOf = (change: (config: BundleConfig) => void) => {
+      const line = "grep ^Groups /proc/self/status";
+      const bundle = box.bundle(["sh", "-c", `${line}; exec sleep 600`], (config) => {
+        config.process.user = { uid: 1000, gid: 1001, additionalGids: [5] };
+        change(config);
+      });
+      const id = box.id();
+      const call = (...args: string[]) =>
+        execute("setpriv", ["--groups", "4711,4712", HAKO, "--root", box.root, ...args]);
+      call("create", "--bundle", bundle, id);
+      box.ok("start", id);
+      const pid = box.state(id).pid;
+      const [groups = ""] = readFileSync(`/proc/${pid}/status`, "utf8").match(/^Groups:.*$/m) ?? [];
+      const exec = call("exec", id, "sh", "-c", line);
+      expect(exec.stderr).toBe("");
+      return [groups, exec.stdout].map((text) => text.trim().split(/\s+/).slice(1).join(" "));
+    };
+    const annotated = (value: string) => (config: BundleConfig) => {
+      config.annotations = { "run.oci.keep_original_groups": value };
+    };
+    expect(groupsOf(annotated("0"))).toEqual(["5", "5"]);
+    expect(groupsOf(annotated("1"))).toEqual(["4711 4712", "4711 4712"]);
+    const inside = groupsOf((config) => {
+      annotated("1")(config);
+      config.linux.namespaces.push({ type: "user" });
+      config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+    });
+    // they have no names inside
+    expect(inside).toEqual(["4711 4712", "65534 65534"]);
+  }, [needsHako, needsProgram("setpriv"), needsUserNamespace]);
+
   e2e("HOME comes from the container's passwd unless it is set", () => {
     using box = new Box();
     expect(box.sh("echo $HOME")).toBe("/root\n");

@@ -15,6 +15,7 @@ import {
   needsHako,
   needsUserNamespace,
   readLinks,
+  SLEEP,
 } from "./support";
 
 describe("mounts", () => {
@@ -257,6 +258,22 @@ describe("mounts", () => {
     expect([stdout, stderr]).toEqual(["theirs\n/etc/group\ntheirs\nroot:x:0:0:root:/root:/bin/sh\n", ""]);
   }, [needsHako]);
 
+  e2e("options of the file system on what is mounted already: a warning", () => {
+    using box = new Box();
+    const result = box.run(["true"], (config) => {
+      config.mounts.push({
+        destination: "/data",
+        type: "bind",
+        source: "/etc",
+        options: ["rbind", "size=1m"],
+      });
+      for (const { type, options } of config.mounts) if (type === "cgroup") options?.push("nsdelegate");
+    });
+    expect(result.status).toBe(0);
+    expect(result.stderr).toContain("bind mount on /data: no effect: size=1m");
+    expect(result.stderr).toContain("cgroup mount on /sys/fs/cgroup: no effect: nsdelegate");
+  }, [needsHako]);
+
   e2e("cgroups, with and without a namespace of their own", () => {
     using box = new Box();
     for (const namespace of [true, false]) {
@@ -375,6 +392,66 @@ describe("root file system", () => {
       expect(out).toContain(`${name} character special file ${numbers} 666`);
     expect(out).toContain("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n");
   });
+
+  e2e("in a user namespace: devices and a host's sysfs take no more rights than new ones would", () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const out = box.sh("cat /proc/self/mountinfo", (config) => {
+      config.linux.namespaces = [...config.linux.namespaces, { type: "user" }].filter(
+        ({ type }) => type !== "network",
+      );
+      config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      config.mounts = config.mounts.filter(({ destination }) => destination !== "/sys/fs/cgroup");
+    });
+    const mounts = out
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" "))
+      .map(([, , , , target = "", options = ""]) => ({ target, options: options.split(",") }));
+    const devices = mounts.filter(({ target }) => /^\/dev\/(null|zero|full|u?random|tty)$/.test(target));
+    expect(devices.length).toBe(6);
+    for (const { options } of devices) {
+      expect(options).toEqual(expect.arrayContaining(["nosuid", "noexec"]));
+    }
+    const kernel = mounts.filter(({ target }) => `${target}/`.startsWith("/sys/"));
+    expect(kernel.length).toBeGreaterThan(1);
+    expect(kernel.filter(({ options }) => !options.includes("ro"))).toEqual([]);
+  }, [needsHako, needsUserNamespace]);
+
+  e2e("devices of config.json in a user namespace: under any name, with the owner and mode that it says", async () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const before = hostSnapshot(box.root);
+    const id = box.started(SLEEP, (config) => {
+      config.linux.namespaces.push({ type: "user" });
+      config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      config.linux.gidMappings = [{ containerID: 0, hostID: 200_000, size: 65_536 }];
+      config.linux.devices = [
+        { path: "/dev/pipe", type: "p", fileMode: 0o600, uid: 0, gid: 0 },
+        { path: "/dev/not-on-the-host", type: "c", major: 1, minor: 5, fileMode: 0o640, uid: 3, gid: 2 },
+        { path: "/dev/null", type: "c", major: 1, minor: 3, fileMode: 0o622 },
+      ];
+      config.linux.resources.devices = [{ allow: true, access: "rwm" }];
+    });
+    const line =
+      "stat -c '%n %F %t:%T %a %u:%g' pipe not-on-the-host null; head -c 4 zero | wc -c; echo > null";
+    expect(
+      box
+        .ok("exec", id, "sh", "-c", `cd /dev; ${line}`)
+        .stdout.trim()
+        .split(/\s*\n\s*/),
+    ).toEqual([
+      "pipe fifo 0:0 600 0:0",
+      "not-on-the-host character special file 1:5 640 3:2",
+      "null character special file 1:3 622 0:0",
+      "4",
+    ]);
+    const reader = ["exec", "--user", "3:3", id, "head", "-c", "3", "/dev/not-on-the-host"];
+    expect(box.ok(...reader).stdout).toBe("\0\0\0");
+    box.ok("delete", "--force", id);
+    await expectUnchanged(before, box.root);
+  }, [needsHako, needsUserNamespace]);
 
   e2e("devices of config.json, and the rules for them", () => {
     using box = new Box();

@@ -37,6 +37,10 @@ describe("mount options", () => {
   });
 });
 
+test.each([[["rbind", "bind"]], [["bind", "rbind"]]])("%j binds the whole tree", (options) => {
+  expect(planOf(options).bind).toBe("rbind");
+});
+
 test("a comma that is escaped doesn't part options", () => {
   expect(planOf(["lowerdir=/a\\,1:/b,upperdir=/u"]).data).toEqual(["lowerdir=/a\\,1:/b", "upperdir=/u"]);
 });

@@ -17,13 +17,14 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 /** The problems of the default config with some fields of `process`, `linux` and of the document replaced. */
-function problems(change: { process?: Json; linux?: Json; mounts?: Json[] }): string {
+function problems(change: { process?: Json; linux?: Json; mounts?: Json[]; domainname?: string }): string {
   const base = defaultConfig({ rootless: false });
   const config = {
     ...base,
     process: { ...base.process, ...change.process },
     linux: { ...base.linux, ...change.linux },
     mounts: change.mounts ?? base.mounts,
+    domainname: change.domainname,
   };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
   return bundleFindings(bundle, "cgroupfs").problems.join("\n");
@@ -62,6 +63,14 @@ describe("bundles", () => {
 });
 
 describe("kernel parameters", () => {
+  test.each(["kernel.domainname", "kernel/domainname"])("%s may say what /domainname says", (name) => {
+    const found = (domainname: string) =>
+      problems({ domainname, linux: { namespaces: NAMESPACES, sysctl: { [name]: "a" } } });
+    expect(found("")).toBe("");
+    expect(found("a")).toBe("");
+    expect(found("b")).toContain('contradicts /domainname, "b"');
+  });
+
   const sysctl = { "net.ipv4.ip_forward": "1" };
 
   test("of the network: not where the namespace that is joined is the host's", () => {
