@@ -1,7 +1,7 @@
 /** A text that somebody hostile may have written, for a terminal, which would do what control characters in it say. */
 export function printable(text: string): string {
   return text.replaceAll(
-    /\p{Cc}/gu,
+    /(?!\t)\p{Cc}/gu,
     (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
 }

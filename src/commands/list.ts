@@ -1,7 +1,7 @@
 import { defineCommand } from "../command";
 import { listContainers } from "../container/list";
 import { logWarning } from "../log";
-import { print, printJson, printTable } from "../output";
+import { print, printTable } from "../output";
 import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
 
 export default defineCommand({
@@ -14,7 +14,7 @@ export default defineCommand({
   run({ values, globals }) {
     const containers = listContainers(globals.root, logWarning);
     if (values.quiet) print(containers.map(({ id }) => `${id}\n`).join(""));
-    else if (wantsJson(values)) printJson(containers);
+    else if (wantsJson(values)) print(`${JSON.stringify(containers)}\n`);
     else {
       printTable(
         ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"],

@@ -2,7 +2,7 @@ import { during } from "../errors";
 import { memoryPolicyStep } from "../linux/memory-policy";
 import { parseNumberList } from "../linux/number-list";
 import { PERSONALITIES } from "../linux/personality";
-import { affinityStep, ioPriorityStep, setScheduler } from "../linux/scheduler";
+import { affinityStep, ioPriorityStep, setScheduler, unboundStep } from "../linux/scheduler";
 import type { Step } from "../linux/steps";
 import type { Linux, Process } from "../oci/config";
 
@@ -51,9 +51,13 @@ export function attributeSteps({ ioPriority }: Process, linux: Linux | undefined
   return steps;
 }
 
-/** Binds an exec's process to the processors of execCPUAffinity: before it joins the container's cgroup, or after it. */
+/**
+ * Binds an exec's process to the processors of execCPUAffinity: before it joins the container's cgroup, or after it. Without
+ * that it has all of the cgroup's then: what the caller is bound to, a service manager's CPUAffinity= for one, is not the program's.
+ */
 export function affinitySteps({ execCPUAffinity }: Process, when: "initial" | "final"): Step[] {
-  const list = execCPUAffinity?.[when] ?? "";
+  if (execCPUAffinity === undefined) return when === "final" ? [unboundStep()] : [];
+  const list = execCPUAffinity[when] ?? "";
   if (list === "") return [];
   return [affinityStep(`config /process/execCPUAffinity/${when}`, parseNumberList(list) ?? [])];
 }

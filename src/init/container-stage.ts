@@ -6,6 +6,7 @@ import { bringUp } from "../linux/interface";
 import { NAMESPACE_FLAGS, setNamespace } from "../linux/namespace";
 import { setParentDeathSignal } from "../linux/process";
 import { setControllingTerminal } from "../linux/pty";
+import { unboundStep } from "../linux/scheduler";
 import { hasListener } from "../linux/seccomp";
 import { accept, writeAll } from "../linux/socket";
 import { perform } from "../linux/steps";
@@ -65,6 +66,8 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   rootfs.finish();
   parent.reached("prepared");
   if (!request.joinsFirst) enterCgroups(request.cgroupFiles);
+  // what the caller is bound to is nothing to the program
+  perform([unboundStep()]);
   if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
   applyLabels(specified);
   applyScheduler(specified, 0);

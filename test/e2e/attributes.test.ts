@@ -2,7 +2,8 @@
 // How a program is scheduled and what it takes the machine for: the kernel shows each field's effect.
 import { describe, expect } from "bun:test";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
-import { Box, type BundleConfig, e2e, needsHako, needsProgram, SLEEP } from "./support";
+import { availableParallelism } from "node:os";
+import { Box, type BundleConfig, e2e, execute, HAKO, needsHako, needsProgram, SLEEP } from "./support";
 
 type Mutate = (config: BundleConfig) => void;
 const inProcess =
@@ -85,6 +86,19 @@ e2e("exec on some processors only; the container's first process is not concerne
     allowed(readFileSync("/proc/self/status", "utf8")) ?? "",
   );
 }, [needsHako]);
+
+e2e("the processors that the caller is bound to bind no program", () => {
+  using box = new Box();
+  const line = ["grep", "Cpus_allowed_list", "/proc/self/status"];
+  const bound = (...args: string[]) =>
+    execute("taskset", ["--cpu-list", "0", HAKO, "--root", box.root, ...args]).stdout;
+  const own = execute("grep", line.slice(1)).stdout;
+  expect(own).not.toBe("Cpus_allowed_list:\t0\n");
+  expect(bound("run", "--bundle", box.bundle(line), box.id())).toBe(own);
+  expect(bound("exec", box.started(), ...line)).toBe(own);
+  const partly = box.started(SLEEP, inProcess({ execCPUAffinity: { initial: "0" } }));
+  expect(bound("exec", partly, ...line)).toBe("Cpus_allowed_list:\t0\n");
+}, [needsHako, needsProgram("taskset"), availableParallelism() > 1 ? undefined : "there is one processor"]);
 
 e2e("a time namespace with the offsets of its clocks", () => {
   using box = new Box();

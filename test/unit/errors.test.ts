@@ -17,7 +17,7 @@ describe("HakoError", () => {
       message: "no /bin/\x1b]0;owned\x07\u009b2J",
       hint: "\r\ttry",
     });
-    expect(error.oneLine).toBe("no /bin/\\x1b]0;owned\\x07\\x9b2J (\\x0d\\x09try)");
+    expect(error.oneLine).toBe("no /bin/\\x1b]0;owned\\x07\\x9b2J (\\x0d\ttry)");
   });
 
   test("of a system call", () => {
