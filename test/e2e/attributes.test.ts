@@ -96,8 +96,6 @@ e2e("the processors that the caller is bound to bind no program", () => {
   expect(own).not.toBe("Cpus_allowed_list:\t0\n");
   expect(bound("run", "--bundle", box.bundle(line), box.id())).toBe(own);
   expect(bound("exec", box.started(), ...line)).toBe(own);
-  const partly = box.started(SLEEP, inProcess({ execCPUAffinity: { initial: "0" } }));
-  expect(bound("exec", partly, ...line)).toBe("Cpus_allowed_list:\t0\n");
 }, [needsHako, needsProgram("taskset"), availableParallelism() > 1 ? undefined : "there is one processor"]);
 
 e2e("a time namespace with the offsets of its clocks", () => {

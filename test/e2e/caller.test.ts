@@ -1,4 +1,3 @@
-// @cgroup-v2
 // What the caller leaves to the runtime: descriptors, a directory, signals, variables.
 import { describe, expect } from "bun:test";
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from "node:fs";

@@ -1,4 +1,3 @@
-// @cgroup-v2
 // exec and its caller: streams, a terminal, descriptors, a pid file, signals.
 import { expect } from "bun:test";
 import { spawn } from "node:child_process";

@@ -1,4 +1,3 @@
-// @cgroup-v2
 // Mounts that are there already get other options: remount of config.json.
 import { describe, expect } from "bun:test";
 import { Box, type BundleConfig, e2e, needsHako } from "./support";

@@ -1,4 +1,3 @@
-// @cgroup-v2
 // What TERM, KILL and delete of a pod's containers do to the others.
 import { describe, expect } from "bun:test";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,4 +1,3 @@
-// @cgroup-v2
 // hako as a tool of shell scripts: `hako run --rootfs DIR [limits] ID -- COMMAND`, without a bundle.
 import { describe, expect } from "bun:test";
 import { existsSync, readdirSync, readlinkSync } from "node:fs";

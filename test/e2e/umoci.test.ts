@@ -1,4 +1,3 @@
-// @cgroup-v2
 // An image made and unpacked by umoci, run by `hako run`.
 import { describe, expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
