@@ -51,16 +51,21 @@ export function tryWriteValue(file: string, value: string): HakoError | undefine
 }
 
 /** What is thrown about a cgroup that was removed meanwhile, or that this user may not look into. */
-export const OUT_OF_SIGHT: readonly (ErrnoName | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EACCES"];
+const OUT_OF_SIGHT: readonly (ErrnoName | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EACCES"];
+
+/** What `look` finds in a directory; undefined when there is none, or this user may not see it. */
+export function inSight<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (thrown) {
+    if (OUT_OF_SIGHT.includes(errnoOf(thrown))) return undefined;
+    throw thrown;
+  }
+}
 
 /** The directories in a directory; none when there is none, or this user may not see them. */
 export function subdirectories(dir: string): string[] {
-  try {
-    return listDirectories(dir).map((name) => `${dir}/${name}`);
-  } catch (thrown) {
-    if (OUT_OF_SIGHT.includes(errnoOf(thrown))) return [];
-    throw thrown;
-  }
+  return inSight(() => listDirectories(dir).map((name) => `${dir}/${name}`)) ?? [];
 }
 
 /** A counter or a limit as it is: one beyond 2^53 is a big integer. What is no number counts as 0. */

@@ -1,8 +1,8 @@
 import { Fd } from "../linux/fd";
 import { directoryNames, tryRemoveDirectory } from "../linux/file";
 import { O, openAt, openToLook } from "../linux/path";
-import { trySyscall } from "../linux/syscall";
-import { errnoOf, OUT_OF_SIGHT } from "./files";
+import { syscallOn } from "../linux/syscall";
+import { inSight } from "./files";
 
 /**
  * Cgroups below others. A container that may make some chooses their names, which may be any bytes, and how deep they are: deeper
@@ -59,17 +59,11 @@ export function walkTree(top: string, { enter, leave }: Visitor): void {
 
 function openBelow(above: Fd, name: Uint8Array): Fd | undefined {
   const flags = O.PATH | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC;
-  const opened = trySyscall("openat", above.number, name, flags, 0);
-  return opened < 0 ? undefined : new Fd(opened, "cgroup");
+  return inSight(() => new Fd(syscallOn(above.path, "openat", above.number, name, flags, 0), "cgroup"));
 }
 
 function namesBelow(cgroup: Fd): Uint8Array[] {
-  try {
-    return directoryNames(cgroup.path);
-  } catch (thrown) {
-    if (OUT_OF_SIGHT.includes(errnoOf(thrown))) return [];
-    throw thrown;
-  }
+  return inSight(() => directoryNames(cgroup.path)) ?? [];
 }
 
 /** What `look` finds in a cgroup and in all below it. */

@@ -1,5 +1,6 @@
 import type { CgroupEntry } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
+import { inheritSteps, replaceStep } from "../linux/child-steps";
 import { cloneChild, Reports } from "../linux/clone";
 import { errnoText } from "../linux/errno";
 import { lookUpProgram } from "../linux/exec";
@@ -9,7 +10,7 @@ import { memoryFile } from "../linux/memfd";
 import { stringVector } from "../linux/memory";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
-import { reapChild } from "../linux/process";
+import { parentDeathStep, reapChild } from "../linux/process";
 import { recvPacket, socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
 import { logDebug } from "../log";
@@ -23,11 +24,8 @@ import {
   response,
 } from "./criu-message";
 
-const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
 const X_OK = 1;
-const CLOSE_RANGE_CLOEXEC = 4;
-const F_SETFD = 2;
 const MS_BIND = 4096;
 const MS_REC = 16384;
 const MS_SLAVE = 1 << 19;
@@ -182,14 +180,11 @@ function start(program: string, socket: Fd, words: Fd, place: CriuPlace): number
   const { born } = place.cgroups ?? {};
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.DIRECTORY);
   const steps: Step[] = [
-    { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
+    parentDeathStep(SIGKILL),
     ...files.all.map((file): Step => ({ what: "join a cgroup", call: "write", args: [file.number, "0", 1] })),
     ...bindSteps(place),
-    { what: "standard error: dup3", call: "dup3", args: [words.number, 2, 0] },
-    { what: "close_range", call: "close_range", args: [3, 0xffffffff, CLOSE_RANGE_CLOEXEC] },
-    ...[socket, ...(place.inherit ?? [])].map(
-      (fd): Step => ({ what: `keep descriptor ${fd.number}`, call: "fcntl", args: [fd.number, F_SETFD, 0] }),
-    ),
+    replaceStep("standard error", 2, words),
+    ...inheritSteps(0, [socket, ...(place.inherit ?? [])]),
     {
       what: `execve of ${program}`,
       call: "execve",

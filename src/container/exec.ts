@@ -80,9 +80,8 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
   const { root, id, detach } = options;
   try {
     const config = readStoredConfig(root, id);
-    const { process: own, linux, annotations } = config;
     using first = new FirstProcess(record, hasNamespace(config, "mount"));
-    const process = execProcess(options.values, options.args, own, first.rootfs.path);
+    const process = execProcess(options.values, options.args, config.process, first.rootfs.path);
     checkLabels(process);
     const terminal = process.terminal === true;
     using given = consoleFor(terminal, options.consoleSocketPath, detach);
@@ -92,7 +91,7 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
     using sender = theirs;
     const sized = receiver === undefined ? process : foreground().withOurWindowSize(process);
     const consoleSocket = given ?? sender;
-    const specified = { process: sized, linux, annotations };
+    const specified = { ...config, process: sized };
     return startProcess(options, record, first, specified, { consoleSocket, receiver });
   } catch (error) {
     // whatever could not be done in a container that was about to end, this is why
@@ -149,9 +148,10 @@ function startProcess(
   options: ExecOptions,
   record: ContainerRecord,
   { init, pidfd, rootfs }: FirstProcess,
-  { process, linux, annotations }: Pick<Config, "linux" | "annotations"> & { process: Process },
+  config: Config & { process: Process },
   { consoleSocket, receiver }: { consoleSocket: Fd | undefined; receiver: Fd | undefined },
 ): Started {
+  const { process, linux } = config;
   const { root, preserveFds, openFiles, cgroups, detach, warn } = options;
   const { id, cgroup, noNewKeyring } = record;
   const filter = storedFilter(root, id);
@@ -174,7 +174,7 @@ function startProcess(
       listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),
       consoleSocket,
       noNewKeyring,
-      keepsGroups: keepsGroups({ annotations }),
+      keepsGroups: keepsGroups(config),
       preserveFds,
       openFiles,
       attendance: attendanceFor(options, process, filter),

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { inheritSteps, replaceStep } from "../linux/child-steps";
 import { cloneChild, Reports } from "../linux/clone";
 import { errnoName } from "../linux/errno";
 import { execveStep, repairSteps } from "../linux/exec";
@@ -12,7 +13,6 @@ import { waitFor } from "../linux/socket";
 import { type Step, stepError } from "../linux/steps";
 import { syscallOn } from "../linux/syscall";
 
-const CLOSE_RANGE_CLOEXEC = 4;
 const INPUT = "a hook's standard input";
 const SEEK_SET = 0;
 const SEEK_END = 2;
@@ -57,14 +57,8 @@ export function callUnderFilter(call: FilteredCall, filtered: Filtered): CallEnd
   using errors = memoryFile("a hook's standard error");
   const execve = execveStep(call.path, stringVector(call.argv), stringVector(call.environment));
   const steps: Step[] = [
-    ...[input, output, errors].map(
-      ({ name, number }, stream): Step => ({
-        what: `${name}: dup3`,
-        call: "dup3",
-        args: [number, stream, 0],
-      }),
-    ),
-    { what: "close_range", call: "close_range", args: [3, 0xffffffff, CLOSE_RANGE_CLOEXEC] },
+    ...[input, output, errors].map((file, stream) => replaceStep(file.name ?? "", stream, file)),
+    ...inheritSteps(0, []),
     ...repairSteps(undefined),
     ...filterSteps(filtered.filter, input, filtered.last),
     execve,

@@ -1,5 +1,5 @@
 import { allCapabilities, permittedCapabilities } from "../linux/capabilities";
-import { inheritSteps, ownerSteps } from "../linux/child-steps";
+import { inheritSteps, ownerSteps, replaceStep } from "../linux/child-steps";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { errnoNumber } from "../linux/errno";
 import { execveStep, repairSteps } from "../linux/exec";
@@ -139,9 +139,7 @@ function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd, keeps
 function terminalSteps(terminal: Fd, uid: number, owner: number): Step[] {
   return [
     ...standardStreamSteps([terminal.number], uid, owner),
-    ...[0, 1, 2].map(
-      (stream): Step => ({ what: "terminal: dup3", call: "dup3", args: [terminal.number, stream, 0] }),
-    ),
+    ...[0, 1, 2].map((stream) => replaceStep("terminal", stream, terminal)),
   ];
 }
 

@@ -43,6 +43,6 @@ function madeDevice(dir: Fd, pid: number, device: Device & { index: number }): F
   setMode(node, device.mode);
   const tree = cloneTree(node, false);
   // the state directory's file system lets no device be opened, as a rule
-  setMountAttributes(tree, { set: ATTR.NOSUID | ATTR.NOEXEC, clear: ATTR.NODEV | ATTR.RDONLY });
+  setMountAttributes(tree, { clear: ATTR.NODEV | ATTR.RDONLY });
   return tree;
 }

@@ -7,7 +7,14 @@ import { hasErrno } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
-import { hideProcess, reapChild, signalProcess, startTimeOf, waitForWord } from "../linux/process";
+import {
+  hideProcess,
+  parentDeathStep,
+  reapChild,
+  signalProcess,
+  startTimeOf,
+  waitForWord,
+} from "../linux/process";
 import { smallTableSteps } from "../linux/rlimit";
 import { effectiveUser } from "../linux/rootless";
 import { sendFd, socketPair, writeAll } from "../linux/socket";
@@ -15,7 +22,6 @@ import type { Step } from "../linux/steps";
 import { errorFrom } from "./error-message";
 import { type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
 
-const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
 const CLONE_NEWPID = NAMESPACE_FLAGS.pid;
 /**
@@ -133,9 +139,7 @@ interface StepOptions {
 /** What the child does between clone and execve. */
 function childSteps(options: StepOptions): Step[] {
   const { executable, go, keep, userNamespace, keepsGroups, lateFlags, preserveFds } = options;
-  const steps: Step[] = [
-    { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
-  ];
+  const steps: Step[] = [parentDeathStep(SIGKILL)];
   if (go !== undefined) {
     steps.push(
       { what: "close", call: "close", args: [go.write.number] },

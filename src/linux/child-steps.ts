@@ -24,6 +24,11 @@ export function keepStep(fd: number): Step {
   return { what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] };
 }
 
+/** Puts a descriptor in another one's place, a standard stream's as a rule; `what` is what errors call it. */
+export function replaceStep(what: string, number: number, fd: Fd): Step {
+  return { what: `${what}: dup3`, call: "dup3", args: [fd.number, number, 0] };
+}
+
 /** Closes all descriptors at the next execve but standard streams, the caller's from 3 on, and those of `keep`. */
 export function inheritSteps(preserveFds: number, keep: readonly Fd[]): Step[] {
   const inherited = Array.from({ length: preserveFds }, (_, index) => 3 + index);

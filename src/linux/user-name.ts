@@ -1,12 +1,11 @@
 import { readText } from "./file";
+import { findRow } from "./rows";
 
 /** The name of a user on this host; its number with a # if it has none. */
 export function userName(uid: number): string {
   try {
-    for (const line of readText("/etc/passwd").split("\n")) {
-      const [name, , id] = line.split(":");
-      if (name !== undefined && id === String(uid)) return name;
-    }
+    const [name] = findRow(readText("/etc/passwd"), String(uid), (row) => row[2] === String(uid)) ?? [];
+    if (name !== undefined) return name;
   } catch {
     // a host without users' names
   }

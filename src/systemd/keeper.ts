@@ -1,8 +1,7 @@
 import { cloneChild, Reports } from "../linux/clone";
-import { reapChild } from "../linux/process";
+import { parentDeathStep, reapChild } from "../linux/process";
 import type { Step } from "../linux/steps";
 
-const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
 
 /**
@@ -15,7 +14,7 @@ export class Keeper implements Disposable {
 
   constructor() {
     const steps: Step[] = [
-      { what: "prctl (parent death signal)", call: "prctl", args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0] },
+      parentDeathStep(SIGKILL),
       // the parent may have ended before
       {
         what: "getppid",

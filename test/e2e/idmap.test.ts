@@ -31,6 +31,12 @@ const MAPPINGS = {
   uidMappings: [{ containerID: 0, hostID: 5000, size: 2000 }],
   gidMappings: [{ containerID: 0, hostID: 6000, size: 2000 }],
 };
+/** A container with a user namespace of its own. */
+function own(config: BundleConfig): void {
+  config.linux.namespaces.push({ type: "user" });
+  config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+  config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+}
 const OWNERS = "cd /root && stat -c %u:%g 0 1000";
 
 e2e(
@@ -58,11 +64,6 @@ e2e(
     using box = new Box();
     chmodSync(box.dir, 0o755);
     const dir = source(box);
-    const own = (config: BundleConfig) => {
-      config.linux.namespaces.push({ type: "user" });
-      config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
-      config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
-    };
     expect(box.sh(OWNERS, mounted(dir, { options: ["bind"] }, own))).toBe("65534:65534\n65534:65534\n");
     expect(box.sh(OWNERS, mounted(dir, { options: ["bind", "idmap"] }, own))).toBe("0:0\n1000:1000\n");
   },
@@ -75,11 +76,7 @@ e2e(
     using box = new Box();
     chmodSync(box.dir, 0o755);
     const dir = source(box);
-    const first = box.started(["sleep", "600"], (config) => {
-      config.linux.namespaces.push({ type: "user" });
-      config.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
-      config.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
-    });
+    const first = box.started(["sleep", "600"], own);
     const path = `/proc/${box.state(first).pid}/ns/user`;
     const joining = (config: BundleConfig) => {
       config.linux.namespaces.push({ type: "user", path });
