@@ -69,15 +69,15 @@ function block(rule: AccessRule): Instruction[] {
   return instructions;
 }
 
-function encode(instructions: readonly Instruction[]): Buffer {
-  const bytes = Buffer.alloc(instructions.length * 8);
+function encode(instructions: readonly Instruction[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(instructions.length * 8));
   instructions.forEach(({ code, dst = 0, src = 0, offset = 0, imm = 0 }, index) => {
-    bytes.writeUInt8(code, index * 8);
-    bytes.writeUInt8((src << 4) | dst, index * 8 + 1);
-    bytes.writeInt16LE(offset, index * 8 + 2);
-    bytes.writeInt32LE(imm, index * 8 + 4);
+    view.setUint8(index * 8, code);
+    view.setUint8(index * 8 + 1, (src << 4) | dst);
+    view.setInt16(index * 8 + 2, offset, true);
+    view.setInt32(index * 8 + 4, imm, true);
   });
-  return bytes;
+  return new Uint8Array(view.buffer);
 }
 
 /**
@@ -85,7 +85,7 @@ function encode(instructions: readonly Instruction[]): Buffer {
  * last rule about the device counts, so the rules are tried from the last to the first: a refused letter ends it, allowed
  * letters are struck off until none is left. What no rule is about is refused.
  */
-export function deviceProgram(rules: readonly AccessRule[]): Buffer {
+export function deviceProgram(rules: readonly AccessRule[]): Uint8Array {
   const program: Instruction[] = [
     // struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | type */; u32 major; u32 minor; }
     { code: LOAD_WORD, dst: TYPE, src: R1, offset: 0 },

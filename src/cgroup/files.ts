@@ -1,7 +1,7 @@
-import { dirname } from "node:path";
 import { asHakoError, HakoError } from "../errors";
 import { type ErrnoName, errnoNumber, errnoText } from "../linux/errno";
 import { listDirectories, readText, writeValueTo } from "../linux/file";
+import { dirname } from "../linux/path-text";
 import type { Int } from "./resources";
 
 /** errno of something thrown by a system call. */

@@ -54,27 +54,37 @@ export class Group implements Cgroup {
   }
 
   create(): void {
-    try {
-      for (const node of this.record.nodes) makeNode(node, this.version === "v2");
-      const used = this.pids();
-      if (used.length > 0) {
-        throw new HakoError({
-          code: "exists",
-          message: `cgroup ${this.#directories.find((dir) => inTree(dir, processesIn).length > 0)} is in use: ${used.length} processes, ${used[0]} for one`,
-          hint: "choose another linux.cgroupsPath",
-        });
-      }
-      const frozen = this.#freezer?.frozenBy();
-      if (frozen !== undefined) {
-        throw new HakoError({
-          code: "state",
-          message: `cgroup ${frozen.dir} is frozen: a process in it would not run`,
-          hint: `thaw it first: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
-        });
-      }
-    } catch (thrown) {
-      this.destroy();
-      throw thrown;
+    this.createUnified();
+    this.createOthers();
+  }
+
+  createUnified(): void {
+    this.make(({ unified }) => unified);
+  }
+
+  createOthers(): void {
+    this.make(({ unified }) => !unified);
+  }
+
+  protected make(part: (node: CgroupNode) => boolean): void {
+    for (const node of this.record.nodes.filter(part)) makeNode(node, this.version === "v2");
+    const made = this.nodes.filter(part);
+    for (const dir of made.map(directoryOf)) {
+      const used = inTree(dir, processesIn);
+      if (used.length === 0) continue;
+      throw new HakoError({
+        code: "exists",
+        message: `cgroup ${dir} is in use: ${used.length} processes, ${used[0]} for one`,
+        hint: "choose another linux.cgroupsPath",
+      });
+    }
+    const frozen = freezerOf(made)?.frozenBy();
+    if (frozen !== undefined) {
+      throw new HakoError({
+        code: "state",
+        message: `cgroup ${frozen.dir} is frozen: a process in it would not run`,
+        hint: `thaw it first: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
+      });
     }
   }
 

@@ -64,8 +64,15 @@ export interface Cgroup {
   paths: Record<string, string>;
   /** For the container's stored state; after `create`. */
   record: CgroupRecord;
-  /** Makes the directories. Where that is not allowed, the container goes without, unless a limit needs one. */
+  /**
+   * Makes the directories; what a failure leaves, `destroy` removes. Where that is not allowed, the container goes without, unless a
+   * limit needs one.
+   */
   create(): void;
+  /** The first part of `create`: the unified hierarchy's, which a process can be born in. */
+  createUnified(): void;
+  /** The other part of it. */
+  createOthers(): void;
   /** Writes limits. The first time, devices too: without rules only the default devices are allowed. */
   apply(resources: Resources): void;
   /** Lets a user make cgroups below, on v2. */

@@ -1,6 +1,6 @@
-import { dirname } from "node:path";
 import { asHakoError, HakoError } from "../errors";
 import { checkAccess, exists, makeDirectory, removeDirectory } from "../linux/file";
+import { dirname } from "../linux/path-text";
 import { errnoOf, tryReadValue, tryWriteValue, writeValue } from "./files";
 import { removeBelow } from "./tree";
 

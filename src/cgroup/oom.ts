@@ -46,7 +46,7 @@ class OomWatchV1 implements OomWatch {
   }
 
   count(): number {
-    const events = Number(readSome(this.#event, 8).readBigUInt64LE());
+    const events = Number(new DataView(readSome(this.#event, 8).buffer).getBigUint64(0, true));
     // the removal of the cgroup is told in the same way
     return Object.keys(readTable(`${this.#dir}/memory.oom_control`)).length === 0 ? 0 : events;
   }

@@ -1,9 +1,9 @@
-import { posix } from "node:path";
+import { dirname, normalize } from "../linux/path-text";
 import type { Hierarchy } from "./layout";
 
 /** Cleans a path so that it stays below the root that it will be joined to: "../../a" is "/a". */
 export function cleanBelow(path: string): string {
-  return posix.normalize(`/${path}`).replace(/(?!^)\/+$/, "");
+  return normalize(`/${path}`).replace(/(?!^)\/+$/, "");
 }
 
 /** "slice:prefix:name", what `--systemd-cgroup` callers put into cgroupsPath. */
@@ -19,6 +19,6 @@ export function isSystemdPath(path: string): boolean {
 export function placeIn(hierarchy: Hierarchy, cgroupsPath: string | undefined, id: string): string {
   const path = cgroupsPath === undefined || cgroupsPath === "" ? `/${id}` : cgroupsPath;
   if (path.startsWith("/")) return cleanBelow(path);
-  const start = hierarchy.unified ? posix.dirname(hierarchy.own) : hierarchy.own;
+  const start = hierarchy.unified ? dirname(hierarchy.own) : hierarchy.own;
   return cleanBelow(start + cleanBelow(path));
 }

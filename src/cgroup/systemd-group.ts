@@ -93,7 +93,8 @@ export class SystemdGroup extends Group {
     this.#manager = planned?.manager;
   }
 
-  override create(): void {
+  /** systemd makes them all at once. */
+  override createUnified(): void {
     const { unit } = this.record;
     if (this.#planned === undefined) throw new Error("a scope is made once");
     this.#keeper = new Keeper();
@@ -107,7 +108,7 @@ export class SystemdGroup extends Group {
       throw thrown;
     }
     unit.started = true;
-    super.create();
+    this.make(() => true);
     for (const node of this.nodes) {
       // systemd made it, and all below it is the container's
       const leaf = directoryOf(node);
@@ -116,6 +117,8 @@ export class SystemdGroup extends Group {
       if (!node.unified) this.joinDirectory(this.#keeper.pid, leaf, false);
     }
   }
+
+  override createOthers(): void {}
 
   override apply(resources: Resources): void {
     checkUsage(new Target(this.record), resources.memory);

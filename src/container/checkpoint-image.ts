@@ -1,9 +1,9 @@
-import { join, resolve } from "node:path";
 import { asHakoError, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { hasErrno, makeDirectories, readText, removeFile, statusAt, writeText } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
+import { join, resolve } from "../linux/path-text";
 import type { Config } from "../oci/config";
 import type { SavedMounts } from "./checkpoint-mounts";
 import { CGROUP_MODES, type CgroupMode, type CriuOptions } from "./criu-message";

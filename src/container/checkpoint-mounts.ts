@@ -1,4 +1,3 @@
-import { basename, join, resolve } from "node:path";
 import type { Cgroup } from "../cgroup";
 import { HakoError } from "../errors";
 import { isBind } from "../init/mount-options";
@@ -6,6 +5,7 @@ import type { Fd } from "../linux/fd";
 import { readText } from "../linux/file";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
 import { cleanPath, createFileInRoot, mkdirAllInRoot, O, openAt, openIfThere } from "../linux/path";
+import { basename, join, resolve } from "../linux/path-text";
 import { statusOf } from "../linux/stat";
 import type { Config, Mount } from "../oci/config";
 

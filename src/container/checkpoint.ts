@@ -1,7 +1,7 @@
-import { join, resolve } from "node:path";
 import { loadCgroup } from "../cgroup/stored";
 import { during, HakoError } from "../errors";
 import { makeDirectories, statusAt } from "../linux/file";
+import { join, resolve } from "../linux/path-text";
 import { writeAll } from "../linux/socket";
 import { trySyscall } from "../linux/syscall";
 import { logDebug } from "../log";

@@ -1,9 +1,9 @@
-import { join } from "node:path";
 import type { CgroupManager } from "../cgroup/managers";
 import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Fd } from "../linux/fd";
 import { makeDirectory } from "../linux/file";
+import { join } from "../linux/path-text";
 import { processStatus } from "../linux/process";
 import { effectiveUser } from "../linux/rootless";
 import { unixListen } from "../linux/socket";
@@ -81,8 +81,6 @@ export function createContainer(given: CreateOptions): ContainerRecord {
   const options = { ...given, bundle };
   const { config } = bundle;
   const record = newRecord(options);
-  writeRecord(root, record);
-  writeConfig(root, id, config);
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));
@@ -104,6 +102,7 @@ export function createContainer(given: CreateOptions): ContainerRecord {
       runHooks("prestart", config.hooks, { ...context, state: stateOf(record, "created") });
       runHooks("createRuntime", config.hooks, context);
     },
+    meanwhile: () => writeConfig(root, id, config),
     created: () => {
       if (record.init !== undefined) handOut(options, record.init, "standard", undo);
       save({ creator: undefined });

@@ -140,7 +140,8 @@ export class Criu implements Disposable {
 
   #receive(): { data: Buffer; fds: Fd[] } {
     try {
-      return recvPacket(this.#socket, MAX_MESSAGE);
+      const { data, fds } = recvPacket(this.#socket, MAX_MESSAGE);
+      return { data: Buffer.from(data), fds };
     } catch (error) {
       if (!hasErrno(error, "ECONNRESET")) throw error;
       return { data: Buffer.alloc(0), fds: [] };

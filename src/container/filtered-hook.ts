@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { bytesOf } from "../linux/bytes";
 import { inheritSteps, replaceStep } from "../linux/child-steps";
 import { cloneChild, Reports } from "../linux/clone";
 import { errnoName } from "../linux/errno";
@@ -40,8 +41,8 @@ export interface FilteredCall {
 export interface CallEnd {
   status: number | null;
   signal: string | null;
-  stdout: Buffer;
-  stderr: Buffer;
+  stdout: Uint8Array;
+  stderr: Uint8Array;
   error: { code: string; errno: number } | undefined;
 }
 
@@ -51,7 +52,7 @@ export interface CallEnd {
  */
 export function callUnderFilter(call: FilteredCall, filtered: Filtered): CallEnd {
   using input = memoryFile(INPUT);
-  writeAllTo(input.number, Buffer.from(call.input), INPUT);
+  writeAllTo(input.number, bytesOf(call.input), INPUT);
   syscallOn(INPUT, "lseek", input.number, 0, SEEK_SET);
   using output = memoryFile("a hook's standard output");
   using errors = memoryFile("a hook's standard error");
@@ -93,7 +94,7 @@ function nameOf(signal: number): string {
 }
 
 /** The end of what was written. Nothing is read by way of /proc, which is the container's. */
-function written(file: Fd): Buffer {
+function written(file: Fd): Uint8Array {
   const size = syscallOn(file.name, "lseek", file.number, 0, SEEK_END);
   syscallOn(file.name, "lseek", file.number, Math.max(0, size - MOST_READ), SEEK_SET);
   return readAtMost(file, Math.min(size, MOST_READ));

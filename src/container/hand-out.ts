@@ -1,6 +1,6 @@
-import { dirname, join } from "node:path";
 import { during } from "../errors";
 import { removeFile, renameFile, writeNewText } from "../linux/file";
+import { dirname, join } from "../linux/path-text";
 import { openProcess } from "../linux/process";
 import { sendFd, unixConnect } from "../linux/socket";
 import type { UndoStack } from "../undo";

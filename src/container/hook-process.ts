@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
 import { errnoName, errnoText } from "../linux/errno";
 import { explainExecution, lookAtProgram } from "../linux/execution-error";
 import { getLimit, openFilesLimit, setLimit } from "../linux/rlimit";
@@ -56,8 +57,8 @@ function call(hook: Hook, { state, cwd, program }: HookContext): CallEnd {
 }
 
 /** The end of what a hook wrote, without cutting a line in two, in one line. */
-function lastLines(output: Buffer | null): string {
-  const text = (output?.toString() ?? "").trim();
+function lastLines(output: Uint8Array | null): string {
+  const text = textOf(output ?? new Uint8Array()).trim();
   const shown = text.length <= SHOWN_OUTPUT ? text : text.slice(-SHOWN_OUTPUT).replace(/^[^\n]*\n/, "");
   return shown.replaceAll(/\s*\n\s*/g, "; ");
 }

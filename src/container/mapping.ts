@@ -1,6 +1,6 @@
-import { join, resolve } from "node:path";
 import { asHakoError, during, HakoError } from "../errors";
 import { hasErrno, listNames, makeDirectories, makeDirectory, removeTree, renameFile } from "../linux/file";
+import { join, resolve } from "../linux/path-text";
 import { processStatus } from "../linux/process";
 import { type ContainerId, containerId, MAPPINGS, type SandboxId, sandboxId } from "./id";
 

@@ -1,7 +1,8 @@
-import { join } from "node:path";
 import { asHakoError } from "../errors";
+import { textOf } from "../linux/bytes";
 import type { Fd } from "../linux/fd";
 import { changeMode, exists, makeDirectory, removeFile } from "../linux/file";
+import { join } from "../linux/path-text";
 import { Pipe } from "../linux/pipe";
 import { pollAny } from "../linux/poll";
 import { openProcess } from "../linux/process";
@@ -109,7 +110,7 @@ export class NotifyRelay implements Disposable {
     try {
       const { data, fds } = recvPacket(this.#socket, MAX_MESSAGE);
       for (const fd of fds) fd.close();
-      return data.toString();
+      return textOf(data);
     } catch (error) {
       logWarning(`a message of the container to NOTIFY_SOCKET: ${asHakoError(error).oneLine}`);
       return "";

@@ -1,4 +1,3 @@
-import { join, resolve } from "node:path";
 import type { CgroupRecord } from "../cgroup";
 import { freezerOf } from "../cgroup/freezer";
 import { asHakoError, HakoError } from "../errors";
@@ -16,6 +15,7 @@ import {
   statusAt,
   writeText,
 } from "../linux/file";
+import { join, resolve } from "../linux/path-text";
 import { aliveProcess } from "../linux/process";
 import { effectiveUser } from "../linux/rootless";
 import type { Config, Hooks } from "../oci/config";
@@ -166,8 +166,7 @@ export function removeDirectory(root: string, id: ContainerId): void {
 export function writeRecord(root: string, record: ContainerRecord): void {
   const file = join(containerDirectory(root, record.id), RECORD);
   const temporary = `${file}.new`;
-  const text = JSON.stringify(record, (_, value) => (typeof value === "bigint" ? Number(value) : value));
-  writeText(temporary, text, 0o600);
+  writeText(temporary, exactJson(record), 0o600);
   renameFile(temporary, file);
 }
 

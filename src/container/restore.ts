@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { Cgroup } from "../cgroup";
 import type { CgroupManager } from "../cgroup/managers";
 import { cgroupOfConfig } from "../cgroup/of-config";
@@ -8,6 +7,7 @@ import { Fd, FdList } from "../linux/fd";
 import { makeDirectory } from "../linux/file";
 import { bringUp } from "../linux/interface";
 import { openNamespace, withNetworkNamespace } from "../linux/namespace";
+import { join } from "../linux/path-text";
 import { processStatus, reapChild, signalProcess } from "../linux/process";
 import { effectiveUser } from "../linux/rootless";
 import { sendFd } from "../linux/socket";

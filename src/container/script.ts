@@ -1,6 +1,6 @@
-import { resolve } from "node:path";
 import { during, HakoError } from "../errors";
 import { exists, realPath, statusAt } from "../linux/file";
+import { resolve } from "../linux/path-text";
 import { effectiveUser } from "../linux/rootless";
 import type { Config, Mount } from "../oci/config";
 import { defaultConfig } from "../oci/default";

@@ -1,7 +1,8 @@
-import { join } from "node:path";
 import { during } from "../errors";
+import { bytesOf } from "../linux/bytes";
 import type { Fd } from "../linux/fd";
 import { hasErrno, readBytes, writeBytes } from "../linux/file";
+import { join } from "../linux/path-text";
 import { PASSING_CALLS, type SeccompFilter } from "../linux/seccomp";
 import { sendFd, unixConnect, writeAll } from "../linux/socket";
 import type { Config } from "../oci/config";
@@ -35,17 +36,18 @@ export function makeFilter(root: string, id: ContainerId, config: Config): Secco
 
 /** The filter that the container was made with. */
 export function storedFilter(root: string, id: ContainerId): SeccompFilter | undefined {
-  let bytes: Buffer;
+  let bytes: Uint8Array;
   try {
     bytes = readBytes(join(containerDirectory(root, id), FILE));
   } catch (error) {
     if (hasErrno(error, "ENOENT")) return undefined;
     throw error;
   }
+  const header = new DataView(bytes.buffer, bytes.byteOffset);
   return {
-    flags: bytes.readUInt32LE(0),
-    passedBy: PASSING_CALLS[bytes.readUInt32LE(4)] ?? "sendmsg",
-    program: new Uint8Array(bytes.subarray(HEADER)),
+    flags: header.getUint32(0, true),
+    passedBy: PASSING_CALLS[header.getUint32(4, true)] ?? "sendmsg",
+    program: bytes.slice(HEADER),
   };
 }
 
@@ -54,7 +56,7 @@ export function passListener(fd: Fd, config: Config, pid: number, state: State):
   const { listenerPath = "", listenerMetadata } = config.linux?.seccomp ?? {};
   const metadata = listenerMetadata === undefined ? {} : { metadata: listenerMetadata };
   const text = JSON.stringify({ ociVersion: state.ociVersion, fds: ["seccompFd"], pid, ...metadata, state });
-  const bytes = Buffer.from(text);
+  const bytes = bytesOf(text);
   during(`config /linux/seccomp/listenerPath: ${listenerPath}`, () => {
     using agent = unixConnect(listenerPath);
     sendFd(agent, fd, bytes.subarray(0, FIRST_PART));

@@ -1,6 +1,7 @@
 import { asHakoError, HakoError } from "../errors";
 import { type ErrorMessage, errorFrom } from "../init/error-message";
 import { STAGE_NAME } from "../init/stage-name";
+import { concatenated, textOf } from "../linux/bytes";
 import type { Fd } from "../linux/fd";
 import { exists, removeFile } from "../linux/file";
 import { hasExecuted, processStatus, signalProcess, waitForEnd, waitForWord } from "../linux/process";
@@ -169,11 +170,11 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): st
 }
 
 function readToEnd({ init }: ContainerRecord, connection: Fd): string {
-  const parts: Buffer[] = [];
+  const parts: Uint8Array[] = [];
   for (;;) {
     if (init !== undefined) waitForWord(connection, init.pid, init.startTime);
     const part = readSome(connection);
-    if (part.length === 0) return Buffer.concat(parts).toString();
+    if (part.length === 0) return textOf(concatenated(parts));
     parts.push(part);
   }
 }

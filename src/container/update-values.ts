@@ -1,5 +1,6 @@
 import type { Resources } from "../cgroup";
 import { HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
 import { readText } from "../linux/file";
 import { readAll } from "../linux/socket";
 import { parseResources, readResources } from "../oci/config";
@@ -67,7 +68,7 @@ export function changesOf(
   if (file !== undefined) {
     const ignored = [...flags, ...schemas].map((flag) => `--${flag}`).join(", ");
     if (ignored !== "") warn(`update: ${ignored}: without effect beside --resources`);
-    const text = file === "-" ? readAll(STANDARD_INPUT).toString() : readText(file);
+    const text = file === "-" ? textOf(readAll(STANDARD_INPUT)) : readText(file);
     const name = file === "-" ? "standard input" : file;
     const { resources, unknown } = parseResources(text, name);
     if (unknown.length > 0) warn(`update: ${name}: unknown, and changes nothing: ${unknown.join(", ")}`);

@@ -1,4 +1,5 @@
 import { type ErrorCode, HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
 import type { Fd } from "../linux/fd";
 import { readAtMost } from "../linux/file";
 import { O, openAt, openIfThere } from "../linux/path";
@@ -32,7 +33,7 @@ function textIn(root: Fd, path: string): string {
     throw new HakoError({ code: "config", message: `${path} in the root file system has ${size} bytes` });
   }
   using file = openAt(undefined, place.path, O.RDONLY | O.NONBLOCK);
-  return readAtMost(file, size).toString();
+  return textOf(readAtMost(file, size));
 }
 
 /** The home directory of a user of a rootfs; "/" without one. */

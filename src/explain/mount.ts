@@ -1,9 +1,9 @@
-import { dirname, resolve } from "node:path";
 import type { HakoError } from "../errors";
 import { isBind } from "../init/mount-options";
 import { exists, hasErrno, readText, realPath } from "../linux/file";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
 import { openToLook } from "../linux/path";
+import { dirname, resolve } from "../linux/path-text";
 import { mountIdOf } from "../linux/stat";
 import type { Mount } from "../oci/config";
 

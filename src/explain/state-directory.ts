@@ -1,7 +1,7 @@
-import { dirname, resolve } from "node:path";
 import { HakoError } from "../errors";
 import { exists } from "../linux/file";
 import { openToLook } from "../linux/path";
+import { dirname, resolve } from "../linux/path-text";
 import { effectiveUser } from "../linux/rootless";
 import { mountStatusOf } from "../linux/stat";
 

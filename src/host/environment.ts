@@ -1,6 +1,6 @@
-import { resolve } from "node:path";
 import { cgroupRoot, readLayout } from "../cgroup";
 import { exists, linkText, readText } from "../linux/file";
+import { resolve } from "../linux/path-text";
 import { systemdVersion } from "../systemd/version";
 import { COMMIT, SPEC_VERSION, VERSION } from "../version";
 

@@ -1,7 +1,7 @@
-import { resolve } from "node:path";
 import { HakoError } from "../errors";
 import type { Fd, FdList } from "../linux/fd";
 import { O, openAt, openInRoot } from "../linux/path";
+import { resolve } from "../linux/path-text";
 import type { Config } from "../oci/config";
 import { isBind, planOf } from "./mount-options";
 

@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import type { CgroupMounts } from "../cgroup";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
@@ -6,6 +5,7 @@ import { ATTR, attachTree, cloneTree, newFilesystem, REFUSED, setMountAttributes
 import { readMountinfo } from "../linux/mountinfo";
 import { makeLink } from "../linux/node";
 import { mkdirAt } from "../linux/path";
+import { basename } from "../linux/path-text";
 import type { Mount } from "../oci/config";
 import type { MountPlan } from "./mount-options";
 import type { RootfsWork } from "./rootfs";

@@ -1,5 +1,6 @@
 import { type HookProgram, runHooks } from "../container/hooks";
 import { asHakoError, during, HakoError } from "../errors";
+import { bytesOf } from "../linux/bytes";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { Fd } from "../linux/fd";
 import { bringUp } from "../linux/interface";
@@ -41,6 +42,7 @@ export function runContainerStage(request: InitRequest, parent: Parent): never {
 /** All of the container but its program, in the order of runc's init. */
 function setUp(request: InitRequest, specified: Process, parent: Parent): Program {
   const { config } = request;
+  const cgroupFiles = parent.descriptors(request.cgroupFiles);
   syscall("setsid");
   if (!request.noNewKeyring) perform(sessionKeyringSteps(`_ses.${request.state.id}`));
   if (request.newNetworkNamespace) during("network loopback", () => bringUp("lo"));
@@ -48,8 +50,9 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
     const { makeTimeNamespace } = require("./time-offsets") as typeof import("./time-offsets");
     makeTimeNamespace(config.linux?.timeOffsets);
   }
-  if (request.joinsFirst) enterCgroups(request.cgroupFiles);
+  if (request.joinsFirst) enterCgroups(cgroupFiles);
   const rootfs = buildRootfs(request, parent);
+  const filter = parent.filter();
   parent.reached("mounted");
   runHooks("createContainer", config.hooks, {
     state: { ...request.state, pid: process.pid },
@@ -65,7 +68,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   setHostNames(request);
   rootfs.finish();
   parent.reached("prepared");
-  if (!request.joinsFirst) enterCgroups(request.cgroupFiles);
+  if (!request.joinsFirst) enterCgroups(cgroupFiles);
   // what the caller is bound to is nothing to the program
   perform([unboundStep()]);
   if (request.newCgroupNamespace) syscallOn("cgroup namespace", "unshare", CLONE_NEWCGROUP);
@@ -73,7 +76,7 @@ function setUp(request: InitRequest, specified: Process, parent: Parent): Progra
   applyScheduler(specified, 0);
   const program = prepareProgram(specified, {
     linux: config.linux,
-    filter: request.filter,
+    filter,
     keepsGroups: keepsGroups(config),
     warn: (message) => parent.warn(message),
   });
@@ -105,8 +108,8 @@ function buildRootfs(request: InitRequest, parent: Parent): PreparedRootfs {
     mappedMounts: new Map(
       request.mappedMounts.map(([index, fd]) => [index, new Fd(fd, `source of mount ${index}`)]),
     ),
-    bindSources: parent.descriptors(request.bindSources),
-    madeDevices: parent.descriptors(request.madeDevices),
+    bindSources: parent.numbered(request.bindSources),
+    madeDevices: parent.numbered(request.madeDevices),
     warn,
   });
 }
@@ -118,7 +121,7 @@ function setHostNames({ config }: InitRequest): void {
   ] as const;
   for (const [call, field, name] of names) {
     if (name === undefined || name === "") continue;
-    const bytes = Buffer.from(name);
+    const bytes = bytesOf(name);
     during(`config /${field}`, () => syscallOn(name, call, bytes, bytes.length));
   }
 }

@@ -38,7 +38,7 @@ function copyFile(from: Fd, to: Fd, name: string): void {
   // O_NONBLOCK: a file that was exchanged for a named pipe meanwhile must not make us wait
   using input = openNode(from, name, O.RDONLY | O.NONBLOCK);
   using output = openAt(to, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
-  const buffer = Buffer.alloc(CHUNK);
+  const buffer = new Uint8Array(CHUNK);
   for (;;) {
     const length = syscallOn(name, "read", input.number, buffer, buffer.length);
     if (length === 0) return;

@@ -1,10 +1,10 @@
-import { basename, dirname } from "node:path";
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { exists, hasErrno } from "../linux/file";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../linux/mount";
 import { makeLink, makeNode, type Node, openNode, removeFile, setMode, setOwner } from "../linux/node";
 import { cleanPath, mkdirAllInRoot, O, openAt } from "../linux/path";
+import { basename, dirname } from "../linux/path-text";
 import { statusOf } from "../linux/stat";
 import type { Config, LinuxDevice } from "../oci/config";
 import { isBind } from "./mount-options";

@@ -1,7 +1,7 @@
 import { during } from "../errors";
 import { SYS_ADMIN } from "../linux/capabilities";
 import { execProgram } from "../linux/exec";
-import { Fd } from "../linux/fd";
+import type { Fd } from "../linux/fd";
 import { limitSteps, type NamedLimit, type RlimitName } from "../linux/rlimit";
 import { filterSteps, type SeccompFilter } from "../linux/seccomp";
 import { sendFd, writeAll } from "../linux/socket";
@@ -34,10 +34,10 @@ export interface ExecutionOptions {
  * Moves this thread into the container's v1 cgroups. Bun's other threads stay outside until the program is executed,
  * which ends them.
  */
-export function enterCgroups(files: readonly number[]): void {
-  for (const number of files) {
-    using file = new Fd(number, "a cgroup's file");
+export function enterCgroups(files: readonly Fd[]): void {
+  for (const file of files) {
     during("join a cgroup", () => writeAll(file, "0"));
+    file.close();
   }
 }
 

@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
 import {
   boundingSteps,
   type CapabilityMasks,
@@ -160,8 +161,8 @@ function directoryHint(errno: string | undefined, user: number | undefined): str
 
 /** The working directory must be inside: a link to a descriptor's directory would not be (CVE-2024-21626). */
 function checkDirectory(cwd: string): void {
-  const length = trySyscall("getcwd", Buffer.alloc(PATH_MAX), PATH_MAX);
-  const buffer = Buffer.alloc(PATH_MAX);
+  const length = trySyscall("getcwd", new Uint8Array(PATH_MAX), PATH_MAX);
+  const buffer = new Uint8Array(PATH_MAX);
   if (length > 0) syscallOn(cwd, "getcwd", buffer, PATH_MAX);
   if (length > 0 && buffer[0] === "/".charCodeAt(0)) return;
   throw new HakoError({
@@ -202,7 +203,7 @@ export function homeOf(uid: number): string {
     using file = openAt(undefined, "/etc/passwd", O.RDONLY | O.NONBLOCK | O.NOCTTY);
     const { type, size } = statusOf(file);
     if (type !== "file") return "/";
-    return homeInPasswd(readAtMost(file, Math.min(size, MAX_PASSWD)).toString(), uid);
+    return homeInPasswd(textOf(readAtMost(file, Math.min(size, MAX_PASSWD))), uid);
   } catch (error) {
     if (error instanceof HakoError) return "/";
     throw error;

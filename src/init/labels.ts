@@ -1,4 +1,5 @@
 import { during, HakoError } from "../errors";
+import { bytesOf } from "../linux/bytes";
 import { writeSteps } from "../linux/child-steps";
 import type { Fd } from "../linux/fd";
 import { exists, hasErrno, readText } from "../linux/file";
@@ -78,7 +79,7 @@ export function applyLabels(process: Process): void {
   for (const { field, text, files } of labels) {
     during(`config /process/${field}: ${text}`, () => {
       using file = openFirst(proc, files);
-      const bytes = Buffer.from(text);
+      const bytes = bytesOf(text);
       syscallOn(file.path, "write", file.number, bytes, bytes.length);
     });
   }

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { during } from "../errors";
 import type { Fd, FdList } from "../linux/fd";
 import { hasErrno, makeDirectory } from "../linux/file";
@@ -6,6 +5,7 @@ import { hostId } from "../linux/id-map";
 import { ATTR, cloneTree, setMountAttributes } from "../linux/mount";
 import { makeNode, openNode, setMode, setOwner } from "../linux/node";
 import { O, openAt } from "../linux/path";
+import { join } from "../linux/path-text";
 import type { Config } from "../oci/config";
 import { type Device, deviceOf, ownsDev } from "./devices";
 

@@ -1,9 +1,9 @@
-import { resolve } from "node:path";
 import { during } from "../errors";
 import { cloneChild, Reports } from "../linux/clone";
 import type { Fd, FdList } from "../linux/fd";
 import { cloneTree, mapOwners } from "../linux/mount";
 import { NAMESPACE_FLAGS, openNamespace } from "../linux/namespace";
+import { resolve } from "../linux/path-text";
 import { Pipe } from "../linux/pipe";
 import { reapChild } from "../linux/process";
 import type { Step } from "../linux/steps";

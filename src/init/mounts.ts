@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
@@ -23,6 +22,7 @@ import {
   openIfThere,
   openInRoot,
 } from "../linux/path";
+import { resolve } from "../linux/path-text";
 import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
 import { systemError } from "../linux/syscall";

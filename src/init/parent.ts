@@ -1,9 +1,17 @@
 import type { HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
-import { recvFd } from "../linux/socket";
+import type { SeccompFilter } from "../linux/seccomp";
+import { recvFds } from "../linux/socket";
 import { errorMessage } from "./error-message";
-import { type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
+import {
+  type FilterMessage,
+  type InitMessage,
+  type InitRequest,
+  receiveValue,
+  type Stage,
+  sendValue,
+} from "./protocol";
 
 /** The side of the parent: sends messages, and waits for its leave to go on. */
 export class Parent {
@@ -13,9 +21,21 @@ export class Parent {
     return (receiveValue(this.socket) ?? this.#gone()) as InitRequest;
   }
 
-  /** Descriptors that come after the request, by the numbers which it has for them. */
-  descriptors(numbers: readonly number[]): Map<number, Fd> {
-    return new Map(numbers.map((number) => [number, recvFd(this.socket).fd]));
+  /** The filter of the program; after all descriptors. */
+  filter(): SeccompFilter | undefined {
+    return ((receiveValue(this.socket) ?? this.#gone()) as FilterMessage).filter;
+  }
+
+  /** The next so many of the descriptors that come after the request. */
+  descriptors(count: number): Fd[] {
+    const fds = recvFds(this.socket, count);
+    return fds.length < count ? this.#gone() : fds;
+  }
+
+  /** The next of them, by the numbers which the request has for them. */
+  numbered(numbers: readonly number[]): Map<number, Fd> {
+    const fds = this.descriptors(numbers.length);
+    return new Map(fds.map((fd, index) => [numbers[index] ?? -1, fd]));
   }
 
   /** Says how far we are, and waits. Without a parent nobody will ever start or delete this container: it ends. */

@@ -1,4 +1,3 @@
-import { dirname } from "node:path";
 import { asHakoError, type HakoError } from "../errors";
 import { type ErrnoName, errnoNumber } from "../linux/errno";
 import type { Sight, SightPlace } from "../linux/execution-error";
@@ -6,6 +5,7 @@ import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { hostId } from "../linux/id-map";
 import { components, O, openInRoot } from "../linux/path";
+import { dirname } from "../linux/path-text";
 import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
 import { type Step, stepError } from "../linux/steps";

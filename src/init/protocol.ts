@@ -1,6 +1,7 @@
 import { deserialize, serialize } from "bun:jsc";
 import type { CgroupMounts } from "../cgroup";
 import { HakoError } from "../errors";
+import { concatenated } from "../linux/bytes";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import type { SeccompFilter } from "../linux/seccomp";
@@ -16,7 +17,6 @@ const HEADER = 4;
 /** What a container's first process is told, once. Numbers of descriptors are its own. */
 export interface InitRequest {
   config: Config;
-  filter: SeccompFilter | undefined;
   /** Absolute. */
   bundle: string;
   rootfs: string;
@@ -28,8 +28,8 @@ export interface InitRequest {
   /** The soft limit of open files that the caller had. */
   openFiles: number | undefined;
   cgroup: CgroupMounts | undefined;
-  /** Descriptors of cgroup files in which init writes 0 to move in. */
-  cgroupFiles: number[];
+  /** How many descriptors of cgroup files follow, the first of all: init writes 0 in each to move in. */
+  cgroupFiles: number;
   /** It does so before anything is mounted; otherwise last. */
   joinsFirst: boolean;
   newCgroupNamespace: boolean;
@@ -43,12 +43,17 @@ export interface InitRequest {
   consoleSocket: number | undefined;
   /** Descriptors of the sources of mounts whose owners are mapped, by their place in /mounts. */
   mappedMounts: [number, number][];
-  /** Places in /mounts whose sources follow, each as a descriptor. */
+  /** Places in /mounts whose sources follow after those, each as a descriptor. */
   bindSources: number[];
-  /** Places in /linux/devices of those that were made outside; each follows as a descriptor. */
+  /** Places in /linux/devices of those that were made outside; each follows as a descriptor, the last of all. */
   madeDevices: number[];
   /** A mount namespace to join. */
   mountNamespace: number | undefined;
+}
+
+/** What it is told next: it can build the root file system before there is a filter, which takes as long to compile. */
+export interface FilterMessage {
+  filter: SeccompFilter | undefined;
 }
 
 /** Where init has come to and waits until it may go on. */
@@ -89,12 +94,12 @@ function receiveFrame(socket: Fd): unknown {
 }
 
 function readExactly(socket: Fd, length: number): Uint8Array | undefined {
-  const parts: Buffer[] = [];
+  const parts: Uint8Array[] = [];
   for (let missing = length; missing > 0; ) {
     const part = readSome(socket, missing);
     if (part.length === 0) return undefined;
     parts.push(part);
     missing -= part.length;
   }
-  return Buffer.concat(parts);
+  return concatenated(parts);
 }

@@ -1,7 +1,8 @@
-import type { CgroupEntry } from "../cgroup";
+import type { CgroupEntry, CgroupMounts } from "../cgroup";
 import { type Fd, FdList } from "../linux/fd";
 import { O, openAt } from "../linux/path";
 import { effectiveUser, inUserNamespace } from "../linux/rootless";
+import type { SeccompFilter } from "../linux/seccomp";
 import { keepsGroups } from "../oci/groups";
 import { bindSources } from "./bind-sources";
 import { madeDevices } from "./made-devices";
@@ -25,34 +26,35 @@ export interface InitOptions
     | "newNetworkNamespace"
     | "newTimeNamespace"
     | "userNamespace"
+    | "cgroup"
     | "cgroupFiles"
-    | "filter"
   > {
   /** Where the host keeps what belongs to the container. */
   directory: string;
-  filter(): InitRequest["filter"];
-  entry: CgroupEntry;
+  filter(): SeccompFilter | undefined;
+  /** The v2 cgroup that it is born in; ours if undefined. */
+  born: string | undefined;
+  /** Done while its own start takes its time; what is known of the cgroups then. */
+  meanwhile(): { entry: CgroupEntry; mounts: CgroupMounts | undefined };
   startSocket: Fd;
   consoleSocket: Fd | undefined;
   warn(message: string): void;
   explainEnd: StagePlan["explainEnd"];
 }
 
-/** Makes the container's first process in its namespaces; it begins to work with `advance("mounted")`. */
+/** Makes the container's first process in its namespaces, which begins to work on what it is told. */
 export function spawnInit(options: InitOptions): StageProcess {
-  const { config, startSocket, consoleSocket, preserveFds, entry, warn } = options;
+  const { config, startSocket, consoleSocket, preserveFds, born, warn } = options;
   using plan = new NamespacePlan(config);
-  using files = new FdList();
-  for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
   using trees = new FdList();
   const mapped = mappedMounts(config, options.bundle, trees);
   const others = [startSocket, consoleSocket, plan.mount].filter((fd) => fd !== undefined);
-  const keep = [...others, ...files.all, ...trees.all];
+  const keep = [...others, ...trees.all];
   const init = startStage({
     flags: plan.flags,
     lateFlags: plan.lateFlags,
     join: plan.joinSteps,
-    born: entry.born,
+    born,
     userNamespace: plan.has("user"),
     keepsGroups: keepsGroups(config),
     preserveFds,
@@ -65,15 +67,21 @@ export function spawnInit(options: InitOptions): StageProcess {
   });
   try {
     setOutOfMemoryScore(init.pid, config.process?.oomScoreAdj);
+    using files = new FdList();
+    const { entry, mounts } = options.meanwhile();
+    for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
     using opened = new FdList();
     const outside = plan.has("user") && plan.created.has("mount") && effectiveUser() === 0;
     const given: Given = {
+      mounts,
       files: files.all,
       mapped,
       sources: outside ? bindSources(init.pid, config, options.bundle, mapped, opened) : NOTHING,
       devices: outside ? madeDevices(init.pid, config, options.directory, opened) : NOTHING,
     };
-    init.begin(requestOf(options, plan, given), [...given.sources.values(), ...given.devices.values()]);
+    const { sources, devices } = given;
+    init.begin(requestOf(options, plan, given), [files.all, [...sources.values()], [...devices.values()]]);
+    init.giveFilter(options.filter());
     return init;
   } catch (error) {
     init[Symbol.dispose]();
@@ -83,8 +91,9 @@ export function spawnInit(options: InitOptions): StageProcess {
 
 const NOTHING: ReadonlyMap<number, Fd> = new Map();
 
-/** Descriptors for the process. */
+/** What the process is given of the host's, most of it as descriptors. */
 interface Given {
+  mounts: CgroupMounts | undefined;
   /** Of cgroups. */
   files: readonly Fd[];
   mapped: ReadonlyMap<number, Fd>;
@@ -95,21 +104,28 @@ interface Given {
 function requestOf(
   options: InitOptions,
   plan: NamespacePlan,
-  { files, mapped, sources, devices }: Given,
+  { mounts, files, mapped, sources, devices }: Given,
 ): InitRequest {
-  const { warn: _, entry: __, explainEnd: ___, directory: ____, ...rest } = options;
-  const { filter, startSocket, consoleSocket, ...plain } = rest;
+  const {
+    warn: _,
+    born: __,
+    meanwhile: ___,
+    explainEnd: ____,
+    directory: _____,
+    filter: ______,
+    ...rest
+  } = options;
+  const { startSocket, consoleSocket, ...plain } = rest;
   return {
     ...plain,
-    // compiled now, while the process's own start takes its time
-    filter: filter(),
+    cgroup: mounts,
     startSocket: startSocket.number,
     consoleSocket: consoleSocket?.number,
     mountNamespace: plan.mount?.number,
     mappedMounts: [...mapped].map(([index, fd]): [number, number] => [index, fd.number]),
     bindSources: [...sources.keys()],
     madeDevices: [...devices.keys()],
-    cgroupFiles: files.map((fd) => fd.number),
+    cgroupFiles: files.length,
     newCgroupNamespace: plan.created.has("cgroup"),
     newNetworkNamespace: plan.created.has("network"),
     newTimeNamespace: plan.lateTime,

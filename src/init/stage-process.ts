@@ -2,7 +2,7 @@ import { asHakoError, HakoError } from "../errors";
 import { executeStep, inheritSteps, ownerSteps } from "../linux/child-steps";
 import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
-import type { Fd } from "../linux/fd";
+import { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
@@ -17,10 +17,18 @@ import {
 } from "../linux/process";
 import { smallTableSteps } from "../linux/rlimit";
 import { effectiveUser } from "../linux/rootless";
-import { sendFd, socketPair, writeAll } from "../linux/socket";
+import type { SeccompFilter } from "../linux/seccomp";
+import { sendFds, socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
 import { errorFrom } from "./error-message";
-import { type InitMessage, type InitRequest, receiveValue, type Stage, sendValue } from "./protocol";
+import {
+  type FilterMessage,
+  type InitMessage,
+  type InitRequest,
+  receiveValue,
+  type Stage,
+  sendValue,
+} from "./protocol";
 
 const SIGKILL = 9;
 const CLONE_NEWPID = NAMESPACE_FLAGS.pid;
@@ -44,14 +52,22 @@ export class StageProcess implements Disposable {
     readonly startTime: number,
     private readonly socket: Fd,
     private readonly reports: Reports,
+    private readonly executable: Fd,
     private readonly warn: (message: string) => void,
     private readonly explainEnd: StagePlan["explainEnd"],
   ) {}
 
-  /** Lets it go on, and waits until it has come to `stage`; throws what it failed with. */
-  advance(stage: Stage): void {
-    if (this.#begun) this.#send("continue");
+  /**
+   * Lets it go on, and waits until it has come to `stage`, with `meanwhile` done before; throws what it failed with. It has been
+   * executed by then: our hold of the executable goes where it costs nobody time, for the kernel waits for all processors (umount).
+   */
+  advance(stage: Stage, meanwhile?: () => void): void {
+    if (this.#begun) {
+      this.#send("continue");
+      this.executable.close();
+    }
     this.#begun = true;
+    meanwhile?.();
     for (;;) {
       const message = receiveValue(this.socket) as InitMessage | undefined;
       if (message === undefined) throw this.#death();
@@ -74,10 +90,15 @@ export class StageProcess implements Disposable {
     this.reports[Symbol.dispose]();
   }
 
-  /** Tells it what to do, with the descriptors that the request speaks of. */
-  begin(request: InitRequest, descriptors: readonly Fd[]): void {
+  /** Tells it what to do, with the descriptors that the request speaks of, in the groups that it takes them in. */
+  begin(request: InitRequest, groups: readonly (readonly Fd[])[]): void {
     this.#send(request);
-    for (const fd of descriptors) this.#told(() => sendFd(this.socket, fd, "source"));
+    for (const descriptors of groups) this.#told(() => sendFds(this.socket, descriptors));
+  }
+
+  /** The filter of its program, which it can do without until its root file system is built. */
+  giveFilter(filter: SeccompFilter | undefined): void {
+    this.#send({ filter } satisfies FilterMessage);
   }
 
   #send(value: unknown): void {
@@ -120,6 +141,7 @@ export class StageProcess implements Disposable {
     signalProcess(this.pid, this.startTime, SIGKILL);
     this.socket.close();
     this.reports[Symbol.dispose]();
+    this.executable.close();
     reapChild(this.pid, true);
   }
 }
@@ -200,7 +222,9 @@ export function startStage(plan: StagePlan): StageProcess {
   try {
     const waitsForNothing = go === undefined;
     const pid = cloneChild({ flags, cgroup, join, steps, waitsForNothing }, reports);
-    stage = new StageProcess(pid, startTimeOf(pid), socket, reports, plan.warn, plan.explainEnd);
+    const startTime = startTimeOf(pid);
+    const held = new Fd(executable.release());
+    stage = new StageProcess(pid, startTime, socket, reports, held, plan.warn, plan.explainEnd);
   } catch (thrown) {
     socket.close();
     reports[Symbol.dispose]();

@@ -36,8 +36,8 @@ export function runInit(words: readonly string[]): never {
     hideProcess();
     setProcessName(STAGE_NAME);
     const request = parent.request();
-    const { consoleSocket, mountNamespace, cgroupFiles, startSocket, mappedMounts } = request;
-    const own = [startSocket, ...mappedMounts.map(([, fd]) => fd), ...cgroupFiles];
+    const { consoleSocket, mountNamespace, startSocket, mappedMounts } = request;
+    const own = [startSocket, ...mappedMounts.map(([, fd]) => fd)];
     for (const fd of [...own, consoleSocket, mountNamespace]) {
       if (fd !== undefined) syscallOn(`descriptor ${fd}`, "fcntl", fd, F_SETFD, FD_CLOEXEC);
     }

@@ -1,4 +1,5 @@
 import { during, HakoError } from "../errors";
+import { bytesOf } from "../linux/bytes";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { newFilesystem } from "../linux/mount";
@@ -55,7 +56,7 @@ export function writeSysctls(
           errno: "EPERM",
         });
       }
-      const text = Buffer.from(value);
+      const text = bytesOf(value);
       syscallOn(`/proc/sys/${path}`, "write", file.number, text, text.length);
     });
   }

@@ -1,4 +1,5 @@
 import { during, HakoError } from "../errors";
+import { bytesOf } from "../linux/bytes";
 import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import type { Step } from "../linux/steps";
@@ -25,7 +26,7 @@ function lines(offsets: Linux["timeOffsets"]): string {
  * process its child is (time_namespaces(7)). The file is opened as descriptor 0, the one number that is known before.
  */
 export function timeSteps(offsets: Linux["timeOffsets"]): Step[] {
-  const text = Buffer.from(lines(offsets));
+  const text = bytesOf(lines(offsets));
   const what = "config /linux/timeOffsets";
   const unshare: Step = { what: "unshare (time namespace)", call: "unshare", args: [NAMESPACE_FLAGS.time] };
   if (text.length === 0) return [unshare];

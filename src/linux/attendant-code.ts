@@ -1,3 +1,4 @@
+import { bytesOf, concatenated } from "./bytes";
 import { codeOf, loadTable, type MachineCode } from "./machine-code";
 
 /** Words of the attendant's table; others are its own: what it reads, a child's status, "". */
@@ -24,7 +25,7 @@ export function attendantTable(
 ): Uint8Array {
   const bytes = new Uint8Array(GO_AT + 8);
   bytes.set(new Uint8Array(new BigUint64Array([BigInt(report), BigInt(executable), mask, signals]).buffer));
-  bytes.set(Buffer.from(name), NAME_AT);
+  bytes.set(bytesOf(name), NAME_AT);
   new DataView(bytes.buffer).setBigUint64(GO_AT, BigInt(go), true);
   return bytes;
 }
@@ -132,5 +133,5 @@ const ATTEND: MachineCode = {
 
 /** The attendant as a program whose table is at this address. */
 export function attendantCode(table: number): Uint8Array {
-  return Buffer.concat([loadTable(table), codeOf(ATTEND)]);
+  return concatenated([loadTable(table), codeOf(ATTEND)]);
 }

@@ -1,3 +1,4 @@
+import { bytesOf } from "./bytes";
 import { Fd } from "./fd";
 import { O, openAt } from "./path";
 import { address, cString, syscallOn, systemError, trySyscall } from "./syscall";
@@ -17,19 +18,19 @@ const MAX_PROGRAMS = 64;
 /** Not among the constants of node:fs. */
 
 /** union bpf_attr, of which each command reads a part. */
-function attributes(): Buffer {
-  return Buffer.alloc(128);
+function attributes(): DataView {
+  return new DataView(new ArrayBuffer(128));
 }
 
-function load(instructions: Buffer): Fd {
+function load(instructions: Uint8Array): Fd {
   const license = cString("Apache-2.0");
   const attr = attributes();
-  attr.writeUInt32LE(TYPE_CGROUP_DEVICE, 0);
-  attr.writeUInt32LE(instructions.length / 8, 4);
-  attr.writeBigUInt64LE(BigInt(address(instructions)), 8);
-  attr.writeBigUInt64LE(BigInt(address(license)), 16);
-  attr.write("hako_devices", 48, 15, "latin1");
-  const fd = syscallOn("a device program", "bpf", PROG_LOAD, attr, attr.length);
+  attr.setUint32(0, TYPE_CGROUP_DEVICE, true);
+  attr.setUint32(4, instructions.length / 8, true);
+  attr.setBigUint64(8, BigInt(address(instructions)), true);
+  attr.setBigUint64(16, BigInt(address(license)), true);
+  new Uint8Array(attr.buffer).set(bytesOf("hako_devices"), 48);
+  const fd = syscallOn("a device program", "bpf", PROG_LOAD, attr, attr.byteLength);
   // The kernel read the instructions and the license through their addresses: they live until here.
   return new Fd(instructions.length + license.length > 0 ? fd : -1);
 }
@@ -38,41 +39,41 @@ function load(instructions: Buffer): Fd {
 function attached(cgroup: number): Fd[] {
   const ids = new Uint32Array(MAX_PROGRAMS);
   const attr = attributes();
-  attr.writeUInt32LE(cgroup, 0);
-  attr.writeUInt32LE(ATTACH_CGROUP_DEVICE, 4);
-  attr.writeBigUInt64LE(BigInt(address(ids)), 16);
-  attr.writeUInt32LE(ids.length, 24);
-  if (trySyscall("bpf", PROG_QUERY, attr, attr.length) < 0) return [];
-  return [...ids.subarray(0, attr.readUInt32LE(24))].map((id) => {
+  attr.setUint32(0, cgroup, true);
+  attr.setUint32(4, ATTACH_CGROUP_DEVICE, true);
+  attr.setBigUint64(16, BigInt(address(ids)), true);
+  attr.setUint32(24, ids.length, true);
+  if (trySyscall("bpf", PROG_QUERY, attr, attr.byteLength) < 0) return [];
+  return [...ids.subarray(0, attr.getUint32(24, true))].map((id) => {
     const request = attributes();
-    request.writeUInt32LE(id, 0);
-    return new Fd(syscallOn(`program ${id}`, "bpf", PROG_GET_FD_BY_ID, request, request.length));
+    request.setUint32(0, id, true);
+    return new Fd(syscallOn(`program ${id}`, "bpf", PROG_GET_FD_BY_ID, request, request.byteLength));
   });
 }
 
 function attach(cgroup: number, program: Fd, flags: number, replaced?: Fd): number {
   const attr = attributes();
-  attr.writeUInt32LE(cgroup, 0);
-  attr.writeUInt32LE(program.number, 4);
-  attr.writeUInt32LE(ATTACH_CGROUP_DEVICE, 8);
-  attr.writeUInt32LE(flags, 12);
-  attr.writeUInt32LE(replaced?.number ?? 0, 16);
-  return trySyscall("bpf", PROG_ATTACH, attr, attr.length);
+  attr.setUint32(0, cgroup, true);
+  attr.setUint32(4, program.number, true);
+  attr.setUint32(8, ATTACH_CGROUP_DEVICE, true);
+  attr.setUint32(12, flags, true);
+  attr.setUint32(16, replaced?.number ?? 0, true);
+  return trySyscall("bpf", PROG_ATTACH, attr, attr.byteLength);
 }
 
 function detach(cgroup: number, program: Fd): void {
   const attr = attributes();
-  attr.writeUInt32LE(cgroup, 0);
-  attr.writeUInt32LE(program.number, 4);
-  attr.writeUInt32LE(ATTACH_CGROUP_DEVICE, 8);
-  syscallOn("a device program", "bpf", PROG_DETACH, attr, attr.length);
+  attr.setUint32(0, cgroup, true);
+  attr.setUint32(4, program.number, true);
+  attr.setUint32(8, ATTACH_CGROUP_DEVICE, true);
+  syscallOn("a device program", "bpf", PROG_DETACH, attr, attr.byteLength);
 }
 
 /**
  * Attaches a device program to a cgroup in place of what is there. A single old one is exchanged in one step; otherwise the
  * new one is there before the old ones go, so that there is never a moment without rules.
  */
-export function replaceDeviceProgram(dir: string, instructions: Buffer): void {
+export function replaceDeviceProgram(dir: string, instructions: Uint8Array): void {
   using opened = openAt(undefined, dir, O.RDONLY | O.DIRECTORY);
   const cgroup = opened.number;
   const old = attached(cgroup);

@@ -1,3 +1,4 @@
+import { bytesOf } from "./bytes";
 import { errnoNumber } from "./errno";
 import type { Fd } from "./fd";
 import { stringVector } from "./memory";
@@ -52,7 +53,7 @@ export function writeSteps(
   number: number,
   rest: Omit<Step, "call" | "args">,
 ): Step[] {
-  const bytes = Buffer.from(text);
+  const bytes = bytesOf(text);
   const opened = { least: number, most: BigInt(number) };
   return [
     { ...rest, call: "openat", args: [AT_FDCWD, path, O.WRONLY, 0], ...opened },

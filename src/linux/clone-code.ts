@@ -1,4 +1,5 @@
 import { CFunction, FFIType as T } from "bun:ffi";
+import { concatenated } from "./bytes";
 import { codeOf, codePage, loadTable, type MachineCode } from "./machine-code";
 import { address } from "./syscall";
 
@@ -96,5 +97,5 @@ export function walkTable(table: BigInt64Array): void {
 
 /** The child's part, as a program whose table is at this address. */
 export function programCode(table: number): Uint8Array {
-  return Buffer.concat([loadTable(table), codeOf(CHILD)]);
+  return concatenated([loadTable(table), codeOf(CHILD)]);
 }

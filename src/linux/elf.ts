@@ -1,3 +1,4 @@
+import { concatenated } from "./bytes";
 import type { Fd } from "./fd";
 import { sealedProgram } from "./memfd";
 import { syscallOn } from "./syscall";
@@ -43,7 +44,7 @@ function codePart(code: Uint8Array, dataSize: number): Uint8Array {
   view.setUint16(52, ELF_HEADER, true);
   view.setUint16(54, PROGRAM_HEADER, true);
   view.setUint16(56, 3, true);
-  return Buffer.concat([
+  return concatenated([
     header,
     programHeader(PT_LOAD, READ | EXECUTE, 0, before + code.length),
     programHeader(PT_LOAD, READ | WRITE, APART, dataSize),

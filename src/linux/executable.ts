@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { textOf } from "./bytes";
 import { Fd } from "./fd";
 import { statusOf } from "./stat";
 import { systemError, trySyscall } from "./syscall";
@@ -74,9 +75,7 @@ function isTextByte(byte: number): boolean {
 }
 
 function script(head: Uint8Array): Format {
-  const [line = ""] = Buffer.from(head.subarray(2, FIRST_LINE))
-    .toString()
-    .split(/[\n\0]/);
+  const [line = ""] = textOf(head.subarray(2, FIRST_LINE)).split(/[\n\0]/);
   const [interpreter = ""] = line.replace(/^[ \t]+/, "").split(/[ \t]/);
   return { kind: "script", interpreter };
 }
@@ -108,7 +107,7 @@ function loaderOf(header: DataView, readAt: ReadAt): string | undefined {
     const where = Number(view.getBigUint64(at + 8, true));
     const length = Number(view.getBigUint64(at + 32, true));
     if (!Number.isSafeInteger(where) || length > PATH_MAX) return undefined;
-    const [name = ""] = Buffer.from(readAt(where, length)).toString().split("\0");
+    const [name = ""] = textOf(readAt(where, length)).split("\0");
     return name === "" ? undefined : name;
   }
   return undefined;

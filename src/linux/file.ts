@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { bytesOf, concatenated, textOf } from "./bytes";
 import { type ErrnoName, errnoName } from "./errno";
 import { Fd } from "./fd";
 import { type FileStatus, tryStatus } from "./stat";
@@ -50,28 +51,28 @@ function tolerate(
 }
 
 /** All bytes of a file. */
-export function readBytes(path: string): Buffer {
+export function readBytes(path: string): Uint8Array<ArrayBuffer> {
   using file = open(path, 0);
   const parts: Uint8Array[] = [];
   for (;;) {
     const part = readPart(file);
-    if (part.length === 0) return Buffer.concat(parts);
-    parts.push(Buffer.from(part));
+    if (part.length === 0) return concatenated(parts);
+    parts.push(part.slice());
   }
 }
 
 /** Of all files in turn: new memory costs more than to copy the little that most of them hold. */
-let scratch: Buffer | undefined;
+let scratch: Uint8Array | undefined;
 
 /** What the next read gives, up to the next call of this function. */
-function readPart(file: Fd): Buffer {
-  scratch ??= Buffer.allocUnsafe(CHUNK);
+function readPart(file: Fd): Uint8Array {
+  scratch ??= new Uint8Array(CHUNK);
   return scratch.subarray(0, syscallOn(file.name, "read", file.number, scratch, CHUNK));
 }
 
 /** The first bytes of an open file, as many as are there without waiting. */
-export function readAtMost(file: Fd, size: number): Buffer {
-  const bytes = Buffer.alloc(size);
+export function readAtMost(file: Fd, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
   for (let done = 0; done < size; ) {
     const length = trySyscall("read", file.number, bytes.subarray(done), size - done);
     if (length <= 0) return bytes.subarray(0, done);
@@ -81,7 +82,7 @@ export function readAtMost(file: Fd, size: number): Buffer {
 }
 
 export function readText(path: string): string {
-  return readBytes(path).toString();
+  return textOf(readBytes(path));
 }
 
 /** Writes all of it: several calls only where a file takes less at once. */
@@ -94,7 +95,7 @@ export function writeAllTo(fd: number, bytes: Uint8Array, path: string): void {
 
 function write(path: string, data: string | Uint8Array, flags: number, mode: number): void {
   using file = open(path, flags, mode);
-  writeAllTo(file.number, typeof data === "string" ? Buffer.from(data) : data, path);
+  writeAllTo(file.number, typeof data === "string" ? bytesOf(data) : data, path);
 }
 
 /** Writes a file anew. */
@@ -158,7 +159,7 @@ export function tryRemoveDirectory(above: Fd, name: Uint8Array): boolean {
   const result = trySyscall("unlinkat", above.number, name, AT_REMOVEDIR);
   if (result === 0) return true;
   if (["EBUSY", "ENOTEMPTY", "ENOENT"].includes(errnoName(-result))) return false;
-  throw systemError("rmdir", -result, `${above.path}/${textOf(Buffer.from(name))}`);
+  throw systemError("rmdir", -result, `${above.path}/${nameOf(name)}`);
 }
 
 /** Removes a file or a directory with all that is in it, without following links; a missing one is no error. */
@@ -171,7 +172,7 @@ export function removeTree(path: string): void {
 
 interface Entry {
   /** Its name with the NUL at its end, as system calls take it: it may be any bytes. */
-  name: Buffer;
+  name: Uint8Array;
   directory: boolean;
 }
 
@@ -183,34 +184,35 @@ const HEADER = 19; // d_ino, d_off, d_reclen, d_type
 function entries(path: string): Entry[] {
   using dir = open(path, O_DIRECTORY);
   const found: Entry[] = [];
-  const buffer = Buffer.alloc(CHUNK);
+  const buffer = new Uint8Array(CHUNK);
+  const view = new DataView(buffer.buffer);
   for (;;) {
     const length = syscallOn(path, "getdents64", dir.number, buffer, CHUNK);
     if (length === 0) return found;
-    for (let at = 0; at < length; at += buffer.readUInt16LE(at + 16)) {
+    for (let at = 0; at < length; at += view.getUint16(at + 16, true)) {
       const end = buffer.indexOf(0, at + HEADER);
-      const name = Buffer.from(buffer.subarray(at + HEADER, end + 1));
-      if (!DOTS.has(textOf(name))) found.push({ name, directory: buffer[at + 18] === DT_DIR });
+      const name = buffer.slice(at + HEADER, end + 1);
+      if (!DOTS.has(nameOf(name))) found.push({ name, directory: buffer[at + 18] === DT_DIR });
     }
   }
 }
 
-function textOf(name: Buffer): string {
-  return name.toString("utf8", 0, name.length - 1);
+function nameOf(name: Uint8Array): string {
+  return textOf(name.subarray(0, -1));
 }
 
 /** The names in a directory. */
 export function listNames(path: string): string[] {
-  return entries(path).map(({ name }) => textOf(name));
+  return entries(path).map(({ name }) => nameOf(name));
 }
 
 /** The names of directories in a directory of a file system that knows types (not so: some old ones on disk). */
 export function listDirectories(path: string): string[] {
-  return directoryNames(path).map(textOf);
+  return directoryNames(path).map(nameOf);
 }
 
 /** The same for `openat` and the like, each with its NUL. */
-export function directoryNames(path: string): Buffer[] {
+export function directoryNames(path: string): Uint8Array[] {
   return entries(path)
     .filter(({ directory }) => directory)
     .map(({ name }) => name);
@@ -237,9 +239,9 @@ export function checkAccess(path: string, mode: number): void {
 
 /** The text of a symbolic link. */
 export function linkText(path: string): string {
-  const buffer = Buffer.alloc(PATH_MAX);
+  const buffer = new Uint8Array(PATH_MAX);
   const length = syscallOn(path, "readlinkat", AT_FDCWD, path, buffer, buffer.length);
-  return buffer.toString("utf8", 0, length);
+  return textOf(buffer.subarray(0, length));
 }
 
 /** The absolute path without links of what is at a path. */

@@ -1,3 +1,4 @@
+import { bytesOf } from "./bytes";
 import { Fd } from "./fd";
 import { hasErrno } from "./file";
 
@@ -25,9 +26,9 @@ function datagramSocket(): Fd {
 /** Brings a network interface of this thread's namespace up (netdevice(7)). */
 export function bringUp(name: string): void {
   using socket = datagramSocket();
-  const request = Buffer.alloc(IFREQ_SIZE);
-  request.write(name, "latin1");
+  const request = new DataView(new ArrayBuffer(IFREQ_SIZE));
+  new Uint8Array(request.buffer).set(bytesOf(name));
   syscallOn(name, "ioctl", socket.number, SIOCGIFFLAGS, request);
-  request.writeUInt16LE(request.readUInt16LE(FLAGS_OFFSET) | IFF_UP, FLAGS_OFFSET);
+  request.setUint16(FLAGS_OFFSET, request.getUint16(FLAGS_OFFSET, true) | IFF_UP, true);
   syscallOn(name, "ioctl", socket.number, SIOCSIFFLAGS, request);
 }

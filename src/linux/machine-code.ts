@@ -1,4 +1,5 @@
 import { toArrayBuffer } from "bun:ffi";
+import { concatenated } from "./bytes";
 import { libc } from "./libc";
 import { lastErrno, syscallOn, systemError } from "./syscall";
 
@@ -11,9 +12,9 @@ const PROT_READ_EXEC = 5;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 
 /** The parts for this machine, one behind the other. */
-export function codeOf(...parts: readonly MachineCode[]): Buffer {
-  return Buffer.concat(
-    parts.map((part) => Buffer.from((part[process.arch] ?? "").replaceAll(/\s/g, ""), "hex")),
+export function codeOf(...parts: readonly MachineCode[]): Uint8Array {
+  return concatenated(
+    parts.map((part) => Uint8Array.fromHex((part[process.arch] ?? "").replaceAll(/\s/g, ""))),
   );
 }
 

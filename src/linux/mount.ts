@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { bytesOf, textOf } from "./bytes";
 import { type ErrnoName, errnoNumber, errnoText } from "./errno";
 import { Fd } from "./fd";
 import { AT_FDCWD, mkdirAt, O, openAt } from "./path";
@@ -119,11 +120,11 @@ export interface Filesystem {
 /** What the file system wrote about its failure: lines "e text", of which the text is kept. */
 function messages(context: Fd): string[] {
   const found: string[] = [];
-  const buffer = Buffer.alloc(4096);
+  const buffer = new Uint8Array(4096);
   for (let tries = 0; tries < 16; tries++) {
     const length = trySyscall("read", context.number, buffer, buffer.length);
     if (length <= 0) break;
-    const text = buffer.toString("utf8", 0, length).trim();
+    const text = textOf(buffer.subarray(0, length)).trim();
     if (/^[ew] /.test(text)) found.push(text.slice(2));
   }
   return found;
@@ -145,7 +146,7 @@ export function fitsFsconfig(filesystem: Filesystem): boolean {
   if (filesystem.options?.some((option) => ONLY_MOUNT.has(option))) return false;
   const values = (filesystem.options ?? []).map((option) => option.slice(option.indexOf("=") + 1));
   if (values.some((value) => value.includes("\\,"))) return false;
-  return [filesystem.source ?? "", ...values].every((value) => Buffer.byteLength(value) <= FSCONFIG_LIMIT);
+  return [filesystem.source ?? "", ...values].every((value) => bytesOf(value).length <= FSCONFIG_LIMIT);
 }
 
 /** A new, detached mount of a file system. */

@@ -20,12 +20,9 @@ export interface MountEntry {
 /** The kernel writes blank, tab, newline, backslash and "#" as \ooo. Other bytes stand for themselves. */
 export function decodeOctal(text: string): string {
   if (!text.includes("\\")) return text;
-  const bytes = Buffer.from(
-    text.replaceAll(/\\([0-3][0-7]{2})/g, (_, digits: string) => {
-      return String.fromCharCode(Number.parseInt(digits, 8));
-    }),
+  return text.replaceAll(/\\([0-3][0-7]{2})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
   );
-  return bytes.toString();
 }
 
 /** The entries of a mountinfo text; a line that is none is passed over. */

@@ -1,3 +1,4 @@
+import { textOf } from "./bytes";
 import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
 import { hasErrno } from "./file";
@@ -48,9 +49,9 @@ export function openToLook(path: string): Fd | undefined {
 
 /** The text of a symbolic link that is open as O_PATH | O_NOFOLLOW. */
 export function readLink(link: Fd): string {
-  const buffer = Buffer.alloc(4096);
+  const buffer = new Uint8Array(4096);
   const length = syscallOn(link.name, "readlinkat", link.number, "", buffer, buffer.length);
-  return buffer.toString("utf8", 0, length);
+  return textOf(buffer.subarray(0, length));
 }
 
 /** The components of a path, without empty ones and ".". */

@@ -1,8 +1,9 @@
-import { basename, dirname } from "node:path";
 import { HakoError } from "../errors";
+import { bytesOf, concatenated, textOf } from "./bytes";
 import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
 import type { Memory } from "./memory";
+import { basename, dirname } from "./path-text";
 import { address, callLibc, syscallOn, systemError, trySyscall } from "./syscall";
 
 const AF_UNIX = 1;
@@ -65,13 +66,13 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
   let short = path;
   let directory: Fd | undefined;
   const isAbstract = path.startsWith("@");
-  if (!isAbstract && Buffer.byteLength(path) > MAX_SUN_PATH) {
+  if (!isAbstract && bytesOf(path).length > MAX_SUN_PATH) {
     const parent = dirname(path);
     directory = new Fd(syscallOn(parent, "openat", AT_FDCWD, parent, O_DIRECTORY_PATH, 0));
     short = `${directory.path}/${basename(path)}`;
   }
   try {
-    const bytes = Buffer.from(short);
+    const bytes = bytesOf(short);
     if (bytes.length > MAX_SUN_PATH) throw systemError(call, "ENAMETOOLONG", path);
     // an abstract name begins with a NUL and has none at its end
     const sockaddr = new Uint8Array(2 + bytes.length + (isAbstract ? 0 : 1));
@@ -170,20 +171,23 @@ function message(payload: Uint8Array, control: Uint8Array): Message & { iovec: B
   return { header, payload, control, iovec };
 }
 
-/** A control message that passes one descriptor. */
-function rights(fd: number): Uint8Array {
-  const control = new Uint8Array(CMSGHDR_SIZE + 8);
+/** A control message that passes descriptors (cmsg(3)). */
+function rights(...fds: readonly number[]): Uint8Array {
+  const length = CMSGHDR_SIZE + 4 * fds.length;
+  const control = new Uint8Array((length + 7) & ~7);
   const view = new DataView(control.buffer);
-  view.setBigUint64(0, BigInt(CMSGHDR_SIZE + 4), true);
+  view.setBigUint64(0, BigInt(length), true);
   view.setInt32(8, SOL_SOCKET, true);
   view.setInt32(12, SCM_RIGHTS, true);
-  view.setInt32(16, fd, true);
+  fds.forEach((fd, index) => {
+    view.setInt32(CMSGHDR_SIZE + 4 * index, fd, true);
+  });
   return control;
 }
 
 /** Sends a descriptor, with its name as the payload. */
 export function sendFd(socket: Descriptor, fd: Descriptor, name: string | Uint8Array): void {
-  const payload = typeof name === "string" ? Buffer.from(name) : name;
+  const payload = typeof name === "string" ? bytesOf(name) : name;
   if (payload.length === 0) throw new HakoError({ code: "config", message: "sendfd: a name is needed" });
   if (payload.length > MAX_NAME)
     throw new HakoError({ code: "config", message: "sendfd: filename too long" });
@@ -191,6 +195,30 @@ export function sendFd(socket: Descriptor, fd: Descriptor, name: string | Uint8A
   const sent = callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
   // On a stream the descriptor goes with the first byte; the rest of the name may have to follow.
   if (made.iovec.length > 0 && sent < payload.length) writeAll(socket, payload.subarray(sent));
+}
+
+/** Sends descriptors to somebody who knows how many come, and takes these and no others with one call of `recvFds`. */
+export function sendFds(socket: Descriptor, fds: readonly Descriptor[]): void {
+  for (let start = 0; start < fds.length; start += MAX_FDS) {
+    const numbers = fds.slice(start, start + MAX_FDS).map(numberOf);
+    const made = message(new Uint8Array(1), rights(...numbers));
+    callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
+  }
+}
+
+/** Receives so many descriptors, close-on-exec; fewer when the other side has closed its end. */
+export function recvFds(socket: Descriptor, count: number): Fd[] {
+  const all: Fd[] = [];
+  while (all.length < count) {
+    const most = Math.min(count - all.length, MAX_FDS);
+    const made = message(new Uint8Array(1), new Uint8Array(CMSGHDR_SIZE + 4 * MAX_FDS + 4));
+    syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+    const control = new DataView(made.header.buffer).getBigUint64(40, true);
+    const fds = receivedFds(made.control, made.iovec.length > 0 ? Number(control) : 0);
+    all.push(...fds);
+    if (fds.length < most) return all;
+  }
+  return all;
 }
 
 /** The descriptors in the control part of a received message; all of them are ours from now on. */
@@ -251,26 +279,26 @@ export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
   if (fd === undefined)
     throw refuse(length === 0 ? "the other side closed the socket" : "the message has none");
   if (fds.length > 1) throw refuse(`the message has ${fds.length} of them, expected one`);
-  return { fd, name: Buffer.from(made.payload.subarray(0, length)).toString() };
+  return { fd, name: textOf(made.payload.subarray(0, length)) };
 }
 
 /** Receives one message of a seqpacket socket with the descriptors that came along; no data is the end. */
-export function recvPacket(socket: Descriptor, limit: number): { data: Buffer; fds: Fd[] } {
+export function recvPacket(socket: Descriptor, limit: number): { data: Uint8Array; fds: Fd[] } {
   const made = message(new Uint8Array(limit), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
   const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
   const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
   const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
   if ((flags & (MSG_TRUNC | MSG_CTRUNC)) === 0) {
-    return { data: Buffer.from(made.payload.subarray(0, length)), fds };
+    return { data: made.payload.slice(0, length), fds };
   }
   for (const fd of fds) fd.close();
   throw new HakoError({ code: "system", message: `receive a message: it has more than ${limit} bytes` });
 }
 
 /** Reads what is there, at most `limit` bytes; nothing means the end. Waits for a non-blocking descriptor too. */
-export function readSome(fd: Descriptor, limit = 65536): Buffer {
-  const buffer = Buffer.alloc(limit);
+export function readSome(fd: Descriptor, limit = 65536): Uint8Array<ArrayBuffer> {
+  const buffer = new Uint8Array(limit);
   for (;;) {
     const length = trySyscall("read", numberOf(fd), buffer, limit);
     if (length >= 0) return buffer.subarray(0, length);
@@ -280,11 +308,11 @@ export function readSome(fd: Descriptor, limit = 65536): Buffer {
 }
 
 /** Reads up to the end; more than `limit` bytes are an error. */
-export function readAll(fd: Descriptor, limit = 16 << 20): Buffer {
-  const parts: Buffer[] = [];
+export function readAll(fd: Descriptor, limit = 16 << 20): Uint8Array<ArrayBuffer> {
+  const parts: Uint8Array[] = [];
   for (let total = 0; ; ) {
     const part = readSome(fd);
-    if (part.length === 0) return Buffer.concat(parts);
+    if (part.length === 0) return concatenated(parts);
     total += part.length;
     if (total > limit) {
       throw new HakoError({ code: "system", message: `read: more than ${limit} bytes` });
@@ -295,7 +323,7 @@ export function readAll(fd: Descriptor, limit = 16 << 20): Buffer {
 
 /** Writes all of it, waiting as long as the other side takes. */
 export function writeAll(fd: Descriptor, data: Uint8Array | string): void {
-  const bytes = typeof data === "string" ? Buffer.from(data) : data;
+  const bytes = typeof data === "string" ? bytesOf(data) : data;
   for (let done = 0; done < bytes.length; ) {
     const rest = bytes.subarray(done);
     const length = trySyscall("write", numberOf(fd), rest, rest.length);

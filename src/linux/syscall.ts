@@ -1,5 +1,6 @@
 import { ptr, read } from "bun:ffi";
 import { HakoError } from "../errors";
+import { bytesOf } from "./bytes";
 import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
 import { systemHint } from "./hints";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
@@ -118,7 +119,7 @@ export function cString(text: string): Uint8Array {
   if (text.includes("\0")) {
     throw new HakoError({ code: "config", message: `a string with a NUL byte: ${JSON.stringify(text)}` });
   }
-  return Buffer.from(`${text}\0`);
+  return bytesOf(`${text}\0`);
 }
 
 /** The address of a buffer for the kernel; the caller keeps the buffer alive. */

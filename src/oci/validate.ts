@@ -1,7 +1,7 @@
-import { resolve } from "node:path";
 import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError, HakoError } from "../errors";
 import { exists, hasErrno, readText, realPath, statusAt } from "../linux/file";
+import { resolve } from "../linux/path-text";
 import { cgroupsPathProblems } from "./cgroups-path";
 import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";

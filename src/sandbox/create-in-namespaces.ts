@@ -1,4 +1,4 @@
-import type { Cgroup, CgroupEntry } from "../cgroup";
+import type { Cgroup } from "../cgroup";
 import { cgroupOfConfig } from "../cgroup/of-config";
 import { cgroupOwner } from "../cgroup/ownership";
 import { plannedRecord } from "../cgroup/stored";
@@ -19,20 +19,24 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   const cgroup = cgroupOfConfig(plan.cgroupManager, config, id);
   undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
   events.cgroup(plannedRecord(cgroup));
-  cgroup.create();
-  logDebug(`${id}: cgroups ${JSON.stringify(cgroup.paths)}`);
-  const entry = cgroup.entry();
+  cgroup.createUnified();
   const first = joinsFirst(config);
-  const init = startInit(plan, cgroup, entry, first);
+  const init = startInit(plan, cgroup, first);
   undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
-  logDebug(`${id}: process ${init.pid} in its namespaces`);
+  logDebug(`${id}: process ${init.pid} in its namespaces, cgroups ${JSON.stringify(cgroup.paths)}`);
+  const entry = cgroup.entry();
   // while our own stage starts in there; it stays outside of the limits, which are for the program, as long as it can
   events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
   if (config.linux?.netDevices !== undefined) {
     const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
     moveNetDevices(config, init.pid, undo);
   }
-  during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
+  const limit = () => {
+    during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
+    const owner = cgroupOwner(config);
+    if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
+  };
+  if (first) limit();
   const rdt = config.linux?.intelRdt;
   if (rdt !== undefined) {
     const { joinResctrl, removeGroups } =
@@ -51,9 +55,10 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   logDebug(`${id}: root file system mounted`);
   events.runtimeCreated();
   raiseHardLimits(init.pid, config);
-  const owner = cgroupOwner(config);
-  if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
-  init.advance("prepared");
+  init.advance("prepared", () => {
+    if (!first) limit();
+    events.meanwhile();
+  });
   logDebug(`${id}: root file system entered`);
   if (!first) cgroup.joinOthers(init.pid, entry);
   init.advance("ready");
@@ -63,13 +68,17 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   init.release();
 }
 
-function startInit(plan: ContainerPlan, cgroup: Cgroup, entry: CgroupEntry, first: boolean): StageProcess {
-  const mounts = cgroup.mounts();
+/** The rest of the cgroups is made while our own stage starts, which takes as long. */
+function startInit(plan: ContainerPlan, cgroup: Cgroup, first: boolean): StageProcess {
   const { id: _, cgroupManager: __, ...rest } = plan;
   return spawnInit({
     ...rest,
-    cgroup: mounts.hierarchies.length === 0 ? undefined : mounts,
-    entry,
+    born: cgroup.entry().born,
+    meanwhile() {
+      cgroup.createOthers();
+      const mounts = cgroup.mounts();
+      return { entry: cgroup.entry(), mounts: mounts.hierarchies.length === 0 ? undefined : mounts };
+    },
     joinsFirst: first,
     explainEnd(signal) {
       const { explainEnd } = require("../explain/death") as typeof import("../explain/death");

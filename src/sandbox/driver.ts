@@ -70,6 +70,8 @@ export interface CreateEvents {
   resctrl(made: ResctrlRecord): void;
   /** The namespaces and mounts are there, the program's root is not entered yet: the time of createRuntime hooks. */
   runtimeCreated(): void;
+  /** After these, when the container's process doesn't need us for a moment. */
+  meanwhile(): void;
   /** All is done; after it the container waits for start. */
   created(): void;
 }

@@ -41,6 +41,8 @@ interface Range {
   narrow: boolean;
 }
 
+const NO_RULES: readonly Rule[] = [];
+
 /** Compiles a profile into a filter that finds a call's rules by a binary search over its number. */
 export function compile(profile: Seccomp): SeccompFilter {
   const names = new Set([NATIVE, ...(profile.architectures ?? [])]);
@@ -101,7 +103,7 @@ function sectionOf(profile: Seccomp, names: readonly string[]): Instruction[] {
 }
 
 function plain(from: number, otherwise: number): Range {
-  return { from, rules: [], otherwise, narrow: false };
+  return { from, rules: NO_RULES, otherwise, narrow: false };
 }
 
 function rangesOf(profile: Seccomp, architecture: Architecture, base: number): Range[] {
@@ -125,9 +127,15 @@ function merged(ranges: readonly Range[]): Range[] {
   for (const range of ranges) {
     if (result.at(-1)?.from === range.from) result.pop();
     const before = result.at(-1);
-    if (before === undefined || key(before) !== key(range)) result.push(range);
+    if (before === undefined || !isSame(before, range)) result.push(range);
   }
   return result;
+}
+
+function isSame(one: Range, other: Range): boolean {
+  const { rules, otherwise, narrow } = one;
+  if (rules === other.rules && otherwise === other.otherwise && narrow === other.narrow) return true;
+  return key(one) === key(other);
 }
 
 function key({ rules, otherwise, narrow }: Range): string {
@@ -141,12 +149,12 @@ function key({ rules, otherwise, narrow }: Range): string {
   return `${text.join(";")}:${otherwise}:${narrow}`;
 }
 
-function searchTree(ranges: readonly Range[]): Instruction[] {
-  const middle = ranges.length >> 1;
-  const [first] = ranges;
-  if (middle === 0) return first === undefined ? [] : rangeCode(first);
-  const small = searchTree(ranges.slice(0, middle));
-  const large = searchTree(ranges.slice(middle));
+function searchTree(ranges: readonly Range[], start = 0, end = ranges.length): Instruction[] {
+  const middle = (start + end) >> 1;
+  const first = ranges[start];
+  if (middle === start) return first === undefined ? [] : rangeCode(first);
+  const small = searchTree(ranges, start, middle);
+  const large = searchTree(ranges, middle, end);
   return branch(ranges[middle]?.from ?? 0, small, large);
 }
 

@@ -12,7 +12,7 @@ export interface Rule {
 }
 
 /** The rules of one architecture by the calls' numbers. */
-export type RuleTable = Map<number, Rule[]>;
+export type RuleTable = Map<number, readonly Rule[]>;
 
 /** Calls that x86 programs also reach through socketcall(2) and ipc(2), by their numbers there (linux/net.h, linux/ipc.h). */
 const SOCKETCALL =
@@ -53,15 +53,16 @@ export function rulesOf(profile: Seccomp, architecture: Architecture): RuleTable
     const answer = answerOf(action, errnoRet);
     if (answer === byDefault) continue;
     const alternatives = alternativesOf((args ?? []).map(conditionOf));
+    // one list for all names of a row, so that it is seen at a glance that they get the same
+    const rules = alternatives.map((conditions) => [{ conditions, answer }]);
+    // arguments of a multiplexed call are in memory, where a filter can't look
+    const isMultiplexed = architecture.column === X86_COLUMN && (args ?? []).length === 0;
     for (const name of names) {
       const number = SYSCALLS[name]?.[architecture.column] ?? -1;
-      const add = (to: number, conditions: readonly Condition[]) =>
-        addRule(table, to, { conditions, answer });
-      if (number >= 0) for (const conditions of alternatives) add(number, conditions);
-      // arguments of a multiplexed call are in memory, where a filter can't look
-      const multiplexed =
-        architecture.column === X86_COLUMN && (args ?? []).length === 0 ? multiplexer(name) : undefined;
-      if (multiplexed !== undefined) add(multiplexed.number, [multiplexed.condition]);
+      if (number >= 0) for (const rule of rules) addRules(table, number, rule);
+      const multiplexed = isMultiplexed ? multiplexer(name) : undefined;
+      if (multiplexed !== undefined)
+        addRules(table, multiplexed.number, [{ conditions: [multiplexed.condition], answer }]);
     }
   }
   return table;
@@ -69,15 +70,26 @@ export function rulesOf(profile: Seccomp, architecture: Architecture): RuleTable
 
 /** Every known number that a profile names, whatever it says of it: the highest is as far as its author looked. */
 export function lastNumber(profile: Seccomp, architecture: Architecture): number {
-  const names = (profile.syscalls ?? []).flatMap((each) => each.names);
-  return names.reduce((last, name) => Math.max(last, SYSCALLS[name]?.[architecture.column] ?? -1), -1);
+  let last = -1;
+  for (const { names } of profile.syscalls ?? []) {
+    for (const name of names) {
+      const number = SYSCALLS[name]?.[architecture.column] ?? -1;
+      if (number > last) last = number;
+    }
+  }
+  return last;
 }
 
 /** A rule without conditions says all there is to say; of two such the first holds. */
-function addRule(table: RuleTable, number: number, rule: Rule): void {
-  const rules = table.get(number) ?? [];
-  if (rules.some(({ conditions }) => conditions.length === 0)) return;
-  table.set(number, rule.conditions.length === 0 ? [rule] : [...rules, rule]);
+function addRules(table: RuleTable, number: number, rules: readonly Rule[]): void {
+  const known = table.get(number);
+  if (known === undefined || rules.some(isPlain)) {
+    if (known?.some(isPlain) !== true) table.set(number, rules);
+  } else if (!known.some(isPlain)) table.set(number, [...known, ...rules]);
+}
+
+function isPlain({ conditions }: Rule): boolean {
+  return conditions.length === 0;
 }
 
 function conditionOf(arg: NonNullable<NonNullable<Seccomp["syscalls"]>[number]["args"]>[number]): Condition {

@@ -3,6 +3,7 @@
 import { describe, expect } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { textOf } from "../../src/linux/bytes";
 import { accept, readSome, recvFd, unixListen, waitFor, writeAll } from "../../src/linux/socket";
 import {
   Box,
@@ -286,7 +287,7 @@ describe("checkpoint and restore", () => {
       writeAll(after, "hello\n");
       let shown = "";
       await until("the program answers", () => {
-        if (waitFor(after, "read", 0)) shown += readSome(after).toString();
+        if (waitFor(after, "read", 0)) shown += textOf(readSome(after));
         return shown.includes("got hello");
       });
     },

@@ -1,6 +1,7 @@
 // Programs that tell a service manager when they are ready: NOTIFY_SOCKET of the caller, sd_notify(3).
 import { describe, expect } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
+import { textOf } from "../../src/linux/bytes";
 import { pollAny } from "../../src/linux/poll";
 import { recvPacket, unixBind } from "../../src/linux/socket";
 import { Box, e2e, executeLater, HAKO, needsHako, needsProgram, type Result } from "./support";
@@ -11,7 +12,7 @@ function hear(socket: ReturnType<typeof unixBind>, milliseconds: number): string
   while (pollAny([{ fd: socket, for: "read" }], heard.length === 0 ? milliseconds : 200)[0]) {
     const { data, fds } = recvPacket(socket, 4096);
     for (const fd of fds) fd.close();
-    heard.push(data.toString());
+    heard.push(textOf(data));
   }
   return heard;
 }

@@ -1,3 +1,4 @@
+import { textOf } from "../../src/linux/bytes";
 // @cgroup-v2
 // The kernel does what a seccomp profile says, at run and at exec.
 
@@ -190,7 +191,7 @@ function agentFor(path: string): { listen: Fd; serve: (errno: number) => Record<
     using connection = accept(listen);
     const { fd, name } = recvFd(connection);
     using listener = fd;
-    const document = JSON.parse(name + readAll(connection).toString()) as Record<string, unknown>;
+    const document = JSON.parse(name + textOf(readAll(connection))) as Record<string, unknown>;
     const libc = dlopen("libc.so.6", { ioctl: { args: [T.i32, T.u64, T.ptr], returns: T.i32 } }).symbols;
     const request = new Uint8Array(80);
     // SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND

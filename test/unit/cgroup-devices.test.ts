@@ -4,7 +4,8 @@ import { deviceProgram } from "../../src/cgroup/device-program";
 import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "../../src/cgroup/device-rules";
 
 /** Runs a device program as the kernel does; only the instructions that hako uses. */
-function runProgram(program: Buffer, type: number, access: number, major: number, minor: number): number {
+function runProgram(bytes: Uint8Array, type: number, access: number, major: number, minor: number): number {
+  const program = Buffer.from(bytes);
   const context = [(access << 16) | type, major, minor];
   const registers = new Array<number>(11).fill(0);
   const get = (index: number) => registers[index] ?? 0;

@@ -13,12 +13,15 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { textOf } from "../../src/linux/bytes";
 import {
   accept,
   readAll,
   readSome,
   recvFd,
+  recvFds,
   sendFd,
+  sendFds,
   socketPair,
   unixConnect,
   unixListen,
@@ -65,6 +68,27 @@ describe("descriptors over sockets", () => {
     expect(() => sendFd(a, 1, "")).toThrow("a name is needed");
   });
 
+  test("many at once, more than one message takes; fewer when the other side ends", () => {
+    const before = openFds();
+    const [left, right] = socketPair("pair");
+    {
+      using a = left;
+      using b = right;
+      for (const count of [0, 1, 2, 300]) {
+        sendFds(a, new Array(count).fill(1));
+        const got = recvFds(b, count);
+        expect(got).toHaveLength(count);
+        for (const fd of got) fd.close();
+      }
+      sendFds(a, [1, 2]);
+      a.close();
+      const rest = recvFds(b, 3);
+      expect(rest).toHaveLength(2);
+      for (const fd of rest) fd.close();
+    }
+    expect(openFds()).toBe(before);
+  });
+
   test("a message without a descriptor, and a closed peer", () => {
     const before = openFds();
     const [left, right] = socketPair("pair");
@@ -90,8 +114,8 @@ describe("paths of sockets", () => {
       using server = accept(listener);
       writeAll(client, "hello");
       client.close();
-      expect(readSome(server, 2).toString()).toBe("he");
-      expect(readAll(server).toString()).toBe("llo");
+      expect(textOf(readSome(server, 2))).toBe("he");
+      expect(textOf(readAll(server))).toBe("llo");
     });
   }
 
