@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../errors";
 import { type ErrorMessage, errorFrom } from "../init/error-message";
-import { STAGE_NAME } from "../init/stage-name";
+import { ACCEPTED, STAGE_NAME } from "../init/stage-name";
 import { concatenated, textOf } from "../linux/bytes";
 import type { Fd } from "../linux/fd";
 import { exists, removeFile } from "../linux/file";
@@ -117,7 +117,7 @@ function letGo(root: string, record: ContainerRecord, connection: Fd): void {
   using table = said.table;
   const text = said.text + orDied(record, () => readToEnd(record, connection));
   removeFile(startSocketPath(root, id));
-  const [, error = ""] = text.split("accepted\n");
+  const [, error = ""] = text.split(ACCEPTED);
   if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
   const failed = table !== undefined && hasFailedStep(table);
   const executed = init === undefined || hasExecuted(init.pid, init.startTime, STAGE_NAME);
@@ -135,10 +135,10 @@ function takeDescriptors(root: string, record: ContainerRecord, connection: Fd):
   const filter = storedFilter(root, record.id);
   if (filter === undefined) return { text: "" };
   let text = "";
-  while (!text.endsWith("\n")) {
-    const { byte } = recvByte(connection);
-    if (byte === undefined) return { text };
-    text += String.fromCharCode(byte);
+  while (text !== ACCEPTED) {
+    const part = readSome(connection, ACCEPTED.length - text.length);
+    if (part.length === 0) return { text };
+    text += textOf(part);
   }
   const { byte, fd: table } = recvByte(connection);
   if (byte === undefined) return { text };

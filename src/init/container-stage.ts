@@ -17,11 +17,12 @@ import { keepsGroups } from "../oci/groups";
 import { hasNamespace } from "../oci/namespaces";
 import { applyScheduler } from "./attributes";
 import { errorMessage } from "./error-message";
-import { becomeProgram, enterCgroups, type Program, prepareProgram } from "./final";
+import { becomeProgram, enterCgroups, type Program, prepareProgram, rehearse } from "./final";
 import { applyLabels } from "./labels";
 import type { Parent } from "./parent";
 import type { InitRequest } from "./protocol";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs";
+import { ACCEPTED } from "./stage-name";
 import { setUpTerminal } from "./terminal";
 
 const CLONE_FS = 0x200;
@@ -128,10 +129,15 @@ function setHostNames({ config }: InitRequest): void {
 
 /** Waits until `hako start` connects; a failure from here on goes to it, and success closes its connection. */
 function waitForStart(request: InitRequest, specified: Process, listener: Fd, program: Program): never {
+  try {
+    rehearse(specified, program, listener, request);
+  } catch {
+    // it fails again, and then somebody is there to hear it
+  }
   const connection = accept(listener);
   listener.close();
   try {
-    writeAll(connection, "accepted\n");
+    writeAll(connection, ACCEPTED);
     runHooks("startContainer", request.config.hooks, {
       state: { ...request.state, status: "created", pid: process.pid },
       cwd: ".",

@@ -1,6 +1,6 @@
 import { during } from "../errors";
 import { SYS_ADMIN } from "../linux/capabilities";
-import { execProgram } from "../linux/exec";
+import { type ExecOptions, execProgram, rehearseExecution } from "../linux/exec";
 import type { Fd } from "../linux/fd";
 import { limitSteps, type NamedLimit, type RlimitName } from "../linux/rlimit";
 import { filterSteps, type SeccompFilter } from "../linux/seccomp";
@@ -71,17 +71,33 @@ export function prepareProgram(process: Process, options: ProgramOptions): Progr
  */
 export function becomeProgram(
   process: Process,
-  { path, args, environment, filter, last }: Program,
+  program: Program,
   peer: Fd,
   options: ExecutionOptions,
 ): never {
+  const { path, args, environment } = program;
+  execProgram(path, args, environment, executionOf(process, program, peer, options));
+}
+
+/** Does what of it changes nothing, for who waits for the peer. */
+export function rehearse(process: Process, program: Program, peer: Fd, options: ExecutionOptions): void {
+  const { path, args, environment } = program;
+  rehearseExecution(path, args, environment, executionOf(process, program, peer, options));
+}
+
+function executionOf(
+  process: Process,
+  { filter, last }: Program,
+  peer: Fd,
+  options: ExecutionOptions,
+): ExecOptions {
   const limits = processLimits(process);
-  execProgram(path, args, environment, {
+  return {
     preserveFds: options.preserveFds,
     openFiles: openFilesFor(limits, options.openFiles),
     witness: filter === undefined ? undefined : (table) => sendFd(peer, table, WITNESS),
     last: [...limitSteps(limits), ...(filter === undefined ? [] : filterSteps(filter, peer, last))],
-  });
+  };
 }
 
 /** The limits of a program as config.json has them. */

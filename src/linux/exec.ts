@@ -4,7 +4,7 @@ import type { Fd } from "./fd";
 import { checkAccess, hasErrno, listNames, statusAt } from "./file";
 import { type PointingMemory, stringVector } from "./memory";
 import { limitSteps, openFilesLimit } from "./rlimit";
-import { perform, type Step, stepError } from "./steps";
+import { perform, type Step, stepError, tableOf } from "./steps";
 import { systemError, trySyscall } from "./syscall";
 import { walk } from "./walk";
 
@@ -59,6 +59,24 @@ function closeOnExecFrom(first: number): void {
   }
 }
 
+function stepsOf(path: string, argv: readonly string[], env: readonly string[], last: readonly Step[]) {
+  return [...last, execveStep(path, stringVector(argv), stringVector(env))];
+}
+
+/**
+ * Does of `execProgram` what changes nothing. A process that will be waited for does it before: what is done for the first time
+ * takes ten times as long.
+ */
+export function rehearseExecution(
+  path: string,
+  argv: readonly string[],
+  env: readonly string[],
+  { last = [], witness }: ExecOptions,
+): void {
+  tableOf(-1, stepsOf(path, argv, env, last));
+  if (witness !== undefined) explaining().lookAtProgram(path);
+}
+
 /**
  * Replaces this process by a program, which finds signals, limits and descriptors as a program of the caller would.
  * `env` holds lines "NAME=value". Comes back only by throwing; the process is then good for an error message and exit.
@@ -70,8 +88,7 @@ export function execProgram(
   options: ExecOptions = {},
 ): never {
   const preserved = options.preserveFds ?? 0;
-  const execve = execveStep(path, stringVector(argv), stringVector(env));
-  const steps = [...(options.last ?? []), execve];
+  const steps = stepsOf(path, argv, env, options.last ?? []);
   const before = options.witness !== undefined ? explaining().lookAtProgram(path) : undefined;
   const [step, result] = during(`before the execution of ${path}`, () => {
     repairForProgram(options.openFiles);
@@ -80,7 +97,7 @@ export function execProgram(
     for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
     return walk(steps, options.witness);
   });
-  if (steps[step] !== execve) throw stepError(steps, [step, result]);
+  if (step !== steps.length - 1) throw stepError(steps, [step, result]);
   const { executionError, lookAtProgram } = explaining();
   throw executionError(path, -result, before ?? lookAtProgram(path));
 }
