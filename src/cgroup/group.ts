@@ -67,10 +67,10 @@ export class Group implements Cgroup {
   }
 
   protected make(part: (node: CgroupNode) => boolean): void {
-    for (const node of this.record.nodes.filter(part)) makeNode(node, this.version === "v2");
+    for (const node of this.nodes.filter(part)) makeNode(node, this.version === "v2");
     const made = this.nodes.filter(part);
     for (const dir of made.map(directoryOf)) {
-      const used = inTree(dir, processesIn);
+      const used = this.processesBelow(dir);
       if (used.length === 0) continue;
       throw new HakoError({
         code: "exists",
@@ -145,8 +145,13 @@ export class Group implements Cgroup {
   settle(): void {}
 
   pids(): number[] {
-    const pids = new Set(this.#directories.flatMap((dir) => inTree(dir, processesIn)));
+    const pids = new Set(this.#directories.flatMap((dir) => this.processesBelow(dir)));
     return [...pids].sort((a, b) => a - b);
+  }
+
+  /** The processes in a directory of the container's and all below it. */
+  protected processesBelow(dir: string): number[] {
+    return inTree(dir, processesIn);
   }
 
   kill(): void {

@@ -202,8 +202,8 @@ export class SystemdGroup extends Group {
     this.#manager = undefined;
   }
 
-  override pids(): number[] {
-    return super.pids().filter((pid) => pid !== this.#keeper?.pid);
+  protected override processesBelow(dir: string): number[] {
+    return super.processesBelow(dir).filter((pid) => pid !== this.#keeper?.pid);
   }
 
   /** An ordinary user may not take a process out of its session's cgroup; its systemd asks the host's to. */

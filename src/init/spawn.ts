@@ -1,4 +1,4 @@
-import type { CgroupEntry, CgroupMounts } from "../cgroup";
+import type { CgroupMounts } from "../cgroup";
 import { type Fd, FdList } from "../linux/fd";
 import { O, openAt } from "../linux/path";
 import { effectiveUser, inUserNamespace } from "../linux/rootless";
@@ -12,30 +12,30 @@ import { setOutOfMemoryScore } from "./out-of-memory-score";
 import type { InitRequest } from "./protocol";
 import { type StagePlan, type StageProcess, startStage } from "./stage-process";
 
+/** What the process is told as the caller says it. */
+type Told = Pick<
+  InitRequest,
+  | "config"
+  | "bundle"
+  | "rootfs"
+  | "overlay"
+  | "noPivot"
+  | "noNewKeyring"
+  | "preserveFds"
+  | "openFiles"
+  | "joinsFirst"
+  | "state"
+>;
+
 /** What a container's first process is made from. */
-export interface InitOptions
-  extends Omit<
-    InitRequest,
-    | "startSocket"
-    | "consoleSocket"
-    | "mountNamespace"
-    | "mappedMounts"
-    | "bindSources"
-    | "madeDevices"
-    | "newCgroupNamespace"
-    | "newNetworkNamespace"
-    | "newTimeNamespace"
-    | "userNamespace"
-    | "cgroup"
-    | "cgroupFiles"
-  > {
+export interface InitOptions extends Told {
   /** Where the host keeps what belongs to the container. */
   directory: string;
   filter(): SeccompFilter | undefined;
   /** The v2 cgroup that it is born in; ours if undefined. */
   born: string | undefined;
   /** Done while its own start takes its time; what is known of the cgroups then. */
-  meanwhile(): { entry: CgroupEntry; mounts: CgroupMounts | undefined };
+  meanwhile(): Pick<Given, "mounts"> & { files: readonly string[] };
   startSocket: Fd;
   consoleSocket: Fd | undefined;
   warn(message: string): void;
@@ -68,8 +68,8 @@ export function spawnInit(options: InitOptions): StageProcess {
   try {
     setOutOfMemoryScore(init.pid, config.process?.oomScoreAdj);
     using files = new FdList();
-    const { entry, mounts } = options.meanwhile();
-    for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
+    const { files: paths, mounts } = options.meanwhile();
+    for (const path of paths) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
     using opened = new FdList();
     const outside = plan.has("user") && plan.created.has("mount") && effectiveUser() === 0;
     const given: Given = {
@@ -106,18 +106,18 @@ function requestOf(
   plan: NamespacePlan,
   { mounts, files, mapped, sources, devices }: Given,
 ): InitRequest {
-  const {
-    warn: _,
-    born: __,
-    meanwhile: ___,
-    explainEnd: ____,
-    directory: _____,
-    filter: ______,
-    ...rest
-  } = options;
-  const { startSocket, consoleSocket, ...plain } = rest;
+  const { startSocket, consoleSocket } = options;
   return {
-    ...plain,
+    config: options.config,
+    bundle: options.bundle,
+    rootfs: options.rootfs,
+    overlay: options.overlay,
+    noPivot: options.noPivot,
+    noNewKeyring: options.noNewKeyring,
+    preserveFds: options.preserveFds,
+    openFiles: options.openFiles,
+    joinsFirst: options.joinsFirst,
+    state: options.state,
     cgroup: mounts,
     startSocket: startSocket.number,
     consoleSocket: consoleSocket?.number,

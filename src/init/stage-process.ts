@@ -68,14 +68,9 @@ export class StageProcess implements Disposable {
     }
     this.#begun = true;
     meanwhile?.();
-    for (;;) {
-      const message = receiveValue(this.socket) as InitMessage | undefined;
-      if (message === undefined) throw this.#death();
-      if ("warning" in message) this.warn(message.warning);
-      else if ("error" in message) throw errorFrom(message.error);
-      else if (message.stage === stage) return;
-      else throw new HakoError({ code: "system", message: `init is at ${message.stage}, expected ${stage}` });
-    }
+    const reached = this.#hear();
+    if (reached === stage) return;
+    throw new HakoError({ code: "system", message: `init is at ${reached}, expected ${stage}` });
   }
 
   /** From now on it goes its way, whatever becomes of this process; throws when it had an error yet. */
@@ -111,8 +106,19 @@ export class StageProcess implements Disposable {
     } catch (error) {
       if (!hasErrno(error, "EPIPE", "ECONNRESET")) throw error;
       // it has ended, and may have said why
-      const last = receiveValue(this.socket) as InitMessage | undefined;
-      throw last !== undefined && "error" in last ? errorFrom(last.error) : this.#death();
+      this.#hear();
+      throw this.#death();
+    }
+  }
+
+  /** The next stage that it has come to, after all warnings; throws what it failed with. */
+  #hear(): Stage {
+    for (;;) {
+      const message = receiveValue(this.socket) as InitMessage | undefined;
+      if (message === undefined) throw this.#death();
+      if ("warning" in message) this.warn(message.warning);
+      else if ("error" in message) throw errorFrom(message.error);
+      else return message.stage;
     }
   }
 

@@ -202,21 +202,27 @@ export function sendFds(socket: Descriptor, fds: readonly Descriptor[]): void {
   for (let start = 0; start < fds.length; start += MAX_FDS) {
     const numbers = fds.slice(start, start + MAX_FDS).map(numberOf);
     const made = message(new Uint8Array(1), rights(...numbers));
-    callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
+    const sent = callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
+    // the kernel read the message through addresses: it lives until here
+    if (made.iovec.length > 0 && sent !== 1) throw systemError("sendmsg", "EPIPE", nameOf(socket));
   }
 }
 
-/** Receives so many descriptors, close-on-exec; fewer when the other side has closed its end. */
+/** Receives so many descriptors, close-on-exec; fewer when the other side has closed its end. An error when not all could be had. */
 export function recvFds(socket: Descriptor, count: number): Fd[] {
   const all: Fd[] = [];
   while (all.length < count) {
     const most = Math.min(count - all.length, MAX_FDS);
     const made = message(new Uint8Array(1), new Uint8Array(CMSGHDR_SIZE + 4 * MAX_FDS + 4));
-    syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+    const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
     const control = new DataView(made.header.buffer).getBigUint64(40, true);
     const fds = receivedFds(made.control, made.iovec.length > 0 ? Number(control) : 0);
     all.push(...fds);
-    if (fds.length < most) return all;
+    if (length === 0) return all;
+    if (fds.length === most) continue;
+    for (const fd of all) fd.close();
+    const why = `receive file descriptors: ${fds.length} of ${most} came`;
+    throw new HakoError({ code: "system", message: why, hint: "is the limit of open files too low?" });
   }
   return all;
 }

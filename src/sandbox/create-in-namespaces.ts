@@ -21,22 +21,18 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   events.cgroup(plannedRecord(cgroup));
   cgroup.createUnified();
   const first = joinsFirst(config);
-  const init = startInit(plan, cgroup, first);
+  // whoever else changes cgroups meanwhile, the process is born in one or joins it
+  const entry = cgroup.entry();
+  const init = startInit(plan, cgroup, entry.born, first);
   undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
   logDebug(`${id}: process ${init.pid} in its namespaces, cgroups ${JSON.stringify(cgroup.paths)}`);
-  const entry = cgroup.entry();
   // while our own stage starts in there; it stays outside of the limits, which are for the program, as long as it can
   events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
   if (config.linux?.netDevices !== undefined) {
     const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
     moveNetDevices(config, init.pid, undo);
   }
-  const limit = () => {
-    during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
-    const owner = cgroupOwner(config);
-    if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
-  };
-  if (first) limit();
+  during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
   const rdt = config.linux?.intelRdt;
   if (rdt !== undefined) {
     const { joinResctrl, removeGroups } =
@@ -55,10 +51,9 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   logDebug(`${id}: root file system mounted`);
   events.runtimeCreated();
   raiseHardLimits(init.pid, config);
-  init.advance("prepared", () => {
-    if (!first) limit();
-    events.meanwhile();
-  });
+  const owner = cgroupOwner(config);
+  if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
+  init.advance("prepared", () => events.meanwhile());
   logDebug(`${id}: root file system entered`);
   if (!first) cgroup.joinOthers(init.pid, entry);
   init.advance("ready");
@@ -69,15 +64,20 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
 }
 
 /** The rest of the cgroups is made while our own stage starts, which takes as long. */
-function startInit(plan: ContainerPlan, cgroup: Cgroup, first: boolean): StageProcess {
+function startInit(
+  plan: ContainerPlan,
+  cgroup: Cgroup,
+  born: string | undefined,
+  first: boolean,
+): StageProcess {
   const { id: _, cgroupManager: __, ...rest } = plan;
   return spawnInit({
     ...rest,
-    born: cgroup.entry().born,
+    born,
     meanwhile() {
       cgroup.createOthers();
       const mounts = cgroup.mounts();
-      return { entry: cgroup.entry(), mounts: mounts.hierarchies.length === 0 ? undefined : mounts };
+      return { files: cgroup.entry().self, mounts: mounts.hierarchies.length === 0 ? undefined : mounts };
     },
     joinsFirst: first,
     explainEnd(signal) {
