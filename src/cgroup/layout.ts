@@ -1,7 +1,7 @@
 import { HakoError } from "../errors";
 import { readText, statusAt } from "../linux/file";
 import { type MountEntry, parseMountinfo, visibleMounts } from "../linux/mountinfo";
-import { dirname, normalize } from "../linux/path-text";
+import { cleanPath, dirname } from "../linux/path-text";
 import { systemError } from "../linux/syscall";
 
 export type CgroupVersion = "v1" | "hybrid" | "v2";
@@ -49,8 +49,8 @@ function ownPaths(text: string): Map<string, string> {
 
 /** A host's path as it is seen below a mount of `root`; what lies outside is the mount's own root. */
 export function belowRoot(path: string, root: string): string {
-  const top = normalize(root);
-  const own = normalize(path);
+  const top = cleanPath(root);
+  const own = cleanPath(path);
   if (top === "/") return own;
   return own.startsWith(`${top}/`) ? own.slice(top.length) : "/";
 }

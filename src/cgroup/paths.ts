@@ -1,10 +1,5 @@
-import { dirname, normalize } from "../linux/path-text";
+import { cleanPath, dirname } from "../linux/path-text";
 import type { Hierarchy } from "./layout";
-
-/** Cleans a path so that it stays below the root that it will be joined to: "../../a" is "/a". */
-export function cleanBelow(path: string): string {
-  return normalize(`/${path}`).replace(/(?!^)\/+$/, "");
-}
 
 /** "slice:prefix:name", what `--systemd-cgroup` callers put into cgroupsPath. */
 export function isSystemdPath(path: string): boolean {
@@ -18,7 +13,7 @@ export function isSystemdPath(path: string): boolean {
  */
 export function placeIn(hierarchy: Hierarchy, cgroupsPath: string | undefined, id: string): string {
   const path = cgroupsPath === undefined || cgroupsPath === "" ? `/${id}` : cgroupsPath;
-  if (path.startsWith("/")) return cleanBelow(path);
+  if (path.startsWith("/")) return cleanPath(path);
   const start = hierarchy.unified ? dirname(hierarchy.own) : hierarchy.own;
-  return cleanBelow(start + cleanBelow(path));
+  return cleanPath(start + cleanPath(path));
 }

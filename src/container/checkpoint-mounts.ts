@@ -4,8 +4,8 @@ import { isBind } from "../init/mount-options";
 import type { Fd } from "../linux/fd";
 import { readText } from "../linux/file";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
-import { cleanPath, createFileInRoot, mkdirAllInRoot, O, openAt, openIfThere } from "../linux/path";
-import { basename, join, resolve } from "../linux/path-text";
+import { createFileInRoot, mkdirAllInRoot, O, openAt, openIfThere } from "../linux/path";
+import { basename, cleanPath, join, resolve } from "../linux/path-text";
 import { statusOf } from "../linux/stat";
 import type { Config, Mount } from "../oci/config";
 

@@ -1,7 +1,8 @@
 import { during } from "../errors";
 import type { Fd } from "../linux/fd";
 import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../linux/mount";
-import { cleanPath, O, openIfThere, openInRoot } from "../linux/path";
+import { O, openIfThere, openInRoot } from "../linux/path";
+import { cleanPath } from "../linux/path-text";
 import { placeOf, statusOf } from "../linux/stat";
 import { systemError } from "../linux/syscall";
 

@@ -12,17 +12,8 @@ import {
   remountAt,
   setMountAttributes,
 } from "../linux/mount";
-import {
-  cleanPath,
-  components,
-  createFileInRoot,
-  mkdirAllInRoot,
-  mkdirAt,
-  O,
-  openIfThere,
-  openInRoot,
-} from "../linux/path";
-import { resolve } from "../linux/path-text";
+import { createFileInRoot, mkdirAllInRoot, mkdirAt, O, openIfThere, openInRoot } from "../linux/path";
+import { cleanPath, components, resolve } from "../linux/path-text";
 import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
 import { systemError } from "../linux/syscall";

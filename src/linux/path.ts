@@ -2,6 +2,7 @@ import { textOf } from "./bytes";
 import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
 import { hasErrno } from "./file";
+import { components } from "./path-text";
 import { filesystemOf, statusOf } from "./stat";
 import { MAGIC } from "./statfs";
 import { syscallOn, systemError, trySyscall } from "./syscall";
@@ -52,21 +53,6 @@ export function readLink(link: Fd): string {
   const buffer = new Uint8Array(4096);
   const length = syscallOn(link.name, "readlinkat", link.number, "", buffer, buffer.length);
   return textOf(buffer.subarray(0, length));
-}
-
-/** The components of a path, without empty ones and ".". */
-export function components(path: string): string[] {
-  return path.split("/").filter((name) => name !== "" && name !== ".");
-}
-
-/** A path as the root's owner would write it: absolute, without ".", ".." and double slashes. */
-export function cleanPath(path: string): string {
-  const names: string[] = [];
-  for (const name of components(path)) {
-    if (name === "..") names.pop();
-    else names.push(name);
-  }
-  return `/${names.join("/")}`;
 }
 
 /** Opens a path as a process whose root directory is `root` would, without magic links, close-on-exec. */

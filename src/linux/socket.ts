@@ -191,21 +191,20 @@ export function sendFd(socket: Descriptor, fd: Descriptor, name: string | Uint8A
   if (payload.length === 0) throw new HakoError({ code: "config", message: "sendfd: a name is needed" });
   if (payload.length > MAX_NAME)
     throw new HakoError({ code: "config", message: "sendfd: filename too long" });
-  const made = message(payload, rights(numberOf(fd)));
+  send(socket, [fd], payload);
+}
+
+/** Sends a message with descriptors. On a stream they go with the first byte; the rest of the payload may have to follow. */
+function send(socket: Descriptor, fds: readonly Descriptor[], payload: Uint8Array): void {
+  const made = message(payload, rights(...fds.map(numberOf)));
   const sent = callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
-  // On a stream the descriptor goes with the first byte; the rest of the name may have to follow.
   if (made.iovec.length > 0 && sent < payload.length) writeAll(socket, payload.subarray(sent));
 }
 
 /** Sends descriptors to somebody who knows how many come, and takes these and no others with one call of `recvFds`. */
 export function sendFds(socket: Descriptor, fds: readonly Descriptor[]): void {
-  for (let start = 0; start < fds.length; start += MAX_FDS) {
-    const numbers = fds.slice(start, start + MAX_FDS).map(numberOf);
-    const made = message(new Uint8Array(1), rights(...numbers));
-    const sent = callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
-    // the kernel read the message through addresses: it lives until here
-    if (made.iovec.length > 0 && sent !== 1) throw systemError("sendmsg", "EPIPE", nameOf(socket));
-  }
+  for (let start = 0; start < fds.length; start += MAX_FDS)
+    send(socket, fds.slice(start, start + MAX_FDS), new Uint8Array(1));
 }
 
 /** Receives so many descriptors, close-on-exec; fewer when the other side has closed its end. An error when not all could be had. */
@@ -213,10 +212,7 @@ export function recvFds(socket: Descriptor, count: number): Fd[] {
   const all: Fd[] = [];
   while (all.length < count) {
     const most = Math.min(count - all.length, MAX_FDS);
-    const made = message(new Uint8Array(1), new Uint8Array(CMSGHDR_SIZE + 4 * MAX_FDS + 4));
-    const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
-    const control = new DataView(made.header.buffer).getBigUint64(40, true);
-    const fds = receivedFds(made.control, made.iovec.length > 0 ? Number(control) : 0);
+    const { length, fds } = receive(socket, 1);
     all.push(...fds);
     if (length === 0) return all;
     if (fds.length === most) continue;
@@ -225,6 +221,23 @@ export function recvFds(socket: Descriptor, count: number): Fd[] {
     throw new HakoError({ code: "system", message: why, hint: "is the limit of open files too low?" });
   }
   return all;
+}
+
+interface Received {
+  length: number;
+  payload: Uint8Array;
+  fds: Fd[];
+  flags: number;
+}
+
+/** Receives one message, and all descriptors that came with it: at most so many as its control part has room for. */
+function receive(socket: Descriptor, size: number, most = MAX_FDS): Received {
+  const made = message(new Uint8Array(size), new Uint8Array((CMSGHDR_SIZE + 4 * most + 7) & ~7));
+  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const view = new DataView(made.header.buffer);
+  const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
+  const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
+  return { length, payload: made.payload.subarray(0, length), fds, flags };
 }
 
 /** The descriptors in the control part of a received message; all of them are ours from now on. */
@@ -261,20 +274,13 @@ export function descriptorMessage(fd: number): Memory {
 
 /** Receives one byte, and the descriptor that may come with it; no byte is the end. */
 export function recvByte(socket: Descriptor): { byte: number | undefined; fd: Fd | undefined } {
-  const made = message(new Uint8Array(1), new Uint8Array(CMSGHDR_SIZE + 8));
-  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
-  const control = new DataView(made.header.buffer).getBigUint64(40, true);
-  const [fd] = receivedFds(made.control, made.iovec.length > 0 ? Number(control) : 0);
-  return { byte: length === 0 ? undefined : made.payload[0], fd };
+  const { payload, fds } = receive(socket, 1, 1);
+  return { byte: payload[0], fd: fds[0] };
 }
 
 /** Receives exactly one descriptor, close-on-exec, and its name. */
 export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
-  const made = message(new Uint8Array(MAX_NAME + 1), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
-  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
-  const view = new DataView(made.header.buffer);
-  const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
-  const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
+  const { length, payload, fds, flags } = receive(socket, MAX_NAME + 1);
   const refuse = (why: string): HakoError => {
     for (const fd of fds) fd.close();
     return new HakoError({ code: "system", message: `receive a file descriptor: ${why}` });
@@ -285,19 +291,14 @@ export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
   if (fd === undefined)
     throw refuse(length === 0 ? "the other side closed the socket" : "the message has none");
   if (fds.length > 1) throw refuse(`the message has ${fds.length} of them, expected one`);
-  return { fd, name: textOf(made.payload.subarray(0, length)) };
+  return { fd, name: textOf(payload) };
 }
 
 /** Receives one message of a seqpacket socket with the descriptors that came along; no data is the end. */
 export function recvPacket(socket: Descriptor, limit: number): { data: Uint8Array; fds: Fd[] } {
-  const made = message(new Uint8Array(limit), new Uint8Array(CMSGHDR_SIZE + MAX_FDS * 4 + 4));
-  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
-  const view = new DataView(made.header.buffer);
-  const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
-  const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
-  if ((flags & (MSG_TRUNC | MSG_CTRUNC)) === 0) {
-    return { data: made.payload.slice(0, length), fds };
-  }
+  const { payload, fds, flags } = receive(socket, limit);
+  // a copy: the room for it is many times its size
+  if ((flags & (MSG_TRUNC | MSG_CTRUNC)) === 0) return { data: payload.slice(), fds };
   for (const fd of fds) fd.close();
   throw new HakoError({ code: "system", message: `receive a message: it has more than ${limit} bytes` });
 }

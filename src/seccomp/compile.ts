@@ -15,7 +15,7 @@ import {
   MAX_INSTRUCTIONS,
   NUMBER,
 } from "./instructions";
-import { answerOf, lastNumber, type Rule, rulesOf } from "./rules";
+import { answerOf, isPlain, lastNumber, type Rule, rulesOf } from "./rules";
 import {
   ARCHITECTURES,
   type Architecture,
@@ -141,7 +141,7 @@ function isSame(one: Range, other: Range): boolean {
 function key({ rules, otherwise, narrow }: Range): string {
   const [only] = rules;
   if (only === undefined) return String(otherwise);
-  if (only.conditions.length === 0) return String(only.answer);
+  if (isPlain(only)) return String(only.answer);
   const text = rules.map(({ conditions, answer: value }) => [
     value,
     ...conditions.flatMap(({ index, op, value: first, valueTwo }) => [index, op, first, valueTwo]),
@@ -166,5 +166,5 @@ function rangeCode({ rules, otherwise, narrow }: Range): Instruction[] {
       [answer(rule.answer)],
     ),
   );
-  return rules.some(({ conditions }) => conditions.length === 0) ? code : [...code, answer(otherwise)];
+  return rules.some(isPlain) ? code : [...code, answer(otherwise)];
 }

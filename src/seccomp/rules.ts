@@ -83,12 +83,12 @@ export function lastNumber(profile: Seccomp, architecture: Architecture): number
 /** A rule without conditions says all there is to say; of two such the first holds. */
 function addRules(table: RuleTable, number: number, rules: readonly Rule[]): void {
   const known = table.get(number);
-  if (known === undefined || rules.some(isPlain)) {
-    if (known?.some(isPlain) !== true) table.set(number, rules);
-  } else if (!known.some(isPlain)) table.set(number, [...known, ...rules]);
+  if (known?.some(isPlain)) return;
+  table.set(number, known === undefined || rules.some(isPlain) ? rules : [...known, ...rules]);
 }
 
-function isPlain({ conditions }: Rule): boolean {
+/** It says all there is to say. */
+export function isPlain({ conditions }: Rule): boolean {
   return conditions.length === 0;
 }
 

@@ -3,8 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { cgroupRoot, parseLayout } from "../../src/cgroup/layout";
-import { cleanBelow, isSystemdPath, placeIn } from "../../src/cgroup/paths";
+import { isSystemdPath, placeIn } from "../../src/cgroup/paths";
 import { decodeOctal, parseMountinfo, visibleMounts } from "../../src/linux/mountinfo";
+import { cleanPath } from "../../src/linux/path-text";
 import { MAGIC, tryFilesystemType } from "../../src/linux/statfs";
 
 const dir = mkdtempSync(`${tmpdir()}/hako-test-cgroup-`);
@@ -153,7 +154,7 @@ describe("paths", () => {
     ["/a//b/", "/a/b"],
     ["", "/"],
   ])("%p is cleaned to %p", (path, clean) => {
-    expect(cleanBelow(path)).toBe(clean);
+    expect(cleanPath(path)).toBe(clean);
   });
 
   test("no path leaves the root", () => {
@@ -162,7 +163,7 @@ describe("paths", () => {
       .map((words) => words.join("/"));
     fc.assert(
       fc.property(path, (text) => {
-        const clean = cleanBelow(text);
+        const clean = cleanPath(text);
         expect(clean.startsWith("/")).toBe(true);
         expect(
           clean

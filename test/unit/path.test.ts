@@ -11,15 +11,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Fd } from "../../src/linux/fd";
-import {
-  cleanPath,
-  createFileInRoot,
-  mkdirAllInRoot,
-  O,
-  openAt,
-  openByWalk,
-  openInRoot,
-} from "../../src/linux/path";
+import { createFileInRoot, mkdirAllInRoot, O, openAt, openByWalk, openInRoot } from "../../src/linux/path";
+import { cleanPath } from "../../src/linux/path-text";
 import { statusOf } from "../../src/linux/stat";
 
 let dir: string;
