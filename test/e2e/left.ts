@@ -26,6 +26,11 @@ function cgroupsBelow(dir: string, isOurs: (text: string) => boolean): string[] 
     });
 }
 
+/** It has ended, and waits for its parent: for the host's init if its own has gone, which may take its time. */
+function isZombie(pid: string): boolean {
+  return /^.*\) Z /s.test(read(`/proc/${pid}/stat`));
+}
+
 /**
  * Mounts, cgroups of every hierarchy, processes and network namespaces whose names, command lines, cgroups or environments
  * have one of the marks; and what is in the state directory.
@@ -34,6 +39,7 @@ export function leftOnHost(marks: readonly string[], root: string): string[] {
   const isOurs = (text: string): boolean => marks.some((mark) => text.includes(mark));
   const processes = names("/proc").filter((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false;
+    if (isZombie(pid)) return false;
     const command = read(`/proc/${pid}/cmdline`);
     if (isOurs(command) || isOurs(read(`/proc/${pid}/cgroup`))) return true;
     return command.startsWith("hako ") && isOurs(read(`/proc/${pid}/environ`));
