@@ -9,21 +9,28 @@ const HUGE_PAGE = 0x200000;
 /** Of a segment that the build adds: more than the largest page of any x86-64. */
 const ALIGNMENT = 0x10000;
 
-/** Huge pages of the heap that every start uses much of, counted from the heap's start. */
+/** Bytes of the memory allocator's heap. */
+const HEAP = 0x40000000;
+/** Pages of it that every start uses. */
+const TOUCHED = { start: 0x1010000, pages: 16 };
+/** Of the processor's clock, some 6 us a page: with less for all of them the others will be fast too. */
+const FAST = 0x40000;
+/** Huge pages of it that every start uses a quarter of, counted from the heap's start. */
 const SAMPLES = [2, 3, 10, 11];
-/** Of the processor's clock, one to two milliseconds: a huge page is cleared in half of one, and fetched from the host in six. */
+/** One to two milliseconds: a huge page is cleared in half of one, and fetched from the host in six. */
 const SAMPLE_CYCLES = 0x400000;
 
 /**
  * Code for x86-64 that stands before the executable's first instruction; rdx is what the dynamic loader hands on. It asks for each
  * range of the table at once, not page by page; a kernel before 5.14 refuses, and nothing is lost.
  *
- * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which takes
- * some of them and lets the call go on if each was fast. It isn't in a virtual machine that has given free memory back to its host,
- * where all of a huge page has to be fetched again, and little of it may be used: the heap stays in small pages. With LD_BIND_NOW
- * the dynamic loader has looked for all functions already, and each call goes its way.
+ * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which uses
+ * some small ones: where these are fast the heap stays in such, for most of a huge page is cleared for nothing. Where a page fault
+ * takes long it takes some huge ones, and lets the call go on if each was fast. It isn't in a virtual machine that has given free
+ * memory back to its host, where all of a huge page has to be fetched again: then the heap stays in small pages too. With
+ * LD_BIND_NOW the dynamic loader has looked for all functions already, and each call goes its way.
  */
-function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
+function codeAndTables(madvise: elf.FunctionPointer, table: Buffer, fast: number): Buffer {
   const samples = Buffer.concat([
     ...SAMPLES.map((index) => {
       const start = index * HUGE_PAGE;
@@ -43,18 +50,32 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
       48890425${hex(madvise.pointer)} mov    %rax,pointer
       4531c0                          1: xor %r8d,%r8d
       4c8d0d${hex(tableAt)}           lea    table(%rip),%r9
-      e853000000                      call   ask
+      e887000000                      call   ask
       4c89e2                          mov    %r12,%rdx
       41ff21                          jmp    *(%r9)
       b8${hex(madvise.lookUp)}        first: mov $lookUp,%eax
       48890425${hex(madvise.pointer)} mov    %rax,pointer
       83fa0e                          cmp    $MADV_HUGEPAGE,%edx
-      7539                            jne    go
+      756d                            jne    go
+      4881fe${hex(HEAP)}              cmp    $HEAP,%rsi
+      7264                            jb     go
       52                              push   %rdx
       56                              push   %rsi
       57                              push   %rdi
       50                              push   %rax
       4989f8                          mov    %rdi,%r8
+      0f31                            rdtsc
+      4189c2                          mov    %eax,%r10d
+      498db8${hex(TOUCHED.start)}     lea    TOUCHED(%r8),%rdi
+      b9${hex(TOUCHED.pages)}         mov    $pages,%ecx
+      800f00                          touch: orb $0,(%rdi)
+      4881c7${hex(PAGE)}              add    $PAGE,%rdi
+      e2f4                            loop   touch
+      0f31                            rdtsc
+      4429d0                          sub    %r10d,%eax
+      b9${hex(fast)}                  mov    $fast,%ecx
+      39c1                            cmp    %eax,%ecx
+      7329                            jae    small
       4c8d0d${hex(samplesAt)}         lea    samples(%rip),%r9
       0f31                            next: rdtsc
       4189c2                          mov    %eax,%r10d
@@ -63,11 +84,11 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
       0f31                            rdtsc
       4429d0                          sub    %r10d,%eax
       3d${hex(SAMPLE_CYCLES)}         cmp    $SAMPLE_CYCLES,%eax
-      7308                            jae    slow
+      7308                            jae    small
       4983790800                      cmpq   $0,8(%r9)
       75df                            jne    next
       f9                              stc
-      58                              slow: pop %rax
+      58                              small: pop %rax
       5f                              pop    %rdi
       5e                              pop    %rsi
       5a                              pop    %rdx
@@ -92,7 +113,7 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer): Buffer {
       "hex",
     );
   const size = code(0, 0).length;
-  const [afterLeaOfTable, afterLeaOfSamples] = [0x2a, 0x55];
+  const [afterLeaOfTable, afterLeaOfSamples] = [0x2a, 0x89];
   return Buffer.concat([
     code(size - afterLeaOfSamples, size + samples.length - afterLeaOfTable),
     samples,
@@ -127,12 +148,12 @@ function withinSegments({ start, end, advice }: Range, segments: readonly elf.Se
 
 /**
  * The executable with `ranges` asked for at its start. The code comes in a segment of its own, with the table of segments, which
- * has no room for one more where it was.
+ * has no room for one more where it was. `fast` is how many cycles the first pages of the heap may take before huge ones are tried.
  */
-export function askingForMemory(bytes: Buffer, ranges: readonly Range[]): Buffer {
+export function askingForMemory(bytes: Buffer, ranges: readonly Range[], fast = FAST): Buffer {
   const { view, entry, segments } = elf.parse(bytes);
   const mapped = ranges.flatMap((range) => withinSegments(range, segments));
-  const code = codeAndTables(elf.functionPointer(bytes, "madvise"), tableOf(mapped, entry));
+  const code = codeAndTables(elf.functionPointer(bytes, "madvise"), tableOf(mapped, entry), fast);
   const offset = roundUp(bytes.length);
   const address = roundUp(Math.max(...segments.map((segment) => segment.address + segment.memorySize)));
   const table = Buffer.alloc((segments.length + 1) * elf.PROGRAM_HEADER);

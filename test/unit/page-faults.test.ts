@@ -1,7 +1,7 @@
 // What the build does to the executable, done to Bun's own.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { EXECUTABLE, functionPointer, PT_LOAD, parse } from "../../scripts/elf";
 import { alignedForHugePages, askingForMemory, preferringHugePages } from "../../scripts/page-faults";
@@ -27,10 +27,13 @@ describe("ranges of memory", () => {
 describe.skipIf(process.arch !== "x64")("an executable", () => {
   let directory: string;
   const bun = readFileSync(process.execPath);
-  const run = (bytes: Buffer, env = {}) => {
+  const setting = "/sys/kernel/mm/transparent_hugepage/enabled";
+  const mode = existsSync(setting) ? readFileSync(setting, "utf8") : "[never]";
+  const [always, hugePages] = [mode.includes("[always]"), !mode.includes("[never]")];
+  const run = (bytes: Buffer, env = {}, program = "console.log(6 * 7)") => {
     const file = `${directory}/bun`;
     writeFileSync(file, bytes, { mode: 0o755 });
-    const words = ["-e", "console.log(6 * 7)", "once"];
+    const words = ["-e", program, "once"];
     const { status, stdout } = spawnSync(file, words, { encoding: "utf8", env: { ...process.env, ...env } });
     rmSync(file);
     return { status, stdout };
@@ -62,6 +65,20 @@ describe.skipIf(process.arch !== "x64")("an executable", () => {
     const all = askingForMemory(alignedForHugePages(preferringHugePages(bun)), []);
     for (const env of [{}, { LD_BIND_NOW: "1" }, { MIMALLOC_ALLOW_THP: "0" }, { MIMALLOC_ALLOW_THP: "1" }])
       expect(run(all, env)).toEqual({ status: 0, stdout: "42\n" });
+  });
+
+  test("has a heap of huge pages where small ones are slow, and only there", () => {
+    const prefers = preferringHugePages(bun);
+    const heap = (fast: number, env = {}) => {
+      const program = `console.log(require("fs").readFileSync("/proc/self/smaps_rollup", "utf8"))`;
+      const { status, stdout } = run(askingForMemory(prefers, [], fast), env, program);
+      return { status, huge: Number(/^AnonHugePages: *(\d+)/m.exec(stdout)?.[1]) };
+    };
+    expect(heap(0x7fffffff)).toEqual({ status: 0, huge: always ? expect.any(Number) : 0 });
+    const { status, huge } = heap(0);
+    expect(status).toBe(0);
+    if (hugePages) expect(huge).toBeGreaterThanOrEqual(2048);
+    expect(heap(0, { MIMALLOC_ALLOW_THP: "0" })).toEqual({ status: 0, huge: 0 });
   });
 
   test("calls functions of libc through pointers, each of its own", () => {
