@@ -184,7 +184,8 @@ const HEADER = 19; // d_ino, d_off, d_reclen, d_type
 function entries(path: string): Entry[] {
   using dir = open(path, O_DIRECTORY);
   const found: Entry[] = [];
-  const buffer = new Uint8Array(CHUNK);
+  scratch ??= new Uint8Array(CHUNK);
+  const buffer = scratch;
   const view = new DataView(buffer.buffer);
   for (;;) {
     const length = syscallOn(path, "getdents64", dir.number, buffer, CHUNK);

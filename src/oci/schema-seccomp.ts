@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../seccomp/words";
-import { between, list, object, optional, text, uint64 } from "./schema";
+import { between, list, object, optional, someTexts, text, uint64 } from "./schema";
 
 /** `linux.seccomp` of config.json (runtime-spec config-linux.md "Seccomp"). */
 
@@ -22,7 +22,7 @@ const argument = object({
 });
 
 const rule = object({
-  names: v.pipe(v.array(text), v.minLength(1, "expected at least one name")),
+  names: v.pipe(someTexts, v.minLength(1, "expected at least one name")),
   action,
   errnoRet: number,
   args: list(argument),

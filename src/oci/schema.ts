@@ -1,18 +1,27 @@
 import * as v from "valibot";
 
-/** The words that schemas of OCI documents are made of. What Go's decoder accepts is accepted: null is nothing. */
+/**
+ * The words that schemas of OCI documents are made of. What Go's decoder accepts is accepted: null is nothing. A profile has hundreds
+ * of texts, and code runs once, in the interpreter: so a word is one schema, not a pipe of several.
+ */
 
-export const text = v.pipe(
-  v.string(),
-  v.check((value) => !value.includes("\0"), "a NUL byte is not allowed"),
+function isText(value: unknown): value is string {
+  return typeof value === "string" && !value.includes("\0");
+}
+
+export const text = v.custom<string>(isText, ({ input }) =>
+  typeof input === "string" ? "a NUL byte is not allowed" : "expected a string",
 );
+
+function isInteger(value: unknown): value is number | bigint {
+  return typeof value === "bigint" || Number.isInteger(value);
+}
 
 /** An integer of a range; beyond 2^53 it is a big one (see `parseJson`). */
 function integer(least: number | bigint, most: number | bigint) {
-  return v.pipe(
-    v.union([v.number(), v.bigint()], "expected an integer"),
-    v.check((value) => typeof value === "bigint" || Number.isInteger(value), "expected an integer"),
-    v.check((value) => value >= least && value <= most, `expected a number from ${least} to ${most}`),
+  return v.custom<number | bigint>(
+    (value) => isInteger(value) && value >= least && value <= most,
+    ({ input }) => (isInteger(input) ? `expected a number from ${least} to ${most}` : "expected an integer"),
   );
 }
 
@@ -22,8 +31,9 @@ export const uint64 = integer(0, 2n ** 64n - 1n);
 /** A limit of memory; -1 is none. */
 export const bytes = integer(-1, MOST_SIGNED);
 
-function between(least: number, most: number) {
-  return v.pipe(integer(least, most), v.transform(Number));
+/** Numbers that are no big ones. */
+export function between(least: number, most: number) {
+  return integer(least, most) as unknown as v.CustomSchema<number, undefined>;
 }
 
 /** An id of a user or group; the highest number means "none" to the kernel. */
@@ -31,15 +41,14 @@ export const id = between(0, 0xfffffffe);
 export const uint32 = between(0, 0xffffffff);
 export const uint16 = between(0, 0xffff);
 export const int32 = between(-0x80000000, 0x7fffffff);
-export { between };
+
+const nothing = v.pipe(
+  v.null(),
+  v.transform(() => undefined),
+);
 
 export function optional<S extends v.GenericSchema>(schema: S) {
-  return v.optional(
-    v.pipe(
-      v.nullable(schema),
-      v.transform((value) => value ?? undefined),
-    ),
-  );
+  return v.optional(v.lazy((input): S | typeof nothing => (input === null ? nothing : schema)));
 }
 
 export function list<S extends v.GenericSchema>(schema: S) {
@@ -47,22 +56,35 @@ export function list<S extends v.GenericSchema>(schema: S) {
 }
 
 /** Lists are no objects, though valibot takes them for such. */
-const noList = v.pipe(
-  v.unknown(),
-  v.check((value) => !Array.isArray(value), "expected an object"),
-);
+const noObject = v.custom<never>(() => false, "expected an object");
 
 export function object<E extends v.ObjectEntries>(entries: E) {
-  return v.pipe(noList, v.object(entries));
+  const schema = v.object(entries);
+  return v.lazy((input): typeof schema | typeof noObject => (Array.isArray(input) ? noObject : schema));
 }
 
 /** Values by names that the document chooses. */
 export function map<S extends v.GenericSchema>(schema: S) {
-  return v.pipe(noList, v.record(v.string(), schema));
+  const record = v.record(v.string(), schema);
+  return v.lazy((input): typeof record | typeof noObject => (Array.isArray(input) ? noObject : record));
 }
 
 export const flag = optional(v.boolean());
-export const texts = list(text);
+
+function areTexts(value: unknown): value is string[] {
+  if (!Array.isArray(value)) return false;
+  for (const each of value) if (!isText(each)) return false;
+  return true;
+}
+
+const rightTexts = v.custom<string[]>(() => true);
+const anyTexts = v.array(text);
+
+/** Texts that are right are seen to be so at once; the schema of each says what is wrong. */
+export const someTexts = v.lazy((input): typeof rightTexts | typeof anyTexts =>
+  areTexts(input) ? rightTexts : anyTexts,
+);
+export const texts = optional(someTexts);
 export const textMap = optional(map(text));
 
 /** One of a table's names. */
