@@ -21,25 +21,18 @@ export interface Device extends Node {
 }
 
 /** Those of the runtime-spec that every container has. */
-const DEFAULTS: readonly Device[] = (
-  [
-    ["/dev/null", 1, 3],
-    ["/dev/zero", 1, 5],
-    ["/dev/full", 1, 7],
-    ["/dev/random", 1, 8],
-    ["/dev/urandom", 1, 9],
-    ["/dev/tty", 5, 0],
-  ] as const
-).map(([path, major, minor]) => ({
-  path,
-  major,
-  minor,
-  type: "character",
-  mode: 0o666,
-  uid: 0,
-  gid: 0,
-  from: "default device",
-}));
+const DEFAULTS: readonly Device[] = [
+  everybodys("/dev/null", 1, 3),
+  everybodys("/dev/zero", 1, 5),
+  everybodys("/dev/full", 1, 7),
+  everybodys("/dev/random", 1, 8),
+  everybodys("/dev/urandom", 1, 9),
+  everybodys("/dev/tty", 5, 0),
+];
+
+function everybodys(path: string, major: number, minor: number): Device {
+  return { path, major, minor, type: "character", mode: 0o666, uid: 0, gid: 0, from: "default device" };
+}
 
 const LINKS: readonly (readonly [name: string, target: string])[] = [
   ["fd", "/proc/self/fd"],

@@ -6,7 +6,7 @@ import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import type { SeccompFilter } from "../linux/seccomp";
 import { readSome, writeAll } from "../linux/socket";
-import type { Config } from "../oci/config";
+import type { Config, Linux } from "../oci/config";
 import type { State } from "../oci/state";
 import type { ErrorMessage } from "./error-message";
 
@@ -14,9 +14,12 @@ import type { ErrorMessage } from "./error-message";
 const MAX_FRAME = 64 << 20;
 const HEADER = 4;
 
+/** What of a config the container's process has to do with: others compile the filter and write the limits. */
+export type InitConfig = Omit<Config, "linux"> & { linux?: Omit<Linux, "seccomp" | "resources"> | undefined };
+
 /** What a container's first process is told, once. Numbers of descriptors are its own. */
 export interface InitRequest {
-  config: Config;
+  config: InitConfig;
   /** Absolute. */
   bundle: string;
   rootfs: string;

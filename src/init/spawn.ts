@@ -3,19 +3,19 @@ import { type Fd, FdList } from "../linux/fd";
 import { O, openAt } from "../linux/path";
 import { effectiveUser, inUserNamespace } from "../linux/rootless";
 import type { SeccompFilter } from "../linux/seccomp";
+import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
 import { bindSources } from "./bind-sources";
 import { madeDevices } from "./made-devices";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
 import { setOutOfMemoryScore } from "./out-of-memory-score";
-import type { InitRequest } from "./protocol";
+import type { InitConfig, InitRequest } from "./protocol";
 import { type StagePlan, type StageProcess, startStage } from "./stage-process";
 
 /** What the process is told as the caller says it. */
 type Told = Pick<
   InitRequest,
-  | "config"
   | "bundle"
   | "rootfs"
   | "overlay"
@@ -29,6 +29,7 @@ type Told = Pick<
 
 /** What a container's first process is made from. */
 export interface InitOptions extends Told {
+  config: Config;
   /** Where the host keeps what belongs to the container. */
   directory: string;
   filter(): SeccompFilter | undefined;
@@ -101,6 +102,13 @@ interface Given {
   devices: ReadonlyMap<number, Fd>;
 }
 
+/** A profile has hundreds of names, and the process would wait for all of them. */
+function initConfig({ linux, ...config }: Config): InitConfig {
+  if (linux === undefined) return config;
+  const { seccomp: _, resources: __, ...rest } = linux;
+  return { ...config, linux: rest };
+}
+
 function requestOf(
   options: InitOptions,
   plan: NamespacePlan,
@@ -108,7 +116,7 @@ function requestOf(
 ): InitRequest {
   const { startSocket, consoleSocket } = options;
   return {
-    config: options.config,
+    config: initConfig(options.config),
     bundle: options.bundle,
     rootfs: options.rootfs,
     overlay: options.overlay,

@@ -1,5 +1,5 @@
 import { textOf } from "./bytes";
-import { errnoNumber } from "./errno";
+import { type ErrnoName, errnoName, errnoNumber } from "./errno";
 import { Fd } from "./fd";
 import { hasErrno } from "./file";
 import { components } from "./path-text";
@@ -33,6 +33,7 @@ const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_IN_ROOT = 0x10;
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
+const MISSING: readonly ErrnoName[] = ["ENOENT", "ENOTDIR"];
 /** openat2 says EAGAIN when a rename raced with a ".."; after so many times the walk does it. */
 const MAX_RACES = 32;
 
@@ -57,6 +58,13 @@ export function readLink(link: Fd): string {
 
 /** Opens a path as a process whose root directory is `root` would, without magic links, close-on-exec. */
 export function openInRoot(root: Fd, path: string, flags: number, mode = 0): Fd {
+  const opened = tryOpenInRoot(root, path, flags, mode);
+  if (typeof opened !== "number") return opened;
+  throw systemError("openat2", -opened, path);
+}
+
+/** The same, or -errno. */
+function tryOpenInRoot(root: Fd, path: string, flags: number, mode: number): Fd | number {
   const how = new BigUint64Array([
     BigInt(flags | O.CLOEXEC),
     BigInt(mode),
@@ -65,20 +73,24 @@ export function openInRoot(root: Fd, path: string, flags: number, mode = 0): Fd 
   for (let tries = 0; tries < MAX_RACES; tries++) {
     const result = trySyscall("openat2", root.number, path, how, how.byteLength);
     if (result >= 0) return new Fd(result, path);
-    if (-result === errnoNumber("EAGAIN")) continue;
+    const name = errnoName(-result);
+    if (name === "EAGAIN") continue;
     // Before Linux 5.6, and in container engines whose seccomp profile is as old
-    if (-result === errnoNumber("ENOSYS") || -result === errnoNumber("EPERM")) break;
-    throw systemError("openat2", -result, path);
+    if (name === "ENOSYS" || name === "EPERM") break;
+    return result;
   }
   return openByWalk(root, path, flags, mode);
 }
 
-/** As `openInRoot`, undefined when there is no such file. */
+/** As `openInRoot`, undefined when there is no such file: many a masked path is on few hosts, and an error is dear. */
 export function openIfThere(root: Fd, path: string, flags: number): Fd | undefined {
   try {
-    return openInRoot(root, path, flags);
+    const opened = tryOpenInRoot(root, path, flags, 0);
+    if (typeof opened !== "number") return opened;
+    if (MISSING.includes(errnoName(-opened))) return undefined;
+    throw systemError("openat2", -opened, path);
   } catch (error) {
-    if (hasErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    if (hasErrno(error, ...MISSING)) return undefined;
     throw error;
   }
 }

@@ -132,21 +132,28 @@ export function lastErrno(): number {
   return read.i32(libc("__errno_location")() as never, 0);
 }
 
+/** An argument as the kernel takes it; what it points to is put into `held`. */
+function word(argument: SyscallArgument | undefined, held: ArrayBufferView[]): number | bigint {
+  if (typeof argument === "number" || typeof argument === "bigint") return argument;
+  if (argument === undefined || argument === null) return 0;
+  const buffer = typeof argument === "string" ? cString(argument) : argument;
+  held.push(buffer);
+  return address(buffer);
+}
+
+/** Without loops and closures, which cost an interpreter more than many a system call. */
 function raw(name: SyscallName, args: readonly SyscallArgument[]): number {
   const held: ArrayBufferView[] = [];
-  const words = [0, 0, 0, 0, 0, 0] as (number | bigint)[];
-  args.forEach((argument, index) => {
-    if (typeof argument === "number" || typeof argument === "bigint") words[index] = argument;
-    else if (argument !== null) {
-      const buffer = typeof argument === "string" ? cString(argument) : argument;
-      held.push(buffer);
-      words[index] = address(buffer);
-    }
-  });
+  const a = word(args[0], held);
+  const b = word(args[1], held);
+  const c = word(args[2], held);
+  const d = word(args[3], held);
+  const e = word(args[4], held);
+  const f = word(args[5], held);
   const call = libc("syscall");
-  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = words;
+  const number = syscallNumber(name);
   for (;;) {
-    const result = call(syscallNumber(name), a, b, c, d, e, f);
+    const result = call(number, a, b, c, d, e, f);
     if (result !== -1) return held.length < 0 ? 0 : result;
     const errno = lastErrno();
     if (errno !== EINTR) return -errno;
