@@ -11,7 +11,15 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Fd } from "../../src/linux/fd";
-import { createFileInRoot, mkdirAllInRoot, O, openAt, openByWalk, openInRoot } from "../../src/linux/path";
+import {
+  createFileInRoot,
+  mkdirAllInRoot,
+  O,
+  openAt,
+  openByWalk,
+  openIfThere,
+  openInRoot,
+} from "../../src/linux/path";
 import { cleanPath } from "../../src/linux/path-text";
 import { statusOf } from "../../src/linux/stat";
 
@@ -37,6 +45,14 @@ beforeAll(() => {
 afterAll(() => {
   root.close();
   rmSync(dir, { recursive: true });
+});
+
+test("what may be missing in a root is found or not; any other failure is an error", () => {
+  using fd = openIfThere(root, "winding", O.RDONLY);
+  expect(readFileSync(fd?.number ?? -1, "utf8")).toBe("inside");
+  for (const path of ["missing", "a/missing/b", "file/below", "dangling"])
+    expect(openIfThere(root, path, O.PATH)).toBeUndefined();
+  expect(() => openIfThere(root, "loop", O.PATH)).toThrow("openat2 loop: too many levels of symbolic links");
 });
 
 describe.each([
