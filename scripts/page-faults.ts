@@ -9,7 +9,7 @@ const HUGE_PAGE = 0x200000;
 /** Of a segment that the build adds: more than the largest page of any x86-64. */
 const ALIGNMENT = 0x10000;
 
-/** Bytes of the memory allocator's heap. */
+/** Bytes of the memory allocator's heap; a smaller one has not the pages that are looked at here. */
 const HEAP = 0x40000000;
 /** Pages of it that every start uses. */
 const TOUCHED = { start: 0x1010000, pages: 16 };
@@ -25,7 +25,7 @@ const SAMPLE_CYCLES = 0x400000;
  * range of the table at once, not page by page; a kernel before 5.14 refuses, and nothing is lost.
  *
  * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which uses
- * some small ones: where these are fast the heap stays in such, for most of a huge page is cleared for nothing. Where a page fault
+ * some pages that every start does: where these are fast it asks for no others, for most of a huge page is cleared for nothing. Where a page fault
  * takes long it takes some huge ones, and lets the call go on if each was fast. It isn't in a virtual machine that has given free
  * memory back to its host, where all of a huge page has to be fetched again: then the heap stays in small pages too. With
  * LD_BIND_NOW the dynamic loader has looked for all functions already, and each call goes its way.
@@ -74,7 +74,7 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer, fast: number
       0f31                            rdtsc
       4429d0                          sub    %r10d,%eax
       b9${hex(fast)}                  mov    $fast,%ecx
-      39c1                            cmp    %eax,%ecx
+      39c1                            cmp    %eax,%ecx     (at small the carry says whether the call goes on)
       7329                            jae    small
       4c8d0d${hex(samplesAt)}         lea    samples(%rip),%r9
       0f31                            next: rdtsc
@@ -148,7 +148,7 @@ function withinSegments({ start, end, advice }: Range, segments: readonly elf.Se
 
 /**
  * The executable with `ranges` asked for at its start. The code comes in a segment of its own, with the table of segments, which
- * has no room for one more where it was. `fast` is how many cycles the first pages of the heap may take before huge ones are tried.
+ * has no room for one more where it was. `fast` is how many cycles some pages of the heap may take before huge ones are tried.
  */
 export function askingForMemory(bytes: Buffer, ranges: readonly Range[], fast = FAST): Buffer {
   const { view, entry, segments } = elf.parse(bytes);

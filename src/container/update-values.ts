@@ -74,7 +74,7 @@ export function changesOf(
     if (unknown.length > 0) warn(`update: ${name}: unknown, and changes nothing: ${unknown.join(", ")}`);
     return { resources, schemas: {} };
   }
-  const sections: Record<string, Record<string, string | bigint>> = {};
+  const sections: Record<string, Record<string, string | number | bigint>> = {};
   for (const flag of flags) {
     const [section, field, form] = LIMIT_FLAGS[flag];
     sections[section] = { ...sections[section], [field]: limitOf(flag, form, values[flag] ?? "") };
@@ -91,11 +91,12 @@ export function changesOf(
   };
 }
 
-function limitOf(flag: string, form: "number" | "size" | "text", text: string): string | bigint {
+/** Integers as `parseJson` reads them. */
+function limitOf(flag: string, form: "number" | "size" | "text", text: string): string | number | bigint {
   if (form === "text") return text;
-  if (/^-?\d{1,19}$/.test(text)) return BigInt(text);
+  if (/^-?\d{1,19}$/.test(text)) return Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text);
   const bytes = form === "size" ? parseSize(text) : undefined;
-  if (bytes !== undefined) return BigInt(bytes);
+  if (bytes !== undefined) return bytes;
   throw usage(`--${flag}: ${JSON.stringify(text)} is not a ${form}`);
 }
 

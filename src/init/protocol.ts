@@ -15,7 +15,9 @@ const MAX_FRAME = 64 << 20;
 const HEADER = 4;
 
 /** What of a config the container's process has to do with: others compile the filter and write the limits. */
-export type InitConfig = Omit<Config, "linux"> & { linux?: Omit<Linux, "seccomp" | "resources"> | undefined };
+export type InitConfig = Omit<Config, "linux"> & {
+  linux?: (Omit<Linux, "seccomp" | "resources"> & { seccomp?: never; resources?: never }) | undefined;
+};
 
 /** What a container's first process is told, once. Numbers of descriptors are its own. */
 export interface InitRequest {

@@ -20,10 +20,11 @@ import { bindConsole, setUpDevices } from "./devices";
 import { CWD } from "./identity";
 import { maskPaths, readonlyPaths } from "./masks";
 import { mountAll } from "./mounts";
+import type { InitConfig } from "./protocol";
 import { privateProc, writeSysctls } from "./sysctl";
 
 export interface RootfsContext {
-  config: Config;
+  config: InitConfig;
   /** Absolute. */
   rootfs: string;
   /** What relative sources of bind mounts are relative to; the working directory if not given. */

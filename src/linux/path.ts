@@ -63,7 +63,7 @@ export function openInRoot(root: Fd, path: string, flags: number, mode = 0): Fd 
   throw systemError("openat2", -opened, path);
 }
 
-/** The same, or -errno. */
+/** The same, or -errno of openat2; where there is no openat2 it throws. */
 function tryOpenInRoot(root: Fd, path: string, flags: number, mode: number): Fd | number {
   const how = new BigUint64Array([
     BigInt(flags | O.CLOEXEC),
@@ -84,15 +84,16 @@ function tryOpenInRoot(root: Fd, path: string, flags: number, mode: number): Fd 
 
 /** As `openInRoot`, undefined when there is no such file: many a masked path is on few hosts, and an error is dear. */
 export function openIfThere(root: Fd, path: string, flags: number): Fd | undefined {
+  let opened: Fd | number;
   try {
-    const opened = tryOpenInRoot(root, path, flags, 0);
-    if (typeof opened !== "number") return opened;
-    if (MISSING.includes(errnoName(-opened))) return undefined;
-    throw systemError("openat2", -opened, path);
+    opened = tryOpenInRoot(root, path, flags, 0);
   } catch (error) {
     if (hasErrno(error, ...MISSING)) return undefined;
     throw error;
   }
+  if (typeof opened !== "number") return opened;
+  if (MISSING.includes(errnoName(-opened))) return undefined;
+  throw systemError("openat2", -opened, path);
 }
 
 /** The same as `openInRoot` without openat2: component by component. Exported for its test. */

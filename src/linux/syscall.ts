@@ -141,7 +141,7 @@ function word(argument: SyscallArgument | undefined, held: ArrayBufferView[]): n
   return address(buffer);
 }
 
-/** Without loops and closures, which cost an interpreter more than many a system call. */
+/** Without a loop over the arguments, and closures: they cost an interpreter more than many a system call. */
 function raw(name: SyscallName, args: readonly SyscallArgument[]): number {
   const held: ArrayBufferView[] = [];
   const a = word(args[0], held);

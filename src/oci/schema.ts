@@ -13,16 +13,29 @@ export const text = v.custom<string>(isText, ({ input }) =>
   typeof input === "string" ? "a NUL byte is not allowed" : "expected a string",
 );
 
+function isNumber(value: unknown): value is number {
+  return Number.isInteger(value);
+}
+
 function isInteger(value: unknown): value is number | bigint {
-  return typeof value === "bigint" || Number.isInteger(value);
+  return typeof value === "bigint" || isNumber(value);
+}
+
+function inRange<T extends number | bigint>(isOne: (value: unknown) => value is T, least: T, most: T) {
+  return v.custom<T>(
+    (value) => isOne(value) && value >= least && value <= most,
+    ({ input }) => (isInteger(input) ? `expected a number from ${least} to ${most}` : "expected an integer"),
+  );
 }
 
 /** An integer of a range; beyond 2^53 it is a big one (see `parseJson`). */
 function integer(least: number | bigint, most: number | bigint) {
-  return v.custom<number | bigint>(
-    (value) => isInteger(value) && value >= least && value <= most,
-    ({ input }) => (isInteger(input) ? `expected a number from ${least} to ${most}` : "expected an integer"),
-  );
+  return inRange(isInteger, least, most);
+}
+
+/** The same within 2^53. */
+export function between(least: number, most: number) {
+  return inRange(isNumber, least, most);
 }
 
 const MOST_SIGNED = 2n ** 63n - 1n;
@@ -30,11 +43,6 @@ export const int64 = integer(-(2n ** 63n), MOST_SIGNED);
 export const uint64 = integer(0, 2n ** 64n - 1n);
 /** A limit of memory; -1 is none. */
 export const bytes = integer(-1, MOST_SIGNED);
-
-/** Numbers that are no big ones. */
-export function between(least: number, most: number) {
-  return integer(least, most) as unknown as v.CustomSchema<number, undefined>;
-}
 
 /** An id of a user or group; the highest number means "none" to the kernel. */
 export const id = between(0, 0xfffffffe);

@@ -10,13 +10,12 @@ interface Node {
   item?: Node;
   value?: Node;
   wrapped?: Node;
-  pipe?: readonly Node[];
+  /** Which schema it is for a value. */
+  getter?: (value: unknown) => Node;
 }
 
 /** The keys that lead to each field that is no object or list itself; "0" stands for any index, "key" for any name. */
 function fields(schema: Node, keys: readonly string[] = []): string[][] {
-  // what a list was refused before
-  const inner = schema.pipe?.find(({ type }) => type === "object" || type === "record");
   switch (schema.type) {
     case "object":
       return Object.entries(schema.entries ?? {}).flatMap(([key, entry]) => fields(entry, [...keys, key]));
@@ -24,9 +23,11 @@ function fields(schema: Node, keys: readonly string[] = []): string[][] {
       return schema.item === undefined ? [] : fields(schema.item, [...keys, "0"]);
     case "record":
       return schema.value === undefined ? [] : fields(schema.value, [...keys, "key"]);
+    case "lazy":
+      // for an object that is right, and a list that is wrong
+      return schema.getter === undefined ? [] : fields(schema.getter({}), keys);
     default:
-      if (schema.wrapped !== undefined) return fields(schema.wrapped, keys);
-      return inner === undefined ? [[...keys]] : fields(inner, keys);
+      return schema.wrapped === undefined ? [[...keys]] : fields(schema.wrapped, keys);
   }
 }
 

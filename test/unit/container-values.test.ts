@@ -42,16 +42,21 @@ describe("update", () => {
       "cpu-share": "512",
       "cpuset-cpus": "0-1",
       "pids-limit": "0",
+      "blkio-weight": "500",
     };
     expect(changesOf(undefined, { ...flags, "mem-bw-schema": "MB:0=20" }, warn)).toEqual({
       resources: {
-        memory: { limit: 67108864n, swap: -1n },
-        cpu: { shares: 512n, cpus: "0-1" },
-        pids: { limit: 0n },
+        memory: { limit: 67108864, swap: -1 },
+        cpu: { shares: 512, cpus: "0-1" },
+        pids: { limit: 0 },
+        blockIO: { weight: 500 },
       },
       schemas: { "mem-bw-schema": "MB:0=20" },
     });
     expect(changesOf(undefined, {}, warn)).toEqual({ resources: {}, schemas: {} });
+    expect(changesOf(undefined, { memory: "9223372036854775807" }, warn).resources).toEqual({
+      memory: { limit: 9223372036854775807n },
+    });
   });
   test("what is no number is refused", () => {
     expect(() => changesOf(undefined, { "cpu-share": "5k" }, warn)).toThrow(
