@@ -25,10 +25,10 @@ const SAMPLE_CYCLES = 0x400000;
  * range of the table at once, not page by page; a kernel before 5.14 refuses, and nothing is lost.
  *
  * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which uses
- * some pages that every start does: where these are fast it asks for no others, for most of a huge page is cleared for nothing. Where a page fault
- * takes long it takes some huge ones, and lets the call go on if each was fast. It isn't in a virtual machine that has given free
- * memory back to its host, where all of a huge page has to be fetched again: then the heap stays in small pages too. With
- * LD_BIND_NOW the dynamic loader has looked for all functions already, and each call goes its way.
+ * some small pages that every start does: where these are fast the call ends there, for most of a huge page is cleared for nothing.
+ * Where a page fault takes long it takes some huge ones, and lets the call go on if each was fast. It isn't in a virtual machine that
+ * has given free memory back to its host, where all of a huge page has to be fetched again: then the heap stays in small pages too.
+ * With LD_BIND_NOW the dynamic loader has looked for all functions already, and each call goes its way.
  */
 function codeAndTables(madvise: elf.FunctionPointer, table: Buffer, fast: number): Buffer {
   const samples = Buffer.concat([

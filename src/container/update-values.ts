@@ -4,7 +4,7 @@ import { textOf } from "../linux/bytes";
 import { readText } from "../linux/file";
 import { readAll } from "../linux/socket";
 import { parseResources, readResources } from "../oci/config";
-import { pointer } from "../oci/json";
+import { exactInteger, pointer } from "../oci/json";
 import type { SchemaFlags } from "../resctrl/resctrl";
 import { parseSize } from "./size";
 
@@ -91,10 +91,9 @@ export function changesOf(
   };
 }
 
-/** Integers as `parseJson` reads them. */
 function limitOf(flag: string, form: "number" | "size" | "text", text: string): string | number | bigint {
   if (form === "text") return text;
-  if (/^-?\d{1,19}$/.test(text)) return Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text);
+  if (/^-?\d{1,19}$/.test(text)) return exactInteger(text);
   const bytes = form === "size" ? parseSize(text) : undefined;
   if (bytes !== undefined) return bytes;
   throw usage(`--${flag}: ${JSON.stringify(text)} is not a ${form}`);

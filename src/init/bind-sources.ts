@@ -22,7 +22,7 @@ export function bindSources(
   (config.mounts ?? []).forEach((mount, index) => {
     const { source, options = [] } = mount;
     const plan = planOf(options);
-    if (!isBind(mount, plan) || plan.remount || mapped.has(index) || !source) return;
+    if (!isBind(mount) || plan.remount || mapped.has(index) || !source) return;
     try {
       if (root === undefined) {
         root = openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY | O.CLOEXEC);

@@ -22,15 +22,15 @@ export interface Device extends Node {
 
 /** Those of the runtime-spec that every container has. */
 const DEFAULTS: readonly Device[] = [
-  everybodys("/dev/null", 1, 3),
-  everybodys("/dev/zero", 1, 5),
-  everybodys("/dev/full", 1, 7),
-  everybodys("/dev/random", 1, 8),
-  everybodys("/dev/urandom", 1, 9),
-  everybodys("/dev/tty", 5, 0),
+  defaultDevice("/dev/null", 1, 3),
+  defaultDevice("/dev/zero", 1, 5),
+  defaultDevice("/dev/full", 1, 7),
+  defaultDevice("/dev/random", 1, 8),
+  defaultDevice("/dev/urandom", 1, 9),
+  defaultDevice("/dev/tty", 5, 0),
 ];
 
-function everybodys(path: string, major: number, minor: number): Device {
+function defaultDevice(path: string, major: number, minor: number): Device {
   return { path, major, minor, type: "character", mode: 0o666, uid: 0, gid: 0, from: "default device" };
 }
 

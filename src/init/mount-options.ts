@@ -97,8 +97,7 @@ interface Attributes {
   clear: number;
 }
 
-/** The options of a mount, sorted by what has to be done with them. */
-export interface MountPlan {
+interface Plan {
   bind: "bind" | "rbind" | undefined;
   remount: boolean;
   copyUp: boolean;
@@ -114,9 +113,23 @@ export interface MountPlan {
   data: string[];
 }
 
+/** The options of a mount, sorted by what has to be done with them. */
+export type MountPlan = Readonly<Plan>;
+
+/** By the list of options: whoever has to do with a mount asks for its plan, and each is made once. */
+const plans = new WeakMap<readonly string[], MountPlan>();
+
 /** Sorts the options of a mount; where two contradict each other, the later one is right. */
 export function planOf(options: readonly string[]): MountPlan {
-  const plan: MountPlan = {
+  const known = plans.get(options);
+  if (known !== undefined) return known;
+  const made = sorted(options);
+  plans.set(options, made);
+  return made;
+}
+
+function sorted(options: readonly string[]): Plan {
+  const plan: Plan = {
     bind: undefined,
     remount: false,
     copyUp: false,
@@ -155,6 +168,6 @@ export function planOf(options: readonly string[]): MountPlan {
 }
 
 /** Whether a mount is of type bind or has the option: with `remount` it changes a mount that is there. */
-export function isBind({ type, options }: Pick<Mount, "type" | "options">, plan?: MountPlan): boolean {
-  return type === "bind" || (plan ?? planOf(options ?? [])).bind !== undefined;
+export function isBind({ type, options }: Pick<Mount, "type" | "options">): boolean {
+  return type === "bind" || planOf(options ?? []).bind !== undefined;
 }

@@ -65,7 +65,7 @@ export function mountAll(work: RootfsWork): void {
 function mountOne(work: RootfsWork, mount: Mount, index: number): void {
   const plan = planOf(mount.options ?? []);
   const path = cleanPath(mount.destination);
-  const bind = isBind(mount, plan);
+  const bind = isBind(mount);
   if (plan.remount) remount(work, plan, path, bind);
   else if (bind) mountBind(work, mount, plan, path, index);
   else if (mount.type === "cgroup" || mount.type === "cgroup2") {

@@ -7,12 +7,16 @@ export function pointer(keys: readonly (string | number)[]): string {
 
 type Reviver = (key: string, value: unknown, context: { source: string }) => unknown;
 
-/** JSON whose integers keep their value: those beyond 2^53 become big integers. */
+/** The digits of an integer as a number, beyond 2^53 as a big integer: it keeps its value. */
+export function exactInteger(digits: string): number | bigint {
+  const number = Number(digits);
+  return Number.isSafeInteger(number) ? number : BigInt(digits);
+}
+
+/** JSON whose integers keep their value (see `exactInteger`). */
 export function parseJson(text: string, file: string): unknown {
   const exact: Reviver = (_, value, { source }) =>
-    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
-      ? BigInt(source)
-      : value;
+    typeof value === "number" && /^-?\d+$/.test(source) ? exactInteger(source) : value;
   try {
     // the reviver makes it slower, and few documents have such numbers
     return /\d{16}/.test(text) ? JSON.parse(text, exact as never) : JSON.parse(text);

@@ -66,15 +66,17 @@ export function list<S extends v.GenericSchema>(schema: S) {
 /** Lists are no objects, though valibot takes them for such. */
 const noObject = v.custom<never>(() => false, "expected an object");
 
+function orNoObject<S extends v.GenericSchema>(schema: S) {
+  return v.lazy((input): S | typeof noObject => (Array.isArray(input) ? noObject : schema));
+}
+
 export function object<E extends v.ObjectEntries>(entries: E) {
-  const schema = v.object(entries);
-  return v.lazy((input): typeof schema | typeof noObject => (Array.isArray(input) ? noObject : schema));
+  return orNoObject(v.object(entries));
 }
 
 /** Values by names that the document chooses. */
 export function map<S extends v.GenericSchema>(schema: S) {
-  const record = v.record(v.string(), schema);
-  return v.lazy((input): typeof record | typeof noObject => (Array.isArray(input) ? noObject : record));
+  return orNoObject(v.record(v.string(), schema));
 }
 
 export const flag = optional(v.boolean());

@@ -1,4 +1,4 @@
-import { isBind, type MountPlan, planOf } from "../init/mount-options";
+import { isBind, planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import type { Config, IdMapping, Mount, Problem } from "./config";
 import { hasNamespace } from "./namespaces";
@@ -115,15 +115,16 @@ const mappedUserRule: Rule = (config) => {
   ];
 };
 
-function bindProblems(mount: Mount, plan: MountPlan, index: number): Problem[] {
-  const needed = isBind(mount, plan) && !plan.remount;
+function bindProblems(mount: Mount, index: number): Problem[] {
+  const needed = isBind(mount) && !planOf(mount.options ?? []).remount;
   return when(needed && !mount.source, `/mounts/${index}/source`, "missing: a bind mount needs it");
 }
 
 /** idmap and ridmap, and the mappings that go with them (config.md "Mounts"). */
-function idMapProblems(config: Config, mount: Mount, plan: MountPlan, index: number): Problem[] {
+function idMapProblems(config: Config, mount: Mount, index: number): Problem[] {
   const at = `/mounts/${index}`;
   const { options = [], uidMappings = [], gidMappings = [] } = mount;
+  const plan = planOf(options);
   const crun = options.findIndex((option) => /^r?idmap=/.test(option));
   const mapped = uidMappings.length > 0 || gidMappings.length > 0;
   const sizes = (["uidMappings", "gidMappings"] as const).flatMap((field) => [
@@ -132,7 +133,7 @@ function idMapProblems(config: Config, mount: Mount, plan: MountPlan, index: num
       when(size === 0, `${at}/${field}/${row}/size`, "expected a number above 0"),
     ),
   ]);
-  const bind = isBind(mount, plan);
+  const bind = isBind(mount);
   const wanted = mapped || plan.idMap !== undefined;
   return [
     ...when(crun >= 0, `${at}/options/${crun}`, "give the mapping in uidMappings and gidMappings"),
@@ -147,14 +148,11 @@ function idMapProblems(config: Config, mount: Mount, plan: MountPlan, index: num
 }
 
 const mountsRule: Rule = (config) =>
-  (config.mounts ?? []).flatMap((mount, index) => {
-    const plan = planOf(mount.options ?? []);
-    return [
-      ...when(mount.destination === "", `/mounts/${index}/destination`, "is empty"),
-      ...bindProblems(mount, plan, index),
-      ...idMapProblems(config, mount, plan, index),
-    ];
-  });
+  (config.mounts ?? []).flatMap((mount, index) => [
+    ...when(mount.destination === "", `/mounts/${index}/destination`, "is empty"),
+    ...bindProblems(mount, index),
+    ...idMapProblems(config, mount, index),
+  ]);
 
 const hooksRule: Rule = ({ hooks }) =>
   HOOK_KINDS.flatMap((kind) =>

@@ -1,6 +1,7 @@
 // What is on the host under names of a test's own: others may make and remove containers at the same time.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { processStatus } from "../../src/linux/process";
 import { names } from "./support";
 
 function read(file: string): string {
@@ -28,7 +29,7 @@ function cgroupsBelow(dir: string, isOurs: (text: string) => boolean): string[] 
 
 /** It has ended, and waits for its parent: for the host's init if its own has gone, which may take its time. */
 function isZombie(pid: string): boolean {
-  return /^.*\) Z /s.test(read(`/proc/${pid}/stat`));
+  return processStatus(Number(pid))?.state === "Z";
 }
 
 /**
