@@ -1,4 +1,5 @@
 import { asHakoError } from "./errors";
+import { actHere } from "./linux/actor";
 import { bytesOf } from "./linux/bytes";
 import type { Fd } from "./linux/fd";
 import { openToAppend, writeAllTo } from "./linux/file";
@@ -40,7 +41,7 @@ function logLine(level: Level, message: string): string {
 /** One write to standard error; a reader that has gone away is not our failure. */
 export function toStandardError(text: string): void {
   try {
-    writeAllTo(2, bytesOf(text), "standard error");
+    actHere(() => writeAllTo(2, bytesOf(text), "standard error"));
   } catch {
     // podman closes its end of a command's standard error before the command has ended
   }
@@ -49,7 +50,7 @@ export function toStandardError(text: string): void {
 /** Whatever is logged, it is not what the command is for: a full disk is told, once, and the command goes on. */
 function toFile(file: Fd, line: string): void {
   try {
-    writeAllTo(file.number, bytesOf(line), `log ${file.name}`);
+    actHere(() => writeAllTo(file.number, bytesOf(line), `log ${file.name}`));
   } catch (error) {
     if (!complained) toStandardError(`hako: ${asHakoError(error).oneLine}\n`);
     complained = true;

@@ -1,22 +1,9 @@
 import { runCommandLine } from "./cli";
 import { passStandardStreams } from "./linux/standard-streams";
 
-/** `hako init` is what create makes the container's first process from; everything else is the command line. */
 async function main(): Promise<void> {
-  const words = process.argv.slice(2);
-  if (words[0] !== "init") {
-    passStandardStreams();
-    process.exit(await runCommandLine(words));
-  }
-  const { runInit } = await import("./init/stage");
-  try {
-    runInit(words.slice(1));
-  } catch (error) {
-    const { asHakoError } = await import("./errors");
-    const { logFailure } = await import("./log");
-    logFailure(asHakoError(error).oneLine);
-    process.exit(2);
-  }
+  passStandardStreams();
+  process.exit(await runCommandLine(process.argv.slice(2)));
 }
 
 main();

@@ -194,7 +194,7 @@ function start(program: string, socket: Fd, words: Fd, place: CriuPlace): number
   ];
   using reports = new Reports(steps);
   const flags = place.bind === undefined ? 0 : NAMESPACE_FLAGS.mount;
-  const pid = cloneChild({ flags, cgroup, join: [], steps, waitsForNothing: true }, reports);
+  const pid = cloneChild({ flags, cgroup, steps, waitsForNothing: true }, reports);
   // it has executed by now, or failed to
   const failed = reports.failure();
   if (failed === undefined) return pid;

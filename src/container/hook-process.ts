@@ -6,15 +6,18 @@ import { explainExecution, lookAtProgram } from "../linux/execution-error";
 import { getLimit, openFilesLimit, setLimit } from "../linux/rlimit";
 import { logDebug } from "../log";
 import type { Hook } from "../oci/config";
-import type { CallEnd } from "./filtered-hook";
 import type { HookContext } from "./hooks";
+import type { CallEnd } from "./inside-hook";
 
 const SHOWN_OUTPUT = 2000;
 
 /** Runs one hook, which errors call `what`, and waits for its end. */
 export function runHook(what: string, hook: Hook, context: HookContext): void {
   logDebug(what);
-  const done = withOpenFiles(context.openFiles, () => call(hook, context));
+  const done =
+    context.inside === undefined
+      ? withOpenFiles(context.openFiles, () => call(hook, context))
+      : call(hook, context);
   const fail = (why: string, hint?: string): never => {
     const said = lastLines(done.stderr) || lastLines(done.stdout);
     const message = `${what}: ${why}${said === "" ? "" : `: ${said}`}`;
@@ -33,20 +36,21 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
   if (done.status !== 0) fail(`exited with status ${done.status}`);
 }
 
-function call(hook: Hook, { state, cwd, program }: HookContext): CallEnd {
+function call(hook: Hook, { state, cwd, inside, openFiles }: HookContext): CallEnd {
   const { path, args = [] } = hook;
   const input = JSON.stringify(state);
-  const lines = hook.env ?? program?.environment;
   const timeout = hook.timeout === undefined ? undefined : hook.timeout * 1000;
-  if (program?.filtered !== undefined) {
-    const { callUnderFilter } = require("./filtered-hook") as typeof import("./filtered-hook");
+  if (inside !== undefined) {
+    const { callInside } = require("./inside-hook") as typeof import("./inside-hook");
     const argv = args.length === 0 ? [path] : args;
-    return callUnderFilter({ path, argv, environment: lines ?? [], input, timeout }, program.filtered);
+    const lines = hook.env ?? inside.environment;
+    return callInside({ path, argv, environment: lines, cwd, openFiles, input, timeout }, inside.filtered);
   }
+  const lines = hook.env;
   const [name, ...rest] = args;
   const { error, ...end } = spawnSync(path, rest, {
     ...(name === undefined ? {} : { argv0: name }),
-    env: lines === undefined ? callersEnvironment() : environment(lines),
+    env: lines === undefined ? process.env : environment(lines),
     cwd,
     input,
     maxBuffer: Number.POSITIVE_INFINITY,
@@ -70,11 +74,6 @@ function environment(lines: readonly string[]): Record<string, string> {
       return equals < 0 ? [line, ""] : [line.slice(0, equals), line.slice(equals + 1)];
     }),
   );
-}
-
-/** A hook without an environment of its own has the caller's; inside, where no caller is, none. */
-function callersEnvironment(): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BUN_JSC_")));
 }
 
 /** Bun raises its soft limit of open files, and what it spawns inherits that. */

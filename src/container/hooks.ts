@@ -1,16 +1,16 @@
 import { HakoError } from "../errors";
 import type { Hook, Hooks } from "../oci/config";
 import type { State } from "../oci/state";
-import type { Filtered } from "./filtered-hook";
+import type { Filtered } from "./inside-hook";
 
 export type HookKind = keyof Hooks;
 
-/** The program that comes after hooks in the container. */
-export interface HookProgram {
+/** How hooks run in the container, where its process acts. */
+export interface HookPlace {
   /** What a hook without an environment of its own gets. */
   environment: readonly string[];
-  /** What hooks are under; a filter with a listener is the program's alone. */
-  filtered: Filtered | undefined;
+  /** What hooks are under, of the program that comes after them; a filter with a listener is the program's alone. */
+  filtered?: Filtered | undefined;
 }
 
 export interface HookContext {
@@ -20,7 +20,7 @@ export interface HookContext {
   /** The caller's soft limit of open files, which hooks get. */
   openFiles: number | undefined;
   /** For hooks in the container. */
-  program?: HookProgram;
+  inside?: HookPlace;
 }
 
 /**

@@ -1,13 +1,19 @@
 import { asHakoError, HakoError } from "../errors";
-import { type ErrorMessage, errorFrom } from "../init/error-message";
-import { ACCEPTED, STAGE_NAME } from "../init/stage-name";
-import { concatenated, textOf } from "../linux/bytes";
+import { STAGE_NAME } from "../init/stage-name";
 import type { Fd } from "../linux/fd";
 import { exists, removeFile } from "../linux/file";
-import { hasExecuted, processStatus, signalProcess, waitForEnd, waitForWord } from "../linux/process";
+import { processRoot } from "../linux/namespace-root";
+import {
+  aliveProcess,
+  hasExecuted,
+  processStatus,
+  signalProcess,
+  waitForEnd,
+  waitForWord,
+} from "../linux/process";
+import { failedStep, RemoteProcess, SharedRange } from "../linux/remote-process";
 import { hasListener } from "../linux/seccomp";
 import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
-import { hasFailedStep } from "../linux/steps";
 import { logDebug, logWarning } from "../log";
 import { UndoStack } from "../undo";
 import { runHooks } from "./hooks";
@@ -53,7 +59,7 @@ export function startAndNotify(options: StartOptions): void {
  */
 export function startContainer({ root, id, openFiles, notifySocket }: StartOptions): NotifyRelay | undefined {
   using undo = new UndoStack((error) => logWarning(error.oneLine));
-  const { record, relay } = release(root, id, notifySocket, undo);
+  const { record, relay } = release({ root, id, openFiles, notifySocket }, undo);
   // by then a quick program may have ended; what the hook is told is what it is called after
   const state = stateOf(record, "running");
   orKill(record, () => runHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles }));
@@ -83,7 +89,7 @@ interface Started {
   relay: NotifyRelay | undefined;
 }
 
-function release(root: string, id: ContainerId, notifySocket: string | undefined, undo: UndoStack): Started {
+function release({ root, id, openFiles, notifySocket }: StartOptions, undo: UndoStack): Started {
   using lock = lockContainer(root, id);
   const record = readRecord(root, id);
   const status = lock === undefined ? "stopped" : statusOf(root, record);
@@ -93,9 +99,11 @@ function release(root: string, id: ContainerId, notifySocket: string | undefined
   if (status !== "created") throw wrongState(id, status);
   const relay = notifySocket === undefined ? undefined : notify().relayOf(root, record, notifySocket);
   if (relay !== undefined) undo.defer("its notify socket", () => relay[Symbol.dispose]());
+  // where the program is, should the process have ended when that is asked
+  using rootfs = rootOf(record);
   using connection = orDied(record, () => unixConnect(startSocketPath(root, id)));
   // from here on it no longer waits, whatever becomes of us
-  orKill(record, () => letGo(root, record, connection));
+  orKill(record, () => letGo({ root, openFiles }, record, connection, rootfs));
   logDebug(`${id}: started`);
   return { record, relay };
 }
@@ -111,53 +119,69 @@ function orDied<T>(record: ContainerRecord, action: () => T): T {
 }
 
 /** Waits until the container's first process is its program. */
-function letGo(root: string, record: ContainerRecord, connection: Fd): void {
+function letGo(
+  { root, openFiles }: Pick<StartOptions, "root" | "openFiles">,
+  record: ContainerRecord,
+  connection: Fd,
+  rootfs: Fd | undefined,
+): void {
   const { id, init } = record;
-  const said = orDied(record, () => takeDescriptors(root, record, connection));
-  using table = said.table;
-  const text = said.text + orDied(record, () => readToEnd(record, connection));
+  const { fd } = orDied(record, () => {
+    waitForInit(record, connection);
+    return recvByte(connection);
+  });
+  using file = fd;
+  if (file === undefined) throw diedBefore(record);
+  const range = SharedRange.of(file);
+  if ((record.hooks?.startContainer ?? []).length > 0) runHooksInside(root, record, range, openFiles);
+  const filter = storedFilter(root, id);
+  if (filter !== undefined && hasListener(filter))
+    orDied(record, () => takeListener(root, record, connection));
+  orDied(record, () => waitForClose(record, connection));
   removeFile(startSocketPath(root, id));
-  const [, error = ""] = text.split(ACCEPTED);
-  if (error !== "") throw errorFrom(JSON.parse(error) as ErrorMessage);
-  const failed = table !== undefined && hasFailedStep(table);
-  const executed = init === undefined || hasExecuted(init.pid, init.startTime, STAGE_NAME);
-  if (text === "" || failed || !executed) throw diedBefore(record);
-}
-
-interface Said {
-  text: string;
-  /** Of the last system calls of a program with a filter. */
-  table?: Fd;
-}
-
-/** With a filter "accepted" is followed by the table of the last system calls, and by the filter's listener; or by an error. */
-function takeDescriptors(root: string, record: ContainerRecord, connection: Fd): Said {
-  const filter = storedFilter(root, record.id);
-  if (filter === undefined) return { text: "" };
-  let text = "";
-  while (text !== ACCEPTED) {
-    const part = readSome(connection, ACCEPTED.length - text.length);
-    if (part.length === 0) return { text };
-    text += textOf(part);
+  const failed = failedStep(range);
+  if (failed !== undefined) {
+    const { endFailure } = require("../init/end-failure") as typeof import("../init/end-failure");
+    throw endFailure(failed, readStoredConfig(root, id), rootfs);
   }
-  const { byte, fd: table } = recvByte(connection);
-  if (byte === undefined) return { text };
-  if (table === undefined) return { text: text + String.fromCharCode(byte) };
+  if (init !== undefined && !hasExecuted(init.pid, init.startTime, STAGE_NAME)) throw diedBefore(record);
+}
+
+function rootOf({ init }: ContainerRecord): Fd | undefined {
   try {
-    return hasListener(filter)
-      ? { text: text + takeListener(root, record, connection), table }
-      : { text, table };
-  } catch (error) {
-    table.close();
-    throw error;
+    return init === undefined ? undefined : processRoot(init.pid);
+  } catch {
+    return undefined; // it has just ended, or may not be looked at
   }
 }
 
-/** Passes a filter's listener on; returns what came in its place. */
-function takeListener(root: string, record: ContainerRecord, connection: Fd): string {
-  const { byte, fd } = recvByte(connection);
-  if (byte === undefined) return "";
-  if (fd === undefined) return String.fromCharCode(byte);
+/** The container's process runs startContainer hooks and then goes on (runtime.md "Lifecycle", step 8). */
+function runHooksInside(
+  root: string,
+  record: ContainerRecord,
+  range: SharedRange,
+  openFiles: number | undefined,
+): void {
+  const { runStartHooks } = require("../init/start-hooks") as typeof import("../init/start-hooks");
+  const { init } = record;
+  const remote = new RemoteProcess(range, {
+    ended: () => init === undefined || aliveProcess(init.pid, init.startTime) === undefined,
+    death: () => diedBefore(record),
+  });
+  const config = readStoredConfig(root, record.id);
+  runStartHooks(remote, config, {
+    state: stateOf(record, "created"),
+    filter: storedFilter(root, record.id),
+    openFiles,
+  });
+  remote.become();
+}
+
+/** Passes a filter's listener on; the process ends without one where a step before has failed. */
+function takeListener(root: string, record: ContainerRecord, connection: Fd): void {
+  waitForInit(record, connection);
+  const { fd } = recvByte(connection);
+  if (fd === undefined) return;
   using listener = fd;
   passListener(
     listener,
@@ -166,17 +190,16 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): st
     stateOf(record, "created"),
   );
   writeAll(connection, new Uint8Array(1));
-  return "";
 }
 
-function readToEnd({ init }: ContainerRecord, connection: Fd): string {
-  const parts: Uint8Array[] = [];
-  for (;;) {
-    if (init !== undefined) waitForWord(connection, init.pid, init.startTime);
-    const part = readSome(connection);
-    if (part.length === 0) return textOf(concatenated(parts));
-    parts.push(part);
-  }
+function waitForInit({ init }: ContainerRecord, connection: Fd): void {
+  if (init !== undefined) waitForWord(connection, init.pid, init.startTime);
+}
+
+/** The process closes its end when it executes its program, and when it ends. */
+function waitForClose(record: ContainerRecord, connection: Fd): void {
+  do waitForInit(record, connection);
+  while (readSome(connection).length > 0);
 }
 
 function wrongState(id: ContainerId, status: string): HakoError {

@@ -8,5 +8,10 @@ import { planOf } from "./mount-options";
 export function joinsFirst({ hooks, mounts }: Config): boolean {
   const kinds = [hooks?.prestart, hooks?.createRuntime, hooks?.createContainer];
   if (kinds.some((list) => (list ?? []).length > 0)) return true;
+  return copiesUp({ mounts });
+}
+
+/** Whether a mount begins with a copy of what it covers, which is the container's memory. */
+export function copiesUp({ mounts }: Pick<Config, "mounts">): boolean {
   return (mounts ?? []).some(({ options }) => planOf(options ?? []).copyUp);
 }

@@ -1,5 +1,5 @@
 import { allCapabilities, permittedCapabilities } from "../linux/capabilities";
-import { inheritSteps, ownerSteps, replaceStep } from "../linux/child-steps";
+import { closeStep, inheritSteps, ownerSteps, replaceStep } from "../linux/child-steps";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { errnoNumber } from "../linux/errno";
 import { execveStep, repairSteps } from "../linux/exec";
@@ -109,9 +109,7 @@ export function joinerSteps(
     ...parentDeath,
     ...(entersAs === "user" ? enter : []),
     ...identity.capabilities,
-    ...ofJoiner(fds, pidfd).map(
-      (fd): Step => ({ what: `close ${fd.number}`, call: "close", args: [fd.number] }),
-    ),
+    ...ofJoiner(fds, pidfd).map(closeStep),
     // a change of identity may have undone it
     hideStep(),
   ];

@@ -100,7 +100,7 @@ export function takeIdentity(process: Process, options: Omit<IdentityOptions, "h
   // As root first: the user may have no right to search the way there. Or only the user has: then after.
   const entered = tryEnterDirectory(cwd);
   perform(identity.user);
-  if (!entered) enterDirectory(cwd);
+  if (!entered) enterDirectory(cwd, user.uid);
   checkDirectory(cwd);
   perform(identity.capabilities);
   return identity.last;
@@ -108,7 +108,7 @@ export function takeIdentity(process: Process, options: Omit<IdentityOptions, "h
 
 function tryEnterDirectory(cwd: string): boolean {
   try {
-    enterDirectory(cwd);
+    enterDirectory(cwd, 0);
     return true;
   } catch (error) {
     if (hasErrno(error, "EACCES", "EPERM")) return false;
@@ -116,17 +116,17 @@ function tryEnterDirectory(cwd: string): boolean {
   }
 }
 
-function enterDirectory(cwd: string): void {
-  perform([enterStep(cwd)]);
+function enterDirectory(cwd: string, user: number): void {
+  perform([enterStep(cwd, user)]);
 }
 
 /** Enters the working directory of a program. */
-function enterStep(cwd: string): Step {
+function enterStep(cwd: string, user: number): Step {
   return {
     what: `${CWD}: chdir ${cwd}`,
     call: "chdir",
     args: [cwd],
-    hint: (errno) => directoryHint(errno, process.geteuid?.()),
+    hint: (errno) => directoryHint(errno, user),
   };
 }
 

@@ -60,7 +60,7 @@ function userNamespaceWith(writeMaps: (pid: number) => void): Fd {
   const flags = NAMESPACE_FLAGS.user;
   let pid = 0;
   try {
-    pid = cloneChild({ flags, cgroup: undefined, join: [], steps, waitsForNothing: false }, reports);
+    pid = cloneChild({ flags, cgroup: undefined, steps, waitsForNothing: false }, reports);
     writeMaps(pid);
     return openNamespace(`/proc/${pid}/ns/user`, "user");
   } finally {

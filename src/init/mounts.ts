@@ -227,6 +227,7 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
       ...(readonly ? ["ro"] : []),
       ...labelOf(work, type),
     ],
+    pidNamespace: type === "proc" ? work.context.pidNamespace : undefined,
   };
   using tree = create(work, filesystem, plan);
   if (plan.copyUp && type === "tmpfs") copyUp(target, tree);

@@ -1,6 +1,7 @@
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
+import { showsFromOutside } from "../linux/mount";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
 import { effectiveUser, isRootless } from "../linux/rootless";
 import type { Step } from "../linux/steps";
@@ -21,6 +22,11 @@ export class NamespacePlan implements Disposable {
   readonly lateFlags: number;
   readonly joined: readonly Joined[];
   readonly created: ReadonlySet<NamespaceType>;
+  /**
+   * The pid namespace that the container's process is born in last of all, when there is nothing more to see of the host in it: others
+   * are there, who may have CAP_SYS_PTRACE. Undefined where there is none to join, or the kernel makes no procfs for it from outside.
+   */
+  readonly latePid: Fd | undefined;
   /** The process makes its time namespace itself: only in its user namespace it may. */
   readonly lateTime: boolean;
   readonly #time: readonly Step[];
@@ -51,6 +57,8 @@ export class NamespacePlan implements Disposable {
     }
     this.joined = joined;
     this.created = created;
+    const pid = joined.find(({ type }) => type === "pid")?.fd;
+    this.latePid = pid !== undefined && showsFromOutside(pid) ? pid : undefined;
     const time = created.has("time");
     this.lateTime = time && isRootless();
     this.#time = time && !this.lateTime ? timeSteps(config.linux?.timeOffsets) : [];
@@ -68,7 +76,12 @@ export class NamespacePlan implements Disposable {
     return this.created.has(type) || this.joined.some((namespace) => namespace.type === type);
   }
 
-  /** The mount namespace to join; the process does it itself, later: our executable isn't there. */
+  /** Whether a process has to join something before it makes the container's. */
+  get joins(): boolean {
+    return this.joinSteps.length > 0 || this.latePid !== undefined;
+  }
+
+  /** The mount namespace to join; the process does it itself, later: what is mounted is looked up on the host. */
   get mount(): Fd | undefined {
     return this.joined.find(({ type }) => type === "mount")?.fd;
   }
@@ -84,7 +97,9 @@ export class NamespacePlan implements Disposable {
       args: [fd.number, NAMESPACE_FLAGS[type]],
       optional,
     });
-    const others = this.joined.filter(({ type }) => type !== "mount" && type !== "user");
+    const others = this.joined.filter(
+      ({ type, fd }) => type !== "mount" && type !== "user" && fd !== this.latePid,
+    );
     const user = this.joined.find(({ type }) => type === "user");
     if (user === undefined) return [...others.map((namespace) => step(namespace, false)), ...this.#time];
     return [

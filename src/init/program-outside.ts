@@ -1,20 +1,18 @@
-import { asHakoError, type HakoError } from "../errors";
-import { type ErrnoName, errnoNumber } from "../linux/errno";
-import type { Sight, SightPlace } from "../linux/execution-error";
+import type { HakoError } from "../errors";
+import { errnoNumber } from "../linux/errno";
+import type { Sight } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { hostId } from "../linux/id-map";
 import { O, openInRoot } from "../linux/path";
-import { components, dirname } from "../linux/path-text";
-import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
+import { dirname } from "../linux/path-text";
+import { filesystemOf, statusOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
 import { type Step, stepError } from "../linux/steps";
-import { systemError } from "../linux/syscall";
 import type { Process } from "../oci/config";
 import { environmentOf, notExecuted, notFound, placesOf } from "./program";
+import { absoluteIn } from "./sight-outside";
 import type { ExecOptions } from "./spawn-exec";
-
-const ANY_EXECUTE = 0o111;
 
 /** A file that may be the program. */
 interface Place {
@@ -71,12 +69,8 @@ export class ProgramOutside {
     return notExecuted(name, denied, code, this.#look(denied));
   }
 
-  #absolute(path: string): string {
-    return path.startsWith("/") ? path : `${this.#process.cwd}/${path}`;
-  }
-
   #placeAt(path: string): Place | undefined {
-    const absolute = this.#absolute(path);
+    const absolute = absoluteIn(this.#process, path);
     try {
       using file = openInRoot(this.root, absolute, O.PATH);
       return statusOf(file).type === "directory" ? undefined : { path, seen: true };
@@ -102,54 +96,14 @@ export class ProgramOutside {
   #look(path: string): Sight {
     const { lookAtProgram } =
       require("../linux/execution-error") as typeof import("../linux/execution-error");
-    const { readFormat } = require("../linux/executable") as typeof import("../linux/executable");
-    const place: SightPlace = {
-      open: (name) => {
-        try {
-          return this.#openAsUser(name);
-        } catch {
-          return undefined;
-        }
-      },
-      // what was looked at, not what somebody has put there since
-      format: (_, found) => readFormat(found.path),
-      errno: (name) => this.#errno(name),
-      user: this.#process.user.uid,
-    };
+    const { sightOutside } = require("./sight-outside") as typeof import("./sight-outside");
+    const place = sightOutside({
+      root: this.root,
+      process: this.#process,
+      keepsGroups: this.#keepsGroups,
+      onHost: (kind, id) => this.onHost(kind, id),
+    });
     return lookAtProgram(path, place);
-  }
-
-  /** Opens what is there only to look at it; the user must have the right to search the directories, as far as modes say. */
-  #openAsUser(path: string): Fd {
-    const absolute = this.#absolute(path);
-    const names = components(absolute);
-    for (let count = 0; count < names.length; count++) {
-      using directory = openInRoot(this.root, `/${names.slice(0, count).join("/")}`, O.PATH | O.DIRECTORY);
-      if (!this.#mayExecute(statusOf(directory))) throw systemError("open", "EACCES", absolute);
-    }
-    return openInRoot(this.root, absolute, O.PATH);
-  }
-
-  /** Why the user may not execute what is there, as far as modes say. */
-  #errno(path: string): ErrnoName | undefined {
-    try {
-      using file = this.#openAsUser(path);
-      return this.#mayExecute(statusOf(file)) ? undefined : "EACCES";
-    } catch (error) {
-      return asHakoError(error).errno;
-    }
-  }
-
-  #mayExecute({ type, mode, uid, gid }: FileStatus): boolean {
-    const { user, capabilities } = this.#process;
-    if (capabilities?.effective?.includes("CAP_DAC_OVERRIDE") === true) {
-      return type === "directory" || (mode & ANY_EXECUTE) !== 0;
-    }
-    if (uid === this.onHost("uid", user.uid)) return (mode & 0o100) !== 0;
-    const own = this.#keepsGroups ? [] : (user.additionalGids ?? []);
-    const groups = [user.gid, ...own].map((id) => this.onHost("gid", id));
-    if (this.#keepsGroups) groups.push(...(process.getgroups?.() ?? []));
-    return (mode & (groups.includes(gid) ? 0o010 : 0o001)) !== 0;
   }
 
   /** What the host calls an id of the container's user namespace. */

@@ -20,16 +20,17 @@ import { bindConsole, setUpDevices } from "./devices";
 import { CWD } from "./identity";
 import { maskPaths, readonlyPaths } from "./masks";
 import { mountAll } from "./mounts";
-import type { InitConfig } from "./protocol";
 import { privateProc, writeSysctls } from "./sysctl";
 
 export interface RootfsContext {
-  config: InitConfig;
+  config: Config;
   /** Absolute. */
   rootfs: string;
   /** What relative sources of bind mounts are relative to; the working directory if not given. */
   bundle?: string | undefined;
   cgroup: CgroupMounts | undefined;
+  /** The pid namespace that it will be in, where who builds the root file system is in another. */
+  pidNamespace?: Fd | undefined;
   /** It will be in a cgroup namespace of its own. */
   newCgroupNamespace: boolean;
   userNamespace: boolean;

@@ -1,4 +1,2 @@
 /** The name of the container's first process until it executes the program: so `state` tells created from running. */
 export const STAGE_NAME = "hako:[init]";
-/** What it says first to `start`, which has connected to it. */
-export const ACCEPTED = "accepted\n";

@@ -1,5 +1,5 @@
 import { during, HakoError } from "../errors";
-import { Fd } from "../linux/fd";
+import type { Fd } from "../linux/fd";
 import { openPty, setWindowSize } from "../linux/pty";
 import { sendFd } from "../linux/socket";
 import { syscallOn } from "../linux/syscall";
@@ -9,13 +9,9 @@ import type { Process } from "../oci/config";
  * A terminal of the container's own devpts for standard streams; its master goes out through the socket. `bind` gets the
  * slave before the streams do. The session that shall have it as controlling terminal takes it.
  */
-export function setUpTerminal(
-  socketNumber: number | undefined,
-  specified: Process,
-  bind: (slave: Fd) => void,
-): void {
-  if (socketNumber === undefined) throw noConsoleSocket();
-  using socket = new Fd(socketNumber, "console socket");
+export function setUpTerminal(socket: Fd | undefined, specified: Process, bind: (slave: Fd) => void): void {
+  if (socket === undefined) throw noConsoleSocket();
+  using _ = socket;
   using slave = openTerminal(socket, specified, bind);
   for (const stream of [0, 1, 2]) syscallOn("terminal", "dup3", slave.number, stream, 0);
 }

@@ -1,7 +1,8 @@
 import { bytesOf } from "./bytes";
 import { Fd } from "./fd";
+import { address, cString } from "./memory";
 import { O, openAt } from "./path";
-import { address, cString, syscallOn, systemError, trySyscall } from "./syscall";
+import { syscallOn, systemError, trySyscall } from "./syscall";
 
 /** Commands of bpf(2), and the constants of device programs (linux/bpf.h). */
 const PROG_LOAD = 5;

@@ -20,6 +20,10 @@ export function ownerSteps(keepsGroups: boolean): Step[] {
   ];
 }
 
+export function closeStep(fd: Fd): Step {
+  return { what: `close ${fd.number}`, call: "close", args: [fd.number] };
+}
+
 /** Leaves a descriptor open at the next execve. */
 export function keepStep(fd: number): Step {
   return { what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] };

@@ -1,7 +1,6 @@
 import { CFunction, FFIType as T } from "bun:ffi";
 import { concatenated } from "./bytes";
 import { codeOf, codePage, loadTable, type MachineCode } from "./machine-code";
-import { address } from "./syscall";
 
 /**
  * Machine code that makes a child and, in the child, system calls from a table. JavaScript can't run there: other
@@ -28,7 +27,7 @@ const SPAWN: MachineCode = {
 };
 
 /** From "child:" on; the table's address is in r12 or x9. */
-const CHILD: MachineCode = {
+export const STEP_WALKER: MachineCode = {
   // lea 24(%r12),%rbx
   // loop: mov (%rbx),%rax; mov 8(%rbx),%rdi; mov 16(%rbx),%rsi; mov 24(%rbx),%rdx; mov 32(%rbx),%r10
   // mov 40(%rbx),%r8; mov 48(%rbx),%r9; syscall; cmp 56(%rbx),%rax; jl fail; cmp 64(%rbx),%rax; jg fail
@@ -52,50 +51,20 @@ const CHILD: MachineCode = {
     010000d4`,
 };
 
-/**
- * The same walk in this thread, for what has to follow at once: nothing of JavaScript's own comes between.
- *
- *     walk(table):
- *         for (step = table + 24; ; step += 72, table.index++) {
- *             result = syscall(step[0], step[1] ... step[6])
- *             if (result < step[7] || result > step[8]) break
- *         }
- *         table.result = result
- */
-const WALK: MachineCode = {
-  // push %r12; push %rbx; mov %rdi,%r12; lea 24(%r12),%rbx
-  // loop: as above; fail: mov %rax,16(%r12); pop %rbx; pop %r12; ret
-  x64: `
-    41545349 89fc498d 5c241848 8b03488b 7b08488b 7310488b 53184c8b 53204c8b
-    43284c8b 4b300f05 483b4338 7c11483b 43407f0b 49ff4424 084883c3 48ebcc49
-    89442410 5b415cc3`,
-  // mov x9,x0; add x10,x9,#24; loop: as above; fail: str x0,[x9,#16]; ret
-  arm64: `
-    e90300aa 2a610091 480140a9 410941a9 431142a9 451943a9 472140f9 010000d4
-    1f0006eb 0b010054 1f0007eb cc000054 2b0540f9 6b050091 2b0500f9 4a210191
-    f2ffff17 200900f9 c0035fd6`,
-};
-
 type Spawn = (table: number, cloneArgs: number, size: number) => number;
 let spawn: Spawn | undefined;
 
 /** The code as a function; it returns the child's pid or -errno. */
 export function spawnFunction(): Spawn {
   spawn ??= CFunction({
-    ptr: codePage(codeOf(SPAWN, CHILD)) as never,
+    ptr: codePage(codeOf(SPAWN, STEP_WALKER)) as never,
     args: [T.u64_fast, T.u64_fast, T.u64_fast],
     returns: T.i32,
   }) as unknown as Spawn;
   return spawn;
 }
 
-/** Walks a table in this thread; comes back only when a step fails, with its number and result in the table. */
-export function walkTable(table: BigInt64Array): void {
-  const walk = CFunction({ ptr: codePage(codeOf(WALK)) as never, args: [T.u64_fast], returns: T.void });
-  (walk as unknown as (table: number) => void)(address(table));
-}
-
 /** The child's part, as a program whose table is at this address. */
 export function programCode(table: number): Uint8Array {
-  return concatenated([loadTable(table), codeOf(CHILD)]);
+  return concatenated([loadTable(table), codeOf(STEP_WALKER)]);
 }

@@ -6,7 +6,7 @@ import { syscallOn } from "./syscall";
 /** ELF (elf(5)), as little as the kernel takes. */
 const ELF_HEADER = 64;
 const PROGRAM_HEADER = 56;
-const MACHINE = process.arch === "arm64" ? 183 : 62;
+const MACHINES: Readonly<Record<string, number>> = { arm64: 183, x64: 62 };
 const PT_LOAD = 1;
 const PT_GNU_STACK = 0x6474e551;
 const [EXECUTE, WRITE, READ] = [1, 2, 4];
@@ -31,13 +31,13 @@ function programHeader(type: number, flags: number, at: number, size: number): U
   return header;
 }
 
-function codePart(code: Uint8Array, dataSize: number): Uint8Array {
+function codePart(code: Uint8Array, dataSize: number, machine: string): Uint8Array {
   const before = ELF_HEADER + 3 * PROGRAM_HEADER;
   const header = new Uint8Array(ELF_HEADER);
   const view = new DataView(header.buffer);
   header.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
   view.setUint16(16, 2, true); // ET_EXEC
-  view.setUint16(18, MACHINE, true);
+  view.setUint16(18, MACHINES[machine] ?? 0, true);
   view.setUint32(20, 1, true);
   view.setBigUint64(24, BigInt(CODE_AT + before), true);
   view.setBigUint64(32, BigInt(ELF_HEADER), true);
@@ -54,9 +54,14 @@ function codePart(code: Uint8Array, dataSize: number): Uint8Array {
 }
 
 /** A program of code that begins with its first byte, and of data at `DATA_AT`, in a sealed file of no file system. */
-export function elfProgram(name: string, code: Uint8Array, data: Uint8Array): Fd {
+export function elfProgram(
+  name: string,
+  code: Uint8Array,
+  data: Uint8Array,
+  machine: string = process.arch,
+): Fd {
   const parts = [
-    { at: 0, bytes: codePart(code, data.length) },
+    { at: 0, bytes: codePart(code, data.length, machine) },
     { at: APART, bytes: data },
   ];
   return sealedProgram(name, (file) => {

@@ -1,12 +1,10 @@
 import { during, HakoError } from "../errors";
 import { errnoName } from "./errno";
-import type { Fd } from "./fd";
 import { checkAccess, hasErrno, listNames, statusAt } from "./file";
 import { type PointingMemory, stringVector } from "./memory";
 import { limitSteps, openFilesLimit } from "./rlimit";
-import { perform, type Step, stepError, tableOf } from "./steps";
+import { perform, type Step } from "./steps";
 import { systemError, trySyscall } from "./syscall";
-import { walk } from "./walk";
 
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
@@ -20,13 +18,6 @@ export interface ExecOptions {
   preserveFds?: number | undefined;
   /** The soft limit of open files for the program; Bun has raised ours. undefined leaves it. */
   openFiles?: number | undefined;
-  /** Made right before execve, with nothing of ours between. */
-  last?: readonly Step[] | undefined;
-  /**
-   * Among them is a seccomp filter, which may forbid to look at the program when it can't be executed, or to say a word: this
-   * gets the table of the calls (see `walk`).
-   */
-  witness?: ((table: Fd) => void) | undefined;
 }
 
 /** The kernel does with a signal what it does by default. */
@@ -59,24 +50,6 @@ function closeOnExecFrom(first: number): void {
   }
 }
 
-function stepsOf(path: string, argv: readonly string[], env: readonly string[], last: readonly Step[]) {
-  return [...last, execveStep(path, stringVector(argv), stringVector(env))];
-}
-
-/**
- * Does of `execProgram` what changes nothing. A process that will be waited for does it before: what is done for the first time
- * takes ten times as long.
- */
-export function rehearseExecution(
-  path: string,
-  argv: readonly string[],
-  env: readonly string[],
-  { last = [], witness }: ExecOptions,
-): void {
-  tableOf(-1, stepsOf(path, argv, env, last));
-  if (witness !== undefined) explaining().lookAtProgram(path);
-}
-
 /**
  * Replaces this process by a program, which finds signals, limits and descriptors as a program of the caller would.
  * `env` holds lines "NAME=value". Comes back only by throwing; the process is then good for an error message and exit.
@@ -88,18 +61,16 @@ export function execProgram(
   options: ExecOptions = {},
 ): never {
   const preserved = options.preserveFds ?? 0;
-  const steps = stepsOf(path, argv, env, options.last ?? []);
-  const before = options.witness !== undefined ? explaining().lookAtProgram(path) : undefined;
-  const [step, result] = during(`before the execution of ${path}`, () => {
+  const execve = execveStep(path, stringVector(argv), stringVector(env));
+  const result = during(`before the execution of ${path}`, () => {
     repairForProgram(options.openFiles);
     closeOnExecFrom(3 + preserved);
     // Bun marks everything from 4 on when it starts
     for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
-    return walk(steps, options.witness);
+    return trySyscall("execve", ...execve.args);
   });
-  if (step !== steps.length - 1) throw stepError(steps, [step, result]);
   const { executionError, lookAtProgram } = explaining();
-  throw executionError(path, -result, before ?? lookAtProgram(path));
+  throw executionError(path, -result, lookAtProgram(path));
 }
 
 /** Loaded when an execution fails, or may fail where nothing can be loaded. */

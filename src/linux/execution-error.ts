@@ -6,7 +6,7 @@ import { checkAccess, hasErrno } from "./file";
 import { openToLook } from "./path";
 import { getLimit } from "./rlimit";
 import { mountStatusOf, statusOf } from "./stat";
-import { systemError } from "./syscall";
+import { syscall, systemError } from "./syscall";
 
 const X_OK = 1;
 /** An interpreter may be a script; the kernel follows so many (fs/exec.c). */
@@ -46,7 +46,7 @@ const HERE: SightPlace = {
   format: readFormat,
   errno: accessErrno,
   get user() {
-    return process.geteuid?.();
+    return syscall("geteuid");
   },
 };
 

@@ -1,8 +1,10 @@
-import { trySyscall } from "./syscall";
+import { actAs, currentActor } from "./actor";
+import { syscall, trySyscall } from "./syscall";
 
-/** A file descriptor with one owner, who closes it: `using fd = …`. */
+/** A file descriptor with one owner, who closes it: `using fd = …`. It is one of the process that acted when it was opened. */
 export class Fd {
   #number: number;
+  readonly #holder = currentActor();
 
   /** `name` is what errors call it: the path that it was opened at. */
   constructor(
@@ -12,9 +14,10 @@ export class Fd {
     this.#number = number;
   }
 
-  /** The number; using it after `close` is an error of the programmer. */
+  /** The number; using it after `close`, or for another process, is an error of the programmer. */
   get number(): number {
     if (this.#number < 0) throw new Error("file descriptor used after close");
+    if (this.#holder !== currentActor()) throw new Error(`file descriptor of another process: ${this.name}`);
     return this.#number;
   }
 
@@ -33,8 +36,10 @@ export class Fd {
   close(): void {
     if (this.#number < 0) return;
     // Linux closes the descriptor whatever close() returns (close(2), "Dealing with error returns").
-    trySyscall("close", this.#number);
+    const number = this.#number;
     this.#number = -1;
+    if (this.#holder === currentActor()) trySyscall("close", number);
+    else actAs(this.#holder, () => trySyscall("close", number));
   }
 
   [Symbol.dispose](): void {
@@ -53,4 +58,13 @@ export class FdList {
   [Symbol.dispose](): void {
     for (const fd of this.all) fd.close();
   }
+}
+
+/** The numbers that the next two descriptors of this process get. */
+export function freeDescriptors(): [number, number] {
+  const first = syscall("dup", 0);
+  const second = syscall("dup", 0);
+  trySyscall("close", second);
+  trySyscall("close", first);
+  return [first, second];
 }

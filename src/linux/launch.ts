@@ -44,7 +44,7 @@ export function start(plan: LaunchPlan, reports: Reports): Started {
     executeStep(image, ["hako"], []),
   ];
   const before = first.length + joiner.length;
-  const own = { steps: first, first: -before, flags: 0, cgroup, join: [], waitsForNothing: true };
+  const own = { steps: first, first: -before, flags: 0, cgroup, waitsForNothing: true };
   return { joiner: cloneChild(own, reports), first };
 }
 

@@ -13,9 +13,12 @@ const MAP_PRIVATE_ANONYMOUS = 0x22;
 
 /** The parts for this machine, one behind the other. */
 export function codeOf(...parts: readonly MachineCode[]): Uint8Array {
-  return concatenated(
-    parts.map((part) => Uint8Array.fromHex((part[process.arch] ?? "").replaceAll(/\s/g, ""))),
-  );
+  return codeFor(process.arch, ...parts);
+}
+
+/** The same for another machine, as a test does that emulates it. */
+export function codeFor(machine: string, ...parts: readonly MachineCode[]): Uint8Array {
+  return concatenated(parts.map((part) => Uint8Array.fromHex((part[machine] ?? "").replaceAll(/\s/g, ""))));
 }
 
 /** A page of machine code; its address. */

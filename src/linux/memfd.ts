@@ -1,5 +1,6 @@
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
+import { statusOf } from "./stat";
 import { syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const MFD_CLOEXEC = 0x1;
@@ -7,6 +8,9 @@ const MFD_ALLOW_SEALING = 0x2;
 const MFD_NOEXEC_SEAL = 0x8;
 const MFD_EXEC = 0x10;
 const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+/** F_SEAL_SEAL, SHRINK, GROW */
+const SIZE_SEALS = 7;
 /** F_SEAL_SEAL, SHRINK, GROW, WRITE */
 const ALL_SEALS = 15;
 
@@ -25,7 +29,18 @@ export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
 
 /** A file of no file system, for what a program writes that need not be read while it runs. */
 export function memoryFile(name: string): Fd {
-  return create(name, MFD_CLOEXEC, MFD_NOEXEC_SEAL);
+  return create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_NOEXEC_SEAL);
+}
+
+/** Nobody changes the size of such a file any more: whoever maps it would be killed where it ends (SIGBUS). */
+export function sealSize(file: Fd): void {
+  syscallOn(file.name, "fcntl", file.number, F_ADD_SEALS, SIZE_SEALS);
+}
+
+/** Whether a file has this size for ever. */
+export function hasSealedSize(file: Fd, size: number): boolean {
+  const seals = trySyscall("fcntl", file.number, F_GET_SEALS, 0);
+  return seals >= 0 && (seals & SIZE_SEALS) === SIZE_SEALS && statusOf(file).size === size;
 }
 
 /** `kind` says whether it may be executed. */

@@ -1,7 +1,26 @@
-import { address, cString } from "./syscall";
+import { ptr } from "bun:ffi";
+import { HakoError } from "../errors";
+import { bytesOf } from "./bytes";
+
+/** A NUL-terminated C string; a NUL inside is refused, since the kernel would see another path. */
+export function cString(text: string): Uint8Array {
+  if (text.includes("\0")) {
+    throw new HakoError({ code: "config", message: `a string with a NUL byte: ${JSON.stringify(text)}` });
+  }
+  return bytesOf(`${text}\0`);
+}
+
+/** The address of a buffer for the kernel; the caller keeps the buffer alive. */
+export function address(buffer: ArrayBufferView): number {
+  return buffer.byteLength === 0 ? 0 : Number(ptr(buffer as Uint8Array));
+}
 
 /** Memory that a system call is given the address of. */
 export type Memory = ArrayBufferView | PointingMemory;
+
+export function isPointing(memory: Memory): memory is PointingMemory {
+  return "pointers" in memory;
+}
 
 /** Memory with addresses of other memory in it: at which offsets, and of what. */
 export interface PointingMemory {
@@ -21,7 +40,7 @@ export function withAddresses(
 
 /** The address of memory of this process, which the caller keeps alive; addresses in it are filled in. */
 export function ownAddress(memory: Memory): bigint {
-  if (!("pointers" in memory)) return BigInt(address(memory));
+  if (!isPointing(memory)) return BigInt(address(memory));
   const { bytes, pointers } = memory;
   fill(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), pointers, ownAddress);
   return BigInt(address(bytes));

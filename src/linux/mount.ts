@@ -18,6 +18,7 @@ const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
 const FSCONFIG_SET_STRING = 1;
+const FSCONFIG_SET_FD = 5;
 const FSCONFIG_CMD_CREATE = 6;
 const MOUNT_ATTR_IDMAP = 0x100000;
 export const MNT_DETACH = 2;
@@ -115,6 +116,8 @@ export interface Filesystem {
   options?: readonly string[] | undefined;
   /** ATTR bits of the mount. */
   attributes?: number | undefined;
+  /** Of a procfs: the pid namespace that it shows, if not that of who makes it. */
+  pidNamespace?: Fd | undefined;
 }
 
 /** What the file system wrote about its failure: lines "e text", of which the text is kept. */
@@ -143,10 +146,24 @@ function failed(filesystem: Filesystem, context: Fd | undefined, call: string, e
  * names (fs/fs_context.c, legacy_parse_param), and some flags, are only for mount(2).
  */
 export function fitsFsconfig(filesystem: Filesystem): boolean {
+  // mount(2) has no word for it
+  if (filesystem.pidNamespace !== undefined) return true;
   if (filesystem.options?.some((option) => ONLY_MOUNT.has(option))) return false;
   const values = (filesystem.options ?? []).map((option) => option.slice(option.indexOf("=") + 1));
   if (values.some((value) => value.includes("\\,"))) return false;
   return [filesystem.source ?? "", ...values].every((value) => bytesOf(value).length <= FSCONFIG_LIMIT);
+}
+
+/** An option of procfs since Linux 6.18 (fs/proc/root.c). */
+const PID_NAMESPACE = "pidns";
+
+/** Whether a procfs that shows a pid namespace can be made from outside. */
+export function showsFromOutside(pidNamespace: Fd): boolean {
+  const opened = trySyscall("fsopen", "proc", FSOPEN_CLOEXEC);
+  if (opened < 0) return false;
+  using context = new Fd(opened);
+  const { number } = pidNamespace;
+  return trySyscall("fsconfig", context.number, FSCONFIG_SET_FD, PID_NAMESPACE, null, number) === 0;
 }
 
 /** A new, detached mount of a file system. */
@@ -154,8 +171,8 @@ export function newFilesystem(filesystem: Filesystem): Fd {
   const opened = trySyscall("fsopen", filesystem.type, FSOPEN_CLOEXEC);
   if (opened < 0) throw failed(filesystem, undefined, "fsopen", -opened);
   using context = new Fd(opened);
-  const configure = (command: number, key: string | null, value: string | null): void => {
-    const result = trySyscall("fsconfig", context.number, command, key, value, 0);
+  const configure = (command: number, key: string | null, value: string | null, fd = 0): void => {
+    const result = trySyscall("fsconfig", context.number, command, key, value, fd);
     if (result < 0) throw failed(filesystem, context, `fsconfig ${key ?? "create"}`, -result);
   };
   if (filesystem.source !== undefined) configure(FSCONFIG_SET_STRING, "source", filesystem.source);
@@ -164,6 +181,8 @@ export function newFilesystem(filesystem: Filesystem): Fd {
     if (split < 0) configure(FSCONFIG_SET_FLAG, option, null);
     else configure(FSCONFIG_SET_STRING, option.slice(0, split), option.slice(split + 1));
   }
+  if (filesystem.pidNamespace !== undefined)
+    configure(FSCONFIG_SET_FD, PID_NAMESPACE, null, filesystem.pidNamespace.number);
   configure(FSCONFIG_CMD_CREATE, null, null);
   const mounted = trySyscall("fsmount", context.number, FSMOUNT_CLOEXEC, filesystem.attributes ?? 0);
   if (mounted < 0) throw failed(filesystem, context, "fsmount", -mounted);

@@ -56,7 +56,7 @@ function joinedRoot(pidfd: Fd, joinsUser: boolean): Fd {
   ];
   using reports = new Reports([]);
   // who joins a user namespace changes the rights to its memory, which then must not be ours
-  const plan = { flags: CLONE_FILES, cgroup: undefined, join: [], steps, waitsForNothing: !joinsUser };
+  const plan = { flags: CLONE_FILES, cgroup: undefined, steps, waitsForNothing: !joinsUser };
   reapChild(cloneChild(plan, reports), true);
   const report = reports.next();
   if (report === undefined) {

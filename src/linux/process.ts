@@ -215,10 +215,6 @@ export function parentDeathStep(signal: number): Step {
 }
 
 /** The name in /proc/PID/comm: at most 15 bytes; execve sets the program's. */
-export function setProcessName(name: string): void {
-  perform([nameStep(name)]);
-}
-
 export function nameStep(name: string): Step {
   return { what: "PR_SET_NAME", call: "prctl", args: [PR_SET_NAME, name, 0, 0, 0] };
 }

@@ -4,7 +4,7 @@ import { openInRoot } from "./path";
 import { filesystemOf, statusOf } from "./stat";
 import { MAGIC } from "./statfs";
 import type { Step } from "./steps";
-import { callLibc, syscallOn, trySyscall } from "./syscall";
+import { syscallOn, systemError, tryLibcHere, trySyscall } from "./syscall";
 
 const AT_FDCWD = -100;
 const O_RDWR = 0o2;
@@ -43,6 +43,12 @@ function numberOf(fd: Fd | number): number {
   return typeof fd === "number" ? fd : fd.number;
 }
 
+function hostPtmx(flags: number): Fd {
+  const opened = tryLibcHere("posix_openpt", flags);
+  if (opened < 0) throw systemError("posix_openpt", -opened, DEFAULT_PTMX);
+  return new Fd(opened, DEFAULT_PTMX);
+}
+
 /**
  * Opens a pseudoterminal multiplexer, and nothing else: the host's, or one at a path. That may lie in a container's file
  * system, so it must be devpts' own node and not some 5:2 device elsewhere.
@@ -51,7 +57,7 @@ function openPtmx(path: string, root: Fd | undefined): Fd {
   const wrong = (why: string) =>
     new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
   const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
-  if (path === DEFAULT_PTMX && root === undefined) return new Fd(callLibc(path, "posix_openpt", flags));
+  if (path === DEFAULT_PTMX && root === undefined) return hostPtmx(flags);
   const open = (at: string, how: number) => new Fd(syscallOn(path, "openat", AT_FDCWD, at, how, 0), path);
   // not yet to use it: opening a device may do something already
   const look = O_PATH | O_CLOEXEC;

@@ -22,11 +22,6 @@ export const RLIMITS = {
 } as const;
 export type RlimitName = keyof typeof RLIMITS;
 
-/** The descriptor that Bun asks for at its start and closes at once. */
-const RESERVED_BY_BUN = 1023n;
-/** NR_OPEN_DEFAULT (linux/fdtable.h). */
-const PLACES = 64;
-
 export interface Limit {
   soft: bigint;
   hard: bigint;
@@ -67,19 +62,6 @@ export function limitSteps(limits: readonly NamedLimit[]): Step[] {
 export function openFilesLimit(ofCaller: number): Limit {
   const { hard } = getLimit(0, "RLIMIT_NOFILE");
   return { soft: BigInt(ofCaller) < hard ? BigInt(ofCaller) : hard, hard };
-}
-
-/**
- * Lets Bun start in a process without growing its table of descriptors, which it does by asking for number 1023. The program that
- * comes after has the same table: it never shrinks, and beyond the 64 places that a files_struct has of its own (fs/file.c)
- * each system call on a descriptor costs more. Bun takes the refusal, and then raises the soft limit to the hard one. A process
- * whose `highest` descriptor needs more places keeps its limit: it may have none free below the lower one.
- */
-export function smallTableSteps(highest: number): Step[] {
-  const { soft, hard } = getLimit(0, "RLIMIT_NOFILE");
-  if (soft <= RESERVED_BY_BUN || highest >= PLACES) return [];
-  const limit = { soft: RESERVED_BY_BUN, hard };
-  return limitSteps([{ name: "RLIMIT_NOFILE", what: "prlimit (open files)", ...limit }]);
 }
 
 /** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */

@@ -2,7 +2,6 @@ import type { Fd } from "./fd";
 import type { Memory } from "./memory";
 import { descriptorMessage } from "./socket";
 import type { Step } from "./steps";
-import { syscall } from "./syscall";
 
 const SET_MODE_FILTER = 1;
 const FLAG_NEW_LISTENER = 1 << 3;
@@ -40,19 +39,14 @@ export function hasListener({ flags }: SeccompFilter): boolean {
  * `socket`, who answers with a byte. Then `last` takes the capability away that was kept for it. They are made together with
  * execve: a filter need not allow what JavaScript does.
  */
-export function filterSteps(
-  filter: SeccompFilter,
-  socket: Fd,
-  last: Step | undefined,
-  free?: number,
-): Step[] {
+export function filterSteps(filter: SeccompFilter, socket: Fd, last: Step | undefined, free = 0): Step[] {
   const { program, flags, passedBy } = filter;
   /** struct sock_fprog */
   const header = {
     bytes: new BigUint64Array([BigInt(program.length / INSTRUCTION_SIZE), 0n]),
     pointers: [[8, program]],
   } as const;
-  const listener = hasListener(filter) ? (free ?? lowestFreeDescriptor()) : 0;
+  const listener = hasListener(filter) ? free : 0;
   const steps: Step[] = [
     {
       what: "config /linux/seccomp: seccomp",
@@ -79,11 +73,4 @@ export function filterSteps(
   }
   if (last !== undefined) steps.push({ ...last, what: `${last.what} under the seccomp profile` });
   return steps;
-}
-
-/** The number that the next descriptor of this process gets. */
-function lowestFreeDescriptor(): number {
-  const number = syscall("dup", 0);
-  syscall("close", number);
-  return number;
 }

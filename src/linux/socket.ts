@@ -2,9 +2,9 @@ import { HakoError } from "../errors";
 import { bytesOf, concatenated, textOf } from "./bytes";
 import { errnoNumber } from "./errno";
 import { Fd } from "./fd";
-import type { Memory } from "./memory";
+import type { Memory, PointingMemory } from "./memory";
 import { basename, dirname } from "./path-text";
-import { address, callLibc, syscallOn, systemError, trySyscall } from "./syscall";
+import { callLibc, syscallOn, systemError, trySyscall } from "./syscall";
 
 const AF_UNIX = 1;
 const SOCK_CLOEXEC = 0o2000000;
@@ -153,22 +153,29 @@ export function accept(listener: Descriptor): Fd {
   return new Fd(syscallOn(name, "accept4", numberOf(listener), null, null, SOCK_CLOEXEC), name);
 }
 
+/** A struct msghdr with one iovec, and what it points to. */
 interface Message {
+  memory: PointingMemory;
   header: Uint8Array;
   payload: Uint8Array;
   control: Uint8Array;
 }
 
-/** struct msghdr with one iovec; the same bytes on every 64-bit little-endian Linux, glibc or musl. */
-function message(payload: Uint8Array, control: Uint8Array): Message & { iovec: BigUint64Array } {
-  const iovec = new BigUint64Array([BigInt(address(payload)), BigInt(payload.length)]);
-  const header = new Uint8Array(MSGHDR_SIZE);
+/** The same bytes on every 64-bit little-endian Linux, glibc or musl; `room` more follow. */
+function message(payload: Uint8Array, control: Uint8Array, room = 0): Message {
+  const iovec = new BigUint64Array([0n, BigInt(payload.length)]);
+  const header = new Uint8Array(MSGHDR_SIZE + room);
   const view = new DataView(header.buffer);
-  view.setBigUint64(MSGHDR_IOVEC, BigInt(address(iovec)), true);
   view.setBigUint64(24, 1n, true);
-  view.setBigUint64(MSGHDR_CONTROL, BigInt(address(control)), true);
   view.setBigUint64(40, BigInt(control.length), true);
-  return { header, payload, control, iovec };
+  const memory: PointingMemory = {
+    bytes: header,
+    pointers: [
+      [MSGHDR_IOVEC, { bytes: iovec, pointers: [[0, payload]] }],
+      [MSGHDR_CONTROL, control],
+    ],
+  };
+  return { memory, header, payload, control };
 }
 
 /** A control message that passes descriptors (cmsg(3)). */
@@ -197,8 +204,8 @@ export function sendFd(socket: Descriptor, fd: Descriptor, name: string | Uint8A
 /** Sends a message with descriptors. On a stream they go with the first byte; the rest of the payload may have to follow. */
 function send(socket: Descriptor, fds: readonly Descriptor[], payload: Uint8Array): void {
   const made = message(payload, rights(...fds.map(numberOf)));
-  const sent = callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.header, MSG_NOSIGNAL);
-  if (made.iovec.length > 0 && sent < payload.length) writeAll(socket, payload.subarray(sent));
+  const sent = callLibc(nameOf(socket), "sendmsg", numberOf(socket), made.memory, MSG_NOSIGNAL);
+  if (sent < payload.length) writeAll(socket, payload.subarray(sent));
 }
 
 /** Sends descriptors to somebody who knows how many come, and takes these and no others with one call of `recvFds`. */
@@ -233,9 +240,9 @@ interface Received {
 /** Receives one message, and all descriptors that came with it: at most so many as its control part has room for. */
 function receive(socket: Descriptor, size: number, most = MAX_FDS): Received {
   const made = message(new Uint8Array(size), new Uint8Array((CMSGHDR_SIZE + 4 * most + 7) & ~7));
-  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.header, MSG_CMSG_CLOEXEC);
+  const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.memory, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
-  const flags = made.iovec.length > 0 ? view.getInt32(48, true) : 0;
+  const flags = view.getInt32(48, true);
   const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
   return { length, payload: made.payload.subarray(0, length), fds, flags };
 }
@@ -259,17 +266,8 @@ function receivedFds(control: Uint8Array, length: number): Fd[] {
 
 /** The parts of a message with a descriptor, for a sendmsg(2) or sendmmsg(2) that somebody else makes. */
 export function descriptorMessage(fd: number): Memory {
-  const { header, iovec, payload, control } = message(new Uint8Array(1), rights(fd));
-  /** struct mmsghdr: a struct msghdr, and room for how much was sent */
-  const bytes = new Uint8Array(MSGHDR_SIZE + 8);
-  bytes.set(header);
-  return {
-    bytes,
-    pointers: [
-      [MSGHDR_IOVEC, { bytes: iovec, pointers: [[0, payload]] }],
-      [MSGHDR_CONTROL, control],
-    ],
-  };
+  // struct mmsghdr: a struct msghdr, and room for how much was sent
+  return message(new Uint8Array(1), rights(fd), 8).memory;
 }
 
 /** Receives one byte, and the descriptor that may come with it; no byte is the end. */

@@ -1,4 +1,5 @@
-import { cString, tryLibc } from "./syscall";
+import { cString } from "./memory";
+import { tryLibc } from "./syscall";
 
 /** Magic numbers of file systems (linux/magic.h). */
 export const MAGIC = {

@@ -1,9 +1,9 @@
 import { HakoError } from "../errors";
+import { currentActor } from "./actor";
 import { type ErrnoName, errnoName } from "./errno";
-import type { Fd } from "./fd";
 import { systemHint } from "./hints";
-import { type Memory, ownAddress } from "./memory";
-import { cString, type SyscallName, syscallNumber, syscallOn, systemError, trySyscall } from "./syscall";
+import { cString, type Memory, ownAddress } from "./memory";
+import { type SyscallName, syscallNumber, systemError, trySyscallHere } from "./syscall";
 
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
@@ -80,20 +80,17 @@ export function stepError(
   return systemError(what, -result, undefined, hint);
 }
 
-/** Whether a step of a table that `walk` gave away has failed. */
-export function hasFailedStep(table: Fd): boolean {
-  const words = new BigInt64Array(HEADER_WORDS);
-  syscallOn(table.name ?? "table of steps", "pread64", table.number, words, words.byteLength, 0);
-  return words[2] !== 0n;
+/** Makes the steps' system calls, one after the other, as steps of a process that has nothing else to do would be made. */
+export function perform(steps: readonly Step[]): void {
+  const actor = currentActor();
+  if (actor === undefined) performHere(steps);
+  else actor.perform(steps);
 }
 
-/** Makes the steps' system calls in this thread, as steps of a process that has nothing else to do would be made. */
-export function perform(steps: readonly Step[]): void {
+/** The same by this thread, whoever acts. */
+export function performHere(steps: readonly Step[]): void {
   steps.forEach(({ call, args, optional, least = 0, most = MOST }, index) => {
-    const words = args.map((argument) =>
-      typeof argument === "object" && "pointers" in argument ? ownAddress(argument) : argument,
-    );
-    const result = trySyscall(call, ...words);
+    const result = trySyscallHere(call, ...args);
     if ((optional !== true && result < least) || BigInt(result) > most)
       throw stepError(steps, [index, result]);
   });

@@ -1,15 +1,17 @@
-import { ptr, read } from "bun:ffi";
+import { read } from "bun:ffi";
 import { HakoError } from "../errors";
-import { bytesOf } from "./bytes";
+import { currentActor } from "./actor";
 import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
 import { systemHint } from "./hints";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
+import { address, cString, isPointing, type Memory, ownAddress } from "./memory";
 
 /** Numbers of the system calls that hako makes directly: x86-64, arm64 (arch/x86/entry/syscalls, asm-generic/unistd.h). */
 const NUMBERS = {
   read: [0, 63],
   write: [1, 64],
   close: [3, 57],
+  statfs: [137, 43],
   fstatfs: [138, 44],
   pread64: [17, 67],
   pwrite64: [18, 68],
@@ -21,7 +23,10 @@ const NUMBERS = {
   dup: [32, 23],
   dup3: [292, 24],
   pipe2: [293, 59],
+  getpid: [39, 172],
   getppid: [110, 173],
+  geteuid: [107, 175],
+  futex: [202, 98],
   kill: [62, 129],
   fcntl: [72, 25],
   fchdir: [81, 50],
@@ -97,14 +102,15 @@ const NUMBERS = {
   fsconfig: [431, 431],
   fsmount: [432, 432],
   pidfd_open: [434, 434],
+  pidfd_getfd: [438, 438],
   clone3: [435, 435],
   openat2: [437, 437],
   mount_setattr: [442, 442],
 } as const satisfies Record<string, readonly [number, number]>;
 
 export type SyscallName = keyof typeof NUMBERS;
-/** An argument: a number, a path or text (passed NUL-terminated), a buffer, or null. */
-export type SyscallArgument = number | bigint | string | ArrayBufferView | null;
+/** An argument: a number, a path or text (passed NUL-terminated), memory, or null. */
+export type SyscallArgument = number | bigint | string | Memory | null;
 
 const COLUMN = process.arch === "arm64" ? 1 : 0;
 const EINTR = 4;
@@ -114,36 +120,28 @@ export function syscallNumber(name: SyscallName): number {
   return NUMBERS[name][COLUMN];
 }
 
-/** A NUL-terminated C string; a NUL inside is refused, since the kernel would see another path. */
-export function cString(text: string): Uint8Array {
-  if (text.includes("\0")) {
-    throw new HakoError({ code: "config", message: `a string with a NUL byte: ${JSON.stringify(text)}` });
-  }
-  return bytesOf(`${text}\0`);
-}
-
-/** The address of a buffer for the kernel; the caller keeps the buffer alive. */
-export function address(buffer: ArrayBufferView): number {
-  return buffer.byteLength === 0 ? 0 : Number(ptr(buffer as Uint8Array));
-}
-
 /** errno of this thread's last failed call. */
 export function lastErrno(): number {
   return read.i32(libc("__errno_location")() as never, 0);
 }
 
 /** An argument as the kernel takes it; what it points to is put into `held`. */
-function word(argument: SyscallArgument | undefined, held: ArrayBufferView[]): number | bigint {
+function word(argument: SyscallArgument | undefined, held: Memory[]): number | bigint {
   if (typeof argument === "number" || typeof argument === "bigint") return argument;
   if (argument === undefined || argument === null) return 0;
-  const buffer = typeof argument === "string" ? cString(argument) : argument;
-  held.push(buffer);
-  return address(buffer);
+  const memory = typeof argument === "string" ? cString(argument) : argument;
+  held.push(memory);
+  return isPointing(memory) ? ownAddress(memory) : address(memory);
+}
+
+function raw(name: SyscallName, args: readonly SyscallArgument[]): number {
+  const actor = currentActor();
+  return actor === undefined ? made(name, args) : actor.call(name, args);
 }
 
 /** Without a loop over the arguments, and closures: they cost an interpreter more than many a system call. */
-function raw(name: SyscallName, args: readonly SyscallArgument[]): number {
-  const held: ArrayBufferView[] = [];
+function made(name: SyscallName, args: readonly SyscallArgument[]): number {
+  const held: Memory[] = [];
   const a = word(args[0], held);
   const b = word(args[1], held);
   const c = word(args[2], held);
@@ -165,6 +163,11 @@ export function trySyscall(name: SyscallName, ...args: SyscallArgument[]): numbe
   return raw(name, args);
 }
 
+/** The same by this thread, whoever acts. */
+export function trySyscallHere(name: SyscallName, ...args: SyscallArgument[]): number {
+  return made(name, args);
+}
+
 /** Makes a system call that must succeed; `path` is what the error names. */
 export function syscallOn(path: string | undefined, name: SyscallName, ...args: SyscallArgument[]): number {
   const result = raw(name, args);
@@ -177,11 +180,27 @@ export function syscall(name: SyscallName, ...args: SyscallArgument[]): number {
   return syscallOn(undefined, name, ...args);
 }
 
-/** Calls a libc function that returns -1 and errno on failure, again after EINTR; returns its result or -errno. */
-export function tryLibc(name: LibcFunction, ...args: LibcArgument[]): number {
+/** libc functions that return -1 and errno on failure, and are the system call of their name. */
+type SystemFunction = Exclude<LibcFunction, "__errno_location" | "syscall" | "mmap" | "posix_openpt"> &
+  SyscallName;
+
+/** What a libc function is given: memory is passed by its address. */
+type Given = LibcArgument | Memory;
+
+/** Calls such a function, again after EINTR; returns its result or -errno. Another who acts makes the system call. */
+export function tryLibc(name: SystemFunction, ...args: Given[]): number {
+  const actor = currentActor();
+  return actor === undefined ? tryLibcHere(name, ...args) : actor.call(name, args);
+}
+
+/** The same for one that is no system call, and so is made by this thread whoever acts. */
+export function tryLibcHere(name: LibcFunction, ...args: Given[]): number {
   const call = libc(name);
+  const words = args.map((given) =>
+    given !== null && typeof given === "object" && isPointing(given) ? ownAddress(given) : given,
+  );
   for (;;) {
-    const result = Number(call(...args));
+    const result = Number(call(...words));
     if (result !== -1) return result;
     const errno = lastErrno();
     if (errno !== EINTR) return -errno;
@@ -189,7 +208,7 @@ export function tryLibc(name: LibcFunction, ...args: LibcArgument[]): number {
 }
 
 /** As `tryLibc`, for a call that must succeed. */
-export function callLibc(path: string | undefined, name: LibcFunction, ...args: LibcArgument[]): number {
+export function callLibc(path: string | undefined, name: SystemFunction, ...args: Given[]): number {
   const result = tryLibc(name, ...args);
   if (result < 0) throw systemError(name, -result, path);
   return result;

@@ -4,8 +4,7 @@ import { cgroupOwner } from "../cgroup/ownership";
 import { plannedRecord } from "../cgroup/stored";
 import { during, HakoError } from "../errors";
 import { joinsFirst } from "../init/cgroup-time";
-import { spawnInit } from "../init/spawn";
-import type { StageProcess } from "../init/stage-process";
+import { SetUp } from "../init/set-up";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/rlimit";
 import { logDebug } from "../log";
 import type { Config } from "../oci/config";
@@ -23,14 +22,16 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   const first = joinsFirst(config);
   // whoever else changes cgroups meanwhile, the process is born in one or joins it
   const entry = cgroup.entry();
-  const init = startInit(plan, cgroup, entry.born, first);
-  undo.defer(`process of ${id}`, () => init[Symbol.dispose]());
-  logDebug(`${id}: process ${init.pid} in its namespaces, cgroups ${JSON.stringify(cgroup.paths)}`);
-  // while our own stage starts in there; it stays outside of the limits, which are for the program, as long as it can
-  events.process({ pid: init.pid, startTime: init.startTime }, cgroup.record);
+  const making = setUp(plan, cgroup, entry.born);
+  const { pid, startTime } = making.process;
+  undo.defer(`process of ${id}`, () => making[Symbol.dispose]());
+  cgroup.createOthers();
+  logDebug(`${id}: process ${pid} in its namespaces, cgroups ${JSON.stringify(cgroup.paths)}`);
+  // it stays outside of the limits, which are for the program, as long as it can
+  events.process({ pid, startTime }, cgroup.record);
   if (config.linux?.netDevices !== undefined) {
     const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
-    moveNetDevices(config, init.pid, undo);
+    moveNetDevices(config, pid, undo);
   }
   during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
   const rdt = config.linux?.intelRdt;
@@ -40,46 +41,39 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
     const made: ResctrlRecord = [];
     undo.defer(`resctrl groups of ${id}`, () => removeGroups(made));
     try {
-      joinResctrl(rdt, id, init.pid, made);
+      joinResctrl(rdt, id, pid, made);
     } finally {
       events.resctrl(made);
     }
   }
   undo.defer(`processes of ${id}`, () => cgroup.kill());
-  if (first) cgroup.joinOthers(init.pid, entry);
-  init.advance("mounted");
+  const rest = { ...entry, self: cgroup.entry().self };
+  if (first) cgroup.joinRest(pid, rest);
+  const mounts = cgroup.mounts();
+  making.mount(mounts.hierarchies.length === 0 ? undefined : mounts);
   logDebug(`${id}: root file system mounted`);
   events.runtimeCreated();
-  raiseHardLimits(init.pid, config);
+  raiseHardLimits(pid, config);
   const owner = cgroupOwner(config);
   if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
-  init.advance("prepared", () => events.meanwhile());
+  making.enter();
   logDebug(`${id}: root file system entered`);
-  if (!first) cgroup.joinOthers(init.pid, entry);
-  init.advance("ready");
+  events.meanwhile();
+  if (!first) cgroup.joinRest(pid, rest);
+  making.identify(plan.filter());
+  // it may have been born anew
+  const { process } = making;
+  if (process.pid !== pid) events.process({ pid: process.pid, startTime: process.startTime }, cgroup.record);
   cgroup.settle();
   logDebug(`${id}: in its cgroups, with its identity; waits for start`);
   events.created();
-  init.release();
+  making.release();
 }
 
-/** The rest of the cgroups is made while our own stage starts, which takes as long. */
-function startInit(
-  plan: ContainerPlan,
-  cgroup: Cgroup,
-  born: string | undefined,
-  first: boolean,
-): StageProcess {
-  const { id: _, cgroupManager: __, ...rest } = plan;
-  return spawnInit({
-    ...rest,
+function setUp(plan: ContainerPlan, cgroup: Cgroup, born: string | undefined): SetUp {
+  return new SetUp({
+    ...plan,
     born,
-    meanwhile() {
-      cgroup.createOthers();
-      const mounts = cgroup.mounts();
-      return { files: cgroup.entry().self, mounts: mounts.hierarchies.length === 0 ? undefined : mounts };
-    },
-    joinsFirst: first,
     explainEnd(signal) {
       const { explainEnd } = require("../explain/death") as typeof import("../explain/death");
       return explainEnd({ signal, cgroup: cgroup.record });

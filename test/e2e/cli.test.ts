@@ -1,5 +1,6 @@
 // The command line itself: global flags, exit statuses, help, version, log.
 import { describe, expect } from "bun:test";
+import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { preferringHugePages } from "../../scripts/page-faults";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
@@ -33,7 +34,7 @@ describe("command line", () => {
     }
   }, [needsHako]);
 
-  e2e("the executable was told to ask for its memory at once", () => {
+  e2e("the executable was told to ask for its memory at once", async () => {
     if (process.arch !== "x64") return;
     const bytes = readFileSync(HAKO);
     expect(preferringHugePages(bytes).equals(bytes)).toBe(true);
@@ -46,11 +47,14 @@ describe("command line", () => {
     expect(address + size - entry).toBeGreaterThan(1000n);
 
     using box = new Box();
-    const id = box.id();
-    box.ok("create", "--bundle", box.bundle(["true"]), id);
-    const { pid } = box.state(id);
+    const id = box.started();
+    const words = ["--root", box.root, "events", "--interval", "100ms", id];
+    const watching = spawn(HAKO, words, { stdio: ["ignore", "pipe", "ignore"] });
+    await new Promise((done) => watching.stdout.once("data", done));
+    const { pid } = watching;
     // the flags of its constants and its code, which lie below 4 GiB: to be in huge pages
     const mappings = readFileSync(`/proc/${pid}/smaps`, "utf8").split(/^(?=[0-9a-f]+-)/m);
+    watching.kill();
     const own = mappings.filter((text) => /^[0-9a-f]{1,8}-[0-9a-f]+ r-[-x]p 0*[0-9a-f]+ /.test(text));
     const huge = own.filter((text) => /^VmFlags:.* hg\b/m.test(text));
     expect(huge.length).toBe(existsSync("/sys/kernel/mm/transparent_hugepage") ? 2 : 0);

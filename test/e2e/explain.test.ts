@@ -279,7 +279,7 @@ describe("seccomp", () => {
       const id = box.id();
       box.ok("create", "--bundle", bundle, id);
       const result = box.hakoWith({ timeout: 20_000 }, "start", id);
-      expectError(result, "died before it could execute the program");
+      expectError(result, "execve /bin/program", "is a script for /no/such");
       box.ok("delete", "--force", id);
       await expectUnchanged(before, box.root);
     }, [needsHako]);

@@ -1,98 +1,17 @@
 // Containers of an ordinary user: no right of root's but through newuidmap and newgidmap.
 import { expect } from "bun:test";
-import {
-  chmodSync,
-  chownSync,
-  copyFileSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
-  Box,
   type BundleConfig,
   busyboxRootfs,
   e2e,
   execute,
   expectUnchanged,
-  HAKO,
   hostSnapshot,
-  needsHako,
-  needsProgram,
-  type Result,
   until,
 } from "./support";
-
-const USER = 12_345;
-const SUBORDINATE = 400_000;
-
-const needsUserNamespaces = (() => {
-  const limit = readFileSync("/proc/sys/user/max_user_namespaces", "utf8").trim();
-  return limit === "0" ? "no user namespaces on this host" : undefined;
-})();
-const NEEDS = [needsHako, needsProgram("setpriv"), needsProgram("unshare"), needsUserNamespaces];
-const NEEDS_MAPS = [...NEEDS, needsProgram("newuidmap"), needsProgram("newgidmap")];
-
-/** A directory of the user's, a copy of hako that it may read, and a way to call it. */
-class Home implements Disposable {
-  readonly box = new Box();
-  readonly hakoPath = join(this.box.dir, "hako");
-  readonly runtime = join(this.box.dir, "runtime");
-
-  constructor() {
-    chmodSync(this.box.dir, 0o755);
-    copyFileSync(HAKO, this.hakoPath);
-    chmodSync(this.hakoPath, 0o755);
-    mkdirSync(this.runtime);
-    chownSync(this.runtime, USER, USER);
-    writeFileSync(
-      join(this.box.dir, "passwd"),
-      `${readFileSync("/etc/passwd", "utf8")}tester:x:${USER}:${USER}::/:/bin/sh\n`,
-    );
-    writeFileSync(join(this.box.dir, "subids"), `tester:${SUBORDINATE}:65536\n`);
-  }
-
-  /** As the user, where /etc/subuid and /etc/subgid give it 65,536 ids. */
-  hako(...args: string[]): Result {
-    const files = [
-      ["passwd", "/etc/passwd"],
-      ["subids", "/etc/subuid"],
-      ["subids", "/etc/subgid"],
-    ];
-    const binds = files
-      .map(([from, to]) => `touch ${to}; mount --bind ${this.box.dir}/${from} ${to}`)
-      .join("; ");
-    const line = `${binds}; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
-    const env = { PATH: process.env.PATH ?? "", XDG_RUNTIME_DIR: this.runtime };
-    return execute("unshare", ["--mount", "sh", "-c", line, "sh", this.hakoPath, ...args], { env });
-  }
-
-  /** A bundle as `hako spec --rootless` makes it, but for the ids of this user. */
-  bundle(args: string[], change: (config: BundleConfig) => void = () => {}): string {
-    const dir = join(this.box.dir, `bundle-${readdirSync(this.box.dir).length}`);
-    mkdirSync(dir);
-    chownSync(dir, USER, USER);
-    this.hako("spec", "--rootless", "--bundle", dir);
-    busyboxRootfs(join(dir, "rootfs"));
-    execute("chown", ["-R", `${USER}:${USER}`, dir]);
-    const file = join(dir, "config.json");
-    const config = JSON.parse(readFileSync(file, "utf8")) as BundleConfig;
-    config.process.args = args;
-    config.process.terminal = false;
-    change(config);
-    writeFileSync(file, JSON.stringify(config));
-    return dir;
-  }
-
-  [Symbol.dispose](): void {
-    const list = this.hako("list", "--quiet").stdout.trim().split("\n").filter(Boolean);
-    for (const id of list) this.hako("delete", "--force", id);
-    this.box[Symbol.dispose]();
-  }
-}
 
 const MAPS = {
   uidMappings: [
@@ -302,15 +221,4 @@ e2e(
     expect(home.hako("--rootless=maybe", "list").status).toBe(2);
   },
   NEEDS_MAPS,
-);
-
-e2e(
-  "an executable that the user may write is copied and sealed first",
-  () => {
-    using home = new Home();
-    chownSync(home.hakoPath, USER, USER);
-    const bundle = home.bundle(["sh", "-c", "true"]);
-    expect(home.hako("run", "--bundle", bundle, home.box.id()).status).toBe(0);
-  },
-  NEEDS,
 );

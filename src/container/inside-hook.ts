@@ -27,11 +27,14 @@ export interface Filtered {
   last: Step | undefined;
 }
 
-export interface FilteredCall {
+export interface InsideCall {
   path: string;
   argv: readonly string[];
   /** "NAME=value" */
   environment: readonly string[];
+  cwd: string;
+  /** The caller's soft limit of open files. */
+  openFiles: number | undefined;
   input: string;
   /** Milliseconds. */
   timeout: number | undefined;
@@ -47,10 +50,10 @@ export interface CallEnd {
 }
 
 /**
- * Runs a program under a container's seccomp filter and waits for its end: what is in a container is not ours to trust, nor is
- * a hook there. Its streams are files, so that it waits for nobody.
+ * Runs a program as a child of whoever acts, a container's process, and waits for its end. What is in a container is not ours to
+ * trust: with a filter it is under that, as the container's program is. Its streams are files, so that it waits for nobody.
  */
-export function callUnderFilter(call: FilteredCall, filtered: Filtered): CallEnd {
+export function callInside(call: InsideCall, filtered: Filtered | undefined): CallEnd {
   using input = memoryFile(INPUT);
   writeAllTo(input.number, bytesOf(call.input), INPUT);
   syscallOn(INPUT, "lseek", input.number, 0, SEEK_SET);
@@ -59,13 +62,14 @@ export function callUnderFilter(call: FilteredCall, filtered: Filtered): CallEnd
   const execve = execveStep(call.path, stringVector(call.argv), stringVector(call.environment));
   const steps: Step[] = [
     ...[input, output, errors].map((file, stream) => replaceStep(file.name ?? "", stream, file)),
+    { what: `chdir ${call.cwd}`, call: "chdir", args: [call.cwd] },
     ...inheritSteps(0, []),
-    ...repairSteps(undefined),
-    ...filterSteps(filtered.filter, input, filtered.last),
+    ...repairSteps(call.openFiles),
+    ...(filtered === undefined ? [] : filterSteps(filtered.filter, input, filtered.last)),
     execve,
   ];
   using reports = new Reports(steps);
-  const plan = { flags: 0, cgroup: undefined, join: [], steps, waitsForNothing: true };
+  const plan = { flags: 0, cgroup: undefined, steps, waitsForNothing: true };
   const pid = cloneChild(plan, reports);
   const end = endOf(pid, call.timeout);
   // it has executed by now, or failed to

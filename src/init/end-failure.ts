@@ -1,0 +1,41 @@
+import type { HakoError } from "../errors";
+import { executionError, lookAtProgram, type Sight } from "../linux/execution-error";
+import type { Fd } from "../linux/fd";
+import { mappedId } from "../linux/id-map";
+import type { FailedStep } from "../linux/remote-process";
+import { stepError } from "../linux/steps";
+import type { Config } from "../oci/config";
+import { keepsGroups } from "../oci/groups";
+import { sightOutside } from "./sight-outside";
+
+/** The error of a container's process that could not become its program, which is looked at from outside. */
+export function endFailure({ step, result }: FailedStep, config: Config, rootfs: Fd | undefined): HakoError {
+  const { path } = step;
+  if (path === undefined || result >= 0) return stepError([{ ...step, args: [] }], [0, result]);
+  return executionError(path, -result, sightOf(path, config, rootfs));
+}
+
+function sightOf(path: string, config: Config, root: Fd | undefined): Sight {
+  const { process, linux } = config;
+  if (process === undefined || root === undefined) return UNSEEN(path);
+  const maps = { uid: linux?.uidMappings ?? [], gid: linux?.gidMappings ?? [] };
+  const place = sightOutside({
+    root,
+    process,
+    keepsGroups: keepsGroups(config),
+    onHost: (kind, id) => mappedId(maps[kind], id),
+  });
+  return lookAtProgram(path, place);
+}
+
+/** Where nobody can look. */
+const UNSEEN = (path: string): Sight => ({
+  path,
+  errno: undefined,
+  directory: false,
+  rights: undefined,
+  user: undefined,
+  noexec: false,
+  format: undefined,
+  interpreter: undefined,
+});

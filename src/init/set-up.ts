@@ -1,0 +1,340 @@
+import type { CgroupMounts } from "../cgroup";
+import { runHooks } from "../container/hooks";
+import { asHakoError, during, HakoError } from "../errors";
+import { actAs } from "../linux/actor";
+import { bytesOf } from "../linux/bytes";
+import { sessionKeyringSteps } from "../linux/credentials";
+import { Fd, FdList } from "../linux/fd";
+import { bringUp } from "../linux/interface";
+import { JoinedThread } from "../linux/joined-thread";
+import { NAMESPACE_FLAGS, type NamespaceType, setNamespace } from "../linux/namespace";
+import { hideStep, parentDeathStep } from "../linux/process";
+import { controllingTerminalStep, setControllingTerminal } from "../linux/pty";
+import type { RemoteProcess } from "../linux/remote-process";
+import { effectiveUser, inUserNamespace } from "../linux/rootless";
+import { unboundStep } from "../linux/scheduler";
+import type { SeccompFilter } from "../linux/seccomp";
+import { recvFds, sendFds, socketPair } from "../linux/socket";
+import { perform, type Step } from "../linux/steps";
+import { syscall, syscallOn } from "../linux/syscall";
+import type { Config, Process } from "../oci/config";
+import { keepsGroups } from "../oci/groups";
+import { hasNamespace } from "../oci/namespaces";
+import type { State } from "../oci/state";
+import { applyScheduler } from "./attributes";
+import { bindSources } from "./bind-sources";
+import { type BirthPlan, type BornProcess, bear } from "./birth";
+import { copiesUp } from "./cgroup-time";
+import { leaveToStart } from "./end";
+import { type Program, prepareProgram } from "./final";
+import { applyLabels } from "./labels";
+import { madeDevices } from "./made-devices";
+import { mappedMounts } from "./mapped-mounts";
+import { NamespacePlan } from "./namespaces";
+import { type PreparedRootfs, prepareRootfs } from "./rootfs";
+import { setUpTerminal } from "./terminal";
+
+const CLONE_FS = 0x200;
+const SIGKILL = 9;
+
+/** What a container's first process is made from. */
+export interface SetUpOptions {
+  config: Config;
+  /** Absolute. */
+  bundle: string;
+  rootfs: string;
+  /** A directory where the host's root is mounted with a tmpfs over it; it is then the rootfs. */
+  overlay: string | undefined;
+  /** Where the host keeps what belongs to the container. */
+  directory: string;
+  noPivot: boolean;
+  noNewKeyring: boolean;
+  preserveFds: number;
+  /** The soft limit of open files that the caller had. */
+  openFiles: number | undefined;
+  /** For hooks that run inside. */
+  state: State;
+  /** The v2 cgroup that it is born in; ours if undefined. */
+  born: string | undefined;
+  startSocket: Fd;
+  consoleSocket: Fd | undefined;
+  warn(message: string): void;
+  explainEnd: BirthPlan["explainEnd"];
+}
+
+/** Descriptors that the process was born with, as it has them. */
+interface Inherited {
+  /** Where others come over that are opened when the process is there already. */
+  way: Fd;
+  startSocket: Fd;
+  consoleSocket: Fd | undefined;
+  /** Of the mount namespace that it joins. */
+  mountNamespace: Fd | undefined;
+  /** Of the pid namespace that it joins last. */
+  latePid: Fd | undefined;
+  /** Detached trees whose owners are mapped, by their places in /mounts. */
+  mapped: ReadonlyMap<number, Fd>;
+}
+
+/**
+ * The making of a container around its first process, in the order of runc's init. The methods are its parts, called in their order
+ * here; between them comes what is done to the process from outside.
+ */
+export class SetUp implements Disposable {
+  readonly process: BornProcess;
+  readonly #options: SetUpOptions;
+  readonly #specified: Process;
+  readonly #namespaces: NamespacePlan;
+  readonly #way: Fd;
+  readonly #inherited: Inherited;
+  /** This thread, where it may act in the container's mount namespace in place of the process. */
+  readonly #thread: JoinedThread | undefined;
+  /** Who acts there. */
+  readonly #mounter: JoinedThread | RemoteProcess;
+  #rootfs: PreparedRootfs | undefined;
+  #program: Program | undefined;
+
+  constructor(options: SetUpOptions) {
+    const { config, startSocket, consoleSocket, bundle, born, preserveFds, explainEnd } = options;
+    if (config.process === undefined)
+      throw new HakoError({ code: "config", message: "config /process: missing" });
+    this.#options = options;
+    this.#specified = config.process;
+    using namespaces = new NamespacePlan(config);
+    this.#namespaces = namespaces;
+    using trees = new FdList();
+    const mapped = mappedMounts(config, bundle, trees);
+    const [ours, theirs] = socketPair("socket to the container's process");
+    using way = theirs;
+    this.#way = ours;
+    const others = [startSocket, consoleSocket, namespaces.mount].filter((fd) => fd !== undefined);
+    const keep = [way, ...others, ...trees.all];
+    try {
+      this.process = bear({ config, namespaces, born, preserveFds, keep, explainEnd });
+    } catch (error) {
+      ours.close();
+      throw error;
+    }
+    this.#thread = threadMayJoin(options, namespaces)
+      ? new JoinedThread(this.process.descriptor, this.process.remote, typesOf(namespaces))
+      : undefined;
+    this.#mounter = this.#thread ?? this.process.remote;
+    const inherit = (fd: Fd): Fd => {
+      const { number, name } = fd;
+      return actAs(this.process.remote, () => new Fd(number, name));
+    };
+    this.#inherited = {
+      way: inherit(way),
+      startSocket: inherit(startSocket),
+      consoleSocket: consoleSocket && inherit(consoleSocket),
+      mountNamespace: namespaces.mount && inherit(namespaces.mount),
+      latePid: namespaces.latePid && inherit(namespaces.latePid),
+      mapped: new Map([...mapped].map(([index, fd]) => [index, this.#thread?.take(fd) ?? inherit(fd)])),
+    };
+  }
+
+  /** A session, keyring and network of its own, and the root file system, built where the host's is still there. */
+  mount(cgroup: CgroupMounts | undefined): void {
+    const { config, noNewKeyring, state, directory, bundle } = this.#options;
+    const { created, lateTime } = this.#namespaces;
+    using opened = new FdList();
+    const outside = this.#namespaces.has("user") && created.has("mount") && effectiveUser() === 0;
+    const { mapped } = this.#inherited;
+    const sources = outside ? bindSources(this.process.pid, config, bundle, mapped, opened) : NOTHING;
+    const devices = outside ? madeDevices(this.process.pid, config, directory, opened) : NOTHING;
+    const bound = this.#handOver(sources);
+    const made = this.#handOver(devices);
+    this.process.act(() => {
+      const setsid: Step = { what: "setsid", call: "setsid", args: [] };
+      perform([setsid, ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${state.id}`))]);
+      if (lateTime) {
+        const { makeTimeNamespace } = require("./time-offsets") as typeof import("./time-offsets");
+        makeTimeNamespace(config.linux?.timeOffsets);
+      }
+    });
+    this.#mounter.act(() => {
+      if (created.has("network")) during("network loopback", () => bringUp("lo"));
+      this.#rootfs = this.#prepareRootfs(cgroup, bound, made);
+    });
+  }
+
+  /** createContainer hooks; then the root file system is entered, and made narrower. */
+  enter(): void {
+    const { config, state, overlay, rootfs, openFiles, noPivot } = this.#options;
+    const hooks = config.hooks?.createContainer ?? [];
+    if (hooks.length > 0) {
+      this.process.act(() =>
+        runHooks("createContainer", config.hooks, {
+          state: { ...state, pid: syscall("getpid") },
+          // as with runc: their paths in the container's file system are relative ones
+          cwd: overlay ?? rootfs,
+          openFiles,
+          inside: { environment: [] },
+        }),
+      );
+    }
+    this.#mounter.act(() => this.#rootfs?.enter(noPivot));
+    if (this.#specified.terminal === true) this.#connectTerminal();
+    this.process.act(() => perform(hostNameSteps(config)));
+    this.#mounter.act(() => this.#rootfs?.finish());
+  }
+
+  /** A terminal of the container's own devpts is its process's, and on /dev/console. */
+  #connectTerminal(): void {
+    this.process.act(() => {
+      setUpTerminal(this.#inherited.consoleSocket, this.#specified, (slave) => {
+        const thread = this.#thread;
+        if (thread === undefined) this.#rootfs?.bindConsole(slave);
+        else {
+          using same = thread.fetch(slave.number);
+          thread.act(() => this.#rootfs?.bindConsole(same));
+        }
+      });
+      // one that is born anew takes it itself
+      if (this.#inherited.latePid === undefined) setControllingTerminal(0);
+    });
+  }
+
+  /**
+   * In its cgroups the process becomes who the program shall be, and the program is looked up as this user. In a pid namespace that
+   * it joins it is born only then.
+   */
+  identify(filter: SeccompFilter | undefined): void {
+    const { config, warn } = this.#options;
+    const { latePid } = this.#inherited;
+    const specified = this.#specified;
+    this.process.act(() => {
+      // what the caller is bound to is nothing to the program
+      perform([unboundStep()]);
+      if (this.#namespaces.created.has("cgroup"))
+        syscallOn("cgroup namespace", "unshare", NAMESPACE_FLAGS.cgroup);
+      applyLabels(specified);
+      if (latePid === undefined) applyScheduler(specified, 0);
+      else {
+        // for its children: itself stays where it is
+        setNamespace(latePid, "pid");
+        latePid.close();
+      }
+      const { linux } = config;
+      this.#program = prepareProgram(specified, { linux, filter, keepsGroups: keepsGroups(config), warn });
+    });
+    if (latePid !== undefined) this.#joinPidNamespace();
+    // a change of identity undoes it; this command still may fail
+    this.process.remote.perform([parentDeathStep(SIGKILL)]);
+  }
+
+  #joinPidNamespace(): void {
+    try {
+      this.process.rebirth(0);
+    } catch (thrown) {
+      const { explainClone } = require("../explain/clone") as typeof import("../explain/clone");
+      throw explainClone(asHakoError(thrown), { flags: 0, born: undefined, joinsPid: true });
+    }
+    const terminal = this.#specified.terminal === true;
+    this.process.remote.perform([
+      { what: "setsid", call: "setsid", args: [] },
+      ...(terminal ? [controllingTerminalStep(0)] : []),
+      hideStep(),
+    ]);
+    applyScheduler(this.#specified, this.process.pid);
+  }
+
+  /** Leaves it to itself: it waits for start, and needs nobody for its last steps but who starts it. */
+  release(): void {
+    const { config, preserveFds, openFiles } = this.#options;
+    if (this.#program === undefined) throw new Error("released before it was identified");
+    const { startSocket, way } = this.#inherited;
+    way.close();
+    const hooks = (config.hooks?.startContainer ?? []).length > 0;
+    leaveToStart(this.process.remote, this.#specified, this.#program, {
+      startSocket,
+      preserveFds,
+      openFiles,
+      hooks,
+    });
+    this.process.release();
+    this.#way.close();
+  }
+
+  #prepareRootfs(
+    cgroup: CgroupMounts | undefined,
+    bound: ReadonlyMap<number, Fd>,
+    made: ReadonlyMap<number, Fd>,
+  ): PreparedRootfs {
+    const { config, bundle, rootfs, overlay, warn } = this.#options;
+    const { mountNamespace, mapped, latePid } = this.#inherited;
+    if (mountNamespace !== undefined) {
+      syscall("unshare", CLONE_FS);
+      setNamespace(mountNamespace, "mount");
+      mountNamespace.close();
+    }
+    if (overlay !== undefined) {
+      const { mountOverlayOfHost } = require("./overlay-root") as typeof import("./overlay-root");
+      during("the host's files under a tmpfs", () => mountOverlayOfHost(overlay, warn));
+    }
+    return prepareRootfs({
+      config,
+      rootfs: overlay ?? rootfs,
+      bundle,
+      cgroup,
+      pidNamespace:
+        latePid && (this.#thread?.fetch(actAs(this.process.remote, () => latePid.number)) ?? latePid),
+      newCgroupNamespace: this.#namespaces.created.has("cgroup"),
+      userNamespace: this.#namespaces.has("user") || inUserNamespace(),
+      mountNamespace: hasNamespace(config, "mount"),
+      mappedMounts: mapped,
+      bindSources: bound,
+      madeDevices: made,
+      warn,
+    });
+  }
+
+  /** Gives the process descriptors of ours. */
+  #handOver(fds: ReadonlyMap<number, Fd>): Map<number, Fd> {
+    if (fds.size === 0) return new Map();
+    sendFds(this.#way, [...fds.values()]);
+    const theirs = this.process.act(() => recvFds(this.#inherited.way, fds.size));
+    return new Map([...fds.keys()].map((index, place): [number, Fd] => [index, at(theirs, place)]));
+  }
+
+  [Symbol.dispose](): void {
+    this.process[Symbol.dispose]();
+    this.#way.close();
+  }
+}
+
+const NOTHING: ReadonlyMap<number, Fd> = new Map();
+
+function at(fds: readonly Fd[], place: number): Fd {
+  const fd = fds[place];
+  if (fd === undefined) throw new HakoError({ code: "system", message: "a descriptor did not come over" });
+  return fd;
+}
+
+function hostNameSteps(config: Config): Step[] {
+  const names = [
+    ["sethostname", "hostname", config.hostname],
+    ["setdomainname", "domainname", config.domainname],
+  ] as const;
+  return names.flatMap(([call, field, name]): Step[] => {
+    if (name === undefined || name === "") return [];
+    const bytes = bytesOf(name);
+    return [{ what: `config /${field}: ${call} ${name}`, call, args: [bytes, bytes.length] }];
+  });
+}
+
+/** Namespaces of the container that this thread has to be in to act in place of the process. */
+function typesOf({ created, joined }: NamespacePlan): ReadonlySet<NamespaceType> {
+  return new Set([...created, ...joined.map(({ type }) => type)]);
+}
+
+/**
+ * Whether this thread may make the mounts: in a mount namespace that is the container's own, without a user namespace, which a
+ * process of several threads can't join. Not where the one who makes them decides: a root directory without pivot_root, memory of
+ * what is copied up, a cgroup namespace.
+ */
+function threadMayJoin({ config, noPivot }: SetUpOptions, namespaces: NamespacePlan): boolean {
+  const { created, joined } = namespaces;
+  if (noPivot || !created.has("mount") || namespaces.has("user")) return false;
+  return !joined.some(({ type }) => type === "cgroup") && !copiesUp(config);
+}

@@ -1,0 +1,79 @@
+import { asHakoError } from "../errors";
+import type { ErrnoName } from "../linux/errno";
+import { readFormat } from "../linux/executable";
+import type { SightPlace } from "../linux/execution-error";
+import type { Fd } from "../linux/fd";
+import { O, openInRoot } from "../linux/path";
+import { components } from "../linux/path-text";
+import { type FileStatus, statusOf } from "../linux/stat";
+import { systemError } from "../linux/syscall";
+import type { Process } from "../oci/config";
+
+/** A program's container, of which only files are looked at. */
+export interface Outside {
+  /** The root directory of its mount namespace. */
+  root: Fd;
+  process: Process;
+  keepsGroups: boolean;
+  /** What the host calls an id of the container's user namespace. */
+  onHost(kind: "uid" | "gid", id: number): number;
+}
+
+/** The path of a program's file from the root of its container. */
+export function absoluteIn(process: Process, path: string): string {
+  return path.startsWith("/") ? path : `${process.cwd}/${path}`;
+}
+
+/** Looks at programs of a container from outside, as far as modes say what the program's user may do. */
+export function sightOutside(outside: Outside): SightPlace {
+  return {
+    open(name) {
+      try {
+        return openAsUser(outside, name);
+      } catch {
+        return undefined;
+      }
+    },
+    // what was looked at, not what somebody has put there since
+    format: (_, found) => readFormat(found.path),
+    errno: (name) => errnoOf(outside, name),
+    user: outside.process.user.uid,
+  };
+}
+
+/** Opens what is there only to look at it; the user must have the right to search the directories, as far as modes say. */
+function openAsUser(outside: Outside, path: string): Fd {
+  const { root, process } = outside;
+  const absolute = absoluteIn(process, path);
+  const names = components(absolute);
+  for (let count = 0; count < names.length; count++) {
+    using directory = openInRoot(root, `/${names.slice(0, count).join("/")}`, O.PATH | O.DIRECTORY);
+    if (!mayExecute(outside, statusOf(directory))) throw systemError("open", "EACCES", absolute);
+  }
+  return openInRoot(root, absolute, O.PATH);
+}
+
+/** Why the user may not execute what is there, as far as modes say. */
+function errnoOf(outside: Outside, path: string): ErrnoName | undefined {
+  try {
+    using file = openAsUser(outside, path);
+    return mayExecute(outside, statusOf(file)) ? undefined : "EACCES";
+  } catch (error) {
+    return asHakoError(error).errno;
+  }
+}
+
+const ANY_EXECUTE = 0o111;
+
+function mayExecute(outside: Outside, { type, mode, uid, gid }: FileStatus): boolean {
+  const { process, keepsGroups, onHost } = outside;
+  const { user, capabilities } = process;
+  if (capabilities?.effective?.includes("CAP_DAC_OVERRIDE") === true) {
+    return type === "directory" || (mode & ANY_EXECUTE) !== 0;
+  }
+  if (uid === onHost("uid", user.uid)) return (mode & 0o100) !== 0;
+  const own = keepsGroups ? [] : (user.additionalGids ?? []);
+  const groups = [user.gid, ...own].map((id) => onHost("gid", id));
+  if (keepsGroups) groups.push(...(globalThis.process.getgroups?.() ?? []));
+  return (mode & (groups.includes(gid) ? 0o010 : 0o001)) !== 0;
+}

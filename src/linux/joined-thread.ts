@@ -1,0 +1,119 @@
+import { toStandardError } from "../log";
+import { type Actor, actAs, actHere } from "./actor";
+import { errnoText } from "./errno";
+import { Fd } from "./fd";
+import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespaceType } from "./namespace";
+import { performHere, type Step } from "./steps";
+import { type SyscallArgument, type SyscallName, syscall, syscallOn, trySyscallHere } from "./syscall";
+
+const CLONE_FS = 0x200;
+const AT_FDCWD = -100;
+const O_PATH = 0o10000000;
+const O_CLOEXEC = 0o2000000;
+/** What a thread can join and leave whatever other threads there are (setns(2)). */
+const JOINABLE: readonly NamespaceType[] = ["network", "ipc", "uts", "mount"];
+
+/**
+ * This thread in the namespaces of a process that was made for a container: the same as that process acting, where no user
+ * namespace is between the two, without a word between them for each system call. What the pid namespace decides is left to
+ * the process: a procfs is of the pid namespace of who makes it.
+ */
+export class JoinedThread implements Actor {
+  readonly #flags: number;
+
+  /** `process` is a descriptor of the process (pidfd_open(2)), `remote` acts as it, `types` are its namespaces that are not ours. */
+  constructor(
+    private readonly process: Fd,
+    private readonly remote: Actor,
+    types: ReadonlySet<NamespaceType>,
+  ) {
+    this.#flags = JOINABLE.reduce(
+      (flags, type) => (types.has(type) ? flags | NAMESPACE_FLAGS[type] : flags),
+      0,
+    );
+  }
+
+  call(name: SyscallName, args: readonly SyscallArgument[]): number {
+    return name === "fsopen" && args[0] === "proc" ? this.#procfs(args) : trySyscallHere(name, ...args);
+  }
+
+  perform(steps: readonly Step[]): void {
+    performHere(steps);
+  }
+
+  clone(): number {
+    throw new Error("children of a container are its process's own");
+  }
+
+  /**
+   * Does something in the process's namespaces, with the root directory of its mount namespace, and comes back. The action is
+   * synchronous. If the way back fails this process ends: what it did from then on would happen in the wrong place.
+   */
+  act<T>(action: () => T): T {
+    return actHere(() => this.#joined(() => actAs(this, action)));
+  }
+
+  /** A descriptor of ours becomes one of this thread in the container's place. */
+  take(fd: Fd): Fd {
+    const { name } = fd;
+    const number = fd.release();
+    return actAs(this, () => new Fd(number, name));
+  }
+
+  /** A copy of a descriptor of the process's. */
+  fetch(number: number): Fd {
+    return actAs(this, () => new Fd(this.#fetched(number)));
+  }
+
+  /** A thread that shares root and working directory with others joins no mount namespace; those that it makes share them again. */
+  #joined<T>(action: () => T): T {
+    const own = JOINABLE.filter((type) => (this.#flags & NAMESPACE_FLAGS[type]) !== 0).map(openOwn);
+    using root = openHere("/");
+    using cwd = openHere(".");
+    syscall("unshare", CLONE_FS);
+    syscallOn("namespaces of the container's process", "setns", this.process.number, this.#flags);
+    try {
+      return action();
+    } finally {
+      goHome(trySyscallHere("unshare", CLONE_FS));
+      for (const namespace of own) goHome(trySyscallHere("setns", namespace.number, 0));
+      // joining a mount namespace changes both
+      goHome(trySyscallHere("fchdir", root.number));
+      goHome(trySyscallHere("chroot", "."));
+      goHome(trySyscallHere("fchdir", cwd.number));
+      for (const namespace of own) namespace.close();
+    }
+  }
+
+  /** The process opens it, and its descriptor is fetched. */
+  #procfs(args: readonly SyscallArgument[]): number {
+    const theirs = this.remote.call("fsopen", args);
+    if (theirs < 0) return theirs;
+    try {
+      return this.#fetched(theirs);
+    } finally {
+      this.remote.call("close", [theirs]);
+    }
+  }
+
+  #fetched(number: number): number {
+    return actHere(() =>
+      syscallOn("descriptor of the container's process", "pidfd_getfd", this.process.number, number, 0),
+    );
+  }
+}
+
+function openHere(path: string): Fd {
+  return new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_PATH | O_CLOEXEC, 0), path);
+}
+
+function openOwn(type: NamespaceType): Fd {
+  const path = `/proc/thread-self/ns/${NAMESPACE_FILES[type]}`;
+  return new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_CLOEXEC, 0), path);
+}
+
+function goHome(result: number): void {
+  if (result >= 0) return;
+  toStandardError(`hako: cannot leave the container's namespaces: ${errnoText(-result)}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,354 @@
+import { toArrayBuffer } from "bun:ffi";
+import { HakoError } from "../errors";
+import { type Actor, actAs, actHere } from "./actor";
+import { bytesOf, textOf } from "./bytes";
+import { elfProgram } from "./elf";
+import { errnoNumber } from "./errno";
+import type { Fd } from "./fd";
+import { libc } from "./libc";
+import { hasSealedSize, memoryFile, sealSize } from "./memfd";
+import { cString, isPointing, type Memory, withAddresses } from "./memory";
+import { KIND, RANGE, RANGE_AT, RANGE_SIZE, remoteCode } from "./remote-code";
+import { type Step, stepError, tableOf } from "./steps";
+import {
+  lastErrno,
+  type SyscallArgument,
+  type SyscallName,
+  syscallNumber,
+  syscallOn,
+  systemError,
+  trySyscallHere,
+} from "./syscall";
+
+const NAME = "calls of a container's process";
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const FUTEX_WAIT = 0;
+const FUTEX_WAKE = 1;
+/** How often a process that does not answer is looked at: it may have ended. */
+const LOOK_NANOSECONDS = 50_000_000n;
+/** Where memory for calls begins; before it are the words of `RANGE` and these. */
+const MEMORY_AT = 128;
+/** 32 bits each: the table that `become` was prepared for, where memory for calls begins, what its steps are called, and how long that text is. */
+const PREPARED = { table: 96, memory: 100, names: 104, namesLength: 108 } as const;
+const ALIGNMENT = 16;
+/** Of a table: where it was, and with which result, when a step failed. */
+const TABLE = { index: 8, result: 16, steps: 24 } as const;
+const NO_REPORT = -1;
+const GONE = -errnoNumber("ESRCH");
+const EINTR = -errnoNumber("EINTR");
+/** The most that one call reads or writes: it may always be less than was asked for. */
+const LARGEST = 1 << 18;
+
+/** Calls that fill a buffer, by its place among the arguments; the result is how much of it. */
+const FILLS: Partial<Record<SyscallName, number>> = {
+  read: 1,
+  pread64: 1,
+  getdents64: 1,
+  readlinkat: 2,
+  getcwd: 0,
+};
+/** Calls that only read a buffer. */
+const TAKES: Partial<Record<SyscallName, number>> = { write: 1, pwrite64: 1 };
+
+/** What a table's step is called, for whoever has to tell of its failure. */
+export type StepName = Pick<Step, "what" | "call"> & { path?: string };
+
+/** Memory that a remote process shares with who drives it: the calls, their arguments, and what these point to. */
+export class SharedRange implements Disposable {
+  readonly words: Int32Array;
+  readonly longWords: BigInt64Array;
+  readonly bytes: Uint8Array;
+  /** What the process has the range's file by, which was made with it. */
+  readonly descriptor: number;
+  readonly #address: number;
+
+  constructor(readonly file: Fd) {
+    this.descriptor = file.number;
+    this.#address = Number(libc("mmap")(null, RANGE_SIZE, PROT_READ_WRITE, MAP_SHARED, file.number, 0));
+    if (this.#address <= 0) throw systemError("mmap", lastErrno(), file.name);
+    const memory = toArrayBuffer(this.#address as never, 0, RANGE_SIZE);
+    this.bytes = new Uint8Array(memory);
+    this.words = new Int32Array(memory);
+    this.longWords = new BigInt64Array(memory);
+  }
+
+  /** A new one, of zeros. */
+  static make(): SharedRange {
+    const file = memoryFile(NAME);
+    try {
+      syscallOn(NAME, "ftruncate", file.number, RANGE_SIZE);
+      // who can get at the process can't take memory away that is looked at here
+      sealSize(file);
+      return new SharedRange(file);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /** One that a process hands over, which may be forged where others can get at it. */
+  static of(file: Fd): SharedRange {
+    if (!hasSealedSize(file, RANGE_SIZE))
+      throw new HakoError({ code: "system", message: `${NAME}: the process hands something else over` });
+    return new SharedRange(file);
+  }
+
+  /** A program that serves the calls of this range; the range's descriptor must stay open when it is executed. */
+  program(): Fd {
+    return elfProgram("hako:calls", remoteCode(this.file.number), new Uint8Array(ALIGNMENT));
+  }
+
+  /** Wakes who waits for the word at an offset to change. */
+  wake(offset: number): void {
+    this.#futex(offset, FUTEX_WAKE, 1, null);
+  }
+
+  /** Waits until the word at an offset is another; comes back also without that, after a while. */
+  wait(offset: number, value: number): void {
+    this.#futex(offset, FUTEX_WAIT, value, this.#look);
+  }
+
+  readonly #look = new BigInt64Array([0n, LOOK_NANOSECONDS]);
+
+  #futex(offset: number, operation: number, value: number, timeout: BigInt64Array | null): void {
+    trySyscallHere("futex", this.#address + offset, operation, value, timeout);
+  }
+
+  [Symbol.dispose](): void {
+    this.file.close();
+  }
+}
+
+/** What is known of a remote process beside its range. */
+export interface RemoteWatch {
+  /** Whether it has ended; asked when it does not answer. */
+  ended(): boolean;
+  /** What to say then. */
+  death(): HakoError;
+}
+
+/**
+ * A process that makes the system calls which it is told through a range of shared memory, and nothing else: its program is
+ * some hundred bytes, in a sealed file of no file system. What it answers is believed no more than a number can be: whoever may
+ * trace it can answer in its place.
+ */
+export class RemoteProcess implements Actor {
+  #gone = false;
+  #memory = MEMORY_AT;
+  #end = MEMORY_AT;
+  readonly #placed = new Map<Memory, bigint>();
+
+  constructor(
+    readonly range: SharedRange,
+    private readonly watch: RemoteWatch,
+  ) {
+    const begin = range.words[PREPARED.memory / 4] ?? 0;
+    if (begin > MEMORY_AT && begin < RANGE_SIZE) this.#memory = begin;
+  }
+
+  /** Does something with this process acting. */
+  act<T>(action: () => T): T {
+    return actAs(this, action);
+  }
+
+  call(name: SyscallName, args: readonly SyscallArgument[]): number {
+    this.#clear();
+    const fills = FILLS[name];
+    const takes = TAKES[name];
+    const back: [memory: Memory, at: number][] = [];
+    const words = args.map((argument, index) => {
+      if (typeof argument === "number" || typeof argument === "bigint") {
+        // how long the buffer is comes after it
+        const isLength = (fills ?? takes) === index - 1 && (fills ?? takes) !== undefined;
+        return isLength ? Math.min(Number(argument), LARGEST) : argument;
+      }
+      if (argument === null) return 0;
+      if (typeof argument === "string") return Number(this.#place(cString(argument)));
+      if (index === fills) return Number(this.#reserve(argument, back));
+      const at = Number(this.#place(index === takes ? shortened(argument) : argument));
+      if (index !== takes) back.push([argument, at]);
+      return at;
+    });
+    for (;;) {
+      const result = this.#ask(syscallNumber(name), words);
+      if (result === EINTR) continue;
+      for (const [memory, at] of back) this.#giveBack(memory, at, fills === undefined ? undefined : result);
+      return result;
+    }
+  }
+
+  perform(steps: readonly Step[]): void {
+    if (steps.length === 0) return;
+    this.#clear();
+    const table = this.#lay(steps, NO_REPORT);
+    const made = this.#ask(KIND.walk, [RANGE_AT + table + TABLE.steps, steps.length]);
+    if (made === GONE) throw this.watch.death();
+    if (made < steps.length) throw stepError(steps, [made, Number(this.#long(RANGE.stepResult))]);
+  }
+
+  clone(cloneArguments: Uint8Array, steps: readonly Step[], report: number, first: number): number {
+    this.#clear();
+    const table = this.#lay(steps, report, first);
+    const at = Number(this.#place(cloneArguments));
+    return this.#ask(KIND.spawn, [at, cloneArguments.length, RANGE_AT + table]);
+  }
+
+  /** Makes a copy of itself (clone3(2)), which is driven from now on, and ends; its pid, or -errno. */
+  birth(cloneArguments: Uint8Array): number {
+    this.#clear();
+    return this.#ask(KIND.birth, [Number(this.#place(cloneArguments)), cloneArguments.length]);
+  }
+
+  /** Lays the steps of its end out, where they stay whatever it is told before; `become` makes them. */
+  prepare(steps: readonly Step[]): void {
+    this.#clear();
+    const table = this.#lay(steps, NO_REPORT);
+    const names = bytesOf(JSON.stringify(steps.map(nameOf)));
+    const at = Number(this.#place(names)) - RANGE_AT;
+    const { words } = this.range;
+    words[PREPARED.table / 4] = table;
+    words[PREPARED.names / 4] = at;
+    words[PREPARED.namesLength / 4] = names.length;
+    this.#memory = this.#end;
+    words[PREPARED.memory / 4] = this.#memory;
+  }
+
+  /** It makes these steps first, without an answer that anybody waits for; then it can be told more. */
+  later(steps: readonly Step[]): void {
+    this.#clear();
+    const table = this.#lay(steps, NO_REPORT);
+    this.#memory = this.#end;
+    this.range.words[PREPARED.memory / 4] = this.#memory;
+    this.#post(KIND.walk, [RANGE_AT + table + TABLE.steps, steps.length]);
+  }
+
+  /** It makes the steps that were prepared, of which the last executes a program, and ends where one fails. */
+  become(): void {
+    this.#post(KIND.become, [RANGE_AT + (this.range.words[PREPARED.table / 4] ?? 0)]);
+  }
+
+  #ask(call: number, args: readonly (number | bigint)[]): number {
+    if (this.#gone) return GONE;
+    const number = this.#post(call, args);
+    const { words } = this.range;
+    for (;;) {
+      const answered = Atomics.load(words, RANGE.answered / 4);
+      if (answered === number) return words[RANGE.result / 4] ?? 0;
+      this.range.wait(RANGE.answered, answered);
+      if (Atomics.load(words, RANGE.answered / 4) !== number && actHere(() => this.watch.ended())) {
+        this.#gone = true;
+        throw actHere(() => this.watch.death());
+      }
+    }
+  }
+
+  #post(call: number, args: readonly (number | bigint)[]): number {
+    const { words, longWords } = this.range;
+    const number = ((words[RANGE.asked / 4] ?? 0) + 1) | 0;
+    longWords[RANGE.call / 8] = BigInt(call);
+    for (let index = 0; index < 6; index++) {
+      longWords[RANGE.arguments / 8 + index] = BigInt(args[index] ?? 0);
+    }
+    Atomics.store(words, RANGE.asked / 4, number);
+    this.range.wake(RANGE.asked);
+    return number;
+  }
+
+  #long(offset: number): bigint {
+    return this.range.longWords[offset / 8] ?? 0n;
+  }
+
+  #clear(): void {
+    this.#end = this.#memory;
+    this.#placed.clear();
+  }
+
+  /** Room for so many bytes; the offset of them. */
+  #room(size: number): number {
+    const at = (this.#end + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+    if (at + size > RANGE_SIZE) {
+      throw new HakoError({ code: "system", message: `a system call with ${size} bytes of memory` });
+    }
+    this.#end = at + size;
+    return at;
+  }
+
+  readonly #place = (memory: Memory): bigint => {
+    const known = this.#placed.get(memory);
+    if (known !== undefined) return known;
+    const bytes = isPointing(memory) ? withAddresses(memory, this.#place) : bytesIn(memory);
+    const at = this.#room(bytes.length);
+    this.range.bytes.set(bytes, at);
+    const address = BigInt(RANGE_AT + at);
+    this.#placed.set(memory, address);
+    return address;
+  };
+
+  /** Room for what a call fills. */
+  #reserve(memory: Memory, back: [Memory, number][]): number {
+    const bytes = bytesIn(isPointing(memory) ? memory.bytes : memory);
+    const at = RANGE_AT + this.#room(Math.min(bytes.length, LARGEST));
+    back.push([memory, at]);
+    return at;
+  }
+
+  /** What a call has left in the memory that it was given; `filled` is how much of a buffer that has no other use. */
+  #giveBack(memory: Memory, address: number, filled: number | undefined): void {
+    const own = bytesIn(isPointing(memory) ? memory.bytes : memory);
+    const length = filled === undefined ? own.length : Math.max(0, Math.min(filled, own.length));
+    const at = address - RANGE_AT;
+    own.set(this.range.bytes.subarray(at, at + length));
+    if (!isPointing(memory)) return;
+    for (const [, to] of memory.pointers) this.#giveBack(to, Number(this.#placed.get(to)), undefined);
+  }
+
+  /** Lays steps out as a table; its offset. */
+  #lay(steps: readonly Step[], report: number, first = 0): number {
+    const { words } = tableOf(report, steps, this.#place, first);
+    return Number(this.#place(words)) - RANGE_AT;
+  }
+}
+
+function bytesIn(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+function shortened(memory: Memory): Memory {
+  return isPointing(memory) ? memory : bytesIn(memory).subarray(0, LARGEST);
+}
+
+function nameOf({ what, call, args }: Step): StepName {
+  const [path] = args;
+  return call === "execve" && typeof path === "string" ? { what, call, path } : { what, call };
+}
+
+/** A step that ended a process. */
+export interface FailedStep {
+  step: StepName;
+  result: number;
+}
+
+/** The step that ended a process which was to `become` its steps; undefined if none did. */
+export function failedStep(range: SharedRange): FailedStep | undefined {
+  const { words, longWords, bytes } = range;
+  const table = words[PREPARED.table / 4] ?? 0;
+  const result = Number(longWords[(table + TABLE.result) / 8] ?? 0n);
+  if (result === 0) return undefined;
+  const index = Number(longWords[(table + TABLE.index) / 8] ?? 0n);
+  const at = words[PREPARED.names / 4] ?? 0;
+  const text = textOf(bytes.subarray(at, at + (words[PREPARED.namesLength / 4] ?? 0)));
+  return { step: nameAt(text, index), result };
+}
+
+/** What was written when the steps were prepared, unless somebody else has written there since. */
+function nameAt(text: string, index: number): StepName {
+  const unknown: StepName = { what: `step ${index}`, call: "prctl" };
+  try {
+    const { what, call, path } = (JSON.parse(text) as Partial<StepName>[])[index] ?? {};
+    if (typeof what !== "string" || typeof call !== "string") return unknown;
+    return typeof path === "string" ? { what, call, path } : { what, call };
+  } catch {
+    return unknown;
+  }
+}

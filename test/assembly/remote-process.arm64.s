@@ -1,0 +1,100 @@
+// The program of a remote process (src/linux/remote-code.ts) up to "child", on arm64.
+// Its first instruction is not here: movz x4,#FD, with the number of the shared range's descriptor.
+  movz x0,#0x1000,lsl #16
+  mov x1,#0x100000
+  mov x2,#3
+  mov x3,#0x11
+  mov x5,#0
+  mov x8,#222
+  svc #0
+  movz x19,#0x1000,lsl #16
+  mov w20,#0
+wait:
+  ldar w0,[x19]
+  cmp w0,w20
+  b.ne call
+  mov x0,x19
+  mov x1,#0
+  mov w2,w20
+  mov x3,#0
+  mov x8,#98
+  svc #0
+  b wait
+call:
+  mov w20,w0
+  ldp x8,x0,[x19,#16]
+  ldp x1,x2,[x19,#32]
+  ldp x3,x4,[x19,#48]
+  ldr x5,[x19,#64]
+  tbnz x8,#63,special
+  svc #0
+answer:
+  str x0,[x19,#72]
+  add x0,x19,#4
+  stlr w20,[x0]
+  mov x1,#1
+  mov x2,#1
+  mov x8,#98
+  svc #0
+  b wait
+special:
+  adds x8,x8,#1
+  b.eq walk
+  adds x8,x8,#1
+  b.eq birth
+  adds x8,x8,#1
+  b.eq spawn
+  mov x9,x0
+  b child
+walk:
+  mov x21,x0
+  mov x22,x1
+  mov x23,#0
+next:
+  cmp x23,x22
+  b.ge over
+  ldp x8,x0,[x21]
+  ldp x1,x2,[x21,#16]
+  ldp x3,x4,[x21,#32]
+  ldr x5,[x21,#48]
+  svc #0
+  str x0,[x19,#80]
+  ldp x6,x7,[x21,#56]
+  cmp x0,x6
+  b.lt over
+  cmp x0,x7
+  b.gt over
+  add x23,x23,#1
+  add x21,x21,#72
+  b next
+over:
+  mov x0,x23
+  b answer
+birth:
+  mov x8,#435
+  svc #0
+  tbnz x0,#63,answer
+  cbz x0,born
+  str x0,[x19,#72]
+  add x0,x19,#4
+  stlr w20,[x0]
+  mov x1,#1
+  mov x2,#1
+  mov x8,#98
+  svc #0
+  mov x0,#0
+  mov x8,#94
+  svc #0
+born:
+  mov x0,#1
+  mov x1,#9
+  mov x8,#167
+  svc #0
+  b wait
+spawn:
+  mov x21,x2
+  mov x8,#435
+  svc #0
+  cbnz x0,answer
+  mov x9,x21
+child:

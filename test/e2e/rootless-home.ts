@@ -1,0 +1,89 @@
+// An ordinary user with a directory and a copy of hako, for containers without any right of root's.
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import {
+  Box,
+  type BundleConfig,
+  busyboxRootfs,
+  execute,
+  HAKO,
+  needsHako,
+  needsProgram,
+  type Result,
+} from "./support";
+
+export const USER = 12_345;
+export const SUBORDINATE = 400_000;
+
+const needsUserNamespaces = (() => {
+  const limit = readFileSync("/proc/sys/user/max_user_namespaces", "utf8").trim();
+  return limit === "0" ? "no user namespaces on this host" : undefined;
+})();
+export const NEEDS = [needsHako, needsProgram("setpriv"), needsProgram("unshare"), needsUserNamespaces];
+export const NEEDS_MAPS = [...NEEDS, needsProgram("newuidmap"), needsProgram("newgidmap")];
+
+/** A directory of the user's, a copy of hako that it may read, and a way to call it. */
+export class Home implements Disposable {
+  readonly box = new Box();
+  readonly hakoPath = join(this.box.dir, "hako");
+  readonly runtime = join(this.box.dir, "runtime");
+
+  constructor() {
+    chmodSync(this.box.dir, 0o755);
+    copyFileSync(HAKO, this.hakoPath);
+    chmodSync(this.hakoPath, 0o755);
+    mkdirSync(this.runtime);
+    chownSync(this.runtime, USER, USER);
+    writeFileSync(
+      join(this.box.dir, "passwd"),
+      `${readFileSync("/etc/passwd", "utf8")}tester:x:${USER}:${USER}::/:/bin/sh\n`,
+    );
+    writeFileSync(join(this.box.dir, "subids"), `tester:${SUBORDINATE}:65536\n`);
+  }
+
+  /** As the user, where /etc/subuid and /etc/subgid give it 65,536 ids. */
+  hako(...args: string[]): Result {
+    const files = [
+      ["passwd", "/etc/passwd"],
+      ["subids", "/etc/subuid"],
+      ["subids", "/etc/subgid"],
+    ];
+    const binds = files
+      .map(([from, to]) => `touch ${to}; mount --bind ${this.box.dir}/${from} ${to}`)
+      .join("; ");
+    const line = `${binds}; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
+    const env = { PATH: process.env.PATH ?? "", XDG_RUNTIME_DIR: this.runtime };
+    return execute("unshare", ["--mount", "sh", "-c", line, "sh", this.hakoPath, ...args], { env });
+  }
+
+  /** A bundle as `hako spec --rootless` makes it, but for the ids of this user. */
+  bundle(args: string[], change: (config: BundleConfig) => void = () => {}): string {
+    const dir = join(this.box.dir, `bundle-${readdirSync(this.box.dir).length}`);
+    mkdirSync(dir);
+    chownSync(dir, USER, USER);
+    this.hako("spec", "--rootless", "--bundle", dir);
+    busyboxRootfs(join(dir, "rootfs"));
+    execute("chown", ["-R", `${USER}:${USER}`, dir]);
+    const file = join(dir, "config.json");
+    const config = JSON.parse(readFileSync(file, "utf8")) as BundleConfig;
+    config.process.args = args;
+    config.process.terminal = false;
+    change(config);
+    writeFileSync(file, JSON.stringify(config));
+    return dir;
+  }
+
+  [Symbol.dispose](): void {
+    const list = this.hako("list", "--quiet").stdout.trim().split("\n").filter(Boolean);
+    for (const id of list) this.hako("delete", "--force", id);
+    this.box[Symbol.dispose]();
+  }
+}
