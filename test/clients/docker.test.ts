@@ -38,7 +38,7 @@ const FOREVER = ["sh", "-c", "while :; do sleep 1; done"];
 
 describe("docker run", () => {
   e2e(
-    "output, exit status, and why a program can't start",
+    "output, exit status, and why a program can't start @v2",
     () => {
       expect(docker().run("box", "sh", "-c", "echo out; echo err >&2; exit 42")).toMatchObject({
         status: 42,
@@ -137,7 +137,7 @@ describe("docker run", () => {
 
 describe("docker exec", () => {
   e2e(
-    "user, environment, directory, input, status; what can't be started",
+    "user, environment, directory, input, status; what can't be started @v2",
     () => {
       using box = docker().detached(["--env", "OF=box"], ...FOREVER);
       const line = "id -u; id -g; pwd; echo $A $OF";
@@ -171,7 +171,7 @@ const LIMIT_FILES = isV2
   ? { memory: "memory.max", pids: "pids.max", quota: "cpu.max" }
   : { memory: "memory/memory.limit_in_bytes", pids: "pids/pids.max", quota: "cpu/cpu.cfs_quota_us" };
 
-describe("docker's limits", () => {
+describe("docker's limits @v2", () => {
   e2e(
     "are the kernel's; update changes them; stats tells the use",
     () => {
@@ -356,7 +356,7 @@ describe("docker's daemon", () => {
   );
 
   e2e(
-    "nothing is left",
+    "nothing is left @v2",
     async () => {
       const { machine } = docker();
       const state = machine.path("data/exec/runtime-runc/moby");

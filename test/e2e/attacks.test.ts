@@ -63,7 +63,7 @@ describe("exec into a container that waits for it", () => {
     expect(stdout).toMatch(/CapBnd:\s*0*20040420$/m);
   });
 
-  e2e("the rules for devices hold for it, after an update too", () => {
+  e2e("the rules for devices hold for it, after an update too @v2", () => {
     using box = new Box();
     const id = box.id();
     const bundle = box.bundle(SLEEP, withCapability("CAP_MKNOD"));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Box, e2e, expectUnchanged, HAKO, hostSnapshot, IS_HAKO, needsHako, SLEEP, until } from "./support";
 
 describe("lifecycle", () => {
-  e2e("create, state, start, kill, delete", async () => {
+  e2e("create, state, start, kill, delete @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     const id = box.id();
@@ -34,7 +34,7 @@ describe("lifecycle", () => {
     await expectUnchanged(before, box.root);
   });
 
-  e2e("run gives back the program's exit code, and 128+n for a signal", async () => {
+  e2e("run gives back the program's exit code, and 128+n for a signal @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     expect(box.run(["true"]).status).toBe(0);
@@ -116,7 +116,7 @@ describe("lifecycle", () => {
     expect(late.stderr).toMatch(/container not running|process already finished|no such process/);
   });
 
-  e2e("without a pid namespace delete --force leaves no process", async () => {
+  e2e("without a pid namespace delete --force leaves no process @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     const id = box.id();
@@ -129,7 +129,7 @@ describe("lifecycle", () => {
     await expectUnchanged(before, box.root);
   });
 
-  e2e("without a pid namespace kill KILL ends those that the first process left behind", async () => {
+  e2e("without a pid namespace kill KILL ends those that the first process left behind @v2", async () => {
     using box = new Box();
     const id = box.started(["sh", "-c", "sleep 600 & exec sleep 601"], (config) => {
       config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "pid");
@@ -248,7 +248,7 @@ describe("after something went wrong", () => {
     rmSync(join(box.root, id), { recursive: true });
   }, [needsHako]);
 
-  e2e("processes that outlive the program end with kill --all and delete", async () => {
+  e2e("processes that outlive the program end with kill --all and delete @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     const id = box.id();
@@ -361,7 +361,7 @@ describe("bad input leaves nothing behind", () => {
   });
 });
 
-describe("limits apply to the program, not to hako", () => {
+describe("limits apply to the program, not to hako @v2", () => {
   e2e("8 MiB of memory", () => {
     using box = new Box();
     const result = box.run(["true"], (config) => {

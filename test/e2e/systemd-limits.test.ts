@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { e2e, execute, isV2, needsProgram } from "./support";
 import { cgroupOf, fileOf, MIB, NEEDS, needsV2, Scope, show, systemctl, units } from "./systemd-scope";
 
-describe("limits", () => {
+describe("limits @v2", () => {
   const LIMITS = {
     memory: { limit: 64 * MIB, ...(isV2 ? { reservation: 16 * MIB, swap: 96 * MIB } : {}) },
     cpu: { shares: 512, quota: 25_000, period: 50_000, cpus: "0" },
@@ -150,7 +150,7 @@ describe("limits", () => {
   }, [...NEEDS, needsV2]);
 });
 
-describe("annotations", () => {
+describe("annotations @v2", () => {
   e2e(
     "set properties of the unit",
     () => {
@@ -202,7 +202,7 @@ const PASSING = "systemd-run -q --scope -p 'DeviceAllow=/dev/null rw' true && sy
 
 const needsSystemdRun = needsProgram("systemd-run");
 
-describe("units that come and go beside a container", () => {
+describe("units that come and go beside a container @v2", () => {
   e2e(
     "take none of its cgroups while it is made",
     () => {

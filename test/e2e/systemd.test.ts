@@ -38,7 +38,7 @@ import {
   units,
 } from "./systemd-scope";
 
-describe("a scope", () => {
+describe("a scope @v2", () => {
   e2e(
     "is made, shown by systemd, and gone with the container",
     async () => {
@@ -146,7 +146,7 @@ describe("a scope", () => {
   );
 });
 
-describe("names that are taken", () => {
+describe("names that are taken @v2", () => {
   e2e("a failed unit of the same name gives way", async () => {
     using scope = new Scope();
     const leftover = ["--scope", `--unit=${scope.unit}`, "--property=RuntimeMaxSec=100ms", "sleep", "100"];
@@ -177,7 +177,7 @@ describe("names that are taken", () => {
   }, [...NEEDS, needsProgram("systemd-run")]);
 });
 
-describe("what goes wrong", () => {
+describe("what goes wrong @v2", () => {
   e2e(
     "create that is killed leaves what delete --force removes",
     async () => {
@@ -279,7 +279,7 @@ describe("what goes wrong", () => {
   }, [...NEEDS, needsProgram("systemd-run")]);
 });
 
-describe("--cgroup-manager=disabled", () => {
+describe("--cgroup-manager=disabled @v2", () => {
   e2e("leaves a container in its caller's cgroups, and refuses limits", () => {
     using box = new Box();
     const id = box.id();
@@ -308,7 +308,7 @@ function asUser(command: string, args: string[]): Result {
   return execute("setpriv", [...ids, command, ...args], { env });
 }
 
-describe("an ordinary user", () => {
+describe("an ordinary user @v2", () => {
   e2e("has a scope of its own systemd", async () => {
     using box = new Box();
     chmodSync(box.dir, 0o755);
@@ -364,7 +364,7 @@ describe("an ordinary user", () => {
   }, [...NEEDS, needsUserSystemd, needsV2, needsProgram("setpriv")]);
 });
 
-describe("podman", () => {
+describe("podman @v2", () => {
   e2e("--cgroup-manager=systemd run --memory", async () => {
     using box = new Box();
     const rootfs = box.path("rootfs");

@@ -79,6 +79,9 @@ const ACCEPTED: { aspect: string; why: string; normalise: (text: string) => stri
   },
 ];
 
+/** What else than on v1 a program sees on cgroup v2. */
+const ON_V2 = ["mountinfo", "cgroup", "directories"];
+
 interface Aspect {
   name: string;
   args: string[];
@@ -208,7 +211,7 @@ const BUNDLES: [string, (config: BundleConfig) => void][] = [
 for (const [name, mutate] of BUNDLES) {
   describe(name, () => {
     for (const aspect of ASPECTS) {
-      e2e(aspect.name, () => {
+      e2e(`${aspect.name}${ON_V2.includes(aspect.name) ? " @v2" : ""}`, () => {
         using box = new Box();
         execute("chmod", ["755", box.dir]);
         const bundle = box.bundle(aspect.args, mutate);
