@@ -46,10 +46,10 @@ host_state() {
 	} | sort -u
 }
 
-# same_host_state FILE : fails with what is on the host that wasn't when FILE was written, and with mounts and networks that
-# have gone; what is on its way out gets half a minute.
+# same_host_state FILE [SECONDS] : fails with what is on the host that wasn't when FILE was written, and with mounts and
+# networks that have gone; what is on its way out gets half a minute, or so many seconds.
 same_host_state() {
-	local end=$((EPOCHSECONDS + 30)) change
+	local end=$((EPOCHSECONDS + ${2-30})) change
 	while change=$(diff <(host_state) "$1" | sed -n 's/^< /left behind: /p; s/^> \(mount\|network\)/gone: \1/p'); [ -n "$change" ]; do
 		[ $EPOCHSECONDS -lt $end ] || { echo "$change" && return 1; }
 		sleep 1

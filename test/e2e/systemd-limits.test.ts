@@ -150,9 +150,9 @@ describe("limits @v2", () => {
   }, [...NEEDS, needsV2]);
 });
 
-describe("annotations @v2", () => {
+describe("annotations", () => {
   e2e(
-    "set properties of the unit",
+    "set properties of the unit @v2",
     () => {
       using scope = new Scope();
       scope.start(["sleep", "100"], (config) => {
@@ -202,7 +202,7 @@ const PASSING = "systemd-run -q --scope -p 'DeviceAllow=/dev/null rw' true && sy
 
 const needsSystemdRun = needsProgram("systemd-run");
 
-describe("units that come and go beside a container @v2", () => {
+describe("units that come and go beside a container", () => {
   e2e(
     "take none of its cgroups while it is made",
     () => {

@@ -38,9 +38,9 @@ import {
   units,
 } from "./systemd-scope";
 
-describe("a scope @v2", () => {
+describe("a scope", () => {
   e2e(
-    "is made, shown by systemd, and gone with the container",
+    "is made, shown by systemd, and gone with the container @v2",
     async () => {
       using scope = new Scope();
       const { id, unit } = scope;
@@ -101,7 +101,7 @@ describe("a scope @v2", () => {
   );
 
   e2e(
-    "run to the end of the program, with its status",
+    "run to the end of the program, with its status @v2",
     () => {
       using scope = new Scope();
       const bundle = scope.bundle(["sh", "-c", "cat /proc/self/cgroup; exit 7"]);
@@ -112,7 +112,7 @@ describe("a scope @v2", () => {
   );
 
   e2e(
-    "in a slice below a slice, and in the root",
+    "in a slice below a slice, and in the root @v2",
     () => {
       using scope = new Scope("hakotest-inner.slice");
       const pid = scope.start(["sleep", "100"]);
@@ -146,7 +146,7 @@ describe("a scope @v2", () => {
   );
 });
 
-describe("names that are taken @v2", () => {
+describe("names that are taken", () => {
   e2e("a failed unit of the same name gives way", async () => {
     using scope = new Scope();
     const leftover = ["--scope", `--unit=${scope.unit}`, "--property=RuntimeMaxSec=100ms", "sleep", "100"];
@@ -177,9 +177,9 @@ describe("names that are taken @v2", () => {
   }, [...NEEDS, needsProgram("systemd-run")]);
 });
 
-describe("what goes wrong @v2", () => {
+describe("what goes wrong", () => {
   e2e(
-    "create that is killed leaves what delete --force removes",
+    "create that is killed leaves what delete --force removes @v2",
     async () => {
       // the whole of it takes that long here
       using measured = new Scope();
@@ -215,7 +215,7 @@ describe("what goes wrong @v2", () => {
   );
 
   e2e(
-    "a container that ran out of memory leaves no failed unit",
+    "a container that ran out of memory leaves no failed unit @v2",
     async () => {
       using scope = new Scope();
       const bundle = scope.bundle(["sh", "-c", "x=0123456789; while :; do x=$x$x; done"], ({ linux }) => {
@@ -364,7 +364,7 @@ describe("an ordinary user @v2", () => {
   }, [...NEEDS, needsUserSystemd, needsV2, needsProgram("setpriv")]);
 });
 
-describe("podman @v2", () => {
+describe("podman", () => {
   e2e("--cgroup-manager=systemd run --memory", async () => {
     using box = new Box();
     const rootfs = box.path("rootfs");
