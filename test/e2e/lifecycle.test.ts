@@ -94,14 +94,10 @@ describe("lifecycle", () => {
     using box = new Box();
     for (const words of [[], ["15"], ["TERM"], ["SIGTERM"], ["9"]]) {
       const id = box.id();
-      box.ok(
-        "run",
-        "--detach",
-        "--bundle",
-        box.bundle(["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]),
-        id,
-      );
-      await Bun.sleep(200); // the shell sets its trap
+      const line = "trap 'exit 0' TERM; echo > /ready; while :; do sleep 0.1; done";
+      const bundle = box.bundle(["sh", "-c", line]);
+      box.ok("run", "--detach", "--bundle", bundle, id);
+      await until("the shell has set its trap", () => existsSync(`${bundle}/rootfs/ready`));
       box.ok("kill", id, ...words);
       await box.waitFor(id, "stopped");
       box.ok("delete", id);
@@ -124,7 +120,7 @@ describe("lifecycle", () => {
       config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "pid");
     });
     box.ok("run", "--detach", "--bundle", bundle, id);
-    await Bun.sleep(200);
+    await until("all sleep", () => JSON.parse(box.ok("ps", "--format", "json", id).stdout).length >= 3);
     box.ok("delete", "--force", id);
     await expectUnchanged(before, box.root);
   });
