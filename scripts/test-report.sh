@@ -71,6 +71,7 @@ failed_tests() {
 # count NAME LOG STATUS : adds the summary of a run of `bun test` up
 count() {
 	local name=$1 log=$2 status=$3 count
+	[ "$status" != 0 ] || ! grep -q '^error: regex .* matched 0 tests' "$log" || return 0
 	number() { sed -n "s/^ *\([0-9][0-9]*\) $1\r*\$/\1/p" "$log" | tail -n 1; }
 	passed=$((passed + $(number pass || true) + 0))
 	skipped=$((skipped + $(number skip || true) + 0))
