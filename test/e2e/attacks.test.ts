@@ -1,3 +1,4 @@
+// @cgroup-v2
 // Attacks while hako works: by the container that it is about to enter, by the image, by whoever shares a volume with it.
 import { describe, expect } from "bun:test";
 import {
