@@ -103,7 +103,7 @@ describe("buildah", () => {
   });
 
   e2eBuildah(
-    "buildah build: RUN as root and as another user, with volumes and a limit; a failing step",
+    "buildah build: RUN as root and as another user, with volumes and a limit; a failing step @v2",
     () => {
       const lines = [
         "COPY file /file",
@@ -141,7 +141,7 @@ describe("buildah", () => {
     expect(`${failed.stdout}${failed.stderr}`).toContain("exit status 13");
   });
 
-  e2eBuildah("nothing is left", async () => {
+  e2eBuildah("nothing is left @v2", async () => {
     expect(await store.leftBehind()).toEqual([]);
   });
 });

@@ -66,7 +66,7 @@ describe("ctr run, the program's rights", () => {
     needs,
   );
 
-  e2e("a device", () => {
+  e2e("a device @v2", () => {
     const line = `stat -c %a:%F ${device} && head -c 0 ${device} && echo opened`;
     expect(sh(line, "--device", device ?? "")).toMatch(/^\d+:character special file\nopened$/);
     const without = use().run([], "sh", "-c", `test -e ${device}`);
@@ -129,7 +129,7 @@ describe("ctr run, files", () => {
   );
 });
 
-describe("ctr run, limits", () => {
+describe("ctr run, limits @v2", () => {
   e2e(
     "are the kernel's, in the cgroup that was asked for",
     () => {
@@ -240,7 +240,7 @@ describe("ctr run, ends", () => {
   );
 
   e2e(
-    "nothing is left",
+    "nothing is left @v2",
     async () => {
       const { machine, namespace } = use();
       const state = `/run/containerd/runc/${namespace}`;

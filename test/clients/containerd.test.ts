@@ -36,7 +36,7 @@ const left = (id: string): string[] =>
 
 describe("ctr run", () => {
   e2e(
-    "output, exit status, input, and why a program can't start",
+    "output, exit status, input, and why a program can't start @v2",
     () => {
       expect(use().run([], "sh", "-c", "echo out; echo err >&2; exit 42")).toMatchObject({
         status: 42,
@@ -120,7 +120,7 @@ describe("ctr run", () => {
 
 describe("ctr task", () => {
   e2e(
-    "ls, exec, ps, metrics, pause, resume, kill, delete",
+    "ls, exec, ps, metrics, pause, resume, kill, delete @v2",
     async () => {
       using task = use().detached(["--memory-limit", String(64 << 20)], ...FOREVER);
       expect(task.row?.status).toBe("RUNNING");
@@ -167,7 +167,7 @@ describe("ctr task", () => {
   );
 
   e2e(
-    "all processes of a task: kill --all",
+    "all processes of a task: kill --all @v2",
     async () => {
       using task = use().detached([], "sh", "-c", "sleep 800 & wait; sleep 801");
       use().ok("task", "kill", "--all", "--signal", "SIGKILL", task.id);
@@ -210,7 +210,7 @@ describe("containerd's daemon", () => {
   );
 
   e2e(
-    "nothing is left",
+    "nothing is left @v2",
     async () => {
       const { machine, namespace } = use();
       await until(

@@ -43,7 +43,7 @@ const nothingLeft = (): Promise<void> =>
 
 describe("a pod", () => {
   e2e(
-    "two containers share its network, IPC and host name, not their processes",
+    "two containers share its network, IPC and host name, not their processes @v2",
     async () => {
       {
         await using pod = await pods.run({ name: "pod" });

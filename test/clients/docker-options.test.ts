@@ -205,7 +205,7 @@ describe("docker run, files", () => {
 
 describe("docker run, the kernel's settings", () => {
   e2e(
-    "ulimits, sysctls, devices and their rules, OOM score",
+    "ulimits, sysctls, devices and their rules, OOM score @v2",
     () => {
       const options = [
         "--ulimit",
@@ -233,7 +233,7 @@ describe("docker run, the kernel's settings", () => {
   );
 
   e2e(
-    "limits of memory, CPUs, processes and block devices",
+    "limits of memory, CPUs, processes and block devices @v2",
     () => {
       const options = [
         "--memory",

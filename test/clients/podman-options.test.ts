@@ -157,7 +157,7 @@ describe("podman's privileges", () => {
   });
 });
 
-describe("podman's devices", () => {
+describe("podman's devices @v2", () => {
   podman("a device under its own and another name, and what of it is allowed", () => {
     const flags = ["--device", "/dev/fuse", "--device", "/dev/zero:/dev/nothing:r"];
     const line =
@@ -253,7 +253,7 @@ describe("podman's namespaces", () => {
     store.ok("rm", "-f", "-t", "0", name);
   });
 
-  podman("the cgroup: below a parent of one's own, none, or podman's own", () => {
+  podman("the cgroup: below a parent of one's own, none, or podman's own @v2", () => {
     const parent = `/${store.name()}`;
     const out = store.sh("cat /proc/self/cgroup", "--cgroup-parent", parent, "--cgroupns", "host");
     expect(out).toContain(`:${parent}/libpod-`);
@@ -314,7 +314,7 @@ describe("podman's namespaces", () => {
     store.ok("rm", "-f", "-t", "0", name);
   });
 
-  podman("nothing is left", async () => {
+  podman("nothing is left @v2", async () => {
     expect(await store.leftBehind()).toEqual([]);
   });
 });

@@ -32,7 +32,7 @@ describe("several containers", () => {
     store.ok("rm", "-f", "-t", "0", first);
   });
 
-  podman("a pod: shared namespaces, its cgroup's limits, stop, start, pause, kill", () => {
+  podman("a pod: shared namespaces, its cgroup's limits, stop, start, pause, kill @v2", () => {
     const pod = store.name();
     store.ok("pod", "create", "--name", pod, "--share", "pid,ipc,uts,net", "--memory", "96m", ...INFRA);
     const name = store.detached(["--pod", pod], "sleep", "602");
@@ -177,7 +177,7 @@ describe("one container over its life", () => {
     expect(store.ok("container", "prune", "--force")).toHaveLength(64);
   });
 
-  podman("checkpoint and restore", async () => {
+  podman("checkpoint and restore @v2", async () => {
     const name = store.detached([], "sleep", "600");
     const done = store.podman("container", "checkpoint", name);
     expect(done).toMatchObject({ status: 0 });
@@ -187,7 +187,7 @@ describe("one container over its life", () => {
     store.ok("rm", "-f", "-t", "0", name);
   }, [needsCriu()]);
 
-  podman("nothing is left", async () => {
+  podman("nothing is left @v2", async () => {
     expect(await store.leftBehind()).toEqual([]);
   });
 });

@@ -28,7 +28,7 @@ const podman = (name: string, body: () => void | Promise<void>, more: Needs[] = 
   clientTest(name, body, [...needsRootless, ...more]);
 
 describe("podman of an ordinary user", () => {
-  podman("run, exit codes, ids, input", () => {
+  podman("run, exit codes, ids, input @v2", () => {
     const result = store.podman("run", "--rm", IMAGE, "sh", "-c", "id -u; cat /proc/self/uid_map; exit 7");
     expect([result.status, result.stdout.replaceAll(/ +/g, " ")]).toEqual([
       7,
@@ -133,17 +133,17 @@ describe("podman of an ordinary user", () => {
     ).toBe(0);
   });
 
-  podman("limits: on v1 podman leaves them out; on v2 the runtime says that they need delegation", () => {
+  podman("limits: on v1 podman leaves them out; on v2 the runtime says that they need delegation @v2", () => {
     const result = store.podman("run", "--rm", "--memory", "64m", IMAGE, "echo", "ran");
     if (!isV2) expect(result).toMatchObject({ status: 0, stdout: "ran\n" });
     else expect(result).toMatchObject({ status: 126, stderr: expect.stringMatching(/memory|no limits/) });
   });
 
-  podman("a network of its own, through slirp4netns", () => {
+  podman("a network of its own, through slirp4netns @v2", () => {
     expect(store.sh("ip -o addr show tap0 | grep -c inet", "--network", "slirp4netns")).not.toBe("0");
   }, [needsProgram("slirp4netns"), needsTun()]);
 
-  podman("nothing is left", async () => {
+  podman("nothing is left @v2", async () => {
     expect(await store.leftBehind()).toEqual([]);
   });
 });

@@ -22,7 +22,7 @@ const podman = (name: string, body: () => void | Promise<void>, more: Needs[] = 
 const TRAP = ["sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"];
 
 describe("podman run", () => {
-  podman("the program's output and exit code", () => {
+  podman("the program's output and exit code @v2", () => {
     expect(store.podman("run", "--rm", IMAGE, "echo", "hello")).toMatchObject({
       status: 0,
       stdout: "hello\n",
@@ -93,7 +93,7 @@ describe("podman run", () => {
   });
 });
 
-describe("podman's limits", () => {
+describe("podman's limits @v2", () => {
   podman("memory, swap, cpu and processes are what the kernel shows", () => {
     const flags = ["--memory", "64m", "--memory-swap", "96m", "--memory-reservation", "32m", "--cpus", "0.5"];
     const more = ["--cpu-shares", "512", "--cpuset-cpus", "0", "--pids-limit", "33"];
@@ -209,7 +209,7 @@ describe("a container in the background", () => {
     store.ok("rm", "-f", "-t", "0", name);
   });
 
-  podman("pause and unpause", () => {
+  podman("pause and unpause @v2", () => {
     const name = store.detached([], "sleep", "600");
     store.ok("pause", name);
     expect(store.inspect(name, "{{.State.Status}}")).toBe("paused");
@@ -222,7 +222,7 @@ describe("a container in the background", () => {
 });
 
 describe("beside a running container", () => {
-  podman("exec: exit code, user, environment, directory, input; as in the container: seccomp", () => {
+  podman("exec: exit code, user, environment, directory, input; as in the container: seccomp @v2", () => {
     const name = store.detached([], "sleep", "600");
     const exec = (...args: string[]): string => store.ok("exec", ...args);
     expect(store.podman("exec", name, "sh", "-c", "exit 3").status).toBe(3);
@@ -283,7 +283,7 @@ describe("beside a running container", () => {
 });
 
 describe("afterwards", () => {
-  podman("nothing is left", async () => {
+  podman("nothing is left @v2", async () => {
     expect(await store.leftBehind()).toEqual([]);
     // podman's storage keeps its own directory mounted
     const left = hostMounts().filter(

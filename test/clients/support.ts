@@ -75,6 +75,8 @@ export class Store implements Disposable {
   readonly env: Record<string, string>;
   private readonly runtimeDirectory: string;
   private readonly uid: number | undefined;
+  /** Those that were there before. */
+  private readonly conmonCgroups = new Set(conmonCgroups());
   private counter = 0;
 
   constructor(options: StoreOptions = {}) {
@@ -257,6 +259,7 @@ ${RUNTIME} = ["${runtime}"]
     const parents = directories("/sys/fs/cgroup", 5).filter((path) =>
       [...ids, `/${PREFIX}${process.pid}-`].some((part) => path.includes(part)),
     );
+    parents.push(...conmonCgroups().filter((path) => !this.conmonCgroups.has(path)));
     if (parents.length > 0) execute("rmdir", parents.reverse());
     if (this.uid !== undefined) this.endPauseProcess();
     this.removeDirectory();
@@ -286,6 +289,11 @@ ${RUNTIME} = ["${runtime}"]
       if (existsSync(path)) process.kill(Number(readFileSync(path, "utf8")), "SIGKILL");
     }
   }
+}
+
+/** In which podman puts conmon where it makes the cgroups itself; it leaves them. */
+function conmonCgroups(): string[] {
+  return directories("/sys/fs/cgroup", 3).filter((path) => /\/libpod_parent(\/|$)/.test(path));
 }
 
 /** Directories below one, so many levels down. */

@@ -37,7 +37,7 @@ function show(unit: string, property: string): string {
   return execute("systemctl", ["show", "--value", `--property=${property}`, unit]).stdout.trim();
 }
 
-describe("podman with --cgroup-manager=systemd", () => {
+describe("podman with --cgroup-manager=systemd @v2", () => {
   const needs = [needsSystemd, ...["podman", "conmon", "systemctl"].map(needsProgram)];
   let store: Store;
   beforeAll(() => {
@@ -90,7 +90,7 @@ describe("podman with --cgroup-manager=systemd", () => {
   );
 });
 
-describe("podman of an ordinary user, with its systemd", () => {
+describe("podman of an ordinary user, with its systemd @v2", () => {
   const v2: Needs = isV2 ? undefined : "rootless limits take cgroup v2";
   const needs = [needsUserSystemd, v2, needsProgram("systemctl"), ...needsRootless];
   let store: Store;
@@ -123,7 +123,7 @@ describe("podman of an ordinary user, with its systemd", () => {
   );
 });
 
-describe("docker with native.cgroupdriver=systemd", () => {
+describe("docker with native.cgroupdriver=systemd @v2", () => {
   const programs = ["dockerd", "containerd", "unshare", "nsenter", "ip"];
   const needs = [needsSystemd, ...programs.map(needsProgram)];
   let docker: Docker;
@@ -172,7 +172,7 @@ describe("docker with native.cgroupdriver=systemd", () => {
   );
 });
 
-describe("Kubernetes' pods with SystemdCgroup = true", () => {
+describe("Kubernetes' pods with SystemdCgroup = true @v2", () => {
   const slice = "hakopods.slice";
   const needs = [needsSystemd, ...["containerd", "ctr", "unshare", "nsenter", "ip"].map(needsProgram)];
   let pods: CriPods;

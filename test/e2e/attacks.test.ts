@@ -1,3 +1,4 @@
+// @cgroup-v2
 // Attacks while hako works: by the container that it is about to enter, by the image, by whoever shares a volume with it.
 import { describe, expect } from "bun:test";
 import {
@@ -63,7 +64,7 @@ describe("exec into a container that waits for it", () => {
     expect(stdout).toMatch(/CapBnd:\s*0*20040420$/m);
   });
 
-  e2e("the rules for devices hold for it, after an update too", () => {
+  e2e("the rules for devices hold for it, after an update too @v2", () => {
     using box = new Box();
     const id = box.id();
     const bundle = box.bundle(SLEEP, withCapability("CAP_MKNOD"));

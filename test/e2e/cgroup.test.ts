@@ -69,7 +69,7 @@ const value = (cgroup: Cgroup, controller: string, v1: string, v2: string) => {
   return readFileSync(file, "utf8").trim();
 };
 
-describe("a container's cgroups", () => {
+describe("a container's cgroups @v2", () => {
   rootTest("are made, joined, frozen, killed, removed; the record is enough to go on", ["pids"], () => {
     const cgroup = make("/inner", { pids: { limit: 10 } });
     const directories = Object.values(cgroup.paths);
@@ -137,7 +137,7 @@ describe("a container's cgroups", () => {
   });
 });
 
-describe("limits", () => {
+describe("limits @v2", () => {
   rootTest("memory is raised and lowered with its swap", ["memory"], () => {
     const cgroup = make("", { memory: { limit: 64 * MIB, swap: 128 * MIB, reservation: 32 * MIB } });
     const limit = () => value(cgroup, "memory", "memory.limit_in_bytes", "memory.max");
@@ -285,7 +285,7 @@ describe("limits", () => {
   });
 });
 
-describe("the cgroups of a virtual machine", () => {
+describe("the cgroups of a virtual machine @v2", () => {
   rootTest(
     "hold the process and its processors' threads",
     layout.version === "v2" ? ["cgroup v1"] : ["cpu"],
@@ -317,7 +317,7 @@ describe("the cgroups of a virtual machine", () => {
   );
 });
 
-describe("hako cgroup", () => {
+describe("hako cgroup @v2", () => {
   const hako = (...args: string[]) => spawnSync(HAKO, ["cgroup", ...args], { encoding: "utf8" });
 
   test("root, version, mounted", () => {
@@ -365,7 +365,7 @@ describe("hako cgroup", () => {
   }, [needsHako]);
 });
 
-describe("ownership", () => {
+describe("ownership @v2", () => {
   const needsV2 = isV2 ? undefined : "on cgroup v1 a container's cgroups stay root's";
   e2e("a container with its own namespaces and a writable mount can make cgroups", () => {
     using box = new Box();

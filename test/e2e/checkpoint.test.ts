@@ -146,7 +146,7 @@ function hostBefore(root: string): HostSnapshot {
   return { ...before, mounts };
 }
 
-describe("checkpoint and restore", () => {
+describe("checkpoint and restore @v2", () => {
   e2e(
     "the processes go on where they were, in a container like any other",
     async () => {

@@ -399,7 +399,7 @@ describe("process", () => {
   }, [needsProgram("script")]);
 });
 
-describe("resources", () => {
+describe("resources @v2", () => {
   e2e("memory, pids and cpu limits are in the cgroup", () => {
     using box = new Box();
     const id = box.id();

@@ -266,7 +266,7 @@ e2e("users, groups and capabilities that are none are refused", () => {
   );
 }, [needsHako]);
 
-e2e("exec joins the container's cgroups, and those below them", () => {
+e2e("exec joins the container's cgroups, and those below them @v2", () => {
   using box = new Box();
   const id = box.started(SLEEP, (config) => {
     config.linux.namespaces = config.linux.namespaces.filter(({ type }) => type !== "cgroup");
@@ -288,7 +288,7 @@ e2e("exec joins the container's cgroups, and those below them", () => {
   box.ok("exec", "--cgroup", "pids:/", "--cgroup", "memory:/", id, "true");
 }, [needsHako]);
 
-e2e("limits hold for the command, not for hako's own start", () => {
+e2e("limits hold for the command, not for hako's own start @v2", () => {
   using box = new Box();
   const id = box.started(SLEEP, (config) => {
     config.linux.resources = { pids: { limit: 2 }, memory: { limit: 8 << 20 } };
@@ -318,7 +318,7 @@ e2e("without a mount namespace the container's root is its own wherever exec is 
   box.ok("kill", id, "KILL");
 }, [needsHako, needsProgram("unshare")]);
 
-e2e("a container with a user namespace of its own", () => {
+e2e("a container with a user namespace of its own @v2", () => {
   using box = new Box();
   chmodSync(box.dir, 0o755);
   const map = [{ containerID: 0, hostID: 100000, size: 65536 }];
@@ -353,7 +353,7 @@ e2e("namespaces of the host that a container shares are no obstacle", () => {
   box.ok("kill", id, "KILL");
 });
 
-e2e("a created container takes commands; a stopped or paused one does not", async () => {
+e2e("a created container takes commands; a stopped or paused one does not @v2", async () => {
   using box = new Box();
   const id = box.id();
   box.ok("create", "--bundle", box.bundle(["sleep", "600"]), id);
@@ -388,7 +388,7 @@ e2e("a created container takes commands; a stopped or paused one does not", asyn
   expect(stopped.stderr).toContain("stopped");
 });
 
-e2e("one that comes while the container ends is told so", async () => {
+e2e("one that comes while the container ends is told so @v2", async () => {
   using box = new Box();
   for (let round = 0; round < 6; round++) {
     const id = `${box.id()}-${round}`;

@@ -25,7 +25,7 @@ import {
   type Result,
 } from "./support";
 
-describe("cgroups", () => {
+describe("cgroups @v2", () => {
   /** A cgroup of this test's, in the hierarchy of a controller; gone with the test. */
   class OwnCgroup implements Disposable {
     readonly dir: string;
@@ -155,7 +155,7 @@ describe("cgroups", () => {
   }, [needsHako, needsController("rdma") === undefined ? "the rdma controller is there" : undefined]);
 });
 
-describe("cgroup v2", () => {
+describe("cgroup v2 @v2", () => {
   e2e("a cgroup that holds processes has no limits for those below, and stays as it is", async () => {
     using box = new Box();
     const dir = `/sys/fs/cgroup/${box.id()}`;
@@ -235,7 +235,7 @@ describe("rights of the caller", () => {
     };
 
   e2e(
-    "limits without delegation: systemd's drop-in is named",
+    "limits without delegation: systemd's drop-in is named @v2",
     () => {
       using box = new Box();
       const bundle = box.bundle(

@@ -128,7 +128,7 @@ describe("hooks", () => {
     await expectUnchanged(before, box.root);
   });
 
-  e2e("before the program see its process in the container's cgroups", async () => {
+  e2e("before the program see its process in the container's cgroups @v2", async () => {
     using box = new Box();
     const out = box.path("cgroups");
     mkdirSync(out);

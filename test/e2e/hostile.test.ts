@@ -196,7 +196,7 @@ describe("the container's first process while it waits", () => {
 });
 
 describe("devices and the host's kernel", () => {
-  e2e("a disk's node can be made but not opened", () => {
+  e2e("a disk's node can be made but not opened @v2", () => {
     using box = new Box();
     const out = box.sh(
       "mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk 2>&1; cat /dev/null && echo null",
@@ -264,7 +264,7 @@ describe("hooks", () => {
 });
 
 describe("kill and delete", () => {
-  e2e("cgroups deeper than a path goes, with names of any bytes: none is out of reach", async () => {
+  e2e("cgroups deeper than a path goes, with names of any bytes: none is out of reach @v2", async () => {
     using box = new Box();
     // its processes end only when they are found
     const bundle = box.bundle(["sh", "-c", "sleep 600 & sleep 600"], (config) => {
@@ -296,7 +296,7 @@ describe("kill and delete", () => {
     for (const { mountpoint, path } of cgroup.nodes) expect(existsSync(mountpoint + path)).toBe(false);
   }, [needsHako]);
 
-  e2e("a cgroup that others use is not taken, and its processes live", () => {
+  e2e("a cgroup that others use is not taken, and its processes live @v2", () => {
     using box = new Box();
     const bundle = (path: string) =>
       box.bundle(SLEEP, (config) => {
@@ -347,7 +347,7 @@ describe("kill and delete", () => {
     expect(names(join(box.root, "containers-mapping"))).toEqual(store);
   }, [needsHako]);
 
-  e2e("what is left of a create that was killed is removed", () => {
+  e2e("what is left of a create that was killed is removed @v2", () => {
     using box = new Box();
     const id = box.id();
     const bundle = box.bundle(["true"], ({ linux }) => {
@@ -368,7 +368,7 @@ describe("kill and delete", () => {
       execute("rmdir", [join("/sys/fs/cgroup", controller, id)]);
   }, [needsHako]);
 
-  e2e("the root cgroup is nobody's", () => {
+  e2e("the root cgroup is nobody's @v2", () => {
     using box = new Box();
     const result = box.hako(
       "create",

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Box, e2e, expectUnchanged, HAKO, hostSnapshot, IS_HAKO, needsHako, SLEEP, until } from "./support";
 
 describe("lifecycle", () => {
-  e2e("create, state, start, kill, delete", async () => {
+  e2e("create, state, start, kill, delete @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     const id = box.id();
@@ -34,7 +34,7 @@ describe("lifecycle", () => {
     await expectUnchanged(before, box.root);
   });
 
-  e2e("run gives back the program's exit code, and 128+n for a signal", async () => {
+  e2e("run gives back the program's exit code, and 128+n for a signal @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     expect(box.run(["true"]).status).toBe(0);
@@ -94,14 +94,10 @@ describe("lifecycle", () => {
     using box = new Box();
     for (const words of [[], ["15"], ["TERM"], ["SIGTERM"], ["9"]]) {
       const id = box.id();
-      box.ok(
-        "run",
-        "--detach",
-        "--bundle",
-        box.bundle(["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]),
-        id,
-      );
-      await Bun.sleep(200); // the shell sets its trap
+      const line = "trap 'exit 0' TERM; echo > /ready; while :; do sleep 0.1; done";
+      const bundle = box.bundle(["sh", "-c", line]);
+      box.ok("run", "--detach", "--bundle", bundle, id);
+      await until("the shell has set its trap", () => existsSync(`${bundle}/rootfs/ready`));
       box.ok("kill", id, ...words);
       await box.waitFor(id, "stopped");
       box.ok("delete", id);
@@ -116,7 +112,7 @@ describe("lifecycle", () => {
     expect(late.stderr).toMatch(/container not running|process already finished|no such process/);
   });
 
-  e2e("without a pid namespace delete --force leaves no process", async () => {
+  e2e("without a pid namespace delete --force leaves no process @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     const id = box.id();
@@ -124,12 +120,12 @@ describe("lifecycle", () => {
       config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "pid");
     });
     box.ok("run", "--detach", "--bundle", bundle, id);
-    await Bun.sleep(200);
+    await until("all sleep", () => JSON.parse(box.ok("ps", "--format", "json", id).stdout).length >= 3);
     box.ok("delete", "--force", id);
     await expectUnchanged(before, box.root);
   });
 
-  e2e("without a pid namespace kill KILL ends those that the first process left behind", async () => {
+  e2e("without a pid namespace kill KILL ends those that the first process left behind @v2", async () => {
     using box = new Box();
     const id = box.started(["sh", "-c", "sleep 600 & exec sleep 601"], (config) => {
       config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "pid");
@@ -248,7 +244,7 @@ describe("after something went wrong", () => {
     rmSync(join(box.root, id), { recursive: true });
   }, [needsHako]);
 
-  e2e("processes that outlive the program end with kill --all and delete", async () => {
+  e2e("processes that outlive the program end with kill --all and delete @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     const id = box.id();
@@ -361,7 +357,7 @@ describe("bad input leaves nothing behind", () => {
   });
 });
 
-describe("limits apply to the program, not to hako", () => {
+describe("limits apply to the program, not to hako @v2", () => {
   e2e("8 MiB of memory", () => {
     using box = new Box();
     const result = box.run(["true"], (config) => {

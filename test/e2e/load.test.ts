@@ -24,7 +24,7 @@ function sharedRootfs(box: Box): (args: string[]) => string {
 }
 
 describe("load", () => {
-  e2e(`${CONTAINERS} containers, ${AT_ONCE} at a time`, async () => {
+  e2e(`${CONTAINERS} containers, ${AT_ONCE} at a time @v2`, async () => {
     using box = new Box();
     const bundleOf = sharedRootfs(box);
     const before = hostSnapshot(box.root);
@@ -64,7 +64,7 @@ describe("load", () => {
     await expectUnchanged(before, box.root);
   }, [needsHako]);
 
-  e2e(`create killed at ${KILLS} moments; delete --force cleans up`, async () => {
+  e2e(`create killed at ${KILLS} moments; delete --force cleans up @v2`, async () => {
     using box = new Box();
     const bundleOf = sharedRootfs(box);
     const before = hostSnapshot(box.root);

@@ -11,7 +11,7 @@ function cgroupValue(box: Box, id: string, controller: string, file: string): st
   return readFileSync(`${paths[isV2 ? "" : controller]}/${file}`, "utf8").trim();
 }
 
-e2e("ps lists the processes by the host's numbers", () => {
+e2e("ps lists the processes by the host's numbers @v2", () => {
   using box = new Box();
   const id = box.started(["sh", "-c", "sleep 601 & sleep 602 & wait"]);
   const pids: number[] = JSON.parse(box.ok("ps", "--format", "json", id).stdout);
@@ -26,7 +26,7 @@ e2e("ps lists the processes by the host's numbers", () => {
   expect(wrong.stderr.trim().split("\n")).toHaveLength(1);
 }, [needsHako, needsProgram("ps")]);
 
-e2e("a paused container stands still and says so; resume lets it go on", async () => {
+e2e("a paused container stands still and says so; resume lets it go on @v2", async () => {
   using box = new Box();
   const id = box.started(["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i > /tmp/count; done"]);
   const count = () => box.ok("exec", "--ignore-paused", id, "cat", "/tmp/count").stdout;
@@ -52,7 +52,7 @@ e2e("a paused container stands still and says so; resume lets it go on", async (
   expect(box.hako("pause", id).status).toBe(1);
 });
 
-e2e("a created container can be paused: it says so, waits for resume, and can be killed", async () => {
+e2e("a created container can be paused: it says so, waits for resume, and can be killed @v2", async () => {
   using box = new Box();
   const [resumed, killed] = [box.id(), box.id()];
   for (const id of [resumed, killed]) {
@@ -78,7 +78,7 @@ e2e("a created container can be paused: it says so, waits for resume, and can be
   box.ok("delete", killed);
 });
 
-e2e("update changes limits, from flags and from a document, and the kernel shows them", () => {
+e2e("update changes limits, from flags and from a document, and the kernel shows them @v2", () => {
   using box = new Box();
   const id = box.started(["sleep", "600"]);
   box.ok(
@@ -112,7 +112,7 @@ e2e("update changes limits, from flags and from a document, and the kernel shows
   expect(cgroupValue(box, id, "memory", limit)).toBe(String(32 << 20));
 }, [needsHako]);
 
-e2e("an update that is refused changes nothing and names the field", () => {
+e2e("an update that is refused changes nothing and names the field @v2", () => {
   using box = new Box();
   const id = box.started(["sleep", "600"], (config) => {
     config.linux.resources = { pids: { limit: 50 } };
@@ -143,7 +143,7 @@ e2e("an update that is refused changes nothing and names the field", () => {
   box.ok("kill", id, "KILL");
 }, [needsHako]);
 
-e2e("events --stats has runc's numbers in runc's shape", () => {
+e2e("events --stats has runc's numbers in runc's shape @v2", () => {
   using box = new Box();
   const id = box.started(["sleep", "600"], (config) => {
     config.linux.resources = { pids: { limit: 50 }, memory: { limit: 64 << 20 } };
@@ -174,7 +174,7 @@ e2e("events --stats has runc's numbers in runc's shape", () => {
   expect(box.hako("events", "--stats", id).status).toBe(1);
 }, [needsHako]);
 
-e2e("events tells at intervals, of memory that ran out, and ends with the container", async () => {
+e2e("events tells at intervals, of memory that ran out, and ends with the container @v2", async () => {
   using box = new Box();
   const line = "sleep 1; (exec sh -c 'a=x; while true; do a=$a$a; done'); sleep 1";
   const id = box.started(["sh", "-c", line], (config) => {

@@ -274,7 +274,7 @@ describe("mounts", () => {
     expect(result.stderr).toContain("cgroup mount on /sys/fs/cgroup: no effect: nsdelegate");
   }, [needsHako]);
 
-  e2e("cgroups, with and without a namespace of their own", () => {
+  e2e("cgroups, with and without a namespace of their own @v2", () => {
     using box = new Box();
     for (const namespace of [true, false]) {
       // without a cgroup namespace the whole hierarchy of v2 is there, and its paths are the host's
@@ -288,7 +288,7 @@ describe("mounts", () => {
     }
   });
 
-  e2e("the options of the host's cgroup2 stay as they are", () => {
+  e2e("the options of the host's cgroup2 stay as they are @v2", () => {
     using box = new Box();
     const options = () =>
       /^\S+ \/sys\/fs\/cgroup cgroup2 (\S+)/m.exec(readFileSync("/proc/mounts", "utf8"))?.[1];
@@ -393,7 +393,7 @@ describe("root file system", () => {
     expect(out).toContain("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n");
   });
 
-  e2e("in a user namespace: devices and a host's sysfs take no more rights than new ones would", () => {
+  e2e("in a user namespace: devices and a host's sysfs take no more rights than new ones would @v2", () => {
     using box = new Box();
     chmodSync(box.dir, 0o755);
     const out = box.sh("cat /proc/self/mountinfo", (config) => {
@@ -453,7 +453,7 @@ describe("root file system", () => {
     await expectUnchanged(before, box.root);
   }, [needsHako, needsUserNamespace]);
 
-  e2e("devices of config.json, and the rules for them", () => {
+  e2e("devices of config.json, and the rules for them @v2", () => {
     using box = new Box();
     const out = box.sh(
       "stat -c '%F %t:%T %a %u:%g' /dev/mine; head -c 4 /dev/mine | wc -c; mknod /tmp/disk b 254 0 2>&1; cat /tmp/disk 2>&1 | head -c 1; head -c 1 /dev/kmsg 2>&1; true",

@@ -231,7 +231,7 @@ function findFile(dir: string, file: string, depth: number): boolean {
   );
 }
 
-describe("the kernel shows", () => {
+describe("the kernel shows @v2", () => {
   for (const { field, controller, resources, v1, v2, needs } of EFFECTS) {
     const place = placeOf(controller);
     const expected = place === "v1" ? v1 : place === "v2" ? v2 : undefined;
@@ -263,7 +263,7 @@ describe("the kernel shows", () => {
   }
 });
 
-describe("refused by the field's name, with nothing left", () => {
+describe("refused by the field's name, with nothing left @v2", () => {
   const rows: [field: string, controller: string, resources: object][] = [
     ["memory/swap", "memory", { memory: { limit: 64 * MIB, swap: 32 * MIB } }],
     ["memory/swappiness", "memory", { memory: { swappiness: 101 } }],

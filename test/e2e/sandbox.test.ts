@@ -14,7 +14,7 @@ function table(text: string): string[][] {
 }
 
 for (const [client, annotate] of Object.entries(CLIENTS)) {
-  e2e(`a pod of ${client}: create, start, list, show, kill, delete in the order that it does it`, async () => {
+  e2e(`a pod of ${client}: create, start, list, show, kill, delete in the order that it does it @v2`, async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     const pod = startPod(box, annotate);
@@ -51,7 +51,7 @@ for (const [client, annotate] of Object.entries(CLIENTS)) {
   }, [needsHako]);
 }
 
-e2e("show prints containers, and what they use in all", () => {
+e2e("show prints containers, and what they use in all @v2", () => {
   using box = new Box();
   const pod = startPod(box, crio);
   const one = startInPod(box, crio, pod);

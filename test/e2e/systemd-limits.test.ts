@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { e2e, execute, isV2, needsProgram } from "./support";
 import { cgroupOf, fileOf, MIB, NEEDS, needsV2, Scope, show, systemctl, units } from "./systemd-scope";
 
-describe("limits", () => {
+describe("limits @v2", () => {
   const LIMITS = {
     memory: { limit: 64 * MIB, ...(isV2 ? { reservation: 16 * MIB, swap: 96 * MIB } : {}) },
     cpu: { shares: 512, quota: 25_000, period: 50_000, cpus: "0" },
@@ -152,7 +152,7 @@ describe("limits", () => {
 
 describe("annotations", () => {
   e2e(
-    "set properties of the unit",
+    "set properties of the unit @v2",
     () => {
       using scope = new Scope();
       scope.start(["sleep", "100"], (config) => {

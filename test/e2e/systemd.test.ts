@@ -40,7 +40,7 @@ import {
 
 describe("a scope", () => {
   e2e(
-    "is made, shown by systemd, and gone with the container",
+    "is made, shown by systemd, and gone with the container @v2",
     async () => {
       using scope = new Scope();
       const { id, unit } = scope;
@@ -101,7 +101,7 @@ describe("a scope", () => {
   );
 
   e2e(
-    "run to the end of the program, with its status",
+    "run to the end of the program, with its status @v2",
     () => {
       using scope = new Scope();
       const bundle = scope.bundle(["sh", "-c", "cat /proc/self/cgroup; exit 7"]);
@@ -112,7 +112,7 @@ describe("a scope", () => {
   );
 
   e2e(
-    "in a slice below a slice, and in the root",
+    "in a slice below a slice, and in the root @v2",
     () => {
       using scope = new Scope("hakotest-inner.slice");
       const pid = scope.start(["sleep", "100"]);
@@ -179,7 +179,7 @@ describe("names that are taken", () => {
 
 describe("what goes wrong", () => {
   e2e(
-    "create that is killed leaves what delete --force removes",
+    "create that is killed leaves what delete --force removes @v2",
     async () => {
       // the whole of it takes that long here
       using measured = new Scope();
@@ -215,7 +215,7 @@ describe("what goes wrong", () => {
   );
 
   e2e(
-    "a container that ran out of memory leaves no failed unit",
+    "a container that ran out of memory leaves no failed unit @v2",
     async () => {
       using scope = new Scope();
       const bundle = scope.bundle(["sh", "-c", "x=0123456789; while :; do x=$x$x; done"], ({ linux }) => {
@@ -279,7 +279,7 @@ describe("what goes wrong", () => {
   }, [...NEEDS, needsProgram("systemd-run")]);
 });
 
-describe("--cgroup-manager=disabled", () => {
+describe("--cgroup-manager=disabled @v2", () => {
   e2e("leaves a container in its caller's cgroups, and refuses limits", () => {
     using box = new Box();
     const id = box.id();
@@ -308,7 +308,7 @@ function asUser(command: string, args: string[]): Result {
   return execute("setpriv", [...ids, command, ...args], { env });
 }
 
-describe("an ordinary user", () => {
+describe("an ordinary user @v2", () => {
   e2e("has a scope of its own systemd", async () => {
     using box = new Box();
     chmodSync(box.dir, 0o755);
