@@ -1,22 +1,13 @@
 // @cgroup-v2
 // Each field of linux.resources: the kernel shows its effect, and a value that it refuses is named by its field.
 import { describe, expect } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { readLayout } from "../../src/cgroup";
+import { readFileSync } from "node:fs";
+import { diskNumbers, fileNeeded, placeOf } from "./controllers";
 import { Box, e2e, expectUnchanged, hostSnapshot, type Needs, needsHako } from "./support";
 
 const MIB = 1024 * 1024;
 const UNLIMITED = "9223372036854771712";
-const layout = readLayout();
 
-/** A disk with its numbers, which limits of block IO need. */
-function diskNumbers(): { major: number; minor: number } | undefined {
-  const disks = existsSync("/sys/block") ? readdirSync("/sys/block") : [];
-  const disk = disks.find((name) => /^(vd|sd|nvme|xvd|zram|loop)/.test(name));
-  if (disk === undefined) return undefined;
-  const [major, minor] = readFileSync(`/sys/block/${disk}/dev`, "utf8").trim().split(":").map(Number);
-  return major === undefined || minor === undefined ? undefined : { major, minor };
-}
 const disk = diskNumbers();
 const device = disk ?? { major: 0, minor: 0 };
 const number = `${device.major}:${device.minor}`;
@@ -195,40 +186,6 @@ function directoryOf(box: Box, id: string, controller: string): string | undefin
     paths: Record<string, string>;
   };
   return shown.paths[controller] ?? shown.paths[""];
-}
-
-const v1Controllers = layout.hierarchies.flatMap(({ controllers }) => controllers);
-function unifiedControllers(): string[] {
-  const unified = layout.hierarchies.find((hierarchy) => hierarchy.unified);
-  return unified === undefined
-    ? []
-    : readFileSync(`${unified.mountpoint}/cgroup.controllers`, "utf8").trim().split(" ");
-}
-const V2_NAMES: Record<string, string> = { blkio: "io" };
-/** Where this host has a controller. */
-function placeOf(controller: string): "v1" | "v2" | undefined {
-  if (v1Controllers.includes(controller)) return "v1";
-  return unifiedControllers().includes(V2_NAMES[controller] ?? controller) ? "v2" : undefined;
-}
-
-/** Files that a kernel may lack. */
-function fileNeeded(place: "v1" | "v2", controller: string, file: string): Needs {
-  const hierarchy = layout.hierarchies.find(({ controllers, unified }) =>
-    place === "v2" ? unified : controllers.includes(controller),
-  );
-  // the root has not every file, and those of a controller that is not enabled show nowhere: what is asked for is optional ones
-  const optional = /bfq|io\.weight|memsw|swap|use_hierarchy|idle|burst|rsvd|2MB/.test(file);
-  if (!optional || hierarchy === undefined) return undefined;
-  const some = findFile(hierarchy.mountpoint, file, 3);
-  return some ? undefined : `this kernel has no ${file}`;
-}
-
-function findFile(dir: string, file: string, depth: number): boolean {
-  if (existsSync(`${dir}/${file}`)) return true;
-  if (depth === 0) return false;
-  return readdirSync(dir, { withFileTypes: true }).some(
-    (entry) => entry.isDirectory() && findFile(`${dir}/${entry.name}`, file, depth - 1),
-  );
 }
 
 describe("the kernel shows", () => {
