@@ -1,4 +1,5 @@
 import { listNames } from "../linux/file";
+import { unifiedFileProblem } from "../oci/unified-files";
 import { directoryOf } from "./node";
 import { type Int, isLimit, isSet, type Resources } from "./resources";
 import type { Target } from "./target";
@@ -45,9 +46,8 @@ function pageSizes(dir: string): string[] {
 export function applyUnified(target: Target, unified: Resources["unified"]): void {
   for (const [file, value] of Object.entries(unified ?? {})) {
     const pointer = `/unified/${file.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-    if (file.includes("/") || file.startsWith(".") || !file.includes(".")) {
-      throw target.wrong(pointer, `"${file}" is not the name of a cgroup file`, 'for example "memory.high"');
-    }
+    const problem = unifiedFileProblem(file);
+    if (problem !== undefined) throw target.wrong(pointer, problem, 'for example "memory.high"');
     const controller = file.slice(0, file.indexOf("."));
     const root = target.need("", pointer);
     const node =

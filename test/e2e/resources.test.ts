@@ -2,8 +2,9 @@
 // Each field of linux.resources: the kernel shows its effect, and a value that it refuses is named by its field.
 import { describe, expect } from "bun:test";
 import { readFileSync } from "node:fs";
+import { readLayout } from "../../src/cgroup";
 import { diskNumbers, fileNeeded, placeOf } from "./controllers";
-import { Box, e2e, expectUnchanged, hostSnapshot, type Needs, needsHako } from "./support";
+import { Box, e2e, expectUnchanged, hostSnapshot, type Needs, needsHako, SLEEP } from "./support";
 
 const MIB = 1024 * 1024;
 const UNLIMITED = "9223372036854771712";
@@ -105,7 +106,6 @@ const EFFECTS: Effect[] = [
   effect("cpu/cpus", "cpuset", { cpu: { cpus: "0" } }, ["cpuset.cpus", "0"], ["cpuset.cpus", "0"]),
   effect("cpu/mems", "cpuset", { cpu: { mems: "0" } }, ["cpuset.mems", "0"], ["cpuset.mems", "0"]),
   effect("pids/limit", "pids", { pids: { limit: 17 } }, ["pids.max", "17"], ["pids.max", "17"]),
-  effect("pids/limit (0)", "pids", { pids: { limit: 0 } }, ["pids.max", "0"], ["pids.max", "0"]),
   effect("pids/limit (-1)", "pids", { pids: { limit: -1 } }, ["pids.max", "max"], ["pids.max", "max"]),
   effect(
     "blockIO/throttleReadBpsDevice",
@@ -243,6 +243,8 @@ describe("refused by the field's name, with nothing left", () => {
     ],
     ["hugepageLimits/0/pageSize", "hugetlb", { hugepageLimits: [{ pageSize: "7MB", limit: 1 }] }],
     ["unified/memory~1high", "memory", { unified: { "memory/high": "1" } }],
+    ["unified/cgroup.procs", "memory", { unified: { "cgroup.procs": "1" } }],
+    ["unified/cgroup.freeze", "memory", { unified: { "cgroup.freeze": "1" } }],
     ["rdma/none", "rdma", { rdma: { none: { hcaHandles: 1 } } }],
     ["devices/0", "devices", { devices: [{ allow: true, type: "q", access: "rwm" }] }],
   ];
@@ -259,4 +261,43 @@ describe("refused by the field's name, with nothing left", () => {
       await expectUnchanged(before, box.root);
     }, [needsHako, everywhere ? undefined : `this host has no ${controller} controller`]);
   }
+});
+
+describe("unified", () => {
+  const NO_LIMITS = ["procs", "threads", "kill", "freeze", "type", "subtree_control"];
+
+  e2e("moves no process of the host's, and has the files of controllers only", async () => {
+    using box = new Box();
+    const id = box.started();
+    const sleeper = Bun.spawn(SLEEP);
+    const cgroups = () => readFileSync(`/proc/${sleeper.pid}/cgroup`, "utf8");
+    const before = cgroups();
+    try {
+      for (const name of NO_LIMITS) {
+        const input = JSON.stringify({ unified: { [`cgroup.${name}`]: String(sleeper.pid) } });
+        const { status, stderr } = box.hakoWith({ input }, "update", "--resources", "-", id);
+        expect([name, status]).toEqual([name, 1]);
+        expect(stderr).toMatch(/^hako: [^\n]*\n$/);
+        expect(stderr).toContain(
+          `/linux/resources/unified/cgroup.${name}: "cgroup.${name}" is no controller's`,
+        );
+      }
+      expect(cgroups()).toBe(before);
+      expect(box.state(id).status).toBe("running");
+    } finally {
+      sleeper.kill("SIGKILL");
+      await sleeper.exited;
+    }
+  }, [needsHako]);
+
+  const unified = readLayout().hierarchies.find((hierarchy) => hierarchy.unified);
+  e2e("may bound what is below the container's cgroup", () => {
+    using box = new Box();
+    const bundle = box.bundle(SLEEP, ({ linux }) => {
+      Object.assign(linux.resources, { unified: { "cgroup.max.depth": "3" } });
+    });
+    const id = box.id();
+    box.ok("create", "--bundle", bundle, id);
+    expect(readFileSync(`${directoryOf(box, id, "")}/cgroup.max.depth`, "utf8")).toBe("3\n");
+  }, [needsHako, unified === undefined ? "cgroup v2 is not mounted" : undefined]);
 });
