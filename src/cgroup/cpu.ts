@@ -1,6 +1,6 @@
 import type { HakoError } from "../errors";
 import type { CgroupNode } from "./node";
-import { type CpuResources, type Int, isSet } from "./resources";
+import { type CpuResources, type Int, isLimit, isSet } from "./resources";
 import type { Target } from "./target";
 
 const DEFAULT_PERIOD = 100_000n;
@@ -46,7 +46,10 @@ function applyRealtime(target: Target, node: CgroupNode, cpu: CpuResources): voi
   for (const [name, file] of fields) {
     const value = cpu[name];
     if (!isSet(value)) continue;
-    if (node.unified) throw target.refuse(`/cpu/${name}`, "cgroup v2 cannot do it", "remove it");
+    if (node.unified) {
+      if (!isLimit(value)) continue;
+      throw target.refuse(`/cpu/${name}`, "cgroup v2 cannot do it", "remove it");
+    }
     target.write(node, file, value, `/cpu/${name}`);
   }
 }
@@ -62,12 +65,19 @@ function applyShare(target: Target, node: CgroupNode, cpu: CpuResources): void {
   if (idle === 0) writeIdle();
   const isIdle = idle !== 0 && target.read(node, "cpu.idle") === "1";
   if (isSet(cpu.shares) && !(isIdle && idle === 1)) {
-    const [file, value] = node.unified
-      ? ["cpu.weight", sharesToWeight(cpu.shares)]
-      : ["cpu.shares", cpu.shares];
-    target.write(node, file as string, value as Int, "/cpu/shares");
+    if (node.unified) target.write(node, "cpu.weight", sharesToWeight(cpu.shares), "/cpu/shares");
+    else writeShares(target, node, cpu.shares);
   }
   if (idle === 1) writeIdle();
+}
+
+/** v1 takes any number and keeps the nearest one that it can have. */
+function writeShares(target: Target, node: CgroupNode, shares: Int): void {
+  target.write(node, "cpu.shares", shares, "/cpu/shares");
+  const kept = target.read(node, "cpu.shares");
+  if (kept === undefined || BigInt(kept) === BigInt(shares)) return;
+  const bound = BigInt(kept) < BigInt(shares) ? "most" : "least";
+  throw target.wrong("/cpu/shares", `${shares} is out of range`, `the ${bound} is ${kept}`);
 }
 
 /** A shorter period, or a longer burst, may be refused beside the old quota: then it is tried again after the new one. */

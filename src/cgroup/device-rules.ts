@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { deviceAccess, deviceAccessProblem } from "../oci/device-access";
 import type { DeviceRule } from "./resources";
 
 /** A rule whose parts are checked; an undefined number stands for all. */
@@ -46,10 +47,15 @@ export function parseDeviceRule(rule: DeviceRule, pointer: string): AccessRule {
     if (BigInt(value) < 0n || BigInt(value) > 0x7fffffffn) throw wrong(field, `${value} is no device number`);
     return BigInt(value);
   };
-  const text = rule.access === undefined || rule.access === "" ? "rwm" : rule.access;
-  if (!/^[rwm]+$/.test(text)) throw wrong("access", `"${text}" has other letters than r, w, m`);
-  const access = [..."rwm"].filter((letter) => text.includes(letter)).join("");
-  return { allow: rule.allow, type, major: number("major"), minor: number("minor"), access };
+  const problem = deviceAccessProblem(rule);
+  if (problem !== undefined) throw wrong("access", problem);
+  return {
+    allow: rule.allow,
+    type,
+    major: number("major"),
+    minor: number("minor"),
+    access: deviceAccess(rule),
+  };
 }
 
 /** A rule as devices.allow and devices.deny take it: "c 1:* rw". */

@@ -1,6 +1,7 @@
 import { HakoError } from "../errors";
 import { readTable, tryReadValue, tryWriteValue, upwards, writeValue } from "./files";
 import { type CgroupNode, directoryOf } from "./node";
+import { cgroupOfProcess } from "./sub-cgroups";
 import { walkTree } from "./tree";
 
 const WAIT_MS = 5000;
@@ -12,6 +13,11 @@ export interface Freezer {
   frozen(): boolean;
   /** Thaws the cgroups below too. */
   thawTree(): void;
+  /**
+   * Takes a process that must die out of a frozen cgroup that is none of the container's, which stays frozen: somebody has moved it
+   * there. On v2 a frozen process dies.
+   */
+  takeBack(pid: number): void;
   /** The cgroup whose own state freezes this one: it, or one above; undefined if none does. */
   frozenBy(): FrozenBy | undefined;
 }
@@ -80,6 +86,15 @@ class FreezerV1 implements Freezer {
     walkTree(this.#dir, { enter: (path) => tryWriteValue(`${path}/freezer.state`, "THAWED") });
   }
 
+  takeBack(pid: number): void {
+    const { path } = this.#node;
+    const now = cgroupOfProcess(pid, "freezer");
+    if (now === undefined || now === path || now.startsWith(`${path}/`)) return;
+    const failed = tryWriteValue(`${this.#dir}/cgroup.procs`, String(pid));
+    // it has ended
+    if (failed !== undefined && failed.errno !== "ESRCH") throw failed;
+  }
+
   frozenBy(): FrozenBy | undefined {
     if (!this.frozen()) return undefined;
     const dir = upwards(this.#dir, this.#node.mountpoint).find(
@@ -124,6 +139,8 @@ class FreezerV2 implements Freezer {
   thawTree(): void {
     walkTree(this.#dir, { enter: (path) => tryWriteValue(`${path}/cgroup.freeze`, "0") });
   }
+
+  takeBack(): void {}
 
   frozenBy(): FrozenBy | undefined {
     const dir = upwards(this.#dir, this.#node.mountpoint).find(

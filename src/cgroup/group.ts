@@ -10,7 +10,7 @@ import { type CgroupNode, controllersIn, directoryOf, makeNode, removeNode } fro
 import type { OomWatch } from "./oom";
 import type { Resources } from "./resources";
 import type { CgroupStats } from "./stats-types";
-import { type SubCgroups, subCgroups, unifiedCgroupOf } from "./sub-cgroups";
+import { cgroupOfProcess, type SubCgroups, subCgroups } from "./sub-cgroups";
 import { inTree } from "./tree";
 
 /** Controllers whose limits can't be felt by our own stage before it becomes the program. */
@@ -129,7 +129,7 @@ export class Group implements Cgroup {
       } catch (error) {
         // the container made cgroups below its own, which then takes no processes: where its first one is
         const cgroup =
-          beside === undefined || !hasErrno(error, "EBUSY") ? undefined : unifiedCgroupOf(beside);
+          beside === undefined || !hasErrno(error, "EBUSY") ? undefined : cgroupOfProcess(beside, "");
         const node = this.nodes.find(({ unified }) => unified);
         if (cgroup === undefined || node === undefined) throw error;
         this.joinDirectory(pid, `${node.mountpoint}${cgroup}`, true);
@@ -163,6 +163,11 @@ export class Group implements Cgroup {
     return inTree(dir, processesIn);
   }
 
+  takeBack(pids: readonly number[]): void {
+    const freezer = this.#freezer;
+    if (freezer !== undefined) for (const pid of pids) freezer.takeBack(pid);
+  }
+
   kill(): void {
     if (this.record.nodes.some((node) => node.path === "/")) {
       throw new HakoError({
@@ -179,10 +184,14 @@ export class Group implements Cgroup {
       if (pids.length === 0) return;
       this.#signalOnce(SIGKILL);
       if (performance.now() > deadline) {
+        const frozen = this.#freezer?.frozenBy();
         throw new HakoError({
           code: "state",
           message: `processes ${pids.join(", ")} in cgroup ${this.#directories[0]} do not die`,
-          hint: "they may wait for a device (state D in ps)",
+          hint:
+            frozen === undefined
+              ? "they may wait for a device (state D in ps)"
+              : `cgroup ${frozen.dir} is frozen: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
         });
       }
       Bun.sleepSync(wait);

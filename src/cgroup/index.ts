@@ -91,6 +91,8 @@ export interface Cgroup {
   settle(): void;
   /** The processes in the cgroups and all below them. */
   pids(): number[];
+  /** Takes those of these processes that are to die out of frozen cgroups of others', which stay as they are. */
+  takeBack(pids: readonly number[]): void;
   /** Kills all processes, frozen ones too, and waits until they are gone. */
   kill(): void;
   /** Sends a signal to each of them. */

@@ -1,16 +1,19 @@
 import { listNames } from "../linux/file";
+import { unifiedFileProblem } from "../oci/unified-files";
 import { directoryOf } from "./node";
-import type { Int, Resources } from "./resources";
+import { type Int, isLimit, isSet, type Resources } from "./resources";
 import type { Target } from "./target";
 
-/** pids.limit: negative is no limit; 0 is a limit as any other (runtime-spec 1.3). */
+/**
+ * pids.limit: negative is no limit; 0 leaves it as it is. (By runtime-spec 1.3 it is a limit, of 0 processes. By all before that it
+ * isn't, and containerd, CRI-O and podman send it for "not said". Whoever means it has `unified`.)
+ */
 export function applyPids(target: Target, pids: Resources["pids"]): void {
-  if (pids?.limit === undefined) return;
-  const limit = BigInt(pids.limit);
-  // no limit where there is no controller is what a new cgroup has already
-  if (limit < 0n && target.find("pids") === undefined) return;
+  const limit = pids?.limit;
+  if (!isSet(limit)) return;
+  if (!isLimit(limit) && target.find("pids") === undefined) return;
   const node = target.need("pids", "/pids/limit");
-  target.write(node, "pids.max", limit < 0n ? "max" : limit, "/pids/limit");
+  target.write(node, "pids.max", isLimit(limit) ? limit : "max", "/pids/limit");
 }
 
 /** hugepageLimits: page sizes as the kernel spells them, "2MB", "1GB", "64KB". */
@@ -43,9 +46,8 @@ function pageSizes(dir: string): string[] {
 export function applyUnified(target: Target, unified: Resources["unified"]): void {
   for (const [file, value] of Object.entries(unified ?? {})) {
     const pointer = `/unified/${file.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-    if (file.includes("/") || file.startsWith(".") || !file.includes(".")) {
-      throw target.wrong(pointer, `"${file}" is not the name of a cgroup file`, 'for example "memory.high"');
-    }
+    const problem = unifiedFileProblem(file);
+    if (problem !== undefined) throw target.wrong(pointer, problem, 'for example "memory.high"');
     const controller = file.slice(0, file.indexOf("."));
     const root = target.need("", pointer);
     const node =

@@ -1,10 +1,17 @@
 import type { HakoError } from "../errors";
+import { logWarning } from "../log";
 import type { CgroupNode } from "./node";
-import { type Int, isSet, type MemoryResources } from "./resources";
+import { type Int, isLimit, isSet, type MemoryResources } from "./resources";
 import type { Target } from "./target";
 
 const LIMIT = "memory.limit_in_bytes";
 const LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";
+const AMOUNTS = ["limit", "reservation", "swap", "kernel", "kernelTCP"] as const;
+/** Limits of kernel memory alone, and their v1 files. */
+const KERNEL_AMOUNTS = [
+  ["kernel", "memory.kmem.limit_in_bytes"],
+  ["kernelTCP", "memory.kmem.tcp.limit_in_bytes"],
+] as const;
 /** Callers that count in unsigned numbers write -1 so. */
 const UNSIGNED_MINUS_ONE = 2n ** 64n - 1n;
 
@@ -31,6 +38,9 @@ export function applyMemory(target: Target, memory: MemoryResources | undefined)
       : BigInt(memory.swappiness);
   const field = firstField(memory, swappiness);
   if (field === undefined) return;
+  const restricts = AMOUNTS.some((name) => isLimit(memory[name]));
+  const changes = swappiness !== undefined || memory.disableOOMKiller === true;
+  if (!restricts && !changes && target.find("memory") === undefined) return;
   const node = target.need("memory", `/memory/${field}`);
   if (swappiness !== undefined && swappiness > 100n) {
     throw target.wrong("/memory/swappiness", `${swappiness} is not between 0 and 100`);
@@ -38,14 +48,32 @@ export function applyMemory(target: Target, memory: MemoryResources | undefined)
   checkUsage(target, memory);
   if (node.unified) applyV2(target, node, memory, swappiness);
   else applyV1(target, node, memory, swappiness);
+  applyKernelMemory(target, node, memory);
 }
 
 /** The first field that asks for something. */
 function firstField(memory: MemoryResources, swappiness: bigint | undefined): string | undefined {
-  const numbers = ["limit", "reservation", "swap", "kernel", "kernelTCP"] as const;
   if (swappiness !== undefined) return "swappiness";
   if (memory.disableOOMKiller) return "disableOOMKiller";
-  return numbers.find((name) => isSet(memory[name]));
+  return AMOUNTS.find((name) => isSet(memory[name]));
+}
+
+/**
+ * Limits of kernel memory alone: v2 has none, v1's do nothing since Linux 5.16, and a runtime may ignore them (config-linux.md
+ * "Memory"). As with runc it says so.
+ */
+function applyKernelMemory(target: Target, node: CgroupNode, memory: MemoryResources): void {
+  for (const [name, file] of KERNEL_AMOUNTS) {
+    const value = memory[name];
+    if (!isSet(value)) continue;
+    if (!node.unified) target.tryWrite(node, file, value);
+    if (!isLimit(value)) continue;
+    const kept = node.unified ? undefined : target.read(node, file);
+    if (kept !== undefined && BigInt(kept) <= BigInt(value)) continue;
+    logWarning(
+      `/linux/resources/memory/${name} has no effect here: kernel memory counts as the container's memory`,
+    );
+  }
 }
 
 /** checkBeforeUpdate: refuses a limit that is below what is in use already. */
@@ -74,9 +102,6 @@ function applyV1(
   if (reservation !== undefined) {
     target.write(node, "memory.soft_limit_in_bytes", reservation, "/memory/reservation");
   }
-  // Kernel memory limits are deprecated: newer kernels refuse or ignore them, and so do the other runtimes.
-  if (isSet(memory.kernel)) target.tryWrite(node, "memory.kmem.limit_in_bytes", memory.kernel);
-  if (isSet(memory.kernelTCP)) target.tryWrite(node, "memory.kmem.tcp.limit_in_bytes", memory.kernelTCP);
   if (memory.disableOOMKiller) target.write(node, "memory.oom_control", 1, "/memory/disableOOMKiller");
   if (swappiness !== undefined) target.write(node, "memory.swappiness", swappiness, "/memory/swappiness");
 }

@@ -1,7 +1,8 @@
 import { asHakoError, HakoError } from "../errors";
 import { checkAccess, exists, makeDirectory, removeDirectory } from "../linux/file";
 import { dirname } from "../linux/path-text";
-import { errnoOf, tryReadValue, tryWriteValue, writeValue } from "./files";
+import { DELEGATION, moveBelow, threadedAbove } from "./delegation";
+import { errnoOf, tryReadValue, tryWriteValue, upwards, writeValue } from "./files";
 import { removeBelow } from "./tree";
 
 /** The container's directory in one hierarchy; plain JSON. */
@@ -25,9 +26,6 @@ const TOLERATED = new Set(["EACCES", "EPERM", "EROFS"]);
 const MAKE_ATTEMPTS = 5;
 const W_OK = 2;
 const BUSY_WAIT_MS = 1000;
-/** How systemd gives an ordinary user cgroups with controllers (systemd.resource-control(5), "Delegate="). */
-export const DELEGATION =
-  'have systemd delegate them: "[Service]" and "Delegate=cpu cpuset io memory pids" in /etc/systemd/system/user@.service.d/delegate.conf, then systemctl daemon-reload and a new login';
 
 export function directoryOf(node: CgroupNode): string {
   return node.path === "/" ? node.mountpoint : node.mountpoint + node.path;
@@ -53,6 +51,7 @@ export function makeNode(node: CgroupNode, enableControllers: boolean): void {
         makeNodeDirectory(node, dir);
       }
       checkAccess(`${directoryOf(node)}/cgroup.procs`, W_OK);
+      if (node.unified) checkType(node);
       return;
     } catch (thrown) {
       const errno = errnoOf(thrown);
@@ -71,6 +70,19 @@ export function makeNode(node: CgroupNode, enableControllers: boolean): void {
       return;
     }
   }
+}
+
+/** A v2 cgroup below a threaded one can be made, but takes no process (cgroup-v2.rst, "Threads"). */
+function checkType(node: CgroupNode): void {
+  const dir = directoryOf(node);
+  const type = tryReadValue(`${dir}/cgroup.type`);
+  if (type !== "domain invalid") return;
+  const above = threadedAbove(upwards(dirname(dir), node.mountpoint));
+  throw new HakoError({
+    code: "unsupported",
+    message: `it takes no processes: it is of type "${type}", below ${above ?? "a threaded one"} of type "${tryReadValue(`${above}/cgroup.type`)}"`,
+    hint: "choose another linux.cgroupsPath",
+  });
 }
 
 /** What of the cgroups above keeps one from being made. */
@@ -155,19 +167,20 @@ export function enableController(node: CgroupNode, controller: string): void {
     throw new HakoError({
       code: "unsupported",
       message: `no ${controller} controller in cgroup ${dir}${failed === undefined ? "" : `: ${failed.message}`}`,
-      hint: whyNot(parent, controller),
+      hint: whyNot(node, parent, controller),
       errno: failed?.errno,
     });
   }
 }
 
-function whyNot(parent: string, controller: string): string {
+function whyNot({ mountpoint }: CgroupNode, parent: string, controller: string): string {
   const type = tryReadValue(`${parent}/cgroup.type`);
   if (type !== undefined && type !== "domain") {
     return `${parent} is of type "${type}": below a threaded cgroup only cpu, cpuset, perf_event and pids work`;
   }
   if (holdsProcesses(parent)) {
-    return `${parent} holds processes itself, so its children get no controllers; use another cgroupsPath`;
+    const other = parent === mountpoint ? "" : "use another cgroupsPath, or ";
+    return `${parent} holds processes itself, so its children get no controllers: ${other}${moveBelow(parent)}`;
   }
   if (!controllersIn(parent).includes(controller)) {
     return `${parent} has no ${controller}; see cgroup.controllers and the kernel's configuration`;

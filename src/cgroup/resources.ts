@@ -73,7 +73,12 @@ export interface Resources {
   unified?: Record<string, string> | undefined;
 }
 
-/** Whether a limit is asked for: docker sends 0 for what it leaves unset. */
+/** Whether a limit is asked for: clients whose type has no way to leave it out send 0. */
 export function isSet(value: Int | undefined): value is Int {
   return value !== undefined && BigInt(value) !== 0n;
+}
+
+/** Whether it is one that restricts: a negative one is no limit, which is true already where there is no controller. */
+export function isLimit(value: Int | undefined): value is Int {
+  return isSet(value) && BigInt(value) > 0n;
 }

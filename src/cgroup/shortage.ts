@@ -3,6 +3,11 @@ import type { CgroupRecord } from "./index";
 import { readLayout } from "./layout";
 import { type CgroupNode, directoryOf } from "./node";
 
+const V1_LIMIT = "memory.limit_in_bytes";
+const V1_LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";
+/** More than any machine has; v1 says "no limit" by a number of that size. */
+const NO_LIMIT = 2 ** 62;
+
 /** A limit that was reached: of which cgroup, in which file, and how much it is. */
 export interface Shortage {
   cgroup: string;
@@ -33,15 +38,35 @@ export function memoryShortage(record: CgroupRecord): MemoryShortage | undefined
   const dir = directoryOf(node);
   const kills = readTable(`${dir}/${node.unified ? "memory.events" : "memory.oom_control"}`).oom_kill ?? 0;
   if (kills === 0) return undefined;
-  const file = node.unified ? "memory.max" : "memory.limit_in_bytes";
-  for (const cgroup of upwards(dir, node.mountpoint)) {
-    const hits = node.unified
-      ? (readTable(`${cgroup}/memory.events.local`).oom ?? 0)
-      : Number(tryReadValue(`${cgroup}/memory.failcnt`) ?? 0);
-    if (hits === 0) continue;
-    return { cgroup, file, limit: tryReadValue(`${cgroup}/${file}`) ?? "unknown", own: cgroup === dir };
-  }
-  return undefined;
+  const cgroups = upwards(dir, node.mountpoint);
+  const reached = node.unified ? reachedOnV2(cgroups) : (reachedOnV1(cgroups) ?? limitedWithSwap(cgroups));
+  if (reached === undefined) return undefined;
+  const { cgroup, file } = reached;
+  return { ...reached, limit: tryReadValue(`${cgroup}/${file}`) ?? "unknown", own: cgroup === dir };
+}
+
+type Reached = Pick<Shortage, "cgroup" | "file">;
+
+function reachedOnV2(cgroups: readonly string[]): Reached | undefined {
+  const cgroup = cgroups.find((each) => (readTable(`${each}/memory.events.local`).oom ?? 0) > 0);
+  return cgroup === undefined ? undefined : { cgroup, file: "memory.max" };
+}
+
+function reachedOnV1(cgroups: readonly string[]): Reached | undefined {
+  const cgroup = cgroups.find((each) => Number(tryReadValue(`${each}/memory.failcnt`) ?? 0) > 0);
+  return cgroup === undefined ? undefined : { cgroup, file: V1_LIMIT };
+}
+
+/**
+ * The limit of memory and swap that was reached, when it was none of memory alone. Newer kernels don't count how often
+ * (memory.memsw.failcnt stays 0), so it is that of the innermost cgroup that has one.
+ */
+function limitedWithSwap(cgroups: readonly string[]): Reached | undefined {
+  const read = (cgroup: string, file: string) => tryReadValue(`${cgroup}/${file}`);
+  const cgroup = cgroups.find((each) => Number(read(each, V1_LIMIT_AND_SWAP) ?? NO_LIMIT) < NO_LIMIT);
+  if (cgroup === undefined) return undefined;
+  const isSame = read(cgroup, V1_LIMIT) === read(cgroup, V1_LIMIT_AND_SWAP);
+  return { cgroup, file: isSame ? V1_LIMIT : V1_LIMIT_AND_SWAP };
 }
 
 /** The limit of processes that leaves no room: of our own cgroup or one above, or of the directory `born` that a child is born in. */

@@ -1,5 +1,5 @@
 import { type ErrorCode, HakoError } from "../errors";
-import { exists, readText } from "../linux/file";
+import { exists, hasErrno, readText } from "../linux/file";
 import { type CgroupNode, directoryOf } from "./node";
 
 /** Paths below a container's own cgroups, "/a/b", by their hierarchy. */
@@ -45,7 +45,18 @@ function wrong(word: string, why: string, code: ErrorCode = "usage"): HakoError 
   return new HakoError({ code, message: `--cgroup ${JSON.stringify(word)}: ${why}` });
 }
 
-/** The unified cgroup of a process, as this process sees it; undefined when it has gone. */
-export function unifiedCgroupOf(pid: number): string | undefined {
-  return /^0::(.*)$/m.exec(readText(`/proc/${pid}/cgroup`))?.[1];
+/** The cgroup of a process in the hierarchy of a v1 controller, or "" for the unified one, as this process sees it; undefined when it has gone. */
+export function cgroupOfProcess(pid: number, controller: string): string | undefined {
+  let text: string;
+  try {
+    text = readText(`/proc/${pid}/cgroup`);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
+  for (const line of text.split("\n")) {
+    const [, names = "", ...path] = line.split(":");
+    if (path.length > 0 && names.split(",").includes(controller)) return path.join(":");
+  }
+  return undefined;
 }

@@ -1,8 +1,9 @@
 import { asHakoError, HakoError } from "../errors";
 import { exists } from "../linux/file";
+import { skippedHint } from "./delegation";
 import { tryReadValue, tryWriteValue } from "./files";
 import type { CgroupRecord } from "./index";
-import { type CgroupNode, controllersIn, DELEGATION, directoryOf, enableController } from "./node";
+import { type CgroupNode, controllersIn, directoryOf, enableController } from "./node";
 import type { Int } from "./resources";
 
 const BASE = "/linux/resources";
@@ -43,7 +44,7 @@ export class Target {
       throw new HakoError({
         code: "unsupported",
         message: `${message}: ${skipped.skipped}`,
-        hint: `limits need a cgroup that this user may write: run as root, or ${DELEGATION}`,
+        hint: skippedHint(skipped),
       });
     }
     if (unified !== undefined) {

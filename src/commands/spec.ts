@@ -1,3 +1,4 @@
+import { readLayout } from "../cgroup/layout";
 import { defineCommand } from "../command";
 import { HakoError } from "../errors";
 import { statusAt, writeText } from "../linux/file";
@@ -25,7 +26,9 @@ export default defineCommand({
         hint: "remove the existing file first",
       });
     }
-    writeText(file, `${JSON.stringify(defaultConfig({ rootless: values.rootless }), null, "\t")}\n`);
+    const cgroupNamespace = readLayout().version === "v2";
+    const config = defaultConfig({ rootless: values.rootless, cgroupNamespace });
+    writeText(file, `${JSON.stringify(config, null, "\t")}\n`);
     return 0;
   },
 });

@@ -135,8 +135,12 @@ function end(record: ContainerRecord): void {
   if (init !== undefined) {
     // also one whose main thread alone has ended: its others live on, and keep the cgroup busy
     signalProcess(init.pid, init.startTime, SIGKILL, true);
-    // one that is frozen, in a cgroup of its own below ours perhaps, has to be thawed to die
-    if (!waitForEnd(init.pid, init.startTime, SHORT_WAIT_MS)) cgroup?.kill();
+    // one that is frozen, in a cgroup of its own below ours or in another's perhaps, has to be thawed to die
+    if (!waitForEnd(init.pid, init.startTime, SHORT_WAIT_MS) && cgroup !== undefined) {
+      const { relatives } = require("./processes") as typeof import("./processes");
+      cgroup.takeBack(relatives(record));
+      cgroup.kill();
+    }
     if (!waitForEnd(init.pid, init.startTime, END_WAIT_MS)) {
       throw new HakoError({
         code: "state",

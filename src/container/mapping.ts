@@ -1,5 +1,13 @@
 import { asHakoError, during, HakoError } from "../errors";
-import { hasErrno, listNames, makeDirectories, makeDirectory, removeTree, renameFile } from "../linux/file";
+import {
+  hasErrno,
+  listNames,
+  makeDirectories,
+  makeDirectory,
+  removeDirectory,
+  removeTree,
+  renameFile,
+} from "../linux/file";
 import { join, resolve } from "../linux/path-text";
 import { processStatus } from "../linux/process";
 import { type ContainerId, containerId, MAPPINGS, type SandboxId, sandboxId } from "./id";
@@ -17,7 +25,10 @@ export interface Mapping {
   sandbox: SandboxId;
 }
 
-/** Which container is in which sandbox: a directory for each container that holds one entry, the sandbox's id. */
+/**
+ * Which container is in which sandbox: a directory for each container that holds one entry, the sandbox's id. The store's own
+ * directory comes with the first one and goes with the last.
+ */
 export class MappingStore {
   readonly directory: string;
 
@@ -43,14 +54,13 @@ export class MappingStore {
    */
   add(container: ContainerId, sandbox: SandboxId): void {
     makeDirectories(resolve(this.directory, ".."), 0o711);
-    makeDirectories(this.directory, MODE);
-    const temporary = this.#temporary();
-    makeDirectory(temporary, MODE);
+    const temporary = this.#makeTemporary();
     try {
       makeDirectory(join(temporary, sandbox), MODE);
       renameFile(temporary, this.#path(container));
     } catch (thrown) {
       removeTree(temporary);
+      this.#removeIfEmpty();
       const error = asHakoError(thrown);
       if (error.errno !== "ENOTEMPTY" && error.errno !== "EEXIST") {
         throw new HakoError({ code: "system", message: `map container ${container}`, cause: error });
@@ -61,6 +71,35 @@ export class MappingStore {
         message: `container id "${container}" is already mapped${holder === undefined ? "" : ` to sandbox "${holder}"`}`,
         cause: undefined,
       });
+    }
+  }
+
+  /** An empty directory in the store, which is made for it; another command may remove the store meanwhile, while it is empty. */
+  #makeTemporary(): string {
+    const temporary = this.#temporary();
+    for (;;) {
+      try {
+        makeDirectory(this.directory, MODE);
+      } catch (thrown) {
+        if (!hasErrno(thrown, "EEXIST")) throw thrown;
+      }
+      try {
+        makeDirectory(temporary, MODE);
+        return temporary;
+      } catch (thrown) {
+        if (hasErrno(thrown, "ENOENT")) continue;
+        this.#removeIfEmpty();
+        throw thrown;
+      }
+    }
+  }
+
+  /** Never what another command puts in: rmdir(2) and mkdir(2) in it exclude each other. */
+  #removeIfEmpty(): void {
+    try {
+      removeDirectory(this.directory);
+    } catch (thrown) {
+      if (!hasErrno(thrown, "ENOTEMPTY", "EEXIST", "ENOENT")) throw thrown;
     }
   }
 
@@ -89,6 +128,11 @@ export class MappingStore {
   /** Removes a container's mapping, a broken one too; a missing one is no error. */
   delete(container: ContainerId): void {
     this.#sweep();
+    this.#remove(container);
+    this.#removeIfEmpty();
+  }
+
+  #remove(container: ContainerId): void {
     // renamed first, so that nobody sees a directory that is half removed
     const temporary = this.#temporary();
     try {

@@ -3,7 +3,7 @@ import { readText, statusAt } from "../linux/file";
 import { userName } from "../linux/user-name";
 import { printable } from "../printable";
 import type { ContainerId } from "./id";
-import { cgroupOf } from "./pause";
+import { processesOf } from "./processes";
 import { readRecord } from "./record";
 
 const DEFAULT_OPTIONS = ["-ef"];
@@ -11,7 +11,7 @@ const TICKS_PER_SECOND = 100;
 
 /** The processes of a container, as the host numbers them. */
 export function containerPids(root: string, id: ContainerId): number[] {
-  return cgroupOf(readRecord(root, id)).pids();
+  return processesOf(readRecord(root, id));
 }
 
 /** The lines of the host's ps that are about these processes, with its heading. Without a ps, a short table of our own. */

@@ -8,7 +8,7 @@ import { readStoredConfig } from "./record";
 /**
  * Ends the processes of a container whose record is broken and removes its cgroups, as far as its config.json tells which these
  * are: a path from the top of the hierarchies. One that was relative to the cgroup of who made it, and systemd's scopes, are
- * known from the record alone.
+ * known from the record alone; without a path they are beside this command's, if the container was made from the same place.
  */
 export function endRemains(root: string, id: ContainerId, warn: (message: string) => void): void {
   try {
@@ -21,8 +21,15 @@ export function endRemains(root: string, id: ContainerId, warn: (message: string
       return;
     }
     const cgroup = cgroupOfConfig("cgroupfs", config, id);
+    const there = cgroup.record.nodes.filter((node) => exists(directoryOf(node)));
+    if (there.length === 0 && path === "") {
+      warn(
+        `container "${id}": its processes may be left: it was made from another cgroup than this command's`,
+      );
+      return;
+    }
     cgroup.kill();
-    for (const node of cgroup.record.nodes) if (exists(directoryOf(node))) node.made.push(directoryOf(node));
+    for (const node of there) node.made.push(directoryOf(node));
     cgroup.destroy();
   } catch (thrown) {
     const error = asHakoError(thrown);

@@ -37,7 +37,7 @@ export const LIMIT_FLAGS = {
     "memory that the kernel leaves it when it is short",
   ],
   "memory-swap": ["memory", "swap", "size", "limit of memory and swap together; -1 is none"],
-  "pids-limit": ["pids", "limit", "number", "limit of processes and threads; -1 is none"],
+  "pids-limit": ["pids", "limit", "number", "limit of processes and threads; -1 is none, 0 leaves it"],
 } as const;
 
 type LimitFlag = keyof typeof LIMIT_FLAGS;

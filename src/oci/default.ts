@@ -17,9 +17,21 @@ const MASKED_PATHS = [
 const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 const COMMON = ["nosuid", "noexec"];
 
-/** The configuration that `hako spec` writes, and that `hako run --rootfs` begins with: runc's. */
-export function defaultConfig({ rootless }: { rootless: boolean }): Config {
-  const namespaces = ["pid", ...(rootless ? [] : ["network"]), "ipc", "uts", "mount"];
+/** The configuration that `hako spec` writes, and that `hako run --rootfs` begins with: runc's, which has a cgroup namespace on v2 alone. */
+export function defaultConfig({
+  rootless,
+  cgroupNamespace = true,
+}: {
+  rootless: boolean;
+  cgroupNamespace?: boolean;
+}): Config {
+  const namespaces = [
+    "pid",
+    ...(rootless ? [] : ["network"]),
+    ...["ipc", "uts", "mount"],
+    ...(rootless ? ["user"] : []),
+    ...(cgroupNamespace ? ["cgroup"] : []),
+  ];
   return {
     ociVersion: SPEC_VERSION,
     process: {
@@ -42,7 +54,7 @@ export function defaultConfig({ rootless }: { rootless: boolean }): Config {
             gidMappings: [{ containerID: 0, hostID: process.getegid?.() ?? 0, size: 1 }],
           }
         : { resources: { devices: [{ allow: false, access: "rwm" }] } }),
-      namespaces: [...namespaces, ...(rootless ? ["user"] : []), "cgroup"].map((type) => ({ type })),
+      namespaces: namespaces.map((type) => ({ type })),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
     },

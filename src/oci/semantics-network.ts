@@ -1,6 +1,7 @@
 import type { Config, Problem } from "./config";
 import { pointer } from "./json";
 import { hasNamespace } from "./namespaces";
+import { unifiedFileProblem } from "./unified-files";
 
 /** What the kernel takes as the name of an interface (net/core/dev.c, dev_valid_name); "%d" is for it to number. */
 function isInterfaceName(name: string): boolean {
@@ -27,7 +28,7 @@ export function netDevicesProblems(config: Config): Problem[] {
   });
 }
 
-/** resources.rdma: each device with a limit; intelRdt: lines that are lines. */
+/** resources.rdma: each device with a limit; unified: files that are limits'; intelRdt: lines that are lines. */
 export function deviceLimitProblems({ linux }: Config): Problem[] {
   const problems: Problem[] = [];
   for (const [device, limits] of Object.entries(linux?.resources?.rdma ?? {})) {
@@ -42,6 +43,12 @@ export function deviceLimitProblems({ linux }: Config): Problem[] {
     if (!isInterfaceName(name))
       problems.push({ pointer: at, message: `${JSON.stringify(name)} is no name of a network interface` });
   });
+  for (const file of Object.keys(linux?.resources?.unified ?? {})) {
+    const message = unifiedFileProblem(file);
+    if (message !== undefined) {
+      problems.push({ pointer: pointer(["linux", "resources", "unified", file]), message });
+    }
+  }
   const { closID = "", l3CacheSchema = "", memBwSchema = "", schemata = [] } = linux?.intelRdt ?? {};
   const base = "/linux/intelRdt";
   if (

@@ -1,6 +1,7 @@
 import { isBind, planOf } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import type { Config, IdMapping, Mount, Problem } from "./config";
+import { deviceAccessProblem } from "./device-access";
 import { hasNamespace } from "./namespaces";
 import { problem, when } from "./problem";
 import { deviceLimitProblems, netDevicesProblems } from "./semantics-network";
@@ -199,19 +200,17 @@ const devicesRule: Rule = ({ linux }) =>
   });
 
 const deviceRulesRule: Rule = ({ linux }) =>
-  (linux?.resources?.devices ?? []).flatMap(({ type = "", access = "" }, index) => {
+  (linux?.resources?.devices ?? []).flatMap((rule, index) => {
+    const { type = "" } = rule;
     const pointer = `/linux/resources/devices/${index}`;
+    const access = deviceAccessProblem(rule);
     return [
       ...when(
         !["", "a", "b", "c"].includes(type),
         `${pointer}/type`,
         `expected a, b or c, got ${JSON.stringify(type)}`,
       ),
-      ...when(
-        !/^[rwm]*$/.test(access),
-        `${pointer}/access`,
-        `expected letters of rwm, got ${JSON.stringify(access)}`,
-      ),
+      ...(access === undefined ? [] : [problem(`${pointer}/access`, access)]),
     ];
   });
 

@@ -56,7 +56,7 @@ export function resourceProperties(resources: Resources, now: Circumstances): Pr
   addCpu(properties, resources.cpu, now);
   addCpuset(properties, resources.cpu?.cpus, resources.cpu?.mems, now);
   const { pids, blockIO } = resources;
-  if (pids?.limit !== undefined) properties.set("TasksMax", uint64(tasks(BigInt(pids.limit))));
+  if (isSet(pids?.limit)) properties.set("TasksMax", uint64(tasks(BigInt(pids.limit))));
   if (isSet(blockIO?.weight)) {
     if (unified) properties.set("IOWeight", uint64(blkioToIoWeight(blockIO.weight)));
     else properties.set("BlockIOWeight", uint64(BigInt(blockIO.weight)));

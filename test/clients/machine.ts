@@ -174,7 +174,7 @@ export class Machine implements AsyncDisposable {
         (line) => / \S*\/(rootfs|merged|shm|netns\/\S+) /.test(line) && line.includes(this.dir),
       ),
       ...groups,
-      ...names(this.hostPath(state)).filter((name) => name !== "containers-mapping"),
+      ...names(this.hostPath(state)),
       ...names(this.hostPath(`${state}/containers-mapping`)),
     ].map((line) => line.trim());
   }

@@ -120,6 +120,14 @@ describe("podman's limits @v2", () => {
     expect(store.podman("run", "--rm", "--memory", "8m", "--pids-limit", "1", IMAGE, "true").status).toBe(0);
   });
 
+  podman("processes: -1 and 0 are no limit", () => {
+    const file = isV2 ? "pids.max" : "pids/pids.max";
+    for (const none of ["-1", "0"]) {
+      const line = `cat /sys/fs/cgroup/${file}; true & wait; echo forked`;
+      expect(store.sh(line, "--pids-limit", none)).toBe("max\nforked");
+    }
+  });
+
   podman("podman update changes them while it runs", () => {
     const name = store.detached(["--memory", "64m", "--memory-swap", "64m"], "sleep", "600");
     store.ok("update", "--memory", "128m", "--memory-swap", "128m", "--cpus", "0.25", name);

@@ -2,13 +2,13 @@
 // Cgroups on the real hierarchies, and `hako cgroup`.
 import { afterEach, describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Cgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
 import { SandboxTree } from "../../src/cgroup/sandbox-tree";
 import { loadCgroup } from "../../src/cgroup/stored";
 import { HakoError } from "../../src/errors";
-import { Box, type BundleConfig, e2e, isV2, needsHako } from "./support";
+import { Box, type BundleConfig, e2e, isV2, needsHako, until } from "./support";
 
 const HAKO = process.env.HAKO ?? "dist/hako";
 const layout = readLayout();
@@ -383,4 +383,73 @@ describe("ownership @v2", () => {
     expect(box.sh(line, own(["rw"]))).toBe("0\n0\n65534\nmade\n");
     expect(box.sh(line, own(["ro"]))).toBe("65534\n65534\n65534\n");
   }, [needsV2, needsHako]);
+});
+
+describe("without cgroups", () => {
+  e2e("ps shows the processes of the pid namespace, and those that descend from the first", async () => {
+    using box = new Box();
+    const run = (mutate: (config: BundleConfig) => void) => {
+      const bundle = box.bundle(["sh", "-c", "sleep 600 & sleep 600; true"], mutate);
+      const id = box.id();
+      box.ok("--cgroup-manager", "disabled", "run", "--detach", "--bundle", bundle, id);
+      return id;
+    };
+    const shown = (id: string) => JSON.parse(box.ok("ps", "--format", "json", id).stdout) as number[];
+    for (const share of [false, true]) {
+      const id = run(({ linux }) => {
+        if (share) linux.namespaces = linux.namespaces.filter(({ type }) => type !== "pid");
+      });
+      const { pid } = box.state(id);
+      await until("its children are there", () => shown(id).length === 3);
+      expect(shown(id)).toContain(pid);
+      for (const each of shown(id)) {
+        const status = readFileSync(`/proc/${each}/status`, "utf8");
+        expect(each === pid || status.includes(`\nPPid:\t${pid}\n`)).toBe(true);
+      }
+      if (!share) {
+        box.ok("exec", "--detach", id, "sleep", "500");
+        expect(shown(id).length).toBe(4);
+      }
+      const children = shown(id);
+      box.ok("kill", id, "KILL");
+      await box.waitFor(id, "stopped");
+      expect(shown(id)).toEqual([]);
+      for (const each of share ? children : []) if (each !== pid) process.kill(each, "SIGKILL");
+      box.ok("delete", id);
+    }
+  }, [needsHako]);
+});
+
+describe("delete --force", () => {
+  const freezer = layout.hierarchies.find(({ controllers }) => controllers.includes("freezer"));
+  const needsFreezer =
+    freezer === undefined ? "no freezer of cgroup v1: elsewhere what is frozen dies" : undefined;
+
+  for (const [what, from] of [
+    ["all of a container that somebody put", 0],
+    ["what a container's first process waits for, put", 1],
+  ] as const) {
+    e2e(`ends ${what} into another cgroup, which is frozen and stays so`, async () => {
+      using box = new Box();
+      const other = `${freezer?.mountpoint}/${box.id()}`;
+      mkdirSync(other);
+      try {
+        const id = box.started(["sh", "-c", "sleep 600 & sleep 600; true"]);
+        const shown = () => JSON.parse(box.ok("ps", "--format", "json", id).stdout) as number[];
+        await until("its children are there", () => shown().length === 3);
+        const pids = [box.state(id).pid, ...shown().filter((pid) => pid !== box.state(id).pid)];
+        for (const pid of pids.slice(from)) writeFileSync(`${other}/cgroup.procs`, String(pid));
+        writeFileSync(`${other}/freezer.state`, "FROZEN");
+        box.ok("delete", "--force", id);
+        await until(
+          "the host's init has collected them",
+          () => !pids.some((pid) => existsSync(`/proc/${pid}`)),
+        );
+        expect(readFileSync(`${other}/freezer.state`, "utf8")).toBe("FROZEN\n");
+      } finally {
+        writeFileSync(`${other}/freezer.state`, "THAWED");
+        rmdirSync(other);
+      }
+    }, [needsHako, needsFreezer]);
+  }
 });

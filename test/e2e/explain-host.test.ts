@@ -62,19 +62,21 @@ describe("cgroups @v2", () => {
     return there ? undefined : `no ${name} controller`;
   };
 
-  e2e("too little memory: whose limit it was", async () => {
-    using box = new Box();
-    const before = hostSnapshot(box.root);
-    const result = box.run(["true"], ({ linux }) => {
-      linux.resources.memory = { limit: 8192 };
-    });
-    expectError(
-      result,
-      "config /linux/resources/memory/limit: out of memory: it reached the limit of 8192 bytes",
-      isV2 ? "memory.max" : "limit_in_bytes",
-    );
-    await expectUnchanged(before, box.root);
-  }, [needsHako, needsController("memory")]);
+  for (const memory of [{ limit: 8192 }, { limit: 8192, swap: 8192 }]) {
+    e2e(`too little memory: whose limit it was, of ${JSON.stringify(memory)}`, async () => {
+      using box = new Box();
+      const before = hostSnapshot(box.root);
+      const result = box.run(["true"], ({ linux }) => {
+        linux.resources.memory = memory;
+      });
+      expectError(
+        result,
+        "config /linux/resources/memory/limit: out of memory: it reached the limit of 8192 bytes",
+        isV2 ? "memory.max" : "memory.limit_in_bytes",
+      );
+      await expectUnchanged(before, box.root);
+    }, [needsHako, needsController("memory")]);
+  }
 
   e2e("too little memory in a cgroup above", () => {
     using box = new Box();

@@ -44,8 +44,8 @@ class Scene implements Disposable {
   constructor() {
     const rootfs = join(this.box.dir, "rootfs");
     busyboxRootfs(rootfs);
-    // as any but the first container finds them: the calls are the same ones each time
-    mkdirSync(join(this.box.root, "containers-mapping"), { recursive: true });
+    // as any but the first container finds it: the calls are the same ones each time
+    mkdirSync(this.box.root);
     this.bundle = this.box.bundle(["sleep", "600"], (config) => {
       config.root.path = rootfs;
       config.process.oomScoreAdj = 100;

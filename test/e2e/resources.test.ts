@@ -1,22 +1,14 @@
 // @cgroup-v2
 // Each field of linux.resources: the kernel shows its effect, and a value that it refuses is named by its field.
 import { describe, expect } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { readLayout } from "../../src/cgroup";
-import { Box, e2e, expectUnchanged, hostSnapshot, type Needs, needsHako } from "./support";
+import { diskNumbers, fileNeeded, placeOf } from "./controllers";
+import { Box, e2e, expectUnchanged, hostSnapshot, type Needs, needsHako, SLEEP } from "./support";
 
 const MIB = 1024 * 1024;
 const UNLIMITED = "9223372036854771712";
-const layout = readLayout();
 
-/** A disk with its numbers, which limits of block IO need. */
-function diskNumbers(): { major: number; minor: number } | undefined {
-  const disks = existsSync("/sys/block") ? readdirSync("/sys/block") : [];
-  const disk = disks.find((name) => /^(vd|sd|nvme|xvd|zram|loop)/.test(name));
-  if (disk === undefined) return undefined;
-  const [major, minor] = readFileSync(`/sys/block/${disk}/dev`, "utf8").trim().split(":").map(Number);
-  return major === undefined || minor === undefined ? undefined : { major, minor };
-}
 const disk = diskNumbers();
 const device = disk ?? { major: 0, minor: 0 };
 const number = `${device.major}:${device.minor}`;
@@ -114,7 +106,6 @@ const EFFECTS: Effect[] = [
   effect("cpu/cpus", "cpuset", { cpu: { cpus: "0" } }, ["cpuset.cpus", "0"], ["cpuset.cpus", "0"]),
   effect("cpu/mems", "cpuset", { cpu: { mems: "0" } }, ["cpuset.mems", "0"], ["cpuset.mems", "0"]),
   effect("pids/limit", "pids", { pids: { limit: 17 } }, ["pids.max", "17"], ["pids.max", "17"]),
-  effect("pids/limit (0)", "pids", { pids: { limit: 0 } }, ["pids.max", "0"], ["pids.max", "0"]),
   effect("pids/limit (-1)", "pids", { pids: { limit: -1 } }, ["pids.max", "max"], ["pids.max", "max"]),
   effect(
     "blockIO/throttleReadBpsDevice",
@@ -197,40 +188,6 @@ function directoryOf(box: Box, id: string, controller: string): string | undefin
   return shown.paths[controller] ?? shown.paths[""];
 }
 
-const v1Controllers = layout.hierarchies.flatMap(({ controllers }) => controllers);
-function unifiedControllers(): string[] {
-  const unified = layout.hierarchies.find((hierarchy) => hierarchy.unified);
-  return unified === undefined
-    ? []
-    : readFileSync(`${unified.mountpoint}/cgroup.controllers`, "utf8").trim().split(" ");
-}
-const V2_NAMES: Record<string, string> = { blkio: "io" };
-/** Where this host has a controller. */
-function placeOf(controller: string): "v1" | "v2" | undefined {
-  if (v1Controllers.includes(controller)) return "v1";
-  return unifiedControllers().includes(V2_NAMES[controller] ?? controller) ? "v2" : undefined;
-}
-
-/** Files that a kernel may lack. */
-function fileNeeded(place: "v1" | "v2", controller: string, file: string): Needs {
-  const hierarchy = layout.hierarchies.find(({ controllers, unified }) =>
-    place === "v2" ? unified : controllers.includes(controller),
-  );
-  // the root has not every file, and those of a controller that is not enabled show nowhere: what is asked for is optional ones
-  const optional = /bfq|io\.weight|memsw|swap|use_hierarchy|idle|burst|rsvd|2MB/.test(file);
-  if (!optional || hierarchy === undefined) return undefined;
-  const some = findFile(hierarchy.mountpoint, file, 3);
-  return some ? undefined : `this kernel has no ${file}`;
-}
-
-function findFile(dir: string, file: string, depth: number): boolean {
-  if (existsSync(`${dir}/${file}`)) return true;
-  if (depth === 0) return false;
-  return readdirSync(dir, { withFileTypes: true }).some(
-    (entry) => entry.isDirectory() && findFile(`${dir}/${entry.name}`, file, depth - 1),
-  );
-}
-
 describe("the kernel shows @v2", () => {
   for (const { field, controller, resources, v1, v2, needs } of EFFECTS) {
     const place = placeOf(controller);
@@ -286,6 +243,8 @@ describe("refused by the field's name, with nothing left @v2", () => {
     ],
     ["hugepageLimits/0/pageSize", "hugetlb", { hugepageLimits: [{ pageSize: "7MB", limit: 1 }] }],
     ["unified/memory~1high", "memory", { unified: { "memory/high": "1" } }],
+    ["unified/cgroup.procs", "memory", { unified: { "cgroup.procs": "1" } }],
+    ["unified/cgroup.freeze", "memory", { unified: { "cgroup.freeze": "1" } }],
     ["rdma/none", "rdma", { rdma: { none: { hcaHandles: 1 } } }],
     ["devices/0", "devices", { devices: [{ allow: true, type: "q", access: "rwm" }] }],
   ];
@@ -302,4 +261,43 @@ describe("refused by the field's name, with nothing left @v2", () => {
       await expectUnchanged(before, box.root);
     }, [needsHako, everywhere ? undefined : `this host has no ${controller} controller`]);
   }
+});
+
+describe("unified", () => {
+  const NO_LIMITS = ["procs", "threads", "kill", "freeze", "type", "subtree_control"];
+
+  e2e("moves no process of the host's, and has the files of controllers only", async () => {
+    using box = new Box();
+    const id = box.started();
+    const sleeper = Bun.spawn(SLEEP);
+    const cgroups = () => readFileSync(`/proc/${sleeper.pid}/cgroup`, "utf8");
+    const before = cgroups();
+    try {
+      for (const name of NO_LIMITS) {
+        const input = JSON.stringify({ unified: { [`cgroup.${name}`]: String(sleeper.pid) } });
+        const { status, stderr } = box.hakoWith({ input }, "update", "--resources", "-", id);
+        expect([name, status]).toEqual([name, 1]);
+        expect(stderr).toMatch(/^hako: [^\n]*\n$/);
+        expect(stderr).toContain(
+          `/linux/resources/unified/cgroup.${name}: "cgroup.${name}" is no controller's`,
+        );
+      }
+      expect(cgroups()).toBe(before);
+      expect(box.state(id).status).toBe("running");
+    } finally {
+      sleeper.kill("SIGKILL");
+      await sleeper.exited;
+    }
+  }, [needsHako]);
+
+  const unified = readLayout().hierarchies.find((hierarchy) => hierarchy.unified);
+  e2e("may bound what is below the container's cgroup", () => {
+    using box = new Box();
+    const bundle = box.bundle(SLEEP, ({ linux }) => {
+      Object.assign(linux.resources, { unified: { "cgroup.max.depth": "3" } });
+    });
+    const id = box.id();
+    box.ok("create", "--bundle", bundle, id);
+    expect(readFileSync(`${directoryOf(box, id, "")}/cgroup.max.depth`, "utf8")).toBe("3\n");
+  }, [needsHako, unified === undefined ? "cgroup v2 is not mounted" : undefined]);
 });

@@ -2,7 +2,7 @@
 import { describe, expect } from "bun:test";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Box, type BundleConfig, busyboxRootfs, e2e, needsHako } from "./support";
+import { Box, type BundleConfig, busyboxRootfs, e2e, isV2, needsHako } from "./support";
 
 describe("spec", () => {
   e2e("writes a config.json that runs", () => {
@@ -35,6 +35,15 @@ describe("spec", () => {
     const config = JSON.parse(readFileSync(join(box.dir, "config.json"), "utf8")) as BundleConfig;
     expect(config.linux.namespaces).toContainEqual({ type: "user" });
     expect(config.linux.uidMappings?.length).toBe(1);
+  });
+
+  e2e("has a cgroup namespace on cgroup v2 alone, as runc's", () => {
+    for (const flags of [[], ["--rootless"]]) {
+      using box = new Box();
+      box.ok("spec", ...flags, "-b", box.dir);
+      const config = JSON.parse(readFileSync(join(box.dir, "config.json"), "utf8")) as BundleConfig;
+      expect(config.linux.namespaces.some(({ type }) => type === "cgroup")).toBe(isV2);
+    }
   });
 });
 
@@ -86,6 +95,25 @@ describe("validate", () => {
       `warning: ${bundle}/config.json: /linux/resources/meomry: unknown, and does nothing\n`,
     ]);
     box.ok("run", "--bundle", bundle, box.id());
+  }, [needsHako]);
+
+  e2e("of a device rule's access the letters r, w and m count; none of them is a mistake", () => {
+    using box = new Box();
+    const validate = (rule: object) => {
+      const bundle = box.bundle(["true"], ({ linux }) => {
+        linux.resources.devices = [{ allow: false, access: "rwm" }, rule];
+      });
+      return box.hako("validate", "--bundle", bundle);
+    };
+    const device = { type: "c", major: 1, minor: 11 };
+    for (const access of ["rwmx", "r,w", "rrw"]) {
+      expect(validate({ allow: true, ...device, access })).toMatchObject({ status: 0 });
+    }
+    for (const rule of [{ access: "x" }, { access: "RW" }, { access: "" }, {}]) {
+      const { status, stdout, stderr } = validate({ allow: true, ...device, ...rule });
+      expect(status).toBe(1);
+      expect(stdout + stderr).toContain("/linux/resources/devices/1/access: expected letters of rwm");
+    }
   }, [needsHako]);
 
   e2e("every problem has a line and a pointer", () => {

@@ -346,8 +346,8 @@ export function hostSnapshot(root: string): HostSnapshot {
     mounts: mounts.sort(),
     cgroups: testCgroups().sort(),
     processes: testProcesses(),
-    // the mapping store's own directory stays, as the root directory does; its entries must not
-    state: [...names(root).filter((name) => name !== MAPPINGS), ...names(join(root, MAPPINGS))],
+    // the root directory stays
+    state: [...names(root), ...names(join(root, MAPPINGS))],
   };
 }
 

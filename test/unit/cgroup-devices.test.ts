@@ -91,14 +91,19 @@ describe("device rules", () => {
   const at = "/linux/resources/devices/0";
   test("are checked and put into one form", () => {
     const rows: [Parameters<typeof parseDeviceRule>[0], string][] = [
-      [{ allow: true }, "a *:* rwm"],
+      [{ allow: false }, "a *:* rwm"],
+      [{ allow: true, type: "c", access: "rxw,r" }, "c *:* rw"],
       [{ allow: true, type: "a", access: "mwr" }, "a *:* rwm"],
       [{ allow: true, type: "u", major: 1, minor: -1, access: "r" }, "c 1:* r"],
       [{ allow: false, type: "b", major: 8n, minor: 0, access: "wr" }, "b 8:0 rw"],
     ];
     for (const [input, text] of rows) expect(ruleText(parseDeviceRule(input, at))).toBe(text);
     expect(() => parseDeviceRule({ allow: true, type: "p" }, at)).toThrow(`${at}/type`);
-    expect(() => parseDeviceRule({ allow: true, access: "x" }, at)).toThrow(`${at}/access`);
-    expect(() => parseDeviceRule({ allow: true, type: "c", major: -2 }, at)).toThrow(`${at}/major`);
+    for (const rule of [{ allow: true }, { allow: true, access: "" }, { allow: false, access: "xRW" }]) {
+      expect(() => parseDeviceRule(rule, at)).toThrow(`${at}/access: expected letters of rwm, got `);
+    }
+    expect(() => parseDeviceRule({ allow: true, type: "c", major: -2, access: "r" }, at)).toThrow(
+      `${at}/major`,
+    );
   });
 });

@@ -190,7 +190,9 @@ describe("paths", () => {
     expect(placeIn(memory, "/x/y", "id")).toBe("/x/y");
     expect(placeIn(memory, "x/../../y", "id")).toBe("/a/b/y");
     expect(placeIn(unified, "x", "id")).toBe("/u/x");
-    expect(placeIn(memory, undefined, "id")).toBe("/id");
-    expect(placeIn(memory, "", "id")).toBe("/id");
+    for (const none of [undefined, ""]) {
+      expect(placeIn(memory, none, "id")).toBe("/a/b/id");
+      expect(placeIn(unified, none, "id")).toBe("/u/id");
+    }
   });
 });

@@ -138,7 +138,7 @@ describe("v1", () => {
     });
     apply(cgroup, {
       cpu: { shares: 512, quota: 5000n, period: 10_000, burst: 100, idle: 1, cpus: "0-1", mems: "0" },
-      pids: { limit: 0 },
+      pids: { limit: 9 },
       blockIO: { weight: 500, throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 1024 }] },
       hugepageLimits: [{ pageSize: "2MB", limit: 2n ** 40n }],
     });
@@ -149,13 +149,15 @@ describe("v1", () => {
       "cpu/box/cpu.cfs_burst_us": "100",
       "cpu/box/cpu.idle": "1",
       "cpuset/box/cpuset.cpus": "0-1",
-      "pids/box/pids.max": "0",
+      "pids/box/pids.max": "9",
       "blkio/box/blkio.bfq.weight": "500",
       "blkio/box/blkio.throttle.read_bps_device": "8:0 1024",
       "hugetlb/box/hugetlb.2MB.limit_in_bytes": String(2n ** 40n),
       "hugetlb/box/hugetlb.2MB.rsvd.limit_in_bytes": String(2n ** 40n),
     };
     for (const [file, value] of Object.entries(files)) expect(read(file)).toBe(value);
+    apply(cgroup, { pids: { limit: 0 } });
+    expect(read("pids/box/pids.max")).toBe("9");
     apply(cgroup, { pids: { limit: -1 }, cpu: { realtimePeriod: 0, realtimeRuntime: 0, cpus: "" } });
     expect(read("pids/box/pids.max")).toBe("max");
   });

@@ -164,6 +164,17 @@ describe("explainEnd", () => {
     expect(why("/above/other")).toBe(
       `out of memory: it reached the limit of 65536 bytes in memory.limit_in_bytes of cgroup ${dir}/above`,
     );
+    // nothing counts how often that of memory and swap is reached
+    put("swap", "65536", "0");
+    writeFileSync(join(dir, "swap/memory.memsw.failcnt"), "0");
+    writeFileSync(join(dir, "swap/memory.memsw.limit_in_bytes"), "65536");
+    expect(why("/swap")).toBe(
+      `config /linux/resources/memory/limit: out of memory: it reached the limit of 65536 bytes in memory.limit_in_bytes of cgroup ${dir}/swap`,
+    );
+    writeFileSync(join(dir, "swap/memory.memsw.limit_in_bytes"), "98304");
+    expect(why("/swap")).toBe(
+      `config /linux/resources/memory/swap: out of memory: it reached the limit of 98304 bytes in memory.memsw.limit_in_bytes of cgroup ${dir}/swap`,
+    );
     rmSync(dir, { recursive: true });
   });
 });

@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { containerId, sandboxId } from "../../src/container/id";
 import { MappingStore } from "../../src/container/mapping";
 
 let root: string;
 let store: MappingStore;
 const A = containerId("a");
+const B = containerId("b");
 const POD = sandboxId("pod");
 
 beforeEach(() => {
@@ -34,7 +35,48 @@ describe("MappingStore", () => {
     expect(store.get(A)).toBe(POD);
     store.delete(A);
     expect(store.get(A)).toBeUndefined();
-    expect(readdirSync(join(root, "containers-mapping"))).toEqual([]);
+    expect(readdirSync(root)).toEqual([]);
+  });
+
+  test("the store's directory stays while there is another entry", () => {
+    store.add(A, POD);
+    store.add(B, POD);
+    store.delete(A);
+    expect(readdirSync(join(root, "containers-mapping"))).toEqual(["b"]);
+    store.delete(B);
+    expect(readdirSync(root)).toEqual([]);
+  });
+
+  test("it goes after a claim that fails for the store's own sake, and after a delete of nothing", () => {
+    mkdirSync(join(root, "containers-mapping"));
+    store.delete(A);
+    expect(readdirSync(root)).toEqual([]);
+    writeFileSync(join(root, "containers-mapping"), "");
+    expect(() => store.add(A, POD)).toThrow("not a directory");
+    expect(readFileSync(join(root, "containers-mapping"), "utf8")).toBe("");
+  });
+
+  test("comes and goes while several processes claim and delete", async () => {
+    const processes = 4;
+    const rounds = 250;
+    const script = `
+      const { MappingStore } = await import(${JSON.stringify(resolve("src/container/mapping.ts"))});
+      const store = new MappingStore(${JSON.stringify(root)});
+      const [id] = process.argv.slice(-1);
+      for (let round = 0; round < ${rounds}; round++) {
+        store.add(id, "pod");
+        if (store.get(id) !== "pod") throw new Error("lost in round " + round);
+        store.delete(id);
+      }`;
+    const file = join(root, "claim.ts");
+    writeFileSync(file, script);
+    const running = Array.from({ length: processes }, (_, index) =>
+      Bun.spawn([process.execPath, "run", file, `c${index}`], { stderr: "pipe", stdout: "ignore" }),
+    );
+    const said = await Promise.all(running.map(({ stderr }) => new Response(stderr).text()));
+    expect(said).toEqual(Array(processes).fill(""));
+    expect(await Promise.all(running.map(({ exited }) => exited))).toEqual(Array(processes).fill(0));
+    expect(readdirSync(root)).toEqual(["claim.ts"]);
   });
 
   test("an id is claimed once, by whomever", () => {

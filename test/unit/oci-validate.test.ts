@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultConfig } from "../../src/oci/default";
+import { unifiedFileProblem } from "../../src/oci/unified-files";
 import { bundleFindings, checkedConfig } from "../../src/oci/validate";
 
 type Json = Record<string, unknown>;
@@ -151,4 +152,26 @@ test("a device rule without allow forbids, a user that is null is root", () => {
   expect(problems({ linux: { resources: { devices: [{ access: "rwm" }] } }, process: { user: null } })).toBe(
     "",
   );
+});
+
+test("unified has files of controllers, and what bounds the cgroups below", () => {
+  for (const file of ["memory.high", "hugetlb.2MB.max", "io.bfq.weight", "cgroup.max.depth"]) {
+    expect(unifiedFileProblem(file)).toBeUndefined();
+  }
+  for (const file of ["procs", "threads", "kill", "freeze", "type", "subtree_control", "events", "max"]) {
+    expect(unifiedFileProblem(`cgroup.${file}`)).toContain("is no controller's");
+  }
+  for (const file of [
+    "",
+    "memory",
+    ".",
+    "..",
+    "../memory.max",
+    ".memory",
+    "memory/max",
+    "a b.c",
+    "memory.",
+  ]) {
+    expect(unifiedFileProblem(file)).toContain("is not the name of a cgroup file");
+  }
 });

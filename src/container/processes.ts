@@ -1,0 +1,52 @@
+import type { Cgroup } from "../cgroup";
+import { loadCgroup } from "../cgroup/stored";
+import { hasErrno, linkText, listNames } from "../linux/file";
+import { aliveProcess, processStatus } from "../linux/process";
+import type { ContainerRecord } from "./record";
+
+/**
+ * The processes of a container as the host numbers them: those in its cgroups. Without cgroups, those in its pid namespace and all
+ * that descend from its first process; of others, as of an exec into a shared pid namespace, nothing tells.
+ */
+export function processesOf(record: ContainerRecord): number[] {
+  const cgroup = ownCgroup(record);
+  return cgroup === undefined ? relatives(record) : cgroup.pids();
+}
+
+/** undefined where the container had to go without: it is in its caller's. */
+function ownCgroup({ cgroup }: ContainerRecord): Cgroup | undefined {
+  const made = cgroup?.nodes.some(({ skipped }) => skipped === undefined) === true;
+  return cgroup === undefined || !made ? undefined : loadCgroup(cgroup);
+}
+
+/** By pid namespace and parents; none once the first process has ended. */
+export function relatives({ init, ownPidNamespace }: ContainerRecord): number[] {
+  if (init === undefined || aliveProcess(init.pid, init.startTime) === undefined) return [];
+  const own = ownPidNamespace ? pidNamespaceOf(init.pid) : undefined;
+  const parents = new Map<number, number>();
+  const found = new Set([init.pid]);
+  for (const name of listNames("/proc")) {
+    const pid = Number(name);
+    const status = Number.isInteger(pid) ? processStatus(pid) : undefined;
+    if (status === undefined || "ZX".includes(status.state)) continue;
+    parents.set(pid, status.parent);
+    if (own !== undefined && pidNamespaceOf(pid) === own) found.add(pid);
+  }
+  for (const pid of parents.keys()) {
+    const line = new Set<number>();
+    let each = pid;
+    for (; each > 0 && !found.has(each) && !line.has(each); each = parents.get(each) ?? 0) line.add(each);
+    if (found.has(each)) for (const descendant of line) found.add(descendant);
+  }
+  return [...found].sort((a, b) => a - b);
+}
+
+/** undefined when it has ended, or is another user's. */
+function pidNamespaceOf(pid: number): string | undefined {
+  try {
+    return linkText(`/proc/${pid}/ns/pid`);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH", "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
+}
