@@ -28,9 +28,10 @@ export function mountCgroup(work: RootfsWork, mount: Mount, plan: MountPlan, tar
   } else mountV1(hierarchies, plan, target);
 }
 
-/** Without a cgroup of its own a container sees the host's, and must not write there (CVE-2023-25809). */
+/** Without a cgroup of its own a container sees the host's, and must not write there (CVE-2023-25809): told to whoever wants to. */
 function bindHost(work: RootfsWork, plan: MountPlan, target: Fd): void {
-  work.context.warn("the container has no cgroup of its own: its cgroup mount shows the host's, read-only");
+  if (((plan.own.set | plan.recursive.set) & ATTR.RDONLY) === 0)
+    work.context.warn("the container has no cgroup of its own: its cgroup mount shows the host's, read-only");
   using tree = cloneTree(HOST_CGROUPS, true);
   for (const each of plan.propagation) setMountAttributes(tree, each);
   setMountAttributes(tree, { set: USUAL | ATTR.RDONLY, recursive: true });
