@@ -3,6 +3,7 @@ import { actHere } from "./linux/actor";
 import { bytesOf } from "./linux/bytes";
 import type { Fd } from "./linux/fd";
 import { openToAppend, writeAllTo } from "./linux/file";
+import { printableLine } from "./printable";
 
 type Level = "debug" | "warning" | "error";
 
@@ -78,19 +79,11 @@ export function logDebug(message: string): void {
   if (target.debug) write("debug", message);
 }
 
+/** Without a log file: a warning in hako's voice, for people; a step of `--debug` with its level and its time, as runc has it. */
 function write(level: Level, message: string): void {
   if (target.file !== undefined) toFile(target.file, logLine(level, message));
-  else if (target.json) toStandardError(logLine(level, message));
-  else {
-    // consola is for people and costs milliseconds: it is loaded when there is something to say
-    const { createConsola } = require("consola") as typeof import("consola");
-    // blank lines and colours are for terminals
-    const fancy = process.stderr.isTTY === true;
-    const options = { level: 5, fancy, stdout: process.stderr, stderr: process.stderr };
-    const consola = createConsola(options);
-    if (level === "debug") consola.debug(message);
-    else consola.warn(message);
-  }
+  else if (level === "warning" && !target.json) toStandardError(`hako: warning: ${printableLine(message)}\n`);
+  else toStandardError(logLine(level, message));
 }
 
 /** Whether anybody reads what `logDebug` writes. */

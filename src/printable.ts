@@ -5,3 +5,8 @@ export function printable(text: string): string {
     (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
 }
+
+/** The same in one line, whatever lines it came in. */
+export function printableLine(text: string): string {
+  return printable(text.replaceAll(/\s*\n\s*/g, " "));
+}

@@ -13,7 +13,7 @@ import { hasNamespace } from "../oci/namespaces";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
 import { consoleFor } from "./console-for";
-import { type ExecValues, execProcess } from "./exec-process";
+import { type ExecValues, execProcess, lostCapabilities } from "./exec-process";
 import type { SignalForwarder } from "./foreground";
 import { FORWARDED } from "./forwarded-signals";
 import { handOut, type Receivers } from "./hand-out";
@@ -83,6 +83,7 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
     using first = new FirstProcess(record, hasNamespace(config, "mount"));
     const process = execProcess(options.values, options.args, config.process, first.rootfs.path);
     checkLabels(process);
+    warnOfLost(options, process);
     const terminal = process.terminal === true;
     using given = consoleFor(terminal, options.consoleSocketPath, detach);
     const [ours, theirs] =
@@ -97,6 +98,14 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
     // whatever could not be done in a container that was about to end, this is why
     throw isEnding(record.init) ? notRunning(id, "stopped") : error;
   }
+}
+
+function warnOfLost({ values, warn }: ExecOptions, process: Process): void {
+  const lost = lostCapabilities(values, process);
+  if (lost.length === 0) return;
+  const why =
+    "only root, and what config.json has as inheritable, keeps capabilities when a program is executed";
+  warn(`exec: --cap: user ${process.user.uid} gets ${lost.join(", ")} in its bounding set alone (${why})`);
 }
 
 /** Loaded for programs that are watched from here. */

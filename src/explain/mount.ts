@@ -54,8 +54,16 @@ function bindHint(source: string, destination: string, cause: HakoError): string
   if (cause.syscall === "move_mount" && hasErrno(cause, "ENOTDIR")) {
     return "a directory goes on a directory, a file on a file: a missing source that somebody made as a directory is often why";
   }
+  if (cause.syscall === "mount_setattr" && hasErrno(cause, "EPERM")) return lockedHint(source);
   if (hasErrno(cause, "EROFS")) return pointHint(destination);
   return undefined;
+}
+
+/** What a mount has from a more privileged user namespace can't be taken from it (mount_namespaces(7), "Restrictions on mount namespaces"). */
+function lockedHint(source: string): string | undefined {
+  const options = mountAt(source)?.options.join(",");
+  if (options === undefined) return undefined;
+  return `the kernel locks how ${source} is mounted (${options}): in a user namespace no recursive option clears that, and none changes access times; leave the option out`;
 }
 
 function existingPart(path: string): string {

@@ -1,7 +1,15 @@
 import type { CgroupMounts } from "../cgroup";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
-import { ATTR, attachTree, cloneTree, newFilesystem, REFUSED, setMountAttributes } from "../linux/mount";
+import {
+  ATTR,
+  attachTree,
+  cloneTree,
+  newFilesystem,
+  REFUSED,
+  setMountAttributes,
+  setUnlockedAttributes,
+} from "../linux/mount";
 import { readMountinfo } from "../linux/mountinfo";
 import { makeLink } from "../linux/node";
 import { mkdirAt } from "../linux/path";
@@ -22,15 +30,19 @@ export function mountCgroup(work: RootfsWork, mount: Mount, plan: MountPlan, tar
   const own = hierarchies.find(({ name }) => name === "");
   if (hierarchies.length === 0) bindHost(work, plan, target);
   else if (own !== undefined && (cgroup?.version === "v2" || mount.type === "cgroup2")) {
-    using tree = unifiedTree(work, own);
-    finishTree(tree, plan);
-    attachTree(tree, target);
+    const { tree, hosts } = unifiedTree(work, own);
+    using finished = tree;
+    finishTree(finished, plan);
+    // whatever its options say: there it must not write (CVE-2023-25809)
+    if (hosts) setMountAttributes(finished, { set: ATTR.RDONLY });
+    attachTree(finished, target);
   } else mountV1(hierarchies, plan, target);
 }
 
-/** Without a cgroup of its own a container sees the host's, and must not write there (CVE-2023-25809). */
+/** Without a cgroup of its own a container sees the host's, and must not write there (CVE-2023-25809): told to whoever wants to. */
 function bindHost(work: RootfsWork, plan: MountPlan, target: Fd): void {
-  work.context.warn("the container has no cgroup of its own: its cgroup mount shows the host's, read-only");
+  if (((plan.own.set | plan.recursive.set) & ATTR.RDONLY) === 0)
+    work.context.warn("the container has no cgroup of its own: its cgroup mount shows the host's, read-only");
   using tree = cloneTree(HOST_CGROUPS, true);
   for (const each of plan.propagation) setMountAttributes(tree, each);
   setMountAttributes(tree, { set: USUAL | ATTR.RDONLY, recursive: true });
@@ -38,7 +50,7 @@ function bindHost(work: RootfsWork, plan: MountPlan, target: Fd): void {
 }
 
 function finishTree(tree: Fd, plan: MountPlan): void {
-  setMountAttributes(tree, plan.own);
+  setUnlockedAttributes(tree, plan.own);
   setMountAttributes(tree, { ...plan.recursive, recursive: true });
   for (const each of plan.propagation) setMountAttributes(tree, each);
 }
@@ -57,17 +69,18 @@ function ownTree(own: Hierarchy): Fd {
  * cgroup2 as a whole: in a new cgroup namespace the container's own directory; otherwise, as with runc, what its
  * namespace shows, so that the paths in /proc/PID/cgroup are found there.
  */
-function unifiedTree(work: RootfsWork, own: Hierarchy): Fd {
-  if (work.context.newCgroupNamespace) return ownTree(own);
+function unifiedTree(work: RootfsWork, own: Hierarchy): { tree: Fd; hosts: boolean } {
+  if (work.context.newCgroupNamespace) return { tree: ownTree(own), hosts: false };
   try {
     const options = hostOptions(own.mountpoint);
-    return newFilesystem({ type: "cgroup2", source: "cgroup", options, attributes: USUAL });
+    const tree = newFilesystem({ type: "cgroup2", source: "cgroup", options, attributes: USUAL });
+    return { tree, hosts: false };
   } catch (error) {
     if (!hasErrno(error, ...REFUSED)) throw error;
-    // a user namespace may not mount it: the host's, where it must not write (CVE-2023-25809)
+    // a user namespace may not mount it
     const tree = cloneTree(own.mountpoint, false);
-    setMountAttributes(tree, { set: USUAL | ATTR.RDONLY });
-    return tree;
+    setMountAttributes(tree, { set: USUAL });
+    return { tree, hosts: true };
   }
 }
 

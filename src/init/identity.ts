@@ -6,6 +6,7 @@ import {
   capabilityMask,
   capabilitySteps,
   permittedCapabilities,
+  rootCapabilities,
   SETGID,
   ungrantedCapabilities,
 } from "../linux/capabilities";
@@ -72,7 +73,8 @@ interface IdentityOptions {
 export function identityOf(process: Process, { have, kept, keepsGroups, warn }: IdentityOptions): Identity {
   const { uid, gid, umask, additionalGids } = process.user;
   const masks = masksOf(process, warn);
-  for (const { why, names } of ungrantedCapabilities(masks, have)) {
+  const byItself = uid === 0 ? rootCapabilities(masks, process.noNewPrivileges === true) : 0n;
+  for (const { why, names } of ungrantedCapabilities(masks, have, byItself)) {
     warn(`config /process/capabilities: left out, as ${why}: ${names.join(", ")}`);
   }
   const { steps: capabilities, last } = capabilitySteps(masks, have, kept);

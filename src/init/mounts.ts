@@ -11,6 +11,7 @@ import {
   newFilesystem,
   remountAt,
   setMountAttributes,
+  setUnlockedAttributes,
 } from "../linux/mount";
 import { createFileInRoot, mkdirAllInRoot, mkdirAt, O, openIfThere, openInRoot } from "../linux/path";
 import { cleanPath, components, resolve } from "../linux/path-text";
@@ -188,7 +189,7 @@ function checkTarget(target: Fd, path: string): void {
 function applyPlan(tree: Fd, plan: MountPlan, work: RootfsWork, later: boolean): void {
   const delay = later && (plan.own.set & ATTR.RDONLY) !== 0;
   const set = delay ? plan.own.set & ~ATTR.RDONLY : plan.own.set;
-  setMountAttributes(tree, { set, clear: plan.own.clear });
+  setUnlockedAttributes(tree, { set, clear: plan.own.clear });
   setMountAttributes(tree, { ...plan.recursive, recursive: true });
   for (const each of plan.propagation) setMountAttributes(tree, each);
   if (delay) work.readonlyLater.push(openInRoot(tree, "/", O.PATH));

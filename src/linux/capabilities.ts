@@ -130,15 +130,25 @@ interface Ungranted {
   names: string[];
 }
 
-/** Capabilities that a program shall have and doesn't get from one that has those of `have`, by the reason. */
+/** What execve gives root's program by itself, whatever is inheritable or ambient (capabilities(7), "Capabilities and execution of programs by root"). */
+export function rootCapabilities({ bounding, permitted }: CapabilityMasks, noNewPrivileges: boolean): bigint {
+  return noNewPrivileges ? bounding & permitted : bounding;
+}
+
+/**
+ * Capabilities that a program shall have and doesn't get from one that has those of `have`, by the reason. `byItself` is what
+ * it gets in any case: there it makes no difference that something can't be ambient.
+ */
 export function ungrantedCapabilities(
   { permitted, effective, inheritable, ambient }: CapabilityMasks,
   have: bigint,
+  byItself = 0n,
 ): Ungranted[] {
+  const notAmbient = ambient & have & ~(permitted & inheritable) & ~byItself;
   const reasons: [why: string, mask: bigint][] = [
     ["hako has them not itself", (permitted | effective) & ~have],
     ["what is not permitted can't be effective", effective & have & ~permitted],
-    ["what is not permitted and inheritable can't be ambient", ambient & have & ~(permitted & inheritable)],
+    ["what is not permitted and inheritable can't be ambient", notAmbient],
   ];
   return reasons
     .map(([why, mask]) => ({

@@ -90,6 +90,51 @@ export function setMountAttributes(place: Place, attributes: MountAttributes): v
   syscallOn(nameOf(place), "mount_setattr", dir, path, flags, attr, attr.byteLength);
 }
 
+/**
+ * What can be taken from a mount, one after the other. The kernel locks all but the last of these where a mount came from the
+ * mount namespace of a more privileged user namespace (fs/namespace.c, lock_mnt_tree): there nobody takes them away.
+ */
+const CLEARABLE: readonly number[] = [
+  ATTR.RDONLY,
+  ATTR.NOSUID,
+  ATTR.NODEV,
+  ATTR.NOEXEC,
+  ATTR.ATIME,
+  ATTR.NODIRATIME,
+  ATTR.NOSYMFOLLOW,
+];
+
+/**
+ * As `setMountAttributes` for one mount, but that what the kernel has locked stays: "rw" or "exec" say that nothing shall be
+ * added, and clients write them by themselves. What is to be set is set, or it fails; nothing is locked that could be cleared.
+ */
+export function setUnlockedAttributes(place: Place, { set = 0, clear = 0 }: MountAttributes): void {
+  try {
+    setMountAttributes(place, { set, clear });
+  } catch (error) {
+    if (!(error instanceof HakoError) || error.errno !== "EPERM" || clear === 0) throw error;
+    setMountAttributes(place, { set });
+    // the access time that is set replaces the one that was there
+    const cleared = (set & ATTR.ATIME) === 0 ? clear : clear & ~ATTR.ATIME;
+    clearUnlocked(place, cleared);
+  }
+}
+
+/** Takes the attributes away that are not locked; those that are. */
+function clearUnlocked(place: Place, attributes: number): number {
+  let locked = 0;
+  for (const bits of CLEARABLE) {
+    if ((attributes & bits) === 0) continue;
+    try {
+      setMountAttributes(place, { clear: bits });
+    } catch (error) {
+      if (!(error instanceof HakoError) || error.errno !== "EPERM") throw error;
+      locked |= bits;
+    }
+  }
+  return locked;
+}
+
 /** Maps the owners of a detached mount, and of all below it if `recursive`, by the maps of a user namespace. */
 export function mapOwners(tree: Fd, userNamespace: Fd, recursive: boolean): void {
   const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
@@ -257,9 +302,30 @@ export interface Remount {
   mountOnly: boolean;
 }
 
-/** Changes the mount whose root a descriptor is, and its file system, to what is said: what is not said is off (mount(2) "MS_REMOUNT"). */
-export function remountAt(target: Fd, { attributes, options, mountOnly }: Remount): void {
-  const { set = 0, clear = 0 } = attributes;
+/** Attributes of a mount that mount(2) turns off when it is not told of them; access times it leaves as they are. */
+const UNSAID = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
+
+/**
+ * Changes the mount whose root a descriptor is, and its file system, to what is said: what is not said is off (mount(2)
+ * "MS_REMOUNT"), but for what the kernel has locked.
+ */
+export function remountAt(target: Fd, remount: Remount): void {
+  const { set = 0 } = remount.attributes;
+  try {
+    mountAgain(target, remount, set);
+  } catch (error) {
+    if (!remount.mountOnly || !(error instanceof HakoError) || error.errno !== "EPERM") throw error;
+    const locked = clearUnlocked(target, UNSAID & ~set);
+    if (locked === 0) throw error;
+    mountAgain(target, remount, set | locked);
+  }
+}
+
+function mountAgain(
+  target: Fd,
+  { attributes: { clear = 0 }, options, mountOnly }: Remount,
+  set: number,
+): void {
   const { flags: ofSuperblock, data } = forMount(options);
   let flags = MS_REMOUNT | (mountOnly ? MS_BIND : 0) | ofSuperblock;
   for (const [attribute, flag] of MS_OF_ATTRIBUTE) if ((set & attribute) !== 0) flags |= flag;

@@ -91,6 +91,20 @@ describe("an ordinary user's program", () => {
     store.ok("volume", "rm", name);
   });
 
+  podman("a volume from a read-only mount of the host, which podman asks for with rw", () => {
+    const volume = ["-v", `${store.path("readonly")}:/m`];
+    const line = "cat /m/file; touch /m/x 2>&1; grep -o ' /m .*relatime' /proc/mounts | cut -d' ' -f4";
+    const flags = "ro,nosuid,nodev,relatime";
+    const said = "root's\ntouch: /m/x: Read-only file system";
+    expect(store.sh(line, ...volume)).toBe(`${said}\n${flags}`);
+    for (const option of ["rw", "exec,suid,dev", "rw,Z"]) {
+      const [, last] = store.sh(line, "-v", `${volume[1]}:${option}`).split(/\n(?=\S*$)/);
+      expect({ option, last }).toEqual({ option, last: flags });
+    }
+    const mapped = store.sh(line, ...volume, "--userns=keep-id", "--user", "0");
+    expect(mapped).toBe(`${said}\n${flags}`);
+  });
+
   podman("--init forwards signals", () => {
     const name = store.detached(["--init"], "sleep", "600");
     expect(store.ok("top", name, "pid", "args")).toMatch(/\n1 +\/run\/podman-init -- sleep 600/);

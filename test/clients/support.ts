@@ -142,13 +142,17 @@ ${RUNTIME} = ["${runtime}"]
     appendFileSync(this.path("etc/group"), `tester:x:${uid}:\n`);
     for (const name of ["subuid", "subgid"]) writeFileSync(this.path(`etc/${name}`), subordinate);
     for (const name of ["home", "xdg", "store", "run", "tmp"]) chownSync(this.path(name), uid, uid);
+    mkdirSync(this.path("readonly"));
+    writeFileSync(this.path("readonly/file"), "root's\n");
   }
 
-  /** The words that run a client: as this user, with the account's /etc, if it is not root. */
+  /** The words that run a client: as this user, with the account's /etc and a directory on a read-only mount, if it is not root. */
   words(client: string, args: string[]): string[] {
     if (this.uid === undefined) return [client, ...args];
     const user = `--reuid ${this.uid} --regid ${this.uid} --clear-groups`;
-    const line = `mount --bind ${this.path("etc")} /etc; exec setpriv ${user} "$@"`;
+    const readonly = this.path("readonly");
+    const binds = `mount --bind ${this.path("etc")} /etc; mount --bind ${readonly} ${readonly}`;
+    const line = `${binds}; mount -o remount,bind,ro,nosuid,nodev ${readonly}; exec setpriv ${user} "$@"`;
     return ["unshare", "--mount", "sh", "-c", line, "sh", client, ...args];
   }
 

@@ -293,10 +293,63 @@ describe("process", () => {
         config.process.user = { uid: 1000, gid: 1000 };
       });
       expect(result).toMatchObject({ status: 0, stdout: "CapAmb:\t0000000000000000\n" });
-      expect(result.stderr).toMatch(/^\[warn\] config \/process\/capabilities: [^\n]*\n$/);
+      expect(result.stderr).toMatch(/^hako: warning: config \/process\/capabilities: [^\n]*\n$/);
       expect(result.stderr).toContain(said);
     }
   });
+
+  e2e(
+    "nothing is said of what root's program gets all the same, as in the bundles of runc's and crun's spec",
+    () => {
+      using box = new Box();
+      const sets = (...names: string[]) => Object.fromEntries(names.map((name) => [name, ["CAP_KILL"]]));
+      const all = ["bounding", "effective", "permitted", "ambient"];
+      const bit = "CapEff:\t0000000000000020\n";
+      const rows: [names: string[], noNewPrivileges: boolean, stdout: string, said: boolean][] = [
+        [all, true, bit, false],
+        [all, false, bit, false],
+        [["bounding", "ambient"], false, bit, false],
+        // without new privileges it doesn't get it
+        [["bounding", "ambient"], true, "CapEff:\t0000000000000000\n", true],
+        [["effective", "permitted", "ambient"], false, "CapEff:\t0000000000000000\n", true],
+      ];
+      for (const [names, noNewPrivileges, stdout, said] of rows) {
+        const result = box.run(["grep", "CapEff", "/proc/self/status"], (config) => {
+          config.process.capabilities = sets(...names);
+          config.process.noNewPrivileges = noNewPrivileges;
+        });
+        expect(result).toMatchObject({ status: 0, stdout });
+        if (IS_HAKO) expect(result.stderr.includes("can't be ambient: CAP_KILL")).toBe(said);
+        if (IS_HAKO && !said) expect(result.stderr).toBe("");
+      }
+    },
+  );
+
+  e2e("a warning is one line by one write, whatever it is about", () => {
+    using box = new Box();
+    const name = "CAP_\u001b[2J\nhako: no warning";
+    const bundle = box.bundle(["true"], (config) => {
+      config.process.capabilities = { bounding: [name] };
+    });
+    const words = [HAKO, "--root", box.root, "run", "--bundle", bundle, box.id()];
+    const trace = box.path("trace");
+    const traced = execute("strace", [
+      "-qq",
+      "-e",
+      "trace=write",
+      "-e",
+      "signal=none",
+      "-o",
+      trace,
+      ...words,
+    ]);
+    expect(traced).toMatchObject({
+      status: 0,
+      stderr: `hako: warning: config /process/capabilities: unknown here and left out: ${"CAP_\\x1b[2J hako: no warning"}\n`,
+    });
+    const writes = readFileSync(trace, "utf8").split("\n");
+    expect(writes.filter((line) => line.startsWith("write(2,"))).toHaveLength(1);
+  }, [needsHako, needsProgram("strace")]);
 
   e2e("capabilities that the caller lacks itself are left out, and it is said where people read", () => {
     using box = new Box();

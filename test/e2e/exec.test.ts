@@ -250,6 +250,34 @@ e2e("user, groups, directory, variables and capabilities come from the container
   );
 });
 
+e2e("--cap says what another user than root doesn't get of it, and else nothing", () => {
+  using box = new Box();
+  const kill = ["CAP_KILL"];
+  const id = box.started(SLEEP, (config) => {
+    config.process.capabilities = { bounding: kill, effective: kill, permitted: kill, ambient: kill };
+  });
+  const said = (...flags: string[]) => box.ok("exec", ...flags, id, "true").stderr;
+  expect([said(), said("-u", "1000"), said("--cap", "CAP_SYSLOG")]).toEqual(["", "", ""]);
+  expect(said("-u", "1000", "--cap", "syslog,KILL")).toMatch(
+    /^hako: warning: exec: --cap: user 1000 gets CAP_SYSLOG, CAP_KILL in its bounding set alone \([^\n]*\)\n$/,
+  );
+  const inheritable = box.started(SLEEP, (config) => {
+    config.process.capabilities = { bounding: kill, inheritable: kill };
+  });
+  const user = box.ok(
+    "exec",
+    "-u",
+    "1000",
+    "--cap",
+    "KILL",
+    inheritable,
+    "grep",
+    "CapEff",
+    "/proc/self/status",
+  );
+  expect(user).toMatchObject({ stdout: "CapEff:\t0000000000000020\n", stderr: "" });
+}, [needsHako]);
+
 e2e("users, groups and capabilities that are none are refused", () => {
   using box = new Box();
   const id = box.started();

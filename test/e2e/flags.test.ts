@@ -154,6 +154,7 @@ describe("crun's flags", () => {
         inheritable: [],
         ambient: ["CAP_KILL"],
       };
+      config.process.user = { uid: 1000, gid: 1000 };
     });
     const warnings = (level: string) => box.hako("--log-level", level, "run", "-b", warned, box.id()).stderr;
     expect([warnings("error"), warnings("warning").includes("CAP_KILL")]).toEqual(["", true]);

@@ -2,7 +2,16 @@
 // Mounts, their propagation and the root file system that config.json asks for, as a program in the container sees them.
 import { describe, expect } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import {
   Box,
@@ -10,13 +19,35 @@ import {
   e2e,
   execute,
   expectUnchanged,
+  HAKO,
   hostSnapshot,
   isV2,
   needsHako,
+  needsProgram,
   needsUserNamespace,
+  type Result,
   readLinks,
   SLEEP,
 } from "./support";
+
+/**
+ * A container with mounts on /m, in a user namespace with the caller's: the first one's source is on a mount with the options of
+ * `locked`, which was made outside of it. What it prints is the line of /proc/mounts.
+ */
+function lockedBind(box: Box, locked: string, mounts: { source?: string; options: string[] }[]): Result {
+  const source = mkdtempSync(box.path("locked-"));
+  const bundle = box.bundle(["grep", " /m ", "/proc/mounts"], (config) => {
+    config.mounts = config.mounts.filter(({ destination }) => destination === "/proc");
+    config.mounts.push(...mounts.map((mount) => ({ destination: "/m", type: "bind", source, ...mount })));
+    config.linux.namespaces = ["pid", "mount", "ipc", "uts"].map((type) => ({ type }));
+    config.linux.resources = {};
+    delete config.linux.cgroupsPath;
+    config.process.rlimits = [];
+  });
+  const line = `mount --bind ${source} ${source}; mount -o remount,bind,${locked} ${source}; exec unshare -Urm "$@"`;
+  const words = [HAKO, "--root", box.root, "run", "--bundle", bundle, box.id()];
+  return execute("unshare", ["--mount", "sh", "-c", line, "sh", ...words]);
+}
 
 describe("mounts", () => {
   e2e("of each type, with their options", () => {
@@ -298,6 +329,19 @@ describe("mounts", () => {
     box.sh("cat /sys/fs/cgroup/cgroup.controllers");
     expect(options()).toBe(before);
   }, [isV2 ? undefined : "this host has no pure v2"]);
+
+  e2e("the host's cgroup2 in a user namespace without a cgroup namespace is read-only, also with rw", () => {
+    using box = new Box();
+    const maps = [{ containerID: 0, hostID: 0, size: 65_536 }];
+    const out = box.sh("grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts", (config) => {
+      config.linux.namespaces.push({ type: "user" });
+      config.linux.uidMappings = maps;
+      config.linux.gidMappings = maps;
+      const mount = config.mounts.find(({ type }) => type === "cgroup");
+      if (mount !== undefined) mount.options = ["nosuid", "noexec", "nodev", "rw"];
+    });
+    expect(out).toMatch(/^\S+ \/sys\/fs\/cgroup cgroup2 ro,/m);
+  }, [isV2 ? undefined : "this host has no pure v2", needsUserNamespace]);
 });
 
 describe("propagation", () => {
@@ -392,6 +436,36 @@ describe("root file system", () => {
       expect(out).toContain(`${name} character special file ${numbers} 666`);
     expect(out).toContain("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n");
   });
+
+  for (const [locked, options, left] of [
+    ["ro", ["rw"], "ro"],
+    ["ro,nosuid,nodev,noexec", ["rw", "suid", "dev", "exec"], "ro,nosuid,nodev,noexec"],
+    ["ro", ["rw", "nosuid", "noexec"], "ro,nosuid,noexec"],
+    ["nosuid,nodev", ["exec", "suid", "ro"], "ro,nosuid,nodev"],
+    ["noexec", ["relatime", "rw", "exec"], "rw,noexec"],
+    ["ro", [], "ro"],
+  ] as const) {
+    e2e(`a source whose mount is ${locked} for a user namespace stays so with ${options.join() || "nothing"}`, () => {
+      using box = new Box();
+      const out = lockedBind(box, locked, [{ options: ["rbind", ...options] }]);
+      expect(out).toMatchObject({ status: 0, stderr: "" });
+      expect(out.stdout.split(" ")[3]?.replace(/,relatime.*/, "")).toBe(left);
+    }, [needsHako, needsUserNamespace, needsProgram("unshare")]);
+  }
+
+  e2e("and a remount leaves it; what would have to be cleared for another option is refused", () => {
+    using box = new Box();
+    const again = { source: "none", options: ["bind", "remount", "nodev"] };
+    const remounted = lockedBind(box, "ro,nosuid", [{ options: ["bind"] }, again]);
+    expect(remounted.stdout.split(" ")[3]?.replace(/,relatime.*/, "")).toBe("ro,nosuid,nodev");
+    for (const option of ["rrw", "noatime"]) {
+      const { status, stderr } = lockedBind(box, "ro,nosuid", [{ options: ["bind", option] }]);
+      expect({ option, status }).toEqual({ option, status: 1 });
+      expect(stderr).toMatch(
+        /mount_setattr \S*: operation not permitted \(the kernel locks how \S* is mounted \(ro,nosuid/,
+      );
+    }
+  }, [needsHako, needsUserNamespace, needsProgram("unshare")]);
 
   e2e("in a user namespace: devices and a host's sysfs take no more rights than new ones would @v2", () => {
     using box = new Box();

@@ -283,12 +283,19 @@ describe("other mounts", () => {
 
   test("no cgroup of its own: the host's, read-only", () => {
     if (!existsSync("/sys/fs/cgroup")) return console.log("skipped: the host has no /sys/fs/cgroup");
-    const cgroup = { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro"] };
+    const cgroup = { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup" };
     const sysfs = { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "ro"] };
-    const result = run({ mounts: [...USUAL, sysfs, cgroup], write: ["/sys/fs/cgroup/x"] });
-    expect(result.error).toBeUndefined();
-    expect(result.warnings).toHaveLength(1);
-    expect(result.writes["/sys/fs/cgroup/x"]).toBe("EROFS");
+    for (const [options, warnings] of [
+      [["ro"], 0],
+      [["rro"], 0],
+      [["nosuid"], 1],
+    ] as const) {
+      const mounts = [...USUAL, sysfs, { ...cgroup, options: [...options] }];
+      const result = run({ mounts, write: ["/sys/fs/cgroup/x"] });
+      expect(result.error).toBeUndefined();
+      expect(result.warnings).toHaveLength(warnings);
+      expect(result.writes["/sys/fs/cgroup/x"]).toBe("EROFS");
+    }
   });
 
   test.each([false, true])("cgroups of version 1, in a namespace: %p", (newCgroupNamespace) => {

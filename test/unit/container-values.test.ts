@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseDuration } from "../../src/container/duration";
-import { execProcess } from "../../src/container/exec-process";
+import { execProcess, lostCapabilities } from "../../src/container/exec-process";
 import { selected } from "../../src/container/ps";
 import { changesOf } from "../../src/container/update-values";
 
@@ -113,6 +113,24 @@ describe("exec", () => {
       inheritable: ["CAP_CHOWN", "CAP_KILL"],
       ambient: ["CAP_CHOWN"],
     });
+  });
+  test("what config.json can't make ambient is asked for no more", () => {
+    const capabilities = {
+      permitted: ["CAP_KILL"],
+      inheritable: ["cap_chown"],
+      ambient: ["CAP_CHOWN", "CAP_KILL"],
+    };
+    const process = execProcess(values, ["ls"], { ...own, capabilities }, "/");
+    expect(process.capabilities?.ambient).toEqual(["CAP_CHOWN"]);
+  });
+  test("another user than root loses what of --cap is not ambient", () => {
+    const lost = (uid: number, ambient: string[]) =>
+      lostCapabilities(
+        { cap: ["kill,CAP_CHOWN"] },
+        { ...own, user: { uid, gid: 0 }, capabilities: { ambient } },
+      );
+    expect(lost(0, [])).toEqual([]);
+    expect(lost(1000, ["CAP_CHOWN"])).toEqual(["CAP_KILL"]);
   });
   test("a command is needed, and a file excludes flags", () => {
     expect(() => execProcess(values, [], own, "/")).toThrow("which command");

@@ -4,6 +4,7 @@ import {
   CAPABILITIES,
   capabilityMask,
   lastCapability,
+  rootCapabilities,
   ungrantedCapabilities,
 } from "../../src/linux/capabilities";
 import {
@@ -78,8 +79,10 @@ describe("capabilities", () => {
     const [chown, kill] = [1n, 1n << 5n];
     const all = chown | kill;
     const none = { bounding: all, effective: 0n, permitted: 0n, inheritable: 0n, ambient: 0n };
-    const said = (sets: Partial<typeof none>, have = all) =>
-      ungrantedCapabilities({ ...none, ...sets }, have).map(({ why, names }) => `${why}: ${names.join()}`);
+    const said = (sets: Partial<typeof none>, have = all, byItself = 0n) =>
+      ungrantedCapabilities({ ...none, ...sets }, have, byItself).map(
+        ({ why, names }) => `${why}: ${names.join()}`,
+      );
     expect(said({ effective: chown, permitted: all, inheritable: kill, ambient: kill })).toEqual([]);
     expect(said({ effective: all, permitted: all }, chown)).toEqual(["hako has them not itself: CAP_KILL"]);
     expect(said({ effective: all, permitted: chown })).toEqual([
@@ -90,6 +93,14 @@ describe("capabilities", () => {
         "what is not permitted and inheritable can't be ambient: CAP_KILL",
       ]);
     expect(said({ effective: kill }, chown)).toEqual(["hako has them not itself: CAP_KILL"]);
+    expect(said({ ambient: all }, all, chown)).toEqual([
+      "what is not permitted and inheritable can't be ambient: CAP_KILL",
+    ]);
+  });
+
+  test("root's program gets its bounding set; without new privileges no more than what was permitted", () => {
+    const sets = { bounding: 0b11n, effective: 0n, permitted: 0b110n, inheritable: 0n, ambient: 0n };
+    expect([rootCapabilities(sets, false), rootCapabilities(sets, true)]).toEqual([0b11n, 0b10n]);
   });
 });
 
