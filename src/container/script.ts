@@ -1,10 +1,11 @@
 import { during, HakoError } from "../errors";
 import { exists, realPath, statusAt } from "../linux/file";
-import { resolve } from "../linux/path-text";
 import { effectiveUser } from "../linux/rootless";
-import type { Config, Mount } from "../oci/config";
+import type { Config, Linux, Mount } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
+import { inOrder, mountsBelow } from "./mount-order";
+import { mountOf, volumeOf } from "./script-mounts";
 import { parseSize } from "./size";
 import { userOf } from "./user";
 
@@ -88,45 +89,6 @@ function withSource(flag: string, spec: string, mount: Mount): Mount {
   });
 }
 
-/** "type=bind,source=A,target=B,ro": docker's words for a mount. */
-export function mountOf(spec: string): Mount {
-  const wrong = (why: string) =>
-    usage(`--mount ${JSON.stringify(spec)}: ${why}`, "as type=bind,source=DIR,target=DIR,ro");
-  let type = "bind";
-  let source: string | undefined;
-  let destination: string | undefined;
-  const options: string[] = [];
-  for (const part of spec.split(",")) {
-    const equals = part.indexOf("=");
-    const name = equals < 0 ? part : part.slice(0, equals);
-    const value = equals < 0 ? "" : part.slice(equals + 1);
-    if (name === "type") type = value;
-    else if (name === "source" || name === "src") source = value;
-    else if (["target", "destination", "dst"].includes(name)) destination = value;
-    else if (name === "readonly") options.push("ro");
-    else if (part !== "") options.push(part);
-  }
-  if (destination === undefined || !destination.startsWith("/"))
-    throw wrong("target must be an absolute path");
-  if (type === "tmpfs") return { destination, type, source: "tmpfs", options };
-  if (type !== "bind") throw wrong("type must be bind or tmpfs");
-  if (source === undefined || source === "") throw wrong("source is missing");
-  return { destination, type, source: resolve(source), options: ["rbind", ...options] };
-}
-
-/** "SOURCE:TARGET[:OPTION,...]": docker's short form of a bind mount. */
-export function volumeOf(spec: string): Mount {
-  const [source = "", destination = "", options = "", ...more] = spec.split(":");
-  if (source === "" || !destination.startsWith("/") || more.length > 0) {
-    throw usage(
-      `--volume ${JSON.stringify(spec)} is not SOURCE:TARGET[:ro] with an absolute target`,
-      "--mount takes paths with colons",
-    );
-  }
-  const words = options.split(",").filter((word) => word !== "");
-  return { destination, type: "bind", source: resolve(source), options: ["rbind", ...words] };
-}
-
 function rootfsOf(text: string): string {
   return during(`--rootfs ${text}`, () => {
     const path = realPath(text);
@@ -156,6 +118,14 @@ function startDirectory(rootfs: string, user: string | undefined): string {
   return rootfs === "/" && user === undefined ? process.cwd() : "/";
 }
 
+/**
+ * config.json's root.readonly is about the root's own mount. Those below it are read-only one by one, and what the host mounts
+ * there later doesn't appear.
+ */
+function readonlyTree({ linux }: Config, below: readonly string[]): Partial<Linux> {
+  return { readonlyPaths: [...below, ...(linux?.readonlyPaths ?? [])], rootfsPropagation: "rprivate" };
+}
+
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
 export function scriptBundle(
   id: string,
@@ -169,6 +139,10 @@ export function scriptBundle(
   const memory = values.memory === undefined ? undefined : { limit: memoryOf(values.memory) };
   const cpu = values.cpus === undefined ? undefined : { quota: quotaOf(values.cpus), period: CPU_PERIOD_US };
   const pids = values.pids === undefined ? undefined : { limit: pidsOf(values.pids) };
+  const mounts = inOrder(rootfs, base.mounts ?? [], [
+    ...values.mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
+    ...values.volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
+  ]);
   const capabilities = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };
   const config: Config = {
     ...base,
@@ -186,13 +160,10 @@ export function scriptBundle(
       rlimits: [],
       noNewPrivileges: true,
     },
-    mounts: [
-      ...(base.mounts ?? []),
-      ...values.mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
-      ...values.volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
-    ],
+    mounts: mounts.map(({ mount }) => mount),
     linux: {
       ...base.linux,
+      ...(values["read-only"] ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
       namespaces: namespacesOf(base.linux?.namespaces ?? [], values.network ?? "none"),
       resources: {
         ...base.linux?.resources,

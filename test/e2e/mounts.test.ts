@@ -258,20 +258,60 @@ describe("mounts", () => {
     expect([stdout, stderr]).toEqual(["theirs\n/etc/group\ntheirs\nroot:x:0:0:root:/root:/bin/sh\n", ""]);
   }, [needsHako]);
 
-  e2e("options of the file system on what is mounted already: a warning", () => {
+  e2e("what nobody knows is no option of a bind mount or of a cgroup mount: it may have been ro", () => {
+    using box = new Box();
+    for (const word of ["RO", "r0", "readonly", "size=1m", "ro ", "noexec,RO"]) {
+      for (const [type, options] of [
+        ["bind", []],
+        ["none", ["rbind"]],
+        ["none", ["bind", "remount"]],
+      ] as const) {
+        const result = box.run(["true"], (config) => {
+          config.mounts.push({ destination: "/tmp", type, source: "/etc", options: [...options, word] });
+        });
+        expect([word, result.status]).toEqual([word, 1]);
+        expect(result.stderr).toContain(`/options/${options.length}: bind mounts cannot have any`);
+      }
+      const cgroup = box.run(["true"], (config) => {
+        for (const { type, options } of config.mounts) if (type === "cgroup") options?.push(word);
+      });
+      expect([word, cgroup.status]).toEqual([word, 1]);
+      expect(cgroup.stderr).toContain("cgroup mounts have no such option");
+    }
+    expect(box.ok("list", "-q").stdout).toBe("");
+  }, [needsHako]);
+
+  e2e("options of the host's cgroups: a warning", () => {
     using box = new Box();
     const result = box.run(["true"], (config) => {
-      config.mounts.push({
-        destination: "/data",
-        type: "bind",
-        source: "/etc",
-        options: ["rbind", "size=1m"],
-      });
       for (const { type, options } of config.mounts) if (type === "cgroup") options?.push("nsdelegate");
     });
     expect(result.status).toBe(0);
-    expect(result.stderr).toContain("bind mount on /data: no effect: size=1m");
     expect(result.stderr).toContain("cgroup mount on /sys/fs/cgroup: no effect: nsdelegate");
+  }, [needsHako]);
+
+  e2e("what a new file system doesn't know it refuses itself, as with runc", () => {
+    using box = new Box();
+    for (const type of ["tmpfs", "mqueue", "devpts"]) {
+      const result = box.run(["true"], (config) => {
+        config.mounts.push({ destination: "/tmp", type, source: type, options: ["RO"] });
+      });
+      expect([type, result.status]).toEqual([type, 1]);
+      expect(result.stderr).toContain("invalid argument");
+    }
+  });
+
+  e2e("recursive words of a cgroup mount are about all of it", () => {
+    using box = new Box();
+    const out = box.sh(
+      "grep ' /sys/fs/cgroup' /proc/mounts; touch /sys/fs/cgroup/x 2>&1 || true",
+      (config) => {
+        for (const { type, options } of config.mounts)
+          if (type === "cgroup") options?.splice(0, options.length, "rro", "nosymfollow");
+      },
+    );
+    for (const line of out.trim().split("\n").slice(0, -1)) expect(line).toMatch(/ (tmpfs|cgroup2?) ro,/);
+    expect(out).toContain("Read-only file system");
   }, [needsHako]);
 
   e2e("cgroups, with and without a namespace of their own", () => {
