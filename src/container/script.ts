@@ -133,7 +133,7 @@ export function scriptBundle(
   command: readonly string[],
   rootless = effectiveUser() !== 0,
 ): Bundle {
-  if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR ID -- COMMAND");
+  if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
   const rootfs = rootfsOf(values.rootfs);
   const base = defaultConfig({ rootless });
   const memory = values.memory === undefined ? undefined : { limit: memoryOf(values.memory) };

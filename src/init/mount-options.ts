@@ -193,6 +193,9 @@ export function isCgroupOption(option: string): boolean {
   return CGROUP_OPTIONS.has(option.replace(/=.*/s, ""));
 }
 
+/** What podman (4.3) hands on with a volume though it is about what podman does with it. */
+export const VOLUME_OPTIONS: readonly string[] = ["copy", "nocopy"];
+
 /** Whether a mount is of type bind or has the option: with `remount` it changes a mount that is there. */
 export function isBind({ type, options }: Pick<Mount, "type" | "options">): boolean {
   return type === "bind" || planOf(options ?? []).bind !== undefined;

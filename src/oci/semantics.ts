@@ -1,4 +1,4 @@
-import { isBind, isCgroupOption, MOUNT_OPTIONS, planOf } from "../init/mount-options";
+import { isBind, isCgroupOption, MOUNT_OPTIONS, planOf, VOLUME_OPTIONS } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { nearestOption } from "../suggestions";
 import type { Config, IdMapping, Mount, Problem } from "./config";
@@ -133,10 +133,11 @@ function optionProblems(mount: Mount, index: number): Problem[] {
     ? "bind mounts cannot have any filesystem-specific options applied"
     : "cgroup mounts have no such option";
   return (mount.options ?? []).flatMap((option, at) => {
-    // who maps owners is asked below
-    const wrong = planOf([option]).data.filter(
-      (word) => !/^r?idmap=/.test(word) && !(cgroup && isCgroupOption(word)),
-    );
+    const wrong = planOf([option]).data.filter((word) => {
+      if (cgroup) return !isCgroupOption(word);
+      // how owners are mapped is asked below
+      return !VOLUME_OPTIONS.includes(word) && !/^r?idmap=/.test(word);
+    });
     return wrong.map((word) => {
       const near = nearestOption(word, [...MOUNT_OPTIONS.keys()]);
       const meant = near === undefined ? "" : ` (did you mean ${near}?)`;

@@ -2,7 +2,7 @@
 import { describe, expect } from "bun:test";
 import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { Box, e2e, execute, HAKO, needsHako, SLEEP } from "./support";
+import { Box, e2e, execute, executeLater, HAKO, needsHako, SLEEP } from "./support";
 
 describe("an empty value is one that was not given", () => {
   e2e("of exec, update and kill", async () => {
@@ -67,14 +67,70 @@ e2e("run takes its flags before and after the id, and --", () => {
   expect(box.state(id).status).toBe("running");
 }, [needsHako]);
 
-e2e("run --rootfs leaves what follows its operand to the command", () => {
+e2e("run --rootfs leaves what follows -- to the command, with an id before it or none", () => {
   using box = new Box();
   const run = (...words: string[]) => box.hako("run", ...words).stdout;
-  const echo = ["echo", "-d", "--rootfs", "--help"];
-  expect(run("--rootfs", "/", box.id(), "--", ...echo)).toBe("-d --rootfs --help\n");
-  expect(run("--rootfs", "/", box.id(), ...echo)).toBe("-d --rootfs --help\n");
-  expect(run(box.id(), "--rootfs", "/", "--pids", "50", "--", ...echo)).toBe("-d --rootfs --help\n");
-  expect(run(box.id(), "--rootfs=/", "--pids", "50", ...echo)).toBe("-d --rootfs --help\n");
+  const echo = ["echo", "-d", "--rootfs", "--help", "--"];
+  const said = "-d --rootfs --help --\n";
+  expect(run("--rootfs", "/", box.id(), "--", ...echo)).toBe(said);
+  expect(run("--rootfs", "/", "--", ...echo)).toBe(said);
+  expect(run("--rootfs", "/", "--name", box.id(), "--", ...echo)).toBe(said);
+  expect(run(box.id(), "--rootfs", "/", "--pids", "50", "--", ...echo)).toBe(said);
+  expect(run("--pids", "50", "--rootfs=/", "--", ...echo)).toBe(said);
+}, [needsHako]);
+
+e2e("run --rootfs takes no command's name for an id", () => {
+  using box = new Box();
+  const hint = "hako run --rootfs DIR [--name ID] -- COMMAND";
+  for (const words of [
+    ["--rootfs", "/", "true", "true"],
+    ["--rootfs", "/", "ls", "/"],
+    ["--rootfs", "/", "ls", "-la"],
+    ["--rootfs", "/", "true"],
+    ["--rootfs", "/"],
+    ["--rootfs", "/", "--name", "job", "true"],
+    ["true", "--rootfs", "/", "true"],
+    ["true", "--rootfs", "/"],
+    ["--rootfs", "/", "sh", "-c", "true", "--", "x"],
+    ["--rootfs", "/", "job", "--"],
+    ["--rootfs", "/", "--"],
+  ]) {
+    const { status, stderr } = box.hako("run", ...words);
+    expect([words, status]).toEqual([words, 2]);
+    expect(stderr).toContain(hint);
+    expect(stderr.trim().split("\n").length).toBe(1);
+  }
+  const run = (...words: string[]) => box.hako("run", ...words);
+  expect(run("one", "two", "--rootfs", "/", "--", "true").stderr).toContain('unexpected operand "two"');
+  expect(run("--rootfs", "/", "--name", "one", "two", "--", "true").stderr).toContain(
+    'the id is "two" already',
+  );
+  expect(run("--name", "one", "--bundle", "/").stderr).toContain("--name needs --rootfs");
+  expect(run("--bundle", "/").stderr).toContain("missing CONTAINER");
+  expect(box.ok("list", "-q").stdout).toBe("");
+}, [needsHako]);
+
+e2e("an id of hako's own is there for a container that was given none", async () => {
+  using box = new Box();
+  const name = () => box.ok("run", "--rootfs", "/", "--", "uname", "-n").stdout.trim();
+  expect(name()).toMatch(/^run-\d+(-[a-z0-9]{4})?$/);
+  expect(name()).not.toBe(name());
+  expect(box.ok("run", "--rootfs", "/", "-d", "--name", "job", "--", "true").stdout).toBe("");
+  const ids = await Promise.all(
+    [1, 2, 3, 4].map(() =>
+      executeLater(HAKO, ["--root", box.root, "run", "-d", "--rootfs", "/", "--", ...SLEEP]),
+    ),
+  );
+  const printed = ids.map(({ stdout }) => stdout.trim());
+  expect(new Set(printed).size).toBe(4);
+  for (const id of printed) expect(box.state(id).status).toBe("running");
+  // a pid namespace counts from 1 anew: there the number alone would be another's too
+  const inside = ["--fork", "--pid", "--mount-proc", HAKO, "--root", box.root];
+  const run = ["run", "--rootfs", "/", "--", "uname", "-n"];
+  const first = execute("unshare", [...inside, ...run]).stdout;
+  expect(first).toMatch(/^run-\d+-[a-z0-9]{4}\n$/);
+  expect(execute("unshare", [...inside, ...run]).stdout).not.toBe(first);
+  for (const id of [...printed, "job"]) box.ok("delete", "--force", id);
 }, [needsHako]);
 
 e2e(
