@@ -95,6 +95,12 @@ const SCRIPT_FLAGS = {
     valueHint: "NAME",
     description: "with --rootfs: host name; the id if not given",
   },
+  seccomp: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "default|FILE|off",
+    description: "with --rootfs: what system calls it may make: as ordinary programs do, or a profile's",
+  },
   tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
 } as const;
 

@@ -5,7 +5,9 @@ import type { Config, Linux, Mount } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
 import { inOrder, mountsBelow } from "./mount-order";
+import { SCRIPT_CAPABILITIES } from "./script-capabilities";
 import { mountOf, volumeOf } from "./script-mounts";
+import { seccompOf } from "./script-seccomp";
 import { parseSize } from "./size";
 import { userOf } from "./user";
 
@@ -24,24 +26,10 @@ export interface ScriptValues {
   "read-only": boolean;
   hostname: string | undefined;
   tty: boolean;
+  seccomp: string | undefined;
 }
 
 const CPU_PERIOD_US = 100_000;
-/** What ordinary programs of root need, and no more: docker's and podman's sets without raw sockets and device nodes. */
-const CAPABILITIES = [
-  "CAP_CHOWN",
-  "CAP_DAC_OVERRIDE",
-  "CAP_FOWNER",
-  "CAP_FSETID",
-  "CAP_KILL",
-  "CAP_NET_BIND_SERVICE",
-  "CAP_SETFCAP",
-  "CAP_SETGID",
-  "CAP_SETPCAP",
-  "CAP_SETUID",
-  "CAP_SYS_CHROOT",
-];
-
 function usage(message: string, hint?: string): HakoError {
   return new HakoError({ code: "usage", message, hint });
 }
@@ -143,7 +131,9 @@ export function scriptBundle(
     ...values.mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
     ...values.volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
   ]);
-  const capabilities = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };
+  const granted = [...SCRIPT_CAPABILITIES];
+  const capabilities = { bounding: granted, effective: granted, permitted: granted };
+  const seccomp = seccompOf(values.seccomp, granted);
   const config: Config = {
     ...base,
     root: { path: rootfs, readonly: values["read-only"] },
@@ -163,6 +153,7 @@ export function scriptBundle(
     mounts: mounts.map(({ mount }) => mount),
     linux: {
       ...base.linux,
+      ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
       ...(values["read-only"] ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
       namespaces: namespacesOf(base.linux?.namespaces ?? [], values.network ?? "none"),
       resources: {
@@ -181,5 +172,5 @@ export function scriptBundle(
       hint: "--rootfs with a directory of your own that holds a root file system",
     });
   }
-  return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/" };
+  return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/", filter: seccomp?.filter };
 }

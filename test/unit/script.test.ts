@@ -33,6 +33,7 @@ const NOTHING = {
   "read-only": false,
   hostname: undefined,
   tty: false,
+  seccomp: undefined,
 };
 
 describe("sizes", () => {
