@@ -1,8 +1,9 @@
+import type { Argument } from "../arguments";
 import { defineCommand } from "../command";
 import { parseDuration } from "../container/duration";
 import { freeId } from "../container/free-id";
 import { runContainer } from "../container/run";
-import { scriptBundle } from "../container/script";
+import { type ScriptValues, scriptBundle } from "../container/script";
 import { HakoError } from "../errors";
 import { print } from "../output";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
@@ -102,7 +103,7 @@ const SCRIPT_FLAGS = {
     description: "with --rootfs: what system calls it may make: as ordinary programs do, or a profile's",
   },
   tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
-} as const;
+} as const satisfies Record<keyof ScriptValues | "name", Argument>;
 
 export default defineCommand({
   meta: {

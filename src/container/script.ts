@@ -1,7 +1,7 @@
 import { during, HakoError } from "../errors";
 import { exists, realPath, statusAt } from "../linux/file";
 import { effectiveUser } from "../linux/rootless";
-import type { Config, Linux, Mount } from "../oci/config";
+import type { Config, Linux, Mount, Resources } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
 import { inOrder, mountsBelow } from "./mount-order";
@@ -52,6 +52,14 @@ function quotaOf(text: string): number {
 function pidsOf(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw usage(`--pids: ${JSON.stringify(text)} is not a number above 0`);
   return Number(text);
+}
+
+function limitsOf({ memory, cpus, pids }: Pick<ScriptValues, "memory" | "cpus" | "pids">): Resources {
+  return {
+    ...(memory === undefined ? {} : { memory: { limit: memoryOf(memory) } }),
+    ...(cpus === undefined ? {} : { cpu: { quota: quotaOf(cpus), period: CPU_PERIOD_US } }),
+    ...(pids === undefined ? {} : { pids: { limit: pidsOf(pids) } }),
+  };
 }
 
 type Namespaces = NonNullable<NonNullable<Config["linux"]>["namespaces"]>;
@@ -122,46 +130,41 @@ export function scriptBundle(
   rootless = effectiveUser() !== 0,
 ): Bundle {
   if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
-  const rootfs = rootfsOf(values.rootfs);
+  const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
+  const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, ...unread } = others;
+  // a flag that does nothing does not compile
+  unread satisfies Record<string, never>;
+  const rootfs = rootfsOf(directory);
   const base = defaultConfig({ rootless });
-  const memory = values.memory === undefined ? undefined : { limit: memoryOf(values.memory) };
-  const cpu = values.cpus === undefined ? undefined : { quota: quotaOf(values.cpus), period: CPU_PERIOD_US };
-  const pids = values.pids === undefined ? undefined : { limit: pidsOf(values.pids) };
   const mounts = inOrder(rootfs, base.mounts ?? [], [
-    ...values.mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
-    ...values.volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
+    ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
+    ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
   ]);
   const granted = [...SCRIPT_CAPABILITIES];
-  const capabilities = { bounding: granted, effective: granted, permitted: granted };
-  const seccomp = seccompOf(values.seccomp, granted);
+  const seccomp = seccompOf(profile, granted);
   const config: Config = {
     ...base,
-    root: { path: rootfs, readonly: values["read-only"] },
-    hostname: values.hostname ?? id.slice(0, 63),
+    root: { path: rootfs, readonly },
+    hostname: hostname ?? id.slice(0, 63),
     process: {
       ...base.process,
-      terminal: values.tty,
+      terminal: tty,
       args: [...command],
-      env: environmentOf(base.process?.env ?? [], values.env),
-      cwd: values.workdir ?? startDirectory(rootfs, values.user),
-      user: userOf(rootfs, values.user),
-      capabilities,
+      env: environmentOf(base.process?.env ?? [], env),
+      cwd: workdir ?? startDirectory(rootfs, user),
+      user: userOf(rootfs, user),
+      capabilities: { bounding: granted, effective: granted, permitted: granted },
       // the caller's
       rlimits: [],
       noNewPrivileges: true,
     },
-    mounts: mounts.map(({ mount }) => mount),
+    mounts: mounts.map((placed) => placed.mount),
     linux: {
       ...base.linux,
       ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
-      ...(values["read-only"] ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
-      namespaces: namespacesOf(base.linux?.namespaces ?? [], values.network ?? "none"),
-      resources: {
-        ...base.linux?.resources,
-        ...(memory === undefined ? {} : { memory }),
-        ...(cpu === undefined ? {} : { cpu }),
-        ...(pids === undefined ? {} : { pids }),
-      },
+      ...(readonly ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
+      namespaces: namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
+      resources: { ...base.linux?.resources, ...limitsOf({ memory, cpus, pids }) },
     },
   };
   if (rootless && rootfs === "/") {

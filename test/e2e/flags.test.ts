@@ -1,8 +1,9 @@
 // What the flags of the command line mean, as scripts for runc and crun write them.
 import { describe, expect } from "bun:test";
-import { readFileSync, renameSync } from "node:fs";
+import { readFileSync, readlinkSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { Box, e2e, execute, executeLater, HAKO, needsHako, SLEEP } from "./support";
+import runCommand from "../../src/commands/run";
+import { Box, busyboxRootfs, e2e, execute, executeLater, HAKO, isV2, needsHako, SLEEP } from "./support";
 
 describe("an empty value is one that was not given", () => {
   e2e("of exec, update and kill", async () => {
@@ -77,6 +78,52 @@ e2e("run --rootfs leaves what follows -- to the command, with an id before it or
   expect(run("--rootfs", "/", "--name", box.id(), "--", ...echo)).toBe(said);
   expect(run(box.id(), "--rootfs", "/", "--pids", "50", "--", ...echo)).toBe(said);
   expect(run("--pids", "50", "--rootfs=/", "--", ...echo)).toBe(said);
+}, [needsHako]);
+
+e2e("every flag of run --rootfs changes what its command sees", () => {
+  using box = new Box();
+  const id = box.id();
+  const words: Record<string, string[]> = {
+    rootfs: ["--rootfs", box.path("root")],
+    name: ["--name", box.id()],
+    memory: ["--memory", "64M"],
+    cpus: ["--cpus", "0.5"],
+    pids: ["--pids", "77"],
+    network: ["--network", "host"],
+    env: ["--env", "GIVEN=given"],
+    mount: ["--mount", "type=tmpfs,target=/tmp"],
+    volume: ["--volume", "/etc:/tmp"],
+    user: ["--user", "7"],
+    workdir: ["--workdir", "/usr"],
+    "read-only": ["--read-only"],
+    hostname: ["--hostname", "given"],
+    tty: ["--tty"],
+    seccomp: ["--seccomp", "off"],
+  };
+  // a flag that is new needs its line here
+  const { args } = runCommand;
+  const ofScripts = Object.keys(args).filter((name) => {
+    const { description = "" } = args[name] ?? {};
+    return description.startsWith("with --rootfs:") || name === "rootfs";
+  });
+  expect(ofScripts.sort()).toEqual(Object.keys(words).sort());
+  busyboxRootfs(box.path("root"));
+  const limit = isV2
+    ? "memory.max cpu.max pids.max"
+    : "memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max";
+  const line = `id -u; pwd; uname -n; echo "$GIVEN"; ls / | tr '\\n' ' '; grep -w Seccomp: /proc/self/status
+    test -t 0 && echo terminal; cd /sys/fs/cgroup; for file in ${limit}; do cat $file; done
+    [ "$(readlink /proc/self/ns/net)" = "${readlinkSync("/proc/self/ns/net")}" ] && echo "the host's network"
+    grep -E ' (/|/tmp) ' /proc/mounts | sed 's/lowerdir.*//'; true`;
+  const seen = (name: string, flags: string[]) => {
+    const rootfs = name === "rootfs" ? [] : ["--rootfs", "/"];
+    const operand = name === "name" ? [] : [id];
+    return box.ok("run", ...rootfs, ...flags, ...operand, "--", "sh", "-c", line).stdout;
+  };
+  const plain = seen("", []);
+  expect(seen("", [])).toBe(plain);
+  for (const [name, flags] of Object.entries(words))
+    expect([name, seen(name, flags)]).not.toEqual([name, plain]);
 }, [needsHako]);
 
 e2e("run --rootfs takes no command's name for an id", () => {

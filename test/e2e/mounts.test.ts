@@ -4,6 +4,7 @@ import { describe, expect } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { MOUNT_OPTIONS } from "../../src/init/mount-options";
 import {
   Box,
   type BundleConfig,
@@ -371,6 +372,81 @@ describe("propagation", () => {
     expect(out).toContain("shared:");
   });
 });
+
+/** Options that a new tmpfs doesn't show in /proc/self/mountinfo, and where it is shown what they do. */
+const SHOWN_ELSEWHERE: Readonly<Record<string, string>> = {
+  defaults: "by its definition nothing",
+  bind: "binds: directories, files",
+  rbind: "binds: directories, files",
+  remount: "remount.test.ts",
+  tmpcopyup: "tmpcopyup brings the directory's files along",
+  idmap: "idmap.test.ts",
+  ridmap: "idmap.test.ts",
+  "src-nofollow": "src-nofollow binds a link itself",
+  "dest-nofollow": "src-nofollow binds a link itself",
+  iversion: "flags that only mount(2) takes",
+  noiversion: "unit/mount-options.test.ts: the opposite of one takes it back",
+  silent: "flags that only mount(2) takes",
+  loud: "unit/mount-options.test.ts: the opposite of one takes it back",
+  // the kernel has no mandatory locks since 5.15
+  mand: "nothing is left of it",
+  nomand: "nothing is left of it",
+};
+
+/** What has to be there for an option to change it: the later of two that contradict each other counts. */
+function before(option: string): string[] {
+  const plain = option.replace(
+    /^r(?=(rw|suid|dev|exec|diratime|symfollow|atime|relatime|norelatime|nostrictatime|private)$)/,
+    "",
+  );
+  const recursive = plain === option ? "" : "r";
+  const opposites: Record<string, string> = {
+    rw: "ro",
+    suid: "nosuid",
+    dev: "nodev",
+    exec: "noexec",
+    diratime: "nodiratime",
+    symfollow: "nosymfollow",
+    atime: "noatime",
+    relatime: "noatime",
+    norelatime: "noatime",
+    nostrictatime: "noatime",
+    private: "shared",
+    async: "sync",
+    nolazytime: "lazytime",
+  };
+  const opposite = opposites[plain];
+  if (opposite !== undefined) return [`${recursive}${opposite}`];
+  // of what is shared there can be a slave; it has no master here, and is private
+  return /slave$/.test(option) ? ["shared"] : [];
+}
+
+e2e("every option that is in the table changes the mount, or it is shown elsewhere that it does something", () => {
+  using box = new Box();
+  const tried = [...MOUNT_OPTIONS.keys()].filter((option) => !Object.hasOwn(SHOWN_ELSEWHERE, option));
+  const out = box.sh("cat /proc/self/mountinfo", (config) => {
+    tried.forEach((option, index) => {
+      const mount = (name: string, options: string[]) => ({
+        destination: `/m/${name}${index}`,
+        type: "tmpfs",
+        source: "tmpfs",
+        options,
+      });
+      config.mounts.push(mount("a", before(option)), mount("b", [...before(option), option]));
+    });
+  });
+  const shown = (place: string) => {
+    const words =
+      out
+        .split("\n")
+        .find((line) => line.includes(` ${place} `))
+        ?.split(" ") ?? [];
+    return words.slice(5).join(" ").replaceAll(/:\d+/g, "");
+  };
+  const unchanged = tried.filter((_, index) => shown(`/m/a${index}`) === shown(`/m/b${index}`));
+  expect(unchanged).toEqual([]);
+  expect(tried.length).toBeGreaterThan(40);
+}, [needsHako]);
 
 describe("root file system", () => {
   e2e("read-only root", () => {
