@@ -118,7 +118,7 @@ export function createContainer(given: CreateOptions): ContainerRecord {
     save({ hostMounts });
     undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
   }
-  const filter = () => makeFilter(root, id, config, bundle.filter);
+  const filter = () => makeFilter(root, id, config, warn, bundle.filter);
   namespacesDriver.create({ ...planOf(options, record, startSocket), filter }, events, undo);
   undo.commit();
   return record;

@@ -21,9 +21,10 @@ export function makeFilter(
   root: string,
   id: ContainerId,
   config: Config,
+  warn: (message: string) => void,
   made?: SeccompFilter,
 ): SeccompFilter | undefined {
-  const filter = made ?? compiled(config);
+  const filter = made ?? compiled(config, warn);
   if (filter === undefined) return undefined;
   const bytes = new Uint8Array(HEADER + filter.program.length);
   const header = new DataView(bytes.buffer);
@@ -34,12 +35,17 @@ export function makeFilter(
   return filter;
 }
 
-function compiled(config: Config): SeccompFilter | undefined {
+function compiled(config: Config, warn: (message: string) => void): SeccompFilter | undefined {
   const profile = config.linux?.seccomp;
   if (profile === undefined) return undefined;
   // the compiler with its tables is loaded for those who have a profile
   const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
   const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
+  const { unknownForbidden } =
+    require("../seccomp/unknown-calls") as typeof import("../seccomp/unknown-calls");
+  // as with runc, whose callers may know of calls that are newer than hako
+  for (const { pointer, message } of unknownForbidden(profile))
+    warn(`config /linux/seccomp${pointer}: ${message}`);
   const filter = compile(profile);
   checkStart(filter, config.process?.noNewPrivileges === true);
   return filter;

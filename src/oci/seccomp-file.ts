@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { type ErrnoName, errnoNumber, isErrnoName } from "../linux/errno";
 import { readText } from "../linux/file";
 import { kernelRelease } from "../linux/uname";
+import { unknownForbidden } from "../seccomp/unknown-calls";
 import { NATIVE } from "../seccomp/words";
 import { type Problem, problemOf, problemsError, type Seccomp } from "./config";
 import { parseJson } from "./json";
@@ -72,6 +73,7 @@ export function readProfile(file: string, capabilities: readonly string[]): Secc
       })),
   };
   const problems: Problem[] = [
+    ...unknownForbidden(result.output),
     ...unknownFields(document, result.output).map((pointer) => ({ pointer, message: "unknown" })),
     ...(archMap !== undefined && rest.architectures !== undefined
       ? [{ pointer: "/archMap", message: "contradicts /architectures" }]

@@ -7,6 +7,7 @@ import { readProfile } from "../../src/oci/seccomp-file";
 import { compile } from "../../src/seccomp/compile";
 import { defaultProfile } from "../../src/seccomp/default-profile";
 import { SYSCALLS } from "../../src/seccomp/syscalls";
+import { unknownForbidden } from "../../src/seccomp/unknown-calls";
 import { ARCHITECTURES, NATIVE, X32_BIT } from "../../src/seccomp/words";
 import { run } from "../seccomp/interpreter";
 
@@ -153,6 +154,25 @@ describe("the default profile", () => {
   });
 });
 
+describe("names that nobody knows", () => {
+  const found = (defaultAction: string, action: string, ...names: string[]) =>
+    unknownForbidden({ defaultAction, syscalls: [{ names, action }] }).map(({ pointer }) => pointer);
+
+  test("matter where they are forbidden, and not where they are allowed", () => {
+    expect(found("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "mkdir", "mkdri")).toEqual(["/syscalls/0/names/1"]);
+    expect(found("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "mkdri")).toEqual(["/syscalls/0/names/0"]);
+    expect(found("SCMP_ACT_LOG", "SCMP_ACT_KILL_PROCESS", "mkdri")).toEqual(["/syscalls/0/names/0"]);
+    expect(found("SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS", "mkdri")).toEqual(["/syscalls/0/names/0"]);
+    expect(found("SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "mkdri")).toEqual([]);
+    expect(found("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL", "mkdri")).toEqual([]);
+  });
+  test("those of other machines are known", () => {
+    expect(found("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "s390_runtime_instr", "swapcontext", "vm86")).toEqual(
+      [],
+    );
+  });
+});
+
 describe("a profile in a file", () => {
   const read = (document: unknown, ...capabilities: string[]) => {
     const directory = mkdtempSync(join(tmpdir(), "hako-profile-"));
@@ -221,6 +241,10 @@ describe("a profile in a file", () => {
     [
       { defaultAction: ALLOWED, syscalls: [{ names: ["a"], action: DENY, errno: "EWHAT" }] },
       "/syscalls/0/errno",
+    ],
+    [
+      { defaultAction: ALLOWED, syscalls: [{ names: ["read", "mkdri"], action: DENY }] },
+      '/syscalls/0/names/1: unknown system call "mkdri", which nothing forbids then (did you mean mkdir?)',
     ],
     [{ defaultAction: "SCMP_ACT_NOTIFY" }, "/defaultAction: SCMP_ACT_NOTIFY can't be the default"],
     [{ defaultAction: ALLOWED, architectures: [NATIVE], archMap: [] }, "/archMap: contradicts"],
