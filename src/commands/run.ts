@@ -3,7 +3,7 @@ import { defineCommand } from "../command";
 import { parseDuration } from "../container/duration";
 import { freeId } from "../container/free-id";
 import { runContainer } from "../container/run";
-import { type ScriptValues, scriptBundle } from "../container/script";
+import type { ScriptValues } from "../container/script";
 import { HakoError } from "../errors";
 import { print } from "../output";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
@@ -155,6 +155,8 @@ export default defineCommand({
     if (!separated) refuseWords(values.container);
     const id = idOf(values, globals.root);
     const command = rest[0] === "--" ? rest.slice(1) : rest;
+    // loaded for those who have no bundle
+    const { scriptBundle } = require("../container/script") as typeof import("../container/script");
     const bundle = scriptBundle(id, { ...values, rootfs: values.rootfs }, command);
     const place = placeOptions(globals, id, values, 0);
     const status = await runContainer({ ...place, ...common, bundle, signalsEnd: true });
