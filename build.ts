@@ -17,13 +17,37 @@ import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { withFewerPageFaults } from "./scripts/page-faults";
 import { joined, type Range, usedMemory } from "./scripts/used-memory";
+import { SCRIPT_CAPABILITIES } from "./src/container/script-capabilities";
+import { compile } from "./src/seccomp/compile";
+import { defaultProfile } from "./src/seccomp/default-profile";
 
-/** What a build is called, Bun's name of its target, and the npm package that holds that Bun. */
-const TARGETS: Record<string, { bun: Bun.Build.CompileTarget; package: string; libc: "glibc" | "musl" }> = {
-  x64: { bun: "bun-linux-x64", package: "@oven/bun-linux-x64", libc: "glibc" },
-  arm64: { bun: "bun-linux-arm64", package: "@oven/bun-linux-aarch64", libc: "glibc" },
-  "x64-musl": { bun: "bun-linux-x64-musl", package: "@oven/bun-linux-x64-musl", libc: "musl" },
-  "arm64-musl": { bun: "bun-linux-arm64-musl", package: "@oven/bun-linux-aarch64-musl", libc: "musl" },
+interface Target {
+  bun: Bun.Build.CompileTarget;
+  /** Of npm, that holds this Bun. */
+  package: string;
+  libc: "glibc" | "musl";
+  /** In the words of seccomp profiles. */
+  architecture: string;
+}
+const X64 = "SCMP_ARCH_X86_64";
+const ARM64 = "SCMP_ARCH_AARCH64";
+
+/** By what a build is called. */
+const TARGETS: Record<string, Target> = {
+  x64: { bun: "bun-linux-x64", package: "@oven/bun-linux-x64", libc: "glibc", architecture: X64 },
+  arm64: { bun: "bun-linux-arm64", package: "@oven/bun-linux-aarch64", libc: "glibc", architecture: ARM64 },
+  "x64-musl": {
+    bun: "bun-linux-x64-musl",
+    package: "@oven/bun-linux-x64-musl",
+    libc: "musl",
+    architecture: X64,
+  },
+  "arm64-musl": {
+    bun: "bun-linux-arm64-musl",
+    package: "@oven/bun-linux-aarch64-musl",
+    libc: "musl",
+    architecture: ARM64,
+  },
 };
 const NATIVE = process.arch === "arm64" ? "arm64" : "x64";
 
@@ -66,6 +90,11 @@ function runtimeOf(name: string, npmPackage: string): string {
   return file;
 }
 
+/** What `run --rootfs` puts into force unless it is told otherwise (src/container/script-seccomp.ts). */
+function defaultFilter(architecture: string): string {
+  return compile(defaultProfile(SCRIPT_CAPABILITIES, architecture), architecture).program.toBase64();
+}
+
 /** Makes the executable of a target; what `rehearse` recorded puts the bytecode of a start together in it: some hundredths of its time. */
 async function build(name: string, outdir: string, bytecodeOrder: string[]): Promise<string> {
   const target = TARGETS[name];
@@ -84,6 +113,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
     define: {
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),
+      HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(target.architecture)),
       "process.env.HAKO_LIBC": JSON.stringify(target.libc),
     },
     compile: {

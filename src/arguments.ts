@@ -29,6 +29,8 @@ export interface Parsed<A extends Arguments> {
   values: Values<A>;
   /** What follows the declared operands. */
   rest: string[];
+  /** Where flags end after a certain one: `--` stands right after the declared operands, of which some may be missing. */
+  separated: boolean;
   /** `--help` stands where a flag would: the rest of the line does not matter then, and was not looked at. */
   help: boolean;
 }
@@ -89,10 +91,11 @@ export function parseArguments<const A extends Arguments>(
   for (; index < raw.length; index++) {
     const word = raw[index] ?? "";
     if (word === "--") {
-      if (typeof options.stopAtOperand === "string" && ends())
-        finish(definitions, { ...values }, [...operands], { rest: true });
       index++;
-      break;
+      if (typeof options.stopAtOperand !== "string" || !ends()) break;
+      const { rest, ...before } = finish(definitions, values, operands, options);
+      if (rest[0] !== undefined) throw usage(`unexpected operand "${rest[0]}"`);
+      return { ...before, rest: raw.slice(index), separated: true } as Parsed<A>;
     }
     if (!word.startsWith("-") || word === "-") {
       if (ends()) break;
@@ -100,11 +103,12 @@ export function parseArguments<const A extends Arguments>(
       continue;
     }
     if ((word === "--help" || word === "-h") && findFlag(definitions, "help") === undefined)
-      return { values: values as Values<A>, rest: [], help: true };
+      return { values: values as Values<A>, rest: [], separated: false, help: true };
     index += takeFlag(word, raw[index + 1], definitions, values);
   }
   operands.push(...raw.slice(index));
-  return finish(definitions, values, operands, options) as Parsed<A>;
+  const finished = finish(definitions, values, operands, options);
+  return { ...finished, separated: ends() && finished.rest[0] === "--" } as Parsed<A>;
 }
 
 /** The value of an argument that is not given. */

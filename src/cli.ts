@@ -197,7 +197,8 @@ async function dispatch(raw: string[]): Promise<number> {
   }
   failureStatus = command.failure;
   stateRoot = globals.root;
-  return (await command.run({ values: parsed.values, rest: parsed.rest, globals })) ?? 0;
+  const { values: ofCommand, rest: more, separated } = parsed;
+  return (await command.run({ values: ofCommand, rest: more, separated, globals })) ?? 0;
 }
 
 /** An error with what is only worth finding out when there is one. */

@@ -16,6 +16,8 @@ export interface Globals {
 export interface Invocation<A extends Arguments = Arguments> {
   values: Values<A>;
   rest: string[];
+  /** See `Parsed`. */
+  separated: boolean;
   globals: Globals;
 }
 

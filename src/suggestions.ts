@@ -4,6 +4,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   interactive: "standard input is always connected",
   rm: "a container is deleted at its end; --keep keeps it",
   name: "the id is the first operand",
+  "security-opt": "for a seccomp profile: hako run --rootfs DIR --seccomp default|FILE|off",
   s: "the signal follows the id: hako kill ID KILL",
   signal: "the signal follows the id: hako kill ID KILL",
 };
@@ -52,6 +53,20 @@ function nearest(name: string, known: readonly string[]): string | undefined {
     .filter(({ each, off }) => off <= 2 && off < each.length / 2)
     .sort((one, other) => one.off - other.off);
   return best?.each;
+}
+
+/** Words of mounts that others write so. */
+const OPTIONS: Readonly<Record<string, string>> = { readonly: "ro", "read-only": "ro", recursive: "rbind" };
+
+/** The known option of a mount that was meant, perhaps: capital letters are none, and in a short word one letter may be wrong. */
+export function nearestOption(word: string, known: readonly string[]): string | undefined {
+  const lower = word.toLowerCase();
+  if (known.includes(lower)) return lower;
+  const other = Object.hasOwn(OPTIONS, lower) ? OPTIONS[lower] : undefined;
+  if (other !== undefined && known.includes(other)) return other;
+  const short =
+    lower.length <= 3 ? known.find((each) => each.length <= 3 && distance(lower, each) === 1) : undefined;
+  return short ?? nearest(lower, known);
 }
 
 /** A hint for a flag that a command doesn't have; undefined if nothing is near. */

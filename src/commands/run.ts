@@ -1,8 +1,11 @@
+import type { Argument } from "../arguments";
 import { defineCommand } from "../command";
 import { parseDuration } from "../container/duration";
+import { freeId } from "../container/free-id";
 import { runContainer } from "../container/run";
-import { scriptBundle } from "../container/script";
+import type { ScriptValues } from "../container/script";
 import { HakoError } from "../errors";
+import { print } from "../output";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
 import { CONTAINER } from "./shared-operands";
 
@@ -17,6 +20,11 @@ const SCRIPT_FLAGS = {
     valueHint: "DIR",
     description:
       "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away",
+  },
+  name: {
+    type: "string",
+    valueHint: "ID",
+    description: "with --rootfs: the container's id, as the operand; hako makes one if not given",
   },
   memory: {
     type: "string",
@@ -79,14 +87,23 @@ const SCRIPT_FLAGS = {
     description:
       "with --rootfs: working directory; if not given /, or with --rootfs / without --user the caller's",
   },
-  "read-only": { type: "boolean", description: "with --rootfs: nothing can be written" },
+  "read-only": {
+    type: "boolean",
+    description: "with --rootfs: it, and all that is mounted below it, can't be written",
+  },
   hostname: {
     type: "string",
     valueHint: "NAME",
     description: "with --rootfs: host name; the id if not given",
   },
+  seccomp: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "default|FILE|off",
+    description: "with --rootfs: what system calls it may make: as ordinary programs do, or a profile's",
+  },
   tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
-} as const;
+} as const satisfies Record<keyof ScriptValues | "name", Argument>;
 
 export default defineCommand({
   meta: {
@@ -94,7 +111,7 @@ export default defineCommand({
     description: "create, start, wait, delete: a bundle's program, or a command in a rootfs",
   },
   args: {
-    container: CONTAINER,
+    container: { ...CONTAINER, required: false },
     ...CREATE_FLAGS,
     detach: { type: "boolean", alias: "d", description: "come back when the program has been started" },
     keep: { type: "boolean", description: "don't delete the container after its end" },
@@ -111,10 +128,11 @@ export default defineCommand({
   stopAtOperand: "rootfs",
   examples: [
     "hako run --bundle /bundles/web web",
-    "hako run --rootfs / --memory 64M --network none job -- sh -c 'echo $$'",
-    'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src job -- ls',
+    "hako run --rootfs / --memory 64M --network none -- sh -c 'echo $$'",
+    'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src -- ls',
+    "hako run --detach --rootfs / --name job -- sleep 60",
   ],
-  async run({ values, rest, globals }) {
+  async run({ values, rest, separated, globals }) {
     const common = {
       consoleSocketPath: values["console-socket"],
       detach: values.detach,
@@ -124,16 +142,52 @@ export default defineCommand({
     };
     if (values.rootfs === undefined) {
       refuseScriptFlags(values, rest);
+      if (values.container === undefined)
+        throw new HakoError({
+          code: "usage",
+          message: "missing CONTAINER",
+          hint: "hako run --bundle DIR CONTAINER",
+        });
       const options = createOptions(globals, values.container, values);
       // as with runc and crun, whose callers take 1 for a container that could not be run, and whose signals are only passed on
       return await withStatusOne(() => runContainer({ ...options, ...common, signalsEnd: false }));
     }
+    if (!separated) refuseWords(values.container);
+    const id = idOf(values, globals.root);
     const command = rest[0] === "--" ? rest.slice(1) : rest;
-    const bundle = scriptBundle(values.container, { ...values, rootfs: values.rootfs }, command);
-    const place = placeOptions(globals, values.container, values, 0);
-    return await runContainer({ ...place, ...common, bundle, signalsEnd: true });
+    // loaded for those who have no bundle
+    const { scriptBundle } = require("../container/script") as typeof import("../container/script");
+    const bundle = scriptBundle(id, { ...values, rootfs: values.rootfs }, command);
+    const place = placeOptions(globals, id, values, 0);
+    const status = await runContainer({ ...place, ...common, bundle, signalsEnd: true });
+    if (values.detach && id !== (values.container ?? values.name)) print(`${id}\n`);
+    return status;
   },
 });
+
+/** Without the -- a command's name would be taken for the id, and its first argument for the command. */
+function refuseWords(first: string | undefined): never {
+  throw new HakoError({
+    code: "usage",
+    message: first === undefined ? "missing COMMAND" : `${JSON.stringify(first)}: a command comes after --`,
+    hint: "hako run --rootfs DIR [--name ID] -- COMMAND [ARG...]",
+  });
+}
+
+/** The operand, the flag, or one that hako makes. */
+function idOf(
+  { container, name }: { container: string | undefined; name: string | undefined },
+  root: string,
+): string {
+  if (container !== undefined && name !== undefined && container !== name) {
+    throw new HakoError({
+      code: "usage",
+      message: `--name ${JSON.stringify(name)}: the id is ${JSON.stringify(container)} already`,
+      hint: "leave one of them out",
+    });
+  }
+  return container ?? name ?? freeId(root);
+}
 
 function timeLimitOf(text: string | undefined, detach: boolean): number | undefined {
   if (text === undefined) return undefined;
@@ -168,7 +222,7 @@ function refuseScriptFlags(values: Record<string, unknown>, rest: readonly strin
     throw new HakoError({
       code: "usage",
       message: `--${name} needs --rootfs`,
-      hint: "a bundle's config.json says it",
+      hint: name === "name" ? "the id is the operand" : "a bundle's config.json says it",
     });
   }
   if (rest.length > 0) {

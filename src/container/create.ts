@@ -6,6 +6,7 @@ import { makeDirectory } from "../linux/file";
 import { join } from "../linux/path-text";
 import { processStatus } from "../linux/process";
 import { effectiveUser } from "../linux/rootless";
+import type { SeccompFilter } from "../linux/seccomp";
 import { unixListen } from "../linux/socket";
 import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
@@ -42,6 +43,8 @@ export interface Bundle {
   config: Config;
   /** The rootfs is the host's root, with what is written going to a tmpfs. */
   overlayOfHost?: boolean;
+  /** Its profile's filter, where that was compiled before. */
+  filter?: SeccompFilter | undefined;
 }
 
 export interface CreateOptions extends Receivers {
@@ -115,7 +118,7 @@ export function createContainer(given: CreateOptions): ContainerRecord {
     save({ hostMounts });
     undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
   }
-  const filter = () => makeFilter(root, id, config);
+  const filter = () => makeFilter(root, id, config, warn, bundle.filter);
   namespacesDriver.create({ ...planOf(options, record, startSocket), filter }, events, undo);
   undo.commit();
   return record;

@@ -93,7 +93,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   writeRecord(root, record);
   // for exec, as by create
   writeConfig(root, id, bundle.config);
-  makeFilter(root, id, bundle.config);
+  makeFilter(root, id, bundle.config, warn);
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));

@@ -1,10 +1,13 @@
 import { during, HakoError } from "../errors";
 import { exists, realPath, statusAt } from "../linux/file";
-import { resolve } from "../linux/path-text";
 import { effectiveUser } from "../linux/rootless";
-import type { Config, Mount } from "../oci/config";
+import type { Config, Linux, Mount, Resources } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
+import { inOrder, mountsBelow } from "./mount-order";
+import { SCRIPT_CAPABILITIES } from "./script-capabilities";
+import { mountOf, volumeOf } from "./script-mounts";
+import { seccompOf } from "./script-seccomp";
 import { parseSize } from "./size";
 import { userOf } from "./user";
 
@@ -23,24 +26,10 @@ export interface ScriptValues {
   "read-only": boolean;
   hostname: string | undefined;
   tty: boolean;
+  seccomp: string | undefined;
 }
 
 const CPU_PERIOD_US = 100_000;
-/** What ordinary programs of root need, and no more: docker's and podman's sets without raw sockets and device nodes. */
-const CAPABILITIES = [
-  "CAP_CHOWN",
-  "CAP_DAC_OVERRIDE",
-  "CAP_FOWNER",
-  "CAP_FSETID",
-  "CAP_KILL",
-  "CAP_NET_BIND_SERVICE",
-  "CAP_SETFCAP",
-  "CAP_SETGID",
-  "CAP_SETPCAP",
-  "CAP_SETUID",
-  "CAP_SYS_CHROOT",
-];
-
 function usage(message: string, hint?: string): HakoError {
   return new HakoError({ code: "usage", message, hint });
 }
@@ -65,6 +54,14 @@ function pidsOf(text: string): number {
   return Number(text);
 }
 
+function limitsOf({ memory, cpus, pids }: Pick<ScriptValues, "memory" | "cpus" | "pids">): Resources {
+  return {
+    ...(memory === undefined ? {} : { memory: { limit: memoryOf(memory) } }),
+    ...(cpus === undefined ? {} : { cpu: { quota: quotaOf(cpus), period: CPU_PERIOD_US } }),
+    ...(pids === undefined ? {} : { pids: { limit: pidsOf(pids) } }),
+  };
+}
+
 type Namespaces = NonNullable<NonNullable<Config["linux"]>["namespaces"]>;
 
 function namespacesOf(base: Namespaces, network: string): Namespaces {
@@ -86,45 +83,6 @@ function withSource(flag: string, spec: string, mount: Mount): Mount {
     hint: "make it first",
     path: mount.source,
   });
-}
-
-/** "type=bind,source=A,target=B,ro": docker's words for a mount. */
-export function mountOf(spec: string): Mount {
-  const wrong = (why: string) =>
-    usage(`--mount ${JSON.stringify(spec)}: ${why}`, "as type=bind,source=DIR,target=DIR,ro");
-  let type = "bind";
-  let source: string | undefined;
-  let destination: string | undefined;
-  const options: string[] = [];
-  for (const part of spec.split(",")) {
-    const equals = part.indexOf("=");
-    const name = equals < 0 ? part : part.slice(0, equals);
-    const value = equals < 0 ? "" : part.slice(equals + 1);
-    if (name === "type") type = value;
-    else if (name === "source" || name === "src") source = value;
-    else if (["target", "destination", "dst"].includes(name)) destination = value;
-    else if (name === "readonly") options.push("ro");
-    else if (part !== "") options.push(part);
-  }
-  if (destination === undefined || !destination.startsWith("/"))
-    throw wrong("target must be an absolute path");
-  if (type === "tmpfs") return { destination, type, source: "tmpfs", options };
-  if (type !== "bind") throw wrong("type must be bind or tmpfs");
-  if (source === undefined || source === "") throw wrong("source is missing");
-  return { destination, type, source: resolve(source), options: ["rbind", ...options] };
-}
-
-/** "SOURCE:TARGET[:OPTION,...]": docker's short form of a bind mount. */
-export function volumeOf(spec: string): Mount {
-  const [source = "", destination = "", options = "", ...more] = spec.split(":");
-  if (source === "" || !destination.startsWith("/") || more.length > 0) {
-    throw usage(
-      `--volume ${JSON.stringify(spec)} is not SOURCE:TARGET[:ro] with an absolute target`,
-      "--mount takes paths with colons",
-    );
-  }
-  const words = options.split(",").filter((word) => word !== "");
-  return { destination, type: "bind", source: resolve(source), options: ["rbind", ...words] };
 }
 
 function rootfsOf(text: string): string {
@@ -156,6 +114,14 @@ function startDirectory(rootfs: string, user: string | undefined): string {
   return rootfs === "/" && user === undefined ? process.cwd() : "/";
 }
 
+/**
+ * config.json's root.readonly is about the root's own mount. Those below it are read-only one by one, and what the host mounts
+ * there later doesn't appear.
+ */
+function readonlyTree({ linux }: Config, below: readonly string[]): Partial<Linux> {
+  return { readonlyPaths: [...below, ...(linux?.readonlyPaths ?? [])], rootfsPropagation: "rprivate" };
+}
+
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
 export function scriptBundle(
   id: string,
@@ -163,43 +129,42 @@ export function scriptBundle(
   command: readonly string[],
   rootless = effectiveUser() !== 0,
 ): Bundle {
-  if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR ID -- COMMAND");
-  const rootfs = rootfsOf(values.rootfs);
+  if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
+  const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
+  const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, ...unread } = others;
+  // a flag that does nothing does not compile
+  unread satisfies Record<string, never>;
+  const rootfs = rootfsOf(directory);
   const base = defaultConfig({ rootless });
-  const memory = values.memory === undefined ? undefined : { limit: memoryOf(values.memory) };
-  const cpu = values.cpus === undefined ? undefined : { quota: quotaOf(values.cpus), period: CPU_PERIOD_US };
-  const pids = values.pids === undefined ? undefined : { limit: pidsOf(values.pids) };
-  const capabilities = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };
+  const mounts = inOrder(rootfs, base.mounts ?? [], [
+    ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
+    ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
+  ]);
+  const granted = [...SCRIPT_CAPABILITIES];
+  const seccomp = seccompOf(profile, granted);
   const config: Config = {
     ...base,
-    root: { path: rootfs, readonly: values["read-only"] },
-    hostname: values.hostname ?? id.slice(0, 63),
+    root: { path: rootfs, readonly },
+    hostname: hostname ?? id.slice(0, 63),
     process: {
       ...base.process,
-      terminal: values.tty,
+      terminal: tty,
       args: [...command],
-      env: environmentOf(base.process?.env ?? [], values.env),
-      cwd: values.workdir ?? startDirectory(rootfs, values.user),
-      user: userOf(rootfs, values.user),
-      capabilities,
+      env: environmentOf(base.process?.env ?? [], env),
+      cwd: workdir ?? startDirectory(rootfs, user),
+      user: userOf(rootfs, user),
+      capabilities: { bounding: granted, effective: granted, permitted: granted },
       // the caller's
       rlimits: [],
       noNewPrivileges: true,
     },
-    mounts: [
-      ...(base.mounts ?? []),
-      ...values.mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
-      ...values.volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
-    ],
+    mounts: mounts.map((placed) => placed.mount),
     linux: {
       ...base.linux,
-      namespaces: namespacesOf(base.linux?.namespaces ?? [], values.network ?? "none"),
-      resources: {
-        ...base.linux?.resources,
-        ...(memory === undefined ? {} : { memory }),
-        ...(cpu === undefined ? {} : { cpu }),
-        ...(pids === undefined ? {} : { pids }),
-      },
+      ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
+      ...(readonly ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
+      namespaces: namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
+      resources: { ...base.linux?.resources, ...limitsOf({ memory, cpus, pids }) },
     },
   };
   if (rootless && rootfs === "/") {
@@ -210,5 +175,5 @@ export function scriptBundle(
       hint: "--rootfs with a directory of your own that holds a root file system",
     });
   }
-  return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/" };
+  return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/", filter: seccomp?.filter };
 }

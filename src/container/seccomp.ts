@@ -16,21 +16,38 @@ const HEADER = 8;
 /** What sendFd sends along with a descriptor; the rest follows. */
 const FIRST_PART = 4000;
 
-/** Compiles the profile of a config and keeps the filter for `exec`. */
-export function makeFilter(root: string, id: ContainerId, config: Config): SeccompFilter | undefined {
-  const profile = config.linux?.seccomp;
-  if (profile === undefined) return undefined;
-  // the compiler with its tables is loaded for those who have a profile
-  const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
-  const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
-  const filter = compile(profile);
-  checkStart(filter, config.process?.noNewPrivileges === true);
+/** Compiles the profile of a config, unless that was done, and keeps the filter for `exec`. */
+export function makeFilter(
+  root: string,
+  id: ContainerId,
+  config: Config,
+  warn: (message: string) => void,
+  made?: SeccompFilter,
+): SeccompFilter | undefined {
+  const filter = made ?? compiled(config, warn);
+  if (filter === undefined) return undefined;
   const bytes = new Uint8Array(HEADER + filter.program.length);
   const header = new DataView(bytes.buffer);
   header.setUint32(0, filter.flags, true);
   header.setUint32(4, PASSING_CALLS.indexOf(filter.passedBy), true);
   bytes.set(filter.program, HEADER);
   writeBytes(join(containerDirectory(root, id), FILE), bytes, 0o600);
+  return filter;
+}
+
+function compiled(config: Config, warn: (message: string) => void): SeccompFilter | undefined {
+  const profile = config.linux?.seccomp;
+  if (profile === undefined) return undefined;
+  // the compiler with its tables is loaded for those who have a profile
+  const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
+  const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
+  const { unknownForbidden } =
+    require("../seccomp/unknown-calls") as typeof import("../seccomp/unknown-calls");
+  // as with runc, whose callers may know of calls that are newer than hako
+  for (const { pointer, message } of unknownForbidden(profile))
+    warn(`config /linux/seccomp${pointer}: ${message}`);
+  const filter = compile(profile);
+  checkStart(filter, config.process?.noNewPrivileges === true);
   return filter;
 }
 

@@ -45,7 +45,8 @@ function bindHost(work: RootfsWork, plan: MountPlan, target: Fd): void {
     work.context.warn("the container has no cgroup of its own: its cgroup mount shows the host's, read-only");
   using tree = cloneTree(HOST_CGROUPS, true);
   for (const each of plan.propagation) setMountAttributes(tree, each);
-  setMountAttributes(tree, { set: USUAL | ATTR.RDONLY, recursive: true });
+  setMountAttributes(tree, { set: plan.own.set | plan.recursive.set });
+  setMountAttributes(tree, { set: plan.recursive.set | USUAL | ATTR.RDONLY, recursive: true });
   attachTree(tree, target);
 }
 
@@ -103,6 +104,7 @@ function mountV1(hierarchies: readonly Hierarchy[], plan: MountPlan, target: Fd)
   attachTree(tmpfs, target);
   for (const hierarchy of hierarchies) mountHierarchy(hierarchy, plan, tmpfs);
   setMountAttributes(tmpfs, plan.own);
+  setMountAttributes(tmpfs, plan.recursive);
 }
 
 function mountHierarchy(hierarchy: Hierarchy, plan: MountPlan, tmpfs: Fd): void {

@@ -3,10 +3,10 @@ import type { Fd } from "../linux/fd";
 import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../linux/mount";
 import { O, openIfThere, openInRoot } from "../linux/path";
 import { cleanPath } from "../linux/path-text";
-import { placeOf, statusOf } from "../linux/stat";
+import { isMountRoot, placeOf, statusOf } from "../linux/stat";
 import { systemError } from "../linux/syscall";
 
-/** linux.readonlyPaths: what is there is bound on itself and made read-only. */
+/** linux.readonlyPaths: a mount that is there is made read-only; anything else is bound on itself first. */
 export function readonlyPaths(root: Fd, paths: readonly string[]): void {
   paths.forEach((path, index) => {
     during(`config /linux/readonlyPaths/${index}: make ${path} read-only`, () => {
@@ -15,6 +15,11 @@ export function readonlyPaths(root: Fd, paths: readonly string[]): void {
       // what is mounted over our root is not what we have as our root
       if (placeOf(target) === placeOf(root)) {
         setMountAttributes("/", { set: ATTR.RDONLY });
+        return;
+      }
+      // a read-only one over it would leave the other below, to whoever may unmount
+      if (isMountRoot(target)) {
+        setMountAttributes(target, { set: ATTR.RDONLY });
         return;
       }
       using tree = cloneTree(target, true);

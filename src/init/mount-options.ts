@@ -167,6 +167,35 @@ function sorted(options: readonly string[]): Plan {
   return plan;
 }
 
+/**
+ * Options of cgroup file systems (kernel/cgroup/cgroup.c, cgroup-v1.c). A container gets directories of the host's hierarchies,
+ * and these have the host's.
+ */
+const CGROUP_OPTIONS: ReadonlySet<string> = new Set([
+  "nsdelegate",
+  "favordynmods",
+  "memory_localevents",
+  "memory_recursiveprot",
+  "memory_hugetlb_accounting",
+  "pids_localevents",
+  "all",
+  "none",
+  "clone_children",
+  "cpuset_v2_mode",
+  "noprefix",
+  "release_agent",
+  "xattr",
+  "name",
+]);
+
+/** Whether a cgroup file system has such an option. */
+export function isCgroupOption(option: string): boolean {
+  return CGROUP_OPTIONS.has(option.replace(/=.*/s, ""));
+}
+
+/** What podman (4.3) hands on with a volume though it is about what podman does with it. */
+export const VOLUME_OPTIONS: readonly string[] = ["copy", "nocopy"];
+
 /** Whether a mount is of type bind or has the option: with `remount` it changes a mount that is there. */
 export function isBind({ type, options }: Pick<Mount, "type" | "options">): boolean {
   return type === "bind" || planOf(options ?? []).bind !== undefined;

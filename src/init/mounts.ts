@@ -71,19 +71,16 @@ function mountOne(work: RootfsWork, mount: Mount, index: number): void {
   else if (bind) mountBind(work, mount, plan, path, index);
   else if (mount.type === "cgroup" || mount.type === "cgroup2") {
     checkBelowProc(path, undefined);
-    warnOfData(work, plan, mount.type, path);
+    warnOfOptions(work, plan, mount.type, path);
     using target = openDirectory(work.root, path);
     checkTarget(target, path);
     mountCgroup(work, mount, plan, target);
   } else mountNew(work, mount, plan, path);
 }
 
-/**
- * For mounts of what is mounted already. Other runtimes ignore options of the file system too; but whoever gives them may
- * believe in a limit that isn't there.
- */
-function warnOfData({ context }: RootfsWork, { data }: MountPlan, kind: string, path: string): void {
-  if (data.length > 0) context.warn(`${kind} mount on ${path}: no effect: ${data.join(",")}`);
+/** A container gets directories of what is mounted already, which has the host's options. */
+function warnOfOptions({ context }: RootfsWork, { data }: MountPlan, type: string, path: string): void {
+  if (data.length > 0) context.warn(`${type} mount on ${path}: no effect: ${data.join(",")}`);
 }
 
 /** A bind mount: the copy gets its attributes before anybody can see it. */
@@ -91,7 +88,6 @@ function mountBind(work: RootfsWork, mount: Mount, plan: MountPlan, path: string
   if (mount.source === undefined || mount.source === "") {
     throw new HakoError({ code: "config", message: "a bind mount needs a source" });
   }
-  warnOfData(work, plan, "bind", path);
   const source = resolve(work.context.bundle ?? process.cwd(), mount.source);
   using tree = sourceTree(work, source, plan, index);
   checkBelowProc(path, tree);

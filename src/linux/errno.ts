@@ -156,6 +156,10 @@ export function errnoText(errno: number | ErrnoName): string {
   return rowOf(errno)?.[2] ?? `errno ${errno}`;
 }
 
+export function isErrnoName(text: string): text is ErrnoName {
+  return rowOf(text) !== undefined;
+}
+
 /** The number of an errno by its name. */
 export function errnoNumber(name: ErrnoName): number {
   return rowOf(name)?.[0] ?? 22;

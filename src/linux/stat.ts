@@ -8,6 +8,7 @@ const STATX_SIZE = 256;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_INO = 0x100;
 const STATX_MNT_ID = 0x1000;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
 /** struct statfs of 64-bit Linux, in words: f_bavail, f_files, f_ffree, f_flags. */
 const STATFS = { available: 4, files: 5, freeFiles: 6, flags: 10 };
 /** What a failed command may have given back before it asks. */
@@ -82,6 +83,13 @@ export function placeOf(fd: Fd): string {
   const view = new DataView(buffer.buffer);
   const device = [view.getUint32(136, true), view.getUint32(140, true)];
   return [view.getBigUint64(0x90, true), ...device, view.getBigUint64(32, true)].join(":");
+}
+
+/** Whether a descriptor is open on the root of a mount (STATX_ATTR_MOUNT_ROOT; Linux 5.8). */
+export function isMountRoot(fd: Fd): boolean {
+  const buffer = new Uint8Array(STATX_SIZE);
+  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_INO, buffer);
+  return (new DataView(buffer.buffer).getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0;
 }
 
 /** The magic number of the file system that a descriptor is open on (statfs(2)). */

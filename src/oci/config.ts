@@ -161,7 +161,7 @@ export function problemLine({ pointer: where, message }: Problem): string {
 const MAX_SHOWN = 60;
 
 /** valibot's words in ours: "Invalid type: Expected string but received 5" is "expected a string, got 5". */
-function problemOf(issue: v.BaseIssue<unknown>): Problem {
+export function problemOf(issue: v.BaseIssue<unknown>): Problem {
   const keys = (issue.path ?? []).map(({ key }) => key as string | number);
   const where = pointer(keys);
   if (issue.type === "object" && issue.received === "undefined")

@@ -21,19 +21,26 @@ const argument = object({
   op: oneOf("an operator", OPERATORS),
 });
 
-const rule = object({
+export const architecture = oneOf("an architecture", [
+  ...Object.keys(ARCHITECTURES),
+  ...FOREIGN_ARCHITECTURES,
+]);
+
+export const RULE = {
   names: v.pipe(someTexts, v.minLength(1, "expected at least one name")),
   action,
   errnoRet: number,
   args: list(argument),
-});
+};
 
-export const seccomp = object({
+export const PROFILE = {
   defaultAction: action,
   defaultErrnoRet: number,
-  architectures: list(oneOf("an architecture", [...Object.keys(ARCHITECTURES), ...FOREIGN_ARCHITECTURES])),
+  architectures: list(architecture),
   flags: list(oneOf("a flag", Object.keys(FLAGS))),
   listenerPath: optional(text),
   listenerMetadata: optional(text),
-  syscalls: list(rule),
-});
+  syscalls: list(object(RULE)),
+};
+
+export const seccomp = object(PROFILE);

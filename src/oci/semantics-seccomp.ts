@@ -5,7 +5,7 @@ import type { Config, Problem } from "./config";
 const BASE = "/linux/seccomp";
 
 /** Rules between the fields of a seccomp profile. */
-export function seccompProblems({ linux }: Config): Problem[] {
+export function seccompProblems({ linux }: Pick<Config, "linux">): Problem[] {
   const profile = linux?.seccomp;
   if (profile === undefined) return [];
   const problems: Problem[] = [];

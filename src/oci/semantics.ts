@@ -1,5 +1,6 @@
-import { isBind, planOf } from "../init/mount-options";
+import { isBind, isCgroupOption, MOUNT_OPTIONS, planOf, VOLUME_OPTIONS } from "../init/mount-options";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
+import { nearestOption } from "../suggestions";
 import type { Config, IdMapping, Mount, Problem } from "./config";
 import { deviceAccessProblem } from "./device-access";
 import { hasNamespace } from "./namespaces";
@@ -121,6 +122,31 @@ function bindProblems(mount: Mount, index: number): Problem[] {
   return when(needed && !mount.source, `/mounts/${index}/source`, "missing: a bind mount needs it");
 }
 
+/**
+ * What no table knows is an option of the file system. A bind mount can have none, and a cgroup mount those of the host's: the
+ * kernel would ignore a mistyped "ro". runc says it of bind mounts in the same words.
+ */
+function optionProblems(mount: Mount, index: number): Problem[] {
+  const bind = isBind(mount);
+  const cgroup = !bind && (mount.type === "cgroup" || mount.type === "cgroup2");
+  if ((!bind && !cgroup) || planOf(mount.options ?? []).data.length === 0) return [];
+  const why = bind
+    ? "bind mounts cannot have any filesystem-specific options applied"
+    : "cgroup mounts have no such option";
+  return (mount.options ?? []).flatMap((option, at) => {
+    const wrong = planOf([option]).data.filter((word) => {
+      if (cgroup) return !isCgroupOption(word);
+      // how owners are mapped is asked below
+      return !VOLUME_OPTIONS.includes(word) && !/^r?idmap=/.test(word);
+    });
+    return wrong.map((word) => {
+      const near = nearestOption(word, [...MOUNT_OPTIONS.keys()]);
+      const meant = near === undefined ? "" : ` (did you mean ${near}?)`;
+      return problem(`/mounts/${index}/options/${at}`, `${why}: ${JSON.stringify(word)}${meant}`);
+    });
+  });
+}
+
 /** idmap and ridmap, and the mappings that go with them (config.md "Mounts"). */
 function idMapProblems(config: Config, mount: Mount, index: number): Problem[] {
   const at = `/mounts/${index}`;
@@ -152,6 +178,7 @@ const mountsRule: Rule = (config) =>
   (config.mounts ?? []).flatMap((mount, index) => [
     ...when(mount.destination === "", `/mounts/${index}/destination`, "is empty"),
     ...bindProblems(mount, index),
+    ...optionProblems(mount, index),
     ...idMapProblems(config, mount, index),
   ]);
 

@@ -43,9 +43,12 @@ interface Range {
 
 const NO_RULES: readonly Rule[] = [];
 
-/** Compiles a profile into a filter that finds a call's rules by a binary search over its number. */
-export function compile(profile: Seccomp): SeccompFilter {
-  const names = new Set([NATIVE, ...(profile.architectures ?? [])]);
+/**
+ * Compiles a profile into a filter that finds a call's rules by a binary search over its number; `native` is the machine's
+ * architecture.
+ */
+export function compile(profile: Seccomp, native = NATIVE): SeccompFilter {
+  const names = new Set([native, ...(profile.architectures ?? [])]);
   const audits = new Map<number, string[]>();
   for (const name of names) {
     const architecture = ARCHITECTURES[name];

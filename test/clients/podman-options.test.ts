@@ -63,6 +63,17 @@ describe("podman's file systems", () => {
     expect(existsSync(store.path("volume/g"))).toBe(false);
   });
 
+  podman("words of volumes that are podman's own are not the runtime's", () => {
+    for (const words of ["z", "Z", "U", "z,U,ro", "rbind,nodev,noexec"]) {
+      const result = run("-v", `${volume()}:${words}`, IMAGE, "ls", "/v");
+      expect([words, result.status, result.stdout]).toEqual([words, 0, "file\n"]);
+    }
+    const name = store.name();
+    for (const words of ["nocopy", "copy", "nocopy,U"])
+      expect(run("-v", `${name}:/v:${words}`, IMAGE, "true")).toMatchObject({ status: 0 });
+    store.ok("volume", "rm", name);
+  });
+
   podman("a file as a volume, in directories that the image lacks", () => {
     const file = `${store.path("volume/file")}:/a/b/c`;
     expect(store.sh("cat /a/b/c", "--read-only", "-v", file)).toBe("from outside");

@@ -84,7 +84,7 @@ describe("command line", () => {
       [["list", "--moon"], "hako list --help"],
       [["state"], "usage: hako state CONTAINER"],
       [["cgroup"], "root, version, mounted, show"],
-      [["run", "--rootfs", "/", "--", "true"], "missing CONTAINER"],
+      [["run", "--rootfs", "/", "true"], "hako run --rootfs DIR"],
     ];
     for (const [words, hint] of rows) {
       const result = hako(...words);

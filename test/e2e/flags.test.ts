@@ -1,8 +1,9 @@
 // What the flags of the command line mean, as scripts for runc and crun write them.
 import { describe, expect } from "bun:test";
-import { readFileSync, renameSync } from "node:fs";
+import { readFileSync, readlinkSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { Box, e2e, execute, HAKO, needsHako, SLEEP } from "./support";
+import runCommand from "../../src/commands/run";
+import { Box, busyboxRootfs, e2e, execute, executeLater, HAKO, isV2, needsHako, SLEEP } from "./support";
 
 describe("an empty value is one that was not given", () => {
   e2e("of exec, update and kill", async () => {
@@ -67,14 +68,116 @@ e2e("run takes its flags before and after the id, and --", () => {
   expect(box.state(id).status).toBe("running");
 }, [needsHako]);
 
-e2e("run --rootfs leaves what follows its operand to the command", () => {
+e2e("run --rootfs leaves what follows -- to the command, with an id before it or none", () => {
   using box = new Box();
   const run = (...words: string[]) => box.hako("run", ...words).stdout;
-  const echo = ["echo", "-d", "--rootfs", "--help"];
-  expect(run("--rootfs", "/", box.id(), "--", ...echo)).toBe("-d --rootfs --help\n");
-  expect(run("--rootfs", "/", box.id(), ...echo)).toBe("-d --rootfs --help\n");
-  expect(run(box.id(), "--rootfs", "/", "--pids", "50", "--", ...echo)).toBe("-d --rootfs --help\n");
-  expect(run(box.id(), "--rootfs=/", "--pids", "50", ...echo)).toBe("-d --rootfs --help\n");
+  const echo = ["echo", "-d", "--rootfs", "--help", "--"];
+  const said = "-d --rootfs --help --\n";
+  expect(run("--rootfs", "/", box.id(), "--", ...echo)).toBe(said);
+  expect(run("--rootfs", "/", "--", ...echo)).toBe(said);
+  expect(run("--rootfs", "/", "--name", box.id(), "--", ...echo)).toBe(said);
+  expect(run(box.id(), "--rootfs", "/", "--pids", "50", "--", ...echo)).toBe(said);
+  expect(run("--pids", "50", "--rootfs=/", "--", ...echo)).toBe(said);
+}, [needsHako]);
+
+e2e("every flag of run --rootfs changes what its command sees", () => {
+  using box = new Box();
+  const id = box.id();
+  const words: Record<string, string[]> = {
+    rootfs: ["--rootfs", box.path("root")],
+    name: ["--name", box.id()],
+    memory: ["--memory", "64M"],
+    cpus: ["--cpus", "0.5"],
+    pids: ["--pids", "77"],
+    network: ["--network", "host"],
+    env: ["--env", "GIVEN=given"],
+    mount: ["--mount", "type=tmpfs,target=/tmp"],
+    volume: ["--volume", "/etc:/tmp"],
+    user: ["--user", "7"],
+    workdir: ["--workdir", "/usr"],
+    "read-only": ["--read-only"],
+    hostname: ["--hostname", "given"],
+    tty: ["--tty"],
+    seccomp: ["--seccomp", "off"],
+  };
+  // a flag that is new needs its line here
+  const { args } = runCommand;
+  const ofScripts = Object.keys(args).filter((name) => {
+    const { description = "" } = args[name] ?? {};
+    return description.startsWith("with --rootfs:") || name === "rootfs";
+  });
+  expect(ofScripts.sort()).toEqual(Object.keys(words).sort());
+  busyboxRootfs(box.path("root"));
+  const limit = isV2
+    ? "memory.max cpu.max pids.max"
+    : "memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max";
+  const line = `id -u; pwd; uname -n; echo "$GIVEN"; ls / | tr '\\n' ' '; grep -w Seccomp: /proc/self/status
+    test -t 0 && echo terminal; cd /sys/fs/cgroup; for file in ${limit}; do cat $file; done
+    [ "$(readlink /proc/self/ns/net)" = "${readlinkSync("/proc/self/ns/net")}" ] && echo "the host's network"
+    grep -E ' (/|/tmp) ' /proc/mounts | sed 's/lowerdir.*//'; true`;
+  const seen = (name: string, flags: string[]) => {
+    const rootfs = name === "rootfs" ? [] : ["--rootfs", "/"];
+    const operand = name === "name" ? [] : [id];
+    return box.ok("run", ...rootfs, ...flags, ...operand, "--", "sh", "-c", line).stdout;
+  };
+  const plain = seen("", []);
+  expect(seen("", [])).toBe(plain);
+  for (const [name, flags] of Object.entries(words))
+    expect([name, seen(name, flags)]).not.toEqual([name, plain]);
+}, [needsHako]);
+
+e2e("run --rootfs takes no command's name for an id", () => {
+  using box = new Box();
+  const hint = "hako run --rootfs DIR [--name ID] -- COMMAND";
+  for (const words of [
+    ["--rootfs", "/", "true", "true"],
+    ["--rootfs", "/", "ls", "/"],
+    ["--rootfs", "/", "ls", "-la"],
+    ["--rootfs", "/", "true"],
+    ["--rootfs", "/"],
+    ["--rootfs", "/", "--name", "job", "true"],
+    ["true", "--rootfs", "/", "true"],
+    ["true", "--rootfs", "/"],
+    ["--rootfs", "/", "sh", "-c", "true", "--", "x"],
+    ["--rootfs", "/", "job", "--"],
+    ["--rootfs", "/", "--"],
+  ]) {
+    const { status, stderr } = box.hako("run", ...words);
+    expect([words, status]).toEqual([words, 2]);
+    expect(stderr).toContain(hint);
+    expect(stderr.trim().split("\n").length).toBe(1);
+  }
+  const run = (...words: string[]) => box.hako("run", ...words);
+  expect(run("one", "two", "--rootfs", "/", "--", "true").stderr).toContain('unexpected operand "two"');
+  expect(run("--rootfs", "/", "--name", "one", "two", "--", "true").stderr).toContain(
+    'the id is "two" already',
+  );
+  expect(run("--name", "one", "--bundle", "/").stderr).toContain("--name needs --rootfs");
+  expect(run("--bundle", "/").stderr).toContain("missing CONTAINER");
+  expect(box.ok("list", "-q").stdout).toBe("");
+}, [needsHako]);
+
+e2e("an id of hako's own is there for a container that was given none", async () => {
+  using box = new Box();
+  const name = () => box.ok("run", "--rootfs", "/", "--", "uname", "-n").stdout.trim();
+  expect(name()).toMatch(/^run-\d+(-[a-z0-9]{4})?$/);
+  expect(name()).not.toBe(name());
+  expect(box.ok("run", "--rootfs", "/", "-d", "--name", "job", "--", "true").stdout).toBe("");
+  const ids = await Promise.all(
+    [1, 2, 3, 4].map(() =>
+      executeLater(HAKO, ["--root", box.root, "run", "-d", "--rootfs", "/", "--", ...SLEEP]),
+    ),
+  );
+  const printed = ids.map(({ stdout }) => stdout.trim());
+  expect(new Set(printed).size).toBe(4);
+  for (const id of printed) expect(box.state(id).status).toBe("running");
+  // a pid namespace counts from 1 anew: there the number alone would be another's too
+  const inside = ["--fork", "--pid", "--mount-proc", HAKO, "--root", box.root];
+  const run = ["run", "--rootfs", "/", "--", "uname", "-n"];
+  const first = execute("unshare", [...inside, ...run]).stdout;
+  expect(first).toMatch(/^run-\d+-[a-z0-9]{4}\n$/);
+  expect(execute("unshare", [...inside, ...run]).stdout).not.toBe(first);
+  for (const id of [...printed, "job"]) box.ok("delete", "--force", id);
 }, [needsHako]);
 
 e2e(

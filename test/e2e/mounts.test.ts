@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { MOUNT_OPTIONS } from "../../src/init/mount-options";
 import {
   Box,
   type BundleConfig,
@@ -289,20 +290,60 @@ describe("mounts", () => {
     expect([stdout, stderr]).toEqual(["theirs\n/etc/group\ntheirs\nroot:x:0:0:root:/root:/bin/sh\n", ""]);
   }, [needsHako]);
 
-  e2e("options of the file system on what is mounted already: a warning", () => {
+  e2e("what nobody knows is no option of a bind mount or of a cgroup mount: it may have been ro", () => {
+    using box = new Box();
+    for (const word of ["RO", "r0", "readonly", "size=1m", "ro ", "noexec,RO"]) {
+      for (const [type, options] of [
+        ["bind", []],
+        ["none", ["rbind"]],
+        ["none", ["bind", "remount"]],
+      ] as const) {
+        const result = box.run(["true"], (config) => {
+          config.mounts.push({ destination: "/tmp", type, source: "/etc", options: [...options, word] });
+        });
+        expect([word, result.status]).toEqual([word, 1]);
+        expect(result.stderr).toContain(`/options/${options.length}: bind mounts cannot have any`);
+      }
+      const cgroup = box.run(["true"], (config) => {
+        for (const { type, options } of config.mounts) if (type === "cgroup") options?.push(word);
+      });
+      expect([word, cgroup.status]).toEqual([word, 1]);
+      expect(cgroup.stderr).toContain("cgroup mounts have no such option");
+    }
+    expect(box.ok("list", "-q").stdout).toBe("");
+  }, [needsHako]);
+
+  e2e("options of the host's cgroups: a warning", () => {
     using box = new Box();
     const result = box.run(["true"], (config) => {
-      config.mounts.push({
-        destination: "/data",
-        type: "bind",
-        source: "/etc",
-        options: ["rbind", "size=1m"],
-      });
       for (const { type, options } of config.mounts) if (type === "cgroup") options?.push("nsdelegate");
     });
     expect(result.status).toBe(0);
-    expect(result.stderr).toContain("bind mount on /data: no effect: size=1m");
     expect(result.stderr).toContain("cgroup mount on /sys/fs/cgroup: no effect: nsdelegate");
+  }, [needsHako]);
+
+  e2e("what a new file system doesn't know it refuses itself, as with runc", () => {
+    using box = new Box();
+    for (const type of ["tmpfs", "mqueue", "devpts"]) {
+      const result = box.run(["true"], (config) => {
+        config.mounts.push({ destination: "/tmp", type, source: type, options: ["RO"] });
+      });
+      expect([type, result.status]).toEqual([type, 1]);
+      expect(result.stderr).toContain("invalid argument");
+    }
+  });
+
+  e2e("recursive words of a cgroup mount are about all of it", () => {
+    using box = new Box();
+    const out = box.sh(
+      "grep ' /sys/fs/cgroup' /proc/mounts; touch /sys/fs/cgroup/x 2>&1 || true",
+      (config) => {
+        for (const { type, options } of config.mounts)
+          if (type === "cgroup") options?.splice(0, options.length, "rro", "nosymfollow");
+      },
+    );
+    for (const line of out.trim().split("\n").slice(0, -1)) expect(line).toMatch(/ (tmpfs|cgroup2?) ro,/);
+    expect(out).toContain("Read-only file system");
   }, [needsHako]);
 
   e2e("cgroups, with and without a namespace of their own @v2", () => {
@@ -375,6 +416,81 @@ describe("propagation", () => {
     expect(out).toContain("shared:");
   });
 });
+
+/** Options that a new tmpfs doesn't show in /proc/self/mountinfo, and where it is shown what they do. */
+const SHOWN_ELSEWHERE: Readonly<Record<string, string>> = {
+  defaults: "by its definition nothing",
+  bind: "binds: directories, files",
+  rbind: "binds: directories, files",
+  remount: "remount.test.ts",
+  tmpcopyup: "tmpcopyup brings the directory's files along",
+  idmap: "idmap.test.ts",
+  ridmap: "idmap.test.ts",
+  "src-nofollow": "src-nofollow binds a link itself",
+  "dest-nofollow": "src-nofollow binds a link itself",
+  iversion: "flags that only mount(2) takes",
+  noiversion: "unit/mount-options.test.ts: the opposite of one takes it back",
+  silent: "flags that only mount(2) takes",
+  loud: "unit/mount-options.test.ts: the opposite of one takes it back",
+  // the kernel has no mandatory locks since 5.15
+  mand: "nothing is left of it",
+  nomand: "nothing is left of it",
+};
+
+/** What has to be there for an option to change it: the later of two that contradict each other counts. */
+function before(option: string): string[] {
+  const plain = option.replace(
+    /^r(?=(rw|suid|dev|exec|diratime|symfollow|atime|relatime|norelatime|nostrictatime|private)$)/,
+    "",
+  );
+  const recursive = plain === option ? "" : "r";
+  const opposites: Record<string, string> = {
+    rw: "ro",
+    suid: "nosuid",
+    dev: "nodev",
+    exec: "noexec",
+    diratime: "nodiratime",
+    symfollow: "nosymfollow",
+    atime: "noatime",
+    relatime: "noatime",
+    norelatime: "noatime",
+    nostrictatime: "noatime",
+    private: "shared",
+    async: "sync",
+    nolazytime: "lazytime",
+  };
+  const opposite = opposites[plain];
+  if (opposite !== undefined) return [`${recursive}${opposite}`];
+  // of what is shared there can be a slave; it has no master here, and is private
+  return /slave$/.test(option) ? ["shared"] : [];
+}
+
+e2e("every option that is in the table changes the mount, or it is shown elsewhere that it does something", () => {
+  using box = new Box();
+  const tried = [...MOUNT_OPTIONS.keys()].filter((option) => !Object.hasOwn(SHOWN_ELSEWHERE, option));
+  const out = box.sh("cat /proc/self/mountinfo", (config) => {
+    tried.forEach((option, index) => {
+      const mount = (name: string, options: string[]) => ({
+        destination: `/m/${name}${index}`,
+        type: "tmpfs",
+        source: "tmpfs",
+        options,
+      });
+      config.mounts.push(mount("a", before(option)), mount("b", [...before(option), option]));
+    });
+  });
+  const shown = (place: string) => {
+    const words =
+      out
+        .split("\n")
+        .find((line) => line.includes(` ${place} `))
+        ?.split(" ") ?? [];
+    return words.slice(5).join(" ").replaceAll(/:\d+/g, "");
+  };
+  const unchanged = tried.filter((_, index) => shown(`/m/a${index}`) === shown(`/m/b${index}`));
+  expect(unchanged).toEqual([]);
+  expect(tried.length).toBeGreaterThan(40);
+}, [needsHako]);
 
 describe("root file system", () => {
   e2e("read-only root", () => {

@@ -1,6 +1,7 @@
 // hako as a tool of shell scripts: `hako run --rootfs DIR [limits] ID -- COMMAND`, without a bundle.
 import { describe, expect } from "bun:test";
-import { existsSync, readdirSync, readlinkSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { Box, busyboxRootfs, e2e, expectUnchanged, HAKO, hostSnapshot, isV2, needsHako } from "./support";
 
@@ -167,4 +168,147 @@ describe("run --rootfs", () => {
     );
     expect(result).toMatchObject({ status: 0, stdout: "/mnt\nfrom outside\n" });
   }, [needsHako]);
+
+  describe("mounts", () => {
+    /** A directory with a file system mounted in it, and one in that. */
+    function tree(box: Box): { top: string; unmount: () => void } {
+      const top = box.path("tree");
+      for (const place of [`${top}/sub`, `${top}/sub/deep`]) {
+        mkdirSync(place, { recursive: true });
+        execFileSync("mount", ["-t", "tmpfs", "hako-e2e", place]);
+      }
+      return { top, unmount: () => execFileSync("umount", ["-R", `${top}/sub`]) };
+    }
+    const TRY = "for p in /x /x/sub /x/sub/deep; do touch $p/new 2>/dev/null && echo $p; done; true";
+    const run = (box: Box, ...words: string[]) => box.hako("run", "--rootfs", "/", ...words);
+
+    e2e("read-only is so all the way down, however it is said", () => {
+      using box = new Box();
+      const { top, unmount } = tree(box);
+      try {
+        for (const words of [
+          ["-v", `${top}:/x:ro`],
+          ["-v", `${top}:/x:readonly`],
+          ["-v", `${top}:/x:ro=true,z`],
+          ["--mount", `type=bind,source=${top},target=/x,ro`],
+          ["--mount", `source=${top},target=/x,readonly=true`],
+          ["--mount", `source=${top},target=/x,rw=false`],
+        ]) {
+          const result = run(box, ...words, box.id(), "--", "sh", "-c", TRY);
+          expect([words, result]).toMatchObject([words, { status: 0, stdout: "", stderr: "" }]);
+        }
+        expect(readdirSync(`${top}/sub/deep`)).toEqual([]);
+        const written = (words: string) =>
+          run(box, "-v", `${top}:/x:${words}`, box.id(), "--", "sh", "-c", TRY).stdout;
+        expect(written("ro,bind-recursive=writable")).toBe("/x/sub\n/x/sub/deep\n");
+        expect(written("rw")).toBe("/x\n/x/sub\n/x/sub/deep\n");
+      } finally {
+        unmount();
+      }
+    }, [needsHako]);
+
+    e2e("what takes rights away takes them from what is mounted below, too", () => {
+      using box = new Box();
+      const { top, unmount } = tree(box);
+      try {
+        const line = "grep ' /x' /proc/mounts";
+        const out = run(box, "-v", `${top}:/x:noexec,nosuid,nodev`, box.id(), "--", "sh", "-c", line).stdout;
+        expect(out.trim().split("\n").length).toBe(3);
+        for (const each of out.trim().split("\n")) expect(each).toMatch(/nosuid,nodev,noexec/);
+      } finally {
+        unmount();
+      }
+    }, [needsHako]);
+
+    e2e("what nobody knows is refused, with what was meant", () => {
+      using box = new Box();
+      for (const [word, hint] of [
+        ["RO", "did you mean ro?"],
+        ["r0", "did you mean ro?"],
+        ["read-only", "did you mean ro?"],
+        ["ro=maybe", "neither true nor false"],
+        ["size=1m", "unknown option"],
+        ["O", "can't be done"],
+      ]) {
+        for (const flags of [
+          ["-v", `/etc:/x:${word}`],
+          ["--mount", `type=bind,source=/etc,target=/x,${word}`],
+        ]) {
+          const { status, stderr } = run(box, ...flags, box.id(), "--", "true");
+          expect([word, status]).toEqual([word, 2]);
+          expect(stderr).toContain(hint as string);
+        }
+      }
+      expect(box.ok("list", "-q").stdout).toBe("");
+    }, [needsHako]);
+
+    e2e("what the host mounts later in a directory does not appear", async () => {
+      using box = new Box();
+      const { top, unmount } = tree(box);
+      try {
+        execFileSync("mount", ["--make-shared", `${top}/sub`]);
+        const id = box.id();
+        box.ok("run", "-d", "--rootfs", "/", "-v", `${top}:/x:ro`, id, "--", "sleep", "600");
+        mkdirSync(`${top}/sub/later`);
+        execFileSync("mount", ["-t", "tmpfs", "hako-e2e", `${top}/sub/later`]);
+        expect(box.hako("exec", id, "touch", "/x/sub/later/new").status).toBe(1);
+        box.ok("delete", "--force", id);
+      } finally {
+        unmount();
+      }
+    }, [needsHako]);
+
+    e2e("--read-only covers what is mounted below the root file system", () => {
+      using box = new Box();
+      const { top, unmount } = tree(box);
+      try {
+        mkdirSync(box.path("volume"));
+        busyboxRootfs(`${top}/sub`);
+        const line =
+          "for p in / /deep /deep/volume /dev/shm; do touch $p/new && echo $p; done 2>/dev/null; true";
+        const volume = `${box.path("volume")}:/deep/volume`;
+        const words = ["run", "--rootfs", `${top}/sub`, "--read-only", "-v", volume];
+        const result = box.hako(...words, box.id(), "--", "sh", "-c", line);
+        expect(result).toMatchObject({ status: 0, stdout: "/deep/volume\n/dev/shm\n", stderr: "" });
+        expect(readdirSync(`${top}/sub/deep`)).toEqual(["volume"]);
+        expect(readdirSync(box.path("volume"))).toEqual(["new"]);
+        const own = ["--rootfs", "/", "--read-only", box.id(), "--", "sh", "-c"];
+        const places = [`${top}`, `${top}/sub`, `${top}/sub/deep`, "/tmp"].join(" ");
+        expect(
+          box.hako("run", ...own, `for p in ${places}; do touch $p/n 2>/dev/null && echo $p; done; true`),
+        ).toMatchObject({ status: 0, stdout: "", stderr: "" });
+      } finally {
+        unmount();
+      }
+    }, [needsHako]);
+
+    e2e("a parent doesn't hide its child, in whatever order and by whatever flag they are given", () => {
+      using box = new Box();
+      const source = box.path("source");
+      mkdirSync(`${source}/secret`, { recursive: true });
+      symlinkSync("/mnt", "/tmp/hako-e2e-link");
+      const line = "touch /mnt/a/secret/file";
+      try {
+        for (const words of [
+          ["-v", `${source}:/mnt/a`, "--mount", "type=tmpfs,target=/mnt/a/secret"],
+          ["--mount", "type=tmpfs,target=/mnt/a/secret", "-v", `${source}:/mnt/a/`],
+          [
+            "--mount",
+            "type=tmpfs,target=/mnt/a/secret",
+            "-v",
+            `${source}:/mnt/b/..//a`,
+            "-v",
+            `${source}:/mnt`,
+          ],
+          ["-v", `${source}:/mnt/a`, "--mount", "type=tmpfs,target=/tmp/hako-e2e-link/a/secret"],
+        ]) {
+          const result = run(box, ...words, box.id(), "--", "sh", "-c", line);
+          expect([words, result]).toMatchObject([words, { status: 0, stderr: "" }]);
+          expect(readdirSync(`${source}/secret`)).toEqual([]);
+        }
+      } finally {
+        rmSync("/tmp/hako-e2e-link");
+      }
+    }, [needsHako]);
+  });
 });

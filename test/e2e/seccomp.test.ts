@@ -265,3 +265,14 @@ e2e("without an agent the container does not start", () => {
   expect(result.status).toBe(1);
   expect(result.stderr).toContain("/linux/seccomp/listenerPath");
 }, [needsHako]);
+
+e2e("a call that is forbidden by a name that nobody knows is told, and not where it is allowed", () => {
+  using box = new Box();
+  const run = (defaultAction: string, action: string) =>
+    box.run(["true"], withProfile({ defaultAction, syscalls: [{ names: ["mkdri"], action }] }));
+  const forbidden = run("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO");
+  expect(forbidden.status).toBe(0);
+  expect(forbidden.stderr).toContain('config /linux/seccomp/syscalls/0/names/0: unknown system call "mkdri"');
+  expect(forbidden.stderr).toContain("did you mean mkdir?");
+  expect(run("SCMP_ACT_LOG", "SCMP_ACT_ALLOW")).toMatchObject({ status: 0, stderr: "" });
+}, [needsHako]);

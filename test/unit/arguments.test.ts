@@ -121,6 +121,22 @@ describe("parseArguments", () => {
     expect(parse("web", "--file", "f", "-b", "b", "--", "ls", "-l")).toEqual(["web", "b", "ls", "-l"]);
     expect(parse("web", "--file", "f", "-b", "b", "ls", "-l")).toEqual(["web", "b", "ls", "-l"]);
     expect(() => parse("--file", "f", "--", "ls")).toThrow("missing ID");
+    expect(() => parse("web", "b", "--file", "f", "--", "ls")).toThrow('unexpected operand "b"');
+  });
+
+  test("what may be missing before -- is not taken from behind it", () => {
+    const definitions = { ...FLAGS, id: { ...FLAGS.id, required: false } } as const;
+    const parse = (...words: string[]) => {
+      const parsed = parseArguments(words, definitions, { stopAtOperand: "file", rest: true });
+      return [parsed.separated, parsed.values.id, ...parsed.rest];
+    };
+    expect(parse("--file", "f", "--", "ls", "-l")).toEqual([true, undefined, "ls", "-l"]);
+    expect(parse("web", "--file", "f", "--", "ls")).toEqual([true, "web", "ls"]);
+    expect(parse("--file", "f", "web", "--", "ls")).toEqual([true, "web", "--", "ls"]);
+    expect(parse("--file", "f", "make", "true")).toEqual([false, "make", "true"]);
+    expect(parse("make", "--file", "f", "true")).toEqual([false, "make", "true"]);
+    expect(parse("--file", "f", "sh", "-c", "--")).toEqual([false, "sh", "-c", "--"]);
+    expect(parse("--", "web")).toEqual([false, "web"]);
   });
 
   test("after the first operand everything is the command's", () => {

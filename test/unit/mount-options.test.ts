@@ -37,6 +37,22 @@ describe("mount options", () => {
   });
 });
 
+describe("an option that is in the table changes something", () => {
+  const plans = (options: readonly string[]) => {
+    const { nofollow, ...plan } = planOf(options);
+    return JSON.stringify([plan, [...nofollow]]);
+  };
+  for (const option of MOUNT_OPTIONS.keys()) {
+    // by its definition: mount(8) "defaults"
+    if (option === "defaults") continue;
+    test(option, () => {
+      const befores = [[], ...[...MOUNT_OPTIONS.keys()].map((other) => [other])];
+      expect(befores.some((before) => plans([...before, option]) !== plans(before))).toBe(true);
+      expect(planOf([option]).data).toEqual([]);
+    });
+  }
+});
+
 test.each([[["rbind", "bind"]], [["bind", "rbind"]]])("%j binds the whole tree", (options) => {
   expect(planOf(options).bind).toBe("rbind");
 });

@@ -99,7 +99,7 @@ describe("bind mounts", () => {
   const bind = { destination: "/a", type: "bind", source: "/tmp" };
   test.each([
     [{ ...bind, options: ["rbind", "ro", "rslave", "loud"] }, ""],
-    [{ ...bind, options: ["bind", "size=1k"] }, ""],
+    [{ ...bind, options: ["bind", "size=1k"] }, "/mounts/0/options/1: bind mounts cannot"],
     [{ ...bind, options: ["bind", "idmap"] }, "/mounts/0/options: idmap without uidMappings and gidMappings"],
     [{ ...bind, options: ["bind", "idmap"], uidMappings: [MAP] }, "/mounts/0/gidMappings: missing"],
     [{ ...bind, options: ["bind", "idmap=uids=0-1-10"] }, "/mounts/0/options/1: give the mapping"],
@@ -111,6 +111,21 @@ describe("bind mounts", () => {
     [{ destination: "/a", type: "tmpfs", options: ["idmap"] }, "/mounts/0/options: only a bind mount"],
     [{ destination: "/a", type: "bind" }, "/mounts/0/source: missing"],
     [{ destination: "/a", type: "tmpfs", options: ["size=1k"] }, ""],
+    [{ ...bind, options: ["rbind", "nocopy", "rprivate"] }, ""],
+    [
+      { ...bind, options: ["rbind", "RO"] },
+      '/mounts/0/options/1: bind mounts cannot have any filesystem-specific options applied: "RO" (did you mean ro?)',
+    ],
+    [
+      { destination: "/a", type: "none", options: ["remount", "bind", "r0"] },
+      "/mounts/0/options/2: bind mounts cannot",
+    ],
+    [
+      { destination: "/a", type: "cgroup", options: ["r0"] },
+      '/mounts/0/options/0: cgroup mounts have no such option: "r0"',
+    ],
+    [{ destination: "/a", type: "cgroup", options: ["ro", "nsdelegate", "release_agent=/x"] }, ""],
+    [{ destination: "/a", type: "tmpfs", options: ["RO"] }, ""],
   ])("%j", (mount, text) => {
     const found = problems({ mounts: [mount] });
     if (text === "") expect(found).toBe("");
