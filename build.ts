@@ -15,15 +15,29 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
+import { type Machine, withCleanStart } from "./scripts/clean-start";
 import { withFewerPageFaults } from "./scripts/page-faults";
 import { joined, type Range, usedMemory } from "./scripts/used-memory";
 
-/** What a build is called, Bun's name of its target, and the npm package that holds that Bun. */
-const TARGETS: Record<string, { bun: Bun.Build.CompileTarget; package: string; libc: "glibc" | "musl" }> = {
-  x64: { bun: "bun-linux-x64", package: "@oven/bun-linux-x64", libc: "glibc" },
-  arm64: { bun: "bun-linux-arm64", package: "@oven/bun-linux-aarch64", libc: "glibc" },
-  "x64-musl": { bun: "bun-linux-x64-musl", package: "@oven/bun-linux-x64-musl", libc: "musl" },
-  "arm64-musl": { bun: "bun-linux-arm64-musl", package: "@oven/bun-linux-aarch64-musl", libc: "musl" },
+/** What a build is called, Bun's name of its target, the npm package that holds that Bun, its libc and its processor. */
+const TARGETS: Record<
+  string,
+  { bun: Bun.Build.CompileTarget; package: string; libc: "glibc" | "musl"; machine: Machine }
+> = {
+  x64: { bun: "bun-linux-x64", package: "@oven/bun-linux-x64", libc: "glibc", machine: "x64" },
+  arm64: { bun: "bun-linux-arm64", package: "@oven/bun-linux-aarch64", libc: "glibc", machine: "arm64" },
+  "x64-musl": {
+    bun: "bun-linux-x64-musl",
+    package: "@oven/bun-linux-x64-musl",
+    libc: "musl",
+    machine: "x64",
+  },
+  "arm64-musl": {
+    bun: "bun-linux-arm64-musl",
+    package: "@oven/bun-linux-aarch64-musl",
+    libc: "musl",
+    machine: "arm64",
+  },
 };
 const NATIVE = process.arch === "arm64" ? "arm64" : "x64";
 
@@ -66,11 +80,15 @@ function runtimeOf(name: string, npmPackage: string): string {
   return file;
 }
 
+function targetOf(name: string) {
+  const target = TARGETS[name];
+  if (target !== undefined) return target;
+  throw new Error(`unknown target ${name}; one of ${Object.keys(TARGETS).join(", ")}`);
+}
+
 /** Makes the executable of a target; what `rehearse` recorded puts the bytecode of a start together in it: some hundredths of its time. */
 async function build(name: string, outdir: string, bytecodeOrder: string[]): Promise<string> {
-  const target = TARGETS[name];
-  if (target === undefined)
-    throw new Error(`unknown target ${name}; one of ${Object.keys(TARGETS).join(", ")}`);
+  const target = targetOf(name);
   const outfile = `${outdir}/${name === NATIVE ? "hako" : `hako-${name}`}`;
   const version = (JSON.parse(readFileSync("package.json", "utf8")) as { version: string }).version;
   const result = await Bun.build({
@@ -84,7 +102,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
     define: {
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),
-      "process.env.HAKO_LIBC": JSON.stringify(target.libc),
+      HAKO_LIBC: JSON.stringify(target.libc),
     },
     compile: {
       target: target.bun,
@@ -175,6 +193,8 @@ try {
     // The memory that a start uses is known for the Bun that was rehearsed, the code that asks for it is x86-64's, and where pages
     // are of 64 KiB, as arm64's may be, a huge one would be of 512 MiB.
     if (name === NATIVE && name === "x64") withFewerPageFaults(outfile, memory);
+    // last, for the entry that the kernel tells of is then this one's
+    withCleanStart(outfile, targetOf(name).machine);
     console.log(`${outfile} ${Math.round(statSync(outfile).size / 1e6)} MB`);
   }
 } finally {

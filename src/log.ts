@@ -1,5 +1,6 @@
 import { asHakoError } from "./errors";
 import { bytesOf } from "./linux/bytes";
+import { callerVariable } from "./linux/environment";
 import type { Fd } from "./linux/fd";
 import { openToAppend, writeAllTo } from "./linux/file";
 
@@ -82,6 +83,7 @@ function write(level: Level, message: string): void {
   else if (target.json) toStandardError(logLine(level, message));
   else {
     // consola is for people and costs milliseconds: it is loaded when there is something to say
+    showTerminal();
     const { createConsola } = require("consola") as typeof import("consola");
     // blank lines and colours are for terminals
     const fancy = process.stderr.isTTY === true;
@@ -89,6 +91,15 @@ function write(level: Level, message: string): void {
     const consola = createConsola(options);
     if (level === "debug") consola.debug(message);
     else consola.warn(message);
+  }
+}
+
+/** What libraries ask process.env for to know whether to use colours; Bun itself must not see more (scripts/clean-start.ts). */
+function showTerminal(): void {
+  for (const name of ["TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "CI"]) {
+    const value = callerVariable(name);
+    // biome-ignore lint/style/noProcessEnv: theirs
+    if (value !== undefined) process.env[name] = value;
   }
 }
 

@@ -1,12 +1,15 @@
 import { runCommandLine } from "./cli";
+import { returnToWorkingDirectory } from "./linux/clean-start";
+import { callerArguments } from "./linux/environment";
 import { passStandardStreams } from "./linux/standard-streams";
 
 /** `hako init` is what create makes the container's first process from; everything else is the command line. */
 async function main(): Promise<void> {
-  const words = process.argv.slice(2);
+  returnToWorkingDirectory();
+  const words = callerArguments(process.argv.slice(2));
   if (words[0] !== "init") {
     passStandardStreams();
-    process.exit(await runCommandLine(words));
+    process.exit(await runCommandLine([...words]));
   }
   const { runInit } = await import("./init/stage");
   try {

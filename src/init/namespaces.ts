@@ -1,4 +1,5 @@
 import { during, HakoError } from "../errors";
+import { findProgram } from "../linux/exec";
 import type { Fd } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
@@ -153,8 +154,8 @@ function writeOwnMap(pid: number, kind: "uid" | "gid", mappings: readonly IdMapp
 /** newuidmap(1) and newgidmap(1) know what /etc/subuid and /etc/subgid give to this user. */
 function writeByHelper(pid: number, kind: "uid" | "gid", mappings: readonly IdMapping[]): void {
   const name = `new${kind}map`;
-  const path = Bun.which(name);
-  if (path === null) {
+  const path = findProgram(name);
+  if (path === undefined) {
     const hint = `install it (uidmap), or map your own id only: hostID ${kind === "uid" ? process.geteuid?.() : process.getegid?.()}, size 1`;
     throw new HakoError({ code: "unsupported", message: `${name} is not installed`, hint });
   }

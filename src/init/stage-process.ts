@@ -1,5 +1,6 @@
 import { asHakoError, HakoError } from "../errors";
 import { executeStep, inheritSteps, ownerSteps } from "../linux/child-steps";
+import { KEPT_VARIABLES } from "../linux/clean-start-layout";
 import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
 import { Fd } from "../linux/fd";
@@ -32,15 +33,6 @@ import {
 
 const SIGKILL = 9;
 const CLONE_NEWPID = NAMESPACE_FLAGS.pid;
-/**
- * The whole environment of our own stage inside the container. Without concurrent compilation and collection it has one
- * thread, so a pids limit of 1 does not hurt it; memory that is prepared for more objects would never be used.
- */
-const STAGE_ENVIRONMENT = [
-  "BUN_JSC_useConcurrentGC=0",
-  "BUN_JSC_useConcurrentJIT=0",
-  "BUN_JSC_useWarmUpMarkedBlocks=0",
-];
 
 /** A process of ours that becomes a container's program; killed with its owner's end unless it was released. */
 export class StageProcess implements Disposable {
@@ -183,7 +175,7 @@ function childSteps(options: StepOptions): Step[] {
     // the program's as well: Bun marks everything from 4 on close-on-exec when it starts
     ...inheritSteps(preserveFds, keep),
     ...smallTableSteps(Math.max(2 + preserveFds, ...keep.map((fd) => fd.number))),
-    executeStep(executable, ["hako", "init", String(sync)], STAGE_ENVIRONMENT),
+    executeStep(executable, ["hako", "init", String(sync)], KEPT_VARIABLES),
   ];
 }
 

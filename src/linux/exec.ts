@@ -1,4 +1,5 @@
 import { during, HakoError } from "../errors";
+import { callerVariable } from "./environment";
 import { errnoName } from "./errno";
 import type { Fd } from "./fd";
 import { checkAccess, hasErrno, listNames, statusAt } from "./file";
@@ -110,6 +111,15 @@ function explaining(): typeof import("./execution-error") {
 /** Makes whoever makes this system call a program. */
 export function execveStep(path: string, argv: PointingMemory, env: PointingMemory): Step {
   return { what: `execve ${path}`, call: "execve", args: [path, argv, env] };
+}
+
+/** The path of a program of the host, of which the caller's PATH says where to look; undefined where there is none. */
+export function findProgram(name: string): string | undefined {
+  try {
+    return lookUpProgram(name, callerVariable("PATH"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Looks a command up as execvp(3) does: names with a slash are paths, others are searched in `searchPath`. */
