@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
 import { callerVariables } from "../linux/environment";
 import { findProgram } from "../linux/exec";
 import { readText, statusAt } from "../linux/file";
@@ -35,10 +36,10 @@ export function processTable(pids: readonly number[], options: readonly string[]
     env: callerVariables(),
   });
   if (done.exitCode !== 0) {
-    const said = done.stderr.toString().trim().split("\n")[0] ?? "";
+    const said = textOf(done.stderr).trim().split("\n")[0] ?? "";
     throw new HakoError({ code: "system", message: `ps: status ${done.exitCode}: ${said}` });
   }
-  return selected(done.stdout.toString(), new Set(pids));
+  return selected(textOf(done.stdout), new Set(pids));
 }
 
 /** Rows whose column PID names one of the processes. */

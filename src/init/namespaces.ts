@@ -1,4 +1,5 @@
 import { during, HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
 import { findProgram } from "../linux/exec";
 import type { Fd } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
@@ -162,7 +163,7 @@ function writeByHelper(pid: number, kind: "uid" | "gid", mappings: readonly IdMa
   const words = mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
   const done = Bun.spawnSync([path, String(pid), ...words], { stderr: "pipe" });
   if (done.exitCode === 0) return;
-  const said = lowerErrno(done.stderr.toString().trim().replaceAll("\n", "; "));
+  const said = lowerErrno(textOf(done.stderr).trim().replaceAll("\n", "; "));
   throw new HakoError({
     code: "system",
     message: said || `${name}: status ${done.exitCode}`,
