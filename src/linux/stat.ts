@@ -84,6 +84,13 @@ export function placeOf(fd: Fd): string {
   return [view.getBigUint64(0x90, true), ...device, view.getBigUint64(32, true)].join(":");
 }
 
+/** Whether two descriptors are open on the same file, through whatever mounts. */
+export function isSameFile(one: Fd, other: Fd): boolean {
+  const [, ...place] = placeOf(one).split(":");
+  const [, ...otherPlace] = placeOf(other).split(":");
+  return place.join(":") === otherPlace.join(":");
+}
+
 /** The magic number of the file system that a descriptor is open on (statfs(2)). */
 export function filesystemOf(fd: Fd): number {
   const buffer = new BigInt64Array(32);
