@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
+import { type Machine, withCleanStart } from "./scripts/clean-start";
 import { withFewerPageFaults } from "./scripts/page-faults";
 import { joined, type Range, usedMemory } from "./scripts/used-memory";
 import { SCRIPT_CAPABILITIES } from "./src/container/script-capabilities";
@@ -26,27 +27,26 @@ interface Target {
   /** Of npm, that holds this Bun. */
   package: string;
   libc: "glibc" | "musl";
-  /** In the words of seccomp profiles. */
-  architecture: string;
+  machine: Machine;
 }
-const X64 = "SCMP_ARCH_X86_64";
-const ARM64 = "SCMP_ARCH_AARCH64";
+/** Of machines, in the words of seccomp profiles. */
+const ARCHITECTURES: Record<Machine, string> = { x64: "SCMP_ARCH_X86_64", arm64: "SCMP_ARCH_AARCH64" };
 
 /** By what a build is called. */
 const TARGETS: Record<string, Target> = {
-  x64: { bun: "bun-linux-x64", package: "@oven/bun-linux-x64", libc: "glibc", architecture: X64 },
-  arm64: { bun: "bun-linux-arm64", package: "@oven/bun-linux-aarch64", libc: "glibc", architecture: ARM64 },
+  x64: { bun: "bun-linux-x64", package: "@oven/bun-linux-x64", libc: "glibc", machine: "x64" },
+  arm64: { bun: "bun-linux-arm64", package: "@oven/bun-linux-aarch64", libc: "glibc", machine: "arm64" },
   "x64-musl": {
     bun: "bun-linux-x64-musl",
     package: "@oven/bun-linux-x64-musl",
     libc: "musl",
-    architecture: X64,
+    machine: "x64",
   },
   "arm64-musl": {
     bun: "bun-linux-arm64-musl",
     package: "@oven/bun-linux-aarch64-musl",
     libc: "musl",
-    architecture: ARM64,
+    machine: "arm64",
   },
 };
 const NATIVE = process.arch === "arm64" ? "arm64" : "x64";
@@ -95,11 +95,15 @@ function defaultFilter(architecture: string): string {
   return compile(defaultProfile(SCRIPT_CAPABILITIES, architecture), architecture).program.toBase64();
 }
 
+function targetOf(name: string) {
+  const target = TARGETS[name];
+  if (target !== undefined) return target;
+  throw new Error(`unknown target ${name}; one of ${Object.keys(TARGETS).join(", ")}`);
+}
+
 /** Makes the executable of a target; what `rehearse` recorded puts the bytecode of a start together in it: some hundredths of its time. */
 async function build(name: string, outdir: string, bytecodeOrder: string[]): Promise<string> {
-  const target = TARGETS[name];
-  if (target === undefined)
-    throw new Error(`unknown target ${name}; one of ${Object.keys(TARGETS).join(", ")}`);
+  const target = targetOf(name);
   const outfile = `${outdir}/${name === NATIVE ? "hako" : `hako-${name}`}`;
   const version = (JSON.parse(readFileSync("package.json", "utf8")) as { version: string }).version;
   const result = await Bun.build({
@@ -113,8 +117,8 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
     define: {
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),
-      HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(target.architecture)),
-      "process.env.HAKO_LIBC": JSON.stringify(target.libc),
+      HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(ARCHITECTURES[target.machine])),
+      HAKO_LIBC: JSON.stringify(target.libc),
     },
     compile: {
       target: target.bun,
@@ -205,6 +209,8 @@ try {
     // The memory that a start uses is known for the Bun that was rehearsed, the code that asks for it is x86-64's, and where pages
     // are of 64 KiB, as arm64's may be, a huge one would be of 512 MiB.
     if (name === NATIVE && name === "x64") withFewerPageFaults(outfile, memory);
+    // last, for the entry that the kernel tells of is then this one's
+    withCleanStart(outfile, targetOf(name).machine);
     console.log(`${outfile} ${Math.round(statSync(outfile).size / 1e6)} MB`);
   }
 } finally {

@@ -2,12 +2,11 @@
 // of a short command's time.
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import * as elf from "./elf";
+import { withEntryCode } from "./entry-segment";
 import { MADV_HUGEPAGE, MADV_POPULATE_WRITE, type Range } from "./used-memory";
 
 const PAGE = 4096;
 const HUGE_PAGE = 0x200000;
-/** Of a segment that the build adds: more than the largest page of any x86-64. */
-const ALIGNMENT = 0x10000;
 
 /** Bytes of the memory allocator's heap; a smaller one has not the pages that are looked at here. */
 const HEAP = 0x40000000;
@@ -146,51 +145,16 @@ function withinSegments({ start, end, advice }: Range, segments: readonly elf.Se
     .filter((part) => part.start < part.end);
 }
 
-/**
- * The executable with `ranges` asked for at its start. The code comes in a segment of its own, with the table of segments, which
- * has no room for one more where it was. `fast` is how many cycles some pages of the heap may take before huge ones are tried.
- */
+/** The executable with `ranges` asked for at its start. `fast` is how many cycles some pages of the heap may take before huge ones are tried. */
 export function askingForMemory(bytes: Buffer, ranges: readonly Range[], fast = FAST): Buffer {
-  const { view, entry, segments } = elf.parse(bytes);
+  const { segments } = elf.parse(bytes);
   const mapped = ranges.flatMap((range) => withinSegments(range, segments));
-  const code = codeAndTables(elf.functionPointer(bytes, "madvise"), tableOf(mapped, entry), fast);
-  const offset = roundUp(bytes.length);
-  const address = roundUp(Math.max(...segments.map((segment) => segment.address + segment.memorySize)));
-  const table = Buffer.alloc((segments.length + 1) * elf.PROGRAM_HEADER);
-  const tableAt = Number(view.getBigUint64(elf.PROGRAM_HEADERS_AT, true));
-  bytes.copy(table, 0, tableAt, tableAt + segments.length * elf.PROGRAM_HEADER);
-  const segment = Buffer.concat([table, code]);
-
-  const phdr = segments.findIndex(({ type }) => type === elf.PT_PHDR);
-  if (phdr >= 0) place(segment, phdr, offset, address, table.length);
-  const own = segments.length * elf.PROGRAM_HEADER;
-  segment.writeUInt32LE(elf.PT_LOAD, own);
-  segment.writeUInt32LE(elf.READABLE | elf.EXECUTABLE, own + 4);
-  segment.writeBigUInt64LE(BigInt(ALIGNMENT), own + 48);
-  place(segment, segments.length, offset, address, segment.length);
-
-  const result = Buffer.concat([bytes, Buffer.alloc(offset - bytes.length), segment]);
-  result.writeBigUInt64LE(BigInt(address + table.length), elf.ENTRY_AT);
-  result.writeBigUInt64LE(BigInt(offset), elf.PROGRAM_HEADERS_AT);
-  result.writeUInt16LE(segments.length + 1, elf.PROGRAM_HEADERS_COUNT_AT);
-  return result;
-}
-
-/** Where the segment of a row of the table lies, and how long it is. */
-function place(table: Buffer, row: number, offset: number, address: number, size: number): void {
-  const at = row * elf.PROGRAM_HEADER;
-  for (const [field, value] of [
-    [8, offset],
-    [16, address],
-    [24, address],
-    [32, size],
-    [40, size],
-  ] as const)
-    table.writeBigUInt64LE(BigInt(value), at + field);
-}
-
-function roundUp(number: number): number {
-  return Math.ceil(number / ALIGNMENT) * ALIGNMENT;
+  const madvise = elf.functionPointer(bytes, "madvise");
+  return withEntryCode(bytes, {
+    code: (_, next) => codeAndTables(madvise, tableOf(mapped, next), fast),
+    entry: 0,
+    memory: 0,
+  });
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Command, CommandGroup, Globals } from "./command";
 import { COMMANDS } from "./commands";
 import { userRoot } from "./container/user-root";
 import { asHakoError, HakoError } from "./errors";
+import { callerVariable } from "./linux/environment";
 import { isRootless } from "./linux/rootless";
 import { configureLog, logFailure, toStandardError } from "./log";
 import { commandHint } from "./suggestions";
@@ -215,7 +216,7 @@ export async function runCommandLine(raw: string[]): Promise<number> {
   } catch (thrown) {
     const error = await explained(asHakoError(thrown));
     logFailure(error.oneLine);
-    if (process.env.HAKO_STACK !== undefined && thrown instanceof Error)
+    if (callerVariable("HAKO_STACK") !== undefined && thrown instanceof Error)
       process.stderr.write(`${thrown.stack}\n`);
     return exitStatus(error);
   }

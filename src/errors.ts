@@ -1,5 +1,5 @@
 import type { ErrnoName } from "./linux/errno";
-import { printableLine } from "./printable";
+import { printable, shortLine } from "./printable";
 
 /** What kind of failure it was; decides the exit status of the command line. */
 export type ErrorCode =
@@ -56,7 +56,7 @@ export class HakoError extends Error {
       current = current.cause;
     }
     const line = words.join(": ") + (hints.length === 0 ? "" : ` (${hints.join("; ")})`);
-    return printableLine(line);
+    return printable(shortLine(line.replaceAll(/\s*\n\s*/g, " ")));
   }
 }
 

@@ -1,5 +1,6 @@
 import { hasErrno } from "./linux/file";
 import { writeAll } from "./linux/socket";
+import { printable } from "./printable";
 
 /** What a command that writes on and on ends with when nobody reads it any more: as if SIGPIPE had ended it. */
 export const UNREAD = 128 + 13;
@@ -21,7 +22,7 @@ export function printJson(value: unknown): void {
 
 /** A table with runc's layout: columns at least 12 wide, three spaces between. */
 export function printTable(header: string[], rows: string[][]): void {
-  const all = [header, ...rows];
+  const all = [header, ...rows.map((row) => row.map(printable))];
   const widths = header.map((_, column) => Math.max(9, ...all.map((row) => (row[column] ?? "").length)));
   const lines = all.map((row) =>
     row

@@ -48,7 +48,8 @@ function distance(left: string, right: string): number {
 /** The known name that was meant, perhaps: at most two letters off, and less than half of it. */
 function nearest(name: string, known: readonly string[]): string | undefined {
   const [best] = known
-    .filter((each) => each.length > 2)
+    // what differs more in length is not near, and may be long
+    .filter((each) => each.length > 2 && Math.abs(each.length - name.length) <= 2)
     .map((each) => ({ each, off: distance(name, each) }))
     .filter(({ each, off }) => off <= 2 && off < each.length / 2)
     .sort((one, other) => one.off - other.off);

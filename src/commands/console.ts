@@ -1,5 +1,6 @@
 import { type CommandGroup, defineCommand } from "../command";
 import { setupConsole } from "../container/console";
+import type { Fd } from "../linux/fd";
 import { removeFile } from "../linux/file";
 import { isTerminal, setOnlcr } from "../linux/pty";
 import { accept, recvFd, unixListen, waitFor } from "../linux/socket";
@@ -28,6 +29,11 @@ const open = defineCommand({
   },
 });
 
+/** Short waits, so that signals are served meanwhile. */
+async function readable(socket: Fd): Promise<void> {
+  while (!waitFor(socket, "read", 100)) await new Promise((done) => setTimeout(done, 0));
+}
+
 const recv = defineCommand({
   meta: { name: "recv", description: "receive one terminal on a unix socket and connect it to this one" },
   args: { socket: { type: "positional", required: true, description: "path of the socket to make" } },
@@ -42,10 +48,11 @@ const recv = defineCommand({
     try {
       using listener = unixListen(values.socket);
       made = true;
-      // short waits, so that signals are served meanwhile
-      while (!waitFor(listener, "read", 100)) await new Promise((done) => setTimeout(done, 0));
+      await readable(listener);
       using connection = accept(listener);
       remove();
+      // whoever has connected may say nothing
+      await readable(connection);
       using master = recvFd(connection).fd;
       // relayed to a terminal that is raw meanwhile: nobody else would add the "\r"
       if (isTerminal(0)) setOnlcr(master, true);

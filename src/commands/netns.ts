@@ -1,5 +1,7 @@
 import { type CommandGroup, defineCommand } from "../command";
 import { HakoError } from "../errors";
+import { callersSignalSteps } from "../linux/clean-start";
+import { callerEnvironment, callerVariable } from "../linux/environment";
 import { execProgram, lookUpProgram } from "../linux/exec";
 import { enterNetworkNamespace } from "../linux/namespace";
 import { callerOpenFiles } from "../linux/rlimit";
@@ -20,8 +22,8 @@ const exec = defineCommand({
     const openFiles = callerOpenFiles();
     enterNetworkNamespace(values.path);
     // This process becomes the command: its exit status and signals are the caller's without any help of ours.
-    const env = Object.entries(process.env).map(([name, value]) => `${name}=${value ?? ""}`);
-    return execProgram(lookUpProgram(command, process.env.PATH), argv, env, { openFiles });
+    const path = lookUpProgram(command, callerVariable("PATH"));
+    return execProgram(path, argv, callerEnvironment(), { openFiles, last: callersSignalSteps() });
   },
 });
 

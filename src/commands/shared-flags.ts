@@ -3,6 +3,7 @@ import type { Globals } from "../command";
 import { checkedBundle } from "../container/bundle";
 import { inheritance, notifySocket } from "../container/caller";
 import { containerId } from "../container/id";
+import { callerVariable } from "../linux/environment";
 import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { BUNDLE, PIDFD_SOCKET } from "./shared-operands";
@@ -53,7 +54,7 @@ interface CreateFlagValues {
 /** The part of create's options that its flags make; the bundle is checked, the id too. */
 export function createOptions(globals: Globals, id: string, values: CreateFlagValues) {
   // first: later the numbers may be ours
-  const inherited = inheritance(values["preserve-fds"], process.env);
+  const inherited = inheritance(values["preserve-fds"], callerVariable);
   const { bundle, config } = values;
   const checked = checkedBundle(bundle, inherited.environment, globals.cgroupManager, config);
   return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };

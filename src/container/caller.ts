@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { callerVariable } from "../linux/environment";
 import { linkText } from "../linux/file";
 
 const NUMBER = /^\d{1,5}$/;
@@ -17,19 +18,20 @@ export interface Inheritance {
  */
 export function inheritance(
   preserve: string,
-  environment: NodeJS.ProcessEnv = {},
+  variable: (name: string) => string | undefined = () => undefined,
   pid = process.pid,
 ): Inheritance {
   if (!NUMBER.test(preserve)) {
     const message = `--preserve-fds: ${JSON.stringify(preserve)} is not a number`;
     throw new HakoError({ code: "usage", message });
   }
-  const { LISTEN_PID, LISTEN_FDS = "", LISTEN_FDNAMES } = environment;
-  const listen = LISTEN_PID === String(pid) && NUMBER.test(LISTEN_FDS) ? Number(LISTEN_FDS) : 0;
+  const fds = variable("LISTEN_FDS") ?? "";
+  const listen = variable("LISTEN_PID") === String(pid) && NUMBER.test(fds) ? Number(fds) : 0;
   const lines: string[] = [];
   if (listen > 0) {
     lines.push(`LISTEN_FDS=${listen}`, "LISTEN_PID=1");
-    if (LISTEN_FDNAMES) lines.push(`LISTEN_FDNAMES=${LISTEN_FDNAMES}`);
+    const names = variable("LISTEN_FDNAMES");
+    if (names) lines.push(`LISTEN_FDNAMES=${names}`);
   }
   const preserveFds = Number(preserve) + listen;
   for (let fd = 3; fd < 3 + preserveFds; fd++) {
@@ -45,7 +47,7 @@ export function inheritance(
 
 /** Where a service manager wants to hear that the program is ready (sd_notify(3)). */
 export function notifySocket(): string | undefined {
-  return process.env.NOTIFY_SOCKET || undefined;
+  return callerVariable("NOTIFY_SOCKET") || undefined;
 }
 
 /** Bun's own descriptors fill the first gap, its event loop's epoll before any other. */

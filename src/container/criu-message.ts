@@ -3,6 +3,8 @@
  * fields of a number and a value, of which two kinds occur here, whole numbers and runs of bytes.
  */
 
+import { bytesOf, textOf as textOfBytes } from "../linux/bytes";
+
 /** What criu is asked to do (criu_req_type). */
 export const REQUEST = { dump: 1, restore: 2, "pre-dump": 4, notify: 6, features: 9 } as const;
 export type RequestKind = keyof typeof REQUEST;
@@ -66,8 +68,8 @@ function field(number: number, value: Value): Uint8Array[] {
     return [Uint8Array.from([...varint(number * 8), ...varint(Number(value))])];
   }
   if (typeof value === "string" || value instanceof Uint8Array) {
-    const bytes = Buffer.from(value);
-    return [Uint8Array.from([...varint(number * 8 + 2), ...varint(bytes.length)]), bytes];
+    const data = typeof value === "string" ? bytesOf(value) : value;
+    return [Uint8Array.from([...varint(number * 8 + 2), ...varint(data.length)]), data];
   }
   return value.flatMap((each) => field(number, each));
 }
@@ -203,5 +205,5 @@ function numberOf(fields: Fields | undefined, number: number): number | undefine
 
 function textOf(fields: Fields, number: number): string {
   const value = fields.get(number);
-  return value instanceof Buffer ? value.toString() : "";
+  return value instanceof Buffer ? textOfBytes(value) : "";
 }

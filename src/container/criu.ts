@@ -2,6 +2,7 @@ import type { CgroupEntry } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
 import { inheritSteps, replaceStep } from "../linux/child-steps";
 import { cloneChild, Reports } from "../linux/clone";
+import { callerEnvironment, callerVariable } from "../linux/environment";
 import { errnoText } from "../linux/errno";
 import { lookUpProgram } from "../linux/exec";
 import { type Fd, FdList } from "../linux/fd";
@@ -38,7 +39,7 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 /** Where criu is; `program` is its name or path. */
 export function findCriu(program: string): string {
   try {
-    const path = lookUpProgram(program, process.env.PATH ?? DEFAULT_PATH);
+    const path = lookUpProgram(program, callerVariable("PATH") ?? DEFAULT_PATH);
     checkAccess(path, X_OK);
     return path;
   } catch (thrown) {
@@ -174,7 +175,9 @@ function tryNotify(notified: Notified | undefined, ...args: Parameters<Notified>
 function start(program: string, socket: Fd, words: Fd, place: CriuPlace): number {
   const args = stringVector(["criu", "swrk", String(socket.number)]);
   const environment = stringVector(
-    Object.entries({ PATH: DEFAULT_PATH, ...process.env }).map(([name, value]) => `${name}=${value ?? ""}`),
+    callerVariable("PATH") === undefined
+      ? [`PATH=${DEFAULT_PATH}`, ...callerEnvironment()]
+      : callerEnvironment(),
   );
   using files = new FdList();
   for (const file of place.cgroups?.self ?? []) files.add(openAt(undefined, file, O.WRONLY));

@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { callerVariable } from "../linux/environment";
 import { readText } from "../linux/file";
 import type { Capabilities, Process, User } from "../oci/config";
 import { processProblems } from "../oci/semantics-process";
@@ -90,7 +91,7 @@ function changed(
 /** NAME alone is the caller's variable, as for env(1)'s relatives in docker and podman. */
 function variable(word: string): string {
   if (word.includes("=")) return word;
-  const value = process.env[word];
+  const value = callerVariable(word);
   if (value === undefined)
     throw usage(`--env ${JSON.stringify(word)}: is not NAME=value, and there is no such variable here`);
   return `${word}=${value}`;

@@ -1,6 +1,7 @@
 import { HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
 import type { Attendance } from "../linux/attendant";
+import { callerVariable } from "../linux/environment";
 import type { Fd } from "../linux/fd";
 import { namespaceRoot, processRoot } from "../linux/namespace-root";
 import { isExiting, openProcess } from "../linux/process";
@@ -124,7 +125,7 @@ function attendanceFor(
     return undefined;
   // --process may name a pipe, which can be read once; a filter may end the process before it can say why it failed
   if (values.process !== undefined || filter !== undefined) return undefined;
-  if (isDebugging() || CAREFULLY in globalThis.process.env) return undefined;
+  if (isDebugging() || callerVariable(CAREFULLY) !== undefined) return undefined;
   return { signals: Object.values(FORWARDED), again: `${CAREFULLY}=1` };
 }
 

@@ -1,7 +1,7 @@
 import { HakoError } from "../errors";
 import type { Hook, Hooks } from "../oci/config";
 import type { State } from "../oci/state";
-import type { Filtered } from "./inside-hook";
+import type { Filtered } from "./call-program";
 
 export type HookKind = keyof Hooks;
 

@@ -1,8 +1,17 @@
-import { asHakoError } from "../errors";
+import { asHakoError, HakoError } from "../errors";
 import { statusAt } from "../linux/file";
 import { userName } from "../linux/user-name";
 import type { ContainerId } from "./id";
-import { containerDirectory, containerIds, readRecord, statusOf } from "./record";
+import { lockContainer } from "./lock";
+import {
+  containerDirectory,
+  containerIds,
+  foreignName,
+  hasDirectory,
+  hasRecord,
+  readRecord,
+  statusOf,
+} from "./record";
 
 /** A container as `list` shows it, with runc's JSON names. */
 export interface Listed {
@@ -40,9 +49,22 @@ export function listContainers(root: string, warn: (message: string) => void): L
       });
     } catch (thrown) {
       const error = asHakoError(thrown);
-      // it was deleted meanwhile, or its create has only just begun
-      if (error.code !== "not-found" && error.errno !== "ENOENT") warn(error.oneLine);
+      if (error.code === "not-found" || error.errno === "ENOENT") warnOfRemains(root, id, warn);
+      else warn(error.oneLine);
     }
   }
   return listed;
+}
+
+/** A directory without a record, unless it was deleted meanwhile, is another's, or a create has only just begun: that holds it. */
+function warnOfRemains(root: string, id: ContainerId, warn: (message: string) => void): void {
+  if (!hasDirectory(root, id)) return;
+  try {
+    using lock = lockContainer(root, id, 0);
+    if (lock === undefined || hasRecord(root, id) || foreignName(root, id) !== undefined) return;
+    warn(`container "${id}" has no record: hako delete --force ${id} removes what is left of it`);
+  } catch (error) {
+    // a read-only look may find it busy, or another user's
+    if (!(error instanceof HakoError)) throw error;
+  }
 }

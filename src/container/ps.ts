@@ -1,4 +1,7 @@
 import { HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
+import { callerVariables } from "../linux/environment";
+import { findProgram } from "../linux/exec";
 import { readText, statusAt } from "../linux/file";
 import { userName } from "../linux/user-name";
 import { printable } from "../printable";
@@ -16,8 +19,8 @@ export function containerPids(root: string, id: ContainerId): number[] {
 
 /** The lines of the host's ps that are about these processes, with its heading. Without a ps, a short table of our own. */
 export function processTable(pids: readonly number[], options: readonly string[]): string {
-  const ps = Bun.which("ps");
-  if (ps === null) {
+  const ps = findProgram("ps");
+  if (ps === undefined) {
     if (options.length > 0) {
       const hint = "install procps, or leave the options out";
       throw new HakoError({
@@ -28,12 +31,15 @@ export function processTable(pids: readonly number[], options: readonly string[]
     }
     return ownTable(pids);
   }
-  const done = Bun.spawnSync([ps, ...(options.length === 0 ? DEFAULT_OPTIONS : options)], { stderr: "pipe" });
+  const done = Bun.spawnSync([ps, ...(options.length === 0 ? DEFAULT_OPTIONS : options)], {
+    stderr: "pipe",
+    env: callerVariables(),
+  });
   if (done.exitCode !== 0) {
-    const said = done.stderr.toString().trim().split("\n")[0] ?? "";
+    const said = textOf(done.stderr).trim().split("\n")[0] ?? "";
     throw new HakoError({ code: "system", message: `ps: status ${done.exitCode}: ${said}` });
   }
-  return selected(done.stdout.toString(), new Set(pids));
+  return selected(textOf(done.stdout), new Set(pids));
 }
 
 /** Rows whose column PID names one of the processes. */

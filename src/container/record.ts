@@ -24,6 +24,7 @@ import type { State } from "../oci/state";
 import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { HostMounts } from "./host-mounts";
 import { type ContainerId, containerId, MAPPINGS, type SandboxId } from "./id";
+import { checkWay } from "./trusted-path";
 import { keepUserRoot } from "./user-root";
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
@@ -91,8 +92,13 @@ export function checkRoot(root: string): void {
     const message = "--root /: the root directory can't be the state directory";
     throw new HakoError({ code: "usage", message });
   }
+  checkWay("--root", root);
   const status = statusAt(root);
   if (status === undefined) return;
+  if (status.type !== "directory") {
+    const message = `--root ${root}: it is not a directory`;
+    throw new HakoError({ code: "usage", message, errno: "ENOTDIR", path: root });
+  }
   const { uid, mode } = status;
   const foreign = uid !== 0 && uid !== effectiveUser();
   if (foreign || (mode & OTHERS_WRITE) !== 0) {
@@ -117,6 +123,7 @@ export function startSocketPath(root: string, id: ContainerId): string {
 
 /** Claims an id for this process: of several exactly one makes the directory. */
 export function claimId(root: string, id: ContainerId): void {
+  checkRoot(root);
   makeDirectories(root, 0o711);
   keepUserRoot(root);
   checkRoot(root);
@@ -126,7 +133,10 @@ export function claimId(root: string, id: ContainerId): void {
     const error = asHakoError(thrown);
     if (error.errno !== "EEXIST") throw error;
     const message = `container id "${id}" already exists`;
-    throw new HakoError({ code: "exists", message, hint: `hako delete ${id} frees it` });
+    const hint = hasRecord(root, id)
+      ? `hako delete ${id} frees it`
+      : `it has no record: hako delete --force ${id} removes what is left of it`;
+    throw new HakoError({ code: "exists", message, hint });
   }
 }
 

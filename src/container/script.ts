@@ -1,6 +1,8 @@
 import { during, HakoError } from "../errors";
+import { callerVariable } from "../linux/environment";
 import { exists, realPath, statusAt } from "../linux/file";
 import { effectiveUser } from "../linux/rootless";
+import { workingDirectory } from "../linux/working-directory";
 import type { Config, Linux, Mount, Resources } from "../oci/config";
 import { defaultConfig } from "../oci/default";
 import type { Bundle } from "./create";
@@ -97,13 +99,13 @@ function rootfsOf(text: string): string {
 export function environmentOf(
   base: readonly string[],
   given: readonly string[],
-  callers: Readonly<Record<string, string | undefined>> = process.env,
+  callersValue = callerVariable,
 ): string[] {
   const lines = given.flatMap((line) => {
     const equals = line.indexOf("=");
     if (equals > 0) return [line];
     if (equals === 0 || line === "") throw usage(`--env ${JSON.stringify(line)} is not NAME or NAME=VALUE`);
-    const value = callers[line];
+    const value = callersValue(line);
     return value === undefined ? [] : [`${line}=${value}`];
   });
   return [...base, ...lines];
@@ -111,7 +113,7 @@ export function environmentOf(
 
 /** ./script works on the host's own files; another user than the caller may have no right to the caller's directory. */
 function startDirectory(rootfs: string, user: string | undefined): string {
-  return rootfs === "/" && user === undefined ? process.cwd() : "/";
+  return rootfs === "/" && user === undefined ? workingDirectory() : "/";
 }
 
 /**

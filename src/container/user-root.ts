@@ -1,10 +1,11 @@
+import { callerVariable } from "../linux/environment";
 import { changeMode, hasErrno, statusAt } from "../linux/file";
 
 const STICKY = 0o1000;
 
 /** Where an ordinary user's state is kept, for as long as the session lives; as runc. undefined without a session. */
 export function userRoot(): string | undefined {
-  const directory = process.env.XDG_RUNTIME_DIR;
+  const directory = callerVariable("XDG_RUNTIME_DIR");
   return directory === undefined || directory === "" ? undefined : `${directory}/hako`;
 }
 

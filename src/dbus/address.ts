@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
 
 /** A unix socket that a server listens on. */
 export interface Address {
@@ -12,8 +13,8 @@ export interface Address {
 const PRIVATE = "systemd/private";
 
 function unescapeValue(value: string): string {
-  return value.replaceAll(/%([0-9a-fA-F]{2})/g, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
+  return value.replaceAll(/(?:%[0-9a-fA-F]{2})+/g, (bytes) =>
+    textOf(Uint8Array.from(bytes.slice(1).split("%"), (hex) => Number.parseInt(hex, 16))),
   );
 }
 
@@ -44,7 +45,8 @@ export function parseAddress(text: string): Address[] {
 /** Which systemd: the host's, or the one of a user's session. */
 export type Scope = "system" | "user";
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** The value of a variable. */
+type Environment = (name: string) => string | undefined;
 
 /**
  * Where a systemd may be reached, in the order to try: what the environment says, systemd's own socket (as systemctl does: it is
@@ -52,8 +54,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
  */
 export function addressesOf(scope: Scope, environment: Environment): Address[] {
   const named =
-    scope === "system" ? environment.DBUS_SYSTEM_BUS_ADDRESS : environment.DBUS_SESSION_BUS_ADDRESS;
-  const runtime = scope === "system" ? "/run" : environment.XDG_RUNTIME_DIR;
+    scope === "system" ? environment("DBUS_SYSTEM_BUS_ADDRESS") : environment("DBUS_SESSION_BUS_ADDRESS");
+  const runtime = scope === "system" ? "/run" : environment("XDG_RUNTIME_DIR");
   const bus = scope === "system" ? "dbus/system_bus_socket" : "bus";
   return [
     ...(named === undefined || named === "" ? [] : parseAddress(named)),

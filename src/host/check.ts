@@ -1,6 +1,7 @@
 import { readLayout } from "../cgroup";
 import { asHakoError } from "../errors";
 import { permittedCapabilities, SYS_ADMIN } from "../linux/capabilities";
+import { findProgram } from "../linux/exec";
 import { checkAccess, exists, readText } from "../linux/file";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/namespace";
 import { getLimit } from "../linux/rlimit";
@@ -151,13 +152,15 @@ const CHECKS: readonly Check[] = [
     needed: false,
     advice: "install newuidmap and newgidmap (uidmap), for users who make containers",
     look: () =>
-      Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null ? "newuidmap" : undefined,
+      findProgram("newuidmap") !== undefined && findProgram("newgidmap") !== undefined
+        ? "newuidmap"
+        : undefined,
   },
   {
     name: "criu",
     needed: false,
     advice: "checkpoints need it: install criu",
-    look: () => Bun.which("criu") ?? undefined,
+    look: () => findProgram("criu"),
   },
   {
     name: "machines",

@@ -3,6 +3,7 @@ import { closeStep, executeStep, inheritSteps, ownerSteps } from "../linux/child
 import { cloneArguments, cloneChild, Reports, SIBLING } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
+import { forbidExecution } from "../linux/memfd";
 import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
 import {
@@ -208,6 +209,7 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
     }
     const failed = reports.last();
     if (failed !== undefined) throw stepError(steps, failed);
+    forbidExecution(program);
     return process;
   } catch (error) {
     process[Symbol.dispose]();
@@ -229,6 +231,7 @@ function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
   try {
     const failed = reports.last();
     if (failed !== undefined) throw stepError(steps, failed);
+    forbidExecution(program);
     // who writes the maps of a new user namespace without any rights must be able to look at it
     const hidden = !namespaces.created.has("user") || effectiveUser() === 0;
     process.remote.perform([...(hidden ? [hideStep()] : []), ...namespaces.joinSteps]);

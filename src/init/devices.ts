@@ -3,9 +3,9 @@ import type { Fd } from "../linux/fd";
 import { exists, hasErrno } from "../linux/file";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../linux/mount";
 import { makeLink, makeNode, type Node, openNode, removeFile, setMode, setOwner } from "../linux/node";
-import { mkdirAllInRoot, O, openAt } from "../linux/path";
+import { mkdirAllInRoot, O, openAt, openIfThere, openToLook } from "../linux/path";
 import { basename, cleanPath, dirname } from "../linux/path-text";
-import { statusOf } from "../linux/stat";
+import { isSameFile, statusOf } from "../linux/stat";
 import type { Config, LinuxDevice } from "../oci/config";
 import { isBind } from "./mount-options";
 import type { RootfsWork } from "./rootfs";
@@ -41,15 +41,25 @@ const LINKS: readonly (readonly [name: string, target: string])[] = [
   ["stderr", "/proc/self/fd/2"],
 ];
 
-/** Whether /dev is ours to fill: one that is bound from the host is left as it is. */
+/** Whether /dev is ours to fill: one that is bound from the host is left as it is, and the kernel's, of which there is one. */
 export function ownsDev(config: Config): boolean {
-  return !(config.mounts ?? []).some((mount) => cleanPath(mount.destination) === "/dev" && isBind(mount));
+  return !(config.mounts ?? []).some(
+    (mount) => cleanPath(mount.destination) === "/dev" && (isBind(mount) || mount.type === "devtmpfs"),
+  );
+}
+
+/** Whether the container's /dev is the host's, as where its root file system is the host's or has it mounted. */
+function hasHostsDev({ root }: RootfsWork): boolean {
+  using own = openIfThere(root, "/dev", O.PATH);
+  using hosts = openToLook("/dev");
+  return own !== undefined && hosts !== undefined && isSameFile(own, hosts);
 }
 
 /** Device nodes and links of /dev. */
 export function setUpDevices(work: RootfsWork): void {
   const { config } = work.context;
-  if (!ownsDev(config)) return;
+  // its nodes' modes and its ptmx are the host's
+  if (!ownsDev(config) || hasHostsDev(work)) return;
   const asked = (config.linux?.devices ?? [])
     .map(deviceOf)
     .map((device) => ({ ...device, tree: work.context.madeDevices.get(device.index) }));

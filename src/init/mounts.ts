@@ -18,6 +18,7 @@ import { cleanPath, components, resolve } from "../linux/path-text";
 import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
 import { systemError } from "../linux/syscall";
+import { workingDirectory } from "../linux/working-directory";
 import type { Mount } from "../oci/config";
 import { mountCgroup } from "./cgroup-mount";
 import { copyUp } from "./copy-up";
@@ -88,7 +89,7 @@ function mountBind(work: RootfsWork, mount: Mount, plan: MountPlan, path: string
   if (mount.source === undefined || mount.source === "") {
     throw new HakoError({ code: "config", message: "a bind mount needs a source" });
   }
-  const source = resolve(work.context.bundle ?? process.cwd(), mount.source);
+  const source = resolve(work.context.bundle ?? workingDirectory(), mount.source);
   using tree = sourceTree(work, source, plan, index);
   checkBelowProc(path, tree);
   applyPlan(tree, plan, work, path === "/dev");

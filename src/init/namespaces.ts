@@ -1,4 +1,6 @@
 import { during, HakoError } from "../errors";
+import { textOf } from "../linux/bytes";
+import { findProgram } from "../linux/exec";
 import type { Fd } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
 import { showsFromOutside } from "../linux/mount";
@@ -168,15 +170,15 @@ function writeOwnMap(pid: number, kind: "uid" | "gid", mappings: readonly IdMapp
 /** newuidmap(1) and newgidmap(1) know what /etc/subuid and /etc/subgid give to this user. */
 function writeByHelper(pid: number, kind: "uid" | "gid", mappings: readonly IdMapping[]): void {
   const name = `new${kind}map`;
-  const path = Bun.which(name);
-  if (path === null) {
+  const path = findProgram(name);
+  if (path === undefined) {
     const hint = `install it (uidmap), or map your own id only: hostID ${kind === "uid" ? process.geteuid?.() : process.getegid?.()}, size 1`;
     throw new HakoError({ code: "unsupported", message: `${name} is not installed`, hint });
   }
   const words = mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
   const done = Bun.spawnSync([path, String(pid), ...words], { stderr: "pipe" });
   if (done.exitCode === 0) return;
-  const said = lowerErrno(done.stderr.toString().trim().replaceAll("\n", "; "));
+  const said = lowerErrno(textOf(done.stderr).trim().replaceAll("\n", "; "));
   throw new HakoError({
     code: "system",
     message: said || `${name}: status ${done.exitCode}`,

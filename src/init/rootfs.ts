@@ -94,12 +94,16 @@ function bindRoot(context: RootfsContext): Fd {
   const { propagation, recursive } = rootPropagation(context.config);
   // An unbindable rootfs could not be bound: that comes when it is entered
   const now = propagation === "unbindable" ? "private" : propagation;
+  // what is below "/" and not spoken of would stay shared with the host, and so would a bind mount of it: what the container
+  // mounts there would be the host's
+  if (!recursive && now !== "shared") setMountAttributes("/", { propagation: "slave", recursive: true });
   setMountAttributes("/", { propagation: now, recursive });
   const path = realPath(context.rootfs);
   const events = propagation === "shared";
   if (events) makeParentPrivate(path);
   const root = cloneTree(path, true);
   if (events) setMountAttributes(root, { propagation: "private" });
+  else if (!recursive) setMountAttributes(root, { propagation: now });
   attachTree(root, path);
   return root;
 }

@@ -2,9 +2,9 @@ import { attendantCode, attendantTable } from "./attendant-code";
 import { executeStep, keepStep } from "./child-steps";
 import type { Reports } from "./clone";
 import { DATA_AT, elfProgram } from "./elf";
+import { ownStrings } from "./environment";
 import { defaultActionStep } from "./exec";
 import type { Fd } from "./fd";
-import { readBytes } from "./file";
 import { type LaunchPlan, start } from "./launch";
 import { O, openAt } from "./path";
 import { perform, type Step } from "./steps";
@@ -85,17 +85,4 @@ export function launchAttended(
   start({ ...plan, program: [held.releaseStep, ...plan.program] }, reports);
   perform(leave);
   throw new Error("execveat came back");
-}
-
-/** What procfs has of this process's own, as the bytes that they are, each with its NUL. */
-function ownStrings(file: "cmdline" | "environ"): Uint8Array[] {
-  const bytes = readBytes(`/proc/self/${file}`);
-  const strings: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const end = bytes.indexOf(0, at);
-    if (end < 0) break;
-    strings.push(bytes.subarray(at, end + 1));
-    at = end + 1;
-  }
-  return strings;
 }

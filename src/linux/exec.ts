@@ -1,4 +1,5 @@
 import { during, HakoError } from "../errors";
+import { callerVariable } from "./environment";
 import { errnoName } from "./errno";
 import { checkAccess, hasErrno, listNames, statusAt } from "./file";
 import { type PointingMemory, stringVector } from "./memory";
@@ -18,6 +19,8 @@ export interface ExecOptions {
   preserveFds?: number | undefined;
   /** The soft limit of open files for the program; Bun has raised ours. undefined leaves it. */
   openFiles?: number | undefined;
+  /** Made right before execve. */
+  last?: readonly Step[] | undefined;
 }
 
 /** The kernel does with a signal what it does by default. */
@@ -67,6 +70,7 @@ export function execProgram(
     closeOnExecFrom(3 + preserved);
     // Bun marks everything from 4 on when it starts
     for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
+    perform(options.last ?? []);
     return trySyscall("execve", ...execve.args);
   });
   const { executionError, lookAtProgram } = explaining();
@@ -81,6 +85,15 @@ function explaining(): typeof import("./execution-error") {
 /** Makes whoever makes this system call a program. */
 export function execveStep(path: string, argv: PointingMemory, env: PointingMemory): Step {
   return { what: `execve ${path}`, call: "execve", args: [path, argv, env] };
+}
+
+/** The path of a program of the host, of which the caller's PATH says where to look; undefined where there is none. */
+export function findProgram(name: string): string | undefined {
+  try {
+    return lookUpProgram(name, callerVariable("PATH"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Looks a command up as execvp(3) does: names with a slash are paths, others are searched in `searchPath`. */

@@ -177,6 +177,13 @@ function libcHint(loader: string): string {
 
 function denied(sight: Sight): Explanation {
   const { directory, noexec, errno, interpreter } = sight;
+  // for us nothing is there, and the process that is to execute it finds itself
+  if (errno === "ENOENT") {
+    return {
+      why: "it leads to the process that shall execute it, which is hako's",
+      hint: "/proc/self/exe is hako's until the program runs: name a file of the image",
+    };
+  }
   if (directory) return { why: "it is a directory" };
   if (noexec) {
     return {

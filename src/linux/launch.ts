@@ -3,6 +3,7 @@ import { executeStep, inheritSteps } from "./child-steps";
 import { cloneChild, type Reports, siblingStep } from "./clone";
 import type { Fd } from "./fd";
 import { launcher } from "./launcher";
+import { forbidExecution } from "./memfd";
 import { isChild, parentDeathStep, reapChild } from "./process";
 import { type Step, stepError } from "./steps";
 import { systemError, trySyscall } from "./syscall";
@@ -45,7 +46,10 @@ export function start(plan: LaunchPlan, reports: Reports): Started {
   ];
   const before = first.length + joiner.length;
   const own = { steps: first, first: -before, flags: 0, cgroup, waitsForNothing: true };
-  return { joiner: cloneChild(own, reports), first };
+  const joining = cloneChild(own, reports);
+  // it has executed the program; the other process waits for us before it executes its own
+  forbidExecution(image);
+  return { joiner: joining, first };
 }
 
 /**

@@ -1,5 +1,8 @@
 import { dlopen, type FFIFunction, FFIType as T } from "bun:ffi";
 
+/** Set by build.ts. */
+declare const HAKO_LIBC: "glibc" | "musl" | undefined;
+
 /**
  * The libc functions that hako calls, each with its C signature. `syscall` serves every call that has no function here; its
  * arguments are 64 bits wide whatever they mean. Pointers are passed as numbers or buffers.
@@ -24,7 +27,7 @@ type Bound = (...args: LibcArgument[]) => number;
 
 /** build.ts says which libc an executable is built for; it is loaded already, so no file is looked for. */
 const MUSL = process.arch === "arm64" ? "/lib/ld-musl-aarch64.so.1" : "/lib/ld-musl-x86_64.so.1";
-const LIBRARY = process.env.HAKO_LIBC === "musl" ? MUSL : "libc.so.6";
+const LIBRARY = typeof HAKO_LIBC !== "undefined" && HAKO_LIBC === "musl" ? MUSL : "libc.so.6";
 let bound: Readonly<Record<LibcFunction, Bound>> | undefined;
 
 /**

@@ -27,6 +27,14 @@ export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
   }
 }
 
+/**
+ * Nobody executes the program any more; processes that have, go on. In a container it can be named: /proc/self/exe of the process
+ * that is about to execute what it was told to.
+ */
+export function forbidExecution(program: Fd): void {
+  syscallOn(program.name, "fchmod", program.number, 0);
+}
+
 /** A file of no file system, for what a program writes that need not be read while it runs. */
 export function memoryFile(name: string): Fd {
   return create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_NOEXEC_SEAL);

@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import { bytesOf, textOf } from "./bytes";
 import type { Fd } from "./fd";
 import { type Attribute, attribute, attributesOf, F_CREATE_EXCLUSIVE, F_DUMP, request } from "./netlink";
 
@@ -40,7 +41,7 @@ export function networkDevices(): NetworkDevice[] {
     const name = attributesOf(body.subarray(LINK_SIZE)).find(({ type }) => type === IFLA_IFNAME)?.value;
     return {
       index: body.readInt32LE(4),
-      name: (name ?? Buffer.alloc(0)).toString().replace(/\0.*/s, ""),
+      name: textOf(name ?? new Uint8Array()).replace(/\0.*/s, ""),
       up: (body.readUInt32LE(8) & IFF_UP) !== 0,
     };
   });
@@ -73,7 +74,10 @@ export function globalAddresses(index: number): Address[] {
 export function moveNetworkDevice(device: NetworkDevice, namespace: Fd, name: string): void {
   const number = Buffer.alloc(4);
   number.writeUInt32LE(namespace.number);
-  const attributes = [attribute(IFLA_NET_NS_FD, number), attribute(IFLA_IFNAME, Buffer.from(`${name}\0`))];
+  const attributes = [
+    attribute(IFLA_NET_NS_FD, number),
+    attribute(IFLA_IFNAME, Buffer.from(bytesOf(`${name}\0`))),
+  ];
   request(
     `move ${device.name}`,
     RTM_NEWLINK,

@@ -1,4 +1,5 @@
 /** Paths as text: nothing is looked up. As node:path has it, which takes half a millisecond to load, in every command. */
+import { workingDirectory } from "./working-directory";
 
 /** The components of a path, without empty ones and ".". */
 export function components(path: string): string[] {
@@ -43,7 +44,7 @@ export function resolve(...paths: readonly string[]): string {
     if (path.startsWith("/")) resolved = path;
     else if (path !== "") resolved = resolved === "" ? path : `${resolved}/${path}`;
   }
-  return cleanPath(resolved.startsWith("/") ? resolved : `${process.cwd()}/${resolved}`);
+  return cleanPath(resolved.startsWith("/") ? resolved : `${workingDirectory()}/${resolved}`);
 }
 
 /** The path without its last part: "/" or "." if there is no other. */

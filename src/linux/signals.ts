@@ -41,6 +41,12 @@ const SIGNALS: Readonly<Record<string, number>> = {
   SIGSYS: 31,
 };
 
+/** The name of a signal; of real-time ones as "signal 40". */
+export function signalName(signal: number): string {
+  const found = Object.entries(SIGNALS).find(([, number]) => number === signal);
+  return found?.[0] ?? `signal ${signal}`;
+}
+
 /** The number of a signal by its name with or without SIG, or by its number; RTMIN+n and RTMAX-n too. */
 export function signalNumber(text: string): number {
   if (/^\d+$/.test(text)) {

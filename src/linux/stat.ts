@@ -92,6 +92,13 @@ export function isMountRoot(fd: Fd): boolean {
   return (new DataView(buffer.buffer).getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0;
 }
 
+/** Whether two descriptors are open on the same file, through whatever mounts. */
+export function isSameFile(one: Fd, other: Fd): boolean {
+  const [, ...place] = placeOf(one).split(":");
+  const [, ...otherPlace] = placeOf(other).split(":");
+  return place.join(":") === otherPlace.join(":");
+}
+
 /** The magic number of the file system that a descriptor is open on (statfs(2)). */
 export function filesystemOf(fd: Fd): number {
   const buffer = new BigInt64Array(32);

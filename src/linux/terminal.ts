@@ -12,8 +12,20 @@ export interface RelayOptions {
   signals?: boolean | undefined;
 }
 
-type FatalSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
-const FATAL: readonly FatalSignal[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
+/** All that end a process by default (signal(7)) but those of its own faults, and those that Bun ignores or can't catch. */
+const FATAL = [
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTERM",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGALRM",
+  "SIGVTALRM",
+  "SIGPROF",
+  "SIGXCPU",
+  "SIGIO",
+] as const satisfies readonly NodeJS.Signals[];
 const CHUNK = 32768;
 const RETRY_MS = 10;
 

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { HakoError } from "../errors";
-import { exactJson, parseJson, pointer } from "./json";
+import { exactJson, parseDocument, pointer } from "./json";
 import { between, flag, id, int32, list, object, optional, text, textMap, texts, uint64 } from "./schema";
 import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";
 import { execCPUAffinity, ioPriority, scheduler } from "./schema-process";
@@ -114,7 +114,7 @@ export function readConfig(
   source: string,
   file: string,
 ): { config: Config; document: unknown } | { problems: Problem[] } {
-  const document = parseJson(source, file);
+  const document = parseDocument(source, file);
   const result = v.safeParse(configSchema, document);
   return result.success ? { config: result.output, document } : { problems: result.issues.map(problemOf) };
 }
@@ -128,14 +128,14 @@ export function parseConfig(source: string, file: string): Config {
 
 /** Parses the document of one process, as `exec --process` takes it. */
 export function parseProcess(source: string, file: string): Process {
-  const result = v.safeParse(process, parseJson(source, file));
+  const result = v.safeParse(process, parseDocument(source, file));
   if (result.success) return result.output;
   throw problemsError(result.issues.map(problemOf), file);
 }
 
 /** Parses the document of resources, as `update --resources` takes it; `unknown` are pointers of fields that do nothing. */
 export function parseResources(source: string, file: string): { resources: Resources; unknown: string[] } {
-  const document = parseJson(source, file);
+  const document = parseDocument(source, file);
   const read = readResources(document);
   if ("problems" in read) throw problemsError(read.problems, file);
   return { ...read, unknown: unknownFields(document, read.resources) };

@@ -11,12 +11,35 @@ export interface SyntaxProblem {
   why: string | undefined;
 }
 
+/** The first byte of a text that belongs to no character (see linux/bytes.ts). */
+export function notUtf8(text: string): SyntaxProblem {
+  const position = text.search(/[\ud800-\udfff]/u);
+  const byte = (text.charCodeAt(position) & 0xff).toString(16);
+  return { ...placeOf(text, position), why: `the byte 0x${byte} is not UTF-8` };
+}
+
+/** The first string of a JSON text that has half of a character, by an escape. */
+export function halfCharacter(text: string): SyntaxProblem | undefined {
+  for (const { 0: literal, index } of text.matchAll(/"(?:[^"\\]|\\.)*"/g)) {
+    if ((JSON.parse(literal) as string).isWellFormed()) continue;
+    return {
+      ...placeOf(text, index),
+      why: "half of a surrogate pair, which is no character, in this string",
+    };
+  }
+  return undefined;
+}
+
+function placeOf(text: string, position: number): { line: number; column: number } {
+  const before = text.slice(0, position).split("\n");
+  return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
+}
+
 /** Where a text stops being JSON (RFC 8259), which JSON.parse doesn't tell. */
 export function syntaxProblem(text: string): SyntaxProblem {
   const scanner = new Scanner(text);
   const why = scanner.document();
-  const before = text.slice(0, scanner.position).split("\n");
-  return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1, why };
+  return { ...placeOf(text, scanner.position), why };
 }
 
 class Scanner {

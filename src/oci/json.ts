@@ -1,4 +1,5 @@
 import { HakoError } from "../errors";
+import type { SyntaxProblem } from "./json-syntax";
 
 /** The path of a value in a JSON document, as a JSON pointer (RFC 6901). */
 export function pointer(keys: readonly (string | number)[]): string {
@@ -13,18 +14,39 @@ export function exactInteger(digits: string): number | bigint {
   return Number.isSafeInteger(number) ? number : BigInt(digits);
 }
 
+/** The escape of a surrogate in JSON: half of a character, if the other half is not beside it. */
+const SURROGATE = /\\u[dD][89a-fA-F]/;
+
+/** JSON that somebody else has written: as `parseJson`, and each of its texts is a text, which has a form in UTF-8. */
+export function parseDocument(text: string, file: string): unknown {
+  const document = parseJson(text, file);
+  if (!SURROGATE.test(text)) return document;
+  const { halfCharacter } = require("./json-syntax") as typeof import("./json-syntax");
+  const problem = halfCharacter(text);
+  if (problem !== undefined) throw notJson(file, problem);
+  return document;
+}
+
+function notJson(file: string, { line, column, why }: SyntaxProblem): HakoError {
+  const message = `${file}: not JSON: line ${line}, column ${column}: ${why}`;
+  return new HakoError({ code: "config", message, path: file });
+}
+
 /** JSON whose integers keep their value (see `exactInteger`). */
 export function parseJson(text: string, file: string): unknown {
   const exact: Reviver = (_, value, { source }) =>
     typeof value === "number" && /^-?\d+$/.test(source) ? exactInteger(source) : value;
+  if (!text.isWellFormed()) {
+    const { notUtf8 } = require("./json-syntax") as typeof import("./json-syntax");
+    throw notJson(file, notUtf8(text));
+  }
   try {
     // the reviver makes it slower, and few documents have such numbers
     return /\d{16}/.test(text) ? JSON.parse(text, exact as never) : JSON.parse(text);
   } catch (error) {
     const { syntaxProblem } = require("./json-syntax") as typeof import("./json-syntax");
-    const { line, column, why = (error as Error).message } = syntaxProblem(text);
-    const message = `${file}: not JSON: line ${line}, column ${column}: ${why}`;
-    throw new HakoError({ code: "config", message, path: file });
+    const problem = syntaxProblem(text);
+    throw notJson(file, { ...problem, why: problem.why ?? (error as Error).message });
   }
 }
 

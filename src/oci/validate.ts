@@ -2,6 +2,7 @@ import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError, HakoError } from "../errors";
 import { exists, hasErrno, readText, realPath, statusAt } from "../linux/file";
 import { resolve } from "../linux/path-text";
+import { workingDirectory } from "../linux/working-directory";
 import { cgroupsPathProblems } from "./cgroups-path";
 import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";
@@ -22,6 +23,8 @@ function bundlePath(bundle: string): string {
   const shown = JSON.stringify(bundle);
   let path: string;
   try {
+    // realPath finds what is left of a directory that was deleted
+    if (!bundle.startsWith("/")) workingDirectory();
     path = realPath(bundle);
   } catch (thrown) {
     const cause = asHakoError(thrown);

@@ -2,6 +2,7 @@ import { addressesOf, type Scope as BusScope } from "../dbus/address";
 import { type Answer, Connection, type SignalMatch } from "../dbus/connection";
 import type { Value, Variant } from "../dbus/types";
 import { asHakoError, HakoError } from "../errors";
+import { callerVariable } from "../linux/environment";
 import { hasErrno } from "../linux/file";
 import { logDebug } from "../log";
 
@@ -33,7 +34,7 @@ export class Manager implements Disposable {
 
   /** The host's systemd, or the one of the user's session; an error if it can't be reached. */
   static connect(scope: BusScope): Manager {
-    const addresses = addressesOf(scope, process.env);
+    const addresses = addressesOf(scope, callerVariable);
     let first =
       addresses.length > 0
         ? undefined

@@ -3,7 +3,7 @@ import { describe, expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { getWindowSize, setWindowSize } from "../../src/linux/pty";
-import { accept, recvFd, unixListen, waitFor } from "../../src/linux/socket";
+import { accept, recvFd, unixConnect, unixListen, waitFor } from "../../src/linux/socket";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
 import { onTerminal } from "./terminal";
 
@@ -192,5 +192,44 @@ describe("run with a terminal", () => {
     expect(refused.stderr).toContain("no terminal");
     expect(waitFor(listener, "read", 0)).toBe(false);
     rmSync(socket);
+  }, [needsHako]);
+});
+
+describe("console recv and signals", () => {
+  e2e("whichever ends it, the socket goes", async () => {
+    using box = new Box();
+    const path = box.path("tty.sock");
+    const signals = [
+      "HUP",
+      "INT",
+      "QUIT",
+      "TERM",
+      "USR1",
+      "USR2",
+      "ALRM",
+      "VTALRM",
+      "PROF",
+      "XCPU",
+      "IO",
+    ] as const;
+    for (const signal of signals) {
+      const child = spawn(HAKO, ["console", "recv", path], { stdio: "ignore" });
+      const ended = new Promise((resolve) => child.on("exit", resolve));
+      await until("the socket is there", () => existsSync(path));
+      child.kill(`SIG${signal}`);
+      expect([signal, typeof (await ended), existsSync(path)]).toEqual([signal, "number", false]);
+    }
+  }, [needsHako]);
+
+  e2e("it ends although somebody has connected and says nothing", async () => {
+    using box = new Box();
+    const path = box.path("tty.sock");
+    const child = spawn(HAKO, ["console", "recv", path], { stdio: "ignore" });
+    const ended = new Promise((resolve) => child.on("exit", resolve));
+    await until("the socket is there", () => existsSync(path));
+    using _connection = unixConnect(path);
+    await until("the connection was taken", () => !existsSync(path));
+    child.kill("SIGTERM");
+    expect(await ended).toBe(143);
   }, [needsHako]);
 });

@@ -381,3 +381,72 @@ describe("kill and delete", () => {
     expect(result.status).toBe(1);
   }, [needsHako]);
 });
+
+describe("what is the host's stays so", () => {
+  e2e("/proc/self/exe as the program of exec is refused: it would be hako's own", () => {
+    using box = new Box();
+    const id = box.started(SLEEP);
+    const rootfs = join(box.state(id).bundle, "rootfs");
+    symlinkSync("/proc/self/exe", join(rootfs, "tmp/link"));
+    writeFileSync(join(rootfs, "tmp/script"), "#!/proc/self/exe\n", { mode: 0o755 });
+    for (const program of ["/proc/self/exe", "/proc/thread-self/exe", "/tmp/link", "/tmp/script"]) {
+      for (const flags of [[], ["--detach"], ["--pid-file", box.path("pid")]]) {
+        const { status, stdout, stderr } = box.hako("exec", ...flags, id, program);
+        expect([program, flags, status, stdout]).toEqual([program, flags, 255, ""]);
+        expect(stderr).toContain(`exec: ${JSON.stringify(program)}: permission denied: `);
+        expect(stderr).toContain("it leads to the process that shall execute it, which is hako's");
+      }
+    }
+    expect(existsSync(box.path("pid"))).toBe(false);
+  }, [needsHako]);
+
+  /** Runs a line in a mount namespace where the rootfs has the host's /dev, and a mount is shared. */
+  function inNamespace(box: Box, bundle: string, line: string): string {
+    const script = `mount --bind ${bundle} ${bundle} && mount --make-shared ${bundle} &&
+      mkdir -p ${box.dir}/shared && mount -t tmpfs shared ${box.dir}/shared && mount --make-shared ${box.dir}/shared &&
+      ${line}`;
+    const { status, stdout, stderr } = execute("unshare", ["--mount", "sh", "-c", script]);
+    expect([status, stderr]).toEqual([0, ""]);
+    return stdout;
+  }
+
+  e2e("the host's /dev in a root file system keeps its ptmx, and its modes", () => {
+    using box = new Box();
+    const bundle = box.bundle(["ls", "/dev"], (config) => {
+      config.mounts = config.mounts.filter(({ destination }) => !destination.startsWith("/dev"));
+    });
+    const dev = join(bundle, "rootfs/dev");
+    // a file system in the place of the host's /dev: the test must not cost the host its own
+    const line = `mount -t tmpfs -o mode=755 dev /dev && mknod -m 600 /dev/null c 1 3 && mknod -m 666 /dev/ptmx c 5 2 &&
+      for name in zero full random urandom tty; do mknod -m 660 /dev/$name c 1 5; done && mkdir /dev/pts /dev/shm &&
+      mount --rbind /dev ${dev} && ls -lA /dev > ${box.dir}/before &&
+      ${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()} && ls -lA /dev | diff ${box.dir}/before -`;
+    expect(inNamespace(box, bundle, line)).toContain("ptmx\n");
+  }, [needsHako]);
+
+  for (const propagation of ["private", "slave", "unbindable", "rprivate", "rslave"]) {
+    e2e(`nothing that a container mounts appears outside: rootfsPropagation ${propagation}`, () => {
+      using box = new Box();
+      const program = "mkdir /shared/in && mount -t tmpfs x /shared/in && mount -t tmpfs y /tmp && cat; true";
+      const bundle = box.bundle(["sh", "-c", program], (config) => {
+        config.linux.rootfsPropagation = propagation;
+        for (const set of Object.values(config.process.capabilities ?? {})) set.push("CAP_SYS_ADMIN");
+        config.mounts.push({
+          destination: "/shared",
+          type: "bind",
+          source: `${box.dir}/shared`,
+          options: ["bind"],
+        });
+      });
+      const id = box.id();
+      const count = "wc -l < /proc/self/mountinfo";
+      const line = `${count}; mkfifo ${box.dir}/wait; exec 4<>${box.dir}/wait;
+        ${HAKO} --root ${box.root} run --detach --bundle ${bundle} ${id} <&4 >${box.dir}/said 2>&1;
+        for i in 1 2 3 4 5 6 7 8 9 10; do ${HAKO} --root ${box.root} exec ${id} grep -q " /tmp tmpfs" /proc/mounts && break; sleep 0.2; done;
+        ${HAKO} --root ${box.root} exec ${id} grep -c " /shared/in tmpfs" /proc/mounts;
+        ${count}; ${HAKO} --root ${box.root} delete --force ${id}`;
+      const [before, inside, after] = inNamespace(box, bundle, line).trim().split("\n");
+      expect([inside, after]).toEqual(["1", before]);
+    }, [needsHako]);
+  }
+});

@@ -184,6 +184,7 @@ describe("addresses", () => {
   test.each([
     ["unix:path=/run/dbus/system_bus_socket", ["/run/dbus/system_bus_socket"]],
     ["unix:path=/a%20b%3ac,guid=123", ["/a b:c"]],
+    ["unix:path=/a%c3%a9%ff", ["/a\u00e9\udcff"]],
     ["unix:path=/with:colon", ["/with:colon"]],
     ["tcp:host=a,port=1;unix:abstract=/tmp/x;unix:path=/y", ["@/tmp/x", "/y"]],
   ])("%p", (text, sockets) => {
@@ -196,7 +197,9 @@ describe("addresses", () => {
 
   test("what the environment says first, then systemd's own socket, then the bus", () => {
     const sockets = (scope: "system" | "user", environment: Record<string, string>) =>
-      addressesOf(scope, environment).map(({ socket, peer }) => `${socket}${peer ? " (peer)" : ""}`);
+      addressesOf(scope, (name) => environment[name]).map(
+        ({ socket, peer }) => `${socket}${peer ? " (peer)" : ""}`,
+      );
     expect(sockets("system", { XDG_RUNTIME_DIR: "/x", DBUS_SESSION_BUS_ADDRESS: "unix:path=/y" })).toEqual([
       "/run/systemd/private (peer)",
       "/run/dbus/system_bus_socket",

@@ -20,6 +20,24 @@ describe("HakoError", () => {
     expect(error.oneLine).toBe("no /bin/\\x1b]0;owned\\x07\\x9b2J (\\x0d\ttry)");
   });
 
+  test("bytes that are no text are shown as such, also in quotes", () => {
+    const message = `a\udcffb ${JSON.stringify("c\udc80\u00e9")} ${JSON.stringify("\\udcff")} \u{1f480}`;
+    expect(new HakoError({ code: "usage", message }).oneLine).toBe(
+      'a\\xffb "c\\x80\u00e9" "\\\\udcff" \u{1f480}',
+    );
+  });
+
+  test("what is longer than any path is not repeated", () => {
+    const line = (message: string) => new HakoError({ code: "usage", message, hint: "try it" }).oneLine;
+    expect(line(`state ${"x".repeat(100_000)}: no`)).toMatch(
+      /^state x{200,}\.\.\.\(\d+ more\)\.\.\.x+: no \(try it\)$/,
+    );
+    expect(line(`state ${"x".repeat(100_000)}: no`).length).toBeLessThan(500);
+    expect(line("x y ".repeat(25_000)).length).toBeLessThan(9000);
+    const path = `/${"x".repeat(4094)}`;
+    expect(line(`stat ${path}`)).toContain(path);
+  });
+
   test("of a system call", () => {
     const error = systemError("openat2", "ENOENT", "/x");
     expect(error.oneLine).toBe("openat2 /x: no such file or directory");

@@ -17,16 +17,15 @@ function shell(line: string, more: Partial<Hook> = {}): Hook {
 
 describe("hooks", () => {
   test("without an environment of its own it has the caller's, but not with an empty one", () => {
-    process.env.OF_CALLER = "";
-    try {
-      const line = "env | grep -c ^OF_CALLER= > seen; true";
-      runHooks("prestart", { prestart: [shell(line, { env: undefined })] }, context);
-      expect(readFileSync(join(dir, "seen"), "utf8")).toBe("1\n");
-      runHooks("prestart", { prestart: [shell(line, { env: [] })] }, context);
-      expect(readFileSync(join(dir, "seen"), "utf8")).toBe("0\n");
-    } finally {
-      delete process.env.OF_CALLER;
-    }
+    const line = "env > seen";
+    runHooks("prestart", { prestart: [shell(line, { env: undefined })] }, context);
+    // dash adds PWD
+    const seen = readFileSync(join(dir, "seen"), "utf8").trim().split("\n");
+    const callers = readFileSync("/proc/self/environ", "utf8").split("\0");
+    expect(callers).toEqual(expect.arrayContaining(seen.filter((each) => /^(PATH|HOME|USER)=/.test(each))));
+    expect(seen.some((each) => each.startsWith("PATH="))).toBe(true);
+    runHooks("prestart", { prestart: [shell("/usr/bin/env > seen", { env: [] })] }, context);
+    expect(readFileSync(join(dir, "seen"), "utf8")).toMatch(/^(PWD=.*\n)?$/);
   });
 
   test("state on standard input; name, environment, directory, limits, no descriptors of ours", () => {
@@ -45,6 +44,11 @@ describe("hooks", () => {
     expect(read("cwd")).toBe(dir);
     expect(read("limit")).toBe("321");
     expect(read("fds").split("\n").map(Number)).toEqual([0, 1, 2, 3]);
+  });
+
+  test("where its directory has gone it runs where we are", () => {
+    runHooks("poststop", { poststop: [shell(`pwd > ${dir}/cwd`)] }, { ...context, cwd: `${dir}/gone` });
+    expect(readFileSync(join(dir, "cwd"), "utf8").trim()).toBe(process.cwd());
   });
 
   const rows: [string, Hook, string][] = [

@@ -130,12 +130,9 @@ describe("short forms", () => {
     expect(volumeOf(".:/b").source).toBe(process.cwd());
   });
   test("a name without a value takes the caller's", () => {
-    expect(environmentOf(["A=1"], ["B=2", "C", "D", "E="], { C: "x=y" })).toEqual([
-      "A=1",
-      "B=2",
-      "C=x=y",
-      "E=",
-    ]);
+    expect(
+      environmentOf(["A=1"], ["B=2", "C", "D", "E="], (name) => (name === "C" ? "x=y" : undefined)),
+    ).toEqual(["A=1", "B=2", "C=x=y", "E="]);
   });
 });
 

@@ -1,8 +1,7 @@
-import { constants } from "node:os";
 import { bytesOf } from "../linux/bytes";
 import { inheritSteps, replaceStep } from "../linux/child-steps";
 import { cloneChild, Reports } from "../linux/clone";
-import { errnoName } from "../linux/errno";
+import { errnoNumber } from "../linux/errno";
 import { execveStep, repairSteps } from "../linux/exec";
 import type { Fd } from "../linux/fd";
 import { readAtMost, writeAllTo } from "../linux/file";
@@ -10,6 +9,7 @@ import { memoryFile } from "../linux/memfd";
 import { stringVector } from "../linux/memory";
 import { openPid, reapChild, signalOpened } from "../linux/process";
 import { filterSteps, type SeccompFilter } from "../linux/seccomp";
+import { signalName } from "../linux/signals";
 import { waitFor } from "../linux/socket";
 import { type Step, stepError } from "../linux/steps";
 import { syscallOn } from "../linux/syscall";
@@ -27,33 +27,41 @@ export interface Filtered {
   last: Step | undefined;
 }
 
-export interface InsideCall {
+export interface ProgramCall {
   path: string;
   argv: readonly string[];
+  /** Where it runs; where that has gone, it runs where we are. */
+  cwd: string;
   /** "NAME=value" */
   environment: readonly string[];
-  cwd: string;
-  /** The caller's soft limit of open files. */
-  openFiles: number | undefined;
   input: string;
   /** Milliseconds. */
   timeout: number | undefined;
+  /** The soft limit of open files; undefined leaves ours, which Bun has raised. */
+  openFiles: number | undefined;
+  /** In a container, under its filter. */
+  filtered: Filtered | undefined;
 }
 
-/** As of spawnSync. */
 export interface CallEnd {
-  status: number | null;
-  signal: string | null;
+  /** undefined when a signal ended it. */
+  status: number | undefined;
+  /** The name of the signal that ended it. */
+  signal: string | undefined;
+  /** Its timeout was over before it ended. */
+  late: boolean;
+  /** Why it couldn't be executed: of execve(2). */
+  errno: number | undefined;
+  /** The end of what it wrote. */
   stdout: Uint8Array;
   stderr: Uint8Array;
-  error: { code: string; errno: number } | undefined;
 }
 
 /**
- * Runs a program as a child of whoever acts, a container's process, and waits for its end. What is in a container is not ours to
- * trust: with a filter it is under that, as the container's program is. Its streams are files, so that it waits for nobody.
+ * Runs a program and waits for its end. Its streams are files, so that it waits for nobody. Under a container's filter from its
+ * first instruction on where there is one: what is in a container is not ours to trust, nor is a hook there.
  */
-export function callInside(call: InsideCall, filtered: Filtered | undefined): CallEnd {
+export function callProgram(call: ProgramCall): CallEnd {
   using input = memoryFile(INPUT);
   writeAllTo(input.number, bytesOf(call.input), INPUT);
   syscallOn(INPUT, "lseek", input.number, 0, SEEK_SET);
@@ -62,10 +70,10 @@ export function callInside(call: InsideCall, filtered: Filtered | undefined): Ca
   const execve = execveStep(call.path, stringVector(call.argv), stringVector(call.environment));
   const steps: Step[] = [
     ...[input, output, errors].map((file, stream) => replaceStep(file.name ?? "", stream, file)),
-    { what: `chdir ${call.cwd}`, call: "chdir", args: [call.cwd] },
     ...inheritSteps(0, []),
+    { what: `chdir ${call.cwd}`, call: "chdir", args: [call.cwd], least: -errnoNumber("ENOENT") },
     ...repairSteps(call.openFiles),
-    ...(filtered === undefined ? [] : filterSteps(filtered.filter, input, filtered.last)),
+    ...(call.filtered === undefined ? [] : filterSteps(call.filtered.filter, input, call.filtered.last)),
     execve,
   ];
   using reports = new Reports(steps);
@@ -75,26 +83,20 @@ export function callInside(call: InsideCall, filtered: Filtered | undefined): Ca
   // it has executed by now, or failed to
   const failed = reports.next();
   if (failed !== undefined && steps[failed[0]] !== execve) throw stepError(steps, failed);
-  const error = failed === undefined ? end.error : { code: errnoName(-failed[1]), errno: failed[1] };
-  return { ...end, error, stdout: written(output), stderr: written(errors) };
+  const errno = failed === undefined ? undefined : -failed[1];
+  return { ...end, errno, stdout: written(output), stderr: written(errors) };
 }
 
 /** The end of a child, which a timeout may bring about. */
-function endOf(pid: number, timeout: number | undefined): Pick<CallEnd, "status" | "signal" | "error"> {
+function endOf(pid: number, timeout: number | undefined): Pick<CallEnd, "status" | "signal" | "late"> {
   // not reaped before, so the number is its own
   using process = openPid(pid);
   const late = process !== undefined && !waitFor(process, "read", timeout ?? -1);
   if (late) signalOpened(process, SIGKILL);
   const { status, signal } = reapChild(pid, true) ?? { status: 1, signal: undefined };
-  const error = late ? { code: "ETIMEDOUT", errno: 0 } : undefined;
   return signal === undefined
-    ? { status, signal: null, error }
-    : { status: null, signal: nameOf(signal), error };
-}
-
-function nameOf(signal: number): string {
-  const found = Object.entries(constants.signals).find(([, number]) => number === signal);
-  return found?.[0] ?? `signal ${signal}`;
+    ? { status, signal: undefined, late }
+    : { status: undefined, signal: signalName(signal), late };
 }
 
 /** The end of what was written. Nothing is read by way of /proc, which is the container's. */

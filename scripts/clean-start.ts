@@ -1,0 +1,206 @@
+// Makes an executable of Bun's start as if nobody had called it: with no variables, with no signal ignored or blocked, and in a
+// directory that is there. Bun looks at all of these before hako's first line runs: variables make it load other code, write
+// files and open ports, and without a working directory it ends. What is put away so, hako looks up (src/linux/clean-start.ts).
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { HEADER, KEPT_VARIABLES, MAGIC } from "../src/linux/clean-start-layout";
+import { memoryAddress, withEntryCode } from "./entry-segment";
+
+export type Machine = "x64" | "arm64";
+
+/** What the code can write to: the record, then zeros as a struct sigaction and a set of signals, then a struct sigaction. */
+const MEMORY = 96;
+/** What stands in the place of a variable. Their number stays: musl finds what the kernel says of the process behind them. */
+const HIDDEN = "HAKO_HIDDEN=1";
+
+/**
+ * For all variables: hides one that isn't among those to be kept. For all signals: the default action, and a bit in the record
+ * where one was ignored. Then the mask of signals, and the directory: getcwd(2) with room for nothing answers ERANGE where all is
+ * well. If it doesn't, the directory is opened, its descriptor and one are put into the record, and "/" takes its place.
+ */
+const CODE: Record<Machine, string> = {
+  x64: `
+      4989d4                mov %rdx,%r12
+      488d1df6ffffff        lea entry(%rip),%rbx
+      488b6bf0              mov -16(%rbx),%rbp
+      4801dd                add %rbx,%rbp
+      4c8d05da000000        lea hidden(%rip),%r8
+      488b0424              mov (%rsp),%rax
+      488d7cc408            lea 8(%rsp,%rax,8),%rdi
+      4883c708              variable: add $8,%rdi
+      488b07                mov (%rdi),%rax
+      4885c0                test %rax,%rax
+      742d                  je signals
+      488d35cc000000        lea kept(%rip),%rsi
+      803e00                compare: cmpb $0,(%rsi)
+      741c                  je hide
+      31c9                  xor %ecx,%ecx
+      8a140e                letter: mov (%rsi,%rcx),%dl
+      3a1408                cmp (%rax,%rcx),%dl
+      7508                  jne other
+      ffc1                  inc %ecx
+      84d2                  test %dl,%dl
+      75f2                  jne letter
+      ebd6                  jmp variable
+      ac                    other: lodsb
+      84c0                  test %al,%al
+      75fb                  jne other
+      488b07                mov (%rdi),%rax
+      ebdf                  jmp compare
+      4c8907                hide: mov %r8,(%rdi)
+      ebc7                  jmp variable
+      41bd40000000          signals: mov $64,%r13d
+      4489ef                signal: mov %r13d,%edi
+      488d7520              lea 32(%rbp),%rsi
+      488d5540              lea 64(%rbp),%rdx
+      41ba08000000          mov $8,%r10d
+      b80d000000            mov $13,%eax
+      0f05                  syscall
+      85c0                  test %eax,%eax
+      750f                  jne another
+      837d4001              cmpl $1,64(%rbp)
+      7509                  jne another
+      418d4dff              lea -1(%r13),%ecx
+      480fab4d00            bts %rcx,(%rbp)
+      41ffcd                another: dec %r13d
+      75d0                  jne signal
+      bf02000000            mov $2,%edi
+      488d5508              lea 8(%rbp),%rdx
+      b80e000000            mov $14,%eax
+      0f05                  syscall
+      31ff                  xor %edi,%edi
+      31f6                  xor %esi,%esi
+      b84f000000            mov $79,%eax
+      0f05                  syscall
+      83f8de                cmp $-34,%eax
+      7432                  je go
+      bf9cffffff            mov $-100,%edi
+      488d3532000000        lea here(%rip),%rsi
+      ba00002900            mov $0x290000,%edx
+      4531d2                xor %r10d,%r10d
+      b801010000            mov $257,%eax
+      0f05                  syscall
+      85c0                  test %eax,%eax
+      7813                  js go
+      ffc0                  inc %eax
+      894510                mov %eax,16(%rbp)
+      488d3d15000000        lea top(%rip),%rdi
+      b850000000            mov $80,%eax
+      0f05                  syscall
+      488b43f8              go: mov -8(%rbx),%rax
+      4801d8                add %rbx,%rax
+      4c89e2                mov %r12,%rdx
+      ffe0                  jmp *%rax
+    `,
+  // words, as the disassembler shows them
+  arm64: `
+      aa0003f3  mov x19,x0
+      10fffff4  adr x20,entry
+      f85f0295  ldur x21,[x20,#-16]
+      8b1402b5  add x21,x21,x20
+      100008d6  adr x22,hidden
+      f94003e9  ldr x9,[sp]
+      8b296fea  add x10,sp,x9,lsl #3
+      9100214a  add x10,x10,#8
+      f8408d49  variable: ldr x9,[x10,#8]!
+      b4000209  cbz x9,signals
+      5000086b  adr x11,kept
+      3940016c  compare: ldrb w12,[x11]
+      3400016c  cbz w12,hide
+      aa0903ed  mov x13,x9
+      3840156c  letter: ldrb w12,[x11],#1
+      384015ae  ldrb w14,[x13],#1
+      6b0e019f  cmp w12,w14
+      54000061  b.ne other
+      35ffff8c  cbnz w12,letter
+      17fffff5  b variable
+      34fffeec  other: cbz w12,compare
+      3840156c  ldrb w12,[x11],#1
+      17fffffe  b other
+      f9000156  hide: str x22,[x10]
+      17fffff0  b variable
+      d2800817  signals: mov x23,#64
+      d2800038  mov x24,#1
+      aa1703e0  signal: mov x0,x23
+      910082a1  add x1,x21,#32
+      910102a2  add x2,x21,#64
+      d2800103  mov x3,#8
+      d28010c8  mov x8,#134
+      d4000001  svc #0
+      b5000120  cbnz x0,another
+      f94022a9  ldr x9,[x21,#64]
+      f100053f  cmp x9,#1
+      540000c1  b.ne another
+      d10006e9  sub x9,x23,#1
+      9ac92309  lsl x9,x24,x9
+      f94002aa  ldr x10,[x21]
+      aa09014a  orr x10,x10,x9
+      f90002aa  str x10,[x21]
+      f10006f7  another: subs x23,x23,#1
+      54fffe01  b.ne signal
+      d2800040  mov x0,#2
+      910082a1  add x1,x21,#32
+      910022a2  add x2,x21,#8
+      d2800103  mov x3,#8
+      d28010e8  mov x8,#135
+      d4000001  svc #0
+      d2800000  mov x0,#0
+      d2800001  mov x1,#0
+      d2800228  mov x8,#17
+      d4000001  svc #0
+      b100881f  cmn x0,#34
+      540001c0  b.eq go
+      92800c60  mov x0,#-100
+      10000201  adr x1,here
+      d2880002  mov x2,#0x4000
+      f2a00502  movk x2,#0x28,lsl #16
+      d2800003  mov x3,#0
+      d2800708  mov x8,#56
+      d4000001  svc #0
+      37f800c0  tbnz w0,#31,go
+      11000400  add w0,w0,#1
+      b90012a0  str w0,[x21,#16]
+      500000e0  adr x0,top
+      d2800628  mov x8,#49
+      d4000001  svc #0
+      f85f8289  go: ldur x9,[x20,#-8]
+      8b140129  add x9,x9,x20
+      aa1303e0  mov x0,x19
+      d61f0120  br x9
+    `,
+};
+
+function codeOf(machine: Machine): Buffer {
+  const digits = CODE[machine]
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().split(" ")[0] ?? "");
+  const code = Buffer.from(digits.join(""), "hex");
+  return machine === "arm64" ? code.swap32() : code;
+}
+
+/** What the code goes by, the code, and its texts: the two directories, what hides a variable, the ones to be kept. */
+function cleanStart(machine: Machine, address: number, next: number): Buffer {
+  const entry = address + HEADER.size;
+  const header = Buffer.alloc(HEADER.size);
+  header.writeBigUInt64LE(MAGIC, HEADER.magic);
+  header.writeBigInt64LE(BigInt(memoryAddress(address) - entry), HEADER.record);
+  header.writeBigInt64LE(BigInt(next - entry), HEADER.next);
+  const texts = [".", "/", HIDDEN, ...KEPT_VARIABLES, ""].map((text) => `${text}\0`).join("");
+  return Buffer.concat([header, codeOf(machine), Buffer.from(texts)]);
+}
+
+/** The executable that starts so. */
+export function startingClean(bytes: Buffer, machine: Machine): Buffer {
+  return withEntryCode(bytes, {
+    code: (address, next) => cleanStart(machine, address, next),
+    entry: HEADER.size,
+    memory: MEMORY,
+  });
+}
+
+/** Changes the file that Bun compiled. */
+export function withCleanStart(file: string, machine: Machine): void {
+  const changed = `${file}.changed`;
+  writeFileSync(changed, startingClean(readFileSync(file), machine), { mode: 0o755 });
+  renameSync(changed, file);
+}

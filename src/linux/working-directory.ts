@@ -1,0 +1,22 @@
+import { HakoError } from "../errors";
+import { textOf } from "./bytes";
+import { errnoName } from "./errno";
+import { systemError, trySyscall } from "./syscall";
+
+const PATH_MAX = 4096;
+
+/** The caller's. An error where it has none that has a path: what is relative to it is nowhere. */
+export function workingDirectory(): string {
+  const buffer = new Uint8Array(PATH_MAX);
+  const length = trySyscall("getcwd", buffer, buffer.length);
+  if (length < 0 && errnoName(-length) === "ENOENT") {
+    throw new HakoError({
+      code: "system",
+      message: "the working directory was deleted",
+      hint: "give absolute paths, or change to another directory",
+      errno: "ENOENT",
+    });
+  }
+  if (length < 0) throw systemError("getcwd", -length);
+  return textOf(buffer.subarray(0, length - 1));
+}
