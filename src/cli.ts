@@ -204,7 +204,8 @@ async function dispatch(raw: string[]): Promise<number> {
 async function explained(error: HakoError): Promise<HakoError> {
   if (stateRoot === undefined || error.code !== "system") return error;
   const { explainStateDirectory } = await import("./explain/state-directory");
-  return explainStateDirectory(stateRoot, error);
+  const { explainRights } = await import("./explain/rights");
+  return explainRights(explainStateDirectory(stateRoot, error));
 }
 
 /** Runs a command line; returns the exit status. Failures are logged, once, in one line. */

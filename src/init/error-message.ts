@@ -13,7 +13,8 @@ export interface ErrorMessage {
 
 /** An error as plain data: its line with all causes, what to try apart. */
 export function errorMessage(error: HakoError): ErrorMessage {
-  const { code, oneLine: message, errno, syscall, path } = error;
+  const { explainRights } = require("../explain/rights") as typeof import("../explain/rights");
+  const { code, oneLine: message, errno, syscall, path } = explainRights(error);
   return { code, message, errno, syscall, path };
 }
 

@@ -77,7 +77,8 @@ export function stepError(
   if (result >= 0) return new HakoError({ code: "system", message: `${what}: ended too soon` });
   const errno = errnoName(-result);
   const hint = systemHint(step?.call ?? "", errno) ?? step?.hint?.(errno);
-  return systemError(what, -result, undefined, hint);
+  const error = systemError(what, -result, undefined, hint);
+  return new HakoError({ ...error, message: error.message, syscall: step?.call });
 }
 
 /** Whether a step of a table that `walk` gave away has failed. */
