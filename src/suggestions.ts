@@ -25,20 +25,26 @@ const COMMANDS: Readonly<Record<string, string>> = {
   init: "hako spec",
 };
 
-/** Levenshtein's distance: how many letters differ, are missing or too many. */
+/** How many letters differ, are missing or too many; two neighbours that changed places are one (Damerau and Levenshtein's distance). */
 function distance(left: string, right: string): number {
+  let above: number[] = [];
   let row = Array.from({ length: right.length + 1 }, (_, column) => column);
-  for (const [line, letter] of [...left].entries()) {
+  for (let line = 0; line < left.length; line++) {
     const next = [line + 1];
-    for (const [column, other] of [...right].entries()) {
+    for (let column = 0; column < right.length; column++) {
+      const same = left[line] === right[column];
+      const swapped =
+        line > 0 && column > 0 && left[line] === right[column - 1] && left[line - 1] === right[column];
       next.push(
         Math.min(
           (next[column] ?? 0) + 1,
           (row[column + 1] ?? 0) + 1,
-          (row[column] ?? 0) + (letter === other ? 0 : 1),
+          (row[column] ?? 0) + (same ? 0 : 1),
+          swapped ? (above[column - 1] ?? 0) + 1 : Number.POSITIVE_INFINITY,
         ),
       );
     }
+    above = row;
     row = next;
   }
   return row[right.length] ?? 0;
@@ -52,6 +58,12 @@ function nearest(name: string, known: readonly string[]): string | undefined {
     .filter(({ each, off }) => off <= 2 && off < each.length / 2)
     .sort((one, other) => one.off - other.off);
   return best?.each;
+}
+
+/** " (did you mean X?)" behind a name that nobody knows, or nothing. */
+export function suggestion(name: string, known: readonly string[]): string {
+  const meant = nearest(name, known);
+  return meant === undefined ? "" : ` (did you mean ${meant}?)`;
 }
 
 /** A hint for a flag that a command doesn't have; undefined if nothing is near. */

@@ -11,10 +11,9 @@ import { MAGIC } from "../linux/statfs";
 import { type Step, stepError } from "../linux/steps";
 import { systemError } from "../linux/syscall";
 import type { Process } from "../oci/config";
+import { mayExecute } from "./may-execute";
 import { environmentOf, notExecuted, notFound, placesOf } from "./program";
 import type { ExecOptions } from "./spawn-exec";
-
-const ANY_EXECUTE = 0o111;
 
 /** A file that may be the program. */
 interface Place {
@@ -140,16 +139,8 @@ export class ProgramOutside {
     }
   }
 
-  #mayExecute({ type, mode, uid, gid }: FileStatus): boolean {
-    const { user, capabilities } = this.#process;
-    if (capabilities?.effective?.includes("CAP_DAC_OVERRIDE") === true) {
-      return type === "directory" || (mode & ANY_EXECUTE) !== 0;
-    }
-    if (uid === this.onHost("uid", user.uid)) return (mode & 0o100) !== 0;
-    const own = this.#keepsGroups ? [] : (user.additionalGids ?? []);
-    const groups = [user.gid, ...own].map((id) => this.onHost("gid", id));
-    if (this.#keepsGroups) groups.push(...(process.getgroups?.() ?? []));
-    return (mode & (groups.includes(gid) ? 0o010 : 0o001)) !== 0;
+  #mayExecute(status: FileStatus): boolean {
+    return mayExecute(status, this.#process, this.#keepsGroups, (kind, id) => this.onHost(kind, id));
   }
 
   /** What the host calls an id of the container's user namespace. */
