@@ -1,6 +1,6 @@
 import { defineCommand } from "../command";
 import { killContainer } from "../container/kill";
-import { signalNumber } from "../linux/signals";
+import { signalNames, signalNumber } from "../linux/signals";
 import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
 import { forContainers, REGEX } from "./shared-regex";
@@ -18,6 +18,7 @@ export default defineCommand({
       required: false,
       default: "SIGTERM",
       description: "name or number of the signal",
+      completes: signalNames(),
     },
     all: { type: "boolean", alias: "a", description: "send it to all processes of the container" },
     regex: REGEX,

@@ -4,7 +4,7 @@ import { runContainer } from "../container/run";
 import { scriptBundle } from "../container/script";
 import { HakoError } from "../errors";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
-import { CONTAINER } from "./shared-operands";
+import { NEW_CONTAINER } from "./shared-operands";
 
 /** setTimeout's: longer ones end at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -94,7 +94,7 @@ export default defineCommand({
     description: "create, start, wait, delete: a bundle's program, or a command in a rootfs",
   },
   args: {
-    container: CONTAINER,
+    container: NEW_CONTAINER,
     ...CREATE_FLAGS,
     detach: { type: "boolean", alias: "d", description: "come back when the program has been started" },
     keep: { type: "boolean", description: "don't delete the container after its end" },

@@ -19,6 +19,7 @@ export default defineCommand({
       keepsEmpty: true,
       valueHint: "CONTAINER",
       description: "id that a container would get",
+      completes: [],
     },
     bundle: { ...BUNDLE, keepsEmpty: true },
     json: {

@@ -41,6 +41,17 @@ const SIGNALS: Readonly<Record<string, number>> = {
   SIGSYS: 31,
 };
 
+/** Without SIG; of several names of one the usual one. */
+export function signalNames(): string[] {
+  const numbers = new Set<number>();
+  const usual = Object.entries(SIGNALS).filter(([, number]) => {
+    const isNew = !numbers.has(number);
+    numbers.add(number);
+    return isNew;
+  });
+  return usual.map(([name]) => name.slice("SIG".length));
+}
+
 /** The number of a signal by its name with or without SIG, or by its number; RTMIN+n and RTMAX-n too. */
 export function signalNumber(text: string): number {
   if (/^\d+$/.test(text)) {

@@ -1,4 +1,4 @@
-// What hako tells of itself and of the host: check, env, completion, man.
+// What hako tells of itself and of the host: check, env, man.
 import { expect } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
@@ -86,49 +86,6 @@ e2e("env tells the runtime, the host and the kernel", () => {
   expect(env.runtime).toMatchObject({ spec: "1.3.0", root: box.root, driver: "namespaces" });
   expect(env.kernel.release).toBe(execute("uname", ["-r"]).stdout.trim());
   expect(box.ok("env").stdout).toContain("kernel.release");
-}, [needsHako]);
-
-e2e("bash completes commands, flags, values and ids", () => {
-  using box = new Box();
-  const id = box.id();
-  box.ok("create", "--bundle", box.bundle(["sleep", "600"]), id);
-  const script = box.path("completion.bash");
-  writeFileSync(script, box.ok("completion", "bash").stdout);
-  const complete = (...words: string[]) => {
-    const list = ["hako", ...words].map((word) => `'${word}'`).join(" ");
-    const line = `hako() { '${HAKO}' "$@"; }; . ${script}; COMP_WORDS=(${list}); COMP_CWORD=${words.length}; _hako; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const done = execute("bash", ["-c", line]);
-    expect(done.stderr).toBe("");
-    return done.stdout.trim().split("\n");
-  };
-  expect(complete("pau")).toEqual(["pause"]);
-  expect(complete("--log-f")).toEqual(["--log-format"]);
-  expect(complete("--log-format", "")).toEqual(["text", "json"]);
-  expect(complete("exec", "--additional")).toEqual(["--additional-gids"]);
-  expect(complete("list", "--format", "j")).toEqual(["json"]);
-  expect(complete("cgroup", "sh")).toEqual(["show"]);
-  expect(complete("completion", "")).toEqual(["bash", "zsh", "fish"]);
-  expect(complete("--root", box.root, "kill", "")).toEqual([id]);
-  expect(complete("--root", box.root, "cgroup", "show", "")).toEqual([id]);
-  expect(complete("--cgroup-manager", "systemd", "--root", box.root, "kill", "")).toEqual([id]);
-  expect(complete("--cgroup-manager", "=", "sys")).toEqual(["systemd"]);
-  expect(complete("list", "--format", "=")).toEqual(["table", "json"]);
-  expect(complete("--root", "=", box.root, "kill", "")).toEqual([id]);
-}, [needsHako]);
-
-e2e("scripts for zsh and fish have every command; another shell is refused", () => {
-  using box = new Box();
-  const commands =
-    box
-      .ok("--help")
-      .stdout.split("commands:\n")[1]
-      ?.match(/^ {2}(\w+)/gm) ?? [];
-  expect(commands.length).toBeGreaterThan(20);
-  for (const shell of ["zsh", "fish"]) {
-    const script = box.ok("completion", shell).stdout;
-    for (const name of commands) expect(script).toContain(name.trim());
-  }
-  expect(box.hako("completion", "tcsh").status).toBe(2);
 }, [needsHako]);
 
 e2e("the manual page has every command and flag, and groff takes it", () => {

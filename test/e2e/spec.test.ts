@@ -28,6 +28,17 @@ describe("spec", () => {
     expect(again.stderr).toContain("exists");
   });
 
+  e2e("a directory that is missing is not made, as runc has it: a hint makes it", () => {
+    using box = new Box();
+    const missing = box.path("missing");
+    const result = box.hako("spec", "--bundle", missing);
+    expect(result.status).toBe(1);
+    expect(result.stderr).toBe(
+      `hako: open ${missing}: no such file or directory (mkdir -p ${missing}/rootfs makes one, with a place for the root file system)\n`,
+    );
+    expect(box.hako("spec", "--bundle", "/etc/passwd").stderr).toContain("/etc/passwd: not a directory");
+  }, [needsHako]);
+
   e2e("--rootless has a user namespace and its maps", () => {
     using box = new Box();
     mkdirSync(box.dir, { recursive: true });
