@@ -6,6 +6,17 @@ const FLAGS: Readonly<Record<string, string>> = {
   name: "the id is the first operand",
   s: "the signal follows the id: hako kill ID KILL",
   signal: "the signal follows the id: hako kill ID KILL",
+  // of kata-runtime 1.x
+  "kata-config": "hako has no configuration file: flags and config.json say all",
+  "kata-show-default-config-paths": "hako has no configuration file: flags and config.json say all",
+  "kata-all": "hako list --json tells all of containers, hako env of the host",
+  console: "--console-socket SOCK hands the terminal over; hako console recv SOCK takes it",
+  "no-network-checks": "hako check uses no network: leave it out",
+  strict: "of kata-check: hako is one file, with no other versions to compare",
+  verbose: "hako --debug COMMAND logs each step; check has a line for each point anyway",
+  "check-version-only": "hako --version names the build; it looks for no newer one",
+  "only-list-releases": "hako --version names the build; it looks for no newer one",
+  "include-all-releases": "hako --version names the build; it looks for no newer one",
 };
 
 /** Their names of commands. */
@@ -21,9 +32,20 @@ const COMMANDS: Readonly<Record<string, string>> = {
   top: "hako ps",
   stats: "hako events --stats",
   info: "hako env",
-  version: "hako --version",
   init: "hako spec",
+  // of kata-runtime 1.x
+  "kata-overhead": "no machine takes more than the container: hako events --stats ID tells what that uses",
+  "kata-network": "hako netns exec PATH -- ip ..., or linux.netDevices in config.json",
+  factory: "there are no machines to make in advance",
 };
+
+/** Other names of commands that mean the same: kata-runtime 1.x's. */
+const ALIASES: Readonly<Record<string, string>> = { "kata-check": "check", "kata-env": "env" };
+
+/** The name that `COMMANDS` has for a command. */
+export function commandName(name: string): string {
+  return Object.hasOwn(ALIASES, name) ? (ALIASES[name] ?? name) : name;
+}
 
 /** How many letters differ, are missing or too many; two neighbours that changed places are one (Damerau and Levenshtein's distance). */
 function distance(left: string, right: string): number {

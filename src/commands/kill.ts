@@ -27,7 +27,7 @@ export default defineCommand({
   run({ values, globals }) {
     const signal = signalNumber(values.signal);
     const { root } = globals;
-    forContainers(root, values.container, values.regex, (id) =>
+    forContainers(root, [values.container], values.regex, (id) =>
       killContainer({ root, id, signal, all: values.all, warn: logWarning }),
     );
     return 0;
