@@ -19,9 +19,9 @@ export interface CloneCall {
   joinsPid: boolean;
 }
 
-/** An error of clone3 with what this host says about its reason. */
+/** An error of clone3, or of clone in its place, with what this host says about its reason. */
 export function explainClone(error: HakoError, call: CloneCall): HakoError {
-  if (error.syscall !== "clone3") return error;
+  if (error.syscall !== "clone3" && error.syscall !== "clone") return error;
   const hint = cloneHint(error, call);
   return hint === undefined ? error : new HakoError({ ...error, message: error.message, hint });
 }

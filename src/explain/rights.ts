@@ -7,6 +7,7 @@ import type { SyscallName } from "../linux/syscall";
 
 /** The capability that the kernel wants for a system call that hako makes (capabilities(7)). */
 const CAPABILITY_OF: Partial<Record<SyscallName, CapabilityName>> = {
+  clone: "CAP_SYS_ADMIN",
   clone3: "CAP_SYS_ADMIN",
   unshare: "CAP_SYS_ADMIN",
   setns: "CAP_SYS_ADMIN",

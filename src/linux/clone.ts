@@ -8,8 +8,8 @@ import { isChild } from "./process";
 import { effectiveUser } from "./rootless";
 import { waitFor } from "./socket";
 import { statusOf } from "./stat";
-import { type Step, stepError, type Table, tableOf } from "./steps";
-import { address, syscall, syscallOn, systemError, trySyscall } from "./syscall";
+import { type Step, stepError, tableOf, withTable } from "./steps";
+import { address, syscall, syscallNumber, syscallOn, systemError, trySyscall } from "./syscall";
 
 const CLONE_VM = 0x00000100n;
 const CLONE_VFORK = 0x00004000n;
@@ -123,10 +123,23 @@ export class Reports implements Disposable {
 export function cloneChild(plan: ChildPlan, reports: Reports): number {
   const flags = BigInt(plan.flags >>> 0);
   if (plan.join.length > 0) return cloneInJoined(plan, flags, reports);
-  const args = cloneArguments(flags | sharing(plan), SIGCHLD, plan.cgroup);
-  const pid = spawn(tableOf(reports.number, plan.steps, undefined, plan.first), args);
-  if (pid < 0) throw systemError("clone3", -pid);
+  const pid = spawn(reports.number, plan.steps, flags | sharing(plan), plan.cgroup, plan.first);
+  if (pid < 0) throw systemError(cloneName(), -pid);
   return pid;
+}
+
+let known: boolean | undefined;
+
+/** Whether the kernel has clone3, or a seccomp filter that can't see its flags hides it, as docker's does: it has clone then. */
+function hasClone3(): boolean {
+  // no arguments are too short ones
+  known ??= errnoName(-trySyscall("clone3", null, 0)) !== "ENOSYS";
+  return known;
+}
+
+/** The call that makes processes here. */
+export function cloneName(): "clone3" | "clone" {
+  return hasClone3() ? "clone3" : "clone";
 }
 
 /** Until it executes, the child has our memory, and we wait: a copy would cost each of us a fault for each page. */
@@ -134,14 +147,22 @@ function sharing({ waitsForNothing }: ChildPlan): bigint {
   return waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
 }
 
-function spawn({ words, held }: Table, args: Uint8Array): number {
-  const pid = spawnFunction()(address(words), address(args), CLONE_ARGS_SIZE);
-  // named here so that no optimiser ends the memory's life before the call
-  return held === undefined ? 0 : pid;
+/** Makes a child with these steps; its pid, or -errno. */
+function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: Fd, first?: number): number {
+  if (!hasClone3()) {
+    const { spawnByClone } = require("./clone-by-flags") as typeof import("./clone-by-flags");
+    return spawnByClone(report, steps, flags, cgroup, first);
+  }
+  const args = cloneArguments(flags, SIGCHLD, cgroup);
+  const number = syscallNumber("clone3");
+  return withTable(tableOf(report, steps, undefined, first), (table) =>
+    spawnFunction()(table, address(args), CLONE_ARGS_SIZE, number),
+  );
 }
 
 /** Makes a sibling, which goes on with the steps that follow: in it the result is 0. In its maker it is more and ends that, with a report. */
 export function siblingStep(flags = 0n, cgroup?: Fd): Step {
+  if (!hasClone3()) return { what: "clone", call: "clone", args: [flags | CLONE_PARENT, 0], most: 0n };
   const args = cloneArguments(flags | CLONE_PARENT, 0, cgroup);
   return { what: "clone3", call: "clone3", args: [args, CLONE_ARGS_SIZE], most: 0n };
 }
@@ -150,9 +171,9 @@ export function siblingStep(flags = 0n, cgroup?: Fd): Step {
 function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number {
   const shared = mayShare(plan.join) ? sharing(plan) : 0n;
   const steps = [...plan.join, siblingStep(flags | shared, plan.cgroup), ...plan.steps];
-  const table = tableOf(reports.number, steps);
-  const helper = spawn(table, cloneArguments(shared, SIGCHLD));
-  if (helper < 0) throw systemError("clone3", -helper);
+  // what can't be said of the sibling it has from the helper
+  const helper = spawn(reports.number, steps, shared, hasClone3() ? undefined : plan.cgroup);
+  if (helper < 0) throw systemError(cloneName(), -helper);
   // the helper says one thing before it ends; a child that is quick to fail may have said its own before
   trySyscall("wait4", helper, null, 0, null);
   let failed: Report | undefined;
@@ -169,7 +190,7 @@ function cloneInJoined(plan: ChildPlan, flags: bigint, reports: Reports): number
       throw stepError(plan.steps, failed);
     }
     if (step > plan.join.length) failed = [step - plan.join.length - 1, result];
-    else if (step === plan.join.length) throw systemError("clone3", -result);
+    else if (step === plan.join.length) throw systemError(cloneName(), -result);
     else throw stepError(plan.join, report);
   }
   throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });

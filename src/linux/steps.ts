@@ -3,7 +3,15 @@ import { type ErrnoName, errnoName } from "./errno";
 import type { Fd } from "./fd";
 import { systemHint } from "./hints";
 import { type Memory, ownAddress } from "./memory";
-import { cString, type SyscallName, syscallNumber, syscallOn, systemError, trySyscall } from "./syscall";
+import {
+  address,
+  cString,
+  type SyscallName,
+  syscallNumber,
+  syscallOn,
+  systemError,
+  trySyscall,
+} from "./syscall";
 
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
@@ -66,6 +74,13 @@ export function tableOf(report: number, steps: readonly Step[], place = ownAddre
     words[at + 8] = step.most ?? MOST;
   });
   return { words, held };
+}
+
+/** Gives the address of a table to machine code that comes back; until then the memory that it points to stays. */
+export function withTable({ words, held }: Table, run: (table: number) => number): number {
+  const result = run(address(words));
+  // named here so that no optimiser ends the memory's life before the call
+  return held === undefined ? 0 : result;
 }
 
 export function stepError(

@@ -3,7 +3,8 @@
 import { describe, expect } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import { Box, e2e, HAKO, needsHako, type Result } from "./support";
+import type { BundleMount } from "./bundle-config";
+import { Box, e2e, HAKO, isV2, needsHako, type Result } from "./support";
 
 /** What docker gives its containers. */
 const DOCKER =
@@ -40,7 +41,13 @@ function dockersFilter(): Profile {
 }
 
 /** Runs a line of shell in a container that has the hako under test, and these capabilities. */
-function inContainer(box: Box, capabilities: string[], seccomp: Profile | undefined, line: string): Result {
+function inContainer(
+  box: Box,
+  capabilities: string[],
+  seccomp: Profile | undefined,
+  line: string,
+  ...mounts: BundleMount[]
+): Result {
   const bind = (source: string, destination = source) => ({
     destination,
     type: "bind",
@@ -53,6 +60,7 @@ function inContainer(box: Box, capabilities: string[], seccomp: Profile | undefi
     config.process.env = ["PATH=/hako:/bin:/usr/bin", "HOME=/root"];
     config.mounts.push(...["/lib", "/lib64", "/usr"].filter(existsSync).map((path) => bind(path)));
     config.mounts.push(bind(dirname(HAKO), "/hako"), { destination: "/run", type: "tmpfs", source: "tmpfs" });
+    config.mounts.push(...mounts);
     if (seccomp !== undefined) Object.assign(config.linux, { seccomp });
   });
 }
@@ -67,11 +75,11 @@ describe("check and run in an outer container", () => {
     expect(checked.stdout).toMatch(
       /^rights +missing +root lacks CAP_SYS_ADMIN \(.*--cap-add SYS_ADMIN or --privileged/m,
     );
-    expect(checked.stdout).toMatch(/^mount namespaces +missing .*\(.*seccomp=unconfined/m);
+    expect(checked.stdout).toMatch(/^mount namespaces +missing +clone: .*\(.*seccomp=unconfined/m);
     expect(checked.stdout).toMatch(/^Containers can't run here: rights, mount namespaces,.*\.\n1\n$/m);
     expect(`${checked.stdout}${checked.stderr}`).not.toContain("run as root");
     const ran = inContainer(box, DOCKER, dockersFilter(), RUN);
-    expect(ran.stderr).toMatch(/^hako: clone3?: .*\(.*--cap-add SYS_ADMIN.*\)\n$/);
+    expect(ran.stderr).toMatch(/^hako: clone: .*\(.*--cap-add SYS_ADMIN.*\)\n$/);
     expect(ran.status).toBe(1);
   }, [needsHako]);
 
@@ -110,6 +118,45 @@ describe("check and run in an outer container", () => {
       RUN.replace("--rootfs", "--network host --rootfs"),
     );
     expect(ran.stderr).toMatch(/permission denied \(root lacks CAP_DAC_OVERRIDE .*--cap-add DAC_OVERRIDE/);
+  }, [needsHako]);
+
+  e2e("a filter that hides clone3 alone: clone makes all processes", () => {
+    using box = new Box();
+    const capabilities = [
+      ...DOCKER,
+      "SYS_ADMIN",
+      "NET_ADMIN",
+      "SYS_RESOURCE",
+      "SYS_PTRACE",
+      "DAC_READ_SEARCH",
+    ];
+    const check = inContainer(box, capabilities, FILTER_CLONE3, CHECK);
+    expect(check.stdout).toEndWith("\nThis host can run containers.\n0\n");
+    const id = box.id();
+    // with the host's cgroups, which it may write
+    const cgroups = {
+      destination: "/sys/fs/cgroup",
+      type: "bind",
+      source: "/sys/fs/cgroup",
+      options: ["rbind", "rw"],
+    };
+    const lines = `set -e
+      hako run --rootfs / ${box.id()} -- sh -c 'trap "exit 7" TERM; kill -TERM $$; exit 8' || echo "handler $?"
+      hako run --rootfs / ${box.id()} -- grep -E 'Sig(Blk|Cgt)' /proc/self/status
+      hako run --detach --rootfs / ${id} -- sleep 600
+      pid=$(hako ps --json ${id} | tr -d '[ \\n]' | cut -d, -f1)
+      grep -c "^0::.*${id}$" /proc/$pid/cgroup || true
+      hako exec ${id} echo joined
+      hako exec --tty ${id} echo on a terminal < /dev/null
+      hako delete --force ${id}`;
+    const { status, stdout, stderr } = inContainer(box, capabilities, FILTER_CLONE3, lines, cgroups);
+    const unified = isV2 || existsSync("/sys/fs/cgroup/unified") ? 1 : 0;
+    expect({ status, stdout, stderr }).toEqual({
+      status: 0,
+      // nothing is blocked, and no handler of ours is left
+      stdout: `handler 7\nSigBlk:\t${"0".repeat(16)}\nSigCgt:\t${"0".repeat(16)}\n${unified}\njoined\non a terminal\n`,
+      stderr,
+    });
   }, [needsHako]);
 
   e2e("enough: check says so, and it is so; cgroups that are read-only are no limits", () => {
