@@ -142,7 +142,7 @@ describe("check and run in an outer container", () => {
     };
     const lines = `set -e
       hako run --rootfs / ${box.id()} -- sh -c 'trap "exit 7" TERM; kill -TERM $$; exit 8' || echo "handler $?"
-      hako run --rootfs / ${box.id()} -- grep -E 'Sig(Blk|Cgt)' /proc/self/status
+      hako run --rootfs / ${box.id()} -- cat /proc/self/status | grep -E 'Sig(Blk|Cgt)'
       hako run --detach --rootfs / ${id} -- sleep 600
       pid=$(hako ps --json ${id} | tr -d '[ \\n]' | cut -d, -f1)
       grep -c "^0::.*${id}$" /proc/$pid/cgroup || true
