@@ -18,7 +18,7 @@ install_node() {
 # installation scripts of packages, and then bun is a text file that asks for its own.
 install_packages() {
 	install_node
-	command -v node >/dev/null || die "needs node 20 or newer"
+	command -v node >/dev/null || die "needs node 18 or newer"
 	command -v npm >/dev/null || die "needs npm"
 	if [ -f package-lock.json ]; then
 		npm ci --no-fund --no-audit --loglevel=error || return 1
