@@ -1,9 +1,9 @@
-import { spawnFunction } from "./clone-code";
+import { spawnByFlagsFunction } from "./clone-code";
 import { defaultActionStep } from "./exec";
 import { Fd } from "./fd";
 import { readText } from "./file";
 import { type Step, tableOf, withTable } from "./steps";
-import { syscall, syscallNumber, syscallOn } from "./syscall";
+import { syscall, syscallOn } from "./syscall";
 
 const SIGCHLD = 17n;
 const SIGNALS = 64;
@@ -34,8 +34,7 @@ export function spawnByClone(
       ...(processes === undefined ? [] : [joinStep(processes)]),
     ];
     const table = tableOf(report, [...before, ...steps], undefined, first - before.length);
-    const number = syscallNumber("clone");
-    return withTable(table, (at) => spawnFunction()(at, Number(flags | SIGCHLD), 0, number));
+    return withTable(table, (at) => spawnByFlagsFunction()(at, Number(flags | SIGCHLD), 0));
   } finally {
     syscall("rt_sigprocmask", SIG_SETMASK, mask, null, SIGSET_SIZE);
   }

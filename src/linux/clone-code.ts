@@ -8,8 +8,8 @@ import { address } from "./syscall";
  * threads' locks were copied as they were, and one that was held is never released. The child touches its registers and
  * the table only, so it may even share its parent's memory.
  *
- *     spawn(table, first, second, number):
- *         result = syscall(number, first, second)      clone3(clone_args, size), or clone(flags, stack)
+ *     spawn(table, clone_args, size):
+ *         result = clone3(clone_args, size)
  *         if (result != 0) return result
  *         for (step = table + 24; ; step += 72, table.index++) {
  *             result = syscall(step[0], step[1] ... step[6])
@@ -20,11 +20,19 @@ import { address } from "./syscall";
  *         exit_group(1)
  */
 const SPAWN: MachineCode = {
-  // push %r12; push %rbx; mov %rdi,%r12; mov %rsi,%rdi; mov %rdx,%rsi; mov %rcx,%rax; syscall; test %rax,%rax
+  // push %r12; push %rbx; mov %rdi,%r12; mov %rsi,%rdi; mov %rdx,%rsi; mov $435,%eax; syscall; test %rax,%rax
   // jz child; pop %rbx; pop %r12; ret
-  x64: "41545349 89fc4889 f74889d6 4889c80f 054885c0 74045b41 5cc3",
-  // mov x9,x0; mov x0,x1; mov x1,x2; mov x8,x3; svc #0; cbz x0,child; ret
-  arm64: "e90300aa e00301aa e10302aa e80303aa 010000d4 400000b4 c0035fd6",
+  x64: "41545349 89fc4889 f74889d6 b8b30100 000f0548 85c07404 5b415cc3",
+  // mov x9,x0; mov x0,x1; mov x1,x2; mov x8,#435; svc #0; cbz x0,child; ret
+  arm64: "e90300aa e00301aa e10302aa 683680d2 010000d4 400000b4 c0035fd6",
+};
+
+/** The same with clone(flags, stack), by its number. */
+const SPAWN_BY_FLAGS: MachineCode = {
+  // ... mov $56,%eax ...
+  x64: "41545349 89fc4889 f74889d6 b8380000 000f0548 85c07404 5b415cc3",
+  // ... mov x8,#220 ...
+  arm64: "e90300aa e00301aa e10302aa 881b80d2 010000d4 400000b4 c0035fd6",
 };
 
 /** From "child:" on; the table's address is in r12 or x9. */
@@ -76,14 +84,23 @@ const WALK: MachineCode = {
     f2ffff17 200900f9 c0035fd6`,
 };
 
-type Spawn = (table: number, first: number, second: number, number: number) => number;
+type Spawn = (table: number, cloneArgs: number, size: number) => number;
 let spawn: Spawn | undefined;
+
+/** The same where there is no clone3: it takes flags with the signal of its end, and 0. */
+export function spawnByFlagsFunction(): Spawn {
+  return CFunction({
+    ptr: codePage(codeOf(SPAWN_BY_FLAGS, CHILD)) as never,
+    args: [T.u64_fast, T.u64_fast, T.u64_fast],
+    returns: T.i32,
+  }) as unknown as Spawn;
+}
 
 /** The code as a function; it returns the child's pid or -errno. */
 export function spawnFunction(): Spawn {
   spawn ??= CFunction({
     ptr: codePage(codeOf(SPAWN, CHILD)) as never,
-    args: [T.u64_fast, T.u64_fast, T.u64_fast, T.u64_fast],
+    args: [T.u64_fast, T.u64_fast, T.u64_fast],
     returns: T.i32,
   }) as unknown as Spawn;
   return spawn;

@@ -9,7 +9,7 @@ import { effectiveUser } from "./rootless";
 import { waitFor } from "./socket";
 import { statusOf } from "./stat";
 import { type Step, stepError, tableOf, withTable } from "./steps";
-import { address, syscall, syscallNumber, syscallOn, systemError, trySyscall } from "./syscall";
+import { address, syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const CLONE_VM = 0x00000100n;
 const CLONE_VFORK = 0x00004000n;
@@ -154,9 +154,8 @@ function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: F
     return spawnByClone(report, steps, flags, cgroup, first);
   }
   const args = cloneArguments(flags, SIGCHLD, cgroup);
-  const number = syscallNumber("clone3");
   return withTable(tableOf(report, steps, undefined, first), (table) =>
-    spawnFunction()(table, address(args), CLONE_ARGS_SIZE, number),
+    spawnFunction()(table, address(args), CLONE_ARGS_SIZE),
   );
 }
 
