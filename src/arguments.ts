@@ -10,6 +10,8 @@ export type Argument = ArgDef & {
   tristate?: boolean;
   /** An empty value is passed on, to be refused, for what would follow from leaving the flag out is worse than an error. */
   keepsEmpty?: boolean;
+  /** What a shell offers for an operand: ids of containers that exist, or some words; files if not given. */
+  completes?: "containers" | readonly string[];
 };
 export type Arguments = Record<string, Argument>;
 

@@ -7,7 +7,7 @@ import { asHakoError, HakoError } from "./errors";
 import { callerVariable } from "./linux/environment";
 import { isRootless } from "./linux/rootless";
 import { configureLog, logFailure, toStandardError } from "./log";
-import { commandHint } from "./suggestions";
+import { commandHint, commandName } from "./suggestions";
 
 /** The flags before the command's name. */
 export const GLOBAL_FLAGS = {
@@ -158,12 +158,13 @@ async function dispatch(raw: string[]): Promise<number> {
     cgroupManager: managerOf(values),
     rootless: rootlessOf(values.rootless),
   };
-  if (values.version) {
+  if (values.version || (rest[0] === "version" && rest.length === 1)) {
     const { versionText } = await import("./version");
     (await import("./output")).print(versionText());
     return 0;
   }
-  const [name, ...words] = rest[0] === "help" && rest.length > 1 ? [...rest.slice(1), "--help"] : rest;
+  const [given, ...words] = rest[0] === "help" && rest.length > 1 ? [...rest.slice(1), "--help"] : rest;
+  const name = given === undefined ? undefined : commandName(given);
   if (values.help || name === undefined || name === "help") {
     const { programHelp } = await import("./help");
     const texts = Object.fromEntries(
@@ -206,7 +207,8 @@ async function dispatch(raw: string[]): Promise<number> {
 async function explained(error: HakoError): Promise<HakoError> {
   if (stateRoot === undefined || error.code !== "system") return error;
   const { explainStateDirectory } = await import("./explain/state-directory");
-  return explainStateDirectory(stateRoot, error);
+  const { explainRights } = await import("./explain/rights");
+  return explainRights(explainStateDirectory(stateRoot, error));
 }
 
 /** Runs a command line; returns the exit status. Failures are logged, once, in one line. */

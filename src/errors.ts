@@ -44,20 +44,38 @@ export class HakoError extends Error {
 
   /** Message, causes and hint in one line, which may have words of an image's. (Not named "line": JavaScriptCore gives every error such a property.) */
   get oneLine(): string {
-    const words: string[] = [];
-    const hints: string[] = [];
-    for (let current: unknown = this; current !== undefined; ) {
-      if (!(current instanceof Error)) {
-        words.push(String(current));
-        break;
-      }
-      words.push(current.message);
-      if (current instanceof HakoError && current.hint !== undefined) hints.push(current.hint);
-      current = current.cause;
-    }
-    const line = words.join(": ") + (hints.length === 0 ? "" : ` (${hints.join("; ")})`);
-    return printable(shortLine(line.replaceAll(/\s*\n\s*/g, " ")));
+    const { advice } = this;
+    return advice === undefined ? this.reason : `${this.reason} (${advice})`;
   }
+
+  /** The line without what to try. */
+  get reason(): string {
+    return inOneLine(
+      this.#causes()
+        .map((each) => (each instanceof Error ? each.message : String(each)))
+        .join(": "),
+    );
+  }
+
+  /** What to try alone; undefined if nobody knows. */
+  get advice(): string | undefined {
+    const hints = this.#causes().flatMap((each) =>
+      each instanceof HakoError && each.hint !== undefined ? [each.hint] : [],
+    );
+    return hints.length === 0 ? undefined : inOneLine(hints.join("; "));
+  }
+
+  /** This error, and what it came from; something else than an error has no cause. */
+  #causes(): unknown[] {
+    const found: unknown[] = [];
+    for (let each: unknown = this; each !== undefined; each = each instanceof Error ? each.cause : undefined)
+      found.push(each);
+    return found;
+  }
+}
+
+function inOneLine(text: string): string {
+  return printable(shortLine(text.replaceAll(/\s*\n\s*/g, " ")));
 }
 
 /** Any thrown value as a HakoError; what was thrown by something else becomes its cause-less message. */

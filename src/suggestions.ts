@@ -7,6 +7,17 @@ const FLAGS: Readonly<Record<string, string>> = {
   "security-opt": "for a seccomp profile: hako run --rootfs DIR --seccomp default|FILE|off",
   s: "the signal follows the id: hako kill ID KILL",
   signal: "the signal follows the id: hako kill ID KILL",
+  // of kata-runtime 1.x
+  "kata-config": "hako has no configuration file: flags and config.json say all",
+  "kata-show-default-config-paths": "hako has no configuration file: flags and config.json say all",
+  "kata-all": "hako list --json tells all of containers, hako env of the host",
+  console: "--console-socket SOCK hands the terminal over; hako console recv SOCK takes it",
+  "no-network-checks": "hako check uses no network: leave it out",
+  strict: "of kata-check: hako is one file, with no other versions to compare",
+  verbose: "hako --debug COMMAND logs each step; check has a line for each point anyway",
+  "check-version-only": "hako --version names the build; it looks for no newer one",
+  "only-list-releases": "hako --version names the build; it looks for no newer one",
+  "include-all-releases": "hako --version names the build; it looks for no newer one",
 };
 
 /** Their names of commands. */
@@ -22,24 +33,41 @@ const COMMANDS: Readonly<Record<string, string>> = {
   top: "hako ps",
   stats: "hako events --stats",
   info: "hako env",
-  version: "hako --version",
   init: "hako spec",
+  // of kata-runtime 1.x
+  "kata-overhead": "no machine takes more than the container: hako events --stats ID tells what that uses",
+  "kata-network": "hako netns exec PATH -- ip ..., or linux.netDevices in config.json",
+  factory: "there are no machines to make in advance",
 };
 
-/** Levenshtein's distance: how many letters differ, are missing or too many. */
+/** Other names of commands that mean the same: kata-runtime 1.x's. */
+const ALIASES: Readonly<Record<string, string>> = { "kata-check": "check", "kata-env": "env" };
+
+/** The name that `COMMANDS` has for a command. */
+export function commandName(name: string): string {
+  return Object.hasOwn(ALIASES, name) ? (ALIASES[name] ?? name) : name;
+}
+
+/** How many letters differ, are missing or too many; two neighbours that changed places are one (Damerau and Levenshtein's distance). */
 function distance(left: string, right: string): number {
+  let above: number[] = [];
   let row = Array.from({ length: right.length + 1 }, (_, column) => column);
-  for (const [line, letter] of [...left].entries()) {
+  for (let line = 0; line < left.length; line++) {
     const next = [line + 1];
-    for (const [column, other] of [...right].entries()) {
+    for (let column = 0; column < right.length; column++) {
+      const same = left[line] === right[column];
+      const swapped =
+        line > 0 && column > 0 && left[line] === right[column - 1] && left[line - 1] === right[column];
       next.push(
         Math.min(
           (next[column] ?? 0) + 1,
           (row[column + 1] ?? 0) + 1,
-          (row[column] ?? 0) + (letter === other ? 0 : 1),
+          (row[column] ?? 0) + (same ? 0 : 1),
+          swapped ? (above[column - 1] ?? 0) + 1 : Number.POSITIVE_INFINITY,
         ),
       );
     }
+    above = row;
     row = next;
   }
   return row[right.length] ?? 0;
@@ -68,6 +96,12 @@ export function nearestOption(word: string, known: readonly string[]): string | 
   const short =
     lower.length <= 3 ? known.find((each) => each.length <= 3 && distance(lower, each) === 1) : undefined;
   return short ?? nearest(lower, known);
+}
+
+/** " (did you mean X?)" behind a name that nobody knows, or nothing. */
+export function suggestion(name: string, known: readonly string[]): string {
+  const meant = nearest(name, known);
+  return meant === undefined ? "" : ` (did you mean ${meant}?)`;
 }
 
 /** A hint for a flag that a command doesn't have; undefined if nothing is near. */

@@ -1,7 +1,17 @@
 import { defineCommand } from "../command";
-import { checkHost } from "../host/check";
-import { printJson, printTable } from "../output";
+import { checkHost, type Finding } from "../host/check";
+import { print, printJson, printTable } from "../output";
 import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
+
+/** With what to do in the last column, as long as it is; the same advice is given once. */
+function rows(findings: readonly Finding[]): string[][] {
+  const given = new Set([""]);
+  return findings.map(({ name, verdict, found, advice }) => {
+    const todo = advice === "" ? "" : given.has(advice) ? " (as above)" : ` (${advice})`;
+    given.add(advice);
+    return [name, verdict, `${found}${todo}`];
+  });
+}
 
 export default defineCommand({
   meta: {
@@ -12,13 +22,16 @@ export default defineCommand({
   examples: ["hako check", "hako check --format json"],
   run({ values }) {
     const findings = checkHost();
+    const missing = findings.filter(({ verdict }) => verdict === "missing").map(({ name }) => name);
     if (wantsJson(values)) printJson(findings);
     else {
-      printTable(
-        ["CHECK", "VERDICT", "FOUND", "WHAT TO DO"],
-        findings.map(({ name, verdict, found, advice }) => [name, verdict, found, advice]),
+      printTable(["CHECK", "VERDICT", "FOUND (WHAT TO DO)"], rows(findings));
+      print(
+        missing.length === 0
+          ? "\nThis host can run containers.\n"
+          : `\nContainers can't run here: ${missing.join(", ")}.\n`,
       );
     }
-    return findings.some(({ verdict }) => verdict === "missing") ? 1 : 0;
+    return missing.length === 0 ? 0 : 1;
   },
 });

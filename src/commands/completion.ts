@@ -7,7 +7,7 @@ import { allCommands } from "../tables";
 
 export default defineCommand({
   meta: { name: "completion", description: "print a completion script for a shell" },
-  args: { shell: { type: "positional", required: true, description: SHELLS.join(", ") } },
+  args: { shell: { type: "positional", required: true, description: SHELLS.join(", "), completes: SHELLS } },
   examples: ['eval "$(hako completion bash)"', "hako completion fish > ~/.config/fish/completions/hako.fish"],
   async run({ values }) {
     const shell = SHELLS.find((name) => name === values.shell) as Shell | undefined;

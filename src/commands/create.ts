@@ -2,11 +2,11 @@ import { defineCommand } from "../command";
 import { consoleFor } from "../container/console-for";
 import { createContainer } from "../container/create";
 import { CREATE_FLAGS, createOptions } from "./shared-flags";
-import { CONTAINER } from "./shared-operands";
+import { NEW_CONTAINER } from "./shared-operands";
 
 export default defineCommand({
   meta: { name: "create", description: "make a container from a bundle; start runs its program" },
-  args: { container: CONTAINER, ...CREATE_FLAGS },
+  args: { container: NEW_CONTAINER, ...CREATE_FLAGS },
   // as with runc, also for a program that can't be executed
   failure: 1,
   examples: ["hako create --bundle /bundles/web web"],

@@ -3,7 +3,7 @@ import { deleteContainer } from "../container/delete";
 import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
-import { forContainers, REGEX } from "./shared-regex";
+import { forContainers, MORE, REGEX } from "./shared-regex";
 
 export default defineCommand({
   meta: {
@@ -20,11 +20,12 @@ export default defineCommand({
     },
     regex: REGEX,
   },
-  examples: ["hako delete web", "hako delete --force web"],
-  run({ values, globals }) {
+  rest: MORE,
+  examples: ["hako delete web", "hako delete --force web db"],
+  run({ values, rest, globals }) {
     const { root } = globals;
     const openFiles = callerOpenFiles();
-    forContainers(root, values.container, values.regex, (id) =>
+    forContainers(root, [values.container, ...rest], values.regex, (id) =>
       deleteContainer({ root, id, force: values.force, openFiles, warn: logWarning }),
     );
     return 0;

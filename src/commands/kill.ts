@@ -1,6 +1,6 @@
 import { defineCommand } from "../command";
 import { killContainer } from "../container/kill";
-import { signalNumber } from "../linux/signals";
+import { signalNames, signalNumber } from "../linux/signals";
 import { logWarning } from "../log";
 import { CONTAINER } from "./shared-operands";
 import { forContainers, REGEX } from "./shared-regex";
@@ -18,6 +18,7 @@ export default defineCommand({
       required: false,
       default: "SIGTERM",
       description: "name or number of the signal",
+      completes: signalNames(),
     },
     all: { type: "boolean", alias: "a", description: "send it to all processes of the container" },
     regex: REGEX,
@@ -26,7 +27,7 @@ export default defineCommand({
   run({ values, globals }) {
     const signal = signalNumber(values.signal);
     const { root } = globals;
-    forContainers(root, values.container, values.regex, (id) =>
+    forContainers(root, [values.container], values.regex, (id) =>
       killContainer({ root, id, signal, all: values.all, warn: logWarning }),
     );
     return 0;

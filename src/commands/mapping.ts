@@ -12,7 +12,7 @@ const add = defineCommand({
   },
   args: {
     container: CONTAINER,
-    sandbox: { type: "positional", required: true, description: "id of the sandbox" },
+    sandbox: { type: "positional", required: true, description: "id of the sandbox", completes: [] },
   },
   examples: ["hako mapping add web pod1"],
   run({ values, globals }) {

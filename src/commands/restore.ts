@@ -6,7 +6,7 @@ import { callerOpenFiles } from "../linux/rlimit";
 import { logWarning } from "../log";
 import { CRIU_FLAGS, criuFlags } from "./shared-criu-flags";
 import { CREATE_FLAGS } from "./shared-flags";
-import { CONTAINER } from "./shared-operands";
+import { NEW_CONTAINER } from "./shared-operands";
 
 export default defineCommand({
   meta: {
@@ -14,7 +14,7 @@ export default defineCommand({
     description: "make a container whose processes go on where a checkpoint saved them",
   },
   args: {
-    container: CONTAINER,
+    container: NEW_CONTAINER,
     bundle: CREATE_FLAGS.bundle,
     ...CRIU_FLAGS,
     "console-socket": CREATE_FLAGS["console-socket"],

@@ -7,7 +7,7 @@ import type { ScriptValues } from "../container/script";
 import { HakoError } from "../errors";
 import { print } from "../output";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
-import { CONTAINER } from "./shared-operands";
+import { NEW_CONTAINER } from "./shared-operands";
 
 /** setTimeout's: longer ones end at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -111,7 +111,7 @@ export default defineCommand({
     description: "create, start, wait, delete: a bundle's program, or a command in a rootfs",
   },
   args: {
-    container: { ...CONTAINER, required: false },
+    container: { ...NEW_CONTAINER, required: false },
     ...CREATE_FLAGS,
     detach: { type: "boolean", alias: "d", description: "come back when the program has been started" },
     keep: { type: "boolean", description: "don't delete the container after its end" },

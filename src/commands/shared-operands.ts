@@ -4,6 +4,14 @@ export const CONTAINER = {
   required: true,
   valueHint: "CONTAINER",
   description: "id of the container",
+  completes: "containers",
+} as const;
+
+/** Of a container that is to be made: one that exists would be refused. */
+export const NEW_CONTAINER = {
+  ...CONTAINER,
+  description: "id that the container gets",
+  completes: [],
 } as const;
 
 export const BUNDLE = {

@@ -9,20 +9,35 @@ export const REGEX = {
   description: "CONTAINER is a regular expression, for the containers whose id it matches, as with crun",
 } as const;
 
+/** More ids behind the first one. */
+export const MORE = "[CONTAINER...]";
+
 /**
- * Does something with the container that the operand names, or with all that it matches: as with crun, a failure of one of
- * them is a warning then, and the others get their turn.
+ * Does something with the containers that the operands name, or that they match: as with crun, a failure of one that matches is a
+ * warning. Of several each gets its turn, and the failures are told at the end.
  */
 export function forContainers(
   root: string,
-  operand: string,
+  operands: readonly string[],
   regex: boolean,
   action: (id: ContainerId) => void,
 ): void {
-  if (!regex) {
-    action(containerId(operand));
-    return;
+  const failures: HakoError[] = [];
+  for (const operand of operands) {
+    try {
+      if (regex) forMatching(root, operand, action);
+      else action(containerId(operand));
+    } catch (error) {
+      failures.push(asHakoError(error));
+    }
   }
+  const [first, ...others] = failures;
+  if (first === undefined) return;
+  if (others.length === 0) throw first;
+  throw new HakoError({ code: first.code, message: failures.map(({ oneLine }) => oneLine).join("; ") });
+}
+
+function forMatching(root: string, operand: string, action: (id: ContainerId) => void): void {
   const expression = expressionOf(operand);
   for (const id of containerIds(root).filter((each) => expression.test(each))) {
     try {

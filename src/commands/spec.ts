@@ -2,6 +2,7 @@ import { readLayout } from "../cgroup/layout";
 import { defineCommand } from "../command";
 import { HakoError } from "../errors";
 import { statusAt, writeText } from "../linux/file";
+import { systemError } from "../linux/syscall";
 import { defaultConfig } from "../oci/default";
 
 export default defineCommand({
@@ -18,6 +19,11 @@ export default defineCommand({
   },
   examples: ["mkdir -p web/rootfs && hako spec --bundle web"],
   run({ values }) {
+    const type = statusAt(values.bundle)?.type;
+    if (type !== "directory") {
+      const hint = `mkdir -p ${values.bundle}/rootfs makes one, with a place for the root file system`;
+      throw systemError("open", type === undefined ? "ENOENT" : "ENOTDIR", values.bundle, hint);
+    }
     const file = `${values.bundle}/config.json`;
     if (statusAt(file, false) !== undefined) {
       throw new HakoError({

@@ -1,13 +1,16 @@
 import { defineCommand } from "../command";
-import { idProblems } from "../container/validate";
+import { bundleFindings, type Finding, idFindings } from "../container/validate";
 import { toStandardError } from "../log";
-import { bundleFindings } from "../oci/validate";
+import { problemLine } from "../oci/config";
+import { printJson } from "../output";
+import { printable } from "../printable";
 import { BUNDLE } from "./shared-operands";
 
 export default defineCommand({
   meta: {
     name: "validate",
-    description: "check an id and a bundle as create would, tell every problem and unknown field",
+    description:
+      "check an id and a bundle as create would on this host, without making anything: every problem and unknown name",
   },
   args: {
     container: {
@@ -16,16 +19,30 @@ export default defineCommand({
       keepsEmpty: true,
       valueHint: "CONTAINER",
       description: "id that a container would get",
+      completes: [],
     },
     bundle: { ...BUNDLE, keepsEmpty: true },
+    json: {
+      type: "boolean",
+      description:
+        "an array of {pointer, message, severity} on standard output; severity is error or warning",
+    },
   },
-  examples: ["hako validate --bundle /bundles/web web"],
+  examples: ["hako validate --bundle /bundles/web web", "hako validate --json --bundle /bundles/web"],
   run({ values, globals }) {
-    const ids = values.container === undefined ? [] : idProblems(globals.root, values.container);
-    const bundle = bundleFindings(values.bundle, globals.cgroupManager);
-    const problems = [...ids, ...bundle.problems];
-    const warnings = bundle.warnings.map((line) => `warning: ${line}`);
-    toStandardError([...problems, ...warnings].map((line) => `${line}\n`).join(""));
-    return problems.length === 0 ? 0 : 1;
+    const ids = values.container === undefined ? [] : idFindings(globals.root, values.container);
+    const { file, findings } = bundleFindings(values.bundle, globals.cgroupManager);
+    if (values.json) printJson([...ids, ...findings]);
+    else
+      toStandardError(
+        [...ids.map((each) => line(each)), ...findings.map((each) => line(each, file))].join(""),
+      );
+    return [...ids, ...findings].some(({ severity }) => severity === "error") ? 1 : 0;
   },
 });
+
+/** For people: what has no field says itself what it is about. */
+function line(finding: Finding, file?: string): string {
+  const text = file === undefined ? finding.message : `${file}: ${problemLine(finding)}`;
+  return `${finding.severity === "warning" ? "warning: " : ""}${printable(text)}\n`;
+}

@@ -94,7 +94,7 @@ export async function attend(
   forward.to(init);
   if (master !== undefined) {
     const { relay } = await import("../linux/terminal");
-    if (!(await relay(master, { until: ended, signals: false }))) {
+    if (!(await relay(master, { until: ended, signals: false, endsInput: true }))) {
       master.close();
       await Promise.race([ended, Bun.sleep(HANGUP_MS)]);
       return UNREAD;

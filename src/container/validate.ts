@@ -1,16 +1,75 @@
+import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError } from "../errors";
+import { exists } from "../linux/file";
+import type { Problem } from "../oci/config";
+import { unknownFields } from "../oci/unknown-fields";
+import { examine } from "../oci/validate";
+import { hostFindings } from "./bundle-problems";
 import { containerId } from "./id";
 import { MappingStore } from "./mapping";
 import { hasDirectory } from "./record";
 
+/** What is to be said about a bundle or an id. */
+export interface Finding extends Problem {
+  /** create would refuse an error; of what a warning speaks of it would do without. */
+  severity: "error" | "warning";
+}
+
+export interface BundleFindings {
+  /** The config.json; undefined if there is none to speak of. */
+  file: string | undefined;
+  findings: Finding[];
+}
+
 /** What keeps a new container from having this id. */
-export function idProblems(root: string, text: string): string[] {
+export function idFindings(root: string, text: string): Finding[] {
+  const error = (message: string): Finding => ({ pointer: "", message, severity: "error" });
   try {
     const id = containerId(text);
     const inUse = `container id "${id}" is already in use, a unique id should be provided`;
-    if (hasDirectory(root, id)) return [inUse];
-    return new MappingStore(root).get(id) === undefined ? [] : [`${inUse} (see hako mapping get ${id})`];
+    if (hasDirectory(root, id)) return [error(inUse)];
+    return new MappingStore(root).get(id) === undefined
+      ? []
+      : [error(`${inUse} (see hako mapping get ${id})`)];
   } catch (thrown) {
-    return [asHakoError(thrown).oneLine];
+    return [error(asHakoError(thrown).oneLine)];
   }
+}
+
+/** Every problem of a bundle on this host, and what in it does nothing. */
+export function bundleFindings(bundle: string, manager: CgroupManager): BundleFindings {
+  try {
+    const { file, document, checked, part, problems } = examine(bundle, manager);
+    const host = part === undefined || !exists(part.rootfs) ? undefined : hostFindings(part);
+    const inDocument = (found: readonly Problem[] = []) =>
+      found.map((each) => part?.inDocument(each)).filter((each) => each !== undefined);
+    const unknown = checked === undefined ? [] : unknownFields(document, checked.config);
+    return {
+      file,
+      findings: [
+        ...as("error", [...problems, ...notKnown(inDocument(host?.problems), problems)]),
+        ...as("warning", inDocument(host?.warnings)),
+        ...as(
+          "warning",
+          unknown.map((pointer) => ({ pointer, message: "unknown, and does nothing" })),
+        ),
+      ],
+    };
+  } catch (thrown) {
+    const { oneLine: message } = asHakoError(thrown);
+    return { file: undefined, findings: [{ pointer: "", message, severity: "error" }] };
+  }
+}
+
+function as(severity: Finding["severity"], problems: readonly Problem[]): Finding[] {
+  return problems.map((each) => ({ ...each, severity }));
+}
+
+/** Whoever uses a field that is wrong fails too, for that reason: it is not told twice. */
+function notKnown(problems: readonly Problem[], known: readonly Problem[]): Problem[] {
+  const isWithin = (inner: string, outer: string) => inner === outer || inner.startsWith(`${outer}/`);
+  return problems.filter(
+    ({ pointer }) =>
+      !known.some((each) => isWithin(pointer, each.pointer) || isWithin(each.pointer, pointer)),
+  );
 }

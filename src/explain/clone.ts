@@ -4,6 +4,7 @@ import { exists, readText } from "../linux/file";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, NAMESPACE_TYPES, type NamespaceType } from "../linux/namespace";
 import { getLimit } from "../linux/rlimit";
 import { effectiveUser } from "../linux/rootless";
+import { type Confinement, confinedHint, confinement, rightsHint } from "./rights";
 
 /** The names of namespaces in procfs, where they aren't config.json's. */
 const NO_LIMIT = 2n ** 64n - 1n;
@@ -18,25 +19,25 @@ export interface CloneCall {
   joinsPid: boolean;
 }
 
-/** An error of clone3 with what this host says about its reason. */
+/** An error of clone3, or of clone in its place, with what this host says about its reason. */
 export function explainClone(error: HakoError, call: CloneCall): HakoError {
-  if (error.syscall !== "clone3") return error;
+  if (error.syscall !== "clone3" && error.syscall !== "clone") return error;
   const hint = cloneHint(error, call);
   return hint === undefined ? error : new HakoError({ ...error, message: error.message, hint });
 }
 
-function cloneHint({ errno }: HakoError, { flags, born, joinsPid }: CloneCall): string | undefined {
+function cloneHint(error: HakoError, { flags, born, joinsPid }: CloneCall): string | undefined {
   const types = NAMESPACE_TYPES.filter((type) => (flags & NAMESPACE_FLAGS[type]) !== 0);
-  switch (errno) {
+  switch (error.errno) {
     case "EAGAIN":
       return noMoreProcesses(born);
     case "ENOSPC":
     case "EUSERS":
       return noMoreNamespaces(types);
     case "EPERM":
-      return types.includes("user")
-        ? userNamespaceRefused()
-        : "new namespaces need CAP_SYS_ADMIN: run as root";
+      return types.includes("user") ? userNamespaceRefused() : refused(error);
+    case "ENOSYS":
+      return refused(error);
     case "EINVAL": {
       const missing = types.filter((type) => !exists(`/proc/self/ns/${NAMESPACE_FILES[type]}`));
       return missing.length === 0 ? undefined : `this kernel has no ${missing.join(", ")} namespaces`;
@@ -98,11 +99,20 @@ const SWITCHES = [
   ],
 ] as const;
 
-/** Why an ordinary user gets no user namespace, or one without rights. `read` gives the value of a file of procfs. */
-export function userNamespaceRefused(read: (file: string) => string | undefined = value): string {
+/** Why there is no user namespace, or one without rights. `read` gives the value of a file of procfs. */
+export function userNamespaceRefused(
+  read: (file: string) => string | undefined = value,
+  confined: Confinement = confinement(),
+): string {
   const found = SWITCHES.find(([file, refusing]) => read(file) === refusing)?.[2];
-  return (
-    found ??
-    "no user namespace from within a chroot, nor under a seccomp filter that forbids it (of an outer container)"
-  );
+  return found ?? confinedHint(confined) ?? "no user namespace is made from within a chroot";
+}
+
+/** New namespaces without a user namespace, or the call as such. */
+function refused(error: HakoError): string | undefined {
+  const confined = confinement();
+  const hint = rightsHint(error, confined);
+  return error.errno === "ENOSYS" || confined.root || hint === undefined
+    ? hint
+    : `${hint}, or with a user namespace in config /linux/namespaces (hako spec --rootless)`;
 }

@@ -29,7 +29,7 @@ export function mountHint(
   if (hintOf(cause)) return undefined;
   if (isBind(mount)) return bindHint(resolve(bundle ?? "/", mount.source ?? ""), mount.destination, cause);
   if (hasErrno(cause, "ENODEV")) return unknownTypeHint(mount);
-  if (hasErrno(cause, "EPERM") && userNamespace) return inUserNamespace(mount);
+  if (hasErrno(cause, "EPERM") && userNamespace) return inUserNamespaceHint(mount.type, mount.destination);
   if (hasErrno(cause, "EROFS")) return pointHint(mount.destination);
   return undefined;
 }
@@ -80,7 +80,7 @@ function pointHint(destination: string): string {
  * The kernel lets a user namespace have a procfs or sysfs only of namespaces that it owns, and where it would show
  * nothing that the outer one hides (mount_too_revealing in fs/namespace.c).
  */
-function inUserNamespace({ type = "", destination }: Mount): string | undefined {
+export function inUserNamespaceHint(type = "", destination: string): string {
   if (type !== "proc" && type !== "sysfs") return `in a user namespace the kernel allows no ${type} mount`;
   const place = type === "proc" ? "/proc" : "/sys";
   const covers = readMountinfo().filter(({ mountpoint }) => mountpoint.startsWith(`${place}/`));

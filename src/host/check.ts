@@ -1,15 +1,20 @@
 import { readLayout } from "../cgroup";
-import { asHakoError } from "../errors";
-import { permittedCapabilities, SYS_ADMIN } from "../linux/capabilities";
+import { DELEGATION } from "../cgroup/delegation";
+import { asHakoError, HakoError } from "../errors";
+import { capabilityBit, effectiveCapabilities } from "../linux/capabilities";
 import { findProgram } from "../linux/exec";
-import { checkAccess, exists, readText } from "../linux/file";
+import { readText } from "../linux/file";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/namespace";
+import { openToLook } from "../linux/path";
 import { getLimit } from "../linux/rlimit";
+import { isRootless } from "../linux/rootless";
+import { mountStatusOf } from "../linux/stat";
 import { kernelRelease } from "../linux/uname";
 import { systemdVersion } from "../systemd/version";
+import { tryCgroups, tryNamespace, tryRights } from "./trials";
 
-/** "ok", "missing" (containers don't run without), or "absent" (something more would work with it). */
-export type Verdict = "ok" | "missing" | "absent";
+/** "ok", "missing" (containers don't run without), "absent" (something more would work with it), or not looked at. */
+export type Verdict = "ok" | "missing" | "absent" | "not tried";
 
 export interface Finding {
   name: string;
@@ -24,15 +29,15 @@ interface Check {
   name: string;
   /** Containers don't run without it. */
   needed: boolean;
+  /** What to do when `look` gives no better hint. */
   advice: string;
-  /** What was found; undefined when it isn't there. */
+  /** What was found; undefined when it isn't there, an error when it fails. */
   look(): string | undefined;
 }
 
-const R_W = 6;
 const FIRST_KERNEL = [5, 12] as const;
-/** Without these no container is made. */
-const NEEDED_NAMESPACES = ["mount", "pid"];
+/** What `hako spec`, `run --rootfs` and clients ask for if they are not told otherwise. */
+const USUAL_NAMESPACES: readonly NamespaceType[] = ["mount", "pid", "network", "ipc", "uts"];
 const WANTED_CONTROLLERS = ["cpu", "memory", "pids"];
 const LEAST_FILES = 1024n;
 
@@ -52,15 +57,13 @@ function namespaceLimit(type: NamespaceType): string | undefined {
 const namespaces = NAMESPACE_TYPES.map(
   (type): Check => ({
     name: `${type} namespaces`,
-    needed: NEEDED_NAMESPACES.includes(type),
-    advice:
-      type === "time"
-        ? "a kernel with CONFIG_TIME_NS"
-        : `a kernel with them; see /proc/sys/user/max_${NAMESPACE_FILES[type]}_namespaces`,
+    needed: USUAL_NAMESPACES.includes(type),
+    advice: `a kernel with them; see /proc/sys/user/max_${NAMESPACE_FILES[type]}_namespaces`,
     look() {
+      // with rights it is made without a user namespace
+      tryNamespace(type);
       const limit = namespaceLimit(type);
-      if (!exists(`/proc/self/ns/${NAMESPACE_FILES[type]}`) || limit === "0") return undefined;
-      return limit === undefined ? "there" : `up to ${limit}`;
+      return limit === undefined ? "made" : `made, up to ${limit}`;
     },
   }),
 );
@@ -69,6 +72,16 @@ function controllersOf(): string[] {
   return readLayout().hierarchies.flatMap(({ controllers, unified, mountpoint }) =>
     unified ? (words(`${mountpoint}/cgroup.controllers`) ?? "").split(" ").filter(Boolean) : controllers,
   );
+}
+
+/** What helps where a container gets no cgroup of its own. */
+function cgroupAdvice(mountpoint: string): string {
+  const instead = "limits are refused, containers without limits run";
+  using place = openToLook(mountpoint);
+  if (place !== undefined && mountStatusOf(place).readonly) {
+    return `${instead}; in a container mount cgroups writable: --privileged, or --cgroupns host -v /sys/fs/cgroup:/sys/fs/cgroup`;
+  }
+  return isRootless() ? `${instead}; ${DELEGATION}` : instead;
 }
 
 const controllers = WANTED_CONTROLLERS.map(
@@ -95,21 +108,38 @@ const CHECKS: readonly Check[] = [
     name: "rights",
     needed: true,
     advice: "run as root, or allow user namespaces: sysctl user.max_user_namespaces=10000",
-    look() {
-      if ((permittedCapabilities() & SYS_ADMIN) !== 0n) return "CAP_SYS_ADMIN";
-      // an ordinary user has rights in a user namespace of its own
-      const limit = namespaceLimit("user");
-      return limit === undefined || limit === "0" ? undefined : "in a user namespace";
-    },
+    look: tryRights,
   },
   ...namespaces,
+  {
+    name: "proc mounts",
+    needed: true,
+    advice: "",
+    look() {
+      tryNamespace("procfs");
+      return "made";
+    },
+  },
   {
     name: "cgroups",
     needed: false,
     advice: "no limits without: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
     look() {
       const { version, hierarchies } = readLayout();
-      return hierarchies.length === 0 ? undefined : version;
+      const [first] = hierarchies;
+      if (first === undefined) return undefined;
+      try {
+        tryCgroups();
+      } catch (thrown) {
+        const cause = asHakoError(thrown);
+        throw new HakoError({
+          code: "system",
+          message: version,
+          cause,
+          hint: cause.hint ?? cgroupAdvice(first.mountpoint),
+        });
+      }
+      return version;
     },
   },
   ...controllers,
@@ -148,6 +178,16 @@ const CHECKS: readonly Check[] = [
     },
   },
   {
+    name: "raised limits",
+    needed: false,
+    advice:
+      "rlimits above the caller's own are refused, such as those that podman asks for as root: in a container --cap-add SYS_RESOURCE",
+    look() {
+      if ((effectiveCapabilities() & capabilityBit("CAP_SYS_RESOURCE")) !== 0n) return "CAP_SYS_RESOURCE";
+      throw new HakoError({ code: "system", message: "no CAP_SYS_RESOURCE" });
+    },
+  },
+  {
     name: "ids for rootless",
     needed: false,
     advice: "install newuidmap and newgidmap (uidmap), for users who make containers",
@@ -162,28 +202,31 @@ const CHECKS: readonly Check[] = [
     advice: "checkpoints need it: install criu",
     look: () => findProgram("criu"),
   },
-  {
-    name: "machines",
-    needed: false,
-    advice: "virtual machines need /dev/kvm, to be read and written",
-    look() {
-      checkAccess("/dev/kvm", R_W);
-      return "/dev/kvm";
-    },
-  },
 ];
 
-/** Whether this host can run containers, point by point. */
+/** What this version has nothing to try for. */
+const NOT_TRIED: readonly Finding[] = [
+  { name: "machines", verdict: "not tried", found: "this version has none", advice: "" },
+];
+
+/** Whether this host can run containers, point by point: what can be tried is tried. */
 export function checkHost(): Finding[] {
-  return CHECKS.map(({ name, needed, advice, look }) => {
-    let found: string | undefined;
-    let why = "not there";
-    try {
-      found = look();
-    } catch (error) {
-      why = asHakoError(error).oneLine;
-    }
-    if (found !== undefined) return { name, verdict: "ok", found, advice: "" };
-    return { name, verdict: needed ? "missing" : "absent", found: why, advice };
-  });
+  return [...CHECKS.map(finding), ...NOT_TRIED];
+}
+
+function finding({ name, needed, advice, look }: Check): Finding {
+  let found: string | undefined;
+  let failed: HakoError | undefined;
+  try {
+    found = look();
+  } catch (error) {
+    failed = asHakoError(error);
+  }
+  if (found !== undefined) return { name, verdict: "ok", found, advice: "" };
+  return {
+    name,
+    verdict: needed ? "missing" : "absent",
+    found: failed?.reason ?? "not there",
+    advice: failed?.advice ?? advice,
+  };
 }

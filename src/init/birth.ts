@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../errors";
 import { closeStep, executeStep, inheritSteps, ownerSteps } from "../linux/child-steps";
-import { cloneArguments, cloneChild, Reports, SIBLING } from "../linux/clone";
+import { cloneCall, cloneChild, cloneName, Reports, SIBLING } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
 import { forbidExecution } from "../linux/memfd";
@@ -83,8 +83,8 @@ export class BornProcess implements Disposable {
 
   /** Makes a copy of itself in what it has joined for its children, with what else `flags` say, and ends: this is the copy from now on. */
   rebirth(flags: number): void {
-    const pid = this.remote.birth(cloneArguments(BigInt(flags >>> 0) | SIBLING, 0));
-    if (pid < 0) throw systemError("clone3", -pid);
+    const pid = this.remote.birth(cloneCall(BigInt(flags >>> 0) | SIBLING, 0));
+    if (pid < 0) throw systemError(cloneName(), -pid);
     // whoever can get at the new process could say this too
     if (pid === this.#pid || !isChild(pid))
       throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });

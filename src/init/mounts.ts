@@ -52,16 +52,25 @@ const UNLABELED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "cgro
 /** Mounts everything of /mounts, in its order. */
 export function mountAll(work: RootfsWork): void {
   (work.context.config.mounts ?? []).forEach((mount, index) => {
-    during(
-      `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
-      () => mountOne(work, mount, index),
-      (cause) => {
-        const { mountHint } = require("../explain/mount") as typeof import("../explain/mount");
-        const { bundle, userNamespace } = work.context;
-        return { hint: mountHint(mount, bundle, userNamespace, cause) };
-      },
-    );
+    duringMount(mount, index, work.context, () => mountOne(work, mount, index));
   });
+}
+
+/** A failure of `action` becomes the error of a mount, with what is known of its reason. */
+export function duringMount<T>(
+  mount: Mount,
+  index: number,
+  { bundle, userNamespace }: Pick<RootfsWork["context"], "bundle" | "userNamespace">,
+  action: () => T,
+): T {
+  return during(
+    `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
+    action,
+    (cause) => {
+      const { mountHint } = require("../explain/mount") as typeof import("../explain/mount");
+      return { hint: mountHint(mount, bundle, userNamespace, cause) };
+    },
+  );
 }
 
 function mountOne(work: RootfsWork, mount: Mount, index: number): void {
@@ -118,7 +127,7 @@ function openLink(root: Fd, path: string): Fd | undefined {
   return undefined;
 }
 
-function checkSameKind(source: string, status: FileStatus, target: Fd, path: string): void {
+export function checkSameKind(source: string, status: FileStatus, target: Fd, path: string): void {
   const sourceIs = status.type === "directory" ? "directory" : "file";
   const targetIs = statusOf(target).type === "directory" ? "directory" : "file";
   if (sourceIs === targetIs) return;
@@ -156,7 +165,7 @@ export function openOrdinaryDirectory(root: Fd, path: string): Fd {
  * Nothing but a procfs on /proc, and below it only what lxcfs imitates: programs, and we, believe what is written there.
  * `tree` is the copy for a bind mount.
  */
-function checkBelowProc(path: string, tree: Fd | undefined, type?: string): void {
+export function checkBelowProc(path: string, tree: Fd | undefined, type?: string): void {
   if (path === "/proc") {
     if (type === "proc" || (tree !== undefined && filesystemOf(tree) === MAGIC.proc)) return;
     throw new HakoError({ code: "config", message: "only a proc file system can be mounted on /proc" });
@@ -207,6 +216,18 @@ function labelOf({ context: { config } }: RootfsWork, type: string): string[] {
   return [`context=${label}`];
 }
 
+/** The file system that a mount is of; `more` are options that depend on the container's files. */
+export function wantedFilesystem(mount: Mount, plan: MountPlan, more: readonly string[] = []): Filesystem {
+  const type = mount.type ?? "none";
+  const readonly = (plan.own.set & ATTR.RDONLY) !== 0 && !SHARED_SUPERBLOCK.has(type);
+  const source = mount.source === undefined || mount.source === "" ? type : mount.source;
+  return {
+    type,
+    source,
+    options: [...plan.superblock, ...plan.data, ...(readonly ? ["ro"] : []), ...more],
+  };
+}
+
 /** A new mount of a file system. */
 function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string): void {
   const type = mount.type ?? "none";
@@ -214,17 +235,8 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string)
   const ordinary = type === "proc" || type === "sysfs";
   using covered = type === "tmpfs" ? openIfThere(work.root, path, O.PATH) : undefined;
   using target = ordinary ? openOrdinaryDirectory(work.root, path) : openDirectory(work.root, path);
-  const readonly = (plan.own.set & ATTR.RDONLY) !== 0 && !SHARED_SUPERBLOCK.has(type);
   const filesystem: Filesystem = {
-    type,
-    source: mount.source === undefined || mount.source === "" ? type : mount.source,
-    options: [
-      ...plan.superblock,
-      ...plan.data,
-      ...modeOf(covered, plan),
-      ...(readonly ? ["ro"] : []),
-      ...labelOf(work, type),
-    ],
+    ...wantedFilesystem(mount, plan, [...modeOf(covered, plan), ...labelOf(work, type)]),
     pidNamespace: type === "proc" ? work.context.pidNamespace : undefined,
   };
   using tree = create(work, filesystem, plan);

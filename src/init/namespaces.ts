@@ -41,17 +41,7 @@ export class NamespacePlan implements Disposable {
         if (!Object.hasOwn(NAMESPACE_FLAGS, type)) throw unknownNamespace(type, index);
         const known = type as NamespaceType;
         if (path === undefined || path === "") created.add(known);
-        else {
-          const fd = during(
-            `config /linux/namespaces/${index}/path`,
-            () => openNamespace(path, known),
-            ({ errno }) =>
-              errno === "ENOENT"
-                ? { hint: "who owned it, the pod's sandbox perhaps, has ended: start that first" }
-                : {},
-          );
-          joined.push({ type: known, fd });
-        }
+        else joined.push({ type: known, fd: openJoined(path, known, index) });
       });
     } catch (error) {
       for (const { fd } of joined) fd.close();
@@ -116,6 +106,18 @@ export class NamespacePlan implements Disposable {
   [Symbol.dispose](): void {
     for (const { fd } of this.joined) fd.close();
   }
+}
+
+/** Opens the namespace of a row of /linux/namespaces. */
+export function openJoined(path: string, type: NamespaceType, index: number): Fd {
+  return during(
+    `config /linux/namespaces/${index}/path`,
+    () => openNamespace(path, type),
+    ({ errno }) =>
+      errno === "ENOENT"
+        ? { hint: "who owned it, the pod's sandbox perhaps, has ended: start that first" }
+        : {},
+  );
 }
 
 function unknownNamespace(type: string, index: number): HakoError {

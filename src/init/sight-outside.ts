@@ -8,6 +8,7 @@ import { components } from "../linux/path-text";
 import { type FileStatus, statusOf } from "../linux/stat";
 import { systemError } from "../linux/syscall";
 import type { Process } from "../oci/config";
+import { mayExecute } from "./may-execute";
 
 /** A program's container, of which only files are looked at. */
 export interface Outside {
@@ -48,7 +49,7 @@ function openAsUser(outside: Outside, path: string): Fd {
   const names = components(absolute);
   for (let count = 0; count < names.length; count++) {
     using directory = openInRoot(root, `/${names.slice(0, count).join("/")}`, O.PATH | O.DIRECTORY);
-    if (!mayExecute(outside, statusOf(directory))) throw systemError("open", "EACCES", absolute);
+    if (!isPassable(outside, statusOf(directory))) throw systemError("open", "EACCES", absolute);
   }
   return openInRoot(root, absolute, O.PATH);
 }
@@ -57,23 +58,12 @@ function openAsUser(outside: Outside, path: string): Fd {
 function errnoOf(outside: Outside, path: string): ErrnoName | undefined {
   try {
     using file = openAsUser(outside, path);
-    return mayExecute(outside, statusOf(file)) ? undefined : "EACCES";
+    return isPassable(outside, statusOf(file)) ? undefined : "EACCES";
   } catch (error) {
     return asHakoError(error).errno;
   }
 }
 
-const ANY_EXECUTE = 0o111;
-
-function mayExecute(outside: Outside, { type, mode, uid, gid }: FileStatus): boolean {
-  const { process, keepsGroups, onHost } = outside;
-  const { user, capabilities } = process;
-  if (capabilities?.effective?.includes("CAP_DAC_OVERRIDE") === true) {
-    return type === "directory" || (mode & ANY_EXECUTE) !== 0;
-  }
-  if (uid === onHost("uid", user.uid)) return (mode & 0o100) !== 0;
-  const own = keepsGroups ? [] : (user.additionalGids ?? []);
-  const groups = [user.gid, ...own].map((id) => onHost("gid", id));
-  if (keepsGroups) groups.push(...(globalThis.process.getgroups?.() ?? []));
-  return (mode & (groups.includes(gid) ? 0o010 : 0o001)) !== 0;
+function isPassable({ process, keepsGroups, onHost }: Outside, status: FileStatus): boolean {
+  return mayExecute(status, process, keepsGroups, onHost);
 }

@@ -1,3 +1,4 @@
+import type { CloneCall } from "./clone";
 import type { Step } from "./steps";
 import type { SyscallArgument, SyscallName } from "./syscall";
 
@@ -11,7 +12,7 @@ export interface Actor {
   /** Makes the steps' system calls, one right after the other; throws the error of the one that failed. */
   perform(steps: readonly Step[]): void;
   /** Makes a child that makes the steps' system calls, reports a failure, and must execute or end: until then the actor waits. Its pid there, or -errno. */
-  clone(cloneArguments: Uint8Array, steps: readonly Step[], report: number, first: number): number;
+  clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number;
 }
 
 let current: Actor | undefined;

@@ -45,6 +45,7 @@ export const CAPABILITIES = [
   "CAP_BPF",
   "CAP_CHECKPOINT_RESTORE",
 ] as const;
+export type CapabilityName = (typeof CAPABILITIES)[number];
 
 const PR_CAPBSET_READ = 23;
 const PR_CAPBSET_DROP = 24;
@@ -92,11 +93,26 @@ function isKnown(number: number): boolean {
   return trySyscall("prctl", PR_CAPBSET_READ, number, 0, 0, 0) >= 0;
 }
 
-/** The capabilities of this thread: from capget(2). */
-export function permittedCapabilities(): bigint {
+/** The bit of a capability in a mask. */
+export function capabilityBit(name: CapabilityName): bigint {
+  return 1n << BigInt(CAPABILITIES.indexOf(name));
+}
+
+/** The capabilities of this thread: from capget(2), whose sets are effective, permitted, inheritable, twice for 64 bits. */
+function ownCapabilities(set: 0 | 1): bigint {
   const sets = new Uint32Array(6);
   syscall("capget", new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets);
-  return BigInt(sets[1] ?? 0) | (BigInt(sets[4] ?? 0) << 32n);
+  return BigInt(sets[set] ?? 0) | (BigInt(sets[3 + set] ?? 0) << 32n);
+}
+
+/** What this thread may make effective. */
+export function permittedCapabilities(): bigint {
+  return ownCapabilities(1);
+}
+
+/** What the kernel lets this thread do. */
+export function effectiveCapabilities(): bigint {
+  return ownCapabilities(0);
 }
 
 /** All that this kernel knows: what the first process of a user namespace has. */
@@ -122,7 +138,7 @@ function numbersOf(mask: bigint): number[] {
 }
 
 /** The right to change groups. */
-export const SETGID = 1n << BigInt(CAPABILITIES.indexOf("CAP_SETGID"));
+export const SETGID = capabilityBit("CAP_SETGID");
 
 /** Why a program can't get a capability that it shall have, and which. */
 interface Ungranted {
@@ -159,7 +175,7 @@ export function ungrantedCapabilities(
 }
 
 /** The right to install a seccomp filter without no_new_privs. */
-export const SYS_ADMIN = 1n << BigInt(CAPABILITIES.indexOf("CAP_SYS_ADMIN"));
+export const SYS_ADMIN = capabilityBit("CAP_SYS_ADMIN");
 
 /**
  * Sets all sets but the bounding one, of a process that has the capabilities of `have`. What it does not have is left out, as

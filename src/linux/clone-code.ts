@@ -26,6 +26,14 @@ const SPAWN: MachineCode = {
   arm64: "e90300aa e00301aa e10302aa 683680d2 010000d4 400000b4 c0035fd6",
 };
 
+/** The same with clone(flags, stack), by its number. */
+const SPAWN_BY_FLAGS: MachineCode = {
+  // ... mov $56,%eax ...
+  x64: "41545349 89fc4889 f74889d6 b8380000 000f0548 85c07404 5b415cc3",
+  // ... mov x8,#220 ...
+  arm64: "e90300aa e00301aa e10302aa 881b80d2 010000d4 400000b4 c0035fd6",
+};
+
 /** From "child:" on; the table's address is in r12 or x9. */
 export const STEP_WALKER: MachineCode = {
   // lea 24(%r12),%rbx
@@ -53,6 +61,15 @@ export const STEP_WALKER: MachineCode = {
 
 type Spawn = (table: number, cloneArgs: number, size: number) => number;
 let spawn: Spawn | undefined;
+
+/** The same where there is no clone3: it takes flags with the signal of its end, and 0. */
+export function spawnByFlagsFunction(): Spawn {
+  return CFunction({
+    ptr: codePage(codeOf(SPAWN_BY_FLAGS, STEP_WALKER)) as never,
+    args: [T.u64_fast, T.u64_fast, T.u64_fast],
+    returns: T.i32,
+  }) as unknown as Spawn;
+}
 
 /** The code as a function; it returns the child's pid or -errno. */
 export function spawnFunction(): Spawn {

@@ -1,10 +1,11 @@
 import type { HakoError } from "../errors";
 import { currentActor } from "./actor";
 import { spawnFunction } from "./clone-code";
+import { errnoName } from "./errno";
 import { Fd } from "./fd";
-import { address } from "./memory";
+import { address, type Memory } from "./memory";
 import { waitFor } from "./socket";
-import { type Step, stepError, type Table, tableOf } from "./steps";
+import { type Step, stepError, tableOf, withTable } from "./steps";
 import { syscallOn, systemError, trySyscall } from "./syscall";
 
 const CLONE_VM = 0x00000100n;
@@ -32,7 +33,7 @@ export interface ChildPlan {
 }
 
 /** struct clone_args (clone(2)). */
-export function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Uint8Array {
+function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Uint8Array {
   const args = new Uint8Array(CLONE_ARGS_SIZE);
   const view = new DataView(args.buffer);
   const into = cgroup === undefined ? 0n : CLONE_INTO_CGROUP;
@@ -106,15 +107,41 @@ export class Reports implements Disposable {
 
 /** Makes a child in new namespaces that makes the steps' system calls, and returns its pid as whoever acts sees it. */
 export function cloneChild(plan: ChildPlan, reports: Reports): number {
-  const { flags, steps, cgroup, first = 0 } = plan;
-  const args = cloneArguments(BigInt(flags >>> 0) | sharing(plan), SIGCHLD, cgroup);
+  const { steps, cgroup, first = 0 } = plan;
+  const flags = BigInt(plan.flags >>> 0) | sharing(plan);
   const actor = currentActor();
   const pid =
     actor === undefined
-      ? spawn(tableOf(reports.number, steps, undefined, first), args)
-      : actor.clone(args, steps, reports.number, first);
-  if (pid < 0) throw systemError("clone3", -pid);
+      ? spawn(reports.number, steps, flags, cgroup, first)
+      : actor.clone(cloneCall(flags, SIGCHLD), steps, reports.number, first);
+  if (pid < 0) throw systemError(cloneName(), -pid);
   return pid;
+}
+
+/** A system call that makes a process, for whoever makes it. */
+export interface CloneCall {
+  call: "clone3" | "clone";
+  args: readonly [Memory | bigint, number];
+}
+
+/** As clone3(2) takes it; where that is not to be had, as clone(2), which can't put it into a cgroup. */
+export function cloneCall(flags: bigint, exitSignal: number, cgroup?: Fd): CloneCall {
+  if (!hasClone3()) return { call: "clone", args: [flags | BigInt(exitSignal), 0] };
+  return { call: "clone3", args: [cloneArguments(flags, exitSignal, cgroup), CLONE_ARGS_SIZE] };
+}
+
+let known: boolean | undefined;
+
+/** Whether the kernel has clone3, or a seccomp filter that can't see its flags hides it, as docker's does: it has clone then. */
+function hasClone3(): boolean {
+  // no arguments are too short ones
+  known ??= errnoName(-trySyscall("clone3", null, 0)) !== "ENOSYS";
+  return known;
+}
+
+/** The call that makes processes here. */
+export function cloneName(): "clone3" | "clone" {
+  return hasClone3() ? "clone3" : "clone";
 }
 
 /** Until it executes, the child has our memory, and we wait: a copy would cost each of us a fault for each page. */
@@ -122,14 +149,20 @@ function sharing({ waitsForNothing }: ChildPlan): bigint {
   return waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
 }
 
-function spawn({ words, held }: Table, args: Uint8Array): number {
-  const pid = spawnFunction()(address(words), address(args), CLONE_ARGS_SIZE);
-  // named here so that no optimiser ends the memory's life before the call
-  return held === undefined ? 0 : pid;
+/** Makes a child with these steps; its pid, or -errno. */
+function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: Fd, first?: number): number {
+  if (!hasClone3()) {
+    const { spawnByClone } = require("./clone-by-flags") as typeof import("./clone-by-flags");
+    return spawnByClone(report, steps, flags, cgroup, first);
+  }
+  const args = cloneArguments(flags, SIGCHLD, cgroup);
+  return withTable(tableOf(report, steps, undefined, first), (table) =>
+    spawnFunction()(table, address(args), CLONE_ARGS_SIZE),
+  );
 }
 
 /** Makes a sibling, which goes on with the steps that follow: in it the result is 0. In its maker it is more and ends that, with a report. */
 export function siblingStep(flags = 0n, cgroup?: Fd): Step {
-  const args = cloneArguments(flags | SIBLING, 0, cgroup);
-  return { what: "clone3", call: "clone3", args: [args, CLONE_ARGS_SIZE], most: 0n };
+  const { call, args } = cloneCall(flags | SIBLING, 0, cgroup);
+  return { what: call, call, args, most: 0n };
 }

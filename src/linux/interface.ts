@@ -1,7 +1,7 @@
 import { bytesOf } from "./bytes";
 import { Fd } from "./fd";
 import { hasErrno } from "./file";
-
+import type { Step } from "./steps";
 import { syscall, syscallOn } from "./syscall";
 
 const AF_INET = 2;
@@ -21,6 +21,18 @@ function datagramSocket(): Fd {
     if (!hasErrno(error, "EAFNOSUPPORT")) throw error;
     return new Fd(syscall("socket", AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   }
+}
+
+/** Brings loopback up, in a process whose lowest free descriptor is `number`. */
+export function loopbackSteps(number: number): Step[] {
+  const request = new Uint8Array(IFREQ_SIZE);
+  request.set(bytesOf("lo"));
+  new DataView(request.buffer).setUint16(FLAGS_OFFSET, IFF_UP, true);
+  const opened = { least: number, most: BigInt(number) };
+  return [
+    { what: "socket", call: "socket", args: [AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0], ...opened },
+    { what: "ioctl lo", call: "ioctl", args: [number, SIOCSIFFLAGS, request] },
+  ];
 }
 
 /** Brings a network interface of this thread's namespace up (netdevice(7)). */

@@ -1,6 +1,6 @@
 import { HakoError } from "../errors";
 import { executeStep, inheritSteps } from "./child-steps";
-import { cloneChild, type Reports, siblingStep } from "./clone";
+import { cloneChild, cloneName, type Reports, siblingStep } from "./clone";
 import type { Fd } from "./fd";
 import { launcher } from "./launcher";
 import { forbidExecution } from "./memfd";
@@ -75,7 +75,7 @@ export function launch(plan: LaunchPlan, reports: Reports): number {
       trySyscall("kill", pid, SIGKILL);
       reapChild(pid, true);
     }
-    if (step === -1) throw systemError("clone3", -result);
+    if (step === -1) throw systemError(cloneName(), -result);
     throw stepError(steps, [before + step, result]);
   }
   if (pid !== undefined) return pid;

@@ -211,24 +211,49 @@ export function showsFromOutside(pidNamespace: Fd): boolean {
   return trySyscall("fsconfig", context.number, FSCONFIG_SET_FD, PID_NAMESPACE, null, number) === 0;
 }
 
-/** A new, detached mount of a file system. */
-export function newFilesystem(filesystem: Filesystem): Fd {
+/** The error of a file system that no module is there for. */
+export function unknownFilesystem(filesystem: Filesystem): HakoError {
+  return failed(filesystem, undefined, "fsopen", errnoNumber("ENODEV"));
+}
+
+function configure(
+  filesystem: Filesystem,
+  context: Fd,
+  command: number,
+  key: string | null,
+  value: string | null,
+  fd = 0,
+): void {
+  const result = trySyscall("fsconfig", context.number, command, key, value, fd);
+  if (result < 0) throw failed(filesystem, context, `fsconfig ${key ?? "create"}`, -result);
+}
+
+/** A file system that is told its options, and is not made yet: nothing has changed. */
+export function configuredFilesystem(filesystem: Filesystem): Fd {
   const opened = trySyscall("fsopen", filesystem.type, FSOPEN_CLOEXEC);
   if (opened < 0) throw failed(filesystem, undefined, "fsopen", -opened);
-  using context = new Fd(opened);
-  const configure = (command: number, key: string | null, value: string | null, fd = 0): void => {
-    const result = trySyscall("fsconfig", context.number, command, key, value, fd);
-    if (result < 0) throw failed(filesystem, context, `fsconfig ${key ?? "create"}`, -result);
-  };
-  if (filesystem.source !== undefined) configure(FSCONFIG_SET_STRING, "source", filesystem.source);
-  for (const option of filesystem.options ?? []) {
-    const split = option.indexOf("=");
-    if (split < 0) configure(FSCONFIG_SET_FLAG, option, null);
-    else configure(FSCONFIG_SET_STRING, option.slice(0, split), option.slice(split + 1));
+  const context = new Fd(opened);
+  try {
+    const { source, options = [], pidNamespace } = filesystem;
+    if (source !== undefined) configure(filesystem, context, FSCONFIG_SET_STRING, "source", source);
+    for (const option of options) {
+      const split = option.indexOf("=");
+      const [key, value] = split < 0 ? [option, null] : [option.slice(0, split), option.slice(split + 1)];
+      configure(filesystem, context, split < 0 ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, key, value);
+    }
+    if (pidNamespace !== undefined)
+      configure(filesystem, context, FSCONFIG_SET_FD, PID_NAMESPACE, null, pidNamespace.number);
+    return context;
+  } catch (error) {
+    context.close();
+    throw error;
   }
-  if (filesystem.pidNamespace !== undefined)
-    configure(FSCONFIG_SET_FD, PID_NAMESPACE, null, filesystem.pidNamespace.number);
-  configure(FSCONFIG_CMD_CREATE, null, null);
+}
+
+/** A new, detached mount of a file system. */
+export function newFilesystem(filesystem: Filesystem): Fd {
+  using context = configuredFilesystem(filesystem);
+  configure(filesystem, context, FSCONFIG_CMD_CREATE, null, null);
   const mounted = trySyscall("fsmount", context.number, FSMOUNT_CLOEXEC, filesystem.attributes ?? 0);
   if (mounted < 0) throw failed(filesystem, context, "fsmount", -mounted);
   return new Fd(mounted, filesystem.type);

@@ -1,6 +1,7 @@
 import { HakoError } from "../errors";
 import { Fd } from "./fd";
 import { openInRoot } from "./path";
+import { pollAny } from "./poll";
 import { filesystemOf, statusOf } from "./stat";
 import { MAGIC } from "./statfs";
 import type { Step } from "./steps";
@@ -21,7 +22,10 @@ const TIOCSPTLCK = 0x40045431;
 const TIOCGPTPEER = 0x5441;
 /** The kernel's struct termios: four flag words, c_line, 19 c_cc. (libc's own is longer and differs between libcs.) */
 const TERMIOS_SIZE = 36;
+const C_CC = 17;
 const ONLCR = 0o4;
+const ICANON = 0o2;
+const VEOF = 4;
 const DEFAULT_PTMX = "/dev/ptmx";
 
 export interface WindowSize {
@@ -122,20 +126,46 @@ export function setOnlcr(fd: Fd | number, on: boolean): void {
   setTermios(fd, termios);
 }
 
-/** Settings for a terminal that only passes bytes on, as cfmakeraw(3). */
-export function rawTermios(termios: Termios): Termios {
+/** The byte that a terminal takes for the end of its input (VEOF); undefined where it takes none: its program reads each byte. */
+function endOfInput(master: Fd): number | undefined {
+  const termios = getTermios(master);
+  const byte = new Uint8Array(termios.buffer)[C_CC + VEOF];
+  return ((termios[3] ?? 0) & ICANON) === 0 || byte === 0 ? undefined : byte;
+}
+
+/** Whether a terminal's program has input, or its end, that it has not read. */
+function hasInput(master: Fd): boolean {
+  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+  const opened = trySyscall("ioctl", master.number, TIOCGPTPEER, flags);
+  if (opened < 0) return false;
+  using slave = new Fd(opened, "terminal");
+  return pollAny([{ fd: slave, for: "read" }], 0)[0] === true;
+}
+
+/**
+ * Tells a terminal's program that there is no more input, unless it was told and hasn't read it. Each read(2) takes one end, so
+ * this is done again and again; a line without its end takes one more, to be a line.
+ */
+export function endInput(master: Fd): void {
+  const byte = endOfInput(master);
+  if (byte !== undefined && !hasInput(master))
+    syscallOn("terminal", "write", master.number, new Uint8Array([byte]), 1);
+}
+
+/** Settings for a terminal that only passes bytes on, as cfmakeraw(3); its output stays as it is where others write to it too. */
+export function rawTermios(termios: Termios, output = true): Termios {
   const raw = termios.slice() as Termios;
   const clear = (index: number, bits: number) => {
     raw[index] = (raw[index] ?? 0) & ~bits;
   };
   clear(0, 0o2753); // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
-  clear(1, 0o1); // OPOST
+  if (output) clear(1, 0o1); // OPOST
   clear(2, 0o460); // CSIZE PARENB
   raw[2] = (raw[2] ?? 0) | 0o60; // CS8
   clear(3, 0o100113); // ECHO ECHONL ICANON ISIG IEXTEN
   const bytes = new Uint8Array(raw.buffer);
-  bytes[17 + 6] = 1; // c_cc[VMIN]
-  bytes[17 + 5] = 0; // c_cc[VTIME]
+  bytes[C_CC + 6] = 1; // VMIN
+  bytes[C_CC + 5] = 0; // VTIME
   return raw;
 }
 

@@ -25,9 +25,9 @@ export const RANGE = {
 export const KIND = {
   /** (steps, how many): makes the steps' system calls; the answer is how many succeeded. */
   walk: -1,
-  /** (struct clone_args, its size): makes a copy of the process, which is driven from then on; this one answers the pid and ends. */
+  /** (number of clone3 or clone, its two arguments): makes a copy of the process, which is driven from then on; this one answers the pid and ends. */
   birth: -2,
-  /** (struct clone_args, its size, table): makes a child that walks the table and ends; the answer is its pid. */
+  /** (number of clone3 or clone, its two arguments, table): makes a child that walks the table and ends; the answer is its pid. */
   spawn: -3,
   /** (table): walks the table, and ends with it. */
   become: -4,
@@ -46,11 +46,11 @@ export const KIND = {
  *                     if (result < least || result > most) break
  *                 }
  *                 result = made; break
- *             case birth: result = clone3(...)
+ *             case birth: result = clone3(...), or clone
  *                 if (result == 0) { prctl(PR_SET_PDEATHSIG, SIGKILL); continue }
  *                 if (result > 0) { answer; exit_group(0) }
  *                 break
- *             case spawn: result = clone3(...); if (result == 0) goto table; break
+ *             case spawn: result = clone3(...), or clone; if (result == 0) goto table; break
  *             case become: goto table
  *             default: result = syscall(range.call, range.arguments...)
  *         }
@@ -66,25 +66,27 @@ export const REMOTE: MachineCode = {
     bc000000 1031db41 8b042439 d875134c 89e731f6 89da4531 d2b8ca00 00000f05
     ebe589c3 498b4424 10498b7c 2418498b 74242049 8b542428 4d8b5424 304d8b44
     24384d8b 4c244048 85c07824 0f054989 44244841 895c2404 498d7c24 04be0100
-    0000ba01 000000b8 ca000000 0f05eb97 48ffc074 1648ffc0 745e48ff c00f84a6
-    00000049 89fce9b4 00000049 89fe4989 f54531ff 4d39ef7d 37498b06 498b7e08
+    0000ba01 000000b8 ca000000 0f05eb97 48ffc074 1648ffc0 745e48ff c00f84aa
+    00000049 89fce9bc 00000049 89fe4989 f54531ff 4d39ef7d 37498b06 498b7e08
     498b7610 498b5618 4d8b5620 4d8b4628 4d8b4e30 0f054989 44245049 3b46387c
-    0f493b46 407f0949 ffc74983 c648ebc4 4c89f8e9 76ffffff b8b30100 000f0548
-    85c00f88 66ffffff 74294989 44244841 895c2404 498d7c24 04be0100 0000ba01
-    000000b8 ca000000 0f0531ff b8e70000 000f05bf 01000000 be090000 00b89d00
-    00000f05 e9defeff ff4989d6 b8b30100 000f0548 85c00f85 12ffffff 4d89f4`,
+    0f493b46 407f0949 ffc74983 c648ebc4 4c89f8e9 76ffffff 4889f848 89f74889
+    d60f0548 85c00f88 62ffffff 74294989 44244841 895c2404 498d7c24 04be0100
+    0000ba01 000000b8 ca000000 0f0531ff b8e70000 000f05bf 01000000 be090000
+    00b89d00 00000f05 e9dafeff ff4d89d6 4889f848 89f74889 d60f0548 85c00f85
+    0affffff 4d89f4`,
   arm64: `
     0000a2d2 0102a0d2 620080d2 230280d2 050080d2 c81b80d2 010000d4 1300a2d2
     14008052 60fedf88 1f00146b 01010054 e00313aa 010080d2 e203142a 030080d2
     480c80d2 010000d4 f7ffff17 f403002a 680241a9 610a42a9 631243a9 652240f9
     4801f8b7 010000d4 602600f9 60120091 14fc9f88 210080d2 220080d2 480c80d2
-    010000d4 e8ffff17 080500b1 e0000054 080500b1 40030054 080500b1 60050054
-    e90300aa 2e000014 f50300aa f60301aa 170080d2 ff0216eb ea010054 a80240a9
+    010000d4 e8ffff17 080500b1 e0000054 080500b1 40030054 080500b1 a0050054
+    e90300aa 32000014 f50300aa f60301aa 170080d2 ff0216eb ea010054 a80240a9
     a10a41a9 a31242a9 a51a40f9 010000d4 602a00f9 a69e43a9 1f0006eb cb000054
-    1f0007eb 8c000054 f7060091 b5220191 f1ffff17 e00317aa dcffff17 683680d2
-    010000d4 20fbffb7 600100b4 602600f9 60120091 14fc9f88 210080d2 220080d2
-    480c80d2 010000d4 000080d2 c80b80d2 010000d4 200080d2 210180d2 e81480d2
-    010000d4 b8ffff17 f50302aa 683680d2 010000d4 a0f8ffb5 e90315aa`,
+    1f0007eb 8c000054 f7060091 b5220191 f1ffff17 e00317aa dcffff17 e80300aa
+    e00301aa e10302aa 010000d4 e0faffb7 600100b4 602600f9 60120091 14fc9f88
+    210080d2 220080d2 480c80d2 010000d4 000080d2 c80b80d2 010000d4 200080d2
+    210180d2 e81480d2 010000d4 b6ffff17 f50303aa e80300aa e00301aa e10302aa
+    010000d4 20f8ffb5 e90315aa`,
 };
 
 /** The first instruction: the range's descriptor, below 2^16. */

@@ -2,6 +2,7 @@ import { toArrayBuffer } from "bun:ffi";
 import { HakoError } from "../errors";
 import { type Actor, actAs, actHere } from "./actor";
 import { bytesOf, textOf } from "./bytes";
+import type { CloneCall } from "./clone";
 import { elfProgram } from "./elf";
 import { errnoNumber } from "./errno";
 import type { Fd } from "./fd";
@@ -187,17 +188,20 @@ export class RemoteProcess implements Actor {
     if (made < steps.length) throw stepError(steps, [made, Number(this.#long(RANGE.stepResult))]);
   }
 
-  clone(cloneArguments: Uint8Array, steps: readonly Step[], report: number, first: number): number {
+  clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number {
     this.#clear();
     const table = this.#lay(steps, report, first);
-    const at = Number(this.#place(cloneArguments));
-    return this.#ask(KIND.spawn, [at, cloneArguments.length, RANGE_AT + table]);
+    return this.#ask(KIND.spawn, [...this.#cloneWords(call), RANGE_AT + table]);
   }
 
-  /** Makes a copy of itself (clone3(2)), which is driven from now on, and ends; its pid, or -errno. */
-  birth(cloneArguments: Uint8Array): number {
+  /** Makes a copy of itself, which is driven from now on, and ends; its pid, or -errno. */
+  birth(call: CloneCall): number {
     this.#clear();
-    return this.#ask(KIND.birth, [Number(this.#place(cloneArguments)), cloneArguments.length]);
+    return this.#ask(KIND.birth, this.#cloneWords(call));
+  }
+
+  #cloneWords({ call, args: [what, second] }: CloneCall): [number, bigint, number] {
+    return [syscallNumber(call), typeof what === "bigint" ? what : this.#place(what), second];
   }
 
   /** Lays the steps of its end out, where they stay whatever it is told before; `become` makes them. */

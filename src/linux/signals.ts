@@ -47,6 +47,17 @@ export function signalName(signal: number): string {
   return found?.[0] ?? `signal ${signal}`;
 }
 
+/** Without SIG; of several names of one the usual one. */
+export function signalNames(): string[] {
+  const numbers = new Set<number>();
+  const usual = Object.entries(SIGNALS).filter(([, number]) => {
+    const isNew = !numbers.has(number);
+    numbers.add(number);
+    return isNew;
+  });
+  return usual.map(([name]) => name.slice("SIG".length));
+}
+
 /** The number of a signal by its name with or without SIG, or by its number; RTMIN+n and RTMAX-n too. */
 export function signalNumber(text: string): number {
   if (/^\d+$/.test(text)) {

@@ -2,7 +2,7 @@ import { HakoError } from "../errors";
 import { currentActor } from "./actor";
 import { type ErrnoName, errnoName } from "./errno";
 import { systemHint } from "./hints";
-import { cString, type Memory, ownAddress } from "./memory";
+import { address, cString, type Memory, ownAddress } from "./memory";
 import { type SyscallName, syscallNumber, systemError, trySyscallHere } from "./syscall";
 
 const LEAST = -(2n ** 63n);
@@ -68,6 +68,13 @@ export function tableOf(report: number, steps: readonly Step[], place = ownAddre
   return { words, held };
 }
 
+/** Gives the address of a table to machine code that comes back; until then the memory that it points to stays. */
+export function withTable({ words, held }: Table, run: (table: number) => number): number {
+  const result = run(address(words));
+  // named here so that no optimiser ends the memory's life before the call
+  return held === undefined ? 0 : result;
+}
+
 export function stepError(
   steps: readonly Step[],
   [index, result]: readonly [step: number, result: number],
@@ -77,7 +84,8 @@ export function stepError(
   if (result >= 0) return new HakoError({ code: "system", message: `${what}: ended too soon` });
   const errno = errnoName(-result);
   const hint = systemHint(step?.call ?? "", errno) ?? step?.hint?.(errno);
-  return systemError(what, -result, undefined, hint);
+  const error = systemError(what, -result, undefined, hint);
+  return new HakoError({ ...error, message: error.message, syscall: step?.call });
 }
 
 /** Makes the steps' system calls, one after the other, as steps of a process that has nothing else to do would be made. */

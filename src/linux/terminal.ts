@@ -2,7 +2,16 @@ import { read, write } from "node:fs";
 import { constants } from "node:os";
 import { HakoError } from "../errors";
 import type { Fd } from "./fd";
-import { getTermios, getWindowSize, isTerminal, rawTermios, setTermios, setWindowSize } from "./pty";
+import { hasErrno } from "./file";
+import {
+  endInput,
+  getTermios,
+  getWindowSize,
+  isTerminal,
+  rawTermios,
+  setTermios,
+  setWindowSize,
+} from "./pty";
 import { waitFor } from "./socket";
 
 export interface RelayOptions {
@@ -10,6 +19,8 @@ export interface RelayOptions {
   until?: Promise<unknown> | undefined;
   /** false: fatal signals are the caller's affair (who must let `relay` end, so that the terminal is restored). */
   signals?: boolean | undefined;
+  /** The end of standard input is the end of the terminal's. */
+  endsInput?: boolean | undefined;
 }
 
 /** All that end a process by default (signal(7)) but those of its own faults, and those that Bun ignores or can't catch. */
@@ -28,6 +39,8 @@ const FATAL = [
 ] as const satisfies readonly NodeJS.Signals[];
 const CHUNK = 32768;
 const RETRY_MS = 10;
+/** How long a program that reads on waits for the next end of its input, at most. */
+const END_AGAIN_MS = 100;
 
 /** Runs `action` before a signal ends this process with status 128+n; returns what takes the handlers away again. */
 export function onFatalSignal(action: () => void): () => void {
@@ -95,6 +108,20 @@ async function copy(from: number, to: number, ended: () => boolean): Promise<boo
   }
 }
 
+/** Ends a terminal's input, also that of programs which come to read it later. */
+async function keepEnding(master: Fd, ended: () => boolean): Promise<void> {
+  for (let wait = RETRY_MS; !ended(); wait = Math.min(2 * wait, END_AGAIN_MS)) {
+    try {
+      endInput(master);
+    } catch (error) {
+      // nobody has it open any more: the other copy finds that out too
+      if (!hasErrno(error, "EIO")) throw error;
+      return;
+    }
+    await pause(wait);
+  }
+}
+
 /**
  * Connects standard input and output to a terminal's master until the terminal ends. If standard input is a terminal
  * it is raw meanwhile and its size is passed on; it is restored in every case, fatal signals included. A read of
@@ -124,9 +151,12 @@ export async function relay(master: Fd, options: RelayOptions = {}): Promise<boo
     if (before !== undefined) {
       resize();
       process.on("SIGWINCH", resize);
-      setTermios(0, rawTermios(before));
+      // what our output is piped to may write to this terminal, and ends its lines as programs do
+      setTermios(0, rawTermios(before, isTerminal(1)));
     }
-    const failed = copy(0, number, () => ended).then(() => new Promise<never>(() => undefined));
+    const failed = copy(0, number, () => ended)
+      .then((whole) => (whole && options.endsInput === true ? keepEnding(master, () => ended) : undefined))
+      .then(() => new Promise<never>(() => undefined));
     const output = copy(number, 1, () => false);
     const waits: Promise<boolean>[] = [output, failed];
     if (options.until !== undefined) {

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { HakoError } from "../errors";
+import { printable, shortened } from "../printable";
 import { exactJson, parseDocument, pointer } from "./json";
 import { between, flag, id, int32, list, object, optional, text, textMap, texts, uint64 } from "./schema";
 import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";
@@ -113,10 +114,15 @@ export interface Problem {
 export function readConfig(
   source: string,
   file: string,
-): { config: Config; document: unknown } | { problems: Problem[] } {
+): ({ config: Config } | { problems: Problem[] }) & { document: unknown } {
   const document = parseDocument(source, file);
+  return { ...configOf(document), document };
+}
+
+/** The same of a document that is no text any more. */
+export function configOf(document: unknown): { config: Config } | { problems: Problem[] } {
   const result = v.safeParse(configSchema, document);
-  return result.success ? { config: result.output, document } : { problems: result.issues.map(problemOf) };
+  return result.success ? { config: result.output } : { problems: result.issues.map(problemOf) };
 }
 
 /** Parses a document; a wrong field is an error that names it. */
@@ -153,9 +159,14 @@ export function problemsError(problems: readonly Problem[], file: string): HakoE
   return new HakoError({ code: "config", message: `${file}: ${lines.join("; ")}`, path: file });
 }
 
+/** The most of a field's name and of what is said of it that is shown: both may have whatever the document has. */
+const MOST_POINTER = 200;
+const MOST_MESSAGE = 500;
+
+/** A problem for people, in one line: what the document says is no order for their terminal, and no second line. */
 export function problemLine({ pointer: where, message }: Problem): string {
-  // a name with a line break must not look like two problems
-  return `${where === "" ? "the document" : where}: ${message}`.replaceAll("\n", "\\n");
+  const field = where === "" ? "the document" : shortened(where, MOST_POINTER);
+  return printable(`${field}: ${shortened(message, MOST_MESSAGE)}`.replaceAll("\n", "\\n"));
 }
 
 const MAX_SHOWN = 60;

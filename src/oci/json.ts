@@ -6,6 +6,14 @@ export function pointer(keys: readonly (string | number)[]): string {
   return keys.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
+/** The parts of a JSON pointer. */
+export function keysOf(text: string): string[] {
+  return text
+    .split("/")
+    .slice(1)
+    .map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~"));
+}
+
 type Reviver = (key: string, value: unknown, context: { source: string }) => unknown;
 
 /** The digits of an integer as a number, beyond 2^53 as a big integer: it keeps its value. */

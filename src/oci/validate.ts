@@ -4,11 +4,11 @@ import { exists, hasErrno, readText, realPath, statusAt } from "../linux/file";
 import { resolve } from "../linux/path-text";
 import { workingDirectory } from "../linux/working-directory";
 import { cgroupsPathProblems } from "./cgroups-path";
-import { type Config, type Problem, problemLine, problemsError, readConfig } from "./config";
+import { type Config, type Problem, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";
 import { pointer } from "./json";
+import type { PartialConfig } from "./partial";
 import { semanticProblems } from "./semantics";
-import { unknownFields } from "./unknown-fields";
 
 export interface CheckedConfig {
   config: Config;
@@ -85,12 +85,16 @@ function hostNetworkProblems({ linux }: Config): Problem[] {
   }));
 }
 
-interface Examined {
-  checked: CheckedConfig | undefined;
-  /** The config as it is written. */
-  document?: unknown;
-  problems: Problem[];
+/** A bundle's config.json, or another file in its place. */
+export interface Examined {
   file: string;
+  /** The config as it is written. */
+  document: unknown;
+  /** Undefined where a field has a wrong type. */
+  checked: CheckedConfig | undefined;
+  /** What of it has the right types, for further checks. */
+  part: (CheckedConfig & Pick<PartialConfig, "inDocument">) | undefined;
+  problems: Problem[];
 }
 
 function configText(file: string): string {
@@ -104,15 +108,28 @@ function configText(file: string): string {
   }
 }
 
-function examine(bundle: string, manager: CgroupManager, other?: string): Examined {
+/** Finds all that is wrong with a config, whatever the host has. */
+export function examine(bundle: string, manager: CgroupManager, other?: string): Examined {
   const path = bundlePath(bundle);
   const file = other === undefined ? `${path}/config.json` : resolve(other);
   const read = readConfig(other === undefined ? configText(file) : readText(file), file);
-  if ("problems" in read) return { checked: undefined, problems: read.problems, file };
-  const { config, document } = read;
-  const rootfs = resolve(path, config.root?.path ?? "");
-  const checked = { config, bundle: path, rootfs };
-  return { checked, document, problems: problemsOf(config, rootfs, manager), file };
+  const { document } = read;
+  const whole: PartialConfig | undefined =
+    "config" in read ? { config: read.config, inDocument: (problem) => problem } : partial(document);
+  const part =
+    whole === undefined
+      ? undefined
+      : { ...whole, bundle: path, rootfs: resolve(path, whole.config.root?.path ?? "") };
+  const others = part === undefined ? [] : problemsOf(part.config, part.rootfs, manager);
+  const certain = others.map((each) => part?.inDocument(each)).filter((each) => each !== undefined);
+  if ("config" in read) return { file, document, checked: part, part, problems: certain };
+  return { file, document, checked: undefined, part, problems: [...read.problems, ...certain] };
+}
+
+/** Loaded where a field has a wrong type. */
+function partial(document: unknown): PartialConfig | undefined {
+  const { partialConfig } = require("./partial") as typeof import("./partial");
+  return partialConfig(document);
 }
 
 /** A bundle's config, or another file in its place, checked in full: an error names everything that is wrong with it. */
@@ -120,41 +137,4 @@ export function checkedConfig(bundle: string, manager: CgroupManager, other?: st
   const { checked, problems, file } = examine(bundle, manager, other);
   if (checked === undefined || problems.length > 0) throw problemsError(problems, file);
   return checked;
-}
-
-/** What is to be said about a bundle, a line each. */
-export interface Findings {
-  /** create would refuse it. */
-  problems: string[];
-  /** create would do without. */
-  warnings: string[];
-}
-
-/** Every problem of a bundle, and what in it does nothing. */
-export function bundleFindings(bundle: string, manager: CgroupManager): Findings {
-  try {
-    const { checked, document, problems, file } = examine(bundle, manager);
-    if (checked === undefined || problems.length > 0)
-      return { problems: problems.map((problem) => `${file}: ${problemLine(problem)}`), warnings: [] };
-    const unknown = unknownFields(document, checked.config);
-    return {
-      problems: profileProblems(checked.config, file),
-      warnings: unknown.map((field) => `${file}: ${field}: unknown, and does nothing`),
-    };
-  } catch (thrown) {
-    return { problems: [asHakoError(thrown).oneLine], warnings: [] };
-  }
-}
-
-/** What create finds when it compiles a profile that has no other problem. */
-function profileProblems({ linux, process }: Config, file: string): string[] {
-  if (linux?.seccomp === undefined) return [];
-  const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
-  const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
-  try {
-    checkStart(compile(linux.seccomp), process?.noNewPrivileges === true);
-    return [];
-  } catch (thrown) {
-    return [`${file}: ${asHakoError(thrown).oneLine.replace(/^config /, "")}`];
-  }
 }

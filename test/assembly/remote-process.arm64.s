@@ -71,7 +71,9 @@ over:
   mov x0,x23
   b answer
 birth:
-  mov x8,#435
+  mov x8,x0
+  mov x0,x1
+  mov x1,x2
   svc #0
   tbnz x0,#63,answer
   cbz x0,born
@@ -92,8 +94,10 @@ born:
   svc #0
   b wait
 spawn:
-  mov x21,x2
-  mov x8,#435
+  mov x21,x3
+  mov x8,x0
+  mov x0,x1
+  mov x1,x2
   svc #0
   cbnz x0,answer
   mov x9,x21

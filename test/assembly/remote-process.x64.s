@@ -77,7 +77,9 @@ over:
   mov %r15,%rax
   jmp answer
 birth:
-  mov $435,%eax
+  mov %rdi,%rax
+  mov %rsi,%rdi
+  mov %rdx,%rsi
   syscall
   test %rax,%rax
   js answer
@@ -99,8 +101,10 @@ born:
   syscall
   jmp wait
 spawn:
-  mov %rdx,%r14
-  mov $435,%eax
+  mov %r10,%r14
+  mov %rdi,%rax
+  mov %rsi,%rdi
+  mov %rdx,%rsi
   syscall
   test %rax,%rax
   jnz answer

@@ -99,6 +99,49 @@ describe("command line", () => {
     }
   }, [needsHako]);
 
+  e2e("words of kata-runtime 1.x: the same meaning, or a hint", () => {
+    using box = new Box();
+    const { stdout, status } = box.hako("kata-check", "--json");
+    expect([status, JSON.parse(stdout).length]).toEqual([
+      0,
+      JSON.parse(box.ok("check", "--json").stdout).length,
+    ]);
+    expect(box.ok("kata-env", "--json").stdout).toBe(box.ok("env", "--json").stdout);
+    expect(box.ok("version").stdout).toBe(box.ok("--version").stdout);
+    const hints: [string[], string][] = [
+      [["kata-overhead", "web"], "hako events --stats ID"],
+      [["kata-network", "list-ifaces"], "hako netns exec"],
+      [["factory", "init"], "no machines to make in advance"],
+      [["--kata-config", "/etc/kata.toml", "list"], "no configuration file"],
+      [["--kata-show-default-config-paths"], "no configuration file"],
+      [["list", "--kata-all"], "hako list --json"],
+      [["create", "--console", "/dev/pts/1", "web"], "--console-socket SOCK"],
+      [["run", "--console=/dev/pts/1", "web"], "--console-socket SOCK"],
+      [["exec", "--console", "/dev/pts/1", "web", "sh"], "--console-socket SOCK"],
+      [["kata-check", "--no-network-checks"], "uses no network"],
+      [["check", "--strict"], "no other versions to compare"],
+    ];
+    for (const [words, hint] of hints) {
+      const result = box.hako(...words);
+      expect([words, result.status, result.stdout]).toEqual([words, 2, ""]);
+      expect(result.stderr).toContain(hint);
+    }
+  }, [needsHako]);
+
+  e2e("several ids for delete: each gets its turn, failures are told in one line", () => {
+    using box = new Box();
+    const [one, two, three] = [box.started(), box.started(), box.id()];
+    box.ok("create", "--bundle", box.bundle(["true"]), three);
+    const refused = box.hako("delete", one, "no-such", three);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr.trim().split("\n")).toHaveLength(1);
+    expect(refused.stderr).toMatch(new RegExp(`^hako: .*${one}.*; .*no-such`));
+    expect(box.ok("list", "--quiet").stdout.split("\n")).not.toContain(three);
+    box.ok("delete", "--force", one, two, "no-such");
+    expect(box.ok("list", "--quiet").stdout).toBe("");
+    expect(box.ok("delete", "--help").stdout).toContain("CONTAINER [CONTAINER...]");
+  }, [needsHako]);
+
   e2e("a bundle without config.json: where it is looked for, and what makes one", () => {
     using box = new Box();
     for (const words of [["run", "x"], ["create", "x"], ["validate"]]) {

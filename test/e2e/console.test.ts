@@ -155,6 +155,40 @@ describe("run with a terminal", () => {
     expect(box.ok("list", "--quiet").stdout).toBe(`${id}\n`);
   }, [needsHako]);
 
+  e2e("an ended standard input is the end of the program's", () => {
+    using box = new Box();
+    const id = box.started();
+    const commands: [name: string, line: string][] = [
+      ["run", `run --rootfs / --tty ${box.id()} --`],
+      ["exec", `exec --tty ${id}`],
+    ];
+    for (const [name, command] of commands) {
+      const piped = (input: string, line: string) => {
+        const call = `${HAKO} --root ${box.root} ${command} ${line}`;
+        const { status, stdout } = execute("sh", ["-c", call], { input, timeout: 20_000 });
+        return [name, status, stdout];
+      };
+      // the terminal shows what is typed, then cat does
+      expect(piped("abc\n", "cat")).toEqual([name, 0, "abc\nabc\n"]);
+      expect(piped("abc", "cat")).toEqual([name, 0, "abcabc"]);
+      expect(piped("", "cat")).toEqual([name, 0, ""]);
+      // whoever comes later finds the end too
+      expect(piped("", "sh -c 'cat; cat; read line || echo end'")).toEqual([name, 0, "end\n"]);
+      const many = Array.from({ length: 2000 }, (_, index) => `line ${index}\n`).join("");
+      expect(piped(many, "sh -c 'stty -echo; cat > /dev/null; echo done'")[1]).toBe(0);
+      // a program that reads each byte is told nothing
+      const raw = "sh -c 'stty raw; (timeout 1 cat) 2> /dev/null || echo waited'";
+      expect(piped("", raw)[2]).toContain("waited");
+    }
+  }, [needsHako]);
+
+  e2e("in a pipe its lines are straight, for whoever writes to the outer terminal", () => {
+    using box = new Box();
+    const line = `${HAKO} --root ${box.root} run --rootfs / --tty ${box.id()} -- sh -c 'echo a; echo b; sleep 1; echo c' | cat`;
+    const { shown } = onTerminal([{ wait: "c" }], ["sh", "-c", line]);
+    expect(shown).toBe("a\r\nb\r\nc\r\n");
+  }, [needsHako, needsProgram("python3")]);
+
   e2e("run --rootfs --tty", () => {
     using box = new Box();
     const argv = [

@@ -1,30 +1,74 @@
-// The examples of docs/: a block that begins with "```sh test" is run as it stands, and must print the "```text output" after it.
-import { describe, expect } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+// README and docs/: every command in them is run, as a reader would run it. A block says by its kind how:
+//   ```sh test [needs=jq,ip]   as it stands; it must print the "```text output" that follows. hako has a state directory of its own
+//   ```sh host [needs=...]     where what it writes below /etc, /usr, /var, /root and /run is gone afterwards; hako is /usr/local/bin/hako
+//   ```sh user [needs=...]     as an ordinary user
+//   ```sh by=FILE              it needs an image or a daemon: the tests of that file make the same calls
+// Settings are toml, json, yaml or ini, and drawings text. Nothing is indented in their place.
+import { describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { Box, e2e, execute, HAKO, type Needs, needsHako, needsProgram, REPOSITORY } from "./support";
+import { COMMANDS } from "../../src/commands";
+import {
+  Box,
+  e2e,
+  execute,
+  HAKO,
+  type Needs,
+  needsHako,
+  needsProgram,
+  REPOSITORY,
+  type Result,
+} from "./support";
 
-const DOCS = join(REPOSITORY, "docs");
+const USER = 12_345;
+/** A build from nothing, with packages that may have to be fetched. */
+const LONG = 400_000;
 
-interface Example {
+const PAGES = [
+  "README.md",
+  ...readdirSync(join(REPOSITORY, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
+/** Whose lines are scripts of the repository, each with what it does. */
+const DEVELOPMENT = "docs/development.md";
+
+interface Block {
   line: number;
+  kind: string;
   needs: string[];
-  script: string;
+  text: string;
   output: string | undefined;
 }
 
-/** The fenced blocks of a page that are examples to run. */
-function examplesOf(page: string): Example[] {
-  const examples: Example[] = [];
-  const blocks = page.matchAll(/^```(sh test|text output)(?: needs=(\S+))?\n([\s\S]*?)^```$/gm);
-  for (const { 1: kind, 2: needs, 3: text = "", index } of blocks) {
-    const last = examples.at(-1);
-    if (kind === "sh test") {
-      const line = page.slice(0, index).split("\n").length;
-      examples.push({ line, needs: needs?.split(",") ?? [], script: text, output: undefined });
-    } else if (last !== undefined) last.output = text;
+function textOf(page: string): string {
+  return readFileSync(join(REPOSITORY, page), "utf8");
+}
+
+/** The fenced blocks of a page; output belongs to the block before it. */
+function blocksOf(page: string): Block[] {
+  const text = textOf(page);
+  const blocks: Block[] = [];
+  for (const { 1: info = "", 2: content = "", index } of text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)) {
+    const last = blocks.at(-1);
+    const [, kind = info, needs] = /^(.*?)(?: needs=(\S+))?$/.exec(info) ?? [];
+    if (kind === "text output" && last !== undefined) last.output = content;
+    else {
+      const line = text.slice(0, index).split("\n").length;
+      blocks.push({ line, kind, needs: needs?.split(",") ?? [], text: content, output: undefined });
+    }
   }
-  return examples;
+  return blocks;
 }
 
 /** A directory for PATH: hako with a state directory of its own, and the bun that runs the tests. */
@@ -40,26 +84,167 @@ function lacking(needs: readonly string[]): Needs[] {
   return needs.filter((name) => name !== "bun").map(needsProgram);
 }
 
-for (const name of readdirSync(DOCS).filter((file) => file.endsWith(".md"))) {
-  const examples = examplesOf(readFileSync(join(DOCS, name), "utf8"));
-  if (examples.length === 0) continue;
-  describe(`docs/${name}`, () => {
-    for (const { line, needs, script, output } of examples) {
-      e2e(`line ${line}`, () => {
-        using box = new Box();
-        const cwd = box.path("work");
-        mkdirSync(cwd);
-        const env = { PATH: `${programs(box)}:${process.env.PATH ?? ""}`, HOME: cwd };
-        const result = execute("bash", ["-euo", "pipefail", "-c", script], { cwd, env });
-        // containers have the names that readers see: none may stay for the next example
-        for (const id of box.ok("list", "--quiet").stdout.split("\n").filter(Boolean))
-          box.ok("delete", "--force", id);
-        expect({ status: result.status, stdout: result.stdout, stderr: result.stderr }).toEqual({
-          status: 0,
-          stdout: output ?? result.stdout,
-          stderr: result.stderr,
-        });
-      }, [needsHako, ...lacking(needs)]);
+const BASH = ["-euo", "pipefail", "-c"];
+
+/** Runs a block where it stands. */
+function here(box: Box, cwd: string, script: string): Result {
+  const env = { PATH: `${programs(box)}:${process.env.PATH ?? ""}`, HOME: cwd };
+  const result = execute("bash", [...BASH, script], { cwd, env });
+  // containers have the names that readers see: none may stay for the next example
+  for (const id of box.ok("list", "--quiet").stdout.split("\n").filter(Boolean))
+    box.ok("delete", "--force", id);
+  return result;
+}
+
+const PREPARE = `
+  mount --make-rprivate /
+  mount -t tmpfs tmpfs "$SCRATCH"
+  for dir in etc usr var root run; do
+    mkdir "$SCRATCH/$dir" "$SCRATCH/$dir.work"
+    mount -t overlay -o "lowerdir=/$dir,upperdir=$SCRATCH/$dir,workdir=$SCRATCH/$dir.work" overlay "/$dir"
+  done
+  rm -f /usr/local/bin/hako && ln -s "$HAKO" /usr/local/bin/hako
+  exec bash -euo pipefail -c "$SCRIPT"
+`;
+
+/** Runs a block where the host's files are, and what it changes of them is gone with its mount namespace. */
+function onHost(box: Box, cwd: string, script: string): Result {
+  const scratch = box.path("scratch");
+  mkdirSync(scratch);
+  const env = {
+    PATH: `/usr/local/bin:${process.env.PATH ?? ""}`,
+    HOME: process.env.HOME ?? "/root",
+    SCRATCH: scratch,
+    SCRIPT: script.replaceAll("REPOSITORY", REPOSITORY),
+    HAKO,
+    npm_config_prefer_offline: "true",
+  };
+  return execute("unshare", ["--mount", "sh", "-euc", PREPARE], { cwd, env, timeout: LONG });
+}
+
+/** Runs a block as somebody who is nobody here. */
+function asUser(box: Box, cwd: string, script: string): Result {
+  const bin = box.path("bin");
+  mkdirSync(bin);
+  copyFileSync(HAKO, join(bin, "hako"));
+  chmodSync(join(bin, "hako"), 0o755);
+  for (const dir of [box.dir, bin]) chmodSync(dir, 0o755);
+  chownSync(cwd, USER, USER);
+  const env = { PATH: `${bin}:${process.env.PATH ?? ""}`, HOME: cwd, XDG_RUNTIME_DIR: cwd };
+  const ids = ["--reuid", String(USER), "--regid", String(USER), "--clear-groups"];
+  return execute("setpriv", [...ids, "bash", ...BASH, script], { cwd, env });
+}
+
+const WAYS: Readonly<Record<string, (box: Box, cwd: string, script: string) => Result>> = {
+  "sh test": here,
+  "sh host": onHost,
+  "sh user": asUser,
+};
+
+/** Reads a block of settings; what is no such text throws. */
+const SETTINGS: Readonly<Record<string, (text: string) => unknown>> = {
+  toml: (text) => Bun.TOML.parse(text),
+  json: (text) => JSON.parse(text),
+  yaml: (text) => Bun.YAML.parse(text),
+  ini: (text) => expect(text).toMatch(/^(#.*\n|\[\w+\]\n|\w+=.*\n)+$/),
+  // a drawing, or an answer: nothing to type
+  text: (text) => expect(text).not.toMatch(/^\s*(\$|#|hako [a-z]+ -)/m),
+};
+
+for (const page of PAGES) {
+  describe(page, () => {
+    for (const { line, kind, needs, text, output } of blocksOf(page)) {
+      const run = WAYS[kind];
+      if (run === undefined) continue;
+      const needed =
+        kind === "sh host" ? [needsProgram("unshare")] : kind === "sh user" ? [needsProgram("setpriv")] : [];
+      // a build takes long, and one page that says how is enough for each run
+      const isLong = page === "README.md" && text.includes("build.ts");
+      e2e(
+        `line ${line}${isLong ? " @all" : ""}`,
+        () => {
+          using box = new Box();
+          const cwd = box.path("work");
+          mkdirSync(cwd);
+          writeFileSync(join(cwd, "untrusted.sh"), "#!/bin/sh\necho ran\n", { mode: 0o755 });
+          const { status, stdout, stderr } = run(box, cwd, text);
+          expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: output ?? stdout, stderr });
+        },
+        [needsHako, ...needed, ...lacking(needs)],
+        LONG,
+      );
     }
+
+    test("each block is run, read, or says which tests make its calls", () => {
+      for (const { line, kind, text } of blocksOf(page)) {
+        if (kind in WAYS) continue;
+        const by = /^sh by=(\S+)$/.exec(kind)?.[1];
+        if (by !== undefined) {
+          const calls = text
+            .trimEnd()
+            .split("\n")
+            .map((each) => each.split(" ")[0] ?? "");
+          const made = calls.filter((call) => textOf(by).includes(call));
+          expect([line, made.length > 0]).toEqual([line, true]);
+        } else {
+          expect([line, kind]).toEqual([line, kind in SETTINGS ? kind : "a kind that is known"]);
+          SETTINGS[kind]?.(text);
+        }
+      }
+    });
+
+    test("no command stands outside of a block", () => {
+      const outside = textOf(page).replaceAll(/^```.*\n[\s\S]*?^```$/gm, "");
+      const indented = [...outside.matchAll(/(?<=\n\n|^) {4}\S.*(\n {4}.*)*/g)].map(([text]) => text);
+      if (page !== DEVELOPMENT) expect(indented).toEqual([]);
+      for (const line of indented.flatMap((text) => text.split("\n"))) {
+        const [script = ""] = line.trim().split(/\s/);
+        expect([line, script === "npx" || existsSync(join(REPOSITORY, script))]).toEqual([line, true]);
+      }
+    });
+
+    test("commands of hako in the text exist, with their flags", () => {
+      for (const [, call = ""] of textOf(page).matchAll(/`(hako [^`]*)`/g)) {
+        expect([call, unknownWords(call)]).toEqual([call, []]);
+      }
+    });
   });
+}
+
+e2e("scripts/demo shows what README says of it", () => {
+  const { status, stdout } = execute("scripts/demo", [], { cwd: REPOSITORY });
+  expect(status).toBe(0);
+  expect(stdout).toContain("on the host       /tmp/hako-demo-marker is not there");
+  expect(stdout).toContain("== Its exit code is the command's: sh -c 'exit 42'\n42\n");
+}, [needsHako]);
+
+const helps = new Map<string, string>();
+
+function helpOf(...words: string[]): string {
+  const key = words.join(" ");
+  const known = helps.get(key) ?? execute(HAKO, [...words, "--help"]).stdout;
+  helps.set(key, known);
+  return known;
+}
+
+/** What of a call no help speaks of. */
+function unknownWords(call: string): string[] {
+  const words = (call.split(/ -- |[|;&>]/)[0] ?? "").split(/\s+/).slice(1);
+  const place = words.findIndex((word) => /^[a-z]+$/.test(word) && Object.hasOwn(COMMANDS, word));
+  // "hako COMMAND --help", "hako ..."
+  if (place < 0)
+    return words.filter((word) => /^[a-z]{3,}$/.test(word) && !["kata-check", "version"].includes(word));
+  const name = words[place] ?? "";
+  const group = helpOf(name).includes(`usage: hako ${name} COMMAND`);
+  const path = group ? [name, words[place + 1] ?? ""] : [name];
+  // "mapping add|get": the first of them
+  const first = path.map((word) => word.split("|")[0] ?? word);
+  const flags = (list: string[], help: string) =>
+    list
+      .map((word) => /^(--[a-z-]+|-[a-z])(?=$|[^a-z-])/.exec(word.replaceAll(/[[\]]/g, ""))?.[1] ?? "")
+      .filter((flag) => flag !== "" && flag !== "--help" && !help.includes(` ${flag}`));
+  return [
+    ...flags(words.slice(0, place), helpOf()),
+    ...flags(words.slice(place + path.length), helpOf(...first)),
+  ];
 }

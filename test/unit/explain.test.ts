@@ -7,12 +7,22 @@ import { HakoError } from "../../src/errors";
 import { explainClone, userNamespaceRefused } from "../../src/explain/clone";
 import { explainEnd } from "../../src/explain/death";
 import { idMapHint, mountHint } from "../../src/explain/mount";
+import { type Confinement, explainRights, rightsHint } from "../../src/explain/rights";
 import { explainStateDirectory } from "../../src/explain/state-directory";
+import { allCapabilities, type CapabilityName, capabilityBit } from "../../src/linux/capabilities";
 import type { ErrnoName } from "../../src/linux/errno";
 import { NAMESPACE_FLAGS } from "../../src/linux/namespace";
 import { systemError } from "../../src/linux/syscall";
 import { answerTo, checkStart } from "../../src/seccomp/answer";
 import { compile } from "../../src/seccomp/compile";
+
+/** Root of the host, which nothing confines. */
+const FREE: Confinement = {
+  root: true,
+  capabilities: allCapabilities(),
+  filtered: false,
+  profile: undefined,
+};
 
 describe("explainClone", () => {
   const all = Object.values(NAMESPACE_FLAGS).reduce((sum, flag) => sum | flag, 0);
@@ -24,8 +34,8 @@ describe("explainClone", () => {
       /^clone3: resource temporarily unavailable \(.*(pids\.max|threads-max)/,
     );
     expect(explained("ENOSPC").hint).toMatch(/user\.max_mnt_namespaces|is 0/);
-    expect(explained("EPERM", { flags: NAMESPACE_FLAGS.uts }).hint).toContain("CAP_SYS_ADMIN");
     expect(explained("EPERM").hint).toContain("user");
+    expect(explained("ENOSYS").hint).toMatch(/linux 5\.12|seccomp=unconfined/);
     expect(explained("ENOMEM").hint).toBeUndefined();
     expect(explained("ENOMEM", { joinsPid: true }).hint).toContain("first process of the pid namespace");
     expect(explained("EINVAL").hint).toBeUndefined();
@@ -44,12 +54,85 @@ describe("userNamespaceRefused", () => {
     [{ "/proc/sys/user/max_user_namespaces": "0" }, "user.max_user_namespaces is 0"],
     [
       { "/proc/sys/kernel/unprivileged_userns_clone": "1", "/proc/sys/user/max_user_namespaces": "9" },
-      "no user namespace from within a chroot",
+      "no user namespace is made from within a chroot",
     ],
   ];
   for (const [files, text] of rows) {
-    test(text, () => expect(userNamespaceRefused((file) => files[file])).toContain(text));
+    test(text, () => expect(userNamespaceRefused((file) => files[file], FREE)).toContain(text));
   }
+
+  test("an outer container's filter", () => {
+    expect(userNamespaceRefused(() => undefined, { ...FREE, filtered: true })).toContain(
+      "seccomp=unconfined",
+    );
+  });
+});
+
+describe("rightsHint", () => {
+  const error = (call: string, errno: ErrnoName, path?: string) => systemError(call, errno, path);
+  const without = (name: CapabilityName) => ({
+    ...FREE,
+    capabilities: allCapabilities() & ~capabilityBit(name),
+  });
+  const docker = { ...without("CAP_SYS_ADMIN"), filtered: true };
+  const rows: [what: string, HakoError, Confinement, RegExp | undefined][] = [
+    ["nothing in its way", error("clone3", "EPERM"), FREE, undefined],
+    ["docker's filter", error("clone3", "ENOSYS"), docker, /seccomp=unconfined .*--cap-add SYS_ADMIN$/],
+    ["a filter alone", error("clone3", "ENOSYS"), { ...FREE, filtered: true }, /--privileged there$/],
+    ["an old kernel", error("mount_setattr", "ENOSYS"), FREE, /^hako needs linux 5\.12$/],
+    [
+      "a capability of root's",
+      error("clone3", "EPERM"),
+      without("CAP_SYS_ADMIN"),
+      /^root lacks CAP_SYS_ADMIN .*--cap-add SYS_ADMIN /,
+    ],
+    [
+      "an ordinary user",
+      error("clone3", "EPERM"),
+      { ...without("CAP_SYS_ADMIN"), root: false },
+      /^it takes CAP_SYS_ADMIN: run as root$/,
+    ],
+    ["loopback", error("ioctl", "EPERM", "lo"), without("CAP_NET_ADMIN"), /--cap-add NET_ADMIN /],
+    ["another ioctl", error("ioctl", "EPERM", "/dev/tty"), without("CAP_NET_ADMIN"), undefined],
+    ["a joined namespace", error("setns (network)", "EPERM"), without("CAP_SYS_ADMIN"), /CAP_SYS_ADMIN/],
+    ["a device", error("mknodat", "EPERM"), without("CAP_MKNOD"), /--cap-add MKNOD /],
+    ["a file's mode", error("open", "EACCES"), without("CAP_DAC_OVERRIDE"), /--cap-add DAC_OVERRIDE /],
+    [
+      "a file's mode, of a user's",
+      error("open", "EACCES"),
+      { ...without("CAP_DAC_OVERRIDE"), root: false },
+      undefined,
+    ],
+    [
+      "AppArmor",
+      error("mount", "EACCES"),
+      { ...FREE, filtered: true, profile: "docker-default" },
+      /docker-default .*apparmor=unconfined/,
+    ],
+    [
+      "SELinux",
+      error("mount", "EACCES"),
+      { ...FREE, profile: "system_u:system_r:container_t:s0" },
+      /label=disable/,
+    ],
+  ];
+  for (const [what, thrown, confined, hint] of rows) {
+    test(what, () => {
+      const found = rightsHint(thrown, confined);
+      if (hint === undefined) expect(found).toBeUndefined();
+      else expect(found).toMatch(hint);
+    });
+  }
+
+  test("the innermost refusal of an error without a hint is explained", () => {
+    const cause = error("ioctl", "EPERM", "lo");
+    const outer = new HakoError({ code: "system", message: "network loopback", errno: "EPERM", cause });
+    expect(explainRights(outer, without("CAP_NET_ADMIN")).oneLine).toMatch(
+      /^network loopback: ioctl lo: operation not permitted \(root lacks CAP_NET_ADMIN/,
+    );
+    const known = new HakoError({ code: "system", message: "x", hint: "try y", cause });
+    expect(explainRights(known, without("CAP_NET_ADMIN"))).toBe(known);
+  });
 });
 
 describe("explainStateDirectory", () => {

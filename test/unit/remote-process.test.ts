@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { HakoError } from "../../src/errors";
 import { executeStep, inheritSteps } from "../../src/linux/child-steps";
-import { cloneArguments, cloneChild, Reports, SIBLING } from "../../src/linux/clone";
+import { cloneCall, cloneChild, Reports, SIBLING } from "../../src/linux/clone";
 import { Fd } from "../../src/linux/fd";
 import { readText } from "../../src/linux/file";
 import { stringVector } from "../../src/linux/memory";
@@ -128,7 +128,7 @@ describe("a remote process", () => {
   test("a copy of it goes on in its place", () => {
     using running = new Running();
     const { remote } = running;
-    const pid = remote.birth(cloneArguments(SIBLING, 0));
+    const pid = remote.birth(cloneCall(SIBLING, 0));
     expect(isChild(pid)).toBe(true);
     expect(reapChild(running.pid, true)).toEqual({ status: 0, signal: undefined });
     expect(remote.act(() => syscall("getpid"))).toBe(pid);

@@ -1,0 +1,104 @@
+import { openCgroup } from "../cgroup";
+import { makeNode, removeNode } from "../cgroup/node";
+import { asHakoError, HakoError } from "../errors";
+import { explainClone } from "../explain/clone";
+import { inUserNamespaceHint } from "../explain/mount";
+import { confinement, explainRights } from "../explain/rights";
+import { allCapabilities, effectiveCapabilities, SYS_ADMIN } from "../linux/capabilities";
+import { cloneChild, Reports } from "../linux/clone";
+import { loopbackSteps } from "../linux/interface";
+import { cloneTreeStep, detachedFilesystemSteps, privateTreeStep } from "../linux/mount-steps";
+import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/namespace";
+import { reapChild } from "../linux/process";
+import { effectiveUser, inUserNamespace } from "../linux/rootless";
+import type { Step } from "../linux/steps";
+
+/** What a container's process does is tried by a child that ends at once: files of procfs don't tell what a filter refuses. */
+
+/** A descriptor that the child may use: it needs no standard input. */
+const FREE = 0;
+const CLOSE_FREE: Step = { what: "close", call: "close", args: [FREE], optional: true };
+const { mount, pid, network, user, uts, ipc } = NAMESPACE_FLAGS;
+
+/** How create makes a namespace: with the process, or later by the process itself, and what it does there first. */
+interface Trial {
+  flags: number;
+  steps: readonly Step[];
+}
+
+function unshareStep(flags: number): Step {
+  return { what: "unshare", call: "unshare", args: [flags] };
+}
+
+const TRIALS: Readonly<Record<NamespaceType | "procfs", () => Trial>> = {
+  user: () => ({ flags: user, steps: [] }),
+  mount: () => ({ flags: mount, steps: [privateTreeStep(), cloneTreeStep("/")] }),
+  pid: () => ({ flags: pid, steps: [] }),
+  network: () => ({ flags: network, steps: loopbackSteps(FREE) }),
+  uts: () => ({ flags: uts, steps: [{ what: "sethostname", call: "sethostname", args: ["hako", 4] }] }),
+  ipc: () => ({ flags: ipc, steps: [] }),
+  cgroup: () => ({ flags: 0, steps: [unshareStep(NAMESPACE_FLAGS.cgroup)] }),
+  time: () => ({ flags: 0, steps: [unshareStep(NAMESPACE_FLAGS.time)] }),
+  procfs: () => ({ flags: pid | mount, steps: detachedFilesystemSteps("proc", FREE) }),
+};
+
+/** Whether this process makes containers with its own rights; others do so in a user namespace. */
+export function hasRights(): boolean {
+  return (effectiveCapabilities() & SYS_ADMIN) !== 0n;
+}
+
+/** By what rights this process makes containers; throws where it has none. */
+export function tryRights(): string {
+  if (hasRights()) return "CAP_SYS_ADMIN";
+  if (effectiveUser() !== 0) {
+    tryNamespace("user");
+    return "in a user namespace";
+  }
+  // clients and bundles that are root's ask for no user namespace
+  const hint = "as in a container: --cap-add SYS_ADMIN or --privileged there";
+  throw new HakoError({ code: "system", message: "root lacks CAP_SYS_ADMIN", hint });
+}
+
+/** Makes a namespace of a type, or with `procfs` a procfs of a new pid namespace, and uses it as a container would; throws what fails. */
+export function tryNamespace(type: NamespaceType | "procfs"): void {
+  const trial = TRIALS[type]();
+  const own = hasRights();
+  const flags = trial.flags | (own ? 0 : user);
+  try {
+    runChild(flags, [CLOSE_FREE, ...trial.steps]);
+  } catch (thrown) {
+    const error = explainClone(asHakoError(thrown), { flags, born: undefined, joinsPid: false });
+    const masked = type === "procfs" && error.errno === "EPERM" && (!own || inUserNamespace());
+    if (masked && error.hint === undefined) {
+      throw new HakoError({ ...error, message: error.message, hint: inUserNamespaceHint("proc", "/proc") });
+    }
+    // in a user namespace of its own the child has them all
+    const confined = confinement();
+    throw explainRights(error, own ? confined : { ...confined, capabilities: allCapabilities() });
+  }
+}
+
+function runChild(flags: number, steps: readonly Step[]): void {
+  const all: Step[] = [...steps, { what: "exit", call: "exit_group", args: [0] }];
+  using reports = new Reports(all);
+  const plan = { flags, cgroup: undefined, join: [], steps: all, waitsForNothing: false };
+  const ending = reapChild(cloneChild(plan, reports), true);
+  const failed = reports.failure();
+  if (failed !== undefined) throw failed;
+  if (ending?.signal === undefined) return;
+  const message = `signal ${ending.signal} ended the process that tried it`;
+  throw new HakoError({ code: "system", message, hint: "a seccomp filter kills for it, perhaps" });
+}
+
+/** Makes the cgroups that a container would have here, and removes them. */
+export function tryCgroups(): void {
+  const { nodes } = openCgroup(undefined, `hako-check-${process.pid}`).record;
+  for (const node of nodes) {
+    try {
+      makeNode(node, false);
+    } finally {
+      removeNode(node);
+    }
+    if (node.skipped !== undefined) throw new HakoError({ code: "system", message: node.skipped });
+  }
+}

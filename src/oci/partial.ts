@@ -1,0 +1,109 @@
+import { type Config, configOf, type Problem } from "./config";
+import { keysOf, pointer } from "./json";
+
+type Keys = readonly (string | number)[];
+type Container = Record<string, unknown> | unknown[];
+
+/** What others need: that one is missing isn't known where one of these was taken out. All that ask for one say the word. */
+const NAMESPACES = "/linux/namespaces";
+const SOME_VERSION = "1.0.0";
+
+/** What is left of a config when the fields with wrong types are taken out, so that all else is checked too. */
+export interface PartialConfig {
+  config: Config;
+  /** The problem as the whole document has it; undefined if it may come from what was taken out. */
+  inDocument(problem: Problem): Problem | undefined;
+}
+
+/** The part of a document that has the right types; undefined if nothing of use is left. */
+export function partialConfig(document: unknown): PartialConfig | undefined {
+  if (!isContainer(document) || Array.isArray(document)) return undefined;
+  const partial = new Part(structuredClone(document));
+  // a field that is needed takes what is around it away: each turn is one level higher
+  for (let turn = 0; turn < 20; turn++) {
+    const read = configOf(partial.root);
+    if ("config" in read)
+      return { config: read.config, inDocument: (problem) => partial.inDocument(problem) };
+    for (const keys of read.problems.map((problem) => keysOf(problem.pointer)).sort(laterFirst))
+      partial.remove(keys);
+  }
+  return undefined;
+}
+
+function isContainer(value: unknown): value is Container {
+  return typeof value === "object" && value !== null;
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  return inner === outer || inner.startsWith(`${outer}/`);
+}
+
+/** So that those of an array that are still to be taken out keep their places. */
+function laterFirst(one: Keys, other: Keys): number {
+  for (let level = 0; level < Math.min(one.length, other.length); level++) {
+    const [left = "", right = ""] = [one[level], other[level]];
+    if (left === right) continue;
+    const numbers = Number(right) - Number(left);
+    return Number.isNaN(numbers) ? (left < right ? 1 : -1) : numbers;
+  }
+  return other.length - one.length;
+}
+
+/** A copy of a document that gets smaller, and knows where its rows were. */
+class Part {
+  /** Pointers into the document. */
+  readonly removed: string[] = [];
+  /** Of arrays that have lost rows: the places that the others had. */
+  readonly #places = new WeakMap<unknown[], number[]>();
+
+  constructor(readonly root: Record<string, unknown>) {}
+
+  /** Takes a value out, or what was to hold it. */
+  remove(keys: Keys): void {
+    const key = String(keys.at(-1) ?? "");
+    const above = keys.slice(0, -1);
+    const holder = this.#at(above);
+    if (keys.length === 1 && key === "ociVersion") {
+      this.removed.push("/ociVersion");
+      this.root.ociVersion = SOME_VERSION;
+      return;
+    }
+    if (!isContainer(holder)) return;
+    if (!Object.hasOwn(holder, key)) {
+      if (above.length > 0) this.remove(above);
+      return;
+    }
+    this.removed.push(this.#pointer(keys));
+    if (!Array.isArray(holder)) {
+      delete holder[key];
+      return;
+    }
+    const places = this.#places.get(holder) ?? holder.map((_, index) => index);
+    places.splice(Number(key), 1);
+    holder.splice(Number(key), 1);
+    this.#places.set(holder, places);
+  }
+
+  inDocument(problem: Problem): Problem | undefined {
+    const where = this.#pointer(keysOf(problem.pointer));
+    const needs = problem.message.includes("namespace") ? NAMESPACES : where;
+    const isDoubtful = (field: string) =>
+      this.removed.some((each) => isWithin(field, each) || isWithin(each, field));
+    return isDoubtful(where) || isDoubtful(needs) ? undefined : { ...problem, pointer: where };
+  }
+
+  #at(keys: Keys): unknown {
+    let value: unknown = this.root;
+    for (const key of keys) value = isContainer(value) ? (value as Record<string, unknown>)[key] : undefined;
+    return value;
+  }
+
+  #pointer(keys: Keys): string {
+    return pointer(
+      keys.map((key, level) => {
+        const holder = this.#at(keys.slice(0, level));
+        return Array.isArray(holder) ? (this.#places.get(holder)?.[Number(key)] ?? key) : key;
+      }),
+    );
+  }
+}
