@@ -17,7 +17,7 @@ test_processes() {
 		[ "$state" != Z ] || continue
 		case " ${lanes[*]-} " in *" $session "*) continue ;; esac
 		grep -qsE -e "$HOST_MARKS" "$dir/cmdline" "$dir/cgroup" "$dir/mountinfo" || continue
-		echo "process ${dir#/proc/} $(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null)"
+		echo "process ${dir#/proc/} $(tr '\0\n' '  ' <"$dir/cmdline" 2>/dev/null)"
 	done
 }
 
