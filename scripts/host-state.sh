@@ -17,7 +17,7 @@ test_processes() {
 		[ "$state" != Z ] || continue
 		case " ${lanes[*]-} " in *" $session "*) continue ;; esac
 		grep -qsE -e "$HOST_MARKS" "$dir/cmdline" "$dir/cgroup" "$dir/mountinfo" || continue
-		echo "process ${dir#/proc/} $(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null)"
+		echo "process ${dir#/proc/} $(tr '\0\n' '  ' <"$dir/cmdline" 2>/dev/null)"
 	done
 }
 
@@ -35,13 +35,17 @@ empty_cgroups() {
 
 # Mounts, cgroups, network namespaces and interfaces, processes, states of runtimes, temporary directories: one a line.
 host_state() {
+	local tmp=(/tmp)
+	# an overlay shows what another machine, whose files are below, does meanwhile
+	[ "$(stat -f -c %T /tmp)" != overlayfs ] || tmp=()
 	{
-		cut -d ' ' -f 4- /proc/self/mountinfo | sed 's/^/mount /'
+		# criu mounts the host's cgroup2 once more, which takes its options away
+		cut -d ' ' -f 4- /proc/self/mountinfo | sed 's/^/mount /; s/\( - cgroup2 [^ ]* rw\).*/\1/'
 		empty_cgroups | sed 's/^/cgroup /'
 		find /run/netns -mindepth 1 -printf 'network namespace %p\n' 2>/dev/null
 		find /sys/class/net -mindepth 1 -printf 'network interface %f\n'
 		find /run/hako /run/runc /run/crun -mindepth 1 -maxdepth 2 -printf 'state %p\n' 2>/dev/null
-		find /tmp /run -maxdepth 1 \( -name 'hako-e2e-*' -o -name 'hako-clients-*' \) -printf 'directory %p\n'
+		find /run "${tmp[@]}" -maxdepth 1 \( -name 'hako-e2e-*' -o -name 'hako-clients-*' \) -printf 'directory %p\n'
 		test_processes
 	} | sort -u
 }

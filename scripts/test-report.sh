@@ -94,6 +94,21 @@ bun_test() {
 	count "$name" "$out/log" "${PIPESTATUS[0]}"
 }
 
+# unmarked_tests LOG : of a run of `bun test` without cgroup v2, those that were skipped for that, and that would not run where it
+# is: neither their names nor those of their groups say @v2
+unmarked_tests() {
+	awk '
+		/^skipped: / { why[++reasons] = $0 }
+		/^\(skip\) / && !/@v2/ && !seen[$0]++ {
+			name = $0
+			sub(/^\(skip\) (.* > )?/, "", name)
+			for (i = 1; i <= reasons; i++) {
+				begin = "skipped: " name ": "
+				if (index(why[i], begin) == 1 && substr(why[i], length(begin)) ~ /v2/) print why[i]
+			}
+		}' "$1"
+}
+
 # The end of the output: how long each part took, what failed and why, the sum. Ends the script.
 end_report() {
 	ended

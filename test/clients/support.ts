@@ -75,8 +75,8 @@ export class Store implements Disposable {
   readonly env: Record<string, string>;
   private readonly runtimeDirectory: string;
   private readonly uid: number | undefined;
-  /** Those that were there before. */
-  private readonly conmonCgroups = new Set(conmonCgroups());
+  /** What is podman's own and was there before. */
+  private readonly before = new Set([...podmanCgroups(), ...podmanBridges()]);
   private counter = 0;
 
   constructor(options: StoreOptions = {}) {
@@ -263,8 +263,11 @@ ${RUNTIME} = ["${runtime}"]
     const parents = directories("/sys/fs/cgroup", 5).filter((path) =>
       [...ids, `/${PREFIX}${process.pid}-`].some((part) => path.includes(part)),
     );
-    parents.push(...conmonCgroups().filter((path) => !this.conmonCgroups.has(path)));
+    parents.push(...podmanCgroups().filter((path) => !this.before.has(path)));
     if (parents.length > 0) execute("rmdir", parents.reverse());
+    for (const name of podmanBridges()) {
+      if (!this.before.has(name)) execute("ip", ["link", "delete", name]);
+    }
     if (this.uid !== undefined) this.endPauseProcess();
     this.removeDirectory();
   }
@@ -295,9 +298,17 @@ ${RUNTIME} = ["${runtime}"]
   }
 }
 
-/** In which podman puts conmon where it makes the cgroups itself; it leaves them. */
-function conmonCgroups(): string[] {
-  return directories("/sys/fs/cgroup", 3).filter((path) => /\/libpod_parent(\/|$)/.test(path));
+/** Where podman puts conmon when it makes the cgroups itself, and what it tries cgroup v2 with; it leaves them. */
+function podmanCgroups(): string[] {
+  return directories("/sys/fs/cgroup", 3).filter((path) => /\/(libpod_parent|podman_probe)(\/|$)/.test(path));
+}
+
+/** The bridges of podman's default network, which it makes for a pod and leaves; none that somebody is attached to. */
+function podmanBridges(): string[] {
+  return ["cni-podman0", "podman0"].filter((name) => {
+    const dir = `/sys/class/net/${name}/brif`;
+    return existsSync(dir) && names(dir).length === 0;
+  });
 }
 
 /** Directories below one, so many levels down. */

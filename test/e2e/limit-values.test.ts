@@ -142,7 +142,7 @@ function expectRefused(row: LimitRow, { status, stderr }: Result): void {
   if (IS_HAKO) expect(stderr).toMatch(/^hako: [^\n]*\n$/);
 }
 
-describe("create writes", () => {
+describe("create writes @v2", () => {
   e2e("nothing of what is left out", () => {
     using box = new Box();
     const { bundle, path } = bundleWith(box, {});
@@ -179,7 +179,7 @@ describe("create writes", () => {
   }
 });
 
-describe("update of", () => {
+describe("update of @v2", () => {
   for (const row of here) {
     e2e(row.field, () => {
       using box = new Box();

@@ -371,7 +371,7 @@ describe("mounts", () => {
     expect(options()).toBe(before);
   }, [isV2 ? undefined : "this host has no pure v2"]);
 
-  e2e("the host's cgroup2 in a user namespace without a cgroup namespace is read-only, also with rw", () => {
+  e2e("the host's cgroup2 in a user namespace without a cgroup namespace is read-only, also with rw @v2", () => {
     using box = new Box();
     const maps = [{ containerID: 0, hostID: 0, size: 65_536 }];
     const out = box.sh("grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts", (config) => {
