@@ -1,5 +1,6 @@
 import type { Argument } from "../arguments";
 import { defineCommand } from "../command";
+import { inheritance } from "../container/caller";
 import { parseDuration } from "../container/duration";
 import { freeId } from "../container/free-id";
 import { runContainer } from "../container/run";
@@ -153,12 +154,14 @@ export default defineCommand({
       return await withStatusOne(() => runContainer({ ...options, ...common, signalsEnd: false }));
     }
     if (!separated) refuseWords(values.container);
+    refuseBundleFlags(values);
+    const { preserveFds } = inheritance(values["preserve-fds"]);
     const id = idOf(values, globals.root);
     const command = rest[0] === "--" ? rest.slice(1) : rest;
     // loaded for those who have no bundle
     const { scriptBundle } = require("../container/script") as typeof import("../container/script");
     const bundle = scriptBundle(id, { ...values, rootfs: values.rootfs }, command);
-    const place = placeOptions(globals, id, values, 0);
+    const place = placeOptions(globals, id, values, preserveFds);
     const status = await runContainer({ ...place, ...common, bundle, signalsEnd: true });
     if (values.detach && id !== (values.container ?? values.name)) print(`${id}\n`);
     return status;
@@ -213,6 +216,17 @@ async function withStatusOne(action: () => Promise<number>): Promise<number> {
     }
     throw error;
   }
+}
+
+function refuseBundleFlags({ bundle, config }: { bundle: string; config: string | undefined }): void {
+  const given =
+    bundle !== CREATE_FLAGS.bundle.default ? "--bundle" : config !== undefined ? "--config" : undefined;
+  if (given === undefined) return;
+  throw new HakoError({
+    code: "usage",
+    message: `${given} and --rootfs contradict each other`,
+    hint: "a bundle's config.json names its root file system",
+  });
 }
 
 function refuseScriptFlags(values: Record<string, unknown>, rest: readonly string[]): void {

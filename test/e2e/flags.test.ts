@@ -1,6 +1,6 @@
 // What the flags of the command line mean, as scripts for runc and crun write them.
 import { describe, expect } from "bun:test";
-import { readFileSync, readlinkSync, renameSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readlinkSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import runCommand from "../../src/commands/run";
 import { Box, busyboxRootfs, e2e, execute, executeLater, HAKO, isV2, needsHako, SLEEP } from "./support";
@@ -120,6 +120,10 @@ e2e("every flag of run --rootfs changes what its command sees", () => {
     const operand = name === "name" ? [] : [id];
     return box.ok("run", ...rootfs, ...flags, ...operand, "--", "sh", "-c", line).stdout;
   };
+  const file = openSync("/etc/passwd", "r");
+  const held = ["run", "--rootfs", "/", "--preserve-fds", "1", "--", "head", "-c", "5", "/proc/self/fd/3"];
+  expect(box.hakoWith({ extraFds: [file] }, ...held)).toMatchObject({ status: 0, stdout: "root:" });
+  closeSync(file);
   const plain = seen("", []);
   expect(seen("", [])).toBe(plain);
   for (const [name, flags] of Object.entries(words))
@@ -152,6 +156,13 @@ e2e("run --rootfs takes no command's name for an id", () => {
   expect(run("--rootfs", "/", "--name", "one", "two", "--", "true").stderr).toContain(
     'the id is "two" already',
   );
+  for (const flags of [
+    ["--bundle", "/"],
+    ["--config", "/etc/passwd"],
+  ])
+    expect(run("--rootfs", "/", ...flags, "--", "true").stderr).toContain(
+      "and --rootfs contradict each other",
+    );
   expect(run("--name", "one", "--bundle", "/").stderr).toContain("--name needs --rootfs");
   expect(run("--bundle", "/").stderr).toContain("missing CONTAINER");
   expect(box.ok("list", "-q").stdout).toBe("");
