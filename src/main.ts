@@ -5,20 +5,21 @@ import { passStandardStreams } from "./linux/standard-streams";
 
 /** `hako init` is what create makes the container's first process from; everything else is the command line. */
 async function main(): Promise<void> {
-  returnToWorkingDirectory();
-  const words = callerArguments(process.argv.slice(2));
-  if (words[0] !== "init") {
-    passStandardStreams();
-    process.exit(await runCommandLine([...words]));
-  }
-  const { runInit } = await import("./init/stage");
+  const given = process.argv.slice(2);
+  const isInit = given[0] === "init";
   try {
-    runInit(words.slice(1));
+    if (!isInit) {
+      returnToWorkingDirectory();
+      passStandardStreams();
+      process.exit(await runCommandLine([...callerArguments(given)]));
+    }
+    const { runInit } = await import("./init/stage");
+    runInit(given.slice(1));
   } catch (error) {
     const { asHakoError } = await import("./errors");
     const { logFailure } = await import("./log");
     logFailure(asHakoError(error).oneLine);
-    process.exit(2);
+    process.exit(isInit ? 2 : 1);
   }
 }
 

@@ -1,4 +1,5 @@
 import { asHakoError, HakoError } from "../errors";
+import { returnToWorkingDirectory } from "../linux/clean-start";
 import { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { hideProcess, setProcessName } from "../linux/process";
@@ -33,6 +34,7 @@ function socketOf(word: string | undefined): Fd {
 export function runInit(words: readonly string[]): never {
   const parent = new Parent(socketOf(words[0]));
   try {
+    returnToWorkingDirectory();
     hideProcess();
     setProcessName(STAGE_NAME);
     const request = parent.request();
