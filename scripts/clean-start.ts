@@ -7,15 +7,15 @@ import { memoryAddress, withEntryCode } from "./entry-segment";
 
 export type Machine = "x64" | "arm64";
 
-/** What the code can write to: the record, then zeros as a struct sigaction and a set of signals, then a struct sigaction. */
-const MEMORY = 96;
+/** What the code can write to: the record, zeros as a struct sigaction and a set of signals, a struct sigaction, a path. */
+const MEMORY = 96 + 4096;
 /** What stands in the place of a variable. Their number stays: musl finds what the kernel says of the process behind them. */
 const HIDDEN = "HAKO_HIDDEN=1";
 
 /**
  * For all variables: hides one that isn't among those to be kept. For all signals: the default action, and a bit in the record
- * where one was ignored. Then the mask of signals, and the directory: getcwd(2) with room for nothing answers ERANGE where all is
- * well. If it doesn't, the directory is opened, its descriptor and one are put into the record, and "/" takes its place.
+ * where one was ignored. Then the mask of signals, and the directory: getcwd(2) fails if it was deleted, and gives no absolute path if
+ * it was unmounted. Then it is opened, its descriptor and one are put into the record, and "/" takes its place.
  */
 const CODE: Record<Machine, string> = {
   x64: `
@@ -23,14 +23,14 @@ const CODE: Record<Machine, string> = {
       488d1df6ffffff        lea entry(%rip),%rbx
       488b6bf0              mov -16(%rbx),%rbp
       4801dd                add %rbx,%rbp
-      4c8d05da000000        lea hidden(%rip),%r8
+      4c8d05e4000000        lea hidden(%rip),%r8
       488b0424              mov (%rsp),%rax
       488d7cc408            lea 8(%rsp,%rax,8),%rdi
       4883c708              variable: add $8,%rdi
       488b07                mov (%rdi),%rax
       4885c0                test %rax,%rax
       742d                  je signals
-      488d35cc000000        lea kept(%rip),%rsi
+      488d35d6000000        lea kept(%rip),%rsi
       803e00                compare: cmpb $0,(%rsi)
       741c                  je hide
       31c9                  xor %ecx,%ecx
@@ -67,13 +67,15 @@ const CODE: Record<Machine, string> = {
       488d5508              lea 8(%rbp),%rdx
       b80e000000            mov $14,%eax
       0f05                  syscall
-      31ff                  xor %edi,%edi
-      31f6                  xor %esi,%esi
+      488d7d60              lea 96(%rbp),%rdi
+      be00100000            mov $4096,%esi
       b84f000000            mov $79,%eax
       0f05                  syscall
-      83f8de                cmp $-34,%eax
+      85c0                  test %eax,%eax
+      7e06                  jle away
+      807d602f              cmpb $47,96(%rbp)
       7432                  je go
-      bf9cffffff            mov $-100,%edi
+      bf9cffffff            away: mov $-100,%edi
       488d3532000000        lea here(%rip),%rsi
       ba00002900            mov $0x290000,%edx
       4531d2                xor %r10d,%r10d
@@ -97,13 +99,13 @@ const CODE: Record<Machine, string> = {
       10fffff4  adr x20,entry
       f85f0295  ldur x21,[x20,#-16]
       8b1402b5  add x21,x21,x20
-      100008d6  adr x22,hidden
+      10000916  adr x22,hidden
       f94003e9  ldr x9,[sp]
       8b296fea  add x10,sp,x9,lsl #3
       9100214a  add x10,x10,#8
       f8408d49  variable: ldr x9,[x10,#8]!
       b4000209  cbz x9,signals
-      5000086b  adr x11,kept
+      500008ab  adr x11,kept
       3940016c  compare: ldrb w12,[x11]
       3400016c  cbz w12,hide
       aa0903ed  mov x13,x9
@@ -143,13 +145,15 @@ const CODE: Record<Machine, string> = {
       d2800103  mov x3,#8
       d28010e8  mov x8,#135
       d4000001  svc #0
-      d2800000  mov x0,#0
-      d2800001  mov x1,#0
+      910182a0  add x0,x21,#96
+      d2820001  mov x1,#4096
       d2800228  mov x8,#17
       d4000001  svc #0
-      b100881f  cmn x0,#34
+      37f80080  tbnz w0,#31,away
+      394182a9  ldrb w9,[x21,#96]
+      7100bd3f  cmp w9,#47
       540001c0  b.eq go
-      92800c60  mov x0,#-100
+      92800c60  away: mov x0,#-100
       10000201  adr x1,here
       d2880002  mov x2,#0x4000
       f2a00502  movk x2,#0x28,lsl #16

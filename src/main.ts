@@ -4,10 +4,16 @@ import { callerArguments } from "./linux/environment";
 import { passStandardStreams } from "./linux/standard-streams";
 
 async function main(): Promise<void> {
-  returnToWorkingDirectory();
-  const words = callerArguments(process.argv.slice(2));
-  passStandardStreams();
-  process.exit(await runCommandLine([...words]));
+  try {
+    returnToWorkingDirectory();
+    passStandardStreams();
+    process.exit(await runCommandLine([...callerArguments(process.argv.slice(2))]));
+  } catch (error) {
+    const { asHakoError } = await import("./errors");
+    const { logFailure } = await import("./log");
+    logFailure(asHakoError(error).oneLine);
+    process.exit(1);
+  }
 }
 
 main();

@@ -9,14 +9,13 @@ const PATH_MAX = 4096;
 export function workingDirectory(): string {
   const buffer = new Uint8Array(PATH_MAX);
   const length = trySyscall("getcwd", buffer, buffer.length);
-  if (length < 0 && errnoName(-length) === "ENOENT") {
-    throw new HakoError({
-      code: "system",
-      message: "the working directory was deleted",
-      hint: "give absolute paths, or change to another directory",
-      errno: "ENOENT",
-    });
-  }
-  if (length < 0) throw systemError("getcwd", -length);
-  return textOf(buffer.subarray(0, length - 1));
+  if (length < 0 && errnoName(-length) !== "ENOENT") throw systemError("getcwd", -length);
+  const path = length < 0 ? "" : textOf(buffer.subarray(0, length - 1));
+  if (path.startsWith("/")) return path;
+  throw new HakoError({
+    code: "system",
+    message: `the working directory was ${length < 0 ? "deleted" : "unmounted"}`,
+    hint: "give absolute paths, or change to another directory",
+    errno: "ENOENT",
+  });
 }

@@ -244,6 +244,16 @@ describe("a working directory that was deleted", () => {
     rmSync(other, { recursive: true });
   }, [needsHako]);
 
+  e2e("or unmounted does as little", () => {
+    using box = new Box();
+    const directory = box.path("mounted");
+    mkdirSync(directory);
+    const line = `mount -t tmpfs x "$0" && cd "$0" && umount -l "$0" && "$1" list -q && exec "$@"`;
+    const call = [directory, HAKO, "create", "--bundle", "b", box.id()];
+    const { status, stderr } = execute("unshare", ["--mount", "sh", "-c", line, ...call]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("the working directory was unmounted")]);
+  }, [needsHako]);
+
   e2e("reaches neither the program nor a closed stream of it", () => {
     using box = new Box();
     const line = "ls -l /proc/self/fd";

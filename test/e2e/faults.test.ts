@@ -77,7 +77,10 @@ class Scene implements Disposable {
 
   /** Whatever state it is in, other commands can deal with it. */
   async lookAt(id: string): Promise<void> {
-    await this.ok("list");
+    const list = await this.box.later(["list"]);
+    // of a create that was killed at once
+    const remains = `container "${id}" has no record: hako delete --force ${id} removes what is left of it`;
+    this.check({ ...list, stderr: list.stderr.includes(remains) ? "" : list.stderr });
     const { status, stderr } = await this.box.later(["state", id]);
     if (status !== 0 && !stderr.includes("does not exist")) throw new Error(`state: ${stderr}`);
   }
