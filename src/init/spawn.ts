@@ -6,10 +6,13 @@ import type { SeccompFilter } from "../linux/seccomp";
 import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
 import { bindSources } from "./bind-sources";
+import { withPossibleGroups } from "./groups";
 import { madeDevices } from "./made-devices";
+import { madeOverlays } from "./made-overlays";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan, writeIdMaps } from "./namespaces";
 import { setOutOfMemoryScore } from "./out-of-memory-score";
+import { ownerOf } from "./owner";
 import type { InitConfig, InitRequest } from "./protocol";
 import { type StagePlan, type StageProcess, startStage } from "./stage-process";
 
@@ -49,6 +52,8 @@ export function spawnInit(options: InitOptions): StageProcess {
   using plan = new NamespacePlan(config);
   using trees = new FdList();
   const mapped = mappedMounts(config, options.bundle, trees);
+  const outside = plan.has("user") && plan.created.has("mount") && effectiveUser() === 0;
+  if (outside) for (const [index, tree] of madeOverlays(config, trees)) mapped.set(index, tree);
   const others = [startSocket, consoleSocket, plan.mount].filter((fd) => fd !== undefined);
   const keep = [...others, ...trees.all];
   const init = startStage({
@@ -56,7 +61,7 @@ export function spawnInit(options: InitOptions): StageProcess {
     lateFlags: plan.lateFlags,
     join: plan.joinSteps,
     born,
-    userNamespace: plan.has("user"),
+    owner: plan.has("user") ? ownerOf(config) : undefined,
     keepsGroups: keepsGroups(config),
     preserveFds,
     keep,
@@ -72,7 +77,6 @@ export function spawnInit(options: InitOptions): StageProcess {
     const { files: paths, mounts } = options.meanwhile();
     for (const path of paths) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
     using opened = new FdList();
-    const outside = plan.has("user") && plan.created.has("mount") && effectiveUser() === 0;
     const given: Given = {
       mounts,
       files: files.all,
@@ -81,7 +85,8 @@ export function spawnInit(options: InitOptions): StageProcess {
       devices: outside ? madeDevices(init.pid, config, options.directory, opened) : NOTHING,
     };
     const { sources, devices } = given;
-    init.begin(requestOf(options, plan, given), [files.all, [...sources.values()], [...devices.values()]]);
+    const told = { ...options, config: withGroups(options, init.pid) };
+    init.begin(requestOf(told, plan, given), [files.all, [...sources.values()], [...devices.values()]]);
     init.giveFilter(options.filter());
     return init;
   } catch (error) {
@@ -100,6 +105,11 @@ interface Given {
   mapped: ReadonlyMap<number, Fd>;
   sources: ReadonlyMap<number, Fd>;
   devices: ReadonlyMap<number, Fd>;
+}
+
+function withGroups({ config, warn }: InitOptions, pid: number): Config {
+  if (config.process === undefined || keepsGroups(config)) return config;
+  return { ...config, process: withPossibleGroups(config.process, pid, warn) };
 }
 
 /** A profile has hundreds of names, and the process would wait for all of them. */

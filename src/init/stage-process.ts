@@ -1,4 +1,5 @@
 import { asHakoError, HakoError } from "../errors";
+import { allOverExecutionSteps } from "../linux/capabilities";
 import { executeStep, inheritSteps, ownerSteps } from "../linux/child-steps";
 import { cloneChild, Reports, sealedExecutable } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
@@ -21,6 +22,7 @@ import type { SeccompFilter } from "../linux/seccomp";
 import { sendFds, socketPair, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
 import { errorFrom } from "./error-message";
+import type { NamespaceOwner } from "./owner";
 import {
   type FilterMessage,
   type InitMessage,
@@ -153,7 +155,7 @@ export class StageProcess implements Disposable {
 }
 
 interface StepOptions {
-  userNamespace: boolean;
+  owner: NamespaceOwner | undefined;
   keepsGroups: boolean;
   lateFlags: number;
   preserveFds: number;
@@ -166,7 +168,7 @@ interface StepOptions {
 
 /** What the child does between clone and execve. */
 function childSteps(options: StepOptions): Step[] {
-  const { executable, go, keep, userNamespace, keepsGroups, lateFlags, preserveFds } = options;
+  const { executable, go, keep, owner, keepsGroups, lateFlags, preserveFds } = options;
   const steps: Step[] = [parentDeathStep(SIGKILL)];
   if (go !== undefined) {
     steps.push(
@@ -174,7 +176,8 @@ function childSteps(options: StepOptions): Step[] {
       { what: "wait for id maps", call: "read", args: [go.read.number, new Uint8Array(1), 1], least: 1 },
     );
   }
-  if (userNamespace) steps.push(...ownerSteps(keepsGroups));
+  if (owner !== undefined) steps.push(...ownerSteps(keepsGroups, owner));
+  if (owner !== undefined && owner.uid !== 0) steps.push(...allOverExecutionSteps());
   if (lateFlags !== 0) steps.push({ what: "unshare", call: "unshare", args: [lateFlags] });
   const sync = keep[0]?.number ?? -1;
   return [
@@ -197,8 +200,8 @@ export interface StagePlan {
   join: readonly Step[];
   /** The directory of the v2 cgroup that it is born in; ours if undefined. */
   born: string | undefined;
-  /** It is in a user namespace that is not ours: it becomes its root. */
-  userNamespace: boolean;
+  /** Who it becomes, if it is in a user namespace that is not ours. */
+  owner: NamespaceOwner | undefined;
   /** It has our groups, also there. */
   keepsGroups: boolean;
   preserveFds: number;
@@ -217,10 +220,10 @@ export function startStage(plan: StagePlan): StageProcess {
   const [socket, theirs] = socketPair("socket to the container's process");
   using sync = theirs;
   using go = plan.writeIdMaps === undefined ? undefined : new Pipe("pipe to the container's process");
-  const { flags, lateFlags, join, born, userNamespace, keepsGroups, preserveFds } = plan;
+  const { flags, lateFlags, join, born, owner, keepsGroups, preserveFds } = plan;
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
   const keep = [sync, ...plan.keep];
-  const steps = childSteps({ userNamespace, keepsGroups, lateFlags, preserveFds, executable, go, keep });
+  const steps = childSteps({ owner, keepsGroups, lateFlags, preserveFds, executable, go, keep });
   const reports = new Reports(steps);
   // an ordinary user could not write the maps of a process that nobody may look at; it is alone in its namespaces yet
   if (plan.writeIdMaps === undefined || effectiveUser() === 0) hideProcess();
