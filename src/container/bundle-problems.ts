@@ -1,7 +1,8 @@
 import { asHakoError, type HakoError } from "../errors";
 import { checkLabels } from "../init/labels";
+import { specifiedFilesystem } from "../init/mount-filesystem";
 import { isBind, type MountPlan, planOf } from "../init/mount-options";
-import { checkBelowProc, checkSameKind, duringMount, wantedFilesystem } from "../init/mounts";
+import { checkBelowProc, checkSameKind, duringMount } from "../init/mounts";
 import { openJoined } from "../init/namespaces";
 import { CAPABILITIES, capabilityMask } from "../linux/capabilities";
 import { exists, readText, statusAt } from "../linux/file";
@@ -103,7 +104,7 @@ function checkBind(mount: Mount, plan: MountPlan, bundle: string, view: RootfsVi
 function checkFilesystem(mount: Mount, plan: MountPlan): void {
   const type = mount.type ?? "none";
   checkBelowProc(cleanPath(mount.destination), undefined, type);
-  const filesystem = wantedFilesystem(mount, plan);
+  const filesystem = specifiedFilesystem({}, mount, plan);
   const kind = filesystemKind(type);
   if (kind === "unknown") throw unknownFilesystem(filesystem);
   if (kind === "loadable" || !fitsFsconfig(filesystem)) return;

@@ -1,4 +1,5 @@
 import { asHakoError, HakoError } from "../errors";
+import { allOverExecutionSteps } from "../linux/capabilities";
 import { closeStep, executeStep, inheritSteps, ownerSteps } from "../linux/child-steps";
 import { cloneCall, cloneChild, cloneName, Reports, SIBLING } from "../linux/clone";
 import type { Explanation } from "../linux/execution-error";
@@ -27,6 +28,7 @@ import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
 import { type NamespacePlan, writeIdMaps } from "./namespaces";
 import { setOutOfMemoryScore } from "./out-of-memory-score";
+import { ownerOf } from "./owner";
 import { STAGE_NAME } from "./stage-name";
 
 const SIGKILL = 9;
@@ -148,7 +150,7 @@ export function bear(plan: BirthPlan): BornProcess {
     if (outside && created) writeMaps(process.pid, plan.config);
     // before it hides, for an ordinary user
     setOutOfMemoryScore(process.pid, plan.config.process?.oomScoreAdj);
-    const owner = outside && namespaces.has("user") ? ownerSteps(keepsGroups(plan.config)) : [];
+    const owner = outside && namespaces.has("user") ? ownerStepsOf(plan.config) : [];
     process.remote.perform([
       ...owner,
       // a change of identity undoes both
@@ -162,6 +164,11 @@ export function bear(plan: BirthPlan): BornProcess {
     process[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Becomes who makes things in the user namespace. */
+function ownerStepsOf(config: Config): Step[] {
+  return ownerSteps(keepsGroups(config), ownerOf(config));
 }
 
 function writeMaps(pid: number, { linux }: Config): void {
@@ -192,7 +199,9 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
     steps.push(
       { what: "close", call: "close", args: [go.write.number] },
       { what: "wait for id maps", call: "read", args: [go.read.number, new Uint8Array(1), 1], least: 1 },
-      ...ownerSteps(keepsGroups(config)),
+      ...ownerStepsOf(config),
+      // who is not root there loses them when it executes
+      ...(ownerOf(config).uid === 0 ? [] : allOverExecutionSteps()),
     );
   }
   steps.push(...executionSteps(plan.preserveFds, range, keep, program));

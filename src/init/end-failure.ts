@@ -23,7 +23,7 @@ function sightOf(path: string, config: Config, root: Fd | undefined): Sight {
     root,
     process,
     keepsGroups: keepsGroups(config),
-    onHost: (kind, id) => mappedId(maps[kind], id),
+    onHost: (kind, id) => mappedId(maps[kind], id) ?? id,
   });
   return lookAtProgram(path, place);
 }

@@ -17,6 +17,7 @@ import { keptForFilter, openFilesFor, processLimits } from "./final";
 import { enterSteps, type Identity, identityOf, standardStreamSteps } from "./identity";
 import { labelSteps } from "./labels";
 import { outOfMemoryScoreSteps } from "./out-of-memory-score";
+import { type NamespaceOwner, ownerBeside } from "./owner";
 import type { ProgramOutside } from "./program-outside";
 import type { ExecOptions } from "./spawn-exec";
 import { STAGE_NAME } from "./stage-name";
@@ -81,6 +82,7 @@ export function joinerSteps(
 ): Step[] {
   const { process, linux, id, pidfd, preserveFds, noNewKeyring, keepsGroups } = options;
   const { terminal } = fds;
+  const beside = foreign.includes("user") ? ownerBeside(options.pid, process.user) : undefined;
   const free = lowestFree(preserveFds, [...usedDescriptors(fds, pidfd), fds.channels.reports.write]);
   const { uid } = process.user;
   const enter = enterSteps(process.cwd, entersAs === "root" ? 0 : uid, free);
@@ -96,7 +98,7 @@ export function joinerSteps(
     ...affinitySteps(process, "initial"),
     // while the host's procfs is there
     ...labelSteps(process, free),
-    ...joinSteps(foreign, pidfd, fds.root, keepsGroups),
+    ...joinSteps(foreign, pidfd, fds.root, keepsGroups, beside),
     ...parentDeath,
     // the container's own, by its name
     ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),
@@ -115,7 +117,13 @@ export function joinerSteps(
   ];
 }
 
-function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd, keepsGroups: boolean): Step[] {
+function joinSteps(
+  foreign: readonly NamespaceType[],
+  pidfd: Fd,
+  root: Fd,
+  keepsGroups: boolean,
+  owner: NamespaceOwner | undefined,
+): Step[] {
   const steps: Step[] = [];
   if (foreign.length > 0) {
     steps.push({
@@ -125,7 +133,7 @@ function joinSteps(foreign: readonly NamespaceType[], pidfd: Fd, root: Fd, keeps
       args: [pidfd.number, foreign.reduce((flags, type) => flags | NAMESPACE_FLAGS[type], 0)],
     });
   }
-  if (foreign.includes("user")) steps.push(...ownerSteps(keepsGroups));
+  if (owner !== undefined) steps.push(...ownerSteps(keepsGroups, owner));
   return [
     ...steps,
     // where everything was looked up; a container without a mount namespace has nothing else

@@ -7,7 +7,8 @@ import { resolve } from "../linux/path-text";
 import { Pipe } from "../linux/pipe";
 import { reapChild } from "../linux/process";
 import type { Step } from "../linux/steps";
-import type { Config } from "../oci/config";
+import type { Config, Mount } from "../oci/config";
+import { idMapsOfOption, type MountIdMaps } from "../oci/id-map-option";
 import { joinedNamespace } from "../oci/namespaces";
 import { planOf } from "./mount-options";
 import { writeIdMaps } from "./namespaces";
@@ -21,13 +22,16 @@ export function mappedMounts(config: Config, bundle: string, owner: FdList): Map
   const joined = joinedNamespace(config, "user");
   (config.mounts ?? []).forEach((mount, index) => {
     const plan = planOf(mount.options ?? []);
-    const own = (mount.uidMappings ?? []).length > 0;
-    if (!own && plan.idMap === undefined) return;
-    const [pointer, maps] = own ? [`/mounts/${index}`, mount] : ["/linux", config.linux ?? {}];
+    const maps = ownMaps(config, mount);
+    if (maps === undefined && plan.idMap === undefined) return;
     const tree = during(`config /mounts/${index}`, () => {
       using namespace =
-        own || joined === undefined
-          ? userNamespaceWith((pid) => writeIdMaps(pid, pointer, maps))
+        maps !== undefined || joined === undefined
+          ? userNamespaceWith((pid) =>
+              maps === undefined
+                ? writeIdMaps(pid, "/linux", config.linux ?? {})
+                : writeIdMaps(pid, `/mounts/${index}`, maps),
+            )
           : openNamespace(joined, "user");
       const source = cloneTree(resolve(bundle, mount.source ?? ""), plan.bind === "rbind");
       owner.add(source);
@@ -45,6 +49,14 @@ export function mappedMounts(config: Config, bundle: string, owner: FdList): Map
     found.set(index, tree);
   });
   return found;
+}
+
+/** Those of the mount itself, from its fields or its option; undefined for those of the container's user namespace. */
+function ownMaps(config: Config, mount: Mount): Partial<MountIdMaps> | undefined {
+  if ((mount.uidMappings ?? []).length > 0) return mount;
+  const { idMaps } = planOf(mount.options ?? []);
+  const found = idMaps === undefined ? undefined : idMapsOfOption(idMaps, config.linux ?? {});
+  return typeof found === "string" ? undefined : found;
 }
 
 /** A user namespace with maps and nobody in it. */

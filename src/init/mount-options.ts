@@ -103,6 +103,8 @@ interface Plan {
   copyUp: boolean;
   /** Owners are mapped: of the mount itself, or of all below it too. */
   idMap: "mount" | "tree" | undefined;
+  /** How, in crun's words; undefined where config.json says it elsewhere. */
+  idMaps: string | undefined;
   /** Of the mount itself, and of it with all below. */
   own: Attributes;
   recursive: Attributes;
@@ -134,6 +136,7 @@ function sorted(options: readonly string[]): Plan {
     remount: false,
     copyUp: false,
     idMap: undefined,
+    idMaps: undefined,
     own: { set: 0, clear: 0 },
     recursive: { set: 0, clear: 0 },
     propagation: [],
@@ -144,6 +147,7 @@ function sorted(options: readonly string[]): Plan {
   for (const option of options) {
     const effect = MOUNT_OPTIONS.get(option);
     if (effect === undefined) {
+      if (mapsOwners(plan, option)) continue;
       // a comma that is escaped belongs to a directory's name (overlayfs)
       plan.data.push(...option.split(/(?<!\\),/).filter((part) => part !== ""));
       continue;
@@ -195,6 +199,17 @@ export function isCgroupOption(option: string): boolean {
 
 /** What podman (4.3) hands on with a volume though it is about what podman does with it. */
 export const VOLUME_OPTIONS: readonly string[] = ["copy", "nocopy"];
+
+const OWNERS = /^(r?)idmap=(.*)$/s;
+
+/** crun's option with a mapping of its own; without one it is the option without "=". */
+function mapsOwners(plan: Plan, option: string): boolean {
+  const [, recursive, maps] = OWNERS.exec(option) ?? [];
+  if (recursive === undefined) return false;
+  plan.idMap = recursive === "r" ? "tree" : "mount";
+  plan.idMaps = maps === "" ? undefined : maps;
+  return true;
+}
 
 /** Whether a mount is of type bind or has the option: with `remount` it changes a mount that is there. */
 export function isBind({ type, options }: Pick<Mount, "type" | "options">): boolean {

@@ -22,7 +22,7 @@ import { workingDirectory } from "../linux/working-directory";
 import type { Mount } from "../oci/config";
 import { mountCgroup } from "./cgroup-mount";
 import { copyUp } from "./copy-up";
-import { hasSelinux } from "./labels";
+import { specifiedFilesystem } from "./mount-filesystem";
 import { isBind, type MountPlan, planOf } from "./mount-options";
 import type { RootfsWork } from "./rootfs";
 
@@ -40,14 +40,8 @@ const OVER_PROC: ReadonlySet<string> = new Set([
   "/proc/sys/kernel/ns_last_pid",
   "/proc/sys/crypto/fips_enabled",
 ]);
-/** Kernel file systems whose superblock is shared: only the mount can be read-only. */
-const SHARED_SUPERBLOCK: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "devpts", "tmpfs"]);
-
 /** What takes rights away, which is allowed in every user namespace. */
 const RESTRICTIONS = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
-
-/** File systems whose labels SELinux's policy gives. */
-const UNLABELED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "cgroup", "cgroup2"]);
 
 /** Mounts everything of /mounts, in its order. */
 export function mountAll(work: RootfsWork): void {
@@ -85,7 +79,7 @@ function mountOne(work: RootfsWork, mount: Mount, index: number): void {
     using target = openDirectory(work.root, path);
     checkTarget(target, path);
     mountCgroup(work, mount, plan, target);
-  } else mountNew(work, mount, plan, path);
+  } else mountNew(work, mount, plan, path, index);
 }
 
 /** A container gets directories of what is mounted already, which has the host's options. */
@@ -209,37 +203,20 @@ function remount(work: RootfsWork, plan: MountPlan, path: string, bind: boolean)
   applyPlan(target, { ...plan, own: { set: 0, clear: 0 } }, work, false);
 }
 
-/** linux.mountLabel for what has files of its own; where there is no SELinux it says nothing. */
-function labelOf({ context: { config } }: RootfsWork, type: string): string[] {
-  const label = config.linux?.mountLabel ?? "";
-  if (label === "" || UNLABELED.has(type) || !hasSelinux()) return [];
-  return [`context=${label}`];
-}
-
-/** The file system that a mount is of; `more` are options that depend on the container's files. */
-export function wantedFilesystem(mount: Mount, plan: MountPlan, more: readonly string[] = []): Filesystem {
-  const type = mount.type ?? "none";
-  const readonly = (plan.own.set & ATTR.RDONLY) !== 0 && !SHARED_SUPERBLOCK.has(type);
-  const source = mount.source === undefined || mount.source === "" ? type : mount.source;
-  return {
-    type,
-    source,
-    options: [...plan.superblock, ...plan.data, ...(readonly ? ["ro"] : []), ...more],
-  };
-}
-
-/** A new mount of a file system. */
-function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string): void {
+/** A new mount of a file system; one that was made outside, where that was needed. */
+function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string, index: number): void {
   const type = mount.type ?? "none";
   checkBelowProc(path, undefined, type);
   const ordinary = type === "proc" || type === "sysfs";
   using covered = type === "tmpfs" ? openIfThere(work.root, path, O.PATH) : undefined;
   using target = ordinary ? openOrdinaryDirectory(work.root, path) : openDirectory(work.root, path);
+  const specified = specifiedFilesystem(work.context.config, mount, plan);
   const filesystem: Filesystem = {
-    ...wantedFilesystem(mount, plan, [...modeOf(covered, plan), ...labelOf(work, type)]),
+    ...specified,
+    options: [...specified.options, ...modeOf(covered, plan)],
     pidNamespace: type === "proc" ? work.context.pidNamespace : undefined,
   };
-  using tree = create(work, filesystem, plan);
+  using tree = work.context.mappedMounts.get(index) ?? create(work, filesystem, plan);
   if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
   applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
   attach(work, tree, target, path);

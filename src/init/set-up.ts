@@ -27,8 +27,10 @@ import { type BirthPlan, type BornProcess, bear } from "./birth";
 import { copiesUp } from "./cgroup-time";
 import { leaveToStart } from "./end";
 import { type Program, prepareProgram } from "./final";
+import { withPossibleGroups } from "./groups";
 import { applyLabels } from "./labels";
 import { madeDevices } from "./made-devices";
+import { madeOverlays } from "./made-overlays";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan } from "./namespaces";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs";
@@ -85,6 +87,8 @@ export class SetUp implements Disposable {
   readonly #options: SetUpOptions;
   readonly #specified: Process;
   readonly #namespaces: NamespacePlan;
+  /** What the container's root may not reach on the host, or make, is opened and made with our rights. */
+  readonly #opensOutside: boolean;
   readonly #way: Fd;
   readonly #inherited: Inherited;
   /** This thread, where it may act in the container's mount namespace in place of the process. */
@@ -99,11 +103,12 @@ export class SetUp implements Disposable {
     if (config.process === undefined)
       throw new HakoError({ code: "config", message: "config /process: missing" });
     this.#options = options;
-    this.#specified = config.process;
     using namespaces = new NamespacePlan(config);
     this.#namespaces = namespaces;
     using trees = new FdList();
     const mapped = mappedMounts(config, bundle, trees);
+    this.#opensOutside = namespaces.has("user") && namespaces.created.has("mount") && effectiveUser() === 0;
+    if (this.#opensOutside) for (const [index, tree] of madeOverlays(config, trees)) mapped.set(index, tree);
     const [ours, theirs] = socketPair("socket to the container's process");
     using way = theirs;
     this.#way = ours;
@@ -115,6 +120,9 @@ export class SetUp implements Disposable {
       ours.close();
       throw error;
     }
+    this.#specified = keepsGroups(config)
+      ? config.process
+      : withPossibleGroups(config.process, this.process.pid, options.warn);
     this.#thread = threadMayJoin(options, namespaces)
       ? new JoinedThread(this.process.descriptor, this.process.remote, typesOf(namespaces))
       : undefined;
@@ -138,10 +146,11 @@ export class SetUp implements Disposable {
     const { config, noNewKeyring, state, directory, bundle } = this.#options;
     const { created, lateTime } = this.#namespaces;
     using opened = new FdList();
-    const outside = this.#namespaces.has("user") && created.has("mount") && effectiveUser() === 0;
     const { mapped } = this.#inherited;
-    const sources = outside ? bindSources(this.process.pid, config, bundle, mapped, opened) : NOTHING;
-    const devices = outside ? madeDevices(this.process.pid, config, directory, opened) : NOTHING;
+    const sources = this.#opensOutside
+      ? bindSources(this.process.pid, config, bundle, mapped, opened)
+      : NOTHING;
+    const devices = this.#opensOutside ? madeDevices(this.process.pid, config, directory, opened) : NOTHING;
     const bound = this.#handOver(sources);
     const made = this.#handOver(devices);
     this.process.act(() => {

@@ -20,6 +20,7 @@ import {
   usedDescriptors,
 } from "./exec-steps";
 import { CWD } from "./identity";
+import { ownerBeside } from "./owner";
 import { ProgramOutside } from "./program-outside";
 import { noConsoleSocket, openTerminal } from "./terminal";
 
@@ -109,14 +110,16 @@ function enteringAsEither(startAs: (who: "root" | "user") => number): number {
   }
 }
 
-function terminalOf({ consoleSocket, process: specified, rootfs }: ExecOptions, program: ProgramOutside): Fd {
+function terminalOf(options: ExecOptions, program: ProgramOutside): Fd {
+  const { consoleSocket, process: specified, rootfs } = options;
   if (consoleSocket === undefined) throw noConsoleSocket();
-  return openTerminal(consoleSocket, specified, (slave) => giveToRoot(slave, program), rootfs);
+  return openTerminal(consoleSocket, specified, (slave) => giveToOwner(slave, options, program), rootfs);
 }
 
 /** A terminal is whose that opens it. One in a user namespace would open it as its root, who can then give it to the user. */
-function giveToRoot(slave: Fd, program: ProgramOutside): void {
-  const [uid, gid] = [program.onHost("uid", 0), program.onHost("gid", 0)];
+function giveToOwner(slave: Fd, { pid, process: { user } }: ExecOptions, program: ProgramOutside): void {
+  const owner = ownerBeside(pid, user);
+  const [uid, gid] = [program.onHost("uid", owner.uid), program.onHost("gid", owner.gid)];
   const now = statusOf(slave);
   // a group that isn't ours is the file system's own (devpts, gid=)
   const group = now.gid === process.getegid?.() ? gid : now.gid;

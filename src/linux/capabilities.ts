@@ -200,6 +200,12 @@ export function capabilitySteps(
   };
 }
 
+/** Keeps all capabilities of a user namespace over the next execve, also for one who is not its root. */
+export function allOverExecutionSteps(): Step[] {
+  const all = allCapabilities();
+  return [capsetStep(all, all, all), ...ambientSteps(all)];
+}
+
 function capsetStep(effective: bigint, permitted: bigint, inheritable: bigint): Step {
   const low = (mask: bigint) => Number(mask & 0xffffffffn);
   const high = (mask: bigint) => Number(mask >> 32n);

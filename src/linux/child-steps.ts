@@ -9,15 +9,16 @@ const AT_EMPTY_PATH = 0x1000;
 const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
 
-/** Becomes the root of the user namespace that it is in, and leaves its groups unless it keeps them. */
-export function ownerSteps(keepsGroups: boolean): Step[] {
+/** Becomes who makes things in the user namespace that it is in, its root as a rule, and leaves its groups unless it keeps them. */
+export function ownerSteps(keepsGroups: boolean, { uid, gid }: { uid: number; gid: number }): Step[] {
   // it may be forbidden there (user_namespaces(7))
   const leave: Step = { what: "setgroups", call: "setgroups", args: [0, 0], least: -errnoNumber("EPERM") };
-  return [
-    ...(keepsGroups ? [] : [leave]),
-    { what: "setresgid 0 in the user namespace", call: "setresgid", args: [0, 0, 0] },
-    { what: "setresuid 0 in the user namespace", call: "setresuid", args: [0, 0, 0] },
-  ];
+  return [...(keepsGroups ? [] : [leave]), becomeStep("setresgid", gid), becomeStep("setresuid", uid)];
+}
+
+function becomeStep(call: "setresgid" | "setresuid", id: number): Step {
+  const hint = (errno: string | undefined) => (errno === "EINVAL" ? `${id} has no mapping there` : undefined);
+  return { what: `${call} ${id} in the user namespace`, call, args: [id, id, id], hint };
 }
 
 export function closeStep(fd: Fd): Step {

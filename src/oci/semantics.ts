@@ -3,6 +3,7 @@ import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { nearestOption } from "../suggestions";
 import type { Config, IdMapping, Mount, Problem } from "./config";
 import { deviceAccessProblem } from "./device-access";
+import { idMapsOfOption } from "./id-map-option";
 import { hasNamespace } from "./namespaces";
 import { problem, when } from "./problem";
 import { deviceLimitProblems, netDevicesProblems } from "./semantics-network";
@@ -152,7 +153,8 @@ function idMapProblems(config: Config, mount: Mount, index: number): Problem[] {
   const at = `/mounts/${index}`;
   const { options = [], uidMappings = [], gidMappings = [] } = mount;
   const plan = planOf(options);
-  const crun = options.findIndex((option) => /^r?idmap=/.test(option));
+  const option = options.findLastIndex((each) => /^r?idmap=/.test(each));
+  const said = plan.idMaps === undefined ? undefined : idMapsOfOption(plan.idMaps, config.linux ?? {});
   const mapped = uidMappings.length > 0 || gidMappings.length > 0;
   const sizes = (["uidMappings", "gidMappings"] as const).flatMap((field) => [
     ...when(mapped && (mount[field] ?? []).length === 0, `${at}/${field}`, "missing: both are needed"),
@@ -163,10 +165,15 @@ function idMapProblems(config: Config, mount: Mount, index: number): Problem[] {
   const bind = isBind(mount);
   const wanted = mapped || plan.idMap !== undefined;
   return [
-    ...when(crun >= 0, `${at}/options/${crun}`, "give the mapping in uidMappings and gidMappings"),
+    ...when(typeof said === "string", `${at}/options/${option}`, `idmap: ${said}`),
+    ...when(
+      said !== undefined && mapped,
+      `${at}/options/${option}`,
+      "idmap: uidMappings and gidMappings say it already",
+    ),
     ...when(wanted && !bind, `${at}/options`, "only a bind mount can have an id mapping"),
     ...when(
-      bind && plan.idMap !== undefined && !mapped && !hasNamespace(config, "user"),
+      bind && plan.idMap !== undefined && said === undefined && !mapped && !hasNamespace(config, "user"),
       `${at}/options`,
       "idmap without uidMappings and gidMappings needs a user namespace",
     ),

@@ -2,7 +2,7 @@
 // What config.json asks for, as a program in the container sees it.
 import { describe, expect } from "bun:test";
 import { spawn } from "node:child_process";
-import { chmodSync, readFileSync, readlinkSync } from "node:fs";
+import { chmodSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import {
   Box,
@@ -119,6 +119,80 @@ describe("namespaces", () => {
     if (IS_HAKO) expect(domain).toBe("example.org");
     expect(address).toContain("127.0.0.1/8");
   });
+
+  for (const [hostID, uid, gid] of [
+    [0, 1000, 1000],
+    [100_000, 1000, 1000],
+    [100_000, 1000, 0],
+  ] as const) {
+    e2e(`a user namespace where nobody is root: ${uid}:${gid} is the host's ${hostID}`, async () => {
+      using box = new Box();
+      const before = hostSnapshot(box.root);
+      chmodSync(box.dir, 0o755);
+      const id = box.id();
+      const bundle = box.bundle(["sleep", "600"], (config) => {
+        config.linux.namespaces.push({ type: "user" });
+        config.linux.uidMappings = [{ containerID: uid, hostID, size: 1 }];
+        config.linux.gidMappings = [{ containerID: gid, hostID, size: 1 }];
+        config.process.user = { uid, gid };
+        config.process.capabilities = {};
+        for (const mount of config.mounts)
+          mount.options = mount.options?.filter((option) => !option.startsWith("gid="));
+      });
+      execute("chown", ["-R", `${hostID}:${hostID}`, join(bundle, "rootfs")]);
+      box.ok("run", "--detach", "--bundle", bundle, id);
+      const line = "id -u; id -g; touch /made; echo > /dev/null; grep CapEff /proc/self/status";
+      expect(box.ok("exec", id, "sh", "-c", line).stdout).toBe(`${uid}\n${gid}\nCapEff:\t0000000000000000\n`);
+      const { uid: owner, gid: group } = statSync(join(bundle, "rootfs/made"));
+      expect([owner, group]).toEqual([hostID, hostID]);
+      const other = box.hako("exec", "--user", "5", id, "true");
+      expect(other.stderr).toContain(
+        "setresuid 5 in the user namespace: invalid argument (5 has no mapping there)",
+      );
+      // whoever joins its user namespace is who it can be there
+      const path = `/proc/${box.state(id).pid}/ns/user`;
+      const joined = box.run(["id", "-u"], (config) => {
+        config.linux.namespaces.push({ type: "user", path });
+        config.process.user = { uid, gid };
+        config.process.capabilities = {};
+        for (const mount of config.mounts)
+          mount.options = mount.options?.filter((option) => !option.startsWith("gid="));
+      });
+      expect(joined).toMatchObject({ status: 0, stdout: `${uid}\n` });
+      box.ok("delete", "--force", id);
+      await expectUnchanged(before, box.root);
+    }, [needsHako, needsUserNamespace]);
+  }
+
+  e2e("additional groups that can't be had in a user namespace are left out, and named unless nothing is lost", () => {
+    using box = new Box();
+    const bundle = (groups: number[]) =>
+      box.bundle(["sh", "-c", "grep Groups /proc/self/status"], (config) => {
+        config.mounts = config.mounts.filter(({ destination }) => destination === "/proc");
+        config.linux.namespaces = ["pid", "mount", "ipc", "uts"].map((type) => ({ type }));
+        config.linux.resources = {};
+        delete config.linux.cgroupsPath;
+        config.process.rlimits = [];
+        config.process.user.additionalGids = groups;
+      });
+    // unshare -r denies setgroups, as the kernel wants it of an ordinary user
+    const run = (groups: number[]) =>
+      execute("unshare", ["-Urm", HAKO, "--root", box.root, "run", "--bundle", bundle(groups), box.id()]);
+    const warning = "hako: warning: config /process/user/additionalGids: left out, as the user namespace ";
+    expect(run([0])).toMatchObject({ status: 0, stderr: "" });
+    expect(run([0, 7, 8])).toMatchObject({ status: 0, stderr: `${warning}denies setgroups: 7, 8\n` });
+    const maps = [{ containerID: 0, hostID: 100_000, size: 10 }];
+    chmodSync(box.dir, 0o755);
+    const id = box.started(["sleep", "600"], (config) => {
+      config.linux.namespaces.push({ type: "user" });
+      config.linux.uidMappings = maps;
+      config.linux.gidMappings = maps;
+    });
+    expect(box.ok("exec", "-g", "7,4000", id, "id", "-G")).toMatchObject({
+      stdout: "0 7\n",
+      stderr: `${warning}has no mapping for them: 4000\n`,
+    });
+  }, [needsHako, needsUserNamespace]);
 
   e2e("a user namespace with its maps", () => {
     using box = new Box();

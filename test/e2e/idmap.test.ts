@@ -59,6 +59,27 @@ e2e(
 );
 
 e2e(
+  "by crun's option with a mapping, of the host's ids or of the container's",
+  () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const dir = source(box);
+    const maps = "uids=0-5000-2000;gids=0-6000-2000";
+    for (const options of [
+      ["bind", `idmap=${maps}`],
+      ["rbind", `ridmap=${maps}`],
+    ])
+      expect(box.sh(OWNERS, mounted(dir, { options }))).toBe("5000:6000\n6000:7000\n");
+    const relative = "idmap=uids=@0-10-1#@1000-20-1;gids=@0-30-1#@1000-40-1";
+    expect(box.sh(OWNERS, mounted(dir, { options: ["bind", relative] }, own))).toBe("10:30\n20:40\n");
+    const wrong = box.run(["true"], mounted(dir, { options: ["bind", "idmap=uids=0-1-1"] }));
+    expect(wrong.status).toBe(1);
+    expect(wrong.stderr).toMatch(/\/mounts\/\d+\/options\/1: idmap: both are needed/);
+  },
+  needs,
+);
+
+e2e(
   "by the container's own user namespace",
   () => {
     using box = new Box();

@@ -4,11 +4,13 @@ import { describe, expect } from "bun:test";
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -48,6 +50,14 @@ function lockedBind(box: Box, locked: string, mounts: { source?: string; options
   const line = `mount --bind ${source} ${source}; mount -o remount,bind,${locked} ${source}; exec unshare -Urm "$@"`;
   const words = [HAKO, "--root", box.root, "run", "--bundle", bundle, box.id()];
   return execute("unshare", ["--mount", "sh", "-c", line, "sh", ...words]);
+}
+
+/** A user namespace of its own, whose root is the host's 100000. */
+function inUserNamespace(config: BundleConfig): void {
+  const maps = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+  config.linux.namespaces.push({ type: "user" });
+  config.linux.uidMappings = maps;
+  config.linux.gidMappings = maps;
 }
 
 describe("mounts", () => {
@@ -225,6 +235,39 @@ describe("mounts", () => {
     });
     expect(out).toBe("first\nsecond\n");
   });
+
+  e2e("an overlay in a user namespace whose root has no way to its layers", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    chmodSync(box.dir, 0o755);
+    const store = box.path("store");
+    mkdirSync(store, { mode: 0o700 });
+    for (const layer of ["lower", "upper", "work"]) {
+      mkdirSync(join(store, layer));
+      chownSync(join(store, layer), 100_000, 100_000);
+    }
+    writeFileSync(join(store, "lower/file"), "below\n");
+    chownSync(join(store, "lower/file"), 100_000, 100_000);
+    const layers = ["lower", "upper", "work"].map((layer) => `${layer}dir=${join(store, layer)}`);
+    const run = (line: string, options: string[]) =>
+      box.run(["sh", "-c", line], (config) => {
+        inUserNamespace(config);
+        config.mounts.push({ destination: "/root", type: "overlay", source: "overlay", options });
+      });
+    const line = "cat /root/file; echo above > /root/file; touch /root/made; stat -c %u /root/file";
+    expect(run(line, layers)).toMatchObject({ status: 0, stdout: "below\n0\n", stderr: "" });
+    expect(readFileSync(join(store, "lower/file"), "utf8")).toBe("below\n");
+    expect(readFileSync(join(store, "upper/file"), "utf8")).toBe("above\n");
+    expect(statSync(join(store, "upper/made")).uid).toBe(100_000);
+    const readonly = run("cat /root/file; touch /root/x", [...layers, "ro"]);
+    expect(readonly.stdout).toBe("above\n");
+    expect(readonly.stderr).toContain("Read-only file system");
+    // what isn't there is said as ever, and nothing stays mounted
+    const missing = run("true", [`lowerdir=${join(store, "none")}:${join(store, "lower")}`]);
+    expect(missing.status).toBe(1);
+    expect(missing.stderr).toMatch(/config \/mounts\/\d+: mount overlay on \/root: /);
+    await expectUnchanged(before, box.root);
+  }, [needsHako, needsUserNamespace]);
 
   e2e("binds in a user namespace whose root could not open the source", () => {
     using box = new Box();

@@ -111,7 +111,15 @@ describe("bind mounts", () => {
     [{ ...bind, options: ["bind", "size=1k"] }, "/mounts/0/options/1: bind mounts cannot"],
     [{ ...bind, options: ["bind", "idmap"] }, "/mounts/0/options: idmap without uidMappings and gidMappings"],
     [{ ...bind, options: ["bind", "idmap"], uidMappings: [MAP] }, "/mounts/0/gidMappings: missing"],
-    [{ ...bind, options: ["bind", "idmap=uids=0-1-10"] }, "/mounts/0/options/1: give the mapping"],
+    [
+      { ...bind, options: ["bind", "idmap=uids=0-1-10"] },
+      "/mounts/0/options/1: idmap: both are needed: uids=",
+    ],
+    [{ ...bind, options: ["bind", "idmap=uids=0-1-10;gids=0-1-10"] }, ""],
+    [
+      { ...bind, options: ["idmap=uids=0-1-1;gids=0-1-1"], uidMappings: [MAP], gidMappings: [MAP] },
+      "/mounts/0/options/0: idmap: uidMappings and gidMappings say it already",
+    ],
     [{ ...bind, options: ["rbind", "ridmap"], uidMappings: [MAP], gidMappings: [MAP] }, ""],
     [
       { ...bind, options: ["bind"], uidMappings: [{ ...MAP, size: 0 }], gidMappings: [MAP] },
