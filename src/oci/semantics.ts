@@ -5,6 +5,7 @@ import type { Config, IdMapping, Mount, Problem } from "./config";
 import { deviceAccessProblem } from "./device-access";
 import { hasNamespace } from "./namespaces";
 import { problem, when } from "./problem";
+import { isolationProblems } from "./semantics-isolation";
 import { deviceLimitProblems, netDevicesProblems } from "./semantics-network";
 import { machineProblems, processProblems } from "./semantics-process";
 import { seccompProblems } from "./semantics-seccomp";
@@ -286,6 +287,7 @@ const RULES: readonly Rule[] = [
   devicesRule,
   deviceRulesRule,
   sysctlRule,
+  isolationProblems,
   seccompProblems,
   machineProblems,
   netDevicesProblems,

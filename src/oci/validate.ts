@@ -8,6 +8,7 @@ import { type Config, type Problem, problemLine, problemsError, readConfig } fro
 import { placeOf } from "./container-type";
 import { pointer } from "./json";
 import { semanticProblems } from "./semantics";
+import { kataWarning } from "./semantics-isolation";
 import { unknownFields } from "./unknown-fields";
 
 export interface CheckedConfig {
@@ -136,10 +137,13 @@ export function bundleFindings(bundle: string, manager: CgroupManager): Findings
     const { checked, document, problems, file } = examine(bundle, manager);
     if (checked === undefined || problems.length > 0)
       return { problems: problems.map((problem) => `${file}: ${problemLine(problem)}`), warnings: [] };
-    const unknown = unknownFields(document, checked.config);
+    const { config } = checked;
+    const warnings = unknownFields(document, config).map((field) => `${field}: unknown, and does nothing`);
+    const kata = kataWarning(config);
+    if (kata !== undefined) warnings.push(kata.replace(/^config /, ""));
     return {
-      problems: profileProblems(checked.config, file),
-      warnings: unknown.map((field) => `${file}: ${field}: unknown, and does nothing`),
+      problems: profileProblems(config, file),
+      warnings: warnings.map((warning) => `${file}: ${warning}`),
     };
   } catch (thrown) {
     return { problems: [asHakoError(thrown).oneLine], warnings: [] };
