@@ -11,6 +11,7 @@ import { unixListen } from "../linux/socket";
 import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
 import { hasNamespace } from "../oci/namespaces";
+import { kataWarning } from "../oci/semantics-isolation";
 import type { ContainerPlan } from "../sandbox/driver";
 import { namespacesDriver } from "../sandbox/namespaces";
 import { UndoStack } from "../undo";
@@ -71,6 +72,8 @@ export function createContainer(given: CreateOptions): ContainerRecord {
   checkRights(given);
   const { process } = given.bundle.config;
   if (process !== undefined) checkLabels(process);
+  const kata = kataWarning(given.bundle.config);
+  if (kata !== undefined) warn(`config ${kata.pointer}: ${kata.message}`);
   // held until all is undone: whoever waits for it finds nothing, or a whole container
   using _lock = claim(root, id);
   using undo = new UndoStack((error) => warn(error.oneLine));

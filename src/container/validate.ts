@@ -2,6 +2,7 @@ import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError } from "../errors";
 import { exists } from "../linux/file";
 import type { Problem } from "../oci/config";
+import { kataWarning } from "../oci/semantics-isolation";
 import { unknownFields } from "../oci/unknown-fields";
 import { examine } from "../oci/validate";
 import { hostFindings } from "./bundle-problems";
@@ -44,6 +45,7 @@ export function bundleFindings(bundle: string, manager: CgroupManager): BundleFi
     const inDocument = (found: readonly Problem[] = []) =>
       found.map((each) => part?.inDocument(each)).filter((each) => each !== undefined);
     const unknown = checked === undefined ? [] : unknownFields(document, checked.config);
+    const kata = checked === undefined ? undefined : kataWarning(checked.config);
     return {
       file,
       findings: [
@@ -53,6 +55,7 @@ export function bundleFindings(bundle: string, manager: CgroupManager): BundleFi
           "warning",
           unknown.map((pointer) => ({ pointer, message: "unknown, and does nothing" })),
         ),
+        ...as("warning", kata === undefined ? [] : [kata]),
       ],
     };
   } catch (thrown) {

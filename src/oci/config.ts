@@ -85,6 +85,8 @@ export const configSchema = object({
   hooks: optional(hooks),
   annotations: textMap,
   linux: optional(linux),
+  /** What asks for a machine (config-vm.md), which is refused. */
+  vm: optional(v.record(text, v.unknown())),
 });
 
 export type Config = v.InferOutput<typeof configSchema>;

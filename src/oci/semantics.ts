@@ -6,6 +6,7 @@ import { deviceAccessProblem } from "./device-access";
 import { idMapsOfOption } from "./id-map-option";
 import { hasNamespace } from "./namespaces";
 import { problem, when } from "./problem";
+import { isolationProblems } from "./semantics-isolation";
 import { deviceLimitProblems, netDevicesProblems } from "./semantics-network";
 import { machineProblems, processProblems } from "./semantics-process";
 import { seccompProblems } from "./semantics-seccomp";
@@ -293,6 +294,7 @@ const RULES: readonly Rule[] = [
   devicesRule,
   deviceRulesRule,
   sysctlRule,
+  isolationProblems,
   seccompProblems,
   machineProblems,
   netDevicesProblems,

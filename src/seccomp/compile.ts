@@ -1,7 +1,8 @@
 import { HakoError } from "../errors";
 import { PASSING_CALLS, type SeccompFilter } from "../linux/seccomp";
 import type { Seccomp } from "../oci/config";
-import { conditionCode } from "./conditions";
+import { decisionCode } from "./decision-code";
+import { questionsOf } from "./decisions";
 import {
   ARCHITECTURE,
   answer,
@@ -15,7 +16,8 @@ import {
   MAX_INSTRUCTIONS,
   NUMBER,
 } from "./instructions";
-import { answerOf, isPlain, lastNumber, type Rule, rulesOf } from "./rules";
+import { isPlain, type Rule } from "./rule";
+import { answerOf, lastNumber, rulesOf } from "./rules";
 import {
   ARCHITECTURES,
   type Architecture,
@@ -161,13 +163,9 @@ function searchTree(ranges: readonly Range[], start = 0, end = ranges.length): I
   return branch(ranges[middle]?.from ?? 0, small, large);
 }
 
-/** The first rule whose conditions hold answers. */
+/** A rule without conditions says all there is to say: it is alone. */
 function rangeCode({ rules, otherwise, narrow }: Range): Instruction[] {
-  const code = rules.flatMap((rule) =>
-    rule.conditions.reduceRight<Instruction[]>(
-      (rest, condition) => conditionCode(condition, narrow, rest),
-      [answer(rule.answer)],
-    ),
-  );
-  return rules.some(isPlain) ? code : [...code, answer(otherwise)];
+  const [only] = rules;
+  if (only === undefined) return [answer(otherwise)];
+  return isPlain(only) ? [answer(only.answer)] : decisionCode(questionsOf(rules, narrow), otherwise);
 }

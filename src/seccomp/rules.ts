@@ -1,38 +1,16 @@
 import type { Seccomp } from "../oci/config";
-import type { Condition } from "./conditions";
+import { MultiplexedCalls } from "./multiplexed";
+import { type Condition, holdsAlways, isPlain, type Rule } from "./rule";
 import { SYSCALLS } from "./syscalls";
 import { ACTIONS, type Architecture, type Operator } from "./words";
 
 const EPERM = 1;
 
-/** One thing that a profile says of a call: an answer, if all conditions hold. */
-export interface Rule {
-  conditions: readonly Condition[];
-  answer: number;
-}
+type Row = NonNullable<Seccomp["syscalls"]>[number];
 
 /** The rules of one architecture by the calls' numbers. */
 export type RuleTable = Map<number, readonly Rule[]>;
 
-/** Calls that x86 programs also reach through socketcall(2) and ipc(2), by their numbers there (linux/net.h, linux/ipc.h). */
-const SOCKETCALL =
-  "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg".split(
-    " ",
-  );
-const IPC: Readonly<Record<string, number>> = {
-  semop: 1,
-  semget: 2,
-  semctl: 3,
-  semtimedop: 4,
-  msgsnd: 11,
-  msgrcv: 12,
-  msgget: 13,
-  msgctl: 14,
-  shmat: 21,
-  shmdt: 22,
-  shmget: 23,
-  shmctl: 24,
-};
 const X86_COLUMN = 1;
 
 /** SECCOMP_RET_* of an action's name and number, EPERM if it takes a number and has none. */
@@ -49,22 +27,22 @@ export function answerOf(action: string, errnoRet: number | undefined): number {
 export function rulesOf(profile: Seccomp, architecture: Architecture): RuleTable {
   const table: RuleTable = new Map();
   const byDefault = answerOf(profile.defaultAction, profile.defaultErrnoRet);
-  for (const { names, action, errnoRet, args } of profile.syscalls ?? []) {
+  const multiplexed = architecture.column === X86_COLUMN ? new MultiplexedCalls(byDefault) : undefined;
+  for (const [index, { names, action, errnoRet, args }] of (profile.syscalls ?? []).entries()) {
     const answer = answerOf(action, errnoRet);
     if (answer === byDefault) continue;
-    const alternatives = alternativesOf((args ?? []).map(conditionOf));
+    const row = { index, names };
     // one list for all names of a row, so that it is seen at a glance that they get the same
-    const rules = alternatives.map((conditions) => [{ conditions, answer }]);
-    // arguments of a multiplexed call are in memory, where a filter can't look
-    const isMultiplexed = architecture.column === X86_COLUMN && (args ?? []).length === 0;
+    const rules = alternativesOf(args ?? [], architecture.narrow).map((conditions) => [
+      { conditions, answer, row },
+    ]);
     for (const name of names) {
       const number = SYSCALLS[name]?.[architecture.column] ?? -1;
       if (number >= 0) for (const rule of rules) addRules(table, number, rule);
-      const multiplexed = isMultiplexed ? multiplexer(name) : undefined;
-      if (multiplexed !== undefined)
-        addRules(table, multiplexed.number, [{ conditions: [multiplexed.condition], answer }]);
+      for (const [rule] of rules) if (rule !== undefined) multiplexed?.add(name, rule);
     }
   }
+  multiplexed?.addTo(table);
   return table;
 }
 
@@ -87,26 +65,18 @@ function addRules(table: RuleTable, number: number, rules: readonly Rule[]): voi
   table.set(number, known === undefined || rules.some(isPlain) ? rules : [...known, ...rules]);
 }
 
-/** It says all there is to say. */
-export function isPlain({ conditions }: Rule): boolean {
-  return conditions.length === 0;
-}
-
-function conditionOf(arg: NonNullable<NonNullable<Seccomp["syscalls"]>[number]["args"]>[number]): Condition {
-  const { index, value, valueTwo, op } = arg;
-  return { index, op: op as Operator, value: BigInt(value), valueTwo: BigInt(valueTwo) };
-}
-
 /** Conditions hold together, but those of a rule that compares one argument twice each on its own, as runc has it. */
-function alternativesOf(conditions: readonly Condition[]): (readonly Condition[])[] {
+function alternativesOf(args: NonNullable<Row["args"]>, narrow: boolean): (readonly Condition[])[] {
+  const conditions = args
+    .map(({ index, value, valueTwo, op }) => ({
+      index,
+      op: op as Operator,
+      value: BigInt(value),
+      valueTwo: BigInt(valueTwo),
+    }))
+    .toSorted((a, b) => a.index - b.index);
   const different = new Set(conditions.map(({ index }) => index)).size;
-  return different === conditions.length ? [conditions] : conditions.map((condition) => [condition]);
-}
-
-function multiplexer(name: string): { number: number; condition: Condition } | undefined {
-  const socket = SOCKETCALL.indexOf(name) + 1;
-  const inner = socket > 0 ? socket : IPC[name];
-  if (inner === undefined) return undefined;
-  const number = SYSCALLS[socket > 0 ? "socketcall" : "ipc"]?.[X86_COLUMN] ?? -1;
-  return { number, condition: { index: 0, op: "SCMP_CMP_EQ", value: BigInt(inner), valueTwo: 0n } };
+  const alternatives =
+    different === conditions.length ? [conditions] : conditions.map((condition) => [condition]);
+  return alternatives.map((all) => all.filter((condition) => !holdsAlways(condition, narrow)));
 }

@@ -47,3 +47,34 @@ function execute(words: Uint32Array, data: DataView): { answer: number; steps: n
     at += holds ? (first >>> 16) & 0xff : first >>> 24;
   }
 }
+
+/** Whether a comparison is reached with different parts of the call loaded: then it can't mean all of them. */
+export function comparesStale(program: Uint8Array): boolean {
+  const words = new Uint32Array(
+    program.buffer.slice(program.byteOffset, program.byteOffset + program.byteLength),
+  );
+  const length = words.length / 2;
+  /** What may be loaded where: the load's constant, and that of an AND. */
+  const loaded = Array.from({ length: length + 1 }, () => new Set<string>());
+  for (let at = 0; at < length; at++) {
+    const first = words[2 * at] ?? 0;
+    const k = words[2 * at + 1] ?? 0;
+    const [code, before] = [first & 0xffff, loaded[at] ?? new Set<string>()];
+    const go = (to: number, what: Iterable<string>) => {
+      for (const each of what) loaded[to]?.add(each);
+    };
+    if (code === 0x20) go(at + 1, [`${k}`]);
+    else if (code === 0x54)
+      go(
+        at + 1,
+        [...before].map((each) => `${each}&${k}`),
+      );
+    else if (code === 0x05) go(at + 1 + k, before);
+    else if (code !== 0x06) {
+      if (before.size > 1) return true;
+      go(at + 1 + ((first >>> 16) & 0xff), before);
+      go(at + 1 + (first >>> 24), before);
+    }
+  }
+  return false;
+}

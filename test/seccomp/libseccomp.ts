@@ -1,114 +1,88 @@
-// The host's libseccomp as an oracle: what it makes of a profile.
+// The host's libseccomp as an oracle: what it makes of a profile. It runs in ./libseccomp-process.ts.
 import { dlopen, FFIType as T } from "bun:ffi";
-import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Seccomp } from "../../src/oci/config";
-import { answerOf } from "../../src/seccomp/rules";
-import { ARCHITECTURES } from "../../src/seccomp/words";
 
-const OPERATORS: Record<string, number> = {
-  SCMP_CMP_NE: 1,
-  SCMP_CMP_LT: 2,
-  SCMP_CMP_LE: 3,
-  SCMP_CMP_EQ: 4,
-  SCMP_CMP_GE: 5,
-  SCMP_CMP_GT: 6,
-  SCMP_CMP_MASKED_EQ: 7,
-};
-/** SCMP_ARCH_X32 is no audit architecture: the EM_ word without its 64-bit flag. */
-const X32 = 0x4000003e;
-
-function load() {
-  return dlopen("libseccomp.so.2", {
-    seccomp_init: { args: [T.u32], returns: T.ptr },
-    seccomp_arch_add: { args: [T.ptr, T.u32], returns: T.i32 },
-    seccomp_syscall_resolve_name: { args: [T.cstring], returns: T.i32 },
-    seccomp_syscall_resolve_name_arch: { args: [T.u32, T.cstring], returns: T.i32 },
-    seccomp_rule_add_array: { args: [T.ptr, T.u32, T.i32, T.u32, T.ptr], returns: T.i32 },
-    seccomp_export_bpf: { args: [T.ptr, T.i32], returns: T.i32 },
-    seccomp_release: { args: [T.ptr], returns: T.void },
-  }).symbols;
+/** Numbers of profiles go as text: JSON has no 64-bit ones. */
+export type Request = { profile: Seccomp } | { names: string[]; architecture: string };
+export interface Answer {
+  /** struct sock_filter, base64. */
+  program?: string;
+  /** A rule contradicts another (EEXIST). */
+  refused?: true;
+  known?: string[];
 }
 
-/** undefined where the library is not installed. */
-export const library = (() => {
+/** What libseccomp makes of a profile: a filter, EEXIST for a rule, or nothing, for it crashes or never comes to an end. */
+export type Verdict = Uint8Array | "refused" | "nothing";
+
+const PATIENCE = 2000 * Number(process.env.HAKO_TIME_FACTOR ?? 1);
+
+export const isInstalled = (() => {
   try {
-    return load();
+    dlopen("libseccomp.so.2", { seccomp_release: { args: [T.ptr], returns: T.void } }).close();
+    return true;
   } catch {
-    return undefined;
+    return false;
   }
 })();
 
-const EEXIST = -17;
-let files = 0;
-
-/** The filter that libseccomp makes of a profile, filled in as runc does, without runc's preface about newer calls. */
-export function libseccompFilter(profile: Seccomp): Uint8Array {
-  if (library === undefined) throw new Error("libseccomp is not installed");
-  const byDefault = answerOf(profile.defaultAction, profile.defaultErrnoRet);
-  const context = library.seccomp_init(byDefault);
-  try {
-    for (const name of profile.architectures ?? []) {
-      const result = library.seccomp_arch_add(context, token(name));
-      if (result !== 0 && result !== EEXIST) throw new Error(`seccomp_arch_add ${name}: ${result}`);
-    }
-    for (const { names, action, errnoRet, args = [] } of profile.syscalls ?? []) {
-      const answer = answerOf(action, errnoRet);
-      if (answer === byDefault) continue;
-      const groups =
-        new Set(args.map(({ index }) => index)).size === args.length ? [args] : args.map((arg) => [arg]);
-      for (const name of names) {
-        const number = library.seccomp_syscall_resolve_name(Buffer.from(`${name}\0`) as never);
-        if (number === -1) continue;
-        for (const group of groups) {
-          const result = library.seccomp_rule_add_array(
-            context,
-            answer,
-            number,
-            group.length,
-            comparisons(group) as never,
-          );
-          if (result !== 0) throw new Error(`seccomp_rule_add ${name}: ${result}`);
-        }
-      }
-    }
-    const file = join(tmpdir(), `hako-libseccomp-${process.pid}-${files++}`);
-    const fd = openSync(file, "w");
-    try {
-      if (library.seccomp_export_bpf(context, fd) !== 0) throw new Error("seccomp_export_bpf");
-    } finally {
-      closeSync(fd);
-    }
-    const program = readFileSync(file);
-    rmSync(file);
-    return program;
-  } finally {
-    library.seccomp_release(context);
-  }
-}
-
-function token(architecture: string): number {
-  return architecture === "SCMP_ARCH_X32" ? X32 : (ARCHITECTURES[architecture]?.audit ?? 0);
-}
-
-/** Whether the installed libseccomp knows a call of an architecture: it may be older than our table. */
-export function knows(name: string, architecture: string): boolean {
-  if (library === undefined) return false;
-  return (
-    library.seccomp_syscall_resolve_name_arch(token(architecture), Buffer.from(`${name}\0`) as never) >= 0
-  );
-}
-
-/** struct scmp_arg_cmp */
-function comparisons(args: NonNullable<NonNullable<Seccomp["syscalls"]>[number]["args"]>): Uint8Array {
-  const bytes = new Uint8Array(24 * Math.max(1, args.length));
-  const view = new DataView(bytes.buffer);
-  args.forEach(({ index, op, value, valueTwo }, at) => {
-    view.setUint32(24 * at, index, true);
-    view.setUint32(24 * at + 4, OPERATORS[op] ?? 0, true);
-    view.setBigUint64(24 * at + 8, BigInt.asUintN(64, BigInt(value)), true);
-    view.setBigUint64(24 * at + 16, BigInt.asUintN(64, BigInt(valueTwo)), true);
+function start() {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "libseccomp-process.ts")], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
   });
-  return bytes;
+  return { child, output: child.stdout.getReader() };
+}
+
+export class Libseccomp implements Disposable {
+  #running = start();
+  readonly #known = new Map<string, Set<string>>();
+
+  async filter(profile: Seccomp): Promise<Verdict> {
+    const answer = await this.#ask({ profile });
+    if (answer === undefined) return "nothing";
+    if (answer.refused) return "refused";
+    return new Uint8Array(Buffer.from(answer.program ?? "", "base64"));
+  }
+
+  /** Which calls the installed libseccomp knows of an architecture: it may be older than our table. */
+  async known(names: string[], architecture: string): Promise<Set<string>> {
+    let known = this.#known.get(architecture);
+    if (known === undefined) {
+      known = new Set((await this.#ask({ names, architecture }))?.known);
+      this.#known.set(architecture, known);
+    }
+    return known;
+  }
+
+  async #ask(request: Request): Promise<Answer | undefined> {
+    const { child, output } = this.#running;
+    const line = JSON.stringify(request, (_, each) => (typeof each === "bigint" ? `${each}` : each));
+    child.stdin.write(`${line}\n`);
+    child.stdin.flush();
+    // a process that has just been started needs a while
+    const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+    try {
+      let text = "";
+      while (!text.endsWith("\n")) {
+        const { value, done } = await output.read();
+        if (done) {
+          await child.exited;
+          if (child.signalCode === null) throw new Error(`libseccomp: exit status ${child.exitCode}`);
+          this.#running = start();
+          return undefined;
+        }
+        text += new TextDecoder().decode(value);
+      }
+      return JSON.parse(text) as Answer;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#running.child.kill("SIGKILL");
+  }
 }

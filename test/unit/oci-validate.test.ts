@@ -45,6 +45,62 @@ function problems(change: { process?: Json; linux?: Json; mounts?: Json[]; domai
 const NAMESPACES = ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type }));
 const IN_USER = [...NAMESPACES, { type: "user" }];
 
+describe("another isolation than that of namespaces", () => {
+  const base = defaultConfig({ rootless: false });
+  function findings(change: Json) {
+    writeFileSync(join(bundle, "config.json"), JSON.stringify({ ...base, ...change }));
+    const found = bundleFindings(bundle, "cgroupfs").findings;
+    return ["error", "warning"].map((severity) =>
+      found
+        .filter((each) => each.severity === severity)
+        .map(({ pointer, message }) => `${pointer}: ${message}`),
+    );
+  }
+  const machine = "asks for a virtual machine: hako runs containers in namespaces only";
+
+  test("is refused where it is asked for", () => {
+    const [problems] = findings({
+      vm: {
+        hypervisor: { path: "/usr/bin/qemu", parameters: [] },
+        kernel: { path: "/boot/vmlinuz" },
+        image: { path: "/vm.img", format: "raw" },
+        hwConfig: { vcpus: 2 },
+      },
+      annotations: { "run.oci.handler": "krun", "run.oci.seccomp_bpf_data": "AAAA" },
+    });
+    expect(problems).toEqual([
+      `/vm/hypervisor: ${machine}`,
+      `/vm/kernel: ${machine}`,
+      `/vm/image: ${machine}`,
+      `/vm/hwConfig: ${machine}`,
+      "/annotations/run.oci.handler: needs crun: hako runs containers in namespaces only",
+      "/annotations/run.oci.seccomp_bpf_data: needs crun: hako compiles /linux/seccomp",
+    ]);
+  });
+  test("is not asked for by what Go writes for nothing, nor by an empty annotation", () => {
+    const empty = {
+      hypervisor: { path: "" },
+      kernel: { path: "", parameters: null },
+      image: { path: "", format: "" },
+    };
+    expect(findings({ vm: empty, annotations: { "run.oci.handler": "" } })).toEqual([[], []]);
+    expect(findings({ vm: null })).toEqual([[], []]);
+  });
+  test("what is for Kata's machine alone is named", () => {
+    const annotations = {
+      "io.katacontainers.config.hypervisor.default_memory": "2048",
+      "io.katacontainers.config_path": "/etc/kata.toml",
+      "io.katacontainers.pkg.oci.container_type": "pod_sandbox",
+    };
+    expect(findings({ annotations })).toEqual([
+      [],
+      [
+        "/annotations: nothing comes of io.katacontainers.config.hypervisor.default_memory, io.katacontainers.config_path: hako runs containers in namespaces, not in Kata's machine",
+      ],
+    ]);
+  });
+});
+
 describe("bundles", () => {
   test("a good one has no problems; its paths are absolute, without links", () => {
     expect(problems({})).toBe("");
