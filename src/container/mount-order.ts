@@ -1,4 +1,3 @@
-import { HakoError } from "../errors";
 import { isBind } from "../init/mount-options";
 import type { Fd } from "../linux/fd";
 import { readMountinfo, visibleMounts } from "../linux/mountinfo";
@@ -64,16 +63,9 @@ export function placeIn(root: Fd, path: string): string {
 /** What is mounted below a root file system, as its container sees it, but for what the container's own mounts cover. */
 export function mountsBelow(rootfs: string, own: readonly PlacedMount[]): string[] {
   const top = rootfs === "/" ? "" : rootfs;
-  const below = visibleMounts(readMountinfo())
+  return visibleMounts(readMountinfo())
     .map(({ mountpoint }) => mountpoint)
     .filter((path) => path !== "/" && path.startsWith(`${top}/`))
     .map((path) => path.slice(top.length))
     .filter((path) => !own.some(({ place }) => isAtOrBelow(path, place)));
-  const unreadable = below.find((path) => path.includes("\ufffd"));
-  if (unreadable === undefined) return below;
-  throw new HakoError({
-    code: "unsupported",
-    message: `--read-only: the mount at ${top}${unreadable} can't be named: its path is not UTF-8`,
-    hint: "unmount it, or mount it elsewhere",
-  });
 }

@@ -282,6 +282,22 @@ describe("run --rootfs", () => {
       }
     }, [needsHako]);
 
+    e2e("--read-only covers a mount point whose name is no UTF-8", () => {
+      using box = new Box();
+      busyboxRootfs(box.path("root"));
+      const name = `${box.path("root")}/$(printf 'a\\377b c')`;
+      const host = (line: string) => execFileSync("sh", ["-c", line]);
+      host(`mkdir "${name}" && mount -t tmpfs hako-e2e "${name}"`);
+      try {
+        const line = "for d in /a*; do touch \"$d/new\" && echo written; done; grep ' /a' /proc/mounts";
+        const result = box.hako("run", "--rootfs", box.path("root"), "--read-only", "--", "sh", "-c", line);
+        expect(result.stdout).toMatch(/^hako-e2e \/a\S+ tmpfs ro,/);
+        expect(result.stderr).toContain("Read-only file system");
+      } finally {
+        host(`umount "${name}"`);
+      }
+    }, [needsHako]);
+
     e2e("a parent doesn't hide its child, in whatever order and by whatever flag they are given", () => {
       using box = new Box();
       const source = box.path("source");
