@@ -89,7 +89,7 @@ const withoutPath = (config: BundleConfig) => {
   delete config.linux.cgroupsPath;
 };
 
-describe("without a cgroupsPath", () => {
+describe("without a cgroupsPath @v2", () => {
   e2e("a container is below the caller's cgroup on v1, beside it on v2, and goes with delete", async () => {
     using box = new Box();
     using service = new Service(box);
@@ -159,7 +159,7 @@ function limitHere(): (typeof LIMITS)[number] | undefined {
 
 const limit = limitHere();
 
-describe("cgroup v2, delegated to an ordinary user", () => {
+describe("cgroup v2, delegated to an ordinary user @v2", () => {
   const NEEDS = [needsHako, needsV2, needsProgram("setpriv"), needsUserNamespace];
 
   /** A box whose bundle, state directory and executable the user may use. */
@@ -243,7 +243,7 @@ describe("cgroup v2, delegated to an ordinary user", () => {
   }, [...NEEDS, limit === undefined ? "no controller of cgroup v2" : undefined]);
 });
 
-describe("cgroup v2", () => {
+describe("cgroup v2 @v2", () => {
   e2e("at the top of a cgroup namespace: move the processes below, and limits hold", () => {
     using box = new Box();
     using service = new Service(box);
