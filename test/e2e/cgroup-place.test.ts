@@ -36,6 +36,8 @@ const unified = hierarchies.find((hierarchy) => hierarchy.unified);
 const needsUnified = unified === undefined ? "cgroup v2 is not mounted" : undefined;
 const needsV2 = version === "v2" ? undefined : "cgroup v2 is not what limits here";
 const USER = 12_345;
+/** A new one of these is empty, and takes no processes. */
+const V1_CPUSET = ["cpuset.cpus", "cpuset.mems"];
 
 /** Cgroups of one path, "/svc" and "/svc/main", in some hierarchies; they and what is in them are gone with the test. */
 class Service implements Disposable {
@@ -47,14 +49,19 @@ class Service implements Disposable {
     this.mountpoints = mountpoints;
     for (const dir of this.directories("/main")) {
       mkdirSync(dir, { recursive: true });
-      for (const cpuset of ["cpuset.cpus", "cpuset.mems"]) this.#inherit(dir, cpuset);
+      for (const cpuset of V1_CPUSET) this.#inherit(dir, cpuset);
     }
   }
 
   #inherit(dir: string, file: string): void {
     for (const each of [join(dir, ".."), dir]) {
       const above = join(each, "..", file);
-      if (readdirSync(each).includes(file) && readFileSync(join(each, file), "utf8").trim() === "")
+      // v2's root has no such file, and there an empty one is no obstacle
+      if (
+        existsSync(above) &&
+        existsSync(join(each, file)) &&
+        readFileSync(join(each, file), "utf8").trim() === ""
+      )
         writeFileSync(join(each, file), readFileSync(above, "utf8"));
     }
   }

@@ -142,8 +142,8 @@ function expectRefused(row: LimitRow, { status, stderr }: Result): void {
   if (IS_HAKO) expect(stderr).toMatch(/^hako: [^\n]*\n$/);
 }
 
-describe("create writes @v2", () => {
-  e2e("nothing of what is left out", () => {
+describe("create writes", () => {
+  e2e("nothing of what is left out @v2", () => {
     using box = new Box();
     const { bundle, path } = bundleWith(box, {});
     box.ok("create", "--bundle", bundle, box.id());
@@ -153,7 +153,7 @@ describe("create writes @v2", () => {
 
   for (const value of VALUES) {
     groups(value).forEach(({ rows: together, resources }) => {
-      e2e(`what the table says of ${value}: ${together.map(({ field }) => field).join(", ")}`, () => {
+      e2e(`what the table says of ${value} @v2: ${together.map(({ field }) => field).join(", ")}`, () => {
         using box = new Box();
         const { bundle, path } = bundleWith(box, resources);
         box.ok("create", "--bundle", bundle, box.id());

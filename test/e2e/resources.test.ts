@@ -263,7 +263,7 @@ describe("refused by the field's name, with nothing left @v2", () => {
   }
 });
 
-describe("unified", () => {
+describe("unified @v2", () => {
   const NO_LIMITS = ["procs", "threads", "kill", "freeze", "type", "subtree_control"];
 
   e2e("moves no process of the host's, and has the files of controllers only", async () => {
