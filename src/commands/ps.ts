@@ -1,7 +1,7 @@
 import { defineCommand } from "../command";
 import { containerId } from "../container/id";
 import { containerPids, processTable } from "../container/ps";
-import { print, printJson } from "../output";
+import { print } from "../output";
 import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./shared-operands";
 
 export default defineCommand({
@@ -12,7 +12,8 @@ export default defineCommand({
   examples: ["hako ps web", "hako ps web -o pid,ppid,args", "hako ps --format json web"],
   run({ values, rest, globals }) {
     const pids = containerPids(globals.root, containerId(values.container));
-    if (wantsJson(values)) printJson(pids);
+    // in one line, as runc: some callers read a line
+    if (wantsJson(values)) print(`${JSON.stringify(pids)}\n`);
     else print(processTable(pids, rest));
     return 0;
   },

@@ -73,13 +73,25 @@ export class NotifyRelay implements Disposable {
     changeMode(this.#path, 0o777);
   }
 
-  /** Waits until the container is ready, or has ended. */
+  /** Waits until the container is ready, or has ended; not where nobody is there to be told. */
   wait(): void {
+    if (!this.#isHeard()) return;
     using init = openProcess(this.#pid, this.#startTime);
     while (init !== undefined) {
       const watched = [this.#socket, init].map((fd) => ({ fd, for: "read" as const }));
       const [, ended] = pollAny(watched, 10 * LOOK_MS);
       if (this.poll() || ended) return;
+    }
+  }
+
+  /** A caller's variable may be older than the service manager's socket. */
+  #isHeard(): boolean {
+    try {
+      unixConnect(this.manager, "dgram").close();
+      return true;
+    } catch (error) {
+      logWarning(`NOTIFY_SOCKET ${this.manager}: ${asHakoError(error).oneLine}`);
+      return false;
     }
   }
 

@@ -2,9 +2,31 @@
 import { describe, expect } from "bun:test";
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Box, e2e, execute, HAKO, IS_HAKO, SLEEP } from "./support";
+import { Box, e2e, execute, HAKO, IS_HAKO, needsHako, SLEEP } from "./support";
 
 describe("descriptors", () => {
+  e2e("descriptors that the caller hasn't opened are refused by number: runc hands its own over in their place", () => {
+    using box = new Box();
+    const id = box.started();
+    const bundle = box.bundle(["true"]);
+    const run = (count: number) => `run --preserve-fds ${count} --bundle ${bundle} ${box.id()}`;
+    const rows: [opened: string, words: string, said: string][] = [
+      ["exec 3</dev/null;", run(5), "--preserve-fds: descriptor 4 is not open"],
+      ["exec 4</dev/null;", run(2), "--preserve-fds: descriptor 3 is not open"],
+      ["exec 3</dev/null 5</dev/null;", run(3), "--preserve-fds: descriptor 4 is not open"],
+      ["", run(99_999), "--preserve-fds: descriptor 3 is not open"],
+      ["exec 3</dev/null;", `exec --preserve-fds 2 ${id} true`, "--preserve-fds: descriptor 4 is not open"],
+      ["exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=2", run(0), "LISTEN_FDS: descriptor 4 is not open"],
+    ];
+    for (const [opened, words, said] of rows) {
+      const line = `${opened} exec "$@" ${words}`;
+      const result = execute("bash", ["-c", line, "bash", HAKO, "--root", box.root]);
+      expect({ line, failed: result.status !== 0 }).toEqual({ line, failed: true });
+      expect(result.stderr).toContain(said);
+    }
+    expect(JSON.parse(box.ok("list", "--format", "json").stdout)).toHaveLength(1);
+  }, [needsHako]);
+
   e2e("nothing of the caller's reaches the program without --preserve-fds", () => {
     using box = new Box();
     const fds = [openSync("/etc/hostname", "r"), openSync("/etc/passwd", "r")];

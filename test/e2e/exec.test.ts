@@ -250,6 +250,32 @@ e2e("user, groups, directory, variables and capabilities come from the container
   );
 });
 
+e2e("no_new_privs: the container's, unless a flag or a process file says otherwise", () => {
+  using box = new Box();
+  const args = ["grep", "NoNewPrivs", "/proc/self/status"];
+  const file = box.path("process.json");
+  writeFileSync(
+    file,
+    JSON.stringify({ args: ["/bin/grep", ...args.slice(1)], cwd: "/", user: { uid: 0, gid: 0 } }),
+  );
+  for (const noNewPrivileges of [true, false]) {
+    const id = box.started(SLEEP, (config) => {
+      config.process.noNewPrivileges = noNewPrivileges;
+    });
+    const own = noNewPrivileges ? 1 : 0;
+    const rows: [flags: string[], value: number][] = [
+      [[], own],
+      [["--no-new-privs"], 1],
+      [["--no-new-privs=true"], 1],
+      [["--no-new-privs=false"], 0],
+    ];
+    for (const [flags, value] of rows)
+      expect(box.ok("exec", ...flags, id, ...args).stdout).toBe(`NoNewPrivs:\t${value}\n`);
+    // a process file is the whole of it
+    expect(box.ok("exec", "--process", file, id).stdout).toBe("NoNewPrivs:\t0\n");
+  }
+});
+
 e2e("--cap says what another user than root doesn't get of it, and else nothing", () => {
   using box = new Box();
   const kill = ["CAP_KILL"];

@@ -14,7 +14,9 @@ function cgroupValue(box: Box, id: string, controller: string, file: string): st
 e2e("ps lists the processes by the host's numbers @v2", () => {
   using box = new Box();
   const id = box.started(["sh", "-c", "sleep 601 & sleep 602 & wait"]);
-  const pids: number[] = JSON.parse(box.ok("ps", "--format", "json", id).stdout);
+  const json = box.ok("ps", "--format", "json", id).stdout;
+  expect(json).toMatch(/^\[\d+(,\d+)*\]\n$/);
+  const pids: number[] = JSON.parse(json);
   expect(pids).toHaveLength(3);
   expect(pids).toContain(box.state(id).pid);
   const table = box.ok("ps", id).stdout.trim().split("\n");

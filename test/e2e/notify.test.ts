@@ -49,6 +49,24 @@ describe("a program that says when it is ready", () => {
     NEEDS,
   );
 
+  e2e("start and run --detach don't wait for a container if no manager is there to be told", async () => {
+    using box = new Box();
+    const warning = /^hako: warning: NOTIFY_SOCKET \S+: connect \S+: no such file or directory\n$/;
+    const path = box.path("gone");
+    const bundle = () => box.bundle(["sleep", "600"]);
+    const [first, second] = [box.id(), box.id()];
+    expect((await withRoot(box, path, "create", "--bundle", bundle(), first)).status).toBe(0);
+    for (const words of [
+      ["start", first],
+      ["run", "--detach", "--bundle", bundle(), second],
+    ]) {
+      const { status, stderr } = await withRoot(box, path, ...words);
+      expect(status).toBe(0);
+      expect(stderr).toMatch(warning);
+    }
+    expect([first, second].map((id) => box.state(id).status)).toEqual(["running", "running"]);
+  }, [needsHako]);
+
   e2e(
     "a message that is too long ends nobody",
     async () => {

@@ -254,6 +254,18 @@ e2e("flags that are about a listener do nothing without one", () => {
   expect(result.stderr).toContain("No space left on device");
 });
 
+e2e("without a rule that notifies nobody is told at listenerPath, and nobody need be there", () => {
+  using box = new Box();
+  const syscalls = [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" }];
+  const listener = { listenerPath: box.path("nobody"), listenerMetadata: "unused" };
+  const id = box.started(
+    ["sleep", "600"],
+    withProfile({ defaultAction: "SCMP_ACT_ALLOW", syscalls, ...listener }),
+  );
+  expect(box.ok("exec", id, "grep", "Seccomp:", "/proc/self/status").stdout).toBe("Seccomp:\t2\n");
+  expect(box.hako("exec", id, "mkdir", "/tmp/x").status).toBe(1);
+});
+
 e2e("without an agent the container does not start", () => {
   using box = new Box();
   const profile = withProfile({
