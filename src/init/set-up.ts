@@ -3,6 +3,7 @@ import { runHooks } from "../container/hooks";
 import { asHakoError, during, HakoError } from "../errors";
 import { actAs } from "../linux/actor";
 import { bytesOf } from "../linux/bytes";
+import { capabilityBit, effectiveCapabilities } from "../linux/capabilities";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { Fd, FdList } from "../linux/fd";
 import { bringUp } from "../linux/interface";
@@ -337,13 +338,18 @@ function typesOf({ created, joined }: NamespacePlan): ReadonlySet<NamespaceType>
   return new Set([...created, ...joined.map(({ type }) => type)]);
 }
 
+const MAY_JOIN =
+  capabilityBit("CAP_SYS_ADMIN") | capabilityBit("CAP_SYS_CHROOT") | capabilityBit("CAP_SYS_PTRACE");
+
 /**
  * Whether this thread may make the mounts: in a mount namespace that is the container's own, without a user namespace, which a
  * process of several threads can't join. Not where the one who makes them decides: a root directory without pivot_root, memory of
- * what is copied up, a cgroup namespace.
+ * what is copied up, a cgroup namespace. Nor without the rights to join a process that nobody may look at, as in a container that
+ * hako runs in (ptrace(2) "access mode", setns(2)).
  */
 function threadMayJoin({ config, noPivot }: SetUpOptions, namespaces: NamespacePlan): boolean {
   const { created, joined } = namespaces;
   if (noPivot || !created.has("mount") || namespaces.has("user")) return false;
+  if ((effectiveCapabilities() & MAY_JOIN) !== MAY_JOIN) return false;
   return !joined.some(({ type }) => type === "cgroup") && !copiesUp(config);
 }
