@@ -351,5 +351,7 @@ function threadMayJoin({ config, noPivot }: SetUpOptions, namespaces: NamespaceP
   const { created, joined } = namespaces;
   if (noPivot || !created.has("mount") || namespaces.has("user")) return false;
   if ((effectiveCapabilities() & MAY_JOIN) !== MAY_JOIN) return false;
+  // the way home may be closed: our mount namespace may be an outer user namespace's
+  if (inUserNamespace()) return false;
   return !joined.some(({ type }) => type === "cgroup") && !copiesUp(config);
 }
