@@ -2,7 +2,7 @@
 // directory that is there. Bun looks at all of these before hako's first line runs: variables make it load other code, write
 // files and open ports, and without a working directory it ends. What is put away so, hako looks up (src/linux/clean-start.ts).
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
-import { HEADER, KEPT_VARIABLES, MAGIC } from "../src/linux/clean-start-layout";
+import { HEADER, MAGIC } from "../src/linux/clean-start-layout";
 import { memoryAddress, withEntryCode } from "./entry-segment";
 
 export type Machine = "x64" | "arm64";
@@ -13,7 +13,7 @@ const MEMORY = 96 + 4096;
 const HIDDEN = "HAKO_HIDDEN=1";
 
 /**
- * For all variables: hides one that isn't among those to be kept. For all signals: the default action, and a bit in the record
+ * Hides all variables. For all signals: the default action, and a bit in the record
  * where one was ignored. Then the mask of signals, and the directory: getcwd(2) fails if it was deleted, and gives no absolute path if
  * it was unmounted. Then it is opened, its descriptor and one are put into the record, and "/" takes its place.
  */
@@ -23,31 +23,15 @@ const CODE: Record<Machine, string> = {
       488d1df6ffffff        lea entry(%rip),%rbx
       488b6bf0              mov -16(%rbx),%rbp
       4801dd                add %rbx,%rbp
-      4c8d05e4000000        lea hidden(%rip),%r8
+      4c8d05bc000000        lea hidden(%rip),%r8
       488b0424              mov (%rsp),%rax
       488d7cc408            lea 8(%rsp,%rax,8),%rdi
       4883c708              variable: add $8,%rdi
       488b07                mov (%rdi),%rax
       4885c0                test %rax,%rax
-      742d                  je signals
-      488d35d6000000        lea kept(%rip),%rsi
-      803e00                compare: cmpb $0,(%rsi)
-      741c                  je hide
-      31c9                  xor %ecx,%ecx
-      8a140e                letter: mov (%rsi,%rcx),%dl
-      3a1408                cmp (%rax,%rcx),%dl
-      7508                  jne other
-      ffc1                  inc %ecx
-      84d2                  test %dl,%dl
-      75f2                  jne letter
-      ebd6                  jmp variable
-      ac                    other: lodsb
-      84c0                  test %al,%al
-      75fb                  jne other
-      488b07                mov (%rdi),%rax
-      ebdf                  jmp compare
-      4c8907                hide: mov %r8,(%rdi)
-      ebc7                  jmp variable
+      7405                  je signals
+      4c8907                mov %r8,(%rdi)
+      ebef                  jmp variable
       41bd40000000          signals: mov $64,%r13d
       4489ef                signal: mov %r13d,%edi
       488d7520              lea 32(%rbp),%rsi
@@ -99,27 +83,14 @@ const CODE: Record<Machine, string> = {
       10fffff4  adr x20,entry
       f85f0295  ldur x21,[x20,#-16]
       8b1402b5  add x21,x21,x20
-      10000916  adr x22,hidden
+      10000776  adr x22,hidden
       f94003e9  ldr x9,[sp]
       8b296fea  add x10,sp,x9,lsl #3
       9100214a  add x10,x10,#8
       f8408d49  variable: ldr x9,[x10,#8]!
-      b4000209  cbz x9,signals
-      500008ab  adr x11,kept
-      3940016c  compare: ldrb w12,[x11]
-      3400016c  cbz w12,hide
-      aa0903ed  mov x13,x9
-      3840156c  letter: ldrb w12,[x11],#1
-      384015ae  ldrb w14,[x13],#1
-      6b0e019f  cmp w12,w14
-      54000061  b.ne other
-      35ffff8c  cbnz w12,letter
-      17fffff5  b variable
-      34fffeec  other: cbz w12,compare
-      3840156c  ldrb w12,[x11],#1
-      17fffffe  b other
-      f9000156  hide: str x22,[x10]
-      17fffff0  b variable
+      b4000069  cbz x9,signals
+      f9000156  str x22,[x10]
+      17fffffd  b variable
       d2800817  signals: mov x23,#64
       d2800038  mov x24,#1
       aa1703e0  signal: mov x0,x23
@@ -182,14 +153,14 @@ function codeOf(machine: Machine): Buffer {
   return machine === "arm64" ? code.swap32() : code;
 }
 
-/** What the code goes by, the code, and its texts: the two directories, what hides a variable, the ones to be kept. */
+/** What the code goes by, the code, and its texts: the two directories, what hides a variable. */
 function cleanStart(machine: Machine, address: number, next: number): Buffer {
   const entry = address + HEADER.size;
   const header = Buffer.alloc(HEADER.size);
   header.writeBigUInt64LE(MAGIC, HEADER.magic);
   header.writeBigInt64LE(BigInt(memoryAddress(address) - entry), HEADER.record);
   header.writeBigInt64LE(BigInt(next - entry), HEADER.next);
-  const texts = [".", "/", HIDDEN, ...KEPT_VARIABLES, ""].map((text) => `${text}\0`).join("");
+  const texts = [".", "/", HIDDEN].map((text) => `${text}\0`).join("");
   return Buffer.concat([header, codeOf(machine), Buffer.from(texts)]);
 }
 

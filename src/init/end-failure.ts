@@ -35,6 +35,7 @@ const UNSEEN = (path: string): Sight => ({
   directory: false,
   rights: undefined,
   user: undefined,
+  own: false,
   noexec: false,
   format: undefined,
   interpreter: undefined,

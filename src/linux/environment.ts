@@ -1,5 +1,4 @@
 import { textOf } from "./bytes";
-import { KEPT_VARIABLES } from "./clean-start-layout";
 import { readBytes } from "./file";
 
 /**
@@ -10,12 +9,9 @@ let lines: readonly string[] | undefined;
 
 /** Lines "NAME=value", as they are. */
 export function callerEnvironment(): readonly string[] {
-  lines ??= readStrings("environ").filter((line) => !OWN.has(line));
+  lines ??= readStrings("environ");
   return lines;
 }
-
-/** What we hand to ourselves. */
-const OWN: ReadonlySet<string> = new Set(KEPT_VARIABLES);
 
 /** The same for programs that Bun starts. */
 export function callerVariables(): Record<string, string> {

@@ -2,7 +2,7 @@ import { HakoError } from "../errors";
 import type { ErrnoName } from "./errno";
 import { type Format, OWN_MACHINE, readFormat } from "./executable";
 import type { Fd } from "./fd";
-import { checkAccess, hasErrno } from "./file";
+import { checkAccess, hasErrno, linkText } from "./file";
 import { openToLook } from "./path";
 import { getLimit } from "./rlimit";
 import { mountStatusOf, statusOf } from "./stat";
@@ -22,6 +22,8 @@ export interface Sight {
   rights: { mode: number; uid: number } | undefined;
   /** Who looks. */
   user: number | undefined;
+  /** It is what runs in the process that shall execute it: hako's own. */
+  own: boolean;
   /** It lies on a mount with the option noexec. */
   noexec: boolean;
   /** undefined where it can't be read. */
@@ -58,6 +60,7 @@ export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
     directory: false,
     rights: undefined,
     user: place.user,
+    own: false,
     noexec: false,
     format: undefined,
     interpreter: undefined,
@@ -67,6 +70,7 @@ export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
   const { type, mode, uid, size } = statusOf(file);
   sight.directory = type === "directory";
   sight.rights = { mode, uid };
+  sight.own = linkText(file.path).startsWith("/memfd:hako:");
   sight.noexec = mountStatusOf(file).noexec;
   // A device is not even opened: that alone may do something. Nor is a file of the kernel's, which has no size.
   if (type === "file") sight.format = size === 0 ? { kind: "empty" } : place.format(path, file);
@@ -176,9 +180,9 @@ function libcHint(loader: string): string {
 }
 
 function denied(sight: Sight): Explanation {
-  const { directory, noexec, errno, interpreter } = sight;
-  // for us nothing is there, and the process that is to execute it finds itself
-  if (errno === "ENOENT") {
+  const { directory, noexec, errno, own, interpreter } = sight;
+  // from outside nothing is there: only the process itself finds it
+  if (own || errno === "ENOENT") {
     return {
       why: "it leads to the process that shall execute it, which is hako's",
       hint: "/proc/self/exe is hako's until the program runs: name a file of the image",

@@ -383,7 +383,7 @@ describe("kill and delete", () => {
 });
 
 describe("what is the host's stays so", () => {
-  e2e("/proc/self/exe as the program of exec is refused: it would be hako's own", () => {
+  e2e("/proc/self/exe as the program is refused: it would be hako's own", () => {
     using box = new Box();
     const id = box.started(SLEEP);
     const rootfs = join(box.state(id).bundle, "rootfs");
@@ -398,6 +398,9 @@ describe("what is the host's stays so", () => {
       }
     }
     expect(existsSync(box.path("pid"))).toBe(false);
+    const create = box.run(["/proc/self/exe"]);
+    expect([create.status, create.stdout]).toEqual([1, ""]);
+    expect(create.stderr).toContain("it leads to the process that shall execute it, which is hako's");
   }, [needsHako]);
 
   /** Runs a line in a mount namespace where the rootfs has the host's /dev, and a mount is shared. */
