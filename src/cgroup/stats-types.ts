@@ -1,3 +1,4 @@
+import type { RdtStats } from "../resctrl/stats";
 import type { Int } from "./resources";
 
 export interface MemoryUsage {
@@ -81,7 +82,8 @@ export interface CgroupStats {
     psi?: Pressure | undefined;
   };
   hugetlb: Record<string, { usage: Int; max: Int; failcnt: Int }>;
+  /** Of containers that asked for it. */
+  intel_rdt: RdtStats;
   /** Nothing is counted of these; runc's readers look for them. */
-  intel_rdt: Record<string, never>;
   network_interfaces: null;
 }

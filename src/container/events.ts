@@ -5,7 +5,7 @@ import { pollAny, type Watched } from "../linux/poll";
 import { openProcess } from "../linux/process";
 import type { ContainerId } from "./id";
 import { cgroupOf } from "./pause";
-import { type ContainerRecord, readRecord, statusOf } from "./record";
+import { type ContainerRecord, readRecord, readStoredConfig, statusOf } from "./record";
 
 /** What `events` tells, in the form of runc's JSON. */
 export type ContainerEvent =
@@ -14,7 +14,8 @@ export type ContainerEvent =
 
 /** The counters of a container, once. */
 export function statsEvent(root: string, id: ContainerId): ContainerEvent {
-  return { type: "stats", id, data: cgroupOf(running(root, id)).stats() };
+  const record = running(root, id);
+  return { type: "stats", id, data: countersOf(root, record)() };
 }
 
 /**
@@ -29,6 +30,7 @@ export function watchEvents(
 ): boolean {
   const record = running(root, id);
   const cgroup = cgroupOf(record);
+  const counters = countersOf(root, record);
   const { init } = record;
   using process = init === undefined ? undefined : openProcess(init.pid, init.startTime);
   if (process === undefined) throw notRunning(id);
@@ -42,9 +44,18 @@ export function watchEvents(
     }
     if (gone === true) return true;
     if (performance.now() < next) continue;
-    if (!tell({ type: "stats", id, data: cgroup.stats() })) return false;
+    if (!tell({ type: "stats", id, data: counters() })) return false;
     next += interval;
   }
+}
+
+/** Reads the counters of a container's cgroup, and of its class of Intel RDT if it has one. */
+function countersOf(root: string, record: ContainerRecord): () => CgroupStats {
+  const cgroup = cgroupOf(record);
+  const rdt = readStoredConfig(root, record.id).linux?.intelRdt;
+  if (rdt === undefined) return () => cgroup.stats();
+  const { rdtStats } = require("../resctrl/stats") as typeof import("../resctrl/stats");
+  return () => ({ ...cgroup.stats(), intel_rdt: rdtStats(rdt, record.id) });
 }
 
 function ended(fd: Fd): Watched {

@@ -1,7 +1,7 @@
 import { runHooks } from "../container/hooks";
 import { permittedCapabilities } from "../linux/capabilities";
 import type { RemoteProcess } from "../linux/remote-process";
-import { hasListener, type SeccompFilter } from "../linux/seccomp";
+import { type SeccompFilter, withoutListener } from "../linux/seccomp";
 import { syscall } from "../linux/syscall";
 import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
@@ -19,7 +19,8 @@ export interface StartHooks {
 
 /**
  * Runs startContainer hooks as children of the container's process, which waits for its end: they have its namespaces, root
- * directory and identity, and are under its filter.
+ * directory and identity, and are under its filter. Its listener is made for the program alone, so what the filter would notify
+ * of a hook is not there for it.
  */
 export function runStartHooks(
   remote: RemoteProcess,
@@ -36,9 +37,9 @@ export function runStartHooks(
       inside: {
         environment: environmentOf(process, homeOf),
         filtered:
-          filter === undefined || hasListener(filter)
+          filter === undefined
             ? undefined
-            : { filter, last: lastStep(config, filter) },
+            : { filter: withoutListener(filter), last: lastStep(config, filter) },
       },
     });
   });

@@ -5,6 +5,7 @@ import type { Step } from "./steps";
 
 const SET_MODE_FILTER = 1;
 const FLAG_NEW_LISTENER = 1 << 3;
+const FLAG_WAIT_KILLABLE_RECV = 1 << 5;
 const MSG_NOSIGNAL = 0x4000;
 const INSTRUCTION_SIZE = 8;
 
@@ -32,6 +33,11 @@ const PASSING_ARGUMENTS = {
 /** Whether the filter has a listener, which somebody must take. */
 export function hasListener({ flags }: SeccompFilter): boolean {
   return (flags & FLAG_NEW_LISTENER) !== 0;
+}
+
+/** The filter without anybody who could be asked: what it would notify is not there for its process (ENOSYS, seccomp(2)). */
+export function withoutListener(filter: SeccompFilter): SeccompFilter {
+  return { ...filter, flags: filter.flags & ~(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV) };
 }
 
 /**

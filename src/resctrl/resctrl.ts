@@ -21,10 +21,15 @@ export type ResctrlRecord = string[];
 
 const FIELD = "config /linux/intelRdt";
 
+/** Where the file system is mounted, if it is. */
+export function mountedAt(): string | undefined {
+  return readMountinfo().find(({ type }) => type === "resctrl")?.mountpoint;
+}
+
 /** Where the file system is mounted; `what` needs it. */
 function mountpoint(what: string): string {
-  const found = readMountinfo().find(({ type }) => type === "resctrl");
-  if (found !== undefined) return found.mountpoint;
+  const found = mountedAt();
+  if (found !== undefined) return found;
   throw new HakoError({
     code: "unsupported",
     message: `${what}: no resctrl file system is mounted`,
@@ -38,7 +43,8 @@ function linesOf({ l3CacheSchema, memBwSchema, schemata = [] }: IntelRdt): strin
   ) as string[];
 }
 
-function groupOf({ closID }: IntelRdt, id: string, root: string): string {
+/** The directory of a container's class. */
+export function groupOf({ closID }: IntelRdt, id: string, root: string): string {
   return closID === "/" ? root : `${root}/${closID || id}`;
 }
 

@@ -3,6 +3,7 @@
 import { describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { expectError } from "./explaining";
 import { Box, e2e, expectUnchanged, hostSnapshot, IS_HAKO, needsHako } from "./support";
 
 describe("hooks", () => {
@@ -113,6 +114,25 @@ describe("hooks", () => {
       kind === "poststart" || kind === "poststop" || kind === "startContainer" ? [needsHako] : [],
     );
   }
+
+  e2e("a failing poststart hook of start leaves a stopped container, whose delete runs poststop hooks", async () => {
+    // runtime.md "Lifecycle": it goes on at delete; runc runs poststart hooks at create, which leaves nothing when it fails
+    using box = new Box();
+    const mark = box.path("mark");
+    const id = box.id();
+    const bundle = box.bundle(["sleep", "600"], (config) => {
+      config.hooks = {
+        poststart: [{ path: "/bin/false" }],
+        poststop: [{ path: "/bin/sh", args: ["sh", "-c", `cat > ${mark}`] }],
+      };
+    });
+    box.ok("create", "--bundle", bundle, id);
+    expectError(box.hako("start", id), "config /hooks/poststart/0", "exited with status 1");
+    expect(box.state(id).status).toBe("stopped");
+    expect(existsSync(mark)).toBe(false);
+    box.ok("delete", id);
+    expect(JSON.parse(readFileSync(mark, "utf8"))).toMatchObject({ id, status: "stopped" });
+  }, [needsHako]);
 
   e2e("a hook that takes too long is ended", async () => {
     using box = new Box();

@@ -73,6 +73,29 @@ e2e("a profile is in force for startContainer hooks", () => {
   expect(run("SCMP_ACT_ERRNO", allowed)).toMatchObject({ status: 0, stdout: "ran\n" });
 }, [needsHako]);
 
+e2e("a profile with a listener is in force for startContainer hooks: what it notifies is not there", () => {
+  using box = new Box();
+  const profile = {
+    defaultAction: "SCMP_ACT_ALLOW",
+    flags: ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+    listenerPath: box.path("agent.sock"),
+    syscalls: [
+      { names: ["mkdir", "mkdirat"], action: "SCMP_ACT_NOTIFY" },
+      { names: ["rmdir", "unlinkat"], action: "SCMP_ACT_ERRNO" },
+    ],
+  };
+  const line = "read -r state; mkdir /tmp/x; rmdir /tmp; exit 3";
+  for (const noNewPrivileges of [true, false]) {
+    const mutate = withProfile(profile, (config) => {
+      config.process.noNewPrivileges = noNewPrivileges;
+      config.hooks = { startContainer: [{ path: "/bin/sh", args: ["sh", "-c", line] }] };
+    });
+    const { status, stderr } = box.run(["true"], mutate);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/status 3: mkdir: .*not implemented.*; rmdir: .*not permitted/);
+  }
+}, [needsHako]);
+
 e2e("kill, trap and log do what they are named for", () => {
   using box = new Box();
   const rows: [string, number][] = [

@@ -17,6 +17,7 @@ import {
   type SchemaFlags,
   updateResctrl,
 } from "../../src/resctrl/resctrl";
+import { rdtStats } from "../../src/resctrl/stats";
 import { UndoStack } from "../../src/undo";
 
 let root = "";
@@ -104,4 +105,53 @@ test("without the file system the error says so", () => {
 test("schemas in their normal form", () => {
   expect(normalSchema("  L3:1=00f; 0=F0")).toBe("L3:0=f0;1=f");
   expect(normalSchema("MB:0=0")).toBe("MB:0=0");
+});
+
+test("events tell what the processor offers and what is counted, in runc's words", () => {
+  const write = (file: string, value: string) => {
+    mkdirSync(`${root}/${file}`.replace(/\/[^/]*$/, ""), { recursive: true });
+    writeFileSync(`${root}/${file}`, `${value}\n`);
+  };
+  group("", "    MB:0=100;1=100\n    L3:0=fffff;1=fffff\n");
+  group("web", "    MB:0=50;1=50\n    L3:0=ff;1=ff\n");
+  expect(rdtStats({}, "web", root)).toEqual({});
+  expect(rdtStats({}, "gone", root)).toEqual({});
+  for (const [file, value] of Object.entries({ cbm_mask: "fffff", min_cbm_bits: "1", num_closids: "16" }))
+    write(`info/L3/${file}`, value);
+  for (const [file, value] of Object.entries({
+    bandwidth_gran: "10",
+    delay_linear: "1",
+    min_bandwidth: "10",
+    num_closids: "8",
+  }))
+    write(`info/MB/${file}`, value);
+  write("info/L3_MON/mon_features", "llc_occupancy\nmbm_total_bytes\nmbm_local_bytes");
+  for (const [where, factor] of [
+    ["web", 1],
+    ["web/mon_groups/web", 10],
+  ] as const) {
+    for (const cache of [1, 0]) {
+      write(`${where}/mon_data/mon_L3_0${cache}/mbm_total_bytes`, String((100 + cache) * factor));
+      write(`${where}/mon_data/mon_L3_0${cache}/mbm_local_bytes`, "Unavailable");
+      write(`${where}/mon_data/mon_L3_0${cache}/llc_occupancy`, String((7 + cache) * factor));
+    }
+  }
+  const expected = {
+    l3_cache_info: { cbm_mask: "fffff", min_cbm_bits: 1, num_closids: 16 },
+    l3_cache_schema_root: "L3:0=fffff;1=fffff",
+    l3_cache_schema: "L3:0=ff;1=ff",
+    mem_bw_info: { bandwidth_gran: 10, delay_linear: 1, min_bandwidth: 10, num_closids: 8 },
+    mem_bw_schema_root: "MB:0=100;1=100",
+    mem_bw_schema: "MB:0=50;1=50",
+    mbm_stats: [
+      { mbm_total_bytes: 100, mbm_local_bytes: 0 },
+      { mbm_total_bytes: 101, mbm_local_bytes: 0 },
+    ],
+    cmt_stats: [{ llc_occupancy: 7 }, { llc_occupancy: 8 }],
+  };
+  expect(rdtStats({}, "web", root)).toEqual(expected);
+  expect(rdtStats({ enableMonitoring: true }, "web", root).cmt_stats).toEqual([
+    { llc_occupancy: 70 },
+    { llc_occupancy: 80 },
+  ]);
 });
