@@ -37,12 +37,17 @@ export class MultiplexedCalls {
 
   constructor(private readonly byDefault: number) {}
 
-  add(name: string, rule: Rule): void {
-    if (!SOCKETCALL.includes(name) && IPC[name] === undefined) return;
-    const known = this.#rules.get(name);
-    if (known !== undefined && isPlain(known)) return;
-    if (isPlain(rule) || isStricter(rule.answer, known?.answer ?? this.byDefault))
-      this.#rules.set(name, rule);
+  has(name: string): boolean {
+    return SOCKETCALL.includes(name) || IPC[name] !== undefined;
+  }
+
+  add(name: string, rules: readonly Rule[]): void {
+    for (const rule of rules) {
+      const known = this.#rules.get(name);
+      if (known !== undefined && isPlain(known)) return;
+      if (isPlain(rule) || isStricter(rule.answer, known?.answer ?? this.byDefault))
+        this.#rules.set(name, rule);
+    }
   }
 
   /** Adds them to what the profile says of socketcall and ipc themselves, in the order of its rows. */

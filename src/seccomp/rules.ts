@@ -39,7 +39,7 @@ export function rulesOf(profile: Seccomp, architecture: Architecture): RuleTable
     for (const name of names) {
       const number = SYSCALLS[name]?.[architecture.column] ?? -1;
       if (number >= 0) for (const rule of rules) addRules(table, number, rule);
-      for (const [rule] of rules) if (rule !== undefined) multiplexed?.add(name, rule);
+      if (multiplexed?.has(name)) for (const rule of rules) multiplexed.add(name, rule);
     }
   }
   multiplexed?.addTo(table);
