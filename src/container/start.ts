@@ -1,4 +1,4 @@
-import { asHakoError, HakoError } from "../errors";
+import { asHakoError, during, HakoError } from "../errors";
 import { STAGE_NAME } from "../init/stage-name";
 import type { Fd } from "../linux/fd";
 import { exists, removeFile } from "../linux/file";
@@ -132,7 +132,7 @@ function letGo(
   });
   using file = fd;
   if (file === undefined) throw diedBefore(record);
-  const range = SharedRange.of(file);
+  const range = during(`container "${id}": what its process hands over`, () => SharedRange.of(file));
   if ((record.hooks?.startContainer ?? []).length > 0) runHooksInside(root, record, range, openFiles);
   const filter = storedFilter(root, id);
   if (filter !== undefined && hasListener(filter))

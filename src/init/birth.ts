@@ -23,7 +23,7 @@ import { RemoteProcess, SharedRange } from "../linux/remote-process";
 import { effectiveUser } from "../linux/rootless";
 import { writeAll } from "../linux/socket";
 import { type Step, stepError } from "../linux/steps";
-import { systemError } from "../linux/syscall";
+import { systemError, trySyscall } from "../linux/syscall";
 import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
 import { type NamespacePlan, writeIdMaps } from "./namespaces";
@@ -62,7 +62,7 @@ export class BornProcess implements Disposable {
   ) {
     this.#pid = pid;
     this.#startTime = startTimeOf(pid);
-    this.#pidfd = openPid(pid);
+    this.#pidfd = openChild(pid);
     this.remote = new RemoteProcess(range, {
       ended: () => this.#pidfd === undefined || childEnded(this.#pidfd),
       death: () => this.#death(),
@@ -94,7 +94,7 @@ export class BornProcess implements Disposable {
     this.#pidfd?.close();
     this.#pid = pid;
     this.#startTime = startTimeOf(pid);
-    this.#pidfd = openPid(pid);
+    this.#pidfd = openChild(pid);
   }
 
   /** Does something as this process: in its namespaces, with its root directory, its identity and its descriptors. */
@@ -131,6 +131,18 @@ export class BornProcess implements Disposable {
     signalProcess(this.#pid, this.#startTime, SIGKILL, true);
     this.#pidfd?.close();
     reapChild(this.#pid, true);
+  }
+}
+
+/** A descriptor of a child of ours, which ends with the attempt to get it. */
+function openChild(pid: number): Fd | undefined {
+  try {
+    return openPid(pid);
+  } catch (error) {
+    // nobody has reaped it, so the number is its own
+    trySyscall("kill", pid, SIGKILL);
+    reapChild(pid, true);
+    throw error;
   }
 }
 

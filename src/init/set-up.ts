@@ -115,22 +115,27 @@ export class SetUp implements Disposable {
     this.#way = ours;
     const others = [startSocket, consoleSocket, namespaces.mount].filter((fd) => fd !== undefined);
     const keep = [way, ...others, ...trees.all];
+    const joins = threadMayJoin(options, namespaces);
     try {
       this.process = bear({ config, namespaces, born, preserveFds, keep, explainEnd });
     } catch (error) {
       ours.close();
       throw error;
     }
-    this.#specified = keepsGroups(config)
-      ? config.process
-      : withPossibleGroups(config.process, this.process.pid, options.warn);
-    this.#thread = threadMayJoin(options, namespaces)
-      ? new JoinedThread(this.process.descriptor, this.process.remote, typesOf(namespaces))
-      : undefined;
-    this.#mounter = this.#thread ?? this.process.remote;
+    try {
+      this.#specified = keepsGroups(config)
+        ? config.process
+        : withPossibleGroups(config.process, this.process.pid, options.warn);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+    const { descriptor, remote } = this.process;
+    this.#thread = joins ? new JoinedThread(descriptor, remote, typesOf(namespaces)) : undefined;
+    this.#mounter = this.#thread ?? remote;
     const inherit = (fd: Fd): Fd => {
       const { number, name } = fd;
-      return actAs(this.process.remote, () => new Fd(number, name));
+      return actAs(remote, () => new Fd(number, name));
     };
     this.#inherited = {
       way: inherit(way),

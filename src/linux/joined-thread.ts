@@ -4,12 +4,20 @@ import { errnoText } from "./errno";
 import { Fd } from "./fd";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespaceType } from "./namespace";
 import { performHere, type Step } from "./steps";
-import { type SyscallArgument, type SyscallName, syscall, syscallOn, trySyscallHere } from "./syscall";
+import {
+  type SyscallArgument,
+  type SyscallName,
+  syscall,
+  syscallOn,
+  systemError,
+  trySyscallHere,
+} from "./syscall";
 
 const CLONE_FS = 0x200;
 const AT_FDCWD = -100;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
+const MOST_TRIES = 3;
 /** What a thread can join and leave whatever other threads there are (setns(2)). */
 const JOINABLE: readonly NamespaceType[] = ["network", "ipc", "uts", "mount"];
 
@@ -71,18 +79,26 @@ export class JoinedThread implements Actor {
     using root = openHere("/");
     using cwd = openHere(".");
     syscall("unshare", CLONE_FS);
-    syscallOn("namespaces of the container's process", "setns", this.process.number, this.#flags);
+    this.#join();
     try {
       return action();
     } finally {
-      goHome(trySyscallHere("unshare", CLONE_FS));
-      for (const namespace of own) goHome(trySyscallHere("setns", namespace.number, 0));
+      goHome("unshare", CLONE_FS);
+      for (const namespace of own) goHome("setns", namespace.number, 0);
       // joining a mount namespace changes both
-      goHome(trySyscallHere("fchdir", root.number));
-      goHome(trySyscallHere("chroot", "."));
-      goHome(trySyscallHere("fchdir", cwd.number));
+      goHome("fchdir", root.number);
+      goHome("chroot", ".");
+      goHome("fchdir", cwd.number);
       for (const namespace of own) namespace.close();
     }
+  }
+
+  #join(): void {
+    const result = trySyscallHere("setns", this.process.number, this.#flags);
+    if (result >= 0) return;
+    // one that has ended says why
+    this.remote.call("getpid", []);
+    throw systemError("setns", -result, "namespaces of the container's process");
   }
 
   /** The process opens it, and its descriptor is fetched. */
@@ -112,8 +128,13 @@ function openOwn(type: NamespaceType): Fd {
   return new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_CLOEXEC, 0), path);
 }
 
-function goHome(result: number): void {
-  if (result >= 0) return;
-  toStandardError(`hako: cannot leave the container's namespaces: ${errnoText(-result)}\n`);
-  process.exit(1);
+/** A step of the way home, which is tried again where the kernel lacks memory for a moment. */
+function goHome(call: SyscallName, ...args: SyscallArgument[]): void {
+  for (let tries = 1; ; tries++) {
+    const result = trySyscallHere(call, ...args);
+    if (result >= 0) return;
+    if (tries < MOST_TRIES) continue;
+    toStandardError(`hako: cannot leave the container's namespaces: ${call}: ${errnoText(-result)}\n`);
+    process.exit(1);
+  }
 }

@@ -240,10 +240,13 @@ export class RemoteProcess implements Actor {
       const answered = Atomics.load(words, RANGE.answered / 4);
       if (answered === number) return words[RANGE.result / 4] ?? 0;
       this.range.wait(RANGE.answered, answered);
-      if (Atomics.load(words, RANGE.answered / 4) !== number && actHere(() => this.watch.ended())) {
+      if (Atomics.load(words, RANGE.answered / 4) === number) continue;
+      if (actHere(() => this.watch.ended())) {
         this.#gone = true;
         throw actHere(() => this.watch.death());
       }
+      // it may not have been woken, for lack of memory
+      this.range.wake(RANGE.asked);
     }
   }
 

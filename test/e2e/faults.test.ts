@@ -113,7 +113,7 @@ const CASES: Record<string, Case> = {
     prepare: async () => {},
     words: ({ bundle, pidFile }, id) => ["create", "--bundle", bundle, "--pid-file", pidFile, id],
     after: async (scene, id, { status }) => {
-      // one whose stage failed after create had ended has stopped, and start says so
+      // one whose process failed after create had ended has stopped, and start says so
       if (status === 0 && scene.box.state(id).status !== "stopped") await scene.ok("start", id);
       if (status === 0 || status === null) return false;
       await scene.expectNothingLeft();
@@ -253,11 +253,6 @@ const ONCE_FORGOTTEN: [string, string, (calls: readonly Call[]) => Call | undefi
       const clone = command.findIndex(({ name }) => name === "clone3");
       return command.slice(clone).find(({ name, path }) => name === "openat" && path.endsWith("/stat"));
     },
-  ],
-  [
-    "create",
-    "the stage's first call",
-    (calls) => calls.find(({ role, index }) => role === "stage" && index === 2),
   ],
   ["start", "the end of its socket", (calls) => calls.find(({ name }) => name === "unlinkat")],
   [

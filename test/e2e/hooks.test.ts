@@ -197,6 +197,18 @@ describe("hooks", () => {
     });
   }
 
+  e2e("the container's process is killed while it is made: create says so, and nothing is left", async () => {
+    using box = new Box();
+    const before = hostSnapshot(box.root);
+    const kill = "kill -KILL $(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/')";
+    const result = box.run(["true"], (config) => {
+      config.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", kill] }] };
+    });
+    expect(result.status).toBe(1);
+    expect(result.stderr).toMatch(/the container's process was killed by signal 9 before it was ready/);
+    await expectUnchanged(before, box.root);
+  }, [needsHako]);
+
   e2e("create fails before any hook: there is nothing that poststop could clean up", () => {
     using box = new Box();
     const mark = box.path("mark");

@@ -77,7 +77,7 @@ async function findings(runtime: Runtime, box: Box, maps: Maps | undefined): Pro
   runtime.hako("delete", "--force", watcher);
   const lines = readFileSync(found, "utf8").trim().split("\n");
   // it was looking
-  expect(lines).toContain(`saw ${STAGE} `);
+  expect(lines.map((line) => line.trim())).toContain(`saw ${STAGE}`);
   return lines.filter((line) => !line.startsWith("saw"));
 }
 
