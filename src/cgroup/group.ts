@@ -13,7 +13,7 @@ import type { CgroupStats } from "./stats-types";
 import { cgroupOfProcess, type SubCgroups, subCgroups } from "./sub-cgroups";
 import { inTree } from "./tree";
 
-/** Controllers whose limits can't be felt by our own stage before it becomes the program. */
+/** Controllers whose limits can't be felt by a process before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
 const SIGKILL = 9;

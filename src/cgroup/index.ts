@@ -28,7 +28,7 @@ export interface CgroupMounts {
  * 15 ms, unless the process is born there or moves its own thread (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
  */
 export interface CgroupEntry {
-  /** A directory whose limits don't concern our own stage, for CLONE_INTO_CGROUP. */
+  /** A directory whose limits don't concern the process before it is the program, for CLONE_INTO_CGROUP. */
   born: string | undefined;
   /** Files in which the process, with one thread that matters, writes 0. */
   self: string[];

@@ -3,7 +3,7 @@ import { planOf } from "./mount-options";
 
 /**
  * Whether the container's process joins its cgroups before anything is mounted: hooks look for its cgroup, and what is copied is
- * the container's memory. Without either it joins last, so that the limits are the program's and not our own stage's.
+ * the container's memory. Without either it joins last, so that the limits are the program's alone.
  */
 export function joinsFirst({ hooks, mounts }: Config): boolean {
   const kinds = [hooks?.prestart, hooks?.createRuntime, hooks?.createContainer];

@@ -83,7 +83,7 @@ function setUp(plan: ContainerPlan, cgroup: Cgroup, born: string | undefined): S
 
 /**
  * Hard limits above ours are raised from outside, where we have the right to; the limits themselves are set right before
- * the program is executed, for they would hold for our own stage too.
+ * the program is executed, for they would hold for the process until then too.
  */
 function raiseHardLimits(pid: number, config: Config): void {
   (config.process?.rlimits ?? []).forEach(({ type, soft, hard }, index) => {

@@ -123,8 +123,7 @@ const CASES: Record<string, Case> = {
     kills: 15,
   },
   start: {
-    // its stage is to have faults too
-    prepare: async (scene, id) => scene.check(await scene.faulty(["create", "--bundle", scene.bundle, id])),
+    prepare: (scene, id) => scene.ok("create", "--bundle", scene.bundle, id),
     words: (_, id) => ["start", id],
     after: async (scene, id, { status }) => {
       const now = scene.box.state(id).status;

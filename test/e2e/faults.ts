@@ -4,8 +4,8 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writ
 import { join } from "node:path";
 import type { Needs } from "./support";
 
-/** Whose calls: of the command, of its child before that executes anything, of the stage in the container. */
-export const ROLES = ["command", "child", "stage"] as const;
+/** Whose calls: of the command, or of its child before that executes anything. */
+export const ROLES = ["command", "child"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** A system call, by its number among those of its process. */
@@ -20,8 +20,8 @@ const COMPILER = Bun.which("cc");
 export const needsCompiler: Needs = COMPILER === null ? "no C compiler (cc)" : undefined;
 
 /** struct shared of faults.c: five words about the armed call and one for each role, the length of the text, the text. */
-const TEXT_AT = 36;
-const LENGTH_AT = 32;
+const TEXT_AT = 32;
+const LENGTH_AT = 28;
 const SIZE = TEXT_AT + (1 << 20);
 const HEADER = new Uint8Array(TEXT_AT);
 
