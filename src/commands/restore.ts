@@ -16,6 +16,7 @@ export default defineCommand({
   args: {
     container: NEW_CONTAINER,
     bundle: CREATE_FLAGS.bundle,
+    config: CREATE_FLAGS.config,
     ...CRIU_FLAGS,
     "console-socket": CREATE_FLAGS["console-socket"],
     "pid-file": CREATE_FLAGS["pid-file"],
@@ -41,7 +42,7 @@ export default defineCommand({
       root: globals.root,
       id: containerId(values.container),
       cgroupManager: globals.cgroupManager,
-      bundle: checkedBundle(values.bundle, [], globals.cgroupManager),
+      bundle: checkedBundle(values.bundle, [], globals.cgroupManager, values.config),
       consoleSocketPath: values["console-socket"],
       pidFile: values["pid-file"],
       tcpClose: values["tcp-close"],

@@ -1,4 +1,5 @@
 import type { CgroupManager } from "../cgroup/managers";
+import { resolve } from "../linux/path-text";
 import { checkedConfig } from "../oci/validate";
 import type { Bundle } from "./create";
 
@@ -13,9 +14,10 @@ export function checkedBundle(
   file?: string,
 ): Bundle {
   const { config, bundle, rootfs } = checkedConfig(path, manager, file);
+  const configFile = file === undefined ? undefined : resolve(file);
   if (environment.length > 0 && config.process !== undefined) {
     const process = { ...config.process, env: [...(config.process.env ?? []), ...environment] };
-    return { path: bundle, rootfs, config: { ...config, process } };
+    return { path: bundle, configFile, rootfs, config: { ...config, process } };
   }
-  return { path: bundle, rootfs, config };
+  return { path: bundle, configFile, rootfs, config };
 }

@@ -81,12 +81,13 @@ function dump(options: CheckpointOptions): void {
   logDebug(`${id}: saved in ${resolve(imagePath)}`);
 }
 
-function configOf(record: ContainerRecord): Config {
-  if (statusAt(join(record.bundle, "config.json"))?.type === "file")
-    return checkedConfig(record.bundle, record.cgroup?.unit === undefined ? "cgroupfs" : "systemd").config;
+function configOf({ id, bundle, configFile, cgroup }: ContainerRecord): Config {
+  const manager = cgroup?.unit === undefined ? "cgroupfs" : "systemd";
+  if (configFile !== undefined || statusAt(join(bundle, "config.json"))?.type === "file")
+    return checkedConfig(bundle, manager, configFile).config;
   throw new HakoError({
     code: "unsupported",
-    message: `container "${record.id}" has no bundle that it could be restored from: ${record.bundle}/config.json is missing`,
+    message: `container "${id}" has no bundle that it could be restored from: ${bundle}/config.json is missing`,
     hint: "what hako run --rootfs made can't be saved",
   });
 }

@@ -40,6 +40,8 @@ import { callerStreams } from "./streams";
 export interface Bundle {
   /** Absolute. */
   path: string;
+  /** The file in place of its config.json; absolute. */
+  configFile?: string | undefined;
   rootfs: string;
   config: Config;
   /** The rootfs is the host's root, with what is written going to a tmpfs. */
@@ -209,6 +211,7 @@ export function newRecord({
     sandbox: sandboxId(sandboxOf(annotations) ?? id),
     ociVersion: config.ociVersion,
     bundle: bundle.path,
+    configFile: bundle.configFile,
     rootfs: bundle.rootfs,
     annotations,
     created: new Date().toISOString(),

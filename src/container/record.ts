@@ -41,6 +41,8 @@ export interface ContainerRecord {
   sandbox: SandboxId;
   ociVersion: string;
   bundle: string;
+  /** The file that it was made from in place of the bundle's config.json (create --config). */
+  configFile?: string | undefined;
   rootfs: string;
   annotations: Record<string, string>;
   /** RFC 3339. */

@@ -1,7 +1,7 @@
 // @cgroup-v2
 // Containers that criu saves and restores. What needs a criu that can do it on this kernel says so when there is none.
 import { describe, expect } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { textOf } from "../../src/linux/bytes";
 import { accept, readSome, recvFd, unixListen, waitFor, writeAll } from "../../src/linux/socket";
@@ -114,6 +114,27 @@ describe("without a criu that works", () => {
     expect(missing.stderr).toMatch(/^hako: .*\/no\/such\/criu: no such file or directory \(install criu/);
   }, [needsHako]);
 
+  e2e("a container of create --config is saved and restored by that file", () => {
+    using box = new Box();
+    const id = box.id();
+    const bundle = box.bundle(["sleep", "60"]);
+    const file = box.path("other.json");
+    renameSync(join(bundle, "config.json"), file);
+    box.ok("run", "--detach", "--config", file, "--bundle", bundle, id);
+    const env = { PATH: programIn(box, "criu", "exit 1") };
+    const fails = (...words: string[]) => box.hakoWith({ env }, ...words).stderr;
+    const save = ["checkpoint", "--image-path", box.path("images"), id];
+    // up to criu, which is none here
+    expect(fails(...save)).toContain("criu dump: ");
+    const moved = box.path("moved.json");
+    renameSync(file, moved);
+    expect(fails(...save)).toContain(`${file}: no such file or directory`);
+    box.ok("delete", "--force", id);
+    const restore = ["restore", "--bundle", bundle, "--image-path", box.path("images")];
+    expect(fails(...restore, "--config", moved, id)).toContain("criu restore: ");
+    expect(fails(...restore, id)).toContain(`${bundle}/config.json`);
+  }, [needsHako]);
+
   e2e("wrong states and arguments are told before anything is done", () => {
     using box = new Box();
     const env = { PATH: programIn(box, "criu", "exit 1") };
@@ -175,6 +196,25 @@ describe("checkpoint and restore @v2", () => {
       await box.waitFor(id, "stopped");
       box.ok("delete", id);
       await expectUnchanged(before, box.root);
+    },
+    WITH_CRIU,
+  );
+
+  e2e(
+    "with create --config the bundle has no config.json",
+    async () => {
+      using box = new Box();
+      const bundle = box.bundle(COUNTER);
+      const file = box.path("other.json");
+      renameSync(join(bundle, "config.json"), file);
+      const [id, images] = [box.id(), box.path("images")];
+      const from = ["--bundle", bundle, "--config", file];
+      box.ok("run", "--detach", ...from, id);
+      const count = await countAbove(bundle, 2);
+      box.ok("checkpoint", "--image-path", images, id);
+      box.ok("restore", ...from, "--image-path", images, "--detach", id);
+      await countAbove(bundle, count);
+      expect(box.state(id).status).toBe("running");
     },
     WITH_CRIU,
   );
