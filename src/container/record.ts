@@ -171,7 +171,12 @@ export function foreignName(root: string, id: ContainerId): string | undefined {
 }
 
 export function removeDirectory(root: string, id: ContainerId): void {
-  removeTree(containerDirectory(root, id));
+  const directory = containerDirectory(root, id);
+  if (statusAt(directory, false)?.type === "directory") {
+    // the record last: as long as anything is there it says what it is
+    for (const name of listNames(directory)) if (name !== RECORD) removeTree(join(directory, name));
+  }
+  removeTree(directory);
 }
 
 /** Writes the record so that a reader sees the old or the new one, never a part. */
