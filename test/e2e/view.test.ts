@@ -49,6 +49,11 @@ const ACCEPTED: { aspect: string; why: string; normalise: (text: string) => stri
   },
   {
     aspect: "mountinfo",
+    why: "on pure v2 runc mounts cgroup2 without the options of the host's own mount, which takes them from that too; hako leaves them",
+    normalise: (text) => text.replaceAll(/(- cgroup2 cgroup rw)\S*/g, "$1"),
+  },
+  {
+    aspect: "mountinfo",
     why: "on a hybrid host the unified hierarchy is shown too; runc leaves it out",
     normalise: (text) =>
       text
