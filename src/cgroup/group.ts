@@ -113,15 +113,6 @@ export class Group implements Cgroup {
     for (const node of this.nodes) this.joinDirectory(pid, directoryOf(node), node.unified);
   }
 
-  joinRest(pid: number, entry: CgroupEntry): void {
-    for (const tasks of entry.self) {
-      const failed = tryWriteValue(tasks, String(pid));
-      if (failed !== undefined)
-        throw new HakoError({ ...failed, message: `join a cgroup: ${failed.message}` });
-    }
-    this.joinOthers(pid, entry);
-  }
-
   joinOthers(pid: number, { others }: CgroupEntry, beside?: number): void {
     for (const dir of others) {
       try {

@@ -85,8 +85,6 @@ export interface Cgroup {
   subCgroups(words: readonly string[]): SubCgroups;
   /** Moves a process into those that `entry` left over; where that takes none, to where the process `beside` is. */
   joinOthers(pid: number, entry: CgroupEntry, beside?: number): void;
-  /** Moves a process that was born in one of them into all the others. */
-  joinRest(pid: number, entry: CgroupEntry): void;
   /** The container's first process has joined: what was needed until then goes. */
   settle(): void;
   /** The processes in the cgroups and all below them. */

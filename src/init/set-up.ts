@@ -4,11 +4,13 @@ import { asHakoError, during, HakoError } from "../errors";
 import { actAs } from "../linux/actor";
 import { bytesOf } from "../linux/bytes";
 import { capabilityBit, effectiveCapabilities } from "../linux/capabilities";
+import { closeStep } from "../linux/child-steps";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { Fd, FdList } from "../linux/fd";
 import { bringUp } from "../linux/interface";
 import { JoinedThread } from "../linux/joined-thread";
 import { NAMESPACE_FLAGS, type NamespaceType, setNamespace } from "../linux/namespace";
+import { O, openAt } from "../linux/path";
 import { hideStep, parentDeathStep } from "../linux/process";
 import { controllingTerminalStep, setControllingTerminal } from "../linux/pty";
 import type { RemoteProcess } from "../linux/remote-process";
@@ -173,6 +175,25 @@ export class SetUp implements Disposable {
     });
   }
 
+  /**
+   * Moves the process into v1 cgroups by their lists of threads. It writes itself: for another one the kernel stops all forks and
+   * ends of processes for a moment, which takes it 10 ms (cgroup_procs_write_start, kernel/cgroup/cgroup.c).
+   */
+  joinCgroups(lists: readonly string[]): void {
+    using opened = new FdList();
+    for (const path of lists) opened.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
+    const theirs = this.#give(opened.all);
+    this.process.act(() => {
+      perform(
+        theirs.map(
+          ({ number }): Step => ({ what: "join a cgroup: write", call: "write", args: [number, "0", 1] }),
+        ),
+      );
+      perform(theirs.map(closeStep));
+      for (const fd of theirs) fd.release();
+    });
+  }
+
   /** createContainer hooks; then the root file system is entered, and made narrower. */
   enter(): void {
     const { config, state, overlay, rootfs, openFiles, noPivot } = this.#options;
@@ -304,12 +325,16 @@ export class SetUp implements Disposable {
     });
   }
 
-  /** Gives the process descriptors of ours. */
+  /** Gives the process descriptors of ours; as it has them. */
   #handOver(fds: ReadonlyMap<number, Fd>): Map<number, Fd> {
-    if (fds.size === 0) return new Map();
-    sendFds(this.#way, [...fds.values()]);
-    const theirs = this.process.act(() => recvFds(this.#inherited.way, fds.size));
+    const theirs = this.#give([...fds.values()]);
     return new Map([...fds.keys()].map((index, place): [number, Fd] => [index, at(theirs, place)]));
+  }
+
+  #give(fds: readonly Fd[]): Fd[] {
+    if (fds.length === 0) return [];
+    sendFds(this.#way, fds);
+    return this.process.act(() => recvFds(this.#inherited.way, fds.length));
   }
 
   [Symbol.dispose](): void {

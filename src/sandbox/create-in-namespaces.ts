@@ -47,8 +47,11 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
     }
   }
   undo.defer(`processes of ${id}`, () => cgroup.kill());
-  const rest = { ...entry, self: cgroup.entry().self };
-  if (first) cgroup.joinRest(pid, rest);
+  const join = () => {
+    cgroup.joinOthers(pid, entry);
+    making.joinCgroups(cgroup.entry().self);
+  };
+  if (first) join();
   const mounts = cgroup.mounts();
   making.mount(mounts.hierarchies.length === 0 ? undefined : mounts);
   logDebug(`${id}: root file system mounted`);
@@ -59,7 +62,7 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   making.enter();
   logDebug(`${id}: root file system entered`);
   events.meanwhile();
-  if (!first) cgroup.joinRest(pid, rest);
+  if (!first) join();
   making.identify(plan.filter());
   // it may have been born anew
   const { process } = making;
