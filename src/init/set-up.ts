@@ -1,7 +1,7 @@
 import type { CgroupMounts } from "../cgroup";
 import { runHooks } from "../container/hooks";
 import { asHakoError, during, HakoError } from "../errors";
-import { actAs } from "../linux/actor";
+import { actAs, actHere } from "../linux/actor";
 import { bytesOf } from "../linux/bytes";
 import { capabilityBit, effectiveCapabilities } from "../linux/capabilities";
 import { closeStep } from "../linux/child-steps";
@@ -133,7 +133,8 @@ export class SetUp implements Disposable {
       throw error;
     }
     const { descriptor, remote } = this.process;
-    this.#thread = joins ? new JoinedThread(descriptor, remote, typesOf(namespaces)) : undefined;
+    const copy = (number: number) => this.#take(number);
+    this.#thread = joins ? new JoinedThread(descriptor, remote, typesOf(namespaces), copy) : undefined;
     this.#mounter = this.#thread ?? remote;
     const inherit = (fd: Fd): Fd => {
       const { number, name } = fd;
@@ -329,6 +330,12 @@ export class SetUp implements Disposable {
   #handOver(fds: ReadonlyMap<number, Fd>): Map<number, Fd> {
     const theirs = this.#give([...fds.values()]);
     return new Map([...fds.keys()].map((index, place): [number, Fd] => [index, at(theirs, place)]));
+  }
+
+  /** A copy of a descriptor of the process, whose number it is; the number of ours. */
+  #take(number: number): number {
+    this.process.act(() => sendFds(this.#inherited.way, [number]));
+    return actHere(() => at(recvFds(this.#way, 1), 0).release());
   }
 
   #give(fds: readonly Fd[]): Fd[] {

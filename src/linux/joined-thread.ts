@@ -29,11 +29,15 @@ const JOINABLE: readonly NamespaceType[] = ["network", "ipc", "uts", "mount"];
 export class JoinedThread implements Actor {
   readonly #flags: number;
 
-  /** `process` is a descriptor of the process (pidfd_open(2)), `remote` acts as it, `types` are its namespaces that are not ours. */
+  /**
+   * `process` is a descriptor of the process (pidfd_open(2)), `remote` acts as it, `types` are its namespaces that are not ours. `copy`
+   * has the process send a descriptor, by its number, and is our own. (pidfd_getfd(2) is refused where kernel.yama.ptrace_scope is 3.)
+   */
   constructor(
     private readonly process: Fd,
     private readonly remote: Actor,
     types: ReadonlySet<NamespaceType>,
+    private readonly copy: (number: number) => number,
   ) {
     this.#flags = JOINABLE.reduce(
       (flags, type) => (types.has(type) ? flags | NAMESPACE_FLAGS[type] : flags),
@@ -70,7 +74,8 @@ export class JoinedThread implements Actor {
 
   /** A copy of a descriptor of the process's. */
   fetch(number: number): Fd {
-    return actAs(this, () => new Fd(this.#fetched(number)));
+    const ours = this.copy(number);
+    return actAs(this, () => new Fd(ours));
   }
 
   /** A thread that shares root and working directory with others joins no mount namespace; those that it makes share them again. */
@@ -106,16 +111,10 @@ export class JoinedThread implements Actor {
     const theirs = this.remote.call("fsopen", args);
     if (theirs < 0) return theirs;
     try {
-      return this.#fetched(theirs);
+      return this.copy(theirs);
     } finally {
       this.remote.call("close", [theirs]);
     }
-  }
-
-  #fetched(number: number): number {
-    return actHere(() =>
-      syscallOn("descriptor of the container's process", "pidfd_getfd", this.process.number, number, 0),
-    );
   }
 }
 
