@@ -1,5 +1,6 @@
 import { asHakoError, during, HakoError } from "../errors";
 import { STAGE_NAME } from "../init/stage-name";
+import type { StartHooks } from "../init/start-hooks";
 import type { Fd } from "../linux/fd";
 import { exists, removeFile } from "../linux/file";
 import { processRoot } from "../linux/namespace-root";
@@ -15,6 +16,7 @@ import { failedStep, RemoteProcess, SharedRange } from "../linux/remote-process"
 import { hasListener } from "../linux/seccomp";
 import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
 import { logDebug, logWarning } from "../log";
+import type { Config } from "../oci/config";
 import { UndoStack } from "../undo";
 import { runHooks } from "./hooks";
 import type { ContainerId } from "./id";
@@ -133,8 +135,9 @@ function letGo(
   using file = fd;
   if (file === undefined) throw diedBefore(record);
   const range = during(`container "${id}": what its process hands over`, () => SharedRange.of(file));
-  if ((record.hooks?.startContainer ?? []).length > 0) runHooksInside(root, record, range, openFiles);
   const filter = storedFilter(root, id);
+  if ((record.hooks?.startContainer ?? []).length > 0)
+    runHooksInside(record, range, { config: readStoredConfig(root, id), filter, openFiles });
   if (filter !== undefined && hasListener(filter))
     orDied(record, () => takeListener(root, record, connection));
   orDied(record, () => waitForClose(record, connection));
@@ -157,10 +160,9 @@ function rootOf({ init }: ContainerRecord): Fd | undefined {
 
 /** The container's process runs startContainer hooks and then goes on (runtime.md "Lifecycle", step 8). */
 function runHooksInside(
-  root: string,
   record: ContainerRecord,
   range: SharedRange,
-  openFiles: number | undefined,
+  { config, filter, openFiles }: { config: Config } & Omit<StartHooks, "state">,
 ): void {
   const { runStartHooks } = require("../init/start-hooks") as typeof import("../init/start-hooks");
   const { init } = record;
@@ -168,12 +170,7 @@ function runHooksInside(
     ended: () => init === undefined || aliveProcess(init.pid, init.startTime) === undefined,
     death: () => diedBefore(record),
   });
-  const config = readStoredConfig(root, record.id);
-  runStartHooks(remote, config, {
-    state: stateOf(record, "created"),
-    filter: storedFilter(root, record.id),
-    openFiles,
-  });
+  runStartHooks(remote, config, { state: stateOf(record, "created"), filter, openFiles });
   remote.become();
 }
 

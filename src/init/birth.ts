@@ -13,7 +13,7 @@ import {
   hideStep,
   isChild,
   nameStep,
-  openPid,
+  openChild,
   parentDeathStep,
   reapChild,
   signalProcess,
@@ -23,7 +23,7 @@ import { RemoteProcess, SharedRange } from "../linux/remote-process";
 import { effectiveUser } from "../linux/rootless";
 import { writeAll } from "../linux/socket";
 import { type Step, stepError } from "../linux/steps";
-import { systemError, trySyscall } from "../linux/syscall";
+import { systemError } from "../linux/syscall";
 import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
 import { type NamespacePlan, writeIdMaps } from "./namespaces";
@@ -134,18 +134,6 @@ export class BornProcess implements Disposable {
   }
 }
 
-/** A descriptor of a child of ours, which ends with the attempt to get it. */
-function openChild(pid: number): Fd | undefined {
-  try {
-    return openPid(pid);
-  } catch (error) {
-    // nobody has reaped it, so the number is its own
-    trySyscall("kill", pid, SIGKILL);
-    reapChild(pid, true);
-    throw error;
-  }
-}
-
 /**
  * Makes a container's first process in its namespaces. It runs nothing of ours but the program of a remote process, and never
  * in a namespace that others are in already: with something to join, that is executed outside, so that its memory stays that
@@ -228,9 +216,7 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
       writeMaps(pid, config);
       writeAll(go.write, new Uint8Array(1));
     }
-    const failed = reports.last();
-    if (failed !== undefined) throw stepError(steps, failed);
-    forbidExecution(program);
+    awaitExecution(reports, steps, program);
     return process;
   } catch (error) {
     process[Symbol.dispose]();
@@ -250,9 +236,7 @@ function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
   const made = explained(plan, () => cloneIn(born, { flags: 0, steps, waitsForNothing: true }, reports));
   const process = new BornProcess(made, range, explainEnd);
   try {
-    const failed = reports.last();
-    if (failed !== undefined) throw stepError(steps, failed);
-    forbidExecution(program);
+    awaitExecution(reports, steps, program);
     // who writes the maps of a new user namespace without any rights must be able to look at it
     const hidden = !namespaces.created.has("user") || effectiveUser() === 0;
     process.remote.perform([...(hidden ? [hideStep()] : []), ...namespaces.joinSteps]);
@@ -264,6 +248,13 @@ function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
     process[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Waits until the process is executed; from then on nobody can execute its program's file again. */
+function awaitExecution(reports: Reports, steps: readonly Step[], program: Fd): void {
+  const failed = reports.last();
+  if (failed !== undefined) throw stepError(steps, failed);
+  forbidExecution(program);
 }
 
 function cloneIn(

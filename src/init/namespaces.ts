@@ -70,7 +70,7 @@ export class NamespacePlan implements Disposable {
 
   /** Whether a process has to join something before it makes the container's. */
   get joins(): boolean {
-    return this.joinSteps.length > 0 || this.latePid !== undefined;
+    return this.joined.some(({ type }) => type !== "mount") || this.#time.length > 0;
   }
 
   /** The mount namespace to join; the process does it itself, later: what is mounted is looked up on the host. */

@@ -168,8 +168,17 @@ export function isChild(pid: number): boolean {
 
 /** When a child of ours has started; it ends with the attempt to find it out. */
 export function startTimeOf(child: number): number {
+  return orEndChild(child, () => processStatus(child)?.startTime ?? 0);
+}
+
+/** A descriptor of a child of ours, which ends with the attempt to get it; undefined when it has ended and was reaped. */
+export function openChild(child: number): Fd | undefined {
+  return orEndChild(child, () => openPid(child));
+}
+
+function orEndChild<T>(child: number, action: () => T): T {
   try {
-    return processStatus(child)?.startTime ?? 0;
+    return action();
   } catch (error) {
     // nobody has reaped it, so the number is its own
     trySyscall("kill", child, SIGKILL);

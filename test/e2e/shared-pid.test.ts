@@ -81,6 +81,15 @@ async function findings(runtime: Runtime, box: Box, maps: Maps | undefined): Pro
   return lines.filter((line) => !line.startsWith("saw"));
 }
 
+function runtimeOf(box: Box): Runtime {
+  return {
+    executable: HAKO,
+    hako: (...words) => box.hako(...words),
+    bundle: (args, change) => box.bundle(args, change),
+    id: () => box.id(),
+  };
+}
+
 const range = (hostID: number, size: number): Maps => {
   const map = [{ containerID: 0, hostID, size }];
   return { uidMappings: map, gidMappings: map };
@@ -93,13 +102,7 @@ describe("a container in a pid namespace that others share", () => {
     "neither hako's file, nor a file or a descriptor of the host",
     async () => {
       using box = new Box();
-      const runtime: Runtime = {
-        executable: HAKO,
-        hako: (...words) => box.hako(...words),
-        bundle: (args, change) => box.bundle(args, change),
-        id: () => box.id(),
-      };
-      const found = await findings(runtime, box, undefined);
+      const found = await findings(runtimeOf(box), box, undefined);
       expect(found.filter((line) => /^(executable|above) /.test(line))).toEqual([]);
       if (isBornLast) expect(found.filter((line) => line.startsWith("root "))).toEqual([]);
       // CAP_SYS_PTRACE reaches whatever it sees: what there is to see is a process of the container
@@ -119,19 +122,15 @@ describe("a container in a pid namespace that others share", () => {
       `with a user namespace that is shared too, ${name}: nothing at all`,
       async () => {
         using box = new Box();
-        const runtime: Runtime = {
-          executable: HAKO,
-          hako: (...words) => box.hako(...words),
-          bundle: (args, change) => {
-            const dir = box.bundle(args, change);
-            // whoever is root there may make the places of mounts
-            const { hostID } = maps.uidMappings[0] ?? { hostID: 0 };
-            execute("chown", ["-R", `${hostID}:${hostID}`, join(dir, "rootfs")]);
-            return dir;
-          },
-          id: () => box.id(),
+        const runtime = runtimeOf(box);
+        const bundle: Runtime["bundle"] = (args, change) => {
+          const dir = runtime.bundle(args, change);
+          // whoever is root there may make the places of mounts
+          const { hostID } = maps.uidMappings[0] ?? { hostID: 0 };
+          execute("chown", ["-R", `${hostID}:${hostID}`, join(dir, "rootfs")]);
+          return dir;
         };
-        expect(await findings(runtime, box, maps)).toEqual([]);
+        expect(await findings({ ...runtime, bundle }, box, maps)).toEqual([]);
       },
       [needsHako, needsProgram("gcc"), needsUserNamespace],
       limit,
