@@ -1,4 +1,5 @@
 import { changeOwner, exists, hasErrno, readText } from "../linux/file";
+import { mappedId } from "../linux/id-map";
 import type { Config } from "../oci/config";
 import { type CgroupNode, directoryOf } from "./node";
 
@@ -23,10 +24,7 @@ export function cgroupOwner({ linux, mounts, process }: Config): number | undefi
   if (!isNew("cgroup") || writable !== true || process === undefined) return undefined;
   const { uid } = process.user;
   if (!isNew("user")) return uid;
-  const map = linux?.uidMappings?.find(
-    ({ containerID, size }) => uid >= containerID && uid < containerID + size,
-  );
-  return map === undefined ? undefined : map.hostID + uid - map.containerID;
+  return mappedId(linux?.uidMappings ?? [], uid);
 }
 
 /** Gives a cgroup to a user, with the files that are safe to give; never what limits it. */

@@ -16,7 +16,6 @@ import { systemError } from "../linux/syscall";
 import type { Config, Mount, Problem } from "../oci/config";
 import { hasNamespace, joinedNamespace } from "../oci/namespaces";
 import type { CheckedConfig } from "../oci/validate";
-import { FOREIGN_SYSCALLS } from "../seccomp/foreign-syscalls";
 import { suggestion } from "../suggestions";
 import { hookProblems, programProblems } from "./program-problems";
 import { RootfsView } from "./rootfs-view";
@@ -163,22 +162,15 @@ function capabilityWarnings({ process }: Config): Problem[] {
   );
 }
 
-/** Names of system calls that no architecture has: hako's table may be older than the profile, or it is a typing error. */
+/** Names that a profile's filter does without. */
 function callWarnings({ linux }: Config): Problem[] {
-  const rows = linux?.seccomp?.syscalls ?? [];
-  if (rows.length === 0) return [];
+  const profile = linux?.seccomp;
+  if (profile === undefined) return [];
   const { SYSCALLS } = require("../seccomp/syscalls") as typeof import("../seccomp/syscalls");
+  const { unknownCalls } = require("../seccomp/unknown-calls") as typeof import("../seccomp/unknown-calls");
   const known = Object.keys(SYSCALLS);
-  return rows.flatMap(({ names }, row) =>
-    names.flatMap((name, index) => {
-      if (Object.hasOwn(SYSCALLS, name) || FOREIGN_SYSCALLS.has(name)) return [];
-      const pointer = `/linux/seccomp/syscalls/${row}/names/${index}`;
-      return [
-        {
-          pointer,
-          message: `unknown system call, and left out: ${JSON.stringify(name)}${suggestion(name, known)}`,
-        },
-      ];
-    }),
-  );
+  return unknownCalls(profile).map(({ name, pointer }) => ({
+    pointer: `/linux/seccomp${pointer}`,
+    message: `unknown system call, and left out: ${JSON.stringify(name)}${suggestion(name, known)}`,
+  }));
 }

@@ -5,7 +5,7 @@ import type { Fd } from "../linux/fd";
 import { readText } from "../linux/file";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
 import { createFileInRoot, mkdirAllInRoot, O, openAt, openIfThere } from "../linux/path";
-import { basename, cleanPath, join, resolve } from "../linux/path-text";
+import { basename, cleanPath, isAtOrBelow, join, resolve } from "../linux/path-text";
 import { statusOf } from "../linux/stat";
 import type { Config, Mount } from "../oci/config";
 
@@ -98,8 +98,7 @@ function originOf(mountpoint: string, placed: readonly PlacedMount[]): PlacedMou
   let found: PlacedMount | undefined;
   for (const each of placed) {
     const place = each.mountpoint;
-    const covers = mountpoint === place || mountpoint.startsWith(place === "/" ? "/" : `${place}/`);
-    if (covers && place.length >= (found?.mountpoint.length ?? 0)) found = each;
+    if (isAtOrBelow(mountpoint, place) && place.length >= (found?.mountpoint.length ?? 0)) found = each;
   }
   return found;
 }

@@ -2,7 +2,7 @@ import { isBind } from "../init/mount-options";
 import type { Fd } from "../linux/fd";
 import { readMountinfo, visibleMounts } from "../linux/mountinfo";
 import { O, openAt, openIfThere, readLink } from "../linux/path";
-import { cleanPath, components } from "../linux/path-text";
+import { cleanPath, components, isAtOrBelow } from "../linux/path-text";
 import { statusOf } from "../linux/stat";
 import type { Mount } from "../oci/config";
 
@@ -13,11 +13,6 @@ const MAX_SYMLINKS = 40;
 interface PlacedMount {
   mount: Mount;
   place: string;
-}
-
-/** Whether a clean path is another one or below it. */
-function isAtOrBelow(path: string, top: string): boolean {
-  return path === top || path.startsWith(top === "/" ? "/" : `${top}/`);
 }
 
 /**

@@ -1,11 +1,11 @@
 import { asHakoError } from "../errors";
-import { mayExecute } from "../init/may-execute";
+import { idsOnHost, mayExecute } from "../init/may-execute";
 import { environmentOf, notExecuted, notFound, placesOf } from "../init/program";
 import { type ErrnoName, errnoNumber, errnoText } from "../linux/errno";
 import { readFormat } from "../linux/executable";
 import { explainExecution, lookAtProgram, type Sight, type SightPlace } from "../linux/execution-error";
 import { statusOf } from "../linux/stat";
-import type { Config, IdMapping, Problem, Process } from "../oci/config";
+import type { Problem, Process } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
 import type { CheckedConfig } from "../oci/validate";
 import type { HookKind } from "./hooks";
@@ -82,7 +82,7 @@ function placeInside({ config, bundle, rootfs }: CheckedConfig): SightPlace {
   // not simplified: what ".." leads to depends on links
   const absolute = (path: string) => (path.startsWith("/") ? path : `${config.process?.cwd ?? ""}/${path}`);
   const own = (status: ReturnType<typeof statusOf>) =>
-    mayExecute(status, process, keepsGroups(config), (kind, id) => outside(config, kind, id));
+    mayExecute(status, process, keepsGroups(config), idsOnHost(config));
   return {
     open(path) {
       const seen = view.look(absolute(path));
@@ -99,11 +99,4 @@ function placeInside({ config, bundle, rootfs }: CheckedConfig): SightPlace {
     },
     user: process.user.uid,
   };
-}
-
-/** What the host calls an id of the container's. */
-function outside({ linux }: Config, kind: "uid" | "gid", id: number): number {
-  const maps: readonly IdMapping[] = linux?.[kind === "uid" ? "uidMappings" : "gidMappings"] ?? [];
-  const map = maps.find(({ containerID, size }) => id >= containerID && id < containerID + size);
-  return map === undefined ? id : map.hostID + id - map.containerID;
 }

@@ -2,6 +2,7 @@ import type { CgroupManager } from "../cgroup/managers";
 import { asHakoError } from "../errors";
 import { exists } from "../linux/file";
 import type { Problem } from "../oci/config";
+import { isWithin } from "../oci/partial";
 import { kataWarning } from "../oci/semantics-isolation";
 import { unknownFields } from "../oci/unknown-fields";
 import { examine } from "../oci/validate";
@@ -70,7 +71,6 @@ function as(severity: Finding["severity"], problems: readonly Problem[]): Findin
 
 /** Whoever uses a field that is wrong fails too, for that reason: it is not told twice. */
 function notKnown(problems: readonly Problem[], known: readonly Problem[]): Problem[] {
-  const isWithin = (inner: string, outer: string) => inner === outer || inner.startsWith(`${outer}/`);
   return problems.filter(
     ({ pointer }) =>
       !known.some((each) => isWithin(pointer, each.pointer) || isWithin(each.pointer, pointer)),

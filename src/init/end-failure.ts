@@ -1,11 +1,11 @@
 import type { HakoError } from "../errors";
 import { executionError, lookAtProgram, type Sight } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
-import { mappedId } from "../linux/id-map";
 import type { FailedStep } from "../linux/remote-process";
 import { stepError } from "../linux/steps";
 import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
+import { idsOnHost } from "./may-execute";
 import { sightOutside } from "./sight-outside";
 
 /** The error of a container's process that could not become its program, which is looked at from outside. */
@@ -16,14 +16,13 @@ export function endFailure({ step, result }: FailedStep, config: Config, rootfs:
 }
 
 function sightOf(path: string, config: Config, root: Fd | undefined): Sight {
-  const { process, linux } = config;
+  const { process } = config;
   if (process === undefined || root === undefined) return UNSEEN(path);
-  const maps = { uid: linux?.uidMappings ?? [], gid: linux?.gidMappings ?? [] };
   const place = sightOutside({
     root,
     process,
     keepsGroups: keepsGroups(config),
-    onHost: (kind, id) => mappedId(maps[kind], id) ?? id,
+    onHost: idsOnHost(config),
   });
   return lookAtProgram(path, place);
 }

@@ -1,5 +1,6 @@
+import { mappedId } from "../linux/id-map";
 import type { FileStatus } from "../linux/stat";
-import type { Process } from "../oci/config";
+import type { Config, Process } from "../oci/config";
 
 const ANY_EXECUTE = 0o111;
 
@@ -18,4 +19,10 @@ export function mayExecute(
   const groups = [user.gid, ...own].map((id) => onHost("gid", id));
   if (keepsGroups) groups.push(...(process.getgroups?.() ?? []));
   return (mode & (groups.includes(gid) ? 0o010 : 0o001)) !== 0;
+}
+
+/** What the host calls ids of a container's user namespace, by its maps; an id that it has no name for stays. */
+export function idsOnHost({ linux }: Config): (kind: "uid" | "gid", id: number) => number {
+  const maps = { uid: linux?.uidMappings ?? [], gid: linux?.gidMappings ?? [] };
+  return (kind, id) => mappedId(maps[kind], id) ?? id;
 }

@@ -2,6 +2,7 @@ import { changeMode, changeOwner, hasErrno, makeDirectories, statusAt } from "..
 import { ATTR, attachTree, cloneTree, mountOnto, newFilesystem, setMountAttributes } from "../linux/mount";
 import { type MountEntry, readMountinfo } from "../linux/mountinfo";
 import { O, openAt } from "../linux/path";
+import { isAtOrBelow } from "../linux/path-text";
 
 /** Kernel file systems that config.json mounts anew; the host's would tell about the host. */
 const NOT_SHOWN = ["/proc", "/sys", "/dev"];
@@ -40,17 +41,13 @@ function shownMounts(directory: string): MountEntry[] {
   const byPlace = new Map<string, MountEntry>();
   for (const mount of readMountinfo()) {
     const place = mount.mountpoint;
-    const hidden = [...NOT_SHOWN, directory].some((top) => place === top || place.startsWith(`${top}/`));
+    const hidden = [...NOT_SHOWN, directory].some((top) => isAtOrBelow(place, top));
     if (hidden) continue;
     // a later mount on a directory covers what was mounted below it before
-    for (const known of byPlace.keys()) if (known === place || isBelow(known, place)) byPlace.delete(known);
+    for (const known of byPlace.keys()) if (isAtOrBelow(known, place)) byPlace.delete(known);
     byPlace.set(place, mount);
   }
   return [...byPlace.values()];
-}
-
-function isBelow(path: string, top: string): boolean {
-  return path.startsWith(top === "/" ? "/" : `${top}/`);
 }
 
 function overlay(lower: string, target: string, scratch: string): boolean {

@@ -16,6 +16,11 @@ export function cleanPath(path: string): string {
   return `/${names.join("/")}`;
 }
 
+/** Whether a clean path is another one or below it. */
+export function isAtOrBelow(path: string, top: string): boolean {
+  return path === top || path.startsWith(top === "/" ? "/" : `${top}/`);
+}
+
 /** Without empty, "." and, where one is before them, ".." parts; a slash at the end stays. "." if nothing is left. */
 export function normalize(path: string): string {
   const isAbsolute = path.startsWith("/");

@@ -34,7 +34,8 @@ function isContainer(value: unknown): value is Container {
   return typeof value === "object" && value !== null;
 }
 
-function isWithin(inner: string, outer: string): boolean {
+/** Whether a JSON pointer is another one or leads into what that names. */
+export function isWithin(inner: string, outer: string): boolean {
   return inner === outer || inner.startsWith(`${outer}/`);
 }
 

@@ -1,4 +1,5 @@
 import { isBind, isCgroupOption, MOUNT_OPTIONS, planOf, VOLUME_OPTIONS } from "../init/mount-options";
+import { mappedId } from "../linux/id-map";
 import { NAMESPACE_FLAGS } from "../linux/namespace";
 import { nearestOption } from "../suggestions";
 import type { Config, IdMapping, Mount, Problem } from "./config";
@@ -107,8 +108,7 @@ const mappedUserRule: Rule = (config) => {
   if (process === undefined || !isNew(config, "user")) return [];
   const { uid, gid, additionalGids = [] } = process.user;
   const unmapped = (id: number, mappings: readonly IdMapping[] = []) =>
-    mappings.length > 0 &&
-    !mappings.some(({ containerID, size }) => id >= containerID && id < containerID + size);
+    mappings.length > 0 && mappedId(mappings, id) === undefined;
   const why = (id: number, field: string) => `${id} is not in /linux/${field}`;
   return [
     ...when(unmapped(uid, linux?.uidMappings), "/process/user/uid", why(uid, "uidMappings")),

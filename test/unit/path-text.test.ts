@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { posix } from "node:path";
 import fc from "fast-check";
-import { basename, dirname, join, normalize, resolve } from "../../src/linux/path-text";
+import { basename, dirname, isAtOrBelow, join, normalize, resolve } from "../../src/linux/path-text";
 
 const path = fc
   .array(fc.constantFrom("/", "//", "a", "b", ".", "..", "...", "a.b"), { maxLength: 8 })
@@ -40,4 +40,16 @@ describe("paths as text are what node:path makes of them", () => {
       { numRuns: 2000 },
     );
   });
+});
+
+test("at or below: a name that only begins alike is not, and all is below the root", () => {
+  const tops: [string, string, boolean][] = [
+    ["/a", "/a", true],
+    ["/a/b", "/a", true],
+    ["/ab", "/a", false],
+    ["/", "/a", false],
+    ["/a", "/", true],
+    ["/", "/", true],
+  ];
+  for (const [path, top, is] of tops) expect([path, top, isAtOrBelow(path, top)]).toEqual([path, top, is]);
 });
