@@ -37,6 +37,11 @@ function random(seed: number): () => number {
 }
 
 class Failure extends Error {}
+
+function told({ status, stderr, stdout }: Result): string {
+  return `status ${status}: ${stderr.trim() || `no error; ${JSON.stringify(stdout.slice(0, 500))} on standard output`}`;
+}
+
 /** The command was killed, as was the plan: the container's life ends here. */
 class Killed extends Error {}
 
@@ -116,7 +121,7 @@ class Life {
   async hako(words: string[], expected = 0): Promise<Result> {
     const result = await this.any(words);
     if (result.status === expected) return result;
-    throw new Failure(`${words.join(" ")}: status ${result.status}: ${result.stderr.trim()}`);
+    throw new Failure(`${words.join(" ")}: ${told(result)}`);
   }
 
   async state(): Promise<string> {
@@ -143,7 +148,7 @@ class Life {
   async end(): Promise<void> {
     const check = async (words: string[], accepts: (result: Result) => boolean): Promise<void> => {
       const result = await this.#call(words, false);
-      if (!accepts(result)) throw new Failure(`afterwards: ${words.join(" ")}: ${result.stderr.trim()}`);
+      if (!accepts(result)) throw new Failure(`afterwards: ${words.join(" ")}: ${told(result)}`);
     };
     // of a create that was killed at once, another's perhaps
     const remains =
@@ -160,8 +165,7 @@ class Life {
           Array.from({ length: this.chance() < 0.2 ? 2 : 1 }, () => this.#call(words, true)),
         );
         const bad = results.find(({ status, stderr }) => status !== 0 || stderr !== "");
-        if (bad !== undefined)
-          throw new Failure(`${words.join(" ")}: status ${bad.status}: ${bad.stderr.trim()}`);
+        if (bad !== undefined) throw new Failure(`${words.join(" ")}: ${told(bad)}`);
         break;
       } catch (error) {
         if (!(error instanceof Killed)) throw error;
@@ -215,8 +219,7 @@ const LIVES: Record<string, (life: Life) => Promise<unknown>> = {
       life.any(["create", "--bundle", life.bundle(...SLEEP), life.id]),
     ]);
     // either it came too early, or there is a whole container, or delete took that one too
-    if (made.status !== 0 && !/exists|deleted|in use|busy/.test(made.stderr))
-      throw new Failure(made.stderr.trim());
+    if (made.status !== 0 && !/exists|deleted|in use|busy/.test(made.stderr)) throw new Failure(told(made));
   },
 };
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { AT_ONCE, type Needs, needsProgram } from "../e2e/support";
 import { needsRootless, USER } from "./ordinary-user";
-import { clientTest, IMAGE, Store } from "./support";
+import { clientTest, IMAGE, Store, TELLS_SIZES } from "./support";
 
 let store: Store;
 /** podman's own would be pulled. */
@@ -142,8 +142,7 @@ describe("an ordinary user's container over its life", () => {
   podman("exec on a terminal, and its size; its input; detached", async () => {
     const name = store.detached([], "sleep", "600");
     {
-      const line = "tty; trap 'stty size' WINCH; while :; do sleep 0.1; done";
-      using session = store.terminal("podman", ["exec", "-it", name, "sh", "-c", line]);
+      using session = store.terminal("podman", ["exec", "-it", name, "sh", "-c", TELLS_SIZES]);
       await session.read(/\/dev\/pts\/0\r\n/);
       session.resize(99, 55);
       await session.read(/55 99\r\n/);

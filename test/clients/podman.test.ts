@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { execute, hostSnapshot, isV2, type Needs, needsProgram } from "../e2e/support";
-import { clientTest, eventually, IMAGE, Store } from "./support";
+import { clientTest, eventually, IMAGE, Store, TELLS_SIZES } from "./support";
 
 const needs: Needs[] = [needsProgram("podman"), needsProgram("conmon")];
 let store: Store;
@@ -50,12 +50,11 @@ describe("podman run", () => {
   });
 
   podman("a terminal: its size, a new size, an interrupt from the keyboard", async () => {
-    const line = "tty; stty size; trap 'stty size' WINCH; while :; do sleep 0.1; done";
-    using session = store.terminal("podman", ["run", "--rm", "-it", IMAGE, "sh", "-c", line], {
+    using session = store.terminal("podman", ["run", "--rm", "-it", IMAGE, "sh", "-c", TELLS_SIZES], {
       rows: 33,
       cols: 77,
     });
-    await session.read(/\/dev\/pts\/0\r\n33 77\r\n/);
+    await session.read(/\/dev\/pts\/0\r\n(.*\r\n)*33 77\r\n/);
     session.resize(101, 44);
     await session.read(/44 101\r\n/);
     session.type("\x03");
@@ -246,9 +245,8 @@ describe("beside a running container", () => {
 
   podman("exec on a terminal, and its size; detached", async () => {
     const name = store.detached([], "sleep", "600");
-    const line = "tty; stty size; trap 'stty size' WINCH; while :; do sleep 0.1; done";
     {
-      using session = store.terminal("podman", ["exec", "-it", name, "sh", "-c", line], {
+      using session = store.terminal("podman", ["exec", "-it", name, "sh", "-c", TELLS_SIZES], {
         rows: 21,
         cols: 65,
       });

@@ -324,6 +324,12 @@ function directories(dir: string, levels: number): string[] {
   }
 }
 
+/**
+ * A shell's line that says its terminal's name, and the terminal's size whenever that changes: podman sets the first one about when
+ * the program starts, which may find none yet.
+ */
+export const TELLS_SIZES = "trap 'stty size' WINCH; tty; stty size; while :; do sleep 0.1; done";
+
 /** A program on a terminal, which a test types at and reads from. */
 export class TerminalSession implements Disposable {
   private output = "";
