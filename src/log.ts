@@ -43,8 +43,19 @@ function logLine(level: Level, message: string): string {
 export function toStandardError(text: string): void {
   try {
     actHere(() => writeAllTo(2, bytesOf(text), "standard error"));
-  } catch {
+  } catch (error) {
     // podman closes its end of a command's standard error before the command has ended
+    if (asHakoError(error).errno === undefined) withoutLibc(text);
+  }
+}
+
+/** Where libc can't be called, that is what has to be told. */
+function withoutLibc(text: string): void {
+  const { writeSync } = require("node:fs") as typeof import("node:fs");
+  try {
+    writeSync(2, text);
+  } catch {
+    // as above
   }
 }
 

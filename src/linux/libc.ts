@@ -1,4 +1,5 @@
 import { dlopen, type FFIFunction, FFIType as T } from "bun:ffi";
+import { HakoError } from "../errors";
 
 /** Set by build.ts. */
 declare const HAKO_LIBC: "glibc" | "musl" | undefined;
@@ -35,6 +36,19 @@ let bound: Readonly<Record<LibcFunction, Bound>> | undefined;
  * and musl's would load what lies at libc's path there.
  */
 export function libc(name: LibcFunction): Bound {
-  bound ??= dlopen(LIBRARY, SIGNATURES).symbols as unknown as Record<LibcFunction, Bound>;
+  bound ??= bind();
   return bound[name];
+}
+
+function bind(): Readonly<Record<LibcFunction, Bound>> {
+  try {
+    return dlopen(LIBRARY, SIGNATURES).symbols as unknown as Record<LibcFunction, Bound>;
+  } catch (cause) {
+    throw new HakoError({
+      code: "system",
+      message: "libc can't be called",
+      hint: "hako needs executable memory: MemoryDenyWriteExecute= of a systemd unit, SELinux (execmem), or a limit of memory (ulimit -v below 4 GiB) denies it",
+      cause,
+    });
+  }
 }

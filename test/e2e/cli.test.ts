@@ -226,6 +226,17 @@ describe("command line", () => {
     expect(box.hako("state", id).status).toBe(1);
   }, [needsHako]);
 
+  e2e("without executable memory nothing works, and the reason is told", () => {
+    for (const words of [["state", "none"], ["list"], ["--log-format", "json", "list"], ["check"]]) {
+      const line = 'ulimit -v 1500000 && exec "$@"';
+      const refused = execute("sh", ["-c", line, "sh", HAKO, ...words]);
+      expect([words, refused.status, refused.stdout]).toEqual([words, 1, ""]);
+      expect(refused.stderr).toMatch(
+        /^(hako: |\{.*"msg":")libc can't be called: .*executable memory: MemoryDenyWriteExecute=.*\n$/,
+      );
+    }
+  }, [needsHako]);
+
   e2e("--debug logs each step", () => {
     using box = new Box();
     const log = box.path("log");
