@@ -9,8 +9,12 @@ export type Machine = "x64" | "arm64";
 
 /** What the code can write to: the record, zeros as a struct sigaction and a set of signals, a struct sigaction, a path. */
 const MEMORY = 96 + 4096;
-/** What stands in the place of a variable. Their number stays: musl finds what the kernel says of the process behind them. */
-const HIDDEN = "HAKO_HIDDEN=1";
+/**
+ * What stands in the place of a variable. Their number stays: musl finds what the kernel says of the process behind them. It is the
+ * one thing that Bun is told: JavaScriptCore makes no memory ready beside the program, in a thread of its own, which a
+ * command ends before it would use: some hundredths of its time, and 200 page faults.
+ */
+export const HIDDEN = "BUN_JSC_useWarmUpMarkedBlocks=0";
 
 /**
  * Hides all variables. For all signals: the default action, and a bit in the record

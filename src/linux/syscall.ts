@@ -4,7 +4,7 @@ import { currentActor } from "./actor";
 import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
 import { systemHint } from "./hints";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
-import { address, cString, isPointing, type Memory, ownAddress } from "./memory";
+import { address, cString, isPointing, type Memory, ownAddress, placedText } from "./memory";
 
 /** Numbers of the system calls that hako makes directly: x86-64, arm64 (arch/x86/entry/syscalls, asm-generic/unistd.h). */
 const NUMBERS = {
@@ -120,15 +120,28 @@ export function syscallNumber(name: SyscallName): number {
   return NUMBERS[name][COLUMN];
 }
 
+let errnoAddress = 0;
+
 /** errno of this thread's last failed call. */
 export function lastErrno(): number {
-  return read.i32(libc("__errno_location")() as never, 0);
+  // one thread makes all calls: where its errno lies does not change
+  if (errnoAddress === 0) errnoAddress = libc("__errno_location")();
+  return read.i32(errnoAddress as never, 0);
 }
 
-/** An argument as the kernel takes it; what it points to is put into `held`. */
-function word(argument: SyscallArgument | undefined, held: Memory[]): number | bigint {
-  if (typeof argument === "number" || typeof argument === "bigint") return argument;
+/** The memory of the call that is being made, or was last: as long as it is named here, it stays. */
+const held: Memory[] = [];
+/** How many texts that call has. */
+let texts = 0;
+
+/** An argument that is no number as the kernel takes it. */
+function word(argument: Exclude<SyscallArgument, number> | undefined): number | bigint {
   if (argument === undefined || argument === null) return 0;
+  if (typeof argument === "bigint") return argument;
+  if (typeof argument === "string") {
+    const placed = placedText(texts++, argument);
+    if (placed !== undefined) return placed;
+  }
   const memory = typeof argument === "string" ? cString(argument) : argument;
   held.push(memory);
   return isPointing(memory) ? ownAddress(memory) : address(memory);
@@ -139,20 +152,33 @@ function raw(name: SyscallName, args: readonly SyscallArgument[]): number {
   return actor === undefined ? made(name, args) : actor.call(name, args);
 }
 
-/** Without a loop over the arguments, and closures: they cost an interpreter more than many a system call. */
+let call: ReturnType<typeof libc> | undefined;
+
+/**
+ * Without a loop over the arguments, and closures: they cost an interpreter more than many a system call. So does a look past
+ * the end of a list, and a function that gives a number back as it is.
+ */
 function made(name: SyscallName, args: readonly SyscallArgument[]): number {
-  const held: Memory[] = [];
-  const a = word(args[0], held);
-  const b = word(args[1], held);
-  const c = word(args[2], held);
-  const d = word(args[3], held);
-  const e = word(args[4], held);
-  const f = word(args[5], held);
-  const call = libc("syscall");
+  call ??= libc("syscall");
+  texts = 0;
+  if (held.length > 0) held.length = 0;
+  const count = args.length;
+  const first = count > 0 ? args[0] : 0;
+  const second = count > 1 ? args[1] : 0;
+  const third = count > 2 ? args[2] : 0;
+  const fourth = count > 3 ? args[3] : 0;
+  const fifth = count > 4 ? args[4] : 0;
+  const sixth = count > 5 ? args[5] : 0;
+  const a = typeof first === "number" ? first : word(first);
+  const b = typeof second === "number" ? second : word(second);
+  const c = typeof third === "number" ? third : word(third);
+  const d = typeof fourth === "number" ? fourth : word(fourth);
+  const e = typeof fifth === "number" ? fifth : word(fifth);
+  const f = typeof sixth === "number" ? sixth : word(sixth);
   const number = syscallNumber(name);
   for (;;) {
     const result = call(number, a, b, c, d, e, f);
-    if (result !== -1) return held.length < 0 ? 0 : result;
+    if (result !== -1) return result;
     const errno = lastErrno();
     if (errno !== EINTR) return -errno;
   }
