@@ -3,11 +3,9 @@
 import { describe, expect } from "bun:test";
 import {
   chmodSync,
-  chownSync,
   copyFileSync,
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   rmdirSync,
   rmSync,
@@ -15,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { readLayout } from "../../src/cgroup";
+import { give, Service } from "./service";
 import {
   Box,
   type BundleConfig,
@@ -27,7 +26,6 @@ import {
   needsHako,
   needsProgram,
   needsUserNamespace,
-  type Result,
   SLEEP,
 } from "./support";
 
@@ -36,56 +34,6 @@ const unified = hierarchies.find((hierarchy) => hierarchy.unified);
 const needsUnified = unified === undefined ? "cgroup v2 is not mounted" : undefined;
 const needsV2 = version === "v2" ? undefined : "cgroup v2 is not what limits here";
 const USER = 12_345;
-/** A new one of these is empty, and takes no processes. */
-const V1_CPUSET = ["cpuset.cpus", "cpuset.mems"];
-
-/** Cgroups of one path, "/svc" and "/svc/main", in some hierarchies; they and what is in them are gone with the test. */
-class Service implements Disposable {
-  readonly path: string;
-  readonly mountpoints: string[];
-
-  constructor(box: Box, mountpoints = hierarchies.map(({ mountpoint }) => mountpoint)) {
-    this.path = `/${box.names}svc`;
-    this.mountpoints = mountpoints;
-    for (const dir of this.directories("/main")) {
-      mkdirSync(dir, { recursive: true });
-      for (const cpuset of V1_CPUSET) this.#inherit(dir, cpuset);
-    }
-  }
-
-  #inherit(dir: string, file: string): void {
-    for (const each of [join(dir, ".."), dir]) {
-      const above = join(each, "..", file);
-      // v2's root has no such file, and there an empty one is no obstacle
-      if (
-        existsSync(above) &&
-        existsSync(join(each, file)) &&
-        readFileSync(join(each, file), "utf8").trim() === ""
-      )
-        writeFileSync(join(each, file), readFileSync(above, "utf8"));
-    }
-  }
-
-  directories(below = ""): string[] {
-    return this.mountpoints.map((mountpoint) => `${mountpoint}${this.path}${below}`);
-  }
-
-  /** Runs a command in the service's cgroups below. */
-  run(below: string, command: string[]): Result {
-    const move = this.directories(below).map((dir) => `echo $$ > ${dir}/cgroup.procs`);
-    return execute("sh", ["-ec", `${move.join("\n")}\nexec "$@"`, "sh", ...command]);
-  }
-
-  [Symbol.dispose](): void {
-    for (const dir of this.directories()) {
-      for (const below of readdirSync(dir, { withFileTypes: true })) {
-        if (below.isDirectory()) rmdirSync(join(dir, below.name));
-      }
-      rmdirSync(dir);
-    }
-  }
-}
-
 /** The cgroups of a process by hierarchy, "" is the unified one. */
 function cgroupsOf(pid: number): Map<string, string> {
   const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n");
@@ -99,7 +47,7 @@ const withoutPath = (config: BundleConfig) => {
 describe("without a cgroupsPath @v2", () => {
   e2e("a container is below the caller's cgroup on v1, beside it on v2, and goes with delete", async () => {
     using box = new Box();
-    using service = new Service(box);
+    using service = new Service(box.names);
     const before = hostSnapshot(box.root);
     const id = box.id();
     const bundle = box.bundle(SLEEP, withoutPath);
@@ -116,7 +64,7 @@ describe("without a cgroupsPath @v2", () => {
   const pids = hierarchies.find(({ controllers }) => controllers.includes("pids"));
   e2e("the limits of the caller's cgroup are the container's too", () => {
     using box = new Box();
-    using service = new Service(box);
+    using service = new Service(box.names);
     // hako's own threads are there too
     for (const dir of service.directories("/main")) {
       if (existsSync(join(dir, "pids.max"))) writeFileSync(join(dir, "pids.max"), "100");
@@ -130,7 +78,7 @@ describe("without a cgroupsPath @v2", () => {
 
   e2e("a container whose record is broken is found where it would be made", async () => {
     using box = new Box();
-    using service = new Service(box);
+    using service = new Service(box.names);
     const before = hostSnapshot(box.root);
     const hako = (...words: string[]) => service.run("/main", [HAKO, "--root", box.root, ...words]);
     const [id, elsewhere] = [box.id(), box.id()];
@@ -196,15 +144,9 @@ describe("cgroup v2, delegated to an ordinary user @v2", () => {
   ];
   const asUser = (words: string[]) => execute("env", asUserWords(words));
 
-  function give(dir: string): void {
-    chownSync(dir, USER, USER);
-    for (const file of ["procs", "threads", "subtree_control"])
-      chownSync(join(dir, `cgroup.${file}`), USER, USER);
-  }
-
   function delegated(box: Box): Service {
-    const service = new Service(box);
-    for (const dir of [...service.directories(), ...service.directories("/main")]) give(dir);
+    const service = new Service(box.names);
+    for (const dir of [...service.directories(), ...service.directories("/main")]) give(dir, USER);
     for (const { mountpoint } of hierarchies)
       writeFileSync(join(mountpoint, "cgroup.subtree_control"), `+${limit?.[0]}`);
     return service;
@@ -253,7 +195,7 @@ describe("cgroup v2, delegated to an ordinary user @v2", () => {
 describe("cgroup v2 @v2", () => {
   e2e("at the top of a cgroup namespace: move the processes below, and limits hold", () => {
     using box = new Box();
-    using service = new Service(box);
+    using service = new Service(box.names);
     for (const { mountpoint } of hierarchies) {
       const controller = `+${limit?.[0]}`;
       writeFileSync(join(mountpoint, "cgroup.subtree_control"), controller);
@@ -286,7 +228,7 @@ describe("cgroup v2 @v2", () => {
 
   e2e("below a threaded cgroup none is made: it and the reason are named", async () => {
     using box = new Box();
-    using service = new Service(box, unified === undefined ? [] : [unified.mountpoint]);
+    using service = new Service(box.names, unified === undefined ? [] : [unified.mountpoint]);
     const [top, main] = [service.directories()[0] ?? "", service.directories("/main")[0] ?? ""];
     writeFileSync(join(main, "cgroup.type"), "threaded");
     const before = hostSnapshot(box.root);
