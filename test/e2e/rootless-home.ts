@@ -1,13 +1,5 @@
 // An ordinary user with a directory and a copy of hako, for containers without any right of root's.
-import {
-  chmodSync,
-  chownSync,
-  copyFileSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   Box,
@@ -30,11 +22,41 @@ const needsUserNamespaces = (() => {
 export const NEEDS = [needsHako, needsProgram("setpriv"), needsProgram("unshare"), needsUserNamespaces];
 export const NEEDS_MAPS = [...NEEDS, needsProgram("newuidmap"), needsProgram("newgidmap")];
 
+/** The user is root in the container, and the subordinate ids are the others. */
+export const MAPS = {
+  uidMappings: [
+    { containerID: 0, hostID: USER, size: 1 },
+    { containerID: 1, hostID: SUBORDINATE, size: 65_536 },
+  ],
+  gidMappings: [
+    { containerID: 0, hostID: USER, size: 1 },
+    { containerID: 1, hostID: SUBORDINATE, size: 65_536 },
+  ],
+};
+
+/** Words before a command that is the user's. */
+export const AS_USER = ["setpriv", "--reuid", `${USER}`, "--regid", `${USER}`, "--clear-groups"];
+
+/** An account for the user, with subordinate ids, in files below `dir`; the line of shell that mounts them over /etc's. */
+export function giveAccount(dir: string): string {
+  const passwd = `${readFileSync("/etc/passwd", "utf8")}tester:x:${USER}:${USER}::/:/bin/sh\n`;
+  writeFileSync(join(dir, "passwd"), passwd);
+  writeFileSync(join(dir, "subids"), `tester:${SUBORDINATE}:65536\n`);
+  const files = [
+    ["passwd", "/etc/passwd"],
+    ["subids", "/etc/subuid"],
+    ["subids", "/etc/subgid"],
+  ];
+  return files.map(([from, to]) => `touch ${to}; mount --bind ${dir}/${from} ${to}`).join("; ");
+}
+
 /** A directory of the user's, a copy of hako that it may read, and a way to call it. */
 export class Home implements Disposable {
   readonly box = new Box();
   readonly hakoPath = join(this.box.dir, "hako");
   readonly runtime = join(this.box.dir, "runtime");
+  private readonly account: string;
+  private bundles = 0;
 
   constructor() {
     chmodSync(this.box.dir, 0o755);
@@ -42,31 +64,23 @@ export class Home implements Disposable {
     chmodSync(this.hakoPath, 0o755);
     mkdirSync(this.runtime);
     chownSync(this.runtime, USER, USER);
-    writeFileSync(
-      join(this.box.dir, "passwd"),
-      `${readFileSync("/etc/passwd", "utf8")}tester:x:${USER}:${USER}::/:/bin/sh\n`,
-    );
-    writeFileSync(join(this.box.dir, "subids"), `tester:${SUBORDINATE}:65536\n`);
+    this.account = giveAccount(this.box.dir);
+  }
+
+  get env(): Record<string, string> {
+    return { PATH: process.env.PATH ?? "", XDG_RUNTIME_DIR: this.runtime };
   }
 
   /** As the user, where /etc/subuid and /etc/subgid give it 65,536 ids. */
   hako(...args: string[]): Result {
-    const files = [
-      ["passwd", "/etc/passwd"],
-      ["subids", "/etc/subuid"],
-      ["subids", "/etc/subgid"],
-    ];
-    const binds = files
-      .map(([from, to]) => `touch ${to}; mount --bind ${this.box.dir}/${from} ${to}`)
-      .join("; ");
-    const line = `${binds}; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
-    const env = { PATH: process.env.PATH ?? "", XDG_RUNTIME_DIR: this.runtime };
-    return execute("unshare", ["--mount", "sh", "-c", line, "sh", this.hakoPath, ...args], { env });
+    const line = `${this.account}; exec "$@"`;
+    const words = ["--mount", "sh", "-c", line, "sh", ...AS_USER, this.hakoPath, ...args];
+    return execute("unshare", words, { env: this.env });
   }
 
   /** A bundle as `hako spec --rootless` makes it, but for the ids of this user. */
   bundle(args: string[], change: (config: BundleConfig) => void = () => {}): string {
-    const dir = join(this.box.dir, `bundle-${readdirSync(this.box.dir).length}`);
+    const dir = join(this.box.dir, `bundle-${this.bundles++}`);
     mkdirSync(dir);
     chownSync(dir, USER, USER);
     this.hako("spec", "--rootless", "--bundle", dir);

@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
+import { Home, MAPS, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
   type BundleConfig,
   busyboxRootfs,
@@ -12,17 +12,6 @@ import {
   hostSnapshot,
   until,
 } from "./support";
-
-const MAPS = {
-  uidMappings: [
-    { containerID: 0, hostID: USER, size: 1 },
-    { containerID: 1, hostID: SUBORDINATE, size: 65_536 },
-  ],
-  gidMappings: [
-    { containerID: 0, hostID: USER, size: 1 },
-    { containerID: 1, hostID: SUBORDINATE, size: 65_536 },
-  ],
-};
 
 e2e(
   "one id: run, and nothing is left",
