@@ -40,9 +40,12 @@ export function told({ status, signal, stderr, stdout }: Result): string {
   return `${end}: ${stderr.trim() || `no error; ${JSON.stringify(stdout.slice(0, 500))} on standard output`}`;
 }
 
-/** Something below a command was killed: what it may do is to end as a program that was killed, or to say what failed. */
-function endsByWord({ status, stderr }: Outcome): boolean {
-  return status === 0 || status === KILLED_STATUS || stderr !== "";
+/**
+ * Something below a command was killed: it has to end as it would have (a program's child was hit), as a program that was
+ * killed, or with a word about what failed.
+ */
+function endsByWord({ status, stderr }: Outcome, expected: number): boolean {
+  return [0, expected, KILLED_STATUS].includes(status ?? -1) || stderr !== "";
 }
 
 export class Life {
@@ -80,8 +83,7 @@ export class Life {
   async #call(
     words: string[],
     mayBeKilled: boolean,
-    name = words[0] ?? "",
-    onTerminal = false,
+    { name = words[0] ?? "", onTerminal = false, expected = 0 } = {},
   ): Promise<Result> {
     const known = timesOf(name);
     const [dice, moment] = [this.chance(), this.chance()];
@@ -95,7 +97,7 @@ export class Life {
     known.runs++;
     if (result.killed === "a process below it") {
       known.killedBelow++;
-      if (!endsByWord(result))
+      if (!endsByWord(result, expected))
         throw new Failure(`${words.join(" ")}: a process below it was killed: ${told(result)}`);
       throw new Killed();
     }
@@ -108,23 +110,21 @@ export class Life {
     return result;
   }
 
-  /** A command that may fail; `name` where the same command takes another time. */
-  any(words: string[], name?: string): Promise<Result> {
-    return this.#call(words, true, name);
+  /** A command that may fail. */
+  any(words: string[]): Promise<Result> {
+    return this.#call(words, true);
   }
 
-  /** A command that must end with this status. */
-  async hako(words: string[], expected = 0, name?: string): Promise<Result> {
-    const result = await this.any(words, name);
+  /** A command that must end with this status; `name` where the same command takes another time. */
+  async hako(words: string[], expected = 0, name = words[0] ?? "", onTerminal = false): Promise<Result> {
+    const result = await this.#call(words, true, { name, onTerminal, expected });
     if (result.status === expected) return result;
-    throw new Failure(`${words.join(" ")}: ${told(result)}`);
+    throw new Failure(`${name}: ${words.join(" ")}: ${told(result)}`);
   }
 
   /** The same on a terminal. */
-  async onTerminal(words: string[], expected: number): Promise<Result> {
-    const result = await this.#call(words, true, `${words[0]} on a pty`, true);
-    if (result.status === expected) return result;
-    throw new Failure(`on a terminal: ${words.join(" ")}: ${told(result)}`);
+  onTerminal(words: string[], expected: number): Promise<Result> {
+    return this.hako(words, expected, `${words[0]} on a pty`, true);
   }
 
   /** For a create with --console-socket. */
