@@ -12,8 +12,12 @@ const CONTAINERS = Number(values.containers);
 const WORKERS = Number(values.workers);
 const KILLS = Number(values.kills) / 100;
 const SEED = Number(values.seed);
-/** After that no more are begun. */
-const DEADLINE = Date.now() + Number(values.minutes) * 60_000;
+/** After that no more are begun; so it is after a signal. */
+let deadline = Date.now() + Number(values.minutes) * 60_000;
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.on(signal, () => {
+    deadline = 0;
+  });
 const PROGRESS_MS = 30_000;
 
 using host = new SoakHost(values.rootless, !values.rootless || values.delegated);
@@ -47,7 +51,7 @@ let next = 0;
 const progress = setInterval(() => console.error(`${next} of ${CONTAINERS}`), PROGRESS_MS);
 await Promise.all(
   Array.from({ length: WORKERS }, async () => {
-    while (next < CONTAINERS && Date.now() < DEADLINE) await live(next++);
+    while (next < CONTAINERS && Date.now() < deadline) await live(next++);
   }),
 );
 clearInterval(progress);

@@ -1,6 +1,6 @@
 // The frame of the soak test: cgroups of its own around soak-run.ts, in which every process that it leaves behind is found,
 // whatever its name is. Called by scripts/soak.
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -57,7 +57,10 @@ try {
   const line = `${enter.join("; ")}; ${account}; exec "$@"`;
   const inside = [process.execPath, "run", join(import.meta.dir, "soak-run.ts"), ...process.argv.slice(2)];
   const words = ["--mount", "sh", "-ec", line, "sh", ...inside];
-  const { status } = spawnSync("unshare", words, { stdio: "inherit" });
+  const run = spawn("unshare", words, { stdio: "inherit" });
+  // a terminal's own signals reach it, too
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => run.kill(signal));
+  const status = await new Promise<number | null>((done) => run.on("exit", done));
   const left = await leftProcesses();
   for (const pid of left) {
     const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
