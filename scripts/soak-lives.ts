@@ -21,12 +21,16 @@ export const LIVES: Record<string, (life: Life) => Promise<unknown>> = {
   "console socket": async (life) => {
     const receiver = await life.receiver();
     const bundle = life.bundleOnTerminal("sh", "-c", "echo shown; sleep 600");
-    const words = ["create", "--console-socket", receiver.socket, "--bundle", bundle, life.id];
-    const created = await life.any(words);
-    if (receiver.wasKilled) return;
-    if (created.status !== 0) throw new Failure(told(created));
-    await life.hako(["start", life.id]);
-    await life.hako(["exec", life.id, "true"]);
+    for (const words of [
+      ["create", "--console-socket", receiver.socket, "--bundle", bundle, life.id],
+      ["start", life.id],
+      ["exec", life.id, "true"],
+    ]) {
+      const result = await life.any(words);
+      // the container's processes are hung up then
+      if (receiver.wasKilled) return;
+      if (result.status !== 0) throw new Failure(`${words.join(" ")}: ${told(result)}`);
+    }
   },
   lifecycle: async (life) => {
     await life.hako(["create", "--bundle", life.bundle(...SLEEP), life.id]);
