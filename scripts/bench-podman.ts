@@ -24,7 +24,7 @@ export async function measurePodman(runtimes: readonly Runtime[], runs: number):
   });
   // conmon, and the runtime below it, are nobody's children: only the time counts
   const timed = ({ wall }: Sample) => ({ wall });
-  return measure("podman", able, runs, (runtime) => ({
+  return await measure("podman", able, runs, (runtime) => ({
     "podman run": timed(podman(runtime, "run", "--rm", IMAGE, "true")),
     "podman exec": timed(podman(runtime, "exec", runtime.name, "true")),
   }));
