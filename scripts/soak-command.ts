@@ -7,8 +7,10 @@ import { type Chance, oneOf } from "./soak-chance";
 
 /** A command that takes longer hangs. */
 const HANGS_MS = 180_000;
-/** Of the kills, those that hit a process below the command: a container's, one that acts for it, a client's runtime. */
+/** Of the kills, those that hit a process below the command (the container's, one that acts for it, hako below a terminal's). */
 const BELOW = 0.3;
+/** Those that hit the command and all below it, as a service manager's last signal. */
+const ALL = 0.1;
 
 export class Hang extends Error {}
 
@@ -51,6 +53,14 @@ function whereIs(pid: number): string {
   return `${pid} (${read(`/proc/${pid}/cmdline`).slice(0, 200)}): call ${call}; stack${stack}`;
 }
 
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it has ended
+  }
+}
+
 export interface Plan {
   /** After so many milliseconds a process is killed; if absent, none is. */
   killAfter: number | undefined;
@@ -74,17 +84,15 @@ export async function command(
   let killed: Outcome["killed"];
   let hang: string | undefined;
   const kill = (): void => {
-    const pid = child.pid ?? 0;
-    const below = plan.chance() < BELOW ? oneOf(processesBelow(pid), plan.chance) : undefined;
-    if (below === undefined) child.kill("SIGKILL");
-    else {
-      try {
-        process.kill(below, "SIGKILL");
-      } catch {
-        return; // it has ended
-      }
-    }
+    const dice = plan.chance();
+    const all = processesBelow(child.pid ?? 0);
+    const below = dice < BELOW ? oneOf(all, plan.chance) : undefined;
     killed = below === undefined ? "the command" : "a process below it";
+    if (below !== undefined) killProcess(below);
+    else {
+      child.kill("SIGKILL");
+      if (dice > 1 - ALL) for (const pid of all) killProcess(pid);
+    }
   };
   const killer = plan.killAfter === undefined ? undefined : setTimeout(kill, plan.killAfter);
   const watch = setTimeout(() => {
