@@ -18,7 +18,8 @@ const SIGNATURES = {
   setns: { args: [T.i32, T.i32], returns: T.i32 },
   sendmsg: { args: [T.i32, T.ptr, T.i32], returns: T.i64_fast },
   posix_openpt: { args: [T.i32], returns: T.i32 },
-  mmap: { args: [T.ptr, T.u64_fast, T.i32, T.i32, T.i32, T.i64_fast], returns: T.ptr },
+  // an address, or -1: as a pointer that would be 2^64, and be used
+  mmap: { args: [T.ptr, T.u64_fast, T.i32, T.i32, T.i32, T.i64_fast], returns: T.i64_fast },
 } as const satisfies Record<string, FFIFunction>;
 
 export type LibcFunction = keyof typeof SIGNATURES;

@@ -6,13 +6,21 @@ import { cloneCall, cloneChild, Reports, SIBLING } from "../../src/linux/clone";
 import { Fd } from "../../src/linux/fd";
 import { readText } from "../../src/linux/file";
 import { stringVector } from "../../src/linux/memory";
+import { openAt } from "../../src/linux/path";
 import { isChild, processStatus, reapChild } from "../../src/linux/process";
 import { failedStep, RemoteProcess, SharedRange } from "../../src/linux/remote-process";
 import { recvFds, sendFds, socketPair } from "../../src/linux/socket";
 import { perform, type Step } from "../../src/linux/steps";
 import { syscall, trySyscall } from "../../src/linux/syscall";
 
+const O_RDONLY = 0;
 const SIGKILL = 9;
+
+test("a range that can't be mapped is an error, where -1 is no address", () => {
+  // a range is written to
+  using readable = openAt(undefined, "/", O_RDONLY);
+  expect(() => new SharedRange(readable)).toThrow(/^mmap \/: permission denied$/);
+});
 
 class Running implements Disposable {
   readonly range = SharedRange.make();
