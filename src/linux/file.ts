@@ -164,7 +164,7 @@ export function tryRemoveDirectory(above: Fd, name: Uint8Array): boolean {
 
 /** Removes a file or a directory with all that is in it, without following links; a missing one is no error. */
 export function removeTree(path: string): void {
-  if (tolerate(["ENOENT", "EISDIR", "EPERM"], path, "unlinkat", AT_FDCWD, path, 0)) return;
+  if (tolerate(["ENOENT", "EISDIR"], path, "unlinkat", AT_FDCWD, path, 0)) return;
   if (statusAt(path, false) === undefined) return;
   for (const name of listNames(path)) removeTree(`${path}/${name}`);
   tolerate(["ENOENT"], path, "unlinkat", AT_FDCWD, path, AT_REMOVEDIR);

@@ -96,6 +96,13 @@ describe("directories", () => {
     expect(exists(join(dir, "tree"))).toBe(false);
     expect(exists(join(dir, "keep/file"))).toBe(true);
   });
+
+  test("a file that may not be removed is an error of its own, not a directory that can't be read", () => {
+    // procfs removes none, whoever asks
+    expect(() => removeTree("/proc/version")).toThrow(
+      /^unlinkat \/proc\/version: (operation not permitted|permission denied)$/,
+    );
+  });
 });
 
 describe("links", () => {
