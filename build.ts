@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   readSync,
   rmSync,
@@ -95,6 +96,14 @@ function defaultFilter(architecture: string): string {
   return compile(defaultProfile(SCRIPT_CAPABILITIES, architecture), architecture).program.toBase64();
 }
 
+/** A hash of all that makes filters from profiles: what another build has compiled is none of its own (src/container/filter-cache.ts). */
+function filterCompiler(): string {
+  const hash = new Bun.CryptoHasher("sha256");
+  const files = readdirSync("src/seccomp").map((name) => `src/seccomp/${name}`);
+  for (const file of [...files.sort(), "src/linux/seccomp.ts"]) hash.update(readFileSync(file));
+  return hash.digest("hex");
+}
+
 function targetOf(name: string) {
   const target = TARGETS[name];
   if (target !== undefined) return target;
@@ -118,6 +127,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),
       HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(ARCHITECTURES[target.machine])),
+      HAKO_FILTER_COMPILER: JSON.stringify(filterCompiler()),
       HAKO_LIBC: JSON.stringify(target.libc),
     },
     compile: {

@@ -2,10 +2,9 @@ import { type Arguments, parseArguments, parseBoolean, type Values } from "./arg
 import { CGROUP_MANAGERS, type CgroupManager } from "./cgroup/managers";
 import type { Command, CommandGroup, Globals } from "./command";
 import { COMMANDS } from "./commands";
-import { userRoot } from "./container/user-root";
+import { defaultRoot } from "./container/user-root";
 import { asHakoError, HakoError } from "./errors";
 import { callerVariable } from "./linux/environment";
-import { isRootless } from "./linux/rootless";
 import { configureLog, logFailure, toStandardError } from "./log";
 import { commandHint, commandName } from "./suggestions";
 
@@ -89,11 +88,6 @@ function managerOf(values: Values<typeof GLOBAL_FLAGS>): CgroupManager {
     code: "usage",
     message: `--systemd-cgroup and --cgroup-manager=${manager} contradict each other`,
   });
-}
-
-function defaultRoot(): string {
-  const own = userRoot();
-  return own !== undefined && isRootless() ? own : "/run/hako";
 }
 
 function isGroup(found: Command | CommandGroup): found is CommandGroup {

@@ -1,18 +1,19 @@
-import { during } from "../errors";
+import { during, HakoError } from "../errors";
 import { bytesOf } from "../linux/bytes";
 import type { Fd } from "../linux/fd";
 import { hasErrno, readBytes, writeBytes } from "../linux/file";
 import { join } from "../linux/path-text";
-import { PASSING_CALLS, type SeccompFilter } from "../linux/seccomp";
+import type { SeccompFilter } from "../linux/seccomp";
 import { sendFd, unixConnect, writeAll } from "../linux/socket";
-import type { Config } from "../oci/config";
+import type { Config, Seccomp } from "../oci/config";
 import type { State } from "../oci/state";
+import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
+import type { CachedFilter } from "./filter-cache";
 import type { ContainerId } from "./id";
 import { containerDirectory } from "./record";
 
-/** The compiled filter: four bytes of flags, four that say which of PASSING_CALLS is its listener's, then the program. */
+/** The compiled filter. */
 const FILE = "seccomp.bpf";
-const HEADER = 8;
 /** What sendFd sends along with a descriptor; the rest follows. */
 const FIRST_PART = 4000;
 
@@ -26,46 +27,61 @@ export function makeFilter(
 ): SeccompFilter | undefined {
   const filter = made ?? compiled(config, warn);
   if (filter === undefined) return undefined;
-  const bytes = new Uint8Array(HEADER + filter.program.length);
-  const header = new DataView(bytes.buffer);
-  header.setUint32(0, filter.flags, true);
-  header.setUint32(4, PASSING_CALLS.indexOf(filter.passedBy), true);
-  bytes.set(filter.program, HEADER);
-  writeBytes(join(containerDirectory(root, id), FILE), bytes, 0o600);
+  writeBytes(join(containerDirectory(root, id), FILE), bytesOfFilter(filter), 0o600);
   return filter;
 }
 
 function compiled(config: Config, warn: (message: string) => void): SeccompFilter | undefined {
   const profile = config.linux?.seccomp;
   if (profile === undefined) return undefined;
-  // the compiler with its tables is loaded for those who have a profile
+  const noNewPrivileges = config.process?.noNewPrivileges === true;
+  // for those who have a profile
+  const { FilterCache, filterKey } = require("./filter-cache") as typeof import("./filter-cache");
+  const cache = new FilterCache();
+  const key = filterKey(profile, noNewPrivileges);
+  const found = key === undefined ? undefined : cache.find(key);
+  if (found !== undefined) {
+    for (const message of found.warnings) warn(message);
+    return found.filter;
+  }
+  const made = compileFilter(profile, noNewPrivileges, warn);
+  if (key !== undefined) cache.keep(key, made);
+  return made.filter;
+}
+
+/** The compiler with its tables is loaded for those whose profile is not in the cache. */
+function compileFilter(
+  profile: Seccomp,
+  noNewPrivileges: boolean,
+  warn: (message: string) => void,
+): CachedFilter {
   const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
   const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
   const { unknownForbidden } =
     require("../seccomp/unknown-calls") as typeof import("../seccomp/unknown-calls");
   // as with runc, whose callers may know of calls that are newer than hako
-  for (const { pointer, message } of unknownForbidden(profile))
-    warn(`config /linux/seccomp${pointer}: ${message}`);
+  const warnings = unknownForbidden(profile).map(
+    ({ pointer, message }) => `config /linux/seccomp${pointer}: ${message}`,
+  );
+  for (const message of warnings) warn(message);
   const filter = compile(profile);
-  checkStart(filter, config.process?.noNewPrivileges === true);
-  return filter;
+  checkStart(filter, noNewPrivileges);
+  return { filter, warnings };
 }
 
 /** The filter that the container was made with. */
 export function storedFilter(root: string, id: ContainerId): SeccompFilter | undefined {
+  const file = join(containerDirectory(root, id), FILE);
   let bytes: Uint8Array;
   try {
-    bytes = readBytes(join(containerDirectory(root, id), FILE));
+    bytes = readBytes(file);
   } catch (error) {
     if (hasErrno(error, "ENOENT")) return undefined;
     throw error;
   }
-  const header = new DataView(bytes.buffer, bytes.byteOffset);
-  return {
-    flags: header.getUint32(0, true),
-    passedBy: PASSING_CALLS[header.getUint32(4, true)] ?? "sendmsg",
-    program: bytes.slice(HEADER),
-  };
+  const filter = filterOfBytes(bytes);
+  if (filter !== undefined) return filter;
+  throw new HakoError({ code: "state", message: `container "${id}": ${file} is broken` });
 }
 
 /** Sends a filter's listener to the agent at /linux/seccomp/listenerPath (config-linux.md "The Container Process State"). */

@@ -1,5 +1,6 @@
 import { callerVariable } from "../linux/environment";
 import { changeMode, hasErrno, statusAt } from "../linux/file";
+import { isRootless } from "../linux/rootless";
 
 const STICKY = 0o1000;
 
@@ -7,6 +8,12 @@ const STICKY = 0o1000;
 export function userRoot(): string | undefined {
   const directory = callerVariable("XDG_RUNTIME_DIR");
   return directory === undefined || directory === "" ? undefined : `${directory}/hako`;
+}
+
+/** Where state is kept unless the caller says. */
+export function defaultRoot(): string {
+  const own = userRoot();
+  return own !== undefined && isRootless() ? own : "/run/hako";
 }
 
 /** Whoever tidies up there leaves what has the sticky bit (XDG Base Directory Specification). */

@@ -45,6 +45,43 @@ export function branch(
   return [...test, ...small, ...large];
 }
 
+/** Of struct seccomp_data, which is all that a filter can load from. */
+const DATA_SIZE = 64;
+
+/** Whether bytes are a program as `assemble` makes them: its instructions alone, no jump out of it, an answer at the end. */
+export function isProgram(bytes: Uint8Array): boolean {
+  const count = bytes.length / SIZE;
+  if (!Number.isInteger(count) || count < 1 || count > MAX_INSTRUCTIONS) return false;
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, 2 * count);
+  for (let index = 0; index < count; index++) {
+    const word = words[2 * index] ?? 0;
+    const k = words[2 * index + 1] ?? 0;
+    const after = count - index - 1;
+    switch (word & 0xffff) {
+      case JEQ_K:
+      case JGT_K:
+      case JGE_K:
+        if (((word >> 16) & 0xff) >= after || word >>> 24 >= after) return false;
+        break;
+      case RET_K:
+        if (word >>> 16 !== 0) return false;
+        break;
+      case LD_W_ABS:
+        if (k % 4 !== 0 || k >= DATA_SIZE || after === 0) return false;
+        break;
+      case AND_K:
+        if (after === 0) return false;
+        break;
+      case JUMP:
+        if (k >= after) return false;
+        break;
+      default:
+        return false;
+    }
+  }
+  return true;
+}
+
 /** An array of struct sock_filter. */
 export function assemble(program: readonly Instruction[]): Uint8Array {
   const bytes = new Uint8Array(program.length * SIZE);
