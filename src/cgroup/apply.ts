@@ -5,12 +5,20 @@ import type { CgroupRecord } from "./index";
 import { applyHugepages, applyPids, applyUnified } from "./limits";
 import { applyMemory } from "./memory";
 import { applyNetwork, applyRdma } from "./network";
+import type { CgroupNode } from "./node";
 import type { Resources } from "./resources";
 import { Target } from "./target";
 
-/** Writes limits to the cgroups of a record; a failure takes back what was written before. */
-export function applyResources(record: CgroupRecord, resources: Resources): void {
-  const target = new Target(record);
+/**
+ * Writes limits to the cgroups of a record; a failure takes back what was written before, but in cgroups that are `made` for
+ * this, and go with the failure.
+ */
+export function applyResources(
+  record: CgroupRecord,
+  resources: Resources,
+  made: ReadonlySet<CgroupNode>,
+): void {
+  const target = new Target(record, made);
   try {
     applyTo(target, record, resources);
   } catch (thrown) {

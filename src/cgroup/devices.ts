@@ -3,6 +3,7 @@ import { replaceDeviceProgram } from "../linux/bpf";
 import { isRootless } from "../linux/rootless";
 import { deviceProgram } from "./device-program";
 import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
+import { ValueFile } from "./files";
 import { type CgroupNode, directoryOf } from "./node";
 import type { DeviceRule } from "./resources";
 import type { Target } from "./target";
@@ -46,14 +47,21 @@ function isEverything(rule: AccessRule): boolean {
 
 /** v1: a list of exceptions to "allow all" or "deny all"; the list starts as deny all. */
 function applyList(target: Target, node: CgroupNode, rules: readonly AccessRule[]): void {
+  const dir = directoryOf(node);
+  // they can't be read, so there is nothing to take back
+  using allow = new ValueFile(`${dir}/devices.allow`);
+  using deny = new ValueFile(`${dir}/devices.deny`);
   const write = (rule: AccessRule, index: number) => {
     const file = rule.allow ? "devices.allow" : "devices.deny";
     // "a" alone means everything, whatever else is said: narrower rules are written for each type
     const types = rule.type === "a" && !isEverything(rule) ? (["b", "c"] as const) : [rule.type];
     for (const type of types) {
       const text = isEverything(rule) ? "a" : ruleText({ ...rule, type });
-      const failed = target.tryWrite(node, file, text);
-      if (failed !== undefined) throw target.failure(`/devices${index < 0 ? "" : `/${index}`}`, failed, file);
+      try {
+        (rule.allow ? allow : deny).write(text);
+      } catch (thrown) {
+        throw target.failure(`/devices${index < 0 ? "" : `/${index}`}`, asHakoError(thrown), file);
+      }
     }
   };
   checkHoles(target, rules);

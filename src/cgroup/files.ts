@@ -1,6 +1,8 @@
 import { asHakoError, HakoError } from "../errors";
+import { bytesOf } from "../linux/bytes";
 import { type ErrnoName, errnoNumber, errnoText } from "../linux/errno";
-import { listDirectories, readText, writeValueTo } from "../linux/file";
+import type { Fd } from "../linux/fd";
+import { listDirectories, openToWrite, readText, tryReadText, writeAllTo } from "../linux/file";
 import { dirname } from "../linux/path-text";
 import type { Int } from "./resources";
 
@@ -16,27 +18,41 @@ export function readValue(file: string): string {
 
 /** As `readValue`; undefined when the file can't be read. */
 export function tryReadValue(file: string): string | undefined {
-  try {
-    return readValue(file);
-  } catch {
-    return undefined;
-  }
+  return tryReadText(file)?.trimEnd();
 }
 
 /** Writes a cgroup file in one write. It is never created: what is missing is ENOENT, not the EACCES of O_CREAT. */
 export function writeValue(file: string, value: string): void {
-  try {
-    writeValueTo(file, value);
-  } catch (thrown) {
-    const errno = errnoOf(thrown);
-    const why = errno === undefined ? asHakoError(thrown).message : errnoText(errnoNumber(errno));
-    throw new HakoError({
-      code: "system",
-      message: `write "${value}" to ${file}: ${why}`,
-      syscall: "write",
-      errno,
-      path: file,
-    });
+  using values = new ValueFile(file);
+  values.write(value);
+}
+
+/** A cgroup file into which several values are written, one after the other, by writes of their own. */
+export class ValueFile implements Disposable {
+  #opened: Fd | undefined;
+
+  constructor(private readonly file: string) {}
+
+  write(value: string): void {
+    const { file } = this;
+    try {
+      this.#opened ??= openToWrite(file);
+      writeAllTo(this.#opened.number, bytesOf(value), file);
+    } catch (thrown) {
+      const errno = errnoOf(thrown);
+      const why = errno === undefined ? asHakoError(thrown).message : errnoText(errnoNumber(errno));
+      throw new HakoError({
+        code: "system",
+        message: `write "${value}" to ${file}: ${why}`,
+        syscall: "write",
+        errno,
+        path: file,
+      });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened?.close();
   }
 }
 

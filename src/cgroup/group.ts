@@ -23,6 +23,8 @@ const OPEN_AT_ONCE = 256;
 export class Group implements Cgroup {
   readonly version: CgroupVersion;
   readonly record: CgroupRecord;
+  /** Those whose directories this process has made, until they have limits. */
+  readonly #new = new Set<CgroupNode>();
 
   constructor(record: CgroupRecord) {
     this.record = record;
@@ -67,9 +69,10 @@ export class Group implements Cgroup {
   }
 
   protected make(part: (node: CgroupNode) => boolean): void {
-    for (const node of this.nodes.filter(part)) makeNode(node, this.version === "v2");
+    for (const node of this.nodes.filter(part))
+      if (makeNode(node, this.version === "v2")) this.#new.add(node);
     const made = this.nodes.filter(part);
-    for (const dir of made.map(directoryOf)) {
+    for (const dir of made.filter((node) => !this.#new.has(node)).map(directoryOf)) {
       const used = this.processesBelow(dir);
       if (used.length === 0) continue;
       throw new HakoError({
@@ -90,19 +93,25 @@ export class Group implements Cgroup {
 
   apply(resources: Resources): void {
     const { applyResources } = require("./apply") as typeof import("./apply");
-    applyResources(this.record, resources);
+    applyResources(this.record, resources, this.#new);
+    this.#new.clear();
   }
 
   entry(below: SubCgroups = new Map()): CgroupEntry {
-    const entry: CgroupEntry = { born: undefined, self: [], others: [] };
+    const entry: CgroupEntry = { born: undefined, self: this.ownLists(below), others: [] };
     for (const node of this.nodes) {
       const dir = `${directoryOf(node)}${below.get(node) ?? ""}`;
-      if (!node.unified) entry.self.push(`${dir}/tasks`);
-      else if (entry.born === undefined && controllersIn(dir).every((name) => HARMLESS.has(name)))
+      if (!node.unified) continue;
+      if (entry.born === undefined && controllersIn(dir).every((name) => HARMLESS.has(name)))
         entry.born = dir;
       else entry.others.push(dir);
     }
     return entry;
+  }
+
+  ownLists(below: SubCgroups = new Map()): string[] {
+    const v1 = this.nodes.filter(({ unified }) => !unified);
+    return v1.map((node) => `${directoryOf(node)}${below.get(node) ?? ""}/tasks`);
   }
 
   subCgroups(words: readonly string[]): SubCgroups {

@@ -81,6 +81,8 @@ export interface Cgroup {
   join(pid: number): void;
   /** How a process that is born for this container gets in, or into cgroups below. */
   entry(below?: SubCgroups): CgroupEntry;
+  /** The files of `entry` in which the process writes itself. */
+  ownLists(): string[];
   /** The cgroups that `exec --cgroup` names: "PATH" for all hierarchies, "CONTROLLER[,CONTROLLER]:PATH" for v1's. */
   subCgroups(words: readonly string[]): SubCgroups;
   /** Moves a process into those that `entry` left over; where that takes none, to where the process `beside` is. */

@@ -1,5 +1,5 @@
 import { asHakoError, HakoError } from "../errors";
-import { checkAccess, exists, makeDirectory, removeDirectory } from "../linux/file";
+import { checkAccess, exists, makeNewDirectory, removeDirectory } from "../linux/file";
 import { dirname } from "../linux/path-text";
 import { DELEGATION, moveBelow, threadedAbove } from "./delegation";
 import { errnoOf, tryReadValue, tryWriteValue, upwards, writeValue } from "./files";
@@ -39,20 +39,27 @@ function steps(node: CgroupNode): string[] {
 
 /** The node as it would be after `makeNode`, for a record that is written before: it names all that may have to go. */
 export function plannedNode(node: CgroupNode): CgroupNode {
-  return { ...node, made: steps(node).filter((dir) => !exists(dir)) };
+  const all = steps(node);
+  // below one that is missing all are
+  const missing = all.findIndex((dir) => !exists(dir));
+  return { ...node, made: missing < 0 ? [] : all.slice(missing) };
 }
 
-/** Makes the directory and its parents; notes what it made, or why this hierarchy is not for us. */
-export function makeNode(node: CgroupNode, enableControllers: boolean): void {
+/**
+ * Makes the directory and its parents; notes what it made, or why this hierarchy is not for us. Whether the directory is new: then
+ * nobody is in it, nothing below it, and its files are ours.
+ */
+export function makeNode(node: CgroupNode, enableControllers: boolean): boolean {
   for (let attempt = 1; ; attempt++) {
     try {
+      let isNew = false;
       for (const dir of steps(node)) {
         if (enableControllers) enableAll(dirname(dir));
-        makeNodeDirectory(node, dir);
+        isNew = makeNodeDirectory(node, dir);
       }
-      checkAccess(`${directoryOf(node)}/cgroup.procs`, W_OK);
+      if (!isNew) checkAccess(`${directoryOf(node)}/cgroup.procs`, W_OK);
       if (node.unified) checkType(node);
-      return;
+      return isNew;
     } catch (thrown) {
       const errno = errnoOf(thrown);
       if (errno === "ENOENT" && attempt < MAKE_ATTEMPTS) continue;
@@ -67,7 +74,7 @@ export function makeNode(node: CgroupNode, enableControllers: boolean): void {
           hint: makeHint(node, errno),
           cause: error,
         });
-      return;
+      return false;
     }
   }
 }
@@ -107,22 +114,21 @@ function makeHint(node: CgroupNode, errno: string | undefined): string | undefin
   }
 }
 
-function makeNodeDirectory(node: CgroupNode, dir: string): void {
-  if (!exists(dir)) {
-    try {
-      makeDirectory(dir, 0o755);
-      if (!node.made.includes(dir)) node.made.push(dir);
-    } catch (thrown) {
-      if (errnoOf(thrown) !== "EEXIST") throw thrown;
-    }
-  }
-  if (node.controllers.includes("cpuset")) inheritCpuset(dir);
+/** Whether it was not there. */
+function makeNodeDirectory(node: CgroupNode, dir: string): boolean {
+  const isNew = makeNewDirectory(dir, 0o755);
+  if (isNew && !node.made.includes(dir)) node.made.push(dir);
+  if (node.controllers.includes("cpuset")) inheritCpuset(dir, isNew);
+  return isNew;
 }
 
-/** A new v1 cpuset is empty and takes no processes: it gets its parent's processors and memory nodes. */
-function inheritCpuset(dir: string): void {
+/**
+ * A new v1 cpuset is empty and takes no processes: it gets its parent's processors and memory nodes. (With cgroup.clone_children it
+ * has them, and gets the same again.)
+ */
+function inheritCpuset(dir: string, isNew: boolean): void {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if (tryReadValue(`${dir}/${file}`) !== "") continue;
+    if (!isNew && tryReadValue(`${dir}/${file}`) !== "") continue;
     const inherited = tryReadValue(`${dirname(dir)}/${file}`) ?? "";
     if (inherited !== "") writeValue(`${dir}/${file}`, inherited);
   }

@@ -14,8 +14,12 @@ export class Target {
   /** Files with what was in them before, in the order of the writes. */
   readonly #before: { file: string; value: string }[] = [];
 
-  constructor(record: CgroupRecord) {
+  /** Where nothing is taken back: cgroups that were just made. */
+  readonly #made: ReadonlySet<CgroupNode>;
+
+  constructor(record: CgroupRecord, made: ReadonlySet<CgroupNode> = new Set()) {
     this.record = record;
+    this.#made = made;
   }
 
   /** The node of a controller that the container has; "" is the unified hierarchy. */
@@ -78,7 +82,7 @@ export class Target {
 
   tryWrite(node: CgroupNode, file: string, value: string | Int): HakoError | undefined {
     const path = `${directoryOf(node)}/${file}`;
-    const before = tryReadValue(path);
+    const before = this.#made.has(node) ? undefined : tryReadValue(path);
     const failed = tryWriteValue(path, String(value));
     if (failed === undefined && before !== undefined) this.#before.push({ file: path, value: before });
     return failed;

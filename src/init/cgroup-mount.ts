@@ -12,7 +12,7 @@ import {
 } from "../linux/mount";
 import { readMountinfo } from "../linux/mountinfo";
 import { makeLink } from "../linux/node";
-import { mkdirAt } from "../linux/path";
+import { makeDirectoryAt } from "../linux/path";
 import { basename } from "../linux/path-text";
 import type { Mount } from "../oci/config";
 import type { MountPlan } from "./mount-options";
@@ -50,8 +50,10 @@ function bindHost(work: RootfsWork, plan: MountPlan, target: Fd): void {
   attachTree(tree, target);
 }
 
+/** What a mount's options say, and of the rest what all cgroup mounts have. */
 function finishTree(tree: Fd, plan: MountPlan): void {
-  setUnlockedAttributes(tree, plan.own);
+  const { set, clear } = plan.own;
+  setUnlockedAttributes(tree, { set: set | (USUAL & ~clear), clear });
   setMountAttributes(tree, { ...plan.recursive, recursive: true });
   for (const each of plan.propagation) setMountAttributes(tree, each);
 }
@@ -61,9 +63,7 @@ function finishTree(tree: Fd, plan: MountPlan): void {
  * fresh mount would show, and it works before the process has joined the cgroup.
  */
 function ownTree(own: Hierarchy): Fd {
-  const tree = cloneTree(own.path === "/" ? own.mountpoint : own.mountpoint + own.path, false);
-  setMountAttributes(tree, { set: USUAL });
-  return tree;
+  return cloneTree(own.path === "/" ? own.mountpoint : own.mountpoint + own.path, false);
 }
 
 /**
@@ -74,14 +74,11 @@ function unifiedTree(work: RootfsWork, own: Hierarchy): { tree: Fd; hosts: boole
   if (work.context.newCgroupNamespace) return { tree: ownTree(own), hosts: false };
   try {
     const options = hostOptions(own.mountpoint);
-    const tree = newFilesystem({ type: "cgroup2", source: "cgroup", options, attributes: USUAL });
-    return { tree, hosts: false };
+    return { tree: newFilesystem({ type: "cgroup2", source: "cgroup", options }), hosts: false };
   } catch (error) {
     if (!hasErrno(error, ...REFUSED)) throw error;
     // a user namespace may not mount it
-    const tree = cloneTree(own.mountpoint, false);
-    setMountAttributes(tree, { set: USUAL });
-    return { tree, hosts: true };
+    return { tree: cloneTree(own.mountpoint, false), hosts: true };
   }
 }
 
@@ -112,8 +109,8 @@ function mountHierarchy(hierarchy: Hierarchy, plan: MountPlan, tmpfs: Fd): void 
   using tree = hierarchyTree(hierarchy);
   if (tree === undefined) return;
   finishTree(tree, plan);
-  using place = mkdirAt(tmpfs, directory, 0o755);
-  attachTree(tree, place);
+  makeDirectoryAt(tmpfs, directory, 0o755);
+  attachTree(tree, tmpfs, directory);
   if (!directory.includes(",")) return;
   for (const controller of directory.split(",")) makeLink(tmpfs, controller, directory);
 }

@@ -31,10 +31,16 @@ export function hasErrno(error: unknown, ...names: readonly ErrnoName[]): boolea
   return error instanceof HakoError && error.errno !== undefined && names.includes(error.errno);
 }
 
-function open(path: string, flags: number, mode = 0): Fd {
+/** -errno of what can't be opened. */
+function tryOpen(path: string, flags: number, mode = 0): Fd | number {
   const result = trySyscall("openat", AT_FDCWD, path, flags | O_CLOEXEC, mode);
-  if (result < 0) throw systemError("open", -result, path);
-  return new Fd(result, path);
+  return result < 0 ? result : new Fd(result, path);
+}
+
+function open(path: string, flags: number, mode = 0): Fd {
+  const opened = tryOpen(path, flags, mode);
+  if (typeof opened === "number") throw systemError("open", -opened, path);
+  return opened;
 }
 
 /** A call whose failures with certain errnos are no failures. */
@@ -53,9 +59,26 @@ function tolerate(
 /** All bytes of a file. */
 export function readBytes(path: string): Uint8Array<ArrayBuffer> {
   using file = open(path, 0);
+  const bytes = readAll(file);
+  if (typeof bytes === "number") throw systemError("read", -bytes, path);
+  return bytes;
+}
+
+/** The text of a file; undefined where it can't be opened or read, which costs less than to throw and catch. */
+export function tryReadText(path: string): string | undefined {
+  const opened = tryOpen(path, 0);
+  if (typeof opened === "number") return undefined;
+  using file = opened;
+  const bytes = readAll(file);
+  return typeof bytes === "number" ? undefined : textOf(bytes);
+}
+
+/** -errno if it can't be read. */
+function readAll(file: Fd): Uint8Array<ArrayBuffer> | number {
   const parts: Uint8Array[] = [];
   for (;;) {
     const part = readPart(file);
+    if (typeof part === "number") return part;
     if (part.length === 0) return concatenated(parts);
     parts.push(part.slice());
   }
@@ -64,10 +87,11 @@ export function readBytes(path: string): Uint8Array<ArrayBuffer> {
 /** Of all files in turn: new memory costs more than to copy the little that most of them hold. */
 let scratch: Uint8Array | undefined;
 
-/** What the next read gives, up to the next call of this function. */
-function readPart(file: Fd): Uint8Array {
+/** What the next read gives, up to the next call of this function, or -errno. */
+function readPart(file: Fd): Uint8Array | number {
   scratch ??= new Uint8Array(CHUNK);
-  return scratch.subarray(0, syscallOn(file.name, "read", file.number, scratch, CHUNK));
+  const length = trySyscall("read", file.number, scratch, CHUNK);
+  return length < 0 ? length : scratch.subarray(0, length);
 }
 
 /** The first bytes of an open file, as many as are there without waiting. */
@@ -117,6 +141,11 @@ export function writeValueTo(path: string, text: string): void {
   write(path, text, O_WRONLY | O_TRUNC, 0);
 }
 
+/** Opens a file that must exist for writes of which each is one for itself. */
+export function openToWrite(path: string): Fd {
+  return open(path, O_WRONLY | O_TRUNC);
+}
+
 /** Opens a file to write at its end, whatever that is at each write; makes one that is missing. */
 export function openToAppend(path: string, mode = 0o666): Fd {
   return open(path, O_WRONLY | O_CREAT | O_APPEND, mode);
@@ -125,6 +154,14 @@ export function openToAppend(path: string, mode = 0o666): Fd {
 export function makeDirectory(path: string, mode = 0o777): void {
   const result = trySyscall("mkdirat", AT_FDCWD, path, mode);
   if (result < 0) throw systemError("mkdir", -result, path);
+}
+
+/** The same; false if something is there already. */
+export function makeNewDirectory(path: string, mode = 0o777): boolean {
+  const result = trySyscall("mkdirat", AT_FDCWD, path, mode);
+  if (result >= 0) return true;
+  if (errnoName(-result) === "EEXIST") return false;
+  throw systemError("mkdir", -result, path);
 }
 
 /** Makes a directory and those above it that are missing; one that exists is fine. */

@@ -142,11 +142,15 @@ export function mapOwners(tree: Fd, userNamespace: Fd, recursive: boolean): void
   syscallOn("id mapping", "mount_setattr", tree.number, "", flags, attr, attr.byteLength);
 }
 
-/** Puts a detached tree, or an attached one that moves, onto a target; the tree's descriptor is then its root there. */
-export function attachTree(tree: Fd, target: Place): void {
-  const [dir, path] = at(target);
+/**
+ * Puts a detached tree, or an attached one that moves, onto a target; the tree's descriptor is then its root there. With `name` that is
+ * what is in the target by this name, and no link is followed.
+ */
+export function attachTree(tree: Fd, target: Place, name = ""): void {
+  const [dir, own] = at(target);
+  const path = name === "" ? own : name;
   const flags = MOVE_MOUNT_F_EMPTY_PATH | (path === "" ? MOVE_MOUNT_T_EMPTY_PATH : 0);
-  syscallOn(nameOf(target), "move_mount", tree.number, "", dir, path, flags);
+  syscallOn(name === "" ? nameOf(target) : name, "move_mount", tree.number, "", dir, path, flags);
 }
 
 /** Unmounts what is at a path, at once for lookups and in the end for its users. */

@@ -124,10 +124,15 @@ export function mkdirAllInRoot(root: Fd, path: string, mode = 0o755): Fd {
   return mustBeDirectory(fd, path);
 }
 
-/** Makes one directory, or finds it there, and opens it. */
-export function mkdirAt(dir: Fd, name: string, mode: number): Fd {
+/** Makes one directory; something may be there already. */
+export function makeDirectoryAt(dir: Fd, name: string, mode: number): void {
   const result = trySyscall("mkdirat", dir.number, name, mode);
   if (result < 0 && -result !== errnoNumber("EEXIST")) throw systemError("mkdirat", -result, name);
+}
+
+/** The same, and opens what is there. */
+export function mkdirAt(dir: Fd, name: string, mode: number): Fd {
+  makeDirectoryAt(dir, name, mode);
   return openAt(dir, name, O.PATH | O.NOFOLLOW | O.DIRECTORY);
 }
 

@@ -49,7 +49,7 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   undo.defer(`processes of ${id}`, () => cgroup.kill());
   const join = () => {
     cgroup.joinOthers(pid, entry);
-    making.joinCgroups(cgroup.entry().self);
+    making.joinCgroups(cgroup.ownLists());
   };
   if (first) join();
   const mounts = cgroup.mounts();
