@@ -196,9 +196,13 @@ describe("v1", () => {
         { allow: true, type: "c", major: 10, minor: 229, access: "rw" },
       ],
     });
-    // each write replaces a plain file: what is left is the last one
     expect(read("devices/box/devices.deny")).toBe("a");
-    expect(read("devices/box/devices.allow")).toBe("c 136:* rwm");
+    // a rule for each write, one behind the other in a plain file
+    const rules = ["c 10:229 rw", "c *:* m", "b *:* m"];
+    const devices = ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2", "10:200", "136:*"];
+    expect(read("devices/box/devices.allow")).toBe(
+      [...rules, ...devices.map((device) => `c ${device} rwm`)].join(""),
+    );
     expect(cgroup.record.devices).toBe(true);
   });
 
