@@ -21,7 +21,7 @@ export interface CloneCall {
 
 /** An error of clone3, or of clone in its place, with what this host says about its reason. */
 export function explainClone(error: HakoError, call: CloneCall): HakoError {
-  if (error.syscall !== "clone3" && error.syscall !== "clone") return error;
+  if (!["clone3", "clone", "unshare"].includes(error.syscall ?? "")) return error;
   const hint = cloneHint(error, call);
   return hint === undefined ? error : new HakoError({ ...error, message: error.message, hint });
 }

@@ -5,7 +5,7 @@ import { stringVector } from "../linux/memory";
 import { setParentDeathSignal } from "../linux/process";
 import type { RemoteProcess } from "../linux/remote-process";
 import { limitSteps } from "../linux/rlimit";
-import { filterSteps } from "../linux/seccomp";
+import { filterSteps, hasListener } from "../linux/seccomp";
 import { descriptorMessage } from "../linux/socket";
 import type { Step } from "../linux/steps";
 import type { Process } from "../oci/config";
@@ -36,7 +36,9 @@ export function leaveToStart(
   options: EndOptions,
 ): void {
   remote.act(() => {
-    const [connection, listener] = freeDescriptors();
+    const [connection, listener] = freeDescriptors(
+      program.filter !== undefined && hasListener(program.filter),
+    );
     const meeting = meetingSteps(options.startSocket, connection, remote.range.descriptor);
     const last = programSteps(process, program, connection, listener, options);
     remote.prepare(options.hooks ? last : [...meeting, ...last]);

@@ -1,11 +1,11 @@
 import { SYS_ADMIN } from "../linux/capabilities";
 import type { NamedLimit, RlimitName } from "../linux/rlimit";
 import type { SeccompFilter } from "../linux/seccomp";
-import { perform, type Step } from "../linux/steps";
+import type { Step } from "../linux/steps";
 import type { Linux, Process } from "../oci/config";
 import { attributeSteps } from "./attributes";
-import { homeOf, takeIdentity } from "./identity";
-import { environmentOf, findProgram } from "./program";
+import { type IdentityOptions, takeIdentity } from "./identity";
+import { findProgram } from "./program";
 
 /** A program that was found in the container, and how this process becomes it. */
 export interface Program {
@@ -17,11 +17,13 @@ export interface Program {
   last: Step | undefined;
 }
 
-interface ProgramOptions {
+interface ProgramOptions extends Omit<IdentityOptions, "kept"> {
   linux: Linux | undefined;
   filter: SeccompFilter | undefined;
-  keepsGroups: boolean;
-  warn: (message: string) => void;
+  environment: string[];
+  /** What the process does before, and right behind its change of identity. */
+  first: readonly Step[];
+  after: readonly Step[];
 }
 
 /** The capability that is needed to the end to put a filter into force: without no_new_privs that is a matter of rights. */
@@ -31,11 +33,10 @@ export function keptForFilter(process: Process, filter: SeccompFilter | undefine
 
 /** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
 export function prepareProgram(process: Process, options: ProgramOptions): Program {
-  const { linux, filter, keepsGroups, warn } = options;
-  const environment = environmentOf(process, homeOf);
-  perform(attributeSteps(process, linux));
+  const { linux, filter, environment, first, after } = options;
   const kept = keptForFilter(process, filter);
-  const last = takeIdentity(process, { kept, keepsGroups, warn });
+  const before = [...first, ...attributeSteps(process, linux)];
+  const last = takeIdentity(process, { ...options, kept }, before, after);
   const args = process.args ?? [];
   const path = findProgram(args[0] ?? "", environment);
   return { path, args, environment, filter, last: kept === 0n ? undefined : last };

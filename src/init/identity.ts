@@ -5,19 +5,19 @@ import {
   type CapabilityMasks,
   capabilityMask,
   capabilitySteps,
-  permittedCapabilities,
   rootCapabilities,
   SETGID,
   ungrantedCapabilities,
 } from "../linux/capabilities";
 import { identitySteps, noNewPrivilegesStep } from "../linux/credentials";
+import { type ErrnoName, errnoName } from "../linux/errno";
 import { Fd } from "../linux/fd";
-import { hasErrno, readAtMost } from "../linux/file";
+import { readAtMost } from "../linux/file";
 import { AT_FDCWD, O, openAt } from "../linux/path";
 import { homeOf as homeInPasswd } from "../linux/rows";
 import { statusOf } from "../linux/stat";
-import { perform, type Step } from "../linux/steps";
-import { syscallOn, trySyscall } from "../linux/syscall";
+import { perform, type Step, stepError, walkSteps } from "../linux/steps";
+import { trySyscall } from "../linux/syscall";
 import type { Process } from "../oci/config";
 
 const DEFAULT_UMASK = 0o022;
@@ -26,6 +26,7 @@ const MAX_PASSWD = 1 << 24;
 const NULL_DEVICE = [1, 3] as const;
 /** A group that chown(2) leaves as it is. */
 const UNCHANGED = 0xffffffff;
+const DENIED: readonly ErrnoName[] = ["EACCES", "EPERM"];
 const RESOLVE_NO_MAGICLINKS = 2n;
 /** How errors begin that are about the working directory. */
 export const CWD = "config /process/cwd";
@@ -60,7 +61,7 @@ export interface Identity {
   last: Step;
 }
 
-interface IdentityOptions {
+export interface IdentityOptions {
   /** The capabilities that it has, and those that it needs to the end. */
   have: bigint;
   kept: bigint;
@@ -92,34 +93,28 @@ export function identityOf(process: Process, { have, kept, keepsGroups, warn }: 
 
 /**
  * Becomes the program's user with its capabilities, in its working directory; what is returned takes the capabilities of
- * `kept` away.
+ * `kept` away. `first` comes before, and `after` right behind it.
  */
-export function takeIdentity(process: Process, options: Omit<IdentityOptions, "have">): Step {
+export function takeIdentity(
+  process: Process,
+  options: IdentityOptions,
+  first: readonly Step[],
+  after: readonly Step[],
+): Step {
   const { cwd, user } = process;
-  const identity = identityOf(process, { ...options, have: permittedCapabilities() });
-  perform(standardStreamSteps([0, 1, 2], user.uid));
-  perform(identity.before);
+  const identity = identityOf(process, options);
+  const before = [...first, ...identity.before];
   // As root first: the user may have no right to search the way there. Or only the user has: then after.
-  const entered = tryEnterDirectory(cwd);
-  perform(identity.user);
-  if (!entered) enterDirectory(cwd, user.uid);
-  checkDirectory(cwd);
-  perform(identity.capabilities);
-  return identity.last;
-}
-
-function tryEnterDirectory(cwd: string): boolean {
-  try {
-    enterDirectory(cwd, 0);
-    return true;
-  } catch (error) {
-    if (hasErrno(error, "EACCES", "EPERM")) return false;
-    throw error;
+  const steps = [...before, enterStep(cwd, 0), ...identity.user, ...identity.capabilities, ...after];
+  const walk = walkSteps(steps);
+  const failed = steps[walk[0]];
+  if (failed !== undefined) {
+    const denied = walk[0] === before.length && DENIED.includes(errnoName(-walk[1]));
+    if (!denied) throw stepError(steps, walk);
+    perform([...identity.user, enterStep(cwd, user.uid), ...identity.capabilities, ...after]);
   }
-}
-
-function enterDirectory(cwd: string, user: number): void {
-  perform([enterStep(cwd, user)]);
+  checkDirectory(cwd);
+  return identity.last;
 }
 
 /** Enters the working directory of a program. */
@@ -163,9 +158,8 @@ function directoryHint(errno: string | undefined, user: number | undefined): str
 
 /** The working directory must be inside: a link to a descriptor's directory would not be (CVE-2024-21626). */
 function checkDirectory(cwd: string): void {
-  const length = trySyscall("getcwd", new Uint8Array(PATH_MAX), PATH_MAX);
   const buffer = new Uint8Array(PATH_MAX);
-  if (length > 0) syscallOn(cwd, "getcwd", buffer, PATH_MAX);
+  const length = trySyscall("getcwd", buffer, PATH_MAX);
   if (length > 0 && buffer[0] === "/".charCodeAt(0)) return;
   throw new HakoError({
     code: "config",

@@ -60,7 +60,7 @@ export class NamespacePlan implements Disposable {
     for (const type of created) if (type !== "cgroup" && type !== "time") flags |= NAMESPACE_FLAGS[type];
     // mqueue's root belongs to whoever makes the ipc namespace: that must be an id of the user namespace
     const late = created.has("user") ? flags & NAMESPACE_FLAGS.ipc : 0;
-    this.flags = flags & ~late;
+    this.flags = flags & ~late & ~NAMESPACE_FLAGS.network;
     this.lateFlags = late;
   }
 
@@ -101,6 +101,12 @@ export class NamespacePlan implements Disposable {
       ...others.map((namespace) => step(namespace, true)),
       ...this.#time,
     ];
+  }
+
+  /** How the process makes a network namespace, which takes the kernel longest of all: when it is there, beside its maker. */
+  get networkSteps(): Step[] {
+    if (!this.created.has("network")) return [];
+    return [{ what: "network namespace: unshare", call: "unshare", args: [NAMESPACE_FLAGS.network] }];
   }
 
   [Symbol.dispose](): void {

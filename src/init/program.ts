@@ -1,10 +1,12 @@
 import { asHakoError, HakoError } from "../errors";
 import { type ErrnoName, errnoName, errnoText } from "../linux/errno";
 import type { Explanation, Sight } from "../linux/execution-error";
-import { checkAccess, statusAt } from "../linux/file";
+import { accessStep, checkAccess, statusAt } from "../linux/file";
+import { type Step, walkSteps } from "../linux/steps";
 import type { Process } from "../oci/config";
 
 const X_OK = 1;
+const MOST_ERRNO = 4095;
 
 /**
  * The environment of the container's program: config.json's, each name once with its last value, and HOME if it has
@@ -84,10 +86,18 @@ function searchPath(environment: readonly string[]): string {
   return environment.find((line) => line.startsWith("PATH="))?.slice("PATH=".length) ?? "";
 }
 
+/** Goes on as long as nothing can be executed. */
+function forbiddenStep(path: string): Step {
+  return { ...accessStep(path, X_OK), least: -MOST_ERRNO, most: -1n };
+}
+
 /** Looks args[0] up in the container as its user, from its working directory: at create, so that create fails. */
 export function findProgram(name: string, environment: readonly string[]): string {
+  const places = placesOf(name, environment);
+  // most are not there: the first that may be executed is asked for at once
+  const [forbidden] = walkSteps(places.map(forbiddenStep));
   let denied: Obstacle | undefined;
-  for (const candidate of placesOf(name, environment)) {
+  for (const candidate of places.slice(forbidden < places.length ? forbidden : 0)) {
     const found = obstacle(candidate);
     if (found === undefined) return candidate;
     if (candidate === name) throw failure(name, { hint: wordsHint(name), ...found });

@@ -3,7 +3,7 @@ import { runHooks } from "../container/hooks";
 import { asHakoError, during, HakoError } from "../errors";
 import { actAs, actHere } from "../linux/actor";
 import { bytesOf } from "../linux/bytes";
-import { capabilityBit, effectiveCapabilities } from "../linux/capabilities";
+import { capabilityBit, effectiveCapabilities, permittedCapabilities } from "../linux/capabilities";
 import { closeStep } from "../linux/child-steps";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { Fd, FdList } from "../linux/fd";
@@ -19,7 +19,7 @@ import { unboundStep } from "../linux/scheduler";
 import type { SeccompFilter } from "../linux/seccomp";
 import { recvFds, sendFds, socketPair } from "../linux/socket";
 import { perform, type Step } from "../linux/steps";
-import { syscall, syscallOn } from "../linux/syscall";
+import { syscall } from "../linux/syscall";
 import type { Config, Process } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
 import { hasNamespace } from "../oci/namespaces";
@@ -31,16 +31,24 @@ import { copiesUp } from "./cgroup-time";
 import { leaveToStart } from "./end";
 import { type Program, prepareProgram } from "./final";
 import { withPossibleGroups } from "./groups";
+import { homeOf, standardStreamSteps } from "./identity";
 import { applyLabels } from "./labels";
 import { madeDevices } from "./made-devices";
 import { madeOverlays } from "./made-overlays";
 import { mappedMounts } from "./mapped-mounts";
 import { NamespacePlan } from "./namespaces";
+import { environmentOf } from "./program";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs";
 import { setUpTerminal } from "./terminal";
 
 const CLONE_FS = 0x200;
 const SIGKILL = 9;
+const STREAMS = [0, 1, 2];
+const CGROUP_NAMESPACE: Step = {
+  what: "cgroup namespace: unshare",
+  call: "unshare",
+  args: [NAMESPACE_FLAGS.cgroup],
+};
 
 /** What a container's first process is made from. */
 export interface SetUpOptions {
@@ -99,6 +107,7 @@ export class SetUp implements Disposable {
   /** Who acts there. */
   readonly #mounter: JoinedThread | RemoteProcess;
   #rootfs: PreparedRootfs | undefined;
+  #environment: string[] = [];
   #program: Program | undefined;
 
   constructor(options: SetUpOptions) {
@@ -148,12 +157,38 @@ export class SetUp implements Disposable {
       latePid: namespaces.latePid && inherit(namespaces.latePid),
       mapped: new Map([...mapped].map(([index, fd]) => [index, this.#thread?.take(fd) ?? inherit(fd)])),
     };
+    remote.begin(this.#ownSteps());
   }
 
-  /** A session, keyring and network of its own, and the root file system, built where the host's is still there. */
+  /** A network, session and keyring of its own. The network takes the kernel half a millisecond and more: nobody waits for it. */
+  #ownSteps(): Step[] {
+    const { noNewKeyring, state } = this.#options;
+    return [
+      ...this.#namespaces.networkSteps,
+      { what: "setsid", call: "setsid", args: [] },
+      ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${state.id}`)),
+    ];
+  }
+
+  /** Waits until all its namespaces are there. */
+  settle(): void {
+    try {
+      this.process.remote.settle();
+    } catch (thrown) {
+      const { explainClone } = require("../explain/clone") as typeof import("../explain/clone");
+      throw explainClone(asHakoError(thrown), {
+        flags: NAMESPACE_FLAGS.network,
+        born: undefined,
+        joinsPid: false,
+      });
+    }
+  }
+
+  /** The root file system, built where the host's is still there. */
   mount(cgroup: CgroupMounts | undefined): void {
-    const { config, noNewKeyring, state, directory, bundle } = this.#options;
+    const { config, directory, bundle } = this.#options;
     const { created, lateTime } = this.#namespaces;
+    this.settle();
     using opened = new FdList();
     const { mapped } = this.#inherited;
     const sources = this.#opensOutside
@@ -162,14 +197,10 @@ export class SetUp implements Disposable {
     const devices = this.#opensOutside ? madeDevices(this.process.pid, config, directory, opened) : NOTHING;
     const bound = this.#handOver(sources);
     const made = this.#handOver(devices);
-    this.process.act(() => {
-      const setsid: Step = { what: "setsid", call: "setsid", args: [] };
-      perform([setsid, ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${state.id}`))]);
-      if (lateTime) {
-        const { makeTimeNamespace } = require("./time-offsets") as typeof import("./time-offsets");
-        makeTimeNamespace(config.linux?.timeOffsets);
-      }
-    });
+    if (lateTime) {
+      const { makeTimeNamespace } = require("./time-offsets") as typeof import("./time-offsets");
+      this.process.act(() => makeTimeNamespace(config.linux?.timeOffsets));
+    }
     this.#mounter.act(() => {
       if (created.has("network")) during("network loopback", () => bringUp("lo"));
       this.#rootfs = this.#prepareRootfs(cgroup, bound, made);
@@ -181,16 +212,15 @@ export class SetUp implements Disposable {
    * ends of processes for a moment, which takes it 10 ms (cgroup_procs_write_start, kernel/cgroup/cgroup.c).
    */
   joinCgroups(lists: readonly string[]): void {
+    this.settle();
     using opened = new FdList();
     for (const path of lists) opened.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
     const theirs = this.#give(opened.all);
     this.process.act(() => {
-      perform(
-        theirs.map(
-          ({ number }): Step => ({ what: "join a cgroup: write", call: "write", args: [number, "0", 1] }),
-        ),
+      const joining = theirs.map(
+        ({ number }): Step => ({ what: "join a cgroup: write", call: "write", args: [number, "0", 1] }),
       );
-      perform(theirs.map(closeStep));
+      perform([...joining, ...theirs.map(closeStep)]);
       for (const fd of theirs) fd.release();
     });
   }
@@ -210,10 +240,21 @@ export class SetUp implements Disposable {
         }),
       );
     }
-    this.#mounter.act(() => this.#rootfs?.enter(noPivot));
-    if (this.#specified.terminal === true) this.#connectTerminal();
-    this.process.act(() => perform(hostNameSteps(config)));
-    this.#mounter.act(() => this.#rootfs?.finish());
+    this.#mounter.act(() => {
+      this.#rootfs?.enter(noPivot);
+      // the terminal comes between
+      if (this.#specified.terminal !== true) this.#finish();
+    });
+    if (this.#specified.terminal !== true) return;
+    this.#connectTerminal();
+    this.#mounter.act(() => this.#finish());
+  }
+
+  /** In the container's root file system. */
+  #finish(): void {
+    perform(hostNameSteps(this.#options.config));
+    this.#rootfs?.finish();
+    this.#environment = environmentOf(this.#specified, homeOf);
   }
 
   /** A terminal of the container's own devpts is its process's, and on /dev/console. */
@@ -240,24 +281,39 @@ export class SetUp implements Disposable {
     const { config, warn } = this.#options;
     const { latePid } = this.#inherited;
     const specified = this.#specified;
+    const have = permittedCapabilities(this.process.pid);
+    // where it has ours, and calls their owner as we do, we are nearer
+    const oursAre = specified.terminal !== true && !this.#namespaces.has("user");
+    const streams = oursAre ? standardStreamSteps(STREAMS, specified.user.uid) : undefined;
     this.process.act(() => {
-      // what the caller is bound to is nothing to the program
-      perform([unboundStep()]);
-      if (this.#namespaces.created.has("cgroup"))
-        syscallOn("cgroup namespace", "unshare", NAMESPACE_FLAGS.cgroup);
       applyLabels(specified);
-      if (latePid === undefined) applyScheduler(specified, 0);
-      else {
+      const first = [
+        // what the caller is bound to is nothing to the program
+        unboundStep(),
+        ...(this.#namespaces.created.has("cgroup") ? [CGROUP_NAMESPACE] : []),
+        ...(streams ?? standardStreamSteps(STREAMS, specified.user.uid)),
+      ];
+      if (latePid !== undefined) {
         // for its children: itself stays where it is
         setNamespace(latePid, "pid");
         latePid.close();
+      } else if (specified.scheduler !== undefined) {
+        perform(first.splice(0));
+        applyScheduler(specified, 0);
       }
-      const { linux } = config;
-      this.#program = prepareProgram(specified, { linux, filter, keepsGroups: keepsGroups(config), warn });
+      this.#program = prepareProgram(specified, {
+        linux: config.linux,
+        filter,
+        environment: this.#environment,
+        have,
+        keepsGroups: keepsGroups(config),
+        warn,
+        first,
+        // a change of identity undoes it; this command still may fail
+        after: [parentDeathStep(SIGKILL)],
+      });
     });
     if (latePid !== undefined) this.#joinPidNamespace();
-    // a change of identity undoes it; this command still may fail
-    this.process.remote.perform([parentDeathStep(SIGKILL)]);
   }
 
   #joinPidNamespace(): void {
@@ -290,7 +346,12 @@ export class SetUp implements Disposable {
       hooks,
     });
     this.process.release();
+    this.#closeOwn();
+  }
+
+  #closeOwn(): void {
     this.#way.close();
+    this.#thread?.[Symbol.dispose]();
   }
 
   #prepareRootfs(
@@ -346,7 +407,7 @@ export class SetUp implements Disposable {
 
   [Symbol.dispose](): void {
     this.process[Symbol.dispose]();
-    this.#way.close();
+    this.#closeOwn();
   }
 }
 

@@ -1,5 +1,5 @@
 import type { CloneCall } from "./clone";
-import type { Step } from "./steps";
+import type { Step, Walk } from "./steps";
 import type { SyscallArgument, SyscallName } from "./syscall";
 
 /**
@@ -9,8 +9,8 @@ import type { SyscallArgument, SyscallName } from "./syscall";
 export interface Actor {
   /** Makes a system call, again after EINTR; its result, or -errno. */
   call(name: SyscallName, args: readonly SyscallArgument[]): number;
-  /** Makes the steps' system calls, one right after the other; throws the error of the one that failed. */
-  perform(steps: readonly Step[]): void;
+  /** Makes the steps' system calls, one right after the other, up to the first that fails. */
+  walk(steps: readonly Step[]): Walk;
   /** Makes a child that makes the steps' system calls, reports a failure, and must execute or end: until then the actor waits. Its pid there, or -errno. */
   clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number;
 }

@@ -1,5 +1,5 @@
 import type { Step } from "./steps";
-import { syscall, trySyscall } from "./syscall";
+import { syscall, trySyscallHere } from "./syscall";
 
 /** Names of the capabilities, in the order of their numbers (linux/capability.h). */
 export const CAPABILITIES = [
@@ -90,7 +90,7 @@ export function lastCapability(): number {
 }
 
 function isKnown(number: number): boolean {
-  return trySyscall("prctl", PR_CAPBSET_READ, number, 0, 0, 0) >= 0;
+  return trySyscallHere("prctl", PR_CAPBSET_READ, number, 0, 0, 0) >= 0;
 }
 
 /** The bit of a capability in a mask. */
@@ -98,21 +98,21 @@ export function capabilityBit(name: CapabilityName): bigint {
   return 1n << BigInt(CAPABILITIES.indexOf(name));
 }
 
-/** The capabilities of this thread: from capget(2), whose sets are effective, permitted, inheritable, twice for 64 bits. */
-function ownCapabilities(set: 0 | 1): bigint {
+/** A thread's capabilities, 0 is this one: from capget(2), whose sets are effective, permitted, inheritable, twice for 64 bits. */
+function capabilitiesOf(thread: number, set: 0 | 1): bigint {
   const sets = new Uint32Array(6);
-  syscall("capget", new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets);
+  syscall("capget", new Uint32Array([LINUX_CAPABILITY_VERSION_3, thread]), sets);
   return BigInt(sets[set] ?? 0) | (BigInt(sets[3 + set] ?? 0) << 32n);
 }
 
-/** What this thread may make effective. */
-export function permittedCapabilities(): bigint {
-  return ownCapabilities(1);
+/** What this thread may make effective, or another one. */
+export function permittedCapabilities(thread = 0): bigint {
+  return capabilitiesOf(thread, 1);
 }
 
 /** What the kernel lets this thread do. */
 export function effectiveCapabilities(): bigint {
-  return ownCapabilities(0);
+  return capabilitiesOf(0, 0);
 }
 
 /** All that this kernel knows: what the first process of a user namespace has. */

@@ -1,6 +1,6 @@
 import { errnoName, errnoNumber } from "./errno";
 import type { Step } from "./steps";
-import { trySyscall } from "./syscall";
+import { trySyscallHere } from "./syscall";
 
 /** How errors begin that are about the program's user. */
 const USER = "config /process/user";
@@ -61,7 +61,7 @@ export function noNewPrivilegesStep(): Step {
 
 /** A session keyring of its own, so that the container doesn't see the caller's keys; nothing where there are no keyrings. */
 export function sessionKeyringSteps(name: string): Step[] {
-  const asked = trySyscall("keyctl", KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
+  const asked = trySyscallHere("keyctl", KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
   if (asked < 0 && errnoName(-asked) === "ENOSYS") return [];
   return [
     {

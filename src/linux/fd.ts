@@ -60,11 +60,11 @@ export class FdList {
   }
 }
 
-/** The numbers that the next two descriptors of this process get. */
-export function freeDescriptors(): [number, number] {
+/** The number that the next descriptor of this process gets, and the one after that if it is needed. */
+export function freeDescriptors(both: boolean): [number, number] {
   const first = syscall("dup", 0);
-  const second = syscall("dup", 0);
-  trySyscall("close", second);
+  const second = both ? syscall("dup", 0) : 0;
+  if (both) trySyscall("close", second);
   trySyscall("close", first);
   return [first, second];
 }

@@ -3,6 +3,7 @@ import { bytesOf, concatenated, textOf } from "./bytes";
 import { type ErrnoName, errnoName } from "./errno";
 import { Fd } from "./fd";
 import { type FileStatus, tryStatus } from "./stat";
+import type { Step } from "./steps";
 import { type SyscallName, syscallOn, systemError, trySyscall } from "./syscall";
 
 /**
@@ -273,6 +274,11 @@ export function exists(path: string): boolean {
 export function checkAccess(path: string, mode: number): void {
   const result = trySyscall("faccessat2", AT_FDCWD, path, mode, AT_EACCESS);
   if (result < 0) throw systemError("access", -result, path);
+}
+
+/** The same for whoever makes these system calls. */
+export function accessStep(path: string, mode: number): Step {
+  return { what: `access ${path}`, call: "faccessat2", args: [AT_FDCWD, path, mode, AT_EACCESS] };
 }
 
 /** The text of a symbolic link. */

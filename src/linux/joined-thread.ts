@@ -3,7 +3,7 @@ import { type Actor, actAs, actHere } from "./actor";
 import { errnoText } from "./errno";
 import { Fd } from "./fd";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespaceType } from "./namespace";
-import { performHere, type Step } from "./steps";
+import { type Step, type Walk, walkHere } from "./steps";
 import {
   type SyscallArgument,
   type SyscallName,
@@ -26,8 +26,9 @@ const JOINABLE: readonly NamespaceType[] = ["network", "ipc", "uts", "mount"];
  * namespace is between the two, without a word between them for each system call. What the pid namespace decides is left to
  * the process: a procfs is of the pid namespace of who makes it.
  */
-export class JoinedThread implements Actor {
+export class JoinedThread implements Actor, Disposable {
   readonly #flags: number;
+  #home: Home | undefined;
 
   /**
    * `process` is a descriptor of the process (pidfd_open(2)), `remote` acts as it, `types` are its namespaces that are not ours. `copy`
@@ -49,8 +50,8 @@ export class JoinedThread implements Actor {
     return name === "fsopen" && args[0] === "proc" ? this.#procfs(args) : trySyscallHere(name, ...args);
   }
 
-  perform(steps: readonly Step[]): void {
-    performHere(steps);
+  walk(steps: readonly Step[]): Walk {
+    return walkHere(steps);
   }
 
   clone(): number {
@@ -80,22 +81,28 @@ export class JoinedThread implements Actor {
 
   /** A thread that shares root and working directory with others joins no mount namespace; those that it makes share them again. */
   #joined<T>(action: () => T): T {
-    const own = JOINABLE.filter((type) => (this.#flags & NAMESPACE_FLAGS[type]) !== 0).map(openOwn);
-    using root = openHere("/");
-    using cwd = openHere(".");
+    this.#home ??= openHome(this.#flags);
+    const { namespaces, root, cwd } = this.#home;
     syscall("unshare", CLONE_FS);
     this.#join();
     try {
       return action();
     } finally {
       goHome("unshare", CLONE_FS);
-      for (const namespace of own) goHome("setns", namespace.number, 0);
+      for (const namespace of namespaces) goHome("setns", namespace.number, 0);
       // joining a mount namespace changes both
       goHome("fchdir", root.number);
       goHome("chroot", ".");
       goHome("fchdir", cwd.number);
-      for (const namespace of own) namespace.close();
     }
+  }
+
+  /** It joins nothing any more. */
+  [Symbol.dispose](): void {
+    if (this.#home === undefined) return;
+    const { namespaces, root, cwd } = this.#home;
+    for (const fd of [...namespaces, root, cwd]) fd.close();
+    this.#home = undefined;
   }
 
   #join(): void {
@@ -116,6 +123,18 @@ export class JoinedThread implements Actor {
       this.remote.call("close", [theirs]);
     }
   }
+}
+
+/** Where this thread is at home. */
+interface Home {
+  namespaces: readonly Fd[];
+  root: Fd;
+  cwd: Fd;
+}
+
+function openHome(flags: number): Home {
+  const types = JOINABLE.filter((type) => (flags & NAMESPACE_FLAGS[type]) !== 0);
+  return { namespaces: types.map(openOwn), root: openHere("/"), cwd: openHere(".") };
 }
 
 function openHere(path: string): Fd {

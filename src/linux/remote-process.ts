@@ -10,7 +10,7 @@ import { libc } from "./libc";
 import { hasSealedSize, memoryFile, sealSize } from "./memfd";
 import { cString, isPointing, type Memory, withAddresses } from "./memory";
 import { KIND, RANGE, RANGE_AT, RANGE_SIZE, remoteCode } from "./remote-code";
-import { type Step, stepError, tableOf } from "./steps";
+import { type Step, stepError, tableOf, type Walk } from "./steps";
 import {
   lastErrno,
   type SyscallArgument,
@@ -139,6 +139,10 @@ export class RemoteProcess implements Actor {
   #memory = MEMORY_AT;
   #end = MEMORY_AT;
   readonly #placed = new Map<Memory, bigint>();
+  /** Descriptors that it closes before whatever it is told next: nobody waits for that. */
+  #closing: number[] = [];
+  /** Steps that it makes meanwhile, and the number that they were asked for by. */
+  #begun: { steps: readonly Step[]; number: number } | undefined;
 
   constructor(
     readonly range: SharedRange,
@@ -154,6 +158,11 @@ export class RemoteProcess implements Actor {
   }
 
   call(name: SyscallName, args: readonly SyscallArgument[]): number {
+    if (name === "close") {
+      this.#closing.push(Number(args[0]));
+      return 0;
+    }
+    this.settle();
     this.#clear();
     const fills = FILLS[name];
     const takes = TAKES[name];
@@ -172,31 +181,54 @@ export class RemoteProcess implements Actor {
       return at;
     });
     for (;;) {
-      const result = this.#ask(syscallNumber(name), words);
+      const result = this.#make(name, words);
       if (result === EINTR) continue;
       for (const [memory, at] of back) this.#giveBack(memory, at, fills === undefined ? undefined : result);
       return result;
     }
   }
 
-  perform(steps: readonly Step[]): void {
-    if (steps.length === 0) return;
+  walk(steps: readonly Step[]): Walk {
+    if (steps.length === 0) return [0, 0];
+    this.settle();
     this.#clear();
-    const table = this.#lay(steps, NO_REPORT);
-    const made = this.#ask(KIND.walk, [RANGE_AT + table + TABLE.steps, steps.length]);
-    if (made === GONE) throw this.watch.death();
-    if (made < steps.length) throw stepError(steps, [made, Number(this.#long(RANGE.stepResult))]);
+    return this.#walk(steps);
+  }
+
+  /** Makes steps; throws the error of the one that failed. */
+  perform(steps: readonly Step[]): void {
+    const walk = this.walk(steps);
+    if (walk[0] < steps.length) throw stepError(steps, walk);
+  }
+
+  /** It makes steps, and nobody waits for it before it is told something else, or `settle`. */
+  begin(steps: readonly Step[]): void {
+    this.settle();
+    this.#clear();
+    const all = [...this.#closeSteps(), ...steps];
+    const table = this.#lay(all, NO_REPORT);
+    const number = this.#post(KIND.walk, [RANGE_AT + table + TABLE.steps, all.length]);
+    this.#begun = { steps: all, number };
+  }
+
+  /** Waits for what it has begun; throws the error of the step that failed. */
+  settle(): void {
+    if (this.#begun === undefined) return;
+    const { steps, number } = this.#begun;
+    this.#begun = undefined;
+    const made = this.#answer(number);
+    if (made < steps.length) throw stepError(steps, [made, this.#stepResult()]);
   }
 
   clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number {
-    this.#clear();
+    this.#prepareForMore();
     const table = this.#lay(steps, report, first);
     return this.#ask(KIND.spawn, [...this.#cloneWords(call), RANGE_AT + table]);
   }
 
   /** Makes a copy of itself, which is driven from now on, and ends; its pid, or -errno. */
   birth(call: CloneCall): number {
-    this.#clear();
+    this.#prepareForMore();
     return this.#ask(KIND.birth, this.#cloneWords(call));
   }
 
@@ -206,7 +238,7 @@ export class RemoteProcess implements Actor {
 
   /** Lays the steps of its end out, where they stay whatever it is told before; `become` makes them. */
   prepare(steps: readonly Step[]): void {
-    this.#clear();
+    this.#prepareForMore();
     const table = this.#lay(steps, NO_REPORT);
     const names = bytesOf(JSON.stringify(steps.map(nameOf)));
     const at = Number(this.#place(names)) - RANGE_AT;
@@ -220,7 +252,7 @@ export class RemoteProcess implements Actor {
 
   /** It makes these steps first, without an answer that anybody waits for; then it can be told more. */
   later(steps: readonly Step[]): void {
-    this.#clear();
+    this.#prepareForMore();
     const table = this.#lay(steps, NO_REPORT);
     this.#memory = this.#end;
     this.range.words[PREPARED.memory / 4] = this.#memory;
@@ -229,12 +261,50 @@ export class RemoteProcess implements Actor {
 
   /** It makes the steps that were prepared, of which the last executes a program, and ends where one fails. */
   become(): void {
+    this.#prepareForMore();
     this.#post(KIND.become, [RANGE_AT + (this.range.words[PREPARED.table / 4] ?? 0)]);
   }
 
+  /** A system call, behind what is still to be closed. */
+  #make(name: SyscallName, words: readonly (number | bigint)[]): number {
+    if (this.#gone || this.#closing.length === 0) return this.#ask(syscallNumber(name), words);
+    const [made, result] = this.#walk([{ what: name, call: name, args: words, optional: true }]);
+    return made < 1 ? GONE : result;
+  }
+
+  #walk(steps: readonly Step[]): Walk {
+    const closing = this.#closeSteps();
+    const all = closing.length === 0 ? steps : [...closing, ...steps];
+    const table = this.#lay(all, NO_REPORT);
+    const made = this.#ask(KIND.walk, [RANGE_AT + table + TABLE.steps, all.length]);
+    if (made === GONE) throw this.watch.death();
+    return [made - closing.length, this.#stepResult()];
+  }
+
+  #closeSteps(): Step[] {
+    return this.#closing
+      .splice(0)
+      .map((number) => ({ what: `close ${number}`, call: "close", args: [number], optional: true }));
+  }
+
+  /** Nothing is begun, or to be closed, and memory for calls is free. */
+  #prepareForMore(): void {
+    this.settle();
+    this.#clear();
+    if (this.#closing.length === 0) return;
+    this.#walk([]);
+    this.#clear();
+  }
+
+  #stepResult(): number {
+    return Number(BigInt.asIntN(32, this.range.longWords[RANGE.stepResult / 8] ?? 0n));
+  }
+
   #ask(call: number, args: readonly (number | bigint)[]): number {
-    if (this.#gone) return GONE;
-    const number = this.#post(call, args);
+    return this.#gone ? GONE : this.#answer(this.#post(call, args));
+  }
+
+  #answer(number: number): number {
     const { words } = this.range;
     for (;;) {
       const answered = Atomics.load(words, RANGE.answered / 4);
@@ -260,10 +330,6 @@ export class RemoteProcess implements Actor {
     Atomics.store(words, RANGE.asked / 4, number);
     this.range.wake(RANGE.asked);
     return number;
-  }
-
-  #long(offset: number): bigint {
-    return this.range.longWords[offset / 8] ?? 0n;
   }
 
   #clear(): void {

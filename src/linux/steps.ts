@@ -88,18 +88,27 @@ export function stepError(
   return new HakoError({ ...error, message: error.message, syscall: step?.call });
 }
 
+/** How many steps succeeded, and the result of the last one that was made. */
+export type Walk = readonly [made: number, result: number];
+
 /** Makes the steps' system calls, one after the other, as steps of a process that has nothing else to do would be made. */
 export function perform(steps: readonly Step[]): void {
+  const walk = walkSteps(steps);
+  if (walk[0] < steps.length) throw stepError(steps, walk);
+}
+
+/** The same for whoever wants to know where it ends. */
+export function walkSteps(steps: readonly Step[]): Walk {
   const actor = currentActor();
-  if (actor === undefined) performHere(steps);
-  else actor.perform(steps);
+  return actor === undefined ? walkHere(steps) : actor.walk(steps);
 }
 
 /** The same by this thread, whoever acts. */
-export function performHere(steps: readonly Step[]): void {
-  steps.forEach(({ call, args, optional, least = 0, most = MOST }, index) => {
-    const result = trySyscallHere(call, ...args);
-    if ((optional !== true && result < least) || BigInt(result) > most)
-      throw stepError(steps, [index, result]);
-  });
+export function walkHere(steps: readonly Step[]): Walk {
+  let result = 0;
+  for (const [index, { call, args, optional, least = 0, most = MOST }] of steps.entries()) {
+    result = trySyscallHere(call, ...args);
+    if ((optional !== true && result < least) || BigInt(result) > most) return [index, result];
+  }
+  return [steps.length, result];
 }

@@ -30,6 +30,7 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   // it stays outside of the limits, which are for the program, as long as it can
   events.process({ pid, startTime }, cgroup.record);
   if (config.linux?.netDevices !== undefined) {
+    making.settle();
     const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
     moveNetDevices(config, pid, undo);
   }

@@ -10,7 +10,7 @@ import { openAt } from "../../src/linux/path";
 import { isChild, processStatus, reapChild } from "../../src/linux/process";
 import { failedStep, RemoteProcess, SharedRange } from "../../src/linux/remote-process";
 import { recvFds, sendFds, socketPair } from "../../src/linux/socket";
-import { perform, type Step } from "../../src/linux/steps";
+import { perform, type Step, walkSteps } from "../../src/linux/steps";
 import { syscall, trySyscall } from "../../src/linux/syscall";
 
 const O_RDONLY = 0;
@@ -114,6 +114,64 @@ describe("a remote process", () => {
     expect(remote.act(() => syscall("getcwd", buffer, 8))).toBe(2);
   });
 
+  test("closes descriptors before what it is told next: a call, steps, a child", () => {
+    using running = new Running();
+    const { remote } = running;
+    const opened = () => new Fd(syscall("openat", -100, "/dev/null", 0o2000000, 0));
+    remote.act(() => {
+      const first = opened();
+      const { number } = first;
+      first.close();
+      const second = opened();
+      expect(second.number).toBe(number);
+      second.close();
+      expect(trySyscall("fcntl", number, 1, 0)).toBe(-9);
+      const third = opened();
+      third.close();
+      // the number is free: what is opened gets it
+      perform([
+        {
+          what: "open",
+          call: "openat",
+          args: [-100, "/dev/null", 0, 0],
+          least: number,
+          most: BigInt(number),
+        },
+      ]);
+      const buffer = new Uint8Array(4);
+      const file = new Fd(syscall("openat", -100, "/dev/zero", 0o2000000, 0));
+      file.close();
+      const again = opened();
+      expect(again.number).toBe(number + 1);
+      expect(syscall("read", again.number, buffer, 4)).toBe(0);
+    });
+  });
+
+  test("begins steps that nobody waits for; the failure of one is told later", () => {
+    using running = new Running();
+    const { remote } = running;
+    const sleep: Step = {
+      what: "wait",
+      call: "ppoll",
+      args: [0, 0, new BigInt64Array([0n, 150_000_000n]), 0, 8],
+    };
+    const chdir = (to: string): Step => ({ what: `to ${to}`, call: "chdir", args: [to] });
+    const began = performance.now();
+    remote.begin([sleep, chdir("/usr")]);
+    expect(performance.now() - began).toBeLessThan(100);
+    const buffer = new Uint8Array(64);
+    expect(remote.act(() => syscall("getcwd", buffer, 64))).toBe(5);
+    expect(performance.now() - began).toBeGreaterThan(140);
+    remote.settle();
+    remote.begin([chdir("/no"), chdir("/")]);
+    expect(() => remote.settle()).toThrow("to /no: no such file or directory");
+    remote.settle();
+    expect(remote.act(() => syscall("getcwd", buffer, 64))).toBe(5);
+    remote.begin([chdir("/no")]);
+    expect(() => remote.act(() => syscall("getpid"))).toThrow("to /no");
+    expect(remote.act(() => walkSteps([chdir("/"), chdir("/no"), chdir("/usr")]))).toEqual([1, -2]);
+  });
+
   test("has children that execute a program", () => {
     using running = new Running();
     running.remote.act(() => {
@@ -184,7 +242,8 @@ describe("a remote process", () => {
     trySyscall("kill", running.pid, SIGKILL);
     expect(() => running.remote.act(() => syscall("getpid"))).toThrow("it has died");
     // what is closed on the way out is no error
-    expect(running.remote.act(() => trySyscall("close", 5))).toBe(-3);
+    expect(running.remote.act(() => trySyscall("close", 5))).toBe(0);
+    expect(running.remote.act(() => trySyscall("getpid"))).toBe(-3);
   });
 });
 
