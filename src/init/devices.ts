@@ -5,7 +5,7 @@ import { ATTR, attachTree, cloneTree, setMountAttributes } from "../linux/mount"
 import { makeLink, makeNode, type Node, openNode, removeFile, setMode, setOwner } from "../linux/node";
 import { mkdirAllInRoot, O, openAt, openIfThere, openToLook } from "../linux/path";
 import { basename, cleanPath, dirname } from "../linux/path-text";
-import { isSameFile, statusOf } from "../linux/stat";
+import { type FileStatus, isSameFile, statusOf } from "../linux/stat";
 import type { Config, LinuxDevice } from "../oci/config";
 import { isBind } from "./mount-options";
 import type { RootfsWork } from "./rootfs";
@@ -64,10 +64,13 @@ export function setUpDevices(work: RootfsWork): void {
     .map(deviceOf)
     .map((device) => ({ ...device, tree: work.context.madeDevices.get(device.index) }));
   const paths = new Set(asked.map(({ path }) => path));
+  using directory = new Directory(work.root);
   for (const device of [...DEFAULTS.filter(({ path }) => !paths.has(path)), ...asked]) {
     // That one is the link to the container's own devpts
     if (device.path === "/dev/ptmx") continue;
-    during(`${device.from}: make device ${device.path}`, () => makeDevice(work, device));
+    during(`${device.from}: make device ${device.path}`, () => {
+      makeDevice(work, directory.at(dirname(device.path)), device);
+    });
   }
   during("set up /dev", () => makeLinks(work));
 }
@@ -92,8 +95,26 @@ export function deviceOf(device: LinuxDevice, index: number): Device & { index: 
   return { path: cleanPath(device.path), type, major, minor, mode: fileMode & 0o7777, uid, gid, from, index };
 }
 
-function makeDevice(work: RootfsWork, device: Device): void {
-  using dir = mkdirAllInRoot(work.root, dirname(device.path));
+/** The directory of the last device, which is that of most: made where it is missing. */
+class Directory implements Disposable {
+  #opened: { path: string; fd: Fd } | undefined;
+
+  constructor(private readonly root: Fd) {}
+
+  at(path: string): Fd {
+    if (this.#opened?.path === path) return this.#opened.fd;
+    const fd = mkdirAllInRoot(this.root, path);
+    this[Symbol.dispose]();
+    this.#opened = { path, fd };
+    return fd;
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened?.fd.close();
+  }
+}
+
+function makeDevice(work: RootfsWork, dir: Fd, device: Device): void {
   const name = basename(device.path);
   // but for named pipes, which anybody may make
   const outside = device.type !== "fifo" && (device.tree !== undefined || work.context.userNamespace);
@@ -104,9 +125,10 @@ function makeDevice(work: RootfsWork, device: Device): void {
   }
   try {
     using node = openNode(dir, name);
-    checkDevice(node, device);
-    setOwner(node, device.uid, device.gid);
-    setMode(node, device.mode);
+    const { uid, gid, mode } = checkDevice(node, device);
+    if (uid !== device.uid || gid !== device.gid) setOwner(node, device.uid, device.gid);
+    // a new owner takes setuid bits away
+    if (mode !== device.mode || uid !== device.uid || gid !== device.gid) setMode(node, device.mode);
   } catch (error) {
     // the root file system may be an image that lasts
     if (made === "new") removeFile(dir, name);
@@ -125,11 +147,12 @@ function tryMakeNode(dir: Fd, name: string, node: Node): "new" | "taken" | "forb
 }
 
 /** What is there must be the device that was asked for, not what an image put in its place. */
-function checkDevice(node: Fd, device: Device): void {
-  const { type, major, minor } = statusOf(node);
+function checkDevice(node: Fd, device: Device): FileStatus {
+  const status = statusOf(node);
+  const { type, major, minor } = status;
   const same =
     type === device.type && (type === "fifo" || (major === device.major && minor === device.minor));
-  if (same) return;
+  if (same) return status;
   throw new HakoError({
     code: "system",
     errno: "EEXIST",

@@ -3,22 +3,25 @@ import type { Fd } from "../linux/fd";
 import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../linux/mount";
 import { O, openIfThere, openInRoot } from "../linux/path";
 import { cleanPath } from "../linux/path-text";
-import { isMountRoot, placeOf, statusOf } from "../linux/stat";
+import { placeOf, statusOf } from "../linux/stat";
 import { systemError } from "../linux/syscall";
 
 /** linux.readonlyPaths: a mount that is there is made read-only; anything else is bound on itself first. */
 export function readonlyPaths(root: Fd, paths: readonly string[]): void {
+  if (paths.length === 0) return;
+  const ofRoot = placeOf(root).name;
   paths.forEach((path, index) => {
     during(`config /linux/readonlyPaths/${index}: make ${path} read-only`, () => {
       using target = openIfThere(root, path, O.PATH);
       if (target === undefined) return;
       // what is mounted over our root is not what we have as our root
-      if (placeOf(target) === placeOf(root)) {
+      const { name, mountRoot } = placeOf(target);
+      if (name === ofRoot) {
         setMountAttributes("/", { set: ATTR.RDONLY });
         return;
       }
       // a read-only one over it would leave the other below, to whoever may unmount
-      if (isMountRoot(target)) {
+      if (mountRoot) {
         setMountAttributes(target, { set: ATTR.RDONLY });
         return;
       }
@@ -41,6 +44,7 @@ function openDevNull(root: Fd): Fd {
 /** linux.maskedPaths: over files the null device, over directories one empty read-only tmpfs. */
 export function maskPaths(root: Fd, paths: readonly string[]): void {
   let empty: Fd | undefined;
+  let devNull: Fd | undefined;
   const done = new Set<string>();
   paths.forEach((path, index) => {
     during(`config /linux/maskedPaths/${index}: mask ${path}`, () => {
@@ -55,12 +59,13 @@ export function maskPaths(root: Fd, paths: readonly string[]): void {
         else tree.close();
         return;
       }
-      using devNull = openDevNull(root);
+      devNull ??= openDevNull(root);
       using tree = cloneTree(devNull, false);
       attachTree(tree, target);
     });
   });
   empty?.close();
+  devNull?.close();
 }
 
 function emptyDirectory(): Fd {

@@ -13,7 +13,7 @@ import {
   setMountAttributes,
   setUnlockedAttributes,
 } from "../linux/mount";
-import { createFileInRoot, mkdirAllInRoot, mkdirAt, O, openIfThere, openInRoot } from "../linux/path";
+import { createFileInRoot, mkdirAt, mkdirMissingInRoot, O, openIfThere, openInRoot } from "../linux/path";
 import { cleanPath, components, resolve } from "../linux/path-text";
 import { type FileStatus, filesystemOf, statusOf } from "../linux/stat";
 import { MAGIC } from "../linux/statfs";
@@ -137,7 +137,7 @@ export function checkSameKind(source: string, status: FileStatus, target: Fd, pa
 /** The directory to mount on, made if it is missing. /proc and /sys are never reached through a link. */
 function openDirectory(root: Fd, path: string): Fd {
   if (path === "/proc" || path === "/sys") return openOrdinaryDirectory(root, path);
-  return openIfThere(root, path, O.PATH) ?? mkdirAllInRoot(root, path);
+  return openIfThere(root, path, O.PATH) ?? mkdirMissingInRoot(root, path);
 }
 
 /** Opens a directory no component of whose path is a link; makes what is missing. */
@@ -208,12 +208,13 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string,
   const type = mount.type ?? "none";
   checkBelowProc(path, undefined, type);
   const ordinary = type === "proc" || type === "sysfs";
-  using covered = type === "tmpfs" ? openIfThere(work.root, path, O.PATH) : undefined;
-  using target = ordinary ? openOrdinaryDirectory(work.root, path) : openDirectory(work.root, path);
+  const covered = ordinary ? undefined : openIfThere(work.root, path, O.PATH);
+  using target =
+    covered ?? (ordinary ? openOrdinaryDirectory(work.root, path) : mkdirMissingInRoot(work.root, path));
   const specified = specifiedFilesystem(work.context.config, mount, plan);
   const filesystem: Filesystem = {
     ...specified,
-    options: [...specified.options, ...modeOf(covered, plan)],
+    options: [...specified.options, ...(type === "tmpfs" ? modeOf(covered, plan) : [])],
     pidNamespace: type === "proc" ? work.context.pidNamespace : undefined,
   };
   using tree = work.context.mappedMounts.get(index) ?? create(work, filesystem, plan);

@@ -43,7 +43,7 @@ export function processRoot(pid: number): Fd {
 function isTop(directory: Fd): boolean {
   // not there, or closed to us: below something at any rate
   using above = openToLook(`${directory.path}/..`);
-  return above !== undefined && placeOf(above) === placeOf(directory);
+  return above !== undefined && placeOf(above).name === placeOf(directory).name;
 }
 
 /** A child joins and opens it; we have one table of descriptors. */

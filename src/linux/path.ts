@@ -118,7 +118,11 @@ export function openByWalk(root: Fd, path: string, flags: number, mode = 0): Fd 
 /** Makes a directory and those above it that are missing; follows links, in the root. The result is an O_PATH one. */
 export function mkdirAllInRoot(root: Fd, path: string, mode = 0o755): Fd {
   const there = openIfThere(root, path, O.PATH);
-  if (there !== undefined) return mustBeDirectory(there, path);
+  return there === undefined ? mkdirMissingInRoot(root, path, mode) : mustBeDirectory(there, path);
+}
+
+/** The same for one that was just not there. */
+export function mkdirMissingInRoot(root: Fd, path: string, mode = 0o755): Fd {
   using walk = new Walk(root, path);
   const { fd } = walk.to(true, (dir, name) => mkdirAt(dir, name, mode));
   return mustBeDirectory(fd, path);

@@ -76,26 +76,29 @@ function fromStatx(buffer: Uint8Array): FileStatus {
   };
 }
 
-/** Names what a descriptor is open on, and through which mount: the same for the same place. */
-export function placeOf(fd: Fd): string {
+/** Where a descriptor is open. */
+export interface OpenPlace {
+  /** What it is open on, and through which mount: the same for the same place. */
+  name: string;
+  /** It is the root of a mount (STATX_ATTR_MOUNT_ROOT; Linux 5.8). */
+  mountRoot: boolean;
+}
+
+export function placeOf(fd: Fd): OpenPlace {
   const buffer = new Uint8Array(STATX_SIZE);
   syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, buffer);
   const view = new DataView(buffer.buffer);
   const device = [view.getUint32(136, true), view.getUint32(140, true)];
-  return [view.getBigUint64(0x90, true), ...device, view.getBigUint64(32, true)].join(":");
-}
-
-/** Whether a descriptor is open on the root of a mount (STATX_ATTR_MOUNT_ROOT; Linux 5.8). */
-export function isMountRoot(fd: Fd): boolean {
-  const buffer = new Uint8Array(STATX_SIZE);
-  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_INO, buffer);
-  return (new DataView(buffer.buffer).getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0;
+  return {
+    name: [view.getBigUint64(0x90, true), ...device, view.getBigUint64(32, true)].join(":"),
+    mountRoot: (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
+  };
 }
 
 /** Whether two descriptors are open on the same file, through whatever mounts. */
 export function isSameFile(one: Fd, other: Fd): boolean {
-  const [, ...place] = placeOf(one).split(":");
-  const [, ...otherPlace] = placeOf(other).split(":");
+  const [, ...place] = placeOf(one).name.split(":");
+  const [, ...otherPlace] = placeOf(other).name.split(":");
   return place.join(":") === otherPlace.join(":");
 }
 
