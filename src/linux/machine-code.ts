@@ -31,8 +31,8 @@ export function codePage(code: Uint8Array): number {
 }
 
 /** Code that begins a program: it gets the address of its table, below 2^32, into r12 or x9. */
-export function loadTable(table: number): Uint8Array {
-  return process.arch === "arm64" ? loadArm64(table) : loadX64(table);
+export function loadTable(table: number, machine: string = process.arch): Uint8Array {
+  return machine === "arm64" ? loadArm64(table) : loadX64(table);
 }
 
 /** mov $table,%r12d */

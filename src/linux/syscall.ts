@@ -56,6 +56,7 @@ const NUMBERS = {
   umount2: [166, 39],
   rt_sigaction: [13, 134],
   rt_sigprocmask: [14, 135],
+  signalfd4: [289, 74],
   wait4: [61, 260],
   waitid: [247, 95],
   execve: [59, 221],
@@ -85,6 +86,7 @@ const NUMBERS = {
   sendfile: [40, 71],
   sendmsg: [46, 211],
   sendmmsg: [307, 269],
+  sendto: [44, 206],
   prlimit64: [302, 261],
   setns: [308, 268],
   memfd_create: [319, 279],
@@ -118,6 +120,11 @@ const EINTR = 4;
 /** The number of a system call on this CPU. */
 export function syscallNumber(name: SyscallName): number {
   return NUMBERS[name][COLUMN];
+}
+
+/** The same on another one. */
+export function syscallNumberOn(machine: string, name: SyscallName): number {
+  return NUMBERS[name][machine === "arm64" ? 1 : 0];
 }
 
 let errnoAddress = 0;

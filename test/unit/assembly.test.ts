@@ -3,7 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { INTERPRETER } from "../../src/linux/interpreter-code";
 import { REMOTE } from "../../src/linux/remote-code";
+import { RECORDER } from "../../src/linux/signal-recorder";
 
 const SOURCES = join(import.meta.dir, "../assembly");
 /** The prefix of the machine's tools. */
@@ -29,18 +31,27 @@ function assembled(source: string, prefix: string): string {
   }
 }
 
+/** What there is, by the name of its text. */
+const PIECES = {
+  "remote-process": REMOTE,
+  interpreter: INTERPRETER,
+  "signal-recorder": RECORDER,
+};
+
 describe("machine code", () => {
   for (const arch of ["x64", "arm64"] as const) {
-    const name = `the program of a remote process, ${arch}`;
     const prefix = PREFIXES[arch];
-    if (Bun.which(`${prefix}as`) === null) {
-      console.log(`skipped: ${name}: ${prefix}as is not installed`);
-      test.skip(name, () => {});
-      continue;
+    for (const [piece, code] of Object.entries(PIECES)) {
+      const name = `${piece}, ${arch}`;
+      if (Bun.which(`${prefix}as`) === null) {
+        console.log(`skipped: ${name}: ${prefix}as is not installed`);
+        test.skip(name, () => {});
+        continue;
+      }
+      test(name, () => {
+        const hex = (code[arch] ?? "").replaceAll(/\s/g, "");
+        expect(assembled(join(SOURCES, `${piece}.${arch}.s`), prefix)).toBe(hex);
+      });
     }
-    test(name, () => {
-      const code = (REMOTE[arch] ?? "").replaceAll(/\s/g, "");
-      expect(assembled(join(SOURCES, `remote-process.${arch}.s`), prefix)).toBe(code);
-    });
   }
 });
