@@ -1,11 +1,15 @@
 import type { Argument } from "../arguments";
-import { defineCommand } from "../command";
+import { defineCommand, type Globals } from "../command";
 import { inheritance } from "../container/caller";
 import { parseDuration } from "../container/duration";
+import { type EndedRun, endEndedRun, endedRun } from "../container/ended-run";
 import { freeId } from "../container/free-id";
+import { containerId } from "../container/id";
 import { runContainer } from "../container/run";
 import type { ScriptValues } from "../container/script";
 import { HakoError } from "../errors";
+import { callerOpenFiles } from "../linux/rlimit";
+import { logWarning } from "../log";
 import { print } from "../output";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
 import { NEW_CONTAINER } from "./shared-operands";
@@ -149,6 +153,8 @@ export default defineCommand({
           message: "missing CONTAINER",
           hint: "hako run --bundle DIR CONTAINER",
         });
+      const ended = endedRun();
+      if (ended !== undefined) return endOf(ended, values.container, values.keep, globals);
       const options = createOptions(globals, values.container, values);
       // as with runc and crun, whose callers take 1 for a container that could not be run, and whose signals are only passed on
       return await withStatusOne(() => runContainer({ ...options, ...common, signalsEnd: false }));
@@ -167,6 +173,12 @@ export default defineCommand({
     return status;
   },
 });
+
+/** The end of a container that an attendant has given back. */
+function endOf(ended: EndedRun, container: string, keep: boolean, { root }: Globals): number {
+  const openFiles = callerOpenFiles();
+  return endEndedRun(ended, { root, id: containerId(container), keep, openFiles, warn: logWarning });
+}
 
 /** Without the -- a command's name would be taken for the id, and its first argument for the command. */
 function refuseWords(first: string | undefined): never {

@@ -50,7 +50,7 @@ export function adoptWindowSize(master: Fd): void {
  * first process of a pid namespace has no handler for (pid_namespaces(7)). Outside of a container they would end the
  * program; with `ends` they do so here, or Ctrl-C and timeout(1) would not.
  */
-export class SignalForwarder {
+export class SignalForwarder implements Disposable {
   #target: ProcessRecord | undefined;
   #endedBy: number | undefined;
   readonly #pending: number[] = [];
@@ -76,6 +76,10 @@ export class SignalForwarder {
   #deliver({ pid, startTime }: ProcessRecord, number: number): void {
     const ends = this.ends && ENDING.has(number) && dropsSignal(pid, number);
     if (signalProcess(pid, startTime, ends ? SIGKILL : number) && ends) this.#endedBy ??= number;
+  }
+
+  [Symbol.dispose](): void {
+    this.stop();
   }
 
   stop(): void {

@@ -25,6 +25,17 @@ export interface Mapping {
   sandbox: SandboxId;
 }
 
+/** Paths of a mapping that is to be removed. */
+export interface MappingRemoval {
+  path: string;
+  /** What it is renamed to first, so that nobody sees a directory that is half removed. */
+  temporary: string;
+  /** What is then to be removed, in this order. */
+  directories: readonly string[];
+  /** Goes with the last mapping. */
+  store: string;
+}
+
 /**
  * Which container is in which sandbox: a directory for each container that holds one entry, the sandbox's id. The store's own
  * directory comes with the first one and goes with the last.
@@ -130,6 +141,17 @@ export class MappingStore {
     this.#sweep();
     this.#remove(container);
     this.#removeIfEmpty();
+  }
+
+  /** What `delete` does for a whole mapping, for whoever does it without this class. */
+  removal(container: ContainerId, sandbox: SandboxId): MappingRemoval {
+    const temporary = this.#temporary();
+    return {
+      path: this.#path(container),
+      temporary,
+      directories: [join(temporary, sandbox), temporary],
+      store: this.directory,
+    };
   }
 
   #remove(container: ContainerId): void {

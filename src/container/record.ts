@@ -68,18 +68,14 @@ export interface ContainerRecord {
 /** Group and others. */
 const OTHERS_WRITE = 0o022;
 const OTHERS = 0o077;
-const RECORD = "state.json";
+export const RECORD = "state.json";
 /** The config.json that the container was made from: what later becomes of the bundle's own doesn't matter. */
-const CONFIG = "config.json";
+export const CONFIG = "config.json";
+/** The compiled filter, if there is one. */
+export const FILTER = "seccomp.bpf";
 
 /** All that create, start and restore make in a container's directory. What they mount is out of the host's sight. */
-const OWN_FILES: ReadonlySet<string> = new Set([
-  RECORD,
-  `${RECORD}.new`,
-  CONFIG,
-  "seccomp.bpf",
-  "start.sock",
-]);
+const OWN_FILES: ReadonlySet<string> = new Set([RECORD, `${RECORD}.new`, CONFIG, FILTER, "start.sock"]);
 const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", "rootfs", "rootfs.scratch", "criu-root"]);
 
 const checked = new Set<string>();

@@ -1,10 +1,12 @@
+import type { Fd } from "../linux/fd";
 import { becomeSubreaper } from "../linux/process";
+import { SignalRecorder } from "../linux/signal-recorder";
 import { socketPair } from "../linux/socket";
+import { isDebugging } from "../log";
 import { consoleFor } from "./console-for";
 import { type Bundle, type CreateOptions, createContainer } from "./create";
-import { deleteContainer } from "./delete";
-import { attend, ourTerminal, SignalForwarder, withOurWindowSize } from "./foreground";
-import { killContainer } from "./kill";
+import { FORWARDED } from "./forwarded-signals";
+import type { ContainerRecord, ProcessRecord } from "./record";
 import { startContainer } from "./start";
 
 export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
@@ -23,7 +25,20 @@ const SIGKILL = 9;
 /** As timeout(1). */
 const TIMED_OUT = 124;
 
-/** create, start, and in the foreground the program to its end; returns the exit status. */
+/** Loaded for a program that is watched from here. */
+function foreground(): typeof import("./foreground") {
+  return require("./foreground");
+}
+
+/** Who may take this process's place when the program runs. */
+function attended(): typeof import("./attended-run") {
+  return require("./attended-run");
+}
+
+/**
+ * create, start, and in the foreground the program to its end; returns the exit status. Where nothing has to be done while the
+ * program runs but to pass on signals and what a terminal shows, it doesn't come back: a small program takes this one's place.
+ */
 export async function runContainer(options: RunOptions): Promise<number> {
   const { root, id, detach, keep, openFiles, warn } = options;
   const terminal = options.bundle.config.process?.terminal === true;
@@ -34,36 +49,59 @@ export async function runContainer(options: RunOptions): Promise<number> {
   using sender = theirs;
   const bundle = sender === undefined ? options.bundle : sized(options.bundle);
   if (!detach && options.subreaper) becomeSubreaper();
-  const forward = new SignalForwarder(options.signalsEnd);
+  using signals = leavesTheProgram(options)
+    ? new SignalRecorder(Object.values(FORWARDED))
+    : new (foreground().SignalForwarder)(options.signalsEnd);
+  const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
   let deleted = keep;
   let started = false;
   try {
-    const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
-    try {
-      sender?.close();
-      using master = receiver === undefined ? undefined : ourTerminal(receiver);
-      using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
-      started = true;
-      if (detach || record.init === undefined) {
-        relay?.wait();
-        deleted = true;
-        return 0;
-      }
-      using _ = relay?.watch();
-      using limit = new TimeLimit(options.timeLimit, () =>
-        killContainer({ root, id, signal: SIGKILL, all: true, warn }),
-      );
-      const status = await attend(record.init, master, forward);
-      return limit.over ? TIMED_OUT : status;
-    } catch (error) {
-      deleted = false;
-      throw error;
-    } finally {
-      if (!deleted) deleteContainer({ root, id, force: true, alone: !started, openFiles, warn });
+    sender?.close();
+    using master = receiver === undefined ? undefined : foreground().ourTerminal(receiver);
+    using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
+    started = true;
+    if (detach || !hasProcess(record)) {
+      relay?.wait();
+      deleted = true;
+      return 0;
     }
+    if (signals instanceof SignalRecorder)
+      return attended().leaveRun({ root, record, keep, master, recorder: signals });
+    using _ = relay?.watch();
+    return await watch(options, record.init, master, signals);
+  } catch (error) {
+    deleted = false;
+    throw error;
   } finally {
-    forward.stop();
+    if (!deleted) {
+      const { deleteContainer } = require("./delete") as typeof import("./delete");
+      deleteContainer({ root, id, force: true, alone: !started, openFiles, warn });
+    }
   }
+}
+
+function hasProcess(record: ContainerRecord): record is ContainerRecord & { init: ProcessRecord } {
+  return record.init !== undefined;
+}
+
+/** Whether this process is not needed while the program runs. */
+function leavesTheProgram({ detach, timeLimit, signalsEnd, notifySocket }: RunOptions): boolean {
+  return !detach && timeLimit === undefined && !signalsEnd && notifySocket === undefined && !isDebugging();
+}
+
+/** Waits for the program's end, or until its time is over. */
+async function watch(
+  { root, id, timeLimit, warn }: RunOptions,
+  init: ProcessRecord,
+  master: Fd | undefined,
+  forward: InstanceType<typeof import("./foreground").SignalForwarder>,
+): Promise<number> {
+  using limit = new TimeLimit(timeLimit, () => {
+    const { killContainer } = require("./kill") as typeof import("./kill");
+    killContainer({ root, id, signal: SIGKILL, all: true, warn });
+  });
+  const status = await foreground().attend(init, master, forward);
+  return limit.over ? TIMED_OUT : status;
 }
 
 /** Does something once after some milliseconds, unless it is disposed of before. */
@@ -88,5 +126,5 @@ class TimeLimit implements Disposable {
 function sized(bundle: Bundle): Bundle {
   const { process } = bundle.config;
   if (process === undefined) return bundle;
-  return { ...bundle, config: { ...bundle.config, process: withOurWindowSize(process) } };
+  return { ...bundle, config: { ...bundle.config, process: foreground().withOurWindowSize(process) } };
 }

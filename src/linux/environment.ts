@@ -7,10 +7,23 @@ import { readBytes } from "./file";
  */
 let lines: readonly string[] | undefined;
 
+/** Begins names of variables with which hako starts itself again: they are nobody else's. */
+const OWN = "HAKO_AGAIN_";
+let own: readonly string[] = [];
+
 /** Lines "NAME=value", as they are. */
 export function callerEnvironment(): readonly string[] {
-  lines ??= readStrings("environ");
+  if (lines !== undefined) return lines;
+  const all = readStrings("environ");
+  own = all.filter((line) => line.startsWith(OWN));
+  lines = own.length === 0 ? all : all.filter((line) => !line.startsWith(OWN));
   return lines;
+}
+
+/** What an attendant that gives way says in the last such line of this name: none of the caller's, should there be one. */
+export function ownVariable(name: `${typeof OWN}${string}`): string | undefined {
+  callerEnvironment();
+  return own.findLast((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
 /** The same for programs that Bun starts. */

@@ -1,0 +1,14 @@
+/** In place of the digits of a number below 2^12, base 16, that begin with "a". */
+export const STATUS_DIGITS = "aaa";
+export const FIRST_DIGIT = 97;
+export const DIGIT_BITS = 4;
+
+/** The number that an attendant has put in place of the digits. */
+export function statusOfDigits(digits: string): number {
+  let status = 0;
+  for (let at = 0; at < digits.length; at++)
+    status = (status << DIGIT_BITS) | (digits.charCodeAt(at) - FIRST_DIGIT);
+  return status;
+}
+/** Of what an attendant has come to: what is beyond the statuses of processes. An error number is added. */
+export const CAME_TO = { unwritten: 0x100, unread: 0x200, broken: 0x300 } as const;
