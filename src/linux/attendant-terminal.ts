@@ -80,6 +80,8 @@ export class AttendedTerminal implements AttendantPart {
   readonly #closed = word();
   readonly #unread = word();
   readonly #result = word();
+  /** The signal that ends this process if it is one of `FATAL`. */
+  readonly #fatal = word();
 
   constructor(master: Fd) {
     this.#master = master.number;
@@ -113,12 +115,11 @@ export class AttendedTerminal implements AttendantPart {
   signal(program: RowProgram, _: AttendantWords, signal: Memory): void {
     const bits = word();
     program.when(wordIn(signal), SIGWINCH, "resize");
+    program.set(this.#fatal, wordIn(signal));
     program.sum([wordIn(signal), -1], { to: bits });
     program.rotate(signalSet(FATAL), wordIn(bits), { to: bits });
     program.mask(wordIn(bits), 1, { to: bits, most: 0, otherwise: "fatal" });
-    this.#fatal = signal;
   }
-  #fatal: Memory = word();
 
   restore(program: RowProgram): void {
     if (this.#before === undefined) return;
