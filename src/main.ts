@@ -1,3 +1,4 @@
+import "./array-methods";
 import { runCommandLine } from "./cli";
 import { returnToWorkingDirectory } from "./linux/clean-start";
 import { callerArguments } from "./linux/environment";

@@ -1,0 +1,152 @@
+/**
+ * JavaScriptCore has some methods of arrays written in JavaScript, as source: a process parses and compiles each when it calls
+ * it first, some 60 us, a hundredth of a short command. What is written here is in the executable as bytecode. The meaning
+ * is ECMAScript's (section 23.1.3) but for species: an array's own subclasses get plain arrays.
+ */
+
+type Callback<T, R> = (value: T, index: number, array: readonly T[]) => R;
+
+function bound<T, R>(callback: Callback<T, R>, self: unknown): Callback<T, R> {
+  if (typeof callback !== "function") throw new TypeError(`${String(callback)} is not a function`);
+  return self === undefined ? callback : (value, index, array) => callback.call(self, value, index, array);
+}
+
+const METHODS = {
+  map<T, R>(this: readonly T[], callback: Callback<T, R>, self?: unknown): R[] {
+    const call = bound(callback, self);
+    const { length } = this;
+    const result = new Array<R>(length);
+    for (let index = 0; index < length; index++)
+      if (index in this) result[index] = call(this[index] as T, index, this);
+    return result;
+  },
+
+  filter<T>(this: readonly T[], callback: Callback<T, unknown>, self?: unknown): T[] {
+    const call = bound(callback, self);
+    const { length } = this;
+    const result: T[] = [];
+    for (let index = 0; index < length; index++) {
+      if (!(index in this)) continue;
+      const value = this[index] as T;
+      if (call(value, index, this)) result.push(value);
+    }
+    return result;
+  },
+
+  some<T>(this: readonly T[], callback: Callback<T, unknown>, self?: unknown): boolean {
+    const call = bound(callback, self);
+    const { length } = this;
+    for (let index = 0; index < length; index++)
+      if (index in this && call(this[index] as T, index, this)) return true;
+    return false;
+  },
+
+  every<T>(this: readonly T[], callback: Callback<T, unknown>, self?: unknown): boolean {
+    const call = bound(callback, self);
+    const { length } = this;
+    for (let index = 0; index < length; index++)
+      if (index in this && !call(this[index] as T, index, this)) return false;
+    return true;
+  },
+
+  forEach<T>(this: readonly T[], callback: Callback<T, unknown>, self?: unknown): void {
+    const call = bound(callback, self);
+    const { length } = this;
+    for (let index = 0; index < length; index++) if (index in this) call(this[index] as T, index, this);
+  },
+
+  find<T>(this: readonly T[], callback: Callback<T | undefined, unknown>, self?: unknown): T | undefined {
+    const call = bound(callback, self);
+    const { length } = this;
+    for (let index = 0; index < length; index++) {
+      const value = this[index];
+      if (call(value, index, this)) return value;
+    }
+    return undefined;
+  },
+
+  findIndex<T>(this: readonly T[], callback: Callback<T | undefined, unknown>, self?: unknown): number {
+    const call = bound(callback, self);
+    const { length } = this;
+    for (let index = 0; index < length; index++) if (call(this[index], index, this)) return index;
+    return -1;
+  },
+
+  findLast<T>(this: readonly T[], callback: Callback<T | undefined, unknown>, self?: unknown): T | undefined {
+    const call = bound(callback, self);
+    for (let index = this.length - 1; index >= 0; index--) {
+      const value = this[index];
+      if (call(value, index, this)) return value;
+    }
+    return undefined;
+  },
+
+  findLastIndex<T>(this: readonly T[], callback: Callback<T | undefined, unknown>, self?: unknown): number {
+    const call = bound(callback, self);
+    for (let index = this.length - 1; index >= 0; index--) if (call(this[index], index, this)) return index;
+    return -1;
+  },
+
+  flatMap<T, R>(this: readonly T[], callback: Callback<T, R | readonly R[]>, self?: unknown): R[] {
+    const call = bound(callback, self);
+    const { length } = this;
+    const result: R[] = [];
+    for (let index = 0; index < length; index++) {
+      if (!(index in this)) continue;
+      const part = call(this[index] as T, index, this);
+      if (!Array.isArray(part)) result.push(part as R);
+      else for (let at = 0; at < part.length; at++) if (at in part) result.push(part[at]);
+    }
+    return result;
+  },
+
+  reduce<T, R>(
+    this: readonly T[],
+    callback: (before: R, value: T, index: number, array: readonly T[]) => R,
+    ...first: [R?]
+  ): R {
+    if (typeof callback !== "function") throw new TypeError(`${String(callback)} is not a function`);
+    const { length } = this;
+    let index = 0;
+    let result: R | undefined;
+    if (first.length > 0) result = first[0];
+    else {
+      while (index < length && !(index in this)) index++;
+      if (index >= length) throw new TypeError("reduce of empty array with no initial value");
+      result = this[index++] as unknown as R;
+    }
+    for (; index < length; index++)
+      if (index in this) result = callback(result as R, this[index] as T, index, this);
+    return result as R;
+  },
+
+  at<T>(this: readonly T[], place: number): T | undefined {
+    const index = Math.trunc(place) || 0;
+    return this[index < 0 ? this.length + index : index];
+  },
+};
+
+/** A place that there is no element at is no hole to the array that is made. */
+function from<T, R>(
+  source: Iterable<T> | ArrayLike<T>,
+  callback?: (value: T, index: number) => R,
+  self?: unknown,
+): R[] {
+  const call = callback === undefined ? undefined : bound(callback as Callback<T, R>, self);
+  const result: R[] = [];
+  const add = (value: T): void => {
+    result.push(call === undefined ? (value as unknown as R) : call(value, result.length, []));
+  };
+  if (Symbol.iterator in Object(source)) for (const value of source as Iterable<T>) add(value);
+  else {
+    const { length } = source as ArrayLike<T>;
+    for (let index = 0; index < length; index++) add((source as ArrayLike<T>)[index] as T);
+  }
+  return result;
+}
+
+for (const name of Object.keys(METHODS) as (keyof typeof METHODS)[])
+  Object.defineProperty(Array.prototype, name, { value: METHODS[name], enumerable: false });
+Object.defineProperty(Array, "from", { value: from, enumerable: false });
+
+export {};
