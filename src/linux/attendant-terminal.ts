@@ -18,14 +18,15 @@ import { AT_FDCWD, O } from "./path";
 import { getTermios, isTerminal, rawTermios, type Termios } from "./pty";
 import { ANY, FAILED, type RowProgram, type Target, within, word, wordIn } from "./row-program";
 import { statusOf } from "./stat";
-import { trySyscall } from "./syscall";
+import { syscall, trySyscall } from "./syscall";
 
 /** ioctl_tty(2). */
-const [TCGETS, TCSETS, TIOCGWINSZ, TIOCSWINSZ, TIOCGPTPEER] = [0x5401, 0x5402, 0x5413, 0x5414, 0x5441];
+const [TCGETS, TCSETS, TIOCGPGRP] = [0x5401, 0x5402, 0x540f];
+const [TIOCGWINSZ, TIOCSWINSZ, TIOCGPTPEER] = [0x5413, 0x5414, 0x5441];
 /** In the kernel's struct termios: c_lflag, and VEOF of c_cc. */
 const [LOCAL_FLAGS_AT, VEOF_AT, TERMIOS_SIZE] = [12, 21, 36];
 const ICANON = 2;
-const SIGWINCH = 28;
+const [SIGCONT, SIGWINCH] = [18, 28];
 const SIG_SETMASK = 2;
 const F_SETFL = 4;
 const MSG_DONTWAIT_NOSIGNAL = 0x4040;
@@ -82,6 +83,8 @@ export class AttendedTerminal implements AttendantPart {
   readonly #result = word();
   /** The signal that ends this process if it is one of `FATAL`. */
   readonly #fatal = word();
+  /** Our process group. */
+  readonly #job = syscall("getpgid", 0);
 
   constructor(master: Fd) {
     this.#master = master.number;
@@ -98,11 +101,7 @@ export class AttendedTerminal implements AttendantPart {
     words.count[0] = 4n;
     words.polled[1] = BigInt(INPUT + POLLIN * EVENTS);
     program.call("fcntl", [this.#master, F_SETFL, O.RDWR | O.NONBLOCK]);
-    if (this.#before !== undefined) {
-      program.set(this.#changed, 1);
-      // what our output is piped to may write to this terminal, and ends its lines as programs do
-      program.call("ioctl", [INPUT, TCSETS, rawTermios(this.#before, isTerminal(OUTPUT))], ANY);
-    }
+    this.#makeRaw(program);
     program.set(words.phase, { row: "relaying" });
     program.set(words.ended, { row: "last output" });
     program.set(this.#closed, { row: "closed" });
@@ -115,6 +114,7 @@ export class AttendedTerminal implements AttendantPart {
   signal(program: RowProgram, _: AttendantWords, signal: Memory): void {
     const bits = word();
     program.when(wordIn(signal), SIGWINCH, "resize");
+    if (this.#before !== undefined) program.when(wordIn(signal), SIGCONT, "continued");
     program.set(this.#fatal, wordIn(signal));
     program.sum([wordIn(signal), -1], { to: bits });
     program.rotate(signalSet(FATAL), wordIn(bits), { to: bits });
@@ -125,9 +125,31 @@ export class AttendedTerminal implements AttendantPart {
     if (this.#before === undefined) return;
     const restored = program.freshLabel();
     program.when(wordIn(this.#changed), 0, restored);
+    this.#whenInForeground(program, restored);
     program.call("ioctl", [INPUT, TCSETS, this.#before], ANY);
     program.set(this.#changed, 0);
     program.label(restored);
+  }
+
+  /** Our input's terminal only passes bytes on, unless it is another job's now. */
+  #makeRaw(program: RowProgram): void {
+    if (this.#before === undefined) return;
+    const made = program.freshLabel();
+    this.#whenInForeground(program, made);
+    program.set(this.#changed, 1);
+    // what our output is piped to may write to this terminal, and ends its lines as programs do
+    program.call("ioctl", [INPUT, TCSETS, rawTermios(this.#before, isTerminal(OUTPUT))], ANY);
+    program.label(made);
+  }
+
+  /** Goes elsewhere if our input's terminal has another job in its foreground: signals that would tell us so are held. */
+  #whenInForeground(program: RowProgram, otherwise: string): void {
+    const [job, foreground] = [word(), program.freshLabel()];
+    // one that controls nobody here may be changed by all
+    program.call("ioctl", [INPUT, TIOCGPGRP, job], { otherwise: foreground });
+    program.when(wordIn(job), this.#job, foreground);
+    program.goto(otherwise);
+    program.label(foreground);
   }
 
   ready(program: RowProgram, words: AttendantWords): void {
@@ -136,7 +158,7 @@ export class AttendedTerminal implements AttendantPart {
     this.#outputRows(program, words);
     this.#phaseRows(program, words);
     this.#endOfInputRows(program, words);
-    this.#signalRows(program);
+    this.#signalRows(program, words);
   }
 
   /** From our input to the master. */
@@ -148,6 +170,10 @@ export class AttendedTerminal implements AttendantPart {
     program.call("read", [INPUT, bytes, CHUNK], { to: read, least: 1, otherwise: "no input" });
     program.set(at, within(bytes, 0));
     program.set(left, wordIn(read));
+    // a shell need not tell a job that it is in the foreground now
+    program.when(wordIn(this.#changed), 1, "input read");
+    this.#makeRaw(program);
+    program.label("input read");
     program.set(this.#writes, POLLOUT * EVENTS);
     program.set(input, NO_POLL);
     this.#writeRows(program, "write input", this.#input, {
@@ -323,7 +349,10 @@ export class AttendedTerminal implements AttendantPart {
     program.set(words.timeout, 0, ATTEND.wait);
   }
 
-  #signalRows(program: RowProgram): void {
+  #signalRows(program: RowProgram, { child }: AttendantWords): void {
+    program.label("continued");
+    this.#makeRaw(program);
+    program.call("kill", [wordIn(child), SIGCONT], { ...ANY, next: ATTEND.signals });
     program.label("resize");
     this.#resize(program, ATTEND.signals);
     program.label("fatal");

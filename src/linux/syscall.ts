@@ -25,6 +25,7 @@ const NUMBERS = {
   pipe2: [293, 59],
   getpid: [39, 172],
   getppid: [110, 173],
+  getpgid: [121, 155],
   geteuid: [107, 175],
   futex: [202, 98],
   kill: [62, 129],

@@ -464,4 +464,47 @@ describe("a terminal of a run", () => {
       box.ok("delete", "--force", id);
     }
   }, [needsHako, needsProgram("python3"), needsProgram("pgrep")]);
+
+  e2e("a job in the background leaves the terminal to the others", () => {
+    using box = new Box();
+    const bundle = box.bundle(
+      ["sh", "-c", 'echo ready; read a; echo "got $a"; read b; echo "got $b"'],
+      terminal,
+    );
+    const line = `set -m; before=$(stty -g); ${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()} & sleep 2; [ "$before" = "$(stty -g)" ] && echo untouched; fg; echo "status $?"; [ "$before" = "$(stty -g)" ] && echo same`;
+    const { shown } = onTerminal(
+      [{ wait: "untouched" }, { type: "one\n" }, { wait: "got one" }, { type: "two\r" }, { wait: "status" }],
+      ["bash", "-c", line],
+    );
+    expect(shown).toContain("untouched\r\n");
+    expect(shown).toContain("got one\r\n");
+    expect(shown).toContain("got two\r\n");
+    expect(shown).toContain("status 0\r\n");
+    expect(shown).toContain("same\r\n");
+    expect(names(box.root)).toEqual([]);
+  }, [needsHako, needsProgram("python3")]);
+
+  e2e("one that was stopped and goes on has its terminal raw again", () => {
+    using box = new Box();
+    const bundle = box.bundle(
+      ["sh", "-c", 'trap "echo got INT" INT; echo ready; while :; do read a && exit 3; done'],
+      terminal,
+    );
+    const call = `${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()}`;
+    const stop = `(sleep 2; kill -STOP $(pgrep -f "hako --root ${box.root} run" | while read p; do readlink /proc/$p/exe | grep -q attendant && echo $p; done)) >/dev/null 2>&1 &`;
+    const line = `set -m; ${stop} ${call}; echo stopped; stty sane; fg; echo "status $?"`;
+    const { shown } = onTerminal(
+      [
+        { wait: "stopped" },
+        { wait: `run --bundle` },
+        { type: "\u0003" },
+        { wait: "got INT" },
+        { type: "x\r" },
+        { wait: "status" },
+      ],
+      ["bash", "-c", line],
+    );
+    expect(shown).toContain("got INT");
+    expect(shown).toContain("status 3\r\n");
+  }, [needsHako, needsProgram("python3"), needsProgram("pgrep")]);
 });
