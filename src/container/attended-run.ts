@@ -3,6 +3,7 @@ import { ATTEND, type Attended } from "../linux/attendant-rows";
 import { AttendedTerminal } from "../linux/attendant-terminal";
 import type { Fd } from "../linux/fd";
 import { O, openAt } from "../linux/path";
+import { ANY } from "../linux/row-program";
 import type { SignalRecorder } from "../linux/signal-recorder";
 import { endedRunLine } from "./ended-run";
 import { FORWARDED } from "./forwarded-signals";
@@ -37,6 +38,7 @@ export function leaveRun({ root, record, keep, master, recorder }: AttendedRun):
     recorded: recorder.reader.number,
     part: terminal,
     end(program) {
+      program.call("wait4", [init.pid, 0, 0, 0], ANY);
       if (directory !== undefined) removalRows(program, root, record, directory);
       else program.goto(keep ? ATTEND.exit : ATTEND.again);
     },

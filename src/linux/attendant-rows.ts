@@ -1,11 +1,16 @@
 import { CAME_TO, DIGIT_BITS, FIRST_DIGIT, STATUS_DIGITS } from "./attendant-status";
 import type { Memory } from "./memory";
-import { ANY, FAILED, type RowProgram, word, wordIn } from "./row-program";
+import { ANY, FAILED, type RowProgram, within, word, wordIn } from "./row-program";
 
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NAME = 15;
 const NAME = "hako";
-const WNOHANG = 1;
+const P_ALL = 0;
+/** WEXITED | WNOHANG | WNOWAIT */
+const LOOK = 0x1000005;
+const CLD_EXITED = 1;
+/** In siginfo_t of waitid(2): si_code, si_pid, si_status. */
+const [INFO_CODE_AT, INFO_PID_AT, INFO_STATUS_AT] = [8, 16, 24];
 const SIGCHLD = 17;
 const SIG_SETMASK = 2;
 const SFD_FLAGS = 0o2004000; // SFD_CLOEXEC | SFD_NONBLOCK
@@ -13,7 +18,7 @@ const SIGINFO_SIZE = 128;
 const AT_EMPTY_PATH = 0x1000;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
-const [LOW_HALF, BYTE] = [0xffffffff, 0xff];
+const LOW_HALF = 0xffffffff;
 export const [POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL] = [1, 4, 8, 16, 32];
 /** Of a pollfd no descriptor at all. */
 export const NO_POLL = LOW_HALF;
@@ -42,6 +47,8 @@ export class AttendantWords {
   readonly child = word();
   /** What the attendant ends with, or tells the command. */
   readonly status = word(CAME_TO.broken);
+  /** The signal that ended the process, or 0. */
+  readonly signal = word();
   /** Descriptors, what of them is waited for, and what is there (struct pollfd): signals come first. */
   readonly polled = new BigUint64Array(MOST_POLLED).fill(BigInt(NO_POLL));
   /** How many of them. */
@@ -75,8 +82,11 @@ export interface Attended {
   /** Descriptor with signals that came before, as a `SignalRecorder` keeps them. */
   recorded: number | undefined;
   part: AttendantPart | undefined;
-  /** What is left to do after the process's end; goes on at `ATTEND.exit` or, where it can't, at `ATTEND.again`. */
-  end(program: RowProgram): void;
+  /**
+   * What is left to do after the end of the process, which is reaped at `ATTEND.exit`; goes on there or, where it can't, at
+   * `ATTEND.again`.
+   */
+  end(program: RowProgram, words: AttendantWords): void;
 }
 
 /** How an attendant gives way to the command. */
@@ -130,17 +140,23 @@ function recordedRows(program: RowProgram, { child }: AttendantWords, recorded: 
   program.call("kill", [wordIn(child), wordIn(number)], { ...ANY, next: "recorded" });
 }
 
-/** Children that have ended. */
-function reapRows(program: RowProgram, { child, status, ended, phase }: AttendantWords): void {
-  const [how, reaped, signal] = [word(), word(), word()];
+/** Children that have ended; the attended one stays to be looked at. */
+function reapRows(program: RowProgram, { child, status, signal, ended, phase }: AttendantWords): void {
+  const info = new Uint8Array(SIGINFO_SIZE);
+  const [who, how] = [word(), word()];
   program.label("reap");
-  program.call("wait4", [-1, how, WNOHANG, 0], { to: reaped, otherwise: "gone" });
-  program.when(wordIn(reaped), 0, wordIn(phase));
-  program.sum([wordIn(reaped)], { least: wordIn(child), most: wordIn(child), otherwise: "reap" });
-  program.mask(wordIn(how), 0x7f, { to: signal });
-  program.sum([wordIn(signal), 128], { to: status, least: 129, next: wordIn(ended) });
-  program.rotate(wordIn(how), 8, { to: status });
-  program.mask(wordIn(status), BYTE, { to: status, next: wordIn(ended) });
+  program.set(within(info, INFO_PID_AT), 0);
+  program.call("waitid", [P_ALL, 0, info, LOOK, 0], { otherwise: "gone" });
+  program.mask(wordIn(info, INFO_PID_AT), LOW_HALF, { to: who });
+  program.when(wordIn(who), 0, wordIn(phase));
+  program.when(wordIn(who), wordIn(child), "child ended");
+  program.call("wait4", [wordIn(who), 0, 0, 0], { ...ANY, next: "reap" });
+  program.label("child ended");
+  program.mask(wordIn(info, INFO_STATUS_AT), LOW_HALF, { to: status });
+  program.mask(wordIn(info, INFO_CODE_AT), LOW_HALF, { to: how });
+  program.when(wordIn(how), CLD_EXITED, wordIn(ended));
+  program.set(signal, wordIn(status));
+  program.sum([wordIn(status), 128], { to: status, next: wordIn(ended) });
   // somebody else has reaped it
   program.label("gone");
   program.set(status, 1, wordIn(ended));
@@ -176,8 +192,9 @@ function signalRows(
 function endRows(program: RowProgram, words: AttendantWords, { part, end }: Attended): void {
   program.label(ATTEND.finish);
   part?.restore(program);
-  end(program);
+  end(program, words);
   program.label(ATTEND.exit);
+  program.call("wait4", [wordIn(words.child), 0, 0, 0], ANY);
   program.call("exit_group", [wordIn(words.status)]);
 }
 
