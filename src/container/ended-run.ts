@@ -1,7 +1,5 @@
-import { HakoError } from "../errors";
-import { CAME_TO, statusOfDigits } from "../linux/attendant-status";
+import { attendanceError, CAME_TO, statusOfDigits } from "../linux/attendant-status";
 import { ownVariable } from "../linux/environment";
-import { systemError } from "../linux/syscall";
 import type { ContainerId } from "./id";
 import { hasDirectory, type ProcessRecord, readRecord } from "./record";
 
@@ -46,11 +44,7 @@ export function endEndedRun({ startTime, status }: EndedRun, options: EndOptions
     deleteContainer({ root, id, force: true, openFiles, warn });
   }
   if (!failed) return status;
-  const errno = status & 0xff;
-  if (status >= CAME_TO.broken)
-    throw new HakoError({ code: "system", message: `container "${id}" could not be attended` });
-  if (status >= CAME_TO.unread) throw systemError("read", errno, "standard input");
-  throw systemError("write", errno, "standard output");
+  throw attendanceError(status, `container "${id}"`);
 }
 
 /** Whether what is there by this id is still the container that was run, or what is left of it. */

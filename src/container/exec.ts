@@ -1,11 +1,13 @@
 import { HakoError } from "../errors";
+
+import { EXEC_AGAIN } from "../init/exec-told";
 import { checkLabels } from "../init/labels";
-import type { Attendance } from "../linux/attendant";
-import { callerVariable } from "../linux/environment";
+import { ownVariable } from "../linux/environment";
 import type { Fd } from "../linux/fd";
+import { removeFile } from "../linux/file";
 import { namespaceRoot, processRoot } from "../linux/namespace-root";
 import { isExiting, openProcess } from "../linux/process";
-import type { SeccompFilter } from "../linux/seccomp";
+import { hasListener, type SeccompFilter } from "../linux/seccomp";
 import { socketPair } from "../linux/socket";
 import { isDebugging, logDebug } from "../log";
 import type { Config, Process } from "../oci/config";
@@ -32,9 +34,6 @@ import { homeIn } from "./user";
 
 /** How often a paused container is looked at. */
 const PAUSED_LOOK_MS = 50;
-/** In the environment of a hako whose attendant could not make the process: this one waits, and says why. */
-const CAREFULLY = "HAKO_EXEC_CAREFULLY";
-
 export interface ExecOptions extends Receivers {
   root: string;
   id: ContainerId;
@@ -56,6 +55,8 @@ export interface ExecOptions extends Receivers {
  * done while it runs it doesn't come back: a small program takes this one's place.
  */
 export async function execInContainer(options: ExecOptions): Promise<number> {
+  const line = ownVariable(EXEC_AGAIN);
+  if (line !== undefined) sayWhatFailed(line, options);
   const record = await runningRecord(options);
   const { started, terminal, forward } = startBeside(record, options);
   if (forward === undefined) return 0;
@@ -65,6 +66,23 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
     return await attend(started, master, forward);
   } finally {
     forward.stop();
+  }
+}
+
+/** Throws why the process could not become its program that this command had made before it was started again, with this line. */
+function sayWhatFailed(line: string, { root, id, pidFile }: ExecOptions): void {
+  const { failureTold, toldExec } = require("../init/exec-failure") as typeof import("../init/exec-failure");
+  const told = toldExec(line);
+  if (told === undefined) return;
+  if (pidFile !== undefined) removeFile(pidFile);
+  const record = readRecord(root, id);
+  try {
+    const config = readStoredConfig(root, id);
+    using first = new FirstProcess(record, hasNamespace(config, "mount"));
+    const { rootfs, init } = first;
+    failureTold(told, { pid: init.pid, rootfs, keepsGroups: keepsGroups(config) });
+  } catch (error) {
+    throw isEnding(record.init) ? notRunning(id, "stopped") : error;
   }
 }
 
@@ -114,19 +132,9 @@ function foreground(): typeof import("./foreground") {
   return require("./foreground");
 }
 
-/** For a program that gets nothing but signals while it runs; undefined when this process is needed, if only to say what went wrong. */
-function attendanceFor(
-  options: ExecOptions,
-  process: Process,
-  filter: SeccompFilter | undefined,
-): Attendance | undefined {
-  const { detach, pidFile, pidfdSocket, values } = options;
-  if (detach || process.terminal === true || pidFile !== undefined || pidfdSocket !== undefined)
-    return undefined;
-  // --process may name a pipe, which can be read once; a filter may end the process before it can say why it failed
-  if (values.process !== undefined || filter !== undefined) return undefined;
-  if (isDebugging() || callerVariable(CAREFULLY) !== undefined) return undefined;
-  return { signals: Object.values(FORWARDED), again: `${CAREFULLY}=1` };
+/** Whether this process is not needed while the program runs. The listener of a filter it hands over when it has let that go. */
+function leavesTheProgram({ detach }: ExecOptions, filter: SeccompFilter | undefined): boolean {
+  return !detach && !isDebugging() && !(filter !== undefined && hasListener(filter));
 }
 
 /** A container's first process while it lives: whose namespaces are joined, and whose file system names users. */
@@ -165,6 +173,7 @@ function startProcess(
   const { root, preserveFds, openFiles, cgroups, detach, warn } = options;
   const { id, cgroup, noNewKeyring } = record;
   const filter = storedFilter(root, id);
+  const leaves = leavesTheProgram(options, filter);
   using undo = new UndoStack((error) => warn(error.oneLine));
   let forward: SignalForwarder | undefined;
   let terminal: Fd | undefined;
@@ -179,7 +188,7 @@ function startProcess(
       process,
       // looked up from outside: what the container's root file system shows there is not trusted
       homeOf: (uid) => homeIn(rootfs.path, uid),
-      linux: { personality: linux?.personality, memoryPolicy: linux?.memoryPolicy },
+      linux,
       filter,
       listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),
       consoleSocket,
@@ -187,14 +196,15 @@ function startProcess(
       keepsGroups: keepsGroups(config),
       preserveFds,
       openFiles,
-      attendance: attendanceFor(options, process, filter),
       warn,
     },
     (ready) => {
       handOut(options, ready, "setns", undo);
       if (receiver !== undefined) terminal = foreground().ourTerminal(receiver);
       // before this nothing runs, and a signal that ends us ends it too
+      if (leaves) return { signals: Object.values(FORWARDED), master: terminal };
       if (!detach) forward = new (foreground().SignalForwarder)();
+      return undefined;
     },
     undo,
   );

@@ -1,31 +1,17 @@
-import { asHakoError, HakoError } from "../errors";
+import { asHakoError } from "../errors";
 import { allOverExecutionSteps } from "../linux/capabilities";
-import { closeStep, executeStep, inheritSteps, ownerSteps } from "../linux/child-steps";
-import { cloneCall, cloneChild, cloneName, Reports, SIBLING } from "../linux/clone";
-import type { Explanation } from "../linux/execution-error";
-import type { Fd } from "../linux/fd";
+import { closeStep, ownerSteps } from "../linux/child-steps";
+import { cloneChild, Reports } from "../linux/clone";
 import { forbidExecution } from "../linux/memfd";
-import { O, openAt } from "../linux/path";
 import { Pipe } from "../linux/pipe";
-import {
-  childEnded,
-  hideProcess,
-  hideStep,
-  isChild,
-  nameStep,
-  openChild,
-  parentDeathStep,
-  reapChild,
-  signalProcess,
-  startTimeOf,
-} from "../linux/process";
+import { hideProcess, hideStep, nameStep, parentDeathStep } from "../linux/process";
 import { RemoteProcess, SharedRange } from "../linux/remote-process";
 import { effectiveUser } from "../linux/rootless";
 import { writeAll } from "../linux/socket";
 import { type Step, stepError } from "../linux/steps";
-import { systemError } from "../linux/syscall";
 import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
+import { BornProcess, cloneInto, type Execution, executedOutside, executionSteps } from "./born-process";
 import { type NamespacePlan, writeIdMaps } from "./namespaces";
 import { setOutOfMemoryScore } from "./out-of-memory-score";
 import { ownerOf } from "./owner";
@@ -34,104 +20,9 @@ import { STAGE_NAME } from "./stage-name";
 const SIGKILL = 9;
 
 /** What a container's process is born with. */
-export interface BirthPlan {
+export interface BirthPlan extends Execution {
   config: Config;
   namespaces: NamespacePlan;
-  /** The directory of the v2 cgroup that it is born in; ours if undefined. */
-  born: string | undefined;
-  /** How many of the caller's descriptors from 3 on it has. */
-  preserveFds: number;
-  /** Other descriptors that it has, by the same numbers. */
-  keep: readonly Fd[];
-  /** What else is known of its end, with the signal that ended it. */
-  explainEnd(signal: number | undefined): Explanation;
-}
-
-/** A container's first process until it is left to itself; killed with its owner's end unless it was released. */
-export class BornProcess implements Disposable {
-  readonly remote: RemoteProcess;
-  #released = false;
-  #pid: number;
-  #startTime: number;
-  #pidfd: Fd | undefined;
-
-  constructor(
-    pid: number,
-    range: SharedRange,
-    private readonly explainEnd: BirthPlan["explainEnd"],
-  ) {
-    this.#pid = pid;
-    this.#startTime = startTimeOf(pid);
-    this.#pidfd = openChild(pid);
-    this.remote = new RemoteProcess(range, {
-      ended: () => this.#pidfd === undefined || childEnded(this.#pidfd),
-      death: () => this.#death(),
-    });
-  }
-
-  get pid(): number {
-    return this.#pid;
-  }
-
-  get startTime(): number {
-    return this.#startTime;
-  }
-
-  /** A descriptor of it (pidfd_open(2)). */
-  get descriptor(): Fd {
-    if (this.#pidfd === undefined) throw this.#death();
-    return this.#pidfd;
-  }
-
-  /** Makes a copy of itself in what it has joined for its children, with what else `flags` say, and ends: this is the copy from now on. */
-  rebirth(flags: number): void {
-    const pid = this.remote.birth(cloneCall(BigInt(flags >>> 0) | SIBLING, 0));
-    if (pid < 0) throw systemError(cloneName(), -pid);
-    // whoever can get at the new process could say this too
-    if (pid === this.#pid || !isChild(pid))
-      throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
-    reapChild(this.#pid, true);
-    this.#pidfd?.close();
-    this.#pid = pid;
-    this.#startTime = startTimeOf(pid);
-    this.#pidfd = openChild(pid);
-  }
-
-  /** Does something as this process: in its namespaces, with its root directory, its identity and its descriptors. */
-  act<T>(action: () => T): T {
-    return this.remote.act(action);
-  }
-
-  /** From now on it goes its way, whatever becomes of this one. */
-  release(): void {
-    this.#released = true;
-    this.#pidfd?.close();
-  }
-
-  /** Why it has ended without a word. */
-  #death(): HakoError {
-    const ending = reapChild(this.#pid, true);
-    const how =
-      ending === undefined
-        ? "has gone"
-        : ending.signal === undefined
-          ? `exited with status ${ending.status}`
-          : `was killed by signal ${ending.signal}`;
-    const { why, hint } = this.explainEnd(ending?.signal);
-    const message = `the container's process ${how} before it was ready`;
-    return new HakoError({
-      code: "system",
-      message: why === undefined ? message : `${message}: ${why}`,
-      hint,
-    });
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#released) return;
-    signalProcess(this.#pid, this.#startTime, SIGKILL, true);
-    this.#pidfd?.close();
-    reapChild(this.#pid, true);
-  }
 }
 
 /**
@@ -180,18 +71,9 @@ function lateSteps({ lateFlags }: NamespacePlan): Step[] {
   return lateFlags === 0 ? [] : [{ what: "unshare", call: "unshare", args: [lateFlags] }];
 }
 
-/** Until it is executed; the range's descriptor stays open, and these. */
-function executionSteps(preserveFds: number, range: SharedRange, keep: readonly Fd[], program: Fd): Step[] {
-  return [
-    { what: "chdir /", call: "chdir", args: ["/"] },
-    ...inheritSteps(preserveFds, [range.file, ...keep]),
-    executeStep(program, ["hako", "init"], []),
-  ];
-}
-
 /** Born in its new namespaces, and executed there: nobody else is in them. */
 function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
-  const { namespaces, config, born, explainEnd, keep } = plan;
+  const { namespaces, config, born, explainEnd } = plan;
   using program = range.program();
   using go = namespaces.created.has("user") ? new Pipe("pipe to the container's process") : undefined;
   const steps: Step[] = [parentDeathStep(SIGKILL)];
@@ -204,19 +86,25 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
       ...(ownerOf(config).uid === 0 ? [] : allOverExecutionSteps()),
     );
   }
-  steps.push(...executionSteps(plan.preserveFds, range, keep, program));
+  steps.push(...executionSteps(plan, range, program));
   using reports = new Reports(steps);
   // an ordinary user could not write the maps of a process that nobody may look at; it is alone in its namespaces yet
   if (go === undefined) hideProcess();
-  const cloned = { flags: namespaces.flags, steps, waitsForNothing: go === undefined };
-  const pid = explained(plan, () => cloneIn(born, cloned, reports));
-  const process = new BornProcess(pid, range, explainEnd);
+  const { flags } = namespaces;
+  const pid = explained(plan, () =>
+    cloneInto(born, (cgroup) =>
+      cloneChild({ flags, steps, cgroup, waitsForNothing: go === undefined }, reports),
+    ),
+  );
+  const process = new BornProcess(pid, new RemoteProcess(range), explainEnd);
   try {
     if (go !== undefined) {
       writeMaps(pid, config);
       writeAll(go.write, new Uint8Array(1));
     }
-    awaitExecution(reports, steps, program);
+    const failed = reports.last();
+    if (failed !== undefined) throw stepError(steps, failed);
+    forbidExecution(program);
     return process;
   } catch (error) {
     process[Symbol.dispose]();
@@ -226,17 +114,15 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
 
 /** Executed in our namespaces, where it joins others, and makes a copy of itself that is born in all of them. */
 function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
-  const { namespaces, born, explainEnd } = plan;
+  const { namespaces } = plan;
   const joined = namespaces.joined.filter(({ type }) => type !== "mount").map(({ fd }) => fd);
-  using program = range.program();
-  const keep = [...plan.keep, ...joined];
-  const steps = [parentDeathStep(SIGKILL), ...executionSteps(plan.preserveFds, range, keep, program)];
-  using reports = new Reports(steps);
   hideProcess();
-  const made = explained(plan, () => cloneIn(born, { flags: 0, steps, waitsForNothing: true }, reports));
-  const process = new BornProcess(made, range, explainEnd);
+  using program = range.program();
+  const process = explained(plan, () =>
+    executedOutside({ ...plan, keep: [...plan.keep, ...joined] }, new RemoteProcess(range), program),
+  );
   try {
-    awaitExecution(reports, steps, program);
+    forbidExecution(program);
     // who writes the maps of a new user namespace without any rights must be able to look at it
     const hidden = !namespaces.created.has("user") || effectiveUser() === 0;
     process.remote.perform([...(hidden ? [hideStep()] : []), ...namespaces.joinSteps]);
@@ -248,22 +134,6 @@ function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
     process[Symbol.dispose]();
     throw error;
   }
-}
-
-/** Waits until the process is executed; from then on nobody can execute its program's file again. */
-function awaitExecution(reports: Reports, steps: readonly Step[], program: Fd): void {
-  const failed = reports.last();
-  if (failed !== undefined) throw stepError(steps, failed);
-  forbidExecution(program);
-}
-
-function cloneIn(
-  born: string | undefined,
-  plan: { flags: number; steps: readonly Step[]; waitsForNothing: boolean },
-  reports: Reports,
-): number {
-  using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
-  return cloneChild({ ...plan, cgroup }, reports);
 }
 
 function explained<T>({ namespaces, born }: BirthPlan, action: () => T): T {

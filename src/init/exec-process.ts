@@ -1,68 +1,72 @@
-import { Reports } from "../linux/clone";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
-import { Pipe } from "../linux/pipe";
-import { hasExecuted, reapChild, signalProcess } from "../linux/process";
-import { recvByte, socketPair, writeAll } from "../linux/socket";
+import { hasExecuted, reapChild } from "../linux/process";
+import { failureAt, type SharedRange } from "../linux/remote-process";
+import { recvByte, waitFor, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
+import type { Process } from "../oci/config";
+import type { Attendance } from "./attended-exec";
+import type { BornProcess } from "./born-process";
 import type { ProgramOutside } from "./program-outside";
 import { STAGE_NAME } from "./stage-name";
 
-const SIGKILL = 9;
-
 /** What an exec's process and its maker have in common. */
-export class ExecChannels implements Disposable {
-  /** Where it waits for a byte. */
-  readonly go = new Pipe("pipe to the program's process");
-  readonly reports = new Reports([]);
-  /** The way of the listener of its seccomp filter: our end, and its own. */
-  readonly listener: readonly [ours: Fd, theirs: Fd] | undefined;
+export interface ExecShared {
+  /** In its memory are the steps that it makes, and how they ended. */
+  range: SharedRange;
+  /** Our end of the socket at which it waits for a byte; its own is closed when it executes its program, and when it ends. */
+  channel: Fd;
+}
 
-  constructor(listens: boolean) {
-    this.listener = listens ? socketPair("socket for the seccomp listener") : undefined;
-  }
-
-  /** Closes the ends that are the process's, which alone has them now. */
-  handOver(): void {
-    this.go.read.close();
-    this.listener?.[1].close();
-  }
-
-  [Symbol.dispose](): void {
-    this.go[Symbol.dispose]();
-    this.reports[Symbol.dispose]();
-    for (const end of this.listener ?? []) end.close();
-  }
+/** What an exec's process does from its birth on. */
+export interface ExecEnd {
+  program: ProgramOutside;
+  steps: readonly Step[];
+  /** Its seccomp filter has a listener, or there is one at all. */
+  filter: "listens" | "filters" | undefined;
 }
 
 /** A process in a container that waits to execute its program; killed with its owner's end unless it was released. */
 export class ExecProcess implements Disposable {
-  #released = false;
-
   constructor(
-    readonly pid: number,
-    readonly startTime: number,
-    private readonly channels: ExecChannels,
-    private readonly program: ProgramOutside,
-    private readonly steps: readonly Step[],
-    private readonly filtered: boolean,
+    private readonly process: BornProcess,
+    private readonly shared: ExecShared,
+    private readonly end: ExecEnd,
   ) {}
+
+  get pid(): number {
+    return this.process.pid;
+  }
+
+  get startTime(): number {
+    return this.process.startTime;
+  }
 
   /** Lets it execute its program; throws when it can't. `listener` gets the listener of its filter. */
   release(listener: (fd: Fd) => void): void {
+    const { channel, range } = this.shared;
+    const { program, steps, filter } = this.end;
     const waits = this.#letGo();
-    this.#passListener(listener);
-    const failed = this.channels.reports.last();
-    if (failed !== undefined) throw this.program.failure(this.steps, failed);
-    if (this.filtered || !waits) this.#checkExecution();
-    this.#released = true;
-    this.channels[Symbol.dispose]();
+    if (filter === "listens") this.#passListener(listener);
+    waitFor(channel, "read", -1);
+    const failed = failureAt(range, this.process.remote.prepared);
+    if (failed !== undefined) throw program.failure(steps, failed);
+    if (filter !== undefined || !waits) this.#checkExecution();
+    this.process.release();
+    this.#close();
+  }
+
+  /** Leaves it to an attendant, which takes the place of this process. Comes back only by throwing. */
+  leave(attendance: Attendance, specified: Process): never {
+    const { leaveExec } = require("./attended-exec") as typeof import("./attended-exec");
+    this.process.reapFormer();
+    return leaveExec(this.process, this.shared, this.end, attendance, specified);
   }
 
   /** false when it has ended: somebody has killed it. */
   #letGo(): boolean {
     try {
-      writeAll(this.channels.go.write, new Uint8Array(1));
+      writeAll(this.shared.channel, new Uint8Array(1));
       return true;
     } catch (error) {
       if (hasErrno(error, "EPIPE")) return false;
@@ -71,28 +75,43 @@ export class ExecProcess implements Disposable {
   }
 
   #passListener(listener: (fd: Fd) => void): void {
-    const [socket] = this.channels.listener ?? [];
-    if (socket === undefined) return;
-    const { fd } = recvByte(socket);
-    // it has failed before, and said so
+    const fd = this.#received();
+    // it has failed before, and left word of it
     if (fd === undefined) return;
     using owned = fd;
     listener(owned);
-    writeAll(socket, new Uint8Array(1));
+    writeAll(this.shared.channel, new Uint8Array(1));
+  }
+
+  #received(): Fd | undefined {
+    try {
+      return recvByte(this.shared.channel).fd;
+    } catch (error) {
+      // it ended without having read what it was sent
+      if (hasErrno(error, "ECONNRESET")) return undefined;
+      throw error;
+    }
   }
 
   /** A filter may kill one whose execution has failed before it can say so. */
   #checkExecution(): void {
-    if (hasExecuted(this.pid, this.startTime, STAGE_NAME)) return;
-    const { deathError } = require("../explain/death") as typeof import("../explain/death");
-    const end = { signal: reapChild(this.pid, true)?.signal, cgroup: undefined };
-    throw deathError("the process died before it could execute the program", end);
+    if (!hasExecuted(this.pid, this.startTime, STAGE_NAME))
+      throw diedBefore(reapChild(this.pid, true)?.signal);
+  }
+
+  #close(): void {
+    this.shared.channel.close();
+    this.shared.range[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {
-    if (this.#released) return;
-    signalProcess(this.pid, this.startTime, SIGKILL);
-    this.channels[Symbol.dispose]();
-    reapChild(this.pid, true);
+    this.process[Symbol.dispose]();
+    this.#close();
   }
+}
+
+/** The error of a process that a signal has ended before it executed its program. */
+export function diedBefore(signal: number | undefined): Error {
+  const { deathError } = require("../explain/death") as typeof import("../explain/death");
+  return deathError("the process died before it could execute the program", { signal, cgroup: undefined });
 }

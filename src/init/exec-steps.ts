@@ -4,15 +4,16 @@ import { sessionKeyringSteps } from "../linux/credentials";
 import { errnoNumber } from "../linux/errno";
 import { execveStep, repairSteps } from "../linux/exec";
 import type { Fd } from "../linux/fd";
+import { forbidStep } from "../linux/memfd";
 import { stringVector } from "../linux/memory";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/namespace";
+import { AT_FDCWD, O } from "../linux/path";
 import { hideStep, nameStep, parentDeathStep } from "../linux/process";
 import { controllingTerminalStep } from "../linux/pty";
 import { limitSteps } from "../linux/rlimit";
 import { filterSteps } from "../linux/seccomp";
 import type { Step } from "../linux/steps";
 import { affinitySteps, attributeSteps } from "./attributes";
-import type { ExecChannels } from "./exec-process";
 import { keptForFilter, openFilesFor, processLimits } from "./final";
 import { enterSteps, type Identity, identityOf, standardStreamSteps } from "./identity";
 import { labelSteps } from "./labels";
@@ -28,35 +29,57 @@ const SIGKILL = 9;
 
 /** Descriptors that the two processes of an exec have; all but the caller's. */
 export interface ExecDescriptors {
+  /** The container's first process. */
+  pidfd: Fd;
   /** The container's root directory. */
   root: Fd;
   /** The program's terminal. */
   terminal: Fd | undefined;
-  /** Of cgroups that it joins. */
-  files: readonly Fd[];
-  channels: ExecChannels;
+  /** Where the program's process waits. */
+  channel: Fd;
+  /** The memory that it has the steps in. */
+  range: Fd;
+  /** What the first one executes. */
+  image: Fd;
+  /** Lists of cgroups that it joins, which the first one opens: their numbers there. */
+  files: readonly number[];
+  /** What the first process opens next gets this number, and what the other one opens. */
+  freeInJoiner: number;
+  freeInProgram: number;
 }
 
 /** Those that only the first process uses. */
-function ofJoiner({ root, terminal }: ExecDescriptors, pidfd: Fd): Fd[] {
+function ofJoiner({ pidfd, root, terminal }: Pick<ExecDescriptors, "pidfd" | "root" | "terminal">): Fd[] {
   return [pidfd, root, terminal].filter((fd) => fd !== undefined);
 }
 
-function ofProgram({ files, channels }: ExecDescriptors): Fd[] {
-  return [channels.go.read, channels.listener?.[1], ...files].filter((fd) => fd !== undefined);
+/** What of ours the two processes have, beside the range. */
+export function usedDescriptors(fds: ExecDescriptors): Fd[] {
+  return [...ofJoiner(fds), fds.channel, fds.image];
 }
 
-/** What steps use, but for where they report. */
-export function usedDescriptors(fds: ExecDescriptors, pidfd: Fd): Fd[] {
-  return [...ofJoiner(fds, pidfd), ...ofProgram(fds)];
+/** Descriptors of an exec, with the numbers of those that its processes open. */
+export function descriptorsOf(
+  { pidfd, rootfs, preserveFds, entry }: ExecOptions,
+  made: Pick<ExecDescriptors, "terminal" | "channel" | "range" | "image">,
+): ExecDescriptors {
+  const own = { pidfd, root: rootfs, ...made };
+  const kept = [own.channel, own.range].map(({ number }) => number);
+  // what it executes is closed before anything is opened
+  const inJoiner = freeNumbers(preserveFds, [...ofJoiner(own).map(({ number }) => number), ...kept]);
+  const files = entry.self.map(inJoiner);
+  const freeInJoiner = inJoiner();
+  const freeInProgram = freeNumbers(preserveFds, [...files, ...kept])();
+  return { ...own, files, freeInJoiner, freeInProgram };
 }
 
-/** The lowest number of a descriptor that is neither a standard stream, nor the caller's, nor one of these. */
-function lowestFree(preserveFds: number, fds: readonly Fd[]): number {
-  const taken = new Set(fds.map(({ number }) => number));
+/** Gives the numbers of descriptors as they are opened: the lowest that is neither a standard stream, nor the caller's, nor taken. */
+function freeNumbers(preserveFds: number, taken: readonly number[]): () => number {
   let number = 3 + preserveFds;
-  while (taken.has(number)) number++;
-  return number;
+  return () => {
+    while (taken.includes(number)) number++;
+    return number++;
+  };
 }
 
 /** How an exec's program becomes what config.json says of it. */
@@ -67,54 +90,80 @@ export function identityOfExec(options: ExecOptions, foreign: readonly Namespace
   return identityOf(process, { have, kept, keepsGroups, warn });
 }
 
+/** What the first process makes. */
+export interface JoinerSteps {
+  before: Step[];
+  /** The rest, where root enters the working directory, and where the user does so. */
+  asRoot: Step[];
+  asUser: Step[];
+}
+
 /**
  * What the first process makes: it joins the container's namespaces, but for the pid namespace, where only its child will
- * be, and takes the program's identity, but for a right that a seccomp filter needs. `owner` is what we call the program's user;
- * `entersAs` is who enters the working directory, the user or the container's root.
+ * be, and takes the program's identity, but for a right that a seccomp filter needs. `owner` is what we call the program's user.
  */
 export function joinerSteps(
   options: ExecOptions,
   foreign: readonly NamespaceType[],
   identity: Identity,
   owner: number,
-  entersAs: "root" | "user",
   fds: ExecDescriptors,
-): Step[] {
-  const { process, linux, id, pidfd, preserveFds, noNewKeyring, keepsGroups } = options;
-  const { terminal } = fds;
+): JoinerSteps {
+  const { process, linux, id, noNewKeyring, keepsGroups, entry } = options;
+  const { terminal, pidfd, freeInJoiner: free } = fds;
   const beside = foreign.includes("user") ? ownerBeside(options.pid, process.user) : undefined;
-  const free = lowestFree(preserveFds, [...usedDescriptors(fds, pidfd), fds.channels.reports.write]);
   const { uid } = process.user;
-  const enter = enterSteps(process.cwd, entersAs === "root" ? 0 : uid, free);
   const streams = terminal === undefined ? [0, 1, 2] : [];
   // each change of identity undoes it
   const parentDeath = [parentDeathStep(SIGKILL)];
-  return [
-    // the caller's terminal is nothing to it
-    { what: "setsid", call: "setsid", args: [] },
-    ...outOfMemoryScoreSteps(process.oomScoreAdj, free),
-    hideStep(),
-    nameStep(STAGE_NAME),
-    ...affinitySteps(process, "initial"),
-    // while the host's procfs is there
-    ...labelSteps(process, free),
-    ...joinSteps(foreign, pidfd, fds.root, keepsGroups, beside),
-    ...parentDeath,
-    // the container's own, by its name
-    ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),
-    ...(terminal === undefined ? [] : terminalSteps(terminal, uid, owner)),
-    ...standardStreamSteps(streams, uid, owner),
-    ...attributeSteps(process, linux),
-    ...identity.before,
-    ...(entersAs === "root" ? enter : []),
-    ...identity.user,
-    ...parentDeath,
-    ...(entersAs === "user" ? enter : []),
+  const rest = [
     ...identity.capabilities,
-    ...ofJoiner(fds, pidfd).map(closeStep),
+    ...ofJoiner(fds).map(closeStep),
     // a change of identity may have undone it
     hideStep(),
   ];
+  return {
+    before: [
+      // the caller's terminal is nothing to it
+      { what: "setsid", call: "setsid", args: [] },
+      forbidStep(fds.image),
+      closeStep(fds.image),
+      ...outOfMemoryScoreSteps(process.oomScoreAdj, fds.files[0] ?? free),
+      hideStep(),
+      nameStep(STAGE_NAME),
+      ...entry.self.map((path, index) => openStep(path, fds.files[index] ?? free)),
+      ...affinitySteps(process, "initial"),
+      // while the host's procfs is there
+      ...labelSteps(process, free),
+      ...joinSteps(foreign, pidfd, fds.root, keepsGroups, beside),
+      ...parentDeath,
+      // the container's own, by its name
+      ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),
+      ...(terminal === undefined ? [] : terminalSteps(terminal, uid, owner)),
+      ...standardStreamSteps(streams, uid, owner),
+      ...attributeSteps(process, linux),
+      ...identity.before,
+    ],
+    asRoot: [...enterSteps(process.cwd, 0, free), ...identity.user, ...parentDeath, ...rest],
+    asUser: [
+      // where the directory could be opened
+      { what: `close ${free}`, call: "close", args: [free], optional: true },
+      ...identity.user,
+      ...parentDeath,
+      ...enterSteps(process.cwd, uid, free),
+      ...rest,
+    ],
+  };
+}
+
+function openStep(path: string, number: number): Step {
+  return {
+    what: `openat ${path}`,
+    call: "openat",
+    args: [AT_FDCWD, path, O.WRONLY | O.CLOEXEC, 0],
+    least: number,
+    most: BigInt(number),
+  };
 }
 
 function joinSteps(
@@ -157,23 +206,19 @@ export function programSteps(
   fds: ExecDescriptors,
 ): Step[] {
   const { process, filter, preserveFds, openFiles } = options;
-  const { files, terminal, channels } = fds;
-  const go = channels.go.read;
+  const { files, terminal, channel, freeInProgram } = fds;
   const limits = processLimits(process);
-  const free = lowestFree(preserveFds, [...ofProgram(fds), channels.reports.write]);
   const last = keptForFilter(process, filter) === 0n ? undefined : identity.last;
   return [
     { what: "setsid", call: "setsid", args: [] },
     ...(terminal === undefined ? [] : [controllingTerminalStep(0)]),
-    { what: "wait for the caller", call: "read", args: [go.number, new Uint8Array(1), 1], least: 1 },
-    ...files.map(
-      (file): Step => ({ what: "join a cgroup: write", call: "write", args: [file.number, "0", 1] }),
-    ),
+    { what: "wait for the caller", call: "read", args: [channel.number, new Uint8Array(1), 1], least: 1 },
+    ...files.map((file): Step => ({ what: "join a cgroup: write", call: "write", args: [file, "0", 1] })),
     ...affinitySteps(process, "final"),
     ...inheritSteps(preserveFds, []),
     ...repairSteps(openFilesFor(limits, openFiles)),
     ...limitSteps(limits),
-    ...(filter === undefined ? [] : filterSteps(filter, channels.listener?.[1] ?? go, last, free)),
+    ...(filter === undefined ? [] : filterSteps(filter, channel, last, freeInProgram)),
     ...executionSteps(program),
   ];
 }
@@ -181,9 +226,9 @@ export function programSteps(
 /** Of several files that may be the program the first that the kernel lets this user execute. */
 function executionSteps({ places, args, environment }: ProgramOutside): Step[] {
   const [argv, env] = [stringVector(args), stringVector(environment)];
-  return places.map(({ path, seen }, index) => {
+  return places.map(({ path, here }, index) => {
     const step = execveStep(path, argv, env);
     if (index === places.length - 1) return step;
-    return seen ? { ...step, least: DENIED, most: BigInt(DENIED) } : { ...step, optional: true };
+    return here === "found" ? { ...step, least: DENIED, most: BigInt(DENIED) } : { ...step, optional: true };
   });
 }

@@ -2,23 +2,19 @@ import type { HakoError } from "../errors";
 import { errnoNumber } from "../linux/errno";
 import type { Sight } from "../linux/execution-error";
 import type { Fd } from "../linux/fd";
-import { hasErrno } from "../linux/file";
 import { hostId } from "../linux/id-map";
-import { O, openInRoot } from "../linux/path";
-import { dirname } from "../linux/path-text";
-import { filesystemOf, statusOf } from "../linux/stat";
-import { MAGIC } from "../linux/statfs";
+import { O, openIfThere } from "../linux/path";
+import { statusOf } from "../linux/stat";
 import { type Step, stepError } from "../linux/steps";
 import type { Process } from "../oci/config";
-import { environmentOf, notExecuted, notFound, placesOf } from "./program";
-import { absoluteIn } from "./sight-outside";
+import { absoluteIn, environmentOf, notExecuted, notFound, placesOf } from "./program";
 import type { ExecOptions } from "./spawn-exec";
 
 /** A file that may be the program. */
 interface Place {
   path: string;
-  /** Whether something is there; false where we, who are not its user, may not look. */
-  seen: boolean;
+  /** Whether something is there, for us; hidden is where we, who are not its user, may not look. */
+  here: "found" | "missing" | "hidden";
 }
 
 /** `pid` is the first process of the program's container, `rootfs` the root directory of its mount namespace. */
@@ -46,7 +42,7 @@ export class ProgramOutside {
     const places = placesOf(name, this.environment);
     // of a path the kernel says itself what is wrong with it
     this.places = name.includes("/")
-      ? places.map((path) => ({ path, seen: true }))
+      ? places.map((path) => ({ path, here: "found" }))
       : places.map((path) => this.#placeAt(path)).filter((place) => place !== undefined);
     if (this.places.length === 0) throw notFound(name, this.environment);
   }
@@ -57,39 +53,26 @@ export class ProgramOutside {
     const path = step?.args[0];
     if (step?.call !== "execve" || typeof path !== "string") return stepError(steps, [index, result]);
     const name = this.args[0] ?? "";
-    const seen = this.places.find((place) => place.seen)?.path;
+    const found = this.places.find(({ here }) => here === "found")?.path;
     const EACCES = errnoNumber("EACCES");
-    // nothing is at the last place of PATH, where we could not look: then it is as if that were not in PATH
-    const nothing =
-      this.places.some((place) => place.path === path && !place.seen) &&
-      [errnoNumber("ENOENT"), errnoNumber("ENOTDIR")].includes(-result);
-    if (nothing && seen === undefined) return notFound(name, this.environment);
+    // the last place of PATH may be one where nothing is, or which the user may not look at: then it is as if that were not in PATH
+    const here = this.places.find((place) => place.path === path)?.here;
+    const absent = [errnoNumber("ENOENT"), errnoNumber("ENOTDIR")].includes(-result);
+    const nothing = here === "missing" ? absent || -result === EACCES : here === "hidden" && absent;
+    if (nothing && found === undefined) return notFound(name, this.environment);
     const code = nothing ? EACCES : -result;
-    const denied = code === EACCES ? (seen ?? path) : path;
+    const denied = code === EACCES ? (found ?? path) : path;
     return notExecuted(name, denied, code, this.#look(denied));
   }
 
+  /** In its procfs a process of the container finds itself (/proc/self), and we do not: so what is missing is tried all the same. */
   #placeAt(path: string): Place | undefined {
-    const absolute = absoluteIn(this.#process, path);
     try {
-      using file = openInRoot(this.root, absolute, O.PATH);
-      return statusOf(file).type === "directory" ? undefined : { path, seen: true };
-    } catch (error) {
-      const missing = hasErrno(error, "ENOENT", "ENOTDIR") && this.#isMissing(absolute);
-      return missing ? undefined : { path, seen: false };
-    }
-  }
-
-  /** Whether nothing is there for the container either: in its procfs it finds itself (/proc/self), and we do not. */
-  #isMissing(path: string): boolean {
-    try {
-      using directory = openInRoot(this.root, dirname(path), O.PATH | O.DIRECTORY);
-      if (filesystemOf(directory) === MAGIC.proc) return false;
-      // a link that leads nowhere for us
-      openInRoot(this.root, path, O.PATH | O.NOFOLLOW).close();
-      return false;
-    } catch (error) {
-      return hasErrno(error, "ENOENT") && (error as HakoError).path === path;
+      using file = openIfThere(this.root, absoluteIn(this.#process, path), O.PATH);
+      if (file === undefined) return { path, here: "missing" };
+      return statusOf(file).type === "directory" ? undefined : { path, here: "found" };
+    } catch {
+      return { path, here: "hidden" };
     }
   }
 

@@ -82,6 +82,11 @@ export function placesOf(name: string, environment: readonly string[]): string[]
     .map((directory) => `${directory === "" ? "." : directory}/${name}`);
 }
 
+/** The path of a program's file from the root of its container. */
+export function absoluteIn(process: Process, path: string): string {
+  return path.startsWith("/") ? path : `${process.cwd}/${path}`;
+}
+
 function searchPath(environment: readonly string[]): string {
   return environment.find((line) => line.startsWith("PATH="))?.slice("PATH=".length) ?? "";
 }

@@ -9,6 +9,7 @@ import { type FileStatus, statusOf } from "../linux/stat";
 import { systemError } from "../linux/syscall";
 import type { Process } from "../oci/config";
 import { mayExecute } from "./may-execute";
+import { absoluteIn } from "./program";
 
 /** A program's container, of which only files are looked at. */
 export interface Outside {
@@ -18,11 +19,6 @@ export interface Outside {
   keepsGroups: boolean;
   /** What the host calls an id of the container's user namespace. */
   onHost(kind: "uid" | "gid", id: number): number;
-}
-
-/** The path of a program's file from the root of its container. */
-export function absoluteIn(process: Process, path: string): string {
-  return path.startsWith("/") ? path : `${process.cwd}/${path}`;
 }
 
 /** Looks at programs of a container from outside, as far as modes say what the program's user may do. */

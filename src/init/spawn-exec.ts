@@ -1,20 +1,24 @@
 import type { CgroupEntry } from "../cgroup";
 import { asHakoError, HakoError } from "../errors";
-import { type Attendance, launchAttended } from "../linux/attendant";
-import { type Fd, FdList } from "../linux/fd";
+import type { Explanation } from "../linux/execution-error";
+import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
-import { type LaunchPlan, launch } from "../linux/launch";
 import { NAMESPACE_TYPES, type NamespaceType, namespaceInode } from "../linux/namespace";
-import { O, openAt } from "../linux/path";
-import { aliveProcess, startTimeOf } from "../linux/process";
+import { hasItsNumber } from "../linux/process";
+import { RemoteProcess, SharedRange } from "../linux/remote-process";
 import { hasListener, type SeccompFilter } from "../linux/seccomp";
+import { socketPair } from "../linux/socket";
 import { statusOf } from "../linux/stat";
+import type { Step } from "../linux/steps";
 import { trySyscall } from "../linux/syscall";
 import type { Linux, Process } from "../oci/config";
-import { ExecChannels, ExecProcess } from "./exec-process";
+import { type BornProcess, executedOutside, toldToBear } from "./born-process";
+import { ExecProcess } from "./exec-process";
 import {
+  descriptorsOf,
   type ExecDescriptors,
   identityOfExec,
+  type JoinerSteps,
   joinerSteps,
   programSteps,
   usedDescriptors,
@@ -28,7 +32,6 @@ import { noConsoleSocket, openTerminal } from "./terminal";
 export interface ExecOptions {
   /** The container's first process, and a descriptor of it. */
   pid: number;
-  startTime: number;
   pidfd: Fd;
   /** The root directory of its mount namespace. */
   rootfs: Fd;
@@ -38,7 +41,7 @@ export interface ExecOptions {
   /** Where the container's files say that a user is at home. */
   homeOf(uid: number): string;
   /** What of the container's /linux concerns each of its programs. */
-  linux: Pick<Linux, "personality" | "memoryPolicy"> | undefined;
+  linux: Pick<Linux, "personality" | "memoryPolicy" | "namespaces"> | undefined;
   /** The container's seccomp filter. */
   filter: SeccompFilter | undefined;
   noNewKeyring: boolean;
@@ -49,14 +52,18 @@ export interface ExecOptions {
   openFiles: number | undefined;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;
-  /** Who takes our place as soon as possible: nothing is handed out, and no filter is to be watched. */
-  attendance: Attendance | undefined;
   warn(message: string): void;
 }
 
-/** The namespaces of a process that are not ours: setns(2) into our own user namespace fails, and into others is idle. */
-function foreignNamespaces(pid: number): NamespaceType[] {
+/**
+ * The namespaces of a container's process that are not ours: setns(2) into our own user namespace fails, and into others is idle, so
+ * that of those which were made for it nobody has to ask.
+ */
+function foreignNamespaces({ pid, linux }: ExecOptions): NamespaceType[] {
+  const made = (type: NamespaceType) =>
+    type !== "user" && linux?.namespaces?.some((one) => one.type === type && !one.path) === true;
   return NAMESPACE_TYPES.filter((type) => {
+    if (made(type)) return true;
     const theirs = namespaceInode(pid, type);
     return theirs !== undefined && theirs !== namespaceInode("self", type);
   });
@@ -65,49 +72,84 @@ function foreignNamespaces(pid: number): NamespaceType[] {
 /**
  * Makes a process in the namespaces of a container's first one; it waits for `release`. What the container can see of it,
  * from the first moment on, is a process with the program's identity in the container's own root, whose executable only makes
- * system calls: all that had to be looked up was so from outside.
+ * system calls: all that had to be looked up was so from outside. It is born by one that was executed here, joined the container's
+ * namespaces, and took that identity.
  */
 export function spawnExec(options: ExecOptions): ExecProcess {
-  const { pid, startTime, rootfs, entry, process: specified, filter } = options;
-  const foreign = foreignNamespaces(pid);
+  const { pid, pidfd, filter } = options;
+  const foreign = foreignNamespaces(options);
   const program = new ProgramOutside(options);
-  const channels = new ExecChannels(filter !== undefined && hasListener(filter));
+  // what was found by its number was found at it only if it still has the number
+  if (!hasItsNumber(pidfd)) {
+    throw new HakoError({
+      code: "state",
+      message: `the container's process ${pid} has ended: container not running`,
+    });
+  }
+  const range = SharedRange.make();
+  const [ours, theirs] = socketPair("socket to the program's process");
+  using channel = theirs;
   try {
-    // what was found by its number was found at it only if it still has the number
-    if (aliveProcess(pid, startTime) === undefined) {
-      throw new HakoError({
-        code: "state",
-        message: `the container's process ${pid} has ended: container not running`,
-      });
-    }
-    using files = new FdList();
-    for (const path of entry.self) files.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
-    using terminal = specified.terminal === true ? terminalOf(options, program) : undefined;
-    const fds: ExecDescriptors = { root: rootfs, terminal, files: files.all, channels };
+    using image = range.program();
+    using terminal = options.process.terminal === true ? terminalOf(options, program) : undefined;
+    const fds = descriptorsOf(options, { terminal, channel, range: range.file, image });
     const identity = identityOfExec(options, foreign);
+    const { uid } = options.process.user;
+    const owner = foreign.includes("user") ? program.onHost("uid", uid) : uid;
+    const joiner = joinerSteps(options, foreign, identity, owner, fds);
     const steps = programSteps(options, program, identity, fds);
-    const owner = program.onHost("uid", specified.user.uid);
-    const startAs = (who: "root" | "user") => {
-      const joiner = joinerSteps(options, foreign, identity, owner, who, fds);
-      return start(options, foreign, { joiner, program: steps }, fds);
-    };
-    const made = enteringAsEither(startAs);
-    channels.handOver();
-    return new ExecProcess(made, startTimeOf(made), channels, program, steps, filter !== undefined);
+    const born = explained(options, foreign, () => bear(options, range, fds, joiner, steps));
+    const filtered = filter === undefined ? undefined : hasListener(filter) ? "listens" : "filters";
+    return new ExecProcess(born, { range, channel: ours }, { program, steps, filter: filtered });
   } catch (error) {
-    channels[Symbol.dispose]();
+    ours.close();
+    range[Symbol.dispose]();
     throw error;
   }
 }
 
-/** As root first: the user may have no right to search the way to the working directory. Or only the user has. */
-function enteringAsEither(startAs: (who: "root" | "user") => number): number {
+/**
+ * The program's process, by one that joins and was told everything before it is executed. As root first: the user may have no right
+ * to search the way to the working directory. Or only the user has.
+ */
+function bear(
+  { entry: { born }, preserveFds }: ExecOptions,
+  range: SharedRange,
+  fds: ExecDescriptors,
+  { before, asRoot, asUser }: JoinerSteps,
+  last: readonly Step[],
+): BornProcess {
+  const remote = new RemoteProcess(range);
+  remote.prepare(last);
+  const first = [...before, ...asRoot];
+  toldToBear(remote, first);
+  const joiner = executedOutside(
+    { born, preserveFds, keep: usedDescriptors(fds), explainEnd },
+    remote,
+    fds.image,
+  );
   try {
-    return startAs("root");
+    awaitEither(joiner, first, asUser);
+    return joiner;
+  } catch (error) {
+    joiner[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function awaitEither(joiner: BornProcess, first: readonly Step[], asUser: readonly Step[]): void {
+  try {
+    joiner.awaitChild(first);
   } catch (error) {
     if (!hasErrno(error, "EACCES", "EPERM") || !(error as HakoError).message.startsWith(CWD)) throw error;
-    return startAs("user");
+    toldToBear(joiner.remote, asUser);
+    joiner.awaitChild(asUser);
   }
+}
+
+function explainEnd(signal: number | undefined): Explanation {
+  const death = require("../explain/death") as typeof import("../explain/death");
+  return death.explainEnd({ signal, cgroup: undefined });
 }
 
 function terminalOf(options: ExecOptions, program: ProgramOutside): Fd {
@@ -128,18 +170,13 @@ function giveToOwner(slave: Fd, { pid, process: { user } }: ExecOptions, program
   trySyscall("fchown", slave.number, uid, group);
 }
 
-function start(
-  { entry: { born }, pidfd, preserveFds, attendance }: ExecOptions,
+function explained<T>(
+  { entry: { born } }: ExecOptions,
   foreign: readonly NamespaceType[],
-  steps: Pick<LaunchPlan, "joiner" | "program">,
-  fds: ExecDescriptors,
-): number {
-  using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
-  const plan = { ...steps, cgroup, preserveFds, keep: usedDescriptors(fds, pidfd) };
-  const { reports, go } = fds.channels;
+  action: () => T,
+): T {
   try {
-    if (attendance === undefined) return launch(plan, reports);
-    return launchAttended(plan, reports, go.write, attendance);
+    return action();
   } catch (thrown) {
     const { explainClone } = require("../explain/clone") as typeof import("../explain/clone");
     throw explainClone(asHakoError(thrown), { flags: 0, born, joinsPid: foreign.includes("pid") });

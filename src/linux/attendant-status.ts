@@ -1,3 +1,6 @@
+import { HakoError } from "../errors";
+import { systemError } from "./syscall";
+
 /** In place of the digits of a number below 2^12, base 16, that begin with "a". */
 export const STATUS_DIGITS = "aaa";
 export const FIRST_DIGIT = 97;
@@ -12,3 +15,14 @@ export function statusOfDigits(digits: string): number {
 }
 /** Of what an attendant has come to: what is beyond the statuses of processes. An error number is added. */
 export const CAME_TO = { unwritten: 0x100, unread: 0x200, broken: 0x300 } as const;
+
+const ERRNO = 0xff;
+
+/** The error that one of `CAME_TO` stands for; `what` was attended. */
+export function attendanceError(status: number, what: string): HakoError {
+  if (status >= CAME_TO.broken)
+    return new HakoError({ code: "system", message: `${what} could not be attended` });
+  return status >= CAME_TO.unread
+    ? systemError("read", status & ERRNO, "standard input")
+    : systemError("write", status & ERRNO, "standard output");
+}

@@ -1,7 +1,7 @@
 import { bytesOf } from "./bytes";
 import { errnoNumber } from "./errno";
 import type { Fd } from "./fd";
-import { stringVector } from "./memory";
+import type { Memory } from "./memory";
 import { AT_FDCWD, O } from "./path";
 import type { Step } from "./steps";
 
@@ -68,14 +68,10 @@ export function writeSteps(
 }
 
 /** Executes a program of ours by its descriptor. */
-export function executeStep(
-  program: Fd,
-  args: readonly (string | Uint8Array)[],
-  environment: readonly (string | Uint8Array)[],
-): Step {
+export function executeStep(program: Fd, argv: Memory, environment: Memory): Step {
   return {
     what: "execveat of hako",
     call: "execveat",
-    args: [program.number, "", stringVector(args), stringVector(environment), AT_EMPTY_PATH],
+    args: [program.number, "", argv, environment, AT_EMPTY_PATH],
   };
 }

@@ -1,8 +1,9 @@
+import type { Spawned } from "./clone";
 import { spawnByFlagsFunction } from "./clone-code";
 import { defaultActionStep } from "./exec";
 import { Fd } from "./fd";
 import { readText } from "./file";
-import { type Step, tableOf, withTable } from "./steps";
+import { failureIn, type Step, tableOf, withTable } from "./steps";
 import { syscall, syscallOn } from "./syscall";
 
 const SIGCHLD = 17n;
@@ -22,8 +23,7 @@ export function spawnByClone(
   steps: readonly Step[],
   flags: bigint,
   cgroup: Fd | undefined,
-  first = 0,
-): number {
+): Spawned {
   using processes = cgroup === undefined ? undefined : openProcesses(cgroup);
   const mask = new BigUint64Array(1);
   syscall("rt_sigprocmask", SIG_BLOCK, new BigUint64Array([2n ** 64n - 1n]), mask, SIGSET_SIZE);
@@ -33,8 +33,9 @@ export function spawnByClone(
       { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIG_SETMASK, mask, 0, SIGSET_SIZE] },
       ...(processes === undefined ? [] : [joinStep(processes)]),
     ];
-    const table = tableOf(report, [...before, ...steps], undefined, first - before.length);
-    return withTable(table, (at) => spawnByFlagsFunction()(at, Number(flags | SIGCHLD), 0));
+    const table = tableOf(report, [...before, ...steps], undefined, -before.length);
+    const pid = withTable(table, (at) => spawnByFlagsFunction()(at, Number(flags | SIGCHLD), 0));
+    return { pid, failed: failureIn(table) };
   } finally {
     syscall("rt_sigprocmask", SIG_SETMASK, mask, null, SIGSET_SIZE);
   }

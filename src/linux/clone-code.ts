@@ -1,6 +1,5 @@
 import { CFunction, FFIType as T } from "bun:ffi";
-import { concatenated } from "./bytes";
-import { codeOf, codePage, loadTable, type MachineCode } from "./machine-code";
+import { codeOf, codePage, type MachineCode } from "./machine-code";
 
 /**
  * Machine code that makes a child and, in the child, system calls from a table. JavaScript can't run there: other
@@ -79,9 +78,4 @@ export function spawnFunction(): Spawn {
     returns: T.i32,
   }) as unknown as Spawn;
   return spawn;
-}
-
-/** The child's part, as a program whose table is at this address. */
-export function programCode(table: number): Uint8Array {
-  return concatenated([loadTable(table), codeOf(STEP_WALKER)]);
 }

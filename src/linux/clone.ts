@@ -4,8 +4,9 @@ import { spawnFunction } from "./clone-code";
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
 import { address, type Memory } from "./memory";
+import { reapChild } from "./process";
 import { waitFor } from "./socket";
-import { type Step, stepError, tableOf, withTable } from "./steps";
+import { failureIn, type Step, stepError, tableOf, withTable } from "./steps";
 import { syscallOn, systemError, trySyscall } from "./syscall";
 
 const CLONE_VM = 0x00000100n;
@@ -15,6 +16,7 @@ export const SIBLING = 0x00008000n;
 const CLONE_CLEAR_SIGHAND = 0x100000000n;
 const CLONE_INTO_CGROUP = 0x200000000n;
 const SIGCHLD = 17;
+const NO_REPORT = -1;
 const CLONE_ARGS_SIZE = 88;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
@@ -28,8 +30,6 @@ export interface ChildPlan {
   steps: readonly Step[];
   /** The child waits for nothing of ours before it executes: its memory need not be copied, we wait for it instead. */
   waitsForNothing: boolean;
-  /** What reports call the first step; 0 if not given. */
-  first?: number;
 }
 
 /** struct clone_args (clone(2)). */
@@ -73,11 +73,6 @@ export class Reports implements Disposable {
     return this.#write.number;
   }
 
-  /** Where reports are read. */
-  get reader(): Fd {
-    return this.#read;
-  }
-
   /** The next report; undefined if there is none. */
   next(): Report | undefined {
     const words = new BigInt64Array(2);
@@ -107,15 +102,27 @@ export class Reports implements Disposable {
 
 /** Makes a child in new namespaces that makes the steps' system calls, and returns its pid as whoever acts sees it. */
 export function cloneChild(plan: ChildPlan, reports: Reports): number {
-  const { steps, cgroup, first = 0 } = plan;
+  const { steps, cgroup } = plan;
   const flags = BigInt(plan.flags >>> 0) | sharing(plan);
   const actor = currentActor();
   const pid =
     actor === undefined
-      ? spawn(reports.number, steps, flags, cgroup, first)
-      : actor.clone(cloneCall(flags, SIGCHLD), steps, reports.number, first);
+      ? spawn(reports.number, steps, flags, cgroup).pid
+      : actor.clone(cloneCall(flags, SIGCHLD), steps, reports.number, 0);
   if (pid < 0) throw systemError(cloneName(), -pid);
   return pid;
+}
+
+/**
+ * Makes a child of this process that makes the steps' system calls in our memory, and returns its pid when it has executed what the
+ * last one says. If one fails, its error is thrown, and nothing is left of the child.
+ */
+export function executeChild({ steps, cgroup }: Pick<ChildPlan, "steps" | "cgroup">): number {
+  const { pid, failed } = spawn(NO_REPORT, steps, CLONE_VM | CLONE_VFORK, cgroup);
+  if (pid < 0) throw systemError(cloneName(), -pid);
+  if (failed === undefined) return pid;
+  reapChild(pid, true);
+  throw stepError(steps, failed);
 }
 
 /** A system call that makes a process, for whoever makes it. */
@@ -149,20 +156,22 @@ function sharing({ waitsForNothing }: ChildPlan): bigint {
   return waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
 }
 
-/** Makes a child with these steps; its pid, or -errno. */
-function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: Fd, first?: number): number {
-  if (!hasClone3()) {
-    const { spawnByClone } = require("./clone-by-flags") as typeof import("./clone-by-flags");
-    return spawnByClone(report, steps, flags, cgroup, first);
-  }
-  const args = cloneArguments(flags, SIGCHLD, cgroup);
-  return withTable(tableOf(report, steps, undefined, first), (table) =>
-    spawnFunction()(table, address(args), CLONE_ARGS_SIZE),
-  );
+/** A child that was made. */
+export interface Spawned {
+  /** Or -errno. */
+  pid: number;
+  /** The step that ended it, where it had our memory. */
+  failed: Report | undefined;
 }
 
-/** Makes a sibling, which goes on with the steps that follow: in it the result is 0. In its maker it is more and ends that, with a report. */
-export function siblingStep(flags = 0n, cgroup?: Fd): Step {
-  const { call, args } = cloneCall(flags | SIBLING, 0, cgroup);
-  return { what: call, call, args, most: 0n };
+/** Makes a child with these steps. */
+function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: Fd): Spawned {
+  if (!hasClone3()) {
+    const { spawnByClone } = require("./clone-by-flags") as typeof import("./clone-by-flags");
+    return spawnByClone(report, steps, flags, cgroup);
+  }
+  const args = cloneArguments(flags, SIGCHLD, cgroup);
+  const table = tableOf(report, steps);
+  const pid = withTable(table, (at) => spawnFunction()(at, address(args), CLONE_ARGS_SIZE));
+  return { pid, failed: failureIn(table) };
 }

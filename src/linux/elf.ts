@@ -7,6 +7,7 @@ import { syscallOn } from "./syscall";
 const ELF_HEADER = 64;
 const PROGRAM_HEADER = 56;
 const MACHINES: Readonly<Record<string, number>> = { arm64: 183, x64: 62 };
+const PT_NULL = 0;
 const PT_LOAD = 1;
 const PT_GNU_STACK = 0x6474e551;
 const [EXECUTE, WRITE, READ] = [1, 2, 4];
@@ -47,13 +48,13 @@ function codePart(code: Uint8Array, dataSize: number, machine: string): Uint8Arr
   return concatenated([
     header,
     programHeader(PT_LOAD, READ | EXECUTE, 0, before + code.length),
-    programHeader(PT_LOAD, READ | WRITE, APART, dataSize),
+    programHeader(dataSize === 0 ? PT_NULL : PT_LOAD, READ | WRITE, APART, dataSize),
     programHeader(PT_GNU_STACK, READ | WRITE, 0, 0),
     code,
   ]);
 }
 
-/** A program of code that begins with its first byte, and of data at `DATA_AT`, in a sealed file of no file system. */
+/** A program of code that begins with its first byte, and of data at `DATA_AT` if it has any, in a sealed file of no file system. */
 export function elfProgram(
   name: string,
   code: Uint8Array,
@@ -65,6 +66,7 @@ export function elfProgram(
     { at: APART, bytes: data },
   ];
   return sealedProgram(name, (file) => {
-    for (const { at, bytes } of parts) syscallOn(name, "pwrite64", file.number, bytes, bytes.length, at);
+    for (const { at, bytes } of parts)
+      if (bytes.length > 0) syscallOn(name, "pwrite64", file.number, bytes, bytes.length, at);
   });
 }

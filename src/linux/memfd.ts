@@ -1,6 +1,7 @@
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
 import { statusOf } from "./stat";
+import { perform, type Step } from "./steps";
 import { syscall, syscallOn, systemError, trySyscall } from "./syscall";
 
 const MFD_CLOEXEC = 0x1;
@@ -32,7 +33,12 @@ export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
  * that is about to execute what it was told to.
  */
 export function forbidExecution(program: Fd): void {
-  syscallOn(program.name, "fchmod", program.number, 0);
+  perform([forbidStep(program)]);
+}
+
+/** The same for whoever makes this system call. */
+export function forbidStep(program: Fd): Step {
+  return { what: `${program.name}: fchmod`, call: "fchmod", args: [program.number, 0] };
 }
 
 /** A file of no file system, for what a program writes that need not be read while it runs. */

@@ -57,7 +57,7 @@ export interface PointingMemory {
 /** A copy of the bytes with the addresses in it that `place` gives. */
 export function withAddresses(
   { bytes, pointers }: PointingMemory,
-  place: (memory: Memory) => bigint,
+  place: (memory: Memory) => number,
 ): Uint8Array {
   const copy = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).slice();
   fill(new DataView(copy.buffer), pointers, place);
@@ -65,15 +65,21 @@ export function withAddresses(
 }
 
 /** The address of memory of this process, which the caller keeps alive; addresses in it are filled in. */
-export function ownAddress(memory: Memory): bigint {
-  if (!isPointing(memory)) return BigInt(address(memory));
+export function ownAddress(memory: Memory): number {
+  if (!isPointing(memory)) return address(memory);
   const { bytes, pointers } = memory;
   fill(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), pointers, ownAddress);
-  return BigInt(address(bytes));
+  return address(bytes);
 }
 
-function fill(view: DataView, pointers: PointingMemory["pointers"], place: (memory: Memory) => bigint): void {
-  for (const [offset, to] of pointers) view.setBigUint64(offset, place(to), true);
+function fill(view: DataView, pointers: PointingMemory["pointers"], place: (memory: Memory) => number): void {
+  for (const [offset, to] of pointers) putAddress(view, offset, place(to));
+}
+
+/** A number holds all addresses of processes; each bigint would be memory of its own. */
+function putAddress(view: DataView, offset: number, at: number): void {
+  view.setUint32(offset, at, true);
+  view.setUint32(offset + 4, Math.floor(at / 2 ** 32), true);
 }
 
 /** A NULL-terminated array of C strings, as execve takes it; bytes end with their NUL. */
@@ -82,4 +88,19 @@ export function stringVector(texts: readonly (string | Uint8Array)[]): PointingM
     bytes: new BigUint64Array(texts.length + 1),
     pointers: texts.map((text, index) => [8 * index, typeof text === "string" ? cString(text) : text]),
   };
+}
+
+/**
+ * The same of strings of this process that lie one behind the other, each with its NUL, and begin at these places, and of one
+ * more. The caller keeps them.
+ */
+export function ownVector(bytes: Uint8Array, starts: readonly number[], more?: Uint8Array): Uint8Array {
+  const vector = new Uint8Array(8 * (starts.length + 2));
+  const view = new DataView(vector.buffer);
+  const first = address(bytes);
+  starts.forEach((start, index) => {
+    putAddress(view, 8 * index, first + start);
+  });
+  if (more !== undefined) putAddress(view, 8 * starts.length, address(more));
+  return vector;
 }

@@ -25,7 +25,7 @@ function isForeign(pid: number, type: NamespaceType): boolean {
 export function namespaceRoot(pid: number, pidfd: Fd): Fd {
   const own = processRoot(pid);
   try {
-    if (!isForeign(pid, "mount") || isTop(own)) return own;
+    if (isTop(own) || !isForeign(pid, "mount")) return own;
   } catch (error) {
     own.close();
     throw error;
@@ -39,7 +39,7 @@ export function processRoot(pid: number): Fd {
   return openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
 }
 
-/** Whether there is nothing above a directory of a foreign namespace, as is so above its root alone. */
+/** Whether there is nothing above a directory, as is so above the root of its namespace alone, and above our own root. */
 function isTop(directory: Fd): boolean {
   // not there, or closed to us: below something at any rate
   using above = openToLook(`${directory.path}/..`);

@@ -101,6 +101,12 @@ export function signalOpened(process: Fd, signal: number): boolean {
   throw systemError("pidfd_send_signal", -result, process.name);
 }
 
+/** Whether the process of a descriptor has its number still: it may have ended, but nobody has reaped it. */
+export function hasItsNumber(process: Fd): boolean {
+  const result = trySyscall("pidfd_send_signal", process.number, 0, null, 0);
+  return result === 0 || errnoName(-result) !== "ESRCH";
+}
+
 /** Sends a signal to the process that started then; false when it has gone. */
 export function signalProcess(pid: number, startTime: number, signal: number, zombies = false): boolean {
   using process = openProcess(pid, startTime, zombies);

@@ -4,8 +4,8 @@ import { codeFor, type MachineCode } from "./machine-code";
 
 /** Where a remote process has the range that it shares with who drives it. */
 export const RANGE_AT = 0x10000000;
-/** How large that is, in bytes. */
-export const RANGE_SIZE = 0x100000;
+/** How large that is, in bytes: more than the kernel lets arguments and environment be. Only pages that are used take memory. */
+export const RANGE_SIZE = 0x1000000;
 
 /** Offsets in the range. */
 export const RANGE = {
@@ -17,7 +17,7 @@ export const RANGE = {
   call: 16,
   arguments: 24,
   result: 72,
-  /** The result of the step at which a walk ended. */
+  /** The result of the step at which a walk ended, or of what comes after it. */
   stepResult: 80,
 } as const;
 
@@ -31,6 +31,11 @@ export const KIND = {
   spawn: -3,
   /** (table): walks the table, and ends with it. */
   become: -4,
+  /**
+   * (steps, how many, number of clone3 or clone, its two arguments, table): as `walk`; then makes a child that walks the table. The answer
+   * is how many steps succeeded; after all of them the clone's result is in `stepResult`, and the process ends if that is a pid.
+   */
+  bear: -5,
 } as const;
 
 /**
@@ -44,6 +49,12 @@ export const KIND = {
  *             case walk: for (made = 0; made < count; made++) {
  *                     range.stepResult = result = syscall(step[made])
  *                     if (result < least || result > most) break
+ *                 }
+ *                 result = made; break
+ *             case bear: as walk; if (made == count) {
+ *                     range.stepResult = result = clone3(...), or clone
+ *                     if (result == 0) goto table
+ *                     if (result > 0) { answer made; exit_group(0) }
  *                 }
  *                 result = made; break
  *             case birth: result = clone3(...), or clone
@@ -62,31 +73,32 @@ export const KIND = {
  */
 export const REMOTE: MachineCode = {
   x64: `
-    bf000000 10be0000 1000ba03 00000041 ba110000 004531c9 b8090000 000f0541
-    bc000000 1031db41 8b042439 d875134c 89e731f6 89da4531 d2b8ca00 00000f05
-    ebe589c3 498b4424 10498b7c 2418498b 74242049 8b542428 4d8b5424 304d8b44
-    24384d8b 4c244048 85c07824 0f054989 44244841 895c2404 498d7c24 04be0100
-    0000ba01 000000b8 ca000000 0f05eb97 48ffc074 1648ffc0 745e48ff c00f84aa
-    00000049 89fce9bc 00000049 89fe4989 f54531ff 4d39ef7d 37498b06 498b7e08
-    498b7610 498b5618 4d8b5620 4d8b4628 4d8b4e30 0f054989 44245049 3b46387c
-    0f493b46 407f0949 ffc74983 c648ebc4 4c89f8e9 76ffffff 4889f848 89f74889
-    d60f0548 85c00f88 62ffffff 74294989 44244841 895c2404 498d7c24 04be0100
-    0000ba01 000000b8 ca000000 0f0531ff b8e70000 000f05bf 01000000 be090000
-    00b89d00 00000f05 e9dafeff ff4d89d6 4889f848 89f74889 d60f0548 85c00f85
-    0affffff 4d89f4`,
+    bf000000 10be0000 0001ba03 00000041 ba110000 004531c9 b8090000 000f0541 bc000000
+    1031db41 8b042439 d875134c 89e731f6 89da4531 d2b8ca00 00000f05 ebe589c3 498b4424
+    10498b7c 2418498b 74242049 8b542428 4d8b5424 304d8b44 24384d8b 4c244048 85c07824
+    0f054989 44244841 895c2404 498d7c24 04be0100 0000ba01 000000b8 ca000000 0f05eb97
+    48ffc074 2648ffc0 0f849e00 000048ff c00f84ea 00000048 ffc07407 bd010000 00eb0a49
+    89fce9f0 00000031 ed4989fe 4989f545 31ff4d39 ef7d3749 8b06498b 7e08498b 7610498b
+    56184d8b 56204d8b 46284d8b 4e300f05 49894424 50493b46 387c0f49 3b46407f 0949ffc7
+    4983c648 ebc485ed 742e4d39 ef7c2949 8b442428 498b7c24 30498b74 24380f05 4885c074
+    0c498944 2450780c 4c89f8eb 254d8b64 2440eb77 4c89f8e9 32ffffff 4889f848 89f74889
+    d60f0548 85c00f88 1effffff 74294989 44244841 895c2404 498d7c24 04be0100 0000ba01
+    000000b8 ca000000 0f0531ff b8e70000 000f05bf 01000000 be090000 00b89d00 00000f05
+    e996feff ff4d89d6 4889f848 89f74889 d60f0548 85c00f85 c6feffff 4d89f4`,
   arm64: `
-    0000a2d2 0102a0d2 620080d2 230280d2 050080d2 c81b80d2 010000d4 1300a2d2
-    14008052 60fedf88 1f00146b 01010054 e00313aa 010080d2 e203142a 030080d2
-    480c80d2 010000d4 f7ffff17 f403002a 680241a9 610a42a9 631243a9 652240f9
-    4801f8b7 010000d4 602600f9 60120091 14fc9f88 210080d2 220080d2 480c80d2
-    010000d4 e8ffff17 080500b1 e0000054 080500b1 40030054 080500b1 a0050054
-    e90300aa 32000014 f50300aa f60301aa 170080d2 ff0216eb ea010054 a80240a9
-    a10a41a9 a31242a9 a51a40f9 010000d4 602a00f9 a69e43a9 1f0006eb cb000054
-    1f0007eb 8c000054 f7060091 b5220191 f1ffff17 e00317aa dcffff17 e80300aa
-    e00301aa e10302aa 010000d4 e0faffb7 600100b4 602600f9 60120091 14fc9f88
-    210080d2 220080d2 480c80d2 010000d4 000080d2 c80b80d2 010000d4 200080d2
-    210180d2 e81480d2 010000d4 b6ffff17 f50303aa e80300aa e00301aa e10302aa
-    010000d4 20f8ffb5 e90315aa`,
+    0000a2d2 0120a0d2 620080d2 230280d2 050080d2 c81b80d2 010000d4 1300a2d2 14008052
+    60fedf88 1f00146b 01010054 e00313aa 010080d2 e203142a 030080d2 480c80d2 010000d4
+    f7ffff17 f403002a 680241a9 610a42a9 631243a9 652240f9 4801f8b7 010000d4 602600f9
+    60120091 14fc9f88 210080d2 220080d2 480c80d2 010000d4 e8ffff17 080500b1 60010054
+    080500b1 80050054 080500b1 e0070054 080500b1 60000054 380080d2 04000014 e90300aa
+    40000014 180080d2 f50300aa f60301aa 170080d2 ff0216eb ea010054 a80240a9 a10a41a9
+    a31242a9 a51a40f9 010000d4 602a00f9 a69e43a9 1f0006eb cb000054 1f0007eb 8c000054
+    f7060091 b5220191 f1ffff17 b80100b4 ff0216eb 6b010054 688242a9 611e40f9 010000d4
+    a00000b4 602a00f9 a000f8b7 e00317aa 0b000014 692240f9 1f000014 e00317aa caffff17
+    e80300aa e00301aa e10302aa 010000d4 a0f8ffb7 600100b4 602600f9 60120091 14fc9f88
+    210080d2 220080d2 480c80d2 010000d4 000080d2 c80b80d2 010000d4 200080d2 210180d2
+    e81480d2 010000d4 a4ffff17 f50303aa e80300aa e00301aa e10302aa 010000d4 e0f5ffb5
+    e90315aa`,
 };
 
 /** The first instruction: the range's descriptor, below 2^16. */

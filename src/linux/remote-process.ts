@@ -2,7 +2,7 @@ import { toArrayBuffer } from "bun:ffi";
 import { HakoError } from "../errors";
 import { type Actor, actAs, actHere } from "./actor";
 import { bytesOf, textOf } from "./bytes";
-import type { CloneCall } from "./clone";
+import type { CloneCall, Report } from "./clone";
 import { elfProgram } from "./elf";
 import { errnoNumber } from "./errno";
 import type { Fd } from "./fd";
@@ -97,7 +97,7 @@ export class SharedRange implements Disposable {
 
   /** A program that serves the calls of this range; the range's descriptor must stay open when it is executed. */
   program(): Fd {
-    return elfProgram("hako:calls", remoteCode(this.file.number), new Uint8Array(ALIGNMENT));
+    return elfProgram("hako:calls", remoteCode(this.file.number), new Uint8Array(0));
   }
 
   /** Wakes who waits for the word at an offset to change. */
@@ -129,6 +129,11 @@ export interface RemoteWatch {
   death(): HakoError;
 }
 
+const NOBODY: RemoteWatch = {
+  ended: () => false,
+  death: () => new HakoError({ code: "system", message: "a process that is not there yet" }),
+};
+
 /**
  * A process that makes the system calls which it is told through a range of shared memory, and nothing else: its program is
  * some hundred bytes, in a sealed file of no file system. What it answers is believed no more than a number can be: whoever may
@@ -138,15 +143,16 @@ export class RemoteProcess implements Actor {
   #gone = false;
   #memory = MEMORY_AT;
   #end = MEMORY_AT;
-  readonly #placed = new Map<Memory, bigint>();
+  readonly #placed = new Map<Memory, number>();
   /** Descriptors that it closes before whatever it is told next: nobody waits for that. */
   #closing: number[] = [];
   /** Steps that it makes meanwhile, and the number that they were asked for by. */
   #begun: { steps: readonly Step[]; number: number } | undefined;
 
+  /** `watch` may be known later, when the process is there. */
   constructor(
     readonly range: SharedRange,
-    private readonly watch: RemoteWatch,
+    public watch: RemoteWatch = NOBODY,
   ) {
     const begin = range.words[PREPARED.memory / 4] ?? 0;
     if (begin > MEMORY_AT && begin < RANGE_SIZE) this.#memory = begin;
@@ -174,9 +180,9 @@ export class RemoteProcess implements Actor {
         return isLength ? Math.min(Number(argument), LARGEST) : argument;
       }
       if (argument === null) return 0;
-      if (typeof argument === "string") return Number(this.#place(cString(argument)));
-      if (index === fills) return Number(this.#reserve(argument, back));
-      const at = Number(this.#place(index === takes ? shortened(argument) : argument));
+      if (typeof argument === "string") return this.#place(cString(argument));
+      if (index === fills) return this.#reserve(argument, back);
+      const at = this.#place(index === takes ? shortened(argument) : argument);
       if (index !== takes) back.push([argument, at]);
       return at;
     });
@@ -232,7 +238,7 @@ export class RemoteProcess implements Actor {
     return this.#ask(KIND.birth, this.#cloneWords(call));
   }
 
-  #cloneWords({ call, args: [what, second] }: CloneCall): [number, bigint, number] {
+  #cloneWords({ call, args: [what, second] }: CloneCall): [number, number | bigint, number] {
     return [syscallNumber(call), typeof what === "bigint" ? what : this.#place(what), second];
   }
 
@@ -241,13 +247,36 @@ export class RemoteProcess implements Actor {
     this.#prepareForMore();
     const table = this.#lay(steps, NO_REPORT);
     const names = bytesOf(JSON.stringify(steps.map(nameOf)));
-    const at = Number(this.#place(names)) - RANGE_AT;
+    const at = this.#place(names) - RANGE_AT;
     const { words } = this.range;
     words[PREPARED.table / 4] = table;
     words[PREPARED.names / 4] = at;
     words[PREPARED.namesLength / 4] = names.length;
     this.#memory = this.#end;
     words[PREPARED.memory / 4] = this.#memory;
+  }
+
+  /** Where the table of the steps is that were prepared. */
+  get prepared(): number {
+    return this.range.words[PREPARED.table / 4] ?? 0;
+  }
+
+  /**
+   * Tells it to make steps, then a child that makes the steps which were prepared, as `become` would, and to end. It may be told so
+   * before it is executed. `heard` says what it answers.
+   */
+  bear(steps: readonly Step[], call: CloneCall): void {
+    this.#prepareForMore();
+    const table = this.#lay(steps, NO_REPORT);
+    const words = [...this.#cloneWords(call), RANGE_AT + this.prepared];
+    this.#post(KIND.bear, [RANGE_AT + table + TABLE.steps, steps.length, ...words]);
+  }
+
+  /** The child's pid, or -errno, of one that was told to `bear`; the error of a step of those before it is thrown. */
+  heard(steps: readonly Step[]): number {
+    const made = this.#answer(this.range.words[RANGE.asked / 4] ?? 0);
+    if (made < steps.length) throw stepError(steps, [made, this.#stepResult()]);
+    return this.#stepResult();
   }
 
   /** It makes these steps first, without an answer that anybody waits for; then it can be told more. */
@@ -262,7 +291,7 @@ export class RemoteProcess implements Actor {
   /** It makes the steps that were prepared, of which the last executes a program, and ends where one fails. */
   become(): void {
     this.#prepareForMore();
-    this.#post(KIND.become, [RANGE_AT + (this.range.words[PREPARED.table / 4] ?? 0)]);
+    this.#post(KIND.become, [RANGE_AT + this.prepared]);
   }
 
   /** A system call, behind what is still to be closed. */
@@ -304,6 +333,7 @@ export class RemoteProcess implements Actor {
     return this.#gone ? GONE : this.#answer(this.#post(call, args));
   }
 
+  /** The answer to the call of this number. */
   #answer(number: number): number {
     const { words } = this.range;
     for (;;) {
@@ -347,13 +377,13 @@ export class RemoteProcess implements Actor {
     return at;
   }
 
-  readonly #place = (memory: Memory): bigint => {
+  readonly #place = (memory: Memory): number => {
     const known = this.#placed.get(memory);
     if (known !== undefined) return known;
     const bytes = isPointing(memory) ? withAddresses(memory, this.#place) : bytesIn(memory);
     const at = this.#room(bytes.length);
     this.range.bytes.set(bytes, at);
-    const address = BigInt(RANGE_AT + at);
+    const address = RANGE_AT + at;
     this.#placed.set(memory, address);
     return address;
   };
@@ -373,13 +403,13 @@ export class RemoteProcess implements Actor {
     const at = address - RANGE_AT;
     own.set(this.range.bytes.subarray(at, at + length));
     if (!isPointing(memory)) return;
-    for (const [, to] of memory.pointers) this.#giveBack(to, Number(this.#placed.get(to)), undefined);
+    for (const [, to] of memory.pointers) this.#giveBack(to, this.#placed.get(to) ?? 0, undefined);
   }
 
   /** Lays steps out as a table; its offset. */
   #lay(steps: readonly Step[], report: number, first = 0): number {
     const { words } = tableOf(report, steps, this.#place, first);
-    return Number(this.#place(words)) - RANGE_AT;
+    return this.#place(words) - RANGE_AT;
   }
 }
 
@@ -391,7 +421,8 @@ function shortened(memory: Memory): Memory {
   return isPointing(memory) ? memory : bytesIn(memory).subarray(0, LARGEST);
 }
 
-function nameOf({ what, call, args }: Step): StepName {
+/** What is told of a step in place of itself. */
+export function nameOf({ what, call, args }: Step): StepName {
   const [path] = args;
   return call === "execve" && typeof path === "string" ? { what, call, path } : { what, call };
 }
@@ -402,13 +433,23 @@ export interface FailedStep {
   result: number;
 }
 
+/** Where a range has the number of the step at which the walk of a table is, and behind it the result that ended it: 64 bits each, 0 until one does. */
+export function walkedOffset(table: number): number {
+  return table + TABLE.index;
+}
+
+/** The step of a table of this range that ended its process, by its place, and with which result; undefined if none did. */
+export function failureAt({ longWords }: SharedRange, table: number): Report | undefined {
+  const result = Number(longWords[(table + TABLE.result) / 8] ?? 0n);
+  return result === 0 ? undefined : [Number(longWords[(table + TABLE.index) / 8] ?? 0n), result];
+}
+
 /** The step that ended a process which was to `become` its steps; undefined if none did. */
 export function failedStep(range: SharedRange): FailedStep | undefined {
-  const { words, longWords, bytes } = range;
-  const table = words[PREPARED.table / 4] ?? 0;
-  const result = Number(longWords[(table + TABLE.result) / 8] ?? 0n);
-  if (result === 0) return undefined;
-  const index = Number(longWords[(table + TABLE.index) / 8] ?? 0n);
+  const { words, bytes } = range;
+  const failure = failureAt(range, words[PREPARED.table / 4] ?? 0);
+  if (failure === undefined) return undefined;
+  const [index, result] = failure;
   const at = words[PREPARED.names / 4] ?? 0;
   const text = textOf(bytes.subarray(at, at + (words[PREPARED.namesLength / 4] ?? 0)));
   return { step: nameAt(text, index), result };

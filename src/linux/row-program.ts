@@ -193,7 +193,7 @@ class Layout {
     const known = this.#placed.get(memory);
     if (known !== undefined) return known;
     const bytes = isPointing(memory)
-      ? withAddresses(memory, (to) => BigInt(this.addressOf(to)))
+      ? withAddresses(memory, (to) => this.addressOf(to))
       : new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength);
     const at = Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
     this.#end = at + bytes.length;

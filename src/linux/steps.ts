@@ -5,7 +5,6 @@ import { systemHint } from "./hints";
 import { address, cString, type Memory, ownAddress } from "./memory";
 import { type SyscallName, syscallNumber, systemError, trySyscallHere } from "./syscall";
 
-const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
 /** Words before the first step: where to report, number of the step, its result. */
 const HEADER_WORDS = 3;
@@ -32,13 +31,8 @@ export type StepArgument = number | bigint | string | Memory;
 
 /** The steps as the machine code reads them; `held` is the memory that they point to. */
 export interface Table {
-  words: BigInt64Array;
+  words: Int32Array;
   held: unknown;
-}
-
-/** How many bytes the table of so many steps has. */
-export function tableSize(steps: number): number {
-  return 8 * (HEADER_WORDS + STEP_WORDS * steps);
 }
 
 /**
@@ -46,26 +40,53 @@ export function tableSize(steps: number): number {
  * the first step has the number `first`.
  */
 export function tableOf(report: number, steps: readonly Step[], place = ownAddress, first = 0): Table {
-  const words = new BigInt64Array(HEADER_WORDS + STEP_WORDS * steps.length);
+  const words = new Int32Array(2 * (HEADER_WORDS + STEP_WORDS * steps.length));
   const held: Memory[] = [];
-  words[0] = BigInt(report);
-  words[1] = BigInt(first);
-  steps.forEach((step, index) => {
-    const at = HEADER_WORDS + STEP_WORDS * index;
-    words[at] = BigInt(syscallNumber(step.call));
-    step.args.forEach((argument, position) => {
+  put(words, 0, report);
+  put(words, 1, first);
+  let at = HEADER_WORDS;
+  for (const { call, args, optional, least = 0, most } of steps) {
+    put(words, at, syscallNumber(call));
+    let position = at;
+    for (const argument of args) {
+      position += 1;
       if (typeof argument === "number" || typeof argument === "bigint") {
-        words[at + 1 + position] = BigInt(argument);
-        return;
+        put(words, position, argument);
+        continue;
       }
       const memory = typeof argument === "string" ? cString(argument) : argument;
       held.push(memory);
-      words[at + 1 + position] = place(memory);
-    });
-    words[at + 7] = step.optional === true ? LEAST : BigInt(step.least ?? 0);
-    words[at + 8] = step.most ?? MOST;
-  });
+      put(words, position, place(memory));
+    }
+    // the least number that there is, or the greatest: any result
+    if (optional === true) words[2 * at + 15] = -(2 ** 31);
+    else put(words, at + 7, least);
+    if (most !== undefined) put(words, at + 8, most);
+    else {
+      words[2 * at + 16] = -1;
+      words[2 * at + 17] = 2 ** 31 - 1;
+    }
+    at += STEP_WORDS;
+  }
   return { words, held };
+}
+
+/** Puts a number into a word of 64 bits: a bigint for each would be memory of its own. */
+function put(words: Int32Array, at: number, value: number | bigint): void {
+  if (typeof value === "bigint") {
+    words[2 * at] = Number(BigInt.asIntN(32, value));
+    words[2 * at + 1] = Number(BigInt.asIntN(32, value >> 32n));
+    return;
+  }
+  // of a larger one these are the lower bits
+  words[2 * at] = value;
+  if (value < 0 || value >= 2 ** 31) words[2 * at + 1] = Math.floor(value / 2 ** 32);
+}
+
+/** The step that ended a walk of a table in this process's memory, and its result; undefined if none did. */
+export function failureIn({ words }: Table): readonly [step: number, result: number] | undefined {
+  const [index = 0, result = 0] = [words[2], words[4]];
+  return result === 0 ? undefined : [index, result];
 }
 
 /** Gives the address of a table to machine code that comes back; until then the memory that it points to stays. */

@@ -2,7 +2,7 @@ import type { CgroupRecord } from "../cgroup";
 import type { CgroupManager } from "../cgroup/managers";
 import type { ContainerId } from "../container/id";
 import type { ProcessRecord } from "../container/record";
-import type { Attendance } from "../linux/attendant";
+import type { Attendance } from "../init/attended-exec";
 import type { Fd } from "../linux/fd";
 import type { SeccompFilter } from "../linux/seccomp";
 import type { Config, Linux, Process } from "../oci/config";
@@ -47,7 +47,7 @@ export interface ExecPlan {
   process: Process;
   /** Where the container's files say that a user is at home. */
   homeOf(uid: number): string;
-  linux: Pick<Linux, "personality" | "memoryPolicy"> | undefined;
+  linux: Pick<Linux, "personality" | "memoryPolicy" | "namespaces"> | undefined;
   filter: SeccompFilter | undefined;
   /** Takes the filter's listener. */
   listener: (fd: Fd) => void;
@@ -56,8 +56,6 @@ export interface ExecPlan {
   keepsGroups: boolean;
   preserveFds: number;
   openFiles: number | undefined;
-  /** Who may take this process's place if nothing is left to do in it: the driver then doesn't come back. */
-  attendance: Attendance | undefined;
   warn(message: string): void;
 }
 
@@ -81,6 +79,13 @@ export interface SandboxDriver {
   readonly name: string;
   /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
   create(plan: ContainerPlan, events: CreateEvents, undo: UndoStack): void;
-  /** Starts a process beside the first; `ready` is called with it right before it executes its program. */
-  exec(plan: ExecPlan, ready: (process: ProcessRecord) => void, undo: UndoStack): ProcessRecord;
+  /**
+   * Starts a process beside the first; `ready` is called with it right before it executes its program, and says who takes this process's
+   * place, if nothing is left to do in it: then this doesn't come back.
+   */
+  exec(
+    plan: ExecPlan,
+    ready: (process: ProcessRecord) => Attendance | undefined,
+    undo: UndoStack,
+  ): ProcessRecord;
 }

@@ -1,6 +1,7 @@
 import type { CgroupEntry } from "../cgroup";
 import { loadCgroup } from "../cgroup/stored";
 import type { ProcessRecord } from "../container/record";
+import type { Attendance } from "../init/attended-exec";
 import { applyScheduler } from "../init/attributes";
 import { withPossibleGroups } from "../init/groups";
 import { spawnExec } from "../init/spawn-exec";
@@ -12,22 +13,21 @@ const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
 /** Starts a process beside the first; `ready` is called with it right before it executes its program. */
 export function execInNamespaces(
   plan: ExecPlan,
-  ready: (process: ProcessRecord) => void,
+  ready: (process: ProcessRecord) => Attendance | undefined,
   undo: UndoStack,
 ): ProcessRecord {
   const { cgroup: record, cgroups, init, consoleSocket, listener, ...rest } = plan;
   const process = plan.keepsGroups ? plan.process : withPossibleGroups(plan.process, init.pid, plan.warn);
   const cgroup = record === undefined ? undefined : loadCgroup(record);
   const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
-  // what is done from outside is done before it executes its program
-  const needsUs = entry.others.length > 0 || plan.process.scheduler !== undefined;
-  const attendance = needsUs ? undefined : plan.attendance;
-  const made = spawnExec({ ...rest, ...init, process, entry, consoleSocket, attendance });
+  const made = spawnExec({ ...rest, ...init, process, entry, consoleSocket });
   undo.defer("its process", () => made[Symbol.dispose]());
-  const { pid, startTime } = made;
+  const { pid } = made;
+  // what is done from outside is done before it executes its program
   cgroup?.joinOthers(pid, entry, init.pid);
   applyScheduler(plan.process, pid);
-  ready({ pid, startTime });
+  const attendance = ready(made);
+  if (attendance !== undefined) made.leave(attendance, process);
   made.release(listener);
-  return { pid, startTime };
+  return { pid, startTime: made.startTime };
 }

@@ -1,7 +1,7 @@
 // The program of a remote process (src/linux/remote-code.ts) up to "child", on arm64.
 // Its first instruction is not here: movz x4,#FD, with the number of the shared range's descriptor.
   movz x0,#0x1000,lsl #16
-  mov x1,#0x100000
+  mov x1,#0x1000000
   mov x2,#3
   mov x3,#0x11
   mov x5,#0
@@ -44,9 +44,16 @@ special:
   b.eq birth
   adds x8,x8,#1
   b.eq spawn
+  adds x8,x8,#1
+  b.eq become
+  mov x24,#1
+  b begin
+become:
   mov x9,x0
   b child
 walk:
+  mov x24,#0
+begin:
   mov x21,x0
   mov x22,x1
   mov x23,#0
@@ -68,6 +75,21 @@ next:
   add x21,x21,#72
   b next
 over:
+  cbz x24,told
+  cmp x23,x22
+  b.lt told
+  ldp x8,x0,[x19,#40]
+  ldr x1,[x19,#56]
+  svc #0
+  cbz x0,last
+  str x0,[x19,#80]
+  tbnz x0,#63,told
+  mov x0,x23
+  b leave
+last:
+  ldr x9,[x19,#64]
+  b child
+told:
   mov x0,x23
   b answer
 birth:
@@ -77,6 +99,7 @@ birth:
   svc #0
   tbnz x0,#63,answer
   cbz x0,born
+leave:
   str x0,[x19,#72]
   add x0,x19,#4
   stlr w20,[x0]

@@ -1,7 +1,7 @@
 # The program of a remote process (src/linux/remote-code.ts) up to "child", on x86-64.
 # Its first instruction is not here: mov $FD,%r8d, with the number of the shared range's descriptor.
   mov $0x10000000,%edi
-  mov $0x100000,%esi
+  mov $0x1000000,%esi
   mov $3,%edx
   mov $0x11,%r10d
   xor %r9d,%r9d
@@ -48,9 +48,16 @@ special:
   jz birth
   inc %rax
   jz spawn
+  inc %rax
+  jz become
+  mov $1,%ebp
+  jmp begin
+become:
   mov %rdi,%r12
   jmp child
 walk:
+  xor %ebp,%ebp
+begin:
   mov %rdi,%r14
   mov %rsi,%r13
   xor %r15d,%r15d
@@ -74,6 +81,24 @@ next:
   add $72,%r14
   jmp next
 over:
+  test %ebp,%ebp
+  jz told
+  cmp %r13,%r15
+  jl told
+  mov 40(%r12),%rax
+  mov 48(%r12),%rdi
+  mov 56(%r12),%rsi
+  syscall
+  test %rax,%rax
+  jz last
+  mov %rax,80(%r12)
+  js told
+  mov %r15,%rax
+  jmp leave
+last:
+  mov 64(%r12),%r12
+  jmp child
+told:
   mov %r15,%rax
   jmp answer
 birth:
@@ -84,6 +109,7 @@ birth:
   test %rax,%rax
   js answer
   jz born
+leave:
   mov %rax,72(%r12)
   mov %ebx,4(%r12)
   lea 4(%r12),%rdi

@@ -2,34 +2,41 @@
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
-import { launchedRows } from "../../src/linux/attendant";
+import { endRows } from "../../src/init/attended-exec";
 import { ATTEND, type Attended, attendRows, signalSet } from "../../src/linux/attendant-rows";
 import { STATUS_DIGITS, statusOfDigits } from "../../src/linux/attendant-status";
-import { RowProgram } from "../../src/linux/row-program";
+import { memoryFile } from "../../src/linux/memfd";
+import { RowProgram, word, wordIn } from "../../src/linux/row-program";
+import { syscall } from "../../src/linux/syscall";
 
 const signals = signalSet([1, 2, 15, 17]);
 const LINE = "LINE=";
 /** In place of the command that an attendant gives way to. */
 const AGAIN = ["-c", 'echo "again $LINE"'];
 
-const launched: Attended = {
-  child: (program, child) => launchedRows(program, child, 0, 8),
+/** The child's pid comes from standard input, as a word. */
+const known: Attended = {
+  child(program, child) {
+    const pid = word();
+    program.call("read", [0, pid, 8], { least: 8 });
+    program.set(child, wordIn(pid));
+  },
   recorded: undefined,
   part: undefined,
   end: (program) => program.goto(ATTEND.exit),
 };
 
 /**
- * A shell makes a child and becomes, with all signals blocked, the attendant, which reads reports from its standard input. Ends as
- * the attendant did.
+ * A shell makes a child and becomes, with all signals blocked, the attendant, with `range` as a descriptor. Ends as the attendant
+ * did.
  */
 async function attend(
   child: string,
-  input: (pid: number) => (readonly [number, number])[],
   {
-    attended = launched,
+    attended = known,
+    range = "/dev/null",
     whileItRuns,
-  }: { attended?: Attended; whileItRuns?: (pid: number) => Promise<void> } = {},
+  }: { attended?: Attended; range?: string; whileItRuns?: (pid: number) => Promise<void> } = {},
 ) {
   const again = openSync("/bin/sh", "r");
   const program = new RowProgram();
@@ -45,7 +52,7 @@ async function attend(
   using image = program.executable("attendant");
   const path = `/proc/${process.pid}/fd/${image.number}`;
   const become = `exec env -i --block-signal ${LINE}${STATUS_DIGITS} ${path} "$@"`;
-  const script = `trap '' INT; exec 8>/dev/null 9</proc/${process.pid}/fd/${again}; (${child}) & echo $!; ${become}`;
+  const script = `trap '' INT; exec 7<${range} 9</proc/${process.pid}/fd/${again}; (${child}) & echo $!; ${become}`;
   const shell = spawn("sh", ["-c", script, "sh", ...AGAIN], { stdio: ["pipe", "pipe", "inherit"] });
   let output = "";
   let told = false;
@@ -57,15 +64,12 @@ async function attend(
     const pid = Number(/^\d+\n/.exec(output)?.[0]);
     if (told || !(pid > 0)) return;
     told = true;
-    const words = input(pid).flatMap(([step, result]) => [BigInt(step), BigInt(result)]);
-    shell.stdin.end(new Uint8Array(new BigInt64Array(words).buffer));
+    shell.stdin.end(new Uint8Array(new BigInt64Array([BigInt(pid)]).buffer));
     void whileItRuns?.(shell.pid ?? 0);
   });
   const [status, signal] = await ended;
   return { status, signal, output: output.replace(/^\d+\n/, "") };
 }
-
-const made = (pid: number) => [[-1, pid] as const];
 
 /** What the command finds that the attendant has given way to. */
 function cameTo({ output }: { output: string }): number | undefined {
@@ -75,14 +79,14 @@ function cameTo({ output }: { output: string }): number | undefined {
 
 describe("an attendant", () => {
   test("ends as the process did", async () => {
-    expect(await attend("sleep 0.2; exit 7", made)).toEqual({ status: 7, signal: null, output: "" });
-    expect((await attend("sleep 0.1; exit 3", made)).status).toBe(3);
-    expect((await attend("sleep 0.1; exit 255", made)).status).toBe(255);
-    expect((await attend("sleep 0.1; kill -9 $(sh -c 'echo $PPID')", made)).status).toBe(137);
+    expect(await attend("sleep 0.2; exit 7")).toEqual({ status: 7, signal: null, output: "" });
+    expect((await attend("sleep 0.1; exit 3")).status).toBe(3);
+    expect((await attend("sleep 0.1; exit 255")).status).toBe(255);
+    expect((await attend("sleep 0.1; kill -9 $(sh -c 'echo $PPID')")).status).toBe(137);
   });
 
   test("signals go to the process", async () => {
-    const { status } = await attend("exec sleep 20", made, {
+    const { status } = await attend("exec sleep 20", {
       async whileItRuns(attendant) {
         await Bun.sleep(200);
         process.kill(attendant, "SIGTERM");
@@ -91,24 +95,35 @@ describe("an attendant", () => {
     expect(status).toBe(143);
   });
 
-  test("gives way when a step has failed, or nothing was made; what was made is killed", async () => {
-    for (const reports of [
-      (pid: number) => [...made(pid), [3, -2] as const],
-      () => [],
-      () => [[-7, -1] as const],
-    ]) {
-      const result = await attend("exec sleep 1", reports);
-      expect([result.status, result.signal, cameTo(result)]).toEqual([0, null, 0x300]);
-    }
+  test("of an exec gives way when a step has failed, or a filter has ended it before its program", async () => {
+    const OFFSET = 32;
+    const attended: Attended = {
+      ...known,
+      end: (program, words) => endRows(program, words, { range: 7, offset: OFFSET, first: 5 }),
+    };
+    const after = async (child: string, walked: [step: number, result: number] | undefined) => {
+      using file = memoryFile("range");
+      const words = new BigInt64Array((walked ?? []).map(BigInt));
+      if (walked !== undefined) syscall("pwrite64", file.number, words, 16, OFFSET);
+      const result = await attend(child, { attended, range: `/proc/${process.pid}/fd/${file.number}` });
+      return cameTo(result) ?? `status ${result.status}`;
+    };
+    const killed = "sleep 0.1; kill -SYS $(sh -c 'echo $PPID')";
+    expect(await after("sleep 0.1; exit 3", [5, 0])).toBe("status 3");
+    expect(await after("sleep 0.1; exit 1", [5, -2])).toBe(1);
+    expect(await after(killed, [5, 0])).toBe("status 159");
+    expect(await after(killed, [4, 0])).toBe(159);
+    // a range that can't be read says nothing good
+    expect(await after("sleep 0.1; exit 0", undefined)).toBe(0);
   });
 
   test("says what it came to when the end is not its own", async () => {
-    const attended = { ...launched, end: (program: RowProgram) => program.goto(ATTEND.again) };
-    expect(cameTo(await attend("sleep 0.1; exit 0", made, { attended }))).toBe(0);
-    expect(cameTo(await attend("sleep 0.1; exit 172", made, { attended }))).toBe(172);
+    const attended = { ...known, end: (program: RowProgram) => program.goto(ATTEND.again) };
+    expect(cameTo(await attend("sleep 0.1; exit 0", { attended }))).toBe(0);
+    expect(cameTo(await attend("sleep 0.1; exit 172", { attended }))).toBe(172);
     expect(
       cameTo(
-        await attend("exec sleep 20", (pid) => [...made(pid)], {
+        await attend("exec sleep 20", {
           attended,
           async whileItRuns(attendant) {
             await Bun.sleep(200);
@@ -117,10 +132,5 @@ describe("an attendant", () => {
         }),
       ),
     ).toBe(143);
-  });
-
-  test("a pid that is no child of its is not believed", async () => {
-    const result = await attend("sleep 0.1", () => made(process.pid));
-    expect([result.status, cameTo(result)]).toEqual([0, 0x300]);
   });
 });

@@ -1,24 +1,120 @@
 // A process that waits to execute its program, seen by its maker.
-import { expect, test } from "bun:test";
-import { ExecChannels, ExecProcess } from "../../src/init/exec-process";
+import { describe, expect, test } from "bun:test";
+import { executedOutside, toldToBear } from "../../src/init/born-process";
+import { failureTold, toldExec } from "../../src/init/exec-failure";
+import { ExecProcess } from "../../src/init/exec-process";
 import type { ProgramOutside } from "../../src/init/program-outside";
 import { STAGE_NAME } from "../../src/init/stage-name";
-import { launch } from "../../src/linux/launch";
-import { nameStep, processStatus, startTimeOf } from "../../src/linux/process";
-import type { Step } from "../../src/linux/steps";
+import type { Fd } from "../../src/linux/fd";
+import { stringVector } from "../../src/linux/memory";
+import { O, openAt } from "../../src/linux/path";
+import { nameStep, processStatus, reapChild } from "../../src/linux/process";
+import { nameOf, RemoteProcess, SharedRange } from "../../src/linux/remote-process";
+import { socketPair, writeAll } from "../../src/linux/socket";
+import { type Step, stepError } from "../../src/linux/steps";
+import { syscall } from "../../src/linux/syscall";
 
-test("one that is killed while it waits has died before it could execute anything, and is reaped", async () => {
-  const channels = new ExecChannels(false);
-  const go = channels.go.read;
-  const program: Step[] = [{ what: "wait", call: "read", args: [go.number, new Uint8Array(1), 1], least: 1 }];
-  const plan = { cgroup: undefined, joiner: [nameStep(STAGE_NAME)], program, preserveFds: 0, keep: [go] };
-  const pid = launch(plan, channels.reports);
-  channels.handOver();
-  using waiting = new ExecProcess(pid, startTimeOf(pid), channels, {} as ProgramOutside, program, false);
-  process.kill(pid, "SIGKILL");
-  while (processStatus(pid)?.state !== "Z") await Bun.sleep(1);
-  expect(() => waiting.release(() => undefined)).toThrow(
-    "the process died before it could execute the program",
+const PROGRAM = { failure: stepError } as unknown as ProgramOutside;
+
+/** A process beside this one that waits for a byte and makes these steps. */
+function waitingFor(then: readonly Step[]): {
+  waiting: ExecProcess;
+  range: SharedRange;
+  table: number;
+  channel: Fd;
+  steps: Step[];
+} {
+  const range = SharedRange.make();
+  const [ours, theirs] = socketPair("socket to the process");
+  using channel = theirs;
+  const steps: Step[] = [
+    { what: "wait", call: "read", args: [channel.number, new Uint8Array(1), 1], least: 1 },
+    { what: "close at execution", call: "fcntl", args: [channel.number, 2, 1] },
+    ...then,
+  ];
+  const remote = new RemoteProcess(range);
+  const first = [nameStep(STAGE_NAME)];
+  remote.prepare(steps);
+  toldToBear(remote, first);
+  using image = range.program();
+  const explainEnd = () => ({ why: undefined, hint: undefined });
+  const joiner = executedOutside(
+    { born: undefined, preserveFds: 0, keep: [channel], explainEnd },
+    remote,
+    image,
   );
-  expect(processStatus(pid)).toBeUndefined();
+  joiner.awaitChild(first);
+  const waiting = new ExecProcess(
+    joiner,
+    { range, channel: ours },
+    { program: PROGRAM, steps, filter: undefined },
+  );
+  return { waiting, range, table: joiner.remote.prepared, channel: ours, steps };
+}
+
+const execute = (path: string): Step => ({
+  what: `execve ${path}`,
+  call: "execve",
+  args: [path, stringVector(["sleep", "0.1"]), stringVector([])],
+});
+
+async function endOf(pid: number): Promise<void> {
+  while (processStatus(pid)?.state !== "Z") await Bun.sleep(1);
+}
+
+describe("a process that waits to execute its program", () => {
+  test("one that is killed while it waits has died before it could execute anything, and is reaped", async () => {
+    const { waiting } = waitingFor([]);
+    using _ = waiting;
+    const { pid } = waiting;
+    process.kill(pid, "SIGKILL");
+    await endOf(pid);
+    expect(() => waiting.release(() => undefined)).toThrow(
+      "the process died before it could execute the program",
+    );
+    expect(processStatus(pid)).toBeUndefined();
+  });
+
+  test("executes it, or says which step failed, and ends with its owner", async () => {
+    const { waiting } = waitingFor([execute("/bin/sleep")]);
+    waiting.release(() => undefined);
+    expect(processStatus(waiting.pid)?.name).toBe("sleep");
+    await endOf(waiting.pid);
+    syscall("wait4", waiting.pid, null, 0, null);
+    const { waiting: other } = waitingFor([execute("/no/such")]);
+    expect(() => other.release(() => undefined)).toThrow("execve /no/such: no such file or directory");
+    const { pid } = other;
+    other[Symbol.dispose]();
+    expect(processStatus(pid)).toBeUndefined();
+  });
+
+  test("a command that is started again tells the same from the memory", async () => {
+    const { waiting, range, table, channel, steps } = waitingFor([execute("/no/such")]);
+    const { pid } = waiting;
+    writeAll(channel, new Uint8Array(1));
+    await endOf(pid);
+    using root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
+    const told = {
+      ...{ own: process.pid, pid, table, steps: steps.map(nameOf) },
+      process: { args: ["such"], cwd: "/", user: { uid: 0, gid: 0 }, env: ["PATH=/no"] },
+    };
+    reapChild(pid, true);
+    const container = { pid: process.pid, rootfs: root, keepsGroups: false };
+    // nothing there is believed: whatever the number of the step, it is one of those that were told
+    for (const [index, said] of [
+      [2, 'exec: "such": executable file not found in $PATH'],
+      [-1, "step -1"],
+      [77, "step 77"],
+    ] as const) {
+      range.longWords[(table + 8) / 8] = BigInt(index);
+      const again = { ...told, range: syscall("dup", range.file.number) };
+      expect(() => failureTold({ told: again, status: 1 }, container)).toThrow(said);
+    }
+    // another process's line
+    const line = `${JSON.stringify({ ...told, range: 3 })}kab`;
+    expect(toldExec(line)?.status).toBe(0xa01);
+    expect(toldExec(line.replace(`"own":${process.pid}`, '"own":1'))).toBeUndefined();
+    range[Symbol.dispose]();
+    channel.close();
+  });
 });

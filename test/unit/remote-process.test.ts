@@ -29,7 +29,10 @@ class Running implements Disposable {
 
   constructor(keep: readonly Fd[] = []) {
     using program = this.range.program();
-    const steps = [...inheritSteps(0, [this.range.file, ...keep]), executeStep(program, ["calls"], [])];
+    const steps = [
+      ...inheritSteps(0, [this.range.file, ...keep]),
+      executeStep(program, stringVector(["calls"]), stringVector([])),
+    ];
     using reports = new Reports(steps);
     this.pid = cloneChild({ flags: 0, cgroup: undefined, steps, waitsForNothing: true }, reports);
     expect(reports.last()).toBeUndefined();
@@ -67,7 +70,7 @@ describe("a remote process", () => {
     using running = new Running();
     const whole = readText("/proc/kallsyms").length;
     expect(running.remote.act(() => readText("/proc/kallsyms").length)).toBe(whole);
-    expect(() => running.remote.act(() => syscall("ioctl", 0, 0, new Uint8Array(1 << 21)))).toThrow("memory");
+    expect(() => running.remote.act(() => syscall("ioctl", 0, 0, new Uint8Array(1 << 25)))).toThrow("memory");
   });
 
   test("descriptors are its own: neither is used in the other's place", () => {

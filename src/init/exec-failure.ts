@@ -1,0 +1,44 @@
+import { attendanceError, CAME_TO, statusOfDigits } from "../linux/attendant-status";
+import { Fd } from "../linux/fd";
+import { isChild, reapChild } from "../linux/process";
+import { failureAt, SharedRange } from "../linux/remote-process";
+import { trySyscall } from "../linux/syscall";
+import { diedBefore } from "./exec-process";
+import { type ExecTold, SIGNALLED } from "./exec-told";
+import { ProgramOutside } from "./program-outside";
+import type { ExecOptions } from "./spawn-exec";
+
+const SIGKILL = 9;
+
+/** The process that this one is to tell of, for it was started again with this line; undefined if the line is another process's. */
+export function toldExec(line: string): { told: ExecTold; status: number } | undefined {
+  const [, json = "", digits = ""] = /^(.*\})([a-p]+)$/s.exec(line) ?? [];
+  if (json === "") return undefined;
+  const told = JSON.parse(json) as ExecTold;
+  // no other process has this one's number, whatever environment it was given
+  return told.own === process.pid ? { told, status: statusOfDigits(digits) } : undefined;
+}
+
+/**
+ * Throws why the process of an exec did not execute its program; of one that was attended no longer it says so. What is in
+ * the range is believed no more than a place in the table and a number can be.
+ */
+export function failureTold(
+  { told, status }: { told: ExecTold; status: number },
+  container: Pick<ExecOptions, "pid" | "rootfs" | "keepsGroups">,
+): never {
+  const { pid, range: number, table, steps, process } = told;
+  if (status >= CAME_TO.unwritten) {
+    if (isChild(pid)) {
+      trySyscall("kill", pid, SIGKILL);
+      reapChild(pid, true);
+    }
+    throw attendanceError(status, "the process");
+  }
+  using range = SharedRange.of(new Fd(number));
+  const failed = failureAt(range, table);
+  if (failed === undefined) throw diedBefore(status - SIGNALLED);
+  const program = new ProgramOutside({ ...container, process, homeOf: () => "/" });
+  const own = steps.map(({ path, ...step }) => ({ ...step, args: path === undefined ? [] : [path] }));
+  throw program.failure(own, failed);
+}
