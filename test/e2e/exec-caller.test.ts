@@ -14,6 +14,7 @@ import {
   IS_HAKO,
   needsHako,
   needsProgram,
+  SLEEP,
   until,
 } from "./support";
 
@@ -163,9 +164,7 @@ e2e("while a command runs in the foreground, hako is a small program that hands 
   await until("the command runs", () => output.includes("PATH="));
   expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("hako\n");
   expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toBe(words.map((word) => `${word}\0`).join(""));
-  // on cgroup v2 hako stays: it puts the process into its cgroup when all but the program is done
-  const resident = /VmRSS:\s*(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  if (!existsSync("/sys/fs/cgroup/cgroup.controllers")) expect(Number(resident)).toBeLessThan(500);
+  expect(residentOf(pid)).toBeLessThan(500);
   expect(output).toMatch(/SigBlk:\s*0+\nSigIgn:\s*0+\n/);
   expect(output).not.toContain("HAKO");
   process.kill(pid, "SIGUSR1");
@@ -173,6 +172,87 @@ e2e("while a command runs in the foreground, hako is a small program that hands 
   process.kill(pid, "SIGTERM");
   expect(await ended).toBe(9);
 });
+
+/** In KiB. */
+function residentOf(pid: number): number {
+  return Number(/VmRSS:\s*(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+}
+
+/** A container whose filter forbids a call, and whose programs may be scheduled at will. */
+function filtered(box: Box, name: string, action: string): string {
+  return box.started(SLEEP, (config) => {
+    config.process.noNewPrivileges = true;
+    Object.assign(config.linux, {
+      seccomp: { defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ names: [name], action }] },
+    });
+  });
+}
+
+e2e("so it is with a filter, a pid file, a pidfd socket, --process and a scheduler @v2", async () => {
+  using box = new Box();
+  const id = filtered(box, "swapon", "SCMP_ACT_ERRNO");
+  const [file, document, socket] = [box.path("pid"), box.path("process.json"), box.path("pidfd")];
+  using listener = unixListen(socket);
+  const scheduler = { policy: "SCHED_BATCH", nice: 3 };
+  const process = { cwd: "/", args: ["/bin/sleep", "0.5"], user: { uid: 0, gid: 0 }, scheduler };
+  writeFileSync(document, JSON.stringify(process));
+  const flags = ["--pid-file", file, "--pidfd-socket", socket, "--process", document];
+  const caller = spawn(HAKO, ["--root", box.root, "exec", ...flags, id], { stdio: "inherit" });
+  const ended = new Promise((done) => caller.on("exit", done));
+  using connection = accept(listener);
+  recvFd(connection).fd.close();
+  await until("the program runs", () => existsSync(file) && commOf(readFileSync(file, "utf8")) === "sleep\n");
+  expect(residentOf(caller.pid ?? 0)).toBeLessThan(500);
+  expect(await ended).toBe(0);
+  // what can't be executed is told all the same, and nothing is left: a pipe as document is not read twice
+  writeFileSync(document, JSON.stringify({ ...process, args: ["/no/such"] }));
+  const line = `exec ${HAKO} --root ${box.root} exec --pid-file ${file}2 --process /dev/fd/4 ${id} 4<<E\n$(cat ${document})\nE\n`;
+  const failed = execute("sh", ["-c", line]);
+  expect(failed).toMatchObject({ status: 255, stdout: "" });
+  expect(failed.stderr).toMatch(/^hako: .*exec: "\/no\/such": stat \/no\/such: no such file or directory\n$/);
+  expect(existsSync(`${file}2`)).toBe(false);
+}, [needsHako]);
+
+e2e("so it is with a terminal, and what can't be executed there is told", async () => {
+  using box = new Box();
+  const id = box.started();
+  const line = "test -t 0 && read -r x; echo got $x";
+  const caller = spawn(HAKO, ["--root", box.root, "exec", "-t", id, "sh", "-c", line], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const ended = new Promise((done) => caller.on("exit", done));
+  let output = "";
+  caller.stdout?.on("data", (data: Buffer) => {
+    output += data.toString();
+  });
+  await until("hako has left its place", () => residentOf(caller.pid ?? 0) < 500);
+  caller.stdin?.end("it\n");
+  expect(await ended).toBe(0);
+  expect(output).toContain("got it");
+  const failed = box.hako("exec", "-t", id, "/no/such");
+  expect(failed.status).toBe(255);
+  expect(failed.stderr).toMatch(/^hako: .*exec: "\/no\/such": stat \/no\/such: no such file or directory\n$/);
+}, [needsHako]);
+
+function commOf(pid: string): string {
+  return readFileSync(`/proc/${pid}/comm`, "utf8");
+}
+
+e2e("a filter that ends the process before its program, and one that ends the program @v2", () => {
+  using box = new Box();
+  // without no_new_privs a capability is needed for the filter, and taken away under it
+  const exec = (id: string) => box.hako("exec", "--no-new-privs=false", id, "true");
+  const none = exec(filtered(box, "capset", "SCMP_ACT_KILL_PROCESS"));
+  expect(none.status).toBe(255);
+  expect(none.stderr).toMatch(/^hako: the process died before it could execute the program: .*seccomp/);
+  const refused = exec(filtered(box, "capset", "SCMP_ACT_ERRNO"));
+  expect(refused).toMatchObject({
+    status: 255,
+    stderr: "hako: capset under the seccomp profile: operation not permitted\n",
+  });
+  const ends = filtered(box, "mkdir", "SCMP_ACT_KILL_PROCESS");
+  expect(box.hako("exec", ends, "mkdir", "/tmp/x")).toMatchObject({ status: 159, stderr: "" });
+}, [needsHako]);
 
 e2e(
   "a signal while it starts is not lost: it ends hako and nothing runs, or the program has it",
