@@ -59,6 +59,7 @@ export function callerArguments(given: readonly string[]): readonly string[] {
   return textOf(ownBytes("cmdline")).split("\0").slice(0, -1).slice(-given.length);
 }
 
+/** Read once: later this process may hide, and then an ordinary user's may not look at itself (proc_pid_environ(5)). */
 const read: { cmdline?: Uint8Array; environ?: Uint8Array } = {};
 
 /** What procfs has of this process's own. */
