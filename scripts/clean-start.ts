@@ -10,11 +10,18 @@ export type Machine = "x64" | "arm64";
 /** What the code can write to: the record, zeros as a struct sigaction and a set of signals, a struct sigaction, a path. */
 const MEMORY = 96 + 4096;
 /**
- * What stands in the place of a variable. Their number stays: musl finds what the kernel says of the process behind them. It is the
- * one thing that Bun is told: JavaScriptCore makes no memory ready beside the program, in a thread of its own, which a
- * command ends before it would use: some hundredths of its time, and 200 page faults.
+ * What stands in the place of the first variable, and of each other one. Their number stays: musl finds what the kernel says of
+ * the process behind them. It is the one thing that Bun is told. JavaScriptCore reserves 32 MiB for code that it compiles, not
+ * 1 GiB, which a limit of address space (ulimit -v) may not allow: without any, nothing can be called by bun:ffi. And it
+ * makes no memory ready beside the program, in a thread of its own, which a command ends before it would use: some hundredths of
+ * its time, and 200 page faults.
  */
-export const HIDDEN = "BUN_JSC_useWarmUpMarkedBlocks=0";
+export const HIDDEN = [
+  "BUN_JSC_jitMemoryReservationSize=33554432",
+  "BUN_JSC_useWarmUpMarkedBlocks=0",
+] as const;
+/** Bytes for each of them; the code knows it. */
+const HIDDEN_SIZE = 48;
 
 /**
  * Hides all variables. For all signals: the default action, and a bit in the record
@@ -27,15 +34,16 @@ const CODE: Record<Machine, string> = {
       488d1df6ffffff        lea entry(%rip),%rbx
       488b6bf0              mov -16(%rbx),%rbp
       4801dd                add %rbx,%rbp
-      4c8d05bc000000        lea hidden(%rip),%r8
+      4c8d05c3000000        lea hidden(%rip),%r8
       488b0424              mov (%rsp),%rax
       488d7cc408            lea 8(%rsp,%rax,8),%rdi
       4883c708              variable: add $8,%rdi
       488b07                mov (%rdi),%rax
       4885c0                test %rax,%rax
-      7405                  je signals
+      740c                  je signals
       4c8907                mov %r8,(%rdi)
-      ebef                  jmp variable
+      4c8d05d4000000        lea hidden+48(%rip),%r8
+      ebe8                  jmp variable
       41bd40000000          signals: mov $64,%r13d
       4489ef                signal: mov %r13d,%edi
       488d7520              lea 32(%rbp),%rsi
@@ -87,14 +95,15 @@ const CODE: Record<Machine, string> = {
       10fffff4  adr x20,entry
       f85f0295  ldur x21,[x20,#-16]
       8b1402b5  add x21,x21,x20
-      10000776  adr x22,hidden
+      10000796  adr x22,hidden
       f94003e9  ldr x9,[sp]
       8b296fea  add x10,sp,x9,lsl #3
       9100214a  add x10,x10,#8
       f8408d49  variable: ldr x9,[x10,#8]!
-      b4000069  cbz x9,signals
+      b4000089  cbz x9,signals
       f9000156  str x22,[x10]
-      17fffffd  b variable
+      10000836  adr x22,hidden+48
+      17fffffc  b variable
       d2800817  signals: mov x23,#64
       d2800038  mov x24,#1
       aa1703e0  signal: mov x0,x23
@@ -164,7 +173,7 @@ function cleanStart(machine: Machine, address: number, next: number): Buffer {
   header.writeBigUInt64LE(MAGIC, HEADER.magic);
   header.writeBigInt64LE(BigInt(memoryAddress(address) - entry), HEADER.record);
   header.writeBigInt64LE(BigInt(next - entry), HEADER.next);
-  const texts = [".", "/", HIDDEN].map((text) => `${text}\0`).join("");
+  const texts = [".\0", "/\0", ...HIDDEN.map((text) => text.padEnd(HIDDEN_SIZE, "\0"))].join("");
   return Buffer.concat([header, codeOf(machine), Buffer.from(texts)]);
 }
 

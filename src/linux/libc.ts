@@ -48,7 +48,7 @@ function bind(): Readonly<Record<LibcFunction, Bound>> {
     throw new HakoError({
       code: "system",
       message: "libc can't be called",
-      hint: "hako needs executable memory: MemoryDenyWriteExecute= of a systemd unit, SELinux (execmem), or a limit of memory (ulimit -v below 4 GiB) denies it",
+      hint: "hako needs executable memory: MemoryDenyWriteExecute= of a systemd unit, SELinux (execmem), or a limit of memory (ulimit -v below 600000) denies it",
       cause,
     });
   }

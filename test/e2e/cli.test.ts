@@ -228,13 +228,26 @@ describe("command line", () => {
 
   e2e("without executable memory nothing works, and the reason is told", () => {
     for (const words of [["state", "none"], ["list"], ["--log-format", "json", "list"], ["check"]]) {
-      const line = 'ulimit -v 1500000 && exec "$@"';
+      // with variables Bun is told to reserve less
+      const line = 'ulimit -v 1500000 && exec env -i "$@"';
       const refused = execute("sh", ["-c", line, "sh", HAKO, ...words]);
       expect([words, refused.status, refused.stdout]).toEqual([words, 1, ""]);
       expect(refused.stderr).toMatch(
         /^(hako: |\{.*"msg":")libc can't be called: .*executable memory: MemoryDenyWriteExecute=.*\n$/,
       );
     }
+  }, [needsHako]);
+
+  e2e("half a GiB of address space is enough", () => {
+    using box = new Box();
+    const bundle = box.bundle(["sh", "-c", "ulimit -v"]);
+    const line = 'ulimit -v 600000 && exec "$@"';
+    const words = [HAKO, "--root", box.root, "run", "--bundle", bundle, box.id()];
+    expect(execute("sh", ["-c", line, "sh", ...words])).toMatchObject({
+      status: 0,
+      stdout: "600000\n",
+      stderr: "",
+    });
   }, [needsHako]);
 
   e2e("--debug logs each step", () => {

@@ -130,7 +130,10 @@ for (const machine of ["x64", "arm64"] as const) {
     test("variables are hidden", () => {
       const onlyThese = 'exec env -i FIRST=1 B=2 LAST=3 "$@"';
       expect(run(plain, {}, onlyThese).seen).toEqual(["FIRST=1", "LAST=3"]);
-      expect(run(clean, {}, onlyThese).seen).toEqual([HIDDEN.slice(0, 16), HIDDEN.slice(0, 16)]);
+      expect(run(clean, {}, onlyThese).seen).toEqual(HIDDEN.map((text) => text.slice(0, 16)));
+      expect(run(clean, {}, 'exec env -i ONLY=1 "$@"').seen).toEqual(
+        [HIDDEN[0], HIDDEN[0]].map((text) => text.slice(0, 16)),
+      );
     });
 
     test("a working directory that was deleted is put away, another one stays", () => {
@@ -156,9 +159,10 @@ describe("Bun's own executable", () => {
       encoding: "utf8",
     } as const;
     const { status, stdout, stderr } = spawnSync(file, ["-e", program], options);
+    const hidden = Object.fromEntries(HIDDEN.map((text) => text.split("=")));
     expect({ status, stdout, stderr }).toEqual({
       status: 0,
-      stdout: `{"BUN_JSC_useWarmUpMarkedBlocks":"0"} ${directory}/work\n`,
+      stdout: `${JSON.stringify(hidden)} ${directory}/work\n`,
       stderr: "",
     });
   });
