@@ -1,4 +1,5 @@
-// Compiles dist/hako: `bun run build.ts [--target x64|arm64|x64-musl|arm64-musl]... [--outdir DIR]`.
+// Compiles dist/hako: `bun run build.ts [--target x64|arm64|x64-musl|arm64-musl]... [--outdir DIR] [--plain]`.
+// --plain: as Bun compiles it, without a rehearsal and without changes of the executable (docs/decisions/patched-executable.md).
 import { execFileSync, spawn } from "node:child_process";
 import {
   closeSync,
@@ -152,8 +153,7 @@ interface Rehearsal {
   memory: Range[];
 }
 
-async function rehearse(directory: string): Promise<Rehearsal> {
-  const hako = await build(NATIVE, directory, []);
+async function rehearse(hako: string, directory: string): Promise<Rehearsal> {
   const memory: Range[][] = [];
   const bytecodeOrder: string[] = [];
   for (const [index, command] of REHEARSED.entries()) {
@@ -178,6 +178,7 @@ async function rehearseCommand(hako: string, command: string[], directory: strin
       stdio: ["ignore", "ignore", writer],
     });
     const ended = new Promise((resolve) => child.on("exit", resolve));
+    await new Promise((resolve, reject) => child.on("spawn", resolve).on("error", reject));
     const memory = await settled(() => usedMemory(hako, child.pid ?? 0));
     readSync(reader, Buffer.alloc(1 << 20));
     await ended;
@@ -208,21 +209,72 @@ async function settled<T>(read: () => T): Promise<T> {
   }
 }
 
-const { values } = parseArgs({
-  options: { target: { type: "string", multiple: true }, outdir: { type: "string", default: "dist" } },
-});
-const directory = mkdtempSync(`${tmpdir()}/hako-build-`);
-try {
-  const { bytecodeOrder, memory } = await rehearse(directory);
-  for (const name of values.target ?? [NATIVE]) {
-    const outfile = await build(name, values.outdir, bytecodeOrder);
-    // The memory that a start uses is known for the Bun that was rehearsed, the code that asks for it is x86-64's, and where pages
-    // are of 64 KiB, as arm64's may be, a huge one would be of 512 MiB.
+/** What fails in a build without `--plain` alone. */
+class NotPlain extends Error {}
+
+/** Does what `--plain` leaves out. */
+async function orPlain<T>(what: string, action: () => T | Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw new NotPlain(`${what}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** Makes executables whose start was rehearsed on this machine, and changes what Bun has compiled. */
+async function buildPatched(names: readonly string[], outdir: string): Promise<void> {
+  const directory = mkdtempSync(`${tmpdir()}/hako-build-`);
+  try {
+    const hako = await build(NATIVE, directory, []);
+    const rehearsal = await orPlain("a start can't be rehearsed here", () => rehearse(hako, directory));
+    for (const name of names) {
+      const outfile = await build(name, outdir, rehearsal.bytecodeOrder);
+      await orPlain("this Bun's executable can't be changed", () => patch(name, outfile, rehearsal));
+      report(outfile);
+    }
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function patch(name: string, outfile: string, { memory }: Rehearsal): void {
+  // The memory that a start uses is known for the Bun that was rehearsed, the code that asks for it is x86-64's, and where pages
+  // are of 64 KiB, as arm64's may be, a huge one would be of 512 MiB.
+  try {
     if (name === NATIVE && name === "x64") withFewerPageFaults(outfile, memory);
     // last, for the entry that the kernel tells of is then this one's
     withCleanStart(outfile, targetOf(name).machine);
-    console.log(`${outfile} ${Math.round(statSync(outfile).size / 1e6)} MB`);
+  } catch (error) {
+    // one that was not changed looks like one that was
+    rmSync(outfile);
+    throw error;
   }
-} finally {
-  rmSync(directory, { recursive: true });
+}
+
+/** Makes executables as Bun compiles them. */
+async function buildPlain(names: readonly string[], outdir: string): Promise<void> {
+  for (const name of names) report(await build(name, outdir, []));
+}
+
+function report(outfile: string): void {
+  console.log(`${outfile} ${Math.round(statSync(outfile).size / 1e6)} MB`);
+}
+
+const { values } = parseArgs({
+  options: {
+    target: { type: "string", multiple: true },
+    outdir: { type: "string", default: "dist" },
+    plain: { type: "boolean", default: false },
+  },
+});
+const names = values.target ?? [NATIVE];
+try {
+  await (values.plain ? buildPlain : buildPatched)(names, values.outdir);
+} catch (error) {
+  if (!(error instanceof NotPlain)) throw error;
+  console.error(`build: ${error.message}`);
+  console.error(
+    "build: --plain leaves that out: commands take longer then, and variables that Bun reads are in force (docs/decisions/patched-executable.md)",
+  );
+  process.exitCode = 1;
 }
