@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { type Machine, withCleanStart } from "./scripts/clean-start";
 import { withFewerPageFaults } from "./scripts/page-faults";
-import { joined, type Range, usedMemory } from "./scripts/used-memory";
+import { type HeapUse, heapUse, joined, type Range, usedHeap, usedMemory } from "./scripts/used-memory";
 import { SCRIPT_CAPABILITIES } from "./src/container/script-capabilities";
 import { compile } from "./src/seccomp/compile";
 import { defaultProfile } from "./src/seccomp/default-profile";
@@ -151,18 +151,22 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
 interface Rehearsal {
   bytecodeOrder: string[];
   memory: Range[];
+  heap: HeapUse;
 }
 
 async function rehearse(hako: string, directory: string): Promise<Rehearsal> {
   const memory: Range[][] = [];
+  const heaps: Set<number>[] = [];
   const bytecodeOrder: string[] = [];
   for (const [index, command] of REHEARSED.entries()) {
     const file = `${directory}/order-${index}`;
-    memory.push(await rehearseCommand(hako, ["--root", `${directory}/root`, ...command], directory, file));
+    const used = await rehearseCommand(hako, ["--root", `${directory}/root`, ...command], directory, file);
+    memory.push(used.memory);
+    heaps.push(used.heap);
     if (!existsSync(file)) throw new Error(`hako ${command.join(" ")} recorded no order of bytecode`);
     bytecodeOrder.push(file);
   }
-  return { bytecodeOrder, memory: joined(memory) };
+  return { bytecodeOrder, memory: joined(memory), heap: heapUse(heaps) };
 }
 
 /** Runs a command that fails. It can't write its message, for the pipe is full: there it has used all its memory and still holds it. */
@@ -179,10 +183,11 @@ async function rehearseCommand(hako: string, command: string[], directory: strin
     });
     const ended = new Promise((resolve) => child.on("exit", resolve));
     await new Promise((resolve, reject) => child.on("spawn", resolve).on("error", reject));
-    const memory = await settled(() => usedMemory(hako, child.pid ?? 0));
+    const pid = child.pid ?? 0;
+    const used = await settled(() => ({ memory: usedMemory(hako, pid), heap: usedHeap(pid) }));
     readSync(reader, Buffer.alloc(1 << 20));
     await ended;
-    return memory;
+    return used;
   } finally {
     closeSync(reader);
     closeSync(writer);
@@ -237,11 +242,11 @@ async function buildPatched(names: readonly string[], outdir: string): Promise<v
   }
 }
 
-function patch(name: string, outfile: string, { memory }: Rehearsal): void {
+function patch(name: string, outfile: string, { memory, heap }: Rehearsal): void {
   // The memory that a start uses is known for the Bun that was rehearsed, the code that asks for it is x86-64's, and where pages
   // are of 64 KiB, as arm64's may be, a huge one would be of 512 MiB.
   try {
-    if (name === NATIVE && name === "x64") withFewerPageFaults(outfile, memory);
+    if (name === NATIVE && name === "x64") withFewerPageFaults(outfile, memory, heap);
     // last, for the entry that the kernel tells of is then this one's
     withCleanStart(outfile, targetOf(name).machine);
   } catch (error) {

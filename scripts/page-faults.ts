@@ -3,19 +3,20 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import * as elf from "./elf";
 import { withEntryCode } from "./entry-segment";
-import { MADV_HUGEPAGE, MADV_POPULATE_WRITE, type Range } from "./used-memory";
+import {
+  HEAP_SIZE,
+  type HeapUse,
+  HUGE_PAGE,
+  MADV_HUGEPAGE,
+  MADV_POPULATE_WRITE,
+  type Range,
+  TOUCHED_PAGES,
+} from "./used-memory";
 
 const PAGE = 4096;
-const HUGE_PAGE = 0x200000;
 
-/** Bytes of the memory allocator's heap; a smaller one has not the pages that are looked at here. */
-const HEAP = 0x40000000;
-/** Pages of it that every start uses. */
-const TOUCHED = { start: 0x1010000, pages: 16 };
 /** Of the processor's clock, some 6 us a page: with less for all of them the others will be fast too. */
 const FAST = 0x40000;
-/** Huge pages of it that every start uses a quarter of, counted from the heap's start. */
-const SAMPLES = [2, 3, 10, 11];
 /** One to two milliseconds: a huge page is cleared in half of one, and fetched from the host in six. */
 const SAMPLE_CYCLES = 0x400000;
 
@@ -29,10 +30,14 @@ const SAMPLE_CYCLES = 0x400000;
  * has given free memory back to its host, where all of a huge page has to be fetched again: then the heap stays in small pages too.
  * With LD_BIND_NOW the dynamic loader has looked for all functions already, and each call goes its way.
  */
-function codeAndTables(madvise: elf.FunctionPointer, table: Buffer, fast: number): Buffer {
+function codeAndTables(
+  madvise: elf.FunctionPointer,
+  table: Buffer,
+  { touched, hugePages }: HeapUse,
+  fast: number,
+): Buffer {
   const samples = Buffer.concat([
-    ...SAMPLES.map((index) => {
-      const start = index * HUGE_PAGE;
+    ...hugePages.map((start) => {
       const advised = { start, end: start + HUGE_PAGE, advice: MADV_HUGEPAGE };
       return tableOf([advised, { start, end: start + PAGE, advice: MADV_POPULATE_WRITE }], 0);
     }),
@@ -56,7 +61,7 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer, fast: number
       48890425${hex(madvise.pointer)} mov    %rax,pointer
       83fa0e                          cmp    $MADV_HUGEPAGE,%edx
       756d                            jne    go
-      4881fe${hex(HEAP)}              cmp    $HEAP,%rsi
+      4881fe${hex(HEAP_SIZE)}         cmp    $HEAP_SIZE,%rsi
       7264                            jb     go
       52                              push   %rdx
       56                              push   %rsi
@@ -65,8 +70,8 @@ function codeAndTables(madvise: elf.FunctionPointer, table: Buffer, fast: number
       4989f8                          mov    %rdi,%r8
       0f31                            rdtsc
       4189c2                          mov    %eax,%r10d
-      498db8${hex(TOUCHED.start)}     lea    TOUCHED(%r8),%rdi
-      b9${hex(TOUCHED.pages)}         mov    $pages,%ecx
+      498db8${hex(touched)}           lea    touched(%r8),%rdi
+      b9${hex(TOUCHED_PAGES)}         mov    $pages,%ecx
       800f00                          touch: orb $0,(%rdi)
       4881c7${hex(PAGE)}              add    $PAGE,%rdi
       e2f4                            loop   touch
@@ -146,12 +151,12 @@ function withinSegments({ start, end, advice }: Range, segments: readonly elf.Se
 }
 
 /** The executable with `ranges` asked for at its start. `fast` is how many cycles some pages of the heap may take before huge ones are tried. */
-export function askingForMemory(bytes: Buffer, ranges: readonly Range[], fast = FAST): Buffer {
+export function askingForMemory(bytes: Buffer, ranges: readonly Range[], heap: HeapUse, fast = FAST): Buffer {
   const { segments } = elf.parse(bytes);
   const mapped = ranges.flatMap((range) => withinSegments(range, segments));
   const madvise = elf.functionPointer(bytes, "madvise");
   return withEntryCode(bytes, {
-    code: (_, next) => codeAndTables(madvise, tableOf(mapped, next), fast),
+    code: (_, next) => codeAndTables(madvise, tableOf(mapped, next), heap, fast),
     entry: 0,
     memory: 0,
   });
@@ -224,9 +229,9 @@ function mimallocOption(bytes: Buffer, name: string): number {
 }
 
 /** Changes the file that Bun compiled. It is written anew: what is in the page cache in small pieces would stay so. */
-export function withFewerPageFaults(file: string, ranges: readonly Range[]): void {
+export function withFewerPageFaults(file: string, ranges: readonly Range[], heap: HeapUse): void {
   const bytes = alignedForHugePages(preferringHugePages(readFileSync(file)));
   const changed = `${file}.changed`;
-  writeFileSync(changed, askingForMemory(bytes, [...toBeHuge(bytes), ...ranges]), { mode: 0o755 });
+  writeFileSync(changed, askingForMemory(bytes, [...toBeHuge(bytes), ...ranges], heap), { mode: 0o755 });
   renameSync(changed, file);
 }

@@ -44,6 +44,65 @@ export function usedMemory(executable: string, pid: number): Range[] {
   return ranges;
 }
 
+/** Of the heap of Bun's memory allocator, which it maps at once. */
+export const HEAP_SIZE = 0x40000000;
+export const HUGE_PAGE = 0x200000;
+/** How many of the heap's pages show how long page faults take. */
+export const TOUCHED_PAGES = 16;
+/** A huge page is tried if a start uses so many of its 512 pages. */
+const WORTH_A_HUGE_PAGE = 64;
+/** So many huge pages are tried before the whole heap may have such. */
+const TRIED = 4;
+
+/** What every start uses of the heap; both are offsets from its beginning. */
+export interface HeapUse {
+  /** Where `TOUCHED_PAGES` pages in a row are used. */
+  touched: number;
+  hugePages: number[];
+}
+
+/** The numbers of the heap's pages that a process has touched. */
+export function usedHeap(pid: number): Set<number> {
+  const maps = readFileSync(`/proc/${pid}/maps`, "utf8");
+  const start = [...maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 *$/gm)]
+    .map(([, from = "", to = ""]) => [Number.parseInt(from, 16), Number.parseInt(to, 16)] as const)
+    .find(([from, to]) => to - from === HEAP_SIZE)?.[0];
+  if (start === undefined) throw new Error("Bun's memory allocator has no heap of 1 GiB");
+  const pagemap = openSync(`/proc/${pid}/pagemap`, "r");
+  try {
+    return new Set([...pagesOf(pagemap, start, HEAP_SIZE)].map(({ page }) => (page - start) / PAGE));
+  } finally {
+    closeSync(pagemap);
+  }
+}
+
+/** What all of several starts use of the heap. */
+export function heapUse(starts: readonly ReadonlySet<number>[]): HeapUse {
+  const [first = new Set<number>(), ...others] = starts;
+  const used = new Set([...first].filter((page) => others.every((pages) => pages.has(page))));
+  const counts = new Map<number, number>();
+  for (const page of used) counts.set(hugePageOf(page), (counts.get(hugePageOf(page)) ?? 0) + 1);
+  const hugePages = [...counts]
+    .filter(([, count]) => count >= WORTH_A_HUGE_PAGE)
+    .map(([start]) => start)
+    .sort((one, other) => one - other)
+    .slice(0, TRIED);
+  const row = Array.from({ length: TOUCHED_PAGES }, (_, index) => index);
+  const touched = [...used]
+    .sort((one, other) => one - other)
+    // where small pages are already, no huge one can be tried
+    .find((page) =>
+      row.every((index) => used.has(page + index) && !hugePages.includes(hugePageOf(page + index))),
+    );
+  if (touched === undefined) throw new Error(`a start uses no ${TOUCHED_PAGES} pages of the heap in a row`);
+  return { touched: touched * PAGE, hugePages };
+}
+
+/** Where the huge page begins that a page lies in. */
+function hugePageOf(page: number): number {
+  return Math.floor((page * PAGE) / HUGE_PAGE) * HUGE_PAGE;
+}
+
 /** The pages that a process has of a range, by their addresses; those of no file were written. */
 function* pagesOf(pagemap: number, address: number, size: number) {
   const first = Math.floor(address / PAGE);

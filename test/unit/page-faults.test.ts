@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { EXECUTABLE, functionPointer, PT_LOAD, parse } from "../../scripts/elf";
 import { alignedForHugePages, askingForMemory, preferringHugePages } from "../../scripts/page-faults";
-import { joined, usedMemory } from "../../scripts/used-memory";
+import { heapUse, joined, usedHeap, usedMemory } from "../../scripts/used-memory";
 
 const READ = 22;
 const WRITE = 23;
@@ -24,9 +24,35 @@ describe("ranges of memory", () => {
   });
 });
 
+describe("of the heap", () => {
+  const pages = (start: number, count: number) => Array.from({ length: count }, (_, index) => start + index);
+
+  test("is known what all starts use: huge pages with many of their pages, and a row of pages in no such one", () => {
+    const rare = pages(512 * 9, 100);
+    const one = new Set([
+      ...pages(512 * 2 + 40, 64),
+      ...pages(512 * 3, 63),
+      ...pages(512 * 8 + 256, 15),
+      ...rare,
+    ]);
+    const other = new Set([...pages(512 * 2 + 40, 400), ...pages(512 * 3, 64), ...pages(512 * 8, 512)]);
+    expect(heapUse([one, other])).toEqual({ touched: 3 * 0x200000, hugePages: [2 * 0x200000] });
+    for (const page of pages(512 * 3, 48)) one.delete(page);
+    expect(() => heapUse([one, other])).toThrow("uses no 16 pages of the heap in a row");
+  });
+
+  test("a process of Bun's has touched some pages, and no page of a process without one", () => {
+    const own = usedHeap(process.pid);
+    expect(own.size).toBeGreaterThan(100);
+    expect(Math.max(...own)).toBeLessThan(512 * 512);
+    expect(() => usedHeap(1)).toThrow();
+  });
+});
+
 describe.skipIf(process.arch !== "x64")("an executable", () => {
   let directory: string;
   const bun = readFileSync(process.execPath);
+  const heapOf = heapUse([usedHeap(process.pid)]);
   const setting = "/sys/kernel/mm/transparent_hugepage/enabled";
   const mode = existsSync(setting) ? readFileSync(setting, "utf8") : "[never]";
   const [always, hugePages] = [mode.includes("[always]"), !mode.includes("[never]")];
@@ -47,7 +73,7 @@ describe.skipIf(process.arch !== "x64")("an executable", () => {
     const own = usedMemory(process.execPath, process.pid);
     expect(own.length).toBeGreaterThan(10);
     for (const ranges of [own, [], [page(1, 1, READ), ...own.map((range) => ({ ...range, advice: 99 }))]]) {
-      const changed = askingForMemory(bun, ranges);
+      const changed = askingForMemory(bun, ranges, heapOf);
       expect(run(changed)).toEqual({ status: 0, stdout: "42\n" });
     }
   });
@@ -62,7 +88,7 @@ describe.skipIf(process.arch !== "x64")("an executable", () => {
     expect(aligned.subarray(at, at + 65536).equals(bun.subarray(at - added, at - added + 65536))).toBe(true);
     expect(run(aligned)).toEqual({ status: 0, stdout: "42\n" });
     expect(alignedForHugePages(aligned).equals(aligned)).toBe(true);
-    const all = askingForMemory(alignedForHugePages(preferringHugePages(bun)), []);
+    const all = askingForMemory(alignedForHugePages(preferringHugePages(bun)), [], heapOf);
     for (const env of [{}, { LD_BIND_NOW: "1" }, { MIMALLOC_ALLOW_THP: "0" }, { MIMALLOC_ALLOW_THP: "1" }])
       expect(run(all, env)).toEqual({ status: 0, stdout: "42\n" });
   });
@@ -71,7 +97,7 @@ describe.skipIf(process.arch !== "x64")("an executable", () => {
     const prefers = preferringHugePages(bun);
     const heap = (fast: number, env = {}) => {
       const program = `console.log(require("fs").readFileSync("/proc/self/smaps_rollup", "utf8"))`;
-      const { status, stdout } = run(askingForMemory(prefers, [], fast), env, program);
+      const { status, stdout } = run(askingForMemory(prefers, [], heapOf, fast), env, program);
       return { status, huge: Number(/^AnonHugePages: *(\d+)/m.exec(stdout)?.[1]) };
     };
     expect(heap(0x7fffffff)).toEqual({ status: 0, huge: always ? expect.any(Number) : 0 });
