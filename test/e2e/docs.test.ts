@@ -1,4 +1,4 @@
-// README and docs/: every command in them is run, as a reader would run it. A block says by its kind how:
+// The pages of the repository: every command in README and docs/ is run, as a reader would run it. A block says by its kind how:
 //   ```sh test [needs=jq,ip]   as it stands; it must print the "```text output" that follows. hako has a state directory of its own
 //   ```sh host [needs=...]     where what it writes below /etc, /usr, /var, /root and /run is gone afterwards; hako is /usr/local/bin/hako
 //   ```sh user [needs=...]     as an ordinary user
@@ -16,7 +16,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { COMMANDS } from "../../src/commands";
 import {
   Box,
@@ -34,14 +34,14 @@ const USER = 12_345;
 /** A build from nothing, with packages that may have to be fetched. */
 const LONG = 400_000;
 
-const PAGES = [
-  "README.md",
-  ...readdirSync(join(REPOSITORY, "docs"))
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => `docs/${name}`),
-];
-/** Whose lines are scripts of the repository, each with what it does. */
-const DEVELOPMENT = "docs/development.md";
+const PAGES = [".", "docs", "docs/decisions"].flatMap((directory) =>
+  readdirSync(join(REPOSITORY, directory))
+    .filter((name) => name.endsWith(".md") && name !== "CHANGELOG.md")
+    .map((name) => join(directory, name)),
+);
+/** Whose indented lines are scripts of the repository, each with what it does. */
+const FOR_DEVELOPERS = ["docs/development.md", "CONTRIBUTING.md"];
+const DEVELOPERS_PROGRAMS = ["npx", "npm"];
 
 interface Block {
   line: number;
@@ -196,11 +196,25 @@ for (const page of PAGES) {
     test("no command stands outside of a block", () => {
       const outside = textOf(page).replaceAll(/^```.*\n[\s\S]*?^```$/gm, "");
       const indented = [...outside.matchAll(/(?<=\n\n|^) {4}\S.*(\n {4}.*)*/g)].map(([text]) => text);
-      if (page !== DEVELOPMENT) expect(indented).toEqual([]);
+      if (!FOR_DEVELOPERS.includes(page)) expect(indented).toEqual([]);
       for (const line of indented.flatMap((text) => text.split("\n"))) {
         const [script = ""] = line.trim().split(/\s/);
-        expect([line, script === "npx" || existsSync(join(REPOSITORY, script))]).toEqual([line, true]);
+        const known = DEVELOPERS_PROGRAMS.includes(script) || existsSync(join(REPOSITORY, script));
+        expect([line, known]).toEqual([line, true]);
       }
+    });
+
+    test("files that it names or leads to are there", () => {
+      const text = textOf(page);
+      const links = [...text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, path = ""]) =>
+        join(dirname(page), path),
+      );
+      const named = [...text.matchAll(/`((?:src|test|scripts|docs)\/[\w./-]+)`/g)].map(
+        ([, path = ""]) => path,
+      );
+      const missing = [...links, ...named].filter((path) => !existsSync(join(REPOSITORY, path)));
+      // a name of the reader's own is in capitals: src/commands/NAME.ts
+      expect(missing.filter((path) => !/\b[A-Z]+\b/.test(path))).toEqual([]);
     });
 
     test("commands of hako in the text exist, with their flags", () => {
