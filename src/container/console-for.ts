@@ -1,7 +1,6 @@
 import { during, HakoError } from "../errors";
 import type { Fd } from "../linux/fd";
 import { unixConnect } from "../linux/socket";
-import { noNeedForOutput } from "./output";
 
 /** Connects to a console socket, if one is named, and checks that config.json and the caller agree about a terminal. */
 export function consoleFor(terminal: boolean, path: string | undefined, detach: boolean): Fd | undefined {
@@ -19,7 +18,8 @@ export function consoleFor(terminal: boolean, path: string | undefined, detach: 
       ({ errno }) => ({ hint: socketHint(errno) }),
     );
   }
-  if (noNeedForOutput(detach, terminal)) {
+  const nobodyHoldsTheMaster = detach && terminal;
+  if (nobodyHoldsTheMaster) {
     throw new HakoError({
       code: "usage",
       message:

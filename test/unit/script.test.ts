@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { noNeedForOutput } from "../../src/container/output";
+import { consoleFor } from "../../src/container/console-for";
 import { environmentOf, scriptBundle } from "../../src/container/script";
 import { mountOf, volumeOf } from "../../src/container/script-mounts";
 import { parseSize } from "../../src/container/size";
@@ -197,9 +197,13 @@ describe("scriptBundle", () => {
   });
 });
 
-test("noNeedForOutput", () => {
-  expect(noNeedForOutput(true, true)).toBe(true);
-  expect(noNeedForOutput(false, true)).toBe(false);
-  expect(noNeedForOutput(false, false)).toBe(false);
-  expect(noNeedForOutput(true, false)).toBe(false);
+test("a terminal whose container is not run in the foreground needs a console socket, and a socket a terminal", () => {
+  expect(() => consoleFor(true, undefined, true)).toThrow("needs --console-socket");
+  expect(() => consoleFor(false, "/no/such", false)).toThrow("the container has no terminal");
+  for (const [terminal, detach] of [
+    [true, false],
+    [false, true],
+    [false, false],
+  ] as const)
+    expect(consoleFor(terminal, undefined, detach)).toBeUndefined();
 });
