@@ -74,8 +74,7 @@ type RawValues = Record<string, string | boolean | string[] | undefined>;
 /**
  * Parses flags by their table: `--flag value`, `--flag=value`, `-f value`, `-f=value`, `-ab` for booleans. An unknown flag is
  * wrong usage. An empty value is one that was not given, as for Go's programs: scripts write `--pid-file "$FILE"`.
- * citty's own parser is not used: it accepts unknown flags, reads any `--no-x` as a negation, does not stop at the first
- * operand, and costs 2 ms.
+ * citty's own parser reads runc's command lines in another way (docs/decisions/command-line-parser.md).
  */
 export function parseArguments<const A extends Arguments>(
   raw: readonly string[],

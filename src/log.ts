@@ -49,7 +49,7 @@ export function toStandardError(text: string): void {
   }
 }
 
-/** Where libc can't be called, that is what has to be told. */
+/** For the one message that libc can't be called: bun:ffi writes nothing then. */
 function withoutLibc(text: string): void {
   const { writeSync } = require("node:fs") as typeof import("node:fs");
   try {
@@ -59,7 +59,7 @@ function withoutLibc(text: string): void {
   }
 }
 
-/** Whatever is logged, it is not what the command is for: a full disk is told, once, and the command goes on. */
+/** Appends a line to the log file. A log is not what a command is for: a full disk is told once, and the command goes on. */
 function toFile(file: Fd, line: string): void {
   try {
     actHere(() => writeAllTo(file.number, bytesOf(line), `log ${file.name}`));

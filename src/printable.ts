@@ -6,7 +6,7 @@ const BYTES = /(?<!\\)\\udc([89a-f][0-9a-f])|[\udc80-\udcff]/gu;
 const LONG_WORD = /\S{4097,}/g;
 /** A line of this many letters can still be read; what is longer has been made so. */
 const LONG_LINE = 8192;
-/** How much of such a word is shown. */
+/** How many letters are shown of a word that is too long. */
 const SHOWN = 400;
 
 /** A text without control characters, which a terminal would obey, and with bytes that are no text as \\xff. */
@@ -18,7 +18,7 @@ export function printable(text: string): string {
   );
 }
 
-/** The same in one line, whatever lines it came in. */
+/** A printable text in one line: ends of lines become blanks. */
 export function printableLine(text: string): string {
   return printable(text.replaceAll(/\s*\n\s*/g, " "));
 }

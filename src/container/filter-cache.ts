@@ -48,7 +48,7 @@ export function filterKey(profile: Seccomp, noNewPrivileges: boolean): string | 
   return keyOf(profile, noNewPrivileges, [VERSION, COMMIT, HAKO_FILTER_COMPILER]);
 }
 
-/** The same for a compiler. Who listens, and what is told to him, decides nothing of the filter. */
+/** `filterKey` for a given compiler. The listener's path and metadata are left out: they decide nothing of the filter. */
 export function keyOf(
   { listenerPath: _, listenerMetadata: __, ...deciding }: Seccomp,
   noNewPrivileges: boolean,

@@ -34,7 +34,7 @@ export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: Hook
   });
 }
 
-/** As `runHooks` for kinds whose failures only matter as warnings: the others run all the same. */
+/** Runs the hooks of a kind whose failures are warnings (poststop): each runs, whatever became of the one before. */
 export function runLenientHooks(
   kind: HookKind,
   hooks: Hooks | undefined,

@@ -39,7 +39,7 @@ function unknownTypeHint({ type = "" }: Mount): string {
   return `modprobe ${type}, or a kernel that has it; see /proc/filesystems`;
 }
 
-/** Whether somebody who knew more has given one. */
+/** Whether the error has a hint already, from code that knew more. */
 function hintOf(error: HakoError): boolean {
   return (
     error.hint !== undefined || ((error.cause as HakoError | undefined)?.hint ?? undefined) !== undefined

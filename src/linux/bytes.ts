@@ -9,10 +9,10 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** What the bytes from 0x80 on are where they belong to no character. */
+/** A byte from 0x80 on that belongs to no character is the UTF-16 unit of this number plus the byte. */
 const ESCAPED = 0xdc00;
 const REPLACEMENT = "\ufffd";
-/** Of `REPLACEMENT` in UTF-8: the decoder writes the same for what is none. */
+/** `REPLACEMENT` in UTF-8. The decoder gives the same character for bytes that are none, so the bytes have to be looked at. */
 const REPLACEMENT_BYTES = [0xef, 0xbf, 0xbd];
 /** Runs of bytes that belong to no character, and other text. */
 const RUNS = /[\udc80-\udcff]+|[^\udc80-\udcff]+/gu;
@@ -39,7 +39,7 @@ export function textOf(bytes: Uint8Array): string {
   return text.includes(REPLACEMENT) ? escapedText(bytes) : text;
 }
 
-/** As `textOf`, of bytes that may hold what is no UTF-8. */
+/** The text of bytes of which some may be no UTF-8. */
 function escapedText(bytes: Uint8Array): string {
   let text = "";
   let from = 0;

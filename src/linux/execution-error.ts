@@ -20,9 +20,9 @@ export interface Sight {
   directory: boolean;
   /** Its permission bits and owner; undefined if it can't be got at. */
   rights: { mode: number; uid: number } | undefined;
-  /** Who looks. */
+  /** The user that the program would be executed as. */
   user: number | undefined;
-  /** It is what runs in the process that shall execute it: hako's own. */
+  /** The path leads to a program of hako's in memory, as /proc/self/exe does in a process that has not become its program yet. */
   own: boolean;
   /** It lies on a mount with the option noexec. */
   noexec: boolean;
@@ -203,7 +203,7 @@ function denied(sight: Sight): Explanation {
   return { why: `its interpreter ${interpreter.path}: ${why ?? "can't be executed"}`, hint };
 }
 
-/** Its mode, or that of a directory on the way. */
+/** Why a user may not execute a file: its mode, or that of a directory above it. */
 function notExecutable({ rights, user }: Sight): Explanation {
   if (rights === undefined) {
     return { hint: `user ${user} may not search a directory on the way: chmod a+x it` };

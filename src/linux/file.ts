@@ -85,7 +85,7 @@ function readAll(file: Fd): Uint8Array<ArrayBuffer> | number {
   }
 }
 
-/** Of all files in turn: new memory costs more than to copy the little that most of them hold. */
+/** One buffer for all files, of which each is copied out: most are small, and new memory costs more than a short copy. */
 let scratch: Uint8Array | undefined;
 
 /** What the next read gives, up to the next call of this function, or -errno. */
@@ -157,7 +157,7 @@ export function makeDirectory(path: string, mode = 0o777): void {
   if (result < 0) throw systemError("mkdir", -result, path);
 }
 
-/** The same; false if something is there already. */
+/** Makes a directory; false if something of that name is there already. */
 export function makeNewDirectory(path: string, mode = 0o777): boolean {
   const result = trySyscall("mkdirat", AT_FDCWD, path, mode);
   if (result >= 0) return true;
@@ -192,7 +192,7 @@ export function removeDirectory(path: string): void {
   if (result < 0) throw systemError("rmdir", -result, path);
 }
 
-/** The same by its name, of `directoryNames`, in the directory above it; false if it is busy, or has gone. */
+/** Removes an empty directory by its name (one of `directoryNames`) in an open directory; false if it is busy, not empty or gone. */
 export function tryRemoveDirectory(above: Fd, name: Uint8Array): boolean {
   const result = trySyscall("unlinkat", above.number, name, AT_REMOVEDIR);
   if (result === 0) return true;
@@ -250,7 +250,7 @@ export function listDirectories(path: string): string[] {
   return directoryNames(path).map(nameOf);
 }
 
-/** The same for `openat` and the like, each with its NUL. */
+/** The names of the directories in a directory as `openat` takes them: any bytes, with a NUL at the end. */
 export function directoryNames(path: string): Uint8Array[] {
   return entries(path)
     .filter(({ directory }) => directory)
@@ -276,7 +276,7 @@ export function checkAccess(path: string, mode: number): void {
   if (result < 0) throw systemError("access", -result, path);
 }
 
-/** The same for whoever makes these system calls. */
+/** `checkAccess` as a step. */
 export function accessStep(path: string, mode: number): Step {
   return { what: `access ${path}`, call: "faccessat2", args: [AT_FDCWD, path, mode, AT_EACCESS] };
 }

@@ -3,7 +3,7 @@ import { concatenated } from "./bytes";
 import { libc } from "./libc";
 import { lastErrno, syscallOn, systemError } from "./syscall";
 
-/** The same code for each machine, in hexadecimal. */
+/** Code that does one thing, by machine (`process.arch`), in hexadecimal. */
 export type MachineCode = Readonly<Record<string, string>>;
 
 const PAGE = 4096;
@@ -11,12 +11,12 @@ const PROT_READ_WRITE = 3;
 const PROT_READ_EXEC = 5;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 
-/** The parts for this machine, one behind the other. */
+/** Machine code of this processor: the parts, one behind the other. */
 export function codeOf(...parts: readonly MachineCode[]): Uint8Array {
   return codeFor(process.arch, ...parts);
 }
 
-/** The same for another machine, as a test does that emulates it. */
+/** Machine code of a given processor: tests run another one's under an emulator. */
 export function codeFor(machine: string, ...parts: readonly MachineCode[]): Uint8Array {
   return concatenated(parts.map((part) => Uint8Array.fromHex((part[machine] ?? "").replaceAll(/\s/g, ""))));
 }

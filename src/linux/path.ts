@@ -63,7 +63,7 @@ export function openInRoot(root: Fd, path: string, flags: number, mode = 0): Fd 
   throw systemError("openat2", -opened, path);
 }
 
-/** The same, or -errno of openat2; where there is no openat2 it throws. */
+/** `openInRoot` whose failures are -errno, which costs less than an error. Without openat2 it walks, and failures are thrown. */
 function tryOpenInRoot(root: Fd, path: string, flags: number, mode: number): Fd | number {
   const how = new BigUint64Array([
     BigInt(flags | O.CLOEXEC),
@@ -82,7 +82,7 @@ function tryOpenInRoot(root: Fd, path: string, flags: number, mode: number): Fd 
   return openByWalk(root, path, flags, mode);
 }
 
-/** As `openInRoot`, undefined when there is no such file: many a masked path is on few hosts, and an error is dear. */
+/** `openInRoot` for files that are often missing, such as masked paths: undefined then, for a thrown error is dear. */
 export function openIfThere(root: Fd, path: string, flags: number): Fd | undefined {
   let opened: Fd | number;
   try {
@@ -96,7 +96,7 @@ export function openIfThere(root: Fd, path: string, flags: number): Fd | undefin
   throw systemError("openat2", -opened, path);
 }
 
-/** The same as `openInRoot` without openat2: component by component. Exported for its test. */
+/** `openInRoot` for kernels and seccomp filters without openat2: opens one component after the other. Exported for its test. */
 export function openByWalk(root: Fd, path: string, flags: number, mode = 0): Fd {
   const follow = (flags & O.NOFOLLOW) === 0;
   const create = (flags & O.CREAT) !== 0;
@@ -121,7 +121,7 @@ export function mkdirAllInRoot(root: Fd, path: string, mode = 0o755): Fd {
   return there === undefined ? mkdirMissingInRoot(root, path, mode) : mustBeDirectory(there, path);
 }
 
-/** The same for one that was just not there. */
+/** `mkdirAllInRoot` for a caller who has just seen that the directory is missing. */
 export function mkdirMissingInRoot(root: Fd, path: string, mode = 0o755): Fd {
   using walk = new Walk(root, path);
   const { fd } = walk.to(true, (dir, name) => mkdirAt(dir, name, mode));
@@ -134,7 +134,7 @@ export function makeDirectoryAt(dir: Fd, name: string, mode: number): void {
   if (result < 0 && -result !== errnoNumber("EEXIST")) throw systemError("mkdirat", -result, name);
 }
 
-/** The same, and opens what is there. */
+/** Makes one directory if it is missing, and opens it as O_PATH; a link in its place is refused. */
 export function mkdirAt(dir: Fd, name: string, mode: number): Fd {
   makeDirectoryAt(dir, name, mode);
   return openAt(dir, name, O.PATH | O.NOFOLLOW | O.DIRECTORY);

@@ -180,7 +180,7 @@ export function getWindowSize(fd: Fd | number): WindowSize {
   return { width: words[1] ?? 0, height: words[0] ?? 0 };
 }
 
-/** The same for whoever makes this system call. */
+/** `setControllingTerminal` as a step. */
 export function controllingTerminalStep(fd: number): Step {
   return { what: "controlling terminal: ioctl", call: "ioctl", args: [fd, TIOCSCTTY, 0] };
 }

@@ -100,7 +100,7 @@ export function unixBind(path: string, mode: number, type: SocketType): Fd {
   }
 }
 
-/** The same for a listening one. */
+/** Makes a unix socket at a path, as `unixBind` does, and listens at it. */
 export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
   const fd = unixBind(path, mode, type);
   try {

@@ -123,7 +123,7 @@ export function syscallNumber(name: SyscallName): number {
   return NUMBERS[name][COLUMN];
 }
 
-/** The same on another one. */
+/** The number of a system call on a given CPU: tests run another one's code under an emulator. */
 export function syscallNumberOn(machine: string, name: SyscallName): number {
   return NUMBERS[name][machine === "arm64" ? 1 : 0];
 }
@@ -139,7 +139,7 @@ export function lastErrno(): number {
 
 /** The memory of the call that is being made, or was last: as long as it is named here, it stays. */
 const held: Memory[] = [];
-/** How many texts that call has. */
+/** How many texts the call that is being made has so far. */
 let texts = 0;
 
 /** An argument that is no number as the kernel takes it. */
@@ -197,7 +197,7 @@ export function trySyscall(name: SyscallName, ...args: SyscallArgument[]): numbe
   return raw(name, args);
 }
 
-/** The same by this thread, whoever acts. */
+/** `trySyscall` by this thread, also while another process acts for it (see actor.ts). */
 export function trySyscallHere(name: SyscallName, ...args: SyscallArgument[]): number {
   return made(name, args);
 }
@@ -221,13 +221,13 @@ type SystemFunction = Exclude<LibcFunction, "__errno_location" | "syscall" | "mm
 /** What a libc function is given: memory is passed by its address. */
 type Given = LibcArgument | Memory;
 
-/** Calls such a function, again after EINTR; returns its result or -errno. Another who acts makes the system call. */
+/** Calls a function of libc, again after EINTR; its result or -errno. While another process acts, that one makes the system call. */
 export function tryLibc(name: SystemFunction, ...args: Given[]): number {
   const actor = currentActor();
   return actor === undefined ? tryLibcHere(name, ...args) : actor.call(name, args);
 }
 
-/** The same for one that is no system call, and so is made by this thread whoever acts. */
+/** `tryLibc` for any function of libc, by this thread: what is no system call, no other process can make for it. */
 export function tryLibcHere(name: LibcFunction, ...args: Given[]): number {
   const call = libc(name);
   const words = args.map((given) =>

@@ -39,7 +39,7 @@ const FATAL = [
 ] as const satisfies readonly NodeJS.Signals[];
 const CHUNK = 32768;
 const RETRY_MS = 10;
-/** How long a program that reads on waits for the next end of its input, at most. */
+/** How long, at most, a program that reads again after the end of its input waits to get that end again. */
 const END_AGAIN_MS = 100;
 
 /** Runs `action` before a signal ends this process with status 128+n; returns what takes the handlers away again. */

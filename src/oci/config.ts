@@ -112,7 +112,7 @@ export interface Problem {
   message: string;
 }
 
-/** Parses a document by the schema: the config beside the document as it was, or every problem of its fields. */
+/** Parses a text and checks it by the schema: the document as it stands, with the config or every problem of its fields. */
 export function readConfig(
   source: string,
   file: string,
@@ -121,7 +121,7 @@ export function readConfig(
   return { ...configOf(document), document };
 }
 
-/** The same of a document that is no text any more. */
+/** Checks a parsed document by the schema: the config, or every problem of its fields. */
 export function configOf(document: unknown): { config: Config } | { problems: Problem[] } {
   const result = v.safeParse(configSchema, document);
   return result.success ? { config: result.output } : { problems: result.issues.map(problemOf) };

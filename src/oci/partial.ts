@@ -4,7 +4,7 @@ import { keysOf, pointer } from "./json";
 type Keys = readonly (string | number)[];
 type Container = Record<string, unknown> | unknown[];
 
-/** What others need: that one is missing isn't known where one of these was taken out. All that ask for one say the word. */
+/** Rules that ask for a namespace can't be checked when a row of this list was taken out. All of their messages have the word. */
 const NAMESPACES = "/linux/namespaces";
 const SOME_VERSION = "1.0.0";
 
@@ -34,12 +34,12 @@ function isContainer(value: unknown): value is Container {
   return typeof value === "object" && value !== null;
 }
 
-/** Whether a JSON pointer is another one or leads into what that names. */
+/** Whether the JSON pointer `inner` is `outer`, or leads into what `outer` names. */
 export function isWithin(inner: string, outer: string): boolean {
   return inner === outer || inner.startsWith(`${outer}/`);
 }
 
-/** So that those of an array that are still to be taken out keep their places. */
+/** The order in which fields are taken out: of an array the last row first, so that those before it keep their places. */
 function laterFirst(one: Keys, other: Keys): number {
   for (let level = 0; level < Math.min(one.length, other.length); level++) {
     const [left = "", right = ""] = [one[level], other[level]];
@@ -54,7 +54,7 @@ function laterFirst(one: Keys, other: Keys): number {
 class Part {
   /** Pointers into the document. */
   readonly removed: string[] = [];
-  /** Of arrays that have lost rows: the places that the others had. */
+  /** For arrays that have lost rows: the places that the remaining rows had. */
   readonly #places = new WeakMap<unknown[], number[]>();
 
   constructor(readonly root: Record<string, unknown>) {}

@@ -28,12 +28,12 @@ function inRange<T extends number | bigint>(isOne: (value: unknown) => value is 
   );
 }
 
-/** An integer of a range; beyond 2^53 it is a big one (see `parseJson`). */
+/** An integer of a range that goes beyond 2^53, where `parseJson` makes a bigint of it. */
 function integer(least: number | bigint, most: number | bigint) {
   return inRange(isInteger, least, most);
 }
 
-/** The same within 2^53. */
+/** An integer of a range within 2^53, which is a JavaScript number. */
 export function between(least: number, most: number) {
   return inRange(isNumber, least, most);
 }

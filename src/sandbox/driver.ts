@@ -74,7 +74,7 @@ export interface CreateEvents {
   created(): void;
 }
 
-/** How a sandbox isolates its containers. Commands know only this. */
+/** How a sandbox isolates its containers. `create` and `exec` go through it; other commands go to processes and cgroups themselves. */
 export interface SandboxDriver {
   readonly name: string;
   /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */

@@ -15,7 +15,7 @@ import {
 /** Where code begins, counted from the end of the program: jumps go forward, so what is jumped to is made first. */
 interface Entry {
   at: number;
-  /** Where it begins for who has loaded the same already. */
+  /** Where it begins for code that has loaded the same half with the same mask already. */
   loaded?: { at: number; half: number; mask: number };
 }
 

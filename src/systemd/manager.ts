@@ -131,7 +131,7 @@ export class Manager implements Disposable {
     return String(this.#property(unitObject(unit), `${SYSTEMD}.Unit`, "Description"));
   }
 
-  /** Of a scope's properties those with these names, as they are now. */
+  /** The properties of a scope that have one of these names, with their present values. */
   scopeProperties(unit: string, names: ReadonlySet<string>): Property[] {
     const answer = this.#on(unitObject(unit), PROPERTIES, "GetAll", "s", [`${SYSTEMD}.Scope`]);
     if (answer.error !== undefined) throw refused(`read the properties of systemd unit ${unit}`, answer);

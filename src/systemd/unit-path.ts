@@ -1,6 +1,6 @@
 import { HakoError } from "../errors";
 
-/** Of a container without a cgroupsPath. */
+/** The prefix of the unit's name for a container without a cgroupsPath. */
 const DEFAULT_PREFIX = "hako";
 /** systemd's UNIT_NAME_MAX. */
 const MAX_NAME = 255;
