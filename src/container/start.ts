@@ -1,19 +1,22 @@
 import { asHakoError, during, HakoError } from "../errors";
 import { STAGE_NAME } from "../init/stage-name";
 import type { StartHooks } from "../init/start-hooks";
+import { failedStep } from "../linux/failed-step";
 import type { Fd } from "../linux/fd";
 import { exists, removeFile } from "../linux/file";
 import { processRoot } from "../linux/namespace-root";
 import {
   aliveProcess,
   hasExecuted,
+  isHalted,
   processStatus,
   signalProcess,
   waitForEnd,
   waitForWord,
 } from "../linux/process";
-import { failedStep, RemoteProcess, SharedRange } from "../linux/remote-process";
-import { hasListener } from "../linux/seccomp";
+import { forged, silence } from "../linux/remote-answers";
+import { RemoteProcess, SharedRange } from "../linux/remote-process";
+import { hasListener, isListener } from "../linux/seccomp";
 import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
 import { logDebug, logWarning } from "../log";
 import type { Config } from "../oci/config";
@@ -35,6 +38,8 @@ import { passListener, storedFilter } from "./seccomp";
 const SIGKILL = 9;
 /** How long a killed process may take to its end. */
 const END_MS = 10_000;
+/** How long the first process may be silent, and may take to execute its program: others that can get at it may keep it from both. */
+const [PATIENCE_MS, EXECUTION_MS] = [10_000, 60_000];
 const WRONG_STATES: Readonly<Record<string, string>> = {
   stopped: "a container that has stopped",
   // created or running: a frozen process gives no answer
@@ -129,7 +134,7 @@ function letGo(
 ): void {
   const { id, init } = record;
   const { fd } = orDied(record, () => {
-    waitForInit(record, connection);
+    waitForInit(record, connection, PATIENCE_MS);
     return recvByte(connection);
   });
   using file = fd;
@@ -166,20 +171,23 @@ function runHooksInside(
 ): void {
   const { runStartHooks } = require("../init/start-hooks") as typeof import("../init/start-hooks");
   const { init } = record;
-  const remote = new RemoteProcess(range, {
+  const watch = {
     ended: () => init === undefined || aliveProcess(init.pid, init.startTime) === undefined,
+    halted: () => init === undefined || isHalted(init.pid),
     death: () => diedBefore(record),
-  });
+  };
+  const remote = new RemoteProcess(range, watch, PATIENCE_MS);
   runStartHooks(remote, config, { state: stateOf(record, "created"), filter, openFiles });
   remote.become();
 }
 
 /** Passes a filter's listener on; the process ends without one where a step before has failed. */
 function takeListener(root: string, record: ContainerRecord, connection: Fd): void {
-  waitForInit(record, connection);
+  waitForInit(record, connection, PATIENCE_MS);
   const { fd } = recvByte(connection);
   if (fd === undefined) return;
   using listener = fd;
+  if (!isListener(listener)) throw forged("its filter's listener is something else");
   passListener(
     listener,
     readStoredConfig(root, record.id),
@@ -189,14 +197,22 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): vo
   writeAll(connection, new Uint8Array(1));
 }
 
-function waitForInit({ init }: ContainerRecord, connection: Fd): void {
-  if (init !== undefined) waitForWord(connection, init.pid, init.startTime);
+/** Waits for a word of the first process, or for its end. */
+function waitForInit(record: ContainerRecord, connection: Fd, milliseconds: number): void {
+  const { init } = record;
+  const until = performance.now() + milliseconds;
+  if (init === undefined || waitForWord(connection, init.pid, init.startTime, until)) return;
+  throw aliveProcess(init.pid, init.startTime) === undefined ? diedBefore(record) : silence();
 }
 
 /** The process closes its end when it executes its program, and when it ends. */
 function waitForClose(record: ContainerRecord, connection: Fd): void {
-  do waitForInit(record, connection);
-  while (readSome(connection).length > 0);
+  const end = performance.now() + EXECUTION_MS;
+  for (let left = EXECUTION_MS; left > 0; left = end - performance.now()) {
+    waitForInit(record, connection, left);
+    if (readSome(connection).length === 0) return;
+  }
+  throw silence();
 }
 
 function wrongState(id: ContainerId, status: string): HakoError {

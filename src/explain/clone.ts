@@ -19,7 +19,7 @@ export interface CloneCall {
   joinsPid: boolean;
 }
 
-/** An error of clone3, or of clone in its place, with what this host says about its reason. */
+/** An error of clone3, or of clone or unshare in its place, with what this host says about its reason. */
 export function explainClone(error: HakoError, call: CloneCall): HakoError {
   if (!["clone3", "clone", "unshare"].includes(error.syscall ?? "")) return error;
   const hint = cloneHint(error, call);

@@ -1,8 +1,8 @@
 import { HeldSignals, takePlace } from "../linux/attendant";
 import { ATTEND, type AttendantWords, type Attended } from "../linux/attendant-rows";
 import { AttendedTerminal } from "../linux/attendant-terminal";
+import { nameOf, walkedOffset } from "../linux/failed-step";
 import type { Fd } from "../linux/fd";
-import { nameOf, walkedOffset } from "../linux/remote-process";
 import { ANY, type RowProgram, wordIn } from "../linux/row-program";
 import type { Process } from "../oci/config";
 import type { BornProcess } from "./born-process";

@@ -18,6 +18,8 @@ import { ownerOf } from "./owner";
 import { STAGE_NAME } from "./stage-name";
 
 const SIGKILL = 9;
+/** How long a process may take to answer that others can get at, in milliseconds, in all. */
+export const PATIENCE_MS = 10_000;
 
 /** What a container's process is born with. */
 export interface BirthPlan extends Execution {
@@ -58,7 +60,7 @@ export function bear(plan: BirthPlan): BornProcess {
 }
 
 /** Becomes who makes things in the user namespace. */
-function ownerStepsOf(config: Config): Step[] {
+export function ownerStepsOf(config: Config): Step[] {
   return ownerSteps(keepsGroups(config), ownerOf(config));
 }
 
@@ -68,7 +70,11 @@ function writeMaps(pid: number, { linux }: Config): void {
 
 /** Namespaces that the process makes itself, when it has an identity in its user namespace. */
 function lateSteps({ lateFlags }: NamespacePlan): Step[] {
-  return lateFlags === 0 ? [] : [{ what: "unshare", call: "unshare", args: [lateFlags] }];
+  return unshareSteps(lateFlags);
+}
+
+export function unshareSteps(flags: number): Step[] {
+  return flags === 0 ? [] : [{ what: "unshare", call: "unshare", args: [flags] }];
 }
 
 /** Born in its new namespaces, and executed there: nobody else is in them. */
@@ -112,7 +118,7 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
   }
 }
 
-/** Executed in our namespaces, where it joins others, and makes a copy of itself that is born in all of them. */
+/** Executed in our namespaces, where it joins others, and makes the new ones: as a copy of itself that is born in all of them. */
 function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
   const { namespaces } = plan;
   const joined = namespaces.joined.filter(({ type }) => type !== "mount").map(({ fd }) => fd);
@@ -126,7 +132,9 @@ function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
     // who writes the maps of a new user namespace without any rights must be able to look at it
     const hidden = !namespaces.created.has("user") || effectiveUser() === 0;
     process.remote.perform([...(hidden ? [hideStep()] : []), ...namespaces.joinSteps]);
-    explained(plan, () => process.rebirth(namespaces.flags));
+    // one that will be in a pid namespace which it joins is born there at last: until then it stays what it is
+    if (namespaces.latePid === undefined) explained(plan, () => process.rebirth(namespaces.flags));
+    else explained(plan, () => process.remote.perform(unshareSteps(namespaces.flags)));
     // what was joined is nothing to it, but for what it joins last
     process.remote.perform(joined.filter((fd) => fd !== namespaces.latePid).map(closeStep));
     return process;

@@ -8,6 +8,7 @@ import { O, openAt } from "../linux/path";
 import {
   childEnded,
   isChild,
+  isHalted,
   openChild,
   parentDeathStep,
   reapChild,
@@ -50,6 +51,7 @@ export class BornProcess implements Disposable {
     this.#pidfd = openChild(pid);
     remote.watch = {
       ended: () => this.#pidfd === undefined || childEnded(this.#pidfd),
+      halted: () => isHalted(this.#pid),
       death: () => this.#death(),
     };
   }
@@ -120,7 +122,7 @@ export class BornProcess implements Disposable {
 
   /** Why it has ended without a word. */
   #death(): HakoError {
-    const ending = reapChild(this.#pid, true);
+    const ending = reapChild(this.#pid, false);
     const how =
       ending === undefined
         ? "has gone"

@@ -1,7 +1,7 @@
 import type { HakoError } from "../errors";
 import { executionError, lookAtProgram, type Sight } from "../linux/execution-error";
+import type { FailedStep } from "../linux/failed-step";
 import type { Fd } from "../linux/fd";
-import type { FailedStep } from "../linux/remote-process";
 import { stepError } from "../linux/steps";
 import type { Config } from "../oci/config";
 import { keepsGroups } from "../oci/groups";

@@ -1,7 +1,8 @@
 import { attendanceError, CAME_TO, statusOfDigits } from "../linux/attendant-status";
+import { failureAt } from "../linux/failed-step";
 import { Fd } from "../linux/fd";
 import { isChild, reapChild } from "../linux/process";
-import { failureAt, SharedRange } from "../linux/remote-process";
+import { SharedRange } from "../linux/remote-process";
 import { trySyscall } from "../linux/syscall";
 import { diedBefore } from "./exec-process";
 import { type ExecTold, SIGNALLED } from "./exec-told";

@@ -1,7 +1,10 @@
+import { failureAt } from "../linux/failed-step";
 import type { Fd } from "../linux/fd";
 import { hasErrno } from "../linux/file";
 import { hasExecuted, reapChild } from "../linux/process";
-import { failureAt, type SharedRange } from "../linux/remote-process";
+import { forged, silence } from "../linux/remote-answers";
+import type { SharedRange } from "../linux/remote-process";
+import { isListener } from "../linux/seccomp";
 import { recvByte, waitFor, writeAll } from "../linux/socket";
 import type { Step } from "../linux/steps";
 import type { Process } from "../oci/config";
@@ -9,6 +12,9 @@ import type { Attendance } from "./attended-exec";
 import type { BornProcess } from "./born-process";
 import type { ProgramOutside } from "./program-outside";
 import { STAGE_NAME } from "./stage-name";
+
+/** How long it may take to execute its program: others in the container may keep it from that. */
+const EXECUTION_MS = 60_000;
 
 /** What an exec's process and its maker have in common. */
 export interface ExecShared {
@@ -48,7 +54,7 @@ export class ExecProcess implements Disposable {
     const { program, steps, filter } = this.end;
     const waits = this.#letGo();
     if (filter === "listens") this.#passListener(listener);
-    waitFor(channel, "read", -1);
+    if (!waitFor(channel, "read", EXECUTION_MS)) throw silence();
     const failed = failureAt(range, this.process.remote.prepared);
     if (failed !== undefined) throw program.failure(steps, failed);
     if (filter !== undefined || !waits) this.#checkExecution();
@@ -85,7 +91,10 @@ export class ExecProcess implements Disposable {
 
   #received(): Fd | undefined {
     try {
-      return recvByte(this.shared.channel).fd;
+      if (!waitFor(this.shared.channel, "read", EXECUTION_MS)) throw silence();
+      const { fd } = recvByte(this.shared.channel);
+      if (fd !== undefined && !isListener(fd)) throw forged("its filter's listener is something else");
+      return fd;
     } catch (error) {
       // it ended without having read what it was sent
       if (hasErrno(error, "ECONNRESET")) return undefined;

@@ -1,4 +1,4 @@
-import type { StepName } from "../linux/remote-process";
+import type { StepName } from "../linux/failed-step";
 import type { Process } from "../oci/config";
 
 /** In the exit status of a process that a signal has ended. */

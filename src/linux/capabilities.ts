@@ -47,6 +47,8 @@ export const CAPABILITIES = [
 ] as const;
 export type CapabilityName = (typeof CAPABILITIES)[number];
 
+/** Sets have 64 bits. */
+const LAST_POSSIBLE = 63;
 const PR_CAPBSET_READ = 23;
 const PR_CAPBSET_DROP = 24;
 const PR_CAP_AMBIENT = 47;
@@ -84,7 +86,7 @@ export function lastCapability(): number {
   if (last !== undefined) return last;
   let number = CAPABILITIES.length - 1;
   while (number > 0 && !isKnown(number)) number--;
-  while (isKnown(number + 1)) number++;
+  while (number < LAST_POSSIBLE && isKnown(number + 1)) number++;
   last = number;
   return last;
 }

@@ -228,7 +228,7 @@ function entries(path: string): Entry[] {
   for (;;) {
     const length = syscallOn(path, "getdents64", dir.number, buffer, CHUNK);
     if (length === 0) return found;
-    for (let at = 0; at < length; at += view.getUint16(at + 16, true)) {
+    for (let at = 0; at + HEADER < length; at += Math.max(view.getUint16(at + 16, true), HEADER)) {
       const end = buffer.indexOf(0, at + HEADER);
       const name = buffer.slice(at + HEADER, end + 1);
       if (!DOTS.has(nameOf(name))) found.push({ name, directory: buffer[at + 18] === DT_DIR });

@@ -211,6 +211,11 @@ export function childEnded(pidfd: Fd): boolean {
   return result === 0 && info[0] !== 0;
 }
 
+/** Whether a process is stopped, by a signal or by who traces it. */
+export function isHalted(pid: number): boolean {
+  return "Tt".includes(processStatus(pid)?.state ?? "X");
+}
+
 /** Neither ptrace nor /proc shows anything of this process to others of its user (CVE-2016-9962); execve undoes it. */
 export function hideProcess(): void {
   perform([hideStep()]);
@@ -240,12 +245,22 @@ export function becomeSubreaper(): void {
 }
 
 /**
- * Waits until a process of ours says something through a socket, or has closed its end. A seccomp filter can kill its main
- * thread alone (SECCOMP_RET_KILL_THREAD): the others, Bun's, would keep it open for ever. Then all of it is killed.
+ * Waits until a process of ours says something through a socket, or has closed its end; false when it has not by `until`
+ * (performance.now()), or has ended and somebody else keeps that end. A seccomp filter can kill its main thread alone (SECCOMP_RET_KILL_THREAD): others would keep the socket open
+ * for ever. Then all of it is killed.
  */
-export function waitForWord(socket: Fd, pid: number, startTime: number): void {
-  while (pollAny([{ fd: socket, for: "read" }], LOOK_MS)[0] !== true) {
+export function waitForWord(
+  socket: Fd,
+  pid: number,
+  startTime: number,
+  until = Number.POSITIVE_INFINITY,
+): boolean {
+  const says = (within: number) => pollAny([{ fd: socket, for: "read" }], within)[0] === true;
+  while (!says(LOOK_MS)) {
     const status = processStatus(pid);
-    if (status?.startTime === startTime && status.state === "Z") signalProcess(pid, startTime, SIGKILL, true);
+    if (status?.startTime !== startTime) return says(0);
+    if (status.state === "Z") signalProcess(pid, startTime, SIGKILL, true);
+    if (performance.now() > until) return false;
   }
+  return true;
 }

@@ -1,15 +1,19 @@
 import { toArrayBuffer } from "bun:ffi";
 import { HakoError } from "../errors";
 import { type Actor, actAs, actHere } from "./actor";
-import { bytesOf, textOf } from "./bytes";
-import type { CloneCall, Report } from "./clone";
+import { bytesOf } from "./bytes";
+import type { CloneCall } from "./clone";
 import { elfProgram } from "./elf";
 import { errnoNumber } from "./errno";
+import { nameOf, PREPARED, TABLE } from "./failed-step";
 import type { Fd } from "./fd";
 import { libc } from "./libc";
 import { hasSealedSize, memoryFile, sealSize } from "./memfd";
 import { cString, isPointing, type Memory, withAddresses } from "./memory";
+import { forged, isAnswer, LEAST_ANSWER, mostOf, silence, waitOf } from "./remote-answers";
 import { KIND, RANGE, RANGE_AT, RANGE_SIZE, remoteCode } from "./remote-code";
+import { filesystemOf } from "./stat";
+import { MAGIC } from "./statfs";
 import { type Step, stepError, tableOf, type Walk } from "./steps";
 import {
   lastErrno,
@@ -26,18 +30,23 @@ const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const FUTEX_WAIT = 0;
 const FUTEX_WAKE = 1;
+const MADV_REMOVE = 9;
 /** How often a process that does not answer is looked at: it may have ended. */
 const LOOK_NANOSECONDS = 50_000_000n;
 /** Where memory for calls begins; before it are the words of `RANGE` and these. */
 const MEMORY_AT = 128;
-/** 32 bits each: the table that `become` was prepared for, where memory for calls begins, what its steps are called, and how long that text is. */
-const PREPARED = { table: 96, memory: 100, names: 104, namesLength: 108 } as const;
 const ALIGNMENT = 16;
-/** Of a table: where it was, and with which result, when a step failed. */
-const TABLE = { index: 8, result: 16, steps: 24 } as const;
 const NO_REPORT = -1;
 const GONE = -errnoNumber("ESRCH");
 const EINTR = -errnoNumber("EINTR");
+/** What free memory is given back in. */
+const PAGE = 4096;
+/** How long a process may be stopped that is asked for something, in milliseconds: a signal or a tracer may have forgotten it. */
+const HALTED_MS = 10_000;
+/** How long a child may take until it has executed its program, which may lie on a slow file system. */
+const EXECUTION_MS = 60_000;
+/** How many bytes a process answers in all that others can get at. */
+const MOST_TOLD = 1 << 26;
 /** The most that one call reads or writes: it may always be less than was asked for. */
 const LARGEST = 1 << 18;
 
@@ -51,9 +60,6 @@ const FILLS: Partial<Record<SyscallName, number>> = {
 };
 /** Calls that only read a buffer. */
 const TAKES: Partial<Record<SyscallName, number>> = { write: 1, pwrite64: 1 };
-
-/** What a table's step is called, for whoever has to tell of its failure. */
-export type StepName = Pick<Step, "what" | "call"> & { path?: string };
 
 /** Memory that a remote process shares with who drives it: the calls, their arguments, and what these point to. */
 export class SharedRange implements Disposable {
@@ -90,7 +96,7 @@ export class SharedRange implements Disposable {
 
   /** One that a process hands over, which may be forged where others can get at it. */
   static of(file: Fd): SharedRange {
-    if (!hasSealedSize(file, RANGE_SIZE))
+    if (filesystemOf(file) !== MAGIC.tmpfs || !hasSealedSize(file, RANGE_SIZE))
       throw new HakoError({ code: "system", message: `${NAME}: the process hands something else over` });
     return new SharedRange(file);
   }
@@ -110,6 +116,12 @@ export class SharedRange implements Disposable {
     this.#futex(offset, FUTEX_WAIT, value, this.#look);
   }
 
+  /** Gives its memory back from an offset on, where pages begin; what was there is zeros from then on. */
+  free(offset: number): void {
+    const result = trySyscallHere("madvise", this.#address + offset, RANGE_SIZE - offset, MADV_REMOVE);
+    if (result < 0) throw systemError("madvise", -result, NAME);
+  }
+
   readonly #look = new BigInt64Array([0n, LOOK_NANOSECONDS]);
 
   #futex(offset: number, operation: number, value: number, timeout: BigInt64Array | null): void {
@@ -125,12 +137,15 @@ export class SharedRange implements Disposable {
 export interface RemoteWatch {
   /** Whether it has ended; asked when it does not answer. */
   ended(): boolean;
-  /** What to say then. */
+  /** Whether it is stopped, by a signal or by who traces it; asked when it does not answer. */
+  halted(): boolean;
+  /** What to say of its end. */
   death(): HakoError;
 }
 
 const NOBODY: RemoteWatch = {
   ended: () => false,
+  halted: () => false,
   death: () => new HakoError({ code: "system", message: "a process that is not there yet" }),
 };
 
@@ -143,19 +158,32 @@ export class RemoteProcess implements Actor {
   #gone = false;
   #memory = MEMORY_AT;
   #end = MEMORY_AT;
+  /** How many bytes it has answered. */
+  #told = 0;
+  /** How far memory was written to since it was last freed. */
+  #written = MEMORY_AT;
   readonly #placed = new Map<Memory, number>();
   /** Descriptors that it closes before whatever it is told next: nobody waits for that. */
   #closing: number[] = [];
   /** Steps that it makes meanwhile, and the number that they were asked for by. */
   #begun: { steps: readonly Step[]; number: number } | undefined;
 
-  /** `watch` may be known later, when the process is there. */
+  /**
+   * `watch` may be known later, when the process is there. `patience` is how many milliseconds its answers may take in all, where others
+   * can get at it: they may keep it from answering, or answer in its place for ever. What a call waits for by itself is not counted.
+   */
   constructor(
     readonly range: SharedRange,
     public watch: RemoteWatch = NOBODY,
+    private patience = Number.POSITIVE_INFINITY,
   ) {
     const begin = range.words[PREPARED.memory / 4] ?? 0;
     if (begin > MEMORY_AT && begin < RANGE_SIZE) this.#memory = begin;
+  }
+
+  /** From now on others can get at it. */
+  expose(patience: number): void {
+    this.patience = patience;
   }
 
   /** Does something with this process acting. */
@@ -186,9 +214,11 @@ export class RemoteProcess implements Actor {
       if (index !== takes) back.push([argument, at]);
       return at;
     });
+    const most = mostOf(words, fills ?? takes);
     for (;;) {
-      const result = this.#make(name, words);
+      const result = this.#make(name, words, waitOf(name, args));
       if (result === EINTR) continue;
+      if (result < LEAST_ANSWER || result > most) throw forged(`${name} gives ${result}`);
       for (const [memory, at] of back) this.#giveBack(memory, at, fills === undefined ? undefined : result);
       return result;
     }
@@ -222,19 +252,22 @@ export class RemoteProcess implements Actor {
     if (this.#begun === undefined) return;
     const { steps, number } = this.#begun;
     this.#begun = undefined;
-    const made = this.#answer(number);
-    if (made < steps.length) throw stepError(steps, [made, this.#stepResult()]);
+    const walk = this.#walked(this.#answer(number, this.#now(), 0), steps.length);
+    if (walk[0] < steps.length) throw stepError(steps, walk);
   }
 
   clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number {
     this.#prepareForMore();
     const table = this.#lay(steps, report, first);
-    return this.#ask(KIND.spawn, [...this.#cloneWords(call), RANGE_AT + table]);
+    const pid = this.#ask(KIND.spawn, [...this.#cloneWords(call), RANGE_AT + table], EXECUTION_MS);
+    if (pid < LEAST_ANSWER) throw forged(`${call.call} gives ${pid}`);
+    return pid;
   }
 
-  /** Makes a copy of itself, which is driven from now on, and ends; its pid, or -errno. */
+  /** Makes a copy of itself, which is driven from now on, and ends; its pid, or -errno. Nothing of earlier calls goes along. */
   birth(call: CloneCall): number {
     this.#prepareForMore();
+    this.#free();
     return this.#ask(KIND.birth, this.#cloneWords(call));
   }
 
@@ -242,7 +275,7 @@ export class RemoteProcess implements Actor {
     return [syscallNumber(call), typeof what === "bigint" ? what : this.#place(what), second];
   }
 
-  /** Lays the steps of its end out, where they stay whatever it is told before; `become` makes them. */
+  /** Lays the steps of its end out, where they stay whatever it is told before; `become` makes them. Nothing else stays. */
   prepare(steps: readonly Step[]): void {
     this.#prepareForMore();
     const table = this.#lay(steps, NO_REPORT);
@@ -254,6 +287,7 @@ export class RemoteProcess implements Actor {
     words[PREPARED.namesLength / 4] = names.length;
     this.#memory = this.#end;
     words[PREPARED.memory / 4] = this.#memory;
+    this.#free();
   }
 
   /** Where the table of the steps is that were prepared. */
@@ -274,9 +308,10 @@ export class RemoteProcess implements Actor {
 
   /** The child's pid, or -errno, of one that was told to `bear`; the error of a step of those before it is thrown. */
   heard(steps: readonly Step[]): number {
-    const made = this.#answer(this.range.words[RANGE.asked / 4] ?? 0);
-    if (made < steps.length) throw stepError(steps, [made, this.#stepResult()]);
-    return this.#stepResult();
+    const answer = this.#answer(this.range.words[RANGE.asked / 4] ?? 0, this.#now(), 0);
+    const walk = this.#walked(answer, steps.length);
+    if (walk[0] < steps.length) throw stepError(steps, walk);
+    return walk[1];
   }
 
   /** It makes these steps first, without an answer that anybody waits for; then it can be told more. */
@@ -291,23 +326,34 @@ export class RemoteProcess implements Actor {
   /** It makes the steps that were prepared, of which the last executes a program, and ends where one fails. */
   become(): void {
     this.#prepareForMore();
+    this.#free();
     this.#post(KIND.become, [RANGE_AT + this.prepared]);
   }
 
-  /** A system call, behind what is still to be closed. */
-  #make(name: SyscallName, words: readonly (number | bigint)[]): number {
-    if (this.#gone || this.#closing.length === 0) return this.#ask(syscallNumber(name), words);
-    const [made, result] = this.#walk([{ what: name, call: name, args: words, optional: true }]);
+  /** A system call, behind what is still to be closed, which may take so many milliseconds by itself. */
+  #make(name: SyscallName, words: readonly (number | bigint)[], wait: number): number {
+    if (this.#gone || this.#closing.length === 0) return this.#ask(syscallNumber(name), words, wait);
+    const [made, result] = this.#walk([{ what: name, call: name, args: words, optional: true }], wait);
     return made < 1 ? GONE : result;
   }
 
-  #walk(steps: readonly Step[]): Walk {
+  #walk(steps: readonly Step[], wait = 0): Walk {
     const closing = this.#closeSteps();
     const all = closing.length === 0 ? steps : [...closing, ...steps];
     const table = this.#lay(all, NO_REPORT);
-    const made = this.#ask(KIND.walk, [RANGE_AT + table + TABLE.steps, all.length]);
-    if (made === GONE) throw this.watch.death();
-    return [made - closing.length, this.#stepResult()];
+    const answer = this.#ask(KIND.walk, [RANGE_AT + table + TABLE.steps, all.length], wait);
+    if (this.#gone) throw this.watch.death();
+    const [made, result] = this.#walked(answer, all.length);
+    if (made < closing.length) throw forged(`step ${made} gives ${result}`);
+    return [made - closing.length, result];
+  }
+
+  /** What an answer says of so many steps. */
+  #walked(made: number, steps: number): Walk {
+    const word = this.range.longWords[RANGE.stepResult / 8] ?? 0n;
+    if (made < 0 || made > steps || (made < steps && !isAnswer(Number(word))))
+      throw forged(`step ${made} gives ${word}`);
+    return [made, Number(BigInt.asIntN(32, word))];
   }
 
   #closeSteps(): Step[] {
@@ -325,18 +371,26 @@ export class RemoteProcess implements Actor {
     this.#clear();
   }
 
-  #stepResult(): number {
-    return Number(BigInt.asIntN(32, this.range.longWords[RANGE.stepResult / 8] ?? 0n));
+  /** Asks for a call that may take so many milliseconds by itself; its result. */
+  #ask(call: number, args: readonly (number | bigint)[], wait = 0): number {
+    return this.#gone ? GONE : this.#answer(this.#post(call, args), this.#now(), wait);
   }
 
-  #ask(call: number, args: readonly (number | bigint)[]): number {
-    return this.#gone ? GONE : this.#answer(this.#post(call, args));
+  /** Where nobody can get at the process nobody looks at the clock. */
+  #now(): number {
+    return Number.isFinite(this.patience) ? performance.now() : 0;
   }
 
   /** The answer to the call of this number. */
-  #answer(number: number): number {
+  #answer(number: number, began: number, wait: number): number {
+    const result = this.#await(number, began, wait);
+    if (began !== 0) this.patience -= Math.max(0, performance.now() - began - wait);
+    return result;
+  }
+
+  #await(number: number, began: number, wait: number): number {
     const { words } = this.range;
-    for (;;) {
+    for (let halted: number | undefined; ; ) {
       const answered = Atomics.load(words, RANGE.answered / 4);
       if (answered === number) return words[RANGE.result / 4] ?? 0;
       this.range.wait(RANGE.answered, answered);
@@ -344,6 +398,13 @@ export class RemoteProcess implements Actor {
       if (actHere(() => this.watch.ended())) {
         this.#gone = true;
         throw actHere(() => this.watch.death());
+      }
+      const now = performance.now();
+      halted = actHere(() => this.watch.halted()) ? (halted ?? now) : undefined;
+      const isHalted = halted !== undefined && now - halted > Math.min(this.patience, HALTED_MS);
+      if (isHalted || now - began - wait > this.patience) {
+        this.#gone = true;
+        throw silence();
       }
       // it may not have been woken, for lack of memory
       this.range.wake(RANGE.asked);
@@ -362,6 +423,14 @@ export class RemoteProcess implements Actor {
     return number;
   }
 
+  /** What earlier calls left is nothing to whoever looks at a process that waits: it may be the host's. */
+  #free(): void {
+    if (this.#written <= this.#memory) return;
+    this.range.bytes.fill(0, this.#memory, Math.min(this.#written, roundUp(this.#memory, PAGE)));
+    this.range.free(roundUp(this.#memory, PAGE));
+    this.#written = this.#memory;
+  }
+
   #clear(): void {
     this.#end = this.#memory;
     this.#placed.clear();
@@ -369,11 +438,12 @@ export class RemoteProcess implements Actor {
 
   /** Room for so many bytes; the offset of them. */
   #room(size: number): number {
-    const at = (this.#end + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+    const at = roundUp(this.#end, ALIGNMENT);
     if (at + size > RANGE_SIZE) {
       throw new HakoError({ code: "system", message: `a system call with ${size} bytes of memory` });
     }
     this.#end = at + size;
+    this.#written = Math.max(this.#written, this.#end);
     return at;
   }
 
@@ -401,6 +471,8 @@ export class RemoteProcess implements Actor {
     const own = bytesIn(isPointing(memory) ? memory.bytes : memory);
     const length = filled === undefined ? own.length : Math.max(0, Math.min(filled, own.length));
     const at = address - RANGE_AT;
+    this.#told += length;
+    if (this.#told > MOST_TOLD && Number.isFinite(this.patience)) throw forged("a file has no end");
     own.set(this.range.bytes.subarray(at, at + length));
     if (!isPointing(memory)) return;
     for (const [, to] of memory.pointers) this.#giveBack(to, this.#placed.get(to) ?? 0, undefined);
@@ -413,56 +485,14 @@ export class RemoteProcess implements Actor {
   }
 }
 
+function roundUp(value: number, to: number): number {
+  return (value + to - 1) & ~(to - 1);
+}
+
 function bytesIn(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 function shortened(memory: Memory): Memory {
   return isPointing(memory) ? memory : bytesIn(memory).subarray(0, LARGEST);
-}
-
-/** What is told of a step in place of itself. */
-export function nameOf({ what, call, args }: Step): StepName {
-  const [path] = args;
-  return call === "execve" && typeof path === "string" ? { what, call, path } : { what, call };
-}
-
-/** A step that ended a process. */
-export interface FailedStep {
-  step: StepName;
-  result: number;
-}
-
-/** Where a range has the number of the step at which the walk of a table is, and behind it the result that ended it: 64 bits each, 0 until one does. */
-export function walkedOffset(table: number): number {
-  return table + TABLE.index;
-}
-
-/** The step of a table of this range that ended its process, by its place, and with which result; undefined if none did. */
-export function failureAt({ longWords }: SharedRange, table: number): Report | undefined {
-  const result = Number(longWords[(table + TABLE.result) / 8] ?? 0n);
-  return result === 0 ? undefined : [Number(longWords[(table + TABLE.index) / 8] ?? 0n), result];
-}
-
-/** The step that ended a process which was to `become` its steps; undefined if none did. */
-export function failedStep(range: SharedRange): FailedStep | undefined {
-  const { words, bytes } = range;
-  const failure = failureAt(range, words[PREPARED.table / 4] ?? 0);
-  if (failure === undefined) return undefined;
-  const [index, result] = failure;
-  const at = words[PREPARED.names / 4] ?? 0;
-  const text = textOf(bytes.subarray(at, at + (words[PREPARED.namesLength / 4] ?? 0)));
-  return { step: nameAt(text, index), result };
-}
-
-/** What was written when the steps were prepared, unless somebody else has written there since. */
-function nameAt(text: string, index: number): StepName {
-  const unknown: StepName = { what: `step ${index}`, call: "prctl" };
-  try {
-    const { what, call, path } = (JSON.parse(text) as Partial<StepName>[])[index] ?? {};
-    if (typeof what !== "string" || typeof call !== "string") return unknown;
-    return typeof path === "string" ? { what, call, path } : { what, call };
-  } catch {
-    return unknown;
-  }
 }

@@ -1,4 +1,5 @@
 import type { Fd } from "./fd";
+import { linkText } from "./file";
 import type { Memory } from "./memory";
 import { descriptorMessage } from "./socket";
 import type { Step } from "./steps";
@@ -33,6 +34,11 @@ const PASSING_ARGUMENTS = {
 /** Whether the filter has a listener, which somebody must take. */
 export function hasListener({ flags }: SeccompFilter): boolean {
   return (flags & FLAG_NEW_LISTENER) !== 0;
+}
+
+/** Whether a descriptor is some filter's listener: no file has such a name, as names of files begin with "/". */
+export function isListener(fd: Fd): boolean {
+  return linkText(fd.path) === "anon_inode:seccomp notify";
 }
 
 /** The filter without anybody who could be asked: what it would notify is not there for its process (ENOSYS, seccomp(2)). */

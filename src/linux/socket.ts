@@ -243,7 +243,7 @@ function receive(socket: Descriptor, size: number, most = MAX_FDS): Received {
   const length = syscallOn(nameOf(socket), "recvmsg", numberOf(socket), made.memory, MSG_CMSG_CLOEXEC);
   const view = new DataView(made.header.buffer);
   const flags = view.getInt32(48, true);
-  const fds = receivedFds(made.control, Number(view.getBigUint64(40, true)));
+  const fds = receivedFds(made.control, Math.min(Number(view.getBigUint64(40, true)), made.control.length));
   return { length, payload: made.payload.subarray(0, length), fds, flags };
 }
 

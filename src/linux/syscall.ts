@@ -19,6 +19,7 @@ const NUMBERS = {
   ftruncate: [77, 46],
   mmap: [9, 222],
   mprotect: [10, 226],
+  madvise: [28, 233],
   ioctl: [16, 29],
   dup: [32, 23],
   dup3: [292, 24],

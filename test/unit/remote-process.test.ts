@@ -3,12 +3,13 @@ import { describe, expect, test } from "bun:test";
 import { HakoError } from "../../src/errors";
 import { executeStep, inheritSteps } from "../../src/linux/child-steps";
 import { cloneCall, cloneChild, Reports, SIBLING } from "../../src/linux/clone";
+import { failedStep } from "../../src/linux/failed-step";
 import { Fd } from "../../src/linux/fd";
-import { readText } from "../../src/linux/file";
+import { linkText, listNames, readText } from "../../src/linux/file";
 import { stringVector } from "../../src/linux/memory";
 import { openAt } from "../../src/linux/path";
-import { isChild, processStatus, reapChild } from "../../src/linux/process";
-import { failedStep, RemoteProcess, SharedRange } from "../../src/linux/remote-process";
+import { isChild, isHalted, processStatus, reapChild } from "../../src/linux/process";
+import { RemoteProcess, SharedRange } from "../../src/linux/remote-process";
 import { recvFds, sendFds, socketPair } from "../../src/linux/socket";
 import { perform, type Step, walkSteps } from "../../src/linux/steps";
 import { syscall, trySyscall } from "../../src/linux/syscall";
@@ -38,6 +39,7 @@ class Running implements Disposable {
     expect(reports.last()).toBeUndefined();
     this.remote = new RemoteProcess(this.range, {
       ended: () => "ZX".includes(processStatus(this.pid)?.state ?? "X"),
+      halted: () => isHalted(this.pid),
       death: () => new HakoError({ code: "system", message: "it has died" }),
     });
   }
@@ -238,6 +240,179 @@ describe("a remote process", () => {
     // nor a range that could become shorter
     using file = new Fd(syscall("memfd_create", "other", 3));
     expect(() => SharedRange.of(file)).toThrow("something else");
+    // nor what is no memory
+    using directory = new Fd(syscall("openat", -100, "/", 0o2000000, 0));
+    expect(() => SharedRange.of(directory)).toThrow("something else");
+    // nor an error that no kernel has
+    range.longWords[(128 + 16) / 8] = -(2n ** 63n);
+    expect(() => failedStep(range)).toThrow("answers what no kernel does");
+    // nor a text without an end
+    range.longWords[(128 + 16) / 8] = -2n;
+    const long = new TextEncoder().encode(JSON.stringify([{ what: "x".repeat(5000), call: "read" }]));
+    range.bytes.set(long, 2048);
+    range.words[108 / 4] = long.length;
+    expect(failedStep(range)?.step.what).toBe("step 0");
+  });
+
+  describe("whoever can get at it may answer in its place:", () => {
+    /** The range of a process that answers the next call so, whatever that is, and after that nothing. */
+    class Forging implements Disposable {
+      readonly range = SharedRange.make();
+      readonly remote = new RemoteProcess(
+        this.range,
+        {
+          ended: () => false,
+          halted: () => this.halted,
+          death: () => new HakoError({ code: "system", message: "it has died" }),
+        },
+        100,
+      );
+      halted = false;
+
+      answer(result: number, stepResult = 0n): void {
+        const { words, longWords } = this.range;
+        words[4 / 4] = (words[0] ?? 0) + 1;
+        words[72 / 4] = result;
+        longWords[80 / 8] = stepResult;
+      }
+
+      [Symbol.dispose](): void {
+        this.range[Symbol.dispose]();
+      }
+    }
+
+    const chdir: Step = { what: "to /", call: "chdir", args: ["/"] };
+    const attempts: Record<string, (forging: Forging) => unknown> = {
+      "an error that no kernel has": (forging) => {
+        forging.answer(-4096);
+        trySyscall("getpid");
+      },
+      "more bytes than there is room for": (forging) => {
+        forging.answer(65);
+        trySyscall("read", 0, new Uint8Array(64), 64);
+      },
+      "more written than was given": (forging) => {
+        forging.answer(1 << 20);
+        trySyscall("write", 0, new Uint8Array(64), 64);
+      },
+      "a path that is longer than its buffer": (forging) => {
+        forging.answer(1 << 30);
+        linkText("/proc/self/exe");
+      },
+      "more steps than there are": (forging) => {
+        forging.answer(3);
+        perform([chdir, chdir]);
+      },
+      "fewer than none": (forging) => {
+        forging.answer(-7);
+        perform([chdir]);
+      },
+      "that it has gone": (forging) => {
+        forging.answer(-3);
+        perform([chdir]);
+      },
+      "a step's error that no kernel has": (forging) => {
+        forging.answer(0, -(2n ** 62n));
+        perform([chdir]);
+      },
+      "a child that no kernel made": (forging) => {
+        forging.answer(-(2 ** 31));
+        using reports = new Reports([]);
+        cloneChild({ flags: 0, cgroup: undefined, waitsForNothing: true, steps: [chdir] }, reports);
+      },
+    };
+    for (const [what, attempt] of Object.entries(attempts)) {
+      test(what, () => {
+        using forging = new Forging();
+        let thrown: unknown;
+        try {
+          forging.remote.act(() => attempt(forging));
+        } catch (error) {
+          thrown = error;
+        }
+        expect(thrown).toBeInstanceOf(HakoError);
+        expect(String(thrown)).toContain("answers what no kernel does");
+      });
+    }
+
+    test("descriptors of a message that is longer than its memory", () => {
+      using forging = new Forging();
+      const { remote, range } = forging;
+      remote.act(() => {
+        forging.answer(1);
+        // struct msghdr is the last that is placed: a control part of 2^40 bytes
+        const before = range.bytes.set.bind(range.bytes);
+        range.bytes.set = (bytes: ArrayLike<number>, at?: number) => {
+          before(bytes, at);
+          if (bytes.length === 56)
+            new DataView(range.bytes.buffer).setBigUint64((at ?? 0) + 40, 1n << 40n, true);
+        };
+        expect(() => recvFds(5, 1)).toThrow("0 of 1 came");
+      });
+    });
+
+    test("a directory whose entries have no length", () => {
+      using forging = new Forging();
+      const { remote, range } = forging;
+      remote.act(() => {
+        const { words } = range;
+        let calls = 0;
+        const wake = range.wake.bind(range);
+        // openat, getdents64, getdents64, close
+        range.wake = (offset: number) => {
+          words[72 / 4] = [7, 100, 0, 0][calls++] ?? -9;
+          words[4 / 4] = words[0] ?? 0;
+          wake(offset);
+        };
+        expect(listNames("/").length).toBeLessThan(10);
+      });
+    });
+
+    test("a file that has no end", () => {
+      using forging = new Forging();
+      const { remote, range } = forging;
+      const { words } = range;
+      range.wake = () => {
+        words[72 / 4] = 1 << 16;
+        words[4 / 4] = words[0] ?? 0;
+      };
+      expect(() => remote.act(() => readText("/etc/passwd"))).toThrow("a file has no end");
+    });
+
+    test("nothing, for ever: what it may be silent is limited, in all", () => {
+      using forging = new Forging();
+      expect(() => forging.remote.act(() => trySyscall("getpid"))).toThrow("does not go on");
+      // what is closed on the way out waits no more
+      expect(forging.remote.act(() => trySyscall("close", 5))).toBe(0);
+    });
+
+    test("a call that waits for something else may take long, unless its process is stopped", () => {
+      using forging = new Forging();
+      const began = performance.now();
+      const poll = () => trySyscall("ppoll", null, 0, new BigInt64Array([0n, 400_000_000n]), null, 8);
+      expect(() => forging.remote.act(poll)).toThrow("does not go on");
+      expect(performance.now() - began).toBeGreaterThan(450);
+      using stopped = new Forging();
+      stopped.halted = true;
+      expect(() => stopped.remote.act(() => reapChild(1, true))).toThrow("does not go on");
+    });
+  });
+
+  test("what earlier calls left is gone when it waits", () => {
+    using running = new Running();
+    const { remote, range } = running;
+    remote.act(() => {
+      const text = new Uint8Array(300_000).fill(65);
+      trySyscall("chdir", "/no/secret");
+      expect(() => syscall("ioctl", 0, 0, text)).toThrow();
+      remote.prepare([{ what: "exit", call: "exit_group", args: [0] }]);
+    });
+    const left = new TextDecoder("latin1").decode(range.bytes);
+    expect(left).not.toContain("secret");
+    expect(left).not.toContain("AAAA");
+    expect(left).toContain("exit");
+    remote.become();
+    expect(reapChild(running.pid, true)).toEqual({ status: 0, signal: undefined });
   });
 
   test("its end is noticed", () => {
