@@ -91,7 +91,7 @@ export function callProgram(call: ProgramCall): CallEnd {
 function endOf(pid: number, timeout: number | undefined): Pick<CallEnd, "status" | "signal" | "late"> {
   // not reaped before, so the number is its own
   using process = openPid(pid);
-  const late = process !== undefined && !waitFor(process, "read", timeout ?? -1);
+  const late = process !== undefined && !waitFor(process, "read", timeout ?? -1) && timeout !== undefined;
   if (late) signalOpened(process, SIGKILL);
   const { status, signal } = reapChild(pid, true) ?? { status: 1, signal: undefined };
   return signal === undefined

@@ -1,3 +1,4 @@
+import { HakoError } from "../errors";
 import { actAs, currentActor } from "./actor";
 import { syscall, trySyscall } from "./syscall";
 
@@ -11,6 +12,9 @@ export class Fd {
     number: number,
     readonly name?: string,
   ) {
+    // a process that others can get at may say that it has made such a one
+    if (number < 0)
+      throw new HakoError({ code: "system", message: `${name ?? "file descriptor"}: ${number}` });
     this.#number = number;
   }
 
