@@ -215,12 +215,24 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string,
   const filesystem: Filesystem = {
     ...specified,
     options: [...specified.options, ...(type === "tmpfs" ? modeOf(covered, plan) : [])],
-    pidNamespace: type === "proc" ? work.context.pidNamespace : undefined,
+    ...(type === "proc" ? procfsOf(work, index) : {}),
   };
   using tree = work.context.mappedMounts.get(index) ?? create(work, filesystem, plan);
+  // what was begun in a pid namespace where others are may be anything
+  if (filesystem.context !== undefined && filesystemOf(tree) !== MAGIC.proc) throw noProcfs();
   if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
   applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
   attach(work, tree, target, path);
+}
+
+/** How a procfs shows the pid namespace that the container will be in. */
+function procfsOf({ context }: RootfsWork, index: number): Pick<Filesystem, "pidNamespace" | "context"> {
+  const begun = context.begunProcfs.get(index);
+  return begun === undefined ? { pidNamespace: context.pidNamespace } : { context: begun };
+}
+
+function noProcfs(): HakoError {
+  return new HakoError({ code: "system", message: "what came out of the pid namespace is no procfs" });
 }
 
 /** A tmpfs without a mode of its own has that of the directory which it covers; the kernel's, if it covers none. */

@@ -3,7 +3,6 @@ import { textOf } from "../linux/bytes";
 import { findProgram } from "../linux/exec";
 import type { Fd } from "../linux/fd";
 import { writeValueTo } from "../linux/file";
-import { showsFromOutside } from "../linux/mount";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../linux/namespace";
 import { effectiveUser, isRootless } from "../linux/rootless";
 import type { Step } from "../linux/steps";
@@ -26,9 +25,14 @@ export class NamespacePlan implements Disposable {
   readonly created: ReadonlySet<NamespaceType>;
   /**
    * The pid namespace that the container's process is born in last of all, when there is nothing more to see of the host in it: others
-   * are there, who may have CAP_SYS_PTRACE. Undefined where there is none to join, or the kernel makes no procfs for it from outside.
+   * are there, who may have CAP_SYS_PTRACE. Undefined where there is none to join.
    */
   readonly latePid: Fd | undefined;
+  /**
+   * The process joins that pid namespace, for its children, before it makes its user namespace: from in there it may not. None of its
+   * children but the last may be born there.
+   */
+  readonly pidFirst: boolean;
   /** The process makes its time namespace itself: only in its user namespace it may. */
   readonly lateTime: boolean;
   readonly #time: readonly Step[];
@@ -49,8 +53,8 @@ export class NamespacePlan implements Disposable {
     }
     this.joined = joined;
     this.created = created;
-    const pid = joined.find(({ type }) => type === "pid")?.fd;
-    this.latePid = pid !== undefined && showsFromOutside(pid) ? pid : undefined;
+    this.latePid = joined.find(({ type }) => type === "pid")?.fd;
+    this.pidFirst = this.latePid !== undefined && created.has("user");
     const time = created.has("time");
     this.lateTime = time && isRootless();
     this.#time = time && !this.lateTime ? timeSteps(config.linux?.timeOffsets) : [];
@@ -90,7 +94,7 @@ export class NamespacePlan implements Disposable {
       optional,
     });
     const others = this.joined.filter(
-      ({ type, fd }) => type !== "mount" && type !== "user" && fd !== this.latePid,
+      ({ type }) => type !== "mount" && type !== "user" && (type !== "pid" || this.pidFirst),
     );
     const user = this.joined.find(({ type }) => type === "user");
     if (user === undefined) return [...others.map((namespace) => step(namespace, false)), ...this.#time];

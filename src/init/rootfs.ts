@@ -31,6 +31,8 @@ export interface RootfsContext {
   cgroup: CgroupMounts | undefined;
   /** The pid namespace that it will be in, where who builds the root file system is in another. */
   pidNamespace?: Fd | undefined;
+  /** procfs that were begun in that namespace, by their mounts' places; used up by mounting. */
+  begunProcfs: ReadonlyMap<number, Fd>;
   /** It will be in a cgroup namespace of its own. */
   newCgroupNamespace: boolean;
   userNamespace: boolean;
@@ -202,8 +204,8 @@ function cwdHint(errno: string | undefined): string | undefined {
   }
 }
 
-/** pivot_root(".", "."): the old root is then mounted over the new one, and is the working directory. */
-function pivotRoot(root: Fd): void {
+/** pivot_root(".", "."), which uses the descriptor up: the old root is then mounted over the new one, and is the working directory. */
+export function pivotRoot(root: Fd): void {
   using old = openAt(undefined, "/", O.PATH | O.DIRECTORY);
   syscall("fchdir", root.number);
   try {

@@ -9,6 +9,7 @@ import { sessionKeyringSteps } from "../linux/credentials";
 import { Fd, FdList } from "../linux/fd";
 import { bringUp } from "../linux/interface";
 import { JoinedThread } from "../linux/joined-thread";
+import { showsFromOutside } from "../linux/mount";
 import { NAMESPACE_FLAGS, type NamespaceType, setNamespace } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { hideStep, parentDeathStep } from "../linux/process";
@@ -26,13 +27,14 @@ import { hasNamespace } from "../oci/namespaces";
 import type { State } from "../oci/state";
 import { applyScheduler } from "./attributes";
 import { bindSources } from "./bind-sources";
-import { type BirthPlan, bear } from "./birth";
+import { type BirthPlan, bear, PATIENCE_MS } from "./birth";
 import type { BornProcess } from "./born-process";
 import { copiesUp } from "./cgroup-time";
 import { leaveToStart } from "./end";
 import { type Program, prepareProgram } from "./final";
 import { withPossibleGroups } from "./groups";
 import { homeOf, standardStreamSteps } from "./identity";
+import { checkJoinedPidHooks } from "./joined-pid-hooks";
 import { applyLabels } from "./labels";
 import { madeDevices } from "./made-devices";
 import { madeOverlays } from "./made-overlays";
@@ -86,6 +88,8 @@ interface Inherited {
   mountNamespace: Fd | undefined;
   /** Of the pid namespace that it joins last. */
   latePid: Fd | undefined;
+  /** procfs that were begun in there, by their places in /mounts. */
+  begunProcfs: ReadonlyMap<number, Fd>;
   /** Detached trees whose owners are mapped, by their places in /mounts. */
   mapped: ReadonlyMap<number, Fd>;
 }
@@ -118,6 +122,7 @@ export class SetUp implements Disposable {
     this.#options = options;
     using namespaces = new NamespacePlan(config);
     this.#namespaces = namespaces;
+    checkJoinedPidHooks(config, namespaces);
     using trees = new FdList();
     const mapped = mappedMounts(config, bundle, trees);
     this.#opensOutside = namespaces.has("user") && namespaces.created.has("mount") && effectiveUser() === 0;
@@ -156,9 +161,30 @@ export class SetUp implements Disposable {
       consoleSocket: consoleSocket && inherit(consoleSocket),
       mountNamespace: namespaces.mount && inherit(namespaces.mount),
       latePid: namespaces.latePid && inherit(namespaces.latePid),
+      begunProcfs: new Map(),
       mapped: new Map([...mapped].map(([index, fd]) => [index, this.#thread?.take(fd) ?? inherit(fd)])),
     };
     remote.begin(this.#ownSteps());
+    try {
+      this.#inherited.begunProcfs = this.#beginProcfs(namespaces);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Where only a process in the pid namespace that is joined can begin a procfs for it. */
+  #beginProcfs(namespaces: NamespacePlan): ReadonlyMap<number, Fd> {
+    const { latePid } = this.#inherited;
+    const places = procfsPlaces(this.#options.config);
+    if (latePid === undefined || places.length === 0) return NOTHING;
+    this.settle();
+    if (this.process.act(() => showsFromOutside(latePid))) return NOTHING;
+    const { beginProcfs } = require("./procfs-opener") as typeof import("./procfs-opener");
+    const begun = beginProcfs({ ...this.#options, namespaces }, places.length);
+    const theirs =
+      this.#thread === undefined ? this.#give(begun) : begun.map((fd) => this.#thread?.take(fd) ?? fd);
+    return new Map(places.map((place, index) => [place, at(theirs, index)]));
   }
 
   /** A network, session and keyring of its own. The network takes the kernel half a millisecond and more: nobody waits for it. */
@@ -296,7 +322,7 @@ export class SetUp implements Disposable {
       ];
       if (latePid !== undefined) {
         // for its children: itself stays where it is
-        setNamespace(latePid, "pid");
+        if (!this.#namespaces.pidFirst) setNamespace(latePid, "pid");
         latePid.close();
       } else if (specified.scheduler !== undefined) {
         perform(first.splice(0));
@@ -318,17 +344,23 @@ export class SetUp implements Disposable {
   }
 
   #joinPidNamespace(): void {
+    const { remote } = this.process;
+    // nobody else shall send anything by it
+    this.#inherited.way.close();
+    this.#way.close();
+    // a change of identity undoes it (fs.suid_dumpable), and it is seen from its first moment on
+    remote.perform([hideStep()]);
     try {
       this.process.rebirth(0);
     } catch (thrown) {
       const { explainClone } = require("../explain/clone") as typeof import("../explain/clone");
       throw explainClone(asHakoError(thrown), { flags: 0, born: undefined, joinsPid: true });
     }
+    remote.expose(PATIENCE_MS);
     const terminal = this.#specified.terminal === true;
-    this.process.remote.perform([
+    remote.perform([
       { what: "setsid", call: "setsid", args: [] },
       ...(terminal ? [controllingTerminalStep(0)] : []),
-      hideStep(),
     ]);
     applyScheduler(this.#specified, this.process.pid);
   }
@@ -361,7 +393,7 @@ export class SetUp implements Disposable {
     made: ReadonlyMap<number, Fd>,
   ): PreparedRootfs {
     const { config, bundle, rootfs, overlay, warn } = this.#options;
-    const { mountNamespace, mapped, latePid } = this.#inherited;
+    const { mountNamespace, mapped, latePid, begunProcfs } = this.#inherited;
     if (mountNamespace !== undefined) {
       syscall("unshare", CLONE_FS);
       setNamespace(mountNamespace, "mount");
@@ -378,6 +410,7 @@ export class SetUp implements Disposable {
       cgroup,
       pidNamespace:
         latePid && (this.#thread?.fetch(actAs(this.process.remote, () => latePid.number)) ?? latePid),
+      begunProcfs,
       newCgroupNamespace: this.#namespaces.created.has("cgroup"),
       userNamespace: this.#namespaces.has("user") || inUserNamespace(),
       mountNamespace: hasNamespace(config, "mount"),
@@ -413,6 +446,11 @@ export class SetUp implements Disposable {
 }
 
 const NOTHING: ReadonlyMap<number, Fd> = new Map();
+
+/** Which of /mounts are procfs. */
+function procfsPlaces({ mounts }: Config): number[] {
+  return (mounts ?? []).flatMap(({ type }, index) => (type === "proc" ? [index] : []));
+}
 
 function at(fds: readonly Fd[], place: number): Fd {
   const fd = fds[place];

@@ -2,6 +2,7 @@ import { HakoError } from "../errors";
 import { bytesOf, textOf } from "./bytes";
 import { type ErrnoName, errnoNumber, errnoText } from "./errno";
 import { Fd } from "./fd";
+import { linkText } from "./file";
 import { AT_FDCWD, mkdirAt, O, openAt } from "./path";
 import { syscallOn, systemError, trySyscall } from "./syscall";
 
@@ -167,6 +168,8 @@ export interface Filesystem {
   attributes?: number | undefined;
   /** Of a procfs: the pid namespace that it shows, if not that of who makes it. */
   pidNamespace?: Fd | undefined;
+  /** Where it was begun by somebody else (fsopen(2)); used up. */
+  context?: Fd | undefined;
 }
 
 /** What the file system wrote about its failure: lines "e text", of which the text is kept. */
@@ -195,8 +198,8 @@ function failed(filesystem: Filesystem, context: Fd | undefined, call: string, e
  * names (fs/fs_context.c, legacy_parse_param), and some flags, are only for mount(2).
  */
 export function fitsFsconfig(filesystem: Filesystem): boolean {
-  // mount(2) has no word for it
-  if (filesystem.pidNamespace !== undefined) return true;
+  // mount(2) has no word for them
+  if (filesystem.pidNamespace !== undefined || filesystem.context !== undefined) return true;
   if (filesystem.options?.some((option) => ONLY_MOUNT.has(option))) return false;
   const values = (filesystem.options ?? []).map((option) => option.slice(option.indexOf("=") + 1));
   if (values.some((value) => value.includes("\\,"))) return false;
@@ -206,13 +209,24 @@ export function fitsFsconfig(filesystem: Filesystem): boolean {
 /** An option of procfs since Linux 6.18 (fs/proc/root.c). */
 const PID_NAMESPACE = "pidns";
 
-/** Whether a procfs that shows a pid namespace can be made from outside. */
+/** Whether a procfs that shows a pid namespace is made from outside of it by this kernel; the making may fail all the same. */
 export function showsFromOutside(pidNamespace: Fd): boolean {
   const opened = trySyscall("fsopen", "proc", FSOPEN_CLOEXEC);
-  if (opened < 0) return false;
+  if (opened < 0) return true;
   using context = new Fd(opened);
   const { number } = pidNamespace;
-  return trySyscall("fsconfig", context.number, FSCONFIG_SET_FD, PID_NAMESPACE, null, number) === 0;
+  const result = trySyscall("fsconfig", context.number, FSCONFIG_SET_FD, PID_NAMESPACE, null, number);
+  return -result !== errnoNumber("EINVAL");
+}
+
+/** Begins a new file system of a type, for whoever makes it (`Filesystem.context`). */
+export function beginFilesystem(type: string): Fd {
+  return new Fd(syscallOn(type, "fsopen", type, FSOPEN_CLOEXEC), type);
+}
+
+/** Whether a descriptor is that of a file system that was begun: no file has such a name, as names of files begin with "/". */
+export function isFilesystemContext(fd: Fd): boolean {
+  return linkText(fd.path) === "anon_inode:[fscontext]";
 }
 
 /** The error of a file system that no module is there for. */
@@ -232,11 +246,15 @@ function configure(
   if (result < 0) throw failed(filesystem, context, `fsconfig ${key ?? "create"}`, -result);
 }
 
+function opened(filesystem: Filesystem): Fd {
+  const number = trySyscall("fsopen", filesystem.type, FSOPEN_CLOEXEC);
+  if (number < 0) throw failed(filesystem, undefined, "fsopen", -number);
+  return new Fd(number);
+}
+
 /** A file system that is told its options, and is not made yet: nothing has changed. */
 export function configuredFilesystem(filesystem: Filesystem): Fd {
-  const opened = trySyscall("fsopen", filesystem.type, FSOPEN_CLOEXEC);
-  if (opened < 0) throw failed(filesystem, undefined, "fsopen", -opened);
-  const context = new Fd(opened);
+  const context = filesystem.context ?? opened(filesystem);
   try {
     const { source, options = [], pidNamespace } = filesystem;
     if (source !== undefined) configure(filesystem, context, FSCONFIG_SET_STRING, "source", source);
