@@ -4,6 +4,7 @@ import { type ErrnoName, errnoNumber, errnoText } from "./errno";
 import { Fd } from "./fd";
 import { linkText } from "./file";
 import { AT_FDCWD, mkdirAt, O, openAt } from "./path";
+import { type Step, walkSteps } from "./steps";
 import { syscallOn, systemError, trySyscall } from "./syscall";
 
 /** The mount calls of Linux 5.12: trees are cloned, made as they shall be while nobody sees them, and then attached. */
@@ -234,37 +235,50 @@ export function unknownFilesystem(filesystem: Filesystem): HakoError {
   return failed(filesystem, undefined, "fsopen", errnoNumber("ENODEV"));
 }
 
-function configure(
-  filesystem: Filesystem,
+function configStep(
   context: Fd,
   command: number,
-  key: string | null,
-  value: string | null,
+  key: string | undefined,
+  value: string | undefined,
   fd = 0,
-): void {
-  const result = trySyscall("fsconfig", context.number, command, key, value, fd);
-  if (result < 0) throw failed(filesystem, context, `fsconfig ${key ?? "create"}`, -result);
+): Step {
+  const what = `fsconfig ${key ?? "create"}`;
+  return { what, call: "fsconfig", args: [context.number, command, key ?? 0, value ?? 0, fd] };
 }
 
-function opened(filesystem: Filesystem): Fd {
-  const number = trySyscall("fsopen", filesystem.type, FSOPEN_CLOEXEC);
-  if (number < 0) throw failed(filesystem, undefined, "fsopen", -number);
-  return new Fd(number);
+/** What tells a file system its options, one after the other. */
+function optionSteps({ source, options = [], pidNamespace }: Filesystem, context: Fd): Step[] {
+  const steps = options.map((option) => {
+    const split = option.indexOf("=");
+    return split < 0
+      ? configStep(context, FSCONFIG_SET_FLAG, option, undefined)
+      : configStep(context, FSCONFIG_SET_STRING, option.slice(0, split), option.slice(split + 1));
+  });
+  if (source !== undefined) steps.unshift(configStep(context, FSCONFIG_SET_STRING, "source", source));
+  if (pidNamespace !== undefined)
+    steps.push(configStep(context, FSCONFIG_SET_FD, PID_NAMESPACE, undefined, pidNamespace.number));
+  return steps;
+}
+
+/** Makes steps of a file system in one go; the result of the last. */
+function configure(filesystem: Filesystem, context: Fd, steps: readonly Step[]): number {
+  const [made, result] = walkSteps(steps);
+  const step = steps[made];
+  if (step !== undefined) throw failed(filesystem, context, step.what, -result);
+  return result;
+}
+
+function openFilesystem(filesystem: Filesystem): Fd {
+  const opened = trySyscall("fsopen", filesystem.type, FSOPEN_CLOEXEC);
+  if (opened < 0) throw failed(filesystem, undefined, "fsopen", -opened);
+  return new Fd(opened);
 }
 
 /** A file system that is told its options, and is not made yet: nothing has changed. */
 export function configuredFilesystem(filesystem: Filesystem): Fd {
-  const context = filesystem.context ?? opened(filesystem);
+  const context = filesystem.context ?? openFilesystem(filesystem);
   try {
-    const { source, options = [], pidNamespace } = filesystem;
-    if (source !== undefined) configure(filesystem, context, FSCONFIG_SET_STRING, "source", source);
-    for (const option of options) {
-      const split = option.indexOf("=");
-      const [key, value] = split < 0 ? [option, null] : [option.slice(0, split), option.slice(split + 1)];
-      configure(filesystem, context, split < 0 ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, key, value);
-    }
-    if (pidNamespace !== undefined)
-      configure(filesystem, context, FSCONFIG_SET_FD, PID_NAMESPACE, null, pidNamespace.number);
+    configure(filesystem, context, optionSteps(filesystem, context));
     return context;
   } catch (error) {
     context.close();
@@ -274,11 +288,14 @@ export function configuredFilesystem(filesystem: Filesystem): Fd {
 
 /** A new, detached mount of a file system. */
 export function newFilesystem(filesystem: Filesystem): Fd {
-  using context = configuredFilesystem(filesystem);
-  configure(filesystem, context, FSCONFIG_CMD_CREATE, null, null);
-  const mounted = trySyscall("fsmount", context.number, FSMOUNT_CLOEXEC, filesystem.attributes ?? 0);
-  if (mounted < 0) throw failed(filesystem, context, "fsmount", -mounted);
-  return new Fd(mounted, filesystem.type);
+  using context = filesystem.context ?? openFilesystem(filesystem);
+  const { type, attributes = 0 } = filesystem;
+  const mounted = configure(filesystem, context, [
+    ...optionSteps(filesystem, context),
+    configStep(context, FSCONFIG_CMD_CREATE, undefined, undefined),
+    { what: "fsmount", call: "fsmount", args: [context.number, FSMOUNT_CLOEXEC, attributes] },
+  ]);
+  return new Fd(mounted, type);
 }
 
 /** The options of every superblock, as flags of mount(2). */
