@@ -238,6 +238,14 @@ function commOf(pid: string): string {
   return readFileSync(`/proc/${pid}/comm`, "utf8");
 }
 
+e2e("an environment of more than a megabyte, at create and at exec", () => {
+  using box = new Box();
+  const id = box.started(SLEEP, (config) => {
+    config.process.env.push(...Array.from({ length: 15 }, (_, index) => `V${index}=${"x".repeat(100_000)}`));
+  });
+  expect(box.ok("exec", id, "sh", "-c", "echo $V0$V14 | wc -c").stdout).toBe("200001\n");
+});
+
 e2e("a filter that ends the process before its program, and one that ends the program @v2", () => {
   using box = new Box();
   // without no_new_privs a capability is needed for the filter, and taken away under it
