@@ -21,6 +21,9 @@ import { type Machine, withCleanStart } from "./scripts/clean-start";
 import { withFewerPageFaults } from "./scripts/page-faults";
 import { type HeapUse, heapUse, joined, type Range, usedHeap, usedMemory } from "./scripts/used-memory";
 import { SCRIPT_CAPABILITIES } from "./src/container/script-capabilities";
+import { execAttendantRows } from "./src/init/exec-attendant-rows";
+import { execAttendantWords } from "./src/init/exec-attendant-words";
+import { RowProgram } from "./src/linux/row-program";
 import { compile } from "./src/seccomp/compile";
 import { defaultProfile } from "./src/seccomp/default-profile";
 
@@ -105,6 +108,14 @@ function filterCompiler(): string {
   return hash.digest("hex");
 }
 
+/** What takes hako's place while a command of `exec` runs without a terminal (src/init/attended-exec.ts). */
+function execAttendant(machine: Machine) {
+  const program = new RowProgram();
+  const words = execAttendantWords({});
+  execAttendantRows(program, words, undefined, []);
+  return program.template(words, machine);
+}
+
 function targetOf(name: string) {
   const target = TARGETS[name];
   if (target !== undefined) return target;
@@ -130,6 +141,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
       HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(ARCHITECTURES[target.machine])),
       HAKO_FILTER_COMPILER: JSON.stringify(filterCompiler()),
       HAKO_LIBC: JSON.stringify(target.libc),
+      HAKO_EXEC_ATTENDANT: JSON.stringify(execAttendant(target.machine)),
     },
     compile: {
       target: target.bun,

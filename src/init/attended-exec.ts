@@ -1,16 +1,18 @@
-import { HeldSignals, takePlace } from "../linux/attendant";
-import { ATTEND, type AttendantWords, type Attended } from "../linux/attendant-rows";
-import { AttendedTerminal } from "../linux/attendant-terminal";
+import { ATTENDANT, executeInPlace, HeldSignals } from "../linux/attendant";
+import type { AttendedTerminal } from "../linux/attendant-terminal";
 import { nameOf, walkedOffset } from "../linux/failed-step";
 import type { Fd } from "../linux/fd";
-import { ANY, type RowProgram, wordIn } from "../linux/row-program";
+import { filledIn, RowProgram, type Template } from "../linux/row-program";
 import type { Process } from "../oci/config";
 import type { BornProcess } from "./born-process";
+import { type ExecAttendantWords, execAttendantWords } from "./exec-attendant-words";
 import type { ExecEnd, ExecShared } from "./exec-process";
-import { EXEC_AGAIN, type ExecTold, SIGNALLED } from "./exec-told";
+import { EXEC_AGAIN, type ExecTold } from "./exec-told";
+
+/** Set by build.ts: what needs no terminal, assembled. */
+declare const HAKO_EXEC_ATTENDANT: Template | undefined;
 
 const SIGCHLD = 17;
-const SIGSYS = 31;
 
 /** Who takes the place of this process while the program runs. */
 export interface Attendance {
@@ -49,42 +51,41 @@ export function leaveExec(
     steps: steps.map(nameOf),
     process: toldProcess(specified, program.environment),
   };
-  const terminal = master === undefined ? undefined : new AttendedTerminal(master);
-  const first = steps.findIndex(({ call }) => call === "execve");
-  const attended: Attended = {
-    child(rows, child) {
-      rows.call("write", [channel.number, "!", 1], ANY);
-      rows.call("close", [channel.number], ANY);
-      rows.set(child, pid);
+  const terminal = master === undefined ? undefined : terminalOf(master);
+  const { mask, signals: held } = new HeldSignals([...signals, SIGCHLD, ...(terminal?.signals ?? [])]);
+  const descriptors = terminal?.descriptors ?? [];
+  executeInPlace(
+    `${EXEC_AGAIN}=${JSON.stringify(told)}`,
+    [channel.number, range.file.number, ...descriptors],
+    (way) => {
+      const words = execAttendantWords({
+        ...way,
+        ...{ pid, mask, signals: held },
+        channel: channel.number,
+        range: range.file.number,
+        offset: walkedOffset(table),
+        first: steps.findIndex(({ call }) => call === "execve"),
+      });
+      return attendant(words, terminal, descriptors);
     },
-    recorded: undefined,
-    part: terminal,
-    end: (rows, words) =>
-      endRows(rows, words, { range: range.file.number, offset: walkedOffset(table), first }),
-  };
-  const held = new HeldSignals([...signals, SIGCHLD, ...(terminal?.signals ?? [])]);
-  const descriptors = [channel.number, ...(terminal?.descriptors ?? [])];
-  takePlace(attended, held, `${EXEC_AGAIN}=${JSON.stringify(told)}`, descriptors, [range.file.number]);
+  );
 }
 
-/** Where it is seen what has become of a process: in the range, at an offset. `first` is the step that executes a program, first of several. */
-interface Walked {
-  range: number;
-  offset: number;
-  first: number;
+/** Loaded for those who have one. */
+function terminalOf(master: Fd): AttendedTerminal {
+  const part = require("../linux/attendant-terminal") as typeof import("../linux/attendant-terminal");
+  return new part.AttendedTerminal(master);
 }
 
-/** Looks whether a step has failed, or a seccomp filter has ended the process before it executed a program. Exported for its test. */
-export function endRows(
-  rows: RowProgram,
-  { status }: AttendantWords,
-  { range, offset, first }: Walked,
-): void {
-  const [step, result] = [0, 8];
-  const read = new BigInt64Array(2);
-  rows.call("pread64", [range, read, 16, offset], { least: 16, otherwise: ATTEND.again });
-  rows.sum([wordIn(read, result)], { least: 0, most: 0, otherwise: ATTEND.again });
-  const killed = SIGNALLED + SIGSYS;
-  rows.sum([wordIn(status)], { least: killed, most: killed, otherwise: ATTEND.exit });
-  rows.sum([wordIn(read, step)], { least: first, next: ATTEND.exit, otherwise: ATTEND.again });
+function attendant(
+  words: ExecAttendantWords,
+  terminal: AttendedTerminal | undefined,
+  descriptors: readonly number[],
+): Fd {
+  if (terminal === undefined && typeof HAKO_EXEC_ATTENDANT !== "undefined")
+    return filledIn(ATTENDANT, HAKO_EXEC_ATTENDANT, words);
+  const { execAttendantRows } = require("./exec-attendant-rows") as typeof import("./exec-attendant-rows");
+  const rows = new RowProgram();
+  execAttendantRows(rows, words, terminal, descriptors);
+  return rows.executable(ATTENDANT);
 }

@@ -29,13 +29,12 @@ export function failureTold(
   container: Pick<ExecOptions, "pid" | "rootfs" | "keepsGroups">,
 ): never {
   const { pid, range: number, table, steps, process } = told;
-  if (status >= CAME_TO.unwritten) {
-    if (isChild(pid)) {
-      trySyscall("kill", pid, SIGKILL);
-      reapChild(pid, true);
-    }
-    throw attendanceError(status, "the process");
+  // it has ended, unless its attendant was no longer one
+  if (isChild(pid)) {
+    trySyscall("kill", pid, SIGKILL);
+    reapChild(pid, true);
   }
+  if (status >= CAME_TO.unwritten) throw attendanceError(status, "the process");
   using range = SharedRange.of(new Fd(number));
   const failed = failureAt(range, table);
   if (failed === undefined) throw diedBefore(status - SIGNALLED);

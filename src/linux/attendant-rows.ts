@@ -1,6 +1,6 @@
 import { CAME_TO, DIGIT_BITS, FIRST_DIGIT, STATUS_DIGITS } from "./attendant-status";
 import type { Memory } from "./memory";
-import { ANY, FAILED, type RowProgram, within, word, wordIn } from "./row-program";
+import { ANY, FAILED, type Operand, type RowProgram, within, word, wordIn } from "./row-program";
 
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NAME = 15;
@@ -91,18 +91,22 @@ export interface Attended {
 
 /** How an attendant gives way to the command. */
 export interface Way {
-  executable: number;
+  executable: Operand;
   /** Descriptors that the command doesn't get. */
-  descriptors: readonly number[];
-  /** Its signal mask. */
-  mask: bigint;
-  /** Signals that were held. */
-  signals: bigint;
-  /** How many words its command line has, and lines its environment. */
-  words: number;
-  lines: number;
+  descriptors: readonly Operand[];
+  /** Its signal mask, and signals that were held: words. */
+  mask: Memory;
+  signals: Memory;
+  /** Where on the stack the addresses of its environment are, and the last of them behind the first (`stackOf`). */
+  environmentAt: Operand;
+  lastLineAt: Operand;
   /** Where in the last line the digits are that say what the attendant came to. */
-  digitsAt: number;
+  digitsAt: Operand;
+}
+
+/** What of that follows from how many words its command line has, and lines its environment. */
+export function stackOf(words: number, lines: number): Record<"environmentAt" | "lastLineAt", number> {
+  return { environmentAt: 8 * (words + 2), lastLineAt: 8 * (lines - 1) };
 }
 
 /**
@@ -115,7 +119,7 @@ export function attendRows(program: RowProgram, attended: Attended, way: Way): v
   program.call("prctl", [PR_SET_NAME, NAME, 0, 0, 0], ANY);
   // neither ptrace nor /proc shows anything of it to others of its user
   program.call("prctl", [PR_SET_DUMPABLE, 0, 0, 0, 0], ANY);
-  program.call("signalfd4", [-1, word(way.signals), 8, SFD_FLAGS], { to: signals });
+  program.call("signalfd4", [-1, way.signals, 8, SFD_FLAGS], { to: signals });
   const { child } = attended;
   if (typeof child === "number") words.child[0] = BigInt(child);
   else child(program, words.child);
@@ -206,7 +210,7 @@ function againRows(
   signals: Memory,
   way: Way,
 ): void {
-  const { executable, descriptors, mask, words, lines, digitsAt } = way;
+  const { executable, descriptors, mask, environmentAt, lastLineAt, digitsAt } = way;
   program.label(FAILED);
   part?.restore(program);
   program.label(ATTEND.again);
@@ -216,19 +220,19 @@ function againRows(
   program.call("read", [wordIn(signals), info, SIGINFO_SIZE], { next: "drain", otherwise: undefined });
   for (const fd of [wordIn(signals), executable, ...descriptors])
     program.call("fcntl", [fd, F_SETFD, FD_CLOEXEC], ANY);
-  program.call("rt_sigprocmask", [SIG_SETMASK, word(mask), 0, 8], ANY);
+  program.call("rt_sigprocmask", [SIG_SETMASK, mask, 0, 8], ANY);
   // on the stack: how many words, their addresses, 0, the addresses of the lines, 0
   const { stack } = program;
   const [commandLine, environment, line, digit, place] = [word(), word(), word(), word(), word()];
   program.sum([wordIn(stack), 8], { to: commandLine });
-  program.sum([wordIn(stack), 8 * (words + 2)], { to: environment });
-  program.sum([wordIn(environment), 8 * (lines - 1)], { to: line });
+  program.sum([wordIn(stack), environmentAt], { to: environment });
+  program.sum([wordIn(environment), lastLineAt], { to: line });
   program.load(wordIn(line), { to: line });
   // each clears what follows it: the last one, behind the line, what nobody reads
   [...STATUS_DIGITS].forEach((_, index) => {
     program.rotate(wordIn(status), DIGIT_BITS * (STATUS_DIGITS.length - 1 - index), { to: digit });
     program.mask(wordIn(digit), 0xf, { to: digit });
-    program.sum([wordIn(line), digitsAt + index], { to: place });
+    program.sum([wordIn(line), digitsAt, -index], { to: place });
     program.sum([wordIn(digit), FIRST_DIGIT], { to: wordIn(place) });
   });
   program.call("execveat", [executable, "", wordIn(commandLine), wordIn(environment), AT_EMPTY_PATH], {

@@ -1,12 +1,13 @@
-import { type Attended, attendRows, signalSet } from "./attendant-rows";
+import { type Attended, attendRows, signalSet, stackOf } from "./attendant-rows";
 import { STATUS_DIGITS } from "./attendant-status";
 import { bytesOf } from "./bytes";
 import { executeStep, keepStep } from "./child-steps";
 import { ownStrings } from "./environment";
 import { defaultActionStep } from "./exec";
+import type { Fd } from "./fd";
 import { ownVector } from "./memory";
 import { O, openAt } from "./path";
-import { RowProgram } from "./row-program";
+import { RowProgram, word } from "./row-program";
 import { perform } from "./steps";
 
 const SIGCHLD = 17;
@@ -17,13 +18,13 @@ const SIG_BLOCK = 0;
  * them: one that comes before then ends this process, unless a `SignalRecorder` takes it.
  */
 export class HeldSignals {
-  readonly set: bigint;
+  readonly signals: bigint;
   /** The mask as it was. */
   readonly #before = new BigUint64Array(1);
 
   constructor(signals: readonly number[]) {
-    this.set = signalSet(signals);
-    const blocked = new BigUint64Array([this.set]);
+    this.signals = signalSet(signals);
+    const blocked = new BigUint64Array([this.signals]);
     perform([
       { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIG_BLOCK, blocked, this.#before, 8] },
       // a caller that ignores it would have the kernel reap our children
@@ -31,40 +32,52 @@ export class HeldSignals {
     ]);
   }
 
-  get before(): bigint {
+  get mask(): bigint {
     return this.#before[0] ?? 0n;
   }
 }
 
+/** What a program that takes this one's place has to know of it. */
+export type OwnWay = Record<"executable" | "environmentAt" | "lastLineAt" | "digitsAt", number>;
+
 /**
  * A program of some KiB takes the place of this process, with its pid, its name and its command line: it attends a process and ends
  * as that did. Where a row of it can't go on, this command is started again in its place, as it was, with one more line in
- * its environment, at whose end are the `STATUS_DIGITS` of what it came to, and with those of its descriptors that are handed back.
- * Comes back only by throwing.
+ * its environment, at whose end are the `STATUS_DIGITS` of what it came to. Comes back only by throwing.
  */
 export function takePlace(
   attended: Attended,
   held: HeldSignals,
   again: string,
   descriptors: readonly number[],
-  handedBack: readonly number[] = [],
+): never {
+  const { mask, signals } = held;
+  executeInPlace(again, descriptors, (way) => {
+    const program = new RowProgram();
+    attendRows(program, attended, { ...way, descriptors, mask: word(mask), signals: word(signals) });
+    return program.executable(ATTENDANT);
+  });
+}
+
+/** What the file in memory is called. */
+export const ATTENDANT = "hako:attendant";
+
+/** The same for an attendant that is made already, and has these descriptors. */
+export function executeInPlace(
+  again: string,
+  descriptors: readonly number[],
+  make: (way: OwnWay) => Fd,
 ): never {
   using executable = openAt(undefined, "/proc/self/exe", O.PATH);
   const [args, environment] = [ownStrings("cmdline"), ownStrings("environ")];
   const line = bytesOf(`${again}${STATUS_DIGITS}\0`);
-  const program = new RowProgram();
-  attendRows(program, attended, {
+  using image = make({
     executable: executable.number,
-    descriptors,
-    mask: held.before,
-    signals: held.set,
-    words: args.starts.length,
-    lines: environment.starts.length + 1,
+    ...stackOf(args.starts.length, environment.starts.length + 1),
     digitsAt: line.length - STATUS_DIGITS.length - 1,
   });
-  using image = program.executable("hako:attendant");
   perform([
-    ...[executable.number, ...descriptors, ...handedBack].map(keepStep),
+    ...[executable.number, ...descriptors].map(keepStep),
     executeStep(
       image,
       ownVector(args.bytes, args.starts),

@@ -55,6 +55,24 @@ interface Row extends Flow {
   args: readonly Operand[];
 }
 
+/** A program's data, in base 64, and the offsets of words in it. */
+export interface Template {
+  data: string;
+  at: Readonly<Record<string, number>>;
+}
+
+/** The executable program of a template, with these words in it. */
+export function filledIn(
+  name: string,
+  { data, at }: Template,
+  words: Readonly<Record<string, BigInt64Array>>,
+): Fd {
+  const bytes = Uint8Array.fromBase64(data);
+  const longWords = new BigInt64Array(bytes.buffer);
+  for (const word in words) longWords[(at[word] ?? 0) / 8] = words[word]?.[0] ?? 0n;
+  return elfProgram(name, interpreterCode(DATA_AT), bytes);
+}
+
 /** A word of memory for a program, with what is in it at first. */
 export function word(value: number | bigint = 0): BigInt64Array {
   return new BigInt64Array([BigInt(value)]);
@@ -136,6 +154,18 @@ export class RowProgram {
 
   /** The program's data at an address: rows, and the memory that they work with. */
   assemble(base = DATA_AT, machine: string = process.arch): Uint8Array {
+    return this.#laidOut(base, machine).bytes;
+  }
+
+  /** The same for an executable program, and where in it some memory is that is filled in later (`filledIn`). */
+  template(memory: Readonly<Record<string, Memory>>, machine: string): Template {
+    const { bytes, layout } = this.#laidOut(DATA_AT, machine);
+    const at: Record<string, number> = {};
+    for (const [name, piece] of Object.entries(memory)) at[name] = layout.addressOf(piece) - DATA_AT;
+    return { data: bytes.toBase64(), at };
+  }
+
+  #laidOut(base: number, machine: string): { bytes: Uint8Array; layout: Layout } {
     const rowsEnd = ROWS_AT + this.#rows.length * ROW.words * 8;
     const layout = new Layout(base, rowsEnd, this.stack);
     const words = new RowWords(this.#rows.length, base, layout, (label) => this.#rowNumber(label));
@@ -154,7 +184,7 @@ export class RowProgram {
       words.goTo(ROW.otherwise, otherwise);
       words.end();
     });
-    return layout.bytes(words.bytes);
+    return { bytes: layout.bytes(words.bytes), layout };
   }
 
   /** An executable program in a sealed file of no file system. */
@@ -211,7 +241,7 @@ class Layout {
   }
 
   bytes(rows: Uint8Array): Uint8Array {
-    const data = new Uint8Array(this.#end);
+    const data = new Uint8Array(Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT);
     data.set(rows, ROWS_AT);
     for (const { at, bytes } of this.#parts) data.set(bytes, at);
     return data;

@@ -1,12 +1,13 @@
 // The program that takes hako's place: here a shell's, with a child of its own to attend.
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { openSync } from "node:fs";
-import { endRows } from "../../src/init/attended-exec";
-import { ATTEND, type Attended, attendRows, signalSet } from "../../src/linux/attendant-rows";
+import { openSync, readFileSync } from "node:fs";
+import { endRows, execAttendantRows } from "../../src/init/exec-attendant-rows";
+import { type ExecAttendantWords, execAttendantWords } from "../../src/init/exec-attendant-words";
+import { ATTEND, type Attended, attendRows, signalSet, stackOf } from "../../src/linux/attendant-rows";
 import { STATUS_DIGITS, statusOfDigits } from "../../src/linux/attendant-status";
 import { memoryFile } from "../../src/linux/memfd";
-import { RowProgram, word, wordIn } from "../../src/linux/row-program";
+import { filledIn, RowProgram, word, wordIn } from "../../src/linux/row-program";
 import { syscall } from "../../src/linux/syscall";
 
 const signals = signalSet([1, 2, 15, 17]);
@@ -43,10 +44,9 @@ async function attend(
   attendRows(program, attended, {
     executable: 9,
     descriptors: [],
-    mask: 0n,
-    signals,
-    words: 1 + AGAIN.length,
-    lines: 1,
+    mask: word(),
+    signals: word(signals),
+    ...stackOf(1 + AGAIN.length, 1),
     digitsAt: LINE.length,
   });
   using image = program.executable("attendant");
@@ -115,6 +115,20 @@ describe("an attendant", () => {
     expect(await after(killed, [4, 0])).toBe(159);
     // a range that can't be read says nothing good
     expect(await after("sleep 0.1; exit 0", undefined)).toBe(0);
+  });
+
+  test("of an exec is the same from a template, with its words filled in", () => {
+    const made = (words: ExecAttendantWords) => {
+      const program = new RowProgram();
+      execAttendantRows(program, words, undefined, []);
+      return program;
+    };
+    const words = execAttendantWords({ pid: 77, channel: 8, range: 7, offset: 5000, first: 3, signals });
+    const empty = execAttendantWords({});
+    const template = made(empty).template(empty, process.arch);
+    using filled = filledIn("one", template, words);
+    using assembled = made(words).executable("other");
+    expect(readFileSync(filled.path).equals(readFileSync(assembled.path))).toBe(true);
   });
 
   test("says what it came to when the end is not its own", async () => {
