@@ -49,7 +49,7 @@ export function hostFindings(checked: CheckedConfig): HostFindings {
   };
 }
 
-/** What is thrown, as a problem of the field that it names, or of this one. */
+/** An error as a problem of the field that its message names; of `pointer` if it names none. */
 export function thrownProblem(thrown: unknown, pointer: string): Problem {
   const error: HakoError = asHakoError(thrown);
   const [, where = pointer, message = error.oneLine] = /^config (\/\S*?): (.*)$/s.exec(error.oneLine) ?? [];

@@ -99,7 +99,7 @@ function endOf(pid: number, timeout: number | undefined): Pick<CallEnd, "status"
     : { status: undefined, signal: signalName(signal), late };
 }
 
-/** The end of what was written. Nothing is read by way of /proc, which is the container's. */
+/** The end of what a program wrote, by the descriptor itself: /proc may be the container's, and is not to be trusted. */
 function written(file: Fd): Uint8Array {
   const size = syscallOn(file.name, "lseek", file.number, 0, SEEK_END);
   syscallOn(file.name, "lseek", file.number, Math.max(0, size - MOST_READ), SEEK_SET);

@@ -50,7 +50,7 @@ export function notifySocket(): string | undefined {
   return callerVariable("NOTIFY_SOCKET") || undefined;
 }
 
-/** Bun's own descriptors fill the first gap, its event loop's epoll before any other. */
+/** Whether the caller has opened a descriptor. In a gap that the caller left lies a descriptor of Bun's: its epoll comes first. */
 export function isOpenByCaller(fd: number): boolean {
   try {
     return linkText(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]";

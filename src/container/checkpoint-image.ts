@@ -114,7 +114,10 @@ export const EXTERNAL_NAMESPACES = {
   pid: { type: "pid", key: "extRootPidNS" },
 } as const;
 
-/** A criu that has ended already has no root any more: that it has ended is told when it is asked. */
+/**
+ * Opens a directory as criu sees it. A criu that has ended has no root directory any more: its end is told when it is asked for
+ * something, not here.
+ */
 function openFrom(root: string, path: string): Fd {
   try {
     return openAt(undefined, `${root}${path}`, O.RDONLY | O.DIRECTORY);

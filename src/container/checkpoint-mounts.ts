@@ -9,7 +9,7 @@ import { basename, cleanPath, isAtOrBelow, join, resolve } from "../linux/path-t
 import { statusOf } from "../linux/stat";
 import type { Config, Mount } from "../oci/config";
 
-/** Never saved as the host's: what of them a container sees is made anew. */
+/** File systems that are never saved as mounts of the host's: restore makes them anew. */
 const KERNEL_TYPES: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "devpts"]);
 
 /** A mount of the container whose files are the host's: criu notes a key, and gets a directory for it when it restores. */
@@ -70,7 +70,7 @@ function isDirectory(root: Fd, path: string): boolean {
   return file === undefined || statusOf(file).type === "directory";
 }
 
-/** Of a container's mounts those that are the host's. */
+/** Those of a container's mounts whose files are the host's. */
 export function externalMounts(
   mounts: readonly MountEntry[],
   placed: readonly PlacedMount[],

@@ -180,7 +180,7 @@ function checkStatusFd(fd: number | undefined): void {
   });
 }
 
-/** Whoever waits may also wait for the end. */
+/** Tells --status-fd that lazy pages can be asked for: a NUL byte, then the end, for readers wait for one or the other. */
 function announce(fd: number): void {
   writeAll(fd, new Uint8Array(1));
   trySyscall("close", fd);

@@ -130,7 +130,7 @@ export class Criu implements Disposable {
     });
   }
 
-  /** One that has ended by itself is found out by receiving. */
+  /** Sends a message. That criu has ended already is no error here: receiving finds it out, and says why. */
   #send(message: Uint8Array): void {
     try {
       writeAll(this.#socket, message);
@@ -149,7 +149,7 @@ export class Criu implements Disposable {
     }
   }
 
-  /** Its end; a pre-dump's waits for more requests, so the socket is closed first. */
+  /** Waits for criu's end. After a pre-dump criu waits for more requests, so its socket is closed first. */
   [Symbol.dispose](): void {
     this.#socket.close();
     this.#words.close();
@@ -205,7 +205,7 @@ function start(program: string, socket: Fd, words: Fd, place: CriuPlace): number
   throw failed;
 }
 
-/** In a mount namespace of its own the mount goes with criu, however that ends. */
+/** Steps that bind a directory for criu alone: in a mount namespace of its own, so that the mount is gone with criu, however that ends. */
 function bindSteps({ bind }: CriuPlace): Step[] {
   if (bind === undefined) return [];
   const { source, target } = bind;

@@ -88,7 +88,7 @@ function changed(
   };
 }
 
-/** NAME alone is the caller's variable, as for env(1)'s relatives in docker and podman. */
+/** A word of `--env`: NAME alone takes the caller's variable, as with docker and podman. */
 function variable(word: string): string {
   if (word.includes("=")) return word;
   const value = callerVariable(word);
@@ -97,7 +97,7 @@ function variable(word: string): string {
   return `${word}=${value}`;
 }
 
-/** Numbers change only what they name, as with runc; names are looked up in the container. */
+/** `--user` on top of config.json's user. A number changes only the id that it stands for, as with runc; names are the container's. */
 function userWith(values: ExecValues, own: User, rootfs: string): User {
   const gids = values["additional-gids"].flatMap((word) => word.split(",")).map(groupNumber);
   const more = [...(own.additionalGids ?? []), ...gids];

@@ -6,8 +6,8 @@ import { containerDirectory } from "./record";
 const FIRST_PID_NAMESPACE = 0xeffffffcn;
 
 /**
- * An id for a container that was given none: it names this process. Where that one's number may be another's too, in a pid
- * namespace or from a container that has outlived its hako, letters follow.
+ * An id for a container that was given none, from this process's pid. Where the pid may be another process's too (in a pid namespace, or
+ * where a container has outlived its hako) letters follow.
  */
 export function freeId(root: string): ContainerId {
   const plain = containerId(`run-${process.pid}`);

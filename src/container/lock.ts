@@ -37,12 +37,12 @@ export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd
   return undefined;
 }
 
-/** Not so if the container was deleted while we waited, and its id is perhaps another's by now. */
+/** Whether the locked directory is still the container's: it may have been deleted while we waited, and its id be another's by now. */
 function isStillThere(fd: Fd, directory: string): boolean {
   return statusAt(directory, false)?.inode === statusOf(fd).inode;
 }
 
-/** Not for ever: the other command may wait for something itself, a hook perhaps. */
+/** Waits for the lock, but not for ever: who holds it may itself wait for something, a hook perhaps. */
 function waitForLock(fd: Fd, id: ContainerId, directory: string, wait: number): void {
   const deadline = performance.now() + wait;
   for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {

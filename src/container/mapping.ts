@@ -105,7 +105,7 @@ export class MappingStore {
     }
   }
 
-  /** Never what another command puts in: rmdir(2) and mkdir(2) in it exclude each other. */
+  /** Removes the store's directory when it is empty. A mapping that another command makes is safe: rmdir(2) fails, or that mkdir(2) does. */
   #removeIfEmpty(): void {
     try {
       removeDirectory(this.directory);

@@ -26,7 +26,10 @@ export function inOrder(rootfs: string, usual: readonly Mount[], given: readonly
   return placed.toSorted((one, other) => components(one.place).length - components(other.place).length);
 }
 
-/** By its name, not by where links lead: nothing but a procfs comes to /proc as long as one is mounted there or asked for. */
+/**
+ * Whether a given mount hides a usual one, which is then left out. Names are compared, not where links lead: /proc, for which it would
+ * matter, takes nothing but a procfs in any case.
+ */
 function covers(mount: Mount, destination: string): boolean {
   const top = cleanPath(mount.destination);
   // a new file system holds nothing that would be in the way of others

@@ -84,7 +84,7 @@ export class NotifyRelay implements Disposable {
     }
   }
 
-  /** A caller's variable may be older than the service manager's socket. */
+  /** Whether a service manager listens: NOTIFY_SOCKET may name one that has gone. */
   #isHeard(): boolean {
     try {
       unixConnect(this.manager, "dgram").close();
@@ -103,7 +103,7 @@ export class NotifyRelay implements Disposable {
     return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
-  /** Takes what has come, or a part of it: who writes faster than we read must not keep us here. Whether the container is ready. */
+  /** Reads messages that have come, at most some: a container that writes without end must not keep us here. Whether it is ready. */
   poll(): boolean {
     for (let taken = 0; taken < MOST_AT_ONCE && pollAny([{ fd: this.#socket, for: "read" }], 0)[0]; taken++) {
       if (!this.#receive().split("\n").includes("READY=1")) continue;
@@ -117,7 +117,7 @@ export class NotifyRelay implements Disposable {
     return false;
   }
 
-  /** The container's next message; one that is too long is none: it must not end us. */
+  /** The container's next message. One that is too long is empty: an error here would let the container end hako. */
   #receive(): string {
     try {
       const { data, fds } = recvPacket(this.#socket, MAX_MESSAGE);

@@ -13,7 +13,7 @@ import { RootfsView } from "./rootfs-view";
 
 /** Programs that a config names, looked at from outside, and not run: the container's own, and hooks. */
 
-/** Whose failure is a warning of another command, when the container is there or has gone. */
+/** Kinds of hooks whose failure is no failure of create or start: delete runs them, and warns. */
 const LENIENT: ReadonlySet<HookKind> = new Set<HookKind>(["poststop"]);
 
 /** Why the kernel would not execute what was looked at; undefined if nothing is known to be in the way. */

@@ -65,7 +65,7 @@ export interface ContainerRecord {
   streams?: string[];
 }
 
-/** Group and others. */
+/** Rights of the group and of others. */
 const OTHERS_WRITE = 0o022;
 const OTHERS = 0o077;
 export const RECORD = "state.json";

@@ -14,12 +14,12 @@ const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const STATX_INO = 0x100;
 const STATX_SIZE = 256;
-/** Of stx_ino. */
+/** Offset of stx_ino in struct statx. */
 const INODE_AT = 32;
 const LOCK_EX_NB = 6;
 /** A cgroup whose last process has just died is busy for a moment. */
 const [BUSY_PAUSE_NS, BUSY_TRIES] = [2_000_000, 100];
-/** Of one whose processes nothing has ended. */
+/** For a cgroup whose processes were not ended: it won't become empty by waiting. */
 const FEW_TRIES = 3;
 /** What getdents64(2) says of a directory that holds the record alone: ".", ".." and its name, each a struct linux_dirent64. */
 const RECORD_ALONE = [".", "..", RECORD].reduce(

@@ -114,7 +114,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   return record;
 }
 
-/** criu ends what it made when it fails; what it can't any more is ended here. */
+/** Ends the restored processes. criu does so when it fails, unless it was killed itself. */
 function endProcesses({ init }: ContainerRecord, cgroup: Cgroup): void {
   if (init !== undefined) signalProcess(init.pid, init.startTime, SIGKILL);
   cgroup.kill();
@@ -156,7 +156,7 @@ function restoreProcesses(
   logDebug(`${id}: restored`);
 }
 
-/** As after create's clone: criu makes an empty network namespace, and hooks fill it. */
+/** Sets loopback up and runs the hooks that `create` runs once the namespaces are there: criu makes an empty network namespace. */
 function runtimeCreated({ bundle, openFiles }: RestoreOptions, record: ContainerRecord): void {
   const { hooks, linux } = bundle.config;
   const network = linux?.namespaces?.find(({ type }) => type === "network");

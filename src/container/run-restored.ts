@@ -40,7 +40,7 @@ export async function runRestored(options: RunRestoredOptions): Promise<number> 
   }
 }
 
-/** undefined when no process had the terminal open any more. */
+/** The master of the restored container's terminal; undefined if no process had the terminal open when it was saved. */
 function terminalOf(receiver: Fd): Fd | undefined {
   try {
     return ourTerminal(receiver);

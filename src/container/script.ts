@@ -76,7 +76,7 @@ function namespacesOf(base: Namespaces, network: string): Namespaces {
   return [...others, { type: "network", path: network }];
 }
 
-/** Here, where the flag can be named; config.json's mounts have only a number. */
+/** Refuses a bind mount whose source is missing, by the flag that named it: later errors know only the mount's number in config.json. */
 function withSource(flag: string, spec: string, mount: Mount): Mount {
   if (mount.type !== "bind" || mount.source === undefined || exists(mount.source)) return mount;
   throw new HakoError({
@@ -111,14 +111,17 @@ export function environmentOf(
   return [...base, ...lines];
 }
 
-/** ./script works on the host's own files; another user than the caller may have no right to the caller's directory. */
+/**
+ * Where the program starts. On the host's own files it is the caller's working directory, so that `./script` works; another user may have
+ * no right to that one.
+ */
 function startDirectory(rootfs: string, user: string | undefined): string {
   return rootfs === "/" && user === undefined ? workingDirectory() : "/";
 }
 
 /**
- * config.json's root.readonly is about the root's own mount. Those below it are read-only one by one, and what the host mounts
- * there later doesn't appear.
+ * What `--read-only` asks for beside root.readonly, which is about the root's own mount: each mount below it is read-only too, and what
+ * the host mounts there later doesn't appear.
  */
 function readonlyTree({ linux }: Config, below: readonly string[]): Partial<Linux> {
   return { readonlyPaths: [...below, ...(linux?.readonlyPaths ?? [])], rootfsPropagation: "rprivate" };

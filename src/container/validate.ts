@@ -13,7 +13,7 @@ import { hasDirectory } from "./record";
 
 /** What is to be said about a bundle or an id. */
 export interface Finding extends Problem {
-  /** create would refuse an error; of what a warning speaks of it would do without. */
+  /** `create` refuses what is an error; it goes on without what is a warning. */
   severity: "error" | "warning";
 }
 
@@ -69,7 +69,7 @@ function as(severity: Finding["severity"], problems: readonly Problem[]): Findin
   return problems.map((each) => ({ ...each, severity }));
 }
 
-/** Whoever uses a field that is wrong fails too, for that reason: it is not told twice. */
+/** The problems that are not a consequence of known ones: what uses a wrong field fails too. */
 function notKnown(problems: readonly Problem[], known: readonly Problem[]): Problem[] {
   return problems.filter(
     ({ pointer }) =>
