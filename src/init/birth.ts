@@ -2,6 +2,7 @@ import { asHakoError } from "../errors";
 import { allOverExecutionSteps } from "../linux/capabilities";
 import { closeStep, ownerSteps } from "../linux/child-steps";
 import { cloneChild, Reports } from "../linux/clone";
+import type { Fd } from "../linux/fd";
 import { forbidExecution } from "../linux/memfd";
 import { Pipe } from "../linux/pipe";
 import { hideProcess, hideStep, nameStep, parentDeathStep } from "../linux/process";
@@ -25,6 +26,8 @@ export const PATIENCE_MS = 10_000;
 export interface BirthPlan extends Execution {
   config: Config;
   namespaces: NamespacePlan;
+  /** One of `keep`, whose other end is ours alone: when that is closed, the process ends. */
+  way: Fd;
 }
 
 /**
@@ -35,6 +38,7 @@ export interface BirthPlan extends Execution {
 export function bear(plan: BirthPlan): BornProcess {
   const { namespaces } = plan;
   using range = SharedRange.make();
+  range.lifeline = plan.way.number;
   const created = namespaces.created.has("user");
   // without the right to look at any process, an ordinary user needs one that its own user namespace owns
   const outside = namespaces.joins || (created && effectiveUser() === 0);

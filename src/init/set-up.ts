@@ -134,7 +134,7 @@ export class SetUp implements Disposable {
     const keep = [way, ...others, ...trees.all];
     const joins = threadMayJoin(options, namespaces);
     try {
-      this.process = bear({ config, namespaces, born, preserveFds, keep, explainEnd });
+      this.process = bear({ config, namespaces, born, preserveFds, way, keep, explainEnd });
     } catch (error) {
       ours.close();
       throw error;

@@ -94,6 +94,14 @@ export class SharedRange implements Disposable {
     }
   }
 
+  /**
+   * Who serves the calls ends, after a second, when the other end of this socket has been closed: PR_SET_PDEATHSIG is no help
+   * before it is set, nor where the parent has died already, nor for a moment after a change of identity.
+   */
+  set lifeline(socket: number) {
+    this.words[RANGE.lifeline / 4] = socket;
+  }
+
   /** One that a process hands over, which may be forged where others can get at it. */
   static of(file: Fd): SharedRange {
     if (filesystemOf(file) !== MAGIC.tmpfs || !hasSealedSize(file, RANGE_SIZE))

@@ -16,10 +16,29 @@ wait:
   mov x0,x19
   mov x1,#0
   mov w2,w20
-  mov x3,#0
+  mov x9,#1
+  stp x9,xzr,[sp,#-16]!
+  mov x3,sp
   mov x8,#98
   svc #0
-  b wait
+  add sp,sp,#16
+  cmn x0,#110
+  b.ne wait
+  ldr w0,[x19,#112]
+  cbz w0,wait
+  stp x0,xzr,[sp,#-16]!
+  stp xzr,xzr,[sp,#-16]!
+  add x0,sp,#16
+  mov x1,#1
+  mov x2,sp
+  mov x3,#0
+  mov x4,#0
+  mov x8,#73
+  svc #0
+  ldr x0,[sp,#16]
+  add sp,sp,#32
+  tbz x0,#52,wait
+  b end
 call:
   mov w20,w0
   ldp x8,x0,[x19,#16]
@@ -107,6 +126,7 @@ leave:
   mov x2,#1
   mov x8,#98
   svc #0
+end:
   mov x0,#0
   mov x8,#94
   svc #0

@@ -16,10 +16,27 @@ wait:
   mov %r12,%rdi
   xor %esi,%esi
   mov %ebx,%edx
-  xor %r10d,%r10d
+  push $0
+  push $1
+  mov %rsp,%r10
   mov $202,%eax
   syscall
-  jmp wait
+  add $16,%rsp
+  cmp $-110,%rax
+  jne wait
+  mov 112(%r12),%edi
+  test %edi,%edi
+  jz wait
+  push %rdi
+  mov %rsp,%rdi
+  mov $1,%esi
+  xor %edx,%edx
+  mov $7,%eax
+  syscall
+  pop %rdi
+  bt $52,%rdi
+  jnc wait
+  jmp end
 call:
   mov %eax,%ebx
   mov 16(%r12),%rax
@@ -117,6 +134,7 @@ leave:
   mov $1,%edx
   mov $202,%eax
   syscall
+end:
   xor %edi,%edi
   mov $231,%eax
   syscall

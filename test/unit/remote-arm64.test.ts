@@ -4,10 +4,12 @@ import { inheritSteps } from "../../src/linux/child-steps";
 import { cloneChild, Reports } from "../../src/linux/clone";
 import { elfProgram } from "../../src/linux/elf";
 import { execveStep } from "../../src/linux/exec";
+import type { Fd } from "../../src/linux/fd";
 import { stringVector } from "../../src/linux/memory";
-import { reapChild } from "../../src/linux/process";
+import { processStatus, reapChild } from "../../src/linux/process";
 import { KIND, RANGE, RANGE_AT, remoteCode } from "../../src/linux/remote-code";
 import { SharedRange } from "../../src/linux/remote-process";
+import { socketPair } from "../../src/linux/socket";
 import { trySyscall } from "../../src/linux/syscall";
 
 const QEMU = Bun.which("qemu-aarch64");
@@ -22,7 +24,7 @@ class Emulated implements Disposable {
   readonly range = SharedRange.make();
   readonly pid: number;
 
-  constructor(qemu: string) {
+  constructor(qemu: string, keep: readonly Fd[] = []) {
     using program = elfProgram(
       "calls",
       remoteCode(this.range.descriptor, "arm64"),
@@ -30,7 +32,7 @@ class Emulated implements Disposable {
       "arm64",
     );
     const steps = [
-      ...inheritSteps(0, [this.range.file, program]),
+      ...inheritSteps(0, [this.range.file, program, ...keep]),
       execveStep(qemu, stringVector(["qemu", `/proc/self/fd/${program.number}`]), stringVector([])),
     ];
     using reports = new Reports(steps);
@@ -79,13 +81,27 @@ class Emulated implements Disposable {
 }
 
 describe("a remote process on arm64", () => {
-  const name = "calls, walks and last steps";
+  const names = ["calls, walks and last steps", "its lifeline"] as const;
   if (QEMU === null) {
-    console.log(`skipped: ${name}: qemu-aarch64 is not installed`);
-    test.skip(name, () => {});
+    for (const name of names) {
+      console.log(`skipped: ${name}: qemu-aarch64 is not installed`);
+      test.skip(name, () => {});
+    }
     return;
   }
-  test(name, () => {
+  test(names[1], async () => {
+    const [ours, theirs] = socketPair("lifeline");
+    using way = theirs;
+    using running = new Emulated(QEMU, [way]);
+    running.range.lifeline = way.number;
+    expect(running.ask(GETPID)).toBe(BigInt(running.pid));
+    await Bun.sleep(1500);
+    expect(processStatus(running.pid)?.state).not.toBe("Z");
+    ours.close();
+    expect(reapChild(running.pid, true)).toEqual({ status: 0, signal: undefined });
+  });
+
+  test(names[0], () => {
     using running = new Emulated(QEMU);
     expect(running.ask(GETPID)).toBe(BigInt(running.pid));
     expect(running.ask(CLOSE, 99)).toBe(-9n);

@@ -415,6 +415,24 @@ describe("a remote process", () => {
     expect(reapChild(running.pid, true)).toEqual({ status: 0, signal: undefined });
   });
 
+  test("it ends when the other end of its lifeline has been closed, with nobody to kill it", async () => {
+    const [ours, theirs] = socketPair("lifeline");
+    using way = theirs;
+    using running = new Running([way]);
+    running.range.lifeline = way.number;
+    expect(running.remote.call("getpid", [])).toBe(running.pid);
+    await Bun.sleep(1500);
+    expect(processStatus(running.pid)?.state).not.toBe("Z");
+    // what is not read yet is no end, and hides none
+    sendFds(ours, [0]);
+    way.close();
+    await Bun.sleep(1500);
+    expect(processStatus(running.pid)?.state).not.toBe("Z");
+    ours.close();
+    for (const end = Date.now() + 10_000; processStatus(running.pid)?.state !== "Z"; await Bun.sleep(20))
+      if (Date.now() > end) throw new Error("it has not ended");
+  });
+
   test("its end is noticed", () => {
     using running = new Running();
     trySyscall("kill", running.pid, SIGKILL);
