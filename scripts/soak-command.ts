@@ -1,7 +1,8 @@
 // One command of the soak test: it may be killed on its way, or a process below it, and it may hang. A part of scripts/soak.
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { childrenOf } from "../test/e2e/children";
 import type { Result } from "../test/e2e/support";
 import { type Chance, oneOf } from "./soak-chance";
 
@@ -27,18 +28,6 @@ function read(file: string): string {
     return readFileSync(file, "utf8").replaceAll("\0", " ").trim();
   } catch {
     return ""; // it has ended
-  }
-}
-
-/** Of all its threads. */
-function childrenOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`)
-      .flatMap((thread) => read(`/proc/${pid}/task/${thread}/children`).split(" "))
-      .filter((child) => child !== "")
-      .map(Number);
-  } catch {
-    return [];
   }
 }
 

@@ -9,7 +9,7 @@ PACKAGES=(
 	podman conmon buildah distrobox umoci skopeo catatonit slirp4netns fuse-overlayfs uidmap
 	dbus dbus-user-session systemd
 	gcc libc6-dev
-	busybox-static bsdutils iproute2 jq libseccomp2 procps shellcheck socat util-linux
+	busybox-static bsdutils iproute2 jq libseccomp2 procps shellcheck socat strace util-linux
 )
 
 # What the end-to-end tests call. What can't be installed makes them skip, and they say so.

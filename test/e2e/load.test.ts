@@ -1,8 +1,22 @@
 // @cgroup-v2
 // Many containers at once, and a create that is killed half-way: the host is the same afterwards.
 import { describe, expect } from "bun:test";
+import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { Box, busyboxRootfs, e2e, expectUnchanged, hostSnapshot, needsHako, type Result } from "./support";
+import { processStatus } from "../../src/linux/process";
+import { childrenOf } from "./children";
+import {
+  Box,
+  busyboxRootfs,
+  e2e,
+  expectUnchanged,
+  HAKO,
+  hostSnapshot,
+  needsHako,
+  needsProgram,
+  type Result,
+  until,
+} from "./support";
 
 /** HAKO_LOAD: fewer on a machine that is slow. */
 const CONTAINERS = Number(process.env.HAKO_LOAD ?? 200);
@@ -86,6 +100,51 @@ describe("load", () => {
     }
     await expectUnchanged(before, box.root);
   }, [needsHako]);
+
+  // strace holds each process's first prctl up: PR_SET_PDEATHSIG comes when the command is dead already
+  const HELD_UP = ["-f", "-qq", "-e", "trace=prctl", "-e", "inject=prctl:delay_enter=1500000:when=1"];
+  for (const [how, children, join] of [
+    ["a new process", 1, undefined],
+    ["its copy, in a namespace that is joined", 2, { type: "network", path: "/proc/self/ns/net" }],
+  ] as const) {
+    e2e(`create killed before ${how} could ask to be killed with it`, async () => {
+      using box = new Box();
+      const before = hostSnapshot(box.root);
+      const bundle = box.bundle(["sleep", "600"], ({ linux }) => {
+        if (join === undefined) return;
+        linux.namespaces = [...linux.namespaces.filter(({ type }) => type !== join.type), join];
+      });
+      const id = box.id();
+      const words = [
+        ...HELD_UP,
+        "-o",
+        box.path("trace"),
+        HAKO,
+        "--root",
+        box.root,
+        "create",
+        "--bundle",
+        bundle,
+        id,
+      ];
+      const strace = spawn("strace", words, { stdio: "ignore" });
+      const ended = new Promise((done) => strace.on("exit", done));
+      const seen = new Set<number>();
+      let command = 0;
+      await until("the process is born", () => {
+        command = childrenOf(strace.pid ?? 0)[0] ?? 0;
+        for (const child of childrenOf(command)) seen.add(child);
+        return seen.size === children;
+      });
+      process.kill(command, "SIGKILL");
+      await until("nothing of it is left", () =>
+        [...seen].every((pid) => "ZX".includes(processStatus(pid)?.state ?? "X")),
+      );
+      await ended;
+      box.ok("delete", "--force", id);
+      await expectUnchanged(before, box.root);
+    }, [needsHako, needsProgram("strace")]);
+  }
 
   e2e("run killed: delete --force cleans up", async () => {
     using box = new Box();
