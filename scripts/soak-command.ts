@@ -36,7 +36,7 @@ function processesBelow(pid: number): number[] {
 }
 
 /** What a process waits for: its own words, the system call and where in the kernel each of its threads is. */
-function whereIs(pid: number): string {
+export function whereIs(pid: number): string {
   const call = read(`/proc/${pid}/syscall`);
   const stack = read(`/proc/${pid}/stack`).replaceAll(/\n?\[<0>\] /g, " ");
   return `${pid} (${read(`/proc/${pid}/cmdline`).slice(0, 200)}): call ${call}; stack${stack}`;

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { giveAccount, USER } from "../test/e2e/rootless-home";
 import { give, Service } from "../test/e2e/service";
+import { whereIs } from "./soak-command";
 import { SOAK_OPTIONS } from "./soak-options";
 
 const ENDS_MS = 5000;
@@ -62,10 +63,10 @@ try {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => run.kill(signal));
   const status = await new Promise<number | null>((done) => run.on("exit", done));
   const left = await leftProcesses();
-  for (const pid of left) {
-    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-    console.log(`left behind: process ${pid} (${command.trim()})`);
-  }
+  for (const pid of left) console.log(`left behind: process ${whereIs(Number(pid))}`);
+  // else their cgroups stay too
+  for (const pid of left) process.kill(Number(pid), "SIGKILL");
+  await leftProcesses();
   process.exitCode = left.length === 0 ? (status ?? 1) : 1;
 } finally {
   rmSync(dir, { recursive: true, force: true });
