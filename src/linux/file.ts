@@ -1,6 +1,6 @@
 import { HakoError } from "../errors";
 import { bytesOf, concatenated, textOf } from "./bytes";
-import { type ErrnoName, errnoName } from "./errno";
+import { type ErrnoName, errnoName, errnoNumber } from "./errno";
 import { Fd } from "./fd";
 import { type FileStatus, tryStatus } from "./stat";
 import type { Step } from "./steps";
@@ -200,12 +200,26 @@ export function tryRemoveDirectory(above: Fd, name: Uint8Array): boolean {
   throw systemError("rmdir", -result, `${above.path}/${nameOf(name)}`);
 }
 
-/** Removes a file or a directory with all that is in it, without following links; a missing one is no error. */
+/**
+ * Removes a file or a directory with all that is in it, without following links; a missing one is no error, nor is one that
+ * somebody else removes meanwhile.
+ */
 export function removeTree(path: string): void {
-  if (tolerate(["ENOENT", "EISDIR"], path, "unlinkat", AT_FDCWD, path, 0)) return;
-  if (statusAt(path, false) === undefined) return;
-  for (const name of listNames(path)) removeTree(`${path}/${name}`);
+  const result = trySyscall("unlinkat", AT_FDCWD, path, 0);
+  if (result >= 0 || -result === errnoNumber("ENOENT")) return;
+  if (-result !== errnoNumber("EISDIR")) throw systemError("unlinkat", -result, path);
+  for (const name of namesIfThere(path)) removeTree(`${path}/${name}`);
   tolerate(["ENOENT"], path, "unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
+}
+
+/** The names in a directory; none of one that is gone, which is told when it is opened, or when it is read. */
+function namesIfThere(path: string): string[] {
+  try {
+    return listNames(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return [];
+    throw error;
+  }
 }
 
 interface Entry {

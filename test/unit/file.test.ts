@@ -97,6 +97,24 @@ describe("directories", () => {
     expect(exists(join(dir, "keep/file"))).toBe(true);
   });
 
+  test("two at once remove the same", async () => {
+    const trees = Array.from({ length: 150 }, (_, index) => join(dir, `both-${index}`));
+    for (const tree of trees) mkdirSync(join(tree, "sub/below"), { recursive: true });
+    const other = `
+      const { existsSync } = require("node:fs");
+      const { removeTree } = require(${JSON.stringify(join(import.meta.dir, "../../src/linux/file"))});
+      console.log("ready");
+      while (!existsSync(${JSON.stringify(join(dir, "go"))}));
+      for (const tree of ${JSON.stringify(trees)}) removeTree(tree);
+    `;
+    const rival = Bun.spawn([process.execPath, "-e", other], { stdout: "pipe", stderr: "pipe" });
+    await rival.stdout.getReader().read();
+    writeFileSync(join(dir, "go"), "");
+    for (const tree of trees) removeTree(tree);
+    expect([await rival.exited, await new Response(rival.stderr).text()]).toEqual([0, ""]);
+    expect(trees.filter(exists)).toEqual([]);
+  });
+
   test("a file that may not be removed is an error of its own, not a directory that can't be read", () => {
     // procfs removes none, whoever asks
     expect(() => removeTree("/proc/version")).toThrow(
