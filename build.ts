@@ -110,10 +110,10 @@ function filterCompiler(): string {
 
 /** What takes hako's place while a command of `exec` runs without a terminal (src/init/attended-exec.ts). */
 function execAttendant(machine: Machine) {
-  const program = new RowProgram();
+  const program = new RowProgram(machine);
   const words = execAttendantWords({});
   execAttendantRows(program, words, undefined, []);
-  return program.template(words, machine);
+  return program.template(words);
 }
 
 function targetOf(name: string) {

@@ -8,6 +8,8 @@ const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
 const TWO_32 = 2 ** 32;
 const ALIGNMENT = 16;
+/** Room for as many is made at first. */
+const ROWS_AT_FIRST = 96;
 
 /** A word of memory in place of its address. */
 export interface Value {
@@ -50,11 +52,6 @@ export const FAILED = "failed";
 /** What follows whatever the result is. */
 export const ANY: Flow = { least: LEAST };
 
-interface Row extends Flow {
-  call: SyscallName | keyof typeof OPERATION;
-  args: readonly Operand[];
-}
-
 /** A program's data, in base 64, and the offsets of words in it. */
 export interface Template {
   data: string;
@@ -91,18 +88,36 @@ export function within(memory: Memory, offset: number): Place {
 /**
  * A program that is a table: rows, each with a system call or a simple operation on words, the results with which it is a success,
  * and which row comes next in either case. It runs in memory of some KiB (interpreter-code.ts).
+ *
+ * Rows are laid out as they come, for code that runs once costs most: what refers to labels and to memory is completed at the end.
  */
 export class RowProgram {
   /** The word in which the address of the stack is, as execve(2) left it. */
   readonly stack: Memory = word();
-  readonly #rows: Row[] = [];
+  readonly #machine: string;
+  /** Words of rows, as halves: big integers would cost more than all else. */
+  #halves = new Int32Array(2 * ROW.words * ROWS_AT_FIRST);
+  #count = 0;
   readonly #labels = new Map<string, number>();
   #fresh = 0;
+  /** Halves that become addresses of rows with labels. */
+  readonly #jumps: { at: number; label: string }[] = [];
+  /** Halves that are offsets of memory behind the rows, and become addresses. */
+  readonly #offsets: number[] = [];
+  readonly #placed = new Map<string | Memory, number>();
+  readonly #parts: { at: number; memory: Memory }[] = [];
+  #end = 0;
+  /** Where results go that nobody asks for. */
+  readonly #scratch: Memory = word();
+
+  constructor(machine: string = process.arch) {
+    this.#machine = machine;
+  }
 
   /** Names the row that comes next. */
   label(name: string): void {
     if (this.#labels.has(name)) throw new Error(`two rows are labelled ${name}`);
-    this.#labels.set(name, this.#rows.length);
+    this.#labels.set(name, this.#count);
   }
 
   /** A name that no other row has, for a label of rows that are there more than once. */
@@ -112,79 +127,40 @@ export class RowProgram {
 
   call(call: SyscallName, args: readonly Operand[], flow: Flow = {}): void {
     const otherwise = "otherwise" in flow || flow.least === LEAST ? flow.otherwise : FAILED;
-    this.#rows.push({ ...flow, call, args, least: flow.least ?? 0, otherwise });
+    this.#row(syscallNumberOn(this.#machine, call), args, flow, flow.least ?? 0, otherwise);
   }
 
   /** Puts a + b - c into a word, and goes on by the result. */
   sum(args: readonly [a: Operand, b?: Operand, c?: Operand], flow: Flow): void {
-    this.#operate("sum", args as readonly Operand[], flow);
+    this.#row(OPERATION.sum, args as readonly Operand[], flow, flow.least ?? LEAST, flow.otherwise);
   }
 
   /** The bits of `a` that are in `b`, too. */
   mask(a: Operand, b: Operand, flow: Flow): void {
-    this.#operate("mask", [a, b], flow);
+    this.#row(OPERATION.mask, [a, b], flow, flow.least ?? LEAST, flow.otherwise);
   }
 
   /** The lowest `bits` of `a` go to the top, the others down by as many. */
   rotate(a: Operand, bits: Operand, flow: Flow): void {
-    this.#operate("rotate", [a, bits], flow);
+    this.#row(OPERATION.rotate, [a, bits], flow, flow.least ?? LEAST, flow.otherwise);
   }
 
   /** The word at an address. */
   load(address: Operand, flow: Flow): void {
-    this.#operate("load", [address], flow);
+    this.#row(OPERATION.load, [address], flow, flow.least ?? LEAST, flow.otherwise);
   }
 
   set(to: Memory | Place, value: Operand, next?: Target): void {
-    this.sum([value], { to, next });
+    this.#row(OPERATION.sum, [value], { to, next }, LEAST, undefined);
   }
 
   /** Goes to a label if a value is this one, else to the next row. */
   when(value: Operand, equals: Operand, next: Target): void {
-    this.sum([value], { least: equals, most: equals, next, otherwise: undefined });
+    this.#row(OPERATION.sum, [value], { most: equals, next }, equals, undefined);
   }
 
   goto(target: Target): void {
-    this.sum([0], { next: target });
-  }
-
-  #operate(call: keyof typeof OPERATION, args: readonly Operand[], flow: Flow): void {
-    this.#rows.push({ ...flow, call, args, least: flow.least ?? LEAST });
-  }
-
-  /** The program's data at an address: rows, and the memory that they work with. */
-  assemble(base = DATA_AT, machine: string = process.arch): Uint8Array {
-    return this.#laidOut(base, machine).bytes;
-  }
-
-  /** The same for an executable program, and where in it some memory is that is filled in later (`filledIn`). */
-  template(memory: Readonly<Record<string, Memory>>, machine: string): Template {
-    const { bytes, layout } = this.#laidOut(DATA_AT, machine);
-    const at: Record<string, number> = {};
-    for (const [name, piece] of Object.entries(memory)) at[name] = layout.addressOf(piece) - DATA_AT;
-    return { data: bytes.toBase64(), at };
-  }
-
-  #laidOut(base: number, machine: string): { bytes: Uint8Array; layout: Layout } {
-    const rowsEnd = ROWS_AT + this.#rows.length * ROW.words * 8;
-    const layout = new Layout(base, rowsEnd, this.stack);
-    const words = new RowWords(this.#rows.length, base, layout, (label) => this.#rowNumber(label));
-    this.#rows.forEach((row, index) => {
-      const { call, args, least = 0, most = MOST, to, next, otherwise } = row;
-      const number =
-        call in OPERATION
-          ? OPERATION[call as keyof typeof OPERATION]
-          : syscallNumberOn(machine, call as SyscallName);
-      words.begin(index, number);
-      for (let i = 0; i < args.length; i++) words.put(ROW.arguments + i, args[i] ?? 0);
-      words.put(ROW.least, least);
-      words.put(ROW.most, most);
-      words.put(ROW.result, to ?? layout.scratch);
-      words.goTo(ROW.next, next);
-      words.goTo(ROW.otherwise, otherwise);
-      words.end();
-    });
-    return { bytes: layout.bytes(words.bytes), layout };
+    this.#row(OPERATION.sum, [0], { next: target }, LEAST, undefined);
   }
 
   /** An executable program in a sealed file of no file system. */
@@ -192,122 +168,122 @@ export class RowProgram {
     return elfProgram(name, interpreterCode(DATA_AT), this.assemble());
   }
 
-  #rowNumber(label: string): number {
-    const row = this.#labels.get(label);
-    if (row === undefined || row >= this.#rows.length) throw new Error(`no row is labelled ${label}`);
-    return row;
-  }
-}
-
-/** Lays memory out behind the rows, each piece once. */
-class Layout {
-  /** Where results go that nobody asks for. */
-  readonly scratch: Memory = word();
-  readonly #placed = new Map<Memory, number>();
-  readonly #texts = new Map<string, Uint8Array>();
-  readonly #parts: { at: number; bytes: Uint8Array }[] = [];
-  #end: number;
-
-  constructor(
-    private readonly base: number,
-    end: number,
-    stack: Memory,
-  ) {
-    this.#end = end;
-    this.#placed.set(stack, base);
+  /** The same for an executable program, and where in it some memory is that is filled in later (`filledIn`). */
+  template(memory: Readonly<Record<string, Memory>>): Template {
+    const at: Record<string, number> = {};
+    for (const [name, piece] of Object.entries(memory)) at[name] = this.#behind - DATA_AT + this.#place(piece);
+    return { data: this.assemble().toBase64(), at };
   }
 
-  /** The address of a text or of memory. */
-  addressOf(what: string | Memory): number {
-    const memory = typeof what === "string" ? this.#text(what) : what;
-    const known = this.#placed.get(memory);
-    if (known !== undefined) return known;
-    const bytes = isPointing(memory)
-      ? withAddresses(memory, (to) => this.addressOf(to))
-      : new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength);
-    const at = Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
-    this.#end = at + bytes.length;
-    this.#parts.push({ at, bytes });
-    this.#placed.set(memory, this.base + at);
-    return this.base + at;
-  }
-
-  #text(text: string): Uint8Array {
-    const known = this.#texts.get(text);
-    if (known !== undefined) return known;
-    const bytes = cString(text);
-    this.#texts.set(text, bytes);
-    return bytes;
-  }
-
-  bytes(rows: Uint8Array): Uint8Array {
-    const data = new Uint8Array(Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT);
-    data.set(rows, ROWS_AT);
-    for (const { at, bytes } of this.#parts) data.set(bytes, at);
+  /** The program's data, at `DATA_AT`: rows, and the memory that they work with. */
+  assemble(): Uint8Array {
+    const behind = this.#behind;
+    const halves = this.#halves.slice(0, 2 * ROW.words * this.#count);
+    for (const at of this.#offsets) halves[at] = behind + (halves[at] ?? 0);
+    for (const { at, label } of this.#jumps) {
+      const row = this.#labels.get(label);
+      if (row === undefined || row >= this.#count) throw new Error(`no row is labelled ${label}`);
+      halves[at] = addressOfRow(row);
+    }
+    const end = Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
+    const data = new Uint8Array(behind - DATA_AT + end);
+    data.set(new Uint8Array(halves.buffer), ROWS_AT);
+    const place = (memory: Memory) => behind + (this.#placed.get(memory) ?? 0);
+    for (const { at, memory } of this.#parts)
+      data.set(isPointing(memory) ? withAddresses(memory, place) : bytesIn(memory), behind - DATA_AT + at);
     return data;
   }
+
+  /** Where memory begins, behind the rows. */
+  get #behind(): number {
+    return Math.ceil(addressOfRow(this.#count) / ALIGNMENT) * ALIGNMENT;
+  }
+
+  #row(call: number, args: readonly Operand[], flow: Flow, least: Operand, otherwise: Target): void {
+    const at = ROW.words * this.#count++;
+    if (2 * (at + ROW.words) > this.#halves.length) this.#grow();
+    this.#number(at, call);
+    let indirect = 0;
+    for (let index = 0; index < args.length; index++)
+      indirect |= this.#put(at, ROW.arguments + index, args[index] ?? 0);
+    indirect |= this.#put(at, ROW.least, least);
+    indirect |= this.#put(at, ROW.most, flow.most ?? MOST);
+    indirect |= this.#put(at, ROW.result, flow.to ?? this.#scratch);
+    indirect |= this.#goTo(at, ROW.next, flow.next);
+    indirect |= this.#goTo(at, ROW.otherwise, otherwise);
+    this.#number(at + ROW.indirect, indirect);
+  }
+
+  #grow(): void {
+    const more = new Int32Array(2 * this.#halves.length);
+    more.set(this.#halves);
+    this.#halves = more;
+  }
+
+  /** The bit that says whether an operand is indirect. */
+  #put(row: number, operand: number, value: Operand): number {
+    const at = row + operand;
+    if (typeof value === "number") this.#number(at, value);
+    else if (typeof value === "bigint") this.#bigNumber(at, value);
+    else if (typeof value === "string") this.#address(at, value, 0);
+    else if ("value" in value) {
+      this.#address(at, value.value, value.offset);
+      return 1 << operand;
+    } else if ("place" in value) this.#address(at, value.place, value.offset);
+    else if ("row" in value) this.#jumps.push({ at: 2 * at, label: value.row });
+    else this.#address(at, value, 0);
+    return 0;
+  }
+
+  #goTo(row: number, operand: number, target: Target): number {
+    if (typeof target === "string") this.#jumps.push({ at: 2 * (row + operand), label: target });
+    else if (target !== undefined) return this.#put(row, operand, target);
+    else this.#number(row + operand, addressOfRow(this.#count));
+    return 0;
+  }
+
+  #number(at: number, value: number): void {
+    this.#halves[2 * at] = value;
+    this.#halves[2 * at + 1] = value < 0 || value >= TWO_32 ? Math.floor(value / TWO_32) : 0;
+  }
+
+  #bigNumber(at: number, value: bigint): void {
+    const halves = this.#halves;
+    // two that every row has
+    if (value === MOST) {
+      halves[2 * at] = -1;
+      halves[2 * at + 1] = 0x7fffffff;
+    } else if (value === LEAST) halves[2 * at + 1] = -0x80000000;
+    else new BigInt64Array(halves.buffer)[at] = value;
+  }
+
+  #address(at: number, what: string | Memory, offset: number): void {
+    if (what === this.stack) {
+      this.#number(at, DATA_AT + offset);
+      return;
+    }
+    this.#halves[2 * at] = this.#place(what) + offset;
+    this.#offsets.push(2 * at);
+  }
+
+  /** The offset of memory behind the rows, where each piece is once. */
+  #place(what: string | Memory): number {
+    const known = this.#placed.get(what);
+    if (known !== undefined) return known;
+    const memory = typeof what === "string" ? cString(what) : what;
+    if (isPointing(memory)) for (const [, to] of memory.pointers) this.#place(to);
+    const at = Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
+    this.#end = at + (isPointing(memory) ? memory.bytes : memory).byteLength;
+    this.#parts.push({ at, memory });
+    this.#placed.set(what, at);
+    return at;
+  }
 }
 
-/** The words of rows, one row after the other. */
-class RowWords {
-  readonly #halves: Int32Array;
-  readonly #words: BigInt64Array;
-  #row = 0;
-  #at = 0;
-  #indirect = 0;
+function addressOfRow(row: number): number {
+  return DATA_AT + ROWS_AT + 8 * ROW.words * row;
+}
 
-  constructor(
-    private readonly count: number,
-    private readonly base: number,
-    private readonly layout: Layout,
-    private readonly rowNumber: (label: string) => number,
-  ) {
-    this.#words = new BigInt64Array(count * ROW.words);
-    this.#halves = new Int32Array(this.#words.buffer);
-  }
-
-  get bytes(): Uint8Array {
-    return new Uint8Array(this.#words.buffer);
-  }
-
-  begin(row: number, call: number): void {
-    this.#row = row;
-    this.#at = row * ROW.words;
-    this.#indirect = 0;
-    this.#number(ROW.call, call);
-  }
-
-  put(operand: number, value: Operand): void {
-    if (typeof value === "number") this.#number(operand, value);
-    else if (typeof value === "bigint") this.#words[this.#at + operand] = value;
-    else if (typeof value === "string") this.#number(operand, this.layout.addressOf(value));
-    else if ("value" in value) {
-      this.#number(operand, this.layout.addressOf(value.value) + value.offset);
-      this.#indirect |= 1 << operand;
-    } else if ("place" in value) this.#number(operand, this.layout.addressOf(value.place) + value.offset);
-    else if ("row" in value) this.#number(operand, this.#rowAddress(this.rowNumber(value.row)));
-    else this.#number(operand, this.layout.addressOf(value));
-  }
-
-  goTo(operand: number, target: Target): void {
-    if (typeof target === "string") this.put(operand, { row: target });
-    else if (target !== undefined) this.put(operand, target);
-    else if (this.#row + 1 < this.count) this.#number(operand, this.#rowAddress(this.#row + 1));
-    // behind the last row there is none: its address is 0, and to go there ends the program
-  }
-
-  end(): void {
-    this.#number(ROW.indirect, this.#indirect);
-  }
-
-  #rowAddress(row: number): number {
-    return this.base + ROWS_AT + 8 * ROW.words * row;
-  }
-
-  /** Without big integers, which would cost more than all else. */
-  #number(operand: number, value: number): void {
-    const half = 2 * (this.#at + operand);
-    this.#halves[half] = value;
-    this.#halves[half + 1] = Math.floor(value / TWO_32);
-  }
+function bytesIn({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }

@@ -125,7 +125,7 @@ describe("an attendant", () => {
     };
     const words = execAttendantWords({ pid: 77, channel: 8, range: 7, offset: 5000, first: 3, signals });
     const empty = execAttendantWords({});
-    const template = made(empty).template(empty, process.arch);
+    const template = made(empty).template(empty);
     using filled = filledIn("one", template, words);
     using assembled = made(words).executable("other");
     expect(readFileSync(filled.path).equals(readFileSync(assembled.path))).toBe(true);

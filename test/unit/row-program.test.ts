@@ -10,8 +10,8 @@ const other = process.arch === "arm64" ? undefined : "arm64";
 
 /** Runs it as a program for a machine; its output and exit status. */
 function run(program: RowProgram, machine: string, args: string[] = []) {
-  const data = program.assemble(DATA_AT, machine);
-  using file = elfProgram("rows", interpreterCode(DATA_AT, machine), data, machine);
+  const code = interpreterCode(DATA_AT, machine);
+  using file = elfProgram("rows", code, program.assemble(), machine);
   const path = `/proc/${process.pid}/fd/${file.number}`;
   const command = machine === process.arch ? [path, ...args] : [QEMU ?? "", path, ...args];
   const { exitCode, signalCode, stdout } = Bun.spawnSync(command, { env: { A: "b" }, stdin: "ignore" });
@@ -19,8 +19,8 @@ function run(program: RowProgram, machine: string, args: string[] = []) {
 }
 
 /** A program that ends with the value of a word. */
-function ending(rows: (program: RowProgram, result: BigInt64Array) => void): RowProgram {
-  const program = new RowProgram();
+function ending(machine: string, rows: (program: RowProgram, result: BigInt64Array) => void): RowProgram {
+  const program = new RowProgram(machine);
   const result = word(255);
   rows(program, result);
   program.label(FAILED);
@@ -37,10 +37,10 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       test.skip(name, () => {});
     };
     const status = (rows: (program: RowProgram, result: BigInt64Array) => void, args?: string[]) =>
-      run(ending(rows), machine, args).status;
+      run(ending(machine, rows), machine, args).status;
 
     it("makes system calls with numbers, text, memory and words", () => {
-      const program = new RowProgram();
+      const program = new RowProgram(machine);
       const length = word(3);
       program.call("write", [1, "one ", 4]);
       program.call("write", [1, new TextEncoder().encode("two four"), wordIn(length)]);
@@ -130,7 +130,7 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
     });
 
     it("the stack is as execve left it", () => {
-      const program = new RowProgram();
+      const program = new RowProgram(machine);
       const at = word();
       // the path that it was executed by, then arguments, NULL, environment
       program.sum([wordIn(program.stack), 16], { to: at });
