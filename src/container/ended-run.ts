@@ -1,5 +1,7 @@
 import { attendanceError, CAME_TO, statusOfDigits } from "../linux/attendant-status";
 import { ownVariable } from "../linux/environment";
+import { SignalRecorder } from "../linux/signal-recorder";
+import { FORWARDED } from "./forwarded-signals";
 import type { ContainerId } from "./id";
 import { hasDirectory, type ProcessRecord, readRecord } from "./record";
 
@@ -39,6 +41,8 @@ export interface EndOptions {
 export function endEndedRun({ startTime, status }: EndedRun, options: EndOptions): number {
   const { root, id, keep, openFiles, warn } = options;
   const failed = status >= CAME_TO.unwritten;
+  // there is no program any more that they could go to, and they must not end this halfway
+  using _ = new SignalRecorder(Object.values(FORWARDED));
   if ((failed || !keep) && isOurs(root, id, startTime)) {
     const { deleteContainer } = require("./delete") as typeof import("./delete");
     deleteContainer({ root, id, force: true, openFiles, warn });

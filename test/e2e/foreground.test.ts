@@ -226,6 +226,27 @@ describe("the end of a run", () => {
     expect(names(box.root)).toEqual([]);
   }, [needsHako]);
 
+  e2e("signals don't end what hako has to do after it", async () => {
+    using box = new Box();
+    const bundle = box.bundle(["sh", "-c", "exit 6"], (config) => {
+      config.hooks = {
+        poststop: [
+          {
+            path: "/bin/sh",
+            args: ["sh", "-c", `touch ${box.path("began")}; sleep 1; touch ${box.path("done")}`],
+          },
+        ],
+      };
+    });
+    const before = hostSnapshot(box.root);
+    const running = new Running(box, ["--bundle", bundle, box.id()]);
+    await until("its hook", () => existsSync(box.path("began")));
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.kill(running.pid, signal);
+    expect(await running.ended).toEqual([6, null]);
+    expect(existsSync(box.path("done"))).toBe(true);
+    await expectUnchanged(before, box.root);
+  }, [needsHako]);
+
   e2e("a variable of the caller's is none of hako's", async () => {
     using box = new Box();
     for (const value of ["1", `${process.pid}.1.aac`, "1.1.aac"]) {
