@@ -2,7 +2,6 @@ import { CAME_TO, DIGIT_BITS, FIRST_DIGIT, STATUS_DIGITS } from "./attendant-sta
 import type { Memory } from "./memory";
 import { ANY, FAILED, type Operand, type RowProgram, within, word, wordIn } from "./row-program";
 
-const PR_SET_DUMPABLE = 4;
 const PR_SET_NAME = 15;
 const NAME = "hako";
 const P_ALL = 0;
@@ -117,8 +116,6 @@ export function attendRows(program: RowProgram, attended: Attended, way: Way): v
   const words = new AttendantWords();
   const signals = word(-1);
   program.call("prctl", [PR_SET_NAME, NAME, 0, 0, 0], ANY);
-  // neither ptrace nor /proc shows anything of it to others of its user
-  program.call("prctl", [PR_SET_DUMPABLE, 0, 0, 0, 0], ANY);
   program.call("signalfd4", [-1, way.signals, 8, SFD_FLAGS], { to: signals });
   const { child } = attended;
   if (typeof child === "number") words.child[0] = BigInt(child);
