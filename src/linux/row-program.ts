@@ -171,7 +171,8 @@ export class RowProgram {
   /** The same for an executable program, and where in it some memory is that is filled in later (`filledIn`). */
   template(memory: Readonly<Record<string, Memory>>): Template {
     const at: Record<string, number> = {};
-    for (const [name, piece] of Object.entries(memory)) at[name] = this.#behind - DATA_AT + this.#place(piece);
+    for (const [name, piece] of Object.entries(memory))
+      at[name] = this.#behind - DATA_AT + this.#place(piece);
     return { data: this.assemble().toBase64(), at };
   }
 
