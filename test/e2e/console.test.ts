@@ -2,6 +2,8 @@
 import { describe, expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
+import type { Fd } from "../../src/linux/fd";
+import { hasErrno } from "../../src/linux/file";
 import { getWindowSize, setWindowSize } from "../../src/linux/pty";
 import { accept, recvFd, unixConnect, unixListen, waitFor } from "../../src/linux/socket";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
@@ -260,8 +262,18 @@ describe("console recv and signals", () => {
     const path = box.path("tty.sock");
     const child = spawn(HAKO, ["console", "recv", path], { stdio: "ignore" });
     const ended = new Promise((resolve) => child.on("exit", resolve));
-    await until("the socket is there", () => existsSync(path));
-    using _connection = unixConnect(path);
+    let connection: Fd | undefined;
+    await until("somebody listens", () => {
+      try {
+        connection = unixConnect(path);
+        return true;
+      } catch (error) {
+        // not there yet, or bound and not listening yet
+        if (hasErrno(error, "ENOENT", "ECONNREFUSED")) return false;
+        throw error;
+      }
+    });
+    using _connection = connection;
     await until("the connection was taken", () => !existsSync(path));
     child.kill("SIGTERM");
     expect(await ended).toBe(143);
