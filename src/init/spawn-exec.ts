@@ -120,7 +120,7 @@ function bear(
   last: readonly Step[],
 ): BornProcess {
   const remote = new RemoteProcess(range);
-  remote.prepare(last);
+  remote.prepare(last, false);
   const first = [...before, ...asRoot];
   toldToBear(remote, first);
   const joiner = executedOutside(

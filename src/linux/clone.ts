@@ -3,7 +3,7 @@ import { currentActor } from "./actor";
 import { spawnFunction } from "./clone-code";
 import { errnoName } from "./errno";
 import { Fd } from "./fd";
-import { address, type Memory } from "./memory";
+import { address, type Memory, putNumber } from "./memory";
 import { reapChild } from "./process";
 import { waitFor } from "./socket";
 import { failureIn, type Step, stepError, tableOf, withTable } from "./steps";
@@ -33,14 +33,13 @@ export interface ChildPlan {
 }
 
 /** struct clone_args (clone(2)). */
-function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Uint8Array {
-  const args = new Uint8Array(CLONE_ARGS_SIZE);
-  const view = new DataView(args.buffer);
+function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Int32Array {
+  const args = new Int32Array(CLONE_ARGS_SIZE / 4);
   const into = cgroup === undefined ? 0n : CLONE_INTO_CGROUP;
   // handlers of ours must not run in the child, which is not to touch anything
-  view.setBigUint64(0, flags | CLONE_CLEAR_SIGHAND | into, true);
-  view.setBigUint64(32, BigInt(exitSignal), true);
-  view.setBigUint64(80, BigInt(cgroup?.number ?? 0), true);
+  putNumber(args, 0, Number(flags | CLONE_CLEAR_SIGHAND | into));
+  putNumber(args, 4, exitSignal);
+  putNumber(args, 10, cgroup?.number ?? 0);
   return args;
 }
 

@@ -7,6 +7,7 @@ import { syscallOn } from "./syscall";
 const ELF_HEADER = 64;
 const PROGRAM_HEADER = 56;
 const MACHINES: Readonly<Record<string, number>> = { arm64: 183, x64: 62 };
+const ET_EXEC = 2;
 const PT_NULL = 0;
 const PT_LOAD = 1;
 const PT_GNU_STACK = 0x6474e551;
@@ -17,41 +18,42 @@ const APART = 0x10000;
 /** Where its data are. */
 export const DATA_AT = CODE_AT + APART;
 
-function programHeader(type: number, flags: number, at: number, size: number): Uint8Array {
-  const header = new Uint8Array(PROGRAM_HEADER);
-  const view = new DataView(header.buffer);
-  view.setUint32(0, type, true);
-  view.setUint32(4, flags, true);
-  if (size === 0) return header;
-  view.setBigUint64(8, BigInt(at), true);
-  view.setBigUint64(16, BigInt(CODE_AT + at), true);
-  view.setBigUint64(24, BigInt(CODE_AT + at), true);
-  view.setBigUint64(32, BigInt(size), true);
-  view.setBigUint64(40, BigInt(size), true);
-  view.setBigUint64(48, BigInt(APART), true);
-  return header;
+/** Each is 32 bits, or with 0 behind it 64. */
+function programHeader(type: number, flags: number, at: number, size: number): Int32Array {
+  if (size === 0) return new Int32Array([type, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  const address = CODE_AT + at;
+  return new Int32Array([type, flags, at, 0, address, 0, address, 0, size, 0, size, 0, APART, 0]);
 }
 
 function codePart(code: Uint8Array, dataSize: number, machine: string): Uint8Array {
   const before = ELF_HEADER + 3 * PROGRAM_HEADER;
-  const header = new Uint8Array(ELF_HEADER);
-  const view = new DataView(header.buffer);
-  header.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  view.setUint16(16, 2, true); // ET_EXEC
-  view.setUint16(18, MACHINES[machine] ?? 0, true);
-  view.setUint32(20, 1, true);
-  view.setBigUint64(24, BigInt(CODE_AT + before), true);
-  view.setBigUint64(32, BigInt(ELF_HEADER), true);
-  view.setUint16(52, ELF_HEADER, true);
-  view.setUint16(54, PROGRAM_HEADER, true);
-  view.setUint16(56, 3, true);
-  return concatenated([
-    header,
+  const type = ET_EXEC | ((MACHINES[machine] ?? 0) << 16);
+  const sizes = ELF_HEADER | (PROGRAM_HEADER << 16);
+  const headers = [
+    // first 0x7f, "ELF", of 64 bits, little-endian, version 1; last the program headers' number
+    new Int32Array([
+      0x464c457f,
+      0x10102,
+      0,
+      0,
+      type,
+      1,
+      CODE_AT + before,
+      0,
+      ELF_HEADER,
+      0,
+      0,
+      0,
+      0,
+      sizes,
+      3,
+      0,
+    ]),
     programHeader(PT_LOAD, READ | EXECUTE, 0, before + code.length),
     programHeader(dataSize === 0 ? PT_NULL : PT_LOAD, READ | WRITE, APART, dataSize),
     programHeader(PT_GNU_STACK, READ | WRITE, 0, 0),
-    code,
-  ]);
+  ];
+  return concatenated([...headers.map(({ buffer }) => new Uint8Array(buffer)), code]);
 }
 
 /** A program of code that begins with its first byte, and of data at `DATA_AT` if it has any, in a sealed file of no file system. */

@@ -65,11 +65,8 @@ export function openInRoot(root: Fd, path: string, flags: number, mode = 0): Fd 
 
 /** `openInRoot` whose failures are -errno, which costs less than an error. Without openat2 it walks, and failures are thrown. */
 function tryOpenInRoot(root: Fd, path: string, flags: number, mode: number): Fd | number {
-  const how = new BigUint64Array([
-    BigInt(flags | O.CLOEXEC),
-    BigInt(mode),
-    BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS),
-  ]);
+  /** struct open_how: words of 64 bits */
+  const how = new Int32Array([flags | O.CLOEXEC, 0, mode, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, 0]);
   for (let tries = 0; tries < MAX_RACES; tries++) {
     const result = trySyscall("openat2", root.number, path, how, how.byteLength);
     if (result >= 0) return new Fd(result, path);

@@ -300,16 +300,19 @@ export class RemoteProcess implements Actor {
     return [syscallNumber(call), typeof what === "bigint" ? what : this.#place(what), second];
   }
 
-  /** Lays the steps of its end out, where they stay whatever it is told before; `become` makes them. Nothing else stays. */
-  prepare(steps: readonly Step[]): void {
+  /**
+   * Lays the steps of its end out, where they stay whatever it is told before; `become` makes them. Nothing else stays. With `named` the
+   * range says what they are called, for who doesn't know it otherwise.
+   */
+  prepare(steps: readonly Step[], named = true): void {
     this.#prepareForMore();
-    const table = this.#lay(steps, NO_REPORT);
-    const names = bytesOf(JSON.stringify(steps.map(nameOf)));
-    const at = this.#place(names) - RANGE_AT;
     const { words } = this.range;
-    words[PREPARED.table / 4] = table;
-    words[PREPARED.names / 4] = at;
-    words[PREPARED.namesLength / 4] = names.length;
+    words[PREPARED.table / 4] = this.#lay(steps, NO_REPORT);
+    if (named) {
+      const names = bytesOf(JSON.stringify(steps.map(nameOf)));
+      words[PREPARED.names / 4] = this.#place(names) - RANGE_AT;
+      words[PREPARED.namesLength / 4] = names.length;
+    }
     this.#memory = this.#end;
     words[PREPARED.memory / 4] = this.#memory;
     this.#free();

@@ -46,34 +46,67 @@ export interface FileStatus {
 
 /** The status of what a descriptor is open on (O_PATH descriptors too). */
 export function statusOf(fd: Fd): FileStatus {
-  const buffer = new Uint8Array(STATX_SIZE);
-  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, buffer);
-  return fromStatx(buffer);
+  const status = new Statx();
+  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, status.words);
+  return status;
 }
 
 /** The status of what is at a path, or -errno. */
 export function tryStatus(path: string, follow: boolean): FileStatus | number {
-  const buffer = new Uint8Array(STATX_SIZE);
+  const status = new Statx();
   const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
-  const result = trySyscall("statx", AT_FDCWD, path, flags, STATX_BASIC_STATS, buffer);
-  return result < 0 ? result : fromStatx(buffer);
+  const result = trySyscall("statx", AT_FDCWD, path, flags, STATX_BASIC_STATS, status.words);
+  return result < 0 ? result : status;
 }
 
-/** struct statx (statx(2)). */
-function fromStatx(buffer: Uint8Array): FileStatus {
-  const view = new DataView(buffer.buffer);
-  const mode = view.getUint16(28, true);
-  return {
-    type: TYPES.get(mode & S_IFMT) ?? "file",
-    mode: mode & 0o7777,
-    uid: view.getUint32(20, true),
-    gid: view.getUint32(24, true),
-    size: Number(view.getBigUint64(40, true)),
-    inode: view.getBigUint64(32, true),
-    major: view.getUint32(128, true),
-    minor: view.getUint32(132, true),
-    modified: [view.getBigInt64(112, true), view.getUint32(120, true)],
-  };
+/** struct statx (statx(2)), of which most look at a field or two. */
+class Statx implements FileStatus {
+  readonly words = new Int32Array(STATX_SIZE / 4);
+
+  get type(): FileType {
+    return TYPES.get(this.#at(28) & S_IFMT) ?? "file";
+  }
+
+  get mode(): number {
+    return this.#at(28) & 0o7777;
+  }
+
+  get uid(): number {
+    return this.#at(20);
+  }
+
+  get gid(): number {
+    return this.#at(24);
+  }
+
+  get size(): number {
+    return this.#at(44) * 2 ** 32 + this.#at(40);
+  }
+
+  get inode(): bigint {
+    return this.#longAt(32);
+  }
+
+  get major(): number {
+    return this.#at(128);
+  }
+
+  get minor(): number {
+    return this.#at(132);
+  }
+
+  get modified(): readonly [bigint, number] {
+    return [BigInt.asIntN(64, this.#longAt(112)), this.#at(120)];
+  }
+
+  /** 32 bits at an offset. */
+  #at(offset: number): number {
+    return (this.words[offset / 4] ?? 0) >>> 0;
+  }
+
+  #longAt(offset: number): bigint {
+    return (BigInt(this.#at(offset + 4)) << 32n) | BigInt(this.#at(offset));
+  }
 }
 
 /** Where a descriptor is open. */

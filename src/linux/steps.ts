@@ -2,7 +2,7 @@ import { HakoError } from "../errors";
 import { currentActor } from "./actor";
 import { type ErrnoName, errnoName } from "./errno";
 import { systemHint } from "./hints";
-import { address, cString, type Memory, ownAddress } from "./memory";
+import { address, cString, type Memory, ownAddress, putNumber } from "./memory";
 import { type SyscallName, syscallNumber, systemError, trySyscallHere } from "./syscall";
 
 const MOST = 2n ** 63n - 1n;
@@ -78,9 +78,7 @@ function put(words: Int32Array, at: number, value: number | bigint): void {
     words[2 * at + 1] = Number(BigInt.asIntN(32, value >> 32n));
     return;
   }
-  // of a larger one these are the lower bits
-  words[2 * at] = value;
-  if (value < 0 || value >= 2 ** 31) words[2 * at + 1] = Math.floor(value / 2 ** 32);
+  putNumber(words, at, value);
 }
 
 /** The step that ended a walk of a table in this process's memory, and its result; undefined if none did. */
