@@ -15,8 +15,9 @@ import {
   waitForWord,
 } from "../linux/process";
 import { forged, silence } from "../linux/remote-answers";
-import { RemoteProcess, SharedRange } from "../linux/remote-process";
+import { RemoteProcess } from "../linux/remote-process";
 import { hasListener, isListener } from "../linux/seccomp";
+import { SharedRange } from "../linux/shared-range";
 import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
 import { logDebug, logWarning } from "../log";
 import type { Config } from "../oci/config";

@@ -15,7 +15,8 @@ import {
   signalOpened,
   startTimeOf,
 } from "../linux/process";
-import type { RemoteProcess, SharedRange } from "../linux/remote-process";
+import type { RemoteProcess } from "../linux/remote-process";
+import type { SharedRange } from "../linux/shared-range";
 import type { Step } from "../linux/steps";
 import { systemError } from "../linux/syscall";
 

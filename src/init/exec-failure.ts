@@ -2,7 +2,7 @@ import { attendanceError, CAME_TO, statusOfDigits } from "../linux/attendant-sta
 import { failureAt } from "../linux/failed-step";
 import { Fd } from "../linux/fd";
 import { isChild, reapChild } from "../linux/process";
-import { SharedRange } from "../linux/remote-process";
+import { SharedRange } from "../linux/shared-range";
 import { trySyscall } from "../linux/syscall";
 import { diedBefore } from "./exec-process";
 import { type ExecTold, SIGNALLED } from "./exec-told";

@@ -12,8 +12,9 @@ import {
 } from "../linux/mount";
 import { NAMESPACE_FLAGS, setNamespace } from "../linux/namespace";
 import { hideStep, nameStep, parentDeathStep } from "../linux/process";
-import { RemoteProcess, SharedRange } from "../linux/remote-process";
+import { RemoteProcess } from "../linux/remote-process";
 import { filterSteps, type SeccompFilter } from "../linux/seccomp";
+import { SharedRange } from "../linux/shared-range";
 import { recvFds, sendFds, socketPair, waitFor } from "../linux/socket";
 import type { Step } from "../linux/steps";
 import { type BirthPlan, ownerStepsOf, PATIENCE_MS, unshareSteps } from "./birth";

@@ -2,15 +2,14 @@ import type { CgroupMounts } from "../cgroup";
 import { runHooks } from "../container/hooks";
 import { asHakoError, during, HakoError } from "../errors";
 import { actAs, actHere } from "../linux/actor";
-import { bytesOf } from "../linux/bytes";
-import { capabilityBit, effectiveCapabilities, permittedCapabilities } from "../linux/capabilities";
+import { permittedCapabilities } from "../linux/capabilities";
 import { closeStep } from "../linux/child-steps";
 import { sessionKeyringSteps } from "../linux/credentials";
 import { Fd, FdList } from "../linux/fd";
 import { bringUp } from "../linux/interface";
 import { JoinedThread } from "../linux/joined-thread";
 import { showsFromOutside } from "../linux/mount";
-import { NAMESPACE_FLAGS, type NamespaceType, setNamespace } from "../linux/namespace";
+import { NAMESPACE_FLAGS, setNamespace } from "../linux/namespace";
 import { O, openAt } from "../linux/path";
 import { hideStep, parentDeathStep } from "../linux/process";
 import { controllingTerminalStep, setControllingTerminal } from "../linux/pty";
@@ -29,12 +28,13 @@ import { applyScheduler } from "./attributes";
 import { bindSources } from "./bind-sources";
 import { type BirthPlan, bear, PATIENCE_MS } from "./birth";
 import type { BornProcess } from "./born-process";
-import { copiesUp } from "./cgroup-time";
 import { leaveToStart } from "./end";
 import { type Program, prepareProgram } from "./final";
 import { withPossibleGroups } from "./groups";
+import { hostNameSteps } from "./host-name";
 import { homeOf, standardStreamSteps } from "./identity";
 import { checkJoinedPidHooks } from "./joined-pid-hooks";
+import { joinedTypes, threadMayJoin } from "./joining-thread";
 import { applyLabels } from "./labels";
 import { madeDevices } from "./made-devices";
 import { madeOverlays } from "./made-overlays";
@@ -149,7 +149,7 @@ export class SetUp implements Disposable {
     }
     const { descriptor, remote } = this.process;
     const copy = (number: number) => this.#take(number);
-    this.#thread = joins ? new JoinedThread(descriptor, remote, typesOf(namespaces), copy) : undefined;
+    this.#thread = joins ? new JoinedThread(descriptor, remote, joinedTypes(namespaces), copy) : undefined;
     this.#mounter = this.#thread ?? remote;
     const inherit = (fd: Fd): Fd => {
       const { number, name } = fd;
@@ -456,39 +456,4 @@ function at(fds: readonly Fd[], place: number): Fd {
   const fd = fds[place];
   if (fd === undefined) throw new HakoError({ code: "system", message: "a descriptor did not come over" });
   return fd;
-}
-
-function hostNameSteps(config: Config): Step[] {
-  const names = [
-    ["sethostname", "hostname", config.hostname],
-    ["setdomainname", "domainname", config.domainname],
-  ] as const;
-  return names.flatMap(([call, field, name]): Step[] => {
-    if (name === undefined || name === "") return [];
-    const bytes = bytesOf(name);
-    return [{ what: `config /${field}: ${call} ${name}`, call, args: [bytes, bytes.length] }];
-  });
-}
-
-/** Namespaces of the container that this thread has to be in to act in place of the process. */
-function typesOf({ created, joined }: NamespacePlan): ReadonlySet<NamespaceType> {
-  return new Set([...created, ...joined.map(({ type }) => type)]);
-}
-
-const MAY_JOIN =
-  capabilityBit("CAP_SYS_ADMIN") | capabilityBit("CAP_SYS_CHROOT") | capabilityBit("CAP_SYS_PTRACE");
-
-/**
- * Whether this thread may make the mounts: in a mount namespace that is the container's own, without a user namespace, which a
- * process of several threads can't join. Not where the one who makes them decides: a root directory without pivot_root, memory of
- * what is copied up, a cgroup namespace. Nor without the rights to join a process that nobody may look at, as in a container that
- * hako runs in (ptrace(2) "access mode", setns(2)).
- */
-function threadMayJoin({ config, noPivot }: SetUpOptions, namespaces: NamespacePlan): boolean {
-  const { created, joined } = namespaces;
-  if (noPivot || !created.has("mount") || namespaces.has("user")) return false;
-  if ((effectiveCapabilities() & MAY_JOIN) !== MAY_JOIN) return false;
-  // the way home may be closed: our mount namespace may be an outer user namespace's
-  if (inUserNamespace()) return false;
-  return !joined.some(({ type }) => type === "cgroup") && !copiesUp(config);
 }

@@ -8,7 +8,7 @@ import type { Fd } from "../../src/linux/fd";
 import { stringVector } from "../../src/linux/memory";
 import { processStatus, reapChild } from "../../src/linux/process";
 import { KIND, RANGE, RANGE_AT, remoteCode } from "../../src/linux/remote-code";
-import { SharedRange } from "../../src/linux/remote-process";
+import { SharedRange } from "../../src/linux/shared-range";
 import { socketPair } from "../../src/linux/socket";
 import { trySyscall } from "../../src/linux/syscall";
 
