@@ -49,6 +49,17 @@ function endsByWord({ status, stdout, stderr }: Outcome, expected: number): bool
   return [0, expected, KILLED_STATUS].includes(status ?? -1) || /^hako: /m.test(`${stdout}\n${stderr}`);
 }
 
+/**
+ * Waits for the end of all, also where one of them was killed: what the others still make would be there after it was looked for.
+ * The first failure is thrown then.
+ */
+export async function atOnce<T extends readonly unknown[]>(
+  commands: readonly [...{ [K in keyof T]: Promise<T[K]> }],
+): Promise<T> {
+  await Promise.allSettled(commands);
+  return (await Promise.all(commands)) as unknown as T;
+}
+
 export class Life {
   readonly id: string;
   readonly kind: Kind;
@@ -168,7 +179,7 @@ export class Life {
   async #delete(): Promise<boolean> {
     const words = ["delete", "--force", this.id];
     try {
-      const results = await Promise.all(
+      const results = await atOnce(
         Array.from({ length: this.chance() < 0.2 ? 2 : 1 }, () => this.#call(words, true)),
       );
       const bad = results.find(({ status, stderr }) => status !== 0 || stderr !== "");

@@ -1,6 +1,6 @@
 // The kinds of life that the soak test's containers have. A part of scripts/soak.
 import { SLEEP } from "../test/e2e/support";
-import { Failure, type Life, told } from "./soak-life";
+import { atOnce, Failure, type Life, told } from "./soak-life";
 
 /** Long enough for hako to have left its place to the program that waits. */
 const LASTS = ["sh", "-c", "sleep 0.3; exit 7"];
@@ -67,7 +67,7 @@ export const LIVES: Record<string, (life: Life) => Promise<unknown>> = {
   },
   "create during delete": async (life) => {
     await life.detached(...SLEEP);
-    const [, made] = await Promise.all([
+    const [, made] = await atOnce([
       life.hako(["delete", "--force", life.id]),
       life.any(["create", "--bundle", life.bundle(...SLEEP), life.id]),
     ]);
