@@ -4,6 +4,7 @@ import {
   listNames,
   makeDirectories,
   makeDirectory,
+  makeNewDirectory,
   removeDirectory,
   removeTree,
   renameFile,
@@ -89,11 +90,7 @@ export class MappingStore {
   #makeTemporary(): string {
     const temporary = this.#temporary();
     for (;;) {
-      try {
-        makeDirectory(this.directory, MODE);
-      } catch (thrown) {
-        if (!hasErrno(thrown, "EEXIST")) throw thrown;
-      }
+      makeNewDirectory(this.directory, MODE);
       try {
         makeDirectory(temporary, MODE);
         return temporary;

@@ -7,7 +7,7 @@ import {
   hasErrno,
   listNames,
   makeDirectories,
-  makeDirectory,
+  makeNewDirectory,
   readText,
   removeDirectory as removeEmptyDirectory,
   removeTree,
@@ -125,17 +125,12 @@ export function claimId(root: string, id: ContainerId): void {
   makeDirectories(root, 0o711);
   keepUserRoot(root);
   checkRoot(root);
-  try {
-    makeDirectory(containerDirectory(root, id), 0o711);
-  } catch (thrown) {
-    const error = asHakoError(thrown);
-    if (error.errno !== "EEXIST") throw error;
-    const message = `container id "${id}" already exists`;
-    const hint = hasRecord(root, id)
-      ? `hako delete ${id} frees it`
-      : `it has no record: hako delete --force ${id} removes what is left of it`;
-    throw new HakoError({ code: "exists", message, hint });
-  }
+  if (makeNewDirectory(containerDirectory(root, id), 0o711)) return;
+  const message = `container id "${id}" already exists`;
+  const hint = hasRecord(root, id)
+    ? `hako delete ${id} frees it`
+    : `it has no record: hako delete --force ${id} removes what is left of it`;
+  throw new HakoError({ code: "exists", message, hint });
 }
 
 /** Gives back an id that nothing was made for yet. */

@@ -153,8 +153,7 @@ export function openToAppend(path: string, mode = 0o666): Fd {
 }
 
 export function makeDirectory(path: string, mode = 0o777): void {
-  const result = trySyscall("mkdirat", AT_FDCWD, path, mode);
-  if (result < 0) throw systemError("mkdir", -result, path);
+  if (!makeNewDirectory(path, mode)) throw systemError("mkdir", "EEXIST", path);
 }
 
 /** Makes a directory; false if something of that name is there already. */
