@@ -5,9 +5,9 @@ import {
   type Attended,
   attendRows,
 } from "../linux/attendant-rows";
+import { SIGNALLED } from "../linux/attendant-status";
 import { ANY, type Operand, type RowProgram, wordIn } from "../linux/row-program";
 import type { ExecAttendantWords } from "./exec-attendant-words";
-import { SIGNALLED } from "./exec-told";
 
 const SIGSYS = 31;
 

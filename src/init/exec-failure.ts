@@ -1,11 +1,11 @@
-import { attendanceError, CAME_TO, statusOfDigits } from "../linux/attendant-status";
+import { attendanceError, CAME_TO, SIGNALLED, statusOfDigits } from "../linux/attendant-status";
 import { failureAt } from "../linux/failed-step";
 import { Fd } from "../linux/fd";
 import { isChild, reapChild } from "../linux/process";
 import { SharedRange } from "../linux/shared-range";
 import { trySyscall } from "../linux/syscall";
 import { diedBefore } from "./exec-process";
-import { type ExecTold, SIGNALLED } from "./exec-told";
+import type { ExecTold } from "./exec-told";
 import { ProgramOutside } from "./program-outside";
 import type { ExecOptions } from "./spawn-exec";
 

@@ -1,9 +1,6 @@
 import type { StepName } from "../linux/failed-step";
 import type { Process } from "../oci/config";
 
-/** In the exit status of a process that a signal has ended. */
-export const SIGNALLED = 128;
-
 /** Of a process that was started again: what it had told itself of the process that it has made, and what the attendant came to. */
 export const EXEC_AGAIN = "HAKO_AGAIN_EXEC";
 

@@ -1,4 +1,4 @@
-import { CAME_TO, DIGIT_BITS, FIRST_DIGIT, STATUS_DIGITS } from "./attendant-status";
+import { CAME_TO, DIGIT_BITS, FIRST_DIGIT, SIGNALLED, STATUS_DIGITS } from "./attendant-status";
 import type { Memory } from "./memory";
 import { ANY, FAILED, type Operand, type RowProgram, within, word, wordIn } from "./row-program";
 
@@ -157,7 +157,7 @@ function reapRows(program: RowProgram, { child, status, signal, ended, phase }: 
   program.mask(wordIn(info, INFO_CODE_AT), LOW_HALF, { to: how });
   program.when(wordIn(how), CLD_EXITED, wordIn(ended));
   program.set(signal, wordIn(status));
-  program.sum([wordIn(status), 128], { to: status, next: wordIn(ended) });
+  program.sum([wordIn(status), SIGNALLED], { to: status, next: wordIn(ended) });
   // somebody else has reaped it
   program.label("gone");
   program.set(status, 1, wordIn(ended));

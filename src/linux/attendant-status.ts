@@ -13,6 +13,10 @@ export function statusOfDigits(digits: string): number {
     status = (status << DIGIT_BITS) | (digits.charCodeAt(at) - FIRST_DIGIT);
   return status;
 }
+
+/** In the exit status of a process that a signal has ended. */
+export const SIGNALLED = 128;
+
 /** Of what an attendant has come to: what is beyond the statuses of processes. An error number is added. */
 export const CAME_TO = { unwritten: 0x100, unread: 0x200, broken: 0x300 } as const;
 

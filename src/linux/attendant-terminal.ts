@@ -10,7 +10,7 @@ import {
   POLLOUT,
   signalSet,
 } from "./attendant-rows";
-import { CAME_TO } from "./attendant-status";
+import { CAME_TO, SIGNALLED } from "./attendant-status";
 import { type ErrnoName, errnoNumber } from "./errno";
 import { Fd } from "./fd";
 import type { Memory } from "./memory";
@@ -49,7 +49,7 @@ const END_INPUT = { row: "end input" };
 /** struct timespec. */
 const NO_TIME = new BigInt64Array(2);
 /** As of a program that SIGPIPE has ended. */
-const UNREAD = 128 + 13;
+const UNREAD = SIGNALLED + 13;
 /** Descriptors. */
 const [INPUT, OUTPUT] = [0, 1];
 

@@ -8,7 +8,7 @@ import { cString, isPointing, type Memory, withAddresses } from "./memory";
 import { forged, isAnswer, LEAST_ANSWER, mostOf, silence, waitOf } from "./remote-answers";
 import { KIND, RANGE, RANGE_AT, RANGE_SIZE } from "./remote-code";
 import type { SharedRange } from "./shared-range";
-import { type Step, stepError, tableOf, type Walk } from "./steps";
+import { checkWalk, type Step, tableOf, type Walk } from "./steps";
 import { type SyscallArgument, type SyscallName, syscallNumber } from "./syscall";
 
 /** Where memory for calls begins; before it are the words of `RANGE` and these. */
@@ -139,8 +139,7 @@ export class RemoteProcess implements Actor {
 
   /** Makes steps; throws the error of the one that failed. */
   perform(steps: readonly Step[]): void {
-    const walk = this.walk(steps);
-    if (walk[0] < steps.length) throw stepError(steps, walk);
+    checkWalk(steps, this.walk(steps));
   }
 
   /** It makes steps, and nobody waits for it before it is told something else, or `settle`. */
@@ -158,8 +157,7 @@ export class RemoteProcess implements Actor {
     if (this.#begun === undefined) return;
     const { steps, number } = this.#begun;
     this.#begun = undefined;
-    const walk = this.#walked(this.#answer(number, this.#now(), 0), steps.length);
-    if (walk[0] < steps.length) throw stepError(steps, walk);
+    checkWalk(steps, this.#walked(this.#answer(number, this.#now(), 0), steps.length));
   }
 
   clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number {
@@ -219,7 +217,7 @@ export class RemoteProcess implements Actor {
   heard(steps: readonly Step[]): number {
     const answer = this.#answer(this.range.words[RANGE.asked / 4] ?? 0, this.#now(), 0);
     const walk = this.#walked(answer, steps.length);
-    if (walk[0] < steps.length) throw stepError(steps, walk);
+    checkWalk(steps, walk);
     return walk[1];
   }
 

@@ -112,7 +112,11 @@ export type Walk = readonly [made: number, result: number];
 
 /** Makes the steps' system calls, one after the other, as steps of a process that has nothing else to do would be made. */
 export function perform(steps: readonly Step[]): void {
-  const walk = walkSteps(steps);
+  checkWalk(steps, walkSteps(steps));
+}
+
+/** Throws the error of the step that a walk has ended at before the last one succeeded. */
+export function checkWalk(steps: readonly Step[], walk: Walk): void {
   if (walk[0] < steps.length) throw stepError(steps, walk);
 }
 
