@@ -1,9 +1,19 @@
 // The kinds of life that the soak test's containers have. A part of scripts/soak.
+import { existsSync, readFileSync } from "node:fs";
 import { SLEEP } from "../test/e2e/support";
 import { atOnce, Failure, type Life, told } from "./soak-life";
 
 /** Long enough for hako to have left its place to the program that waits. */
 const LASTS = ["sh", "-c", "sleep 0.3; exit 7"];
+
+const CONTROLLERS = "/sys/fs/cgroup/cgroup.controllers";
+
+/** Limits to set on a running container: those whose controllers this host's cgroups have. */
+function limits(): string[] {
+  const words = existsSync(CONTROLLERS) ? readFileSync(CONTROLLERS, "utf8").split(/\s/) : ["pids", "memory"];
+  const pids = words.includes("pids") ? ["--pids-limit", "50"] : [];
+  return words.includes("memory") ? [...pids, "--memory", "64M"] : pids;
+}
 
 export const LIVES: Record<string, (life: Life) => Promise<unknown>> = {
   run: (life) => life.hako(["run", "--bundle", life.bundle("sh", "-c", "exit 7"), life.id], 7),
@@ -61,7 +71,7 @@ export const LIVES: Record<string, (life: Life) => Promise<unknown>> = {
   update: async (life) => {
     if (!life.host.hasCgroups) return;
     await life.detached(...SLEEP);
-    await life.hako(["update", "--pids-limit", "50", "--memory", "64M", life.id]);
+    await life.hako(["update", ...limits(), life.id]);
     await life.hako(["events", "--stats", life.id]);
     await life.expectState("running");
   },
