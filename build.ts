@@ -20,10 +20,10 @@ import { parseArgs } from "node:util";
 import { type Machine, withCleanStart } from "./scripts/clean-start";
 import { withFewerPageFaults } from "./scripts/page-faults";
 import { type HeapUse, heapUse, joined, type Range, usedHeap, usedMemory } from "./scripts/used-memory";
-import { SCRIPT_CAPABILITIES } from "./src/container/script-capabilities";
-import { execAttendantRows } from "./src/init/exec-attendant-rows";
-import { execAttendantWords } from "./src/init/exec-attendant-words";
-import { RowProgram } from "./src/linux/row-program";
+import { SCRIPT_CAPABILITIES } from "./src/container/script/script-capabilities";
+import { execAttendantRows } from "./src/drivers/namespaces/exec/exec-attendant-rows";
+import { execAttendantWords } from "./src/drivers/namespaces/exec/exec-attendant-words";
+import { RowProgram } from "./src/linux/steps/row-program";
 import { compile } from "./src/seccomp/compile";
 import { defaultProfile } from "./src/seccomp/default-profile";
 
@@ -95,7 +95,7 @@ function runtimeOf(name: string, npmPackage: string): string {
   return file;
 }
 
-/** What `run --rootfs` puts into force unless it is told otherwise (src/container/script-seccomp.ts). */
+/** What `run --rootfs` puts into force unless it is told otherwise (src/container/script/script-seccomp.ts). */
 function defaultFilter(architecture: string): string {
   return compile(defaultProfile(SCRIPT_CAPABILITIES, architecture), architecture).program.toBase64();
 }
@@ -104,11 +104,12 @@ function defaultFilter(architecture: string): string {
 function filterCompiler(): string {
   const hash = new Bun.CryptoHasher("sha256");
   const files = readdirSync("src/seccomp").map((name) => `src/seccomp/${name}`);
-  for (const file of [...files.sort(), "src/linux/seccomp.ts"]) hash.update(readFileSync(file));
+  for (const file of [...files.sort(), "src/oci/seccomp-words.ts", "src/linux/process/seccomp.ts"])
+    hash.update(readFileSync(file));
   return hash.digest("hex");
 }
 
-/** What takes hako's place while a command of `exec` runs without a terminal (src/init/attended-exec.ts). */
+/** What takes hako's place while a command of `exec` runs without a terminal (src/drivers/namespaces/exec/attended-exec.ts). */
 function execAttendant(machine: Machine) {
   const program = new RowProgram(machine);
   const words = execAttendantWords({});

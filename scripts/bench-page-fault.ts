@@ -1,7 +1,7 @@
 // Prints what the first touch of a page of memory takes here, in nanoseconds of processor time. A program of its own, called by scripts/bench: it
 // wants no huge pages, and children would inherit that.
 import { readFileSync } from "node:fs";
-import { syscallOn } from "../src/linux/syscall";
+import { syscallOn } from "../src/linux/call/syscall";
 
 const PR_SET_THP_DISABLE = 41;
 const PAGE = 4096;

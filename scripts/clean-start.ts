@@ -1,8 +1,8 @@
 // Makes an executable of Bun's start as if nobody had called it: with no variables, with no signal ignored or blocked, and in a
 // directory that is there. Bun looks at all of these before hako's first line runs: variables make it load other code, write
-// files and open ports, and without a working directory it ends. What is put away so, hako looks up (src/linux/clean-start.ts).
+// files and open ports, and without a working directory it ends. What is put away so, hako looks up (src/linux/file/clean-start.ts).
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
-import { HEADER, MAGIC } from "../src/linux/clean-start-layout";
+import { HEADER, MAGIC } from "../src/linux/call/clean-start-layout";
 import { memoryAddress, withEntryCode } from "./entry-segment";
 
 export type Machine = "x64" | "arm64";

@@ -1,8 +1,8 @@
-import "./array-methods";
-import { runCommandLine } from "./cli";
-import { returnToWorkingDirectory } from "./linux/clean-start";
-import { callerArguments } from "./linux/environment";
-import { passStandardStreams } from "./linux/standard-streams";
+import "./base/array-methods";
+import { runCommandLine } from "./cli/run";
+import { returnToWorkingDirectory } from "./linux/file/clean-start";
+import { callerArguments } from "./linux/file/environment";
+import { passStandardStreams } from "./linux/file/standard-streams";
 
 async function main(): Promise<void> {
   try {
@@ -10,8 +10,8 @@ async function main(): Promise<void> {
     passStandardStreams();
     process.exit(await runCommandLine([...callerArguments(process.argv.slice(2))]));
   } catch (error) {
-    const { asHakoError } = await import("./errors");
-    const { logFailure } = await import("./log");
+    const { asHakoError } = await import("./base/errors");
+    const { logFailure } = await import("./output/log");
     logFailure(asHakoError(error).oneLine);
     process.exit(1);
   }

@@ -1,15 +1,15 @@
-import { Group } from "./group";
-import { type CgroupVersion, type Layout, readLayout } from "./layout";
-import type { CgroupNode } from "./node";
-import type { OomWatch } from "./oom";
-import { placeIn } from "./paths";
-import type { DeviceRule, Resources } from "./resources";
-import type { CgroupStats } from "./stats-types";
-import type { SubCgroups } from "./sub-cgroups";
+import type { DeviceRule, Resources } from "./controllers/resources";
+import { Group } from "./group/group";
+import { type CgroupVersion, type Layout, readLayout } from "./hierarchy/layout";
+import type { CgroupNode } from "./hierarchy/node";
+import { placeIn } from "./hierarchy/paths";
+import type { SubCgroups } from "./hierarchy/sub-cgroups";
+import type { OomWatch } from "./stats/oom";
+import type { CgroupStats } from "./stats/stats-types";
 
-export { type CgroupVersion, cgroupRoot, type Layout, parseLayout, readLayout } from "./layout";
-export type { Resources } from "./resources";
-export type { CgroupStats } from "./stats-types";
+export type { Resources } from "./controllers/resources";
+export { type CgroupVersion, cgroupRoot, type Layout, parseLayout, readLayout } from "./hierarchy/layout";
+export type { CgroupStats } from "./stats/stats-types";
 
 /** Where the container's cgroups are, for the mounts of type cgroup inside it; plain JSON. */
 export interface CgroupMounts {

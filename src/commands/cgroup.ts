@@ -1,10 +1,10 @@
 import { cgroupRoot, readLayout } from "../cgroup";
-import type { ReportRow } from "../cgroup/report";
-import { type CommandGroup, defineCommand } from "../command";
-import { MAGIC, tryFilesystemType } from "../linux/statfs";
-import { print, printJson, printTable } from "../output";
-import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./shared-operands";
-import { binarySize, seconds } from "./shared-quantities";
+import type { ReportRow } from "../cgroup/stats/report";
+import { type CommandGroup, defineCommand } from "../cli/command";
+import { MAGIC, tryFilesystemType } from "../linux/file/statfs";
+import { print, printJson, printTable } from "../output/print";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
+import { binarySize, seconds } from "./flags/quantities";
 
 const root = defineCommand({
   meta: { name: "root", description: "print the directory that holds the cgroup hierarchies" },
@@ -55,8 +55,8 @@ const show = defineCommand({
   args: { container: CONTAINER, ...FORMAT_FLAGS },
   examples: ["hako cgroup show web", "hako cgroup show web --format json"],
   async run({ values, globals }) {
-    const { containerCgroup } = await import("../cgroup/of-container");
-    const { reportOf } = await import("../cgroup/report");
+    const { containerCgroup } = await import("../cgroup/group/of-container");
+    const { reportOf } = await import("../cgroup/stats/report");
     const report = reportOf(containerCgroup(values.container, globals.root));
     if (wantsJson(values)) {
       printJson(report);

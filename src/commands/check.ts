@@ -1,7 +1,7 @@
-import { defineCommand } from "../command";
+import { defineCommand } from "../cli/command";
 import { checkHost, type Finding } from "../host/check";
-import { print, printJson, printTable } from "../output";
-import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
+import { print, printJson, printTable } from "../output/print";
+import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
 /** With what to do in the last column, as long as it is; the same advice is given once. */
 function rows(findings: readonly Finding[]): string[][] {

@@ -1,11 +1,11 @@
-import { defineCommand } from "../command";
-import { checkpointContainer } from "../container/checkpoint";
-import { containerId } from "../container/id";
-import { HakoError } from "../errors";
-import { callerOpenFiles } from "../linux/rlimit";
-import { logWarning } from "../log";
-import { CRIU_FLAGS, criuFlags } from "./shared-criu-flags";
-import { CONTAINER } from "./shared-operands";
+import { HakoError } from "../base/errors";
+import { defineCommand } from "../cli/command";
+import { checkpointContainer } from "../container/criu/checkpoint";
+import { callerOpenFiles } from "../linux/process/rlimit";
+import { containerId } from "../oci/id";
+import { logWarning } from "../output/log";
+import { CRIU_FLAGS, criuFlags } from "./flags/criu";
+import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   meta: {

@@ -1,9 +1,9 @@
-import { GLOBAL_FLAGS } from "../cli";
-import { defineCommand } from "../command";
-import { completionScript, SHELLS, type Shell } from "../completion";
-import { HakoError } from "../errors";
-import { print } from "../output";
-import { allCommands } from "../tables";
+import { HakoError } from "../base/errors";
+import { defineCommand } from "../cli/command";
+import { completionScript, SHELLS, type Shell } from "../cli/completion";
+import { GLOBAL_FLAGS } from "../cli/run";
+import { allCommands } from "../cli/tables";
+import { print } from "../output/print";
 
 export default defineCommand({
   meta: { name: "completion", description: "print a completion script for a shell" },

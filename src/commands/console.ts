@@ -1,11 +1,11 @@
-import { type CommandGroup, defineCommand } from "../command";
-import { setupConsole } from "../container/console";
-import type { Fd } from "../linux/fd";
-import { removeFile } from "../linux/file";
-import { isTerminal, setOnlcr } from "../linux/pty";
-import { accept, recvFd, unixListen, waitFor } from "../linux/socket";
-import { onFatalSignal, relay } from "../linux/terminal";
-import { print, UNREAD } from "../output";
+import { type CommandGroup, defineCommand } from "../cli/command";
+import { setupConsole } from "../container/io/console";
+import type { Fd } from "../linux/call/fd";
+import { removeFile } from "../linux/file/file";
+import { accept, recvFd, unixListen, waitFor } from "../linux/file/socket";
+import { isTerminal, setOnlcr } from "../linux/terminal/pty";
+import { onFatalSignal, relay } from "../linux/terminal/relay";
+import { print, UNREAD } from "../output/print";
 
 const open = defineCommand({
   meta: { name: "open", description: "make a terminal, send its master to a socket, print its path" },

@@ -1,8 +1,8 @@
-import { defineCommand } from "../command";
-import { consoleFor } from "../container/console-for";
+import { defineCommand } from "../cli/command";
 import { createContainer } from "../container/create";
-import { CREATE_FLAGS, createOptions } from "./shared-flags";
-import { NEW_CONTAINER } from "./shared-operands";
+import { consoleFor } from "../container/io/console-for";
+import { CREATE_FLAGS, createOptions } from "./flags/container";
+import { NEW_CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "create", description: "make a container from a bundle; start runs its program" },

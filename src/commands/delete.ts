@@ -1,9 +1,9 @@
-import { defineCommand } from "../command";
+import { defineCommand } from "../cli/command";
 import { deleteContainer } from "../container/delete";
-import { callerOpenFiles } from "../linux/rlimit";
-import { logWarning } from "../log";
-import { CONTAINER } from "./shared-operands";
-import { forContainers, MORE, REGEX } from "./shared-regex";
+import { callerOpenFiles } from "../linux/process/rlimit";
+import { logWarning } from "../output/log";
+import { CONTAINER } from "./flags/operands";
+import { forContainers, MORE, REGEX } from "./flags/regex";
 
 export default defineCommand({
   meta: {

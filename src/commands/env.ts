@@ -1,7 +1,7 @@
-import { defineCommand } from "../command";
+import { defineCommand } from "../cli/command";
 import { environment } from "../host/environment";
-import { printJson, printTable } from "../output";
-import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
+import { printJson, printTable } from "../output/print";
+import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "env", description: "the runtime, the host, its kernel and paths" },

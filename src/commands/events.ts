@@ -1,11 +1,11 @@
-import { defineCommand } from "../command";
-import { parseDuration } from "../container/duration";
+import { parseDuration } from "../base/duration";
+import { HakoError } from "../base/errors";
+import { defineCommand } from "../cli/command";
 import { type ContainerEvent, statsEvent, watchEvents } from "../container/events";
-import { containerId } from "../container/id";
-import { HakoError } from "../errors";
+import { containerId } from "../oci/id";
 import { exactJson } from "../oci/json";
-import { print, UNREAD } from "../output";
-import { CONTAINER } from "./shared-operands";
+import { print, UNREAD } from "../output/print";
+import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "events", description: "what a container uses, and when its memory ran out, as JSON lines" },

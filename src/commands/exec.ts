@@ -1,10 +1,10 @@
-import { defineCommand } from "../command";
-import { inheritance } from "../container/caller";
+import { defineCommand } from "../cli/command";
 import { execInContainer } from "../container/exec";
-import { containerId } from "../container/id";
-import { callerOpenFiles } from "../linux/rlimit";
-import { logWarning } from "../log";
-import { CONTAINER, PIDFD_SOCKET } from "./shared-operands";
+import { inheritance } from "../container/io/caller";
+import { callerOpenFiles } from "../linux/process/rlimit";
+import { containerId } from "../oci/id";
+import { logWarning } from "../output/log";
+import { CONTAINER, PIDFD_SOCKET } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "exec", description: "run a command in a container that runs" },

@@ -1,8 +1,8 @@
-import { defineCommand } from "../command";
-import { findCriu } from "../container/criu";
-import { HakoError } from "../errors";
-import { features } from "../oci/features";
-import { printJson } from "../output";
+import { HakoError } from "../base/errors";
+import { defineCommand } from "../cli/command";
+import { findCriu } from "../container/criu/criu";
+import { features } from "../host/features";
+import { printJson } from "../output/print";
 
 export default defineCommand({
   meta: { name: "features", description: "what this executable can do, as JSON" },

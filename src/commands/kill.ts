@@ -1,9 +1,9 @@
-import { defineCommand } from "../command";
+import { defineCommand } from "../cli/command";
 import { killContainer } from "../container/kill";
-import { signalNames, signalNumber } from "../linux/signals";
-import { logWarning } from "../log";
-import { CONTAINER } from "./shared-operands";
-import { forContainers, REGEX } from "./shared-regex";
+import { signalNames, signalNumber } from "../linux/process/signals";
+import { logWarning } from "../output/log";
+import { CONTAINER } from "./flags/operands";
+import { forContainers, REGEX } from "./flags/regex";
 
 export default defineCommand({
   meta: {

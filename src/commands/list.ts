@@ -1,8 +1,8 @@
-import { defineCommand } from "../command";
+import { defineCommand } from "../cli/command";
 import { listContainers } from "../container/list";
-import { logWarning } from "../log";
-import { print, printTable } from "../output";
-import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
+import { logWarning } from "../output/log";
+import { print, printTable } from "../output/print";
+import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "list", description: "list the containers below --root" },

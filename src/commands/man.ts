@@ -1,8 +1,8 @@
-import { GLOBAL_FLAGS } from "../cli";
-import { defineCommand } from "../command";
-import { manualPage } from "../man";
-import { print } from "../output";
-import { allCommands } from "../tables";
+import { defineCommand } from "../cli/command";
+import { manualPage } from "../cli/man";
+import { GLOBAL_FLAGS } from "../cli/run";
+import { allCommands } from "../cli/tables";
+import { print } from "../output/print";
 
 export default defineCommand({
   meta: { name: "man", description: "print the manual page, hako(1)" },

@@ -1,9 +1,9 @@
-import { type CommandGroup, defineCommand } from "../command";
-import { containerId, sandboxId } from "../container/id";
-import { MappingStore } from "../container/mapping";
-import { logWarning } from "../log";
-import { print, printJson, printTable } from "../output";
-import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./shared-operands";
+import { type CommandGroup, defineCommand } from "../cli/command";
+import { containerId, sandboxId } from "../oci/id";
+import { logWarning } from "../output/log";
+import { print, printJson, printTable } from "../output/print";
+import { MappingStore } from "../state/mapping";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
 const add = defineCommand({
   meta: {

@@ -1,10 +1,10 @@
-import { type CommandGroup, defineCommand } from "../command";
-import { HakoError } from "../errors";
-import { callersSignalSteps } from "../linux/clean-start";
-import { callerEnvironment, callerVariable } from "../linux/environment";
-import { execProgram, lookUpProgram } from "../linux/exec";
-import { enterNetworkNamespace } from "../linux/namespace";
-import { callerOpenFiles } from "../linux/rlimit";
+import { HakoError } from "../base/errors";
+import { type CommandGroup, defineCommand } from "../cli/command";
+import { callersSignalSteps } from "../linux/file/clean-start";
+import { callerEnvironment, callerVariable } from "../linux/file/environment";
+import { execProgram, lookUpProgram } from "../linux/process/exec";
+import { enterNetworkNamespace } from "../linux/process/namespace";
+import { callerOpenFiles } from "../linux/process/rlimit";
 
 const exec = defineCommand({
   meta: { name: "exec", description: "run a command in a network namespace" },

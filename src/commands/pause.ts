@@ -1,7 +1,7 @@
-import { defineCommand } from "../command";
-import { containerId } from "../container/id";
+import { defineCommand } from "../cli/command";
 import { pauseContainer } from "../container/pause";
-import { CONTAINER } from "./shared-operands";
+import { containerId } from "../oci/id";
+import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "pause", description: "stop all processes of a container where they are" },

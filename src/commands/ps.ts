@@ -1,8 +1,8 @@
-import { defineCommand } from "../command";
-import { containerId } from "../container/id";
+import { defineCommand } from "../cli/command";
 import { containerPids, processTable } from "../container/ps";
-import { print } from "../output";
-import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./shared-operands";
+import { containerId } from "../oci/id";
+import { print } from "../output/print";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "ps", description: "the processes of a container" },

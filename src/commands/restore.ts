@@ -1,12 +1,12 @@
-import { defineCommand } from "../command";
+import { defineCommand } from "../cli/command";
 import { checkedBundle } from "../container/bundle";
-import { containerId } from "../container/id";
-import { runRestored } from "../container/run-restored";
-import { callerOpenFiles } from "../linux/rlimit";
-import { logWarning } from "../log";
-import { CRIU_FLAGS, criuFlags } from "./shared-criu-flags";
-import { CREATE_FLAGS } from "./shared-flags";
-import { NEW_CONTAINER } from "./shared-operands";
+import { runRestored } from "../container/criu/run-restored";
+import { callerOpenFiles } from "../linux/process/rlimit";
+import { containerId } from "../oci/id";
+import { logWarning } from "../output/log";
+import { CREATE_FLAGS } from "./flags/container";
+import { CRIU_FLAGS, criuFlags } from "./flags/criu";
+import { NEW_CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   meta: {

@@ -1,18 +1,18 @@
-import type { Argument } from "../arguments";
-import { defineCommand, type Globals } from "../command";
-import { inheritance } from "../container/caller";
-import { parseDuration } from "../container/duration";
-import { type EndedRun, endEndedRun, endedRun } from "../container/ended-run";
-import { freeId } from "../container/free-id";
-import { containerId } from "../container/id";
-import { runContainer } from "../container/run";
-import type { ScriptValues } from "../container/script";
-import { HakoError } from "../errors";
-import { callerOpenFiles } from "../linux/rlimit";
-import { logWarning } from "../log";
-import { print } from "../output";
-import { CREATE_FLAGS, createOptions, placeOptions } from "./shared-flags";
-import { NEW_CONTAINER } from "./shared-operands";
+import { parseDuration } from "../base/duration";
+import { HakoError } from "../base/errors";
+import type { Argument } from "../cli/arguments";
+import { defineCommand, type Globals } from "../cli/command";
+import { inheritance } from "../container/io/caller";
+import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
+import { runContainer } from "../container/run/run";
+import type { ScriptValues } from "../container/script/script";
+import { callerOpenFiles } from "../linux/process/rlimit";
+import { containerId } from "../oci/id";
+import { logWarning } from "../output/log";
+import { print } from "../output/print";
+import { freeId } from "../state/free-id";
+import { CREATE_FLAGS, createOptions, placeOptions } from "./flags/container";
+import { NEW_CONTAINER } from "./flags/operands";
 
 /** setTimeout's: longer ones end at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -165,7 +165,8 @@ export default defineCommand({
     const id = idOf(values, globals.root);
     const command = rest[0] === "--" ? rest.slice(1) : rest;
     // loaded for those who have no bundle
-    const { scriptBundle } = require("../container/script") as typeof import("../container/script");
+    const { scriptBundle } =
+      require("../container/script/script") as typeof import("../container/script/script");
     const bundle = scriptBundle(id, { ...values, rootfs: values.rootfs }, command);
     const place = placeOptions(globals, id, values, preserveFds);
     const status = await runContainer({ ...place, ...common, bundle, signalsEnd: true });

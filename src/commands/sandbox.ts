@@ -1,9 +1,9 @@
-import { type CommandGroup, defineCommand } from "../command";
-import { sandboxId } from "../container/id";
-import { logWarning } from "../log";
-import { print, printJson, printTable } from "../output";
-import { FORMAT_FLAGS, wantsJson } from "./shared-operands";
-import { binarySize, seconds } from "./shared-quantities";
+import { type CommandGroup, defineCommand } from "../cli/command";
+import { sandboxId } from "../oci/id";
+import { logWarning } from "../output/log";
+import { print, printJson, printTable } from "../output/print";
+import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
+import { binarySize, seconds } from "./flags/quantities";
 
 const list = defineCommand({
   meta: { name: "list", description: "list sandboxes and how many containers are in each" },
@@ -13,7 +13,7 @@ const list = defineCommand({
   },
   examples: ["hako sandbox list", "hako sandbox list --format json"],
   async run({ values, globals }) {
-    const { listSandboxes } = await import("../sandbox/list");
+    const { listSandboxes } = await import("../container/sandboxes");
     const sandboxes = listSandboxes(globals.root, logWarning);
     if (values.quiet) print(sandboxes.map(({ id }) => `${id}\n`).join(""));
     else if (wantsJson(values)) printJson(sandboxes);
@@ -40,7 +40,7 @@ const show = defineCommand({
   },
   examples: ["hako sandbox show pod1", "hako sandbox show pod1 --format json"],
   async run({ values, globals }) {
-    const { showSandbox } = await import("../sandbox/list");
+    const { showSandbox } = await import("../container/sandboxes");
     const sandbox = showSandbox(globals.root, sandboxId(values.sandbox), logWarning);
     if (wantsJson(values)) {
       printJson(sandbox);

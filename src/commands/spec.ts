@@ -1,8 +1,8 @@
-import { readLayout } from "../cgroup/layout";
-import { defineCommand } from "../command";
-import { HakoError } from "../errors";
-import { statusAt, writeText } from "../linux/file";
-import { systemError } from "../linux/syscall";
+import { HakoError } from "../base/errors";
+import { readLayout } from "../cgroup/hierarchy/layout";
+import { defineCommand } from "../cli/command";
+import { systemError } from "../linux/call/syscall";
+import { statusAt, writeText } from "../linux/file/file";
 import { defaultConfig } from "../oci/default";
 
 export default defineCommand({

@@ -1,9 +1,9 @@
-import { defineCommand } from "../command";
-import { notifySocket } from "../container/caller";
-import { containerId } from "../container/id";
+import { defineCommand } from "../cli/command";
+import { notifySocket } from "../container/io/caller";
 import { startAndNotify } from "../container/start";
-import { callerOpenFiles } from "../linux/rlimit";
-import { CONTAINER } from "./shared-operands";
+import { callerOpenFiles } from "../linux/process/rlimit";
+import { containerId } from "../oci/id";
+import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "start", description: "run the program of a created container" },

@@ -1,8 +1,8 @@
-import { defineCommand } from "../command";
-import { containerId } from "../container/id";
-import { readRecord, stateOf, statusOf } from "../container/record";
-import { printJson } from "../output";
-import { CONTAINER } from "./shared-operands";
+import { defineCommand } from "../cli/command";
+import { containerId } from "../oci/id";
+import { printJson } from "../output/print";
+import { readRecord, stateOf, statusOf } from "../state/record";
+import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   meta: { name: "state", description: "print what a container does, as JSON" },

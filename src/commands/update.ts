@@ -1,9 +1,9 @@
-import { defineCommand } from "../command";
-import { containerId } from "../container/id";
+import { defineCommand } from "../cli/command";
 import { updateContainer } from "../container/update";
 import { changesOf, LIMIT_FLAGS, SCHEMA_FLAGS } from "../container/update-values";
-import { logWarning } from "../log";
-import { CONTAINER } from "./shared-operands";
+import { containerId } from "../oci/id";
+import { logWarning } from "../output/log";
+import { CONTAINER } from "./flags/operands";
 
 type LimitFlag = keyof typeof LIMIT_FLAGS;
 interface TextFlag {

@@ -1,10 +1,10 @@
-import { defineCommand } from "../command";
-import { bundleFindings, type Finding, idFindings } from "../container/validate";
-import { toStandardError } from "../log";
+import { printable } from "../base/printable";
+import { defineCommand } from "../cli/command";
+import { bundleFindings, type Finding, idFindings } from "../container/validate/validate";
 import { problemLine } from "../oci/config";
-import { printJson } from "../output";
-import { printable } from "../printable";
-import { BUNDLE } from "./shared-operands";
+import { toStandardError } from "../output/log";
+import { printJson } from "../output/print";
+import { BUNDLE } from "./flags/operands";
 
 export default defineCommand({
   meta: {

@@ -1,5 +1,5 @@
-import type { CgroupManager } from "../cgroup/managers";
-import { resolve } from "../linux/path-text";
+import { resolve } from "../linux/file/path-text";
+import type { CgroupManager } from "../oci/cgroup-managers";
 import { checkedConfig } from "../oci/validate";
 import type { Bundle } from "./create";
 

@@ -1,26 +1,24 @@
-import type { CgroupManager } from "../cgroup/managers";
-import { HakoError } from "../errors";
-import { checkLabels } from "../init/labels";
-import type { Fd } from "../linux/fd";
-import { makeDirectory } from "../linux/file";
-import { join } from "../linux/path-text";
-import { processStatus } from "../linux/process";
-import { effectiveUser } from "../linux/rootless";
-import type { SeccompFilter } from "../linux/seccomp";
-import { unixListen } from "../linux/socket";
+import { HakoError } from "../base/errors";
+import { UndoStack } from "../base/undo";
+import type { ContainerPlan } from "../drivers/driver";
+import { namespacesDriver } from "../drivers/namespaces";
+import { checkLabels } from "../drivers/namespaces/program/labels";
+import { runHooks } from "../hooks/hooks";
+import type { Fd } from "../linux/call/fd";
+import { makeDirectory } from "../linux/file/file";
+import { join } from "../linux/file/path-text";
+import { unixListen } from "../linux/file/socket";
+import { processStatus } from "../linux/process/process";
+import { effectiveUser } from "../linux/process/rootless";
+import type { SeccompFilter } from "../linux/process/seccomp";
+import type { CgroupManager } from "../oci/cgroup-managers";
 import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
+import { type ContainerId, sandboxId } from "../oci/id";
 import { hasNamespace } from "../oci/namespaces";
 import { kataWarning } from "../oci/semantics-isolation";
-import type { ContainerPlan } from "../sandbox/driver";
-import { namespacesDriver } from "../sandbox/namespaces";
-import { UndoStack } from "../undo";
-import { handOut, type Receivers } from "./hand-out";
-import { runHooks } from "./hooks";
-import { type ContainerId, sandboxId } from "./id";
-import { lockContainer } from "./lock";
-import { MappingStore } from "./mapping";
-import { runPoststopHooks } from "./poststop";
+import { lockContainer } from "../state/lock";
+import { MappingStore } from "../state/mapping";
 import {
   type ContainerRecord,
   claimId,
@@ -32,9 +30,11 @@ import {
   unclaimId,
   writeConfig,
   writeRecord,
-} from "./record";
+} from "../state/record";
+import { handOut, type Receivers } from "./io/hand-out";
+import { callerStreams } from "./io/streams";
+import { runPoststopHooks } from "./poststop";
 import { makeFilter } from "./seccomp";
-import { callerStreams } from "./streams";
 
 /** A bundle whose config.json was checked. */
 export interface Bundle {
@@ -118,7 +118,7 @@ export function createContainer(given: CreateOptions): ContainerRecord {
   };
   if (!hasNamespace(config, "mount")) {
     const { plannedHostMounts, removeHostMounts } =
-      require("./host-mounts") as typeof import("./host-mounts");
+      require("../state/host-mounts") as typeof import("../state/host-mounts");
     const hostMounts = plannedHostMounts(bundle.rootfs);
     save({ hostMounts });
     undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
@@ -130,8 +130,8 @@ export function createContainer(given: CreateOptions): ContainerRecord {
 }
 
 /** Loaded for the few who ask. */
-function notify(): typeof import("./notify") {
-  return require("./notify");
+function notify(): typeof import("./io/notify") {
+  return require("./io/notify");
 }
 
 /** Takes an id that is free, and its lock. */

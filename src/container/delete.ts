@@ -1,13 +1,12 @@
-import { loadCgroup } from "../cgroup/stored";
-import { asHakoError, HakoError } from "../errors";
-import { hasErrno } from "../linux/file";
-import { signalProcess, waitForEnd } from "../linux/process";
-import { logDebug } from "../log";
+import { asHakoError, HakoError } from "../base/errors";
+import { loadCgroup } from "../cgroup/group/stored";
+import { hasErrno } from "../linux/file/file";
+import { signalProcess, waitForEnd } from "../linux/process/process";
 import { leadsSandbox } from "../oci/container-type";
-import type { ContainerId } from "./id";
-import { lockContainer } from "./lock";
-import { MappingStore } from "./mapping";
-import { runPoststopHooks } from "./poststop";
+import type { ContainerId } from "../oci/id";
+import { logDebug } from "../output/log";
+import { lockContainer } from "../state/lock";
+import { MappingStore } from "../state/mapping";
 import {
   type ContainerRecord,
   containerDirectory,
@@ -17,7 +16,8 @@ import {
   removeDirectory,
   type Status,
   statusOf,
-} from "./record";
+} from "../state/record";
+import { runPoststopHooks } from "./poststop";
 
 const SIGKILL = 9;
 /** Failures to read a record that say nothing of the record. */
@@ -159,7 +159,7 @@ function end(record: ContainerRecord): void {
 /** What few containers have; each is loaded for them. */
 function removeRarities({ hostMounts, resctrl }: ContainerRecord): void {
   if (hostMounts !== undefined) {
-    const { removeHostMounts } = require("./host-mounts") as typeof import("./host-mounts");
+    const { removeHostMounts } = require("../state/host-mounts") as typeof import("../state/host-mounts");
     removeHostMounts(hostMounts);
   }
   if (resctrl !== undefined) {

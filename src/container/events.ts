@@ -1,11 +1,11 @@
+import { HakoError } from "../base/errors";
 import type { CgroupStats } from "../cgroup";
-import { HakoError } from "../errors";
-import type { Fd } from "../linux/fd";
-import { pollAny, type Watched } from "../linux/poll";
-import { openProcess } from "../linux/process";
-import type { ContainerId } from "./id";
+import type { Fd } from "../linux/call/fd";
+import { pollAny, type Watched } from "../linux/file/poll";
+import { openProcess } from "../linux/process/process";
+import type { ContainerId } from "../oci/id";
+import { type ContainerRecord, readRecord, readStoredConfig, statusOf } from "../state/record";
 import { cgroupOf } from "./pause";
-import { type ContainerRecord, readRecord, readStoredConfig, statusOf } from "./record";
 
 /** What `events` tells, in the form of runc's JSON. */
 export type ContainerEvent =

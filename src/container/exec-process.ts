@@ -1,6 +1,6 @@
-import { HakoError } from "../errors";
-import { callerVariable } from "../linux/environment";
-import { readText } from "../linux/file";
+import { HakoError } from "../base/errors";
+import { callerVariable } from "../linux/file/environment";
+import { readText } from "../linux/file/file";
 import type { Capabilities, Process, User } from "../oci/config";
 import { processProblems } from "../oci/semantics-process";
 import { userOf } from "./user";

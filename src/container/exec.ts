@@ -1,26 +1,20 @@
-import { HakoError } from "../errors";
-
-import { EXEC_AGAIN } from "../init/exec-told";
-import { checkLabels } from "../init/labels";
-import { ownVariable } from "../linux/environment";
-import type { Fd } from "../linux/fd";
-import { removeFile } from "../linux/file";
-import { namespaceRoot, processRoot } from "../linux/namespace-root";
-import { isExiting, openProcess } from "../linux/process";
-import { hasListener, type SeccompFilter } from "../linux/seccomp";
-import { socketPair } from "../linux/socket";
-import { isDebugging, logDebug } from "../log";
+import { HakoError } from "../base/errors";
+import { UndoStack } from "../base/undo";
+import { namespacesDriver } from "../drivers/namespaces";
+import { EXEC_AGAIN } from "../drivers/namespaces/exec/exec-told";
+import { checkLabels } from "../drivers/namespaces/program/labels";
+import type { Fd } from "../linux/call/fd";
+import { ownVariable } from "../linux/file/environment";
+import { removeFile } from "../linux/file/file";
+import { socketPair } from "../linux/file/socket";
+import { isExiting, openProcess } from "../linux/process/process";
+import { hasListener, type SeccompFilter } from "../linux/process/seccomp";
+import { namespaceRoot, processRoot } from "../linux/remote/namespace-root";
 import type { Config, Process } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
+import type { ContainerId } from "../oci/id";
 import { hasNamespace } from "../oci/namespaces";
-import { namespacesDriver } from "../sandbox/namespaces";
-import { UndoStack } from "../undo";
-import { consoleFor } from "./console-for";
-import { type ExecValues, execProcess, lostCapabilities } from "./exec-process";
-import type { SignalForwarder } from "./foreground";
-import { FORWARDED } from "./forwarded-signals";
-import { handOut, type Receivers } from "./hand-out";
-import type { ContainerId } from "./id";
+import { isDebugging, logDebug } from "../output/log";
 import {
   type ContainerRecord,
   type ProcessRecord,
@@ -28,7 +22,12 @@ import {
   readStoredConfig,
   stateOf,
   statusOf,
-} from "./record";
+} from "../state/record";
+import { type ExecValues, execProcess, lostCapabilities } from "./exec-process";
+import { consoleFor } from "./io/console-for";
+import type { SignalForwarder } from "./io/foreground";
+import { FORWARDED } from "./io/forwarded-signals";
+import { handOut, type Receivers } from "./io/hand-out";
 import { passListener, storedFilter } from "./seccomp";
 import { homeIn } from "./user";
 
@@ -71,7 +70,8 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
 
 /** Throws why the process could not become its program that this command had made before it was started again, with this line. */
 function sayWhatFailed(line: string, { root, id, pidFile }: ExecOptions): void {
-  const { failureTold, toldExec } = require("../init/exec-failure") as typeof import("../init/exec-failure");
+  const { failureTold, toldExec } =
+    require("../drivers/namespaces/exec/exec-failure") as typeof import("../drivers/namespaces/exec/exec-failure");
   const told = toldExec(line);
   if (told === undefined) return;
   if (pidFile !== undefined) removeFile(pidFile);
@@ -128,8 +128,8 @@ function warnOfLost({ values, warn }: ExecOptions, process: Process): void {
 }
 
 /** Loaded for programs that are watched from here. */
-function foreground(): typeof import("./foreground") {
-  return require("./foreground");
+function foreground(): typeof import("./io/foreground") {
+  return require("./io/foreground");
 }
 
 /** Whether this process is not needed while the program runs. The listener of a filter it hands over when it has let that go. */

@@ -1,22 +1,22 @@
-import { HakoError } from "../errors";
-import { bytesOf, concatenated, textOf } from "../linux/bytes";
-import { type ErrnoName, errnoName } from "../linux/errno";
-import { Fd } from "../linux/fd";
-import { listNames, readAtMost, statusAt, writeAllTo } from "../linux/file";
-import { AT_FDCWD, O, openAt } from "../linux/path";
-import { join } from "../linux/path-text";
-import { effectiveUser } from "../linux/rootless";
-import type { SeccompFilter } from "../linux/seccomp";
-import { type FileStatus, statusOf } from "../linux/stat";
-import { syscallOn, systemError, trySyscall } from "../linux/syscall";
-import { logDebug } from "../log";
+import { HakoError } from "../base/errors";
+import { COMMIT, VERSION } from "../base/version";
+import { bytesOf, concatenated, textOf } from "../linux/call/bytes";
+import { type ErrnoName, errnoName } from "../linux/call/errno";
+import { Fd } from "../linux/call/fd";
+import { syscallOn, systemError, trySyscall } from "../linux/call/syscall";
+import { listNames, readAtMost, statusAt, writeAllTo } from "../linux/file/file";
+import { AT_FDCWD, O, openAt } from "../linux/file/path";
+import { join } from "../linux/file/path-text";
+import { type FileStatus, statusOf } from "../linux/file/stat";
+import { effectiveUser } from "../linux/process/rootless";
+import type { SeccompFilter } from "../linux/process/seccomp";
 import type { Seccomp } from "../oci/config";
 import { exactJson } from "../oci/json";
+import { NATIVE } from "../oci/seccomp-words";
+import { logDebug } from "../output/log";
 import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
-import { NATIVE } from "../seccomp/words";
-import { COMMIT, VERSION } from "../version";
-import { checkWay } from "./trusted-path";
-import { defaultRoot } from "./user-root";
+import { checkWay } from "../state/trusted-path";
+import { defaultRoot } from "../state/user-root";
 
 /** Set by build.ts: a hash of the compiler's source. Whoever changes that has another one in the same commit. */
 declare const HAKO_FILTER_COMPILER: string | undefined;

@@ -1,11 +1,11 @@
+import { asHakoError, HakoError } from "../base/errors";
 import type { Cgroup } from "../cgroup";
-import { loadCgroup } from "../cgroup/stored";
-import { asHakoError, HakoError } from "../errors";
-import { signalProcess } from "../linux/process";
+import { loadCgroup } from "../cgroup/group/stored";
+import { signalProcess } from "../linux/process/process";
 import { leadsSandbox } from "../oci/container-type";
-import type { ContainerId } from "./id";
-import { MappingStore } from "./mapping";
-import { type ContainerRecord, readRecord, statusOf } from "./record";
+import type { ContainerId } from "../oci/id";
+import { MappingStore } from "../state/mapping";
+import { type ContainerRecord, readRecord, statusOf } from "../state/record";
 
 const SIGKILL = 9;
 const SIGTERM = 15;

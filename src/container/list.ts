@@ -1,8 +1,8 @@
-import { asHakoError, HakoError } from "../errors";
-import { statusAt } from "../linux/file";
-import { userName } from "../linux/user-name";
-import type { ContainerId } from "./id";
-import { lockContainer } from "./lock";
+import { asHakoError, HakoError } from "../base/errors";
+import { statusAt } from "../linux/file/file";
+import { userName } from "../linux/file/user-name";
+import type { ContainerId } from "../oci/id";
+import { lockContainer } from "../state/lock";
 import {
   containerDirectory,
   containerIds,
@@ -11,7 +11,7 @@ import {
   hasRecord,
   readRecord,
   statusOf,
-} from "./record";
+} from "../state/record";
 
 /** A container as `list` shows it, with runc's JSON names. */
 export interface Listed {

@@ -1,9 +1,9 @@
+import { HakoError } from "../base/errors";
 import type { Cgroup } from "../cgroup";
-import { loadCgroup } from "../cgroup/stored";
-import { HakoError } from "../errors";
-import type { ContainerId } from "./id";
-import { lockContainer } from "./lock";
-import { type ContainerRecord, readRecord, type Status, statusOf } from "./record";
+import { loadCgroup } from "../cgroup/group/stored";
+import type { ContainerId } from "../oci/id";
+import { lockContainer } from "../state/lock";
+import { type ContainerRecord, readRecord, type Status, statusOf } from "../state/record";
 
 /** Stops all processes of a container where they are. */
 export function pauseContainer(root: string, id: ContainerId): void {

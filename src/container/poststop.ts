@@ -1,5 +1,5 @@
-import { runLenientHooks } from "./hooks";
-import { type ContainerRecord, stateOf } from "./record";
+import { runLenientHooks } from "../hooks/hooks";
+import { type ContainerRecord, stateOf } from "../state/record";
 
 /** Runs the hooks that come when all of a container is gone (runtime.md "Lifecycle", step 13); a failing one is a warning. */
 export function runPoststopHooks(

@@ -1,13 +1,13 @@
-import { HakoError } from "../errors";
-import { textOf } from "../linux/bytes";
-import { callerVariables } from "../linux/environment";
-import { findProgram } from "../linux/exec";
-import { readText, statusAt } from "../linux/file";
-import { userName } from "../linux/user-name";
-import { printable } from "../printable";
-import type { ContainerId } from "./id";
+import { HakoError } from "../base/errors";
+import { printable } from "../base/printable";
+import { textOf } from "../linux/call/bytes";
+import { callerVariables } from "../linux/file/environment";
+import { readText, statusAt } from "../linux/file/file";
+import { userName } from "../linux/file/user-name";
+import { findProgram } from "../linux/process/exec";
+import type { ContainerId } from "../oci/id";
+import { readRecord } from "../state/record";
 import { processesOf } from "./processes";
-import { readRecord } from "./record";
 
 const DEFAULT_OPTIONS = ["-ef"];
 const TICKS_PER_SECOND = 100;

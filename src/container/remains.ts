@@ -1,9 +1,9 @@
-import { directoryOf } from "../cgroup/node";
-import { cgroupOfConfig } from "../cgroup/of-config";
-import { asHakoError } from "../errors";
-import { exists } from "../linux/file";
-import type { ContainerId } from "./id";
-import { readStoredConfig } from "./record";
+import { asHakoError } from "../base/errors";
+import { cgroupOfConfig } from "../cgroup/group/of-config";
+import { directoryOf } from "../cgroup/hierarchy/node";
+import { exists } from "../linux/file/file";
+import type { ContainerId } from "../oci/id";
+import { readStoredConfig } from "../state/record";
 
 /**
  * Ends the processes of a container whose record is broken and removes its cgroups, as far as its config.json tells which these

@@ -1,16 +1,16 @@
-import { during, HakoError } from "../errors";
-import { bytesOf } from "../linux/bytes";
-import type { Fd } from "../linux/fd";
-import { hasErrno, readBytes, writeBytes } from "../linux/file";
-import { join } from "../linux/path-text";
-import type { SeccompFilter } from "../linux/seccomp";
-import { sendFd, unixConnect, writeAll } from "../linux/socket";
+import { during, HakoError } from "../base/errors";
+import { bytesOf } from "../linux/call/bytes";
+import type { Fd } from "../linux/call/fd";
+import { hasErrno, readBytes, writeBytes } from "../linux/file/file";
+import { join } from "../linux/file/path-text";
+import { sendFd, unixConnect, writeAll } from "../linux/file/socket";
+import type { SeccompFilter } from "../linux/process/seccomp";
 import type { Config, Seccomp } from "../oci/config";
+import type { ContainerId } from "../oci/id";
 import type { State } from "../oci/state";
 import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
+import { containerDirectory } from "../state/record";
 import type { CachedFilter } from "./filter-cache";
-import type { ContainerId } from "./id";
-import { containerDirectory } from "./record";
 
 /** The compiled filter. */
 const FILE = "seccomp.bpf";

@@ -1,10 +1,11 @@
-import { asHakoError, during, HakoError } from "../errors";
-import { STAGE_NAME } from "../init/stage-name";
-import type { StartHooks } from "../init/start-hooks";
-import { failedStep } from "../linux/failed-step";
-import type { Fd } from "../linux/fd";
-import { exists, removeFile } from "../linux/file";
-import { processRoot } from "../linux/namespace-root";
+import { asHakoError, during, HakoError } from "../base/errors";
+import { UndoStack } from "../base/undo";
+import { STAGE_NAME } from "../drivers/namespaces/birth/stage-name";
+import type { StartHooks } from "../drivers/namespaces/program/start-hooks";
+import { runHooks } from "../hooks/hooks";
+import type { Fd } from "../linux/call/fd";
+import { exists, removeFile } from "../linux/file/file";
+import { readSome, recvByte, unixConnect, writeAll } from "../linux/file/socket";
 import {
   aliveProcess,
   hasExecuted,
@@ -13,19 +14,17 @@ import {
   signalProcess,
   waitForEnd,
   waitForWord,
-} from "../linux/process";
-import { forged, silence } from "../linux/remote-answers";
-import { RemoteProcess } from "../linux/remote-process";
-import { hasListener, isListener } from "../linux/seccomp";
-import { SharedRange } from "../linux/shared-range";
-import { readSome, recvByte, unixConnect, writeAll } from "../linux/socket";
-import { logDebug, logWarning } from "../log";
+} from "../linux/process/process";
+import { hasListener, isListener } from "../linux/process/seccomp";
+import { failedStep } from "../linux/remote/failed-step";
+import { processRoot } from "../linux/remote/namespace-root";
+import { forged, silence } from "../linux/remote/remote-answers";
+import { RemoteProcess } from "../linux/remote/remote-process";
+import { SharedRange } from "../linux/remote/shared-range";
 import type { Config } from "../oci/config";
-import { UndoStack } from "../undo";
-import { runHooks } from "./hooks";
-import type { ContainerId } from "./id";
-import { lockContainer } from "./lock";
-import type { NotifyRelay } from "./notify";
+import type { ContainerId } from "../oci/id";
+import { logDebug, logWarning } from "../output/log";
+import { lockContainer } from "../state/lock";
 import {
   type ContainerRecord,
   readRecord,
@@ -33,7 +32,8 @@ import {
   startSocketPath,
   stateOf,
   statusOf,
-} from "./record";
+} from "../state/record";
+import type { NotifyRelay } from "./io/notify";
 import { passListener, storedFilter } from "./seccomp";
 
 const SIGKILL = 9;
@@ -88,8 +88,8 @@ function orKill<T>({ init }: ContainerRecord, action: () => T): T {
 }
 
 /** Loaded for the few who ask. */
-function notify(): typeof import("./notify") {
-  return require("./notify");
+function notify(): typeof import("./io/notify") {
+  return require("./io/notify");
 }
 
 interface Started {
@@ -150,7 +150,8 @@ function letGo(
   removeFile(startSocketPath(root, id));
   const failed = failedStep(range);
   if (failed !== undefined) {
-    const { endFailure } = require("../init/end-failure") as typeof import("../init/end-failure");
+    const { endFailure } =
+      require("../drivers/namespaces/program/end-failure") as typeof import("../drivers/namespaces/program/end-failure");
     throw endFailure(failed, readStoredConfig(root, id), rootfs);
   }
   if (init !== undefined && !hasExecuted(init.pid, init.startTime, STAGE_NAME)) throw diedBefore(record);
@@ -170,7 +171,8 @@ function runHooksInside(
   range: SharedRange,
   { config, filter, openFiles }: { config: Config } & Omit<StartHooks, "state">,
 ): void {
-  const { runStartHooks } = require("../init/start-hooks") as typeof import("../init/start-hooks");
+  const { runStartHooks } =
+    require("../drivers/namespaces/program/start-hooks") as typeof import("../drivers/namespaces/program/start-hooks");
   const { init } = record;
   const watch = {
     ended: () => init === undefined || aliveProcess(init.pid, init.startTime) === undefined,

@@ -1,12 +1,12 @@
+import { HakoError } from "../base/errors";
+import { parseSize } from "../base/size";
 import type { Resources } from "../cgroup";
-import { HakoError } from "../errors";
-import { textOf } from "../linux/bytes";
-import { readText } from "../linux/file";
-import { readAll } from "../linux/socket";
+import { textOf } from "../linux/call/bytes";
+import { readText } from "../linux/file/file";
+import { readAll } from "../linux/file/socket";
 import { parseResources, readResources } from "../oci/config";
 import { exactInteger, pointer } from "../oci/json";
 import type { SchemaFlags } from "../resctrl/resctrl";
-import { parseSize } from "./size";
 
 const STANDARD_INPUT = 0;
 

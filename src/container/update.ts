@@ -1,9 +1,9 @@
-import { during, HakoError } from "../errors";
-import { UndoStack } from "../undo";
-import type { ContainerId } from "./id";
-import { lockContainer } from "./lock";
+import { during, HakoError } from "../base/errors";
+import { UndoStack } from "../base/undo";
+import type { ContainerId } from "../oci/id";
+import { lockContainer } from "../state/lock";
+import { type ContainerRecord, readRecord, readStoredConfig, statusOf, writeRecord } from "../state/record";
 import { cgroupOf } from "./pause";
-import { type ContainerRecord, readRecord, readStoredConfig, statusOf, writeRecord } from "./record";
 import type { Changes } from "./update-values";
 
 /** Changes limits of a container; those that are not given stay. All of them are taken back when one is refused. */

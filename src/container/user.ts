@@ -1,10 +1,10 @@
-import { type ErrorCode, HakoError } from "../errors";
-import { textOf } from "../linux/bytes";
-import type { Fd } from "../linux/fd";
-import { readAtMost } from "../linux/file";
-import { O, openAt, openIfThere } from "../linux/path";
-import { findRow, homeOf, rowsWith } from "../linux/rows";
-import { statusOf } from "../linux/stat";
+import { type ErrorCode, HakoError } from "../base/errors";
+import { textOf } from "../linux/call/bytes";
+import type { Fd } from "../linux/call/fd";
+import { readAtMost } from "../linux/file/file";
+import { O, openAt, openIfThere } from "../linux/file/path";
+import { findRow, homeOf, rowsWith } from "../linux/file/rows";
+import { statusOf } from "../linux/file/stat";
 import type { User } from "../oci/config";
 
 const MAX_ID = 0xffffffff - 1;

@@ -1,5 +1,5 @@
-import { HakoError } from "../errors";
-import { textOf } from "../linux/bytes";
+import { HakoError } from "../base/errors";
+import { textOf } from "../linux/call/bytes";
 
 /** A unix socket that a server listens on. */
 export interface Address {

@@ -1,6 +1,6 @@
-import { HakoError } from "../errors";
-import type { Fd } from "../linux/fd";
-import { readSome, unixConnectWithin, waitFor, writeAll } from "../linux/socket";
+import { HakoError } from "../base/errors";
+import type { Fd } from "../linux/call/fd";
+import { readSome, unixConnectWithin, waitFor, writeAll } from "../linux/file/socket";
 import type { Address } from "./address";
 import { decodeMessage, encodeMessage, type Message, messageLength } from "./message";
 import type { Value } from "./types";

@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { HakoError } from "../base/errors";
 import { marshal } from "./marshal";
 import type { Value, Variant } from "./types";
 import { unmarshal } from "./unmarshal";

@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { HakoError } from "../base/errors";
 import { isBasic, type Type } from "./types";
 
 /** The specification's limits: a signature's length, and how deep arrays and structs may nest. */

@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { HakoError } from "../base/errors";
 import { parseSignature } from "./signature";
 import { alignmentOf, BASIC_SIZES, type BasicCode, type Type, type Value } from "./types";
 

@@ -1,9 +1,14 @@
-import { pidsShortage } from "../cgroup/shortage";
-import { HakoError } from "../errors";
-import { exists, readText } from "../linux/file";
-import { NAMESPACE_FILES, NAMESPACE_FLAGS, NAMESPACE_TYPES, type NamespaceType } from "../linux/namespace";
-import { getLimit } from "../linux/rlimit";
-import { effectiveUser } from "../linux/rootless";
+import { HakoError } from "../base/errors";
+import { pidsShortage } from "../cgroup/stats/shortage";
+import { exists, readText } from "../linux/file/file";
+import {
+  NAMESPACE_FILES,
+  NAMESPACE_FLAGS,
+  NAMESPACE_TYPES,
+  type NamespaceType,
+} from "../linux/process/namespace";
+import { getLimit } from "../linux/process/rlimit";
+import { effectiveUser } from "../linux/process/rootless";
 import { type Confinement, confinedHint, confinement, rightsHint } from "./rights";
 
 /** The names of namespaces in procfs, where they aren't config.json's. */

@@ -1,7 +1,7 @@
+import { HakoError } from "../base/errors";
 import type { CgroupRecord } from "../cgroup";
-import { memoryShortage } from "../cgroup/shortage";
-import { HakoError } from "../errors";
-import type { Explanation } from "../linux/execution-error";
+import { memoryShortage } from "../cgroup/stats/shortage";
+import type { Explanation } from "../linux/process/execution-error";
 
 const SIGKILL = 9;
 const SIGSYS = 31;

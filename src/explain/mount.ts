@@ -1,11 +1,11 @@
-import type { HakoError } from "../errors";
-import { isBind } from "../init/mount-options";
-import { exists, hasErrno, readText, realPath } from "../linux/file";
-import { type MountEntry, readMountinfo } from "../linux/mountinfo";
-import { openToLook } from "../linux/path";
-import { dirname, resolve } from "../linux/path-text";
-import { mountIdOf } from "../linux/stat";
+import type { HakoError } from "../base/errors";
+import { exists, hasErrno, readText, realPath } from "../linux/file/file";
+import { openToLook } from "../linux/file/path";
+import { dirname, resolve } from "../linux/file/path-text";
+import { mountIdOf } from "../linux/file/stat";
+import { type MountEntry, readMountinfo } from "../linux/mount/mountinfo";
 import type { Mount } from "../oci/config";
+import { isBind } from "../oci/mount-options";
 
 /** The mount that what is at a path lies on, as this process sees it. */
 function mountAt(path: string): MountEntry | undefined {

@@ -1,9 +1,9 @@
-import { HakoError } from "../errors";
-import { type CapabilityName, capabilityBit, effectiveCapabilities } from "../linux/capabilities";
-import type { ErrnoName } from "../linux/errno";
-import { readText } from "../linux/file";
-import { effectiveUser } from "../linux/rootless";
-import type { SyscallName } from "../linux/syscall";
+import { HakoError } from "../base/errors";
+import type { ErrnoName } from "../linux/call/errno";
+import type { SyscallName } from "../linux/call/syscall";
+import { readText } from "../linux/file/file";
+import { type CapabilityName, capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";
+import { effectiveUser } from "../linux/process/rootless";
 
 /** The capability that the kernel wants for a system call that hako makes (capabilities(7)). */
 const CAPABILITY_OF: Partial<Record<SyscallName, CapabilityName>> = {

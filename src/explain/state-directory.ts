@@ -1,9 +1,9 @@
-import { HakoError } from "../errors";
-import { exists } from "../linux/file";
-import { openToLook } from "../linux/path";
-import { dirname, resolve } from "../linux/path-text";
-import { effectiveUser } from "../linux/rootless";
-import { mountStatusOf } from "../linux/stat";
+import { HakoError } from "../base/errors";
+import { exists } from "../linux/file/file";
+import { openToLook } from "../linux/file/path";
+import { dirname, resolve } from "../linux/file/path-text";
+import { mountStatusOf } from "../linux/file/stat";
+import { effectiveUser } from "../linux/process/rootless";
 
 const STATE_ERRNOS = new Set(["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO"]);
 /** What is done with its files: another call on a path below it is about something else, a mount perhaps. */

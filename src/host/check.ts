@@ -1,16 +1,16 @@
+import { asHakoError, HakoError } from "../base/errors";
 import { readLayout } from "../cgroup";
-import { DELEGATION } from "../cgroup/delegation";
-import { asHakoError, HakoError } from "../errors";
-import { capabilityBit, effectiveCapabilities } from "../linux/capabilities";
-import { findProgram } from "../linux/exec";
-import { readText } from "../linux/file";
-import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/namespace";
-import { openToLook } from "../linux/path";
-import { getLimit } from "../linux/rlimit";
-import { isRootless } from "../linux/rootless";
-import { mountStatusOf } from "../linux/stat";
-import { kernelRelease } from "../linux/uname";
-import { systemdVersion } from "../systemd/version";
+import { DELEGATION } from "../cgroup/hierarchy/delegation";
+import { systemdVersion } from "../cgroup/systemd/version";
+import { readText } from "../linux/file/file";
+import { openToLook } from "../linux/file/path";
+import { mountStatusOf } from "../linux/file/stat";
+import { kernelRelease } from "../linux/kernel/uname";
+import { capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";
+import { findProgram } from "../linux/process/exec";
+import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/process/namespace";
+import { getLimit } from "../linux/process/rlimit";
+import { isRootless } from "../linux/process/rootless";
 import { tryCgroups, tryNamespace, tryRights } from "./trials";
 
 /** "ok", "missing" (containers don't run without), "absent" (something more would work with it), or not looked at. */

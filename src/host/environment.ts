@@ -1,8 +1,8 @@
+import { COMMIT, SPEC_VERSION, VERSION } from "../base/version";
 import { cgroupRoot, readLayout } from "../cgroup";
-import { exists, linkText, readText } from "../linux/file";
-import { resolve } from "../linux/path-text";
-import { systemdVersion } from "../systemd/version";
-import { COMMIT, SPEC_VERSION, VERSION } from "../version";
+import { systemdVersion } from "../cgroup/systemd/version";
+import { exists, linkText, readText } from "../linux/file/file";
+import { resolve } from "../linux/file/path-text";
 
 type Section = Record<string, string | number | boolean>;
 

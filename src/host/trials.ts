@@ -1,17 +1,17 @@
+import { asHakoError, HakoError } from "../base/errors";
 import { openCgroup } from "../cgroup";
-import { makeNode, removeNode } from "../cgroup/node";
-import { asHakoError, HakoError } from "../errors";
+import { makeNode, removeNode } from "../cgroup/hierarchy/node";
 import { explainClone } from "../explain/clone";
 import { inUserNamespaceHint } from "../explain/mount";
 import { confinement, explainRights } from "../explain/rights";
-import { allCapabilities, effectiveCapabilities, SYS_ADMIN } from "../linux/capabilities";
-import { cloneChild, Reports } from "../linux/clone";
-import { loopbackSteps } from "../linux/interface";
-import { cloneTreeStep, detachedFilesystemSteps, privateTreeStep } from "../linux/mount-steps";
-import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/namespace";
-import { reapChild } from "../linux/process";
-import { effectiveUser, inUserNamespace } from "../linux/rootless";
-import type { Step } from "../linux/steps";
+import type { Step } from "../linux/call/steps";
+import { cloneTreeStep, detachedFilesystemSteps, privateTreeStep } from "../linux/mount/mount-steps";
+import { loopbackSteps } from "../linux/network/interface";
+import { allCapabilities, effectiveCapabilities, SYS_ADMIN } from "../linux/process/capabilities";
+import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/process/namespace";
+import { reapChild } from "../linux/process/process";
+import { effectiveUser, inUserNamespace } from "../linux/process/rootless";
+import { cloneChild, Reports } from "../linux/steps/clone";
 
 /** What a container's process does is tried by a child that ends at once: files of procfs don't tell what a filter refuses. */
 

@@ -1,8 +1,8 @@
-import type { CgroupManager } from "../cgroup/managers";
-import { isSystemdPath } from "../cgroup/paths";
-import { asHakoError } from "../errors";
-import { unitPlace } from "../systemd/unit-path";
+import { asHakoError } from "../base/errors";
+import { isSystemdPath } from "../cgroup/hierarchy/paths";
+import type { CgroupManager } from "./cgroup-managers";
 import type { Config, Problem } from "./config";
+import { unitPlace } from "./unit-path";
 
 /** A cgroupsPath in the form of another cgroup manager: the container would be in another place than asked for. */
 export function cgroupsPathProblems({ linux }: Config, manager: CgroupManager): Problem[] {

@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { HakoError } from "../errors";
-import { printable, shortened } from "../printable";
+import { HakoError } from "../base/errors";
+import { printable, shortened } from "../base/printable";
 import { exactJson, parseDocument, pointer } from "./json";
 import { between, flag, id, int32, list, object, optional, text, textMap, texts, uint64 } from "./schema";
 import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";

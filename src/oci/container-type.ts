@@ -1,5 +1,5 @@
-import { whyNoId } from "../container/id";
-import { HakoError } from "../errors";
+import { HakoError } from "../base/errors";
+import { whyNoId } from "./id";
 
 export type ContainerType = "sandbox" | "container";
 

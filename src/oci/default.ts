@@ -1,4 +1,4 @@
-import { SPEC_VERSION } from "../version";
+import { SPEC_VERSION } from "../base/version";
 import type { Config } from "./config";
 
 const CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];

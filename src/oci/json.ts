@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { HakoError } from "../base/errors";
 import type { SyntaxProblem } from "./json-syntax";
 
 /** The path of a value in a JSON document, as a JSON pointer (RFC 6901). */

@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/memory-policy";
-import { PERSONALITIES } from "../linux/personality";
+import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/process/memory-policy";
+import { PERSONALITIES } from "../linux/process/personality";
 import {
   between,
   bytes,

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { IO_CLASSES, POLICIES, SCHEDULER_FLAGS } from "../linux/scheduler";
+import { IO_CLASSES, POLICIES, SCHEDULER_FLAGS } from "../linux/process/scheduler";
 import { between, int32, list, nameOf, object, optional, text, uint64 } from "./schema";
 
 /** Parts of `process` of config.json (runtime-spec config.md "Linux Process"). */

@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../seccomp/words";
 import { between, list, object, optional, someTexts, text, uint64 } from "./schema";
+import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "./seccomp-words";
 
 /** `linux.seccomp` of config.json (runtime-spec config-linux.md "Seccomp"). */
 

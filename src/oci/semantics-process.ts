@@ -1,5 +1,5 @@
-import { parseNumberList } from "../linux/number-list";
-import { RLIMITS } from "../linux/rlimit";
+import { parseNumberList } from "../linux/process/number-list";
+import { RLIMITS } from "../linux/process/rlimit";
 import type { Config, Problem, Process } from "./config";
 import { when } from "./problem";
 

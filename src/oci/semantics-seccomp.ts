@@ -1,6 +1,6 @@
-import { PASSING_CALLS } from "../linux/seccomp";
-import { ACTIONS } from "../seccomp/words";
+import { PASSING_CALLS } from "../linux/process/seccomp";
 import type { Config, Problem } from "./config";
+import { ACTIONS } from "./seccomp-words";
 
 const BASE = "/linux/seccomp";
 

@@ -1,10 +1,10 @@
-import { isBind, isCgroupOption, MOUNT_OPTIONS, planOf, VOLUME_OPTIONS } from "../init/mount-options";
-import { mappedId } from "../linux/id-map";
-import { NAMESPACE_FLAGS } from "../linux/namespace";
-import { nearestOption } from "../suggestions";
+import { nearestOption } from "../base/suggestions";
+import { mappedId } from "../linux/process/id-map";
+import { NAMESPACE_FLAGS } from "../linux/process/namespace";
 import type { Config, IdMapping, Mount, Problem } from "./config";
 import { deviceAccessProblem } from "./device-access";
 import { idMapsOfOption } from "./id-map-option";
+import { isBind, isCgroupOption, MOUNT_OPTIONS, planOf, VOLUME_OPTIONS } from "./mount-options";
 import { hasNamespace } from "./namespaces";
 import { problem, when } from "./problem";
 import { isolationProblems } from "./semantics-isolation";

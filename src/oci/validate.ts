@@ -1,8 +1,8 @@
-import type { CgroupManager } from "../cgroup/managers";
-import { asHakoError, HakoError } from "../errors";
-import { exists, hasErrno, readText, realPath, statusAt } from "../linux/file";
-import { resolve } from "../linux/path-text";
-import { workingDirectory } from "../linux/working-directory";
+import { asHakoError, HakoError } from "../base/errors";
+import { exists, hasErrno, readText, realPath, statusAt } from "../linux/file/file";
+import { resolve } from "../linux/file/path-text";
+import { workingDirectory } from "../linux/file/working-directory";
+import type { CgroupManager } from "./cgroup-managers";
 import { cgroupsPathProblems } from "./cgroups-path";
 import { type Config, type Problem, problemsError, readConfig } from "./config";
 import { placeOf } from "./container-type";

@@ -1,4 +1,5 @@
-import { during, HakoError } from "../errors";
+import { during, HakoError } from "../base/errors";
+import type { UndoStack } from "../base/undo";
 import {
   exists,
   hasErrno,
@@ -7,10 +8,9 @@ import {
   readText,
   removeDirectory,
   writeValueTo,
-} from "../linux/file";
-import { readMountinfo } from "../linux/mountinfo";
+} from "../linux/file/file";
+import { readMountinfo } from "../linux/mount/mountinfo";
 import type { Linux } from "../oci/config";
-import type { UndoStack } from "../undo";
 
 /** Intel Resource Director Technology by the resctrl file system (config-linux.md "IntelRdt"; filesystems/resctrl.rst). */
 

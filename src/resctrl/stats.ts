@@ -1,4 +1,4 @@
-import { exists, hasErrno, listNames, readText } from "../linux/file";
+import { exists, hasErrno, listNames, readText } from "../linux/file/file";
 import { groupOf, type IntelRdt, mountedAt, normalSchema } from "./resctrl";
 
 /** What resctrl knows of a container (filesystems/resctrl.rst), in the words of `runc events`. */

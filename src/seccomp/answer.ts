@@ -1,8 +1,8 @@
-import { HakoError } from "../errors";
-import { errnoText } from "../linux/errno";
-import { hasListener, type SeccompFilter } from "../linux/seccomp";
-import { type SyscallName, syscallNumber } from "../linux/syscall";
-import { ACTIONS, ARCHITECTURES, NATIVE } from "./words";
+import { HakoError } from "../base/errors";
+import { errnoText } from "../linux/call/errno";
+import { type SyscallName, syscallNumber } from "../linux/call/syscall";
+import { hasListener, type SeccompFilter } from "../linux/process/seccomp";
+import { ACTIONS, ARCHITECTURES, NATIVE } from "../oci/seccomp-words";
 
 /** What a filter answers to a call: SECCOMP_RET_* in words of profiles, and the number that goes with it. */
 export interface Answer {

@@ -1,6 +1,17 @@
-import { HakoError } from "../errors";
-import { PASSING_CALLS, type SeccompFilter } from "../linux/seccomp";
+import { HakoError } from "../base/errors";
+import { PASSING_CALLS, type SeccompFilter } from "../linux/process/seccomp";
 import type { Seccomp } from "../oci/config";
+import {
+  ARCHITECTURES,
+  type Architecture,
+  ERRNO,
+  FLAGS,
+  KILL_THREAD,
+  NATIVE,
+  NEW_LISTENER,
+  OF_LISTENER,
+  X32_BIT,
+} from "../oci/seccomp-words";
 import { decisionCode } from "./decision-code";
 import { questionsOf } from "./decisions";
 import {
@@ -18,17 +29,6 @@ import {
 } from "./instructions";
 import { isPlain, type Rule } from "./rule";
 import { answerOf, lastNumber, rulesOf } from "./rules";
-import {
-  ARCHITECTURES,
-  type Architecture,
-  ERRNO,
-  FLAGS,
-  KILL_THREAD,
-  NATIVE,
-  NEW_LISTENER,
-  OF_LISTENER,
-  X32_BIT,
-} from "./words";
 
 const ENOSYS = 38;
 /** Programs know what to do when a call is not there; a profile that only forbids leaves new calls alone. */

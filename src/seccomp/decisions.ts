@@ -1,4 +1,4 @@
-import { HakoError } from "../errors";
+import { HakoError } from "../base/errors";
 import { type Condition, high, low, type Rule } from "./rule";
 
 /**

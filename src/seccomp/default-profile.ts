@@ -1,5 +1,5 @@
 import type { Seccomp } from "../oci/config";
-import { NATIVE } from "./words";
+import { NATIVE } from "../oci/seccomp-words";
 
 /**
  * The profile of `hako run --rootfs`: what ordinary programs call, and no way to what namespaces and capabilities don't

@@ -1,4 +1,4 @@
-import type { Operator } from "./words";
+import type { Operator } from "../oci/seccomp-words";
 
 /** What an argument is compared with. */
 export interface Condition {

@@ -1,8 +1,8 @@
 import type { Seccomp } from "../oci/config";
+import { ACTIONS, type Architecture, type Operator } from "../oci/seccomp-words";
 import { MultiplexedCalls } from "./multiplexed";
 import { type Condition, holdsAlways, isPlain, type Rule } from "./rule";
 import { SYSCALLS } from "./syscalls";
-import { ACTIONS, type Architecture, type Operator } from "./words";
 
 const EPERM = 1;
 

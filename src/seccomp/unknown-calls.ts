@@ -1,8 +1,8 @@
+import { nearestOption } from "../base/suggestions";
 import type { Problem, Seccomp } from "../oci/config";
-import { nearestOption } from "../suggestions";
+import { ACTIONS } from "../oci/seccomp-words";
 import { FOREIGN_SYSCALLS } from "./foreign-syscalls";
 import { SYSCALLS } from "./syscalls";
-import { ACTIONS } from "./words";
 
 /** The kernel's order of answers, the strictest first: as signed numbers (kernel/seccomp.c, ACTION_ONLY). */
 function rank(action: string): number {

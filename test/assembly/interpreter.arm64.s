@@ -1,4 +1,4 @@
-// The interpreter of a program of rows (src/linux/interpreter-code.ts), on arm64.
+// The interpreter of a program of rows (src/linux/steps/interpreter-code.ts), on arm64.
 // Its first two instructions are not here: movz and movk x9, with the address of the program's data.
   mov x10,sp
   str x10,[x9],#16

@@ -1,4 +1,4 @@
-// The interpreter of a program of rows (src/linux/interpreter-code.ts), on x86-64.
+// The interpreter of a program of rows (src/linux/steps/interpreter-code.ts), on x86-64.
 // Its first instruction is not here: mov $DATA,%r12d, with the address of the program's data.
   mov %rsp,(%r12)
   add $16,%r12

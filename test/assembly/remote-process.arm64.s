@@ -1,4 +1,4 @@
-// The program of a remote process (src/linux/remote-code.ts) up to "child", on arm64.
+// The program of a remote process (src/linux/remote/remote-code.ts) up to "child", on arm64.
 // Its first instruction is not here: movz x4,#FD, with the number of the shared range's descriptor.
   movz x0,#0x1000,lsl #16
   mov x1,#0x1000000

@@ -1,4 +1,4 @@
-# The program of a remote process (src/linux/remote-code.ts) up to "child", on x86-64.
+# The program of a remote process (src/linux/remote/remote-code.ts) up to "child", on x86-64.
 # Its first instruction is not here: mov $FD,%r8d, with the number of the shared range's descriptor.
   mov $0x10000000,%edi
   mov $0x1000000,%esi

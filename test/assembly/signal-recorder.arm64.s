@@ -1,4 +1,4 @@
-// A signal handler that writes the signal's number to a pipe (src/linux/signal-recorder.ts), and its way back, on arm64.
+// A signal handler that writes the signal's number to a pipe (src/linux/attendant/signal-recorder.ts), and its way back, on arm64.
 // Its first instruction is not here: movz x1,#FD, with the number of the pipe's descriptor.
   str x0,[sp,#-16]!
   mov x0,x1

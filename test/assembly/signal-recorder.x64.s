@@ -1,4 +1,4 @@
-// A signal handler that writes the signal's number to a pipe (src/linux/signal-recorder.ts), and its way back, on x86-64.
+// A signal handler that writes the signal's number to a pipe (src/linux/attendant/signal-recorder.ts), and its way back, on x86-64.
 // Its first instruction is not here: mov $FD,%esi, with the number of the pipe's descriptor.
   push %rdi
   mov %esi,%edi

@@ -1,7 +1,7 @@
 // A client of containerd's CRI plugin: the calls by which a kubelet runs pods (cri-api: runtime/v1/api.proto), as gRPC over HTTP/2.
 import { type ClientHttp2Session, connect, constants } from "node:http2";
 import { createConnection } from "node:net";
-import { decode, encode } from "../../src/container/criu-message";
+import { decode, encode } from "../../src/container/criu/criu-message";
 
 type Message = Uint8Array;
 const text = (value: number | Buffer | undefined): string =>

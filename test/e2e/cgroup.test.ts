@@ -4,10 +4,10 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { HakoError } from "../../src/base/errors";
 import { type Cgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
-import { SandboxTree } from "../../src/cgroup/sandbox-tree";
-import { loadCgroup } from "../../src/cgroup/stored";
-import { HakoError } from "../../src/errors";
+import { SandboxTree } from "../../src/cgroup/group/sandbox-tree";
+import { loadCgroup } from "../../src/cgroup/group/stored";
 import { Box, type BundleConfig, e2e, isV2, needsHako, until } from "./support";
 
 const HAKO = process.env.HAKO ?? "dist/hako";

@@ -3,8 +3,8 @@
 import { describe, expect } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { textOf } from "../../src/linux/bytes";
-import { accept, readSome, recvFd, unixListen, waitFor, writeAll } from "../../src/linux/socket";
+import { textOf } from "../../src/linux/call/bytes";
+import { accept, readSome, recvFd, unixListen, waitFor, writeAll } from "../../src/linux/file/socket";
 import {
   Box,
   type BundleConfig,

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { parse } from "../../scripts/elf";
 import { preferringHugePages } from "../../scripts/page-faults";
-import { HEADER, MAGIC } from "../../src/linux/clean-start-layout";
+import { HEADER, MAGIC } from "../../src/linux/call/clean-start-layout";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
 
 function hako(...words: string[]) {

@@ -2,10 +2,10 @@
 import { describe, expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
-import type { Fd } from "../../src/linux/fd";
-import { hasErrno } from "../../src/linux/file";
-import { getWindowSize, setWindowSize } from "../../src/linux/pty";
-import { accept, recvFd, unixConnect, unixListen, waitFor } from "../../src/linux/socket";
+import type { Fd } from "../../src/linux/call/fd";
+import { hasErrno } from "../../src/linux/file/file";
+import { accept, recvFd, unixConnect, unixListen, waitFor } from "../../src/linux/file/socket";
+import { getWindowSize, setWindowSize } from "../../src/linux/terminal/pty";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
 import { onTerminal } from "./terminal";
 

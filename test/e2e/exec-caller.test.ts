@@ -3,7 +3,7 @@ import { expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { accept, recvFd, unixListen } from "../../src/linux/socket";
+import { accept, recvFd, unixListen } from "../../src/linux/file/socket";
 import {
   Box,
   e2e,

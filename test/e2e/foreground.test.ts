@@ -10,8 +10,8 @@ import {
   readlinkSync,
   writeFileSync,
 } from "node:fs";
-import type { ContainerId } from "../../src/container/id";
-import { lockContainer } from "../../src/container/lock";
+import type { ContainerId } from "../../src/oci/id";
+import { lockContainer } from "../../src/state/lock";
 import type { BundleConfig } from "./bundle-config";
 import {
   Box,

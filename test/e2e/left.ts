@@ -1,7 +1,7 @@
 // What is on the host under names of a test's own: others may make and remove containers at the same time.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { processStatus } from "../../src/linux/process";
+import { processStatus } from "../../src/linux/process/process";
 import { names } from "./support";
 
 function read(file: string): string {

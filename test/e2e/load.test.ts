@@ -3,7 +3,7 @@
 import { describe, expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { processStatus } from "../../src/linux/process";
+import { processStatus } from "../../src/linux/process/process";
 import { childrenOf } from "./children";
 import {
   Box,

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { MOUNT_OPTIONS } from "../../src/init/mount-options";
+import { MOUNT_OPTIONS } from "../../src/oci/mount-options";
 import {
   Box,
   type BundleConfig,

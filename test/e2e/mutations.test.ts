@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bundleFindings } from "../../src/container/validate";
+import { bundleFindings } from "../../src/container/validate/validate";
 import { problemLine } from "../../src/oci/config";
 import { defaultBundleConfig } from "./bundle-config";
 import { Box, busyboxRootfs, e2e, expectUnchanged, hostSnapshot, needsHako } from "./support";

@@ -1,9 +1,9 @@
 // Programs that tell a service manager when they are ready: NOTIFY_SOCKET of the caller, sd_notify(3).
 import { describe, expect } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
-import { textOf } from "../../src/linux/bytes";
-import { pollAny } from "../../src/linux/poll";
-import { recvPacket, unixBind } from "../../src/linux/socket";
+import { textOf } from "../../src/linux/call/bytes";
+import { pollAny } from "../../src/linux/file/poll";
+import { recvPacket, unixBind } from "../../src/linux/file/socket";
 import { Box, e2e, executeLater, HAKO, needsHako, needsProgram, type Result } from "./support";
 
 /** What a manager at a socket hears in so many milliseconds, once something came. */

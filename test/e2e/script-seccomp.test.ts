@@ -3,11 +3,11 @@ import { describe, expect } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { SCRIPT_CAPABILITIES } from "../../src/container/script-capabilities";
+import { SCRIPT_CAPABILITIES } from "../../src/container/script/script-capabilities";
+import { ARCHITECTURES, NATIVE } from "../../src/oci/seccomp-words";
 import { compile } from "../../src/seccomp/compile";
 import { defaultProfile } from "../../src/seccomp/default-profile";
 import { SYSCALLS } from "../../src/seccomp/syscalls";
-import { ARCHITECTURES, NATIVE } from "../../src/seccomp/words";
 import { needsCompiler } from "./faults";
 import { Box, e2e, needsHako, needsProgram } from "./support";
 

@@ -1,11 +1,11 @@
-import { textOf } from "../../src/linux/bytes";
+import { textOf } from "../../src/linux/call/bytes";
 // @cgroup-v2
 // The kernel does what a seccomp profile says, at run and at exec.
 
 import { dlopen, FFIType as T } from "bun:ffi";
 import { expect } from "bun:test";
-import type { Fd } from "../../src/linux/fd";
-import { accept, readAll, recvFd, unixListen } from "../../src/linux/socket";
+import type { Fd } from "../../src/linux/call/fd";
+import { accept, readAll, recvFd, unixListen } from "../../src/linux/file/socket";
 import { Box, type BundleConfig, e2e, needsHako } from "./support";
 
 function withProfile(seccomp: object, more: (config: BundleConfig) => void = () => {}) {

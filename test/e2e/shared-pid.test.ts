@@ -4,8 +4,8 @@ import { afterAll, describe, expect } from "bun:test";
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { processStatus } from "../../src/linux/process";
-import { kernelRelease } from "../../src/linux/uname";
+import { kernelRelease } from "../../src/linux/kernel/uname";
+import { processStatus } from "../../src/linux/process/process";
 import { Home, NEEDS, USER } from "./rootless-home";
 import {
   Box,

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Seccomp } from "../../src/oci/config";
+import { ARCHITECTURES } from "../../src/oci/seccomp-words";
 import { answerOf } from "../../src/seccomp/rules";
-import { ARCHITECTURES } from "../../src/seccomp/words";
 import type { Answer, Request } from "./libseccomp";
 
 const OPERATORS: Record<string, number> = {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { type Arguments, parseArguments } from "../../src/arguments";
+import { HakoError } from "../../src/base/errors";
+import { type Arguments, parseArguments } from "../../src/cli/arguments";
+import { commandHelp, groupHelp } from "../../src/cli/help";
 import { COMMANDS } from "../../src/commands";
-import { HakoError } from "../../src/errors";
-import { commandHelp, groupHelp } from "../../src/help";
 
 const FLAGS = {
   id: { type: "positional", required: true, description: "id" },

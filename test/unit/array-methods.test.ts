@@ -19,7 +19,7 @@ type Method = (this: unknown, ...words: unknown[]) => unknown;
 const prototype = Array.prototype as unknown as Record<string, Method>;
 const before = new Map<string, Method | undefined>(NAMES.map((name) => [name, prototype[name]]));
 const fromBefore = Array.from;
-await import("../../src/array-methods");
+await import("../../src/base/array-methods");
 const now = new Map<string, Method | undefined>([...NAMES].map((name) => [name, prototype[name]]));
 const fromNow = Array.from;
 const restore = () => {

@@ -3,9 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { INTERPRETER } from "../../src/linux/interpreter-code";
-import { REMOTE } from "../../src/linux/remote-code";
-import { RECORDER } from "../../src/linux/signal-recorder";
+import { RECORDER } from "../../src/linux/attendant/signal-recorder";
+import { REMOTE } from "../../src/linux/remote/remote-code";
+import { INTERPRETER } from "../../src/linux/steps/interpreter-code";
 
 const SOURCES = join(import.meta.dir, "../assembly");
 /** The prefix of the machine's tools. */

@@ -2,13 +2,22 @@
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { openSync, readFileSync } from "node:fs";
-import { endRows, execAttendantRows } from "../../src/init/exec-attendant-rows";
-import { type ExecAttendantWords, execAttendantWords } from "../../src/init/exec-attendant-words";
-import { ATTEND, type Attended, attendRows, signalSet, stackOf } from "../../src/linux/attendant-rows";
-import { STATUS_DIGITS, statusOfDigits } from "../../src/linux/attendant-status";
-import { memoryFile } from "../../src/linux/memfd";
-import { filledIn, RowProgram, word, wordIn } from "../../src/linux/row-program";
-import { syscall } from "../../src/linux/syscall";
+import { endRows, execAttendantRows } from "../../src/drivers/namespaces/exec/exec-attendant-rows";
+import {
+  type ExecAttendantWords,
+  execAttendantWords,
+} from "../../src/drivers/namespaces/exec/exec-attendant-words";
+import {
+  ATTEND,
+  type Attended,
+  attendRows,
+  signalSet,
+  stackOf,
+} from "../../src/linux/attendant/attendant-rows";
+import { STATUS_DIGITS, statusOfDigits } from "../../src/linux/attendant/attendant-status";
+import { syscall } from "../../src/linux/call/syscall";
+import { memoryFile } from "../../src/linux/file/memfd";
+import { filledIn, RowProgram, word, wordIn } from "../../src/linux/steps/row-program";
 
 const signals = signalSet([1, 2, 15, 17]);
 const LINE = "LINE=";

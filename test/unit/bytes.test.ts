@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { isUtf8 } from "node:buffer";
 import fc from "fast-check";
-import { bytesOf, concatenated, textOf } from "../../src/linux/bytes";
+import { bytesOf, concatenated, textOf } from "../../src/linux/call/bytes";
 
 describe("bytes", () => {
   test("of a text are those of Buffer, and give the same text", () => {

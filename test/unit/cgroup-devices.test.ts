@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { deviceProgram } from "../../src/cgroup/device-program";
-import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "../../src/cgroup/device-rules";
+import { deviceProgram } from "../../src/cgroup/controllers/device-program";
+import {
+  type AccessRule,
+  DEFAULT_DEVICES,
+  parseDeviceRule,
+  ruleText,
+} from "../../src/cgroup/controllers/device-rules";
 
 /** Runs a device program as the kernel does; only the instructions that hako uses. */
 function runProgram(bytes: Uint8Array, type: number, access: number, major: number, minor: number): number {

@@ -2,11 +2,11 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
-import { cgroupRoot, parseLayout } from "../../src/cgroup/layout";
-import { isSystemdPath, placeIn } from "../../src/cgroup/paths";
-import { decodeOctal, parseMountinfo, visibleMounts } from "../../src/linux/mountinfo";
-import { cleanPath } from "../../src/linux/path-text";
-import { MAGIC, tryFilesystemType } from "../../src/linux/statfs";
+import { cgroupRoot, parseLayout } from "../../src/cgroup/hierarchy/layout";
+import { isSystemdPath, placeIn } from "../../src/cgroup/hierarchy/paths";
+import { cleanPath } from "../../src/linux/file/path-text";
+import { MAGIC, tryFilesystemType } from "../../src/linux/file/statfs";
+import { decodeOctal, parseMountinfo, visibleMounts } from "../../src/linux/mount/mountinfo";
 
 const dir = mkdtempSync(`${tmpdir()}/hako-test-cgroup-`);
 afterAll(() => rmSync(dir, { recursive: true }));

@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { HakoError } from "../../src/base/errors";
 import { type Cgroup, openCgroup, parseLayout } from "../../src/cgroup";
-import { blkioToIoWeight } from "../../src/cgroup/block-io";
-import { sharesToWeight } from "../../src/cgroup/cpu";
-import { swapAlone } from "../../src/cgroup/memory";
-import type { Resources } from "../../src/cgroup/resources";
-import { ioStat } from "../../src/cgroup/stats-block-io";
-import { loadCgroup } from "../../src/cgroup/stored";
-import { HakoError } from "../../src/errors";
-import { isRootless } from "../../src/linux/rootless";
+import { blkioToIoWeight } from "../../src/cgroup/controllers/block-io";
+import { sharesToWeight } from "../../src/cgroup/controllers/cpu";
+import { swapAlone } from "../../src/cgroup/controllers/memory";
+import type { Resources } from "../../src/cgroup/controllers/resources";
+import { loadCgroup } from "../../src/cgroup/group/stored";
+import { ioStat } from "../../src/cgroup/stats/stats-block-io";
+import { isRootless } from "../../src/linux/process/rootless";
 import { exactJson } from "../../src/oci/json";
 
 let root = "";

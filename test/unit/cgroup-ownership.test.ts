@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cgroupOwner } from "../../src/cgroup/ownership";
+import { cgroupOwner } from "../../src/cgroup/group/ownership";
 import type { Config } from "../../src/oci/config";
 import { defaultConfig } from "../../src/oci/default";
 

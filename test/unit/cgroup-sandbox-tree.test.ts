@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { parseLayout } from "../../src/cgroup";
-import type { CpuResources } from "../../src/cgroup/resources";
-import { mergeCpuLimits, SandboxTree } from "../../src/cgroup/sandbox-tree";
+import type { CpuResources } from "../../src/cgroup/controllers/resources";
+import { mergeCpuLimits, SandboxTree } from "../../src/cgroup/group/sandbox-tree";
 
 const cpu = (quota: number, period: number): CpuResources => ({ quota, period });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseDuration } from "../../src/container/duration";
+import { parseDuration } from "../../src/base/duration";
 import { execProcess, lostCapabilities } from "../../src/container/exec-process";
 import { selected } from "../../src/container/ps";
 import { changesOf } from "../../src/container/update-values";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { decode, request } from "../../src/container/criu-message";
+import { decode, request } from "../../src/container/criu/criu-message";
 
 test("options have criu's numbers (images/rpc.proto)", () => {
   const message = decode(

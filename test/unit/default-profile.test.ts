@@ -2,13 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SCRIPT_CAPABILITIES } from "../../src/container/script-capabilities";
-import { readProfile } from "../../src/oci/seccomp-file";
+import { SCRIPT_CAPABILITIES } from "../../src/container/script/script-capabilities";
+import { ARCHITECTURES, NATIVE, X32_BIT } from "../../src/oci/seccomp-words";
 import { compile } from "../../src/seccomp/compile";
 import { defaultProfile } from "../../src/seccomp/default-profile";
+import { readProfile } from "../../src/seccomp/seccomp-file";
 import { SYSCALLS } from "../../src/seccomp/syscalls";
 import { unknownForbidden } from "../../src/seccomp/unknown-calls";
-import { ARCHITECTURES, NATIVE, X32_BIT } from "../../src/seccomp/words";
 import { run } from "../seccomp/interpreter";
 
 const ALLOW = 0x7fff0000;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { asHakoError, during, HakoError } from "../../src/errors";
-import { systemError } from "../../src/linux/syscall";
-import { UndoStack } from "../../src/undo";
+import { asHakoError, during, HakoError } from "../../src/base/errors";
+import { UndoStack } from "../../src/base/undo";
+import { systemError } from "../../src/linux/call/syscall";
 
 describe("HakoError", () => {
   test("one line: what, why, what to try", () => {

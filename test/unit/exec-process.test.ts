@@ -1,20 +1,20 @@
 // A process that waits to execute its program, seen by its maker.
 import { describe, expect, test } from "bun:test";
-import { executedOutside, toldToBear } from "../../src/init/born-process";
-import { failureTold, toldExec } from "../../src/init/exec-failure";
-import { ExecProcess } from "../../src/init/exec-process";
-import type { ProgramOutside } from "../../src/init/program-outside";
-import { STAGE_NAME } from "../../src/init/stage-name";
-import { nameOf } from "../../src/linux/failed-step";
-import type { Fd } from "../../src/linux/fd";
-import { stringVector } from "../../src/linux/memory";
-import { O, openAt } from "../../src/linux/path";
-import { nameStep, processStatus, reapChild } from "../../src/linux/process";
-import { RemoteProcess } from "../../src/linux/remote-process";
-import { SharedRange } from "../../src/linux/shared-range";
-import { socketPair, writeAll } from "../../src/linux/socket";
-import { type Step, stepError } from "../../src/linux/steps";
-import { syscall } from "../../src/linux/syscall";
+import { executedOutside, toldToBear } from "../../src/drivers/namespaces/birth/born-process";
+import { STAGE_NAME } from "../../src/drivers/namespaces/birth/stage-name";
+import { failureTold, toldExec } from "../../src/drivers/namespaces/exec/exec-failure";
+import { ExecProcess } from "../../src/drivers/namespaces/exec/exec-process";
+import type { ProgramOutside } from "../../src/drivers/namespaces/exec/program-outside";
+import type { Fd } from "../../src/linux/call/fd";
+import { stringVector } from "../../src/linux/call/memory";
+import { type Step, stepError } from "../../src/linux/call/steps";
+import { syscall } from "../../src/linux/call/syscall";
+import { O, openAt } from "../../src/linux/file/path";
+import { socketPair, writeAll } from "../../src/linux/file/socket";
+import { nameStep, processStatus, reapChild } from "../../src/linux/process/process";
+import { nameOf } from "../../src/linux/remote/failed-step";
+import { RemoteProcess } from "../../src/linux/remote/remote-process";
+import { SharedRange } from "../../src/linux/remote/shared-range";
 
 const PROGRAM = { failure: stepError } as unknown as ProgramOutside;
 

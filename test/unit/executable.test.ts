@@ -4,9 +4,9 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ErrnoName, errnoNumber } from "../../src/linux/errno";
-import { type Format, formatOf, OWN_MACHINE, readFormat } from "../../src/linux/executable";
-import { executionError, explainExecution, lookAtProgram } from "../../src/linux/execution-error";
+import { type ErrnoName, errnoNumber } from "../../src/linux/call/errno";
+import { type Format, formatOf, OWN_MACHINE, readFormat } from "../../src/linux/file/executable";
+import { executionError, explainExecution, lookAtProgram } from "../../src/linux/process/execution-error";
 
 const dir = mkdtempSync(join(tmpdir(), "hako-executable-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

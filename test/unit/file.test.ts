@@ -21,7 +21,7 @@ import {
   writeAllTo,
   writeText,
   writeValueTo,
-} from "../../src/linux/file";
+} from "../../src/linux/file/file";
 
 const dir = mkdtempSync(join(tmpdir(), "hako-file-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -102,7 +102,7 @@ describe("directories", () => {
     for (const tree of trees) mkdirSync(join(tree, "sub/below"), { recursive: true });
     const other = `
       const { existsSync } = require("node:fs");
-      const { removeTree } = require(${JSON.stringify(join(import.meta.dir, "../../src/linux/file"))});
+      const { removeTree } = require(${JSON.stringify(join(import.meta.dir, "../../src/linux/file/file"))});
       console.log("ready");
       while (!existsSync(${JSON.stringify(join(dir, "go"))}));
       for (const tree of ${JSON.stringify(trees)}) removeTree(tree);

@@ -1,14 +1,14 @@
 // What is asked of a container's process that others can get at, answered by somebody who says whatever comes into his head.
 import { describe, expect, test } from "bun:test";
-import { HakoError } from "../../src/errors";
-import { leaveToStart } from "../../src/init/end";
-import { runStartHooks } from "../../src/init/start-hooks";
-import { actAs } from "../../src/linux/actor";
-import { failedStep } from "../../src/linux/failed-step";
-import { Fd } from "../../src/linux/fd";
-import { RemoteProcess } from "../../src/linux/remote-process";
-import { SharedRange } from "../../src/linux/shared-range";
-import { syscallNumber } from "../../src/linux/syscall";
+import { HakoError } from "../../src/base/errors";
+import { leaveToStart } from "../../src/drivers/namespaces/program/end";
+import { runStartHooks } from "../../src/drivers/namespaces/program/start-hooks";
+import { actAs } from "../../src/linux/call/actor";
+import { Fd } from "../../src/linux/call/fd";
+import { syscallNumber } from "../../src/linux/call/syscall";
+import { failedStep } from "../../src/linux/remote/failed-step";
+import { RemoteProcess } from "../../src/linux/remote/remote-process";
+import { SharedRange } from "../../src/linux/remote/shared-range";
 import { defaultConfig } from "../../src/oci/default";
 import { compile } from "../../src/seccomp/compile";
 

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runHooks, runLenientHooks } from "../../src/container/hooks";
+import { runHooks, runLenientHooks } from "../../src/hooks/hooks";
 import type { Hook } from "../../src/oci/config";
 
 const dir = mkdtempSync(join(tmpdir(), "hako-hooks-"));

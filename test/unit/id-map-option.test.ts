@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { planOf } from "../../src/init/mount-options";
 import { idMapsOfOption } from "../../src/oci/id-map-option";
+import { planOf } from "../../src/oci/mount-options";
 
 const CONTAINER = {
   uidMappings: [

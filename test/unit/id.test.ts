@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { containerId, sandboxId } from "../../src/container/id";
+import { containerId, sandboxId } from "../../src/oci/id";
 
 describe("ids", () => {
   for (const text of ["a", "web-1", "A_b+c.d", "0", "...", "a".repeat(200)]) {

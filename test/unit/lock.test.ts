@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { containerId } from "../../src/container/id";
-import { lockContainer } from "../../src/container/lock";
-import { claimId, unclaimId } from "../../src/container/record";
+import { containerId } from "../../src/oci/id";
+import { lockContainer } from "../../src/state/lock";
+import { claimId, unclaimId } from "../../src/state/record";
 
 const ID = containerId("box");
 
@@ -39,7 +39,7 @@ describe("the lock of a container", () => {
     claimId(root, ID);
     const dir = join(root, ID);
     const program = `
-      import { lockContainer } from ${JSON.stringify(join(import.meta.dir, "../../src/container/lock"))};
+      import { lockContainer } from ${JSON.stringify(join(import.meta.dir, "../../src/state/lock"))};
       console.log("waits");
       console.log(lockContainer(${JSON.stringify(root)}, "box") === undefined ? "none" : "held");
     `;

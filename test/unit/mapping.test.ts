@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { containerId, sandboxId } from "../../src/container/id";
-import { MappingStore } from "../../src/container/mapping";
+import { containerId, sandboxId } from "../../src/oci/id";
+import { MappingStore } from "../../src/state/mapping";
 
 let root: string;
 let store: MappingStore;
@@ -60,7 +60,7 @@ describe("MappingStore", () => {
     const processes = 4;
     const rounds = 250;
     const script = `
-      const { MappingStore } = await import(${JSON.stringify(resolve("src/container/mapping.ts"))});
+      const { MappingStore } = await import(${JSON.stringify(resolve("src/state/mapping.ts"))});
       const store = new MappingStore(${JSON.stringify(root)});
       const [id] = process.argv.slice(-1);
       for (let round = 0; round < ${rounds}; round++) {

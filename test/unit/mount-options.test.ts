@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { MOUNT_OPTIONS, planOf } from "../../src/init/mount-options";
-import { sysctlPath } from "../../src/init/sysctl";
-import { ATTR } from "../../src/linux/mount";
+import { sysctlPath } from "../../src/drivers/namespaces/program/sysctl";
+import { ATTR } from "../../src/linux/mount/mount";
+import { MOUNT_OPTIONS, planOf } from "../../src/oci/mount-options";
 
 describe("mount options", () => {
   test("the table knows every option of the runtime-spec", () => {

@@ -3,9 +3,9 @@ import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { namespaceRoot } from "../../src/linux/namespace-root";
-import { openPid } from "../../src/linux/process";
-import { statusOf } from "../../src/linux/stat";
+import { statusOf } from "../../src/linux/file/stat";
+import { openPid } from "../../src/linux/process/process";
+import { namespaceRoot } from "../../src/linux/remote/namespace-root";
 
 const busybox = Bun.which("busybox");
 const able = process.getuid?.() === 0 && busybox !== null && Bun.which("unshare") !== null;

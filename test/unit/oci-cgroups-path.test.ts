@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { CgroupManager } from "../../src/cgroup/managers";
+import type { CgroupManager } from "../../src/oci/cgroup-managers";
 import { cgroupsPathProblems } from "../../src/oci/cgroups-path";
 import { defaultConfig } from "../../src/oci/default";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { HakoError } from "../../src/errors";
+import { HakoError } from "../../src/base/errors";
 import { type Config, parseConfig, readConfig } from "../../src/oci/config";
 import { defaultConfig } from "../../src/oci/default";
 import { parseJson, pointer } from "../../src/oci/json";

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundleFindings } from "../../src/container/validate";
+import { bundleFindings } from "../../src/container/validate/validate";
 import { problemLine } from "../../src/oci/config";
 import { defaultConfig } from "../../src/oci/default";
 import { unifiedFileProblem } from "../../src/oci/unified-files";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { posix } from "node:path";
 import fc from "fast-check";
-import { basename, dirname, isAtOrBelow, join, normalize, resolve } from "../../src/linux/path-text";
+import { basename, dirname, isAtOrBelow, join, normalize, resolve } from "../../src/linux/file/path-text";
 
 const path = fc
   .array(fc.constantFrom("/", "//", "a", "b", ".", "..", "...", "a.b"), { maxLength: 8 })

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Fd } from "../../src/linux/fd";
+import type { Fd } from "../../src/linux/call/fd";
 import {
   createFileInRoot,
   mkdirAllInRoot,
@@ -19,9 +19,9 @@ import {
   openByWalk,
   openIfThere,
   openInRoot,
-} from "../../src/linux/path";
-import { cleanPath } from "../../src/linux/path-text";
-import { statusOf } from "../../src/linux/stat";
+} from "../../src/linux/file/path";
+import { cleanPath } from "../../src/linux/file/path-text";
+import { statusOf } from "../../src/linux/file/stat";
 
 let dir: string;
 let root: Fd;

@@ -6,7 +6,7 @@ import {
   lastCapability,
   rootCapabilities,
   ungrantedCapabilities,
-} from "../../src/linux/capabilities";
+} from "../../src/linux/process/capabilities";
 import {
   aliveProcess,
   isChild,
@@ -15,8 +15,8 @@ import {
   processStatus,
   signalProcess,
   waitForEnd,
-} from "../../src/linux/process";
-import { getLimit, RLIMITS } from "../../src/linux/rlimit";
+} from "../../src/linux/process/process";
+import { getLimit, RLIMITS } from "../../src/linux/process/rlimit";
 
 describe("processes", () => {
   test("this one", () => {

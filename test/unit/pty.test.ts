@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { textOf } from "../../src/linux/bytes";
+import { textOf } from "../../src/linux/call/bytes";
+import { readSome, writeAll } from "../../src/linux/file/socket";
 import {
   getTermios,
   getWindowSize,
@@ -12,8 +13,7 @@ import {
   setOnlcr,
   setTermios,
   setWindowSize,
-} from "../../src/linux/pty";
-import { readSome, writeAll } from "../../src/linux/socket";
+} from "../../src/linux/terminal/pty";
 
 const lacking = existsSync("/dev/ptmx") ? undefined : "no /dev/ptmx";
 if (lacking !== undefined) console.log(`skipped: pseudoterminals: ${lacking}`);

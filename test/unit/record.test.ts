@@ -2,8 +2,9 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { containerId, sandboxId } from "../../src/container/id";
-import { lockContainer } from "../../src/container/lock";
+import { processStatus } from "../../src/linux/process/process";
+import { containerId, sandboxId } from "../../src/oci/id";
+import { lockContainer } from "../../src/state/lock";
 import {
   type ContainerRecord,
   claimId,
@@ -13,8 +14,7 @@ import {
   stateOf,
   statusOf,
   writeRecord,
-} from "../../src/container/record";
-import { processStatus } from "../../src/linux/process";
+} from "../../src/state/record";
 
 let root: string;
 const ID = containerId("a");

@@ -1,16 +1,16 @@
 // The program of a remote process for arm64, emulated: its calls have that machine's numbers.
 import { describe, expect, test } from "bun:test";
-import { inheritSteps } from "../../src/linux/child-steps";
-import { cloneChild, Reports } from "../../src/linux/clone";
-import { elfProgram } from "../../src/linux/elf";
-import { execveStep } from "../../src/linux/exec";
-import type { Fd } from "../../src/linux/fd";
-import { stringVector } from "../../src/linux/memory";
-import { processStatus, reapChild } from "../../src/linux/process";
-import { KIND, RANGE, RANGE_AT, remoteCode } from "../../src/linux/remote-code";
-import { SharedRange } from "../../src/linux/shared-range";
-import { socketPair } from "../../src/linux/socket";
-import { trySyscall } from "../../src/linux/syscall";
+import type { Fd } from "../../src/linux/call/fd";
+import { stringVector } from "../../src/linux/call/memory";
+import { trySyscall } from "../../src/linux/call/syscall";
+import { socketPair } from "../../src/linux/file/socket";
+import { execveStep } from "../../src/linux/process/exec";
+import { processStatus, reapChild } from "../../src/linux/process/process";
+import { KIND, RANGE, RANGE_AT, remoteCode } from "../../src/linux/remote/remote-code";
+import { SharedRange } from "../../src/linux/remote/shared-range";
+import { inheritSteps } from "../../src/linux/steps/child-steps";
+import { cloneChild, Reports } from "../../src/linux/steps/clone";
+import { elfProgram } from "../../src/linux/steps/elf";
 
 const QEMU = Bun.which("qemu-aarch64");
 const [GETPID, GETPPID, CLOSE, EXIT_GROUP] = [172n, 173n, 57n, 94n];

@@ -1,19 +1,40 @@
 // The program of a container's process that makes the system calls which it is told: executed here, without namespaces.
 import { describe, expect, test } from "bun:test";
-import { HakoError } from "../../src/errors";
-import { executeStep, inheritSteps } from "../../src/linux/child-steps";
-import { cloneCall, cloneChild, Reports, SIBLING } from "../../src/linux/clone";
-import { failedStep } from "../../src/linux/failed-step";
-import { Fd } from "../../src/linux/fd";
-import { linkText, listNames, readText } from "../../src/linux/file";
-import { stringVector } from "../../src/linux/memory";
-import { openAt } from "../../src/linux/path";
-import { isChild, isHalted, processStatus, reapChild } from "../../src/linux/process";
-import { RemoteProcess } from "../../src/linux/remote-process";
-import { SharedRange } from "../../src/linux/shared-range";
-import { recvFds, sendFds, socketPair } from "../../src/linux/socket";
-import { perform, type Step, walkSteps } from "../../src/linux/steps";
-import { syscall, trySyscall } from "../../src/linux/syscall";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { HakoError } from "../../src/base/errors";
+import { Fd } from "../../src/linux/call/fd";
+import { stringVector } from "../../src/linux/call/memory";
+import { perform, type Step, walkSteps } from "../../src/linux/call/steps";
+import { syscall, trySyscall } from "../../src/linux/call/syscall";
+import { linkText, listNames, readText } from "../../src/linux/file/file";
+import { openAt } from "../../src/linux/file/path";
+import { recvFds, sendFds, socketPair } from "../../src/linux/file/socket";
+import { isChild, isHalted, processStatus, reapChild } from "../../src/linux/process/process";
+import { failedStep } from "../../src/linux/remote/failed-step";
+import { RemoteProcess } from "../../src/linux/remote/remote-process";
+import { SharedRange } from "../../src/linux/remote/shared-range";
+import { executeStep, inheritSteps } from "../../src/linux/steps/child-steps";
+import { cloneCall, cloneChild, Reports, SIBLING } from "../../src/linux/steps/clone";
+
+/** A file of so many bytes, no eight of which are the eight before. */
+class Large implements Disposable {
+  readonly #directory = mkdtempSync(join(tmpdir(), "hako-unit-"));
+  readonly path = join(this.#directory, "large");
+  readonly text: string;
+
+  constructor(bytes: number) {
+    this.text = Array.from({ length: Math.ceil(bytes / 8) }, (_, index) => `${index} `.padStart(8, "."))
+      .join("")
+      .slice(0, bytes);
+    writeFileSync(this.path, this.text);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#directory, { recursive: true });
+  }
+}
 
 const O_RDONLY = 0;
 const SIGKILL = 9;
@@ -71,8 +92,8 @@ describe("a remote process", () => {
 
   test("large files come in parts; memory that does not fit is refused", () => {
     using running = new Running();
-    const whole = readText("/proc/kallsyms").length;
-    expect(running.remote.act(() => readText("/proc/kallsyms").length)).toBe(whole);
+    using large = new Large(5_000_001);
+    expect(running.remote.act(() => readText(large.path))).toBe(large.text);
     expect(() => running.remote.act(() => syscall("ioctl", 0, 0, new Uint8Array(1 << 25)))).toThrow("memory");
   });
 

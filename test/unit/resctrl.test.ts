@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
+import { UndoStack } from "../../src/base/undo";
 import {
   type IntelRdt,
   joinResctrl,
@@ -18,7 +19,6 @@ import {
   updateResctrl,
 } from "../../src/resctrl/resctrl";
 import { rdtStats } from "../../src/resctrl/stats";
-import { UndoStack } from "../../src/undo";
 
 let root = "";
 beforeEach(() => {

@@ -1,9 +1,9 @@
 // Programs that are tables of rows: executed here as any other, and for arm64 emulated.
 import { describe, expect, test } from "bun:test";
-import { DATA_AT, elfProgram } from "../../src/linux/elf";
-import { interpreterCode } from "../../src/linux/interpreter-code";
-import { stringVector } from "../../src/linux/memory";
-import { ANY, FAILED, RowProgram, within, word, wordIn } from "../../src/linux/row-program";
+import { stringVector } from "../../src/linux/call/memory";
+import { DATA_AT, elfProgram } from "../../src/linux/steps/elf";
+import { interpreterCode } from "../../src/linux/steps/interpreter-code";
+import { ANY, FAILED, RowProgram, within, word, wordIn } from "../../src/linux/steps/row-program";
 
 const QEMU = Bun.which("qemu-aarch64");
 const other = process.arch === "arm64" ? undefined : "arm64";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { findRow, homeOf, rowsWith } from "../../src/linux/rows";
+import { findRow, homeOf, rowsWith } from "../../src/linux/file/rows";
 
 const PASSWD =
   "#root:x:7::::\nroot:x:0:0:me, root:/root:/bin/sh\n\nuser:x:0100:100::/tmp\nroots:x:1000:0::/a:b:c";

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inOrder, placeIn } from "../../src/container/mount-order";
-import { mountOf, volumeOf } from "../../src/container/script-mounts";
-import { MOUNT_OPTIONS } from "../../src/init/mount-options";
-import { O, openAt } from "../../src/linux/path";
+import { inOrder, placeIn } from "../../src/container/script/mount-order";
+import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
+import { O, openAt } from "../../src/linux/file/path";
+import { MOUNT_OPTIONS } from "../../src/oci/mount-options";
 
 const options = (words: string) => volumeOf(`/a:/b:${words}`).options;
 const tmpfs = (words: string) => mountOf(`type=tmpfs,target=/t,${words}`).options;

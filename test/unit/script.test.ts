@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { consoleFor } from "../../src/container/console-for";
-import { environmentOf, scriptBundle } from "../../src/container/script";
-import { mountOf, volumeOf } from "../../src/container/script-mounts";
-import { parseSize } from "../../src/container/size";
+import { parseSize } from "../../src/base/size";
+import { consoleFor } from "../../src/container/io/console-for";
+import { environmentOf, scriptBundle } from "../../src/container/script/script";
+import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
 import { userOf } from "../../src/container/user";
 
 let rootfs: string;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { parseConfig, type Seccomp } from "../../src/oci/config";
+import { ARCHITECTURES, NATIVE, X32_BIT } from "../../src/oci/seccomp-words";
 import { compile } from "../../src/seccomp/compile";
 import { SYSCALLS } from "../../src/seccomp/syscalls";
-import { ARCHITECTURES, NATIVE, X32_BIT } from "../../src/seccomp/words";
 import { run } from "../seccomp/interpreter";
 import { HOLDS } from "../seccomp/reading";
 

@@ -1,7 +1,7 @@
 // Signals of this process, kept in a pipe.
 import { expect, test } from "bun:test";
-import { SignalRecorder } from "../../src/linux/signal-recorder";
-import { trySyscall } from "../../src/linux/syscall";
+import { SignalRecorder } from "../../src/linux/attendant/signal-recorder";
+import { trySyscall } from "../../src/linux/call/syscall";
 
 /** The signals that are in a recorder's pipe. */
 function recorded(recorder: SignalRecorder): number[] {
@@ -26,7 +26,7 @@ test("a recorder keeps the signals that come, in their order, whatever this proc
   const child = Bun.spawnSync([
     process.execPath,
     "-e",
-    `import { SignalRecorder } from ${JSON.stringify(`${import.meta.dir}/../../src/linux/signal-recorder`)};
+    `import { SignalRecorder } from ${JSON.stringify(`${import.meta.dir}/../../src/linux/attendant/signal-recorder`)};
      { using recorder = new SignalRecorder([12]); process.kill(process.pid, 12); }
      process.kill(process.pid, 12); Bun.sleepSync(2000);`,
   ]);

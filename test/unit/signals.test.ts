@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { signalNumber } from "../../src/linux/signals";
+import { signalNumber } from "../../src/linux/process/signals";
 
 const rows: [string, number][] = [
   ["TERM", 15],

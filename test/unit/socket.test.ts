@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { textOf } from "../../src/linux/bytes";
+import { textOf } from "../../src/linux/call/bytes";
 import {
   accept,
   readAll,
@@ -27,7 +27,7 @@ import {
   unixListen,
   waitFor,
   writeAll,
-} from "../../src/linux/socket";
+} from "../../src/linux/file/socket";
 
 const dir = mkdtempSync(join(tmpdir(), "hako-socket-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

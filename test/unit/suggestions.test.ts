@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { parseArguments } from "../../src/arguments";
-import { HakoError } from "../../src/errors";
-import { commandHint, flagHint } from "../../src/suggestions";
+import { HakoError } from "../../src/base/errors";
+import { commandHint, flagHint } from "../../src/base/suggestions";
+import { parseArguments } from "../../src/cli/arguments";
 
 describe("suggestions", () => {
   const flags = ["memory", "mount", "cpus", "m"];

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { bytesOf } from "../../src/linux/bytes";
-import { syscall, syscallOn, trySyscall } from "../../src/linux/syscall";
+import { bytesOf } from "../../src/linux/call/bytes";
+import { syscall, syscallOn, trySyscall } from "../../src/linux/call/syscall";
 
 const AT_FDCWD = -100;
 const O_WRONLY_CREATE = 0o101;

@@ -1,15 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type AccessRule, parseDeviceRule } from "../../src/cgroup/device-rules";
-import type { DeviceRule, Resources } from "../../src/cgroup/resources";
-import { allowList, deviceProperties } from "../../src/systemd/device-properties";
+import { type AccessRule, parseDeviceRule } from "../../src/cgroup/controllers/device-rules";
+import type { DeviceRule, Resources } from "../../src/cgroup/controllers/resources";
+import { allowList, deviceProperties } from "../../src/cgroup/systemd/device-properties";
 import {
   type Circumstances,
   resourceProperties,
   roundedQuota,
   withRoundedQuota,
-} from "../../src/systemd/properties";
-import { startProperties } from "../../src/systemd/start-properties";
+} from "../../src/cgroup/systemd/properties";
+import { startProperties } from "../../src/cgroup/systemd/start-properties";
 
 const INFINITY = 2n ** 64n - 1n;
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { annotatedProperties } from "../../src/cgroup/systemd/annotations";
+import { parseVariant } from "../../src/cgroup/systemd/variant-text";
 import { marshal } from "../../src/dbus/marshal";
-import { annotatedProperties } from "../../src/systemd/annotations";
-import { slicePath, unitPlace } from "../../src/systemd/unit-path";
-import { parseVariant } from "../../src/systemd/variant-text";
+import { slicePath, unitPlace } from "../../src/oci/unit-path";
 
 describe("slice:prefix:name", () => {
   test.each([

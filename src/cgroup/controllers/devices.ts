@@ -1,0 +1,108 @@
+import { asHakoError, HakoError } from "../../base/errors";
+import { replaceDeviceProgram } from "../../linux/kernel/bpf";
+import { isRootless } from "../../linux/process/rootless";
+import { ValueFile } from "../hierarchy/files";
+import { type CgroupNode, directoryOf } from "../hierarchy/node";
+import { deviceProgram } from "./device-program";
+import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
+import type { DeviceRule } from "./resources";
+import type { Target } from "./target";
+
+/** Writes the device rules; the default devices of every container are allowed after them. */
+export function applyDevices(target: Target, rules: readonly DeviceRule[]): void {
+  const parsed = rules.map((rule, index) => parseDeviceRule(rule, `/linux/resources/devices/${index}`));
+  // An ordinary user can make no device nodes anyway, and the rules can't be set.
+  if (isRootless()) return;
+  const node = target.find("devices") ?? (target.record.version === "v1" ? undefined : target.find(""));
+  if (node === undefined) {
+    // A container without rules could open each of the host's disks. Who may not make cgroups has no right to devices either,
+    // and on a host without any cgroups nothing is limited, unless a rule asks for it.
+    const { nodes } = target.record;
+    const asked = nodes.length > 0 || rules.some((rule) => !rule.allow);
+    if (asked && !nodes.some((each) => each.skipped !== undefined)) target.need("devices", "/devices");
+    return;
+  }
+  if (node.unified) applyProgram(node, [...parsed, ...DEFAULT_DEVICES]);
+  else applyList(target, node, parsed);
+}
+
+function applyProgram(node: CgroupNode, rules: readonly AccessRule[]): void {
+  const dir = directoryOf(node);
+  try {
+    replaceDeviceProgram(dir, deviceProgram(rules));
+  } catch (thrown) {
+    throw new HakoError({
+      code: "system",
+      errno: asHakoError(thrown).errno,
+      message: `/linux/resources/devices: attach the device rules to cgroup ${dir}`,
+      hint: "it takes root, and a kernel with CONFIG_CGROUP_BPF",
+      cause: thrown,
+    });
+  }
+}
+
+function isEverything(rule: AccessRule): boolean {
+  return rule.type === "a" && rule.major === undefined && rule.minor === undefined && rule.access === "rwm";
+}
+
+/** v1: a list of exceptions to "allow all" or "deny all"; the list starts as deny all. */
+function applyList(target: Target, node: CgroupNode, rules: readonly AccessRule[]): void {
+  const dir = directoryOf(node);
+  // they can't be read, so there is nothing to take back
+  using allow = new ValueFile(`${dir}/devices.allow`);
+  using deny = new ValueFile(`${dir}/devices.deny`);
+  const write = (rule: AccessRule, index: number) => {
+    const file = rule.allow ? "devices.allow" : "devices.deny";
+    // "a" alone means everything, whatever else is said: narrower rules are written for each type
+    const types = rule.type === "a" && !isEverything(rule) ? (["b", "c"] as const) : [rule.type];
+    for (const type of types) {
+      const text = isEverything(rule) ? "a" : ruleText({ ...rule, type });
+      try {
+        (rule.allow ? allow : deny).write(text);
+      } catch (thrown) {
+        throw target.failure(`/devices${index < 0 ? "" : `/${index}`}`, asHakoError(thrown), file);
+      }
+    }
+  };
+  checkHoles(target, rules);
+  if (rules[0] === undefined || !isEverything(rules[0])) {
+    write({ allow: false, type: "a", major: undefined, minor: undefined, access: "rwm" }, -1);
+  }
+  rules.forEach(write);
+  DEFAULT_DEVICES.forEach((rule) => {
+    write(rule, -1);
+  });
+}
+
+/** v1's list can't say "all of these but not that one", nor the opposite; the kernel would accept it and not do it. */
+function checkHoles(target: Target, rules: readonly AccessRule[]): void {
+  let allowed = false;
+  let exceptions: AccessRule[] = [];
+  for (const [index, rule] of rules.entries()) {
+    if (isEverything(rule)) {
+      allowed = rule.allow;
+      exceptions = [];
+      continue;
+    }
+    if (rule.allow !== allowed) {
+      exceptions.push(rule);
+      continue;
+    }
+    const wider = exceptions.find((other) => overlaps(other, rule) && !sameDevices(other, rule));
+    if (wider === undefined) continue;
+    const hint = `it overlaps "${ruleText(wider)}": list the devices one by one, or use cgroup v2`;
+    throw target.refuse(`/devices/${index}`, `cgroup v1 cannot express "${ruleText(rule)}" here`, hint);
+  }
+}
+
+function overlaps(a: AccessRule, b: AccessRule): boolean {
+  const same = (x: bigint | undefined, y: bigint | undefined) =>
+    x === undefined || y === undefined || x === y;
+  const types = a.type === "a" || b.type === "a" || a.type === b.type;
+  const access = [...a.access].some((letter) => b.access.includes(letter));
+  return types && same(a.major, b.major) && same(a.minor, b.minor) && access;
+}
+
+function sameDevices(a: AccessRule, b: AccessRule): boolean {
+  return (a.type === b.type || b.type === "a") && a.major === b.major && a.minor === b.minor;
+}

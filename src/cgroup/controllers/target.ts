@@ -1,0 +1,130 @@
+import { asHakoError, HakoError } from "../../base/errors";
+import { exists } from "../../linux/file/file";
+import type { CgroupRecord } from "..";
+import { skippedHint } from "../hierarchy/delegation";
+import { tryReadValue, tryWriteValue } from "../hierarchy/files";
+import { type CgroupNode, controllersIn, directoryOf, enableController } from "../hierarchy/node";
+import type { Int } from "./resources";
+
+const BASE = "/linux/resources";
+
+/** Where limits go: a controller's directory, and writes whose errors name the field of config.json. */
+export class Target {
+  readonly record: CgroupRecord;
+  /** Files with what was in them before, in the order of the writes. */
+  readonly #before: { file: string; value: string }[] = [];
+
+  /** Where nothing is taken back: cgroups that were just made. */
+  readonly #made: ReadonlySet<CgroupNode>;
+
+  constructor(record: CgroupRecord, made: ReadonlySet<CgroupNode> = new Set()) {
+    this.record = record;
+    this.#made = made;
+  }
+
+  /** The node of a controller that the container has; "" is the unified hierarchy. */
+  find(controller: string): CgroupNode | undefined {
+    const nodes = this.record.nodes.filter((node) => node.skipped === undefined);
+    const v1 = nodes.find((node) => node.controllers.includes(controller));
+    if (v1 !== undefined) return v1;
+    const unified = nodes.find((node) => node.unified);
+    if (unified === undefined || controller === "") return unified;
+    return controllersIn(directoryOf(unified)).includes(V2_NAMES[controller] ?? controller)
+      ? unified
+      : undefined;
+  }
+
+  /** The node of a controller that the field at `pointer` needs. */
+  need(controller: string, pointer: string): CgroupNode {
+    const found = this.find(controller);
+    if (found !== undefined) return found;
+    const name = V2_NAMES[controller] ?? controller;
+    const unified = this.record.nodes.find((node) => node.unified && node.skipped === undefined);
+    const skipped = this.record.nodes.find(
+      (node) => node.skipped !== undefined && (node.unified || node.controllers.includes(controller)),
+    );
+    const message = `${BASE}${pointer}: no ${controller === "" ? "cgroup v2 hierarchy" : `${controller} controller`} for this container`;
+    if (skipped !== undefined) {
+      throw new HakoError({
+        code: "unsupported",
+        message: `${message}: ${skipped.skipped}`,
+        hint: skippedHint(skipped),
+      });
+    }
+    if (unified !== undefined) {
+      try {
+        enableController(unified, name);
+        return unified;
+      } catch (thrown) {
+        throw new HakoError({ code: "unsupported", message, cause: asHakoError(thrown) });
+      }
+    }
+    throw new HakoError({
+      code: "unsupported",
+      message,
+      hint: `remove the limit, or enable it: mount -t cgroup -o ${controller} … (see /proc/cgroups)`,
+    });
+  }
+
+  exists(node: CgroupNode, file: string): boolean {
+    return exists(`${directoryOf(node)}/${file}`);
+  }
+
+  read(node: CgroupNode, file: string): string | undefined {
+    return tryReadValue(`${directoryOf(node)}/${file}`);
+  }
+
+  /** Writes a limit; the error says which field asked for it. */
+  write(node: CgroupNode, file: string, value: string | Int, pointer: string): void {
+    const failed = this.tryWrite(node, file, value);
+    if (failed !== undefined) throw this.failure(pointer, failed, file);
+  }
+
+  tryWrite(node: CgroupNode, file: string, value: string | Int): HakoError | undefined {
+    const path = `${directoryOf(node)}/${file}`;
+    const before = this.#made.has(node) ? undefined : tryReadValue(path);
+    const failed = tryWriteValue(path, String(value));
+    if (failed === undefined && before !== undefined) this.#before.push({ file: path, value: before });
+    return failed;
+  }
+
+  /** Takes all writes back, the last one first: a failed update must leave no trace. Tables of devices are left. */
+  takeBack(): void {
+    for (const { file, value } of this.#before.splice(0).reverse()) {
+      if (value !== "" && !value.includes("\n")) tryWriteValue(file, value);
+    }
+  }
+
+  failure(pointer: string, cause: HakoError, file: string, hint?: string): HakoError {
+    const missing = cause.errno === "ENOENT";
+    return new HakoError({
+      code: missing ? "unsupported" : "system",
+      message: `${BASE}${pointer}`,
+      errno: cause.errno,
+      path: cause.path,
+      hint: hint ?? (missing ? `this kernel has no ${file}: remove the limit` : HINTS[cause.errno ?? ""]),
+      cause,
+    });
+  }
+
+  /** The error of a field that one cgroup version can't express. */
+  refuse(pointer: string, message: string, hint: string): HakoError {
+    return new HakoError({ code: "unsupported", message: `${BASE}${pointer}: ${message}`, hint });
+  }
+
+  wrong(pointer: string, message: string, hint?: string): HakoError {
+    return new HakoError({ code: "config", message: `${BASE}${pointer}: ${message}`, hint });
+  }
+}
+
+/** Controllers that have another name on v2. */
+const V2_NAMES: Record<string, string> = { blkio: "io", cpuacct: "cpu" };
+
+const HINTS: Record<string, string> = {
+  EINVAL: "the value is outside of what the kernel or the parent cgroup allows",
+  ERANGE: "the value is outside of what the kernel allows",
+  EBUSY: "more than that is in use already",
+  ENODEV: "no such device on this host",
+  EACCES: "the parent cgroup or this user's rights do not allow it",
+  EPERM: "the parent cgroup or this user's rights do not allow it",
+};

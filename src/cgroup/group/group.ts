@@ -1,0 +1,323 @@
+import { HakoError } from "../../base/errors";
+import { FdList } from "../../linux/call/fd";
+import { hasErrno } from "../../linux/file/file";
+import { openPid, signalOpened } from "../../linux/process/process";
+import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "..";
+import type { Resources } from "../controllers/resources";
+import { errnoOf, readValue, tryWriteValue } from "../hierarchy/files";
+import type { CgroupVersion } from "../hierarchy/layout";
+import { type CgroupNode, controllersIn, directoryOf, makeNode, removeNode } from "../hierarchy/node";
+import { cgroupOfProcess, type SubCgroups, subCgroups } from "../hierarchy/sub-cgroups";
+import { inTree } from "../hierarchy/tree";
+import type { OomWatch } from "../stats/oom";
+import type { CgroupStats } from "../stats/stats-types";
+import { type Freezer, freezerOf } from "./freezer";
+
+/** Controllers whose limits can't be felt by a process before it becomes the program. */
+const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
+const KILL_WAIT_MS = 10_000;
+const SIGKILL = 9;
+const OPEN_AT_ONCE = 256;
+
+/** A directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
+export class Group implements Cgroup {
+  readonly version: CgroupVersion;
+  readonly record: CgroupRecord;
+  /** Those whose directories this process has made, until they have limits. */
+  readonly #new = new Set<CgroupNode>();
+
+  constructor(record: CgroupRecord) {
+    this.record = record;
+    this.version = record.version;
+  }
+
+  protected get nodes(): CgroupNode[] {
+    return this.record.nodes.filter((node) => node.skipped === undefined);
+  }
+
+  get #directories(): string[] {
+    return this.nodes.map(directoryOf);
+  }
+
+  get #freezer(): Freezer | undefined {
+    return freezerOf(this.nodes);
+  }
+
+  protected get freezes(): boolean {
+    return this.#freezer !== undefined;
+  }
+
+  get paths(): Record<string, string> {
+    const paths: Record<string, string> = {};
+    for (const node of this.nodes) {
+      for (const key of node.unified ? [""] : node.controllers) paths[key] = directoryOf(node);
+    }
+    return paths;
+  }
+
+  create(): void {
+    this.createUnified();
+    this.createOthers();
+  }
+
+  createUnified(): void {
+    this.make(({ unified }) => unified);
+  }
+
+  createOthers(): void {
+    this.make(({ unified }) => !unified);
+  }
+
+  protected make(part: (node: CgroupNode) => boolean): void {
+    for (const node of this.nodes.filter(part))
+      if (makeNode(node, this.version === "v2")) this.#new.add(node);
+    const made = this.nodes.filter(part);
+    for (const dir of made.filter((node) => !this.#new.has(node)).map(directoryOf)) {
+      const used = this.processesBelow(dir);
+      if (used.length === 0) continue;
+      throw new HakoError({
+        code: "exists",
+        message: `cgroup ${dir} is in use: ${used.length} processes, ${used[0]} for one`,
+        hint: "choose another linux.cgroupsPath",
+      });
+    }
+    const frozen = freezerOf(made)?.frozenBy();
+    if (frozen !== undefined) {
+      throw new HakoError({
+        code: "state",
+        message: `cgroup ${frozen.dir} is frozen: a process in it would not run`,
+        hint: `thaw it first: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
+      });
+    }
+  }
+
+  apply(resources: Resources): void {
+    const { applyResources } = require("../controllers/apply") as typeof import("../controllers/apply");
+    applyResources(this.record, resources, this.#new);
+    this.#new.clear();
+  }
+
+  entry(below: SubCgroups = new Map()): CgroupEntry {
+    const entry: CgroupEntry = { born: undefined, self: this.ownLists(below), others: [] };
+    for (const node of this.nodes) {
+      const dir = `${directoryOf(node)}${below.get(node) ?? ""}`;
+      if (!node.unified) continue;
+      if (entry.born === undefined && controllersIn(dir).every((name) => HARMLESS.has(name)))
+        entry.born = dir;
+      else entry.others.push(dir);
+    }
+    return entry;
+  }
+
+  ownLists(below: SubCgroups = new Map()): string[] {
+    const v1 = this.nodes.filter(({ unified }) => !unified);
+    return v1.map((node) => `${directoryOf(node)}${below.get(node) ?? ""}/tasks`);
+  }
+
+  subCgroups(words: readonly string[]): SubCgroups {
+    return subCgroups(this.nodes, words);
+  }
+
+  join(pid: number): void {
+    for (const node of this.nodes) this.joinDirectory(pid, directoryOf(node), node.unified);
+  }
+
+  joinOthers(pid: number, { others }: CgroupEntry, beside?: number): void {
+    for (const dir of others) {
+      try {
+        this.joinDirectory(pid, dir, true);
+      } catch (error) {
+        // the container made cgroups below its own, which then takes no processes: where its first one is
+        const cgroup =
+          beside === undefined || !hasErrno(error, "EBUSY") ? undefined : cgroupOfProcess(beside, "");
+        const node = this.nodes.find(({ unified }) => unified);
+        if (cgroup === undefined || node === undefined) throw error;
+        this.joinDirectory(pid, `${node.mountpoint}${cgroup}`, true);
+      }
+    }
+  }
+
+  protected joinDirectory(pid: number, dir: string, unified: boolean): void {
+    const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
+    if (failed === undefined) return;
+    // A host without root in the unified half of a hybrid layout: nothing is limited there.
+    if (unified && this.version === "hybrid" && ["EOPNOTSUPP", "EACCES"].includes(failed.errno ?? "")) return;
+    throw new HakoError({
+      code: "system",
+      message: `process ${pid} cannot join cgroup ${dir}`,
+      errno: failed.errno,
+      hint: joinHint(dir, failed),
+      cause: failed,
+    });
+  }
+
+  settle(): void {}
+
+  pids(): number[] {
+    const pids = new Set(this.#directories.flatMap((dir) => this.processesBelow(dir)));
+    return [...pids].sort((a, b) => a - b);
+  }
+
+  /** The processes in a directory of the container's and all below it. */
+  protected processesBelow(dir: string): number[] {
+    return inTree(dir, processesIn);
+  }
+
+  takeBack(pids: readonly number[]): void {
+    const freezer = this.#freezer;
+    if (freezer !== undefined) for (const pid of pids) freezer.takeBack(pid);
+  }
+
+  kill(): void {
+    if (this.record.nodes.some((node) => node.path === "/")) {
+      throw new HakoError({
+        code: "state",
+        message: "the root cgroup is no container's: nothing was killed",
+      });
+    }
+    // A process in a frozen cgroup does not die before it is thawed; it may itself have frozen cgroups below its own.
+    this.#freezer?.thawTree();
+    for (const node of this.nodes) if (node.unified) tryWriteValue(`${directoryOf(node)}/cgroup.kill`, "1");
+    const deadline = performance.now() + KILL_WAIT_MS;
+    for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
+      const pids = this.pids().filter((pid) => pid !== process.pid);
+      if (pids.length === 0) return;
+      this.#signalOnce(SIGKILL);
+      if (performance.now() > deadline) {
+        const frozen = this.#freezer?.frozenBy();
+        throw new HakoError({
+          code: "state",
+          message: `processes ${pids.join(", ")} in cgroup ${this.#directories[0]} do not die`,
+          hint:
+            frozen === undefined
+              ? "they may wait for a device (state D in ps)"
+              : `cgroup ${frozen.dir} is frozen: echo ${frozen.thaw} > ${frozen.dir}/${frozen.file}`,
+        });
+      }
+      Bun.sleepSync(wait);
+    }
+  }
+
+  signal(number: number): void {
+    this.#signalOnce(number);
+  }
+
+  /** By descriptors, of processes that are in the list before and after these were opened: a number may be another's by now. */
+  #signalOnce(number: number): void {
+    const pids = this.pids().filter((pid) => pid !== process.pid);
+    for (let start = 0; start < pids.length; start += OPEN_AT_ONCE) {
+      using opened = new FdList();
+      const members = pids.slice(start, start + OPEN_AT_ONCE).flatMap((pid) => {
+        const fd = openPid(pid);
+        if (fd === undefined) return [];
+        opened.add(fd);
+        return [{ pid, fd }];
+      });
+      const still = new Set(this.pids());
+      for (const { pid, fd } of members) if (still.has(pid)) signalOpened(fd, number);
+    }
+  }
+
+  freeze(): void {
+    const freezer = this.#freezer;
+    if (freezer === undefined) {
+      throw new HakoError({
+        code: "unsupported",
+        message: "no freezer controller: the container cannot be paused",
+        hint: "mount the cgroup v1 freezer or cgroup2",
+      });
+    }
+    freezer.freeze();
+  }
+
+  thaw(): void {
+    this.#freezer?.thaw();
+  }
+
+  frozen(): boolean {
+    return this.#freezer?.frozen() ?? false;
+  }
+
+  stats(): CgroupStats {
+    const { statsOf } = require("../stats/stats") as typeof import("../stats/stats");
+    return statsOf(this.record);
+  }
+
+  giveTo(uid: number): void {
+    // delegation is not secure on v1
+    const unified = this.version === "v2" ? this.nodes.find((node) => node.unified) : undefined;
+    if (unified === undefined) return;
+    const { giveCgroup } = require("./ownership") as typeof import("./ownership");
+    giveCgroup(unified, uid);
+  }
+
+  watchOom(): OomWatch | undefined {
+    const { watchOomOf } = require("../stats/oom") as typeof import("../stats/oom");
+    return watchOomOf(this.record);
+  }
+
+  destroy(): void {
+    for (const node of this.record.nodes) {
+      try {
+        removeNode(node);
+      } catch (thrown) {
+        const dir = directoryOf(node);
+        const left = inTree(dir, processesIn);
+        throw new HakoError({
+          code: "system",
+          errno: errnoOf(thrown),
+          message: `remove cgroup ${dir}${left.length === 0 ? "" : ` with processes ${left.join(", ")}`}`,
+          cause: thrown,
+        });
+      }
+    }
+  }
+
+  mounts(): CgroupMounts {
+    return {
+      version: this.version,
+      hierarchies: this.nodes.map(({ mountpoint, name, path }) => ({ mountpoint, name, path })),
+    };
+  }
+}
+
+/** What a cgroup's list of processes can't be read with: it was removed, or it is a threaded v2 one, which lists none. */
+const NO_PROCESSES: readonly (string | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EOPNOTSUPP"];
+
+/** The processes of one cgroup; one of another pid namespace is listed as 0. */
+function processesIn(dir: string): number[] {
+  let text: string;
+  try {
+    text = readValue(`${dir}/cgroup.procs`);
+  } catch (thrown) {
+    if (NO_PROCESSES.includes(errnoOf(thrown))) return [];
+    throw thrown;
+  }
+  return text
+    .split("\n")
+    .map(Number)
+    .filter((pid) => pid > 0);
+}
+
+function joinHint(dir: string, failed: HakoError): string | undefined {
+  switch (failed.errno) {
+    case "EBUSY":
+      return `${dir} gives controllers to its children, so it takes no processes`;
+    case "ENOSPC":
+      return "its cpuset.cpus or cpuset.mems is empty";
+    case "EOPNOTSUPP":
+      return `${dir} is of type "${safeType(dir)}"`;
+    case "ENOENT":
+      return "the cgroup was removed by somebody else";
+    default:
+      return undefined;
+  }
+}
+
+function safeType(dir: string): string {
+  try {
+    return readValue(`${dir}/cgroup.type`);
+  } catch {
+    return "unknown";
+  }
+}

@@ -1,0 +1,43 @@
+import { changeOwner, exists, hasErrno, readText } from "../../linux/file/file";
+import { mappedId } from "../../linux/process/id-map";
+import type { Config } from "../../oci/config";
+import { type CgroupNode, directoryOf } from "../hierarchy/node";
+
+/** The files that the kernel says may be given away with a cgroup; before Linux 4.15 it did not say. */
+const DELEGATED = "/sys/kernel/cgroup/delegate";
+const USUALLY = ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"];
+
+/**
+ * The host's id of the user to whom a container's cgroup belongs (runtime-spec config-linux.md "Cgroup ownership"): of its program, if
+ * it has a cgroup namespace of its own and can write to its cgroups. undefined if they stay ours.
+ */
+export function cgroupOwner({ linux, mounts, process }: Config): number | undefined {
+  const isNew = (type: string) =>
+    linux?.namespaces?.some((each) => each.type === type && !each.path) === true;
+  const writable = mounts?.some(
+    ({ destination, source, options = [] }) =>
+      source === "cgroup" &&
+      destination === "/sys/fs/cgroup" &&
+      !options.includes("ro") &&
+      !options.includes("rro"),
+  );
+  if (!isNew("cgroup") || writable !== true || process === undefined) return undefined;
+  const { uid } = process.user;
+  if (!isNew("user")) return uid;
+  return mappedId(linux?.uidMappings ?? [], uid);
+}
+
+/** Gives a cgroup to a user, with the files that are safe to give; never what limits it. */
+export function giveCgroup(node: CgroupNode, uid: number): void {
+  const dir = directoryOf(node);
+  const files = exists(DELEGATED) ? readText(DELEGATED).split("\n").filter(Boolean) : USUALLY;
+  changeOwner(dir, uid, -1);
+  for (const file of files) {
+    try {
+      changeOwner(`${dir}/${file}`, uid, -1);
+    } catch (error) {
+      // the file of a controller that isn't enabled here
+      if (!hasErrno(error, "ENOENT")) throw error;
+    }
+  }
+}

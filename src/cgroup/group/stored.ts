@@ -1,0 +1,25 @@
+import type { Cgroup, CgroupRecord } from "..";
+import { directoryOf, plannedNode } from "../hierarchy/node";
+import { Group } from "./group";
+
+/** The cgroups of a container from its stored record. */
+export function loadCgroup(record: CgroupRecord): Cgroup {
+  const copy = structuredClone(record);
+  if (copy.unit === undefined) return new Group(copy);
+  // D-Bus is for those who need it
+  const { SystemdGroup } = require("./systemd-group") as typeof import("./systemd-group");
+  return new SystemdGroup({ ...copy, unit: copy.unit });
+}
+
+/** The record of cgroups that are about to be made: whoever reads it after a crash can remove them. */
+export function plannedRecord(cgroup: Cgroup): CgroupRecord {
+  const { record } = cgroup;
+  const planned = record.nodes.map(plannedNode);
+  if (record.unit === undefined) return { ...record, nodes: planned };
+  // slices are systemd's
+  const nodes = planned.map((node) => ({
+    ...node,
+    made: node.made.filter((dir) => dir === directoryOf(node)),
+  }));
+  return { ...record, nodes };
+}

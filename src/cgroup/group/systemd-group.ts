@@ -1,0 +1,260 @@
+import { asHakoError, during, HakoError } from "../../base/errors";
+import type { Config } from "../../oci/config";
+import { slicePath, unitPlace } from "../../oci/unit-path";
+import { logWarning } from "../../output/log";
+import type { CgroupEntry, CgroupRecord, UnitRecord } from "..";
+import { parseDeviceRule } from "../controllers/device-rules";
+import { checkUsage } from "../controllers/memory";
+import type { Resources } from "../controllers/resources";
+import { Target } from "../controllers/target";
+import { subdirectories } from "../hierarchy/files";
+import { belowRoot, type CgroupVersion, readLayout } from "../hierarchy/layout";
+import { directoryOf } from "../hierarchy/node";
+import type { SubCgroups } from "../hierarchy/sub-cgroups";
+import { annotatedProperties } from "../systemd/annotations";
+import { deviceProperties } from "../systemd/device-properties";
+import { Keeper } from "../systemd/keeper";
+import { Manager, type Property } from "../systemd/manager";
+import { type Circumstances, resourceProperties, withRoundedQuota } from "../systemd/properties";
+import { startProperties } from "../systemd/start-properties";
+import { systemdScope } from "../systemd/which";
+import { Group } from "./group";
+
+const DEFAULT_PERIOD = 100_000n;
+
+type ScopeRecord = CgroupRecord & { unit: UnitRecord };
+
+/** The scope of a container that `create` will make; systemd is asked where its cgroups are. */
+export function openScope(config: Config, id: string): SystemdGroup {
+  const { version, hierarchies } = readLayout();
+  const scope = systemdScope();
+  if (scope === "user" && version !== "v2") {
+    throw new HakoError({
+      code: "unsupported",
+      message: `--systemd-cgroup: a user's systemd has no cgroups on cgroup ${version}`,
+      hint: "leave it out, or start the kernel with cgroup v2",
+    });
+  }
+  const { unit, slice } = during("config /linux/cgroupsPath", () =>
+    unitPlace(config.linux?.cgroupsPath, id, scope === "user"),
+  );
+  const annotated = annotatedProperties(config.annotations ?? {});
+  const manager = Manager.connect(scope);
+  const path = `${manager.controlGroup()}${slicePath(slice)}/${unit}`;
+  const nodes = hierarchies.map(({ mountpoint, root, name, controllers, unified }) => {
+    return { mountpoint, name, controllers, unified, path: belowRoot(path, root), made: [] };
+  });
+  const { devices, unified } = config.linux?.resources ?? {};
+  const systemd = manager.version();
+  const oomGroup = unified?.["memory.oom.group"];
+  const properties = startProperties({ id, slice, version, systemd, oomGroup, annotated });
+  // of v1's controllers systemd gives a unit those that a property names: once it is there, that must not change
+  if (version !== "v2") {
+    const own = during("config /linux/resources", () => devicePropertiesOf(devices, version, systemd));
+    properties.push(...own);
+  }
+  const description = String(properties.find(([name]) => name === "Description")?.[1].value);
+  const record = { version, nodes, unit: { name: unit, scope, description, started: false } };
+  return new SystemdGroup(record, { manager, properties });
+}
+
+function devicePropertiesOf(
+  rules: Resources["devices"],
+  version: CgroupVersion,
+  systemd: number,
+): Property[] {
+  const parsed = (rules ?? []).map((rule, index) => {
+    return parseDeviceRule(rule, `/linux/resources/devices/${index}`);
+  });
+  return deviceProperties(parsed, version, systemd);
+}
+
+/** What is known of a scope that isn't there yet. */
+interface Planned {
+  manager: Manager;
+  properties: readonly Property[];
+}
+
+/**
+ * Cgroups that systemd makes, as a scope. Limits are properties of the unit, so that systemd doesn't change them back, and then
+ * written to the files as without systemd: it has no property for each of them, and not each version has all.
+ */
+export class SystemdGroup extends Group {
+  declare readonly record: ScopeRecord;
+  readonly #planned: Planned | undefined;
+  #manager: Manager | undefined;
+  #keeper: Keeper | undefined;
+  /** Of a scope that this process plans: whether systemd was asked to start it, and had none of that name. */
+  #asked = false;
+
+  constructor(record: ScopeRecord, planned?: Planned) {
+    super(record);
+    this.#planned = planned;
+    this.#manager = planned?.manager;
+  }
+
+  /** systemd makes them all at once. */
+  override createUnified(): void {
+    const { unit } = this.record;
+    if (this.#planned === undefined) throw new Error("a scope is made once");
+    this.#keeper = new Keeper();
+    this.#asked = true;
+    try {
+      const pids: Property = ["PIDs", { signature: "au", value: [this.#keeper.pid] }];
+      this.#connection().startScope(unit.name, [...this.#planned.properties, pids]);
+    } catch (thrown) {
+      // somebody else's is not to be stopped
+      if (asHakoError(thrown).code === "exists") this.#asked = false;
+      throw thrown;
+    }
+    unit.started = true;
+    this.make(() => true);
+    for (const node of this.nodes) {
+      // systemd made it, and all below it is the container's
+      const leaf = directoryOf(node);
+      if (!node.made.includes(leaf)) node.made.push(leaf);
+      // v1's that systemd has no use for itself it removes when they are empty, until the container's process is there
+      if (!node.unified) this.joinDirectory(this.#keeper.pid, leaf, false);
+    }
+  }
+
+  override createOthers(): void {}
+
+  override apply(resources: Resources): void {
+    checkUsage(new Target(this.record), resources.memory);
+    const { unit, devices: later } = this.record;
+    const isV1 = this.version !== "v2";
+    // systemd denies all devices for a moment when it writes the list anew
+    const rewrites = isV1 && later === true && this.#canRewriteDevices();
+    const mustFreeze = rewrites && this.freezes && !this.frozen();
+    if (mustFreeze) this.freeze();
+    try {
+      if (isV1 && later !== true) unit.devices = resources.devices;
+      this.#applyBoth(rewrites ? { ...resources, devices: unit.devices } : resources);
+    } finally {
+      if (mustFreeze) this.thaw();
+    }
+  }
+
+  /** With cgroups below it v1's list can't be begun anew, by systemd neither (devcgroup_update_access in security/device_cgroup.c). */
+  #canRewriteDevices(): boolean {
+    const node = this.nodes.find(({ controllers }) => controllers.includes("devices"));
+    return node !== undefined && subdirectories(directoryOf(node)).length === 0;
+  }
+
+  #applyBoth(resources: Resources): void {
+    const { unit, devices: later } = this.record;
+    const now = this.#circumstances();
+    const exact = withRoundedQuota(resources, now);
+    const properties = [
+      ...(later === true ? [] : devicePropertiesOf(resources.devices, now.version, now.systemd)),
+      ...resourceProperties(exact, now),
+    ];
+    const names = new Set(properties.map(([name]) => name));
+    const before = later === true ? this.#connection().scopeProperties(unit.name, names) : [];
+    this.#connection().setProperties(unit.name, properties);
+    try {
+      super.apply(exact);
+    } catch (thrown) {
+      this.#takeBack(before);
+      throw thrown;
+    }
+  }
+
+  #takeBack(before: readonly Property[]): void {
+    try {
+      this.#connection().setProperties(this.record.unit.name, before);
+    } catch (thrown) {
+      logWarning(asHakoError(thrown).oneLine);
+    }
+  }
+
+  #circumstances(): Circumstances {
+    const target = new Target(this.record);
+    const node = target.find("cpu");
+    const read = (file: string) => (node === undefined ? undefined : target.read(node, file));
+    const [quota, period] =
+      this.version === "v2"
+        ? (read("cpu.max") ?? "").split(" ")
+        : [read("cpu.cfs_quota_us"), read("cpu.cfs_period_us")];
+    return {
+      version: this.version,
+      systemd: this.#connection().version(),
+      quota: quota === undefined || !/^\d+$/.test(quota) ? -1n : BigInt(quota),
+      period: period === undefined || period === "" ? DEFAULT_PERIOD : BigInt(period),
+      idle: read("cpu.idle") === "1",
+    };
+  }
+
+  /** An ordinary user can't have a process born in there: it would come from outside of what is the user's. */
+  override entry(below?: SubCgroups): CgroupEntry {
+    const entry = super.entry(below);
+    const { born } = entry;
+    if (born === undefined || this.record.unit.scope === "system") return entry;
+    return { ...entry, born: undefined, others: [born, ...entry.others] };
+  }
+
+  override settle(): void {
+    this.#keeper?.[Symbol.dispose]();
+    this.#keeper = undefined;
+    // a bus would collect its messages for us
+    this.#manager?.[Symbol.dispose]();
+    this.#manager = undefined;
+  }
+
+  protected override processesBelow(dir: string): number[] {
+    return super.processesBelow(dir).filter((pid) => pid !== this.#keeper?.pid);
+  }
+
+  /** An ordinary user may not take a process out of its session's cgroup; its systemd asks the host's to. */
+  protected override joinDirectory(pid: number, dir: string, unified: boolean): void {
+    try {
+      super.joinDirectory(pid, dir, unified);
+    } catch (thrown) {
+      const own = this.nodes.find((node) => node.unified);
+      const root = own === undefined ? undefined : directoryOf(own);
+      const isOurs = root !== undefined && (dir === root || dir.startsWith(`${root}/`));
+      if (!isOurs || !["EACCES", "EPERM"].includes(asHakoError(thrown).errno ?? "")) throw thrown;
+      this.#connection().attach(this.record.unit.name, dir.slice(root.length), [pid]);
+    }
+  }
+
+  override kill(): void {
+    if (this.#isOurs()) super.kill();
+  }
+
+  override destroy(): void {
+    this.#keeper?.[Symbol.dispose]();
+    this.#keeper = undefined;
+    if (this.#isOurs()) {
+      this.#stop(this.record.unit.name);
+      super.destroy();
+    }
+    this.settle();
+  }
+
+  /** Without its processes and cgroup a unit ends by itself, so that a systemd that doesn't answer keeps nobody from deleting. */
+  #stop(name: string): void {
+    try {
+      this.#connection().stop(name);
+    } catch (thrown) {
+      logWarning(`systemd unit ${name} may be left: ${asHakoError(thrown).oneLine}`);
+    }
+  }
+
+  /** Whether the unit of this name is the container's: a record may be older than the unit, and that somebody else's. */
+  #isOurs(): boolean {
+    if (this.#planned !== undefined) return this.#asked;
+    const { name, started, description } = this.record.unit;
+    if (started) return true;
+    const wasThere = this.record.nodes.every((node) => !node.made.includes(directoryOf(node)));
+    if (wasThere) return false;
+    const there = this.#connection().unitState(name) !== "inactive";
+    return !there || this.#connection().description(name) === description;
+  }
+
+  #connection(): Manager {
+    this.#manager ??= Manager.connect(this.record.unit.scope);
+    return this.#manager;
+  }
+}

@@ -1,0 +1,117 @@
+import { asHakoError, HakoError } from "../../base/errors";
+import { bytesOf } from "../../linux/call/bytes";
+import { type ErrnoName, errnoNumber, errnoText } from "../../linux/call/errno";
+import type { Fd } from "../../linux/call/fd";
+import { listDirectories, openToWrite, readText, tryReadText, writeAllTo } from "../../linux/file/file";
+import { dirname } from "../../linux/file/path-text";
+import type { Int } from "../controllers/resources";
+
+/** errno of something thrown by a system call. */
+export function errnoOf(thrown: unknown): ErrnoName | undefined {
+  return asHakoError(thrown).errno;
+}
+
+/** The text of a cgroup file without its last newline. */
+export function readValue(file: string): string {
+  return readText(file).trimEnd();
+}
+
+/** As `readValue`; undefined when the file can't be read. */
+export function tryReadValue(file: string): string | undefined {
+  return tryReadText(file)?.trimEnd();
+}
+
+/** Writes a cgroup file in one write. It is never created: what is missing is ENOENT, not the EACCES of O_CREAT. */
+export function writeValue(file: string, value: string): void {
+  using values = new ValueFile(file);
+  values.write(value);
+}
+
+/** A cgroup file into which several values are written, one after the other, by writes of their own. */
+export class ValueFile implements Disposable {
+  #opened: Fd | undefined;
+
+  constructor(private readonly file: string) {}
+
+  write(value: string): void {
+    const { file } = this;
+    try {
+      this.#opened ??= openToWrite(file);
+      writeAllTo(this.#opened.number, bytesOf(value), file);
+    } catch (thrown) {
+      const errno = errnoOf(thrown);
+      const why = errno === undefined ? asHakoError(thrown).message : errnoText(errnoNumber(errno));
+      throw new HakoError({
+        code: "system",
+        message: `write "${value}" to ${file}: ${why}`,
+        syscall: "write",
+        errno,
+        path: file,
+      });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened?.close();
+  }
+}
+
+/** As `writeValue`; undefined when it worked, else the error. */
+export function tryWriteValue(file: string, value: string): HakoError | undefined {
+  try {
+    writeValue(file, value);
+    return undefined;
+  } catch (thrown) {
+    return asHakoError(thrown);
+  }
+}
+
+/** What is thrown about a cgroup that was removed meanwhile, or that this user may not look into. */
+const OUT_OF_SIGHT: readonly (ErrnoName | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EACCES"];
+
+/** What `look` finds in a directory; undefined when there is none, or this user may not see it. */
+export function inSight<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (thrown) {
+    if (OUT_OF_SIGHT.includes(errnoOf(thrown))) return undefined;
+    throw thrown;
+  }
+}
+
+/** The directories in a directory; none when there is none, or this user may not see them. */
+export function subdirectories(dir: string): string[] {
+  return inSight(() => listDirectories(dir).map((name) => `${dir}/${name}`)) ?? [];
+}
+
+/** A counter or a limit as it is: one beyond 2^53 is a big integer. What is no number counts as 0. */
+export function exactNumber(text: string): Int {
+  const value = Number(text) || 0;
+  return Number.isSafeInteger(value) || !/^-?\d+$/.test(text) ? value : BigInt(text);
+}
+
+function readLines<T>(file: string, convert: (text: string) => T): Record<string, T> {
+  const table: Record<string, T> = {};
+  for (const line of (tryReadValue(file) ?? "").split("\n")) {
+    const [key, value] = line.split(" ");
+    if (key !== undefined && key !== "" && value !== undefined) table[key] = convert(value);
+  }
+  return table;
+}
+
+/** "key value" lines as numbers. */
+export function readTable(file: string): Record<string, number> {
+  return readLines(file, Number);
+}
+
+/** The same, whatever the values' size. */
+export function readExactTable(file: string): Record<string, Int> {
+  return readLines(file, exactNumber);
+}
+
+/** The directories of a cgroup and of those above it, innermost first: each of them governs what is in it. */
+export function upwards(directory: string, mountpoint: string): string[] {
+  const found = [directory];
+  for (let dir = directory; dir !== mountpoint && dir !== "/"; found.push(dir)) dir = dirname(dir);
+  return found;
+}

@@ -1,0 +1,226 @@
+import { asHakoError, HakoError } from "../../base/errors";
+import { checkAccess, exists, makeNewDirectory, removeDirectory } from "../../linux/file/file";
+import { dirname } from "../../linux/file/path-text";
+import { DELEGATION, moveBelow, threadedAbove } from "./delegation";
+import { errnoOf, tryReadValue, tryWriteValue, upwards, writeValue } from "./files";
+import { removeBelow } from "./tree";
+
+/** The container's directory in one hierarchy; plain JSON. */
+export interface CgroupNode {
+  mountpoint: string;
+  /** "memory", "cpu,cpuacct", "name=systemd"; "" is the unified hierarchy. */
+  name: string;
+  /** Of a v1 hierarchy. */
+  controllers: string[];
+  unified: boolean;
+  /** Below the mount point. */
+  path: string;
+  /** The directories that `makeNode` made, outermost first. */
+  made: string[];
+  /** Why the directory could not be made, where a container may go without. */
+  skipped?: string | undefined;
+}
+
+const TOLERATED = new Set(["EACCES", "EPERM", "EROFS"]);
+/** A parent directory of ours may be removed by another container's end while we make the next one. */
+const MAKE_ATTEMPTS = 5;
+const W_OK = 2;
+const BUSY_WAIT_MS = 1000;
+
+export function directoryOf(node: CgroupNode): string {
+  return node.path === "/" ? node.mountpoint : node.mountpoint + node.path;
+}
+
+/** The directories from below the mount point to the node, outermost first. */
+function steps(node: CgroupNode): string[] {
+  const names = node.path.split("/").filter((name) => name !== "");
+  return names.map((_, index) => `${node.mountpoint}/${names.slice(0, index + 1).join("/")}`);
+}
+
+/** The node as it would be after `makeNode`, for a record that is written before: it names all that may have to go. */
+export function plannedNode(node: CgroupNode): CgroupNode {
+  const all = steps(node);
+  // below one that is missing all are
+  const missing = all.findIndex((dir) => !exists(dir));
+  return { ...node, made: missing < 0 ? [] : all.slice(missing) };
+}
+
+/**
+ * Makes the directory and its parents; notes what it made, or why this hierarchy is not for us. Whether the directory is new: then
+ * nobody is in it, nothing below it, and its files are ours.
+ */
+export function makeNode(node: CgroupNode, enableControllers: boolean): boolean {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      let isNew = false;
+      for (const dir of steps(node)) {
+        if (enableControllers) enableAll(dirname(dir));
+        isNew = makeNodeDirectory(node, dir);
+      }
+      if (!isNew) checkAccess(`${directoryOf(node)}/cgroup.procs`, W_OK);
+      if (node.unified) checkType(node);
+      return isNew;
+    } catch (thrown) {
+      const errno = errnoOf(thrown);
+      if (errno === "ENOENT" && attempt < MAKE_ATTEMPTS) continue;
+      removeNode(node);
+      const error = asHakoError(thrown);
+      if (errno !== undefined && TOLERATED.has(errno)) node.skipped = error.message;
+      else
+        throw new HakoError({
+          code: "system",
+          errno,
+          message: `make cgroup ${directoryOf(node)}`,
+          hint: makeHint(node, errno),
+          cause: error,
+        });
+      return false;
+    }
+  }
+}
+
+/** A v2 cgroup below a threaded one can be made, but takes no process (cgroup-v2.rst, "Threads"). */
+function checkType(node: CgroupNode): void {
+  const dir = directoryOf(node);
+  const type = tryReadValue(`${dir}/cgroup.type`);
+  if (type !== "domain invalid") return;
+  const above = threadedAbove(upwards(dirname(dir), node.mountpoint));
+  throw new HakoError({
+    code: "unsupported",
+    message: `it takes no processes: it is of type "${type}", below ${above ?? "a threaded one"} of type "${tryReadValue(`${above}/cgroup.type`)}"`,
+    hint: "choose another linux.cgroupsPath",
+  });
+}
+
+/** What of the cgroups above keeps one from being made. */
+function makeHint(node: CgroupNode, errno: string | undefined): string | undefined {
+  const existing = steps(node).filter(exists).at(-1) ?? node.mountpoint;
+  switch (errno) {
+    case "EAGAIN":
+      return `${existing} or one above has as many cgroups as its cgroup.max.descendants or cgroup.max.depth allows`;
+    case "ENOMEM": {
+      const limit = tryReadValue(`${existing}/${node.unified ? "memory.max" : "memory.limit_in_bytes"}`);
+      return `a cgroup takes memory of the one above: the limit of ${existing} is ${limit ?? "unknown"}`;
+    }
+    case "ENOSPC":
+      return "the kernel keeps 65535 cgroups with memory at most, removed ones too until their memory is freed: see /proc/cgroups";
+    case "EOPNOTSUPP":
+      return `${existing} is of type "${tryReadValue(`${existing}/cgroup.type`)}": choose another linux.cgroupsPath`;
+    case "EEXIST":
+    case "ENOTDIR":
+      return `${existing} is a file of the cgroup above: choose another linux.cgroupsPath`;
+    default:
+      return undefined;
+  }
+}
+
+/** Whether it was not there. */
+function makeNodeDirectory(node: CgroupNode, dir: string): boolean {
+  const isNew = makeNewDirectory(dir, 0o755);
+  if (isNew && !node.made.includes(dir)) node.made.push(dir);
+  if (node.controllers.includes("cpuset")) inheritCpuset(dir, isNew);
+  return isNew;
+}
+
+/**
+ * A new v1 cpuset is empty and takes no processes: it gets its parent's processors and memory nodes. (With cgroup.clone_children it
+ * has them, and gets the same again.)
+ */
+function inheritCpuset(dir: string, isNew: boolean): void {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    if (!isNew && tryReadValue(`${dir}/${file}`) !== "") continue;
+    const inherited = tryReadValue(`${dirname(dir)}/${file}`) ?? "";
+    if (inherited !== "") writeValue(`${dir}/${file}`, inherited);
+  }
+}
+
+function words(file: string): string[] {
+  return (tryReadValue(file) ?? "").split(/\s+/).filter((word) => word !== "");
+}
+
+/** Controllers that a v2 cgroup has for itself. */
+export function controllersIn(dir: string): string[] {
+  return words(`${dir}/cgroup.controllers`);
+}
+
+/**
+ * A v2 cgroup other than the root that holds processes itself. Its children get no controllers that count for whole processes,
+ * and the others would make it a threaded domain, whose children take none before they are threaded too (cgroup-v2.rst, "Threads").
+ */
+function holdsProcesses(dir: string): boolean {
+  return tryReadValue(`${dir}/cgroup.type`) !== undefined && words(`${dir}/cgroup.threads`).length > 0;
+}
+
+/** Gives a v2 cgroup's children every controller it has; one that refuses is told when a limit needs it. */
+function enableAll(dir: string): void {
+  if (holdsProcesses(dir)) return;
+  const enabled = new Set(words(`${dir}/cgroup.subtree_control`));
+  const missing = controllersIn(dir).filter((controller) => !enabled.has(controller));
+  if (missing.length === 0) return;
+  const file = `${dir}/cgroup.subtree_control`;
+  if (tryWriteValue(file, missing.map((controller) => `+${controller}`).join(" ")) === undefined) return;
+  for (const controller of missing) tryWriteValue(file, `+${controller}`);
+}
+
+/** Enables one controller from the root down to a v2 node; throws an error that explains why it can't. */
+export function enableController(node: CgroupNode, controller: string): void {
+  for (const dir of steps(node)) {
+    if (controllersIn(dir).includes(controller)) continue;
+    const parent = dirname(dir);
+    const file = `${parent}/cgroup.subtree_control`;
+    const failed = holdsProcesses(parent) ? undefined : tryWriteValue(file, `+${controller}`);
+    if (failed === undefined && controllersIn(dir).includes(controller)) continue;
+    throw new HakoError({
+      code: "unsupported",
+      message: `no ${controller} controller in cgroup ${dir}${failed === undefined ? "" : `: ${failed.message}`}`,
+      hint: whyNot(node, parent, controller),
+      errno: failed?.errno,
+    });
+  }
+}
+
+function whyNot({ mountpoint }: CgroupNode, parent: string, controller: string): string {
+  const type = tryReadValue(`${parent}/cgroup.type`);
+  if (type !== undefined && type !== "domain") {
+    return `${parent} is of type "${type}": below a threaded cgroup only cpu, cpuset, perf_event and pids work`;
+  }
+  if (holdsProcesses(parent)) {
+    const other = parent === mountpoint ? "" : "use another cgroupsPath, or ";
+    return `${parent} holds processes itself, so its children get no controllers: ${other}${moveBelow(parent)}`;
+  }
+  if (!controllersIn(parent).includes(controller)) {
+    return `${parent} has no ${controller}; see cgroup.controllers and the kernel's configuration`;
+  }
+  return `run as root, or ${DELEGATION}`;
+}
+
+/** Removes a cgroup and those below it, which make it busy. One whose last process just died is busy for a moment. */
+function removeTree(dir: string, deadline: number): void {
+  for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
+    try {
+      removeDirectory(dir);
+      return;
+    } catch (thrown) {
+      const errno = errnoOf(thrown);
+      if (errno === "ENOENT") return;
+      if (errno !== "EBUSY" || performance.now() > deadline) throw thrown;
+    }
+    if (!removeBelow(dir)) Bun.sleepSync(wait);
+  }
+}
+
+/** Removes what `makeNode` made; parents only when they are empty. */
+export function removeNode(node: CgroupNode): void {
+  const leaf = directoryOf(node);
+  for (const dir of node.made.toReversed()) {
+    if (dir === leaf) removeTree(dir, performance.now() + BUSY_WAIT_MS);
+    else {
+      try {
+        removeDirectory(dir);
+      } catch {
+        // another container lives there by now
+      }
+    }
+  }
+  node.made = [];
+}

@@ -1,0 +1,96 @@
+import { Fd } from "../../linux/call/fd";
+import { syscall } from "../../linux/call/syscall";
+import { O, openAt } from "../../linux/file/path";
+import type { Watched } from "../../linux/file/poll";
+import { readSome } from "../../linux/file/socket";
+import type { CgroupRecord } from "..";
+import { Target } from "../controllers/target";
+import { readTable, writeValue } from "../hierarchy/files";
+import { directoryOf } from "../hierarchy/node";
+
+const EFD_CLOEXEC = 0o2000000;
+
+/** Tells when the kernel killed a process of a cgroup for lack of memory. */
+export interface OomWatch extends Disposable {
+  readonly watched: Watched;
+  /** How often it happened since the last call; asked when `watched` is ready. */
+  count(): number;
+}
+
+/** undefined for a container without a memory controller. */
+export function watchOomOf(record: CgroupRecord): OomWatch | undefined {
+  const node = new Target(record).find("memory");
+  if (node === undefined) return undefined;
+  return node.unified ? new OomWatchV2(directoryOf(node)) : new OomWatchV1(directoryOf(node));
+}
+
+/** An eventfd for memory.oom_control (admin-guide/cgroup-v1/memory.rst, "OOM Control"). */
+class OomWatchV1 implements OomWatch {
+  readonly #event: Fd;
+  readonly #dir: string;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+    this.#event = new Fd(syscall("eventfd2", 0, EFD_CLOEXEC));
+    try {
+      using control = openAt(undefined, `${dir}/memory.oom_control`, O.RDONLY | O.CLOEXEC);
+      writeValue(`${dir}/cgroup.event_control`, `${this.#event.number} ${control.number}`);
+    } catch (error) {
+      this.#event.close();
+      throw error;
+    }
+  }
+
+  get watched(): Watched {
+    return { fd: this.#event, for: "read" };
+  }
+
+  count(): number {
+    const events = Number(new DataView(readSome(this.#event, 8).buffer).getBigUint64(0, true));
+    // the removal of the cgroup is told in the same way
+    return Object.keys(readTable(`${this.#dir}/memory.oom_control`)).length === 0 ? 0 : events;
+  }
+
+  [Symbol.dispose](): void {
+    this.#event.close();
+  }
+}
+
+/** memory.events changes (admin-guide/cgroup-v2.rst); its oom_kill counts. */
+class OomWatchV2 implements OomWatch {
+  readonly #file: Fd;
+  readonly #path: string;
+  #before: number;
+
+  constructor(dir: string) {
+    this.#path = `${dir}/memory.events`;
+    this.#file = openAt(undefined, this.#path, O.RDONLY | O.CLOEXEC);
+    this.#before = this.#kills();
+  }
+
+  get watched(): Watched {
+    return { fd: this.#file, for: "change" };
+  }
+
+  count(): number {
+    // a read through the descriptor, so that only later changes wake us
+    syscall("lseek", this.#file.number, 0, 0);
+    try {
+      readSome(this.#file);
+    } catch {
+      return 0; // the cgroup has been removed
+    }
+    const now = this.#kills();
+    const count = now - this.#before;
+    this.#before = Math.max(now, this.#before);
+    return Math.max(0, count);
+  }
+
+  #kills(): number {
+    return readTable(this.#path).oom_kill ?? 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+}

@@ -1,0 +1,70 @@
+import type { Cgroup, CgroupVersion } from "..";
+import type { Int } from "../controllers/resources";
+import { Target } from "../controllers/target";
+import { cpusetLists, UNLIMITED } from "./stats";
+
+/** A limit and what is used of it; undefined: no limit, or not counted here. Bytes, processors, processes, nanoseconds. */
+export interface ReportRow {
+  resource: string;
+  unit: "bytes" | "cpus" | "nanoseconds" | "processes" | "weight" | "list";
+  limit: number | string | undefined;
+  use: number | string | undefined;
+}
+
+export interface CgroupReport {
+  version: CgroupVersion;
+  /** Absolute directories by controller; "" is the unified hierarchy. */
+  paths: Record<string, string>;
+  pids: number[];
+  resources: ReportRow[];
+}
+
+function limited(value: Int): number | undefined {
+  return value === 0 || value >= UNLIMITED ? undefined : Number(value);
+}
+
+/** The processors' time that the quota allows, in processors; undefined without a quota. */
+function cpuQuota(target: Target): number | undefined {
+  const node = target.find("cpu");
+  if (node === undefined) return undefined;
+  const [quota, period] = node.unified
+    ? (target.read(node, "cpu.max") ?? "max").split(" ")
+    : [target.read(node, "cpu.cfs_quota_us"), target.read(node, "cpu.cfs_period_us")];
+  const value = Number(quota) / Number(period);
+  return Number.isFinite(value) && value > 0 ? value : undefined;
+}
+
+function cpuWeight(target: Target): number | undefined {
+  const node = target.find("cpu");
+  const text = node === undefined ? undefined : target.read(node, node.unified ? "cpu.weight" : "cpu.shares");
+  return text === undefined ? undefined : Number(text);
+}
+
+/** Where a container's cgroups are, their limits, and what is used of them. */
+export function reportOf(cgroup: Cgroup): CgroupReport {
+  const stats = cgroup.stats();
+  const target = new Target(cgroup.record);
+  const { memory, cpu, pids } = stats;
+  const { cpus, mems } = cpusetLists(target);
+  const resources: ReportRow[] = [
+    {
+      resource: "memory",
+      unit: "bytes",
+      limit: limited(memory.usage.limit),
+      use: Number(memory.usage.usage),
+    },
+    {
+      resource: "memory and swap",
+      unit: "bytes",
+      limit: limited(memory.swap.limit),
+      use: Number(memory.swap.usage),
+    },
+    { resource: "processes", unit: "processes", limit: limited(pids.limit), use: pids.current },
+    { resource: "cpu quota", unit: "cpus", limit: cpuQuota(target), use: undefined },
+    { resource: "cpu time", unit: "nanoseconds", limit: undefined, use: Number(cpu.usage.total) },
+    { resource: "cpu weight", unit: "weight", limit: cpuWeight(target), use: undefined },
+    { resource: "cpus", unit: "list", limit: cpus || undefined, use: undefined },
+    { resource: "memory nodes", unit: "list", limit: mems || undefined, use: undefined },
+  ];
+  return { version: cgroup.version, paths: cgroup.paths, pids: cgroup.pids(), resources };
+}

@@ -1,0 +1,89 @@
+import type { RdtStats } from "../../resctrl/stats";
+import type { Int } from "../controllers/resources";
+
+export interface MemoryUsage {
+  limit: Int;
+  usage: Int;
+  max: Int;
+  failcnt: Int;
+}
+
+export interface BlkioEntry {
+  major: number;
+  minor: number;
+  /** Not of sums. */
+  op?: string;
+  value: Int;
+}
+
+interface PressureData {
+  avg10: number;
+  avg60: number;
+  avg300: number;
+  total: Int;
+}
+
+/** How long processes waited for something: some of them, all of them. */
+export interface Pressure {
+  some: PressureData;
+  full: PressureData;
+}
+
+/** The flags of a v1 cpuset; 0 on v2. */
+export interface CpusetFlags {
+  cpu_exclusive: number;
+  mem_hardwall: number;
+  mem_exclusive: number;
+  memory_migrate: number;
+  memory_spread_page: number;
+  memory_spread_slab: number;
+  memory_pressure: number;
+  sched_load_balance: number;
+  sched_relax_domain_level: number;
+}
+
+/**
+ * The numbers of `events --stats`, with the names that runc's JSON gives them (types/events.go). Times are nanoseconds; those
+ * beyond 2^53 are big integers. `psi` is v2's, where the kernel measures it.
+ */
+export interface CgroupStats {
+  cpu: {
+    usage: {
+      total: Int;
+      percpu?: Int[];
+      percpu_kernel?: Int[];
+      percpu_user?: Int[];
+      kernel: Int;
+      user: Int;
+    };
+    throttling: { periods: number; throttledPeriods: number; throttledTime: Int };
+    psi?: Pressure | undefined;
+  };
+  cpuset: { cpus: number[]; mems: number[] } & CpusetFlags;
+  memory: {
+    cache: Int;
+    usage: MemoryUsage;
+    swap: MemoryUsage;
+    kernel: MemoryUsage;
+    kernelTCP: MemoryUsage;
+    raw: Record<string, Int>;
+    psi?: Pressure | undefined;
+  };
+  pids: { current: number; limit: number };
+  blkio: {
+    ioServiceBytesRecursive: BlkioEntry[];
+    ioServicedRecursive: BlkioEntry[];
+    ioQueueRecursive?: BlkioEntry[] | undefined;
+    ioServiceTimeRecursive?: BlkioEntry[] | undefined;
+    ioWaitTimeRecursive?: BlkioEntry[] | undefined;
+    ioMergedRecursive?: BlkioEntry[] | undefined;
+    ioTimeRecursive?: BlkioEntry[] | undefined;
+    sectorsRecursive?: BlkioEntry[] | undefined;
+    psi?: Pressure | undefined;
+  };
+  hugetlb: Record<string, { usage: Int; max: Int; failcnt: Int }>;
+  /** Of containers that asked for it. */
+  intel_rdt: RdtStats;
+  /** Nothing is counted of these; runc's readers look for them. */
+  network_interfaces: null;
+}

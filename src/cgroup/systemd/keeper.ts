@@ -1,0 +1,40 @@
+import type { Step } from "../../linux/call/steps";
+import { parentDeathStep, reapChild } from "../../linux/process/process";
+import { cloneChild, Reports } from "../../linux/steps/clone";
+
+const SIGKILL = 9;
+
+/**
+ * A process that does nothing but be in a scope's cgroups: systemd starts none without one, and the container's own must join
+ * late, so that its limits don't meet our start-up. It ends with this process; a scope that it was alone in ends with it.
+ */
+export class Keeper implements Disposable {
+  readonly pid: number;
+  #ended = false;
+
+  constructor() {
+    const steps: Step[] = [
+      parentDeathStep(SIGKILL),
+      // the parent may have ended before
+      {
+        what: "getppid",
+        call: "getppid",
+        args: [],
+        least: process.pid,
+        most: BigInt(process.pid),
+      },
+      { what: "close_range", call: "close_range", args: [0, 0xffffffff, 0] },
+      { what: "ppoll", call: "ppoll", args: [0, 0, 0, 0, 8] },
+    ];
+    using reports = new Reports(steps);
+    const plan = { flags: 0, cgroup: undefined, join: [], waitsForNothing: false };
+    this.pid = cloneChild({ ...plan, steps }, reports);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    process.kill(this.pid, SIGKILL);
+    reapChild(this.pid, true);
+  }
+}

@@ -1,0 +1,38 @@
+import type { CgroupVersion } from "../hierarchy/layout";
+import type { Property } from "./manager";
+import { flag, text } from "./variants";
+
+/** OOMPolicy= of scopes. */
+const OOM_POLICY_SINCE = 253;
+
+export interface ScopePlan {
+  id: string;
+  slice: string;
+  version: CgroupVersion;
+  systemd: number;
+  /** memory.oom.group of linux.resources.unified: systemd takes it at the start only. */
+  oomGroup: string | undefined;
+  /** From annotations; they have the last word. */
+  annotated: readonly Property[];
+}
+
+/** What a scope is started with, as by runc; limits are set later. All resources are counted, whether limited or not. */
+export function startProperties(plan: ScopePlan): Property[] {
+  const { id, slice, version, systemd, oomGroup, annotated } = plan;
+  const properties = new Map<string, Property[1]>([
+    ["Description", text(`hako container ${id}`)],
+    ["Slice", text(slice)],
+    ["Delegate", flag(true)],
+    ["MemoryAccounting", flag(true)],
+    ["CPUAccounting", flag(true)],
+    [version === "v2" ? "IOAccounting" : "BlockIOAccounting", flag(true)],
+    ["TasksAccounting", flag(true)],
+    ["DefaultDependencies", flag(false)],
+    ...annotated,
+  ]);
+  if (systemd >= OOM_POLICY_SINCE && !properties.has("OOMPolicy")) {
+    if (oomGroup === "0") properties.set("OOMPolicy", text("continue"));
+    if (oomGroup === "1") properties.set("OOMPolicy", text("kill"));
+  }
+  return [...properties];
+}

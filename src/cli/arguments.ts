@@ -1,0 +1,176 @@
+import type { ArgDef } from "citty";
+import { HakoError } from "../base/errors";
+import { flagHint } from "../base/suggestions";
+
+/** A flag or operand: citty's definition, and what it leaves out. */
+export type Argument = ArgDef & {
+  /** A flag may be given several times. */
+  multiple?: boolean;
+  /** A boolean is undefined, not false, when it is not given. */
+  tristate?: boolean;
+  /** An empty value is passed on, to be refused, for what would follow from leaving the flag out is worse than an error. */
+  keepsEmpty?: boolean;
+  /** What a shell offers for an operand: ids of containers that exist, or some words; files if not given. */
+  completes?: "containers" | readonly string[];
+};
+export type Arguments = Record<string, Argument>;
+
+/** The value that an argument has after parsing. */
+type Value<A extends Argument> = A extends { multiple: true }
+  ? string[]
+  : A extends { type: "boolean" }
+    ? A extends { tristate: true }
+      ? boolean | undefined
+      : boolean
+    : A extends { required: true } | { default: string }
+      ? string
+      : string | undefined;
+export type Values<A extends Arguments> = { [K in keyof A]: Value<A[K]> };
+
+export interface Parsed<A extends Arguments> {
+  values: Values<A>;
+  /** What follows the declared operands. */
+  rest: string[];
+  /** Where flags end after a certain one: `--` stands right after the declared operands, of which some may be missing. */
+  separated: boolean;
+  /** `--help` stands where a flag would: the rest of the line does not matter then, and was not looked at. */
+  help: boolean;
+}
+
+export interface ParseOptions {
+  /**
+   * Flags end at the first operand: everything after it belongs to somebody else. With the name of a flag: only if that
+   * one was given before, and `--` stands then between the declared operands and the others.
+   */
+  stopAtOperand?: boolean | string;
+  /** Accepts operands after the declared ones. */
+  rest?: boolean;
+}
+
+function usage(message: string, hint?: string): HakoError {
+  return new HakoError({ code: "usage", message, hint });
+}
+
+function findFlag(definitions: Arguments, name: string): [string, Argument] | undefined {
+  return Object.entries(definitions).find(([key, definition]) => {
+    if (definition.type === "positional") return false;
+    const alias = "alias" in definition ? definition.alias : undefined;
+    return key === name || (Array.isArray(alias) ? alias.includes(name) : alias === name);
+  });
+}
+
+function longNames(definitions: Arguments): string[] {
+  return Object.keys(definitions).filter((name) => definitions[name]?.type !== "positional");
+}
+
+/** As Go reads a boolean (strconv.ParseBool). */
+export function parseBoolean(text: string): boolean | undefined {
+  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
+  return ["0", "f", "F", "FALSE", "false", "False"].includes(text) ? false : undefined;
+}
+
+type RawValues = Record<string, string | boolean | string[] | undefined>;
+
+/**
+ * Parses flags by their table: `--flag value`, `--flag=value`, `-f value`, `-f=value`, `-ab` for booleans. An unknown flag is
+ * wrong usage. An empty value is one that was not given, as for Go's programs: scripts write `--pid-file "$FILE"`.
+ * citty's own parser reads runc's command lines in another way (docs/decisions/command-line-parser.md).
+ */
+export function parseArguments<const A extends Arguments>(
+  raw: readonly string[],
+  definitions: A,
+  options: ParseOptions = {},
+): Parsed<A> {
+  const values: RawValues = {};
+  for (const [name, definition] of Object.entries(definitions)) values[name] = unset(definition);
+  const ends = (): boolean =>
+    typeof options.stopAtOperand === "string"
+      ? values[options.stopAtOperand] !== undefined
+      : (options.stopAtOperand ?? false);
+  const operands: string[] = [];
+  let index = 0;
+  for (; index < raw.length; index++) {
+    const word = raw[index] ?? "";
+    if (word === "--") {
+      index++;
+      if (typeof options.stopAtOperand !== "string" || !ends()) break;
+      const { rest, ...before } = finish(definitions, values, operands, options);
+      if (rest[0] !== undefined) throw usage(`unexpected operand "${rest[0]}"`);
+      return { ...before, rest: raw.slice(index), separated: true } as Parsed<A>;
+    }
+    if (!word.startsWith("-") || word === "-") {
+      if (ends()) break;
+      operands.push(word);
+      continue;
+    }
+    if ((word === "--help" || word === "-h") && findFlag(definitions, "help") === undefined)
+      return { values: values as Values<A>, rest: [], separated: false, help: true };
+    index += takeFlag(word, raw[index + 1], definitions, values);
+  }
+  operands.push(...raw.slice(index));
+  const finished = finish(definitions, values, operands, options);
+  return { ...finished, separated: ends() && finished.rest[0] === "--" } as Parsed<A>;
+}
+
+/** The value of an argument that is not given. */
+function unset({ type, multiple, tristate, default: value }: Argument): RawValues[string] {
+  if (multiple) return [];
+  if (type === "boolean") return tristate ? undefined : (value ?? false);
+  return value as string | undefined;
+}
+
+/** Stores one flag's value; returns how many further words it took. */
+function takeFlag(word: string, next: string | undefined, definitions: Arguments, values: RawValues): 0 | 1 {
+  const equals = word.indexOf("=");
+  const shown = equals < 0 ? word : word.slice(0, equals);
+  const name = shown.replace(/^--?/, "");
+  const found = findFlag(definitions, name);
+  if (found === undefined) {
+    const letters = /^-[A-Za-z]{2,}$/.test(word)
+      ? [...name].map((letter) => findFlag(definitions, letter))
+      : [];
+    if (letters.length === 0 || letters.some((flag) => flag?.[1].type !== "boolean")) {
+      const unknown = letters.length === 0 ? name : [...name].find((_, at) => letters[at] === undefined);
+      throw usage(`unknown flag ${shown}`, flagHint(unknown ?? name, longNames(definitions)));
+    }
+    for (const flag of letters) if (flag !== undefined) values[flag[0]] = true;
+    return 0;
+  }
+  const [key, definition] = found;
+  const inline = equals < 0 ? undefined : word.slice(equals + 1);
+  if (definition.type === "boolean") {
+    const truth = inline === undefined ? true : parseBoolean(inline);
+    if (truth === undefined) throw usage(`${shown}: "${inline}" is neither true nor false`);
+    values[key] = truth;
+    return 0;
+  }
+  const value = inline ?? next;
+  // podman looks for these words, which are those of Go's flags
+  if (value === undefined) throw usage(`flag needs an argument: ${shown}`);
+  if (definition.multiple) (values[key] as string[]).push(value);
+  else if (value === "" && !definition.keepsEmpty) values[key] = unset(definition);
+  else if (definition.type === "enum" && !definition.options?.includes(value)) {
+    throw usage(`${shown}: "${value}" is not one of ${definition.options?.join(", ")}`);
+  } else values[key] = value;
+  return inline === undefined ? 1 : 0;
+}
+
+function finish(
+  definitions: Arguments,
+  values: RawValues,
+  operands: string[],
+  options: ParseOptions,
+): { values: RawValues; rest: string[]; help: false } {
+  for (const [name, definition] of Object.entries(definitions)) {
+    if (definition.type === "positional") {
+      const operand = operands.shift();
+      if (operand !== undefined && (operand !== "" || definition.required || definition.keepsEmpty))
+        values[name] = operand;
+    }
+    if (definition.required && values[name] === undefined) {
+      throw usage(`missing ${definition.type === "positional" ? name.toUpperCase() : `--${name}`}`);
+    }
+  }
+  if (operands.length > 0 && !options.rest) throw usage(`unexpected operand "${operands[0]}"`);
+  return { values, rest: operands, help: false };
+}

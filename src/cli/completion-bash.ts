@@ -1,0 +1,144 @@
+import { COMMANDS } from "../commands";
+import { type Candidates, innerNames, type Words } from "./completion";
+
+/**
+ * The function for bash, which zsh runs as well: there `path`, `words`, `status` and others are the shell's own variables, and no
+ * name for ours. It finds the command, its group's other word, the global --root, and how many operands come before the cursor.
+ */
+export function bashScript(globals: Words, all: readonly Words[]): string {
+  return `# completion of hako for bash: eval "$(hako completion bash)"\n${completionFunction(globals, all)}`;
+}
+
+export function zshScript(globals: Words, all: readonly Words[]): string {
+  return `#compdef hako\nautoload -U +X bashcompinit && bashcompinit\n${completionFunction(globals, all)}`;
+}
+
+function taking(words: Words): string[] {
+  return words.flags.filter(({ value }) => value !== undefined).map(({ spelling }) => spelling);
+}
+
+/** A case's line for each command that has something there. */
+function cases(all: readonly Words[], text: (words: Words) => string): string {
+  const lines = all
+    .map((words) => ({ path: words.path, text: text(words) }))
+    .filter((line) => line.text !== "");
+  return lines.map((line) => `    "${line.path}") ${line.text} ;;`).join("\n");
+}
+
+/** Shell that puts candidates into COMPREPLY; nothing for files, which are the shell's default. */
+function reply(candidates: Candidates | undefined, orFile = false): string {
+  if (candidates === undefined || candidates === "files") return "";
+  if (candidates === "containers") return 'COMPREPLY=($(compgen -W "$(_hako_containers)" -- "$current"))';
+  const files = orFile ? ' $(compgen -f -- "$current")' : "";
+  // nothing known: but no file either
+  if (candidates.length === 0) return "compopt +o default 2>/dev/null";
+  return `COMPREPLY=($(compgen -W "${candidates.join(" ")}" -- "$current")${files})`;
+}
+
+function valueCases(words: Words): string {
+  return words.flags
+    .filter(({ value }) => value !== undefined)
+    .map(({ spelling, value, orFile }) => {
+      const text = reply(value, orFile) || 'COMPREPLY=($(compgen -f -- "$current"))';
+      return `    "${words.path} ${spelling}") ${text}; return ;;`;
+    })
+    .join("\n");
+}
+
+function operandCases(words: Words): string {
+  const lines = words.operands.map((candidates, place) => ({
+    place: String(place),
+    text: reply(candidates),
+  }));
+  if (words.rest === "containers") lines.push({ place: "*", text: reply(words.rest) });
+  return lines
+    .filter(({ text }) => text !== "")
+    .map(({ place, text }) => `    "${words.path} "${place}) ${text} ;;`)
+    .join("\n");
+}
+
+function completionFunction(globals: Words, all: readonly Words[]): string {
+  const names = Object.keys(COMMANDS);
+  const groups = names.filter((name) => innerNames(all, name).length > 0);
+  const inner = groups
+    .map((group) => `    ${group}) list="${innerNames(all, group).join(" ")}" ;;`)
+    .join("\n");
+  return `_hako_containers() {
+  hako \${root:+--root "$root"} list --quiet 2>/dev/null
+}
+_hako() {
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} verb= word list flags= takes index root= operands=0
+  # "=" between a flag and its value is a word of its own
+  [ "$current" != = ] || current=
+  [ "$previous" != = ] || previous=\${COMP_WORDS[COMP_CWORD-2]}
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    word=\${COMP_WORDS[index]}
+    case $word in
+    --root=*) root=\${word#--root=} ;;
+    ${taking(globals).join(" | ")})
+      index=$((index + 1))
+      [ "\${COMP_WORDS[index]}" != = ] || index=$((index + 1))
+      [ "$word" != --root ] || root=\${COMP_WORDS[index]}
+      ;;
+    -*) ;;
+    *) verb=$word; break ;;
+    esac
+  done
+  case $verb in
+  ${groups.join(" | ")})
+    index=$((index + 1))
+    if [ "$index" -ge "$COMP_CWORD" ]; then
+      case $verb in
+${inner}
+      esac
+      COMPREPLY=($(compgen -W "$list" -- "$current"))
+      return
+    fi
+    verb="$verb \${COMP_WORDS[index]}"
+    ;;
+  esac
+  takes=
+  case "$verb" in
+${cases(all, (words) => (taking(words).length === 0 ? "" : `takes=" ${taking(words).join(" ")} "`))}
+  esac
+  for ((index++; index < COMP_CWORD; index++)); do
+    word=\${COMP_WORDS[index]}
+    case $word in
+    --)
+      # what follows is somebody else's: a command, then what that takes
+      [ $((index + 1)) -lt "$COMP_CWORD" ] || COMPREPLY=($(compgen -c -- "$current"))
+      return
+      ;;
+    -*)
+      if [ "\${COMP_WORDS[index+1]-}" = = ]; then
+        index=$((index + 2))
+      else
+        case $takes in *" $word "*) index=$((index + 1)) ;; esac
+      fi
+      ;;
+    *) operands=$((operands + 1)) ;;
+    esac
+  done
+  case "$verb $previous" in
+${[globals, ...all].map(valueCases).filter(Boolean).join("\n")}
+  esac
+  if [ -z "$verb" ]; then
+    COMPREPLY=($(compgen -W "${[...globals.flags.map(({ spelling }) => spelling), ...names].join(" ")}" -- "$current"))
+    return
+  fi
+  case $current in
+  -*)
+    case "$verb" in
+${cases(all, ({ flags }) => `flags="${["--help", ...flags.map(({ spelling }) => spelling)].join(" ")}"`)}
+    esac
+    COMPREPLY=($(compgen -W "$flags" -- "$current"))
+    return
+    ;;
+  esac
+  case "$verb $operands" in
+${all.map(operandCases).filter(Boolean).join("\n")}
+  esac
+}
+complete -o default -F _hako hako
+`;
+}

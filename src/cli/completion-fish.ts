@@ -1,0 +1,122 @@
+import { COMMANDS } from "../commands";
+import { type Candidates, innerNames, type Words } from "./completion";
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+}
+
+function listed(candidates: Exclude<Candidates, "files">): string {
+  return candidates === "containers" ? "'(__hako_containers)'" : quoted(candidates.join(" "));
+}
+
+/** What `complete` is told of a flag's value. */
+function valueOptions(candidates: Candidates | undefined, orFile: boolean): string {
+  if (candidates === undefined) return "";
+  if (candidates === "files") return " -r -F";
+  return ` ${orFile ? "-r -F" : "-x"} -a ${listed(candidates)}`;
+}
+
+/** `__hako_scan` prints the command, how many operands come before the cursor ("rest" behind --), and the global --root. */
+function functions(globals: Words, all: readonly Words[]): string {
+  const taking = ({ flags }: Words) =>
+    flags.filter(({ value }) => value !== undefined).map(({ spelling }) => spelling);
+  const groups = Object.keys(COMMANDS).filter((name) => innerNames(all, name).length > 0);
+  const takes = all
+    .filter((words) => taking(words).length > 0)
+    .map(
+      (words) =>
+        `    case ${quoted(words.path)}\n      string split ' ' -- ${quoted(taking(words).join(" "))}`,
+    );
+  return `function __hako_takes
+  switch "$argv[1]"
+${takes.join("\n")}
+  end
+end
+function __hako_scan
+  set -l takes ${taking(globals).join(" ")}
+  set -l verb
+  set -l operands 0
+  set -l root
+  set -l flag
+  set -l tokens (commandline -opc)
+  for word in $tokens[2..-1]
+    if test -n "$flag"
+      test "$flag" = --root; and test -z "$verb"; and set root $word
+      set flag
+      continue
+    end
+    switch $word
+      case --
+        set operands rest
+        break
+      case '--root=*'
+        test -z "$verb"; and set root (string replace -- --root= '' $word)
+      case '-*'
+        contains -- $word $takes; and set flag $word
+      case '*'
+        if test -z "$verb"
+          set verb $word
+        else if contains -- "$verb" ${groups.join(" ")}
+          set verb "$verb $word"
+        else
+          set operands (math $operands + 1)
+          continue
+        end
+        set takes (__hako_takes "$verb")
+    end
+  end
+  printf '%s\\n' "$verb" $operands "$root"
+end
+function __hako_is
+  set -l seen (__hako_scan)
+  test "$seen[1]" = "$argv[1]"; or return 1
+  if test (count $argv) -gt 1
+    test "$seen[2]" = "$argv[2]"
+  else
+    test "$seen[2]" != rest
+  end
+end
+function __hako_containers
+  set -l seen (__hako_scan)
+  if test -n "$seen[3]"
+    hako --root $seen[3] list --quiet 2>/dev/null
+  else
+    hako list --quiet 2>/dev/null
+  end
+end
+function __hako_rest
+  set -l seen (__hako_scan)
+  test "$seen[2]" = rest
+end
+`;
+}
+
+/** The lines of one command, or of the global flags. */
+function linesOf({ path, flags, operands, rest }: Words): string[] {
+  const is = quoted(`__hako_is ${quoted(path)}`);
+  const lines = flags.map(({ spelling, description, value, orFile }) => {
+    const name = spelling.startsWith("--") ? `-l ${spelling.slice(2)}` : `-s ${spelling.slice(1)}`;
+    return `complete -c hako -n ${is} ${name}${valueOptions(value, orFile)} -d ${quoted(description)}`;
+  });
+  operands.forEach((candidates, place) => {
+    const there = quoted(`__hako_is ${quoted(path)} ${place}`);
+    if (candidates === "files") lines.push(`complete -c hako -n ${there} -F`);
+    else if (candidates.length > 0) lines.push(`complete -c hako -n ${there} -a ${listed(candidates)}`);
+  });
+  if (rest === "containers") lines.push(`complete -c hako -n ${is} -f -a '(__hako_containers)'`);
+  return lines;
+}
+
+export function fishScript(globals: Words, all: readonly Words[]): string {
+  const lines = ["complete -c hako -f"];
+  for (const [name, { description }] of Object.entries(COMMANDS)) {
+    lines.push(`complete -c hako -n "__hako_is ''" -a ${name} -d ${quoted(description)}`);
+    for (const inner of all.filter(({ path }) => path.startsWith(`${name} `))) {
+      const word = inner.path.slice(name.length + 1);
+      lines.push(`complete -c hako -n "__hako_is ${name}" -a ${word} -d ${quoted(inner.description)}`);
+    }
+  }
+  for (const words of [globals, ...all]) lines.push(...linesOf(words));
+  lines.push("complete -c hako -n __hako_rest -F");
+  return `# completion of hako for fish: hako completion fish | source\n${functions(globals, all)}${lines.join("\n")}\n`;
+}

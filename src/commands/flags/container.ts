@@ -1,0 +1,78 @@
+import type { Arguments } from "../../cli/arguments";
+import type { Globals } from "../../cli/command";
+import { checkedBundle } from "../../container/bundle";
+import { inheritance, notifySocket } from "../../container/io/caller";
+import { callerVariable } from "../../linux/file/environment";
+import { callerOpenFiles } from "../../linux/process/rlimit";
+import { containerId } from "../../oci/id";
+import { logWarning } from "../../output/log";
+import { BUNDLE, PIDFD_SOCKET } from "./operands";
+
+/** Flags of create and run. */
+export const CREATE_FLAGS = {
+  bundle: BUNDLE,
+  config: {
+    type: "string",
+    alias: "f",
+    valueHint: "FILE",
+    description: "in place of the bundle's config.json, as with crun",
+  },
+  "console-socket": {
+    type: "string",
+    valueHint: "SOCK",
+    description: "unix socket that receives the terminal's master",
+  },
+  "pidfd-socket": PIDFD_SOCKET,
+  "pid-file": {
+    type: "string",
+    valueHint: "FILE",
+    description: "write the first process's pid to this file",
+  },
+  "no-pivot": {
+    type: "boolean",
+    description: "enter the rootfs by chroot, not pivot_root: for hosts that run from their initramfs",
+  },
+  "no-new-keyring": { type: "boolean", description: "keep the caller's session keyring" },
+  "preserve-fds": {
+    type: "string",
+    valueHint: "N",
+    description: "hand N descriptors from 3 on to the program",
+    default: "0",
+  },
+} as const satisfies Arguments;
+
+interface CreateFlagValues {
+  bundle: string;
+  config: string | undefined;
+  "pidfd-socket": string | undefined;
+  "pid-file": string | undefined;
+  "no-pivot": boolean;
+  "no-new-keyring": boolean;
+  "preserve-fds": string;
+}
+
+/** The part of create's options that its flags make; the bundle is checked, the id too. */
+export function createOptions(globals: Globals, id: string, values: CreateFlagValues) {
+  // first: later the numbers may be ours
+  const inherited = inheritance(values["preserve-fds"], callerVariable);
+  const { bundle, config } = values;
+  const checked = checkedBundle(bundle, inherited.environment, globals.cgroupManager, config);
+  return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };
+}
+
+export function placeOptions(globals: Globals, id: string, values: CreateFlagValues, preserveFds: number) {
+  return {
+    root: globals.root,
+    rootless: globals.rootless,
+    cgroupManager: globals.cgroupManager,
+    id: containerId(id),
+    pidFile: values["pid-file"],
+    pidfdSocket: values["pidfd-socket"],
+    noPivot: values["no-pivot"],
+    noNewKeyring: values["no-new-keyring"],
+    preserveFds,
+    openFiles: callerOpenFiles(),
+    notifySocket: notifySocket(),
+    warn: logWarning,
+  };
+}

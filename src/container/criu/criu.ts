@@ -1,0 +1,232 @@
+import { asHakoError, HakoError } from "../../base/errors";
+import type { CgroupEntry } from "../../cgroup";
+import { errnoText } from "../../linux/call/errno";
+import { type Fd, FdList } from "../../linux/call/fd";
+import { stringVector } from "../../linux/call/memory";
+import type { Step } from "../../linux/call/steps";
+import { callerEnvironment, callerVariable } from "../../linux/file/environment";
+import { checkAccess, hasErrno, readText } from "../../linux/file/file";
+import { memoryFile } from "../../linux/file/memfd";
+import { O, openAt } from "../../linux/file/path";
+import { recvPacket, socketPair, writeAll } from "../../linux/file/socket";
+import { lookUpProgram } from "../../linux/process/exec";
+import { NAMESPACE_FLAGS } from "../../linux/process/namespace";
+import { parentDeathStep, reapChild } from "../../linux/process/process";
+import { inheritSteps, replaceStep } from "../../linux/steps/child-steps";
+import { cloneChild, Reports } from "../../linux/steps/clone";
+import { logDebug } from "../../output/log";
+import {
+  acknowledge,
+  type CriuOptions,
+  type CriuResponse,
+  REQUEST,
+  type RequestKind,
+  request,
+  response,
+} from "./criu-message";
+
+const SIGKILL = 9;
+const X_OK = 1;
+const MS_BIND = 4096;
+const MS_REC = 16384;
+const MS_SLAVE = 1 << 19;
+/** criu refuses to send more than this. */
+const MAX_MESSAGE = 10 * 4096;
+/** What criu logs as an error and goes on. */
+const HARMLESS = /Can't setup RLIMIT_NOFILE for self/;
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Where criu is; `program` is its name or path. */
+export function findCriu(program: string): string {
+  try {
+    const path = lookUpProgram(program, callerVariable("PATH") ?? DEFAULT_PATH);
+    checkAccess(path, X_OK);
+    return path;
+  } catch (thrown) {
+    const { errno } = asHakoError(thrown);
+    throw new HakoError({
+      code: "unsupported",
+      message: program.includes("/")
+        ? asHakoError(thrown).oneLine
+        : `${program}: executable file not found in $PATH`,
+      hint: "install criu, which saves and restores processes: https://criu.org",
+      errno,
+    });
+  }
+}
+
+export interface CriuPlace {
+  /** criu's name or path. */
+  program: string;
+  /** Its processes are born in these cgroups. */
+  cgroups?: CgroupEntry;
+  /** A directory that is bound onto another one, in a mount namespace that only criu sees. */
+  bind?: { source: string; target: string };
+  /** Descriptors that it gets under the same numbers. */
+  inherit?: readonly Fd[];
+}
+
+/** What criu tells on its way; an error that this throws makes it give up. The descriptors are closed afterwards. */
+export type Notified = (script: string, pid: number | undefined, fds: readonly Fd[]) => void;
+
+/**
+ * criu in its mode of one client (`criu swrk`), which alone, and not its command line, hands out the master of a container's
+ * terminal and asks back before the restored processes run.
+ */
+export class Criu implements Disposable {
+  readonly #socket: Fd;
+  /** What it writes to standard error, before it has a log. */
+  readonly #words: Fd;
+  readonly pid: number;
+
+  constructor(place: CriuPlace) {
+    const program = findCriu(place.program);
+    const [socket, theirs] = socketPair("socket to criu", "seqpacket");
+    using sync = theirs;
+    this.#socket = socket;
+    this.#words = memoryFile("standard error of criu");
+    try {
+      this.pid = start(program, sync, this.#words, place);
+    } catch (error) {
+      socket.close();
+      this.#words.close();
+      throw error;
+    }
+  }
+
+  /** Asks for something and waits until it is done; `log` is the file where it says what it does. */
+  ask(kind: RequestKind, options: CriuOptions | undefined, log?: string, notified?: Notified): CriuResponse {
+    logDebug(`criu ${kind} ${JSON.stringify(options ?? {})}`);
+    this.#send(request(kind, options));
+    let refused: unknown;
+    for (;;) {
+      const { data, fds } = this.#receive();
+      using _ = closing(fds);
+      if (data.length === 0) throw refused ?? this.#failure(kind, log, undefined);
+      const answer = response(data);
+      if (answer.type === REQUEST.notify && answer.notification !== undefined) {
+        const { script, pid } = answer.notification;
+        logDebug(`criu ${kind}: ${script}`);
+        refused ??= tryNotify(notified, script, pid, fds);
+        this.#send(acknowledge(refused === undefined));
+        continue;
+      }
+      if (refused !== undefined) throw refused;
+      if (!answer.success) throw this.#failure(kind, log, answer);
+      return answer;
+    }
+  }
+
+  /** The first error in criu's log is the one that the others came from. */
+  #failure(kind: RequestKind, log: string | undefined, answer: CriuResponse | undefined): HakoError {
+    const logged = log === undefined ? undefined : firstError(log);
+    const errno = answer === undefined || answer.errno <= 0 ? undefined : errnoText(answer.errno);
+    const why =
+      logged ?? (answer?.message || errno || firstError(this.#words.path)) ?? "it ended without a word";
+    return new HakoError({
+      code: "system",
+      message: `criu ${kind}: ${why}`,
+      hint: `${logged === undefined ? "" : `see ${log}; `}criu check tells what criu lacks on this kernel`,
+    });
+  }
+
+  /** Sends a message. That criu has ended already is no error here: receiving finds it out, and says why. */
+  #send(message: Uint8Array): void {
+    try {
+      writeAll(this.#socket, message);
+    } catch (error) {
+      if (!hasErrno(error, "EPIPE", "ECONNRESET")) throw error;
+    }
+  }
+
+  #receive(): { data: Buffer; fds: Fd[] } {
+    try {
+      const { data, fds } = recvPacket(this.#socket, MAX_MESSAGE);
+      return { data: Buffer.from(data), fds };
+    } catch (error) {
+      if (!hasErrno(error, "ECONNRESET")) throw error;
+      return { data: Buffer.alloc(0), fds: [] };
+    }
+  }
+
+  /** Waits for criu's end. After a pre-dump criu waits for more requests, so its socket is closed first. */
+  [Symbol.dispose](): void {
+    this.#socket.close();
+    this.#words.close();
+    reapChild(this.pid, true);
+  }
+}
+
+function closing(fds: readonly Fd[]): FdList {
+  const list = new FdList();
+  for (const fd of fds) list.add(fd);
+  return list;
+}
+
+function tryNotify(notified: Notified | undefined, ...args: Parameters<Notified>): unknown {
+  try {
+    notified?.(...args);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+function start(program: string, socket: Fd, words: Fd, place: CriuPlace): number {
+  const args = stringVector(["criu", "swrk", String(socket.number)]);
+  const environment = stringVector(
+    callerVariable("PATH") === undefined
+      ? [`PATH=${DEFAULT_PATH}`, ...callerEnvironment()]
+      : callerEnvironment(),
+  );
+  using files = new FdList();
+  for (const file of place.cgroups?.self ?? []) files.add(openAt(undefined, file, O.WRONLY));
+  const { born } = place.cgroups ?? {};
+  using cgroup = born === undefined ? undefined : openAt(undefined, born, O.DIRECTORY);
+  const steps: Step[] = [
+    parentDeathStep(SIGKILL),
+    ...files.all.map((file): Step => ({ what: "join a cgroup", call: "write", args: [file.number, "0", 1] })),
+    ...bindSteps(place),
+    replaceStep("standard error", 2, words),
+    ...inheritSteps(0, [socket, ...(place.inherit ?? [])]),
+    {
+      what: `execve of ${program}`,
+      call: "execve",
+      args: [program, args, environment],
+    },
+  ];
+  using reports = new Reports(steps);
+  const flags = place.bind === undefined ? 0 : NAMESPACE_FLAGS.mount;
+  const pid = cloneChild({ flags, cgroup, steps, waitsForNothing: true }, reports);
+  // it has executed by now, or failed to
+  const failed = reports.failure();
+  if (failed === undefined) return pid;
+  reapChild(pid, true);
+  throw failed;
+}
+
+/** Steps that bind a directory for criu alone: in a mount namespace of its own, so that the mount is gone with criu, however that ends. */
+function bindSteps({ bind }: CriuPlace): Step[] {
+  if (bind === undefined) return [];
+  const { source, target } = bind;
+  return [
+    { what: "mount / as slave", call: "mount", args: [0, "/", 0, MS_REC | MS_SLAVE, 0] },
+    {
+      what: `bind ${source} on ${target}`,
+      call: "mount",
+      args: [source, target, 0, MS_BIND | MS_REC, 0],
+    },
+  ];
+}
+
+function firstError(log: string): string | undefined {
+  try {
+    // "(00.012345)      1: Error (criu/mount.c:1088): mnt: ..."
+    const lines = readText(log).matchAll(/^.*\bError \([^)]*\): *(.+)$/gm);
+    // what it writes before it knows where its log is can have NUL bytes in it
+    const texts = [...lines].map(([, text = ""]) => text.replaceAll("\0", "").trim());
+    return texts.find((text) => !HARMLESS.test(text));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,51 @@
+import { HakoError } from "../../base/errors";
+import type { Fd } from "../../linux/call/fd";
+import { socketPair } from "../../linux/file/socket";
+import { becomeSubreaper } from "../../linux/process/process";
+import { deleteContainer } from "../delete";
+import { consoleFor } from "../io/console-for";
+import { adoptWindowSize, attend, ourTerminal, SignalForwarder } from "../io/foreground";
+import { type RestoreOptions, restoreContainer } from "./restore";
+
+export interface RunRestoredOptions extends Omit<RestoreOptions, "consoleSocket"> {
+  consoleSocketPath: string | undefined;
+  detach: boolean;
+  subreaper: boolean;
+}
+
+/** restore, and in the foreground the program to its end and delete; returns the exit status. */
+export async function runRestored(options: RunRestoredOptions): Promise<number> {
+  const { root, id, detach, openFiles, warn } = options;
+  const terminal = options.bundle.config.process?.terminal === true;
+  using given = consoleFor(terminal, options.consoleSocketPath, detach);
+  const [ours, theirs] =
+    terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
+  using receiver = ours;
+  using sender = theirs;
+  if (!detach && options.subreaper) becomeSubreaper();
+  const forward = new SignalForwarder();
+  try {
+    const { init } = restoreContainer({ ...options, consoleSocket: given ?? sender });
+    if (detach || init === undefined) return 0;
+    try {
+      sender?.close();
+      using master = receiver === undefined ? undefined : terminalOf(receiver);
+      if (master !== undefined) adoptWindowSize(master);
+      return await attend(init, master, forward);
+    } finally {
+      deleteContainer({ root, id, force: true, openFiles, warn });
+    }
+  } finally {
+    forward.stop();
+  }
+}
+
+/** The master of the restored container's terminal; undefined if no process had the terminal open when it was saved. */
+function terminalOf(receiver: Fd): Fd | undefined {
+  try {
+    return ourTerminal(receiver);
+  } catch (error) {
+    if (error instanceof HakoError) return undefined;
+    throw error;
+  }
+}

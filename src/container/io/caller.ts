@@ -1,0 +1,60 @@
+import { HakoError } from "../../base/errors";
+import { callerVariable } from "../../linux/file/environment";
+import { linkText } from "../../linux/file/file";
+
+const NUMBER = /^\d{1,5}$/;
+
+/** What the caller hands to the container's program beside standard streams. */
+export interface Inheritance {
+  /** How many descriptors from 3 on. */
+  preserveFds: number;
+  /** Lines of the environment that tell of them. */
+  environment: string[];
+}
+
+/**
+ * `--preserve-fds N` and the descriptors of socket activation (sd_listen_fds(3)), which come first, as with runc: those are
+ * meant for this process if LISTEN_PID is its own. A number that the caller has not opened may be one of our own by now: it is refused.
+ */
+export function inheritance(
+  preserve: string,
+  variable: (name: string) => string | undefined = () => undefined,
+  pid = process.pid,
+): Inheritance {
+  if (!NUMBER.test(preserve)) {
+    const message = `--preserve-fds: ${JSON.stringify(preserve)} is not a number`;
+    throw new HakoError({ code: "usage", message });
+  }
+  const fds = variable("LISTEN_FDS") ?? "";
+  const listen = variable("LISTEN_PID") === String(pid) && NUMBER.test(fds) ? Number(fds) : 0;
+  const lines: string[] = [];
+  if (listen > 0) {
+    lines.push(`LISTEN_FDS=${listen}`, "LISTEN_PID=1");
+    const names = variable("LISTEN_FDNAMES");
+    if (names) lines.push(`LISTEN_FDNAMES=${names}`);
+  }
+  const preserveFds = Number(preserve) + listen;
+  for (let fd = 3; fd < 3 + preserveFds; fd++) {
+    if (isOpenByCaller(fd)) continue;
+    throw new HakoError({
+      code: "system",
+      message: `${fd < 3 + listen ? "LISTEN_FDS" : "--preserve-fds"}: descriptor ${fd} is not open`,
+      hint: "the descriptors from 3 on must be opened by the caller, without gaps",
+    });
+  }
+  return { preserveFds, environment: lines };
+}
+
+/** Where a service manager wants to hear that the program is ready (sd_notify(3)). */
+export function notifySocket(): string | undefined {
+  return callerVariable("NOTIFY_SOCKET") || undefined;
+}
+
+/** Whether the caller has opened a descriptor. In a gap that the caller left lies a descriptor of Bun's: its epoll comes first. */
+export function isOpenByCaller(fd: number): boolean {
+  try {
+    return linkText(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]";
+  } catch {
+    return false;
+  }
+}

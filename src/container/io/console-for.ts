@@ -1,0 +1,43 @@
+import { during, HakoError } from "../../base/errors";
+import type { Fd } from "../../linux/call/fd";
+import { unixConnect } from "../../linux/file/socket";
+
+/** Connects to a console socket, if one is named, and checks that config.json and the caller agree about a terminal. */
+export function consoleFor(terminal: boolean, path: string | undefined, detach: boolean): Fd | undefined {
+  if (path !== undefined && !terminal) {
+    throw new HakoError({
+      code: "usage",
+      message: "--console-socket: the container has no terminal",
+      hint: "config.json: /process/terminal",
+    });
+  }
+  if (path !== undefined) {
+    return during(
+      "--console-socket",
+      () => unixConnect(path),
+      ({ errno }) => ({ hint: socketHint(errno) }),
+    );
+  }
+  const nobodyHoldsTheMaster = detach && terminal;
+  if (nobodyHoldsTheMaster) {
+    throw new HakoError({
+      code: "usage",
+      message:
+        "config /process/terminal: a container that is not run in the foreground needs --console-socket",
+    });
+  }
+  return undefined;
+}
+
+function socketHint(errno: string | undefined): string | undefined {
+  switch (errno) {
+    case "ENOENT":
+      return "start its listener first: hako console recv SOCKET";
+    case "ECONNREFUSED":
+      return "nobody listens there, or it is no socket: start its listener first, hako console recv SOCKET";
+    case "EPROTOTYPE":
+      return "it must be a stream socket";
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,124 @@
+import type { Fd } from "../../linux/call/fd";
+import { recvFd } from "../../linux/file/socket";
+import { childEnded, dropsSignal, openProcess, reapChild, signalProcess } from "../../linux/process/process";
+import { getWindowSize, isTerminal, setOnlcr, setWindowSize } from "../../linux/terminal/pty";
+import type { Process } from "../../oci/config";
+import { UNREAD } from "../../output/print";
+import type { ProcessRecord } from "../../state/record";
+import { FORWARDED } from "./forwarded-signals";
+
+const NAMES = Object.keys(FORWARDED) as (keyof typeof FORWARDED)[];
+/** Those of them that end a process which has no handler (signal(7)). */
+const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
+const SIGKILL = 9;
+/** For a program whose terminal was hung up to end by itself. */
+const HANGUP_MS = 2000;
+/** SIGCHLD tells of the end; this is for one that got lost. */
+const SECOND_LOOK_MS = 500;
+
+/** The program's first look at its terminal must find the size of ours, if we have one. */
+export function withOurWindowSize(process: Process): Process {
+  if (process.terminal !== true || !isTerminal(0)) return process;
+  const { width, height } = getWindowSize(0);
+  return width > 0 && height > 0 ? { ...process, consoleSize: { width, height } } : process;
+}
+
+/**
+ * The master of a terminal that is to be connected to our standard streams, from the socket that it was sent to; before the
+ * program runs. Where its output does not go to a terminal, lines end as the program ended them.
+ */
+export function ourTerminal(receiver: Fd): Fd {
+  const { fd: master } = recvFd(receiver);
+  try {
+    if (!isTerminal(1)) setOnlcr(master, false);
+    return master;
+  } catch (error) {
+    master.close();
+    throw error;
+  }
+}
+
+/** A terminal that exists already gets the size of ours. */
+export function adoptWindowSize(master: Fd): void {
+  if (!isTerminal(0)) return;
+  const size = getWindowSize(0);
+  if (size.width > 0 && size.height > 0) setWindowSize(master, size);
+}
+
+/**
+ * Signals of this process for the program; those that come before there is one wait for it. The kernel drops signals that the
+ * first process of a pid namespace has no handler for (pid_namespaces(7)). Outside of a container they would end the
+ * program; with `ends` they do so here, or Ctrl-C and timeout(1) would not.
+ */
+export class SignalForwarder implements Disposable {
+  #target: ProcessRecord | undefined;
+  #endedBy: number | undefined;
+  readonly #pending: number[] = [];
+  readonly #handler = (_: NodeJS.Signals, number: number) => {
+    if (this.#target === undefined) this.#pending.push(number);
+    else this.#deliver(this.#target, number);
+  };
+
+  constructor(private readonly ends = false) {
+    for (const signal of NAMES) process.on(signal, this.#handler);
+  }
+
+  to(target: ProcessRecord): void {
+    this.#target = target;
+    for (const number of this.#pending.splice(0)) this.#deliver(target, number);
+  }
+
+  /** The signal that ended the program in place of the kernel. */
+  get endedBy(): number | undefined {
+    return this.#endedBy;
+  }
+
+  #deliver({ pid, startTime }: ProcessRecord, number: number): void {
+    const ends = this.ends && ENDING.has(number) && dropsSignal(pid, number);
+    if (signalProcess(pid, startTime, ends ? SIGKILL : number) && ends) this.#endedBy ??= number;
+  }
+
+  [Symbol.dispose](): void {
+    this.stop();
+  }
+
+  stop(): void {
+    for (const signal of NAMES) process.off(signal, this.#handler);
+  }
+}
+
+/** Waits for the program's end, with its terminal connected to ours, or until nobody reads that; its exit status, or 128+n. */
+export async function attend(
+  init: ProcessRecord,
+  master: Fd | undefined,
+  forward: SignalForwarder,
+): Promise<number> {
+  using watched = openProcess(init.pid, init.startTime);
+  const ended = watched === undefined ? Promise.resolve() : endOf(watched);
+  forward.to(init);
+  if (master !== undefined) {
+    const { relay } = await import("../../linux/terminal/relay");
+    if (!(await relay(master, { until: ended, signals: false, endsInput: true }))) {
+      master.close();
+      await Promise.race([ended, Bun.sleep(HANGUP_MS)]);
+      return UNREAD;
+    }
+  }
+  await ended;
+  const status = reapChild(init.pid, true)?.status ?? 1;
+  return forward.endedBy !== undefined && status === 128 + SIGKILL ? 128 + forward.endedBy : status;
+}
+
+function endOf(watched: Fd): Promise<void> {
+  return new Promise((done) => {
+    const look = () => {
+      if (!childEnded(watched)) return;
+      clearInterval(timer);
+      process.off("SIGCHLD", look);
+      done();
+    };
+    const timer = setInterval(look, SECOND_LOOK_MS);
+    process.on("SIGCHLD", look);
+    look();
+  });
+}

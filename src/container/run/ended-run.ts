@@ -1,0 +1,61 @@
+import { attendanceError, CAME_TO, statusOfDigits } from "../../linux/attendant/attendant-status";
+import { SignalRecorder } from "../../linux/attendant/signal-recorder";
+import { ownVariable } from "../../linux/file/environment";
+import type { ContainerId } from "../../oci/id";
+import { hasDirectory, type ProcessRecord, readRecord } from "../../state/record";
+import { FORWARDED } from "../io/forwarded-signals";
+
+/** Of a process that was started again: who it was, which container it had run, and what the attendant came to. */
+const AGAIN = "HAKO_AGAIN_RUN";
+
+/** What this process is to find in its environment when it is started again, up to the digits of what the attendant came to. */
+export function endedRunLine({ startTime }: ProcessRecord): string {
+  return `${AGAIN}=${process.pid}.${startTime}.`;
+}
+
+/** A run that an attendant has given back. */
+export interface EndedRun {
+  /** When the container's first process started, which tells it from others of its id. */
+  startTime: number;
+  /** Its exit status, or one of `CAME_TO` with an error number. */
+  status: number;
+}
+
+/** The run that this process was started again to end; undefined in one that is to begin. */
+export function endedRun(): EndedRun | undefined {
+  const [, pid, startTime, digits] = /^(\d+)\.(\d+)\.([a-p]+)$/.exec(ownVariable(AGAIN) ?? "") ?? [];
+  // no other process has this one's number, whatever environment it was given
+  if (pid !== String(process.pid) || digits === undefined) return undefined;
+  return { startTime: Number(startTime), status: statusOfDigits(digits) };
+}
+
+export interface EndOptions {
+  root: string;
+  id: ContainerId;
+  keep: boolean;
+  openFiles: number | undefined;
+  warn(message: string): void;
+}
+
+/** Does what is left to do after the end of a container that was run; its exit status. */
+export function endEndedRun({ startTime, status }: EndedRun, options: EndOptions): number {
+  const { root, id, keep, openFiles, warn } = options;
+  const failed = status >= CAME_TO.unwritten;
+  // there is no program any more that they could go to, and they must not end this halfway
+  using _ = new SignalRecorder(Object.values(FORWARDED));
+  if ((failed || !keep) && isOurs(root, id, startTime)) {
+    const { deleteContainer } = require("../delete") as typeof import("../delete");
+    deleteContainer({ root, id, force: true, openFiles, warn });
+  }
+  if (!failed) return status;
+  throw attendanceError(status, `container "${id}"`);
+}
+
+/** Whether what is there by this id is still the container that was run, or what is left of it. */
+function isOurs(root: string, id: ContainerId, startTime: number): boolean {
+  try {
+    return readRecord(root, id).init?.startTime === startTime;
+  } catch {
+    return hasDirectory(root, id);
+  }
+}

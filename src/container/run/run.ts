@@ -1,0 +1,130 @@
+import { SignalRecorder } from "../../linux/attendant/signal-recorder";
+import type { Fd } from "../../linux/call/fd";
+import { socketPair } from "../../linux/file/socket";
+import { becomeSubreaper } from "../../linux/process/process";
+import { isDebugging } from "../../output/log";
+import type { ContainerRecord, ProcessRecord } from "../../state/record";
+import { type Bundle, type CreateOptions, createContainer } from "../create";
+import { consoleFor } from "../io/console-for";
+import { FORWARDED } from "../io/forwarded-signals";
+import { startContainer } from "../start";
+
+export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
+  consoleSocketPath: string | undefined;
+  detach: boolean;
+  /** The container stays, stopped, after its end. */
+  keep: boolean;
+  subreaper: boolean;
+  /** A signal that the program has no handler for ends it, as it would outside of a container. */
+  signalsEnd: boolean;
+  /** Milliseconds after which the container is killed. */
+  timeLimit: number | undefined;
+}
+
+const SIGKILL = 9;
+/** As timeout(1). */
+const TIMED_OUT = 124;
+
+/** Loaded for a program that is watched from here. */
+function foreground(): typeof import("../io/foreground") {
+  return require("../io/foreground");
+}
+
+/** Who may take this process's place when the program runs. */
+function attended(): typeof import("./attended-run") {
+  return require("./attended-run");
+}
+
+/**
+ * create, start, and in the foreground the program to its end; returns the exit status. Where nothing has to be done while the
+ * program runs but to pass on signals and what a terminal shows, it doesn't come back: a small program takes this one's place.
+ */
+export async function runContainer(options: RunOptions): Promise<number> {
+  const { root, id, detach, keep, openFiles, warn } = options;
+  const terminal = options.bundle.config.process?.terminal === true;
+  using given = consoleFor(terminal, options.consoleSocketPath, detach);
+  const [ours, theirs] =
+    terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
+  using receiver = ours;
+  using sender = theirs;
+  const bundle = sender === undefined ? options.bundle : sized(options.bundle);
+  if (!detach && options.subreaper) becomeSubreaper();
+  using signals = leavesTheProgram(options)
+    ? new SignalRecorder(Object.values(FORWARDED))
+    : new (foreground().SignalForwarder)(options.signalsEnd);
+  const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
+  let deleted = keep;
+  let started = false;
+  try {
+    sender?.close();
+    using master = receiver === undefined ? undefined : foreground().ourTerminal(receiver);
+    using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
+    started = true;
+    if (detach || !hasProcess(record)) {
+      relay?.wait();
+      deleted = true;
+      return 0;
+    }
+    if (signals instanceof SignalRecorder)
+      return attended().leaveRun({ root, record, keep, master, recorder: signals });
+    using _ = relay?.watch();
+    return await watch(options, record.init, master, signals);
+  } catch (error) {
+    deleted = false;
+    throw error;
+  } finally {
+    if (!deleted) {
+      const { deleteContainer } = require("../delete") as typeof import("../delete");
+      deleteContainer({ root, id, force: true, alone: !started, openFiles, warn });
+    }
+  }
+}
+
+function hasProcess(record: ContainerRecord): record is ContainerRecord & { init: ProcessRecord } {
+  return record.init !== undefined;
+}
+
+/** Whether this process is not needed while the program runs. */
+function leavesTheProgram({ detach, timeLimit, signalsEnd, notifySocket }: RunOptions): boolean {
+  return !detach && timeLimit === undefined && !signalsEnd && notifySocket === undefined && !isDebugging();
+}
+
+/** Waits for the program's end, or until its time is over. */
+async function watch(
+  { root, id, timeLimit, warn }: RunOptions,
+  init: ProcessRecord,
+  master: Fd | undefined,
+  forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
+): Promise<number> {
+  using limit = new TimeLimit(timeLimit, () => {
+    const { killContainer } = require("../kill") as typeof import("../kill");
+    killContainer({ root, id, signal: SIGKILL, all: true, warn });
+  });
+  const status = await foreground().attend(init, master, forward);
+  return limit.over ? TIMED_OUT : status;
+}
+
+/** Does something once after some milliseconds, unless it is disposed of before. */
+class TimeLimit implements Disposable {
+  over = false;
+  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(milliseconds: number | undefined, end: () => void) {
+    if (milliseconds === undefined) return;
+    this.#timer = setTimeout(() => {
+      this.over = true;
+      end();
+    }, milliseconds);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** A bundle whose terminal has the size of ours. */
+function sized(bundle: Bundle): Bundle {
+  const { process } = bundle.config;
+  if (process === undefined) return bundle;
+  return { ...bundle, config: { ...bundle.config, process: foreground().withOurWindowSize(process) } };
+}

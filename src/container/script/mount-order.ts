@@ -1,0 +1,69 @@
+import type { Fd } from "../../linux/call/fd";
+import { O, openAt, openIfThere, readLink } from "../../linux/file/path";
+import { cleanPath, components, isAtOrBelow } from "../../linux/file/path-text";
+import { statusOf } from "../../linux/file/stat";
+import { readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
+import type { Mount } from "../../oci/config";
+import { isBind } from "../../oci/mount-options";
+
+/** As the kernel's MAXSYMLINKS. */
+const MAX_SYMLINKS = 40;
+
+/** A mount, and where its destination leads in the root file system. */
+interface PlacedMount {
+  mount: Mount;
+  place: string;
+}
+
+/**
+ * The mounts of `hako run --rootfs` in an order in which none hides another: those nearer to the root first, and of equals those
+ * that were given first. What every container has comes before what was given, and is left out where that covers it.
+ */
+export function inOrder(rootfs: string, usual: readonly Mount[], given: readonly Mount[]): PlacedMount[] {
+  using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY);
+  const kept = usual.filter(({ destination }) => !given.some((mount) => covers(mount, destination)));
+  const placed = [...kept, ...given].map((mount) => ({ mount, place: placeIn(root, mount.destination) }));
+  return placed.toSorted((one, other) => components(one.place).length - components(other.place).length);
+}
+
+/**
+ * Whether a given mount hides a usual one, which is then left out. Names are compared, not where links lead: /proc, for which it would
+ * matter, takes nothing but a procfs in any case.
+ */
+function covers(mount: Mount, destination: string): boolean {
+  const top = cleanPath(mount.destination);
+  // a new file system holds nothing that would be in the way of others
+  return isBind(mount) ? isAtOrBelow(destination, top) : destination === top;
+}
+
+/** Where a path of a root file system leads: links are followed as far as there is something. */
+export function placeIn(root: Fd, path: string): string {
+  const left = components(cleanPath(path));
+  const found: string[] = [];
+  let links = 0;
+  for (let name = left.shift(); name !== undefined; name = left.shift()) {
+    if (name === "..") {
+      found.pop();
+      continue;
+    }
+    using there = openIfThere(root, `/${[...found, name].join("/")}`, O.PATH | O.NOFOLLOW);
+    if (there === undefined || statusOf(there).type !== "symlink" || links++ === MAX_SYMLINKS) {
+      found.push(name);
+      continue;
+    }
+    const text = readLink(there);
+    if (text.startsWith("/")) found.length = 0;
+    left.unshift(...components(text));
+  }
+  return `/${found.join("/")}`;
+}
+
+/** What is mounted below a root file system, as its container sees it, but for what the container's own mounts cover. */
+export function mountsBelow(rootfs: string, own: readonly PlacedMount[]): string[] {
+  const top = rootfs === "/" ? "" : rootfs;
+  return visibleMounts(readMountinfo())
+    .map(({ mountpoint }) => mountpoint)
+    .filter((path) => path !== "/" && path.startsWith(`${top}/`))
+    .map((path) => path.slice(top.length))
+    .filter((path) => !own.some(({ place }) => isAtOrBelow(path, place)));
+}

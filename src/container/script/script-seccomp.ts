@@ -1,0 +1,48 @@
+import { during, HakoError } from "../../base/errors";
+import type { SeccompFilter } from "../../linux/process/seccomp";
+import type { Seccomp } from "../../oci/config";
+import { defaultProfile, relevantCapabilities } from "../../seccomp/default-profile";
+import { SCRIPT_CAPABILITIES } from "./script-capabilities";
+
+/** Set by build.ts: the default profile's program for the usual capabilities, in base64; compiling it takes longer than all else. */
+declare const HAKO_DEFAULT_FILTER: string | undefined;
+
+/** A profile, and its filter where that is there already. */
+export interface ScriptSeccomp {
+  profile: Seccomp;
+  filter: SeccompFilter | undefined;
+}
+
+/** `--seccomp default|FILE|off` of `hako run --rootfs`, for a program with these capabilities. */
+export function seccompOf(
+  given: string | undefined,
+  capabilities: readonly string[],
+): ScriptSeccomp | undefined {
+  if (given === "off") return undefined;
+  if (given === undefined || given === "default")
+    return { profile: defaultProfile(capabilities), filter: builtFilter(capabilities) };
+  if (given === "")
+    throw new HakoError({
+      code: "usage",
+      message: "--seccomp: empty",
+      hint: "default, off, or a file with a profile",
+    });
+  const { readProfile } =
+    require("../../seccomp/seccomp-file") as typeof import("../../seccomp/seccomp-file");
+  const profile = during(
+    "--seccomp",
+    () => readProfile(given, capabilities),
+    ({ errno }) => (errno === "ENOENT" ? { hint: "default, off, or a file with a profile" } : {}),
+  );
+  return { profile, filter: undefined };
+}
+
+/** undefined when hako runs from its sources, or capabilities differ from the usual ones in what the profile asks for. */
+function builtFilter(capabilities: readonly string[]): SeccompFilter | undefined {
+  if (typeof HAKO_DEFAULT_FILTER === "undefined") return undefined;
+  const same =
+    String(relevantCapabilities(capabilities)) === String(relevantCapabilities(SCRIPT_CAPABILITIES));
+  return same
+    ? { program: Uint8Array.fromBase64(HAKO_DEFAULT_FILTER), flags: 0, passedBy: "sendmsg" }
+    : undefined;
+}

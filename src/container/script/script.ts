@@ -1,0 +1,184 @@
+import { during, HakoError } from "../../base/errors";
+import { parseSize } from "../../base/size";
+import { callerVariable } from "../../linux/file/environment";
+import { exists, realPath, statusAt } from "../../linux/file/file";
+import { workingDirectory } from "../../linux/file/working-directory";
+import { effectiveUser } from "../../linux/process/rootless";
+import type { Config, Linux, Mount, Resources } from "../../oci/config";
+import { defaultConfig } from "../../oci/default";
+import type { Bundle } from "../create";
+import { userOf } from "../user";
+import { inOrder, mountsBelow } from "./mount-order";
+import { SCRIPT_CAPABILITIES } from "./script-capabilities";
+import { mountOf, volumeOf } from "./script-mounts";
+import { seccompOf } from "./script-seccomp";
+
+/** What `hako run --rootfs` is told on its command line. */
+export interface ScriptValues {
+  rootfs: string;
+  memory: string | undefined;
+  cpus: string | undefined;
+  pids: string | undefined;
+  network: string | undefined;
+  env: readonly string[];
+  mount: readonly string[];
+  volume: readonly string[];
+  user: string | undefined;
+  workdir: string | undefined;
+  "read-only": boolean;
+  hostname: string | undefined;
+  tty: boolean;
+  seccomp: string | undefined;
+}
+
+const CPU_PERIOD_US = 100_000;
+function usage(message: string, hint?: string): HakoError {
+  return new HakoError({ code: "usage", message, hint });
+}
+
+function memoryOf(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes !== undefined && bytes > 0) return bytes;
+  throw usage(`--memory: ${JSON.stringify(text)} is not a size`, "a number with K, M or G, as 64M");
+}
+
+function quotaOf(text: string): number {
+  const quota = Math.round(Number(text) * CPU_PERIOD_US);
+  // the kernel's least quota is 1 ms
+  if (!/^\d+(\.\d+)?$/.test(text) || !Number.isSafeInteger(quota) || quota < 1000) {
+    throw usage(`--cpus: ${JSON.stringify(text)} is not a number of processors`, "0.01 is the least");
+  }
+  return quota;
+}
+
+function pidsOf(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw usage(`--pids: ${JSON.stringify(text)} is not a number above 0`);
+  return Number(text);
+}
+
+function limitsOf({ memory, cpus, pids }: Pick<ScriptValues, "memory" | "cpus" | "pids">): Resources {
+  return {
+    ...(memory === undefined ? {} : { memory: { limit: memoryOf(memory) } }),
+    ...(cpus === undefined ? {} : { cpu: { quota: quotaOf(cpus), period: CPU_PERIOD_US } }),
+    ...(pids === undefined ? {} : { pids: { limit: pidsOf(pids) } }),
+  };
+}
+
+type Namespaces = NonNullable<NonNullable<Config["linux"]>["namespaces"]>;
+
+function namespacesOf(base: Namespaces, network: string): Namespaces {
+  const others = base.filter(({ type }) => type !== "network");
+  if (network === "host") return others;
+  if (network === "none") return [...others, { type: "network" }];
+  if (!network.startsWith("/")) {
+    throw usage(`--network: ${JSON.stringify(network)} is neither none nor host nor an absolute path`);
+  }
+  return [...others, { type: "network", path: network }];
+}
+
+/** Refuses a bind mount whose source is missing, by the flag that named it: later errors know only the mount's number in config.json. */
+function withSource(flag: string, spec: string, mount: Mount): Mount {
+  if (mount.type !== "bind" || mount.source === undefined || exists(mount.source)) return mount;
+  throw new HakoError({
+    code: "config",
+    message: `${flag} ${JSON.stringify(spec)}: ${mount.source} does not exist`,
+    hint: "make it first",
+    path: mount.source,
+  });
+}
+
+function rootfsOf(text: string): string {
+  return during(`--rootfs ${text}`, () => {
+    const path = realPath(text);
+    if (statusAt(path)?.type !== "directory") throw usage("it is not a directory");
+    return path;
+  });
+}
+
+/** A name without a value takes the caller's, and is left out if the caller has none, as with docker. */
+export function environmentOf(
+  base: readonly string[],
+  given: readonly string[],
+  callersValue = callerVariable,
+): string[] {
+  const lines = given.flatMap((line) => {
+    const equals = line.indexOf("=");
+    if (equals > 0) return [line];
+    if (equals === 0 || line === "") throw usage(`--env ${JSON.stringify(line)} is not NAME or NAME=VALUE`);
+    const value = callersValue(line);
+    return value === undefined ? [] : [`${line}=${value}`];
+  });
+  return [...base, ...lines];
+}
+
+/**
+ * Where the program starts. On the host's own files it is the caller's working directory, so that `./script` works; another user may have
+ * no right to that one.
+ */
+function startDirectory(rootfs: string, user: string | undefined): string {
+  return rootfs === "/" && user === undefined ? workingDirectory() : "/";
+}
+
+/**
+ * What `--read-only` asks for beside root.readonly, which is about the root's own mount: each mount below it is read-only too, and what
+ * the host mounts there later doesn't appear.
+ */
+function readonlyTree({ linux }: Config, below: readonly string[]): Partial<Linux> {
+  return { readonlyPaths: [...below, ...(linux?.readonlyPaths ?? [])], rootfsPropagation: "rprivate" };
+}
+
+/** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
+export function scriptBundle(
+  id: string,
+  values: ScriptValues,
+  command: readonly string[],
+  rootless = effectiveUser() !== 0,
+): Bundle {
+  if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
+  const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
+  const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, ...unread } = others;
+  // a flag that does nothing does not compile
+  unread satisfies Record<string, never>;
+  const rootfs = rootfsOf(directory);
+  const base = defaultConfig({ rootless });
+  const mounts = inOrder(rootfs, base.mounts ?? [], [
+    ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
+    ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
+  ]);
+  const granted = [...SCRIPT_CAPABILITIES];
+  const seccomp = seccompOf(profile, granted);
+  const config: Config = {
+    ...base,
+    root: { path: rootfs, readonly },
+    hostname: hostname ?? id.slice(0, 63),
+    process: {
+      ...base.process,
+      terminal: tty,
+      args: [...command],
+      env: environmentOf(base.process?.env ?? [], env),
+      cwd: workdir ?? startDirectory(rootfs, user),
+      user: userOf(rootfs, user),
+      capabilities: { bounding: granted, effective: granted, permitted: granted },
+      // the caller's
+      rlimits: [],
+      noNewPrivileges: true,
+    },
+    mounts: mounts.map((placed) => placed.mount),
+    linux: {
+      ...base.linux,
+      ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
+      ...(readonly ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
+      namespaces: namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
+      resources: { ...base.linux?.resources, ...limitsOf({ memory, cpus, pids }) },
+    },
+  };
+  if (rootless && rootfs === "/") {
+    // clone_private_mount() in fs/namespace.c: overlay takes no tree with mounts that a user namespace locks
+    throw new HakoError({
+      code: "unsupported",
+      message: "--rootfs / needs root: the kernel lays nothing over the host's mounts for an ordinary user",
+      hint: "--rootfs with a directory of your own that holds a root file system",
+    });
+  }
+  return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/", filter: seccomp?.filter };
+}

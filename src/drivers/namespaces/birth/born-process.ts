@@ -1,0 +1,189 @@
+import { HakoError } from "../../../base/errors";
+import type { Fd } from "../../../linux/call/fd";
+import { stringVector } from "../../../linux/call/memory";
+import type { Step } from "../../../linux/call/steps";
+import { systemError } from "../../../linux/call/syscall";
+import { O, openAt } from "../../../linux/file/path";
+import type { Explanation } from "../../../linux/process/execution-error";
+import {
+  childEnded,
+  isChild,
+  isHalted,
+  openChild,
+  parentDeathStep,
+  reapChild,
+  signalOpened,
+  startTimeOf,
+} from "../../../linux/process/process";
+import type { RemoteProcess } from "../../../linux/remote/remote-process";
+import type { SharedRange } from "../../../linux/remote/shared-range";
+import { executeStep, inheritSteps } from "../../../linux/steps/child-steps";
+import { cloneCall, cloneName, executeChild, SIBLING } from "../../../linux/steps/clone";
+
+const SIGKILL = 9;
+
+/** What a process of a container is executed with, of a program that makes the calls which it is told. */
+export interface Execution {
+  /** The directory of the v2 cgroup that it is born in; ours if undefined. */
+  born: string | undefined;
+  /** How many of the caller's descriptors from 3 on it has. */
+  preserveFds: number;
+  /** Other descriptors that it has, by the same numbers. */
+  keep: readonly Fd[];
+  /** What else is known of its end, with the signal that ended it. */
+  explainEnd(signal: number | undefined): Explanation;
+}
+
+/** A process of a container until it is left to itself; killed with its owner's end unless it was released. */
+export class BornProcess implements Disposable {
+  #released = false;
+  #pid: number;
+  #startTime: number | undefined;
+  #pidfd: Fd | undefined;
+  /** The process that this one is born by, while it has not been reaped. */
+  #former: number | undefined;
+
+  constructor(
+    pid: number,
+    readonly remote: RemoteProcess,
+    private readonly explainEnd: Execution["explainEnd"],
+  ) {
+    this.#pid = pid;
+    this.#pidfd = openChild(pid);
+    remote.watch = {
+      ended: () => this.#pidfd === undefined || childEnded(this.#pidfd),
+      halted: () => isHalted(this.#pid),
+      death: () => this.#death(),
+    };
+  }
+
+  get pid(): number {
+    return this.#pid;
+  }
+
+  get startTime(): number {
+    this.#startTime ??= startTimeOf(this.#pid);
+    return this.#startTime;
+  }
+
+  /** A descriptor of it (pidfd_open(2)). */
+  get descriptor(): Fd {
+    if (this.#pidfd === undefined) throw this.#death();
+    return this.#pidfd;
+  }
+
+  /** Makes a copy of itself in what it has joined for its children, with what else `flags` say, and ends: this is the copy from now on. */
+  rebirth(flags: number): void {
+    this.#replace(this.remote.birth(cloneCall(BigInt(flags >>> 0) | SIBLING, 0)));
+    this.reapFormer();
+  }
+
+  /**
+   * Waits for one that was told to make steps and then to bear a child for its end (`toldToBear`): this is that child from now on. The
+   * error of a step of those is thrown. `reapFormer` waits for the end of the other one.
+   */
+  awaitChild(steps: readonly Step[]): void {
+    this.#replace(this.remote.heard(steps));
+  }
+
+  #replace(pid: number): void {
+    if (pid < 0) throw systemError(cloneName(), -pid);
+    // whoever can get at the new process could say this too
+    if (pid === this.#pid || !isChild(pid))
+      throw new HakoError({ code: "system", message: "the process that joins namespaces has died" });
+    this.#end();
+    this.#former = this.#pid;
+    this.#pid = pid;
+    this.#startTime = undefined;
+    this.#pidfd = openChild(pid);
+  }
+
+  /** Whoever stops it: it has nothing left to do. */
+  #end(): void {
+    if (this.#pidfd !== undefined) signalOpened(this.#pidfd, SIGKILL);
+    this.#pidfd?.close();
+  }
+
+  reapFormer(): void {
+    if (this.#former !== undefined) reapChild(this.#former, true);
+    this.#former = undefined;
+  }
+
+  /** Does something as this process: in its namespaces, with its root directory, its identity and its descriptors. */
+  act<T>(action: () => T): T {
+    return this.remote.act(action);
+  }
+
+  /** From now on it goes its way, whatever becomes of this one. */
+  release(): void {
+    this.#released = true;
+    this.#pidfd?.close();
+    this.reapFormer();
+  }
+
+  /** Why it has ended without a word. */
+  #death(): HakoError {
+    const ending = reapChild(this.#pid, false);
+    const how =
+      ending === undefined
+        ? "has gone"
+        : ending.signal === undefined
+          ? `exited with status ${ending.status}`
+          : `was killed by signal ${ending.signal}`;
+    const { why, hint } = this.explainEnd(ending?.signal);
+    const message = `the container's process ${how} before it was ready`;
+    return new HakoError({
+      code: "system",
+      message: why === undefined ? message : `${message}: ${why}`,
+      hint,
+    });
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#released) return;
+    this.#end();
+    this.reapFormer();
+    reapChild(this.#pid, true);
+  }
+}
+
+/** Tells a process to make steps, and then to bear a child of this one that makes those which were prepared, and to end. */
+export function toldToBear(remote: RemoteProcess, steps: readonly Step[]): void {
+  remote.bear(steps, cloneCall(SIBLING, 0));
+}
+
+/** Until it is executed; the range's descriptor stays open, and those of `keep`. */
+export function executionSteps({ preserveFds, keep }: Execution, range: SharedRange, program: Fd): Step[] {
+  return [
+    { what: "chdir /", call: "chdir", args: ["/"] },
+    ...inheritSteps(preserveFds, [range.file, ...keep]),
+    executeStep(program, stringVector(["hako", "init"]), stringVector([])),
+  ];
+}
+
+/**
+ * A process that is executed in our own namespaces, whatever it joins then: its memory stays that of our user namespace
+ * (mm->user_ns), and out of reach for whoever has CAP_SYS_PTRACE in what it joins. `program` is the range's.
+ */
+export function executedOutside(plan: Execution, remote: RemoteProcess, program: Fd): BornProcess {
+  const steps: Step[] = [
+    parentDeathStep(SIGKILL),
+    // had we ended before that, it would wait for ever
+    {
+      what: "whether hako is still there: getppid",
+      call: "getppid",
+      args: [],
+      least: process.pid,
+      most: BigInt(process.pid),
+    },
+    ...executionSteps(plan, remote.range, program),
+  ];
+  const pid = cloneInto(plan.born, (cgroup) => executeChild({ steps, cgroup }));
+  return new BornProcess(pid, remote, plan.explainEnd);
+}
+
+/** Makes a child in a v2 cgroup, by its directory. */
+export function cloneInto<T>(born: string | undefined, make: (cgroup: Fd | undefined) => T): T {
+  using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
+  return make(cgroup);
+}

@@ -1,0 +1,49 @@
+import { asHakoError, HakoError } from "../../../base/errors";
+import type { ErrnoName } from "../../../linux/call/errno";
+import type { Step } from "../../../linux/call/steps";
+import { checkAccess, hasErrno, writeValueTo } from "../../../linux/file/file";
+import { isRootless } from "../../../linux/process/rootless";
+import { writeSteps } from "../../../linux/steps/child-steps";
+
+const W_OK = 2;
+
+const what = (score: number) => `config /process/oomScoreAdj: set to ${score}`;
+
+function hintOf(errno: ErrnoName | undefined): string | undefined {
+  return errno === "EACCES" || errno === "EPERM" ? "lowering it needs CAP_SYS_RESOURCE" : undefined;
+}
+
+/**
+ * The same for whoever makes these system calls and its children, before it leaves the host's namespaces and hides itself.
+ * `number` is the lowest descriptor that it has free.
+ */
+export function outOfMemoryScoreSteps(score: number | undefined, number: number): Step[] {
+  if (score === undefined) return [];
+  // an ordinary user's goes without
+  const rest = { what: what(score), hint: hintOf, optional: isRootless() };
+  return writeSteps("/proc/self/oom_score_adj", String(score), number, rest);
+}
+
+/** Sets a process's oom_score_adj from outside: in its user namespace the process has no right to. */
+export function setOutOfMemoryScore(pid: number, score: number | undefined): void {
+  if (score === undefined) return;
+  // as runc: an ordinary user's container goes without
+  if (isRootless() && !mayWrite(`/proc/${pid}/oom_score_adj`)) return;
+  try {
+    writeValueTo(`/proc/${pid}/oom_score_adj`, String(score));
+  } catch (thrown) {
+    const cause = asHakoError(thrown);
+    const { code, errno } = cause;
+    throw new HakoError({ code, errno, hint: hintOf(errno), message: what(score), cause });
+  }
+}
+
+function mayWrite(path: string): boolean {
+  try {
+    checkAccess(path, W_OK);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EACCES", "EPERM")) return false;
+    throw error;
+  }
+}

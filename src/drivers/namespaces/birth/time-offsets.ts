@@ -1,0 +1,58 @@
+import { during, HakoError } from "../../../base/errors";
+import { bytesOf } from "../../../linux/call/bytes";
+import type { Step } from "../../../linux/call/steps";
+import { syscallOn } from "../../../linux/call/syscall";
+import { writeValueTo } from "../../../linux/file/file";
+import { kernelRelease } from "../../../linux/kernel/uname";
+import { NAMESPACE_FLAGS } from "../../../linux/process/namespace";
+import type { Linux } from "../../../oci/config";
+
+const OFFSETS = "/proc/self/timens_offsets";
+/** From here on execve enters a time namespace that was unshared (fs/exec.c, exec_task_namespaces). */
+const FIRST = [6, 3] as const;
+const AT_FDCWD = -100;
+const O_WRONLY = 1;
+/** Where the helper keeps its standard input meanwhile. */
+const SPARE = 1000;
+
+function lines(offsets: Linux["timeOffsets"]): string {
+  return Object.entries(offsets ?? {})
+    .map(([clock, { secs, nanosecs }]) => `${clock} ${secs} ${nanosecs}\n`)
+    .join("");
+}
+
+/**
+ * What a helper does before it makes the container's process: a time namespace, with the offsets of its clocks, whose first
+ * process its child is (time_namespaces(7)). The file is opened as descriptor 0, the one number that is known before.
+ */
+export function timeSteps(offsets: Linux["timeOffsets"]): Step[] {
+  const text = bytesOf(lines(offsets));
+  const what = "config /linux/timeOffsets";
+  const unshare: Step = { what: "unshare (time namespace)", call: "unshare", args: [NAMESPACE_FLAGS.time] };
+  if (text.length === 0) return [unshare];
+  return [
+    unshare,
+    { what, call: "dup3", args: [0, SPARE, 0], optional: true },
+    { what, call: "close", args: [0], optional: true },
+    { what: `${what}: open`, call: "openat", args: [AT_FDCWD, OFFSETS, O_WRONLY, 0], most: 0n },
+    { what: `${what}: write`, call: "write", args: [0, text, text.length] },
+    { what, call: "close", args: [0] },
+    { what, call: "dup3", args: [SPARE, 0, 0], optional: true },
+    { what, call: "close", args: [SPARE], optional: true },
+  ];
+}
+
+/**
+ * The same without a helper, for those who may only in a user namespace of their own: this process's children are in the
+ * namespace, and itself when it executes the program. The host's procfs must still be there.
+ */
+export function makeTimeNamespace(offsets: Linux["timeOffsets"]): void {
+  const [major = 0, minor = 0] = kernelRelease();
+  if (major < FIRST[0] || (major === FIRST[0] && minor < FIRST[1])) {
+    const message = `a time namespace of an ordinary user needs linux ${FIRST.join(".")}`;
+    throw new HakoError({ code: "unsupported", message });
+  }
+  syscallOn("time namespace", "unshare", NAMESPACE_FLAGS.time);
+  if (lines(offsets) === "") return;
+  during("config /linux/timeOffsets", () => writeValueTo(OFFSETS, lines(offsets)));
+}

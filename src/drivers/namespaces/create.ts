@@ -1,0 +1,112 @@
+import { during, HakoError } from "../../base/errors";
+import type { UndoStack } from "../../base/undo";
+import type { Cgroup } from "../../cgroup";
+import { cgroupOfConfig } from "../../cgroup/group/of-config";
+import { cgroupOwner } from "../../cgroup/group/ownership";
+import { plannedRecord } from "../../cgroup/group/stored";
+import { getLimit, RLIMITS, type RlimitName, setLimit } from "../../linux/process/rlimit";
+import type { Config } from "../../oci/config";
+import { logDebug } from "../../output/log";
+import type { ResctrlRecord } from "../../resctrl/resctrl";
+import type { ContainerPlan, CreateEvents } from "../driver";
+import { joinsFirst } from "./birth/cgroup-time";
+import { SetUp } from "./set-up";
+
+/** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
+export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, undo: UndoStack): void {
+  const { config, id } = plan;
+  const cgroup = cgroupOfConfig(plan.cgroupManager, config, id);
+  undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
+  events.cgroup(plannedRecord(cgroup));
+  cgroup.createUnified();
+  const first = joinsFirst(config);
+  // whoever else changes cgroups meanwhile, the process is born in one or joins it
+  const entry = cgroup.entry();
+  const making = setUp(plan, cgroup, entry.born);
+  const { pid, startTime } = making.process;
+  undo.defer(`process of ${id}`, () => making[Symbol.dispose]());
+  cgroup.createOthers();
+  logDebug(`${id}: process ${pid} in its namespaces, cgroups ${JSON.stringify(cgroup.paths)}`);
+  // it stays outside of the limits, which are for the program, as long as it can
+  events.process({ pid, startTime }, cgroup.record);
+  if (config.linux?.netDevices !== undefined) {
+    making.settle();
+    const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
+    moveNetDevices(config, pid, undo);
+  }
+  during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
+  const rdt = config.linux?.intelRdt;
+  if (rdt !== undefined) {
+    const { joinResctrl, removeGroups } =
+      require("../../resctrl/resctrl") as typeof import("../../resctrl/resctrl");
+    const made: ResctrlRecord = [];
+    undo.defer(`resctrl groups of ${id}`, () => removeGroups(made));
+    try {
+      joinResctrl(rdt, id, pid, made);
+    } finally {
+      events.resctrl(made);
+    }
+  }
+  undo.defer(`processes of ${id}`, () => cgroup.kill());
+  const join = () => {
+    cgroup.joinOthers(pid, entry);
+    making.joinCgroups(cgroup.ownLists());
+  };
+  if (first) join();
+  const mounts = cgroup.mounts();
+  making.mount(mounts.hierarchies.length === 0 ? undefined : mounts);
+  logDebug(`${id}: root file system mounted`);
+  events.runtimeCreated();
+  raiseHardLimits(pid, config);
+  const owner = cgroupOwner(config);
+  if (owner !== undefined && owner !== 0) during("cgroup ownership", () => cgroup.giveTo(owner));
+  making.enter();
+  logDebug(`${id}: root file system entered`);
+  events.meanwhile();
+  if (!first) join();
+  making.identify(plan.filter());
+  // it may have been born anew
+  const { process } = making;
+  if (process.pid !== pid) events.process({ pid: process.pid, startTime: process.startTime }, cgroup.record);
+  cgroup.settle();
+  logDebug(`${id}: in its cgroups, with its identity; waits for start`);
+  events.created();
+  making.release();
+}
+
+function setUp(plan: ContainerPlan, cgroup: Cgroup, born: string | undefined): SetUp {
+  return new SetUp({
+    ...plan,
+    born,
+    explainEnd(signal) {
+      const { explainEnd } = require("../../explain/death") as typeof import("../../explain/death");
+      return explainEnd({ signal, cgroup: cgroup.record });
+    },
+  });
+}
+
+/**
+ * Hard limits above ours are raised from outside, where we have the right to; the limits themselves are set right before
+ * the program is executed, for they would hold for the process until then too.
+ */
+function raiseHardLimits(pid: number, config: Config): void {
+  (config.process?.rlimits ?? []).forEach(({ type, soft, hard }, index) => {
+    const field = `config /process/rlimits/${index}`;
+    if (!Object.hasOwn(RLIMITS, type)) {
+      throw new HakoError({
+        code: "config",
+        message: `${field}/type: unknown limit ${JSON.stringify(type)}`,
+      });
+    }
+    const name = type as RlimitName;
+    const wanted = BigInt(hard);
+    if (soft > wanted) {
+      throw new HakoError({
+        code: "config",
+        message: `${field}/soft: ${soft} is above the hard limit ${hard}`,
+      });
+    }
+    const now = getLimit(pid, name);
+    if (wanted > now.hard) during(field, () => setLimit(pid, name, { soft: now.soft, hard: wanted }));
+  });
+}

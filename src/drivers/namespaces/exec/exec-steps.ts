@@ -1,0 +1,234 @@
+import { errnoNumber } from "../../../linux/call/errno";
+import type { Fd } from "../../../linux/call/fd";
+import { stringVector } from "../../../linux/call/memory";
+import type { Step } from "../../../linux/call/steps";
+import { forbidStep } from "../../../linux/file/memfd";
+import { AT_FDCWD, O } from "../../../linux/file/path";
+import { allCapabilities, permittedCapabilities } from "../../../linux/process/capabilities";
+import { sessionKeyringSteps } from "../../../linux/process/credentials";
+import { execveStep, repairSteps } from "../../../linux/process/exec";
+import { NAMESPACE_FLAGS, type NamespaceType } from "../../../linux/process/namespace";
+import { hideStep, nameStep, parentDeathStep } from "../../../linux/process/process";
+import { limitSteps } from "../../../linux/process/rlimit";
+import { filterSteps } from "../../../linux/process/seccomp";
+import { closeStep, inheritSteps, ownerSteps, replaceStep } from "../../../linux/steps/child-steps";
+import { controllingTerminalStep } from "../../../linux/terminal/pty";
+import { outOfMemoryScoreSteps } from "../birth/out-of-memory-score";
+import { type NamespaceOwner, ownerBeside } from "../birth/owner";
+import { STAGE_NAME } from "../birth/stage-name";
+import { affinitySteps, attributeSteps } from "../program/attributes";
+import { keptForFilter, openFilesFor, processLimits } from "../program/final";
+import { enterSteps, type Identity, identityOf, standardStreamSteps } from "../program/identity";
+import { labelSteps } from "../program/labels";
+import type { ProgramOutside } from "./program-outside";
+import type { ExecOptions } from "./spawn-exec";
+
+/** execve's EACCES: in another directory of PATH there may be a file that can be executed. */
+const DENIED = -errnoNumber("EACCES");
+const SIGKILL = 9;
+
+/** Descriptors that the two processes of an exec have; all but the caller's. */
+export interface ExecDescriptors {
+  /** The container's first process. */
+  pidfd: Fd;
+  /** The container's root directory. */
+  root: Fd;
+  /** The program's terminal. */
+  terminal: Fd | undefined;
+  /** Where the program's process waits. */
+  channel: Fd;
+  /** The memory that it has the steps in. */
+  range: Fd;
+  /** What the first one executes. */
+  image: Fd;
+  /** Lists of cgroups that it joins, which the first one opens: their numbers there. */
+  files: readonly number[];
+  /** What the first process opens next gets this number, and what the other one opens. */
+  freeInJoiner: number;
+  freeInProgram: number;
+}
+
+/** Those that only the first process uses. */
+function ofJoiner({ pidfd, root, terminal }: Pick<ExecDescriptors, "pidfd" | "root" | "terminal">): Fd[] {
+  return [pidfd, root, terminal].filter((fd) => fd !== undefined);
+}
+
+/** What of ours the two processes have, beside the range. */
+export function usedDescriptors(fds: ExecDescriptors): Fd[] {
+  return [...ofJoiner(fds), fds.channel, fds.image];
+}
+
+/** Descriptors of an exec, with the numbers of those that its processes open. */
+export function descriptorsOf(
+  { pidfd, rootfs, preserveFds, entry }: ExecOptions,
+  made: Pick<ExecDescriptors, "terminal" | "channel" | "range" | "image">,
+): ExecDescriptors {
+  const own = { pidfd, root: rootfs, ...made };
+  const kept = [own.channel, own.range].map(({ number }) => number);
+  // what it executes is closed before anything is opened
+  const inJoiner = freeNumbers(preserveFds, [...ofJoiner(own).map(({ number }) => number), ...kept]);
+  const files = entry.self.map(inJoiner);
+  const freeInJoiner = inJoiner();
+  const freeInProgram = freeNumbers(preserveFds, [...files, ...kept])();
+  return { ...own, files, freeInJoiner, freeInProgram };
+}
+
+/** Gives the numbers of descriptors as they are opened: the lowest that is neither a standard stream, nor the caller's, nor taken. */
+function freeNumbers(preserveFds: number, taken: readonly number[]): () => number {
+  let number = 3 + preserveFds;
+  return () => {
+    while (taken.includes(number)) number++;
+    return number++;
+  };
+}
+
+/** How an exec's program becomes what config.json says of it. */
+export function identityOfExec(options: ExecOptions, foreign: readonly NamespaceType[]): Identity {
+  const { process, filter, keepsGroups, warn } = options;
+  const have = foreign.includes("user") ? allCapabilities() : permittedCapabilities();
+  const kept = keptForFilter(process, filter);
+  return identityOf(process, { have, kept, keepsGroups, warn });
+}
+
+/** What the first process makes. */
+export interface JoinerSteps {
+  before: Step[];
+  /** The rest, where root enters the working directory, and where the user does so. */
+  asRoot: Step[];
+  asUser: Step[];
+}
+
+/**
+ * What the first process makes: it joins the container's namespaces, but for the pid namespace, where only its child will
+ * be, and takes the program's identity, but for a right that a seccomp filter needs. `owner` is what we call the program's user.
+ */
+export function joinerSteps(
+  options: ExecOptions,
+  foreign: readonly NamespaceType[],
+  identity: Identity,
+  owner: number,
+  fds: ExecDescriptors,
+): JoinerSteps {
+  const { process, linux, id, noNewKeyring, keepsGroups, entry } = options;
+  const { terminal, pidfd, freeInJoiner: free } = fds;
+  const beside = foreign.includes("user") ? ownerBeside(options.pid, process.user) : undefined;
+  const { uid } = process.user;
+  const streams = terminal === undefined ? [0, 1, 2] : [];
+  // each change of identity undoes it
+  const parentDeath = [parentDeathStep(SIGKILL)];
+  const rest = [
+    ...identity.capabilities,
+    ...ofJoiner(fds).map(closeStep),
+    // a change of identity may have undone it
+    hideStep(),
+  ];
+  return {
+    before: [
+      // the caller's terminal is nothing to it
+      { what: "setsid", call: "setsid", args: [] },
+      forbidStep(fds.image),
+      closeStep(fds.image),
+      ...outOfMemoryScoreSteps(process.oomScoreAdj, fds.files[0] ?? free),
+      hideStep(),
+      nameStep(STAGE_NAME),
+      ...entry.self.map((path, index) => openStep(path, fds.files[index] ?? free)),
+      ...affinitySteps(process, "initial"),
+      // while the host's procfs is there
+      ...labelSteps(process, free),
+      ...joinSteps(foreign, pidfd, fds.root, keepsGroups, beside),
+      ...parentDeath,
+      // the container's own, by its name
+      ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),
+      ...(terminal === undefined ? [] : terminalSteps(terminal, uid, owner)),
+      ...standardStreamSteps(streams, uid, owner),
+      ...attributeSteps(process, linux),
+      ...identity.before,
+    ],
+    asRoot: [...enterSteps(process.cwd, 0, free), ...identity.user, ...parentDeath, ...rest],
+    asUser: [
+      // where the directory could be opened
+      { what: `close ${free}`, call: "close", args: [free], optional: true },
+      ...identity.user,
+      ...parentDeath,
+      ...enterSteps(process.cwd, uid, free),
+      ...rest,
+    ],
+  };
+}
+
+function openStep(path: string, number: number): Step {
+  return {
+    what: `openat ${path}`,
+    call: "openat",
+    args: [AT_FDCWD, path, O.WRONLY | O.CLOEXEC, 0],
+    least: number,
+    most: BigInt(number),
+  };
+}
+
+function joinSteps(
+  foreign: readonly NamespaceType[],
+  pidfd: Fd,
+  root: Fd,
+  keepsGroups: boolean,
+  owner: NamespaceOwner | undefined,
+): Step[] {
+  const steps: Step[] = [];
+  if (foreign.length > 0) {
+    steps.push({
+      what: `join the container's namespaces (${foreign.join(", ")}): setns`,
+      call: "setns",
+      // all at once: the kernel takes the rights that the user namespace gives for the others
+      args: [pidfd.number, foreign.reduce((flags, type) => flags | NAMESPACE_FLAGS[type], 0)],
+    });
+  }
+  if (owner !== undefined) steps.push(...ownerSteps(keepsGroups, owner));
+  return [
+    ...steps,
+    // where everything was looked up; a container without a mount namespace has nothing else
+    { what: "the container's root: fchdir", call: "fchdir", args: [root.number] },
+    { what: "the container's root: chroot", call: "chroot", args: ["."] },
+  ];
+}
+
+function terminalSteps(terminal: Fd, uid: number, owner: number): Step[] {
+  return [
+    ...standardStreamSteps([terminal.number], uid, owner),
+    ...[0, 1, 2].map((stream) => replaceStep("terminal", stream, terminal)),
+  ];
+}
+
+/** What the program's process makes, in the container's pid namespace; the last steps are the execution. */
+export function programSteps(
+  options: ExecOptions,
+  program: ProgramOutside,
+  identity: Identity,
+  fds: ExecDescriptors,
+): Step[] {
+  const { process, filter, preserveFds, openFiles } = options;
+  const { files, terminal, channel, freeInProgram } = fds;
+  const limits = processLimits(process);
+  const last = keptForFilter(process, filter) === 0n ? undefined : identity.last;
+  return [
+    { what: "setsid", call: "setsid", args: [] },
+    ...(terminal === undefined ? [] : [controllingTerminalStep(0)]),
+    { what: "wait for the caller", call: "read", args: [channel.number, new Uint8Array(1), 1], least: 1 },
+    ...files.map((file): Step => ({ what: "join a cgroup: write", call: "write", args: [file, "0", 1] })),
+    ...affinitySteps(process, "final"),
+    ...inheritSteps(preserveFds, []),
+    ...repairSteps(openFilesFor(limits, openFiles)),
+    ...limitSteps(limits),
+    ...(filter === undefined ? [] : filterSteps(filter, channel, last, freeInProgram)),
+    ...executionSteps(program),
+  ];
+}
+
+/** Of several files that may be the program the first that the kernel lets this user execute. */
+function executionSteps({ places, args, environment }: ProgramOutside): Step[] {
+  const [argv, env] = [stringVector(args), stringVector(environment)];
+  return places.map(({ path, here }, index) => {
+    const step = execveStep(path, argv, env);
+    if (index === places.length - 1) return step;
+    return here === "found" ? { ...step, least: DENIED, most: BigInt(DENIED) } : { ...step, optional: true };
+  });
+}

@@ -1,0 +1,90 @@
+import { Fd, freeDescriptors } from "../../../linux/call/fd";
+import { stringVector } from "../../../linux/call/memory";
+import type { Step } from "../../../linux/call/steps";
+import { descriptorMessage } from "../../../linux/file/socket";
+import { execveStep, repairSteps } from "../../../linux/process/exec";
+import { setParentDeathSignal } from "../../../linux/process/process";
+import { limitSteps } from "../../../linux/process/rlimit";
+import { filterSteps, hasListener } from "../../../linux/process/seccomp";
+import type { RemoteProcess } from "../../../linux/remote/remote-process";
+import { closeStep } from "../../../linux/steps/child-steps";
+import type { Process } from "../../../oci/config";
+import { openFilesFor, type Program, processLimits } from "./final";
+
+const SOCK_CLOEXEC = 0o2000000;
+const CLOSE_RANGE_CLOEXEC = 4;
+const MSG_NOSIGNAL = 0x4000;
+
+export interface EndOptions {
+  /** What start connects to. */
+  startSocket: Fd;
+  preserveFds: number;
+  /** The soft limit of open files that the caller had. */
+  openFiles: number | undefined;
+  /** Whether start has something to do in the container before the program comes. */
+  hooks: boolean;
+}
+
+/**
+ * Leaves the container's process its last steps, which it makes when `start` connects: it hands over the range in which they
+ * are, and becomes the program. With hooks it waits in between until start tells it to.
+ */
+export function leaveToStart(
+  remote: RemoteProcess,
+  process: Process,
+  program: Program,
+  options: EndOptions,
+): void {
+  remote.act(() => {
+    const [connection, listener] = freeDescriptors(
+      program.filter !== undefined && hasListener(program.filter),
+    );
+    const meeting = meetingSteps(options.startSocket, connection, remote.range.descriptor);
+    const last = programSteps(process, program, connection, listener, options);
+    remote.prepare(options.hooks ? last : [...meeting, ...last]);
+    setParentDeathSignal(0);
+    if (options.hooks) remote.later(meeting);
+    else remote.become();
+  });
+}
+
+/** Takes start's connection, which gets the number that is free, and hands it the range. */
+function meetingSteps(startSocket: Fd, connection: number, range: number): Step[] {
+  return [
+    {
+      what: "wait for start: accept4",
+      call: "accept4",
+      args: [startSocket.number, 0, 0, SOCK_CLOEXEC],
+      least: connection,
+      most: BigInt(connection),
+    },
+    closeStep(startSocket),
+    {
+      what: "answer start: sendmsg",
+      call: "sendmsg",
+      args: [connection, descriptorMessage(range), MSG_NOSIGNAL],
+    },
+  ];
+}
+
+/** Limits and filter come with execve in one table, for they may forbid everything else. */
+function programSteps(
+  process: Process,
+  { path, args, environment, filter, last }: Program,
+  connection: number,
+  listener: number,
+  { preserveFds, openFiles }: EndOptions,
+): Step[] {
+  const limits = processLimits(process);
+  return [
+    ...repairSteps(openFilesFor(limits, openFiles)),
+    {
+      what: "close_range of all descriptors but the program's",
+      call: "close_range",
+      args: [3 + preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
+    },
+    ...limitSteps(limits),
+    ...(filter === undefined ? [] : filterSteps(filter, new Fd(connection), last, listener)),
+    execveStep(path, stringVector(args), stringVector(environment)),
+  ];
+}

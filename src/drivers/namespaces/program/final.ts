@@ -1,0 +1,61 @@
+import type { Step } from "../../../linux/call/steps";
+import { SYS_ADMIN } from "../../../linux/process/capabilities";
+import type { NamedLimit, RlimitName } from "../../../linux/process/rlimit";
+import type { SeccompFilter } from "../../../linux/process/seccomp";
+import type { Linux, Process } from "../../../oci/config";
+import { attributeSteps } from "./attributes";
+import { type IdentityOptions, takeIdentity } from "./identity";
+import { findProgram } from "./program";
+
+/** A program that was found in the container, and how this process becomes it. */
+export interface Program {
+  path: string;
+  args: readonly string[];
+  environment: string[];
+  filter: SeccompFilter | undefined;
+  /** Takes away the capability that was kept for the filter. */
+  last: Step | undefined;
+}
+
+interface ProgramOptions extends Omit<IdentityOptions, "kept"> {
+  linux: Linux | undefined;
+  filter: SeccompFilter | undefined;
+  environment: string[];
+  /** What the process does before, and right behind its change of identity. */
+  first: readonly Step[];
+  after: readonly Step[];
+}
+
+/** The capability that is needed to the end to put a filter into force: without no_new_privs that is a matter of rights. */
+export function keptForFilter(process: Process, filter: SeccompFilter | undefined): bigint {
+  return filter !== undefined && process.noNewPrivileges !== true ? SYS_ADMIN : 0n;
+}
+
+/** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
+export function prepareProgram(process: Process, options: ProgramOptions): Program {
+  const { linux, filter, environment, first, after } = options;
+  const kept = keptForFilter(process, filter);
+  const before = [...first, ...attributeSteps(process, linux)];
+  const last = takeIdentity(process, { ...options, kept }, before, after);
+  const args = process.args ?? [];
+  const path = findProgram(args[0] ?? "", environment);
+  return { path, args, environment, filter, last: kept === 0n ? undefined : last };
+}
+
+/** The limits of a program as config.json has them. */
+export function processLimits(process: Process): NamedLimit[] {
+  return (process.rlimits ?? []).map(({ type, soft, hard }, index) => ({
+    name: type as RlimitName,
+    soft: BigInt(soft),
+    hard: BigInt(hard),
+    what: `config /process/rlimits/${index}: prlimit (${type} to ${soft}:${hard})`,
+  }));
+}
+
+/** The soft limit of open files that the program gets from the caller; undefined when it has one of its own. */
+export function openFilesFor(
+  limits: readonly NamedLimit[],
+  ofCaller: number | undefined,
+): number | undefined {
+  return limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : ofCaller;
+}

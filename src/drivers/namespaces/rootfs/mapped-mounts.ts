@@ -1,0 +1,82 @@
+import { during } from "../../../base/errors";
+import type { Fd, FdList } from "../../../linux/call/fd";
+import type { Step } from "../../../linux/call/steps";
+import { resolve } from "../../../linux/file/path-text";
+import { Pipe } from "../../../linux/file/pipe";
+import { cloneTree, mapOwners } from "../../../linux/mount/mount";
+import { NAMESPACE_FLAGS, openNamespace } from "../../../linux/process/namespace";
+import { reapChild } from "../../../linux/process/process";
+import { cloneChild, Reports } from "../../../linux/steps/clone";
+import type { Config, Mount } from "../../../oci/config";
+import { idMapsOfOption, type MountIdMaps } from "../../../oci/id-map-option";
+import { planOf } from "../../../oci/mount-options";
+import { joinedNamespace } from "../../../oci/namespaces";
+import { writeIdMaps } from "../birth/namespaces";
+
+/**
+ * The sources of mounts whose owners are mapped, by their place in /mounts: detached trees, made here since the container's
+ * own user namespace has no right to map them.
+ */
+export function mappedMounts(config: Config, bundle: string, owner: FdList): Map<number, Fd> {
+  const found = new Map<number, Fd>();
+  const joined = joinedNamespace(config, "user");
+  (config.mounts ?? []).forEach((mount, index) => {
+    const plan = planOf(mount.options ?? []);
+    const maps = ownMaps(config, mount);
+    if (maps === undefined && plan.idMap === undefined) return;
+    const tree = during(`config /mounts/${index}`, () => {
+      using namespace =
+        maps !== undefined || joined === undefined
+          ? userNamespaceWith((pid) =>
+              maps === undefined
+                ? writeIdMaps(pid, "/linux", config.linux ?? {})
+                : writeIdMaps(pid, `/mounts/${index}`, maps),
+            )
+          : openNamespace(joined, "user");
+      const source = cloneTree(resolve(bundle, mount.source ?? ""), plan.bind === "rbind");
+      owner.add(source);
+      const at = resolve(bundle, mount.source ?? "");
+      during(
+        `map the owners of ${at}`,
+        () => mapOwners(source, namespace, plan.idMap === "tree"),
+        (cause) => {
+          const { idMapHint } = require("../../../explain/mount") as typeof import("../../../explain/mount");
+          return { hint: idMapHint(at, cause) };
+        },
+      );
+      return source;
+    });
+    found.set(index, tree);
+  });
+  return found;
+}
+
+/** Those of the mount itself, from its fields or its option; undefined for those of the container's user namespace. */
+function ownMaps(config: Config, mount: Mount): Partial<MountIdMaps> | undefined {
+  if ((mount.uidMappings ?? []).length > 0) return mount;
+  const { idMaps } = planOf(mount.options ?? []);
+  const found = idMaps === undefined ? undefined : idMapsOfOption(idMaps, config.linux ?? {});
+  return typeof found === "string" ? undefined : found;
+}
+
+/** A user namespace with maps and nobody in it. */
+function userNamespaceWith(writeMaps: (pid: number) => void): Fd {
+  using pipe = new Pipe("pipe of an id mapping");
+  const steps: Step[] = [
+    { what: "close", call: "close", args: [pipe.write.number] },
+    // until our end is closed
+    { what: "wait", call: "read", args: [pipe.read.number, new Uint8Array(1), 1] },
+    { what: "exit", call: "exit_group", args: [0] },
+  ];
+  using reports = new Reports(steps);
+  const flags = NAMESPACE_FLAGS.user;
+  let pid = 0;
+  try {
+    pid = cloneChild({ flags, cgroup: undefined, steps, waitsForNothing: false }, reports);
+    writeMaps(pid);
+    return openNamespace(`/proc/${pid}/ns/user`, "user");
+  } finally {
+    pipe.write.close();
+    if (pid > 0) reapChild(pid, true);
+  }
+}

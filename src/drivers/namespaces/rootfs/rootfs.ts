@@ -1,0 +1,267 @@
+import { during, HakoError } from "../../../base/errors";
+import type { CgroupMounts } from "../../../cgroup";
+import { Fd } from "../../../linux/call/fd";
+import { syscall, syscallOn } from "../../../linux/call/syscall";
+import { hasErrno, realPath } from "../../../linux/file/file";
+import { AT_FDCWD, mkdirAllInRoot, O, openAt } from "../../../linux/file/path";
+import {
+  ATTR,
+  attachTree,
+  cloneTree,
+  detach,
+  MNT_DETACH,
+  newFilesystem,
+  type Propagation,
+  setMountAttributes,
+} from "../../../linux/mount/mount";
+import { readMountinfo } from "../../../linux/mount/mountinfo";
+import type { Config } from "../../../oci/config";
+import { CWD } from "../program/identity";
+import { privateProc, writeSysctls } from "../program/sysctl";
+import { bindConsole, setUpDevices } from "./devices";
+import { maskPaths, readonlyPaths } from "./masks";
+import { mountAll } from "./mounts";
+
+export interface RootfsContext {
+  config: Config;
+  /** Absolute. */
+  rootfs: string;
+  /** What relative sources of bind mounts are relative to; the working directory if not given. */
+  bundle?: string | undefined;
+  cgroup: CgroupMounts | undefined;
+  /** The pid namespace that it will be in, where who builds the root file system is in another. */
+  pidNamespace?: Fd | undefined;
+  /** procfs that were begun in that namespace, by their mounts' places; used up by mounting. */
+  begunProcfs: ReadonlyMap<number, Fd>;
+  /** It will be in a cgroup namespace of its own. */
+  newCgroupNamespace: boolean;
+  userNamespace: boolean;
+  /** It has a mount namespace, its own or another's; else its mounts are the host's, on its rootfs. */
+  mountNamespace: boolean;
+  /** Sources that were opened and mapped outside, by their mounts' places; used up by mounting. */
+  mappedMounts: ReadonlyMap<number, Fd>;
+  /** Sources that were opened outside, by their mounts' places; used up by mounting. */
+  bindSources: ReadonlyMap<number, Fd>;
+  /** Devices that were made outside, by their places in /linux/devices; used up by mounting. */
+  madeDevices: ReadonlyMap<number, Fd>;
+  warn(message: string): void;
+}
+
+/** What the concerns of the root file system share while it is built. */
+export interface RootfsWork {
+  readonly context: RootfsContext;
+  /** The container's root directory; a mount on "/" replaces it. */
+  root: Fd;
+  /** Mounts that become read-only when everything in them is made. */
+  readonly readonlyLater: Fd[];
+}
+
+const ROOT_PROPAGATION: Readonly<Record<string, { propagation: Propagation; recursive: boolean }>> = {
+  private: { propagation: "private", recursive: false },
+  rprivate: { propagation: "private", recursive: true },
+  slave: { propagation: "slave", recursive: false },
+  rslave: { propagation: "slave", recursive: true },
+  shared: { propagation: "shared", recursive: false },
+  rshared: { propagation: "shared", recursive: true },
+  unbindable: { propagation: "unbindable", recursive: false },
+  runbindable: { propagation: "unbindable", recursive: true },
+};
+
+function rootPropagation(config: Config): { propagation: Propagation; recursive: boolean } {
+  const name = config.linux?.rootfsPropagation || "rslave";
+  const found = ROOT_PROPAGATION[name];
+  if (found === undefined) {
+    const message = `config /linux/rootfsPropagation: unknown propagation ${JSON.stringify(name)}`;
+    throw new HakoError({ code: "config", message });
+  }
+  return found;
+}
+
+/** The mount that holds a directory, made private: neither pivot_root nor the host may see what we mount in it. */
+function makeParentPrivate(directory: string): void {
+  for (let path = directory; ; path = path.slice(0, path.lastIndexOf("/")) || "/") {
+    try {
+      setMountAttributes(path, { propagation: "private" });
+      return;
+    } catch (error) {
+      // not the root of a mount: it is further up
+      if (!hasErrno(error, "EINVAL") || path === "/") throw error;
+    }
+  }
+}
+
+/** The rootfs as a mount of its own, at its own place; the result is its root. */
+function bindRoot(context: RootfsContext): Fd {
+  if (!context.mountNamespace) return bindOnHost(context);
+  const { propagation, recursive } = rootPropagation(context.config);
+  // An unbindable rootfs could not be bound: that comes when it is entered
+  const now = propagation === "unbindable" ? "private" : propagation;
+  // what is below "/" and not spoken of would stay shared with the host, and so would a bind mount of it: what the container
+  // mounts there would be the host's
+  if (!recursive && now !== "shared") setMountAttributes("/", { propagation: "slave", recursive: true });
+  setMountAttributes("/", { propagation: now, recursive });
+  const path = realPath(context.rootfs);
+  const events = propagation === "shared";
+  if (events) makeParentPrivate(path);
+  const root = cloneTree(path, true);
+  if (events) setMountAttributes(root, { propagation: "private" });
+  else if (!recursive) setMountAttributes(root, { propagation: now });
+  attachTree(root, path);
+  return root;
+}
+
+/** The rootfs on itself, in the namespace that we were called in; nothing that is mounted in it is seen elsewhere. */
+function bindOnHost(context: RootfsContext): Fd {
+  const path = realPath(context.rootfs);
+  const root = cloneTree(path, true);
+  setMountAttributes(root, { propagation: "private", recursive: true });
+  attachTree(root, path);
+  return root;
+}
+
+/** Mounts, devices and links: all that has to be done while the host's file system is still there. */
+export function prepareRootfs(context: RootfsContext): PreparedRootfs {
+  const { config } = context;
+  const umask = syscall("umask", 0);
+  const root = during(`root file system ${context.rootfs}`, () => bindRoot(context));
+  const work: RootfsWork = { context, root, readonlyLater: [] };
+  mountAll(work);
+  setUpDevices(work);
+  const sysctls = config.linux?.sysctl ?? {};
+  const proc = Object.keys(sysctls).length === 0 ? undefined : privateProc();
+  syscall("umask", umask);
+  return new PreparedRootfs(work, proc);
+}
+
+/** A root file system that is ready to be entered; its methods are called in their order here. */
+export class PreparedRootfs {
+  readonly #work: RootfsWork;
+  readonly #proc: Fd | undefined;
+
+  constructor(work: RootfsWork, proc: Fd | undefined) {
+    this.#work = work;
+    this.#proc = proc;
+  }
+
+  /** Makes it the root directory and lets go of the host's file system. */
+  enter(noPivot: boolean): void {
+    const { context } = this.#work;
+    during(`enter the root file system ${context.rootfs}`, () => {
+      if (!context.mountNamespace) changeRoot(this.#work.root);
+      else if (noPivot) moveRoot(this.#work);
+      else pivotRoot(this.#work.root);
+      this.#work.root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
+    });
+    if (!context.mountNamespace) return;
+    const { propagation, recursive } = rootPropagation(context.config);
+    // private and slave were set before; the others concern only what is now the root
+    if (propagation === "shared" || propagation === "unbindable") {
+      setMountAttributes("/", { propagation, recursive });
+    }
+  }
+
+  /** Mounts a terminal on /dev/console; after `enter`. */
+  bindConsole(slave: Fd): void {
+    bindConsole(this.#work, slave);
+  }
+
+  /** Everything that makes it narrower: read-only, kernel parameters, paths out of sight. */
+  finish(): void {
+    const { context, root, readonlyLater } = this.#work;
+    const { config } = context;
+    const cwd = config.process?.cwd;
+    if (cwd !== undefined) {
+      during(
+        CWD,
+        () => mkdirAllInRoot(root, cwd).close(),
+        ({ errno }) => ({ path: cwd, hint: cwdHint(errno) }),
+      );
+    }
+    for (const mount of readonlyLater.splice(0)) {
+      setMountAttributes(mount, { set: ATTR.RDONLY });
+      mount.close();
+    }
+    if (config.root?.readonly === true) {
+      during("make the root file system read-only", () => setMountAttributes("/", { set: ATTR.RDONLY }));
+    }
+    writeSysctls(root, config.linux?.sysctl ?? {}, this.#proc);
+    this.#proc?.close();
+    readonlyPaths(root, config.linux?.readonlyPaths ?? []);
+    maskPaths(root, config.linux?.maskedPaths ?? []);
+    root.close();
+  }
+}
+
+function cwdHint(errno: string | undefined): string | undefined {
+  switch (errno) {
+    case "ENOTDIR":
+    case "EEXIST":
+      return "it, or something on the way to it, is a file of the image: choose another one";
+    case "EROFS":
+      return "it is missing and can't be made in a read-only file system: make it in the image";
+    default:
+      return undefined;
+  }
+}
+
+/** pivot_root(".", "."), which uses the descriptor up: the old root is then mounted over the new one, and is the working directory. */
+export function pivotRoot(root: Fd): void {
+  using old = openAt(undefined, "/", O.PATH | O.DIRECTORY);
+  syscall("fchdir", root.number);
+  try {
+    syscall("pivot_root", ".", ".");
+  } catch (error) {
+    if (!hasErrno(error, "EINVAL")) throw error;
+    const hint = "a host that runs from its initramfs needs --no-pivot";
+    throw new HakoError({ code: "system", message: "pivot_root", hint, cause: error });
+  }
+  root.close();
+  syscall("fchdir", old.number);
+  // Not private: a process of the host may just be unmounting what we would keep busy
+  setMountAttributes(old, { propagation: "slave", recursive: true });
+  syscallOn("the old root", "umount2", ".", MNT_DETACH);
+  syscall("chdir", "/");
+}
+
+/**
+ * chroot leaves the host's mounts in the namespace, and the kernel lets a container mount a full procfs or sysfs when
+ * there is one already: those of the host go first.
+ */
+function moveRoot(work: RootfsWork): void {
+  const rootfs = realPath(work.context.rootfs);
+  const full = readMountinfo().filter(
+    ({ root, type, mountpoint }) =>
+      root === "/" &&
+      (type === "proc" || type === "sysfs") &&
+      mountpoint !== rootfs &&
+      !mountpoint.startsWith(`${rootfs}/`),
+  );
+  for (const { mountpoint } of full) hideMount(mountpoint);
+  attachTree(work.root, "/");
+  changeRoot(work.root);
+}
+
+function changeRoot(root: Fd): void {
+  syscall("fchdir", root.number);
+  syscall("chroot", ".");
+  syscall("chdir", "/");
+  root.close();
+}
+
+function hideMount(mountpoint: string): void {
+  try {
+    setMountAttributes(mountpoint, { propagation: "slave", recursive: true });
+  } catch (error) {
+    // It was below another one that is gone
+    if (hasErrno(error, "ENOENT", "EINVAL")) return;
+    throw error;
+  }
+  try {
+    detach(mountpoint);
+  } catch (error) {
+    if (!hasErrno(error, "EINVAL", "EPERM")) throw error;
+    using cover = newFilesystem({ type: "tmpfs", source: "tmpfs" });
+    using target = new Fd(syscallOn(mountpoint, "openat", AT_FDCWD, mountpoint, O.PATH | O.CLOEXEC, 0));
+    attachTree(cover, target);
+  }
+}

@@ -1,0 +1,460 @@
+import { asHakoError, during, HakoError } from "../../base/errors";
+import type { CgroupMounts } from "../../cgroup";
+import { runHooks } from "../../hooks/hooks";
+import { actAs, actHere } from "../../linux/call/actor";
+import { Fd, FdList } from "../../linux/call/fd";
+import { perform, type Step } from "../../linux/call/steps";
+import { syscall } from "../../linux/call/syscall";
+import { O, openAt } from "../../linux/file/path";
+import { recvFds, sendFds, socketPair } from "../../linux/file/socket";
+import { showsFromOutside } from "../../linux/mount/mount";
+import { bringUp } from "../../linux/network/interface";
+import { permittedCapabilities } from "../../linux/process/capabilities";
+import { sessionKeyringSteps } from "../../linux/process/credentials";
+import { NAMESPACE_FLAGS, setNamespace } from "../../linux/process/namespace";
+import { hideStep, parentDeathStep } from "../../linux/process/process";
+import { effectiveUser, inUserNamespace } from "../../linux/process/rootless";
+import { unboundStep } from "../../linux/process/scheduler";
+import type { SeccompFilter } from "../../linux/process/seccomp";
+import { JoinedThread } from "../../linux/remote/joined-thread";
+import type { RemoteProcess } from "../../linux/remote/remote-process";
+import { closeStep } from "../../linux/steps/child-steps";
+import { controllingTerminalStep, setControllingTerminal } from "../../linux/terminal/pty";
+import type { Config, Process } from "../../oci/config";
+import { keepsGroups } from "../../oci/groups";
+import { hasNamespace } from "../../oci/namespaces";
+import type { State } from "../../oci/state";
+import { type BirthPlan, bear, PATIENCE_MS } from "./birth/birth";
+import type { BornProcess } from "./birth/born-process";
+import { withPossibleGroups } from "./birth/groups";
+import { checkJoinedPidHooks } from "./birth/joined-pid-hooks";
+import { joinedTypes, threadMayJoin } from "./birth/joining-thread";
+import { NamespacePlan } from "./birth/namespaces";
+import { applyScheduler } from "./program/attributes";
+import { leaveToStart } from "./program/end";
+import { type Program, prepareProgram } from "./program/final";
+import { hostNameSteps } from "./program/host-name";
+import { homeOf, standardStreamSteps } from "./program/identity";
+import { applyLabels } from "./program/labels";
+import { environmentOf } from "./program/program";
+import { setUpTerminal } from "./program/terminal";
+import { bindSources } from "./rootfs/bind-sources";
+import { madeDevices } from "./rootfs/made-devices";
+import { madeOverlays } from "./rootfs/made-overlays";
+import { mappedMounts } from "./rootfs/mapped-mounts";
+import { type PreparedRootfs, prepareRootfs } from "./rootfs/rootfs";
+
+const CLONE_FS = 0x200;
+const SIGKILL = 9;
+const STREAMS = [0, 1, 2];
+const CGROUP_NAMESPACE: Step = {
+  what: "cgroup namespace: unshare",
+  call: "unshare",
+  args: [NAMESPACE_FLAGS.cgroup],
+};
+
+/** What a container's first process is made from. */
+export interface SetUpOptions {
+  config: Config;
+  /** Absolute. */
+  bundle: string;
+  rootfs: string;
+  /** A directory where the host's root is mounted with a tmpfs over it; it is then the rootfs. */
+  overlay: string | undefined;
+  /** Where the host keeps what belongs to the container. */
+  directory: string;
+  noPivot: boolean;
+  noNewKeyring: boolean;
+  preserveFds: number;
+  /** The soft limit of open files that the caller had. */
+  openFiles: number | undefined;
+  /** For hooks that run inside. */
+  state: State;
+  /** The v2 cgroup that it is born in; ours if undefined. */
+  born: string | undefined;
+  startSocket: Fd;
+  consoleSocket: Fd | undefined;
+  warn(message: string): void;
+  explainEnd: BirthPlan["explainEnd"];
+}
+
+/** Descriptors that the process was born with, as it has them. */
+interface Inherited {
+  /** Where others come over that are opened when the process is there already. */
+  way: Fd;
+  startSocket: Fd;
+  consoleSocket: Fd | undefined;
+  /** Of the mount namespace that it joins. */
+  mountNamespace: Fd | undefined;
+  /** Of the pid namespace that it joins last. */
+  latePid: Fd | undefined;
+  /** procfs that were begun in there, by their places in /mounts. */
+  begunProcfs: ReadonlyMap<number, Fd>;
+  /** Detached trees whose owners are mapped, by their places in /mounts. */
+  mapped: ReadonlyMap<number, Fd>;
+}
+
+/**
+ * The making of a container around its first process, in the order of runc's init. The methods are its parts, called in their order
+ * here; between them comes what is done to the process from outside.
+ */
+export class SetUp implements Disposable {
+  readonly process: BornProcess;
+  readonly #options: SetUpOptions;
+  readonly #specified: Process;
+  readonly #namespaces: NamespacePlan;
+  /** What the container's root may not reach on the host, or make, is opened and made with our rights. */
+  readonly #opensOutside: boolean;
+  readonly #way: Fd;
+  readonly #inherited: Inherited;
+  /** This thread, where it may act in the container's mount namespace in place of the process. */
+  readonly #thread: JoinedThread | undefined;
+  /** Who acts there. */
+  readonly #mounter: JoinedThread | RemoteProcess;
+  #rootfs: PreparedRootfs | undefined;
+  #environment: string[] = [];
+  #program: Program | undefined;
+
+  constructor(options: SetUpOptions) {
+    const { config, startSocket, consoleSocket, bundle, born, preserveFds, explainEnd } = options;
+    if (config.process === undefined)
+      throw new HakoError({ code: "config", message: "config /process: missing" });
+    this.#options = options;
+    using namespaces = new NamespacePlan(config);
+    this.#namespaces = namespaces;
+    checkJoinedPidHooks(config, namespaces);
+    using trees = new FdList();
+    const mapped = mappedMounts(config, bundle, trees);
+    this.#opensOutside = namespaces.has("user") && namespaces.created.has("mount") && effectiveUser() === 0;
+    if (this.#opensOutside) for (const [index, tree] of madeOverlays(config, trees)) mapped.set(index, tree);
+    const [ours, theirs] = socketPair("socket to the container's process");
+    using way = theirs;
+    this.#way = ours;
+    const others = [startSocket, consoleSocket, namespaces.mount].filter((fd) => fd !== undefined);
+    const keep = [way, ...others, ...trees.all];
+    const joins = threadMayJoin(options, namespaces);
+    try {
+      this.process = bear({ config, namespaces, born, preserveFds, way, keep, explainEnd });
+    } catch (error) {
+      ours.close();
+      throw error;
+    }
+    try {
+      this.#specified = keepsGroups(config)
+        ? config.process
+        : withPossibleGroups(config.process, this.process.pid, options.warn);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+    const { descriptor, remote } = this.process;
+    const copy = (number: number) => this.#take(number);
+    this.#thread = joins ? new JoinedThread(descriptor, remote, joinedTypes(namespaces), copy) : undefined;
+    this.#mounter = this.#thread ?? remote;
+    const inherit = (fd: Fd): Fd => {
+      const { number, name } = fd;
+      return actAs(remote, () => new Fd(number, name));
+    };
+    this.#inherited = {
+      way: inherit(way),
+      startSocket: inherit(startSocket),
+      consoleSocket: consoleSocket && inherit(consoleSocket),
+      mountNamespace: namespaces.mount && inherit(namespaces.mount),
+      latePid: namespaces.latePid && inherit(namespaces.latePid),
+      begunProcfs: new Map(),
+      mapped: new Map([...mapped].map(([index, fd]) => [index, this.#thread?.take(fd) ?? inherit(fd)])),
+    };
+    remote.begin(this.#ownSteps());
+    try {
+      this.#inherited.begunProcfs = this.#beginProcfs(namespaces);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Where only a process in the pid namespace that is joined can begin a procfs for it. */
+  #beginProcfs(namespaces: NamespacePlan): ReadonlyMap<number, Fd> {
+    const { latePid } = this.#inherited;
+    const places = procfsPlaces(this.#options.config);
+    if (latePid === undefined || places.length === 0) return NOTHING;
+    this.settle();
+    if (this.process.act(() => showsFromOutside(latePid))) return NOTHING;
+    const { beginProcfs } = require("./rootfs/procfs-opener") as typeof import("./rootfs/procfs-opener");
+    const begun = beginProcfs({ ...this.#options, namespaces }, places.length);
+    const theirs =
+      this.#thread === undefined ? this.#give(begun) : begun.map((fd) => this.#thread?.take(fd) ?? fd);
+    return new Map(places.map((place, index) => [place, at(theirs, index)]));
+  }
+
+  /** A network, session and keyring of its own. The network takes the kernel half a millisecond and more: nobody waits for it. */
+  #ownSteps(): Step[] {
+    const { noNewKeyring, state } = this.#options;
+    return [
+      ...this.#namespaces.networkSteps,
+      { what: "setsid", call: "setsid", args: [] },
+      ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${state.id}`)),
+    ];
+  }
+
+  /** Waits until all its namespaces are there. */
+  settle(): void {
+    try {
+      this.process.remote.settle();
+    } catch (thrown) {
+      const { explainClone } = require("../../explain/clone") as typeof import("../../explain/clone");
+      throw explainClone(asHakoError(thrown), {
+        flags: NAMESPACE_FLAGS.network,
+        born: undefined,
+        joinsPid: false,
+      });
+    }
+  }
+
+  /** The root file system, built where the host's is still there. */
+  mount(cgroup: CgroupMounts | undefined): void {
+    const { config, directory, bundle } = this.#options;
+    const { created, lateTime } = this.#namespaces;
+    this.settle();
+    using opened = new FdList();
+    const { mapped } = this.#inherited;
+    const sources = this.#opensOutside
+      ? bindSources(this.process.pid, config, bundle, mapped, opened)
+      : NOTHING;
+    const devices = this.#opensOutside ? madeDevices(this.process.pid, config, directory, opened) : NOTHING;
+    const bound = this.#handOver(sources);
+    const made = this.#handOver(devices);
+    if (lateTime) {
+      const { makeTimeNamespace } = require("./birth/time-offsets") as typeof import("./birth/time-offsets");
+      this.process.act(() => makeTimeNamespace(config.linux?.timeOffsets));
+    }
+    this.#mounter.act(() => {
+      if (created.has("network")) during("network loopback", () => bringUp("lo"));
+      this.#rootfs = this.#prepareRootfs(cgroup, bound, made);
+    });
+  }
+
+  /**
+   * Moves the process into v1 cgroups by their lists of threads. It writes itself: for another one the kernel stops all forks and
+   * ends of processes for a moment, which takes it 10 ms (cgroup_procs_write_start, kernel/cgroup/cgroup.c).
+   */
+  joinCgroups(lists: readonly string[]): void {
+    this.settle();
+    using opened = new FdList();
+    for (const path of lists) opened.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
+    const theirs = this.#give(opened.all);
+    this.process.act(() => {
+      const joining = theirs.map(
+        ({ number }): Step => ({ what: "join a cgroup: write", call: "write", args: [number, "0", 1] }),
+      );
+      perform([...joining, ...theirs.map(closeStep)]);
+      for (const fd of theirs) fd.release();
+    });
+  }
+
+  /** createContainer hooks; then the root file system is entered, and made narrower. */
+  enter(): void {
+    const { config, state, overlay, rootfs, openFiles, noPivot } = this.#options;
+    const hooks = config.hooks?.createContainer ?? [];
+    if (hooks.length > 0) {
+      this.process.act(() =>
+        runHooks("createContainer", config.hooks, {
+          state: { ...state, pid: syscall("getpid") },
+          // as with runc: their paths in the container's file system are relative ones
+          cwd: overlay ?? rootfs,
+          openFiles,
+          inside: { environment: [] },
+        }),
+      );
+    }
+    this.#mounter.act(() => {
+      this.#rootfs?.enter(noPivot);
+      // the terminal comes between
+      if (this.#specified.terminal !== true) this.#finish();
+    });
+    if (this.#specified.terminal !== true) return;
+    this.#connectTerminal();
+    this.#mounter.act(() => this.#finish());
+  }
+
+  /** In the container's root file system. */
+  #finish(): void {
+    perform(hostNameSteps(this.#options.config));
+    this.#rootfs?.finish();
+    this.#environment = environmentOf(this.#specified, homeOf);
+  }
+
+  /** A terminal of the container's own devpts is its process's, and on /dev/console. */
+  #connectTerminal(): void {
+    this.process.act(() => {
+      setUpTerminal(this.#inherited.consoleSocket, this.#specified, (slave) => {
+        const thread = this.#thread;
+        if (thread === undefined) this.#rootfs?.bindConsole(slave);
+        else {
+          using same = thread.fetch(slave.number);
+          thread.act(() => this.#rootfs?.bindConsole(same));
+        }
+      });
+      // one that is born anew takes it itself
+      if (this.#inherited.latePid === undefined) setControllingTerminal(0);
+    });
+  }
+
+  /**
+   * In its cgroups the process becomes who the program shall be, and the program is looked up as this user. In a pid namespace that
+   * it joins it is born only then.
+   */
+  identify(filter: SeccompFilter | undefined): void {
+    const { config, warn } = this.#options;
+    const { latePid } = this.#inherited;
+    const specified = this.#specified;
+    const have = permittedCapabilities(this.process.pid);
+    // where it has ours, and calls their owner as we do, we are nearer
+    const oursAre = specified.terminal !== true && !this.#namespaces.has("user");
+    const streams = oursAre ? standardStreamSteps(STREAMS, specified.user.uid) : undefined;
+    this.process.act(() => {
+      applyLabels(specified);
+      const first = [
+        // what the caller is bound to is nothing to the program
+        unboundStep(),
+        ...(this.#namespaces.created.has("cgroup") ? [CGROUP_NAMESPACE] : []),
+        ...(streams ?? standardStreamSteps(STREAMS, specified.user.uid)),
+      ];
+      if (latePid !== undefined) {
+        // for its children: itself stays where it is
+        if (!this.#namespaces.pidFirst) setNamespace(latePid, "pid");
+        latePid.close();
+      } else if (specified.scheduler !== undefined) {
+        perform(first.splice(0));
+        applyScheduler(specified, 0);
+      }
+      this.#program = prepareProgram(specified, {
+        linux: config.linux,
+        filter,
+        environment: this.#environment,
+        have,
+        keepsGroups: keepsGroups(config),
+        warn,
+        first,
+        // a change of identity undoes it; this command still may fail
+        after: [parentDeathStep(SIGKILL)],
+      });
+    });
+    if (latePid !== undefined) this.#joinPidNamespace();
+  }
+
+  #joinPidNamespace(): void {
+    const { remote } = this.process;
+    // nobody else shall send anything by it
+    this.#inherited.way.close();
+    this.#way.close();
+    // a change of identity undoes it (fs.suid_dumpable), and it is seen from its first moment on
+    remote.perform([hideStep()]);
+    try {
+      this.process.rebirth(0);
+    } catch (thrown) {
+      const { explainClone } = require("../../explain/clone") as typeof import("../../explain/clone");
+      throw explainClone(asHakoError(thrown), { flags: 0, born: undefined, joinsPid: true });
+    }
+    remote.expose(PATIENCE_MS);
+    const terminal = this.#specified.terminal === true;
+    remote.perform([
+      { what: "setsid", call: "setsid", args: [] },
+      ...(terminal ? [controllingTerminalStep(0)] : []),
+    ]);
+    applyScheduler(this.#specified, this.process.pid);
+  }
+
+  /** Leaves it to itself: it waits for start, and needs nobody for its last steps but who starts it. */
+  release(): void {
+    const { config, preserveFds, openFiles } = this.#options;
+    if (this.#program === undefined) throw new Error("released before it was identified");
+    const { startSocket, way } = this.#inherited;
+    way.close();
+    const hooks = (config.hooks?.startContainer ?? []).length > 0;
+    leaveToStart(this.process.remote, this.#specified, this.#program, {
+      startSocket,
+      preserveFds,
+      openFiles,
+      hooks,
+    });
+    this.process.release();
+    this.#closeOwn();
+  }
+
+  #closeOwn(): void {
+    this.#way.close();
+    this.#thread?.[Symbol.dispose]();
+  }
+
+  #prepareRootfs(
+    cgroup: CgroupMounts | undefined,
+    bound: ReadonlyMap<number, Fd>,
+    made: ReadonlyMap<number, Fd>,
+  ): PreparedRootfs {
+    const { config, bundle, rootfs, overlay, warn } = this.#options;
+    const { mountNamespace, mapped, latePid, begunProcfs } = this.#inherited;
+    if (mountNamespace !== undefined) {
+      syscall("unshare", CLONE_FS);
+      setNamespace(mountNamespace, "mount");
+      mountNamespace.close();
+    }
+    if (overlay !== undefined) {
+      const { mountOverlayOfHost } =
+        require("./rootfs/overlay-root") as typeof import("./rootfs/overlay-root");
+      during("the host's files under a tmpfs", () => mountOverlayOfHost(overlay, warn));
+    }
+    return prepareRootfs({
+      config,
+      rootfs: overlay ?? rootfs,
+      bundle,
+      cgroup,
+      pidNamespace:
+        latePid && (this.#thread?.fetch(actAs(this.process.remote, () => latePid.number)) ?? latePid),
+      begunProcfs,
+      newCgroupNamespace: this.#namespaces.created.has("cgroup"),
+      userNamespace: this.#namespaces.has("user") || inUserNamespace(),
+      mountNamespace: hasNamespace(config, "mount"),
+      mappedMounts: mapped,
+      bindSources: bound,
+      madeDevices: made,
+      warn,
+    });
+  }
+
+  /** Gives the process descriptors of ours; as it has them. */
+  #handOver(fds: ReadonlyMap<number, Fd>): Map<number, Fd> {
+    const theirs = this.#give([...fds.values()]);
+    return new Map([...fds.keys()].map((index, place): [number, Fd] => [index, at(theirs, place)]));
+  }
+
+  /** A copy of a descriptor of the process, whose number it is; the number of ours. */
+  #take(number: number): number {
+    this.process.act(() => sendFds(this.#inherited.way, [number]));
+    return actHere(() => at(recvFds(this.#way, 1), 0).release());
+  }
+
+  #give(fds: readonly Fd[]): Fd[] {
+    if (fds.length === 0) return [];
+    sendFds(this.#way, fds);
+    return this.process.act(() => recvFds(this.#inherited.way, fds.length));
+  }
+
+  [Symbol.dispose](): void {
+    this.process[Symbol.dispose]();
+    this.#closeOwn();
+  }
+}
+
+const NOTHING: ReadonlyMap<number, Fd> = new Map();
+
+/** Which of /mounts are procfs. */
+function procfsPlaces({ mounts }: Config): number[] {
+  return (mounts ?? []).flatMap(({ type }, index) => (type === "proc" ? [index] : []));
+}
+
+function at(fds: readonly Fd[], place: number): Fd {
+  const fd = fds[place];
+  if (fd === undefined) throw new HakoError({ code: "system", message: "a descriptor did not come over" });
+  return fd;
+}

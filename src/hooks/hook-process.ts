@@ -1,0 +1,52 @@
+import { HakoError } from "../base/errors";
+import { textOf } from "../linux/call/bytes";
+import { errnoName, errnoText } from "../linux/call/errno";
+import { callerEnvironment } from "../linux/file/environment";
+import { explainExecution, lookAtProgram } from "../linux/process/execution-error";
+import type { Hook } from "../oci/config";
+import { logDebug } from "../output/log";
+import { type CallEnd, callProgram } from "./call-program";
+import type { HookContext } from "./hooks";
+
+const SHOWN_OUTPUT = 2000;
+
+/** Runs one hook, which errors call `what`, and waits for its end. */
+export function runHook(what: string, hook: Hook, context: HookContext): void {
+  logDebug(what);
+  const done = call(hook, context);
+  const fail = (why: string, hint?: string): never => {
+    const said = lastLines(done.stderr) || lastLines(done.stdout);
+    const message = `${what}: ${why}${said === "" ? "" : `: ${said}`}`;
+    throw new HakoError({ code: "system", message, hint, path: hook.path });
+  };
+  if (done.late)
+    fail(`ended after its timeout of ${hook.timeout} s`, "what it wrote last may say what it waits for");
+  if (done.errno !== undefined) {
+    const { why, hint } = explainExecution(lookAtProgram(hook.path), errnoName(done.errno));
+    fail(why === undefined ? errnoText(done.errno) : `${errnoText(done.errno)}: ${why}`, hint);
+  }
+  if (done.signal !== undefined) fail(`was killed by ${done.signal}`);
+  if (done.status !== 0) fail(`exited with status ${done.status}`);
+}
+
+/** A hook without an environment of its own has the caller's, or in the container the program's. */
+function call({ path, args = [], env, timeout }: Hook, context: HookContext): CallEnd {
+  const { state, cwd, inside, openFiles } = context;
+  return callProgram({
+    path,
+    argv: args.length === 0 ? [path] : args,
+    cwd,
+    environment: env ?? inside?.environment ?? callerEnvironment(),
+    input: JSON.stringify(state),
+    timeout: timeout === undefined ? undefined : timeout * 1000,
+    openFiles,
+    filtered: inside?.filtered,
+  });
+}
+
+/** The end of what a hook wrote, without cutting a line in two, in one line. */
+function lastLines(output: Uint8Array): string {
+  const text = textOf(output).trim();
+  const shown = text.length <= SHOWN_OUTPUT ? text : text.slice(-SHOWN_OUTPUT).replace(/^[^\n]*\n/, "");
+  return shown.replaceAll(/\s*\n\s*/g, "; ");
+}

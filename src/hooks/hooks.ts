@@ -1,0 +1,58 @@
+import { HakoError } from "../base/errors";
+import type { Hook, Hooks } from "../oci/config";
+import type { State } from "../oci/state";
+import type { Filtered } from "./call-program";
+
+export type HookKind = keyof Hooks;
+
+/** How hooks run in the container, where its process acts. */
+export interface HookPlace {
+  /** What a hook without an environment of its own gets. */
+  environment: readonly string[];
+  /** What hooks are under, of the program that comes after them; a filter with a listener is the program's alone. */
+  filtered?: Filtered | undefined;
+}
+
+export interface HookContext {
+  state: State;
+  /** Where hooks run. */
+  cwd: string;
+  /** The caller's soft limit of open files, which hooks get. */
+  openFiles: number | undefined;
+  /** For hooks in the container. */
+  inside?: HookPlace;
+}
+
+/**
+ * Runs the hooks of one kind in their order (runtime-spec, config.md "POSIX-platform Hooks"): the state on standard input,
+ * their own environment, or that of who is there if they name none: the caller, or in the container its program. The first that
+ * fails ends it with an error that holds its output.
+ */
+export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
+  (hooks?.[kind] ?? []).forEach((hook, index) => {
+    runHook(`config /hooks/${kind}/${index}: hook ${hook.path}`, hook, context);
+  });
+}
+
+/** Runs the hooks of a kind whose failures are warnings (poststop): each runs, whatever became of the one before. */
+export function runLenientHooks(
+  kind: HookKind,
+  hooks: Hooks | undefined,
+  context: HookContext,
+  warn: (message: string) => void,
+): void {
+  (hooks?.[kind] ?? []).forEach((hook, index) => {
+    try {
+      runHook(`config /hooks/${kind}/${index}: hook ${hook.path}`, hook, context);
+    } catch (error) {
+      if (!(error instanceof HakoError)) throw error;
+      warn(error.oneLine);
+    }
+  });
+}
+
+/** Loaded when there is a hook: most containers have none. */
+function runHook(what: string, hook: Hook, context: HookContext): void {
+  const { runHook } = require("./hook-process") as typeof import("./hook-process");
+  runHook(what, hook, context);
+}

@@ -1,0 +1,68 @@
+import { concatenated } from "../call/bytes";
+import { Fd } from "../call/fd";
+import { perform } from "../call/steps";
+import { syscallOn } from "../call/syscall";
+import { defaultActionStep } from "../process/exec";
+import { codeOf, codePage, type MachineCode } from "../steps/machine-code";
+
+const NAME = "pipe for signals";
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+const SA_RESTORER = 0x04000000n;
+const SA_RESTART = 0x10000000n;
+/** Of the code, with its first instruction: where the way back from the handler begins. */
+const BACK_AT: Readonly<Record<string, number>> = { x64: 25, arm64: 36 };
+
+/**
+ * A signal handler, with the pipe's descriptor in a register, and how the kernel takes the thread back to what it did.
+ *
+ *     handler(signal): write(fd, &signal, 8)
+ *     back: rt_sigreturn()
+ */
+export const RECORDER: MachineCode = {
+  x64: `
+    5789f748 89e6ba08 000000b8 01000000 0f055fc3 b80f0000 000f05`,
+  arm64: `
+    e00f1ff8 e00301aa e1030091 020180d2 080880d2 010000d4 ff430091 c0035fd6
+    681180d2 010000d4`,
+};
+
+/** The first instruction: the descriptor, below 2^16. */
+function loadDescriptor(fd: number): Uint8Array {
+  // movz x1,#fd
+  if (process.arch === "arm64") return new Uint8Array(new Uint32Array([0xd2800001 | (fd << 5)]).buffer);
+  // mov $fd,%esi
+  return new Uint8Array([0xbe, fd & 0xff, fd >> 8, 0, 0]);
+}
+
+/**
+ * Signals of this process, kept in a pipe for a program that will take its place: whichever of Bun's threads the kernel gives
+ * one to, it is in there before the thread goes on. Handlers of Bun's are asked much later.
+ */
+export class SignalRecorder implements Disposable {
+  /** The numbers come out of it, a word each; it never waits. */
+  readonly reader: Fd;
+  readonly #writer: Fd;
+
+  constructor(private readonly signals: readonly number[]) {
+    const pair = new Int32Array(2);
+    syscallOn(NAME, "pipe2", pair, O_CLOEXEC | O_NONBLOCK);
+    this.reader = new Fd(pair[0] ?? -1, NAME);
+    this.#writer = new Fd(pair[1] ?? -1, NAME);
+    const page = codePage(concatenated([loadDescriptor(this.#writer.number), codeOf(RECORDER)]));
+    const action = new BigUint64Array([
+      BigInt(page),
+      SA_RESTORER | SA_RESTART,
+      BigInt(page + (BACK_AT[process.arch] ?? 0)),
+      0n,
+    ]);
+    for (const signal of signals) syscallOn(NAME, "rt_sigaction", signal, action, null, 8);
+  }
+
+  /** Signals do again what they do by default. */
+  [Symbol.dispose](): void {
+    perform(this.signals.map(defaultActionStep));
+    this.reader.close();
+    this.#writer.close();
+  }
+}

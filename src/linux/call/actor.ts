@@ -1,0 +1,39 @@
+import type { CloneCall } from "../steps/clone";
+import type { Step, Walk } from "./steps";
+import type { SyscallArgument, SyscallName } from "./syscall";
+
+/**
+ * Who makes system calls in place of this thread. Modules ask for them all the same: what they decide here is done there, with
+ * that process's namespaces, root directory, identity and descriptors.
+ */
+export interface Actor {
+  /** Makes a system call, again after EINTR; its result, or -errno. */
+  call(name: SyscallName, args: readonly SyscallArgument[]): number;
+  /** Makes the steps' system calls, one right after the other, up to the first that fails. */
+  walk(steps: readonly Step[]): Walk;
+  /** Makes a child that makes the steps' system calls, reports a failure, and must execute or end: until then the actor waits. Its pid there, or -errno. */
+  clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number;
+}
+
+let current: Actor | undefined;
+
+/** Who acts; undefined if it is this thread itself. */
+export function currentActor(): Actor | undefined {
+  return current;
+}
+
+/** Does something with another one acting. */
+export function actAs<T>(actor: Actor | undefined, action: () => T): T {
+  const before = current;
+  current = actor;
+  try {
+    return action();
+  } finally {
+    current = before;
+  }
+}
+
+/** Does something with this thread acting, whoever acts around it: lines of the log, for one. */
+export function actHere<T>(action: () => T): T {
+  return actAs(undefined, action);
+}

@@ -1,0 +1,67 @@
+import { errnoName } from "../call/errno";
+import { Fd } from "../call/fd";
+import { perform, type Step } from "../call/steps";
+import { syscall, syscallOn, systemError, trySyscall } from "../call/syscall";
+import { statusOf } from "./stat";
+
+const MFD_CLOEXEC = 0x1;
+const MFD_ALLOW_SEALING = 0x2;
+const MFD_NOEXEC_SEAL = 0x8;
+const MFD_EXEC = 0x10;
+const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+/** F_SEAL_SEAL, SHRINK, GROW */
+const SIZE_SEALS = 7;
+/** F_SEAL_SEAL, SHRINK, GROW, WRITE */
+const ALL_SEALS = 15;
+
+/** A file of no file system that can be executed, with what `write` puts there and nothing else ever (memfd_create(2)). */
+export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
+  const file = create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_EXEC);
+  try {
+    write(file);
+    syscallOn(name, "fcntl", file.number, F_ADD_SEALS, ALL_SEALS);
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/**
+ * Nobody executes the program any more; processes that have, go on. In a container it can be named: /proc/self/exe of the process
+ * that is about to execute what it was told to.
+ */
+export function forbidExecution(program: Fd): void {
+  perform([forbidStep(program)]);
+}
+
+/** The same for whoever makes this system call. */
+export function forbidStep(program: Fd): Step {
+  return { what: `${program.name}: fchmod`, call: "fchmod", args: [program.number, 0] };
+}
+
+/** A file of no file system, for what a program writes that need not be read while it runs. */
+export function memoryFile(name: string): Fd {
+  return create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_NOEXEC_SEAL);
+}
+
+/** Nobody changes the size of such a file any more: whoever maps it would be killed where it ends (SIGBUS). */
+export function sealSize(file: Fd): void {
+  syscallOn(file.name, "fcntl", file.number, F_ADD_SEALS, SIZE_SEALS);
+}
+
+/** Whether a file has this size for ever. */
+export function hasSealedSize(file: Fd, size: number): boolean {
+  const seals = trySyscall("fcntl", file.number, F_GET_SEALS, 0);
+  return seals >= 0 && (seals & SIZE_SEALS) === SIZE_SEALS && statusOf(file).size === size;
+}
+
+/** `kind` says whether it may be executed. */
+function create(name: string, flags: number, kind: number): Fd {
+  const opened = trySyscall("memfd_create", name, flags | kind);
+  if (opened >= 0) return new Fd(opened, name);
+  // before Linux 6.3 there was one kind
+  if (errnoName(-opened) === "EINVAL") return new Fd(syscall("memfd_create", name, flags), name);
+  throw systemError("memfd_create", -opened, name, "sysctl vm.memfd_noexec must be 0 or 1");
+}

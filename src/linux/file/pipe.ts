@@ -1,0 +1,23 @@
+import { Fd } from "../call/fd";
+import { syscallOn } from "../call/syscall";
+
+const O_CLOEXEC = 0o2000000;
+
+/** Both ends of a pipe, close-on-exec (pipe(7)). */
+export class Pipe implements Disposable {
+  readonly read: Fd;
+  readonly write: Fd;
+
+  /** Errors call it by `name`. */
+  constructor(name: string) {
+    const pair = new Int32Array(2);
+    syscallOn(name, "pipe2", pair, O_CLOEXEC);
+    this.read = new Fd(pair[0] ?? -1, name);
+    this.write = new Fd(pair[1] ?? -1, name);
+  }
+
+  [Symbol.dispose](): void {
+    this.read.close();
+    this.write.close();
+  }
+}

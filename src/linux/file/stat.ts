@@ -1,0 +1,172 @@
+import type { Fd } from "../call/fd";
+import { syscallOn, trySyscall } from "../call/syscall";
+
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_SIZE = 256;
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_INO = 0x100;
+const STATX_MNT_ID = 0x1000;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
+/** struct statfs of 64-bit Linux, in words: f_bavail, f_files, f_ffree, f_flags. */
+const STATFS = { available: 4, files: 5, freeFiles: 6, flags: 10 };
+/** What a failed command may have given back before it asks. */
+const LAST = 8n;
+const ST_RDONLY = 1n;
+const ST_NOEXEC = 8n;
+const S_IFMT = 0o170000;
+
+export type FileType = "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket";
+
+const TYPES: ReadonlyMap<number, FileType> = new Map([
+  [0o100000, "file"],
+  [0o040000, "directory"],
+  [0o120000, "symlink"],
+  [0o020000, "character"],
+  [0o060000, "block"],
+  [0o010000, "fifo"],
+  [0o140000, "socket"],
+]);
+
+export interface FileStatus {
+  type: FileType;
+  /** Permission bits with setuid, setgid and sticky. */
+  mode: number;
+  uid: number;
+  gid: number;
+  size: number;
+  inode: bigint;
+  /** Of a device node: what it stands for. */
+  major: number;
+  minor: number;
+  /** Modification time: seconds, nanoseconds. */
+  modified: readonly [bigint, number];
+}
+
+/** The status of what a descriptor is open on (O_PATH descriptors too). */
+export function statusOf(fd: Fd): FileStatus {
+  const status = new Statx();
+  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, status.words);
+  return status;
+}
+
+/** The status of what is at a path, or -errno. */
+export function tryStatus(path: string, follow: boolean): FileStatus | number {
+  const status = new Statx();
+  const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
+  const result = trySyscall("statx", AT_FDCWD, path, flags, STATX_BASIC_STATS, status.words);
+  return result < 0 ? result : status;
+}
+
+/** struct statx (statx(2)), of which most look at a field or two. */
+class Statx implements FileStatus {
+  readonly words = new Int32Array(STATX_SIZE / 4);
+
+  get type(): FileType {
+    return TYPES.get(this.#at(28) & S_IFMT) ?? "file";
+  }
+
+  get mode(): number {
+    return this.#at(28) & 0o7777;
+  }
+
+  get uid(): number {
+    return this.#at(20);
+  }
+
+  get gid(): number {
+    return this.#at(24);
+  }
+
+  get size(): number {
+    return this.#at(44) * 2 ** 32 + this.#at(40);
+  }
+
+  get inode(): bigint {
+    return this.#longAt(32);
+  }
+
+  get major(): number {
+    return this.#at(128);
+  }
+
+  get minor(): number {
+    return this.#at(132);
+  }
+
+  get modified(): readonly [bigint, number] {
+    return [BigInt.asIntN(64, this.#longAt(112)), this.#at(120)];
+  }
+
+  /** 32 bits at an offset. */
+  #at(offset: number): number {
+    return (this.words[offset / 4] ?? 0) >>> 0;
+  }
+
+  #longAt(offset: number): bigint {
+    return (BigInt(this.#at(offset + 4)) << 32n) | BigInt(this.#at(offset));
+  }
+}
+
+/** Where a descriptor is open. */
+export interface OpenPlace {
+  /** What it is open on, and through which mount: the same for the same place. */
+  name: string;
+  /** It is the root of a mount (STATX_ATTR_MOUNT_ROOT; Linux 5.8). */
+  mountRoot: boolean;
+}
+
+export function placeOf(fd: Fd): OpenPlace {
+  const buffer = new Uint8Array(STATX_SIZE);
+  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, buffer);
+  const view = new DataView(buffer.buffer);
+  const device = [view.getUint32(136, true), view.getUint32(140, true)];
+  return {
+    name: [view.getBigUint64(0x90, true), ...device, view.getBigUint64(32, true)].join(":"),
+    mountRoot: (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
+  };
+}
+
+/** Whether two descriptors are open on the same file, through whatever mounts. */
+export function isSameFile(one: Fd, other: Fd): boolean {
+  const [, ...place] = placeOf(one).name.split(":");
+  const [, ...otherPlace] = placeOf(other).name.split(":");
+  return place.join(":") === otherPlace.join(":");
+}
+
+/** The magic number of the file system that a descriptor is open on (statfs(2)). */
+export function filesystemOf(fd: Fd): number {
+  const buffer = new BigInt64Array(32);
+  syscallOn(fd.name, "fstatfs", fd.number, buffer);
+  return Number(BigInt.asUintN(32, buffer[0] ?? 0n));
+}
+
+/** What statfs(2) tells of the mount that a descriptor is open on, and of its file system. */
+export interface MountStatus {
+  readonly: boolean;
+  noexec: boolean;
+  /** Next to no block, or no inode, is left for an ordinary user. */
+  full: "blocks" | "inodes" | undefined;
+}
+
+/** By the system call itself: in a container's mount namespace no symbol of libc's can be looked up any more. */
+export function mountStatusOf(fd: Fd): MountStatus {
+  const words = new BigUint64Array(32);
+  syscallOn(fd.name, "fstatfs", fd.number, words);
+  const word = (index: number) => words[index] ?? 0n;
+  const noInodes = word(STATFS.files) > 0n && word(STATFS.freeFiles) <= LAST;
+  return {
+    readonly: (word(STATFS.flags) & ST_RDONLY) !== 0n,
+    noexec: (word(STATFS.flags) & ST_NOEXEC) !== 0n,
+    full: noInodes ? "inodes" : word(STATFS.available) <= LAST ? "blocks" : undefined,
+  };
+}
+
+/** The id in /proc/self/mountinfo of the mount that a descriptor is open on; undefined before Linux 5.8. */
+export function mountIdOf(fd: Fd): number | undefined {
+  const buffer = new Uint8Array(STATX_SIZE);
+  syscallOn(undefined, "statx", fd.number, "", AT_EMPTY_PATH, STATX_MNT_ID, buffer);
+  const view = new DataView(buffer.buffer);
+  return (view.getUint32(0, true) & STATX_MNT_ID) === 0 ? undefined : Number(view.getBigUint64(0x90, true));
+}

@@ -1,0 +1,46 @@
+import { bytesOf } from "../call/bytes";
+import { Fd } from "../call/fd";
+import type { Step } from "../call/steps";
+import { syscall, syscallOn } from "../call/syscall";
+import { hasErrno } from "../file/file";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const SIOCGIFFLAGS = 0x8913;
+const SIOCSIFFLAGS = 0x8914;
+const IFF_UP = 1;
+const IFREQ_SIZE = 40;
+const FLAGS_OFFSET = 16;
+
+function datagramSocket(): Fd {
+  try {
+    return new Fd(syscall("socket", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  } catch (error) {
+    if (!hasErrno(error, "EAFNOSUPPORT")) throw error;
+    return new Fd(syscall("socket", AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  }
+}
+
+/** Brings loopback up, in a process whose lowest free descriptor is `number`. */
+export function loopbackSteps(number: number): Step[] {
+  const request = new Uint8Array(IFREQ_SIZE);
+  request.set(bytesOf("lo"));
+  new DataView(request.buffer).setUint16(FLAGS_OFFSET, IFF_UP, true);
+  const opened = { least: number, most: BigInt(number) };
+  return [
+    { what: "socket", call: "socket", args: [AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0], ...opened },
+    { what: "ioctl lo", call: "ioctl", args: [number, SIOCSIFFLAGS, request] },
+  ];
+}
+
+/** Brings a network interface of this thread's namespace up (netdevice(7)). */
+export function bringUp(name: string): void {
+  using socket = datagramSocket();
+  const request = new DataView(new ArrayBuffer(IFREQ_SIZE));
+  new Uint8Array(request.buffer).set(bytesOf(name));
+  syscallOn(name, "ioctl", socket.number, SIOCGIFFLAGS, request);
+  request.setUint16(FLAGS_OFFSET, request.getUint16(FLAGS_OFFSET, true) | IFF_UP, true);
+  syscallOn(name, "ioctl", socket.number, SIOCSIFFLAGS, request);
+}

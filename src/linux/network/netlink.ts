@@ -1,0 +1,97 @@
+import { HakoError } from "../../base/errors";
+import { errnoName, errnoText } from "../call/errno";
+import { Fd } from "../call/fd";
+import { syscall, syscallOn } from "../call/syscall";
+
+/** rtnetlink(7): requests about links and addresses of this thread's network namespace. */
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const NETLINK_ROUTE = 0;
+const HEADER = 16;
+const ATTRIBUTE_HEADER = 4;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const F_REQUEST = 0x1;
+const F_ACK = 0x4;
+export const F_DUMP = 0x300;
+export const F_CREATE_EXCLUSIVE = 0x600;
+const BUFFER = 1 << 17;
+
+export interface NetlinkMessage {
+  type: number;
+  body: Buffer;
+}
+
+export interface Attribute {
+  type: number;
+  value: Buffer;
+}
+
+function align(length: number): number {
+  return (length + 3) & ~3;
+}
+
+/** struct rtattr: its length, its type, its value, padded to four bytes. */
+export function attribute(type: number, value: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(align(ATTRIBUTE_HEADER + value.length));
+  bytes.writeUInt16LE(ATTRIBUTE_HEADER + value.length, 0);
+  bytes.writeUInt16LE(type, 2);
+  bytes.set(value, ATTRIBUTE_HEADER);
+  return bytes;
+}
+
+export function attributesOf(bytes: Buffer): Attribute[] {
+  const found: Attribute[] = [];
+  for (let at = 0; at + ATTRIBUTE_HEADER <= bytes.length; ) {
+    const length = bytes.readUInt16LE(at);
+    if (length < ATTRIBUTE_HEADER || at + length > bytes.length) break;
+    const value = Buffer.from(bytes.subarray(at + ATTRIBUTE_HEADER, at + length));
+    found.push({ type: bytes.readUInt16LE(at + 2) & 0x3fff, value });
+    at += align(length);
+  }
+  return found;
+}
+
+/** Makes a request and returns what answers it; a refusal is an error that says `what`. */
+export function request(what: string, type: number, flags: number, body: Buffer): NetlinkMessage[] {
+  using socket = new Fd(syscall("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  const isDump = (flags & F_DUMP) === F_DUMP;
+  const message = Buffer.alloc(HEADER + body.length);
+  message.writeUInt32LE(message.length, 0);
+  message.writeUInt16LE(type, 4);
+  message.writeUInt16LE(F_REQUEST | flags | (isDump ? 0 : F_ACK), 6);
+  message.writeUInt32LE(1, 8);
+  message.set(body, HEADER);
+  syscallOn(what, "write", socket.number, message, message.length);
+  const answers: NetlinkMessage[] = [];
+  const buffer = Buffer.alloc(BUFFER);
+  for (;;) {
+    const length = syscallOn(what, "read", socket.number, buffer, buffer.length);
+    for (const { type: kind, body: part } of messagesIn(buffer.subarray(0, length))) {
+      if (kind === NLMSG_DONE) return answers;
+      if (kind !== NLMSG_ERROR) answers.push({ type: kind, body: part });
+      else {
+        const errno = -part.readInt32LE(0);
+        if (errno === 0) return answers;
+        const message = `netlink ${what}: ${errnoText(errno)}`;
+        throw new HakoError({ code: "system", message, errno: errnoName(errno), syscall: "netlink" });
+      }
+    }
+  }
+}
+
+function messagesIn(bytes: Buffer): NetlinkMessage[] {
+  const found: NetlinkMessage[] = [];
+  for (let at = 0; at + HEADER <= bytes.length; ) {
+    const length = bytes.readUInt32LE(at);
+    if (length < HEADER || at + length > bytes.length) break;
+    found.push({
+      type: bytes.readUInt16LE(at + 4),
+      body: Buffer.from(bytes.subarray(at + HEADER, at + length)),
+    });
+    at += align(length);
+  }
+  return found;
+}

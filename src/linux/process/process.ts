@@ -1,0 +1,266 @@
+import { errnoName } from "../call/errno";
+import { Fd } from "../call/fd";
+import { perform, type Step } from "../call/steps";
+import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import { hasErrno, readText } from "../file/file";
+import { pollAny } from "../file/poll";
+
+const PR_SET_PDEATHSIG = 1;
+const PR_SET_DUMPABLE = 4;
+const PR_SET_NAME = 15;
+const PR_SET_CHILD_SUBREAPER = 36;
+const WNOHANG = 1;
+const P_PID = 1;
+const P_PIDFD = 3;
+const WEXITED = 4;
+const WNOWAIT = 0x01000000;
+const SIGKILL = 9;
+/** How often a process that says nothing is looked at. */
+const LOOK_MS = 200;
+/** In the flags of proc_pid_stat(5): it is in exit(2), which takes its namespaces from it (include/linux/sched.h). */
+const PF_EXITING = 0x4;
+
+/** What /proc/PID/stat says (proc_pid_stat(5)). */
+export interface ProcessStatus {
+  name: string;
+  /** R, S, D, Z, X, T … */
+  state: string;
+  parent: number;
+  /** PF_*. */
+  flags: number;
+  /** In clock ticks since boot: with the pid it names one process for ever. */
+  startTime: number;
+  /** How a zombie ended, as wait4(2) would say it; 0 of others, and where this process may not know. */
+  ending: number;
+}
+
+/** undefined when there is no such process. */
+export function processStatus(pid: number): ProcessStatus | undefined {
+  let text: string;
+  try {
+    text = readText(`/proc/${pid}/stat`);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
+  // the name may hold spaces and parentheses: the last ")" ends it
+  const end = text.lastIndexOf(")");
+  const fields = text.slice(end + 2).split(" ");
+  return {
+    name: text.slice(text.indexOf("(") + 1, end),
+    state: fields[0] ?? "",
+    parent: Number(fields[1]),
+    flags: Number(fields[6]),
+    startTime: Number(fields[19]),
+    ending: Number(fields[49] ?? 0),
+  };
+}
+
+/** The process if it still is the one that started then, and is no zombie. */
+export function aliveProcess(pid: number, startTime: number): ProcessStatus | undefined {
+  const status = processStatus(pid);
+  return status === undefined || status.startTime !== startTime || "ZX".includes(status.state)
+    ? undefined
+    : status;
+}
+
+/** Whether the process that started then has ended or is about to: no namespace of its can be relied on. */
+export function isExiting(pid: number, startTime: number): boolean {
+  const alive = aliveProcess(pid, startTime);
+  return alive === undefined || (alive.flags & PF_EXITING) !== 0;
+}
+
+/** A descriptor of whichever process has this number now; undefined when there is none. */
+export function openPid(pid: number): Fd | undefined {
+  const opened = trySyscall("pidfd_open", pid, 0);
+  if (opened >= 0) return new Fd(opened, `process ${pid}`);
+  if (["ESRCH", "EINVAL", "ENOENT"].includes(errnoName(-opened))) return undefined;
+  throw systemError("pidfd_open", -opened, `process ${pid}`);
+}
+
+/**
+ * A descriptor of a process, so that no signal can go to another one that got its pid; undefined when it has gone. With
+ * `zombies` also of one whose main thread has ended.
+ */
+export function openProcess(pid: number, startTime: number, zombies = false): Fd | undefined {
+  const fd = openPid(pid);
+  if (fd === undefined) return undefined;
+  const there = zombies
+    ? processStatus(pid)?.startTime === startTime
+    : aliveProcess(pid, startTime) !== undefined;
+  if (there) return fd;
+  fd.close();
+  return undefined;
+}
+
+/** Sends a signal to the process of a descriptor; false when it has gone. */
+export function signalOpened(process: Fd, signal: number): boolean {
+  const result = trySyscall("pidfd_send_signal", process.number, signal, null, 0);
+  if (result === 0) return true;
+  if (errnoName(-result) === "ESRCH") return false;
+  throw systemError("pidfd_send_signal", -result, process.name);
+}
+
+/** Whether the process of a descriptor has its number still: it may have ended, but nobody has reaped it. */
+export function hasItsNumber(process: Fd): boolean {
+  const result = trySyscall("pidfd_send_signal", process.number, 0, null, 0);
+  return result === 0 || errnoName(-result) !== "ESRCH";
+}
+
+/** Sends a signal to the process that started then; false when it has gone. */
+export function signalProcess(pid: number, startTime: number, signal: number, zombies = false): boolean {
+  using process = openProcess(pid, startTime, zombies);
+  return process !== undefined && signalOpened(process, signal);
+}
+
+/**
+ * Whether the kernel would drop this signal: the process is the first of its pid namespace and neither handles nor ignores
+ * nor blocks it (pid_namespaces(7), proc_pid_status(5)).
+ */
+export function dropsSignal(pid: number, signal: number): boolean {
+  let text: string;
+  try {
+    text = readText(`/proc/${pid}/status`);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH")) return false;
+    throw error;
+  }
+  const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(text)?.[1] ?? "";
+  if (!field("NSpid").endsWith("\t1")) return false;
+  const bit = 1n << BigInt(signal - 1);
+  return ["SigBlk", "SigIgn", "SigCgt"].every((name) => (BigInt(`0x${field(name) || "0"}`) & bit) === 0n);
+}
+
+/** Waits until a process, not a child of ours perhaps, has ended; false after so many milliseconds. */
+export function waitForEnd(pid: number, startTime: number, milliseconds: number): boolean {
+  using process = openProcess(pid, startTime);
+  if (process === undefined) return true;
+  const pollfd = new Int32Array([process.number, 0x1]);
+  const timeout = new BigInt64Array([
+    BigInt(Math.floor(milliseconds / 1000)),
+    BigInt((milliseconds % 1000) * 1_000_000),
+  ]);
+  const ready = trySyscall("ppoll", pollfd, 1, timeout, null, 8);
+  if (ready < 0) throw systemError("ppoll", -ready, `process ${pid}`);
+  return ready > 0 || aliveProcess(pid, startTime) === undefined;
+}
+
+export interface Ending {
+  /** The exit status, or 128+n when signal n ended it. */
+  status: number;
+  signal: number | undefined;
+}
+
+/** Waits for the end of a child of ours and reaps it; undefined if it runs on and `block` is false, or isn't our child. */
+export function reapChild(pid: number, block: boolean): Ending | undefined {
+  const word = new Int32Array(1);
+  const reaped = trySyscall("wait4", pid, word, block ? 0 : WNOHANG, null);
+  if (reaped < 0) {
+    if (errnoName(-reaped) === "ECHILD") return undefined;
+    throw systemError("wait4", -reaped);
+  }
+  if (reaped === 0) return undefined;
+  const status = word[0] ?? 0;
+  const signal = status & 0x7f;
+  return signal === 0
+    ? { status: (status >> 8) & 0xff, signal: undefined }
+    : { status: 128 + signal, signal };
+}
+
+/** Whether a process, which may have ended but was not reaped, is a child of ours. */
+export function isChild(pid: number): boolean {
+  return trySyscall("waitid", P_PID, pid, null, WEXITED | WNOHANG | WNOWAIT, null) === 0;
+}
+
+/** When a child of ours has started; it ends with the attempt to find it out. */
+export function startTimeOf(child: number): number {
+  return orEndChild(child, () => processStatus(child)?.startTime ?? 0);
+}
+
+/** A descriptor of a child of ours, which ends with the attempt to get it; undefined when it has ended and was reaped. */
+export function openChild(child: number): Fd | undefined {
+  return orEndChild(child, () => openPid(child));
+}
+
+function orEndChild<T>(child: number, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    // nobody has reaped it, so the number is its own
+    trySyscall("kill", child, SIGKILL);
+    reapChild(child, true);
+    throw error;
+  }
+}
+
+/**
+ * Whether a process of ours, known by `name`, has executed a program when it has closed what it would close then: that comes
+ * a moment before the name changes, and an end closes it too, after it has begun. The name alone says nothing: a program may
+ * have the same, and keep us here for ever. One that somebody has reaped is taken for one that has executed.
+ */
+export function hasExecuted(pid: number, startTime: number, name: string): boolean {
+  const status = processStatus(pid);
+  if (status?.startTime !== startTime || status.name !== name) return true;
+  return !"ZX".includes(status.state) && (status.flags & PF_EXITING) === 0;
+}
+
+/** Whether a child of ours has ended; it stays to be reaped. */
+export function childEnded(pidfd: Fd): boolean {
+  const info = new Int32Array(32);
+  const result = trySyscall("waitid", P_PIDFD, pidfd.number, info, WEXITED | WNOHANG | WNOWAIT, null);
+  return result === 0 && info[0] !== 0;
+}
+
+/** Whether a process is stopped, by a signal or by who traces it. */
+export function isHalted(pid: number): boolean {
+  return "Tt".includes(processStatus(pid)?.state ?? "X");
+}
+
+/** Neither ptrace nor /proc shows anything of this process to others of its user (CVE-2016-9962); execve undoes it. */
+export function hideProcess(): void {
+  perform([hideStep()]);
+}
+
+export function hideStep(): Step {
+  return { what: "PR_SET_DUMPABLE", call: "prctl", args: [PR_SET_DUMPABLE, 0, 0, 0, 0] };
+}
+
+/** The signal that this process gets when its parent ends; changing the identity clears it. */
+export function setParentDeathSignal(signal: number): void {
+  perform([parentDeathStep(signal)]);
+}
+
+export function parentDeathStep(signal: number): Step {
+  return { what: "PR_SET_PDEATHSIG", call: "prctl", args: [PR_SET_PDEATHSIG, signal, 0, 0, 0] };
+}
+
+/** The name in /proc/PID/comm: at most 15 bytes; execve sets the program's. */
+export function nameStep(name: string): Step {
+  return { what: "PR_SET_NAME", call: "prctl", args: [PR_SET_NAME, name, 0, 0, 0] };
+}
+
+/** Orphans below this process become its children. */
+export function becomeSubreaper(): void {
+  syscallOn("PR_SET_CHILD_SUBREAPER", "prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+/**
+ * Waits until a process of ours says something through a socket, or has closed its end; false when it has not by `until`
+ * (performance.now()), or has ended and somebody else keeps that end. A seccomp filter can kill its main thread alone (SECCOMP_RET_KILL_THREAD): others would keep the socket open
+ * for ever. Then all of it is killed.
+ */
+export function waitForWord(
+  socket: Fd,
+  pid: number,
+  startTime: number,
+  until = Number.POSITIVE_INFINITY,
+): boolean {
+  const says = (within: number) => pollAny([{ fd: socket, for: "read" }], within)[0] === true;
+  while (!says(LOOK_MS)) {
+    const status = processStatus(pid);
+    if (status?.startTime !== startTime) return says(0);
+    if (status.state === "Z") signalProcess(pid, startTime, SIGKILL, true);
+    if (performance.now() > until) return false;
+  }
+  return true;
+}

@@ -1,0 +1,158 @@
+import { toStandardError } from "../../output/log";
+import { type Actor, actAs, actHere } from "../call/actor";
+import { errnoText } from "../call/errno";
+import { Fd } from "../call/fd";
+import { type Step, type Walk, walkHere } from "../call/steps";
+import {
+  type SyscallArgument,
+  type SyscallName,
+  syscall,
+  syscallOn,
+  systemError,
+  trySyscallHere,
+} from "../call/syscall";
+import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespaceType } from "../process/namespace";
+
+const CLONE_FS = 0x200;
+const AT_FDCWD = -100;
+const O_PATH = 0o10000000;
+const O_CLOEXEC = 0o2000000;
+const MOST_TRIES = 3;
+/** What a thread can join and leave whatever other threads there are (setns(2)). */
+const JOINABLE: readonly NamespaceType[] = ["network", "ipc", "uts", "mount"];
+
+/**
+ * This thread in the namespaces of a process that was made for a container: the same as that process acting, where no user
+ * namespace is between the two, without a word between them for each system call. What the pid namespace decides is left to
+ * the process: a procfs is of the pid namespace of who makes it.
+ */
+export class JoinedThread implements Actor, Disposable {
+  readonly #flags: number;
+  #home: Home | undefined;
+
+  /**
+   * `process` is a descriptor of the process (pidfd_open(2)), `remote` acts as it, `types` are its namespaces that are not ours. `copy`
+   * has the process send a descriptor, by its number, and is our own. (pidfd_getfd(2) is refused where kernel.yama.ptrace_scope is 3.)
+   */
+  constructor(
+    private readonly process: Fd,
+    private readonly remote: Actor,
+    types: ReadonlySet<NamespaceType>,
+    private readonly copy: (number: number) => number,
+  ) {
+    this.#flags = JOINABLE.reduce(
+      (flags, type) => (types.has(type) ? flags | NAMESPACE_FLAGS[type] : flags),
+      0,
+    );
+  }
+
+  call(name: SyscallName, args: readonly SyscallArgument[]): number {
+    return name === "fsopen" && args[0] === "proc" ? this.#procfs(args) : trySyscallHere(name, ...args);
+  }
+
+  walk(steps: readonly Step[]): Walk {
+    return walkHere(steps);
+  }
+
+  clone(): number {
+    throw new Error("children of a container are its process's own");
+  }
+
+  /**
+   * Does something in the process's namespaces, with the root directory of its mount namespace, and comes back. The action is
+   * synchronous. If the way back fails this process ends: what it did from then on would happen in the wrong place.
+   */
+  act<T>(action: () => T): T {
+    return actHere(() => this.#joined(() => actAs(this, action)));
+  }
+
+  /** A descriptor of ours becomes one of this thread in the container's place. */
+  take(fd: Fd): Fd {
+    const { name } = fd;
+    const number = fd.release();
+    return actAs(this, () => new Fd(number, name));
+  }
+
+  /** A copy of a descriptor of the process's. */
+  fetch(number: number): Fd {
+    const ours = this.copy(number);
+    return actAs(this, () => new Fd(ours));
+  }
+
+  /** A thread that shares root and working directory with others joins no mount namespace; those that it makes share them again. */
+  #joined<T>(action: () => T): T {
+    this.#home ??= openHome(this.#flags);
+    const { namespaces, root, cwd } = this.#home;
+    syscall("unshare", CLONE_FS);
+    this.#join();
+    try {
+      return action();
+    } finally {
+      goHome("unshare", CLONE_FS);
+      for (const namespace of namespaces) goHome("setns", namespace.number, 0);
+      // joining a mount namespace changes both
+      goHome("fchdir", root.number);
+      goHome("chroot", ".");
+      goHome("fchdir", cwd.number);
+    }
+  }
+
+  /** It joins nothing any more. */
+  [Symbol.dispose](): void {
+    if (this.#home === undefined) return;
+    const { namespaces, root, cwd } = this.#home;
+    for (const fd of [...namespaces, root, cwd]) fd.close();
+    this.#home = undefined;
+  }
+
+  #join(): void {
+    const result = trySyscallHere("setns", this.process.number, this.#flags);
+    if (result >= 0) return;
+    // one that has ended says why
+    this.remote.call("getpid", []);
+    throw systemError("setns", -result, "namespaces of the container's process");
+  }
+
+  /** The process opens it, and its descriptor is fetched. */
+  #procfs(args: readonly SyscallArgument[]): number {
+    const theirs = this.remote.call("fsopen", args);
+    if (theirs < 0) return theirs;
+    try {
+      return this.copy(theirs);
+    } finally {
+      this.remote.call("close", [theirs]);
+    }
+  }
+}
+
+/** Where this thread is at home. */
+interface Home {
+  namespaces: readonly Fd[];
+  root: Fd;
+  cwd: Fd;
+}
+
+function openHome(flags: number): Home {
+  const types = JOINABLE.filter((type) => (flags & NAMESPACE_FLAGS[type]) !== 0);
+  return { namespaces: types.map(openOwn), root: openHere("/"), cwd: openHere(".") };
+}
+
+function openHere(path: string): Fd {
+  return new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_PATH | O_CLOEXEC, 0), path);
+}
+
+function openOwn(type: NamespaceType): Fd {
+  const path = `/proc/thread-self/ns/${NAMESPACE_FILES[type]}`;
+  return new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_CLOEXEC, 0), path);
+}
+
+/** A step of the way home, which is tried again where the kernel lacks memory for a moment. */
+function goHome(call: SyscallName, ...args: SyscallArgument[]): void {
+  for (let tries = 1; ; tries++) {
+    const result = trySyscallHere(call, ...args);
+    if (result >= 0) return;
+    if (tries < MOST_TRIES) continue;
+    toStandardError(`hako: cannot leave the container's namespaces: ${call}: ${errnoText(-result)}\n`);
+    process.exit(1);
+  }
+}

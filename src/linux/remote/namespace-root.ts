@@ -1,0 +1,68 @@
+import { HakoError } from "../../base/errors";
+import { Fd } from "../call/fd";
+import { type Step, stepError } from "../call/steps";
+import { systemError } from "../call/syscall";
+import { AT_FDCWD, O, openAt, openToLook } from "../file/path";
+import { placeOf } from "../file/stat";
+import { NAMESPACE_FLAGS, type NamespaceType, namespaceInode } from "../process/namespace";
+import { reapChild } from "../process/process";
+import { cloneChild, Reports } from "../steps/clone";
+
+const ROOT = "root directory of a mount namespace";
+const CLONE_FILES = 0x400;
+
+/** Whether a process is in another namespace than this one. */
+function isForeign(pid: number, type: NamespaceType): boolean {
+  const theirs = namespaceInode(pid, type);
+  if (theirs === undefined) throw systemError("stat", "ESRCH", `${type} namespace of process ${pid}`);
+  return theirs !== namespaceInode("self", type);
+}
+
+/**
+ * The root directory that joining a process's mount namespace gives (setns(2)). The process may have changed its own
+ * (chroot(2)). Whose mount namespace is ours has nothing but its own.
+ */
+export function namespaceRoot(pid: number, pidfd: Fd): Fd {
+  const own = processRoot(pid);
+  try {
+    if (isTop(own) || !isForeign(pid, "mount")) return own;
+  } catch (error) {
+    own.close();
+    throw error;
+  }
+  own.close();
+  return joinedRoot(pidfd, isForeign(pid, "user"));
+}
+
+/** The root directory of a process. */
+export function processRoot(pid: number): Fd {
+  return openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
+}
+
+/** Whether there is nothing above a directory, as is so above the root of its namespace alone, and above our own root. */
+function isTop(directory: Fd): boolean {
+  // not there, or closed to us: below something at any rate
+  using above = openToLook(`${directory.path}/..`);
+  return above !== undefined && placeOf(above).name === placeOf(directory).name;
+}
+
+/** A child joins and opens it; we have one table of descriptors. */
+function joinedRoot(pidfd: Fd, joinsUser: boolean): Fd {
+  const flags = NAMESPACE_FLAGS.mount | (joinsUser ? NAMESPACE_FLAGS.user : 0);
+  const steps: Step[] = [
+    { what: "join the container's mount namespace: setns", call: "setns", args: [pidfd.number, flags] },
+    // the number of what was opened is a result to report
+    { what: ROOT, call: "openat", args: [AT_FDCWD, "/", O.PATH | O.DIRECTORY | O.CLOEXEC, 0], most: -1n },
+  ];
+  using reports = new Reports([]);
+  // who joins a user namespace changes the rights to its memory, which then must not be ours
+  const plan = { flags: CLONE_FILES, cgroup: undefined, steps, waitsForNothing: !joinsUser };
+  reapChild(cloneChild(plan, reports), true);
+  const report = reports.next();
+  if (report === undefined) {
+    throw new HakoError({ code: "system", message: "the process that joins a mount namespace has died" });
+  }
+  const [step, result] = report;
+  if (step === 1 && result >= 0) return new Fd(result, ROOT);
+  throw stepError(steps, report);
+}

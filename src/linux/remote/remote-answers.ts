@@ -1,0 +1,44 @@
+import { HakoError } from "../../base/errors";
+import type { SyscallArgument, SyscallName } from "../call/syscall";
+
+/** What a process may answer that others may trace, and answer in its place: no more than the kernel does. */
+
+const WNOHANG = 1;
+/** The least that a system call answers (MAX_ERRNO, include/linux/err.h). */
+export const LEAST_ANSWER = -4095;
+
+/** Whether a result may be that of a system call. */
+export function isAnswer(result: number): boolean {
+  return Number.isSafeInteger(result) && result >= LEAST_ANSWER;
+}
+
+/** The greatest result that a call can have: no more than it was given room for, or was given. */
+export function mostOf(words: readonly (number | bigint)[], buffer: number | undefined): number {
+  return buffer === undefined ? Number.POSITIVE_INFINITY : Number(words[buffer + 1] ?? 0);
+}
+
+/** How long a call may take that waits for something else than its process, in milliseconds. */
+export function waitOf(name: SyscallName, args: readonly SyscallArgument[]): number {
+  if (name === "wait4") return (Number(args[2] ?? 0) & WNOHANG) === 0 ? Number.POSITIVE_INFINITY : 0;
+  if (name !== "ppoll") return 0;
+  const timeout = args[2];
+  if (!(timeout instanceof BigInt64Array)) return Number.POSITIVE_INFINITY;
+  return Number(timeout[0] ?? 0n) * 1000 + Number(timeout[1] ?? 0n) / 1_000_000;
+}
+
+const OTHERS =
+  "another container in its pid namespace may have changed or stopped it: one with CAP_SYS_PTRACE or CAP_KILL";
+
+/** Nobody but who can get at the process, or its memory, makes it say so. */
+export function forged(what: string): HakoError {
+  return new HakoError({
+    code: "system",
+    message: `the container's process answers what no kernel does: ${what}`,
+    hint: OTHERS,
+  });
+}
+
+/** The error of a process that says nothing any more. */
+export function silence(): HakoError {
+  return new HakoError({ code: "system", message: "the container's process does not go on", hint: OTHERS });
+}

@@ -1,0 +1,77 @@
+import { bytesOf } from "../call/bytes";
+import { errnoNumber } from "../call/errno";
+import type { Fd } from "../call/fd";
+import type { Memory } from "../call/memory";
+import type { Step } from "../call/steps";
+import { AT_FDCWD, O } from "../file/path";
+
+const AT_EMPTY_PATH = 0x1000;
+const CLOSE_RANGE_CLOEXEC = 4;
+const F_SETFD = 2;
+
+/** Becomes who makes things in the user namespace that it is in, its root as a rule, and leaves its groups unless it keeps them. */
+export function ownerSteps(keepsGroups: boolean, { uid, gid }: { uid: number; gid: number }): Step[] {
+  // it may be forbidden there (user_namespaces(7))
+  const leave: Step = { what: "setgroups", call: "setgroups", args: [0, 0], least: -errnoNumber("EPERM") };
+  return [...(keepsGroups ? [] : [leave]), becomeStep("setresgid", gid), becomeStep("setresuid", uid)];
+}
+
+function becomeStep(call: "setresgid" | "setresuid", id: number): Step {
+  const hint = (errno: string | undefined) => (errno === "EINVAL" ? `${id} has no mapping there` : undefined);
+  return { what: `${call} ${id} in the user namespace`, call, args: [id, id, id], hint };
+}
+
+export function closeStep(fd: Fd): Step {
+  return { what: `close ${fd.number}`, call: "close", args: [fd.number] };
+}
+
+/** Leaves a descriptor open at the next execve. */
+export function keepStep(fd: number): Step {
+  return { what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] };
+}
+
+/** Puts a descriptor in another one's place, a standard stream's as a rule; `what` is what errors call it. */
+export function replaceStep(what: string, number: number, fd: Fd): Step {
+  return { what: `${what}: dup3`, call: "dup3", args: [fd.number, number, 0] };
+}
+
+/** Closes all descriptors at the next execve but standard streams, the caller's from 3 on, and those of `keep`. */
+export function inheritSteps(preserveFds: number, keep: readonly Fd[]): Step[] {
+  const inherited = Array.from({ length: preserveFds }, (_, index) => 3 + index);
+  return [
+    {
+      what: "close_range of foreign descriptors",
+      call: "close_range",
+      args: [3 + preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
+    },
+    ...[...inherited, ...keep.map((fd) => fd.number)].map(keepStep),
+  ];
+}
+
+/**
+ * Writes a value to a file whose path is trusted, in one write(2). `number` is the lowest descriptor that whoever makes these
+ * system calls has free.
+ */
+export function writeSteps(
+  path: string,
+  text: string,
+  number: number,
+  rest: Omit<Step, "call" | "args">,
+): Step[] {
+  const bytes = bytesOf(text);
+  const opened = { least: number, most: BigInt(number) };
+  return [
+    { ...rest, call: "openat", args: [AT_FDCWD, path, O.WRONLY, 0], ...opened },
+    { ...rest, call: "write", args: [number, bytes, bytes.length] },
+    { ...rest, call: "close", args: [number] },
+  ];
+}
+
+/** Executes a program of ours by its descriptor. */
+export function executeStep(program: Fd, argv: Memory, environment: Memory): Step {
+  return {
+    what: "execveat of hako",
+    call: "execveat",
+    args: [program.number, "", argv, environment, AT_EMPTY_PATH],
+  };
+}

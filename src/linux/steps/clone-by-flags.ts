@@ -1,0 +1,61 @@
+import { Fd } from "../call/fd";
+import { failureIn, type Step, tableOf, withTable } from "../call/steps";
+import { syscall, syscallOn } from "../call/syscall";
+import { readText } from "../file/file";
+import { defaultActionStep } from "../process/exec";
+import type { Spawned } from "./clone";
+import { spawnByFlagsFunction } from "./clone-code";
+
+const SIGCHLD = 17n;
+const SIGNALS = 64;
+const SIG_BLOCK = 0;
+const SIG_SETMASK = 2;
+const SIGSET_SIZE = 8;
+const O_WRONLY = 1;
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * A child by clone(2), where clone3 is hidden. What clone3 does for it, the child does first: it enters its cgroup by a descriptor
+ * that was opened here, with our rights, and takes the handlers of signals away; until then all signals are blocked, here too.
+ */
+export function spawnByClone(
+  report: number,
+  steps: readonly Step[],
+  flags: bigint,
+  cgroup: Fd | undefined,
+): Spawned {
+  using processes = cgroup === undefined ? undefined : openProcesses(cgroup);
+  const mask = new BigUint64Array(1);
+  syscall("rt_sigprocmask", SIG_BLOCK, new BigUint64Array([2n ** 64n - 1n]), mask, SIGSET_SIZE);
+  try {
+    const before: Step[] = [
+      ...handledSignals().map(defaultActionStep),
+      { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIG_SETMASK, mask, 0, SIGSET_SIZE] },
+      ...(processes === undefined ? [] : [joinStep(processes)]),
+    ];
+    const table = tableOf(report, [...before, ...steps], undefined, -before.length);
+    const pid = withTable(table, (at) => spawnByFlagsFunction()(at, Number(flags | SIGCHLD), 0));
+    return { pid, failed: failureIn(table) };
+  } finally {
+    syscall("rt_sigprocmask", SIG_SETMASK, mask, null, SIGSET_SIZE);
+  }
+}
+
+/** A v2 cgroup's list of processes, to write. */
+function openProcesses(cgroup: Fd): Fd {
+  const name = `${cgroup.name ?? "cgroup"}/cgroup.procs`;
+  return new Fd(syscallOn(name, "openat", cgroup.number, "cgroup.procs", O_WRONLY | O_CLOEXEC, 0), name);
+}
+
+function joinStep(processes: Fd): Step {
+  return { what: `write ${processes.name}`, call: "write", args: [processes.number, "0", 1], least: 1 };
+}
+
+/** Signals for which this process has handlers (proc_pid_status(5)). */
+function handledSignals(): number[] {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status"))?.[1] ?? "0";
+  const mask = BigInt(`0x${caught}`);
+  return Array.from({ length: SIGNALS }, (_, index) => index + 1).filter(
+    (signal) => (mask >> BigInt(signal - 1)) & 1n,
+  );
+}

@@ -1,0 +1,176 @@
+import type { HakoError } from "../../base/errors";
+import { currentActor } from "../call/actor";
+import { errnoName } from "../call/errno";
+import { Fd } from "../call/fd";
+import { address, type Memory, putNumber } from "../call/memory";
+import { failureIn, type Step, stepError, tableOf, withTable } from "../call/steps";
+import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import { waitFor } from "../file/socket";
+import { reapChild } from "../process/process";
+import { spawnFunction } from "./clone-code";
+
+const CLONE_VM = 0x00000100n;
+const CLONE_VFORK = 0x00004000n;
+/** CLONE_PARENT: the child of a process becomes its sibling. */
+export const SIBLING = 0x00008000n;
+const CLONE_CLEAR_SIGHAND = 0x100000000n;
+const CLONE_INTO_CGROUP = 0x200000000n;
+const SIGCHLD = 17;
+const NO_REPORT = -1;
+const CLONE_ARGS_SIZE = 88;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+
+export interface ChildPlan {
+  /** CLONE_NEW* flags of the child's new namespaces. */
+  flags: number;
+  /** The v2 cgroup that the child is born in; ours if undefined. */
+  cgroup: Fd | undefined;
+  /** What the child does; the last one is an execveat that doesn't come back. */
+  steps: readonly Step[];
+  /** The child waits for nothing of ours before it executes: its memory need not be copied, we wait for it instead. */
+  waitsForNothing: boolean;
+}
+
+/** struct clone_args (clone(2)). */
+function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Int32Array {
+  const args = new Int32Array(CLONE_ARGS_SIZE / 4);
+  const into = cgroup === undefined ? 0n : CLONE_INTO_CGROUP;
+  // handlers of ours must not run in the child, which is not to touch anything
+  putNumber(args, 0, Number(flags | CLONE_CLEAR_SIGHAND | into));
+  putNumber(args, 4, exitSignal);
+  putNumber(args, 10, cgroup?.number ?? 0);
+  return args;
+}
+
+/** What a child said before it ended: the number of a step, and its result. */
+export type Report = readonly [step: number, result: number];
+
+const REPORTS = "reports of a child";
+
+/** Where a child that fails says so; at its end nobody is left who could. */
+export class Reports implements Disposable {
+  readonly #read: Fd;
+  readonly #write: Fd;
+  readonly #steps: readonly Step[];
+
+  constructor(steps: readonly Step[]) {
+    const pair = new Int32Array(2);
+    // never waited on: what a child had to say is there when it has ended
+    syscallOn(REPORTS, "pipe2", pair, O_CLOEXEC | O_NONBLOCK);
+    this.#read = new Fd(pair[0] ?? -1, REPORTS);
+    this.#write = new Fd(pair[1] ?? -1, REPORTS);
+    this.#steps = steps;
+  }
+
+  /** What the child writes to. */
+  get write(): Fd {
+    return this.#write;
+  }
+
+  get number(): number {
+    return this.#write.number;
+  }
+
+  /** The next report; undefined if there is none. */
+  next(): Report | undefined {
+    const words = new BigInt64Array(2);
+    const length = trySyscall("read", this.#read.number, words, 16);
+    return length === 16 ? [Number(words[0]), Number(words[1])] : undefined;
+  }
+
+  /** Waits until the child has executed its program or has ended; what it said if it has ended with an error. */
+  last(): Report | undefined {
+    // ours would keep the pipe open
+    this.#write.close();
+    waitFor(this.#read, "read", -1);
+    return this.next();
+  }
+
+  /** The error of a child that has ended before it executed anything; undefined if it did execute. */
+  failure(): HakoError | undefined {
+    const report = this.next();
+    return report === undefined ? undefined : stepError(this.#steps, report);
+  }
+
+  [Symbol.dispose](): void {
+    this.#read.close();
+    this.#write.close();
+  }
+}
+
+/** Makes a child in new namespaces that makes the steps' system calls, and returns its pid as whoever acts sees it. */
+export function cloneChild(plan: ChildPlan, reports: Reports): number {
+  const { steps, cgroup } = plan;
+  const flags = BigInt(plan.flags >>> 0) | sharing(plan);
+  const actor = currentActor();
+  const pid =
+    actor === undefined
+      ? spawn(reports.number, steps, flags, cgroup).pid
+      : actor.clone(cloneCall(flags, SIGCHLD), steps, reports.number, 0);
+  if (pid < 0) throw systemError(cloneName(), -pid);
+  return pid;
+}
+
+/**
+ * Makes a child of this process that makes the steps' system calls in our memory, and returns its pid when it has executed what the
+ * last one says. If one fails, its error is thrown, and nothing is left of the child.
+ */
+export function executeChild({ steps, cgroup }: Pick<ChildPlan, "steps" | "cgroup">): number {
+  const { pid, failed } = spawn(NO_REPORT, steps, CLONE_VM | CLONE_VFORK, cgroup);
+  if (pid < 0) throw systemError(cloneName(), -pid);
+  if (failed === undefined) return pid;
+  reapChild(pid, true);
+  throw stepError(steps, failed);
+}
+
+/** A system call that makes a process, for whoever makes it. */
+export interface CloneCall {
+  call: "clone3" | "clone";
+  args: readonly [Memory | bigint, number];
+}
+
+/** As clone3(2) takes it; where that is not to be had, as clone(2), which can't put it into a cgroup. */
+export function cloneCall(flags: bigint, exitSignal: number, cgroup?: Fd): CloneCall {
+  if (!hasClone3()) return { call: "clone", args: [flags | BigInt(exitSignal), 0] };
+  return { call: "clone3", args: [cloneArguments(flags, exitSignal, cgroup), CLONE_ARGS_SIZE] };
+}
+
+let known: boolean | undefined;
+
+/** Whether the kernel has clone3, or a seccomp filter that can't see its flags hides it, as docker's does: it has clone then. */
+function hasClone3(): boolean {
+  // no arguments are too short ones
+  known ??= errnoName(-trySyscall("clone3", null, 0)) !== "ENOSYS";
+  return known;
+}
+
+/** The call that makes processes here. */
+export function cloneName(): "clone3" | "clone" {
+  return hasClone3() ? "clone3" : "clone";
+}
+
+/** Until it executes, the child has our memory, and we wait: a copy would cost each of us a fault for each page. */
+function sharing({ waitsForNothing }: ChildPlan): bigint {
+  return waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
+}
+
+/** A child that was made. */
+export interface Spawned {
+  /** Or -errno. */
+  pid: number;
+  /** The step that ended it, where it had our memory. */
+  failed: Report | undefined;
+}
+
+/** Makes a child with these steps. */
+function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: Fd): Spawned {
+  if (!hasClone3()) {
+    const { spawnByClone } = require("./clone-by-flags") as typeof import("./clone-by-flags");
+    return spawnByClone(report, steps, flags, cgroup);
+  }
+  const args = cloneArguments(flags, SIGCHLD, cgroup);
+  const table = tableOf(report, steps);
+  const pid = withTable(table, (at) => spawnFunction()(at, address(args), CLONE_ARGS_SIZE));
+  return { pid, failed: failureIn(table) };
+}

@@ -1,0 +1,72 @@
+import { concatenated } from "../call/bytes";
+import { codeFor, loadTable, type MachineCode } from "./machine-code";
+
+/**
+ * A row of a program: what is done, with what, where its result goes, and where to go on. Each is a word of 64 bits; operands 1
+ * to 11 are what they are or, if their bit in `indirect` is set, the address of a word that is.
+ */
+export const ROW = {
+  /** The number of a system call, or one of `OPERATION`. */
+  call: 0,
+  /** The first of six arguments. */
+  arguments: 1,
+  /** The least and the greatest result with which `next` comes next, and not `otherwise`. */
+  least: 7,
+  most: 8,
+  /** The address of the word that the result is written to. */
+  result: 9,
+  /** Addresses of rows. */
+  next: 10,
+  otherwise: 11,
+  indirect: 12,
+  words: 13,
+} as const;
+
+/** What is no system call. */
+export const OPERATION = {
+  /** a + b - c */
+  sum: -1,
+  /** a & b */
+  mask: -2,
+  /** a, with its lowest b bits moved to the top */
+  rotate: -3,
+  /** The word at the address a. */
+  load: -4,
+} as const;
+
+/** Where the first row is in the data; before it is a word for the address of the stack, as it was at the start. */
+export const ROWS_AT = 16;
+
+/**
+ * The program that interprets rows; its data begin at an address that it is told.
+ *
+ *     data.stack = stack pointer
+ *     for (row = data + ROWS_AT;;) {
+ *         for (i = 1; i <= 11; i++) operand[i] = row.indirect & (1 << i) ? *row[i] : row[i]
+ *         result = row.call >= 0 ? syscall(row.call, operand[1...6]) : operation(row.call, operand[1...3])
+ *         *operand.result = result
+ *         row = result < operand.least || result > operand.most ? operand.otherwise : operand.next
+ *     }
+ *
+ * The assembler's text is in test/assembly, and a test compares the two.
+ */
+export const INTERPRETER: MachineCode = {
+  x64: `
+    49892424 4983c410 418b4c24 60ba0b00 0000498b 04d40fa3 d1730348 8b0050ff
+    ca75ef49 8b04245f 5e5a415a 41584159 415d415e 5b415c41 5f4885c0 78140f05
+    4889034c 39e87c05 4c39f07e bb4d89fc ebb648ff c0740f48 ffc07413 48ffc074
+    16488b07 ebda488d 04374829 d0ebd148 89f84821 f0ebc948 89f889f1 48d3c8eb
+    bf`,
+  arm64: `
+    ea030091 2a0501f8 2a3140f9 6b0180d2 2c796bf8 4d25cb9a 4d000036 8c0140f9
+    ec0f1ff8 6b0500f1 41ffff54 280140f9 e00741f8 e10741f8 e20741f8 e30741f8
+    e40741f8 e50741f8 e60741f8 e70741f8 ea0741f8 e90741f8 eb0741f8 2801f8b7
+    010000d4 400100f9 1f0006eb 6b000054 1f0007eb adfcff54 e9030baa e3ffff17
+    080500b1 e0000054 080500b1 00010054 080500b1 00010054 000040f9 f2ffff17
+    0000018b 000002cb efffff17 0000018a edffff17 002cc19a ebffff17`,
+};
+
+/** The interpreter of the data at this address, below 2^32. */
+export function interpreterCode(data: number, machine: string = process.arch): Uint8Array {
+  return concatenated([loadTable(data, machine), codeFor(machine, INTERPRETER)]);
+}

@@ -1,0 +1,191 @@
+import { HakoError } from "../../base/errors";
+import { Fd } from "../call/fd";
+import type { Step } from "../call/steps";
+import { syscallOn, systemError, tryLibcHere, trySyscall } from "../call/syscall";
+import { openInRoot } from "../file/path";
+import { pollAny } from "../file/poll";
+import { filesystemOf, statusOf } from "../file/stat";
+import { MAGIC } from "../file/statfs";
+
+const AT_FDCWD = -100;
+const O_RDWR = 0o2;
+const O_NOCTTY = 0o400;
+const O_PATH = 0o10000000;
+const O_CLOEXEC = 0o2000000;
+const TCGETS = 0x5401;
+const TCSETS = 0x5402;
+const TIOCSCTTY = 0x540e;
+const TIOCGWINSZ = 0x5413;
+const TIOCSWINSZ = 0x5414;
+const TIOCGPTN = 0x80045430;
+const TIOCSPTLCK = 0x40045431;
+const TIOCGPTPEER = 0x5441;
+/** The kernel's struct termios: four flag words, c_line, 19 c_cc. (libc's own is longer and differs between libcs.) */
+const TERMIOS_SIZE = 36;
+const C_CC = 17;
+const ONLCR = 0o4;
+const ICANON = 0o2;
+const VEOF = 4;
+const DEFAULT_PTMX = "/dev/ptmx";
+
+export interface WindowSize {
+  width: number;
+  height: number;
+}
+
+/** A terminal's settings: the kernel's struct termios. */
+export type Termios = Uint32Array & { readonly length: 9 };
+
+export interface Pty {
+  master: Fd;
+  slave: Fd;
+  /** The slave's path in the devpts that the master belongs to. */
+  path: string;
+}
+
+function numberOf(fd: Fd | number): number {
+  return typeof fd === "number" ? fd : fd.number;
+}
+
+function hostPtmx(flags: number): Fd {
+  const opened = tryLibcHere("posix_openpt", flags);
+  if (opened < 0) throw systemError("posix_openpt", -opened, DEFAULT_PTMX);
+  return new Fd(opened, DEFAULT_PTMX);
+}
+
+/**
+ * Opens a pseudoterminal multiplexer, and nothing else: the host's, or one at a path. That may lie in a container's file
+ * system, so it must be devpts' own node and not some 5:2 device elsewhere.
+ */
+function openPtmx(path: string, root: Fd | undefined): Fd {
+  const wrong = (why: string) =>
+    new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
+  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+  if (path === DEFAULT_PTMX && root === undefined) return hostPtmx(flags);
+  const open = (at: string, how: number) => new Fd(syscallOn(path, "openat", AT_FDCWD, at, how, 0), path);
+  // not yet to use it: opening a device may do something already
+  const look = O_PATH | O_CLOEXEC;
+  using place = root === undefined ? open(path, look) : openInRoot(root, path, look);
+  const { type, major, minor } = statusOf(place);
+  if (type !== "character" || major !== 5 || minor !== 2) throw wrong("not the character device 5:2 (ptmx)");
+  if (filesystemOf(place) !== MAGIC.devpts) throw wrong("not on a devpts file system");
+  // From outside what was checked. In a container there may be no procfs of ours, but its devices' rules are.
+  const fd = open(root === undefined ? path : place.path, flags);
+  // nor has somebody put another one there meanwhile
+  if (filesystemOf(fd) === MAGIC.devpts) return fd;
+  fd.close();
+  throw wrong("not on a devpts file system");
+}
+
+/** A new, unlocked master. Its slave is not opened: a master whose slave was closed again reads EIO. */
+export function openPtyMaster(ptmxPath = DEFAULT_PTMX, root?: Fd): { master: Fd; path: string } {
+  const master = openPtmx(ptmxPath, root);
+  try {
+    const word = new Int32Array(1);
+    syscallOn(ptmxPath, "ioctl", master.number, TIOCSPTLCK, word);
+    syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTN, word);
+    return { master, path: `/dev/pts/${word[0]}` };
+  } catch (error) {
+    master.close();
+    throw error;
+  }
+}
+
+/** A new pseudoterminal, of the file system below `root` if there is one. The slave comes from the master itself, so no path can lead it astray (CVE-2025-52565). */
+export function openPty(ptmxPath = DEFAULT_PTMX, root?: Fd): Pty {
+  const { master, path } = openPtyMaster(ptmxPath, root);
+  try {
+    const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+    const slave = new Fd(syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTPEER, flags));
+    return { master, slave, path };
+  } catch (error) {
+    master.close();
+    throw error;
+  }
+}
+
+export function isTerminal(fd: Fd | number): boolean {
+  return trySyscall("ioctl", numberOf(fd), TCGETS, new Uint8Array(64)) >= 0;
+}
+
+/** The settings of a terminal. */
+export function getTermios(fd: Fd | number): Termios {
+  const termios = new Uint32Array(TERMIOS_SIZE / 4);
+  syscallOn("tty tcgets", "ioctl", numberOf(fd), TCGETS, termios);
+  return termios as Termios;
+}
+
+export function setTermios(fd: Fd | number, termios: Termios): void {
+  syscallOn("tty tcsets", "ioctl", numberOf(fd), TCSETS, termios);
+}
+
+/** Whether a terminal's output turns "\n" into "\r\n". */
+export function setOnlcr(fd: Fd | number, on: boolean): void {
+  const termios = getTermios(fd);
+  termios[1] = on ? (termios[1] ?? 0) | ONLCR : (termios[1] ?? 0) & ~ONLCR;
+  setTermios(fd, termios);
+}
+
+/** The byte that a terminal takes for the end of its input (VEOF); undefined where it takes none: its program reads each byte. */
+function endOfInput(master: Fd): number | undefined {
+  const termios = getTermios(master);
+  const byte = new Uint8Array(termios.buffer)[C_CC + VEOF];
+  return ((termios[3] ?? 0) & ICANON) === 0 || byte === 0 ? undefined : byte;
+}
+
+/** Whether a terminal's program has input, or its end, that it has not read. */
+function hasInput(master: Fd): boolean {
+  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+  const opened = trySyscall("ioctl", master.number, TIOCGPTPEER, flags);
+  if (opened < 0) return false;
+  using slave = new Fd(opened, "terminal");
+  return pollAny([{ fd: slave, for: "read" }], 0)[0] === true;
+}
+
+/**
+ * Tells a terminal's program that there is no more input, unless it was told and hasn't read it. Each read(2) takes one end, so
+ * this is done again and again; a line without its end takes one more, to be a line.
+ */
+export function endInput(master: Fd): void {
+  const byte = endOfInput(master);
+  if (byte !== undefined && !hasInput(master))
+    syscallOn("terminal", "write", master.number, new Uint8Array([byte]), 1);
+}
+
+/** Settings for a terminal that only passes bytes on, as cfmakeraw(3); its output stays as it is where others write to it too. */
+export function rawTermios(termios: Termios, output = true): Termios {
+  const raw = termios.slice() as Termios;
+  const clear = (index: number, bits: number) => {
+    raw[index] = (raw[index] ?? 0) & ~bits;
+  };
+  clear(0, 0o2753); // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
+  if (output) clear(1, 0o1); // OPOST
+  clear(2, 0o460); // CSIZE PARENB
+  raw[2] = (raw[2] ?? 0) | 0o60; // CS8
+  clear(3, 0o100113); // ECHO ECHONL ICANON ISIG IEXTEN
+  const bytes = new Uint8Array(raw.buffer);
+  bytes[C_CC + 6] = 1; // VMIN
+  bytes[C_CC + 5] = 0; // VTIME
+  return raw;
+}
+
+export function setWindowSize(fd: Fd | number, size: WindowSize): void {
+  const words = new Uint16Array([size.height, size.width, 0, 0]);
+  syscallOn("window size", "ioctl", numberOf(fd), TIOCSWINSZ, words);
+}
+
+export function getWindowSize(fd: Fd | number): WindowSize {
+  const words = new Uint16Array(4);
+  syscallOn("window size", "ioctl", numberOf(fd), TIOCGWINSZ, words);
+  return { width: words[1] ?? 0, height: words[0] ?? 0 };
+}
+
+/** `setControllingTerminal` as a step. */
+export function controllingTerminalStep(fd: number): Step {
+  return { what: "controlling terminal: ioctl", call: "ioctl", args: [fd, TIOCSCTTY, 0] };
+}
+
+/** Makes a terminal the controlling one of this session, which must have none (call setsid first). */
+export function setControllingTerminal(fd: Fd | number): void {
+  syscallOn("controlling terminal", "ioctl", numberOf(fd), TIOCSCTTY, 0);
+}

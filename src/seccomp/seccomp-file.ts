@@ -1,0 +1,117 @@
+import * as v from "valibot";
+import { type ErrnoName, errnoNumber, isErrnoName } from "../linux/call/errno";
+import { readText } from "../linux/file/file";
+import { kernelRelease } from "../linux/kernel/uname";
+import { type Problem, problemOf, problemsError, type Seccomp } from "../oci/config";
+import { parseJson } from "../oci/json";
+import { list, object, optional, text, texts } from "../oci/schema";
+import { architecture, PROFILE, RULE } from "../oci/schema-seccomp";
+import { NATIVE } from "../oci/seccomp-words";
+import { seccompProblems } from "../oci/semantics-seccomp";
+import { unknownFields } from "../oci/unknown-fields";
+import { unknownForbidden } from "./unknown-calls";
+
+/**
+ * A seccomp profile in a file of its own: as config.json has it in /linux/seccomp, or as docker and podman write theirs, whose
+ * rules may depend on capabilities, architecture and kernel (moby's profiles/seccomp, containers-common's seccomp.json).
+ */
+
+const condition = optional(object({ caps: texts, arches: texts, minKernel: optional(text) }));
+
+const errno = optional(
+  v.pipe(
+    text,
+    v.check((name) => name === "" || isErrnoName(name), "expected the name of an error, as EPERM"),
+  ),
+);
+
+const schema = object({
+  ...PROFILE,
+  defaultErrno: errno,
+  archMap: list(object({ architecture, subArchitectures: list(architecture) })),
+  syscalls: list(
+    object({ ...RULE, errno, comment: optional(text), includes: condition, excludes: condition }),
+  ),
+});
+
+type Condition = v.InferOutput<typeof condition>;
+
+/** What a program is run with, as far as rules ask for it. */
+interface Circumstances {
+  capabilities: readonly string[];
+  /** In the words of these files: Go's. */
+  arch: string;
+  kernel: readonly [number, number];
+}
+
+/** The profile of a file for a program with these capabilities. A field that nobody knows is refused, for it may have been a limit. */
+export function readProfile(file: string, capabilities: readonly string[]): Seccomp {
+  const document = parseJson(readText(file), file);
+  const result = v.safeParse(schema, document);
+  if (!result.success) throw problemsError(result.issues.map(problemOf), file);
+  const { archMap, defaultErrno, defaultErrnoRet, syscalls, ...rest } = result.output;
+  const circumstances = {
+    capabilities,
+    arch: process.arch === "arm64" ? "arm64" : "amd64",
+    kernel: kernelRelease(),
+  };
+  const native = archMap?.find((each) => each.architecture === NATIVE);
+  const profile: Seccomp = {
+    ...rest,
+    defaultErrnoRet: defaultErrnoRet ?? numberOf(defaultErrno),
+    ...(native === undefined ? {} : { architectures: [NATIVE, ...(native.subArchitectures ?? [])] }),
+    syscalls: (syscalls ?? [])
+      .filter(
+        ({ includes, excludes }) =>
+          isIncluded(includes, circumstances) && !isExcluded(excludes, circumstances),
+      )
+      .map(({ names, action, args, errnoRet, errno: name }) => ({
+        names,
+        action,
+        args,
+        errnoRet: errnoRet ?? numberOf(name),
+      })),
+  };
+  const problems: Problem[] = [
+    ...unknownForbidden(result.output),
+    ...unknownFields(document, result.output).map((pointer) => ({ pointer, message: "unknown" })),
+    ...(archMap !== undefined && rest.architectures !== undefined
+      ? [{ pointer: "/archMap", message: "contradicts /architectures" }]
+      : []),
+    ...seccompProblems({ linux: { seccomp: profile } }).map(({ pointer, message }) => ({
+      pointer: pointer.replace("/linux/seccomp", ""),
+      message,
+    })),
+  ];
+  if (problems.length > 0) throw problemsError(problems, file);
+  return profile;
+}
+
+function numberOf(name: string | undefined): number | undefined {
+  return name === undefined || name === "" ? undefined : errnoNumber(name as ErrnoName);
+}
+
+/** All of it must be so, as with docker. */
+function isIncluded(given: Condition, { capabilities, arch, kernel }: Circumstances): boolean {
+  const { caps = [], arches = [], minKernel } = given ?? {};
+  return (
+    caps.every((name) => capabilities.includes(name)) &&
+    (arches.length === 0 || arches.includes(arch)) &&
+    isAtLeast(kernel, minKernel ?? "0.0")
+  );
+}
+
+/** Any of it takes the rule away. */
+function isExcluded(given: Condition, { capabilities, arch, kernel }: Circumstances): boolean {
+  const { caps = [], arches = [], minKernel } = given ?? {};
+  return (
+    caps.some((name) => capabilities.includes(name)) ||
+    arches.includes(arch) ||
+    (minKernel !== undefined && isAtLeast(kernel, minKernel))
+  );
+}
+
+function isAtLeast([major, minor]: readonly [number, number], least: string): boolean {
+  const [wantedMajor = 0, wantedMinor = 0] = least.split(".").map(Number);
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+}

@@ -1,0 +1,24 @@
+import { exists, statusAt } from "../linux/file/file";
+import { type ContainerId, containerId } from "../oci/id";
+import { containerDirectory } from "./record";
+
+/** The inode of the host's first pid namespace (include/linux/proc_ns.h, PROC_PID_INIT_INO). */
+const FIRST_PID_NAMESPACE = 0xeffffffcn;
+
+/**
+ * An id for a container that was given none, from this process's pid. Where the pid may be another process's too (in a pid namespace, or
+ * where a container has outlived its hako) letters follow.
+ */
+export function freeId(root: string): ContainerId {
+  const plain = containerId(`run-${process.pid}`);
+  if (statusAt("/proc/self/ns/pid")?.inode === FIRST_PID_NAMESPACE && isFree(root, plain)) return plain;
+  for (;;) {
+    const letters = Math.random().toString(36).slice(2, 6).padEnd(4, "0");
+    const id = containerId(`${plain}-${letters}`);
+    if (isFree(root, id)) return id;
+  }
+}
+
+function isFree(root: string, id: ContainerId): boolean {
+  return !exists(containerDirectory(root, id));
+}

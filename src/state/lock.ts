@@ -1,0 +1,62 @@
+import { HakoError } from "../base/errors";
+import type { Fd } from "../linux/call/fd";
+import { systemError, trySyscall } from "../linux/call/syscall";
+import { hasErrno, statusAt } from "../linux/file/file";
+import { O, openAt } from "../linux/file/path";
+import { statusOf } from "../linux/file/stat";
+import type { ContainerId } from "../oci/id";
+import { checkRoot, containerDirectory } from "./record";
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const WAIT_MS = 30_000;
+const LONGEST_PAUSE_MS = 20;
+
+/**
+ * Holds a container for this process until it is disposed, or the process ends: a lock on its directory. undefined when
+ * there is no such container, or it was deleted while we waited.
+ */
+export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd | undefined {
+  checkRoot(root);
+  const directory = containerDirectory(root, id);
+  let fd: Fd;
+  try {
+    fd = openAt(undefined, directory, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
+  }
+  try {
+    waitForLock(fd, id, directory, wait);
+    if (isStillThere(fd, directory)) return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+  fd.close();
+  return undefined;
+}
+
+/** Whether the locked directory is still the container's: it may have been deleted while we waited, and its id be another's by now. */
+function isStillThere(fd: Fd, directory: string): boolean {
+  return statusAt(directory, false)?.inode === statusOf(fd).inode;
+}
+
+/** Waits for the lock, but not for ever: who holds it may itself wait for something, a hook perhaps. */
+function waitForLock(fd: Fd, id: ContainerId, directory: string, wait: number): void {
+  const deadline = performance.now() + wait;
+  for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+    const result = trySyscall("flock", fd.number, LOCK_EX | LOCK_NB);
+    if (result === 0) return;
+    const error = systemError("flock", -result, directory);
+    if (error.errno !== "EAGAIN") throw error;
+    if (performance.now() > deadline) {
+      throw new HakoError({
+        code: "state",
+        message: `container "${id}" is busy: another command has held it for ${wait / 1000} s`,
+        hint: "see ps for a hako command that hangs",
+      });
+    }
+    Bun.sleepSync(pause);
+  }
+}
