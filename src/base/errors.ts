@@ -1,4 +1,4 @@
-import type { ErrnoName } from "../linux/call/errno";
+import type { ErrnoName } from "./errno";
 import { printable, shortLine } from "./printable";
 
 /** What kind of failure it was; decides the exit status of the command line. */

@@ -1,5 +1,5 @@
 import { HakoError } from "../base/errors";
-import type { ErrnoName } from "../linux/call/errno";
+import type { ErrnoName } from "../base/errno";
 import type { SyscallName } from "../linux/call/syscall";
 import { readText } from "../linux/file/file";
 import { type CapabilityName, capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";

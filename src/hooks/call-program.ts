@@ -1,5 +1,5 @@
 import { bytesOf } from "../linux/call/bytes";
-import { errnoNumber } from "../linux/call/errno";
+import { errnoNumber } from "../base/errno";
 import type { Fd } from "../linux/call/fd";
 import { stringVector } from "../linux/call/memory";
 import { type Step, stepError } from "../linux/call/steps";

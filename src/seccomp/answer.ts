@@ -1,5 +1,5 @@
 import { HakoError } from "../base/errors";
-import { errnoText } from "../linux/call/errno";
+import { errnoText } from "../base/errno";
 import { type SyscallName, syscallNumber } from "../linux/call/syscall";
 import { hasListener, type SeccompFilter } from "../linux/process/seccomp";
 import { ACTIONS, ARCHITECTURES, NATIVE } from "../oci/seccomp-words";

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { type ErrnoName, errnoNumber, isErrnoName } from "../linux/call/errno";
+import { type ErrnoName, errnoNumber, isErrnoName } from "../base/errno";
 import { readText } from "../linux/file/file";
 import { kernelRelease } from "../linux/kernel/uname";
 import { type Problem, problemOf, problemsError, type Seccomp } from "../oci/config";

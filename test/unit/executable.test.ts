@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ErrnoName, errnoNumber } from "../../src/linux/call/errno";
+import { type ErrnoName, errnoNumber } from "../../src/base/errno";
 import { type Format, formatOf, OWN_MACHINE, readFormat } from "../../src/linux/file/executable";
 import { executionError, explainExecution, lookAtProgram } from "../../src/linux/process/execution-error";
 

@@ -9,7 +9,7 @@ import { explainEnd } from "../../src/explain/death";
 import { idMapHint, mountHint } from "../../src/explain/mount";
 import { type Confinement, explainRights, rightsHint } from "../../src/explain/rights";
 import { explainStateDirectory } from "../../src/explain/state-directory";
-import type { ErrnoName } from "../../src/linux/call/errno";
+import type { ErrnoName } from "../../src/base/errno";
 import { systemError } from "../../src/linux/call/syscall";
 import { allCapabilities, type CapabilityName, capabilityBit } from "../../src/linux/process/capabilities";
 import { NAMESPACE_FLAGS } from "../../src/linux/process/namespace";

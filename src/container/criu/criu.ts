@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import type { CgroupEntry } from "../../cgroup";
-import { errnoText } from "../../linux/call/errno";
+import { errnoText } from "../../base/errno";
 import { type Fd, FdList } from "../../linux/call/fd";
 import { stringVector } from "../../linux/call/memory";
 import type { Step } from "../../linux/call/steps";

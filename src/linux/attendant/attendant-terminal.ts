@@ -1,4 +1,4 @@
-import { type ErrnoName, errnoNumber } from "../call/errno";
+import { type ErrnoName, errnoNumber } from "../../base/errno";
 import { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
 import { syscall, trySyscall } from "../call/syscall";

@@ -1,4 +1,4 @@
-import type { ErrnoName } from "./errno";
+import type { ErrnoName } from "../../base/errno";
 
 /** Limits of the kernel that a call ran into, whatever it was made for, and where they are set. */
 const HINTS: readonly (readonly [errno: ErrnoName, calls: readonly string[] | undefined, hint: string])[] = [

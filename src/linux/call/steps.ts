@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { currentActor } from "./actor";
-import { type ErrnoName, errnoName } from "./errno";
+import { type ErrnoName, errnoName } from "../../base/errno";
 import { systemHint } from "./hints";
 import { address, cString, type Memory, ownAddress, putNumber } from "./memory";
 import { type SyscallName, syscallNumber, systemError, trySyscallHere } from "./syscall";

@@ -1,7 +1,7 @@
 import { read } from "bun:ffi";
 import { HakoError } from "../../base/errors";
 import { currentActor } from "./actor";
-import { type ErrnoName, errnoName, errnoNumber, errnoText } from "./errno";
+import { type ErrnoName, errnoName, errnoNumber, errnoText } from "../../base/errno";
 import { systemHint } from "./hints";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
 import { address, cString, isPointing, type Memory, ownAddress, placedText } from "./memory";

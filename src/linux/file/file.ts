@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { bytesOf, concatenated, textOf } from "../call/bytes";
-import { type ErrnoName, errnoName, errnoNumber } from "../call/errno";
+import { type ErrnoName, errnoName, errnoNumber } from "../../base/errno";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/steps";
 import { type SyscallName, syscallOn, systemError, trySyscall } from "../call/syscall";

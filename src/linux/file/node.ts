@@ -1,4 +1,4 @@
-import { errnoNumber } from "../call/errno";
+import { errnoNumber } from "../../base/errno";
 import { Fd } from "../call/fd";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { AT_FDCWD, O } from "./path";

@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { bytesOf, textOf } from "../call/bytes";
-import { type ErrnoName, errnoNumber, errnoText } from "../call/errno";
+import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import { Fd } from "../call/fd";
 import { type Step, walkSteps } from "../call/steps";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";

@@ -1,5 +1,5 @@
 import { HakoError } from "../../base/errors";
-import { errnoName, errnoText } from "../call/errno";
+import { errnoName, errnoText } from "../../base/errno";
 import { Fd } from "../call/fd";
 import { syscall, syscallOn } from "../call/syscall";
 

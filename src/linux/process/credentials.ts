@@ -1,4 +1,4 @@
-import { errnoName, errnoNumber } from "../call/errno";
+import { errnoName, errnoNumber } from "../../base/errno";
 import type { Step } from "../call/steps";
 import { trySyscallHere } from "../call/syscall";
 

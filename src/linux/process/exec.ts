@@ -1,5 +1,5 @@
 import { during, HakoError } from "../../base/errors";
-import { errnoName } from "../call/errno";
+import { errnoName } from "../../base/errno";
 import { type PointingMemory, stringVector } from "../call/memory";
 import { perform, type Step } from "../call/steps";
 import { systemError, trySyscall } from "../call/syscall";

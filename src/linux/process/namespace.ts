@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { toStandardError } from "../../output/log";
-import { errnoName, errnoText } from "../call/errno";
+import { errnoName, errnoText } from "../../base/errno";
 import { Fd } from "../call/fd";
 import { syscallOn, systemError, tryLibc, trySyscall } from "../call/syscall";
 import { statusAt } from "../file/file";

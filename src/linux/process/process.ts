@@ -1,4 +1,4 @@
-import { errnoName } from "../call/errno";
+import { errnoName } from "../../base/errno";
 import { Fd } from "../call/fd";
 import { perform, type Step } from "../call/steps";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";

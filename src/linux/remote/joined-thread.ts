@@ -1,6 +1,6 @@
 import { toStandardError } from "../../output/log";
 import { type Actor, actAs, actHere } from "../call/actor";
-import { errnoText } from "../call/errno";
+import { errnoText } from "../../base/errno";
 import { Fd } from "../call/fd";
 import { type Step, type Walk, walkHere } from "../call/steps";
 import {

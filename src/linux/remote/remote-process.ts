@@ -1,7 +1,7 @@
 import { HakoError } from "../../base/errors";
 import { type Actor, actAs, actHere } from "../call/actor";
 import { bytesOf } from "../call/bytes";
-import { errnoNumber } from "../call/errno";
+import { errnoNumber } from "../../base/errno";
 import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
 import { checkWalk, type Step, tableOf, type Walk } from "../call/steps";
 import { type SyscallArgument, type SyscallName, syscallNumber } from "../call/syscall";

@@ -1,5 +1,5 @@
 import { bytesOf } from "../call/bytes";
-import { errnoNumber } from "../call/errno";
+import { errnoNumber } from "../../base/errno";
 import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
 import type { Step } from "../call/steps";

@@ -1,6 +1,6 @@
 import type { HakoError } from "../../base/errors";
 import { currentActor } from "../call/actor";
-import { errnoName } from "../call/errno";
+import { errnoName } from "../../base/errno";
 import { Fd } from "../call/fd";
 import { address, type Memory, putNumber } from "../call/memory";
 import { failureIn, type Step, stepError, tableOf, withTable } from "../call/steps";

@@ -1,5 +1,5 @@
 import { asHakoError, HakoError } from "../../../base/errors";
-import type { ErrnoName } from "../../../linux/call/errno";
+import type { ErrnoName } from "../../../base/errno";
 import type { Step } from "../../../linux/call/steps";
 import { checkAccess, hasErrno, writeValueTo } from "../../../linux/file/file";
 import { isRootless } from "../../../linux/process/rootless";

@@ -1,4 +1,4 @@
-import { errnoNumber } from "../../../linux/call/errno";
+import { errnoNumber } from "../../../base/errno";
 import type { Fd } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/steps";

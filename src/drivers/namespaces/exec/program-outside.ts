@@ -1,5 +1,5 @@
 import type { HakoError } from "../../../base/errors";
-import { errnoNumber } from "../../../linux/call/errno";
+import { errnoNumber } from "../../../base/errno";
 import type { Fd } from "../../../linux/call/fd";
 import { type Step, stepError } from "../../../linux/call/steps";
 import { O, openIfThere } from "../../../linux/file/path";

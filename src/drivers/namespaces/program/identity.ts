@@ -1,6 +1,6 @@
 import { HakoError } from "../../../base/errors";
 import { textOf } from "../../../linux/call/bytes";
-import { type ErrnoName, errnoName } from "../../../linux/call/errno";
+import { type ErrnoName, errnoName } from "../../../base/errno";
 import { Fd } from "../../../linux/call/fd";
 import { perform, type Step, stepError, walkSteps } from "../../../linux/call/steps";
 import { trySyscall } from "../../../linux/call/syscall";

@@ -1,5 +1,5 @@
 import { asHakoError, HakoError } from "../../../base/errors";
-import { type ErrnoName, errnoName, errnoText } from "../../../linux/call/errno";
+import { type ErrnoName, errnoName, errnoText } from "../../../base/errno";
 import { type Step, walkSteps } from "../../../linux/call/steps";
 import { accessStep, checkAccess, statusAt } from "../../../linux/file/file";
 import type { Explanation, Sight } from "../../../linux/process/execution-error";
