@@ -1,7 +1,7 @@
+import { type ErrnoName, errnoName } from "../base/errno";
 import { HakoError } from "../base/errors";
 import { COMMIT, VERSION } from "../base/version";
 import { bytesOf, concatenated, textOf } from "../linux/call/bytes";
-import { type ErrnoName, errnoName } from "../base/errno";
 import { Fd } from "../linux/call/fd";
 import { syscallOn, systemError, trySyscall } from "../linux/call/syscall";
 import { listNames, readAtMost, statusAt, writeAllTo } from "../linux/file/file";

@@ -1,6 +1,6 @@
-import { HakoError } from "../base/errors";
 import type { ErrnoName } from "../base/errno";
-import type { SyscallName } from "../linux/call/syscall";
+import { HakoError } from "../base/errors";
+import type { SyscallName } from "../linux/call/syscall-numbers";
 import { readText } from "../linux/file/file";
 import { type CapabilityName, capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";
 import { effectiveUser } from "../linux/process/rootless";

@@ -1,9 +1,10 @@
-import { bytesOf } from "../linux/call/bytes";
 import { errnoNumber } from "../base/errno";
+import { bytesOf } from "../linux/call/bytes";
 import type { Fd } from "../linux/call/fd";
 import { stringVector } from "../linux/call/memory";
-import { type Step, stepError } from "../linux/call/steps";
+import type { Step } from "../linux/call/step";
 import { syscallOn } from "../linux/call/syscall";
+import { stepError } from "../linux/call/walk";
 import { readAtMost, writeAllTo } from "../linux/file/file";
 import { memoryFile } from "../linux/file/memfd";
 import { waitFor } from "../linux/file/socket";

@@ -1,6 +1,6 @@
+import { errnoName, errnoText } from "../base/errno";
 import { HakoError } from "../base/errors";
 import { textOf } from "../linux/call/bytes";
-import { errnoName, errnoText } from "../base/errno";
 import { callerEnvironment } from "../linux/file/environment";
 import { explainExecution, lookAtProgram } from "../linux/process/execution-error";
 import type { Hook } from "../oci/config";

@@ -4,7 +4,7 @@ import { makeNode, removeNode } from "../cgroup/hierarchy/node";
 import { explainClone } from "../explain/clone";
 import { inUserNamespaceHint } from "../explain/mount";
 import { confinement, explainRights } from "../explain/rights";
-import type { Step } from "../linux/call/steps";
+import type { Step } from "../linux/call/step";
 import { cloneTreeStep, detachedFilesystemSteps, privateTreeStep } from "../linux/mount/mount-steps";
 import { loopbackSteps } from "../linux/network/interface";
 import { allCapabilities, effectiveCapabilities, SYS_ADMIN } from "../linux/process/capabilities";

@@ -1,6 +1,6 @@
-import { HakoError } from "../base/errors";
 import { errnoText } from "../base/errno";
-import { type SyscallName, syscallNumber } from "../linux/call/syscall";
+import { HakoError } from "../base/errors";
+import { type SyscallName, syscallNumber } from "../linux/call/syscall-numbers";
 import { hasListener, type SeccompFilter } from "../linux/process/seccomp";
 import { ACTIONS, ARCHITECTURES, NATIVE } from "../oci/seccomp-words";
 

@@ -5,7 +5,7 @@ import { leaveToStart } from "../../src/drivers/namespaces/program/end";
 import { runStartHooks } from "../../src/drivers/namespaces/program/start-hooks";
 import { actAs } from "../../src/linux/call/actor";
 import { Fd } from "../../src/linux/call/fd";
-import { syscallNumber } from "../../src/linux/call/syscall";
+import { syscallNumber } from "../../src/linux/call/syscall-numbers";
 import { failedStep } from "../../src/linux/remote/failed-step";
 import { RemoteProcess } from "../../src/linux/remote/remote-process";
 import { SharedRange } from "../../src/linux/remote/shared-range";

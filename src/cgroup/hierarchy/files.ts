@@ -1,6 +1,6 @@
+import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import { asHakoError, HakoError } from "../../base/errors";
 import { bytesOf } from "../../linux/call/bytes";
-import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import type { Fd } from "../../linux/call/fd";
 import { listDirectories, openToWrite, readText, tryReadText, writeAllTo } from "../../linux/file/file";
 import { dirname } from "../../linux/file/path-text";

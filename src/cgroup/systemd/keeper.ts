@@ -1,4 +1,4 @@
-import type { Step } from "../../linux/call/steps";
+import type { Step } from "../../linux/call/step";
 import { parentDeathStep, reapChild } from "../../linux/process/process";
 import { cloneChild, Reports } from "../../linux/steps/clone";
 

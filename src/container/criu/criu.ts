@@ -1,9 +1,9 @@
+import { errnoText } from "../../base/errno";
 import { asHakoError, HakoError } from "../../base/errors";
 import type { CgroupEntry } from "../../cgroup";
-import { errnoText } from "../../base/errno";
 import { type Fd, FdList } from "../../linux/call/fd";
 import { stringVector } from "../../linux/call/memory";
-import type { Step } from "../../linux/call/steps";
+import type { Step } from "../../linux/call/step";
 import { callerEnvironment, callerVariable } from "../../linux/file/environment";
 import { checkAccess, hasErrno, readText } from "../../linux/file/file";
 import { memoryFile } from "../../linux/file/memfd";

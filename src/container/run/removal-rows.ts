@@ -1,6 +1,6 @@
+import { type ErrnoName, errnoNumber } from "../../base/errno";
 import { directoryOf } from "../../cgroup/hierarchy/node";
 import { ATTEND } from "../../linux/attendant/attendant-rows";
-import { type ErrnoName, errnoNumber } from "../../base/errno";
 import type { Fd } from "../../linux/call/fd";
 import { stringVector } from "../../linux/call/memory";
 import { AT_FDCWD, O } from "../../linux/file/path";

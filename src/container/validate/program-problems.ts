@@ -1,8 +1,8 @@
+import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import { asHakoError } from "../../base/errors";
 import { idsOnHost, mayExecute } from "../../drivers/namespaces/program/may-execute";
 import { environmentOf, notExecuted, notFound, placesOf } from "../../drivers/namespaces/program/program";
 import type { HookKind } from "../../hooks/hooks";
-import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import { readFormat } from "../../linux/file/executable";
 import { statusOf } from "../../linux/file/stat";
 import {

@@ -1,7 +1,7 @@
 import { bytesOf } from "../call/bytes";
 import type { Fd } from "../call/fd";
 import { ownVector } from "../call/memory";
-import { perform } from "../call/steps";
+import { perform } from "../call/walk";
 import { ownStrings } from "../file/environment";
 import { O, openAt } from "../file/path";
 import { defaultActionStep } from "../process/exec";

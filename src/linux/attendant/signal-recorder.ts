@@ -1,7 +1,7 @@
 import { concatenated } from "../call/bytes";
 import { Fd } from "../call/fd";
-import { perform } from "../call/steps";
 import { syscallOn } from "../call/syscall";
+import { perform } from "../call/walk";
 import { defaultActionStep } from "../process/exec";
 import { codeOf, codePage, type MachineCode } from "../steps/machine-code";
 

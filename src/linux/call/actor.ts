@@ -1,6 +1,5 @@
-import type { CloneCall } from "../steps/clone";
-import type { Step, Walk } from "./steps";
-import type { SyscallArgument, SyscallName } from "./syscall";
+import type { CloneCall, Step, SyscallArgument, Walk } from "./step";
+import type { SyscallName } from "./syscall-numbers";
 
 /**
  * Who makes system calls in place of this thread. Modules ask for them all the same: what they decide here is done there, with

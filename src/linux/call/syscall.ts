@@ -1,133 +1,14 @@
 import { read } from "bun:ffi";
+import { type ErrnoName, errnoName, errnoNumber, errnoText } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { currentActor } from "./actor";
-import { type ErrnoName, errnoName, errnoNumber, errnoText } from "../../base/errno";
 import { systemHint } from "./hints";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
 import { address, cString, isPointing, type Memory, ownAddress, placedText } from "./memory";
+import type { SyscallArgument } from "./step";
+import { type SyscallName, syscallNumber } from "./syscall-numbers";
 
-/** Numbers of the system calls that hako makes directly: x86-64, arm64 (arch/x86/entry/syscalls, asm-generic/unistd.h). */
-const NUMBERS = {
-  read: [0, 63],
-  write: [1, 64],
-  close: [3, 57],
-  statfs: [137, 43],
-  fstatfs: [138, 44],
-  pread64: [17, 67],
-  pwrite64: [18, 68],
-  lseek: [8, 62],
-  ftruncate: [77, 46],
-  mmap: [9, 222],
-  mprotect: [10, 226],
-  madvise: [28, 233],
-  ioctl: [16, 29],
-  dup: [32, 23],
-  dup3: [292, 24],
-  pipe2: [293, 59],
-  getpid: [39, 172],
-  getppid: [110, 173],
-  getpgid: [121, 155],
-  geteuid: [107, 175],
-  futex: [202, 98],
-  kill: [62, 129],
-  fcntl: [72, 25],
-  fchdir: [81, 50],
-  chdir: [80, 49],
-  getcwd: [79, 17],
-  umask: [95, 166],
-  prctl: [157, 167],
-  setsid: [112, 157],
-  socket: [41, 198],
-  connect: [42, 203],
-  bind: [49, 200],
-  listen: [50, 201],
-  socketpair: [53, 199],
-  accept4: [288, 242],
-  recvmsg: [47, 212],
-  setgroups: [116, 159],
-  setresuid: [117, 147],
-  setresgid: [119, 149],
-  capget: [125, 90],
-  capset: [126, 91],
-  personality: [135, 92],
-  pivot_root: [155, 41],
-  chroot: [161, 51],
-  sethostname: [170, 161],
-  setdomainname: [171, 162],
-  mount: [165, 40],
-  umount2: [166, 39],
-  rt_sigaction: [13, 134],
-  rt_sigprocmask: [14, 135],
-  signalfd4: [289, 74],
-  wait4: [61, 260],
-  waitid: [247, 95],
-  execve: [59, 221],
-  exit_group: [231, 94],
-  openat: [257, 56],
-  mkdirat: [258, 34],
-  mknodat: [259, 33],
-  fchownat: [260, 54],
-  unlinkat: [263, 35],
-  symlinkat: [266, 36],
-  renameat2: [316, 276],
-  faccessat2: [439, 439],
-  getdents64: [217, 61],
-  readlinkat: [267, 78],
-  fchmodat: [268, 53],
-  fchmod: [91, 52],
-  fchown: [93, 55],
-  ppoll: [271, 73],
-  unshare: [272, 97],
-  utimensat: [280, 88],
-  eventfd2: [290, 19],
-  sched_setaffinity: [203, 122],
-  sched_setattr: [314, 274],
-  ioprio_set: [251, 30],
-  set_mempolicy: [238, 237],
-  seccomp: [317, 277],
-  sendfile: [40, 71],
-  sendmsg: [46, 211],
-  sendmmsg: [307, 269],
-  sendto: [44, 206],
-  prlimit64: [302, 261],
-  setns: [308, 268],
-  memfd_create: [319, 279],
-  bpf: [321, 280],
-  execveat: [322, 281],
-  keyctl: [250, 219],
-  add_key: [248, 217],
-  flock: [73, 32],
-  statx: [332, 291],
-  close_range: [436, 436],
-  pidfd_send_signal: [424, 424],
-  open_tree: [428, 428],
-  move_mount: [429, 429],
-  fsopen: [430, 430],
-  fsconfig: [431, 431],
-  fsmount: [432, 432],
-  pidfd_open: [434, 434],
-  clone: [56, 220],
-  clone3: [435, 435],
-  openat2: [437, 437],
-  mount_setattr: [442, 442],
-} as const satisfies Record<string, readonly [number, number]>;
-
-export type SyscallName = keyof typeof NUMBERS;
-/** An argument: a number, a path or text (passed NUL-terminated), memory, or null. */
-export type SyscallArgument = number | bigint | string | Memory | null;
-
-const COLUMN = process.arch === "arm64" ? 1 : 0;
 const EINTR = 4;
-
-/** The number of a system call on this CPU. */
-export function syscallNumber(name: SyscallName): number {
-  return NUMBERS[name][COLUMN];
-}
-
-/** The number of a system call on a given CPU: tests run another one's code under an emulator. */
-export function syscallNumberOn(machine: string, name: SyscallName): number {
-  return NUMBERS[name][machine === "arm64" ? 1 : 0];
-}
 
 let errnoAddress = 0;
 

@@ -1,7 +1,7 @@
 import { read } from "bun:ffi";
 import { HEADER, MAGIC, RECORD } from "../call/clean-start-layout";
 import { Fd } from "../call/fd";
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscallOn } from "../call/syscall";
 import { readBytes } from "./file";
 

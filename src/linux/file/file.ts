@@ -1,9 +1,10 @@
+import { type ErrnoName, errnoName, errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { bytesOf, concatenated, textOf } from "../call/bytes";
-import { type ErrnoName, errnoName, errnoNumber } from "../../base/errno";
 import { Fd } from "../call/fd";
-import type { Step } from "../call/steps";
-import { type SyscallName, syscallOn, systemError, trySyscall } from "../call/syscall";
+import type { Step } from "../call/step";
+import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import type { SyscallName } from "../call/syscall-numbers";
 import { type FileStatus, tryStatus } from "./stat";
 
 /**

@@ -1,7 +1,8 @@
 import { errnoName } from "../../base/errno";
 import { Fd } from "../call/fd";
-import { perform, type Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscall, syscallOn, systemError, trySyscall } from "../call/syscall";
+import { perform } from "../call/walk";
 import { statusOf } from "./stat";
 
 const MFD_CLOEXEC = 0x1;

@@ -1,5 +1,5 @@
-import { textOf } from "../call/bytes";
 import { type ErrnoName, errnoName, errnoNumber } from "../../base/errno";
+import { textOf } from "../call/bytes";
 import { Fd } from "../call/fd";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { hasErrno } from "./file";

@@ -1,6 +1,6 @@
+import { errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { bytesOf, concatenated, textOf } from "../call/bytes";
-import { errnoNumber } from "../../base/errno";
 import { Fd } from "../call/fd";
 import type { Memory, PointingMemory } from "../call/memory";
 import { callLibc, syscallOn, systemError, trySyscall } from "../call/syscall";

@@ -1,6 +1,6 @@
+import { errnoName } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { textOf } from "../call/bytes";
-import { errnoName } from "../../base/errno";
 import { systemError, trySyscall } from "../call/syscall";
 
 const PATH_MAX = 4096;

@@ -1,4 +1,4 @@
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { AT_FDCWD, O } from "../file/path";
 
 const AT_RECURSIVE = 0x8000;

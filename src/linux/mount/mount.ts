@@ -1,9 +1,10 @@
+import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { bytesOf, textOf } from "../call/bytes";
-import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import { Fd } from "../call/fd";
-import { type Step, walkSteps } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import { walkSteps } from "../call/walk";
 import { linkText } from "../file/file";
 import { AT_FDCWD, mkdirAt, O, openAt } from "../file/path";
 

@@ -1,6 +1,6 @@
 import { bytesOf } from "../call/bytes";
 import { Fd } from "../call/fd";
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscall, syscallOn } from "../call/syscall";
 import { hasErrno } from "../file/file";
 

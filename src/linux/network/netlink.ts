@@ -1,5 +1,5 @@
-import { HakoError } from "../../base/errors";
 import { errnoName, errnoText } from "../../base/errno";
+import { HakoError } from "../../base/errors";
 import { Fd } from "../call/fd";
 import { syscall, syscallOn } from "../call/syscall";
 

@@ -1,4 +1,4 @@
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscall, trySyscallHere } from "../call/syscall";
 
 /** Names of the capabilities, in the order of their numbers (linux/capability.h). */

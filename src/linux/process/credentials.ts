@@ -1,5 +1,5 @@
 import { errnoName, errnoNumber } from "../../base/errno";
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { trySyscallHere } from "../call/syscall";
 
 /** How errors begin that are about the program's user. */

@@ -1,8 +1,9 @@
-import { during, HakoError } from "../../base/errors";
 import { errnoName } from "../../base/errno";
+import { during, HakoError } from "../../base/errors";
 import { type PointingMemory, stringVector } from "../call/memory";
-import { perform, type Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { systemError, trySyscall } from "../call/syscall";
+import { perform } from "../call/walk";
 import { callerVariable } from "../file/environment";
 import { checkAccess, hasErrno, listNames, statusAt } from "../file/file";
 import { limitSteps, openFilesLimit } from "./rlimit";

@@ -1,5 +1,5 @@
-import { HakoError } from "../../base/errors";
 import type { ErrnoName } from "../../base/errno";
+import { HakoError } from "../../base/errors";
 import type { Fd } from "../call/fd";
 import { syscall, systemError } from "../call/syscall";
 import { type Format, OWN_MACHINE, readFormat } from "../file/executable";

@@ -1,4 +1,4 @@
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { bitMask } from "./number-list";
 
 /** MPOL_* (set_mempolicy(2)). */

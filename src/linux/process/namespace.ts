@@ -1,6 +1,6 @@
-import { HakoError } from "../../base/errors";
-import { toStandardError } from "../../output/log";
 import { errnoName, errnoText } from "../../base/errno";
+import { HakoError } from "../../base/errors";
+import { endProcess } from "../call/end-process";
 import { Fd } from "../call/fd";
 import { syscallOn, systemError, tryLibc, trySyscall } from "../call/syscall";
 import { statusAt } from "../file/file";
@@ -105,10 +105,7 @@ export function withNetworkNamespace<T>(path: string, action: () => T): T {
     result = action();
   } finally {
     const back = tryLibc("setns", before.number, NAMESPACE_FLAGS.network);
-    if (back < 0) {
-      toStandardError(`hako: cannot return to the own network namespace: setns: ${errnoText(-back)}\n`);
-      process.exit(1);
-    }
+    if (back < 0) endProcess(`cannot return to the own network namespace: setns: ${errnoText(-back)}`);
   }
   if (result instanceof Promise) {
     result.catch(() => undefined);

@@ -1,7 +1,8 @@
 import { errnoName } from "../../base/errno";
 import { Fd } from "../call/fd";
-import { perform, type Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import { perform } from "../call/walk";
 import { hasErrno, readText } from "../file/file";
 import { pollAny } from "../file/poll";
 

@@ -1,4 +1,4 @@
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { systemError, trySyscall } from "../call/syscall";
 
 /** The resources of setrlimit(2) by their names (asm-generic/resource.h). */

@@ -1,4 +1,4 @@
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscallOn } from "../call/syscall";
 import { bitMask } from "./number-list";
 

@@ -1,6 +1,6 @@
 import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { linkText } from "../file/file";
 import { descriptorMessage } from "../file/socket";
 

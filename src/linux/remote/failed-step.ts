@@ -1,6 +1,6 @@
 import { textOf } from "../call/bytes";
-import type { Step } from "../call/steps";
-import type { Report } from "../steps/clone";
+import type { Step } from "../call/step";
+import type { Report } from "../steps/table";
 import { forged, isAnswer } from "./remote-answers";
 
 /** 32 bits each: the table that `become` was prepared for, where memory for calls begins, what its steps are called, and how long that text is. */

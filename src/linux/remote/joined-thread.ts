@@ -1,16 +1,11 @@
-import { toStandardError } from "../../output/log";
-import { type Actor, actAs, actHere } from "../call/actor";
 import { errnoText } from "../../base/errno";
+import { type Actor, actAs, actHere } from "../call/actor";
+import { endProcess } from "../call/end-process";
 import { Fd } from "../call/fd";
-import { type Step, type Walk, walkHere } from "../call/steps";
-import {
-  type SyscallArgument,
-  type SyscallName,
-  syscall,
-  syscallOn,
-  systemError,
-  trySyscallHere,
-} from "../call/syscall";
+import type { Step, SyscallArgument, Walk } from "../call/step";
+import { syscall, syscallOn, systemError, trySyscallHere } from "../call/syscall";
+import type { SyscallName } from "../call/syscall-numbers";
+import { walkHere } from "../call/walk";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespaceType } from "../process/namespace";
 
 const CLONE_FS = 0x200;
@@ -152,7 +147,6 @@ function goHome(call: SyscallName, ...args: SyscallArgument[]): void {
     const result = trySyscallHere(call, ...args);
     if (result >= 0) return;
     if (tries < MOST_TRIES) continue;
-    toStandardError(`hako: cannot leave the container's namespaces: ${call}: ${errnoText(-result)}\n`);
-    process.exit(1);
+    endProcess(`cannot leave the container's namespaces: ${call}: ${errnoText(-result)}`);
   }
 }

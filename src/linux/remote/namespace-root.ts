@@ -1,7 +1,8 @@
 import { HakoError } from "../../base/errors";
 import { Fd } from "../call/fd";
-import { type Step, stepError } from "../call/steps";
+import type { Step } from "../call/step";
 import { systemError } from "../call/syscall";
+import { stepError } from "../call/walk";
 import { AT_FDCWD, O, openAt, openToLook } from "../file/path";
 import { placeOf } from "../file/stat";
 import { NAMESPACE_FLAGS, type NamespaceType, namespaceInode } from "../process/namespace";

@@ -1,5 +1,6 @@
 import { HakoError } from "../../base/errors";
-import type { SyscallArgument, SyscallName } from "../call/syscall";
+import type { SyscallArgument } from "../call/step";
+import type { SyscallName } from "../call/syscall-numbers";
 
 /** What a process may answer that others may trace, and answer in its place: no more than the kernel does. */
 

@@ -1,11 +1,12 @@
+import { errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { type Actor, actAs, actHere } from "../call/actor";
 import { bytesOf } from "../call/bytes";
-import { errnoNumber } from "../../base/errno";
 import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
-import { checkWalk, type Step, tableOf, type Walk } from "../call/steps";
-import { type SyscallArgument, type SyscallName, syscallNumber } from "../call/syscall";
-import type { CloneCall } from "../steps/clone";
+import type { CloneCall, Step, SyscallArgument, Walk } from "../call/step";
+import { type SyscallName, syscallNumber } from "../call/syscall-numbers";
+import { checkWalk } from "../call/walk";
+import { tableOf } from "../steps/table";
 import { nameOf, PREPARED, TABLE } from "./failed-step";
 import { forged, isAnswer, LEAST_ANSWER, mostOf, silence, waitOf } from "./remote-answers";
 import { KIND, RANGE, RANGE_AT, RANGE_SIZE } from "./remote-code";

@@ -1,8 +1,8 @@
-import { bytesOf } from "../call/bytes";
 import { errnoNumber } from "../../base/errno";
+import { bytesOf } from "../call/bytes";
 import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { AT_FDCWD, O } from "../file/path";
 
 const AT_EMPTY_PATH = 0x1000;

@@ -1,10 +1,11 @@
 import { Fd } from "../call/fd";
-import { failureIn, type Step, tableOf, withTable } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscall, syscallOn } from "../call/syscall";
 import { readText } from "../file/file";
 import { defaultActionStep } from "../process/exec";
-import type { Spawned } from "./clone";
 import { spawnByFlagsFunction } from "./clone-code";
+import type { Spawned } from "./table";
+import { failureIn, tableOf, withTable } from "./table";
 
 const SIGCHLD = 17n;
 const SIGNALS = 64;

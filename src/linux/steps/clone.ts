@@ -1,13 +1,15 @@
+import { errnoName } from "../../base/errno";
 import type { HakoError } from "../../base/errors";
 import { currentActor } from "../call/actor";
-import { errnoName } from "../../base/errno";
 import { Fd } from "../call/fd";
-import { address, type Memory, putNumber } from "../call/memory";
-import { failureIn, type Step, stepError, tableOf, withTable } from "../call/steps";
+import { address, putNumber } from "../call/memory";
+import type { CloneCall, Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import { stepError } from "../call/walk";
 import { waitFor } from "../file/socket";
 import { reapChild } from "../process/process";
 import { spawnFunction } from "./clone-code";
+import { failureIn, type Report, type Spawned, tableOf, withTable } from "./table";
 
 const CLONE_VM = 0x00000100n;
 const CLONE_VFORK = 0x00004000n;
@@ -42,9 +44,6 @@ function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Int32Ar
   putNumber(args, 10, cgroup?.number ?? 0);
   return args;
 }
-
-/** What a child said before it ended: the number of a step, and its result. */
-export type Report = readonly [step: number, result: number];
 
 const REPORTS = "reports of a child";
 
@@ -124,12 +123,6 @@ export function executeChild({ steps, cgroup }: Pick<ChildPlan, "steps" | "cgrou
   throw stepError(steps, failed);
 }
 
-/** A system call that makes a process, for whoever makes it. */
-export interface CloneCall {
-  call: "clone3" | "clone";
-  args: readonly [Memory | bigint, number];
-}
-
 /** As clone3(2) takes it; where that is not to be had, as clone(2), which can't put it into a cgroup. */
 export function cloneCall(flags: bigint, exitSignal: number, cgroup?: Fd): CloneCall {
   if (!hasClone3()) return { call: "clone", args: [flags | BigInt(exitSignal), 0] };
@@ -153,14 +146,6 @@ export function cloneName(): "clone3" | "clone" {
 /** Until it executes, the child has our memory, and we wait: a copy would cost each of us a fault for each page. */
 function sharing({ waitsForNothing }: ChildPlan): bigint {
   return waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
-}
-
-/** A child that was made. */
-export interface Spawned {
-  /** Or -errno. */
-  pid: number;
-  /** The step that ended it, where it had our memory. */
-  failed: Report | undefined;
 }
 
 /** Makes a child with these steps. */

@@ -1,6 +1,6 @@
 import type { Fd } from "../call/fd";
 import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
-import { type SyscallName, syscallNumberOn } from "../call/syscall";
+import { type SyscallName, syscallNumberOn } from "../call/syscall-numbers";
 import { DATA_AT, elfProgram } from "./elf";
 import { interpreterCode, OPERATION, ROW, ROWS_AT } from "./interpreter-code";
 

@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { Fd } from "../call/fd";
-import type { Step } from "../call/steps";
+import type { Step } from "../call/step";
 import { syscallOn, systemError, tryLibcHere, trySyscall } from "../call/syscall";
 import { openInRoot } from "../file/path";
 import { pollAny } from "../file/poll";

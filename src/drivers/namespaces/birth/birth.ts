@@ -1,6 +1,7 @@
 import { asHakoError } from "../../../base/errors";
 import type { Fd } from "../../../linux/call/fd";
-import { type Step, stepError } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
+import { stepError } from "../../../linux/call/walk";
 import { forbidExecution } from "../../../linux/file/memfd";
 import { Pipe } from "../../../linux/file/pipe";
 import { writeAll } from "../../../linux/file/socket";

@@ -1,7 +1,7 @@
 import { during, HakoError } from "../../../base/errors";
 import { textOf } from "../../../linux/call/bytes";
 import type { Fd } from "../../../linux/call/fd";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { writeValueTo } from "../../../linux/file/file";
 import { userName } from "../../../linux/file/user-name";
 import { findProgram } from "../../../linux/process/exec";

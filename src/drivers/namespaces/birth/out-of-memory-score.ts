@@ -1,6 +1,6 @@
-import { asHakoError, HakoError } from "../../../base/errors";
 import type { ErrnoName } from "../../../base/errno";
-import type { Step } from "../../../linux/call/steps";
+import { asHakoError, HakoError } from "../../../base/errors";
+import type { Step } from "../../../linux/call/step";
 import { checkAccess, hasErrno, writeValueTo } from "../../../linux/file/file";
 import { isRootless } from "../../../linux/process/rootless";
 import { writeSteps } from "../../../linux/steps/child-steps";

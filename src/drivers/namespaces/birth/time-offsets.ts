@@ -1,6 +1,6 @@
 import { during, HakoError } from "../../../base/errors";
 import { bytesOf } from "../../../linux/call/bytes";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { syscallOn } from "../../../linux/call/syscall";
 import { writeValueTo } from "../../../linux/file/file";
 import { kernelRelease } from "../../../linux/kernel/uname";

@@ -1,5 +1,5 @@
 import type { Fd } from "../../../linux/call/fd";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { hasErrno } from "../../../linux/file/file";
 import { recvByte, waitFor, writeAll } from "../../../linux/file/socket";
 import { hasExecuted, reapChild } from "../../../linux/process/process";

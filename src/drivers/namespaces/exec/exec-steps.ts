@@ -1,7 +1,7 @@
 import { errnoNumber } from "../../../base/errno";
 import type { Fd } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { forbidStep } from "../../../linux/file/memfd";
 import { AT_FDCWD, O } from "../../../linux/file/path";
 import { allCapabilities, permittedCapabilities } from "../../../linux/process/capabilities";

@@ -1,7 +1,8 @@
-import type { HakoError } from "../../../base/errors";
 import { errnoNumber } from "../../../base/errno";
+import type { HakoError } from "../../../base/errors";
 import type { Fd } from "../../../linux/call/fd";
-import { type Step, stepError } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
+import { stepError } from "../../../linux/call/walk";
 import { O, openIfThere } from "../../../linux/file/path";
 import { statusOf } from "../../../linux/file/stat";
 import type { Sight } from "../../../linux/process/execution-error";

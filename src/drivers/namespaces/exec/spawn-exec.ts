@@ -1,7 +1,7 @@
 import { asHakoError, HakoError } from "../../../base/errors";
 import type { CgroupEntry } from "../../../cgroup";
 import type { Fd } from "../../../linux/call/fd";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { trySyscall } from "../../../linux/call/syscall";
 import { hasErrno } from "../../../linux/file/file";
 import { socketPair } from "../../../linux/file/socket";

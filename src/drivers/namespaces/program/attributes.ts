@@ -1,5 +1,5 @@
 import { during } from "../../../base/errors";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { memoryPolicyStep } from "../../../linux/process/memory-policy";
 import { parseNumberList } from "../../../linux/process/number-list";
 import { PERSONALITIES } from "../../../linux/process/personality";

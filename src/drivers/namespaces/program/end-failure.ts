@@ -1,6 +1,6 @@
 import type { HakoError } from "../../../base/errors";
 import type { Fd } from "../../../linux/call/fd";
-import { stepError } from "../../../linux/call/steps";
+import { stepError } from "../../../linux/call/walk";
 import { executionError, lookAtProgram, type Sight } from "../../../linux/process/execution-error";
 import type { FailedStep } from "../../../linux/remote/failed-step";
 import type { Config } from "../../../oci/config";

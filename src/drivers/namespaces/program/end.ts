@@ -1,6 +1,6 @@
 import { Fd, freeDescriptors } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { descriptorMessage } from "../../../linux/file/socket";
 import { execveStep, repairSteps } from "../../../linux/process/exec";
 import { setParentDeathSignal } from "../../../linux/process/process";

@@ -1,4 +1,4 @@
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { SYS_ADMIN } from "../../../linux/process/capabilities";
 import type { NamedLimit, RlimitName } from "../../../linux/process/rlimit";
 import type { SeccompFilter } from "../../../linux/process/seccomp";

@@ -1,5 +1,5 @@
 import { bytesOf } from "../../../linux/call/bytes";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import type { Config } from "../../../oci/config";
 
 /** Host and domain name of the container's uts namespace (config.md "Hostname", "Domainname"). */

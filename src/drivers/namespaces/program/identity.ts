@@ -1,9 +1,10 @@
+import { type ErrnoName, errnoName } from "../../../base/errno";
 import { HakoError } from "../../../base/errors";
 import { textOf } from "../../../linux/call/bytes";
-import { type ErrnoName, errnoName } from "../../../base/errno";
 import { Fd } from "../../../linux/call/fd";
-import { perform, type Step, stepError, walkSteps } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { trySyscall } from "../../../linux/call/syscall";
+import { perform, stepError, walkSteps } from "../../../linux/call/walk";
 import { readAtMost } from "../../../linux/file/file";
 import { AT_FDCWD, O, openAt } from "../../../linux/file/path";
 import { homeOf as homeInPasswd } from "../../../linux/file/rows";

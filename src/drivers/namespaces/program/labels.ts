@@ -1,7 +1,7 @@
 import { during, HakoError } from "../../../base/errors";
 import { bytesOf } from "../../../linux/call/bytes";
 import type { Fd } from "../../../linux/call/fd";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { syscallOn } from "../../../linux/call/syscall";
 import { exists, hasErrno, readText } from "../../../linux/file/file";
 import { O, openInRoot } from "../../../linux/file/path";

@@ -1,6 +1,7 @@
-import { asHakoError, HakoError } from "../../../base/errors";
 import { type ErrnoName, errnoName, errnoText } from "../../../base/errno";
-import { type Step, walkSteps } from "../../../linux/call/steps";
+import { asHakoError, HakoError } from "../../../base/errors";
+import type { Step } from "../../../linux/call/step";
+import { walkSteps } from "../../../linux/call/walk";
 import { accessStep, checkAccess, statusAt } from "../../../linux/file/file";
 import type { Explanation, Sight } from "../../../linux/process/execution-error";
 import type { Process } from "../../../oci/config";

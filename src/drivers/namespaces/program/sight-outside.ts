@@ -1,5 +1,5 @@
-import { asHakoError } from "../../../base/errors";
 import type { ErrnoName } from "../../../base/errno";
+import { asHakoError } from "../../../base/errors";
 import type { Fd } from "../../../linux/call/fd";
 import { systemError } from "../../../linux/call/syscall";
 import { readFormat } from "../../../linux/file/executable";

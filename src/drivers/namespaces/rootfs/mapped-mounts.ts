@@ -1,6 +1,6 @@
 import { during } from "../../../base/errors";
 import type { Fd, FdList } from "../../../linux/call/fd";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { resolve } from "../../../linux/file/path-text";
 import { Pipe } from "../../../linux/file/pipe";
 import { cloneTree, mapOwners } from "../../../linux/mount/mount";

@@ -1,6 +1,6 @@
 import { during, HakoError } from "../../../base/errors";
 import { Fd } from "../../../linux/call/fd";
-import type { Step } from "../../../linux/call/steps";
+import type { Step } from "../../../linux/call/step";
 import { forbidExecution } from "../../../linux/file/memfd";
 import { recvFds, sendFds, socketPair, waitFor } from "../../../linux/file/socket";
 import {

@@ -1,0 +1,47 @@
+import { errnoName } from "../../base/errno";
+import { HakoError } from "../../base/errors";
+import { currentActor } from "./actor";
+import { systemHint } from "./hints";
+import type { Step, Walk } from "./step";
+import { systemError, trySyscallHere } from "./syscall";
+
+const MOST = 2n ** 63n - 1n;
+
+export function stepError(
+  steps: readonly Step[],
+  [index, result]: readonly [step: number, result: number],
+): HakoError {
+  const step = steps[index];
+  const what = step?.what ?? `step ${index}`;
+  if (result >= 0) return new HakoError({ code: "system", message: `${what}: ended too soon` });
+  const errno = errnoName(-result);
+  const hint = systemHint(step?.call ?? "", errno) ?? step?.hint?.(errno);
+  const error = systemError(what, -result, undefined, hint);
+  return new HakoError({ ...error, message: error.message, syscall: step?.call });
+}
+
+/** Makes the steps' system calls, one after the other, as steps of a process that has nothing else to do would be made. */
+export function perform(steps: readonly Step[]): void {
+  checkWalk(steps, walkSteps(steps));
+}
+
+/** Throws the error of the step that a walk has ended at before the last one succeeded. */
+export function checkWalk(steps: readonly Step[], walk: Walk): void {
+  if (walk[0] < steps.length) throw stepError(steps, walk);
+}
+
+/** The same for whoever wants to know where it ends. */
+export function walkSteps(steps: readonly Step[]): Walk {
+  const actor = currentActor();
+  return actor === undefined ? walkHere(steps) : actor.walk(steps);
+}
+
+/** The same by this thread, whoever acts. */
+export function walkHere(steps: readonly Step[]): Walk {
+  let result = 0;
+  for (const [index, { call, args, optional, least = 0, most = MOST }] of steps.entries()) {
+    result = trySyscallHere(call, ...args);
+    if ((optional !== true && result < least) || BigInt(result) > most) return [index, result];
+  }
+  return [steps.length, result];
+}
