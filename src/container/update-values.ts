@@ -1,10 +1,9 @@
 import { HakoError } from "../base/errors";
 import { parseSize } from "../base/size";
-import type { Resources } from "../cgroup";
 import { textOf } from "../linux/call/bytes";
 import { readText } from "../linux/file/file";
 import { readAll } from "../linux/file/socket";
-import { parseResources, readResources } from "../oci/config";
+import { parseResources, type Resources, readResources } from "../oci/config";
 import { exactInteger, pointer } from "../oci/json";
 import type { SchemaFlags } from "../resctrl/resctrl";
 

@@ -1,8 +1,7 @@
 import { asHakoError } from "../base/errors";
-import { isSystemdPath } from "../cgroup/hierarchy/paths";
 import type { CgroupManager } from "./cgroup-managers";
 import type { Config, Problem } from "./config";
-import { unitPlace } from "./unit-path";
+import { isSystemdPath, unitPlace } from "./unit-path";
 
 /** A cgroupsPath in the form of another cgroup manager: the container would be in another place than asked for. */
 export function cgroupsPathProblems({ linux }: Config, manager: CgroupManager): Problem[] {

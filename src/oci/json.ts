@@ -16,8 +16,11 @@ export function keysOf(text: string): string[] {
 
 type Reviver = (key: string, value: unknown, context: { source: string }) => unknown;
 
+/** An integer of a document, exactly: one beyond 2^53 is a bigint. */
+export type Integer = number | bigint;
+
 /** The digits of an integer as a number, beyond 2^53 as a big integer: it keeps its value. */
-export function exactInteger(digits: string): number | bigint {
+export function exactInteger(digits: string): Integer {
   const number = Number(digits);
   return Number.isSafeInteger(number) ? number : BigInt(digits);
 }

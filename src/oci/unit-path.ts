@@ -16,6 +16,11 @@ function wrong(message: string): HakoError {
   return new HakoError({ code: "config", message });
 }
 
+/** "slice:prefix:name", what `--systemd-cgroup` callers put into cgroupsPath. */
+export function isSystemdPath(path: string): boolean {
+  return /^[^:/@]+:[^:/]+:[^:/]+$/.test(path);
+}
+
 /**
  * The unit that "slice:prefix:name" names (runc's docs/systemd.md): PREFIX-NAME.scope in SLICE; an empty slice, and no path at all,
  * mean the defaults.

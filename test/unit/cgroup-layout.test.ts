@@ -3,10 +3,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { cgroupRoot, parseLayout } from "../../src/cgroup/hierarchy/layout";
-import { isSystemdPath, placeIn } from "../../src/cgroup/hierarchy/paths";
+import { placeIn } from "../../src/cgroup/hierarchy/paths";
 import { cleanPath } from "../../src/linux/file/path-text";
 import { MAGIC, tryFilesystemType } from "../../src/linux/file/statfs";
 import { decodeOctal, parseMountinfo, visibleMounts } from "../../src/linux/mount/mountinfo";
+import { isSystemdPath } from "../../src/oci/unit-path";
 
 const dir = mkdtempSync(`${tmpdir()}/hako-test-cgroup-`);
 afterAll(() => rmSync(dir, { recursive: true }));

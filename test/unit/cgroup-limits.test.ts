@@ -6,10 +6,10 @@ import { type Cgroup, openCgroup, parseLayout } from "../../src/cgroup";
 import { blkioToIoWeight } from "../../src/cgroup/controllers/block-io";
 import { sharesToWeight } from "../../src/cgroup/controllers/cpu";
 import { swapAlone } from "../../src/cgroup/controllers/memory";
-import type { Resources } from "../../src/cgroup/controllers/resources";
 import { loadCgroup } from "../../src/cgroup/group/stored";
 import { ioStat } from "../../src/cgroup/stats/stats-block-io";
 import { isRootless } from "../../src/linux/process/rootless";
+import type { Resources } from "../../src/oci/config";
 import { exactJson } from "../../src/oci/json";
 
 let root = "";

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type AccessRule, parseDeviceRule } from "../../src/cgroup/controllers/device-rules";
-import type { DeviceRule, Resources } from "../../src/cgroup/controllers/resources";
 import { allowList, deviceProperties } from "../../src/cgroup/systemd/device-properties";
 import {
   type Circumstances,
@@ -10,6 +9,7 @@ import {
   withRoundedQuota,
 } from "../../src/cgroup/systemd/properties";
 import { startProperties } from "../../src/cgroup/systemd/start-properties";
+import type { DeviceRule, Resources } from "../../src/oci/config";
 
 const INFINITY = 2n ** 64n - 1n;
 

@@ -1,12 +1,11 @@
-import type { CgroupRecord } from "..";
-import type { CgroupNode } from "../hierarchy/node";
+import type { Resources } from "../../oci/config";
+import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
 import { applyBlockIo } from "./block-io";
 import { applyCpu, applyCpuset } from "./cpu";
 import { applyDevices } from "./devices";
 import { applyHugepages, applyPids, applyUnified } from "./limits";
 import { applyMemory } from "./memory";
 import { applyNetwork, applyRdma } from "./network";
-import type { Resources } from "./resources";
 import { Target } from "./target";
 
 /**

@@ -1,7 +1,12 @@
-import type { CgroupNode } from "../hierarchy/node";
+import type { Resources } from "../../oci/config";
+import type { Integer } from "../../oci/json";
+import type { CgroupNode } from "../hierarchy/record";
+import { isSet } from "./amount";
 import { deviceNumber } from "./limits";
-import { type BlockIoResources, type Int, isSet, type ThrottleDevice } from "./resources";
 import type { Target } from "./target";
+
+type BlockIo = NonNullable<Resources["blockIO"]>;
+type ThrottleDevice = NonNullable<BlockIo["throttleReadBpsDevice"]>[number];
 
 /** Throttles: the field, its v1 file, its key in v2's io.max. */
 const THROTTLES = [
@@ -12,13 +17,13 @@ const THROTTLES = [
 ] as const;
 
 /** A blkio.weight (10 … 1000) as an io.weight (1 … 10000). */
-export function blkioToIoWeight(weight: Int): bigint {
+export function blkioToIoWeight(weight: Integer): bigint {
   const value = BigInt(weight);
   return value === 0n ? 0n : 1n + ((value - 10n) * 9999n) / 990n;
 }
 
 /** Writes linux.resources.blockIO. */
-export function applyBlockIo(target: Target, io: BlockIoResources | undefined): void {
+export function applyBlockIo(target: Target, io: BlockIo | undefined): void {
   if (io === undefined) return;
   const field = firstField(io);
   if (field === undefined) return;
@@ -37,15 +42,15 @@ export function applyBlockIo(target: Target, io: BlockIoResources | undefined): 
   }
 }
 
-function firstField(io: BlockIoResources): string | undefined {
+function firstField(io: BlockIo): string | undefined {
   if (isSet(io.weight)) return "weight";
   if (isSet(io.leafWeight)) return "leafWeight";
   if ((io.weightDevice ?? []).length > 0) return "weightDevice";
   return THROTTLES.map(([name]) => name).find((name) => (io[name] ?? []).length > 0);
 }
 
-function checkWeights(target: Target, io: BlockIoResources): void {
-  const check = (weight: Int | undefined, pointer: string) => {
+function checkWeights(target: Target, io: BlockIo): void {
+  const check = (weight: Integer | undefined, pointer: string) => {
     if (isSet(weight) && (BigInt(weight) < 10n || BigInt(weight) > 1000n)) {
       throw target.wrong(pointer, `${weight} is not between 10 and 1000`);
     }
@@ -59,10 +64,10 @@ function checkWeights(target: Target, io: BlockIoResources): void {
 }
 
 /** The CFQ files are gone since Linux 5.0; BFQ has files of its own, with the same numbers. */
-function applyWeightV1(target: Target, node: CgroupNode, io: BlockIoResources): void {
+function applyWeightV1(target: Target, node: CgroupNode, io: BlockIo): void {
   const bfq = !target.exists(node, "blkio.weight") && target.exists(node, "blkio.bfq.weight");
   const prefix = bfq ? "blkio.bfq." : "blkio.";
-  const write = (file: string, value: string | Int, pointer: string) => {
+  const write = (file: string, value: string | Integer, pointer: string) => {
     const failed = target.tryWrite(node, prefix + file, value);
     if (failed === undefined) return;
     const hint =
@@ -82,11 +87,11 @@ function applyWeightV1(target: Target, node: CgroupNode, io: BlockIoResources): 
   }
 }
 
-function applyWeightV2(target: Target, node: CgroupNode, io: BlockIoResources): void {
+function applyWeightV2(target: Target, node: CgroupNode, io: BlockIo): void {
   if (isSet(io.leafWeight)) throw target.refuse("/blockIO/leafWeight", "cgroup v2 cannot do it", "remove it");
   const bfq = target.exists(node, "io.bfq.weight");
   const file = bfq ? "io.bfq.weight" : "io.weight";
-  const convert = (weight: Int) => (bfq ? BigInt(weight) : blkioToIoWeight(weight));
+  const convert = (weight: Integer) => (bfq ? BigInt(weight) : blkioToIoWeight(weight));
   if (isSet(io.weight)) target.write(node, file, `default ${convert(io.weight)}`, "/blockIO/weight");
   for (const [index, device] of (io.weightDevice ?? []).entries()) {
     const pointer = `/blockIO/weightDevice/${index}`;
@@ -97,7 +102,7 @@ function applyWeightV2(target: Target, node: CgroupNode, io: BlockIoResources): 
   }
 }
 
-function applyThrottleV2(target: Target, node: CgroupNode, io: BlockIoResources): void {
+function applyThrottleV2(target: Target, node: CgroupNode, io: BlockIo): void {
   for (const [name, , key] of THROTTLES) {
     for (const [index, device] of (io[name] ?? []).entries()) {
       target.write(node, "io.max", throttleLine(device, key), `/blockIO/${name}/${index}`);

@@ -1,7 +1,11 @@
 import type { HakoError } from "../../base/errors";
-import type { CgroupNode } from "../hierarchy/node";
-import { type CpuResources, type Int, isLimit, isSet } from "./resources";
+import type { Resources } from "../../oci/config";
+import type { Integer } from "../../oci/json";
+import type { CgroupNode } from "../hierarchy/record";
+import { isLimit, isSet } from "./amount";
 import type { Target } from "./target";
+
+type Cpu = NonNullable<Resources["cpu"]>;
 
 const DEFAULT_PERIOD = 100_000n;
 
@@ -9,7 +13,7 @@ const DEFAULT_PERIOD = 100_000n;
  * cpu.shares of v1 (2 … 262144) as cpu.weight of v2 (1 … 10000), so that the default 1024 becomes the default 100: the
  * quadratic curve in log2(shares) that runc and crun use too.
  */
-export function sharesToWeight(shares: Int): number {
+export function sharesToWeight(shares: Integer): number {
   const value = Number(shares);
   if (value === 0) return 0;
   if (value <= 2) return 1;
@@ -21,7 +25,7 @@ export function sharesToWeight(shares: Int): number {
 }
 
 /** Writes linux.resources.cpu but for the cpuset. */
-export function applyCpu(target: Target, cpu: CpuResources | undefined): void {
+export function applyCpu(target: Target, cpu: Cpu | undefined): void {
   if (cpu === undefined) return;
   const numbers = ["shares", "quota", "period", "realtimeRuntime", "realtimePeriod"] as const;
   const field =
@@ -38,7 +42,7 @@ export function applyCpu(target: Target, cpu: CpuResources | undefined): void {
   else applyQuotaV1(target, node, cpu);
 }
 
-function applyRealtime(target: Target, node: CgroupNode, cpu: CpuResources): void {
+function applyRealtime(target: Target, node: CgroupNode, cpu: Cpu): void {
   const fields = [
     ["realtimePeriod", "cpu.rt_period_us"],
     ["realtimeRuntime", "cpu.rt_runtime_us"],
@@ -55,7 +59,7 @@ function applyRealtime(target: Target, node: CgroupNode, cpu: CpuResources): voi
 }
 
 /** An idle cgroup refuses a weight: idle 0 is written before the weight, idle 1 after it. */
-function applyShare(target: Target, node: CgroupNode, cpu: CpuResources): void {
+function applyShare(target: Target, node: CgroupNode, cpu: Cpu): void {
   const idle = cpu.idle === undefined ? undefined : Number(cpu.idle);
   const writeIdle = () => {
     const failed = target.tryWrite(node, "cpu.idle", String(idle));
@@ -72,7 +76,7 @@ function applyShare(target: Target, node: CgroupNode, cpu: CpuResources): void {
 }
 
 /** v1 takes any number and keeps the nearest one that it can have. */
-function writeShares(target: Target, node: CgroupNode, shares: Int): void {
+function writeShares(target: Target, node: CgroupNode, shares: Integer): void {
   target.write(node, "cpu.shares", shares, "/cpu/shares");
   const kept = target.read(node, "cpu.shares");
   if (kept === undefined || BigInt(kept) === BigInt(shares)) return;
@@ -81,9 +85,9 @@ function writeShares(target: Target, node: CgroupNode, shares: Int): void {
 }
 
 /** A shorter period, or a longer burst, may be refused beside the old quota: then it is tried again after the new one. */
-function applyQuotaV1(target: Target, node: CgroupNode, cpu: CpuResources): void {
+function applyQuotaV1(target: Target, node: CgroupNode, cpu: Cpu): void {
   const again: (() => void)[] = [];
-  const write = (file: string, value: Int, field: string) => {
+  const write = (file: string, value: Integer, field: string) => {
     const failed = target.tryWrite(node, file, value);
     if (failed === undefined) return;
     if (failed.errno !== "EINVAL" || !isSet(cpu.quota)) throw target.failure(`/cpu/${field}`, failed, file);
@@ -98,11 +102,11 @@ function applyQuotaV1(target: Target, node: CgroupNode, cpu: CpuResources): void
 }
 
 /** Kernels before 5.14 have no burst; none is then what 0 asks for. */
-function canWriteBurst(target: Target, node: CgroupNode, burst: Int, file: string): boolean {
+function canWriteBurst(target: Target, node: CgroupNode, burst: Integer, file: string): boolean {
   return BigInt(burst) !== 0n || target.exists(node, file);
 }
 
-function applyQuotaV2(target: Target, node: CgroupNode, cpu: CpuResources): void {
+function applyQuotaV2(target: Target, node: CgroupNode, cpu: Cpu): void {
   const burstFile = "cpu.max.burst";
   let retry = false;
   const writeBurst = (): HakoError | undefined =>
@@ -129,7 +133,7 @@ function applyQuotaV2(target: Target, node: CgroupNode, cpu: CpuResources): void
 }
 
 /** Writes the processors and memory nodes; the same files on v1 and v2. */
-export function applyCpuset(target: Target, cpu: CpuResources | undefined): void {
+export function applyCpuset(target: Target, cpu: Cpu | undefined): void {
   for (const name of ["cpus", "mems"] as const) {
     const list = cpu?.[name];
     if (list === undefined || list === "") continue;

@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
+import type { DeviceRule } from "../../oci/config";
 import { deviceAccess, deviceAccessProblem } from "../../oci/device-access";
-import type { DeviceRule } from "./resources";
 
 /** A rule whose parts are checked; an undefined number stands for all. */
 export interface AccessRule {

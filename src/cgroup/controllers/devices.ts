@@ -1,11 +1,12 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { replaceDeviceProgram } from "../../linux/kernel/bpf";
 import { isRootless } from "../../linux/process/rootless";
+import type { DeviceRule } from "../../oci/config";
 import { ValueFile } from "../hierarchy/files";
-import { type CgroupNode, directoryOf } from "../hierarchy/node";
+import { directoryOf } from "../hierarchy/node";
+import type { CgroupNode } from "../hierarchy/record";
 import { deviceProgram } from "./device-program";
 import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
-import type { DeviceRule } from "./resources";
 import type { Target } from "./target";
 
 /** Writes the device rules; the default devices of every container are allowed after them. */

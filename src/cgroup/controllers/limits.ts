@@ -1,7 +1,9 @@
 import { listNames } from "../../linux/file/file";
+import type { Resources } from "../../oci/config";
+import type { Integer } from "../../oci/json";
 import { unifiedFileProblem } from "../../oci/unified-files";
 import { directoryOf } from "../hierarchy/node";
-import { type Int, isLimit, isSet, type Resources } from "./resources";
+import { isLimit, isSet } from "./amount";
 import type { Target } from "./target";
 
 /**
@@ -63,6 +65,6 @@ export function applyUnified(target: Target, unified: Resources["unified"]): voi
 }
 
 /** The numbers of a device, as cgroup files write them. */
-export function deviceNumber(device: { major: Int; minor: Int }): string {
+export function deviceNumber(device: { major: Integer; minor: Integer }): string {
   return `${device.major}:${device.minor}`;
 }

@@ -1,8 +1,12 @@
 import type { HakoError } from "../../base/errors";
+import type { Resources } from "../../oci/config";
+import type { Integer } from "../../oci/json";
 import { logWarning } from "../../output/log";
-import type { CgroupNode } from "../hierarchy/node";
-import { type Int, isLimit, isSet, type MemoryResources } from "./resources";
+import type { CgroupNode } from "../hierarchy/record";
+import { isLimit, isSet } from "./amount";
 import type { Target } from "./target";
+
+type Memory = NonNullable<Resources["memory"]>;
 
 const LIMIT = "memory.limit_in_bytes";
 const LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";
@@ -16,7 +20,7 @@ const KERNEL_AMOUNTS = [
 const UNSIGNED_MINUS_ONE = 2n ** 64n - 1n;
 
 /** -1 means no limit; 0 and nothing leave a limit as it is. */
-export function memoryAmount(value: Int | undefined): bigint | undefined {
+export function memoryAmount(value: Integer | undefined): bigint | undefined {
   return isSet(value) ? BigInt(value) : undefined;
 }
 
@@ -30,7 +34,7 @@ export function swapAlone(limit: bigint | undefined, swap: bigint | undefined): 
 }
 
 /** Writes linux.resources.memory. */
-export function applyMemory(target: Target, memory: MemoryResources | undefined): void {
+export function applyMemory(target: Target, memory: Memory | undefined): void {
   if (memory === undefined) return;
   const swappiness =
     memory.swappiness === undefined || BigInt(memory.swappiness) === UNSIGNED_MINUS_ONE
@@ -52,7 +56,7 @@ export function applyMemory(target: Target, memory: MemoryResources | undefined)
 }
 
 /** The first field that asks for something. */
-function firstField(memory: MemoryResources, swappiness: bigint | undefined): string | undefined {
+function firstField(memory: Memory, swappiness: bigint | undefined): string | undefined {
   if (swappiness !== undefined) return "swappiness";
   if (memory.disableOOMKiller) return "disableOOMKiller";
   return AMOUNTS.find((name) => isSet(memory[name]));
@@ -62,7 +66,7 @@ function firstField(memory: MemoryResources, swappiness: bigint | undefined): st
  * Limits of kernel memory alone: v2 has none, v1's do nothing since Linux 5.16, and a runtime may ignore them (config-linux.md
  * "Memory"). As with runc it says so.
  */
-function applyKernelMemory(target: Target, node: CgroupNode, memory: MemoryResources): void {
+function applyKernelMemory(target: Target, node: CgroupNode, memory: Memory): void {
   for (const [name, file] of KERNEL_AMOUNTS) {
     const value = memory[name];
     if (!isSet(value)) continue;
@@ -77,7 +81,7 @@ function applyKernelMemory(target: Target, node: CgroupNode, memory: MemoryResou
 }
 
 /** checkBeforeUpdate: refuses a limit that is below what is in use already. */
-export function checkUsage(target: Target, memory: MemoryResources | undefined): void {
+export function checkUsage(target: Target, memory: Memory | undefined): void {
   const limit = memoryAmount(memory?.limit);
   const node = target.find("memory");
   if (memory?.checkBeforeUpdate !== true || limit === undefined || node === undefined) return;
@@ -90,12 +94,7 @@ export function checkUsage(target: Target, memory: MemoryResources | undefined):
   );
 }
 
-function applyV1(
-  target: Target,
-  node: CgroupNode,
-  memory: MemoryResources,
-  swappiness: bigint | undefined,
-): void {
+function applyV1(target: Target, node: CgroupNode, memory: Memory, swappiness: bigint | undefined): void {
   if (memory.useHierarchy) target.tryWrite(node, "memory.use_hierarchy", 1);
   writeLimits(target, node, memoryAmount(memory.limit), memoryAmount(memory.swap));
   const reservation = memoryAmount(memory.reservation);
@@ -157,12 +156,7 @@ function busyHint(target: Target, node: CgroupNode, failed: HakoError): string |
   return undefined;
 }
 
-function applyV2(
-  target: Target,
-  node: CgroupNode,
-  memory: MemoryResources,
-  swappiness: bigint | undefined,
-): void {
+function applyV2(target: Target, node: CgroupNode, memory: Memory, swappiness: bigint | undefined): void {
   const pointer = (name: string) => `/memory/${name}`;
   if (memory.disableOOMKiller) {
     throw target.refuse(

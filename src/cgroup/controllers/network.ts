@@ -1,4 +1,4 @@
-import type { Resources } from "./resources";
+import type { Resources } from "../../oci/config";
 import type { Target } from "./target";
 
 const MAX = 0xffffffffn;

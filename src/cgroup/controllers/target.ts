@@ -1,10 +1,10 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { exists } from "../../linux/file/file";
-import type { CgroupRecord } from "..";
+import type { Integer } from "../../oci/json";
 import { skippedHint } from "../hierarchy/delegation";
 import { tryReadValue, tryWriteValue } from "../hierarchy/files";
-import { type CgroupNode, controllersIn, directoryOf, enableController } from "../hierarchy/node";
-import type { Int } from "./resources";
+import { controllersIn, directoryOf, enableController } from "../hierarchy/node";
+import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
 
 const BASE = "/linux/resources";
 
@@ -75,12 +75,12 @@ export class Target {
   }
 
   /** Writes a limit; the error says which field asked for it. */
-  write(node: CgroupNode, file: string, value: string | Int, pointer: string): void {
+  write(node: CgroupNode, file: string, value: string | Integer, pointer: string): void {
     const failed = this.tryWrite(node, file, value);
     if (failed !== undefined) throw this.failure(pointer, failed, file);
   }
 
-  tryWrite(node: CgroupNode, file: string, value: string | Int): HakoError | undefined {
+  tryWrite(node: CgroupNode, file: string, value: string | Integer): HakoError | undefined {
     const path = `${directoryOf(node)}/${file}`;
     const before = this.#made.has(node) ? undefined : tryReadValue(path);
     const failed = tryWriteValue(path, String(value));

@@ -1,6 +1,7 @@
 import { HakoError } from "../../base/errors";
 import { readTable, tryReadValue, tryWriteValue, upwards, writeValue } from "../hierarchy/files";
-import { type CgroupNode, directoryOf } from "../hierarchy/node";
+import { directoryOf } from "../hierarchy/node";
+import type { CgroupNode } from "../hierarchy/record";
 import { cgroupOfProcess } from "../hierarchy/sub-cgroups";
 import { walkTree } from "../hierarchy/tree";
 

@@ -2,15 +2,16 @@ import { HakoError } from "../../base/errors";
 import { FdList } from "../../linux/call/fd";
 import { hasErrno } from "../../linux/file/file";
 import { openPid, signalOpened } from "../../linux/process/process";
-import type { Cgroup, CgroupEntry, CgroupMounts, CgroupRecord } from "..";
-import type { Resources } from "../controllers/resources";
+import type { Resources } from "../../oci/config";
 import { errnoOf, readValue, tryWriteValue } from "../hierarchy/files";
 import type { CgroupVersion } from "../hierarchy/layout";
-import { type CgroupNode, controllersIn, directoryOf, makeNode, removeNode } from "../hierarchy/node";
+import { controllersIn, directoryOf, makeNode, removeNode } from "../hierarchy/node";
+import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
 import { cgroupOfProcess, type SubCgroups, subCgroups } from "../hierarchy/sub-cgroups";
 import { inTree } from "../hierarchy/tree";
 import type { OomWatch } from "../stats/oom";
 import type { CgroupStats } from "../stats/stats-types";
+import type { Cgroup, CgroupEntry, CgroupMounts } from "./cgroup";
 import { type Freezer, freezerOf } from "./freezer";
 
 /** Controllers whose limits can't be felt by a process before it becomes the program. */

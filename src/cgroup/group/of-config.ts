@@ -1,6 +1,10 @@
 import type { CgroupManager } from "../../oci/cgroup-managers";
 import type { Config } from "../../oci/config";
-import { type Cgroup, openCgroup } from "..";
+import { type Layout, readLayout } from "../hierarchy/layout";
+import { placeIn } from "../hierarchy/paths";
+import type { CgroupNode } from "../hierarchy/record";
+import type { Cgroup } from "./cgroup";
+import { Group } from "./group";
 
 /** The cgroups of a container that `create` will make; nothing is made yet. */
 export function cgroupOfConfig(manager: CgroupManager, config: Config, id: string): Cgroup {
@@ -13,4 +17,21 @@ export function cgroupOfConfig(manager: CgroupManager, config: Config, id: strin
   const cgroup = openCgroup(undefined, id);
   for (const node of cgroup.record.nodes) node.skipped = "--cgroup-manager=disabled";
   return cgroup;
+}
+
+/** The cgroups of a container that `create` will make, without systemd. */
+export function openCgroup(cgroupsPath: string | undefined, containerId: string, layout?: Layout): Cgroup {
+  const { version, hierarchies } = layout ?? readLayout();
+  const nodes = hierarchies.map((hierarchy): CgroupNode => {
+    const { mountpoint, name, controllers, unified } = hierarchy;
+    return {
+      mountpoint,
+      name,
+      controllers,
+      unified,
+      path: placeIn(hierarchy, cgroupsPath, containerId),
+      made: [],
+    };
+  });
+  return new Group({ version, nodes });
 }

@@ -1,7 +1,8 @@
 import { changeOwner, exists, hasErrno, readText } from "../../linux/file/file";
 import { mappedId } from "../../linux/process/id-map";
 import type { Config } from "../../oci/config";
-import { type CgroupNode, directoryOf } from "../hierarchy/node";
+import { directoryOf } from "../hierarchy/node";
+import type { CgroupNode } from "../hierarchy/record";
 
 /** The files that the kernel says may be given away with a cgroup; before Linux 4.15 it did not say. */
 const DELEGATED = "/sys/kernel/cgroup/delegate";

@@ -1,5 +1,6 @@
-import type { Cgroup, CgroupRecord } from "..";
 import { directoryOf, plannedNode } from "../hierarchy/node";
+import type { CgroupRecord } from "../hierarchy/record";
+import type { Cgroup } from "./cgroup";
 import { Group } from "./group";
 
 /** The cgroups of a container from its stored record. */

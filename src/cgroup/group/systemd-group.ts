@@ -1,15 +1,14 @@
 import { asHakoError, during, HakoError } from "../../base/errors";
-import type { Config } from "../../oci/config";
+import type { Config, Resources } from "../../oci/config";
 import { slicePath, unitPlace } from "../../oci/unit-path";
 import { logWarning } from "../../output/log";
-import type { CgroupEntry, CgroupRecord, UnitRecord } from "..";
 import { parseDeviceRule } from "../controllers/device-rules";
 import { checkUsage } from "../controllers/memory";
-import type { Resources } from "../controllers/resources";
 import { Target } from "../controllers/target";
 import { subdirectories } from "../hierarchy/files";
 import { belowRoot, type CgroupVersion, readLayout } from "../hierarchy/layout";
 import { directoryOf } from "../hierarchy/node";
+import type { CgroupRecord, UnitRecord } from "../hierarchy/record";
 import type { SubCgroups } from "../hierarchy/sub-cgroups";
 import { annotatedProperties } from "../systemd/annotations";
 import { deviceProperties } from "../systemd/device-properties";
@@ -18,6 +17,7 @@ import { Manager, type Property } from "../systemd/manager";
 import { type Circumstances, resourceProperties, withRoundedQuota } from "../systemd/properties";
 import { startProperties } from "../systemd/start-properties";
 import { systemdScope } from "../systemd/which";
+import type { CgroupEntry } from "./cgroup";
 import { Group } from "./group";
 
 const DEFAULT_PERIOD = 100_000n;

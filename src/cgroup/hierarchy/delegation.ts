@@ -1,7 +1,7 @@
 import { checkAccess, hasErrno } from "../../linux/file/file";
 import { tryReadValue } from "./files";
 import { readLayout } from "./layout";
-import type { CgroupNode } from "./node";
+import type { CgroupNode } from "./record";
 
 const W_OK = 2;
 

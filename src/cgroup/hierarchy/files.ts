@@ -4,7 +4,7 @@ import { bytesOf } from "../../linux/call/bytes";
 import type { Fd } from "../../linux/call/fd";
 import { listDirectories, openToWrite, readText, tryReadText, writeAllTo } from "../../linux/file/file";
 import { dirname } from "../../linux/file/path-text";
-import type { Int } from "../controllers/resources";
+import type { Integer } from "../../oci/json";
 
 /** errno of something thrown by a system call. */
 export function errnoOf(thrown: unknown): ErrnoName | undefined {
@@ -85,7 +85,7 @@ export function subdirectories(dir: string): string[] {
 }
 
 /** A counter or a limit as it is: one beyond 2^53 is a big integer. What is no number counts as 0. */
-export function exactNumber(text: string): Int {
+export function exactNumber(text: string): Integer {
   const value = Number(text) || 0;
   return Number.isSafeInteger(value) || !/^-?\d+$/.test(text) ? value : BigInt(text);
 }
@@ -105,7 +105,7 @@ export function readTable(file: string): Record<string, number> {
 }
 
 /** The same, whatever the values' size. */
-export function readExactTable(file: string): Record<string, Int> {
+export function readExactTable(file: string): Record<string, Integer> {
   return readLines(file, exactNumber);
 }
 

@@ -3,23 +3,8 @@ import { checkAccess, exists, makeNewDirectory, removeDirectory } from "../../li
 import { dirname } from "../../linux/file/path-text";
 import { DELEGATION, moveBelow, threadedAbove } from "./delegation";
 import { errnoOf, tryReadValue, tryWriteValue, upwards, writeValue } from "./files";
+import type { CgroupNode } from "./record";
 import { removeBelow } from "./tree";
-
-/** The container's directory in one hierarchy; plain JSON. */
-export interface CgroupNode {
-  mountpoint: string;
-  /** "memory", "cpu,cpuacct", "name=systemd"; "" is the unified hierarchy. */
-  name: string;
-  /** Of a v1 hierarchy. */
-  controllers: string[];
-  unified: boolean;
-  /** Below the mount point. */
-  path: string;
-  /** The directories that `makeNode` made, outermost first. */
-  made: string[];
-  /** Why the directory could not be made, where a container may go without. */
-  skipped?: string | undefined;
-}
 
 const TOLERATED = new Set(["EACCES", "EPERM", "EROFS"]);
 /** A parent directory of ours may be removed by another container's end while we make the next one. */

@@ -1,11 +1,6 @@
 import { cleanPath, dirname } from "../../linux/file/path-text";
 import type { Hierarchy } from "./layout";
 
-/** "slice:prefix:name", what `--systemd-cgroup` callers put into cgroupsPath. */
-export function isSystemdPath(path: string): boolean {
-  return /^[^:/@]+:[^:/]+:[^:/]+$/.test(path);
-}
-
 /**
  * The container's directory below a hierarchy's mount point. As in runc: an absolute path starts there, a relative one at
  * our own cgroup on v1, and beside it on v2 (a cgroup with processes cannot give controllers to its children).

@@ -1,6 +1,7 @@
 import { type ErrorCode, HakoError } from "../../base/errors";
 import { exists, hasErrno, readText } from "../../linux/file/file";
-import { type CgroupNode, directoryOf } from "./node";
+import { directoryOf } from "./node";
+import type { CgroupNode } from "./record";
 
 /** Paths below a container's own cgroups, "/a/b", by their hierarchy. */
 export type SubCgroups = ReadonlyMap<CgroupNode, string>;

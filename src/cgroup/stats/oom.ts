@@ -3,10 +3,10 @@ import { syscall } from "../../linux/call/syscall";
 import { O, openAt } from "../../linux/file/path";
 import type { Watched } from "../../linux/file/poll";
 import { readSome } from "../../linux/file/socket";
-import type { CgroupRecord } from "..";
 import { Target } from "../controllers/target";
 import { readTable, writeValue } from "../hierarchy/files";
 import { directoryOf } from "../hierarchy/node";
+import type { CgroupRecord } from "../hierarchy/record";
 
 const EFD_CLOEXEC = 0o2000000;
 

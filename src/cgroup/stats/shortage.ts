@@ -1,7 +1,7 @@
-import type { CgroupRecord } from "..";
 import { readTable, tryReadValue, upwards } from "../hierarchy/files";
 import { readLayout } from "../hierarchy/layout";
-import { type CgroupNode, directoryOf } from "../hierarchy/node";
+import { directoryOf } from "../hierarchy/node";
+import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
 
 const V1_LIMIT = "memory.limit_in_bytes";
 const V1_LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";

@@ -1,11 +1,11 @@
+import type { Integer } from "../../oci/json";
 import type { RdtStats } from "../../resctrl/stats";
-import type { Int } from "../controllers/resources";
 
 export interface MemoryUsage {
-  limit: Int;
-  usage: Int;
-  max: Int;
-  failcnt: Int;
+  limit: Integer;
+  usage: Integer;
+  max: Integer;
+  failcnt: Integer;
 }
 
 export interface BlkioEntry {
@@ -13,14 +13,14 @@ export interface BlkioEntry {
   minor: number;
   /** Not of sums. */
   op?: string;
-  value: Int;
+  value: Integer;
 }
 
 interface PressureData {
   avg10: number;
   avg60: number;
   avg300: number;
-  total: Int;
+  total: Integer;
 }
 
 /** How long processes waited for something: some of them, all of them. */
@@ -49,24 +49,24 @@ export interface CpusetFlags {
 export interface CgroupStats {
   cpu: {
     usage: {
-      total: Int;
-      percpu?: Int[];
-      percpu_kernel?: Int[];
-      percpu_user?: Int[];
-      kernel: Int;
-      user: Int;
+      total: Integer;
+      percpu?: Integer[];
+      percpu_kernel?: Integer[];
+      percpu_user?: Integer[];
+      kernel: Integer;
+      user: Integer;
     };
-    throttling: { periods: number; throttledPeriods: number; throttledTime: Int };
+    throttling: { periods: number; throttledPeriods: number; throttledTime: Integer };
     psi?: Pressure | undefined;
   };
   cpuset: { cpus: number[]; mems: number[] } & CpusetFlags;
   memory: {
-    cache: Int;
+    cache: Integer;
     usage: MemoryUsage;
     swap: MemoryUsage;
     kernel: MemoryUsage;
     kernelTCP: MemoryUsage;
-    raw: Record<string, Int>;
+    raw: Record<string, Integer>;
     psi?: Pressure | undefined;
   };
   pids: { current: number; limit: number };
@@ -81,7 +81,7 @@ export interface CgroupStats {
     sectorsRecursive?: BlkioEntry[] | undefined;
     psi?: Pressure | undefined;
   };
-  hugetlb: Record<string, { usage: Int; max: Int; failcnt: Int }>;
+  hugetlb: Record<string, { usage: Integer; max: Integer; failcnt: Integer }>;
   /** Of containers that asked for it. */
   intel_rdt: RdtStats;
   /** Nothing is counted of these; runc's readers look for them. */

@@ -1,10 +1,10 @@
 import { listNames } from "../../linux/file/file";
 import { parseNumberList } from "../../linux/process/number-list";
-import type { CgroupRecord } from "..";
-import type { Int } from "../controllers/resources";
+import type { Integer } from "../../oci/json";
 import { Target } from "../controllers/target";
 import { exactNumber, readExactTable, readTable, tryReadValue } from "../hierarchy/files";
 import { directoryOf } from "../hierarchy/node";
+import type { CgroupRecord } from "../hierarchy/record";
 import { blockIoV1, ioStat } from "./stats-block-io";
 import type { CgroupStats, CpusetFlags, Pressure } from "./stats-types";
 
@@ -15,7 +15,7 @@ const MAX = 2n ** 64n - 1n;
 /** USER_HZ, the unit of cpuacct.stat: 100 on all of Linux's ABIs that hako runs on. */
 const TICK_NS = 10_000_000;
 
-type Read = (file: string) => Int;
+type Read = (file: string) => Integer;
 
 /** Reads all counters; what a host doesn't count is 0. */
 export function statsOf(record: CgroupRecord): CgroupStats {
@@ -37,13 +37,13 @@ function directory(target: Target, controller: string): { dir: string; unified: 
   return node === undefined ? undefined : { dir: directoryOf(node), unified: node.unified };
 }
 
-function numberIn(file: string): Int {
+function numberIn(file: string): Integer {
   const text = tryReadValue(file);
   return text === undefined ? 0 : text === "max" ? MAX : exactNumber(text);
 }
 
 /** Numbers between white space. */
-function numbersIn(text: string): Int[] {
+function numbersIn(text: string): Integer[] {
   return text
     .split(/\s+/)
     .filter((word) => word !== "")
@@ -51,7 +51,7 @@ function numbersIn(text: string): Int[] {
 }
 
 /** The same as an integer however large it is. */
-function product(value: number, factor: number): Int {
+function product(value: number, factor: number): Integer {
   return Number.isSafeInteger(value * factor) ? value * factor : BigInt(value) * BigInt(factor);
 }
 
@@ -139,7 +139,7 @@ function cpuset(target: Target): CgroupStats["cpuset"] {
   };
 }
 
-function sum(one: Int, other: Int): Int {
+function sum(one: Integer, other: Integer): Integer {
   return exactNumber(String(BigInt(one) + BigInt(other)));
 }
 

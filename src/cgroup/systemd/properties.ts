@@ -1,8 +1,9 @@
 import { bitMask, parseNumberList } from "../../linux/process/number-list";
+import type { Resources } from "../../oci/config";
+import { isSet } from "../controllers/amount";
 import { blkioToIoWeight } from "../controllers/block-io";
 import { sharesToWeight } from "../controllers/cpu";
 import { memoryAmount, swapAlone } from "../controllers/memory";
-import { type CpuResources, isSet, type Resources } from "../controllers/resources";
 import type { CgroupVersion } from "../hierarchy/layout";
 import type { Property } from "./manager";
 import { bytes, UNLIMITED, uint64 } from "./variants";
@@ -88,7 +89,7 @@ function addMemory(properties: Properties, memory: Resources["memory"], unified:
   if (typeof swap === "bigint") properties.set("MemorySwapMax", amount(swap));
 }
 
-function addCpu(properties: Properties, cpu: CpuResources | undefined, now: Circumstances): void {
+function addCpu(properties: Properties, cpu: Resources["cpu"], now: Circumstances): void {
   if (cpu === undefined) return;
   const unified = now.version === "v2";
   if (isSet(cpu.shares)) {

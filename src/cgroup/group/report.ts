@@ -1,7 +1,8 @@
-import type { Cgroup, CgroupVersion } from "..";
-import type { Int } from "../controllers/resources";
+import type { Integer } from "../../oci/json";
 import { Target } from "../controllers/target";
-import { cpusetLists, UNLIMITED } from "./stats";
+import type { CgroupVersion } from "../hierarchy/layout";
+import { cpusetLists, UNLIMITED } from "../stats/stats";
+import type { Cgroup } from "./cgroup";
 
 /** A limit and what is used of it; undefined: no limit, or not counted here. Bytes, processors, processes, nanoseconds. */
 export interface ReportRow {
@@ -19,7 +20,7 @@ export interface CgroupReport {
   resources: ReportRow[];
 }
 
-function limited(value: Int): number | undefined {
+function limited(value: Integer): number | undefined {
   return value === 0 || value >= UNLIMITED ? undefined : Number(value);
 }
 
