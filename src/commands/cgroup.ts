@@ -1,5 +1,5 @@
 import { cgroupRoot, readLayout } from "../cgroup";
-import type { ReportRow } from "../cgroup/stats/report";
+import type { ReportRow } from "../cgroup/group/report";
 import { type CommandGroup, defineCommand } from "../cli/command";
 import { MAGIC, tryFilesystemType } from "../linux/file/statfs";
 import { print, printJson, printTable } from "../output/print";
@@ -55,9 +55,11 @@ const show = defineCommand({
   args: { container: CONTAINER, ...FORMAT_FLAGS },
   examples: ["hako cgroup show web", "hako cgroup show web --format json"],
   async run({ values, globals }) {
-    const { containerCgroup } = await import("../cgroup/group/of-container");
-    const { reportOf } = await import("../cgroup/stats/report");
-    const report = reportOf(containerCgroup(values.container, globals.root));
+    const { reportOf } = await import("../cgroup/group/report");
+    const { cgroupOf } = await import("../container/pause");
+    const { containerId } = await import("../oci/id");
+    const { readRecord } = await import("../state/record");
+    const report = reportOf(cgroupOf(readRecord(globals.root, containerId(values.container))));
     if (wantsJson(values)) {
       printJson(report);
       return undefined;

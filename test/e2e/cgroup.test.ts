@@ -5,9 +5,9 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { HakoError } from "../../src/base/errors";
-import { type Cgroup, openCgroup, type Resources, readLayout } from "../../src/cgroup";
-import { SandboxTree } from "../../src/cgroup/group/sandbox-tree";
+import { type Cgroup, openCgroup, readLayout } from "../../src/cgroup";
 import { loadCgroup } from "../../src/cgroup/group/stored";
+import type { Resources } from "../../src/oci/config";
 import { Box, type BundleConfig, e2e, isV2, needsHako, until } from "./support";
 
 const HAKO = process.env.HAKO ?? "dist/hako";
@@ -285,38 +285,6 @@ describe("limits @v2", () => {
   });
 });
 
-describe("the cgroups of a virtual machine @v2", () => {
-  rootTest(
-    "hold the process and its processors' threads",
-    layout.version === "v2" ? ["cgroup v1"] : ["cpu"],
-    () => {
-      const tree = new SandboxTree(layout, `hako-test-${process.pid}`);
-      const parents = tree.directories.map((dir) => resolve(dir, ".."));
-      const made = parents.filter((dir) => !existsSync(dir));
-      undo.push(() => {
-        tree.destroy();
-        const { pid } = machine;
-        process.kill(pid, "SIGKILL");
-        for (const dir of made)
-          for (let i = 0; i < 100 && spawnSync("rmdir", [dir]).status !== 0; i++) Bun.sleepSync(5);
-      });
-      const machine = shell("sleep 100");
-      tree.create();
-      tree.create();
-      tree.apply({ quota: 7500n, period: 10_000n }, () => [machine.pid]);
-      const cpu = tree.directories.find((dir) => existsSync(`${dir}/vcpu/cpu.cfs_quota_us`));
-      expect(readFileSync(`${cpu}/vcpu/cpu.cfs_quota_us`, "utf8")).toBe("7500\n");
-      expect(readFileSync(`${cpu}/vcpu/cpu.cfs_period_us`, "utf8")).toBe("10000\n");
-      expect(readFileSync(`${cpu}/vcpu/tasks`, "utf8")).toBe(`${machine.pid}\n`);
-      tree.apply(undefined, () => []);
-      expect(readFileSync(`${cpu}/vcpu/cpu.cfs_quota_us`, "utf8")).toBe("-1\n");
-      tree.destroy();
-      expect(tree.directories.some((dir) => existsSync(dir))).toBe(false);
-      expect(readFileSync(`${parents[0]}/cgroup.procs`, "utf8")).toContain(String(machine.pid));
-    },
-  );
-});
-
 describe("hako cgroup @v2", () => {
   const hako = (...args: string[]) => spawnSync(HAKO, ["cgroup", ...args], { encoding: "utf8" });
 
@@ -362,6 +330,27 @@ describe("hako cgroup @v2", () => {
     expect(table).toMatch(/^cpu quota +0\.5 +-$/m);
     expect(table).toMatch(/^cpu time +- +0\.\d\d s$/m);
     expect(row("cpu time").use).toBeNumber();
+  }, [needsHako]);
+
+  e2e("show: a record is refused in the words of every command", () => {
+    using box = new Box();
+    const record = (text: string) => {
+      mkdirSync(`${box.root}/odd`, { recursive: true, mode: 0o700 });
+      writeFileSync(`${box.root}/odd/state.json`, text);
+    };
+    const said = () => {
+      const [shown, state] = [box.hako("cgroup", "show", "odd"), box.hako("state", "odd")];
+      expect(shown.status).toBe(state.status);
+      expect(shown.stderr).toBe(state.stderr);
+      return shown.stderr;
+    };
+    expect(said()).toContain("does not exist");
+    record("broken");
+    expect(said()).toContain("state.json is broken (hako delete --force odd");
+    record('{ "id": "odd", "config": {}, "init_process_pid": 1 }');
+    expect(said()).toContain("is runc's");
+    chmodSync(box.root, 0o777);
+    expect(said()).toContain("others may write to it");
   }, [needsHako]);
 });
 
