@@ -3,7 +3,6 @@ import { defineCommand } from "../cli/command";
 import { checkpointContainer } from "../container/criu/checkpoint";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
-import { logWarning } from "../output/log";
 import { CRIU_FLAGS, criuFlags } from "./flags/criu";
 import { CONTAINER } from "./flags/operands";
 
@@ -55,7 +54,6 @@ export default defineCommand({
       pageServer: pageServer(values["page-server"]),
       preDump: values["pre-dump"],
       openFiles: callerOpenFiles(),
-      warn: logWarning,
     });
     return 0;
   },

@@ -1,7 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { deleteContainer } from "../container/delete";
 import { callerOpenFiles } from "../linux/process/rlimit";
-import { logWarning } from "../output/log";
 import { CONTAINER } from "./flags/operands";
 import { forContainers, MORE, REGEX } from "./flags/regex";
 
@@ -26,7 +25,7 @@ export default defineCommand({
     const { root } = globals;
     const openFiles = callerOpenFiles();
     forContainers(root, [values.container, ...rest], values.regex, (id) =>
-      deleteContainer({ root, id, force: values.force, openFiles, warn: logWarning }),
+      deleteContainer({ root, id, force: values.force, openFiles }),
     );
     return 0;
   },

@@ -3,7 +3,6 @@ import { execInContainer } from "../container/exec";
 import { inheritance } from "../container/io/caller";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
-import { logWarning } from "../output/log";
 import { CONTAINER, PIDFD_SOCKET } from "./flags/operands";
 
 export default defineCommand({
@@ -95,7 +94,6 @@ export default defineCommand({
       openFiles: callerOpenFiles(),
       cgroups: values.cgroup,
       ignorePaused: values["ignore-paused"],
-      warn: logWarning,
     });
   },
 });

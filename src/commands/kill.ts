@@ -1,7 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { killContainer } from "../container/kill";
 import { signalNames, signalNumber } from "../linux/process/signals";
-import { logWarning } from "../output/log";
 import { CONTAINER } from "./flags/operands";
 import { forContainers, REGEX } from "./flags/regex";
 
@@ -28,7 +27,7 @@ export default defineCommand({
     const signal = signalNumber(values.signal);
     const { root } = globals;
     forContainers(root, [values.container], values.regex, (id) =>
-      killContainer({ root, id, signal, all: values.all, warn: logWarning }),
+      killContainer({ root, id, signal, all: values.all }),
     );
     return 0;
   },

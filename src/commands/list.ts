@@ -1,6 +1,5 @@
 import { defineCommand } from "../cli/command";
 import { listContainers } from "../container/list";
-import { logWarning } from "../output/log";
 import { print, printTable } from "../output/print";
 import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
@@ -12,7 +11,7 @@ export default defineCommand({
   },
   examples: ["hako list", "hako list --format json"],
   run({ values, globals }) {
-    const containers = listContainers(globals.root, logWarning);
+    const containers = listContainers(globals.root);
     if (values.quiet) print(containers.map(({ id }) => `${id}\n`).join(""));
     else if (wantsJson(values)) print(`${JSON.stringify(containers)}\n`);
     else {

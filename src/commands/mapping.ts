@@ -1,6 +1,5 @@
 import { type CommandGroup, defineCommand } from "../cli/command";
 import { containerId, sandboxId } from "../oci/id";
-import { logWarning } from "../output/log";
 import { print, printJson, printTable } from "../output/print";
 import { MappingStore } from "../state/mapping";
 import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
@@ -56,7 +55,7 @@ const list = defineCommand({
   },
   examples: ["hako mapping list --format json"],
   run({ values, globals }) {
-    const mappings = new MappingStore(globals.root).list(logWarning);
+    const mappings = new MappingStore(globals.root).list();
     if (wantsJson(values)) printJson(mappings);
     else
       printTable(

@@ -3,7 +3,6 @@ import { checkedBundle } from "../container/bundle";
 import { runRestored } from "../container/criu/run-restored";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
-import { logWarning } from "../output/log";
 import { CREATE_FLAGS } from "./flags/container";
 import { CRIU_FLAGS, criuFlags } from "./flags/criu";
 import { NEW_CONTAINER } from "./flags/operands";
@@ -51,7 +50,6 @@ export default defineCommand({
       detach: values.detach,
       subreaper: !values["no-subreaper"],
       openFiles: callerOpenFiles(),
-      warn: logWarning,
     });
   },
 });

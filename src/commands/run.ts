@@ -8,7 +8,6 @@ import { runContainer } from "../container/run/run";
 import type { ScriptValues } from "../container/script/script";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
-import { logWarning } from "../output/log";
 import { print } from "../output/print";
 import { freeId } from "../state/free-id";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./flags/container";
@@ -178,7 +177,7 @@ export default defineCommand({
 /** The end of a container that an attendant has given back. */
 function endOf(ended: EndedRun, container: string, keep: boolean, { root }: Globals): number {
   const openFiles = callerOpenFiles();
-  return endEndedRun(ended, { root, id: containerId(container), keep, openFiles, warn: logWarning });
+  return endEndedRun(ended, { root, id: containerId(container), keep, openFiles });
 }
 
 /** Without the -- a command's name would be taken for the id, and its first argument for the command. */

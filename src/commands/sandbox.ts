@@ -1,6 +1,5 @@
 import { type CommandGroup, defineCommand } from "../cli/command";
 import { sandboxId } from "../oci/id";
-import { logWarning } from "../output/log";
 import { print, printJson, printTable } from "../output/print";
 import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
 import { binarySize, seconds } from "./flags/quantities";
@@ -14,7 +13,7 @@ const list = defineCommand({
   examples: ["hako sandbox list", "hako sandbox list --format json"],
   async run({ values, globals }) {
     const { listSandboxes } = await import("../container/sandboxes");
-    const sandboxes = listSandboxes(globals.root, logWarning);
+    const sandboxes = listSandboxes(globals.root);
     if (values.quiet) print(sandboxes.map(({ id }) => `${id}\n`).join(""));
     else if (wantsJson(values)) printJson(sandboxes);
     else {
@@ -41,7 +40,7 @@ const show = defineCommand({
   examples: ["hako sandbox show pod1", "hako sandbox show pod1 --format json"],
   async run({ values, globals }) {
     const { showSandbox } = await import("../container/sandboxes");
-    const sandbox = showSandbox(globals.root, sandboxId(values.sandbox), logWarning);
+    const sandbox = showSandbox(globals.root, sandboxId(values.sandbox));
     if (wantsJson(values)) {
       printJson(sandbox);
       return 0;

@@ -2,7 +2,6 @@ import { defineCommand } from "../cli/command";
 import { updateContainer } from "../container/update";
 import { changesOf, LIMIT_FLAGS, SCHEMA_FLAGS } from "../container/update-values";
 import { containerId } from "../oci/id";
-import { logWarning } from "../output/log";
 import { CONTAINER } from "./flags/operands";
 
 type LimitFlag = keyof typeof LIMIT_FLAGS;
@@ -58,8 +57,8 @@ export default defineCommand({
     'echo \'{"cpu":{"shares":512}}\' | hako update -r - web',
   ],
   run({ values, globals }) {
-    const changes = changesOf(values.resources, values, logWarning);
-    updateContainer(globals.root, containerId(values.container), changes, logWarning);
+    const changes = changesOf(values.resources, values);
+    updateContainer(globals.root, containerId(values.container), changes);
     return 0;
   },
 });

@@ -17,6 +17,7 @@ import { sandboxOf } from "../oci/container-type";
 import { type ContainerId, sandboxId } from "../oci/id";
 import { hasNamespace } from "../oci/namespaces";
 import { kataWarning } from "../oci/semantics-isolation";
+import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import { MappingStore } from "../state/mapping";
 import {
@@ -65,23 +66,22 @@ export interface CreateOptions extends Receivers {
   openFiles: number | undefined;
   /** The caller's $NOTIFY_SOCKET, which wants to know when the program is ready. */
   notifySocket: string | undefined;
-  warn(message: string): void;
 }
 
 /** Makes a container that waits for start (runtime.md "Create"); what a failure leaves is undone in reverse order. */
 export function createContainer(given: CreateOptions): ContainerRecord {
-  const { root, id, warn } = given;
+  const { root, id } = given;
   checkRights(given);
   const { process } = given.bundle.config;
   if (process !== undefined) checkLabels(process);
   const kata = kataWarning(given.bundle.config);
-  if (kata !== undefined) warn(`config ${kata.pointer}: ${kata.message}`);
+  if (kata !== undefined) logWarning(`config ${kata.pointer}: ${kata.message}`);
   // held until all is undone: whoever waits for it finds nothing, or a whole container
   using _lock = claim(root, id);
-  using undo = new UndoStack((error) => warn(error.oneLine));
+  using undo = new UndoStack((error) => logWarning(error.oneLine));
   let hooksBegan = false;
   undo.defer(`what hooks of ${id} made`, () => {
-    if (hooksBegan) runPoststopHooks(record, given.openFiles, warn);
+    if (hooksBegan) runPoststopHooks(record, given.openFiles);
   });
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
   const bundle =
@@ -123,7 +123,7 @@ export function createContainer(given: CreateOptions): ContainerRecord {
     save({ hostMounts });
     undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
   }
-  const filter = () => makeFilter(root, id, config, warn, bundle.filter);
+  const filter = () => makeFilter(root, id, config, bundle.filter);
   namespacesDriver.create({ ...planOf(options, record, startSocket), filter }, events, undo);
   undo.commit();
   return record;
@@ -158,7 +158,7 @@ function planOf(
   startSocket: Fd,
 ): Omit<ContainerPlan, "filter"> {
   const { root, id, bundle, cgroupManager, consoleSocket } = options;
-  const { noPivot, noNewKeyring, preserveFds, openFiles, warn } = options;
+  const { noPivot, noNewKeyring, preserveFds, openFiles } = options;
   const directory = containerDirectory(root, id);
   const overlay = bundle.overlayOfHost === true ? join(directory, "rootfs") : undefined;
   if (overlay !== undefined) makeDirectory(overlay, 0o755);
@@ -177,7 +177,6 @@ function planOf(
     noNewKeyring,
     preserveFds,
     openFiles,
-    warn,
   };
 }
 

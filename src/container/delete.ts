@@ -4,7 +4,7 @@ import { hasErrno } from "../linux/file/file";
 import { signalProcess, waitForEnd } from "../linux/process/process";
 import { leadsSandbox } from "../oci/container-type";
 import type { ContainerId } from "../oci/id";
-import { logDebug } from "../output/log";
+import { logDebug, logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import { MappingStore } from "../state/mapping";
 import {
@@ -33,7 +33,6 @@ export interface DeleteOptions {
   /** Its sandbox and what is in there stay. */
   alone?: boolean | undefined;
   openFiles: number | undefined;
-  warn(message: string): void;
 }
 
 /**
@@ -47,13 +46,13 @@ export function deleteContainer(options: DeleteOptions): void {
     if (others.length === 0) return;
     for (const id of others) deleteContainer({ ...options, id, force: true, alone: true });
     const names = others.map((id) => `"${id}"`).join(", ");
-    options.warn(`deleted with sandbox container "${options.id}": ${names}`);
+    logWarning(`deleted with sandbox container "${options.id}": ${names}`);
   }
 }
 
 /** Not without its lock; but theirs are waited for without it, lest two commands wait for each other. */
 function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
-  const { root, id, force, warn } = options;
+  const { root, id, force } = options;
   const mappings = new MappingStore(root);
   using lock = lockContainer(root, id);
   if (lock === undefined) {
@@ -71,20 +70,20 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
     // a created container has no program yet that could be disturbed
     if (!force && status !== "stopped" && status !== "created") throw notStopped(id, status);
     if (options.alone !== true && leadsSandbox(record)) {
-      const others = mappings.othersOf(record, warn);
+      const others = mappings.othersOf(record);
       if (others.length > 0) return others;
     }
     end(record);
   } else {
     checkOwn(root, id);
     const { endRemains } = require("./remains") as typeof import("./remains");
-    endRemains(root, id, warn);
+    endRemains(root, id);
   }
   mappings.delete(id);
   removeDirectory(root, id);
   logDebug(`${id}: deleted`);
   if (record === undefined || record.creator !== undefined) return [];
-  runPoststopHooks(record, options.openFiles, warn);
+  runPoststopHooks(record, options.openFiles);
   return [];
 }
 
@@ -97,7 +96,7 @@ function notStopped(id: ContainerId, status: Status): HakoError {
 }
 
 /** The record; a broken one is none when force is used. */
-function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | undefined {
+function tryRecord({ root, id, force }: DeleteOptions): ContainerRecord | undefined {
   try {
     return readRecord(root, id);
   } catch (thrown) {
@@ -110,7 +109,7 @@ function tryRecord({ root, id, force, warn }: DeleteOptions): ContainerRecord | 
     if (error.code === "not-found") return undefined;
     // one that can't be read just now is whole: its processes and cgroups would be forgotten with it; runc has its own
     if (hasErrno(error, ...FOR_NOW) || error.code === "unsupported") throw error;
-    warn(error.message);
+    logWarning(error.message);
     return undefined;
   }
 }

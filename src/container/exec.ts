@@ -14,7 +14,7 @@ import type { Config, Process } from "../oci/config";
 import { keepsGroups } from "../oci/groups";
 import type { ContainerId } from "../oci/id";
 import { hasNamespace } from "../oci/namespaces";
-import { isDebugging, logDebug } from "../output/log";
+import { isDebugging, logDebug, logWarning } from "../output/log";
 import {
   type ContainerRecord,
   type ProcessRecord,
@@ -46,7 +46,6 @@ export interface ExecOptions extends Receivers {
   /** As `--cgroup` names them, below the container's own. */
   cgroups: readonly string[];
   ignorePaused: boolean;
-  warn(message: string): void;
 }
 
 /**
@@ -119,12 +118,14 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
   }
 }
 
-function warnOfLost({ values, warn }: ExecOptions, process: Process): void {
+function warnOfLost({ values }: ExecOptions, process: Process): void {
   const lost = lostCapabilities(values, process);
   if (lost.length === 0) return;
   const why =
     "only root, and what config.json has as inheritable, keeps capabilities when a program is executed";
-  warn(`exec: --cap: user ${process.user.uid} gets ${lost.join(", ")} in its bounding set alone (${why})`);
+  logWarning(
+    `exec: --cap: user ${process.user.uid} gets ${lost.join(", ")} in its bounding set alone (${why})`,
+  );
 }
 
 /** Loaded for programs that are watched from here. */
@@ -170,11 +171,11 @@ function startProcess(
   { consoleSocket, receiver }: { consoleSocket: Fd | undefined; receiver: Fd | undefined },
 ): Started {
   const { process, linux } = config;
-  const { root, preserveFds, openFiles, cgroups, detach, warn } = options;
+  const { root, preserveFds, openFiles, cgroups, detach } = options;
   const { id, cgroup, noNewKeyring } = record;
   const filter = storedFilter(root, id);
   const leaves = leavesTheProgram(options, filter);
-  using undo = new UndoStack((error) => warn(error.oneLine));
+  using undo = new UndoStack((error) => logWarning(error.oneLine));
   let forward: SignalForwarder | undefined;
   let terminal: Fd | undefined;
   const started = namespacesDriver.exec(
@@ -196,7 +197,6 @@ function startProcess(
       keepsGroups: keepsGroups(config),
       preserveFds,
       openFiles,
-      warn,
     },
     (ready) => {
       handOut(options, ready, "setns", undo);

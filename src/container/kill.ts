@@ -16,14 +16,13 @@ export interface KillOptions {
   signal: number;
   /** All processes, not the first one alone. */
   all: boolean;
-  warn(message: string): void;
 }
 
 /**
  * Sends a signal to the container's first process, or to all of its processes (runtime.md "Kill"). What asks a sandbox
  * container to end asks all containers of its sandbox.
  */
-export function killContainer({ root, id, signal, all, warn }: KillOptions): void {
+export function killContainer({ root, id, signal, all }: KillOptions): void {
   const record = readRecord(root, id);
   // containerd reads "container not running"
   if (!signalContainer(root, record, signal, all)) {
@@ -32,7 +31,7 @@ export function killContainer({ root, id, signal, all, warn }: KillOptions): voi
   }
   if ((signal !== SIGTERM && signal !== SIGKILL) || !leadsSandbox(record)) return;
   let failure: HakoError | undefined;
-  for (const other of new MappingStore(root).othersOf(record, warn)) {
+  for (const other of new MappingStore(root).othersOf(record)) {
     try {
       signalContainer(root, readRecord(root, other), signal, all);
     } catch (thrown) {

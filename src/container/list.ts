@@ -2,6 +2,7 @@ import { asHakoError, HakoError } from "../base/errors";
 import { statusAt } from "../linux/file/file";
 import { userName } from "../linux/file/user-name";
 import type { ContainerId } from "../oci/id";
+import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import {
   containerDirectory,
@@ -26,8 +27,8 @@ export interface Listed {
   owner: string;
 }
 
-/** All containers below `root` by id; a broken record is told to `warn` and left out. */
-export function listContainers(root: string, warn: (message: string) => void): Listed[] {
+/** All containers below `root` by id; a broken record is a warning, and left out. */
+export function listContainers(root: string): Listed[] {
   const owners = new Map<number, string>();
   const listed: Listed[] = [];
   for (const id of containerIds(root)) {
@@ -49,20 +50,20 @@ export function listContainers(root: string, warn: (message: string) => void): L
       });
     } catch (thrown) {
       const error = asHakoError(thrown);
-      if (error.code === "not-found" || error.errno === "ENOENT") warnOfRemains(root, id, warn);
-      else warn(error.oneLine);
+      if (error.code === "not-found" || error.errno === "ENOENT") warnOfRemains(root, id);
+      else logWarning(error.oneLine);
     }
   }
   return listed;
 }
 
 /** A directory without a record, unless it was deleted meanwhile, is another's, or a create has only just begun: that holds it. */
-function warnOfRemains(root: string, id: ContainerId, warn: (message: string) => void): void {
+function warnOfRemains(root: string, id: ContainerId): void {
   if (!hasDirectory(root, id)) return;
   try {
     using lock = lockContainer(root, id, 0);
     if (lock === undefined || hasRecord(root, id) || foreignName(root, id) !== undefined) return;
-    warn(`container "${id}" has no record: hako delete --force ${id} removes what is left of it`);
+    logWarning(`container "${id}" has no record: hako delete --force ${id} removes what is left of it`);
   } catch (error) {
     // a read-only look may find it busy, or another user's
     if (!(error instanceof HakoError)) throw error;

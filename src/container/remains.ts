@@ -3,6 +3,7 @@ import { cgroupOfConfig } from "../cgroup/group/of-config";
 import { directoryOf } from "../cgroup/hierarchy/node";
 import { exists } from "../linux/file/file";
 import type { ContainerId } from "../oci/id";
+import { logWarning } from "../output/log";
 import { readStoredConfig } from "../state/record";
 
 /**
@@ -10,12 +11,12 @@ import { readStoredConfig } from "../state/record";
  * are: a path from the top of the hierarchies. One that was relative to the cgroup of who made it, and systemd's scopes, are
  * known from the record alone; without a path they are beside this command's, if the container was made from the same place.
  */
-export function endRemains(root: string, id: ContainerId, warn: (message: string) => void): void {
+export function endRemains(root: string, id: ContainerId): void {
   try {
     const config = readStoredConfig(root, id);
     const path = config.linux?.cgroupsPath ?? "";
     if (path !== "" && !path.startsWith("/")) {
-      warn(
+      logWarning(
         `container "${id}": nobody knows its processes and cgroups any more: see linux.cgroupsPath ${path}`,
       );
       return;
@@ -23,7 +24,7 @@ export function endRemains(root: string, id: ContainerId, warn: (message: string
     const cgroup = cgroupOfConfig("cgroupfs", config, id);
     const there = cgroup.record.nodes.filter((node) => exists(directoryOf(node)));
     if (there.length === 0 && path === "") {
-      warn(
+      logWarning(
         `container "${id}": its processes may be left: it was made from another cgroup than this command's`,
       );
       return;
@@ -35,6 +36,6 @@ export function endRemains(root: string, id: ContainerId, warn: (message: string
     const error = asHakoError(thrown);
     // it was not made so far
     if (error.errno !== "ENOENT")
-      warn(`container "${id}": its processes and cgroups may be left: ${error.oneLine}`);
+      logWarning(`container "${id}": its processes and cgroups may be left: ${error.oneLine}`);
   }
 }

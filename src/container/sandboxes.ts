@@ -2,6 +2,7 @@ import { asHakoError, HakoError } from "../base/errors";
 import { loadCgroup } from "../cgroup/group/stored";
 import { type ContainerType, placeOf } from "../oci/container-type";
 import type { ContainerId, SandboxId } from "../oci/id";
+import { logWarning } from "../output/log";
 import { MappingStore } from "../state/mapping";
 import { type ContainerRecord, containerIds, readRecord, type Status, statusOf } from "../state/record";
 
@@ -33,8 +34,6 @@ export interface SandboxUse {
   processes: number;
 }
 
-type Warn = (message: string) => void;
-
 /** From the most alive to the least. */
 const LIVELINESS: readonly Member["status"][] = [
   "running",
@@ -52,46 +51,46 @@ interface Entry {
 }
 
 /** All containers below `root` with their sandboxes, from the mapping store and the records. */
-function entries(root: string, warn: Warn): Entry[] {
+function entries(root: string): Entry[] {
   const found = new Map<ContainerId, SandboxId>();
-  for (const { container, sandbox } of new MappingStore(root).list(warn)) found.set(container, sandbox);
+  for (const { container, sandbox } of new MappingStore(root).list()) found.set(container, sandbox);
   const list: Entry[] = [];
   for (const id of new Set([...found.keys(), ...containerIds(root)])) {
-    const record = tryRecord(root, id, warn);
+    const record = tryRecord(root, id);
     const sandbox = found.get(id) ?? record?.sandbox;
     if (sandbox === undefined) continue;
-    list.push({ sandbox, record, member: memberOf(root, id, record, warn) });
+    list.push({ sandbox, record, member: memberOf(root, id, record) });
   }
   return list.sort((a, b) => (a.member.id < b.member.id ? -1 : 1));
 }
 
-function tryRecord(root: string, id: ContainerId, warn: Warn): ContainerRecord | undefined {
+function tryRecord(root: string, id: ContainerId): ContainerRecord | undefined {
   try {
     return readRecord(root, id);
   } catch (thrown) {
     const error = asHakoError(thrown);
-    if (error.code !== "not-found") warn(error.oneLine);
+    if (error.code !== "not-found") logWarning(error.oneLine);
     return undefined;
   }
 }
 
-function memberOf(root: string, id: ContainerId, record: ContainerRecord | undefined, warn: Warn): Member {
+function memberOf(root: string, id: ContainerId, record: ContainerRecord | undefined): Member {
   if (record === undefined) return { id, type: undefined, status: "unknown", pid: 0, cgroup: undefined };
   const status = statusOf(root, record);
   return {
     id,
-    type: typeOf(record, warn),
+    type: typeOf(record),
     status,
     pid: status === "stopped" ? 0 : (record.init?.pid ?? 0),
     cgroup: record.cgroup?.nodes.find(({ skipped }) => skipped === undefined)?.path,
   };
 }
 
-function typeOf(record: ContainerRecord, warn: Warn): ContainerType | undefined {
+function typeOf(record: ContainerRecord): ContainerType | undefined {
   try {
     return placeOf(record.annotations).type;
   } catch (thrown) {
-    warn(`container "${record.id}": ${asHakoError(thrown).oneLine}`);
+    logWarning(`container "${record.id}": ${asHakoError(thrown).oneLine}`);
     return undefined;
   }
 }
@@ -101,18 +100,18 @@ function sandboxOf(id: SandboxId, containers: Member[]): Sandbox {
   return { id, status, containers };
 }
 
-/** All sandboxes below `root` by id; what is broken is told to `warn`. */
-export function listSandboxes(root: string, warn: Warn): Sandbox[] {
+/** All sandboxes below `root` by id; what is broken is a warning. */
+export function listSandboxes(root: string): Sandbox[] {
   const members = new Map<SandboxId, Member[]>();
-  for (const { sandbox, member } of entries(root, warn)) {
+  for (const { sandbox, member } of entries(root)) {
     members.set(sandbox, [...(members.get(sandbox) ?? []), member]);
   }
   return [...members].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, list]) => sandboxOf(id, list));
 }
 
 /** One sandbox, and what its containers use. */
-export function showSandbox(root: string, id: SandboxId, warn: Warn): Sandbox & { use: SandboxUse } {
-  const own = entries(root, warn).filter(({ sandbox }) => sandbox === id);
+export function showSandbox(root: string, id: SandboxId): Sandbox & { use: SandboxUse } {
+  const own = entries(root).filter(({ sandbox }) => sandbox === id);
   if (own.length === 0) {
     throw new HakoError({
       code: "not-found",

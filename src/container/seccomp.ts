@@ -8,6 +8,7 @@ import type { SeccompFilter } from "../linux/process/seccomp";
 import type { Config, Seccomp } from "../oci/config";
 import type { ContainerId } from "../oci/id";
 import type { State } from "../oci/state";
+import { logWarning } from "../output/log";
 import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
 import { containerDirectory } from "../state/record";
 import type { CachedFilter } from "./filter-cache";
@@ -22,16 +23,15 @@ export function makeFilter(
   root: string,
   id: ContainerId,
   config: Config,
-  warn: (message: string) => void,
   made?: SeccompFilter,
 ): SeccompFilter | undefined {
-  const filter = made ?? compiled(config, warn);
+  const filter = made ?? compiled(config);
   if (filter === undefined) return undefined;
   writeBytes(join(containerDirectory(root, id), FILE), bytesOfFilter(filter), 0o600);
   return filter;
 }
 
-function compiled(config: Config, warn: (message: string) => void): SeccompFilter | undefined {
+function compiled(config: Config): SeccompFilter | undefined {
   const profile = config.linux?.seccomp;
   if (profile === undefined) return undefined;
   const noNewPrivileges = config.process?.noNewPrivileges === true;
@@ -41,20 +41,16 @@ function compiled(config: Config, warn: (message: string) => void): SeccompFilte
   const key = filterKey(profile, noNewPrivileges);
   const found = key === undefined ? undefined : cache.find(key);
   if (found !== undefined) {
-    for (const message of found.warnings) warn(message);
+    for (const message of found.warnings) logWarning(message);
     return found.filter;
   }
-  const made = compileFilter(profile, noNewPrivileges, warn);
+  const made = compileFilter(profile, noNewPrivileges);
   if (key !== undefined) cache.keep(key, made);
   return made.filter;
 }
 
 /** The compiler with its tables is loaded for those whose profile is not in the cache. */
-function compileFilter(
-  profile: Seccomp,
-  noNewPrivileges: boolean,
-  warn: (message: string) => void,
-): CachedFilter {
+function compileFilter(profile: Seccomp, noNewPrivileges: boolean): CachedFilter {
   const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
   const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
   const { unknownForbidden } =
@@ -63,7 +59,7 @@ function compileFilter(
   const warnings = unknownForbidden(profile).map(
     ({ pointer, message }) => `config /linux/seccomp${pointer}: ${message}`,
   );
-  for (const message of warnings) warn(message);
+  for (const message of warnings) logWarning(message);
   const filter = compile(profile);
   checkStart(filter, noNewPrivileges);
   return { filter, warnings };

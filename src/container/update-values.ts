@@ -5,6 +5,7 @@ import { readText } from "../linux/file/file";
 import { readAll } from "../linux/file/socket";
 import { parseResources, type Resources, readResources } from "../oci/config";
 import { exactInteger, pointer } from "../oci/json";
+import { logWarning } from "../output/log";
 import type { SchemaFlags } from "../resctrl/resctrl";
 
 const STANDARD_INPUT = 0;
@@ -59,18 +60,18 @@ export interface Changes {
 export function changesOf(
   file: string | undefined,
   values: Readonly<Partial<Record<Flag, string | undefined>>>,
-  warn: (message: string) => void,
 ): Changes {
   const isGiven = (flag: Flag): boolean => values[flag] !== undefined;
   const flags = (Object.keys(LIMIT_FLAGS) as LimitFlag[]).filter(isGiven);
   const schemas = (Object.keys(SCHEMA_FLAGS) as (keyof typeof SCHEMA_FLAGS)[]).filter(isGiven);
   if (file !== undefined) {
     const ignored = [...flags, ...schemas].map((flag) => `--${flag}`).join(", ");
-    if (ignored !== "") warn(`update: ${ignored}: without effect beside --resources`);
+    if (ignored !== "") logWarning(`update: ${ignored}: without effect beside --resources`);
     const text = file === "-" ? textOf(readAll(STANDARD_INPUT)) : readText(file);
     const name = file === "-" ? "standard input" : file;
     const { resources, unknown } = parseResources(text, name);
-    if (unknown.length > 0) warn(`update: ${name}: unknown, and changes nothing: ${unknown.join(", ")}`);
+    if (unknown.length > 0)
+      logWarning(`update: ${name}: unknown, and changes nothing: ${unknown.join(", ")}`);
     return { resources, schemas: {} };
   }
   const sections: Record<string, Record<string, string | number | bigint>> = {};

@@ -30,7 +30,6 @@ export interface ContainerPlan {
   noNewKeyring: boolean;
   preserveFds: number;
   openFiles: number | undefined;
-  warn(message: string): void;
 }
 
 /** What a driver makes a further process of a container from. */
@@ -56,7 +55,6 @@ export interface ExecPlan {
   keepsGroups: boolean;
   preserveFds: number;
   openFiles: number | undefined;
-  warn(message: string): void;
 }
 
 /** What `create` does when a driver has come that far. */

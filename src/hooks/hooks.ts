@@ -1,6 +1,7 @@
 import { HakoError } from "../base/errors";
 import type { Hook, Hooks } from "../oci/config";
 import type { State } from "../oci/state";
+import { logWarning } from "../output/log";
 import type { Filtered } from "./call-program";
 
 export type HookKind = keyof Hooks;
@@ -35,18 +36,13 @@ export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: Hook
 }
 
 /** Runs the hooks of a kind whose failures are warnings (poststop): each runs, whatever became of the one before. */
-export function runLenientHooks(
-  kind: HookKind,
-  hooks: Hooks | undefined,
-  context: HookContext,
-  warn: (message: string) => void,
-): void {
+export function runLenientHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
   (hooks?.[kind] ?? []).forEach((hook, index) => {
     try {
       runHook(`config /hooks/${kind}/${index}: hook ${hook.path}`, hook, context);
     } catch (error) {
       if (!(error instanceof HakoError)) throw error;
-      warn(error.oneLine);
+      logWarning(error.oneLine);
     }
   });
 }

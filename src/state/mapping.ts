@@ -12,6 +12,7 @@ import {
 import { join, resolve } from "../linux/file/path-text";
 import { processStatus } from "../linux/process/process";
 import { type ContainerId, containerId, MAPPINGS, type SandboxId, sandboxId } from "../oci/id";
+import { logWarning } from "../output/log";
 
 /** Mode of every directory of the store. */
 const MODE = 0o750;
@@ -184,16 +185,13 @@ export class MappingStore {
   }
 
   /** The other containers of a container's sandbox. */
-  othersOf(
-    { id, sandbox }: { id: ContainerId; sandbox: SandboxId },
-    warn: (message: string) => void,
-  ): ContainerId[] {
-    const others = this.list(warn).filter((each) => each.sandbox === sandbox && each.container !== id);
+  othersOf({ id, sandbox }: { id: ContainerId; sandbox: SandboxId }): ContainerId[] {
+    const others = this.list().filter((each) => each.sandbox === sandbox && each.container !== id);
     return others.map(({ container }) => container);
   }
 
-  /** All mappings by the container's name; a broken one is told to `warn` and left out. */
-  list(warn: (message: string) => void): Mapping[] {
+  /** All mappings by the container's name; a broken one is a warning, and left out. */
+  list(): Mapping[] {
     const mappings: Mapping[] = [];
     for (const name of this.#names()) {
       if (name.startsWith(TEMPORARY)) continue;
@@ -202,7 +200,7 @@ export class MappingStore {
         const sandbox = this.get(container);
         if (sandbox !== undefined) mappings.push({ container, sandbox });
       } catch (thrown) {
-        warn(asHakoError(thrown).oneLine);
+        logWarning(asHakoError(thrown).oneLine);
       }
     }
     return mappings;

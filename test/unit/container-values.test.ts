@@ -3,10 +3,7 @@ import { parseDuration } from "../../src/base/duration";
 import { execProcess, lostCapabilities } from "../../src/container/exec-process";
 import { selected } from "../../src/container/ps";
 import { changesOf } from "../../src/container/update-values";
-
-const warn = (message: string) => {
-  throw new Error(`no warning is due: ${message}`);
-};
+import { withWarnings } from "./warnings";
 
 describe("durations", () => {
   const rows: [string, number | undefined][] = [
@@ -44,30 +41,32 @@ describe("update", () => {
       "pids-limit": "0",
       "blkio-weight": "500",
     };
-    expect(changesOf(undefined, { ...flags, "mem-bw-schema": "MB:0=20" }, warn)).toEqual({
-      resources: {
-        memory: { limit: 67108864, swap: -1 },
-        cpu: { shares: 512, cpus: "0-1" },
-        pids: { limit: 0 },
-        blockIO: { weight: 500 },
+    const given = { ...flags, "mem-bw-schema": "MB:0=20" };
+    expect(withWarnings(() => changesOf(undefined, given))).toEqual({
+      result: {
+        resources: {
+          memory: { limit: 67108864, swap: -1 },
+          cpu: { shares: 512, cpus: "0-1" },
+          pids: { limit: 0 },
+          blockIO: { weight: 500 },
+        },
+        schemas: { "mem-bw-schema": "MB:0=20" },
       },
-      schemas: { "mem-bw-schema": "MB:0=20" },
+      warnings: [],
     });
-    expect(changesOf(undefined, {}, warn)).toEqual({ resources: {}, schemas: {} });
-    expect(changesOf(undefined, { memory: "9223372036854775807" }, warn).resources).toEqual({
+    expect(changesOf(undefined, {})).toEqual({ resources: {}, schemas: {} });
+    expect(changesOf(undefined, { memory: "9223372036854775807" }).resources).toEqual({
       memory: { limit: 9223372036854775807n },
     });
   });
   test("what is no number is refused", () => {
-    expect(() => changesOf(undefined, { "cpu-share": "5k" }, warn)).toThrow(
-      '--cpu-share: "5k" is not a number',
-    );
-    expect(() => changesOf(undefined, { memory: "lots" }, warn)).toThrow('--memory: "lots" is not a size');
-    expect(() => changesOf(undefined, { memory: "-2", "cpu-quota": "-1" }, warn)).toThrow(
+    expect(() => changesOf(undefined, { "cpu-share": "5k" })).toThrow('--cpu-share: "5k" is not a number');
+    expect(() => changesOf(undefined, { memory: "lots" })).toThrow('--memory: "lots" is not a size');
+    expect(() => changesOf(undefined, { memory: "-2", "cpu-quota": "-1" })).toThrow(
       "--memory: expected a number from -1 to 9223372036854775807, got -2",
     );
-    expect(() => changesOf(undefined, { "cpu-share": "-1" }, warn)).toThrow("--cpu-share: expected a number");
-    expect(() => changesOf(undefined, { "blkio-weight": "65536" }, warn)).toThrow("--blkio-weight: expected");
+    expect(() => changesOf(undefined, { "cpu-share": "-1" })).toThrow("--cpu-share: expected a number");
+    expect(() => changesOf(undefined, { "blkio-weight": "65536" })).toThrow("--blkio-weight: expected");
   });
 });
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runHooks, runLenientHooks } from "../../src/hooks/hooks";
 import type { Hook } from "../../src/oci/config";
+import { withWarnings } from "./warnings";
 
 const dir = mkdtempSync(join(tmpdir(), "hako-hooks-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -69,8 +70,7 @@ describe("hooks", () => {
     const hooks = { poststop: [shell("exit 1"), shell("echo x > second")] };
     expect(() => runHooks("poststop", hooks, context)).toThrow("status 1");
     expect(() => readFileSync(join(dir, "second"))).toThrow();
-    const warnings: string[] = [];
-    runLenientHooks("poststop", hooks, context, (message) => warnings.push(message));
+    const { warnings } = withWarnings(() => runLenientHooks("poststop", hooks, context));
     expect(warnings.length).toBe(1);
     expect(readFileSync(join(dir, "second"), "utf8")).toBe("x\n");
   });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { containerId, sandboxId } from "../../src/oci/id";
 import { MappingStore } from "../../src/state/mapping";
+import { withWarnings } from "./warnings";
 
 let root: string;
 let store: MappingStore;
@@ -24,7 +25,7 @@ function entries(id: string): string[] {
 describe("MappingStore", () => {
   test("an empty store", () => {
     expect(store.get(A)).toBeUndefined();
-    expect(store.list(() => {})).toEqual([]);
+    expect(store.list()).toEqual([]);
     store.delete(A);
   });
 
@@ -118,8 +119,8 @@ describe("MappingStore", () => {
     mkdirSync(join(root, "containers-mapping/broken"), { recursive: true });
     mkdirSync(join(root, "containers-mapping/#1.0"), { recursive: true });
     writeFileSync(join(root, "containers-mapping/file"), "");
-    const warnings: string[] = [];
-    expect(store.list((message) => warnings.push(message))).toEqual([{ container: A, sandbox: POD }]);
+    const { result, warnings } = withWarnings(() => store.list());
+    expect(result).toEqual([{ container: A, sandbox: POD }]);
     expect(warnings.length).toBe(2);
   });
 });

@@ -5,7 +5,6 @@ import { inheritance, notifySocket } from "../../container/io/caller";
 import { callerVariable } from "../../linux/file/environment";
 import { callerOpenFiles } from "../../linux/process/rlimit";
 import { containerId } from "../../oci/id";
-import { logWarning } from "../../output/log";
 import { BUNDLE, PIDFD_SOCKET } from "./operands";
 
 /** Flags of create and run. */
@@ -73,6 +72,5 @@ export function placeOptions(globals: Globals, id: string, values: CreateFlagVal
     preserveFds,
     openFiles: callerOpenFiles(),
     notifySocket: notifySocket(),
-    warn: logWarning,
   };
 }

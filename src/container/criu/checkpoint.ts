@@ -46,16 +46,15 @@ export interface CheckpointOptions extends CriuFlags {
   /** Only memory, while the container runs on. */
   preDump: boolean;
   openFiles: number | undefined;
-  warn(message: string): void;
 }
 
 /** Saves a running container's processes; it is deleted afterwards, unless it is to run on. */
 export function checkpointContainer(options: CheckpointOptions): void {
-  const { root, id, leaveRunning, preDump, openFiles, warn } = options;
+  const { root, id, leaveRunning, preDump, openFiles } = options;
   findCriu(options.program);
   checkStatusFd(options.statusFd);
   dump(options);
-  if (!leaveRunning && !preDump) deleteContainer({ root, id, force: true, alone: true, openFiles, warn });
+  if (!leaveRunning && !preDump) deleteContainer({ root, id, force: true, alone: true, openFiles });
 }
 
 function dump(options: CheckpointOptions): void {

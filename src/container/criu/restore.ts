@@ -15,7 +15,7 @@ import { processStatus, reapChild, signalProcess } from "../../linux/process/pro
 import { effectiveUser } from "../../linux/process/rootless";
 import type { CgroupManager } from "../../oci/cgroup-managers";
 import type { ContainerId } from "../../oci/id";
-import { logDebug } from "../../output/log";
+import { logDebug, logWarning } from "../../output/log";
 import { lockContainer } from "../../state/lock";
 import { MappingStore } from "../../state/mapping";
 import {
@@ -59,12 +59,11 @@ export interface RestoreOptions extends CriuFlags {
   lsmProfile: string | undefined;
   lsmMountContext: string | undefined;
   openFiles: number | undefined;
-  warn(message: string): void;
 }
 
 /** Makes a container whose processes go on where a checkpoint saved them; what a failure leaves is undone. */
 export function restoreContainer(options: RestoreOptions): ContainerRecord {
-  const { root, id, bundle, openFiles, warn } = options;
+  const { root, id, bundle, openFiles } = options;
   findCriu(options.program);
   if (effectiveUser() !== 0) {
     throw new HakoError({ code: "unsupported", message: "restore: criu needs root", hint: "run as root" });
@@ -75,25 +74,25 @@ export function restoreContainer(options: RestoreOptions): ContainerRecord {
     const context = { state: stateOf(record, "running"), cwd: bundle.path, openFiles };
     runHooks("poststart", bundle.config.hooks, context);
   } catch (error) {
-    deleteContainer({ root, id, force: true, alone: true, openFiles, warn });
+    deleteContainer({ root, id, force: true, alone: true, openFiles });
     throw error;
   }
   return record;
 }
 
 function restore(options: RestoreOptions, image: CheckpointImage): ContainerRecord {
-  const { root, id, bundle, cgroupManager, pidFile, warn } = options;
+  const { root, id, bundle, cgroupManager, pidFile } = options;
   claimId(root, id);
   // held until all is undone, as by create
   using lock = lockContainer(root, id);
   if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
-  using undo = new UndoStack((error) => warn(error.oneLine));
+  using undo = new UndoStack((error) => logWarning(error.oneLine));
   undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
   const record = newRecord({ id, bundle, noNewKeyring: true });
   writeRecord(root, record);
   // for exec, as by create
   writeConfig(root, id, bundle.config);
-  makeFilter(root, id, bundle.config, warn);
+  makeFilter(root, id, bundle.config);
   const mappings = new MappingStore(root);
   mappings.add(id, record.sandbox);
   undo.defer(`mapping of ${id}`, () => mappings.delete(id));

@@ -15,7 +15,7 @@ export interface RunRestoredOptions extends Omit<RestoreOptions, "consoleSocket"
 
 /** restore, and in the foreground the program to its end and delete; returns the exit status. */
 export async function runRestored(options: RunRestoredOptions): Promise<number> {
-  const { root, id, detach, openFiles, warn } = options;
+  const { root, id, detach, openFiles } = options;
   const terminal = options.bundle.config.process?.terminal === true;
   using given = consoleFor(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
@@ -33,7 +33,7 @@ export async function runRestored(options: RunRestoredOptions): Promise<number> 
       if (master !== undefined) adoptWindowSize(master);
       return await attend(init, master, forward);
     } finally {
-      deleteContainer({ root, id, force: true, openFiles, warn });
+      deleteContainer({ root, id, force: true, openFiles });
     }
   } finally {
     forward.stop();

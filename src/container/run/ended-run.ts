@@ -34,18 +34,17 @@ export interface EndOptions {
   id: ContainerId;
   keep: boolean;
   openFiles: number | undefined;
-  warn(message: string): void;
 }
 
 /** Does what is left to do after the end of a container that was run; its exit status. */
 export function endEndedRun({ startTime, status }: EndedRun, options: EndOptions): number {
-  const { root, id, keep, openFiles, warn } = options;
+  const { root, id, keep, openFiles } = options;
   const failed = status >= CAME_TO.unwritten;
   // there is no program any more that they could go to, and they must not end this halfway
   using _ = new SignalRecorder(Object.values(FORWARDED));
   if ((failed || !keep) && isOurs(root, id, startTime)) {
     const { deleteContainer } = require("../delete") as typeof import("../delete");
-    deleteContainer({ root, id, force: true, openFiles, warn });
+    deleteContainer({ root, id, force: true, openFiles });
   }
   if (!failed) return status;
   throw attendanceError(status, `container "${id}"`);

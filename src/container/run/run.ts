@@ -40,7 +40,7 @@ function attended(): typeof import("./attended-run") {
  * program runs but to pass on signals and what a terminal shows, it doesn't come back: a small program takes this one's place.
  */
 export async function runContainer(options: RunOptions): Promise<number> {
-  const { root, id, detach, keep, openFiles, warn } = options;
+  const { root, id, detach, keep, openFiles } = options;
   const terminal = options.bundle.config.process?.terminal === true;
   using given = consoleFor(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
@@ -75,7 +75,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
   } finally {
     if (!deleted) {
       const { deleteContainer } = require("../delete") as typeof import("../delete");
-      deleteContainer({ root, id, force: true, alone: !started, openFiles, warn });
+      deleteContainer({ root, id, force: true, alone: !started, openFiles });
     }
   }
 }
@@ -91,14 +91,14 @@ function leavesTheProgram({ detach, timeLimit, signalsEnd, notifySocket }: RunOp
 
 /** Waits for the program's end, or until its time is over. */
 async function watch(
-  { root, id, timeLimit, warn }: RunOptions,
+  { root, id, timeLimit }: RunOptions,
   init: ProcessRecord,
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
 ): Promise<number> {
   using limit = new TimeLimit(timeLimit, () => {
     const { killContainer } = require("../kill") as typeof import("../kill");
-    killContainer({ root, id, signal: SIGKILL, all: true, warn });
+    killContainer({ root, id, signal: SIGKILL, all: true });
   });
   const status = await foreground().attend(init, master, forward);
   return limit.over ? TIMED_OUT : status;

@@ -17,7 +17,7 @@ export function execInNamespaces(
   undo: UndoStack,
 ): ProcessRecord {
   const { cgroup: record, cgroups, init, consoleSocket, listener, ...rest } = plan;
-  const process = plan.keepsGroups ? plan.process : withPossibleGroups(plan.process, init.pid, plan.warn);
+  const process = plan.keepsGroups ? plan.process : withPossibleGroups(plan.process, init.pid);
   const cgroup = record === undefined ? undefined : loadCgroup(record);
   const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
   const made = spawnExec({ ...rest, ...init, process, entry, consoleSocket });

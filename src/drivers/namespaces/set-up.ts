@@ -75,7 +75,6 @@ export interface SetUpOptions {
   born: string | undefined;
   startSocket: Fd;
   consoleSocket: Fd | undefined;
-  warn(message: string): void;
   explainEnd: BirthPlan["explainEnd"];
 }
 
@@ -143,7 +142,7 @@ export class SetUp implements Disposable {
     try {
       this.#specified = keepsGroups(config)
         ? config.process
-        : withPossibleGroups(config.process, this.process.pid, options.warn);
+        : withPossibleGroups(config.process, this.process.pid);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -306,7 +305,7 @@ export class SetUp implements Disposable {
    * it joins it is born only then.
    */
   identify(filter: SeccompFilter | undefined): void {
-    const { config, warn } = this.#options;
+    const { config } = this.#options;
     const { latePid } = this.#inherited;
     const specified = this.#specified;
     const have = permittedCapabilities(this.process.pid);
@@ -335,7 +334,6 @@ export class SetUp implements Disposable {
         environment: this.#environment,
         have,
         keepsGroups: keepsGroups(config),
-        warn,
         first,
         // a change of identity undoes it; this command still may fail
         after: [parentDeathStep(SIGKILL)],
@@ -393,7 +391,7 @@ export class SetUp implements Disposable {
     bound: ReadonlyMap<number, Fd>,
     made: ReadonlyMap<number, Fd>,
   ): PreparedRootfs {
-    const { config, bundle, rootfs, overlay, warn } = this.#options;
+    const { config, bundle, rootfs, overlay } = this.#options;
     const { mountNamespace, mapped, latePid, begunProcfs } = this.#inherited;
     if (mountNamespace !== undefined) {
       syscall("unshare", CLONE_FS);
@@ -403,7 +401,7 @@ export class SetUp implements Disposable {
     if (overlay !== undefined) {
       const { mountOverlayOfHost } =
         require("./rootfs/overlay-root") as typeof import("./rootfs/overlay-root");
-      during("the host's files under a tmpfs", () => mountOverlayOfHost(overlay, warn));
+      during("the host's files under a tmpfs", () => mountOverlayOfHost(overlay));
     }
     return prepareRootfs({
       config,
@@ -419,7 +417,6 @@ export class SetUp implements Disposable {
       mappedMounts: mapped,
       bindSources: bound,
       madeDevices: made,
-      warn,
     });
   }
 

@@ -1,12 +1,13 @@
 import { hasErrno, readText } from "../../../linux/file/file";
 import { isMapped } from "../../../linux/process/id-map";
 import type { Process } from "../../../oci/config";
+import { logWarning } from "../../../output/log";
 
 /**
  * A process with those of its additional groups that it can have in the user namespace of `pid`: where setgroups(2) is denied none,
  * else those that are mapped. A group gives rights and takes none, so the others are left out, as with runc, and named.
  */
-export function withPossibleGroups(process: Process, pid: number, warn: (message: string) => void): Process {
+export function withPossibleGroups(process: Process, pid: number): Process {
   const { additionalGids = [], gid } = process.user;
   if (additionalGids.length === 0) return process;
   const denied = deniesGroups(pid);
@@ -15,7 +16,7 @@ export function withPossibleGroups(process: Process, pid: number, warn: (message
   const lost = additionalGids.filter((group) => group !== gid && !possible.includes(group));
   if (lost.length > 0) {
     const why = denied ? "the user namespace denies setgroups" : "the user namespace has no mapping for them";
-    warn(`config /process/user/additionalGids: left out, as ${why}: ${lost.join(", ")}`);
+    logWarning(`config /process/user/additionalGids: left out, as ${why}: ${lost.join(", ")}`);
   }
   return { ...process, user: { ...process.user, additionalGids: possible } };
 }

@@ -84,10 +84,10 @@ function freeNumbers(preserveFds: number, taken: readonly number[]): () => numbe
 
 /** How an exec's program becomes what config.json says of it. */
 export function identityOfExec(options: ExecOptions, foreign: readonly NamespaceType[]): Identity {
-  const { process, filter, keepsGroups, warn } = options;
+  const { process, filter, keepsGroups } = options;
   const have = foreign.includes("user") ? allCapabilities() : permittedCapabilities();
   const kept = keptForFilter(process, filter);
-  return identityOf(process, { have, kept, keepsGroups, warn });
+  return identityOf(process, { have, kept, keepsGroups });
 }
 
 /** What the first process makes. */

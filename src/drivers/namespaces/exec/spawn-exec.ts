@@ -53,7 +53,6 @@ export interface ExecOptions {
   openFiles: number | undefined;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;
-  warn(message: string): void;
 }
 
 /**

@@ -20,6 +20,7 @@ import {
 } from "../../../linux/process/capabilities";
 import { identitySteps, noNewPrivilegesStep } from "../../../linux/process/credentials";
 import type { Process } from "../../../oci/config";
+import { logWarning } from "../../../output/log";
 
 const DEFAULT_UMASK = 0o022;
 const PATH_MAX = 4096;
@@ -32,8 +33,8 @@ const RESOLVE_NO_MAGICLINKS = 2n;
 /** How errors begin that are about the working directory. */
 export const CWD = "config /process/cwd";
 
-/** The capability sets of config.json; a missing set is empty. */
-function masksOf(process: Process, warn: (message: string) => void): CapabilityMasks {
+/** The capability sets of config.json, a missing one empty, and the names in them that are unknown here. */
+function masksOf(process: Process): { masks: CapabilityMasks; unknown: Set<string> } {
   const unknown = new Set<string>();
   const mask = (names: readonly string[] | undefined) =>
     capabilityMask(names ?? [], (name) => unknown.add(name));
@@ -45,10 +46,7 @@ function masksOf(process: Process, warn: (message: string) => void): CapabilityM
     inheritable: mask(sets?.inheritable),
     ambient: mask(sets?.ambient),
   };
-  if (unknown.size > 0) {
-    warn(`config /process/capabilities: unknown here and left out: ${[...unknown].join(", ")}`);
-  }
-  return masks;
+  return { masks, unknown };
 }
 
 /** How a process becomes the program's user; in the order of the parts. */
@@ -68,16 +66,17 @@ export interface IdentityOptions {
   kept: bigint;
   /** It stays in the caller's groups. */
   keepsGroups: boolean;
-  warn: (message: string) => void;
 }
 
 /** How a process becomes who it shall be. */
-export function identityOf(process: Process, { have, kept, keepsGroups, warn }: IdentityOptions): Identity {
+export function identityOf(process: Process, { have, kept, keepsGroups }: IdentityOptions): Identity {
   const { uid, gid, umask, additionalGids } = process.user;
-  const masks = masksOf(process, warn);
+  const { masks, unknown } = masksOf(process);
+  if (unknown.size > 0)
+    logWarning(`config /process/capabilities: unknown here and left out: ${[...unknown].join(", ")}`);
   const byItself = uid === 0 ? rootCapabilities(masks, process.noNewPrivileges === true) : 0n;
   for (const { why, names } of ungrantedCapabilities(masks, have, byItself)) {
-    warn(`config /process/capabilities: left out, as ${why}: ${names.join(", ")}`);
+    logWarning(`config /process/capabilities: left out, as ${why}: ${names.join(", ")}`);
   }
   const { steps: capabilities, last } = capabilitySteps(masks, have, kept);
   return {
@@ -90,6 +89,11 @@ export function identityOf(process: Process, { have, kept, keepsGroups, warn }: 
     capabilities,
     last,
   };
+}
+
+/** The last step of such an identity alone, and without warnings: what is left out was told when the container was made. */
+export function lastCapabilityStep(process: Process, have: bigint, kept: bigint): Step {
+  return capabilitySteps(masksOf(process).masks, have, kept).last;
 }
 
 /**

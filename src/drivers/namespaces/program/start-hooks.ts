@@ -4,10 +4,9 @@ import { permittedCapabilities } from "../../../linux/process/capabilities";
 import { type SeccompFilter, withoutListener } from "../../../linux/process/seccomp";
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import type { Config } from "../../../oci/config";
-import { keepsGroups } from "../../../oci/groups";
 import type { State } from "../../../oci/state";
 import { keptForFilter } from "./final";
-import { homeOf, identityOf } from "./identity";
+import { homeOf, lastCapabilityStep } from "./identity";
 import { environmentOf } from "./program";
 
 export interface StartHooks {
@@ -51,7 +50,5 @@ function lastStep(config: Config, filter: SeccompFilter) {
   if (process === undefined) return undefined;
   const kept = keptForFilter(process, filter);
   if (kept === 0n) return undefined;
-  const have = permittedCapabilities();
-  // what is left out was told when the container was made
-  return identityOf(process, { have, kept, keepsGroups: keepsGroups(config), warn: () => {} }).last;
+  return lastCapabilityStep(process, permittedCapabilities(), kept);
 }

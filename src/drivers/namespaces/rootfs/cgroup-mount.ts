@@ -16,6 +16,7 @@ import {
 import { readMountinfo } from "../../../linux/mount/mountinfo";
 import type { Mount } from "../../../oci/config";
 import type { MountPlan } from "../../../oci/mount-options";
+import { logWarning } from "../../../output/log";
 import type { RootfsWork } from "./rootfs";
 
 type Hierarchy = CgroupMounts["hierarchies"][number];
@@ -28,7 +29,7 @@ export function mountCgroup(work: RootfsWork, mount: Mount, plan: MountPlan, tar
   const { cgroup } = work.context;
   const hierarchies = cgroup?.hierarchies ?? [];
   const own = hierarchies.find(({ name }) => name === "");
-  if (hierarchies.length === 0) bindHost(work, plan, target);
+  if (hierarchies.length === 0) bindHost(plan, target);
   else if (own !== undefined && (cgroup?.version === "v2" || mount.type === "cgroup2")) {
     const { tree, hosts } = unifiedTree(work, own);
     using finished = tree;
@@ -40,9 +41,9 @@ export function mountCgroup(work: RootfsWork, mount: Mount, plan: MountPlan, tar
 }
 
 /** Without a cgroup of its own a container sees the host's, and must not write there (CVE-2023-25809): told to whoever wants to. */
-function bindHost(work: RootfsWork, plan: MountPlan, target: Fd): void {
+function bindHost(plan: MountPlan, target: Fd): void {
   if (((plan.own.set | plan.recursive.set) & ATTR.RDONLY) === 0)
-    work.context.warn("the container has no cgroup of its own: its cgroup mount shows the host's, read-only");
+    logWarning("the container has no cgroup of its own: its cgroup mount shows the host's, read-only");
   using tree = cloneTree(HOST_CGROUPS, true);
   for (const each of plan.propagation) setMountAttributes(tree, each);
   setMountAttributes(tree, { set: plan.own.set | plan.recursive.set });

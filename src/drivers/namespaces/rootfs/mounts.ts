@@ -28,6 +28,7 @@ import {
 } from "../../../linux/mount/mount";
 import type { Mount } from "../../../oci/config";
 import { isBind, type MountPlan, planOf } from "../../../oci/mount-options";
+import { logWarning } from "../../../output/log";
 import { mountCgroup } from "./cgroup-mount";
 import { copyUp } from "./copy-up";
 import { specifiedFilesystem } from "./mount-filesystem";
@@ -82,7 +83,7 @@ function mountOne(work: RootfsWork, mount: Mount, index: number): void {
   else if (bind) mountBind(work, mount, plan, path, index);
   else if (mount.type === "cgroup" || mount.type === "cgroup2") {
     checkBelowProc(path, undefined);
-    warnOfOptions(work, plan, mount.type, path);
+    warnOfOptions(plan, mount.type, path);
     using target = openDirectory(work.root, path);
     checkTarget(target, path);
     mountCgroup(work, mount, plan, target);
@@ -90,8 +91,8 @@ function mountOne(work: RootfsWork, mount: Mount, index: number): void {
 }
 
 /** A container gets directories of what is mounted already, which has the host's options. */
-function warnOfOptions({ context }: RootfsWork, { data }: MountPlan, type: string, path: string): void {
-  if (data.length > 0) context.warn(`${type} mount on ${path}: no effect: ${data.join(",")}`);
+function warnOfOptions({ data }: MountPlan, type: string, path: string): void {
+  if (data.length > 0) logWarning(`${type} mount on ${path}: no effect: ${data.join(",")}`);
 }
 
 /** A bind mount: the copy gets its attributes before anybody can see it. */

@@ -10,6 +10,7 @@ import {
   setMountAttributes,
 } from "../../../linux/mount/mount";
 import { type MountEntry, readMountinfo } from "../../../linux/mount/mountinfo";
+import { logWarning } from "../../../output/log";
 
 /** Kernel file systems that config.json mounts anew; the host's would tell about the host. */
 const NOT_SHOWN = ["/proc", "/sys", "/dev"];
@@ -19,7 +20,7 @@ const NOT_SHOWN = ["/proc", "/sys", "/dev"];
  * namespace. Every mount of the host gets an overlay of its own, since overlayfs shows no mounts below its lower
  * directory; where it can't have one (a single file, a file system that overlayfs refuses) it is bound read-only.
  */
-export function mountOverlayOfHost(directory: string, warn: (message: string) => void): void {
+export function mountOverlayOfHost(directory: string): void {
   setMountAttributes("/", { propagation: "slave", recursive: true });
   const scratch = `${directory}.scratch`;
   makeDirectories(scratch, 0o700);
@@ -37,7 +38,7 @@ export function mountOverlayOfHost(directory: string, warn: (message: string) =>
       if (!hasErrno(error, "ENOENT", "EACCES", "EINVAL", "EPERM", "ENOTDIR", "ESTALE")) throw error;
       // unmounted since the list was read, or below another mount
       if (statusAt(source) === undefined) return;
-      warn(`${source} of the host can't be shown in the container: ${(error as Error).message}`);
+      logWarning(`${source} of the host can't be shown in the container: ${(error as Error).message}`);
     }
   });
   // The scratch area itself is out of the container's sight: pivot_root leaves it behind.

@@ -44,7 +44,6 @@ export interface RootfsContext {
   bindSources: ReadonlyMap<number, Fd>;
   /** Devices that were made outside, by their places in /linux/devices; used up by mounting. */
   madeDevices: ReadonlyMap<number, Fd>;
-  warn(message: string): void;
 }
 
 /** What the concerns of the root file system share while it is built. */
