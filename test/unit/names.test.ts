@@ -1,0 +1,31 @@
+// A name that src exports means one thing, so that a search for it finds one.
+import { describe, expect, test } from "bun:test";
+import { expectKnown } from "./known";
+import { readSources } from "./sources";
+
+const DECLARED =
+  /^export (?:declare )?(?:abstract )?(?:async )?(?:function\*?|const|let|class|interface|type|enum) (\w+)/gm;
+/** `export { a, type B, c as d };`, which `from` would follow if another file's were passed on. */
+const LISTED = /^export (?:type )?\{([^}]*)\}(?! from)/gm;
+
+function exportsOf(text: string): string[] {
+  const listed = [...text.matchAll(LISTED)].flatMap(([, names = ""]) => names.split(","));
+  const names = listed.map((each) => /(\w+)\s*$/.exec(each)?.[1] ?? "");
+  return [...text.matchAll(DECLARED)]
+    .map(([, name = ""]) => name)
+    .concat(names.filter((name) => name !== ""));
+}
+
+describe("names that src exports", () => {
+  test("no two files export one name", () => {
+    const files = new Map<string, Set<string>>();
+    for (const { path, text } of readSources())
+      for (const name of exportsOf(text)) files.set(name, (files.get(name) ?? new Set()).add(path));
+    expect(files.size).toBeGreaterThan(500);
+    const twice = [...files].filter(([, paths]) => paths.size > 1);
+    expectKnown(
+      "names with two meanings",
+      twice.map(([name, paths]) => `${name}: ${[...paths].join(", ")}`).sort(),
+    );
+  });
+});
