@@ -2,7 +2,6 @@ import type { Resources } from "../../oci/config";
 import type { Integer } from "../../oci/json";
 import type { CgroupNode } from "../hierarchy/record";
 import { isSet } from "./amount";
-import { deviceNumber } from "./limits";
 import type { Target } from "./target";
 
 type BlockIo = NonNullable<Resources["blockIO"]>;
@@ -23,7 +22,7 @@ export function blkioToIoWeight(weight: Integer): bigint {
 }
 
 /** Writes linux.resources.blockIO. */
-export function applyBlockIo(target: Target, io: BlockIo | undefined): void {
+export function applyBlockIo(target: Target, { blockIO: io }: Resources): void {
   if (io === undefined) return;
   const field = firstField(io);
   if (field === undefined) return;
@@ -113,4 +112,9 @@ function applyThrottleV2(target: Target, node: CgroupNode, io: BlockIo): void {
 /** A rate of 0 takes a limit away, as it does on v1. */
 function throttleLine(device: ThrottleDevice, key: string): string {
   return `${deviceNumber(device)} ${key}=${BigInt(device.rate) === 0n ? "max" : device.rate}`;
+}
+
+/** The numbers of a device, as cgroup files write them. */
+export function deviceNumber(device: { major: Integer; minor: Integer }): string {
+  return `${device.major}:${device.minor}`;
 }

@@ -25,7 +25,7 @@ export function sharesToWeight(shares: Integer): number {
 }
 
 /** Writes linux.resources.cpu but for the cpuset. */
-export function applyCpu(target: Target, cpu: Cpu | undefined): void {
+export function applyCpu(target: Target, { cpu }: Resources): void {
   if (cpu === undefined) return;
   const numbers = ["shares", "quota", "period", "realtimeRuntime", "realtimePeriod"] as const;
   const field =
@@ -130,19 +130,4 @@ function applyQuotaV2(target: Target, node: CgroupNode, cpu: Cpu): void {
   if (!retry) return;
   const still = writeBurst();
   if (still !== undefined) throw target.failure("/cpu/burst", still, burstFile);
-}
-
-/** Writes the processors and memory nodes; the same files on v1 and v2. */
-export function applyCpuset(target: Target, cpu: Cpu | undefined): void {
-  for (const name of ["cpus", "mems"] as const) {
-    const list = cpu?.[name];
-    if (list === undefined || list === "") continue;
-    const node = target.need("cpuset", `/cpu/${name}`);
-    const failed = target.tryWrite(node, `cpuset.${name}`, list);
-    if (failed === undefined) continue;
-    const offered =
-      target.read(node, `cpuset.${name}.effective`) ?? target.read(node, `cpuset.effective_${name}`);
-    const hint = offered === undefined ? undefined : `the parent cgroup offers "${offered}"`;
-    throw target.failure(`/cpu/${name}`, failed, `cpuset.${name}`, hint);
-  }
 }

@@ -1,7 +1,7 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { replaceDeviceProgram } from "../../linux/kernel/bpf";
 import { isRootless } from "../../linux/process/rootless";
-import type { DeviceRule } from "../../oci/config";
+import type { DeviceRule, Resources } from "../../oci/config";
 import { ValueFile } from "../hierarchy/files";
 import { directoryOf } from "../hierarchy/node";
 import type { CgroupNode } from "../hierarchy/record";
@@ -9,8 +9,17 @@ import { deviceProgram } from "./device-program";
 import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
 import type { Target } from "./target";
 
-/** Writes the device rules; the default devices of every container are allowed after them. */
-export function applyDevices(target: Target, rules: readonly DeviceRule[]): void {
+/**
+ * Writes the device rules; the default devices of every container are allowed after them. The first time without rules too: then
+ * only those are allowed. Later, what says nothing of devices leaves the rules that are in force.
+ */
+export function applyDevices(target: Target, { devices }: Resources): void {
+  if (devices === undefined && target.record.devices === true) return;
+  applyRules(target, devices ?? []);
+  target.record.devices = true;
+}
+
+function applyRules(target: Target, rules: readonly DeviceRule[]): void {
   const parsed = rules.map((rule, index) => parseDeviceRule(rule, `/linux/resources/devices/${index}`));
   // An ordinary user can make no device nodes anyway, and the rules can't be set.
   if (isRootless()) return;

@@ -34,7 +34,7 @@ export function swapAlone(limit: bigint | undefined, swap: bigint | undefined): 
 }
 
 /** Writes linux.resources.memory. */
-export function applyMemory(target: Target, memory: Memory | undefined): void {
+export function applyMemory(target: Target, { memory }: Resources): void {
   if (memory === undefined) return;
   const swappiness =
     memory.swappiness === undefined || BigInt(memory.swappiness) === UNSIGNED_MINUS_ONE

@@ -93,7 +93,7 @@ export class Group implements Cgroup {
   }
 
   apply(resources: Resources): void {
-    const { applyResources } = require("../controllers/apply") as typeof import("../controllers/apply");
+    const { applyResources } = require("../controllers") as typeof import("../controllers");
     applyResources(this.record, resources, this.#new);
     this.#new.clear();
   }

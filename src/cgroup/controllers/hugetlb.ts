@@ -1,0 +1,30 @@
+import { listNames } from "../../linux/file/file";
+import type { Resources } from "../../oci/config";
+import { directoryOf } from "../hierarchy/node";
+import type { Target } from "./target";
+
+/** hugepageLimits: page sizes as the kernel spells them, "2MB", "1GB", "64KB". */
+export function applyHugetlb(target: Target, { hugepageLimits = [] }: Resources): void {
+  for (const [index, { pageSize, limit }] of hugepageLimits.entries()) {
+    const pointer = `/hugepageLimits/${index}`;
+    if (!/^[1-9][0-9]*[KMG]B$/.test(pageSize)) {
+      throw target.wrong(`${pointer}/pageSize`, `"${pageSize}" is not a page size`, 'for example "2MB"');
+    }
+    const node = target.need("hugetlb", pointer);
+    const suffix = node.unified ? "max" : "limit_in_bytes";
+    const file = `hugetlb.${pageSize}.${suffix}`;
+    if (!target.exists(node, file)) {
+      const hint = `this host has ${pageSizes(directoryOf(node)).join(", ") || "none"}`;
+      throw target.refuse(`${pointer}/pageSize`, `no huge pages of ${pageSize}`, hint);
+    }
+    target.write(node, file, limit, `${pointer}/limit`);
+    // Reserved pages are accounted apart; without their own limit a reservation passes by the other one.
+    const reserved = `hugetlb.${pageSize}.rsvd.${suffix}`;
+    if (target.exists(node, reserved)) target.write(node, reserved, limit, `${pointer}/limit`);
+  }
+}
+
+function pageSizes(dir: string): string[] {
+  const files = listNames(dir).map((file) => /^hugetlb\.([0-9]+[KMG]B)\./.exec(file)?.[1]);
+  return [...new Set(files.filter((size) => size !== undefined))];
+}

@@ -1,0 +1,49 @@
+import type { Resources } from "../../oci/config";
+import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
+import { applyBlockIo } from "./block-io";
+import { applyCpu } from "./cpu";
+import { applyCpuset } from "./cpuset";
+import { applyDevices } from "./devices";
+import { applyHugetlb } from "./hugetlb";
+import { applyMemory } from "./memory";
+import { applyNetwork } from "./network";
+import { applyPids } from "./pids";
+import { applyRdma } from "./rdma";
+import { Target } from "./target";
+import { applyUnified } from "./unified";
+
+/** Writes to a container's cgroups what linux.resources asks of one controller. */
+type ApplyController = (target: Target, resources: Resources) => void;
+
+/** All controllers, in the order of the writes. */
+const CONTROLLERS: readonly ApplyController[] = [
+  applyCpuset,
+  applyMemory,
+  applyCpu,
+  applyPids,
+  applyBlockIo,
+  applyHugetlb,
+  applyNetwork,
+  applyRdma,
+  // after the others: where it and another field say something of the same file, it is right, as in runc and crun
+  applyUnified,
+  applyDevices,
+];
+
+/**
+ * Writes limits to the cgroups of a record; a failure takes back what was written before, but in cgroups that are `made` for
+ * this, and go with the failure.
+ */
+export function applyResources(
+  record: CgroupRecord,
+  resources: Resources,
+  made: ReadonlySet<CgroupNode>,
+): void {
+  const target = new Target(record, made);
+  try {
+    for (const apply of CONTROLLERS) apply(target, resources);
+  } catch (thrown) {
+    target.takeBack();
+    throw thrown;
+  }
+}

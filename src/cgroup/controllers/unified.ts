@@ -1,0 +1,22 @@
+import type { Resources } from "../../oci/config";
+import { pointer } from "../../oci/json";
+import { unifiedFileProblem } from "../../oci/unified-files";
+import type { Target } from "./target";
+
+/** unified: cgroup v2 files by name. */
+export function applyUnified(target: Target, { unified = {} }: Resources): void {
+  for (const [file, value] of Object.entries(unified)) {
+    const field = pointer(["unified", file]);
+    const problem = unifiedFileProblem(file);
+    if (problem !== undefined) throw target.wrong(field, problem, 'for example "memory.high"');
+    const controller = file.slice(0, file.indexOf("."));
+    const root = target.need("", field);
+    const node = target.exists(root, file) || controller === "cgroup" ? root : target.need(controller, field);
+    if (!node.unified) {
+      const hint = "use the field for this limit instead of unified";
+      throw target.refuse(field, `the ${controller} controller is on cgroup v1 here`, hint);
+    }
+    // one setting a write: io.max takes one device at a time
+    for (const line of value.split("\n").filter((text) => text !== "")) target.write(node, file, line, field);
+  }
+}
