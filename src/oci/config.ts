@@ -3,8 +3,9 @@ import { HakoError } from "../base/errors";
 import { printable, shortened } from "../base/printable";
 import { exactJson, parseDocument, pointer } from "./json";
 import { between, flag, id, int32, list, object, optional, text, textMap, texts, uint64 } from "./schema";
-import { type device, type deviceRule, idMapping, linux, type namespace, resources } from "./schema-linux";
+import { type device, idMapping, linux, type namespace } from "./schema-linux";
 import { execCPUAffinity, ioPriority, scheduler } from "./schema-process";
+import { type deviceRule, resources } from "./schema-resources";
 import type { seccomp } from "./schema-seccomp";
 import { unknownFields } from "./unknown-fields";
 

@@ -2,14 +2,16 @@ import { nearestOption } from "../base/suggestions";
 import { mappedId } from "../linux/process/id-map";
 import { NAMESPACE_FLAGS } from "../linux/process/namespace";
 import type { Config, IdMapping, Mount, Problem } from "./config";
-import { deviceAccessProblem } from "./device-access";
 import { idMapsOfOption } from "./id-map-option";
+import { pointer } from "./json";
 import { isBind, isCgroupOption, MOUNT_OPTIONS, planOf, VOLUME_OPTIONS } from "./mount-options";
 import { hasNamespace } from "./namespaces";
 import { problem, when } from "./problem";
+import { intelRdtProblems } from "./semantics-intel-rdt";
 import { isolationProblems } from "./semantics-isolation";
-import { deviceLimitProblems, netDevicesProblems } from "./semantics-network";
+import { netDevicesProblems } from "./semantics-network";
 import { machineProblems, processProblems } from "./semantics-process";
+import { resourceProblems } from "./semantics-resources";
 import { seccompProblems } from "./semantics-seccomp";
 
 /** What the schema can't say: rules between fields, and what Linux knows by name. Each returns its problems. */
@@ -38,10 +40,6 @@ const HOOK_KINDS = [
 /** Parameters of an ipc namespace (ipc_namespaces(7)). */
 const IPC_SYSCTLS = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
 
-function key(name: string): string {
-  return name.replaceAll("~", "~0").replaceAll("/", "~1");
-}
-
 /** A namespace of its own, or one that is joined by path. */
 function isNew(config: Config, type: string): boolean {
   return (config.linux?.namespaces ?? []).some((namespace) => namespace.type === type && !namespace.path);
@@ -50,7 +48,7 @@ function isNew(config: Config, type: string): boolean {
 const processRule: Rule = ({ process }) =>
   process === undefined
     ? [problem("/process", "missing")]
-    : processProblems(process).map(({ pointer, message }) => problem(`/process${pointer}`, message));
+    : processProblems(process).map((each) => problem(`/process${each.pointer}`, each.message));
 
 const rootRule: Rule = ({ root }) =>
   root === undefined ? [problem("/root", "missing")] : when(root.path === "", "/root/path", "is empty");
@@ -58,14 +56,14 @@ const rootRule: Rule = ({ root }) =>
 const namespacesRule: Rule = ({ linux }) => {
   const seen = new Set<string>();
   return (linux?.namespaces ?? []).flatMap(({ type, path = "" }, index) => {
-    const pointer = `/linux/namespaces/${index}`;
+    const at = `/linux/namespaces/${index}`;
     const twice = seen.has(type);
     seen.add(type);
     const known = Object.hasOwn(NAMESPACE_FLAGS, type);
     return [
-      ...when(!known, `${pointer}/type`, `unknown namespace ${JSON.stringify(type)}`),
-      ...when(twice, `${pointer}/type`, `the ${type} namespace is there twice`),
-      ...when(path !== "" && !path.startsWith("/"), `${pointer}/path`, "expected an absolute path"),
+      ...when(!known, `${at}/type`, `unknown namespace ${JSON.stringify(type)}`),
+      ...when(twice, `${at}/type`, `the ${type} namespace is there twice`),
+      ...when(path !== "" && !path.startsWith("/"), `${at}/path`, "expected an absolute path"),
     ];
   });
 };
@@ -220,32 +218,17 @@ const pathsRule: Rule = ({ linux }) =>
 
 const devicesRule: Rule = ({ linux }) =>
   (linux?.devices ?? []).flatMap(({ path, type, major, minor }, index) => {
-    const pointer = `/linux/devices/${index}`;
+    const at = `/linux/devices/${index}`;
     const numbered = type !== "p";
     return [
-      ...when(!path.startsWith("/"), `${pointer}/path`, "expected an absolute path"),
+      ...when(!path.startsWith("/"), `${at}/path`, "expected an absolute path"),
       ...when(
         !DEVICE_TYPES.includes(type),
-        `${pointer}/type`,
+        `${at}/type`,
         `expected c, b, u or p, got ${JSON.stringify(type)}`,
       ),
-      ...when(numbered && major === undefined, `${pointer}/major`, "missing"),
-      ...when(numbered && minor === undefined, `${pointer}/minor`, "missing"),
-    ];
-  });
-
-const deviceRulesRule: Rule = ({ linux }) =>
-  (linux?.resources?.devices ?? []).flatMap((rule, index) => {
-    const { type = "" } = rule;
-    const pointer = `/linux/resources/devices/${index}`;
-    const access = deviceAccessProblem(rule);
-    return [
-      ...when(
-        !["", "a", "b", "c"].includes(type),
-        `${pointer}/type`,
-        `expected a, b or c, got ${JSON.stringify(type)}`,
-      ),
-      ...(access === undefined ? [] : [problem(`${pointer}/access`, access)]),
+      ...when(numbered && major === undefined, `${at}/major`, "missing"),
+      ...when(numbered && minor === undefined, `${at}/minor`, "missing"),
     ];
   });
 
@@ -277,7 +260,7 @@ function notOwn(config: Config, name: string): string | undefined {
 const sysctlRule: Rule = (config) =>
   Object.keys(config.linux?.sysctl ?? {}).flatMap((name) => {
     const why = notOwn(config, name);
-    return why === undefined ? [] : [problem(`/linux/sysctl/${key(name)}`, why)];
+    return why === undefined ? [] : [problem(pointer(["linux", "sysctl", name]), why)];
   });
 
 const RULES: readonly Rule[] = [
@@ -292,13 +275,13 @@ const RULES: readonly Rule[] = [
   propagationRule,
   pathsRule,
   devicesRule,
-  deviceRulesRule,
   sysctlRule,
   isolationProblems,
   seccompProblems,
   machineProblems,
   netDevicesProblems,
-  deviceLimitProblems,
+  resourceProblems,
+  intelRdtProblems,
 ];
 
 /** Everything that is wrong with a config whose fields have the right types. */

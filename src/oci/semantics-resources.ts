@@ -1,0 +1,61 @@
+import type { Config, Problem, Resources } from "./config";
+import { deviceAccessProblem } from "./device-access";
+import { pointer } from "./json";
+import { problem, when } from "./problem";
+import { isInterfaceName } from "./semantics-network";
+import { unifiedFileProblem } from "./unified-files";
+
+/** What is wrong with the limits of one controller, by pointers into linux.resources. */
+type LimitsRule = (resources: Resources) => Problem[];
+
+const devices: LimitsRule = ({ devices = [] }) =>
+  devices.flatMap((rule, index) => {
+    const { type = "" } = rule;
+    const access = deviceAccessProblem(rule);
+    return [
+      ...when(
+        !["", "a", "b", "c"].includes(type),
+        `/devices/${index}/type`,
+        `expected a, b or c, got ${JSON.stringify(type)}`,
+      ),
+      ...(access === undefined ? [] : [problem(`/devices/${index}/access`, access)]),
+    ];
+  });
+
+const network: LimitsRule = ({ network }) =>
+  (network?.priorities ?? []).flatMap(({ name }, index) =>
+    when(
+      !isInterfaceName(name),
+      `/network/priorities/${index}/name`,
+      `${JSON.stringify(name)} is no name of a network interface`,
+    ),
+  );
+
+const rdma: LimitsRule = ({ rdma = {} }) =>
+  Object.entries(rdma).flatMap(([device, { hcaHandles, hcaObjects }]) => {
+    const at = pointer(["rdma", device]);
+    return [
+      ...when(device === "" || /\s/.test(device), at, "is no name of a device"),
+      ...when(
+        hcaHandles === undefined && hcaObjects === undefined,
+        at,
+        "hcaHandles or hcaObjects is missing",
+      ),
+    ];
+  });
+
+const unified: LimitsRule = ({ unified = {} }) =>
+  Object.keys(unified).flatMap((file) => {
+    const why = unifiedFileProblem(file);
+    return why === undefined ? [] : [problem(pointer(["unified", file]), why)];
+  });
+
+const RULES: readonly LimitsRule[] = [devices, network, rdma, unified];
+
+/** What is wrong with linux.resources beside the types of its fields. */
+export function resourceProblems({ linux }: Config): Problem[] {
+  const { resources } = linux ?? {};
+  if (resources === undefined) return [];
+  const problems = RULES.flatMap((rule) => rule(resources));
+  return problems.map((each) => ({ ...each, pointer: `/linux/resources${each.pointer}` }));
+}
