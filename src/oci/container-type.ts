@@ -1,5 +1,6 @@
 import { HakoError } from "../base/errors";
 import { whyNoId } from "./id";
+import { pointer } from "./json";
 
 export type ContainerType = "sandbox" | "container";
 
@@ -48,8 +49,7 @@ export function placeOf(annotations: Annotations): ContainerPlace {
 }
 
 function wrong(annotation: string, why: string): HakoError {
-  const key = annotation.replaceAll("~", "~0").replaceAll("/", "~1");
-  return new HakoError({ code: "config", message: `config /annotations/${key}: ${why}` });
+  return new HakoError({ code: "config", message: `config ${pointer(["annotations", annotation])}: ${why}` });
 }
 
 /** The id of the sandbox that a container's annotations name. */

@@ -7,6 +7,7 @@ import { O, openInRoot } from "../../../linux/file/path";
 import { filesystemOf } from "../../../linux/file/stat";
 import { MAGIC } from "../../../linux/file/statfs";
 import { newFilesystem } from "../../../linux/mount/mount";
+import { pointer } from "../../../oci/json";
 
 /**
  * The path below /proc/sys of a kernel parameter. As sysctl(8): where the first separator is a slash, dots belong to
@@ -43,7 +44,7 @@ export function writeSysctls(
 ): void {
   for (const [name, value] of Object.entries(sysctls)) {
     const path = sysctlPath(name);
-    during(`config /linux/sysctl/${name.replaceAll("~", "~0").replaceAll("/", "~1")}: write ${value}`, () => {
+    during(`config ${pointer(["linux", "sysctl", name])}: write ${value}`, () => {
       using own =
         proc === undefined ? openInRoot(root, "/proc", O.PATH | O.DIRECTORY | O.NOFOLLOW) : undefined;
       const top = own ?? proc;
