@@ -1,11 +1,22 @@
 import { type CommandGroup, defineCommand } from "../cli/command";
-import { setupConsole } from "../container/io/console";
 import type { Fd } from "../linux/call/fd";
 import { removeFile } from "../linux/file/file";
-import { accept, recvFd, unixListen, waitFor } from "../linux/file/socket";
-import { isTerminal, setOnlcr } from "../linux/terminal/pty";
+import { accept, recvFd, sendFd, unixConnect, unixListen, waitFor } from "../linux/file/socket";
+import { isTerminal, openPtyMaster, setOnlcr } from "../linux/terminal/pty";
 import { onFatalSignal, relay } from "../linux/terminal/relay";
 import { print, UNREAD } from "../output/print";
+
+/** Makes a pseudoterminal for a container, sends its master to whoever listens on `socket`, and returns its path. */
+function openConsole(socket: string): string {
+  // connected first: a wrong socket costs no pseudoterminal
+  using connection = unixConnect(socket);
+  const { master, path } = openPtyMaster();
+  using owned = master;
+  // "\n" stays "\n" on its way to the reader, as with kata-runtime: whoever shows the output adds the "\r"
+  setOnlcr(owned, false);
+  sendFd(connection, owned, "/dev/ptmx");
+  return path;
+}
 
 const open = defineCommand({
   meta: { name: "open", description: "make a terminal, send its master to a socket, print its path" },
@@ -23,8 +34,9 @@ const open = defineCommand({
   },
   examples: ["hako console open --console-socket /run/tty.sock"],
   run({ values }) {
-    const path = setupConsole(values.console ?? "", values["console-socket"] ?? "");
-    if (path !== "") print(`${path}\n`);
+    const { console, "console-socket": socket } = values;
+    const path = console ?? (socket === undefined ? undefined : openConsole(socket));
+    if (path !== undefined) print(`${path}\n`);
     return 0;
   },
 });

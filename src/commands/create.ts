@@ -1,6 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { createContainer } from "../container/create";
-import { consoleFor } from "../container/io/console-for";
+import { connectConsoleSocket } from "../container/io/console-socket";
 import { CREATE_FLAGS, createOptions } from "./flags/container";
 import { NEW_CONTAINER } from "./flags/operands";
 
@@ -13,7 +13,7 @@ export default defineCommand({
   run({ values, globals }) {
     const options = createOptions(globals, values.container, values);
     const terminal = options.bundle.config.process?.terminal === true;
-    using consoleSocket = consoleFor(terminal, values["console-socket"], true);
+    using consoleSocket = connectConsoleSocket(terminal, values["console-socket"], true);
     createContainer({ ...options, consoleSocket });
     return 0;
   },

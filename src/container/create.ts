@@ -32,8 +32,8 @@ import {
   writeConfig,
   writeRecord,
 } from "../state/record";
-import { handOut, type Receivers } from "./io/hand-out";
-import { callerStreams } from "./io/streams";
+import { callerStreamNames } from "./io/criu-stream-names";
+import { announcePid, type PidReceivers } from "./io/pid-receivers";
 import { runPoststopHooks } from "./poststop";
 import { makeFilter } from "./seccomp";
 
@@ -51,7 +51,7 @@ export interface Bundle {
   filter?: SeccompFilter | undefined;
 }
 
-export interface CreateOptions extends Receivers {
+export interface CreateOptions extends PidReceivers {
   root: string;
   id: ContainerId;
   bundle: Bundle;
@@ -112,7 +112,7 @@ export function createContainer(given: CreateOptions): ContainerRecord {
     },
     meanwhile: () => writeConfig(root, id, config),
     created: () => {
-      if (record.init !== undefined) handOut(options, record.init, "standard", undo);
+      if (record.init !== undefined) announcePid(options, record.init, "standard", undo);
       save({ creator: undefined });
     },
   };
@@ -220,6 +220,6 @@ export function newRecord({
     cgroup: undefined,
     hooks: config.hooks,
     noNewKeyring,
-    streams: config.process?.terminal === true ? [] : callerStreams(),
+    streams: config.process?.terminal === true ? [] : callerStreamNames(),
   };
 }

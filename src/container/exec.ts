@@ -24,16 +24,16 @@ import {
   statusOf,
 } from "../state/record";
 import { type ExecValues, execProcess, lostCapabilities } from "./exec-process";
-import { consoleFor } from "./io/console-for";
+import { connectConsoleSocket } from "./io/console-socket";
 import type { SignalForwarder } from "./io/foreground";
 import { FORWARDED } from "./io/forwarded-signals";
-import { handOut, type Receivers } from "./io/hand-out";
+import { announcePid, type PidReceivers } from "./io/pid-receivers";
 import { passListener, storedFilter } from "./seccomp";
 import { homeIn } from "./user";
 
 /** How often a paused container is looked at. */
 const PAUSED_LOOK_MS = 50;
-export interface ExecOptions extends Receivers {
+export interface ExecOptions extends PidReceivers {
   root: string;
   id: ContainerId;
   /** What the command line says of the process. */
@@ -60,8 +60,8 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   if (forward === undefined) return 0;
   try {
     using master = terminal;
-    const { attend } = foreground();
-    return await attend(started, master, forward);
+    const { waitForProgram } = foreground();
+    return await waitForProgram(started, master, forward);
   } finally {
     forward.stop();
   }
@@ -103,7 +103,7 @@ function startBeside(record: ContainerRecord, options: ExecOptions): Started {
     checkLabels(process);
     warnOfLost(options, process);
     const terminal = process.terminal === true;
-    using given = consoleFor(terminal, options.consoleSocketPath, detach);
+    using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
     const [ours, theirs] =
       terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
     using receiver = ours;
@@ -199,8 +199,8 @@ function startProcess(
       openFiles,
     },
     (ready) => {
-      handOut(options, ready, "setns", undo);
-      if (receiver !== undefined) terminal = foreground().ourTerminal(receiver);
+      announcePid(options, ready, "setns", undo);
+      if (receiver !== undefined) terminal = foreground().receiveTerminal(receiver);
       // before this nothing runs, and a signal that ends us ends it too
       if (leaves) return { signals: Object.values(FORWARDED), master: terminal };
       if (!detach) forward = new (foreground().SignalForwarder)();

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseSize } from "../../src/base/size";
-import { consoleFor } from "../../src/container/io/console-for";
+import { connectConsoleSocket } from "../../src/container/io/console-socket";
 import { environmentOf, scriptBundle } from "../../src/container/script/script";
 import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
 import { userOf } from "../../src/container/user";
@@ -198,12 +198,12 @@ describe("scriptBundle", () => {
 });
 
 test("a terminal whose container is not run in the foreground needs a console socket, and a socket a terminal", () => {
-  expect(() => consoleFor(true, undefined, true)).toThrow("needs --console-socket");
-  expect(() => consoleFor(false, "/no/such", false)).toThrow("the container has no terminal");
+  expect(() => connectConsoleSocket(true, undefined, true)).toThrow("needs --console-socket");
+  expect(() => connectConsoleSocket(false, "/no/such", false)).toThrow("the container has no terminal");
   for (const [terminal, detach] of [
     [true, false],
     [false, true],
     [false, false],
   ] as const)
-    expect(consoleFor(terminal, undefined, detach)).toBeUndefined();
+    expect(connectConsoleSocket(terminal, undefined, detach)).toBeUndefined();
 });

@@ -29,7 +29,7 @@ import {
 } from "../../state/record";
 import { type Bundle, newRecord } from "../create";
 import { deleteContainer } from "../delete";
-import { handOut } from "../io/hand-out";
+import { announcePid } from "../io/pid-receivers";
 import { makeFilter } from "../seccomp";
 import {
   type CheckpointImage,
@@ -107,7 +107,8 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   undo.defer(`processes of ${id}`, () => endProcesses(record, cgroup));
   restoreProcesses(options, image, cgroup, record, save);
   cgroup.settle();
-  if (record.init !== undefined) handOut({ pidFile, pidfdSocket: undefined }, record.init, "standard", undo);
+  if (record.init !== undefined)
+    announcePid({ pidFile, pidfdSocket: undefined }, record.init, "standard", undo);
   save({ creator: undefined });
   undo.commit();
   return record;

@@ -3,8 +3,8 @@ import type { Fd } from "../../linux/call/fd";
 import { socketPair } from "../../linux/file/socket";
 import { becomeSubreaper } from "../../linux/process/process";
 import { deleteContainer } from "../delete";
-import { consoleFor } from "../io/console-for";
-import { adoptWindowSize, attend, ourTerminal, SignalForwarder } from "../io/foreground";
+import { connectConsoleSocket } from "../io/console-socket";
+import { adoptWindowSize, receiveTerminal, SignalForwarder, waitForProgram } from "../io/foreground";
 import { type RestoreOptions, restoreContainer } from "./restore";
 
 export interface RunRestoredOptions extends Omit<RestoreOptions, "consoleSocket"> {
@@ -17,7 +17,7 @@ export interface RunRestoredOptions extends Omit<RestoreOptions, "consoleSocket"
 export async function runRestored(options: RunRestoredOptions): Promise<number> {
   const { root, id, detach, openFiles } = options;
   const terminal = options.bundle.config.process?.terminal === true;
-  using given = consoleFor(terminal, options.consoleSocketPath, detach);
+  using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
     terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
   using receiver = ours;
@@ -31,7 +31,7 @@ export async function runRestored(options: RunRestoredOptions): Promise<number> 
       sender?.close();
       using master = receiver === undefined ? undefined : terminalOf(receiver);
       if (master !== undefined) adoptWindowSize(master);
-      return await attend(init, master, forward);
+      return await waitForProgram(init, master, forward);
     } finally {
       deleteContainer({ root, id, force: true, openFiles });
     }
@@ -43,7 +43,7 @@ export async function runRestored(options: RunRestoredOptions): Promise<number> 
 /** The master of the restored container's terminal; undefined if no process had the terminal open when it was saved. */
 function terminalOf(receiver: Fd): Fd | undefined {
   try {
-    return ourTerminal(receiver);
+    return receiveTerminal(receiver);
   } catch (error) {
     if (error instanceof HakoError) return undefined;
     throw error;

@@ -27,7 +27,7 @@ export function withOurWindowSize(process: Process): Process {
  * The master of a terminal that is to be connected to our standard streams, from the socket that it was sent to; before the
  * program runs. Where its output does not go to a terminal, lines end as the program ended them.
  */
-export function ourTerminal(receiver: Fd): Fd {
+export function receiveTerminal(receiver: Fd): Fd {
   const { fd: master } = recvFd(receiver);
   try {
     if (!isTerminal(1)) setOnlcr(master, false);
@@ -88,7 +88,7 @@ export class SignalForwarder implements Disposable {
 }
 
 /** Waits for the program's end, with its terminal connected to ours, or until nobody reads that; its exit status, or 128+n. */
-export async function attend(
+export async function waitForProgram(
   init: ProcessRecord,
   master: Fd | undefined,
   forward: SignalForwarder,

@@ -5,7 +5,7 @@ import { becomeSubreaper } from "../../linux/process/process";
 import { isDebugging } from "../../output/log";
 import type { ContainerRecord, ProcessRecord } from "../../state/record";
 import { type Bundle, type CreateOptions, createContainer } from "../create";
-import { consoleFor } from "../io/console-for";
+import { connectConsoleSocket } from "../io/console-socket";
 import { FORWARDED } from "../io/forwarded-signals";
 import { startContainer } from "../start";
 
@@ -42,7 +42,7 @@ function attended(): typeof import("./attended-run") {
 export async function runContainer(options: RunOptions): Promise<number> {
   const { root, id, detach, keep, openFiles } = options;
   const terminal = options.bundle.config.process?.terminal === true;
-  using given = consoleFor(terminal, options.consoleSocketPath, detach);
+  using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
     terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
   using receiver = ours;
@@ -57,7 +57,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
   let started = false;
   try {
     sender?.close();
-    using master = receiver === undefined ? undefined : foreground().ourTerminal(receiver);
+    using master = receiver === undefined ? undefined : foreground().receiveTerminal(receiver);
     using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
     started = true;
     if (detach || !hasProcess(record)) {
@@ -100,7 +100,7 @@ async function watch(
     const { killContainer } = require("../kill") as typeof import("../kill");
     killContainer({ root, id, signal: SIGKILL, all: true });
   });
-  const status = await foreground().attend(init, master, forward);
+  const status = await foreground().waitForProgram(init, master, forward);
   return limit.over ? TIMED_OUT : status;
 }
 

@@ -7,15 +7,15 @@ import { openProcess } from "../../linux/process/process";
 import type { ProcessRecord } from "../../state/record";
 
 /** Who asked for a process. */
-export interface Receivers {
+export interface PidReceivers {
   pidFile: string | undefined;
   /** A listening unix socket that gets a descriptor of the process. */
   pidfdSocket: string | undefined;
 }
 
 /** Gives a process to those who asked for it: in the pid file, and as a descriptor under runc's name for its kind. */
-export function handOut(
-  { pidFile, pidfdSocket }: Receivers,
+export function announcePid(
+  { pidFile, pidfdSocket }: PidReceivers,
   { pid, startTime }: ProcessRecord,
   kind: "standard" | "setns",
   undo: UndoStack,

@@ -3,7 +3,11 @@ import type { Fd } from "../../linux/call/fd";
 import { unixConnect } from "../../linux/file/socket";
 
 /** Connects to a console socket, if one is named, and checks that config.json and the caller agree about a terminal. */
-export function consoleFor(terminal: boolean, path: string | undefined, detach: boolean): Fd | undefined {
+export function connectConsoleSocket(
+  terminal: boolean,
+  path: string | undefined,
+  detach: boolean,
+): Fd | undefined {
   if (path !== undefined && !terminal) {
     throw new HakoError({
       code: "usage",

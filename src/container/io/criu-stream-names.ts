@@ -4,7 +4,7 @@ import { linkText, readText, statusAt } from "../../linux/file/file";
  * How criu names this process's standard streams, which a container gets as they are: pipes by their number, files by mount
  * and inode. Whoever restores the container gives it his own in their place. "" is one that has no such name.
  */
-export function callerStreams(): string[] {
+export function callerStreamNames(): string[] {
   return [0, 1, 2].map((stream) => {
     try {
       return streamName(stream);
