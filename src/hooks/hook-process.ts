@@ -4,11 +4,29 @@ import { textOf } from "../linux/call/bytes";
 import { callerEnvironment } from "../linux/file/environment";
 import { explainExecution, lookAtProgram } from "../linux/process/execution-error";
 import type { Hook } from "../oci/config";
+import type { State } from "../oci/state";
 import { logDebug } from "../output/log";
-import { type CallEnd, callProgram } from "./call-program";
-import type { HookContext } from "./hooks";
+import { type CallEnd, callProgram, type Filtered } from "./call-program";
 
 const SHOWN_OUTPUT = 2000;
+
+/** How hooks run in the container, where its process acts. */
+export interface HookPlace {
+  /** What a hook without an environment of its own gets. */
+  environment: readonly string[];
+  /** What hooks are under, of the program that comes after them; a filter with a listener is the program's alone. */
+  filtered?: Filtered | undefined;
+}
+
+export interface HookContext {
+  state: State;
+  /** Where hooks run. */
+  cwd: string;
+  /** The caller's soft limit of open files, which hooks get. */
+  openFiles: number | undefined;
+  /** For hooks in the container. */
+  inside?: HookPlace;
+}
 
 /** Runs one hook, which errors call `what`, and waits for its end. */
 export function runHook(what: string, hook: Hook, context: HookContext): void {

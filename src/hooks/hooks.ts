@@ -1,28 +1,9 @@
 import { HakoError } from "../base/errors";
 import type { Hook, Hooks } from "../oci/config";
-import type { State } from "../oci/state";
 import { logWarning } from "../output/log";
-import type { Filtered } from "./call-program";
+import type { HookContext } from "./hook-process";
 
 export type HookKind = keyof Hooks;
-
-/** How hooks run in the container, where its process acts. */
-export interface HookPlace {
-  /** What a hook without an environment of its own gets. */
-  environment: readonly string[];
-  /** What hooks are under, of the program that comes after them; a filter with a listener is the program's alone. */
-  filtered?: Filtered | undefined;
-}
-
-export interface HookContext {
-  state: State;
-  /** Where hooks run. */
-  cwd: string;
-  /** The caller's soft limit of open files, which hooks get. */
-  openFiles: number | undefined;
-  /** For hooks in the container. */
-  inside?: HookPlace;
-}
 
 /**
  * Runs the hooks of one kind in their order (runtime-spec, config.md "POSIX-platform Hooks"): the state on standard input,
