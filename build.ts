@@ -104,7 +104,7 @@ function defaultFilter(architecture: string): string {
 function filterCompiler(): string {
   const hash = new Bun.CryptoHasher("sha256");
   const files = readdirSync("src/seccomp").map((name) => `src/seccomp/${name}`);
-  for (const file of [...files.sort(), "src/oci/seccomp-words.ts", "src/linux/process/seccomp.ts"])
+  for (const file of [...files.sort(), "src/oci/seccomp-words.ts", "src/linux/process/filter-steps.ts"])
     hash.update(readFileSync(file));
   return hash.digest("hex");
 }

@@ -2,7 +2,7 @@
 // directory that is there. Bun looks at all of these before hako's first line runs: variables make it load other code, write
 // files and open ports, and without a working directory it ends. What is put away so, hako looks up (src/linux/file/clean-start.ts).
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
-import { HEADER, MAGIC } from "../src/linux/call/clean-start-layout";
+import { CLEAN_START_HEADER, CLEAN_START_MAGIC } from "../src/linux/file/clean-start-layout";
 import { memoryAddress, withEntryCode } from "./entry-segment";
 
 export type Machine = "x64" | "arm64";
@@ -168,11 +168,11 @@ function codeOf(machine: Machine): Buffer {
 
 /** What the code goes by, the code, and its texts: the two directories, what hides a variable. */
 function cleanStart(machine: Machine, address: number, next: number): Buffer {
-  const entry = address + HEADER.size;
-  const header = Buffer.alloc(HEADER.size);
-  header.writeBigUInt64LE(MAGIC, HEADER.magic);
-  header.writeBigInt64LE(BigInt(memoryAddress(address) - entry), HEADER.record);
-  header.writeBigInt64LE(BigInt(next - entry), HEADER.next);
+  const entry = address + CLEAN_START_HEADER.size;
+  const header = Buffer.alloc(CLEAN_START_HEADER.size);
+  header.writeBigUInt64LE(CLEAN_START_MAGIC, CLEAN_START_HEADER.magic);
+  header.writeBigInt64LE(BigInt(memoryAddress(address) - entry), CLEAN_START_HEADER.record);
+  header.writeBigInt64LE(BigInt(next - entry), CLEAN_START_HEADER.next);
   const texts = [".\0", "/\0", ...HIDDEN.map((text) => text.padEnd(HIDDEN_SIZE, "\0"))].join("");
   return Buffer.concat([header, codeOf(machine), Buffer.from(texts)]);
 }
@@ -181,7 +181,7 @@ function cleanStart(machine: Machine, address: number, next: number): Buffer {
 export function startingClean(bytes: Buffer, machine: Machine): Buffer {
   return withEntryCode(bytes, {
     code: (address, next) => cleanStart(machine, address, next),
-    entry: HEADER.size,
+    entry: CLEAN_START_HEADER.size,
     memory: MEMORY,
   });
 }

@@ -1,7 +1,7 @@
 import "./base/array-methods";
 import { runCommandLine } from "./cli/run";
+import { callerArguments } from "./linux/file/caller-environment";
 import { returnToWorkingDirectory } from "./linux/file/clean-start";
-import { callerArguments } from "./linux/file/environment";
 import { passStandardStreams } from "./linux/file/standard-streams";
 
 async function main(): Promise<void> {

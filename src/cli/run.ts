@@ -1,7 +1,7 @@
 import { asHakoError, HakoError } from "../base/errors";
 import { commandHint, commandName } from "../base/suggestions";
 import { COMMANDS } from "../commands";
-import { callerVariable } from "../linux/file/environment";
+import { callerVariable } from "../linux/file/caller-environment";
 import { CGROUP_MANAGERS, type CgroupManager } from "../oci/cgroup-managers";
 import { configureLog, logFailure, toStandardError } from "../output/log";
 import { defaultRoot } from "../state/user-root";

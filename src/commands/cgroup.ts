@@ -1,7 +1,7 @@
 import { cgroupRoot, readLayout } from "../cgroup";
 import type { ReportRow } from "../cgroup/group/report";
 import { type CommandGroup, defineCommand } from "../cli/command";
-import { MAGIC, tryFilesystemType } from "../linux/file/statfs";
+import { FILESYSTEM_MAGIC, tryFilesystemType } from "../linux/file/statfs";
 import { print, printJson, printTable } from "../output/print";
 import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
 import { binarySize, seconds } from "./flags/quantities";
@@ -39,7 +39,7 @@ const mounted = defineCommand({
   examples: ["hako cgroup mounted /sys/fs/cgroup/memory && echo yes"],
   run({ values }) {
     const type = tryFilesystemType(values.path);
-    return type === MAGIC.cgroup || type === MAGIC.cgroup2 ? 0 : 1;
+    return type === FILESYSTEM_MAGIC.cgroup || type === FILESYSTEM_MAGIC.cgroup2 ? 0 : 1;
   },
 });
 

@@ -1,8 +1,8 @@
 import { HakoError } from "../base/errors";
 import { type CommandGroup, defineCommand } from "../cli/command";
+import { callerEnvironment, callerVariable } from "../linux/file/caller-environment";
 import { callersSignalSteps } from "../linux/file/clean-start";
-import { callerEnvironment, callerVariable } from "../linux/file/environment";
-import { execProgram, lookUpProgram } from "../linux/process/exec";
+import { execProgram, lookUpProgram } from "../linux/process/execution";
 import { enterNetworkNamespace } from "../linux/process/namespace";
 import { callerOpenFiles } from "../linux/process/rlimit";
 

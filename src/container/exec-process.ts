@@ -1,5 +1,5 @@
 import { HakoError } from "../base/errors";
-import { callerVariable } from "../linux/file/environment";
+import { callerVariable } from "../linux/file/caller-environment";
 import { readText } from "../linux/file/file";
 import type { Capabilities, Process, User } from "../oci/config";
 import { processProblems } from "../oci/semantics-process";

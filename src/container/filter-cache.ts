@@ -7,9 +7,9 @@ import { syscallOn, systemError, trySyscall } from "../linux/call/syscall";
 import { listNames, readAtMost, statusAt, writeAllTo } from "../linux/file/file";
 import { AT_FDCWD, O, openAt } from "../linux/file/path";
 import { join } from "../linux/file/path-text";
-import { type FileStatus, statusOf } from "../linux/file/stat";
+import { type FileStatus, fileStatusOf } from "../linux/file/stat";
+import type { SeccompFilter } from "../linux/process/filter-steps";
 import { effectiveUser } from "../linux/process/rootless";
-import type { SeccompFilter } from "../linux/process/seccomp";
 import type { Seccomp } from "../oci/config";
 import { exactJson } from "../oci/json";
 import { NATIVE } from "../oci/seccomp-words";
@@ -82,7 +82,7 @@ export class FilterCache {
       const opened = tryOpen(directory, key, O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
       if (typeof opened === "number") return this.#missing(opened);
       using file = opened;
-      const status = statusOf(file);
+      const status = fileStatusOf(file);
       checkOwner(join(this.directory, key), status, "file");
       if (status.size > LARGEST) return undefined;
       const found = decode(key, readAtMost(file, status.size));
@@ -110,7 +110,7 @@ export class FilterCache {
     const opened = tryOpen(undefined, this.directory, flags);
     if (typeof opened === "number") return this.#missing(opened);
     try {
-      checkOwner(this.directory, statusOf(opened), "directory");
+      checkOwner(this.directory, fileStatusOf(opened), "directory");
       return opened;
     } catch (error) {
       opened.close();

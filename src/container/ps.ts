@@ -1,10 +1,10 @@
 import { HakoError } from "../base/errors";
 import { printable } from "../base/printable";
 import { textOf } from "../linux/call/bytes";
-import { callerVariables } from "../linux/file/environment";
+import { callerVariables } from "../linux/file/caller-environment";
 import { readText, statusAt } from "../linux/file/file";
 import { userName } from "../linux/file/user-name";
-import { findProgram } from "../linux/process/exec";
+import { findHostProgram } from "../linux/process/execution";
 import type { ContainerId } from "../oci/id";
 import { readRecord } from "../state/record";
 import { processesOf } from "./processes";
@@ -19,7 +19,7 @@ export function containerPids(root: string, id: ContainerId): number[] {
 
 /** The lines of the host's ps that are about these processes, with its heading. Without a ps, a short table of our own. */
 export function processTable(pids: readonly number[], options: readonly string[]): string {
-  const ps = findProgram("ps");
+  const ps = findHostProgram("ps");
   if (ps === undefined) {
     if (options.length > 0) {
       const hint = "install procps, or leave the options out";

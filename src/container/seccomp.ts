@@ -4,7 +4,7 @@ import type { Fd } from "../linux/call/fd";
 import { hasErrno, readBytes, writeBytes } from "../linux/file/file";
 import { join } from "../linux/file/path-text";
 import { sendFd, unixConnect, writeAll } from "../linux/file/socket";
-import type { SeccompFilter } from "../linux/process/seccomp";
+import type { SeccompFilter } from "../linux/process/filter-steps";
 import type { Config, Seccomp } from "../oci/config";
 import type { ContainerId } from "../oci/id";
 import type { State } from "../oci/state";

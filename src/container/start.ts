@@ -6,6 +6,7 @@ import { runHooks } from "../hooks/hooks";
 import type { Fd } from "../linux/call/fd";
 import { exists, removeFile } from "../linux/file/file";
 import { readSome, recvByte, unixConnect, writeAll } from "../linux/file/socket";
+import { hasListener, isListener } from "../linux/process/filter-steps";
 import {
   aliveProcess,
   hasExecuted,
@@ -15,7 +16,6 @@ import {
   waitForEnd,
   waitForWord,
 } from "../linux/process/process";
-import { hasListener, isListener } from "../linux/process/seccomp";
 import { failedStep } from "../linux/remote/failed-step";
 import { processRoot } from "../linux/remote/namespace-root";
 import { forged, silence } from "../linux/remote/remote-answers";

@@ -2,9 +2,9 @@ import { type ErrorCode, HakoError } from "../base/errors";
 import { textOf } from "../linux/call/bytes";
 import type { Fd } from "../linux/call/fd";
 import { readAtMost } from "../linux/file/file";
+import { findRow, homeInPasswd, rowsWith } from "../linux/file/passwd";
 import { O, openAt, openIfThere } from "../linux/file/path";
-import { findRow, homeOf, rowsWith } from "../linux/file/rows";
-import { statusOf } from "../linux/file/stat";
+import { fileStatusOf } from "../linux/file/stat";
 import type { User } from "../oci/config";
 
 const MAX_ID = 0xffffffff - 1;
@@ -27,7 +27,7 @@ function numberOf(text: string): number | undefined {
 function textIn(root: Fd, path: string): string {
   using place = openIfThere(root, path, O.PATH);
   if (place === undefined) return "";
-  const { type, size } = statusOf(place);
+  const { type, size } = fileStatusOf(place);
   if (type !== "file" || size === 0) return "";
   if (size > MAX_SIZE) {
     throw new HakoError({ code: "config", message: `${path} in the root file system has ${size} bytes` });
@@ -47,7 +47,7 @@ export function homeIn(rootfs: string, uid: number): string {
     if (error instanceof HakoError) return "/";
     throw error;
   }
-  return homeOf(passwd, uid);
+  return homeInPasswd(passwd, uid);
 }
 
 /**

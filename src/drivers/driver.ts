@@ -1,7 +1,7 @@
 import type { UndoStack } from "../base/undo";
 import type { CgroupRecord } from "../cgroup";
 import type { Fd } from "../linux/call/fd";
-import type { SeccompFilter } from "../linux/process/seccomp";
+import type { SeccompFilter } from "../linux/process/filter-steps";
 import type { CgroupManager } from "../oci/cgroup-managers";
 import type { Config, Linux, Process } from "../oci/config";
 import type { ContainerId } from "../oci/id";

@@ -7,7 +7,7 @@ import { openToLook } from "../linux/file/path";
 import { mountStatusOf } from "../linux/file/stat";
 import { kernelRelease } from "../linux/kernel/uname";
 import { capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";
-import { findProgram } from "../linux/process/exec";
+import { findHostProgram } from "../linux/process/execution";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/process/namespace";
 import { getLimit } from "../linux/process/rlimit";
 import { isRootless } from "../linux/process/rootless";
@@ -192,7 +192,7 @@ const CHECKS: readonly Check[] = [
     needed: false,
     advice: "install newuidmap and newgidmap (uidmap), for users who make containers",
     look: () =>
-      findProgram("newuidmap") !== undefined && findProgram("newgidmap") !== undefined
+      findHostProgram("newuidmap") !== undefined && findHostProgram("newgidmap") !== undefined
         ? "newuidmap"
         : undefined,
   },
@@ -200,7 +200,7 @@ const CHECKS: readonly Check[] = [
     name: "criu",
     needed: false,
     advice: "checkpoints need it: install criu",
-    look: () => findProgram("criu"),
+    look: () => findHostProgram("criu"),
   },
 ];
 

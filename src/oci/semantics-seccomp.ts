@@ -1,4 +1,4 @@
-import { PASSING_CALLS } from "../linux/process/seccomp";
+import { PASSING_CALLS } from "../linux/process/filter-steps";
 import type { Config, Problem } from "./config";
 import { ACTIONS } from "./seccomp-words";
 

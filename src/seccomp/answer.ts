@@ -1,7 +1,7 @@
 import { errnoText } from "../base/errno";
 import { HakoError } from "../base/errors";
 import { type SyscallName, syscallNumber } from "../linux/call/syscall-numbers";
-import { hasListener, type SeccompFilter } from "../linux/process/seccomp";
+import { hasListener, type SeccompFilter } from "../linux/process/filter-steps";
 import { ACTIONS, ARCHITECTURES, NATIVE } from "../oci/seccomp-words";
 
 /** What a filter answers to a call: SECCOMP_RET_* in words of profiles, and the number that goes with it. */

@@ -1,5 +1,5 @@
 import { HakoError } from "../base/errors";
-import { PASSING_CALLS, type SeccompFilter } from "../linux/process/seccomp";
+import { PASSING_CALLS, type SeccompFilter } from "../linux/process/filter-steps";
 import type { Seccomp } from "../oci/config";
 import {
   ARCHITECTURES,

@@ -1,5 +1,5 @@
 import { concatenated } from "../linux/call/bytes";
-import { PASSING_CALLS, type SeccompFilter } from "../linux/process/seccomp";
+import { PASSING_CALLS, type SeccompFilter } from "../linux/process/filter-steps";
 import { isProgram } from "./instructions";
 
 /** A compiled filter in a file: four bytes of flags, four that say which of PASSING_CALLS is its listener's, then the program. */

@@ -3,7 +3,7 @@ import type { Fd } from "../linux/call/fd";
 import { systemError, trySyscall } from "../linux/call/syscall";
 import { hasErrno, statusAt } from "../linux/file/file";
 import { O, openAt } from "../linux/file/path";
-import { statusOf } from "../linux/file/stat";
+import { fileStatusOf } from "../linux/file/stat";
 import type { ContainerId } from "../oci/id";
 import { checkRoot, containerDirectory } from "./record";
 
@@ -39,7 +39,7 @@ export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd
 
 /** Whether the locked directory is still the container's: it may have been deleted while we waited, and its id be another's by now. */
 function isStillThere(fd: Fd, directory: string): boolean {
-  return statusAt(directory, false)?.inode === statusOf(fd).inode;
+  return statusAt(directory, false)?.inode === fileStatusOf(fd).inode;
 }
 
 /** Waits for the lock, but not for ever: who holds it may itself wait for something, a hook perhaps. */

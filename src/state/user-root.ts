@@ -1,4 +1,4 @@
-import { callerVariable } from "../linux/file/environment";
+import { callerVariable } from "../linux/file/caller-environment";
 import { changeMode, hasErrno, statusAt } from "../linux/file/file";
 import { isRootless } from "../linux/process/rootless";
 

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { parse } from "../../scripts/elf";
 import { preferringHugePages } from "../../scripts/page-faults";
-import { HEADER, MAGIC } from "../../src/linux/call/clean-start-layout";
+import { CLEAN_START_HEADER, CLEAN_START_MAGIC } from "../../src/linux/file/clean-start-layout";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
 
 function hako(...words: string[]) {
@@ -46,8 +46,11 @@ describe("command line", () => {
       segments.find((each) => each.address <= address && address < each.address + each.memorySize);
     const placed = segmentOf(first);
     const at = first - (placed?.address ?? 0) + (placed?.offset ?? 0);
-    expect(bytes.readBigUInt64LE(at - HEADER.size + HEADER.magic)).toBe(MAGIC);
-    const entry = first + Number(bytes.readBigInt64LE(at - HEADER.size + HEADER.next));
+    expect(bytes.readBigUInt64LE(at - CLEAN_START_HEADER.size + CLEAN_START_HEADER.magic)).toBe(
+      CLEAN_START_MAGIC,
+    );
+    const entry =
+      first + Number(bytes.readBigInt64LE(at - CLEAN_START_HEADER.size + CLEAN_START_HEADER.next));
     const { address = 0, memorySize: size = 0 } = segmentOf(entry) ?? {};
     // more than the end of the table of memory
     expect(address + size - entry).toBeGreaterThan(1000);

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { cgroupRoot, parseLayout } from "../../src/cgroup/hierarchy/layout";
 import { placeIn } from "../../src/cgroup/hierarchy/paths";
 import { cleanPath } from "../../src/linux/file/path-text";
-import { MAGIC, tryFilesystemType } from "../../src/linux/file/statfs";
+import { FILESYSTEM_MAGIC, tryFilesystemType } from "../../src/linux/file/statfs";
 import { decodeOctal, parseMountinfo, visibleMounts } from "../../src/linux/mount/mountinfo";
 import { isSystemdPath } from "../../src/oci/unit-path";
 
@@ -139,7 +139,7 @@ describe("cgroup root", () => {
 
 test("the type of a file system", () => {
   expect(tryFilesystemType(`${dir}/missing`)).toBe(-2);
-  expect(tryFilesystemType("/proc")).toBe(MAGIC.proc);
+  expect(tryFilesystemType("/proc")).toBe(FILESYSTEM_MAGIC.proc);
 });
 
 describe("paths", () => {

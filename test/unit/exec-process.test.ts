@@ -13,7 +13,7 @@ import { stepError } from "../../src/linux/call/walk";
 import { O, openAt } from "../../src/linux/file/path";
 import { socketPair, writeAll } from "../../src/linux/file/socket";
 import { nameStep, processStatus, reapChild } from "../../src/linux/process/process";
-import { nameOf } from "../../src/linux/remote/failed-step";
+import { stepName } from "../../src/linux/remote/failed-step";
 import { RemoteProcess } from "../../src/linux/remote/remote-process";
 import { SharedRange } from "../../src/linux/remote/shared-range";
 
@@ -98,7 +98,7 @@ describe("a process that waits to execute its program", () => {
     await endOf(pid);
     using root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
     const told = {
-      ...{ own: process.pid, pid, table, steps: steps.map(nameOf) },
+      ...{ own: process.pid, pid, table, steps: steps.map(stepName) },
       process: { args: ["such"], cwd: "/", user: { uid: 0, gid: 0 }, env: ["PATH=/no"] },
     };
     reapChild(pid, true);

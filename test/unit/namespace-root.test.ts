@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { statusOf } from "../../src/linux/file/stat";
+import { fileStatusOf } from "../../src/linux/file/stat";
 import { openPid } from "../../src/linux/process/process";
 import { namespaceRoot } from "../../src/linux/remote/namespace-root";
 
@@ -30,7 +30,10 @@ async function foundAfter(
     using pidfd = openPid(child.pid);
     if (pidfd === undefined) throw new Error("it has ended");
     using root = namespaceRoot(child.pid, pidfd);
-    return { found: statusOf(root).inode, own: statSync(`/proc/${child.pid}/root`, { bigint: true }).ino };
+    return {
+      found: fileStatusOf(root).inode,
+      own: statSync(`/proc/${child.pid}/root`, { bigint: true }).ino,
+    };
   } finally {
     child.kill("SIGKILL");
     await child.exited;

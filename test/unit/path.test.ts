@@ -21,7 +21,7 @@ import {
   openInRoot,
 } from "../../src/linux/file/path";
 import { cleanPath } from "../../src/linux/file/path-text";
-import { statusOf } from "../../src/linux/file/stat";
+import { fileStatusOf } from "../../src/linux/file/stat";
 
 let dir: string;
 let root: Fd;
@@ -88,7 +88,7 @@ describe.each([
 
   test("a link can be opened itself", () => {
     using fd = open(root, "up", O.PATH | O.NOFOLLOW);
-    expect(statusOf(fd).type).toBe("symlink");
+    expect(fileStatusOf(fd).type).toBe("symlink");
   });
 
   test("magic links of procfs lead nowhere", () => {

@@ -4,7 +4,7 @@ import type { Fd } from "../../src/linux/call/fd";
 import { stringVector } from "../../src/linux/call/memory";
 import { trySyscall } from "../../src/linux/call/syscall";
 import { socketPair } from "../../src/linux/file/socket";
-import { execveStep } from "../../src/linux/process/exec";
+import { execveStep } from "../../src/linux/process/execution";
 import { processStatus, reapChild } from "../../src/linux/process/process";
 import { KIND, RANGE, RANGE_AT, remoteCode } from "../../src/linux/remote/remote-code";
 import { SharedRange } from "../../src/linux/remote/shared-range";

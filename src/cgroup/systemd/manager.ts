@@ -2,7 +2,7 @@ import { asHakoError, HakoError } from "../../base/errors";
 import { addressesOf, type Scope as BusScope } from "../../dbus/address";
 import { type Answer, Connection, type SignalMatch } from "../../dbus/connection";
 import type { Value, Variant } from "../../dbus/types";
-import { callerVariable } from "../../linux/file/environment";
+import { callerVariable } from "../../linux/file/caller-environment";
 import { hasErrno } from "../../linux/file/file";
 import { logDebug } from "../../output/log";
 

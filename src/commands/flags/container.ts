@@ -2,7 +2,7 @@ import type { Arguments } from "../../cli/arguments";
 import type { Globals } from "../../cli/command";
 import { checkedBundle } from "../../container/bundle";
 import { inheritance, notifySocket } from "../../container/io/caller";
-import { callerVariable } from "../../linux/file/environment";
+import { callerVariable } from "../../linux/file/caller-environment";
 import { callerOpenFiles } from "../../linux/process/rlimit";
 import { containerId } from "../../oci/id";
 import { BUNDLE, PIDFD_SOCKET } from "./operands";

@@ -4,7 +4,7 @@ import type { Fd } from "../../linux/call/fd";
 import { readText } from "../../linux/file/file";
 import { createFileInRoot, mkdirAllInRoot, O, openAt, openIfThere } from "../../linux/file/path";
 import { basename, cleanPath, isAtOrBelow, join, resolve } from "../../linux/file/path-text";
-import { statusOf } from "../../linux/file/stat";
+import { fileStatusOf } from "../../linux/file/stat";
 import { type MountEntry, readMountinfo } from "../../linux/mount/mountinfo";
 import type { Config, Mount } from "../../oci/config";
 import { isBind } from "../../oci/mount-options";
@@ -67,7 +67,7 @@ function placeOf(root: Fd, destination: string, mounts: readonly MountEntry[]): 
 
 function isDirectory(root: Fd, path: string): boolean {
   using file = openIfThere(root, path, O.PATH);
-  return file === undefined || statusOf(file).type === "directory";
+  return file === undefined || fileStatusOf(file).type === "directory";
 }
 
 /** Those of a container's mounts whose files are the host's. */

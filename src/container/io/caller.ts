@@ -1,5 +1,5 @@
 import { HakoError } from "../../base/errors";
-import { callerVariable } from "../../linux/file/environment";
+import { callerVariable } from "../../linux/file/caller-environment";
 import { linkText } from "../../linux/file/file";
 
 const NUMBER = /^\d{1,5}$/;

@@ -1,6 +1,6 @@
 import { attendanceError, CAME_TO, statusOfDigits } from "../../linux/attendant/attendant-status";
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
-import { ownVariable } from "../../linux/file/environment";
+import { ownVariable } from "../../linux/file/caller-environment";
 import type { ContainerId } from "../../oci/id";
 import { hasDirectory, type ProcessRecord, readRecord } from "../../state/record";
 import { FORWARDED } from "../io/forwarded-signals";

@@ -4,8 +4,8 @@ import { ATTEND } from "../../linux/attendant/attendant-rows";
 import type { Fd } from "../../linux/call/fd";
 import { stringVector } from "../../linux/call/memory";
 import { AT_FDCWD, O } from "../../linux/file/path";
-import { statusOf } from "../../linux/file/stat";
-import { ANY, type RowProgram, type Value, within, word, wordIn } from "../../linux/steps/row-program";
+import { fileStatusOf } from "../../linux/file/stat";
+import { ANY, type RowProgram, type WordContent, within, word, wordIn } from "../../linux/steps/row-program";
 import { leadsSandbox } from "../../oci/container-type";
 import { type MappingRemoval, MappingStore } from "../../state/mapping";
 import { CONFIG, type ContainerRecord, containerDirectory, FILTER, RECORD } from "../../state/record";
@@ -51,7 +51,7 @@ export function removalRows(program: RowProgram, root: string, record: Container
   const status = new Uint8Array(STATX_SIZE);
   const look = [AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_INO, status];
   program.call("statx", look, { to: result, otherwise: "not there" });
-  const { inode } = statusOf(directory);
+  const { inode } = fileStatusOf(directory);
   program.sum([wordIn(status, INODE_AT)], { least: inode, most: inode, otherwise: ATTEND.exit });
   cgroupRows(program, record);
   mappingRows(program, new MappingStore(root).removal(record.id, record.sandbox));
@@ -141,7 +141,7 @@ function directoryRows(program: RowProgram, path: string, directory: Fd): void {
 function eachText(
   program: RowProgram,
   texts: readonly string[],
-  body: (text: Value, next: string) => void,
+  body: (text: WordContent, next: string) => void,
 ): void {
   if (texts.length === 0) return;
   const [at, text] = [word(), word()];

@@ -1,7 +1,7 @@
 import type { Fd } from "../../linux/call/fd";
 import { O, openAt, openIfThere, readLink } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow } from "../../linux/file/path-text";
-import { statusOf } from "../../linux/file/stat";
+import { fileStatusOf } from "../../linux/file/stat";
 import { readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
 import type { Mount } from "../../oci/config";
 import { isBind } from "../../oci/mount-options";
@@ -47,7 +47,7 @@ export function placeIn(root: Fd, path: string): string {
       continue;
     }
     using there = openIfThere(root, `/${[...found, name].join("/")}`, O.PATH | O.NOFOLLOW);
-    if (there === undefined || statusOf(there).type !== "symlink" || links++ === MAX_SYMLINKS) {
+    if (there === undefined || fileStatusOf(there).type !== "symlink" || links++ === MAX_SYMLINKS) {
       found.push(name);
       continue;
     }

@@ -1,5 +1,5 @@
 import { during, HakoError } from "../../base/errors";
-import type { SeccompFilter } from "../../linux/process/seccomp";
+import type { SeccompFilter } from "../../linux/process/filter-steps";
 import type { Seccomp } from "../../oci/config";
 import { defaultProfile, relevantCapabilities } from "../../seccomp/default-profile";
 import { SCRIPT_CAPABILITIES } from "./script-capabilities";

@@ -1,6 +1,6 @@
 import { during, HakoError } from "../../base/errors";
 import { parseSize } from "../../base/size";
-import { callerVariable } from "../../linux/file/environment";
+import { callerVariable } from "../../linux/file/caller-environment";
 import { exists, realPath, statusAt } from "../../linux/file/file";
 import { workingDirectory } from "../../linux/file/working-directory";
 import { effectiveUser } from "../../linux/process/rootless";

@@ -8,7 +8,7 @@ import { systemError } from "../../linux/call/syscall";
 import { exists, readText, statusAt } from "../../linux/file/file";
 import { openToLook } from "../../linux/file/path";
 import { cleanPath, resolve } from "../../linux/file/path-text";
-import { statusOf } from "../../linux/file/stat";
+import { fileStatusOf } from "../../linux/file/stat";
 import { configuredFilesystem, fitsFsconfig, unknownFilesystem } from "../../linux/mount/mount";
 import { CAPABILITIES, capabilityMask } from "../../linux/process/capabilities";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../../linux/process/namespace";
@@ -96,7 +96,7 @@ function checkBind(mount: Mount, plan: MountPlan, bundle: string, view: RootfsVi
   const target = view.look(path);
   if (typeof target === "string") return;
   using there = target;
-  checkSameKind(source, statusOf(tree), there, path);
+  checkSameKind(source, fileStatusOf(tree), there, path);
 }
 
 /** The kernel reads the options without making anything. What it has to load a module for is left to create. */

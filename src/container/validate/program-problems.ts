@@ -4,7 +4,7 @@ import { idsOnHost, mayExecute } from "../../drivers/namespaces/program/may-exec
 import { environmentOf, notExecuted, notFound, placesOf } from "../../drivers/namespaces/program/program";
 import type { HookKind } from "../../hooks/hooks";
 import { readFormat } from "../../linux/file/executable";
-import { statusOf } from "../../linux/file/stat";
+import { fileStatusOf } from "../../linux/file/stat";
 import {
   explainExecution,
   lookAtProgram,
@@ -86,7 +86,7 @@ function placeInside({ config, bundle, rootfs }: CheckedConfig): SightPlace {
   const { process = { user: { uid: 0, gid: 0 } } } = config;
   // not simplified: what ".." leads to depends on links
   const absolute = (path: string) => (path.startsWith("/") ? path : `${config.process?.cwd ?? ""}/${path}`);
-  const own = (status: ReturnType<typeof statusOf>) =>
+  const own = (status: ReturnType<typeof fileStatusOf>) =>
     mayExecute(status, process, keepsGroups(config), idsOnHost(config));
   return {
     open(path) {
@@ -100,7 +100,7 @@ function placeInside({ config, bundle, rootfs }: CheckedConfig): SightPlace {
       if (seen === "missing") return "ENOENT";
       if (seen === "unknown") return undefined;
       using file = seen;
-      return own(statusOf(file)) ? undefined : "EACCES";
+      return own(fileStatusOf(file)) ? undefined : "EACCES";
     },
     user: process.user.uid,
   };

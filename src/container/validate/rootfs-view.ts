@@ -1,9 +1,9 @@
 import type { Fd } from "../../linux/call/fd";
 import { hasErrno } from "../../linux/file/file";
-import { openNode } from "../../linux/file/node";
+import { openNode } from "../../linux/file/file-at";
 import { O, openAt, openToLook, readLink } from "../../linux/file/path";
 import { components, resolve } from "../../linux/file/path-text";
-import { statusOf } from "../../linux/file/stat";
+import { fileStatusOf } from "../../linux/file/stat";
 import type { Config, Mount } from "../../oci/config";
 import { isBind, planOf } from "../../oci/mount-options";
 
@@ -64,7 +64,7 @@ export class RootfsView {
         const here = `${pathOf() === "/" ? "" : pathOf()}/${name}`;
         const mounted = this.#at(here);
         const seen = mounted ?? below(above, name);
-        if (mounted !== undefined || typeof seen === "string" || statusOf(seen).type !== "symlink") {
+        if (mounted !== undefined || typeof seen === "string" || fileStatusOf(seen).type !== "symlink") {
           way.push({ name, seen });
           continue;
         }

@@ -3,8 +3,8 @@ import { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
 import { syscall, trySyscall } from "../call/syscall";
 import { AT_FDCWD, O } from "../file/path";
-import { statusOf } from "../file/stat";
-import { ANY, FAILED, type RowProgram, type Target, within, word, wordIn } from "../steps/row-program";
+import { fileStatusOf } from "../file/stat";
+import { ANY, FAILED, type RowProgram, type RowTarget, within, word, wordIn } from "../steps/row-program";
 import { getTermios, isTerminal, rawTermios, type Termios } from "../terminal/pty";
 import {
   ATTEND,
@@ -371,7 +371,7 @@ export class AttendedTerminal implements AttendantPart {
     program.call("ioctl", [this.#master, TIOCSWINSZ, size], { ...ANY, next });
   }
 
-  #whenFailed(program: RowProgram, names: readonly ErrnoName[], next: Target): void {
+  #whenFailed(program: RowProgram, names: readonly ErrnoName[], next: RowTarget): void {
     for (const name of names) program.when(wordIn(this.#result), -errnoNumber(name), next);
   }
 
@@ -401,7 +401,7 @@ class Transfer {
 /** How our output is written. What others have open too must not be made non-blocking: it is opened anew where that is possible. */
 function outputOf(): Output {
   const fd = new Fd(OUTPUT, "standard output");
-  const { type, major, minor } = statusOf(fd);
+  const { type, major, minor } = fileStatusOf(fd);
   if (type === "socket") return { fd: OUTPUT, immediate: true, socket: true };
   const isMultiplexer = type === "character" && major === 5 && minor === 2;
   if (type === "fifo" || (isTerminal(OUTPUT) && !isMultiplexer)) {

@@ -2,7 +2,7 @@ import { concatenated } from "../call/bytes";
 import { Fd } from "../call/fd";
 import { syscallOn } from "../call/syscall";
 import { perform } from "../call/walk";
-import { defaultActionStep } from "../process/exec";
+import { defaultActionStep } from "../process/execution";
 import { codeOf, codePage, type MachineCode } from "../steps/machine-code";
 
 const NAME = "pipe for signals";

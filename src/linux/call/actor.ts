@@ -1,4 +1,4 @@
-import type { CloneCall, Step, SyscallArgument, Walk } from "./step";
+import type { CloneSyscall, Step, SyscallArgument, Walk } from "./step";
 import type { SyscallName } from "./syscall-numbers";
 
 /**
@@ -11,7 +11,7 @@ export interface Actor {
   /** Makes the steps' system calls, one right after the other, up to the first that fails. */
   walk(steps: readonly Step[]): Walk;
   /** Makes a child that makes the steps' system calls, reports a failure, and must execute or end: until then the actor waits. Its pid there, or -errno. */
-  clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number;
+  clone(call: CloneSyscall, steps: readonly Step[], report: number, first: number): number;
 }
 
 let current: Actor | undefined;

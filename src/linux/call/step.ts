@@ -27,7 +27,7 @@ export type StepArgument = number | bigint | string | Memory;
 export type Walk = readonly [made: number, result: number];
 
 /** A system call that makes a process, for whoever makes it. */
-export interface CloneCall {
+export interface CloneSyscall {
   call: "clone3" | "clone";
   args: readonly [Memory | bigint, number];
 }

@@ -1,8 +1,8 @@
 import { read } from "bun:ffi";
-import { HEADER, MAGIC, RECORD } from "../call/clean-start-layout";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn } from "../call/syscall";
+import { CLEAN_START_HEADER, CLEAN_START_MAGIC, CLEAN_START_RECORD } from "./clean-start-layout";
 import { readBytes } from "./file";
 
 /** Of the auxiliary vector (getauxval(3)): where the program began. */
@@ -16,9 +16,9 @@ function recordAddress(): number | undefined {
   const words = new BigUint64Array(readBytes("/proc/self/auxv").buffer);
   const at = words.findIndex((type, index) => index % 2 === 0 && type === AT_ENTRY);
   const entry = Number(words[at + 1] ?? 0n);
-  const header = entry - HEADER.size;
-  if (at < 0 || read.u64(header as never, HEADER.magic) !== MAGIC) return undefined;
-  return entry + Number(read.i64(header as never, HEADER.record));
+  const header = entry - CLEAN_START_HEADER.size;
+  if (at < 0 || read.u64(header as never, CLEAN_START_HEADER.magic) !== CLEAN_START_MAGIC) return undefined;
+  return entry + Number(read.i64(header as never, CLEAN_START_HEADER.record));
 }
 
 /**
@@ -29,7 +29,7 @@ export function returnToWorkingDirectory(): void {
   if (process.cwd() !== "/") return;
   const record = recordAddress();
   if (record === undefined) return;
-  const number = read.i32(record as never, RECORD.directory) - 1;
+  const number = read.i32(record as never, CLEAN_START_RECORD.directory) - 1;
   if (number < 0) return;
   using directory = new Fd(number, "the working directory");
   syscallOn(directory.name, "fchdir", directory.number);
@@ -39,8 +39,8 @@ export function returnToWorkingDirectory(): void {
 export function callersSignalSteps(): Step[] {
   const record = recordAddress();
   if (record === undefined) return [];
-  const ignored = read.u64(record as never, RECORD.ignored);
-  const blocked = BigUint64Array.of(read.u64(record as never, RECORD.blocked));
+  const ignored = read.u64(record as never, CLEAN_START_RECORD.ignored);
+  const blocked = BigUint64Array.of(read.u64(record as never, CLEAN_START_RECORD.blocked));
   const ignoring = new BigUint64Array([SIG_IGN, 0n, 0n, 0n]); // struct sigaction
   const signals = Array.from({ length: SIGNALS }, (_, index) => index + 1);
   return [

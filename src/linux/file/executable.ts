@@ -2,7 +2,7 @@ import { HakoError } from "../../base/errors";
 import { textOf } from "../call/bytes";
 import { Fd } from "../call/fd";
 import { systemError, trySyscall } from "../call/syscall";
-import { statusOf } from "./stat";
+import { fileStatusOf } from "./stat";
 
 /** What a file that shall be executed is, as execve(2) sees it: from its first bytes (fs/binfmt_script.c, elf(5)). */
 export type Format =
@@ -122,7 +122,7 @@ export function readFormat(path: string): Format | undefined {
   if (opened < 0) return undefined;
   using file = new Fd(opened, path);
   try {
-    if (statusOf(file).type !== "file") return undefined;
+    if (fileStatusOf(file).type !== "file") return undefined;
     return formatOf((offset, length) => readAtOf(file, offset, length));
   } catch (error) {
     if (error instanceof HakoError) return undefined;

@@ -3,7 +3,7 @@ import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscall, syscallOn, systemError, trySyscall } from "../call/syscall";
 import { perform } from "../call/walk";
-import { statusOf } from "./stat";
+import { fileStatusOf } from "./stat";
 
 const MFD_CLOEXEC = 0x1;
 const MFD_ALLOW_SEALING = 0x2;
@@ -55,7 +55,7 @@ export function sealSize(file: Fd): void {
 /** Whether a file has this size for ever. */
 export function hasSealedSize(file: Fd, size: number): boolean {
   const seals = trySyscall("fcntl", file.number, F_GET_SEALS, 0);
-  return seals >= 0 && (seals & SIZE_SEALS) === SIZE_SEALS && statusOf(file).size === size;
+  return seals >= 0 && (seals & SIZE_SEALS) === SIZE_SEALS && fileStatusOf(file).size === size;
 }
 
 /** `kind` says whether it may be executed. */

@@ -4,8 +4,8 @@ import { Fd } from "../call/fd";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { hasErrno } from "./file";
 import { components } from "./path-text";
-import { filesystemOf, statusOf } from "./stat";
-import { MAGIC } from "./statfs";
+import { fileStatusOf, filesystemOf } from "./stat";
+import { FILESYSTEM_MAGIC } from "./statfs";
 
 /**
  * Paths in a root that somebody hostile may own, and may change meanwhile. Nothing here hands a path of more than one
@@ -103,7 +103,7 @@ export function openByWalk(root: Fd, path: string, flags: number, mode = 0): Fd 
   );
   if (found.created) return found.fd;
   using node = found.fd;
-  const { type } = statusOf(node);
+  const { type } = fileStatusOf(node);
   if (create && (flags & O.EXCL) !== 0) throw systemError("open", "EEXIST", path);
   if ((flags & O.DIRECTORY) !== 0 && type !== "directory") throw systemError("open", "ENOTDIR", path);
   if ((flags & O.PATH) !== 0) return new Fd(node.release(), path);
@@ -148,7 +148,7 @@ export function createFileInRoot(root: Fd, path: string, mode = 0o644): Fd {
 }
 
 function mustBeDirectory(fd: Fd, path: string): Fd {
-  if (statusOf(fd).type === "directory") return fd;
+  if (fileStatusOf(fd).type === "directory") return fd;
   fd.close();
   throw systemError("mkdir", "ENOTDIR", path);
 }
@@ -203,7 +203,7 @@ class Walk {
       const last = this.#rest.length === 0;
       const { fd, created } = this.#step(name, last, missing);
       if (created && last) return { fd, name, created };
-      const { type } = statusOf(fd);
+      const { type } = fileStatusOf(fd);
       if (type === "symlink" && (!last || followLast)) this.#follow(fd);
       else if (last) return { fd, name, created: false };
       else if (type === "directory") this.#held.push(fd);
@@ -228,7 +228,7 @@ class Walk {
     const target = readLink(fd);
     this.#links += 1;
     // procfs' magic links lead out of any root; their texts do not, but are not where they lead either
-    const magic = filesystemOf(fd) === MAGIC.proc && /^\/|[:[]/.test(target);
+    const magic = filesystemOf(fd) === FILESYSTEM_MAGIC.proc && /^\/|[:[]/.test(target);
     if (magic || this.#links > MAX_SYMLINKS) throw systemError("open", "ELOOP", this.#path);
     if (target.startsWith("/")) this.#rewind();
     this.#rest.push(...components(target).reverse());

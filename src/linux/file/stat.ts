@@ -45,7 +45,7 @@ export interface FileStatus {
 }
 
 /** The status of what a descriptor is open on (O_PATH descriptors too). */
-export function statusOf(fd: Fd): FileStatus {
+export function fileStatusOf(fd: Fd): FileStatus {
   const status = new Statx();
   syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, status.words);
   return status;
@@ -117,7 +117,7 @@ export interface OpenPlace {
   mountRoot: boolean;
 }
 
-export function placeOf(fd: Fd): OpenPlace {
+export function openPlaceOf(fd: Fd): OpenPlace {
   const buffer = new Uint8Array(STATX_SIZE);
   syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, buffer);
   const view = new DataView(buffer.buffer);
@@ -130,8 +130,8 @@ export function placeOf(fd: Fd): OpenPlace {
 
 /** Whether two descriptors are open on the same file, through whatever mounts. */
 export function isSameFile(one: Fd, other: Fd): boolean {
-  const [, ...place] = placeOf(one).name.split(":");
-  const [, ...otherPlace] = placeOf(other).name.split(":");
+  const [, ...place] = openPlaceOf(one).name.split(":");
+  const [, ...otherPlace] = openPlaceOf(other).name.split(":");
   return place.join(":") === otherPlace.join(":");
 }
 

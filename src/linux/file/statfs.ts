@@ -2,7 +2,7 @@ import { cString } from "../call/memory";
 import { tryLibc } from "../call/syscall";
 
 /** Magic numbers of file systems (linux/magic.h). */
-export const MAGIC = {
+export const FILESYSTEM_MAGIC = {
   cgroup: 0x27e0eb,
   cgroup2: 0x63677270,
   proc: 0x9fa0,

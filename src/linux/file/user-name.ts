@@ -1,5 +1,5 @@
 import { readText } from "./file";
-import { findRow } from "./rows";
+import { findRow } from "./passwd";
 
 /** The name of a user on this host; its number with a # if it has none. */
 export function userName(uid: number): string {

@@ -24,7 +24,7 @@ export interface NetlinkMessage {
   body: Buffer;
 }
 
-export interface Attribute {
+export interface NetlinkAttribute {
   type: number;
   value: Buffer;
 }
@@ -34,7 +34,7 @@ function align(length: number): number {
 }
 
 /** struct rtattr: its length, its type, its value, padded to four bytes. */
-export function attribute(type: number, value: Uint8Array): Buffer {
+export function netlinkAttribute(type: number, value: Uint8Array): Buffer {
   const bytes = Buffer.alloc(align(ATTRIBUTE_HEADER + value.length));
   bytes.writeUInt16LE(ATTRIBUTE_HEADER + value.length, 0);
   bytes.writeUInt16LE(type, 2);
@@ -42,8 +42,8 @@ export function attribute(type: number, value: Uint8Array): Buffer {
   return bytes;
 }
 
-export function attributesOf(bytes: Buffer): Attribute[] {
-  const found: Attribute[] = [];
+export function attributesOf(bytes: Buffer): NetlinkAttribute[] {
+  const found: NetlinkAttribute[] = [];
   for (let at = 0; at + ATTRIBUTE_HEADER <= bytes.length; ) {
     const length = bytes.readUInt16LE(at);
     if (length < ATTRIBUTE_HEADER || at + length > bytes.length) break;
@@ -55,7 +55,7 @@ export function attributesOf(bytes: Buffer): Attribute[] {
 }
 
 /** Makes a request and returns what answers it; a refusal is an error that says `what`. */
-export function request(what: string, type: number, flags: number, body: Buffer): NetlinkMessage[] {
+export function netlinkRequest(what: string, type: number, flags: number, body: Buffer): NetlinkMessage[] {
   using socket = new Fd(syscall("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   const isDump = (flags & F_DUMP) === F_DUMP;
   const message = Buffer.alloc(HEADER + body.length);

@@ -1,7 +1,14 @@
 import { HakoError } from "../../base/errors";
 import { bytesOf, textOf } from "../call/bytes";
 import type { Fd } from "../call/fd";
-import { type Attribute, attribute, attributesOf, F_CREATE_EXCLUSIVE, F_DUMP, request } from "./netlink";
+import {
+  attributesOf,
+  F_CREATE_EXCLUSIVE,
+  F_DUMP,
+  type NetlinkAttribute,
+  netlinkAttribute,
+  netlinkRequest,
+} from "./netlink";
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
@@ -33,11 +40,11 @@ export interface NetworkDevice {
 interface Address {
   family: number;
   prefix: number;
-  attributes: Attribute[];
+  attributes: NetlinkAttribute[];
 }
 
 export function networkDevices(): NetworkDevice[] {
-  return request("list interfaces", RTM_GETLINK, F_DUMP, Buffer.alloc(LINK_SIZE)).map(({ body }) => {
+  return netlinkRequest("list interfaces", RTM_GETLINK, F_DUMP, Buffer.alloc(LINK_SIZE)).map(({ body }) => {
     const name = attributesOf(body.subarray(LINK_SIZE)).find(({ type }) => type === IFLA_IFNAME)?.value;
     return {
       index: body.readInt32LE(4),
@@ -55,7 +62,7 @@ export function networkDevice(name: string): NetworkDevice {
 
 /** Permanent addresses that are good everywhere; the kernel forgets them when their interface moves. */
 export function globalAddresses(index: number): Address[] {
-  const all = request("list addresses", RTM_GETADDR, F_DUMP, Buffer.alloc(ADDRESS_SIZE));
+  const all = netlinkRequest("list addresses", RTM_GETADDR, F_DUMP, Buffer.alloc(ADDRESS_SIZE));
   return all.flatMap(({ body }) => {
     const attributes = attributesOf(body.subarray(ADDRESS_SIZE));
     const flags =
@@ -75,10 +82,10 @@ export function moveNetworkDevice(device: NetworkDevice, namespace: Fd, name: st
   const number = Buffer.alloc(4);
   number.writeUInt32LE(namespace.number);
   const attributes = [
-    attribute(IFLA_NET_NS_FD, number),
-    attribute(IFLA_IFNAME, Buffer.from(bytesOf(`${name}\0`))),
+    netlinkAttribute(IFLA_NET_NS_FD, number),
+    netlinkAttribute(IFLA_IFNAME, Buffer.from(bytesOf(`${name}\0`))),
   ];
-  request(
+  netlinkRequest(
     `move ${device.name}`,
     RTM_NEWLINK,
     0,
@@ -87,7 +94,7 @@ export function moveNetworkDevice(device: NetworkDevice, namespace: Fd, name: st
 }
 
 export function bringDeviceUp(device: NetworkDevice): void {
-  request(`bring ${device.name} up`, RTM_NEWLINK, 0, linkHeader(device.index, true));
+  netlinkRequest(`bring ${device.name} up`, RTM_NEWLINK, 0, linkHeader(device.index, true));
 }
 
 export function addAddress(device: NetworkDevice, { family, prefix, attributes }: Address): void {
@@ -96,8 +103,13 @@ export function addAddress(device: NetworkDevice, { family, prefix, attributes }
   header.writeUInt8(prefix, 1);
   header.writeUInt8(IFA_F_PERMANENT, 2);
   header.writeUInt32LE(device.index, 4);
-  const parts = attributes.map(({ type, value }) => attribute(type, value));
-  request(`address of ${device.name}`, RTM_NEWADDR, F_CREATE_EXCLUSIVE, Buffer.concat([header, ...parts]));
+  const parts = attributes.map(({ type, value }) => netlinkAttribute(type, value));
+  netlinkRequest(
+    `address of ${device.name}`,
+    RTM_NEWADDR,
+    F_CREATE_EXCLUSIVE,
+    Buffer.concat([header, ...parts]),
+  );
 }
 
 /** struct ifinfomsg */

@@ -5,7 +5,7 @@ import { syscall, systemError } from "../call/syscall";
 import { type Format, OWN_MACHINE, readFormat } from "../file/executable";
 import { checkAccess, hasErrno, linkText } from "../file/file";
 import { openToLook } from "../file/path";
-import { mountStatusOf, statusOf } from "../file/stat";
+import { fileStatusOf, mountStatusOf } from "../file/stat";
 import { getLimit } from "./rlimit";
 
 const X_OK = 1;
@@ -67,7 +67,7 @@ export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
   };
   using file = place.open(path);
   if (file === undefined) return sight;
-  const { type, mode, uid, size } = statusOf(file);
+  const { type, mode, uid, size } = fileStatusOf(file);
   sight.directory = type === "directory";
   sight.rights = { mode, uid };
   sight.own = linkText(file.path).startsWith("/memfd:hako:");

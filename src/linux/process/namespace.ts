@@ -5,7 +5,7 @@ import { Fd } from "../call/fd";
 import { syscallOn, systemError, tryLibc, trySyscall } from "../call/syscall";
 import { statusAt } from "../file/file";
 import { filesystemOf } from "../file/stat";
-import { MAGIC } from "../file/statfs";
+import { FILESYSTEM_MAGIC } from "../file/statfs";
 
 const AT_FDCWD = -100;
 /** O_RDONLY | O_NONBLOCK | O_CLOEXEC: a named pipe in the namespace's place must not hang us. */
@@ -60,7 +60,7 @@ export function openNamespace(path: string, type?: NamespaceType): Fd {
   const fd = new Fd(opened, path);
   const magic = filesystemOf(fd);
   // before Linux 3.19 namespaces lived in procfs itself
-  if (magic === MAGIC.nsfs || magic === MAGIC.proc) {
+  if (magic === FILESYSTEM_MAGIC.nsfs || magic === FILESYSTEM_MAGIC.proc) {
     const found = trySyscall("ioctl", fd.number, NS_GET_NSTYPE, 0);
     // procfs of old and kernels before 4.11 can't tell: setns will
     if (type === undefined || found < 0 || found === NAMESPACE_FLAGS[type]) return fd;

@@ -14,7 +14,7 @@ const [LONGEST_NAME, LONGEST_NAMES] = [1000, 1 << 18];
 export type StepName = Pick<Step, "what" | "call"> & { path?: string };
 
 /** What is told of a step in place of itself. */
-export function nameOf({ what, call, args }: Step): StepName {
+export function stepName({ what, call, args }: Step): StepName {
   const [path] = args;
   return call === "execve" && typeof path === "string" ? { what, call, path } : { what, call };
 }

@@ -4,7 +4,7 @@ import type { Step } from "../call/step";
 import { systemError } from "../call/syscall";
 import { stepError } from "../call/walk";
 import { AT_FDCWD, O, openAt, openToLook } from "../file/path";
-import { placeOf } from "../file/stat";
+import { openPlaceOf } from "../file/stat";
 import { NAMESPACE_FLAGS, type NamespaceType, namespaceInode } from "../process/namespace";
 import { reapChild } from "../process/process";
 import { cloneChild, Reports } from "../steps/clone";
@@ -44,7 +44,7 @@ export function processRoot(pid: number): Fd {
 function isTop(directory: Fd): boolean {
   // not there, or closed to us: below something at any rate
   using above = openToLook(`${directory.path}/..`);
-  return above !== undefined && placeOf(above).name === placeOf(directory).name;
+  return above !== undefined && openPlaceOf(above).name === openPlaceOf(directory).name;
 }
 
 /** A child joins and opens it; we have one table of descriptors. */

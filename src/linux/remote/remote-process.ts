@@ -3,11 +3,11 @@ import { HakoError } from "../../base/errors";
 import { type Actor, actAs, actHere } from "../call/actor";
 import { bytesOf } from "../call/bytes";
 import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
-import type { CloneCall, Step, SyscallArgument, Walk } from "../call/step";
+import type { CloneSyscall, Step, SyscallArgument, Walk } from "../call/step";
 import { type SyscallName, syscallNumber } from "../call/syscall-numbers";
 import { checkWalk } from "../call/walk";
 import { tableOf } from "../steps/table";
-import { nameOf, PREPARED, TABLE } from "./failed-step";
+import { PREPARED, stepName, TABLE } from "./failed-step";
 import { forged, isAnswer, LEAST_ANSWER, mostOf, silence, waitOf } from "./remote-answers";
 import { KIND, RANGE, RANGE_AT, RANGE_SIZE } from "./remote-code";
 import type { SharedRange } from "./shared-range";
@@ -161,7 +161,7 @@ export class RemoteProcess implements Actor {
     checkWalk(steps, this.#walked(this.#answer(number, this.#now(), 0), steps.length));
   }
 
-  clone(call: CloneCall, steps: readonly Step[], report: number, first: number): number {
+  clone(call: CloneSyscall, steps: readonly Step[], report: number, first: number): number {
     this.#prepareForMore();
     const table = this.#lay(steps, report, first);
     const pid = this.#ask(KIND.spawn, [...this.#cloneWords(call), RANGE_AT + table], EXECUTION_MS);
@@ -170,13 +170,13 @@ export class RemoteProcess implements Actor {
   }
 
   /** Makes a copy of itself, which is driven from now on, and ends; its pid, or -errno. Nothing of earlier calls goes along. */
-  birth(call: CloneCall): number {
+  birth(call: CloneSyscall): number {
     this.#prepareForMore();
     this.#free();
     return this.#ask(KIND.birth, this.#cloneWords(call));
   }
 
-  #cloneWords({ call, args: [what, second] }: CloneCall): [number, number | bigint, number] {
+  #cloneWords({ call, args: [what, second] }: CloneSyscall): [number, number | bigint, number] {
     return [syscallNumber(call), typeof what === "bigint" ? what : this.#place(what), second];
   }
 
@@ -189,7 +189,7 @@ export class RemoteProcess implements Actor {
     const { words } = this.range;
     words[PREPARED.table / 4] = this.#lay(steps, NO_REPORT);
     if (named) {
-      const names = bytesOf(JSON.stringify(steps.map(nameOf)));
+      const names = bytesOf(JSON.stringify(steps.map(stepName)));
       words[PREPARED.names / 4] = this.#place(names) - RANGE_AT;
       words[PREPARED.namesLength / 4] = names.length;
     }
@@ -207,7 +207,7 @@ export class RemoteProcess implements Actor {
    * Tells it to make steps, then a child that makes the steps which were prepared, as `become` would, and to end. It may be told so
    * before it is executed. `heard` says what it answers.
    */
-  bear(steps: readonly Step[], call: CloneCall): void {
+  bear(steps: readonly Step[], call: CloneSyscall): void {
     this.#prepareForMore();
     const table = this.#lay(steps, NO_REPORT);
     const words = [...this.#cloneWords(call), RANGE_AT + this.prepared];

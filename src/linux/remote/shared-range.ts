@@ -5,7 +5,7 @@ import { libc } from "../call/libc";
 import { lastErrno, syscallOn, systemError, trySyscallHere } from "../call/syscall";
 import { hasSealedSize, memoryFile, sealSize } from "../file/memfd";
 import { filesystemOf } from "../file/stat";
-import { MAGIC } from "../file/statfs";
+import { FILESYSTEM_MAGIC } from "../file/statfs";
 import { elfProgram } from "../steps/elf";
 import { PREPARED } from "./failed-step";
 import { RANGE, RANGE_SIZE, remoteCode } from "./remote-code";
@@ -76,7 +76,7 @@ export class SharedRange implements Disposable {
 
   /** One that a process hands over, which may be forged where others can get at it. */
   static of(file: Fd): SharedRange {
-    if (filesystemOf(file) !== MAGIC.tmpfs || !hasSealedSize(file, RANGE_SIZE))
+    if (filesystemOf(file) !== FILESYSTEM_MAGIC.tmpfs || !hasSealedSize(file, RANGE_SIZE))
       throw new HakoError({ code: "system", message: `${NAME}: the process hands something else over` });
     const range = new SharedRange(file);
     // all that was prepared; what is said to lie further on is forged

@@ -2,7 +2,7 @@ import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscall, syscallOn } from "../call/syscall";
 import { readText } from "../file/file";
-import { defaultActionStep } from "../process/exec";
+import { defaultActionStep } from "../process/execution";
 import { spawnByFlagsFunction } from "./clone-code";
 import type { Spawned } from "./table";
 import { failureIn, tableOf, withTable } from "./table";

@@ -3,7 +3,7 @@ import type { HakoError } from "../../base/errors";
 import { currentActor } from "../call/actor";
 import { Fd } from "../call/fd";
 import { address, putNumber } from "../call/memory";
-import type { CloneCall, Step } from "../call/step";
+import type { CloneSyscall, Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { stepError } from "../call/walk";
 import { waitFor } from "../file/socket";
@@ -124,7 +124,7 @@ export function executeChild({ steps, cgroup }: Pick<ChildPlan, "steps" | "cgrou
 }
 
 /** As clone3(2) takes it; where that is not to be had, as clone(2), which can't put it into a cgroup. */
-export function cloneCall(flags: bigint, exitSignal: number, cgroup?: Fd): CloneCall {
+export function cloneCall(flags: bigint, exitSignal: number, cgroup?: Fd): CloneSyscall {
   if (!hasClone3()) return { call: "clone", args: [flags | BigInt(exitSignal), 0] };
   return { call: "clone3", args: [cloneArguments(flags, exitSignal, cgroup), CLONE_ARGS_SIZE] };
 }

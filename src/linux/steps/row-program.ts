@@ -12,13 +12,13 @@ const ALIGNMENT = 16;
 const ROWS_AT_FIRST = 96;
 
 /** A word of memory in place of its address. */
-export interface Value {
+export interface WordContent {
   value: Memory;
   offset: number;
 }
 
 /** The address of something inside of memory. */
-export interface Place {
+export interface InnerAddress {
   place: Memory;
   offset: number;
 }
@@ -29,22 +29,22 @@ export interface RowAddress {
 }
 
 /** What a row works with: a number, text by its address (NUL-terminated), memory by its address, and these. */
-export type Operand = number | bigint | string | Memory | Value | Place | RowAddress;
+export type Operand = number | bigint | string | Memory | WordContent | InnerAddress | RowAddress;
 
 /** Where a row goes on: at a label, at the row whose address is in a word, or at the one that follows. */
-export type Target = string | Value | undefined;
+export type RowTarget = string | WordContent | undefined;
 
 /** Where a row's result goes, and where to go on after it. */
 export interface Flow {
   /** A word; with `Value` the one whose address is in that. */
-  to?: Memory | Place | Value;
+  to?: Memory | InnerAddress | WordContent;
   /** The least result with which `next` comes next; of a system call 0 if not given, else any. */
   least?: Operand;
   most?: Operand;
   /** The next row if not given. */
-  next?: Target;
+  next?: RowTarget;
   /** Of a system call that may fail `FAILED` if not given, else the next row. */
-  otherwise?: Target;
+  otherwise?: RowTarget;
 }
 
 /** Where system calls go on that fail: every program has this label if it has such a call. */
@@ -76,12 +76,12 @@ export function word(value: number | bigint = 0): BigInt64Array {
 }
 
 /** What is in a word. */
-export function wordIn(memory: Memory, offset = 0): Value {
+export function wordIn(memory: Memory, offset = 0): WordContent {
   return { value: memory, offset };
 }
 
 /** The address of what is so many bytes inside of memory. */
-export function within(memory: Memory, offset: number): Place {
+export function within(memory: Memory, offset: number): InnerAddress {
   return { place: memory, offset };
 }
 
@@ -150,16 +150,16 @@ export class RowProgram {
     this.#row(OPERATION.load, [address], flow, flow.least ?? LEAST, flow.otherwise);
   }
 
-  set(to: Memory | Place, value: Operand, next?: Target): void {
+  set(to: Memory | InnerAddress, value: Operand, next?: RowTarget): void {
     this.#row(OPERATION.sum, [value], { to, next }, LEAST, undefined);
   }
 
   /** Goes to a label if a value is this one, else to the next row. */
-  when(value: Operand, equals: Operand, next: Target): void {
+  when(value: Operand, equals: Operand, next: RowTarget): void {
     this.#row(OPERATION.sum, [value], { most: equals, next }, equals, undefined);
   }
 
-  goto(target: Target): void {
+  goto(target: RowTarget): void {
     this.#row(OPERATION.sum, [0], { next: target }, LEAST, undefined);
   }
 
@@ -200,7 +200,7 @@ export class RowProgram {
     return Math.ceil(addressOfRow(this.#count) / ALIGNMENT) * ALIGNMENT;
   }
 
-  #row(call: number, args: readonly Operand[], flow: Flow, least: Operand, otherwise: Target): void {
+  #row(call: number, args: readonly Operand[], flow: Flow, least: Operand, otherwise: RowTarget): void {
     const at = ROW.words * this.#count++;
     if (2 * (at + ROW.words) > this.#halves.length) this.#grow();
     this.#number(at, call);
@@ -236,7 +236,7 @@ export class RowProgram {
     return 0;
   }
 
-  #goTo(row: number, operand: number, target: Target): number {
+  #goTo(row: number, operand: number, target: RowTarget): number {
     if (typeof target === "string") this.#jumps.push({ at: 2 * (row + operand), label: target });
     else if (target !== undefined) return this.#put(row, operand, target);
     else this.#number(row + operand, addressOfRow(this.#count));

@@ -4,8 +4,8 @@ import type { Step } from "../call/step";
 import { syscallOn, systemError, tryLibcHere, trySyscall } from "../call/syscall";
 import { openInRoot } from "../file/path";
 import { pollAny } from "../file/poll";
-import { filesystemOf, statusOf } from "../file/stat";
-import { MAGIC } from "../file/statfs";
+import { fileStatusOf, filesystemOf } from "../file/stat";
+import { FILESYSTEM_MAGIC } from "../file/statfs";
 
 const AT_FDCWD = -100;
 const O_RDWR = 0o2;
@@ -66,13 +66,13 @@ function openPtmx(path: string, root: Fd | undefined): Fd {
   // not yet to use it: opening a device may do something already
   const look = O_PATH | O_CLOEXEC;
   using place = root === undefined ? open(path, look) : openInRoot(root, path, look);
-  const { type, major, minor } = statusOf(place);
+  const { type, major, minor } = fileStatusOf(place);
   if (type !== "character" || major !== 5 || minor !== 2) throw wrong("not the character device 5:2 (ptmx)");
-  if (filesystemOf(place) !== MAGIC.devpts) throw wrong("not on a devpts file system");
+  if (filesystemOf(place) !== FILESYSTEM_MAGIC.devpts) throw wrong("not on a devpts file system");
   // From outside what was checked. In a container there may be no procfs of ours, but its devices' rules are.
   const fd = open(root === undefined ? path : place.path, flags);
   // nor has somebody put another one there meanwhile
-  if (filesystemOf(fd) === MAGIC.devpts) return fd;
+  if (filesystemOf(fd) === FILESYSTEM_MAGIC.devpts) return fd;
   fd.close();
   throw wrong("not on a devpts file system");
 }

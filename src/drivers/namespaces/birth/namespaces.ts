@@ -4,7 +4,7 @@ import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { writeValueTo } from "../../../linux/file/file";
 import { userName } from "../../../linux/file/user-name";
-import { findProgram } from "../../../linux/process/exec";
+import { findHostProgram } from "../../../linux/process/execution";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../../../linux/process/namespace";
 import { effectiveUser, isRootless } from "../../../linux/process/rootless";
 import type { Config, IdMapping } from "../../../oci/config";
@@ -182,7 +182,7 @@ function writeOwnMap(pid: number, kind: "uid" | "gid", mappings: readonly IdMapp
 /** newuidmap(1) and newgidmap(1) know what /etc/subuid and /etc/subgid give to this user. */
 function writeByHelper(pid: number, kind: "uid" | "gid", mappings: readonly IdMapping[]): void {
   const name = `new${kind}map`;
-  const path = findProgram(name);
+  const path = findHostProgram(name);
   if (path === undefined) {
     const hint = `install it (uidmap), or map your own id only: hostID ${kind === "uid" ? process.geteuid?.() : process.getegid?.()}, size 1`;
     throw new HakoError({ code: "unsupported", message: `${name} is not installed`, hint });

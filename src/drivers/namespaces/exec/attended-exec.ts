@@ -1,7 +1,7 @@
 import { ATTENDANT, executeInPlace, HeldSignals } from "../../../linux/attendant/attendant";
 import type { AttendedTerminal } from "../../../linux/attendant/attendant-terminal";
 import type { Fd } from "../../../linux/call/fd";
-import { nameOf, walkedOffset } from "../../../linux/remote/failed-step";
+import { stepName, walkedOffset } from "../../../linux/remote/failed-step";
 import { filledIn, RowProgram, type Template } from "../../../linux/steps/row-program";
 import type { Process } from "../../../oci/config";
 import type { BornProcess } from "../birth/born-process";
@@ -48,7 +48,7 @@ export function leaveExec(
   const table = remote.prepared;
   const told: ExecTold = {
     ...{ own: process.pid, pid, range: range.file.number, table },
-    steps: steps.map(nameOf),
+    steps: steps.map(stepName),
     process: toldProcess(specified, program.environment),
   };
   const terminal = master === undefined ? undefined : terminalOf(master);

@@ -4,7 +4,7 @@ import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { stepError } from "../../../linux/call/walk";
 import { O, openIfThere } from "../../../linux/file/path";
-import { statusOf } from "../../../linux/file/stat";
+import { fileStatusOf } from "../../../linux/file/stat";
 import type { Sight } from "../../../linux/process/execution-error";
 import { hostId } from "../../../linux/process/id-map";
 import type { Process } from "../../../oci/config";
@@ -71,7 +71,7 @@ export class ProgramOutside {
     try {
       using file = openIfThere(this.root, absoluteIn(this.#process, path), O.PATH);
       if (file === undefined) return { path, here: "missing" };
-      return statusOf(file).type === "directory" ? undefined : { path, here: "found" };
+      return fileStatusOf(file).type === "directory" ? undefined : { path, here: "found" };
     } catch {
       return { path, here: "hidden" };
     }

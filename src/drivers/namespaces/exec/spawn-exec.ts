@@ -5,11 +5,11 @@ import type { Step } from "../../../linux/call/step";
 import { trySyscall } from "../../../linux/call/syscall";
 import { hasErrno } from "../../../linux/file/file";
 import { socketPair } from "../../../linux/file/socket";
-import { statusOf } from "../../../linux/file/stat";
+import { fileStatusOf } from "../../../linux/file/stat";
 import type { Explanation } from "../../../linux/process/execution-error";
+import { hasListener, type SeccompFilter } from "../../../linux/process/filter-steps";
 import { NAMESPACE_TYPES, type NamespaceType, namespaceInode } from "../../../linux/process/namespace";
 import { hasItsNumber } from "../../../linux/process/process";
-import { hasListener, type SeccompFilter } from "../../../linux/process/seccomp";
 import { RemoteProcess } from "../../../linux/remote/remote-process";
 import { SharedRange } from "../../../linux/remote/shared-range";
 import type { Linux, Process } from "../../../oci/config";
@@ -162,7 +162,7 @@ function terminalOf(options: ExecOptions, program: ProgramOutside): Fd {
 function giveToOwner(slave: Fd, { pid, process: { user } }: ExecOptions, program: ProgramOutside): void {
   const owner = ownerBeside(pid, user);
   const [uid, gid] = [program.onHost("uid", owner.uid), program.onHost("gid", owner.gid)];
-  const now = statusOf(slave);
+  const now = fileStatusOf(slave);
   // a group that isn't ours is the file system's own (devpts, gid=)
   const group = now.gid === process.getegid?.() ? gid : now.gid;
   if (now.uid === uid && now.gid === group) return;

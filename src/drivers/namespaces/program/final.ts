@@ -1,7 +1,7 @@
 import type { Step } from "../../../linux/call/step";
 import { SYS_ADMIN } from "../../../linux/process/capabilities";
+import type { SeccompFilter } from "../../../linux/process/filter-steps";
 import type { NamedLimit, RlimitName } from "../../../linux/process/rlimit";
-import type { SeccompFilter } from "../../../linux/process/seccomp";
 import type { Linux, Process } from "../../../oci/config";
 import { attributeSteps } from "./attributes";
 import { type IdentityOptions, takeIdentity } from "./identity";

@@ -6,9 +6,9 @@ import type { Step } from "../../../linux/call/step";
 import { trySyscall } from "../../../linux/call/syscall";
 import { perform, stepError, walkSteps } from "../../../linux/call/walk";
 import { readAtMost } from "../../../linux/file/file";
+import { homeInPasswd } from "../../../linux/file/passwd";
 import { AT_FDCWD, O, openAt } from "../../../linux/file/path";
-import { homeOf as homeInPasswd } from "../../../linux/file/rows";
-import { statusOf } from "../../../linux/file/stat";
+import { fileStatusOf } from "../../../linux/file/stat";
 import {
   boundingSteps,
   type CapabilityMasks,
@@ -191,7 +191,7 @@ export function standardStreamSteps(streams: readonly number[], uid: number, own
 
 function isForeign(number: number, owner: number): boolean {
   const stream = new Fd(number, `standard stream ${number}`);
-  const { type, major, minor, uid } = statusOf(stream);
+  const { type, major, minor, uid } = fileStatusOf(stream);
   stream.release();
   if (uid === owner) return false;
   return type !== "character" || major !== NULL_DEVICE[0] || minor !== NULL_DEVICE[1];
@@ -202,7 +202,7 @@ export function homeOf(uid: number): string {
   try {
     // not blocked by a named pipe, and nothing but an ordinary file is read; files of the kernel's, which may wait, have no size
     using file = openAt(undefined, "/etc/passwd", O.RDONLY | O.NONBLOCK | O.NOCTTY);
-    const { type, size } = statusOf(file);
+    const { type, size } = fileStatusOf(file);
     if (type !== "file") return "/";
     return homeInPasswd(textOf(readAtMost(file, Math.min(size, MAX_PASSWD))), uid);
   } catch (error) {

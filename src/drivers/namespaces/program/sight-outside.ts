@@ -5,7 +5,7 @@ import { systemError } from "../../../linux/call/syscall";
 import { readFormat } from "../../../linux/file/executable";
 import { O, openInRoot } from "../../../linux/file/path";
 import { components } from "../../../linux/file/path-text";
-import { type FileStatus, statusOf } from "../../../linux/file/stat";
+import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
 import type { SightPlace } from "../../../linux/process/execution-error";
 import type { Process } from "../../../oci/config";
 import { mayExecute } from "./may-execute";
@@ -45,7 +45,7 @@ function openAsUser(outside: Outside, path: string): Fd {
   const names = components(absolute);
   for (let count = 0; count < names.length; count++) {
     using directory = openInRoot(root, `/${names.slice(0, count).join("/")}`, O.PATH | O.DIRECTORY);
-    if (!isPassable(outside, statusOf(directory))) throw systemError("open", "EACCES", absolute);
+    if (!isPassable(outside, fileStatusOf(directory))) throw systemError("open", "EACCES", absolute);
   }
   return openInRoot(root, absolute, O.PATH);
 }
@@ -54,7 +54,7 @@ function openAsUser(outside: Outside, path: string): Fd {
 function errnoOf(outside: Outside, path: string): ErrnoName | undefined {
   try {
     using file = openAsUser(outside, path);
-    return isPassable(outside, statusOf(file)) ? undefined : "EACCES";
+    return isPassable(outside, fileStatusOf(file)) ? undefined : "EACCES";
   } catch (error) {
     return asHakoError(error).errno;
   }

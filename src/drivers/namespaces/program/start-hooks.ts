@@ -1,7 +1,7 @@
 import { runHooks } from "../../../hooks/hooks";
 import { syscall } from "../../../linux/call/syscall";
 import { permittedCapabilities } from "../../../linux/process/capabilities";
-import { type SeccompFilter, withoutListener } from "../../../linux/process/seccomp";
+import { type SeccompFilter, withoutListener } from "../../../linux/process/filter-steps";
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import type { Config } from "../../../oci/config";
 import type { State } from "../../../oci/state";

@@ -5,7 +5,7 @@ import { syscallOn } from "../../../linux/call/syscall";
 import { hasErrno } from "../../../linux/file/file";
 import { O, openInRoot } from "../../../linux/file/path";
 import { filesystemOf } from "../../../linux/file/stat";
-import { MAGIC } from "../../../linux/file/statfs";
+import { FILESYSTEM_MAGIC } from "../../../linux/file/statfs";
 import { newFilesystem } from "../../../linux/mount/mount";
 import { pointer } from "../../../oci/json";
 
@@ -50,7 +50,7 @@ export function writeSysctls(
       const top = own ?? proc;
       if (top === undefined) return;
       using file = openInRoot(top, `sys/${path}`, O.WRONLY);
-      if (filesystemOf(file) !== MAGIC.proc) {
+      if (filesystemOf(file) !== FILESYSTEM_MAGIC.proc) {
         throw new HakoError({
           code: "system",
           message: `/proc/sys/${path} is not on procfs`,

@@ -1,7 +1,7 @@
 import type { CgroupMounts } from "../../../cgroup";
 import type { Fd } from "../../../linux/call/fd";
 import { hasErrno } from "../../../linux/file/file";
-import { makeLink } from "../../../linux/file/node";
+import { makeLinkAt } from "../../../linux/file/file-at";
 import { makeDirectoryAt } from "../../../linux/file/path";
 import { basename } from "../../../linux/file/path-text";
 import {
@@ -113,7 +113,7 @@ function mountHierarchy(hierarchy: Hierarchy, plan: MountPlan, tmpfs: Fd): void 
   makeDirectoryAt(tmpfs, directory, 0o755);
   attachTree(tree, tmpfs, directory);
   if (!directory.includes(",")) return;
-  for (const controller of directory.split(",")) makeLink(tmpfs, controller, directory);
+  for (const controller of directory.split(",")) makeLinkAt(tmpfs, controller, directory);
 }
 
 function hierarchyTree(hierarchy: Hierarchy): Fd | undefined {

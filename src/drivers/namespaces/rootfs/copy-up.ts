@@ -1,9 +1,9 @@
 import type { Fd } from "../../../linux/call/fd";
 import { syscallOn } from "../../../linux/call/syscall";
 import { listNames } from "../../../linux/file/file";
-import { makeLink, makeNode, openNode, setMode, setOwner } from "../../../linux/file/node";
+import { makeLinkAt, makeNodeAt, openNode, setMode, setOwner } from "../../../linux/file/file-at";
 import { mkdirAt, O, openAt, readLink } from "../../../linux/file/path";
-import { type FileStatus, statusOf } from "../../../linux/file/stat";
+import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const CHUNK = 1 << 16;
@@ -12,7 +12,7 @@ const CHUNK = 1 << 16;
 export function copyUp(from: Fd, to: Fd): void {
   for (const name of listNames(from.path)) {
     using source = openNode(from, name);
-    const status = statusOf(source);
+    const status = fileStatusOf(source);
     copyNode(from, source, to, name, status);
   }
 }
@@ -24,8 +24,8 @@ function copyNode(from: Fd, source: Fd, to: Fd, name: string, status: FileStatus
     using made = mkdirAt(to, name, 0o700);
     copyUp(source, made);
   } else if (type === "file") copyFile(from, to, name);
-  else if (type === "symlink") makeLink(to, name, readLink(source));
-  else makeNode(to, name, { type, mode, major, minor });
+  else if (type === "symlink") makeLinkAt(to, name, readLink(source));
+  else makeNodeAt(to, name, { type, mode, major, minor });
   using copy = openNode(to, name);
   setOwner(copy, status.uid, status.gid);
   if (type !== "symlink") setMode(copy, mode);

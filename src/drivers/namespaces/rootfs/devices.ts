@@ -2,17 +2,17 @@ import { during, HakoError } from "../../../base/errors";
 import type { Fd } from "../../../linux/call/fd";
 import { exists, hasErrno } from "../../../linux/file/file";
 import {
-  makeLink,
-  makeNode,
+  makeLinkAt,
+  makeNodeAt,
   type Node,
   openNode,
-  removeFile,
+  removeFileAt,
   setMode,
   setOwner,
-} from "../../../linux/file/node";
+} from "../../../linux/file/file-at";
 import { mkdirAllInRoot, O, openAt, openIfThere, openToLook } from "../../../linux/file/path";
 import { basename, cleanPath, dirname } from "../../../linux/file/path-text";
-import { type FileStatus, isSameFile, statusOf } from "../../../linux/file/stat";
+import { type FileStatus, fileStatusOf, isSameFile } from "../../../linux/file/stat";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
 import type { Config, LinuxDevice } from "../../../oci/config";
 import { isBind } from "../../../oci/mount-options";
@@ -139,7 +139,7 @@ function makeDevice(work: RootfsWork, dir: Fd, device: Device): void {
     if (mode !== device.mode || uid !== device.uid || gid !== device.gid) setMode(node, device.mode);
   } catch (error) {
     // the root file system may be an image that lasts
-    if (made === "new") removeFile(dir, name);
+    if (made === "new") removeFileAt(dir, name);
     throw error;
   }
 }
@@ -147,7 +147,7 @@ function makeDevice(work: RootfsWork, dir: Fd, device: Device): void {
 /** Whether a node was made, or the name was taken, or we may make none here. */
 function tryMakeNode(dir: Fd, name: string, node: Node): "new" | "taken" | "forbidden" {
   try {
-    return makeNode(dir, name, node) ? "new" : "taken";
+    return makeNodeAt(dir, name, node) ? "new" : "taken";
   } catch (error) {
     if (hasErrno(error, "EPERM")) return "forbidden";
     throw error;
@@ -156,7 +156,7 @@ function tryMakeNode(dir: Fd, name: string, node: Node): "new" | "taken" | "forb
 
 /** What is there must be the device that was asked for, not what an image put in its place. */
 function checkDevice(node: Fd, device: Device): FileStatus {
-  const status = statusOf(node);
+  const status = fileStatusOf(node);
   const { type, major, minor } = status;
   const same =
     type === device.type && (type === "fifo" || (major === device.major && minor === device.minor));
@@ -185,7 +185,7 @@ function openOrCreate(dir: Fd, name: string): Fd {
     if (!hasErrno(error, "EEXIST")) throw error;
   }
   const fd = openNode(dir, name);
-  const { type } = statusOf(fd);
+  const { type } = fileStatusOf(fd);
   if (type !== "symlink" && type !== "directory") return fd;
   fd.close();
   throw new HakoError({ code: "system", errno: "EEXIST", message: `/dev/${name} is a ${type}` });
@@ -193,10 +193,10 @@ function openOrCreate(dir: Fd, name: string): Fd {
 
 function makeLinks(work: RootfsWork): void {
   using dev = mkdirAllInRoot(work.root, "/dev");
-  for (const [name, target] of LINKS) makeLink(dev, name, target);
-  if (exists("/proc/kcore")) makeLink(dev, "core", "/proc/kcore");
-  removeFile(dev, "ptmx");
-  makeLink(dev, "ptmx", "pts/ptmx");
+  for (const [name, target] of LINKS) makeLinkAt(dev, name, target);
+  if (exists("/proc/kcore")) makeLinkAt(dev, "core", "/proc/kcore");
+  removeFileAt(dev, "ptmx");
+  makeLinkAt(dev, "ptmx", "pts/ptmx");
 }
 
 /** Mounts a terminal on /dev/console; its descriptor, not a path, says which (CVE-2025-52565). */

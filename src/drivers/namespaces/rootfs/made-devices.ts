@@ -1,7 +1,7 @@
 import { during } from "../../../base/errors";
 import type { Fd, FdList } from "../../../linux/call/fd";
 import { hasErrno, makeDirectory } from "../../../linux/file/file";
-import { makeNode, openNode, setMode, setOwner } from "../../../linux/file/node";
+import { makeNodeAt, openNode, setMode, setOwner } from "../../../linux/file/file-at";
 import { O, openAt } from "../../../linux/file/path";
 import { join } from "../../../linux/file/path-text";
 import { ATTR, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
@@ -37,7 +37,7 @@ export function madeDevices(pid: number, config: Config, directory: string, owne
 
 function madeDevice(dir: Fd, pid: number, device: Device & { index: number }): Fd {
   const name = String(device.index);
-  makeNode(dir, name, device);
+  makeNodeAt(dir, name, device);
   using node = openNode(dir, name);
   setOwner(node, hostId(pid, "uid", device.uid), hostId(pid, "gid", device.gid));
   setMode(node, device.mode);

@@ -3,19 +3,19 @@ import type { Fd } from "../../../linux/call/fd";
 import { systemError } from "../../../linux/call/syscall";
 import { O, openIfThere, openInRoot } from "../../../linux/file/path";
 import { cleanPath } from "../../../linux/file/path-text";
-import { placeOf, statusOf } from "../../../linux/file/stat";
+import { fileStatusOf, openPlaceOf } from "../../../linux/file/stat";
 import { ATTR, attachTree, cloneTree, newFilesystem, setMountAttributes } from "../../../linux/mount/mount";
 
 /** linux.readonlyPaths: a mount that is there is made read-only; anything else is bound on itself first. */
 export function readonlyPaths(root: Fd, paths: readonly string[]): void {
   if (paths.length === 0) return;
-  const ofRoot = placeOf(root).name;
+  const ofRoot = openPlaceOf(root).name;
   paths.forEach((path, index) => {
     during(`config /linux/readonlyPaths/${index}: make ${path} read-only`, () => {
       using target = openIfThere(root, path, O.PATH);
       if (target === undefined) return;
       // what is mounted over our root is not what we have as our root
-      const { name, mountRoot } = placeOf(target);
+      const { name, mountRoot } = openPlaceOf(target);
       if (name === ofRoot) {
         setMountAttributes("/", { set: ATTR.RDONLY });
         return;
@@ -35,7 +35,7 @@ export function readonlyPaths(root: Fd, paths: readonly string[]): void {
 /** The container's /dev/null, which must be that device and no link to something else (CVE-2025-31133). */
 function openDevNull(root: Fd): Fd {
   const fd = openInRoot(root, "/dev/null", O.PATH | O.NOFOLLOW);
-  const { type, major, minor } = statusOf(fd);
+  const { type, major, minor } = fileStatusOf(fd);
   if (type === "character" && major === 1 && minor === 3) return fd;
   fd.close();
   throw systemError("open", "EPERM", "/dev/null", "it is not the character device 1:3");
@@ -51,7 +51,7 @@ export function maskPaths(root: Fd, paths: readonly string[]): void {
       using target = openIfThere(root, path, O.PATH);
       if (target === undefined || done.has(cleanPath(path))) return;
       done.add(cleanPath(path));
-      if (statusOf(target).type === "directory") {
+      if (fileStatusOf(target).type === "directory") {
         // The first one's tmpfs serves them all: a superblock for each is slow
         const tree = empty === undefined ? emptyDirectory() : cloneTree(empty, false);
         attachTree(tree, target);

@@ -11,8 +11,8 @@ import {
   openInRoot,
 } from "../../../linux/file/path";
 import { cleanPath, components, resolve } from "../../../linux/file/path-text";
-import { type FileStatus, filesystemOf, statusOf } from "../../../linux/file/stat";
-import { MAGIC } from "../../../linux/file/statfs";
+import { type FileStatus, fileStatusOf, filesystemOf } from "../../../linux/file/stat";
+import { FILESYSTEM_MAGIC } from "../../../linux/file/statfs";
 import { workingDirectory } from "../../../linux/file/working-directory";
 import {
   ATTR,
@@ -104,7 +104,7 @@ function mountBind(work: RootfsWork, mount: Mount, plan: MountPlan, path: string
   using tree = sourceTree(work, source, plan, index);
   checkBelowProc(path, tree);
   applyPlan(tree, plan, work, path === "/dev");
-  const status = statusOf(tree);
+  const status = fileStatusOf(tree);
   const link = plan.nofollow.has("target") ? openLink(work.root, path) : undefined;
   using target =
     link ??
@@ -124,14 +124,14 @@ function sourceTree({ context }: RootfsWork, source: string, plan: MountPlan, in
 /** A symbolic link, to mount on it and not on what it leads to; undefined if the path is none. */
 function openLink(root: Fd, path: string): Fd | undefined {
   const there = openIfThere(root, path, O.PATH | O.NOFOLLOW);
-  if (there === undefined || statusOf(there).type === "symlink") return there;
+  if (there === undefined || fileStatusOf(there).type === "symlink") return there;
   there.close();
   return undefined;
 }
 
 export function checkSameKind(source: string, status: FileStatus, target: Fd, path: string): void {
   const sourceIs = status.type === "directory" ? "directory" : "file";
-  const targetIs = statusOf(target).type === "directory" ? "directory" : "file";
+  const targetIs = fileStatusOf(target).type === "directory" ? "directory" : "file";
   if (sourceIs === targetIs) return;
   const cause = systemError("move_mount", "ENOTDIR", path);
   throw new HakoError({
@@ -169,7 +169,7 @@ export function openOrdinaryDirectory(root: Fd, path: string): Fd {
  */
 export function checkBelowProc(path: string, tree: Fd | undefined, type?: string): void {
   if (path === "/proc") {
-    if (type === "proc" || (tree !== undefined && filesystemOf(tree) === MAGIC.proc)) return;
+    if (type === "proc" || (tree !== undefined && filesystemOf(tree) === FILESYSTEM_MAGIC.proc)) return;
     throw new HakoError({ code: "config", message: "only a proc file system can be mounted on /proc" });
   }
   if (!path.startsWith("/proc/") || OVER_PROC.has(path)) return;
@@ -186,7 +186,7 @@ function attach(work: RootfsWork, tree: Fd, target: Fd, path: string): void {
 }
 
 function checkTarget(target: Fd, path: string): void {
-  if (filesystemOf(target) !== MAGIC.proc || path === "/proc" || OVER_PROC.has(path)) return;
+  if (filesystemOf(target) !== FILESYSTEM_MAGIC.proc || path === "/proc" || OVER_PROC.has(path)) return;
   throw new HakoError({
     code: "config",
     message: `${path} cannot be mounted on: it is inside a proc file system`,
@@ -227,7 +227,7 @@ function mountNew(work: RootfsWork, mount: Mount, plan: MountPlan, path: string,
   };
   using tree = work.context.mappedMounts.get(index) ?? create(work, filesystem, plan);
   // what was begun in a pid namespace where others are may be anything
-  if (filesystem.context !== undefined && filesystemOf(tree) !== MAGIC.proc) throw noProcfs();
+  if (filesystem.context !== undefined && filesystemOf(tree) !== FILESYSTEM_MAGIC.proc) throw noProcfs();
   if (plan.copyUp && type === "tmpfs") copyUp(target, tree);
   applyPlan(tree, plan, work, type === "tmpfs" || path === "/dev");
   attach(work, tree, target, path);
@@ -246,7 +246,7 @@ function noProcfs(): HakoError {
 /** A tmpfs without a mode of its own has that of the directory which it covers; the kernel's, if it covers none. */
 function modeOf(covered: Fd | undefined, plan: MountPlan): string[] {
   if (covered === undefined || plan.data.some((option) => option.startsWith("mode="))) return [];
-  return [`mode=${statusOf(covered).mode.toString(8)}`];
+  return [`mode=${fileStatusOf(covered).mode.toString(8)}`];
 }
 
 function create(work: RootfsWork, filesystem: Filesystem, plan: MountPlan): Fd {

@@ -17,9 +17,9 @@ import {
   SYS_ADMIN,
 } from "../../../linux/process/capabilities";
 import { noNewPrivilegesStep } from "../../../linux/process/credentials";
+import { filterSteps, type SeccompFilter } from "../../../linux/process/filter-steps";
 import { NAMESPACE_FLAGS, setNamespace } from "../../../linux/process/namespace";
 import { hideStep, nameStep, parentDeathStep } from "../../../linux/process/process";
-import { filterSteps, type SeccompFilter } from "../../../linux/process/seccomp";
 import { RemoteProcess } from "../../../linux/remote/remote-process";
 import { SharedRange } from "../../../linux/remote/shared-range";
 import { type BirthPlan, ownerStepsOf, PATIENCE_MS, unshareSteps } from "../birth/birth";

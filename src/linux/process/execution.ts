@@ -4,7 +4,7 @@ import { type PointingMemory, stringVector } from "../call/memory";
 import type { Step } from "../call/step";
 import { systemError, trySyscall } from "../call/syscall";
 import { perform } from "../call/walk";
-import { callerVariable } from "../file/environment";
+import { callerVariable } from "../file/caller-environment";
 import { checkAccess, hasErrno, listNames, statusAt } from "../file/file";
 import { limitSteps, openFilesLimit } from "./rlimit";
 
@@ -15,7 +15,7 @@ const X_OK = 1;
 /** SIGPIPE and SIGXFSZ: Bun ignores them, and what is ignored stays ignored over execve. */
 const IGNORED_BY_BUN = [13, 25];
 
-export interface ExecOptions {
+export interface ExecutionOptions {
   /** How many descriptors from 3 on the program gets; the others are closed. */
   preserveFds?: number | undefined;
   /** The soft limit of open files for the program; Bun has raised ours. undefined leaves it. */
@@ -62,7 +62,7 @@ export function execProgram(
   path: string,
   argv: readonly string[],
   env: readonly string[],
-  options: ExecOptions = {},
+  options: ExecutionOptions = {},
 ): never {
   const preserved = options.preserveFds ?? 0;
   const execve = execveStep(path, stringVector(argv), stringVector(env));
@@ -89,7 +89,7 @@ export function execveStep(path: string, argv: PointingMemory, env: PointingMemo
 }
 
 /** The path of a program of the host, of which the caller's PATH says where to look; undefined where there is none. */
-export function findProgram(name: string): string | undefined {
+export function findHostProgram(name: string): string | undefined {
   try {
     return lookUpProgram(name, callerVariable("PATH"));
   } catch {

@@ -21,7 +21,7 @@ function deviceNumber(major: number, minor: number): number {
 }
 
 /** Makes a device node or a named pipe; false when the name is taken. */
-export function makeNode(dir: Fd, name: string, node: Node): boolean {
+export function makeNodeAt(dir: Fd, name: string, node: Node): boolean {
   const device = node.type === "fifo" ? 0 : deviceNumber(node.major, node.minor);
   const result = trySyscall("mknodat", dir.number, name, S_IF[node.type] | node.mode, device);
   if (result < 0 && -result !== errnoNumber("EEXIST")) throw systemError("mknodat", -result, name);
@@ -29,14 +29,14 @@ export function makeNode(dir: Fd, name: string, node: Node): boolean {
 }
 
 /** Makes a symbolic link; false when the name is taken. */
-export function makeLink(dir: Fd, name: string, target: string): boolean {
+export function makeLinkAt(dir: Fd, name: string, target: string): boolean {
   const result = trySyscall("symlinkat", target, dir.number, name);
   if (result < 0 && -result !== errnoNumber("EEXIST")) throw systemError("symlinkat", -result, name);
   return result >= 0;
 }
 
 /** Removes a file that may not be there. */
-export function removeFile(dir: Fd, name: string): void {
+export function removeFileAt(dir: Fd, name: string): void {
   const result = trySyscall("unlinkat", dir.number, name, 0);
   if (result < 0 && -result !== errnoNumber("ENOENT")) throw systemError("unlinkat", -result, name);
 }

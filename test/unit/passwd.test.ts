@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { findRow, homeOf, rowsWith } from "../../src/linux/file/rows";
+import { findRow, homeInPasswd, rowsWith } from "../../src/linux/file/passwd";
 
 const PASSWD =
   "#root:x:7::::\nroot:x:0:0:me, root:/root:/bin/sh\n\nuser:x:0100:100::/tmp\nroots:x:1000:0::/a:b:c";
@@ -17,5 +17,5 @@ test("a row by one of its fields", () => {
 });
 
 test("homes", () => {
-  expect([0, 1000, 7, 5].map((uid) => homeOf(PASSWD, uid))).toEqual(["/root", "/a", "/", "/"]);
+  expect([0, 1000, 7, 5].map((uid) => homeInPasswd(PASSWD, uid))).toEqual(["/root", "/a", "/", "/"]);
 });

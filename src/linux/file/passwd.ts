@@ -22,6 +22,6 @@ export function findRow(text: string, field: string, isIt: (row: string[]) => bo
 }
 
 /** A user's home directory as /etc/passwd has it; "/" if it has none. */
-export function homeOf(passwd: string, uid: number): string {
+export function homeInPasswd(passwd: string, uid: number): string {
   return findRow(passwd, String(uid), (row) => row[2] === String(uid) && !!row[5])?.[5] ?? "/";
 }
