@@ -1,7 +1,9 @@
 import { type CommandGroup, defineCommand } from "../cli/command";
 import type { Fd } from "../linux/call/fd";
+import { recvFd, sendFd } from "../linux/file/descriptor-passing";
 import { removeFile } from "../linux/file/file";
-import { accept, recvFd, sendFd, unixConnect, unixListen, waitFor } from "../linux/file/socket";
+import { waitFor } from "../linux/file/poll";
+import { accept, unixConnect, unixListen } from "../linux/file/unix-socket";
 import { isTerminal, openPtyMaster, setOnlcr } from "../linux/terminal/pty";
 import { onFatalSignal, relay } from "../linux/terminal/relay";
 import { print, UNREAD } from "../output/print";

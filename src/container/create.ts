@@ -7,7 +7,7 @@ import { runHooks } from "../hooks/hooks";
 import type { Fd } from "../linux/call/fd";
 import { makeDirectory } from "../linux/file/file";
 import { join } from "../linux/file/path-text";
-import { unixListen } from "../linux/file/socket";
+import { unixListen } from "../linux/file/unix-socket";
 import type { SeccompFilter } from "../linux/process/filter-steps";
 import { processStatus } from "../linux/process/process";
 import { effectiveUser } from "../linux/process/rootless";

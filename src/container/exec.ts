@@ -6,7 +6,7 @@ import { checkLabels } from "../drivers/namespaces/program/labels";
 import type { Fd } from "../linux/call/fd";
 import { ownVariable } from "../linux/file/caller-environment";
 import { removeFile } from "../linux/file/file";
-import { socketPair } from "../linux/file/socket";
+import { socketPair } from "../linux/file/unix-socket";
 import { hasListener, type SeccompFilter } from "../linux/process/filter-steps";
 import { isExiting, openProcess } from "../linux/process/process";
 import { namespaceRoot, processRoot } from "../linux/remote/namespace-root";

@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../base/errors";
 import { statusAt } from "../linux/file/file";
-import { userName } from "../linux/file/user-name";
+import { userName } from "../linux/file/passwd";
 import type { ContainerId } from "../oci/id";
 import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";

@@ -3,7 +3,7 @@ import { printable } from "../base/printable";
 import { textOf } from "../linux/call/bytes";
 import { callerVariables } from "../linux/file/caller-environment";
 import { readText, statusAt } from "../linux/file/file";
-import { userName } from "../linux/file/user-name";
+import { userName } from "../linux/file/passwd";
 import { findHostProgram } from "../linux/process/execution";
 import type { ContainerId } from "../oci/id";
 import { readRecord } from "../state/record";

@@ -1,9 +1,11 @@
 import { during, HakoError } from "../base/errors";
 import { bytesOf } from "../linux/call/bytes";
 import type { Fd } from "../linux/call/fd";
+import { sendFd } from "../linux/file/descriptor-passing";
 import { hasErrno, readBytes, writeBytes } from "../linux/file/file";
 import { join } from "../linux/file/path-text";
-import { sendFd, unixConnect, writeAll } from "../linux/file/socket";
+import { writeAllWaiting } from "../linux/file/stream";
+import { unixConnect } from "../linux/file/unix-socket";
 import type { SeccompFilter } from "../linux/process/filter-steps";
 import type { Config, Seccomp } from "../oci/config";
 import type { ContainerId } from "../oci/id";
@@ -89,6 +91,6 @@ export function passListener(fd: Fd, config: Config, pid: number, state: State):
   during(`config /linux/seccomp/listenerPath: ${listenerPath}`, () => {
     using agent = unixConnect(listenerPath);
     sendFd(agent, fd, bytes.subarray(0, FIRST_PART));
-    writeAll(agent, bytes.subarray(FIRST_PART));
+    writeAllWaiting(agent, bytes.subarray(FIRST_PART));
   });
 }

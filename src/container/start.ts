@@ -4,8 +4,10 @@ import { STAGE_NAME } from "../drivers/namespaces/birth/stage-name";
 import type { StartHooks } from "../drivers/namespaces/program/start-hooks";
 import { runHooks } from "../hooks/hooks";
 import type { Fd } from "../linux/call/fd";
+import { recvByte } from "../linux/file/descriptor-passing";
 import { exists, removeFile } from "../linux/file/file";
-import { readSome, recvByte, unixConnect, writeAll } from "../linux/file/socket";
+import { readWaiting, writeAllWaiting } from "../linux/file/stream";
+import { unixConnect } from "../linux/file/unix-socket";
 import { hasListener, isListener } from "../linux/process/filter-steps";
 import {
   aliveProcess,
@@ -197,7 +199,7 @@ function takeListener(root: string, record: ContainerRecord, connection: Fd): vo
     record.init?.pid ?? 0,
     stateOf(record, "created"),
   );
-  writeAll(connection, new Uint8Array(1));
+  writeAllWaiting(connection, new Uint8Array(1));
 }
 
 /** Waits for a word of the first process, or for its end. */
@@ -213,7 +215,7 @@ function waitForClose(record: ContainerRecord, connection: Fd): void {
   const end = performance.now() + EXECUTION_MS;
   for (let left = EXECUTION_MS; left > 0; left = end - performance.now()) {
     waitForInit(record, connection, left);
-    if (readSome(connection).length === 0) return;
+    if (readWaiting(connection).length === 0) return;
   }
   throw silence();
 }

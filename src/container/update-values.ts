@@ -2,7 +2,7 @@ import { HakoError } from "../base/errors";
 import { parseSize } from "../base/size";
 import { textOf } from "../linux/call/bytes";
 import { readText } from "../linux/file/file";
-import { readAll } from "../linux/file/socket";
+import { readAllWaiting } from "../linux/file/stream";
 import { parseResources, type Resources, readResources } from "../oci/config";
 import { exactInteger, pointer } from "../oci/json";
 import { logWarning } from "../output/log";
@@ -67,7 +67,7 @@ export function changesOf(
   if (file !== undefined) {
     const ignored = [...flags, ...schemas].map((flag) => `--${flag}`).join(", ");
     if (ignored !== "") logWarning(`update: ${ignored}: without effect beside --resources`);
-    const text = file === "-" ? textOf(readAll(STANDARD_INPUT)) : readText(file);
+    const text = file === "-" ? textOf(readAllWaiting(STANDARD_INPUT)) : readText(file);
     const name = file === "-" ? "standard input" : file;
     const { resources, unknown } = parseResources(text, name);
     if (unknown.length > 0)

@@ -1,6 +1,8 @@
 import { HakoError } from "../base/errors";
 import type { Fd } from "../linux/call/fd";
-import { readSome, unixConnectWithin, waitFor, writeAll } from "../linux/file/socket";
+import { waitFor } from "../linux/file/poll";
+import { readWaiting, writeAllWaiting } from "../linux/file/stream";
+import { unixConnectWithin } from "../linux/file/unix-socket";
 import type { Address } from "./address";
 import { decodeMessage, encodeMessage, type Message, messageLength } from "./message";
 import type { Value } from "./types";
@@ -92,7 +94,7 @@ export class Connection implements Disposable {
 
   #call({ deadline, ...call }: MethodCall & { deadline: number }): Answer {
     const serial = ++this.#serial;
-    writeAll(this.#socket, encodeMessage({ kind: "call", serial, body: [], ...call }));
+    writeAllWaiting(this.#socket, encodeMessage({ kind: "call", serial, body: [], ...call }));
     for (;;) {
       const message = this.#receive(deadline);
       if (message === undefined) {
@@ -116,7 +118,7 @@ export class Connection implements Disposable {
    * libsystemd: its server would leave a message lie that it reads together with BEGIN. Older ones say OK to both lines.
    */
   #authenticate(deadline: number): void {
-    writeAll(this.#socket, "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
+    writeAllWaiting(this.#socket, "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
     const lines = [this.#line(deadline)];
     if (lines[0] === "DATA" || lines[0]?.startsWith("OK ")) lines.push(this.#line(deadline));
     const answer = lines.at(-1) ?? "";
@@ -152,7 +154,7 @@ export class Connection implements Disposable {
   /** Takes what has arrived, waiting for it; false when the deadline has passed. */
   #fill(deadline: number): boolean {
     if (!waitFor(this.#socket, "read", Math.max(0, deadline - Date.now()))) return false;
-    const data = readSome(this.#socket);
+    const data = readWaiting(this.#socket);
     if (data.length === 0) throw this.failure("the other side closed the connection");
     this.#received = Buffer.concat([this.#received, data]);
     return true;

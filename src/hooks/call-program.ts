@@ -7,7 +7,7 @@ import { syscallOn } from "../linux/call/syscall";
 import { stepError } from "../linux/call/walk";
 import { readAtMost, writeAllTo } from "../linux/file/file";
 import { memoryFile } from "../linux/file/memfd";
-import { waitFor } from "../linux/file/socket";
+import { waitFor } from "../linux/file/poll";
 import { execveStep, repairSteps } from "../linux/process/execution";
 import { filterSteps, type SeccompFilter } from "../linux/process/filter-steps";
 import { openPid, reapChild, signalOpened } from "../linux/process/process";
@@ -92,7 +92,10 @@ export function callProgram(call: ProgramCall): CallEnd {
 function endOf(pid: number, timeout: number | undefined): Pick<CallEnd, "status" | "signal" | "late"> {
   // not reaped before, so the number is its own
   using process = openPid(pid);
-  const late = process !== undefined && !waitFor(process, "read", timeout ?? -1) && timeout !== undefined;
+  const late =
+    process !== undefined &&
+    !waitFor(process, "read", timeout ?? Number.POSITIVE_INFINITY) &&
+    timeout !== undefined;
   if (late) signalOpened(process, SIGKILL);
   const { status, signal } = reapChild(pid, true) ?? { status: 1, signal: undefined };
   return signal === undefined

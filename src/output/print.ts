@@ -1,6 +1,6 @@
 import { printable } from "../base/printable";
 import { hasErrno } from "../linux/file/file";
-import { writeAll } from "../linux/file/socket";
+import { writeAllWaiting } from "../linux/file/stream";
 
 /** What a command that writes on and on ends with when nobody reads it any more: as if SIGPIPE had ended it. */
 export const UNREAD = 128 + 13;
@@ -8,7 +8,7 @@ export const UNREAD = 128 + 13;
 /** Writes all of `text` to standard output; a reader that went away ends the output quietly. False then: more is of no use. */
 export function print(text: string): boolean {
   try {
-    writeAll(1, text);
+    writeAllWaiting(1, text);
     return true;
   } catch (error) {
     if (!hasErrno(error, "EPIPE")) throw error;

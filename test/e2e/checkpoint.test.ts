@@ -4,7 +4,10 @@ import { describe, expect } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { textOf } from "../../src/linux/call/bytes";
-import { accept, readSome, recvFd, unixListen, waitFor, writeAll } from "../../src/linux/file/socket";
+import { recvFd } from "../../src/linux/file/descriptor-passing";
+import { waitFor } from "../../src/linux/file/poll";
+import { readWaiting, writeAllWaiting } from "../../src/linux/file/stream";
+import { accept, unixListen } from "../../src/linux/file/unix-socket";
 import {
   Box,
   type BundleConfig,
@@ -324,10 +327,10 @@ describe("checkpoint and restore @v2", () => {
       before.close();
       const again = ["--bundle", bundle, "--image-path", images, "--console-socket", path, "--detach"];
       using after = await master(box.later(["restore", ...again, id]));
-      writeAll(after, "hello\n");
+      writeAllWaiting(after, "hello\n");
       let shown = "";
       await until("the program answers", () => {
-        if (waitFor(after, "read", 0)) shown += textOf(readSome(after));
+        if (waitFor(after, "read", 0)) shown += textOf(readWaiting(after));
         return shown.includes("got hello");
       });
     },

@@ -3,7 +3,8 @@ import { expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { accept, recvFd, unixListen } from "../../src/linux/file/socket";
+import { recvFd } from "../../src/linux/file/descriptor-passing";
+import { accept, unixListen } from "../../src/linux/file/unix-socket";
 import {
   Box,
   e2e,

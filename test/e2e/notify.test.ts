@@ -2,8 +2,9 @@
 import { describe, expect } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { textOf } from "../../src/linux/call/bytes";
+import { recvPacket } from "../../src/linux/file/descriptor-passing";
 import { pollAny } from "../../src/linux/file/poll";
-import { recvPacket, unixBind } from "../../src/linux/file/socket";
+import { unixBind } from "../../src/linux/file/unix-socket";
 import { Box, e2e, executeLater, HAKO, needsHako, needsProgram, type Result } from "./support";
 
 /** What a manager at a socket hears in so many milliseconds, once something came. */

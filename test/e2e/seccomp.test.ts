@@ -5,7 +5,9 @@ import { textOf } from "../../src/linux/call/bytes";
 import { dlopen, FFIType as T } from "bun:ffi";
 import { expect } from "bun:test";
 import type { Fd } from "../../src/linux/call/fd";
-import { accept, readAll, recvFd, unixListen } from "../../src/linux/file/socket";
+import { recvFd } from "../../src/linux/file/descriptor-passing";
+import { readAllWaiting } from "../../src/linux/file/stream";
+import { accept, unixListen } from "../../src/linux/file/unix-socket";
 import { Box, type BundleConfig, e2e, needsHako } from "./support";
 
 function withProfile(seccomp: object, more: (config: BundleConfig) => void = () => {}) {
@@ -214,7 +216,7 @@ function agentFor(path: string): { listen: Fd; serve: (errno: number) => Record<
     using connection = accept(listen);
     const { fd, name } = recvFd(connection);
     using listener = fd;
-    const document = JSON.parse(name + textOf(readAll(connection))) as Record<string, unknown>;
+    const document = JSON.parse(name + textOf(readAllWaiting(connection))) as Record<string, unknown>;
     const libc = dlopen("libc.so.6", { ioctl: { args: [T.i32, T.u64, T.ptr], returns: T.i32 } }).symbols;
     const request = new Uint8Array(80);
     // SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND

@@ -11,7 +11,8 @@ import type { Step } from "../../src/linux/call/step";
 import { syscall } from "../../src/linux/call/syscall";
 import { stepError } from "../../src/linux/call/walk";
 import { O, openAt } from "../../src/linux/file/path";
-import { socketPair, writeAll } from "../../src/linux/file/socket";
+import { writeAllWaiting } from "../../src/linux/file/stream";
+import { socketPair } from "../../src/linux/file/unix-socket";
 import { nameStep, processStatus, reapChild } from "../../src/linux/process/process";
 import { stepName } from "../../src/linux/remote/failed-step";
 import { RemoteProcess } from "../../src/linux/remote/remote-process";
@@ -94,7 +95,7 @@ describe("a process that waits to execute its program", () => {
   test("a command that is started again tells the same from the memory", async () => {
     const { waiting, range, table, channel, steps } = waitingFor([execute("/no/such")]);
     const { pid } = waiting;
-    writeAll(channel, new Uint8Array(1));
+    writeAllWaiting(channel, new Uint8Array(1));
     await endOf(pid);
     using root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
     const told = {

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { textOf } from "../../src/linux/call/bytes";
-import { readSome, writeAll } from "../../src/linux/file/socket";
+import { readWaiting, writeAllWaiting } from "../../src/linux/file/stream";
 import {
   getTermios,
   getWindowSize,
@@ -26,24 +26,24 @@ describe.skipIf(lacking !== undefined)("pseudoterminals", () => {
     expect(path).toMatch(/^\/dev\/pts\/\d+$/);
     expect(isTerminal(m)).toBe(true);
     setTermios(s, rawTermios(getTermios(s)));
-    writeAll(s, "hello");
-    expect(textOf(readSome(m))).toBe("hello");
-    writeAll(m, "back");
-    expect(textOf(readSome(s))).toBe("back");
+    writeAllWaiting(s, "hello");
+    expect(textOf(readWaiting(m))).toBe("hello");
+    writeAllWaiting(m, "back");
+    expect(textOf(readWaiting(s))).toBe("back");
   });
 
   test("newlines get a carriage return, or not", () => {
     const { master, slave } = openPty();
     using m = master;
     using s = slave;
-    writeAll(s, "a\n");
-    expect(textOf(readSome(m))).toBe("a\r\n");
+    writeAllWaiting(s, "a\n");
+    expect(textOf(readWaiting(m))).toBe("a\r\n");
     setOnlcr(m, false);
-    writeAll(s, "b\n");
-    expect(textOf(readSome(m))).toBe("b\n");
+    writeAllWaiting(s, "b\n");
+    expect(textOf(readWaiting(m))).toBe("b\n");
     setOnlcr(m, true);
-    writeAll(s, "c\n");
-    expect(textOf(readSome(m))).toBe("c\r\n");
+    writeAllWaiting(s, "c\n");
+    expect(textOf(readWaiting(m))).toBe("c\r\n");
   });
 
   test("the size", () => {

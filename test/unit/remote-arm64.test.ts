@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { Fd } from "../../src/linux/call/fd";
 import { stringVector } from "../../src/linux/call/memory";
 import { trySyscall } from "../../src/linux/call/syscall";
-import { socketPair } from "../../src/linux/file/socket";
+import { socketPair } from "../../src/linux/file/unix-socket";
 import { execveStep } from "../../src/linux/process/execution";
 import { processStatus, reapChild } from "../../src/linux/process/process";
 import { KIND, RANGE, RANGE_AT, remoteCode } from "../../src/linux/remote/remote-code";

@@ -14,20 +14,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { textOf } from "../../src/linux/call/bytes";
-import {
-  accept,
-  readAll,
-  readSome,
-  recvFd,
-  recvFds,
-  sendFd,
-  sendFds,
-  socketPair,
-  unixConnect,
-  unixListen,
-  waitFor,
-  writeAll,
-} from "../../src/linux/file/socket";
+import { recvFd, recvFds, sendFd, sendFds } from "../../src/linux/file/descriptor-passing";
+import { waitFor } from "../../src/linux/file/poll";
+import { readAllWaiting, readWaiting, writeAllWaiting } from "../../src/linux/file/stream";
+import { accept, socketPair, unixConnect, unixListen } from "../../src/linux/file/unix-socket";
 
 const dir = mkdtempSync(join(tmpdir(), "hako-socket-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -91,7 +81,7 @@ describe("descriptors over sockets", () => {
   test("a message without a descriptor, and a closed peer", () => {
     const before = openFds();
     const [left, right] = socketPair("pair");
-    writeAll(left, "words");
+    writeAllWaiting(left, "words");
     expect(() => recvFd(right)).toThrow("the message has none");
     left.close();
     expect(() => recvFd(right)).toThrow("closed the socket");
@@ -111,10 +101,10 @@ describe("paths of sockets", () => {
       expect(waitFor(listener, "read", 0)).toBe(false);
       const client = unixConnect(path);
       using server = accept(listener);
-      writeAll(client, "hello");
+      writeAllWaiting(client, "hello");
       client.close();
-      expect(textOf(readSome(server, 2))).toBe("he");
-      expect(textOf(readAll(server))).toBe("llo");
+      expect(textOf(readWaiting(server, 2))).toBe("he");
+      expect(textOf(readAllWaiting(server))).toBe("llo");
     });
   }
 

@@ -2,7 +2,7 @@ import { Fd } from "../../linux/call/fd";
 import { syscall } from "../../linux/call/syscall";
 import { O, openAt } from "../../linux/file/path";
 import type { Watched } from "../../linux/file/poll";
-import { readSome } from "../../linux/file/socket";
+import { readWaiting } from "../../linux/file/stream";
 import { Target } from "../controllers/target";
 import { readTable, writeValue } from "../hierarchy/files";
 import { directoryOf } from "../hierarchy/node";
@@ -46,7 +46,7 @@ class OomWatchV1 implements OomWatch {
   }
 
   count(): number {
-    const events = Number(new DataView(readSome(this.#event, 8).buffer).getBigUint64(0, true));
+    const events = Number(new DataView(readWaiting(this.#event, 8).buffer).getBigUint64(0, true));
     // the removal of the cgroup is told in the same way
     return Object.keys(readTable(`${this.#dir}/memory.oom_control`)).length === 0 ? 0 : events;
   }
@@ -76,7 +76,7 @@ class OomWatchV2 implements OomWatch {
     // a read through the descriptor, so that only later changes wake us
     syscall("lseek", this.#file.number, 0, 0);
     try {
-      readSome(this.#file);
+      readWaiting(this.#file);
     } catch {
       return 0; // the cgroup has been removed
     }

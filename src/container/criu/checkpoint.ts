@@ -3,7 +3,7 @@ import { loadCgroup } from "../../cgroup/group/stored";
 import { trySyscall } from "../../linux/call/syscall";
 import { makeDirectories, statusAt } from "../../linux/file/file";
 import { join, resolve } from "../../linux/file/path-text";
-import { writeAll } from "../../linux/file/socket";
+import { writeAllWaiting } from "../../linux/file/stream";
 import type { Config } from "../../oci/config";
 import type { ContainerId } from "../../oci/id";
 import { checkedConfig } from "../../oci/validate";
@@ -187,6 +187,6 @@ function checkStatusFd(fd: number | undefined): void {
 
 /** Tells --status-fd that lazy pages can be asked for: a NUL byte, then the end, for readers wait for one or the other. */
 function announce(fd: number): void {
-  writeAll(fd, new Uint8Array(1));
+  writeAllWaiting(fd, new Uint8Array(1));
   trySyscall("close", fd);
 }

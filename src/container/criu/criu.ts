@@ -5,10 +5,12 @@ import { type Fd, FdList } from "../../linux/call/fd";
 import { stringVector } from "../../linux/call/memory";
 import type { Step } from "../../linux/call/step";
 import { callerEnvironment, callerVariable } from "../../linux/file/caller-environment";
+import { recvPacket } from "../../linux/file/descriptor-passing";
 import { checkAccess, hasErrno, readText } from "../../linux/file/file";
 import { memoryFile } from "../../linux/file/memfd";
 import { O, openAt } from "../../linux/file/path";
-import { recvPacket, socketPair, writeAll } from "../../linux/file/socket";
+import { writeAllWaiting } from "../../linux/file/stream";
+import { socketPair } from "../../linux/file/unix-socket";
 import { lookUpProgram } from "../../linux/process/execution";
 import { NAMESPACE_FLAGS } from "../../linux/process/namespace";
 import { parentDeathStep, reapChild } from "../../linux/process/process";
@@ -133,7 +135,7 @@ export class Criu implements Disposable {
   /** Sends a message. That criu has ended already is no error here: receiving finds it out, and says why. */
   #send(message: Uint8Array): void {
     try {
-      writeAll(this.#socket, message);
+      writeAllWaiting(this.#socket, message);
     } catch (error) {
       if (!hasErrno(error, "EPIPE", "ECONNRESET")) throw error;
     }

@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import type { Fd } from "../../linux/call/fd";
-import { socketPair } from "../../linux/file/socket";
+import { socketPair } from "../../linux/file/unix-socket";
 import { becomeSubreaper } from "../../linux/process/process";
 import { deleteContainer } from "../delete";
 import { connectConsoleSocket } from "../io/console-socket";

@@ -1,6 +1,6 @@
 import { during, HakoError } from "../../base/errors";
 import type { Fd } from "../../linux/call/fd";
-import { unixConnect } from "../../linux/file/socket";
+import { unixConnect } from "../../linux/file/unix-socket";
 
 /** Connects to a console socket, if one is named, and checks that config.json and the caller agree about a terminal. */
 export function connectConsoleSocket(

@@ -1,5 +1,5 @@
 import type { Fd } from "../../linux/call/fd";
-import { recvFd } from "../../linux/file/socket";
+import { recvFd } from "../../linux/file/descriptor-passing";
 import { childEnded, dropsSignal, openProcess, reapChild, signalProcess } from "../../linux/process/process";
 import { getWindowSize, isTerminal, setOnlcr, setWindowSize } from "../../linux/terminal/pty";
 import type { Process } from "../../oci/config";

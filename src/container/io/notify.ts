@@ -1,11 +1,13 @@
 import { asHakoError } from "../../base/errors";
 import { textOf } from "../../linux/call/bytes";
 import type { Fd } from "../../linux/call/fd";
+import { recvPacket, sendFd } from "../../linux/file/descriptor-passing";
 import { changeMode, exists, makeDirectory, removeFile } from "../../linux/file/file";
 import { join } from "../../linux/file/path-text";
 import { Pipe } from "../../linux/file/pipe";
-import { pollAny } from "../../linux/file/poll";
-import { recvPacket, sendFd, unixBind, unixConnect, writeAll } from "../../linux/file/socket";
+import { pollAny, waitFor } from "../../linux/file/poll";
+import { writeAllWaiting } from "../../linux/file/stream";
+import { unixBind, unixConnect } from "../../linux/file/unix-socket";
 import { openProcess } from "../../linux/process/process";
 import type { ContainerId } from "../../oci/id";
 import { logDebug, logWarning } from "../../output/log";
@@ -105,7 +107,7 @@ export class NotifyRelay implements Disposable {
 
   /** Reads messages that have come, at most some: a container that writes without end must not keep us here. Whether it is ready. */
   poll(): boolean {
-    for (let taken = 0; taken < MOST_AT_ONCE && pollAny([{ fd: this.#socket, for: "read" }], 0)[0]; taken++) {
+    for (let taken = 0; taken < MOST_AT_ONCE && waitFor(this.#socket, "read", 0); taken++) {
       if (!this.#receive().split("\n").includes("READY=1")) continue;
       try {
         this.#pass();
@@ -132,13 +134,13 @@ export class NotifyRelay implements Disposable {
   /** The manager is told whose readiness it is: our own end would be taken for the service's. */
   #pass(): void {
     using manager = unixConnect(this.manager, "dgram");
-    writeAll(manager, `READY=1\nMAINPID=${this.#pid}\n`);
+    writeAllWaiting(manager, `READY=1\nMAINPID=${this.#pid}\n`);
     logDebug(`told ${this.manager} that process ${this.#pid} is ready`);
     // it looks up who sent a message when it reads it: we must still be there (sd_notify_barrier(3))
     using barrier = new Pipe("barrier");
     sendFd(manager, barrier.write, "BARRIER=1");
     barrier.write.close();
-    pollAny([{ fd: barrier.read, for: "read" }], BARRIER_MS);
+    waitFor(barrier.read, "read", BARRIER_MS);
   }
 
   [Symbol.dispose](): void {

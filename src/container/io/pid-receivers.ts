@@ -1,8 +1,9 @@
 import { during } from "../../base/errors";
 import type { UndoStack } from "../../base/undo";
+import { sendFd } from "../../linux/file/descriptor-passing";
 import { removeFile, renameFile, writeNewText } from "../../linux/file/file";
 import { dirname, join } from "../../linux/file/path-text";
-import { sendFd, unixConnect } from "../../linux/file/socket";
+import { unixConnect } from "../../linux/file/unix-socket";
 import { openProcess } from "../../linux/process/process";
 import type { ProcessRecord } from "../../state/record";
 

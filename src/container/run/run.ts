@@ -1,6 +1,6 @@
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import type { Fd } from "../../linux/call/fd";
-import { socketPair } from "../../linux/file/socket";
+import { socketPair } from "../../linux/file/unix-socket";
 import { becomeSubreaper } from "../../linux/process/process";
 import { isDebugging } from "../../output/log";
 import type { ContainerRecord, ProcessRecord } from "../../state/record";

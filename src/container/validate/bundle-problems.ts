@@ -9,7 +9,7 @@ import { exists, readText, statusAt } from "../../linux/file/file";
 import { openToLook } from "../../linux/file/path";
 import { cleanPath, resolve } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
-import { configuredFilesystem, fitsFsconfig, unknownFilesystem } from "../../linux/mount/mount";
+import { configuredFilesystem, fitsFsconfig, unknownFilesystem } from "../../linux/mount/filesystem";
 import { CAPABILITIES, capabilityMask } from "../../linux/process/capabilities";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../../linux/process/namespace";
 import { inUserNamespace } from "../../linux/process/rootless";

@@ -1,13 +1,12 @@
 import { concatenated } from "../call/bytes";
-import { Fd } from "../call/fd";
+import type { Fd } from "../call/fd";
 import { syscallOn } from "../call/syscall";
 import { perform } from "../call/walk";
+import { Pipe } from "../file/pipe";
 import { defaultActionStep } from "../process/execution";
 import { codeOf, codePage, type MachineCode } from "../steps/machine-code";
 
 const NAME = "pipe for signals";
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 const SA_RESTORER = 0x04000000n;
 const SA_RESTART = 0x10000000n;
 /** Of the code, with its first instruction: where the way back from the handler begins. */
@@ -40,16 +39,10 @@ function loadDescriptor(fd: number): Uint8Array {
  * one to, it is in there before the thread goes on. Handlers of Bun's are asked much later.
  */
 export class SignalRecorder implements Disposable {
-  /** The numbers come out of it, a word each; it never waits. */
-  readonly reader: Fd;
-  readonly #writer: Fd;
+  readonly #pipe = new Pipe(NAME, true);
 
   constructor(private readonly signals: readonly number[]) {
-    const pair = new Int32Array(2);
-    syscallOn(NAME, "pipe2", pair, O_CLOEXEC | O_NONBLOCK);
-    this.reader = new Fd(pair[0] ?? -1, NAME);
-    this.#writer = new Fd(pair[1] ?? -1, NAME);
-    const page = codePage(concatenated([loadDescriptor(this.#writer.number), codeOf(RECORDER)]));
+    const page = codePage(concatenated([loadDescriptor(this.#pipe.write.number), codeOf(RECORDER)]));
     const action = new BigUint64Array([
       BigInt(page),
       SA_RESTORER | SA_RESTART,
@@ -59,10 +52,14 @@ export class SignalRecorder implements Disposable {
     for (const signal of signals) syscallOn(NAME, "rt_sigaction", signal, action, null, 8);
   }
 
+  /** The numbers come out of it, a word each; it never waits. */
+  get reader(): Fd {
+    return this.#pipe.read;
+  }
+
   /** Signals do again what they do by default. */
   [Symbol.dispose](): void {
     perform(this.signals.map(defaultActionStep));
-    this.reader.close();
-    this.#writer.close();
+    this.#pipe[Symbol.dispose]();
   }
 }

@@ -51,6 +51,18 @@ export class Fd {
   }
 }
 
+/** A descriptor of ours, or the number of one that somebody else owns. */
+export type Descriptor = Fd | number;
+
+export function descriptorNumber(fd: Descriptor): number {
+  return typeof fd === "number" ? fd : fd.number;
+}
+
+/** What errors call a descriptor. */
+export function descriptorName(fd: Descriptor): string {
+  return (typeof fd === "number" ? undefined : fd.name) ?? `descriptor ${descriptorNumber(fd)}`;
+}
+
 /** Several descriptors with one owner. */
 export class FdList {
   readonly all: Fd[] = [];

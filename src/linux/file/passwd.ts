@@ -1,3 +1,5 @@
+import { readText } from "./file";
+
 /** As many as a row of passwd(5) has; group(5) has fewer. */
 const FIELDS = 7;
 
@@ -24,4 +26,15 @@ export function findRow(text: string, field: string, isIt: (row: string[]) => bo
 /** A user's home directory as /etc/passwd has it; "/" if it has none. */
 export function homeInPasswd(passwd: string, uid: number): string {
   return findRow(passwd, String(uid), (row) => row[2] === String(uid) && !!row[5])?.[5] ?? "/";
+}
+
+/** The name of a user on this host; its number with a # if it has none. */
+export function userName(uid: number): string {
+  try {
+    const [name] = findRow(readText("/etc/passwd"), String(uid), (row) => row[2] === String(uid)) ?? [];
+    if (name !== undefined) return name;
+  } catch {
+    // a host without users' names
+  }
+  return `#${uid}`;
 }

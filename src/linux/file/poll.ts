@@ -1,28 +1,35 @@
-import type { Fd } from "../call/fd";
+import { type Descriptor, descriptorName, descriptorNumber } from "../call/fd";
 import { systemError, trySyscall } from "../call/syscall";
 
-const POLLIN = 0x1;
-const POLLPRI = 0x2;
+/** POLLIN, POLLOUT, POLLPRI. */
+const EVENTS = { read: 0x1, write: 0x4, change: 0x2 } as const;
 
 export interface Watched {
-  fd: Fd;
+  fd: Descriptor;
   /** "change": a file of a kernel file system such as memory.events that tells of its changes. */
-  for: "read" | "change";
+  for: keyof typeof EVENTS;
 }
 
-/** Waits for the first of several descriptors, at most so many milliseconds; which of them are ready (poll(2)). */
+/** Waits for the first of several descriptors, at most so many milliseconds; which of them are ready, or have ended (poll(2)). */
 export function pollAny(watched: readonly Watched[], milliseconds: number): boolean[] {
   const entries = new Int32Array(2 * watched.length);
   watched.forEach(({ fd, for: what }, index) => {
-    entries[2 * index] = fd.number;
-    entries[2 * index + 1] = what === "read" ? POLLIN : POLLPRI;
+    entries[2 * index] = descriptorNumber(fd);
+    entries[2 * index + 1] = EVENTS[what];
   });
-  const whole = Math.max(0, Math.floor(milliseconds));
-  const timeout = new BigInt64Array([BigInt(Math.floor(whole / 1000)), BigInt((whole % 1000) * 1_000_000)]);
-  const ready = trySyscall("ppoll", entries, watched.length, timeout, null, 8);
-  if (ready < 0) {
-    const names = watched.map(({ fd }) => fd.name ?? `descriptor ${fd.number}`);
-    throw systemError("ppoll", -ready, names.join(", "));
-  }
+  const ready = trySyscall("ppoll", entries, watched.length, timeout(milliseconds), null, 8);
+  if (ready < 0) throw systemError("ppoll", -ready, watched.map(({ fd }) => descriptorName(fd)).join(", "));
   return watched.map((_, index) => (entries[2 * index + 1] ?? 0) >>> 16 !== 0);
+}
+
+/** Waits until a descriptor can be read or written, or has ended; false after so many milliseconds. */
+export function waitFor(fd: Descriptor, what: "read" | "write", milliseconds: number): boolean {
+  return pollAny([{ fd, for: what }], milliseconds)[0] === true;
+}
+
+/** struct timespec; null, for ever, of an infinite time. */
+function timeout(milliseconds: number): BigInt64Array | null {
+  if (milliseconds === Number.POSITIVE_INFINITY) return null;
+  const whole = Math.max(0, Math.floor(milliseconds));
+  return new BigInt64Array([BigInt(Math.floor(whole / 1000)), BigInt((whole % 1000) * 1_000_000)]);
 }

@@ -1,8 +1,8 @@
 import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
 import type { Step } from "../call/step";
+import { descriptorMessage } from "../file/descriptor-passing";
 import { linkText } from "../file/file";
-import { descriptorMessage } from "../file/socket";
 
 const SET_MODE_FILTER = 1;
 const FLAG_NEW_LISTENER = 1 << 3;

@@ -1,7 +1,7 @@
 import { errnoName, errnoText } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { endProcess } from "../call/end-process";
-import { Fd } from "../call/fd";
+import { type Descriptor, descriptorNumber, Fd } from "../call/fd";
 import { syscallOn, systemError, tryLibc, trySyscall } from "../call/syscall";
 import { statusAt } from "../file/file";
 import { filesystemOf } from "../file/stat";
@@ -77,9 +77,8 @@ export function openNamespace(path: string, type?: NamespaceType): Fd {
 }
 
 /** Moves the JS thread into the namespace behind `fd`, which must be of the type given. */
-export function setNamespace(fd: Fd | number, type: NamespaceType, path?: string): void {
-  const number = typeof fd === "number" ? fd : fd.number;
-  const result = tryLibc("setns", number, NAMESPACE_FLAGS[type]);
+export function setNamespace(fd: Descriptor, type: NamespaceType, path?: string): void {
+  const result = tryLibc("setns", descriptorNumber(fd), NAMESPACE_FLAGS[type]);
   if (result < 0) throw systemError(`setns (${type})`, -result, path);
 }
 

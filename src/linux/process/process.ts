@@ -4,7 +4,7 @@ import type { Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { perform } from "../call/walk";
 import { hasErrno, readText } from "../file/file";
-import { pollAny } from "../file/poll";
+import { waitFor } from "../file/poll";
 
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_DUMPABLE = 4;
@@ -136,14 +136,7 @@ export function dropsSignal(pid: number, signal: number): boolean {
 export function waitForEnd(pid: number, startTime: number, milliseconds: number): boolean {
   using process = openProcess(pid, startTime);
   if (process === undefined) return true;
-  const pollfd = new Int32Array([process.number, 0x1]);
-  const timeout = new BigInt64Array([
-    BigInt(Math.floor(milliseconds / 1000)),
-    BigInt((milliseconds % 1000) * 1_000_000),
-  ]);
-  const ready = trySyscall("ppoll", pollfd, 1, timeout, null, 8);
-  if (ready < 0) throw systemError("ppoll", -ready, `process ${pid}`);
-  return ready > 0 || aliveProcess(pid, startTime) === undefined;
+  return waitFor(process, "read", milliseconds) || aliveProcess(pid, startTime) === undefined;
 }
 
 export interface Ending {
@@ -256,7 +249,7 @@ export function waitForWord(
   startTime: number,
   until = Number.POSITIVE_INFINITY,
 ): boolean {
-  const says = (within: number) => pollAny([{ fd: socket, for: "read" }], within)[0] === true;
+  const says = (within: number) => waitFor(socket, "read", within);
   while (!says(LOOK_MS)) {
     const status = processStatus(pid);
     if (status?.startTime !== startTime) return says(0);

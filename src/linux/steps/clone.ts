@@ -1,12 +1,13 @@
 import { errnoName } from "../../base/errno";
 import type { HakoError } from "../../base/errors";
 import { currentActor } from "../call/actor";
-import { Fd } from "../call/fd";
+import type { Fd } from "../call/fd";
 import { address, putNumber } from "../call/memory";
 import type { CloneSyscall, Step } from "../call/step";
-import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import { systemError, trySyscall } from "../call/syscall";
 import { stepError } from "../call/walk";
-import { waitFor } from "../file/socket";
+import { Pipe } from "../file/pipe";
+import { waitFor } from "../file/poll";
 import { reapChild } from "../process/process";
 import { spawnFunction } from "./clone-code";
 import { failureIn, type Report, type Spawned, tableOf, withTable } from "./table";
@@ -20,8 +21,6 @@ const CLONE_INTO_CGROUP = 0x200000000n;
 const SIGCHLD = 17;
 const NO_REPORT = -1;
 const CLONE_ARGS_SIZE = 88;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 
 export interface ChildPlan {
   /** CLONE_NEW* flags of the child's new namespaces. */
@@ -45,44 +44,37 @@ function cloneArguments(flags: bigint, exitSignal: number, cgroup?: Fd): Int32Ar
   return args;
 }
 
-const REPORTS = "reports of a child";
-
 /** Where a child that fails says so; at its end nobody is left who could. */
 export class Reports implements Disposable {
-  readonly #read: Fd;
-  readonly #write: Fd;
+  // never waited on: what a child had to say is there when it has ended
+  readonly #ends = new Pipe("reports of a child", true);
   readonly #steps: readonly Step[];
 
   constructor(steps: readonly Step[]) {
-    const pair = new Int32Array(2);
-    // never waited on: what a child had to say is there when it has ended
-    syscallOn(REPORTS, "pipe2", pair, O_CLOEXEC | O_NONBLOCK);
-    this.#read = new Fd(pair[0] ?? -1, REPORTS);
-    this.#write = new Fd(pair[1] ?? -1, REPORTS);
     this.#steps = steps;
   }
 
   /** What the child writes to. */
   get write(): Fd {
-    return this.#write;
+    return this.#ends.write;
   }
 
   get number(): number {
-    return this.#write.number;
+    return this.#ends.write.number;
   }
 
   /** The next report; undefined if there is none. */
   next(): Report | undefined {
     const words = new BigInt64Array(2);
-    const length = trySyscall("read", this.#read.number, words, 16);
+    const length = trySyscall("read", this.#ends.read.number, words, 16);
     return length === 16 ? [Number(words[0]), Number(words[1])] : undefined;
   }
 
   /** Waits until the child has executed its program or has ended; what it said if it has ended with an error. */
   last(): Report | undefined {
     // ours would keep the pipe open
-    this.#write.close();
-    waitFor(this.#read, "read", -1);
+    this.#ends.write.close();
+    waitFor(this.#ends.read, "read", Number.POSITIVE_INFINITY);
     return this.next();
   }
 
@@ -93,8 +85,7 @@ export class Reports implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#read.close();
-    this.#write.close();
+    this.#ends[Symbol.dispose]();
   }
 }
 

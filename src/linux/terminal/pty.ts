@@ -1,9 +1,9 @@
 import { HakoError } from "../../base/errors";
-import { Fd } from "../call/fd";
+import { type Descriptor, descriptorNumber, Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn, systemError, tryLibcHere, trySyscall } from "../call/syscall";
 import { openInRoot } from "../file/path";
-import { pollAny } from "../file/poll";
+import { waitFor } from "../file/poll";
 import { fileStatusOf, filesystemOf } from "../file/stat";
 import { FILESYSTEM_MAGIC } from "../file/statfs";
 
@@ -41,10 +41,6 @@ export interface Pty {
   slave: Fd;
   /** The slave's path in the devpts that the master belongs to. */
   path: string;
-}
-
-function numberOf(fd: Fd | number): number {
-  return typeof fd === "number" ? fd : fd.number;
 }
 
 function hostPtmx(flags: number): Fd {
@@ -104,23 +100,23 @@ export function openPty(ptmxPath = DEFAULT_PTMX, root?: Fd): Pty {
   }
 }
 
-export function isTerminal(fd: Fd | number): boolean {
-  return trySyscall("ioctl", numberOf(fd), TCGETS, new Uint8Array(64)) >= 0;
+export function isTerminal(fd: Descriptor): boolean {
+  return trySyscall("ioctl", descriptorNumber(fd), TCGETS, new Uint8Array(64)) >= 0;
 }
 
 /** The settings of a terminal. */
-export function getTermios(fd: Fd | number): Termios {
+export function getTermios(fd: Descriptor): Termios {
   const termios = new Uint32Array(TERMIOS_SIZE / 4);
-  syscallOn("tty tcgets", "ioctl", numberOf(fd), TCGETS, termios);
+  syscallOn("tty tcgets", "ioctl", descriptorNumber(fd), TCGETS, termios);
   return termios as Termios;
 }
 
-export function setTermios(fd: Fd | number, termios: Termios): void {
-  syscallOn("tty tcsets", "ioctl", numberOf(fd), TCSETS, termios);
+export function setTermios(fd: Descriptor, termios: Termios): void {
+  syscallOn("tty tcsets", "ioctl", descriptorNumber(fd), TCSETS, termios);
 }
 
 /** Whether a terminal's output turns "\n" into "\r\n". */
-export function setOnlcr(fd: Fd | number, on: boolean): void {
+export function setOnlcr(fd: Descriptor, on: boolean): void {
   const termios = getTermios(fd);
   termios[1] = on ? (termios[1] ?? 0) | ONLCR : (termios[1] ?? 0) & ~ONLCR;
   setTermios(fd, termios);
@@ -139,7 +135,7 @@ function hasInput(master: Fd): boolean {
   const opened = trySyscall("ioctl", master.number, TIOCGPTPEER, flags);
   if (opened < 0) return false;
   using slave = new Fd(opened, "terminal");
-  return pollAny([{ fd: slave, for: "read" }], 0)[0] === true;
+  return waitFor(slave, "read", 0);
 }
 
 /**
@@ -169,14 +165,14 @@ export function rawTermios(termios: Termios, output = true): Termios {
   return raw;
 }
 
-export function setWindowSize(fd: Fd | number, size: WindowSize): void {
+export function setWindowSize(fd: Descriptor, size: WindowSize): void {
   const words = new Uint16Array([size.height, size.width, 0, 0]);
-  syscallOn("window size", "ioctl", numberOf(fd), TIOCSWINSZ, words);
+  syscallOn("window size", "ioctl", descriptorNumber(fd), TIOCSWINSZ, words);
 }
 
-export function getWindowSize(fd: Fd | number): WindowSize {
+export function getWindowSize(fd: Descriptor): WindowSize {
   const words = new Uint16Array(4);
-  syscallOn("window size", "ioctl", numberOf(fd), TIOCGWINSZ, words);
+  syscallOn("window size", "ioctl", descriptorNumber(fd), TIOCGWINSZ, words);
   return { width: words[1] ?? 0, height: words[0] ?? 0 };
 }
 
@@ -186,6 +182,6 @@ export function controllingTerminalStep(fd: number): Step {
 }
 
 /** Makes a terminal the controlling one of this session, which must have none (call setsid first). */
-export function setControllingTerminal(fd: Fd | number): void {
-  syscallOn("controlling terminal", "ioctl", numberOf(fd), TIOCSCTTY, 0);
+export function setControllingTerminal(fd: Descriptor): void {
+  syscallOn("controlling terminal", "ioctl", descriptorNumber(fd), TIOCSCTTY, 0);
 }

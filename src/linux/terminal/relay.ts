@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import { HakoError } from "../../base/errors";
 import type { Fd } from "../call/fd";
 import { hasErrno } from "../file/file";
-import { waitFor } from "../file/socket";
+import { waitFor } from "../file/poll";
 import {
   endInput,
   getTermios,

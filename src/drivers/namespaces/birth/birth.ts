@@ -4,7 +4,7 @@ import type { Step } from "../../../linux/call/step";
 import { stepError } from "../../../linux/call/walk";
 import { forbidExecution } from "../../../linux/file/memfd";
 import { Pipe } from "../../../linux/file/pipe";
-import { writeAll } from "../../../linux/file/socket";
+import { writeAllWaiting } from "../../../linux/file/stream";
 import { allOverExecutionSteps } from "../../../linux/process/capabilities";
 import { hideProcess, hideStep, nameStep, parentDeathStep } from "../../../linux/process/process";
 import { effectiveUser } from "../../../linux/process/rootless";
@@ -112,7 +112,7 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
   try {
     if (go !== undefined) {
       writeMaps(pid, config);
-      writeAll(go.write, new Uint8Array(1));
+      writeAllWaiting(go.write, new Uint8Array(1));
     }
     const failed = reports.last();
     if (failed !== undefined) throw stepError(steps, failed);

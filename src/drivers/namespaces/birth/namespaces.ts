@@ -3,7 +3,7 @@ import { textOf } from "../../../linux/call/bytes";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { writeValueTo } from "../../../linux/file/file";
-import { userName } from "../../../linux/file/user-name";
+import { userName } from "../../../linux/file/passwd";
 import { findHostProgram } from "../../../linux/process/execution";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../../../linux/process/namespace";
 import { effectiveUser, isRootless } from "../../../linux/process/rootless";

@@ -1,7 +1,9 @@
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
+import { recvByte } from "../../../linux/file/descriptor-passing";
 import { hasErrno } from "../../../linux/file/file";
-import { recvByte, waitFor, writeAll } from "../../../linux/file/socket";
+import { waitFor } from "../../../linux/file/poll";
+import { writeAllWaiting } from "../../../linux/file/stream";
 import { isListener } from "../../../linux/process/filter-steps";
 import { hasExecuted, reapChild } from "../../../linux/process/process";
 import { failureAt } from "../../../linux/remote/failed-step";
@@ -72,7 +74,7 @@ export class ExecProcess implements Disposable {
   /** false when it has ended: somebody has killed it. */
   #letGo(): boolean {
     try {
-      writeAll(this.shared.channel, new Uint8Array(1));
+      writeAllWaiting(this.shared.channel, new Uint8Array(1));
       return true;
     } catch (error) {
       if (hasErrno(error, "EPIPE")) return false;
@@ -86,7 +88,7 @@ export class ExecProcess implements Disposable {
     if (fd === undefined) return;
     using owned = fd;
     listener(owned);
-    writeAll(this.shared.channel, new Uint8Array(1));
+    writeAllWaiting(this.shared.channel, new Uint8Array(1));
   }
 
   #received(): Fd | undefined {

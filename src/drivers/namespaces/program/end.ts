@@ -1,7 +1,7 @@
 import { Fd, freeDescriptors } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/step";
-import { descriptorMessage } from "../../../linux/file/socket";
+import { descriptorMessage } from "../../../linux/file/descriptor-passing";
 import { execveStep, repairSteps } from "../../../linux/process/execution";
 import { filterSteps, hasListener } from "../../../linux/process/filter-steps";
 import { setParentDeathSignal } from "../../../linux/process/process";

@@ -6,7 +6,7 @@ import { hasErrno } from "../../../linux/file/file";
 import { O, openInRoot } from "../../../linux/file/path";
 import { filesystemOf } from "../../../linux/file/stat";
 import { FILESYSTEM_MAGIC } from "../../../linux/file/statfs";
-import { newFilesystem } from "../../../linux/mount/mount";
+import { newFilesystem } from "../../../linux/mount/filesystem";
 import { pointer } from "../../../oci/json";
 
 /**

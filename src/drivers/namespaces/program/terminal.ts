@@ -1,7 +1,7 @@
 import { during, HakoError } from "../../../base/errors";
 import type { Fd } from "../../../linux/call/fd";
 import { syscallOn } from "../../../linux/call/syscall";
-import { sendFd } from "../../../linux/file/socket";
+import { sendFd } from "../../../linux/file/descriptor-passing";
 import { openPty, setWindowSize } from "../../../linux/terminal/pty";
 import type { Process } from "../../../oci/config";
 

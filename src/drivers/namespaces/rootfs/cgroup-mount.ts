@@ -4,12 +4,11 @@ import { hasErrno } from "../../../linux/file/file";
 import { makeLinkAt } from "../../../linux/file/file-at";
 import { makeDirectoryAt } from "../../../linux/file/path";
 import { basename } from "../../../linux/file/path-text";
+import { newFilesystem } from "../../../linux/mount/filesystem";
 import {
   ATTR,
   attachTree,
   cloneTree,
-  newFilesystem,
-  REFUSED,
   setMountAttributes,
   setUnlockedAttributes,
 } from "../../../linux/mount/mount";
@@ -77,8 +76,8 @@ function unifiedTree(work: RootfsWork, own: Hierarchy): { tree: Fd; hosts: boole
     const options = hostOptions(own.mountpoint);
     return { tree: newFilesystem({ type: "cgroup2", source: "cgroup", options }), hosts: false };
   } catch (error) {
-    if (!hasErrno(error, ...REFUSED)) throw error;
-    // a user namespace may not mount it
+    if (!hasErrno(error, "EPERM", "EBUSY", "EACCES")) throw error;
+    // a user namespace may not mount it, or it is there already in another way
     return { tree: cloneTree(own.mountpoint, false), hosts: true };
   }
 }

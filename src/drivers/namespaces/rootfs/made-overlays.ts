@@ -3,7 +3,7 @@ import type { Fd, FdList } from "../../../linux/call/fd";
 import { realPath, statusAt } from "../../../linux/file/file";
 import { dirname } from "../../../linux/file/path-text";
 import type { FileStatus } from "../../../linux/file/stat";
-import { type Filesystem, fitsFsconfig, newFilesystem } from "../../../linux/mount/mount";
+import { type Filesystem, fitsFsconfig, newFilesystem } from "../../../linux/mount/filesystem";
 import type { Config } from "../../../oci/config";
 import { planOf } from "../../../oci/mount-options";
 import { hostOwnerOf, type NamespaceOwner } from "../birth/owner";

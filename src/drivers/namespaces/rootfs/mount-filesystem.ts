@@ -1,4 +1,5 @@
-import { ATTR, type Filesystem } from "../../../linux/mount/mount";
+import type { Filesystem } from "../../../linux/mount/filesystem";
+import { ATTR } from "../../../linux/mount/mount";
 import type { Config, Mount } from "../../../oci/config";
 import type { MountPlan } from "../../../oci/mount-options";
 import { hasSelinux } from "../program/labels";

@@ -14,18 +14,15 @@ import { cleanPath, components, resolve } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf, filesystemOf } from "../../../linux/file/stat";
 import { FILESYSTEM_MAGIC } from "../../../linux/file/statfs";
 import { workingDirectory } from "../../../linux/file/working-directory";
+import { type Filesystem, fitsFsconfig, newFilesystem } from "../../../linux/mount/filesystem";
 import {
   ATTR,
   attachTree,
   cloneTree,
-  type Filesystem,
-  fitsFsconfig,
-  mountCovered,
-  newFilesystem,
-  remountAt,
   setMountAttributes,
   setUnlockedAttributes,
 } from "../../../linux/mount/mount";
+import { mountCovered, remountAt } from "../../../linux/mount/mount-flags";
 import type { Mount } from "../../../oci/config";
 import { isBind, type MountPlan, planOf } from "../../../oci/mount-options";
 import { logWarning } from "../../../output/log";

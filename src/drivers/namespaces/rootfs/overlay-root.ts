@@ -1,14 +1,9 @@
 import { changeMode, changeOwner, hasErrno, makeDirectories, statusAt } from "../../../linux/file/file";
 import { O, openAt } from "../../../linux/file/path";
 import { isAtOrBelow } from "../../../linux/file/path-text";
-import {
-  ATTR,
-  attachTree,
-  cloneTree,
-  mountOnto,
-  newFilesystem,
-  setMountAttributes,
-} from "../../../linux/mount/mount";
+import { newFilesystem } from "../../../linux/mount/filesystem";
+import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
+import { mountOnto } from "../../../linux/mount/mount-flags";
 import { type MountEntry, readMountinfo } from "../../../linux/mount/mountinfo";
 import { logWarning } from "../../../output/log";
 

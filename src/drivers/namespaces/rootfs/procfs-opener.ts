@@ -1,15 +1,12 @@
 import { during, HakoError } from "../../../base/errors";
 import { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
+import { recvFds, sendFds } from "../../../linux/file/descriptor-passing";
 import { forbidExecution } from "../../../linux/file/memfd";
-import { recvFds, sendFds, socketPair, waitFor } from "../../../linux/file/socket";
-import {
-  attachTree,
-  beginFilesystem,
-  isFilesystemContext,
-  newFilesystem,
-  setMountAttributes,
-} from "../../../linux/mount/mount";
+import { waitFor } from "../../../linux/file/poll";
+import { socketPair } from "../../../linux/file/unix-socket";
+import { beginFilesystem, isFilesystemContext, newFilesystem } from "../../../linux/mount/filesystem";
+import { attachTree, setMountAttributes } from "../../../linux/mount/mount";
 import {
   boundingSteps,
   capabilitySteps,

@@ -4,13 +4,13 @@ import { Fd } from "../../../linux/call/fd";
 import { syscall, syscallOn } from "../../../linux/call/syscall";
 import { hasErrno, realPath } from "../../../linux/file/file";
 import { AT_FDCWD, mkdirAllInRoot, O, openAt } from "../../../linux/file/path";
+import { newFilesystem } from "../../../linux/mount/filesystem";
 import {
   ATTR,
   attachTree,
   cloneTree,
   detach,
   MNT_DETACH,
-  newFilesystem,
   type Propagation,
   setMountAttributes,
 } from "../../../linux/mount/mount";

@@ -1,0 +1,129 @@
+import { errnoNumber } from "../../base/errno";
+import { HakoError } from "../../base/errors";
+import { bytesOf } from "../call/bytes";
+import { type Descriptor, descriptorName, descriptorNumber, Fd } from "../call/fd";
+import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import { basename, dirname } from "./path-text";
+
+const AF_UNIX = 1;
+const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
+const SOCKET_TYPES = { stream: 1, dgram: 2, seqpacket: 5 } as const;
+const O_DIRECTORY_PATH = 0o10000000 | (process.arch === "arm64" ? 0o40000 : 0o200000) | 0o2000000; // O_PATH|O_DIRECTORY|O_CLOEXEC
+const AT_FDCWD = -100;
+/** sun_path is 108 bytes with its NUL. */
+const MAX_SUN_PATH = 107;
+const LONGEST_PAUSE_MS = 50;
+
+export type SocketType = keyof typeof SOCKET_TYPES;
+/** Two connected unix sockets, both close-on-exec; errors call them by `name`. */
+export function socketPair(name: string, type: SocketType = "stream"): [Fd, Fd] {
+  const pair = new Int32Array(2);
+  syscallOn(name, "socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
+  return [new Fd(pair[0] ?? -1, name), new Fd(pair[1] ?? -1, name)];
+}
+
+function unixSocket(path: string, type: SocketType, flags = 0): Fd {
+  return new Fd(syscallOn(path, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0), path);
+}
+
+/**
+ * Calls `use` with the socket's sockaddr_un. A path that is too long for it is reached through the opened directory,
+ * so only its last component has a limit. "@NAME" is an abstract name, as everywhere (unix(7)).
+ */
+function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: string): void {
+  if (path === "" || path.includes("\0")) {
+    throw new HakoError({
+      code: "config",
+      message: `${JSON.stringify(path)} is not a path of a unix socket`,
+    });
+  }
+  let short = path;
+  let directory: Fd | undefined;
+  const isAbstract = path.startsWith("@");
+  if (!isAbstract && bytesOf(path).length > MAX_SUN_PATH) {
+    const parent = dirname(path);
+    directory = new Fd(syscallOn(parent, "openat", AT_FDCWD, parent, O_DIRECTORY_PATH, 0));
+    short = `${directory.path}/${basename(path)}`;
+  }
+  try {
+    const bytes = bytesOf(short);
+    if (bytes.length > MAX_SUN_PATH) throw systemError(call, "ENAMETOOLONG", path);
+    // an abstract name begins with a NUL and has none at its end
+    const sockaddr = new Uint8Array(2 + bytes.length + (isAbstract ? 0 : 1));
+    new DataView(sockaddr.buffer).setUint16(0, AF_UNIX, true);
+    sockaddr.set(bytes, 2);
+    if (isAbstract) sockaddr[2] = 0;
+    const result = use(sockaddr);
+    if (result < 0) throw systemError(call, -result, path);
+  } finally {
+    directory?.close();
+  }
+}
+
+/** A unix socket at `path`, which must not exist yet; `mode` is narrowed by the umask. */
+export function unixBind(path: string, mode: number, type: SocketType): Fd {
+  const fd = unixSocket(path, type);
+  try {
+    // Before bind the mode belongs to the socket's own inode, and bind makes the file with it: never a moment too open.
+    syscallOn(path, "fchmod", fd.number, mode);
+    withAddress(path, (sockaddr) => trySyscall("bind", fd.number, sockaddr, sockaddr.length), "bind");
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** Makes a unix socket at a path, as `unixBind` does, and listens at it. */
+export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
+  const fd = unixBind(path, mode, type);
+  try {
+    syscallOn(path, "listen", fd.number, 128);
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** A unix socket that is connected to the one at `path`. */
+export function unixConnect(path: string, type: SocketType = "stream"): Fd {
+  const fd = unixSocket(path, type);
+  try {
+    withAddress(path, (sockaddr) => trySyscall("connect", fd.number, sockaddr, sockaddr.length), "connect");
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/**
+ * A non-blocking unix socket that is connected to the one at a path. A server whose queue of connections is full is asked
+ * again for so many milliseconds.
+ */
+export function unixConnectWithin(path: string, milliseconds: number): Fd {
+  const fd = unixSocket(path, "stream", SOCK_NONBLOCK);
+  const deadline = Date.now() + milliseconds;
+  const connect = (sockaddr: Uint8Array): number => {
+    for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      const result = trySyscall("connect", fd.number, sockaddr, sockaddr.length);
+      if (-result !== errnoNumber("EAGAIN") || Date.now() > deadline) return result;
+      Bun.sleepSync(pause);
+    }
+  };
+  try {
+    withAddress(path, connect, "connect");
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** Waits for a connection and takes it. */
+export function accept(listener: Descriptor): Fd {
+  const name = descriptorName(listener);
+  return new Fd(syscallOn(name, "accept4", descriptorNumber(listener), null, null, SOCK_CLOEXEC), name);
+}
