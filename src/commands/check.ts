@@ -1,12 +1,12 @@
 import { defineCommand } from "../cli/command";
-import { checkHost, type Finding } from "../host/check";
+import { type CheckResult, checkHost } from "../host/check";
 import { print, printJson, printTable } from "../output/print";
 import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
 /** With what to do in the last column, as long as it is; the same advice is given once. */
-function rows(findings: readonly Finding[]): string[][] {
+function rows(results: readonly CheckResult[]): string[][] {
   const given = new Set([""]);
-  return findings.map(({ name, verdict, found, advice }) => {
+  return results.map(({ name, verdict, found, advice }) => {
     const todo = advice === "" ? "" : given.has(advice) ? " (as above)" : ` (${advice})`;
     given.add(advice);
     return [name, verdict, `${found}${todo}`];
@@ -21,11 +21,11 @@ export default defineCommand({
   args: { ...FORMAT_FLAGS },
   examples: ["hako check", "hako check --format json"],
   run({ values }) {
-    const findings = checkHost();
-    const missing = findings.filter(({ verdict }) => verdict === "missing").map(({ name }) => name);
-    if (wantsJson(values)) printJson(findings);
+    const results = checkHost();
+    const missing = results.filter(({ verdict }) => verdict === "missing").map(({ name }) => name);
+    if (wantsJson(values)) printJson(results);
     else {
-      printTable(["CHECK", "VERDICT", "FOUND (WHAT TO DO)"], rows(findings));
+      printTable(["CHECK", "VERDICT", "FOUND (WHAT TO DO)"], rows(results));
       print(
         missing.length === 0
           ? "\nThis host can run containers.\n"

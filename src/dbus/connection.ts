@@ -21,7 +21,7 @@ export interface MethodCall {
 }
 
 /** What a method gave back, or the error it ended with: "org.freedesktop.systemd1.UnitExists". */
-export type Answer =
+export type BusReply =
   | { body: readonly Value[]; error: undefined }
   | { body: undefined; error: { name: string; message: string } };
 
@@ -52,7 +52,7 @@ export class Connection implements Disposable {
   }
 
   /** Calls a method; an error that the other side answers with is given back, not thrown. */
-  tryCall(call: MethodCall): Answer {
+  tryCall(call: MethodCall): BusReply {
     return this.#call({ ...call, deadline: Date.now() + CALL_MS });
   }
 
@@ -92,7 +92,7 @@ export class Connection implements Disposable {
     return new HakoError({ code: "system", message: `D-Bus at ${this.#address.socket}: ${message}`, hint });
   }
 
-  #call({ deadline, ...call }: MethodCall & { deadline: number }): Answer {
+  #call({ deadline, ...call }: MethodCall & { deadline: number }): BusReply {
     const serial = ++this.#serial;
     writeAllWaiting(this.#socket, encodeMessage({ kind: "call", serial, body: [], ...call }));
     for (;;) {

@@ -16,7 +16,7 @@ import { tryCgroups, tryNamespace, tryRights } from "./trials";
 /** "ok", "missing" (containers don't run without), "absent" (something more would work with it), or not looked at. */
 export type Verdict = "ok" | "missing" | "absent" | "not tried";
 
-export interface Finding {
+export interface CheckResult {
   name: string;
   verdict: Verdict;
   /** What was found. */
@@ -205,16 +205,16 @@ const CHECKS: readonly Check[] = [
 ];
 
 /** What this version has nothing to try for. */
-const NOT_TRIED: readonly Finding[] = [
+const NOT_TRIED: readonly CheckResult[] = [
   { name: "machines", verdict: "not tried", found: "this version has none", advice: "" },
 ];
 
 /** Whether this host can run containers, point by point: what can be tried is tried. */
-export function checkHost(): Finding[] {
-  return [...CHECKS.map(finding), ...NOT_TRIED];
+export function checkHost(): CheckResult[] {
+  return [...CHECKS.map(resultOf), ...NOT_TRIED];
 }
 
-function finding({ name, needed, advice, look }: Check): Finding {
+function resultOf({ name, needed, advice, look }: Check): CheckResult {
   let found: string | undefined;
   let failed: HakoError | undefined;
   try {

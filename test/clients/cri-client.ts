@@ -1,7 +1,7 @@
 // A client of containerd's CRI plugin: the calls by which a kubelet runs pods (cri-api: runtime/v1/api.proto), as gRPC over HTTP/2.
 import { type ClientHttp2Session, connect, constants } from "node:http2";
 import { createConnection } from "node:net";
-import { decode, encode } from "../../src/container/criu/criu-message";
+import { decodeFields, encodeFields } from "../../src/container/criu/criu-message";
 
 type Message = Uint8Array;
 const text = (value: number | Buffer | undefined): string =>
@@ -51,31 +51,31 @@ export class Cri implements Disposable {
   }
 
   async runPod(options: PodOptions): Promise<string> {
-    const answer = await this.call("RunPodSandbox", encode([[1, podConfig(options)]]));
+    const answer = await this.call("RunPodSandbox", encodeFields([[1, podConfig(options)]]));
     return text(answer.get(1));
   }
 
   async createContainer(pod: string, of: PodOptions, options: PodContainerOptions): Promise<string> {
     const { name, image, command, memory, privileged, pid } = options;
-    const resources = encode([[4, memory]]);
-    const security = encode([
+    const resources = encodeFields([[4, memory]]);
+    const security = encodeFields([
       [2, privileged],
       [3, namespaces(of.network, pid ?? of.pid)],
     ]);
-    const config = encode([
-      [1, encode([[1, name]])],
-      [2, encode([[1, image]])],
+    const config = encodeFields([
+      [1, encodeFields([[1, name]])],
+      [2, encodeFields([[1, image]])],
       [3, command],
       [11, `${name}.log`],
       [
         15,
-        encode([
+        encodeFields([
           [1, resources],
           [2, security],
         ]),
       ],
     ]);
-    const request = encode([
+    const request = encodeFields([
       [1, pod],
       [2, config],
       [3, podConfig(of)],
@@ -84,14 +84,14 @@ export class Cri implements Disposable {
   }
 
   async startContainer(id: string): Promise<void> {
-    await this.call("StartContainer", encode([[1, id]]));
+    await this.call("StartContainer", encodeFields([[1, id]]));
   }
 
   /** TERM, and KILL after so many seconds. */
   async stopContainer(id: string, seconds: number): Promise<void> {
     await this.call(
       "StopContainer",
-      encode([
+      encodeFields([
         [1, id],
         [2, seconds],
       ]),
@@ -99,22 +99,22 @@ export class Cri implements Disposable {
   }
 
   async removeContainer(id: string): Promise<void> {
-    await this.call("RemoveContainer", encode([[1, id]]));
+    await this.call("RemoveContainer", encodeFields([[1, id]]));
   }
 
   async updateMemory(id: string, memory: number): Promise<void> {
     await this.call(
       "UpdateContainerResources",
-      encode([
+      encodeFields([
         [1, id],
-        [2, encode([[4, memory]])],
+        [2, encodeFields([[4, memory]])],
       ]),
     );
   }
 
   async status(id: string): Promise<{ state: (typeof STATES)[number]; exitCode: number; reason: string }> {
-    const status = (await this.call("ContainerStatus", encode([[1, id]]))).get(1);
-    const fields = decode(status instanceof Buffer ? status : Buffer.alloc(0));
+    const status = (await this.call("ContainerStatus", encodeFields([[1, id]]))).get(1);
+    const fields = decodeFields(status instanceof Buffer ? status : Buffer.alloc(0));
     return {
       state: STATES[number(fields.get(3))] ?? "unknown",
       exitCode: number(fields.get(7)),
@@ -125,7 +125,7 @@ export class Cri implements Disposable {
   async exec(id: string, ...command: string[]): Promise<Execution> {
     const answer = await this.call(
       "ExecSync",
-      encode([
+      encodeFields([
         [1, id],
         [2, command],
         [3, 30],
@@ -135,12 +135,12 @@ export class Cri implements Disposable {
   }
 
   async removePod(id: string): Promise<void> {
-    await this.call("StopPodSandbox", encode([[1, id]]));
-    await this.call("RemovePodSandbox", encode([[1, id]]));
+    await this.call("StopPodSandbox", encodeFields([[1, id]]));
+    await this.call("RemovePodSandbox", encodeFields([[1, id]]));
   }
 
   /** One call; the message of its answer, or an error with what the service says. */
-  private call(method: string, message: Message): Promise<ReturnType<typeof decode>> {
+  private call(method: string, message: Message): Promise<ReturnType<typeof decodeFields>> {
     return new Promise((resolve, reject) => {
       const stream = this.session.request({
         [constants.HTTP2_HEADER_METHOD]: "POST",
@@ -162,7 +162,7 @@ export class Cri implements Disposable {
       stream.on("close", () => {
         if (status?.code !== "0") reject(new Error(`${method}: ${status?.message ?? "no status"}`));
         // after a byte that says "not compressed" and four of the length
-        else resolve(decode(Buffer.concat(parts).subarray(PREFIX_LENGTH)));
+        else resolve(decodeFields(Buffer.concat(parts).subarray(PREFIX_LENGTH)));
       });
       const prefix = Buffer.alloc(PREFIX_LENGTH);
       prefix.writeUInt32BE(message.length, 1);
@@ -174,7 +174,7 @@ export class Cri implements Disposable {
 const PREFIX_LENGTH = 5;
 
 function namespaces(network: keyof typeof SHARED = "pod", pid: keyof typeof SHARED = "container"): Message {
-  return encode([
+  return encodeFields([
     [1, SHARED[network]],
     [2, SHARED[pid]],
     [3, SHARED.pod],
@@ -182,20 +182,20 @@ function namespaces(network: keyof typeof SHARED = "pod", pid: keyof typeof SHAR
 }
 
 function podConfig({ name, cgroupParent, logDirectory, network, pid }: PodOptions): Message {
-  const metadata = encode([
+  const metadata = encodeFields([
     [1, name],
     [2, `uid-${name}`],
     [3, "default"],
   ]);
-  const security = encode([[1, namespaces(network, pid)]]);
-  return encode([
+  const security = encodeFields([[1, namespaces(network, pid)]]);
+  return encodeFields([
     [1, metadata],
     // as a kubelet: on the node's network the name is the node's
     [2, network === "node" ? undefined : name],
     [3, logDirectory],
     [
       8,
-      encode([
+      encodeFields([
         [1, cgroupParent],
         [2, security],
       ]),

@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
-import { decode, request } from "../../src/container/criu/criu-message";
+import { decodeFields, encodeRequest } from "../../src/container/criu/criu-message";
 
 test("options have criu's numbers (images/rpc.proto)", () => {
-  const message = decode(
-    Buffer.from(request("restore", { tcpEstablished: true, tcpClose: true, logFile: "x" })),
+  const message = decodeFields(
+    Buffer.from(encodeRequest("restore", { tcpEstablished: true, tcpClose: true, logFile: "x" })),
   );
   expect(message.get(1)).toBe(2);
   const options = message.get(2);
   if (!(options instanceof Buffer)) throw new Error("no options");
-  expect([...decode(options)]).toEqual([
+  expect([...decodeFields(options)]).toEqual([
     [5, 1],
     [52, 1],
     [10, Buffer.from("x")],

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inOrder, placeIn } from "../../src/container/script/mount-order";
+import { inOrder, resolvedDestination } from "../../src/container/script/mount-order";
 import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
 import { O, openAt } from "../../src/linux/file/path";
 import { MOUNT_OPTIONS } from "../../src/oci/mount-options";
@@ -184,8 +184,8 @@ describe("the order of mounts", () => {
       "/not/there/yet/more",
     ]);
     using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY);
-    expect(placeIn(root, "/a/b/link/x/../y")).toBe("/data/y");
-    expect(() => placeIn(root, "/circle/x")).toThrow("too many levels");
+    expect(resolvedDestination(root, "/a/b/link/x/../y")).toBe("/data/y");
+    expect(() => resolvedDestination(root, "/circle/x")).toThrow("too many levels");
   });
   test("what every container has comes first, and goes where a bind mount covers it", () => {
     const usual = ["/proc", "/dev", "/dev/pts", "/dev/shm", "/sys"].map((each) => mount(each, "none"));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseSize } from "../../src/base/size";
 import { connectConsoleSocket } from "../../src/container/io/console-socket";
-import { environmentOf, scriptBundle } from "../../src/container/script/script";
+import { scriptBundle, scriptEnvironment } from "../../src/container/script/script";
 import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
 import { userOf } from "../../src/container/user";
 
@@ -131,7 +131,7 @@ describe("short forms", () => {
   });
   test("a name without a value takes the caller's", () => {
     expect(
-      environmentOf(["A=1"], ["B=2", "C", "D", "E="], (name) => (name === "C" ? "x=y" : undefined)),
+      scriptEnvironment(["A=1"], ["B=2", "C", "D", "E="], (name) => (name === "C" ? "x=y" : undefined)),
     ).toEqual(["A=1", "B=2", "C=x=y", "E="]);
   });
 });

@@ -1,6 +1,6 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { addressesOf, type Scope as BusScope } from "../../dbus/address";
-import { type Answer, Connection, type SignalMatch } from "../../dbus/connection";
+import { type BusReply, Connection, type SignalMatch } from "../../dbus/connection";
 import type { Value, Variant } from "../../dbus/types";
 import { callerVariable } from "../../linux/file/caller-environment";
 import { hasErrno } from "../../linux/file/file";
@@ -160,7 +160,7 @@ export class Manager implements Disposable {
     return (answer.body[0] as Variant).value;
   }
 
-  #call(member: string, signature: string, body: readonly Value[], hasJob = false): Answer {
+  #call(member: string, signature: string, body: readonly Value[], hasJob = false): BusReply {
     if (hasJob && !this.#subscribed) {
       this.#connection.subscribe(SYSTEMD, JOB_REMOVED);
       this.#subscribed = true;
@@ -168,11 +168,11 @@ export class Manager implements Disposable {
     return this.#on(MANAGER_PATH, MANAGER, member, signature, body);
   }
 
-  #on(path: string, name: string, member: string, signature: string, body: readonly Value[]): Answer {
+  #on(path: string, name: string, member: string, signature: string, body: readonly Value[]): BusReply {
     return this.#connection.tryCall({ destination: SYSTEMD, path, interface: name, member, signature, body });
   }
 
-  #waitForJob(what: "start" | "stop", unit: string, { body }: Answer): void {
+  #waitForJob(what: "start" | "stop", unit: string, { body }: BusReply): void {
     const job = body?.[0];
     const removed = this.#connection.waitForSignal(JOB_REMOVED, JOB_MS, ([, path]) => path === job);
     const result = removed?.[3];
@@ -201,7 +201,7 @@ function unitObject(unit: string): string {
   return `${MANAGER_PATH}/unit/${escaped.join("")}`;
 }
 
-function is({ error }: Answer, name: string): boolean {
+function is({ error }: BusReply, name: string): boolean {
   return error?.name === `${SYSTEMD}.${name}`;
 }
 
@@ -217,7 +217,7 @@ const HINTS: Readonly<Record<string, string>> = {
   "org.freedesktop.DBus.Error.UnknownProperty": "this systemd does not know it: see systemctl --version",
 };
 
-function refused(what: string, { error }: Answer): HakoError {
+function refused(what: string, { error }: BusReply): HakoError {
   const name = error?.name ?? "";
   const isDenied = name.endsWith(".AccessDenied") || name.endsWith(".InteractiveAuthorizationRequired");
   return new HakoError({

@@ -26,7 +26,7 @@ import {
 } from "./checkpoint-image";
 import { savedMounts } from "./checkpoint-mounts";
 import { Criu, findCriu } from "./criu";
-import { type CriuOptions, pageServerAt } from "./criu-message";
+import { type CriuOptions, encodePageServer } from "./criu-message";
 
 const LOG_FILE = "dump.log";
 const F_GETFL = 3;
@@ -117,7 +117,7 @@ function dumpOptions(
     freezeCgroup: paths.freezer ?? paths[""],
     parentImage: parentPath,
     trackMemory: parentPath === undefined && !preDump ? undefined : true,
-    pageServer: pageServer === undefined ? undefined : pageServerAt(pageServer.address, pageServer.port),
+    pageServer: pageServer === undefined ? undefined : encodePageServer(pageServer.address, pageServer.port),
     external: [
       ...mounts.map(({ mountpoint, key }) => `mnt[${mountpoint}]:${key}`),
       ...(record.streams ?? []).filter((name) => name.startsWith("file[")),

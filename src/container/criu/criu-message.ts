@@ -75,54 +75,54 @@ function field(number: number, value: Value): Uint8Array[] {
 }
 
 /** A message of fields by their numbers. */
-export function encode(fields: readonly (readonly [number: number, value: Value])[]): Uint8Array {
+export function encodeFields(fields: readonly (readonly [number: number, value: Value])[]): Uint8Array {
   return Buffer.concat(fields.flatMap(([number, value]) => field(number, value)));
 }
 
 /** inherit_fd: the descriptor of ours that stands for what the image calls `key`. */
-export function inheritedFd(key: string, fd: number): Uint8Array {
-  return encode([
+export function encodeInheritedFd(key: string, fd: number): Uint8Array {
+  return encodeFields([
     [1, key],
     [2, fd],
   ]);
 }
 
 /** cgroup_root: where the restored processes' cgroups of a controller begin. */
-export function cgroupRoot(controller: string, path: string): Uint8Array {
-  return encode([
+export function encodeCgroupRoot(controller: string, path: string): Uint8Array {
+  return encodeFields([
     [1, controller],
     [2, path],
   ]);
 }
 
 /** join_namespace: one that exists already. */
-export function joinedNamespace(type: string, file: string): Uint8Array {
-  return encode([
+export function encodeJoinNamespace(type: string, file: string): Uint8Array {
+  return encodeFields([
     [1, type],
     [2, file],
   ]);
 }
 
 /** criu_page_server_info: who takes the pages of memory. */
-export function pageServerAt(address: string, port: number): Uint8Array {
-  return encode([
+export function encodePageServer(address: string, port: number): Uint8Array {
+  return encodeFields([
     [1, address],
     [2, port],
   ]);
 }
 
 /** A request. The feature check asks for dirty tracking and lazy pages. */
-export function request(kind: RequestKind, options?: CriuOptions): Uint8Array {
+export function encodeRequest(kind: RequestKind, options?: CriuOptions): Uint8Array {
   const fields = Object.entries(options ?? {}).map(
     ([name, value]) => [OPTIONS[name as keyof typeof OPTIONS], value] as const,
   );
-  return encode([
+  return encodeFields([
     [1, REQUEST[kind]],
-    [2, options === undefined ? undefined : encode(fields)],
+    [2, options === undefined ? undefined : encodeFields(fields)],
     [
       5,
       kind === "features"
-        ? encode([
+        ? encodeFields([
             [1, true],
             [2, true],
           ])
@@ -132,8 +132,8 @@ export function request(kind: RequestKind, options?: CriuOptions): Uint8Array {
 }
 
 /** The answer to a notification. */
-export function acknowledge(success: boolean): Uint8Array {
-  return encode([
+export function encodeAcknowledgement(success: boolean): Uint8Array {
+  return encodeFields([
     [1, REQUEST.notify],
     [3, success],
   ]);
@@ -154,7 +154,7 @@ export interface CriuResponse {
 
 type Fields = Map<number, number | Buffer>;
 
-export function decode(message: Buffer): Fields {
+export function decodeFields(message: Buffer): Fields {
   const fields: Fields = new Map();
   let at = 0;
   const number = (): number => {
@@ -179,11 +179,11 @@ export function decode(message: Buffer): Fields {
   return fields;
 }
 
-export function response(message: Buffer): CriuResponse {
-  const fields = decode(message);
+export function decodeResponse(message: Buffer): CriuResponse {
+  const fields = decodeFields(message);
   const part = (number: number): Fields | undefined => {
     const bytes = fields.get(number);
-    return bytes instanceof Buffer ? decode(bytes) : undefined;
+    return bytes instanceof Buffer ? decodeFields(bytes) : undefined;
   };
   const notify = part(5);
   const features = part(8);

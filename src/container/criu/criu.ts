@@ -18,13 +18,13 @@ import { inheritSteps, replaceStep } from "../../linux/steps/child-steps";
 import { cloneChild, Reports } from "../../linux/steps/clone";
 import { logDebug } from "../../output/log";
 import {
-  acknowledge,
   type CriuOptions,
   type CriuResponse,
+  decodeResponse,
+  encodeAcknowledgement,
+  encodeRequest,
   REQUEST,
   type RequestKind,
-  request,
-  response,
 } from "./criu-message";
 
 const SIGKILL = 9;
@@ -99,18 +99,18 @@ export class Criu implements Disposable {
   /** Asks for something and waits until it is done; `log` is the file where it says what it does. */
   ask(kind: RequestKind, options: CriuOptions | undefined, log?: string, notified?: Notified): CriuResponse {
     logDebug(`criu ${kind} ${JSON.stringify(options ?? {})}`);
-    this.#send(request(kind, options));
+    this.#send(encodeRequest(kind, options));
     let refused: unknown;
     for (;;) {
       const { data, fds } = this.#receive();
       using _ = closing(fds);
       if (data.length === 0) throw refused ?? this.#failure(kind, log, undefined);
-      const answer = response(data);
+      const answer = decodeResponse(data);
       if (answer.type === REQUEST.notify && answer.notification !== undefined) {
         const { script, pid } = answer.notification;
         logDebug(`criu ${kind}: ${script}`);
         refused ??= tryNotify(notified, script, pid, fds);
-        this.#send(acknowledge(refused === undefined));
+        this.#send(encodeAcknowledgement(refused === undefined));
         continue;
       }
       if (refused !== undefined) throw refused;

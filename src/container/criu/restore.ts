@@ -41,7 +41,7 @@ import {
 } from "./checkpoint-image";
 import { makeMountpoints, sourceOf } from "./checkpoint-mounts";
 import { Criu, findCriu } from "./criu";
-import { type CriuOptions, cgroupRoot, inheritedFd, joinedNamespace } from "./criu-message";
+import { type CriuOptions, encodeCgroupRoot, encodeInheritedFd, encodeJoinNamespace } from "./criu-message";
 
 const LOG_FILE = "restore.log";
 const SIGKILL = 9;
@@ -201,7 +201,7 @@ function restoreOptions(
     cgroupRoots: cgroup
       .mounts()
       .hierarchies.flatMap(({ name, path }) =>
-        name.split(",").map((controller) => cgroupRoot(controller, path)),
+        name.split(",").map((controller) => encodeCgroupRoot(controller, path)),
       ),
   };
 }
@@ -216,7 +216,7 @@ function namespaceOptions(
   const joinNamespaces: Uint8Array[] = [];
   const inherit = (key: string, fd: Fd): void => {
     inherited.add(fd);
-    inheritFds.push(inheritedFd(key, fd.number));
+    inheritFds.push(encodeInheritedFd(key, fd.number));
   };
   streams.forEach((name, stream) => {
     // one file that was two streams is restored once
@@ -232,7 +232,7 @@ function namespaceOptions(
         code: "unsupported",
         message: `config /linux/namespaces: criu can't join the cgroup namespace ${path}`,
       });
-    } else joinNamespaces.push(joinedNamespace(type === "mount" ? "mnt" : type, path));
+    } else joinNamespaces.push(encodeJoinNamespace(type === "mount" ? "mnt" : type, path));
   }
   return { inheritFds, joinNamespaces };
 }

@@ -22,7 +22,10 @@ interface PlacedMount {
 export function inOrder(rootfs: string, usual: readonly Mount[], given: readonly Mount[]): PlacedMount[] {
   using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY);
   const kept = usual.filter(({ destination }) => !given.some((mount) => covers(mount, destination)));
-  const placed = [...kept, ...given].map((mount) => ({ mount, place: placeIn(root, mount.destination) }));
+  const placed = [...kept, ...given].map((mount) => ({
+    mount,
+    place: resolvedDestination(root, mount.destination),
+  }));
   return placed.toSorted((one, other) => components(one.place).length - components(other.place).length);
 }
 
@@ -37,7 +40,7 @@ function covers(mount: Mount, destination: string): boolean {
 }
 
 /** Where a path of a root file system leads: links are followed as far as there is something. */
-export function placeIn(root: Fd, path: string): string {
+export function resolvedDestination(root: Fd, path: string): string {
   const left = components(cleanPath(path));
   const found: string[] = [];
   let links = 0;

@@ -96,7 +96,7 @@ function rootfsOf(text: string): string {
 }
 
 /** A name without a value takes the caller's, and is left out if the caller has none, as with docker. */
-export function environmentOf(
+export function scriptEnvironment(
   base: readonly string[],
   given: readonly string[],
   callersValue = callerVariable,
@@ -155,7 +155,7 @@ export function scriptBundle(
       ...base.process,
       terminal: tty,
       args: [...command],
-      env: environmentOf(base.process?.env ?? [], env),
+      env: scriptEnvironment(base.process?.env ?? [], env),
       cwd: workdir ?? startDirectory(rootfs, user),
       user: userOf(rootfs, user),
       capabilities: { bounding: granted, effective: granted, permitted: granted },
