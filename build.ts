@@ -20,10 +20,10 @@ import { parseArgs } from "node:util";
 import { type Machine, withCleanStart } from "./scripts/clean-start";
 import { withFewerPageFaults } from "./scripts/page-faults";
 import { type HeapUse, heapUse, joined, type Range, usedHeap, usedMemory } from "./scripts/used-memory";
+import { runAttendant } from "./src/container/run/run-attendant-rows";
 import { SCRIPT_CAPABILITIES } from "./src/container/script/script-capabilities";
-import { execAttendantRows } from "./src/drivers/namespaces/exec/exec-attendant-rows";
-import { execAttendantWords } from "./src/drivers/namespaces/exec/exec-attendant-words";
-import { RowProgram } from "./src/linux/steps/row-program";
+import { execAttendant } from "./src/drivers/namespaces/exec/exec-attendant-rows";
+import type { StoredTemplate, Template } from "./src/linux/steps/template";
 import { compile } from "./src/seccomp/compile";
 import { defaultProfile } from "./src/seccomp/default-profile";
 
@@ -109,12 +109,9 @@ function filterCompiler(): string {
   return hash.digest("hex");
 }
 
-/** What takes hako's place while a command of `exec` runs without a terminal (src/drivers/namespaces/exec/attended-exec.ts). */
-function execAttendant(machine: Machine) {
-  const program = new RowProgram(machine);
-  const words = execAttendantWords({});
-  execAttendantRows(program, words, undefined, []);
-  return program.template(words);
+/** What takes hako's place while a command of `exec`, or the program of `run`, goes on without a terminal (src/linux/attendant). */
+function stored({ data, at }: Template): StoredTemplate {
+  return { data: data.toBase64(), at };
 }
 
 function targetOf(name: string) {
@@ -142,7 +139,8 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
       HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(ARCHITECTURES[target.machine])),
       HAKO_FILTER_COMPILER: JSON.stringify(filterCompiler()),
       HAKO_LIBC: JSON.stringify(target.libc),
-      HAKO_EXEC_ATTENDANT: JSON.stringify(execAttendant(target.machine)),
+      HAKO_EXEC_ATTENDANT: JSON.stringify(stored(execAttendant(target.machine, undefined, []))),
+      HAKO_RUN_ATTENDANT: JSON.stringify(stored(runAttendant(target.machine, undefined, []))),
     },
     compile: {
       target: target.bun,

@@ -1,23 +1,15 @@
 // The program that takes hako's place: here a shell's, with a child of its own to attend.
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { openSync, readFileSync } from "node:fs";
-import { endRows, execAttendantRows } from "../../src/drivers/namespaces/exec/exec-attendant-rows";
-import {
-  type ExecAttendantWords,
-  execAttendantWords,
-} from "../../src/drivers/namespaces/exec/exec-attendant-words";
-import {
-  ATTEND,
-  type Attended,
-  attendRows,
-  signalSet,
-  stackOf,
-} from "../../src/linux/attendant/attendant-rows";
+import { openSync } from "node:fs";
+import { endRows } from "../../src/drivers/namespaces/exec/exec-attendant-rows";
+import { ATTEND, type Attended, attendRows, WAY } from "../../src/linux/attendant/attendant-rows";
 import { STATUS_DIGITS, statusOfDigits } from "../../src/linux/attendant/attendant-status";
+import { signalSet } from "../../src/linux/attendant/signal-set";
 import { syscall } from "../../src/linux/call/syscall";
 import { memoryFile } from "../../src/linux/file/memfd";
-import { filledIn, RowProgram, word, wordIn } from "../../src/linux/steps/row-program";
+import { namedWords, RowProgram, word, wordIn } from "../../src/linux/steps/row-program";
+import { filledProgram } from "../../src/linux/steps/template";
 
 const signals = signalSet([1, 2, 15, 17]);
 const LINE = "LINE=";
@@ -50,15 +42,17 @@ async function attend(
 ) {
   const again = openSync("/bin/sh", "r");
   const program = new RowProgram();
-  attendRows(program, attended, {
+  const way = namedWords(WAY);
+  attendRows(program, attended, way, []);
+  using image = filledProgram("attendant", program.template(way), {
     executable: 9,
-    descriptors: [],
-    mask: word(),
-    signals: word(signals),
-    ...stackOf(1 + AGAIN.length, 1),
+    mask: 0,
+    signals,
+    // of its command line there are the shell's two words, of its environment there is one line
+    environmentAt: 8 * (1 + AGAIN.length + 2),
+    lastLineAt: 0,
     digitsAt: LINE.length,
   });
-  using image = program.executable("attendant");
   const path = `/proc/${process.pid}/fd/${image.number}`;
   const become = `exec env -i --block-signal ${LINE}${STATUS_DIGITS} ${path} "$@"`;
   const script = `trap '' INT; exec 7<${range} 9</proc/${process.pid}/fd/${again}; (${child}) & echo $!; ${become}`;
@@ -124,20 +118,6 @@ describe("an attendant", () => {
     expect(await after(killed, [4, 0])).toBe(159);
     // a range that can't be read says nothing good
     expect(await after("sleep 0.1; exit 0", undefined)).toBe(0);
-  });
-
-  test("of an exec is the same from a template, with its words filled in", () => {
-    const made = (words: ExecAttendantWords) => {
-      const program = new RowProgram();
-      execAttendantRows(program, words, undefined, []);
-      return program;
-    };
-    const words = execAttendantWords({ pid: 77, channel: 8, range: 7, offset: 5000, first: 3, signals });
-    const empty = execAttendantWords({});
-    const template = made(empty).template(empty);
-    using filled = filledIn("one", template, words);
-    using assembled = made(words).executable("other");
-    expect(readFileSync(filled.path).equals(readFileSync(assembled.path))).toBe(true);
   });
 
   test("says what it came to when the end is not its own", async () => {

@@ -3,15 +3,19 @@ import { describe, expect, test } from "bun:test";
 import { stringVector } from "../../src/linux/call/memory";
 import { DATA_AT, elfProgram } from "../../src/linux/steps/elf";
 import { interpreterCode } from "../../src/linux/steps/interpreter-code";
-import { ANY, FAILED, RowProgram, within, word, wordIn } from "../../src/linux/steps/row-program";
+import { ANY, FAILED, namedWords, RowProgram, within, word, wordIn } from "../../src/linux/steps/row-program";
+import { filledIn } from "../../src/linux/steps/template";
 
 const QEMU = Bun.which("qemu-aarch64");
 const other = process.arch === "arm64" ? undefined : "arm64";
 
 /** Runs it as a program for a machine; its output and exit status. */
 function run(program: RowProgram, machine: string, args: string[] = []) {
-  const code = interpreterCode(DATA_AT, machine);
-  using file = elfProgram("rows", code, program.assemble(), machine);
+  return runData(program.assemble(), machine, args);
+}
+
+function runData(data: Uint8Array, machine: string, args: string[] = []) {
+  using file = elfProgram("rows", interpreterCode(DATA_AT, machine), data, machine);
   const path = `/proc/${process.pid}/fd/${file.number}`;
   const command = machine === process.arch ? [path, ...args] : [QEMU ?? "", path, ...args];
   const { exitCode, signalCode, stdout } = Bun.spawnSync(command, { env: { A: "b" }, stdin: "ignore" });
@@ -127,6 +131,33 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
           program.mask(wordIn(bytes, 3), 0xff, { to: result });
         }),
       ).toBe(15);
+    });
+
+    it("a template's words are filled in with numbers, texts, vectors of texts, and nothing", () => {
+      const program = new RowProgram(machine);
+      const words = namedWords(["length", "status", "text", "vector", "none"]);
+      const at = word();
+      program.call("write", [1, wordIn(words.text), wordIn(words.length)]);
+      program.load(wordIn(words.vector), { to: at });
+      program.call("write", [1, wordIn(at), 5]);
+      program.sum([wordIn(words.vector), 16], { to: at });
+      program.load(wordIn(at), { to: at });
+      program.when(wordIn(at), wordIn(words.none), "end");
+      program.label(FAILED);
+      program.call("exit_group", [1]);
+      program.label("end");
+      program.call("exit_group", [wordIn(words.status)]);
+      const template = program.template(words);
+      // as often as one likes: it stays what it is
+      for (const [text, status] of [
+        ["one ", 7],
+        ["other ", 8n],
+      ] as const) {
+        const vector = stringVector([text === "one " ? "three" : "seven", "x"]);
+        const data = filledIn(template, { text, length: text.length, status, vector, none: 0 });
+        const output = `${text}${text === "one " ? "three" : "seven"}`;
+        expect(runData(data, machine)).toEqual({ status: Number(status), signal: undefined, output });
+      }
     });
 
     it("the stack is as execve left it", () => {

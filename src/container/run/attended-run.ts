@@ -1,17 +1,25 @@
-import { HeldSignals, takePlace } from "../../linux/attendant/attendant";
-import { ATTEND, type Attended } from "../../linux/attendant/attendant-rows";
-import { AttendedTerminal } from "../../linux/attendant/attendant-terminal";
+import { directoryOf } from "../../cgroup/hierarchy/node";
+import { attendedTerminal, takePlace } from "../../linux/attendant/attendant";
+import type { WayWord } from "../../linux/attendant/attendant-rows";
+import type { AttendedTerminal } from "../../linux/attendant/attendant-terminal";
 import type { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import type { Fd } from "../../linux/call/fd";
+import { stringVector } from "../../linux/call/memory";
 import { O, openAt } from "../../linux/file/path";
-import { ANY } from "../../linux/steps/row-program";
-import type { ContainerId } from "../../oci/id";
+import { fileStatusOf } from "../../linux/file/stat";
+import { type Filling, type StoredTemplate, type Template, templateOf } from "../../linux/steps/template";
+import { leadsSandbox } from "../../oci/container-type";
+import { MappingStore } from "../../state/mapping";
 import { type ContainerRecord, containerDirectory, type ProcessRecord } from "../../state/record";
 import { FORWARDED } from "../io/forwarded-signals";
 import { endedRunLine } from "./ended-run";
-import { endsInRows, removalRows } from "./removal-rows";
+import type { RunAttendantWord } from "./run-attendant-rows";
 
-const SIGCHLD = 17;
+/** Set by build.ts: the attendant without a terminal. */
+declare const HAKO_RUN_ATTENDANT: StoredTemplate<RunAttendantWord> | undefined;
+
+/** How often a cgroup is waited for that is busy: for a moment after the death of its last process; else it won't become empty by waiting. */
+const [BUSY_TRIES, FEW_TRIES] = [100, 3];
 
 export interface AttendedRun {
   root: string;
@@ -30,27 +38,63 @@ export interface AttendedRun {
  */
 export function leaveRun({ root, record, keep, master, recorder }: AttendedRun): never {
   const { init } = record;
-  const terminal = master === undefined ? undefined : new AttendedTerminal(master);
-  const inRows = !keep && endsInRows(record);
-  const directory = inRows ? openDirectory(root, record.id) : undefined;
-  const attended: Attended = {
-    child: init.pid,
-    recorded: recorder.reader.number,
-    part: terminal,
-    end(program) {
-      program.call("wait4", [init.pid, 0, 0, 0], ANY);
-      if (directory !== undefined) removalRows(program, root, record, directory);
-      else program.goto(keep ? ATTEND.exit : ATTEND.again);
-    },
-  };
-  const held = new HeldSignals([...Object.values(FORWARDED), SIGCHLD, ...(terminal?.signals ?? [])]);
-  takePlace(attended, held, endedRunLine(init), [
-    recorder.reader.number,
-    ...(terminal?.descriptors ?? []),
-    ...(directory === undefined ? [] : [directory.number]),
-  ]);
+  const terminal = attendedTerminal(master);
+  const recorded = recorder.reader.number;
+  const removal = keep || !endsInRows(record) ? undefined : removalOf(root, record);
+  const descriptors = removal === undefined ? [recorded] : [recorded, removal.directory];
+  takePlace(attendant(terminal), endedRunLine(init), {
+    ...{ signals: Object.values(FORWARDED), terminal, descriptors },
+    fillings: { ...(removal ?? NO_REMOVAL), pid: init.pid, recorded, keep: Number(keep) },
+  });
 }
 
-function openDirectory(root: string, id: ContainerId): Fd {
-  return openAt(undefined, containerDirectory(root, id), O.RDONLY | O.DIRECTORY);
+function attendant(terminal: AttendedTerminal | undefined): Template<RunAttendantWord> {
+  if (terminal === undefined && typeof HAKO_RUN_ATTENDANT !== "undefined")
+    return templateOf(HAKO_RUN_ATTENDANT);
+  const { runAttendant } = require("./run-attendant-rows") as typeof import("./run-attendant-rows");
+  return runAttendant(process.arch, terminal, terminal?.descriptors ?? []);
+}
+
+/**
+ * Whether the end of a container whose first process has ended is a row of system calls: nothing must be asked or told, no program is
+ * run, nobody else goes with it.
+ */
+function endsInRows(record: ContainerRecord): boolean {
+  const { hooks, cgroup, resctrl, hostMounts, ownPidNamespace } = record;
+  if ((hooks?.poststop ?? []).length > 0 || leadsSandbox(record)) return false;
+  if (resctrl !== undefined || hostMounts !== undefined || cgroup?.unit !== undefined) return false;
+  // nobody's processes are killed there
+  return ownPidNamespace || cgroup === undefined || cgroup.nodes.every(({ path }) => path !== "/");
+}
+
+/** What is to be removed, as `RunAttendantWord`s. */
+interface Removal extends Record<RemovalWord, Filling> {
+  directory: number;
+}
+type RemovalWord = Exclude<RunAttendantWord, WayWord | "pid" | "recorded" | "keep">;
+
+const NO_REMOVAL: Removal = {
+  ...{ directory: -1, path: 0, inode: 0 },
+  ...{ kill: 0, cgroups: 0, tries: 0, above: 0 },
+  ...{ mapping: 0, temporary: 0, directories: 0, store: 0 },
+};
+
+/** What there is of a container; its directory is open, for the attendant. */
+function removalOf(root: string, { id, sandbox, cgroup, ownPidNamespace }: ContainerRecord): Removal {
+  const path = containerDirectory(root, id);
+  const directory = openAt(undefined, path, O.RDONLY | O.DIRECTORY);
+  const nodes = cgroup?.nodes ?? [];
+  const unified = nodes.find((node) => node.unified && node.skipped === undefined);
+  const own = nodes.filter((node) => node.made.includes(directoryOf(node))).map(directoryOf);
+  const above = nodes.flatMap((node) => node.made.filter((dir) => dir !== directoryOf(node)).toReversed());
+  const { path: mapping, temporary, directories, store } = new MappingStore(root).removal(id, sandbox);
+  return {
+    ...{ directory: directory.number, path, inode: fileStatusOf(directory).inode },
+    // the end of a pid namespace's first process has ended all others
+    kill: ownPidNamespace || unified === undefined ? 0 : `${directoryOf(unified)}/cgroup.kill`,
+    cgroups: stringVector(own),
+    tries: ownPidNamespace || unified !== undefined ? BUSY_TRIES : FEW_TRIES,
+    above: stringVector(above),
+    ...{ mapping, temporary, directories: stringVector(directories), store },
+  };
 }

@@ -1,5 +1,14 @@
 import type { Memory } from "../call/memory";
-import { ANY, FAILED, type Operand, type RowProgram, within, word, wordIn } from "../steps/row-program";
+import {
+  ANY,
+  FAILED,
+  type NamedWords,
+  type Operand,
+  type RowProgram,
+  within,
+  word,
+  wordIn,
+} from "../steps/row-program";
 import { CAME_TO, DIGIT_BITS, FIRST_DIGIT, SIGNALLED, STATUS_DIGITS } from "./attendant-status";
 
 const PR_SET_NAME = 15;
@@ -76,10 +85,10 @@ export interface AttendantPart {
 }
 
 export interface Attended {
-  /** The process's pid, or rows that put it into a word and go on at `ATTEND.begin`. */
-  child: number | ((program: RowProgram, child: Memory) => void);
+  /** Puts the process's pid into a word, and goes on at `ATTEND.begin`. */
+  child(program: RowProgram, child: Memory): void;
   /** Descriptor with signals that came before, as a `SignalRecorder` keeps them. */
-  recorded: number | undefined;
+  recorded: Operand | undefined;
   part: AttendantPart | undefined;
   /**
    * What is left to do after the end of the process, which is reaped at `ATTEND.exit`; goes on there or, where it can't, at
@@ -88,38 +97,36 @@ export interface Attended {
   end(program: RowProgram, words: AttendantWords): void;
 }
 
-/** How an attendant gives way to the command. */
-export interface Way {
-  executable: Operand;
-  /** Descriptors that the command doesn't get. */
-  descriptors: readonly Operand[];
-  /** Its signal mask, and signals that were held: words. */
-  mask: Memory;
-  signals: Memory;
-  /** Where on the stack the addresses of its environment are, and the last of them behind the first (`stackOf`). */
-  environmentAt: Operand;
-  lastLineAt: Operand;
-  /** Where in the last line the digits are that say what the attendant came to. */
-  digitsAt: Operand;
-}
-
-/** What of that follows from how many words its command line has, and lines its environment. */
-export function stackOf(words: number, lines: number): Record<"environmentAt" | "lastLineAt", number> {
-  return { environmentAt: 8 * (words + 2), lastLineAt: 8 * (lines - 1) };
-}
+/** Words that an attendant is told by the command whose place it takes, and gives way to again. */
+export const WAY = [
+  // the descriptor of its executable
+  "executable",
+  // its signal mask, and the signals that were held
+  "mask",
+  "signals",
+  // where on the stack the addresses of its environment are, and how far behind the first one the last is
+  "environmentAt",
+  "lastLineAt",
+  // where in the last line the digits are that say what the attendant came to
+  "digitsAt",
+] as const;
+export type WayWord = (typeof WAY)[number];
 
 /**
  * The rows of a program that attends a process, a child of its own: it passes signals on, reaps what else is its child, does what its
- * part does, and when the process has ended what is left to do.
+ * part does, and when the process has ended what is left to do. When it gives way to the command, that doesn't get the `descriptors`.
  */
-export function attendRows(program: RowProgram, attended: Attended, way: Way): void {
+export function attendRows(
+  program: RowProgram,
+  attended: Attended,
+  way: NamedWords<WayWord>,
+  descriptors: readonly Operand[],
+): void {
   const words = new AttendantWords();
   const signals = word(-1);
   program.call("prctl", [PR_SET_NAME, NAME, 0, 0, 0], ANY);
   program.call("signalfd4", [-1, way.signals, 8, SFD_FLAGS], { to: signals });
-  const { child } = attended;
-  if (typeof child === "number") words.child[0] = BigInt(child);
-  else child(program, words.child);
+  attended.child(program, words.child);
   program.label(ATTEND.begin);
   program.sum([wordIn(signals), POLLIN * 2 ** 32], { to: words.polled });
   program.set(words.phase, { row: "poll" });
@@ -130,11 +137,11 @@ export function attendRows(program: RowProgram, attended: Attended, way: Way): v
   pollRows(program, words, attended.part);
   signalRows(program, words, signals, attended.part);
   endRows(program, words, attended);
-  againRows(program, words, attended.part, signals, way);
+  againRows(program, words, attended.part, signals, way, descriptors);
 }
 
 /** Passes on what came before. */
-function recordedRows(program: RowProgram, { child }: AttendantWords, recorded: number): void {
+function recordedRows(program: RowProgram, { child }: AttendantWords, recorded: Operand): void {
   const number = word();
   program.label("recorded");
   program.call("read", [recorded, number, 8], { least: 8, otherwise: "reap" });
@@ -205,9 +212,10 @@ function againRows(
   { status }: AttendantWords,
   part: AttendantPart | undefined,
   signals: Memory,
-  way: Way,
+  way: NamedWords<WayWord>,
+  descriptors: readonly Operand[],
 ): void {
-  const { executable, descriptors, mask, environmentAt, lastLineAt, digitsAt } = way;
+  const executable = wordIn(way.executable);
   program.label(FAILED);
   part?.restore(program);
   program.label(ATTEND.again);
@@ -217,19 +225,19 @@ function againRows(
   program.call("read", [wordIn(signals), info, SIGINFO_SIZE], { next: "drain", otherwise: undefined });
   for (const fd of [wordIn(signals), executable, ...descriptors])
     program.call("fcntl", [fd, F_SETFD, FD_CLOEXEC], ANY);
-  program.call("rt_sigprocmask", [SIG_SETMASK, mask, 0, 8], ANY);
+  program.call("rt_sigprocmask", [SIG_SETMASK, way.mask, 0, 8], ANY);
   // on the stack: how many words, their addresses, 0, the addresses of the lines, 0
   const { stack } = program;
   const [commandLine, environment, line, digit, place] = [word(), word(), word(), word(), word()];
   program.sum([wordIn(stack), 8], { to: commandLine });
-  program.sum([wordIn(stack), environmentAt], { to: environment });
-  program.sum([wordIn(environment), lastLineAt], { to: line });
+  program.sum([wordIn(stack), wordIn(way.environmentAt)], { to: environment });
+  program.sum([wordIn(environment), wordIn(way.lastLineAt)], { to: line });
   program.load(wordIn(line), { to: line });
   // each clears what follows it: the last one, behind the line, what nobody reads
   [...STATUS_DIGITS].forEach((_, index) => {
     program.rotate(wordIn(status), DIGIT_BITS * (STATUS_DIGITS.length - 1 - index), { to: digit });
     program.mask(wordIn(digit), 0xf, { to: digit });
-    program.sum([wordIn(line), digitsAt, -index], { to: place });
+    program.sum([wordIn(line), wordIn(way.digitsAt), -index], { to: place });
     program.sum([wordIn(digit), FIRST_DIGIT], { to: wordIn(place) });
   });
   program.call("execveat", [executable, "", wordIn(commandLine), wordIn(environment), AT_EMPTY_PATH], {
@@ -237,9 +245,4 @@ function againRows(
   });
   program.label("lost");
   program.call("exit_group", [1]);
-}
-
-/** As the kernel has them (sigset_t). */
-export function signalSet(signals: readonly number[]): bigint {
-  return signals.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n);
 }

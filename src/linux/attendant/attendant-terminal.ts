@@ -16,9 +16,9 @@ import {
   POLLIN,
   POLLNVAL,
   POLLOUT,
-  signalSet,
 } from "./attendant-rows";
 import { CAME_TO, SIGNALLED } from "./attendant-status";
+import { signalSet } from "./signal-set";
 
 /** ioctl_tty(2). */
 const [TCGETS, TCSETS, TIOCGPGRP] = [0x5401, 0x5402, 0x540f];

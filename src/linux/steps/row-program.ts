@@ -1,8 +1,8 @@
-import type { Fd } from "../call/fd";
 import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
 import { type SyscallName, syscallNumberOn } from "../call/syscall-numbers";
-import { DATA_AT, elfProgram } from "./elf";
-import { interpreterCode, OPERATION, ROW, ROWS_AT } from "./interpreter-code";
+import { DATA_AT } from "./elf";
+import { OPERATION, ROW, ROWS_AT } from "./interpreter-code";
+import type { Template } from "./template";
 
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
@@ -52,22 +52,11 @@ export const FAILED = "failed";
 /** What follows whatever the result is. */
 export const ANY: Flow = { least: LEAST };
 
-/** A program's data, in base 64, and the offsets of words in it. */
-export interface Template {
-  data: string;
-  at: Readonly<Record<string, number>>;
-}
+/** Words of a program by their names, for a template. */
+export type NamedWords<Name extends string> = Readonly<Record<Name, BigInt64Array>>;
 
-/** The executable program of a template, with these words in it. */
-export function filledIn(
-  name: string,
-  { data, at }: Template,
-  words: Readonly<Record<string, BigInt64Array>>,
-): Fd {
-  const bytes = Uint8Array.fromBase64(data);
-  const longWords = new BigInt64Array(bytes.buffer);
-  for (const word in words) longWords[(at[word] ?? 0) / 8] = words[word]?.[0] ?? 0n;
-  return elfProgram(name, interpreterCode(DATA_AT), bytes);
+export function namedWords<Name extends string>(names: readonly Name[]): NamedWords<Name> {
+  return Object.fromEntries(names.map((name) => [name, word()])) as NamedWords<Name>;
 }
 
 /** A word of memory for a program, with what is in it at first. */
@@ -163,17 +152,11 @@ export class RowProgram {
     this.#row(OPERATION.sum, [0], { next: target }, LEAST, undefined);
   }
 
-  /** An executable program in a sealed file of no file system. */
-  executable(name: string): Fd {
-    return elfProgram(name, interpreterCode(DATA_AT), this.assemble());
-  }
-
-  /** The same for an executable program, and where in it some memory is that is filled in later (`filledIn`). */
-  template(memory: Readonly<Record<string, Memory>>): Template {
-    const at: Record<string, number> = {};
-    for (const [name, piece] of Object.entries(memory))
-      at[name] = this.#behind - DATA_AT + this.#place(piece);
-    return { data: this.assemble().toBase64(), at };
+  /** The program, of which some words are filled in later (`filledProgram`). */
+  template<Name extends string>(words: NamedWords<Name>): Template<Name> {
+    const at: Partial<Record<Name, number>> = {};
+    for (const name in words) at[name] = this.#behind - DATA_AT + this.#place(words[name]);
+    return { data: this.assemble(), at: at as Record<Name, number> };
   }
 
   /** The program's data, at `DATA_AT`: rows, and the memory that they work with. */

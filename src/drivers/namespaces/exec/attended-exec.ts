@@ -1,18 +1,16 @@
-import { ATTENDANT, executeInPlace, HeldSignals } from "../../../linux/attendant/attendant";
+import { attendedTerminal, takePlace } from "../../../linux/attendant/attendant";
 import type { AttendedTerminal } from "../../../linux/attendant/attendant-terminal";
 import type { Fd } from "../../../linux/call/fd";
 import { stepName, walkedOffset } from "../../../linux/remote/failed-step";
-import { filledIn, RowProgram, type Template } from "../../../linux/steps/row-program";
+import { type StoredTemplate, type Template, templateOf } from "../../../linux/steps/template";
 import type { Process } from "../../../oci/config";
 import type { BornProcess } from "../birth/born-process";
-import { type ExecAttendantWords, execAttendantWords } from "./exec-attendant-words";
+import type { ExecAttendantWord } from "./exec-attendant-rows";
 import type { ExecEnd, ExecShared } from "./exec-process";
 import { EXEC_AGAIN, type ExecTold } from "./exec-told";
 
-/** Set by build.ts: what needs no terminal, assembled. */
-declare const HAKO_EXEC_ATTENDANT: Template | undefined;
-
-const SIGCHLD = 17;
+/** Set by build.ts: the attendant without a terminal. */
+declare const HAKO_EXEC_ATTENDANT: StoredTemplate<ExecAttendantWord> | undefined;
 
 /** Who takes the place of this process while the program runs. */
 export interface Attendance {
@@ -51,42 +49,24 @@ export function leaveExec(
     steps: steps.map(stepName),
     process: toldProcess(specified, program.environment),
   };
-  const terminal = master === undefined ? undefined : terminalOf(master);
-  const { mask, signals: held } = new HeldSignals([...signals, SIGCHLD, ...(terminal?.signals ?? [])]);
-  const descriptors = terminal?.descriptors ?? [];
-  executeInPlace(
-    `${EXEC_AGAIN}=${JSON.stringify(told)}`,
-    [channel.number, range.file.number, ...descriptors],
-    (way) => {
-      const words = execAttendantWords({
-        ...way,
-        ...{ pid, mask, signals: held },
-        channel: channel.number,
-        range: range.file.number,
-        offset: walkedOffset(table),
-        first: steps.findIndex(({ call }) => call === "execve"),
-      });
-      return attendant(words, terminal, descriptors);
+  const terminal = attendedTerminal(master);
+  takePlace(attendant(terminal), `${EXEC_AGAIN}=${JSON.stringify(told)}`, {
+    signals,
+    terminal,
+    descriptors: [channel.number, range.file.number],
+    fillings: {
+      pid,
+      channel: channel.number,
+      range: range.file.number,
+      offset: walkedOffset(table),
+      first: steps.findIndex(({ call }) => call === "execve"),
     },
-  );
+  });
 }
 
-/** Loaded for those who have one. */
-function terminalOf(master: Fd): AttendedTerminal {
-  const part =
-    require("../../../linux/attendant/attendant-terminal") as typeof import("../../../linux/attendant/attendant-terminal");
-  return new part.AttendedTerminal(master);
-}
-
-function attendant(
-  words: ExecAttendantWords,
-  terminal: AttendedTerminal | undefined,
-  descriptors: readonly number[],
-): Fd {
+function attendant(terminal: AttendedTerminal | undefined): Template<ExecAttendantWord> {
   if (terminal === undefined && typeof HAKO_EXEC_ATTENDANT !== "undefined")
-    return filledIn(ATTENDANT, HAKO_EXEC_ATTENDANT, words);
-  const { execAttendantRows } = require("./exec-attendant-rows") as typeof import("./exec-attendant-rows");
-  const rows = new RowProgram();
-  execAttendantRows(rows, words, terminal, descriptors);
-  return rows.executable(ATTENDANT);
+    return templateOf(HAKO_EXEC_ATTENDANT);
+  const { execAttendant } = require("./exec-attendant-rows") as typeof import("./exec-attendant-rows");
+  return execAttendant(process.arch, terminal, terminal?.descriptors ?? []);
 }

@@ -2,44 +2,54 @@ import {
   ATTEND,
   type AttendantPart,
   type AttendantWords,
-  type Attended,
   attendRows,
+  WAY,
 } from "../../../linux/attendant/attendant-rows";
 import { SIGNALLED } from "../../../linux/attendant/attendant-status";
-import { ANY, type Operand, type RowProgram, wordIn } from "../../../linux/steps/row-program";
-import type { ExecAttendantWords } from "./exec-attendant-words";
+import { ANY, namedWords, type Operand, RowProgram, wordIn } from "../../../linux/steps/row-program";
+import type { Template } from "../../../linux/steps/template";
 
 const SIGSYS = 31;
 
-/** It lets the process go, passes signals on, and looks at its end. Without a part it is a template of the build's. */
-export function execAttendantRows(
-  program: RowProgram,
-  words: ExecAttendantWords,
+/** What the attendant of an exec is told. */
+const NAMES = [
+  // the process that waits to execute its program, and where it does
+  "pid",
+  "channel",
+  // where it is seen what has become of it, as `Walked`
+  "range",
+  "offset",
+  "first",
+  ...WAY,
+] as const;
+export type ExecAttendantWord = (typeof NAMES)[number];
+
+/**
+ * The attendant of an exec: it lets the process go, passes signals on, and looks at its end. A part has `descriptors` of its own. The
+ * build keeps the one that has no part.
+ */
+export function execAttendant(
+  machine: string,
   part: AttendantPart | undefined,
   descriptors: readonly number[],
-): void {
-  const { pid, channel, range, offset, first, executable, environmentAt, lastLineAt, digitsAt } = words;
-  const attended: Attended = {
-    child(rows, child) {
+): Template<ExecAttendantWord> {
+  const program = new RowProgram(machine);
+  const words = namedWords(NAMES);
+  const { pid, channel, range, offset, first } = words;
+  const attended = {
+    child(rows: RowProgram, child: BigInt64Array) {
       rows.call("write", [wordIn(channel), "!", 1], ANY);
       rows.call("close", [wordIn(channel)], ANY);
       rows.set(child, wordIn(pid));
     },
     recorded: undefined,
     part,
-    end(rows, attendant) {
+    end(rows: RowProgram, attendant: AttendantWords) {
       endRows(rows, attendant, { range: wordIn(range), offset: wordIn(offset), first: wordIn(first) });
     },
   };
-  attendRows(program, attended, {
-    executable: wordIn(executable),
-    descriptors: [wordIn(channel), ...descriptors],
-    mask: words.mask,
-    signals: words.signals,
-    environmentAt: wordIn(environmentAt),
-    lastLineAt: wordIn(lastLineAt),
-    digitsAt: wordIn(digitsAt),
-  });
+  attendRows(program, attended, words, [wordIn(channel), ...descriptors]);
+  return program.template(words);
 }
 
 /** Where it is seen what has become of a process: in the range, at an offset. `first` is the step that executes a program, first of several. */

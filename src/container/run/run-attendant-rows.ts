@@ -1,0 +1,191 @@
+import { type ErrnoName, errnoNumber } from "../../base/errno";
+import { ATTEND, type AttendantPart, attendRows, WAY } from "../../linux/attendant/attendant-rows";
+import { AT_FDCWD, O } from "../../linux/file/path";
+import {
+  ANY,
+  type NamedWords,
+  namedWords,
+  RowProgram,
+  type WordContent,
+  within,
+  word,
+  wordIn,
+} from "../../linux/steps/row-program";
+import type { Template } from "../../linux/steps/template";
+import { CONFIG, FILTER, RECORD } from "../../state/record";
+
+const AT_REMOVEDIR = 0x200;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_INO = 0x100;
+const STATX_SIZE = 256;
+/** Offset of stx_ino in struct statx. */
+const INODE_AT = 32;
+const LOCK_EX_NB = 6;
+/** A cgroup whose last process has just died is busy for a moment. */
+const BUSY_PAUSE_NS = 2_000_000;
+/** What getdents64(2) says of a directory that holds the record alone: ".", ".." and its name, each a struct linux_dirent64. */
+const RECORD_ALONE = [".", "..", RECORD].reduce(
+  (sum, name) => sum + 8 * Math.ceil((19 + name.length + 1) / 8),
+  0,
+);
+
+/** What the attendant of a run is told. A text or a vector of texts is its address; a text that is not there is 0. */
+const NAMES = [
+  // the container's first process, and a descriptor with signals that came before
+  "pid",
+  "recorded",
+  // 1 if the container stays after its end
+  "keep",
+  // the container's directory: a descriptor, its path, its inode; without them the command removes the container
+  "directory",
+  "path",
+  "inode",
+  // the file that kills all in its cgroup of v2; its cgroups, and how often one is waited for that is busy; those above them
+  "kill",
+  "cgroups",
+  "tries",
+  "above",
+  // as `MappingRemoval`
+  "mapping",
+  "temporary",
+  "directories",
+  "store",
+  ...WAY,
+] as const;
+export type RunAttendantWord = (typeof NAMES)[number];
+type Words = NamedWords<RunAttendantWord>;
+
+/**
+ * The attendant of a run: it passes signals on, and removes the container after its end. A part has `descriptors` of its own. The
+ * build keeps the one that has no part.
+ */
+export function runAttendant(
+  machine: string,
+  part: AttendantPart | undefined,
+  descriptors: readonly number[],
+): Template<RunAttendantWord> {
+  const program = new RowProgram(machine);
+  const words = namedWords(NAMES);
+  const attended = {
+    child: (rows: RowProgram, child: BigInt64Array) => rows.set(child, wordIn(words.pid)),
+    recorded: wordIn(words.recorded),
+    part,
+    end(rows: RowProgram) {
+      rows.call("wait4", [wordIn(words.pid), 0, 0, 0], ANY);
+      rows.when(wordIn(words.keep), 1, ATTEND.exit);
+      rows.when(wordIn(words.path), 0, ATTEND.again);
+      removalRows(rows, words);
+    },
+  };
+  attendRows(program, attended, words, [wordIn(words.recorded), wordIn(words.directory), ...descriptors]);
+  return program.template(words);
+}
+
+/**
+ * Removes what there is of a container, as `deleteContainer` does and in its order, under the lock of its directory, which is
+ * open. Where something is not as it should be the command goes on, which finds what is left.
+ */
+function removalRows(program: RowProgram, words: Words): void {
+  const result = word();
+  const directory = wordIn(words.directory);
+  program.call("flock", [directory, LOCK_EX_NB], { otherwise: ATTEND.again });
+  // somebody else has deleted it, and it is perhaps another's by now
+  const status = new Uint8Array(STATX_SIZE);
+  const look = [AT_FDCWD, wordIn(words.path), AT_SYMLINK_NOFOLLOW, STATX_INO, status];
+  program.call("statx", look, { to: result, otherwise: "not there" });
+  const inode = wordIn(words.inode);
+  program.sum([wordIn(status, INODE_AT)], { least: inode, most: inode, otherwise: ATTEND.exit });
+  cgroupRows(program, words);
+  mappingRows(program, words);
+  directoryRows(program, words);
+  program.goto(ATTEND.exit);
+  program.label("not there");
+  program.sum([wordIn(result)], { ...is("ENOENT"), next: ATTEND.exit, otherwise: ATTEND.again });
+}
+
+/** Ends what is left in cgroups, and removes them. */
+function cgroupRows(program: RowProgram, { kill, cgroups, tries, above }: Words): void {
+  const file = word();
+  program.when(wordIn(kill), 0, "killed");
+  program.call("openat", [AT_FDCWD, wordIn(kill), O.WRONLY | O.CLOEXEC, 0], { ...ANY, to: file });
+  program.call("write", [wordIn(file), "1", 1], ANY);
+  program.call("close", [wordIn(file)], ANY);
+  program.label("killed");
+  const result = word();
+  const pause = new BigInt64Array([0n, BigInt(BUSY_PAUSE_NS)]);
+  eachText(program, wordIn(cgroups), (dir, next) => {
+    program.label("busy");
+    program.call("unlinkat", [AT_FDCWD, dir, AT_REMOVEDIR], { to: result, next, otherwise: undefined });
+    program.sum([wordIn(result)], { ...is("ENOENT"), next, otherwise: undefined });
+    program.sum([wordIn(result)], { ...is("EBUSY"), otherwise: ATTEND.again });
+    program.sum([wordIn(tries), -1], { to: tries, least: 0, otherwise: ATTEND.again });
+    // the kernel counts down in there
+    program.set(within(pause, 8), BUSY_PAUSE_NS);
+    program.call("ppoll", [0, 0, pause, 0, 8], { ...ANY, next: "busy" });
+  });
+  // others live in those by now, perhaps
+  eachText(program, wordIn(above), (dir, next) => {
+    program.call("unlinkat", [AT_FDCWD, dir, AT_REMOVEDIR], { ...ANY, next });
+  });
+}
+
+function mappingRows(program: RowProgram, words: Words): void {
+  const result = word();
+  const rename = [AT_FDCWD, wordIn(words.mapping), AT_FDCWD, wordIn(words.temporary), 0];
+  program.call("renameat2", rename, { to: result, otherwise: "no mapping" });
+  eachText(program, wordIn(words.directories), (dir, next) => {
+    program.call("unlinkat", [AT_FDCWD, dir, AT_REMOVEDIR], { next, otherwise: ATTEND.again });
+  });
+  program.label("mapping removed");
+  program.call("unlinkat", [AT_FDCWD, wordIn(words.store), AT_REMOVEDIR], {
+    to: result,
+    next: "store removed",
+    otherwise: undefined,
+  });
+  for (const name of ["ENOTEMPTY", "EEXIST", "ENOENT"] as const)
+    program.when(wordIn(result), -errnoNumber(name), "store removed");
+  program.goto(ATTEND.again);
+  program.label("no mapping");
+  program.sum([wordIn(result)], { ...is("ENOENT"), next: "mapping removed", otherwise: ATTEND.again });
+  program.label("store removed");
+}
+
+/** The record last: as long as anything is there it says what it is. */
+function directoryRows(program: RowProgram, words: Words): void {
+  const result = word();
+  const directory = wordIn(words.directory);
+  for (const name of [CONFIG, FILTER]) {
+    const removed = program.freshLabel();
+    program.call("unlinkat", [directory, name, 0], { to: result, next: removed, otherwise: undefined });
+    program.sum([wordIn(result)], { ...is("ENOENT"), otherwise: ATTEND.again });
+    program.label(removed);
+  }
+  const names = new Uint8Array(2 * RECORD_ALONE);
+  const alone = { least: RECORD_ALONE, most: RECORD_ALONE, otherwise: ATTEND.again };
+  program.call("getdents64", [directory, names, names.length], alone);
+  program.call("unlinkat", [directory, RECORD, 0], { otherwise: ATTEND.again });
+  program.call("unlinkat", [AT_FDCWD, wordIn(words.path), AT_REMOVEDIR], { otherwise: ATTEND.again });
+}
+
+/** A loop over the texts of a vector; `body` goes on at `next`. */
+function eachText(
+  program: RowProgram,
+  vector: WordContent,
+  body: (text: WordContent, next: string) => void,
+): void {
+  const [at, text] = [word(), word()];
+  const [look, next, done] = [program.freshLabel(), program.freshLabel(), program.freshLabel()];
+  program.set(at, vector);
+  program.label(look);
+  program.load(wordIn(at), { to: text });
+  program.when(wordIn(text), 0, done);
+  body(wordIn(text), next);
+  program.label(next);
+  program.sum([wordIn(at), 8], { to: at, next: look });
+  program.label(done);
+}
+
+/** A result that is this failure. */
+function is(name: ErrnoName): { least: number; most: number } {
+  return { least: -errnoNumber(name), most: -errnoNumber(name) };
+}
