@@ -23,7 +23,10 @@ const exec = defineCommand({
     enterNetworkNamespace(values.path);
     // This process becomes the command: its exit status and signals are the caller's without any help of ours.
     const path = lookUpProgram(command, callerVariable("PATH"));
-    return execProgram(path, argv, callerEnvironment(), { openFiles, last: callersSignalSteps() });
+    const errno = execProgram(path, argv, callerEnvironment(), { openFiles, last: callersSignalSteps() });
+    const { executionError, lookAtProgram } =
+      require("../explain/execution") as typeof import("../explain/execution");
+    throw executionError(path, errno, lookAtProgram(path));
   },
 });
 

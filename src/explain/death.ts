@@ -1,7 +1,7 @@
 import { HakoError } from "../base/errors";
 import type { CgroupRecord } from "../cgroup";
 import { memoryShortage } from "../cgroup/stats/shortage";
-import type { Explanation } from "../linux/process/execution-error";
+import type { Explanation } from "./execution";
 
 const SIGKILL = 9;
 const SIGSYS = 31;

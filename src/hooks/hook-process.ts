@@ -1,8 +1,8 @@
 import { errnoName, errnoText } from "../base/errno";
 import { HakoError } from "../base/errors";
+import { explainExecution, lookAtProgram } from "../explain/execution";
 import { textOf } from "../linux/call/bytes";
 import { callerEnvironment } from "../linux/file/caller-environment";
-import { explainExecution, lookAtProgram } from "../linux/process/execution-error";
 import type { Hook } from "../oci/config";
 import type { State } from "../oci/state";
 import { logDebug } from "../output/log";

@@ -5,8 +5,8 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ErrnoName, errnoNumber } from "../../src/base/errno";
+import { executionError, explainExecution, lookAtProgram } from "../../src/explain/execution";
 import { type Format, formatOf, OWN_MACHINE, readFormat } from "../../src/linux/file/executable";
-import { executionError, explainExecution, lookAtProgram } from "../../src/linux/process/execution-error";
 
 const dir = mkdtempSync(join(tmpdir(), "hako-executable-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

@@ -2,15 +2,10 @@ import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import { asHakoError } from "../../base/errors";
 import { idsOnHost, mayExecute } from "../../drivers/namespaces/program/may-execute";
 import { environmentOf, notExecuted, notFound, placesOf } from "../../drivers/namespaces/program/program";
+import { explainExecution, lookAtProgram, type Sight, type SightPlace } from "../../explain/execution";
 import type { HookKind } from "../../hooks/hooks";
 import { readFormat } from "../../linux/file/executable";
 import { fileStatusOf } from "../../linux/file/stat";
-import {
-  explainExecution,
-  lookAtProgram,
-  type Sight,
-  type SightPlace,
-} from "../../linux/process/execution-error";
 import type { Problem, Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
 import type { CheckedConfig } from "../../oci/validate";

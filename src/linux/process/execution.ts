@@ -56,31 +56,24 @@ function closeOnExecFrom(first: number): void {
 
 /**
  * Replaces this process by a program, which finds signals, limits and descriptors as a program of the caller would.
- * `env` holds lines "NAME=value". Comes back only by throwing; the process is then good for an error message and exit.
+ * `env` holds lines "NAME=value". Comes back only with the errno of execve; the process is then good for an error message and exit.
  */
 export function execProgram(
   path: string,
   argv: readonly string[],
   env: readonly string[],
   options: ExecutionOptions = {},
-): never {
+): number {
   const preserved = options.preserveFds ?? 0;
   const execve = execveStep(path, stringVector(argv), stringVector(env));
-  const result = during(`before the execution of ${path}`, () => {
+  return during(`before the execution of ${path}`, () => {
     repairForProgram(options.openFiles);
     closeOnExecFrom(3 + preserved);
     // Bun marks everything from 4 on when it starts
     for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
     perform(options.last ?? []);
-    return trySyscall("execve", ...execve.args);
+    return -trySyscall("execve", ...execve.args);
   });
-  const { executionError, lookAtProgram } = explaining();
-  throw executionError(path, -result, lookAtProgram(path));
-}
-
-/** Loaded when an execution fails, or may fail where nothing can be loaded. */
-function explaining(): typeof import("./execution-error") {
-  return require("./execution-error");
 }
 
 /** Makes whoever makes this system call a program. */

@@ -1,10 +1,10 @@
 import { HakoError } from "../../../base/errors";
+import type { Explanation } from "../../../explain/execution";
 import type { Fd } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/step";
 import { systemError } from "../../../linux/call/syscall";
 import { O, openAt } from "../../../linux/file/path";
-import type { Explanation } from "../../../linux/process/execution-error";
 import {
   childEnded,
   isChild,

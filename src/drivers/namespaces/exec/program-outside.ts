@@ -1,11 +1,11 @@
 import { errnoNumber } from "../../../base/errno";
 import type { HakoError } from "../../../base/errors";
+import type { Sight } from "../../../explain/execution";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { stepError } from "../../../linux/call/walk";
 import { O, openIfThere } from "../../../linux/file/path";
 import { fileStatusOf } from "../../../linux/file/stat";
-import type { Sight } from "../../../linux/process/execution-error";
 import { hostId } from "../../../linux/process/id-map";
 import type { Process } from "../../../oci/config";
 import { absoluteIn, environmentOf, notExecuted, notFound, placesOf } from "../program/program";
@@ -79,7 +79,7 @@ export class ProgramOutside {
 
   #look(path: string): Sight {
     const { lookAtProgram } =
-      require("../../../linux/process/execution-error") as typeof import("../../../linux/process/execution-error");
+      require("../../../explain/execution") as typeof import("../../../explain/execution");
     const { sightOutside } = require("../program/sight-outside") as typeof import("../program/sight-outside");
     const place = sightOutside({
       root: this.root,

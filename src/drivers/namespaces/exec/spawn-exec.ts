@@ -1,12 +1,12 @@
 import { asHakoError, HakoError } from "../../../base/errors";
 import type { CgroupEntry } from "../../../cgroup";
+import type { Explanation } from "../../../explain/execution";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { trySyscall } from "../../../linux/call/syscall";
 import { hasErrno } from "../../../linux/file/file";
 import { fileStatusOf } from "../../../linux/file/stat";
 import { socketPair } from "../../../linux/file/unix-socket";
-import type { Explanation } from "../../../linux/process/execution-error";
 import { hasListener, type SeccompFilter } from "../../../linux/process/filter-steps";
 import { NAMESPACE_TYPES, type NamespaceType, namespaceInode } from "../../../linux/process/namespace";
 import { hasItsNumber } from "../../../linux/process/process";

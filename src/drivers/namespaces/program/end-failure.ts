@@ -1,7 +1,7 @@
 import type { HakoError } from "../../../base/errors";
+import { executionError, lookAtProgram, type Sight } from "../../../explain/execution";
 import type { Fd } from "../../../linux/call/fd";
 import { stepError } from "../../../linux/call/walk";
-import { executionError, lookAtProgram, type Sight } from "../../../linux/process/execution-error";
 import type { FailedStep } from "../../../linux/remote/failed-step";
 import type { Config } from "../../../oci/config";
 import { keepsGroups } from "../../../oci/groups";

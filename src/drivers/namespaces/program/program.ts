@@ -1,9 +1,9 @@
 import { type ErrnoName, errnoName, errnoText } from "../../../base/errno";
 import { asHakoError, HakoError } from "../../../base/errors";
+import type { Explanation, Sight } from "../../../explain/execution";
 import type { Step } from "../../../linux/call/step";
 import { walkSteps } from "../../../linux/call/walk";
 import { accessStep, checkAccess, statusAt } from "../../../linux/file/file";
-import type { Explanation, Sight } from "../../../linux/process/execution-error";
 import type { Process } from "../../../oci/config";
 
 const X_OK = 1;
@@ -36,8 +36,8 @@ interface Obstacle extends Explanation {
 }
 
 /** Loaded when something is in the way. */
-function explaining(): typeof import("../../../linux/process/execution-error") {
-  return require("../../../linux/process/execution-error");
+function explaining(): typeof import("../../../explain/execution") {
+  return require("../../../explain/execution");
 }
 
 /** podman and docker read these words, those of Go's os/exec, to tell exit status 127 from 126. */

@@ -1,12 +1,12 @@
 import type { ErrnoName } from "../../../base/errno";
 import { asHakoError } from "../../../base/errors";
+import type { SightPlace } from "../../../explain/execution";
 import type { Fd } from "../../../linux/call/fd";
 import { systemError } from "../../../linux/call/syscall";
 import { readFormat } from "../../../linux/file/executable";
 import { O, openInRoot } from "../../../linux/file/path";
 import { components } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
-import type { SightPlace } from "../../../linux/process/execution-error";
 import type { Process } from "../../../oci/config";
 import { mayExecute } from "./may-execute";
 import { absoluteIn } from "./program";

@@ -1,12 +1,12 @@
-import type { ErrnoName } from "../../base/errno";
-import { HakoError } from "../../base/errors";
-import type { Fd } from "../call/fd";
-import { syscall, systemError } from "../call/syscall";
-import { type Format, OWN_MACHINE, readFormat } from "../file/executable";
-import { checkAccess, hasErrno, linkText } from "../file/file";
-import { openToLook } from "../file/path";
-import { fileStatusOf, mountStatusOf } from "../file/stat";
-import { getLimit } from "./rlimit";
+import type { ErrnoName } from "../base/errno";
+import { HakoError } from "../base/errors";
+import type { Fd } from "../linux/call/fd";
+import { syscall, systemError } from "../linux/call/syscall";
+import { type Format, OWN_MACHINE, readFormat } from "../linux/file/executable";
+import { checkAccess, hasErrno, linkText } from "../linux/file/file";
+import { openToLook } from "../linux/file/path";
+import { fileStatusOf, mountStatusOf } from "../linux/file/stat";
+import { getLimit } from "../linux/process/rlimit";
 
 const X_OK = 1;
 /** An interpreter may be a script; the kernel follows so many (fs/exec.c). */
