@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ErrnoName } from "../../src/base/errno";
+import { errnoHint, systemCallHint } from "../../src/base/errno-hints";
 import { HakoError } from "../../src/base/errors";
 import { explainClone, userNamespaceRefused } from "../../src/explain/clone";
 import { explainEnd } from "../../src/explain/death";
@@ -291,5 +292,29 @@ describe("a filter's answers", () => {
     expect(() =>
       checkStart(filter("SCMP_ACT_ERRNO", ["execve", "capset"], "SCMP_ACT_ALLOW"), false),
     ).not.toThrow();
+  });
+});
+
+describe("errnoHint", () => {
+  test("words are filled in, and looked up only where the hint has them", () => {
+    const words = { existing: "/sys/fs/cgroup/a", limit: () => "4096", type: () => undefined };
+    expect(errnoHint("make a cgroup", "ENOMEM", words)).toBe(
+      "a cgroup takes memory of the one above: the limit of /sys/fs/cgroup/a is 4096",
+    );
+    expect(errnoHint("make a cgroup", "EOPNOTSUPP", words)).toContain('of type "unknown"');
+    const never = () => {
+      throw new Error("nobody needs it");
+    };
+    expect(errnoHint("make a cgroup", "ENOSPC", { existing: never, limit: never })).toContain(
+      "/proc/cgroups",
+    );
+  });
+
+  test("errnos that say it all have none", () => {
+    expect(errnoHint("join a cgroup", "EIO")).toBeUndefined();
+    expect(errnoHint("join a cgroup", undefined)).toBeUndefined();
+    expect(systemCallHint("bpf", "ENOMEM")).toContain("ulimit -l");
+    expect(systemCallHint("mount", "EMFILE")).toContain("ulimit -n");
+    expect(systemCallHint("mount", "ENOMEM")).toBeUndefined();
   });
 });

@@ -1,3 +1,4 @@
+import { errnoHint } from "../../base/errno-hints";
 import { asHakoError, HakoError } from "../../base/errors";
 import { exists } from "../../linux/file/file";
 import type { Integer } from "../../oci/json";
@@ -102,7 +103,7 @@ export class Target {
       message: `${BASE}${pointer}`,
       errno: cause.errno,
       path: cause.path,
-      hint: hint ?? (missing ? `this kernel has no ${file}: remove the limit` : HINTS[cause.errno ?? ""]),
+      hint: hint ?? errnoHint("set a limit of a cgroup", cause.errno, { file }),
       cause,
     });
   }
@@ -119,12 +120,3 @@ export class Target {
 
 /** Controllers that have another name on v2. */
 const V2_NAMES: Record<string, string> = { blkio: "io", cpuacct: "cpu" };
-
-const HINTS: Record<string, string> = {
-  EINVAL: "the value is outside of what the kernel or the parent cgroup allows",
-  ERANGE: "the value is outside of what the kernel allows",
-  EBUSY: "more than that is in use already",
-  ENODEV: "no such device on this host",
-  EACCES: "the parent cgroup or this user's rights do not allow it",
-  EPERM: "the parent cgroup or this user's rights do not allow it",
-};

@@ -1,9 +1,10 @@
+import { errnoHint } from "../../base/errno-hints";
 import { HakoError } from "../../base/errors";
 import { FdList } from "../../linux/call/fd";
 import { hasErrno } from "../../linux/file/file";
 import { openPid, signalOpened } from "../../linux/process/process";
 import type { Resources } from "../../oci/config";
-import { errnoOf, readValue, tryWriteValue } from "../hierarchy/files";
+import { errnoOf, readValue, tryReadValue, tryWriteValue } from "../hierarchy/files";
 import type { CgroupVersion } from "../hierarchy/layout";
 import { controllersIn, directoryOf, makeNode, removeNode } from "../hierarchy/node";
 import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
@@ -147,7 +148,10 @@ export class Group implements Cgroup {
       code: "system",
       message: `process ${pid} cannot join cgroup ${dir}`,
       errno: failed.errno,
-      hint: joinHint(dir, failed),
+      hint: errnoHint("join a cgroup", failed.errno, {
+        cgroup: dir,
+        type: () => tryReadValue(`${dir}/cgroup.type`),
+      }),
       cause: failed,
     });
   }
@@ -298,27 +302,4 @@ function processesIn(dir: string): number[] {
     .split("\n")
     .map(Number)
     .filter((pid) => pid > 0);
-}
-
-function joinHint(dir: string, failed: HakoError): string | undefined {
-  switch (failed.errno) {
-    case "EBUSY":
-      return `${dir} gives controllers to its children, so it takes no processes`;
-    case "ENOSPC":
-      return "its cpuset.cpus or cpuset.mems is empty";
-    case "EOPNOTSUPP":
-      return `${dir} is of type "${safeType(dir)}"`;
-    case "ENOENT":
-      return "the cgroup was removed by somebody else";
-    default:
-      return undefined;
-  }
-}
-
-function safeType(dir: string): string {
-  try {
-    return readValue(`${dir}/cgroup.type`);
-  } catch {
-    return "unknown";
-  }
 }

@@ -1,3 +1,4 @@
+import { errnoHint } from "../../base/errno-hints";
 import { asHakoError, HakoError } from "../../base/errors";
 import { checkAccess, exists, makeNewDirectory, removeDirectory } from "../../linux/file/file";
 import { dirname } from "../../linux/file/path-text";
@@ -80,23 +81,11 @@ function checkType(node: CgroupNode): void {
 /** What of the cgroups above keeps one from being made. */
 function makeHint(node: CgroupNode, errno: string | undefined): string | undefined {
   const existing = steps(node).filter(exists).at(-1) ?? node.mountpoint;
-  switch (errno) {
-    case "EAGAIN":
-      return `${existing} or one above has as many cgroups as its cgroup.max.descendants or cgroup.max.depth allows`;
-    case "ENOMEM": {
-      const limit = tryReadValue(`${existing}/${node.unified ? "memory.max" : "memory.limit_in_bytes"}`);
-      return `a cgroup takes memory of the one above: the limit of ${existing} is ${limit ?? "unknown"}`;
-    }
-    case "ENOSPC":
-      return "the kernel keeps 65535 cgroups with memory at most, removed ones too until their memory is freed: see /proc/cgroups";
-    case "EOPNOTSUPP":
-      return `${existing} is of type "${tryReadValue(`${existing}/cgroup.type`)}": choose another linux.cgroupsPath`;
-    case "EEXIST":
-    case "ENOTDIR":
-      return `${existing} is a file of the cgroup above: choose another linux.cgroupsPath`;
-    default:
-      return undefined;
-  }
+  return errnoHint("make a cgroup", errno, {
+    existing,
+    limit: () => tryReadValue(`${existing}/${node.unified ? "memory.max" : "memory.limit_in_bytes"}`),
+    type: () => tryReadValue(`${existing}/cgroup.type`),
+  });
 }
 
 /** Whether it was not there. */

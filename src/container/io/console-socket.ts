@@ -1,3 +1,4 @@
+import { errnoHint } from "../../base/errno-hints";
 import { during, HakoError } from "../../base/errors";
 import type { Fd } from "../../linux/call/fd";
 import { unixConnect } from "../../linux/file/unix-socket";
@@ -19,7 +20,7 @@ export function connectConsoleSocket(
     return during(
       "--console-socket",
       () => unixConnect(path),
-      ({ errno }) => ({ hint: socketHint(errno) }),
+      ({ errno }) => ({ hint: errnoHint("connect to a console socket", errno) }),
     );
   }
   const nobodyHoldsTheMaster = detach && terminal;
@@ -31,17 +32,4 @@ export function connectConsoleSocket(
     });
   }
   return undefined;
-}
-
-function socketHint(errno: string | undefined): string | undefined {
-  switch (errno) {
-    case "ENOENT":
-      return "start its listener first: hako console recv SOCKET";
-    case "ECONNREFUSED":
-      return "nobody listens there, or it is no socket: start its listener first, hako console recv SOCKET";
-    case "EPROTOTYPE":
-      return "it must be a stream socket";
-    default:
-      return undefined;
-  }
 }

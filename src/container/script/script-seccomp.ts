@@ -1,3 +1,4 @@
+import { errnoHint } from "../../base/errno-hints";
 import { during, HakoError } from "../../base/errors";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
 import type { Seccomp } from "../../oci/config";
@@ -32,7 +33,7 @@ export function seccompOf(
   const profile = during(
     "--seccomp",
     () => readProfile(given, capabilities),
-    ({ errno }) => (errno === "ENOENT" ? { hint: "default, off, or a file with a profile" } : {}),
+    ({ errno }) => ({ hint: errnoHint("read a seccomp profile", errno) }),
   );
   return { profile, filter: undefined };
 }

@@ -1,8 +1,8 @@
 import { read } from "bun:ffi";
 import { type ErrnoName, errnoName, errnoNumber, errnoText } from "../../base/errno";
+import { systemCallHint } from "../../base/errno-hints";
 import { HakoError } from "../../base/errors";
 import { currentActor } from "./actor";
-import { systemHint } from "./hints";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
 import { address, cString, isPointing, type Memory, ownAddress, placedText } from "./memory";
 import type { SyscallArgument } from "./step";
@@ -143,7 +143,7 @@ export function systemError(
   return new HakoError({
     code: "system",
     message: `${call}${on}: ${errnoText(value)}`,
-    hint: hint ?? systemHint(call, name),
+    hint: hint ?? systemCallHint(call, name),
     syscall: call,
     errno: name,
     path,

@@ -1,7 +1,7 @@
 import { errnoName } from "../../base/errno";
+import { systemCallHint } from "../../base/errno-hints";
 import { HakoError } from "../../base/errors";
 import { currentActor } from "./actor";
-import { systemHint } from "./hints";
 import type { Step, Walk } from "./step";
 import { systemError, trySyscallHere } from "./syscall";
 
@@ -15,7 +15,7 @@ export function stepError(
   const what = step?.what ?? `step ${index}`;
   if (result >= 0) return new HakoError({ code: "system", message: `${what}: ended too soon` });
   const errno = errnoName(-result);
-  const hint = systemHint(step?.call ?? "", errno) ?? step?.hint?.(errno);
+  const hint = systemCallHint(step?.call ?? "", errno) ?? step?.hint?.(errno);
   const error = systemError(what, -result, undefined, hint);
   return new HakoError({ ...error, message: error.message, syscall: step?.call });
 }

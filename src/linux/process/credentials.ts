@@ -1,4 +1,5 @@
 import { errnoName, errnoNumber } from "../../base/errno";
+import { errnoHint } from "../../base/errno-hints";
 import type { Step } from "../call/step";
 import { trySyscallHere } from "../call/syscall";
 
@@ -34,7 +35,7 @@ export function identitySteps(
     what: `${USER}: ${call} ${id}`,
     call,
     args: [id, id, id],
-    hint: (errno) => (errno === "EINVAL" ? `${id} has no mapping in the user namespace` : undefined),
+    hint: (errno) => errnoHint("become a user", errno, { id }),
   });
   return [
     keep(1),

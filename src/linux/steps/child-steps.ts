@@ -1,4 +1,5 @@
 import { errnoNumber } from "../../base/errno";
+import { errnoHint } from "../../base/errno-hints";
 import { bytesOf } from "../call/bytes";
 import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
@@ -17,7 +18,7 @@ export function ownerSteps(keepsGroups: boolean, { uid, gid }: { uid: number; gi
 }
 
 function becomeStep(call: "setresgid" | "setresuid", id: number): Step {
-  const hint = (errno: string | undefined) => (errno === "EINVAL" ? `${id} has no mapping there` : undefined);
+  const hint = (errno: string | undefined) => errnoHint("become a user", errno, { id });
   return { what: `${call} ${id} in the user namespace`, call, args: [id, id, id], hint };
 }
 

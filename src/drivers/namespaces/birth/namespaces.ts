@@ -1,3 +1,4 @@
+import { errnoHint } from "../../../base/errno-hints";
 import { during, HakoError } from "../../../base/errors";
 import { textOf } from "../../../linux/call/bytes";
 import type { Fd } from "../../../linux/call/fd";
@@ -222,10 +223,7 @@ function lowerErrno(text: string): string {
 }
 
 function mapHint(errno: string | undefined): string | undefined {
-  if (errno === "EINVAL") {
-    return "ranges may not overlap, must be mapped in the namespace that hako runs in, and are 340 at most";
-  }
-  if (errno !== "EPERM" && errno !== "EACCES") return undefined;
+  if (errno !== "EPERM" && errno !== "EACCES") return errnoHint("write an id map", errno);
   const { userNamespaceRefused } =
     require("../../../explain/clone") as typeof import("../../../explain/clone");
   return userNamespaceRefused();

@@ -1,4 +1,5 @@
 import type { ErrnoName } from "../../../base/errno";
+import { errnoHint } from "../../../base/errno-hints";
 import { asHakoError, HakoError } from "../../../base/errors";
 import type { Step } from "../../../linux/call/step";
 import { checkAccess, hasErrno, writeValueTo } from "../../../linux/file/file";
@@ -10,7 +11,7 @@ const W_OK = 2;
 const what = (score: number) => `config /process/oomScoreAdj: set to ${score}`;
 
 function hintOf(errno: ErrnoName | undefined): string | undefined {
-  return errno === "EACCES" || errno === "EPERM" ? "lowering it needs CAP_SYS_RESOURCE" : undefined;
+  return errnoHint("set an oom_score_adj", errno);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { errnoHint } from "../../../base/errno-hints";
 import { during } from "../../../base/errors";
 import type { Step } from "../../../linux/call/step";
 import { memoryPolicyStep } from "../../../linux/process/memory-policy";
@@ -8,11 +9,6 @@ import type { Linux, Process } from "../../../oci/config";
 
 const NEEDS_RIGHTS =
   "realtime and negative nice values need CAP_SYS_NICE, and on cgroup v1 realtime needs cpu.rt_runtime_us";
-/** By the kernel's answer to SCHED_DEADLINE. */
-const DEADLINE_HINTS: Readonly<Record<string, string>> = {
-  EBUSY: "the processors' time is promised to others",
-  EINVAL: "/proc/sys/kernel/sched_deadline_period_min_us and _max_us say which periods are allowed",
-};
 
 /** How the program's process, 0 for this one, is scheduled: it takes rights, and need not be passed on to a child. */
 export function applyScheduler({ scheduler }: Process, pid: number): void {
@@ -22,8 +18,10 @@ export function applyScheduler({ scheduler }: Process, pid: number): void {
   during(
     "config /process/scheduler",
     () => setScheduler(pid, { ...rest, ...times, flags }),
-    ({ errno = "" }) => ({
-      hint: (rest.policy === "SCHED_DEADLINE" ? DEADLINE_HINTS[errno] : undefined) ?? NEEDS_RIGHTS,
+    ({ errno }) => ({
+      hint:
+        (rest.policy === "SCHED_DEADLINE" ? errnoHint("schedule by SCHED_DEADLINE", errno) : undefined) ??
+        NEEDS_RIGHTS,
     }),
   );
 }

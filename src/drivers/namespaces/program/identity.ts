@@ -1,4 +1,5 @@
 import { type ErrnoName, errnoName } from "../../../base/errno";
+import { errnoHint } from "../../../base/errno-hints";
 import { HakoError } from "../../../base/errors";
 import { textOf } from "../../../linux/call/bytes";
 import { Fd } from "../../../linux/call/fd";
@@ -128,14 +129,14 @@ function enterStep(cwd: string, user: number): Step {
     what: `${CWD}: chdir ${cwd}`,
     call: "chdir",
     args: [cwd],
-    hint: (errno) => directoryHint(errno, user),
+    hint: (errno) => errnoHint("enter the working directory", errno, { user }),
   };
 }
 
 /** The same for whoever makes these system calls, without magic links, which lead out; `number` is its lowest free descriptor. */
 export function enterSteps(cwd: string, user: number, number: number): Step[] {
   const what = `${CWD}: chdir ${cwd}`;
-  const hint = (errno: string | undefined) => directoryHint(errno, user);
+  const hint = (errno: string | undefined) => errnoHint("enter the working directory", errno, { user });
   /** struct open_how (openat2(2)) */
   const how = new BigUint64Array([BigInt(O.PATH | O.DIRECTORY | O.CLOEXEC), 0n, RESOLVE_NO_MAGICLINKS]);
   const opened = { least: number, most: BigInt(number) };
@@ -144,21 +145,6 @@ export function enterSteps(cwd: string, user: number, number: number): Step[] {
     { what, call: "fchdir", args: [number], hint },
     { what, call: "close", args: [number] },
   ];
-}
-
-function directoryHint(errno: string | undefined, user: number | undefined): string | undefined {
-  switch (errno) {
-    case "ENOENT":
-      return "make it in the container, or choose another one";
-    case "ENOTDIR":
-      return "it, or something on the way to it, is a file";
-    case "ELOOP":
-      return "links in a circle, or a link of procfs, which may lead out of the container";
-    case "EACCES":
-      return `user ${user} may not enter it, or a directory on the way: chmod a+x, or another user`;
-    default:
-      return undefined;
-  }
 }
 
 /** The working directory must be inside: a link to a descriptor's directory would not be (CVE-2024-21626). */

@@ -1,3 +1,4 @@
+import { errnoHint } from "../../../base/errno-hints";
 import { during, HakoError } from "../../../base/errors";
 import type { CgroupMounts } from "../../../cgroup";
 import { Fd } from "../../../linux/call/fd";
@@ -173,7 +174,7 @@ export class PreparedRootfs {
       during(
         CWD,
         () => mkdirAllInRoot(root, cwd).close(),
-        ({ errno }) => ({ path: cwd, hint: cwdHint(errno) }),
+        ({ errno }) => ({ path: cwd, hint: errnoHint("make the working directory", errno) }),
       );
     }
     for (const mount of readonlyLater.splice(0)) {
@@ -188,18 +189,6 @@ export class PreparedRootfs {
     readonlyPaths(root, config.linux?.readonlyPaths ?? []);
     maskPaths(root, config.linux?.maskedPaths ?? []);
     root.close();
-  }
-}
-
-function cwdHint(errno: string | undefined): string | undefined {
-  switch (errno) {
-    case "ENOTDIR":
-    case "EEXIST":
-      return "it, or something on the way to it, is a file of the image: choose another one";
-    case "EROFS":
-      return "it is missing and can't be made in a read-only file system: make it in the image";
-    default:
-      return undefined;
   }
 }
 
