@@ -100,7 +100,7 @@ function defaultFilter(architecture: string): string {
   return compile(defaultProfile(SCRIPT_CAPABILITIES, architecture), architecture).program.toBase64();
 }
 
-/** A hash of all that makes filters from profiles: what another build has compiled is none of its own (src/container/filter-cache.ts). */
+/** A hash of all that makes filters from profiles: what another build has compiled is none of its own (src/state/filter-cache.ts). */
 function filterCompiler(): string {
   const hash = new Bun.CryptoHasher("sha256");
   const files = readdirSync("src/seccomp").map((name) => `src/seccomp/${name}`);

@@ -56,7 +56,7 @@ const show = defineCommand({
   examples: ["hako cgroup show web", "hako cgroup show web --format json"],
   async run({ values, globals }) {
     const { reportOf } = await import("../cgroup/group/report");
-    const { cgroupOf } = await import("../container/pause");
+    const { cgroupOf } = await import("../state/cgroup-of");
     const { containerId } = await import("../oci/id");
     const { readRecord } = await import("../state/record");
     const report = reportOf(cgroupOf(readRecord(globals.root, containerId(values.container))));

@@ -1,7 +1,8 @@
 import { defineCommand } from "../cli/command";
+import { statusOf } from "../container/status";
 import { containerId } from "../oci/id";
 import { printJson } from "../output/print";
-import { readRecord, stateOf, statusOf } from "../state/record";
+import { readContainer, stateOf } from "../state/record";
 import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
@@ -9,9 +10,10 @@ export default defineCommand({
   args: { container: CONTAINER },
   examples: ["hako state web"],
   run({ values, globals }) {
-    const record = readRecord(globals.root, containerId(values.container));
+    const container = readContainer(globals.root, containerId(values.container));
+    const { record } = container;
     const { rootfs, created } = record;
-    printJson({ ...stateOf(record, statusOf(globals.root, record)), rootfs, created });
+    printJson({ ...stateOf(record, statusOf(container)), rootfs, created });
     return 0;
   },
 });

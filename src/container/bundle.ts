@@ -1,7 +1,22 @@
 import { resolve } from "../linux/file/path-text";
+import type { SeccompFilter } from "../linux/process/filter-steps";
 import type { CgroupManager } from "../oci/cgroup-managers";
+import type { Config } from "../oci/config";
 import { checkedConfig } from "../oci/validate";
-import type { Bundle } from "./create";
+
+/** A bundle whose config.json was checked. */
+export interface Bundle {
+  /** Absolute. */
+  path: string;
+  /** The file in place of its config.json; absolute. */
+  configFile?: string | undefined;
+  rootfs: string;
+  config: Config;
+  /** The rootfs is the host's root, with what is written going to a tmpfs. */
+  overlayOfHost?: boolean;
+  /** Its profile's filter, where that was compiled before. */
+  filter?: SeccompFilter | undefined;
+}
 
 /**
  * The bundle at `path`, with its config.json or with another file, checked; lines of the environment that the caller adds

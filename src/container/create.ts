@@ -1,18 +1,14 @@
 import { HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
-import type { ContainerPlan } from "../drivers/driver";
-import { namespacesDriver } from "../drivers/namespaces";
-import { checkLabels } from "../drivers/namespaces/program/labels";
+import { driverFor } from "../drivers";
+import type { CreateEvents, CreatePlan } from "../drivers/interface/driver";
 import { runHooks } from "../hooks/hooks";
 import type { Fd } from "../linux/call/fd";
 import { makeDirectory } from "../linux/file/file";
 import { join } from "../linux/file/path-text";
-import { unixListen } from "../linux/file/unix-socket";
-import type { SeccompFilter } from "../linux/process/filter-steps";
 import { processStatus } from "../linux/process/process";
 import { effectiveUser } from "../linux/process/rootless";
 import type { CgroupManager } from "../oci/cgroup-managers";
-import type { Config } from "../oci/config";
 import { sandboxOf } from "../oci/container-type";
 import { type ContainerId, sandboxId } from "../oci/id";
 import { hasNamespace } from "../oci/namespaces";
@@ -20,36 +16,12 @@ import { kataWarning } from "../oci/semantics-isolation";
 import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import { MappingStore } from "../state/mapping";
-import {
-  type ContainerRecord,
-  claimId,
-  containerDirectory,
-  hasRecord,
-  removeDirectory,
-  startSocketPath,
-  stateOf,
-  unclaimId,
-  writeConfig,
-  writeRecord,
-} from "../state/record";
+import { type ContainerRecord, FORMAT, stateOf, writeConfig, writeRecord } from "../state/record";
+import { claimId, containerDirectory, hasRecord, removeContainerDirectory, unclaimId } from "../state/root";
+import type { Bundle } from "./bundle";
 import { callerStreamNames } from "./io/criu-stream-names";
 import { announcePid, type PidReceivers } from "./io/pid-receivers";
 import { runPoststopHooks } from "./poststop";
-import { makeFilter } from "./seccomp";
-
-/** A bundle whose config.json was checked. */
-export interface Bundle {
-  /** Absolute. */
-  path: string;
-  /** The file in place of its config.json; absolute. */
-  configFile?: string | undefined;
-  rootfs: string;
-  config: Config;
-  /** The rootfs is the host's root, with what is written going to a tmpfs. */
-  overlayOfHost?: boolean;
-  /** Its profile's filter, where that was compiled before. */
-  filter?: SeccompFilter | undefined;
-}
 
 export interface CreateOptions extends PidReceivers {
   root: string;
@@ -69,69 +41,96 @@ export interface CreateOptions extends PidReceivers {
 }
 
 /** Makes a container that waits for start (runtime.md "Create"); what a failure leaves is undone in reverse order. */
-export function createContainer(given: CreateOptions): ContainerRecord {
-  const { root, id } = given;
-  checkRights(given);
-  const { process } = given.bundle.config;
-  if (process !== undefined) checkLabels(process);
-  const kata = kataWarning(given.bundle.config);
+export function createContainer(options: CreateOptions): ContainerRecord {
+  const { root, id, bundle } = options;
+  checkRights(options);
+  const driver = driverFor(bundle.config);
+  if (bundle.config.process !== undefined) driver.check(bundle.config.process);
+  const kata = kataWarning(bundle.config);
   if (kata !== undefined) logWarning(`config ${kata.pointer}: ${kata.message}`);
   // held until all is undone: whoever waits for it finds nothing, or a whole container
   using _lock = claim(root, id);
   using undo = new UndoStack((error) => logWarning(error.oneLine));
-  let hooksBegan = false;
-  undo.defer(`what hooks of ${id} made`, () => {
-    if (hooksBegan) runPoststopHooks(record, given.openFiles);
-  });
-  undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
-  const bundle =
-    given.notifySocket === undefined ? given.bundle : notify().withNotifySocket(root, id, given.bundle);
-  const options = { ...given, bundle };
-  const { config } = bundle;
-  const record = newRecord(options);
-  const mappings = new MappingStore(root);
-  mappings.add(id, record.sandbox);
-  undo.defer(`mapping of ${id}`, () => mappings.delete(id));
-  using startSocket = unixListen(startSocketPath(root, id));
-  const save = (change: Partial<ContainerRecord>): void => {
-    Object.assign(record, change);
-    writeRecord(root, record);
-  };
-  const events = {
-    cgroup: (cgroup: ContainerRecord["cgroup"]) => save({ cgroup }),
-    process: (init: ContainerRecord["init"], cgroup: ContainerRecord["cgroup"]) => save({ init, cgroup }),
-    resctrl: (resctrl: ContainerRecord["resctrl"]) => save({ resctrl }),
-    runtimeCreated: () => {
-      const { openFiles } = options;
-      // from here on a failure is the end of a container's life (runtime.md "Lifecycle", steps 3 to 5 and 13)
-      hooksBegan = true;
-      const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };
-      // by their definition, which the spec has given up, they run at start: what they read says so
-      runHooks("prestart", config.hooks, { ...context, state: stateOf(record, "created") });
-      runHooks("createRuntime", config.hooks, context);
-    },
-    meanwhile: () => writeConfig(root, id, config),
-    created: () => {
-      if (record.init !== undefined) announcePid(options, record.init, "standard", undo);
-      save({ creator: undefined });
-    },
-  };
-  if (!hasNamespace(config, "mount")) {
-    const { plannedHostMounts, removeHostMounts } =
-      require("../state/host-mounts") as typeof import("../state/host-mounts");
-    const hostMounts = plannedHostMounts(bundle.rootfs);
-    save({ hostMounts });
-    undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
-  }
-  const filter = () => makeFilter(root, id, config, bundle.filter);
-  namespacesDriver.create({ ...planOf(options, record, startSocket), filter }, events, undo);
+  const creation = new Creation(options, undo);
+  creation.joinSandbox();
+  driver.create(creation.plan(), creation, undo);
   undo.commit();
-  return record;
+  return creation.record;
 }
 
-/** Loaded for the few who ask. */
-function notify(): typeof import("./io/notify") {
-  return require("./io/notify");
+/** A container that is being made, and what happens at each moment of it (runtime.md "Lifecycle"). */
+class Creation implements CreateEvents {
+  readonly record: ContainerRecord;
+  readonly #options: CreateOptions;
+  readonly #undo: UndoStack;
+  #hooksBegan = false;
+
+  constructor(given: CreateOptions, undo: UndoStack) {
+    const { root, id, openFiles, notifySocket } = given;
+    undo.defer(`what hooks of ${id} made`, () => {
+      if (this.#hooksBegan) runPoststopHooks(this.record, openFiles);
+    });
+    undo.defer(`directory of ${id}`, () => removeContainerDirectory(root, id));
+    this.#options = notifySocket === undefined ? given : withNotifySocket(given);
+    this.#undo = undo;
+    this.record = newRecord(this.#options);
+  }
+
+  joinSandbox(): void {
+    const { root, id } = this.#options;
+    const mappings = new MappingStore(root);
+    mappings.add(id, this.record.sandbox);
+    this.#undo.defer(`mapping of ${id}`, () => mappings.delete(id));
+  }
+
+  /** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */
+  plan(): CreatePlan {
+    const { root, id, bundle } = this.#options;
+    const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
+    if (overlay !== undefined) makeDirectory(overlay, 0o755);
+    return {
+      ...this.#options,
+      config: bundle.config,
+      filter: bundle.filter,
+      bundle: bundle.path,
+      rootfs: bundle.rootfs,
+      overlay,
+      state: stateOf(this.record, "creating"),
+    };
+  }
+
+  made(change: Partial<ContainerRecord>): void {
+    Object.assign(this.record, change);
+    writeRecord(this.#options.root, this.record);
+  }
+
+  /** Steps 3 to 5. From here on a failure is the end of a container's life: poststop hooks run (step 13). */
+  runtimeCreated(): void {
+    const { bundle, openFiles } = this.#options;
+    const { hooks } = bundle.config;
+    this.#hooksBegan = true;
+    const context = { state: stateOf(this.record, "creating"), cwd: bundle.path, openFiles };
+    // by their definition, which the spec has given up, they run at start: what they read says so
+    runHooks("prestart", hooks, { ...context, state: stateOf(this.record, "created") });
+    runHooks("createRuntime", hooks, context);
+  }
+
+  meanwhile(): void {
+    const { root, id, bundle } = this.#options;
+    writeConfig(root, id, bundle.config);
+  }
+
+  created(): void {
+    if (this.record.init !== undefined) announcePid(this.#options, this.record.init, "standard", this.#undo);
+    this.made({ creator: undefined });
+  }
+}
+
+function withNotifySocket(options: CreateOptions): CreateOptions {
+  const { root, id, bundle } = options;
+  // loaded for the few who ask
+  const notify = require("./io/notify") as typeof import("./io/notify");
+  return { ...options, bundle: { ...bundle, config: notify.withNotifySocket(root, id, bundle.config) } };
 }
 
 /** Takes an id that is free, and its lock. */
@@ -149,35 +148,6 @@ function claim(root: string, id: ContainerId): Fd {
   }
   lock?.close();
   throw new HakoError({ code: "state", message: `container "${id}" was deleted while it was being made` });
-}
-
-/** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */
-function planOf(
-  options: CreateOptions,
-  record: ContainerRecord,
-  startSocket: Fd,
-): Omit<ContainerPlan, "filter"> {
-  const { root, id, bundle, cgroupManager, consoleSocket } = options;
-  const { noPivot, noNewKeyring, preserveFds, openFiles } = options;
-  const directory = containerDirectory(root, id);
-  const overlay = bundle.overlayOfHost === true ? join(directory, "rootfs") : undefined;
-  if (overlay !== undefined) makeDirectory(overlay, 0o755);
-  return {
-    id,
-    config: bundle.config,
-    bundle: bundle.path,
-    directory,
-    rootfs: bundle.rootfs,
-    overlay,
-    state: stateOf(record, "creating"),
-    cgroupManager,
-    startSocket,
-    consoleSocket,
-    noPivot,
-    noNewKeyring,
-    preserveFds,
-    openFiles,
-  };
 }
 
 /** An ordinary user has rights only in a user namespace of its own. */
@@ -206,6 +176,7 @@ export function newRecord({
   const annotations = config.annotations ?? {};
   const pidNamespace = config.linux?.namespaces?.find(({ type }) => type === "pid");
   return {
+    format: FORMAT,
     id,
     sandbox: sandboxId(sandboxOf(annotations) ?? id),
     ociVersion: config.ociVersion,

@@ -1,29 +1,18 @@
 import { asHakoError, HakoError } from "../base/errors";
-import { loadCgroup } from "../cgroup/group/stored";
+import { allDrivers, driverOf } from "../drivers";
 import { hasErrno } from "../linux/file/file";
-import { signalProcess, waitForEnd } from "../linux/process/process";
 import { leadsSandbox } from "../oci/container-type";
 import type { ContainerId } from "../oci/id";
 import { logDebug, logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import { MappingStore } from "../state/mapping";
-import {
-  type ContainerRecord,
-  containerDirectory,
-  foreignName,
-  hasDirectory,
-  readRecord,
-  removeDirectory,
-  type Status,
-  statusOf,
-} from "../state/record";
+import { type ContainerRecord, readRecord, type Status } from "../state/record";
+import { containerDirectory, foreignName, hasDirectory, removeContainerDirectory } from "../state/root";
 import { runPoststopHooks } from "./poststop";
+import { statusOf } from "./status";
 
-const SIGKILL = 9;
 /** Failures to read a record that say nothing of the record. */
 const FOR_NOW = ["ENOMEM", "ENFILE", "EMFILE", "EACCES", "EPERM"] as const;
-const SHORT_WAIT_MS = 100;
-const END_WAIT_MS = 10_000;
 
 export interface DeleteOptions {
   root: string;
@@ -66,21 +55,23 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
   }
   const record = tryRecord(options);
   if (record !== undefined) {
-    const status = statusOf(root, record);
+    const container = { root, record };
+    const status = statusOf(container);
     // a created container has no program yet that could be disturbed
     if (!force && status !== "stopped" && status !== "created") throw notStopped(id, status);
     if (options.alone !== true && leadsSandbox(record)) {
       const others = mappings.othersOf(record);
       if (others.length > 0) return others;
     }
-    end(record);
+    const driver = driverOf(record);
+    driver.end(container);
+    driver.remove(container);
   } else {
     checkOwn(root, id);
-    const { endRemains } = require("./remains") as typeof import("./remains");
-    endRemains(root, id);
+    for (const driver of allDrivers()) driver.endRemains(root, id);
   }
   mappings.delete(id);
-  removeDirectory(root, id);
+  removeContainerDirectory(root, id);
   logDebug(`${id}: deleted`);
   if (record === undefined || record.creator !== undefined) return [];
   runPoststopHooks(record, options.openFiles);
@@ -125,44 +116,4 @@ function checkOwn(root: string, id: ContainerId): void {
     hint: `is --root ${root} right?`,
     path: directory,
   });
-}
-
-/** Ends all processes, waits until they are gone, and removes the cgroups. */
-function end(record: ContainerRecord): void {
-  const { init } = record;
-  const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
-  if (init !== undefined) {
-    // also one whose main thread alone has ended: its others live on, and keep the cgroup busy
-    signalProcess(init.pid, init.startTime, SIGKILL, true);
-    // one that is frozen, in a cgroup of its own below ours or in another's perhaps, has to be thawed to die
-    if (!waitForEnd(init.pid, init.startTime, SHORT_WAIT_MS) && cgroup !== undefined) {
-      const { relatives } = require("./processes") as typeof import("./processes");
-      cgroup.takeBack(relatives(record));
-      cgroup.kill();
-    }
-    if (!waitForEnd(init.pid, init.startTime, END_WAIT_MS)) {
-      throw new HakoError({
-        code: "state",
-        message: `container "${record.id}": process ${init.pid} does not die`,
-        hint: "it may wait for a device (state D in ps)",
-      });
-    }
-  }
-  removeRarities(record);
-  if (cgroup === undefined) return;
-  // the end of a pid namespace's first process has ended all others
-  if (init === undefined || !record.ownPidNamespace) cgroup.kill();
-  cgroup.destroy();
-}
-
-/** What few containers have; each is loaded for them. */
-function removeRarities({ hostMounts, resctrl }: ContainerRecord): void {
-  if (hostMounts !== undefined) {
-    const { removeHostMounts } = require("../state/host-mounts") as typeof import("../state/host-mounts");
-    removeHostMounts(hostMounts);
-  }
-  if (resctrl !== undefined) {
-    const { removeGroups } = require("../resctrl/resctrl") as typeof import("../resctrl/resctrl");
-    removeGroups(resctrl);
-  }
 }

@@ -1,11 +1,11 @@
 import { HakoError } from "../base/errors";
 import type { CgroupStats } from "../cgroup";
-import type { Fd } from "../linux/call/fd";
+import { driverOf } from "../drivers";
+import { LivingContainer } from "../drivers/interface/living";
 import { pollAny, type Watched } from "../linux/file/poll";
-import { openProcess } from "../linux/process/process";
 import type { ContainerId } from "../oci/id";
-import { type ContainerRecord, readRecord, readStoredConfig, statusOf } from "../state/record";
-import { cgroupOf } from "./pause";
+import { type Container, readContainer } from "../state/record";
+import { statusOf } from "./status";
 
 /** What `events` tells, in the form of runc's JSON. */
 export type ContainerEvent =
@@ -14,8 +14,8 @@ export type ContainerEvent =
 
 /** The counters of a container, once. */
 export function statsEvent(root: string, id: ContainerId): ContainerEvent {
-  const record = running(root, id);
-  return { type: "stats", id, data: countersOf(root, record)() };
+  const container = running(root, id);
+  return { type: "stats", id, data: driverOf(container.record).stats(container) };
 }
 
 /**
@@ -28,14 +28,11 @@ export function watchEvents(
   interval: number,
   tell: (event: ContainerEvent) => boolean,
 ): boolean {
-  const record = running(root, id);
-  const cgroup = cgroupOf(record);
-  const counters = countersOf(root, record);
-  const { init } = record;
-  using process = init === undefined ? undefined : openProcess(init.pid, init.startTime);
-  if (process === undefined) throw notRunning(id);
-  using oom = cgroup.watchOom();
-  const watched: Watched[] = [ended(process), ...(oom === undefined ? [] : [oom.watched])];
+  using living = LivingContainer.open(running(root, id));
+  if (living === undefined) throw notRunning(id);
+  const driver = driverOf(living.record);
+  using oom = driver.watchOom(living);
+  const watched: Watched[] = [{ fd: living.pidfd, for: "read" }, ...(oom === undefined ? [] : [oom.watched])];
   for (let next = performance.now() + interval; ; ) {
     const [gone, memory] = pollAny(watched, next - performance.now());
     // counted although it has ended: it may be why
@@ -44,29 +41,16 @@ export function watchEvents(
     }
     if (gone === true) return true;
     if (performance.now() < next) continue;
-    if (!tell({ type: "stats", id, data: counters() })) return false;
+    if (!tell({ type: "stats", id, data: driver.stats(living) })) return false;
     next += interval;
   }
 }
 
-/** Reads the counters of a container's cgroup, and of its class of Intel RDT if it has one. */
-function countersOf(root: string, record: ContainerRecord): () => CgroupStats {
-  const cgroup = cgroupOf(record);
-  const rdt = readStoredConfig(root, record.id).linux?.intelRdt;
-  if (rdt === undefined) return () => cgroup.stats();
-  const { rdtStats } = require("../resctrl/stats") as typeof import("../resctrl/stats");
-  return () => ({ ...cgroup.stats(), intel_rdt: rdtStats(rdt, record.id) });
-}
-
-function ended(fd: Fd): Watched {
-  return { fd, for: "read" };
-}
-
-function running(root: string, id: ContainerId): ContainerRecord {
-  const record = readRecord(root, id);
-  const status = statusOf(root, record);
+function running(root: string, id: ContainerId): Container {
+  const container = readContainer(root, id);
+  const status = statusOf(container);
   if (status === "stopped" || status === "creating") throw notRunning(id);
-  return record;
+  return container;
 }
 
 function notRunning(id: ContainerId): HakoError {

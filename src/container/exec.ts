@@ -1,34 +1,23 @@
 import { HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
-import { namespacesDriver } from "../drivers/namespaces";
-import { EXEC_AGAIN } from "../drivers/namespaces/exec/exec-told";
-import { checkLabels } from "../drivers/namespaces/program/labels";
+import { driverOf } from "../drivers";
+import { EXEC_AGAIN, toldExec } from "../drivers/interface/exec-told";
+import { LivingContainer } from "../drivers/interface/living";
 import type { Fd } from "../linux/call/fd";
 import { ownVariable } from "../linux/file/caller-environment";
 import { removeFile } from "../linux/file/file";
 import { socketPair } from "../linux/file/unix-socket";
-import { hasListener, type SeccompFilter } from "../linux/process/filter-steps";
-import { isExiting, openProcess } from "../linux/process/process";
-import { namespaceRoot, processRoot } from "../linux/remote/namespace-root";
-import type { Config, Process } from "../oci/config";
-import { keepsGroups } from "../oci/groups";
+import { isExiting } from "../linux/process/process";
+import type { Process } from "../oci/config";
 import type { ContainerId } from "../oci/id";
-import { hasNamespace } from "../oci/namespaces";
 import { isDebugging, logDebug, logWarning } from "../output/log";
-import {
-  type ContainerRecord,
-  type ProcessRecord,
-  readRecord,
-  readStoredConfig,
-  stateOf,
-  statusOf,
-} from "../state/record";
-import { type ExecValues, execProcess, lostCapabilities } from "./exec-process";
+import { type Container, type ProcessRecord, readContainer } from "../state/record";
+import { type ExecValues, execProcess, lostCapabilities } from "./exec-spec";
 import { connectConsoleSocket } from "./io/console-socket";
 import type { SignalForwarder } from "./io/foreground";
 import { FORWARDED } from "./io/forwarded-signals";
 import { announcePid, type PidReceivers } from "./io/pid-receivers";
-import { passListener, storedFilter } from "./seccomp";
+import { statusOf } from "./status";
 import { homeIn } from "./user";
 
 /** How often a paused container is looked at. */
@@ -55,8 +44,9 @@ export interface ExecOptions extends PidReceivers {
 export async function execInContainer(options: ExecOptions): Promise<number> {
   const line = ownVariable(EXEC_AGAIN);
   if (line !== undefined) sayWhatFailed(line, options);
-  const record = await runningRecord(options);
-  const { started, terminal, forward } = startBeside(record, options);
+  const container = await runningContainer(options);
+  // nothing of the container's is held while the program runs
+  const { started, terminal, forward } = within(container, (living) => startBeside(living, options));
   if (forward === undefined) return 0;
   try {
     using master = terminal;
@@ -69,19 +59,24 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
 
 /** Throws why the process could not become its program that this command had made before it was started again, with this line. */
 function sayWhatFailed(line: string, { root, id, pidFile }: ExecOptions): void {
-  const { failureTold, toldExec } =
-    require("../drivers/namespaces/exec/exec-failure") as typeof import("../drivers/namespaces/exec/exec-failure");
   const told = toldExec(line);
   if (told === undefined) return;
   if (pidFile !== undefined) removeFile(pidFile);
-  const record = readRecord(root, id);
+  within(readContainer(root, id), (container) => {
+    throw driverOf(container.record).execFailure(told, container);
+  });
+}
+
+/** Does something with a container that lives. Whatever could not be done in one that was about to end, that is why. */
+function within<T>(container: Container, action: (living: LivingContainer) => T): T {
+  const { id, init } = container.record;
   try {
-    const config = readStoredConfig(root, id);
-    using first = new FirstProcess(record, hasNamespace(config, "mount"));
-    const { rootfs, init } = first;
-    failureTold(told, { pid: init.pid, rootfs, keepsGroups: keepsGroups(config) });
+    using living = LivingContainer.open(container);
+    if (living === undefined) throw notRunning(id, "stopped");
+    return action(living);
   } catch (error) {
-    throw isEnding(record.init) ? notRunning(id, "stopped") : error;
+    const isEnding = init === undefined || isExiting(init.pid, init.startTime);
+    throw isEnding ? notRunning(id, "stopped") : error;
   }
 }
 
@@ -93,29 +88,19 @@ interface Started {
   forward: SignalForwarder | undefined;
 }
 
-/** Nothing of the container's is held when it returns. */
-function startBeside(record: ContainerRecord, options: ExecOptions): Started {
-  const { root, id, detach } = options;
-  try {
-    const config = readStoredConfig(root, id);
-    using first = new FirstProcess(record, hasNamespace(config, "mount"));
-    const process = execProcess(options.values, options.args, config.process, first.rootfs.path);
-    checkLabels(process);
-    warnOfLost(options, process);
-    const terminal = process.terminal === true;
-    using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
-    const [ours, theirs] =
-      terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
-    using receiver = ours;
-    using sender = theirs;
-    const sized = receiver === undefined ? process : foreground().withOurWindowSize(process);
-    const consoleSocket = given ?? sender;
-    const specified = { ...config, process: sized };
-    return startProcess(options, record, first, specified, { consoleSocket, receiver });
-  } catch (error) {
-    // whatever could not be done in a container that was about to end, this is why
-    throw isEnding(record.init) ? notRunning(id, "stopped") : error;
-  }
+function startBeside(container: LivingContainer, options: ExecOptions): Started {
+  const { config, record, rootfs } = container;
+  const process = execProcess(options.values, options.args, config.process, rootfs.path);
+  driverOf(record).check(process);
+  warnOfLost(options, process);
+  const terminal = process.terminal === true;
+  using given = connectConsoleSocket(terminal, options.consoleSocketPath, options.detach);
+  const [ours, theirs] =
+    terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
+  using receiver = ours;
+  using sender = theirs;
+  const sized = receiver === undefined ? process : foreground().withOurWindowSize(process);
+  return startProcess(container, sized, options, { consoleSocket: given ?? sender, receiver });
 }
 
 function warnOfLost({ values }: ExecOptions, process: Process): void {
@@ -133,93 +118,45 @@ function foreground(): typeof import("./io/foreground") {
   return require("./io/foreground");
 }
 
-/** Whether this process is not needed while the program runs. The listener of a filter it hands over when it has let that go. */
-function leavesTheProgram({ detach }: ExecOptions, filter: SeccompFilter | undefined): boolean {
-  return !detach && !isDebugging() && !(filter !== undefined && hasListener(filter));
-}
-
-/** A container's first process while it lives: whose namespaces are joined, and whose file system names users. */
-class FirstProcess implements Disposable {
-  readonly init: ProcessRecord;
-  readonly pidfd: Fd;
-  readonly rootfs: Fd;
-
-  constructor({ id, init }: ContainerRecord, hasMountNamespace: boolean) {
-    const pidfd = init === undefined ? undefined : openProcess(init.pid, init.startTime);
-    if (init === undefined || pidfd === undefined) throw notRunning(id, "stopped");
-    this.init = init;
-    this.pidfd = pidfd;
-    try {
-      this.rootfs = hasMountNamespace ? namespaceRoot(init.pid, pidfd) : processRoot(init.pid);
-    } catch (error) {
-      pidfd.close();
-      throw error;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.pidfd.close();
-    this.rootfs.close();
-  }
-}
-
 function startProcess(
+  container: LivingContainer,
+  process: Process,
   options: ExecOptions,
-  record: ContainerRecord,
-  { init, pidfd, rootfs }: FirstProcess,
-  config: Config & { process: Process },
   { consoleSocket, receiver }: { consoleSocket: Fd | undefined; receiver: Fd | undefined },
 ): Started {
-  const { process, linux } = config;
-  const { root, preserveFds, openFiles, cgroups, detach } = options;
-  const { id, cgroup, noNewKeyring } = record;
-  const filter = storedFilter(root, id);
-  const leaves = leavesTheProgram(options, filter);
+  const { detach, cgroups, preserveFds, openFiles } = options;
+  const { record, rootfs } = container;
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   let forward: SignalForwarder | undefined;
   let terminal: Fd | undefined;
-  const started = namespacesDriver.exec(
-    {
-      id,
-      init,
-      pidfd,
-      rootfs,
-      cgroup,
-      cgroups,
-      process,
-      // looked up from outside: what the container's root file system shows there is not trusted
-      homeOf: (uid) => homeIn(rootfs.path, uid),
-      linux,
-      filter,
-      listener: (fd) => passListener(fd, readStoredConfig(root, id), init.pid, stateOf(record, "running")),
-      consoleSocket,
-      noNewKeyring,
-      keepsGroups: keepsGroups(config),
-      preserveFds,
-      openFiles,
-    },
-    (ready) => {
+  // looked up from outside: what the container's root file system shows there is not trusted
+  const homeOf = (uid: number) => homeIn(rootfs.path, uid);
+  const started = driverOf(record).exec(
+    container,
+    { process, homeOf, cgroups, consoleSocket, preserveFds, openFiles },
+    (ready, mayLeave) => {
       announcePid(options, ready, "setns", undo);
       if (receiver !== undefined) terminal = foreground().receiveTerminal(receiver);
       // before this nothing runs, and a signal that ends us ends it too
-      if (leaves) return { signals: Object.values(FORWARDED), master: terminal };
+      if (mayLeave && !detach && !isDebugging())
+        return { signals: Object.values(FORWARDED), master: terminal };
       if (!detach) forward = new (foreground().SignalForwarder)();
       return undefined;
     },
     undo,
   );
   undo.commit();
-  logDebug(`${id}: process ${started.pid} runs ${process.args?.[0]}`);
+  logDebug(`${record.id}: process ${started.pid} runs ${process.args?.[0]}`);
   return { started, terminal, forward };
 }
 
 /** A paused container is waited for outside: inside, the kernel holds whoever comes, and us with it, so that no signal is heard. */
-async function runningRecord({ root, id, ignorePaused }: ExecOptions): Promise<ContainerRecord> {
+async function runningContainer({ root, id, ignorePaused }: ExecOptions): Promise<Container> {
   for (;;) {
-    const record = readRecord(root, id);
-    const status = statusOf(root, record);
+    const container = readContainer(root, id);
+    const status = statusOf(container);
     if (status === "stopped" || status === "creating") throw notRunning(id, status);
-    if (status !== "paused") return record;
+    if (status !== "paused") return container;
     if (!ignorePaused) {
       throw new HakoError({
         code: "state",
@@ -229,10 +166,6 @@ async function runningRecord({ root, id, ignorePaused }: ExecOptions): Promise<C
     }
     await Bun.sleep(PAUSED_LOOK_MS);
   }
-}
-
-function isEnding(init: ProcessRecord | undefined): boolean {
-  return init === undefined || isExiting(init.pid, init.startTime);
 }
 
 function notRunning(id: ContainerId, status: string): HakoError {

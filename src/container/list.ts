@@ -4,15 +4,9 @@ import { userName } from "../linux/file/passwd";
 import type { ContainerId } from "../oci/id";
 import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
-import {
-  containerDirectory,
-  containerIds,
-  foreignName,
-  hasDirectory,
-  hasRecord,
-  readRecord,
-  statusOf,
-} from "../state/record";
+import { readContainer } from "../state/record";
+import { containerDirectory, containerIds, foreignName, hasDirectory, hasRecord } from "../state/root";
+import { statusOf } from "./status";
 
 /** A container as `list` shows it, with runc's JSON names. */
 export interface Listed {
@@ -33,8 +27,9 @@ export function listContainers(root: string): Listed[] {
   const listed: Listed[] = [];
   for (const id of containerIds(root)) {
     try {
-      const record = readRecord(root, id);
-      const status = statusOf(root, record);
+      const container = readContainer(root, id);
+      const { record } = container;
+      const status = statusOf(container);
       const { uid } = statusAt(containerDirectory(root, id)) ?? { uid: 0 };
       if (!owners.has(uid)) owners.set(uid, userName(uid));
       listed.push({

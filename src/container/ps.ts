@@ -1,20 +1,23 @@
 import { HakoError } from "../base/errors";
 import { printable } from "../base/printable";
+import { driverOf, need } from "../drivers";
 import { textOf } from "../linux/call/bytes";
 import { callerVariables } from "../linux/file/caller-environment";
 import { readText, statusAt } from "../linux/file/file";
 import { userName } from "../linux/file/passwd";
 import { findHostProgram } from "../linux/process/execution";
 import type { ContainerId } from "../oci/id";
-import { readRecord } from "../state/record";
-import { processesOf } from "./processes";
+import { readContainer } from "../state/record";
 
 const DEFAULT_OPTIONS = ["-ef"];
 const TICKS_PER_SECOND = 100;
 
 /** The processes of a container, as the host numbers them. */
 export function containerPids(root: string, id: ContainerId): number[] {
-  return processesOf(readRecord(root, id));
+  const container = readContainer(root, id);
+  const driver = driverOf(container.record);
+  need(driver, "hostPids", `ps: container "${id}"`);
+  return driver.processes(container);
 }
 
 /** The lines of the host's ps that are about these processes, with its heading. Without a ps, a short table of our own. */

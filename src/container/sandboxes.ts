@@ -1,10 +1,12 @@
 import { asHakoError, HakoError } from "../base/errors";
-import { loadCgroup } from "../cgroup/group/stored";
+import { driverOf } from "../drivers";
 import { type ContainerType, placeOf } from "../oci/container-type";
 import type { ContainerId, SandboxId } from "../oci/id";
 import { logWarning } from "../output/log";
 import { MappingStore } from "../state/mapping";
-import { type ContainerRecord, containerIds, readRecord, type Status, statusOf } from "../state/record";
+import { type ContainerRecord, readRecord, type Status } from "../state/record";
+import { containerIds } from "../state/root";
+import { statusOf } from "./status";
 
 /** A container as its sandbox's list shows it. */
 export interface Member {
@@ -76,7 +78,7 @@ function tryRecord(root: string, id: ContainerId): ContainerRecord | undefined {
 
 function memberOf(root: string, id: ContainerId, record: ContainerRecord | undefined): Member {
   if (record === undefined) return { id, type: undefined, status: "unknown", pid: 0, cgroup: undefined };
-  const status = statusOf(root, record);
+  const status = statusOf({ root, record });
   return {
     id,
     type: typeOf(record),
@@ -122,11 +124,11 @@ export function showSandbox(root: string, id: SandboxId): Sandbox & { use: Sandb
   const use: SandboxUse = { memory: 0, cpu: 0, processes: 0 };
   for (const { record, member } of own) {
     if (record?.cgroup === undefined || member.status === "stopped") continue;
-    const cgroup = loadCgroup(record.cgroup);
-    const { memory, cpu } = cgroup.stats();
+    const driver = driverOf(record);
+    const { memory, cpu } = driver.stats({ root, record });
     use.memory += Number(memory.usage.usage);
     use.cpu += Number(cpu.usage.total);
-    use.processes += cgroup.pids().length;
+    use.processes += driver.processes({ root, record }).length;
   }
   return {
     ...sandboxOf(

@@ -1,12 +1,12 @@
 import { HakoError } from "../base/errors";
 import { parseSize } from "../base/size";
+import type { Update } from "../drivers/interface/driver";
 import { textOf } from "../linux/call/bytes";
 import { readText } from "../linux/file/file";
 import { readAllWaiting } from "../linux/file/stream";
-import { parseResources, type Resources, readResources } from "../oci/config";
+import { parseResources, readResources } from "../oci/config";
 import { exactInteger, pointer } from "../oci/json";
 import { logWarning } from "../output/log";
-import type { SchemaFlags } from "../resctrl/resctrl";
 
 const STANDARD_INPUT = 0;
 
@@ -50,17 +50,11 @@ export const SCHEMA_FLAGS = {
 
 type Flag = LimitFlag | keyof typeof SCHEMA_FLAGS;
 
-/** What an update changes; nothing may be given. */
-export interface Changes {
-  resources: Resources;
-  schemas: SchemaFlags;
-}
-
 /** What `--resources` (a file, or - for standard input) describes, or the other flags, which don't count beside it. */
 export function changesOf(
   file: string | undefined,
   values: Readonly<Partial<Record<Flag, string | undefined>>>,
-): Changes {
+): Update {
   const isGiven = (flag: Flag): boolean => values[flag] !== undefined;
   const flags = (Object.keys(LIMIT_FLAGS) as LimitFlag[]).filter(isGiven);
   const schemas = (Object.keys(SCHEMA_FLAGS) as (keyof typeof SCHEMA_FLAGS)[]).filter(isGiven);

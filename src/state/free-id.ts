@@ -1,6 +1,6 @@
 import { exists, statusAt } from "../linux/file/file";
 import { type ContainerId, containerId } from "../oci/id";
-import { containerDirectory } from "./record";
+import { containerDirectory } from "./root";
 
 /** The inode of the host's first pid namespace (include/linux/proc_ns.h, PROC_PID_INIT_INO). */
 const FIRST_PID_NAMESPACE = 0xeffffffcn;

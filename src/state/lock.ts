@@ -5,7 +5,7 @@ import { hasErrno, statusAt } from "../linux/file/file";
 import { O, openAt } from "../linux/file/path";
 import { fileStatusOf } from "../linux/file/stat";
 import type { ContainerId } from "../oci/id";
-import { checkRoot, containerDirectory } from "./record";
+import { checkRoot, containerDirectory } from "./root";
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;

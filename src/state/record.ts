@@ -1,33 +1,26 @@
 import { asHakoError, HakoError } from "../base/errors";
 import type { CgroupRecord } from "../cgroup";
-import { freezerOf } from "../cgroup/group/freezer";
-import { STAGE_NAME } from "../drivers/namespaces/birth/stage-name";
-import {
-  exists,
-  hasErrno,
-  listNames,
-  makeDirectories,
-  makeNewDirectory,
-  readText,
-  removeDirectory as removeEmptyDirectory,
-  removeTree,
-  renameFile,
-  statusAt,
-  writeText,
-} from "../linux/file/file";
-import { join, resolve } from "../linux/file/path-text";
-import { aliveProcess } from "../linux/process/process";
-import { effectiveUser } from "../linux/process/rootless";
+import { readText, renameFile, writeText } from "../linux/file/file";
+import { dirname, join } from "../linux/file/path-text";
 import type { Config, Hooks } from "../oci/config";
-import { type ContainerId, containerId, MAPPINGS, type SandboxId } from "../oci/id";
+import type { ContainerId, SandboxId } from "../oci/id";
 import { exactJson, parseJson } from "../oci/json";
 import type { State } from "../oci/state";
 import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { HostMounts } from "./host-mounts";
-import { checkWay } from "./trusted-path";
-import { keepUserRoot } from "./user-root";
+import { CONFIG, checkRoot, containerDirectory, RECORD } from "./root";
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
+
+/** Drivers that there are. */
+const DRIVER_NAMES = ["namespaces"] as const;
+export type DriverName = (typeof DRIVER_NAMES)[number];
+
+/**
+ * The format of records. It rises when a hako that knows the one before would do something wrong with a record, not with a field
+ * that it may overlook (docs/decisions/state-format.md).
+ */
+export const FORMAT = 1;
 
 /** A process for ever: pids are used again, start times (clock ticks since boot) are not. */
 export interface ProcessRecord {
@@ -37,6 +30,10 @@ export interface ProcessRecord {
 
 /** What hako keeps of a container: `<root>/<id>/state.json`. */
 export interface ContainerRecord {
+  /** Missing in those of the time before there was a number: 1. */
+  format?: number;
+  /** Which driver has made the container; missing: namespaces. */
+  driver?: DriverName;
   id: ContainerId;
   sandbox: SandboxId;
   ociVersion: string;
@@ -65,109 +62,10 @@ export interface ContainerRecord {
   streams?: string[];
 }
 
-/** Rights of the group and of others. */
-const OTHERS_WRITE = 0o022;
-const OTHERS = 0o077;
-export const RECORD = "state.json";
-/** The config.json that the container was made from: what later becomes of the bundle's own doesn't matter. */
-export const CONFIG = "config.json";
-/** The compiled filter, if there is one. */
-export const FILTER = "seccomp.bpf";
-
-/** All that create, start and restore make in a container's directory. What they mount is out of the host's sight. */
-const OWN_FILES: ReadonlySet<string> = new Set([RECORD, `${RECORD}.new`, CONFIG, FILTER, "start.sock"]);
-const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", "rootfs", "rootfs.scratch", "criu-root"]);
-
-const checked = new Set<string>();
-
-/**
- * Refuses a state directory that somebody else may write to: what is stored there says which processes are killed and which
- * programs run as hooks.
- */
-export function checkRoot(root: string): void {
-  if (checked.has(root)) return;
-  if (resolve(root) === "/") {
-    const message = "--root /: the root directory can't be the state directory";
-    throw new HakoError({ code: "usage", message });
-  }
-  checkWay("--root", root);
-  const status = statusAt(root);
-  if (status === undefined) return;
-  if (status.type !== "directory") {
-    const message = `--root ${root}: it is not a directory`;
-    throw new HakoError({ code: "usage", message, errno: "ENOTDIR", path: root });
-  }
-  const { uid, mode } = status;
-  const foreign = uid !== 0 && uid !== effectiveUser();
-  if (foreign || (mode & OTHERS_WRITE) !== 0) {
-    throw new HakoError({
-      code: "state",
-      message: `--root ${root}: ${foreign ? `belongs to user ${uid}` : "others may write to it"}, and would decide what hako does`,
-      hint: "use a directory that only this user or root can write to",
-      path: root,
-    });
-  }
-  checked.add(root);
-}
-
-export function containerDirectory(root: string, id: ContainerId): string {
-  return join(resolve(root), id);
-}
-
-/** The socket that a created container waits on; gone when its program has been started. */
-export function startSocketPath(root: string, id: ContainerId): string {
-  return join(containerDirectory(root, id), "start.sock");
-}
-
-/** Claims an id for this process: of several exactly one makes the directory. */
-export function claimId(root: string, id: ContainerId): void {
-  checkRoot(root);
-  makeDirectories(root, 0o711);
-  keepUserRoot(root);
-  checkRoot(root);
-  if (makeNewDirectory(containerDirectory(root, id), 0o711)) return;
-  const message = `container id "${id}" already exists`;
-  const hint = hasRecord(root, id)
-    ? `hako delete ${id} frees it`
-    : `it has no record: hako delete --force ${id} removes what is left of it`;
-  throw new HakoError({ code: "exists", message, hint });
-}
-
-/** Gives back an id that nothing was made for yet. */
-export function unclaimId(root: string, id: ContainerId): void {
-  try {
-    removeEmptyDirectory(containerDirectory(root, id));
-  } catch (error) {
-    // it is another command's by now, or nobody's
-    if (!hasErrno(error, "ENOTEMPTY", "ENOENT")) throw error;
-  }
-}
-
-/**
- * The name of something in a container's directory that is none of hako's; undefined if all is. A directory of another's that
- * is beside those of the containers has no record either, as one that is left of a `create` that was killed.
- */
-export function foreignName(root: string, id: ContainerId): string | undefined {
-  const directory = containerDirectory(root, id);
-  const names = listNames(directory);
-  return names.find((name) => {
-    const path = join(directory, name);
-    const status = statusAt(path, false);
-    if (status === undefined) return false;
-    // a bundle has such a file too, but seldom one that only its owner reads
-    if (name === CONFIG && !names.includes(RECORD) && (status.mode & OTHERS) !== 0) return true;
-    if (status.type !== "directory") return !OWN_FILES.has(name);
-    return !OWN_DIRECTORIES.has(name) || listNames(path).some((inner) => inner !== "notify.sock");
-  });
-}
-
-export function removeDirectory(root: string, id: ContainerId): void {
-  const directory = containerDirectory(root, id);
-  if (statusAt(directory, false)?.type === "directory") {
-    // the record last: as long as anything is there it says what it is
-    for (const name of listNames(directory)) if (name !== RECORD) removeTree(join(directory, name));
-  }
-  removeTree(directory);
+/** A container that has a record, below one --root. */
+export interface Container {
+  readonly root: string;
+  readonly record: ContainerRecord;
 }
 
 /** Writes the record so that a reader sees the old or the new one, never a part. */
@@ -225,6 +123,7 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
   try {
     const record = JSON.parse(text) as ContainerRecord;
     if (OF_RUNC in record) throw foreign(id, file);
+    checkFormat(record, file);
     if (record.id !== id || typeof record.bundle !== "string") throw broken();
     return record;
   } catch (thrown) {
@@ -232,47 +131,24 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
   }
 }
 
-/** Whether anything at all is known of a container. */
-export function hasDirectory(root: string, id: ContainerId): boolean {
-  return statusAt(containerDirectory(root, id))?.type === "directory";
+/** A record that says more than this hako knows would be misread. */
+function checkFormat({ id, format = 1, driver = "namespaces", init }: ContainerRecord, file: string): void {
+  const known = (DRIVER_NAMES as readonly unknown[]).includes(driver);
+  if (format <= FORMAT && known) return;
+  const what = known
+    ? `of format ${format}, and this hako knows up to ${FORMAT}`
+    : `of the driver ${JSON.stringify(driver)}, which this hako does not have`;
+  const rest = init?.pid === undefined ? "" : `end process ${init.pid}, remove its cgroups, then `;
+  throw new HakoError({
+    code: "unsupported",
+    message: `container "${id}": ${file} is ${what}`,
+    hint: `delete it with the hako that has made it; without that, ${rest}remove ${dirname(file)}`,
+  });
 }
 
-/** Whether a `create` has begun to make the container; it does so under the lock. */
-export function hasRecord(root: string, id: ContainerId): boolean {
-  return statusAt(join(containerDirectory(root, id), RECORD)) !== undefined;
-}
-
-/** The ids below `root`, in order; what is no container's directory is left out. */
-export function containerIds(root: string): ContainerId[] {
-  checkRoot(root);
-  let names: string[];
-  try {
-    names = listNames(root);
-  } catch (thrown) {
-    const error = asHakoError(thrown);
-    if (error.errno === "ENOENT") return [];
-    throw error;
-  }
-  const ids = names.sort().filter((name) => name !== MAPPINGS && /^[A-Za-z0-9_+.-]+$/.test(name));
-  return ids.map(containerId);
-}
-
-/** What a container does now: from its record, its process and its freezer. */
-export function statusOf(root: string, record: ContainerRecord): Status {
-  const { creator, init } = record;
-  if (creator !== undefined) {
-    return aliveProcess(creator.pid, creator.startTime) === undefined ? "stopped" : "creating";
-  }
-  const alive = init === undefined ? undefined : aliveProcess(init.pid, init.startTime);
-  if (alive === undefined) return "stopped";
-  const nodes = record.cgroup?.nodes.filter((node) => node.skipped === undefined) ?? [];
-  if (freezerOf(nodes)?.frozen() === true) return "paused";
-  return alive.name === STAGE_NAME && isWaiting(root, record.id) ? "created" : "running";
-}
-
-/** Whether a container that lives has not been started yet: a paused one may be one or the other. */
-export function isWaiting(root: string, id: ContainerId): boolean {
-  return exists(startSocketPath(root, id));
+/** A container's record, and where it is; an error of code not-found if there is none. */
+export function readContainer(root: string, id: ContainerId): Container {
+  return { root, record: readRecord(root, id) };
 }
 
 /** The state document of the runtime spec (runtime.md "State"). */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseDuration } from "../../src/base/duration";
-import { execProcess, lostCapabilities } from "../../src/container/exec-process";
+import { execProcess, lostCapabilities } from "../../src/container/exec-spec";
 import { selected } from "../../src/container/ps";
 import { changesOf } from "../../src/container/update-values";
 import { withWarnings } from "./warnings";

@@ -15,12 +15,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { FilterCache, keyOf } from "../../src/container/filter-cache";
 import type { Seccomp } from "../../src/oci/config";
 import { compile } from "../../src/seccomp/compile";
 import { defaultProfile } from "../../src/seccomp/default-profile";
 import { bytesOfFilter, filterOfBytes } from "../../src/seccomp/filter-bytes";
 import { isProgram } from "../../src/seccomp/instructions";
+import { FilterCache, keyOf } from "../../src/state/filter-cache";
 
 const COMPILER = ["1.0", "a commit", "a hash"];
 const PROFILE: Seccomp = {

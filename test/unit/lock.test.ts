@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { containerId } from "../../src/oci/id";
 import { lockContainer } from "../../src/state/lock";
-import { claimId, unclaimId } from "../../src/state/record";
+import { claimId, unclaimId } from "../../src/state/root";
 
 const ID = containerId("box");
 

@@ -2,19 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { statusOf } from "../../src/container/status";
 import { processStatus } from "../../src/linux/process/process";
 import { containerId, sandboxId } from "../../src/oci/id";
 import { lockContainer } from "../../src/state/lock";
-import {
-  type ContainerRecord,
-  claimId,
-  containerIds,
-  readRecord,
-  removeDirectory,
-  stateOf,
-  statusOf,
-  writeRecord,
-} from "../../src/state/record";
+import { type ContainerRecord, readRecord, stateOf, writeRecord } from "../../src/state/record";
+import { claimId, containerIds, removeContainerDirectory } from "../../src/state/root";
 
 let root: string;
 const ID = containerId("a");
@@ -50,7 +43,7 @@ describe("records", () => {
     claimId(root, ID);
     expect(statSync(join(root, "a")).mode & 0o777).toBe(0o711);
     expect(() => claimId(root, ID)).toThrow('container id "a" already exists');
-    removeDirectory(root, ID);
+    removeContainerDirectory(root, ID);
     claimId(root, ID);
   });
 
@@ -90,7 +83,7 @@ describe("statusOf", () => {
   for (const [name, more, status] of rows) {
     test(name, () => {
       claimId(root, ID);
-      expect(statusOf(root, record(more)) as string).toBe(status);
+      expect(statusOf({ root, record: record(more) }) as string).toBe(status);
     });
   }
 

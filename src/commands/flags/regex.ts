@@ -1,7 +1,7 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { type ContainerId, containerId } from "../../oci/id";
 import { logWarning } from "../../output/log";
-import { containerIds } from "../../state/record";
+import { containerIds } from "../../state/root";
 
 export const REGEX = {
   type: "boolean",

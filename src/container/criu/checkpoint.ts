@@ -1,5 +1,7 @@
 import { during, HakoError } from "../../base/errors";
 import { loadCgroup } from "../../cgroup/group/stored";
+import { driverOf, need } from "../../drivers";
+import { isWaiting } from "../../drivers/namespaces/status";
 import { trySyscall } from "../../linux/call/syscall";
 import { makeDirectories, statusAt } from "../../linux/file/file";
 import { join, resolve } from "../../linux/file/path-text";
@@ -9,14 +11,9 @@ import type { ContainerId } from "../../oci/id";
 import { checkedConfig } from "../../oci/validate";
 import { logDebug } from "../../output/log";
 import { lockContainer } from "../../state/lock";
-import {
-  type ContainerRecord,
-  isWaiting,
-  type ProcessRecord,
-  readRecord,
-  statusOf,
-} from "../../state/record";
+import { type ContainerRecord, type ProcessRecord, readContainer } from "../../state/record";
 import { deleteContainer } from "../delete";
+import { statusOf } from "../status";
 import {
   CriuDirectories,
   type CriuFlags,
@@ -60,10 +57,12 @@ export function checkpointContainer(options: CheckpointOptions): void {
 function dump(options: CheckpointOptions): void {
   const { root, id, program, imagePath, preDump, statusFd } = options;
   using lock = lockContainer(root, id);
-  const record = readRecord(root, id);
-  const status = lock === undefined ? "stopped" : statusOf(root, record);
+  const container = readContainer(root, id);
+  const { record } = container;
+  need(driverOf(record), "checkpoint", `checkpoint container "${id}"`);
+  const status = lock === undefined ? "stopped" : statusOf(container);
   const { init } = record;
-  const waiting = status === "paused" && isWaiting(root, id);
+  const waiting = status === "paused" && isWaiting(container);
   if (init === undefined || waiting || (status !== "running" && status !== "paused")) {
     const message = `container "${id}": cannot checkpoint a container that is ${waiting ? "paused before its start" : status}`;
     throw new HakoError({ code: "state", message });

@@ -3,6 +3,7 @@ import { UndoStack } from "../../base/undo";
 import type { Cgroup } from "../../cgroup";
 import { cgroupOfConfig } from "../../cgroup/group/of-config";
 import { plannedRecord } from "../../cgroup/group/stored";
+import { driverFor, need } from "../../drivers";
 import { runHooks } from "../../hooks/hooks";
 import { Fd, FdList } from "../../linux/call/fd";
 import { syscall } from "../../linux/call/syscall";
@@ -18,19 +19,13 @@ import type { ContainerId } from "../../oci/id";
 import { logDebug, logWarning } from "../../output/log";
 import { lockContainer } from "../../state/lock";
 import { MappingStore } from "../../state/mapping";
-import {
-  type ContainerRecord,
-  claimId,
-  containerDirectory,
-  removeDirectory,
-  stateOf,
-  writeConfig,
-  writeRecord,
-} from "../../state/record";
-import { type Bundle, newRecord } from "../create";
+import { type ContainerRecord, stateOf, writeConfig, writeRecord } from "../../state/record";
+import { claimId, containerDirectory, removeContainerDirectory } from "../../state/root";
+import { makeFilter } from "../../state/stored-filter";
+import type { Bundle } from "../bundle";
+import { newRecord } from "../create";
 import { deleteContainer } from "../delete";
 import { announcePid } from "../io/pid-receivers";
-import { makeFilter } from "../seccomp";
 import {
   type CheckpointImage,
   CriuDirectories,
@@ -68,6 +63,7 @@ export function restoreContainer(options: RestoreOptions): ContainerRecord {
   if (effectiveUser() !== 0) {
     throw new HakoError({ code: "unsupported", message: "restore: criu needs root", hint: "run as root" });
   }
+  need(driverFor(bundle.config), "checkpoint", "restore");
   const image = readImage(options.imagePath);
   const record = restore(options, image);
   try {
@@ -87,7 +83,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   using lock = lockContainer(root, id);
   if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
   using undo = new UndoStack((error) => logWarning(error.oneLine));
-  undo.defer(`directory of ${id}`, () => removeDirectory(root, id));
+  undo.defer(`directory of ${id}`, () => removeContainerDirectory(root, id));
   const record = newRecord({ id, bundle, noNewKeyring: true });
   writeRecord(root, record);
   // for exec, as by create

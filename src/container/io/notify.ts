@@ -9,10 +9,11 @@ import { pollAny, waitFor } from "../../linux/file/poll";
 import { writeAllWaiting } from "../../linux/file/stream";
 import { unixBind, unixConnect } from "../../linux/file/unix-socket";
 import { openProcess } from "../../linux/process/process";
+import type { Config } from "../../oci/config";
 import type { ContainerId } from "../../oci/id";
 import { logDebug, logWarning } from "../../output/log";
-import { type ContainerRecord, containerDirectory } from "../../state/record";
-import type { Bundle } from "../create";
+import type { Container } from "../../state/record";
+import { containerDirectory } from "../../state/root";
 
 /** Where the container finds the socket; runc's place. */
 const DIRECTORY = "/run/notify";
@@ -29,13 +30,12 @@ function directoryOf(root: string, id: ContainerId): string {
 }
 
 /**
- * A bundle whose program can tell the caller's service manager that it is ready (sd_notify(3)): by a socket of the
+ * A config whose program can tell the caller's service manager that it is ready (sd_notify(3)): by a socket of the
  * container's own, whose directory, made here, is mounted read-only in it. Never the manager's: it believes what it is told.
  */
-export function withNotifySocket(root: string, id: ContainerId, bundle: Bundle): Bundle {
+export function withNotifySocket(root: string, id: ContainerId, config: Config): Config {
   const directory = directoryOf(root, id);
   makeDirectory(directory, 0o755);
-  const { config } = bundle;
   const mount = {
     destination: DIRECTORY,
     type: "bind",
@@ -46,12 +46,13 @@ export function withNotifySocket(root: string, id: ContainerId, bundle: Bundle):
     ...config.process,
     env: [...(config.process.env ?? []), `NOTIFY_SOCKET=${DIRECTORY}/${SOCKET}`],
   };
-  return { ...bundle, config: { ...config, process, mounts: [...(config.mounts ?? []), mount] } };
+  return { ...config, process, mounts: [...(config.mounts ?? []), mount] };
 }
 
 /** Listens for a container that was made with a socket of its own; undefined for others. */
-export function relayOf(root: string, record: ContainerRecord, manager: string): NotifyRelay | undefined {
-  return exists(directoryOf(root, record.id)) ? new NotifyRelay(root, record, manager) : undefined;
+export function relayOf(container: Container, manager: string): NotifyRelay | undefined {
+  const { root, record } = container;
+  return exists(directoryOf(root, record.id)) ? new NotifyRelay(container, manager) : undefined;
 }
 
 /** Takes the container's messages from its start on, and passes the one that counts to the service manager. */
@@ -63,8 +64,7 @@ export class NotifyRelay implements Disposable {
 
   /** `manager` is the caller's $NOTIFY_SOCKET: a path, or "@NAME". */
   constructor(
-    root: string,
-    { id, init }: ContainerRecord,
+    { root, record: { id, init } }: Container,
     private readonly manager: string,
   ) {
     this.#path = join(directoryOf(root, id), SOCKET);

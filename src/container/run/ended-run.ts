@@ -2,7 +2,8 @@ import { attendanceError, CAME_TO, statusOfDigits } from "../../linux/attendant/
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { ownVariable } from "../../linux/file/caller-environment";
 import type { ContainerId } from "../../oci/id";
-import { hasDirectory, type ProcessRecord, readRecord } from "../../state/record";
+import { type ProcessRecord, readRecord } from "../../state/record";
+import { hasDirectory } from "../../state/root";
 import { FORWARDED } from "../io/forwarded-signals";
 
 /** Of a process that was started again: who it was, which container it had run, and what the attendant came to. */

@@ -12,7 +12,7 @@ import {
   wordIn,
 } from "../../linux/steps/row-program";
 import type { Template } from "../../linux/steps/template";
-import { CONFIG, FILTER, RECORD } from "../../state/record";
+import { CONFIG, FILTER, RECORD } from "../../state/root";
 
 const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_NOFOLLOW = 0x100;

@@ -6,7 +6,7 @@ import { workingDirectory } from "../../linux/file/working-directory";
 import { effectiveUser } from "../../linux/process/rootless";
 import type { Config, Linux, Mount, Resources } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
-import type { Bundle } from "../create";
+import type { Bundle } from "../bundle";
 import { userOf } from "../user";
 import { inOrder, mountsBelow } from "./mount-order";
 import { SCRIPT_CAPABILITIES } from "./script-capabilities";

@@ -8,7 +8,7 @@ import { kataWarning } from "../../oci/semantics-isolation";
 import { unknownFields } from "../../oci/unknown-fields";
 import { examine } from "../../oci/validate";
 import { MappingStore } from "../../state/mapping";
-import { hasDirectory } from "../../state/record";
+import { hasDirectory } from "../../state/root";
 import { hostFindings } from "./bundle-problems";
 
 /** What is to be said about a bundle or an id. */

@@ -4,31 +4,39 @@ import type { Cgroup } from "../../cgroup";
 import { cgroupOfConfig } from "../../cgroup/group/of-config";
 import { cgroupOwner } from "../../cgroup/group/ownership";
 import { plannedRecord } from "../../cgroup/group/stored";
+import type { Fd } from "../../linux/call/fd";
+import { unixListen } from "../../linux/file/unix-socket";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../../linux/process/rlimit";
 import type { Config } from "../../oci/config";
+import { hasNamespace } from "../../oci/namespaces";
 import { logDebug } from "../../output/log";
 import type { ResctrlRecord } from "../../resctrl/resctrl";
-import type { ContainerPlan, CreateEvents } from "../driver";
+import { containerDirectory } from "../../state/root";
+import { makeFilter } from "../../state/stored-filter";
+import type { CreateEvents, CreatePlan } from "../interface/driver";
 import { joinsFirst } from "./birth/cgroup-time";
 import { SetUp } from "./set-up";
+import { startSocketPath } from "./status";
 
 /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
-export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, undo: UndoStack): void {
+export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo: UndoStack): void {
   const { config, id } = plan;
+  if (!hasNamespace(config, "mount")) planHostMounts(plan, events, undo);
+  using startSocket = unixListen(startSocketPath(plan.root, id));
   const cgroup = cgroupOfConfig(plan.cgroupManager, config, id);
   undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
-  events.cgroup(plannedRecord(cgroup));
+  events.made({ cgroup: plannedRecord(cgroup) });
   cgroup.createUnified();
   const first = joinsFirst(config);
   // whoever else changes cgroups meanwhile, the process is born in one or joins it
   const entry = cgroup.entry();
-  const making = setUp(plan, cgroup, entry.born);
+  const making = setUp(plan, startSocket, cgroup, entry.born);
   const { pid, startTime } = making.process;
   undo.defer(`process of ${id}`, () => making[Symbol.dispose]());
   cgroup.createOthers();
   logDebug(`${id}: process ${pid} in its namespaces, cgroups ${JSON.stringify(cgroup.paths)}`);
   // it stays outside of the limits, which are for the program, as long as it can
-  events.process({ pid, startTime }, cgroup.record);
+  events.made({ init: { pid, startTime }, cgroup: cgroup.record });
   if (config.linux?.netDevices !== undefined) {
     making.settle();
     const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
@@ -44,7 +52,7 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
     try {
       joinResctrl(rdt, id, pid, made);
     } finally {
-      events.resctrl(made);
+      events.made({ resctrl: made });
     }
   }
   undo.defer(`processes of ${id}`, () => cgroup.kill());
@@ -64,19 +72,33 @@ export function createInNamespaces(plan: ContainerPlan, events: CreateEvents, un
   logDebug(`${id}: root file system entered`);
   events.meanwhile();
   if (!first) join();
-  making.identify(plan.filter());
+  making.identify(makeFilter(plan.root, id, config, plan.filter));
   // it may have been born anew
   const { process } = making;
-  if (process.pid !== pid) events.process({ pid: process.pid, startTime: process.startTime }, cgroup.record);
+  if (process.pid !== pid) {
+    const init = { pid: process.pid, startTime: process.startTime };
+    events.made({ init, cgroup: cgroup.record });
+  }
   cgroup.settle();
   logDebug(`${id}: in its cgroups, with its identity; waits for start`);
   events.created();
   making.release();
 }
 
-function setUp(plan: ContainerPlan, cgroup: Cgroup, born: string | undefined): SetUp {
+/** Without a mount namespace its mounts are the host's: what has to be unmounted with the container. */
+function planHostMounts({ id, rootfs }: CreatePlan, events: CreateEvents, undo: UndoStack): void {
+  const { plannedHostMounts, removeHostMounts } =
+    require("../../state/host-mounts") as typeof import("../../state/host-mounts");
+  const hostMounts = plannedHostMounts(rootfs);
+  events.made({ hostMounts });
+  undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
+}
+
+function setUp(plan: CreatePlan, startSocket: Fd, cgroup: Cgroup, born: string | undefined): SetUp {
   return new SetUp({
     ...plan,
+    directory: containerDirectory(plan.root, plan.id),
+    startSocket,
     born,
     explainEnd(signal) {
       const { explainEnd } = require("../../explain/death") as typeof import("../../explain/death");

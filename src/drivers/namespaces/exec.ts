@@ -1,33 +1,46 @@
 import type { UndoStack } from "../../base/undo";
 import type { CgroupEntry } from "../../cgroup";
 import { loadCgroup } from "../../cgroup/group/stored";
-import type { ProcessRecord } from "../../state/record";
-import type { ExecPlan } from "../driver";
+import { hasListener } from "../../linux/process/filter-steps";
+import { keepsGroups } from "../../oci/groups";
+import { type ProcessRecord, stateOf } from "../../state/record";
+import { storedFilter } from "../../state/stored-filter";
+import type { ExecPlan, Ready } from "../interface/driver";
+import type { LivingContainer } from "../interface/living";
 import { withPossibleGroups } from "./birth/groups";
-import type { Attendance } from "./exec/attended-exec";
 import { spawnExec } from "./exec/spawn-exec";
+import { passListener } from "./filter-listener";
 import { applyScheduler } from "./program/attributes";
 
 const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
 
 /** Starts a process beside the first; `ready` is called with it right before it executes its program. */
 export function execInNamespaces(
+  container: LivingContainer,
   plan: ExecPlan,
-  ready: (process: ProcessRecord) => Attendance | undefined,
+  ready: Ready,
   undo: UndoStack,
 ): ProcessRecord {
-  const { cgroup: record, cgroups, init, consoleSocket, listener, ...rest } = plan;
-  const process = plan.keepsGroups ? plan.process : withPossibleGroups(plan.process, init.pid);
-  const cgroup = record === undefined ? undefined : loadCgroup(record);
-  const entry = cgroup?.entry(cgroup.subCgroups(cgroups)) ?? NO_ENTRY;
-  const made = spawnExec({ ...rest, ...init, process, entry, consoleSocket });
+  const { root, record, init, pidfd, rootfs, config } = container;
+  const { id, noNewKeyring } = record;
+  const keeps = keepsGroups(config);
+  const process = keeps ? plan.process : withPossibleGroups(plan.process, init.pid);
+  const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
+  const entry = cgroup?.entry(cgroup.subCgroups(plan.cgroups)) ?? NO_ENTRY;
+  const filter = storedFilter(root, id);
+  const made = spawnExec({
+    ...plan,
+    ...{ id, pid: init.pid, pidfd, rootfs, process, linux: config.linux, filter, noNewKeyring, entry },
+    keepsGroups: keeps,
+  });
   undo.defer("its process", () => made[Symbol.dispose]());
   const { pid } = made;
   // what is done from outside is done before it executes its program
   cgroup?.joinOthers(pid, entry, init.pid);
   applyScheduler(plan.process, pid);
-  const attendance = ready(made);
+  // the listener of a filter comes when it has been let go
+  const attendance = ready(made, filter === undefined || !hasListener(filter));
   if (attendance !== undefined) made.leave(attendance, process);
-  made.release(listener);
+  made.release((fd) => passListener(fd, config, init.pid, stateOf(record, "running")));
   return { pid, startTime: made.startTime };
 }

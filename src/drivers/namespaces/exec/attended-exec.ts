@@ -1,24 +1,16 @@
 import { attendedTerminal, takePlace } from "../../../linux/attendant/attendant";
 import type { AttendedTerminal } from "../../../linux/attendant/attendant-terminal";
-import type { Fd } from "../../../linux/call/fd";
 import { stepName, walkedOffset } from "../../../linux/remote/failed-step";
 import { type StoredTemplate, type Template, templateOf } from "../../../linux/steps/template";
 import type { Process } from "../../../oci/config";
+import type { Attendance } from "../../interface/driver";
+import { EXEC_AGAIN, type ExecTold } from "../../interface/exec-told";
 import type { BornProcess } from "../birth/born-process";
 import type { ExecAttendantWord } from "./exec-attendant-rows";
-import type { ExecEnd, ExecShared } from "./exec-process";
-import { EXEC_AGAIN, type ExecTold } from "./exec-told";
+import type { ExecEnd, ExecShared } from "./exec-steps";
 
 /** Set by build.ts: the attendant without a terminal. */
 declare const HAKO_EXEC_ATTENDANT: StoredTemplate<ExecAttendantWord> | undefined;
-
-/** Who takes the place of this process while the program runs. */
-export interface Attendance {
-  /** Signals that the program gets in its stead. */
-  signals: readonly number[];
-  /** The terminal that is to be connected to our standard streams. */
-  master: Fd | undefined;
-}
 
 /** Longer ones are no path, and would not fit into a line of the environment. */
 const LONGEST = 16_384;

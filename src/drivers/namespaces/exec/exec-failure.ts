@@ -9,41 +9,40 @@ import { trySyscall } from "../../../linux/call/syscall";
 import { isChild, reapChild } from "../../../linux/process/process";
 import { failureAt } from "../../../linux/remote/failed-step";
 import { SharedRange } from "../../../linux/remote/shared-range";
-import { diedBefore } from "./exec-process";
-import type { ExecTold } from "./exec-told";
+import { keepsGroups } from "../../../oci/groups";
+import type { ToldExec } from "../../interface/exec-told";
+import type { LivingContainer } from "../../interface/living";
 import { ProgramOutside } from "./program-outside";
-import type { ExecOptions } from "./spawn-exec";
+import { diedBefore } from "./waiting-exec";
 
 const SIGKILL = 9;
 
-/** The process that this one is to tell of, for it was started again with this line; undefined if the line is another process's. */
-export function toldExec(line: string): { told: ExecTold; status: number } | undefined {
-  const [, json = "", digits = ""] = /^(.*\})([a-p]+)$/s.exec(line) ?? [];
-  if (json === "") return undefined;
-  const told = JSON.parse(json) as ExecTold;
-  // no other process has this one's number, whatever environment it was given
-  return told.own === process.pid ? { told, status: statusOfDigits(digits) } : undefined;
-}
-
 /**
- * Throws why the process of an exec did not execute its program; of one that was attended no longer it says so. What is in
+ * Why the process of an exec did not execute its program; of one that was attended no longer it says so. What is in
  * the range is believed no more than a place in the table and a number can be.
  */
 export function failureTold(
-  { told, status }: { told: ExecTold; status: number },
-  container: Pick<ExecOptions, "pid" | "rootfs" | "keepsGroups">,
-): never {
+  { told, digits }: ToldExec,
+  { init, rootfs, config }: Pick<LivingContainer, "init" | "rootfs" | "config">,
+): Error {
   const { pid, range: number, table, steps, process } = told;
+  const status = statusOfDigits(digits);
   // it has ended, unless its attendant was no longer one
   if (isChild(pid)) {
     trySyscall("kill", pid, SIGKILL);
     reapChild(pid, true);
   }
-  if (status >= CAME_TO.unwritten) throw attendanceError(status, "the process");
+  if (status >= CAME_TO.unwritten) return attendanceError(status, "the process");
   using range = SharedRange.of(new Fd(number));
   const failed = failureAt(range, table);
-  if (failed === undefined) throw diedBefore(status - SIGNALLED);
-  const program = new ProgramOutside({ ...container, process, homeOf: () => "/" });
+  if (failed === undefined) return diedBefore(status - SIGNALLED);
+  const program = new ProgramOutside({
+    pid: init.pid,
+    rootfs,
+    keepsGroups: keepsGroups(config),
+    process,
+    homeOf: () => "/",
+  });
   const own = steps.map(({ path, ...step }) => ({ ...step, args: path === undefined ? [] : [path] }));
-  throw program.failure(own, failed);
+  return program.failure(own, failed);
 }

@@ -11,6 +11,7 @@ import { filterSteps } from "../../../linux/process/filter-steps";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../../../linux/process/namespace";
 import { hideStep, nameStep, parentDeathStep } from "../../../linux/process/process";
 import { limitSteps } from "../../../linux/process/rlimit";
+import type { SharedRange } from "../../../linux/remote/shared-range";
 import { closeStep, inheritSteps, ownerSteps, replaceStep } from "../../../linux/steps/child-steps";
 import { controllingTerminalStep } from "../../../linux/terminal/pty";
 import { outOfMemoryScoreSteps } from "../birth/out-of-memory-score";
@@ -20,8 +21,8 @@ import { affinitySteps, attributeSteps } from "../program/attributes";
 import { keptForFilter, openFilesFor, processLimits } from "../program/final";
 import { enterSteps, type Identity, identityOf, standardStreamSteps } from "../program/identity";
 import { labelSteps } from "../program/labels";
+import type { ExecMaterial } from "./material";
 import type { ProgramOutside } from "./program-outside";
-import type { ExecOptions } from "./spawn-exec";
 
 /** execve's EACCES: in another directory of PATH there may be a file that can be executed. */
 const DENIED = -errnoNumber("EACCES");
@@ -60,7 +61,7 @@ export function usedDescriptors(fds: ExecDescriptors): Fd[] {
 
 /** Descriptors of an exec, with the numbers of those that its processes open. */
 export function descriptorsOf(
-  { pidfd, rootfs, preserveFds, entry }: ExecOptions,
+  { pidfd, rootfs, preserveFds, entry }: ExecMaterial,
   made: Pick<ExecDescriptors, "terminal" | "channel" | "range" | "image">,
 ): ExecDescriptors {
   const own = { pidfd, root: rootfs, ...made };
@@ -83,7 +84,7 @@ function freeNumbers(preserveFds: number, taken: readonly number[]): () => numbe
 }
 
 /** How an exec's program becomes what config.json says of it. */
-export function identityOfExec(options: ExecOptions, foreign: readonly NamespaceType[]): Identity {
+export function identityOfExec(options: ExecMaterial, foreign: readonly NamespaceType[]): Identity {
   const { process, filter, keepsGroups } = options;
   const have = foreign.includes("user") ? allCapabilities() : permittedCapabilities();
   const kept = keptForFilter(process, filter);
@@ -103,7 +104,7 @@ export interface JoinerSteps {
  * be, and takes the program's identity, but for a right that a seccomp filter needs. `owner` is what we call the program's user.
  */
 export function joinerSteps(
-  options: ExecOptions,
+  options: ExecMaterial,
   foreign: readonly NamespaceType[],
   identity: Identity,
   owner: number,
@@ -200,7 +201,7 @@ function terminalSteps(terminal: Fd, uid: number, owner: number): Step[] {
 
 /** What the program's process makes, in the container's pid namespace; the last steps are the execution. */
 export function programSteps(
-  options: ExecOptions,
+  options: ExecMaterial,
   program: ProgramOutside,
   identity: Identity,
   fds: ExecDescriptors,
@@ -231,4 +232,20 @@ function executionSteps({ places, args, environment }: ProgramOutside): Step[] {
     if (index === places.length - 1) return step;
     return here === "found" ? { ...step, least: DENIED, most: BigInt(DENIED) } : { ...step, optional: true };
   });
+}
+
+/** What an exec's process and its maker have in common. */
+export interface ExecShared {
+  /** In its memory are the steps that it makes, and how they ended. */
+  range: SharedRange;
+  /** Our end of the socket at which it waits for a byte; its own is closed when it executes its program, and when it ends. */
+  channel: Fd;
+}
+
+/** What an exec's process does from its birth on. */
+export interface ExecEnd {
+  program: ProgramOutside;
+  steps: readonly Step[];
+  /** Its seccomp filter has a listener, or there is one at all. */
+  filter: "listens" | "filters" | undefined;
 }

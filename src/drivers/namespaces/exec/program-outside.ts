@@ -9,7 +9,7 @@ import { fileStatusOf } from "../../../linux/file/stat";
 import { hostId } from "../../../linux/process/id-map";
 import type { Process } from "../../../oci/config";
 import { absoluteIn, environmentOf, notExecuted, notFound, placesOf } from "../program/program";
-import type { ExecOptions } from "./spawn-exec";
+import type { ExecMaterial } from "./material";
 
 /** A file that may be the program. */
 interface Place {
@@ -19,7 +19,7 @@ interface Place {
 }
 
 /** `pid` is the first process of the program's container, `rootfs` the root directory of its mount namespace. */
-type Container = Pick<ExecOptions, "pid" | "rootfs" | "process" | "homeOf" | "keepsGroups">;
+type Container = Pick<ExecMaterial, "pid" | "rootfs" | "process" | "homeOf" | "keepsGroups">;
 
 /** A program of a container, looked up from outside: nothing of ours is in there, and no path leads out. */
 export class ProgramOutside {

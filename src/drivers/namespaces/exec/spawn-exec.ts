@@ -1,5 +1,4 @@
 import { asHakoError, HakoError } from "../../../base/errors";
-import type { CgroupEntry } from "../../../cgroup";
 import type { Explanation } from "../../../explain/execution";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
@@ -7,17 +6,15 @@ import { trySyscall } from "../../../linux/call/syscall";
 import { hasErrno } from "../../../linux/file/file";
 import { fileStatusOf } from "../../../linux/file/stat";
 import { socketPair } from "../../../linux/file/unix-socket";
-import { hasListener, type SeccompFilter } from "../../../linux/process/filter-steps";
+import { hasListener } from "../../../linux/process/filter-steps";
 import { NAMESPACE_TYPES, type NamespaceType, namespaceInode } from "../../../linux/process/namespace";
 import { hasItsNumber } from "../../../linux/process/process";
 import { RemoteProcess } from "../../../linux/remote/remote-process";
 import { SharedRange } from "../../../linux/remote/shared-range";
-import type { Linux, Process } from "../../../oci/config";
 import { type BornProcess, executedOutside, toldToBear } from "../birth/born-process";
 import { ownerBeside } from "../birth/owner";
 import { CWD } from "../program/identity";
 import { noConsoleSocket, openTerminal } from "../program/terminal";
-import { ExecProcess } from "./exec-process";
 import {
   descriptorsOf,
   type ExecDescriptors,
@@ -27,39 +24,15 @@ import {
   programSteps,
   usedDescriptors,
 } from "./exec-steps";
+import type { ExecMaterial } from "./material";
 import { ProgramOutside } from "./program-outside";
-
-/** What a process beside the first of a container is made from. */
-export interface ExecOptions {
-  /** The container's first process, and a descriptor of it. */
-  pid: number;
-  pidfd: Fd;
-  /** The root directory of its mount namespace. */
-  rootfs: Fd;
-  /** The id of the container. */
-  id: string;
-  process: Process;
-  /** Where the container's files say that a user is at home. */
-  homeOf(uid: number): string;
-  /** What of the container's /linux concerns each of its programs. */
-  linux: Pick<Linux, "personality" | "memoryPolicy" | "namespaces"> | undefined;
-  /** The container's seccomp filter. */
-  filter: SeccompFilter | undefined;
-  noNewKeyring: boolean;
-  /** The program has our groups in place of its own. */
-  keepsGroups: boolean;
-  preserveFds: number;
-  /** The soft limit of open files that the caller had. */
-  openFiles: number | undefined;
-  entry: CgroupEntry;
-  consoleSocket: Fd | undefined;
-}
+import { WaitingExec } from "./waiting-exec";
 
 /**
  * The namespaces of a container's process that are not ours: setns(2) into our own user namespace fails, and into others is idle, so
  * that of those which were made for it nobody has to ask.
  */
-function foreignNamespaces({ pid, linux }: ExecOptions): NamespaceType[] {
+function foreignNamespaces({ pid, linux }: ExecMaterial): NamespaceType[] {
   const made = (type: NamespaceType) =>
     type !== "user" && linux?.namespaces?.some((one) => one.type === type && !one.path) === true;
   return NAMESPACE_TYPES.filter((type) => {
@@ -75,7 +48,7 @@ function foreignNamespaces({ pid, linux }: ExecOptions): NamespaceType[] {
  * system calls: all that had to be looked up was so from outside. It is born by one that was executed here, joined the container's
  * namespaces, and took that identity.
  */
-export function spawnExec(options: ExecOptions): ExecProcess {
+export function spawnExec(options: ExecMaterial): WaitingExec {
   const { pid, pidfd, filter } = options;
   const foreign = foreignNamespaces(options);
   const program = new ProgramOutside(options);
@@ -100,7 +73,7 @@ export function spawnExec(options: ExecOptions): ExecProcess {
     const steps = programSteps(options, program, identity, fds);
     const born = explained(options, foreign, () => bear(options, range, fds, joiner, steps));
     const filtered = filter === undefined ? undefined : hasListener(filter) ? "listens" : "filters";
-    return new ExecProcess(born, { range, channel: ours }, { program, steps, filter: filtered });
+    return new WaitingExec(born, { range, channel: ours }, { program, steps, filter: filtered });
   } catch (error) {
     ours.close();
     range[Symbol.dispose]();
@@ -113,7 +86,7 @@ export function spawnExec(options: ExecOptions): ExecProcess {
  * to search the way to the working directory. Or only the user has.
  */
 function bear(
-  { entry: { born }, preserveFds }: ExecOptions,
+  { entry: { born }, preserveFds }: ExecMaterial,
   range: SharedRange,
   fds: ExecDescriptors,
   { before, asRoot, asUser }: JoinerSteps,
@@ -152,14 +125,14 @@ function explainEnd(signal: number | undefined): Explanation {
   return death.explainEnd({ signal, cgroup: undefined });
 }
 
-function terminalOf(options: ExecOptions, program: ProgramOutside): Fd {
+function terminalOf(options: ExecMaterial, program: ProgramOutside): Fd {
   const { consoleSocket, process: specified, rootfs } = options;
   if (consoleSocket === undefined) throw noConsoleSocket();
   return openTerminal(consoleSocket, specified, (slave) => giveToOwner(slave, options, program), rootfs);
 }
 
 /** A terminal is whose that opens it. One in a user namespace would open it as its root, who can then give it to the user. */
-function giveToOwner(slave: Fd, { pid, process: { user } }: ExecOptions, program: ProgramOutside): void {
+function giveToOwner(slave: Fd, { pid, process: { user } }: ExecMaterial, program: ProgramOutside): void {
   const owner = ownerBeside(pid, user);
   const [uid, gid] = [program.onHost("uid", owner.uid), program.onHost("gid", owner.gid)];
   const now = fileStatusOf(slave);
@@ -171,7 +144,7 @@ function giveToOwner(slave: Fd, { pid, process: { user } }: ExecOptions, program
 }
 
 function explained<T>(
-  { entry: { born } }: ExecOptions,
+  { entry: { born } }: ExecMaterial,
   foreign: readonly NamespaceType[],
   action: () => T,
 ): T {

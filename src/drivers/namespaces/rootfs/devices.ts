@@ -16,7 +16,7 @@ import { type FileStatus, fileStatusOf, isSameFile } from "../../../linux/file/s
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
 import type { Config, LinuxDevice } from "../../../oci/config";
 import { isBind } from "../../../oci/mount-options";
-import type { RootfsWork } from "./rootfs";
+import type { RootfsWork } from "./work";
 
 export interface Device extends Node {
   path: string;

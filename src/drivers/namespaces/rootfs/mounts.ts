@@ -29,7 +29,7 @@ import { logWarning } from "../../../output/log";
 import { mountCgroup } from "./cgroup-mount";
 import { copyUp } from "./copy-up";
 import { specifiedFilesystem } from "./mount-filesystem";
-import type { RootfsWork } from "./rootfs";
+import type { RootfsWork } from "./work";
 
 /** What of a procfs may be mounted over: what lxcfs imitates (runc's list). */
 const OVER_PROC: ReadonlySet<string> = new Set([

@@ -1,6 +1,5 @@
 import { errnoHint } from "../../../base/errno-hints";
 import { during, HakoError } from "../../../base/errors";
-import type { CgroupMounts } from "../../../cgroup";
 import { Fd } from "../../../linux/call/fd";
 import { syscall, syscallOn } from "../../../linux/call/syscall";
 import { hasErrno, realPath } from "../../../linux/file/file";
@@ -22,39 +21,7 @@ import { privateProc, writeSysctls } from "../program/sysctl";
 import { bindConsole, setUpDevices } from "./devices";
 import { maskPaths, readonlyPaths } from "./masks";
 import { mountAll } from "./mounts";
-
-export interface RootfsContext {
-  config: Config;
-  /** Absolute. */
-  rootfs: string;
-  /** What relative sources of bind mounts are relative to; the working directory if not given. */
-  bundle?: string | undefined;
-  cgroup: CgroupMounts | undefined;
-  /** The pid namespace that it will be in, where who builds the root file system is in another. */
-  pidNamespace?: Fd | undefined;
-  /** procfs that were begun in that namespace, by their mounts' places; used up by mounting. */
-  begunProcfs: ReadonlyMap<number, Fd>;
-  /** It will be in a cgroup namespace of its own. */
-  newCgroupNamespace: boolean;
-  userNamespace: boolean;
-  /** It has a mount namespace, its own or another's; else its mounts are the host's, on its rootfs. */
-  mountNamespace: boolean;
-  /** Sources that were opened and mapped outside, by their mounts' places; used up by mounting. */
-  mappedMounts: ReadonlyMap<number, Fd>;
-  /** Sources that were opened outside, by their mounts' places; used up by mounting. */
-  bindSources: ReadonlyMap<number, Fd>;
-  /** Devices that were made outside, by their places in /linux/devices; used up by mounting. */
-  madeDevices: ReadonlyMap<number, Fd>;
-}
-
-/** What the concerns of the root file system share while it is built. */
-export interface RootfsWork {
-  readonly context: RootfsContext;
-  /** The container's root directory; a mount on "/" replaces it. */
-  root: Fd;
-  /** Mounts that become read-only when everything in them is made. */
-  readonly readonlyLater: Fd[];
-}
+import type { RootfsContext, RootfsWork } from "./work";
 
 const ROOT_PROPAGATION: Readonly<Record<string, { propagation: Propagation; recursive: boolean }>> = {
   private: { propagation: "private", recursive: false },

@@ -15,8 +15,8 @@ import { exactJson } from "../oci/json";
 import { NATIVE } from "../oci/seccomp-words";
 import { logDebug } from "../output/log";
 import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
-import { checkWay } from "../state/trusted-path";
-import { defaultRoot } from "../state/user-root";
+import { checkWay } from "./trusted-path";
+import { defaultRoot } from "./user-root";
 
 /** Set by build.ts: a hash of the compiler's source. Whoever changes that has another one in the same commit. */
 declare const HAKO_FILTER_COMPILER: string | undefined;

@@ -1,24 +1,13 @@
-import { during, HakoError } from "../base/errors";
-import { bytesOf } from "../linux/call/bytes";
-import type { Fd } from "../linux/call/fd";
-import { sendFd } from "../linux/file/descriptor-passing";
+import { HakoError } from "../base/errors";
 import { hasErrno, readBytes, writeBytes } from "../linux/file/file";
 import { join } from "../linux/file/path-text";
-import { writeAllWaiting } from "../linux/file/stream";
-import { unixConnect } from "../linux/file/unix-socket";
 import type { SeccompFilter } from "../linux/process/filter-steps";
 import type { Config, Seccomp } from "../oci/config";
 import type { ContainerId } from "../oci/id";
-import type { State } from "../oci/state";
 import { logWarning } from "../output/log";
 import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
-import { containerDirectory } from "../state/record";
 import type { CachedFilter } from "./filter-cache";
-
-/** The compiled filter. */
-const FILE = "seccomp.bpf";
-/** What sendFd sends along with a descriptor; the rest follows. */
-const FIRST_PART = 4000;
+import { containerDirectory, FILTER } from "./root";
 
 /** Compiles the profile of a config, unless that was done, and keeps the filter for `exec`. */
 export function makeFilter(
@@ -29,7 +18,7 @@ export function makeFilter(
 ): SeccompFilter | undefined {
   const filter = made ?? compiled(config);
   if (filter === undefined) return undefined;
-  writeBytes(join(containerDirectory(root, id), FILE), bytesOfFilter(filter), 0o600);
+  writeBytes(join(containerDirectory(root, id), FILTER), bytesOfFilter(filter), 0o600);
   return filter;
 }
 
@@ -69,7 +58,7 @@ function compileFilter(profile: Seccomp, noNewPrivileges: boolean): CachedFilter
 
 /** The filter that the container was made with. */
 export function storedFilter(root: string, id: ContainerId): SeccompFilter | undefined {
-  const file = join(containerDirectory(root, id), FILE);
+  const file = join(containerDirectory(root, id), FILTER);
   let bytes: Uint8Array;
   try {
     bytes = readBytes(file);
@@ -80,17 +69,4 @@ export function storedFilter(root: string, id: ContainerId): SeccompFilter | und
   const filter = filterOfBytes(bytes);
   if (filter !== undefined) return filter;
   throw new HakoError({ code: "state", message: `container "${id}": ${file} is broken` });
-}
-
-/** Sends a filter's listener to the agent at /linux/seccomp/listenerPath (config-linux.md "The Container Process State"). */
-export function passListener(fd: Fd, config: Config, pid: number, state: State): void {
-  const { listenerPath = "", listenerMetadata } = config.linux?.seccomp ?? {};
-  const metadata = listenerMetadata === undefined ? {} : { metadata: listenerMetadata };
-  const text = JSON.stringify({ ociVersion: state.ociVersion, fds: ["seccompFd"], pid, ...metadata, state });
-  const bytes = bytesOf(text);
-  during(`config /linux/seccomp/listenerPath: ${listenerPath}`, () => {
-    using agent = unixConnect(listenerPath);
-    sendFd(agent, fd, bytes.subarray(0, FIRST_PART));
-    writeAllWaiting(agent, bytes.subarray(FIRST_PART));
-  });
 }

@@ -1,5 +1,4 @@
 import type { Fd } from "../../../linux/call/fd";
-import type { Step } from "../../../linux/call/step";
 import { recvByte } from "../../../linux/file/descriptor-passing";
 import { hasErrno } from "../../../linux/file/file";
 import { waitFor } from "../../../linux/file/poll";
@@ -8,34 +7,17 @@ import { isListener } from "../../../linux/process/filter-steps";
 import { hasExecuted, reapChild } from "../../../linux/process/process";
 import { failureAt } from "../../../linux/remote/failed-step";
 import { forged, silence } from "../../../linux/remote/remote-answers";
-import type { SharedRange } from "../../../linux/remote/shared-range";
 import type { Process } from "../../../oci/config";
+import type { Attendance } from "../../interface/driver";
 import type { BornProcess } from "../birth/born-process";
 import { STAGE_NAME } from "../birth/stage-name";
-import type { Attendance } from "./attended-exec";
-import type { ProgramOutside } from "./program-outside";
+import type { ExecEnd, ExecShared } from "./exec-steps";
 
 /** How long it may take to execute its program: others in the container may keep it from that. */
 const EXECUTION_MS = 60_000;
 
-/** What an exec's process and its maker have in common. */
-export interface ExecShared {
-  /** In its memory are the steps that it makes, and how they ended. */
-  range: SharedRange;
-  /** Our end of the socket at which it waits for a byte; its own is closed when it executes its program, and when it ends. */
-  channel: Fd;
-}
-
-/** What an exec's process does from its birth on. */
-export interface ExecEnd {
-  program: ProgramOutside;
-  steps: readonly Step[];
-  /** Its seccomp filter has a listener, or there is one at all. */
-  filter: "listens" | "filters" | undefined;
-}
-
 /** A process in a container that waits to execute its program; killed with its owner's end unless it was released. */
-export class ExecProcess implements Disposable {
+export class WaitingExec implements Disposable {
   constructor(
     private readonly process: BornProcess,
     private readonly shared: ExecShared,

@@ -1,8 +1,8 @@
-import type { Cgroup } from "../cgroup";
-import { loadCgroup } from "../cgroup/group/stored";
-import { hasErrno, linkText, listNames } from "../linux/file/file";
-import { aliveProcess, processStatus } from "../linux/process/process";
-import type { ContainerRecord } from "../state/record";
+import type { Cgroup } from "../../cgroup";
+import { loadCgroup } from "../../cgroup/group/stored";
+import { hasErrno, linkText, listNames } from "../../linux/file/file";
+import { aliveProcess, processStatus } from "../../linux/process/process";
+import type { ContainerRecord } from "../../state/record";
 
 /**
  * The processes of a container as the host numbers them: those in its cgroups. Without cgroups, those in its pid namespace and all

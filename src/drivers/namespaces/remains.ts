@@ -1,10 +1,10 @@
-import { asHakoError } from "../base/errors";
-import { cgroupOfConfig } from "../cgroup/group/of-config";
-import { directoryOf } from "../cgroup/hierarchy/node";
-import { exists } from "../linux/file/file";
-import type { ContainerId } from "../oci/id";
-import { logWarning } from "../output/log";
-import { readStoredConfig } from "../state/record";
+import { asHakoError } from "../../base/errors";
+import { cgroupOfConfig } from "../../cgroup/group/of-config";
+import { directoryOf } from "../../cgroup/hierarchy/node";
+import { exists } from "../../linux/file/file";
+import type { ContainerId } from "../../oci/id";
+import { logWarning } from "../../output/log";
+import { readStoredConfig } from "../../state/record";
 
 /**
  * Ends the processes of a container whose record is broken and removes its cgroups, as far as its config.json tells which these

@@ -1,10 +1,11 @@
 // A process that waits to execute its program, seen by its maker.
 import { describe, expect, test } from "bun:test";
+import { toldExec } from "../../src/drivers/interface/exec-told";
 import { executedOutside, toldToBear } from "../../src/drivers/namespaces/birth/born-process";
 import { STAGE_NAME } from "../../src/drivers/namespaces/birth/stage-name";
-import { failureTold, toldExec } from "../../src/drivers/namespaces/exec/exec-failure";
-import { ExecProcess } from "../../src/drivers/namespaces/exec/exec-process";
+import { failureTold } from "../../src/drivers/namespaces/exec/exec-failure";
 import type { ProgramOutside } from "../../src/drivers/namespaces/exec/program-outside";
+import { WaitingExec } from "../../src/drivers/namespaces/exec/waiting-exec";
 import type { Fd } from "../../src/linux/call/fd";
 import { stringVector } from "../../src/linux/call/memory";
 import type { Step } from "../../src/linux/call/step";
@@ -22,7 +23,7 @@ const PROGRAM = { failure: stepError } as unknown as ProgramOutside;
 
 /** A process beside this one that waits for a byte and makes these steps. */
 function waitingFor(then: readonly Step[]): {
-  waiting: ExecProcess;
+  waiting: WaitingExec;
   range: SharedRange;
   table: number;
   channel: Fd;
@@ -48,7 +49,7 @@ function waitingFor(then: readonly Step[]): {
     image,
   );
   joiner.awaitChild(first);
-  const waiting = new ExecProcess(
+  const waiting = new WaitingExec(
     joiner,
     { range, channel: ours },
     { program: PROGRAM, steps, filter: undefined },
@@ -103,7 +104,11 @@ describe("a process that waits to execute its program", () => {
       process: { args: ["such"], cwd: "/", user: { uid: 0, gid: 0 }, env: ["PATH=/no"] },
     };
     reapChild(pid, true);
-    const container = { pid: process.pid, rootfs: root, keepsGroups: false };
+    const container = {
+      init: { pid: process.pid, startTime: 0 },
+      rootfs: root,
+      config: { ociVersion: "1.3.0" },
+    };
     // nothing there is believed: whatever the number of the step, it is one of those that were told
     for (const [index, said] of [
       [2, 'exec: "such": executable file not found in $PATH'],
@@ -112,11 +117,11 @@ describe("a process that waits to execute its program", () => {
     ] as const) {
       range.longWords[(table + 8) / 8] = BigInt(index);
       const again = { ...told, range: syscall("dup", range.file.number) };
-      expect(() => failureTold({ told: again, status: 1 }, container)).toThrow(said);
+      expect(failureTold({ told: again, digits: "aab" }, container).message).toContain(said);
     }
     // another process's line
     const line = `${JSON.stringify({ ...told, range: 3 })}kab`;
-    expect(toldExec(line)?.status).toBe(0xa01);
+    expect(toldExec(line)?.digits).toBe("kab");
     expect(toldExec(line.replace(`"own":${process.pid}`, '"own":1'))).toBeUndefined();
     range[Symbol.dispose]();
     channel.close();

@@ -1,0 +1,41 @@
+import { HakoError } from "../base/errors";
+import type { Config } from "../oci/config";
+import type { ContainerRecord, DriverName } from "../state/record";
+import type { Abilities, SandboxDriver } from "./interface/driver";
+import { namespacesDriver } from "./namespaces";
+
+/** One that few containers have is loaded when it is asked for. */
+const DRIVERS: Readonly<Record<DriverName, () => SandboxDriver>> = {
+  namespaces: () => namespacesDriver,
+};
+
+/** The driver of a container that there is. */
+export function driverOf({ driver = "namespaces" }: Pick<ContainerRecord, "driver">): SandboxDriver {
+  return DRIVERS[driver]();
+}
+
+/** All drivers: one of them has made what has no record. */
+export function allDrivers(): SandboxDriver[] {
+  return Object.values(DRIVERS).map((load) => load());
+}
+
+/** The driver of a container that is to be made; what config.json asks of it and it can't do is refused by name. */
+export function driverFor(config: Config, name: DriverName = "namespaces"): SandboxDriver {
+  const driver = DRIVERS[name]();
+  checkAbilities(driver, config);
+  return driver;
+}
+
+/** Where config.json asks for what not every driver can do. */
+export function checkAbilities(driver: SandboxDriver, { linux }: Config): void {
+  if (linux?.seccomp?.listenerPath !== undefined)
+    need(driver, "seccompListener", "config /linux/seccomp/listenerPath");
+  if (linux?.intelRdt !== undefined) need(driver, "intelRdt", "config /linux/intelRdt");
+}
+
+/** Refuses what a driver can't do; `what` is what the caller has asked for. */
+export function need({ name, can }: SandboxDriver, ability: keyof Abilities, what: string): void {
+  if (can[ability]) return;
+  const message = `${what}: the driver ${JSON.stringify(name)} can't do this`;
+  throw new HakoError({ code: "unsupported", message });
+}

@@ -1,0 +1,47 @@
+import { HakoError } from "../../base/errors";
+import { loadCgroup } from "../../cgroup/group/stored";
+import { signalProcess, waitForEnd } from "../../linux/process/process";
+import type { ContainerRecord } from "../../state/record";
+
+const SIGKILL = 9;
+const SHORT_WAIT_MS = 100;
+const END_WAIT_MS = 10_000;
+
+/** Ends all processes of a container, and waits until they are gone. */
+export function endProcesses(record: ContainerRecord): void {
+  const { init } = record;
+  const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
+  if (init !== undefined) {
+    // also one whose main thread alone has ended: its others live on, and keep the cgroup busy
+    signalProcess(init.pid, init.startTime, SIGKILL, true);
+    // one that is frozen, in a cgroup of its own below ours or in another's perhaps, has to be thawed to die
+    if (!waitForEnd(init.pid, init.startTime, SHORT_WAIT_MS) && cgroup !== undefined) {
+      const { relatives } = require("./processes") as typeof import("./processes");
+      cgroup.takeBack(relatives(record));
+      cgroup.kill();
+    }
+    if (!waitForEnd(init.pid, init.startTime, END_WAIT_MS)) {
+      throw new HakoError({
+        code: "state",
+        message: `container "${record.id}": process ${init.pid} does not die`,
+        hint: "it may wait for a device (state D in ps)",
+      });
+    }
+  }
+  // the end of a pid namespace's first process has ended all others
+  if (init === undefined || !record.ownPidNamespace) cgroup?.kill();
+}
+
+/** Removes what was made for a container outside of its directory; what few have is loaded for them. */
+export function removeMade({ hostMounts, resctrl, cgroup }: ContainerRecord): void {
+  if (hostMounts !== undefined) {
+    const { removeHostMounts } =
+      require("../../state/host-mounts") as typeof import("../../state/host-mounts");
+    removeHostMounts(hostMounts);
+  }
+  if (resctrl !== undefined) {
+    const { removeGroups } = require("../../resctrl/resctrl") as typeof import("../../resctrl/resctrl");
+    removeGroups(resctrl);
+  }
+  if (cgroup !== undefined) loadCgroup(cgroup).destroy();
+}

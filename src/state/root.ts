@@ -1,0 +1,143 @@
+import { asHakoError, HakoError } from "../base/errors";
+import {
+  hasErrno,
+  listNames,
+  makeDirectories,
+  makeNewDirectory,
+  removeDirectory,
+  removeTree,
+  statusAt,
+} from "../linux/file/file";
+import { join, resolve } from "../linux/file/path-text";
+import { effectiveUser } from "../linux/process/rootless";
+import { type ContainerId, containerId, MAPPINGS } from "../oci/id";
+import { checkWay } from "./trusted-path";
+import { keepUserRoot } from "./user-root";
+
+/** Rights of the group and of others. */
+const OTHERS_WRITE = 0o022;
+const OTHERS = 0o077;
+export const RECORD = "state.json";
+/** The config.json that the container was made from: what later becomes of the bundle's own doesn't matter. */
+export const CONFIG = "config.json";
+/** The compiled filter, if there is one. */
+export const FILTER = "seccomp.bpf";
+
+/** The socket at which a created container waits for `start`; gone when its program has been started. */
+export const START_SOCKET = "start.sock";
+
+/** All that create, start and restore make in a container's directory. What they mount is out of the host's sight. */
+const OWN_FILES: ReadonlySet<string> = new Set([RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET]);
+const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", "rootfs", "rootfs.scratch", "criu-root"]);
+
+const checked = new Set<string>();
+
+/**
+ * Refuses a state directory that somebody else may write to: what is stored there says which processes are killed and which
+ * programs run as hooks.
+ */
+export function checkRoot(root: string): void {
+  if (checked.has(root)) return;
+  if (resolve(root) === "/") {
+    const message = "--root /: the root directory can't be the state directory";
+    throw new HakoError({ code: "usage", message });
+  }
+  checkWay("--root", root);
+  const status = statusAt(root);
+  if (status === undefined) return;
+  if (status.type !== "directory") {
+    const message = `--root ${root}: it is not a directory`;
+    throw new HakoError({ code: "usage", message, errno: "ENOTDIR", path: root });
+  }
+  const { uid, mode } = status;
+  const foreign = uid !== 0 && uid !== effectiveUser();
+  if (foreign || (mode & OTHERS_WRITE) !== 0) {
+    throw new HakoError({
+      code: "state",
+      message: `--root ${root}: ${foreign ? `belongs to user ${uid}` : "others may write to it"}, and would decide what hako does`,
+      hint: "use a directory that only this user or root can write to",
+      path: root,
+    });
+  }
+  checked.add(root);
+}
+
+export function containerDirectory(root: string, id: ContainerId): string {
+  return join(resolve(root), id);
+}
+
+/** Claims an id for this process: of several exactly one makes the directory. */
+export function claimId(root: string, id: ContainerId): void {
+  checkRoot(root);
+  makeDirectories(root, 0o711);
+  keepUserRoot(root);
+  checkRoot(root);
+  if (makeNewDirectory(containerDirectory(root, id), 0o711)) return;
+  const message = `container id "${id}" already exists`;
+  const hint = hasRecord(root, id)
+    ? `hako delete ${id} frees it`
+    : `it has no record: hako delete --force ${id} removes what is left of it`;
+  throw new HakoError({ code: "exists", message, hint });
+}
+
+/** Gives back an id that nothing was made for yet. */
+export function unclaimId(root: string, id: ContainerId): void {
+  try {
+    removeDirectory(containerDirectory(root, id));
+  } catch (error) {
+    // it is another command's by now, or nobody's
+    if (!hasErrno(error, "ENOTEMPTY", "ENOENT")) throw error;
+  }
+}
+
+/**
+ * The name of something in a container's directory that is none of hako's; undefined if all is. A directory of another's that
+ * is beside those of the containers has no record either, as one that is left of a `create` that was killed.
+ */
+export function foreignName(root: string, id: ContainerId): string | undefined {
+  const directory = containerDirectory(root, id);
+  const names = listNames(directory);
+  return names.find((name) => {
+    const path = join(directory, name);
+    const status = statusAt(path, false);
+    if (status === undefined) return false;
+    // a bundle has such a file too, but seldom one that only its owner reads
+    if (name === CONFIG && !names.includes(RECORD) && (status.mode & OTHERS) !== 0) return true;
+    if (status.type !== "directory") return !OWN_FILES.has(name);
+    return !OWN_DIRECTORIES.has(name) || listNames(path).some((inner) => inner !== "notify.sock");
+  });
+}
+
+export function removeContainerDirectory(root: string, id: ContainerId): void {
+  const directory = containerDirectory(root, id);
+  if (statusAt(directory, false)?.type === "directory") {
+    // the record last: as long as anything is there it says what it is
+    for (const name of listNames(directory)) if (name !== RECORD) removeTree(join(directory, name));
+  }
+  removeTree(directory);
+}
+
+/** Whether anything at all is known of a container. */
+export function hasDirectory(root: string, id: ContainerId): boolean {
+  return statusAt(containerDirectory(root, id))?.type === "directory";
+}
+
+/** Whether a `create` has begun to make the container; it does so under the lock. */
+export function hasRecord(root: string, id: ContainerId): boolean {
+  return statusAt(join(containerDirectory(root, id), RECORD)) !== undefined;
+}
+
+/** The ids below `root`, in order; what is no container's directory is left out. */
+export function containerIds(root: string): ContainerId[] {
+  checkRoot(root);
+  let names: string[];
+  try {
+    names = listNames(root);
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    if (error.errno === "ENOENT") return [];
+    throw error;
+  }
+  const ids = names.sort().filter((name) => name !== MAPPINGS && /^[A-Za-z0-9_+.-]+$/.test(name));
+  return ids.map(containerId);
+}
