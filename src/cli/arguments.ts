@@ -1,6 +1,6 @@
 import type { ArgDef } from "citty";
+import { parseBoolean } from "../base/boolean";
 import { HakoError } from "../base/errors";
-import { flagHint } from "../base/suggestions";
 
 /** A flag or operand: citty's definition, and what it leaves out. */
 export type Argument = ArgDef & {
@@ -61,12 +61,6 @@ function findFlag(definitions: Arguments, name: string): [string, Argument] | un
 
 function longNames(definitions: Arguments): string[] {
   return Object.keys(definitions).filter((name) => definitions[name]?.type !== "positional");
-}
-
-/** As Go reads a boolean (strconv.ParseBool). */
-export function parseBoolean(text: string): boolean | undefined {
-  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
-  return ["0", "f", "F", "FALSE", "false", "False"].includes(text) ? false : undefined;
 }
 
 type RawValues = Record<string, string | boolean | string[] | undefined>;
@@ -131,6 +125,8 @@ function takeFlag(word: string, next: string | undefined, definitions: Arguments
       : [];
     if (letters.length === 0 || letters.some((flag) => flag?.[1].type !== "boolean")) {
       const unknown = letters.length === 0 ? name : [...name].find((_, at) => letters[at] === undefined);
+      // loaded for an error
+      const { flagHint } = require("./hints") as typeof import("./hints");
       throw usage(`unknown flag ${shown}`, flagHint(unknown ?? name, longNames(definitions)));
     }
     for (const flag of letters) if (flag !== undefined) values[flag[0]] = true;

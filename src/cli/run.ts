@@ -1,12 +1,13 @@
+import { parseBoolean } from "../base/boolean";
 import { asHakoError, HakoError } from "../base/errors";
-import { commandHint, commandName } from "../base/suggestions";
 import { COMMANDS } from "../commands";
 import { callerVariable } from "../linux/file/caller-environment";
 import { CGROUP_MANAGERS, type CgroupManager } from "../oci/cgroup-managers";
 import { configureLog, logFailure, toStandardError } from "../output/log";
 import { defaultRoot } from "../state/user-root";
-import { type Arguments, parseArguments, parseBoolean, type Values } from "./arguments";
+import { type Arguments, parseArguments, type Values } from "./arguments";
 import type { Command, CommandGroup, Globals } from "./command";
+import { commandHint, commandName } from "./hints";
 
 /** The flags before the command's name. */
 export const GLOBAL_FLAGS = {

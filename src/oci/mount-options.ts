@@ -1,3 +1,4 @@
+import { nearestWord } from "../base/nearest";
 import { ATTR, type Propagation } from "../linux/mount/mount";
 import type { Mount } from "./config";
 
@@ -214,4 +215,22 @@ function mapsOwners(plan: Plan, option: string): boolean {
 /** Whether a mount is of type bind or has the option: with `remount` it changes a mount that is there. */
 export function isBind({ type, options }: Pick<Mount, "type" | "options">): boolean {
   return type === "bind" || planOf(options ?? []).bind !== undefined;
+}
+
+/** What others call some of them. */
+const OTHERS_WORDS: Readonly<Record<string, string>> = {
+  readonly: "ro",
+  "read-only": "ro",
+  recursive: "rbind",
+};
+
+/** The option of a mount that was meant, perhaps, of those that are known. */
+export function nearestMountOption(
+  word: string,
+  known: readonly string[] = [...MOUNT_OPTIONS.keys()],
+): string | undefined {
+  const lower = word.toLowerCase();
+  const other = Object.hasOwn(OTHERS_WORDS, lower) ? OTHERS_WORDS[lower] : undefined;
+  const others = other !== undefined && known.includes(other) && !known.includes(lower);
+  return others ? other : nearestWord(word, known);
 }

@@ -1,10 +1,10 @@
-import { nearestOption } from "../base/suggestions";
+import { didYouMean } from "../base/nearest";
 import { mappedId } from "../linux/process/id-map";
 import { NAMESPACE_FLAGS } from "../linux/process/namespace";
 import type { Config, IdMapping, Mount, Problem } from "./config";
 import { idMapsOfOption } from "./id-map-option";
 import { pointer } from "./json";
-import { isBind, isCgroupOption, MOUNT_OPTIONS, planOf, VOLUME_OPTIONS } from "./mount-options";
+import { isBind, isCgroupOption, nearestMountOption, planOf, VOLUME_OPTIONS } from "./mount-options";
 import { hasNamespace } from "./namespaces";
 import { problem, when } from "./problem";
 import { intelRdtProblems } from "./semantics-intel-rdt";
@@ -140,8 +140,7 @@ function optionProblems(mount: Mount, index: number): Problem[] {
       return !VOLUME_OPTIONS.includes(word) && !/^r?idmap=/.test(word);
     });
     return wrong.map((word) => {
-      const near = nearestOption(word, [...MOUNT_OPTIONS.keys()]);
-      const meant = near === undefined ? "" : ` (did you mean ${near}?)`;
+      const meant = didYouMean(nearestMountOption(word));
       return problem(`/mounts/${index}/options/${at}`, `${why}: ${JSON.stringify(word)}${meant}`);
     });
   });

@@ -1,4 +1,4 @@
-import { nearestOption } from "../base/suggestions";
+import { didYouMean, nearestWord } from "../base/nearest";
 import type { Problem, Seccomp } from "../oci/config";
 import { ACTIONS } from "../oci/seccomp-words";
 import { FOREIGN_SYSCALLS } from "./foreign-syscalls";
@@ -18,8 +18,7 @@ export function unknownForbidden(profile: Seccomp): Problem[] {
   return unknownCalls(profile)
     .filter(({ row }) => rank(syscalls[row]?.action ?? defaultAction) < rank(defaultAction))
     .map(({ name, pointer }) => {
-      const near = nearestOption(name, Object.keys(SYSCALLS));
-      const meant = near === undefined ? "" : ` (did you mean ${near}?)`;
+      const meant = didYouMean(nearestWord(name, Object.keys(SYSCALLS)));
       const message = `unknown system call ${JSON.stringify(name)}, which nothing forbids then${meant}`;
       return { pointer, message };
     });

@@ -1,10 +1,9 @@
+import { parseBoolean } from "../../base/boolean";
 import { HakoError } from "../../base/errors";
-import { nearestOption } from "../../base/suggestions";
-import { parseBoolean } from "../../cli/arguments";
 import { cleanPath, resolve } from "../../linux/file/path-text";
 import { ATTR } from "../../linux/mount/mount";
 import type { Mount } from "../../oci/config";
-import { MOUNT_OPTIONS } from "../../oci/mount-options";
+import { MOUNT_OPTIONS, nearestMountOption } from "../../oci/mount-options";
 
 /**
  * What `hako run --rootfs` understands in -v and --mount: the words of docker, podman and config.json whose meaning can be kept. A
@@ -93,7 +92,7 @@ function take(wishes: Wishes, part: string, type: string, wrong: Wrong): void {
   const name = equals < 0 ? part : part.slice(0, equals);
   const value = equals < 0 ? undefined : part.slice(equals + 1);
   const unknown = () => {
-    const near = nearestOption(name, known(type));
+    const near = nearestMountOption(name, known(type));
     const hint = near === undefined ? undefined : `did you mean ${near}?`;
     return wrong(`unknown option ${JSON.stringify(part)}`, hint);
   };

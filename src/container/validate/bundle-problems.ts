@@ -1,5 +1,5 @@
 import { asHakoError, type HakoError } from "../../base/errors";
-import { suggestion } from "../../base/suggestions";
+import { didYouMean, nearest } from "../../base/nearest";
 import { openJoined } from "../../drivers/namespaces/birth/namespaces";
 import { checkLabels } from "../../drivers/namespaces/program/labels";
 import { specifiedFilesystem } from "../../drivers/namespaces/rootfs/mount-filesystem";
@@ -156,7 +156,7 @@ function capabilityWarnings({ process }: Config): Problem[] {
       capabilityMask([name], (each) => unknown.push(each));
       return unknown.map((each) => ({
         pointer: `/process/capabilities/${set}/${index}`,
-        message: `unknown here, and left out: ${JSON.stringify(each)}${suggestion(each.toUpperCase(), CAPABILITIES)}`,
+        message: `unknown here, and left out: ${JSON.stringify(each)}${didYouMean(nearest(each.toUpperCase(), CAPABILITIES))}`,
       }));
     }),
   );
@@ -172,6 +172,6 @@ function callWarnings({ linux }: Config): Problem[] {
   const known = Object.keys(SYSCALLS);
   return unknownCalls(profile).map(({ name, pointer }) => ({
     pointer: `/linux/seccomp${pointer}`,
-    message: `unknown system call, and left out: ${JSON.stringify(name)}${suggestion(name, known)}`,
+    message: `unknown system call, and left out: ${JSON.stringify(name)}${didYouMean(nearest(name, known))}`,
   }));
 }

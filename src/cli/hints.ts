@@ -1,3 +1,5 @@
+import { nearest } from "../base/nearest";
+
 /** What users of docker, podman and runc type that hako has no such flag for, and what to do here. */
 const FLAGS: Readonly<Record<string, string>> = {
   i: "standard input is always connected",
@@ -46,62 +48,6 @@ const ALIASES: Readonly<Record<string, string>> = { "kata-check": "check", "kata
 /** The name that `COMMANDS` has for a command. */
 export function commandName(name: string): string {
   return Object.hasOwn(ALIASES, name) ? (ALIASES[name] ?? name) : name;
-}
-
-/** How many letters differ, are missing or too many; two neighbours that changed places are one (Damerau and Levenshtein's distance). */
-function distance(left: string, right: string): number {
-  let above: number[] = [];
-  let row = Array.from({ length: right.length + 1 }, (_, column) => column);
-  for (let line = 0; line < left.length; line++) {
-    const next = [line + 1];
-    for (let column = 0; column < right.length; column++) {
-      const same = left[line] === right[column];
-      const swapped =
-        line > 0 && column > 0 && left[line] === right[column - 1] && left[line - 1] === right[column];
-      next.push(
-        Math.min(
-          (next[column] ?? 0) + 1,
-          (row[column + 1] ?? 0) + 1,
-          (row[column] ?? 0) + (same ? 0 : 1),
-          swapped ? (above[column - 1] ?? 0) + 1 : Number.POSITIVE_INFINITY,
-        ),
-      );
-    }
-    above = row;
-    row = next;
-  }
-  return row[right.length] ?? 0;
-}
-
-/** The known name that was meant, perhaps: at most two letters off, and less than half of it. */
-function nearest(name: string, known: readonly string[]): string | undefined {
-  const [best] = known
-    // what differs more in length is not near, and may be long
-    .filter((each) => each.length > 2 && Math.abs(each.length - name.length) <= 2)
-    .map((each) => ({ each, off: distance(name, each) }))
-    .filter(({ each, off }) => off <= 2 && off < each.length / 2)
-    .sort((one, other) => one.off - other.off);
-  return best?.each;
-}
-
-/** Words of mounts that others write so. */
-const OPTIONS: Readonly<Record<string, string>> = { readonly: "ro", "read-only": "ro", recursive: "rbind" };
-
-/** The known option of a mount that was meant, perhaps: capital letters are none, and in a short word one letter may be wrong. */
-export function nearestOption(word: string, known: readonly string[]): string | undefined {
-  const lower = word.toLowerCase();
-  if (known.includes(lower)) return lower;
-  const other = Object.hasOwn(OPTIONS, lower) ? OPTIONS[lower] : undefined;
-  if (other !== undefined && known.includes(other)) return other;
-  const short =
-    lower.length <= 3 ? known.find((each) => each.length <= 3 && distance(lower, each) === 1) : undefined;
-  return short ?? nearest(lower, known);
-}
-
-/** " (did you mean X?)" behind a name that nobody knows, or nothing. */
-export function suggestion(name: string, known: readonly string[]): string {
-  const meant = nearest(name, known);
-  return meant === undefined ? "" : ` (did you mean ${meant}?)`;
 }
 
 /** A hint for a flag that a command doesn't have; undefined if nothing is near. */

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { HakoError } from "../../src/base/errors";
-import { commandHint, flagHint } from "../../src/base/suggestions";
 import { parseArguments } from "../../src/cli/arguments";
+import { commandHint, flagHint } from "../../src/cli/hints";
 
-describe("suggestions", () => {
+describe("hints", () => {
   const flags = ["memory", "mount", "cpus", "m"];
   const rows: [string, string | undefined][] = [
     ["memroy", "did you mean --memory?"],

@@ -1,0 +1,5 @@
+/** As Go reads a boolean (strconv.ParseBool). */
+export function parseBoolean(text: string): boolean | undefined {
+  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
+  return ["0", "f", "F", "FALSE", "false", "False"].includes(text) ? false : undefined;
+}

@@ -1,0 +1,49 @@
+/** How many letters differ, are missing or too many; two neighbours that changed places are one (Damerau and Levenshtein's distance). */
+function distance(left: string, right: string): number {
+  let above: number[] = [];
+  let row = Array.from({ length: right.length + 1 }, (_, column) => column);
+  for (let line = 0; line < left.length; line++) {
+    const next = [line + 1];
+    for (let column = 0; column < right.length; column++) {
+      const same = left[line] === right[column];
+      const swapped =
+        line > 0 && column > 0 && left[line] === right[column - 1] && left[line - 1] === right[column];
+      next.push(
+        Math.min(
+          (next[column] ?? 0) + 1,
+          (row[column + 1] ?? 0) + 1,
+          (row[column] ?? 0) + (same ? 0 : 1),
+          swapped ? (above[column - 1] ?? 0) + 1 : Number.POSITIVE_INFINITY,
+        ),
+      );
+    }
+    above = row;
+    row = next;
+  }
+  return row[right.length] ?? 0;
+}
+
+/** The known name that was meant, perhaps: at most two letters off, and less than half of it. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const [best] = known
+    // what differs more in length is not near, and may be long
+    .filter((each) => each.length > 2 && Math.abs(each.length - name.length) <= 2)
+    .map((each) => ({ each, off: distance(name, each) }))
+    .filter(({ each, off }) => off <= 2 && off < each.length / 2)
+    .sort((one, other) => one.off - other.off);
+  return best?.each;
+}
+
+/** As `nearest`, for words where capital letters are none: of those of up to three letters one may be wrong. */
+export function nearestWord(word: string, known: readonly string[]): string | undefined {
+  const lower = word.toLowerCase();
+  if (known.includes(lower)) return lower;
+  const short =
+    lower.length <= 3 ? known.find((each) => each.length <= 3 && distance(lower, each) === 1) : undefined;
+  return short ?? nearest(lower, known);
+}
+
+/** " (did you mean X?)", behind a name that nobody knows. */
+export function didYouMean(meant: string | undefined): string {
+  return meant === undefined ? "" : ` (did you mean ${meant}?)`;
+}
