@@ -1,5 +1,6 @@
 import "./base/array-methods";
 import { runCommandLine } from "./cli/run";
+import program from "./commands";
 import { callerArguments } from "./linux/file/caller-environment";
 import { returnToWorkingDirectory } from "./linux/file/clean-start";
 import { passStandardStreams } from "./linux/file/standard-streams";
@@ -8,7 +9,7 @@ async function main(): Promise<void> {
   try {
     returnToWorkingDirectory();
     passStandardStreams();
-    process.exit(await runCommandLine([...callerArguments(process.argv.slice(2))]));
+    process.exit(await runCommandLine(program, callerArguments(process.argv.slice(2))));
   } catch (error) {
     const { asHakoError } = await import("./base/errors");
     const { logFailure } = await import("./output/log");

@@ -1,16 +1,15 @@
-import { COMMANDS } from "../commands";
-import { type Candidates, innerNames, type Words } from "./completion";
+import type { Candidates, CommandLine, Words } from "./completion-words";
 
 /**
  * The function for bash, which zsh runs as well: there `path`, `words`, `status` and others are the shell's own variables, and no
  * name for ours. It finds the command, its group's other word, the global --root, and how many operands come before the cursor.
  */
-export function bashScript(globals: Words, all: readonly Words[]): string {
-  return `# completion of hako for bash: eval "$(hako completion bash)"\n${completionFunction(globals, all)}`;
+export function bashScript(line: CommandLine): string {
+  return `# completion of hako for bash: eval "$(hako completion bash)"\n${completionFunction(line)}`;
 }
 
-export function zshScript(globals: Words, all: readonly Words[]): string {
-  return `#compdef hako\nautoload -U +X bashcompinit && bashcompinit\n${completionFunction(globals, all)}`;
+export function zshScript(line: CommandLine): string {
+  return `#compdef hako\nautoload -U +X bashcompinit && bashcompinit\n${completionFunction(line)}`;
 }
 
 function taking(words: Words): string[] {
@@ -57,12 +56,14 @@ function operandCases(words: Words): string {
     .join("\n");
 }
 
-function completionFunction(globals: Words, all: readonly Words[]): string {
-  const names = Object.keys(COMMANDS);
-  const groups = names.filter((name) => innerNames(all, name).length > 0);
+function completionFunction({ globals, commands: all, first }: CommandLine): string {
+  const names = first.map(({ name }) => name);
+  const groups = first.filter(({ inner }) => inner.length > 0);
   const inner = groups
-    .map((group) => `    ${group}) list="${innerNames(all, group).join(" ")}" ;;`)
+    .map((group) => `    ${group.name}) list="${group.inner.map(({ name }) => name).join(" ")}" ;;`)
     .join("\n");
+  const others = first.filter(({ aliases }) => aliases.length > 0);
+  const canonical = others.map(({ name, aliases }) => `  ${aliases.join(" | ")}) verb=${name} ;;`).join("\n");
   return `_hako_containers() {
   hako \${root:+--root "$root"} list --quiet 2>/dev/null
 }
@@ -85,7 +86,10 @@ _hako() {
     esac
   done
   case $verb in
-  ${groups.join(" | ")})
+${canonical}
+  esac
+  case $verb in
+  ${groups.map(({ name }) => name).join(" | ")})
     index=$((index + 1))
     if [ "$index" -ge "$COMP_CWORD" ]; then
       case $verb in

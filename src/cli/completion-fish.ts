@@ -1,5 +1,4 @@
-import { COMMANDS } from "../commands";
-import { type Candidates, innerNames, type Words } from "./completion";
+import type { Candidates, CommandLine, Words } from "./completion-words";
 
 function quoted(text: string): string {
   return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
@@ -17,11 +16,14 @@ function valueOptions(candidates: Candidates | undefined, orFile: boolean): stri
 }
 
 /** `__hako_scan` prints the command, how many operands come before the cursor ("rest" behind --), and the global --root. */
-function functions(globals: Words, all: readonly Words[]): string {
+function functions({ globals, commands, first }: CommandLine): string {
   const taking = ({ flags }: Words) =>
     flags.filter(({ value }) => value !== undefined).map(({ spelling }) => spelling);
-  const groups = Object.keys(COMMANDS).filter((name) => innerNames(all, name).length > 0);
-  const takes = all
+  const groups = first.filter(({ inner }) => inner.length > 0).map(({ name }) => name);
+  const canonical = first
+    .filter(({ aliases }) => aliases.length > 0)
+    .map(({ name, aliases }) => `            case ${aliases.join(" ")}\n              set verb ${name}`);
+  const takes = commands
     .filter((words) => taking(words).length > 0)
     .map(
       (words) =>
@@ -56,6 +58,9 @@ function __hako_scan
       case '*'
         if test -z "$verb"
           set verb $word
+          switch $word
+${canonical.join("\n")}
+          end
         else if contains -- "$verb" ${groups.join(" ")}
           set verb "$verb $word"
         else
@@ -107,16 +112,14 @@ function linesOf({ path, flags, operands, rest }: Words): string[] {
   return lines;
 }
 
-export function fishScript(globals: Words, all: readonly Words[]): string {
+export function fishScript(line: CommandLine): string {
   const lines = ["complete -c hako -f"];
-  for (const [name, { description }] of Object.entries(COMMANDS)) {
+  for (const { name, description, inner } of line.first) {
     lines.push(`complete -c hako -n "__hako_is ''" -a ${name} -d ${quoted(description)}`);
-    for (const inner of all.filter(({ path }) => path.startsWith(`${name} `))) {
-      const word = inner.path.slice(name.length + 1);
-      lines.push(`complete -c hako -n "__hako_is ${name}" -a ${word} -d ${quoted(inner.description)}`);
-    }
+    for (const one of inner)
+      lines.push(`complete -c hako -n "__hako_is ${name}" -a ${one.name} -d ${quoted(one.description)}`);
   }
-  for (const words of [globals, ...all]) lines.push(...linesOf(words));
+  for (const words of [line.globals, ...line.commands]) lines.push(...linesOf(words));
   lines.push("complete -c hako -n __hako_rest -F");
-  return `# completion of hako for fish: hako completion fish | source\n${functions(globals, all)}${lines.join("\n")}\n`;
+  return `# completion of hako for fish: hako completion fish | source\n${functions(line)}${lines.join("\n")}\n`;
 }

@@ -1,22 +1,17 @@
 import type { Argument, Arguments } from "./arguments";
-import type { Command, CommandGroup } from "./command";
+import type { Command } from "./command";
+import { descriptionOf, operandWords, shownCommands, spellings } from "./tables";
 
-function aliases(argument: Argument): string[] {
-  const alias = "alias" in argument ? argument.alias : undefined;
-  return alias === undefined ? [] : Array.isArray(alias) ? alias : [alias];
-}
-
-function flagWords(name: string, argument: Argument): string {
-  const short = aliases(argument).map((alias) => (alias.length === 1 ? `-${alias}, ` : `--${alias}, `));
+function flagLine(name: string, argument: Argument): string {
   const hint =
     argument.type === "boolean"
       ? ""
       : ` ${argument.valueHint ?? (argument.type === "enum" ? argument.options?.join("|") : undefined) ?? "VALUE"}`;
-  return `  ${short.join("")}--${name}${hint}${argument.multiple ? " ..." : ""}`;
+  return `  ${spellings(name, argument).join(", ")}${hint}${argument.multiple ? " ..." : ""}`;
 }
 
 /** Two columns, the left one as wide as its longest cell. */
-function columns(rows: [string, string][]): string {
+function columns(rows: readonly [string, string][]): string {
   const width = Math.min(34, Math.max(0, ...rows.map(([left]) => left.length))) + 2;
   return rows
     .map(([left, right]) =>
@@ -25,12 +20,12 @@ function columns(rows: [string, string][]): string {
     .join("");
 }
 
-function flagTable(args: Arguments): string {
+function flagTable(args: Arguments = {}): string {
   return columns(
     Object.entries(args)
       .filter(([, argument]) => argument.type !== "positional")
       .map(([name, argument]) => [
-        flagWords(name, argument),
+        flagLine(name, argument),
         `${argument.description ?? ""}${typeof argument.default === "string" ? ` (default ${argument.default})` : ""}`,
       ]),
   );
@@ -38,32 +33,28 @@ function flagTable(args: Arguments): string {
 
 /** The usage line of one command: `path` is its name with the group's before it. */
 export function commandUsage(path: string, command: Command): string {
-  const operands = Object.entries(command.args)
-    .filter(([, argument]) => argument.type === "positional")
-    .map(([name, argument]) => (argument.required ? name.toUpperCase() : `[${name.toUpperCase()}]`));
   const flags = flagTable(command.args) === "" ? [] : ["[FLAGS]"];
-  const words = [path, ...flags, ...operands, command.rest ?? ""];
-  return `usage: hako ${words.filter(Boolean).join(" ")}`;
+  return `usage: ${["hako", path, ...flags, ...operandWords(command)].join(" ")}`;
 }
 
 /** The usage text of one command. */
 export function commandHelp(path: string, command: Command): string {
   const flags = flagTable(command.args);
-  const examples = command.examples.map((example) => `  ${example}\n`).join("");
-  return `${command.meta.description}\n\n${commandUsage(path, command)}\n${
+  const examples = (command.examples ?? []).map((example) => `  ${example}\n`).join("");
+  return `${descriptionOf(command)}\n\n${commandUsage(path, command)}\n${
     flags === "" ? "" : `\nflags:\n${flags}`
   }\nexamples:\n${examples}`;
 }
 
-export function groupHelp(group: CommandGroup): string {
-  const rows = Object.values(group.commands).map((command): [string, string] => [
-    `  ${command.meta.name}`,
-    command.meta.description,
-  ]);
-  return `${group.meta.description}\n\nusage: hako ${group.meta.name} COMMAND ...\n\ncommands:\n${columns(rows)}`;
+/** A table of the commands of a group. */
+function commandTable(group: Command): string {
+  return columns(shownCommands(group).map(([name, command]) => [`  ${name}`, descriptionOf(command)]));
 }
 
-export function programHelp(globals: Arguments, commands: Record<string, string>): string {
-  const rows = Object.entries(commands).map(([name, text]): [string, string] => [`  ${name}`, text]);
-  return `hako runs OCI containers, grouped in sandboxes\n\nusage: hako [GLOBAL FLAGS] COMMAND [FLAGS] [OPERANDS]\n\nglobal flags:\n${flagTable(globals)}\ncommands:\n${columns(rows)}\n"hako COMMAND --help" shows a command's flags and examples.\n`;
+export function groupHelp(path: string, group: Command): string {
+  return `${descriptionOf(group)}\n\nusage: hako ${path} COMMAND ...\n\ncommands:\n${commandTable(group)}`;
+}
+
+export function programHelp(program: Command): string {
+  return `${descriptionOf(program)}\n\nusage: hako [GLOBAL FLAGS] COMMAND [FLAGS] [OPERANDS]\n\nglobal flags:\n${flagTable(program.args)}\ncommands:\n${commandTable(program)}\n"hako COMMAND --help" shows a command's flags and examples.\n`;
 }

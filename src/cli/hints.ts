@@ -24,9 +24,7 @@ const FLAGS: Readonly<Record<string, string>> = {
 
 /** Their names of commands. */
 const COMMANDS: Readonly<Record<string, string>> = {
-  rm: "hako delete",
   remove: "hako delete",
-  ls: "hako list",
   stop: "hako kill ID, then hako delete ID",
   unpause: "hako resume",
   continue: "hako resume",
@@ -41,14 +39,6 @@ const COMMANDS: Readonly<Record<string, string>> = {
   "kata-network": "hako netns exec PATH -- ip ..., or linux.netDevices in config.json",
   factory: "there are no machines to make in advance",
 };
-
-/** Other names of commands that mean the same: kata-runtime 1.x's. */
-const ALIASES: Readonly<Record<string, string>> = { "kata-check": "check", "kata-env": "env" };
-
-/** The name that `COMMANDS` has for a command. */
-export function commandName(name: string): string {
-  return Object.hasOwn(ALIASES, name) ? (ALIASES[name] ?? name) : name;
-}
 
 /** A hint for a flag that a command doesn't have; undefined if nothing is near. */
 export function flagHint(name: string, known: readonly string[]): string | undefined {

@@ -1,7 +1,8 @@
 import { VERSION } from "../base/version";
 import type { Argument, Arguments } from "./arguments";
-import type { CommandGroup } from "./command";
-import { type NamedCommand, spellings } from "./tables";
+import type { Command } from "./command";
+import type { NamedCommand } from "./find-command";
+import { allCommands, descriptionOf, operandWords, spellings } from "./tables";
 
 /** Text as roff takes it: no line begins a request, and a hyphen that is typed stays one. */
 function escaped(text: string): string {
@@ -19,7 +20,7 @@ function flagEntry(name: string, argument: Argument): string {
   return `.TP\n${names.join(", ")}${value}\n${escaped(`${argument.description ?? ""}${more}`)}\n`;
 }
 
-function flagEntries(args: Arguments): string {
+function flagEntries(args: Arguments = {}): string {
   return Object.entries(args)
     .filter(([, argument]) => argument.type !== "positional")
     .map(([name, argument]) => flagEntry(name, argument))
@@ -27,22 +28,16 @@ function flagEntries(args: Arguments): string {
 }
 
 function commandEntry({ path, command }: NamedCommand): string {
-  const operands = Object.entries(command.args)
-    .filter(([, { type }]) => type === "positional")
-    .map(([name, { required }]) => (required ? name.toUpperCase() : `[${name.toUpperCase()}]`));
-  const usage = ["hako", path, "[FLAGS]", ...operands, command.rest ?? ""].filter(Boolean).join(" ");
-  const examples = command.examples.map((line) => `${escaped(line)}\n`).join(".br\n");
-  return `.SS ${escaped(path)}\n${escaped(command.meta.description)}\n.PP\n\\fB${escaped(usage)}\\fR\n${flagEntries(command.args)}.PP\nExamples:\n.RS\n.nf\n${examples}.fi\n.RE\n`;
+  const usage = ["hako", path, "[FLAGS]", ...operandWords(command)].join(" ");
+  const examples = (command.examples ?? []).map((line) => `${escaped(line)}\n`).join(".br\n");
+  return `.SS ${escaped(path)}\n${escaped(descriptionOf(command))}\n.PP\n\\fB${escaped(usage)}\\fR\n${flagEntries(command.args)}.PP\nExamples:\n.RS\n.nf\n${examples}.fi\n.RE\n`;
 }
 
 /** The manual page hako(1), made from the same tables as `--help`. */
-export function manualPage(
-  globals: Arguments,
-  groups: readonly CommandGroup[],
-  commands: readonly NamedCommand[],
-): string {
+export async function manualPage(program: Command): Promise<string> {
+  const { groups, commands } = await allCommands(program);
   const grouped = groups.map(
-    ({ meta }) => `.TP\n\\fB${escaped(meta.name)}\\fR\n${escaped(meta.description)}\n`,
+    ({ path, command }) => `.TP\n\\fB${escaped(path)}\\fR\n${escaped(descriptionOf(command))}\n`,
   );
   return `.TH HAKO 1 "" "hako ${escaped(VERSION)}" "User Commands"
 .SH NAME
@@ -53,7 +48,7 @@ hako \\- run OCI containers, grouped in sandboxes
 hako is an OCI container runtime with the command line of runc, crun and kata\\-runtime 1.x, for podman, docker, containerd
 and buildah, and for shell scripts. There is no daemon.
 .SH GLOBAL FLAGS
-${flagEntries(globals)}.SH COMMANDS
+${flagEntries(program.args)}.SH COMMANDS
 ${commands.map(commandEntry).join("")}.SH GROUPS
 ${grouped.join("")}.SH EXIT STATUS
 .TP

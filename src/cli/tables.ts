@@ -1,28 +1,30 @@
-import { COMMANDS } from "../commands";
 import type { Argument } from "./arguments";
-import type { Command, CommandGroup } from "./command";
+import type { Command, LazyCommand } from "./command";
+import { aliasesOf, type NamedCommand, resolved } from "./find-command";
 
-/** One command as completion scripts and the manual see it: "kill", or "cgroup show" in a group. */
-export interface NamedCommand {
-  path: string;
-  command: Command;
+/** The commands that lists show, by their names. */
+export function shownCommands({ subCommands = {} }: Command): [name: string, Command | LazyCommand][] {
+  return Object.entries(subCommands).filter(([, { meta }]) => meta?.hidden !== true);
 }
 
-function isGroup(found: Command | CommandGroup): found is CommandGroup {
-  return "commands" in found;
+/** What a command is for. */
+export function descriptionOf({ meta }: Command | LazyCommand): string {
+  return meta?.description ?? "";
 }
 
-/** All commands with those of groups, in the order of `--help`. */
-export async function allCommands(): Promise<{ groups: CommandGroup[]; commands: NamedCommand[] }> {
-  const groups: CommandGroup[] = [];
+/** All commands with those of groups, and the groups, in the order of `--help`. */
+export async function allCommands(
+  program: Command,
+): Promise<{ groups: NamedCommand[]; commands: NamedCommand[] }> {
+  const groups: NamedCommand[] = [];
   const commands: NamedCommand[] = [];
-  for (const [name, entry] of Object.entries(COMMANDS)) {
-    const found = (await entry.load()).default;
-    if (!isGroup(found)) commands.push({ path: name, command: found });
+  for (const [name, entry] of shownCommands(program)) {
+    const command = await resolved(entry);
+    if (command.subCommands === undefined) commands.push({ path: name, command });
     else {
-      groups.push(found);
-      for (const [inner, command] of Object.entries(found.commands))
-        commands.push({ path: `${name} ${inner}`, command });
+      groups.push({ path: name, command });
+      for (const [inner, one] of shownCommands(command))
+        commands.push({ path: `${name} ${inner}`, command: await resolved(one) });
     }
   }
   return { groups, commands };
@@ -31,7 +33,15 @@ export async function allCommands(): Promise<{ groups: CommandGroup[]; commands:
 /** "-b" and "--bundle" of a flag; nothing for an operand. */
 export function spellings(name: string, argument: Argument): string[] {
   if (argument.type === "positional") return [];
-  const alias = "alias" in argument ? argument.alias : undefined;
-  const others = alias === undefined ? [] : Array.isArray(alias) ? alias : [alias];
-  return [...others.map((each) => (each.length === 1 ? `-${each}` : `--${each}`)), `--${name}`];
+  return [...aliasesOf(argument as { alias?: string | string[] }), name].map((each) =>
+    each.length === 1 ? `-${each}` : `--${each}`,
+  );
+}
+
+/** What stands behind the flags of a usage line: "CONTAINER", "[SIGNAL]", "[COMMAND [ARG...]]". */
+export function operandWords({ args = {}, rest }: Command): string[] {
+  const operands = Object.entries(args)
+    .filter(([, { type }]) => type === "positional")
+    .map(([name, { required }]) => (required ? name.toUpperCase() : `[${name.toUpperCase()}]`));
+  return rest === undefined ? operands : [...operands, rest];
 }

@@ -14,16 +14,12 @@ function rows(results: readonly CheckResult[]): string[][] {
 }
 
 export default defineCommand({
-  meta: {
-    name: "check",
-    description: "can this host run containers? exit status 1 if something needed is missing",
-  },
   args: { ...FORMAT_FLAGS },
   examples: ["hako check", "hako check --format json"],
-  run({ values }) {
+  run({ args }) {
     const results = checkHost();
     const missing = results.filter(({ verdict }) => verdict === "missing").map(({ name }) => name);
-    if (wantsJson(values)) printJson(results);
+    if (wantsJson(args)) printJson(results);
     else {
       printTable(["CHECK", "VERDICT", "FOUND (WHAT TO DO)"], rows(results));
       print(

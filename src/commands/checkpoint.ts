@@ -7,10 +7,6 @@ import { CRIU_FLAGS, criuFlags } from "./flags/criu";
 import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
-  meta: {
-    name: "checkpoint",
-    description: "save a running container's processes with criu, and delete the container",
-  },
   args: {
     container: CONTAINER,
     ...CRIU_FLAGS,
@@ -41,21 +37,20 @@ export default defineCommand({
     "hako checkpoint --image-path /var/tmp/web web",
     "hako checkpoint --image-path /var/tmp/web --leave-running web",
   ],
-  run({ values, globals }) {
+  run({ args, data: { globals } }) {
     checkpointContainer({
-      ...criuFlags(values, globals),
+      ...criuFlags(args, globals),
       root: globals.root,
-      id: containerId(values.container),
-      parentPath: values["parent-path"],
-      leaveRunning: values["leave-running"],
-      tcpSkipInFlight: values["tcp-skip-in-flight"],
-      linkRemap: values["link-remap"],
-      statusFd: statusFd(values["status-fd"]),
-      pageServer: pageServer(values["page-server"]),
-      preDump: values["pre-dump"],
+      id: containerId(args.container),
+      parentPath: args["parent-path"],
+      leaveRunning: args["leave-running"],
+      tcpSkipInFlight: args["tcp-skip-in-flight"],
+      linkRemap: args["link-remap"],
+      statusFd: statusFd(args["status-fd"]),
+      pageServer: pageServer(args["page-server"]),
+      preDump: args["pre-dump"],
       openFiles: callerOpenFiles(),
     });
-    return 0;
   },
 });
 

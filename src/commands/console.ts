@@ -1,4 +1,4 @@
-import { type CommandGroup, defineCommand } from "../cli/command";
+import { defineCommand } from "../cli/command";
 import type { Fd } from "../linux/call/fd";
 import { recvFd, sendFd } from "../linux/file/descriptor-passing";
 import { removeFile } from "../linux/file/file";
@@ -21,7 +21,7 @@ function openConsole(socket: string): string {
 }
 
 const open = defineCommand({
-  meta: { name: "open", description: "make a terminal, send its master to a socket, print its path" },
+  meta: { description: "make a terminal, send its master to a socket, print its path" },
   args: {
     console: {
       type: "string",
@@ -35,11 +35,10 @@ const open = defineCommand({
     },
   },
   examples: ["hako console open --console-socket /run/tty.sock"],
-  run({ values }) {
-    const { console, "console-socket": socket } = values;
+  run({ args }) {
+    const { console, "console-socket": socket } = args;
     const path = console ?? (socket === undefined ? undefined : openConsole(socket));
     if (path !== undefined) print(`${path}\n`);
-    return 0;
   },
 });
 
@@ -49,18 +48,18 @@ async function readable(socket: Fd): Promise<void> {
 }
 
 const recv = defineCommand({
-  meta: { name: "recv", description: "receive one terminal on a unix socket and connect it to this one" },
+  meta: { description: "receive one terminal on a unix socket and connect it to this one" },
   args: { socket: { type: "positional", required: true, description: "path of the socket to make" } },
   examples: ["hako console recv /run/tty.sock"],
-  async run({ values }) {
+  async run({ args }) {
     let made = false;
     const remove = () => {
-      if (made) removeFile(values.socket);
+      if (made) removeFile(args.socket);
     };
     // before there is a socket that a signal could leave
     const forget = onFatalSignal(remove);
     try {
-      using listener = unixListen(values.socket);
+      using listener = unixListen(args.socket);
       made = true;
       await readable(listener);
       using connection = accept(listener);
@@ -78,8 +77,4 @@ const recv = defineCommand({
   },
 });
 
-const group: CommandGroup = {
-  meta: { name: "console", description: "pass terminals over unix sockets" },
-  commands: { open, recv },
-};
-export default group;
+export default defineCommand({ subCommands: { open, recv } });

@@ -6,7 +6,6 @@ import { forContainers, MORE, REGEX } from "./flags/regex";
 
 export default defineCommand({
   meta: {
-    name: "delete",
     description:
       "remove a stopped container and all that belongs to it; with a pod's sandbox container, the pod",
   },
@@ -21,12 +20,11 @@ export default defineCommand({
   },
   rest: MORE,
   examples: ["hako delete web", "hako delete --force web db"],
-  run({ values, rest, globals }) {
+  run({ args, rest, data: { globals } }) {
     const { root } = globals;
     const openFiles = callerOpenFiles();
-    forContainers(root, [values.container, ...rest], values.regex, (id) =>
-      deleteContainer({ root, id, force: values.force, openFiles }),
+    forContainers(root, [args.container, ...rest], args.regex, (id) =>
+      deleteContainer({ root, id, force: args.force, openFiles }),
     );
-    return 0;
   },
 });

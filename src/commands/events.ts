@@ -8,7 +8,6 @@ import { print, UNREAD } from "../output/print";
 import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
-  meta: { name: "events", description: "what a container uses, and when its memory ran out, as JSON lines" },
   args: {
     container: CONTAINER,
     interval: {
@@ -20,20 +19,17 @@ export default defineCommand({
     stats: { type: "boolean", description: "print the counters once" },
   },
   examples: ["hako events --stats web", "hako events --interval 1s web"],
-  run({ values, globals }) {
-    const id = containerId(values.container);
+  run({ args, data: { globals } }) {
+    const id = containerId(args.container);
     const tell = (event: ContainerEvent) => print(`${exactJson(event)}\n`);
-    const interval = parseDuration(values.interval);
+    const interval = parseDuration(args.interval);
     if (interval === undefined || interval < 1) {
       throw new HakoError({
         code: "usage",
-        message: `--interval: "${values.interval}" is not a time above 0, as 5s`,
+        message: `--interval: "${args.interval}" is not a time above 0, as 5s`,
       });
     }
-    if (values.stats) {
-      tell(statsEvent(globals.root, id));
-      return 0;
-    }
-    return watchEvents(globals.root, id, interval, tell) ? 0 : UNREAD;
+    if (args.stats) tell(statsEvent(globals.root, id));
+    else if (!watchEvents(globals.root, id, interval, tell)) return UNREAD;
   },
 });

@@ -6,7 +6,6 @@ import { containerId } from "../oci/id";
 import { CONTAINER, PIDFD_SOCKET } from "./flags/operands";
 
 export default defineCommand({
-  meta: { name: "exec", description: "run a command in a container that runs" },
   args: {
     container: CONTAINER,
     process: {
@@ -78,22 +77,22 @@ export default defineCommand({
   stopAtOperand: true,
   failure: 255,
   examples: ["hako exec web ls -l /", "hako exec -t --user www --env DEBUG=1 web sh"],
-  async run({ values, rest, globals }) {
+  async run({ args, rest, data: { globals } }) {
     // what a service manager hands over is for the container's first process
-    const { preserveFds } = inheritance(values["preserve-fds"]);
+    const { preserveFds } = inheritance(args["preserve-fds"]);
     return await execInContainer({
       root: globals.root,
-      id: containerId(values.container),
-      values,
+      id: containerId(args.container),
+      values: args,
       args: rest[0] === "--" ? rest.slice(1) : rest,
-      consoleSocketPath: values["console-socket"],
-      detach: values.detach,
-      pidFile: values["pid-file"],
-      pidfdSocket: values["pidfd-socket"],
+      consoleSocketPath: args["console-socket"],
+      detach: args.detach,
+      pidFile: args["pid-file"],
+      pidfdSocket: args["pidfd-socket"],
       preserveFds,
       openFiles: callerOpenFiles(),
-      cgroups: values.cgroup,
-      ignorePaused: values["ignore-paused"],
+      cgroups: args.cgroup,
+      ignorePaused: args["ignore-paused"],
     });
   },
 });

@@ -5,12 +5,10 @@ import { features } from "../host/features";
 import { printJson } from "../output/print";
 
 export default defineCommand({
-  meta: { name: "features", description: "what this executable can do, as JSON" },
   args: {},
   examples: ["hako features"],
-  run({ globals }) {
+  run({ data: { globals } }) {
     printJson(features(hasCriu(globals.criu)));
-    return 0;
   },
 });
 

@@ -6,7 +6,6 @@ import { forContainers, REGEX } from "./flags/regex";
 
 export default defineCommand({
   meta: {
-    name: "kill",
     description:
       "send a signal to a container's first process; TERM and KILL of a pod's sandbox container go to the whole pod",
   },
@@ -23,12 +22,11 @@ export default defineCommand({
     regex: REGEX,
   },
   examples: ["hako kill web", "hako kill --all web KILL"],
-  run({ values, globals }) {
-    const signal = signalNumber(values.signal);
+  run({ args, data: { globals } }) {
+    const signal = signalNumber(args.signal);
     const { root } = globals;
-    forContainers(root, [values.container], values.regex, (id) =>
-      killContainer({ root, id, signal, all: values.all }),
+    forContainers(root, [args.container], args.regex, (id) =>
+      killContainer({ root, id, signal, all: args.all }),
     );
-    return 0;
   },
 });

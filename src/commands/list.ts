@@ -4,16 +4,15 @@ import { print, printTable } from "../output/print";
 import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
 export default defineCommand({
-  meta: { name: "list", description: "list the containers below --root" },
   args: {
     ...FORMAT_FLAGS,
     quiet: { type: "boolean", alias: "q", description: "print ids only" },
   },
   examples: ["hako list", "hako list --format json"],
-  run({ values, globals }) {
+  run({ args, data: { globals } }) {
     const containers = listContainers(globals.root);
-    if (values.quiet) print(containers.map(({ id }) => `${id}\n`).join(""));
-    else if (wantsJson(values)) print(`${JSON.stringify(containers)}\n`);
+    if (args.quiet) print(containers.map(({ id }) => `${id}\n`).join(""));
+    else if (wantsJson(args)) print(`${JSON.stringify(containers)}\n`);
     else {
       printTable(
         ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"],
@@ -27,6 +26,5 @@ export default defineCommand({
         ]),
       );
     }
-    return 0;
   },
 });

@@ -1,5 +1,5 @@
 import { HakoError } from "../base/errors";
-import { type CommandGroup, defineCommand } from "../cli/command";
+import { defineCommand } from "../cli/command";
 import { callerEnvironment, callerVariable } from "../linux/file/caller-environment";
 import { callersSignalSteps } from "../linux/file/clean-start";
 import { execProgram, lookUpProgram } from "../linux/process/execution";
@@ -7,20 +7,20 @@ import { enterNetworkNamespace } from "../linux/process/namespace";
 import { callerOpenFiles } from "../linux/process/rlimit";
 
 const exec = defineCommand({
-  meta: { name: "exec", description: "run a command in a network namespace" },
+  meta: { description: "run a command in a network namespace" },
   args: {
     path: { type: "positional", required: true, description: "file of the namespace" },
   },
   examples: ["hako netns exec /run/netns/blue -- ip address"],
   rest: "-- COMMAND [ARG...]",
   stopAtOperand: true,
-  run({ values, rest }) {
+  run({ args, rest }) {
     const argv = rest[0] === "--" ? rest.slice(1) : rest;
     const [command] = argv;
-    if (values.path === "") throw new HakoError({ code: "usage", message: "missing network namespace path" });
+    if (args.path === "") throw new HakoError({ code: "usage", message: "missing network namespace path" });
     if (command === undefined) throw new HakoError({ code: "usage", message: "missing COMMAND" });
     const openFiles = callerOpenFiles();
-    enterNetworkNamespace(values.path);
+    enterNetworkNamespace(args.path);
     // This process becomes the command: its exit status and signals are the caller's without any help of ours.
     const path = lookUpProgram(command, callerVariable("PATH"));
     const errno = execProgram(path, argv, callerEnvironment(), { openFiles, last: callersSignalSteps() });
@@ -30,8 +30,4 @@ const exec = defineCommand({
   },
 });
 
-const group: CommandGroup = {
-  meta: { name: "netns", description: "work in a network namespace" },
-  commands: { exec },
-};
-export default group;
+export default defineCommand({ subCommands: { exec } });

@@ -5,16 +5,14 @@ import { print } from "../output/print";
 import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
 
 export default defineCommand({
-  meta: { name: "ps", description: "the processes of a container" },
   args: { container: CONTAINER, ...FORMAT_FLAGS },
   rest: "[PS OPTIONS]",
   stopAtOperand: true,
   examples: ["hako ps web", "hako ps web -o pid,ppid,args", "hako ps --format json web"],
-  run({ values, rest, globals }) {
-    const pids = containerPids(globals.root, containerId(values.container));
+  run({ args, rest, data: { globals } }) {
+    const pids = containerPids(globals.root, containerId(args.container));
     // in one line, as runc: some callers read a line
-    if (wantsJson(values)) print(`${JSON.stringify(pids)}\n`);
+    if (wantsJson(args)) print(`${JSON.stringify(pids)}\n`);
     else print(processTable(pids, rest));
-    return 0;
   },
 });

@@ -8,10 +8,6 @@ import { CRIU_FLAGS, criuFlags } from "./flags/criu";
 import { NEW_CONTAINER } from "./flags/operands";
 
 export default defineCommand({
-  meta: {
-    name: "restore",
-    description: "make a container whose processes go on where a checkpoint saved them",
-  },
   args: {
     container: NEW_CONTAINER,
     bundle: CREATE_FLAGS.bundle,
@@ -35,20 +31,20 @@ export default defineCommand({
     },
   },
   examples: ["hako restore --bundle /bundles/web --image-path /var/tmp/web --detach web"],
-  async run({ values, globals }) {
+  async run({ args, data: { globals } }) {
     return await runRestored({
-      ...criuFlags(values, globals),
+      ...criuFlags(args, globals),
       root: globals.root,
-      id: containerId(values.container),
+      id: containerId(args.container),
       cgroupManager: globals.cgroupManager,
-      bundle: checkedBundle(values.bundle, [], globals.cgroupManager, values.config),
-      consoleSocketPath: values["console-socket"],
-      pidFile: values["pid-file"],
-      tcpClose: values["tcp-close"],
-      lsmProfile: values["lsm-profile"],
-      lsmMountContext: values["lsm-mount-context"],
-      detach: values.detach,
-      subreaper: !values["no-subreaper"],
+      bundle: checkedBundle(args.bundle, [], globals.cgroupManager, args.config),
+      consoleSocketPath: args["console-socket"],
+      pidFile: args["pid-file"],
+      tcpClose: args["tcp-close"],
+      lsmProfile: args["lsm-profile"],
+      lsmMountContext: args["lsm-mount-context"],
+      detach: args.detach,
+      subreaper: !args["no-subreaper"],
       openFiles: callerOpenFiles(),
     });
   },

@@ -1,7 +1,8 @@
 import { parseDuration } from "../base/duration";
 import { HakoError } from "../base/errors";
 import type { Argument } from "../cli/arguments";
-import { defineCommand, type Globals } from "../cli/command";
+import { defineCommand } from "../cli/command";
+import type { Globals } from "../cli/global-flags";
 import { inheritance } from "../container/io/caller";
 import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
 import { runContainer } from "../container/run/run";
@@ -110,10 +111,6 @@ const SCRIPT_FLAGS = {
 } as const satisfies Record<keyof ScriptValues | "name", Argument>;
 
 export default defineCommand({
-  meta: {
-    name: "run",
-    description: "create, start, wait, delete: a bundle's program, or a command in a rootfs",
-  },
   args: {
     container: { ...NEW_CONTAINER, required: false },
     ...CREATE_FLAGS,
@@ -136,40 +133,40 @@ export default defineCommand({
     'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src -- ls',
     "hako run --detach --rootfs / --name job -- sleep 60",
   ],
-  async run({ values, rest, separated, globals }) {
+  async run({ args, rest, separated, data: { globals } }) {
     const common = {
-      consoleSocketPath: values["console-socket"],
-      detach: values.detach,
-      keep: values.keep,
-      subreaper: !values["no-subreaper"],
-      timeLimit: timeLimitOf(values.timeout, values.detach),
+      consoleSocketPath: args["console-socket"],
+      detach: args.detach,
+      keep: args.keep,
+      subreaper: !args["no-subreaper"],
+      timeLimit: timeLimitOf(args.timeout, args.detach),
     };
-    if (values.rootfs === undefined) {
-      refuseScriptFlags(values, rest);
-      if (values.container === undefined)
+    if (args.rootfs === undefined) {
+      refuseScriptFlags(args, rest);
+      if (args.container === undefined)
         throw new HakoError({
           code: "usage",
           message: "missing CONTAINER",
           hint: "hako run --bundle DIR CONTAINER",
         });
       const ended = endedRun();
-      if (ended !== undefined) return endOf(ended, values.container, values.keep, globals);
-      const options = createOptions(globals, values.container, values);
+      if (ended !== undefined) return endOf(ended, args.container, args.keep, globals);
+      const options = createOptions(globals, args.container, args);
       // as with runc and crun, whose callers take 1 for a container that could not be run, and whose signals are only passed on
       return await withStatusOne(() => runContainer({ ...options, ...common, signalsEnd: false }));
     }
-    if (!separated) refuseWords(values.container);
-    refuseBundleFlags(values);
-    const { preserveFds } = inheritance(values["preserve-fds"]);
-    const id = idOf(values, globals.root);
+    if (!separated) refuseWords(args.container);
+    refuseBundleFlags(args);
+    const { preserveFds } = inheritance(args["preserve-fds"]);
+    const id = idOf(args, globals.root);
     const command = rest[0] === "--" ? rest.slice(1) : rest;
     // loaded for those who have no bundle
     const { scriptBundle } =
       require("../container/script/script") as typeof import("../container/script/script");
-    const bundle = scriptBundle(id, { ...values, rootfs: values.rootfs }, command);
-    const place = placeOptions(globals, id, values, preserveFds);
+    const bundle = scriptBundle(id, { ...args, rootfs: args.rootfs }, command);
+    const place = placeOptions(globals, id, args, preserveFds);
     const status = await runContainer({ ...place, ...common, bundle, signalsEnd: true });
-    if (values.detach && id !== (values.container ?? values.name)) print(`${id}\n`);
+    if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);
     return status;
   },
 });
@@ -241,9 +238,9 @@ function refuseBundleFlags({ bundle, config }: { bundle: string; config: string 
   });
 }
 
-function refuseScriptFlags(values: Record<string, unknown>, rest: readonly string[]): void {
+function refuseScriptFlags(args: Record<string, unknown>, rest: readonly string[]): void {
   for (const name of Object.keys(SCRIPT_FLAGS)) {
-    const value = values[name];
+    const value = args[name];
     if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue;
     throw new HakoError({
       code: "usage",

@@ -6,7 +6,6 @@ import { statusAt, writeText } from "../linux/file/file";
 import { defaultConfig } from "../oci/default";
 
 export default defineCommand({
-  meta: { name: "spec", description: "write a config.json to begin with" },
   args: {
     bundle: {
       type: "string",
@@ -18,13 +17,13 @@ export default defineCommand({
     rootless: { type: "boolean", description: "for a container of an ordinary user" },
   },
   examples: ["mkdir -p web/rootfs && hako spec --bundle web"],
-  run({ values }) {
-    const type = statusAt(values.bundle)?.type;
+  run({ args }) {
+    const type = statusAt(args.bundle)?.type;
     if (type !== "directory") {
-      const hint = `mkdir -p ${values.bundle}/rootfs makes one, with a place for the root file system`;
-      throw systemError("open", type === undefined ? "ENOENT" : "ENOTDIR", values.bundle, hint);
+      const hint = `mkdir -p ${args.bundle}/rootfs makes one, with a place for the root file system`;
+      throw systemError("open", type === undefined ? "ENOENT" : "ENOTDIR", args.bundle, hint);
     }
-    const file = `${values.bundle}/config.json`;
+    const file = `${args.bundle}/config.json`;
     if (statusAt(file, false) !== undefined) {
       throw new HakoError({
         code: "exists",
@@ -33,8 +32,7 @@ export default defineCommand({
       });
     }
     const cgroupNamespace = readLayout().version === "v2";
-    const config = defaultConfig({ rootless: values.rootless, cgroupNamespace });
+    const config = defaultConfig({ rootless: args.rootless, cgroupNamespace });
     writeText(file, `${JSON.stringify(config, null, "\t")}\n`);
-    return 0;
   },
 });

@@ -6,14 +6,12 @@ import { containerId } from "../oci/id";
 import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
-  meta: { name: "start", description: "run the program of a created container" },
   args: { container: CONTAINER },
   // as with runc, also for a program that can't be executed
   failure: 1,
   examples: ["hako start web"],
-  run({ values, globals }) {
-    const id = containerId(values.container);
+  run({ args, data: { globals } }) {
+    const id = containerId(args.container);
     startAndNotify({ root: globals.root, id, openFiles: callerOpenFiles(), notifySocket: notifySocket() });
-    return 0;
   },
 });

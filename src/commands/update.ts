@@ -40,7 +40,6 @@ function aliasOf(name: LimitFlag): { alias?: string } {
 }
 
 export default defineCommand({
-  meta: { name: "update", description: "change limits of a container" },
   args: {
     container: CONTAINER,
     resources: {
@@ -56,9 +55,8 @@ export default defineCommand({
     "hako update --memory 128M --pids-limit 50 web",
     'echo \'{"cpu":{"shares":512}}\' | hako update -r - web',
   ],
-  run({ values, globals }) {
-    const changes = changesOf(values.resources, values);
-    updateContainer(globals.root, containerId(values.container), changes);
-    return 0;
+  run({ args, data: { globals } }) {
+    const changes = changesOf(args.resources, args);
+    updateContainer(globals.root, containerId(args.container), changes);
   },
 });

@@ -8,7 +8,6 @@ import { BUNDLE } from "./flags/operands";
 
 export default defineCommand({
   meta: {
-    name: "validate",
     description:
       "check an id and a bundle as create would on this host, without making anything: every problem and unknown name",
   },
@@ -29,10 +28,10 @@ export default defineCommand({
     },
   },
   examples: ["hako validate --bundle /bundles/web web", "hako validate --json --bundle /bundles/web"],
-  run({ values, globals }) {
-    const ids = values.container === undefined ? [] : idFindings(globals.root, values.container);
-    const { file, findings } = bundleFindings(values.bundle, globals.cgroupManager);
-    if (values.json) printJson([...ids, ...findings]);
+  run({ args, data: { globals } }) {
+    const ids = args.container === undefined ? [] : idFindings(globals.root, args.container);
+    const { file, findings } = bundleFindings(args.bundle, globals.cgroupManager);
+    if (args.json) printJson([...ids, ...findings]);
     else
       toStandardError(
         [...ids.map((each) => line(each)), ...findings.map((each) => line(each, file))].join(""),

@@ -131,6 +131,17 @@ describe("command line", () => {
     }
   }, [needsHako]);
 
+  e2e("rm is delete, ls is list: no list of commands has them", () => {
+    using box = new Box();
+    const id = box.started();
+    expect(box.ok("ls", "-q").stdout).toBe(`${id}\n`);
+    expect(box.ok("help", "rm").stdout).toBe(box.ok("delete", "--help").stdout);
+    expect(box.hako("rm", id).stderr).toContain("hako delete --force");
+    box.ok("rm", "-f", id);
+    expect(box.ok("list", "--quiet").stdout).toBe("");
+    for (const word of ["--help", "man"]) expect(box.ok(word).stdout).not.toMatch(/^( {2}|\.SS )(rm|ls)\b/m);
+  }, [needsHako]);
+
   e2e("several ids for delete: each gets its turn, failures are told in one line", () => {
     using box = new Box();
     const [one, two, three] = [box.started(), box.started(), box.id()];

@@ -17,7 +17,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { COMMANDS } from "../../src/commands";
+import { aliasesOf } from "../../src/cli/find-command";
+import program from "../../src/commands";
 import {
   Box,
   e2e,
@@ -241,10 +242,15 @@ function helpOf(...words: string[]): string {
   return known;
 }
 
+/** The words that commands have. */
+const NAMES = new Set(
+  Object.entries(program.subCommands ?? {}).flatMap(([name, { meta }]) => [name, ...aliasesOf(meta)]),
+);
+
 /** What of a call no help speaks of. */
 function unknownWords(call: string): string[] {
   const words = (call.split(/ -- |[|;&>]/)[0] ?? "").split(/\s+/).slice(1);
-  const place = words.findIndex((word) => /^[a-z]+$/.test(word) && Object.hasOwn(COMMANDS, word));
+  const place = words.findIndex((word) => /^[a-z]+$/.test(word) && NAMES.has(word));
   // "hako COMMAND --help", "hako ..."
   if (place < 0)
     return words.filter((word) => /^[a-z]{3,}$/.test(word) && !["kata-check", "version"].includes(word));

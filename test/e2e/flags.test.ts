@@ -101,7 +101,7 @@ e2e("every flag of run --rootfs changes what its command sees", () => {
     seccomp: ["--seccomp", "off"],
   };
   // a flag that is new needs its line here
-  const { args } = runCommand;
+  const { args = {} } = runCommand;
   const ofScripts = Object.keys(args).filter((name) => {
     const { description = "" } = args[name] ?? {};
     return description.startsWith("with --rootfs:") || name === "rootfs";

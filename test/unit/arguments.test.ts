@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { HakoError } from "../../src/base/errors";
 import { type Arguments, parseArguments } from "../../src/cli/arguments";
+import { findCommand, resolved } from "../../src/cli/find-command";
 import { commandHelp, groupHelp } from "../../src/cli/help";
-import { COMMANDS } from "../../src/commands";
+import program from "../../src/commands";
 
 const FLAGS = {
   id: { type: "positional", required: true, description: "id" },
@@ -171,22 +172,45 @@ describe("parseArguments", () => {
 });
 
 describe("every command's help", () => {
-  for (const [name, entry] of Object.entries(COMMANDS)) {
+  for (const [name, entry] of Object.entries(program.subCommands ?? {})) {
     test(name, async () => {
-      const found = (await entry.load()).default;
-      const commands = "commands" in found ? Object.entries(found.commands) : [[name, found] as const];
-      if ("commands" in found) expect(groupHelp(found)).toContain(found.meta.description);
-      for (const [word, command] of commands) {
+      const found = await resolved(entry);
+      const { subCommands } = found;
+      if (subCommands !== undefined)
+        expect(groupHelp(name, found)).toStartWith(`${entry.meta?.description}\n`);
+      for (const [word, inner] of Object.entries(subCommands ?? { [name]: found })) {
+        const command = await resolved(inner);
         const path = word === name ? name : `${name} ${word}`;
         const text = commandHelp(path, command);
+        expect(text).toStartWith(`${command.meta?.description}\n`);
         expect(text).toContain(`usage: hako ${path}`);
-        expect(command.examples.length).toBeGreaterThan(0);
-        for (const example of command.examples) expect(text).toContain(example);
-        for (const [flag, definition] of Object.entries(command.args)) {
+        expect(command.examples?.length).toBeGreaterThan(0);
+        for (const example of command.examples ?? []) expect(text).toContain(example);
+        for (const [flag, definition] of Object.entries(command.args ?? {})) {
           expect(definition.description ?? "").not.toBe("");
           if (definition.type !== "positional") expect(text).toContain(`--${flag}`);
         }
       }
     });
   }
+});
+
+describe("words for commands", () => {
+  const rows: [string[], string, string[]][] = [
+    [["delete", "web"], "delete", ["web"]],
+    [["rm", "-f", "web"], "delete", ["-f", "web"]],
+    [["ls"], "list", []],
+    [["kata-check"], "check", []],
+    [["cgroup", "show", "web"], "cgroup show", ["web"]],
+    [["cgroup", "--help"], "cgroup", ["--help"]],
+  ];
+  for (const [words, path, left] of rows)
+    test(words.join(" "), async () =>
+      expect(await findCommand(program, words)).toMatchObject({ path, words: left }),
+    );
+  test("those that there are not", async () => {
+    await expect(findCommand(program, ["constructor"])).rejects.toThrow('unknown command "constructor"');
+    await expect(findCommand(program, ["cgroup"])).rejects.toThrow("cgroup: which command?");
+    await expect(findCommand(program, ["cgroup", "rm"])).rejects.toThrow('unknown command "cgroup rm"');
+  });
 });

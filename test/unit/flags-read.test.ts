@@ -2,12 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Arguments } from "../../src/cli/arguments";
-import { COMMANDS } from "../../src/commands";
+import { resolved } from "../../src/cli/find-command";
+import program from "../../src/commands";
 import { LIMIT_FLAGS, SCHEMA_FLAGS } from "../../src/container/update-values";
 
 const SOURCE = resolve(import.meta.dir, "../../src");
 
-/** A module, with those that it imports itself: that far flags are handed on as `values`. */
+/** A module, with those that it imports itself: that far flags are handed on as `args` or `values`. */
 function sourceOf(file: string): string {
   const own = readFileSync(file, "utf8");
   const imported = [...own.matchAll(/from "(\.[^"]+)"/g)].map(([, path = ""]) =>
@@ -18,13 +19,13 @@ function sourceOf(file: string): string {
   );
 }
 
-/** The names that a source reads from `values`: values.a, values["a"], const { a, "b": c } = values. */
+/** The names that a source reads from `args` (or `values`): args.a, args["a"], const { a, "b": c } = args. */
 function namesRead(source: string): Set<string> {
   const found = new Set<string>();
-  for (const [, dotted, quoted] of source.matchAll(/\bvalues(?:\.(\w+)|\["([^"]+)"\])/g))
+  for (const [, dotted, quoted] of source.matchAll(/\b(?:args|values)(?:\.(\w+)|\["([^"]+)"\])/g))
     found.add(dotted ?? quoted ?? "");
   const patterns = [
-    ...source.matchAll(/\{([^{}]*)\}\s*=\s*(?:values|others)\b/g),
+    ...source.matchAll(/\{([^{}]*)\}\s*=\s*(?:args|values|others)\b/g),
     // a function's parameter
     ...source.matchAll(/\(\s*\{([^{}()]*)\}: (?:\{|\w*Values)/g),
   ];
@@ -44,15 +45,14 @@ const BY_TABLE: Readonly<Record<string, readonly string[]>> = {
   update: [...Object.keys(LIMIT_FLAGS), ...Object.keys(SCHEMA_FLAGS)],
 };
 
+/** By their names, the words of a group under the group's. */
 async function commands(): Promise<{ path: string; args: Arguments }[]> {
-  const loaded = await Promise.all(
-    Object.entries(COMMANDS).map(async ([name, entry]) => {
-      const found = (await entry.load()).default;
-      const inner = "commands" in found ? Object.values(found.commands) : [found];
-      return inner.map(({ args }) => ({ path: name, args }));
-    }),
-  );
-  return loaded.flat();
+  const loaded = Object.entries(program.subCommands ?? {}).map(async ([path, entry]) => {
+    const command = await resolved(entry);
+    const inner = await Promise.all(Object.values(command.subCommands ?? { command }).map(resolved));
+    return inner.map(({ args = {} }) => ({ path, args }));
+  });
+  return (await Promise.all(loaded)).flat();
 }
 
 describe("a flag or operand that is in a table is read", async () => {
@@ -72,7 +72,7 @@ test("each command is a file of its name", () => {
   // "flags" is what several of them share
   const files = readdirSync(join(SOURCE, "commands")).filter((name) => !["flags", "index.ts"].includes(name));
   expect(files.sort()).toEqual(
-    Object.keys(COMMANDS)
+    Object.keys(program.subCommands ?? {})
       .map((name) => `${name}.ts`)
       .sort(),
   );

@@ -20,7 +20,7 @@ describe("hints", () => {
   });
   test("commands", () => {
     expect(commandHint("rum", ["run", "restore"])).toBe("did you mean hako run?");
-    expect(commandHint("ls", ["list"])).toBe("hako list");
+    expect(commandHint("inspect", ["list"])).toBe("hako state");
   });
   test("in a group of short flags the unknown one is explained", () => {
     const definitions = { tty: { type: "boolean", alias: "t" } } as const;

@@ -1,5 +1,5 @@
 import type { Arguments } from "../../cli/arguments";
-import type { Globals } from "../../cli/command";
+import type { Globals } from "../../cli/global-flags";
 import { checkedBundle } from "../../container/bundle";
 import { inheritance, notifySocket } from "../../container/io/caller";
 import { callerVariable } from "../../linux/file/caller-environment";

@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import type { Arguments } from "../../cli/arguments";
-import type { Globals } from "../../cli/command";
+import type { Globals } from "../../cli/global-flags";
 import type { CriuFlags } from "../../container/criu/checkpoint-image";
 import type { CgroupMode } from "../../container/criu/criu-message";
 

@@ -1,0 +1,62 @@
+import { HakoError } from "../base/errors";
+import type { Command, LazyCommand, SubCommands } from "./command";
+
+/** A command and how it is called: "kill", or "cgroup show" in a group. */
+export interface NamedCommand {
+  path: string;
+  command: Command;
+}
+
+/** Behind the name of a group, for its own help. */
+const HELP: readonly (string | undefined)[] = ["--help", "-h"];
+
+export async function resolved(entry: Command | LazyCommand): Promise<Command> {
+  return typeof entry === "function" ? await entry() : entry;
+}
+
+/** Other names of a command or an argument. */
+export function aliasesOf(named: { alias?: string | string[] } | undefined): string[] {
+  const alias = named?.alias ?? [];
+  return Array.isArray(alias) ? alias : [alias];
+}
+
+/** A command by its name, or by another one of its names. */
+function entryOf(commands: SubCommands, word: string): [name: string, Command | LazyCommand] | undefined {
+  const entry = Object.hasOwn(commands, word) ? commands[word] : undefined;
+  if (entry !== undefined) return [word, entry];
+  return Object.entries(commands).find(([, { meta }]) => aliasesOf(meta).includes(word));
+}
+
+/**
+ * The command that words of a command line begin with, and the words behind its name; a group where its help is asked for. The
+ * first word is there.
+ */
+export async function findCommand(
+  program: Command,
+  given: readonly string[],
+): Promise<NamedCommand & { words: readonly string[] }> {
+  let command = program;
+  let path = "";
+  let words = given;
+  while (command.subCommands !== undefined) {
+    const [word, ...others] = words;
+    if (path !== "" && HELP.includes(word)) break;
+    const found = word === undefined ? undefined : entryOf(command.subCommands, word);
+    if (found === undefined) throw unknownCommand(path, command.subCommands, word);
+    command = await resolved(found[1]);
+    path = path === "" ? found[0] : `${path} ${found[0]}`;
+    words = others;
+  }
+  return { path, command, words };
+}
+
+function unknownCommand(group: string, commands: SubCommands, word: string | undefined): HakoError {
+  const names = Object.keys(commands);
+  if (group !== "") {
+    const message = word === undefined ? `${group}: which command?` : `unknown command "${group} ${word}"`;
+    return new HakoError({ code: "usage", message, hint: names.join(", ") });
+  }
+  const { commandHint } = require("./hints") as typeof import("./hints");
+  const hint = commandHint(word ?? "", names);
+  return new HakoError({ code: "usage", message: `unknown command "${word}"`, hint });
+}

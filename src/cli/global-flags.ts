@@ -1,0 +1,96 @@
+import { parseBoolean } from "../base/boolean";
+import { HakoError } from "../base/errors";
+import { CGROUP_MANAGERS, type CgroupManager } from "../oci/cgroup-managers";
+import { defaultRoot } from "../state/user-root";
+import type { Arguments, Values } from "./arguments";
+
+/** The flags before the command's name. */
+export const GLOBAL_FLAGS = {
+  root: {
+    type: "string",
+    valueHint: "DIR",
+    description: "where state is kept (default /run/hako; for ordinary users $XDG_RUNTIME_DIR/hako)",
+  },
+  log: {
+    type: "string",
+    valueHint: "FILE",
+    description: "append the error of a failed command to this file too; file:FILE as with crun",
+  },
+  "log-format": {
+    type: "enum",
+    options: ["text", "json"],
+    description: "form of the log's lines",
+    default: "text",
+  },
+  debug: { type: "boolean", description: "log each step" },
+  "log-level": {
+    type: "enum",
+    options: ["error", "warning", "debug"],
+    description: "as with crun: error leaves warnings out, debug is --debug",
+  },
+  "systemd-cgroup": {
+    type: "boolean",
+    description: "let systemd make the cgroups, as a scope: linux.cgroupsPath is then slice:prefix:name",
+  },
+  "cgroup-manager": {
+    type: "enum",
+    options: [...CGROUP_MANAGERS],
+    valueHint: CGROUP_MANAGERS.join("|"),
+    description:
+      "who makes the cgroups: systemd is --systemd-cgroup; with disabled a container has none of its own",
+  },
+  rootless: {
+    type: "string",
+    valueHint: "auto|true|false",
+    description: "containers of an ordinary user: false refuses to make them; auto and true make them",
+    default: "auto",
+  },
+  criu: {
+    type: "string",
+    valueHint: "PROGRAM",
+    description: "what checkpoint and restore call",
+    default: "criu",
+  },
+  version: { type: "boolean", alias: "v", description: "print the version" },
+  help: { type: "boolean", alias: "h", description: "print this text" },
+} as const satisfies Arguments;
+
+/** The global flags, read before the command's name. */
+export interface Globals {
+  root: string;
+  log: string | undefined;
+  "log-format": string;
+  debug: boolean;
+  cgroupManager: CgroupManager;
+  rootless: boolean | "auto";
+  criu: string;
+}
+
+/** What the flags before the command's name say. */
+export function globalsOf(values: Values<typeof GLOBAL_FLAGS>): Globals {
+  return {
+    ...values,
+    root: values.root ?? defaultRoot(),
+    log: values.log?.replace(/^file:/, ""),
+    debug: values.debug || values["log-level"] === "debug",
+    cgroupManager: managerOf(values),
+    rootless: rootlessOf(values.rootless),
+  };
+}
+
+/** In the words of Go's booleans too, as runc takes them. */
+function rootlessOf(text: string): Globals["rootless"] {
+  const truth = text === "auto" ? text : parseBoolean(text);
+  if (truth !== undefined) return truth;
+  throw new HakoError({ code: "usage", message: `--rootless: "${text}" is not auto, true or false` });
+}
+
+function managerOf(values: Values<typeof GLOBAL_FLAGS>): CgroupManager {
+  const manager = CGROUP_MANAGERS.find((each) => each === values["cgroup-manager"]);
+  if (!values["systemd-cgroup"]) return manager ?? "cgroupfs";
+  if (manager === undefined || manager === "systemd") return "systemd";
+  throw new HakoError({
+    code: "usage",
+    message: `--systemd-cgroup and --cgroup-manager=${manager} contradict each other`,
+  });
+}
