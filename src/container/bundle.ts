@@ -2,6 +2,7 @@ import { resolve } from "../linux/file/path-text";
 import type { SeccompFilter } from "../linux/process/filter-steps";
 import type { CgroupManager } from "../oci/cgroup-managers";
 import type { Config } from "../oci/config";
+import type { EnvironmentLine } from "../oci/environment";
 import { checkedConfig } from "../oci/validate";
 
 /** A bundle whose config.json was checked. */
@@ -24,7 +25,7 @@ export interface Bundle {
  */
 export function checkedBundle(
   path: string,
-  environment: readonly string[],
+  environment: readonly EnvironmentLine[],
   manager: CgroupManager,
   file?: string,
 ): Bundle {

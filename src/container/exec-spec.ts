@@ -2,6 +2,7 @@ import { HakoError } from "../base/errors";
 import { callerVariable } from "../linux/file/caller-environment";
 import { readText } from "../linux/file/file";
 import type { Capabilities, Process, User } from "../oci/config";
+import { type EnvironmentLine, isEnvironmentLine } from "../oci/environment";
 import { processProblems } from "../oci/semantics-process";
 import { userOf } from "./user";
 
@@ -89,8 +90,12 @@ function changed(
 }
 
 /** A word of `--env`: NAME alone takes the caller's variable, as with docker and podman. */
-function variable(word: string): string {
-  if (word.includes("=")) return word;
+function variable(word: string): EnvironmentLine {
+  if (isEnvironmentLine(word)) return word;
+  if (word.startsWith("=")) {
+    const message = `exec: --env ${JSON.stringify(word)}: expected NAME=value`;
+    throw new HakoError({ code: "config", message });
+  }
   const value = callerVariable(word);
   if (value === undefined)
     throw usage(`--env ${JSON.stringify(word)}: is not NAME=value, and there is no such variable here`);

@@ -1,8 +1,23 @@
 import * as v from "valibot";
 import { HakoError } from "../base/errors";
 import { printable, shortened } from "../base/printable";
+import { RLIMITS } from "../linux/process/rlimit";
 import { exactJson, parseDocument, pointer } from "./json";
-import { between, flag, id, int32, list, object, optional, text, textMap, texts, uint64 } from "./schema";
+import {
+  between,
+  environmentLines,
+  flag,
+  id,
+  int32,
+  list,
+  nameOf,
+  object,
+  optional,
+  text,
+  textMap,
+  texts,
+  uint64,
+} from "./schema";
 import { type device, idMapping, linux, type namespace } from "./schema-linux";
 import { execCPUAffinity, ioPriority, scheduler } from "./schema-process";
 import { type deviceRule, resources } from "./schema-resources";
@@ -27,14 +42,14 @@ const capabilities = object({
   ambient: texts,
 });
 
-const rlimit = object({ type: text, soft: uint64, hard: uint64 });
+const rlimit = object({ type: nameOf(RLIMITS), soft: uint64, hard: uint64 });
 
 const process = object({
   terminal: flag,
   consoleSize: optional(object({ width: between(0, 0xffff), height: between(0, 0xffff) })),
   user: v.nullish(user, { uid: 0, gid: 0 }),
   args: texts,
-  env: texts,
+  env: environmentLines,
   cwd: text,
   capabilities: optional(capabilities),
   rlimits: list(rlimit),

@@ -1,4 +1,5 @@
 import { SPEC_VERSION } from "../base/version";
+import type { NamespaceType } from "../linux/process/namespace";
 import type { Config } from "./config";
 
 const CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
@@ -25,12 +26,12 @@ export function defaultConfig({
   rootless: boolean;
   cgroupNamespace?: boolean;
 }): Config {
-  const namespaces = [
+  const namespaces: NamespaceType[] = [
     "pid",
-    ...(rootless ? [] : ["network"]),
-    ...["ipc", "uts", "mount"],
-    ...(rootless ? ["user"] : []),
-    ...(cgroupNamespace ? ["cgroup"] : []),
+    ...(rootless ? [] : (["network"] as const)),
+    ...(["ipc", "uts", "mount"] as const),
+    ...(rootless ? (["user"] as const) : []),
+    ...(cgroupNamespace ? (["cgroup"] as const) : []),
   ];
   return {
     ociVersion: SPEC_VERSION,

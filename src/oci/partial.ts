@@ -11,6 +11,8 @@ const SOME_VERSION = "1.0.0";
 /** What is left of a config when the fields with wrong types are taken out, so that all else is checked too. */
 export interface PartialConfig {
   config: Config;
+  /** What is left of the document: `config` before it was parsed. */
+  document: unknown;
   /** The problem as the whole document has it; undefined if it may come from what was taken out. */
   inDocument(problem: Problem): Problem | undefined;
 }
@@ -23,7 +25,11 @@ export function partialConfig(document: unknown): PartialConfig | undefined {
   for (let turn = 0; turn < 20; turn++) {
     const read = configOf(partial.root);
     if ("config" in read)
-      return { config: read.config, inDocument: (problem) => partial.inDocument(problem) };
+      return {
+        config: read.config,
+        document: partial.root,
+        inDocument: (problem) => partial.inDocument(problem),
+      };
     for (const keys of read.problems.map((problem) => keysOf(problem.pointer)).sort(laterFirst))
       partial.remove(keys);
   }

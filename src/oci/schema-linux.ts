@@ -1,6 +1,9 @@
 import * as v from "valibot";
 import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/process/memory-policy";
+import { NAMESPACE_FLAGS } from "../linux/process/namespace";
 import { PERSONALITIES } from "../linux/process/personality";
+import { DEVICE_TYPES } from "./device-types";
+import { ROOT_PROPAGATIONS } from "./root-propagation";
 import {
   between,
   flag,
@@ -32,11 +35,11 @@ export const idMapping = object({
   size: v.nullish(uint32, 0),
 });
 
-export const namespace = object({ type: text, path: optional(text) });
+export const namespace = object({ type: nameOf(NAMESPACE_FLAGS), path: optional(text) });
 
 export const device = object({
   path: text,
-  type: text,
+  type: nameOf(DEVICE_TYPES),
   major: optional(between(0, MAX_MAJOR)),
   minor: optional(between(0, MAX_MINOR)),
   fileMode: optional(between(0, 0o177777)),
@@ -65,7 +68,7 @@ export const linux = object({
   devices: list(device),
   netDevices: optional(map(object({ name: optional(text) }))),
   seccomp: optional(seccomp),
-  rootfsPropagation: optional(text),
+  rootfsPropagation: optional(nameOf(ROOT_PROPAGATIONS)),
   maskedPaths: texts,
   readonlyPaths: texts,
   mountLabel: optional(text),

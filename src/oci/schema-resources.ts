@@ -1,10 +1,12 @@
 import * as v from "valibot";
+import { RULE_TYPES } from "./device-types";
 import {
   bytes,
   flag,
   int64,
   list,
   map,
+  nameOf,
   object,
   optional,
   text,
@@ -18,7 +20,7 @@ import {
 
 export const deviceRule = object({
   allow: v.nullish(v.boolean(), false),
-  type: optional(text),
+  type: optional(nameOf(RULE_TYPES)),
   major: optional(int64),
   minor: optional(int64),
   access: optional(text),

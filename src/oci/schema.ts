@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { type EnvironmentLine, isEnvironmentLine } from "./environment";
 
 /**
  * The words that schemas of OCI documents are made of. What Go's decoder accepts is accepted: null is nothing. A profile has hundreds
@@ -9,9 +10,11 @@ function isText(value: unknown): value is string {
   return typeof value === "string" && !value.includes("\0");
 }
 
-export const text = v.custom<string>(isText, ({ input }) =>
-  typeof input === "string" ? "a NUL byte is not allowed" : "expected a string",
-);
+function expectedText(input: unknown): string {
+  return typeof input === "string" ? "a NUL byte is not allowed" : "expected a string";
+}
+
+export const text = v.custom<string>(isText, ({ input }) => expectedText(input));
 
 function isNumber(value: unknown): value is number {
   return Number.isInteger(value);
@@ -81,24 +84,36 @@ export function map<S extends v.GenericSchema>(schema: S) {
 
 export const flag = optional(v.boolean());
 
-function areTexts(value: unknown): value is string[] {
-  if (!Array.isArray(value)) return false;
-  for (const each of value) if (!isText(each)) return false;
-  return true;
+/** A list whose items are seen to be right at once; where one is not, the schema of each says what is wrong. */
+function listOf<T, S extends v.GenericSchema<T>>(isOne: (value: unknown) => value is T, schema: S) {
+  const right = v.custom<T[]>(() => true);
+  const any = v.array(schema);
+  return v.lazy((input): typeof right | typeof any =>
+    Array.isArray(input) && input.every(isOne) ? right : any,
+  );
 }
 
-const rightTexts = v.custom<string[]>(() => true);
-const anyTexts = v.array(text);
-
-/** Texts that are right are seen to be so at once; the schema of each says what is wrong. */
-export const someTexts = v.lazy((input): typeof rightTexts | typeof anyTexts =>
-  areTexts(input) ? rightTexts : anyTexts,
-);
+export const someTexts = listOf(isText, text);
 export const texts = optional(someTexts);
+
+function isEnvironmentText(value: unknown): value is EnvironmentLine {
+  return isText(value) && isEnvironmentLine(value);
+}
+
+/** Lines NAME=value. */
+export const environmentLines = optional(
+  listOf(
+    isEnvironmentText,
+    v.custom<EnvironmentLine>(isEnvironmentText, ({ input }) =>
+      isText(input) ? "expected NAME=value" : expectedText(input),
+    ),
+  ),
+);
 export const textMap = optional(map(text));
 
-/** One of a table's names. */
-export function nameOf<T extends string>(table: Readonly<Record<T, unknown>>) {
-  const names = Object.keys(table) as [T, ...T[]];
-  return v.picklist(names, `expected one of ${names.join(", ")}`);
+/** One of a table's names. "" among them is what Go writes for nothing; nobody is told to write it. */
+export function nameOf<T extends string>(table: Readonly<Record<T, unknown>>, expected?: string) {
+  const names = Object.keys(table) as T[];
+  const known = names.filter((name) => name !== "").join(", ");
+  return v.picklist(names, `expected ${expected ?? `one of ${known}`}`);
 }

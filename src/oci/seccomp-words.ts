@@ -10,7 +10,7 @@ interface ActionWord {
 const MAX_ERRNO = 4095;
 const MAX_DATA = 0xffff;
 
-export const ACTIONS: Readonly<Record<string, ActionWord>> = {
+const actions = {
   SCMP_ACT_KILL: { value: 0 },
   SCMP_ACT_KILL_THREAD: { value: 0 },
   SCMP_ACT_KILL_PROCESS: { value: 0x80000000 },
@@ -21,6 +21,8 @@ export const ACTIONS: Readonly<Record<string, ActionWord>> = {
   SCMP_ACT_LOG: { value: 0x7ffc0000 },
   SCMP_ACT_NOTIFY: { value: 0x7fc00000 },
 };
+export type Action = keyof typeof actions;
+export const ACTIONS: Readonly<Record<Action, ActionWord>> = actions;
 
 /** What a call that the filter knows nothing of gets: of another architecture than those listed. */
 export const KILL_THREAD = 0;
@@ -38,12 +40,12 @@ export const OPERATORS = [
 export type Operator = (typeof OPERATORS)[number];
 
 /** SECCOMP_FILTER_FLAG_*. TSYNC has no bit here: the filter's thread is the only one that outlives execve. */
-export const FLAGS: Readonly<Record<string, number>> = {
+export const FLAGS = {
   SECCOMP_FILTER_FLAG_TSYNC: 0,
   SECCOMP_FILTER_FLAG_LOG: 1 << 1,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 1 << 2,
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 1 << 5,
-};
+} as const;
 export const NEW_LISTENER = 1 << 3;
 /** Flags that are about a listener: the kernel takes none of them without (EINVAL). */
 export const OF_LISTENER = 1 << 5;

@@ -1,5 +1,4 @@
 import { parseNumberList } from "../linux/process/number-list";
-import { RLIMITS } from "../linux/process/rlimit";
 import type { Config, Problem, Process } from "./config";
 import { when } from "./problem";
 
@@ -16,13 +15,10 @@ type Add = (pointer: string, message: string) => void;
 
 /** What is wrong with a process, by pointers into its own document. */
 export function processProblems(process: Process): Problem[] {
-  const { args = [], cwd, env = [] } = process;
+  const { args = [], cwd } = process;
   return [
     ...when(args.length === 0, "/args", "missing: there is no program to run"),
     ...when(!cwd.startsWith("/"), "/cwd", `expected an absolute path, got ${JSON.stringify(cwd)}`),
-    ...env.flatMap((line, index) =>
-      when(line.indexOf("=") < 1, `/env/${index}`, `expected NAME=value, got ${JSON.stringify(line)}`),
-    ),
     ...rlimitProblems(process),
     ...schedulingProblems(process),
   ];
@@ -35,7 +31,6 @@ function rlimitProblems({ rlimits = [] }: Process): Problem[] {
     const twice = seen.has(type);
     seen.add(type);
     return [
-      ...when(!Object.hasOwn(RLIMITS, type), `${pointer}/type`, `unknown limit ${JSON.stringify(type)}`),
       ...when(twice, `${pointer}/type`, `${type} is there twice`),
       ...when(soft > hard, `${pointer}/soft`, `${soft} is above the hard limit ${hard}`),
     ];

@@ -1,6 +1,6 @@
 import { PASSING_CALLS } from "../linux/process/filter-steps";
 import type { Config, Problem } from "./config";
-import { ACTIONS } from "./seccomp-words";
+import { ACTIONS, type Action } from "./seccomp-words";
 
 const BASE = "/linux/seccomp";
 
@@ -11,8 +11,8 @@ export function seccompProblems({ linux }: Pick<Config, "linux">): Problem[] {
   const problems: Problem[] = [];
   const wrong = (pointer: string, message: string) =>
     problems.push({ pointer: `${BASE}${pointer}`, message });
-  const checkNumber = (pointer: string, action: string, given: number | undefined) => {
-    const most = ACTIONS[action]?.data;
+  const checkNumber = (pointer: string, action: Action, given: number | undefined) => {
+    const most = ACTIONS[action].data;
     if (given === undefined || (most !== undefined && given <= most)) return;
     wrong(
       pointer,

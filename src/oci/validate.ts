@@ -88,12 +88,10 @@ function hostNetworkProblems({ linux }: Config): Problem[] {
 /** A bundle's config.json, or another file in its place. */
 export interface Examined {
   file: string;
-  /** The config as it is written. */
-  document: unknown;
   /** Undefined where a field has a wrong type. */
   checked: CheckedConfig | undefined;
   /** What of it has the right types, for further checks. */
-  part: (CheckedConfig & Pick<PartialConfig, "inDocument">) | undefined;
+  part: (CheckedConfig & PartialConfig) | undefined;
   problems: Problem[];
 }
 
@@ -115,15 +113,17 @@ export function examine(bundle: string, manager: CgroupManager, other?: string):
   const read = readConfig(other === undefined ? configText(file) : readText(file), file);
   const { document } = read;
   const whole: PartialConfig | undefined =
-    "config" in read ? { config: read.config, inDocument: (problem) => problem } : partial(document);
+    "config" in read
+      ? { config: read.config, document, inDocument: (problem) => problem }
+      : partial(document);
   const part =
     whole === undefined
       ? undefined
       : { ...whole, bundle: path, rootfs: resolve(path, whole.config.root?.path ?? "") };
   const others = part === undefined ? [] : problemsOf(part.config, part.rootfs, manager);
   const certain = others.map((each) => part?.inDocument(each)).filter((each) => each !== undefined);
-  if ("config" in read) return { file, document, checked: part, part, problems: certain };
-  return { file, document, checked: undefined, part, problems: [...read.problems, ...certain] };
+  if ("config" in read) return { file, checked: part, part, problems: certain };
+  return { file, checked: undefined, part, problems: [...read.problems, ...certain] };
 }
 
 /** Loaded where a field has a wrong type. */

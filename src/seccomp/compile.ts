@@ -81,7 +81,7 @@ export function compile(profile: Seccomp, native = NATIVE): SeccompFilter {
 }
 
 function flagsOf(profile: Seccomp, notifies: boolean): number {
-  const asked = (profile.flags ?? []).reduce((sum, name) => sum | (FLAGS[name] ?? 0), 0);
+  const asked = (profile.flags ?? []).reduce((sum, name) => sum | FLAGS[name], 0);
   return notifies ? asked | NEW_LISTENER : asked & ~OF_LISTENER;
 }
 

@@ -1,5 +1,5 @@
 import type { Seccomp } from "../oci/config";
-import { ACTIONS, type Architecture, type Operator } from "../oci/seccomp-words";
+import { ACTIONS, type Action, type Architecture } from "../oci/seccomp-words";
 import { MultiplexedCalls } from "./multiplexed";
 import { type Condition, holdsAlways, isPlain, type Rule } from "./rule";
 import { SYSCALLS } from "./syscalls";
@@ -14,9 +14,8 @@ export type RuleTable = Map<number, readonly Rule[]>;
 const X86_COLUMN = 1;
 
 /** SECCOMP_RET_* of an action's name and number, EPERM if it takes a number and has none. */
-export function answerOf(action: string, errnoRet: number | undefined): number {
+export function answerOf(action: Action, errnoRet: number | undefined): number {
   const word = ACTIONS[action];
-  if (word === undefined) throw new Error(`unknown action ${action}`); // the schema knows them all
   return word.data === undefined ? word.value : (word.value | (errnoRet ?? EPERM)) >>> 0;
 }
 
@@ -70,7 +69,7 @@ function alternativesOf(args: NonNullable<Row["args"]>, narrow: boolean): (reado
   const conditions = args
     .map(({ index, value, valueTwo, op }) => ({
       index,
-      op: op as Operator,
+      op,
       value: BigInt(value),
       valueTwo: BigInt(valueTwo),
     }))

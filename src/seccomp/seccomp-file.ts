@@ -19,9 +19,9 @@ import { unknownForbidden } from "./unknown-calls";
 const condition = optional(object({ caps: texts, arches: texts, minKernel: optional(text) }));
 
 const errno = optional(
-  v.pipe(
-    text,
-    v.check((name) => name === "" || isErrnoName(name), "expected the name of an error, as EPERM"),
+  v.custom<ErrnoName | "">(
+    (name) => typeof name === "string" && (name === "" || isErrnoName(name)),
+    "expected the name of an error, as EPERM",
   ),
 );
 
@@ -87,8 +87,8 @@ export function readProfile(file: string, capabilities: readonly string[]): Secc
   return profile;
 }
 
-function numberOf(name: string | undefined): number | undefined {
-  return name === undefined || name === "" ? undefined : errnoNumber(name as ErrnoName);
+function numberOf(name: ErrnoName | "" | undefined): number | undefined {
+  return name === undefined || name === "" ? undefined : errnoNumber(name);
 }
 
 /** All of it must be so, as with docker. */

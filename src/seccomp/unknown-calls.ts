@@ -1,12 +1,12 @@
 import { didYouMean, nearestWord } from "../base/nearest";
 import type { Problem, Seccomp } from "../oci/config";
-import { ACTIONS } from "../oci/seccomp-words";
+import { ACTIONS, type Action } from "../oci/seccomp-words";
 import { FOREIGN_SYSCALLS } from "./foreign-syscalls";
 import { SYSCALLS } from "./syscalls";
 
 /** The kernel's order of answers, the strictest first: as signed numbers (kernel/seccomp.c, ACTION_ONLY). */
-function rank(action: string): number {
-  return (ACTIONS[action]?.value ?? 0) | 0;
+function rank(action: Action): number {
+  return ACTIONS[action].value | 0;
 }
 
 /**

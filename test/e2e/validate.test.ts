@@ -249,7 +249,7 @@ describe("validate", () => {
     ).toEqual([
       "/ociVersion: expected a string, got 1",
       "/mounts/0/destination: expected a string, got 5",
-      '/linux/rootfsPropagation: unknown propagation "sideways"',
+      "/linux/rootfsPropagation: expected one of private, rprivate,",
       "/linux/sysctl/kernel.panic: is the whole host's: no namespac",
       "/mounts/8: mount /no/such on /a: open_tree /no/such: no such",
       '/process/args/0: unable to start container process: exec: "n',

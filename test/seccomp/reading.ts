@@ -1,10 +1,11 @@
 // What the rules of a profile say, read one by one.
 import type { Seccomp } from "../../src/oci/config";
+import type { Operator } from "../../src/oci/seccomp-words";
 import { answerOf } from "../../src/seccomp/rules";
 
 export type Rules = NonNullable<Seccomp["syscalls"]>;
 
-export const HOLDS: Record<string, (a: bigint, value: bigint, two: bigint) => boolean> = {
+export const HOLDS: Record<Operator, (a: bigint, value: bigint, two: bigint) => boolean> = {
   SCMP_CMP_EQ: (a, value) => a === value,
   SCMP_CMP_NE: (a, value) => a !== value,
   SCMP_CMP_GT: (a, value) => a > value,
@@ -25,7 +26,7 @@ export function answersTo(
   const bits = narrow ? 32 : 64;
   const holds = ({ index, op, value, valueTwo }: NonNullable<Rules[number]["args"]>[number]) => {
     const part = (wide: number | bigint) => BigInt.asUintN(bits, BigInt(wide));
-    return HOLDS[op]?.(part(args[index] ?? 0n), part(value), part(valueTwo)) === true;
+    return HOLDS[op](part(args[index] ?? 0n), part(value), part(valueTwo));
   };
   const applies = ({ args: all = [] }: Rules[number]) =>
     new Set(all.map(({ index }) => index)).size === all.length ? all.every(holds) : all.some(holds);

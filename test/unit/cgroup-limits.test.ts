@@ -216,8 +216,8 @@ describe("v1", () => {
     expect(errorOf(() => cgroup.apply({ devices: hole })).oneLine).toContain(
       '/devices/2: cgroup v1 cannot express "c 1:11 rwm"',
     );
-    const wrong = errorOf(() => cgroup.apply({ devices: [{ allow: true, type: "p" }] }));
-    expect(wrong.message).toContain('/linux/resources/devices/0/type: "p"');
+    const wrong = errorOf(() => cgroup.apply({ devices: [{ allow: true, type: "c", access: "x" }] }));
+    expect(wrong.message).toContain("/linux/resources/devices/0/access: expected letters of rwm");
   });
 });
 

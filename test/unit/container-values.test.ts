@@ -3,6 +3,7 @@ import { parseDuration } from "../../src/base/duration";
 import { execProcess, lostCapabilities } from "../../src/container/exec-spec";
 import { selected } from "../../src/container/ps";
 import { changesOf } from "../../src/container/update-values";
+import type { Process } from "../../src/oci/config";
 import { withWarnings } from "./warnings";
 
 describe("durations", () => {
@@ -83,7 +84,7 @@ describe("exec", () => {
     apparmor: undefined,
     "process-label": undefined,
   };
-  const own = {
+  const own: Process = {
     cwd: "/srv",
     args: ["web"],
     env: ["A=1"],
@@ -91,6 +92,12 @@ describe("exec", () => {
     terminal: true,
     capabilities: { bounding: ["CAP_KILL"], inheritable: ["CAP_KILL"], ambient: ["CAP_KILL"] },
   };
+  test("a line of the environment has a name", () => {
+    const withLine = (word: string) => execProcess({ ...values, env: [word] }, ["ls"], own, "/").env;
+    expect(withLine("B=")).toEqual(["A=1", "B="]);
+    expect(() => withLine("=x")).toThrow('--env "=x": expected NAME=value');
+    expect(() => withLine("")).toThrow('--env "": is not NAME=value');
+  });
   test("is the container's own process with another command, without its terminal", () => {
     expect(execProcess(values, ["ls"], own, "/")).toMatchObject({ ...own, args: ["ls"], terminal: false });
   });

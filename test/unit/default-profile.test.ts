@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SCRIPT_CAPABILITIES } from "../../src/container/script/script-capabilities";
-import { ARCHITECTURES, NATIVE, X32_BIT } from "../../src/oci/seccomp-words";
+import { type Action, ARCHITECTURES, NATIVE, X32_BIT } from "../../src/oci/seccomp-words";
 import { compile } from "../../src/seccomp/compile";
 import { defaultProfile } from "../../src/seccomp/default-profile";
 import { readProfile } from "../../src/seccomp/seccomp-file";
@@ -155,7 +155,7 @@ describe("the default profile", () => {
 });
 
 describe("names that nobody knows", () => {
-  const found = (defaultAction: string, action: string, ...names: string[]) =>
+  const found = (defaultAction: Action, action: Action, ...names: string[]) =>
     unknownForbidden({ defaultAction, syscalls: [{ names, action }] }).map(({ pointer }) => pointer);
 
   test("matter where they are forbidden, and not where they are allowed", () => {

@@ -2,7 +2,14 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { parseConfig, type Seccomp } from "../../src/oci/config";
-import { ARCHITECTURES, NATIVE, OPERATORS, X32_BIT } from "../../src/oci/seccomp-words";
+import {
+  type Action,
+  ARCHITECTURES,
+  NATIVE,
+  OPERATORS,
+  type Operator,
+  X32_BIT,
+} from "../../src/oci/seccomp-words";
 import { compile } from "../../src/seccomp/compile";
 import { lastNumber } from "../../src/seccomp/rules";
 import { SYSCALLS } from "../../src/seccomp/syscalls";
@@ -97,7 +104,7 @@ function argumentLists(rules: Rules, most: number, narrow: boolean): bigint[][] 
   return lists.length > most ? lists.filter((_, at) => at % Math.ceil(lists.length / most) === 0) : lists;
 }
 
-const ACTIONS = [
+const ACTIONS: readonly Action[] = [
   "SCMP_ACT_ALLOW",
   "SCMP_ACT_ERRNO",
   "SCMP_ACT_KILL_PROCESS",
@@ -142,7 +149,7 @@ function profiles(args: fc.Arbitrary<Arguments>): fc.Arbitrary<Seccomp> {
   });
 }
 
-const condition = (operators: readonly string[]) =>
+const condition = (operators: readonly Operator[]) =>
   fc.record({
     op: fc.constantFrom(...operators),
     value: fc.constantFrom(...VALUES),
@@ -152,14 +159,14 @@ const BOUNDS = [
   ["SCMP_CMP_GT", "SCMP_CMP_GE"],
   ["SCMP_CMP_LT", "SCMP_CMP_LE"],
 ] as const;
-const EQUAL = ["SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"];
+const EQUAL: readonly Operator[] = ["SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"];
 
 /** One condition, of any kind. */
 const single = fc
   .tuple(fc.integer({ min: 0, max: 2 }), condition(OPERATORS))
   .map(([index, one]): Arguments => [{ index, ...one }]);
 /** Several conditions, those before the last of them for equality; the last ones of a profile are bounds of one kind. */
-const several = (bounds: readonly string[]) =>
+const several = (bounds: readonly Operator[]) =>
   fc
     .tuple(
       fc.subarray([0, 1, 2], { minLength: 1 }),

@@ -153,7 +153,7 @@ describe("limits as properties", () => {
 describe("device rules for systemd", () => {
   const rules = (list: readonly DeviceRule[]): AccessRule[] => list.map((rule) => parseDeviceRule(rule, ""));
   const DENY_ALL = { allow: false, access: "rwm" };
-  const char = (allow: boolean, major?: number, minor?: number, access = "rwm") => ({
+  const char = (allow: boolean, major?: number, minor?: number, access = "rwm"): DeviceRule => ({
     allow,
     type: "c",
     major,

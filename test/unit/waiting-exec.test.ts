@@ -18,6 +18,7 @@ import { nameStep, processStatus, reapChild } from "../../src/linux/process/proc
 import { stepName } from "../../src/linux/remote/failed-step";
 import { RemoteProcess } from "../../src/linux/remote/remote-process";
 import { SharedRange } from "../../src/linux/remote/shared-range";
+import type { Process } from "../../src/oci/config";
 
 const PROGRAM = { failure: stepError } as unknown as ProgramOutside;
 
@@ -99,10 +100,8 @@ describe("a process that waits to execute its program", () => {
     writeAllWaiting(channel, new Uint8Array(1));
     await endOf(pid);
     using root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
-    const told = {
-      ...{ own: process.pid, pid, table, steps: steps.map(stepName) },
-      process: { args: ["such"], cwd: "/", user: { uid: 0, gid: 0 }, env: ["PATH=/no"] },
-    };
+    const such: Process = { args: ["such"], cwd: "/", user: { uid: 0, gid: 0 }, env: ["PATH=/no"] };
+    const told = { ...{ own: process.pid, pid, table, steps: steps.map(stepName) }, process: such };
     reapChild(pid, true);
     const container = {
       init: { pid: process.pid, startTime: 0 },

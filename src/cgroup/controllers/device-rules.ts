@@ -1,6 +1,7 @@
 import { HakoError } from "../../base/errors";
 import type { DeviceRule } from "../../oci/config";
 import { deviceAccess, deviceAccessProblem } from "../../oci/device-access";
+import { RULE_TYPES } from "../../oci/device-types";
 
 /** A rule whose parts are checked; an undefined number stands for all. */
 export interface AccessRule {
@@ -36,10 +37,6 @@ export const DEFAULT_DEVICES: readonly AccessRule[] = [
 export function parseDeviceRule(rule: DeviceRule, pointer: string): AccessRule {
   const wrong = (field: string, message: string) =>
     new HakoError({ code: "config", message: `${pointer}/${field}: ${message}` });
-  const type = rule.type === undefined || rule.type === "" ? "a" : rule.type === "u" ? "c" : rule.type;
-  if (type !== "a" && type !== "b" && type !== "c") {
-    throw wrong("type", `"${rule.type}" is none of a, b, c, u: only devices have rules`);
-  }
   const number = (field: "major" | "minor") => {
     const value = rule[field];
     // -1 is how some engines write "all"
@@ -51,7 +48,7 @@ export function parseDeviceRule(rule: DeviceRule, pointer: string): AccessRule {
   if (problem !== undefined) throw wrong("access", problem);
   return {
     allow: rule.allow,
-    type,
+    type: RULE_TYPES[rule.type ?? ""],
     major: number("major"),
     minor: number("minor"),
     access: deviceAccess(rule),

@@ -1,6 +1,7 @@
 import { HakoError } from "../../base/errors";
 import { callerVariable } from "../../linux/file/caller-environment";
 import { linkText } from "../../linux/file/file";
+import type { EnvironmentLine } from "../../oci/environment";
 
 const NUMBER = /^\d{1,5}$/;
 
@@ -9,7 +10,7 @@ export interface Inheritance {
   /** How many descriptors from 3 on. */
   preserveFds: number;
   /** Lines of the environment that tell of them. */
-  environment: string[];
+  environment: EnvironmentLine[];
 }
 
 /**
@@ -27,7 +28,7 @@ export function inheritance(
   }
   const fds = variable("LISTEN_FDS") ?? "";
   const listen = variable("LISTEN_PID") === String(pid) && NUMBER.test(fds) ? Number(fds) : 0;
-  const lines: string[] = [];
+  const lines: EnvironmentLine[] = [];
   if (listen > 0) {
     lines.push(`LISTEN_FDS=${listen}`, "LISTEN_PID=1");
     const names = variable("LISTEN_FDNAMES");

@@ -10,6 +10,7 @@ import { writeAllWaiting } from "../../linux/file/stream";
 import { unixBind, unixConnect } from "../../linux/file/unix-socket";
 import { openProcess } from "../../linux/process/process";
 import type { Config } from "../../oci/config";
+import type { EnvironmentLine } from "../../oci/environment";
 import type { ContainerId } from "../../oci/id";
 import { logDebug, logWarning } from "../../output/log";
 import type { Container } from "../../state/record";
@@ -42,10 +43,8 @@ export function withNotifySocket(root: string, id: ContainerId, config: Config):
     source: directory,
     options: ["bind", "nosuid", "noexec", "nodev", "ro"],
   };
-  const process = config.process && {
-    ...config.process,
-    env: [...(config.process.env ?? []), `NOTIFY_SOCKET=${DIRECTORY}/${SOCKET}`],
-  };
+  const line: EnvironmentLine = `NOTIFY_SOCKET=${DIRECTORY}/${SOCKET}`;
+  const process = config.process && { ...config.process, env: [...(config.process.env ?? []), line] };
   return { ...config, process, mounts: [...(config.mounts ?? []), mount] };
 }
 

@@ -6,6 +6,7 @@ import { workingDirectory } from "../../linux/file/working-directory";
 import { effectiveUser } from "../../linux/process/rootless";
 import type { Config, Linux, Mount, Resources } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
+import { type EnvironmentLine, isEnvironmentLine } from "../../oci/environment";
 import type { Bundle } from "../bundle";
 import { userOf } from "../user";
 import { inOrder, mountsBelow } from "./mount-order";
@@ -97,14 +98,14 @@ function rootfsOf(text: string): string {
 
 /** A name without a value takes the caller's, and is left out if the caller has none, as with docker. */
 export function scriptEnvironment(
-  base: readonly string[],
+  base: readonly EnvironmentLine[],
   given: readonly string[],
   callersValue = callerVariable,
-): string[] {
-  const lines = given.flatMap((line) => {
-    const equals = line.indexOf("=");
-    if (equals > 0) return [line];
-    if (equals === 0 || line === "") throw usage(`--env ${JSON.stringify(line)} is not NAME or NAME=VALUE`);
+): EnvironmentLine[] {
+  const lines = given.flatMap((line): EnvironmentLine[] => {
+    if (isEnvironmentLine(line)) return [line];
+    if (line === "" || line.startsWith("="))
+      throw usage(`--env ${JSON.stringify(line)} is not NAME or NAME=VALUE`);
     const value = callersValue(line);
     return value === undefined ? [] : [`${line}=${value}`];
   });

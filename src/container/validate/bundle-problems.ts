@@ -11,7 +11,6 @@ import { cleanPath, resolve } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
 import { configuredFilesystem, fitsFsconfig, unknownFilesystem } from "../../linux/mount/filesystem";
 import { CAPABILITIES, capabilityMask } from "../../linux/process/capabilities";
-import { NAMESPACE_FLAGS, type NamespaceType } from "../../linux/process/namespace";
 import { inUserNamespace } from "../../linux/process/rootless";
 import type { Config, Mount, Problem } from "../../oci/config";
 import { isBind, type MountPlan, planOf } from "../../oci/mount-options";
@@ -133,9 +132,8 @@ function filesystemKind(type: string): "there" | "loadable" | "unknown" {
 
 function namespacesProblems({ linux }: Config): Problem[] {
   return (linux?.namespaces ?? []).flatMap(({ type, path = "" }, index) => {
-    const known = Object.hasOwn(NAMESPACE_FLAGS, type) && path.startsWith("/");
-    const look = () => openJoined(path, type as NamespaceType, index).close();
-    return known ? attempt(`/linux/namespaces/${index}/path`, look) : [];
+    const look = () => openJoined(path, type, index).close();
+    return path.startsWith("/") ? attempt(`/linux/namespaces/${index}/path`, look) : [];
   });
 }
 

@@ -41,12 +41,12 @@ export function idFindings(root: string, text: string): Finding[] {
 /** Every problem of a bundle on this host, and what in it does nothing. */
 export function bundleFindings(bundle: string, manager: CgroupManager): BundleFindings {
   try {
-    const { file, document, checked, part, problems } = examine(bundle, manager);
+    const { file, part, problems } = examine(bundle, manager);
     const host = part === undefined || !exists(part.rootfs) ? undefined : hostFindings(part);
     const inDocument = (found: readonly Problem[] = []) =>
       found.map((each) => part?.inDocument(each)).filter((each) => each !== undefined);
-    const unknown = checked === undefined ? [] : unknownFields(document, checked.config);
-    const kata = checked === undefined ? undefined : kataWarning(checked.config);
+    const unknown = part === undefined ? [] : unknownFields(part.document, part.config);
+    const kata = part === undefined ? undefined : kataWarning(part.config);
     return {
       file,
       findings: [
@@ -54,9 +54,9 @@ export function bundleFindings(bundle: string, manager: CgroupManager): BundleFi
         ...as("warning", inDocument(host?.warnings)),
         ...as(
           "warning",
-          unknown.map((pointer) => ({ pointer, message: "unknown, and does nothing" })),
+          inDocument(unknown.map((pointer) => ({ pointer, message: "unknown, and does nothing" }))),
         ),
-        ...as("warning", kata === undefined ? [] : [kata]),
+        ...as("warning", kata === undefined ? [] : inDocument([kata])),
       ],
     };
   } catch (thrown) {

@@ -1,4 +1,4 @@
-import { during, HakoError } from "../../base/errors";
+import { during } from "../../base/errors";
 import type { UndoStack } from "../../base/undo";
 import type { Cgroup } from "../../cgroup";
 import { cgroupOfConfig } from "../../cgroup/group/of-config";
@@ -6,7 +6,7 @@ import { cgroupOwner } from "../../cgroup/group/ownership";
 import { plannedRecord } from "../../cgroup/group/stored";
 import type { Fd } from "../../linux/call/fd";
 import { unixListen } from "../../linux/file/unix-socket";
-import { getLimit, RLIMITS, type RlimitName, setLimit } from "../../linux/process/rlimit";
+import { getLimit, setLimit } from "../../linux/process/rlimit";
 import type { Config } from "../../oci/config";
 import { hasNamespace } from "../../oci/namespaces";
 import { logDebug } from "../../output/log";
@@ -112,23 +112,10 @@ function setUp(plan: CreatePlan, startSocket: Fd, cgroup: Cgroup, born: string |
  * the program is executed, for they would hold for the process until then too.
  */
 function raiseHardLimits(pid: number, config: Config): void {
-  (config.process?.rlimits ?? []).forEach(({ type, soft, hard }, index) => {
-    const field = `config /process/rlimits/${index}`;
-    if (!Object.hasOwn(RLIMITS, type)) {
-      throw new HakoError({
-        code: "config",
-        message: `${field}/type: unknown limit ${JSON.stringify(type)}`,
-      });
-    }
-    const name = type as RlimitName;
+  (config.process?.rlimits ?? []).forEach(({ type, hard }, index) => {
     const wanted = BigInt(hard);
-    if (soft > wanted) {
-      throw new HakoError({
-        code: "config",
-        message: `${field}/soft: ${soft} is above the hard limit ${hard}`,
-      });
-    }
-    const now = getLimit(pid, name);
-    if (wanted > now.hard) during(field, () => setLimit(pid, name, { soft: now.soft, hard: wanted }));
+    const now = getLimit(pid, type);
+    if (wanted <= now.hard) return;
+    during(`config /process/rlimits/${index}`, () => setLimit(pid, type, { soft: now.soft, hard: wanted }));
   });
 }

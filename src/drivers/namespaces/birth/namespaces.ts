@@ -43,10 +43,8 @@ export class NamespacePlan implements Disposable {
     const created = new Set<NamespaceType>();
     try {
       (config.linux?.namespaces ?? []).forEach(({ type, path }, index) => {
-        if (!Object.hasOwn(NAMESPACE_FLAGS, type)) throw unknownNamespace(type, index);
-        const known = type as NamespaceType;
-        if (path === undefined || path === "") created.add(known);
-        else joined.push({ type: known, fd: openJoined(path, known, index) });
+        if (path === undefined || path === "") created.add(type);
+        else joined.push({ type, fd: openJoined(path, type, index) });
       });
     } catch (error) {
       for (const { fd } of joined) fd.close();
@@ -129,14 +127,6 @@ export function openJoined(path: string, type: NamespaceType, index: number): Fd
         ? { hint: "who owned it, the pod's sandbox perhaps, has ended: start that first" }
         : {},
   );
-}
-
-function unknownNamespace(type: string, index: number): HakoError {
-  return new HakoError({
-    code: "config",
-    message: `config /linux/namespaces/${index}/type: unknown namespace ${JSON.stringify(type)}`,
-    hint: `known are ${Object.keys(NAMESPACE_FLAGS).join(", ")}`,
-  });
 }
 
 /** Where id maps come from: /linux of config.json, or one of its mounts. */

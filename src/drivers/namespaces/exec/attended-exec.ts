@@ -3,6 +3,7 @@ import type { AttendedTerminal } from "../../../linux/attendant/attendant-termin
 import { stepName, walkedOffset } from "../../../linux/remote/failed-step";
 import { type StoredTemplate, type Template, templateOf } from "../../../linux/steps/template";
 import type { Process } from "../../../oci/config";
+import type { EnvironmentLine } from "../../../oci/environment";
 import type { Attendance } from "../../interface/driver";
 import { EXEC_AGAIN, type ExecTold } from "../../interface/exec-told";
 import type { BornProcess } from "../birth/born-process";
@@ -16,7 +17,7 @@ declare const HAKO_EXEC_ATTENDANT: StoredTemplate<ExecAttendantWord> | undefined
 const LONGEST = 16_384;
 
 /** What errors name of a process whose program has this environment. */
-function toldProcess({ args, cwd, user }: Process, environment: readonly string[]): Process {
+function toldProcess({ args, cwd, user }: Process, environment: readonly EnvironmentLine[]): Process {
   const path = environment.find((line) => line.startsWith("PATH="));
   const env = path === undefined || path.length > LONGEST ? [] : [path];
   return { args: [(args?.[0] ?? "").slice(0, LONGEST)], cwd, user, env };

@@ -8,6 +8,7 @@ import { O, openIfThere } from "../../../linux/file/path";
 import { fileStatusOf } from "../../../linux/file/stat";
 import { hostId } from "../../../linux/process/id-map";
 import type { Process } from "../../../oci/config";
+import type { EnvironmentLine } from "../../../oci/environment";
 import { absoluteIn, environmentOf, notExecuted, notFound, placesOf } from "../program/program";
 import type { ExecMaterial } from "./material";
 
@@ -24,7 +25,7 @@ type Container = Pick<ExecMaterial, "pid" | "rootfs" | "process" | "homeOf" | "k
 /** A program of a container, looked up from outside: nothing of ours is in there, and no path leads out. */
 export class ProgramOutside {
   readonly args: readonly string[];
-  readonly environment: readonly string[];
+  readonly environment: readonly EnvironmentLine[];
   /** In the order of PATH; the kernel decides which the user may execute. */
   readonly places: readonly Place[];
   readonly #process: Process;

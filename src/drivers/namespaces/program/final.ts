@@ -1,7 +1,7 @@
 import type { Step } from "../../../linux/call/step";
 import { SYS_ADMIN } from "../../../linux/process/capabilities";
 import type { SeccompFilter } from "../../../linux/process/filter-steps";
-import type { NamedLimit, RlimitName } from "../../../linux/process/rlimit";
+import type { NamedLimit } from "../../../linux/process/rlimit";
 import type { Linux, Process } from "../../../oci/config";
 import { attributeSteps } from "./attributes";
 import { type IdentityOptions, takeIdentity } from "./identity";
@@ -45,7 +45,7 @@ export function prepareProgram(process: Process, options: ProgramOptions): Progr
 /** The limits of a program as config.json has them. */
 export function processLimits(process: Process): NamedLimit[] {
   return (process.rlimits ?? []).map(({ type, soft, hard }, index) => ({
-    name: type as RlimitName,
+    name: type,
     soft: BigInt(soft),
     hard: BigInt(hard),
     what: `config /process/rlimits/${index}: prlimit (${type} to ${soft}:${hard})`,

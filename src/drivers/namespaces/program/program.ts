@@ -5,6 +5,7 @@ import type { Step } from "../../../linux/call/step";
 import { walkSteps } from "../../../linux/call/walk";
 import { accessStep, checkAccess, statusAt } from "../../../linux/file/file";
 import type { Process } from "../../../oci/config";
+import type { EnvironmentLine } from "../../../oci/environment";
 
 const X_OK = 1;
 const MOST_ERRNO = 4095;
@@ -13,18 +14,9 @@ const MOST_ERRNO = 4095;
  * The environment of the container's program: config.json's, each name once with its last value, and HOME if it has
  * none, as runc does; `homeOf` looks a user's up in the container.
  */
-export function environmentOf(process: Process, homeOf: (uid: number) => string): string[] {
-  const byName = new Map<string, string>();
-  (process.env ?? []).forEach((line, index) => {
-    const equals = line.indexOf("=");
-    if (equals < 1) {
-      throw new HakoError({
-        code: "config",
-        message: `config /process/env/${index}: ${JSON.stringify(line)} is not NAME=value`,
-      });
-    }
-    byName.set(line.slice(0, equals), line);
-  });
+export function environmentOf(process: Process, homeOf: (uid: number) => string): EnvironmentLine[] {
+  const byName = new Map<string, EnvironmentLine>();
+  for (const line of process.env ?? []) byName.set(line.slice(0, line.indexOf("=")), line);
   const home = byName.get("HOME");
   if (home === undefined || home === "HOME=") byName.set("HOME", `HOME=${homeOf(process.user.uid)}`);
   return [...byName.values()];

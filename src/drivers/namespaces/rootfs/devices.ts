@@ -15,6 +15,7 @@ import { basename, cleanPath, dirname } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf, isSameFile } from "../../../linux/file/stat";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
 import type { Config, LinuxDevice } from "../../../oci/config";
+import { DEVICE_TYPES } from "../../../oci/device-types";
 import { isBind } from "../../../oci/mount-options";
 import type { RootfsWork } from "./work";
 
@@ -83,22 +84,9 @@ export function setUpDevices(work: RootfsWork): void {
   during("set up /dev", () => makeLinks(work));
 }
 
-const TYPES: Readonly<Record<string, Device["type"]>> = {
-  c: "character",
-  u: "character",
-  b: "block",
-  p: "fifo",
-};
-
 export function deviceOf(device: LinuxDevice, index: number): Device & { index: number } {
   const from = `config /linux/devices/${index}`;
-  const type = TYPES[device.type];
-  if (type === undefined) {
-    throw new HakoError({
-      code: "config",
-      message: `${from}/type: unknown type ${JSON.stringify(device.type)}`,
-    });
-  }
+  const type = DEVICE_TYPES[device.type];
   const { fileMode = 0o666, uid = 0, gid = 0, major = 0, minor = 0 } = device;
   return { path: cleanPath(device.path), type, major, minor, mode: fileMode & 0o7777, uid, gid, from, index };
 }

@@ -11,11 +11,11 @@ import {
   cloneTree,
   detach,
   MNT_DETACH,
-  type Propagation,
   setMountAttributes,
 } from "../../../linux/mount/mount";
 import { readMountinfo } from "../../../linux/mount/mountinfo";
 import type { Config } from "../../../oci/config";
+import { ROOT_PROPAGATIONS, type RootPropagation } from "../../../oci/root-propagation";
 import { CWD } from "../program/identity";
 import { privateProc, writeSysctls } from "../program/sysctl";
 import { bindConsole, setUpDevices } from "./devices";
@@ -23,25 +23,8 @@ import { maskPaths, readonlyPaths } from "./masks";
 import { mountAll } from "./mounts";
 import type { RootfsContext, RootfsWork } from "./work";
 
-const ROOT_PROPAGATION: Readonly<Record<string, { propagation: Propagation; recursive: boolean }>> = {
-  private: { propagation: "private", recursive: false },
-  rprivate: { propagation: "private", recursive: true },
-  slave: { propagation: "slave", recursive: false },
-  rslave: { propagation: "slave", recursive: true },
-  shared: { propagation: "shared", recursive: false },
-  rshared: { propagation: "shared", recursive: true },
-  unbindable: { propagation: "unbindable", recursive: false },
-  runbindable: { propagation: "unbindable", recursive: true },
-};
-
-function rootPropagation(config: Config): { propagation: Propagation; recursive: boolean } {
-  const name = config.linux?.rootfsPropagation || "rslave";
-  const found = ROOT_PROPAGATION[name];
-  if (found === undefined) {
-    const message = `config /linux/rootfsPropagation: unknown propagation ${JSON.stringify(name)}`;
-    throw new HakoError({ code: "config", message });
-  }
-  return found;
+function rootPropagation({ linux }: Config): RootPropagation {
+  return ROOT_PROPAGATIONS[linux?.rootfsPropagation ?? ""];
 }
 
 /** The mount that holds a directory, made private: neither pivot_root nor the host may see what we mount in it. */
