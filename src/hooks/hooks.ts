@@ -1,7 +1,14 @@
 import { HakoError } from "../base/errors";
-import type { Hook, Hooks } from "../oci/config";
+import type { Hooks } from "../oci/config";
 import { logWarning } from "../output/log";
 import type { HookContext } from "./hook-process";
+
+/** Loaded on first use: most containers have no hooks. */
+const rare = {
+  get hookProcess() {
+    return require("./hook-process") as typeof import("./hook-process");
+  },
+};
 
 export type HookKind = keyof Hooks;
 
@@ -12,7 +19,7 @@ export type HookKind = keyof Hooks;
  */
 export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
   (hooks?.[kind] ?? []).forEach((hook, index) => {
-    runHook(`config /hooks/${kind}/${index}: hook ${hook.path}`, hook, context);
+    rare.hookProcess.runHook(`config /hooks/${kind}/${index}: hook ${hook.path}`, hook, context);
   });
 }
 
@@ -20,16 +27,10 @@ export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: Hook
 export function runLenientHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
   (hooks?.[kind] ?? []).forEach((hook, index) => {
     try {
-      runHook(`config /hooks/${kind}/${index}: hook ${hook.path}`, hook, context);
+      rare.hookProcess.runHook(`config /hooks/${kind}/${index}: hook ${hook.path}`, hook, context);
     } catch (error) {
       if (!(error instanceof HakoError)) throw error;
       logWarning(error.oneLine);
     }
   });
-}
-
-/** Loaded when there is a hook: most containers have none. */
-function runHook(what: string, hook: Hook, context: HookContext): void {
-  const { runHook } = require("./hook-process") as typeof import("./hook-process");
-  runHook(what, hook, context);
 }

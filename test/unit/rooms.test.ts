@@ -59,6 +59,17 @@ describe("rooms of the source", () => {
     expectKnown("imports against the layers", against.sort());
   });
 
+  test("what is loaded late is named beside the imports", () => {
+    const elsewhere = sources.filter(({ text }) => {
+      const named = text.match(/^ {2}get \w+\(\) \{\n {4}return require\(/gm) ?? [];
+      return (text.match(/\brequire\("/g) ?? []).length > named.length;
+    });
+    expectKnown(
+      "late loads in functions",
+      elsewhere.map(({ path }) => path),
+    );
+  });
+
   test("only one room calls libc", () => {
     const callers = sources.filter(({ modules }) => modules.includes("bun:ffi"));
     expect(callers.length).toBeGreaterThan(0);

@@ -5,6 +5,13 @@ import type { Seccomp } from "../../oci/config";
 import { defaultProfile, relevantCapabilities } from "../../seccomp/default-profile";
 import { SCRIPT_CAPABILITIES } from "./script-capabilities";
 
+/** Loaded on first use. */
+const rare = {
+  get seccompFile() {
+    return require("../../seccomp/seccomp-file") as typeof import("../../seccomp/seccomp-file");
+  },
+};
+
 /** Set by build.ts: the default profile's program for the usual capabilities, in base64; compiling it takes longer than all else. */
 declare const HAKO_DEFAULT_FILTER: string | undefined;
 
@@ -28,11 +35,9 @@ export function seccompOf(
       message: "--seccomp: empty",
       hint: "default, off, or a file with a profile",
     });
-  const { readProfile } =
-    require("../../seccomp/seccomp-file") as typeof import("../../seccomp/seccomp-file");
   const profile = during(
     "--seccomp",
-    () => readProfile(given, capabilities),
+    () => rare.seccompFile.readProfile(given, capabilities),
     ({ errno }) => ({ hint: errnoHint("read a seccomp profile", errno) }),
   );
   return { profile, filter: undefined };

@@ -19,6 +19,22 @@ import type { CheckedConfig } from "../../oci/validate";
 import { hookProblems, programProblems } from "./program-problems";
 import { RootfsView } from "./rootfs-view";
 
+/** Loaded on first use. */
+const rare = {
+  get compile() {
+    return require("../../seccomp/compile") as typeof import("../../seccomp/compile");
+  },
+  get answer() {
+    return require("../../seccomp/answer") as typeof import("../../seccomp/answer");
+  },
+  get syscalls() {
+    return require("../../seccomp/syscalls") as typeof import("../../seccomp/syscalls");
+  },
+  get unknownCalls() {
+    return require("../../seccomp/unknown-calls") as typeof import("../../seccomp/unknown-calls");
+  },
+};
+
 /**
  * What create would fail of, or do without, when it comes to use what a config names: files of the host and of the rootfs, file
  * systems, namespaces, names of the kernel's. It is looked at, by the code of create where that changes nothing, and never used.
@@ -141,9 +157,9 @@ function namespacesProblems({ linux }: Config): Problem[] {
 function profileProblems({ linux, process }: Config): Problem[] {
   const profile = linux?.seccomp;
   if (profile === undefined) return [];
-  const { compile } = require("../../seccomp/compile") as typeof import("../../seccomp/compile");
-  const { checkStart } = require("../../seccomp/answer") as typeof import("../../seccomp/answer");
-  return attempt("/linux/seccomp", () => checkStart(compile(profile), process?.noNewPrivileges === true));
+  return attempt("/linux/seccomp", () =>
+    rare.answer.checkStart(rare.compile.compile(profile), process?.noNewPrivileges === true),
+  );
 }
 
 function capabilityWarnings({ process }: Config): Problem[] {
@@ -164,11 +180,8 @@ function capabilityWarnings({ process }: Config): Problem[] {
 function callWarnings({ linux }: Config): Problem[] {
   const profile = linux?.seccomp;
   if (profile === undefined) return [];
-  const { SYSCALLS } = require("../../seccomp/syscalls") as typeof import("../../seccomp/syscalls");
-  const { unknownCalls } =
-    require("../../seccomp/unknown-calls") as typeof import("../../seccomp/unknown-calls");
-  const known = Object.keys(SYSCALLS);
-  return unknownCalls(profile).map(({ name, pointer }) => ({
+  const known = Object.keys(rare.syscalls.SYSCALLS);
+  return rare.unknownCalls.unknownCalls(profile).map(({ name, pointer }) => ({
     pointer: `/linux/seccomp${pointer}`,
     message: `unknown system call, and left out: ${JSON.stringify(name)}${didYouMean(nearest(name, known))}`,
   }));
