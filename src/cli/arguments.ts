@@ -2,6 +2,14 @@ import type { ArgDef } from "citty";
 import { parseBoolean } from "../base/boolean";
 import { HakoError } from "../base/errors";
 
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for an error. */
+  get hints() {
+    return require("./hints") as typeof import("./hints");
+  },
+};
+
 /** A flag or operand: citty's definition, and what it leaves out. */
 export type Argument = ArgDef & {
   /** A flag may be given several times. */
@@ -125,9 +133,7 @@ function takeFlag(word: string, next: string | undefined, definitions: Arguments
       : [];
     if (letters.length === 0 || letters.some((flag) => flag?.[1].type !== "boolean")) {
       const unknown = letters.length === 0 ? name : [...name].find((_, at) => letters[at] === undefined);
-      // loaded for an error
-      const { flagHint } = require("./hints") as typeof import("./hints");
-      throw usage(`unknown flag ${shown}`, flagHint(unknown ?? name, longNames(definitions)));
+      throw usage(`unknown flag ${shown}`, rare.hints.flagHint(unknown ?? name, longNames(definitions)));
     }
     for (const flag of letters) if (flag !== undefined) values[flag[0]] = true;
     return 0;

@@ -1,6 +1,13 @@
 import { HakoError } from "../base/errors";
 import type { Command, LazyCommand, SubCommands } from "./command";
 
+/** Loaded on first use. */
+const rare = {
+  get hints() {
+    return require("./hints") as typeof import("./hints");
+  },
+};
+
 /** A command and how it is called: "kill", or "cgroup show" in a group. */
 export interface NamedCommand {
   path: string;
@@ -56,7 +63,6 @@ function unknownCommand(group: string, commands: SubCommands, word: string | und
     const message = word === undefined ? `${group}: which command?` : `unknown command "${group} ${word}"`;
     return new HakoError({ code: "usage", message, hint: names.join(", ") });
   }
-  const { commandHint } = require("./hints") as typeof import("./hints");
-  const hint = commandHint(word ?? "", names);
+  const hint = rare.hints.commandHint(word ?? "", names);
   return new HakoError({ code: "usage", message: `unknown command "${word}"`, hint });
 }

@@ -6,6 +6,13 @@ import { execProgram, lookUpProgram } from "../linux/process/execution";
 import { enterNetworkNamespace } from "../linux/process/namespace";
 import { callerOpenFiles } from "../linux/process/rlimit";
 
+/** Loaded on first use. */
+const rare = {
+  get explainExecution() {
+    return require("../explain/execution") as typeof import("../explain/execution");
+  },
+};
+
 const exec = defineCommand({
   meta: { description: "run a command in a network namespace" },
   args: {
@@ -24,8 +31,7 @@ const exec = defineCommand({
     // This process becomes the command: its exit status and signals are the caller's without any help of ours.
     const path = lookUpProgram(command, callerVariable("PATH"));
     const errno = execProgram(path, argv, callerEnvironment(), { openFiles, last: callersSignalSteps() });
-    const { executionError, lookAtProgram } =
-      require("../explain/execution") as typeof import("../explain/execution");
+    const { executionError, lookAtProgram } = rare.explainExecution;
     throw executionError(path, errno, lookAtProgram(path));
   },
 });

@@ -14,6 +14,14 @@ import { freeId } from "../state/free-id";
 import { CREATE_FLAGS, createOptions, placeOptions } from "./flags/container";
 import { NEW_CONTAINER } from "./flags/operands";
 
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for those who have no bundle. */
+  get script() {
+    return require("../container/script/script") as typeof import("../container/script/script");
+  },
+};
+
 /** setTimeout's: longer ones end at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -160,10 +168,7 @@ export default defineCommand({
     const { preserveFds } = inheritance(args["preserve-fds"]);
     const id = idOf(args, globals.root);
     const command = rest[0] === "--" ? rest.slice(1) : rest;
-    // loaded for those who have no bundle
-    const { scriptBundle } =
-      require("../container/script/script") as typeof import("../container/script/script");
-    const bundle = scriptBundle(id, { ...args, rootfs: args.rootfs }, command);
+    const bundle = rare.script.scriptBundle(id, { ...args, rootfs: args.rootfs }, command);
     const place = placeOptions(globals, id, args, preserveFds);
     const status = await runContainer({ ...place, ...common, bundle, signalsEnd: true });
     if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);

@@ -23,6 +23,14 @@ import { callerStreamNames } from "./io/criu-stream-names";
 import { announcePid, type PidReceivers } from "./io/pid-receivers";
 import { runPoststopHooks } from "./poststop";
 
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for the few who ask. */
+  get notify() {
+    return require("./io/notify") as typeof import("./io/notify");
+  },
+};
+
 export interface CreateOptions extends PidReceivers {
   root: string;
   id: ContainerId;
@@ -128,9 +136,7 @@ class Creation implements CreateEvents {
 
 function withNotifySocket(options: CreateOptions): CreateOptions {
   const { root, id, bundle } = options;
-  // loaded for the few who ask
-  const notify = require("./io/notify") as typeof import("./io/notify");
-  return { ...options, bundle: { ...bundle, config: notify.withNotifySocket(root, id, bundle.config) } };
+  return { ...options, bundle: { ...bundle, config: rare.notify.withNotifySocket(root, id, bundle.config) } };
 }
 
 /** Takes an id that is free, and its lock. */

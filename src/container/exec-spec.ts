@@ -6,6 +6,14 @@ import { type EnvironmentLine, isEnvironmentLine } from "../oci/environment";
 import { processProblems } from "../oci/semantics-process";
 import { userOf } from "./user";
 
+/** Loaded on first use. */
+const rare = {
+  /** The schema costs some milliseconds: it is loaded for a document, and to tell of problems. */
+  get config() {
+    return require("../oci/config") as typeof import("../oci/config");
+  },
+};
+
 /** What the command line says of a process to run in a container. */
 export interface ExecValues {
   process: string | undefined;
@@ -45,14 +53,9 @@ export function execProcess(
   if (given !== undefined) throw usage(`--${given} and --process: the file says it`);
   if (args.length > 0)
     throw usage(`unexpected operand ${JSON.stringify(args[0])}: --process says the command`);
-  const process = check(schema().parseProcess(readText(values.process), values.process), values.process);
+  const process = check(rare.config.parseProcess(readText(values.process), values.process), values.process);
   // conmon gives --tty together with a file that says the same
   return values.tty ? { ...process, terminal: true } : process;
-}
-
-/** The schema costs some milliseconds: it is loaded for a document, and to tell of problems. */
-function schema(): typeof import("../oci/config") {
-  return require("../oci/config");
 }
 
 function isGiven(value: unknown): boolean {
@@ -61,7 +64,7 @@ function isGiven(value: unknown): boolean {
 
 function check(process: Process, file: string): Process {
   const problems = processProblems(process);
-  if (problems.length > 0) throw schema().problemsError(problems, file);
+  if (problems.length > 0) throw rare.config.problemsError(problems, file);
   return process;
 }
 

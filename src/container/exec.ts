@@ -20,6 +20,14 @@ import { announcePid, type PidReceivers } from "./io/pid-receivers";
 import { statusOf } from "./status";
 import { homeIn } from "./user";
 
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for programs that are watched from here. */
+  get foreground() {
+    return require("./io/foreground") as typeof import("./io/foreground");
+  },
+};
+
 /** How often a paused container is looked at. */
 const PAUSED_LOOK_MS = 50;
 export interface ExecOptions extends PidReceivers {
@@ -50,7 +58,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   if (forward === undefined) return 0;
   try {
     using master = terminal;
-    const { waitForProgram } = foreground();
+    const { waitForProgram } = rare.foreground;
     return await waitForProgram(started, master, forward);
   } finally {
     forward.stop();
@@ -99,7 +107,7 @@ function startBeside(container: LivingContainer, options: ExecOptions): Started 
     terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
   using receiver = ours;
   using sender = theirs;
-  const sized = receiver === undefined ? process : foreground().withOurWindowSize(process);
+  const sized = receiver === undefined ? process : rare.foreground.withOurWindowSize(process);
   return startProcess(container, sized, options, { consoleSocket: given ?? sender, receiver });
 }
 
@@ -111,11 +119,6 @@ function warnOfLost({ values }: ExecOptions, process: Process): void {
   logWarning(
     `exec: --cap: user ${process.user.uid} gets ${lost.join(", ")} in its bounding set alone (${why})`,
   );
-}
-
-/** Loaded for programs that are watched from here. */
-function foreground(): typeof import("./io/foreground") {
-  return require("./io/foreground");
 }
 
 function startProcess(
@@ -136,11 +139,11 @@ function startProcess(
     { process, homeOf, cgroups, consoleSocket, preserveFds, openFiles },
     (ready, mayLeave) => {
       announcePid(options, ready, "setns", undo);
-      if (receiver !== undefined) terminal = foreground().receiveTerminal(receiver);
+      if (receiver !== undefined) terminal = rare.foreground.receiveTerminal(receiver);
       // before this nothing runs, and a signal that ends us ends it too
       if (mayLeave && !detach && !isDebugging())
         return { signals: Object.values(FORWARDED), master: terminal };
-      if (!detach) forward = new (foreground().SignalForwarder)();
+      if (!detach) forward = new rare.foreground.SignalForwarder();
       return undefined;
     },
     undo,

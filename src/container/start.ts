@@ -9,6 +9,14 @@ import { type Container, readContainer, stateOf } from "../state/record";
 import type { NotifyRelay } from "./io/notify";
 import { statusOf } from "./status";
 
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for the few who ask. */
+  get notify() {
+    return require("./io/notify") as typeof import("./io/notify");
+  },
+};
+
 const WRONG_STATES: Readonly<Record<string, string>> = {
   stopped: "a container that has stopped",
   // created or running: a frozen process gives no answer
@@ -45,11 +53,6 @@ export function startContainer(options: StartOptions): NotifyRelay | undefined {
   return relay;
 }
 
-/** Loaded for the few who ask. */
-function notify(): typeof import("./io/notify") {
-  return require("./io/notify");
-}
-
 interface Started {
   container: Container;
   relay: NotifyRelay | undefined;
@@ -65,7 +68,7 @@ function release({ root, id, openFiles, notifySocket }: StartOptions, undo: Undo
     if (death !== undefined) throw death;
   }
   if (status !== "created") throw wrongState(id, status);
-  const relay = notifySocket === undefined ? undefined : notify().relayOf(container, notifySocket);
+  const relay = notifySocket === undefined ? undefined : rare.notify.relayOf(container, notifySocket);
   if (relay !== undefined) undo.defer("its notify socket", () => relay[Symbol.dispose]());
   driver.start(container, openFiles);
   logDebug(`${id}: started`);

@@ -1,6 +1,13 @@
 import { HakoError } from "../base/errors";
 import type { SyntaxProblem } from "./json-syntax";
 
+/** Loaded on first use. */
+const rare = {
+  get jsonSyntax() {
+    return require("./json-syntax") as typeof import("./json-syntax");
+  },
+};
+
 /** The path of a value in a JSON document, as a JSON pointer (RFC 6901). */
 export function pointer(keys: readonly (string | number)[]): string {
   return keys.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
@@ -32,8 +39,7 @@ const SURROGATE = /\\u[dD][89a-fA-F]/;
 export function parseDocument(text: string, file: string): unknown {
   const document = parseJson(text, file);
   if (!SURROGATE.test(text)) return document;
-  const { halfCharacter } = require("./json-syntax") as typeof import("./json-syntax");
-  const problem = halfCharacter(text);
+  const problem = rare.jsonSyntax.halfCharacter(text);
   if (problem !== undefined) throw notJson(file, problem);
   return document;
 }
@@ -48,15 +54,13 @@ export function parseJson(text: string, file: string): unknown {
   const exact: Reviver = (_, value, { source }) =>
     typeof value === "number" && /^-?\d+$/.test(source) ? exactInteger(source) : value;
   if (!text.isWellFormed()) {
-    const { notUtf8 } = require("./json-syntax") as typeof import("./json-syntax");
-    throw notJson(file, notUtf8(text));
+    throw notJson(file, rare.jsonSyntax.notUtf8(text));
   }
   try {
     // the reviver makes it slower, and few documents have such numbers
     return /\d{16}/.test(text) ? JSON.parse(text, exact as never) : JSON.parse(text);
   } catch (error) {
-    const { syntaxProblem } = require("./json-syntax") as typeof import("./json-syntax");
-    const problem = syntaxProblem(text);
+    const problem = rare.jsonSyntax.syntaxProblem(text);
     throw notJson(file, { ...problem, why: problem.why ?? (error as Error).message });
   }
 }

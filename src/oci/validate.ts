@@ -10,6 +10,13 @@ import { pointer } from "./json";
 import type { PartialConfig } from "./partial";
 import { semanticProblems } from "./semantics";
 
+/** Loaded on first use. */
+const rare = {
+  get partial() {
+    return require("./partial") as typeof import("./partial");
+  },
+};
+
 export interface CheckedConfig {
   config: Config;
   /** Absolute, without links. */
@@ -128,8 +135,7 @@ export function examine(bundle: string, manager: CgroupManager, other?: string):
 
 /** Loaded where a field has a wrong type. */
 function partial(document: unknown): PartialConfig | undefined {
-  const { partialConfig } = require("./partial") as typeof import("./partial");
-  return partialConfig(document);
+  return rare.partial.partialConfig(document);
 }
 
 /** A bundle's config, or another file in its place, checked in full: an error names everything that is wrong with it. */

@@ -5,6 +5,13 @@ import { bytesOf } from "../linux/call/bytes";
 import type { Fd } from "../linux/call/fd";
 import { openToAppend, writeAllTo } from "../linux/file/file";
 
+/** Loaded on first use. */
+const rare = {
+  get nodeFs() {
+    return require("node:fs") as typeof import("node:fs");
+  },
+};
+
 type Level = "debug" | "warning" | "error";
 
 interface LogOptions {
@@ -51,9 +58,8 @@ export function toStandardError(text: string): void {
 
 /** For the one message that libc can't be called: bun:ffi writes nothing then. */
 function withoutLibc(text: string): void {
-  const { writeSync } = require("node:fs") as typeof import("node:fs");
   try {
-    writeSync(2, text);
+    rare.nodeFs.writeSync(2, text);
   } catch {
     // as above
   }

@@ -9,6 +9,23 @@ import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
 import type { CachedFilter } from "./filter-cache";
 import { containerDirectory, FILTER } from "./root";
 
+/** Loaded on first use. */
+const rare = {
+  /** For those who have a profile. */
+  get filterCache() {
+    return require("./filter-cache") as typeof import("./filter-cache");
+  },
+  get compile() {
+    return require("../seccomp/compile") as typeof import("../seccomp/compile");
+  },
+  get answer() {
+    return require("../seccomp/answer") as typeof import("../seccomp/answer");
+  },
+  get unknownCalls() {
+    return require("../seccomp/unknown-calls") as typeof import("../seccomp/unknown-calls");
+  },
+};
+
 /** Compiles the profile of a config, unless that was done, and keeps the filter for `exec`. */
 export function makeFilter(
   root: string,
@@ -26,8 +43,7 @@ function compiled(config: Config): SeccompFilter | undefined {
   const profile = config.linux?.seccomp;
   if (profile === undefined) return undefined;
   const noNewPrivileges = config.process?.noNewPrivileges === true;
-  // for those who have a profile
-  const { FilterCache, filterKey } = require("./filter-cache") as typeof import("./filter-cache");
+  const { FilterCache, filterKey } = rare.filterCache;
   const cache = new FilterCache();
   const key = filterKey(profile, noNewPrivileges);
   const found = key === undefined ? undefined : cache.find(key);
@@ -42,17 +58,13 @@ function compiled(config: Config): SeccompFilter | undefined {
 
 /** The compiler with its tables is loaded for those whose profile is not in the cache. */
 function compileFilter(profile: Seccomp, noNewPrivileges: boolean): CachedFilter {
-  const { compile } = require("../seccomp/compile") as typeof import("../seccomp/compile");
-  const { checkStart } = require("../seccomp/answer") as typeof import("../seccomp/answer");
-  const { unknownForbidden } =
-    require("../seccomp/unknown-calls") as typeof import("../seccomp/unknown-calls");
   // as with runc, whose callers may know of calls that are newer than hako
-  const warnings = unknownForbidden(profile).map(
-    ({ pointer, message }) => `config /linux/seccomp${pointer}: ${message}`,
-  );
+  const warnings = rare.unknownCalls
+    .unknownForbidden(profile)
+    .map(({ pointer, message }) => `config /linux/seccomp${pointer}: ${message}`);
   for (const message of warnings) logWarning(message);
-  const filter = compile(profile);
-  checkStart(filter, noNewPrivileges);
+  const filter = rare.compile.compile(profile);
+  rare.answer.checkStart(filter, noNewPrivileges);
   return { filter, warnings };
 }
 

@@ -15,6 +15,22 @@ import type { CgroupStats } from "../stats/stats-types";
 import type { Cgroup, CgroupEntry, CgroupMounts } from "./cgroup";
 import { type Freezer, freezerOf } from "./freezer";
 
+/** Loaded on first use. */
+const rare = {
+  get controllers() {
+    return require("../controllers") as typeof import("../controllers");
+  },
+  get stats() {
+    return require("../stats/stats") as typeof import("../stats/stats");
+  },
+  get ownership() {
+    return require("./ownership") as typeof import("./ownership");
+  },
+  get oom() {
+    return require("../stats/oom") as typeof import("../stats/oom");
+  },
+};
+
 /** Controllers whose limits can't be felt by a process before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
@@ -94,8 +110,7 @@ export class Group implements Cgroup {
   }
 
   apply(resources: Resources): void {
-    const { applyResources } = require("../controllers") as typeof import("../controllers");
-    applyResources(this.record, resources, this.#new);
+    rare.controllers.applyResources(this.record, resources, this.#new);
     this.#new.clear();
   }
 
@@ -244,21 +259,18 @@ export class Group implements Cgroup {
   }
 
   stats(): CgroupStats {
-    const { statsOf } = require("../stats/stats") as typeof import("../stats/stats");
-    return statsOf(this.record);
+    return rare.stats.statsOf(this.record);
   }
 
   giveTo(uid: number): void {
     // delegation is not secure on v1
     const unified = this.version === "v2" ? this.nodes.find((node) => node.unified) : undefined;
     if (unified === undefined) return;
-    const { giveCgroup } = require("./ownership") as typeof import("./ownership");
-    giveCgroup(unified, uid);
+    rare.ownership.giveCgroup(unified, uid);
   }
 
   watchOom(): OomWatch | undefined {
-    const { watchOomOf } = require("../stats/oom") as typeof import("../stats/oom");
-    return watchOomOf(this.record);
+    return rare.oom.watchOomOf(this.record);
   }
 
   destroy(): void {

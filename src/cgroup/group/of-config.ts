@@ -6,12 +6,18 @@ import type { CgroupNode } from "../hierarchy/record";
 import type { Cgroup } from "./cgroup";
 import { Group } from "./group";
 
+/** Loaded on first use. */
+const rare = {
+  /** D-Bus is for those who need it. */
+  get systemdGroup() {
+    return require("./systemd-group") as typeof import("./systemd-group");
+  },
+};
+
 /** The cgroups of a container that `create` will make; nothing is made yet. */
 export function cgroupOfConfig(manager: CgroupManager, config: Config, id: string): Cgroup {
   if (manager === "systemd") {
-    // D-Bus is for those who need it
-    const { openScope } = require("./systemd-group") as typeof import("./systemd-group");
-    return openScope(config, id);
+    return rare.systemdGroup.openScope(config, id);
   }
   if (manager === "cgroupfs") return openCgroup(config.linux?.cgroupsPath, id);
   const cgroup = openCgroup(undefined, id);

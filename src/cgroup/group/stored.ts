@@ -3,13 +3,19 @@ import type { CgroupRecord } from "../hierarchy/record";
 import type { Cgroup } from "./cgroup";
 import { Group } from "./group";
 
+/** Loaded on first use. */
+const rare = {
+  /** D-Bus is for those who need it. */
+  get systemdGroup() {
+    return require("./systemd-group") as typeof import("./systemd-group");
+  },
+};
+
 /** The cgroups of a container from its stored record. */
 export function loadCgroup(record: CgroupRecord): Cgroup {
   const copy = structuredClone(record);
   if (copy.unit === undefined) return new Group(copy);
-  // D-Bus is for those who need it
-  const { SystemdGroup } = require("./systemd-group") as typeof import("./systemd-group");
-  return new SystemdGroup({ ...copy, unit: copy.unit });
+  return new rare.systemdGroup.SystemdGroup({ ...copy, unit: copy.unit });
 }
 
 /** The record of cgroups that are about to be made: whoever reads it after a crash can remove them. */

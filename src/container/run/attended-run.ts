@@ -16,6 +16,13 @@ import { FORWARDED } from "../io/forwarded-signals";
 import { endedRunLine } from "./ended-run";
 import type { RunAttendantWord } from "./run-attendant-rows";
 
+/** Loaded on first use. */
+const rare = {
+  get runAttendantRows() {
+    return require("./run-attendant-rows") as typeof import("./run-attendant-rows");
+  },
+};
+
 /** Set by build.ts: the attendant without a terminal. */
 declare const HAKO_RUN_ATTENDANT: StoredTemplate<RunAttendantWord> | undefined;
 
@@ -52,8 +59,7 @@ export function leaveRun({ root, record, keep, master, recorder }: AttendedRun):
 function attendant(terminal: AttendedTerminal | undefined): Template<RunAttendantWord> {
   if (terminal === undefined && typeof HAKO_RUN_ATTENDANT !== "undefined")
     return templateOf(HAKO_RUN_ATTENDANT);
-  const { runAttendant } = require("./run-attendant-rows") as typeof import("./run-attendant-rows");
-  return runAttendant(process.arch, terminal, terminal?.descriptors ?? []);
+  return rare.runAttendantRows.runAttendant(process.arch, terminal, terminal?.descriptors ?? []);
 }
 
 /**

@@ -6,6 +6,13 @@ import { type ProcessRecord, readRecord } from "../../state/record";
 import { hasDirectory } from "../../state/root";
 import { FORWARDED } from "../io/forwarded-signals";
 
+/** Loaded on first use. */
+const rare = {
+  get delete() {
+    return require("../delete") as typeof import("../delete");
+  },
+};
+
 /** Of a process that was started again: who it was, which container it had run, and what the attendant came to. */
 const AGAIN = "HAKO_AGAIN_RUN";
 
@@ -44,8 +51,7 @@ export function endEndedRun({ startTime, status }: EndedRun, options: EndOptions
   // there is no program any more that they could go to, and they must not end this halfway
   using _ = new SignalRecorder(Object.values(FORWARDED));
   if ((failed || !keep) && isOurs(root, id, startTime)) {
-    const { deleteContainer } = require("../delete") as typeof import("../delete");
-    deleteContainer({ root, id, force: true, openFiles });
+    rare.delete.deleteContainer({ root, id, force: true, openFiles });
   }
   if (!failed) return status;
   throw attendanceError(status, `container "${id}"`);

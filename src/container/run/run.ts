@@ -10,6 +10,24 @@ import { connectConsoleSocket } from "../io/console-socket";
 import { FORWARDED } from "../io/forwarded-signals";
 import { startContainer } from "../start";
 
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for a program that is watched from here. */
+  get foreground() {
+    return require("../io/foreground") as typeof import("../io/foreground");
+  },
+  /** Who may take this process's place when the program runs. */
+  get attendedRun() {
+    return require("./attended-run") as typeof import("./attended-run");
+  },
+  get delete() {
+    return require("../delete") as typeof import("../delete");
+  },
+  get kill() {
+    return require("../kill") as typeof import("../kill");
+  },
+};
+
 export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   consoleSocketPath: string | undefined;
   detach: boolean;
@@ -25,16 +43,6 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
 const SIGKILL = 9;
 /** As timeout(1). */
 const TIMED_OUT = 124;
-
-/** Loaded for a program that is watched from here. */
-function foreground(): typeof import("../io/foreground") {
-  return require("../io/foreground");
-}
-
-/** Who may take this process's place when the program runs. */
-function attended(): typeof import("./attended-run") {
-  return require("./attended-run");
-}
 
 /**
  * create, start, and in the foreground the program to its end; returns the exit status. Where nothing has to be done while the
@@ -52,13 +60,13 @@ export async function runContainer(options: RunOptions): Promise<number> {
   if (!detach && options.subreaper) becomeSubreaper();
   using signals = leavesTheProgram(options)
     ? new SignalRecorder(Object.values(FORWARDED))
-    : new (foreground().SignalForwarder)(options.signalsEnd);
+    : new rare.foreground.SignalForwarder(options.signalsEnd);
   const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
   let deleted = keep;
   let started = false;
   try {
     sender?.close();
-    using master = receiver === undefined ? undefined : foreground().receiveTerminal(receiver);
+    using master = receiver === undefined ? undefined : rare.foreground.receiveTerminal(receiver);
     using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
     started = true;
     if (detach || !hasProcess(record)) {
@@ -67,7 +75,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
       return 0;
     }
     if (signals instanceof SignalRecorder)
-      return attended().leaveRun({ root, record, keep, master, recorder: signals });
+      return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals });
     using _ = relay?.watch();
     return await watch(options, record.init, master, signals);
   } catch (error) {
@@ -75,8 +83,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     throw error;
   } finally {
     if (!deleted) {
-      const { deleteContainer } = require("../delete") as typeof import("../delete");
-      deleteContainer({ root, id, force: true, alone: !started, openFiles });
+      rare.delete.deleteContainer({ root, id, force: true, alone: !started, openFiles });
     }
   }
 }
@@ -98,10 +105,9 @@ async function watch(
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
 ): Promise<number> {
   using limit = new TimeLimit(timeLimit, () => {
-    const { killContainer } = require("../kill") as typeof import("../kill");
-    killContainer({ root, id, signal: SIGKILL, all: true });
+    rare.kill.killContainer({ root, id, signal: SIGKILL, all: true });
   });
-  const status = await foreground().waitForProgram(init, master, forward);
+  const status = await rare.foreground.waitForProgram(init, master, forward);
   return limit.over ? TIMED_OUT : status;
 }
 
@@ -127,5 +133,5 @@ class TimeLimit implements Disposable {
 function sized(bundle: Bundle): Bundle {
   const { process } = bundle.config;
   if (process === undefined) return bundle;
-  return { ...bundle, config: { ...bundle.config, process: foreground().withOurWindowSize(process) } };
+  return { ...bundle, config: { ...bundle.config, process: rare.foreground.withOurWindowSize(process) } };
 }

@@ -18,6 +18,22 @@ import { joinsFirst } from "./birth/cgroup-time";
 import { SetUp } from "./set-up";
 import { startSocketPath } from "./status";
 
+/** Loaded on first use. */
+const rare = {
+  get networkDevices() {
+    return require("./network-devices") as typeof import("./network-devices");
+  },
+  get resctrl() {
+    return require("../../resctrl/resctrl") as typeof import("../../resctrl/resctrl");
+  },
+  get hostMounts() {
+    return require("../../state/host-mounts") as typeof import("../../state/host-mounts");
+  },
+  get explainDeath() {
+    return require("../../explain/death") as typeof import("../../explain/death");
+  },
+};
+
 /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
 export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo: UndoStack): void {
   const { config, id } = plan;
@@ -39,14 +55,12 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
   events.made({ init: { pid, startTime }, cgroup: cgroup.record });
   if (config.linux?.netDevices !== undefined) {
     making.settle();
-    const { moveNetDevices } = require("./network-devices") as typeof import("./network-devices");
-    moveNetDevices(config, pid, undo);
+    rare.networkDevices.moveNetDevices(config, pid, undo);
   }
   during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
   const rdt = config.linux?.intelRdt;
   if (rdt !== undefined) {
-    const { joinResctrl, removeGroups } =
-      require("../../resctrl/resctrl") as typeof import("../../resctrl/resctrl");
+    const { joinResctrl, removeGroups } = rare.resctrl;
     const made: ResctrlRecord = [];
     undo.defer(`resctrl groups of ${id}`, () => removeGroups(made));
     try {
@@ -87,8 +101,7 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
 
 /** Without a mount namespace its mounts are the host's: what has to be unmounted with the container. */
 function planHostMounts({ id, rootfs }: CreatePlan, events: CreateEvents, undo: UndoStack): void {
-  const { plannedHostMounts, removeHostMounts } =
-    require("../../state/host-mounts") as typeof import("../../state/host-mounts");
+  const { plannedHostMounts, removeHostMounts } = rare.hostMounts;
   const hostMounts = plannedHostMounts(rootfs);
   events.made({ hostMounts });
   undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
@@ -101,8 +114,7 @@ function setUp(plan: CreatePlan, startSocket: Fd, cgroup: Cgroup, born: string |
     startSocket,
     born,
     explainEnd(signal) {
-      const { explainEnd } = require("../../explain/death") as typeof import("../../explain/death");
-      return explainEnd({ signal, cgroup: cgroup.record });
+      return rare.explainDeath.explainEnd({ signal, cgroup: cgroup.record });
     },
   });
 }

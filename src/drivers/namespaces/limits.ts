@@ -5,6 +5,16 @@ import { cgroupOf } from "../../state/cgroup-of";
 import { type Container, readStoredConfig } from "../../state/record";
 import type { MadeByDriver, Update } from "../interface/driver";
 
+/** Loaded on first use. */
+const rare = {
+  get resctrl() {
+    return require("../../resctrl/resctrl") as typeof import("../../resctrl/resctrl");
+  },
+  get stats() {
+    return require("../../resctrl/stats") as typeof import("../../resctrl/stats");
+  },
+};
+
 export { cgroupOf } from "../../state/cgroup-of";
 
 /** Changes limits of cgroups, and of a class of Intel RDT. */
@@ -26,12 +36,15 @@ function updateSchemas(
   change: (change: MadeByDriver) => void,
   undo: UndoStack,
 ): void {
-  const { updateResctrl } = require("../../resctrl/resctrl") as typeof import("../../resctrl/resctrl");
   const { id, init } = record;
   const made = [...(record.resctrl ?? [])];
   const pids = () => (record.cgroup === undefined ? [init?.pid ?? 0] : cgroupOf(record).pids());
   try {
-    updateResctrl({ rdt: readStoredConfig(root, id).linux?.intelRdt, id, pids, made }, schemas, undo);
+    rare.resctrl.updateResctrl(
+      { rdt: readStoredConfig(root, id).linux?.intelRdt, id, pids, made },
+      schemas,
+      undo,
+    );
   } finally {
     // what was made is removed with the container, also when it could not be taken back
     if (made.length > (record.resctrl?.length ?? 0)) change({ resctrl: made });
@@ -43,6 +56,5 @@ export function containerStats({ root, record }: Container): CgroupStats {
   const stats = cgroupOf(record).stats();
   const rdt = readStoredConfig(root, record.id).linux?.intelRdt;
   if (rdt === undefined) return stats;
-  const { rdtStats } = require("../../resctrl/stats") as typeof import("../../resctrl/stats");
-  return { ...stats, intel_rdt: rdtStats(rdt, record.id) };
+  return { ...stats, intel_rdt: rare.stats.rdtStats(rdt, record.id) };
 }

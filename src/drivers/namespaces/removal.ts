@@ -3,6 +3,19 @@ import { loadCgroup } from "../../cgroup/group/stored";
 import { signalProcess, waitForEnd } from "../../linux/process/process";
 import type { ContainerRecord } from "../../state/record";
 
+/** Loaded on first use. */
+const rare = {
+  get processes() {
+    return require("./processes") as typeof import("./processes");
+  },
+  get hostMounts() {
+    return require("../../state/host-mounts") as typeof import("../../state/host-mounts");
+  },
+  get resctrl() {
+    return require("../../resctrl/resctrl") as typeof import("../../resctrl/resctrl");
+  },
+};
+
 const SIGKILL = 9;
 const SHORT_WAIT_MS = 100;
 const END_WAIT_MS = 10_000;
@@ -16,8 +29,7 @@ export function endProcesses(record: ContainerRecord): void {
     signalProcess(init.pid, init.startTime, SIGKILL, true);
     // one that is frozen, in a cgroup of its own below ours or in another's perhaps, has to be thawed to die
     if (!waitForEnd(init.pid, init.startTime, SHORT_WAIT_MS) && cgroup !== undefined) {
-      const { relatives } = require("./processes") as typeof import("./processes");
-      cgroup.takeBack(relatives(record));
+      cgroup.takeBack(rare.processes.relatives(record));
       cgroup.kill();
     }
     if (!waitForEnd(init.pid, init.startTime, END_WAIT_MS)) {
@@ -35,13 +47,10 @@ export function endProcesses(record: ContainerRecord): void {
 /** Removes what was made for a container outside of its directory; what few have is loaded for them. */
 export function removeMade({ hostMounts, resctrl, cgroup }: ContainerRecord): void {
   if (hostMounts !== undefined) {
-    const { removeHostMounts } =
-      require("../../state/host-mounts") as typeof import("../../state/host-mounts");
-    removeHostMounts(hostMounts);
+    rare.hostMounts.removeHostMounts(hostMounts);
   }
   if (resctrl !== undefined) {
-    const { removeGroups } = require("../../resctrl/resctrl") as typeof import("../../resctrl/resctrl");
-    removeGroups(resctrl);
+    rare.resctrl.removeGroups(resctrl);
   }
   if (cgroup !== undefined) loadCgroup(cgroup).destroy();
 }

@@ -46,6 +46,22 @@ import { madeOverlays } from "./rootfs/made-overlays";
 import { mappedMounts } from "./rootfs/mapped-mounts";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs/rootfs";
 
+/** Loaded on first use. */
+const rare = {
+  get procfsOpener() {
+    return require("./rootfs/procfs-opener") as typeof import("./rootfs/procfs-opener");
+  },
+  get explainClone() {
+    return require("../../explain/clone") as typeof import("../../explain/clone");
+  },
+  get timeOffsets() {
+    return require("./birth/time-offsets") as typeof import("./birth/time-offsets");
+  },
+  get overlayRoot() {
+    return require("./rootfs/overlay-root") as typeof import("./rootfs/overlay-root");
+  },
+};
+
 const CLONE_FS = 0x200;
 const SIGKILL = 9;
 const STREAMS = [0, 1, 2];
@@ -181,8 +197,7 @@ export class SetUp implements Disposable {
     if (latePid === undefined || places.length === 0) return NOTHING;
     this.settle();
     if (this.process.act(() => showsFromOutside(latePid))) return NOTHING;
-    const { beginProcfs } = require("./rootfs/procfs-opener") as typeof import("./rootfs/procfs-opener");
-    const begun = beginProcfs({ ...this.#options, namespaces }, places.length);
+    const begun = rare.procfsOpener.beginProcfs({ ...this.#options, namespaces }, places.length);
     const theirs =
       this.#thread === undefined ? this.#give(begun) : begun.map((fd) => this.#thread?.take(fd) ?? fd);
     return new Map(places.map((place, index) => [place, at(theirs, index)]));
@@ -203,8 +218,7 @@ export class SetUp implements Disposable {
     try {
       this.process.remote.settle();
     } catch (thrown) {
-      const { explainClone } = require("../../explain/clone") as typeof import("../../explain/clone");
-      throw explainClone(asHakoError(thrown), {
+      throw rare.explainClone.explainClone(asHakoError(thrown), {
         flags: NAMESPACE_FLAGS.network,
         born: undefined,
         joinsPid: false,
@@ -226,8 +240,7 @@ export class SetUp implements Disposable {
     const bound = this.#handOver(sources);
     const made = this.#handOver(devices);
     if (lateTime) {
-      const { makeTimeNamespace } = require("./birth/time-offsets") as typeof import("./birth/time-offsets");
-      this.process.act(() => makeTimeNamespace(config.linux?.timeOffsets));
+      this.process.act(() => rare.timeOffsets.makeTimeNamespace(config.linux?.timeOffsets));
     }
     this.#mounter.act(() => {
       if (created.has("network")) during("network loopback", () => bringUp("lo"));
@@ -353,8 +366,11 @@ export class SetUp implements Disposable {
     try {
       this.process.rebirth(0);
     } catch (thrown) {
-      const { explainClone } = require("../../explain/clone") as typeof import("../../explain/clone");
-      throw explainClone(asHakoError(thrown), { flags: 0, born: undefined, joinsPid: true });
+      throw rare.explainClone.explainClone(asHakoError(thrown), {
+        flags: 0,
+        born: undefined,
+        joinsPid: true,
+      });
     }
     remote.expose(PATIENCE_MS);
     const terminal = this.#specified.terminal === true;
@@ -400,9 +416,7 @@ export class SetUp implements Disposable {
       mountNamespace.close();
     }
     if (overlay !== undefined) {
-      const { mountOverlayOfHost } =
-        require("./rootfs/overlay-root") as typeof import("./rootfs/overlay-root");
-      during("the host's files under a tmpfs", () => mountOverlayOfHost(overlay));
+      during("the host's files under a tmpfs", () => rare.overlayRoot.mountOverlayOfHost(overlay));
     }
     return prepareRootfs({
       config,

@@ -31,6 +31,19 @@ import { STAGE_NAME } from "./birth/stage-name";
 import { passListener } from "./filter-listener";
 import { isWaiting, startSocketPath } from "./status";
 
+/** Loaded on first use. */
+const rare = {
+  get endFailure() {
+    return require("./program/end-failure") as typeof import("./program/end-failure");
+  },
+  get startHooks() {
+    return require("./program/start-hooks") as typeof import("./program/start-hooks");
+  },
+  get explainDeath() {
+    return require("../../explain/death") as typeof import("../../explain/death");
+  },
+};
+
 const SIGKILL = 9;
 /** How long a killed process may take to its end. */
 const END_MS = 10_000;
@@ -97,8 +110,7 @@ function letGo(connected: Connected, openFiles: number | undefined, rootfs: Fd |
   removeFile(startSocketPath(root, id));
   const failed = failedStep(range);
   if (failed !== undefined) {
-    const { endFailure } = require("./program/end-failure") as typeof import("./program/end-failure");
-    throw endFailure(failed, readStoredConfig(root, id), rootfs);
+    throw rare.endFailure.endFailure(failed, readStoredConfig(root, id), rootfs);
   }
   if (!hasExecuted(init.pid, init.startTime, STAGE_NAME)) throw diedBefore(record);
 }
@@ -118,7 +130,6 @@ function runHooksInside(
   filter: SeccompFilter | undefined,
   openFiles: number | undefined,
 ): void {
-  const { runStartHooks } = require("./program/start-hooks") as typeof import("./program/start-hooks");
   const watch = {
     ended: () => aliveProcess(init.pid, init.startTime) === undefined,
     halted: () => isHalted(init.pid),
@@ -126,7 +137,7 @@ function runHooksInside(
   };
   const remote = new RemoteProcess(range, watch, PATIENCE_MS);
   const config = readStoredConfig(root, record.id);
-  runStartHooks(remote, config, { state: stateOf(record, "created"), filter, openFiles });
+  rare.startHooks.runStartHooks(remote, config, { state: stateOf(record, "created"), filter, openFiles });
   remote.become();
 }
 
@@ -160,9 +171,8 @@ function waitForClose(connected: Connected): void {
 }
 
 function diedBefore({ id, init, cgroup }: ContainerRecord): HakoError {
-  const { deathError } = require("../../explain/death") as typeof import("../../explain/death");
   const ending = init === undefined ? 0 : (processStatus(init.pid)?.ending ?? 0);
   const signal = (ending & 0x7f) === 0 ? undefined : ending & 0x7f;
   const message = `container "${id}": its first process died before it could execute the program`;
-  return deathError(message, { signal, cgroup });
+  return rare.explainDeath.deathError(message, { signal, cgroup });
 }

@@ -12,6 +12,13 @@ import { STATUS_DIGITS } from "./attendant-status";
 import type { AttendedTerminal } from "./attendant-terminal";
 import { signalSet } from "./signal-set";
 
+/** Loaded on first use. */
+const rare = {
+  get attendantTerminal() {
+    return require("./attendant-terminal") as typeof import("./attendant-terminal");
+  },
+};
+
 const SIGCHLD = 17;
 const SIG_BLOCK = 0;
 
@@ -40,8 +47,7 @@ const ATTENDANT = "hako:attendant";
 /** The part of an attendant that connects a terminal to our standard streams; loaded for those who have one. */
 export function attendedTerminal(master: Fd | undefined): AttendedTerminal | undefined {
   if (master === undefined) return undefined;
-  const part = require("./attendant-terminal") as typeof import("./attendant-terminal");
-  return new part.AttendedTerminal(master);
+  return new rare.attendantTerminal.AttendedTerminal(master);
 }
 
 /** What an attendant has from this process. */

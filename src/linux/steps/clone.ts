@@ -12,6 +12,13 @@ import { reapChild } from "../process/process";
 import { spawnFunction } from "./clone-code";
 import { failureIn, type Report, type Spawned, tableOf, withTable } from "./table";
 
+/** Loaded on first use. */
+const rare = {
+  get cloneByFlags() {
+    return require("./clone-by-flags") as typeof import("./clone-by-flags");
+  },
+};
+
 const CLONE_VM = 0x00000100n;
 const CLONE_VFORK = 0x00004000n;
 /** CLONE_PARENT: the child of a process becomes its sibling. */
@@ -142,8 +149,7 @@ function sharing({ waitsForNothing }: ChildPlan): bigint {
 /** Makes a child with these steps. */
 function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: Fd): Spawned {
   if (!hasClone3()) {
-    const { spawnByClone } = require("./clone-by-flags") as typeof import("./clone-by-flags");
-    return spawnByClone(report, steps, flags, cgroup);
+    return rare.cloneByFlags.spawnByClone(report, steps, flags, cgroup);
   }
   const args = cloneArguments(flags, SIGCHLD, cgroup);
   const table = tableOf(report, steps);

@@ -20,6 +20,13 @@ import { setOutOfMemoryScore } from "./out-of-memory-score";
 import { ownerOf } from "./owner";
 import { STAGE_NAME } from "./stage-name";
 
+/** Loaded on first use. */
+const rare = {
+  get explainClone() {
+    return require("../../../explain/clone") as typeof import("../../../explain/clone");
+  },
+};
+
 const SIGKILL = 9;
 /** How long a process may take to answer that others can get at, in milliseconds, in all. */
 export const PATIENCE_MS = 10_000;
@@ -154,8 +161,7 @@ function explained<T>({ namespaces, born }: BirthPlan, action: () => T): T {
   try {
     return action();
   } catch (thrown) {
-    const { explainClone } = require("../../../explain/clone") as typeof import("../../../explain/clone");
     const joinsPid = namespaces.joined.some(({ type }) => type === "pid");
-    throw explainClone(asHakoError(thrown), { flags: namespaces.flags, born, joinsPid });
+    throw rare.explainClone.explainClone(asHakoError(thrown), { flags: namespaces.flags, born, joinsPid });
   }
 }

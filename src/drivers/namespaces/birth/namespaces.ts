@@ -11,6 +11,13 @@ import { effectiveUser, isRootless } from "../../../linux/process/rootless";
 import type { Config, IdMapping } from "../../../oci/config";
 import { timeSteps } from "./time-offsets";
 
+/** Loaded on first use. */
+const rare = {
+  get explainClone() {
+    return require("../../../explain/clone") as typeof import("../../../explain/clone");
+  },
+};
+
 interface Joined {
   type: NamespaceType;
   fd: Fd;
@@ -214,9 +221,7 @@ function lowerErrno(text: string): string {
 
 function mapHint(errno: string | undefined): string | undefined {
   if (errno !== "EPERM" && errno !== "EACCES") return errnoHint("write an id map", errno);
-  const { userNamespaceRefused } =
-    require("../../../explain/clone") as typeof import("../../../explain/clone");
-  return userNamespaceRefused();
+  return rare.explainClone.userNamespaceRefused();
 }
 
 function mapText(mappings: readonly IdMapping[]): string {

@@ -10,6 +10,13 @@ import type { BornProcess } from "../birth/born-process";
 import type { ExecAttendantWord } from "./exec-attendant-rows";
 import type { ExecEnd, ExecShared } from "./exec-steps";
 
+/** Loaded on first use. */
+const rare = {
+  get execAttendantRows() {
+    return require("./exec-attendant-rows") as typeof import("./exec-attendant-rows");
+  },
+};
+
 /** Set by build.ts: the attendant without a terminal. */
 declare const HAKO_EXEC_ATTENDANT: StoredTemplate<ExecAttendantWord> | undefined;
 
@@ -60,6 +67,5 @@ export function leaveExec(
 function attendant(terminal: AttendedTerminal | undefined): Template<ExecAttendantWord> {
   if (terminal === undefined && typeof HAKO_EXEC_ATTENDANT !== "undefined")
     return templateOf(HAKO_EXEC_ATTENDANT);
-  const { execAttendant } = require("./exec-attendant-rows") as typeof import("./exec-attendant-rows");
-  return execAttendant(process.arch, terminal, terminal?.descriptors ?? []);
+  return rare.execAttendantRows.execAttendant(process.arch, terminal, terminal?.descriptors ?? []);
 }

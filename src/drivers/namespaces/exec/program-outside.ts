@@ -12,6 +12,16 @@ import type { EnvironmentLine } from "../../../oci/environment";
 import { absoluteIn, environmentOf, notExecuted, notFound, placesOf } from "../program/program";
 import type { ExecMaterial } from "./material";
 
+/** Loaded on first use. */
+const rare = {
+  get explainExecution() {
+    return require("../../../explain/execution") as typeof import("../../../explain/execution");
+  },
+  get sightOutside() {
+    return require("../program/sight-outside") as typeof import("../program/sight-outside");
+  },
+};
+
 /** A file that may be the program. */
 interface Place {
   path: string;
@@ -79,16 +89,13 @@ export class ProgramOutside {
   }
 
   #look(path: string): Sight {
-    const { lookAtProgram } =
-      require("../../../explain/execution") as typeof import("../../../explain/execution");
-    const { sightOutside } = require("../program/sight-outside") as typeof import("../program/sight-outside");
-    const place = sightOutside({
+    const place = rare.sightOutside.sightOutside({
       root: this.root,
       process: this.#process,
       keepsGroups: this.#keepsGroups,
       onHost: (kind, id) => this.onHost(kind, id),
     });
-    return lookAtProgram(path, place);
+    return rare.explainExecution.lookAtProgram(path, place);
   }
 
   /** What the host calls an id of the container's user namespace. */

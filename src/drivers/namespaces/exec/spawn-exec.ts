@@ -28,6 +28,16 @@ import type { ExecMaterial } from "./material";
 import { ProgramOutside } from "./program-outside";
 import { WaitingExec } from "./waiting-exec";
 
+/** Loaded on first use. */
+const rare = {
+  get explainDeath() {
+    return require("../../../explain/death") as typeof import("../../../explain/death");
+  },
+  get explainClone() {
+    return require("../../../explain/clone") as typeof import("../../../explain/clone");
+  },
+};
+
 /**
  * The namespaces of a container's process that are not ours: setns(2) into our own user namespace fails, and into others is idle, so
  * that of those which were made for it nobody has to ask.
@@ -121,8 +131,7 @@ function awaitEither(joiner: BornProcess, first: readonly Step[], asUser: readon
 }
 
 function explainEnd(signal: number | undefined): Explanation {
-  const death = require("../../../explain/death") as typeof import("../../../explain/death");
-  return death.explainEnd({ signal, cgroup: undefined });
+  return rare.explainDeath.explainEnd({ signal, cgroup: undefined });
 }
 
 function terminalOf(options: ExecMaterial, program: ProgramOutside): Fd {
@@ -151,7 +160,10 @@ function explained<T>(
   try {
     return action();
   } catch (thrown) {
-    const { explainClone } = require("../../../explain/clone") as typeof import("../../../explain/clone");
-    throw explainClone(asHakoError(thrown), { flags: 0, born, joinsPid: foreign.includes("pid") });
+    throw rare.explainClone.explainClone(asHakoError(thrown), {
+      flags: 0,
+      born,
+      joinsPid: foreign.includes("pid"),
+    });
   }
 }

@@ -13,6 +13,16 @@ import type { BornProcess } from "../birth/born-process";
 import { STAGE_NAME } from "../birth/stage-name";
 import type { ExecEnd, ExecShared } from "./exec-steps";
 
+/** Loaded on first use. */
+const rare = {
+  get attendedExec() {
+    return require("./attended-exec") as typeof import("./attended-exec");
+  },
+  get explainDeath() {
+    return require("../../../explain/death") as typeof import("../../../explain/death");
+  },
+};
+
 /** How long it may take to execute its program: others in the container may keep it from that. */
 const EXECUTION_MS = 60_000;
 
@@ -48,9 +58,8 @@ export class WaitingExec implements Disposable {
 
   /** Leaves it to an attendant, which takes the place of this process. Comes back only by throwing. */
   leave(attendance: Attendance, specified: Process): never {
-    const { leaveExec } = require("./attended-exec") as typeof import("./attended-exec");
     this.process.reapFormer();
-    return leaveExec(this.process, this.shared, this.end, attendance, specified);
+    return rare.attendedExec.leaveExec(this.process, this.shared, this.end, attendance, specified);
   }
 
   /** false when it has ended: somebody has killed it. */
@@ -105,6 +114,8 @@ export class WaitingExec implements Disposable {
 
 /** The error of a process that a signal has ended before it executed its program. */
 export function diedBefore(signal: number | undefined): Error {
-  const { deathError } = require("../../../explain/death") as typeof import("../../../explain/death");
-  return deathError("the process died before it could execute the program", { signal, cgroup: undefined });
+  return rare.explainDeath.deathError("the process died before it could execute the program", {
+    signal,
+    cgroup: undefined,
+  });
 }

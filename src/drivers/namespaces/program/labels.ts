@@ -8,6 +8,13 @@ import { O, openInRoot } from "../../../linux/file/path";
 import { writeSteps } from "../../../linux/steps/child-steps";
 import type { Process } from "../../../oci/config";
 
+/** Loaded on first use. */
+const rare = {
+  get sysctl() {
+    return require("./sysctl") as typeof import("./sysctl");
+  },
+};
+
 /** A text that the kernel takes for the next execve of this thread. */
 interface ExecLabel {
   field: string;
@@ -67,8 +74,7 @@ function wantedLabels(process: Process): ExecLabel[] {
 export function applyLabels(process: Process): void {
   const labels = wantedLabels(process);
   if (labels.length === 0) return;
-  const { privateProc } = require("./sysctl") as typeof import("./sysctl");
-  using proc = privateProc();
+  using proc = rare.sysctl.privateProc();
   if (proc === undefined) {
     throw new HakoError({
       code: "system",

@@ -7,6 +7,14 @@ import { accessStep, checkAccess, statusAt } from "../../../linux/file/file";
 import type { Process } from "../../../oci/config";
 import type { EnvironmentLine } from "../../../oci/environment";
 
+/** Loaded on first use. */
+const rare = {
+  /** Loaded when something is in the way. */
+  get explainExecution() {
+    return require("../../../explain/execution") as typeof import("../../../explain/execution");
+  },
+};
+
 const X_OK = 1;
 const MOST_ERRNO = 4095;
 
@@ -25,11 +33,6 @@ export function environmentOf(process: Process, homeOf: (uid: number) => string)
 interface Obstacle extends Explanation {
   missing: boolean;
   isDirectory?: boolean;
-}
-
-/** Loaded when something is in the way. */
-function explaining(): typeof import("../../../explain/execution") {
-  return require("../../../explain/execution");
 }
 
 /** podman and docker read these words, those of Go's os/exec, to tell exit status 127 from 126. */
@@ -51,7 +54,7 @@ function obstacleOf(path: string, errno: ErrnoName | undefined, look: () => Sigh
   const sight = look();
   if (sight.directory)
     return { missing, isDirectory: true, why: `${errnoText("EACCES")}: it is a directory` };
-  const { why, hint } = explaining().explainExecution(sight, errno);
+  const { why, hint } = rare.explainExecution.explainExecution(sight, errno);
   return { missing, why: why === undefined ? text : `${text}: ${path}: ${why}`, hint };
 }
 
@@ -60,9 +63,9 @@ function obstacle(path: string): Obstacle | undefined {
   try {
     checkAccess(path, X_OK);
     if (statusAt(path)?.type !== "directory") return undefined;
-    return obstacleOf(path, "EACCES", () => explaining().lookAtProgram(path));
+    return obstacleOf(path, "EACCES", () => rare.explainExecution.lookAtProgram(path));
   } catch (thrown) {
-    return obstacleOf(path, asHakoError(thrown).errno, () => explaining().lookAtProgram(path));
+    return obstacleOf(path, asHakoError(thrown).errno, () => rare.explainExecution.lookAtProgram(path));
   }
 }
 
@@ -123,7 +126,7 @@ export function notExecuted(name: string, path: string, errno: number, sight: Si
   const code = errnoName(errno);
   const gone = sight.errno === "ENOENT" || sight.errno === "ENOTDIR";
   const itself = gone || sight.errno === code || code === "EACCES";
-  if (!itself) return explaining().executionError(path, errno, sight);
+  if (!itself) return rare.explainExecution.executionError(path, errno, sight);
   return failure(name, { hint: wordsHint(name), ...obstacleOf(path, code, () => sight) });
 }
 

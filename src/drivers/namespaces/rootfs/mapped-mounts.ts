@@ -13,6 +13,13 @@ import { planOf } from "../../../oci/mount-options";
 import { joinedNamespace } from "../../../oci/namespaces";
 import { writeIdMaps } from "../birth/namespaces";
 
+/** Loaded on first use. */
+const rare = {
+  get explainMount() {
+    return require("../../../explain/mount") as typeof import("../../../explain/mount");
+  },
+};
+
 /**
  * The sources of mounts whose owners are mapped, by their place in /mounts: detached trees, made here since the container's
  * own user namespace has no right to map them.
@@ -40,8 +47,7 @@ export function mappedMounts(config: Config, bundle: string, owner: FdList): Map
         `map the owners of ${at}`,
         () => mapOwners(source, namespace, plan.idMap === "tree"),
         (cause) => {
-          const { idMapHint } = require("../../../explain/mount") as typeof import("../../../explain/mount");
-          return { hint: idMapHint(at, cause) };
+          return { hint: rare.explainMount.idMapHint(at, cause) };
         },
       );
       return source;

@@ -31,6 +31,13 @@ import { copyUp } from "./copy-up";
 import { specifiedFilesystem } from "./mount-filesystem";
 import type { RootfsWork } from "./work";
 
+/** Loaded on first use. */
+const rare = {
+  get explainMount() {
+    return require("../../../explain/mount") as typeof import("../../../explain/mount");
+  },
+};
+
 /** What of a procfs may be mounted over: what lxcfs imitates (runc's list). */
 const OVER_PROC: ReadonlySet<string> = new Set([
   "/proc/cpuinfo",
@@ -66,8 +73,7 @@ export function duringMount<T>(
     `config /mounts/${index}: mount ${mount.source ?? mount.type ?? "none"} on ${mount.destination}`,
     action,
     (cause) => {
-      const { mountHint } = require("../../../explain/mount") as typeof import("../../../explain/mount");
-      return { hint: mountHint(mount, bundle, userNamespace, cause) };
+      return { hint: rare.explainMount.mountHint(mount, bundle, userNamespace, cause) };
     },
   );
 }

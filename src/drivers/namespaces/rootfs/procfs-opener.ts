@@ -25,6 +25,13 @@ import type { NamespacePlan } from "../birth/namespaces";
 import { OPENER_NAME } from "../birth/stage-name";
 import { pivotRoot } from "./rootfs";
 
+/** Loaded on first use. */
+const rare = {
+  get compile() {
+    return require("../../../seccomp/compile") as typeof import("../../../seccomp/compile");
+  },
+};
+
 const SIGKILL = 9;
 const NAME = "socket to who begins a procfs";
 /** All that is allowed to who begins a procfs: the calls of a remote process, and two of its own. */
@@ -118,8 +125,7 @@ function closeAllBut(fd: number): Step[] {
 
 /** Loaded on such kernels only. */
 function filter(): SeccompFilter {
-  const { compile } = require("../../../seccomp/compile") as typeof import("../../../seccomp/compile");
-  return compile({
+  return rare.compile.compile({
     defaultAction: "SCMP_ACT_ERRNO",
     syscalls: [{ names: ALLOWED, action: "SCMP_ACT_ALLOW" }],
   });
