@@ -139,6 +139,8 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
       HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(ARCHITECTURES[target.machine])),
       HAKO_FILTER_COMPILER: JSON.stringify(filterCompiler()),
       HAKO_LIBC: JSON.stringify(target.libc),
+      // numbers and machine code that differ by it are decided by the build
+      "process.arch": JSON.stringify(target.machine),
       HAKO_EXEC_ATTENDANT: JSON.stringify(stored(execAttendant(target.machine, undefined, []))),
       HAKO_RUN_ATTENDANT: JSON.stringify(stored(runAttendant(target.machine, undefined, []))),
     },

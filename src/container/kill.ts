@@ -1,13 +1,11 @@
 import { asHakoError, HakoError } from "../base/errors";
 import { driverOf } from "../drivers";
+import { SIG } from "../linux/call/constants";
 import { leadsSandbox } from "../oci/container-type";
 import type { ContainerId } from "../oci/id";
 import { MappingStore } from "../state/mapping";
 import { type Container, readContainer } from "../state/record";
 import { statusOf } from "./status";
-
-const SIGKILL = 9;
-const SIGTERM = 15;
 
 export interface KillOptions {
   root: string;
@@ -31,7 +29,7 @@ export function killContainer({ root, id, signal, all }: KillOptions): void {
     if (!all || status !== "stopped")
       throw new HakoError({ code: "state", message: `container "${id}": container not running: ${status}` });
   }
-  if ((signal !== SIGTERM && signal !== SIGKILL) || !leadsSandbox(record)) return;
+  if ((signal !== SIG.TERM && signal !== SIG.KILL) || !leadsSandbox(record)) return;
   let failure: HakoError | undefined;
   for (const other of new MappingStore(root).othersOf(record)) {
     try {

@@ -1,9 +1,10 @@
 import { type ErrorCode, HakoError } from "../base/errors";
 import { textOf } from "../linux/call/bytes";
+import { O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { readAtMost } from "../linux/file/file";
 import { findRow, homeInPasswd, rowsWith } from "../linux/file/passwd";
-import { O, openAt, openIfThere } from "../linux/file/path";
+import { openAt, openIfThere } from "../linux/file/path";
 import { fileStatusOf } from "../linux/file/stat";
 import type { User } from "../oci/config";
 

@@ -1,10 +1,8 @@
 import { HakoError } from "../base/errors";
 import type { CgroupRecord } from "../cgroup";
 import { memoryShortage } from "../cgroup/stats/shortage";
+import { SIG } from "../linux/call/constants";
 import type { Explanation } from "./execution";
-
-const SIGKILL = 9;
-const SIGSYS = 31;
 
 /** What may be known of the end of a container's process that had not become its program yet. */
 export interface End {
@@ -32,12 +30,12 @@ export function explainEnd({ signal, cgroup }: End): Explanation {
       hint: "raise the limit",
     };
   }
-  if (signal === SIGSYS) {
+  if (signal === SIG.SYS) {
     return {
       why: "a seccomp filter killed it",
       hint: "/linux/seccomp forbids it to tell why the program can't be executed (write), or the filter of a container that hako runs in forbids what hako does",
     };
   }
-  if (signal !== SIGKILL && signal !== undefined) return {};
+  if (signal !== SIG.KILL && signal !== undefined) return {};
   return { hint: "somebody killed it, or the host ran out of memory: see the kernel's log (dmesg)" };
 }

@@ -1,5 +1,6 @@
 import type { ErrnoName } from "../base/errno";
 import { HakoError } from "../base/errors";
+import { ACCESS } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { syscall, systemError } from "../linux/call/syscall";
 import { type Format, OWN_MACHINE, readFormat } from "../linux/file/executable";
@@ -8,7 +9,6 @@ import { openToLook } from "../linux/file/path";
 import { fileStatusOf, mountStatusOf } from "../linux/file/stat";
 import { getLimit } from "../linux/process/rlimit";
 
-const X_OK = 1;
 /** An interpreter may be a script; the kernel follows so many (fs/exec.c). */
 const MAX_INTERPRETERS = 5;
 
@@ -82,7 +82,7 @@ export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
 
 function accessErrno(path: string): ErrnoName | undefined {
   try {
-    checkAccess(path, X_OK);
+    checkAccess(path, ACCESS.X_OK);
     return undefined;
   } catch (error) {
     return error instanceof HakoError ? error.errno : undefined;

@@ -1,5 +1,6 @@
 import { errnoNumber } from "../base/errno";
 import { bytesOf } from "../linux/call/bytes";
+import { SIG } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { stringVector } from "../linux/call/memory";
 import type { Step } from "../linux/call/step";
@@ -19,7 +20,6 @@ const INPUT = "a hook's standard input";
 const SEEK_SET = 0;
 const SEEK_END = 2;
 const MOST_READ = 65536;
-const SIGKILL = 9;
 
 /** What a program in the container is under. */
 export interface Filtered {
@@ -96,7 +96,7 @@ function endOf(pid: number, timeout: number | undefined): Pick<CallEnd, "status"
     process !== undefined &&
     !waitFor(process, "read", timeout ?? Number.POSITIVE_INFINITY) &&
     timeout !== undefined;
-  if (late) signalOpened(process, SIGKILL);
+  if (late) signalOpened(process, SIG.KILL);
   const { status, signal } = reapChild(pid, true) ?? { status: 1, signal: undefined };
   return signal === undefined
     ? { status, signal: undefined, late }

@@ -2,10 +2,11 @@ import { type ErrnoName, errnoName } from "../base/errno";
 import { HakoError } from "../base/errors";
 import { COMMIT, VERSION } from "../base/version";
 import { bytesOf, concatenated, textOf } from "../linux/call/bytes";
+import { AT, O } from "../linux/call/constants";
 import { Fd } from "../linux/call/fd";
 import { syscallOn, systemError, trySyscall } from "../linux/call/syscall";
 import { listNames, readAtMost, statusAt, writeAllTo } from "../linux/file/file";
-import { AT_FDCWD, O, openAt } from "../linux/file/path";
+import { openAt } from "../linux/file/path";
 import { join } from "../linux/file/path-text";
 import { type FileStatus, fileStatusOf } from "../linux/file/stat";
 import type { SeccompFilter } from "../linux/process/filter-steps";
@@ -119,7 +120,7 @@ export class FilterCache {
   }
 
   #make(): Fd | undefined {
-    const made = trySyscall("mkdirat", AT_FDCWD, this.directory, 0o700);
+    const made = trySyscall("mkdirat", AT.FDCWD, this.directory, 0o700);
     if (made < 0 && errnoName(-made) !== "EEXIST") return this.#missing(made);
     return this.#open();
   }
@@ -143,7 +144,7 @@ export class FilterCache {
 }
 
 function tryOpen(directory: Fd | undefined, name: string, flags: number): Fd | number {
-  const at = directory?.number ?? AT_FDCWD;
+  const at = directory?.number ?? AT.FDCWD;
   const opened = trySyscall("openat", at, name, flags | O.CLOEXEC, 0);
   return opened < 0 ? opened : new Fd(opened, name);
 }

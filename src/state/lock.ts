@@ -1,14 +1,13 @@
 import { HakoError } from "../base/errors";
+import { LOCK, O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { systemError, trySyscall } from "../linux/call/syscall";
 import { hasErrno, statusAt } from "../linux/file/file";
-import { O, openAt } from "../linux/file/path";
+import { openAt } from "../linux/file/path";
 import { fileStatusOf } from "../linux/file/stat";
 import type { ContainerId } from "../oci/id";
 import { checkRoot, containerDirectory } from "./root";
 
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 const WAIT_MS = 30_000;
 const LONGEST_PAUSE_MS = 20;
 
@@ -46,7 +45,7 @@ function isStillThere(fd: Fd, directory: string): boolean {
 function waitForLock(fd: Fd, id: ContainerId, directory: string, wait: number): void {
   const deadline = performance.now() + wait;
   for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-    const result = trySyscall("flock", fd.number, LOCK_EX | LOCK_NB);
+    const result = trySyscall("flock", fd.number, LOCK.EX | LOCK.NB);
     if (result === 0) return;
     const error = systemError("flock", -result, directory);
     if (error.errno !== "EAGAIN") throw error;

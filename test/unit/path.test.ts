@@ -10,11 +10,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { O } from "../../src/linux/call/constants";
 import type { Fd } from "../../src/linux/call/fd";
 import {
   createFileInRoot,
   mkdirAllInRoot,
-  O,
   openAt,
   openByWalk,
   openIfThere,

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inOrder, resolvedDestination } from "../../src/container/script/mount-order";
 import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
-import { O, openAt } from "../../src/linux/file/path";
+import { O } from "../../src/linux/call/constants";
+import { openAt } from "../../src/linux/file/path";
 import { MOUNT_OPTIONS } from "../../src/oci/mount-options";
 
 const options = (words: string) => volumeOf(`/a:/b:${words}`).options;

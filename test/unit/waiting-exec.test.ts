@@ -1,4 +1,5 @@
 // A process that waits to execute its program, seen by its maker.
+
 import { describe, expect, test } from "bun:test";
 import { toldExec } from "../../src/drivers/interface/exec-told";
 import { executedOutside, toldToBear } from "../../src/drivers/namespaces/birth/born-process";
@@ -6,12 +7,13 @@ import { STAGE_NAME } from "../../src/drivers/namespaces/birth/stage-name";
 import { failureTold } from "../../src/drivers/namespaces/exec/exec-failure";
 import type { ProgramOutside } from "../../src/drivers/namespaces/exec/program-outside";
 import { WaitingExec } from "../../src/drivers/namespaces/exec/waiting-exec";
+import { O } from "../../src/linux/call/constants";
 import type { Fd } from "../../src/linux/call/fd";
 import { stringVector } from "../../src/linux/call/memory";
 import type { Step } from "../../src/linux/call/step";
 import { syscall } from "../../src/linux/call/syscall";
 import { stepError } from "../../src/linux/call/walk";
-import { O, openAt } from "../../src/linux/file/path";
+import { openAt } from "../../src/linux/file/path";
 import { writeAllWaiting } from "../../src/linux/file/stream";
 import { socketPair } from "../../src/linux/file/unix-socket";
 import { nameStep, processStatus, reapChild } from "../../src/linux/process/process";

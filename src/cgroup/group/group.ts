@@ -1,5 +1,6 @@
 import { errnoHint } from "../../base/errno-hints";
 import { HakoError } from "../../base/errors";
+import { SIG } from "../../linux/call/constants";
 import { FdList } from "../../linux/call/fd";
 import { hasErrno } from "../../linux/file/file";
 import { openPid, signalOpened } from "../../linux/process/process";
@@ -34,7 +35,6 @@ const rare = {
 /** Controllers whose limits can't be felt by a process before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
-const SIGKILL = 9;
 const OPEN_AT_ONCE = 256;
 
 /** A directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
@@ -202,7 +202,7 @@ export class Group implements Cgroup {
     for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
       const pids = this.pids().filter((pid) => pid !== process.pid);
       if (pids.length === 0) return;
-      this.#signalOnce(SIGKILL);
+      this.#signalOnce(SIG.KILL);
       if (performance.now() > deadline) {
         const frozen = this.#freezer?.frozenBy();
         throw new HakoError({

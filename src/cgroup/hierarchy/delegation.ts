@@ -1,9 +1,8 @@
+import { ACCESS } from "../../linux/call/constants";
 import { checkAccess, hasErrno } from "../../linux/file/file";
 import { tryReadValue } from "./files";
 import { readLayout } from "./layout";
 import type { CgroupNode } from "./record";
-
-const W_OK = 2;
 
 /** How systemd gives an ordinary user cgroups with controllers (systemd.resource-control(5), "Delegate="). */
 export const DELEGATION =
@@ -31,7 +30,7 @@ function ownDirectory(): string | undefined {
 
 function mayWrite(dir: string): boolean {
   try {
-    checkAccess(dir, W_OK);
+    checkAccess(dir, ACCESS.W_OK);
     return true;
   } catch (error) {
     if (hasErrno(error, "EACCES", "EROFS", "EPERM", "ENOENT")) return false;

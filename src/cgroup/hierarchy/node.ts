@@ -1,5 +1,6 @@
 import { errnoHint } from "../../base/errno-hints";
 import { asHakoError, HakoError } from "../../base/errors";
+import { ACCESS } from "../../linux/call/constants";
 import { checkAccess, exists, makeNewDirectory, removeDirectory } from "../../linux/file/file";
 import { dirname } from "../../linux/file/path-text";
 import { DELEGATION, moveBelow, threadedAbove } from "./delegation";
@@ -10,7 +11,6 @@ import { removeBelow } from "./tree";
 const TOLERATED = new Set(["EACCES", "EPERM", "EROFS"]);
 /** A parent directory of ours may be removed by another container's end while we make the next one. */
 const MAKE_ATTEMPTS = 5;
-const W_OK = 2;
 const BUSY_WAIT_MS = 1000;
 
 export function directoryOf(node: CgroupNode): string {
@@ -43,7 +43,7 @@ export function makeNode(node: CgroupNode, enableControllers: boolean): boolean 
         if (enableControllers) enableAll(dirname(dir));
         isNew = makeNodeDirectory(node, dir);
       }
-      if (!isNew) checkAccess(`${directoryOf(node)}/cgroup.procs`, W_OK);
+      if (!isNew) checkAccess(`${directoryOf(node)}/cgroup.procs`, ACCESS.W_OK);
       if (node.unified) checkType(node);
       return isNew;
     } catch (thrown) {

@@ -1,7 +1,8 @@
+import { O } from "../../linux/call/constants";
 import { Fd } from "../../linux/call/fd";
 import { syscallOn } from "../../linux/call/syscall";
 import { directoryNames, tryRemoveDirectory } from "../../linux/file/file";
-import { O, openAt, openToLook } from "../../linux/file/path";
+import { openAt, openToLook } from "../../linux/file/path";
 import { inSight } from "./files";
 
 /**

@@ -1,14 +1,13 @@
+import { O } from "../../linux/call/constants";
 import { Fd } from "../../linux/call/fd";
 import { syscall } from "../../linux/call/syscall";
-import { O, openAt } from "../../linux/file/path";
+import { openAt } from "../../linux/file/path";
 import type { Watched } from "../../linux/file/poll";
 import { readWaiting } from "../../linux/file/stream";
 import { Target } from "../controllers/target";
 import { readTable, writeValue } from "../hierarchy/files";
 import { directoryOf } from "../hierarchy/node";
 import type { CgroupRecord } from "../hierarchy/record";
-
-const EFD_CLOEXEC = 0o2000000;
 
 /** Tells when the kernel killed a process of a cgroup for lack of memory. */
 export interface OomWatch extends Disposable {
@@ -31,7 +30,7 @@ class OomWatchV1 implements OomWatch {
 
   constructor(dir: string) {
     this.#dir = dir;
-    this.#event = new Fd(syscall("eventfd2", 0, EFD_CLOEXEC));
+    this.#event = new Fd(syscall("eventfd2", 0, O.CLOEXEC));
     try {
       using control = openAt(undefined, `${dir}/memory.oom_control`, O.RDONLY | O.CLOEXEC);
       writeValue(`${dir}/cgroup.event_control`, `${this.#event.number} ${control.number}`);

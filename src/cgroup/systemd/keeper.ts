@@ -1,8 +1,7 @@
+import { SIG } from "../../linux/call/constants";
 import type { Step } from "../../linux/call/step";
 import { parentDeathStep, reapChild } from "../../linux/process/process";
 import { cloneChild, Reports } from "../../linux/steps/clone";
-
-const SIGKILL = 9;
 
 /**
  * A process that does nothing but be in a scope's cgroups: systemd starts none without one, and the container's own must join
@@ -14,7 +13,7 @@ export class Keeper implements Disposable {
 
   constructor() {
     const steps: Step[] = [
-      parentDeathStep(SIGKILL),
+      parentDeathStep(SIG.KILL),
       // the parent may have ended before
       {
         what: "getppid",
@@ -34,7 +33,7 @@ export class Keeper implements Disposable {
   [Symbol.dispose](): void {
     if (this.#ended) return;
     this.#ended = true;
-    process.kill(this.pid, SIGKILL);
+    process.kill(this.pid, SIG.KILL);
     reapChild(this.pid, true);
   }
 }

@@ -1,7 +1,8 @@
 import { asHakoError, HakoError } from "../../base/errors";
+import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { hasErrno, makeDirectories, readText, removeFile, statusAt, writeText } from "../../linux/file/file";
-import { O, openAt } from "../../linux/file/path";
+import { openAt } from "../../linux/file/path";
 import { join, resolve } from "../../linux/file/path-text";
 import { NAMESPACE_FLAGS } from "../../linux/process/namespace";
 import type { Config } from "../../oci/config";

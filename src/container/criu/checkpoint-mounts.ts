@@ -1,8 +1,9 @@
 import { HakoError } from "../../base/errors";
 import type { Cgroup } from "../../cgroup";
+import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { readText } from "../../linux/file/file";
-import { createFileInRoot, mkdirAllInRoot, O, openAt, openIfThere } from "../../linux/file/path";
+import { createFileInRoot, mkdirAllInRoot, openAt, openIfThere } from "../../linux/file/path";
 import { basename, cleanPath, isAtOrBelow, join, resolve } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
 import { type MountEntry, readMountinfo } from "../../linux/mount/mountinfo";

@@ -2,6 +2,7 @@ import { during, HakoError } from "../../base/errors";
 import { loadCgroup } from "../../cgroup/group/stored";
 import { driverOf, need } from "../../drivers";
 import { isWaiting } from "../../drivers/namespaces/status";
+import { F, O } from "../../linux/call/constants";
 import { trySyscall } from "../../linux/call/syscall";
 import { makeDirectories, statusAt } from "../../linux/file/file";
 import { join, resolve } from "../../linux/file/path-text";
@@ -26,8 +27,6 @@ import { Criu, findCriu } from "./criu";
 import { type CriuOptions, encodePageServer } from "./criu-message";
 
 const LOG_FILE = "dump.log";
-const F_GETFL = 3;
-const O_ACCMODE = 3;
 
 export interface CheckpointOptions extends CriuFlags {
   root: string;
@@ -176,8 +175,8 @@ function checkFeatures({ program, preDump, parentPath, lazyPages }: CheckpointOp
 
 function checkStatusFd(fd: number | undefined): void {
   if (fd === undefined) return;
-  const flags = trySyscall("fcntl", fd, F_GETFL, 0);
-  if (flags >= 0 && (flags & O_ACCMODE) !== 0) return;
+  const flags = trySyscall("fcntl", fd, F.GETFL, 0);
+  if (flags >= 0 && (flags & O.ACCMODE) !== 0) return;
   throw new HakoError({
     code: "usage",
     message: `--status-fd: descriptor ${fd} is not open for writing`,

@@ -1,6 +1,7 @@
 import { errnoText } from "../../base/errno";
 import { asHakoError, HakoError } from "../../base/errors";
 import type { CgroupEntry } from "../../cgroup";
+import { ACCESS, MS, O, SIG } from "../../linux/call/constants";
 import { type Fd, FdList } from "../../linux/call/fd";
 import { stringVector } from "../../linux/call/memory";
 import type { Step } from "../../linux/call/step";
@@ -8,7 +9,7 @@ import { callerEnvironment, callerVariable } from "../../linux/file/caller-envir
 import { recvPacket } from "../../linux/file/descriptor-passing";
 import { checkAccess, hasErrno, readText } from "../../linux/file/file";
 import { memoryFile } from "../../linux/file/memfd";
-import { O, openAt } from "../../linux/file/path";
+import { openAt } from "../../linux/file/path";
 import { writeAllWaiting } from "../../linux/file/stream";
 import { socketPair } from "../../linux/file/unix-socket";
 import { lookUpProgram } from "../../linux/process/execution";
@@ -27,11 +28,6 @@ import {
   type RequestKind,
 } from "./criu-message";
 
-const SIGKILL = 9;
-const X_OK = 1;
-const MS_BIND = 4096;
-const MS_REC = 16384;
-const MS_SLAVE = 1 << 19;
 /** criu refuses to send more than this. */
 const MAX_MESSAGE = 10 * 4096;
 /** What criu logs as an error and goes on. */
@@ -42,7 +38,7 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 export function findCriu(program: string): string {
   try {
     const path = lookUpProgram(program, callerVariable("PATH") ?? DEFAULT_PATH);
-    checkAccess(path, X_OK);
+    checkAccess(path, ACCESS.X_OK);
     return path;
   } catch (thrown) {
     const { errno } = asHakoError(thrown);
@@ -186,7 +182,7 @@ function start(program: string, socket: Fd, words: Fd, place: CriuPlace): number
   const { born } = place.cgroups ?? {};
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.DIRECTORY);
   const steps: Step[] = [
-    parentDeathStep(SIGKILL),
+    parentDeathStep(SIG.KILL),
     ...files.all.map((file): Step => ({ what: "join a cgroup", call: "write", args: [file.number, "0", 1] })),
     ...bindSteps(place),
     replaceStep("standard error", 2, words),
@@ -212,11 +208,11 @@ function bindSteps({ bind }: CriuPlace): Step[] {
   if (bind === undefined) return [];
   const { source, target } = bind;
   return [
-    { what: "mount / as slave", call: "mount", args: [0, "/", 0, MS_REC | MS_SLAVE, 0] },
+    { what: "mount / as slave", call: "mount", args: [0, "/", 0, MS.REC | MS.SLAVE, 0] },
     {
       what: `bind ${source} on ${target}`,
       call: "mount",
-      args: [source, target, 0, MS_BIND | MS_REC, 0],
+      args: [source, target, 0, MS.BIND | MS.REC, 0],
     },
   ];
 }

@@ -5,6 +5,7 @@ import { cgroupOfConfig } from "../../cgroup/group/of-config";
 import { plannedRecord } from "../../cgroup/group/stored";
 import { driverFor, need } from "../../drivers";
 import { runHooks } from "../../hooks/hooks";
+import { F, SIG } from "../../linux/call/constants";
 import { Fd, FdList } from "../../linux/call/fd";
 import { syscall } from "../../linux/call/syscall";
 import { sendFd } from "../../linux/file/descriptor-passing";
@@ -39,8 +40,6 @@ import { Criu, findCriu } from "./criu";
 import { type CriuOptions, encodeCgroupRoot, encodeInheritedFd, encodeJoinNamespace } from "./criu-message";
 
 const LOG_FILE = "restore.log";
-const SIGKILL = 9;
-const F_DUPFD_CLOEXEC = 1030;
 
 export interface RestoreOptions extends CriuFlags {
   root: string;
@@ -112,7 +111,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
 
 /** Ends the restored processes. criu does so when it fails, unless it was killed itself. */
 function endProcesses({ init }: ContainerRecord, cgroup: Cgroup): void {
-  if (init !== undefined) signalProcess(init.pid, init.startTime, SIGKILL);
+  if (init !== undefined) signalProcess(init.pid, init.startTime, SIG.KILL);
   cgroup.kill();
   if (init !== undefined) reapChild(init.pid, true);
 }
@@ -217,7 +216,7 @@ function namespaceOptions(
   streams.forEach((name, stream) => {
     // one file that was two streams is restored once
     if (name === "" || streams.indexOf(name) !== stream) return;
-    inherit(name, new Fd(syscall("fcntl", stream, F_DUPFD_CLOEXEC, 3)));
+    inherit(name, new Fd(syscall("fcntl", stream, F.DUPFD_CLOEXEC, 3)));
   });
   for (const { type, path } of bundle.config.linux?.namespaces ?? []) {
     if (path === undefined || path === "") continue;

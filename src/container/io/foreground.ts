@@ -1,3 +1,4 @@
+import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { recvFd } from "../../linux/file/descriptor-passing";
 import { childEnded, dropsSignal, openProcess, reapChild, signalProcess } from "../../linux/process/process";
@@ -10,7 +11,6 @@ import { FORWARDED } from "./forwarded-signals";
 const NAMES = Object.keys(FORWARDED) as (keyof typeof FORWARDED)[];
 /** Those of them that end a process which has no handler (signal(7)). */
 const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
-const SIGKILL = 9;
 /** For a program whose terminal was hung up to end by itself. */
 const HANGUP_MS = 2000;
 /** SIGCHLD tells of the end; this is for one that got lost. */
@@ -75,7 +75,7 @@ export class SignalForwarder implements Disposable {
 
   #deliver({ pid, startTime }: ProcessRecord, number: number): void {
     const ends = this.ends && ENDING.has(number) && dropsSignal(pid, number);
-    if (signalProcess(pid, startTime, ends ? SIGKILL : number) && ends) this.#endedBy ??= number;
+    if (signalProcess(pid, startTime, ends ? SIG.KILL : number) && ends) this.#endedBy ??= number;
   }
 
   [Symbol.dispose](): void {
@@ -106,7 +106,7 @@ export async function waitForProgram(
   }
   await ended;
   const status = reapChild(init.pid, true)?.status ?? 1;
-  return forward.endedBy !== undefined && status === 128 + SIGKILL ? 128 + forward.endedBy : status;
+  return forward.endedBy !== undefined && status === 128 + SIG.KILL ? 128 + forward.endedBy : status;
 }
 
 function endOf(watched: Fd): Promise<void> {

@@ -1,14 +1,15 @@
+import { SIG } from "../../linux/call/constants";
 /** Signals that go to the program: all that can be caught but those about our own children and terminal (signal(7)). */
 export const FORWARDED = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGUSR1: 10,
-  SIGUSR2: 12,
-  SIGALRM: 14,
-  SIGTERM: 15,
-  SIGCONT: 18,
-  SIGTSTP: 20,
-  SIGTTIN: 21,
-  SIGTTOU: 22,
+  SIGHUP: SIG.HUP,
+  SIGINT: SIG.INT,
+  SIGQUIT: SIG.QUIT,
+  SIGUSR1: SIG.USR1,
+  SIGUSR2: SIG.USR2,
+  SIGALRM: SIG.ALRM,
+  SIGTERM: SIG.TERM,
+  SIGCONT: SIG.CONT,
+  SIGTSTP: SIG.TSTP,
+  SIGTTIN: SIG.TTIN,
+  SIGTTOU: SIG.TTOU,
 } as const;

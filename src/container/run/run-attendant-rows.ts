@@ -1,6 +1,6 @@
 import { type ErrnoName, errnoNumber } from "../../base/errno";
 import { ATTEND, type AttendantPart, attendRows, WAY } from "../../linux/attendant/attendant-rows";
-import { AT_FDCWD, O } from "../../linux/file/path";
+import { AT, LOCK, O, SIZE, STATX } from "../../linux/call/constants";
 import {
   ANY,
   type NamedWords,
@@ -14,13 +14,8 @@ import {
 import type { Template } from "../../linux/steps/template";
 import { CONFIG, FILTER, RECORD } from "../../state/root";
 
-const AT_REMOVEDIR = 0x200;
-const AT_SYMLINK_NOFOLLOW = 0x100;
-const STATX_INO = 0x100;
-const STATX_SIZE = 256;
 /** Offset of stx_ino in struct statx. */
 const INODE_AT = 32;
-const LOCK_EX_NB = 6;
 /** A cgroup whose last process has just died is busy for a moment. */
 const BUSY_PAUSE_NS = 2_000_000;
 /** What getdents64(2) says of a directory that holds the record alone: ".", ".." and its name, each a struct linux_dirent64. */
@@ -88,10 +83,10 @@ export function runAttendant(
 function removalRows(program: RowProgram, words: Words): void {
   const result = word();
   const directory = wordIn(words.directory);
-  program.call("flock", [directory, LOCK_EX_NB], { otherwise: ATTEND.again });
+  program.call("flock", [directory, LOCK.EX | LOCK.NB], { otherwise: ATTEND.again });
   // somebody else has deleted it, and it is perhaps another's by now
-  const status = new Uint8Array(STATX_SIZE);
-  const look = [AT_FDCWD, wordIn(words.path), AT_SYMLINK_NOFOLLOW, STATX_INO, status];
+  const status = new Uint8Array(SIZE.STRUCT_STATX);
+  const look = [AT.FDCWD, wordIn(words.path), AT.SYMLINK_NOFOLLOW, STATX.INO, status];
   program.call("statx", look, { to: result, otherwise: "not there" });
   const inode = wordIn(words.inode);
   program.sum([wordIn(status, INODE_AT)], { least: inode, most: inode, otherwise: ATTEND.exit });
@@ -107,7 +102,7 @@ function removalRows(program: RowProgram, words: Words): void {
 function cgroupRows(program: RowProgram, { kill, cgroups, tries, above }: Words): void {
   const file = word();
   program.when(wordIn(kill), 0, "killed");
-  program.call("openat", [AT_FDCWD, wordIn(kill), O.WRONLY | O.CLOEXEC, 0], { ...ANY, to: file });
+  program.call("openat", [AT.FDCWD, wordIn(kill), O.WRONLY | O.CLOEXEC, 0], { ...ANY, to: file });
   program.call("write", [wordIn(file), "1", 1], ANY);
   program.call("close", [wordIn(file)], ANY);
   program.label("killed");
@@ -115,7 +110,7 @@ function cgroupRows(program: RowProgram, { kill, cgroups, tries, above }: Words)
   const pause = new BigInt64Array([0n, BigInt(BUSY_PAUSE_NS)]);
   eachText(program, wordIn(cgroups), (dir, next) => {
     program.label("busy");
-    program.call("unlinkat", [AT_FDCWD, dir, AT_REMOVEDIR], { to: result, next, otherwise: undefined });
+    program.call("unlinkat", [AT.FDCWD, dir, AT.REMOVEDIR], { to: result, next, otherwise: undefined });
     program.sum([wordIn(result)], { ...is("ENOENT"), next, otherwise: undefined });
     program.sum([wordIn(result)], { ...is("EBUSY"), otherwise: ATTEND.again });
     program.sum([wordIn(tries), -1], { to: tries, least: 0, otherwise: ATTEND.again });
@@ -125,19 +120,19 @@ function cgroupRows(program: RowProgram, { kill, cgroups, tries, above }: Words)
   });
   // others live in those by now, perhaps
   eachText(program, wordIn(above), (dir, next) => {
-    program.call("unlinkat", [AT_FDCWD, dir, AT_REMOVEDIR], { ...ANY, next });
+    program.call("unlinkat", [AT.FDCWD, dir, AT.REMOVEDIR], { ...ANY, next });
   });
 }
 
 function mappingRows(program: RowProgram, words: Words): void {
   const result = word();
-  const rename = [AT_FDCWD, wordIn(words.mapping), AT_FDCWD, wordIn(words.temporary), 0];
+  const rename = [AT.FDCWD, wordIn(words.mapping), AT.FDCWD, wordIn(words.temporary), 0];
   program.call("renameat2", rename, { to: result, otherwise: "no mapping" });
   eachText(program, wordIn(words.directories), (dir, next) => {
-    program.call("unlinkat", [AT_FDCWD, dir, AT_REMOVEDIR], { next, otherwise: ATTEND.again });
+    program.call("unlinkat", [AT.FDCWD, dir, AT.REMOVEDIR], { next, otherwise: ATTEND.again });
   });
   program.label("mapping removed");
-  program.call("unlinkat", [AT_FDCWD, wordIn(words.store), AT_REMOVEDIR], {
+  program.call("unlinkat", [AT.FDCWD, wordIn(words.store), AT.REMOVEDIR], {
     to: result,
     next: "store removed",
     otherwise: undefined,
@@ -164,7 +159,7 @@ function directoryRows(program: RowProgram, words: Words): void {
   const alone = { least: RECORD_ALONE, most: RECORD_ALONE, otherwise: ATTEND.again };
   program.call("getdents64", [directory, names, names.length], alone);
   program.call("unlinkat", [directory, RECORD, 0], { otherwise: ATTEND.again });
-  program.call("unlinkat", [AT_FDCWD, wordIn(words.path), AT_REMOVEDIR], { otherwise: ATTEND.again });
+  program.call("unlinkat", [AT.FDCWD, wordIn(words.path), AT.REMOVEDIR], { otherwise: ATTEND.again });
 }
 
 /** A loop over the texts of a vector; `body` goes on at `next`. */

@@ -1,4 +1,5 @@
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
+import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { socketPair } from "../../linux/file/unix-socket";
 import { becomeSubreaper } from "../../linux/process/process";
@@ -40,7 +41,6 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   timeLimit: number | undefined;
 }
 
-const SIGKILL = 9;
 /** As timeout(1). */
 const TIMED_OUT = 124;
 
@@ -105,7 +105,7 @@ async function watch(
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
 ): Promise<number> {
   using limit = new TimeLimit(timeLimit, () => {
-    rare.kill.killContainer({ root, id, signal: SIGKILL, all: true });
+    rare.kill.killContainer({ root, id, signal: SIG.KILL, all: true });
   });
   const status = await rare.foreground.waitForProgram(init, master, forward);
   return limit.over ? TIMED_OUT : status;

@@ -1,5 +1,6 @@
+import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
-import { O, openAt, openIfThere, readLink } from "../../linux/file/path";
+import { openAt, openIfThere, readLink } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
 import { readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";

@@ -1,7 +1,8 @@
+import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { hasErrno } from "../../linux/file/file";
 import { openNode } from "../../linux/file/file-at";
-import { O, openAt, openToLook, readLink } from "../../linux/file/path";
+import { openAt, openToLook, readLink } from "../../linux/file/path";
 import { components, resolve } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
 import type { Config, Mount } from "../../oci/config";

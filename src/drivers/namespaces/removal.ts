@@ -1,5 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { loadCgroup } from "../../cgroup/group/stored";
+import { SIG } from "../../linux/call/constants";
 import { signalProcess, waitForEnd } from "../../linux/process/process";
 import type { ContainerRecord } from "../../state/record";
 
@@ -16,7 +17,6 @@ const rare = {
   },
 };
 
-const SIGKILL = 9;
 const SHORT_WAIT_MS = 100;
 const END_WAIT_MS = 10_000;
 
@@ -26,7 +26,7 @@ export function endProcesses(record: ContainerRecord): void {
   const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
   if (init !== undefined) {
     // also one whose main thread alone has ended: its others live on, and keep the cgroup busy
-    signalProcess(init.pid, init.startTime, SIGKILL, true);
+    signalProcess(init.pid, init.startTime, SIG.KILL, true);
     // one that is frozen, in a cgroup of its own below ours or in another's perhaps, has to be thawed to die
     if (!waitForEnd(init.pid, init.startTime, SHORT_WAIT_MS) && cgroup !== undefined) {
       cgroup.takeBack(rare.processes.relatives(record));

@@ -2,12 +2,13 @@ import { asHakoError, during, HakoError } from "../../base/errors";
 import type { CgroupMounts } from "../../cgroup";
 import { runHooks } from "../../hooks/hooks";
 import { actAs, actHere } from "../../linux/call/actor";
+import { CLONE, O, SIG } from "../../linux/call/constants";
 import { Fd, FdList } from "../../linux/call/fd";
 import type { Step } from "../../linux/call/step";
 import { syscall } from "../../linux/call/syscall";
 import { perform } from "../../linux/call/walk";
 import { recvFds, sendFds } from "../../linux/file/descriptor-passing";
-import { O, openAt } from "../../linux/file/path";
+import { openAt } from "../../linux/file/path";
 import { socketPair } from "../../linux/file/unix-socket";
 import { showsFromOutside } from "../../linux/mount/filesystem";
 import { bringUp } from "../../linux/network/interface";
@@ -62,8 +63,6 @@ const rare = {
   },
 };
 
-const CLONE_FS = 0x200;
-const SIGKILL = 9;
 const STREAMS = [0, 1, 2];
 const CGROUP_NAMESPACE: Step = {
   what: "cgroup namespace: unshare",
@@ -350,7 +349,7 @@ export class SetUp implements Disposable {
         keepsGroups: keepsGroups(config),
         first,
         // a change of identity undoes it; this command still may fail
-        after: [parentDeathStep(SIGKILL)],
+        after: [parentDeathStep(SIG.KILL)],
       });
     });
     if (latePid !== undefined) this.#joinPidNamespace();
@@ -411,7 +410,7 @@ export class SetUp implements Disposable {
     const { config, bundle, rootfs, overlay } = this.#options;
     const { mountNamespace, mapped, latePid, begunProcfs } = this.#inherited;
     if (mountNamespace !== undefined) {
-      syscall("unshare", CLONE_FS);
+      syscall("unshare", CLONE.FS);
       setNamespace(mountNamespace, "mount");
       mountNamespace.close();
     }

@@ -1,16 +1,15 @@
 import type { Cgroup } from "../../cgroup";
 import { loadCgroup } from "../../cgroup/group/stored";
+import { SIG } from "../../linux/call/constants";
 import { signalProcess } from "../../linux/process/process";
 import type { Container } from "../../state/record";
 import { status } from "./status";
-
-const SIGKILL = 9;
 
 /** Sends a signal to a container's first process, or to all; false if there is none to be sent it. */
 export function signalProcesses(container: Container, signal: number, to: "first" | "all"): boolean {
   const { init, ownPidNamespace, cgroup } = container.record;
   // without a pid namespace nothing ends the others when the first one ends
-  if (cgroup !== undefined && (to === "all" || (signal === SIGKILL && !ownPidNamespace))) {
+  if (cgroup !== undefined && (to === "all" || (signal === SIG.KILL && !ownPidNamespace))) {
     if (signalAll(loadCgroup(cgroup), signal)) return true;
     // in a cgroup that it had to go without, no process is known but the first
   }
@@ -18,13 +17,13 @@ export function signalProcesses(container: Container, signal: number, to: "first
   if (init === undefined || now === "stopped") return false;
   if (!signalProcess(init.pid, init.startTime, signal)) return false;
   // a frozen process does not even die
-  if (signal === SIGKILL && now === "paused" && cgroup !== undefined) loadCgroup(cgroup).thaw();
+  if (signal === SIG.KILL && now === "paused" && cgroup !== undefined) loadCgroup(cgroup).thaw();
   return true;
 }
 
 function signalAll(cgroup: Cgroup, signal: number): boolean {
   if (cgroup.pids().length === 0) return false;
-  if (signal === SIGKILL) cgroup.kill();
+  if (signal === SIG.KILL) cgroup.kill();
   else cgroup.signal(signal);
   return true;
 }

@@ -1,4 +1,5 @@
 import { asHakoError, during, HakoError } from "../../base/errors";
+import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { recvByte } from "../../linux/file/descriptor-passing";
 import { removeFile } from "../../linux/file/file";
@@ -44,7 +45,6 @@ const rare = {
   },
 };
 
-const SIGKILL = 9;
 /** How long a killed process may take to its end. */
 const END_MS = 10_000;
 /** How long the first process may be silent, and may take to execute its program: others that can get at it may keep it from both. */
@@ -66,7 +66,7 @@ export function startInNamespaces(container: Container, openFiles: number | unde
     letGo({ ...container, init, connection }, openFiles, rootfs);
   } catch (error) {
     // who looks at the container next finds it stopped
-    if (signalProcess(init.pid, init.startTime, SIGKILL)) waitForEnd(init.pid, init.startTime, END_MS);
+    if (signalProcess(init.pid, init.startTime, SIG.KILL)) waitForEnd(init.pid, init.startTime, END_MS);
     throw error;
   }
 }

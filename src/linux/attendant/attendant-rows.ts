@@ -1,3 +1,4 @@
+import { AT, F, FD, O, POLL, PR, SIG, SIGPROCMASK, W } from "../call/constants";
 import type { Memory } from "../call/memory";
 import {
   ANY,
@@ -11,23 +12,13 @@ import {
 } from "../steps/row-program";
 import { CAME_TO, DIGIT_BITS, FIRST_DIGIT, SIGNALLED, STATUS_DIGITS } from "./attendant-status";
 
-const PR_SET_NAME = 15;
 const NAME = "hako";
 const P_ALL = 0;
-/** WEXITED | WNOHANG | WNOWAIT */
-const LOOK = 0x1000005;
 const CLD_EXITED = 1;
 /** In siginfo_t of waitid(2): si_code, si_pid, si_status. */
 const [INFO_CODE_AT, INFO_PID_AT, INFO_STATUS_AT] = [8, 16, 24];
-const SIGCHLD = 17;
-const SIG_SETMASK = 2;
-const SFD_FLAGS = 0o2004000; // SFD_CLOEXEC | SFD_NONBLOCK
 const SIGINFO_SIZE = 128;
-const AT_EMPTY_PATH = 0x1000;
-const F_SETFD = 2;
-const FD_CLOEXEC = 1;
 const LOW_HALF = 0xffffffff;
-export const [POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL] = [1, 4, 8, 16, 32];
 /** Of a pollfd no descriptor at all. */
 export const NO_POLL = LOW_HALF;
 /** How many an attendant waits for: signals, and of a terminal our input, its master twice in one, our output. */
@@ -124,11 +115,11 @@ export function attendRows(
 ): void {
   const words = new AttendantWords();
   const signals = word(-1);
-  program.call("prctl", [PR_SET_NAME, NAME, 0, 0, 0], ANY);
-  program.call("signalfd4", [-1, way.signals, 8, SFD_FLAGS], { to: signals });
+  program.call("prctl", [PR.SET_NAME, NAME, 0, 0, 0], ANY);
+  program.call("signalfd4", [-1, way.signals, 8, O.CLOEXEC | O.NONBLOCK], { to: signals });
   attended.child(program, words.child);
   program.label(ATTEND.begin);
-  program.sum([wordIn(signals), POLLIN * 2 ** 32], { to: words.polled });
+  program.sum([wordIn(signals), POLL.IN * 2 ** 32], { to: words.polled });
   program.set(words.phase, { row: "poll" });
   program.set(words.ended, { row: ATTEND.finish });
   attended.part?.start(program, words);
@@ -154,7 +145,7 @@ function reapRows(program: RowProgram, { child, status, signal, ended, phase }: 
   const [who, how] = [word(), word()];
   program.label("reap");
   program.set(within(info, INFO_PID_AT), 0);
-  program.call("waitid", [P_ALL, 0, info, LOOK, 0], { otherwise: "gone" });
+  program.call("waitid", [P_ALL, 0, info, W.EXITED | W.NOHANG | W.NOWAIT, 0], { otherwise: "gone" });
   program.mask(wordIn(info, INFO_PID_AT), LOW_HALF, { to: who });
   program.when(wordIn(who), 0, wordIn(phase));
   program.when(wordIn(who), wordIn(child), "child ended");
@@ -178,7 +169,7 @@ function pollRows(program: RowProgram, words: AttendantWords, part: AttendantPar
   const ready = word();
   program.call("ppoll", [polled, wordIn(count), wordIn(timeout), 0, 8], { to: ready, otherwise: "poll" });
   program.when(wordIn(ready), 0, wordIn(late));
-  program.mask(wordIn(polled), POLLIN * 2 ** 48, { most: 0, otherwise: ATTEND.signals });
+  program.mask(wordIn(polled), POLL.IN * 2 ** 48, { most: 0, otherwise: ATTEND.signals });
   part?.ready(program, words);
 }
 
@@ -192,7 +183,7 @@ function signalRows(
   program.label(ATTEND.signals);
   program.call("read", [wordIn(signals), info, SIGINFO_SIZE], { least: SIGINFO_SIZE, otherwise: "reap" });
   program.mask(wordIn(info), LOW_HALF, { to: signal });
-  program.when(wordIn(signal), SIGCHLD, ATTEND.signals);
+  program.when(wordIn(signal), SIG.CHLD, ATTEND.signals);
   part?.signal(program, words, signal);
   program.call("kill", [wordIn(words.child), wordIn(signal)], { ...ANY, next: ATTEND.signals });
 }
@@ -224,8 +215,8 @@ function againRows(
   program.label("drain");
   program.call("read", [wordIn(signals), info, SIGINFO_SIZE], { next: "drain", otherwise: undefined });
   for (const fd of [wordIn(signals), executable, ...descriptors])
-    program.call("fcntl", [fd, F_SETFD, FD_CLOEXEC], ANY);
-  program.call("rt_sigprocmask", [SIG_SETMASK, way.mask, 0, 8], ANY);
+    program.call("fcntl", [fd, F.SETFD, FD.CLOEXEC], ANY);
+  program.call("rt_sigprocmask", [SIGPROCMASK.SIG_SETMASK, way.mask, 0, 8], ANY);
   // on the stack: how many words, their addresses, 0, the addresses of the lines, 0
   const { stack } = program;
   const [commandLine, environment, line, digit, place] = [word(), word(), word(), word(), word()];
@@ -240,7 +231,7 @@ function againRows(
     program.sum([wordIn(line), wordIn(way.digitsAt), -index], { to: place });
     program.sum([wordIn(digit), FIRST_DIGIT], { to: wordIn(place) });
   });
-  program.call("execveat", [executable, "", wordIn(commandLine), wordIn(environment), AT_EMPTY_PATH], {
+  program.call("execveat", [executable, "", wordIn(commandLine), wordIn(environment), AT.EMPTY_PATH], {
     otherwise: "lost",
   });
   program.label("lost");

@@ -1,35 +1,17 @@
 import { type ErrnoName, errnoNumber } from "../../base/errno";
+import { AT, F, LFLAG, MSG, O, POLL, SIG, SIGPROCMASK, TTY } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
 import { syscall, trySyscall } from "../call/syscall";
-import { AT_FDCWD, O } from "../file/path";
 import { fileStatusOf } from "../file/stat";
 import { ANY, FAILED, type RowProgram, type RowTarget, within, word, wordIn } from "../steps/row-program";
 import { getTermios, isTerminal, rawTermios, type Termios } from "../terminal/pty";
-import {
-  ATTEND,
-  type AttendantPart,
-  type AttendantWords,
-  NO_POLL,
-  POLLERR,
-  POLLHUP,
-  POLLIN,
-  POLLNVAL,
-  POLLOUT,
-} from "./attendant-rows";
+import { ATTEND, type AttendantPart, type AttendantWords, NO_POLL } from "./attendant-rows";
 import { CAME_TO, SIGNALLED } from "./attendant-status";
 import { signalSet } from "./signal-set";
 
-/** ioctl_tty(2). */
-const [TCGETS, TCSETS, TIOCGPGRP] = [0x5401, 0x5402, 0x540f];
-const [TIOCGWINSZ, TIOCSWINSZ, TIOCGPTPEER] = [0x5413, 0x5414, 0x5441];
 /** In the kernel's struct termios: c_lflag, and VEOF of c_cc. */
 const [LOCAL_FLAGS_AT, VEOF_AT, TERMIOS_SIZE] = [12, 21, 36];
-const ICANON = 2;
-const [SIGCONT, SIGWINCH] = [18, 28];
-const SIG_SETMASK = 2;
-const F_SETFL = 4;
-const MSG_DONTWAIT_NOSIGNAL = 0x4040;
 const CHUNK = 4096;
 const MILLISECOND = 1_000_000;
 /** What a program wrote before its end may come a moment after it. */
@@ -40,16 +22,19 @@ const INPUT_AGAIN = 100 * MILLISECOND;
 /** For a program whose terminal was hung up to end by itself, in seconds. */
 const HANGUP = 2;
 /** Those that end a process by default (signal(7)), and that a program in a terminal need not be told of. */
-const FATAL = [6, 16, 24, 26, 27, 29, 30, ...Array.from({ length: 31 }, (_, index) => 34 + index)];
+const FATAL = [
+  ...[SIG.ABRT, SIG.STKFLT, SIG.XCPU, SIG.VTALRM, SIG.PROF, SIG.IO, SIG.PWR],
+  ...Array.from({ length: SIG.RTMAX - SIG.RTMIN + 1 }, (_, index) => SIG.RTMIN + index),
+];
 const BYTE = 0xff;
 const EVENTS = 2 ** 32;
 const READY = 2 ** 48;
-const ANYTHING = (POLLIN | POLLOUT | POLLERR | POLLHUP | POLLNVAL) * READY;
+const ANYTHING = (POLL.IN | POLL.OUT | POLL.ERR | POLL.HUP | POLL.NVAL) * READY;
 const END_INPUT = { row: "end input" };
 /** struct timespec. */
 const NO_TIME = new BigInt64Array(2);
 /** As of a program that SIGPIPE has ended. */
-const UNREAD = SIGNALLED + 13;
+const UNREAD = SIGNALLED + SIG.PIPE;
 /** Descriptors. */
 const [INPUT, OUTPUT] = [0, 1];
 
@@ -66,7 +51,7 @@ interface Output {
  * and window size, both ways at once whichever of them waits, the end of input, a reader that goes away.
  */
 export class AttendedTerminal implements AttendantPart {
-  readonly signals = [SIGWINCH, ...FATAL];
+  readonly signals = [SIG.WINCH, ...FATAL];
   readonly #master: number;
   readonly #output: Output;
   readonly #before: Termios | undefined;
@@ -75,7 +60,7 @@ export class AttendedTerminal implements AttendantPart {
   readonly #input = new Transfer();
   readonly #shown = new Transfer();
   /** What is waited for at the master: its output if there is room for it, and that it takes input if there is some. */
-  readonly #reads = word(POLLIN * EVENTS);
+  readonly #reads = word(POLL.IN * EVENTS);
   readonly #writes = word(0);
   /** Rows: where to go on when nobody has the terminal open any more, and when nobody reads our output. */
   readonly #closed = word();
@@ -99,8 +84,8 @@ export class AttendedTerminal implements AttendantPart {
 
   start(program: RowProgram, words: AttendantWords): void {
     words.count[0] = 4n;
-    words.polled[1] = BigInt(INPUT + POLLIN * EVENTS);
-    program.call("fcntl", [this.#master, F_SETFL, O.RDWR | O.NONBLOCK]);
+    words.polled[1] = BigInt(INPUT + POLL.IN * EVENTS);
+    program.call("fcntl", [this.#master, F.SETFL, O.RDWR | O.NONBLOCK]);
     this.#makeRaw(program);
     program.set(words.phase, { row: "relaying" });
     program.set(words.ended, { row: "last output" });
@@ -113,8 +98,8 @@ export class AttendedTerminal implements AttendantPart {
 
   signal(program: RowProgram, _: AttendantWords, signal: Memory): void {
     const bits = word();
-    program.when(wordIn(signal), SIGWINCH, "resize");
-    if (this.#before !== undefined) program.when(wordIn(signal), SIGCONT, "continued");
+    program.when(wordIn(signal), SIG.WINCH, "resize");
+    if (this.#before !== undefined) program.when(wordIn(signal), SIG.CONT, "continued");
     program.set(this.#fatal, wordIn(signal));
     program.sum([wordIn(signal), -1], { to: bits });
     program.rotate(signalSet(FATAL), wordIn(bits), { to: bits });
@@ -126,7 +111,7 @@ export class AttendedTerminal implements AttendantPart {
     const restored = program.freshLabel();
     program.when(wordIn(this.#changed), 0, restored);
     this.#whenInForeground(program, restored);
-    program.call("ioctl", [INPUT, TCSETS, this.#before], ANY);
+    program.call("ioctl", [INPUT, TTY.TCSETS, this.#before], ANY);
     program.set(this.#changed, 0);
     program.label(restored);
   }
@@ -138,7 +123,7 @@ export class AttendedTerminal implements AttendantPart {
     this.#whenInForeground(program, made);
     program.set(this.#changed, 1);
     // what our output is piped to may write to this terminal, and ends its lines as programs do
-    program.call("ioctl", [INPUT, TCSETS, rawTermios(this.#before, isTerminal(OUTPUT))], ANY);
+    program.call("ioctl", [INPUT, TTY.TCSETS, rawTermios(this.#before, isTerminal(OUTPUT))], ANY);
     program.label(made);
   }
 
@@ -146,7 +131,7 @@ export class AttendedTerminal implements AttendantPart {
   #whenInForeground(program: RowProgram, otherwise: string): void {
     const [job, foreground] = [word(), program.freshLabel()];
     // one that controls nobody here may be changed by all
-    program.call("ioctl", [INPUT, TIOCGPGRP, job], { otherwise: foreground });
+    program.call("ioctl", [INPUT, TTY.TIOCGPGRP, job], { otherwise: foreground });
     program.when(wordIn(job), this.#job, foreground);
     program.goto(otherwise);
     program.label(foreground);
@@ -174,7 +159,7 @@ export class AttendedTerminal implements AttendantPart {
     program.when(wordIn(this.#changed), 1, "input read");
     this.#makeRaw(program);
     program.label("input read");
-    program.set(this.#writes, POLLOUT * EVENTS);
+    program.set(this.#writes, POLL.OUT * EVENTS);
     program.set(input, NO_POLL);
     this.#writeRows(program, "write input", this.#input, {
       fd: this.#master,
@@ -182,7 +167,7 @@ export class AttendedTerminal implements AttendantPart {
       left: "from master",
     });
     program.set(this.#writes, 0);
-    program.set(input, INPUT + POLLIN * EVENTS, "from master");
+    program.set(input, INPUT + POLL.IN * EVENTS, "from master");
     program.label("input not taken");
     this.#whenFailed(program, ["EAGAIN"], "from master");
     // nobody can read it
@@ -196,12 +181,12 @@ export class AttendedTerminal implements AttendantPart {
     program.sum([CAME_TO.unread, 0, wordIn(read)], { to: words.status, next: FAILED });
     // a job in the background may not read; a terminal that was hung up has no more to read
     program.label("hung up or behind");
-    program.mask(wordIn(words.polled, 8), POLLHUP * READY, { most: 0, otherwise: "end of input" });
+    program.mask(wordIn(words.polled, 8), POLL.HUP * READY, { most: 0, otherwise: "end of input" });
     this.#wait(program, words, 0, INPUT_AGAIN, "input again");
     program.goto("to master");
     program.label("input again");
     program.set(words.timeout, 0);
-    program.set(input, INPUT + POLLIN * EVENTS, ATTEND.wait);
+    program.set(input, INPUT + POLL.IN * EVENTS, ATTEND.wait);
   }
 
   /** From the master to our output, and what is still left for it. */
@@ -210,17 +195,17 @@ export class AttendedTerminal implements AttendantPart {
     const output = within(words.polled, 24);
     const events = wordIn(words.polled, 16);
     program.label("to master");
-    program.mask(events, POLLOUT * READY, { most: 0, otherwise: "write input" });
+    program.mask(events, POLL.OUT * READY, { most: 0, otherwise: "write input" });
     program.label("from master");
     program.when(wordIn(this.#reads), 0, "to output");
-    program.mask(events, (POLLIN | POLLHUP | POLLERR) * READY, { most: 0, next: "to output" });
+    program.mask(events, (POLL.IN | POLL.HUP | POLL.ERR) * READY, { most: 0, next: "to output" });
     const read = this.#result;
     program.call("read", [this.#master, bytes, CHUNK], { to: read, least: 1, otherwise: "no output" });
     program.set(at, within(bytes, 0));
     program.set(left, wordIn(read));
     program.set(this.#reads, 0);
     if (this.#output.immediate) program.goto("write output");
-    else program.set(output, this.#output.fd + POLLOUT * EVENTS, ATTEND.wait);
+    else program.set(output, this.#output.fd + POLL.OUT * EVENTS, ATTEND.wait);
     program.label("no output");
     this.#whenFailed(program, ["EAGAIN", "EINTR"], "to output");
     program.goto(wordIn(this.#closed));
@@ -237,10 +222,10 @@ export class AttendedTerminal implements AttendantPart {
       failed: "output not taken",
       left: immediate ? "write output" : ATTEND.wait,
     });
-    program.set(this.#reads, POLLIN * EVENTS);
+    program.set(this.#reads, POLL.IN * EVENTS);
     program.set(output, NO_POLL, ATTEND.wait);
     program.label("output not taken");
-    program.set(output, fd + POLLOUT * EVENTS);
+    program.set(output, fd + POLL.OUT * EVENTS);
     this.#whenFailed(program, ["EAGAIN"], ATTEND.wait);
     this.#whenFailed(program, ["EPIPE", "EIO", "EBADF"], wordIn(this.#unread));
     program.sum([CAME_TO.unwritten, 0, wordIn(this.#result)], { to: words.status, next: FAILED });
@@ -258,7 +243,7 @@ export class AttendedTerminal implements AttendantPart {
     program.label(label);
     const what = [to.fd, wordIn(at), wordIn(left)];
     const failing = { to: written, least: 1, otherwise: failed };
-    if (to.socket === true) program.call("sendto", [...what, MSG_DONTWAIT_NOSIGNAL, 0, 0], failing);
+    if (to.socket === true) program.call("sendto", [...what, MSG.DONTWAIT | MSG.NOSIGNAL, 0, 0], failing);
     else program.call("write", what, failing);
     program.sum([wordIn(at), wordIn(written)], { to: at });
     const done = program.freshLabel();
@@ -326,13 +311,13 @@ export class AttendedTerminal implements AttendantPart {
     this.#wait(program, words, 0, 0, "end input");
     program.set(within(words.polled, 8), NO_POLL, "to master");
     program.label("end input");
-    program.call("ioctl", [this.#master, TCGETS, termios], { otherwise: "ended input" });
+    program.call("ioctl", [this.#master, TTY.TCGETS, termios], { otherwise: "ended input" });
     // a program that reads each byte is told nothing
-    program.mask(wordIn(termios, LOCAL_FLAGS_AT), ICANON, { least: 1, otherwise: "end input later" });
+    program.mask(wordIn(termios, LOCAL_FLAGS_AT), LFLAG.ICANON, { least: 1, otherwise: "end input later" });
     program.mask(wordIn(termios, VEOF_AT), BYTE, { least: 1, otherwise: "end input later" });
     const flags = O.RDWR | O.NOCTTY | O.CLOEXEC;
-    program.call("ioctl", [this.#master, TIOCGPTPEER, flags], { to: slave, otherwise: "write end" });
-    program.sum([wordIn(slave), POLLIN * EVENTS], { to: polled });
+    program.call("ioctl", [this.#master, TTY.TIOCGPTPEER, flags], { to: slave, otherwise: "write end" });
+    program.sum([wordIn(slave), POLL.IN * EVENTS], { to: polled });
     program.call("ppoll", [polled, 1, NO_TIME, 0, 8], { ...ANY, to: polled });
     program.call("close", [wordIn(slave)], ANY);
     program.when(wordIn(polled), 1, "end input later");
@@ -352,12 +337,12 @@ export class AttendedTerminal implements AttendantPart {
   #signalRows(program: RowProgram, { child }: AttendantWords): void {
     program.label("continued");
     this.#makeRaw(program);
-    program.call("kill", [wordIn(child), SIGCONT], { ...ANY, next: ATTEND.signals });
+    program.call("kill", [wordIn(child), SIG.CONT], { ...ANY, next: ATTEND.signals });
     program.label("resize");
     this.#resize(program, ATTEND.signals);
     program.label("fatal");
     this.restore(program);
-    program.call("rt_sigprocmask", [SIG_SETMASK, word(0), 0, 8], ANY);
+    program.call("rt_sigprocmask", [SIGPROCMASK.SIG_SETMASK, word(0), 0, 8], ANY);
     program.call("kill", [process.pid, wordIn(this.#fatal)], ANY);
     program.goto(ATTEND.wait);
   }
@@ -365,10 +350,10 @@ export class AttendedTerminal implements AttendantPart {
   /** Gives the terminal the size of ours, if we have one. */
   #resize(program: RowProgram, next: string): void {
     const size = word();
-    program.call("ioctl", [INPUT, TIOCGWINSZ, size], { otherwise: next });
+    program.call("ioctl", [INPUT, TTY.TIOCGWINSZ, size], { otherwise: next });
     program.mask(wordIn(size), 0xffff, { least: 1, otherwise: next });
     program.mask(wordIn(size), 0xffff0000, { least: 1, otherwise: next });
-    program.call("ioctl", [this.#master, TIOCSWINSZ, size], { ...ANY, next });
+    program.call("ioctl", [this.#master, TTY.TIOCSWINSZ, size], { ...ANY, next });
   }
 
   #whenFailed(program: RowProgram, names: readonly ErrnoName[], next: RowTarget): void {
@@ -406,7 +391,7 @@ function outputOf(): Output {
   const isMultiplexer = type === "character" && major === 5 && minor === 2;
   if (type === "fifo" || (isTerminal(OUTPUT) && !isMultiplexer)) {
     const flags = O.WRONLY | O.NONBLOCK | O.NOCTTY | O.CLOEXEC;
-    const opened = trySyscall("openat", AT_FDCWD, `/proc/self/fd/${OUTPUT}`, flags, 0);
+    const opened = trySyscall("openat", AT.FDCWD, `/proc/self/fd/${OUTPUT}`, flags, 0);
     if (opened >= 0) return { fd: opened, immediate: true, socket: false };
     return { fd: OUTPUT, immediate: false, socket: false };
   }

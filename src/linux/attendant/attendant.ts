@@ -1,9 +1,10 @@
 import { bytesOf } from "../call/bytes";
+import { O, SIG, SIGPROCMASK } from "../call/constants";
 import type { Fd } from "../call/fd";
 import { ownVector } from "../call/memory";
 import { perform } from "../call/walk";
 import { ownStrings } from "../file/caller-environment";
-import { O, openAt } from "../file/path";
+import { openAt } from "../file/path";
 import { defaultActionStep } from "../process/execution";
 import { executeStep, keepStep } from "../steps/child-steps";
 import { type Filling, filledProgram, type Template } from "../steps/template";
@@ -19,9 +20,6 @@ const rare = {
   },
 };
 
-const SIGCHLD = 17;
-const SIG_BLOCK = 0;
-
 /**
  * Has signals of this process wait until the program that takes its place asks for them; the set of them, and the mask as it was. Bun's
  * other threads may not block them: one that comes before then ends this process, unless a `SignalRecorder` takes it.
@@ -33,10 +31,10 @@ function holdSignals(signals: readonly number[]): { held: bigint; before: bigint
     {
       what: "rt_sigprocmask",
       call: "rt_sigprocmask",
-      args: [SIG_BLOCK, new BigUint64Array([held]), before, 8],
+      args: [SIGPROCMASK.SIG_BLOCK, new BigUint64Array([held]), before, 8],
     },
     // a caller that ignores it would have the kernel reap our children
-    defaultActionStep(SIGCHLD),
+    defaultActionStep(SIG.CHLD),
   ]);
   return { held, before: before[0] ?? 0n };
 }
@@ -71,7 +69,7 @@ export function takePlace<Word extends string>(
   again: string,
   { signals, terminal, descriptors, fillings }: Handed<Word>,
 ): never {
-  const { held, before } = holdSignals([...signals, SIGCHLD, ...(terminal?.signals ?? [])]);
+  const { held, before } = holdSignals([...signals, SIG.CHLD, ...(terminal?.signals ?? [])]);
   using executable = openAt(undefined, "/proc/self/exe", O.PATH);
   const [args, environment] = [ownStrings("cmdline"), ownStrings("environ")];
   const line = bytesOf(`${again}${STATUS_DIGITS}\0`);

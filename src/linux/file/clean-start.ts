@@ -1,4 +1,5 @@
 import { read } from "bun:ffi";
+import { SIG, SIGPROCMASK } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn } from "../call/syscall";
@@ -7,9 +8,7 @@ import { readBytes } from "./file";
 
 /** Of the auxiliary vector (getauxval(3)): where the program began. */
 const AT_ENTRY = 9n;
-const SIG_SETMASK = 2;
 const SIG_IGN = 1n;
-const SIGNALS = 64;
 
 /** Where the code before Bun's first instruction has put what it took away; undefined where there is none (not made by build.ts). */
 function recordAddress(): number | undefined {
@@ -42,13 +41,13 @@ export function callersSignalSteps(): Step[] {
   const ignored = read.u64(record as never, CLEAN_START_RECORD.ignored);
   const blocked = BigUint64Array.of(read.u64(record as never, CLEAN_START_RECORD.blocked));
   const ignoring = new BigUint64Array([SIG_IGN, 0n, 0n, 0n]); // struct sigaction
-  const signals = Array.from({ length: SIGNALS }, (_, index) => index + 1);
+  const signals = Array.from({ length: SIG.RTMAX }, (_, index) => index + 1);
   return [
     ...signals
       .filter((signal) => (ignored & (1n << BigInt(signal - 1))) !== 0n)
       .map((signal): Step => {
         return { what: `rt_sigaction ${signal}`, call: "rt_sigaction", args: [signal, ignoring, 0, 8] };
       }),
-    { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIG_SETMASK, blocked, 0, 8] },
+    { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIGPROCMASK.SIG_SETMASK, blocked, 0, 8] },
   ];
 }

@@ -1,5 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { bytesOf, textOf } from "../call/bytes";
+import { MSG } from "../call/constants";
 import { type Descriptor, descriptorName, descriptorNumber, Fd } from "../call/fd";
 import type { Memory, PointingMemory } from "../call/memory";
 import { callLibc, syscallOn } from "../call/syscall";
@@ -9,10 +10,6 @@ import { writeAllWaiting } from "./stream";
 
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
-const MSG_CTRUNC = 0x8;
-const MSG_TRUNC = 0x20;
-const MSG_NOSIGNAL = 0x4000;
-const MSG_CMSG_CLOEXEC = 0x40000000;
 /** runc's limit of a name that goes along with a descriptor (4096 with its NUL). */
 const MAX_NAME = 4095;
 /** The most descriptors that the kernel puts into one message (SCM_MAX_FD); all are received, so that all can be closed. */
@@ -78,7 +75,7 @@ function send(socket: Descriptor, fds: readonly Descriptor[], payload: Uint8Arra
     "sendmsg",
     descriptorNumber(socket),
     made.memory,
-    MSG_NOSIGNAL,
+    MSG.NOSIGNAL,
   );
   if (sent < payload.length) writeAllWaiting(socket, payload.subarray(sent));
 }
@@ -120,7 +117,7 @@ function receive(socket: Descriptor, size: number, most = MAX_FDS): Received {
     "recvmsg",
     descriptorNumber(socket),
     made.memory,
-    MSG_CMSG_CLOEXEC,
+    MSG.CMSG_CLOEXEC,
   );
   const view = new DataView(made.header.buffer);
   const flags = view.getInt32(48, true);
@@ -164,8 +161,8 @@ export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
     for (const fd of fds) fd.close();
     return new HakoError({ code: "system", message: `receive a file descriptor: ${why}` });
   };
-  if ((flags & MSG_CTRUNC) !== 0) throw refuse("the control message was truncated");
-  if ((flags & MSG_TRUNC) !== 0 || length > MAX_NAME) throw refuse("the name is too long");
+  if ((flags & MSG.CTRUNC) !== 0) throw refuse("the control message was truncated");
+  if ((flags & MSG.TRUNC) !== 0 || length > MAX_NAME) throw refuse("the name is too long");
   const [fd] = fds;
   if (fd === undefined)
     throw refuse(length === 0 ? "the other side closed the socket" : "the message has none");
@@ -177,7 +174,7 @@ export function recvFd(socket: Descriptor): { fd: Fd; name: string } {
 export function recvPacket(socket: Descriptor, limit: number): { data: Uint8Array; fds: Fd[] } {
   const { payload, fds, flags } = receive(socket, limit);
   // a copy: the room for it is many times its size
-  if ((flags & (MSG_TRUNC | MSG_CTRUNC)) === 0) return { data: payload.slice(), fds };
+  if ((flags & (MSG.TRUNC | MSG.CTRUNC)) === 0) return { data: payload.slice(), fds };
   for (const fd of fds) fd.close();
   throw new HakoError({ code: "system", message: `receive a message: it has more than ${limit} bytes` });
 }

@@ -1,5 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { textOf } from "../call/bytes";
+import { AT, LIMIT, O, SIZE } from "../call/constants";
 import { Fd } from "../call/fd";
 import { systemError, trySyscall } from "../call/syscall";
 import { fileStatusOf } from "./stat";
@@ -19,13 +20,9 @@ export type Format =
 /** Reads so many bytes at an offset; fewer at the end of the file. */
 export type ReadAt = (offset: number, length: number) => Uint8Array;
 
-const AT_FDCWD = -100;
-/** O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC */
-const READ_FLAGS = 0o400 | 0o4000 | 0o2000000;
+const READ_FLAGS = O.RDONLY | O.NOCTTY | O.NONBLOCK | O.CLOEXEC;
 /** What the kernel looks at (BINPRM_BUF_SIZE). */
 const FIRST_LINE = 256;
-const PAGE = 4096;
-const PATH_MAX = 4096;
 /** The kernel takes program headers of one page at most. */
 const MAX_HEADERS = 64 << 10;
 const PT_INTERP = 3;
@@ -63,7 +60,7 @@ function machineName(machine: number, bits: 32 | 64, little: boolean): string {
 
 /** The format of a file that `readAt` reads. */
 export function formatOf(readAt: ReadAt): Format {
-  const head = readAt(0, PAGE);
+  const head = readAt(0, SIZE.PAGE);
   if (head.length === 0) return { kind: "empty" };
   if (head[0] === 0x23 && head[1] === 0x21) return script(head);
   if (MAGIC.every((byte, index) => head[index] === byte)) return elf(head, readAt);
@@ -106,7 +103,7 @@ function loaderOf(header: DataView, readAt: ReadAt): string | undefined {
     if (view.getUint32(at, true) !== PT_INTERP) continue;
     const where = Number(view.getBigUint64(at + 8, true));
     const length = Number(view.getBigUint64(at + 32, true));
-    if (!Number.isSafeInteger(where) || length > PATH_MAX) return undefined;
+    if (!Number.isSafeInteger(where) || length > LIMIT.PATH_MAX) return undefined;
     const [name = ""] = textOf(readAt(where, length)).split("\0");
     return name === "" ? undefined : name;
   }
@@ -118,7 +115,7 @@ function loaderOf(header: DataView, readAt: ReadAt): string | undefined {
  * undefined where it can't be read.
  */
 export function readFormat(path: string): Format | undefined {
-  const opened = trySyscall("openat", AT_FDCWD, path, READ_FLAGS, 0);
+  const opened = trySyscall("openat", AT.FDCWD, path, READ_FLAGS, 0);
   if (opened < 0) return undefined;
   using file = new Fd(opened, path);
   try {

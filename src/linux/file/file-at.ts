@@ -1,9 +1,7 @@
 import { errnoNumber } from "../../base/errno";
+import { AT, O } from "../call/constants";
 import { Fd } from "../call/fd";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
-import { AT_FDCWD, O } from "./path";
-
-const AT_EMPTY_PATH = 0x1000;
 
 export type NodeType = "character" | "block" | "fifo";
 const S_IF: Readonly<Record<NodeType, number>> = { character: 0o020000, block: 0o060000, fifo: 0o010000 };
@@ -43,12 +41,12 @@ export function removeFileAt(dir: Fd, name: string): void {
 
 /** Changes the owner of what a descriptor is open on, links and O_PATH descriptors too. */
 export function setOwner(fd: Fd, uid: number, gid: number): void {
-  syscallOn(fd.name, "fchownat", fd.number, "", uid, gid, AT_EMPTY_PATH);
+  syscallOn(fd.name, "fchownat", fd.number, "", uid, gid, AT.EMPTY_PATH);
 }
 
 /** Changes the mode through procfs, the host's: fchmod does not take O_PATH descriptors. */
 export function setMode(fd: Fd, mode: number): void {
-  syscallOn(fd.name, "fchmodat", AT_FDCWD, fd.path, mode);
+  syscallOn(fd.name, "fchmodat", AT.FDCWD, fd.path, mode);
 }
 
 /** Opens one name of a directory without following it. */

@@ -1,6 +1,7 @@
 import { type ErrnoName, errnoName, errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { bytesOf, concatenated, textOf } from "../call/bytes";
+import { ACCESS, AT, LIMIT, O } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
@@ -12,21 +13,7 @@ import { type FileStatus, tryStatus } from "./stat";
  * node:fs costs every command more than a millisecond to load, and throws errors of another class.
  */
 
-const AT_FDCWD = -100;
-const AT_REMOVEDIR = 0x200;
-const AT_EACCESS = 0x200;
-const ARM = process.arch === "arm64";
-const O_WRONLY = 1;
-const O_CREAT = 0o100;
-const O_EXCL = 0o200;
-const O_TRUNC = 0o1000;
-const O_APPEND = 0o2000;
-const O_DIRECTORY = ARM ? 0o40000 : 0o200000;
-const O_NOFOLLOW = ARM ? 0o100000 : 0o400000;
-const O_CLOEXEC = 0o2000000;
-const O_PATH = 0o10000000;
 const CHUNK = 65536;
-const PATH_MAX = 4096;
 
 /** Whether an error came from a system call that failed so. */
 export function hasErrno(error: unknown, ...names: readonly ErrnoName[]): boolean {
@@ -35,7 +22,7 @@ export function hasErrno(error: unknown, ...names: readonly ErrnoName[]): boolea
 
 /** -errno of what can't be opened. */
 function tryOpen(path: string, flags: number, mode = 0): Fd | number {
-  const result = trySyscall("openat", AT_FDCWD, path, flags | O_CLOEXEC, mode);
+  const result = trySyscall("openat", AT.FDCWD, path, flags | O.CLOEXEC, mode);
   return result < 0 ? result : new Fd(result, path);
 }
 
@@ -126,31 +113,31 @@ function write(path: string, data: string | Uint8Array, flags: number, mode: num
 
 /** Writes a file anew. */
 export function writeText(path: string, text: string, mode = 0o666): void {
-  write(path, text, O_WRONLY | O_CREAT | O_TRUNC, mode);
+  write(path, text, O.WRONLY | O.CREAT | O.TRUNC, mode);
 }
 
 /** Writes a file that must not be there yet, not even as a link. */
 export function writeNewText(path: string, text: string, mode: number): void {
-  write(path, text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  write(path, text, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, mode);
 }
 
 export function writeBytes(path: string, bytes: Uint8Array, mode = 0o666): void {
-  write(path, bytes, O_WRONLY | O_CREAT | O_TRUNC, mode);
+  write(path, bytes, O.WRONLY | O.CREAT | O.TRUNC, mode);
 }
 
 /** Writes to a file that must exist, in one call: files of procfs and of cgroups. */
 export function writeValueTo(path: string, text: string): void {
-  write(path, text, O_WRONLY | O_TRUNC, 0);
+  write(path, text, O.WRONLY | O.TRUNC, 0);
 }
 
 /** Opens a file that must exist for writes of which each is one for itself. */
 export function openToWrite(path: string): Fd {
-  return open(path, O_WRONLY | O_TRUNC);
+  return open(path, O.WRONLY | O.TRUNC);
 }
 
 /** Opens a file to write at its end, whatever that is at each write; makes one that is missing. */
 export function openToAppend(path: string, mode = 0o666): Fd {
-  return open(path, O_WRONLY | O_CREAT | O_APPEND, mode);
+  return open(path, O.WRONLY | O.CREAT | O.APPEND, mode);
 }
 
 export function makeDirectory(path: string, mode = 0o777): void {
@@ -159,7 +146,7 @@ export function makeDirectory(path: string, mode = 0o777): void {
 
 /** Makes a directory; false if something of that name is there already. */
 export function makeNewDirectory(path: string, mode = 0o777): boolean {
-  const result = trySyscall("mkdirat", AT_FDCWD, path, mode);
+  const result = trySyscall("mkdirat", AT.FDCWD, path, mode);
   if (result >= 0) return true;
   if (errnoName(-result) === "EEXIST") return false;
   throw systemError("mkdir", -result, path);
@@ -167,34 +154,34 @@ export function makeNewDirectory(path: string, mode = 0o777): boolean {
 
 /** Makes a directory and those above it that are missing; one that exists is fine. */
 export function makeDirectories(path: string, mode = 0o777): void {
-  if (tolerate(["EEXIST", "ENOENT"], path, "mkdirat", AT_FDCWD, path, mode)) return;
+  if (tolerate(["EEXIST", "ENOENT"], path, "mkdirat", AT.FDCWD, path, mode)) return;
   if (statusAt(path)?.type === "directory") return;
   const slash = path.replace(/\/+$/, "").lastIndexOf("/");
   if (slash > 0) makeDirectories(path.slice(0, slash), mode);
-  if (!tolerate(["EEXIST"], path, "mkdirat", AT_FDCWD, path, mode) && statusAt(path)?.type !== "directory") {
+  if (!tolerate(["EEXIST"], path, "mkdirat", AT.FDCWD, path, mode) && statusAt(path)?.type !== "directory") {
     throw systemError("mkdir", "ENOTDIR", path);
   }
 }
 
 export function renameFile(from: string, to: string): void {
-  const result = trySyscall("renameat2", AT_FDCWD, from, AT_FDCWD, to, 0);
+  const result = trySyscall("renameat2", AT.FDCWD, from, AT.FDCWD, to, 0);
   if (result < 0) throw systemError("rename", -result, `${from} to ${to}`);
 }
 
 /** Removes a file; a missing one is no error. */
 export function removeFile(path: string): void {
-  tolerate(["ENOENT"], path, "unlinkat", AT_FDCWD, path, 0);
+  tolerate(["ENOENT"], path, "unlinkat", AT.FDCWD, path, 0);
 }
 
 /** Removes an empty directory. */
 export function removeDirectory(path: string): void {
-  const result = trySyscall("unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
+  const result = trySyscall("unlinkat", AT.FDCWD, path, AT.REMOVEDIR);
   if (result < 0) throw systemError("rmdir", -result, path);
 }
 
 /** Removes an empty directory by its name (one of `directoryNames`) in an open directory; false if it is busy, not empty or gone. */
 export function tryRemoveDirectory(above: Fd, name: Uint8Array): boolean {
-  const result = trySyscall("unlinkat", above.number, name, AT_REMOVEDIR);
+  const result = trySyscall("unlinkat", above.number, name, AT.REMOVEDIR);
   if (result === 0) return true;
   if (["EBUSY", "ENOTEMPTY", "ENOENT"].includes(errnoName(-result))) return false;
   throw systemError("rmdir", -result, `${above.path}/${nameOf(name)}`);
@@ -205,11 +192,11 @@ export function tryRemoveDirectory(above: Fd, name: Uint8Array): boolean {
  * somebody else removes meanwhile.
  */
 export function removeTree(path: string): void {
-  const result = trySyscall("unlinkat", AT_FDCWD, path, 0);
+  const result = trySyscall("unlinkat", AT.FDCWD, path, 0);
   if (result >= 0 || -result === errnoNumber("ENOENT")) return;
   if (-result !== errnoNumber("EISDIR")) throw systemError("unlinkat", -result, path);
   for (const name of namesIfThere(path)) removeTree(`${path}/${name}`);
-  tolerate(["ENOENT"], path, "unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
+  tolerate(["ENOENT"], path, "unlinkat", AT.FDCWD, path, AT.REMOVEDIR);
 }
 
 /** The names in a directory; none of one that is gone, which is told when it is opened, or when it is read. */
@@ -234,7 +221,7 @@ const HEADER = 19; // d_ino, d_off, d_reclen, d_type
 
 /** What is in a directory, in no order (getdents64(2)). */
 function entries(path: string): Entry[] {
-  using dir = open(path, O_DIRECTORY);
+  using dir = open(path, O.DIRECTORY);
   const found: Entry[] = [];
   scratch ??= new Uint8Array(CHUNK);
   const buffer = scratch;
@@ -281,37 +268,37 @@ export function statusAt(path: string, follow = true): FileStatus | undefined {
 
 /** Whether something is there that we can get at; an error if nobody can say. */
 export function exists(path: string): boolean {
-  return tolerate(["ENOENT", "ENOTDIR", "EACCES"], path, "faccessat2", AT_FDCWD, path, 0, 0);
+  return tolerate(["ENOENT", "ENOTDIR", "EACCES"], path, "faccessat2", AT.FDCWD, path, 0, 0);
 }
 
 /** Whether this thread's user may do it: faccessat2(2) by the effective ids; 4 reads, 2 writes, 1 executes. */
 export function checkAccess(path: string, mode: number): void {
-  const result = trySyscall("faccessat2", AT_FDCWD, path, mode, AT_EACCESS);
+  const result = trySyscall("faccessat2", AT.FDCWD, path, mode, ACCESS.AT_EACCESS);
   if (result < 0) throw systemError("access", -result, path);
 }
 
 /** `checkAccess` as a step. */
 export function accessStep(path: string, mode: number): Step {
-  return { what: `access ${path}`, call: "faccessat2", args: [AT_FDCWD, path, mode, AT_EACCESS] };
+  return { what: `access ${path}`, call: "faccessat2", args: [AT.FDCWD, path, mode, ACCESS.AT_EACCESS] };
 }
 
 /** The text of a symbolic link. */
 export function linkText(path: string): string {
-  const buffer = new Uint8Array(PATH_MAX);
-  const length = syscallOn(path, "readlinkat", AT_FDCWD, path, buffer, buffer.length);
+  const buffer = new Uint8Array(LIMIT.PATH_MAX);
+  const length = syscallOn(path, "readlinkat", AT.FDCWD, path, buffer, buffer.length);
   return textOf(buffer.subarray(0, length));
 }
 
 /** The absolute path without links of what is at a path. */
 export function realPath(path: string): string {
-  using file = open(path, O_PATH);
+  using file = open(path, O.PATH);
   return linkText(file.path);
 }
 
 export function changeMode(path: string, mode: number): void {
-  syscallOn(path, "fchmodat", AT_FDCWD, path, mode);
+  syscallOn(path, "fchmodat", AT.FDCWD, path, mode);
 }
 
 export function changeOwner(path: string, uid: number, gid: number): void {
-  syscallOn(path, "fchownat", AT_FDCWD, path, uid, gid, 0);
+  syscallOn(path, "fchownat", AT.FDCWD, path, uid, gid, 0);
 }

@@ -1,4 +1,5 @@
 import { errnoName } from "../../base/errno";
+import { F } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscall, syscallOn, systemError, trySyscall } from "../call/syscall";
@@ -9,8 +10,6 @@ const MFD_CLOEXEC = 0x1;
 const MFD_ALLOW_SEALING = 0x2;
 const MFD_NOEXEC_SEAL = 0x8;
 const MFD_EXEC = 0x10;
-const F_ADD_SEALS = 1033;
-const F_GET_SEALS = 1034;
 /** F_SEAL_SEAL, SHRINK, GROW */
 const SIZE_SEALS = 7;
 /** F_SEAL_SEAL, SHRINK, GROW, WRITE */
@@ -21,7 +20,7 @@ export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
   const file = create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_EXEC);
   try {
     write(file);
-    syscallOn(name, "fcntl", file.number, F_ADD_SEALS, ALL_SEALS);
+    syscallOn(name, "fcntl", file.number, F.ADD_SEALS, ALL_SEALS);
     return file;
   } catch (error) {
     file.close();
@@ -49,12 +48,12 @@ export function memoryFile(name: string): Fd {
 
 /** Nobody changes the size of such a file any more: whoever maps it would be killed where it ends (SIGBUS). */
 export function sealSize(file: Fd): void {
-  syscallOn(file.name, "fcntl", file.number, F_ADD_SEALS, SIZE_SEALS);
+  syscallOn(file.name, "fcntl", file.number, F.ADD_SEALS, SIZE_SEALS);
 }
 
 /** Whether a file has this size for ever. */
 export function hasSealedSize(file: Fd, size: number): boolean {
-  const seals = trySyscall("fcntl", file.number, F_GET_SEALS, 0);
+  const seals = trySyscall("fcntl", file.number, F.GET_SEALS, 0);
   return seals >= 0 && (seals & SIZE_SEALS) === SIZE_SEALS && fileStatusOf(file).size === size;
 }
 

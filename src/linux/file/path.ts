@@ -1,5 +1,6 @@
 import { type ErrnoName, errnoName, errnoNumber } from "../../base/errno";
 import { textOf } from "../call/bytes";
+import { AT, O, RESOLVE } from "../call/constants";
 import { Fd } from "../call/fd";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { hasErrno } from "./file";
@@ -12,25 +13,6 @@ import { FILESYSTEM_MAGIC } from "./statfs";
  * component to the kernel without RESOLVE_IN_ROOT: what is found is a descriptor, and stays what it is.
  */
 
-export const AT_FDCWD = -100;
-/** Flags of open(2); the ones of node:fs lack O_PATH and O_CLOEXEC. The numbers in brackets are arm64's. */
-const ARM = process.arch === "arm64";
-export const O = {
-  RDONLY: 0,
-  WRONLY: 1,
-  RDWR: 2,
-  CREAT: 0o100,
-  EXCL: 0o200,
-  NOCTTY: 0o400,
-  NONBLOCK: 0o4000,
-  DIRECTORY: ARM ? 0o40000 : 0o200000,
-  NOFOLLOW: ARM ? 0o100000 : 0o400000,
-  CLOEXEC: 0o2000000,
-  PATH: 0o10000000,
-} as const;
-
-const RESOLVE_NO_MAGICLINKS = 0x02;
-const RESOLVE_IN_ROOT = 0x10;
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
 const MISSING: readonly ErrnoName[] = ["ENOENT", "ENOTDIR"];
@@ -39,13 +21,13 @@ const MAX_RACES = 32;
 
 /** openat(2) of one name below a directory, close-on-exec. The kernel follows links as usual: for trusted paths. */
 export function openAt(dir: Fd | undefined, path: string, flags: number, mode = 0): Fd {
-  const at = dir?.number ?? AT_FDCWD;
+  const at = dir?.number ?? AT.FDCWD;
   return new Fd(syscallOn(path, "openat", at, path, flags | O.CLOEXEC, mode), path);
 }
 
 /** Opens a trusted path, or one whose file is not to be used, only to look at what is there; undefined if that can't be had. */
 export function openToLook(path: string): Fd | undefined {
-  const opened = trySyscall("openat", AT_FDCWD, path, O.PATH | O.CLOEXEC, 0);
+  const opened = trySyscall("openat", AT.FDCWD, path, O.PATH | O.CLOEXEC, 0);
   return opened < 0 ? undefined : new Fd(opened, path);
 }
 
@@ -66,7 +48,7 @@ export function openInRoot(root: Fd, path: string, flags: number, mode = 0): Fd 
 /** `openInRoot` whose failures are -errno, which costs less than an error. Without openat2 it walks, and failures are thrown. */
 function tryOpenInRoot(root: Fd, path: string, flags: number, mode: number): Fd | number {
   /** struct open_how: words of 64 bits */
-  const how = new Int32Array([flags | O.CLOEXEC, 0, mode, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, 0]);
+  const how = new Int32Array([flags | O.CLOEXEC, 0, mode, 0, RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS, 0]);
   for (let tries = 0; tries < MAX_RACES; tries++) {
     const result = trySyscall("openat2", root.number, path, how, how.byteLength);
     if (result >= 0) return new Fd(result, path);

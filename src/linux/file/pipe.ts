@@ -1,8 +1,6 @@
+import { O } from "../call/constants";
 import { Fd } from "../call/fd";
 import { syscallOn } from "../call/syscall";
-
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 
 /** Both ends of a pipe, close-on-exec (pipe(7)). */
 export class Pipe implements Disposable {
@@ -12,7 +10,7 @@ export class Pipe implements Disposable {
   /** Errors call it by `name`; with `nonblocking` neither end ever waits. */
   constructor(name: string, nonblocking = false) {
     const pair = new Int32Array(2);
-    syscallOn(name, "pipe2", pair, O_CLOEXEC | (nonblocking ? O_NONBLOCK : 0));
+    syscallOn(name, "pipe2", pair, O.CLOEXEC | (nonblocking ? O.NONBLOCK : 0));
     this.read = new Fd(pair[0] ?? -1, name);
     this.write = new Fd(pair[1] ?? -1, name);
   }

@@ -1,8 +1,8 @@
+import { POLL } from "../call/constants";
 import { type Descriptor, descriptorName, descriptorNumber } from "../call/fd";
 import { systemError, trySyscall } from "../call/syscall";
 
-/** POLLIN, POLLOUT, POLLPRI. */
-const EVENTS = { read: 0x1, write: 0x4, change: 0x2 } as const;
+const EVENTS = { read: POLL.IN, write: POLL.OUT, change: POLL.PRI } as const;
 
 export interface Watched {
   fd: Descriptor;

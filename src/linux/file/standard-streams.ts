@@ -1,8 +1,5 @@
+import { AT, F, O } from "../call/constants";
 import { syscallOn, trySyscall } from "../call/syscall";
-
-const AT_FDCWD = -100;
-const O_RDWR = 2;
-const F_SETFD = 2;
 
 /**
  * Has every program that is executed from here find its standard streams open. Where the caller has closed one, Bun has opened
@@ -12,7 +9,7 @@ const F_SETFD = 2;
 export function passStandardStreams(): void {
   for (let stream = 0; stream <= 2; stream++) {
     // the lowest number that is free: those below are open by now
-    if (trySyscall("fcntl", stream, F_SETFD, 0) < 0)
-      syscallOn("/dev/null", "openat", AT_FDCWD, "/dev/null", O_RDWR, 0);
+    if (trySyscall("fcntl", stream, F.SETFD, 0) < 0)
+      syscallOn("/dev/null", "openat", AT.FDCWD, "/dev/null", O.RDWR, 0);
   }
 }

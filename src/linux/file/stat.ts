@@ -1,13 +1,7 @@
+import { AT, SIZE, STATX } from "../call/constants";
 import type { Fd } from "../call/fd";
 import { syscallOn, trySyscall } from "../call/syscall";
 
-const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
-const AT_SYMLINK_NOFOLLOW = 0x100;
-const STATX_SIZE = 256;
-const STATX_BASIC_STATS = 0x7ff;
-const STATX_INO = 0x100;
-const STATX_MNT_ID = 0x1000;
 const STATX_ATTR_MOUNT_ROOT = 0x2000;
 /** struct statfs of 64-bit Linux, in words: f_bavail, f_files, f_ffree, f_flags. */
 const STATFS = { available: 4, files: 5, freeFiles: 6, flags: 10 };
@@ -47,21 +41,21 @@ export interface FileStatus {
 /** The status of what a descriptor is open on (O_PATH descriptors too). */
 export function fileStatusOf(fd: Fd): FileStatus {
   const status = new Statx();
-  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_BASIC_STATS, status.words);
+  syscallOn(fd.name, "statx", fd.number, "", AT.EMPTY_PATH, STATX.BASIC_STATS, status.words);
   return status;
 }
 
 /** The status of what is at a path, or -errno. */
 export function tryStatus(path: string, follow: boolean): FileStatus | number {
   const status = new Statx();
-  const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
-  const result = trySyscall("statx", AT_FDCWD, path, flags, STATX_BASIC_STATS, status.words);
+  const flags = follow ? 0 : AT.SYMLINK_NOFOLLOW;
+  const result = trySyscall("statx", AT.FDCWD, path, flags, STATX.BASIC_STATS, status.words);
   return result < 0 ? result : status;
 }
 
 /** struct statx (statx(2)), of which most look at a field or two. */
 class Statx implements FileStatus {
-  readonly words = new Int32Array(STATX_SIZE / 4);
+  readonly words = new Int32Array(SIZE.STRUCT_STATX / 4);
 
   get type(): FileType {
     return TYPES.get(this.#at(28) & S_IFMT) ?? "file";
@@ -118,8 +112,8 @@ export interface OpenPlace {
 }
 
 export function openPlaceOf(fd: Fd): OpenPlace {
-  const buffer = new Uint8Array(STATX_SIZE);
-  syscallOn(fd.name, "statx", fd.number, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, buffer);
+  const buffer = new Uint8Array(SIZE.STRUCT_STATX);
+  syscallOn(fd.name, "statx", fd.number, "", AT.EMPTY_PATH, STATX.INO | STATX.MNT_ID, buffer);
   const view = new DataView(buffer.buffer);
   const device = [view.getUint32(136, true), view.getUint32(140, true)];
   return {
@@ -165,8 +159,8 @@ export function mountStatusOf(fd: Fd): MountStatus {
 
 /** The id in /proc/self/mountinfo of the mount that a descriptor is open on; undefined before Linux 5.8. */
 export function mountIdOf(fd: Fd): number | undefined {
-  const buffer = new Uint8Array(STATX_SIZE);
-  syscallOn(undefined, "statx", fd.number, "", AT_EMPTY_PATH, STATX_MNT_ID, buffer);
+  const buffer = new Uint8Array(SIZE.STRUCT_STATX);
+  syscallOn(undefined, "statx", fd.number, "", AT.EMPTY_PATH, STATX.MNT_ID, buffer);
   const view = new DataView(buffer.buffer);
-  return (view.getUint32(0, true) & STATX_MNT_ID) === 0 ? undefined : Number(view.getBigUint64(0x90, true));
+  return (view.getUint32(0, true) & STATX.MNT_ID) === 0 ? undefined : Number(view.getBigUint64(0x90, true));
 }

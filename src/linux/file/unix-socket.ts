@@ -1,16 +1,12 @@
 import { errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { bytesOf } from "../call/bytes";
+import { AF, AT, O, SOCK } from "../call/constants";
 import { type Descriptor, descriptorName, descriptorNumber, Fd } from "../call/fd";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { basename, dirname } from "./path-text";
 
-const AF_UNIX = 1;
-const SOCK_CLOEXEC = 0o2000000;
-const SOCK_NONBLOCK = 0o4000;
 const SOCKET_TYPES = { stream: 1, dgram: 2, seqpacket: 5 } as const;
-const O_DIRECTORY_PATH = 0o10000000 | (process.arch === "arm64" ? 0o40000 : 0o200000) | 0o2000000; // O_PATH|O_DIRECTORY|O_CLOEXEC
-const AT_FDCWD = -100;
 /** sun_path is 108 bytes with its NUL. */
 const MAX_SUN_PATH = 107;
 const LONGEST_PAUSE_MS = 50;
@@ -19,12 +15,12 @@ export type SocketType = keyof typeof SOCKET_TYPES;
 /** Two connected unix sockets, both close-on-exec; errors call them by `name`. */
 export function socketPair(name: string, type: SocketType = "stream"): [Fd, Fd] {
   const pair = new Int32Array(2);
-  syscallOn(name, "socketpair", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC, 0, pair);
+  syscallOn(name, "socketpair", AF.UNIX, SOCKET_TYPES[type] | SOCK.CLOEXEC, 0, pair);
   return [new Fd(pair[0] ?? -1, name), new Fd(pair[1] ?? -1, name)];
 }
 
 function unixSocket(path: string, type: SocketType, flags = 0): Fd {
-  return new Fd(syscallOn(path, "socket", AF_UNIX, SOCKET_TYPES[type] | SOCK_CLOEXEC | flags, 0), path);
+  return new Fd(syscallOn(path, "socket", AF.UNIX, SOCKET_TYPES[type] | SOCK.CLOEXEC | flags, 0), path);
 }
 
 /**
@@ -43,7 +39,7 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
   const isAbstract = path.startsWith("@");
   if (!isAbstract && bytesOf(path).length > MAX_SUN_PATH) {
     const parent = dirname(path);
-    directory = new Fd(syscallOn(parent, "openat", AT_FDCWD, parent, O_DIRECTORY_PATH, 0));
+    directory = new Fd(syscallOn(parent, "openat", AT.FDCWD, parent, O.PATH | O.DIRECTORY | O.CLOEXEC, 0));
     short = `${directory.path}/${basename(path)}`;
   }
   try {
@@ -51,7 +47,7 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
     if (bytes.length > MAX_SUN_PATH) throw systemError(call, "ENAMETOOLONG", path);
     // an abstract name begins with a NUL and has none at its end
     const sockaddr = new Uint8Array(2 + bytes.length + (isAbstract ? 0 : 1));
-    new DataView(sockaddr.buffer).setUint16(0, AF_UNIX, true);
+    new DataView(sockaddr.buffer).setUint16(0, AF.UNIX, true);
     sockaddr.set(bytes, 2);
     if (isAbstract) sockaddr[2] = 0;
     const result = use(sockaddr);
@@ -104,7 +100,7 @@ export function unixConnect(path: string, type: SocketType = "stream"): Fd {
  * again for so many milliseconds.
  */
 export function unixConnectWithin(path: string, milliseconds: number): Fd {
-  const fd = unixSocket(path, "stream", SOCK_NONBLOCK);
+  const fd = unixSocket(path, "stream", SOCK.NONBLOCK);
   const deadline = Date.now() + milliseconds;
   const connect = (sockaddr: Uint8Array): number => {
     for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
@@ -125,5 +121,5 @@ export function unixConnectWithin(path: string, milliseconds: number): Fd {
 /** Waits for a connection and takes it. */
 export function accept(listener: Descriptor): Fd {
   const name = descriptorName(listener);
-  return new Fd(syscallOn(name, "accept4", descriptorNumber(listener), null, null, SOCK_CLOEXEC), name);
+  return new Fd(syscallOn(name, "accept4", descriptorNumber(listener), null, null, SOCK.CLOEXEC), name);
 }

@@ -1,8 +1,10 @@
+import { errnoNumber } from "../../base/errno";
 import { bytesOf } from "../call/bytes";
+import { O } from "../call/constants";
 import { Fd } from "../call/fd";
 import { address, cString } from "../call/memory";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
-import { O, openAt } from "../file/path";
+import { openAt } from "../file/path";
 
 /** Commands of bpf(2), and the constants of device programs (linux/bpf.h). */
 const PROG_LOAD = 5;
@@ -14,9 +16,7 @@ const TYPE_CGROUP_DEVICE = 15;
 const ATTACH_CGROUP_DEVICE = 6;
 const ALLOW_MULTI = 2;
 const REPLACE = 4;
-const EINVAL = 22;
 const MAX_PROGRAMS = 64;
-/** Not among the constants of node:fs. */
 
 /** union bpf_attr, of which each command reads a part. */
 function attributes(): DataView {
@@ -85,7 +85,7 @@ export function replaceDeviceProgram(dir: string, instructions: Uint8Array): voi
       const result = attach(cgroup, program, ALLOW_MULTI | REPLACE, only);
       if (result >= 0) return;
       // Linux before 5.6 does not know the flag
-      if (result !== -EINVAL) throw systemError("bpf", -result, dir);
+      if (-result !== errnoNumber("EINVAL")) throw systemError("bpf", -result, dir);
     }
     const result = attach(cgroup, program, ALLOW_MULTI);
     if (result < 0) throw systemError("bpf", -result, dir);

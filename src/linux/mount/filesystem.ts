@@ -1,6 +1,7 @@
 import { errnoNumber, errnoText } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { bytesOf, textOf } from "../call/bytes";
+import { FSCONFIG, FSMOUNT, FSOPEN } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
@@ -9,12 +10,6 @@ import { linkText } from "../file/file";
 
 /** New file systems, which are told their options one after the other and come to be as detached mounts (fsopen(2)). */
 
-const FSOPEN_CLOEXEC = 1;
-const FSMOUNT_CLOEXEC = 1;
-const FSCONFIG_SET_FLAG = 0;
-const FSCONFIG_SET_STRING = 1;
-const FSCONFIG_SET_FD = 5;
-const FSCONFIG_CMD_CREATE = 6;
 /** What fsconfig takes as a string, with its NUL (fs/fsopen.c). */
 const FSCONFIG_LIMIT = 255;
 
@@ -73,17 +68,17 @@ const PID_NAMESPACE = "pidns";
 
 /** Whether a procfs that shows a pid namespace is made from outside of it by this kernel; the making may fail all the same. */
 export function showsFromOutside(pidNamespace: Fd): boolean {
-  const opened = trySyscall("fsopen", "proc", FSOPEN_CLOEXEC);
+  const opened = trySyscall("fsopen", "proc", FSOPEN.CLOEXEC);
   if (opened < 0) return true;
   using context = new Fd(opened);
   const { number } = pidNamespace;
-  const result = trySyscall("fsconfig", context.number, FSCONFIG_SET_FD, PID_NAMESPACE, null, number);
+  const result = trySyscall("fsconfig", context.number, FSCONFIG.SET_FD, PID_NAMESPACE, null, number);
   return -result !== errnoNumber("EINVAL");
 }
 
 /** Begins a new file system of a type, for whoever makes it (`Filesystem.context`). */
 export function beginFilesystem(type: string): Fd {
-  return new Fd(syscallOn(type, "fsopen", type, FSOPEN_CLOEXEC), type);
+  return new Fd(syscallOn(type, "fsopen", type, FSOPEN.CLOEXEC), type);
 }
 
 /** Whether a descriptor is that of a file system that was begun: no file has such a name, as names of files begin with "/". */
@@ -112,12 +107,12 @@ function optionSteps({ source, options = [], pidNamespace }: Filesystem, context
   const steps = options.map((option) => {
     const split = option.indexOf("=");
     return split < 0
-      ? configStep(context, FSCONFIG_SET_FLAG, option, undefined)
-      : configStep(context, FSCONFIG_SET_STRING, option.slice(0, split), option.slice(split + 1));
+      ? configStep(context, FSCONFIG.SET_FLAG, option, undefined)
+      : configStep(context, FSCONFIG.SET_STRING, option.slice(0, split), option.slice(split + 1));
   });
-  if (source !== undefined) steps.unshift(configStep(context, FSCONFIG_SET_STRING, "source", source));
+  if (source !== undefined) steps.unshift(configStep(context, FSCONFIG.SET_STRING, "source", source));
   if (pidNamespace !== undefined)
-    steps.push(configStep(context, FSCONFIG_SET_FD, PID_NAMESPACE, undefined, pidNamespace.number));
+    steps.push(configStep(context, FSCONFIG.SET_FD, PID_NAMESPACE, undefined, pidNamespace.number));
   return steps;
 }
 
@@ -130,7 +125,7 @@ function configure(filesystem: Filesystem, context: Fd, steps: readonly Step[]):
 }
 
 function openFilesystem(filesystem: Filesystem): Fd {
-  const opened = trySyscall("fsopen", filesystem.type, FSOPEN_CLOEXEC);
+  const opened = trySyscall("fsopen", filesystem.type, FSOPEN.CLOEXEC);
   if (opened < 0) throw failed(filesystem, undefined, "fsopen", -opened);
   return new Fd(opened);
 }
@@ -153,8 +148,8 @@ export function newFilesystem(filesystem: Filesystem): Fd {
   const { type, attributes = 0 } = filesystem;
   const mounted = configure(filesystem, context, [
     ...optionSteps(filesystem, context),
-    configStep(context, FSCONFIG_CMD_CREATE, undefined, undefined),
-    { what: "fsmount", call: "fsmount", args: [context.number, FSMOUNT_CLOEXEC, attributes] },
+    configStep(context, FSCONFIG.CMD_CREATE, undefined, undefined),
+    { what: "fsmount", call: "fsmount", args: [context.number, FSMOUNT.CLOEXEC, attributes] },
   ]);
   return new Fd(mounted, type);
 }

@@ -1,9 +1,10 @@
 import { HakoError } from "../../base/errors";
+import { MNT, MS, O } from "../call/constants";
 import type { Fd } from "../call/fd";
 import { syscallOn } from "../call/syscall";
-import { mkdirAt, O, openAt } from "../file/path";
+import { mkdirAt, openAt } from "../file/path";
 import { type Filesystem, newFilesystem } from "./filesystem";
-import { ATTR, attachTree, clearUnlocked, cloneTree, MNT_DETACH, type MountAttributes } from "./mount";
+import { ATTR, attachTree, clearUnlocked, cloneTree, type MountAttributes } from "./mount";
 
 /** mount(2), for what the mount calls of today don't take: options that are too long for them, and remounts. */
 
@@ -46,13 +47,10 @@ export function mountCovered(filesystem: Omit<Filesystem, "attributes">, place: 
     using mounted = openAt(cover, "mount", O.PATH | O.DIRECTORY | O.NOFOLLOW);
     return cloneTree(mounted, false);
   } finally {
-    syscallOn(cover.name, "umount2", cover.path, MNT_DETACH);
+    syscallOn(cover.name, "umount2", cover.path, MNT.DETACH);
   }
 }
 
-const MS_REMOUNT = 32;
-const MS_BIND = 4096;
-const MS_RELATIME = 1 << 21;
 /** Attributes of a mount, as flags of mount(2). */
 const MS_OF_ATTRIBUTE: readonly (readonly [attribute: number, flag: number])[] = [
   [ATTR.RDONLY, 1],
@@ -98,8 +96,8 @@ function mountAgain(
   set: number,
 ): void {
   const { flags: ofSuperblock, data } = forMount(options);
-  let flags = MS_REMOUNT | (mountOnly ? MS_BIND : 0) | ofSuperblock;
+  let flags = MS.REMOUNT | (mountOnly ? MS.BIND : 0) | ofSuperblock;
   for (const [attribute, flag] of MS_OF_ATTRIBUTE) if ((set & attribute) !== 0) flags |= flag;
-  if ((set & ATTR.ATIME) === 0 && (clear & ATTR.ATIME) !== 0) flags |= MS_RELATIME;
+  if ((set & ATTR.ATIME) === 0 && (clear & ATTR.ATIME) !== 0) flags |= MS.RELATIME;
   syscallOn(target.name, "mount", "none", target.path, null, flags, mountOnly ? null : data);
 }

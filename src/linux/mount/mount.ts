@@ -1,20 +1,15 @@
 import { HakoError } from "../../base/errors";
+import { AT, MNT, MS, O, OPEN_TREE } from "../call/constants";
 import { Fd } from "../call/fd";
 import { syscallOn } from "../call/syscall";
-import { AT_FDCWD } from "../file/path";
 
 /** The mount calls of Linux 5.12: trees are cloned, made as they shall be while nobody sees them, and then attached. */
 
-const AT_EMPTY_PATH = 0x1000;
-const AT_SYMLINK_NOFOLLOW = 0x100;
-const AT_RECURSIVE = 0x8000;
-const OPEN_TREE_CLONE = 1;
-const OPEN_TREE_CLOEXEC = 0o2000000;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 const MOUNT_ATTR_IDMAP = 0x100000;
-export const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
+
 /** MOUNT_ATTR_* of linux/mount.h. */
 export const ATTR = {
   RDONLY: 0x1,
@@ -32,8 +27,8 @@ export const ATTR = {
 /** MS_* of linux/mount.h that say how mounts propagate; also what mount_setattr takes. */
 export const PROPAGATION = {
   unbindable: 1 << 17,
-  private: 1 << 18,
-  slave: 1 << 19,
+  private: MS.PRIVATE,
+  slave: MS.SLAVE,
   shared: 1 << 20,
 } as const;
 
@@ -50,7 +45,7 @@ export interface MountAttributes {
 type Place = Fd | string;
 
 function at(place: Place): [number, string] {
-  return typeof place === "string" ? [AT_FDCWD, place] : [place.number, ""];
+  return typeof place === "string" ? [AT.FDCWD, place] : [place.number, ""];
 }
 
 function nameOf(place: Place): string | undefined {
@@ -60,9 +55,9 @@ function nameOf(place: Place): string | undefined {
 /** A detached copy of the mount at a place (and of all below it); nobody else sees it. A link is followed if told. */
 export function cloneTree(source: Place, recursive: boolean, follow = true): Fd {
   const [dir, path] = at(source);
-  const how = (recursive ? AT_RECURSIVE : 0) | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
-  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | how;
-  const empty = path === "" ? AT_EMPTY_PATH : 0;
+  const how = (recursive ? AT.RECURSIVE : 0) | (follow ? 0 : AT.SYMLINK_NOFOLLOW);
+  const flags = OPEN_TREE.CLONE | O.CLOEXEC | how;
+  const empty = path === "" ? AT.EMPTY_PATH : 0;
   return new Fd(syscallOn(nameOf(source), "open_tree", dir, path, flags | empty), nameOf(source));
 }
 
@@ -71,7 +66,7 @@ export function setMountAttributes(place: Place, attributes: MountAttributes): v
   const { set = 0, clear = 0, propagation, recursive = false } = attributes;
   if (set === 0 && clear === 0 && propagation === undefined) return;
   const [dir, path] = at(place);
-  const flags = (path === "" ? AT_EMPTY_PATH : 0) | (recursive ? AT_RECURSIVE : 0);
+  const flags = (path === "" ? AT.EMPTY_PATH : 0) | (recursive ? AT.RECURSIVE : 0);
   const spread = propagation === undefined ? 0 : PROPAGATION[propagation];
   // The kernel wants the whole group of access time bits cleared before one of them is set.
   const cleared = (set & ATTR.ATIME) === 0 ? clear : clear | ATTR.ATIME;
@@ -126,7 +121,7 @@ export function clearUnlocked(place: Place, attributes: number): number {
 
 /** Maps the owners of a detached mount, and of all below it if `recursive`, by the maps of a user namespace. */
 export function mapOwners(tree: Fd, userNamespace: Fd, recursive: boolean): void {
-  const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  const flags = AT.EMPTY_PATH | (recursive ? AT.RECURSIVE : 0);
   const attr = new BigUint64Array([BigInt(MOUNT_ATTR_IDMAP), 0n, 0n, BigInt(userNamespace.number)]);
   syscallOn("id mapping", "mount_setattr", tree.number, "", flags, attr, attr.byteLength);
 }
@@ -144,5 +139,5 @@ export function attachTree(tree: Fd, target: Place, name = ""): void {
 
 /** Unmounts what is at a path, at once for lookups and in the end for its users. */
 export function detach(path: string): void {
-  syscallOn(path, "umount2", path, MNT_DETACH | UMOUNT_NOFOLLOW);
+  syscallOn(path, "umount2", path, MNT.DETACH | UMOUNT_NOFOLLOW);
 }

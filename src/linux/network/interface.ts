@@ -1,25 +1,21 @@
 import { bytesOf } from "../call/bytes";
+import { AF, IFF, SOCK } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscall, syscallOn } from "../call/syscall";
 import { hasErrno } from "../file/file";
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
 const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
-const IFF_UP = 1;
 const IFREQ_SIZE = 40;
 const FLAGS_OFFSET = 16;
 
 function datagramSocket(): Fd {
   try {
-    return new Fd(syscall("socket", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    return new Fd(syscall("socket", AF.INET, SOCK.DGRAM | SOCK.CLOEXEC, 0));
   } catch (error) {
     if (!hasErrno(error, "EAFNOSUPPORT")) throw error;
-    return new Fd(syscall("socket", AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    return new Fd(syscall("socket", AF.INET6, SOCK.DGRAM | SOCK.CLOEXEC, 0));
   }
 }
 
@@ -27,10 +23,10 @@ function datagramSocket(): Fd {
 export function loopbackSteps(number: number): Step[] {
   const request = new Uint8Array(IFREQ_SIZE);
   request.set(bytesOf("lo"));
-  new DataView(request.buffer).setUint16(FLAGS_OFFSET, IFF_UP, true);
+  new DataView(request.buffer).setUint16(FLAGS_OFFSET, IFF.UP, true);
   const opened = { least: number, most: BigInt(number) };
   return [
-    { what: "socket", call: "socket", args: [AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0], ...opened },
+    { what: "socket", call: "socket", args: [AF.INET, SOCK.DGRAM | SOCK.CLOEXEC, 0], ...opened },
     { what: "ioctl lo", call: "ioctl", args: [number, SIOCSIFFLAGS, request] },
   ];
 }
@@ -41,6 +37,6 @@ export function bringUp(name: string): void {
   const request = new DataView(new ArrayBuffer(IFREQ_SIZE));
   new Uint8Array(request.buffer).set(bytesOf(name));
   syscallOn(name, "ioctl", socket.number, SIOCGIFFLAGS, request);
-  request.setUint16(FLAGS_OFFSET, request.getUint16(FLAGS_OFFSET, true) | IFF_UP, true);
+  request.setUint16(FLAGS_OFFSET, request.getUint16(FLAGS_OFFSET, true) | IFF.UP, true);
   syscallOn(name, "ioctl", socket.number, SIOCSIFFLAGS, request);
 }

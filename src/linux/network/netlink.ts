@@ -1,22 +1,20 @@
 import { errnoName, errnoText } from "../../base/errno";
 import { HakoError } from "../../base/errors";
+import { AF, SOCK } from "../call/constants";
 import { Fd } from "../call/fd";
 import { syscall, syscallOn } from "../call/syscall";
 
 /** rtnetlink(7): requests about links and addresses of this thread's network namespace. */
 
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 const NETLINK_ROUTE = 0;
 const HEADER = 16;
 const ATTRIBUTE_HEADER = 4;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
-const F_REQUEST = 0x1;
-const F_ACK = 0x4;
-export const F_DUMP = 0x300;
-export const F_CREATE_EXCLUSIVE = 0x600;
+const NLM_F_REQUEST = 0x1;
+const NLM_F_ACK = 0x4;
+export const NLM_F_DUMP = 0x300;
+export const NLM_F_CREATE_EXCL = 0x600;
 const BUFFER = 1 << 17;
 
 export interface NetlinkMessage {
@@ -56,12 +54,12 @@ export function attributesOf(bytes: Buffer): NetlinkAttribute[] {
 
 /** Makes a request and returns what answers it; a refusal is an error that says `what`. */
 export function netlinkRequest(what: string, type: number, flags: number, body: Buffer): NetlinkMessage[] {
-  using socket = new Fd(syscall("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-  const isDump = (flags & F_DUMP) === F_DUMP;
+  using socket = new Fd(syscall("socket", AF.NETLINK, SOCK.RAW | SOCK.CLOEXEC, NETLINK_ROUTE));
+  const isDump = (flags & NLM_F_DUMP) === NLM_F_DUMP;
   const message = Buffer.alloc(HEADER + body.length);
   message.writeUInt32LE(message.length, 0);
   message.writeUInt16LE(type, 4);
-  message.writeUInt16LE(F_REQUEST | flags | (isDump ? 0 : F_ACK), 6);
+  message.writeUInt16LE(NLM_F_REQUEST | flags | (isDump ? 0 : NLM_F_ACK), 6);
   message.writeUInt32LE(1, 8);
   message.set(body, HEADER);
   syscallOn(what, "write", socket.number, message, message.length);

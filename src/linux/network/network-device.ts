@@ -1,11 +1,12 @@
 import { HakoError } from "../../base/errors";
 import { bytesOf, textOf } from "../call/bytes";
+import { IFF } from "../call/constants";
 import type { Fd } from "../call/fd";
 import {
   attributesOf,
-  F_CREATE_EXCLUSIVE,
-  F_DUMP,
   type NetlinkAttribute,
+  NLM_F_CREATE_EXCL,
+  NLM_F_DUMP,
   netlinkAttribute,
   netlinkRequest,
 } from "./netlink";
@@ -24,7 +25,6 @@ const IFA_F_PERMANENT = 0x80;
 /** NODAD, MANAGETEMPADDR, NOPREFIXROUTE: wishes of whoever made the address. The others are the kernel's findings. */
 const KEPT_FLAGS = 0x02 | 0x100 | 0x200;
 const SCOPE_UNIVERSE = 0;
-const IFF_UP = 1;
 const LINK_SIZE = 16;
 const ADDRESS_SIZE = 8;
 /** What of an address goes with it to another namespace. */
@@ -44,14 +44,16 @@ interface Address {
 }
 
 export function networkDevices(): NetworkDevice[] {
-  return netlinkRequest("list interfaces", RTM_GETLINK, F_DUMP, Buffer.alloc(LINK_SIZE)).map(({ body }) => {
-    const name = attributesOf(body.subarray(LINK_SIZE)).find(({ type }) => type === IFLA_IFNAME)?.value;
-    return {
-      index: body.readInt32LE(4),
-      name: textOf(name ?? new Uint8Array()).replace(/\0.*/s, ""),
-      up: (body.readUInt32LE(8) & IFF_UP) !== 0,
-    };
-  });
+  return netlinkRequest("list interfaces", RTM_GETLINK, NLM_F_DUMP, Buffer.alloc(LINK_SIZE)).map(
+    ({ body }) => {
+      const name = attributesOf(body.subarray(LINK_SIZE)).find(({ type }) => type === IFLA_IFNAME)?.value;
+      return {
+        index: body.readInt32LE(4),
+        name: textOf(name ?? new Uint8Array()).replace(/\0.*/s, ""),
+        up: (body.readUInt32LE(8) & IFF.UP) !== 0,
+      };
+    },
+  );
 }
 
 export function networkDevice(name: string): NetworkDevice {
@@ -62,7 +64,7 @@ export function networkDevice(name: string): NetworkDevice {
 
 /** Permanent addresses that are good everywhere; the kernel forgets them when their interface moves. */
 export function globalAddresses(index: number): Address[] {
-  const all = netlinkRequest("list addresses", RTM_GETADDR, F_DUMP, Buffer.alloc(ADDRESS_SIZE));
+  const all = netlinkRequest("list addresses", RTM_GETADDR, NLM_F_DUMP, Buffer.alloc(ADDRESS_SIZE));
   return all.flatMap(({ body }) => {
     const attributes = attributesOf(body.subarray(ADDRESS_SIZE));
     const flags =
@@ -107,7 +109,7 @@ export function addAddress(device: NetworkDevice, { family, prefix, attributes }
   netlinkRequest(
     `address of ${device.name}`,
     RTM_NEWADDR,
-    F_CREATE_EXCLUSIVE,
+    NLM_F_CREATE_EXCL,
     Buffer.concat([header, ...parts]),
   );
 }
@@ -117,8 +119,8 @@ function linkHeader(index: number, up: boolean): Buffer {
   const header = Buffer.alloc(LINK_SIZE);
   header.writeInt32LE(index, 4);
   if (up) {
-    header.writeUInt32LE(IFF_UP, 8);
-    header.writeUInt32LE(IFF_UP, 12);
+    header.writeUInt32LE(IFF.UP, 8);
+    header.writeUInt32LE(IFF.UP, 12);
   }
   return header;
 }

@@ -1,3 +1,4 @@
+import { PR } from "../call/constants";
 import type { Step } from "../call/step";
 import { syscall, trySyscallHere } from "../call/syscall";
 
@@ -49,9 +50,6 @@ export type CapabilityName = (typeof CAPABILITIES)[number];
 
 /** Sets have 64 bits. */
 const LAST_POSSIBLE = 63;
-const PR_CAPBSET_READ = 23;
-const PR_CAPBSET_DROP = 24;
-const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_RAISE = 2;
 const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
@@ -92,7 +90,7 @@ export function lastCapability(): number {
 }
 
 function isKnown(number: number): boolean {
-  return trySyscallHere("prctl", PR_CAPBSET_READ, number, 0, 0, 0) >= 0;
+  return trySyscallHere("prctl", PR.CAPBSET_READ, number, 0, 0, 0) >= 0;
 }
 
 /** The bit of a capability in a mask. */
@@ -127,7 +125,7 @@ export function boundingSteps(mask: bigint): Step[] {
   return numbersOf(allCapabilities() & ~mask).map((number) => ({
     what: `prctl (drop ${CAPABILITIES[number] ?? number})`,
     call: "prctl",
-    args: [PR_CAPBSET_DROP, number, 0, 0, 0],
+    args: [PR.CAPBSET_DROP, number, 0, 0, 0],
   }));
 }
 
@@ -226,7 +224,7 @@ function ambientSteps(mask: bigint): Step[] {
   const step = (what: string, operation: number, number: number): Step => ({
     what: `prctl (ambient ${what})`,
     call: "prctl",
-    args: [PR_CAP_AMBIENT, operation, number, 0, 0],
+    args: [PR.CAP_AMBIENT, operation, number, 0, 0],
   });
   return [
     step("none", PR_CAP_AMBIENT_CLEAR_ALL, 0),

@@ -1,12 +1,11 @@
 import { errnoName, errnoNumber } from "../../base/errno";
 import { errnoHint } from "../../base/errno-hints";
+import { PR } from "../call/constants";
 import type { Step } from "../call/step";
 import { trySyscallHere } from "../call/syscall";
 
 /** How errors begin that are about the program's user. */
 const USER = "config /process/user";
-const PR_SET_KEEPCAPS = 8;
-const PR_SET_NO_NEW_PRIVS = 38;
 const KEYCTL_GET_KEYRING_ID = 0;
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
 const KEYCTL_SETPERM = 5;
@@ -29,7 +28,7 @@ export function identitySteps(
   const keep = (on: number): Step => ({
     what: "PR_SET_KEEPCAPS",
     call: "prctl",
-    args: [PR_SET_KEEPCAPS, on, 0, 0, 0],
+    args: [PR.SET_KEEPCAPS, on, 0, 0, 0],
   });
   const change = (call: "setresgid" | "setresuid", id: number): Step => ({
     what: `${USER}: ${call} ${id}`,
@@ -57,7 +56,7 @@ function groupsStep(groups: readonly number[], maySetGroups: boolean): Step {
 
 /** Nothing that is executed from now on can gain privileges. */
 export function noNewPrivilegesStep(): Step {
-  return { what: "PR_SET_NO_NEW_PRIVS", call: "prctl", args: [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0] };
+  return { what: "PR_SET_NO_NEW_PRIVS", call: "prctl", args: [PR.SET_NO_NEW_PRIVS, 1, 0, 0, 0] };
 }
 
 /** A session keyring of its own, so that the container doesn't see the caller's keys; nothing where there are no keyrings. */

@@ -1,5 +1,6 @@
 import { errnoName } from "../../base/errno";
 import { during, HakoError } from "../../base/errors";
+import { ACCESS, CLOSE_RANGE, F, FD, SIG } from "../call/constants";
 import { type PointingMemory, stringVector } from "../call/memory";
 import type { Step } from "../call/step";
 import { systemError, trySyscall } from "../call/syscall";
@@ -8,12 +9,8 @@ import { callerVariable } from "../file/caller-environment";
 import { checkAccess, hasErrno, listNames, statusAt } from "../file/file";
 import { limitSteps, openFilesLimit } from "./rlimit";
 
-const CLOSE_RANGE_CLOEXEC = 4;
-const F_SETFD = 2;
-const FD_CLOEXEC = 1;
-const X_OK = 1;
-/** SIGPIPE and SIGXFSZ: Bun ignores them, and what is ignored stays ignored over execve. */
-const IGNORED_BY_BUN = [13, 25];
+/** What is ignored stays ignored over execve. */
+const IGNORED_BY_BUN = [SIG.PIPE, SIG.XFSZ];
 
 export interface ExecutionOptions {
   /** How many descriptors from 3 on the program gets; the others are closed. */
@@ -45,12 +42,12 @@ function repairForProgram(openFiles: number | undefined): void {
 
 /** Marks every descriptor from `first` on close-on-exec. */
 function closeOnExecFrom(first: number): void {
-  const result = trySyscall("close_range", first, 0xffffffff, CLOSE_RANGE_CLOEXEC);
+  const result = trySyscall("close_range", first, 0xffffffff, CLOSE_RANGE.CLOEXEC);
   if (result === 0) return;
   if (!["ENOSYS", "EINVAL"].includes(errnoName(-result))) throw systemError("close_range", -result);
   for (const name of listNames("/proc/self/fd")) {
     // the directory's own descriptor is gone by now: EBADF is expected
-    if (Number(name) >= first) trySyscall("fcntl", Number(name), F_SETFD, FD_CLOEXEC);
+    if (Number(name) >= first) trySyscall("fcntl", Number(name), F.SETFD, FD.CLOEXEC);
   }
 }
 
@@ -70,7 +67,7 @@ export function execProgram(
     repairForProgram(options.openFiles);
     closeOnExecFrom(3 + preserved);
     // Bun marks everything from 4 on when it starts
-    for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F_SETFD, 0);
+    for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F.SETFD, 0);
     perform(options.last ?? []);
     return -trySyscall("execve", ...execve.args);
   });
@@ -98,7 +95,7 @@ export function lookUpProgram(name: string, searchPath: string | undefined): str
     const candidate = `${directory === "" ? "." : directory}/${name}`;
     try {
       if (statusAt(candidate)?.type !== "file") continue;
-      checkAccess(candidate, X_OK);
+      checkAccess(candidate, ACCESS.X_OK);
       return candidate;
     } catch (error) {
       if (hasErrno(error, "EACCES")) denied = true;

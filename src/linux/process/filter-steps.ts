@@ -1,3 +1,4 @@
+import { MSG } from "../call/constants";
 import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
 import type { Step } from "../call/step";
@@ -7,7 +8,6 @@ import { linkText } from "../file/file";
 const SET_MODE_FILTER = 1;
 const FLAG_NEW_LISTENER = 1 << 3;
 const FLAG_WAIT_KILLABLE_RECV = 1 << 5;
-const MSG_NOSIGNAL = 0x4000;
 const INSTRUCTION_SIZE = 8;
 
 /**
@@ -27,8 +27,8 @@ export interface SeccompFilter {
 }
 
 const PASSING_ARGUMENTS = {
-  sendmsg: (socket: number, message: Memory) => [socket, message, MSG_NOSIGNAL],
-  sendmmsg: (socket: number, message: Memory) => [socket, message, 1, MSG_NOSIGNAL],
+  sendmsg: (socket: number, message: Memory) => [socket, message, MSG.NOSIGNAL],
+  sendmmsg: (socket: number, message: Memory) => [socket, message, 1, MSG.NOSIGNAL],
 } as const;
 
 /** Whether the filter has a listener, which somebody must take. */

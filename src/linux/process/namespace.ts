@@ -1,5 +1,6 @@
 import { errnoName, errnoText } from "../../base/errno";
 import { HakoError } from "../../base/errors";
+import { AT, O } from "../call/constants";
 import { endProcess } from "../call/end-process";
 import { type Descriptor, descriptorNumber, Fd } from "../call/fd";
 import { syscallOn, systemError, tryLibc, trySyscall } from "../call/syscall";
@@ -7,9 +8,8 @@ import { statusAt } from "../file/file";
 import { filesystemOf } from "../file/stat";
 import { FILESYSTEM_MAGIC } from "../file/statfs";
 
-const AT_FDCWD = -100;
-/** O_RDONLY | O_NONBLOCK | O_CLOEXEC: a named pipe in the namespace's place must not hang us. */
-const OPEN_FLAGS = 0o4000 | 0o2000000;
+/** A named pipe in the namespace's place must not hang us. */
+const OPEN_FLAGS = O.RDONLY | O.NONBLOCK | O.CLOEXEC;
 const NS_GET_NSTYPE = 0xb703;
 
 /** The CLONE_NEW* flags by config.json's names of the namespaces. */
@@ -46,7 +46,7 @@ export function namespaceInode(pid: number | "self", type: NamespaceType): bigin
 
 /** Opens a namespace's file; anything else is refused. */
 export function openNamespace(path: string, type?: NamespaceType): Fd {
-  const opened = trySyscall("openat", AT_FDCWD, path, OPEN_FLAGS, 0);
+  const opened = trySyscall("openat", AT.FDCWD, path, OPEN_FLAGS, 0);
   const quoted = JSON.stringify(path);
   if (opened < 0) {
     const errno = errnoName(-opened);
@@ -97,7 +97,7 @@ export function withNetworkNamespace<T>(path: string, action: () => T): T {
   if (path === "") return action();
   using target = openNamespace(path);
   const own = `/proc/self/task/${process.pid}/ns/net`;
-  using before = new Fd(syscallOn(own, "openat", AT_FDCWD, own, OPEN_FLAGS, 0));
+  using before = new Fd(syscallOn(own, "openat", AT.FDCWD, own, OPEN_FLAGS, 0));
   setNamespace(target, "network", path);
   let result: T;
   try {

@@ -1,4 +1,5 @@
 import { errnoName } from "../../base/errno";
+import { PR, SIG, W } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
@@ -6,16 +7,8 @@ import { perform } from "../call/walk";
 import { hasErrno, readText } from "../file/file";
 import { waitFor } from "../file/poll";
 
-const PR_SET_PDEATHSIG = 1;
-const PR_SET_DUMPABLE = 4;
-const PR_SET_NAME = 15;
-const PR_SET_CHILD_SUBREAPER = 36;
-const WNOHANG = 1;
 const P_PID = 1;
 const P_PIDFD = 3;
-const WEXITED = 4;
-const WNOWAIT = 0x01000000;
-const SIGKILL = 9;
 /** How often a process that says nothing is looked at. */
 const LOOK_MS = 200;
 /** In the flags of proc_pid_stat(5): it is in exit(2), which takes its namespaces from it (include/linux/sched.h). */
@@ -148,7 +141,7 @@ export interface Ending {
 /** Waits for the end of a child of ours and reaps it; undefined if it runs on and `block` is false, or isn't our child. */
 export function reapChild(pid: number, block: boolean): Ending | undefined {
   const word = new Int32Array(1);
-  const reaped = trySyscall("wait4", pid, word, block ? 0 : WNOHANG, null);
+  const reaped = trySyscall("wait4", pid, word, block ? 0 : W.NOHANG, null);
   if (reaped < 0) {
     if (errnoName(-reaped) === "ECHILD") return undefined;
     throw systemError("wait4", -reaped);
@@ -163,7 +156,7 @@ export function reapChild(pid: number, block: boolean): Ending | undefined {
 
 /** Whether a process, which may have ended but was not reaped, is a child of ours. */
 export function isChild(pid: number): boolean {
-  return trySyscall("waitid", P_PID, pid, null, WEXITED | WNOHANG | WNOWAIT, null) === 0;
+  return trySyscall("waitid", P_PID, pid, null, W.EXITED | W.NOHANG | W.NOWAIT, null) === 0;
 }
 
 /** When a child of ours has started; it ends with the attempt to find it out. */
@@ -181,7 +174,7 @@ function orEndChild<T>(child: number, action: () => T): T {
     return action();
   } catch (error) {
     // nobody has reaped it, so the number is its own
-    trySyscall("kill", child, SIGKILL);
+    trySyscall("kill", child, SIG.KILL);
     reapChild(child, true);
     throw error;
   }
@@ -201,7 +194,7 @@ export function hasExecuted(pid: number, startTime: number, name: string): boole
 /** Whether a child of ours has ended; it stays to be reaped. */
 export function childEnded(pidfd: Fd): boolean {
   const info = new Int32Array(32);
-  const result = trySyscall("waitid", P_PIDFD, pidfd.number, info, WEXITED | WNOHANG | WNOWAIT, null);
+  const result = trySyscall("waitid", P_PIDFD, pidfd.number, info, W.EXITED | W.NOHANG | W.NOWAIT, null);
   return result === 0 && info[0] !== 0;
 }
 
@@ -216,7 +209,7 @@ export function hideProcess(): void {
 }
 
 export function hideStep(): Step {
-  return { what: "PR_SET_DUMPABLE", call: "prctl", args: [PR_SET_DUMPABLE, 0, 0, 0, 0] };
+  return { what: "PR_SET_DUMPABLE", call: "prctl", args: [PR.SET_DUMPABLE, 0, 0, 0, 0] };
 }
 
 /** The signal that this process gets when its parent ends; changing the identity clears it. */
@@ -225,17 +218,17 @@ export function setParentDeathSignal(signal: number): void {
 }
 
 export function parentDeathStep(signal: number): Step {
-  return { what: "PR_SET_PDEATHSIG", call: "prctl", args: [PR_SET_PDEATHSIG, signal, 0, 0, 0] };
+  return { what: "PR_SET_PDEATHSIG", call: "prctl", args: [PR.SET_PDEATHSIG, signal, 0, 0, 0] };
 }
 
 /** The name in /proc/PID/comm: at most 15 bytes; execve sets the program's. */
 export function nameStep(name: string): Step {
-  return { what: "PR_SET_NAME", call: "prctl", args: [PR_SET_NAME, name, 0, 0, 0] };
+  return { what: "PR_SET_NAME", call: "prctl", args: [PR.SET_NAME, name, 0, 0, 0] };
 }
 
 /** Orphans below this process become its children. */
 export function becomeSubreaper(): void {
-  syscallOn("PR_SET_CHILD_SUBREAPER", "prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  syscallOn("PR_SET_CHILD_SUBREAPER", "prctl", PR.SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
 /**
@@ -253,7 +246,7 @@ export function waitForWord(
   while (!says(LOOK_MS)) {
     const status = processStatus(pid);
     if (status?.startTime !== startTime) return says(0);
-    if (status.state === "Z") signalProcess(pid, startTime, SIGKILL, true);
+    if (status.state === "Z") signalProcess(pid, startTime, SIG.KILL, true);
     if (performance.now() > until) return false;
   }
   return true;

@@ -1,44 +1,42 @@
 import { HakoError } from "../../base/errors";
-
-const SIGRTMIN = 34;
-const SIGRTMAX = 64;
+import { SIG } from "../call/constants";
 
 /** Signals by number, and other names of some: signal(7), the same on x86-64 and arm64. */
 const SIGNALS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGILL: 4,
-  SIGTRAP: 5,
-  SIGABRT: 6,
-  SIGIOT: 6,
-  SIGBUS: 7,
-  SIGFPE: 8,
-  SIGKILL: 9,
-  SIGUSR1: 10,
-  SIGSEGV: 11,
-  SIGUSR2: 12,
-  SIGPIPE: 13,
-  SIGALRM: 14,
-  SIGTERM: 15,
-  SIGSTKFLT: 16,
-  SIGCHLD: 17,
-  SIGCLD: 17,
-  SIGCONT: 18,
-  SIGSTOP: 19,
-  SIGTSTP: 20,
-  SIGTTIN: 21,
-  SIGTTOU: 22,
-  SIGURG: 23,
-  SIGXCPU: 24,
-  SIGXFSZ: 25,
-  SIGVTALRM: 26,
-  SIGPROF: 27,
-  SIGWINCH: 28,
-  SIGIO: 29,
-  SIGPOLL: 29,
-  SIGPWR: 30,
-  SIGSYS: 31,
+  SIGHUP: SIG.HUP,
+  SIGINT: SIG.INT,
+  SIGQUIT: SIG.QUIT,
+  SIGILL: SIG.ILL,
+  SIGTRAP: SIG.TRAP,
+  SIGABRT: SIG.ABRT,
+  SIGIOT: SIG.ABRT,
+  SIGBUS: SIG.BUS,
+  SIGFPE: SIG.FPE,
+  SIGKILL: SIG.KILL,
+  SIGUSR1: SIG.USR1,
+  SIGSEGV: SIG.SEGV,
+  SIGUSR2: SIG.USR2,
+  SIGPIPE: SIG.PIPE,
+  SIGALRM: SIG.ALRM,
+  SIGTERM: SIG.TERM,
+  SIGSTKFLT: SIG.STKFLT,
+  SIGCHLD: SIG.CHLD,
+  SIGCLD: SIG.CHLD,
+  SIGCONT: SIG.CONT,
+  SIGSTOP: SIG.STOP,
+  SIGTSTP: SIG.TSTP,
+  SIGTTIN: SIG.TTIN,
+  SIGTTOU: SIG.TTOU,
+  SIGURG: SIG.URG,
+  SIGXCPU: SIG.XCPU,
+  SIGXFSZ: SIG.XFSZ,
+  SIGVTALRM: SIG.VTALRM,
+  SIGPROF: SIG.PROF,
+  SIGWINCH: SIG.WINCH,
+  SIGIO: SIG.IO,
+  SIGPOLL: SIG.IO,
+  SIGPWR: SIG.PWR,
+  SIGSYS: SIG.SYS,
 };
 
 /** The name of a signal; of real-time ones as "signal 40". */
@@ -62,7 +60,7 @@ export function signalNames(): string[] {
 export function signalNumber(text: string): number {
   if (/^\d+$/.test(text)) {
     const number = Number(text);
-    if (number <= SIGRTMAX) return number;
+    if (number <= SIG.RTMAX) return number;
   }
   const upper = text.toUpperCase();
   const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;
@@ -70,9 +68,9 @@ export function signalNumber(text: string): number {
   if (known !== undefined) return known;
   const realTime = /^SIGRT(MIN|MAX)(?:([+-])(\d+))?$/.exec(name);
   if (realTime !== null) {
-    const base = realTime[1] === "MIN" ? SIGRTMIN : SIGRTMAX;
+    const base = realTime[1] === "MIN" ? SIG.RTMIN : SIG.RTMAX;
     const number = base + Number(`${realTime[2] ?? "+"}${realTime[3] ?? "0"}`);
-    if (number >= SIGRTMIN && number <= SIGRTMAX) return number;
+    if (number >= SIG.RTMIN && number <= SIG.RTMAX) return number;
   }
   throw new HakoError({
     code: "usage",

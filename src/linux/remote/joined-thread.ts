@@ -1,5 +1,6 @@
 import { errnoText } from "../../base/errno";
 import { type Actor, actAs, actHere } from "../call/actor";
+import { AT, CLONE, O } from "../call/constants";
 import { endProcess } from "../call/end-process";
 import { Fd } from "../call/fd";
 import type { Step, SyscallArgument, Walk } from "../call/step";
@@ -8,10 +9,6 @@ import type { SyscallName } from "../call/syscall-numbers";
 import { walkHere } from "../call/walk";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespaceType } from "../process/namespace";
 
-const CLONE_FS = 0x200;
-const AT_FDCWD = -100;
-const O_PATH = 0o10000000;
-const O_CLOEXEC = 0o2000000;
 const MOST_TRIES = 3;
 /** What a thread can join and leave whatever other threads there are (setns(2)). */
 const JOINABLE: readonly NamespaceType[] = ["network", "ipc", "uts", "mount"];
@@ -78,12 +75,12 @@ export class JoinedThread implements Actor, Disposable {
   #joined<T>(action: () => T): T {
     this.#home ??= openHome(this.#flags);
     const { namespaces, root, cwd } = this.#home;
-    syscall("unshare", CLONE_FS);
+    syscall("unshare", CLONE.FS);
     this.#join();
     try {
       return action();
     } finally {
-      goHome("unshare", CLONE_FS);
+      goHome("unshare", CLONE.FS);
       for (const namespace of namespaces) goHome("setns", namespace.number, 0);
       // joining a mount namespace changes both
       goHome("fchdir", root.number);
@@ -133,12 +130,12 @@ function openHome(flags: number): Home {
 }
 
 function openHere(path: string): Fd {
-  return new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_PATH | O_CLOEXEC, 0), path);
+  return new Fd(syscallOn(path, "openat", AT.FDCWD, path, O.PATH | O.CLOEXEC, 0), path);
 }
 
 function openOwn(type: NamespaceType): Fd {
   const path = `/proc/thread-self/ns/${NAMESPACE_FILES[type]}`;
-  return new Fd(syscallOn(path, "openat", AT_FDCWD, path, O_CLOEXEC, 0), path);
+  return new Fd(syscallOn(path, "openat", AT.FDCWD, path, O.CLOEXEC, 0), path);
 }
 
 /** A step of the way home, which is tried again where the kernel lacks memory for a moment. */

@@ -1,16 +1,16 @@
 import { HakoError } from "../../base/errors";
+import { AT, CLONE, O } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { systemError } from "../call/syscall";
 import { stepError } from "../call/walk";
-import { AT_FDCWD, O, openAt, openToLook } from "../file/path";
+import { openAt, openToLook } from "../file/path";
 import { openPlaceOf } from "../file/stat";
 import { NAMESPACE_FLAGS, type NamespaceType, namespaceInode } from "../process/namespace";
 import { reapChild } from "../process/process";
 import { cloneChild, Reports } from "../steps/clone";
 
 const ROOT = "root directory of a mount namespace";
-const CLONE_FILES = 0x400;
 
 /** Whether a process is in another namespace than this one. */
 function isForeign(pid: number, type: NamespaceType): boolean {
@@ -53,11 +53,11 @@ function joinedRoot(pidfd: Fd, joinsUser: boolean): Fd {
   const steps: Step[] = [
     { what: "join the container's mount namespace: setns", call: "setns", args: [pidfd.number, flags] },
     // the number of what was opened is a result to report
-    { what: ROOT, call: "openat", args: [AT_FDCWD, "/", O.PATH | O.DIRECTORY | O.CLOEXEC, 0], most: -1n },
+    { what: ROOT, call: "openat", args: [AT.FDCWD, "/", O.PATH | O.DIRECTORY | O.CLOEXEC, 0], most: -1n },
   ];
   using reports = new Reports([]);
   // who joins a user namespace changes the rights to its memory, which then must not be ours
-  const plan = { flags: CLONE_FILES, cgroup: undefined, steps, waitsForNothing: !joinsUser };
+  const plan = { flags: CLONE.FILES, cgroup: undefined, steps, waitsForNothing: !joinsUser };
   reapChild(cloneChild(plan, reports), true);
   const report = reports.next();
   if (report === undefined) {

@@ -1,10 +1,10 @@
 import { HakoError } from "../../base/errors";
+import { W } from "../call/constants";
 import type { SyscallArgument } from "../call/step";
 import type { SyscallName } from "../call/syscall-numbers";
 
 /** What a process may answer that others may trace, and answer in its place: no more than the kernel does. */
 
-const WNOHANG = 1;
 /** The least that a system call answers (MAX_ERRNO, include/linux/err.h). */
 export const LEAST_ANSWER = -4095;
 
@@ -20,7 +20,7 @@ export function mostOf(words: readonly (number | bigint)[], buffer: number | und
 
 /** How long a call may take that waits for something else than its process, in milliseconds. */
 export function waitOf(name: SyscallName, args: readonly SyscallArgument[]): number {
-  if (name === "wait4") return (Number(args[2] ?? 0) & WNOHANG) === 0 ? Number.POSITIVE_INFINITY : 0;
+  if (name === "wait4") return (Number(args[2] ?? 0) & W.NOHANG) === 0 ? Number.POSITIVE_INFINITY : 0;
   if (name !== "ppoll") return 0;
   const timeout = args[2];
   if (!(timeout instanceof BigInt64Array)) return Number.POSITIVE_INFINITY;

@@ -2,6 +2,7 @@ import { errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { type Actor, actAs, actHere } from "../call/actor";
 import { bytesOf } from "../call/bytes";
+import { SIZE } from "../call/constants";
 import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
 import type { CloneSyscall, Step, SyscallArgument, Walk } from "../call/step";
 import { type SyscallName, syscallNumber } from "../call/syscall-numbers";
@@ -18,8 +19,6 @@ const ALIGNMENT = 16;
 const NO_REPORT = -1;
 const GONE = -errnoNumber("ESRCH");
 const EINTR = -errnoNumber("EINTR");
-/** What free memory is given back in. */
-const PAGE = 4096;
 /** How long a process may be stopped that is asked for something, in milliseconds: a signal or a tracer may have forgotten it. */
 const HALTED_MS = 10_000;
 /** How long a child may take until it has executed its program, which may lie on a slow file system. */
@@ -334,8 +333,8 @@ export class RemoteProcess implements Actor {
   /** What earlier calls left is nothing to whoever looks at a process that waits: it may be the host's. */
   #free(): void {
     if (this.#written <= this.#memory) return;
-    this.range.bytes.fill(0, this.#memory, Math.min(this.#written, roundUp(this.#memory, PAGE)));
-    this.range.free(roundUp(this.#memory, PAGE));
+    this.range.bytes.fill(0, this.#memory, Math.min(this.#written, roundUp(this.#memory, SIZE.PAGE)));
+    this.range.free(roundUp(this.#memory, SIZE.PAGE));
     this.#written = this.#memory;
   }
 

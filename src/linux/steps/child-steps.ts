@@ -1,14 +1,10 @@
 import { errnoNumber } from "../../base/errno";
 import { errnoHint } from "../../base/errno-hints";
 import { bytesOf } from "../call/bytes";
+import { AT, CLOSE_RANGE, F, O } from "../call/constants";
 import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
 import type { Step } from "../call/step";
-import { AT_FDCWD, O } from "../file/path";
-
-const AT_EMPTY_PATH = 0x1000;
-const CLOSE_RANGE_CLOEXEC = 4;
-const F_SETFD = 2;
 
 /** Becomes who makes things in the user namespace that it is in, its root as a rule, and leaves its groups unless it keeps them. */
 export function ownerSteps(keepsGroups: boolean, { uid, gid }: { uid: number; gid: number }): Step[] {
@@ -28,7 +24,7 @@ export function closeStep(fd: Fd): Step {
 
 /** Leaves a descriptor open at the next execve. */
 export function keepStep(fd: number): Step {
-  return { what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F_SETFD, 0] };
+  return { what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F.SETFD, 0] };
 }
 
 /** Puts a descriptor in another one's place, a standard stream's as a rule; `what` is what errors call it. */
@@ -43,7 +39,7 @@ export function inheritSteps(preserveFds: number, keep: readonly Fd[]): Step[] {
     {
       what: "close_range of foreign descriptors",
       call: "close_range",
-      args: [3 + preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
+      args: [3 + preserveFds, 0xffffffff, CLOSE_RANGE.CLOEXEC],
     },
     ...[...inherited, ...keep.map((fd) => fd.number)].map(keepStep),
   ];
@@ -62,7 +58,7 @@ export function writeSteps(
   const bytes = bytesOf(text);
   const opened = { least: number, most: BigInt(number) };
   return [
-    { ...rest, call: "openat", args: [AT_FDCWD, path, O.WRONLY, 0], ...opened },
+    { ...rest, call: "openat", args: [AT.FDCWD, path, O.WRONLY, 0], ...opened },
     { ...rest, call: "write", args: [number, bytes, bytes.length] },
     { ...rest, call: "close", args: [number] },
   ];
@@ -73,6 +69,6 @@ export function executeStep(program: Fd, argv: Memory, environment: Memory): Ste
   return {
     what: "execveat of hako",
     call: "execveat",
-    args: [program.number, "", argv, environment, AT_EMPTY_PATH],
+    args: [program.number, "", argv, environment, AT.EMPTY_PATH],
   };
 }

@@ -1,3 +1,4 @@
+import { O, SIG, SIGPROCMASK } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscall, syscallOn } from "../call/syscall";
@@ -7,13 +8,7 @@ import { spawnByFlagsFunction } from "./clone-code";
 import type { Spawned } from "./table";
 import { failureIn, tableOf, withTable } from "./table";
 
-const SIGCHLD = 17n;
-const SIGNALS = 64;
-const SIG_BLOCK = 0;
-const SIG_SETMASK = 2;
 const SIGSET_SIZE = 8;
-const O_WRONLY = 1;
-const O_CLOEXEC = 0o2000000;
 
 /**
  * A child by clone(2), where clone3 is hidden. What clone3 does for it, the child does first: it enters its cgroup by a descriptor
@@ -27,25 +22,29 @@ export function spawnByClone(
 ): Spawned {
   using processes = cgroup === undefined ? undefined : openProcesses(cgroup);
   const mask = new BigUint64Array(1);
-  syscall("rt_sigprocmask", SIG_BLOCK, new BigUint64Array([2n ** 64n - 1n]), mask, SIGSET_SIZE);
+  syscall("rt_sigprocmask", SIGPROCMASK.SIG_BLOCK, new BigUint64Array([2n ** 64n - 1n]), mask, SIGSET_SIZE);
   try {
     const before: Step[] = [
       ...handledSignals().map(defaultActionStep),
-      { what: "rt_sigprocmask", call: "rt_sigprocmask", args: [SIG_SETMASK, mask, 0, SIGSET_SIZE] },
+      {
+        what: "rt_sigprocmask",
+        call: "rt_sigprocmask",
+        args: [SIGPROCMASK.SIG_SETMASK, mask, 0, SIGSET_SIZE],
+      },
       ...(processes === undefined ? [] : [joinStep(processes)]),
     ];
     const table = tableOf(report, [...before, ...steps], undefined, -before.length);
-    const pid = withTable(table, (at) => spawnByFlagsFunction()(at, Number(flags | SIGCHLD), 0));
+    const pid = withTable(table, (at) => spawnByFlagsFunction()(at, Number(flags | BigInt(SIG.CHLD)), 0));
     return { pid, failed: failureIn(table) };
   } finally {
-    syscall("rt_sigprocmask", SIG_SETMASK, mask, null, SIGSET_SIZE);
+    syscall("rt_sigprocmask", SIGPROCMASK.SIG_SETMASK, mask, null, SIGSET_SIZE);
   }
 }
 
 /** A v2 cgroup's list of processes, to write. */
 function openProcesses(cgroup: Fd): Fd {
   const name = `${cgroup.name ?? "cgroup"}/cgroup.procs`;
-  return new Fd(syscallOn(name, "openat", cgroup.number, "cgroup.procs", O_WRONLY | O_CLOEXEC, 0), name);
+  return new Fd(syscallOn(name, "openat", cgroup.number, "cgroup.procs", O.WRONLY | O.CLOEXEC, 0), name);
 }
 
 function joinStep(processes: Fd): Step {
@@ -56,7 +55,7 @@ function joinStep(processes: Fd): Step {
 function handledSignals(): number[] {
   const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status"))?.[1] ?? "0";
   const mask = BigInt(`0x${caught}`);
-  return Array.from({ length: SIGNALS }, (_, index) => index + 1).filter(
+  return Array.from({ length: SIG.RTMAX }, (_, index) => index + 1).filter(
     (signal) => (mask >> BigInt(signal - 1)) & 1n,
   );
 }

@@ -1,6 +1,7 @@
 import { errnoName } from "../../base/errno";
 import type { HakoError } from "../../base/errors";
 import { currentActor } from "../call/actor";
+import { SIG } from "../call/constants";
 import type { Fd } from "../call/fd";
 import { address, putNumber } from "../call/memory";
 import type { CloneSyscall, Step } from "../call/step";
@@ -25,7 +26,6 @@ const CLONE_VFORK = 0x00004000n;
 export const SIBLING = 0x00008000n;
 const CLONE_CLEAR_SIGHAND = 0x100000000n;
 const CLONE_INTO_CGROUP = 0x200000000n;
-const SIGCHLD = 17;
 const NO_REPORT = -1;
 const CLONE_ARGS_SIZE = 88;
 
@@ -104,7 +104,7 @@ export function cloneChild(plan: ChildPlan, reports: Reports): number {
   const pid =
     actor === undefined
       ? spawn(reports.number, steps, flags, cgroup).pid
-      : actor.clone(cloneCall(flags, SIGCHLD), steps, reports.number, 0);
+      : actor.clone(cloneCall(flags, SIG.CHLD), steps, reports.number, 0);
   if (pid < 0) throw systemError(cloneName(), -pid);
   return pid;
 }
@@ -151,7 +151,7 @@ function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: F
   if (!hasClone3()) {
     return rare.cloneByFlags.spawnByClone(report, steps, flags, cgroup);
   }
-  const args = cloneArguments(flags, SIGCHLD, cgroup);
+  const args = cloneArguments(flags, SIG.CHLD, cgroup);
   const table = tableOf(report, steps);
   const pid = withTable(table, (at) => spawnFunction()(at, address(args), CLONE_ARGS_SIZE));
   return { pid, failed: failureIn(table) };

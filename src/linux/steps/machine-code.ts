@@ -1,14 +1,12 @@
 import { toArrayBuffer } from "bun:ffi";
 import { concatenated } from "../call/bytes";
+import { PROT, SIZE } from "../call/constants";
 import { libc } from "../call/libc";
 import { lastErrno, syscallOn, systemError } from "../call/syscall";
 
 /** Code that does one thing, by machine (`process.arch`), in hexadecimal. */
 export type MachineCode = Readonly<Record<string, string>>;
 
-const PAGE = 4096;
-const PROT_READ_WRITE = 3;
-const PROT_READ_EXEC = 5;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 
 /** Machine code of this processor: the parts, one behind the other. */
@@ -23,10 +21,10 @@ export function codeFor(machine: string, ...parts: readonly MachineCode[]): Uint
 
 /** A page of machine code; its address. */
 export function codePage(code: Uint8Array): number {
-  const page = Number(libc("mmap")(null, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
+  const page = Number(libc("mmap")(null, SIZE.PAGE, PROT.READ | PROT.WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
   if (page <= 0) throw systemError("mmap", lastErrno(), "machine code");
-  new Uint8Array(toArrayBuffer(page as never, 0, PAGE)).set(code);
-  syscallOn("machine code", "mprotect", page, PAGE, PROT_READ_EXEC);
+  new Uint8Array(toArrayBuffer(page as never, 0, SIZE.PAGE)).set(code);
+  syscallOn("machine code", "mprotect", page, SIZE.PAGE, PROT.READ | PROT.EXEC);
   return page;
 }
 

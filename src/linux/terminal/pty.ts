@@ -1,4 +1,5 @@
 import { HakoError } from "../../base/errors";
+import { AT, LFLAG, O, TTY } from "../call/constants";
 import { type Descriptor, descriptorNumber, Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn, systemError, tryLibcHere, trySyscall } from "../call/syscall";
@@ -7,24 +8,10 @@ import { waitFor } from "../file/poll";
 import { fileStatusOf, filesystemOf } from "../file/stat";
 import { FILESYSTEM_MAGIC } from "../file/statfs";
 
-const AT_FDCWD = -100;
-const O_RDWR = 0o2;
-const O_NOCTTY = 0o400;
-const O_PATH = 0o10000000;
-const O_CLOEXEC = 0o2000000;
-const TCGETS = 0x5401;
-const TCSETS = 0x5402;
-const TIOCSCTTY = 0x540e;
-const TIOCGWINSZ = 0x5413;
-const TIOCSWINSZ = 0x5414;
-const TIOCGPTN = 0x80045430;
-const TIOCSPTLCK = 0x40045431;
-const TIOCGPTPEER = 0x5441;
 /** The kernel's struct termios: four flag words, c_line, 19 c_cc. (libc's own is longer and differs between libcs.) */
 const TERMIOS_SIZE = 36;
 const C_CC = 17;
 const ONLCR = 0o4;
-const ICANON = 0o2;
 const VEOF = 4;
 const DEFAULT_PTMX = "/dev/ptmx";
 
@@ -56,11 +43,11 @@ function hostPtmx(flags: number): Fd {
 function openPtmx(path: string, root: Fd | undefined): Fd {
   const wrong = (why: string) =>
     new HakoError({ code: "system", message: `open a pseudoterminal: ${path} is ${why}`, path });
-  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+  const flags = O.RDWR | O.NOCTTY | O.CLOEXEC;
   if (path === DEFAULT_PTMX && root === undefined) return hostPtmx(flags);
-  const open = (at: string, how: number) => new Fd(syscallOn(path, "openat", AT_FDCWD, at, how, 0), path);
+  const open = (at: string, how: number) => new Fd(syscallOn(path, "openat", AT.FDCWD, at, how, 0), path);
   // not yet to use it: opening a device may do something already
-  const look = O_PATH | O_CLOEXEC;
+  const look = O.PATH | O.CLOEXEC;
   using place = root === undefined ? open(path, look) : openInRoot(root, path, look);
   const { type, major, minor } = fileStatusOf(place);
   if (type !== "character" || major !== 5 || minor !== 2) throw wrong("not the character device 5:2 (ptmx)");
@@ -78,8 +65,8 @@ export function openPtyMaster(ptmxPath = DEFAULT_PTMX, root?: Fd): { master: Fd;
   const master = openPtmx(ptmxPath, root);
   try {
     const word = new Int32Array(1);
-    syscallOn(ptmxPath, "ioctl", master.number, TIOCSPTLCK, word);
-    syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTN, word);
+    syscallOn(ptmxPath, "ioctl", master.number, TTY.TIOCSPTLCK, word);
+    syscallOn(ptmxPath, "ioctl", master.number, TTY.TIOCGPTN, word);
     return { master, path: `/dev/pts/${word[0]}` };
   } catch (error) {
     master.close();
@@ -91,8 +78,8 @@ export function openPtyMaster(ptmxPath = DEFAULT_PTMX, root?: Fd): { master: Fd;
 export function openPty(ptmxPath = DEFAULT_PTMX, root?: Fd): Pty {
   const { master, path } = openPtyMaster(ptmxPath, root);
   try {
-    const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
-    const slave = new Fd(syscallOn(ptmxPath, "ioctl", master.number, TIOCGPTPEER, flags));
+    const flags = O.RDWR | O.NOCTTY | O.CLOEXEC;
+    const slave = new Fd(syscallOn(ptmxPath, "ioctl", master.number, TTY.TIOCGPTPEER, flags));
     return { master, slave, path };
   } catch (error) {
     master.close();
@@ -101,18 +88,18 @@ export function openPty(ptmxPath = DEFAULT_PTMX, root?: Fd): Pty {
 }
 
 export function isTerminal(fd: Descriptor): boolean {
-  return trySyscall("ioctl", descriptorNumber(fd), TCGETS, new Uint8Array(64)) >= 0;
+  return trySyscall("ioctl", descriptorNumber(fd), TTY.TCGETS, new Uint8Array(64)) >= 0;
 }
 
 /** The settings of a terminal. */
 export function getTermios(fd: Descriptor): Termios {
   const termios = new Uint32Array(TERMIOS_SIZE / 4);
-  syscallOn("tty tcgets", "ioctl", descriptorNumber(fd), TCGETS, termios);
+  syscallOn("tty tcgets", "ioctl", descriptorNumber(fd), TTY.TCGETS, termios);
   return termios as Termios;
 }
 
 export function setTermios(fd: Descriptor, termios: Termios): void {
-  syscallOn("tty tcsets", "ioctl", descriptorNumber(fd), TCSETS, termios);
+  syscallOn("tty tcsets", "ioctl", descriptorNumber(fd), TTY.TCSETS, termios);
 }
 
 /** Whether a terminal's output turns "\n" into "\r\n". */
@@ -126,13 +113,13 @@ export function setOnlcr(fd: Descriptor, on: boolean): void {
 function endOfInput(master: Fd): number | undefined {
   const termios = getTermios(master);
   const byte = new Uint8Array(termios.buffer)[C_CC + VEOF];
-  return ((termios[3] ?? 0) & ICANON) === 0 || byte === 0 ? undefined : byte;
+  return ((termios[3] ?? 0) & LFLAG.ICANON) === 0 || byte === 0 ? undefined : byte;
 }
 
 /** Whether a terminal's program has input, or its end, that it has not read. */
 function hasInput(master: Fd): boolean {
-  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
-  const opened = trySyscall("ioctl", master.number, TIOCGPTPEER, flags);
+  const flags = O.RDWR | O.NOCTTY | O.CLOEXEC;
+  const opened = trySyscall("ioctl", master.number, TTY.TIOCGPTPEER, flags);
   if (opened < 0) return false;
   using slave = new Fd(opened, "terminal");
   return waitFor(slave, "read", 0);
@@ -167,21 +154,21 @@ export function rawTermios(termios: Termios, output = true): Termios {
 
 export function setWindowSize(fd: Descriptor, size: WindowSize): void {
   const words = new Uint16Array([size.height, size.width, 0, 0]);
-  syscallOn("window size", "ioctl", descriptorNumber(fd), TIOCSWINSZ, words);
+  syscallOn("window size", "ioctl", descriptorNumber(fd), TTY.TIOCSWINSZ, words);
 }
 
 export function getWindowSize(fd: Descriptor): WindowSize {
   const words = new Uint16Array(4);
-  syscallOn("window size", "ioctl", descriptorNumber(fd), TIOCGWINSZ, words);
+  syscallOn("window size", "ioctl", descriptorNumber(fd), TTY.TIOCGWINSZ, words);
   return { width: words[1] ?? 0, height: words[0] ?? 0 };
 }
 
 /** `setControllingTerminal` as a step. */
 export function controllingTerminalStep(fd: number): Step {
-  return { what: "controlling terminal: ioctl", call: "ioctl", args: [fd, TIOCSCTTY, 0] };
+  return { what: "controlling terminal: ioctl", call: "ioctl", args: [fd, TTY.TIOCSCTTY, 0] };
 }
 
 /** Makes a terminal the controlling one of this session, which must have none (call setsid first). */
 export function setControllingTerminal(fd: Descriptor): void {
-  syscallOn("controlling terminal", "ioctl", descriptorNumber(fd), TIOCSCTTY, 0);
+  syscallOn("controlling terminal", "ioctl", descriptorNumber(fd), TTY.TIOCSCTTY, 0);
 }

@@ -1,4 +1,5 @@
 import { asHakoError } from "../../../base/errors";
+import { SIG } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { stepError } from "../../../linux/call/walk";
@@ -27,7 +28,6 @@ const rare = {
   },
 };
 
-const SIGKILL = 9;
 /** How long a process may take to answer that others can get at, in milliseconds, in all. */
 export const PATIENCE_MS = 10_000;
 
@@ -60,7 +60,7 @@ export function bear(plan: BirthPlan): BornProcess {
     process.remote.perform([
       ...owner,
       // a change of identity undoes both
-      parentDeathStep(SIGKILL),
+      parentDeathStep(SIG.KILL),
       hideStep(),
       nameStep(STAGE_NAME),
       ...lateSteps(namespaces),
@@ -95,7 +95,7 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
   const { namespaces, config, born, explainEnd } = plan;
   using program = range.program();
   using go = namespaces.created.has("user") ? new Pipe("pipe to the container's process") : undefined;
-  const steps: Step[] = [parentDeathStep(SIGKILL)];
+  const steps: Step[] = [parentDeathStep(SIG.KILL)];
   if (go !== undefined) {
     steps.push(
       { what: "close", call: "close", args: [go.write.number] },

@@ -1,10 +1,11 @@
 import { HakoError } from "../../../base/errors";
 import type { Explanation } from "../../../explain/execution";
+import { O, SIG } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/step";
 import { systemError } from "../../../linux/call/syscall";
-import { O, openAt } from "../../../linux/file/path";
+import { openAt } from "../../../linux/file/path";
 import {
   childEnded,
   isChild,
@@ -19,8 +20,6 @@ import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import type { SharedRange } from "../../../linux/remote/shared-range";
 import { executeStep, inheritSteps } from "../../../linux/steps/child-steps";
 import { cloneCall, cloneName, executeChild, SIBLING } from "../../../linux/steps/clone";
-
-const SIGKILL = 9;
 
 /** What a process of a container is executed with, of a program that makes the calls which it is told. */
 export interface Execution {
@@ -100,7 +99,7 @@ export class BornProcess implements Disposable {
 
   /** Whoever stops it: it has nothing left to do. */
   #end(): void {
-    if (this.#pidfd !== undefined) signalOpened(this.#pidfd, SIGKILL);
+    if (this.#pidfd !== undefined) signalOpened(this.#pidfd, SIG.KILL);
     this.#pidfd?.close();
   }
 
@@ -167,7 +166,7 @@ export function executionSteps({ preserveFds, keep }: Execution, range: SharedRa
  */
 export function executedOutside(plan: Execution, remote: RemoteProcess, program: Fd): BornProcess {
   const steps: Step[] = [
-    parentDeathStep(SIGKILL),
+    parentDeathStep(SIG.KILL),
     // had we ended before that, it would wait for ever
     {
       what: "whether hako is still there: getppid",

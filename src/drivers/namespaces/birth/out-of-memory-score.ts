@@ -1,12 +1,11 @@
 import type { ErrnoName } from "../../../base/errno";
 import { errnoHint } from "../../../base/errno-hints";
 import { asHakoError, HakoError } from "../../../base/errors";
+import { ACCESS } from "../../../linux/call/constants";
 import type { Step } from "../../../linux/call/step";
 import { checkAccess, hasErrno, writeValueTo } from "../../../linux/file/file";
 import { isRootless } from "../../../linux/process/rootless";
 import { writeSteps } from "../../../linux/steps/child-steps";
-
-const W_OK = 2;
 
 const what = (score: number) => `config /process/oomScoreAdj: set to ${score}`;
 
@@ -41,7 +40,7 @@ export function setOutOfMemoryScore(pid: number, score: number | undefined): voi
 
 function mayWrite(path: string): boolean {
   try {
-    checkAccess(path, W_OK);
+    checkAccess(path, ACCESS.W_OK);
     return true;
   } catch (error) {
     if (hasErrno(error, "EACCES", "EPERM")) return false;

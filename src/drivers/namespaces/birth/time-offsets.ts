@@ -1,5 +1,6 @@
 import { during, HakoError } from "../../../base/errors";
 import { bytesOf } from "../../../linux/call/bytes";
+import { AT, O } from "../../../linux/call/constants";
 import type { Step } from "../../../linux/call/step";
 import { syscallOn } from "../../../linux/call/syscall";
 import { writeValueTo } from "../../../linux/file/file";
@@ -10,8 +11,6 @@ import type { Linux } from "../../../oci/config";
 const OFFSETS = "/proc/self/timens_offsets";
 /** From here on execve enters a time namespace that was unshared (fs/exec.c, exec_task_namespaces). */
 const FIRST = [6, 3] as const;
-const AT_FDCWD = -100;
-const O_WRONLY = 1;
 /** Where the helper keeps its standard input meanwhile. */
 const SPARE = 1000;
 
@@ -34,7 +33,7 @@ export function timeSteps(offsets: Linux["timeOffsets"]): Step[] {
     unshare,
     { what, call: "dup3", args: [0, SPARE, 0], optional: true },
     { what, call: "close", args: [0], optional: true },
-    { what: `${what}: open`, call: "openat", args: [AT_FDCWD, OFFSETS, O_WRONLY, 0], most: 0n },
+    { what: `${what}: open`, call: "openat", args: [AT.FDCWD, OFFSETS, O.WRONLY, 0], most: 0n },
     { what: `${what}: write`, call: "write", args: [0, text, text.length] },
     { what, call: "close", args: [0] },
     { what, call: "dup3", args: [SPARE, 0, 0], optional: true },

@@ -6,10 +6,9 @@ import {
   WAY,
 } from "../../../linux/attendant/attendant-rows";
 import { SIGNALLED } from "../../../linux/attendant/attendant-status";
+import { SIG } from "../../../linux/call/constants";
 import { ANY, namedWords, type Operand, RowProgram, wordIn } from "../../../linux/steps/row-program";
 import type { Template } from "../../../linux/steps/template";
-
-const SIGSYS = 31;
 
 /** What the attendant of an exec is told. */
 const NAMES = [
@@ -69,7 +68,7 @@ export function endRows(
   const read = new BigInt64Array(2);
   rows.call("pread64", [range, read, 16, offset], { least: 16, otherwise: ATTEND.again });
   rows.sum([wordIn(read, result)], { least: 0, most: 0, otherwise: ATTEND.again });
-  const killed = SIGNALLED + SIGSYS;
+  const killed = SIGNALLED + SIG.SYS;
   rows.sum([wordIn(status)], { least: killed, most: killed, otherwise: ATTEND.exit });
   rows.sum([wordIn(read, step)], { least: first, next: ATTEND.exit, otherwise: ATTEND.again });
 }

@@ -4,6 +4,7 @@ import {
   SIGNALLED,
   statusOfDigits,
 } from "../../../linux/attendant/attendant-status";
+import { SIG } from "../../../linux/call/constants";
 import { Fd } from "../../../linux/call/fd";
 import { trySyscall } from "../../../linux/call/syscall";
 import { isChild, reapChild } from "../../../linux/process/process";
@@ -14,8 +15,6 @@ import type { ToldExec } from "../../interface/exec-told";
 import type { LivingContainer } from "../../interface/living";
 import { ProgramOutside } from "./program-outside";
 import { diedBefore } from "./waiting-exec";
-
-const SIGKILL = 9;
 
 /**
  * Why the process of an exec did not execute its program; of one that was attended no longer it says so. What is in
@@ -29,7 +28,7 @@ export function failureTold(
   const status = statusOfDigits(digits);
   // it has ended, unless its attendant was no longer one
   if (isChild(pid)) {
-    trySyscall("kill", pid, SIGKILL);
+    trySyscall("kill", pid, SIG.KILL);
     reapChild(pid, true);
   }
   if (status >= CAME_TO.unwritten) return attendanceError(status, "the process");

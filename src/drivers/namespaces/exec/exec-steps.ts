@@ -1,9 +1,9 @@
 import { errnoNumber } from "../../../base/errno";
+import { AT, O, SIG } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/step";
 import { forbidStep } from "../../../linux/file/memfd";
-import { AT_FDCWD, O } from "../../../linux/file/path";
 import { allCapabilities, permittedCapabilities } from "../../../linux/process/capabilities";
 import { sessionKeyringSteps } from "../../../linux/process/credentials";
 import { execveStep, repairSteps } from "../../../linux/process/execution";
@@ -26,7 +26,6 @@ import type { ProgramOutside } from "./program-outside";
 
 /** execve's EACCES: in another directory of PATH there may be a file that can be executed. */
 const DENIED = -errnoNumber("EACCES");
-const SIGKILL = 9;
 
 /** Descriptors that the two processes of an exec have; all but the caller's. */
 export interface ExecDescriptors {
@@ -116,7 +115,7 @@ export function joinerSteps(
   const { uid } = process.user;
   const streams = terminal === undefined ? [0, 1, 2] : [];
   // each change of identity undoes it
-  const parentDeath = [parentDeathStep(SIGKILL)];
+  const parentDeath = [parentDeathStep(SIG.KILL)];
   const rest = [
     ...identity.capabilities,
     ...ofJoiner(fds).map(closeStep),
@@ -161,7 +160,7 @@ function openStep(path: string, number: number): Step {
   return {
     what: `openat ${path}`,
     call: "openat",
-    args: [AT_FDCWD, path, O.WRONLY | O.CLOEXEC, 0],
+    args: [AT.FDCWD, path, O.WRONLY | O.CLOEXEC, 0],
     least: number,
     most: BigInt(number),
   };

@@ -1,10 +1,11 @@
 import { errnoNumber } from "../../../base/errno";
 import type { HakoError } from "../../../base/errors";
 import type { Sight } from "../../../explain/execution";
+import { O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { stepError } from "../../../linux/call/walk";
-import { O, openIfThere } from "../../../linux/file/path";
+import { openIfThere } from "../../../linux/file/path";
 import { fileStatusOf } from "../../../linux/file/stat";
 import { hostId } from "../../../linux/process/id-map";
 import type { Process } from "../../../oci/config";

@@ -1,3 +1,4 @@
+import { CLOSE_RANGE, MSG, SOCK } from "../../../linux/call/constants";
 import { Fd, freeDescriptors } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/step";
@@ -10,10 +11,6 @@ import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import { closeStep } from "../../../linux/steps/child-steps";
 import type { Process } from "../../../oci/config";
 import { openFilesFor, type Program, processLimits } from "./final";
-
-const SOCK_CLOEXEC = 0o2000000;
-const CLOSE_RANGE_CLOEXEC = 4;
-const MSG_NOSIGNAL = 0x4000;
 
 export interface EndOptions {
   /** What start connects to. */
@@ -54,7 +51,7 @@ function meetingSteps(startSocket: Fd, connection: number, range: number): Step[
     {
       what: "wait for start: accept4",
       call: "accept4",
-      args: [startSocket.number, 0, 0, SOCK_CLOEXEC],
+      args: [startSocket.number, 0, 0, SOCK.CLOEXEC],
       least: connection,
       most: BigInt(connection),
     },
@@ -62,7 +59,7 @@ function meetingSteps(startSocket: Fd, connection: number, range: number): Step[
     {
       what: "answer start: sendmsg",
       call: "sendmsg",
-      args: [connection, descriptorMessage(range), MSG_NOSIGNAL],
+      args: [connection, descriptorMessage(range), MSG.NOSIGNAL],
     },
   ];
 }
@@ -81,7 +78,7 @@ function programSteps(
     {
       what: "close_range of all descriptors but the program's",
       call: "close_range",
-      args: [3 + preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC],
+      args: [3 + preserveFds, 0xffffffff, CLOSE_RANGE.CLOEXEC],
     },
     ...limitSteps(limits),
     ...(filter === undefined ? [] : filterSteps(filter, new Fd(connection), last, listener)),

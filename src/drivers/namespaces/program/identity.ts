@@ -2,13 +2,14 @@ import { type ErrnoName, errnoName } from "../../../base/errno";
 import { errnoHint } from "../../../base/errno-hints";
 import { HakoError } from "../../../base/errors";
 import { textOf } from "../../../linux/call/bytes";
+import { AT, LIMIT, O, RESOLVE } from "../../../linux/call/constants";
 import { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { trySyscall } from "../../../linux/call/syscall";
 import { perform, stepError, walkSteps } from "../../../linux/call/walk";
 import { readAtMost } from "../../../linux/file/file";
 import { homeInPasswd } from "../../../linux/file/passwd";
-import { AT_FDCWD, O, openAt } from "../../../linux/file/path";
+import { openAt } from "../../../linux/file/path";
 import { fileStatusOf } from "../../../linux/file/stat";
 import {
   boundingSteps,
@@ -24,13 +25,11 @@ import type { Process } from "../../../oci/config";
 import { logWarning } from "../../../output/log";
 
 const DEFAULT_UMASK = 0o022;
-const PATH_MAX = 4096;
 const MAX_PASSWD = 1 << 24;
 const NULL_DEVICE = [1, 3] as const;
 /** A group that chown(2) leaves as it is. */
 const UNCHANGED = 0xffffffff;
 const DENIED: readonly ErrnoName[] = ["EACCES", "EPERM"];
-const RESOLVE_NO_MAGICLINKS = 2n;
 /** How errors begin that are about the working directory. */
 export const CWD = "config /process/cwd";
 
@@ -138,10 +137,14 @@ export function enterSteps(cwd: string, user: number, number: number): Step[] {
   const what = `${CWD}: chdir ${cwd}`;
   const hint = (errno: string | undefined) => errnoHint("enter the working directory", errno, { user });
   /** struct open_how (openat2(2)) */
-  const how = new BigUint64Array([BigInt(O.PATH | O.DIRECTORY | O.CLOEXEC), 0n, RESOLVE_NO_MAGICLINKS]);
+  const how = new BigUint64Array([
+    BigInt(O.PATH | O.DIRECTORY | O.CLOEXEC),
+    0n,
+    BigInt(RESOLVE.NO_MAGICLINKS),
+  ]);
   const opened = { least: number, most: BigInt(number) };
   return [
-    { what, call: "openat2", args: [AT_FDCWD, cwd, how, how.byteLength], ...opened, hint },
+    { what, call: "openat2", args: [AT.FDCWD, cwd, how, how.byteLength], ...opened, hint },
     { what, call: "fchdir", args: [number], hint },
     { what, call: "close", args: [number] },
   ];
@@ -149,8 +152,8 @@ export function enterSteps(cwd: string, user: number, number: number): Step[] {
 
 /** The working directory must be inside: a link to a descriptor's directory would not be (CVE-2024-21626). */
 function checkDirectory(cwd: string): void {
-  const buffer = new Uint8Array(PATH_MAX);
-  const length = trySyscall("getcwd", buffer, PATH_MAX);
+  const buffer = new Uint8Array(LIMIT.PATH_MAX);
+  const length = trySyscall("getcwd", buffer, LIMIT.PATH_MAX);
   if (length > 0 && buffer[0] === "/".charCodeAt(0)) return;
   throw new HakoError({
     code: "config",

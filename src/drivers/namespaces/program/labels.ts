@@ -1,10 +1,11 @@
 import { during, HakoError } from "../../../base/errors";
 import { bytesOf } from "../../../linux/call/bytes";
+import { O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { syscallOn } from "../../../linux/call/syscall";
 import { exists, hasErrno, readText } from "../../../linux/file/file";
-import { O, openInRoot } from "../../../linux/file/path";
+import { openInRoot } from "../../../linux/file/path";
 import { writeSteps } from "../../../linux/steps/child-steps";
 import type { Process } from "../../../oci/config";
 

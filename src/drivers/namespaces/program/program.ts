@@ -1,6 +1,7 @@
 import { type ErrnoName, errnoName, errnoText } from "../../../base/errno";
 import { asHakoError, HakoError } from "../../../base/errors";
 import type { Explanation, Sight } from "../../../explain/execution";
+import { ACCESS } from "../../../linux/call/constants";
 import type { Step } from "../../../linux/call/step";
 import { walkSteps } from "../../../linux/call/walk";
 import { accessStep, checkAccess, statusAt } from "../../../linux/file/file";
@@ -15,7 +16,6 @@ const rare = {
   },
 };
 
-const X_OK = 1;
 const MOST_ERRNO = 4095;
 
 /**
@@ -61,7 +61,7 @@ function obstacleOf(path: string, errno: ErrnoName | undefined, look: () => Sigh
 /** Why a file can't be executed; undefined if it can. */
 function obstacle(path: string): Obstacle | undefined {
   try {
-    checkAccess(path, X_OK);
+    checkAccess(path, ACCESS.X_OK);
     if (statusAt(path)?.type !== "directory") return undefined;
     return obstacleOf(path, "EACCES", () => rare.explainExecution.lookAtProgram(path));
   } catch (thrown) {
@@ -89,7 +89,7 @@ function searchPath(environment: readonly string[]): string {
 
 /** Goes on as long as nothing can be executed. */
 function forbiddenStep(path: string): Step {
-  return { ...accessStep(path, X_OK), least: -MOST_ERRNO, most: -1n };
+  return { ...accessStep(path, ACCESS.X_OK), least: -MOST_ERRNO, most: -1n };
 }
 
 /** Looks args[0] up in the container as its user, from its working directory: at create, so that create fails. */

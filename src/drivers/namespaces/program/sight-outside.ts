@@ -1,10 +1,11 @@
 import type { ErrnoName } from "../../../base/errno";
 import { asHakoError } from "../../../base/errors";
 import type { SightPlace } from "../../../explain/execution";
+import { O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { systemError } from "../../../linux/call/syscall";
 import { readFormat } from "../../../linux/file/executable";
-import { O, openInRoot } from "../../../linux/file/path";
+import { openInRoot } from "../../../linux/file/path";
 import { components } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
 import type { Process } from "../../../oci/config";

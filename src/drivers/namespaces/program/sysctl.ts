@@ -1,9 +1,10 @@
 import { during, HakoError } from "../../../base/errors";
 import { bytesOf } from "../../../linux/call/bytes";
+import { O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { syscallOn } from "../../../linux/call/syscall";
 import { hasErrno } from "../../../linux/file/file";
-import { O, openInRoot } from "../../../linux/file/path";
+import { openInRoot } from "../../../linux/file/path";
 import { filesystemOf } from "../../../linux/file/stat";
 import { FILESYSTEM_MAGIC } from "../../../linux/file/statfs";
 import { newFilesystem } from "../../../linux/mount/filesystem";

@@ -1,6 +1,7 @@
 import { HakoError } from "../../../base/errors";
+import { O } from "../../../linux/call/constants";
 import type { Fd, FdList } from "../../../linux/call/fd";
-import { O, openAt, openInRoot } from "../../../linux/file/path";
+import { openAt, openInRoot } from "../../../linux/file/path";
 import { resolve } from "../../../linux/file/path-text";
 import type { Config } from "../../../oci/config";
 import { isBind, planOf } from "../../../oci/mount-options";

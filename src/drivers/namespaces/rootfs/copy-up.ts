@@ -1,11 +1,11 @@
+import { AT, O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { syscallOn } from "../../../linux/call/syscall";
 import { listNames } from "../../../linux/file/file";
 import { makeLinkAt, makeNodeAt, openNode, setMode, setOwner } from "../../../linux/file/file-at";
-import { mkdirAt, O, openAt, readLink } from "../../../linux/file/path";
+import { mkdirAt, openAt, readLink } from "../../../linux/file/path";
 import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
 
-const AT_SYMLINK_NOFOLLOW = 0x100;
 const CHUNK = 1 << 16;
 
 /** Copies what is in a directory into another one, which is new and nobody else's (runc's tmpcopyup). */
@@ -31,7 +31,7 @@ function copyNode(from: Fd, source: Fd, to: Fd, name: string, status: FileStatus
   if (type !== "symlink") setMode(copy, mode);
   const [seconds, nanoseconds] = status.modified;
   const times = new BigInt64Array([seconds, BigInt(nanoseconds), seconds, BigInt(nanoseconds)]);
-  syscallOn(name, "utimensat", to.number, name, times, AT_SYMLINK_NOFOLLOW);
+  syscallOn(name, "utimensat", to.number, name, times, AT.SYMLINK_NOFOLLOW);
 }
 
 function copyFile(from: Fd, to: Fd, name: string): void {

@@ -1,4 +1,5 @@
 import { during, HakoError } from "../../../base/errors";
+import { O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { exists, hasErrno } from "../../../linux/file/file";
 import {
@@ -10,7 +11,7 @@ import {
   setMode,
   setOwner,
 } from "../../../linux/file/file-at";
-import { mkdirAllInRoot, O, openAt, openIfThere, openToLook } from "../../../linux/file/path";
+import { mkdirAllInRoot, openAt, openIfThere, openToLook } from "../../../linux/file/path";
 import { basename, cleanPath, dirname } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf, isSameFile } from "../../../linux/file/stat";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";

@@ -1,8 +1,9 @@
 import { during } from "../../../base/errors";
+import { O } from "../../../linux/call/constants";
 import type { Fd, FdList } from "../../../linux/call/fd";
 import { hasErrno, makeDirectory } from "../../../linux/file/file";
 import { makeNodeAt, openNode, setMode, setOwner } from "../../../linux/file/file-at";
-import { O, openAt } from "../../../linux/file/path";
+import { openAt } from "../../../linux/file/path";
 import { join } from "../../../linux/file/path-text";
 import { ATTR, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
 import { hostId } from "../../../linux/process/id-map";

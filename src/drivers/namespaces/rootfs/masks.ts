@@ -1,7 +1,8 @@
 import { during } from "../../../base/errors";
+import { O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { systemError } from "../../../linux/call/syscall";
-import { O, openIfThere, openInRoot } from "../../../linux/file/path";
+import { openIfThere, openInRoot } from "../../../linux/file/path";
 import { cleanPath } from "../../../linux/file/path-text";
 import { fileStatusOf, openPlaceOf } from "../../../linux/file/stat";
 import { newFilesystem } from "../../../linux/mount/filesystem";

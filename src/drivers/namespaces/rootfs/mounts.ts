@@ -1,4 +1,5 @@
 import { during, HakoError } from "../../../base/errors";
+import { O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { systemError } from "../../../linux/call/syscall";
 import { hasErrno } from "../../../linux/file/file";
@@ -6,7 +7,6 @@ import {
   createFileInRoot,
   mkdirAt,
   mkdirMissingInRoot,
-  O,
   openIfThere,
   openInRoot,
 } from "../../../linux/file/path";

@@ -1,5 +1,6 @@
+import { O } from "../../../linux/call/constants";
 import { changeMode, changeOwner, hasErrno, makeDirectories, statusAt } from "../../../linux/file/file";
-import { O, openAt } from "../../../linux/file/path";
+import { openAt } from "../../../linux/file/path";
 import { isAtOrBelow } from "../../../linux/file/path-text";
 import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";

@@ -1,4 +1,5 @@
 import { during, HakoError } from "../../../base/errors";
+import { SIG } from "../../../linux/call/constants";
 import { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { recvFds, sendFds } from "../../../linux/file/descriptor-passing";
@@ -32,7 +33,6 @@ const rare = {
   },
 };
 
-const SIGKILL = 9;
 const NAME = "socket to who begins a procfs";
 /** All that is allowed to who begins a procfs: the calls of a remote process, and two of its own. */
 const ALLOWED = ["futex", "restart_syscall", "clone", "clone3", "prctl", "fsopen", "sendmsg", "exit_group"];
@@ -76,7 +76,7 @@ export function beginProcfs(plan: OpenerPlan, count: number): Fd[] {
 /** Takes everything from the process but what it needs; its children are born in the pid namespace. */
 function emptied({ remote }: BornProcess, { namespaces, config }: OpenerPlan, socket: number): void {
   const pid = namespaces.latePid?.number ?? -1;
-  remote.perform([parentDeathStep(SIGKILL), hideStep(), nameStep(OPENER_NAME), ...namespaces.joinSteps]);
+  remote.perform([parentDeathStep(SIG.KILL), hideStep(), nameStep(OPENER_NAME), ...namespaces.joinSteps]);
   const own = namespaces.joined.some(({ type }) => type === "user") ? ownerStepsOf(config) : [];
   remote.perform([...own, ...unshareSteps(ownNamespaces(namespaces))]);
   remote.act(() => {

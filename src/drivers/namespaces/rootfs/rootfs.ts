@@ -1,18 +1,12 @@
 import { errnoHint } from "../../../base/errno-hints";
 import { during, HakoError } from "../../../base/errors";
+import { AT, MNT, O } from "../../../linux/call/constants";
 import { Fd } from "../../../linux/call/fd";
 import { syscall, syscallOn } from "../../../linux/call/syscall";
 import { hasErrno, realPath } from "../../../linux/file/file";
-import { AT_FDCWD, mkdirAllInRoot, O, openAt } from "../../../linux/file/path";
+import { mkdirAllInRoot, openAt } from "../../../linux/file/path";
 import { newFilesystem } from "../../../linux/mount/filesystem";
-import {
-  ATTR,
-  attachTree,
-  cloneTree,
-  detach,
-  MNT_DETACH,
-  setMountAttributes,
-} from "../../../linux/mount/mount";
+import { ATTR, attachTree, cloneTree, detach, setMountAttributes } from "../../../linux/mount/mount";
 import { readMountinfo } from "../../../linux/mount/mountinfo";
 import type { Config } from "../../../oci/config";
 import { ROOT_PROPAGATIONS, type RootPropagation } from "../../../oci/root-propagation";
@@ -157,7 +151,7 @@ export function pivotRoot(root: Fd): void {
   syscall("fchdir", old.number);
   // Not private: a process of the host may just be unmounting what we would keep busy
   setMountAttributes(old, { propagation: "slave", recursive: true });
-  syscallOn("the old root", "umount2", ".", MNT_DETACH);
+  syscallOn("the old root", "umount2", ".", MNT.DETACH);
   syscall("chdir", "/");
 }
 
@@ -199,7 +193,7 @@ function hideMount(mountpoint: string): void {
   } catch (error) {
     if (!hasErrno(error, "EINVAL", "EPERM")) throw error;
     using cover = newFilesystem({ type: "tmpfs", source: "tmpfs" });
-    using target = new Fd(syscallOn(mountpoint, "openat", AT_FDCWD, mountpoint, O.PATH | O.CLOEXEC, 0));
+    using target = new Fd(syscallOn(mountpoint, "openat", AT.FDCWD, mountpoint, O.PATH | O.CLOEXEC, 0));
     attachTree(cover, target);
   }
 }
