@@ -112,13 +112,14 @@ describe("whatever a container's process answers, what comes of it is an error, 
   test("its last steps", () => {
     const { process } = config;
     if (process === undefined) throw new Error("no process");
-    const program = { path: "/bin/x", args: ["x"], environment: ["A=b"], filter, last: undefined };
+    const program = { file: "/bin/x", args: ["x"], environment: ["A=b"], filter, last: undefined };
     const faults = faultsOf((range, seed) => {
       const remote = forger(range, seed);
       const startSocket = actAs(remote, () => new Fd(9));
       leaveToStart(remote, process, program as never, {
         startSocket,
         preserveFds: 0,
+        descriptors: [],
         openFiles: 1024,
         hooks: seed % 2 === 0,
       });

@@ -24,6 +24,14 @@ export interface Abilities {
   hostPids: boolean;
 }
 
+/** What a container's first process executes in place of /process/args, which are its arguments all the same. */
+export interface ProgramInMemory {
+  /** A file in memory (memfd_create(2)), executed by its descriptor. */
+  file: Fd;
+  /** What it has beside the standard streams and those of `preserveFds`: by the numbers that they have here. */
+  descriptors: readonly Fd[];
+}
+
 /** What a driver makes a container from. */
 export interface CreatePlan {
   root: string;
@@ -43,6 +51,8 @@ export interface CreatePlan {
   noNewKeyring: boolean;
   preserveFds: number;
   openFiles: number | undefined;
+  /** How another driver makes what stands for a container on the host. */
+  program?: ProgramInMemory | undefined;
 }
 
 /** What `create` does when a driver has come that far. */

@@ -27,6 +27,7 @@ import type { Config, Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
 import { hasNamespace } from "../../oci/namespaces";
 import type { State } from "../../oci/state";
+import type { ProgramInMemory } from "../interface/driver";
 import { type BirthPlan, bear, PATIENCE_MS } from "./birth/birth";
 import type { BornProcess } from "./birth/born-process";
 import { withPossibleGroups } from "./birth/groups";
@@ -83,6 +84,8 @@ export interface SetUpOptions {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
+  /** In place of the one that config.json names. */
+  program?: ProgramInMemory | undefined;
   /** The soft limit of open files that the caller had. */
   openFiles: number | undefined;
   /** For hooks that run inside. */
@@ -100,6 +103,8 @@ interface Inherited {
   way: Fd;
   startSocket: Fd;
   consoleSocket: Fd | undefined;
+  /** In place of the program that config.json names. */
+  program: ProgramInMemory | undefined;
   /** Of the mount namespace that it joins. */
   mountNamespace: Fd | undefined;
   /** Of the pid namespace that it joins last. */
@@ -132,13 +137,14 @@ export class SetUp implements Disposable {
   #program: Program | undefined;
 
   constructor(options: SetUpOptions) {
-    const { config, startSocket, consoleSocket, bundle, born, preserveFds, explainEnd } = options;
+    const { config, startSocket, consoleSocket, bundle, born, preserveFds, program, explainEnd } = options;
     if (config.process === undefined)
       throw new HakoError({ code: "config", message: "config /process: missing" });
     this.#options = options;
     using namespaces = new NamespacePlan(config);
     this.#namespaces = namespaces;
     checkJoinedPidHooks(config, namespaces);
+    if (program !== undefined && namespaces.latePid !== undefined) throw noProgramInMemory();
     using trees = new FdList();
     const mapped = mappedMounts(config, bundle, trees);
     this.#opensOutside = namespaces.has("user") && namespaces.created.has("mount") && effectiveUser() === 0;
@@ -146,8 +152,9 @@ export class SetUp implements Disposable {
     const [ours, theirs] = socketPair("socket to the container's process");
     using way = theirs;
     this.#way = ours;
-    const others = [startSocket, consoleSocket, namespaces.mount].filter((fd) => fd !== undefined);
-    const keep = [way, ...others, ...trees.all];
+    const others = [startSocket, consoleSocket, namespaces.mount, program?.file];
+    const given = program?.descriptors ?? [];
+    const keep = [way, ...others.filter((fd) => fd !== undefined), ...given, ...trees.all];
     const joins = threadMayJoin(options, namespaces);
     try {
       this.process = bear({ config, namespaces, born, preserveFds, way, keep, explainEnd });
@@ -175,6 +182,7 @@ export class SetUp implements Disposable {
       way: inherit(way),
       startSocket: inherit(startSocket),
       consoleSocket: consoleSocket && inherit(consoleSocket),
+      program: program && { file: inherit(program.file), descriptors: program.descriptors.map(inherit) },
       mountNamespace: namespaces.mount && inherit(namespaces.mount),
       latePid: namespaces.latePid && inherit(namespaces.latePid),
       begunProcfs: new Map(),
@@ -345,6 +353,7 @@ export class SetUp implements Disposable {
         linux: config.linux,
         filter,
         environment: this.#environment,
+        inMemory: this.#inherited.program?.file,
         have,
         keepsGroups: keepsGroups(config),
         first,
@@ -384,12 +393,13 @@ export class SetUp implements Disposable {
   release(): void {
     const { config, preserveFds, openFiles } = this.#options;
     if (this.#program === undefined) throw new Error("released before it was identified");
-    const { startSocket, way } = this.#inherited;
+    const { startSocket, way, program } = this.#inherited;
     way.close();
     const hooks = (config.hooks?.startContainer ?? []).length > 0;
     leaveToStart(this.process.remote, this.#specified, this.#program, {
       startSocket,
       preserveFds,
+      descriptors: program?.descriptors ?? [],
       openFiles,
       hooks,
     });
@@ -456,6 +466,12 @@ export class SetUp implements Disposable {
     this.process[Symbol.dispose]();
     this.#closeOwn();
   }
+}
+
+/** Others there may have CAP_SYS_PTRACE, and could take its descriptors while it waits. */
+function noProgramInMemory(): HakoError {
+  const message = "a program in memory can't be in a pid namespace that is joined";
+  return new HakoError({ code: "unsupported", message });
 }
 
 const NOTHING: ReadonlyMap<number, Fd> = new Map();

@@ -64,10 +64,10 @@ export function writeSteps(
   ];
 }
 
-/** Executes a program of ours by its descriptor. */
+/** Executes a program that lies in memory, by its descriptor. */
 export function executeStep(program: Fd, argv: Memory, environment: Memory): Step {
   return {
-    what: "execveat of hako",
+    what: `execveat ${program.name}`,
     call: "execveat",
     args: [program.number, "", argv, environment, AT.EMPTY_PATH],
   };

@@ -8,7 +8,7 @@ import { filterSteps, hasListener } from "../../../linux/process/filter-steps";
 import { setParentDeathSignal } from "../../../linux/process/process";
 import { limitSteps } from "../../../linux/process/rlimit";
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
-import { closeStep } from "../../../linux/steps/child-steps";
+import { closeStep, executeStep, keepStep } from "../../../linux/steps/child-steps";
 import type { Process } from "../../../oci/config";
 import { openFilesFor, type Program, processLimits } from "./final";
 
@@ -16,6 +16,8 @@ export interface EndOptions {
   /** What start connects to. */
   startSocket: Fd;
   preserveFds: number;
+  /** Others that the program has, by their numbers. */
+  descriptors: readonly Fd[];
   /** The soft limit of open files that the caller had. */
   openFiles: number | undefined;
   /** Whether start has something to do in the container before the program comes. */
@@ -67,12 +69,13 @@ function meetingSteps(startSocket: Fd, connection: number, range: number): Step[
 /** Limits and filter come with execve in one table, for they may forbid everything else. */
 function programSteps(
   process: Process,
-  { path, args, environment, filter, last }: Program,
+  { file, args, environment, filter, last }: Program,
   connection: number,
   listener: number,
-  { preserveFds, openFiles }: EndOptions,
+  { preserveFds, descriptors, openFiles }: EndOptions,
 ): Step[] {
   const limits = processLimits(process);
+  const vectors = [stringVector(args), stringVector(environment)] as const;
   return [
     ...repairSteps(openFilesFor(limits, openFiles)),
     {
@@ -80,8 +83,9 @@ function programSteps(
       call: "close_range",
       args: [3 + preserveFds, 0xffffffff, CLOSE_RANGE.CLOEXEC],
     },
+    ...descriptors.map(({ number }) => keepStep(number)),
     ...limitSteps(limits),
     ...(filter === undefined ? [] : filterSteps(filter, new Fd(connection), last, listener)),
-    execveStep(path, stringVector(args), stringVector(environment)),
+    typeof file === "string" ? execveStep(file, ...vectors) : executeStep(file, ...vectors),
   ];
 }

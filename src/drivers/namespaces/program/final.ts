@@ -1,3 +1,4 @@
+import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { SYS_ADMIN } from "../../../linux/process/capabilities";
 import type { SeccompFilter } from "../../../linux/process/filter-steps";
@@ -7,9 +8,10 @@ import { attributeSteps } from "./attributes";
 import { type IdentityOptions, takeIdentity } from "./identity";
 import { findProgram } from "./program";
 
-/** A program that was found in the container, and how this process becomes it. */
+/** A container's program, and how this process becomes it. */
 export interface Program {
-  path: string;
+  /** Its path in the container, or the file itself, which lies in memory. */
+  file: string | Fd;
   args: readonly string[];
   environment: string[];
   filter: SeccompFilter | undefined;
@@ -21,6 +23,8 @@ interface ProgramOptions extends Omit<IdentityOptions, "kept"> {
   linux: Linux | undefined;
   filter: SeccompFilter | undefined;
   environment: string[];
+  /** In place of the one that args[0] names. */
+  inMemory: Fd | undefined;
   /** What the process does before, and right behind its change of identity. */
   first: readonly Step[];
   after: readonly Step[];
@@ -33,13 +37,13 @@ export function keptForFilter(process: Process, filter: SeccompFilter | undefine
 
 /** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
 export function prepareProgram(process: Process, options: ProgramOptions): Program {
-  const { linux, filter, environment, first, after } = options;
+  const { linux, filter, environment, inMemory, first, after } = options;
   const kept = keptForFilter(process, filter);
   const before = [...first, ...attributeSteps(process, linux)];
   const last = takeIdentity(process, { ...options, kept }, before, after);
   const args = process.args ?? [];
-  const path = findProgram(args[0] ?? "", environment);
-  return { path, args, environment, filter, last: kept === 0n ? undefined : last };
+  const file = inMemory ?? findProgram(args[0] ?? "", environment);
+  return { file, args, environment, filter, last: kept === 0n ? undefined : last };
 }
 
 /** The limits of a program as config.json has them. */
