@@ -1,6 +1,7 @@
 import { asHakoError, HakoError } from "../base/errors";
 import { callerVariable } from "../linux/file/caller-environment";
-import { configureLog, logFailure, toStandardError } from "../output/log";
+import { configureLog, logFailure } from "../output/log";
+import { toStandardError } from "../output/standard-error";
 import { parseArguments } from "./arguments";
 import type { Command } from "./command";
 import { findCommand, type NamedCommand } from "./find-command";
@@ -60,8 +61,7 @@ async function dispatch(program: Command, raw: readonly string[]): Promise<numbe
   configureLog({
     file: globals.log,
     json: globals["log-format"] === "json",
-    debug: globals.debug,
-    warnings: values["log-level"] !== "error",
+    verbosity: globals.debug ? "debug" : values["log-level"] === "error" ? "error" : "warning",
   });
   const { words: rawArgs, ...found } = await findCommand(program, words);
   const { path, command } = found;

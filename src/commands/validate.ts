@@ -2,8 +2,8 @@ import { printable } from "../base/printable";
 import { defineCommand } from "../cli/command";
 import { bundleFindings, type Finding, idFindings } from "../container/validate/validate";
 import { problemLine } from "../oci/config";
-import { toStandardError } from "../output/log";
 import { printJson } from "../output/print";
+import { toStandardError } from "../output/standard-error";
 import { BUNDLE } from "./flags/operands";
 
 export default defineCommand({

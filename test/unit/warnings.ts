@@ -7,14 +7,14 @@ import { configureLog } from "../../src/output/log";
 export function withWarnings<T>(action: () => T): { result: T; warnings: string[] } {
   const dir = mkdtempSync(join(tmpdir(), "hako-warnings-"));
   const file = join(dir, "log");
-  const usual = { json: false, debug: false, warnings: true };
+  const usual = { json: false, verbosity: "warning" } as const;
   try {
     configureLog({ ...usual, file });
     const result = action();
     const told = readFileSync(file, "utf8").matchAll(/ level=warning msg=(".*")$/gm);
     return { result, warnings: [...told].map(([, message = ""]) => JSON.parse(message)) };
   } finally {
-    configureLog({ ...usual, file: undefined });
+    configureLog(usual);
     rmSync(dir, { recursive: true });
   }
 }
