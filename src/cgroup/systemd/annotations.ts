@@ -3,7 +3,7 @@ import type { Variant } from "../../dbus/types";
 import { pointer } from "../../oci/json";
 import type { Property } from "./manager";
 import { parseVariant } from "./variant-text";
-import { uint64 } from "./variants";
+import { uint64Variant } from "./variants";
 
 /** The beginning of annotations that set properties of the unit (runc's docs/systemd.md, "Auxiliary properties"). */
 export const PROPERTY_PREFIX = "org.systemd.property.";
@@ -38,5 +38,5 @@ function microseconds({ signature, value }: Variant): Variant {
   }
   const count = typeof value === "bigint" ? value * BigInt(SECOND_US) : BigInt(Math.round(value * SECOND_US));
   if (count >= 2n ** 64n) throw new HakoError({ code: "config", message: `${value} seconds are too many` });
-  return uint64(count);
+  return uint64Variant(count);
 }

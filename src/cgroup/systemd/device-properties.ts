@@ -1,7 +1,7 @@
 import { type AccessRule, DEFAULT_DEVICES } from "../controllers/device-rules";
 import type { CgroupVersion } from "../hierarchy/layout";
 import type { Property } from "./manager";
-import { text } from "./variants";
+import { stringVariant } from "./variants";
 
 /** systemd reads numbers out of "char-136" and of paths since then; before, the device had to be there. */
 const NUMBERS_SINCE = 240;
@@ -79,7 +79,7 @@ function properties(policy: "auto" | "strict", list: readonly (readonly [string,
     { signature: "a(ss)", value },
   ];
   // an empty list takes away what an annotation may have added
-  return [allow([]), ["DevicePolicy", text(policy)], ...(list.length === 0 ? [] : [allow(list)])];
+  return [allow([]), ["DevicePolicy", stringVariant(policy)], ...(list.length === 0 ? [] : [allow(list)])];
 }
 
 /**

@@ -6,7 +6,7 @@ import { sharesToWeight } from "../controllers/cpu";
 import { memoryAmount, swapAlone } from "../controllers/memory";
 import type { CgroupVersion } from "../hierarchy/layout";
 import type { Property } from "./manager";
-import { bytes, UNLIMITED, uint64 } from "./variants";
+import { bytesVariant, SYSTEMD_INFINITY, uint64Variant } from "./variants";
 
 /** The first versions of systemd that have a property. */
 const SINCE = { quotaPeriod: 242, cpuset: 244, idle: 252, zswap: 253 } as const;
@@ -34,7 +34,7 @@ type Properties = Map<string, Property[1]>;
  * period: what is written to the file must be the same, or systemd would change it later (runc rounds up too).
  */
 export function roundedQuota(quota: bigint, period: bigint): { perSecond: bigint; quota: bigint } {
-  if (quota <= 0n) return { perSecond: UNLIMITED, quota };
+  if (quota <= 0n) return { perSecond: SYSTEMD_INFINITY, quota };
   const perSecond = (quota * SECOND_US) / period;
   if (perSecond % PERCENT_US === 0n) return { perSecond, quota };
   const rounded = (perSecond / PERCENT_US + 1n) * PERCENT_US;
@@ -57,10 +57,10 @@ export function resourceProperties(resources: Resources, now: Circumstances): Pr
   addCpu(properties, resources.cpu, now);
   addCpuset(properties, resources.cpu?.cpus, resources.cpu?.mems, now);
   const { pids, blockIO } = resources;
-  if (isSet(pids?.limit)) properties.set("TasksMax", uint64(tasks(BigInt(pids.limit))));
+  if (isSet(pids?.limit)) properties.set("TasksMax", uint64Variant(tasks(BigInt(pids.limit))));
   if (isSet(blockIO?.weight)) {
-    if (unified) properties.set("IOWeight", uint64(blkioToIoWeight(blockIO.weight)));
-    else properties.set("BlockIOWeight", uint64(BigInt(blockIO.weight)));
+    if (unified) properties.set("IOWeight", uint64Variant(blkioToIoWeight(blockIO.weight)));
+    else properties.set("BlockIOWeight", uint64Variant(BigInt(blockIO.weight)));
   }
   // last, as in the files
   if (unified) addUnified(properties, resources.unified ?? {}, now);
@@ -69,12 +69,12 @@ export function resourceProperties(resources: Resources, now: Circumstances): Pr
 
 /** systemd takes no 0: that is written to the file alone. */
 function tasks(limit: bigint): bigint {
-  if (limit < 0n) return UNLIMITED;
+  if (limit < 0n) return SYSTEMD_INFINITY;
   return limit === 0n ? 1n : limit;
 }
 
 function amount(value: bigint): Property[1] {
-  return uint64(value < 0n ? UNLIMITED : value);
+  return uint64Variant(value < 0n ? SYSTEMD_INFINITY : value);
 }
 
 function addMemory(properties: Properties, memory: Resources["memory"], unified: boolean): void {
@@ -93,8 +93,8 @@ function addCpu(properties: Properties, cpu: Resources["cpu"], now: Circumstance
   if (cpu === undefined) return;
   const unified = now.version === "v2";
   if (isSet(cpu.shares)) {
-    if (unified) properties.set("CPUWeight", uint64(BigInt(sharesToWeight(cpu.shares))));
-    else properties.set("CPUShares", uint64(BigInt(cpu.shares)));
+    if (unified) properties.set("CPUWeight", uint64Variant(BigInt(sharesToWeight(cpu.shares))));
+    else properties.set("CPUShares", uint64Variant(BigInt(cpu.shares)));
   }
   if (unified && cpu.idle !== undefined) addIdle(properties, String(cpu.idle), now);
   if (!isSet(cpu.quota) && !isSet(cpu.period)) return;
@@ -105,13 +105,14 @@ function addCpu(properties: Properties, cpu: Resources["cpu"], now: Circumstance
 /** A weight of 0 is how systemd says cpu.idle. */
 function addIdle(properties: Properties, idle: string, now: Circumstances): void {
   if (now.systemd < SINCE.idle) return;
-  if (idle === "1") properties.set("CPUWeight", uint64(0n));
-  else if (now.idle && !properties.has("CPUWeight")) properties.set("CPUWeight", uint64(DEFAULT_WEIGHT));
+  if (idle === "1") properties.set("CPUWeight", uint64Variant(0n));
+  else if (now.idle && !properties.has("CPUWeight"))
+    properties.set("CPUWeight", uint64Variant(DEFAULT_WEIGHT));
 }
 
 function addQuota(properties: Properties, quota: bigint, period: bigint, now: Circumstances): void {
-  if (now.systemd >= SINCE.quotaPeriod) properties.set("CPUQuotaPeriodUSec", uint64(period));
-  properties.set("CPUQuotaPerSecUSec", uint64(roundedQuota(quota, period).perSecond));
+  if (now.systemd >= SINCE.quotaPeriod) properties.set("CPUQuotaPeriodUSec", uint64Variant(period));
+  properties.set("CPUQuotaPerSecUSec", uint64Variant(roundedQuota(quota, period).perSecond));
 }
 
 function addCpuset(
@@ -128,7 +129,7 @@ function addCpuset(
     // the kernel tells what is wrong with a list
     const numbers = list === undefined || list === "" ? undefined : parseNumberList(list);
     if (numbers === undefined) continue;
-    properties.set(name, bytes(maskBytes(numbers)));
+    properties.set(name, bytesVariant(maskBytes(numbers)));
   }
 }
 
@@ -157,11 +158,12 @@ function addUnified(properties: Properties, unified: Record<string, string>, now
       if (number !== undefined && now.systemd >= SINCE.zswap)
         properties.set("MemoryZSwapMax", amount(number));
     } else if (file === "pids.max") {
-      if (number !== undefined) properties.set("TasksMax", uint64(tasks(number)));
+      if (number !== undefined) properties.set("TasksMax", uint64Variant(tasks(number)));
     } else if (file === "cpu.max") addCpuMax(properties, value, now);
     else if (file === "cpuset.cpus") addCpuset(properties, value, undefined, now);
     else if (file === "cpuset.mems") addCpuset(properties, undefined, value, now);
-    else if (file === "cpu.weight" && number !== undefined) properties.set("CPUWeight", uint64(number));
+    else if (file === "cpu.weight" && number !== undefined)
+      properties.set("CPUWeight", uint64Variant(number));
   }
   const idle = unified["cpu.idle"]?.trim();
   if (idle !== undefined) addIdle(properties, idle, now);

@@ -1,6 +1,6 @@
 import type { CgroupVersion } from "../hierarchy/layout";
 import type { Property } from "./manager";
-import { flag, text } from "./variants";
+import { booleanVariant, stringVariant } from "./variants";
 
 /** OOMPolicy= of scopes. */
 const OOM_POLICY_SINCE = 253;
@@ -20,19 +20,19 @@ export interface ScopePlan {
 export function startProperties(plan: ScopePlan): Property[] {
   const { id, slice, version, systemd, oomGroup, annotated } = plan;
   const properties = new Map<string, Property[1]>([
-    ["Description", text(`hako container ${id}`)],
-    ["Slice", text(slice)],
-    ["Delegate", flag(true)],
-    ["MemoryAccounting", flag(true)],
-    ["CPUAccounting", flag(true)],
-    [version === "v2" ? "IOAccounting" : "BlockIOAccounting", flag(true)],
-    ["TasksAccounting", flag(true)],
-    ["DefaultDependencies", flag(false)],
+    ["Description", stringVariant(`hako container ${id}`)],
+    ["Slice", stringVariant(slice)],
+    ["Delegate", booleanVariant(true)],
+    ["MemoryAccounting", booleanVariant(true)],
+    ["CPUAccounting", booleanVariant(true)],
+    [version === "v2" ? "IOAccounting" : "BlockIOAccounting", booleanVariant(true)],
+    ["TasksAccounting", booleanVariant(true)],
+    ["DefaultDependencies", booleanVariant(false)],
     ...annotated,
   ]);
   if (systemd >= OOM_POLICY_SINCE && !properties.has("OOMPolicy")) {
-    if (oomGroup === "0") properties.set("OOMPolicy", text("continue"));
-    if (oomGroup === "1") properties.set("OOMPolicy", text("kill"));
+    if (oomGroup === "0") properties.set("OOMPolicy", stringVariant("continue"));
+    if (oomGroup === "1") properties.set("OOMPolicy", stringVariant("kill"));
   }
   return [...properties];
 }

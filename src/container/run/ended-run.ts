@@ -37,7 +37,7 @@ export function endedRun(): EndedRun | undefined {
   return { startTime: Number(startTime), status: statusOfDigits(digits) };
 }
 
-export interface EndOptions {
+export interface EndedRunOptions {
   root: string;
   id: ContainerId;
   keep: boolean;
@@ -45,7 +45,7 @@ export interface EndOptions {
 }
 
 /** Does what is left to do after the end of a container that was run; its exit status. */
-export function endEndedRun({ startTime, status }: EndedRun, options: EndOptions): number {
+export function endEndedRun({ startTime, status }: EndedRun, options: EndedRunOptions): number {
   const { root, id, keep, openFiles } = options;
   const failed = status >= CAME_TO.unwritten;
   // there is no program any more that they could go to, and they must not end this halfway
