@@ -1,10 +1,10 @@
 import { errnoNumber } from "../base/errno";
 import { bytesOf } from "../linux/call/bytes";
-import { SIG } from "../linux/call/constants";
+import { AT, SIG } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { stringVector } from "../linux/call/memory";
 import type { Step } from "../linux/call/step";
-import { syscallOn } from "../linux/call/syscall";
+import { syscallOn, trySyscall } from "../linux/call/syscall";
 import { stepError } from "../linux/call/walk";
 import { readAtMost, writeAllTo } from "../linux/file/file";
 import { memoryFile } from "../linux/file/memfd";
@@ -72,7 +72,7 @@ export function callProgram(call: ProgramCall): CallEnd {
   const steps: Step[] = [
     ...[input, output, errors].map((file, stream) => replaceStep(file.name ?? "", stream, file)),
     ...inheritSteps(0, []),
-    { what: `chdir ${call.cwd}`, call: "chdir", args: [call.cwd], least: -errnoNumber("ENOENT") },
+    ...directorySteps(call.cwd),
     ...repairSteps(call.openFiles),
     ...(call.filtered === undefined ? [] : filterSteps(call.filtered.filter, input, call.filtered.last)),
     execve,
@@ -86,6 +86,12 @@ export function callProgram(call: ProgramCall): CallEnd {
   if (failed !== undefined && steps[failed[0]] !== execve) throw stepError(steps, failed);
   const errno = failed === undefined ? undefined : -failed[1];
   return { ...end, errno, stdout: written(output), stderr: written(errors) };
+}
+
+/** Enters a directory; one that is not there is passed over. */
+function directorySteps(path: string): Step[] {
+  const found = trySyscall("faccessat2", AT.FDCWD, path, 0, 0);
+  return -found === errnoNumber("ENOENT") ? [] : [{ what: `chdir ${path}`, call: "chdir", args: [path] }];
 }
 
 /** The end of a child, which a timeout may bring about. */

@@ -17,7 +17,7 @@ import { cloneChild, Reports } from "../linux/steps/clone";
 
 /** A descriptor that the child may use: it needs no standard input. */
 const FREE = 0;
-const CLOSE_FREE: Step = { what: "close", call: "close", args: [FREE], optional: true };
+const CLOSE_FREE: Step = { what: "close", call: "close", args: [FREE], success: "anything" };
 const { mount, pid, network, user, uts, ipc } = NAMESPACE_FLAGS;
 
 /** How create makes a namespace: with the process, or later by the process itself, and what it does there first. */

@@ -36,7 +36,7 @@ function waitingFor(then: readonly Step[]): {
   const [ours, theirs] = socketPair("socket to the process");
   using channel = theirs;
   const steps: Step[] = [
-    { what: "wait", call: "read", args: [channel.number, new Uint8Array(1), 1], least: 1 },
+    { what: "wait", call: "read", args: [channel.number, new Uint8Array(1), 1], success: { atLeast: 1 } },
     { what: "close at execution", call: "fcntl", args: [channel.number, 2, 1] },
     ...then,
   ];

@@ -1,22 +1,19 @@
 import type { ErrnoName } from "../../base/errno";
 import type { Memory } from "./memory";
+import type { Success } from "./success";
 import type { SyscallName } from "./syscall-numbers";
 
 /** An argument: a number, a path or text (passed NUL-terminated), memory, or null. */
 export type SyscallArgument = number | bigint | string | Memory | null;
 
-/** One system call of a process that has not executed anything yet. Its failure ends the process, unless it is `optional`. */
+/** A system call as data. A walk of several ends at the first that is no success. */
 export interface Step {
   what: string;
   call: SyscallName;
   /** Text is passed NUL-terminated, memory by its address. */
   args: readonly StepArgument[];
-  /** A failure of this one is passed over. */
-  optional?: boolean;
-  /** The least result that is a success; 0 if not given. */
-  least?: number;
-  /** The greatest one. */
-  most?: bigint;
+  /** "not negative" if not given. */
+  success?: Success;
   /** What to try when it fails so. */
   hint?: ((errno: ErrnoName | undefined) => string | undefined) | undefined;
 }

@@ -3,9 +3,8 @@ import { systemCallHint } from "../../base/errno-hints";
 import { HakoError } from "../../base/errors";
 import { currentActor } from "./actor";
 import type { Step, Walk } from "./step";
+import { isSuccess } from "./success";
 import { systemError, trySyscallHere } from "./syscall";
-
-const MOST = 2n ** 63n - 1n;
 
 export function stepError(
   steps: readonly Step[],
@@ -39,9 +38,9 @@ export function walkSteps(steps: readonly Step[]): Walk {
 /** The same by this thread, whoever acts. */
 export function walkHere(steps: readonly Step[]): Walk {
   let result = 0;
-  for (const [index, { call, args, optional, least = 0, most = MOST }] of steps.entries()) {
+  for (const [index, { call, args, success }] of steps.entries()) {
     result = trySyscallHere(call, ...args);
-    if ((optional !== true && result < least) || BigInt(result) > most) return [index, result];
+    if (!isSuccess(result, success)) return [index, result];
   }
   return [steps.length, result];
 }

@@ -25,7 +25,7 @@ export function cloneTreeStep(path: string): Step {
 /** A new file system, mounted nowhere, in a process whose lowest free descriptor is `number`. */
 export function detachedFilesystemSteps(type: string, number: number): Step[] {
   return [
-    { what: `fsopen ${type}`, call: "fsopen", args: [type, FSOPEN.CLOEXEC], most: BigInt(number) },
+    { what: `fsopen ${type}`, call: "fsopen", args: [type, FSOPEN.CLOEXEC], success: { exactly: number } },
     {
       what: `mount ${type}: fsconfig`,
       call: "fsconfig",

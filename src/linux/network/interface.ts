@@ -24,9 +24,13 @@ export function loopbackSteps(number: number): Step[] {
   const request = new Uint8Array(IFREQ_SIZE);
   request.set(bytesOf("lo"));
   new DataView(request.buffer).setUint16(FLAGS_OFFSET, IFF.UP, true);
-  const opened = { least: number, most: BigInt(number) };
   return [
-    { what: "socket", call: "socket", args: [AF.INET, SOCK.DGRAM | SOCK.CLOEXEC, 0], ...opened },
+    {
+      what: "socket",
+      call: "socket",
+      args: [AF.INET, SOCK.DGRAM | SOCK.CLOEXEC, 0],
+      success: { exactly: number },
+    },
     { what: "ioctl lo", call: "ioctl", args: [number, SIOCSIFFLAGS, request] },
   ];
 }

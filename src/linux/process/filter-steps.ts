@@ -64,8 +64,7 @@ export function filterSteps(filter: SeccompFilter, socket: Fd, last: Step | unde
       what: "config /linux/seccomp: seccomp",
       call: "seccomp",
       args: [SET_MODE_FILTER, flags, header],
-      least: listener,
-      most: BigInt(listener),
+      success: { exactly: listener },
     },
   ];
   if (hasListener(filter)) {
@@ -79,7 +78,7 @@ export function filterSteps(filter: SeccompFilter, socket: Fd, last: Step | unde
         what: "wait for who takes the seccomp listener",
         call: "read",
         args: [socket.number, new Uint8Array(1), 1],
-        least: 1,
+        success: { atLeast: 1 },
       },
     );
   }

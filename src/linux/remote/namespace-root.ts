@@ -53,7 +53,12 @@ function joinedRoot(pidfd: Fd, joinsUser: boolean): Fd {
   const steps: Step[] = [
     { what: "join the container's mount namespace: setns", call: "setns", args: [pidfd.number, flags] },
     // the number of what was opened is a result to report
-    { what: ROOT, call: "openat", args: [AT.FDCWD, "/", O.PATH | O.DIRECTORY | O.CLOEXEC, 0], most: -1n },
+    {
+      what: ROOT,
+      call: "openat",
+      args: [AT.FDCWD, "/", O.PATH | O.DIRECTORY | O.CLOEXEC, 0],
+      success: "never",
+    },
   ];
   using reports = new Reports([]);
   // who joins a user namespace changes the rights to its memory, which then must not be ours

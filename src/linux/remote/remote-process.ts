@@ -240,7 +240,7 @@ export class RemoteProcess implements Actor {
   /** A system call, behind what is still to be closed, which may take so many milliseconds by itself. */
   #make(name: SyscallName, words: readonly (number | bigint)[], wait: number): number {
     if (this.#gone || this.#closing.length === 0) return this.#ask(syscallNumber(name), words, wait);
-    const [made, result] = this.#walk([{ what: name, call: name, args: words, optional: true }], wait);
+    const [made, result] = this.#walk([{ what: name, call: name, args: words, success: "anything" }], wait);
     return made < 1 ? GONE : result;
   }
 
@@ -266,7 +266,7 @@ export class RemoteProcess implements Actor {
   #closeSteps(): Step[] {
     return this.#closing
       .splice(0)
-      .map((number) => ({ what: `close ${number}`, call: "close", args: [number], optional: true }));
+      .map((number) => ({ what: `close ${number}`, call: "close", args: [number], success: "anything" }));
   }
 
   /** Nothing is begun, or to be closed, and memory for calls is free. */

@@ -1,4 +1,3 @@
-import { errnoNumber } from "../../base/errno";
 import { errnoHint } from "../../base/errno-hints";
 import { bytesOf } from "../call/bytes";
 import { AT, CLOSE_RANGE, F, O } from "../call/constants";
@@ -9,7 +8,7 @@ import type { Step } from "../call/step";
 /** Becomes who makes things in the user namespace that it is in, its root as a rule, and leaves its groups unless it keeps them. */
 export function ownerSteps(keepsGroups: boolean, { uid, gid }: { uid: number; gid: number }): Step[] {
   // it may be forbidden there (user_namespaces(7))
-  const leave: Step = { what: "setgroups", call: "setgroups", args: [0, 0], least: -errnoNumber("EPERM") };
+  const leave: Step = { what: "setgroups", call: "setgroups", args: [0, 0], success: { or: "EPERM" } };
   return [...(keepsGroups ? [] : [leave]), becomeStep("setresgid", gid), becomeStep("setresuid", uid)];
 }
 
@@ -56,9 +55,8 @@ export function writeSteps(
   rest: Omit<Step, "call" | "args">,
 ): Step[] {
   const bytes = bytesOf(text);
-  const opened = { least: number, most: BigInt(number) };
   return [
-    { ...rest, call: "openat", args: [AT.FDCWD, path, O.WRONLY, 0], ...opened },
+    { ...rest, call: "openat", args: [AT.FDCWD, path, O.WRONLY, 0], success: { exactly: number } },
     { ...rest, call: "write", args: [number, bytes, bytes.length] },
     { ...rest, call: "close", args: [number] },
   ];

@@ -48,7 +48,12 @@ function openProcesses(cgroup: Fd): Fd {
 }
 
 function joinStep(processes: Fd): Step {
-  return { what: `write ${processes.name}`, call: "write", args: [processes.number, "0", 1], least: 1 };
+  return {
+    what: `write ${processes.name}`,
+    call: "write",
+    args: [processes.number, "0", 1],
+    success: { atLeast: 1 },
+  };
 }
 
 /** Signals for which this process has handlers (proc_pid_status(5)). */

@@ -1,5 +1,6 @@
 import { address, cString, type Memory, ownAddress, putNumber } from "../call/memory";
 import type { Step } from "../call/step";
+import { boundsOf, MOST } from "../call/success";
 import { syscallNumber } from "../call/syscall-numbers";
 
 /** Words before the first step: where to report, number of the step, its result. */
@@ -23,7 +24,7 @@ export function tableOf(report: number, steps: readonly Step[], place = ownAddre
   put(words, 0, report);
   put(words, 1, first);
   let at = HEADER_WORDS;
-  for (const { call, args, optional, least = 0, most } of steps) {
+  for (const { call, args, success } of steps) {
     put(words, at, syscallNumber(call));
     let position = at;
     for (const argument of args) {
@@ -36,13 +37,11 @@ export function tableOf(report: number, steps: readonly Step[], place = ownAddre
       held.push(memory);
       put(words, position, place(memory));
     }
-    // the least number that there is, or the greatest: any result
-    if (optional === true) words[2 * at + 15] = -(2 ** 31);
-    else put(words, at + 7, least);
-    if (most !== undefined) put(words, at + 8, most);
+    if (success === undefined) put(words, at + 8, MOST);
     else {
-      words[2 * at + 16] = -1;
-      words[2 * at + 17] = 2 ** 31 - 1;
+      const [least, most] = boundsOf(success);
+      put(words, at + 7, least);
+      put(words, at + 8, most);
     }
     at += STEP_WORDS;
   }

@@ -99,7 +99,12 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
   if (go !== undefined) {
     steps.push(
       { what: "close", call: "close", args: [go.write.number] },
-      { what: "wait for id maps", call: "read", args: [go.read.number, new Uint8Array(1), 1], least: 1 },
+      {
+        what: "wait for id maps",
+        call: "read",
+        args: [go.read.number, new Uint8Array(1), 1],
+        success: { atLeast: 1 },
+      },
       ...ownerStepsOf(config),
       // who is not root there loses them when it executes
       ...(ownerOf(config).uid === 0 ? [] : allOverExecutionSteps()),

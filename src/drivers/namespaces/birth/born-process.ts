@@ -172,8 +172,7 @@ export function executedOutside(plan: Execution, remote: RemoteProcess, program:
       what: "whether hako is still there: getppid",
       call: "getppid",
       args: [],
-      least: process.pid,
-      most: BigInt(process.pid),
+      success: { exactly: process.pid },
     },
     ...executionSteps(plan, remote.range, program),
   ];

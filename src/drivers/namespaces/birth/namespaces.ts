@@ -3,6 +3,7 @@ import { during, HakoError } from "../../../base/errors";
 import { textOf } from "../../../linux/call/bytes";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
+import type { Success } from "../../../linux/call/success";
 import { writeValueTo } from "../../../linux/file/file";
 import { userName } from "../../../linux/file/passwd";
 import { findHostProgram } from "../../../linux/process/execution";
@@ -93,22 +94,23 @@ export class NamespacePlan implements Disposable {
    * are tried both before and after it.
    */
   get joinSteps(): Step[] {
-    const step = ({ type, fd }: Joined, optional: boolean): Step => ({
+    const step = ({ type, fd }: Joined, success: Success): Step => ({
       what: `join the ${type} namespace: setns`,
       call: "setns",
       args: [fd.number, NAMESPACE_FLAGS[type]],
-      optional,
+      success,
     });
     const others = this.joined.filter(
       ({ type }) => type !== "mount" && type !== "user" && (type !== "pid" || this.pidFirst),
     );
     const user = this.joined.find(({ type }) => type === "user");
-    if (user === undefined) return [...others.map((namespace) => step(namespace, false)), ...this.#time];
+    if (user === undefined)
+      return [...others.map((namespace) => step(namespace, "not negative")), ...this.#time];
     return [
-      ...others.map((namespace) => step(namespace, true)),
-      step(user, false),
+      ...others.map((namespace) => step(namespace, "anything")),
+      step(user, "not negative"),
       // one that was joined before may be out of reach by now: what counts is checked by the kernel's first use
-      ...others.map((namespace) => step(namespace, true)),
+      ...others.map((namespace) => step(namespace, "anything")),
       ...this.#time,
     ];
   }

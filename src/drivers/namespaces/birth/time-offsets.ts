@@ -31,13 +31,18 @@ export function timeSteps(offsets: Linux["timeOffsets"]): Step[] {
   if (text.length === 0) return [unshare];
   return [
     unshare,
-    { what, call: "dup3", args: [0, SPARE, 0], optional: true },
-    { what, call: "close", args: [0], optional: true },
-    { what: `${what}: open`, call: "openat", args: [AT.FDCWD, OFFSETS, O.WRONLY, 0], most: 0n },
+    { what, call: "dup3", args: [0, SPARE, 0], success: "anything" },
+    { what, call: "close", args: [0], success: "anything" },
+    {
+      what: `${what}: open`,
+      call: "openat",
+      args: [AT.FDCWD, OFFSETS, O.WRONLY, 0],
+      success: { exactly: 0 },
+    },
     { what: `${what}: write`, call: "write", args: [0, text, text.length] },
     { what, call: "close", args: [0] },
-    { what, call: "dup3", args: [SPARE, 0, 0], optional: true },
-    { what, call: "close", args: [SPARE], optional: true },
+    { what, call: "dup3", args: [SPARE, 0, 0], success: "anything" },
+    { what, call: "close", args: [SPARE], success: "anything" },
   ];
 }
 

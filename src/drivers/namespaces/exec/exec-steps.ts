@@ -1,4 +1,3 @@
-import { errnoNumber } from "../../../base/errno";
 import { AT, O, SIG } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import { stringVector } from "../../../linux/call/memory";
@@ -25,7 +24,6 @@ import type { ExecMaterial } from "./material";
 import type { ProgramOutside } from "./program-outside";
 
 /** execve's EACCES: in another directory of PATH there may be a file that can be executed. */
-const DENIED = -errnoNumber("EACCES");
 
 /** Descriptors that the two processes of an exec have; all but the caller's. */
 export interface ExecDescriptors {
@@ -147,7 +145,7 @@ export function joinerSteps(
     asRoot: [...enterSteps(process.cwd, 0, free), ...identity.user, ...parentDeath, ...rest],
     asUser: [
       // where the directory could be opened
-      { what: `close ${free}`, call: "close", args: [free], optional: true },
+      { what: `close ${free}`, call: "close", args: [free], success: "anything" },
       ...identity.user,
       ...parentDeath,
       ...enterSteps(process.cwd, uid, free),
@@ -161,8 +159,7 @@ function openStep(path: string, number: number): Step {
     what: `openat ${path}`,
     call: "openat",
     args: [AT.FDCWD, path, O.WRONLY | O.CLOEXEC, 0],
-    least: number,
-    most: BigInt(number),
+    success: { exactly: number },
   };
 }
 
@@ -212,7 +209,12 @@ export function programSteps(
   return [
     { what: "setsid", call: "setsid", args: [] },
     ...(terminal === undefined ? [] : [controllingTerminalStep(0)]),
-    { what: "wait for the caller", call: "read", args: [channel.number, new Uint8Array(1), 1], least: 1 },
+    {
+      what: "wait for the caller",
+      call: "read",
+      args: [channel.number, new Uint8Array(1), 1],
+      success: { atLeast: 1 },
+    },
     ...files.map((file): Step => ({ what: "join a cgroup: write", call: "write", args: [file, "0", 1] })),
     ...affinitySteps(process, "final"),
     ...inheritSteps(preserveFds, []),
@@ -229,7 +231,7 @@ function executionSteps({ places, args, environment }: ProgramOutside): Step[] {
   return places.map(({ path, here }, index) => {
     const step = execveStep(path, argv, env);
     if (index === places.length - 1) return step;
-    return here === "found" ? { ...step, least: DENIED, most: BigInt(DENIED) } : { ...step, optional: true };
+    return here === "found" ? { ...step, success: { only: "EACCES" } } : { ...step, success: "anything" };
   });
 }
 

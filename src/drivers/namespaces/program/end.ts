@@ -54,8 +54,7 @@ function meetingSteps(startSocket: Fd, connection: number, range: number): Step[
       what: "wait for start: accept4",
       call: "accept4",
       args: [startSocket.number, 0, 0, SOCK.CLOEXEC],
-      least: connection,
-      most: BigInt(connection),
+      success: { exactly: connection },
     },
     closeStep(startSocket),
     {

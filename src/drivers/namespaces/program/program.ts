@@ -16,8 +16,6 @@ const rare = {
   },
 };
 
-const MOST_ERRNO = 4095;
-
 /**
  * The environment of the container's program: config.json's, each name once with its last value, and HOME if it has
  * none, as runc does; `homeOf` looks a user's up in the container.
@@ -89,7 +87,7 @@ function searchPath(environment: readonly string[]): string {
 
 /** Goes on as long as nothing can be executed. */
 function forbiddenStep(path: string): Step {
-  return { ...accessStep(path, ACCESS.X_OK), least: -MOST_ERRNO, most: -1n };
+  return { ...accessStep(path, ACCESS.X_OK), success: "failure" };
 }
 
 /** Looks args[0] up in the container as its user, from its working directory: at create, so that create fails. */
