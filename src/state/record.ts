@@ -123,7 +123,7 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
   try {
     const record = JSON.parse(text) as ContainerRecord;
     if (OF_RUNC in record) throw foreign(id, file);
-    checkFormat(record, file);
+    checkFormat(id, file, record);
     if (record.id !== id || typeof record.bundle !== "string") throw broken();
     return record;
   } catch (thrown) {
@@ -132,17 +132,19 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
 }
 
 /** A record that says more than this hako knows would be misread. */
-function checkFormat({ id, format = 1, driver = "namespaces", init }: ContainerRecord, file: string): void {
+function checkFormat(id: ContainerId, file: string, record: ContainerRecord): void {
+  const { format = 1, driver = "namespaces", init } = record;
   const known = (DRIVER_NAMES as readonly unknown[]).includes(driver);
-  if (format <= FORMAT && known) return;
-  const what = known
-    ? `of format ${format}, and this hako knows up to ${FORMAT}`
-    : `of the driver ${JSON.stringify(driver)}, which this hako does not have`;
-  const rest = init?.pid === undefined ? "" : `end process ${init.pid}, remove its cgroups, then `;
+  const readable = typeof format === "number" && format <= FORMAT;
+  if (readable && known) return;
+  const what = readable
+    ? `of the driver ${JSON.stringify(driver)}, which this hako does not have`
+    : `of format ${JSON.stringify(format)}, and this hako knows up to ${FORMAT}`;
+  const pid = typeof init?.pid === "number" ? `end its process ${init.pid}, ` : "";
   throw new HakoError({
     code: "unsupported",
     message: `container "${id}": ${file} is ${what}`,
-    hint: `delete it with the hako that has made it; without that, ${rest}remove ${dirname(file)}`,
+    hint: `delete it with the hako that made it; if that is gone, ${pid}remove its cgroups and ${dirname(file)}`,
   });
 }
 

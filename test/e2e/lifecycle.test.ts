@@ -2,7 +2,7 @@
 // create, start, state, kill, delete, list, run: what they answer, and what they leave behind.
 import { describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Box, e2e, expectUnchanged, HAKO, hostSnapshot, IS_HAKO, needsHako, SLEEP, until } from "./support";
 
 describe("lifecycle", () => {
@@ -242,6 +242,71 @@ describe("after something went wrong", () => {
     }
     expect(existsSync(file)).toBe(true);
     rmSync(join(box.root, id), { recursive: true });
+  }, [needsHako]);
+
+  e2e("a record of a newer format, or of a driver that is not there, is left alone", () => {
+    using box = new Box();
+    const [id, other] = [box.started(), box.started()];
+    const { pid } = box.state(id);
+    const file = join(box.root, id, "state.json");
+    const record = readFileSync(file, "utf8");
+    for (const [change, what] of [
+      [{ format: 2 }, "of format 2, and this hako knows up to 1"],
+      [{ driver: "vm" }, 'of the driver "vm", which this hako does not have'],
+    ] as const) {
+      writeFileSync(file, JSON.stringify({ ...JSON.parse(record), ...change }));
+      const said = `container "${id}": ${file} is ${what}`;
+      for (const words of [
+        ["state"],
+        ["kill"],
+        ["exec"],
+        ["ps"],
+        ["pause"],
+        ["delete"],
+        ["delete", "--force"],
+      ]) {
+        const result = box.hako(...words, id, ...(words[0] === "exec" ? ["true"] : []));
+        expect(result.stderr).toContain(said);
+        expect(result.stderr).toContain(
+          `(delete it with the hako that made it; if that is gone, end its process ${pid}, remove its cgroups and ${dirname(file)})`,
+        );
+        expect(result.status).not.toBe(0);
+      }
+      const list = box.ok("list", "--quiet");
+      expect([list.stdout, list.stderr]).toEqual([`${other}\n`, expect.stringContaining(said)]);
+      expect(box.ok("sandbox", "list").stderr).toContain(said);
+      expect(box.hako("create", "--bundle", box.bundle(SLEEP), id).stderr).toContain("already exists");
+    }
+    writeFileSync(file, record);
+    expect(box.state(id)).toMatchObject({ status: "running", pid });
+  }, [needsHako]);
+
+  e2e("records from before they had a number of their format go on", () => {
+    using box = new Box();
+    const before = (id: string) => {
+      const file = join(box.root, id, "state.json");
+      const { format, ...rest } = JSON.parse(readFileSync(file, "utf8"));
+      expect(format).toBe(1);
+      writeFileSync(file, JSON.stringify(rest));
+    };
+    const id = box.id();
+    box.ok("create", "--bundle", box.bundle(SLEEP), id);
+    before(id);
+    expect(box.state(id).status).toBe("created");
+    box.ok("start", id);
+    expect(box.ok("exec", id, "echo", "x").stdout).toBe("x\n");
+    box.ok("pause", id);
+    expect(box.state(id).status).toBe("paused");
+    box.ok("resume", id);
+    box.ok("update", "--pids-limit", "50", id);
+    expect(box.ok("ps", "--format", "json", id).stdout).toContain(String(box.state(id).pid));
+    expect(box.ok("events", "--stats", id).stdout).toContain('"type":"stats"');
+    box.ok("kill", id, "KILL");
+    box.ok("delete", "--force", id);
+    const stopped = box.id();
+    box.ok("create", "--bundle", box.bundle(["true"]), stopped);
+    before(stopped);
+    box.ok("delete", stopped);
   }, [needsHako]);
 
   e2e("processes that outlive the program end with kill --all and delete @v2", async () => {

@@ -64,6 +64,33 @@ describe("records", () => {
     }
   });
 
+  test("those without a number of their format are of the first one", () => {
+    claimId(root, ID);
+    writeRecord(root, record());
+    expect(readRecord(root, ID).format).toBeUndefined();
+    for (const more of [{ format: 1 }, { format: 1, driver: "namespaces" as const }]) {
+      writeRecord(root, record(more));
+      expect(readRecord(root, ID)).toMatchObject(more);
+    }
+  });
+
+  test("a newer format, or a driver that is not there, is refused by its name", () => {
+    claimId(root, ID);
+    const file = join(root, "a/state.json");
+    for (const [more, said] of [
+      [{ format: 2 }, `container "a": ${file} is of format 2, and this hako knows up to 1`],
+      [{ format: "later" }, `container "a": ${file} is of format "later", and this hako knows up to 1`],
+      [{ driver: "vm" }, `container "a": ${file} is of the driver "vm", which this hako does not have`],
+      [{ driver: 7 }, `container "a": ${file} is of the driver 7, which this hako does not have`],
+    ] as const) {
+      writeRecord(root, record(more as Partial<ContainerRecord>));
+      expect(() => readRecord(root, ID)).toThrow(said);
+    }
+    // also where the rest of it means something else by then
+    writeFileSync(file, JSON.stringify({ format: 2, name: "a" }));
+    expect(() => readRecord(root, ID)).toThrow("is of format 2");
+  });
+
   test("ids: what is no container is left out", () => {
     for (const name of ["b", "a", "containers-mapping", "#x"]) mkdirSync(join(root, name));
     expect(containerIds(root) as string[]).toEqual(["a", "b"]);
