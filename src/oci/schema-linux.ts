@@ -11,6 +11,7 @@ import {
   int64,
   list,
   map,
+  mapOf,
   nameOf,
   object,
   optional,
@@ -47,6 +48,9 @@ export const device = object({
   gid: optional(id),
 });
 
+/** Clocks of a time namespace (time_namespaces(7)). */
+const CLOCKS = ["monotonic", "boottime"] as const;
+
 const timeOffset = object({ secs: v.nullish(int64, 0), nanosecs: v.nullish(between(0, 999_999_999), 0) });
 
 const memoryPolicy = object({
@@ -60,7 +64,7 @@ const personality = object({ domain: nameOf(PERSONALITIES), flags: texts });
 export const linux = object({
   uidMappings: list(idMapping),
   gidMappings: list(idMapping),
-  timeOffsets: optional(map(timeOffset)),
+  timeOffsets: optional(mapOf(CLOCKS, timeOffset)),
   sysctl: textMap,
   resources: optional(resources),
   cgroupsPath: optional(text),

@@ -6,6 +6,22 @@ import { type EnvironmentLine, isEnvironmentLine } from "./environment";
  * of texts, and code runs once, in the interpreter: so a word is one schema, not a pipe of several.
  */
 
+/** What a word is called in JSON schema (json-schema.org, validation): scripts/schema writes docs/config.schema.json with it. */
+interface JsonWord {
+  type: "string" | "integer";
+  pattern?: string;
+  minimum?: number | bigint;
+  maximum?: number | bigint;
+}
+
+/** One schema that sees at once whether a value is right. `message` is of one that is not. */
+function word<T>(isOne: (value: unknown) => value is T, message: (input: unknown) => string, json: JsonWord) {
+  return Object.assign(
+    v.custom<T>(isOne, ({ input }) => message(input)),
+    { json },
+  );
+}
+
 function isText(value: unknown): value is string {
   return typeof value === "string" && !value.includes("\0");
 }
@@ -14,7 +30,7 @@ function expectedText(input: unknown): string {
   return typeof input === "string" ? "a NUL byte is not allowed" : "expected a string";
 }
 
-export const text = v.custom<string>(isText, ({ input }) => expectedText(input));
+export const text = word(isText, expectedText, { type: "string" });
 
 function isNumber(value: unknown): value is number {
   return Number.isInteger(value);
@@ -25,9 +41,10 @@ function isInteger(value: unknown): value is number | bigint {
 }
 
 function inRange<T extends number | bigint>(isOne: (value: unknown) => value is T, least: T, most: T) {
-  return v.custom<T>(
-    (value) => isOne(value) && value >= least && value <= most,
-    ({ input }) => (isInteger(input) ? `expected a number from ${least} to ${most}` : "expected an integer"),
+  return word(
+    (value): value is T => isOne(value) && value >= least && value <= most,
+    (input) => (isInteger(input) ? `expected a number from ${least} to ${most}` : "expected an integer"),
+    { type: "integer", minimum: least, maximum: most },
   );
 }
 
@@ -82,6 +99,11 @@ export function map<S extends v.GenericSchema>(schema: S) {
   return orNoObject(v.record(v.string(), schema));
 }
 
+/** Values by some of these names. */
+export function mapOf<T extends string, S extends v.GenericSchema>(names: readonly T[], schema: S) {
+  return orNoObject(v.record(v.picklist(names, `expected ${names.join(" or ")}`), schema));
+}
+
 export const flag = optional(v.boolean());
 
 /** A list whose items are seen to be right at once; where one is not, the schema of each says what is wrong. */
@@ -104,9 +126,10 @@ function isEnvironmentText(value: unknown): value is EnvironmentLine {
 export const environmentLines = optional(
   listOf(
     isEnvironmentText,
-    v.custom<EnvironmentLine>(isEnvironmentText, ({ input }) =>
-      isText(input) ? "expected NAME=value" : expectedText(input),
-    ),
+    word(isEnvironmentText, (input) => (isText(input) ? "expected NAME=value" : expectedText(input)), {
+      type: "string",
+      pattern: "^[^=]+=",
+    }),
   ),
 );
 export const textMap = optional(map(text));
