@@ -8,6 +8,7 @@ import {
   type HeapUse,
   HUGE_PAGE,
   MADV_HUGEPAGE,
+  MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
   type Range,
   TOUCHED_PAGES,
@@ -15,61 +16,80 @@ import {
 
 const PAGE = 4096;
 
-/**
- * Of the processor's clock, some 0.8 us a page: with less for all of them the others will be fast too. A start uses a quarter of each
- * huge page, a run half.
- */
-const FAST = 0x8000;
 /** Half a millisecond or more: a huge page is cleared in that at most, and fetched from the host in six. */
 const SAMPLE_CYCLES = 0x180000;
+/** Of the processor's clock. */
+const LIMITS = {
+  /**
+   * Some 0.8 us for a page of the heap: with less for all of some the others will be fast too. A start uses a quarter of each huge page, a
+   * run half.
+   */
+  fast: 0x8000,
+  /** Some 8 us for a page of code: a fault that takes less costs less than to ask for the 16 pages that it brings. */
+  slow: 0x5000,
+};
 
 /**
  * Code for x86-64 that stands before the executable's first instruction; rdx is what the dynamic loader hands on. It asks for each
- * range of the table at once, not page by page; a kernel before 5.14 refuses, and nothing is lost.
+ * range of `asked` at once, not page by page; a kernel before 5.14 refuses, and nothing is lost. For those of `read` it asks where the
+ * first page of code takes long.
  *
- * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which uses
- * some small pages that every start does: where these are fast the call ends there, for most of a huge page is cleared for nothing.
- * Where a page fault takes long it takes some huge ones, and lets the call go on if each was fast. It isn't in a virtual machine that
- * has given free memory back to its host, where all of a huge page has to be fetched again: then the heap stays in small pages too.
- * With LD_BIND_NOW the dynamic loader has looked for all functions already, and each call goes its way.
+ * The first call of madvise(2) is the memory allocator's, which asks for huge pages for its heap. It comes to `first`, which answers in
+ * the kernel's place: it uses some small pages that every start does, and where these are fast the heap stays in small pages, for most
+ * of a huge page is cleared for nothing. Where a page fault takes long it takes the huge pages that a start uses much of, and, if each was
+ * fast, has all be huge behind those that a start uses. It isn't in a virtual machine that has given free memory back to its host,
+ * where all of a huge page has to be fetched again. With LD_BIND_NOW the dynamic loader has looked for all functions already, and each
+ * call goes its way.
  */
 function codeAndTables(
   madvise: elf.FunctionPointer,
-  table: Buffer,
-  { touched, hugePages }: HeapUse,
-  fast: number,
+  next: number,
+  ranges: readonly Range[],
+  { touched, hugePages, rest }: HeapUse,
+  { fast, slow }: typeof LIMITS,
 ): Buffer {
-  const samples = Buffer.concat([
+  const isRead = ({ advice }: Range) => advice === MADV_POPULATE_READ;
+  const tables = [
+    tableOf(ranges.filter((range) => !isRead(range))),
+    tableOf(ranges.filter(isRead)),
     ...hugePages.map((start) => {
       const advised = { start, end: start + HUGE_PAGE, advice: MADV_HUGEPAGE };
-      return tableOf([advised, { start, end: start + PAGE, advice: MADV_POPULATE_WRITE }], 0);
+      return tableOf([advised, { start, end: start + PAGE, advice: MADV_POPULATE_WRITE }]);
     }),
-    tableOf([], 0),
-  ]);
-  const code = (samplesAt: number, tableAt: number) =>
+    tableOf([{ start: rest, end: HEAP_SIZE, advice: MADV_HUGEPAGE }]),
+    tableOf([]),
+  ];
+  const samples = (tables[0]?.length ?? 0) + (tables[1]?.length ?? 0);
+  const code = (tablesAt: number, samplesAt: number) =>
     Buffer.from(
       `
       4989d4                          mov    %rdx,%r12
       48813c25${hex(madvise.pointer)} cmpq   $lookUp,pointer
       ${hex(madvise.lookUp)}
       750f                            jne    1f
-      488d051d000000                  lea    first(%rip),%rax
+      488d0542000000                  lea    first(%rip),%rax
       48890425${hex(madvise.pointer)} mov    %rax,pointer
       4531c0                          1: xor %r8d,%r8d
-      4c8d0d${hex(tableAt)}           lea    table(%rip),%r9
-      e887000000                      call   ask
-      4c89e2                          mov    %r12,%rdx
-      41ff21                          jmp    *(%r9)
+      4c8d0d${hex(tablesAt)}          lea    asked(%rip),%r9
+      e89f000000                      call   ask
+      4983c118                        add    $24,%r9
+      0f31                            rdtsc
+      4189c2                          mov    %eax,%r10d
+      8a0425${hex(next)}              mov    next,%al
+      0f31                            rdtsc
+      4429d0                          sub    %r10d,%eax
+      3d${hex(slow)}                  cmp    $slow,%eax
+      7205                            jb     2f
+      e87e000000                      call   ask
+      4c89e2                          2: mov %r12,%rdx
+      b8${hex(next)}                  mov    $next,%eax
+      ffe0                            jmp    *%rax
       b8${hex(madvise.lookUp)}        first: mov $lookUp,%eax
       48890425${hex(madvise.pointer)} mov    %rax,pointer
       83fa0e                          cmp    $MADV_HUGEPAGE,%edx
-      756d                            jne    go
+      7560                            jne    go
       4881fe${hex(HEAP_SIZE)}         cmp    $HEAP_SIZE,%rsi
-      7264                            jb     go
-      52                              push   %rdx
-      56                              push   %rsi
-      57                              push   %rdi
-      50                              push   %rax
+      7257                            jb     go
       4989f8                          mov    %rdi,%r8
       0f31                            rdtsc
       4189c2                          mov    %eax,%r10d
@@ -80,27 +100,20 @@ function codeAndTables(
       e2f4                            loop   touch
       0f31                            rdtsc
       4429d0                          sub    %r10d,%eax
-      b9${hex(fast)}                  mov    $fast,%ecx
-      39c1                            cmp    %eax,%ecx     (at small the carry says whether the call goes on)
-      7329                            jae    small
+      3d${hex(fast)}                  cmp    $fast,%eax
+      7228                            jb     small
       4c8d0d${hex(samplesAt)}         lea    samples(%rip),%r9
-      0f31                            next: rdtsc
+      0f31                            sample: rdtsc
       4189c2                          mov    %eax,%r10d
-      e823000000                      call   ask
+      e81c000000                      call   ask
       4983c118                        add    $24,%r9
       0f31                            rdtsc
       4429d0                          sub    %r10d,%eax
       3d${hex(SAMPLE_CYCLES)}         cmp    $SAMPLE_CYCLES,%eax
-      7308                            jae    small
+      7307                            jae    small
       4983790800                      cmpq   $0,8(%r9)
-      75df                            jne    next
-      f9                              stc
-      58                              small: pop %rax
-      5f                              pop    %rdi
-      5e                              pop    %rsi
-      5a                              pop    %rdx
-      7203                            jb     go
-      31c0                            xor    %eax,%eax
+      75df                            jne    sample
+      31c0                            small: xor %eax,%eax
       c3                              ret
       ffe0                            go: jmp *%rax
       498b7108                        ask: mov 8(%r9),%rsi
@@ -120,12 +133,8 @@ function codeAndTables(
       "hex",
     );
   const size = code(0, 0).length;
-  const [afterLeaOfTable, afterLeaOfSamples] = [0x2a, 0x89];
-  return Buffer.concat([
-    code(size - afterLeaOfSamples, size + samples.length - afterLeaOfTable),
-    samples,
-    table,
-  ]);
+  const [afterLeaOfAsked, afterLeaOfSamples] = [0x2a, 0xa8];
+  return Buffer.concat([code(size - afterLeaOfAsked, size + samples - afterLeaOfSamples), ...tables]);
 }
 
 /** 32 bits as an instruction holds them. */
@@ -135,9 +144,9 @@ function hex(number: number): string {
   return bytes.toString("hex");
 }
 
-/** Rows of start, length and advice; the row of length 0 that ends it has something else as its start. */
-function tableOf(ranges: readonly Range[], last: number): Buffer {
-  const rows = [...ranges.map(({ start, end, advice }) => [start, end - start, advice]), [last, 0, 0]];
+/** Rows of start, length and advice; one of length 0 ends it. */
+function tableOf(ranges: readonly Range[]): Buffer {
+  const rows = [...ranges.map(({ start, end, advice }) => [start, end - start, advice]), [0, 0, 0]];
   return Buffer.from(new BigUint64Array(rows.flat().map(BigInt)).buffer);
 }
 
@@ -153,13 +162,18 @@ function withinSegments({ start, end, advice }: Range, segments: readonly elf.Se
     .filter((part) => part.start < part.end);
 }
 
-/** The executable with `ranges` asked for at its start. `fast` is how many cycles some pages of the heap may take before huge ones are tried. */
-export function askingForMemory(bytes: Buffer, ranges: readonly Range[], heap: HeapUse, fast = FAST): Buffer {
+/** The executable with `ranges` asked for at its start. */
+export function askingForMemory(
+  bytes: Buffer,
+  ranges: readonly Range[],
+  heap: HeapUse,
+  limits: Partial<typeof LIMITS> = {},
+): Buffer {
   const { segments } = elf.parse(bytes);
   const mapped = ranges.flatMap((range) => withinSegments(range, segments));
   const madvise = elf.functionPointer(bytes, "madvise");
   return withEntryCode(bytes, {
-    code: (_, next) => codeAndTables(madvise, tableOf(mapped, next), heap, fast),
+    code: (_, next) => codeAndTables(madvise, next, mapped, heap, { ...LIMITS, ...limits }),
     entry: 0,
     memory: 0,
   });

@@ -58,7 +58,10 @@ const TRIED = 4;
 export interface HeapUse {
   /** Where `TOUCHED_PAGES` pages in a row are used. */
   touched: number;
+  /** Those of which a start uses much. */
   hugePages: number[];
+  /** The last one that a start uses: what a command uses beside a start is there and behind it. */
+  rest: number;
 }
 
 /** The numbers of the heap's pages that a process has touched. */
@@ -95,7 +98,7 @@ export function heapUse(starts: readonly ReadonlySet<number>[]): HeapUse {
       row.every((index) => used.has(page + index) && !hugePages.includes(hugePageOf(page + index))),
     );
   if (touched === undefined) throw new Error(`a start uses no ${TOUCHED_PAGES} pages of the heap in a row`);
-  return { touched: touched * PAGE, hugePages };
+  return { touched: touched * PAGE, hugePages, rest: hugePageOf(Math.max(...used)) };
 }
 
 /** Where the huge page begins that a page lies in. */

@@ -27,7 +27,7 @@ describe("ranges of memory", () => {
 describe("of the heap", () => {
   const pages = (start: number, count: number) => Array.from({ length: count }, (_, index) => start + index);
 
-  test("is known what all starts use: huge pages with many of their pages, and a row of pages in no such one", () => {
+  test("is known what all starts use: huge pages with many of their pages, a row of pages in no such one, the last huge page", () => {
     const rare = pages(512 * 9, 100);
     const one = new Set([
       ...pages(512 * 2 + 40, 64),
@@ -36,7 +36,11 @@ describe("of the heap", () => {
       ...rare,
     ]);
     const other = new Set([...pages(512 * 2 + 40, 400), ...pages(512 * 3, 64), ...pages(512 * 8, 512)]);
-    expect(heapUse([one, other])).toEqual({ touched: 3 * 0x200000, hugePages: [2 * 0x200000] });
+    expect(heapUse([one, other])).toEqual({
+      touched: 3 * 0x200000,
+      hugePages: [2 * 0x200000],
+      rest: 8 * 0x200000,
+    });
     for (const page of pages(512 * 3, 48)) one.delete(page);
     expect(() => heapUse([one, other])).toThrow("uses no 16 pages of the heap in a row");
   });
@@ -73,8 +77,10 @@ describe.skipIf(process.arch !== "x64")("an executable", () => {
     const own = usedMemory(process.execPath, process.pid);
     expect(own.length).toBeGreaterThan(10);
     for (const ranges of [own, [], [page(1, 1, READ), ...own.map((range) => ({ ...range, advice: 99 }))]]) {
-      const changed = askingForMemory(bun, ranges, heapOf);
-      expect(run(changed)).toEqual({ status: 0, stdout: "42\n" });
+      for (const slow of [0, 0x7fffffff]) {
+        const changed = askingForMemory(bun, ranges, heapOf, { slow });
+        expect(run(changed)).toEqual({ status: 0, stdout: "42\n" });
+      }
     }
   });
 
@@ -93,11 +99,24 @@ describe.skipIf(process.arch !== "x64")("an executable", () => {
       expect(run(all, env)).toEqual({ status: 0, stdout: "42\n" });
   });
 
+  test("reads its code ahead where a page of it takes long, and only there", () => {
+    const { segments } = parse(bun);
+    const code = segments.find(({ type, flags }) => type === PT_LOAD && (flags & EXECUTABLE) !== 0);
+    const ranges = [page(Math.ceil((code?.address ?? 0) / 4096), 4000, READ)];
+    // both ends of a range that a start uses little of
+    const program = `console.log(require("fs").readFileSync("/proc/self/smaps", "utf8"))`;
+    const mapped = (slow: number) => {
+      const { stdout } = run(askingForMemory(bun, ranges, heapOf, { slow }), {}, program);
+      return Number(/ r-xp .*\/bun\n(?:.*\n)*?Rss: *(\d+)/.exec(stdout)?.[1]);
+    };
+    expect(mapped(0)).toBeGreaterThan(mapped(0x7fffffff) + 4000);
+  });
+
   test("has a heap of huge pages where small ones are slow, and only there", () => {
     const prefers = preferringHugePages(bun);
     const heap = (fast: number, env = {}) => {
       const program = `console.log(require("fs").readFileSync("/proc/self/smaps_rollup", "utf8"))`;
-      const { status, stdout } = run(askingForMemory(prefers, [], heapOf, fast), env, program);
+      const { status, stdout } = run(askingForMemory(prefers, [], heapOf, { fast }), env, program);
       return { status, huge: Number(/^AnonHugePages: *(\d+)/m.exec(stdout)?.[1]) };
     };
     expect(heap(0x7fffffff)).toEqual({ status: 0, huge: always ? expect.any(Number) : 0 });
