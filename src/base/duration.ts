@@ -6,3 +6,8 @@ export function parseDuration(text: string): number | undefined {
   const parts = text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g);
   return [...parts].reduce((sum, [, count, unit = ""]) => sum + Number(count) * (UNITS[unit] ?? 0), 0);
 }
+
+/** Nanoseconds for people: 1.25 s. */
+export function secondsOf(nanoseconds: number): string {
+  return `${(nanoseconds / 1e9).toFixed(2)} s`;
+}

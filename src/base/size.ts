@@ -7,3 +7,12 @@ export function parseSize(text: string): number | undefined {
   const bytes = Math.round(Number(match[1]) * 2 ** (UNITS[(match[2] ?? "").toLowerCase()] ?? Number.NaN));
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
+
+const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** Bytes for people: 1.5 MiB. */
+export function binarySize(bytes: number): string {
+  const step = bytes < 1 ? 0 : Math.min(SIZES.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 2 ** (10 * step);
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${SIZES[step]}`;
+}

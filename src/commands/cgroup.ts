@@ -1,10 +1,11 @@
+import { secondsOf } from "../base/duration";
+import { binarySize } from "../base/size";
 import { cgroupRoot, readLayout } from "../cgroup";
 import type { CgroupReport, ReportRow } from "../cgroup/group/report";
 import { defineCommand } from "../cli/command";
 import { FILESYSTEM_MAGIC, tryFilesystemType } from "../linux/file/statfs";
 import { print, printJson, printTable } from "../output/print";
-import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
-import { binarySize, seconds } from "./flags/quantities";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 const root = defineCommand({
   meta: { description: "print the directory that holds the cgroup hierarchies" },
@@ -44,7 +45,7 @@ const mounted = defineCommand({
 function cell(row: ReportRow, value: number | string | undefined): string {
   if (value === undefined) return "-";
   if (typeof value === "string") return value;
-  if (row.unit === "nanoseconds") return seconds(value);
+  if (row.unit === "nanoseconds") return secondsOf(value);
   return row.unit === "bytes" ? binarySize(value) : String(value);
 }
 

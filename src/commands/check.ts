@@ -1,7 +1,7 @@
 import { defineCommand } from "../cli/command";
 import { type CheckResult, checkHost } from "../host/check";
 import { print, printJson, printTable } from "../output/print";
-import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
+import { FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 /** With what to do in the last column, as long as it is; the same advice is given once. */
 function rows(results: readonly CheckResult[]): string[][] {

@@ -3,8 +3,8 @@ import { defineCommand } from "../cli/command";
 import { checkpointContainer } from "../container/criu/checkpoint";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
+import { CONTAINER } from "./flags/common";
 import { CRIU_FLAGS, criuFlags } from "./flags/criu";
-import { CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   args: {

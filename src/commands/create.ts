@@ -1,8 +1,11 @@
 import { defineCommand } from "../cli/command";
+import { checkedBundle } from "../container/bundle";
 import { createContainer } from "../container/create";
+import { inheritance } from "../container/io/caller";
 import { connectConsoleSocket } from "../container/io/console-socket";
-import { CREATE_FLAGS, createOptions } from "./flags/container";
-import { NEW_CONTAINER } from "./flags/operands";
+import { callerVariable } from "../linux/file/caller-environment";
+import { NEW_CONTAINER } from "./flags/common";
+import { CREATE_FLAGS, createOptions } from "./flags/create";
 
 export default defineCommand({
   args: { container: NEW_CONTAINER, ...CREATE_FLAGS },
@@ -10,9 +13,12 @@ export default defineCommand({
   failure: 1,
   examples: ["hako create --bundle /bundles/web web"],
   run({ args, data: { globals } }) {
-    const options = createOptions(globals, args.container, args);
-    const terminal = options.bundle.config.process?.terminal === true;
+    // first: later the numbers may be ours
+    const { environment, preserveFds } = inheritance(args["preserve-fds"], callerVariable);
+    const bundle = checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
+    const options = createOptions(globals, args.container, args, preserveFds);
+    const terminal = bundle.config.process?.terminal === true;
     using consoleSocket = connectConsoleSocket(terminal, args["console-socket"], true);
-    createContainer({ ...options, consoleSocket });
+    createContainer({ ...options, bundle, consoleSocket });
   },
 });

@@ -1,8 +1,8 @@
 import { defineCommand } from "../cli/command";
 import { deleteContainer } from "../container/delete";
 import { callerOpenFiles } from "../linux/process/rlimit";
-import { CONTAINER } from "./flags/operands";
-import { forContainers, MORE, REGEX } from "./flags/regex";
+import { CONTAINER } from "./flags/common";
+import { forContainers, MORE, REGEX } from "./flags/for-containers";
 
 export default defineCommand({
   meta: {

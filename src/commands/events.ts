@@ -5,7 +5,7 @@ import { type ContainerEvent, statsEvent, watchEvents } from "../container/event
 import { containerId } from "../oci/id";
 import { exactJson } from "../oci/json";
 import { print, UNREAD } from "../output/print";
-import { CONTAINER } from "./flags/operands";
+import { CONTAINER } from "./flags/common";
 
 export default defineCommand({
   args: {

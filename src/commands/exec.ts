@@ -3,7 +3,7 @@ import { execInContainer } from "../container/exec";
 import { inheritance } from "../container/io/caller";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
-import { CONTAINER, PIDFD_SOCKET } from "./flags/operands";
+import { CONTAINER, PIDFD_SOCKET } from "./flags/common";
 
 export default defineCommand({
   args: {

@@ -1,8 +1,8 @@
 import { defineCommand } from "../cli/command";
 import { killContainer } from "../container/kill";
 import { signalNames, signalNumber } from "../linux/process/signals";
-import { CONTAINER } from "./flags/operands";
-import { forContainers, REGEX } from "./flags/regex";
+import { CONTAINER } from "./flags/common";
+import { forContainers, REGEX } from "./flags/for-containers";
 
 export default defineCommand({
   meta: {

@@ -1,7 +1,7 @@
 import { defineCommand } from "../cli/command";
 import { listContainers } from "../container/list";
 import { print, printTable } from "../output/print";
-import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
+import { FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 export default defineCommand({
   args: {

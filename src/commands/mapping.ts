@@ -2,7 +2,7 @@ import { defineCommand } from "../cli/command";
 import { containerId, sandboxId } from "../oci/id";
 import { print, printJson, printTable } from "../output/print";
 import { MappingStore } from "../state/mapping";
-import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 const add = defineCommand({
   meta: { description: "claim a container's id for a sandbox; fails if the id is mapped already" },

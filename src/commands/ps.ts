@@ -2,7 +2,7 @@ import { defineCommand } from "../cli/command";
 import { containerPids, processTable } from "../container/ps";
 import { containerId } from "../oci/id";
 import { print } from "../output/print";
-import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/operands";
+import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 export default defineCommand({
   args: { container: CONTAINER, ...FORMAT_FLAGS },

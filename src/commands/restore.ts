@@ -3,9 +3,9 @@ import { checkedBundle } from "../container/bundle";
 import { runRestored } from "../container/criu/run-restored";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
-import { CREATE_FLAGS } from "./flags/container";
+import { NEW_CONTAINER } from "./flags/common";
+import { CREATE_FLAGS } from "./flags/create";
 import { CRIU_FLAGS, criuFlags } from "./flags/criu";
-import { NEW_CONTAINER } from "./flags/operands";
 
 export default defineCommand({
   args: {

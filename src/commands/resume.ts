@@ -1,7 +1,7 @@
 import { defineCommand } from "../cli/command";
 import { resumeContainer } from "../container/pause";
 import { containerId } from "../oci/id";
-import { CONTAINER } from "./flags/operands";
+import { CONTAINER } from "./flags/common";
 
 export default defineCommand({
   args: { container: CONTAINER },

@@ -1,9 +1,10 @@
+import { secondsOf } from "../base/duration";
+import { binarySize } from "../base/size";
 import { defineCommand } from "../cli/command";
 import type { showSandbox } from "../container/sandboxes";
 import { sandboxId } from "../oci/id";
 import { print, printJson, printTable } from "../output/print";
-import { FORMAT_FLAGS, wantsJson } from "./flags/operands";
-import { binarySize, seconds } from "./flags/quantities";
+import { FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 const list = defineCommand({
   meta: { description: "list sandboxes and how many containers are in each" },
@@ -62,7 +63,7 @@ function printSandbox({ containers, use }: ReturnType<typeof showSandbox>): void
     ["RESOURCE", "USE"],
     [
       ["memory", binarySize(use.memory)],
-      ["cpu time", seconds(use.cpu)],
+      ["cpu time", secondsOf(use.cpu)],
       ["processes", String(use.processes)],
     ],
   );

@@ -3,7 +3,7 @@ import { notifySocket } from "../container/io/caller";
 import { startAndNotify } from "../container/start";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
-import { CONTAINER } from "./flags/operands";
+import { CONTAINER } from "./flags/common";
 
 export default defineCommand({
   args: { container: CONTAINER },

@@ -3,7 +3,7 @@ import { statusOf } from "../container/status";
 import { containerId } from "../oci/id";
 import { printJson } from "../output/print";
 import { readContainer, stateOf } from "../state/record";
-import { CONTAINER } from "./flags/operands";
+import { CONTAINER } from "./flags/common";
 
 export default defineCommand({
   args: { container: CONTAINER },

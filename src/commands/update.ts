@@ -2,7 +2,7 @@ import { defineCommand } from "../cli/command";
 import { updateContainer } from "../container/update";
 import { changesOf, LIMIT_FLAGS, SCHEMA_FLAGS } from "../container/update-values";
 import { containerId } from "../oci/id";
-import { CONTAINER } from "./flags/operands";
+import { CONTAINER } from "./flags/common";
 
 type LimitFlag = keyof typeof LIMIT_FLAGS;
 interface TextFlag {

@@ -4,7 +4,7 @@ import { bundleFindings, type Finding, idFindings } from "../container/validate/
 import { problemLine } from "../oci/config";
 import { printJson } from "../output/print";
 import { toStandardError } from "../output/standard-error";
-import { BUNDLE } from "./flags/operands";
+import { BUNDLE } from "./flags/common";
 
 export default defineCommand({
   meta: {

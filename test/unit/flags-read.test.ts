@@ -35,7 +35,10 @@ function namesRead(source: string): Set<string> {
 }
 
 /** Further modules that are handed a command's flags. */
-const HANDED_ON: Readonly<Record<string, readonly string[]>> = { exec: ["container/exec-spec.ts"] };
+const HANDED_ON: Readonly<Record<string, readonly string[]>> = {
+  exec: ["container/exec-spec.ts"],
+  run: ["container/script/script.ts"],
+};
 
 /** What runc's callers may say though it is so anyway. */
 const NOTHING_TO_DO: Readonly<Record<string, string>> = { exec: "no-subreaper" };

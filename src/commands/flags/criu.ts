@@ -1,5 +1,5 @@
 import { HakoError } from "../../base/errors";
-import type { Arguments } from "../../cli/arguments";
+import type { Arguments, Values } from "../../cli/arguments";
 import type { Globals } from "../../cli/global-flags";
 import type { CriuFlags } from "../../container/criu/checkpoint-image";
 import type { CgroupMode } from "../../container/criu/criu-message";
@@ -37,20 +37,7 @@ export const CRIU_FLAGS = {
   "lazy-pages": { type: "boolean", description: "hand out pages of memory when they are needed" },
 } as const satisfies Arguments;
 
-interface CriuFlagValues {
-  "image-path": string;
-  "work-path": string | undefined;
-  "tcp-established": boolean;
-  "ext-unix-sk": boolean;
-  "shell-job": boolean;
-  "file-locks": boolean;
-  "manage-cgroups-mode": string;
-  "empty-ns": readonly string[];
-  "auto-dedup": boolean;
-  "lazy-pages": boolean;
-}
-
-export function criuFlags(values: CriuFlagValues, { criu }: Globals): CriuFlags {
+export function criuFlags(values: Values<typeof CRIU_FLAGS>, { criu }: Globals): CriuFlags {
   const other = values["empty-ns"].find((type) => type !== "network");
   if (other !== undefined) {
     throw new HakoError({

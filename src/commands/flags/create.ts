@@ -1,11 +1,9 @@
-import type { Arguments } from "../../cli/arguments";
+import type { Arguments, Values } from "../../cli/arguments";
 import type { Globals } from "../../cli/global-flags";
-import { checkedBundle } from "../../container/bundle";
-import { inheritance, notifySocket } from "../../container/io/caller";
-import { callerVariable } from "../../linux/file/caller-environment";
+import { notifySocket } from "../../container/io/caller";
 import { callerOpenFiles } from "../../linux/process/rlimit";
 import { containerId } from "../../oci/id";
-import { BUNDLE, PIDFD_SOCKET } from "./operands";
+import { BUNDLE, PIDFD_SOCKET } from "./common";
 
 /** Flags of create and run. */
 export const CREATE_FLAGS = {
@@ -40,26 +38,13 @@ export const CREATE_FLAGS = {
   },
 } as const satisfies Arguments;
 
-interface CreateFlagValues {
-  bundle: string;
-  config: string | undefined;
-  "pidfd-socket": string | undefined;
-  "pid-file": string | undefined;
-  "no-pivot": boolean;
-  "no-new-keyring": boolean;
-  "preserve-fds": string;
-}
-
-/** The part of create's options that its flags make; the bundle is checked, the id too. */
-export function createOptions(globals: Globals, id: string, values: CreateFlagValues) {
-  // first: later the numbers may be ours
-  const inherited = inheritance(values["preserve-fds"], callerVariable);
-  const { bundle, config } = values;
-  const checked = checkedBundle(bundle, inherited.environment, globals.cgroupManager, config);
-  return { ...placeOptions(globals, id, values, inherited.preserveFds), bundle: checked };
-}
-
-export function placeOptions(globals: Globals, id: string, values: CreateFlagValues, preserveFds: number) {
+/** Of create's options what its flags say, and what the caller hands on. */
+export function createOptions(
+  globals: Globals,
+  id: string,
+  values: Values<typeof CREATE_FLAGS>,
+  preserveFds: number,
+) {
   return {
     root: globals.root,
     rootless: globals.rootless,

@@ -1,0 +1,129 @@
+import { HakoError } from "../../base/errors";
+import type { Argument } from "../../cli/arguments";
+import type { ScriptValues } from "../../container/script/script";
+import { CREATE_FLAGS } from "./create";
+
+/** Flags of the form without a bundle. A limit that is left empty is refused: the program would have none. */
+export const SCRIPT_FLAGS = {
+  rootfs: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "DIR",
+    description:
+      "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away",
+  },
+  name: {
+    type: "string",
+    valueHint: "ID",
+    description: "with --rootfs: the container's id, as the operand; hako makes one if not given",
+  },
+  memory: {
+    type: "string",
+    keepsEmpty: true,
+    alias: "m",
+    valueHint: "SIZE",
+    description: "with --rootfs: memory limit, as 64M or 1G",
+  },
+  cpus: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "N",
+    description: "with --rootfs: processors' time, as 0.5",
+  },
+  pids: {
+    type: "string",
+    keepsEmpty: true,
+    alias: "pids-limit",
+    valueHint: "N",
+    description: "with --rootfs: limit of processes and threads",
+  },
+  network: {
+    type: "string",
+    alias: "net",
+    valueHint: "none|host|PATH",
+    description:
+      "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace's",
+  },
+  env: {
+    type: "string",
+    alias: "e",
+    valueHint: "K=V",
+    multiple: true,
+    description: "with --rootfs: set a variable; K alone takes the caller's value",
+  },
+  mount: {
+    type: "string",
+    valueHint: "SPEC",
+    multiple: true,
+    description: "with --rootfs: type=bind,source=DIR,target=DIR[,ro], or type=tmpfs,target=DIR[,OPTION]",
+  },
+  volume: {
+    type: "string",
+    alias: "v",
+    valueHint: "SOURCE:TARGET[:ro]",
+    multiple: true,
+    description: "with --rootfs: a bind mount in fewer letters",
+  },
+  user: {
+    type: "string",
+    keepsEmpty: true,
+    alias: "u",
+    valueHint: "U[:G]",
+    description: "with --rootfs: names or numbers of user and group",
+  },
+  workdir: {
+    type: "string",
+    alias: "w",
+    valueHint: "DIR",
+    description:
+      "with --rootfs: working directory; if not given /, or with --rootfs / without --user the caller's",
+  },
+  "read-only": {
+    type: "boolean",
+    description: "with --rootfs: it, and all that is mounted below it, can't be written",
+  },
+  hostname: {
+    type: "string",
+    valueHint: "NAME",
+    description: "with --rootfs: host name; the id if not given",
+  },
+  seccomp: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "default|FILE|off",
+    description: "with --rootfs: what system calls it may make: as ordinary programs do, or a profile's",
+  },
+  tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
+} as const satisfies Record<keyof ScriptValues | "name", Argument>;
+
+/** Flags that only say something of a bundle. */
+export function refuseBundleFlags({ bundle, config }: { bundle: string; config: string | undefined }): void {
+  const given =
+    bundle !== CREATE_FLAGS.bundle.default ? "--bundle" : config !== undefined ? "--config" : undefined;
+  if (given === undefined) return;
+  throw new HakoError({
+    code: "usage",
+    message: `${given} and --rootfs contradict each other`,
+    hint: "a bundle's config.json names its root file system",
+  });
+}
+
+/** Flags and operands of the form without a bundle, beside one. */
+export function refuseScriptFlags(args: Record<string, unknown>, rest: readonly string[]): void {
+  for (const name of Object.keys(SCRIPT_FLAGS)) {
+    const value = args[name];
+    if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue;
+    throw new HakoError({
+      code: "usage",
+      message: `--${name} needs --rootfs`,
+      hint: name === "name" ? "the id is the operand" : "a bundle's config.json says it",
+    });
+  }
+  if (rest.length > 0) {
+    throw new HakoError({
+      code: "usage",
+      message: `unexpected operand ${JSON.stringify(rest[0])}`,
+      hint: "a command needs --rootfs; a bundle's is in its config.json",
+    });
+  }
+}
