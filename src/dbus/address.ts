@@ -5,11 +5,11 @@ import { textOf } from "../linux/call/bytes";
 export interface Address {
   /** "@NAME" is in the abstract namespace (unix(7)). */
   socket: string;
-  /** systemd's own socket, without a bus between: there is nobody to say hello to, and no names (dbus.socket(5)). */
+  /** systemd listens here itself, with no bus between: no Hello is sent, and no names are known (dbus.socket(5)). */
   peer: boolean;
 }
 
-/** Where a systemd listens itself, below /run or a user's runtime directory. */
+/** The private socket of a systemd, below /run or a user's runtime directory. */
 const PRIVATE = "systemd/private";
 
 function unescapeValue(value: string): string {
@@ -49,8 +49,8 @@ export type Scope = "system" | "user";
 type Environment = (name: string) => string | undefined;
 
 /**
- * Where a systemd may be reached, in the order to try: what the environment says, systemd's own socket (as systemctl does: it is
- * there without a dbus-daemon, and not slowed down by its other users), the bus.
+ * The addresses at which a systemd may be reached, in the order to try them: the one that the environment names, systemd's private socket,
+ * the bus. The private socket comes before the bus, as in systemctl: it exists without a dbus-daemon, and no other client slows it down.
  */
 export function addressesOf(scope: Scope, environment: Environment): Address[] {
   const named =

@@ -8,7 +8,7 @@ import { decodeMessage, encodeMessage, type Message, messageLength } from "./mes
 import type { Value } from "./types";
 
 const BUS = "org.freedesktop.DBus";
-/** As libsystemd's and libdbus's own limit of a call. */
+/** How long a call may take; libsystemd and libdbus have the same limit. */
 const CALL_MS = 25_000;
 
 export interface MethodCall {
@@ -20,7 +20,7 @@ export interface MethodCall {
   body?: readonly Value[];
 }
 
-/** What a method gave back, or the error it ended with: "org.freedesktop.systemd1.UnitExists". */
+/** What a method returned, or the error that it ended with, such as "org.freedesktop.systemd1.UnitExists". */
 export type BusReply =
   | { body: readonly Value[]; error: undefined }
   | { body: undefined; error: { name: string; message: string } };
@@ -30,7 +30,7 @@ export interface SignalMatch {
   member: string;
 }
 
-/** One connection to a bus or a peer, for the time of one command. All calls wait, at most until a deadline. */
+/** A connection to a bus or a peer, for the time of one command. Every call waits for its reply, at most until a deadline. */
 export class Connection implements Disposable {
   readonly #socket: Fd;
   readonly #address: Address;
@@ -51,21 +51,21 @@ export class Connection implements Disposable {
     }
   }
 
-  /** Calls a method; an error that the other side answers with is given back, not thrown. */
+  /** Calls a method. An error in the reply is returned, not thrown. */
   tryCall(call: MethodCall): BusReply {
     return this.#call({ ...call, deadline: Date.now() + CALL_MS });
   }
 
   /** From now on signals of this kind are kept for `waitForSignal`. */
   subscribe(sender: string, { interface: name, member }: SignalMatch): void {
-    // a peer sends us all that it says
+    // a peer sends every signal without being asked
     if (this.#address.peer) return;
     const rule = `type='signal',sender='${sender}',interface='${name}',member='${member}'`;
     const answer = this.tryCall({ ...bus("AddMatch"), signature: "s", body: [rule] });
     if (answer.error !== undefined) throw this.failure(`AddMatch: ${answer.error.message}`);
   }
 
-  /** The body of the first signal for which `wanted` holds; undefined when none has come after so many milliseconds. */
+  /** The body of the first signal for which `wanted` holds; undefined when none has come within `milliseconds`. */
   waitForSignal(
     match: SignalMatch,
     milliseconds: number,
@@ -113,9 +113,10 @@ export class Connection implements Disposable {
   }
 
   /**
-   * SASL's EXTERNAL without a name (specification, "Authentication Protocol"): who we are is what the kernel says of the
-   * socket's other end. In a user namespace our own number of ourselves would not be the server's. All is sent at once, as by
-   * libsystemd: its server would leave a message lie that it reads together with BEGIN. Older ones say OK to both lines.
+   * SASL's EXTERNAL mechanism (specification, "Authentication Protocol"). No user id is sent: the server takes the one that the kernel
+   * tells of the socket's other end, for in a user namespace hako's own id is not the one that the server knows.
+   * The three lines go in one write, as in libsystemd: a server of libsystemd forgets a message that it reads together with BEGIN.
+   * Older servers answer OK to AUTH and to DATA.
    */
   #authenticate(deadline: number): void {
     writeAllWaiting(this.#socket, "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
@@ -125,7 +126,7 @@ export class Connection implements Disposable {
     if (!answer.startsWith("OK ")) throw this.failure(`refuses this user: ${answer}`);
   }
 
-  /** A line of the other side's, before messages begin. */
+  /** The next line of the server, before messages begin. */
   #line(deadline: number): string {
     for (;;) {
       const end = this.#received.indexOf("\r\n");
@@ -151,7 +152,7 @@ export class Connection implements Disposable {
     }
   }
 
-  /** Takes what has arrived, waiting for it; false when the deadline has passed. */
+  /** Waits for data and takes what has arrived; false when the deadline has passed. */
   #fill(deadline: number): boolean {
     if (!waitFor(this.#socket, "read", Math.max(0, deadline - Date.now()))) return false;
     const data = readWaiting(this.#socket);

@@ -14,12 +14,12 @@ class Writer {
     return this.#buffer.subarray(0, this.#length);
   }
 
-  /** Zero bytes up to a multiple of `to`, as padding has to be. */
+  /** Pads with zero bytes, as the specification demands, up to a multiple of `to`. */
   align(to: number): void {
     this.#room((to - (this.#length % to)) % to);
   }
 
-  /** Room for so many bytes; where it begins. */
+  /** Makes room for `size` bytes and returns where the room begins. */
   #room(size: number): number {
     const at = this.#length;
     while (at + size > this.#buffer.length) {
@@ -53,7 +53,7 @@ class Writer {
     this.#buffer.set(bytes, at);
   }
 
-  /** Puts the length of what `write` writes before it, without the padding that follows the length itself. */
+  /** Writes an array: its length in bytes, padding (which the length does not count), and then what `write` writes. */
   array(alignment: number, write: () => void): void {
     this.number("u", 0);
     const at = this.#length - 4;
@@ -93,7 +93,7 @@ function write(writer: Writer, type: Type, value: Value): void {
   });
 }
 
-/** Values as their signature says, little-endian. */
+/** The bytes of values, little-endian, in the types that the signature names. */
 export function marshal(signature: string, values: readonly Value[]): Buffer {
   const writer = new Writer();
   parseSignature(signature).forEach((type, index) => {

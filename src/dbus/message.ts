@@ -64,7 +64,7 @@ function padding(length: number): number {
   return (8 - (length % 8)) % 8;
 }
 
-/** How many bytes the message at the beginning of `bytes` has; undefined if that isn't known yet. */
+/** The length of the message that `bytes` begin with; undefined while too few bytes are there to know it. */
 export function messageLength(bytes: Buffer): number | undefined {
   if (bytes.length < FIXED_HEADER) return undefined;
   const little = isLittleEndian(bytes);

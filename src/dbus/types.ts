@@ -42,7 +42,7 @@ export function isBasic(code: string): code is BasicCode {
   return Object.hasOwn(BASIC_SIZES, code);
 }
 
-/** Where a value of the type may begin: a multiple of so many bytes from the message's start. */
+/** A value of the type begins at a multiple of this many bytes from the start of its message. */
 export function alignmentOf(type: Type): number {
   if (type.kind === "basic") return BASIC_SIZES[type.code];
   if (type.kind === "variant") return 1;

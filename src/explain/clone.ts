@@ -11,10 +11,9 @@ import { getLimit } from "../linux/process/rlimit";
 import { effectiveUser } from "../linux/process/rootless";
 import { type Confinement, confinedHint, confinement, rightsHint } from "./rights";
 
-/** The names of namespaces in procfs, where they aren't config.json's. */
 const NO_LIMIT = 2n ** 64n - 1n;
 
-/** What a process could not be made with. */
+/** The call that failed to make a process. */
 export interface CloneCall {
   /** CLONE_NEW* */
   flags: number;
@@ -24,7 +23,7 @@ export interface CloneCall {
   joinsPid: boolean;
 }
 
-/** An error of clone3, or of clone or unshare in its place, with what this host says about its reason. */
+/** Adds the reason that this host shows to an error of clone3, clone or unshare. Other errors are returned unchanged. */
 export function explainClone(error: HakoError, call: CloneCall): HakoError {
   if (!["clone3", "clone", "unshare"].includes(error.syscall ?? "")) return error;
   const hint = cloneHint(error, call);
@@ -85,7 +84,7 @@ function noMoreNamespaces(types: readonly NamespaceType[]): string {
   return `one of these is used up, or namespaces are nested too deep: ${all}`;
 }
 
-/** Switches that distributions added: the value that refuses, and what to do. */
+/** Sysctls that forbid user namespaces: the file, the value that forbids them, and what to do. */
 const SWITCHES = [
   [
     "/proc/sys/kernel/unprivileged_userns_clone",
@@ -113,7 +112,7 @@ export function userNamespaceRefused(
   return found ?? confinedHint(confined) ?? "no user namespace is made from within a chroot";
 }
 
-/** New namespaces without a user namespace, or the call as such. */
+/** Why namespaces were refused that come without a user namespace, or why the call itself was. */
 function refused(error: HakoError): string | undefined {
   const confined = confinement();
   const hint = rightsHint(error, confined);

@@ -4,9 +4,9 @@ import { memoryShortage } from "../cgroup/stats/shortage";
 import { SIG } from "../linux/call/constants";
 import type { Explanation } from "./execution";
 
-/** What may be known of the end of a container's process that had not become its program yet. */
+/** What is known about the end of a container's process that died before it executed its program. */
 export interface End {
-  /** The signal that ended it; undefined if that isn't known, or none did. */
+  /** The signal that ended the process; undefined if no signal did, or nobody knows. */
   signal: number | undefined;
   cgroup: CgroupRecord | undefined;
 }
@@ -17,7 +17,7 @@ export function deathError(message: string, end: End): HakoError {
   return new HakoError({ code: "state", message: why === undefined ? message : `${message}: ${why}`, hint });
 }
 
-/** Why a process of ours ended without a word. */
+/** Why such a process ended without an error of its own. */
 export function explainEnd({ signal, cgroup }: End): Explanation {
   const short = cgroup === undefined ? undefined : memoryShortage(cgroup);
   if (short !== undefined) {

@@ -9,36 +9,36 @@ import { openToLook } from "../linux/file/path";
 import { fileStatusOf, mountStatusOf } from "../linux/file/stat";
 import { getLimit } from "../linux/process/rlimit";
 
-/** An interpreter may be a script; the kernel follows so many (fs/exec.c). */
+/** An interpreter may be a script itself: the kernel follows five of them (fs/exec.c). */
 const MAX_INTERPRETERS = 5;
 
-/** What can be seen of a program: enough to say why the kernel wouldn't execute it. */
+/** What can be seen of a program from outside: enough to say why the kernel refuses to execute it. */
 export interface Sight {
   path: string;
-  /** Why it can't be got at, or executed; undefined if it can. */
+  /** Why the file can't be reached or executed; undefined if it can. */
   errno: ErrnoName | undefined;
   directory: boolean;
-  /** Its permission bits and owner; undefined if it can't be got at. */
+  /** Permission bits and owner; undefined if the file can't be reached. */
   rights: { mode: number; uid: number } | undefined;
   /** The user that the program would be executed as. */
   user: number | undefined;
-  /** The path leads to a program of hako's in memory, as /proc/self/exe does in a process that has not become its program yet. */
+  /** The path leads to hako's own program in memory, as /proc/self/exe does until the container's program is executed. */
   own: boolean;
-  /** It lies on a mount with the option noexec. */
+  /** The file lies on a mount with the option noexec. */
   noexec: boolean;
-  /** undefined where it can't be read. */
+  /** undefined where the file can't be read. */
   format: Format | undefined;
-  /** What executes it: a script's interpreter, or the loader of a program with shared libraries. */
+  /** The file that the kernel executes for it: a script's interpreter, or the loader of a program with shared libraries. */
   interpreter: Sight | undefined;
 }
 
 /** Where programs are looked at. */
 export interface SightPlace {
-  /** Opens what is there only to look at it. */
+  /** Opens a file with O_PATH: only to look at it. */
   open(path: string): Fd | undefined;
-  /** What kind of program it is that was found at a path; undefined where it can't be read. */
+  /** The format of the program that was found at a path; undefined where it can't be read. */
   format(path: string, found: Fd): Format | undefined;
-  /** Why `user` can't get at it, or execute it. */
+  /** Why `user` can't reach or execute the file. */
   errno(path: string): ErrnoName | undefined;
   readonly user: number | undefined;
 }
@@ -52,7 +52,7 @@ const HERE: SightPlace = {
   },
 };
 
-/** Looks at a program, which may be hostile, and at what would execute it. */
+/** Looks at a program, which may be hostile, and at the interpreter or loader that would execute it. */
 export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
   const sight: Sight = {
     path,
@@ -72,7 +72,7 @@ export function lookAtProgram(path: string, place = HERE, depth = 0): Sight {
   sight.rights = { mode, uid };
   sight.own = linkText(file.path).startsWith("/memfd:hako:");
   sight.noexec = mountStatusOf(file).noexec;
-  // A device is not even opened: that alone may do something. Nor is a file of the kernel's, which has no size.
+  // Opening a device may have an effect, and files of the kernel have no size: neither is opened.
   if (type === "file") sight.format = size === 0 ? { kind: "empty" } : place.format(path, file);
   const name = interpreterOf(sight.format);
   if (name !== undefined && depth < MAX_INTERPRETERS)
@@ -114,7 +114,7 @@ export function executionError(path: string, errno: number, sight: Sight): HakoE
   });
 }
 
-/** Why execve(2) fails so. The errno's own text is the caller's: clients read it. */
+/** Why execve(2) fails with this errno. The caller writes the errno's own text before it, which clients look for. */
 export function explainExecution(sight: Sight, errno: ErrnoName | undefined): Explanation {
   switch (errno) {
     case "ENOENT":
@@ -149,7 +149,7 @@ function stackLimit(): string {
   return `RLIMIT_STACK, ${soft === 2n ** 64n - 1n ? "which has no limit here" : `${soft} bytes`}`;
 }
 
-/** The file is there, and what shall execute it isn't. */
+/** The file exists, but its interpreter or loader does not. */
 function missingInterpreter({ path, format, interpreter }: Sight): Explanation {
   if (interpreter === undefined) return {};
   if (interpreter.errno === undefined) return missingInterpreter(interpreter);
@@ -181,7 +181,7 @@ function libcHint(loader: string): string {
 
 function denied(sight: Sight): Explanation {
   const { directory, noexec, errno, own, interpreter } = sight;
-  // from outside nothing is there: only the process itself finds it
+  // such a path exists only for the process itself, not for who looks from outside
   if (own || errno === "ENOENT") {
     return {
       why: "it leads to the process that shall execute it, which is hako's",

@@ -7,7 +7,7 @@ import { type MountEntry, readMountinfo } from "../linux/mount/mountinfo";
 import type { Mount } from "../oci/config";
 import { isBind } from "../oci/mount-options";
 
-/** The mount that what is at a path lies on, as this process sees it. */
+/** The mount that a path lies on, as this process sees it; undefined if nothing is there. */
 function mountAt(path: string): MountEntry | undefined {
   using file = openToLook(path);
   if (file === undefined) return undefined;
@@ -19,7 +19,7 @@ function kernel(): string {
   return readText("/proc/sys/kernel/osrelease").trim();
 }
 
-/** What to try about a mount that failed; undefined where nothing more is known than the error says. */
+/** What to try about a mount that failed; undefined where the error says all that is known. */
 export function mountHint(
   mount: Mount,
   bundle: string | undefined,
@@ -59,7 +59,7 @@ function bindHint(source: string, destination: string, cause: HakoError): string
   return undefined;
 }
 
-/** What a mount has from a more privileged user namespace can't be taken from it (mount_namespaces(7), "Restrictions on mount namespaces"). */
+/** A user namespace can't clear flags that a mount has from a more privileged one (mount_namespaces(7), "Restrictions on mount namespaces"). */
 function lockedHint(source: string): string | undefined {
   const options = mountAt(source)?.options.join(",");
   if (options === undefined) return undefined;
@@ -77,8 +77,8 @@ function pointHint(destination: string): string {
 }
 
 /**
- * The kernel lets a user namespace have a procfs or sysfs only of namespaces that it owns, and where it would show
- * nothing that the outer one hides (mount_too_revealing in fs/namespace.c).
+ * Why a file system can't be mounted in a user namespace. A procfs or sysfs must belong to a namespace that the user namespace owns, and
+ * must show nothing that masks on the outer one hide (mount_too_revealing in fs/namespace.c).
  */
 export function inUserNamespaceHint(type = "", destination: string): string {
   if (type !== "proc" && type !== "sysfs") return `in a user namespace the kernel allows no ${type} mount`;
@@ -92,7 +92,7 @@ export function inUserNamespaceHint(type = "", destination: string): string {
   return `${place} here is masked in part (${first.mountpoint}${covers.length > 1 ? ` and ${covers.length - 1} more` : ""}), as in a container: run the outer one with an unmasked ${place} (--security-opt systempaths=unconfined, unmask=ALL), or bind ${place}`;
 }
 
-/** Why the owners of a mount can't be mapped: named are the file system and the kernel, which decide it. */
+/** Why the owners of a mount can't be mapped: the file system and the kernel decide that, so the hint names both. */
 export function idMapHint(source: string, cause: HakoError): string | undefined {
   if (!hasErrno(cause, "EINVAL", "EPERM", "EOPNOTSUPP") || cause.syscall !== "mount_setattr")
     return undefined;

@@ -28,7 +28,7 @@ const CAPABILITY_OF: Partial<Record<SyscallName, CapabilityName>> = {
   setresgid: "CAP_SETGID",
   setresuid: "CAP_SETUID",
 };
-/** Of calls that do many things, by what they are called on, or for. */
+/** The capability of calls that do many things, by a word of the error: what the call was made on, or for. */
 const CAPABILITY_FOR: readonly (readonly [call: SyscallName, what: RegExp, capability: CapabilityName])[] = [
   ["ioctl", /\blo\b/, "CAP_NET_ADMIN"],
   ["prctl", /^prctl \(drop /, "CAP_SETPCAP"],
@@ -38,7 +38,7 @@ const CAPABILITY_FOR: readonly (readonly [call: SyscallName, what: RegExp, capab
 export interface Confinement {
   root: boolean;
   capabilities: bigint;
-  /** It is under a seccomp filter: that of a container that it runs in, as a rule. */
+  /** A seccomp filter is in force, mostly that of a container that hako runs in. */
   filtered: boolean;
   /** The AppArmor profile or SELinux domain that confines it; undefined if none does. */
   profile: string | undefined;
@@ -65,7 +65,7 @@ export function confinement(): Confinement {
   };
 }
 
-/** What an outer container is given so that it forbids nothing; a security module's refusal is EACCES as a rule, a filter's EPERM. */
+/** Which flags of the outer container lift what confines hako. A security module mostly answers EACCES, a seccomp filter EPERM. */
 export function confinedHint({ filtered, profile }: Confinement, errno?: ErrnoName): string | undefined {
   const filter = filtered
     ? "hako runs in a container whose seccomp filter may forbid it: --security-opt seccomp=unconfined or --privileged there"
@@ -76,15 +76,15 @@ export function confinedHint({ filtered, profile }: Confinement, errno?: ErrnoNa
   return errno === "EACCES" ? module : (filter ?? module);
 }
 
-/** Why the kernel refuses a call to this process; undefined where nothing is known to be in its way. */
+/** Why the kernel refuses a call of this process; undefined where no reason is known. */
 export function rightsHint(
   { syscall = "", errno, message }: Pick<HakoError, "syscall" | "errno" | "message">,
   confined: Confinement = confinement(),
 ): string | undefined {
-  // some say what for: "setns (network)"
+  // the name may be followed by a purpose: "setns (network)"
   const call = syscall.split(" ")[0] as SyscallName;
   const has = (name: CapabilityName) => (confined.capabilities & capabilityBit(name)) !== 0n;
-  // the mode of a file is nothing to root, if it is whole
+  // the mode of a file does not stop a root that has all capabilities
   const shutOut = errno === "EACCES" && call !== "execve" && confined.root && !has("CAP_DAC_OVERRIDE");
   const capability = shutOut
     ? "CAP_DAC_OVERRIDE"
@@ -95,7 +95,7 @@ export function rightsHint(
   if (errno === "ENOSYS") return confined.filtered ? hiddenHint(has(capability) ? undefined : short) : OLD;
   if (has(capability)) return confinedHint(confined, errno);
   if (!confined.root) return `it takes ${capability}: run as root`;
-  // docker's own profile opens with the capability, so the filter need not be told apart
+  // docker's profile allows the call to who has the capability, so one flag lifts both
   return `root lacks ${capability} here, as in a container: --cap-add ${short} or --privileged there`;
 }
 
@@ -112,7 +112,7 @@ function hiddenHint(lacking: string | undefined): string {
 
 const REFUSALS: ReadonlySet<ErrnoName> = new Set<ErrnoName>(["EPERM", "EACCES", "ENOSYS"]);
 
-/** An error of a call that was refused, with what this process lacks for it; others, and those that have a hint, as they are. */
+/** Adds to an error of a refused call what this process lacks for it. Other errors, and those with a hint, are returned unchanged. */
 export function explainRights(error: HakoError, confined?: Confinement): HakoError {
   let refused: HakoError | undefined;
   for (let each: unknown = error; each instanceof HakoError; each = each.cause) {

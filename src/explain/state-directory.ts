@@ -6,10 +6,10 @@ import { mountStatusOf } from "../linux/file/stat";
 import { effectiveUser } from "../linux/process/rootless";
 
 const STATE_ERRNOS = new Set(["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO"]);
-/** What is done with its files: another call on a path below it is about something else, a mount perhaps. */
+/** The calls that hako makes on files of the state directory. Another call on a path below it is about something else, such as a mount. */
 const CALLS = new Set(["open", "read", "write", "mkdir", "mkdirat", "rename", "unlinkat", "fchmod", "bind"]);
 
-/** An error that came from a file of the state directory, with what is wrong with that; others as they are. */
+/** Adds what is wrong with the state directory to an error that comes from one of its files. Other errors are returned unchanged. */
 export function explainStateDirectory(root: string, error: HakoError): HakoError {
   const directory = resolve(root);
   const found = causes(error).find(
@@ -31,7 +31,7 @@ function causes(error: HakoError): HakoError[] {
   return found;
 }
 
-/** The root itself, what is in it, and what of the way to it has to be made. */
+/** Whether a path is the state directory, lies in it, or is a directory above it that had to be made. */
 function isOf(directory: string, syscall: string | undefined, path = ""): boolean {
   const made = syscall === "mkdir" || syscall === "mkdirat";
   return `${path}/`.startsWith(`${directory}/`) || (made && directory.startsWith(`${path}/`));

@@ -21,46 +21,46 @@ const SEEK_SET = 0;
 const SEEK_END = 2;
 const MOST_READ = 65536;
 
-/** What a program in the container is under. */
+/** The seccomp filter that a program in the container runs under. */
 export interface Filtered {
   filter: SeccompFilter;
-  /** What takes away the capability that was kept to put it into force. */
+  /** The step that drops the capability which was kept to load the filter. */
   last: Step | undefined;
 }
 
 export interface ProgramCall {
   path: string;
   argv: readonly string[];
-  /** Where it runs; where that has gone, it runs where we are. */
+  /** The working directory; hako's own is kept where this one is gone. */
   cwd: string;
   /** "NAME=value" */
   environment: readonly string[];
   input: string;
   /** Milliseconds. */
   timeout: number | undefined;
-  /** The soft limit of open files; undefined leaves ours, which Bun has raised. */
+  /** The soft limit of open files; undefined keeps hako's, which Bun has raised. */
   openFiles: number | undefined;
-  /** In a container, under its filter. */
+  /** Set for a program in a container. */
   filtered: Filtered | undefined;
 }
 
 export interface CallEnd {
-  /** undefined when a signal ended it. */
+  /** The exit status; undefined when a signal ended the program. */
   status: number | undefined;
-  /** The name of the signal that ended it. */
+  /** The name of the signal that ended the program. */
   signal: string | undefined;
-  /** Its timeout was over before it ended. */
+  /** The timeout was over before the program ended. */
   late: boolean;
-  /** Why it couldn't be executed: of execve(2). */
+  /** The errno of execve(2); undefined when the program was executed. */
   errno: number | undefined;
-  /** The end of what it wrote. */
+  /** The end of what the program wrote. */
   stdout: Uint8Array;
   stderr: Uint8Array;
 }
 
 /**
- * Runs a program and waits for its end. Its streams are files, so that it waits for nobody. Under a container's filter from its
- * first instruction on where there is one: what is in a container is not ours to trust, nor is a hook there.
+ * Runs a program and waits for its end. Its streams are files in memory, so that it never waits for a reader. In a container it is under the
+ * container's filter from its first instruction on: a hook there is no more to be trusted than the container's program.
  */
 export function callProgram(call: ProgramCall): CallEnd {
   using input = memoryFile(INPUT);
@@ -81,7 +81,7 @@ export function callProgram(call: ProgramCall): CallEnd {
   const plan = { flags: 0, cgroup: undefined, steps, waitsForNothing: true };
   const pid = cloneChild(plan, reports);
   const end = endOf(pid, call.timeout);
-  // it has executed by now, or failed to
+  // the child has ended, so a report of a failed step has been written
   const failed = reports.next();
   if (failed !== undefined && steps[failed[0]] !== execve) throw stepError(steps, failed);
   const errno = failed === undefined ? undefined : -failed[1];
@@ -94,9 +94,9 @@ function directorySteps(path: string): Step[] {
   return -found === errnoNumber("ENOENT") ? [] : [{ what: `chdir ${path}`, call: "chdir", args: [path] }];
 }
 
-/** The end of a child, which a timeout may bring about. */
+/** Waits for the end of a child, and kills it when the timeout is over. */
 function endOf(pid: number, timeout: number | undefined): Pick<CallEnd, "status" | "signal" | "late"> {
-  // not reaped before, so the number is its own
+  // nobody else reaps this child, so the pid can't be another process'
   using process = openPid(pid);
   const late =
     process !== undefined &&
@@ -109,7 +109,7 @@ function endOf(pid: number, timeout: number | undefined): Pick<CallEnd, "status"
     : { status: undefined, signal: signalName(signal), late };
 }
 
-/** The end of what a program wrote, by the descriptor itself: /proc may be the container's, and is not to be trusted. */
+/** The end of what a program wrote. It is read by the descriptor: /proc may be the container's, and is not to be trusted. */
 function written(file: Fd): Uint8Array {
   const size = syscallOn(file.name, "lseek", file.number, 0, SEEK_END);
   syscallOn(file.name, "lseek", file.number, Math.max(0, size - MOST_READ), SEEK_SET);

@@ -10,17 +10,17 @@ import { type CallEnd, callProgram, type Filtered } from "./call-program";
 
 const SHOWN_OUTPUT = 2000;
 
-/** How hooks run in the container, where its process acts. */
+/** How hooks run in the container, where the container's process executes them. */
 export interface HookPlace {
   /** What a hook without an environment of its own gets. */
   environment: readonly string[];
-  /** What hooks are under, of the program that comes after them; a filter with a listener is the program's alone. */
+  /** The filter of the program that comes after the hooks, which holds for hooks too. A filter with a listener is the program's alone. */
   filtered?: Filtered | undefined;
 }
 
 export interface HookContext {
   state: State;
-  /** Where hooks run. */
+  /** The working directory of hooks. */
   cwd: string;
   /** The caller's soft limit of open files, which hooks get. */
   openFiles: number | undefined;
@@ -28,7 +28,7 @@ export interface HookContext {
   inside?: HookPlace;
 }
 
-/** Runs one hook, which errors call `what`, and waits for its end. */
+/** Runs one hook and waits for its end. Errors name it by `what`. */
 export function runHook(what: string, hook: Hook, context: HookContext): void {
   logDebug(what);
   const done = call(hook, context);
@@ -47,7 +47,7 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
   if (done.status !== 0) fail(`exited with status ${done.status}`);
 }
 
-/** A hook without an environment of its own has the caller's, or in the container the program's. */
+/** Calls the hook's program. A hook that names no environment gets the caller's, or in the container the program's. */
 function call({ path, args = [], env, timeout }: Hook, context: HookContext): CallEnd {
   const { state, cwd, inside, openFiles } = context;
   return callProgram({
@@ -62,7 +62,7 @@ function call({ path, args = [], env, timeout }: Hook, context: HookContext): Ca
   });
 }
 
-/** The end of what a hook wrote, without cutting a line in two, in one line. */
+/** The last whole lines of what a hook wrote, joined to one line. */
 function lastLines(output: Uint8Array): string {
   const text = textOf(output).trim();
   const shown = text.length <= SHOWN_OUTPUT ? text : text.slice(-SHOWN_OUTPUT).replace(/^[^\n]*\n/, "");

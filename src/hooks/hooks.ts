@@ -13,9 +13,9 @@ const rare = {
 export type HookKind = keyof Hooks;
 
 /**
- * Runs the hooks of one kind in their order (runtime-spec, config.md "POSIX-platform Hooks"): the state on standard input,
- * their own environment, or that of who is there if they name none: the caller, or in the container its program. The first that
- * fails ends it with an error that holds its output.
+ * Runs the hooks of one kind in their order (runtime-spec, config.md "POSIX-platform Hooks"), with the state on standard input. A hook that
+ * names no environment gets the caller's, or in the container the program's. The first hook that fails ends the series with an error that
+ * holds its output.
  */
 export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
   (hooks?.[kind] ?? []).forEach((hook, index) => {
@@ -23,7 +23,7 @@ export function runHooks(kind: HookKind, hooks: Hooks | undefined, context: Hook
   });
 }
 
-/** Runs the hooks of a kind whose failures are warnings (poststop): each runs, whatever became of the one before. */
+/** Runs the hooks of a kind whose failures are warnings (poststop): every hook runs, also after one that failed. */
 export function runLenientHooks(kind: HookKind, hooks: Hooks | undefined, context: HookContext): void {
   (hooks?.[kind] ?? []).forEach((hook, index) => {
     try {

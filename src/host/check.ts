@@ -13,7 +13,7 @@ import { getLimit } from "../linux/process/rlimit";
 import { isRootless } from "../linux/process/rootless";
 import { tryCgroups, tryNamespace, tryRights } from "./trials";
 
-/** "ok", "missing" (containers don't run without), "absent" (something more would work with it), or not looked at. */
+/** "missing": containers don't run without it. "absent": something more would work with it. */
 export type Verdict = "ok" | "missing" | "absent" | "not tried";
 
 export interface CheckResult {
@@ -60,7 +60,7 @@ const namespaces = NAMESPACE_TYPES.map(
     needed: USUAL_NAMESPACES.includes(type),
     advice: `a kernel with them; see /proc/sys/user/max_${NAMESPACE_FILES[type]}_namespaces`,
     look() {
-      // with rights it is made without a user namespace
+      // root makes this namespace without a user namespace
       tryNamespace(type);
       const limit = namespaceLimit(type);
       return limit === undefined ? "made" : `made, up to ${limit}`;
@@ -204,7 +204,7 @@ const CHECKS: readonly Check[] = [
   },
 ];
 
-/** What this version has nothing to try for. */
+/** What this version of hako can't do, so nothing is tried. */
 const NOT_TRIED: readonly CheckResult[] = [
   { name: "machines", verdict: "not tried", found: "this version has none", advice: "" },
 ];

@@ -8,12 +8,12 @@ import { KEEP_GROUPS } from "../oci/groups";
 import { MOUNT_OPTIONS } from "../oci/mount-options";
 import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../oci/seccomp-words";
 
-/** Annotations that change what this runtime does, for those who filter what strangers may set. */
+/** Annotations that change what hako does. Who runs bundles of strangers filters these. */
 const UNSAFE_ANNOTATIONS: readonly string[] = [PROPERTY_PREFIX, CONFIG_ANNOTATION, KEEP_GROUPS];
 
 /**
- * What this executable can do, whatever the host (runtime-spec features.md); `checkpoints` is whether the host has criu, which
- * callers look for under the name that runc and crun give it.
+ * What this executable can do on any host (runtime-spec features.md). `checkpoints` says whether the host has criu: callers look for that
+ * under the name that runc and crun give it.
  */
 export function features(checkpoints: boolean): Record<string, unknown> {
   return {

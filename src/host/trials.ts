@@ -13,9 +13,9 @@ import { reapChild } from "../linux/process/process";
 import { effectiveUser, inUserNamespace } from "../linux/process/rootless";
 import { cloneChild, Reports } from "../linux/steps/clone";
 
-/** What a container's process does is tried by a child that ends at once: files of procfs don't tell what a filter refuses. */
+/** A child that ends at once tries what a container's process does: files of procfs don't tell what a seccomp filter refuses. */
 
-/** A descriptor that the child may use: it needs no standard input. */
+/** The child may use descriptor 0: it needs no standard input. */
 const FREE = 0;
 const CLOSE_FREE: Step = { what: "close", call: "close", args: [FREE], success: "anything" };
 const { mount, pid, network, user, uts, ipc } = NAMESPACE_FLAGS;
@@ -42,7 +42,7 @@ const TRIALS: Readonly<Record<NamespaceType | "procfs", () => Trial>> = {
   procfs: () => ({ flags: pid | mount, steps: detachedFilesystemSteps("proc", FREE) }),
 };
 
-/** Whether this process makes containers with its own rights; others do so in a user namespace. */
+/** Whether this process makes containers without a user namespace, by its own rights. */
 export function hasRights(): boolean {
   return (effectiveCapabilities() & SYS_ADMIN) !== 0n;
 }
@@ -54,7 +54,7 @@ export function tryRights(): string {
     tryNamespace("user");
     return "in a user namespace";
   }
-  // clients and bundles that are root's ask for no user namespace
+  // bundles and clients of root don't ask for a user namespace
   const hint = "as in a container: --cap-add SYS_ADMIN or --privileged there";
   throw new HakoError({ code: "system", message: "root lacks CAP_SYS_ADMIN", hint });
 }
@@ -72,7 +72,7 @@ export function tryNamespace(type: NamespaceType | "procfs"): void {
     if (masked && error.hint === undefined) {
       throw new HakoError({ ...error, message: error.message, hint: inUserNamespaceHint("proc", "/proc") });
     }
-    // in a user namespace of its own the child has them all
+    // in a user namespace of its own the child has all capabilities
     const confined = confinement();
     throw explainRights(error, own ? confined : { ...confined, capabilities: allCapabilities() });
   }

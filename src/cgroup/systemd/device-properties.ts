@@ -3,12 +3,12 @@ import type { CgroupVersion } from "../hierarchy/layout";
 import type { Property } from "./manager";
 import { stringVariant } from "./variants";
 
-/** systemd reads numbers out of "char-136" and of paths since then; before, the device had to be there. */
+/** The first version of systemd that takes numbers from "char-136" and from paths; for older ones the device must exist. */
 const NUMBERS_SINCE = 240;
 
 type Allowed = Omit<AccessRule, "allow" | "type"> & { type: "b" | "c" };
 
-/** A list of what is allowed; undefined if rules in their order say something else. */
+/** The allowed devices as a list; undefined if the rules, in their order, can't be said as a list. */
 type AllowList = Allowed[] | "everything" | undefined;
 
 function covers(wide: Omit<AccessRule, "allow" | "access">, narrow: Allowed): boolean {
@@ -26,7 +26,7 @@ function overlaps(a: Omit<AccessRule, "allow" | "access">, b: Allowed): boolean 
   return (a.type === "a" || a.type === b.type) && number(a.major, b.major) && number(a.minor, b.minor);
 }
 
-/** The rules as a list: the last one that fits a device decides, and what none names is denied. */
+/** The rules as a list. The last rule that fits a device decides, and a device that no rule names is denied. */
 export function allowList(rules: readonly AccessRule[]): AllowList {
   let list: Allowed[] | "everything" = [];
   for (const { allow, type, major, minor, access } of rules) {
@@ -56,7 +56,7 @@ export function allowList(rules: readonly AccessRule[]): AllowList {
   return list;
 }
 
-/** As DeviceAllow= writes a device (systemd.resource-control(5)); undefined if it can't. */
+/** A device as DeviceAllow= writes it (systemd.resource-control(5)); undefined if it can't be written so. */
 function pattern({ type, major, minor }: Allowed, systemd: number): string | undefined {
   const kind = type === "b" ? "block" : "char";
   if (major === undefined) return minor === undefined ? `${kind}-*` : undefined;
@@ -65,8 +65,8 @@ function pattern({ type, major, minor }: Allowed, systemd: number): string | und
 }
 
 /**
- * On v1 a unit has a cgroup for devices only while it or one beside it has a list: without one, a container would be moved out of its
- * own whenever the last unit beside it ends that has one.
+ * On v1 a unit has a devices cgroup only while it, or a unit beside it, has a list of devices. So every container's unit gets a list: else
+ * its processes would be moved out of their cgroup when the last unit beside it that has one ends.
  */
 const EVERYTHING = [
   ["char-*", "rwm"],
@@ -83,9 +83,9 @@ function properties(policy: "auto" | "strict", list: readonly (readonly [string,
 }
 
 /**
- * The device rules for systemd, which has its own program on the unit: a device must be allowed by both. Where systemd can't say what
- * the rules say, on v2 it has none and ours alone decides; on v1, where there is one list for both and systemd writes it
- * anew now and then, it gets the default devices only.
+ * The device rules as properties of the unit. On v2 systemd has a program of its own beside hako's, and a device must be allowed by both: where
+ * systemd can't express the rules it gets none, and hako's program alone decides. On v1 both write the same list, and systemd writes it anew now
+ * and then: where it can't express the rules it gets the default devices only.
  */
 export function deviceProperties(
   rules: readonly AccessRule[],

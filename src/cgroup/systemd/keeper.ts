@@ -4,8 +4,8 @@ import { parentDeathStep, reapChild } from "../../linux/process/process";
 import { cloneChild, Reports } from "../../linux/steps/clone";
 
 /**
- * A process that does nothing but be in a scope's cgroups: systemd starts none without one, and the container's own must join
- * late, so that its limits don't meet our start-up. It ends with this process; a scope that it was alone in ends with it.
+ * A process that does nothing but keep a scope alive: systemd starts no scope without a process, and the container's own joins late, so that
+ * limits don't hold for hako's start-up. The keeper ends with this process, and a scope in which it was alone ends with the keeper.
  */
 export class Keeper implements Disposable {
   readonly pid: number;
@@ -14,7 +14,7 @@ export class Keeper implements Disposable {
   constructor() {
     const steps: Step[] = [
       parentDeathStep(SIG.KILL),
-      // the parent may have ended before
+      // the parent may have ended before the step above
       {
         what: "getppid",
         call: "getppid",

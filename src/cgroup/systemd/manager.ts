@@ -11,9 +11,9 @@ const MANAGER = `${SYSTEMD}.Manager`;
 const MANAGER_PATH = "/org/freedesktop/systemd1";
 const PROPERTIES = "org.freedesktop.DBus.Properties";
 const JOB_REMOVED: SignalMatch = { interface: MANAGER, member: "JobRemoved" };
-/** What runc waits for a job. */
+/** How long to wait for a job, as runc. */
 const JOB_MS = 30_000;
-/** A unit of the same name that has just ended is forgotten within moments: so often it is asked for again. */
+/** systemd forgets a unit that has just ended within moments: so often a scope of the same name is tried again. */
 const LEFTOVER_ATTEMPTS = 10;
 
 /** A property of a unit, in the type that systemd wants. */
@@ -32,7 +32,7 @@ export class Manager implements Disposable {
     this.#connection = connection;
   }
 
-  /** The host's systemd, or the one of the user's session; an error if it can't be reached. */
+  /** Connects to the host's systemd or to the one of the user's session; an error if it can't be reached. */
   static connect(scope: BusScope): Manager {
     const addresses = addressesOf(scope, callerVariable);
     let first =
@@ -46,7 +46,7 @@ export class Manager implements Disposable {
         return new Manager(connection, scope);
       } catch (thrown) {
         first ??= asHakoError(thrown);
-        // refused, or nobody listens: perhaps at the next one
+        // refused, or nobody listens there: the next address may do
         if (!hasErrno(thrown, "ENOENT", "ECONNREFUSED", "EACCES", "EPERM", "ENOTDIR"))
           throw unreachable(scope, thrown);
       }
@@ -54,7 +54,7 @@ export class Manager implements Disposable {
     throw unreachable(scope, first);
   }
 
-  /** systemd's version as a number, 252; 0 if it doesn't tell. */
+  /** systemd's version as a number, such as 252; 0 if systemd does not tell it. */
   version(): number {
     this.#version ??= Number(/^v?(\d+)/.exec(this.versionText())?.[1] ?? 0);
     return this.#version;
@@ -64,7 +64,7 @@ export class Manager implements Disposable {
     return String(this.#property(MANAGER_PATH, MANAGER, "Version"));
   }
 
-  /** The directory of all of its units in the cgroup hierarchies: "" or "/user.slice/user-1000.slice/user@1000.service". */
+  /** The directory of systemd's units in the cgroup hierarchies: "" or "/user.slice/user-1000.slice/user@1000.service". */
   controlGroup(): string {
     const path = String(this.#property(MANAGER_PATH, MANAGER, "ControlGroup"));
     return path === "/" ? "" : path;
@@ -101,7 +101,7 @@ export class Manager implements Disposable {
     }
   }
 
-  /** Stops a unit and waits for it; one that doesn't exist is stopped. */
+  /** Stops a unit and waits for its end. A unit that doesn't exist counts as stopped. */
   stop(unit: string): void {
     const answer = this.#call("StopUnit", "ss", [unit, "replace"], true);
     if (is(answer, "NoSuchUnit")) return;
@@ -109,7 +109,7 @@ export class Manager implements Disposable {
     try {
       this.#waitForJob("stop", unit, answer);
     } finally {
-      // one that has failed, of memory perhaps, would stay
+      // systemd keeps a unit that has failed, for lack of memory perhaps
       this.resetFailed(unit);
     }
   }
@@ -131,7 +131,7 @@ export class Manager implements Disposable {
     return String(this.#property(unitObject(unit), `${SYSTEMD}.Unit`, "Description"));
   }
 
-  /** The properties of a scope that have one of these names, with their present values. */
+  /** The present values of those of these properties that a scope has. */
   scopeProperties(unit: string, names: ReadonlySet<string>): Property[] {
     const answer = this.#on(unitObject(unit), PROPERTIES, "GetAll", "s", [`${SYSTEMD}.Scope`]);
     if (answer.error !== undefined) throw refused(`read the properties of systemd unit ${unit}`, answer);
@@ -191,7 +191,7 @@ export class Manager implements Disposable {
   }
 }
 
-/** An object's path takes letters and digits; every other byte is "_" and its hexadecimal number. */
+/** The path of a unit's object: letters and digits stay, every other byte is "_" and its hexadecimal number. */
 function unitObject(unit: string): string {
   const escaped = [...Buffer.from(unit)].map((byte, index) => {
     const letter = String.fromCharCode(byte);
@@ -205,7 +205,7 @@ function is({ error }: BusReply, name: string): boolean {
   return error?.name === `${SYSTEMD}.${name}`;
 }
 
-/** What may be done about an error of D-Bus or of systemd. */
+/** What to try about an error of D-Bus or of systemd, by its name. */
 const HINTS: Readonly<Record<string, string>> = {
   "org.freedesktop.DBus.Error.ServiceUnknown": "systemd is not on this bus",
   "org.freedesktop.DBus.Error.NameHasNoOwner": "systemd is not on this bus",

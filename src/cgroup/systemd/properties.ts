@@ -20,18 +20,18 @@ const DEFAULT_WEIGHT = 100n;
 export interface Circumstances {
   version: CgroupVersion;
   systemd: number;
-  /** cpu.max as it is: a quota below 0 is none. */
+  /** The present cpu.max; a quota below 0 means no limit. */
   quota: bigint;
   period: bigint;
   idle: boolean;
 }
 
-/** Properties by name; a later one of the same name is the one that counts. */
+/** Properties by name. Of several with one name the last one counts. */
 type Properties = Map<string, Property[1]>;
 
 /**
- * The quota that systemd can hold, in microseconds of a processor's second, and the nearest one in the container's own
- * period: what is written to the file must be the same, or systemd would change it later (runc rounds up too).
+ * A quota rounded up to what systemd can hold: in microseconds of processor time per second, and in the container's own period. The second
+ * one is written to the file: systemd would change any other value later. runc rounds up too.
  */
 export function roundedQuota(quota: bigint, period: bigint): { perSecond: bigint; quota: bigint } {
   if (quota <= 0n) return { perSecond: SYSTEMD_INFINITY, quota };
@@ -41,7 +41,7 @@ export function roundedQuota(quota: bigint, period: bigint): { perSecond: bigint
   return { perSecond: rounded, quota: (rounded * period) / SECOND_US };
 }
 
-/** Resources whose quota is one that systemd can hold. */
+/** The resources, with a quota that systemd can hold. */
 export function withRoundedQuota(resources: Resources, now: Circumstances): Resources {
   const { cpu } = resources;
   if (cpu === undefined || !isSet(cpu.quota)) return resources;
@@ -49,7 +49,7 @@ export function withRoundedQuota(resources: Resources, now: Circumstances): Reso
   return { ...resources, cpu: { ...cpu, quota } };
 }
 
-/** linux.resources as properties of a unit, as runc translates them; what systemd has no property for is written to files alone. */
+/** linux.resources as properties of a unit, translated as by runc. What systemd has no property for is written to the files alone. */
 export function resourceProperties(resources: Resources, now: Circumstances): Property[] {
   const properties: Properties = new Map();
   const unified = now.version === "v2";
@@ -62,12 +62,12 @@ export function resourceProperties(resources: Resources, now: Circumstances): Pr
     if (unified) properties.set("IOWeight", uint64Variant(blkioToIoWeight(blockIO.weight)));
     else properties.set("BlockIOWeight", uint64Variant(BigInt(blockIO.weight)));
   }
-  // last, as in the files
+  // last, as when the files are written
   if (unified) addUnified(properties, resources.unified ?? {}, now);
   return [...properties];
 }
 
-/** systemd takes no 0: that is written to the file alone. */
+/** systemd takes no limit of 0: that is written to the file alone. */
 function tasks(limit: bigint): bigint {
   if (limit < 0n) return SYSTEMD_INFINITY;
   return limit === 0n ? 1n : limit;
@@ -85,7 +85,7 @@ function addMemory(properties: Properties, memory: Resources["memory"], unified:
   const reservation = memoryAmount(memory.reservation);
   if (reservation !== undefined) properties.set("MemoryLow", amount(reservation));
   const swap = swapAlone(limit, memoryAmount(memory.swap));
-  // what is wrong is told when the files are written
+  // a wrong value is refused when the files are written
   if (typeof swap === "bigint") properties.set("MemorySwapMax", amount(swap));
 }
 
@@ -126,14 +126,14 @@ function addCpuset(
     ["AllowedCPUs", cpus],
     ["AllowedMemoryNodes", mems],
   ] as const) {
-    // the kernel tells what is wrong with a list
+    // a wrong list is refused by the kernel, when the files are written
     const numbers = list === undefined || list === "" ? undefined : parseNumberList(list);
     if (numbers === undefined) continue;
     properties.set(name, bytesVariant(maskBytes(numbers)));
   }
 }
 
-/** A bit mask as systemd takes it: the lowest byte first, no zeros at the end. */
+/** A bit mask in systemd's form: the lowest byte first, without zeros at the end. */
 function maskBytes(numbers: readonly number[]): Uint8Array {
   return new Uint8Array(bitMask(numbers).buffer).slice(0, (Math.max(...numbers) >> 3) + 1);
 }

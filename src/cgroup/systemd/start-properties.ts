@@ -12,11 +12,11 @@ export interface ScopePlan {
   systemd: number;
   /** memory.oom.group of linux.resources.unified: systemd takes it at the start only. */
   oomGroup: string | undefined;
-  /** From annotations; they have the last word. */
+  /** Properties from annotations, which win over the others. */
   annotated: readonly Property[];
 }
 
-/** What a scope is started with, as by runc; limits are set later. All resources are counted, whether limited or not. */
+/** The properties that a scope is started with, as by runc. Limits are set later. All resources are accounted for, limited or not. */
 export function startProperties(plan: ScopePlan): Property[] {
   const { id, slice, version, systemd, oomGroup, annotated } = plan;
   const properties = new Map<string, Property[1]>([

@@ -29,7 +29,7 @@ const RANGES: Readonly<Record<string, readonly [bigint, bigint]>> = {
   t: [0n, 2n ** 64n - 1n],
 };
 
-/** Escapes that aren't the letter itself. */
+/** Escapes that stand for another character than their letter. */
 const ESCAPES: Readonly<Record<string, string>> = {
   a: "\x07",
   b: "\b",
@@ -48,7 +48,7 @@ function wrong(why: string): HakoError {
   });
 }
 
-/** A value before its type is settled: one that says no type takes the one that is expected, or its own. */
+/** A value before its type is settled. Without a type of its own it takes the expected one, or GVariant's default. */
 type Node =
   | { kind: "number"; text: string }
   | { kind: "text"; text: string }
@@ -145,7 +145,7 @@ class Parser {
   }
 }
 
-/** The type of a node that nothing is expected of: as GVariant has it, int32 and double for numbers. */
+/** GVariant's default type of a value: int32 and double for numbers. */
 function signatureOf(node: Node): string {
   switch (node.kind) {
     case "number":
@@ -163,7 +163,7 @@ function signatureOf(node: Node): string {
     case "list": {
       const [first] = node.items;
       if (first === undefined) throw wrong("an empty list needs its type, as @as []");
-      // one that says its type says it for all
+      // an element that names its type names it for all
       const typed = node.items.find(({ kind }) => kind === "typed") ?? first;
       return `a${signatureOf(typed)}`;
     }

@@ -4,9 +4,9 @@ import { logDebug } from "../../output/log";
 import { Manager } from "./manager";
 
 /**
- * Whose systemd makes our cgroups. Root's is the host's; but root of a user namespace that a user's engine made, as podman does, is
- * that user still, while in a container with its own systemd it is root: the place of the session's systemd tells
- * (sd_bus_creds_get_owner_uid(3), by which runc decides too).
+ * Which systemd makes hako's cgroups. For root it is the host's, with one exception: in a user namespace that an engine such as podman made
+ * for a user, root is that user still. A container with its own systemd has a user namespace too, and there root is root. The place of the
+ * session's systemd tells the two apart (sd_bus_creds_get_owner_uid(3); runc decides by it too).
  */
 export function systemdScope(): Scope {
   if (effectiveUser() !== 0) return "user";

@@ -10,11 +10,11 @@ import type { SavedMounts } from "./checkpoint-mounts";
 import { CGROUP_MODES, type CgroupMode, type CriuOptions } from "./criu-message";
 
 const FILE = "hako.json";
-/** What it logs besides errors: what it does, for whoever reads the log of a failure. */
+/** criu logs errors, warnings, and what it does: a failure's log is read by people. */
 const LOG_LEVEL = 4;
-/** Settings of criu that its administrator made for container runtimes; runc's name, which they know. */
+/** The administrator's settings of criu for container runtimes, under runc's name. */
 const CONFIG_FILE = "/etc/criu/runc.conf";
-/** Names a file of settings in its place. */
+/** The annotation that names another file of settings. */
 export const CONFIG_ANNOTATION = "org.criu.config";
 
 /** What checkpoint and restore have in common. */
@@ -33,7 +33,7 @@ export interface CriuFlags {
   cgroupMode: CgroupMode;
 }
 
-/** What a restore has to know and criu doesn't: kept with criu's files. */
+/** What a restore needs and criu does not save; kept beside criu's files. */
 export interface CheckpointImage extends SavedMounts {
   /** criu's names of the standard streams that the container got from outside. */
   streams: string[];
@@ -53,13 +53,13 @@ export function readImage(imagePath: string): CheckpointImage {
   }
 }
 
-/** The directories that criu works with: open, since it takes descriptors, and where its log will be. */
+/** The directories that criu works with, as descriptors, which is how criu takes them; and the path of its log. */
 export class CriuDirectories implements Disposable {
   readonly image: Fd;
   readonly work: Fd | undefined;
   readonly log: string;
 
-  /** criu mounts in them, which it can only where its own mount namespace has them: they are opened as it sees them. */
+  /** Opens the directories in criu's mount namespace: criu mounts in them, which it can't do in those of another namespace. */
   constructor(flags: CriuFlags, logFile: string, criu: number) {
     const { imagePath, workPath } = flags;
     const open = (path: string): Fd => openFrom(`/proc/${criu}/root`, resolve(path));
@@ -76,7 +76,7 @@ export class CriuDirectories implements Disposable {
   }
 }
 
-/** The options of criu that both directions take. */
+/** The options of criu that checkpoint and restore have in common. */
 export function commonOptions(
   flags: CriuFlags,
   directories: CriuDirectories,
@@ -96,14 +96,14 @@ export function commonOptions(
     autoDedup: flags.autoDedup,
     lazyPages: flags.lazyPages,
     cgroupMode: CGROUP_MODES[flags.cgroupMode],
-    // what is in a network namespace is made by hooks or by the caller, so it is not ours to save
+    // hooks or the caller make what is in a network namespace, so hako does not save it
     emptyNamespaces: NAMESPACE_FLAGS.network,
     orphanPtsMaster: true,
     configFile: configFile(config),
   };
 }
 
-/** The annotation names another file, or none by an empty value. */
+/** The file of settings; an annotation names another one, or by an empty value none. */
 function configFile(config: Config): string | undefined {
   const named = config.annotations?.[CONFIG_ANNOTATION] ?? CONFIG_FILE;
   return named !== "" && statusAt(named)?.type === "file" ? named : undefined;
@@ -116,8 +116,8 @@ export const EXTERNAL_NAMESPACES = {
 } as const;
 
 /**
- * Opens a directory as criu sees it. A criu that has ended has no root directory any more: its end is told when it is asked for
- * something, not here.
+ * Opens a directory as criu sees it. A criu that has ended has no root directory any more. That is not told here: the next request to
+ * criu fails, and says why criu ended.
  */
 function openFrom(root: string, path: string): Fd {
   try {

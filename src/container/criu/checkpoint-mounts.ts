@@ -20,7 +20,7 @@ export interface ExternalMount {
   mountpoint: string;
   /** The destination of the entry in config.json /mounts that it comes from; undefined for a device of the host. */
   destination: string | undefined;
-  /** Where it is below that; "" is the entry itself. */
+  /** The path below that destination; "" is the entry itself. */
   below: string;
 }
 
@@ -43,7 +43,7 @@ export interface PlacedMount {
 
 const isCgroup = ({ type }: { type?: string | undefined }) => type === "cgroup" || type === "cgroup2";
 
-/** What of a running container's mounts must be told to criu. */
+/** The mounts of a running container that criu has to be told of. */
 export function savedMounts(pid: number, config: Config): SavedMounts {
   const mounts = readMountinfo(`/proc/${pid}/mountinfo`);
   const hostDevices = new Set(readMountinfo().map(({ device }) => device));
@@ -71,7 +71,7 @@ function isDirectory(root: Fd, path: string): boolean {
   return file === undefined || fileStatusOf(file).type === "directory";
 }
 
-/** Those of a container's mounts whose files are the host's. */
+/** The mounts of a container whose files are the host's. */
 export function externalMounts(
   mounts: readonly MountEntry[],
   placed: readonly PlacedMount[],
@@ -112,10 +112,10 @@ function isExternal(
   const { mountpoint, device, type } = entry;
   if (origin !== undefined && isCgroup(origin.mount)) return isCgroup(entry);
   if (origin !== undefined && isBind(origin.mount)) {
-    // below it there may also be masks, which are the container's own
+    // mounts below it may also be masks, which are the container's own
     return origin.mountpoint === mountpoint ? true : hostDevices.has(device);
   }
-  // a device that could not be made, so the host's was bound
+  // where hako could not make a device node, it has bound the host's
   return mountpoint.startsWith("/dev/") && hostDevices.has(device) && !KERNEL_TYPES.has(type);
 }
 
@@ -139,7 +139,7 @@ export function sourceOf(saved: ExternalMount, config: Config, bundle: string, c
   return join(resolve(bundle, mount.source), below);
 }
 
-/** Makes what the container's mounts need in a root file system that does not have it yet. */
+/** Makes the mount points that a new root file system lacks. */
 export function makeMountpoints(rootfs: string, mountpoints: readonly Mountpoint[]): void {
   using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY);
   for (const { path, directory } of mountpoints) {

@@ -31,20 +31,20 @@ const LOG_FILE = "dump.log";
 export interface CheckpointOptions extends CriuFlags {
   root: string;
   id: ContainerId;
-  /** Of an earlier pre-dump, relative to `imagePath`. */
+  /** The directory of an earlier pre-dump, relative to `imagePath`. */
   parentPath: string | undefined;
   leaveRunning: boolean;
   tcpSkipInFlight: boolean;
   linkRemap: boolean;
-  /** Gets a NUL byte when lazy pages can be asked for. */
+  /** A descriptor that gets a NUL byte when lazy pages can be asked for. */
   statusFd: number | undefined;
   pageServer: { address: string; port: number } | undefined;
-  /** Only memory, while the container runs on. */
+  /** Save memory alone, while the container runs on. */
   preDump: boolean;
   openFiles: number | undefined;
 }
 
-/** Saves a running container's processes; it is deleted afterwards, unless it is to run on. */
+/** Saves a running container's processes, and deletes the container afterwards unless it is to run on. */
 export function checkpointContainer(options: CheckpointOptions): void {
   const { root, id, leaveRunning, preDump, openFiles } = options;
   findCriu(options.program);
@@ -151,7 +151,7 @@ function checkParent({ imagePath, parentPath }: CheckpointOptions): void {
   });
 }
 
-/** criu starts on what the kernel can't do and fails with a riddle, so it is asked before. */
+/** Asks criu which features the kernel has: without them a dump begins, and fails with an error that nobody understands. */
 function checkFeatures({ program, preDump, parentPath, lazyPages }: CheckpointOptions): void {
   const tracking = preDump || parentPath !== undefined;
   if (!tracking && !lazyPages) return;
@@ -183,7 +183,7 @@ function checkStatusFd(fd: number | undefined): void {
   });
 }
 
-/** Tells --status-fd that lazy pages can be asked for: a NUL byte, then the end, for readers wait for one or the other. */
+/** Tells --status-fd that lazy pages can be asked for: writes a NUL byte and closes it, for some readers wait for the byte, others for the end. */
 function announce(fd: number): void {
   writeAllWaiting(fd, new Uint8Array(1));
   trySyscall("close", fd);

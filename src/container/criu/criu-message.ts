@@ -1,6 +1,6 @@
 /**
- * The messages of criu's service socket (criu: images/rpc.proto), as far as they are needed. They are protocol buffers:
- * fields of a number and a value, of which two kinds occur here, whole numbers and runs of bytes.
+ * The messages of criu's service socket that hako needs (criu: images/rpc.proto). They are protocol buffers: fields with a number and a
+ * value. Two kinds of values occur here, whole numbers and runs of bytes.
  */
 
 import { bytesOf, textOf as textOfBytes } from "../../linux/call/bytes";
@@ -50,7 +50,7 @@ const OPTIONS = {
   lsmMountContext: 63,
 } as const;
 
-/** A field's value; a list is the field several times, undefined is no field. */
+/** The value of a field. A list repeats the field; undefined leaves it out. */
 type Value = number | boolean | string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
 export type CriuOptions = { [K in keyof typeof OPTIONS]?: Value };
 
@@ -79,7 +79,7 @@ export function encodeFields(fields: readonly (readonly [number: number, value: 
   return Buffer.concat(fields.flatMap(([number, value]) => field(number, value)));
 }
 
-/** inherit_fd: the descriptor of ours that stands for what the image calls `key`. */
+/** inherit_fd: hako's descriptor in place of what the image calls `key`. */
 export function encodeInheritedFd(key: string, fd: number): Uint8Array {
   return encodeFields([
     [1, key],
@@ -87,7 +87,7 @@ export function encodeInheritedFd(key: string, fd: number): Uint8Array {
   ]);
 }
 
-/** cgroup_root: where the restored processes' cgroups of a controller begin. */
+/** cgroup_root: the cgroup that the restored processes' cgroups of a controller begin at. */
 export function encodeCgroupRoot(controller: string, path: string): Uint8Array {
   return encodeFields([
     [1, controller],
@@ -95,7 +95,7 @@ export function encodeCgroupRoot(controller: string, path: string): Uint8Array {
   ]);
 }
 
-/** join_namespace: one that exists already. */
+/** join_namespace: a namespace that exists already. */
 export function encodeJoinNamespace(type: string, file: string): Uint8Array {
   return encodeFields([
     [1, type],
@@ -103,7 +103,7 @@ export function encodeJoinNamespace(type: string, file: string): Uint8Array {
   ]);
 }
 
-/** criu_page_server_info: who takes the pages of memory. */
+/** criu_page_server_info: the server that takes the pages of memory. */
 export function encodePageServer(address: string, port: number): Uint8Array {
   return encodeFields([
     [1, address],
@@ -111,7 +111,7 @@ export function encodePageServer(address: string, port: number): Uint8Array {
   ]);
 }
 
-/** A request. The feature check asks for dirty tracking and lazy pages. */
+/** criu_req. The feature check asks for dirty tracking and lazy pages. */
 export function encodeRequest(kind: RequestKind, options?: CriuOptions): Uint8Array {
   const fields = Object.entries(options ?? {}).map(
     ([name, value]) => [OPTIONS[name as keyof typeof OPTIONS], value] as const,

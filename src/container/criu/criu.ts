@@ -28,9 +28,9 @@ import {
   type RequestKind,
 } from "./criu-message";
 
-/** criu refuses to send more than this. */
+/** criu sends no longer message than this. */
 const MAX_MESSAGE = 10 * 4096;
-/** What criu logs as an error and goes on. */
+/** Lines that criu logs as errors without failing. */
 const HARMLESS = /Can't setup RLIMIT_NOFILE for self/;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -56,24 +56,24 @@ export function findCriu(program: string): string {
 export interface CriuPlace {
   /** criu's name or path. */
   program: string;
-  /** Its processes are born in these cgroups. */
+  /** The restored processes are born in these cgroups. */
   cgroups?: CgroupEntry;
   /** A directory that is bound onto another one, in a mount namespace that only criu sees. */
   bind?: { source: string; target: string };
-  /** Descriptors that it gets under the same numbers. */
+  /** Descriptors that criu gets under the same numbers. */
   inherit?: readonly Fd[];
 }
 
-/** What criu tells on its way; an error that this throws makes it give up. The descriptors are closed afterwards. */
+/** Is called with criu's notifications. An error that this throws makes criu give up. The descriptors are closed afterwards. */
 export type Notified = (script: string, pid: number | undefined, fds: readonly Fd[]) => void;
 
 /**
- * criu in its mode of one client (`criu swrk`), which alone, and not its command line, hands out the master of a container's
- * terminal and asks back before the restored processes run.
+ * criu as a server for one client (`criu swrk`). Its command line would not do: only the server hands out the master of a container's
+ * terminal, and notifies before the restored processes run.
  */
 export class Criu implements Disposable {
   readonly #socket: Fd;
-  /** What it writes to standard error, before it has a log. */
+  /** What criu writes to standard error before it opens its log. */
   readonly #words: Fd;
   readonly pid: number;
 
@@ -92,7 +92,7 @@ export class Criu implements Disposable {
     }
   }
 
-  /** Asks for something and waits until it is done; `log` is the file where it says what it does. */
+  /** Sends a request and waits until criu has done it; `log` is the file that criu logs to. */
   ask(kind: RequestKind, options: CriuOptions | undefined, log?: string, notified?: Notified): CriuResponse {
     logDebug(`criu ${kind} ${JSON.stringify(options ?? {})}`);
     this.#send(encodeRequest(kind, options));
@@ -115,7 +115,7 @@ export class Criu implements Disposable {
     }
   }
 
-  /** The first error in criu's log is the one that the others came from. */
+  /** The error of a failed request, with the first error of criu's log: the later ones follow from it. */
   #failure(kind: RequestKind, log: string | undefined, answer: CriuResponse | undefined): HakoError {
     const logged = log === undefined ? undefined : firstError(log);
     const errno = answer === undefined || answer.errno <= 0 ? undefined : errnoText(answer.errno);
@@ -128,7 +128,7 @@ export class Criu implements Disposable {
     });
   }
 
-  /** Sends a message. That criu has ended already is no error here: receiving finds it out, and says why. */
+  /** Sends a message. That criu has ended is no error here: `#receive` notices, and the log says why. */
   #send(message: Uint8Array): void {
     try {
       writeAllWaiting(this.#socket, message);
@@ -203,7 +203,7 @@ function start(program: string, socket: Fd, words: Fd, place: CriuPlace): number
   throw failed;
 }
 
-/** Steps that bind a directory for criu alone: in a mount namespace of its own, so that the mount is gone with criu, however that ends. */
+/** Steps that bind a directory for criu alone, in a mount namespace of its own: the mount ends with criu, however criu ends. */
 function bindSteps({ bind }: CriuPlace): Step[] {
   if (bind === undefined) return [];
   const { source, target } = bind;
@@ -221,7 +221,7 @@ function firstError(log: string): string | undefined {
   try {
     // "(00.012345)      1: Error (criu/mount.c:1088): mnt: ..."
     const lines = readText(log).matchAll(/^.*\bError \([^)]*\): *(.+)$/gm);
-    // what it writes before it knows where its log is can have NUL bytes in it
+    // lines from before criu opened its log may hold NUL bytes
     const texts = [...lines].map(([, text = ""]) => text.replaceAll("\0", "").trim());
     return texts.find((text) => !HARMLESS.test(text));
   } catch {

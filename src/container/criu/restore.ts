@@ -55,7 +55,7 @@ export interface RestoreOptions extends CriuFlags {
   openFiles: number | undefined;
 }
 
-/** Makes a container whose processes go on where a checkpoint saved them; what a failure leaves is undone. */
+/** Makes a container whose processes go on where a checkpoint saved them. A failure undoes what was made. */
 export function restoreContainer(options: RestoreOptions): ContainerRecord {
   const { root, id, bundle, openFiles } = options;
   findCriu(options.program);
@@ -78,14 +78,14 @@ export function restoreContainer(options: RestoreOptions): ContainerRecord {
 function restore(options: RestoreOptions, image: CheckpointImage): ContainerRecord {
   const { root, id, bundle, cgroupManager, pidFile } = options;
   claimId(root, id);
-  // held until all is undone, as by create
+  // held until everything is undone, as in createContainer
   using lock = lockContainer(root, id);
   if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   undo.defer(`directory of ${id}`, () => removeContainerDirectory(root, id));
   const record = newRecord({ id, bundle, noNewKeyring: true });
   writeRecord(root, record);
-  // for exec, as by create
+  // exec reads both, as after create
   writeConfig(root, id, bundle.config);
   makeFilter(root, id, bundle.config);
   const mappings = new MappingStore(root);
@@ -142,7 +142,7 @@ function restoreProcesses(
         save({ init });
         runtimeCreated(options, record);
       } else if (script === "post-restore") {
-        // criu is bound by no limit, and no restored process has run without
+        // now, so that limits bind restored processes from their first instruction on, and never criu
         during("config /linux/resources", () => cgroup.apply(bundle.config.linux?.resources ?? {}));
         save({ init, cgroup: cgroup.record });
       } else if (script === "orphan-pts-master") handOver(options.consoleSocket, fds);
@@ -201,7 +201,7 @@ function restoreOptions(
   };
 }
 
-/** What the processes find in place of what was there: our standard streams, and namespaces that exist. */
+/** What the processes find in place of what was saved: hako's standard streams, and namespaces that exist already. */
 function namespaceOptions(
   { bundle }: RestoreOptions,
   inherited: FdList,
@@ -214,7 +214,7 @@ function namespaceOptions(
     inheritFds.push(encodeInheritedFd(key, fd.number));
   };
   streams.forEach((name, stream) => {
-    // one file that was two streams is restored once
+    // two streams that were one file are restored as one
     if (name === "" || streams.indexOf(name) !== stream) return;
     inherit(name, new Fd(syscall("fcntl", stream, F.DUPFD_CLOEXEC, 3)));
   });

@@ -13,7 +13,7 @@ export interface RunRestoredOptions extends Omit<RestoreOptions, "consoleSocket"
   subreaper: boolean;
 }
 
-/** restore, and in the foreground the program to its end and delete; returns the exit status. */
+/** Restores a container; in the foreground waits for its end too, and deletes it. Returns the exit status. */
 export async function runRestored(options: RunRestoredOptions): Promise<number> {
   const { root, id, detach, openFiles } = options;
   const terminal = options.bundle.config.process?.terminal === true;

@@ -5,17 +5,17 @@ import type { EnvironmentLine } from "../../oci/environment";
 
 const NUMBER = /^\d{1,5}$/;
 
-/** What the caller hands to the container's program beside standard streams. */
+/** What the container's program inherits from the caller beside standard streams. */
 export interface Inheritance {
   /** How many descriptors from 3 on. */
   preserveFds: number;
-  /** Lines of the environment that tell of them. */
+  /** Lines of the environment that describe the descriptors. */
   environment: EnvironmentLine[];
 }
 
 /**
- * `--preserve-fds N` and the descriptors of socket activation (sd_listen_fds(3)), which come first, as with runc: those are
- * meant for this process if LISTEN_PID is its own. A number that the caller has not opened may be one of our own by now: it is refused.
+ * The descriptors of socket activation (sd_listen_fds(3)) and of `--preserve-fds N`, in this order, as with runc. Those of socket activation
+ * are meant for this process if LISTEN_PID is its pid. A number that the caller has not opened is refused: by now it may be a descriptor of hako's.
  */
 export function inheritance(
   preserve: string,
@@ -51,7 +51,7 @@ export function notifySocket(): string | undefined {
   return callerVariable("NOTIFY_SOCKET") || undefined;
 }
 
-/** Whether the caller has opened a descriptor. In a gap that the caller left lies a descriptor of Bun's: its epoll comes first. */
+/** Whether the caller has opened a descriptor. Bun's first descriptor, an epoll, lies in the first gap that the caller left. */
 export function isOpenByCaller(fd: number): boolean {
   try {
     return linkText(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]";

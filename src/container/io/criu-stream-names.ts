@@ -1,8 +1,8 @@
 import { linkText, readText, statusAt } from "../../linux/file/file";
 
 /**
- * How criu names this process's standard streams, which a container gets as they are: pipes by their number, files by mount
- * and inode. Whoever restores the container gives it his own in their place. "" is one that has no such name.
+ * criu's names of this process's standard streams, which a container gets as they are: pipes by number, files by mount and inode. A restore
+ * puts its caller's streams in their place. "" stands for a stream that criu has no name for.
  */
 export function callerStreamNames(): string[] {
   return [0, 1, 2].map((stream) => {
@@ -14,12 +14,12 @@ export function callerStreamNames(): string[] {
   });
 }
 
-/** A terminal is none of these: --shell-job is for it. */
+/** A terminal has no such name: --shell-job is for those. */
 function streamName(stream: number): string {
   const link = linkText(`/proc/self/fd/${stream}`);
   if (link.startsWith("pipe:[")) return link;
   const status = statusAt(`/proc/self/fd/${stream}`);
-  // the null device and its like are files to criu
+  // criu treats /dev/null and the like as files
   const isFile = status?.type === "file" || (status?.type === "character" && status.major === 1);
   const mount = /^mnt_id:\s*(\d+)/m.exec(readText(`/proc/self/fdinfo/${stream}`))?.[1];
   if (!isFile || status === undefined || mount === undefined) return "";

@@ -9,14 +9,14 @@ import type { ProcessRecord } from "../../state/record";
 import { FORWARDED } from "./forwarded-signals";
 
 const NAMES = Object.keys(FORWARDED) as (keyof typeof FORWARDED)[];
-/** Those of them that end a process which has no handler (signal(7)). */
+/** The forwarded signals that end a process without a handler (signal(7)). */
 const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
-/** For a program whose terminal was hung up to end by itself. */
+/** How long a program may take to end by itself when its terminal was hung up. */
 const HANGUP_MS = 2000;
-/** SIGCHLD tells of the end; this is for one that got lost. */
+/** How often to look for the program's end without a SIGCHLD, which may get lost. */
 const SECOND_LOOK_MS = 500;
 
-/** The program's first look at its terminal must find the size of ours, if we have one. */
+/** Gives the program's terminal the size of hako's own, if there is one, before the program can look at it. */
 export function withOurWindowSize(process: Process): Process {
   if (process.terminal !== true || !isTerminal(0)) return process;
   const { width, height } = getWindowSize(0);
@@ -24,8 +24,8 @@ export function withOurWindowSize(process: Process): Process {
 }
 
 /**
- * The master of a terminal that is to be connected to our standard streams, from the socket that it was sent to; before the
- * program runs. Where its output does not go to a terminal, lines end as the program ended them.
+ * Receives the master of the program's terminal, which will be connected to hako's standard streams. Call it before the program runs: where
+ * standard output is no terminal, lines shall end as the program ends them.
  */
 export function receiveTerminal(receiver: Fd): Fd {
   const { fd: master } = recvFd(receiver);
@@ -38,7 +38,7 @@ export function receiveTerminal(receiver: Fd): Fd {
   }
 }
 
-/** A terminal that exists already gets the size of ours. */
+/** Sets the size of hako's own terminal on a terminal that exists already. */
 export function adoptWindowSize(master: Fd): void {
   if (!isTerminal(0)) return;
   const size = getWindowSize(0);
@@ -46,9 +46,9 @@ export function adoptWindowSize(master: Fd): void {
 }
 
 /**
- * Signals of this process for the program; those that come before there is one wait for it. The kernel drops signals that the
- * first process of a pid namespace has no handler for (pid_namespaces(7)). Outside of a container they would end the
- * program; with `ends` they do so here, or Ctrl-C and timeout(1) would not.
+ * Passes this process's signals on to the program. Signals that come before there is a program are kept for it. The kernel drops signals for
+ * which the first process of a pid namespace has no handler (pid_namespaces(7)), though outside of a container they would end the program.
+ * With `ends` such a signal kills the program, so that Ctrl-C and timeout(1) work.
  */
 export class SignalForwarder implements Disposable {
   #target: ProcessRecord | undefined;
@@ -87,7 +87,7 @@ export class SignalForwarder implements Disposable {
   }
 }
 
-/** Waits for the program's end, with its terminal connected to ours, or until nobody reads that; its exit status, or 128+n. */
+/** Connects the program's terminal to hako's, and waits for its end or until nobody reads its output. Returns the exit status, or 128+n. */
 export async function waitForProgram(
   init: ProcessRecord,
   master: Fd | undefined,

@@ -1,5 +1,5 @@
 import { SIG } from "../../linux/call/constants";
-/** Signals that go to the program: all that can be caught but those about our own children and terminal (signal(7)). */
+/** Signals that hako passes on to the program: all that can be caught, except those about hako's own children and terminal (signal(7)). */
 export const FORWARDED = {
   SIGHUP: SIG.HUP,
   SIGINT: SIG.INT,

@@ -16,12 +16,12 @@ import { logDebug, logWarning } from "../../output/log";
 import type { Container } from "../../state/record";
 import { containerDirectory } from "../../state/root";
 
-/** Where the container finds the socket; runc's place. */
+/** Where the container finds the socket: the path that runc uses, too. */
 const DIRECTORY = "/run/notify";
 const SOCKET = "notify.sock";
 /** A message is some lines of text (sd_notify(3)). */
 const MAX_MESSAGE = 64 * 1024;
-/** Messages; a socket holds about as many (net.unix.max_dgram_qlen). */
+/** How many messages are read in a row: about as many as a socket holds (net.unix.max_dgram_qlen). */
 const MOST_AT_ONCE = 512;
 const LOOK_MS = 100;
 const BARRIER_MS = 5000;
@@ -31,8 +31,8 @@ function directoryOf(root: string, id: ContainerId): string {
 }
 
 /**
- * A config whose program can tell the caller's service manager that it is ready (sd_notify(3)): by a socket of the
- * container's own, whose directory, made here, is mounted read-only in it. Never the manager's: it believes what it is told.
+ * A config whose program can tell the caller's service manager that it is ready (sd_notify(3)). The container gets a socket of its own, in a
+ * directory that is made here and mounted read-only. It never gets the manager's socket: the manager would believe all that it says.
  */
 export function withNotifySocket(root: string, id: ContainerId, config: Config): Config {
   const directory = directoryOf(root, id);
@@ -48,13 +48,13 @@ export function withNotifySocket(root: string, id: ContainerId, config: Config):
   return { ...config, process, mounts: [...(config.mounts ?? []), mount] };
 }
 
-/** Listens for a container that was made with a socket of its own; undefined for others. */
+/** A relay for a container that was made with a notify socket; undefined for other containers. */
 export function relayOf(container: Container, manager: string): NotifyRelay | undefined {
   const { root, record } = container;
   return exists(directoryOf(root, record.id)) ? new NotifyRelay(container, manager) : undefined;
 }
 
-/** Takes the container's messages from its start on, and passes the one that counts to the service manager. */
+/** Reads the container's messages from its start on, and passes READY=1 on to the service manager. */
 export class NotifyRelay implements Disposable {
   readonly #socket: Fd;
   readonly #path: string;
@@ -74,7 +74,7 @@ export class NotifyRelay implements Disposable {
     changeMode(this.#path, 0o777);
   }
 
-  /** Waits until the container is ready, or has ended; not where nobody is there to be told. */
+  /** Waits until the container is ready or has ended. Does not wait where no service manager listens. */
   wait(): void {
     if (!this.#isHeard()) return;
     using init = openProcess(this.#pid, this.#startTime);
@@ -96,7 +96,7 @@ export class NotifyRelay implements Disposable {
     }
   }
 
-  /** Looks now and then without waiting, until the container is ready, or what is returned is disposed. */
+  /** Polls by a timer until the container is ready, or the returned object is disposed. */
   watch(): Disposable {
     const timer = setInterval(() => {
       if (this.poll()) clearInterval(timer);
@@ -104,7 +104,7 @@ export class NotifyRelay implements Disposable {
     return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
-  /** Reads messages that have come, at most some: a container that writes without end must not keep us here. Whether it is ready. */
+  /** Reads messages that have come, and returns whether one said READY=1. Stops after some, so that a container can't keep hako here for ever. */
   poll(): boolean {
     for (let taken = 0; taken < MOST_AT_ONCE && waitFor(this.#socket, "read", 0); taken++) {
       if (!this.#receive().split("\n").includes("READY=1")) continue;
@@ -118,7 +118,7 @@ export class NotifyRelay implements Disposable {
     return false;
   }
 
-  /** The container's next message. One that is too long is empty: an error here would let the container end hako. */
+  /** The container's next message; "" for one that is too long: with an error here the container could end hako. */
   #receive(): string {
     try {
       const { data, fds } = recvPacket(this.#socket, MAX_MESSAGE);
@@ -130,12 +130,12 @@ export class NotifyRelay implements Disposable {
     }
   }
 
-  /** The manager is told whose readiness it is: our own end would be taken for the service's. */
+  /** Tells the manager READY=1, with the container's pid: otherwise it would take hako's end for the service's. */
   #pass(): void {
     using manager = unixConnect(this.manager, "dgram");
     writeAllWaiting(manager, `READY=1\nMAINPID=${this.#pid}\n`);
     logDebug(`told ${this.manager} that process ${this.#pid} is ready`);
-    // it looks up who sent a message when it reads it: we must still be there (sd_notify_barrier(3))
+    // the manager looks up the sender when it reads a message: hako must still exist then (sd_notify_barrier(3))
     using barrier = new Pipe("barrier");
     sendFd(manager, barrier.write, "BARRIER=1");
     barrier.write.close();

@@ -7,14 +7,14 @@ import { unixConnect } from "../../linux/file/unix-socket";
 import { openProcess } from "../../linux/process/process";
 import type { ProcessRecord } from "../../state/record";
 
-/** Who asked for a process. */
+/** Where callers want to learn of a container's process. */
 export interface PidReceivers {
   pidFile: string | undefined;
-  /** A listening unix socket that gets a descriptor of the process. */
+  /** The path of a listening unix socket that gets a pidfd of the process. */
   pidfdSocket: string | undefined;
 }
 
-/** Gives a process to those who asked for it: in the pid file, and as a descriptor under runc's name for its kind. */
+/** Tells callers of a process: writes the pid file, and sends a pidfd with `kind`, runc's word for what the process is. */
 export function announcePid(
   { pidFile, pidfdSocket }: PidReceivers,
   { pid, startTime }: ProcessRecord,
@@ -31,7 +31,7 @@ export function announcePid(
   if (pidFile !== undefined) writePidFile(pidFile, pid, undo);
 }
 
-/** The decimal pid without a newline, complete from the first moment that the file is there: callers wait for it. */
+/** Writes the decimal pid without a newline. The file appears with its whole content, for callers wait for it to appear. */
 function writePidFile(file: string, pid: number, undo: UndoStack): void {
   const temporary = join(dirname(file), `.${process.pid}.hako-pid`);
   during(`pid file ${file}`, () => {

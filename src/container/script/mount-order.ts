@@ -10,15 +10,15 @@ import { isBind } from "../../oci/mount-options";
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
 
-/** A mount, and where its destination leads in the root file system. */
+/** A mount, and the path that its destination leads to in the root file system. */
 interface PlacedMount {
   mount: Mount;
   place: string;
 }
 
 /**
- * The mounts of `hako run --rootfs` in an order in which none hides another: those nearer to the root first, and of equals those
- * that were given first. What every container has comes before what was given, and is left out where that covers it.
+ * The mounts of `hako run --rootfs`, ordered so that none hides another: those nearer to the root first, those of equal depth as they were
+ * given. The usual mounts come before the given ones, and are left out where a given one covers them.
  */
 export function inOrder(rootfs: string, usual: readonly Mount[], given: readonly Mount[]): PlacedMount[] {
   using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY);
@@ -31,16 +31,16 @@ export function inOrder(rootfs: string, usual: readonly Mount[], given: readonly
 }
 
 /**
- * Whether a given mount hides a usual one, which is then left out. Names are compared, not where links lead: /proc, for which it would
- * matter, takes nothing but a procfs in any case.
+ * Whether a given mount hides a usual one. Names are compared, not where links lead: that would matter for /proc alone, which takes nothing
+ * but a procfs in any case.
  */
 function covers(mount: Mount, destination: string): boolean {
   const top = cleanPath(mount.destination);
-  // a new file system holds nothing that would be in the way of others
+  // a new file system is empty, so a usual mount below it hides nothing that was given
   return isBind(mount) ? isAtOrBelow(destination, top) : destination === top;
 }
 
-/** Where a path of a root file system leads: links are followed as far as there is something. */
+/** The path that a path leads to in a root file system. Links are followed as far as files exist. */
 export function resolvedDestination(root: Fd, path: string): string {
   const left = components(cleanPath(path));
   const found: string[] = [];
@@ -62,7 +62,7 @@ export function resolvedDestination(root: Fd, path: string): string {
   return `/${found.join("/")}`;
 }
 
-/** What is mounted below a root file system, as its container sees it, but for what the container's own mounts cover. */
+/** The mounts below a root file system, by their path in the container, without those that the container's own mounts cover. */
 export function mountsBelow(rootfs: string, own: readonly PlacedMount[]): string[] {
   const top = rootfs === "/" ? "" : rootfs;
   return visibleMounts(readMountinfo())

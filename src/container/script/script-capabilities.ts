@@ -1,4 +1,4 @@
-/** What `hako run --rootfs` gives: what ordinary programs of root need, docker's and podman's sets without raw sockets and device nodes. */
+/** The capabilities of a program of `hako run --rootfs`: docker's and podman's sets without raw sockets and device nodes. */
 export const SCRIPT_CAPABILITIES: readonly string[] = [
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",

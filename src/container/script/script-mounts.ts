@@ -6,12 +6,11 @@ import type { Mount } from "../../oci/config";
 import { MOUNT_OPTIONS, nearestMountOption } from "../../oci/mount-options";
 
 /**
- * What `hako run --rootfs` understands in -v and --mount: the words of docker, podman and config.json whose meaning can be kept. A
- * word that nobody knows is refused, for it may be a mistyped "ro". What takes rights away takes them from all that is mounted
- * below the source, too: that is part of what was named.
+ * What `hako run --rootfs` understands in -v and --mount: the words of docker, podman and config.json whose meaning hako can keep. An unknown
+ * word is refused, for it may be a mistyped "ro". A word that takes rights away holds for everything that is mounted below the source, too.
  */
 
-/** What a tmpfs may be told (tmpfs(5)); with docker's names of two of them. */
+/** Options of a tmpfs (tmpfs(5)): with a value, without one, and docker's names for two of them. */
 const TMPFS_OPTIONS: readonly string[] = [
   "size",
   "nr_blocks",
@@ -25,10 +24,10 @@ const TMPFS_OPTIONS: readonly string[] = [
 const TMPFS_WORDS: readonly string[] = ["inode32", "inode64", "noswap"];
 const TMPFS_NAMES: Readonly<Record<string, string>> = { "tmpfs-size": "size", "tmpfs-mode": "mode" };
 
-/** Words that ask for what is so anyway: on Linux docker's caches mean nothing, and hako gives no SELinux labels. */
+/** Words that change nothing: docker's caches have no meaning on Linux, and hako sets no SELinux labels on files. */
 const SATISFIED: readonly string[] = ["defaults", "cached", "delegated", "consistent", "nocopy", "z", "Z"];
 
-/** Words of docker and podman that ask for what hako can't do. */
+/** Words of docker and podman for what hako can't do, with what to do instead. */
 const REFUSED: Readonly<Record<string, string>> = {
   O: "an overlay is a mount of a bundle's config.json",
   U: "hako changes no owners: chown the source",
@@ -52,11 +51,11 @@ interface Wishes {
   /** Words of config.json that change attributes, by the attribute. */
   attributes: Map<number, string>;
   propagation: string | undefined;
-  /** With all that is mounted below the source. */
+  /** Mounts below the source come along. */
   tree: boolean;
-  /** What is mounted below stays writable though the mount is read-only. */
+  /** Mounts below the source stay writable though the mount itself is read-only. */
   writableBelow: boolean;
-  /** Read-only all the way down, or not at all. */
+  /** Mounts below the source must be read-only too, or the mount is refused. */
   readonlyBelow: boolean;
   others: string[];
 }
@@ -74,7 +73,7 @@ function plain(): Wishes {
   };
 }
 
-/** Names that --mount has beside the words. */
+/** Keys of --mount that are no options. */
 const KEYS = ["type", "source", "src", "target", "destination", "dst"];
 const BIND_KEYS = ["bind-propagation", "bind-recursive", "bind-nonrecursive", "consistency", "relabel"];
 
@@ -86,7 +85,7 @@ function known(type: string): string[] {
   ];
 }
 
-/** Takes one word, or NAME=VALUE, into account; later ones win. */
+/** Notes one word, or NAME=VALUE. A later word wins over an earlier one. */
 function take(wishes: Wishes, part: string, type: string, wrong: Wrong): void {
   const equals = part.indexOf("=");
   const name = equals < 0 ? part : part.slice(0, equals);
@@ -113,7 +112,7 @@ function truth(part: string, value: string | undefined, wrong: Wrong): boolean {
   return yes;
 }
 
-/** "rw" takes an earlier "ro" back, and no more: what the host has read-only stays so, as with docker. */
+/** "rw" takes back an earlier "ro" and does nothing else: a source that is read-only on the host stays read-only, as with docker. */
 function setReadonly({ attributes }: Wishes, readonly: boolean): void {
   attributes.delete(ATTR.RDONLY);
   if (readonly) attributes.set(ATTR.RDONLY, "ro");
@@ -121,7 +120,7 @@ function setReadonly({ attributes }: Wishes, readonly: boolean): void {
 
 const PROPAGATION = /^r?(private|shared|slave|unbindable)$/;
 
-/** Docker's and podman's names for bind mounts; false if it is none. */
+/** Notes an option that docker and podman have for bind mounts; false if the word is none of these. */
 function takeBind(
   wishes: Wishes,
   name: string,
@@ -148,7 +147,7 @@ function takeBind(
   return true;
 }
 
-/** What a tmpfs may be told; false if it is nothing of that. */
+/** Notes an option of a tmpfs; false if the word is none of these. */
 function takeTmpfs(wishes: Wishes, name: string, value: string | undefined, wrong: Wrong): boolean {
   const option = Object.hasOwn(TMPFS_NAMES, name) ? (TMPFS_NAMES[name] ?? name) : name;
   if (TMPFS_OPTIONS.includes(option)) {
@@ -159,7 +158,7 @@ function takeTmpfs(wishes: Wishes, name: string, value: string | undefined, wron
   return true;
 }
 
-/** A word of config.json; false if it is none. */
+/** Notes a mount option of config.json; false if the word is none of these. */
 function takeWord(wishes: Wishes, name: string, type: string, wrong: Wrong): boolean {
   const effect = MOUNT_OPTIONS.get(name);
   if (effect === undefined) return false;
@@ -180,7 +179,7 @@ function takeWord(wishes: Wishes, name: string, type: string, wrong: Wrong): boo
   return true;
 }
 
-/** The options of config.json that say the same. */
+/** The mount options of config.json for what was noted. */
 function optionsOf(wishes: Wishes, type: string, wrong: Wrong): string[] {
   const { attributes, propagation, tree, writableBelow, readonlyBelow, others } = wishes;
   if (readonlyBelow && attributes.get(ATTR.RDONLY) === undefined)
@@ -191,12 +190,12 @@ function optionsOf(wishes: Wishes, type: string, wrong: Wrong): string[] {
   });
   const spread = propagation === undefined ? [] : [propagation];
   if (type === "tmpfs") return [...words, ...spread, ...others];
-  // what the host mounts there later is not what was looked at: it doesn't appear, as with docker
+  // nobody has looked at what the host mounts there later: it does not appear in the container, as with docker
   const below = propagation === undefined ? ["rprivate"] : spread;
   return [tree ? "rbind" : "bind", ...words, ...below, ...others];
 }
 
-/** Words that take a right away; with an "r" before them also from what is mounted below. */
+/** Words that take a right away. With an "r" before them they hold for mounts below, too. */
 const RESTRICTING: ReadonlySet<string> = new Set(["ro", "nosuid", "nodev", "noexec", "nosymfollow"]);
 
 function mountFrom(

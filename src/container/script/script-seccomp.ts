@@ -12,10 +12,10 @@ const rare = {
   },
 };
 
-/** Set by build.ts: the default profile's program for the usual capabilities, in base64; compiling it takes longer than all else. */
+/** Set by build.ts: the default profile's filter for the usual capabilities, in base64. Compiling it takes longer than the rest of a start. */
 declare const HAKO_DEFAULT_FILTER: string | undefined;
 
-/** A profile, and its filter where that is there already. */
+/** A profile, and its filter where the build has compiled that. */
 export interface ScriptSeccomp {
   profile: Seccomp;
   filter: SeccompFilter | undefined;
@@ -43,7 +43,7 @@ export function seccompOf(
   return { profile, filter: undefined };
 }
 
-/** undefined when hako runs from its sources, or capabilities differ from the usual ones in what the profile asks for. */
+/** The filter from the build; undefined when hako runs from its sources, or when the profile depends on a capability that is not the usual one. */
 function builtFilter(capabilities: readonly string[]): SeccompFilter | undefined {
   if (typeof HAKO_DEFAULT_FILTER === "undefined") return undefined;
   const same =

@@ -77,7 +77,7 @@ function namespacesOf(base: Namespaces, network: string): Namespaces {
   return [...others, { type: "network", path: network }];
 }
 
-/** Refuses a bind mount whose source is missing, by the flag that named it: later errors know only the mount's number in config.json. */
+/** Refuses a bind mount whose source is missing, and names its flag: later errors know only the mount's number in config.json. */
 function withSource(flag: string, spec: string, mount: Mount): Mount {
   if (mount.type !== "bind" || mount.source === undefined || exists(mount.source)) return mount;
   throw new HakoError({
@@ -96,7 +96,7 @@ function rootfsOf(text: string): string {
   });
 }
 
-/** A name without a value takes the caller's, and is left out if the caller has none, as with docker. */
+/** The program's environment. As with docker, a name without a value takes the caller's value, and is left out if the caller has none. */
 export function scriptEnvironment(
   base: readonly EnvironmentLine[],
   given: readonly string[],
@@ -113,16 +113,16 @@ export function scriptEnvironment(
 }
 
 /**
- * Where the program starts. On the host's own files it is the caller's working directory, so that `./script` works; another user may have
- * no right to that one.
+ * The program's working directory. With `--rootfs /` it is the caller's, so that `./script` works; but with --user it is /, for another user
+ * may not be allowed to enter the caller's.
  */
 function startDirectory(rootfs: string, user: string | undefined): string {
   return rootfs === "/" && user === undefined ? workingDirectory() : "/";
 }
 
 /**
- * What `--read-only` asks for beside root.readonly, which is about the root's own mount: each mount below it is read-only too, and what
- * the host mounts there later doesn't appear.
+ * What `--read-only` means beside root.readonly, which holds for the root's own mount alone: every mount below it is read-only too, and
+ * what the host mounts there later does not appear.
  */
 function readonlyTree({ linux }: Config, below: readonly string[]): Partial<Linux> {
   return { readonlyPaths: [...below, ...(linux?.readonlyPaths ?? [])], rootfsPropagation: "rprivate" };
@@ -138,7 +138,7 @@ export function scriptBundle(
   if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, ...unread } = others;
-  // a flag that does nothing does not compile
+  // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
   const rootfs = rootfsOf(directory);
   const base = defaultConfig({ rootless });

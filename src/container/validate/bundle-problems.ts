@@ -36,13 +36,13 @@ const rare = {
 };
 
 /**
- * What create would fail of, or do without, when it comes to use what a config names: files of the host and of the rootfs, file
- * systems, namespaces, names of the kernel's. It is looked at, by the code of create where that changes nothing, and never used.
+ * What create would fail at, or ignore, when it uses what a config names: files of the host and of the rootfs, file systems, namespaces,
+ * names that the kernel knows. All of it is looked at, by create's own code where that changes nothing, and none of it is used.
  */
 
 export interface HostFindings {
   problems: Problem[];
-  /** create would do without. */
+  /** What create would ignore. */
   warnings: Problem[];
 }
 
@@ -64,7 +64,7 @@ export function hostFindings(checked: CheckedConfig): HostFindings {
   };
 }
 
-/** An error as a problem of the field that its message names; of `pointer` if it names none. */
+/** An error as a problem of the field that its message names, or else of `pointer`. */
 export function thrownProblem(thrown: unknown, pointer: string): Problem {
   const error: HakoError = asHakoError(thrown);
   const [, where = pointer, message = error.oneLine] = /^config (\/\S*?): (.*)$/s.exec(error.oneLine) ?? [];
@@ -88,7 +88,7 @@ function mountsProblems({ config, bundle, rootfs }: CheckedConfig): Problem[] {
         const plan = planOf(mount.options ?? []);
         if (plan.remount) return;
         if (isBind(mount)) {
-          // in a mount namespace that exists the source is another file
+          // in a mount namespace that exists the source may be another file
           if (joinedNamespace(config, "mount") !== undefined) return;
           checkBind(mount, plan, bundle, new RootfsView({ rootfs, bundle, mounts: mounts.slice(0, index) }));
         } else if (mount.type === "cgroup" || mount.type === "cgroup2") {
@@ -102,7 +102,7 @@ function mountsProblems({ config, bundle, rootfs }: CheckedConfig): Problem[] {
 function checkBind(mount: Mount, plan: MountPlan, bundle: string, view: RootfsView): void {
   const path = cleanPath(mount.destination);
   const source = resolve(bundle, mount.source ?? "");
-  // who may not look there may be told by create that it may
+  // create has rights in a new user namespace that validate lacks
   if (statusAt(source, !plan.nofollow.has("source")) === undefined)
     throw systemError("open_tree", "ENOENT", source);
   using tree = openToLook(source);
@@ -114,7 +114,7 @@ function checkBind(mount: Mount, plan: MountPlan, bundle: string, view: RootfsVi
   checkSameKind(source, fileStatusOf(tree), there, path);
 }
 
-/** The kernel reads the options without making anything. What it has to load a module for is left to create. */
+/** Has the kernel check the options without mounting anything. File systems whose module is not loaded are left to create. */
 function checkFilesystem(mount: Mount, plan: MountPlan): void {
   const type = mount.type ?? "none";
   checkBelowProc(cleanPath(mount.destination), undefined, type);
@@ -125,20 +125,20 @@ function checkFilesystem(mount: Mount, plan: MountPlan): void {
   try {
     configuredFilesystem(filesystem).close();
   } catch (thrown) {
-    // an ordinary user may ask for it in a namespace of its own only
+    // an ordinary user may ask the kernel only in a user namespace
     const error = asHakoError(thrown);
     if (error.errno !== "EPERM" && error.errno !== "EACCES") throw error;
   }
 }
 
-/** Whether this kernel has a file system, or may load it. */
+/** Whether this kernel has a file system, or can load its module. */
 function filesystemKind(type: string): "there" | "loadable" | "unknown" {
-  // what comes after a dot is for the file system: fuse.sshfs
+  // the part after a dot is the file system's own: fuse.sshfs
   const name = type.replace(/\..*/s, "");
   const text = (file: string) => (exists(file) ? readText(file) : undefined);
   const there = text("/proc/filesystems")?.split(/\s+/);
   if (there === undefined || there.includes(name)) return "there";
-  // a kernel without modules, or the list of those that it can load; in a container that may be the host's alone
+  // without this list the kernel has no modules, or hako is in a container that does not show the host's
   if (!exists("/proc/modules")) return "unknown";
   const release = readText("/proc/sys/kernel/osrelease").trim();
   const aliases = text(`/lib/modules/${release}/modules.alias`);
@@ -153,7 +153,7 @@ function namespacesProblems({ linux }: Config): Problem[] {
   });
 }
 
-/** What create finds when it compiles a profile that has no other problem. */
+/** What create would find when it compiles the profile. */
 function profileProblems({ linux, process }: Config): Problem[] {
   const profile = linux?.seccomp;
   if (profile === undefined) return [];
@@ -176,7 +176,7 @@ function capabilityWarnings({ process }: Config): Problem[] {
   );
 }
 
-/** Names that a profile's filter does without. */
+/** Names of system calls that the profile's filter leaves out. */
 function callWarnings({ linux }: Config): Problem[] {
   const profile = linux?.seccomp;
   if (profile === undefined) return [];

@@ -11,12 +11,12 @@ import { keepsGroups } from "../../oci/groups";
 import type { CheckedConfig } from "../../oci/validate";
 import { RootfsView } from "./rootfs-view";
 
-/** Programs that a config names, looked at from outside, and not run: the container's own, and hooks. */
+/** The programs that a config names, the container's own and hooks. They are looked at from outside, and never run. */
 
-/** Kinds of hooks whose failure is no failure of create or start: delete runs them, and warns. */
+/** Kinds of hooks whose failure is a warning of delete, and fails neither create nor start. */
 const LENIENT: ReadonlySet<HookKind> = new Set<HookKind>(["poststop"]);
 
-/** Why the kernel would not execute what was looked at; undefined if nothing is known to be in the way. */
+/** Why the kernel would refuse to execute a program; undefined if no reason is known. */
 function obstacle(sight: Sight): ErrnoName | undefined {
   if (sight.errno !== undefined) return sight.errno;
   if (sight.directory || sight.noexec) return "EACCES";
@@ -32,7 +32,7 @@ export function hookProblems(checked: CheckedConfig): { problems: Problem[]; war
   for (const kind of Object.keys(hooks) as HookKind[]) {
     (hooks[kind] ?? []).forEach(({ path }, index) => {
       if (!path.startsWith("/")) return;
-      // the others run before the container's files are all there is
+      // other kinds of hooks run while the host's files are there
       if (kind === "startContainer") inside ??= placeInside(checked);
       const sight = lookAtProgram(path, kind === "startContainer" ? inside : undefined);
       const errno = obstacle(sight);
@@ -75,11 +75,11 @@ function checkProgram(checked: CheckedConfig, process: Process, name: string): v
   throw notExecuted(name, denied.path, errnoNumber("EACCES"), denied.sight);
 }
 
-/** The container's files, as its user finds them. What can't be known yet is taken for a program that can be executed. */
+/** The container's files, as its user finds them. What can't be known yet counts as a program that can be executed. */
 function placeInside({ config, bundle, rootfs }: CheckedConfig): SightPlace {
   const view = new RootfsView({ rootfs, bundle, mounts: config.mounts });
   const { process = { user: { uid: 0, gid: 0 } } } = config;
-  // not simplified: what ".." leads to depends on links
+  // ".." is kept: where it leads depends on links
   const absolute = (path: string) => (path.startsWith("/") ? path : `${config.process?.cwd ?? ""}/${path}`);
   const own = (status: ReturnType<typeof fileStatusOf>) =>
     mayExecute(status, process, keepsGroups(config), idsOnHost(config));
@@ -88,7 +88,7 @@ function placeInside({ config, bundle, rootfs }: CheckedConfig): SightPlace {
       const seen = view.look(absolute(path));
       return typeof seen === "string" ? undefined : seen;
     },
-    // what may block is not opened: it was an ordinary file
+    // it was an ordinary file, so opening it can't block
     format: (_, found) => readFormat(found.path),
     errno(path) {
       const seen = view.look(absolute(path));

@@ -15,21 +15,21 @@ const MAX_SYMLINKS = 40;
 export type Seen = Fd | "missing" | "unknown";
 
 interface Mounted {
-  /** Where it is for the container, links followed. */
+  /** The path in the container, with links followed. */
   at: string;
-  /** What it shows, of a bind mount. */
+  /** The source of a bind mount. */
   source: string | undefined;
 }
 
 /**
- * The files that a container will find, with nothing mounted yet: the rootfs, and on it the sources of bind mounts. Each name is
- * opened below the directory before it, and no link of an image's leads out.
+ * The files that a container will find, while nothing is mounted yet: the rootfs, and on it the sources of bind mounts. Each name of a path is
+ * opened below the directory before it, so that no link of an image leads out.
  */
 export class RootfsView {
   readonly #rootfs: string;
   readonly #mounted: Mounted[] = [];
 
-  /** `mounts` are those that come before what is looked at; relative sources are in the bundle. */
+  /** `mounts` are those that are mounted before what is looked at. Relative sources are in the bundle. */
   constructor({ rootfs, bundle, mounts }: { rootfs: string; bundle: string; mounts: Config["mounts"] }) {
     this.#rootfs = rootfs;
     for (const mount of mounts ?? []) {
@@ -49,7 +49,7 @@ export class RootfsView {
     return at;
   }
 
-  /** As `look`, with the path without links; below what is missing it goes on as if directories were there, as they will be made. */
+  /** Finds a path and resolves its links. Below a missing directory the rest is taken as it is: create makes these directories. */
   #walk(path: string): { seen: Seen; at: string } {
     const way: { name: string; seen: Seen }[] = [{ name: "", seen: this.#at("/") ?? open(this.#rootfs) }];
     const rest = components(path).reverse();
@@ -83,7 +83,7 @@ export class RootfsView {
     }
   }
 
-  /** What was mounted last at a place; undefined if nothing is. */
+  /** The last mount at a path; undefined if nothing is mounted there. */
   #at(path: string): Seen | undefined {
     const mounted = this.#mounted.findLast(({ at }) => at === path);
     if (mounted === undefined) return undefined;

@@ -11,19 +11,19 @@ import { MappingStore } from "../../state/mapping";
 import { hasDirectory } from "../../state/root";
 import { hostFindings } from "./bundle-problems";
 
-/** What is to be said about a bundle or an id. */
+/** A problem of a bundle or an id. */
 export interface Finding extends Problem {
-  /** `create` refuses what is an error; it goes on without what is a warning. */
+  /** `create` refuses an error, and ignores the field of a warning. */
   severity: "error" | "warning";
 }
 
 export interface BundleFindings {
-  /** The config.json; undefined if there is none to speak of. */
+  /** The path of the config.json; undefined if it could not be read. */
   file: string | undefined;
   findings: Finding[];
 }
 
-/** What keeps a new container from having this id. */
+/** Why a new container can't have this id. */
 export function idFindings(root: string, text: string): Finding[] {
   const error = (message: string): Finding => ({ pointer: "", message, severity: "error" });
   try {
@@ -38,7 +38,7 @@ export function idFindings(root: string, text: string): Finding[] {
   }
 }
 
-/** Every problem of a bundle on this host, and what in it does nothing. */
+/** Every problem of a bundle on this host, and every field of it that does nothing. */
 export function bundleFindings(bundle: string, manager: CgroupManager): BundleFindings {
   try {
     const { file, part, problems } = examine(bundle, manager);
@@ -69,7 +69,7 @@ function as(severity: Finding["severity"], problems: readonly Problem[]): Findin
   return problems.map((each) => ({ ...each, severity }));
 }
 
-/** The problems that are not a consequence of known ones: what uses a wrong field fails too. */
+/** The problems that do not follow from known ones: what uses a wrong field fails too. */
 function notKnown(problems: readonly Problem[], known: readonly Problem[]): Problem[] {
   return problems.filter(
     ({ pointer }) =>
