@@ -42,6 +42,17 @@ export class HakoError extends Error {
     this.path = parts.path;
   }
 
+  /** An error of the command line. */
+  static usage(message: string, hint?: string): HakoError {
+    return new HakoError({ code: "usage", message, hint });
+  }
+
+  /** The same failure with other parts: a copy by spreading would lose message and cause, which belong to `Error`. */
+  with(parts: Partial<ErrorParts>): HakoError {
+    const { code, message, hint, cause, syscall, errno, path } = this;
+    return new HakoError({ code, message, hint, cause, syscall, errno, path, ...parts });
+  }
+
   /** Message, causes and hint in one line, which may have words of an image's. (Not named "line": JavaScriptCore gives every error such a property.) */
   get oneLine(): string {
     const { advice } = this;

@@ -55,10 +55,6 @@ export interface ParseOptions {
   rest?: boolean;
 }
 
-function usage(message: string, hint?: string): HakoError {
-  return new HakoError({ code: "usage", message, hint });
-}
-
 function findFlag(definitions: Arguments, name: string): [string, Argument] | undefined {
   return Object.entries(definitions).find(([key, definition]) => {
     if (definition.type === "positional") return false;
@@ -97,7 +93,7 @@ export function parseArguments<const A extends Arguments>(
       index++;
       if (typeof options.stopAtOperand !== "string" || !ends()) break;
       const { rest, ...before } = finish(definitions, values, operands, options);
-      if (rest[0] !== undefined) throw usage(`unexpected operand "${rest[0]}"`);
+      if (rest[0] !== undefined) throw HakoError.usage(`unexpected operand "${rest[0]}"`);
       return { ...before, rest: raw.slice(index), separated: true } as Parsed<A>;
     }
     if (!word.startsWith("-") || word === "-") {
@@ -133,7 +129,10 @@ function takeFlag(word: string, next: string | undefined, definitions: Arguments
       : [];
     if (letters.length === 0 || letters.some((flag) => flag?.[1].type !== "boolean")) {
       const unknown = letters.length === 0 ? name : [...name].find((_, at) => letters[at] === undefined);
-      throw usage(`unknown flag ${shown}`, rare.hints.flagHint(unknown ?? name, longNames(definitions)));
+      throw HakoError.usage(
+        `unknown flag ${shown}`,
+        rare.hints.flagHint(unknown ?? name, longNames(definitions)),
+      );
     }
     for (const flag of letters) if (flag !== undefined) values[flag[0]] = true;
     return 0;
@@ -142,17 +141,17 @@ function takeFlag(word: string, next: string | undefined, definitions: Arguments
   const inline = equals < 0 ? undefined : word.slice(equals + 1);
   if (definition.type === "boolean") {
     const truth = inline === undefined ? true : parseBoolean(inline);
-    if (truth === undefined) throw usage(`${shown}: "${inline}" is neither true nor false`);
+    if (truth === undefined) throw HakoError.usage(`${shown}: "${inline}" is neither true nor false`);
     values[key] = truth;
     return 0;
   }
   const value = inline ?? next;
   // podman looks for these words, which are those of Go's flags
-  if (value === undefined) throw usage(`flag needs an argument: ${shown}`);
+  if (value === undefined) throw HakoError.usage(`flag needs an argument: ${shown}`);
   if (definition.multiple) (values[key] as string[]).push(value);
   else if (value === "" && !definition.keepsEmpty) values[key] = unset(definition);
   else if (definition.type === "enum" && !definition.options?.includes(value)) {
-    throw usage(`${shown}: "${value}" is not one of ${definition.options?.join(", ")}`);
+    throw HakoError.usage(`${shown}: "${value}" is not one of ${definition.options?.join(", ")}`);
   } else values[key] = value;
   return inline === undefined ? 1 : 0;
 }
@@ -170,9 +169,9 @@ function finish(
         values[name] = operand;
     }
     if (definition.required && values[name] === undefined) {
-      throw usage(`missing ${definition.type === "positional" ? name.toUpperCase() : `--${name}`}`);
+      throw HakoError.usage(`missing ${definition.type === "positional" ? name.toUpperCase() : `--${name}`}`);
     }
   }
-  if (operands.length > 0 && !options.rest) throw usage(`unexpected operand "${operands[0]}"`);
+  if (operands.length > 0 && !options.rest) throw HakoError.usage(`unexpected operand "${operands[0]}"`);
   return { values, rest: operands, help: false };
 }

@@ -1,4 +1,4 @@
-import { HakoError } from "../base/errors";
+import type { HakoError } from "../base/errors";
 import { pidsShortage } from "../cgroup/stats/shortage";
 import { exists, readText } from "../linux/file/file";
 import {
@@ -27,7 +27,7 @@ export interface CloneCall {
 export function explainClone(error: HakoError, call: CloneCall): HakoError {
   if (!["clone3", "clone", "unshare"].includes(error.syscall ?? "")) return error;
   const hint = cloneHint(error, call);
-  return hint === undefined ? error : new HakoError({ ...error, message: error.message, hint });
+  return hint === undefined ? error : error.with({ hint });
 }
 
 function cloneHint(error: HakoError, { flags, born, joinsPid }: CloneCall): string | undefined {

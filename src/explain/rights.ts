@@ -121,5 +121,5 @@ export function explainRights(error: HakoError, confined?: Confinement): HakoErr
   }
   const hint = refused === undefined ? undefined : rightsHint(refused, confined);
   if (hint === undefined) return error;
-  return new HakoError({ ...error, message: error.message, cause: error.cause, hint });
+  return error.with({ hint });
 }

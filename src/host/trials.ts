@@ -70,7 +70,7 @@ export function tryNamespace(type: NamespaceType | "procfs"): void {
     const error = explainClone(asHakoError(thrown), { flags, born: undefined, joinsPid: false });
     const masked = type === "procfs" && error.errno === "EPERM" && (!own || inUserNamespace());
     if (masked && error.hint === undefined) {
-      throw new HakoError({ ...error, message: error.message, hint: inUserNamespaceHint("proc", "/proc") });
+      throw error.with({ hint: inUserNamespaceHint("proc", "/proc") });
     }
     // in a user namespace of its own the child has all capabilities
     const confined = confinement();

@@ -99,3 +99,13 @@ describe("UndoStack", () => {
     expect(undone).toBe(false);
   });
 });
+
+test("an error with other parts keeps the rest, message and cause too", () => {
+  const cause = new Error("no such file or directory");
+  const error = new HakoError({ code: "system", message: "open /x", cause, errno: "ENOENT", path: "/x" });
+  const hinted = error.with({ hint: "make it" });
+  expect(hinted.oneLine).toBe("open /x: no such file or directory (make it)");
+  expect([hinted.code, hinted.errno, hinted.path, hinted.cause]).toEqual(["system", "ENOENT", "/x", cause]);
+  expect(hinted.with({ message: "stat /x" }).reason).toBe("stat /x: no such file or directory");
+  expect(error.hint).toBeUndefined();
+});

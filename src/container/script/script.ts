@@ -33,27 +33,27 @@ export interface ScriptValues {
 }
 
 const CPU_PERIOD_US = 100_000;
-function usage(message: string, hint?: string): HakoError {
-  return new HakoError({ code: "usage", message, hint });
-}
-
 function memoryOf(text: string): number {
   const bytes = parseSize(text);
   if (bytes !== undefined && bytes > 0) return bytes;
-  throw usage(`--memory: ${JSON.stringify(text)} is not a size`, "a number with K, M or G, as 64M");
+  throw HakoError.usage(`--memory: ${JSON.stringify(text)} is not a size`, "a number with K, M or G, as 64M");
 }
 
 function quotaOf(text: string): number {
   const quota = Math.round(Number(text) * CPU_PERIOD_US);
   // the kernel's least quota is 1 ms
   if (!/^\d+(\.\d+)?$/.test(text) || !Number.isSafeInteger(quota) || quota < 1000) {
-    throw usage(`--cpus: ${JSON.stringify(text)} is not a number of processors`, "0.01 is the least");
+    throw HakoError.usage(
+      `--cpus: ${JSON.stringify(text)} is not a number of processors`,
+      "0.01 is the least",
+    );
   }
   return quota;
 }
 
 function pidsOf(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw usage(`--pids: ${JSON.stringify(text)} is not a number above 0`);
+  if (!/^[1-9]\d{0,8}$/.test(text))
+    throw HakoError.usage(`--pids: ${JSON.stringify(text)} is not a number above 0`);
   return Number(text);
 }
 
@@ -72,7 +72,9 @@ function namespacesOf(base: Namespaces, network: string): Namespaces {
   if (network === "host") return others;
   if (network === "none") return [...others, { type: "network" }];
   if (!network.startsWith("/")) {
-    throw usage(`--network: ${JSON.stringify(network)} is neither none nor host nor an absolute path`);
+    throw HakoError.usage(
+      `--network: ${JSON.stringify(network)} is neither none nor host nor an absolute path`,
+    );
   }
   return [...others, { type: "network", path: network }];
 }
@@ -91,7 +93,7 @@ function withSource(flag: string, spec: string, mount: Mount): Mount {
 function rootfsOf(text: string): string {
   return during(`--rootfs ${text}`, () => {
     const path = realPath(text);
-    if (statusAt(path)?.type !== "directory") throw usage("it is not a directory");
+    if (statusAt(path)?.type !== "directory") throw HakoError.usage("it is not a directory");
     return path;
   });
 }
@@ -105,7 +107,7 @@ export function scriptEnvironment(
   const lines = given.flatMap((line): EnvironmentLine[] => {
     if (isEnvironmentLine(line)) return [line];
     if (line === "" || line.startsWith("="))
-      throw usage(`--env ${JSON.stringify(line)} is not NAME or NAME=VALUE`);
+      throw HakoError.usage(`--env ${JSON.stringify(line)} is not NAME or NAME=VALUE`);
     const value = callersValue(line);
     return value === undefined ? [] : [`${line}=${value}`];
   });
@@ -135,7 +137,8 @@ export function scriptBundle(
   command: readonly string[],
   rootless = effectiveUser() !== 0,
 ): Bundle {
-  if (command.length === 0) throw usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
+  if (command.length === 0)
+    throw HakoError.usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, ...unread } = others;
   // a flag that is not used here does not compile

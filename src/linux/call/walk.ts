@@ -15,8 +15,7 @@ export function stepError(
   if (result >= 0) return new HakoError({ code: "system", message: `${what}: ended too soon` });
   const errno = errnoName(-result);
   const hint = systemCallHint(step?.call ?? "", errno) ?? step?.hint?.(errno);
-  const error = systemError(what, -result, undefined, hint);
-  return new HakoError({ ...error, message: error.message, syscall: step?.call });
+  return systemError(what, -result, undefined, hint).with({ syscall: step?.call });
 }
 
 /** Makes the steps' system calls, one after the other, as steps of a process that has nothing else to do would be made. */

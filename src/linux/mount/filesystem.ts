@@ -1,5 +1,5 @@
-import { errnoNumber, errnoText } from "../../base/errno";
-import { HakoError } from "../../base/errors";
+import { errnoNumber } from "../../base/errno";
+import type { HakoError } from "../../base/errors";
 import { bytesOf, textOf } from "../call/bytes";
 import { FSCONFIG, FSMOUNT, FSOPEN } from "../call/constants";
 import { Fd } from "../call/fd";
@@ -44,7 +44,7 @@ function failed(filesystem: Filesystem, context: Fd | undefined, call: string, e
   const error = systemError(call, errno, filesystem.type);
   if (said.length === 0 && errno !== errnoNumber("ENODEV")) return error;
   const why = said.length === 0 ? "the kernel does not know this file system" : said.join(", ");
-  return new HakoError({ ...error, message: `${call} ${filesystem.type}: ${errnoText(errno)}: ${why}` });
+  return error.with({ message: `${error.message}: ${why}` });
 }
 
 /**

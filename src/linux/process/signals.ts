@@ -72,9 +72,8 @@ export function signalNumber(text: string): number {
     const number = base + Number(`${realTime[2] ?? "+"}${realTime[3] ?? "0"}`);
     if (number >= SIG.RTMIN && number <= SIG.RTMAX) return number;
   }
-  throw new HakoError({
-    code: "usage",
-    message: `unknown signal ${JSON.stringify(text)}`,
-    hint: "a name such as TERM or SIGTERM, or a number up to 64",
-  });
+  throw HakoError.usage(
+    `unknown signal ${JSON.stringify(text)}`,
+    "a name such as TERM or SIGTERM, or a number up to 64",
+  );
 }
