@@ -36,3 +36,14 @@ export class UndoStack {
     for (const resource of this.#owned.splice(0)) resource[Symbol.dispose]();
   }
 }
+
+/** Hands `owned` on when `prepare` has succeeded, and disposes of it when that fails. */
+export function prepared<T extends Disposable>(owned: T, prepare: (owned: T) => void): T {
+  try {
+    prepare(owned);
+    return owned;
+  } catch (error) {
+    owned[Symbol.dispose]();
+    throw error;
+  }
+}

@@ -1,5 +1,6 @@
 import { type ErrnoName, errnoName } from "../base/errno";
 import { HakoError } from "../base/errors";
+import { prepared } from "../base/undo";
 import { COMMIT, VERSION } from "../base/version";
 import { bytesOf, concatenated, textOf } from "../linux/call/bytes";
 import { AT, O } from "../linux/call/constants";
@@ -110,13 +111,7 @@ export class FilterCache {
     const flags = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
     const opened = tryOpen(undefined, this.directory, flags);
     if (typeof opened === "number") return this.#missing(opened);
-    try {
-      checkOwner(this.directory, fileStatusOf(opened), "directory");
-      return opened;
-    } catch (error) {
-      opened.close();
-      throw error;
-    }
+    return prepared(opened, () => checkOwner(this.directory, fileStatusOf(opened), "directory"));
   }
 
   #make(): Fd | undefined {

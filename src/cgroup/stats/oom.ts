@@ -1,3 +1,4 @@
+import { prepared } from "../../base/undo";
 import { O } from "../../linux/call/constants";
 import { Fd } from "../../linux/call/fd";
 import { syscall } from "../../linux/call/syscall";
@@ -30,14 +31,10 @@ class OomWatchV1 implements OomWatch {
 
   constructor(dir: string) {
     this.#dir = dir;
-    this.#event = new Fd(syscall("eventfd2", 0, O.CLOEXEC));
-    try {
+    this.#event = prepared(new Fd(syscall("eventfd2", 0, O.CLOEXEC)), ({ number }) => {
       using control = openAt(undefined, `${dir}/memory.oom_control`, O.RDONLY | O.CLOEXEC);
-      writeValue(`${dir}/cgroup.event_control`, `${this.#event.number} ${control.number}`);
-    } catch (error) {
-      this.#event.close();
-      throw error;
-    }
+      writeValue(`${dir}/cgroup.event_control`, `${number} ${control.number}`);
+    });
   }
 
   get watched(): Watched {

@@ -1,4 +1,5 @@
 import { errnoName } from "../../base/errno";
+import { prepared } from "../../base/undo";
 import { F } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
@@ -17,15 +18,10 @@ const ALL_SEALS = 15;
 
 /** A file of no file system that can be executed, with what `write` puts there and nothing else ever (memfd_create(2)). */
 export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
-  const file = create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_EXEC);
-  try {
+  return prepared(create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_EXEC), (file) => {
     write(file);
     syscallOn(name, "fcntl", file.number, F.ADD_SEALS, ALL_SEALS);
-    return file;
-  } catch (error) {
-    file.close();
-    throw error;
-  }
+  });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
+import { prepared } from "../../base/undo";
 import { bytesOf } from "../call/bytes";
 import { AF, AT, O, SOCK } from "../call/constants";
 import { type Descriptor, descriptorName, descriptorNumber, Fd } from "../call/fd";
@@ -59,40 +60,23 @@ function withAddress(path: string, use: (sockaddr: Uint8Array) => number, call: 
 
 /** A unix socket at `path`, which must not exist yet; `mode` is narrowed by the umask. */
 export function unixBind(path: string, mode: number, type: SocketType): Fd {
-  const fd = unixSocket(path, type);
-  try {
+  return prepared(unixSocket(path, type), ({ number }) => {
     // Before bind the mode belongs to the socket's own inode, and bind makes the file with it: never a moment too open.
-    syscallOn(path, "fchmod", fd.number, mode);
-    withAddress(path, (sockaddr) => trySyscall("bind", fd.number, sockaddr, sockaddr.length), "bind");
-    return fd;
-  } catch (error) {
-    fd.close();
-    throw error;
-  }
+    syscallOn(path, "fchmod", number, mode);
+    withAddress(path, (sockaddr) => trySyscall("bind", number, sockaddr, sockaddr.length), "bind");
+  });
 }
 
 /** Makes a unix socket at a path, as `unixBind` does, and listens at it. */
 export function unixListen(path: string, mode = 0o600, type: SocketType = "stream"): Fd {
-  const fd = unixBind(path, mode, type);
-  try {
-    syscallOn(path, "listen", fd.number, 128);
-    return fd;
-  } catch (error) {
-    fd.close();
-    throw error;
-  }
+  return prepared(unixBind(path, mode, type), ({ number }) => syscallOn(path, "listen", number, 128));
 }
 
 /** A unix socket that is connected to the one at `path`. */
 export function unixConnect(path: string, type: SocketType = "stream"): Fd {
-  const fd = unixSocket(path, type);
-  try {
-    withAddress(path, (sockaddr) => trySyscall("connect", fd.number, sockaddr, sockaddr.length), "connect");
-    return fd;
-  } catch (error) {
-    fd.close();
-    throw error;
-  }
+  return prepared(unixSocket(path, type), ({ number }) =>
+    withAddress(path, (sockaddr) => trySyscall("connect", number, sockaddr, sockaddr.length), "connect"),
+  );
 }
 
 /**
@@ -100,22 +84,17 @@ export function unixConnect(path: string, type: SocketType = "stream"): Fd {
  * again for so many milliseconds.
  */
 export function unixConnectWithin(path: string, milliseconds: number): Fd {
-  const fd = unixSocket(path, "stream", SOCK.NONBLOCK);
   const deadline = Date.now() + milliseconds;
-  const connect = (sockaddr: Uint8Array): number => {
-    for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-      const result = trySyscall("connect", fd.number, sockaddr, sockaddr.length);
-      if (-result !== errnoNumber("EAGAIN") || Date.now() > deadline) return result;
-      Bun.sleepSync(pause);
-    }
-  };
-  try {
+  return prepared(unixSocket(path, "stream", SOCK.NONBLOCK), ({ number }) => {
+    const connect = (sockaddr: Uint8Array): number => {
+      for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+        const result = trySyscall("connect", number, sockaddr, sockaddr.length);
+        if (-result !== errnoNumber("EAGAIN") || Date.now() > deadline) return result;
+        Bun.sleepSync(pause);
+      }
+    };
     withAddress(path, connect, "connect");
-    return fd;
-  } catch (error) {
-    fd.close();
-    throw error;
-  }
+  });
 }
 
 /** Waits for a connection and takes it. */

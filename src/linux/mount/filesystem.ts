@@ -1,5 +1,6 @@
 import { errnoNumber } from "../../base/errno";
 import type { HakoError } from "../../base/errors";
+import { prepared } from "../../base/undo";
 import { bytesOf, textOf } from "../call/bytes";
 import { FSCONFIG, FSMOUNT, FSOPEN } from "../call/constants";
 import { Fd } from "../call/fd";
@@ -132,14 +133,9 @@ function openFilesystem(filesystem: Filesystem): Fd {
 
 /** A file system that is told its options, and is not made yet: nothing has changed. */
 export function configuredFilesystem(filesystem: Filesystem): Fd {
-  const context = filesystem.context ?? openFilesystem(filesystem);
-  try {
+  return prepared(filesystem.context ?? openFilesystem(filesystem), (context) => {
     configure(filesystem, context, optionSteps(filesystem, context));
-    return context;
-  } catch (error) {
-    context.close();
-    throw error;
-  }
+  });
 }
 
 /** A new, detached mount of a file system. */

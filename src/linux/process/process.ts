@@ -28,15 +28,20 @@ export interface ProcessStatus {
   ending: number;
 }
 
-/** undefined when there is no such process. */
-export function processStatus(pid: number): ProcessStatus | undefined {
-  let text: string;
+/** What procfs has of a process; undefined when there is no such process. */
+function processFile(pid: number, name: "stat" | "status"): string | undefined {
   try {
-    text = readText(`/proc/${pid}/stat`);
+    return readText(`/proc/${pid}/${name}`);
   } catch (error) {
     if (hasErrno(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
   }
+}
+
+/** undefined when there is no such process. */
+export function processStatus(pid: number): ProcessStatus | undefined {
+  const text = processFile(pid, "stat");
+  if (text === undefined) return undefined;
   // the name may hold spaces and parentheses: the last ")" ends it
   const end = text.lastIndexOf(")");
   const fields = text.slice(end + 2).split(" ");
@@ -112,13 +117,8 @@ export function signalProcess(pid: number, startTime: number, signal: number, zo
  * nor blocks it (pid_namespaces(7), proc_pid_status(5)).
  */
 export function dropsSignal(pid: number, signal: number): boolean {
-  let text: string;
-  try {
-    text = readText(`/proc/${pid}/status`);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT", "ESRCH")) return false;
-    throw error;
-  }
+  const text = processFile(pid, "status");
+  if (text === undefined) return false;
   const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(text)?.[1] ?? "";
   if (!field("NSpid").endsWith("\t1")) return false;
   const bit = 1n << BigInt(signal - 1);

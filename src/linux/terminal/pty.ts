@@ -1,4 +1,5 @@
 import { HakoError } from "../../base/errors";
+import { prepared } from "../../base/undo";
 import { AT, LFLAG, O, TTY } from "../call/constants";
 import { type Descriptor, descriptorNumber, Fd } from "../call/fd";
 import type { Step } from "../call/step";
@@ -62,16 +63,12 @@ function openPtmx(path: string, root: Fd | undefined): Fd {
 
 /** A new, unlocked master. Its slave is not opened: a master whose slave was closed again reads EIO. */
 export function openPtyMaster(ptmxPath = DEFAULT_PTMX, root?: Fd): { master: Fd; path: string } {
-  const master = openPtmx(ptmxPath, root);
-  try {
-    const word = new Int32Array(1);
-    syscallOn(ptmxPath, "ioctl", master.number, TTY.TIOCSPTLCK, word);
-    syscallOn(ptmxPath, "ioctl", master.number, TTY.TIOCGPTN, word);
-    return { master, path: `/dev/pts/${word[0]}` };
-  } catch (error) {
-    master.close();
-    throw error;
-  }
+  const word = new Int32Array(1);
+  const master = prepared(openPtmx(ptmxPath, root), ({ number }) => {
+    syscallOn(ptmxPath, "ioctl", number, TTY.TIOCSPTLCK, word);
+    syscallOn(ptmxPath, "ioctl", number, TTY.TIOCGPTN, word);
+  });
+  return { master, path: `/dev/pts/${word[0]}` };
 }
 
 /** A new pseudoterminal, of the file system below `root` if there is one. The slave comes from the master itself, so no path can lead it astray (CVE-2025-52565). */

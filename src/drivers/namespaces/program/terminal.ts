@@ -1,4 +1,5 @@
 import { during, HakoError } from "../../../base/errors";
+import { prepared } from "../../../base/undo";
 import type { Fd } from "../../../linux/call/fd";
 import { syscallOn } from "../../../linux/call/syscall";
 import { sendFd } from "../../../linux/file/descriptor-passing";
@@ -24,14 +25,10 @@ export function noConsoleSocket(): HakoError {
 export function openTerminal(socket: Fd, specified: Process, bind: (slave: Fd) => void, root?: Fd): Fd {
   const { master, slave } = during("terminal", () => openPty("/dev/pts/ptmx", root));
   using ownMaster = master;
-  try {
+  return prepared(slave, () => {
     const size = specified.consoleSize;
     if (size !== undefined && size.width > 0 && size.height > 0) setWindowSize(slave, size);
     bind(slave);
     sendFd(socket, ownMaster, "/dev/ptmx");
-    return slave;
-  } catch (error) {
-    slave.close();
-    throw error;
-  }
+  });
 }
