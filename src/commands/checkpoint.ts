@@ -1,7 +1,6 @@
 import { HakoError } from "../base/errors";
 import { defineCommand } from "../cli/command";
 import { checkpointContainer } from "../container/criu/checkpoint";
-import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
 import { CONTAINER } from "./flags/common";
 import { CRIU_FLAGS, criuFlags } from "./flags/criu";
@@ -49,7 +48,6 @@ export default defineCommand({
       statusFd: statusFd(args["status-fd"]),
       pageServer: pageServer(args["page-server"]),
       preDump: args["pre-dump"],
-      openFiles: callerOpenFiles(),
     });
   },
 });

@@ -1,6 +1,5 @@
 import { defineCommand } from "../cli/command";
 import { deleteContainer } from "../container/delete";
-import { callerOpenFiles } from "../linux/process/rlimit";
 import { CONTAINER } from "./flags/common";
 import { forContainers, MORE, REGEX } from "./flags/for-containers";
 
@@ -22,9 +21,8 @@ export default defineCommand({
   examples: ["hako delete web", "hako delete --force web db"],
   run({ args, rest, data: { globals } }) {
     const { root } = globals;
-    const openFiles = callerOpenFiles();
     forContainers(root, [args.container, ...rest], args.regex, (id) =>
-      deleteContainer({ root, id, force: args.force, openFiles }),
+      deleteContainer({ root, id, force: args.force }),
     );
   },
 });

@@ -1,7 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { execInContainer } from "../container/exec";
 import { inheritance } from "../container/io/caller";
-import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
 import { CONTAINER, PIDFD_SOCKET } from "./flags/common";
 
@@ -90,7 +89,6 @@ export default defineCommand({
       pidFile: args["pid-file"],
       pidfdSocket: args["pidfd-socket"],
       preserveFds,
-      openFiles: callerOpenFiles(),
       cgroups: args.cgroup,
       ignorePaused: args["ignore-paused"],
     });

@@ -1,7 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { checkedBundle } from "../container/bundle";
 import { runRestored } from "../container/criu/run-restored";
-import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
 import { NEW_CONTAINER } from "./flags/common";
 import { CREATE_FLAGS } from "./flags/create";
@@ -45,7 +44,6 @@ export default defineCommand({
       lsmMountContext: args["lsm-mount-context"],
       detach: args.detach,
       subreaper: !args["no-subreaper"],
-      openFiles: callerOpenFiles(),
     });
   },
 });

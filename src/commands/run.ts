@@ -8,7 +8,6 @@ import { inheritance } from "../container/io/caller";
 import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
 import { runContainer } from "../container/run/run";
 import { callerVariable } from "../linux/file/caller-environment";
-import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
 import { print } from "../output/print";
 import { freeId } from "../state/free-id";
@@ -117,8 +116,7 @@ function watchOptions(args: RunValues) {
 
 /** The end of a container that an attendant has given back. */
 function endOf(ended: EndedRun, container: string, keep: boolean, { root }: Globals): number {
-  const openFiles = callerOpenFiles();
-  return endEndedRun(ended, { root, id: containerId(container), keep, openFiles });
+  return endEndedRun(ended, { root, id: containerId(container), keep });
 }
 
 /** Without the -- a command's name would be taken for the id, and its first argument for the command. */

@@ -1,7 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { notifySocket } from "../container/io/caller";
 import { startAndNotify } from "../container/start";
-import { callerOpenFiles } from "../linux/process/rlimit";
 import { containerId } from "../oci/id";
 import { CONTAINER } from "./flags/common";
 
@@ -12,6 +11,6 @@ export default defineCommand({
   examples: ["hako start web"],
   run({ args, data: { globals } }) {
     const id = containerId(args.container);
-    startAndNotify({ root: globals.root, id, openFiles: callerOpenFiles(), notifySocket: notifySocket() });
+    startAndNotify({ root: globals.root, id, notifySocket: notifySocket() });
   },
 });

@@ -7,6 +7,7 @@ import type { Fd } from "../linux/call/fd";
 import { makeDirectory } from "../linux/file/file";
 import { join } from "../linux/file/path-text";
 import { processStatus } from "../linux/process/process";
+import { callerOpenFiles } from "../linux/process/rlimit";
 import { effectiveUser } from "../linux/process/rootless";
 import type { CgroupManager } from "../oci/cgroup-managers";
 import { sandboxOf } from "../oci/container-type";
@@ -43,7 +44,6 @@ export interface CreateOptions extends PidReceivers {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
-  openFiles: number | undefined;
   /** The caller's $NOTIFY_SOCKET, which wants to know when the program is ready. */
   notifySocket: string | undefined;
 }
@@ -51,6 +51,8 @@ export interface CreateOptions extends PidReceivers {
 /** Makes a container that waits for start (runtime.md "Create"); what a failure leaves is undone in reverse order. */
 export function createContainer(options: CreateOptions): ContainerRecord {
   const { root, id, bundle } = options;
+  // read while the caller waits for us
+  callerOpenFiles();
   checkRights(options);
   const driver = driverFor(bundle.config);
   if (bundle.config.process !== undefined) driver.check(bundle.config.process);
@@ -74,9 +76,9 @@ class Creation implements CreateEvents {
   #hooksBegan = false;
 
   constructor(given: CreateOptions, undo: UndoStack) {
-    const { root, id, openFiles, notifySocket } = given;
+    const { root, id, notifySocket } = given;
     undo.defer(`what hooks of ${id} made`, () => {
-      if (this.#hooksBegan) runPoststopHooks(this.record, openFiles);
+      if (this.#hooksBegan) runPoststopHooks(this.record);
     });
     undo.defer(`directory of ${id}`, () => removeContainerDirectory(root, id));
     this.#options = notifySocket === undefined ? given : withNotifySocket(given);
@@ -114,10 +116,10 @@ class Creation implements CreateEvents {
 
   /** Steps 3 to 5. From here on a failure is the end of a container's life: poststop hooks run (step 13). */
   runtimeCreated(): void {
-    const { bundle, openFiles } = this.#options;
+    const { bundle } = this.#options;
     const { hooks } = bundle.config;
     this.#hooksBegan = true;
-    const context = { state: stateOf(this.record, "creating"), cwd: bundle.path, openFiles };
+    const context = { state: stateOf(this.record, "creating"), cwd: bundle.path };
     // by their definition, which the spec has given up, they run at start: what they read says so
     runHooks("prestart", hooks, { ...context, state: stateOf(this.record, "created") });
     runHooks("createRuntime", hooks, context);

@@ -21,7 +21,6 @@ export interface DeleteOptions {
   force: boolean;
   /** Its sandbox and what is in there stay. */
   alone?: boolean | undefined;
-  openFiles: number | undefined;
 }
 
 /**
@@ -74,7 +73,7 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
   removeContainerDirectory(root, id);
   logDebug(`${id}: deleted`);
   if (record === undefined || record.creator !== undefined) return [];
-  runPoststopHooks(record, options.openFiles);
+  runPoststopHooks(record);
   return [];
 }
 

@@ -39,7 +39,6 @@ export interface ExecOptions extends PidReceivers {
   consoleSocketPath: string | undefined;
   detach: boolean;
   preserveFds: number;
-  openFiles: number | undefined;
   /** As `--cgroup` names them, below the container's own. */
   cgroups: readonly string[];
   ignorePaused: boolean;
@@ -127,7 +126,7 @@ function startProcess(
   options: ExecOptions,
   { consoleSocket, receiver }: { consoleSocket: Fd | undefined; receiver: Fd | undefined },
 ): Started {
-  const { detach, cgroups, preserveFds, openFiles } = options;
+  const { detach, cgroups, preserveFds } = options;
   const { record, rootfs } = container;
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   let forward: SignalForwarder | undefined;
@@ -136,7 +135,7 @@ function startProcess(
   const homeOf = (uid: number) => homeIn(rootfs.path, uid);
   const started = driverOf(record).exec(
     container,
-    { process, homeOf, cgroups, consoleSocket, preserveFds, openFiles },
+    { process, homeOf, cgroups, consoleSocket, preserveFds },
     (ready, mayLeave) => {
       announcePid(options, ready, "setns", undo);
       if (receiver !== undefined) terminal = rare.foreground.receiveTerminal(receiver);

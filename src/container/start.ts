@@ -26,7 +26,6 @@ const WRONG_STATES: Readonly<Record<string, string>> = {
 export interface StartOptions {
   root: string;
   id: ContainerId;
-  openFiles: number | undefined;
   /** The caller's $NOTIFY_SOCKET. */
   notifySocket: string | undefined;
 }
@@ -48,7 +47,7 @@ export function startContainer(options: StartOptions): NotifyRelay | undefined {
   undo.defer(`processes of ${record.id}`, () => driverOf(record).end(container));
   // by then a quick program may have ended; what the hook is told is what it is called after
   const state = stateOf(record, "running");
-  runHooks("poststart", record.hooks, { state, cwd: record.bundle, openFiles: options.openFiles });
+  runHooks("poststart", record.hooks, { state, cwd: record.bundle });
   undo.commit();
   return relay;
 }
@@ -58,7 +57,7 @@ interface Started {
   relay: NotifyRelay | undefined;
 }
 
-function release({ root, id, openFiles, notifySocket }: StartOptions, undo: UndoStack): Started {
+function release({ root, id, notifySocket }: StartOptions, undo: UndoStack): Started {
   using lock = lockContainer(root, id);
   const container = readContainer(root, id);
   const driver = driverOf(container.record);
@@ -70,7 +69,7 @@ function release({ root, id, openFiles, notifySocket }: StartOptions, undo: Undo
   if (status !== "created") throw wrongState(id, status);
   const relay = notifySocket === undefined ? undefined : rare.notify.relayOf(container, notifySocket);
   if (relay !== undefined) undo.defer("its notify socket", () => relay[Symbol.dispose]());
-  driver.start(container, openFiles);
+  driver.start(container);
   logDebug(`${id}: started`);
   return { container, relay };
 }

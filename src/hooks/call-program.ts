@@ -12,6 +12,7 @@ import { waitFor } from "../linux/file/poll";
 import { execveStep, repairSteps } from "../linux/process/execution";
 import { filterSteps, type SeccompFilter } from "../linux/process/filter-steps";
 import { openPid, reapChild, signalOpened } from "../linux/process/process";
+import { callerOpenFiles } from "../linux/process/rlimit";
 import { signalName } from "../linux/process/signals";
 import { inheritSteps, replaceStep } from "../linux/steps/child-steps";
 import { cloneChild, Reports } from "../linux/steps/clone";
@@ -38,8 +39,6 @@ export interface ProgramCall {
   input: string;
   /** Milliseconds. */
   timeout: number | undefined;
-  /** The soft limit of open files; undefined keeps hako's, which Bun has raised. */
-  openFiles: number | undefined;
   /** Set for a program in a container. */
   filtered: Filtered | undefined;
 }
@@ -73,7 +72,7 @@ export function callProgram(call: ProgramCall): CallEnd {
     ...[input, output, errors].map((file, stream) => replaceStep(file.name ?? "", stream, file)),
     ...inheritSteps(0, []),
     ...directorySteps(call.cwd),
-    ...repairSteps(call.openFiles),
+    ...repairSteps(callerOpenFiles()),
     ...(call.filtered === undefined ? [] : filterSteps(call.filtered.filter, input, call.filtered.last)),
     execve,
   ];

@@ -22,8 +22,6 @@ export interface HookContext {
   state: State;
   /** The working directory of hooks. */
   cwd: string;
-  /** The caller's soft limit of open files, which hooks get. */
-  openFiles: number | undefined;
   /** For hooks in the container. */
   inside?: HookPlace;
 }
@@ -49,7 +47,7 @@ export function runHook(what: string, hook: Hook, context: HookContext): void {
 
 /** Calls the hook's program. A hook that names no environment gets the caller's, or in the container the program's. */
 function call({ path, args = [], env, timeout }: Hook, context: HookContext): CallEnd {
-  const { state, cwd, inside, openFiles } = context;
+  const { state, cwd, inside } = context;
   return callProgram({
     path,
     argv: args.length === 0 ? [path] : args,
@@ -57,7 +55,6 @@ function call({ path, args = [], env, timeout }: Hook, context: HookContext): Ca
     environment: env ?? inside?.environment ?? callerEnvironment(),
     input: JSON.stringify(state),
     timeout: timeout === undefined ? undefined : timeout * 1000,
-    openFiles,
     filtered: inside?.filtered,
   });
 }

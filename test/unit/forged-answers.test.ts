@@ -102,7 +102,6 @@ describe("whatever a container's process answers, what comes of it is an error, 
       runStartHooks(remote, { ...config, hooks } as never, {
         state: state as never,
         filter: seed % 2 === 0 ? filter : undefined,
-        openFiles: 1024,
       });
       remote.become();
     });
@@ -120,7 +119,6 @@ describe("whatever a container's process answers, what comes of it is an error, 
         startSocket,
         preserveFds: 0,
         descriptors: [],
-        openFiles: 1024,
         hooks: seed % 2 === 0,
       });
       remote.become();

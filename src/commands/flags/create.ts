@@ -1,7 +1,6 @@
 import type { Arguments, Values } from "../../cli/arguments";
 import type { Globals } from "../../cli/global-flags";
 import { notifySocket } from "../../container/io/caller";
-import { callerOpenFiles } from "../../linux/process/rlimit";
 import { containerId } from "../../oci/id";
 import { BUNDLE, PIDFD_SOCKET } from "./common";
 
@@ -55,7 +54,6 @@ export function createOptions(
     noPivot: values["no-pivot"],
     noNewKeyring: values["no-new-keyring"],
     preserveFds,
-    openFiles: callerOpenFiles(),
     notifySocket: notifySocket(),
   };
 }

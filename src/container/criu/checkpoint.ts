@@ -41,16 +41,15 @@ export interface CheckpointOptions extends CriuFlags {
   pageServer: { address: string; port: number } | undefined;
   /** Save memory alone, while the container runs on. */
   preDump: boolean;
-  openFiles: number | undefined;
 }
 
 /** Saves a running container's processes, and deletes the container afterwards unless it is to run on. */
 export function checkpointContainer(options: CheckpointOptions): void {
-  const { root, id, leaveRunning, preDump, openFiles } = options;
+  const { root, id, leaveRunning, preDump } = options;
   findCriu(options.program);
   checkStatusFd(options.statusFd);
   dump(options);
-  if (!leaveRunning && !preDump) deleteContainer({ root, id, force: true, alone: true, openFiles });
+  if (!leaveRunning && !preDump) deleteContainer({ root, id, force: true, alone: true });
 }
 
 function dump(options: CheckpointOptions): void {

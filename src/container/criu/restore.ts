@@ -52,12 +52,11 @@ export interface RestoreOptions extends CriuFlags {
   tcpClose: boolean;
   lsmProfile: string | undefined;
   lsmMountContext: string | undefined;
-  openFiles: number | undefined;
 }
 
 /** Makes a container whose processes go on where a checkpoint saved them. A failure undoes what was made. */
 export function restoreContainer(options: RestoreOptions): ContainerRecord {
-  const { root, id, bundle, openFiles } = options;
+  const { root, id, bundle } = options;
   findCriu(options.program);
   if (effectiveUser() !== 0) {
     throw new HakoError({ code: "unsupported", message: "restore: criu needs root", hint: "run as root" });
@@ -66,10 +65,10 @@ export function restoreContainer(options: RestoreOptions): ContainerRecord {
   const image = readImage(options.imagePath);
   const record = restore(options, image);
   try {
-    const context = { state: stateOf(record, "running"), cwd: bundle.path, openFiles };
+    const context = { state: stateOf(record, "running"), cwd: bundle.path };
     runHooks("poststart", bundle.config.hooks, context);
   } catch (error) {
-    deleteContainer({ root, id, force: true, alone: true, openFiles });
+    deleteContainer({ root, id, force: true, alone: true });
     throw error;
   }
   return record;
@@ -152,14 +151,14 @@ function restoreProcesses(
 }
 
 /** Sets loopback up and runs the hooks that `create` runs once the namespaces are there: criu makes an empty network namespace. */
-function runtimeCreated({ bundle, openFiles }: RestoreOptions, record: ContainerRecord): void {
+function runtimeCreated({ bundle }: RestoreOptions, record: ContainerRecord): void {
   const { hooks, linux } = bundle.config;
   const network = linux?.namespaces?.find(({ type }) => type === "network");
   if (network !== undefined && !network.path && record.init !== undefined) {
     const file = `/proc/${record.init.pid}/ns/net`;
     during("network loopback", () => withNetworkNamespace(file, () => bringUp("lo")));
   }
-  const context = { state: stateOf(record, "creating"), cwd: bundle.path, openFiles };
+  const context = { state: stateOf(record, "creating"), cwd: bundle.path };
   runHooks("prestart", hooks, context);
   runHooks("createRuntime", hooks, context);
 }

@@ -15,7 +15,7 @@ export interface RunRestoredOptions extends Omit<RestoreOptions, "consoleSocket"
 
 /** Restores a container; in the foreground waits for its end too, and deletes it. Returns the exit status. */
 export async function runRestored(options: RunRestoredOptions): Promise<number> {
-  const { root, id, detach, openFiles } = options;
+  const { root, id, detach } = options;
   const terminal = options.bundle.config.process?.terminal === true;
   using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
@@ -33,7 +33,7 @@ export async function runRestored(options: RunRestoredOptions): Promise<number> 
       if (master !== undefined) adoptWindowSize(master);
       return await waitForProgram(init, master, forward);
     } finally {
-      deleteContainer({ root, id, force: true, openFiles });
+      deleteContainer({ root, id, force: true });
     }
   } finally {
     forward.stop();

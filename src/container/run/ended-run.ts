@@ -41,17 +41,16 @@ export interface EndedRunOptions {
   root: string;
   id: ContainerId;
   keep: boolean;
-  openFiles: number | undefined;
 }
 
 /** Does what is left to do after the end of a container that was run; its exit status. */
 export function endEndedRun({ startTime, status }: EndedRun, options: EndedRunOptions): number {
-  const { root, id, keep, openFiles } = options;
+  const { root, id, keep } = options;
   const failed = status >= CAME_TO.unwritten;
   // there is no program any more that they could go to, and they must not end this halfway
   using _ = new SignalRecorder(Object.values(FORWARDED));
   if ((failed || !keep) && isOurs(root, id, startTime)) {
-    rare.delete.deleteContainer({ root, id, force: true, openFiles });
+    rare.delete.deleteContainer({ root, id, force: true });
   }
   if (!failed) return status;
   throw attendanceError(status, `container "${id}"`);

@@ -49,7 +49,7 @@ const TIMED_OUT = 124;
  * program runs but to pass on signals and what a terminal shows, it doesn't come back: a small program takes this one's place.
  */
 export async function runContainer(options: RunOptions): Promise<number> {
-  const { root, id, detach, keep, openFiles } = options;
+  const { root, id, detach, keep } = options;
   const terminal = options.bundle.config.process?.terminal === true;
   using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
@@ -67,7 +67,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
   try {
     sender?.close();
     using master = receiver === undefined ? undefined : rare.foreground.receiveTerminal(receiver);
-    using relay = startContainer({ root, id, openFiles, notifySocket: options.notifySocket });
+    using relay = startContainer({ root, id, notifySocket: options.notifySocket });
     started = true;
     if (detach || !hasProcess(record)) {
       relay?.wait();
@@ -83,7 +83,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     throw error;
   } finally {
     if (!deleted) {
-      rare.delete.deleteContainer({ root, id, force: true, alone: !started, openFiles });
+      rare.delete.deleteContainer({ root, id, force: true, alone: !started });
     }
   }
 }

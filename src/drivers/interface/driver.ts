@@ -50,7 +50,6 @@ export interface CreatePlan {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
-  openFiles: number | undefined;
   /** How another driver makes what stands for a container on the host. */
   program?: ProgramInMemory | undefined;
 }
@@ -79,7 +78,6 @@ export interface ExecPlan {
   cgroups: readonly string[];
   consoleSocket: Fd | undefined;
   preserveFds: number;
-  openFiles: number | undefined;
 }
 
 /** What may take hako's place while a process runs in the foreground. */
@@ -118,7 +116,7 @@ export interface SandboxDriver {
    * Lets a created container execute its program, and comes back when it runs. One that fails leaves a container that waits as before, or
    * one that has stopped.
    */
-  start(container: Container, openFiles: number | undefined): void;
+  start(container: Container): void;
   /** Why a container has stopped that was never started; undefined for others. */
   deathBeforeStart(container: Container): Error | undefined;
   /** Starts a process beside the first. Doesn't come back where `ready` has given an attendance. */

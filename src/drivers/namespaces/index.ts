@@ -45,8 +45,8 @@ export const namespacesDriver: SandboxDriver = {
   create(plan, events, undo) {
     rare.create.createInNamespaces(plan, events, undo);
   },
-  start(container, openFiles) {
-    rare.start.startInNamespaces(container, openFiles);
+  start(container) {
+    rare.start.startInNamespaces(container);
   },
   deathBeforeStart(container) {
     return rare.start.deathBeforeStart(container);

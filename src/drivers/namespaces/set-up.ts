@@ -86,8 +86,6 @@ export interface SetUpOptions {
   preserveFds: number;
   /** In place of the one that config.json names. */
   program?: ProgramInMemory | undefined;
-  /** The soft limit of open files that the caller had. */
-  openFiles: number | undefined;
   /** For hooks that run inside. */
   state: State;
   /** The v2 cgroup that it is born in; ours if undefined. */
@@ -275,7 +273,7 @@ export class SetUp implements Disposable {
 
   /** createContainer hooks; then the root file system is entered, and made narrower. */
   enter(): void {
-    const { config, state, overlay, rootfs, openFiles, noPivot } = this.#options;
+    const { config, state, overlay, rootfs, noPivot } = this.#options;
     const hooks = config.hooks?.createContainer ?? [];
     if (hooks.length > 0) {
       this.process.act(() =>
@@ -283,7 +281,6 @@ export class SetUp implements Disposable {
           state: { ...state, pid: syscall("getpid") },
           // as with runc: their paths in the container's file system are relative ones
           cwd: overlay ?? rootfs,
-          openFiles,
           inside: { environment: [] },
         }),
       );
@@ -391,7 +388,7 @@ export class SetUp implements Disposable {
 
   /** Leaves it to itself: it waits for start, and needs nobody for its last steps but who starts it. */
   release(): void {
-    const { config, preserveFds, openFiles } = this.#options;
+    const { config, preserveFds } = this.#options;
     if (this.#program === undefined) throw new Error("released before it was identified");
     const { startSocket, way, program } = this.#inherited;
     way.close();
@@ -400,7 +397,6 @@ export class SetUp implements Disposable {
       startSocket,
       preserveFds,
       descriptors: program?.descriptors ?? [],
-      openFiles,
       hooks,
     });
     this.process.release();

@@ -54,7 +54,7 @@ const [PATIENCE_MS, EXECUTION_MS] = [10_000, 60_000];
  * Lets a created container execute its program, and comes back when it runs. One that fails leaves a container that waits as before, or
  * one that has stopped; never one that runs.
  */
-export function startInNamespaces(container: Container, openFiles: number | undefined): void {
+export function startInNamespaces(container: Container): void {
   const { record } = container;
   const { init } = record;
   if (init === undefined) throw diedBefore(record);
@@ -63,7 +63,7 @@ export function startInNamespaces(container: Container, openFiles: number | unde
   using connection = orDied(record, () => unixConnect(startSocketPath(container.root, record.id)));
   try {
     // it no longer waits, whatever becomes of us
-    letGo({ ...container, init, connection }, openFiles, rootfs);
+    letGo({ ...container, init, connection }, rootfs);
   } catch (error) {
     // who looks at the container next finds it stopped
     if (signalProcess(init.pid, init.startTime, SIG.KILL)) waitForEnd(init.pid, init.startTime, END_MS);
@@ -93,7 +93,7 @@ function orDied<T>(record: ContainerRecord, action: () => T): T {
 }
 
 /** Waits until the container's first process is its program. */
-function letGo(connected: Connected, openFiles: number | undefined, rootfs: Fd | undefined): void {
+function letGo(connected: Connected, rootfs: Fd | undefined): void {
   const { root, record, init, connection } = connected;
   const { id } = record;
   const { fd } = orDied(record, () => {
@@ -104,7 +104,7 @@ function letGo(connected: Connected, openFiles: number | undefined, rootfs: Fd |
   if (file === undefined) throw diedBefore(record);
   const range = during(`container "${id}": what its process hands over`, () => SharedRange.of(file));
   const filter = storedFilter(root, id);
-  if ((record.hooks?.startContainer ?? []).length > 0) runHooksInside(connected, range, filter, openFiles);
+  if ((record.hooks?.startContainer ?? []).length > 0) runHooksInside(connected, range, filter);
   if (filter !== undefined && hasListener(filter)) orDied(record, () => takeListener(connected));
   orDied(record, () => waitForClose(connected));
   removeFile(startSocketPath(root, id));
@@ -128,7 +128,6 @@ function runHooksInside(
   { root, record, init }: Connected,
   range: SharedRange,
   filter: SeccompFilter | undefined,
-  openFiles: number | undefined,
 ): void {
   const watch = {
     ended: () => aliveProcess(init.pid, init.startTime) === undefined,
@@ -137,7 +136,7 @@ function runHooksInside(
   };
   const remote = new RemoteProcess(range, watch, PATIENCE_MS);
   const config = readStoredConfig(root, record.id);
-  rare.startHooks.runStartHooks(remote, config, { state: stateOf(record, "created"), filter, openFiles });
+  rare.startHooks.runStartHooks(remote, config, { state: stateOf(record, "created"), filter });
   remote.become();
 }
 

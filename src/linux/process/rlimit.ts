@@ -1,3 +1,4 @@
+import { actHere } from "../call/actor";
 import type { Step } from "../call/step";
 import { systemError, trySyscall } from "../call/syscall";
 
@@ -64,8 +65,18 @@ export function openFilesLimit(ofCaller: number): Limit {
   return { soft: BigInt(ofCaller) < hard ? BigInt(ofCaller) : hard, hard };
 }
 
-/** The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. */
+let ofCaller: { soft: number | undefined } | undefined;
+
+/**
+ * The caller's soft limit of open files: Bun raises our own before our first line. undefined when it can't be read. It is read when
+ * this is called first, and by this process, whoever acts: afterwards the caller may have gone.
+ */
 export function callerOpenFiles(): number | undefined {
+  ofCaller ??= { soft: actHere(readCallerOpenFiles) };
+  return ofCaller.soft;
+}
+
+function readCallerOpenFiles(): number | undefined {
   try {
     return Number(getLimit(process.ppid, "RLIMIT_NOFILE").soft);
   } catch {

@@ -202,7 +202,7 @@ export function programSteps(
   identity: Identity,
   fds: ExecDescriptors,
 ): Step[] {
-  const { process, filter, preserveFds, openFiles } = options;
+  const { process, filter, preserveFds } = options;
   const { files, terminal, channel, freeInProgram } = fds;
   const limits = processLimits(process);
   const last = keptForFilter(process, filter) === 0n ? undefined : identity.last;
@@ -218,7 +218,7 @@ export function programSteps(
     ...files.map((file): Step => ({ what: "join a cgroup: write", call: "write", args: [file, "0", 1] })),
     ...affinitySteps(process, "final"),
     ...inheritSteps(preserveFds, []),
-    ...repairSteps(openFilesFor(limits, openFiles)),
+    ...repairSteps(openFilesFor(limits)),
     ...limitSteps(limits),
     ...(filter === undefined ? [] : filterSteps(filter, channel, last, freeInProgram)),
     ...executionSteps(program),

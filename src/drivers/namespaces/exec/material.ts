@@ -23,8 +23,6 @@ export interface ExecMaterial {
   /** The program has our groups in place of its own. */
   keepsGroups: boolean;
   preserveFds: number;
-  /** The soft limit of open files that the caller had. */
-  openFiles: number | undefined;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;
 }

@@ -18,8 +18,6 @@ export interface EndOptions {
   preserveFds: number;
   /** Others that the program has, by their numbers. */
   descriptors: readonly Fd[];
-  /** The soft limit of open files that the caller had. */
-  openFiles: number | undefined;
   /** Whether start has something to do in the container before the program comes. */
   hooks: boolean;
 }
@@ -71,12 +69,12 @@ function programSteps(
   { file, args, environment, filter, last }: Program,
   connection: number,
   listener: number,
-  { preserveFds, descriptors, openFiles }: EndOptions,
+  { preserveFds, descriptors }: EndOptions,
 ): Step[] {
   const limits = processLimits(process);
   const vectors = [stringVector(args), stringVector(environment)] as const;
   return [
-    ...repairSteps(openFilesFor(limits, openFiles)),
+    ...repairSteps(openFilesFor(limits)),
     {
       what: "close_range of all descriptors but the program's",
       call: "close_range",

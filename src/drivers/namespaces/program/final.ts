@@ -3,6 +3,7 @@ import type { Step } from "../../../linux/call/step";
 import { SYS_ADMIN } from "../../../linux/process/capabilities";
 import type { SeccompFilter } from "../../../linux/process/filter-steps";
 import type { NamedLimit } from "../../../linux/process/rlimit";
+import { callerOpenFiles } from "../../../linux/process/rlimit";
 import type { Linux, Process } from "../../../oci/config";
 import { attributeSteps } from "./attributes";
 import { type IdentityOptions, takeIdentity } from "./identity";
@@ -57,9 +58,6 @@ export function processLimits(process: Process): NamedLimit[] {
 }
 
 /** The soft limit of open files that the program gets from the caller; undefined when it has one of its own. */
-export function openFilesFor(
-  limits: readonly NamedLimit[],
-  ofCaller: number | undefined,
-): number | undefined {
-  return limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : ofCaller;
+export function openFilesFor(limits: readonly NamedLimit[]): number | undefined {
+  return limits.some(({ name }) => name === "RLIMIT_NOFILE") ? undefined : callerOpenFiles();
 }

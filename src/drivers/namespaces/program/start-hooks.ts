@@ -12,8 +12,6 @@ import { environmentOf } from "./program";
 export interface StartHooks {
   state: State;
   filter: SeccompFilter | undefined;
-  /** The soft limit of open files that the caller of start has. */
-  openFiles: number | undefined;
 }
 
 /**
@@ -21,18 +19,13 @@ export interface StartHooks {
  * directory and identity, and are under its filter. Its listener is made for the program alone, so what the filter would notify
  * of a hook is not there for it.
  */
-export function runStartHooks(
-  remote: RemoteProcess,
-  config: Config,
-  { state, filter, openFiles }: StartHooks,
-): void {
+export function runStartHooks(remote: RemoteProcess, config: Config, { state, filter }: StartHooks): void {
   const { process, hooks } = config;
   if (process === undefined) return;
   remote.act(() => {
     runHooks("startContainer", hooks, {
       state: { ...state, pid: syscall("getpid") },
       cwd: ".",
-      openFiles,
       inside: {
         environment: environmentOf(process, homeOf),
         filtered:
