@@ -1,15 +1,10 @@
 import { COMMIT, SPEC_VERSION, VERSION } from "../base/version";
-import { PROPERTY_PREFIX } from "../cgroup/systemd/annotations";
-import { CONFIG_ANNOTATION } from "../container/criu/checkpoint-image";
 import { CAPABILITIES } from "../linux/process/capabilities";
 import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/process/memory-policy";
 import { NAMESPACE_FLAGS } from "../linux/process/namespace";
-import { KEEP_GROUPS } from "../oci/groups";
+import { FEATURES_ANNOTATIONS, UNSAFE_ANNOTATIONS } from "../oci/annotations";
 import { MOUNT_OPTIONS } from "../oci/mount-options";
 import { ACTIONS, ARCHITECTURES, FLAGS, FOREIGN_ARCHITECTURES, OPERATORS } from "../oci/seccomp-words";
-
-/** Annotations that change what hako does. Who runs bundles of strangers filters these. */
-const UNSAFE_ANNOTATIONS: readonly string[] = [PROPERTY_PREFIX, CONFIG_ANNOTATION, KEEP_GROUPS];
 
 /**
  * What this executable can do on any host (runtime-spec features.md). `checkpoints` says whether the host has criu: callers look for that
@@ -41,9 +36,9 @@ export function features(checkpoints: boolean): Record<string, unknown> {
       netDevices: { enabled: true },
     },
     annotations: {
-      "org.hako.version": VERSION,
-      "org.hako.commit": COMMIT,
-      "org.opencontainers.runc.checkpoint.enabled": String(checkpoints),
+      [FEATURES_ANNOTATIONS.version]: VERSION,
+      [FEATURES_ANNOTATIONS.commit]: COMMIT,
+      [FEATURES_ANNOTATIONS.checkpoint]: String(checkpoints),
     },
     potentiallyUnsafeConfigAnnotations: UNSAFE_ANNOTATIONS,
   };

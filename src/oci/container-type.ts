@@ -1,21 +1,9 @@
 import { HakoError } from "../base/errors";
+import { MANAGER_ANNOTATION, POD_ANNOTATIONS } from "./annotations";
 import { whyNoId } from "./id";
 import { pointer } from "./json";
 
 export type ContainerType = "sandbox" | "container";
-
-/** Who writes the annotations, under which names, and the words for the two types. */
-const DIALECTS = [
-  { type: "io.kubernetes.cri-o.ContainerType", sandbox: "io.kubernetes.cri-o.SandboxID" },
-  { type: "io.kubernetes.cri.container-type", sandbox: "io.kubernetes.cri.sandbox-id" },
-  { type: "io.kubernetes.docker.type", sandbox: "io.kubernetes.sandbox.id", sandboxWord: "podsandbox" },
-  {
-    type: "io.katacontainers.pkg.oci.container_type",
-    sandbox: "io.katacontainers.pkg.oci.sandbox_id",
-    sandboxWord: "pod_sandbox",
-    containerWord: "pod_container",
-  },
-] as const;
 
 export interface ContainerPlace {
   type: ContainerType;
@@ -27,12 +15,12 @@ type Annotations = Readonly<Record<string, string>>;
 
 /** What a container is to its pod, from the annotations of CRI-O, containerd, dockershim and kata; without any a sandbox. */
 export function placeOf(annotations: Annotations): ContainerPlace {
-  for (const dialect of DIALECTS) {
+  for (const dialect of POD_ANNOTATIONS) {
     const word = annotations[dialect.type];
     if (word === undefined) continue;
     const sandbox = annotations[dialect.sandbox] || undefined;
-    const sandboxWords = ["sandbox", "sandboxWord" in dialect ? dialect.sandboxWord : "sandbox"];
-    const containerWords = ["container", "containerWord" in dialect ? dialect.containerWord : "container"];
+    const sandboxWords = ["sandbox", dialect.sandboxWord ?? "sandbox"];
+    const containerWords = ["container", dialect.containerWord ?? "container"];
     const noId = sandbox === undefined ? undefined : whyNoId(sandbox);
     if (noId !== undefined)
       throw wrong(dialect.sandbox, `invalid sandbox id ${JSON.stringify(sandbox)}: ${noId}`);
@@ -57,9 +45,6 @@ export function sandboxOf(annotations: Annotations): string | undefined {
   return placeOf(annotations).sandbox;
 }
 
-/** Who made the container; podman writes "libpod". */
-const MANAGER = "io.container.manager";
-
 /**
  * Whether TERM, KILL and the end of this container are those of its whole sandbox, as in kata-runtime 1.x. A sandbox has the id of
  * the container that leads it: who may choose annotations, but no ids, ends no other one's. Not for podman: it stops the
@@ -67,5 +52,5 @@ const MANAGER = "io.container.manager";
  */
 export function leadsSandbox({ id, annotations }: { id: string; annotations: Annotations }): boolean {
   const { type, sandbox } = placeOf(annotations);
-  return type === "sandbox" && sandbox === id && annotations[MANAGER] !== "libpod";
+  return type === "sandbox" && sandbox === id && annotations[MANAGER_ANNOTATION] !== "libpod";
 }

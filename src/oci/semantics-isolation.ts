@@ -1,13 +1,7 @@
+import { FILTER_ANNOTATION, HANDLER_ANNOTATION, KATA_CONFIG_ANNOTATION } from "./annotations";
 import type { Config, Problem } from "./config";
 import { pointer } from "./json";
 import { problem } from "./problem";
-
-/** crun's: another handler runs the container, such as krun in a machine, or wasm. */
-const HANDLER = "run.oci.handler";
-/** crun's: a filter in BPF in place of the profile (base64). */
-const FILTER = "run.oci.seccomp_bpf_data";
-/** What kata-runtime is told about a container's machine. */
-const KATA_CONFIG = /^io\.katacontainers\.config(_path$|\.)/;
 
 /**
  * What asks for another isolation than that of namespaces: the runtime spec's section for machines (config-vm.md), and
@@ -16,8 +10,8 @@ const KATA_CONFIG = /^io\.katacontainers\.config(_path$|\.)/;
 export function isolationProblems({ vm, annotations = {} }: Config): Problem[] {
   const asked = Object.entries(vm ?? {}).filter(([, value]) => asksFor(value));
   const named = [
-    [HANDLER, "needs crun: hako runs containers in namespaces only"],
-    [FILTER, "needs crun: hako compiles /linux/seccomp"],
+    [HANDLER_ANNOTATION, "needs crun: hako runs containers in namespaces only"],
+    [FILTER_ANNOTATION, "needs crun: hako compiles /linux/seccomp"],
   ] as const;
   return [
     ...asked.map(([key]) =>
@@ -37,7 +31,7 @@ function asksFor(value: unknown): boolean {
 
 /** Says which annotations are for kata's machine; undefined if there are none. */
 export function kataWarning({ annotations = {} }: Pick<Config, "annotations">): Problem | undefined {
-  const names = Object.keys(annotations).filter((name) => KATA_CONFIG.test(name));
+  const names = Object.keys(annotations).filter((name) => KATA_CONFIG_ANNOTATION.test(name));
   if (names.length === 0) return undefined;
   return problem(
     "/annotations",

@@ -1,21 +1,20 @@
 import { during, HakoError } from "../../base/errors";
 import type { Variant } from "../../dbus/types";
+import { UNIT_PROPERTY_PREFIX } from "../../oci/annotations";
 import { pointer } from "../../oci/json";
 import type { Property } from "./manager";
 import { parseVariant } from "./variant-text";
 import { uint64Variant } from "./variants";
 
-/** The beginning of annotations that set properties of the unit (runc's docs/systemd.md, "Auxiliary properties"). */
-export const PROPERTY_PREFIX = "org.systemd.property.";
 const SECOND_US = 1_000_000;
 
 /** Properties of the unit that annotations ask for. */
 export function annotatedProperties(annotations: Readonly<Record<string, string>>): Property[] {
   return Object.entries(annotations)
-    .filter(([key]) => key.startsWith(PROPERTY_PREFIX))
+    .filter(([key]) => key.startsWith(UNIT_PROPERTY_PREFIX))
     .map(([key, value]) =>
       during(`config ${pointer(["annotations", key])}`, () =>
-        property(key.slice(PROPERTY_PREFIX.length), parseVariant(value)),
+        property(key.slice(UNIT_PROPERTY_PREFIX.length), parseVariant(value)),
       ),
     );
 }

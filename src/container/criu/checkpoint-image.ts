@@ -5,6 +5,7 @@ import { hasErrno, makeDirectories, readText, removeFile, statusAt, writeText } 
 import { openAt } from "../../linux/file/path";
 import { join, resolve } from "../../linux/file/path-text";
 import { NAMESPACE_FLAGS } from "../../linux/process/namespace";
+import { CRIU_CONFIG_ANNOTATION } from "../../oci/annotations";
 import type { Config } from "../../oci/config";
 import type { SavedMounts } from "./checkpoint-mounts";
 import { CGROUP_MODES, type CgroupMode, type CriuOptions } from "./criu-message";
@@ -14,8 +15,6 @@ const FILE = "hako.json";
 const LOG_LEVEL = 4;
 /** The administrator's settings of criu for container runtimes, under runc's name. */
 const CONFIG_FILE = "/etc/criu/runc.conf";
-/** The annotation that names another file of settings. */
-export const CONFIG_ANNOTATION = "org.criu.config";
 
 /** What checkpoint and restore have in common. */
 export interface CriuFlags {
@@ -105,7 +104,7 @@ export function commonOptions(
 
 /** The file of settings; an annotation names another one, or by an empty value none. */
 function configFile(config: Config): string | undefined {
-  const named = config.annotations?.[CONFIG_ANNOTATION] ?? CONFIG_FILE;
+  const named = config.annotations?.[CRIU_CONFIG_ANNOTATION] ?? CONFIG_FILE;
   return named !== "" && statusAt(named)?.type === "file" ? named : undefined;
 }
 
