@@ -46,107 +46,110 @@ function waitFor(what: string, done: (round: number) => boolean): void {
   }
 }
 
-class FreezerV1 implements Freezer {
-  readonly #node: CgroupNode;
+/** A freezer is a file of a cgroup, and two words that are written to it. */
+abstract class FileFreezer implements Freezer {
+  protected readonly dir: string;
 
-  constructor(node: CgroupNode) {
-    this.#node = node;
-  }
-
-  get #dir(): string {
-    return directoryOf(this.#node);
+  constructor(
+    protected readonly node: CgroupNode,
+    protected readonly name: string,
+    protected readonly words: { frozen: string; thawed: string },
+  ) {
+    this.dir = directoryOf(node);
   }
 
   freeze(): void {
-    const file = `${this.#dir}/freezer.state`;
     try {
-      writeValue(file, "FROZEN");
-      waitFor(`cgroup ${this.#dir} does not freeze`, (round) => {
-        const state = tryReadValue(file);
-        if (state === "FROZEN") return true;
-        // A process that forks meanwhile can keep the state at FREEZING: start over now and then.
-        if (round % 50 === 49) tryWriteValue(file, "THAWED");
-        if (round % 50 === 49 || state === "FREEZING") tryWriteValue(file, "FROZEN");
-        return false;
-      });
+      writeValue(this.file, this.words.frozen);
+      waitFor(`cgroup ${this.dir} does not freeze`, (round) => this.hasFrozen(round));
     } catch (thrown) {
-      tryWriteValue(file, "THAWED");
+      tryWriteValue(this.file, this.words.thawed);
       throw thrown;
     }
   }
 
   thaw(): void {
-    writeValue(`${this.#dir}/freezer.state`, "THAWED");
-  }
-
-  frozen(): boolean {
-    return ["FROZEN", "FREEZING"].includes(tryReadValue(`${this.#dir}/freezer.state`) ?? "");
+    writeValue(this.file, this.words.thawed);
   }
 
   thawTree(): void {
-    walkTree(this.#dir, { enter: (path) => tryWriteValue(`${path}/freezer.state`, "THAWED") });
+    walkTree(this.dir, { enter: (path) => tryWriteValue(`${path}/${this.name}`, this.words.thawed) });
+  }
+
+  frozenBy(): FrozenBy | undefined {
+    const dir = this.frozenDirectory();
+    return dir === undefined ? undefined : { dir, file: this.name, thaw: this.words.thawed };
+  }
+
+  abstract frozen(): boolean;
+  abstract takeBack(pid: number): void;
+
+  /** Whether all processes have stopped; asked again and again, `round` says how often before. */
+  protected abstract hasFrozen(round: number): boolean;
+
+  /** The directory of the cgroup, or of one above, whose own state freezes this one. */
+  protected abstract frozenDirectory(): string | undefined;
+
+  protected get file(): string {
+    return `${this.dir}/${this.name}`;
+  }
+
+  /** The innermost directory, from the cgroup upwards, whose file says so. */
+  protected above(file: string, value: string): string | undefined {
+    return upwards(this.dir, this.node.mountpoint).find((dir) => tryReadValue(`${dir}/${file}`) === value);
+  }
+}
+
+/** cgroup-v1/freezer-subsystem.rst */
+class FreezerV1 extends FileFreezer {
+  constructor(node: CgroupNode) {
+    super(node, "freezer.state", { frozen: "FROZEN", thawed: "THAWED" });
+  }
+
+  protected hasFrozen(round: number): boolean {
+    const state = tryReadValue(this.file);
+    if (state === "FROZEN") return true;
+    // A process that forks meanwhile can keep the state at FREEZING: start over now and then.
+    if (round % 50 === 49) tryWriteValue(this.file, "THAWED");
+    if (round % 50 === 49 || state === "FREEZING") tryWriteValue(this.file, "FROZEN");
+    return false;
+  }
+
+  frozen(): boolean {
+    return ["FROZEN", "FREEZING"].includes(tryReadValue(this.file) ?? "");
   }
 
   takeBack(pid: number): void {
-    const { path } = this.#node;
+    const { path } = this.node;
     const now = cgroupOfProcess(pid, "freezer");
     if (now === undefined || now === path || now.startsWith(`${path}/`)) return;
-    const failed = tryWriteValue(`${this.#dir}/cgroup.procs`, String(pid));
+    const failed = tryWriteValue(`${this.dir}/cgroup.procs`, String(pid));
     // it has ended
     if (failed !== undefined && failed.errno !== "ESRCH") throw failed;
   }
 
-  frozenBy(): FrozenBy | undefined {
-    if (!this.frozen()) return undefined;
-    const dir = upwards(this.#dir, this.#node.mountpoint).find(
-      (each) => tryReadValue(`${each}/freezer.self_freezing`) === "1",
-    );
-    return { dir: dir ?? this.#dir, file: "freezer.state", thaw: "THAWED" };
+  protected frozenDirectory(): string | undefined {
+    return this.frozen() ? (this.above("freezer.self_freezing", "1") ?? this.dir) : undefined;
   }
 }
 
-class FreezerV2 implements Freezer {
-  readonly #node: CgroupNode;
-
+/** admin-guide/cgroup-v2.rst, "cgroup.freeze" */
+class FreezerV2 extends FileFreezer {
   constructor(node: CgroupNode) {
-    this.#node = node;
+    super(node, "cgroup.freeze", { frozen: "1", thawed: "0" });
   }
 
-  get #dir(): string {
-    return directoryOf(this.#node);
-  }
-
-  freeze(): void {
-    try {
-      writeValue(`${this.#dir}/cgroup.freeze`, "1");
-      waitFor(
-        `cgroup ${this.#dir} does not freeze`,
-        () => readTable(`${this.#dir}/cgroup.events`).frozen === 1,
-      );
-    } catch (thrown) {
-      tryWriteValue(`${this.#dir}/cgroup.freeze`, "0");
-      throw thrown;
-    }
-  }
-
-  thaw(): void {
-    writeValue(`${this.#dir}/cgroup.freeze`, "0");
+  protected hasFrozen(): boolean {
+    return readTable(`${this.dir}/cgroup.events`).frozen === 1;
   }
 
   frozen(): boolean {
-    return tryReadValue(`${this.#dir}/cgroup.freeze`) === "1";
-  }
-
-  thawTree(): void {
-    walkTree(this.#dir, { enter: (path) => tryWriteValue(`${path}/cgroup.freeze`, "0") });
+    return tryReadValue(this.file) === "1";
   }
 
   takeBack(): void {}
 
-  frozenBy(): FrozenBy | undefined {
-    const dir = upwards(this.#dir, this.#node.mountpoint).find(
-      (each) => tryReadValue(`${each}/cgroup.freeze`) === "1",
-    );
-    return dir === undefined ? undefined : { dir, file: "cgroup.freeze", thaw: "0" };
+  protected frozenDirectory(): string | undefined {
+    return this.above(this.name, "1");
   }
 }
