@@ -25,7 +25,6 @@ const FLAGS: Readonly<Record<string, string>> = {
 /** Their names of commands. */
 const COMMANDS: Readonly<Record<string, string>> = {
   remove: "hako delete",
-  stop: "hako kill ID, then hako delete ID",
   unpause: "hako resume",
   continue: "hako resume",
   inspect: "hako state",

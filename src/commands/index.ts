@@ -17,6 +17,7 @@ export default defineCommand({
     state: lazy(() => import("./state"), { description: "what a container does, as JSON" }),
     kill: lazy(() => import("./kill"), { description: "send a signal to a container" }),
     delete: lazy(() => import("./delete"), { description: "remove a container", alias: "rm" }),
+    stop: lazy(() => import("./stop"), { description: "end a container's program", hidden: true }),
     ps: lazy(() => import("./ps"), { description: "the processes of a container" }),
     pause: lazy(() => import("./pause"), { description: "stop all processes of a container where they are" }),
     resume: lazy(() => import("./resume"), { description: "let a paused container go on" }),

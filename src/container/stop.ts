@@ -1,0 +1,81 @@
+import { asHakoError, during } from "../base/errors";
+import { driverOf } from "../drivers";
+import { SIG } from "../linux/call/constants";
+import { waitForEnd } from "../linux/process/process";
+import { signalNumber } from "../linux/process/signals";
+import { leadsSandbox } from "../oci/container-type";
+import type { ContainerId } from "../oci/id";
+import { logWarning } from "../output/log";
+import { lockContainer } from "../state/lock";
+import { MappingStore } from "../state/mapping";
+import { type Container, readContainer } from "../state/record";
+import { statusOf } from "./status";
+
+/** The signal by which an image's program wants to be stopped, as clients hand it on (OCI image-spec, conversion.md). */
+const STOP_SIGNAL = "org.opencontainers.image.stopSignal";
+
+export interface StopOptions {
+  root: string;
+  id: ContainerId;
+  /** In place of the image's, which is in place of TERM. */
+  signal: number | undefined;
+  /** Milliseconds until KILL follows. */
+  patience: number;
+}
+
+/**
+ * Ends a container as `docker stop` does: its first process is asked by a signal, and when it has ended, or its time is over,
+ * everything in the container is killed. A paused container goes on, to hear the signal; one that has stopped is left as it is. With
+ * a sandbox container all containers of its sandbox are asked at once, each by its own signal. None is deleted.
+ */
+export function stopContainer({ root, id, signal, patience }: StopOptions): void {
+  const container = readContainer(root, id);
+  const containers = leadsSandbox(container.record) ? [container, ...othersOf(container)] : [container];
+  const asked = containers.map((each) => ({ container: each, signal: signal ?? stopSignal(each) }));
+  for (const each of asked) ask(each.container, each.signal);
+  const until = performance.now() + patience;
+  for (const each of containers) {
+    const { init } = each.record;
+    if (init !== undefined) waitForEnd(init.pid, init.startTime, Math.max(0, until - performance.now()));
+    end(each);
+  }
+}
+
+/** The other containers of its sandbox. */
+function othersOf({ root, record }: Container): Container[] {
+  const others: Container[] = [];
+  for (const id of new MappingStore(root).othersOf(record)) {
+    try {
+      others.push(readContainer(root, id));
+    } catch (thrown) {
+      const error = asHakoError(thrown);
+      // deleted meanwhile
+      if (error.code !== "not-found") logWarning(error.oneLine);
+    }
+  }
+  return others;
+}
+
+function stopSignal({ record }: Container): number {
+  const word = record.annotations[STOP_SIGNAL];
+  if (word === undefined) return SIG.TERM;
+  return during(`container "${record.id}": annotation ${STOP_SIGNAL}`, () => signalNumber(word));
+}
+
+function ask(container: Container, signal: number): void {
+  const driver = driverOf(container.record);
+  driver.signal(container, signal, "first");
+  using _lock = lockContainer(container.root, container.record.id);
+  if (statusOf(container) === "paused") driver.resume(container);
+  // one that was not started has no program that could hear anything
+  if (statusOf(container) === "created") driver.signal(container, SIG.KILL, "first");
+}
+
+/** Kills what is left, unless the container was deleted meanwhile, by who ran it perhaps: its id may be another one's. */
+function end(container: Container): void {
+  const { root, record } = container;
+  using lock = lockContainer(root, record.id);
+  if (lock === undefined) return;
+  if (readContainer(root, record.id).record.init?.startTime === record.init?.startTime)
+    driverOf(record).end(container);
+}
