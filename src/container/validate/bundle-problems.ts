@@ -102,7 +102,7 @@ function mountsProblems({ config, bundle, rootfs }: CheckedConfig): Problem[] {
 function checkBind(mount: Mount, plan: MountPlan, bundle: string, view: RootfsView): void {
   const path = cleanPath(mount.destination);
   const source = resolve(bundle, mount.source ?? "");
-  // create has rights in a new user namespace that validate lacks
+  // stat throws where this user may not look
   if (statusAt(source, !plan.nofollow.has("source")) === undefined)
     throw systemError("open_tree", "ENOENT", source);
   using tree = openToLook(source);
