@@ -1,11 +1,11 @@
 import { type ErrnoName, errnoNumber } from "../../base/errno";
-import { AT, F, LFLAG, MSG, O, POLL, SIG, SIGPROCMASK, TTY } from "../call/constants";
-import { Fd } from "../call/fd";
+import { F, LFLAG, MSG, O, POLL, SIG, SIGPROCMASK, TTY } from "../call/constants";
+import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
-import { syscall, trySyscall } from "../call/syscall";
-import { fileStatusOf } from "../file/stat";
+import { syscall } from "../call/syscall";
 import { ANY, FAILED, type RowProgram, type RowTarget, within, word, wordIn } from "../steps/row-program";
 import { getTermios, isTerminal, rawTermios, type Termios } from "../terminal/pty";
+import { type AttendedOutput, openOutput } from "./attendant-output";
 import { ATTEND, type AttendantPart, type AttendantWords, NO_POLL } from "./attendant-rows";
 import { CAME_TO, SIGNALLED } from "./attendant-status";
 import { signalSet } from "./signal-set";
@@ -38,14 +38,6 @@ const UNREAD = SIGNALLED + SIG.PIPE;
 /** Descriptors. */
 const [INPUT, OUTPUT] = [0, 1];
 
-/** How output is written: it must not wait, for signals come meanwhile. */
-interface Output {
-  fd: number;
-  /** Whether a write never waits; else it is waited for until some bytes can be written. */
-  immediate: boolean;
-  socket: boolean;
-}
-
 /**
  * The relay of a terminal's master to standard input and output, as `relay` of terminal.ts is for a command that stays: raw mode
  * and window size, both ways at once whichever of them waits, the end of input, a reader that goes away.
@@ -53,7 +45,7 @@ interface Output {
 export class AttendedTerminal implements AttendantPart {
   readonly signals = [SIG.WINCH, ...FATAL];
   readonly #master: number;
-  readonly #output: Output;
+  readonly #output: AttendedOutput;
   readonly #before: Termios | undefined;
   /** Whether our input's terminal is not as it was. */
   readonly #changed = word(0);
@@ -74,7 +66,7 @@ export class AttendedTerminal implements AttendantPart {
   constructor(master: Fd) {
     this.#master = master.number;
     this.#before = isTerminal(INPUT) ? getTermios(INPUT) : undefined;
-    this.#output = outputOf();
+    this.#output = openOutput();
   }
 
   /** What it can't be kept from closing at the next execve. */
@@ -381,19 +373,4 @@ class Transfer {
   /** Where those are that are left, and how many. */
   readonly at = word();
   readonly left = word();
-}
-
-/** How our output is written. What others have open too must not be made non-blocking: it is opened anew where that is possible. */
-function outputOf(): Output {
-  const fd = new Fd(OUTPUT, "standard output");
-  const { type, major, minor } = fileStatusOf(fd);
-  if (type === "socket") return { fd: OUTPUT, immediate: true, socket: true };
-  const isMultiplexer = type === "character" && major === 5 && minor === 2;
-  if (type === "fifo" || (isTerminal(OUTPUT) && !isMultiplexer)) {
-    const flags = O.WRONLY | O.NONBLOCK | O.NOCTTY | O.CLOEXEC;
-    const opened = trySyscall("openat", AT.FDCWD, `/proc/self/fd/${OUTPUT}`, flags, 0);
-    if (opened >= 0) return { fd: opened, immediate: true, socket: false };
-    return { fd: OUTPUT, immediate: false, socket: false };
-  }
-  return { fd: OUTPUT, immediate: true, socket: false };
 }

@@ -2,20 +2,17 @@ import { errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { type Actor, actAs, actHere } from "../call/actor";
 import { bytesOf } from "../call/bytes";
-import { SIZE } from "../call/constants";
-import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
+import { cString, type Memory } from "../call/memory";
 import type { CloneSyscall, Step, SyscallArgument, Walk } from "../call/step";
 import { type SyscallName, syscallNumber } from "../call/syscall-numbers";
 import { checkWalk } from "../call/walk";
 import { tableOf } from "../steps/table";
+import { CallMemory, LARGEST, shortenedMemory } from "./call-memory";
 import { PREPARED, stepName, TABLE } from "./failed-step";
 import { forged, isAnswer, LEAST_ANSWER, mostOf, silence, waitOf } from "./remote-answers";
-import { KIND, RANGE, RANGE_AT, RANGE_SIZE } from "./remote-code";
+import { KIND, RANGE, RANGE_AT } from "./remote-code";
 import type { SharedRange } from "./shared-range";
 
-/** Where memory for calls begins; before it are the words of `RANGE` and these. */
-const MEMORY_AT = 128;
-const ALIGNMENT = 16;
 const NO_REPORT = -1;
 const GONE = -errnoNumber("ESRCH");
 const EINTR = -errnoNumber("EINTR");
@@ -25,8 +22,6 @@ const HALTED_MS = 10_000;
 const EXECUTION_MS = 60_000;
 /** How many bytes a process answers in all that others can get at. */
 const MOST_TOLD = 1 << 26;
-/** The most that one call reads or writes: it may always be less than was asked for. */
-const LARGEST = 1 << 18;
 
 /** Calls that fill a buffer, by its place among the arguments; the result is how much of it. */
 const FILLS: Partial<Record<SyscallName, number>> = {
@@ -62,13 +57,7 @@ const NOBODY: RemoteWatch = {
  */
 export class RemoteProcess implements Actor {
   #gone = false;
-  #memory = MEMORY_AT;
-  #end = MEMORY_AT;
-  /** How many bytes it has answered. */
-  #told = 0;
-  /** How far memory was written to since it was last freed. */
-  #written = MEMORY_AT;
-  readonly #placed = new Map<Memory, number>();
+  readonly #memory: CallMemory;
   /** Descriptors that it closes before whatever it is told next: nobody waits for that. */
   #closing: number[] = [];
   /** Steps that it makes meanwhile, and the number that they were asked for by. */
@@ -83,13 +72,16 @@ export class RemoteProcess implements Actor {
     public watch: RemoteWatch = NOBODY,
     private patience = Number.POSITIVE_INFINITY,
   ) {
-    const begin = range.words[PREPARED.memory / 4] ?? 0;
-    if (begin > MEMORY_AT && begin < RANGE_SIZE) this.#memory = begin;
+    this.#memory = new CallMemory(range);
   }
 
   /** From now on others can get at it. */
   expose(patience: number): void {
     this.patience = patience;
+  }
+
+  get #isExposed(): boolean {
+    return Number.isFinite(this.patience);
   }
 
   /** Does something with this process acting. */
@@ -103,7 +95,7 @@ export class RemoteProcess implements Actor {
       return 0;
     }
     this.settle();
-    this.#clear();
+    this.#memory.clear();
     const fills = FILLS[name];
     const takes = TAKES[name];
     const back: [memory: Memory, at: number][] = [];
@@ -114,9 +106,11 @@ export class RemoteProcess implements Actor {
         return isLength ? Math.min(Number(argument), LARGEST) : argument;
       }
       if (argument === null) return 0;
-      if (typeof argument === "string") return this.#place(cString(argument));
-      if (index === fills) return this.#reserve(argument, back);
-      const at = this.#place(index === takes ? shortened(argument) : argument);
+      if (typeof argument === "string") return this.#memory.place(cString(argument));
+      const at =
+        index === fills
+          ? this.#memory.reserve(argument)
+          : this.#memory.place(index === takes ? shortenedMemory(argument) : argument);
       if (index !== takes) back.push([argument, at]);
       return at;
     });
@@ -125,7 +119,9 @@ export class RemoteProcess implements Actor {
       const result = this.#make(name, words, waitOf(name, args));
       if (result === EINTR) continue;
       if (result < LEAST_ANSWER || result > most) throw forged(`${name} gives ${result}`);
-      for (const [memory, at] of back) this.#giveBack(memory, at, fills === undefined ? undefined : result);
+      const filled = fills === undefined ? undefined : result;
+      for (const [memory, at] of back) this.#memory.giveBack(memory, at, filled);
+      if (this.#memory.told > MOST_TOLD && this.#isExposed) throw forged("a file has no end");
       return result;
     }
   }
@@ -133,7 +129,7 @@ export class RemoteProcess implements Actor {
   walk(steps: readonly Step[]): Walk {
     if (steps.length === 0) return [0, 0];
     this.settle();
-    this.#clear();
+    this.#memory.clear();
     return this.#walk(steps);
   }
 
@@ -145,7 +141,7 @@ export class RemoteProcess implements Actor {
   /** It makes steps, and nobody waits for it before it is told something else, or `settle`. */
   begin(steps: readonly Step[]): void {
     this.settle();
-    this.#clear();
+    this.#memory.clear();
     const all = [...this.#closeSteps(), ...steps];
     const table = this.#lay(all, NO_REPORT);
     const number = this.#post(KIND.walk, [RANGE_AT + table + TABLE.steps, all.length]);
@@ -171,12 +167,12 @@ export class RemoteProcess implements Actor {
   /** Makes a copy of itself, which is driven from now on, and ends; its pid, or -errno. Nothing of earlier calls goes along. */
   birth(call: CloneSyscall): number {
     this.#prepareForMore();
-    this.#free();
+    this.#memory.free();
     return this.#ask(KIND.birth, this.#cloneWords(call));
   }
 
   #cloneWords({ call, args: [what, second] }: CloneSyscall): [number, number | bigint, number] {
-    return [syscallNumber(call), typeof what === "bigint" ? what : this.#place(what), second];
+    return [syscallNumber(call), typeof what === "bigint" ? what : this.#memory.place(what), second];
   }
 
   /**
@@ -189,12 +185,11 @@ export class RemoteProcess implements Actor {
     words[PREPARED.table / 4] = this.#lay(steps, NO_REPORT);
     if (named) {
       const names = bytesOf(JSON.stringify(steps.map(stepName)));
-      words[PREPARED.names / 4] = this.#place(names) - RANGE_AT;
+      words[PREPARED.names / 4] = this.#memory.place(names) - RANGE_AT;
       words[PREPARED.namesLength / 4] = names.length;
     }
-    this.#memory = this.#end;
-    words[PREPARED.memory / 4] = this.#memory;
-    this.#free();
+    this.#memory.keep();
+    this.#memory.free();
   }
 
   /** Where the table of the steps is that were prepared. */
@@ -225,15 +220,14 @@ export class RemoteProcess implements Actor {
   later(steps: readonly Step[]): void {
     this.#prepareForMore();
     const table = this.#lay(steps, NO_REPORT);
-    this.#memory = this.#end;
-    this.range.words[PREPARED.memory / 4] = this.#memory;
+    this.#memory.keep();
     this.#post(KIND.walk, [RANGE_AT + table + TABLE.steps, steps.length]);
   }
 
   /** It makes the steps that were prepared, of which the last executes a program, and ends where one fails. */
   become(): void {
     this.#prepareForMore();
-    this.#free();
+    this.#memory.free();
     this.#post(KIND.become, [RANGE_AT + this.prepared]);
   }
 
@@ -272,10 +266,10 @@ export class RemoteProcess implements Actor {
   /** Nothing is begun, or to be closed, and memory for calls is free. */
   #prepareForMore(): void {
     this.settle();
-    this.#clear();
+    this.#memory.clear();
     if (this.#closing.length === 0) return;
     this.#walk([]);
-    this.#clear();
+    this.#memory.clear();
   }
 
   /** Asks for a call that may take so many milliseconds by itself; its result. */
@@ -285,7 +279,7 @@ export class RemoteProcess implements Actor {
 
   /** Where nobody can get at the process nobody looks at the clock. */
   #now(): number {
-    return Number.isFinite(this.patience) ? performance.now() : 0;
+    return this.#isExposed ? performance.now() : 0;
   }
 
   /** The answer to the call of this number. */
@@ -330,77 +324,9 @@ export class RemoteProcess implements Actor {
     return number;
   }
 
-  /** What earlier calls left is nothing to whoever looks at a process that waits: it may be the host's. */
-  #free(): void {
-    if (this.#written <= this.#memory) return;
-    this.range.bytes.fill(0, this.#memory, Math.min(this.#written, roundUp(this.#memory, SIZE.PAGE)));
-    this.range.free(roundUp(this.#memory, SIZE.PAGE));
-    this.#written = this.#memory;
-  }
-
-  #clear(): void {
-    this.#end = this.#memory;
-    this.#placed.clear();
-  }
-
-  /** Room for so many bytes; the offset of them. */
-  #room(size: number): number {
-    const at = roundUp(this.#end, ALIGNMENT);
-    if (at + size > RANGE_SIZE) {
-      throw new HakoError({ code: "system", message: `a system call with ${size} bytes of memory` });
-    }
-    this.#end = at + size;
-    this.range.reach(this.#end);
-    this.#written = Math.max(this.#written, this.#end);
-    return at;
-  }
-
-  readonly #place = (memory: Memory): number => {
-    const known = this.#placed.get(memory);
-    if (known !== undefined) return known;
-    const bytes = isPointing(memory) ? withAddresses(memory, this.#place) : bytesIn(memory);
-    const at = this.#room(bytes.length);
-    this.range.bytes.set(bytes, at);
-    const address = RANGE_AT + at;
-    this.#placed.set(memory, address);
-    return address;
-  };
-
-  /** Room for what a call fills. */
-  #reserve(memory: Memory, back: [Memory, number][]): number {
-    const bytes = bytesIn(isPointing(memory) ? memory.bytes : memory);
-    const at = RANGE_AT + this.#room(Math.min(bytes.length, LARGEST));
-    back.push([memory, at]);
-    return at;
-  }
-
-  /** What a call has left in the memory that it was given; `filled` is how much of a buffer that has no other use. */
-  #giveBack(memory: Memory, address: number, filled: number | undefined): void {
-    const own = bytesIn(isPointing(memory) ? memory.bytes : memory);
-    const length = filled === undefined ? own.length : Math.max(0, Math.min(filled, own.length));
-    const at = address - RANGE_AT;
-    this.#told += length;
-    if (this.#told > MOST_TOLD && Number.isFinite(this.patience)) throw forged("a file has no end");
-    own.set(this.range.bytes.subarray(at, at + length));
-    if (!isPointing(memory)) return;
-    for (const [, to] of memory.pointers) this.#giveBack(to, this.#placed.get(to) ?? 0, undefined);
-  }
-
   /** Lays steps out as a table; its offset. */
   #lay(steps: readonly Step[], report: number, first = 0): number {
-    const { words } = tableOf(report, steps, this.#place, first);
-    return this.#place(words) - RANGE_AT;
+    const { words } = tableOf(report, steps, this.#memory.place, first);
+    return this.#memory.place(words) - RANGE_AT;
   }
-}
-
-function roundUp(value: number, to: number): number {
-  return (value + to - 1) & ~(to - 1);
-}
-
-function bytesIn(view: ArrayBufferView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-function shortened(memory: Memory): Memory {
-  return isPointing(memory) ? memory : bytesIn(memory).subarray(0, LARGEST);
 }
