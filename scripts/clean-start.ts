@@ -27,8 +27,10 @@ const HIDDEN_SIZE = 48;
  * Hides all variables. For all signals: the default action, and a bit in the record
  * where one was ignored. Then the mask of signals, and the directory: getcwd(2) fails if it was deleted, and gives no absolute path if
  * it was unmounted. Then it is opened, its descriptor and one are put into the record, and "/" takes its place.
+ *
+ * A test assembles the text beside the hexadecimal, with the label "entry" before it and `LABELS` behind it.
  */
-const CODE: Record<Machine, string> = {
+export const CODE: Record<Machine, string> = {
   x64: `
       4989d4                mov %rdx,%r12
       488d1df6ffffff        lea entry(%rip),%rbx
@@ -157,7 +159,14 @@ const CODE: Record<Machine, string> = {
     `,
 };
 
-function codeOf(machine: Machine): Buffer {
+/** What lies behind the code, in the assembler's words: texts, and what hides variables. */
+export const LABELS = `
+  here: .asciz "."
+  top: .asciz "/"
+  hidden: .fill ${HIDDEN.length * HIDDEN_SIZE}
+`;
+
+export function codeOf(machine: Machine): Buffer {
   const digits = CODE[machine]
     .trim()
     .split("\n")

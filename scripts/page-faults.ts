@@ -29,6 +29,11 @@ const LIMITS = {
   slow: 0x5000,
 };
 
+/** What differs in the code: addresses, limits, and how far behind the instructions that use them two tables lie. */
+type Numbers = Readonly<
+  Record<"pointer" | "lookUp" | "next" | "touched" | "fast" | "slow" | "asked" | "samples", number>
+>;
+
 /**
  * Code for x86-64 that stands before the executable's first instruction; rdx is what the dynamic loader hands on. It asks for each
  * range of `asked` at once, not page by page; a kernel before 5.14 refuses, and nothing is lost. For those of `read` it asks where the
@@ -40,7 +45,84 @@ const LIMITS = {
  * fast, has all be huge behind those that a start uses. It isn't in a virtual machine that has given free memory back to its host,
  * where all of a huge page has to be fetched again. With LD_BIND_NOW the dynamic loader has looked for all functions already, and each
  * call goes its way.
+ *
+ * A test assembles the text beside the hexadecimal.
  */
+export function listing(numbers: Numbers): string {
+  return `
+    4989d4                          mov    %rdx,%r12
+    48813c25${hex(numbers.pointer)} cmpq   $lookUp,pointer
+    ${hex(numbers.lookUp)}
+    750f                            jne    1f
+    488d0542000000                  lea    first(%rip),%rax
+    48890425${hex(numbers.pointer)} mov    %rax,pointer
+    4531c0                          1: xor %r8d,%r8d
+    4c8d0d${hex(numbers.asked)}          lea    asked(%rip),%r9
+    e89f000000                      call   ask
+    4983c118                        add    $24,%r9
+    0f31                            rdtsc
+    4189c2                          mov    %eax,%r10d
+    8a0425${hex(numbers.next)}              mov    next,%al
+    0f31                            rdtsc
+    4429d0                          sub    %r10d,%eax
+    3d${hex(numbers.slow)}                  cmp    $slow,%eax
+    7205                            jb     2f
+    e87e000000                      call   ask
+    4c89e2                          2: mov %r12,%rdx
+    b8${hex(numbers.next)}                  mov    $next,%eax
+    ffe0                            jmp    *%rax
+    b8${hex(numbers.lookUp)}        first: mov $lookUp,%eax
+    48890425${hex(numbers.pointer)} mov    %rax,pointer
+    83fa0e                          cmp    $MADV_HUGEPAGE,%edx
+    7560                            jne    go
+    4881fe${hex(HEAP_SIZE)}         cmp    $HEAP_SIZE,%rsi
+    7257                            jb     go
+    4989f8                          mov    %rdi,%r8
+    0f31                            rdtsc
+    4189c2                          mov    %eax,%r10d
+    498db8${hex(numbers.touched)}           lea    touched(%r8),%rdi
+    b9${hex(TOUCHED_PAGES)}         mov    $pages,%ecx
+    800f00                          touch: orb $0,(%rdi)
+    4881c7${hex(PAGE)}              add    $PAGE,%rdi
+    e2f4                            loop   touch
+    0f31                            rdtsc
+    4429d0                          sub    %r10d,%eax
+    3d${hex(numbers.fast)}                  cmp    $fast,%eax
+    7228                            jb     small
+    4c8d0d${hex(numbers.samples)}         lea    samples(%rip),%r9
+    0f31                            sample: rdtsc
+    4189c2                          mov    %eax,%r10d
+    e81c000000                      call   ask
+    4983c118                        add    $24,%r9
+    0f31                            rdtsc
+    4429d0                          sub    %r10d,%eax
+    3d${hex(SAMPLE_CYCLES)}         cmp    $SAMPLE_CYCLES,%eax
+    7307                            jae    small
+    4983790800                      cmpq   $0,8(%r9)
+    75df                            jne    sample
+    31c0                            small: xor %eax,%eax
+    c3                              ret
+    ffe0                            go: jmp *%rax
+    498b7108                        ask: mov 8(%r9),%rsi
+    4885f6                          test   %rsi,%rsi
+    7417                            je     done
+    498b39                          mov    (%r9),%rdi
+    4c01c7                          add    %r8,%rdi
+    418b5110                        mov    16(%r9),%edx
+    b81c000000                      mov    $28,%eax
+    0f05                            syscall
+    4983c118                        add    $24,%r9
+    ebe0                            jmp    ask
+    c3                              done: ret
+  `;
+}
+
+/** The code of a listing: its first column. */
+export function listedCode(text: string): Buffer {
+  return Buffer.from(text.replaceAll(/^ *([0-9a-f]*).*$/gm, "$1").replaceAll("\n", ""), "hex");
+}
+
+/** The code, and the tables that it goes by. */
 function codeAndTables(
   madvise: elf.FunctionPointer,
   next: number,
@@ -60,78 +142,9 @@ function codeAndTables(
     tableOf([]),
   ];
   const samples = (tables[0]?.length ?? 0) + (tables[1]?.length ?? 0);
-  const code = (tablesAt: number, samplesAt: number) =>
-    Buffer.from(
-      `
-      4989d4                          mov    %rdx,%r12
-      48813c25${hex(madvise.pointer)} cmpq   $lookUp,pointer
-      ${hex(madvise.lookUp)}
-      750f                            jne    1f
-      488d0542000000                  lea    first(%rip),%rax
-      48890425${hex(madvise.pointer)} mov    %rax,pointer
-      4531c0                          1: xor %r8d,%r8d
-      4c8d0d${hex(tablesAt)}          lea    asked(%rip),%r9
-      e89f000000                      call   ask
-      4983c118                        add    $24,%r9
-      0f31                            rdtsc
-      4189c2                          mov    %eax,%r10d
-      8a0425${hex(next)}              mov    next,%al
-      0f31                            rdtsc
-      4429d0                          sub    %r10d,%eax
-      3d${hex(slow)}                  cmp    $slow,%eax
-      7205                            jb     2f
-      e87e000000                      call   ask
-      4c89e2                          2: mov %r12,%rdx
-      b8${hex(next)}                  mov    $next,%eax
-      ffe0                            jmp    *%rax
-      b8${hex(madvise.lookUp)}        first: mov $lookUp,%eax
-      48890425${hex(madvise.pointer)} mov    %rax,pointer
-      83fa0e                          cmp    $MADV_HUGEPAGE,%edx
-      7560                            jne    go
-      4881fe${hex(HEAP_SIZE)}         cmp    $HEAP_SIZE,%rsi
-      7257                            jb     go
-      4989f8                          mov    %rdi,%r8
-      0f31                            rdtsc
-      4189c2                          mov    %eax,%r10d
-      498db8${hex(touched)}           lea    touched(%r8),%rdi
-      b9${hex(TOUCHED_PAGES)}         mov    $pages,%ecx
-      800f00                          touch: orb $0,(%rdi)
-      4881c7${hex(PAGE)}              add    $PAGE,%rdi
-      e2f4                            loop   touch
-      0f31                            rdtsc
-      4429d0                          sub    %r10d,%eax
-      3d${hex(fast)}                  cmp    $fast,%eax
-      7228                            jb     small
-      4c8d0d${hex(samplesAt)}         lea    samples(%rip),%r9
-      0f31                            sample: rdtsc
-      4189c2                          mov    %eax,%r10d
-      e81c000000                      call   ask
-      4983c118                        add    $24,%r9
-      0f31                            rdtsc
-      4429d0                          sub    %r10d,%eax
-      3d${hex(SAMPLE_CYCLES)}         cmp    $SAMPLE_CYCLES,%eax
-      7307                            jae    small
-      4983790800                      cmpq   $0,8(%r9)
-      75df                            jne    sample
-      31c0                            small: xor %eax,%eax
-      c3                              ret
-      ffe0                            go: jmp *%rax
-      498b7108                        ask: mov 8(%r9),%rsi
-      4885f6                          test   %rsi,%rsi
-      7417                            je     done
-      498b39                          mov    (%r9),%rdi
-      4c01c7                          add    %r8,%rdi
-      418b5110                        mov    16(%r9),%edx
-      b81c000000                      mov    $28,%eax
-      0f05                            syscall
-      4983c118                        add    $24,%r9
-      ebe0                            jmp    ask
-      c3                              done: ret
-      `
-        .replaceAll(/^ *([0-9a-f]*).*$/gm, "$1")
-        .replaceAll("\n", ""),
-      "hex",
-    );
+  const { pointer, lookUp } = madvise;
+  const code = (asked: number, samplesAt: number) =>
+    listedCode(listing({ pointer, lookUp, next, touched, fast, slow, asked, samples: samplesAt }));
   const size = code(0, 0).length;
   const [afterLeaOfAsked, afterLeaOfSamples] = [0x2a, 0xa8];
   return Buffer.concat([code(size - afterLeaOfAsked, size + samples - afterLeaOfSamples), ...tables]);

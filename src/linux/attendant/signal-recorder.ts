@@ -4,13 +4,13 @@ import { syscallOn } from "../call/syscall";
 import { perform } from "../call/walk";
 import { Pipe } from "../file/pipe";
 import { defaultActionStep } from "../process/execution";
-import { codeOf, codePage, type MachineCode } from "../steps/machine-code";
+import { codeOf, codePage, loadNumber, type MachineCode } from "../steps/machine-code";
 
 const NAME = "pipe for signals";
 const SA_RESTORER = 0x04000000n;
 const SA_RESTART = 0x10000000n;
-/** Of the code, with its first instruction: where the way back from the handler begins. */
-const BACK_AT: Readonly<Record<string, number>> = { x64: 25, arm64: 36 };
+/** Where the way back from the handler begins: behind a first instruction of one word, for a descriptor below 2^16. */
+export const BACK_AT: Readonly<Record<string, number>> = { x64: 25, arm64: 36 };
 
 /**
  * A signal handler, with the pipe's descriptor in a register, and how the kernel takes the thread back to what it did.
@@ -26,13 +26,8 @@ export const RECORDER: MachineCode = {
     681180d2 010000d4`,
 };
 
-/** The first instruction: the descriptor, below 2^16. */
-function loadDescriptor(fd: number): Uint8Array {
-  // movz x1,#fd
-  if (process.arch === "arm64") return new Uint8Array(new Uint32Array([0xd2800001 | (fd << 5)]).buffer);
-  // mov $fd,%esi
-  return new Uint8Array([0xbe, fd & 0xff, fd >> 8, 0, 0]);
-}
+/** esi and x1. */
+export const PIPE_REGISTER = { x64: [0xbe], arm64: 1 };
 
 /**
  * Signals of this process, kept in a pipe for a program that will take its place: whichever of Bun's threads the kernel gives
@@ -42,7 +37,9 @@ export class SignalRecorder implements Disposable {
   readonly #pipe = new Pipe(NAME, true);
 
   constructor(private readonly signals: readonly number[]) {
-    const page = codePage(concatenated([loadDescriptor(this.#pipe.write.number), codeOf(RECORDER)]));
+    const page = codePage(
+      concatenated([loadNumber(this.#pipe.write.number, PIPE_REGISTER), codeOf(RECORDER)]),
+    );
     const action = new BigUint64Array([
       BigInt(page),
       SA_RESTORER | SA_RESTART,

@@ -1,6 +1,6 @@
 import { concatenated } from "../call/bytes";
 import { STEP_WALKER } from "../steps/clone-code";
-import { codeFor, type MachineCode } from "../steps/machine-code";
+import { codeFor, loadNumber, type MachineCode } from "../steps/machine-code";
 
 /** Where a remote process has the range that it shares with who drives it. */
 export const RANGE_AT = 0x10000000;
@@ -114,17 +114,10 @@ export const REMOTE: MachineCode = {
     91ffff17 f50303aa e80300aa e00301aa e10302aa 010000d4 e0f5ffb5 e90315aa`,
 };
 
-/** The first instruction: the range's descriptor, below 2^16. */
-function loadDescriptor(fd: number, machine: string): Uint8Array {
-  if (machine === "arm64") {
-    // movz x4,#fd
-    return new Uint8Array(new Uint32Array([0xd2800004 | (fd << 5)]).buffer);
-  }
-  // mov $fd,%r8d
-  return new Uint8Array([0x41, 0xb8, fd & 0xff, fd >> 8, 0, 0]);
-}
+/** r8d and x4. */
+export const DESCRIPTOR_REGISTER = { x64: [0x41, 0xb8], arm64: 4 };
 
 /** The code of a remote process that has its range in this descriptor. */
 export function remoteCode(fd: number, machine: string = process.arch): Uint8Array {
-  return concatenated([loadDescriptor(fd, machine), codeFor(machine, REMOTE, STEP_WALKER)]);
+  return concatenated([loadNumber(fd, DESCRIPTOR_REGISTER, machine), codeFor(machine, REMOTE, STEP_WALKER)]);
 }

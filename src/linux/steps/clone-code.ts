@@ -16,41 +16,26 @@ import { codeOf, codePage, type MachineCode } from "./machine-code";
  *         table.result = result
  *         write(table.report, &table.index, 16)
  *         exit_group(1)
+ *
+ * The assembler's text is in test/assembly, and a test compares the two.
  */
-const SPAWN: MachineCode = {
-  // push %r12; push %rbx; mov %rdi,%r12; mov %rsi,%rdi; mov %rdx,%rsi; mov $435,%eax; syscall; test %rax,%rax
-  // jz child; pop %rbx; pop %r12; ret
+export const SPAWN: MachineCode = {
   x64: "41545349 89fc4889 f74889d6 b8b30100 000f0548 85c07404 5b415cc3",
-  // mov x9,x0; mov x0,x1; mov x1,x2; mov x8,#435; svc #0; cbz x0,child; ret
   arm64: "e90300aa e00301aa e10302aa 683680d2 010000d4 400000b4 c0035fd6",
 };
 
-/** The same with clone(flags, stack), by its number. */
-const SPAWN_BY_FLAGS: MachineCode = {
-  // ... mov $56,%eax ...
+/** As `SPAWN`, by clone(flags, stack). */
+export const SPAWN_BY_FLAGS: MachineCode = {
   x64: "41545349 89fc4889 f74889d6 b8380000 000f0548 85c07404 5b415cc3",
-  // ... mov x8,#220 ...
   arm64: "e90300aa e00301aa e10302aa 881b80d2 010000d4 400000b4 c0035fd6",
 };
 
-/** From "child:" on; the table's address is in r12 or x9. */
+/** What the child does: the walk of a table, whose address is in r12 or x9. */
 export const STEP_WALKER: MachineCode = {
-  // lea 24(%r12),%rbx
-  // loop: mov (%rbx),%rax; mov 8(%rbx),%rdi; mov 16(%rbx),%rsi; mov 24(%rbx),%rdx; mov 32(%rbx),%r10
-  // mov 40(%rbx),%r8; mov 48(%rbx),%r9; syscall; cmp 56(%rbx),%rax; jl fail; cmp 64(%rbx),%rax; jg fail
-  // incq 8(%r12); add $72,%rbx; jmp loop
-  // fail: mov %rax,16(%r12); mov (%r12),%rdi; lea 8(%r12),%rsi; mov $16,%edx; mov $1,%eax; syscall
-  // mov $1,%edi; mov $231,%eax; syscall
   x64: `
     498d5c24 18488b03 488b7b08 488b7310 488b5318 4c8b5320 4c8b4328 4c8b4b30
     0f05483b 43387c11 483b4340 7f0b49ff 44240848 83c348eb cc498944 2410498b
     3c24498d 742408ba 10000000 b8010000 000f05bf 01000000 b8e70000 000f05`,
-  // add x10,x9,#24
-  // loop: ldp x8,x0,[x10]; ldp x1,x2,[x10,#16]; ldp x3,x4,[x10,#32]; ldp x5,x6,[x10,#48]; ldr x7,[x10,#64]
-  // svc #0; cmp x0,x6; b.lt fail; cmp x0,x7; b.gt fail; ldr x11,[x9,#8]; add x11,x11,#1; str x11,[x9,#8]
-  // add x10,x10,#72; b loop
-  // fail: str x0,[x9,#16]; ldr x0,[x9]; add x1,x9,#8; mov x2,#16; mov x8,#64; svc #0
-  // mov x0,#1; mov x8,#94; svc #0
   arm64: `
     2a610091 480140a9 410941a9 431142a9 451943a9 472140f9 010000d4 1f0006eb
     0b010054 1f0007eb cc000054 2b0540f9 6b050091 2b0500f9 4a210191 f2ffff17

@@ -1,5 +1,5 @@
 import { concatenated } from "../call/bytes";
-import { codeFor, loadTable, type MachineCode } from "./machine-code";
+import { codeFor, loadNumber, type MachineCode, TABLE_REGISTER } from "./machine-code";
 
 /**
  * A row of a program: what is done, with what, where its result goes, and where to go on. Each is a word of 64 bits; operands 1
@@ -68,5 +68,5 @@ export const INTERPRETER: MachineCode = {
 
 /** The interpreter of the data at this address, below 2^32. */
 export function interpreterCode(data: number, machine: string = process.arch): Uint8Array {
-  return concatenated([loadTable(data, machine), codeFor(machine, INTERPRETER)]);
+  return concatenated([loadNumber(data, TABLE_REGISTER, machine), codeFor(machine, INTERPRETER)]);
 }

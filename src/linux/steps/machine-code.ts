@@ -28,23 +28,30 @@ export function codePage(code: Uint8Array): number {
   return page;
 }
 
-/** Code that begins a program: it gets the address of its table, below 2^32, into r12 or x9. */
-export function loadTable(table: number, machine: string = process.arch): Uint8Array {
-  return machine === "arm64" ? loadArm64(table) : loadX64(table);
+/** A register: on x86-64 the instruction that moves a number into it, without the number; on arm64 which one. */
+type Register = Readonly<{ x64: readonly number[]; arm64: number }>;
+
+/** Code that puts a number below 2^32 into a register. */
+export function loadNumber(
+  number: number,
+  { x64, arm64 }: Register,
+  machine: string = process.arch,
+): Uint8Array {
+  if (machine !== "arm64") {
+    // mov $number,register
+    return new Uint8Array([
+      ...x64,
+      number & 0xff,
+      (number >> 8) & 0xff,
+      (number >> 16) & 0xff,
+      number >>> 24,
+    ]);
+  }
+  // movz register,#low; movk register,#high,lsl #16
+  const movz = 0xd2800000 | ((number & 0xffff) << 5) | arm64;
+  const movk = 0xf2a00000 | ((number >>> 16) << 5) | arm64;
+  return new Uint8Array(new Uint32Array(number > 0xffff ? [movz, movk] : [movz]).buffer);
 }
 
-/** mov $table,%r12d */
-function loadX64(table: number): Uint8Array {
-  const code = new Uint8Array([0x41, 0xbc, 0, 0, 0, 0]);
-  new DataView(code.buffer).setUint32(2, table, true);
-  return code;
-}
-
-/** movz x9,#low; movk x9,#high,lsl #16 */
-function loadArm64(table: number): Uint8Array {
-  const movz = 0xd2800009;
-  const movk = 0xf2a00009;
-  return new Uint8Array(
-    new Uint32Array([movz | ((table & 0xffff) << 5), movk | ((table >>> 16) << 5)]).buffer,
-  );
-}
+/** r12d and x9: where code that walks a table, or goes by one, has its address. */
+export const TABLE_REGISTER: Register = { x64: [0x41, 0xbc], arm64: 9 };
