@@ -2,12 +2,11 @@ import { HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
 import { driverOf } from "../drivers";
 import { EXEC_AGAIN, toldExec } from "../drivers/interface/exec-told";
-import { LivingContainer } from "../drivers/interface/living";
+import { isEnding, LivingContainer } from "../drivers/interface/living";
 import type { Fd } from "../linux/call/fd";
 import { ownVariable } from "../linux/file/caller-environment";
 import { removeFile } from "../linux/file/file";
 import { socketPair } from "../linux/file/unix-socket";
-import { isExiting } from "../linux/process/process";
 import type { Process } from "../oci/config";
 import type { ContainerId } from "../oci/id";
 import { isDebugging, logDebug, logWarning } from "../output/log";
@@ -76,14 +75,13 @@ function sayWhatFailed(line: string, { root, id, pidFile }: ExecOptions): void {
 
 /** Does something with a container that lives. Whatever could not be done in one that was about to end, that is why. */
 function within<T>(container: Container, action: (living: LivingContainer) => T): T {
-  const { id, init } = container.record;
+  const { id } = container.record;
   try {
     using living = LivingContainer.open(container);
     if (living === undefined) throw notRunning(id, "stopped");
     return action(living);
   } catch (error) {
-    const isEnding = init === undefined || isExiting(init.pid, init.startTime);
-    throw isEnding ? notRunning(id, "stopped") : error;
+    throw isEnding(container) ? notRunning(id, "stopped") : error;
   }
 }
 

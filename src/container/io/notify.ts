@@ -1,4 +1,5 @@
 import { asHakoError } from "../../base/errors";
+import { LivingContainer } from "../../drivers/interface/living";
 import { textOf } from "../../linux/call/bytes";
 import type { Fd } from "../../linux/call/fd";
 import { recvPacket, sendFd } from "../../linux/file/descriptor-passing";
@@ -8,7 +9,6 @@ import { Pipe } from "../../linux/file/pipe";
 import { pollAny, waitFor } from "../../linux/file/poll";
 import { writeAllWaiting } from "../../linux/file/stream";
 import { unixBind, unixConnect } from "../../linux/file/unix-socket";
-import { openProcess } from "../../linux/process/process";
 import type { Config } from "../../oci/config";
 import type { EnvironmentLine } from "../../oci/environment";
 import type { ContainerId } from "../../oci/id";
@@ -58,17 +58,14 @@ export function relayOf(container: Container, manager: string): NotifyRelay | un
 export class NotifyRelay implements Disposable {
   readonly #socket: Fd;
   readonly #path: string;
-  readonly #pid: number;
-  readonly #startTime: number;
 
   /** `manager` is the caller's $NOTIFY_SOCKET: a path, or "@NAME". */
   constructor(
-    { root, record: { id, init } }: Container,
+    private readonly container: Container,
     private readonly manager: string,
   ) {
-    this.#path = join(directoryOf(root, id), SOCKET);
-    this.#pid = init?.pid ?? 0;
-    this.#startTime = init?.startTime ?? 0;
+    const { root, record } = container;
+    this.#path = join(directoryOf(root, record.id), SOCKET);
     this.#socket = unixBind(this.#path, 0o600, "dgram");
     // any user of the container may write to it, whatever our umask is
     changeMode(this.#path, 0o777);
@@ -77,9 +74,9 @@ export class NotifyRelay implements Disposable {
   /** Waits until the container is ready or has ended. Does not wait where no service manager listens. */
   wait(): void {
     if (!this.#isHeard()) return;
-    using init = openProcess(this.#pid, this.#startTime);
-    while (init !== undefined) {
-      const watched = [this.#socket, init].map((fd) => ({ fd, for: "read" as const }));
+    using living = LivingContainer.open(this.container);
+    while (living !== undefined) {
+      const watched = [this.#socket, living.pidfd].map((fd) => ({ fd, for: "read" as const }));
       const [, ended] = pollAny(watched, 10 * LOOK_MS);
       if (this.poll() || ended) return;
     }
@@ -132,9 +129,10 @@ export class NotifyRelay implements Disposable {
 
   /** Tells the manager READY=1, with the container's pid: otherwise it would take hako's end for the service's. */
   #pass(): void {
+    const pid = this.container.record.init?.pid ?? 0;
     using manager = unixConnect(this.manager, "dgram");
-    writeAllWaiting(manager, `READY=1\nMAINPID=${this.#pid}\n`);
-    logDebug(`told ${this.manager} that process ${this.#pid} is ready`);
+    writeAllWaiting(manager, `READY=1\nMAINPID=${pid}\n`);
+    logDebug(`told ${this.manager} that process ${pid} is ready`);
     // the manager looks up the sender when it reads a message: hako must still exist then (sd_notify_barrier(3))
     using barrier = new Pipe("barrier");
     sendFd(manager, barrier.write, "BARRIER=1");

@@ -1,4 +1,4 @@
-import { directoryOf } from "../../cgroup/hierarchy/node";
+import { driverOf } from "../../drivers";
 import { attendedTerminal, takePlace } from "../../linux/attendant/attendant";
 import type { WayWord } from "../../linux/attendant/attendant-rows";
 import type { AttendedTerminal } from "../../linux/attendant/attendant-terminal";
@@ -11,7 +11,7 @@ import { fileStatusOf } from "../../linux/file/stat";
 import { type Filling, type StoredTemplate, type Template, templateOf } from "../../linux/steps/template";
 import { leadsSandbox } from "../../oci/container-type";
 import { MappingStore } from "../../state/mapping";
-import type { ContainerRecord, ProcessRecord } from "../../state/record";
+import type { Container, ContainerRecord, ProcessRecord } from "../../state/record";
 import { containerDirectory } from "../../state/root";
 import { FORWARDED } from "../io/forwarded-signals";
 import { endedRunLine } from "./ended-run";
@@ -49,7 +49,7 @@ export function leaveRun({ root, record, keep, master, recorder }: AttendedRun):
   const { init } = record;
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
-  const removal = keep || !endsInRows(record) ? undefined : removalOf(root, record);
+  const removal = keep ? undefined : removalOf({ root, record });
   const descriptors = removal === undefined ? [recorded] : [recorded, removal.directory];
   takePlace(attendant(terminal), endedRunLine(init), {
     ...{ signals: Object.values(FORWARDED), terminal, descriptors },
@@ -61,18 +61,6 @@ function attendant(terminal: AttendedTerminal | undefined): Template<RunAttendan
   if (terminal === undefined && typeof HAKO_RUN_ATTENDANT !== "undefined")
     return templateOf(HAKO_RUN_ATTENDANT);
   return rare.runAttendantRows.runAttendant(process.arch, terminal, terminal?.descriptors ?? []);
-}
-
-/**
- * Whether the end of a container whose first process has ended is a row of system calls: nothing must be asked or told, no program is
- * run, nobody else goes with it.
- */
-function endsInRows(record: ContainerRecord): boolean {
-  const { hooks, cgroup, resctrl, hostMounts, ownPidNamespace } = record;
-  if ((hooks?.poststop ?? []).length > 0 || leadsSandbox(record)) return false;
-  if (resctrl !== undefined || hostMounts !== undefined || cgroup?.unit !== undefined) return false;
-  // nobody's processes are killed there
-  return ownPidNamespace || cgroup === undefined || cgroup.nodes.every(({ path }) => path !== "/");
 }
 
 /** What is to be removed, as `RunAttendantWord`s. */
@@ -87,22 +75,29 @@ const NO_REMOVAL: Removal = {
   ...{ mapping: 0, temporary: 0, directories: 0, store: 0 },
 };
 
-/** What there is of a container; its directory is open, for the attendant. */
-function removalOf(root: string, { id, sandbox, cgroup, ownPidNamespace }: ContainerRecord): Removal {
-  const path = containerDirectory(root, id);
+/**
+ * What there is of a container; its directory is open, for the attendant. undefined where the end is more than system calls: something must
+ * be asked or told, a program is run, others go with it.
+ */
+function removalOf(container: Container): Removal | undefined {
+  const { root, record } = container;
+  if ((record.hooks?.poststop ?? []).length > 0 || leadsSandbox(record)) return undefined;
+  const made = driverOf(record).plainRemoval(container);
+  if (made === undefined) return undefined;
+  const path = containerDirectory(root, record.id);
   const directory = openAt(undefined, path, O.RDONLY | O.DIRECTORY);
-  const nodes = cgroup?.nodes ?? [];
-  const unified = nodes.find((node) => node.unified && node.skipped === undefined);
-  const own = nodes.filter((node) => node.made.includes(directoryOf(node))).map(directoryOf);
-  const above = nodes.flatMap((node) => node.made.filter((dir) => dir !== directoryOf(node)).toReversed());
-  const { path: mapping, temporary, directories, store } = new MappingStore(root).removal(id, sandbox);
+  const {
+    path: mapping,
+    temporary,
+    directories,
+    store,
+  } = new MappingStore(root).removal(record.id, record.sandbox);
   return {
     ...{ directory: directory.number, path, inode: fileStatusOf(directory).inode },
-    // the end of a pid namespace's first process has ended all others
-    kill: ownPidNamespace || unified === undefined ? 0 : `${directoryOf(unified)}/cgroup.kill`,
-    cgroups: stringVector(own),
-    tries: ownPidNamespace || unified !== undefined ? BUSY_TRIES : FEW_TRIES,
-    above: stringVector(above),
+    kill: made.kill ?? 0,
+    cgroups: stringVector(made.cgroups),
+    tries: made.emptied ? BUSY_TRIES : FEW_TRIES,
+    above: stringVector(made.above),
     ...{ mapping, temporary, directories: stringVector(directories), store },
   };
 }

@@ -101,6 +101,17 @@ export interface Update {
   schemas: SchemaFlags;
 }
 
+/** What is left of a container after the end of its first process, as far as it takes system calls alone, in the order of removal. */
+export interface PlainRemoval {
+  /** A cgroup.kill of cgroup v2. */
+  kill: string | undefined;
+  /** Its cgroups, which are empty in a moment if they are `emptied`. */
+  cgroups: readonly string[];
+  emptied: boolean;
+  /** Cgroups above them, which stay if others are there. */
+  above: readonly string[];
+}
+
 /**
  * How a sandbox isolates its containers. Commands hold policy (states, pods, locks, words) and ask the driver for the rest: nothing but a
  * driver goes to the processes, cgroups and namespaces of a container. All verbs are synchronous.
@@ -139,6 +150,8 @@ export interface SandboxDriver {
   end(container: Container): void;
   /** Removes all that `create` and `update` made outside of the container's directory. */
   remove(container: Container): void;
+  /** What the two come to for a program that ends a run in hako's place; undefined where it is more than that. */
+  plainRemoval(container: Container): PlainRemoval | undefined;
   /** Ends and removes what can be found of a container whose record is missing or broken. */
   endRemains(root: string, id: ContainerId): void;
 }

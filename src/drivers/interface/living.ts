@@ -1,5 +1,5 @@
 import type { Fd } from "../../linux/call/fd";
-import { openProcess } from "../../linux/process/process";
+import { isExiting, openProcess } from "../../linux/process/process";
 import { namespaceRoot, processRoot } from "../../linux/remote/namespace-root";
 import type { Config } from "../../oci/config";
 import { hasNamespace } from "../../oci/namespaces";
@@ -9,6 +9,11 @@ import {
   type ProcessRecord,
   readStoredConfig,
 } from "../../state/record";
+
+/** Whether the first process of a container has ended or is about to: nothing of it can be relied on. */
+export function isEnding({ record: { init } }: Container): boolean {
+  return init === undefined || isExiting(init.pid, init.startTime);
+}
 
 /** A container whose first process lives: that is opened once, so that its pid can't come to mean another process. */
 export class LivingContainer implements Container, Disposable {

@@ -1,4 +1,5 @@
 import type { SandboxDriver } from "../interface/driver";
+import { plainRemoval } from "./plain-removal";
 import { status } from "./status";
 
 /** Loaded on first use. */
@@ -84,6 +85,9 @@ export const namespacesDriver: SandboxDriver = {
   },
   remove({ record }) {
     rare.removal.removeMade(record);
+  },
+  plainRemoval({ record }) {
+    return plainRemoval(record);
   },
   endRemains(root, id) {
     rare.remains.endRemains(root, id);
