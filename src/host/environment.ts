@@ -1,6 +1,7 @@
 import { COMMIT, SPEC_VERSION, VERSION } from "../base/version";
 import { cgroupRoot, readLayout } from "../cgroup";
 import { systemdVersion } from "../cgroup/systemd/version";
+import { driverOf } from "../drivers";
 import { exists, linkText, readText } from "../linux/file/file";
 import { resolve } from "../linux/file/path-text";
 
@@ -44,7 +45,7 @@ export function environment(root: string): Record<string, Section> {
       spec: SPEC_VERSION,
       path: linkText("/proc/self/exe"),
       root: resolve(root),
-      driver: "namespaces",
+      driver: driverOf({}).name,
     },
     host: {
       distribution: field(release, "PRETTY_NAME"),
