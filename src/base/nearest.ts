@@ -24,7 +24,7 @@ function distance(left: string, right: string): number {
 }
 
 /** The known name that was meant, perhaps: at most two letters off, and less than half of it. */
-export function nearest(name: string, known: readonly string[]): string | undefined {
+export function nearestName(name: string, known: readonly string[]): string | undefined {
   const [best] = known
     // what differs more in length is not near, and may be long
     .filter((each) => each.length > 2 && Math.abs(each.length - name.length) <= 2)
@@ -34,13 +34,13 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return best?.each;
 }
 
-/** As `nearest`, for words where capital letters are none: of those of up to three letters one may be wrong. */
+/** As `nearestName`, for words where capital letters are none: of those of up to three letters one may be wrong. */
 export function nearestWord(word: string, known: readonly string[]): string | undefined {
   const lower = word.toLowerCase();
   if (known.includes(lower)) return lower;
   const short =
     lower.length <= 3 ? known.find((each) => each.length <= 3 && distance(lower, each) === 1) : undefined;
-  return short ?? nearest(lower, known);
+  return short ?? nearestName(lower, known);
 }
 
 /** " (did you mean X?)", behind a name that nobody knows. */

@@ -10,13 +10,13 @@ const rare = {
   },
 };
 
-/** A flag or operand: citty's definition, and what it leaves out. */
+/** A flag or operand: citty's definition, with fields that citty has not. */
 export type Argument = ArgDef & {
   /** A flag may be given several times. */
   multiple?: boolean;
   /** A boolean is undefined, not false, when it is not given. */
   tristate?: boolean;
-  /** An empty value is passed on, to be refused, for what would follow from leaving the flag out is worse than an error. */
+  /** An empty value is not taken for a missing one: the command refuses it, for to go on without a limit, say, would be worse. */
   keepsEmpty?: boolean;
   /** What a shell offers for an operand: ids of containers that exist, or some words; files if not given. */
   completes?: "containers" | readonly string[];
@@ -33,22 +33,22 @@ type Value<A extends Argument> = A extends { multiple: true }
     : A extends { required: true } | { default: string }
       ? string
       : string | undefined;
-export type Values<A extends Arguments> = { [K in keyof A]: Value<A[K]> };
+export type ArgumentValues<A extends Arguments> = { [K in keyof A]: Value<A[K]> };
 
-export interface Parsed<A extends Arguments> {
-  values: Values<A>;
+export interface ParsedArguments<A extends Arguments> {
+  values: ArgumentValues<A>;
   /** What follows the declared operands. */
   rest: string[];
-  /** Where flags end after a certain one: `--` stands right after the declared operands, of which some may be missing. */
+  /** With `stopAtOperand` as a flag's name: `--` stands right after the declared operands, of which some may be missing. */
   separated: boolean;
-  /** `--help` stands where a flag would: the rest of the line does not matter then, and was not looked at. */
+  /** `--help` stands among the flags; the rest of the line was not parsed. */
   help: boolean;
 }
 
 export interface ParseOptions {
   /**
-   * Flags end at the first operand: everything after it belongs to somebody else. With the name of a flag: only if that
-   * one was given before, and `--` stands then between the declared operands and the others.
+   * true: flags end at the first operand, and everything after it belongs to somebody else. A flag's name: so it is if that flag
+   * was given before; `--` then stands between the declared operands and the others.
    */
   stopAtOperand?: boolean | string;
   /** Accepts operands after the declared ones. */
@@ -78,7 +78,7 @@ export function parseArguments<const A extends Arguments>(
   raw: readonly string[],
   definitions: A,
   options: ParseOptions = {},
-): Parsed<A> {
+): ParsedArguments<A> {
   const values: RawValues = {};
   for (const [name, definition] of Object.entries(definitions)) values[name] = unset(definition);
   const ends = (): boolean =>
@@ -94,7 +94,7 @@ export function parseArguments<const A extends Arguments>(
       if (typeof options.stopAtOperand !== "string" || !ends()) break;
       const { rest, ...before } = finish(definitions, values, operands, options);
       if (rest[0] !== undefined) throw HakoError.usage(`unexpected operand "${rest[0]}"`);
-      return { ...before, rest: raw.slice(index), separated: true } as Parsed<A>;
+      return { ...before, rest: raw.slice(index), separated: true } as ParsedArguments<A>;
     }
     if (!word.startsWith("-") || word === "-") {
       if (ends()) break;
@@ -102,12 +102,12 @@ export function parseArguments<const A extends Arguments>(
       continue;
     }
     if ((word === "--help" || word === "-h") && findFlag(definitions, "help") === undefined)
-      return { values: values as Values<A>, rest: [], separated: false, help: true };
+      return { values: values as ArgumentValues<A>, rest: [], separated: false, help: true };
     index += takeFlag(word, raw[index + 1], definitions, values);
   }
   operands.push(...raw.slice(index));
   const finished = finish(definitions, values, operands, options);
-  return { ...finished, separated: ends() && finished.rest[0] === "--" } as Parsed<A>;
+  return { ...finished, separated: ends() && finished.rest[0] === "--" } as ParsedArguments<A>;
 }
 
 /** The value of an argument that is not given. */

@@ -1,19 +1,19 @@
 import { type CommandDef, type CommandMeta, defineCommand as defineCittyCommand } from "citty";
-import type { Arguments, Values } from "./arguments";
+import type { Arguments, ArgumentValues } from "./arguments";
 import type { Globals } from "./global-flags";
 
-/** What a command runs with, by citty's names. */
+/** What a command's `run` is called with; the names are citty's. */
 export interface CommandContext<A extends Arguments = Arguments> {
-  args: Values<A>;
+  args: ArgumentValues<A>;
   /** The words behind the command's name, as they were given. */
   rawArgs: readonly string[];
   /** What follows the declared operands. */
   rest: string[];
-  /** See `Parsed`. */
+  /** See `ParsedArguments`. */
   separated: boolean;
   data: {
     globals: Globals;
-    /** hako itself, with all its commands: for those that tell of them. */
+    /** hako itself, with all its commands: completion and man describe them. */
     program: Command;
   };
 }
@@ -23,7 +23,7 @@ export interface CommandContext<A extends Arguments = Arguments> {
  * follows what citty has no word for, beside the fields of `Argument`: docs/decisions/command-line-parser.md.
  */
 export interface Command<A extends Arguments = Arguments> {
-  /** The description may be left out where the list of all commands says all there is to say. */
+  /** A module leaves the description out where that of the list of commands (src/commands/index.ts) says enough. */
   meta?: CommandMeta;
   args?: A;
   subCommands?: SubCommands;
@@ -33,13 +33,13 @@ export interface Command<A extends Arguments = Arguments> {
   examples?: readonly string[];
   /** What follows the declared operands, shown in the usage line: "COMMAND [ARG...]". */
   rest?: string;
-  /** Flags end at the first operand, or do if the flag of this name was given; what follows belongs to the container's command. */
+  /** true: flags end at the first operand. A flag's name: they do if that flag was given. What follows is the container's command. */
   stopAtOperand?: boolean | string;
-  /** The exit status of its failures other than wrong usage, where callers expect one. */
+  /** The exit status of a failure that is not wrong usage, where callers expect a certain one. */
   failure?: number;
 }
 
-/** A command whose module is loaded when it is called; what lists and searches need of it is known before. */
+/** A command whose module is loaded when the command is called. Its `meta` is known before: for lists, and to find it by an alias. */
 export interface LazyCommand {
   (): Promise<Command>;
   meta?: CommandMeta;
@@ -47,13 +47,16 @@ export interface LazyCommand {
 
 export type SubCommands = Readonly<Record<string, Command | LazyCommand>>;
 
-/** citty's, which types a command by its own table of arguments. */
+/** citty's defineCommand. The type of `args` in `run` follows from the command's own table. */
 export function defineCommand<const A extends Arguments>(command: Command<A>): Command {
   return defineCittyCommand(command as unknown as CommandDef) as unknown as Command;
 }
 
-/** What is imported costs start-up time, so the list of all commands has these. A description in the module is a longer one. */
-export function lazy(load: () => Promise<{ default: Command }>, meta: CommandMeta): LazyCommand {
+/**
+ * A command for the list of all commands: to import every module would cost each start some milliseconds. A description in the
+ * module is a longer one, for the command's own help.
+ */
+export function lazyCommand(load: () => Promise<{ default: Command }>, meta: CommandMeta): LazyCommand {
   const loaded: LazyCommand = async () => {
     const command = (await load()).default;
     return { ...command, meta: { ...meta, ...command.meta } };

@@ -1,4 +1,4 @@
-import type { Candidates, CommandLine, Words } from "./completion-words";
+import type { Candidates, CommandLine, CommandWords } from "./completion-words";
 
 /**
  * The function for bash, which zsh runs as well: there `path`, `words`, `status` and others are the shell's own variables, and no
@@ -12,12 +12,12 @@ export function zshScript(line: CommandLine): string {
   return `#compdef hako\nautoload -U +X bashcompinit && bashcompinit\n${completionFunction(line)}`;
 }
 
-function taking(words: Words): string[] {
+function taking(words: CommandWords): string[] {
   return words.flags.filter(({ value }) => value !== undefined).map(({ spelling }) => spelling);
 }
 
-/** A case's line for each command that has something there. */
-function cases(all: readonly Words[], text: (words: Words) => string): string {
+/** Lines of a shell's `case` over the command: one for each command that has a text. */
+function cases(all: readonly CommandWords[], text: (words: CommandWords) => string): string {
   const lines = all
     .map((words) => ({ path: words.path, text: text(words) }))
     .filter((line) => line.text !== "");
@@ -29,12 +29,12 @@ function reply(candidates: Candidates | undefined, orFile = false): string {
   if (candidates === undefined || candidates === "files") return "";
   if (candidates === "containers") return 'COMPREPLY=($(compgen -W "$(_hako_containers)" -- "$current"))';
   const files = orFile ? ' $(compgen -f -- "$current")' : "";
-  // nothing known: but no file either
+  // nothing is known, and files must not be offered either
   if (candidates.length === 0) return "compopt +o default 2>/dev/null";
   return `COMPREPLY=($(compgen -W "${candidates.join(" ")}" -- "$current")${files})`;
 }
 
-function valueCases(words: Words): string {
+function valueCases(words: CommandWords): string {
   return words.flags
     .filter(({ value }) => value !== undefined)
     .map(({ spelling, value, orFile }) => {
@@ -44,7 +44,7 @@ function valueCases(words: Words): string {
     .join("\n");
 }
 
-function operandCases(words: Words): string {
+function operandCases(words: CommandWords): string {
   const lines = words.operands.map((candidates, place) => ({
     place: String(place),
     text: reply(candidates),

@@ -1,4 +1,4 @@
-import type { Candidates, CommandLine, Words } from "./completion-words";
+import type { Candidates, CommandLine, CommandWords } from "./completion-words";
 
 function quoted(text: string): string {
   return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
@@ -8,7 +8,7 @@ function listed(candidates: Exclude<Candidates, "files">): string {
   return candidates === "containers" ? "'(__hako_containers)'" : quoted(candidates.join(" "));
 }
 
-/** What `complete` is told of a flag's value. */
+/** Options of fish's `complete` for a flag's value. */
 function valueOptions(candidates: Candidates | undefined, orFile: boolean): string {
   if (candidates === undefined) return "";
   if (candidates === "files") return " -r -F";
@@ -17,7 +17,7 @@ function valueOptions(candidates: Candidates | undefined, orFile: boolean): stri
 
 /** `__hako_scan` prints the command, how many operands come before the cursor ("rest" behind --), and the global --root. */
 function functions({ globals, commands, first }: CommandLine): string {
-  const taking = ({ flags }: Words) =>
+  const taking = ({ flags }: CommandWords) =>
     flags.filter(({ value }) => value !== undefined).map(({ spelling }) => spelling);
   const groups = first.filter(({ inner }) => inner.length > 0).map(({ name }) => name);
   const canonical = first
@@ -97,7 +97,7 @@ end
 }
 
 /** The lines of one command, or of the global flags. */
-function linesOf({ path, flags, operands, rest }: Words): string[] {
+function linesOf({ path, flags, operands, rest }: CommandWords): string[] {
   const is = quoted(`__hako_is ${quoted(path)}`);
   const lines = flags.map(({ spelling, description, value, orFile }) => {
     const name = spelling.startsWith("--") ? `-l ${spelling.slice(2)}` : `-s ${spelling.slice(1)}`;

@@ -10,40 +10,40 @@ export interface FlagWords {
   /** "-b", "--bundle". */
   spelling: string;
   description: string;
-  /** What follows it; undefined if nothing does. */
+  /** What is offered for the flag's value; undefined for a flag without one. */
   value: Candidates | undefined;
-  /** Files too may follow. */
+  /** Whether files are offered beside these words. */
   orFile: boolean;
 }
 
 /** What a command's line is made of. */
-export interface Words {
+export interface CommandWords {
   path: string;
   flags: readonly FlagWords[];
   operands: readonly Candidates[];
-  /** What comes after the declared operands; undefined if nothing does. */
+  /** What is offered after the declared operands; undefined if nothing may follow. */
   rest: Candidates | undefined;
 }
 
 /** A command or group, as the first word of a command line. */
 export interface FirstWord {
   name: string;
-  /** Other words for it, which are understood and not offered. */
+  /** Other words for the command, which are understood but not offered. */
   aliases: readonly string[];
   description: string;
-  /** Of a group: the words that can follow. */
+  /** The second words of a group. */
   inner: readonly { name: string; description: string }[];
 }
 
-/** What a script is made from. */
+/** All that a completion script is made from. */
 export interface CommandLine {
-  globals: Words;
-  commands: readonly Words[];
+  globals: CommandWords;
+  commands: readonly CommandWords[];
   first: readonly FirstWord[];
 }
 
 /** Flags and operands of one command, or the global flags. */
-function wordsOf(path: string, { args = {}, rest }: Command): Words {
+function wordsOf(path: string, { args = {}, rest }: Command): CommandWords {
   const entries = Object.entries(args);
   const operands = entries.filter(([, { type }]) => type === "positional");
   const more = rest === undefined ? undefined : rest.startsWith("[CONTAINER") ? "containers" : "files";

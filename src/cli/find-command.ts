@@ -14,10 +14,10 @@ export interface NamedCommand {
   command: Command;
 }
 
-/** Behind the name of a group, for its own help. */
+/** What asks for a group's own help, behind the group's name. */
 const HELP: readonly (string | undefined)[] = ["--help", "-h"];
 
-export async function resolved(entry: Command | LazyCommand): Promise<Command> {
+export async function loadedCommand(entry: Command | LazyCommand): Promise<Command> {
   return typeof entry === "function" ? await entry() : entry;
 }
 
@@ -27,7 +27,7 @@ export function aliasesOf(named: { alias?: string | string[] } | undefined): str
   return Array.isArray(alias) ? alias : [alias];
 }
 
-/** A command by its name, or by another one of its names. */
+/** A command by its name, or by an alias. */
 function entryOf(commands: SubCommands, word: string): [name: string, Command | LazyCommand] | undefined {
   const entry = Object.hasOwn(commands, word) ? commands[word] : undefined;
   if (entry !== undefined) return [word, entry];
@@ -50,7 +50,7 @@ export async function findCommand(
     if (path !== "" && HELP.includes(word)) break;
     const found = word === undefined ? undefined : entryOf(command.subCommands, word);
     if (found === undefined) throw unknownCommand(path, command.subCommands, word);
-    command = await resolved(found[1]);
+    command = await loadedCommand(found[1]);
     path = path === "" ? found[0] : `${path} ${found[0]}`;
     words = others;
   }

@@ -2,7 +2,7 @@ import { parseBoolean } from "../base/boolean";
 import { HakoError } from "../base/errors";
 import { CGROUP_MANAGERS, type CgroupManager } from "../oci/cgroup-managers";
 import { defaultRoot } from "../state/user-root";
-import type { Arguments, Values } from "./arguments";
+import type { Arguments, ArgumentValues } from "./arguments";
 
 /** The flags before the command's name. */
 export const GLOBAL_FLAGS = {
@@ -67,7 +67,7 @@ export interface Globals {
 }
 
 /** What the flags before the command's name say. */
-export function globalsOf(values: Values<typeof GLOBAL_FLAGS>): Globals {
+export function globalsOf(values: ArgumentValues<typeof GLOBAL_FLAGS>): Globals {
   return {
     ...values,
     root: values.root ?? defaultRoot(),
@@ -78,14 +78,14 @@ export function globalsOf(values: Values<typeof GLOBAL_FLAGS>): Globals {
   };
 }
 
-/** In the words of Go's booleans too, as runc takes them. */
+/** auto, or a boolean in one of Go's words, which runc takes too. */
 function rootlessOf(text: string): Globals["rootless"] {
   const truth = text === "auto" ? text : parseBoolean(text);
   if (truth !== undefined) return truth;
   throw new HakoError({ code: "usage", message: `--rootless: "${text}" is not auto, true or false` });
 }
 
-function managerOf(values: Values<typeof GLOBAL_FLAGS>): CgroupManager {
+function managerOf(values: ArgumentValues<typeof GLOBAL_FLAGS>): CgroupManager {
   const manager = CGROUP_MANAGERS.find((each) => each === values["cgroup-manager"]);
   if (!values["systemd-cgroup"]) return manager ?? "cgroupfs";
   if (manager === undefined || manager === "systemd") return "systemd";

@@ -1,4 +1,4 @@
-import { nearest } from "../base/nearest";
+import { nearestName } from "../base/nearest";
 
 /** What users of docker, podman and runc type that hako has no such flag for, and what to do here. */
 const FLAGS: Readonly<Record<string, string>> = {
@@ -22,7 +22,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   "include-all-releases": "hako --version names the build; it looks for no newer one",
 };
 
-/** Their names of commands. */
+/** What docker, podman, runc and kata-runtime call a command that hako has under another name, or not at all. */
 const COMMANDS: Readonly<Record<string, string>> = {
   remove: "hako delete",
   unpause: "hako resume",
@@ -43,12 +43,12 @@ const COMMANDS: Readonly<Record<string, string>> = {
 export function flagHint(name: string, known: readonly string[]): string | undefined {
   if (Object.hasOwn(FLAGS, name)) return FLAGS[name];
   if (/^([0-9]+|KILL|TERM|HUP|INT)$/.test(name)) return "the signal follows the id: hako kill ID KILL";
-  const meant = nearest(name, known);
+  const meant = nearestName(name, known);
   return meant === undefined ? undefined : `did you mean --${meant}?`;
 }
 
 export function commandHint(name: string, known: readonly string[]): string {
   if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name] ?? "";
-  const meant = nearest(name, known);
+  const meant = nearestName(name, known);
   return meant === undefined ? "hako --help lists them" : `did you mean hako ${meant}?`;
 }

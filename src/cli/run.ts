@@ -7,9 +7,9 @@ import type { Command } from "./command";
 import { findCommand, type NamedCommand } from "./find-command";
 import { GLOBAL_FLAGS, globalsOf } from "./global-flags";
 
-/** Of the command that runs. */
+/** The exit status that the command which runs has for failures. */
 let failureStatus: number | undefined;
-/** Where it keeps state. */
+/** The state directory of the command that runs. */
 let stateRoot: string | undefined;
 
 /** Exit statuses of failures, as shells have them, unless the command has one of its own. */
@@ -74,7 +74,7 @@ async function dispatch(program: Command, raw: readonly string[]): Promise<numbe
   return (await command.run?.({ args, rawArgs, rest: more, separated, data: { globals, program } })) ?? 0;
 }
 
-/** An error with what is only worth finding out when there is one. */
+/** Adds to an error what is looked up after a failure only. */
 async function explained(error: HakoError): Promise<HakoError> {
   if (stateRoot === undefined || error.code !== "system") return error;
   const { explainStateDirectory } = await import("../explain/state-directory");

@@ -1,6 +1,6 @@
 import type { Argument } from "./arguments";
 import type { Command, LazyCommand } from "./command";
-import { aliasesOf, type NamedCommand, resolved } from "./find-command";
+import { aliasesOf, loadedCommand, type NamedCommand } from "./find-command";
 
 /** The commands that lists show, by their names. */
 export function shownCommands({ subCommands = {} }: Command): [name: string, Command | LazyCommand][] {
@@ -19,12 +19,12 @@ export async function allCommands(
   const groups: NamedCommand[] = [];
   const commands: NamedCommand[] = [];
   for (const [name, entry] of shownCommands(program)) {
-    const command = await resolved(entry);
+    const command = await loadedCommand(entry);
     if (command.subCommands === undefined) commands.push({ path: name, command });
     else {
       groups.push({ path: name, command });
       for (const [inner, one] of shownCommands(command))
-        commands.push({ path: `${name} ${inner}`, command: await resolved(one) });
+        commands.push({ path: `${name} ${inner}`, command: await loadedCommand(one) });
     }
   }
   return { groups, commands };

@@ -3,7 +3,7 @@ import { type CheckResult, checkHost } from "../host/check";
 import { print, printJson, printTable } from "../output/print";
 import { FORMAT_FLAGS, wantsJson } from "./flags/common";
 
-/** With what to do in the last column, as long as it is; the same advice is given once. */
+/** Rows of the table. Advice is long, so it stands in the last column, and once where several rows have the same. */
 function rows(results: readonly CheckResult[]): string[][] {
   const given = new Set([""]);
   return results.map(({ name, verdict, found, advice }) => {

@@ -52,7 +52,7 @@ export default defineCommand({
   },
 });
 
-/** -1 is none, as with runc. */
+/** The descriptor of --status-fd; -1 is none, as with runc. */
 function statusFd(text: string | undefined): number | undefined {
   if (text === undefined || text === "-1") return undefined;
   if (/^\d{1,6}$/.test(text)) return Number(text);

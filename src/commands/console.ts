@@ -42,7 +42,7 @@ const open = defineCommand({
   },
 });
 
-/** Short waits, so that signals are served meanwhile. */
+/** Waits until a socket is readable; signals are handled between the short waits. */
 async function readable(socket: Fd): Promise<void> {
   while (!waitFor(socket, "read", 100)) await new Promise((done) => setTimeout(done, 0));
 }
@@ -56,7 +56,7 @@ const recv = defineCommand({
     const remove = () => {
       if (made) removeFile(args.socket);
     };
-    // before there is a socket that a signal could leave
+    // set before the socket is made: no signal may leave it behind
     const forget = onFatalSignal(remove);
     try {
       using listener = unixListen(args.socket);

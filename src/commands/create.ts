@@ -13,7 +13,7 @@ export default defineCommand({
   failure: 1,
   examples: ["hako create --bundle /bundles/web web"],
   run({ args, data: { globals } }) {
-    // first: later the numbers may be ours
+    // first of all: a descriptor that the caller has not opened may be one of ours later
     const { environment, preserveFds } = inheritance(args["preserve-fds"], callerVariable);
     const bundle = checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
     const options = createOptions(globals, args.container, args, preserveFds);

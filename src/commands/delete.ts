@@ -1,7 +1,7 @@
 import { defineCommand } from "../cli/command";
 import { deleteContainer } from "../container/delete";
 import { CONTAINER } from "./flags/common";
-import { forContainers, MORE, REGEX } from "./flags/for-containers";
+import { forContainers, MORE_CONTAINERS, REGEX_FLAG } from "./flags/for-containers";
 
 export default defineCommand({
   meta: {
@@ -15,9 +15,9 @@ export default defineCommand({
       alias: "f",
       description: "kill it if it runs; what doesn't exist is no error, what is broken is removed",
     },
-    regex: REGEX,
+    regex: REGEX_FLAG,
   },
-  rest: MORE,
+  rest: MORE_CONTAINERS,
   examples: ["hako delete web", "hako delete --force web db"],
   run({ args, rest, data: { globals } }) {
     const { root } = globals;

@@ -2,7 +2,7 @@ import { defineCommand } from "../cli/command";
 import { killContainer } from "../container/kill";
 import { signalNames, signalNumber } from "../linux/process/signals";
 import { CONTAINER } from "./flags/common";
-import { forContainers, REGEX } from "./flags/for-containers";
+import { forContainers, REGEX_FLAG } from "./flags/for-containers";
 
 export default defineCommand({
   meta: {
@@ -19,7 +19,7 @@ export default defineCommand({
       completes: signalNames(),
     },
     all: { type: "boolean", alias: "a", description: "send it to all processes of the container" },
-    regex: REGEX,
+    regex: REGEX_FLAG,
   },
   examples: ["hako kill web", "hako kill --all web KILL"],
   run({ args, data: { globals } }) {

@@ -1,6 +1,6 @@
 import { parseDuration } from "../base/duration";
 import { HakoError } from "../base/errors";
-import type { Arguments, Values } from "../cli/arguments";
+import type { Arguments, ArgumentValues } from "../cli/arguments";
 import { defineCommand } from "../cli/command";
 import type { Globals } from "../cli/global-flags";
 import { checkedBundle } from "../container/bundle";
@@ -23,7 +23,7 @@ const rare = {
   },
 };
 
-/** setTimeout's: longer ones end at once. */
+/** The limit of setTimeout: a timer for longer ends at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const RUN_FLAGS = {
@@ -41,7 +41,7 @@ const RUN_FLAGS = {
   ...SCRIPT_FLAGS,
 } as const satisfies Arguments;
 
-type RunValues = Values<typeof RUN_FLAGS>;
+type RunValues = ArgumentValues<typeof RUN_FLAGS>;
 
 export default defineCommand({
   args: RUN_FLAGS,
@@ -67,7 +67,7 @@ export default defineCommand({
   },
 });
 
-/** The program of a bundle. */
+/** `run` of a bundle. */
 async function runBundle(args: RunValues, watching: WatchOptions, globals: Globals): Promise<number> {
   if (args.container === undefined)
     throw new HakoError({
@@ -77,15 +77,15 @@ async function runBundle(args: RunValues, watching: WatchOptions, globals: Globa
     });
   const ended = endedRun();
   if (ended !== undefined) return endOf(ended, args.container, args.keep, globals);
-  // first: later the numbers may be ours
+  // first of all: a descriptor that the caller has not opened may be one of ours later
   const { environment, preserveFds } = inheritance(args["preserve-fds"], callerVariable);
   const bundle = checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
   const options = { ...createOptions(globals, args.container, args, preserveFds), ...watching, bundle };
-  // as with runc and crun, whose callers take 1 for a container that could not be run, and whose signals are only passed on
+  // as with runc and crun: callers take 1 for a container that could not be run, and signals are passed on, no more
   return await withStatusOne(() => runContainer({ ...options, signalsEnd: false }));
 }
 
-/** A command in a root file system. */
+/** `run --rootfs`: a command without a bundle. */
 async function runScript(
   args: RunValues & { rootfs: string },
   command: readonly string[],
@@ -103,7 +103,7 @@ async function runScript(
 
 type WatchOptions = ReturnType<typeof watchOptions>;
 
-/** What becomes of the container while its program runs, and after it. */
+/** How the program is watched, and whether the container stays when it has ended. */
 function watchOptions(args: RunValues) {
   return {
     consoleSocketPath: args["console-socket"],
@@ -114,7 +114,7 @@ function watchOptions(args: RunValues) {
   };
 }
 
-/** The end of a container that an attendant has given back. */
+/** Finishes a run whose attendant has started hako again: docs/how-it-works.md, "What stays in the foreground". */
 function endOf(ended: EndedRun, container: string, keep: boolean, { root }: Globals): number {
   return endEndedRun(ended, { root, id: containerId(container), keep });
 }
@@ -128,7 +128,7 @@ function refuseWords(first: string | undefined): never {
   });
 }
 
-/** The operand, the flag, or one that hako makes. */
+/** The container's id: the operand, --name, or one that hako makes. */
 function idOf(
   { container, name }: { container: string | undefined; name: string | undefined },
   root: string,

@@ -4,7 +4,7 @@ import { stopContainer } from "../container/stop";
 import { signalNumber } from "../linux/process/signals";
 import { print } from "../output/print";
 import { CONTAINER } from "./flags/common";
-import { forContainers, MORE } from "./flags/for-containers";
+import { forContainers, MORE_CONTAINERS } from "./flags/for-containers";
 
 export default defineCommand({
   meta: {
@@ -27,7 +27,7 @@ export default defineCommand({
       description: "in place of TERM, or of what the annotation org.opencontainers.image.stopSignal names",
     },
   },
-  rest: MORE,
+  rest: MORE_CONTAINERS,
   examples: ["hako stop web", "hako stop --time 30 web db"],
   run({ args, rest, data: { globals } }) {
     const { root } = globals;

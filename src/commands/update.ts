@@ -12,7 +12,7 @@ interface TextFlag {
   description: string;
 }
 
-/** As hako run and docker call them. */
+/** Other names of flags, which hako run and docker have. */
 const ALIASES: Partial<Record<LimitFlag, string>> = { memory: "m", "pids-limit": "pids" };
 
 const flags = Object.fromEntries(

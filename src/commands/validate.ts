@@ -40,7 +40,7 @@ export default defineCommand({
   },
 });
 
-/** For people: what has no field says itself what it is about. */
+/** A line for people. A finding that is about no field of config.json, but an id say, names that itself. */
 function line(finding: Finding, file?: string): string {
   const text = file === undefined ? finding.message : `${file}: ${problemLine(finding)}`;
   return `${finding.severity === "warning" ? "warning: " : ""}${printable(text)}\n`;

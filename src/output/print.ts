@@ -2,10 +2,10 @@ import { printable } from "../base/printable";
 import { hasErrno } from "../linux/file/file";
 import { writeAllWaiting } from "../linux/file/stream";
 
-/** What a command that writes on and on ends with when nobody reads it any more: as if SIGPIPE had ended it. */
+/** The exit status of a command that writes until nobody reads any more: as if SIGPIPE had ended it. */
 export const UNREAD = 128 + 13;
 
-/** Writes all of `text` to standard output; a reader that went away ends the output quietly. False then: more is of no use. */
+/** Writes all of `text` to standard output; false if the reader has gone away, which is no error: to write more is of no use. */
 export function print(text: string): boolean {
   try {
     writeAllWaiting(1, text);

@@ -13,7 +13,7 @@ import type { Fd } from "../linux/call/fd";
 import { writeAllTo } from "../linux/file/file";
 import { toStandardError } from "./standard-error";
 
-/** What is told besides failures: warnings, and with `debug` each step. */
+/** What is told: failures alone, warnings too, or each step too. */
 export type Verbosity = "error" | "warning" | "debug";
 
 export interface LogTarget {
@@ -74,7 +74,7 @@ function standardErrorReporter(json: boolean): ConsolaReporter {
   return { log: (entry) => toStandardError(json ? record(entry, true) : line(entry)) };
 }
 
-/** The hub of all that is told beside a command's output; nothing of it is held back because it was told before. */
+/** The hub of all that is told beside a command's output. Its throttle is off: a line is told though it was told before. */
 export function consolaFor({ file, json, verbosity }: LogTarget): ConsolaInstance {
   const reporter = file === undefined ? standardErrorReporter(json) : fileReporter(file, json);
   return createConsola({ level: LEVELS[verbosity], throttle: 0, reporters: [reporter] });

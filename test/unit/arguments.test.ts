@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { HakoError } from "../../src/base/errors";
 import { type Arguments, parseArguments } from "../../src/cli/arguments";
-import { findCommand, resolved } from "../../src/cli/find-command";
+import { findCommand, loadedCommand } from "../../src/cli/find-command";
 import { commandHelp, groupHelp } from "../../src/cli/help";
 import program from "../../src/commands";
 
@@ -174,12 +174,12 @@ describe("parseArguments", () => {
 describe("every command's help", () => {
   for (const [name, entry] of Object.entries(program.subCommands ?? {})) {
     test(name, async () => {
-      const found = await resolved(entry);
+      const found = await loadedCommand(entry);
       const { subCommands } = found;
       if (subCommands !== undefined)
         expect(groupHelp(name, found)).toStartWith(`${entry.meta?.description}\n`);
       for (const [word, inner] of Object.entries(subCommands ?? { [name]: found })) {
-        const command = await resolved(inner);
+        const command = await loadedCommand(inner);
         const path = word === name ? name : `${name} ${word}`;
         const text = commandHelp(path, command);
         expect(text).toStartWith(`${command.meta?.description}\n`);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Arguments } from "../../src/cli/arguments";
-import { resolved } from "../../src/cli/find-command";
+import { loadedCommand } from "../../src/cli/find-command";
 import program from "../../src/commands";
 import { LIMIT_FLAGS, SCHEMA_FLAGS } from "../../src/container/update-values";
 
@@ -27,7 +27,7 @@ function namesRead(source: string): Set<string> {
   const patterns = [
     ...source.matchAll(/\{([^{}]*)\}\s*=\s*(?:args|values|others)\b/g),
     // a function's parameter
-    ...source.matchAll(/\(\s*\{([^{}()]*)\}: (?:\{|\w*Values)/g),
+    ...source.matchAll(/\(\s*\{([^{}()]*)\}: (?:\{|\w*ArgumentValues)/g),
   ];
   for (const [, pattern = ""] of patterns)
     for (const [, name = ""] of pattern.matchAll(/(?:^|,)\s*"?([\w-]+)"?/g)) found.add(name);
@@ -51,8 +51,8 @@ const BY_TABLE: Readonly<Record<string, readonly string[]>> = {
 /** By their names, the words of a group under the group's. */
 async function commands(): Promise<{ path: string; args: Arguments }[]> {
   const loaded = Object.entries(program.subCommands ?? {}).map(async ([path, entry]) => {
-    const command = await resolved(entry);
-    const inner = await Promise.all(Object.values(command.subCommands ?? { command }).map(resolved));
+    const command = await loadedCommand(entry);
+    const inner = await Promise.all(Object.values(command.subCommands ?? { command }).map(loadedCommand));
     return inner.map(({ args = {} }) => ({ path, args }));
   });
   return (await Promise.all(loaded)).flat();

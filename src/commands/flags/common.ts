@@ -7,7 +7,7 @@ export const CONTAINER = {
   completes: "containers",
 } as const;
 
-/** Of a container that is to be made: one that exists would be refused. */
+/** The id of a container that is to be made. Ids of existing containers are not offered: they would be refused. */
 export const NEW_CONTAINER = {
   ...CONTAINER,
   description: "id that the container gets",

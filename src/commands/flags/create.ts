@@ -1,4 +1,4 @@
-import type { Arguments, Values } from "../../cli/arguments";
+import type { Arguments, ArgumentValues } from "../../cli/arguments";
 import type { Globals } from "../../cli/global-flags";
 import { notifySocket } from "../../container/io/caller";
 import { containerId } from "../../oci/id";
@@ -37,11 +37,11 @@ export const CREATE_FLAGS = {
   },
 } as const satisfies Arguments;
 
-/** Of create's options what its flags say, and what the caller hands on. */
+/** The options of create that flags say and the caller hands on; the bundle comes beside them. */
 export function createOptions(
   globals: Globals,
   id: string,
-  values: Values<typeof CREATE_FLAGS>,
+  values: ArgumentValues<typeof CREATE_FLAGS>,
   preserveFds: number,
 ) {
   return {

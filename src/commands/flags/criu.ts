@@ -1,5 +1,5 @@
 import { HakoError } from "../../base/errors";
-import type { Arguments, Values } from "../../cli/arguments";
+import type { Arguments, ArgumentValues } from "../../cli/arguments";
 import type { Globals } from "../../cli/global-flags";
 import type { CriuFlags } from "../../container/criu/checkpoint-image";
 import type { CgroupMode } from "../../container/criu/criu-message";
@@ -37,7 +37,7 @@ export const CRIU_FLAGS = {
   "lazy-pages": { type: "boolean", description: "hand out pages of memory when they are needed" },
 } as const satisfies Arguments;
 
-export function criuFlags(values: Values<typeof CRIU_FLAGS>, { criu }: Globals): CriuFlags {
+export function criuFlags(values: ArgumentValues<typeof CRIU_FLAGS>, { criu }: Globals): CriuFlags {
   const other = values["empty-ns"].find((type) => type !== "network");
   if (other !== undefined) {
     throw new HakoError({

@@ -3,14 +3,14 @@ import { type ContainerId, containerId } from "../../oci/id";
 import { logWarning } from "../../output/log";
 import { containerIds } from "../../state/root";
 
-export const REGEX = {
+export const REGEX_FLAG = {
   type: "boolean",
   alias: "r",
   description: "CONTAINER is a regular expression, for the containers whose id it matches, as with crun",
 } as const;
 
 /** More ids behind the first one. */
-export const MORE = "[CONTAINER...]";
+export const MORE_CONTAINERS = "[CONTAINER...]";
 
 /**
  * Does something with the containers that the operands name, or that they match: as with crun, a failure of one that matches is a

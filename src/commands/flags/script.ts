@@ -3,7 +3,7 @@ import type { Argument } from "../../cli/arguments";
 import type { ScriptValues } from "../../container/script/script";
 import { CREATE_FLAGS } from "./create";
 
-/** Flags of the form without a bundle. A limit that is left empty is refused: the program would have none. */
+/** Flags of `run --rootfs`. An empty limit is refused, not taken for a missing one: the program would run without. */
 export const SCRIPT_FLAGS = {
   rootfs: {
     type: "string",
@@ -96,7 +96,7 @@ export const SCRIPT_FLAGS = {
   tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
 } as const satisfies Record<keyof ScriptValues | "name", Argument>;
 
-/** Flags that only say something of a bundle. */
+/** Refuses, for `run --rootfs`, the flags that name a bundle. */
 export function refuseBundleFlags({ bundle, config }: { bundle: string; config: string | undefined }): void {
   const given =
     bundle !== CREATE_FLAGS.bundle.default ? "--bundle" : config !== undefined ? "--config" : undefined;
@@ -108,7 +108,7 @@ export function refuseBundleFlags({ bundle, config }: { bundle: string; config: 
   });
 }
 
-/** Flags and operands of the form without a bundle, beside one. */
+/** Refuses what belongs to `run --rootfs` where a bundle is run. */
 export function refuseScriptFlags(args: Record<string, unknown>, rest: readonly string[]): void {
   for (const name of Object.keys(SCRIPT_FLAGS)) {
     const value = args[name];

@@ -1,5 +1,5 @@
 import { asHakoError, type HakoError } from "../../base/errors";
-import { didYouMean, nearest } from "../../base/nearest";
+import { didYouMean, nearestName } from "../../base/nearest";
 import { openJoined } from "../../drivers/namespaces/birth/namespaces";
 import { checkLabels } from "../../drivers/namespaces/program/labels";
 import { specifiedFilesystem } from "../../drivers/namespaces/rootfs/mount-filesystem";
@@ -170,7 +170,7 @@ function capabilityWarnings({ process }: Config): Problem[] {
       capabilityMask([name], (each) => unknown.push(each));
       return unknown.map((each) => ({
         pointer: `/process/capabilities/${set}/${index}`,
-        message: `unknown here, and left out: ${JSON.stringify(each)}${didYouMean(nearest(each.toUpperCase(), CAPABILITIES))}`,
+        message: `unknown here, and left out: ${JSON.stringify(each)}${didYouMean(nearestName(each.toUpperCase(), CAPABILITIES))}`,
       }));
     }),
   );
@@ -183,6 +183,6 @@ function callWarnings({ linux }: Config): Problem[] {
   const known = Object.keys(rare.syscalls.SYSCALLS);
   return rare.unknownCalls.unknownCalls(profile).map(({ name, pointer }) => ({
     pointer: `/linux/seccomp${pointer}`,
-    message: `unknown system call, and left out: ${JSON.stringify(name)}${didYouMean(nearest(name, known))}`,
+    message: `unknown system call, and left out: ${JSON.stringify(name)}${didYouMean(nearestName(name, known))}`,
   }));
 }
