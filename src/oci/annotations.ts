@@ -1,16 +1,16 @@
-/** Names of annotations, all of them: whose they are, and what hako does with them. */
+/** The names of all annotations that hako reads or writes. */
 
 interface PodAnnotations {
-  /** Its value is the container's type. */
+  /** The annotation whose value is the container's type. */
   type: string;
-  /** Its value is the id of the sandbox. */
+  /** The annotation whose value is the id of the sandbox. */
   sandbox: string;
   /** Words for the two types beside "sandbox" and "container". */
   sandboxWord?: string;
   containerWord?: string;
 }
 
-/** A container's place in a pod: CRI-O's, containerd's, dockershim's and kata's. */
+/** Annotations that say which place a container has in a pod: those of CRI-O, containerd, dockershim and kata. */
 export const POD_ANNOTATIONS: readonly PodAnnotations[] = [
   { type: "io.kubernetes.cri-o.ContainerType", sandbox: "io.kubernetes.cri-o.SandboxID" },
   { type: "io.kubernetes.cri.container-type", sandbox: "io.kubernetes.cri.sandbox-id" },
@@ -26,22 +26,22 @@ export const POD_ANNOTATIONS: readonly PodAnnotations[] = [
 /** Who made the container; podman writes "libpod". */
 export const MANAGER_ANNOTATION = "io.container.manager";
 
-/** crun's: "1" keeps the caller's groups; what podman writes for `--group-add keep-groups`. */
+/** crun: with "1" the program keeps the groups of the caller. podman writes it for `--group-add keep-groups`. */
 export const KEEP_GROUPS_ANNOTATION = "run.oci.keep_original_groups";
 
-/** crun's: another handler runs the container, such as krun in a machine, or wasm. */
+/** crun: another handler runs the container, such as krun in a virtual machine, or wasm. */
 export const HANDLER_ANNOTATION = "run.oci.handler";
 
-/** crun's: a filter in BPF in place of the profile (base64). */
+/** crun: a compiled seccomp filter (base64) in place of the profile. */
 export const FILTER_ANNOTATION = "run.oci.seccomp_bpf_data";
 
-/** What kata-runtime is told about a container's machine. */
+/** kata-runtime: settings of the container's virtual machine. */
 export const KATA_CONFIG_ANNOTATION = /^io\.katacontainers\.config(_path$|\.)/;
 
-/** The beginning of annotations that set properties of the systemd unit (runc's docs/systemd.md, "Auxiliary properties"). */
+/** runc: a property of the systemd unit has this prefix before its name (docs/systemd.md, "Auxiliary properties"). */
 export const UNIT_PROPERTY_PREFIX = "org.systemd.property.";
 
-/** runc's: a file of criu's settings in place of the host's. */
+/** runc: a file with settings of criu, in place of the host's. */
 export const CRIU_CONFIG_ANNOTATION = "org.criu.config";
 
 /** Annotations that change what hako does. Who runs bundles of strangers filters these; `features` names them. */
@@ -51,7 +51,7 @@ export const UNSAFE_ANNOTATIONS: readonly string[] = [
   KEEP_GROUPS_ANNOTATION,
 ];
 
-/** Of the answer to `features`: hako's own, and one by which callers ask runc. */
+/** Annotations in the output of `features`: hako's own, and one by which callers of runc look for checkpoints. */
 export const FEATURES_ANNOTATIONS = {
   version: "org.hako.version",
   commit: "org.hako.commit",

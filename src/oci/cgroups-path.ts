@@ -3,7 +3,10 @@ import type { CgroupManager } from "./cgroup-managers";
 import type { Config, Problem } from "./config";
 import { isSystemdPath, unitPlace } from "./unit-path";
 
-/** A cgroupsPath in the form of another cgroup manager: the container would be in another place than asked for. */
+/**
+ * Refuses a linux.cgroupsPath that is written for another cgroup manager: the container would be in another place than the caller
+ * asked for.
+ */
 export function cgroupsPathProblems({ linux }: Config, manager: CgroupManager): Problem[] {
   const pointer = "/linux/cgroupsPath";
   const path = linux?.cgroupsPath ?? "";

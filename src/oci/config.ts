@@ -24,7 +24,7 @@ import { type deviceRule, resources } from "./schema-resources";
 import type { seccomp } from "./schema-seccomp";
 import { unknownFields } from "./unknown-fields";
 
-/** config.json (runtime-spec config.md, version 1.3), as far as it concerns Linux. Unknown fields are ignored, as specified. */
+/** The schema of config.json for Linux (runtime-spec config.md, version 1.3). Unknown fields are ignored, as the spec says. */
 
 const user = object({
   uid: v.nullish(id, 0),
@@ -82,11 +82,11 @@ const hooks = object({
   poststop: list(hook),
 });
 
-/** SemVer 2.0.0 of the first major version: with the parts of a pre-release and of a build. */
+/** A version by SemVer 2.0.0 whose major number is 1, with or without a pre-release and a build. */
 const VERSION = (() => {
   const number = "(?:0|[1-9]\\d*)";
   const word = "[\\dA-Za-z-]+";
-  // a part of a pre-release that is a number begins with no 0
+  // a number in a pre-release has no leading 0
   const part = `(?:${number}|\\d*[A-Za-z-][\\dA-Za-z-]*)`;
   return new RegExp(`^1\\.${number}\\.${number}(?:-${part}(?:\\.${part})*)?(?:\\+${word}(?:\\.${word})*)?$`);
 })();
@@ -101,7 +101,7 @@ export const configSchema = object({
   hooks: optional(hooks),
   annotations: textMap,
   linux: optional(linux),
-  /** What asks for a machine (config-vm.md), which is refused. */
+  /** The section for virtual machines (config-vm.md). hako refuses what it asks for. */
   vm: optional(v.record(text, v.unknown())),
 });
 
@@ -121,14 +121,14 @@ export type Linux = v.InferOutput<typeof linux>;
 export type Seccomp = v.InferOutput<typeof seccomp>;
 export type IdMapping = v.InferOutput<typeof idMapping>;
 
-/** What is wrong with a field. */
+/** A fault of one field. */
 export interface Problem {
-  /** JSON pointer; "" is the document. */
+  /** JSON pointer of the field; "" is the whole document. */
   pointer: string;
   message: string;
 }
 
-/** Parses a text and checks it by the schema: the document as it stands, with the config or every problem of its fields. */
+/** Parses a text and checks it by the schema. Returns the document, and either the config or all faults of its fields. */
 export function readConfig(
   source: string,
   file: string,
@@ -137,13 +137,13 @@ export function readConfig(
   return { ...configOf(document), document };
 }
 
-/** Checks a parsed document by the schema: the config, or every problem of its fields. */
+/** Checks a parsed document by the schema. Returns the config, or all faults of its fields. */
 export function configOf(document: unknown): { config: Config } | { problems: Problem[] } {
   const result = v.safeParse(configSchema, document);
   return result.success ? { config: result.output } : { problems: result.issues.map(problemOf) };
 }
 
-/** Parses a document; a wrong field is an error that names it. */
+/** Parses a document; throws an error that names every wrong field. */
 export function parseConfig(source: string, file: string): Config {
   const read = readConfig(source, file);
   if ("config" in read) return read.config;
@@ -157,7 +157,7 @@ export function parseProcess(source: string, file: string): Process {
   throw problemsError(result.issues.map(problemOf), file);
 }
 
-/** Parses the document of resources, as `update --resources` takes it; `unknown` are pointers of fields that do nothing. */
+/** Parses the document of `update --resources`. `unknown` has the pointers of fields that hako does not know, and that do nothing. */
 export function parseResources(source: string, file: string): { resources: Resources; unknown: string[] } {
   const document = parseDocument(source, file);
   const read = readResources(document);
@@ -165,7 +165,7 @@ export function parseResources(source: string, file: string): { resources: Resou
   return { ...read, unknown: unknownFields(document, read.resources) };
 }
 
-/** Resources by the schema, or every problem of their fields. */
+/** Checks resources by the schema. Returns them, or all faults of their fields. */
 export function readResources(document: unknown): { resources: Resources } | { problems: Problem[] } {
   const result = v.safeParse(resources, document);
   return result.success ? { resources: result.output } : { problems: result.issues.map(problemOf) };
@@ -177,11 +177,11 @@ export function problemsError(problems: readonly Problem[], file: string): HakoE
   return new HakoError({ code: "config", message: `${file}: ${lines.join("; ")}`, path: file });
 }
 
-/** The most of a field's name and of what is said of it that is shown: both may have whatever the document has. */
+/** How many characters of a field's name, and of a message, are shown: a document may have any number. */
 const MOST_POINTER = 200;
 const MOST_MESSAGE = 500;
 
-/** A problem for people, in one line: what the document says is no order for their terminal, and no second line. */
+/** A problem as one line for people. It is printable: what a document says can't command the terminal or begin a second line. */
 export function problemLine({ pointer: where, message }: Problem): string {
   const field = where === "" ? "the document" : shortened(where, MOST_POINTER);
   return printable(`${field}: ${shortened(message, MOST_MESSAGE)}`.replaceAll("\n", "\\n"));
@@ -189,7 +189,7 @@ export function problemLine({ pointer: where, message }: Problem): string {
 
 const MAX_SHOWN = 60;
 
-/** valibot's words in ours: "Invalid type: Expected string but received 5" is "expected a string, got 5". */
+/** A problem from one of valibot's issues: "Invalid type: Expected string but received 5" becomes "expected a string, got 5". */
 export function problemOf(issue: v.BaseIssue<unknown>): Problem {
   const keys = (issue.path ?? []).map(({ key }) => key as string | number);
   const where = pointer(keys);
@@ -203,7 +203,7 @@ export function problemOf(issue: v.BaseIssue<unknown>): Problem {
   return { pointer: where, message: `${expected}, got ${received}` };
 }
 
-/** valibot's name of a type, "Object", as a word. */
+/** valibot's name of a type with its article: "an object" for "Object". */
 function article(expected: string): string {
   const word = expected.toLowerCase();
   return /^[aeio]/.test(word) ? `an ${word}` : `a ${word}`;

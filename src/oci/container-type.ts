@@ -7,13 +7,16 @@ export type ContainerType = "sandbox" | "container";
 
 export interface ContainerPlace {
   type: ContainerType;
-  /** The sandbox's id; undefined: its own. podman's is the pod's, another one than that of the pod's first container. */
+  /**
+   * The id of the sandbox; undefined where the container is its own sandbox. podman gives the id of the pod, which is not that of the
+   * pod's first container.
+   */
   sandbox: string | undefined;
 }
 
 type Annotations = Readonly<Record<string, string>>;
 
-/** What a container is to its pod, from the annotations of CRI-O, containerd, dockershim and kata; without any a sandbox. */
+/** A container's place in its pod, from its annotations (POD_ANNOTATIONS). A container without any is a sandbox of its own. */
 export function placeOf(annotations: Annotations): ContainerPlace {
   for (const dialect of POD_ANNOTATIONS) {
     const word = annotations[dialect.type];
@@ -46,9 +49,12 @@ export function sandboxOf(annotations: Annotations): string | undefined {
 }
 
 /**
- * Whether TERM, KILL and the end of this container are those of its whole sandbox, as in kata-runtime 1.x. A sandbox has the id of
- * the container that leads it: who may choose annotations, but no ids, ends no other one's. Not for podman: it stops the
- * containers of a pod all at once, each with a signal and a time of its own, and restarts one alone.
+ * Whether TERM, KILL and the end of this container are those of its whole sandbox, as in kata-runtime 1.x.
+ *
+ * - The leader is the container whose id is the sandbox's. So a caller who may choose annotations, but no ids, can't end the sandbox
+ *   of others.
+ * - podman's containers never lead: podman stops all containers of a pod by itself, each with its own signal and timeout, and may
+ *   restart one alone.
  */
 export function leadsSandbox({ id, annotations }: { id: string; annotations: Annotations }): boolean {
   const { type, sandbox } = placeOf(annotations);

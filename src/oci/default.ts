@@ -18,7 +18,10 @@ const MASKED_PATHS = [
 const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 const COMMON = ["nosuid", "noexec"];
 
-/** The configuration that `hako spec` writes, and that `hako run --rootfs` begins with: runc's, which has a cgroup namespace on v2 alone. */
+/**
+ * The configuration that `hako spec` writes and `hako run --rootfs` starts from. It is runc's: a cgroup namespace is new on cgroup v2
+ * alone.
+ */
 export function defaultConfig({
   rootless,
   cgroupNamespace = true,

@@ -1,8 +1,8 @@
 const LETTERS = "rwm";
 
 /**
- * The letters of a device rule's `access` that say something, in the order r, w, m; others say nothing, as with runc. None is all three
- * in a rule that forbids.
+ * The letters r, w and m of a device rule's `access`, in this order. Other letters are ignored, as with runc. A rule that forbids, and
+ * has no `access`, forbids all three.
  */
 export function deviceAccess({
   allow,
@@ -15,7 +15,7 @@ export function deviceAccess({
   return [...LETTERS].filter((letter) => access.includes(letter)).join("");
 }
 
-/** Why a rule's `access` is refused: a rule that allows or forbids nothing is a mistake. */
+/** Why a device rule's `access` is refused; undefined if it is not. A rule with no letter at all would allow or forbid nothing. */
 export function deviceAccessProblem(rule: {
   allow: boolean;
   access?: string | undefined;

@@ -1,6 +1,6 @@
 import type { IdMapping } from "./config";
 
-/** Both maps of a mount whose owners are mapped. */
+/** The maps of an id-mapped mount. */
 export interface MountIdMaps {
   uidMappings: IdMapping[];
   gidMappings: IdMapping[];
@@ -12,16 +12,18 @@ const FIELDS: ReadonlyMap<string, Field> = new Map([
   ["uids", "uidMappings"],
   ["gids", "gidMappings"],
 ]);
-/** The id on the file system, the id that it becomes, how many; with "@" the second is the container's. */
+/**
+ * FROM-TO-SIZE: the first id on the file system, the first id that it becomes, and how many. With "@" TO is an id in the container's
+ * user namespace.
+ */
 const RANGE = /^(@?)(\d{1,10})-(\d{1,10})-(\d{1,10})$/;
 
-/** How the form is explained. */
+/** The form of the option, for messages. */
 export const ID_MAP_FORM = "uids=FROM-TO-SIZE[#...];gids=FROM-TO-SIZE[#...]";
 
 /**
- * What crun's mount option idmap=uids=0-1-10#10-11-10;gids=0-100-10 says (crun(1), "IDMAP MOUNTS"), as uidMappings and gidMappings
- * say it. `container` has the maps of the container's user namespace, for ranges with "@". A text that can't be is returned as
- * what is wrong with it.
+ * The maps that crun's mount option `idmap=uids=0-1-10#10-11-10;gids=0-100-10` names (crun(1), "IDMAP MOUNTS"). `container` has the
+ * maps of the container's user namespace, for ranges with "@". Returns a message where the text is not of this form.
  */
 export function idMapsOfOption(text: string, container: Partial<MountIdMaps>): MountIdMaps | string {
   const found = new Map<Field, IdMapping[]>();

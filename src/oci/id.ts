@@ -9,7 +9,7 @@ export type SandboxId = string & { readonly [brand]: "sandbox" };
 /** A file name has 255 bytes; suffixes of ours and of systemd units need the rest. */
 const MAX_LENGTH = 200;
 
-/** Why a text is no id; undefined if it is one. */
+/** Why a text can't be an id; undefined if it can. */
 export function whyNoId(text: string): string | undefined {
   if (text === "." || text === "..") return "it names a directory";
   if (!/^[A-Za-z0-9_+.-]+$/.test(text)) return "only letters A-Z and a-z, digits and _ + - . are allowed";
@@ -17,7 +17,7 @@ export function whyNoId(text: string): string | undefined {
   return undefined;
 }
 
-/** The mapping store's directory, which is beside those of the containers. */
+/** The directory of the mapping store, beside those of the containers. */
 export const MAPPINGS = "containers-mapping";
 
 function check(kind: "container" | "sandbox", text: string, reserved?: string): string {
@@ -29,12 +29,15 @@ function check(kind: "container" | "sandbox", text: string, reserved?: string): 
   return text;
 }
 
-/** Checks the id of a container by runc's rule, the widest that can't leave its directory; but for one name that is taken. */
+/**
+ * Checks the id of a container. The rule is runc's, and allows nothing that leaves the state directory; one name is taken by the
+ * mapping store.
+ */
 export function containerId(text: string): ContainerId {
   return check("container", text, MAPPINGS) as ContainerId;
 }
 
-/** Checks the id of a sandbox; also one that was read back from a directory's name. */
+/** Checks the id of a sandbox, from a caller or from the name of a directory. */
 export function sandboxId(text: string): SandboxId {
   return check("sandbox", text) as SandboxId;
 }

@@ -7,18 +7,18 @@ const SPACE = /[ \t\n\r]*/y;
 export interface SyntaxProblem {
   line: number;
   column: number;
-  /** What was expected and what was found; undefined if nothing is wrong. */
+  /** What was expected, and what was found in its place; undefined if the text is JSON. */
   why: string | undefined;
 }
 
-/** The first byte of a text that belongs to no character (see linux/bytes.ts). */
+/** Where the first byte of a text is that is not UTF-8; linux/call/bytes.ts decodes such a byte as half of a surrogate pair. */
 export function notUtf8(text: string): SyntaxProblem {
   const position = text.search(/[\ud800-\udfff]/u);
   const byte = (text.charCodeAt(position) & 0xff).toString(16);
   return { ...placeOf(text, position), why: `the byte 0x${byte} is not UTF-8` };
 }
 
-/** The first string of a JSON text that has half of a character, by an escape. */
+/** Where the first string of a JSON text is that has half of a surrogate pair, written as an escape. */
 export function halfCharacter(text: string): SyntaxProblem | undefined {
   for (const { 0: literal, index } of text.matchAll(/"(?:[^"\\]|\\.)*"/g)) {
     if ((JSON.parse(literal) as string).isWellFormed()) continue;
@@ -45,7 +45,7 @@ export function syntaxProblem(text: string): SyntaxProblem {
 class Scanner {
   position = 0;
   readonly #text: string;
-  /** The closing brackets of what is open: no recursion, a text may be nested without end. */
+  /** The closing brackets of what is open. A list, not recursion: a text may be nested without end. */
   readonly #open: string[] = [];
 
   constructor(text: string) {

@@ -13,7 +13,7 @@ export function pointer(keys: readonly (string | number)[]): string {
   return keys.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
-/** The parts of a JSON pointer. */
+/** The keys of a JSON pointer. */
 export function keysOf(text: string): string[] {
   return text
     .split("/")
@@ -23,19 +23,19 @@ export function keysOf(text: string): string[] {
 
 type Reviver = (key: string, value: unknown, context: { source: string }) => unknown;
 
-/** An integer of a document, exactly: one beyond 2^53 is a bigint. */
+/** An integer of a JSON document. One beyond 2^53 is a bigint, so that it keeps its value. */
 export type Integer = number | bigint;
 
-/** The digits of an integer as a number, beyond 2^53 as a big integer: it keeps its value. */
+/** The integer that these digits are. */
 export function exactInteger(digits: string): Integer {
   const number = Number(digits);
   return Number.isSafeInteger(number) ? number : BigInt(digits);
 }
 
-/** The escape of a surrogate in JSON: half of a character, if the other half is not beside it. */
+/** An escape of half of a surrogate pair, which is a character only beside its other half. */
 const SURROGATE = /\\u[dD][89a-fA-F]/;
 
-/** JSON that somebody else has written: as `parseJson`, and each of its texts is a text, which has a form in UTF-8. */
+/** Parses a document from a caller: as `parseJson`, and every string of it has a form in UTF-8. */
 export function parseDocument(text: string, file: string): unknown {
   const document = parseJson(text, file);
   if (!SURROGATE.test(text)) return document;
@@ -49,7 +49,7 @@ function notJson(file: string, { line, column, why }: SyntaxProblem): HakoError 
   return new HakoError({ code: "config", message, path: file });
 }
 
-/** JSON whose integers keep their value (see `exactInteger`). */
+/** Parses JSON; integers keep their value (`Integer`). */
 export function parseJson(text: string, file: string): unknown {
   const exact: Reviver = (_, value, { source }) =>
     typeof value === "number" && /^-?\d+$/.test(source) ? exactInteger(source) : value;
@@ -57,7 +57,7 @@ export function parseJson(text: string, file: string): unknown {
     throw notJson(file, rare.jsonSyntax.notUtf8(text));
   }
   try {
-    // the reviver makes it slower, and few documents have such numbers
+    // parsing is slower with the reviver, and few documents have numbers of 16 digits
     return /\d{16}/.test(text) ? JSON.parse(text, exact as never) : JSON.parse(text);
   } catch (error) {
     const problem = rare.jsonSyntax.syntaxProblem(text);
@@ -65,12 +65,12 @@ export function parseJson(text: string, file: string): unknown {
   }
 }
 
-/** JSON in which big integers are numbers, as `parseJson` reads them. */
+/** Writes JSON; a bigint becomes a number, as `parseJson` reads it. */
 export function exactJson(value: unknown): string {
   try {
     return JSON.stringify(value);
   } catch (error) {
-    // few values have such numbers, and for those that have none it takes a quarter of the time
+    // JSON.stringify refuses bigints. Few values have one, and the others take a quarter of the time without a replacer
     if (!(error instanceof TypeError)) throw error;
   }
   const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };

@@ -6,15 +6,15 @@ import type { Mount } from "./config";
 interface Effect {
   set?: number;
   clear?: number;
-  /** For all mounts below, too. */
+  /** It is also for all mounts below this one. */
   recursive?: boolean;
   propagation?: Propagation;
   bind?: "bind" | "rbind";
-  /** A flag of the superblock, given to new file systems under this name. */
+  /** A flag of the superblock: a new file system gets it by this name. */
   superblock?: string;
-  /** The opposite of one, where that is what a new file system has anyway. */
+  /** The opposite of a flag of the superblock, which new file systems have anyway. */
   notSuperblock?: string;
-  /** A symbolic link is itself what is bound, or what is mounted on. */
+  /** A symbolic link in the source, or in the target, is not followed: the link itself is bound, or mounted on. */
   nofollow?: "source" | "target";
   copyUp?: boolean;
   remount?: boolean;
@@ -31,7 +31,10 @@ const ATTRIBUTES: readonly (readonly [set: string, clear: string, bit: number])[
   ["nosymfollow", "symfollow", ATTR.NOSYMFOLLOW],
 ];
 
-/** Access times: one group of bits, in which relatime is 0; it is also the kernel's default, and so what "not so" means. */
+/**
+ * How access times are kept: one group of bits, of which one value holds. relatime is 0, and the kernel's default: norelatime and
+ * nostrictatime mean it.
+ */
 const ACCESS_TIMES: readonly (readonly [name: string, bits: number])[] = [
   ["noatime", ATTR.NOATIME],
   ["atime", 0],
@@ -68,10 +71,10 @@ const OTHERS: readonly (readonly [name: string, effect: Effect])[] = [
   ["dest-nofollow", { nofollow: "target" }],
 ];
 
-/** The options that are not the file system's own; the runtime-spec's table, runc's tmpcopyup, crun's nofollow. */
+/** Mount options that are not the file system's own: the table of the runtime spec, tmpcopyup of runc, and nofollow and idmap of crun. */
 export const MOUNT_OPTIONS: ReadonlyMap<string, Effect> = allOptions();
 
-/** In plain loops: made of lists of lists it would cost each start a third of a millisecond, twice. */
+/** Plain loops: with lists of lists every start took a third of a millisecond longer, twice. */
 function allOptions(): Map<string, Effect> {
   const all = new Map<string, Effect>();
   for (const [name, effect] of OTHERS) all.set(name, effect);
@@ -102,24 +105,24 @@ interface Plan {
   bind: "bind" | "rbind" | undefined;
   remount: boolean;
   copyUp: boolean;
-  /** Owners are mapped: of the mount itself, or of all below it too. */
+  /** Owners are mapped: for the mount itself, or for all mounts below it too. */
   idMap: "mount" | "tree" | undefined;
-  /** How, in crun's words; undefined where config.json says it elsewhere. */
+  /** The maps in crun's form; undefined where config.json has uidMappings and gidMappings. */
   idMaps: string | undefined;
-  /** Of the mount itself, and of it with all below. */
+  /** Attributes of the mount itself (`own`), and of it with all mounts below it (`recursive`). */
   own: Attributes;
   recursive: Attributes;
   propagation: { propagation: Propagation; recursive: boolean }[];
   superblock: string[];
   nofollow: Set<"source" | "target">;
-  /** What only the file system understands. */
+  /** Options that only the file system understands. */
   data: string[];
 }
 
 /** The options of a mount, sorted by what has to be done with them. */
 export type MountPlan = Readonly<Plan>;
 
-/** By the list of options: whoever has to do with a mount asks for its plan, and each is made once. */
+/** Plans by their lists of options: several readers ask for the plan of one mount, which is made once. */
 const plans = new WeakMap<readonly string[], MountPlan>();
 
 /** Sorts the options of a mount; where two contradict each other, the later one is right. */
@@ -149,7 +152,7 @@ function sorted(options: readonly string[]): Plan {
     const effect = MOUNT_OPTIONS.get(option);
     if (effect === undefined) {
       if (mapsOwners(plan, option)) continue;
-      // a comma that is escaped belongs to a directory's name (overlayfs)
+      // an escaped comma belongs to a directory's name (overlayfs)
       plan.data.push(...option.split(/(?<!\\),/).filter((part) => part !== ""));
       continue;
     }
@@ -163,7 +166,7 @@ function sorted(options: readonly string[]): Plan {
     if (effect.notSuperblock !== undefined)
       plan.superblock = plan.superblock.filter((name) => name !== effect.notSuperblock);
     if (effect.nofollow !== undefined) plan.nofollow.add(effect.nofollow);
-    // the two don't contradict each other: callers say both, and mean the tree
+    // callers that give both bind and rbind mean rbind
     if (plan.bind !== "rbind") plan.bind = effect.bind ?? plan.bind;
     plan.remount ||= effect.remount === true;
     plan.copyUp ||= effect.copyUp === true;
@@ -173,8 +176,8 @@ function sorted(options: readonly string[]): Plan {
 }
 
 /**
- * Options of cgroup file systems (kernel/cgroup/cgroup.c, cgroup-v1.c). A container gets directories of the host's hierarchies,
- * and these have the host's.
+ * Options of cgroup file systems (kernel/cgroup/cgroup.c, cgroup-v1.c). They are ignored: a container gets directories of the host's
+ * hierarchies, which have the host's options.
  */
 const CGROUP_OPTIONS: ReadonlySet<string> = new Set([
   "nsdelegate",
@@ -193,17 +196,17 @@ const CGROUP_OPTIONS: ReadonlySet<string> = new Set([
   "name",
 ]);
 
-/** Whether a cgroup file system has such an option. */
+/** Whether cgroup file systems have this option. */
 export function isCgroupOption(option: string): boolean {
   return CGROUP_OPTIONS.has(option.replace(/=.*/s, ""));
 }
 
-/** What podman (4.3) hands on with a volume though it is about what podman does with it. */
+/** Options of volumes that podman (4.3) hands on in config.json although podman itself has obeyed them. */
 export const VOLUME_OPTIONS: readonly string[] = ["copy", "nocopy"];
 
 const OWNERS = /^(r?)idmap=(.*)$/s;
 
-/** crun's option with a mapping of its own; without one it is the option without "=". */
+/** Reads crun's `idmap=MAPS` and `ridmap=MAPS` into the plan; false for every other option. Without "=" it is a row of the table above. */
 function mapsOwners(plan: Plan, option: string): boolean {
   const [, recursive, maps] = OWNERS.exec(option) ?? [];
   if (recursive === undefined) return false;
@@ -212,7 +215,7 @@ function mapsOwners(plan: Plan, option: string): boolean {
   return true;
 }
 
-/** Whether a mount is of type bind or has the option: with `remount` it changes a mount that is there. */
+/** Whether a mount is a bind mount: by its type or by an option. With `remount` it changes a mount that is there already. */
 export function isBind({ type, options }: Pick<Mount, "type" | "options">): boolean {
   return type === "bind" || planOf(options ?? []).bind !== undefined;
 }

@@ -4,16 +4,19 @@ import { keysOf, pointer } from "./json";
 type Keys = readonly (string | number)[];
 type Container = Record<string, unknown> | unknown[];
 
-/** Rules that ask for a namespace can't be checked when a row of this list was taken out. All of their messages have the word. */
+/**
+ * Where namespaces are. Where one of them was taken out, the rules that need a namespace say nothing certain; the word "namespace" is
+ * in all of their messages.
+ */
 const NAMESPACES = "/linux/namespaces";
 const SOME_VERSION = "1.0.0";
 
-/** What is left of a config when the fields with wrong types are taken out, so that all else is checked too. */
+/** A config without its fields of wrong types, so that everything else is checked too. */
 export interface PartialConfig {
   config: Config;
-  /** What is left of the document: `config` before it was parsed. */
+  /** The document without these fields: what `config` was parsed from. */
   document: unknown;
-  /** The problem as the whole document has it; undefined if it may come from what was taken out. */
+  /** The problem with its pointer into the whole document; undefined if it may be there only because fields were taken out. */
   inDocument(problem: Problem): Problem | undefined;
 }
 
@@ -21,7 +24,7 @@ export interface PartialConfig {
 export function partialConfig(document: unknown): PartialConfig | undefined {
   if (!isContainer(document) || Array.isArray(document)) return undefined;
   const partial = new Part(structuredClone(document));
-  // a field that is needed takes what is around it away: each turn is one level higher
+  // without a field that it must have, an object goes too: each turn goes one level up
   for (let turn = 0; turn < 20; turn++) {
     const read = configOf(partial.root);
     if ("config" in read)
@@ -45,7 +48,7 @@ export function isWithin(inner: string, outer: string): boolean {
   return inner === outer || inner.startsWith(`${outer}/`);
 }
 
-/** The order in which fields are taken out: of an array the last row first, so that those before it keep their places. */
+/** The order in which fields are taken out. Of an array the last item goes first, so that the others keep their places. */
 function laterFirst(one: Keys, other: Keys): number {
   for (let level = 0; level < Math.min(one.length, other.length); level++) {
     const [left = "", right = ""] = [one[level], other[level]];
@@ -56,16 +59,16 @@ function laterFirst(one: Keys, other: Keys): number {
   return other.length - one.length;
 }
 
-/** A copy of a document that gets smaller, and knows where its rows were. */
+/** A copy of a document that gets smaller, and remembers the places of what is left. */
 class Part {
-  /** Pointers into the document. */
+  /** Pointers into the whole document. */
   readonly removed: string[] = [];
-  /** For arrays that have lost rows: the places that the remaining rows had. */
+  /** For arrays that have lost items: which places the others had before. */
   readonly #places = new WeakMap<unknown[], number[]>();
 
   constructor(readonly root: Record<string, unknown>) {}
 
-  /** Takes a value out, or what was to hold it. */
+  /** Takes a value out; where it is missing, takes out what should have had it. */
   remove(keys: Keys): void {
     const key = String(keys.at(-1) ?? "");
     const above = keys.slice(0, -1);

@@ -1,13 +1,13 @@
 import type { Propagation } from "../linux/mount/mount";
 
-/** How a container's mounts and the host's follow each other, of its root alone or of all below it too. */
+/** The propagation of mount events between a container's mounts and the host's; `recursive`: for all mounts, not the root alone. */
 export interface RootPropagation {
   propagation: Propagation;
   recursive: boolean;
 }
 
 const propagations = {
-  // what is not said: rslave, as with runc
+  // the default is rslave, as with runc
   "": { propagation: "slave", recursive: true },
   private: { propagation: "private", recursive: false },
   rprivate: { propagation: "private", recursive: true },

@@ -25,11 +25,11 @@ import { seccomp } from "./schema-seccomp";
 
 /** `linux` of config.json (runtime-spec config-linux.md). */
 
-/** What a device number has room for (linux/kdev_t.h): 12 and 20 bits. */
+/** The largest parts of a device number (linux/kdev_t.h): 12 and 20 bits. */
 const MAX_MAJOR = 0xfff;
 const MAX_MINOR = 0xfffff;
 
-// what is missing or null is 0 or false, as in Go, which leaves such fields out or fills them so
+// A missing field is 0, and so is null: Go leaves fields with their zero value out, or writes null.
 export const idMapping = object({
   containerID: v.nullish(uint32, 0),
   hostID: v.nullish(uint32, 0),

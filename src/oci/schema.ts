@@ -2,11 +2,14 @@ import * as v from "valibot";
 import { type EnvironmentLine, isEnvironmentLine } from "./environment";
 
 /**
- * The words that schemas of OCI documents are made of. What Go's decoder accepts is accepted: null is nothing. A profile has hundreds
- * of texts, and code runs once, in the interpreter: so a word is one schema, not a pipe of several.
+ * The words that schemas of OCI documents are made of.
+ *
+ * - What Go's decoder accepts is accepted: null means that nothing is said.
+ * - A word is one schema, never a pipe of several: a seccomp profile has hundreds of texts, and this code runs once, so it stays in
+ *   the interpreter.
  */
 
-/** What a word is called in JSON schema (json-schema.org, validation): scripts/schema writes docs/config.schema.json with it. */
+/** What a word is in JSON schema (json-schema.org, validation). scripts/schema writes it into docs/config.schema.json. */
 interface JsonWord {
   type: "string" | "integer";
   pattern?: string;
@@ -14,7 +17,7 @@ interface JsonWord {
   maximum?: number | bigint;
 }
 
-/** One schema that sees at once whether a value is right. `message` is of one that is not. */
+/** A schema with one check; `message` makes the error's text from the wrong input. */
 function word<T>(isOne: (value: unknown) => value is T, message: (input: unknown) => string, json: JsonWord) {
   return Object.assign(
     v.custom<T>(isOne, ({ input }) => message(input)),
@@ -48,7 +51,7 @@ function inRange<T extends number | bigint>(isOne: (value: unknown) => value is 
   );
 }
 
-/** An integer of a range that goes beyond 2^53, where `parseJson` makes a bigint of it. */
+/** An integer whose range goes beyond 2^53, where `parseJson` makes a bigint. */
 function integer(least: number | bigint, most: number | bigint) {
   return inRange(isInteger, least, most);
 }
@@ -61,10 +64,10 @@ export function between(least: number, most: number) {
 const MOST_SIGNED = 2n ** 63n - 1n;
 export const int64 = integer(-(2n ** 63n), MOST_SIGNED);
 export const uint64 = integer(0, 2n ** 64n - 1n);
-/** A limit of memory; -1 is none. */
+/** A limit of memory in bytes; -1 is no limit. */
 export const bytes = integer(-1, MOST_SIGNED);
 
-/** An id of a user or group; the highest number means "none" to the kernel. */
+/** An id of a user or a group. The kernel takes 0xffffffff for "no id". */
 export const id = between(0, 0xfffffffe);
 export const uint32 = between(0, 0xffffffff);
 export const uint16 = between(0, 0xffff);
@@ -83,7 +86,7 @@ export function list<S extends v.GenericSchema>(schema: S) {
   return optional(v.array(schema));
 }
 
-/** Lists are no objects, though valibot takes them for such. */
+/** Refuses lists where an object must be: valibot takes a list for an object. */
 const noObject = v.custom<never>(() => false, "expected an object");
 
 function orNoObject<S extends v.GenericSchema>(schema: S) {
@@ -94,19 +97,19 @@ export function object<E extends v.ObjectEntries>(entries: E) {
   return orNoObject(v.object(entries));
 }
 
-/** Values by names that the document chooses. */
+/** An object whose keys the document chooses. */
 export function map<S extends v.GenericSchema>(schema: S) {
   return orNoObject(v.record(v.string(), schema));
 }
 
-/** Values by some of these names. */
+/** An object that has some of these keys, and no others. */
 export function mapOf<T extends string, S extends v.GenericSchema>(names: readonly T[], schema: S) {
   return orNoObject(v.record(v.picklist(names, `expected ${names.join(" or ")}`), schema));
 }
 
 export const flag = optional(v.boolean());
 
-/** A list whose items are seen to be right at once; where one is not, the schema of each says what is wrong. */
+/** A list of values. The quick look `isOne` accepts a list as a whole; where it doesn't, `schema` says of each item what is wrong. */
 function listOf<T, S extends v.GenericSchema<T>>(isOne: (value: unknown) => value is T, schema: S) {
   const right = v.custom<T[]>(() => true);
   const any = v.array(schema);
@@ -134,7 +137,7 @@ export const environmentLines = optional(
 );
 export const textMap = optional(map(text));
 
-/** One of a table's names. "" among them is what Go writes for nothing; nobody is told to write it. */
+/** A key of a table. The key "" is what Go writes for a missing word: it is accepted, but not named in the message. */
 export function nameOf<T extends string>(table: Readonly<Record<T, unknown>>, expected?: string) {
   const names = Object.keys(table) as T[];
   const known = names.filter((name) => name !== "").join(", ");

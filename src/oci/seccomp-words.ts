@@ -3,7 +3,7 @@
 interface ActionWord {
   /** SECCOMP_RET_* */
   value: number;
-  /** How large a number the profile may give for it; undefined if it takes none. */
+  /** The largest number that a profile may give with the action; undefined if it takes none. */
   data?: number;
 }
 
@@ -24,7 +24,7 @@ const actions = {
 export type Action = keyof typeof actions;
 export const ACTIONS: Readonly<Record<Action, ActionWord>> = actions;
 
-/** What a call that the filter knows nothing of gets: of another architecture than those listed. */
+/** The answer to calls of an architecture that the profile does not list. */
 export const KILL_THREAD = 0;
 export const ERRNO = 0x00050000;
 
@@ -39,7 +39,7 @@ export const OPERATORS = [
 ] as const;
 export type Operator = (typeof OPERATORS)[number];
 
-/** SECCOMP_FILTER_FLAG_*. TSYNC has no bit here: the filter's thread is the only one that outlives execve. */
+/** SECCOMP_FILTER_FLAG_*. TSYNC is accepted and needs no bit: only the thread that sets the filter lives on after execve. */
 export const FLAGS = {
   SECCOMP_FILTER_FLAG_TSYNC: 0,
   SECCOMP_FILTER_FLAG_LOG: 1 << 1,
@@ -47,19 +47,19 @@ export const FLAGS = {
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 1 << 5,
 } as const;
 export const NEW_LISTENER = 1 << 3;
-/** Flags that are about a listener: the kernel takes none of them without (EINVAL). */
+/** Flags for the process that listens: without a listener the kernel answers EINVAL to them. */
 export const OF_LISTENER = 1 << 5;
 
 export interface Architecture {
-  /** AUDIT_ARCH_*, what the filter sees. */
+  /** AUDIT_ARCH_*: what the filter finds in seccomp_data.arch. */
   audit: number;
-  /** The column of its numbers in SYSCALLS. */
+  /** The column of this architecture's call numbers in SYSCALLS. */
   column: 0 | 1 | 2 | 3 | 4;
-  /** Its arguments are 32 bits wide: of conditions only the low halves are compared. (libseccomp does so for x32 too.) */
+  /** Arguments have 32 bits, so conditions compare their low halves alone. (libseccomp does that for x32 too.) */
   narrow: boolean;
 }
 
-/** Those that a CPU which hako runs on can make calls of. */
+/** Architectures whose calls a program can make on a CPU that hako runs on. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   SCMP_ARCH_X86_64: { audit: 0xc000003e, column: 0, narrow: false },
   SCMP_ARCH_X86: { audit: 0x40000003, column: 1, narrow: true },
@@ -68,7 +68,7 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   SCMP_ARCH_ARM: { audit: 0x40000028, column: 4, narrow: true },
 };
 
-/** Those that no program here can make calls of: what a profile says for them is never asked. */
+/** Architectures whose calls no program can make here. What a profile says of them is accepted, and has no effect. */
 export const FOREIGN_ARCHITECTURES = [
   "SCMP_ARCH_MIPS",
   "SCMP_ARCH_MIPS64",

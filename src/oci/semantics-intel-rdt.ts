@@ -1,10 +1,10 @@
 import type { Config, Problem } from "./config";
 import { when } from "./problem";
 
-/** What is no class's directory in the resctrl file system (filesystems/resctrl.rst). */
+/** Names in the resctrl file system that can't be those of classes (filesystems/resctrl.rst). */
 const NO_CLASS = [".", "..", "info", "mon_groups", "mon_data"];
 
-/** linux.intelRdt: a class that has a name, and lines of schemata that are lines. */
+/** Checks linux.intelRdt: the name of its class, and that each schema is one line. */
 export function intelRdtProblems({ linux }: Config): Problem[] {
   const { closID = "", l3CacheSchema = "", memBwSchema = "", schemata = [] } = linux?.intelRdt ?? {};
   const base = "/linux/intelRdt";

@@ -4,8 +4,8 @@ import { pointer } from "./json";
 import { problem } from "./problem";
 
 /**
- * What asks for another isolation than that of namespaces: the runtime spec's section for machines (config-vm.md), and
- * annotations of crun. The container would be weaker without.
+ * Refuses what asks for another isolation than namespaces: the section for virtual machines (config-vm.md), and annotations of crun. A
+ * container that ignored them would be weaker than its caller believes.
  */
 export function isolationProblems({ vm, annotations = {} }: Config): Problem[] {
   const asked = Object.entries(vm ?? {}).filter(([, value]) => asksFor(value));
@@ -23,13 +23,13 @@ export function isolationProblems({ vm, annotations = {} }: Config): Problem[] {
   ];
 }
 
-/** Whether something is said: Go writes empty texts and structs for what was not. */
+/** Whether a value says anything: Go writes empty texts and structs for what was not said. */
 function asksFor(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).some(asksFor);
   return value !== undefined && value !== null && value !== "" && value !== 0 && value !== false;
 }
 
-/** Says which annotations are for kata's machine; undefined if there are none. */
+/** A warning that names the annotations for kata's virtual machine; undefined if there are none. */
 export function kataWarning({ annotations = {} }: Pick<Config, "annotations">): Problem | undefined {
   const names = Object.keys(annotations).filter((name) => KATA_CONFIG_ANNOTATION.test(name));
   if (names.length === 0) return undefined;

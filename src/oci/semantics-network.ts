@@ -2,12 +2,12 @@ import type { Config, Problem } from "./config";
 import { pointer } from "./json";
 import { hasNamespace } from "./namespaces";
 
-/** What the kernel takes as the name of an interface (net/core/dev.c, dev_valid_name); "%d" is for it to number. */
+/** Whether the kernel takes a text as the name of an interface (net/core/dev.c, dev_valid_name). It replaces "%d" by a number. */
 export function isInterfaceName(name: string): boolean {
   return /^[^\s/:]{1,15}$/.test(name) && name !== "." && name !== ".." && !/%(?!d)|%d.*%/.test(name);
 }
 
-/** linux.netDevices: their names, and a network namespace to move them into. */
+/** Checks linux.netDevices: the names, and that there is a network namespace to move the interfaces into. */
 export function netDevicesProblems(config: Config): Problem[] {
   const devices = Object.entries(config.linux?.netDevices ?? {});
   const namespace = hasNamespace(config, "network");

@@ -2,17 +2,17 @@ import { parseNumberList } from "../linux/process/number-list";
 import type { Config, Problem, Process } from "./config";
 import { when } from "./problem";
 
-/** Modes of memory policies that take no nodes, and those that can't do without (set_mempolicy(2)). */
+/** Modes of memory policies that take no nodes, and modes that need some (set_mempolicy(2)). */
 const WITHOUT_NODES = ["MPOL_DEFAULT", "MPOL_LOCAL"];
 const NEEDS_NODES = ["MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED_MANY"];
 const REALTIME = ["SCHED_FIFO", "SCHED_RR"];
-/** What the kernel can measure, in nanoseconds (sched(7)). */
+/** The least runtime of SCHED_DEADLINE, in nanoseconds (sched(7)). */
 const LEAST_RUNTIME = 1024n;
 
 type Scheduler = NonNullable<Process["scheduler"]>;
 type Add = (pointer: string, message: string) => void;
 
-/** What is wrong with a process, by pointers into its own document. */
+/** Checks a process; pointers lead into its own document. */
 export function processProblems(process: Process): Problem[] {
   const { args = [], cwd } = process;
   return [
@@ -36,7 +36,7 @@ function rlimitProblems({ rlimits = [] }: Process): Problem[] {
   });
 }
 
-/** What is wrong with how a process shall be scheduled, by pointers into its own document. */
+/** Checks how a process is scheduled; pointers lead into its own document. */
 function schedulingProblems({ scheduler, execCPUAffinity }: Process): Problem[] {
   const problems: Problem[] = [];
   const add: Add = (pointer, message) => problems.push({ pointer, message });
@@ -67,7 +67,7 @@ function schedulingProblems({ scheduler, execCPUAffinity }: Process): Problem[] 
   return problems;
 }
 
-/** runtime <= deadline <= period, which may be left out (sched(7)); the kernel's EINVAL would not say which it is. */
+/** Checks runtime <= deadline <= period, of which the period may be missing (sched(7)). The kernel only says EINVAL. */
 function deadlineProblems(scheduler: Scheduler, add: Add): void {
   const [runtime, deadline, period] = (["runtime", "deadline", "period"] as const).map((field) =>
     BigInt(scheduler[field]),
@@ -83,7 +83,7 @@ function deadlineProblems(scheduler: Scheduler, add: Add): void {
   }
 }
 
-/** What is wrong with the program's view of the machine: personality, memory policy, clocks. */
+/** Checks the program's view of the machine: personality, memory policy, clocks. */
 export function machineProblems({ linux }: Config): Problem[] {
   const problems: Problem[] = [];
   const add: Add = (pointer, message) => problems.push({ pointer: `/linux${pointer}`, message });

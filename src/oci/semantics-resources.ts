@@ -5,7 +5,7 @@ import { problem, when } from "./problem";
 import { isInterfaceName } from "./semantics-network";
 import { unifiedFileProblem } from "./unified-files";
 
-/** What is wrong with the limits of one controller, by pointers into linux.resources. */
+/** Checks the limits of one controller; pointers lead into linux.resources. */
 type LimitsRule = (resources: Resources) => Problem[];
 
 const devices: LimitsRule = ({ devices = [] }) =>
@@ -44,7 +44,7 @@ const unified: LimitsRule = ({ unified = {} }) =>
 
 const RULES: readonly LimitsRule[] = [devices, network, rdma, unified];
 
-/** What is wrong with linux.resources beside the types of its fields. */
+/** Checks linux.resources, beyond the types of its fields. */
 export function resourceProblems({ linux }: Config): Problem[] {
   const { resources } = linux ?? {};
   if (resources === undefined) return [];

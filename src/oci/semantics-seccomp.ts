@@ -4,7 +4,7 @@ import { ACTIONS, type Action } from "./seccomp-words";
 
 const BASE = "/linux/seccomp";
 
-/** Rules between the fields of a seccomp profile. */
+/** Checks a seccomp profile, beyond the types of its fields. */
 export function seccompProblems({ linux }: Pick<Config, "linux">): Problem[] {
   const profile = linux?.seccomp;
   if (profile === undefined) return [];

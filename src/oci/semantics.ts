@@ -14,7 +14,7 @@ import { machineProblems, processProblems } from "./semantics-process";
 import { resourceProblems } from "./semantics-resources";
 import { seccompProblems } from "./semantics-seccomp";
 
-/** What the schema can't say: rules between fields, and what Linux knows by name. Each returns its problems. */
+/** A check that the schema can't make: rules between fields. Each returns its problems. */
 type Rule = (config: Config) => Problem[];
 
 const HOOK_KINDS = [
@@ -28,7 +28,7 @@ const HOOK_KINDS = [
 /** Parameters of an ipc namespace (ipc_namespaces(7)). */
 const IPC_SYSCTLS = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
 
-/** A namespace of its own, or one that is joined by path. */
+/** Whether a container has a new namespace of a type. */
 function isNew(config: Config, type: NamespaceType): boolean {
   return (config.linux?.namespaces ?? []).some((namespace) => namespace.type === type && !namespace.path);
 }
@@ -86,7 +86,7 @@ const userRule: Rule = (config) => {
   ]);
 };
 
-/** The program's user must be somebody in a new user namespace; the kernel's EINVAL would not say so. */
+/** Checks that a new user namespace maps the program's user and groups; the kernel would only say EINVAL. */
 const mappedUserRule: Rule = (config) => {
   const { process, linux } = config;
   if (process === undefined || !isNew(config, "user")) return [];
@@ -109,8 +109,8 @@ function bindProblems(mount: Mount, index: number): Problem[] {
 }
 
 /**
- * What no table knows is an option of the file system. A bind mount can have none, and a cgroup mount those of the host's: the
- * kernel would ignore a mistyped "ro". runc says it of bind mounts in the same words.
+ * Refuses options of bind and cgroup mounts that no table has. For other mounts they are options of the file system; here the kernel
+ * would ignore them, so that a mistyped "ro" would go unnoticed. runc refuses those of bind mounts in the same words.
  */
 function optionProblems(mount: Mount, index: number): Problem[] {
   const bind = isBind(mount);
@@ -122,7 +122,7 @@ function optionProblems(mount: Mount, index: number): Problem[] {
   return (mount.options ?? []).flatMap((option, at) => {
     const wrong = planOf([option]).data.filter((word) => {
       if (cgroup) return !isCgroupOption(word);
-      // how owners are mapped is asked below
+      // idMapProblems looks at these
       return !VOLUME_OPTIONS.includes(word) && !/^r?idmap=/.test(word);
     });
     return wrong.map((word) => {
@@ -132,7 +132,7 @@ function optionProblems(mount: Mount, index: number): Problem[] {
   });
 }
 
-/** idmap and ridmap, and the mappings that go with them (config.md "Mounts"). */
+/** Checks idmap and ridmap, and the mappings that belong to them (config.md "Mounts"). */
 function idMapProblems(config: Config, mount: Mount, index: number): Problem[] {
   const at = `/mounts/${index}`;
   const { options = [], uidMappings = [], gidMappings = [] } = mount;
@@ -203,13 +203,13 @@ const devicesRule: Rule = ({ linux }) =>
     ];
   });
 
-/** The parameter comes after /domainname, which must not lose its effect unnoticed. */
+/** Why the parameter kernel.domainname is refused: it is written after /domainname, whose value would be lost. */
 function whyOther({ domainname = "", linux }: Config, name: string): string | undefined {
   if (domainname === "" || linux?.sysctl?.[name] === domainname) return undefined;
   return `contradicts /domainname, ${JSON.stringify(domainname)}`;
 }
 
-/** Why a kernel parameter would not be the container's own; undefined if it is. */
+/** Why a kernel parameter is not the container's own; undefined if it is. */
 function notOwn(config: Config, name: string): string | undefined {
   const separator = /[./]/.exec(name)?.[0];
   const parts = separator === "/" ? name.split("/") : name.split(".");
@@ -254,7 +254,7 @@ const RULES: readonly Rule[] = [
   intelRdtProblems,
 ];
 
-/** Everything that is wrong with a config whose fields have the right types. */
+/** All problems of a config whose fields have the right types. */
 export function semanticProblems(config: Config): Problem[] {
   return RULES.flatMap((rule) => rule(config));
 }

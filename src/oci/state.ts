@@ -1,8 +1,8 @@
-/** The state of a container (runtime.md "State"); what `state` prints and hooks read. */
+/** The state of a container (runtime.md "State"): `hako state` prints it, and hooks get it on their standard input. */
 export interface State {
   ociVersion: string;
   id: string;
-  /** The spec's creating, created, running, stopped, and paused, which runc and crun say too. */
+  /** creating, created, running or stopped, as in the spec; or paused, as with runc and crun. */
   status: string;
   /** 0 when there is no process. */
   pid: number;

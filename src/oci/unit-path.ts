@@ -1,12 +1,12 @@
 import { HakoError } from "../base/errors";
 
-/** The prefix of the unit's name for a container without a cgroupsPath. */
+/** The prefix of the unit's name where config.json has no cgroupsPath. */
 const DEFAULT_PREFIX = "hako";
 /** systemd's UNIT_NAME_MAX. */
 const MAX_NAME = 255;
 const SUFFIX = ".slice";
 
-/** Where systemd is to put a container: a scope in a slice. */
+/** The place of a container in systemd: a scope in a slice. */
 export interface UnitPlace {
   unit: string;
   slice: string;
@@ -16,14 +16,14 @@ function wrong(message: string): HakoError {
   return new HakoError({ code: "config", message });
 }
 
-/** "slice:prefix:name", what `--systemd-cgroup` callers put into cgroupsPath. */
+/** Whether a cgroupsPath has systemd's form "slice:prefix:name", which callers use together with `--systemd-cgroup`. */
 export function isSystemdPath(path: string): boolean {
   return /^[^:/@]+:[^:/]+:[^:/]+$/.test(path);
 }
 
 /**
- * The unit that "slice:prefix:name" names (runc's docs/systemd.md): PREFIX-NAME.scope in SLICE; an empty slice, and no path at all,
- * mean the defaults.
+ * The unit for a cgroupsPath "slice:prefix:name" (runc's docs/systemd.md): PREFIX-NAME.scope in SLICE. An empty slice, and a missing
+ * path, mean the defaults.
  */
 export function unitPlace(cgroupsPath: string | undefined, id: string, rootless: boolean): UnitPlace {
   const path = cgroupsPath === undefined || cgroupsPath === "" ? `:${DEFAULT_PREFIX}:${id}` : cgroupsPath;
@@ -37,7 +37,7 @@ export function unitPlace(cgroupsPath: string | undefined, id: string, rootless:
   if (name.endsWith(SUFFIX)) {
     throw wrong(`${JSON.stringify(name)} is a slice, which holds no processes: name a scope`);
   }
-  // the dash is there without a prefix too, as with runc and crun
+  // an empty prefix leaves the dash, as with runc and crun
   const unit = `${prefix}-${name}.scope`;
   if (unit.length > MAX_NAME || !/^[A-Za-z0-9:_.\\@-]+$/.test(unit)) {
     throw wrong(

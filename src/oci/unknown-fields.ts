@@ -7,8 +7,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * JSON pointers of what a document has and what was parsed from it has not: typing errors, and fields of other platforms and of
- * later versions of the runtime spec, which says that they do nothing (config.md "Extensibility").
+ * JSON pointers of fields that are in a document, but not in what was parsed from it: mistyped ones, and those of other platforms and
+ * of later versions of the runtime spec, which says that a runtime ignores them (config.md "Extensibility").
  */
 export function unknownFields(document: unknown, parsed: unknown, keys: Keys = []): string[] {
   if (!isObject(document) || !isObject(parsed)) return [];

@@ -19,18 +19,18 @@ const rare = {
 
 export interface CheckedConfig {
   config: Config;
-  /** Absolute, without links. */
+  /** The absolute path, without symbolic links. */
   bundle: string;
   rootfs: string;
 }
 
-/** The absolute path of a bundle, which must be a directory. */
+/** The absolute path of a bundle; an error if it is no directory. */
 function bundlePath(bundle: string): string {
   if (bundle === "") throw new HakoError({ code: "usage", message: "missing bundle path" });
   const shown = JSON.stringify(bundle);
   let path: string;
   try {
-    // realPath finds what is left of a directory that was deleted
+    // of a working directory that was deleted, realPath would find what is left
     if (!bundle.startsWith("/")) workingDirectory();
     path = realPath(bundle);
   } catch (thrown) {
@@ -45,7 +45,7 @@ function bundlePath(bundle: string): string {
   });
 }
 
-/** Every problem of a config that has the right types; `rootfs` is where its root file system is. */
+/** All problems of a config whose fields have the right types; `rootfs` is the path of its root file system. */
 function problemsOf(config: Config, rootfs: string, manager: CgroupManager): Problem[] {
   const problems = [
     ...semanticProblems(config),
@@ -59,7 +59,7 @@ function problemsOf(config: Config, rootfs: string, manager: CgroupManager): Pro
   return problems;
 }
 
-/** What an action throws as a problem of a field. */
+/** The error of an action as a problem of a field. */
 function failureAt(pointer: string, action: () => void): Problem[] {
   try {
     action();
@@ -77,14 +77,14 @@ function checkDirectory(path: string): void {
 }
 
 /**
- * Parameters of the network are refused where the joined namespace is our own: they would be the host's. All namespaces are
- * of one file system, so their inodes tell them apart.
+ * Refuses kernel parameters of the network where the container joins hako's own network namespace: they would be the host's. Inodes
+ * tell namespaces apart, for all of them are files of one file system.
  */
 function hostNetworkProblems({ linux }: Config): Problem[] {
   const names = Object.keys(linux?.sysctl ?? {}).filter((name) => /^net[./]/.test(name));
   const path = linux?.namespaces?.find(({ type }) => type === "network")?.path;
   if (names.length === 0 || path === undefined || path === "") return [];
-  // a path that can't be looked at is told when it is joined
+  // a path that can't be looked at fails when it is joined, with a better message
   if (!exists(path) || statusAt(path)?.inode !== statusAt("/proc/self/ns/net")?.inode) return [];
   return names.map((name) => ({
     pointer: pointer(["linux", "sysctl", name]),
@@ -95,9 +95,9 @@ function hostNetworkProblems({ linux }: Config): Problem[] {
 /** A bundle's config.json, or another file in its place. */
 export interface Examined {
   file: string;
-  /** Undefined where a field has a wrong type. */
+  /** The config; undefined where a field has a wrong type. */
   checked: CheckedConfig | undefined;
-  /** What of it has the right types, for further checks. */
+  /** The part of the config that has the right types, for further checks. */
   part: (CheckedConfig & PartialConfig) | undefined;
   problems: Problem[];
 }
@@ -113,7 +113,7 @@ function configText(file: string): string {
   }
 }
 
-/** Finds all that is wrong with a config, whatever the host has. */
+/** Finds all problems of a config that don't depend on the host. */
 export function examine(bundle: string, manager: CgroupManager, other?: string): Examined {
   const path = bundlePath(bundle);
   const file = other === undefined ? `${path}/config.json` : resolve(other);
@@ -138,7 +138,7 @@ function partial(document: unknown): PartialConfig | undefined {
   return rare.partial.partialConfig(document);
 }
 
-/** A bundle's config, or another file in its place, checked in full: an error names everything that is wrong with it. */
+/** Reads a bundle's config.json, or another file in its place. Throws one error that names all problems. */
 export function checkedConfig(bundle: string, manager: CgroupManager, other?: string): CheckedConfig {
   const { checked, problems, file } = examine(bundle, manager, other);
   if (checked === undefined || problems.length > 0) throw problemsError(problems, file);

@@ -16,17 +16,17 @@ import type { Linux } from "../oci/config";
 
 export type IntelRdt = NonNullable<Linux["intelRdt"]>;
 
-/** The directories that were made for a container, for its stored record; the last one goes first. */
+/** The directories that were made for a container, for its record. They are removed in reverse order. */
 export type ResctrlRecord = string[];
 
 const FIELD = "config /linux/intelRdt";
 
-/** Where the file system is mounted, if it is. */
+/** The mount point of the resctrl file system; undefined where there is none. */
 export function mountedAt(): string | undefined {
   return readMountinfo().find(({ type }) => type === "resctrl")?.mountpoint;
 }
 
-/** Where the file system is mounted; `what` needs it. */
+/** The mount point of the resctrl file system; an error that names `what` where there is none. */
 function mountpoint(what: string): string {
   const found = mountedAt();
   if (found !== undefined) return found;
@@ -43,14 +43,14 @@ function linesOf({ l3CacheSchema, memBwSchema, schemata = [] }: IntelRdt): strin
   ) as string[];
 }
 
-/** The directory of a container's class. */
+/** The directory of a container's class (CLOS). */
 export function groupOf({ closID }: IntelRdt, id: string, root: string): string {
   return closID === "/" ? root : `${root}/${closID || id}`;
 }
 
 /**
- * Makes the groups of a container and puts a process into them. `made` gets each directory as soon as it is there and is
- * to be removed with the container.
+ * Makes the groups of a container, and puts a process into them. Each directory is added to `made` as soon as it is there; it is
+ * removed with the container.
  */
 export function joinResctrl(
   rdt: IntelRdt,
@@ -80,7 +80,7 @@ export function joinResctrl(
     during(`${FIELD}: join ${group}`, () => writeValueTo(`${group}/tasks`, String(pid)));
     if (rdt.enableMonitoring === true) monitor(group, id, pid, made);
   } catch (error) {
-    // a class of somebody's name that did not come about
+    // a class with a name from config.json is not removed with the container, so a half-made one has to go here
     if (!existed && !isOwn) removeGroups([group]);
     throw error;
   }
@@ -95,12 +95,12 @@ function monitor(group: string, id: string, pid: number, made: ResctrlRecord): v
   );
 }
 
-/** New schemas of a container's class, by the flags that name them. */
+/** New schemas of a container's class, by the names of the flags. */
 export type SchemaFlags = Readonly<Record<string, string>>;
 
 /**
- * Changes the schemas of a container's class; a container that is in none, for its config.json asked for none, gets one of its
- * own, with all of its processes, and `made` says so before they are in it. `undo` has what takes it back.
+ * Changes the schemas of a container's class. A container without a class, because its config.json asked for none, gets one of its own
+ * with all of its processes; `made` has it before they are in. `undo` takes everything back.
  */
 export function updateResctrl(
   { rdt, id, pids, made }: { rdt: IntelRdt | undefined; id: string; pids(): number[]; made: ResctrlRecord },
@@ -131,7 +131,7 @@ export function updateResctrl(
   if (rdt === undefined) during(`join ${group}`, () => moveAll(pids, `${group}/tasks`));
 }
 
-/** All threads of all processes: again until none is new, for those outside may begin others. */
+/** Moves all threads of all processes. It looks again until no thread is new, for threads that are still outside may begin others. */
 function moveAll(pids: () => number[], tasks: string): void {
   for (const seen = new Set<string>(); ; ) {
     const threads = pids().flatMap((pid) => namesIfThere(`/proc/${pid}/task`));
@@ -157,7 +157,7 @@ function namesIfThere(directory: string): string[] {
   }
 }
 
-/** "L3:0=f;1=f" and " L3:1=00f;0=00f" say the same. */
+/** A schema in one form: "L3:0=f;1=f" and " L3:1=00f;0=00f" say the same. */
 export function normalSchema(line: string): string {
   const [name = "", values = ""] = line.trim().split(":");
   const parts = values.split(";").map((part) =>
@@ -172,7 +172,7 @@ export function normalSchema(line: string): string {
     .join(";")}`;
 }
 
-/** A class that is there already must be what the config wants. */
+/** Checks that a class that is there already has the schemas of config.json. */
 function compare(group: string, lines: readonly string[]): void {
   const present = new Set(readText(`${group}/schemata`).split("\n").map(normalSchema));
   const missing = lines.find((line) => !present.has(normalSchema(line)));
@@ -184,7 +184,7 @@ function compare(group: string, lines: readonly string[]): void {
   });
 }
 
-/** Removes groups, the last one first; those that have gone are no error. */
+/** Removes groups in reverse order; missing ones are no error. */
 export function removeGroups(made: ResctrlRecord): void {
   for (const group of [...made].reverse()) {
     try {

@@ -1,10 +1,10 @@
 import { exists, hasErrno, listNames, readText } from "../linux/file/file";
 import { groupOf, type IntelRdt, mountedAt, normalSchema } from "./resctrl";
 
-/** What resctrl knows of a container (filesystems/resctrl.rst), in the words of `runc events`. */
+/** Numbers of a container from resctrl (filesystems/resctrl.rst), with the names of `runc events`. */
 export interface RdtStats {
   l3_cache_info?: { cbm_mask: string; min_cbm_bits: number; num_closids: number };
-  /** Schemas of the default class and of the container's. */
+  /** The schema of the default class, and below that of the container's class. */
   l3_cache_schema_root?: string;
   l3_cache_schema?: string;
   mem_bw_info?: { bandwidth_gran: number; delay_linear: number; min_bandwidth: number; num_closids: number };
@@ -16,7 +16,7 @@ export interface RdtStats {
   cmt_stats?: { llc_occupancy: number }[];
 }
 
-/** What the processor offers, and what is counted for a container's class; nothing where resctrl has gone. */
+/** What the processor offers, and what it counts for a container's class; nothing where resctrl has gone. */
 export function rdtStats(rdt: IntelRdt, id: string, root = mountedAt()): RdtStats {
   if (root === undefined) return {};
   const group = groupOf(rdt, id, root);
@@ -43,7 +43,7 @@ export function rdtStats(rdt: IntelRdt, id: string, root = mountedAt()): RdtStat
     stats.mem_bw_schema = schema(group, "MB");
   }
   const features = value("L3_MON/mon_features").split("\n");
-  // of a class that several containers share, its own group counts what is this one's
+  // several containers may share a class: a monitoring group counts for this one alone
   const own = rdt.enableMonitoring === true ? `${group}/mon_groups/${id}` : group;
   const caches = exists(`${own}/mon_data`) ? listNames(`${own}/mon_data`).toSorted() : [];
   const counted = caches.filter((name) => name.startsWith("mon_L3_"));
@@ -60,7 +60,7 @@ export function rdtStats(rdt: IntelRdt, id: string, root = mountedAt()): RdtStat
   return stats;
 }
 
-/** The line of a resource; a processor with code and data apart has others. */
+/** The schema of a resource; "" on processors that divide the cache into code and data. */
 function schema(group: string, resource: string): string {
   const lines = text(`${group}/schemata`).split("\n");
   return lines.find((line) => normalSchema(line).startsWith(`${resource}:`))?.trim() ?? "";
@@ -70,7 +70,7 @@ function text(file: string): string {
   try {
     return readText(file).trim();
   } catch (error) {
-    // a counter may be "Unavailable", a file of another kernel
+    // kernels differ in these files, and a counter that is not available is EIO
     if (hasErrno(error, "ENOENT") || hasErrno(error, "EIO")) return "";
     throw error;
   }

@@ -4,7 +4,7 @@ import { type SyscallName, syscallNumber } from "../linux/call/syscall-numbers";
 import { hasListener, type SeccompFilter } from "../linux/process/filter-steps";
 import { ACTIONS, ARCHITECTURES, NATIVE } from "../oci/seccomp-words";
 
-/** What a filter answers to a call: SECCOMP_RET_* in words of profiles, and the number that goes with it. */
+/** A filter's answer to a call: the action in the words of profiles, and its number. */
 export interface Answer {
   action: string;
   data: number;
@@ -15,8 +15,8 @@ const NUMBER = 0;
 const ARCHITECTURE = 4;
 
 /**
- * The filter's answer to a call of this machine whose arguments are all 0, as the kernel would find it (filter.rst). It
- * runs what `compile` makes, and takes no system call.
+ * The filter's answer to a call of this machine whose arguments are all 0, as the kernel would find it (filter.rst). It runs the
+ * program that `compile` makes, without a system call.
  */
 export function answerTo({ program }: SeccompFilter, call: SyscallName): Answer {
   const data = new DataView(new ArrayBuffer(64));
@@ -28,7 +28,7 @@ export function answerTo({ program }: SeccompFilter, call: SyscallName): Answer 
   return { action: action ?? `0x${kind.toString(16)}`, data: value & DATA_MASK };
 }
 
-/** Classic BPF: a load, an AND, jumps and an answer are all that profiles need (./instructions.ts). */
+/** Runs classic BPF: loads, AND, jumps and answers are all that filters of profiles have (./instructions.ts). */
 function run(program: DataView, data: DataView): number {
   let accumulator = 0;
   for (let at = 0; at + 8 <= program.byteLength; at += 8) {
@@ -57,11 +57,11 @@ function run(program: DataView, data: DataView): number {
 
 const PASSED = new Set(["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY"]);
 
-/** Refuses a filter with which no program can be started: it stops a call that comes between it and the program. */
+/** Refuses a filter with which no program can start, because it stops a call between setting the filter and the program. */
 export function checkStart(filter: SeccompFilter, noNewPrivileges: boolean): void {
   const calls: SyscallName[] = [
     ...(hasListener(filter) ? [filter.passedBy, "read" as const] : []),
-    // the right to set a filter is given up after it was set
+    // hako gives the right to set a filter up after that
     ...(noNewPrivileges ? [] : (["capset"] as const)),
     "execve",
   ];

@@ -31,22 +31,25 @@ import { isPlain, type Rule } from "./rule";
 import { answerOf, lastNumber, rulesOf } from "./rules";
 
 const ENOSYS = 38;
-/** Programs know what to do when a call is not there; a profile that only forbids leaves new calls alone. */
+/**
+ * The answer to calls that are newer than the profile: ENOSYS, for which programs are prepared. A profile that only forbids leaves
+ * them alone.
+ */
 const TOLERANT = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
 
-/** Calls from this number on, up to the next range's, get the same. */
+/** The calls from this number up to the next range's, which all get the same. */
 interface Range {
   from: number;
   rules: readonly Rule[];
   otherwise: number;
-  /** Arguments are compared by their low halves. */
+  /** Only the low halves of arguments are compared. */
   narrow: boolean;
 }
 
 const NO_RULES: readonly Rule[] = [];
 
 /**
- * Compiles a profile into a filter that finds a call's rules by a binary search over its number; `native` is the machine's
+ * Compiles a profile into a filter, which finds the rules of a call by a binary search over its number. `native` is the machine's
  * architecture.
  */
 export function compile(profile: Seccomp, native = NATIVE): SeccompFilter {
@@ -85,13 +88,13 @@ function flagsOf(profile: Seccomp, notifies: boolean): number {
   return notifies ? asked | NEW_LISTENER : asked & ~OF_LISTENER;
 }
 
-/** Names of the calls that a listener is told of. */
+/** The calls of which a listener is told. */
 function notifiedCalls(profile: Seccomp): Set<string> {
   const rules = (profile.syscalls ?? []).filter(({ action }) => action === "SCMP_ACT_NOTIFY");
   return new Set(rules.flatMap(({ names }) => names));
 }
 
-/** The code for one architecture as the kernel tells them apart: x86-64 and x32 are one, with numbers apart. */
+/** The code for one architecture as the kernel tells them apart: x86-64 and x32 are one, with different numbers. */
 function sectionOf(profile: Seccomp, names: readonly string[]): Instruction[] {
   const ranges = names.flatMap((name) => {
     const architecture = ARCHITECTURES[name];
@@ -126,7 +129,7 @@ function rangesOf(profile: Seccomp, architecture: Architecture, base: number): R
   return [...ranges.filter(({ from }) => from < newer), plain(newer, ERRNO | ENOSYS)];
 }
 
-/** Neighbours that get the same are one; of two that begin at one number the later in the list holds. */
+/** Joins neighbours that get the same. Of two ranges that begin at one number the later one holds. */
 function merged(ranges: readonly Range[]): Range[] {
   const result: Range[] = [];
   for (const range of ranges) {
@@ -163,7 +166,7 @@ function searchTree(ranges: readonly Range[], start = 0, end = ranges.length): I
   return branch(ranges[middle]?.from ?? 0, small, large);
 }
 
-/** A rule without conditions says all there is to say: it is alone. */
+/** Whether a range has a rule without conditions: it is alone then. */
 function rangeCode({ rules, otherwise, narrow }: Range): Instruction[] {
   const [only] = rules;
   if (only === undefined) return [answer(otherwise)];

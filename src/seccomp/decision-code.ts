@@ -12,10 +12,10 @@ import {
   load,
 } from "./instructions";
 
-/** Where code begins, counted from the end of the program: jumps go forward, so what is jumped to is made first. */
+/** Where a piece of code begins, counted from the end of the program. Jumps lead forward, so what a jump leads to is made first. */
 interface Entry {
   at: number;
-  /** Where it begins for code that has loaded the same half with the same mask already. */
+  /** Where it begins for code that has already loaded the same half with the same mask. */
   loaded?: { at: number; half: number; mask: number };
 }
 
@@ -27,15 +27,15 @@ const TESTS = {
   "at least": ifAtLeast,
 } as const satisfies Record<Question["test"], unknown>;
 
-/** The code that asks a call's questions, and gives `otherwise` where no rule answers. */
+/** The code that asks the questions of a call. It gives `otherwise` where no rule answers. */
 export function decisionCode(questions: Questions, otherwise: number): Instruction[] {
   return new Backwards().whole(questions, otherwise);
 }
 
-/** Instructions, the last first. */
+/** The instructions, in reverse order. */
 class Backwards {
   readonly #made: Instruction[] = [];
-  /** What was made, by what it does: ways that come together are made once. */
+  /** The pieces that were made, by what they do: where ways come together, the code is made once. */
   readonly #entries = new Map<string, Entry>();
 
   whole(questions: Questions, otherwise: number): Instruction[] {
@@ -44,7 +44,7 @@ class Backwards {
     return this.#made.toReversed();
   }
 
-  /** Questions from one on; who gets no answer goes on at `next`. */
+  /** The code of these questions, from one of them on; without an answer it goes on at `next`. */
   #ask(questions: Questions, from: number, next: Entry): Entry {
     const question = questions[from];
     if (question === undefined) return next;
@@ -78,7 +78,7 @@ class Backwards {
     });
   }
 
-  /** A place that a conditional jump reaches, behind which up to `more` instructions come. */
+  /** A place that a conditional jump can reach, also with up to `more` instructions in between. */
   #near(at: number, more: number): number {
     if (this.#distance(at) + more <= FAR) return at;
     return this.#push(jump(this.#distance(at)));

@@ -2,44 +2,48 @@ import { HakoError } from "../base/errors";
 import { type Condition, high, low, type Rule } from "./rule";
 
 /**
- * What a filter asks about a call's arguments, and in which order. Classic BPF compares 32 bits at a time, so a condition is
- * one to three questions about halves of an argument.
+ * Which questions a filter asks about the arguments of a call, and in which order. Classic BPF compares 32 bits at a time, so a
+ * condition is one to three questions about halves of an argument.
  *
- * The order is libseccomp's (src/db.c, versions 2.4 to 2.6), because runc and crun get their filters from there: where
- * several rules of one call hold, which of them answers depends on it. Rules that ask the same question share it. Questions
- * that stand beside each other are asked from the last argument to the first, high half before low half; of one half first
- * those for equality, then upper bounds, then lower bounds; and closer bounds before wider ones. So a rule that holds for
- * less is mostly asked before one that holds for more.
+ * The order is libseccomp's (src/db.c, versions 2.4 to 2.6), by which runc and crun make their filters: where several rules of one
+ * call hold, the order decides which of them answers. Rules that ask the same question share it. Questions beside each other come in
+ * this order:
+ *
+ * - from the last argument to the first, and the high half before the low half;
+ * - for one half: equality, then upper bounds, then lower bounds;
+ * - of bounds the closer one first.
+ *
+ * So a rule that holds for less is mostly asked before one that holds for more.
  */
 
 /** A question, and where each answer leads. */
 export interface Question {
-  /** Twice the argument's index, and one more for its high half. */
+  /** Which half of which argument: twice the argument's index, and one more for the high half. */
   half: number;
   test: "equal" | "masked equal" | "greater" | "at least";
   mask: number;
   datum: number;
-  /** The condition that asks: two of another kind may ask the same. */
+  /** The kind of the condition that asks; conditions of different kinds may ask the same question. */
   kind: Kind;
-  /** All 64 bits of what the condition compares with. */
+  /** All 64 bits that the condition compares with. */
   whole: bigint;
   yes: Outcome;
   no: Outcome;
 }
 
-/** Questions that are asked one after the other until a rule answers. */
+/** Questions that are asked one after another, until a rule answers. */
 export type Questions = Question[];
 
-/** A rule that answers, more questions, or nothing: the next of the questions beside it is asked. */
+/** Where an answer leads: to a rule, to more questions, or (undefined) to the next question beside this one. */
 export type Outcome = Rule | Questions | undefined;
 
-/** Kinds of conditions, those first that are asked last. */
+/** The kinds of conditions; the first is asked last. */
 const KINDS = ["lower bound", "upper bound", "equality"] as const;
 type Kind = (typeof KINDS)[number];
 const SIDES = ["yes", "no"] as const;
 const ALL = 0xffffffff;
 
-/** The questions of all rules of one call; each has a condition. */
+/** The questions of all rules of one call; every rule has conditions. */
 export function questionsOf(rules: readonly Rule[], narrow: boolean): Questions {
   const all: Questions = [];
   for (const rule of rules) {
@@ -48,7 +52,7 @@ export function questionsOf(rules: readonly Rule[], narrow: boolean): Questions 
   return all;
 }
 
-/** The questions of a rule alone: arguments in ascending order, the answer behind the last. */
+/** The questions of one rule: arguments in ascending order, the rule behind the last one. */
 function chain(rule: Rule, conditions: readonly Condition[], narrow: boolean): Questions {
   const [condition, ...rest] = conditions;
   if (condition === undefined) return [];
@@ -56,7 +60,7 @@ function chain(rule: Rule, conditions: readonly Condition[], narrow: boolean): Q
   return [narrow ? narrowQuestion(condition, then()) : wideQuestion(condition, then)];
 }
 
-/** Of a 32-bit architecture's arguments there is only the low half. */
+/** The halves of an argument; on a 32-bit architecture the low one alone. */
 function narrowQuestion(condition: Condition, then: Outcome): Question {
   const ask = asker(condition);
   switch (condition.op) {
@@ -77,7 +81,10 @@ function narrowQuestion(condition: Condition, then: Outcome): Question {
   }
 }
 
-/** `then` is made anew for each way there: a later rule that goes one of the ways must not be found on another. */
+/**
+ * Asks for a bound of 64 bits. `then` is called for each way that leads there: a rule that is added later to one of the ways must not
+ * be found on the others.
+ */
 function wideQuestion(condition: Condition, then: () => Outcome): Question {
   const ask = asker(condition);
   const { op } = condition;
@@ -119,7 +126,7 @@ function kindOf(op: Condition["op"]): Kind {
   return op === "SCMP_CMP_LT" || op === "SCMP_CMP_LE" ? "upper bound" : "equality";
 }
 
-/** Puts a question of `rule` where it belongs, or what it leads to behind the same question of another rule. */
+/** Puts a question of a rule at its place in the order. Where that question is asked already, only what it leads to is added. */
 function insert(questions: Questions, question: Question, rule: Rule): void {
   for (const [at, other] of questions.entries()) {
     if (isSame(other, question)) {
@@ -146,14 +153,14 @@ function comesBefore(one: Question, other: Question): boolean {
   return one.kind === "upper bound" ? one.datum < other.datum : one.datum > other.datum;
 }
 
-/** Has a side of `known` lead also where that side of `question` leads. */
+/** Lets a side of `known` lead also to where that side of `question` leads. */
 function lead(known: Question, side: (typeof SIDES)[number], question: Question, rule: Rule): void {
   const [before, added] = [known[side], question[side]];
   if (added === undefined) return;
   if (before === undefined) {
     known[side] = added;
   } else if (Array.isArray(added)) {
-    // a rule that answers here already holds for more than the one that asks on
+    // the rule that answers here asks for less, so it holds wherever the other one does
     if (Array.isArray(before)) for (const each of added) insert(before, each, rule);
   } else if (Array.isArray(before)) {
     const other = otherAnswer(before, rule);
@@ -170,7 +177,7 @@ function isEnd({ yes, no }: Question): boolean {
   return !Array.isArray(yes) && !Array.isArray(no);
 }
 
-/** A rule among those that answer here which answers something else. */
+/** A rule that gives another answer at the same place. */
 function otherAnswer(outcome: Outcome, rule: Rule): Rule | undefined {
   if (outcome === undefined) return undefined;
   if (!Array.isArray(outcome)) return outcome.answer === rule.answer ? undefined : outcome;
@@ -181,7 +188,7 @@ function otherAnswer(outcome: Outcome, rule: Rule): Rule | undefined {
   return undefined;
 }
 
-/** libseccomp refuses these with EEXIST. */
+/** The error for rules that contradict each other; libseccomp says EEXIST. */
 function contradiction(rule: Rule, other: Rule): HakoError {
   const name = rule.row.names.find((each) => other.row.names.includes(each)) ?? rule.row.names[0];
   return new HakoError({

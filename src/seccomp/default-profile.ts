@@ -2,14 +2,15 @@ import type { Seccomp } from "../oci/config";
 import { NATIVE } from "../oci/seccomp-words";
 
 /**
- * The profile of `hako run --rootfs`: what ordinary programs call, and no way to what namespaces and capabilities don't
- * hold. It allows what docker's does, without what reaches past a container's network, makes new user namespaces, or was
- * where most holes of the last years were found: io_uring, bpf, keys of the kernel. What is not here is refused (EPERM); calls
- * that are newer than the newest one here are not there (ENOSYS). socketcall(2) of 32-bit x86 is refused too: it has its arguments
- * in memory, where no filter looks.
+ * The profile of `hako run --rootfs`: what ordinary programs call, and nothing that reaches past namespaces and capabilities.
+ *
+ * - It allows what docker's does, but for calls that reach past a container's network, make new user namespaces, or had most holes in
+ *   the last years: io_uring, bpf, keys of the kernel.
+ * - Other calls get EPERM; calls that are newer than the newest one here get ENOSYS.
+ * - socketcall(2) of 32-bit x86 is refused too: its arguments are in memory, where no filter can look.
  */
 
-/** What every program may call. */
+/** Calls that every program may make. */
 const ALLOWED: Readonly<Record<string, string>> = {
   "files by descriptor": `
     _llseek cachestat close close_range copy_file_range dup dup2 dup3 fadvise64 fadvise64_64 arm_fadvise64_64 fallocate
@@ -65,7 +66,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
     send sendmmsg sendmsg sendto setsockopt shutdown`,
 };
 
-/** What a capability is good for: who has it may call these, as with docker. */
+/** Calls that a capability allows, as with docker. */
 const BY_CAPABILITY: Readonly<Record<string, string>> = {
   CAP_DAC_READ_SEARCH: "open_by_handle_at",
   CAP_PERFMON: "perf_event_open",
@@ -85,24 +86,24 @@ const BY_CAPABILITY: Readonly<Record<string, string>> = {
   CAP_SYSLOG: "syslog",
 };
 
-/** ENOSYS: programs have another way when it is not there, and take it. */
+/** Calls that get ENOSYS: programs have, and then take, another way. */
 const NOT_THERE = "clone3 io_uring_enter io_uring_register io_uring_setup";
 const ENOSYS = 38;
 const EPERM = 1;
 
-/** CLONE_NEW* (linux/sched.h) that clone(2) takes; of these the one for user namespaces. */
+/** The CLONE_NEW* bits that clone(2) takes (linux/sched.h), and that of user namespaces. */
 const CLONE_NEW_NAMESPACES = 0x7e020000;
 const CLONE_NEWUSER = 0x10000000;
 
 /**
- * AF_* (linux/socket.h) of unix sockets, IPv4, IPv6, netlink and packets, which a network namespace holds. AF_VSOCK reaches the
- * machine's host from any, AF_ALG is the kernel's cryptography for all. The kernel looks at 32 bits.
+ * AF_* (linux/socket.h) of unix sockets, IPv4, IPv6, netlink and packets: a network namespace contains them. AF_VSOCK reaches the
+ * machine's host from every namespace, and AF_ALG the kernel's cryptography. The kernel looks at 32 bits of the argument.
  */
 const SOCKET_FAMILIES = [1, 2, 10, 16, 17];
 const SOCKETPAIR_FAMILIES = [1];
 const LOW_HALF = 0xffffffff;
 
-/** What personality(2) may be asked for: Linux, 32 bits, a version number of old, and what it is. */
+/** What personality(2) may be asked for: Linux, 32 bits, an old version number, and the present value. */
 const PERSONALITIES = [0, 0x8, 0x20000, 0x20008, 0xffffffff];
 
 type Rule = NonNullable<Seccomp["syscalls"]>[number];
@@ -116,23 +117,23 @@ function allow(names: readonly string[], ...args: Argument[]): Rule {
   return { names: [...names], action: "SCMP_ACT_ALLOW", args };
 }
 
-/** The bits of an argument in `mask` are those of `bits`. */
+/** A condition: the bits of an argument in `mask` are those of `bits`. */
 function has(index: number, mask: number, bits: number): Argument {
   return { index, op: "SCMP_CMP_MASKED_EQ", value: mask, valueTwo: bits };
 }
 
-/** New namespaces need CAP_SYS_ADMIN, but for user namespaces, which nobody gets: in one of these everybody would have it. */
+/** New namespaces need CAP_SYS_ADMIN. User namespaces are for nobody: in one, everybody would have that capability. */
 function namespaceRules(administrator: boolean): Rule[] {
   if (!administrator) return [allow(["clone"], has(0, CLONE_NEW_NAMESPACES, 0))];
   return [allow(["clone", "unshare"], has(0, CLONE_NEWUSER, 0)), allow(["setns"], has(1, CLONE_NEWUSER, 0))];
 }
 
-/** Those of a program's capabilities that make a difference to the profile. */
+/** The capabilities of a program that make a difference to the profile. */
 export function relevantCapabilities(capabilities: readonly string[]): string[] {
   return Object.keys(BY_CAPABILITY).filter((name) => capabilities.includes(name));
 }
 
-/** The profile for a program with these capabilities, on a machine of `native` architecture. */
+/** The profile for a program with these capabilities, on a machine with the architecture `native`. */
 export function defaultProfile(capabilities: readonly string[], native = NATIVE): Seccomp {
   const given = relevantCapabilities(capabilities);
   const always = Object.values(ALLOWED).flatMap(words);

@@ -11,7 +11,7 @@ const JEQ_K = 0x15;
 const JGT_K = 0x25;
 const JGE_K = 0x35;
 
-/** A conditional jump's offset is a byte. */
+/** The longest conditional jump: its offset is a byte. */
 export const FAR = 255;
 const SIZE = 8;
 /** BPF_MAXINSNS */
@@ -21,7 +21,7 @@ export const MAX_INSTRUCTIONS = 4096;
 export const NUMBER = 0;
 export const ARCHITECTURE = 4;
 
-/** The offset of half of an argument; all CPUs here are little-endian. */
+/** The offset in struct seccomp_data of half of an argument. All CPUs here are little-endian. */
 export function half(argument: number, which: "low" | "high"): number {
   return 16 + 8 * argument + (which === "low" ? 0 : 4);
 }
@@ -34,7 +34,7 @@ export const ifEqual = (k: number, yes: number, no: number): Instruction => [JEQ
 export const ifGreater = (k: number, yes: number, no: number): Instruction => [JGT_K, yes, no, k];
 export const ifAtLeast = (k: number, yes: number, no: number): Instruction => [JGE_K, yes, no, k];
 
-/** `small` where the accumulator is below `k`, else `large`. */
+/** Gives `small` where the accumulator is below `k`, and `large` otherwise. */
 export function branch(
   k: number,
   small: readonly Instruction[],
@@ -45,10 +45,13 @@ export function branch(
   return [...test, ...small, ...large];
 }
 
-/** Of struct seccomp_data, which is all that a filter can load from. */
+/** The size of struct seccomp_data, from which alone a filter can load. */
 const DATA_SIZE = 64;
 
-/** Whether bytes are a program as `assemble` makes them: its instructions alone, no jump out of it, an answer at the end. */
+/**
+ * Whether bytes are a program that `assemble` could have made: its instructions alone, no jump out of the program, an answer at the
+ * end.
+ */
 export function isProgram(bytes: Uint8Array): boolean {
   const count = bytes.length / SIZE;
   if (!Number.isInteger(count) || count < 1 || count > MAX_INSTRUCTIONS) return false;
@@ -82,7 +85,7 @@ export function isProgram(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** An array of struct sock_filter. */
+/** The program as an array of struct sock_filter. */
 export function assemble(program: readonly Instruction[]): Uint8Array {
   const bytes = new Uint8Array(program.length * SIZE);
   const view = new DataView(bytes.buffer);

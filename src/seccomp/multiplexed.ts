@@ -2,9 +2,9 @@ import { type Condition, isPlain, type Rule } from "./rule";
 import { SYSCALLS } from "./syscalls";
 
 /**
- * Calls that x86 programs also reach through socketcall(2) and ipc(2), whose first argument says which is meant
- * (linux/net.h, linux/ipc.h). The others are in memory, where a filter can't look: what a rule forbids by looking at
- * arguments is forbidden there whatever they are, and what it allows by looking is not allowed.
+ * Calls that programs of 32-bit x86 make also through socketcall(2) and ipc(2), whose first argument says which call is meant
+ * (linux/net.h, linux/ipc.h). The other arguments are in memory, where a filter can't look. So for these ways a rule that forbids by
+ * conditions forbids always, and one that allows by conditions never allows.
  */
 
 const SOCKETCALL =
@@ -26,12 +26,12 @@ const IPC: Readonly<Record<string, number>> = {
   shmctl: 24,
 };
 const COLUMN = 1;
-/** ipc(2) takes a version of the call in the upper half of the number. */
+/** ipc(2) has a version in the upper half of the number. */
 const IPC_CALL = 0xffffn;
-/** SECCOMP_RET_ACTION_FULL: without the number that goes with an action. */
+/** SECCOMP_RET_ACTION_FULL: an answer without its number. */
 const ACTION = 0xffff0000;
 
-/** What the rules of a profile say of these calls. */
+/** The rules of a profile for these calls. */
 export class MultiplexedCalls {
   readonly #rules = new Map<string, Rule>();
 
@@ -50,7 +50,7 @@ export class MultiplexedCalls {
     }
   }
 
-  /** Adds them to what the profile says of socketcall and ipc themselves, in the order of its rows. */
+  /** Adds the rules to those of socketcall and ipc themselves, in the order of the profile's rows. */
   addTo(table: Map<number, readonly Rule[]>): void {
     for (const [name, { answer, row }] of this.#rules) {
       const { number, condition } = multiplexer(name, isStricter(answer, this.byDefault));
@@ -65,7 +65,7 @@ export class MultiplexedCalls {
   }
 }
 
-/** The kernel's order of actions (filter.rst): as signed numbers the strictest is the least. */
+/** The kernel's order of actions (filter.rst): as a signed number the strictest action is the least. */
 function isStricter(answer: number, than: number): boolean {
   return (answer & ACTION) < (than & ACTION);
 }

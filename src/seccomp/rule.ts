@@ -1,6 +1,6 @@
 import type { Operator } from "../oci/seccomp-words";
 
-/** What an argument is compared with. */
+/** A comparison of one argument. */
 export interface Condition {
   index: number;
   op: Operator;
@@ -9,12 +9,12 @@ export interface Condition {
   valueTwo: bigint;
 }
 
-/** One thing that a profile says of a call: an answer, if all conditions hold. */
+/** A rule: an answer, if all conditions hold. */
 export interface Rule {
-  /** In the order of the arguments, without those that always hold. */
+  /** The conditions in the order of the arguments, without those that always hold. */
   conditions: readonly Condition[];
   answer: number;
-  /** Where it stands in the profile. */
+  /** The row of the profile that it comes from. */
   row: { index: number; names: readonly string[] };
 }
 
@@ -23,12 +23,12 @@ const HALF = 0xffffffffn;
 export const low = (value: bigint) => Number(value & HALF);
 export const high = (value: bigint) => Number((value >> 32n) & HALF);
 
-/** Whether nothing is compared: the mask has no bit that the architecture's arguments have. */
+/** Whether a condition always holds: its mask has no bit that the architecture's arguments have. */
 export function holdsAlways({ op, value }: Condition, narrow: boolean): boolean {
   return op === "SCMP_CMP_MASKED_EQ" && low(value) === 0 && (narrow || high(value) === 0);
 }
 
-/** It says all there is to say. */
+/** Whether a rule has no conditions. */
 export function isPlain({ conditions }: Rule): boolean {
   return conditions.length === 0;
 }

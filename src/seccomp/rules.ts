@@ -8,20 +8,20 @@ const EPERM = 1;
 
 type Row = NonNullable<Seccomp["syscalls"]>[number];
 
-/** The rules of one architecture by the calls' numbers. */
+/** The rules of one architecture, by the numbers of the calls. */
 export type RuleTable = Map<number, readonly Rule[]>;
 
 const X86_COLUMN = 1;
 
-/** SECCOMP_RET_* of an action's name and number, EPERM if it takes a number and has none. */
+/** The SECCOMP_RET_* value of an action with its number. An action that takes a number, and has none, gets EPERM. */
 export function answerOf(action: Action, errnoRet: number | undefined): number {
   const word = ACTIONS[action];
   return word.data === undefined ? word.value : (word.value | (errnoRet ?? EPERM)) >>> 0;
 }
 
 /**
- * The rules of a profile for one architecture. What says the default action is left out, so that it doesn't take from what
- * a narrower rule says; names that the architecture doesn't have are skipped.
+ * The rules of a profile for one architecture. Rules with the default action are left out, so that they take nothing from narrower
+ * rules. Names that the architecture does not have are skipped.
  */
 export function rulesOf(profile: Seccomp, architecture: Architecture): RuleTable {
   const table: RuleTable = new Map();
@@ -31,7 +31,7 @@ export function rulesOf(profile: Seccomp, architecture: Architecture): RuleTable
     const answer = answerOf(action, errnoRet);
     if (answer === byDefault) continue;
     const row = { index, names };
-    // one list for all names of a row, so that it is seen at a glance that they get the same
+    // all names of a row share one list, so that comparing lists by identity finds neighbours that get the same
     const rules = alternativesOf(args ?? [], architecture.narrow).map((conditions) => [
       { conditions, answer, row },
     ]);
@@ -45,7 +45,7 @@ export function rulesOf(profile: Seccomp, architecture: Architecture): RuleTable
   return table;
 }
 
-/** Every known number that a profile names, whatever it says of it: the highest is as far as its author looked. */
+/** The highest number of the calls that a profile names: its author knew of the calls up to that one. */
 export function lastNumber(profile: Seccomp, architecture: Architecture): number {
   let last = -1;
   for (const { names } of profile.syscalls ?? []) {
@@ -57,14 +57,17 @@ export function lastNumber(profile: Seccomp, architecture: Architecture): number
   return last;
 }
 
-/** A rule without conditions says all there is to say; of two such the first holds. */
+/** Adds the rules of one row. A rule without conditions makes all others pointless; of two such rules the first one holds. */
 function addRules(table: RuleTable, number: number, rules: readonly Rule[]): void {
   const known = table.get(number);
   if (known?.some(isPlain)) return;
   table.set(number, known === undefined || rules.some(isPlain) ? rules : [...known, ...rules]);
 }
 
-/** Conditions hold together, but those of a rule that compares one argument twice each on its own, as runc has it. */
+/**
+ * The conditions of a row, each list of which makes a rule. All of them must hold; but where a row compares one argument twice, each
+ * alone is a rule, as with runc.
+ */
 function alternativesOf(args: NonNullable<Row["args"]>, narrow: boolean): (readonly Condition[])[] {
   const conditions = args
     .map(({ index, value, valueTwo, op }) => ({

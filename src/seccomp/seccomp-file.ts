@@ -12,8 +12,8 @@ import { unknownFields } from "../oci/unknown-fields";
 import { unknownForbidden } from "./unknown-calls";
 
 /**
- * A seccomp profile in a file of its own: as config.json has it in /linux/seccomp, or as docker and podman write theirs, whose
- * rules may depend on capabilities, architecture and kernel (moby's profiles/seccomp, containers-common's seccomp.json).
+ * A seccomp profile in a file of its own: in the form of /linux/seccomp, or in that of docker and podman, whose rules may depend on
+ * capabilities, architecture and kernel (moby's profiles/seccomp, containers-common's seccomp.json).
  */
 
 const condition = optional(object({ caps: texts, arches: texts, minKernel: optional(text) }));
@@ -36,15 +36,15 @@ const schema = object({
 
 type Condition = v.InferOutput<typeof condition>;
 
-/** What a program is run with, as far as rules ask for it. */
+/** What rules of such a profile may depend on. */
 interface Circumstances {
   capabilities: readonly string[];
-  /** In the words of these files: Go's. */
+  /** The architecture, in Go's words. */
   arch: string;
   kernel: readonly [number, number];
 }
 
-/** The profile of a file for a program with these capabilities. A field that nobody knows is refused, for it may have been a limit. */
+/** Reads the profile in a file, for a program with these capabilities. Unknown fields are refused, for they may have been limits. */
 export function readProfile(file: string, capabilities: readonly string[]): Seccomp {
   const document = parseJson(readText(file), file);
   const result = v.safeParse(schema, document);
@@ -91,7 +91,7 @@ function numberOf(name: ErrnoName | "" | undefined): number | undefined {
   return name === undefined || name === "" ? undefined : errnoNumber(name);
 }
 
-/** All of it must be so, as with docker. */
+/** Whether all parts of a condition hold, as docker requires. */
 function isIncluded(given: Condition, { capabilities, arch, kernel }: Circumstances): boolean {
   const { caps = [], arches = [], minKernel } = given ?? {};
   return (
@@ -101,7 +101,7 @@ function isIncluded(given: Condition, { capabilities, arch, kernel }: Circumstan
   );
 }
 
-/** Any of it takes the rule away. */
+/** Whether any part of a condition holds, which takes the rule away. */
 function isExcluded(given: Condition, { capabilities, arch, kernel }: Circumstances): boolean {
   const { caps = [], arches = [], minKernel } = given ?? {};
   return (

@@ -4,14 +4,14 @@ import { ACTIONS, type Action } from "../oci/seccomp-words";
 import { FOREIGN_SYSCALLS } from "./foreign-syscalls";
 import { SYSCALLS } from "./syscalls";
 
-/** The kernel's order of answers, the strictest first: as signed numbers (kernel/seccomp.c, ACTION_ONLY). */
+/** The place of an action in the kernel's order, as a signed number: the strictest action is the least (kernel/seccomp.c, ACTION_ONLY). */
 function rank(action: Action): number {
   return ACTIONS[action].value | 0;
 }
 
 /**
- * Calls that a profile forbids, or does more about than about others, whose names hako doesn't know: typing errors, or newer than
- * this hako. Such a call can be made all the same. Names that nobody knows in what is allowed take nothing away.
+ * Calls with names that hako does not know, and that a profile forbids, or treats more strictly than others: mistyped ones, or calls
+ * newer than this hako. A program could make such a call all the same. Unknown names in what is allowed take nothing away.
  */
 export function unknownForbidden(profile: Seccomp): Problem[] {
   const { defaultAction, syscalls = [] } = profile;
@@ -24,11 +24,11 @@ export function unknownForbidden(profile: Seccomp): Problem[] {
     });
 }
 
-/** A name of a profile that no architecture has: hako's table may be older than the profile, or it is a typing error. */
+/** A name in a profile that is a call of no architecture: hako's table may be older than the profile, or the name is mistyped. */
 interface UnknownCall {
   row: number;
   name: string;
-  /** From the profile on. */
+  /** The pointer, from the profile on. */
   pointer: string;
 }
 

@@ -1,11 +1,11 @@
 import type { Integer } from "../../oci/json";
 
-/** Whether a limit is asked for: clients whose type has no way to leave it out send 0. */
+/** Whether a limit is given. 0 is not: clients in languages without optional numbers send it for what they leave out. */
 export function isSet(value: Integer | undefined): value is Integer {
   return value !== undefined && BigInt(value) !== 0n;
 }
 
-/** Whether it is one that restricts: a negative one is no limit, which is true already where there is no controller. */
+/** Whether a limit restricts anything. A negative one means "no limit", which holds anyway where the controller is missing. */
 export function isLimit(value: Integer | undefined): value is Integer {
   return isSet(value) && BigInt(value) > 0n;
 }

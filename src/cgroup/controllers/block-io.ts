@@ -7,7 +7,7 @@ import type { Target } from "./target";
 type BlockIo = NonNullable<Resources["blockIO"]>;
 type ThrottleDevice = NonNullable<BlockIo["throttleReadBpsDevice"]>[number];
 
-/** Throttles: the field, its v1 file, its key in v2's io.max. */
+/** Throttles: the field of config.json, its v1 file, its key in v2's io.max. */
 const THROTTLES = [
   ["throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"],
   ["throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"],
@@ -62,7 +62,7 @@ function checkWeights(target: Target, io: BlockIo): void {
   }
 }
 
-/** The CFQ files are gone since Linux 5.0; BFQ has files of its own, with the same numbers. */
+/** Writes weights on v1. The files of CFQ are gone since Linux 5.0; BFQ has files of its own, with the same numbers. */
 function applyWeightV1(target: Target, node: CgroupNode, io: BlockIo): void {
   const bfq = !target.exists(node, "blkio.weight") && target.exists(node, "blkio.bfq.weight");
   const prefix = bfq ? "blkio.bfq." : "blkio.";
@@ -109,12 +109,12 @@ function applyThrottleV2(target: Target, node: CgroupNode, io: BlockIo): void {
   }
 }
 
-/** A rate of 0 takes a limit away, as it does on v1. */
+/** A line of io.max. A rate of 0 takes the limit away, as it does on v1. */
 function throttleLine(device: ThrottleDevice, key: string): string {
   return `${deviceNumber(device)} ${key}=${BigInt(device.rate) === 0n ? "max" : device.rate}`;
 }
 
-/** The numbers of a device, as cgroup files write them. */
+/** The number of a device as cgroup files have it, MAJOR:MINOR. */
 export function deviceNumber(device: { major: Integer; minor: Integer }): string {
   return `${device.major}:${device.minor}`;
 }

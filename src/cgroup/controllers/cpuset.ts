@@ -1,7 +1,7 @@
 import type { Resources } from "../../oci/config";
 import type { Target } from "./target";
 
-/** Writes the processors and memory nodes; the same files on v1 and v2. */
+/** Writes linux.resources.cpu.cpus and mems: processors and memory nodes. v1 and v2 have the same files. */
 export function applyCpuset(target: Target, { cpu = {} }: Resources): void {
   for (const name of ["cpus", "mems"] as const) {
     const list = cpu[name];

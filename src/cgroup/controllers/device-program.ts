@@ -38,7 +38,7 @@ function exit(result: 0 | 1): Instruction[] {
   return [{ code: MOVE, dst: R0, imm: result }, { code: EXIT }];
 }
 
-/** What is done for a device that a rule is about. ACCESS holds the letters that no later rule has decided yet. */
+/** The code for a device that a rule is about. ACCESS has the letters that no later rule has decided yet. */
 function decision(rule: AccessRule): Instruction[] {
   const mask = accessMask(rule.access);
   if (mask === ALL_ACCESS) return exit(rule.allow ? 1 : 0);
@@ -58,7 +58,7 @@ function decision(rule: AccessRule): Instruction[] {
       ];
 }
 
-/** One rule: comparisons that jump behind the decision. */
+/** The code of one rule: comparisons that jump over its decision. */
 function block(rule: AccessRule): Instruction[] {
   const instructions = decision(rule);
   const compare = (dst: number, imm: number) =>
@@ -81,9 +81,10 @@ function encode(instructions: readonly Instruction[]): Uint8Array {
 }
 
 /**
- * The rules as a program of type BPF_PROG_TYPE_CGROUP_DEVICE, which returns 1 to allow. For each letter of the access the
- * last rule about the device counts, so the rules are tried from the last to the first: a refused letter ends it, allowed
- * letters are struck off until none is left. What no rule is about is refused.
+ * The rules as a program of type BPF_PROG_TYPE_CGROUP_DEVICE, which returns 1 to allow.
+ *
+ * For each letter of the access the last rule about the device counts. So the program tries the rules from the last to the first: a
+ * forbidden letter ends it, and allowed letters are struck off until none is left. What no rule is about is forbidden.
  */
 export function deviceProgram(rules: readonly AccessRule[]): Uint8Array {
   const program: Instruction[] = [
@@ -97,7 +98,7 @@ export function deviceProgram(rules: readonly AccessRule[]): Uint8Array {
   ];
   for (const rule of rules.toReversed()) {
     program.push(...block(rule));
-    // Nothing gets past this rule, and the kernel refuses code that is never reached.
+    // This rule decides everything, and the kernel refuses code that can't be reached.
     if (rule.type === "a" && rule.major === undefined && rule.minor === undefined && rule.access === "rwm") {
       return encode(program);
     }

@@ -3,7 +3,7 @@ import type { DeviceRule } from "../../oci/config";
 import { deviceAccess, deviceAccessProblem } from "../../oci/device-access";
 import { RULE_TYPES } from "../../oci/device-types";
 
-/** A rule whose parts are checked; an undefined number stands for all. */
+/** A checked rule. An undefined number stands for all numbers. */
 export interface AccessRule {
   allow: boolean;
   type: "a" | "b" | "c";
@@ -18,7 +18,7 @@ function allow(type: "b" | "c", major?: number, minor?: number, access = "rwm"):
   return { allow: true, type, major: number(major), minor: number(minor), access };
 }
 
-/** The devices that every container has (config-linux.md, "Default Devices"), and making nodes, which opens nothing. */
+/** The devices of every container (config-linux.md, "Default Devices"), and the making of nodes, which opens nothing. */
 export const DEFAULT_DEVICES: readonly AccessRule[] = [
   allow("c", undefined, undefined, "m"),
   allow("b", undefined, undefined, "m"),

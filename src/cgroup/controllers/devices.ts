@@ -10,8 +10,10 @@ import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./d
 import type { Target } from "./target";
 
 /**
- * Writes the device rules; the default devices of every container are allowed after them. The first time without rules too: then
- * only those are allowed. Later, what says nothing of devices leaves the rules that are in force.
+ * Writes the device rules, and after them those that allow the default devices of every container.
+ *
+ * The first time this is done without rules too: then only the default devices are allowed. Later, resources without device rules
+ * leave those that are in force.
  */
 export function applyDevices(target: Target, { devices }: Resources): void {
   if (devices === undefined && target.record.devices === true) return;
@@ -25,8 +27,8 @@ function applyRules(target: Target, rules: readonly DeviceRule[]): void {
   if (isRootless()) return;
   const node = target.find("devices") ?? (target.record.version === "v1" ? undefined : target.find(""));
   if (node === undefined) {
-    // A container without rules could open each of the host's disks. Who may not make cgroups has no right to devices either,
-    // and on a host without any cgroups nothing is limited, unless a rule asks for it.
+    // A container without device rules could open every disk of the host, so missing cgroups are an error, with two exceptions: a user
+    // who may not make cgroups may not open devices either, and on a host without any cgroups only a rule that forbids needs them.
     const { nodes } = target.record;
     const asked = nodes.length > 0 || rules.some((rule) => !rule.allow);
     if (asked && !nodes.some((each) => each.skipped !== undefined)) target.need("devices", "/devices");
@@ -55,15 +57,15 @@ function isEverything(rule: AccessRule): boolean {
   return rule.type === "a" && rule.major === undefined && rule.minor === undefined && rule.access === "rwm";
 }
 
-/** v1: a list of exceptions to "allow all" or "deny all"; the list starts as deny all. */
+/** Writes rules on v1. The kernel has a list of exceptions to "allow all" or to "deny all", and begins with the latter. */
 function applyList(target: Target, node: CgroupNode, rules: readonly AccessRule[]): void {
   const dir = directoryOf(node);
-  // they can't be read, so there is nothing to take back
+  // these files can't be read, so there are no old values that could be put back
   using allow = new ValueFile(`${dir}/devices.allow`);
   using deny = new ValueFile(`${dir}/devices.deny`);
   const write = (rule: AccessRule, index: number) => {
     const file = rule.allow ? "devices.allow" : "devices.deny";
-    // "a" alone means everything, whatever else is said: narrower rules are written for each type
+    // to the kernel type "a" means every device, whatever the numbers: narrower rules are written once for each type
     const types = rule.type === "a" && !isEverything(rule) ? (["b", "c"] as const) : [rule.type];
     for (const type of types) {
       const text = isEverything(rule) ? "a" : ruleText({ ...rule, type });
@@ -84,7 +86,10 @@ function applyList(target: Target, node: CgroupNode, rules: readonly AccessRule[
   });
 }
 
-/** v1's list can't say "all of these but not that one", nor the opposite; the kernel would accept it and not do it. */
+/**
+ * Refuses rules that v1's list can't express: "all of these but not that one", and the opposite. The kernel would take them and do
+ * something else.
+ */
 function checkHoles(target: Target, rules: readonly AccessRule[]): void {
   let allowed = false;
   let exceptions: AccessRule[] = [];

@@ -3,7 +3,7 @@ import type { Resources } from "../../oci/config";
 import { directoryOf } from "../hierarchy/node";
 import type { Target } from "./target";
 
-/** hugepageLimits: page sizes as the kernel spells them, "2MB", "1GB", "64KB". */
+/** Writes linux.resources.hugepageLimits. Page sizes are written as the kernel does: "2MB", "1GB", "64KB". */
 export function applyHugetlb(target: Target, { hugepageLimits = [] }: Resources): void {
   for (const [index, { pageSize, limit }] of hugepageLimits.entries()) {
     const pointer = `/hugepageLimits/${index}`;
@@ -18,7 +18,7 @@ export function applyHugetlb(target: Target, { hugepageLimits = [] }: Resources)
       throw target.refuse(`${pointer}/pageSize`, `no huge pages of ${pageSize}`, hint);
     }
     target.write(node, file, limit, `${pointer}/limit`);
-    // Reserved pages are accounted apart; without their own limit a reservation passes by the other one.
+    // The kernel counts reserved pages apart: without a limit of its own a reservation would not be limited.
     const reserved = `hugetlb.${pageSize}.rsvd.${suffix}`;
     if (target.exists(node, reserved)) target.write(node, reserved, limit, `${pointer}/limit`);
   }

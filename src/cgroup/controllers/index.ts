@@ -25,14 +25,14 @@ const CONTROLLERS: readonly ApplyController[] = [
   applyHugetlb,
   applyNetwork,
   applyRdma,
-  // after the others: where it and another field say something of the same file, it is right, as in runc and crun
+  // after the others: where `unified` and another field are about one file, `unified` holds, as with runc and crun
   applyUnified,
   applyDevices,
 ];
 
 /**
- * Writes limits to the cgroups of a record; a failure takes back what was written before, but in cgroups that are `made` for
- * this, and go with the failure.
+ * Writes limits to the cgroups of a record. A failure puts the old values back, but not in the cgroups `made`, which are new and will
+ * be removed.
  */
 export function applyResources(
   record: CgroupRecord,

@@ -16,15 +16,18 @@ const KERNEL_AMOUNTS = [
   ["kernel", "memory.kmem.limit_in_bytes"],
   ["kernelTCP", "memory.kmem.tcp.limit_in_bytes"],
 ] as const;
-/** Callers that count in unsigned numbers write -1 so. */
+/** How callers with unsigned numbers write -1. */
 const UNSIGNED_MINUS_ONE = 2n ** 64n - 1n;
 
-/** -1 means no limit; 0 and nothing leave a limit as it is. */
+/** An amount of memory: -1 is no limit; undefined, and 0 in config.json, leave a limit as it is. */
 export function memoryAmount(value: Integer | undefined): bigint | undefined {
   return isSet(value) ? BigInt(value) : undefined;
 }
 
-/** v2's memory.swap.max counts swap alone, the spec's `swap` counts memory and swap together. */
+/**
+ * The value of v2's memory.swap.max, which counts swap alone, from `swap`, which counts memory and swap together. A text says why
+ * there is none.
+ */
 export function swapAlone(limit: bigint | undefined, swap: bigint | undefined): bigint | undefined | string {
   if (swap === undefined) return limit === -1n ? -1n : undefined;
   if (swap === -1n) return -1n;
@@ -63,8 +66,8 @@ function firstField(memory: Memory, swappiness: bigint | undefined): string | un
 }
 
 /**
- * Limits of kernel memory alone: v2 has none, v1's do nothing since Linux 5.16, and a runtime may ignore them (config-linux.md
- * "Memory"). As with runc it says so.
+ * Warns of limits of kernel memory alone, as runc does: v2 has none, and v1's have had no effect since Linux 5.16. A runtime may
+ * ignore them (config-linux.md "Memory").
  */
 function applyKernelMemory(target: Target, node: CgroupNode, memory: Memory): void {
   for (const [name, file] of KERNEL_AMOUNTS) {
@@ -105,7 +108,10 @@ function applyV1(target: Target, node: CgroupNode, memory: Memory, swappiness: b
   if (swappiness !== undefined) target.write(node, "memory.swappiness", swappiness, "/memory/swappiness");
 }
 
-/** The kernel wants limit <= limit-and-swap after each write: when raising, the outer one goes first. */
+/**
+ * Writes v1's limit, and the one of memory and swap. The kernel demands limit <= limit-and-swap after each write, so the larger one is
+ * raised first.
+ */
 function writeLimits(
   target: Target,
   node: CgroupNode,
@@ -174,7 +180,7 @@ function applyV2(target: Target, node: CgroupNode, memory: Memory, swappiness: b
     throw target.wrong(pointer("swap"), swap, "it counts memory and swap together");
   if (swap !== undefined) {
     const failed = target.tryWrite(node, "memory.swap.max", orMax(swap));
-    // Without swap accounting there is no such file; no limit and no swap are then true already.
+    // Without swap accounting the file is missing: no limit, and no swap, is then what holds anyway.
     const harmless = failed?.errno === "ENOENT" && (swap === -1n || swap === 0n);
     if (failed !== undefined && !harmless) throw target.failure(pointer("swap"), failed, "memory.swap.max");
   }

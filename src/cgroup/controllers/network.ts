@@ -2,7 +2,7 @@ import type { Resources } from "../../oci/config";
 import { isSet } from "./amount";
 import type { Target } from "./target";
 
-/** network: the class of packets (net_cls) and their priority by interface (net_prio); cgroup v1 only. */
+/** Writes linux.resources.network: the class of packets (net_cls), and their priority by interface (net_prio). cgroup v1 only. */
 export function applyNetwork(target: Target, { network = {} }: Resources): void {
   const { classID, priorities = [] } = network;
   if (isSet(classID)) {

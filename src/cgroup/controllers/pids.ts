@@ -3,8 +3,9 @@ import { isLimit, isSet } from "./amount";
 import type { Target } from "./target";
 
 /**
- * pids.limit: negative is no limit; 0 leaves it as it is. (By runtime-spec 1.3 it is a limit, of 0 processes. By all before that it
- * isn't, and containerd, CRI-O and podman send it for "not said". Whoever means it has `unified`.)
+ * Writes linux.resources.pids. A negative limit is no limit. 0 leaves the limit as it is: in runtime-spec 1.3 it is a limit of 0
+ * processes, but in all versions before it is none, and containerd, CRI-O and podman send it when nothing was said. `unified` can set
+ * a limit of 0.
  */
 export function applyPids(target: Target, { pids }: Resources): void {
   const limit = pids?.limit;

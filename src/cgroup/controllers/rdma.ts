@@ -2,7 +2,7 @@ import type { Resources } from "../../oci/config";
 import { pointer } from "../../oci/json";
 import type { Target } from "./target";
 
-/** rdma: handles and objects of a device; the same file on v1 and v2. */
+/** Writes linux.resources.rdma: handles and objects of a device. v1 and v2 have the same file. */
 export function applyRdma(target: Target, { rdma = {} }: Resources): void {
   for (const [device, { hcaHandles, hcaObjects }] of Object.entries(rdma)) {
     const field = pointer(["rdma", device]);

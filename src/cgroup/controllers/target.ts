@@ -9,13 +9,13 @@ import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
 
 const BASE = "/linux/resources";
 
-/** Where limits go: a controller's directory, and writes whose errors name the field of config.json. */
+/** The cgroups that limits are written to. Errors name the field of config.json that asked for the limit. */
 export class Target {
   readonly record: CgroupRecord;
-  /** Files with what was in them before, in the order of the writes. */
+  /** The files that were written and their old values, in this order. */
   readonly #before: { file: string; value: string }[] = [];
 
-  /** Where nothing is taken back: cgroups that were just made. */
+  /** New cgroups: no old values are put back there. */
   readonly #made: ReadonlySet<CgroupNode>;
 
   constructor(record: CgroupRecord, made: ReadonlySet<CgroupNode> = new Set()) {
@@ -23,7 +23,7 @@ export class Target {
     this.#made = made;
   }
 
-  /** The node of a controller that the container has; "" is the unified hierarchy. */
+  /** The container's node with a controller; "" is the unified hierarchy. */
   find(controller: string): CgroupNode | undefined {
     const nodes = this.record.nodes.filter((node) => node.skipped === undefined);
     const v1 = nodes.find((node) => node.controllers.includes(controller));
@@ -35,7 +35,7 @@ export class Target {
       : undefined;
   }
 
-  /** The node of a controller that the field at `pointer` needs. */
+  /** The container's node with a controller that the field at `pointer` needs; an error if there is none. */
   need(controller: string, pointer: string): CgroupNode {
     const found = this.find(controller);
     if (found !== undefined) return found;
@@ -75,7 +75,7 @@ export class Target {
     return tryReadValue(`${directoryOf(node)}/${file}`);
   }
 
-  /** Writes a limit; the error says which field asked for it. */
+  /** Writes a limit; an error names the field at `pointer`. */
   write(node: CgroupNode, file: string, value: string | Integer, pointer: string): void {
     const failed = this.tryWrite(node, file, value);
     if (failed !== undefined) throw this.failure(pointer, failed, file);
@@ -89,7 +89,7 @@ export class Target {
     return failed;
   }
 
-  /** Takes all writes back, the last one first: a failed update must leave no trace. Tables of devices are left. */
+  /** Puts all old values back, in reverse order: a failed update leaves no trace. Device rules stay. */
   takeBack(): void {
     for (const { file, value } of this.#before.splice(0).reverse()) {
       if (value !== "" && !value.includes("\n")) tryWriteValue(file, value);
@@ -108,7 +108,7 @@ export class Target {
     });
   }
 
-  /** The error of a field that one cgroup version can't express. */
+  /** The error for a field that this version of cgroups can't express. */
   refuse(pointer: string, message: string, hint: string): HakoError {
     return new HakoError({ code: "unsupported", message: `${BASE}${pointer}: ${message}`, hint });
   }

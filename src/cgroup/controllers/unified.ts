@@ -3,7 +3,7 @@ import { pointer } from "../../oci/json";
 import { unifiedFileProblem } from "../../oci/unified-files";
 import type { Target } from "./target";
 
-/** unified: cgroup v2 files by name. */
+/** Writes linux.resources.unified: files of cgroup v2 by their names. */
 export function applyUnified(target: Target, { unified = {} }: Resources): void {
   for (const [file, value] of Object.entries(unified)) {
     const field = pointer(["unified", file]);
@@ -16,7 +16,7 @@ export function applyUnified(target: Target, { unified = {} }: Resources): void 
       const hint = "use the field for this limit instead of unified";
       throw target.refuse(field, `the ${controller} controller is on cgroup v1 here`, hint);
     }
-    // one setting a write: io.max takes one device at a time
+    // one line a write: io.max takes one device at a time
     for (const line of value.split("\n").filter((text) => text !== "")) target.write(node, file, line, field);
   }
 }

@@ -5,78 +5,87 @@ import type { SubCgroups } from "../hierarchy/sub-cgroups";
 import type { OomWatch } from "../stats/oom";
 import type { CgroupStats } from "../stats/stats-types";
 
-/** Where the container's cgroups are, for the mounts of type cgroup inside it; plain JSON. */
+/** The places of a container's cgroups, for mounts of type cgroup in the container; plain JSON. */
 export interface CgroupMounts {
   version: CgroupVersion;
   hierarchies: {
     mountpoint: string;
     /** "memory", "cpu,cpuacct", "name=systemd"; "" is the unified hierarchy. */
     name: string;
-    /** Below the mount point: its directory is mountpoint + path. */
+    /** The path below the mount point. */
     path: string;
   }[];
 }
 
 /**
- * Ways into cgroups that cost less than `join`: moving another process makes the kernel wait for all processors, some
- * 15 ms, unless the process is born there or moves its own thread (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+ * How a new process gets into a container's cgroups.
+ *
+ *   born    it is created in this v2 cgroup (CLONE_INTO_CGROUP)
+ *   self    it writes 0 into these files of v1, before it has more threads
+ *   others  hako writes its pid into cgroup.procs here
+ *
+ * The first two cost little. When one process moves another, the kernel waits for all processors, some 15 ms (kernel/cgroup/cgroup.c,
+ * cgroup_procs_write_start).
  */
 export interface CgroupEntry {
-  /** A directory whose limits don't concern the process before it is the program, for CLONE_INTO_CGROUP. */
+  /** A directory whose limits do not concern the process before it executes the program. */
   born: string | undefined;
-  /** Files in which the process, with one thread that matters, writes 0. */
+  /** Files into which the process writes 0, with one thread that matters. */
   self: string[];
-  /** Directories that remain for `cgroup.procs`, written by somebody who may. */
+  /** Directories that remain: somebody who may do it writes the pid into their cgroup.procs. */
   others: string[];
 }
 
 /** A container's cgroups: one directory in each hierarchy. */
 export interface Cgroup {
   version: CgroupVersion;
-  /** Absolute directories by controller ("name=systemd" too); the unified one's key is "". */
+  /** Absolute directories by controller ("name=systemd" too); the key "" is the unified hierarchy. */
   paths: Record<string, string>;
-  /** For the container's stored state; after `create`. */
+  /** What is stored of the cgroups, with the container's state; complete after `create`. */
   record: CgroupRecord;
   /**
-   * Makes the directories; what a failure leaves, `destroy` removes. Where that is not allowed, the container goes without, unless a
+   * Makes the directories; what a failure leaves, `destroy` removes. Where the user may not make them the container has none, unless a
    * limit needs one.
    */
   create(): void;
-  /** The first part of `create`: the unified hierarchy's, which a process can be born in. */
+  /** The first part of `create`: the unified hierarchy, in which a process can be created. */
   createUnified(): void;
-  /** The other part of it. */
+  /** The second part of `create`: the v1 hierarchies. */
   createOthers(): void;
   /** Writes limits. The first time, devices too: without rules only the default devices are allowed. */
   apply(resources: Resources): void;
-  /** Lets a user make cgroups below, on v2. */
+  /** Lets a user make cgroups below the container's, on v2. */
   giveTo(uid: number): void;
   /** Moves a process into the cgroups. */
   join(pid: number): void;
-  /** How a process that is born for this container gets in, or into cgroups below. */
+  /** How a new process gets into the container's cgroups, or into cgroups below them. */
   entry(below?: SubCgroups): CgroupEntry;
-  /** The files of `entry` in which the process writes itself. */
+  /** The field `self` of `entry`. */
   ownLists(): string[];
   /** The cgroups that `exec --cgroup` names: "PATH" for all hierarchies, "CONTROLLER[,CONTROLLER]:PATH" for v1's. */
   subCgroups(words: readonly string[]): SubCgroups;
-  /** Moves a process into those that `entry` left over; where that takes none, to where the process `beside` is. */
+  /**
+   * Moves a process into the directories `others` of an entry. Where one takes no processes, it goes to the cgroup of the process
+   * `beside`.
+   */
   joinOthers(pid: number, entry: CgroupEntry, beside?: number): void;
-  /** The container's first process has joined: what was needed until then goes. */
+  /** To be called when the container's first process has joined: what was needed until then is released. */
   settle(): void;
   /** The processes in the cgroups and all below them. */
   pids(): number[];
-  /** Takes those of these processes that are to die out of frozen cgroups of others', which stay as they are. */
+  /** Takes processes that are to die out of frozen cgroups that are not the container's, and leaves these frozen. */
   takeBack(pids: readonly number[]): void;
   /** Kills all processes, frozen ones too, and waits until they are gone. */
   kill(): void;
-  /** Sends a signal to each of them. */
+  /** Sends a signal to each process. */
   signal(number: number): void;
   freeze(): void;
   thaw(): void;
   frozen(): boolean;
   stats(): CgroupStats;
-  /** undefined without a memory controller. */
+  /** Watches for kills for lack of memory; undefined without a memory controller. */
   watchOom(): OomWatch | undefined;
-  /** Removes what `create` made, and what the container made below that. */
+  /** Removes the cgroups that `create` made, and those that the container made below. */
   destroy(): void;
   mounts(): CgroupMounts;
 }

@@ -12,18 +12,18 @@ export interface Freezer {
   freeze(): void;
   thaw(): void;
   frozen(): boolean;
-  /** Thaws the cgroups below too. */
+  /** Thaws the cgroup and all below it. */
   thawTree(): void;
   /**
-   * Takes a process that must die out of a frozen cgroup that is none of the container's, which stays frozen: somebody has moved it
-   * there. On v2 a frozen process dies.
+   * Takes a process that is to die out of a frozen cgroup that is not the container's: somebody has moved it there, and that cgroup
+   * stays frozen. On v2 nothing is to be done: a frozen process dies.
    */
   takeBack(pid: number): void;
-  /** The cgroup whose own state freezes this one: it, or one above; undefined if none does. */
+  /** The cgroup whose own state freezes this one: this one, or one above; undefined if none does. */
   frozenBy(): FrozenBy | undefined;
 }
 
-/** A frozen cgroup, and what in which of its files thaws it. */
+/** A frozen cgroup, its file, and the word in that file that thaws it. */
 export interface FrozenBy {
   dir: string;
   file: string;
@@ -46,7 +46,7 @@ function waitFor(what: string, done: (round: number) => boolean): void {
   }
 }
 
-/** A freezer is a file of a cgroup, and two words that are written to it. */
+/** The freezers of v1 and v2: a file of each cgroup, and two words for it. */
 abstract class FileFreezer implements Freezer {
   protected readonly dir: string;
 
@@ -84,7 +84,7 @@ abstract class FileFreezer implements Freezer {
   abstract frozen(): boolean;
   abstract takeBack(pid: number): void;
 
-  /** Whether all processes have stopped; asked again and again, `round` says how often before. */
+  /** Whether all processes have stopped. It is asked again and again; `round` counts from 0. */
   protected abstract hasFrozen(round: number): boolean;
 
   /** The directory of the cgroup, or of one above, whose own state freezes this one. */
@@ -94,13 +94,13 @@ abstract class FileFreezer implements Freezer {
     return `${this.dir}/${this.name}`;
   }
 
-  /** The innermost directory, from the cgroup upwards, whose file says so. */
+  /** The innermost directory, from the cgroup upwards, whose file has this value. */
   protected above(file: string, value: string): string | undefined {
     return upwards(this.dir, this.node.mountpoint).find((dir) => tryReadValue(`${dir}/${file}`) === value);
   }
 }
 
-/** cgroup-v1/freezer-subsystem.rst */
+/** The freezer controller of v1 (cgroup-v1/freezer-subsystem.rst). */
 class FreezerV1 extends FileFreezer {
   constructor(node: CgroupNode) {
     super(node, "freezer.state", { frozen: "FROZEN", thawed: "THAWED" });
@@ -124,7 +124,7 @@ class FreezerV1 extends FileFreezer {
     const now = cgroupOfProcess(pid, "freezer");
     if (now === undefined || now === path || now.startsWith(`${path}/`)) return;
     const failed = tryWriteValue(`${this.dir}/cgroup.procs`, String(pid));
-    // it has ended
+    // ESRCH: the process has ended
     if (failed !== undefined && failed.errno !== "ESRCH") throw failed;
   }
 
@@ -133,7 +133,7 @@ class FreezerV1 extends FileFreezer {
   }
 }
 
-/** admin-guide/cgroup-v2.rst, "cgroup.freeze" */
+/** The freezer of v2 (admin-guide/cgroup-v2.rst, "cgroup.freeze"). */
 class FreezerV2 extends FileFreezer {
   constructor(node: CgroupNode) {
     super(node, "cgroup.freeze", { frozen: "1", thawed: "0" });

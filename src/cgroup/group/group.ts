@@ -37,11 +37,11 @@ const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_
 const KILL_WAIT_MS = 10_000;
 const OPEN_AT_ONCE = 256;
 
-/** A directory in each hierarchy; a controller is wherever the host has it, v1 or v2. */
+/** A container's cgroups without systemd: a directory in each hierarchy. A controller is where the host has it, on v1 or v2. */
 export class Group implements Cgroup {
   readonly version: CgroupVersion;
   readonly record: CgroupRecord;
-  /** Those whose directories this process has made, until they have limits. */
+  /** The nodes whose directories this process has made, until they have limits. */
   readonly #new = new Set<CgroupNode>();
 
   constructor(record: CgroupRecord) {
@@ -144,7 +144,7 @@ export class Group implements Cgroup {
       try {
         this.joinDirectory(pid, dir, true);
       } catch (error) {
-        // the container made cgroups below its own, which then takes no processes: where its first one is
+        // the container made cgroups below its own, which takes no processes any more: the new one goes to its first process
         const cgroup =
           beside === undefined || !hasErrno(error, "EBUSY") ? undefined : cgroupOfProcess(beside, "");
         const node = this.nodes.find(({ unified }) => unified);
@@ -157,7 +157,7 @@ export class Group implements Cgroup {
   protected joinDirectory(pid: number, dir: string, unified: boolean): void {
     const failed = tryWriteValue(`${dir}/cgroup.procs`, String(pid));
     if (failed === undefined) return;
-    // A host without root in the unified half of a hybrid layout: nothing is limited there.
+    // The unified hierarchy of a hybrid host limits nothing, so whoever has no rights there goes without.
     if (unified && this.version === "hybrid" && ["EOPNOTSUPP", "EACCES"].includes(failed.errno ?? "")) return;
     throw new HakoError({
       code: "system",
@@ -178,7 +178,7 @@ export class Group implements Cgroup {
     return [...pids].sort((a, b) => a - b);
   }
 
-  /** The processes in a directory of the container's and all below it. */
+  /** The processes in one of the container's directories and in all below it. */
   protected processesBelow(dir: string): number[] {
     return inTree(dir, processesIn);
   }
@@ -195,7 +195,7 @@ export class Group implements Cgroup {
         message: "the root cgroup is no container's: nothing was killed",
       });
     }
-    // A process in a frozen cgroup does not die before it is thawed; it may itself have frozen cgroups below its own.
+    // On v1 a process in a frozen cgroup does not die; the container may have frozen cgroups below its own.
     this.#freezer?.thawTree();
     for (const node of this.nodes) if (node.unified) tryWriteValue(`${directoryOf(node)}/cgroup.kill`, "1");
     const deadline = performance.now() + KILL_WAIT_MS;
@@ -222,7 +222,10 @@ export class Group implements Cgroup {
     this.#signalOnce(number);
   }
 
-  /** By descriptors, of processes that are in the list before and after these were opened: a number may be another's by now. */
+  /**
+   * Sends a signal to each process, through descriptors. Only processes that are in the list before and after they were opened get it:
+   * in between a pid may have become another process's.
+   */
   #signalOnce(number: number): void {
     const pids = this.pids().filter((pid) => pid !== process.pid);
     for (let start = 0; start < pids.length; start += OPEN_AT_ONCE) {
@@ -263,7 +266,7 @@ export class Group implements Cgroup {
   }
 
   giveTo(uid: number): void {
-    // delegation is not secure on v1
+    // on v1 it would not be safe: a cgroup's limits can be changed from within
     const unified = this.version === "v2" ? this.nodes.find((node) => node.unified) : undefined;
     if (unified === undefined) return;
     rare.ownership.giveCgroup(unified, uid);
@@ -298,10 +301,10 @@ export class Group implements Cgroup {
   }
 }
 
-/** What a cgroup's list of processes can't be read with: it was removed, or it is a threaded v2 one, which lists none. */
+/** Errors for the list of processes of a cgroup that has been removed, or that is threaded (v2), which has no list. */
 const NO_PROCESSES: readonly (string | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EOPNOTSUPP"];
 
-/** The processes of one cgroup; one of another pid namespace is listed as 0. */
+/** The processes of one cgroup. Those that this pid namespace can't see are in the list as 0, and left out. */
 function processesIn(dir: string): number[] {
   let text: string;
   try {

@@ -14,7 +14,7 @@ const rare = {
   },
 };
 
-/** The cgroups of a container that `create` will make; nothing is made yet. */
+/** The cgroups of a container that is going to be made; nothing is made yet. */
 export function cgroupOfConfig(manager: CgroupManager, config: Config, id: string): Cgroup {
   if (manager === "systemd") {
     return rare.systemdGroup.openScope(config, id);
@@ -25,7 +25,7 @@ export function cgroupOfConfig(manager: CgroupManager, config: Config, id: strin
   return cgroup;
 }
 
-/** The cgroups of a container that `create` will make, without systemd. */
+/** The cgroups of a container that is going to be made without systemd. */
 export function openCgroup(cgroupsPath: string | undefined, containerId: string, layout?: Layout): Cgroup {
   const { version, hierarchies } = layout ?? readLayout();
   const nodes = hierarchies.map((hierarchy): CgroupNode => {

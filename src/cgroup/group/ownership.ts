@@ -4,13 +4,13 @@ import type { Config } from "../../oci/config";
 import { directoryOf } from "../hierarchy/node";
 import type { CgroupNode } from "../hierarchy/record";
 
-/** The files that the kernel says may be given away with a cgroup; before Linux 4.15 it did not say. */
+/** The kernel's list of files that may be given away with a cgroup. Before Linux 4.15 there is none. */
 const DELEGATED = "/sys/kernel/cgroup/delegate";
 const USUALLY = ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"];
 
 /**
- * The host's id of the user to whom a container's cgroup belongs (runtime-spec config-linux.md "Cgroup ownership"): of its program, if
- * it has a cgroup namespace of its own and can write to its cgroups. undefined if they stay ours.
+ * The user to whom a container's cgroup is given (runtime-spec config-linux.md "Cgroup ownership"), as an id of the host: the user of
+ * its program, if the container has a cgroup namespace of its own and can write to its cgroups. undefined if they stay ours.
  */
 export function cgroupOwner({ linux, mounts, process }: Config): number | undefined {
   const isNew = (type: string) =>
@@ -28,7 +28,7 @@ export function cgroupOwner({ linux, mounts, process }: Config): number | undefi
   return mappedId(linux?.uidMappings ?? [], uid);
 }
 
-/** Gives a cgroup to a user, with the files that are safe to give; never what limits it. */
+/** Gives a user a cgroup, with the files that are safe to give; never those that limit it. */
 export function giveCgroup(node: CgroupNode, uid: number): void {
   const dir = directoryOf(node);
   const files = exists(DELEGATED) ? readText(DELEGATED).split("\n").filter(Boolean) : USUALLY;
@@ -37,7 +37,7 @@ export function giveCgroup(node: CgroupNode, uid: number): void {
     try {
       changeOwner(`${dir}/${file}`, uid, -1);
     } catch (error) {
-      // the file of a controller that isn't enabled here
+      // a controller that isn't enabled here has no file
       if (!hasErrno(error, "ENOENT")) throw error;
     }
   }

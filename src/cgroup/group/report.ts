@@ -4,7 +4,7 @@ import type { CgroupVersion } from "../hierarchy/layout";
 import { cpusetLists, UNLIMITED } from "../stats/stats";
 import type { Cgroup } from "./cgroup";
 
-/** A limit and what is used of it; undefined: no limit, or not counted here. Bytes, processors, processes, nanoseconds. */
+/** A limit, and what is used of it. undefined: there is no limit, or it is not counted here. */
 export interface ReportRow {
   resource: string;
   unit: "bytes" | "cpus" | "nanoseconds" | "processes" | "weight" | "list";
@@ -24,7 +24,7 @@ function limited(value: Integer): number | undefined {
   return value === 0 || value >= UNLIMITED ? undefined : Number(value);
 }
 
-/** The processors' time that the quota allows, in processors; undefined without a quota. */
+/** The number of processors that the quota allows; undefined without a quota. */
 function cpuQuota(target: Target): number | undefined {
   const node = target.find("cpu");
   if (node === undefined) return undefined;
@@ -41,7 +41,7 @@ function cpuWeight(target: Target): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-/** Where a container's cgroups are, their limits, and what is used of them. */
+/** The places of a container's cgroups, their limits, and what is used of them. */
 export function reportOf(cgroup: Cgroup): CgroupReport {
   const stats = cgroup.stats();
   const target = new Target(cgroup.record);

@@ -18,12 +18,12 @@ export function loadCgroup(record: CgroupRecord): Cgroup {
   return new rare.systemdGroup.SystemdGroup({ ...copy, unit: copy.unit });
 }
 
-/** The record of cgroups that are about to be made: whoever reads it after a crash can remove them. */
+/** The record of cgroups that are going to be made: after a crash, whoever reads it can remove them. */
 export function plannedRecord(cgroup: Cgroup): CgroupRecord {
   const { record } = cgroup;
   const planned = record.nodes.map(plannedNode);
   if (record.unit === undefined) return { ...record, nodes: planned };
-  // slices are systemd's
+  // systemd removes the slices
   const nodes = planned.map((node) => ({
     ...node,
     made: node.made.filter((dir) => dir === directoryOf(node)),

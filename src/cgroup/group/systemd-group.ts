@@ -24,7 +24,7 @@ const DEFAULT_PERIOD = 100_000n;
 
 type ScopeRecord = CgroupRecord & { unit: UnitRecord };
 
-/** The scope of a container that `create` will make; systemd is asked where its cgroups are. */
+/** The scope of a container that is going to be made. systemd is asked for the place of its cgroups. */
 export function openScope(config: Config, id: string): SystemdGroup {
   const { version, hierarchies } = readLayout();
   const scope = systemdScope();
@@ -48,7 +48,7 @@ export function openScope(config: Config, id: string): SystemdGroup {
   const systemd = manager.version();
   const oomGroup = unified?.["memory.oom.group"];
   const properties = startProperties({ id, slice, version, systemd, oomGroup, annotated });
-  // of v1's controllers systemd gives a unit those that a property names: once it is there, that must not change
+  // On v1 systemd gives a unit the controllers that its properties need. That must not change later, so these come at the start.
   if (version !== "v2") {
     const own = during("config /linux/resources", () => devicePropertiesOf(devices, version, systemd));
     properties.push(...own);
@@ -69,22 +69,22 @@ function devicePropertiesOf(
   return deviceProperties(parsed, version, systemd);
 }
 
-/** What is known of a scope that isn't there yet. */
+/** A scope that has not been started yet. */
 interface Planned {
   manager: Manager;
   properties: readonly Property[];
 }
 
 /**
- * Cgroups that systemd makes, as a scope. Limits are properties of the unit, so that systemd doesn't change them back, and then
- * written to the files as without systemd: it has no property for each of them, and not each version has all.
+ * Cgroups that systemd makes, as a scope. Limits become properties of the unit, so that systemd does not undo them. They are then also
+ * written to the files: systemd has no property for some of them, and older versions have fewer.
  */
 export class SystemdGroup extends Group {
   declare readonly record: ScopeRecord;
   readonly #planned: Planned | undefined;
   #manager: Manager | undefined;
   #keeper: Keeper | undefined;
-  /** Of a scope that this process plans: whether systemd was asked to start it, and had none of that name. */
+  /** For a scope that this process plans: systemd has been asked to start it, and had no unit of this name. */
   #asked = false;
 
   constructor(record: ScopeRecord, planned?: Planned) {
@@ -93,7 +93,7 @@ export class SystemdGroup extends Group {
     this.#manager = planned?.manager;
   }
 
-  /** systemd makes them all at once. */
+  /** systemd makes all directories at once. */
   override createUnified(): void {
     const { unit } = this.record;
     if (this.#planned === undefined) throw new Error("a scope is made once");
@@ -103,17 +103,17 @@ export class SystemdGroup extends Group {
       const pids: Property = ["PIDs", { signature: "au", value: [this.#keeper.pid] }];
       this.#connection().startScope(unit.name, [...this.#planned.properties, pids]);
     } catch (thrown) {
-      // somebody else's is not to be stopped
+      // a unit of this name that was there is somebody else's: it is not to be stopped
       if (asHakoError(thrown).code === "exists") this.#asked = false;
       throw thrown;
     }
     unit.started = true;
     this.make(() => true);
     for (const node of this.nodes) {
-      // systemd made it, and all below it is the container's
+      // systemd made the directory; it, and all below it, is removed with the container
       const leaf = directoryOf(node);
       if (!node.made.includes(leaf)) node.made.push(leaf);
-      // v1's that systemd has no use for itself it removes when they are empty, until the container's process is there
+      // On v1 systemd removes empty directories of controllers that it has no use for; the keeper holds them for the container.
       if (!node.unified) this.joinDirectory(this.#keeper.pid, leaf, false);
     }
   }
@@ -124,7 +124,7 @@ export class SystemdGroup extends Group {
     checkUsage(new Target(this.record), resources.memory);
     const { unit, devices: later } = this.record;
     const isV1 = this.version !== "v2";
-    // systemd denies all devices for a moment when it writes the list anew
+    // while systemd writes the list anew, all devices are denied for a moment
     const rewrites = isV1 && later === true && this.#canRewriteDevices();
     const mustFreeze = rewrites && this.freezes && !this.frozen();
     if (mustFreeze) this.freeze();
@@ -136,7 +136,10 @@ export class SystemdGroup extends Group {
     }
   }
 
-  /** With cgroups below it v1's list can't be begun anew, by systemd neither (devcgroup_update_access in security/device_cgroup.c). */
+  /**
+   * Whether v1's list of devices can be begun anew. With cgroups below this one it can't, not even by systemd
+   * (security/device_cgroup.c, devcgroup_update_access).
+   */
   #canRewriteDevices(): boolean {
     const node = this.nodes.find(({ controllers }) => controllers.includes("devices"));
     return node !== undefined && subdirectories(directoryOf(node)).length === 0;
@@ -186,7 +189,7 @@ export class SystemdGroup extends Group {
     };
   }
 
-  /** An ordinary user can't have a process born in there: it would come from outside of what is the user's. */
+  /** An ordinary user can't have a process created in the scope: clone would take it out of a cgroup that is not the user's. */
   override entry(below?: SubCgroups): CgroupEntry {
     const entry = super.entry(below);
     const { born } = entry;
@@ -197,7 +200,7 @@ export class SystemdGroup extends Group {
   override settle(): void {
     this.#keeper?.[Symbol.dispose]();
     this.#keeper = undefined;
-    // a bus would collect its messages for us
+    // the bus would keep collecting messages for an open connection
     this.#manager?.[Symbol.dispose]();
     this.#manager = undefined;
   }
@@ -206,7 +209,7 @@ export class SystemdGroup extends Group {
     return super.processesBelow(dir).filter((pid) => pid !== this.#keeper?.pid);
   }
 
-  /** An ordinary user may not take a process out of its session's cgroup; its systemd asks the host's to. */
+  /** An ordinary user may not take a process out of its session's cgroup. The user's systemd has the host's do it. */
   protected override joinDirectory(pid: number, dir: string, unified: boolean): void {
     try {
       super.joinDirectory(pid, dir, unified);
@@ -233,7 +236,10 @@ export class SystemdGroup extends Group {
     this.settle();
   }
 
-  /** Without its processes and cgroup a unit ends by itself, so that a systemd that doesn't answer keeps nobody from deleting. */
+  /**
+   * Stops the unit. It would end by itself, without processes and cgroup; so a systemd that does not answer keeps nobody from deleting
+   * the container.
+   */
   #stop(name: string): void {
     try {
       this.#connection().stop(name);
@@ -242,7 +248,7 @@ export class SystemdGroup extends Group {
     }
   }
 
-  /** Whether the unit of this name is the container's: a record may be older than the unit, and that somebody else's. */
+  /** Whether the unit of this name is the container's. A unit that is younger than the record may be somebody else's. */
   #isOurs(): boolean {
     if (this.#planned !== undefined) return this.#asked;
     const { name, started, description } = this.record.unit;

@@ -8,7 +8,7 @@ import type { CgroupNode } from "./record";
 export const DELEGATION =
   'have systemd delegate them: "[Service]" and "Delegate=cpu cpuset io memory pids" in /etc/systemd/system/user@.service.d/delegate.conf, then systemctl daemon-reload and a new login';
 
-/** Why the cgroup that a limit needs was not made, and what helps. */
+/** The hint for a limit whose cgroup could not be made. */
 export function skippedHint({ skipped, unified }: CgroupNode): string {
   if (skipped?.startsWith("--cgroup-manager")) return "leave it out";
   const own = unified ? ownDirectory() : undefined;
@@ -18,7 +18,7 @@ export function skippedHint({ skipped, unified }: CgroupNode): string {
   return `limits need a cgroup that this user may write: run as root, or ${DELEGATION}`;
 }
 
-/** What frees a v2 cgroup of processes, so that its children get controllers. */
+/** The shell commands that free a v2 cgroup of processes, so that its children can have controllers. */
 export function moveBelow(dir: string): string {
   return `move its processes to one below: mkdir ${dir}/main; for pid in $(cat ${dir}/cgroup.procs); do echo $pid > ${dir}/main/cgroup.procs; done 2>/dev/null`;
 }
@@ -38,7 +38,7 @@ function mayWrite(dir: string): boolean {
   }
 }
 
-/** A cgroup's type and those above it: the one that makes it useless for processes; undefined if none does. */
+/** The first of these directories that is threaded, so that cgroups below it take no processes; undefined if none is. */
 export function threadedAbove(directories: readonly string[]): string | undefined {
   return directories.find((dir) =>
     ["domain threaded", "threaded"].includes(tryReadValue(`${dir}/cgroup.type`) ?? ""),

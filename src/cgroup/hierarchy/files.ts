@@ -6,7 +6,7 @@ import { listDirectories, openToWrite, readText, tryReadText, writeAllTo } from 
 import { dirname } from "../../linux/file/path-text";
 import type { Integer } from "../../oci/json";
 
-/** errno of something thrown by a system call. */
+/** The errno of an error that a system call has thrown. */
 export function errnoOf(thrown: unknown): ErrnoName | undefined {
   return asHakoError(thrown).errno;
 }
@@ -16,18 +16,18 @@ export function readValue(file: string): string {
   return readText(file).trimEnd();
 }
 
-/** As `readValue`; undefined when the file can't be read. */
+/** The text of a cgroup file without its last newline; undefined when it can't be read. */
 export function tryReadValue(file: string): string | undefined {
   return tryReadText(file)?.trimEnd();
 }
 
-/** Writes a cgroup file in one write. It is never created: what is missing is ENOENT, not the EACCES of O_CREAT. */
+/** Writes a cgroup file by one write. The file is never created: a missing one is ENOENT, where O_CREAT would give EACCES. */
 export function writeValue(file: string, value: string): void {
   using values = new ValueFile(file);
   values.write(value);
 }
 
-/** A cgroup file into which several values are written, one after the other, by writes of their own. */
+/** A cgroup file that takes several values, each by a write of its own. */
 export class ValueFile implements Disposable {
   #opened: Fd | undefined;
 
@@ -56,7 +56,7 @@ export class ValueFile implements Disposable {
   }
 }
 
-/** As `writeValue`; undefined when it worked, else the error. */
+/** Writes a cgroup file; returns the error, or undefined when it worked. */
 export function tryWriteValue(file: string, value: string): HakoError | undefined {
   try {
     writeValue(file, value);
@@ -66,10 +66,10 @@ export function tryWriteValue(file: string, value: string): HakoError | undefine
   }
 }
 
-/** What is thrown about a cgroup that was removed meanwhile, or that this user may not look into. */
+/** The errors of a cgroup that has been removed meanwhile, or that this user may not look into. */
 const OUT_OF_SIGHT: readonly (ErrnoName | undefined)[] = ["ENOENT", "ENOTDIR", "ENODEV", "EACCES"];
 
-/** What `look` finds in a directory; undefined when there is none, or this user may not see it. */
+/** The result of `look`; undefined where the cgroup has gone, or this user may not look into it. */
 export function inSight<T>(look: () => T): T | undefined {
   try {
     return look();
@@ -79,12 +79,12 @@ export function inSight<T>(look: () => T): T | undefined {
   }
 }
 
-/** The directories in a directory; none when there is none, or this user may not see them. */
+/** The paths of the directories in a directory; none where it has gone, or this user may not look into it. */
 export function subdirectories(dir: string): string[] {
   return inSight(() => listDirectories(dir).map((name) => `${dir}/${name}`)) ?? [];
 }
 
-/** A counter or a limit as it is: one beyond 2^53 is a big integer. What is no number counts as 0. */
+/** The number in a counter or a limit, exactly. Text that is no number is 0. */
 export function exactNumber(text: string): Integer {
   const value = Number(text) || 0;
   return Number.isSafeInteger(value) || !/^-?\d+$/.test(text) ? value : BigInt(text);
@@ -104,12 +104,12 @@ export function readTable(file: string): Record<string, number> {
   return readLines(file, Number);
 }
 
-/** The same, whatever the values' size. */
+/** "key value" lines as exact numbers, of any size. */
 export function readExactTable(file: string): Record<string, Integer> {
   return readLines(file, exactNumber);
 }
 
-/** The directories of a cgroup and of those above it, innermost first: each of them governs what is in it. */
+/** The directories of a cgroup and of all above it, innermost first. Each of them limits what is in the cgroup. */
 export function upwards(directory: string, mountpoint: string): string[] {
   const found = [directory];
   for (let dir = directory; dir !== mountpoint && dir !== "/"; found.push(dir)) dir = dirname(dir);

@@ -15,7 +15,7 @@ export interface Hierarchy {
   name: string;
   controllers: string[];
   unified: boolean;
-  /** Our own cgroup, below the mount point. */
+  /** hako's own cgroup, below the mount point. */
   own: string;
 }
 
@@ -24,7 +24,7 @@ export interface Layout {
   hierarchies: Hierarchy[];
 }
 
-/** Controllers that a v1 hierarchy can have (cgroups(7)). Other super options say how it is mounted. */
+/** Controllers of v1 hierarchies (cgroups(7)). Super options that are none of these are options of the mount. */
 const V1_CONTROLLERS = new Set(
   "cpu cpuacct cpuset memory devices freezer net_cls net_prio blkio perf_event hugetlb pids rdma misc debug".split(
     " ",
@@ -32,12 +32,12 @@ const V1_CONTROLLERS = new Set(
 );
 const USUAL_PLACE = "/sys/fs/cgroup";
 
-/** The hierarchy's own part of the super options, as /proc/PID/cgroup names it. */
+/** The controllers, or the name, of a v1 hierarchy, from its super options; /proc/PID/cgroup names it so too. */
 function controllersOf(mount: MountEntry): string[] {
   return mount.superOptions.filter((option) => V1_CONTROLLERS.has(option) || option.startsWith("name="));
 }
 
-/** Our cgroups by hierarchy, from /proc/PID/cgroup: "4:memory:/a/b"; the unified one's name is "". */
+/** hako's own cgroups by hierarchy, from lines of /proc/PID/cgroup such as "4:memory:/a/b"; the unified one's key is "". */
 function ownPaths(text: string): Map<string, string> {
   const paths = new Map<string, string>();
   for (const line of text.split("\n")) {
@@ -47,7 +47,7 @@ function ownPaths(text: string): Map<string, string> {
   return paths;
 }
 
-/** A host's path as it is seen below a mount of `root`; what lies outside is the mount's own root. */
+/** A path of the hierarchy as it is below a mount of `root`. A path outside of that is the mount's own root. */
 export function belowRoot(path: string, root: string): string {
   const top = cleanPath(root);
   const own = cleanPath(path);
@@ -65,7 +65,7 @@ export function parseLayout(mountinfo: string, procCgroup: string): Layout {
     const controllers = unified ? [] : controllersOf(mount);
     const name = controllers.join(",");
     if (!unified && name === "") continue;
-    // Others are bind mounts, of containers for example: the first below /sys/fs/cgroup counts, else the first.
+    // A hierarchy may be mounted several times, as by containers: the first mount below /sys/fs/cgroup counts, else the first.
     const before = found.get(name);
     const usual = (path: string) => path === USUAL_PLACE || path.startsWith(`${USUAL_PLACE}/`);
     if (before !== undefined && (usual(before.mountpoint) || !usual(mount.mountpoint))) continue;

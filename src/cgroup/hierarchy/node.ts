@@ -9,7 +9,7 @@ import type { CgroupNode } from "./record";
 import { removeBelow } from "./tree";
 
 const TOLERATED = new Set(["EACCES", "EPERM", "EROFS"]);
-/** A parent directory of ours may be removed by another container's end while we make the next one. */
+/** How often making a directory is tried: another container's end may remove the parent directory in between. */
 const MAKE_ATTEMPTS = 5;
 const BUSY_WAIT_MS = 1000;
 
@@ -23,17 +23,17 @@ function steps(node: CgroupNode): string[] {
   return names.map((_, index) => `${node.mountpoint}/${names.slice(0, index + 1).join("/")}`);
 }
 
-/** The node as it would be after `makeNode`, for a record that is written before: it names all that may have to go. */
+/** The node as `makeNode` will leave it, for a record that is written before: it names all directories that may have to be removed. */
 export function plannedNode(node: CgroupNode): CgroupNode {
   const all = steps(node);
-  // below one that is missing all are
+  // below a missing one all are missing
   const missing = all.findIndex((dir) => !exists(dir));
   return { ...node, made: missing < 0 ? [] : all.slice(missing) };
 }
 
 /**
- * Makes the directory and its parents; notes what it made, or why this hierarchy is not for us. Whether the directory is new: then
- * nobody is in it, nothing below it, and its files are ours.
+ * Makes the node's directory and its parents. The node then says which of them it made, or why this hierarchy is skipped. Returns
+ * whether the directory is new: then nobody is in it, nothing is below it, and its files are ours.
  */
 export function makeNode(node: CgroupNode, enableControllers: boolean): boolean {
   for (let attempt = 1; ; attempt++) {
@@ -78,7 +78,7 @@ function checkType(node: CgroupNode): void {
   });
 }
 
-/** What of the cgroups above keeps one from being made. */
+/** The hint for a cgroup that could not be made: what of those above is in the way. */
 function makeHint(node: CgroupNode, errno: string | undefined): string | undefined {
   const existing = steps(node).filter(exists).at(-1) ?? node.mountpoint;
   return errnoHint("make a cgroup", errno, {
@@ -88,7 +88,7 @@ function makeHint(node: CgroupNode, errno: string | undefined): string | undefin
   });
 }
 
-/** Whether it was not there. */
+/** Makes one directory; whether it is new. */
 function makeNodeDirectory(node: CgroupNode, dir: string): boolean {
   const isNew = makeNewDirectory(dir, 0o755);
   if (isNew && !node.made.includes(dir)) node.made.push(dir);
@@ -97,8 +97,8 @@ function makeNodeDirectory(node: CgroupNode, dir: string): boolean {
 }
 
 /**
- * A new v1 cpuset is empty and takes no processes: it gets its parent's processors and memory nodes. (With cgroup.clone_children it
- * has them, and gets the same again.)
+ * Gives a cpuset of v1 the processors and memory nodes of its parent: a new one has none, and takes no processes. (With
+ * cgroup.clone_children it has them, and gets them again.)
  */
 function inheritCpuset(dir: string, isNew: boolean): void {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
@@ -112,20 +112,20 @@ function words(file: string): string[] {
   return (tryReadValue(file) ?? "").split(/\s+/).filter((word) => word !== "");
 }
 
-/** Controllers that a v2 cgroup has for itself. */
+/** The controllers that a v2 cgroup has for itself. */
 export function controllersIn(dir: string): string[] {
   return words(`${dir}/cgroup.controllers`);
 }
 
 /**
- * A v2 cgroup other than the root that holds processes itself. Its children get no controllers that count for whole processes,
- * and the others would make it a threaded domain, whose children take none before they are threaded too (cgroup-v2.rst, "Threads").
+ * Whether a v2 cgroup other than the root holds processes itself. It can't give its children controllers that count whole processes;
+ * others would make it a threaded domain, whose children take no processes before they are threaded too (cgroup-v2.rst, "Threads").
  */
 function holdsProcesses(dir: string): boolean {
   return tryReadValue(`${dir}/cgroup.type`) !== undefined && words(`${dir}/cgroup.threads`).length > 0;
 }
 
-/** Gives a v2 cgroup's children every controller it has; one that refuses is told when a limit needs it. */
+/** Gives a v2 cgroup's children every controller that it has. One that can't be given is an error later, if a limit needs it. */
 function enableAll(dir: string): void {
   if (holdsProcesses(dir)) return;
   const enabled = new Set(words(`${dir}/cgroup.subtree_control`));
@@ -136,7 +136,7 @@ function enableAll(dir: string): void {
   for (const controller of missing) tryWriteValue(file, `+${controller}`);
 }
 
-/** Enables one controller from the root down to a v2 node; throws an error that explains why it can't. */
+/** Enables one controller in all cgroups from the root down to a v2 node; the error explains what is in the way. */
 export function enableController(node: CgroupNode, controller: string): void {
   for (const dir of steps(node)) {
     if (controllersIn(dir).includes(controller)) continue;
@@ -168,7 +168,7 @@ function whyNot({ mountpoint }: CgroupNode, parent: string, controller: string):
   return `run as root, or ${DELEGATION}`;
 }
 
-/** Removes a cgroup and those below it, which make it busy. One whose last process just died is busy for a moment. */
+/** Removes a cgroup and all below it. A cgroup stays busy for a moment after the death of its last process. */
 function removeTree(dir: string, deadline: number): void {
   for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
     try {
@@ -183,7 +183,7 @@ function removeTree(dir: string, deadline: number): void {
   }
 }
 
-/** Removes what `makeNode` made; parents only when they are empty. */
+/** Removes the directories that `makeNode` made: parents only if they are empty. */
 export function removeNode(node: CgroupNode): void {
   const leaf = directoryOf(node);
   for (const dir of node.made.toReversed()) {
@@ -192,7 +192,7 @@ export function removeNode(node: CgroupNode): void {
       try {
         removeDirectory(dir);
       } catch {
-        // another container lives there by now
+        // another container is there by now
       }
     }
   }

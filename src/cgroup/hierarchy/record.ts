@@ -6,26 +6,26 @@ export interface CgroupNode {
   mountpoint: string;
   /** "memory", "cpu,cpuacct", "name=systemd"; "" is the unified hierarchy. */
   name: string;
-  /** Of a v1 hierarchy. */
+  /** The controllers of a v1 hierarchy; empty for the unified one. */
   controllers: string[];
   unified: boolean;
-  /** Below the mount point. */
+  /** The path below the mount point. */
   path: string;
   /** The directories that `makeNode` made, outermost first. */
   made: string[];
-  /** Why the directory could not be made, where a container may go without. */
+  /** Why the directory could not be made, where the container may do without it. */
   skipped?: string | undefined;
 }
 
-/** A scope of systemd's, which makes the directories and knows the limits too. */
+/** A container's scope in systemd, which makes the directories, and has to know the limits. */
 export interface UnitRecord {
   name: string;
-  /** Whose systemd: the host's or a user's. */
+  /** Whose systemd it is: the host's or a user's. */
   scope: "system" | "user";
   description: string;
   /** False until systemd was asked to start it. */
   started: boolean;
-  /** On v1, where systemd writes them anew with each change of a limit. */
+  /** The device rules, on v1 alone: systemd writes them anew whenever a limit changes. */
   devices?: DeviceRule[] | undefined;
 }
 
@@ -34,6 +34,6 @@ export interface CgroupRecord {
   version: CgroupVersion;
   nodes: CgroupNode[];
   unit?: UnitRecord | undefined;
-  /** Device rules are in force. */
+  /** Device rules are in force; without new ones they stay. */
   devices?: boolean | undefined;
 }

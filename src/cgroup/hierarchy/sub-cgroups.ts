@@ -3,7 +3,7 @@ import { exists, hasErrno, readText } from "../../linux/file/file";
 import { directoryOf } from "./node";
 import type { CgroupNode } from "./record";
 
-/** Paths below a container's own cgroups, "/a/b", by their hierarchy. */
+/** Paths below a container's own cgroups, such as "/a/b", by hierarchy. */
 export type SubCgroups = ReadonlyMap<CgroupNode, string>;
 
 /** The cgroups that `exec --cgroup` names (runc exec: "[controller[,controller...]:]path"). */
@@ -19,7 +19,7 @@ export function subCgroups(nodes: readonly CgroupNode[], words: readonly string[
       for (const node of colon < 0 ? nodes : [nodeOf(nodes, word, name)]) {
         if (!exists(`${directoryOf(node)}${path}`))
           throw wrong(word, `${directoryOf(node)}${path} does not exist`, "not-found");
-        // controllers may share a hierarchy
+        // two of the controllers may be in one hierarchy
         if ((found.get(node) ?? path) !== path)
           throw wrong(word, "another --cgroup is for the same hierarchy");
         found.set(node, path);
@@ -29,7 +29,7 @@ export function subCgroups(nodes: readonly CgroupNode[], words: readonly string[
   return found;
 }
 
-/** An absolute or relative path means the same: below the container's cgroup, and never above it. */
+/** The path below the container's cgroup. A leading slash changes nothing, and no path leads above. */
 function pathOf(word: string, path: string): string {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.includes("..")) throw wrong(word, "leads out of the container's cgroup");
@@ -46,7 +46,10 @@ function wrong(word: string, why: string, code: ErrorCode = "usage"): HakoError 
   return new HakoError({ code, message: `--cgroup ${JSON.stringify(word)}: ${why}` });
 }
 
-/** The cgroup of a process in the hierarchy of a v1 controller, or "" for the unified one, as this process sees it; undefined when it has gone. */
+/**
+ * The cgroup of a process as this process sees it: in the hierarchy of a v1 controller, or with "" in the unified one. undefined when
+ * the process has gone.
+ */
 export function cgroupOfProcess(pid: number, controller: string): string | undefined {
   let text: string;
   try {

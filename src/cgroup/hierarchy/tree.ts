@@ -6,25 +6,27 @@ import { openAt, openToLook } from "../../linux/file/path";
 import { inSight } from "./files";
 
 /**
- * Cgroups below others. A container that may make some chooses their names, which may be any bytes, and how deep they are: deeper
- * than a path goes (PATH_MAX), and than there are descriptors. So each is opened from the one above it.
+ * Cgroups below a cgroup.
+ *
+ * A container that may make cgroups chooses their names, which may be any bytes, and their depth, which may be greater than a path can
+ * be long (PATH_MAX) and than there are descriptors. So each cgroup is opened from the one above it.
  */
 
 interface Visitor {
-  /** A cgroup, the first one too, before those below it; its path is good for its files, and until this has returned. */
+  /** Called with a cgroup, the first one too, before those below it. The path is good for the cgroup's files, until `enter` returns. */
   enter?: (path: string) => void;
-  /** A cgroup below the first one, after those below itself: its name in the one above. */
+  /** Called with a cgroup below the first one, after all below that: its name in the cgroup above. */
   leave?: (above: Fd, name: Uint8Array) => void;
 }
 
 interface Level {
-  /** What the cgroup is called in the one above it. */
+  /** The name of the cgroup in the one above it. */
   name: Uint8Array;
-  /** Those below it that are still to be visited. */
+  /** The cgroups below it that have not been visited yet. */
   rest: Uint8Array[];
 }
 
-/** Goes through a cgroup and all below it; those that are removed meanwhile, or that this user may not see, are left out. */
+/** Visits a cgroup and all below it. Cgroups that are removed meanwhile, and those that this user may not look into, are left out. */
 export function walkTree(top: string, { enter, leave }: Visitor): void {
   let here = openToLook(top);
   if (here === undefined) return;
@@ -46,7 +48,7 @@ export function walkTree(top: string, { enter, leave }: Visitor): void {
       }
       const last = above.pop();
       if (last === undefined) return;
-      // no cgroup ever gets another one above it
+      // a cgroup is never moved, so ".." is the one that it was entered from
       const up = openAt(here, "..", O.PATH | O.DIRECTORY);
       here.close();
       here = up;
@@ -67,14 +69,14 @@ function namesBelow(cgroup: Fd): Uint8Array[] {
   return inSight(() => directoryNames(cgroup.path)) ?? [];
 }
 
-/** What `look` finds in a cgroup and in all below it. */
+/** All that `look` finds in a cgroup and in those below it. */
 export function inTree<T>(top: string, look: (path: string) => readonly T[]): T[] {
   const found: T[] = [];
   walkTree(top, { enter: (path) => found.push(...look(path)) });
   return found;
 }
 
-/** Removes those below a cgroup that are not busy; false if there was none. */
+/** Removes the cgroups below a cgroup, but for busy ones. False if nothing was removed. */
 export function removeBelow(top: string): boolean {
   let removed = false;
   walkTree(top, {

@@ -13,18 +13,18 @@ import type { CgroupRecord } from "../hierarchy/record";
 /** Tells when the kernel killed a process of a cgroup for lack of memory. */
 export interface OomWatch extends Disposable {
   readonly watched: Watched;
-  /** How often it happened since the last call; asked when `watched` is ready. */
+  /** How many kills there were since the last call. To be asked when `watched` is ready. */
   count(): number;
 }
 
-/** undefined for a container without a memory controller. */
+/** Watches a container's memory; undefined without a memory controller. */
 export function watchOomOf(record: CgroupRecord): OomWatch | undefined {
   const node = new Target(record).find("memory");
   if (node === undefined) return undefined;
   return node.unified ? new OomWatchV2(directoryOf(node)) : new OomWatchV1(directoryOf(node));
 }
 
-/** An eventfd for memory.oom_control (admin-guide/cgroup-v1/memory.rst, "OOM Control"). */
+/** On v1: an eventfd for memory.oom_control (admin-guide/cgroup-v1/memory.rst, "OOM Control"). */
 class OomWatchV1 implements OomWatch {
   readonly #event: Fd;
   readonly #dir: string;
@@ -43,7 +43,7 @@ class OomWatchV1 implements OomWatch {
 
   count(): number {
     const events = Number(new DataView(readWaiting(this.#event, 8).buffer).getBigUint64(0, true));
-    // the removal of the cgroup is told in the same way
+    // the eventfd also becomes ready when the cgroup is removed
     return Object.keys(readTable(`${this.#dir}/memory.oom_control`)).length === 0 ? 0 : events;
   }
 
@@ -52,7 +52,7 @@ class OomWatchV1 implements OomWatch {
   }
 }
 
-/** memory.events changes (admin-guide/cgroup-v2.rst); its oom_kill counts. */
+/** On v2: memory.events tells when it changes, and its oom_kill is the count (admin-guide/cgroup-v2.rst). */
 class OomWatchV2 implements OomWatch {
   readonly #file: Fd;
   readonly #path: string;
@@ -69,7 +69,7 @@ class OomWatchV2 implements OomWatch {
   }
 
   count(): number {
-    // a read through the descriptor, so that only later changes wake us
+    // reading through this descriptor makes it wait for the next change
     syscall("lseek", this.#file.number, 0, 0);
     try {
       readWaiting(this.#file);

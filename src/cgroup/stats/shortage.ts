@@ -5,19 +5,19 @@ import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
 
 const V1_LIMIT = "memory.limit_in_bytes";
 const V1_LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";
-/** More than any machine has; v1 says "no limit" by a number of that size. */
+/** From this number on a limit of v1 is none: more than any machine has. */
 const NO_LIMIT = 2 ** 62;
 
-/** A limit that was reached: of which cgroup, in which file, and how much it is. */
+/** A limit that was reached: its cgroup, its file, its value. */
 export interface Shortage {
   cgroup: string;
   file: string;
   limit: string;
 }
 
-/** Of memory. */
+/** A limit of memory that was reached. */
 interface MemoryShortage extends Shortage {
-  /** The limit is the container's own, not one of a cgroup above. */
+  /** The limit is the container's own; otherwise a cgroup above has it. */
   own: boolean;
 }
 
@@ -29,8 +29,8 @@ function nodeWith(record: CgroupRecord, controller: string): CgroupNode | undefi
 }
 
 /**
- * The memory limit for which the kernel killed a process of a container's cgroup: its own, or that of one above. undefined
- * when it killed none. The cgroup was made for the container, so its counters began with it.
+ * The memory limit, of the container's cgroup or of one above, for which the kernel killed a process of the container; undefined if it
+ * killed none. The counters are the container's alone, for the cgroup was made for it.
  */
 export function memoryShortage(record: CgroupRecord): MemoryShortage | undefined {
   const node = nodeWith(record, "memory");
@@ -58,8 +58,8 @@ function reachedOnV1(cgroups: readonly string[]): Reached | undefined {
 }
 
 /**
- * The limit of memory and swap that was reached, when it was none of memory alone. Newer kernels don't count how often
- * (memory.memsw.failcnt stays 0), so it is that of the innermost cgroup that has one.
+ * The limit of memory and swap that was reached, where no limit of memory was. Newer kernels don't count that (memory.memsw.failcnt
+ * stays 0), so it is taken to be the innermost one.
  */
 function limitedWithSwap(cgroups: readonly string[]): Reached | undefined {
   const read = (cgroup: string, file: string) => tryReadValue(`${cgroup}/${file}`);
@@ -69,7 +69,10 @@ function limitedWithSwap(cgroups: readonly string[]): Reached | undefined {
   return { cgroup, file: isSame ? V1_LIMIT : V1_LIMIT_AND_SWAP };
 }
 
-/** The limit of processes that leaves no room: of our own cgroup or one above, or of the directory `born` that a child is born in. */
+/**
+ * The limit of processes that leaves no room for one more: of hako's own cgroup or of one above, or on v2 of the cgroup `born` that a
+ * process is created in.
+ */
 export function pidsShortage(born: string | undefined): Shortage | undefined {
   const { hierarchies } = readLayout();
   const own =

@@ -3,11 +3,11 @@ import type { BlkioEntry, CgroupStats } from "./stats-types";
 
 type BlockIo = CgroupStats["blkio"];
 
-/** What v1's files are called by the scheduler that counts: bfq, cfq before Linux 5.0, or none, which is throttling. */
+/** Names of v1's files. They depend on the scheduler that counts: bfq, cfq before Linux 5.0, or else the throttle. */
 const BFQ_OR_CFQ = (what: string) => [`bfq.${what}_recursive`, `${what}_recursive`];
 const ANY = (what: string) => [...BFQ_OR_CFQ(what), `throttle.${what}_recursive`, `throttle.${what}`];
 
-/** Of the blkio controller's files. */
+/** Reads the files of v1's blkio controller. */
 export function blockIoV1(dir: string): BlockIo {
   const first = (names: string[]): BlkioEntry[] => {
     for (const name of names) {
@@ -32,7 +32,7 @@ export function blockIoV1(dir: string): BlockIo {
   };
 }
 
-/** "8:0 Read 4096" and "8:0 4096" lines; the "Total 0" line is no device's. */
+/** Reads lines "8:0 Read 4096" and "8:0 4096". The line "Total 0" is left out. */
 function blkioEntries(text: string): BlkioEntry[] {
   const matches = text.matchAll(/^(\d+):(\d+) (?:([A-Za-z]+) )?(\d+)$/gm);
   return [...matches].map(([, major, minor, op, value = ""]) => ({
@@ -43,7 +43,7 @@ function blkioEntries(text: string): BlkioEntry[] {
   }));
 }
 
-/** "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0" lines. */
+/** Reads lines "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0" of v2's io.stat. */
 export function ioStat(text: string): BlockIo {
   const bytes: BlkioEntry[] = [];
   const counts: BlkioEntry[] = [];

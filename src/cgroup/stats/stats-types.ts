@@ -11,7 +11,7 @@ export interface MemoryUsage {
 export interface BlkioEntry {
   major: number;
   minor: number;
-  /** Not of sums. */
+  /** What was done, as "Read"; sums have none. */
   op?: string;
   value: Integer;
 }
@@ -23,13 +23,13 @@ interface PressureData {
   total: Integer;
 }
 
-/** How long processes waited for something: some of them, all of them. */
+/** How long processes waited for a resource: at least one of them, and all of them. */
 export interface Pressure {
   some: PressureData;
   full: PressureData;
 }
 
-/** The flags of a v1 cpuset; 0 on v2. */
+/** The flags of a cpuset of v1; all are 0 on v2. */
 export interface CpusetFlags {
   cpu_exclusive: number;
   mem_hardwall: number;
@@ -43,8 +43,8 @@ export interface CpusetFlags {
 }
 
 /**
- * The numbers of `events --stats`, with the names that runc's JSON gives them (types/events.go). Times are nanoseconds; those
- * beyond 2^53 are big integers. `psi` is v2's, where the kernel measures it.
+ * The numbers of `events --stats`, under the names in runc's JSON (types/events.go). Times are nanoseconds. Numbers beyond 2^53 are
+ * bigints. `psi` is there on v2, where the kernel measures it.
  */
 export interface CgroupStats {
   cpu: {
@@ -82,8 +82,8 @@ export interface CgroupStats {
     psi?: Pressure | undefined;
   };
   hugetlb: Record<string, { usage: Integer; max: Integer; failcnt: Integer }>;
-  /** Of containers that asked for it. */
+  /** Empty for containers without /linux/intelRdt. */
   intel_rdt: RdtStats;
-  /** Nothing is counted of these; runc's readers look for them. */
+  /** Always null, as with runc, whose readers look for the field. */
   network_interfaces: null;
 }

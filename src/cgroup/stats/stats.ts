@@ -8,16 +8,16 @@ import type { CgroupRecord } from "../hierarchy/record";
 import { blockIoV1, ioStat } from "./stats-block-io";
 import type { CgroupStats, CpusetFlags, Pressure } from "./stats-types";
 
-/** From here on a limit is none: v1's files say the largest number of whole pages, which page sizes change a little. */
+/** From this number on a limit is none: v1 shows the largest number of whole pages, which depends on the page size. */
 export const UNLIMITED = 2 ** 62;
-/** v2's "max", as runc's JSON has it. */
+/** The number for v2's "max" in runc's JSON. */
 const MAX = 2n ** 64n - 1n;
 /** USER_HZ, the unit of cpuacct.stat: 100 on all of Linux's ABIs that hako runs on. */
 const TICK_NS = 10_000_000;
 
 type Read = (file: string) => Integer;
 
-/** Reads all counters; what a host doesn't count is 0. */
+/** Reads all counters; those that the host does not count are 0. */
 export function statsOf(record: CgroupRecord): CgroupStats {
   const target = new Target(record);
   return {
@@ -42,7 +42,7 @@ function numberIn(file: string): Integer {
   return text === undefined ? 0 : text === "max" ? MAX : exactNumber(text);
 }
 
-/** Numbers between white space. */
+/** The numbers of a text, which white space separates. */
 function numbersIn(text: string): Integer[] {
   return text
     .split(/\s+/)
@@ -50,12 +50,12 @@ function numbersIn(text: string): Integer[] {
     .map(exactNumber);
 }
 
-/** The same as an integer however large it is. */
+/** A product of integers, exactly. */
 function product(value: number, factor: number): Integer {
   return Number.isSafeInteger(value * factor) ? value * factor : BigInt(value) * BigInt(factor);
 }
 
-/** "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" lines of v2; undefined where the kernel doesn't measure it. */
+/** Reads lines "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" of v2; undefined where the kernel does not measure it. */
 function pressure(target: Target, what: string): Pressure | undefined {
   const unified = target.record.version === "v2" ? directory(target, "") : undefined;
   const text = unified === undefined ? undefined : tryReadValue(`${unified.dir}/${what}.pressure`);
@@ -108,7 +108,7 @@ function throttling(target: Target): CgroupStats["cpu"]["throttling"] {
   };
 }
 
-/** The lists of processors and memory nodes, as the kernel writes them; "" where there are none. */
+/** The lists of processors and memory nodes as the kernel writes them; "" where there are none. */
 export function cpusetLists(target: Target): { cpus: string; mems: string } {
   const node = directory(target, "cpuset");
   const read = (name: string) => {
@@ -159,7 +159,7 @@ function memoryStats(target: Target): CgroupStats["memory"] {
       max: read("peak"),
       failcnt: events.max ?? 0,
     };
-    // runc's JSON counts memory in: what v1's memsw files say
+    // in runc's JSON swap includes memory, as in v1's memsw files
     const swapMax = read("swap.max");
     const limit = swapMax === MAX || usage.limit === MAX ? MAX : sum(swapMax, usage.limit);
     const swap = { limit, usage: sum(read("swap.current"), usage.usage), max: 0, failcnt: 0 };
@@ -183,7 +183,7 @@ function memoryStats(target: Target): CgroupStats["memory"] {
   };
 }
 
-/** A limit of 0 stands for none here, as in runc's JSON. */
+/** Reads the pids controller. A limit of 0 is none, as in runc's JSON. */
 function pidsStats(target: Target): CgroupStats["pids"] {
   const node = directory(target, "pids");
   if (node === undefined) return { current: 0, limit: 0 };
