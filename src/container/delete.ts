@@ -67,7 +67,7 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
     driver.remove(container);
   } else {
     checkOwn(root, id);
-    for (const driver of allDrivers()) driver.endRemains(root, id);
+    for (const driver of allDrivers()) driver.removeUnrecorded(root, id);
   }
   mappings.delete(id);
   removeContainerDirectory(root, id);

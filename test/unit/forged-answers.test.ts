@@ -1,7 +1,7 @@
 // What is asked of a container's process that others can get at, answered by somebody who says whatever comes into his head.
 import { describe, expect, test } from "bun:test";
 import { HakoError } from "../../src/base/errors";
-import { leaveToStart } from "../../src/drivers/namespaces/program/end";
+import { leaveLastSteps } from "../../src/drivers/namespaces/program/last-steps";
 import { runStartHooks } from "../../src/drivers/namespaces/program/start-hooks";
 import { actAs } from "../../src/linux/call/actor";
 import { Fd } from "../../src/linux/call/fd";
@@ -115,7 +115,7 @@ describe("whatever a container's process answers, what comes of it is an error, 
     const faults = faultsOf((range, seed) => {
       const remote = forger(range, seed);
       const startSocket = actAs(remote, () => new Fd(9));
-      leaveToStart(remote, process, program as never, {
+      leaveLastSteps(remote, process, program as never, {
         startSocket,
         preserveFds: 0,
         descriptors: [],

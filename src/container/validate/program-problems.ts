@@ -1,7 +1,12 @@
 import { type ErrnoName, errnoNumber, errnoText } from "../../base/errno";
 import { asHakoError } from "../../base/errors";
 import { idsOnHost, mayExecute } from "../../drivers/namespaces/program/may-execute";
-import { environmentOf, notExecuted, notFound, placesOf } from "../../drivers/namespaces/program/program";
+import {
+  environmentOf,
+  notExecuted,
+  notFound,
+  placesOf,
+} from "../../drivers/namespaces/program/program-file";
 import { explainExecution, lookAtProgram, type Sight, type SightPlace } from "../../explain/execution";
 import type { HookKind } from "../../hooks/hooks";
 import { readFormat } from "../../linux/file/executable";

@@ -153,5 +153,5 @@ export interface SandboxDriver {
   /** What the two come to for a program that ends a run in hako's place; undefined where it is more than that. */
   plainRemoval(container: Container): PlainRemoval | undefined;
   /** Ends and removes what can be found of a container whose record is missing or broken. */
-  endRemains(root: string, id: ContainerId): void;
+  removeUnrecorded(root: string, id: ContainerId): void;
 }

@@ -14,7 +14,7 @@ import type { ResctrlRecord } from "../../resctrl/resctrl";
 import { containerDirectory } from "../../state/root";
 import { makeFilter } from "../../state/stored-filter";
 import type { CreateEvents, CreatePlan } from "../interface/driver";
-import { joinsFirst } from "./birth/cgroup-time";
+import { joinsCgroupsFirst } from "./birth/cgroup-order";
 import { SetUp } from "./set-up";
 import { startSocketPath } from "./status";
 
@@ -43,7 +43,7 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
   undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
   events.made({ cgroup: plannedRecord(cgroup) });
   cgroup.createUnified();
-  const first = joinsFirst(config);
+  const first = joinsCgroupsFirst(config);
   // whoever else changes cgroups meanwhile, the process is born in one or joins it
   const entry = cgroup.entry();
   const making = setUp(plan, startSocket, cgroup, entry.born);

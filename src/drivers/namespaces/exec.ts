@@ -7,7 +7,7 @@ import { type ProcessRecord, stateOf } from "../../state/record";
 import { storedFilter } from "../../state/stored-filter";
 import type { ExecPlan, Ready } from "../interface/driver";
 import type { LivingContainer } from "../interface/living";
-import { withPossibleGroups } from "./birth/groups";
+import { withMappedGroups } from "./birth/additional-groups";
 import { spawnExec } from "./exec/spawn-exec";
 import { passListener } from "./filter-listener";
 import { applyScheduler } from "./program/attributes";
@@ -24,7 +24,7 @@ export function execInNamespaces(
   const { root, record, init, pidfd, rootfs, config } = container;
   const { id, noNewKeyring } = record;
   const keeps = keepsGroups(config);
-  const process = keeps ? plan.process : withPossibleGroups(plan.process, init.pid);
+  const process = keeps ? plan.process : withMappedGroups(plan.process, init.pid);
   const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
   const entry = cgroup?.entry(cgroup.subCgroups(plan.cgroups)) ?? NO_ENTRY;
   const filter = storedFilter(root, id);

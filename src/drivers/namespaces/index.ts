@@ -4,8 +4,8 @@ import { status } from "./status";
 
 /** Loaded on first use. */
 const rare = {
-  get limits() {
-    return require("./limits") as typeof import("./limits");
+  get cgroupVerbs() {
+    return require("./cgroup-verbs") as typeof import("./cgroup-verbs");
   },
   get removal() {
     return require("./removal") as typeof import("./removal");
@@ -31,8 +31,8 @@ const rare = {
   get processes() {
     return require("./processes") as typeof import("./processes");
   },
-  get remains() {
-    return require("./remains") as typeof import("./remains");
+  get unrecorded() {
+    return require("./unrecorded") as typeof import("./unrecorded");
   },
 };
 
@@ -63,19 +63,19 @@ export const namespacesDriver: SandboxDriver = {
     return rare.signal.signalProcesses(container, signal, to);
   },
   pause({ record }) {
-    rare.limits.cgroupOf(record).freeze();
+    rare.cgroupVerbs.cgroupOf(record).freeze();
   },
   resume({ record }) {
-    rare.limits.cgroupOf(record).thaw();
+    rare.cgroupVerbs.cgroupOf(record).thaw();
   },
   update(container, changes, made, undo) {
-    rare.limits.updateLimits(container, changes, made, undo);
+    rare.cgroupVerbs.updateLimits(container, changes, made, undo);
   },
   stats(container) {
-    return rare.limits.containerStats(container);
+    return rare.cgroupVerbs.containerStats(container);
   },
   watchOom({ record }) {
-    return rare.limits.cgroupOf(record).watchOom();
+    return rare.cgroupVerbs.cgroupOf(record).watchOom();
   },
   processes({ record }) {
     return rare.processes.processesOf(record);
@@ -89,7 +89,7 @@ export const namespacesDriver: SandboxDriver = {
   plainRemoval({ record }) {
     return plainRemoval(record);
   },
-  endRemains(root, id) {
-    rare.remains.endRemains(root, id);
+  removeUnrecorded(root, id) {
+    rare.unrecorded.removeUnrecorded(root, id);
   },
 };

@@ -28,19 +28,19 @@ import { keepsGroups } from "../../oci/groups";
 import { hasNamespace } from "../../oci/namespaces";
 import type { State } from "../../oci/state";
 import type { ProgramInMemory } from "../interface/driver";
+import { withMappedGroups } from "./birth/additional-groups";
 import { type BirthPlan, bear, PATIENCE_MS } from "./birth/birth";
 import type { BornProcess } from "./birth/born-process";
-import { withPossibleGroups } from "./birth/groups";
 import { checkJoinedPidHooks } from "./birth/joined-pid-hooks";
 import { joinedTypes, threadMayJoin } from "./birth/joining-thread";
 import { NamespacePlan } from "./birth/namespaces";
 import { applyScheduler } from "./program/attributes";
-import { leaveToStart } from "./program/end";
-import { type Program, prepareProgram } from "./program/final";
 import { hostNameSteps } from "./program/host-name";
 import { homeOf, standardStreamSteps } from "./program/identity";
 import { applyLabels } from "./program/labels";
-import { environmentOf } from "./program/program";
+import { leaveLastSteps } from "./program/last-steps";
+import { type Program, prepareProgram } from "./program/prepared-program";
+import { environmentOf } from "./program/program-file";
 import { setUpTerminal } from "./program/terminal";
 import { bindSources } from "./rootfs/bind-sources";
 import { madeDevices } from "./rootfs/made-devices";
@@ -163,7 +163,7 @@ export class SetUp implements Disposable {
     try {
       this.#specified = keepsGroups(config)
         ? config.process
-        : withPossibleGroups(config.process, this.process.pid);
+        : withMappedGroups(config.process, this.process.pid);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -393,7 +393,7 @@ export class SetUp implements Disposable {
     const { startSocket, way, program } = this.#inherited;
     way.close();
     const hooks = (config.hooks?.startContainer ?? []).length > 0;
-    leaveToStart(this.process.remote, this.#specified, this.#program, {
+    leaveLastSteps(this.process.remote, this.#specified, this.#program, {
       startSocket,
       preserveFds,
       descriptors: program?.descriptors ?? [],

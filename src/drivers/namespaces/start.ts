@@ -34,8 +34,8 @@ import { isWaiting, startSocketPath } from "./status";
 
 /** Loaded on first use. */
 const rare = {
-  get endFailure() {
-    return require("./program/end-failure") as typeof import("./program/end-failure");
+  get lastStepFailure() {
+    return require("./program/last-step-failure") as typeof import("./program/last-step-failure");
   },
   get startHooks() {
     return require("./program/start-hooks") as typeof import("./program/start-hooks");
@@ -110,7 +110,7 @@ function letGo(connected: Connected, rootfs: Fd | undefined): void {
   removeFile(startSocketPath(root, id));
   const failed = failedStep(range);
   if (failed !== undefined) {
-    throw rare.endFailure.endFailure(failed, readStoredConfig(root, id), rootfs);
+    throw rare.lastStepFailure.lastStepFailure(failed, readStoredConfig(root, id), rootfs);
   }
   if (!hasExecuted(init.pid, init.startTime, STAGE_NAME)) throw diedBefore(record);
 }

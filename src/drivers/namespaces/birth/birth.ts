@@ -18,8 +18,8 @@ import { keepsGroups } from "../../../oci/groups";
 import { BornProcess, cloneInto, type Execution, executedOutside, executionSteps } from "./born-process";
 import { type NamespacePlan, writeIdMaps } from "./namespaces";
 import { setOutOfMemoryScore } from "./out-of-memory-score";
-import { ownerOf } from "./owner";
 import { STAGE_NAME } from "./stage-name";
+import { ownerOf } from "./user-namespace-owner";
 
 /** Loaded on first use. */
 const rare = {

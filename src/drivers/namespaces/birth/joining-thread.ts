@@ -2,7 +2,7 @@ import { capabilityBit, effectiveCapabilities } from "../../../linux/process/cap
 import type { NamespaceType } from "../../../linux/process/namespace";
 import { inUserNamespace } from "../../../linux/process/rootless";
 import type { Config } from "../../../oci/config";
-import { copiesUp } from "./cgroup-time";
+import { copiesUp } from "./cgroup-order";
 import type { NamespacePlan } from "./namespaces";
 
 /** Namespaces of the container that this thread has to be in to act in place of the process. */

@@ -14,13 +14,13 @@ import type { SharedRange } from "../../../linux/remote/shared-range";
 import { closeStep, inheritSteps, ownerSteps, replaceStep } from "../../../linux/steps/child-steps";
 import { controllingTerminalStep } from "../../../linux/terminal/pty";
 import { outOfMemoryScoreSteps } from "../birth/out-of-memory-score";
-import { type NamespaceOwner, ownerBeside } from "../birth/owner";
 import { STAGE_NAME } from "../birth/stage-name";
+import { type NamespaceOwner, ownerInNamespaceOf } from "../birth/user-namespace-owner";
 import { affinitySteps, attributeSteps } from "../program/attributes";
-import { keptForFilter, openFilesFor, processLimits } from "../program/final";
 import { enterSteps, type Identity, identityOf, standardStreamSteps } from "../program/identity";
 import { labelSteps } from "../program/labels";
-import type { ExecMaterial } from "./material";
+import { keptForFilter, openFilesFor, processLimits } from "../program/prepared-program";
+import type { ExecMaterial } from "./exec-material";
 import type { ProgramOutside } from "./program-outside";
 
 /** execve's EACCES: in another directory of PATH there may be a file that can be executed. */
@@ -109,7 +109,7 @@ export function joinerSteps(
 ): JoinerSteps {
   const { process, linux, id, noNewKeyring, keepsGroups, entry } = options;
   const { terminal, pidfd, freeInJoiner: free } = fds;
-  const beside = foreign.includes("user") ? ownerBeside(options.pid, process.user) : undefined;
+  const beside = foreign.includes("user") ? ownerInNamespaceOf(options.pid, process.user) : undefined;
   const { uid } = process.user;
   const streams = terminal === undefined ? [0, 1, 2] : [];
   // each change of identity undoes it

@@ -10,8 +10,8 @@ import { fileStatusOf } from "../../../linux/file/stat";
 import { hostId } from "../../../linux/process/id-map";
 import type { Process } from "../../../oci/config";
 import type { EnvironmentLine } from "../../../oci/environment";
-import { absoluteIn, environmentOf, notExecuted, notFound, placesOf } from "../program/program";
-import type { ExecMaterial } from "./material";
+import { absoluteIn, environmentOf, notExecuted, notFound, placesOf } from "../program/program-file";
+import type { ExecMaterial } from "./exec-material";
 
 /** Loaded on first use. */
 const rare = {

@@ -12,9 +12,10 @@ import { hasItsNumber } from "../../../linux/process/process";
 import { RemoteProcess } from "../../../linux/remote/remote-process";
 import { SharedRange } from "../../../linux/remote/shared-range";
 import { type BornProcess, executedOutside, toldToBear } from "../birth/born-process";
-import { ownerBeside } from "../birth/owner";
+import { ownerInNamespaceOf } from "../birth/user-namespace-owner";
 import { CWD } from "../program/identity";
 import { noConsoleSocket, openTerminal } from "../program/terminal";
+import type { ExecMaterial } from "./exec-material";
 import {
   descriptorsOf,
   type ExecDescriptors,
@@ -24,7 +25,6 @@ import {
   programSteps,
   usedDescriptors,
 } from "./exec-steps";
-import type { ExecMaterial } from "./material";
 import { ProgramOutside } from "./program-outside";
 import { WaitingExec } from "./waiting-exec";
 
@@ -142,7 +142,7 @@ function terminalOf(options: ExecMaterial, program: ProgramOutside): Fd {
 
 /** A terminal is whose that opens it. One in a user namespace would open it as its root, who can then give it to the user. */
 function giveToOwner(slave: Fd, { pid, process: { user } }: ExecMaterial, program: ProgramOutside): void {
-  const owner = ownerBeside(pid, user);
+  const owner = ownerInNamespaceOf(pid, user);
   const [uid, gid] = [program.onHost("uid", owner.uid), program.onHost("gid", owner.gid)];
   const now = fileStatusOf(slave);
   // a group that isn't ours is the file system's own (devpts, gid=)

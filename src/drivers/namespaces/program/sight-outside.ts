@@ -10,7 +10,7 @@ import { components } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
 import type { Process } from "../../../oci/config";
 import { mayExecute } from "./may-execute";
-import { absoluteIn } from "./program";
+import { absoluteIn } from "./program-file";
 
 /** A program's container, of which only files are looked at. */
 export interface Outside {

@@ -5,9 +5,9 @@ import { type SeccompFilter, withoutListener } from "../../../linux/process/filt
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import type { Config } from "../../../oci/config";
 import type { State } from "../../../oci/state";
-import { keptForFilter } from "./final";
 import { homeOf, lastCapabilityStep } from "./identity";
-import { environmentOf } from "./program";
+import { keptForFilter } from "./prepared-program";
+import { environmentOf } from "./program-file";
 
 export interface StartHooks {
   state: State;

@@ -16,7 +16,7 @@ import { readMountinfo } from "../../../linux/mount/mountinfo";
 import type { Mount } from "../../../oci/config";
 import type { MountPlan } from "../../../oci/mount-options";
 import { logWarning } from "../../../output/log";
-import type { RootfsWork } from "./work";
+import type { RootfsWork } from "./rootfs-work";
 
 type Hierarchy = CgroupMounts["hierarchies"][number];
 

@@ -18,7 +18,7 @@ import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/
 import type { Config, LinuxDevice } from "../../../oci/config";
 import { DEVICE_TYPES } from "../../../oci/device-types";
 import { isBind } from "../../../oci/mount-options";
-import type { RootfsWork } from "./work";
+import type { RootfsWork } from "./rootfs-work";
 
 export interface Device extends Node {
   path: string;

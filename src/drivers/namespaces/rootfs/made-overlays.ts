@@ -6,7 +6,7 @@ import type { FileStatus } from "../../../linux/file/stat";
 import { type Filesystem, fitsFsconfig, newFilesystem } from "../../../linux/mount/filesystem";
 import type { Config } from "../../../oci/config";
 import { planOf } from "../../../oci/mount-options";
-import { hostOwnerOf, type NamespaceOwner } from "../birth/owner";
+import { hostOwnerOf, type NamespaceOwner } from "../birth/user-namespace-owner";
 import { specifiedFilesystem } from "./mount-filesystem";
 
 /** Options of an overlay that name directories (Documentation/filesystems/overlayfs.rst). */

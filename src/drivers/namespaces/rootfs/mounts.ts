@@ -29,7 +29,7 @@ import { logWarning } from "../../../output/log";
 import { mountCgroup } from "./cgroup-mount";
 import { copyUp } from "./copy-up";
 import { specifiedFilesystem } from "./mount-filesystem";
-import type { RootfsWork } from "./work";
+import type { RootfsWork } from "./rootfs-work";
 
 /** Loaded on first use. */
 const rare = {

@@ -15,7 +15,7 @@ import { privateProc, writeSysctls } from "../program/sysctl";
 import { bindConsole, setUpDevices } from "./devices";
 import { maskPaths, readonlyPaths } from "./masks";
 import { mountAll } from "./mounts";
-import type { RootfsContext, RootfsWork } from "./work";
+import type { RootfsContext, RootfsWork } from "./rootfs-work";
 
 function rootPropagation({ linux }: Config): RootPropagation {
   return ROOT_PROPAGATIONS[linux?.rootfsPropagation ?? ""];

@@ -23,13 +23,13 @@ export function ownerOf(config: Config): NamespaceOwner {
     return { uid: hasRoot(uidMappings) ? 0 : user.uid, gid: hasRoot(gidMappings) ? 0 : user.gid };
   }
   const pid = OF_PROCESS.exec(joined)?.[1];
-  return pid === undefined ? ROOT : ownerBeside(Number(pid), user);
+  return pid === undefined ? ROOT : ownerInNamespaceOf(Number(pid), user);
 }
 
 const ROOT: NamespaceOwner = { uid: 0, gid: 0 };
 
 /** The same in the user namespace of a process. */
-export function ownerBeside(pid: number, { uid, gid }: Pick<User, "uid" | "gid">): NamespaceOwner {
+export function ownerInNamespaceOf(pid: number, { uid, gid }: Pick<User, "uid" | "gid">): NamespaceOwner {
   return { uid: isMapped(pid, "uid", 0) ? 0 : uid, gid: isMapped(pid, "gid", 0) ? 0 : gid };
 }
 

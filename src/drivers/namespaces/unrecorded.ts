@@ -11,7 +11,7 @@ import { readStoredConfig } from "../../state/record";
  * are: a path from the top of the hierarchies. One that was relative to the cgroup of who made it, and systemd's scopes, are
  * known from the record alone; without a path they are beside this command's, if the container was made from the same place.
  */
-export function endRemains(root: string, id: ContainerId): void {
+export function removeUnrecorded(root: string, id: ContainerId): void {
   try {
     const config = readStoredConfig(root, id);
     const path = config.linux?.cgroupsPath ?? "";

@@ -7,7 +7,7 @@ import { logWarning } from "../../../output/log";
  * A process with those of its additional groups that it can have in the user namespace of `pid`: where setgroups(2) is denied none,
  * else those that are mapped. A group gives rights and takes none, so the others are left out, as with runc, and named.
  */
-export function withPossibleGroups(process: Process, pid: number): Process {
+export function withMappedGroups(process: Process, pid: number): Process {
   const { additionalGids = [], gid } = process.user;
   if (additionalGids.length === 0) return process;
   const denied = deniesGroups(pid);

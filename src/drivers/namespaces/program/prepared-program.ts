@@ -7,7 +7,7 @@ import { callerOpenFiles } from "../../../linux/process/rlimit";
 import type { Linux, Process } from "../../../oci/config";
 import { attributeSteps } from "./attributes";
 import { type IdentityOptions, takeIdentity } from "./identity";
-import { findProgram } from "./program";
+import { findProgram } from "./program-file";
 
 /** A container's program, and how this process becomes it. */
 export interface Program {

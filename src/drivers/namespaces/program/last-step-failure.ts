@@ -9,7 +9,11 @@ import { idsOnHost } from "./may-execute";
 import { sightOutside } from "./sight-outside";
 
 /** The error of a container's process that could not become its program, which is looked at from outside. */
-export function endFailure({ step, result }: FailedStep, config: Config, rootfs: Fd | undefined): HakoError {
+export function lastStepFailure(
+  { step, result }: FailedStep,
+  config: Config,
+  rootfs: Fd | undefined,
+): HakoError {
   const { path } = step;
   if (path === undefined || result >= 0) return stepError([{ ...step, args: [] }], [0, result]);
   return executionError(path, -result, sightOf(path, config, rootfs));

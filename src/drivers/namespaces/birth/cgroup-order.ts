@@ -5,7 +5,7 @@ import { planOf } from "../../../oci/mount-options";
  * Whether the container's process joins its cgroups before anything is mounted: hooks look for its cgroup, and what is copied is
  * the container's memory. Without either it joins last, so that the limits are the program's alone.
  */
-export function joinsFirst({ hooks, mounts }: Config): boolean {
+export function joinsCgroupsFirst({ hooks, mounts }: Config): boolean {
   const kinds = [hooks?.prestart, hooks?.createRuntime, hooks?.createContainer];
   if (kinds.some((list) => (list ?? []).length > 0)) return true;
   return copiesUp({ mounts });

@@ -10,9 +10,9 @@ import { limitSteps } from "../../../linux/process/rlimit";
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import { closeStep, executeStep, keepStep } from "../../../linux/steps/child-steps";
 import type { Process } from "../../../oci/config";
-import { openFilesFor, type Program, processLimits } from "./final";
+import { openFilesFor, type Program, processLimits } from "./prepared-program";
 
-export interface EndOptions {
+export interface LastStepsOptions {
   /** What start connects to. */
   startSocket: Fd;
   preserveFds: number;
@@ -26,11 +26,11 @@ export interface EndOptions {
  * Leaves the container's process its last steps, which it makes when `start` connects: it hands over the range in which they
  * are, and becomes the program. With hooks it waits in between until start tells it to.
  */
-export function leaveToStart(
+export function leaveLastSteps(
   remote: RemoteProcess,
   process: Process,
   program: Program,
-  options: EndOptions,
+  options: LastStepsOptions,
 ): void {
   remote.act(() => {
     const [connection, listener] = freeDescriptors(
@@ -69,7 +69,7 @@ function programSteps(
   { file, args, environment, filter, last }: Program,
   connection: number,
   listener: number,
-  { preserveFds, descriptors }: EndOptions,
+  { preserveFds, descriptors }: LastStepsOptions,
 ): Step[] {
   const limits = processLimits(process);
   const vectors = [stringVector(args), stringVector(environment)] as const;
