@@ -1,6 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { execInContainer } from "../container/exec";
-import { inheritance } from "../container/io/caller";
+import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { containerId } from "../oci/id";
 import { CONTAINER, PIDFD_SOCKET } from "./flags/common";
 
@@ -78,7 +78,7 @@ export default defineCommand({
   examples: ["hako exec web ls -l /", "hako exec -t --user www --env DEBUG=1 web sh"],
   async run({ args, rest, data: { globals } }) {
     // what a service manager hands over is for the container's first process
-    const { preserveFds } = inheritance(args["preserve-fds"]);
+    const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
     return await execInContainer({
       root: globals.root,
       id: containerId(args.container),

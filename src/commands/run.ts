@@ -4,7 +4,7 @@ import type { Arguments, ArgumentValues } from "../cli/arguments";
 import { defineCommand } from "../cli/command";
 import type { Globals } from "../cli/global-flags";
 import { checkedBundle } from "../container/bundle";
-import { inheritance } from "../container/io/caller";
+import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
 import { runContainer } from "../container/run/run";
 import { callerVariable } from "../linux/file/caller-environment";
@@ -78,7 +78,7 @@ async function runBundle(args: RunValues, watching: WatchOptions, globals: Globa
   const ended = endedRun();
   if (ended !== undefined) return endOf(ended, args.container, args.keep, globals);
   // first of all: a descriptor that the caller has not opened may be one of ours later
-  const { environment, preserveFds } = inheritance(args["preserve-fds"], callerVariable);
+  const { environment, preserveFds } = inheritedDescriptors(args["preserve-fds"], callerVariable);
   const bundle = checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
   const options = { ...createOptions(globals, args.container, args, preserveFds), ...watching, bundle };
   // as with runc and crun: callers take 1 for a container that could not be run, and signals are passed on, no more
@@ -92,7 +92,7 @@ async function runScript(
   watching: WatchOptions,
   globals: Globals,
 ): Promise<number> {
-  const { preserveFds } = inheritance(args["preserve-fds"]);
+  const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
   const id = idOf(args, globals.root);
   const bundle = rare.script.scriptBundle(id, args, command);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle };

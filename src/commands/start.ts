@@ -1,5 +1,5 @@
 import { defineCommand } from "../cli/command";
-import { notifySocket } from "../container/io/caller";
+import { callerNotifySocket } from "../container/io/inherited-descriptors";
 import { startAndNotify } from "../container/start";
 import { containerId } from "../oci/id";
 import { CONTAINER } from "./flags/common";
@@ -11,6 +11,6 @@ export default defineCommand({
   examples: ["hako start web"],
   run({ args, data: { globals } }) {
     const id = containerId(args.container);
-    startAndNotify({ root: globals.root, id, notifySocket: notifySocket() });
+    startAndNotify({ root: globals.root, id, notifySocket: callerNotifySocket() });
   },
 });

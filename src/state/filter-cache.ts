@@ -20,37 +20,37 @@ import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
 import { checkWay } from "./trusted-path";
 import { defaultRoot } from "./user-root";
 
-/** Set by build.ts: a hash of the compiler's source. Whoever changes that has another one in the same commit. */
+/** Set by build.ts: a hash of the compiler's sources, so that another compiler finds no filter of this one. */
 declare const HAKO_FILTER_COMPILER: string | undefined;
 
-/** A filter that programs can be started with, and what its profile was warned of. */
+/** A filter that programs can be started with, and the warnings about its profile. */
 export interface CachedFilter {
   filter: SeccompFilter;
   warnings: readonly string[];
 }
 
 const MAGIC = "hako bpf";
-/** Of a hash in hexadecimal digits. */
+/** The length of a hash in hexadecimal digits. */
 const HASH_LENGTH = 64;
 /** MAGIC, the key, the filter's length. */
 const HEADER = MAGIC.length + HASH_LENGTH + 4;
-/** Files in the cache, of which the oldest go, and the most that one holds: a filter has 32 KiB at most. */
+/** How many files the cache keeps, and how long one may be: a filter has 32 KiB at most. */
 const MOST_ENTRIES = 64;
 const LARGEST = 64 * 1024;
 const OTHERS = 0o077;
-/** Without these there is no cache, and nothing is wrong with that. */
+/** Errnos that mean that there is no cache, which is no error. */
 const NO_CACHE: readonly ErrnoName[] = ["ENOENT", "EACCES", "EPERM", "EROFS", "ENOTDIR"];
 
 /**
- * The name of what is compiled from a profile: a hash of all that decides it. undefined where hako runs from its sources, which
- * may be others each time. Nothing of it is asked of the kernel.
+ * The name of a compiled filter: a hash of all that decides what the compiler makes of a profile. undefined where hako runs from its
+ * sources, which may have changed since the last run.
  */
 export function filterKey(profile: Seccomp, noNewPrivileges: boolean): string | undefined {
   if (typeof HAKO_FILTER_COMPILER === "undefined") return undefined;
   return keyOf(profile, noNewPrivileges, [VERSION, COMMIT, HAKO_FILTER_COMPILER]);
 }
 
-/** `filterKey` for a given compiler. The listener's path and metadata are left out: they decide nothing of the filter. */
+/** `filterKey` for a given compiler. The listener's path and metadata are left out: the filter does not depend on them. */
 export function keyOf(
   { listenerPath: _, listenerMetadata: __, ...deciding }: Seccomp,
   noNewPrivileges: boolean,
@@ -59,20 +59,19 @@ export function keyOf(
   return hashOf(bytesOf(exactJson([MAGIC, NATIVE, compiler, noNewPrivileges, deciding])));
 }
 
-/** One that nobody can find two texts for: those who may choose a profile shall not choose another's filter. */
+/** A hash without known collisions: who may choose a profile must not be able to choose the filter of another one. */
 function hashOf(bytes: Uint8Array): string {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
 }
 
 /**
- * Filters that were compiled before, by what they were compiled from. The directory is this user's alone, and is looked at each
- * time; so is an entry, of which a part may be missing after a crash. Where there is no such directory, or anything is wrong with
- * it, all goes on without it.
+ * Filters that were compiled before, by a hash of what they were compiled from. Directory and entry are checked at each use: both must be this
+ * user's alone, and an entry must be whole, which it may not be after a crash. Without a good directory or entry the filter is compiled.
  */
 export class FilterCache {
   readonly directory: string;
 
-  /** Beside the directory where state is kept unless the caller says: it is of all of them. */
+  /** Beside the default state directory: all state directories of a user share one cache. */
   constructor(directory = `${defaultRoot()}-seccomp`) {
     this.directory = directory;
   }
@@ -105,7 +104,7 @@ export class FilterCache {
     });
   }
 
-  /** The directory, which must be this user's alone, as all that leads to it; undefined if there is none. */
+  /** Opens the directory; undefined if there is none, or if it or a directory above it is not this user's alone. */
   #open(): Fd | undefined {
     checkWay("seccomp filters", this.directory);
     const flags = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
@@ -126,7 +125,7 @@ export class FilterCache {
     return undefined;
   }
 
-  /** Whatever fails, the filter is compiled. */
+  /** A failure means that the filter is compiled. */
   #tolerant<T>(what: string, action: () => T): T | undefined {
     try {
       return action();
@@ -144,7 +143,7 @@ function tryOpen(directory: Fd | undefined, name: string, flags: number): Fd | n
   return opened < 0 ? opened : new Fd(opened, name);
 }
 
-/** What others own, or may write to, is nothing to this user. */
+/** Refuses a file that another user owns, or may read or write. */
 function checkOwner(path: string, { type, uid, mode }: FileStatus, wanted: FileStatus["type"]): void {
   const refuse = (why: string) => new HakoError({ code: "state", message: `${path} ${why}`, path });
   if (type !== wanted) throw refuse(`is a ${type}`);
@@ -159,7 +158,7 @@ function encode(key: string, { filter, warnings }: CachedFilter): Uint8Array {
   return concatenated([content, bytesOf(hashOf(content))]);
 }
 
-/** undefined if these are not the bytes that were written for the key, all of them. */
+/** The filter in an entry; undefined if the bytes are not all that was written for the key. */
 function decode(key: string, bytes: Uint8Array): CachedFilter | undefined {
   const end = bytes.length - HASH_LENGTH;
   if (end < HEADER) return undefined;
@@ -169,14 +168,14 @@ function decode(key: string, bytes: Uint8Array): CachedFilter | undefined {
   const program = HEADER + new DataView(bytes.buffer).getUint32(HEADER - 4, true);
   const filter = filterOfBytes(content.subarray(HEADER, program));
   if (filter === undefined) return undefined;
-  // of a text whose hash was right
+  // the hash was right, so the text is what hako wrote
   return { filter, warnings: JSON.parse(textOf(content.subarray(program))) as string[] };
 }
 
-/** Whoever looks for it meanwhile finds it whole, or nothing. */
+/** Writes an entry so that a reader finds it whole, or not at all. */
 function writeEntry(directory: Fd, name: string, bytes: Uint8Array): void {
   const temporary = `${name}.${process.pid}`;
-  // of a process of old that had this number
+  // left by an earlier process with this pid
   trySyscall("unlinkat", directory.number, temporary, 0);
   try {
     using file = openAt(directory, temporary, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
@@ -188,7 +187,7 @@ function writeEntry(directory: Fd, name: string, bytes: Uint8Array): void {
   }
 }
 
-/** The oldest files go, and what was left of a process that was killed is one of them. Done where one is added: that is seldom. */
+/** Removes the oldest files, those that killed processes left among them. Called when an entry is added, which is seldom. */
 function makeRoom(directory: Fd): void {
   const names = listNames(directory.path);
   if (names.length < MOST_ENTRIES) return;
@@ -200,7 +199,7 @@ function makeRoom(directory: Fd): void {
   }
 }
 
-/** When a file was written, in nanoseconds; one that has gone meanwhile is the oldest. */
+/** When a file was written, in nanoseconds; 0 for a file that has gone meanwhile. */
 function ageOf(path: string): bigint {
   const [seconds, nanoseconds] = statusAt(path, false)?.modified ?? [0n, 0];
   return seconds * 1_000_000_000n + BigInt(nanoseconds);

@@ -6,8 +6,8 @@ import { containerDirectory } from "./root";
 const FIRST_PID_NAMESPACE = 0xeffffffcn;
 
 /**
- * An id for a container that was given none, from this process's pid. Where the pid may be another process's too (in a pid namespace, or
- * where a container has outlived its hako) letters follow.
+ * An id for a container that was given none: this process's pid. Random letters follow where another container may have that id: in a pid
+ * namespace, whose pids are not the host's, or when a container has outlived its hako.
  */
 export function freeId(root: string): ContainerId {
   const plain = containerId(`run-${process.pid}`);

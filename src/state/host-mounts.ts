@@ -2,10 +2,10 @@ import { realPath } from "../linux/file/file";
 import { detach } from "../linux/mount/mount";
 import { readMountinfo } from "../linux/mount/mountinfo";
 
-/** The root file system of a container without a mount namespace: it is mounted on itself, with all of its mounts in it. */
+/** The root file system of a container without a mount namespace. It is mounted on itself, and the container's mounts lie in it. */
 export interface HostMounts {
   path: string;
-  /** How many mounts were there before; these stay. */
+  /** How many mounts were there before the container's; these stay. */
   before: number;
 }
 
@@ -13,7 +13,7 @@ function countAt(path: string): number {
   return readMountinfo().filter(({ mountpoint }) => mountpoint === path).length;
 }
 
-/** What has to be unmounted with a container without a mount namespace that is about to be made. */
+/** What will have to be unmounted with a container without a mount namespace; called before the container is made. */
 export function plannedHostMounts(rootfs: string): HostMounts {
   const path = realPath(rootfs);
   return { path, before: countAt(path) };

@@ -12,8 +12,8 @@ const WAIT_MS = 30_000;
 const LONGEST_PAUSE_MS = 20;
 
 /**
- * Holds a container for this process until it is disposed, or the process ends: a lock on its directory. undefined when
- * there is no such container, or it was deleted while we waited.
+ * Locks a container's directory until the result is disposed, or this process ends. undefined when there is no such container, or when it was
+ * deleted while this process waited for the lock.
  */
 export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd | undefined {
   checkRoot(root);
@@ -36,12 +36,12 @@ export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd
   return undefined;
 }
 
-/** Whether the locked directory is still the container's: it may have been deleted while we waited, and its id be another's by now. */
+/** Whether the locked directory is still the container's. While this process waited, the container may have been deleted and its id claimed anew. */
 function isStillThere(fd: Fd, directory: string): boolean {
   return statusAt(directory, false)?.inode === fileStatusOf(fd).inode;
 }
 
-/** Waits for the lock, but not for ever: who holds it may itself wait for something, a hook perhaps. */
+/** Waits for the lock, but not for ever: the holder may itself be waiting for something, such as a hook. */
 function waitForLock(fd: Fd, id: ContainerId, directory: string, wait: number): void {
   const deadline = performance.now() + wait;
   for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {

@@ -16,10 +16,10 @@ import { logWarning } from "../output/log";
 
 /** Mode of every directory of the store. */
 const MODE = 0o750;
-/** No id contains it, so what begins with it is ours: a claim or a removal that is under way, or was cut off. */
+/** No id contains this character. A name that begins with it is a claim or a removal, under way or cut off. */
 const TEMPORARY = "#";
 
-/** With the pid and the time it makes names that no other process and no later one uses; the pid says whose it is. */
+/** Makes names, with pid and time, that no other process uses, now or later. The pid tells which process the name belongs to. */
 let temporaries = 0;
 
 export interface Mapping {
@@ -30,17 +30,17 @@ export interface Mapping {
 /** Paths of a mapping that is to be removed. */
 export interface MappingRemoval {
   path: string;
-  /** What it is renamed to first, so that nobody sees a directory that is half removed. */
+  /** The name that the mapping gets first, so that nobody sees it half removed. */
   temporary: string;
-  /** What is then to be removed, in this order. */
+  /** The paths to remove then, in this order. */
   directories: readonly string[];
-  /** Goes with the last mapping. */
+  /** The store's directory, which goes with the last mapping. */
   store: string;
 }
 
 /**
- * Which container is in which sandbox: a directory for each container that holds one entry, the sandbox's id. The store's own
- * directory comes with the first one and goes with the last.
+ * Which container is in which sandbox: a directory for each container, with one entry, the sandbox's id. The store's own directory comes with
+ * the first mapping and goes with the last.
  */
 export class MappingStore {
   readonly directory: string;
@@ -141,7 +141,7 @@ export class MappingStore {
     this.#removeIfEmpty();
   }
 
-  /** What `delete` does for a whole mapping, for whoever does it without this class. */
+  /** What `delete` does with a whole mapping, as paths, for the attendant, which does it without this class. */
   removal(container: ContainerId, sandbox: SandboxId): MappingRemoval {
     const temporary = this.#temporary();
     return {
@@ -165,7 +165,7 @@ export class MappingStore {
     removeTree(temporary);
   }
 
-  /** Removes claims and removals that were cut off: those of processes that are gone. */
+  /** Removes claims and removals of processes that have ended in the middle. */
   #sweep(): void {
     for (const name of this.#names()) {
       const pid = /^#(\d+)\./.exec(name)?.[1];
@@ -190,7 +190,7 @@ export class MappingStore {
     return others.map(({ container }) => container);
   }
 
-  /** All mappings by the container's name; a broken one is a warning, and left out. */
+  /** All mappings, ordered by the container's id. A broken one is left out with a warning. */
   list(): Mapping[] {
     const mappings: Mapping[] = [];
     for (const name of this.#names()) {

@@ -18,7 +18,7 @@ import { keepUserRoot } from "./user-root";
 const OTHERS_WRITE = 0o022;
 const OTHERS = 0o077;
 export const RECORD = "state.json";
-/** The config.json that the container was made from: what later becomes of the bundle's own doesn't matter. */
+/** A copy of the config.json that the container was made from: later changes of the bundle don't matter. */
 export const CONFIG = "config.json";
 /** The compiled filter, if there is one. */
 export const FILTER = "seccomp.bpf";
@@ -26,15 +26,14 @@ export const FILTER = "seccomp.bpf";
 /** The socket at which a created container waits for `start`; gone when its program has been started. */
 export const START_SOCKET = "start.sock";
 
-/** All that create, start and restore make in a container's directory. What they mount is out of the host's sight. */
+/** All files that create, start and restore make in a container's directory. Their mounts are not seen on the host. */
 const OWN_FILES: ReadonlySet<string> = new Set([RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET]);
 const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", "rootfs", "rootfs.scratch", "criu-root"]);
 
 const checked = new Set<string>();
 
 /**
- * Refuses a state directory that somebody else may write to: what is stored there says which processes are killed and which
- * programs run as hooks.
+ * Refuses a state directory that another user may write to: its files say which processes hako kills, and which programs it runs as hooks.
  */
 export function checkRoot(root: string): void {
   if (checked.has(root)) return;
@@ -66,7 +65,7 @@ export function containerDirectory(root: string, id: ContainerId): string {
   return join(resolve(root), id);
 }
 
-/** Claims an id for this process: of several exactly one makes the directory. */
+/** Claims an id by making its directory: of several processes exactly one succeeds. */
 export function claimId(root: string, id: ContainerId): void {
   checkRoot(root);
   makeDirectories(root, 0o711);
@@ -85,14 +84,14 @@ export function unclaimId(root: string, id: ContainerId): void {
   try {
     removeDirectory(containerDirectory(root, id));
   } catch (error) {
-    // it is another command's by now, or nobody's
+    // another command has claimed or removed it meanwhile
     if (!hasErrno(error, "ENOTEMPTY", "ENOENT")) throw error;
   }
 }
 
 /**
- * The name of something in a container's directory that is none of hako's; undefined if all is. A directory of another's that
- * is beside those of the containers has no record either, as one that is left of a `create` that was killed.
+ * The name of a file that hako never makes in a container's directory; undefined if there is none. Neither somebody else's directory nor one that
+ * a killed `create` left has a record: this tells them apart.
  */
 export function foreignName(root: string, id: ContainerId): string | undefined {
   const directory = containerDirectory(root, id);
@@ -101,7 +100,7 @@ export function foreignName(root: string, id: ContainerId): string | undefined {
     const path = join(directory, name);
     const status = statusAt(path, false);
     if (status === undefined) return false;
-    // a bundle has such a file too, but seldom one that only its owner reads
+    // a bundle has a config.json too, but seldom one that its owner alone may read
     if (name === CONFIG && !names.includes(RECORD) && (status.mode & OTHERS) !== 0) return true;
     if (status.type !== "directory") return !OWN_FILES.has(name);
     return !OWN_DIRECTORIES.has(name) || listNames(path).some((inner) => inner !== "notify.sock");
@@ -111,23 +110,23 @@ export function foreignName(root: string, id: ContainerId): string | undefined {
 export function removeContainerDirectory(root: string, id: ContainerId): void {
   const directory = containerDirectory(root, id);
   if (statusAt(directory, false)?.type === "directory") {
-    // the record last: as long as anything is there it says what it is
+    // the record goes last: as long as anything is left, it says what that is
     for (const name of listNames(directory)) if (name !== RECORD) removeTree(join(directory, name));
   }
   removeTree(directory);
 }
 
-/** Whether anything at all is known of a container. */
+/** Whether a container has a directory. */
 export function hasDirectory(root: string, id: ContainerId): boolean {
   return statusAt(containerDirectory(root, id))?.type === "directory";
 }
 
-/** Whether a `create` has begun to make the container; it does so under the lock. */
+/** Whether a container has a record. `create` writes it under the lock, before it makes anything else. */
 export function hasRecord(root: string, id: ContainerId): boolean {
   return statusAt(join(containerDirectory(root, id), RECORD)) !== undefined;
 }
 
-/** The ids below `root`, in order; what is no container's directory is left out. */
+/** The ids of the containers below `root`, in order. Other directories are left out. */
 export function containerIds(root: string): ContainerId[] {
   checkRoot(root);
   let names: string[];

@@ -26,7 +26,7 @@ const rare = {
   },
 };
 
-/** Compiles the profile of a config, unless that was done, and keeps the filter for `exec`. */
+/** Stores the filter of a config's profile for `exec`, and returns it. It comes from the cache, or the profile is compiled. */
 export function makeFilter(
   root: string,
   id: ContainerId,
@@ -56,7 +56,7 @@ function compiled(config: Config): SeccompFilter | undefined {
   return made.filter;
 }
 
-/** The compiler with its tables is loaded for those whose profile is not in the cache. */
+/** Compiles a profile. The compiler and its tables are loaded for this alone. */
 function compileFilter(profile: Seccomp, noNewPrivileges: boolean): CachedFilter {
   // as with runc, whose callers may know of calls that are newer than hako
   const warnings = rare.unknownCalls

@@ -9,9 +9,8 @@ const OTHERS_WRITE = 0o002;
 const STICKY = 0o1000;
 
 /**
- * Refuses a path that somebody else may lead elsewhere: each directory on the way to it, as far as it is there, has to belong to
- * this user or to root, and be writable for nobody else, unless it has the sticky bit and so keeps what is in it for its owners
- * (as sudo and sshd look at theirs). `what` is what errors call it.
+ * Refuses a path that another user could lead elsewhere, as sudo and sshd do. Each existing directory on the way must belong to this user or to
+ * root, and nobody else may write to it, unless the sticky bit keeps its entries for their owners. Errors call the path `what`.
  */
 export function checkWay(what: string, path: string): void {
   const names = ["", ...components(resolve(path))];
@@ -24,7 +23,7 @@ export function checkWay(what: string, path: string): void {
     if (status.type !== "symlink") continue;
     const target = statusAt(way);
     if (target === undefined) return;
-    // what it leads to, and all on the way there
+    // the target of a link, and every directory on the way there
     const real = realPath(way);
     checkWay(what, real);
     if (!isPath) checkStatus(what, path, real, target);
@@ -46,7 +45,7 @@ function checkStatus(what: string, path: string, way: string, { uid, gid, mode, 
   if (group || (mode & OTHERS_WRITE) !== 0) refuse("is writable for others");
 }
 
-/** In a user namespace root, and all others, may be nobody: whom "/" belongs to can do everything anyway. */
+/** Trusted are root, this user, and the owner of "/", who can do everything anyway: in a user namespace root may appear as another user. */
 function isTrusted(uid: number): boolean {
   return uid === 0 || uid === effectiveUser() || uid === statusAt("/")?.uid;
 }

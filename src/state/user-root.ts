@@ -4,19 +4,19 @@ import { isRootless } from "../linux/process/rootless";
 
 const STICKY = 0o1000;
 
-/** Where an ordinary user's state is kept, for as long as the session lives; as runc. undefined without a session. */
+/** An ordinary user's state directory, which lives as long as the session; as runc. undefined without a session. */
 export function userRoot(): string | undefined {
   const directory = callerVariable("XDG_RUNTIME_DIR");
   return directory === undefined || directory === "" ? undefined : `${directory}/hako`;
 }
 
-/** Where state is kept unless the caller says. */
+/** The default of --root. */
 export function defaultRoot(): string {
   const own = userRoot();
   return own !== undefined && isRootless() ? own : "/run/hako";
 }
 
-/** Whoever tidies up there leaves what has the sticky bit (XDG Base Directory Specification). */
+/** Sets the sticky bit: who tidies up in a runtime directory leaves such files (XDG Base Directory Specification). */
 export function keepUserRoot(root: string): void {
   if (root !== userRoot()) return;
   const mode = statusAt(root)?.mode ?? STICKY;
@@ -24,7 +24,7 @@ export function keepUserRoot(root: string): void {
   try {
     changeMode(root, mode | STICKY);
   } catch (error) {
-    // another user's, root's perhaps
+    // another user owns it, root perhaps
     if (!hasErrno(error, "EPERM")) throw error;
   }
 }

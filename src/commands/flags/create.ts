@@ -1,6 +1,6 @@
 import type { Arguments, ArgumentValues } from "../../cli/arguments";
 import type { Globals } from "../../cli/global-flags";
-import { notifySocket } from "../../container/io/caller";
+import { callerNotifySocket } from "../../container/io/inherited-descriptors";
 import { containerId } from "../../oci/id";
 import { BUNDLE, PIDFD_SOCKET } from "./common";
 
@@ -54,6 +54,6 @@ export function createOptions(
     noPivot: values["no-pivot"],
     noNewKeyring: values["no-new-keyring"],
     preserveFds,
-    notifySocket: notifySocket(),
+    notifySocket: callerNotifySocket(),
   };
 }

@@ -6,7 +6,7 @@ import type { EnvironmentLine } from "../../oci/environment";
 const NUMBER = /^\d{1,5}$/;
 
 /** What the container's program inherits from the caller beside standard streams. */
-export interface Inheritance {
+export interface InheritedDescriptors {
   /** How many descriptors from 3 on. */
   preserveFds: number;
   /** Lines of the environment that describe the descriptors. */
@@ -17,11 +17,11 @@ export interface Inheritance {
  * The descriptors of socket activation (sd_listen_fds(3)) and of `--preserve-fds N`, in this order, as with runc. Those of socket activation
  * are meant for this process if LISTEN_PID is its pid. A number that the caller has not opened is refused: by now it may be a descriptor of hako's.
  */
-export function inheritance(
+export function inheritedDescriptors(
   preserve: string,
   variable: (name: string) => string | undefined = () => undefined,
   pid = process.pid,
-): Inheritance {
+): InheritedDescriptors {
   if (!NUMBER.test(preserve)) {
     const message = `--preserve-fds: ${JSON.stringify(preserve)} is not a number`;
     throw new HakoError({ code: "usage", message });
@@ -47,7 +47,7 @@ export function inheritance(
 }
 
 /** Where a service manager wants to hear that the program is ready (sd_notify(3)). */
-export function notifySocket(): string | undefined {
+export function callerNotifySocket(): string | undefined {
   return callerVariable("NOTIFY_SOCKET") || undefined;
 }
 
