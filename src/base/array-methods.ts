@@ -126,7 +126,7 @@ const METHODS = {
   },
 };
 
-/** A place that there is no element at is no hole to the array that is made. */
+/** Array.from: holes of the source are `undefined` in the array that is made. */
 function from<T, R>(
   source: Iterable<T> | ArrayLike<T>,
   callback?: (value: T, index: number) => R,

@@ -76,7 +76,7 @@ export class HakoError extends Error {
     return hints.length === 0 ? undefined : inOneLine(hints.join("; "));
   }
 
-  /** This error, and what it came from; something else than an error has no cause. */
+  /** This error, its cause, the cause of that, and so on; the last may be a thrown value that is no error. */
   #causes(): unknown[] {
     const found: unknown[] = [];
     for (let each: unknown = this; each !== undefined; each = each instanceof Error ? each.cause : undefined)
@@ -109,8 +109,8 @@ function nodeMessage(error: Error, errno: string | undefined): string {
 }
 
 /**
- * Runs `action`; a failure becomes the cause of an error that says what was being done. What else is known of it may be
- * found out then, from the failure: that costs nothing when all goes well.
+ * Runs `action`; its failure becomes the cause of an error whose message says what was being done. `more` may find other parts
+ * out from the cause: that costs nothing when all goes well.
  */
 export function during<T>(
   message: string,

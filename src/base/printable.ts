@@ -1,10 +1,10 @@
-/** What of a text is shown that may have been written by somebody hostile, or by mistake, for a terminal and for people. */
+/** How text is shown on a terminal that somebody hostile may have written, or somebody by mistake. */
 
 /** Bytes that belong to no character (see linux/bytes.ts), and how JSON.stringify writes them. */
 const BYTES = /(?<!\\)\\udc([89a-f][0-9a-f])|[\udc80-\udcff]/gu;
 /** A run of letters without a blank; longer than any path is. */
 const LONG_WORD = /\S{4097,}/g;
-/** A line of this many letters can still be read; what is longer has been made so. */
+/** A line of so many letters can still be read; a longer one was made to be long. */
 const LONG_LINE = 8192;
 /** How many letters are shown of a word that is too long. */
 const SHOWN = 400;

@@ -14,7 +14,7 @@ export class UndoStack {
     this.#steps.push({ what, undo });
   }
 
-  /** Something that the steps need; it is disposed of after them, or at the end when they are not needed. */
+  /** Takes a resource that the steps need; it is disposed of after they were made, or at the end if they are not needed. */
   own(resource: Disposable): void {
     this.#owned.push(resource);
   }

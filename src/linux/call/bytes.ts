@@ -12,12 +12,15 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 /** A byte from 0x80 on that belongs to no character is the UTF-16 unit of this number plus the byte. */
 const ESCAPED = 0xdc00;
 const REPLACEMENT = "\ufffd";
-/** `REPLACEMENT` in UTF-8. The decoder gives the same character for bytes that are none, so the bytes have to be looked at. */
+/**
+ * `REPLACEMENT` in UTF-8. The decoder also puts this character in the place of bytes that are no text: the bytes tell which it
+ * is.
+ */
 const REPLACEMENT_BYTES = [0xef, 0xbf, 0xbd];
 /** Runs of bytes that belong to no character, and other text. */
 const RUNS = /[\udc80-\udcff]+|[^\udc80-\udcff]+/gu;
 
-/** The bytes of a text: UTF-8, and the bytes that are none where `textOf` has found such. */
+/** The bytes of a text: UTF-8, and for each of U+DC80 to U+DCFF the byte that `textOf` had found. */
 export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   if (text.isWellFormed()) return encoder.encode(text);
   const parts = text.match(RUNS) ?? [];

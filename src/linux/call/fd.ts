@@ -2,7 +2,7 @@ import { HakoError } from "../../base/errors";
 import { actAs, currentActor } from "./actor";
 import { syscall, trySyscall } from "./syscall";
 
-/** A file descriptor with one owner, who closes it: `using fd = …`. It is one of the process that acted when it was opened. */
+/** A file descriptor with one owner, who closes it: `using fd = …`. It belongs to the process that acted when it was opened. */
 export class Fd {
   #number: number;
   readonly #holder = currentActor();
@@ -76,7 +76,7 @@ export class FdList {
   }
 }
 
-/** The number that the next descriptor of this process gets, and the one after that if it is needed. */
+/** The two lowest free numbers of descriptors of whoever acts; the second is 0 unless `both` are asked for. */
 export function freeDescriptors(both: boolean): [number, number] {
   const first = syscall("dup", 0);
   const second = both ? syscall("dup", 0) : 0;

@@ -19,8 +19,9 @@ const LONGEST = (PLACE_SIZE - 1) / 3;
 const places: { bytes: Uint8Array; at: number }[] = [];
 
 /**
- * Puts a text in the place of this number, NUL-terminated, where it stays until the next one comes there; its address. undefined
- * for a text that is `cString`'s business. It takes half the time: no memory of its own, and no question where that is.
+ * Puts a text, NUL-terminated, into the reused buffer of this number, where it stays until the next text comes there; returns
+ * its address. undefined for a text that needs `cString`. It takes half the time of `cString`: no new memory, and no question
+ * where that is.
  */
 export function placedText(number: number, text: string): number | undefined {
   if (number >= PLACES || text.length > LONGEST || !text.isWellFormed() || text.includes("\0"))
@@ -104,8 +105,8 @@ export function stringVector(texts: readonly (string | Uint8Array)[]): PointingM
 }
 
 /**
- * The same of strings of this process that lie one behind the other, each with its NUL, and begin at these places, and of one
- * more. The caller keeps them.
+ * A NULL-terminated array of strings that lie one behind the other in `bytes`, each with its NUL, and begin at `starts`, and of
+ * one more. The caller keeps the memory of all.
  */
 export function ownVector(bytes: Uint8Array, starts: readonly number[], more?: Uint8Array): Int32Array {
   const vector = new Int32Array(2 * (starts.length + 2));

@@ -19,7 +19,9 @@ export function lastErrno(): number {
   return read.i32(errnoAddress as never, 0);
 }
 
-/** The memory of the call that is being made, or was last: as long as it is named here, it stays. */
+/**
+ * The memory of the call that is being made, or of the last one: named here, it is not collected before the kernel has read it.
+ */
 const held: Memory[] = [];
 /** How many texts the call that is being made has so far. */
 let texts = 0;
@@ -45,8 +47,8 @@ function raw(name: SyscallName, args: readonly SyscallArgument[]): number {
 let call: ReturnType<typeof libc> | undefined;
 
 /**
- * Without a loop over the arguments, and closures: they cost an interpreter more than many a system call. So does a look past
- * the end of a list, and a function that gives a number back as it is.
+ * Makes a system call by this thread. The arguments are written out one by one: loops, closures, reads past the end of a list
+ * and functions that only hand a number on cost an interpreter more than many a system call does.
  */
 function made(name: SyscallName, args: readonly SyscallArgument[]): number {
   call ??= libc("syscall");
@@ -109,7 +111,7 @@ export function tryLibc(name: SystemFunction, ...args: Given[]): number {
   return actor === undefined ? tryLibcHere(name, ...args) : actor.call(name, args);
 }
 
-/** `tryLibc` for any function of libc, by this thread: what is no system call, no other process can make for it. */
+/** `tryLibc` by this thread, for any function of libc: another process can make nothing but system calls. */
 export function tryLibcHere(name: LibcFunction, ...args: Given[]): number {
   const call = libc(name);
   const words = args.map((given) =>

@@ -18,7 +18,7 @@ export function stepError(
   return systemError(what, -result, undefined, hint).with({ syscall: step?.call });
 }
 
-/** Makes the steps' system calls, one after the other, as steps of a process that has nothing else to do would be made. */
+/** Has whoever acts make the steps; throws the error of the one that fails. */
 export function perform(steps: readonly Step[]): void {
   checkWalk(steps, walkSteps(steps));
 }
@@ -28,13 +28,13 @@ export function checkWalk(steps: readonly Step[], walk: Walk): void {
   if (walk[0] < steps.length) throw stepError(steps, walk);
 }
 
-/** The same for whoever wants to know where it ends. */
+/** Has whoever acts make the steps, up to the first that is no success. */
 export function walkSteps(steps: readonly Step[]): Walk {
   const actor = currentActor();
   return actor === undefined ? walkHere(steps) : actor.walk(steps);
 }
 
-/** The same by this thread, whoever acts. */
+/** Makes the steps by this thread, whoever acts. */
 export function walkHere(steps: readonly Step[]): Walk {
   let result = 0;
   for (const [index, { call, args, success }] of steps.entries()) {

@@ -7,7 +7,7 @@ import { readBytes } from "./file";
  */
 let text: string | undefined;
 
-/** Begins names of variables with which hako starts itself again: they are nobody else's. */
+/** How names of variables begin with which hako starts itself again; programs of the caller's don't get them. */
 const OWN = "HAKO_AGAIN_";
 let own: readonly string[] = [];
 
@@ -29,13 +29,16 @@ export function callerEnvironment(): readonly string[] {
   return environmentText().split("\0").slice(1, -1);
 }
 
-/** What an attendant that gives way says in the last such line of this name: none of the caller's, should there be one. */
+/**
+ * The value of a variable of hako's own, which an attendant has put behind the caller's: the last line of this name, for the
+ * caller may have one too.
+ */
 export function ownVariable(name: `${typeof OWN}${string}`): string | undefined {
   environmentText();
   return own.findLast((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
-/** The same for programs that Bun starts. */
+/** The caller's environment as an object, for programs that Bun starts. */
 export function callerVariables(): Record<string, string> {
   const pairs = callerEnvironment().map((line) => {
     const equals = line.indexOf("=");
@@ -59,7 +62,10 @@ export function callerArguments(given: readonly string[]): readonly string[] {
   return textOf(ownBytes("cmdline")).split("\0").slice(0, -1).slice(-given.length);
 }
 
-/** Read once: later this process may hide, and then an ordinary user's may not look at itself (proc_pid_environ(5)). */
+/**
+ * Read once: later this process may make itself undumpable, and an ordinary user's process that has may not read these files of
+ * its own (proc_pid_environ(5)).
+ */
 const read: { cmdline?: Uint8Array; environ?: Uint8Array } = {};
 
 /** What procfs has of this process's own. */

@@ -25,14 +25,14 @@ export function sealedProgram(name: string, write: (file: Fd) => void): Fd {
 }
 
 /**
- * Nobody executes the program any more; processes that have, go on. In a container it can be named: /proc/self/exe of the process
- * that is about to execute what it was told to.
+ * Takes the right to execute a program of hako's from everybody; processes that have executed it go on. In a container it has a
+ * name: /proc/self/exe of the process that waits to execute the container's program.
  */
 export function forbidExecution(program: Fd): void {
   perform([forbidStep(program)]);
 }
 
-/** The same for whoever makes this system call. */
+/** `forbidExecution` as a step. */
 export function forbidStep(program: Fd): Step {
   return { what: `${program.name}: fchmod`, call: "fchmod", args: [program.number, 0] };
 }
@@ -42,7 +42,7 @@ export function memoryFile(name: string): Fd {
   return create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING, MFD_NOEXEC_SEAL);
 }
 
-/** Nobody changes the size of such a file any more: whoever maps it would be killed where it ends (SIGBUS). */
+/** Fixes the size of a file: whoever maps a file is killed (SIGBUS) for a read behind its end, should somebody shorten it. */
 export function sealSize(file: Fd): void {
   syscallOn(file.name, "fcntl", file.number, F.ADD_SEALS, SIZE_SEALS);
 }

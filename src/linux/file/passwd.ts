@@ -4,8 +4,8 @@ import { readText } from "./file";
 const FIELDS = 7;
 
 /**
- * The rows of a file such as /etc/passwd in which a word occurs, by their fields, one after the other: whoever wrote the file
- * chose how many it has, and all of them at once would take many times its size.
+ * The rows of a file such as /etc/passwd in which a word occurs, split into fields, one at a time: an image's file may have
+ * millions of rows, and all of them at once would take many times its size.
  */
 export function* rowsWith(text: string, word: string): Generator<string[]> {
   for (let at = text.indexOf(word); at >= 0; ) {
@@ -17,7 +17,7 @@ export function* rowsWith(text: string, word: string): Generator<string[]> {
   }
 }
 
-/** The first row in which a field is a word, and which is the one. */
+/** The first row that has this field and that `isIt` accepts. */
 export function findRow(text: string, field: string, isIt: (row: string[]) => boolean): string[] | undefined {
   for (const row of rowsWith(text, `${field}:`)) if (isIt(row)) return row;
   return undefined;

@@ -42,7 +42,9 @@ export function join(...parts: readonly string[]): string {
   return normalize(joined);
 }
 
-/** The absolute path of the last one, seen from those before it and from the working directory; no slash at its end. */
+/**
+ * The absolute path of the last argument, relative to those before it and to the working directory; without a slash at its end.
+ */
 export function resolve(...paths: readonly string[]): string {
   let resolved = "";
   for (const path of paths) {

@@ -2,9 +2,9 @@ import { AT, F, O } from "../call/constants";
 import { syscallOn, trySyscall } from "../call/syscall";
 
 /**
- * Has every program that is executed from here find its standard streams open. Where the caller has closed one, Bun has opened
- * the null device in its place, but for itself alone (close-on-exec): the first file that a program opens would become
- * what others write their errors to.
+ * Makes descriptors 0 to 2 open for every program that this process executes. Where the caller has closed one, Bun has opened
+ * /dev/null in its place, but close-on-exec: in the program that follows the first file that is opened would get the number, and
+ * others' error messages.
  */
 export function passStandardStreams(): void {
   for (let stream = 0; stream <= 2; stream++) {

@@ -105,7 +105,7 @@ class Statx implements FileStatus {
 
 /** Where a descriptor is open. */
 export interface OpenPlace {
-  /** What it is open on, and through which mount: the same for the same place. */
+  /** Names the file and the mount through which it is open: equal for two descriptors of one place. */
   name: string;
   /** It is the root of a mount (STATX_ATTR_MOUNT_ROOT; Linux 5.8). */
   mountRoot: boolean;
@@ -144,7 +144,10 @@ export interface MountStatus {
   full: "blocks" | "inodes" | undefined;
 }
 
-/** By the system call itself: in a container's mount namespace no symbol of libc's can be looked up any more. */
+/**
+ * What `MountStatus` tells. By the system call itself: in a container's mount namespace no symbol of libc's can be looked up any
+ * more.
+ */
 export function mountStatusOf(fd: Fd): MountStatus {
   const words = new BigUint64Array(32);
   syscallOn(fd.name, "fstatfs", fd.number, words);

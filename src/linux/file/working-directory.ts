@@ -4,7 +4,9 @@ import { textOf } from "../call/bytes";
 import { LIMIT } from "../call/constants";
 import { systemError, trySyscall } from "../call/syscall";
 
-/** The caller's. An error where it has none that has a path: what is relative to it is nowhere. */
+/**
+ * The path of the caller's working directory. An error where that was deleted or unmounted: a relative path leads nowhere then.
+ */
 export function workingDirectory(): string {
   const buffer = new Uint8Array(LIMIT.PATH_MAX);
   const length = trySyscall("getcwd", buffer, buffer.length);

@@ -67,7 +67,10 @@ const ONLY_MOUNT: ReadonlySet<string> = new Set(["iversion", "silent"]);
 /** An option of procfs since Linux 6.18 (fs/proc/root.c). */
 const PID_NAMESPACE = "pidns";
 
-/** Whether a procfs that shows a pid namespace is made from outside of it by this kernel; the making may fail all the same. */
+/**
+ * Whether this kernel can make a procfs of a pid namespace from outside of that (Linux 6.18); to make it may still fail for
+ * other reasons.
+ */
 export function showsFromOutside(pidNamespace: Fd): boolean {
   const opened = trySyscall("fsopen", "proc", FSOPEN.CLOEXEC);
   if (opened < 0) return true;
@@ -117,7 +120,7 @@ function optionSteps({ source, options = [], pidNamespace }: Filesystem, context
   return steps;
 }
 
-/** Makes steps of a file system in one go; the result of the last. */
+/** Makes steps of a file system in one walk; the result of the last one. */
 function configure(filesystem: Filesystem, context: Fd, steps: readonly Step[]): number {
   const [made, result] = walkSteps(steps);
   const step = steps[made];
@@ -131,7 +134,7 @@ function openFilesystem(filesystem: Filesystem): Fd {
   return new Fd(opened);
 }
 
-/** A file system that is told its options, and is not made yet: nothing has changed. */
+/** A file system that has taken its options, and is not made yet: nothing has changed on the host. */
 export function configuredFilesystem(filesystem: Filesystem): Fd {
   return prepared(filesystem.context ?? openFilesystem(filesystem), (context) => {
     configure(filesystem, context, optionSteps(filesystem, context));

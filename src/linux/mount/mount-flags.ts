@@ -35,8 +35,9 @@ export function mountOnto(target: Fd, filesystem: Omit<Filesystem, "attributes">
 }
 
 /**
- * As `newFilesystem` for an overlay with a long lowerdir, or a flag of old. mount(2) needs a place: it is in a file system of its
- * own, on a directory of this mount namespace, for a moment. In one that others may change we could not find the mount again.
+ * As `newFilesystem`, for an overlay with a lowerdir that is too long for fsconfig, or a flag that fsconfig does not know.
+ * mount(2) needs a mount point: for a moment a tmpfs of hako's own lies on `place`, a directory of this mount namespace, and the
+ * mount is made in it. In a directory that others may change, hako could not be sure to find its mount again.
  */
 export function mountCovered(filesystem: Omit<Filesystem, "attributes">, place: Fd): Fd {
   using cover = newFilesystem({ type: "tmpfs", source: "tmpfs" });
@@ -75,8 +76,8 @@ export interface Remount {
 const UNSAID = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
 
 /**
- * Changes the mount whose root a descriptor is, and its file system, to what is said: what is not said is off (mount(2)
- * "MS_REMOUNT"), but for what the kernel has locked.
+ * Sets the attributes of the mount whose root `target` is, and the options of its file system. What `remount` does not say is
+ * off (mount(2), "MS_REMOUNT"), except what the kernel has locked.
  */
 export function remountAt(target: Fd, remount: Remount): void {
   const { set = 0 } = remount.attributes;

@@ -75,8 +75,8 @@ export function setMountAttributes(place: Place, attributes: MountAttributes): v
 }
 
 /**
- * What can be taken from a mount, one after the other. The kernel locks all but the last of these where a mount came from the
- * mount namespace of a more privileged user namespace (fs/namespace.c, lock_mnt_tree): there nobody takes them away.
+ * Attributes that can be cleared, in turn. The kernel locks all but the last of them where a mount came from the mount namespace
+ * of a more privileged user namespace (fs/namespace.c, lock_mnt_tree): nobody in the less privileged one can clear them.
  */
 const CLEARABLE: readonly number[] = [
   ATTR.RDONLY,
@@ -89,8 +89,9 @@ const CLEARABLE: readonly number[] = [
 ];
 
 /**
- * As `setMountAttributes` for one mount, but that what the kernel has locked stays: "rw" or "exec" say that nothing shall be
- * added, and clients write them by themselves. What is to be set is set, or it fails; nothing is locked that could be cleared.
+ * As `setMountAttributes` for one mount, but attributes that the kernel has locked stay: clients write "rw" or "exec" by
+ * themselves, and mean that nothing is to be added. An attribute that is to be set is set, or the call fails; an attribute that
+ * can be cleared is cleared.
  */
 export function setUnlockedAttributes(place: Place, { set = 0, clear = 0 }: MountAttributes): void {
   try {
@@ -104,7 +105,7 @@ export function setUnlockedAttributes(place: Place, { set = 0, clear = 0 }: Moun
   }
 }
 
-/** Takes the attributes away that are not locked; those that are. */
+/** Takes attributes from a mount one by one; returns those that are locked, and stay. */
 export function clearUnlocked(place: Place, attributes: number): number {
   let locked = 0;
   for (const bits of CLEARABLE) {
@@ -127,8 +128,8 @@ export function mapOwners(tree: Fd, userNamespace: Fd, recursive: boolean): void
 }
 
 /**
- * Puts a detached tree, or an attached one that moves, onto a target; the tree's descriptor is then its root there. With `name` that is
- * what is in the target by this name, and no link is followed.
+ * Attaches a detached tree, or moves an attached one, to a target; the tree's descriptor is then the root of the mount. With
+ * `name` the target is what has this name in the directory `target`, and a link is not followed.
  */
 export function attachTree(tree: Fd, target: Place, name = ""): void {
   const [dir, own] = at(target);
