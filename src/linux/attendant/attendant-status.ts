@@ -17,7 +17,7 @@ export function statusOfDigits(digits: string): number {
 /** In the exit status of a process that a signal has ended. */
 export const SIGNALLED = 128;
 
-/** Of what an attendant has come to: what is beyond the statuses of processes. An error number is added. */
+/** What an attendant may come to that is no exit status of a process; to the first two an errno is added. */
 export const CAME_TO = { unwritten: 0x100, unread: 0x200, broken: 0x300 } as const;
 
 const ERRNO = 0xff;

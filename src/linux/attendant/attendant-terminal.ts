@@ -39,8 +39,8 @@ const UNREAD = SIGNALLED + SIG.PIPE;
 const [INPUT, OUTPUT] = [0, 1];
 
 /**
- * The relay of a terminal's master to standard input and output, as `relay` of terminal.ts is for a command that stays: raw mode
- * and window size, both ways at once whichever of them waits, the end of input, a reader that goes away.
+ * Connects a terminal's master to standard input and output, as `relay` (relay.ts) does for a command that stays: raw mode,
+ * window size, both directions at once whichever of them has to wait, the end of input, a reader that goes away.
  */
 export class AttendedTerminal implements AttendantPart {
   readonly signals = [SIG.WINCH, ...FATAL];
@@ -119,7 +119,10 @@ export class AttendedTerminal implements AttendantPart {
     program.label(made);
   }
 
-  /** Goes elsewhere if our input's terminal has another job in its foreground: signals that would tell us so are held. */
+  /**
+   * Goes to `otherwise` if another job is in the foreground of standard input's terminal: the signals that would stop a
+   * background job which changes it are blocked here.
+   */
   #whenInForeground(program: RowProgram, otherwise: string): void {
     const [job, foreground] = [word(), program.freshLabel()];
     // one that controls nobody here may be changed by all

@@ -10,7 +10,10 @@ import { readBytes } from "./file";
 const AT_ENTRY = 9n;
 const SIG_IGN = 1n;
 
-/** Where the code before Bun's first instruction has put what it took away; undefined where there is none (not made by build.ts). */
+/**
+ * The address of the record in which the code before Bun's first instruction keeps what it took away; undefined in an executable
+ * that build.ts did not change.
+ */
 function recordAddress(): number | undefined {
   const words = new BigUint64Array(readBytes("/proc/self/auxv").buffer);
   const at = words.findIndex((type, index) => index % 2 === 0 && type === AT_ENTRY);
@@ -34,7 +37,7 @@ export function returnToWorkingDirectory(): void {
   syscallOn(directory.name, "fchdir", directory.number);
 }
 
-/** Has a program find signals ignored and blocked as this one did. Not for programs in containers. */
+/** Gives a program the ignored and blocked signals that hako was started with. Not for programs in containers. */
 export function callersSignalSteps(): Step[] {
   const record = recordAddress();
   if (record === undefined) return [];

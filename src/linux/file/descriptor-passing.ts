@@ -27,7 +27,10 @@ interface Message {
   control: Uint8Array;
 }
 
-/** The same bytes on every 64-bit little-endian Linux, glibc or musl; `room` more follow. */
+/**
+ * A struct msghdr, which has one layout on every 64-bit little-endian Linux, with glibc and with musl; `room` more bytes follow
+ * it.
+ */
 function message(payload: Uint8Array, control: Uint8Array, room = 0): Message {
   const iovec = new BigUint64Array([0n, BigInt(payload.length)]);
   const header = new Uint8Array(MSGHDR_SIZE + room);
@@ -80,7 +83,10 @@ function send(socket: Descriptor, fds: readonly Descriptor[], payload: Uint8Arra
   if (sent < payload.length) writeAllWaiting(socket, payload.subarray(sent));
 }
 
-/** Sends descriptors to somebody who knows how many come, and takes these and no others with one call of `recvFds`. */
+/**
+ * Sends descriptors, in as many messages as they need; the receiver must know how many come, and takes them by one call of
+ * `recvFds`.
+ */
 export function sendFds(socket: Descriptor, fds: readonly Descriptor[]): void {
   for (let start = 0; start < fds.length; start += MAX_FDS)
     send(socket, fds.slice(start, start + MAX_FDS), new Uint8Array(1));
@@ -142,7 +148,7 @@ function receivedFds(control: Uint8Array, length: number): Fd[] {
   return fds;
 }
 
-/** The parts of a message with a descriptor, for a sendmsg(2) or sendmmsg(2) that somebody else makes. */
+/** A message with a descriptor, for sendmsg(2) or sendmmsg(2) as a step. */
 export function descriptorMessage(fd: number): Memory {
   // struct mmsghdr: a struct msghdr, and room for how much was sent
   return message(new Uint8Array(1), rights(fd), 8).memory;

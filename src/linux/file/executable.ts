@@ -111,8 +111,8 @@ function loaderOf(header: DataView, readAt: ReadAt): string | undefined {
 }
 
 /**
- * The format of the file at a path that may be hostile: nothing waits for it, and only an ordinary file is read.
- * undefined where it can't be read.
+ * The format of the file at a path that may be hostile: opening waits for nothing, and only a regular file is read. undefined
+ * where it can't be read.
  */
 export function readFormat(path: string): Format | undefined {
   const opened = trySyscall("openat", AT.FDCWD, path, READ_FLAGS, 0);

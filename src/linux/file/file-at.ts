@@ -44,7 +44,7 @@ export function setOwner(fd: Fd, uid: number, gid: number): void {
   syscallOn(fd.name, "fchownat", fd.number, "", uid, gid, AT.EMPTY_PATH);
 }
 
-/** Changes the mode through procfs, the host's: fchmod does not take O_PATH descriptors. */
+/** Changes the mode by the path in the host's procfs: fchmod does not take O_PATH descriptors. */
 export function setMode(fd: Fd, mode: number): void {
   syscallOn(fd.name, "fchmodat", AT.FDCWD, fd.path, mode);
 }

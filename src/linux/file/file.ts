@@ -73,7 +73,10 @@ function readAll(file: Fd): Uint8Array<ArrayBuffer> | number {
   }
 }
 
-/** One buffer for all files, of which each is copied out: most are small, and new memory costs more than a short copy. */
+/**
+ * One buffer that all reads share; what was read is copied out of it. Most files are small, and new memory costs more than a
+ * short copy.
+ */
 let scratch: Uint8Array | undefined;
 
 /** What the next read gives, up to the next call of this function, or -errno. */
@@ -130,7 +133,7 @@ export function writeValueTo(path: string, text: string): void {
   write(path, text, O.WRONLY | O.TRUNC, 0);
 }
 
-/** Opens a file that must exist for writes of which each is one for itself. */
+/** Opens a file that must exist, to write several values, each in one call. */
 export function openToWrite(path: string): Fd {
   return open(path, O.WRONLY | O.TRUNC);
 }
@@ -199,7 +202,7 @@ export function removeTree(path: string): void {
   tolerate(["ENOENT"], path, "unlinkat", AT.FDCWD, path, AT.REMOVEDIR);
 }
 
-/** The names in a directory; none of one that is gone, which is told when it is opened, or when it is read. */
+/** The names in a directory; none if the directory is gone, which the kernel may say when it is opened or when it is read. */
 function namesIfThere(path: string): string[] {
   try {
     return listNames(path);
@@ -266,12 +269,12 @@ export function statusAt(path: string, follow = true): FileStatus | undefined {
   throw systemError("stat", -status, path);
 }
 
-/** Whether something is there that we can get at; an error if nobody can say. */
+/** Whether something is at a path that this process can get at; an error if the kernel can't say. */
 export function exists(path: string): boolean {
   return tolerate(["ENOENT", "ENOTDIR", "EACCES"], path, "faccessat2", AT.FDCWD, path, 0, 0);
 }
 
-/** Whether this thread's user may do it: faccessat2(2) by the effective ids; 4 reads, 2 writes, 1 executes. */
+/** Throws unless this thread's user, by its effective ids, may do what `mode` (`ACCESS`) says (faccessat2(2)). */
 export function checkAccess(path: string, mode: number): void {
   const result = trySyscall("faccessat2", AT.FDCWD, path, mode, ACCESS.AT_EACCESS);
   if (result < 0) throw systemError("access", -result, path);

@@ -152,8 +152,8 @@ export function rootCapabilities({ bounding, permitted }: CapabilityMasks, noNew
 }
 
 /**
- * Capabilities that a program shall have and doesn't get from one that has those of `have`, by the reason. `byItself` is what
- * it gets in any case: there it makes no difference that something can't be ambient.
+ * Capabilities that a program is to have and does not get from a process that has those of `have`, by the reason why. `byItself`
+ * are those that execve gives it in any case: for them it makes no difference that they can't be ambient.
  */
 export function ungrantedCapabilities(
   { permitted, effective, inheritable, ambient }: CapabilityMasks,
@@ -178,9 +178,9 @@ export function ungrantedCapabilities(
 export const SYS_ADMIN = capabilityBit("CAP_SYS_ADMIN");
 
 /**
- * Sets all sets but the bounding one, of a process that has the capabilities of `have`. What it does not have is left out, as
- * runc does: a container that runs in a container can't get back what its parent lacks. Capabilities of `kept` stay effective
- * beside; the second result takes them away at last.
+ * Sets all sets but the bounding one, in a process that has the capabilities of `have`. Those that it does not have are left
+ * out, as runc does: a container that runs in a container can't get back what its parent lacks. Capabilities of `kept` stay
+ * effective until `last`, the second result, is made.
  */
 export function capabilitySteps(
   masks: CapabilityMasks,

@@ -10,13 +10,19 @@ const KEYCTL_GET_KEYRING_ID = 0;
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
 const KEYCTL_SETPERM = 5;
 const KEY_SPEC_SESSION_KEYRING = -3;
-/** All for who possesses it, as ever; its user may view, read, write, search and link: what runc gives a container's. */
+/**
+ * All rights for whoever possesses the keyring, as is the default; its user may view, read, write, search and link: what runc
+ * sets for a container's.
+ */
 const KEYRING_PERMISSIONS = 0x3f3f0000;
 
 /**
- * Sets an identity: real, effective and saved ids and the additional groups. Capabilities stay permitted; which of them
- * become effective is set after. A user namespace may forbid setgroups(2), so that nobody leaves a group which a file's mode
- * shuts out; for one who otherwise may (`maySetGroups`), no groups are what cannot be had. Without `additional` they stay.
+ * Sets an identity: real, effective and saved ids, and the additional groups. Capabilities stay permitted; which of them become
+ * effective is set later.
+ *
+ * A user namespace may forbid setgroups(2), so that nobody leaves a group that a file's mode shuts out. Where it is forbidden to
+ * a process that otherwise may call it (`maySetGroups`), a wish for no groups is taken as fulfilled. If `additional` is
+ * undefined the groups stay.
  */
 export function identitySteps(
   uid: number,

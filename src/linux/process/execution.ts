@@ -27,17 +27,12 @@ export function defaultActionStep(signal: number): Step {
   return { what: `rt_sigaction ${signal}`, call: "rt_sigaction", args: [signal, byDefault, 0, 8] };
 }
 
-/** What undoes for a program that Bun ignores signals, and has raised the soft limit of open files. */
+/** Undoes for a program what Bun has done to this process: ignored signals, and a raised soft limit of open files. */
 export function repairSteps(openFiles: number | undefined): Step[] {
   const steps = IGNORED_BY_BUN.map(defaultActionStep);
   if (openFiles === undefined) return steps;
   const limit = openFilesLimit(openFiles);
   return [...steps, ...limitSteps([{ name: "RLIMIT_NOFILE", what: "prlimit (open files)", ...limit }])];
-}
-
-/** Undoes it in this process, for programs that it starts. */
-function repairForProgram(openFiles: number | undefined): void {
-  perform(repairSteps(openFiles));
 }
 
 /** Marks every descriptor from `first` on close-on-exec. */
@@ -64,7 +59,7 @@ export function execProgram(
   const preserved = options.preserveFds ?? 0;
   const execve = execveStep(path, stringVector(argv), stringVector(env));
   return during(`before the execution of ${path}`, () => {
-    repairForProgram(options.openFiles);
+    perform(repairSteps(options.openFiles));
     closeOnExecFrom(3 + preserved);
     // Bun marks everything from 4 on when it starts
     for (let fd = 3; fd < 3 + preserved; fd++) trySyscall("fcntl", fd, F.SETFD, 0);
@@ -73,12 +68,12 @@ export function execProgram(
   });
 }
 
-/** Makes whoever makes this system call a program. */
+/** execve(2) as a step. */
 export function execveStep(path: string, argv: PointingMemory, env: PointingMemory): Step {
   return { what: `execve ${path}`, call: "execve", args: [path, argv, env] };
 }
 
-/** The path of a program of the host, of which the caller's PATH says where to look; undefined where there is none. */
+/** The path of a program of the host, looked up in the caller's PATH; undefined where there is none. */
 export function findHostProgram(name: string): string | undefined {
   try {
     return lookUpProgram(name, callerVariable("PATH"));

@@ -11,8 +11,8 @@ const FLAG_WAIT_KILLABLE_RECV = 1 << 5;
 const INSTRUCTION_SIZE = 8;
 
 /**
- * What a filter's listener can be passed on with. The filter is in force by then: a call that it notifies would wait for an
- * answer of who gets the listener by it.
+ * Calls that can pass a filter's listener on. The filter is in force by then, and a call that it notifies would wait for an
+ * answer of the very process that is to get the listener.
  */
 export const PASSING_CALLS = ["sendmsg", "sendmmsg"] as const;
 
@@ -41,7 +41,7 @@ export function isListener(fd: Fd): boolean {
   return linkText(fd.path) === "anon_inode:seccomp notify";
 }
 
-/** The filter without anybody who could be asked: what it would notify is not there for its process (ENOSYS, seccomp(2)). */
+/** A filter without its listener: the calls that it would notify fail with ENOSYS (seccomp(2)). */
 export function withoutListener(filter: SeccompFilter): SeccompFilter {
   return { ...filter, flags: filter.flags & ~(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV) };
 }

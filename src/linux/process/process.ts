@@ -11,7 +11,7 @@ const P_PID = 1;
 const P_PIDFD = 3;
 /** How often a process that says nothing is looked at. */
 const LOOK_MS = 200;
-/** In the flags of proc_pid_stat(5): it is in exit(2), which takes its namespaces from it (include/linux/sched.h). */
+/** In the flags of proc_pid_stat(5): the process is in exit(2), which takes its namespaces from it (include/linux/sched.h). */
 const PF_EXITING = 0x4;
 
 /** What /proc/PID/stat says (proc_pid_stat(5)). */
@@ -63,7 +63,7 @@ export function aliveProcess(pid: number, startTime: number): ProcessStatus | un
     : status;
 }
 
-/** Whether the process that started then has ended or is about to: no namespace of its can be relied on. */
+/** Whether the process that started then has ended or is ending: its namespaces may be gone at any moment. */
 export function isExiting(pid: number, startTime: number): boolean {
   const alive = aliveProcess(pid, startTime);
   return alive === undefined || (alive.flags & PF_EXITING) !== 0;
@@ -159,12 +159,15 @@ export function isChild(pid: number): boolean {
   return trySyscall("waitid", P_PID, pid, null, W.EXITED | W.NOHANG | W.NOWAIT, null) === 0;
 }
 
-/** When a child of ours has started; it ends with the attempt to find it out. */
+/** The start time of a child of hako's. If it can't be read the child is killed, for nobody could name it later. */
 export function startTimeOf(child: number): number {
   return orEndChild(child, () => processStatus(child)?.startTime ?? 0);
 }
 
-/** A descriptor of a child of ours, which ends with the attempt to get it; undefined when it has ended and was reaped. */
+/**
+ * A descriptor of a child of hako's; undefined when that has ended and was reaped. If the descriptor can't be had the child is
+ * killed.
+ */
 export function openChild(child: number): Fd | undefined {
   return orEndChild(child, () => openPid(child));
 }
@@ -181,9 +184,12 @@ function orEndChild<T>(child: number, action: () => T): T {
 }
 
 /**
- * Whether a process of ours, known by `name`, has executed a program when it has closed what it would close then: that comes
- * a moment before the name changes, and an end closes it too, after it has begun. The name alone says nothing: a program may
- * have the same, and keep us here for ever. One that somebody has reaped is taken for one that has executed.
+ * Tells execve from death. To be called when the close-on-exec socket of a process of hako's, which is called `name`, has been
+ * closed: both do that.
+ *
+ * - The kernel closes descriptors a moment before it changes the name, so the old name alone proves nothing.
+ * - A program may be called `name` too: nobody waits for the name to change.
+ * - A process that somebody has reaped counts as one that has executed a program.
  */
 export function hasExecuted(pid: number, startTime: number, name: string): boolean {
   const status = processStatus(pid);
@@ -203,7 +209,7 @@ export function isHalted(pid: number): boolean {
   return "Tt".includes(processStatus(pid)?.state ?? "X");
 }
 
-/** Neither ptrace nor /proc shows anything of this process to others of its user (CVE-2016-9962); execve undoes it. */
+/** Hides this process from ptrace and in /proc from other processes of its user (CVE-2016-9962); execve undoes it. */
 export function hideProcess(): void {
   perform([hideStep()]);
 }
@@ -232,9 +238,9 @@ export function becomeSubreaper(): void {
 }
 
 /**
- * Waits until a process of ours says something through a socket, or has closed its end; false when it has not by `until`
- * (performance.now()), or has ended and somebody else keeps that end. A seccomp filter can kill its main thread alone (SECCOMP_RET_KILL_THREAD): others would keep the socket open
- * for ever. Then all of it is killed.
+ * Waits until a process of hako's writes to a socket, or has closed its end of it. False when neither has happened by `until`
+ * (performance.now()), or when the process has ended and somebody else keeps that end open. A seccomp filter can kill the main
+ * thread alone (SECCOMP_RET_KILL_THREAD), and the others would keep the socket open for ever: then all of the process is killed.
  */
 export function waitForWord(
   socket: Fd,

@@ -50,7 +50,10 @@ export function setLimit(pid: number, name: RlimitName, { soft, hard }: Limit): 
   throw systemError(`prlimit (${name} to ${soft}:${hard})`, -result, undefined, hint);
 }
 
-/** The system calls that set limits of this thread's process, for what has to follow at once: they may be too low for us. */
+/**
+ * Sets limits of the process that makes the steps. They may be too low for hako: what has to follow them must be in the same
+ * walk.
+ */
 export function limitSteps(limits: readonly NamedLimit[]): Step[] {
   return limits.map(({ name, what, soft, hard }) => ({
     what,
@@ -59,7 +62,10 @@ export function limitSteps(limits: readonly NamedLimit[]): Step[] {
   }));
 }
 
-/** The limit of open files that programs of ours get, whose soft one Bun has raised for us: the caller's, as far as the hard one goes. */
+/**
+ * The limit of open files for programs that hako starts: the caller's soft limit, which Bun has raised in this process, as far
+ * as the hard limit allows.
+ */
 export function openFilesLimit(ofCaller: number): Limit {
   const { hard } = getLimit(0, "RLIMIT_NOFILE");
   return { soft: BigInt(ofCaller) < hard ? BigInt(ofCaller) : hard, hard };

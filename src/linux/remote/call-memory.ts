@@ -46,7 +46,10 @@ export class CallMemory {
     this.range.words[PREPARED.memory / 4] = this.#begin;
   }
 
-  /** What earlier calls left is nothing to whoever looks at a process that waits: it may be the host's. */
+  /**
+   * Clears what earlier calls left, which may be the host's, before somebody can look at a process that waits, and gives the
+   * pages back.
+   */
   free(): void {
     if (this.#written <= this.#begin) return;
     this.range.bytes.fill(0, this.#begin, Math.min(this.#written, roundUp(this.#begin, SIZE.PAGE)));
@@ -72,7 +75,10 @@ export class CallMemory {
     return RANGE_AT + this.#room(Math.min(bytes.length, LARGEST));
   }
 
-  /** What a call has left in the memory that it was given; `filled` is how much of a buffer that has no other use. */
+  /**
+   * Copies back what a call has written to the memory that it was given; `filled` is the length of that in a buffer that only
+   * the call fills.
+   */
   giveBack(memory: Memory, address: number, filled: number | undefined): void {
     const own = bytesIn(isPointing(memory) ? memory.bytes : memory);
     const length = filled === undefined ? own.length : Math.max(0, Math.min(filled, own.length));

@@ -7,7 +7,7 @@ import { forged, isAnswer } from "./remote-answers";
 export const PREPARED = { table: 96, memory: 100, names: 104, namesLength: 108 } as const;
 /** Of a table: where it was, and with which result, when a step failed. */
 export const TABLE = { index: 8, result: 16, steps: 24 } as const;
-/** How long the text of a step's name is at most that is shown, and of all of them. */
+/** The most characters of a step's name that are shown, and the most bytes of the text with all names. */
 const [LONGEST_NAME, LONGEST_NAMES] = [1000, 1 << 18];
 
 /** What a table's step is called, for whoever has to tell of its failure. */
@@ -32,12 +32,15 @@ export interface FailedStep {
   result: number;
 }
 
-/** Where a range has the number of the step at which the walk of a table is, and behind it the result that ended it: 64 bits each, 0 until one does. */
+/**
+ * The offset in a range of the number of the step at which the walk of a table is; behind it is the result that ended the walk.
+ * 64 bits each, the result 0 until a step ends it.
+ */
 export function walkedOffset(table: number): number {
   return table + TABLE.index;
 }
 
-/** The step of a table of this range that ended its process, by its place, and with which result; undefined if none did. */
+/** The step of a table in a range that ended its process, by its place in the table, and its result; undefined if none did. */
 export function failureAt({ longWords }: Pick<Range, "longWords">, table: number): Report | undefined {
   const result = Number(longWords[(table + TABLE.result) / 8] ?? 0n);
   if (result === 0) return undefined;

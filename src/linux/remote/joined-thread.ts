@@ -14,17 +14,18 @@ const MOST_TRIES = 3;
 const JOINABLE: readonly NamespaceType[] = ["network", "ipc", "uts", "mount"];
 
 /**
- * This thread in the namespaces of a process that was made for a container: the same as that process acting, where no user
- * namespace is between the two, without a word between them for each system call. What the pid namespace decides is left to
- * the process: a procfs is of the pid namespace of who makes it.
+ * Acts as a process that was made for a container, by joining its namespaces with this thread: no message goes between the two
+ * for each system call. Only where no user namespace lies between them. What the pid namespace decides is left to the process: a
+ * procfs shows the pid namespace of the process that makes it.
  */
 export class JoinedThread implements Actor, Disposable {
   readonly #flags: number;
   #home: Home | undefined;
 
   /**
-   * `process` is a descriptor of the process (pidfd_open(2)), `remote` acts as it, `types` are its namespaces that are not ours. `copy`
-   * has the process send a descriptor, by its number, and is our own. (pidfd_getfd(2) is refused where kernel.yama.ptrace_scope is 3.)
+   * `process` is a descriptor of the process (pidfd_open(2)), `remote` has it make calls, `types` are its namespaces that are
+   * not hako's. `copy` has the process send a descriptor, by its number there, and returns the number here. (pidfd_getfd(2) is
+   * refused where kernel.yama.ptrace_scope is 3.)
    */
   constructor(
     private readonly process: Fd,
@@ -51,14 +52,14 @@ export class JoinedThread implements Actor, Disposable {
   }
 
   /**
-   * Does something in the process's namespaces, with the root directory of its mount namespace, and comes back. The action is
-   * synchronous. If the way back fails this process ends: what it did from then on would happen in the wrong place.
+   * Does something in the process's namespaces, with the root directory of its mount namespace, and comes back. The action must
+   * be synchronous. If the way back fails hako ends: what it did from then on would happen in the wrong place.
    */
   act<T>(action: () => T): T {
     return actHere(() => this.#joined(() => actAs(this, action)));
   }
 
-  /** A descriptor of ours becomes one of this thread in the container's place. */
+  /** Makes a descriptor of hako's one of this actor's. */
   take(fd: Fd): Fd {
     const { name } = fd;
     const number = fd.release();
@@ -71,7 +72,10 @@ export class JoinedThread implements Actor, Disposable {
     return actAs(this, () => new Fd(ours));
   }
 
-  /** A thread that shares root and working directory with others joins no mount namespace; those that it makes share them again. */
+  /**
+   * Joins, acts, and goes home. The kernel lets no thread join a mount namespace that shares root and working directory with
+   * other threads, so this one gets its own first (CLONE_FS); threads that Bun makes later share them again.
+   */
   #joined<T>(action: () => T): T {
     this.#home ??= openHome(this.#flags);
     const { namespaces, root, cwd } = this.#home;

@@ -20,8 +20,8 @@ function isForeign(pid: number, type: NamespaceType): boolean {
 }
 
 /**
- * The root directory that joining a process's mount namespace gives (setns(2)). The process may have changed its own
- * (chroot(2)). Whose mount namespace is ours has nothing but its own.
+ * The root directory of a process's mount namespace, as joining that gives it (setns(2)): the process itself may have another
+ * one (chroot(2)). In a process whose mount namespace is hako's, its own root directory.
  */
 export function namespaceRoot(pid: number, pidfd: Fd): Fd {
   const own = processRoot(pid);
@@ -40,7 +40,7 @@ export function processRoot(pid: number): Fd {
   return openAt(undefined, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
 }
 
-/** Whether there is nothing above a directory, as is so above the root of its namespace alone, and above our own root. */
+/** Whether nothing is above a directory: only the root of a mount namespace is such a one, and hako's own root. */
 function isTop(directory: Fd): boolean {
   // not there, or closed to us: below something at any rate
   using above = openToLook(`${directory.path}/..`);

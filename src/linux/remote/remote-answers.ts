@@ -13,12 +13,14 @@ export function isAnswer(result: number): boolean {
   return Number.isSafeInteger(result) && result >= LEAST_ANSWER;
 }
 
-/** The greatest result that a call can have: no more than it was given room for, or was given. */
+/**
+ * The greatest result that a call can have: as many bytes as its buffer has. `buffer` is the place of that among the arguments.
+ */
 export function mostOf(words: readonly (number | bigint)[], buffer: number | undefined): number {
   return buffer === undefined ? Number.POSITIVE_INFINITY : Number(words[buffer + 1] ?? 0);
 }
 
-/** How long a call may take that waits for something else than its process, in milliseconds. */
+/** How many milliseconds a call may wait for something else than the process that makes it. */
 export function waitOf(name: SyscallName, args: readonly SyscallArgument[]): number {
   if (name === "wait4") return (Number(args[2] ?? 0) & W.NOHANG) === 0 ? Number.POSITIVE_INFINITY : 0;
   if (name !== "ppoll") return 0;

@@ -19,8 +19,8 @@ const MADV_REMOVE = 9;
 /** How often a process that does not answer is looked at: it may have ended. */
 const LOOK_NANOSECONDS = 50_000_000n;
 /**
- * How much of a range is there from the start, in bytes. The engine takes what it is shown for its own memory, and collects garbage when
- * that has become much more: 16 MiB cost a tenth of a run.
+ * How many bytes of a range are mapped as an ArrayBuffer at first. The engine counts these as its own memory, and collects
+ * garbage when that has grown much: 16 MiB cost a tenth of a run.
  */
 const SHOWN = 0x40000;
 
@@ -29,7 +29,7 @@ export class SharedRange implements Disposable {
   words = new Int32Array();
   longWords = new BigInt64Array();
   bytes = new Uint8Array();
-  /** What the process has the range's file by, which was made with it. */
+  /** The number that the range's file has in the process, which inherited it. */
   readonly descriptor: number;
   readonly #address: number;
 
@@ -42,7 +42,7 @@ export class SharedRange implements Disposable {
     this.#show(SHOWN);
   }
 
-  /** Has its memory there up to an offset, for who reads or writes it here. */
+  /** Makes the views of its memory reach up to an offset. */
   reach(end: number): void {
     if (end > this.bytes.length) this.#show(RANGE_SIZE);
   }
@@ -69,14 +69,14 @@ export class SharedRange implements Disposable {
   }
 
   /**
-   * Who serves the calls ends, after a second, when the other end of this socket has been closed: PR_SET_PDEATHSIG is no help
-   * before it is set, nor where the parent has died already, nor for a moment after a change of identity.
+   * The process ends, a second later, when the other end of this socket has been closed. PR_SET_PDEATHSIG is no help before it
+   * is set, nor where the parent has died already, nor for a moment after a change of identity.
    */
   set lifeline(socket: number) {
     this.words[RANGE.lifeline / 4] = socket;
   }
 
-  /** One that a process hands over, which may be forged where others can get at it. */
+  /** A range that a process hands over. Where others can get at the process, what comes may be forged. */
   static of(file: Fd): SharedRange {
     if (filesystemOf(file) !== FILESYSTEM_MAGIC.tmpfs || !hasSealedSize(file, RANGE_SIZE))
       throw new HakoError({ code: "system", message: `${NAME}: the process hands something else over` });
@@ -101,7 +101,7 @@ export class SharedRange implements Disposable {
     this.#futex(offset, FUTEX_WAIT, value, this.#look);
   }
 
-  /** Gives its memory back from an offset on, where pages begin; what was there is zeros from then on. */
+  /** Gives memory back from an offset on, at which a page begins; it reads as zeros from then on. */
   free(offset: number): void {
     const result = trySyscallHere("madvise", this.#address + offset, RANGE_SIZE - offset, MADV_REMOVE);
     if (result < 0) throw systemError("madvise", -result, NAME);

@@ -5,7 +5,10 @@ import type { Fd } from "../call/fd";
 import type { Memory } from "../call/memory";
 import type { Step } from "../call/step";
 
-/** Becomes who makes things in the user namespace that it is in, its root as a rule, and leaves its groups unless it keeps them. */
+/**
+ * Makes the process the user that makes things in its user namespace, root as a rule, and without additional groups unless it
+ * keeps them.
+ */
 export function ownerSteps(keepsGroups: boolean, { uid, gid }: { uid: number; gid: number }): Step[] {
   // it may be forbidden there (user_namespaces(7))
   const leave: Step = { what: "setgroups", call: "setgroups", args: [0, 0], success: { or: "EPERM" } };
@@ -26,7 +29,7 @@ export function keepStep(fd: number): Step {
   return { what: `keep descriptor ${fd}`, call: "fcntl", args: [fd, F.SETFD, 0] };
 }
 
-/** Puts a descriptor in another one's place, a standard stream's as a rule; `what` is what errors call it. */
+/** Gives a descriptor another number too, a standard stream's as a rule; errors call it `what`. */
 export function replaceStep(what: string, number: number, fd: Fd): Step {
   return { what: `${what}: dup3`, call: "dup3", args: [fd.number, number, 0] };
 }
@@ -45,8 +48,8 @@ export function inheritSteps(preserveFds: number, keep: readonly Fd[]): Step[] {
 }
 
 /**
- * Writes a value to a file whose path is trusted, in one write(2). `number` is the lowest descriptor that whoever makes these
- * system calls has free.
+ * Writes a value to a file whose path is trusted, in one write(2). `number` is the lowest free descriptor of the process that
+ * makes the steps.
  */
 export function writeSteps(
   path: string,

@@ -11,8 +11,9 @@ import { failureIn, tableOf, withTable } from "./table";
 const SIGSET_SIZE = 8;
 
 /**
- * A child by clone(2), where clone3 is hidden. What clone3 does for it, the child does first: it enters its cgroup by a descriptor
- * that was opened here, with our rights, and takes the handlers of signals away; until then all signals are blocked, here too.
+ * A child by clone(2), where clone3 is hidden. What clone3 would do for the child is done by steps in front of the others: it
+ * enters its cgroup, by a list of processes that hako has opened with its own rights, and resets the handlers of signals. Until
+ * then all signals are blocked, in hako too.
  */
 export function spawnByClone(
   report: number,

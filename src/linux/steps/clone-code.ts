@@ -46,7 +46,10 @@ export const STEP_WALKER: MachineCode = {
 type Spawn = (table: number, cloneArgs: number, size: number) => number;
 let spawn: Spawn | undefined;
 
-/** The same where there is no clone3: it takes flags with the signal of its end, and 0. */
+/**
+ * `SPAWN_BY_FLAGS` as a function, which takes the table, the flags of clone(2) with the signal of the child's end, and 0; it
+ * returns the child's pid or -errno.
+ */
 export function spawnByFlagsFunction(): Spawn {
   return CFunction({
     ptr: codePage(codeOf(SPAWN_BY_FLAGS, STEP_WALKER)) as never,
@@ -55,7 +58,7 @@ export function spawnByFlagsFunction(): Spawn {
   }) as unknown as Spawn;
 }
 
-/** The code as a function; it returns the child's pid or -errno. */
+/** `SPAWN` as a function; it returns the child's pid or -errno. */
 export function spawnFunction(): Spawn {
   spawn ??= CFunction({
     ptr: codePage(codeOf(SPAWN, STEP_WALKER)) as never,

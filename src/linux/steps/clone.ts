@@ -34,9 +34,12 @@ export interface ChildPlan {
   flags: number;
   /** The v2 cgroup that the child is born in; ours if undefined. */
   cgroup: Fd | undefined;
-  /** What the child does; the last one is an execveat that doesn't come back. */
+  /** What the child does. The last step must execute a program or end: nothing comes after it. */
   steps: readonly Step[];
-  /** The child waits for nothing of ours before it executes: its memory need not be copied, we wait for it instead. */
+  /**
+   * The child needs nothing more from hako before it executes a program. So it may use hako's memory, which need not be copied,
+   * while hako waits.
+   */
   waitsForNothing: boolean;
 }
 
@@ -77,7 +80,7 @@ export class Reports implements Disposable {
     return length === 16 ? [Number(words[0]), Number(words[1])] : undefined;
   }
 
-  /** Waits until the child has executed its program or has ended; what it said if it has ended with an error. */
+  /** Waits until the child has executed its program or has ended; returns what it reported if a step of its failed. */
   last(): Report | undefined {
     // ours would keep the pipe open
     this.#ends.write.close();
@@ -96,7 +99,7 @@ export class Reports implements Disposable {
   }
 }
 
-/** Makes a child in new namespaces that makes the steps' system calls, and returns its pid as whoever acts sees it. */
+/** Makes a child of whoever acts, in new namespaces, that makes the steps; returns its pid as the actor sees it. */
 export function cloneChild(plan: ChildPlan, reports: Reports): number {
   const { steps, cgroup } = plan;
   const flags = BigInt(plan.flags >>> 0) | sharing(plan);
@@ -110,8 +113,8 @@ export function cloneChild(plan: ChildPlan, reports: Reports): number {
 }
 
 /**
- * Makes a child of this process that makes the steps' system calls in our memory, and returns its pid when it has executed what the
- * last one says. If one fails, its error is thrown, and nothing is left of the child.
+ * Makes a child that shares hako's memory (CLONE_VM, CLONE_VFORK), and returns its pid when the last step has executed a
+ * program. If a step fails, its error is thrown, and nothing is left of the child.
  */
 export function executeChild({ steps, cgroup }: Pick<ChildPlan, "steps" | "cgroup">): number {
   const { pid, failed } = spawn(NO_REPORT, steps, CLONE_VM | CLONE_VFORK, cgroup);
@@ -121,7 +124,7 @@ export function executeChild({ steps, cgroup }: Pick<ChildPlan, "steps" | "cgrou
   throw stepError(steps, failed);
 }
 
-/** As clone3(2) takes it; where that is not to be had, as clone(2), which can't put it into a cgroup. */
+/** The arguments of clone3(2); where that can't be had, of clone(2), which knows no cgroup. */
 export function cloneCall(flags: bigint, exitSignal: number, cgroup?: Fd): CloneSyscall {
   if (!hasClone3()) return { call: "clone", args: [flags | BigInt(exitSignal), 0] };
   return { call: "clone3", args: [cloneArguments(flags, exitSignal, cgroup), CLONE_ARGS_SIZE] };
@@ -129,7 +132,10 @@ export function cloneCall(flags: bigint, exitSignal: number, cgroup?: Fd): Clone
 
 let known: boolean | undefined;
 
-/** Whether the kernel has clone3, or a seccomp filter that can't see its flags hides it, as docker's does: it has clone then. */
+/**
+ * Whether clone3 can be had. The kernel may have none (before Linux 5.3), or a seccomp filter hides it, as docker's does,
+ * because it can't see its flags.
+ */
 function hasClone3(): boolean {
   // no arguments are too short ones
   known ??= errnoName(-trySyscall("clone3", null, 0)) !== "ENOSYS";
@@ -141,7 +147,10 @@ export function cloneName(): "clone3" | "clone" {
   return hasClone3() ? "clone3" : "clone";
 }
 
-/** Until it executes, the child has our memory, and we wait: a copy would cost each of us a fault for each page. */
+/**
+ * Flags with which the child uses hako's memory until it executes, and hako waits: a copy would cost each of the two a fault for
+ * each page.
+ */
 function sharing({ waitsForNothing }: ChildPlan): bigint {
   return waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
 }

@@ -12,7 +12,7 @@ const PT_NULL = 0;
 const PT_LOAD = 1;
 const PT_GNU_STACK = 0x6474e551;
 const [EXECUTE, WRITE, READ] = [1, 2, 4];
-/** Where the program lies; parts that differ in rights are as far from each other as the largest pages are wide. */
+/** Where the program lies. Parts with different rights lie as far apart as the largest page of arm64 is wide. */
 const CODE_AT = 0x400000;
 const APART = 0x10000;
 /** Where its data are. */

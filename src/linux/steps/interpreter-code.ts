@@ -2,8 +2,8 @@ import { concatenated } from "../call/bytes";
 import { codeFor, loadNumber, type MachineCode, TABLE_REGISTER } from "./machine-code";
 
 /**
- * A row of a program: what is done, with what, where its result goes, and where to go on. Each is a word of 64 bits; operands 1
- * to 11 are what they are or, if their bit in `indirect` is set, the address of a word that is.
+ * Words of a row, 64 bits each: what is done, with what, where the result goes, and where to go on. Operands 1 to 11 are meant
+ * as they are or, if their bit in `indirect` is set, as the address of the word that is meant.
  */
 export const ROW = {
   /** The number of a system call, or one of `OPERATION`. */
@@ -34,7 +34,7 @@ export const OPERATION = {
   load: -4,
 } as const;
 
-/** Where the first row is in the data; before it is a word for the address of the stack, as it was at the start. */
+/** Where the first row is in the data; in front of it is the word that keeps the stack pointer of the start. */
 export const ROWS_AT = 16;
 
 /**

@@ -15,8 +15,8 @@ export interface Table {
 }
 
 /**
- * Lays steps out for a process in whose memory `place` says where things are; failures go to the descriptor `report`, where
- * the first step has the number `first`.
+ * Lays steps out as a table. `place` puts memory where the process that walks the table finds it, and returns the address there.
+ * A failure is written to the descriptor `report`; the first step has the number `first`.
  */
 export function tableOf(report: number, steps: readonly Step[], place = ownAddress, first = 0): Table {
   const words = new Int32Array(2 * (HEADER_WORDS + STEP_WORDS * steps.length));
@@ -58,7 +58,7 @@ function put(words: Int32Array, at: number, value: number | bigint): void {
   putNumber(words, at, value);
 }
 
-/** What a child said before it ended: the number of a step, and its result. */
+/** The step at which a walk ended, and its result. */
 export type Report = readonly [step: number, result: number];
 
 /** A child that was made. */

@@ -38,8 +38,8 @@ function hostPtmx(flags: number): Fd {
 }
 
 /**
- * Opens a pseudoterminal multiplexer, and nothing else: the host's, or one at a path. That may lie in a container's file
- * system, so it must be devpts' own node and not some 5:2 device elsewhere.
+ * Opens a pseudoterminal multiplexer (ptmx): the host's, or the one at a path. The path may lie in a container's file system, so
+ * what is there must be the node of a devpts, and not a device 5:2 elsewhere.
  */
 function openPtmx(path: string, root: Fd | undefined): Fd {
   const wrong = (why: string) =>
@@ -106,7 +106,10 @@ export function setOnlcr(fd: Descriptor, on: boolean): void {
   setTermios(fd, termios);
 }
 
-/** The byte that a terminal takes for the end of its input (VEOF); undefined where it takes none: its program reads each byte. */
+/**
+ * The byte that a terminal takes for the end of its input (VEOF); undefined where no byte is one, for the program reads each
+ * (not ICANON).
+ */
 function endOfInput(master: Fd): number | undefined {
   const termios = getTermios(master);
   const byte = new Uint8Array(termios.buffer)[C_CC + VEOF];
@@ -123,8 +126,8 @@ function hasInput(master: Fd): boolean {
 }
 
 /**
- * Tells a terminal's program that there is no more input, unless it was told and hasn't read it. Each read(2) takes one end, so
- * this is done again and again; a line without its end takes one more, to be a line.
+ * Writes an end of input to a terminal, unless its program still has something to read. Each read(2) takes one end, so the
+ * caller does this again and again; behind a line without a newline the first end only completes the line.
  */
 export function endInput(master: Fd): void {
   const byte = endOfInput(master);
@@ -132,7 +135,10 @@ export function endInput(master: Fd): void {
     syscallOn("terminal", "write", master.number, new Uint8Array([byte]), 1);
 }
 
-/** Settings for a terminal that only passes bytes on, as cfmakeraw(3); its output stays as it is where others write to it too. */
+/**
+ * Settings for a terminal that passes bytes on as they are (cfmakeraw(3)); without `output` what is written to it is processed
+ * as before, for others that write to it too.
+ */
 export function rawTermios(termios: Termios, output = true): Termios {
   const raw = termios.slice() as Termios;
   const clear = (index: number, bits: number) => {

@@ -23,7 +23,9 @@ export interface RelayOptions {
   endsInput?: boolean | undefined;
 }
 
-/** All that end a process by default (signal(7)) but those of its own faults, and those that Bun ignores or can't catch. */
+/**
+ * Signals that end a process by default (signal(7)), except those of its own faults and those that Bun ignores or can't catch.
+ */
 const FATAL = [
   "SIGHUP",
   "SIGINT",
@@ -108,7 +110,7 @@ async function copy(from: number, to: number, ended: () => boolean): Promise<boo
   }
 }
 
-/** Ends a terminal's input, also that of programs which come to read it later. */
+/** Ends a terminal's input again and again, for programs that come to read it later too. */
 async function keepEnding(master: Fd, ended: () => boolean): Promise<void> {
   for (let wait = RETRY_MS; !ended(); wait = Math.min(2 * wait, END_AGAIN_MS)) {
     try {
@@ -123,10 +125,12 @@ async function keepEnding(master: Fd, ended: () => boolean): Promise<void> {
 }
 
 /**
- * Connects standard input and output to a terminal's master until the terminal ends. If standard input is a terminal
- * it is raw meanwhile and its size is passed on; it is restored in every case, fatal signals included. A read of
- * standard input may stay behind on its pool thread: the process is meant to exit soon after. False when it ends because
- * nobody reads standard output any more; to close the master then tells the terminal's program so, which would block else.
+ * Connects standard input and output to a terminal's master until the terminal ends.
+ * - If standard input is a terminal, it is raw meanwhile, and its size is passed on. It is restored in every case, fatal signals
+ *   included.
+ * - A read of standard input may stay behind on its pool thread: the process is meant to exit soon after.
+ * - False when it ends because nobody reads standard output any more. The caller then closes the master, which tells the
+ *   terminal's program; it would block otherwise.
  */
 export async function relay(master: Fd, options: RelayOptions = {}): Promise<boolean> {
   const number = master.number;
