@@ -90,7 +90,7 @@ export async function runCommandLine(program: Command, raw: readonly string[]): 
     const error = await explained(asHakoError(thrown));
     logFailure(error.oneLine);
     if (callerVariable("HAKO_STACK") !== undefined && thrown instanceof Error)
-      process.stderr.write(`${thrown.stack}\n`);
+      toStandardError(`${thrown.stack}\n`);
     return exitStatus(error);
   }
 }
