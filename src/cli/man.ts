@@ -36,6 +36,7 @@ function commandEntry({ path, command }: NamedCommand): string {
 /** The manual page hako(1), made from the same tables as `--help`. */
 export async function manualPage(program: Command): Promise<string> {
   const { groups, commands } = await allCommands(program);
+  const shown = commands.filter(({ command }) => command.meta?.hidden !== true);
   const grouped = groups.map(
     ({ path, command }) => `.TP\n\\fB${escaped(path)}\\fR\n${escaped(descriptionOf(command))}\n`,
   );
@@ -49,7 +50,7 @@ hako is an OCI container runtime with the command line of runc, crun and kata\\-
 and buildah, and for shell scripts. There is no daemon.
 .SH GLOBAL FLAGS
 ${flagEntries(program.args)}.SH COMMANDS
-${commands.map(commandEntry).join("")}.SH GROUPS
+${shown.map(commandEntry).join("")}.SH GROUPS
 ${grouped.join("")}.SH EXIT STATUS
 .TP
 0

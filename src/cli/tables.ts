@@ -12,18 +12,18 @@ export function descriptionOf({ meta }: Command | LazyCommand): string {
   return meta?.description ?? "";
 }
 
-/** All commands with those of groups, and the groups, in the order of `--help`. */
+/** All commands with those of groups, and the groups, in the order of `--help`; also those that no list shows. */
 export async function allCommands(
   program: Command,
 ): Promise<{ groups: NamedCommand[]; commands: NamedCommand[] }> {
   const groups: NamedCommand[] = [];
   const commands: NamedCommand[] = [];
-  for (const [name, entry] of shownCommands(program)) {
+  for (const [name, entry] of Object.entries(program.subCommands ?? {})) {
     const command = await loadedCommand(entry);
     if (command.subCommands === undefined) commands.push({ path: name, command });
     else {
       groups.push({ path: name, command });
-      for (const [inner, one] of shownCommands(command))
+      for (const [inner, one] of Object.entries(command.subCommands))
         commands.push({ path: `${name} ${inner}`, command: await loadedCommand(one) });
     }
   }

@@ -78,7 +78,9 @@ for (const [shell, completer] of Object.entries(SHELLS)) {
       expect(complete("--root", box.root, "cgroup", "show", "")).toEqual([id]);
       expect(complete("--cgroup-manager", "systemd", "--root", box.root, "kill", "")).toEqual([id]);
       expect(complete("--root", box.root, "rm", "")).toEqual([id]);
+      expect(complete("--root", box.root, "stop", "")).toEqual([id]);
       expect(complete("r")).not.toContain("rm");
+      expect(complete("sto")).not.toContain("stop");
       expect(complete("--root", box.root, "exec", "--env", "A=b", "--tty", "")).toEqual([id]);
       // after the id come signals, not ids
       expect(complete("--root", box.root, "kill", id, "TER")).toEqual(["TERM"]);

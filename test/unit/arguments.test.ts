@@ -184,6 +184,7 @@ describe("every command's help", () => {
         const text = commandHelp(path, command);
         expect(text).toStartWith(`${command.meta?.description}\n`);
         expect(text).toContain(`usage: hako ${path}`);
+        expect(command.run).toBeFunction();
         expect(command.examples?.length).toBeGreaterThan(0);
         for (const example of command.examples ?? []) expect(text).toContain(example);
         for (const [flag, definition] of Object.entries(command.args ?? {})) {
