@@ -1,13 +1,12 @@
 import { asHakoError, during, HakoError } from "../../base/errors";
 import type { CgroupMounts } from "../../cgroup";
 import { runHooks } from "../../hooks/hooks";
-import { actAs, actHere } from "../../linux/call/actor";
+import { actAs } from "../../linux/call/actor";
 import { CLONE, O, SIG } from "../../linux/call/constants";
-import { Fd, FdList } from "../../linux/call/fd";
+import { type Fd, FdList } from "../../linux/call/fd";
 import type { Step } from "../../linux/call/step";
 import { syscall } from "../../linux/call/syscall";
 import { perform } from "../../linux/call/walk";
-import { recvFds, sendFds } from "../../linux/file/descriptor-passing";
 import { openAt } from "../../linux/file/path";
 import { socketPair } from "../../linux/file/unix-socket";
 import { showsFromOutside } from "../../linux/mount/filesystem";
@@ -34,6 +33,7 @@ import type { BornProcess } from "./birth/born-process";
 import { checkJoinedPidHooks } from "./birth/joined-pid-hooks";
 import { joinedTypes, threadMayJoin } from "./birth/joining-thread";
 import { NamespacePlan } from "./birth/namespaces";
+import { DescriptorWay, descriptorAt, inherited } from "./descriptor-way";
 import { applyScheduler } from "./program/attributes";
 import { hostNameSteps } from "./program/host-name";
 import { homeOf, standardStreamSteps } from "./program/identity";
@@ -97,8 +97,6 @@ export interface SetUpOptions {
 
 /** Descriptors that the process was born with, as it has them. */
 interface Inherited {
-  /** Where others come over that are opened when the process is there already. */
-  way: Fd;
   startSocket: Fd;
   consoleSocket: Fd | undefined;
   /** In place of the program that config.json names. */
@@ -124,7 +122,8 @@ export class SetUp implements Disposable {
   readonly #namespaces: NamespacePlan;
   /** What the container's root may not reach on the host, or make, is opened and made with our rights. */
   readonly #opensOutside: boolean;
-  readonly #way: Fd;
+  /** Where descriptors come over that are opened when the process is there already. */
+  readonly #way: DescriptorWay;
   readonly #inherited: Inherited;
   /** This thread, where it may act in the container's mount namespace in place of the process. */
   readonly #thread: JoinedThread | undefined;
@@ -149,7 +148,6 @@ export class SetUp implements Disposable {
     if (this.#opensOutside) for (const [index, tree] of madeOverlays(config, trees)) mapped.set(index, tree);
     const [ours, theirs] = socketPair("socket to the container's process");
     using way = theirs;
-    this.#way = ours;
     const others = [startSocket, consoleSocket, namespaces.mount, program?.file];
     const given = program?.descriptors ?? [];
     const keep = [way, ...others.filter((fd) => fd !== undefined), ...given, ...trees.all];
@@ -160,24 +158,19 @@ export class SetUp implements Disposable {
       ours.close();
       throw error;
     }
+    const { descriptor, remote, pid } = this.process;
+    this.#way = new DescriptorWay(remote, ours, way);
     try {
-      this.#specified = keepsGroups(config)
-        ? config.process
-        : withMappedGroups(config.process, this.process.pid);
+      this.#specified = keepsGroups(config) ? config.process : withMappedGroups(config.process, pid);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
     }
-    const { descriptor, remote } = this.process;
-    const copy = (number: number) => this.#take(number);
+    const copy = (number: number) => this.#way.take(number);
     this.#thread = joins ? new JoinedThread(descriptor, remote, joinedTypes(namespaces), copy) : undefined;
     this.#mounter = this.#thread ?? remote;
-    const inherit = (fd: Fd): Fd => {
-      const { number, name } = fd;
-      return actAs(remote, () => new Fd(number, name));
-    };
+    const inherit = (fd: Fd): Fd => inherited(remote, fd);
     this.#inherited = {
-      way: inherit(way),
       startSocket: inherit(startSocket),
       consoleSocket: consoleSocket && inherit(consoleSocket),
       program: program && { file: inherit(program.file), descriptors: program.descriptors.map(inherit) },
@@ -204,8 +197,8 @@ export class SetUp implements Disposable {
     if (this.process.act(() => showsFromOutside(latePid))) return NOTHING;
     const begun = rare.procfsOpener.beginProcfs({ ...this.#options, namespaces }, places.length);
     const theirs =
-      this.#thread === undefined ? this.#give(begun) : begun.map((fd) => this.#thread?.take(fd) ?? fd);
-    return new Map(places.map((place, index) => [place, at(theirs, index)]));
+      this.#thread === undefined ? this.#way.give(begun) : begun.map((fd) => this.#thread?.take(fd) ?? fd);
+    return new Map(places.map((place, index) => [place, descriptorAt(theirs, index)]));
   }
 
   /** A network, session and keyring of its own. The network takes the kernel half a millisecond and more: nobody waits for it. */
@@ -242,8 +235,8 @@ export class SetUp implements Disposable {
       ? bindSources(this.process.pid, config, bundle, mapped, opened)
       : NOTHING;
     const devices = this.#opensOutside ? madeDevices(this.process.pid, config, directory, opened) : NOTHING;
-    const bound = this.#handOver(sources);
-    const made = this.#handOver(devices);
+    const bound = this.#way.giveByPlace(sources);
+    const made = this.#way.giveByPlace(devices);
     if (lateTime) {
       this.process.act(() => rare.timeOffsets.makeTimeNamespace(config.linux?.timeOffsets));
     }
@@ -261,7 +254,7 @@ export class SetUp implements Disposable {
     this.settle();
     using opened = new FdList();
     for (const path of lists) opened.add(openAt(undefined, path, O.WRONLY | O.CLOEXEC));
-    const theirs = this.#give(opened.all);
+    const theirs = this.#way.give(opened.all);
     this.process.act(() => {
       const joining = theirs.map(
         ({ number }): Step => ({ what: "join a cgroup: write", call: "write", args: [number, "0", 1] }),
@@ -364,8 +357,8 @@ export class SetUp implements Disposable {
   #joinPidNamespace(): void {
     const { remote } = this.process;
     // nobody else shall send anything by it
-    this.#inherited.way.close();
-    this.#way.close();
+    this.#way.closeTheirs();
+    this.#way[Symbol.dispose]();
     // a change of identity undoes it (fs.suid_dumpable), and it is seen from its first moment on
     remote.perform([hideStep()]);
     try {
@@ -390,8 +383,8 @@ export class SetUp implements Disposable {
   release(): void {
     const { config, preserveFds } = this.#options;
     if (this.#program === undefined) throw new Error("released before it was identified");
-    const { startSocket, way, program } = this.#inherited;
-    way.close();
+    const { startSocket, program } = this.#inherited;
+    this.#way.closeTheirs();
     const hooks = (config.hooks?.startContainer ?? []).length > 0;
     leaveLastSteps(this.process.remote, this.#specified, this.#program, {
       startSocket,
@@ -404,7 +397,7 @@ export class SetUp implements Disposable {
   }
 
   #closeOwn(): void {
-    this.#way.close();
+    this.#way[Symbol.dispose]();
     this.#thread?.[Symbol.dispose]();
   }
 
@@ -440,24 +433,6 @@ export class SetUp implements Disposable {
     });
   }
 
-  /** Gives the process descriptors of ours; as it has them. */
-  #handOver(fds: ReadonlyMap<number, Fd>): Map<number, Fd> {
-    const theirs = this.#give([...fds.values()]);
-    return new Map([...fds.keys()].map((index, place): [number, Fd] => [index, at(theirs, place)]));
-  }
-
-  /** A copy of a descriptor of the process, whose number it is; the number of ours. */
-  #take(number: number): number {
-    this.process.act(() => sendFds(this.#inherited.way, [number]));
-    return actHere(() => at(recvFds(this.#way, 1), 0).release());
-  }
-
-  #give(fds: readonly Fd[]): Fd[] {
-    if (fds.length === 0) return [];
-    sendFds(this.#way, fds);
-    return this.process.act(() => recvFds(this.#inherited.way, fds.length));
-  }
-
   [Symbol.dispose](): void {
     this.process[Symbol.dispose]();
     this.#closeOwn();
@@ -475,10 +450,4 @@ const NOTHING: ReadonlyMap<number, Fd> = new Map();
 /** Which of /mounts are procfs. */
 function procfsPlaces({ mounts }: Config): number[] {
   return (mounts ?? []).flatMap(({ type }, index) => (type === "proc" ? [index] : []));
-}
-
-function at(fds: readonly Fd[], place: number): Fd {
-  const fd = fds[place];
-  if (fd === undefined) throw new HakoError({ code: "system", message: "a descriptor did not come over" });
-  return fd;
 }

@@ -14,8 +14,8 @@ function hintOf(errno: ErrnoName | undefined): string | undefined {
 }
 
 /**
- * The same for whoever makes these system calls and its children, before it leaves the host's namespaces and hides itself.
- * `number` is the lowest descriptor that it has free.
+ * Sets the oom_score_adj of whoever makes these system calls, and of its children. It must not have left the host's namespaces or hidden
+ * itself yet. `number` is the lowest descriptor that it has free.
  */
 export function outOfMemoryScoreSteps(score: number | undefined, number: number): Step[] {
   if (score === undefined) return [];

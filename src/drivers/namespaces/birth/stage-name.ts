@@ -1,4 +1,4 @@
 /** The name of the container's first process until it executes the program: so `state` tells created from running. */
 export const STAGE_NAME = "hako:[init]";
-/** The same of who begins a procfs in a pid namespace that it joins. */
+/** The name of a process that begins a procfs in a pid namespace which it joins. */
 export const OPENER_NAME = "hako:[procfs]";

@@ -1,9 +1,8 @@
-import { during, HakoError } from "../../../base/errors";
+import { HakoError } from "../../../base/errors";
 import { bytesOf } from "../../../linux/call/bytes";
 import { AT, O } from "../../../linux/call/constants";
 import type { Step } from "../../../linux/call/step";
-import { syscallOn } from "../../../linux/call/syscall";
-import { writeValueTo } from "../../../linux/file/file";
+import { perform } from "../../../linux/call/walk";
 import { kernelRelease } from "../../../linux/kernel/uname";
 import { NAMESPACE_FLAGS } from "../../../linux/process/namespace";
 import type { Linux } from "../../../oci/config";
@@ -11,7 +10,7 @@ import type { Linux } from "../../../oci/config";
 const OFFSETS = "/proc/self/timens_offsets";
 /** From here on execve enters a time namespace that was unshared (fs/exec.c, exec_task_namespaces). */
 const FIRST = [6, 3] as const;
-/** Where the helper keeps its standard input meanwhile. */
+/** Where standard input is kept meanwhile. */
 const SPARE = 1000;
 
 function lines(offsets: Linux["timeOffsets"]): string {
@@ -21,8 +20,9 @@ function lines(offsets: Linux["timeOffsets"]): string {
 }
 
 /**
- * What a helper does before it makes the container's process: a time namespace, with the offsets of its clocks, whose first
- * process its child is (time_namespaces(7)). The file is opened as descriptor 0, the one number that is known before.
+ * Makes a time namespace with the offsets of its clocks (time_namespaces(7)). Whoever makes these system calls stays outside: its
+ * children are in there. The file of offsets is opened as descriptor 0, the one number that is known before, so standard input is
+ * put aside meanwhile.
  */
 export function timeSteps(offsets: Linux["timeOffsets"]): Step[] {
   const text = bytesOf(lines(offsets));
@@ -47,8 +47,8 @@ export function timeSteps(offsets: Linux["timeOffsets"]): Step[] {
 }
 
 /**
- * The same without a helper, for those who may only in a user namespace of their own: this process's children are in the
- * namespace, and itself when it executes the program. The host's procfs must still be there.
+ * Makes the time namespace of an ordinary user's container, whose own process has the right to, in its user namespace. That process
+ * is in there itself when it has executed its program. The host's procfs must still be there.
  */
 export function makeTimeNamespace(offsets: Linux["timeOffsets"]): void {
   const [major = 0, minor = 0] = kernelRelease();
@@ -56,7 +56,5 @@ export function makeTimeNamespace(offsets: Linux["timeOffsets"]): void {
     const message = `a time namespace of an ordinary user needs linux ${FIRST.join(".")}`;
     throw new HakoError({ code: "unsupported", message });
   }
-  syscallOn("time namespace", "unshare", NAMESPACE_FLAGS.time);
-  if (lines(offsets) === "") return;
-  during("config /linux/timeOffsets", () => writeValueTo(OFFSETS, lines(offsets)));
+  perform(timeSteps(offsets));
 }

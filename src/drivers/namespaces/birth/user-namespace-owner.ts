@@ -28,7 +28,7 @@ export function ownerOf(config: Config): NamespaceOwner {
 
 const ROOT: NamespaceOwner = { uid: 0, gid: 0 };
 
-/** The same in the user namespace of a process. */
+/** The owner of the user namespace that a process is in: its root, or where nobody is root there, the program's user. */
 export function ownerInNamespaceOf(pid: number, { uid, gid }: Pick<User, "uid" | "gid">): NamespaceOwner {
   return { uid: isMapped(pid, "uid", 0) ? 0 : uid, gid: isMapped(pid, "gid", 0) ? 0 : gid };
 }

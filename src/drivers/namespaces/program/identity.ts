@@ -132,7 +132,10 @@ function enterStep(cwd: string, user: number): Step {
   };
 }
 
-/** The same for whoever makes these system calls, without magic links, which lead out; `number` is its lowest free descriptor. */
+/**
+ * Enters the working directory of a program, not by magic links of /proc, which lead out of the container: for a process that can't
+ * look afterwards where it is (`checkDirectory`). `number` is the lowest descriptor that it has free.
+ */
 export function enterSteps(cwd: string, user: number, number: number): Step[] {
   const what = `${CWD}: chdir ${cwd}`;
   const hint = (errno: string | undefined) => errnoHint("enter the working directory", errno, { user });

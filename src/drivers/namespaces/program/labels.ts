@@ -93,8 +93,8 @@ export function applyLabels(process: Process): void {
 }
 
 /**
- * The same for whoever makes these system calls, or its child, while the host's file system is still there. `number` is the
- * lowest descriptor that it has free.
+ * Sets these labels for whoever makes these system calls, or for its child, through the host's procfs, which must still be there.
+ * `number` is the lowest descriptor that the process has free.
  */
 export function labelSteps(process: Process, number: number): Step[] {
   return wantedLabels(process).flatMap(({ field, text, files }) => {
