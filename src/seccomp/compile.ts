@@ -1,3 +1,4 @@
+import { errnoNumber } from "../base/errno";
 import { HakoError } from "../base/errors";
 import { PASSING_CALLS, type SeccompFilter } from "../linux/process/filter-steps";
 import type { Seccomp } from "../oci/config";
@@ -30,7 +31,8 @@ import {
 import { isPlain, type Rule } from "./rule";
 import { answerOf, lastNumber, rulesOf } from "./rules";
 
-const ENOSYS = 38;
+const NOT_THERE = errnoNumber("ENOSYS");
+
 /**
  * The answer to calls that are newer than the profile: ENOSYS, for which programs are prepared. A profile that only forbids leaves
  * them alone.
@@ -126,7 +128,7 @@ function rangesOf(profile: Seccomp, architecture: Architecture, base: number): R
   const last = lastNumber(profile, architecture);
   if (last < 0 || TOLERANT.includes(profile.defaultAction)) return ranges;
   const newer = base + last + 1;
-  return [...ranges.filter(({ from }) => from < newer), plain(newer, ERRNO | ENOSYS)];
+  return [...ranges.filter(({ from }) => from < newer), plain(newer, ERRNO | NOT_THERE)];
 }
 
 /** Joins neighbours that get the same. Of two ranges that begin at one number the later one holds. */

@@ -1,3 +1,4 @@
+import { errnoNumber } from "../base/errno";
 import type { Seccomp } from "../oci/config";
 import { NATIVE } from "../oci/seccomp-words";
 
@@ -88,8 +89,6 @@ const BY_CAPABILITY: Readonly<Record<string, string>> = {
 
 /** Calls that get ENOSYS: programs have, and then take, another way. */
 const NOT_THERE = "clone3 io_uring_enter io_uring_register io_uring_setup";
-const ENOSYS = 38;
-const EPERM = 1;
 
 /** The CLONE_NEW* bits that clone(2) takes (linux/sched.h), and that of user namespaces. */
 const CLONE_NEW_NAMESPACES = 0x7e020000;
@@ -140,12 +139,12 @@ export function defaultProfile(capabilities: readonly string[], native = NATIVE)
   const more = given.flatMap((name) => words(BY_CAPABILITY[name] ?? ""));
   return {
     defaultAction: "SCMP_ACT_ERRNO",
-    defaultErrnoRet: EPERM,
+    defaultErrnoRet: errnoNumber("EPERM"),
     architectures:
       native === "SCMP_ARCH_AARCH64" ? [native, "SCMP_ARCH_ARM"] : ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
     syscalls: [
       allow([...always, ...more]),
-      { names: words(NOT_THERE), action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS },
+      { names: words(NOT_THERE), action: "SCMP_ACT_ERRNO", errnoRet: errnoNumber("ENOSYS") },
       ...namespaceRules(capabilities.includes("CAP_SYS_ADMIN")),
       ...SOCKET_FAMILIES.map((family) => allow(["socket"], has(0, LOW_HALF, family))),
       ...SOCKETPAIR_FAMILIES.map((family) => allow(["socketpair"], has(0, LOW_HALF, family))),

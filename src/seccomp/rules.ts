@@ -1,10 +1,9 @@
+import { errnoNumber } from "../base/errno";
 import type { Seccomp } from "../oci/config";
 import { ACTIONS, type Action, type Architecture } from "../oci/seccomp-words";
 import { MultiplexedCalls } from "./multiplexed";
 import { type Condition, holdsAlways, isPlain, type Rule } from "./rule";
 import { SYSCALLS } from "./syscalls";
-
-const EPERM = 1;
 
 type Row = NonNullable<Seccomp["syscalls"]>[number];
 
@@ -16,7 +15,7 @@ const X86_COLUMN = 1;
 /** The SECCOMP_RET_* value of an action with its number. An action that takes a number, and has none, gets EPERM. */
 export function answerOf(action: Action, errnoRet: number | undefined): number {
   const word = ACTIONS[action];
-  return word.data === undefined ? word.value : (word.value | (errnoRet ?? EPERM)) >>> 0;
+  return word.data === undefined ? word.value : (word.value | (errnoRet ?? errnoNumber("EPERM"))) >>> 0;
 }
 
 /**

@@ -25,3 +25,30 @@ describe("names that src exports", () => {
     expect(twice.map(([name, paths]) => `${name}: ${[...paths].join(", ")}`).sort()).toEqual([]);
   });
 });
+
+describe("numbers of the kernel's interface", () => {
+  test("are in one file: none of its names is declared in another one", () => {
+    const CONSTANTS = "linux/call/constants.ts";
+    const sources = readSources();
+    const text = sources.find(({ path }) => path === CONSTANTS)?.text ?? "";
+    const names = [...text.matchAll(/^export enum (\w+) \{(.*?)^\}/gms)].flatMap(([, kind = "", body = ""]) =>
+      // SIG.KILL is SIGKILL, O.PATH is O_PATH, TTY.TCGETS is TCGETS
+      [...body.matchAll(/^ {2}(\w+) =/gm)].flatMap(([, name = ""]) => [
+        name.includes("_") || kind === "TTY" ? name : "",
+        kind + name,
+        `${kind}_${name}`,
+      ]),
+    );
+    expect(names).toContain("SIGKILL");
+    expect(names).toContain("AT_EMPTY_PATH");
+    const known = new Set(names);
+    const copies = sources
+      .filter(({ path }) => path !== CONSTANTS)
+      .flatMap(({ path, text }) =>
+        [...text.matchAll(/^(?:export )?const (\w+) =/gm)].flatMap(([, name = ""]) =>
+          known.has(name) ? [`${path}: ${name}`] : [],
+        ),
+      );
+    expect(copies).toEqual([]);
+  });
+});
