@@ -4,8 +4,8 @@ import type { Update } from "../drivers/interface/driver";
 import { textOf } from "../linux/call/bytes";
 import { readText } from "../linux/file/file";
 import { readAllWaiting } from "../linux/file/stream";
-import { parseResources, readResources } from "../oci/config";
 import { exactInteger, pointer } from "../oci/json";
+import { parseResources, readResources } from "../oci/resources-document";
 import { logWarning } from "../output/log";
 
 const STANDARD_INPUT = 0;

@@ -20,9 +20,8 @@ import {
 } from "./schema";
 import { type device, idMapping, linux, type namespace } from "./schema-linux";
 import { execCPUAffinity, ioPriority, scheduler } from "./schema-process";
-import { type deviceRule, resources } from "./schema-resources";
+import type { deviceRule, resources } from "./schema-resources";
 import type { seccomp } from "./schema-seccomp";
-import { unknownFields } from "./unknown-fields";
 
 /** The schema of config.json for Linux (runtime-spec config.md, version 1.3). Unknown fields are ignored, as the spec says. */
 
@@ -155,20 +154,6 @@ export function parseProcess(source: string, file: string): Process {
   const result = v.safeParse(process, parseDocument(source, file));
   if (result.success) return result.output;
   throw problemsError(result.issues.map(problemOf), file);
-}
-
-/** Parses the document of `update --resources`. `unknown` has the pointers of fields that hako does not know, and that do nothing. */
-export function parseResources(source: string, file: string): { resources: Resources; unknown: string[] } {
-  const document = parseDocument(source, file);
-  const read = readResources(document);
-  if ("problems" in read) throw problemsError(read.problems, file);
-  return { ...read, unknown: unknownFields(document, read.resources) };
-}
-
-/** Checks resources by the schema. Returns them, or all faults of their fields. */
-export function readResources(document: unknown): { resources: Resources } | { problems: Problem[] } {
-  const result = v.safeParse(resources, document);
-  return result.success ? { resources: result.output } : { problems: result.issues.map(problemOf) };
 }
 
 /** One error for all problems. */

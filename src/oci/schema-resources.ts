@@ -1,28 +1,71 @@
 import * as v from "valibot";
 import { RULE_TYPES } from "./device-types";
+import type { Integer } from "./json";
 import {
+  between,
   bytes,
+  expectedNumber,
+  expectedText,
   flag,
   int64,
+  isInteger,
+  isText,
   list,
   map,
   nameOf,
   object,
   optional,
+  schemaWord,
   text,
   textMap,
-  uint16,
   uint32,
   uint64,
 } from "./schema";
 
 /** `linux.resources` of config.json: the limits of cgroups (runtime-spec config-linux.md "Control groups"). */
 
+/** A number in a device rule; -1 is how some engines write "all". */
+const ruleNumber = between(-1, 0x7fffffff);
+
+const UNSIGNED_MINUS_ONE = 2n ** 64n - 1n;
+
+/** Callers with unsigned numbers write -1, which leaves the kernel's value, as 2^64 - 1. */
+function isSwappiness(value: unknown): value is Integer {
+  return isInteger(value) && value >= 0 && (value <= 100 || value === UNSIGNED_MINUS_ONE);
+}
+
+const swappiness = schemaWord(isSwappiness, (input) => expectedNumber(input, 0, 100), {
+  type: "integer",
+  minimum: 0,
+});
+
+function isWeight(value: unknown): value is number {
+  return (
+    value === 0 || (typeof value === "number" && Number.isInteger(value) && value >= 10 && value <= 1000)
+  );
+}
+
+/** A weight of blkio (cgroup-v1/blkio-controller.rst); 0 leaves the present one. */
+const weight = schemaWord(isWeight, (input) => expectedNumber(input, 10, 1000), {
+  type: "integer",
+  minimum: 0,
+  maximum: 1000,
+});
+
+const PAGE_SIZE = /^[1-9][0-9]*[KMG]B$/;
+
+/** The size of huge pages as the kernel writes it. */
+const pageSize = schemaWord(
+  (value): value is string => isText(value) && PAGE_SIZE.test(value),
+  (input) => (isText(input) ? 'expected a page size, such as "2MB"' : expectedText(input)),
+  { type: "string", pattern: PAGE_SIZE.source },
+);
+
 export const deviceRule = object({
   allow: v.nullish(v.boolean(), false),
   type: optional(nameOf(RULE_TYPES)),
-  major: optional(int64),
-  minor: optional(int64),
+  major: optional(ruleNumber),
+  minor: optional(ruleNumber),
   access: optional(text),
 });
 
@@ -32,7 +75,7 @@ const memory = object({
   swap: optional(bytes),
   kernel: optional(bytes),
   kernelTCP: optional(bytes),
-  swappiness: optional(uint64),
+  swappiness: optional(swappiness),
   disableOOMKiller: flag,
   useHierarchy: flag,
   checkBeforeUpdate: flag,
@@ -47,16 +90,16 @@ const cpu = object({
   realtimePeriod: optional(uint64),
   cpus: optional(text),
   mems: optional(text),
-  idle: optional(int64),
+  idle: optional(between(0, 1)),
 });
 
 const throttle = list(object({ major: int64, minor: int64, rate: uint64 }));
 
 const blockIO = object({
-  weight: optional(uint16),
-  leafWeight: optional(uint16),
+  weight: optional(weight),
+  leafWeight: optional(weight),
   weightDevice: list(
-    object({ major: int64, minor: int64, weight: optional(uint16), leafWeight: optional(uint16) }),
+    object({ major: int64, minor: int64, weight: optional(weight), leafWeight: optional(weight) }),
   ),
   throttleReadBpsDevice: throttle,
   throttleWriteBpsDevice: throttle,
@@ -70,7 +113,7 @@ export const resources = object({
   cpu: optional(cpu),
   pids: optional(object({ limit: optional(int64) })),
   blockIO: optional(blockIO),
-  hugepageLimits: list(object({ pageSize: text, limit: uint64 })),
+  hugepageLimits: list(object({ pageSize, limit: uint64 })),
   network: optional(
     object({
       classID: optional(uint32),

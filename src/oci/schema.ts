@@ -18,35 +18,43 @@ interface JsonWord {
 }
 
 /** A schema with one check; `message` makes the error's text from the wrong input. */
-function word<T>(isOne: (value: unknown) => value is T, message: (input: unknown) => string, json: JsonWord) {
+export function schemaWord<T>(
+  isOne: (value: unknown) => value is T,
+  message: (input: unknown) => string,
+  json: JsonWord,
+) {
   return Object.assign(
     v.custom<T>(isOne, ({ input }) => message(input)),
     { json },
   );
 }
 
-function isText(value: unknown): value is string {
+export function isText(value: unknown): value is string {
   return typeof value === "string" && !value.includes("\0");
 }
 
-function expectedText(input: unknown): string {
+export function expectedText(input: unknown): string {
   return typeof input === "string" ? "a NUL byte is not allowed" : "expected a string";
 }
 
-export const text = word(isText, expectedText, { type: "string" });
+export const text = schemaWord(isText, expectedText, { type: "string" });
 
 function isNumber(value: unknown): value is number {
   return Number.isInteger(value);
 }
 
-function isInteger(value: unknown): value is number | bigint {
+export function isInteger(value: unknown): value is number | bigint {
   return typeof value === "bigint" || isNumber(value);
 }
 
+export function expectedNumber(input: unknown, least: number | bigint, most: number | bigint): string {
+  return isInteger(input) ? `expected a number from ${least} to ${most}` : "expected an integer";
+}
+
 function inRange<T extends number | bigint>(isOne: (value: unknown) => value is T, least: T, most: T) {
-  return word(
+  return schemaWord(
     (value): value is T => isOne(value) && value >= least && value <= most,
-    (input) => (isInteger(input) ? `expected a number from ${least} to ${most}` : "expected an integer"),
+    (input) => expectedNumber(input, least, most),
     { type: "integer", minimum: least, maximum: most },
   );
 }
@@ -129,7 +137,7 @@ function isEnvironmentText(value: unknown): value is EnvironmentLine {
 export const environmentLines = optional(
   listOf(
     isEnvironmentText,
-    word(isEnvironmentText, (input) => (isText(input) ? "expected NAME=value" : expectedText(input)), {
+    schemaWord(isEnvironmentText, (input) => (isText(input) ? "expected NAME=value" : expectedText(input)), {
       type: "string",
       pattern: "^[^=]+=",
     }),

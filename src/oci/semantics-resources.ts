@@ -1,4 +1,4 @@
-import type { Config, Problem, Resources } from "./config";
+import type { Problem, Resources } from "./config";
 import { deviceAccessProblem } from "./device-access";
 import { pointer } from "./json";
 import { problem, when } from "./problem";
@@ -44,10 +44,7 @@ const unified: LimitsRule = ({ unified = {} }) =>
 
 const RULES: readonly LimitsRule[] = [devices, network, rdma, unified];
 
-/** Checks linux.resources, beyond the types of its fields. */
-export function resourceProblems({ linux }: Config): Problem[] {
-  const { resources } = linux ?? {};
-  if (resources === undefined) return [];
-  const problems = RULES.flatMap((rule) => rule(resources));
-  return problems.map((each) => ({ ...each, pointer: `/linux/resources${each.pointer}` }));
+/** Checks linux.resources, beyond the types of its fields; pointers lead into the resources. */
+export function resourceProblems(resources: Resources): Problem[] {
+  return RULES.flatMap((rule) => rule(resources));
 }

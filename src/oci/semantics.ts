@@ -213,7 +213,8 @@ function whyOther({ domainname = "", linux }: Config, name: string): string | un
 function notOwn(config: Config, name: string): string | undefined {
   const separator = /[./]/.exec(name)?.[0];
   const parts = separator === "/" ? name.split("/") : name.split(".");
-  if (parts.some((part) => part === "" || part === "..") || parts.length < 2) return "is no kernel parameter";
+  if (parts.some((part) => part === "" || part === "." || part === "..") || parts.length < 2)
+    return "is no kernel parameter";
   const [area = "", parameter = ""] = parts;
   const needs = (type: NamespaceType) =>
     hasNamespace(config, type) ? undefined : `needs the ${type} namespace: it would be the host's`;
@@ -234,6 +235,11 @@ const sysctlRule: Rule = (config) =>
     return why === undefined ? [] : [problem(pointer(["linux", "sysctl", name]), why)];
   });
 
+const resourcesRule: Rule = ({ linux }) =>
+  resourceProblems(linux?.resources ?? {}).map(({ pointer: at, message }) =>
+    problem(`/linux/resources${at}`, message),
+  );
+
 const RULES: readonly Rule[] = [
   processRule,
   rootRule,
@@ -250,7 +256,7 @@ const RULES: readonly Rule[] = [
   seccompProblems,
   machineProblems,
   netDevicesProblems,
-  resourceProblems,
+  resourcesRule,
   intelRdtProblems,
 ];
 

@@ -176,9 +176,9 @@ describe("limits @v2", () => {
     const update = {
       memory: { limit: 256 * MIB, swap: 512 * MIB },
       pids: { limit: 20 },
-      blockIO: { weight: 5 },
+      unified: { "memory.nothing": "5" },
     };
-    expect(() => cgroup.apply(update)).toThrow("5 is not between 10 and 1000");
+    expect(() => cgroup.apply(update)).toThrow("/linux/resources/unified/memory.nothing");
     expect(value(cgroup, "memory", "memory.limit_in_bytes", "memory.max")).toBe(String(64 * MIB));
     expect(value(cgroup, "pids", "pids.max", "pids.max")).toBe("10");
   });

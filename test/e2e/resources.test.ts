@@ -278,9 +278,7 @@ describe("unified @v2", () => {
         const { status, stderr } = box.hakoWith({ input }, "update", "--resources", "-", id);
         expect([name, status]).toEqual([name, 1]);
         expect(stderr).toMatch(/^hako: [^\n]*\n$/);
-        expect(stderr).toContain(
-          `/linux/resources/unified/cgroup.${name}: "cgroup.${name}" is no controller's`,
-        );
+        expect(stderr).toContain(`/unified/cgroup.${name}: "cgroup.${name}" is no controller's`);
       }
       expect(cgroups()).toBe(before);
       expect(box.state(id).status).toBe("running");

@@ -172,7 +172,6 @@ describe("v1", () => {
       [{ hugepageLimits: [{ pageSize: "2MB", limit: 1 }] }, "/linux/resources/hugepageLimits/0: no hugetlb"],
       [{ unified: { "memory.high": "1" } }, "/linux/resources/unified/memory.high: no cgroup v2 hierarchy"],
       [{ cpu: { realtimeRuntime: 5 } }, "/linux/resources/cpu/realtimeRuntime"],
-      [{ cpu: { idle: 2 } }, "/linux/resources/cpu/idle: 2 is neither 0 nor 1"],
     ];
     for (const [resources, text] of rows) {
       const error = errorOf(() => apply(cgroup, resources));
@@ -216,8 +215,6 @@ describe("v1", () => {
     expect(errorOf(() => cgroup.apply({ devices: hole })).oneLine).toContain(
       '/devices/2: cgroup v1 cannot express "c 1:11 rwm"',
     );
-    const wrong = errorOf(() => cgroup.apply({ devices: [{ allow: true, type: "c", access: "x" }] }));
-    expect(wrong.message).toContain("/linux/resources/devices/0/access: expected letters of rwm");
   });
 });
 
@@ -274,7 +271,6 @@ describe("v2", () => {
       [{ memory: { swap: 5 } }, "/memory/swap: is set without a memory limit"],
       [{ cpu: { realtimePeriod: 5 } }, "/cpu/realtimePeriod: cgroup v2 cannot do it"],
       [{ pids: { limit: 5 } }, "/pids/limit: no pids controller"],
-      [{ unified: { "../memory.max": "1" } }, '"../memory.max" is not the name of a cgroup file'],
       [{ unified: { "memory.nothing": "1" } }, "/unified/memory.nothing"],
     ];
     for (const [resources, text] of rows) {

@@ -114,7 +114,8 @@ describe("integers", () => {
   const INT64 = "from -9223372036854775808 to 9223372036854775807";
   const UINT64 = "from 0 to 18446744073709551615";
   const BYTES = "from -1 to 9223372036854775807";
-  const UINT16 = "from 0 to 65535";
+  const WEIGHT = "from 10 to 1000";
+  const RULE = "from -1 to 2147483647";
   /** Where it is, with the lists and objects on the way; numbers as they are written; what is taken, and what is told. */
   const rows: [pointer: string, taken: string[], refused: string[], range: string][] = [
     ["/process/rlimits/0/soft", ["0"], ["-1", "18446744073709551616", "1e+300"], UINT64],
@@ -123,25 +124,25 @@ describe("integers", () => {
     ["/process/scheduler/deadline", ["0"], ["-1"], UINT64],
     ["/process/scheduler/period", ["0"], ["-1"], UINT64],
     ["/linux/timeOffsets/boottime/secs", ["-5", "9223372036854775807"], ["18446744073709551611"], INT64],
-    ["/linux/resources/devices/0/major", ["-1", "5000000"], ["9223372036854775808"], INT64],
-    ["/linux/resources/devices/0/minor", ["-1"], ["-9223372036854775809"], INT64],
+    ["/linux/resources/devices/0/major", ["-1", "5000000"], ["-2", "9223372036854775808"], RULE],
+    ["/linux/resources/devices/0/minor", ["-1"], ["-9223372036854775809"], RULE],
     ...["limit", "reservation", "swap", "kernel", "kernelTCP"].map((field): (typeof rows)[number] => [
       `/linux/resources/memory/${field}`,
       ["-1", "0", "9223372036854775807"],
       ["-2", "9223372036855824384", "18446744073709551615"],
       BYTES,
     ]),
-    ["/linux/resources/memory/swappiness", ["0", "18446744073709551615"], ["-1"], UINT64],
+    ["/linux/resources/memory/swappiness", ["0", "18446744073709551615"], ["-1", "101"], "from 0 to 100"],
     ["/linux/resources/cpu/shares", ["0"], ["-1"], UINT64],
     ["/linux/resources/cpu/period", ["0"], ["-1"], UINT64],
     ["/linux/resources/cpu/burst", ["0"], ["-1"], UINT64],
     ["/linux/resources/cpu/realtimePeriod", ["0"], ["-1"], UINT64],
     ["/linux/resources/cpu/quota", ["-1"], ["9223372036854775808"], INT64],
     ["/linux/resources/cpu/realtimeRuntime", ["-1"], ["9223372036854775808"], INT64],
-    ["/linux/resources/cpu/idle", ["1"], ["9223372036854775808"], INT64],
+    ["/linux/resources/cpu/idle", ["1"], ["2", "9223372036854775808"], "from 0 to 1"],
     ["/linux/resources/pids/limit", ["-1", "0"], ["9223372036854775808"], INT64],
-    ["/linux/resources/blockIO/weight", ["500"], ["-1", "65536"], UINT16],
-    ["/linux/resources/blockIO/leafWeight", ["500"], ["-1", "65536"], UINT16],
+    ["/linux/resources/blockIO/weight", ["0", "10", "1000"], ["-1", "9", "65536"], WEIGHT],
+    ["/linux/resources/blockIO/leafWeight", ["0", "10", "1000"], ["-1", "9", "65536"], WEIGHT],
     ["/linux/seccomp/syscalls/0/args/0/value", ["18446744073709551615"], ["-1"], UINT64],
     ["/linux/seccomp/syscalls/0/args/0/valueTwo", ["0"], ["-1", "18446744073709551616"], UINT64],
   ];
@@ -258,6 +259,7 @@ describe("rules between fields", () => {
       { "kernel/../vm.x": "1" },
       "/linux/sysctl/kernel~1..~1vm.x: is no kernel parameter",
     ],
+    [["linux", "sysctl"], { "net/./x": "1" }, "/linux/sysctl/net~1.~1x: is no kernel parameter"],
     [["hooks"], { prestart: [{ path: "sh" }] }, "/hooks/prestart/0/path: expected an absolute path"],
     [["hooks"], { poststop: [{ path: "/x", timeout: 0 }] }, "/hooks/poststop/0/timeout: expected"],
   ];

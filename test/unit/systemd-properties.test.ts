@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type AccessRule, parseDeviceRule } from "../../src/cgroup/controllers/device-rules";
+import { type AccessRule, accessRule } from "../../src/cgroup/controllers/device-rules";
 import { allowList, deviceProperties } from "../../src/cgroup/systemd/device-properties";
 import {
   type Circumstances,
@@ -151,7 +151,7 @@ describe("limits as properties", () => {
 });
 
 describe("device rules for systemd", () => {
-  const rules = (list: readonly DeviceRule[]): AccessRule[] => list.map((rule) => parseDeviceRule(rule, ""));
+  const rules = (list: readonly DeviceRule[]): AccessRule[] => list.map(accessRule);
   const DENY_ALL = { allow: false, access: "rwm" };
   const char = (allow: boolean, major?: number, minor?: number, access = "rwm"): DeviceRule => ({
     allow,

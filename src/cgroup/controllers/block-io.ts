@@ -27,7 +27,6 @@ export function applyBlockIo(target: Target, { blockIO: io }: Resources): void {
   const field = firstField(io);
   if (field === undefined) return;
   const node = target.need("blkio", `/blockIO/${field}`);
-  checkWeights(target, io);
   if (node.unified) {
     applyWeightV2(target, node, io);
     applyThrottleV2(target, node, io);
@@ -46,20 +45,6 @@ function firstField(io: BlockIo): string | undefined {
   if (isSet(io.leafWeight)) return "leafWeight";
   if ((io.weightDevice ?? []).length > 0) return "weightDevice";
   return THROTTLES.map(([name]) => name).find((name) => (io[name] ?? []).length > 0);
-}
-
-function checkWeights(target: Target, io: BlockIo): void {
-  const check = (weight: Integer | undefined, pointer: string) => {
-    if (isSet(weight) && (BigInt(weight) < 10n || BigInt(weight) > 1000n)) {
-      throw target.wrong(pointer, `${weight} is not between 10 and 1000`);
-    }
-  };
-  check(io.weight, "/blockIO/weight");
-  check(io.leafWeight, "/blockIO/leafWeight");
-  for (const [index, device] of (io.weightDevice ?? []).entries()) {
-    check(device.weight, `/blockIO/weightDevice/${index}/weight`);
-    check(device.leafWeight, `/blockIO/weightDevice/${index}/leafWeight`);
-  }
 }
 
 /** Writes weights on v1. The files of CFQ are gone since Linux 5.0; BFQ has files of its own, with the same numbers. */

@@ -33,9 +33,6 @@ export function applyCpu(target: Target, { cpu }: Resources): void {
     (cpu.idle !== undefined ? "idle" : cpu.burst !== undefined ? "burst" : undefined);
   if (field === undefined) return;
   const node = target.need("cpu", `/cpu/${field}`);
-  if (cpu.idle !== undefined && !["0", "1"].includes(String(cpu.idle))) {
-    throw target.wrong("/cpu/idle", `${cpu.idle} is neither 0 nor 1`);
-  }
   applyRealtime(target, node, cpu);
   applyShare(target, node, cpu);
   if (node.unified) applyQuotaV2(target, node, cpu);
@@ -60,7 +57,7 @@ function applyRealtime(target: Target, node: CgroupNode, cpu: Cpu): void {
 
 /** An idle cgroup refuses a weight: idle 0 is written before the weight, idle 1 after it. */
 function applyShare(target: Target, node: CgroupNode, cpu: Cpu): void {
-  const idle = cpu.idle === undefined ? undefined : Number(cpu.idle);
+  const { idle } = cpu;
   const writeIdle = () => {
     const failed = target.tryWrite(node, "cpu.idle", String(idle));
     if (failed === undefined || (failed.errno === "ENOENT" && idle === 0)) return;

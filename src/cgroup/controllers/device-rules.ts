@@ -1,9 +1,8 @@
-import { HakoError } from "../../base/errors";
 import type { DeviceRule } from "../../oci/config";
-import { deviceAccess, deviceAccessProblem } from "../../oci/device-access";
+import { deviceAccess } from "../../oci/device-access";
 import { RULE_TYPES } from "../../oci/device-types";
 
-/** A checked rule. An undefined number stands for all numbers. */
+/** A device rule in one form. An undefined number stands for all numbers. */
 export interface AccessRule {
   allow: boolean;
   type: "a" | "b" | "c";
@@ -33,24 +32,16 @@ export const DEFAULT_DEVICES: readonly AccessRule[] = [
   allow("c", 136), // pts/*
 ];
 
-/** Checks one rule of config.json. */
-export function parseDeviceRule(rule: DeviceRule, pointer: string): AccessRule {
-  const wrong = (field: string, message: string) =>
-    new HakoError({ code: "config", message: `${pointer}/${field}: ${message}` });
-  const number = (field: "major" | "minor") => {
-    const value = rule[field];
-    // -1 is how some engines write "all"
-    if (value === undefined || BigInt(value) === -1n) return undefined;
-    if (BigInt(value) < 0n || BigInt(value) > 0x7fffffffn) throw wrong(field, `${value} is no device number`);
-    return BigInt(value);
-  };
-  const problem = deviceAccessProblem(rule);
-  if (problem !== undefined) throw wrong("access", problem);
+/** A device rule of config.json, complete. */
+export function accessRule(rule: DeviceRule): AccessRule {
+  // -1 is how some engines write "all"
+  const number = (value: number | undefined) =>
+    value === undefined || value < 0 ? undefined : BigInt(value);
   return {
     allow: rule.allow,
     type: RULE_TYPES[rule.type ?? ""],
-    major: number("major"),
-    minor: number("minor"),
+    major: number(rule.major),
+    minor: number(rule.minor),
     access: deviceAccess(rule),
   };
 }

@@ -6,7 +6,7 @@ import { ValueFile } from "../hierarchy/files";
 import { directoryOf } from "../hierarchy/node";
 import type { CgroupNode } from "../hierarchy/record";
 import { deviceProgram } from "./device-program";
-import { type AccessRule, DEFAULT_DEVICES, parseDeviceRule, ruleText } from "./device-rules";
+import { type AccessRule, accessRule, DEFAULT_DEVICES, ruleText } from "./device-rules";
 import type { Target } from "./target";
 
 /**
@@ -22,7 +22,7 @@ export function applyDevices(target: Target, { devices }: Resources): void {
 }
 
 function applyRules(target: Target, rules: readonly DeviceRule[]): void {
-  const parsed = rules.map((rule, index) => parseDeviceRule(rule, `/linux/resources/devices/${index}`));
+  const parsed = rules.map(accessRule);
   // An ordinary user can make no device nodes anyway, and the rules can't be set.
   if (isRootless()) return;
   const node = target.find("devices") ?? (target.record.version === "v1" ? undefined : target.find(""));

@@ -7,9 +7,6 @@ import type { Target } from "./target";
 export function applyHugetlb(target: Target, { hugepageLimits = [] }: Resources): void {
   for (const [index, { pageSize, limit }] of hugepageLimits.entries()) {
     const pointer = `/hugepageLimits/${index}`;
-    if (!/^[1-9][0-9]*[KMG]B$/.test(pageSize)) {
-      throw target.wrong(`${pointer}/pageSize`, `"${pageSize}" is not a page size`, 'for example "2MB"');
-    }
     const node = target.need("hugetlb", pointer);
     const suffix = node.unified ? "max" : "limit_in_bytes";
     const file = `hugetlb.${pageSize}.${suffix}`;

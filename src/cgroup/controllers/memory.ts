@@ -49,9 +49,6 @@ export function applyMemory(target: Target, { memory }: Resources): void {
   const changes = swappiness !== undefined || memory.disableOOMKiller === true;
   if (!restricts && !changes && target.find("memory") === undefined) return;
   const node = target.need("memory", `/memory/${field}`);
-  if (swappiness !== undefined && swappiness > 100n) {
-    throw target.wrong("/memory/swappiness", `${swappiness} is not between 0 and 100`);
-  }
   checkUsage(target, memory);
   if (node.unified) applyV2(target, node, memory, swappiness);
   else applyV1(target, node, memory, swappiness);

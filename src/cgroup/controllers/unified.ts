@@ -1,14 +1,11 @@
 import type { Resources } from "../../oci/config";
 import { pointer } from "../../oci/json";
-import { unifiedFileProblem } from "../../oci/unified-files";
 import type { Target } from "./target";
 
 /** Writes linux.resources.unified: files of cgroup v2 by their names. */
 export function applyUnified(target: Target, { unified = {} }: Resources): void {
   for (const [file, value] of Object.entries(unified)) {
     const field = pointer(["unified", file]);
-    const problem = unifiedFileProblem(file);
-    if (problem !== undefined) throw target.wrong(field, problem, 'for example "memory.high"');
     const controller = file.slice(0, file.indexOf("."));
     const root = target.need("", field);
     const node = target.exists(root, file) || controller === "cgroup" ? root : target.need(controller, field);

@@ -2,7 +2,7 @@ import { asHakoError, during, HakoError } from "../../base/errors";
 import type { Config, Resources } from "../../oci/config";
 import { slicePath, unitPlace } from "../../oci/unit-path";
 import { logWarning } from "../../output/log";
-import { parseDeviceRule } from "../controllers/device-rules";
+import { accessRule } from "../controllers/device-rules";
 import { checkUsage } from "../controllers/memory";
 import { Target } from "../controllers/target";
 import { subdirectories } from "../hierarchy/files";
@@ -50,8 +50,7 @@ export function openScope(config: Config, id: string): SystemdGroup {
   const properties = startProperties({ id, slice, version, systemd, oomGroup, annotated });
   // On v1 systemd gives a unit the controllers that its properties need. That must not change later, so these come at the start.
   if (version !== "v2") {
-    const own = during("config /linux/resources", () => devicePropertiesOf(devices, version, systemd));
-    properties.push(...own);
+    properties.push(...devicePropertiesOf(devices, version, systemd));
   }
   const description = String(properties.find(([name]) => name === "Description")?.[1].value);
   const record = { version, nodes, unit: { name: unit, scope, description, started: false } };
@@ -63,10 +62,7 @@ function devicePropertiesOf(
   version: CgroupVersion,
   systemd: number,
 ): Property[] {
-  const parsed = (rules ?? []).map((rule, index) => {
-    return parseDeviceRule(rule, `/linux/resources/devices/${index}`);
-  });
-  return deviceProperties(parsed, version, systemd);
+  return deviceProperties((rules ?? []).map(accessRule), version, systemd);
 }
 
 /** A scope that has not been started yet. */
