@@ -34,10 +34,7 @@ function entryOf(commands: SubCommands, word: string): [name: string, Command | 
   return Object.entries(commands).find(([, { meta }]) => aliasesOf(meta).includes(word));
 }
 
-/**
- * The command that words of a command line begin with, and the words behind its name; a group where its help is asked for. The
- * first word is there.
- */
+/** The command that the words of a command line begin with, and the words behind its name; a group where its help is asked for. */
 export async function findCommand(
   program: Command,
   given: readonly string[],
@@ -61,8 +58,8 @@ function unknownCommand(group: string, commands: SubCommands, word: string | und
   const names = Object.keys(commands);
   if (group !== "") {
     const message = word === undefined ? `${group}: which command?` : `unknown command "${group} ${word}"`;
-    return new HakoError({ code: "usage", message, hint: names.join(", ") });
+    return HakoError.usage(message, names.join(", "));
   }
   const hint = rare.hints.commandHint(word ?? "", names);
-  return new HakoError({ code: "usage", message: `unknown command "${word}"`, hint });
+  return HakoError.usage(`unknown command "${word}"`, hint);
 }

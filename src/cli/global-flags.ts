@@ -82,15 +82,12 @@ export function globalsOf(values: ArgumentValues<typeof GLOBAL_FLAGS>): Globals 
 function rootlessOf(text: string): Globals["rootless"] {
   const truth = text === "auto" ? text : parseBoolean(text);
   if (truth !== undefined) return truth;
-  throw new HakoError({ code: "usage", message: `--rootless: "${text}" is not auto, true or false` });
+  throw HakoError.usage(`--rootless: "${text}" is not auto, true or false`);
 }
 
 function managerOf(values: ArgumentValues<typeof GLOBAL_FLAGS>): CgroupManager {
   const manager = CGROUP_MANAGERS.find((each) => each === values["cgroup-manager"]);
   if (!values["systemd-cgroup"]) return manager ?? "cgroupfs";
   if (manager === undefined || manager === "systemd") return "systemd";
-  throw new HakoError({
-    code: "usage",
-    message: `--systemd-cgroup and --cgroup-manager=${manager} contradict each other`,
-  });
+  throw HakoError.usage(`--systemd-cgroup and --cgroup-manager=${manager} contradict each other`);
 }

@@ -38,7 +38,7 @@ async function parseCommand({ path, command }: NamedCommand, words: readonly str
         : Object.hasOwn(GLOBAL_FLAGS, flag)
           ? `--${flag} goes before the command: hako --${flag} ... ${path}`
           : `hako ${path} --help lists the flags`;
-    throw new HakoError({ code: error.code, message: error.message, hint });
+    throw error.with({ hint });
   }
 }
 

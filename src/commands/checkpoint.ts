@@ -56,7 +56,7 @@ export default defineCommand({
 function statusFd(text: string | undefined): number | undefined {
   if (text === undefined || text === "-1") return undefined;
   if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new HakoError({ code: "usage", message: `--status-fd: ${JSON.stringify(text)} is not a number` });
+  throw HakoError.usage(`--status-fd: ${JSON.stringify(text)} is not a number`);
 }
 
 function pageServer(text: string | undefined): { address: string; port: number } | undefined {
@@ -64,8 +64,5 @@ function pageServer(text: string | undefined): { address: string; port: number }
   const [, address, digits] = /^\[?([^[\]]+)\]?:(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
   if (address !== undefined && port > 0 && port < 65536) return { address, port };
-  throw new HakoError({
-    code: "usage",
-    message: `--page-server: ${JSON.stringify(text)} is not ADDRESS:PORT`,
-  });
+  throw HakoError.usage(`--page-server: ${JSON.stringify(text)} is not ADDRESS:PORT`);
 }

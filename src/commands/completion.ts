@@ -9,10 +9,7 @@ export default defineCommand({
   async run({ args, data }) {
     const shell = SHELLS.find((name) => name === args.shell) as Shell | undefined;
     if (shell === undefined) {
-      throw new HakoError({
-        code: "usage",
-        message: `completion: "${args.shell}" is not one of ${SHELLS.join(", ")}`,
-      });
+      throw HakoError.usage(`completion: "${args.shell}" is not one of ${SHELLS.join(", ")}`);
     }
     print(await completionScript(shell, data.program));
   },

@@ -24,10 +24,7 @@ export default defineCommand({
     const tell = (event: ContainerEvent) => print(`${exactJson(event)}\n`);
     const interval = parseDuration(args.interval);
     if (interval === undefined || interval < 1) {
-      throw new HakoError({
-        code: "usage",
-        message: `--interval: "${args.interval}" is not a time above 0, as 5s`,
-      });
+      throw HakoError.usage(`--interval: "${args.interval}" is not a time above 0, as 5s`);
     }
     if (args.stats) tell(statsEvent(globals.root, id));
     else if (!watchEvents(globals.root, id, interval, tell)) return UNREAD;

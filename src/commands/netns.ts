@@ -24,8 +24,8 @@ const exec = defineCommand({
   run({ args, rest }) {
     const argv = rest[0] === "--" ? rest.slice(1) : rest;
     const [command] = argv;
-    if (args.path === "") throw new HakoError({ code: "usage", message: "missing network namespace path" });
-    if (command === undefined) throw new HakoError({ code: "usage", message: "missing COMMAND" });
+    if (args.path === "") throw HakoError.usage("missing network namespace path");
+    if (command === undefined) throw HakoError.usage("missing COMMAND");
     const openFiles = callerOpenFiles();
     enterNetworkNamespace(args.path);
     // This process becomes the command: its exit status and signals are the caller's without any help of ours.

@@ -70,11 +70,7 @@ export default defineCommand({
 /** `run` of a bundle. */
 async function runBundle(args: RunValues, watching: WatchOptions, globals: Globals): Promise<number> {
   if (args.container === undefined)
-    throw new HakoError({
-      code: "usage",
-      message: "missing CONTAINER",
-      hint: "hako run --bundle DIR CONTAINER",
-    });
+    throw HakoError.usage("missing CONTAINER", "hako run --bundle DIR CONTAINER");
   const ended = endedRun();
   if (ended !== undefined) return endOf(ended, args.container, args.keep, globals);
   // first of all: a descriptor that the caller has not opened may be one of ours later
@@ -121,11 +117,10 @@ function endOf(ended: EndedRun, container: string, keep: boolean, { root }: Glob
 
 /** Without the -- a command's name would be taken for the id, and its first argument for the command. */
 function refuseWords(first: string | undefined): never {
-  throw new HakoError({
-    code: "usage",
-    message: first === undefined ? "missing COMMAND" : `${JSON.stringify(first)}: a command comes after --`,
-    hint: "hako run --rootfs DIR [--name ID] -- COMMAND [ARG...]",
-  });
+  throw HakoError.usage(
+    first === undefined ? "missing COMMAND" : `${JSON.stringify(first)}: a command comes after --`,
+    "hako run --rootfs DIR [--name ID] -- COMMAND [ARG...]",
+  );
 }
 
 /** The container's id: the operand, --name, or one that hako makes. */
@@ -134,11 +129,10 @@ function idOf(
   root: string,
 ): string {
   if (container !== undefined && name !== undefined && container !== name) {
-    throw new HakoError({
-      code: "usage",
-      message: `--name ${JSON.stringify(name)}: the id is ${JSON.stringify(container)} already`,
-      hint: "leave one of them out",
-    });
+    throw HakoError.usage(
+      `--name ${JSON.stringify(name)}: the id is ${JSON.stringify(container)} already`,
+      "leave one of them out",
+    );
   }
   return container ?? name ?? freeId(root);
 }
@@ -146,25 +140,19 @@ function idOf(
 function timeLimitOf(text: string | undefined, detach: boolean): number | undefined {
   if (text === undefined) return undefined;
   if (detach) {
-    throw new HakoError({ code: "usage", message: "--timeout and --detach: nothing stays that could wait" });
+    throw HakoError.usage("--timeout and --detach: nothing stays that could wait");
   }
   const milliseconds = parseDuration(text);
   if (milliseconds !== undefined && milliseconds >= 1 && milliseconds <= LONGEST_TIMER_MS)
     return milliseconds;
-  throw new HakoError({
-    code: "usage",
-    message: `--timeout: ${JSON.stringify(text)} is not a time from 1ms to 596h, as 30s`,
-  });
+  throw HakoError.usage(`--timeout: ${JSON.stringify(text)} is not a time from 1ms to 596h, as 30s`);
 }
 
 async function withStatusOne(action: () => Promise<number>): Promise<number> {
   try {
     return await action();
   } catch (error) {
-    if (error instanceof HakoError && error.code.startsWith("command-")) {
-      const { message, errno, path, hint, cause } = error;
-      throw new HakoError({ code: "system", message, errno, path, hint, cause });
-    }
-    throw error;
+    const unexecuted = error instanceof HakoError && error.code.startsWith("command-");
+    throw unexecuted ? error.with({ code: "system" }) : error;
   }
 }

@@ -45,5 +45,5 @@ function patienceOf(text: string): number {
   if (text === "-1") return Number.POSITIVE_INFINITY;
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
   const message = `--time: ${JSON.stringify(text)} is not a number of seconds, or -1`;
-  throw new HakoError({ code: "usage", message });
+  throw HakoError.usage(message);
 }

@@ -40,11 +40,10 @@ export const CRIU_FLAGS = {
 export function criuFlags(values: ArgumentValues<typeof CRIU_FLAGS>, { criu }: Globals): CriuFlags {
   const other = values["empty-ns"].find((type) => type !== "network");
   if (other !== undefined) {
-    throw new HakoError({
-      code: "usage",
-      message: `--empty-ns: a ${JSON.stringify(other)} namespace can't be left empty`,
-      hint: "network is the only one",
-    });
+    throw HakoError.usage(
+      `--empty-ns: a ${JSON.stringify(other)} namespace can't be left empty`,
+      "network is the only one",
+    );
   }
   return {
     program: criu,

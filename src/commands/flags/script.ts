@@ -101,11 +101,10 @@ export function refuseBundleFlags({ bundle, config }: { bundle: string; config: 
   const given =
     bundle !== CREATE_FLAGS.bundle.default ? "--bundle" : config !== undefined ? "--config" : undefined;
   if (given === undefined) return;
-  throw new HakoError({
-    code: "usage",
-    message: `${given} and --rootfs contradict each other`,
-    hint: "a bundle's config.json names its root file system",
-  });
+  throw HakoError.usage(
+    `${given} and --rootfs contradict each other`,
+    "a bundle's config.json names its root file system",
+  );
 }
 
 /** Refuses what belongs to `run --rootfs` where a bundle is run. */
@@ -113,17 +112,15 @@ export function refuseScriptFlags(args: Record<string, unknown>, rest: readonly 
   for (const name of Object.keys(SCRIPT_FLAGS)) {
     const value = args[name];
     if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue;
-    throw new HakoError({
-      code: "usage",
-      message: `--${name} needs --rootfs`,
-      hint: name === "name" ? "the id is the operand" : "a bundle's config.json says it",
-    });
+    throw HakoError.usage(
+      `--${name} needs --rootfs`,
+      name === "name" ? "the id is the operand" : "a bundle's config.json says it",
+    );
   }
   if (rest.length > 0) {
-    throw new HakoError({
-      code: "usage",
-      message: `unexpected operand ${JSON.stringify(rest[0])}`,
-      hint: "a command needs --rootfs; a bundle's is in its config.json",
-    });
+    throw HakoError.usage(
+      `unexpected operand ${JSON.stringify(rest[0])}`,
+      "a command needs --rootfs; a bundle's is in its config.json",
+    );
   }
 }
