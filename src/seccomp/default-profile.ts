@@ -1,4 +1,5 @@
 import { errnoNumber } from "../base/errno";
+import { NAMESPACE_FLAGS } from "../linux/process/namespace";
 import type { Seccomp } from "../oci/config";
 import { NATIVE } from "../oci/seccomp-words";
 
@@ -92,7 +93,7 @@ const NOT_THERE = "clone3 io_uring_enter io_uring_register io_uring_setup";
 
 /** The CLONE_NEW* bits that clone(2) takes (linux/sched.h), and that of user namespaces. */
 const CLONE_NEW_NAMESPACES = 0x7e020000;
-const CLONE_NEWUSER = 0x10000000;
+const CLONE_NEWUSER = NAMESPACE_FLAGS.user;
 
 /**
  * AF_* (linux/socket.h) of unix sockets, IPv4, IPv6, netlink and packets: a network namespace contains them. AF_VSOCK reaches the
