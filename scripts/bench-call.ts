@@ -46,7 +46,7 @@ export function call(command: string[], env?: Record<string, string>): Sample {
   return { wall, cpu: Number(done.resourceUsage.cpuTime.total) / 1000, faults: faultsOfChildren() - before };
 }
 
-/** The same for commands that are started at once; the time until the last one has ended, the sum of what they used. */
+/** Measures commands that are started at once: the time until the last one has ended, and the sum of what all of them used. */
 export async function callAll(commands: string[][]): Promise<Sample> {
   const before = faultsOfChildren();
   const start = performance.now();
@@ -59,7 +59,7 @@ export async function callAll(commands: string[][]): Promise<Sample> {
   return { wall, cpu: cpu.reduce((sum, each) => sum + each, 0), faults: faultsOfChildren() - before };
 }
 
-/** A command that stays. */
+/** Starts a command that stays, and returns it. */
 export function start(command: string[]): Bun.Subprocess {
   return Bun.spawn(command, STREAMS);
 }

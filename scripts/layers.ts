@@ -55,7 +55,7 @@ export const LAYERS = [
   MAIN,
 ];
 
-/** The only one that calls libc. */
+/** The only room that calls libc. */
 export const FFI_ROOM = "linux";
 
 /** How files of `folder` write an import from `other`, as a pattern of the linter's. */
@@ -91,7 +91,7 @@ function override(folder: string): object {
   return { includes: [join("src", folder, "*.ts")], linter: { rules } };
 }
 
-/** The text of biome-layers.json: one override for each folder, for of several that hold for a file the linter takes one. */
+/** The text of biome-layers.json: one override for each folder, since of several overrides for a file the linter takes the last one's options. */
 export function linterLayers(): string {
   const overrides = LAYERS.map((folder) => JSON.stringify(override(folder)));
   return `{"overrides":[\n${overrides.join(",\n")}\n]}\n`;

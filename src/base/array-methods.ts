@@ -1,7 +1,7 @@
 /**
- * JavaScriptCore has some methods of arrays written in JavaScript, as source: a process parses and compiles each when it calls
- * it first, some 60 us, a hundredth of a short command. What is written here is in the executable as bytecode. The meaning
- * is ECMAScript's (section 23.1.3) but for species: an array's own subclasses get plain arrays.
+ * JavaScriptCore implements some methods of arrays in JavaScript, as source. A process parses and compiles such a method at its first
+ * call, which takes some 60 us, a hundredth of a short command. The methods here are in the executable as bytecode. They do what ECMAScript
+ * says (section 23.1.3), except for species: a subclass of Array gets plain arrays.
  */
 
 type Callback<T, R> = (value: T, index: number, array: readonly T[]) => R;
@@ -126,7 +126,7 @@ const METHODS = {
   },
 };
 
-/** Array.from: holes of the source are `undefined` in the array that is made. */
+/** Array.from: holes of the source become `undefined`. */
 function from<T, R>(
   source: Iterable<T> | ArrayLike<T>,
   callback?: (value: T, index: number) => R,

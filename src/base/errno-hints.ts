@@ -31,8 +31,8 @@ export function systemCallHint(call: string, errno: ErrnoName): string | undefin
 type Hints = Partial<Record<ErrnoName, string>>;
 
 /**
- * What to try about something that failed, by what was being done and the errno. A `{word}` is known where it fails. What has to look at
- * the host first is in src/explain. It is a function so that nobody pays for the table but a failure.
+ * What to try about something that failed, by what was being done and the errno. The place of the failure fills `{word}` in. Hints that need a
+ * look at the host are in src/explain. This is a function so that only a failure pays for the table.
  */
 const attempts = () =>
   ({

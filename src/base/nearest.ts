@@ -1,4 +1,4 @@
-/** How many letters differ, are missing or too many; two neighbours that changed places are one (Damerau and Levenshtein's distance). */
+/** The distance of Damerau and Levenshtein: how many letters differ, are missing or too many. Two neighbours that changed places count as one. */
 function distance(left: string, right: string): number {
   let above: number[] = [];
   let row = Array.from({ length: right.length + 1 }, (_, column) => column);
@@ -23,10 +23,10 @@ function distance(left: string, right: string): number {
   return row[right.length] ?? 0;
 }
 
-/** The known name that was meant, perhaps: at most two letters off, and less than half of it. */
+/** The known name that was perhaps meant: at most two letters differ, and less than half of it. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   const [best] = known
-    // what differs more in length is not near, and may be long
+    // a name whose length differs more can't be near; it would cost time if it is long
     .filter((each) => each.length > 2 && Math.abs(each.length - name.length) <= 2)
     .map((each) => ({ each, off: distance(name, each) }))
     .filter(({ each, off }) => off <= 2 && off < each.length / 2)
@@ -34,7 +34,7 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return best?.each;
 }
 
-/** As `nearestName`, for words where capital letters are none: of those of up to three letters one may be wrong. */
+/** As `nearestName`, but without regard to capitals; and one letter of a word of up to three may be wrong. */
 export function nearestWord(word: string, known: readonly string[]): string | undefined {
   const lower = word.toLowerCase();
   if (known.includes(lower)) return lower;
@@ -43,7 +43,7 @@ export function nearestWord(word: string, known: readonly string[]): string | un
   return short ?? nearestName(lower, known);
 }
 
-/** " (did you mean X?)", behind a name that nobody knows. */
+/** " (did you mean X?)", to follow an unknown name; "" where nothing is near. */
 export function didYouMean(meant: string | undefined): string {
   return meant === undefined ? "" : ` (did you mean ${meant}?)`;
 }

@@ -14,7 +14,7 @@ export class UndoStack {
     this.#steps.push({ what, undo });
   }
 
-  /** Takes a resource that the steps need; it is disposed of after they were made, or at the end if they are not needed. */
+  /** Owns a resource that the undo steps need, and disposes of it after they ran, or at the end when nothing had to be undone. */
   own(resource: Disposable): void {
     this.#owned.push(resource);
   }

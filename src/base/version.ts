@@ -7,7 +7,7 @@ export const SPEC_VERSION = "1.3.0";
 export const VERSION = typeof HAKO_VERSION === "undefined" ? "development" : HAKO_VERSION;
 export const COMMIT = typeof HAKO_COMMIT === "undefined" ? "unknown" : HAKO_COMMIT;
 
-/** As go-runc and dockerd read it: the first line must begin with "runc version ". */
+/** The text of --version. go-runc and dockerd read it: the first line must begin with "runc version ". */
 export function versionText(): string {
   return `runc version ${VERSION}-hako\ncommit: ${COMMIT}\nspec: ${SPEC_VERSION}\nbun: ${Bun.version}\n`;
 }
