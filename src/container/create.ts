@@ -6,22 +6,20 @@ import { runHooks } from "../hooks/hooks";
 import type { Fd } from "../linux/call/fd";
 import { makeDirectory } from "../linux/file/file";
 import { join } from "../linux/file/path-text";
-import { processStatus } from "../linux/process/process";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { effectiveUser } from "../linux/process/rootless";
 import type { CgroupManager } from "../oci/cgroup-managers";
-import { sandboxOf } from "../oci/container-type";
-import { type ContainerId, sandboxId } from "../oci/id";
+import type { ContainerId } from "../oci/id";
 import { hasNamespace } from "../oci/namespaces";
 import { kataWarning } from "../oci/semantics-isolation";
 import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import { MappingStore } from "../state/mapping";
-import { type ContainerRecord, FORMAT, stateOf, writeConfig, writeRecord } from "../state/record";
+import { type ContainerRecord, type DriverName, stateOf, writeConfig, writeRecord } from "../state/record";
 import { claimId, containerDirectory, hasRecord, removeContainerDirectory, unclaimId } from "../state/root";
 import type { Bundle } from "./bundle";
-import { callerStreamNames } from "./io/criu-stream-names";
 import { announcePid, type PidReceivers } from "./io/pid-receivers";
+import { newRecord } from "./new-record";
 import { runPoststopHooks } from "./poststop";
 
 /** Loaded on first use. */
@@ -61,7 +59,7 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   // held until all is undone: whoever waits for it finds nothing, or a whole container
   using _lock = claim(root, id);
   using undo = new UndoStack((error) => logWarning(error.oneLine));
-  const creation = new Creation(options, undo);
+  const creation = new Creation(options, driver.name, undo);
   creation.joinSandbox();
   driver.create(creation.plan(), creation, undo);
   undo.commit();
@@ -75,7 +73,7 @@ class Creation implements CreateEvents {
   readonly #undo: UndoStack;
   #hooksBegan = false;
 
-  constructor(given: CreateOptions, undo: UndoStack) {
+  constructor(given: CreateOptions, driver: DriverName, undo: UndoStack) {
     const { root, id, notifySocket } = given;
     undo.defer(`what hooks of ${id} made`, () => {
       if (this.#hooksBegan) runPoststopHooks(this.record);
@@ -83,7 +81,7 @@ class Creation implements CreateEvents {
     undo.defer(`directory of ${id}`, () => removeContainerDirectory(root, id));
     this.#options = notifySocket === undefined ? given : withNotifySocket(given);
     this.#undo = undo;
-    this.record = newRecord(this.#options);
+    this.record = newRecord({ ...this.#options, driver });
   }
 
   joinSandbox(): void {
@@ -173,32 +171,4 @@ function checkRights({ rootless, bundle }: CreateOptions): void {
     "hako spec --rootless writes such a config.json",
     `config /linux/namespaces: a rootless container needs {"type": "user"}, with /linux/uidMappings and gidMappings`,
   );
-}
-
-export function newRecord({
-  id,
-  bundle,
-  noNewKeyring,
-}: Pick<CreateOptions, "id" | "bundle" | "noNewKeyring">): ContainerRecord {
-  const { config } = bundle;
-  const annotations = config.annotations ?? {};
-  const pidNamespace = config.linux?.namespaces?.find(({ type }) => type === "pid");
-  return {
-    format: FORMAT,
-    id,
-    sandbox: sandboxId(sandboxOf(annotations) ?? id),
-    ociVersion: config.ociVersion,
-    bundle: bundle.path,
-    configFile: bundle.configFile,
-    rootfs: bundle.rootfs,
-    annotations,
-    created: new Date().toISOString(),
-    creator: { pid: process.pid, startTime: processStatus(process.pid)?.startTime ?? 0 },
-    init: undefined,
-    ownPidNamespace: pidNamespace !== undefined && !pidNamespace.path,
-    cgroup: undefined,
-    hooks: config.hooks,
-    noNewKeyring,
-    streams: config.process?.terminal === true ? [] : callerStreamNames(),
-  };
 }

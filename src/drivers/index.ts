@@ -1,6 +1,6 @@
 import { HakoError } from "../base/errors";
 import type { Config } from "../oci/config";
-import type { ContainerRecord, DriverName } from "../state/record";
+import { type ContainerRecord, DEFAULT_DRIVER, type DriverName } from "../state/record";
 import type { Abilities, SandboxDriver } from "./interface/driver";
 import { namespacesDriver } from "./namespaces";
 
@@ -10,7 +10,7 @@ const DRIVERS: Readonly<Record<DriverName, () => SandboxDriver>> = {
 };
 
 /** The driver of a container that there is. */
-export function driverOf({ driver = "namespaces" }: Pick<ContainerRecord, "driver">): SandboxDriver {
+export function driverOf({ driver = DEFAULT_DRIVER }: Pick<ContainerRecord, "driver">): SandboxDriver {
   return DRIVERS[driver]();
 }
 
@@ -20,7 +20,7 @@ export function allDrivers(): SandboxDriver[] {
 }
 
 /** The driver of a container that is to be made; what config.json asks of it and it can't do is refused by name. */
-export function driverFor(config: Config, name: DriverName = "namespaces"): SandboxDriver {
+export function driverFor(config: Config, name: DriverName = DEFAULT_DRIVER): SandboxDriver {
   const driver = DRIVERS[name]();
   checkAbilities(driver, config);
   return driver;

@@ -15,6 +15,8 @@ export type Status = "creating" | "created" | "running" | "paused" | "stopped";
 /** Drivers that there are. */
 const DRIVER_NAMES = ["namespaces"] as const;
 export type DriverName = (typeof DRIVER_NAMES)[number];
+/** Whose a record is that names none. */
+export const DEFAULT_DRIVER: DriverName = "namespaces";
 
 /**
  * The format of records. It rises when a hako that knows the one before would do something wrong with a record, not with a field
@@ -32,8 +34,8 @@ export interface ProcessRecord {
 export interface ContainerRecord {
   /** Missing in those of the time before there was a number: 1. */
   format?: number;
-  /** Which driver has made the container; missing: namespaces. */
-  driver?: DriverName;
+  /** Which driver has made the container; missing: the default one. */
+  driver?: DriverName | undefined;
   id: ContainerId;
   sandbox: SandboxId;
   ociVersion: string;
@@ -133,7 +135,7 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
 
 /** A record that says more than this hako knows would be misread. */
 function checkFormat(id: ContainerId, file: string, record: ContainerRecord): void {
-  const { format = 1, driver = "namespaces", init } = record;
+  const { format = 1, driver = DEFAULT_DRIVER, init } = record;
   const known = (DRIVER_NAMES as readonly unknown[]).includes(driver);
   const readable = typeof format === "number" && format <= FORMAT;
   if (readable && known) return;

@@ -2,11 +2,18 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { newRecord } from "../../src/container/new-record";
 import { statusOf } from "../../src/container/status";
 import { processStatus } from "../../src/linux/process/process";
 import { containerId, sandboxId } from "../../src/oci/id";
 import { lockContainer } from "../../src/state/lock";
-import { type ContainerRecord, readRecord, stateOf, writeRecord } from "../../src/state/record";
+import {
+  type ContainerRecord,
+  type DriverName,
+  readRecord,
+  stateOf,
+  writeRecord,
+} from "../../src/state/record";
 import { claimId, containerIds, removeContainerDirectory } from "../../src/state/root";
 
 let root: string;
@@ -62,6 +69,14 @@ describe("records", () => {
       writeFileSync(join(root, "a/state.json"), text);
       expect(() => readRecord(root, ID)).toThrow("state.json is broken");
     }
+  });
+
+  test("a new one has the number of its format, and its driver unless that is the default", () => {
+    const bundle = { path: "/b", rootfs: "/b/rootfs", config: { ociVersion: "1.3.0" } };
+    const made = (driver: string) =>
+      newRecord({ id: ID, bundle, noNewKeyring: false, driver: driver as DriverName });
+    expect(made("namespaces")).toMatchObject({ format: 1, driver: undefined, sandbox: sandboxId("a") });
+    expect(made("vm").driver as string).toBe("vm");
   });
 
   test("those without a number of their format are of the first one", () => {

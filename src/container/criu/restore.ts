@@ -24,9 +24,9 @@ import { type ContainerRecord, stateOf, writeConfig, writeRecord } from "../../s
 import { claimId, containerDirectory, removeContainerDirectory } from "../../state/root";
 import { makeFilter } from "../../state/stored-filter";
 import type { Bundle } from "../bundle";
-import { newRecord } from "../create";
 import { deleteContainer } from "../delete";
 import { announcePid } from "../io/pid-receivers";
+import { newRecord } from "../new-record";
 import {
   type CheckpointImage,
   CriuDirectories,
@@ -82,7 +82,7 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   undo.defer(`directory of ${id}`, () => removeContainerDirectory(root, id));
-  const record = newRecord({ id, bundle, noNewKeyring: true });
+  const record = newRecord({ id, bundle, noNewKeyring: true, driver: driverFor(bundle.config).name });
   writeRecord(root, record);
   // exec reads both, as after create
   writeConfig(root, id, bundle.config);
