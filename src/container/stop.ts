@@ -25,19 +25,31 @@ export interface StopOptions {
 
 /**
  * Ends a container as `docker stop` does: its first process is asked by a signal, and when it has ended, or its time is over,
- * everything in the container is killed. A paused container goes on, to hear the signal; one that has stopped is left as it is. With
- * a sandbox container all containers of its sandbox are asked at once, each by its own signal. None is deleted.
+ * everything in the container is killed. A paused container goes on, to hear the signal; one that has stopped is left as it is. Before
+ * a sandbox container all others of its sandbox are stopped, which may live in its pid namespace. None is deleted.
  */
 export function stopContainer({ root, id, signal, patience }: StopOptions): void {
   const container = readContainer(root, id);
-  const containers = leadsSandbox(container.record) ? [container, ...othersOf(container)] : [container];
-  const asked = containers.map((each) => ({ container: each, signal: signal ?? stopSignal(each) }));
-  for (const each of asked) ask(each.container, each.signal);
+  const others = leadsSandbox(container.record) ? othersOf(container) : [];
+  const request = (each: Container): StopRequest => ({ container: each, signal: signal ?? stopSignal(each) });
+  const requests = [others.map(request), [request(container)]];
+  for (const each of requests) stopTogether(each, patience);
+}
+
+/** What a container is asked by. */
+interface StopRequest {
+  container: Container;
+  signal: number;
+}
+
+/** The containers have their time together. */
+function stopTogether(requests: readonly StopRequest[], patience: number): void {
+  for (const each of requests) ask(each);
   const until = performance.now() + patience;
-  for (const each of containers) {
-    const { init } = each.record;
+  for (const { container } of requests) {
+    const { init } = container.record;
     if (init !== undefined) waitForEnd(init.pid, init.startTime, Math.max(0, until - performance.now()));
-    end(each);
+    end(container);
   }
 }
 
@@ -62,7 +74,7 @@ function stopSignal({ record }: Container): number {
   return during(`container "${record.id}": annotation ${STOP_SIGNAL}`, () => signalNumber(word));
 }
 
-function ask(container: Container, signal: number): void {
+function ask({ container, signal }: StopRequest): void {
   const driver = driverOf(container.record);
   driver.signal(container, signal, "first");
   using _lock = lockContainer(container.root, container.record.id);

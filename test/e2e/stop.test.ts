@@ -99,15 +99,25 @@ describe("stop", () => {
     await until("all are gone", () => pids.every((pid) => !existsSync(`/proc/${pid}/root/bin`)));
   }, [needsHako]);
 
-  e2e("with a sandbox container all of its pod", () => {
+  e2e("with a sandbox container all of its pod, the others first and together", async () => {
     using box = new Box();
     const pod = startPod(box, crio);
-    const ids = [startInPod(box, crio, pod), startInPod(box, crio, pod)];
-    const took = seconds(() =>
-      expect(box.ok("stop", "--time", "1", pod.sandbox).stdout).toBe(`${pod.sandbox}\n`),
+    const out = box.path("out");
+    mkdirSync(out);
+    // in its pid namespace: its end is theirs
+    const ids = ["one", "two"].map((name) =>
+      startInPod(box, crio, pod, ["pid"], (config) => {
+        config.process.args = [
+          "sh",
+          "-c",
+          `trap 'sleep 1; : > /out/${name}; exit' TERM; : > /out/${name}-ready; while :; do sleep 0.05; done`,
+        ];
+        config.mounts.push({ destination: "/out", type: "bind", source: out, options: ["bind"] });
+      }),
     );
-    // their time is the same one
-    expect(took).toBeLessThan(10);
+    await until("they listen", () => ["one", "two"].every((name) => existsSync(`${out}/${name}-ready`)));
+    expect(box.ok("stop", "--time", "3", pod.sandbox).stdout).toBe(`${pod.sandbox}\n`);
+    for (const name of ["one", "two"]) expect([name, existsSync(`${out}/${name}`)]).toEqual([name, true]);
     for (const id of [pod.sandbox, ...ids]) expect(box.state(id).status).toBe("stopped");
   }, [needsHako]);
 
