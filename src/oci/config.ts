@@ -18,7 +18,7 @@ import {
   texts,
   uint64,
 } from "./schema";
-import { type device, idMapping, linux, type namespace } from "./schema-linux";
+import { type device, idMapping, linux } from "./schema-linux";
 import { execCPUAffinity, ioPriority, scheduler } from "./schema-process";
 import type { deviceRule, resources } from "./schema-resources";
 import type { seccomp } from "./schema-seccomp";
@@ -108,11 +108,9 @@ export type Config = v.InferOutput<typeof configSchema>;
 export type Process = v.InferOutput<typeof process>;
 export type User = v.InferOutput<typeof user>;
 export type Capabilities = v.InferOutput<typeof capabilities>;
-export type Rlimit = v.InferOutput<typeof rlimit>;
 export type Mount = v.InferOutput<typeof mount>;
 export type Hook = v.InferOutput<typeof hook>;
 export type Hooks = v.InferOutput<typeof hooks>;
-export type Namespace = v.InferOutput<typeof namespace>;
 export type Resources = v.InferOutput<typeof resources>;
 export type LinuxDevice = v.InferOutput<typeof device>;
 export type DeviceRule = v.InferOutput<typeof deviceRule>;
@@ -140,13 +138,6 @@ export function readConfig(
 export function configOf(document: unknown): { config: Config } | { problems: Problem[] } {
   const result = v.safeParse(configSchema, document);
   return result.success ? { config: result.output } : { problems: result.issues.map(problemOf) };
-}
-
-/** Parses a document; throws an error that names every wrong field. */
-export function parseConfig(source: string, file: string): Config {
-  const read = readConfig(source, file);
-  if ("config" in read) return read.config;
-  throw problemsError(read.problems, file);
 }
 
 /** Parses the document of one process, as `exec --process` takes it. */

@@ -19,7 +19,7 @@ const FIELDS: ReadonlyMap<string, Field> = new Map([
 const RANGE = /^(@?)(\d{1,10})-(\d{1,10})-(\d{1,10})$/;
 
 /** The form of the option, for messages. */
-export const ID_MAP_FORM = "uids=FROM-TO-SIZE[#...];gids=FROM-TO-SIZE[#...]";
+const ID_MAP_FORM = "uids=FROM-TO-SIZE[#...];gids=FROM-TO-SIZE[#...]";
 
 /**
  * The maps that crun's mount option `idmap=uids=0-1-10#10-11-10;gids=0-100-10` names (crun(1), "IDMAP MOUNTS"). `container` has the

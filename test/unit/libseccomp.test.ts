@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
-import { parseConfig, type Seccomp } from "../../src/oci/config";
+import type { Seccomp } from "../../src/oci/config";
 import {
   type Action,
   ARCHITECTURES,
@@ -13,6 +13,7 @@ import {
 import { compile } from "../../src/seccomp/compile";
 import { lastNumber } from "../../src/seccomp/rules";
 import { SYSCALLS } from "../../src/seccomp/syscalls";
+import { parseConfig } from "../parse-config";
 import { comparesStale, run } from "../seccomp/interpreter";
 import { isInstalled, Libseccomp } from "../seccomp/libseccomp";
 import { answersTo, type Rules, turningPoints } from "../seccomp/reading";

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { HakoError } from "../../src/base/errors";
-import { type Config, parseConfig, readConfig } from "../../src/oci/config";
+import { type Config, readConfig } from "../../src/oci/config";
 import { defaultConfig } from "../../src/oci/default";
 import { parseJson, pointer } from "../../src/oci/json";
 import { semanticProblems } from "../../src/oci/semantics";
+import { parseConfig } from "../parse-config";
 
 type Json = Record<string, unknown>;
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { parseConfig, type Seccomp } from "../../src/oci/config";
+import type { Seccomp } from "../../src/oci/config";
 import { ARCHITECTURES, NATIVE, OPERATORS, X32_BIT } from "../../src/oci/seccomp-words";
 import { compile } from "../../src/seccomp/compile";
 import { SYSCALLS } from "../../src/seccomp/syscalls";
+import { parseConfig } from "../parse-config";
 import { run } from "../seccomp/interpreter";
 import { HOLDS } from "../seccomp/reading";
 
