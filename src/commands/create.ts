@@ -19,6 +19,6 @@ export default defineCommand({
     const options = createOptions(globals, args.container, args, preserveFds);
     const terminal = bundle.config.process?.terminal === true;
     using consoleSocket = connectConsoleSocket(terminal, args["console-socket"], true);
-    createContainer({ ...options, bundle, consoleSocket });
+    createContainer({ ...options, bundle, consoleSocket }, false);
   },
 });

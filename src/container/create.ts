@@ -46,8 +46,17 @@ export interface CreateOptions extends PidReceivers {
   notifySocket: string | undefined;
 }
 
-/** Makes a container that waits for start (runtime.md "Create"); what a failure leaves is undone in reverse order. */
-export function createContainer(options: CreateOptions): ContainerRecord {
+export interface Created {
+  record: ContainerRecord;
+  /** Whether its program runs already. */
+  runs: boolean;
+}
+
+/**
+ * Makes a container that waits for start (runtime.md "Create"), or with `mayRun` perhaps one that runs; what a failure leaves is undone
+ * in reverse order.
+ */
+export function createContainer(options: CreateOptions, mayRun: boolean): Created {
   const { root, id, bundle } = options;
   // read while the caller waits for us
   callerOpenFiles();
@@ -61,9 +70,9 @@ export function createContainer(options: CreateOptions): ContainerRecord {
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   const creation = new Creation(options, driver.name, undo);
   creation.joinSandbox();
-  driver.create(creation.plan(), creation, undo);
+  const runs = driver.create(creation.plan(mayRun), creation, undo);
   undo.commit();
-  return creation.record;
+  return { record: creation.record, runs };
 }
 
 /** A container that is being made, and what happens at each moment of it (runtime.md "Lifecycle"). */
@@ -92,7 +101,7 @@ class Creation implements CreateEvents {
   }
 
   /** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */
-  plan(): CreatePlan {
+  plan(mayRun: boolean): CreatePlan {
     const { root, id, bundle } = this.#options;
     const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
     if (overlay !== undefined) makeDirectory(overlay, 0o755);
@@ -104,6 +113,7 @@ class Creation implements CreateEvents {
       rootfs: bundle.rootfs,
       overlay,
       state: stateOf(this.record, "creating"),
+      mayRun,
     };
   }
 

@@ -1,12 +1,12 @@
 import { HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
 import { driverOf } from "../drivers";
-import { runHooks } from "../hooks/hooks";
 import type { ContainerId } from "../oci/id";
 import { logDebug, logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
-import { type Container, readContainer, stateOf } from "../state/record";
+import { type Container, readContainer } from "../state/record";
 import type { NotifyRelay } from "./io/notify";
+import { runPoststartHooks } from "./poststart";
 import { statusOf } from "./status";
 
 /** Loaded on first use. */
@@ -37,17 +37,13 @@ export function startAndNotify(options: StartOptions): void {
 }
 
 /**
- * Lets a created container execute its program (runtime.md "Start"); comes back when it runs. A poststart hook that fails
- * stops the container, as the spec says since 1.3. Messages of a program that says when it is ready wait in the result.
+ * Lets a created container execute its program (runtime.md "Start"); comes back when it runs. Messages of a program that says when it
+ * is ready wait in the result.
  */
 export function startContainer(options: StartOptions): NotifyRelay | undefined {
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   const { container, relay } = release(options, undo);
-  const { record } = container;
-  undo.defer(`processes of ${record.id}`, () => driverOf(record).end(container));
-  // by then a quick program may have ended; what the hook is told is what it is called after
-  const state = stateOf(record, "running");
-  runHooks("poststart", record.hooks, { state, cwd: record.bundle });
+  runPoststartHooks(container);
   undo.commit();
   return relay;
 }

@@ -14,11 +14,16 @@ import {
 
 const NEEDS = [needsHako, needsProgram("strace")];
 
-/** The system calls of a `create`'s own thread; its children would keep strace waiting. */
-function traced(box: Box, calls: string, mutate?: (config: BundleConfig) => void): string[] {
+/** The system calls of a `create`'s own thread, or of a `run`'s; its children would keep strace waiting. */
+function traced(
+  box: Box,
+  calls: string,
+  mutate?: (config: BundleConfig) => void,
+  command = "create",
+): string[] {
   const file = box.path("trace");
   const id = box.id();
-  const create = [HAKO, "--root", box.root, "create", "--bundle", box.bundle(["true"], mutate), id];
+  const create = [HAKO, "--root", box.root, command, "--bundle", box.bundle(["true"], mutate), id];
   const result = execute("strace", [
     "-qq",
     "-e",
@@ -62,6 +67,20 @@ e2e("in a user namespace, where it makes the mounts, it closes with the next wor
   // each of a hundred descriptors that it closes would be one more
   expect(words(own)).toBeLessThanOrEqual(300);
 }, [...NEEDS, needsUserNamespace]);
+
+e2e(
+  "the program of a run comes without a start socket, unless a startContainer hook comes before it",
+  () => {
+    using box = new Box();
+    const hooked = (config: BundleConfig) =>
+      Object.assign(config, { hooks: { startContainer: [{ path: "/bin/true" }] } });
+    const sockets = (mutate?: (config: BundleConfig) => void) =>
+      traced(box, "bind,connect", mutate, "run").filter((line) => line.includes("start.sock")).length;
+    expect(sockets()).toBe(0);
+    expect(sockets(hooked)).toBe(2);
+  },
+  NEEDS,
+);
 
 e2e("no file of a cgroup is read that can't be, none is opened twice, and no new cgroup is searched", () => {
   using box = new Box();

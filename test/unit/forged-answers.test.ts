@@ -1,7 +1,7 @@
 // What is asked of a container's process that others can get at, answered by somebody who says whatever comes into his head.
 import { describe, expect, test } from "bun:test";
 import { HakoError } from "../../src/base/errors";
-import { leaveLastSteps } from "../../src/drivers/namespaces/program/last-steps";
+import { leaveLastSteps, makeLastSteps } from "../../src/drivers/namespaces/program/last-steps";
 import { runStartHooks } from "../../src/drivers/namespaces/program/start-hooks";
 import { actAs } from "../../src/linux/call/actor";
 import { Fd } from "../../src/linux/call/fd";
@@ -115,13 +115,12 @@ describe("whatever a container's process answers, what comes of it is an error, 
     const faults = faultsOf((range, seed) => {
       const remote = forger(range, seed);
       const startSocket = actAs(remote, () => new Fd(9));
-      leaveLastSteps(remote, process, program as never, {
-        startSocket,
-        preserveFds: 0,
-        descriptors: [],
-        hooks: seed % 2 === 0,
-      });
-      remote.become();
+      const options = { preserveFds: 0, descriptors: [] };
+      if (seed % 3 === 0) makeLastSteps(remote, process, program as never, options, startSocket);
+      else {
+        leaveLastSteps(remote, process, program as never, options, { startSocket, hooks: seed % 2 === 0 });
+        remote.become();
+      }
     });
     expect(faults).toEqual([]);
   });

@@ -9,7 +9,7 @@ import type { Bundle } from "../bundle";
 import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
 import { FORWARDED } from "../io/forwarded-signals";
-import { startContainer } from "../start";
+import { runPoststartHooks } from "../poststart";
 
 /** Loaded on first use. */
 const rare = {
@@ -23,6 +23,10 @@ const rare = {
   },
   get delete() {
     return require("../delete") as typeof import("../delete");
+  },
+  /** For a program that doesn't run yet when the container is there. */
+  get start() {
+    return require("../start") as typeof import("../start");
   },
   get kill() {
     return require("../kill") as typeof import("../kill");
@@ -61,13 +65,16 @@ export async function runContainer(options: RunOptions): Promise<number> {
   using signals = leavesTheProgram(options)
     ? new SignalRecorder(Object.values(FORWARDED))
     : new rare.foreground.SignalForwarder(options.signalsEnd);
-  const record = createContainer({ ...options, bundle, consoleSocket: given ?? sender });
+  // who has its terminal, or wants to know that it is ready, has to be there at its first moment
+  const mayRun = !terminal && options.notifySocket === undefined;
+  const { record, runs } = createContainer({ ...options, bundle, consoleSocket: given ?? sender }, mayRun);
   let deleted = keep;
   let started = false;
   try {
     sender?.close();
     using master = receiver === undefined ? undefined : rare.foreground.receiveTerminal(receiver);
-    using relay = startContainer({ root, id, notifySocket: options.notifySocket });
+    using relay = runs ? undefined : rare.start.startContainer(options);
+    if (runs) runPoststartHooks({ root, record });
     started = true;
     if (detach || !hasProcess(record)) {
       relay?.wait();

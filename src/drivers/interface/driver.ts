@@ -50,6 +50,8 @@ export interface CreatePlan {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
+  /** It need not wait for `start`. */
+  mayRun: boolean;
   /** How another driver makes what stands for a container on the host. */
   program?: ProgramInMemory | undefined;
 }
@@ -62,7 +64,7 @@ export interface CreateEvents {
   runtimeCreated(): void;
   /** After these, when the container's process doesn't need us for a moment. */
   meanwhile(): void;
-  /** All is done; after it the container waits for start. */
+  /** All is done; after it the container waits for start, or runs. */
   created(): void;
 }
 
@@ -121,8 +123,11 @@ export interface SandboxDriver {
   readonly can: Readonly<Abilities>;
   /** Refuses a process that this host can't make. */
   check(process: Process): void;
-  /** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
-  create(plan: CreatePlan, events: CreateEvents, undo: UndoStack): void;
+  /**
+   * Makes a container up to "created", or where it may and the driver can up to "running": whether it runs. What must be undone if
+   * anything fails goes to `undo`.
+   */
+  create(plan: CreatePlan, events: CreateEvents, undo: UndoStack): boolean;
   /**
    * Lets a created container execute its program, and comes back when it runs. One that fails leaves a container that waits as before, or
    * one that has stopped.

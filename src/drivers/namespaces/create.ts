@@ -1,11 +1,12 @@
 import { during } from "../../base/errors";
 import type { UndoStack } from "../../base/undo";
-import type { Cgroup } from "../../cgroup";
+import type { Cgroup, CgroupRecord } from "../../cgroup";
 import { cgroupOfConfig } from "../../cgroup/group/of-config";
 import { cgroupOwner } from "../../cgroup/group/ownership";
 import { plannedRecord } from "../../cgroup/group/stored";
 import type { Fd } from "../../linux/call/fd";
 import { unixListen } from "../../linux/file/unix-socket";
+import type { SeccompFilter } from "../../linux/process/filter-steps";
 import { getLimit, setLimit } from "../../linux/process/rlimit";
 import type { Config } from "../../oci/config";
 import { hasNamespace } from "../../oci/namespaces";
@@ -14,6 +15,7 @@ import type { ResctrlRecord } from "../../resctrl/resctrl";
 import { containerDirectory } from "../../state/root";
 import { makeFilter } from "../../state/stored-filter";
 import type { CreateEvents, CreatePlan } from "../interface/driver";
+import { awaitProgram, type Becoming, checkProgram, rootOf } from "./becoming";
 import { joinsCgroupsFirst } from "./birth/cgroup-order";
 import { SetUp } from "./set-up";
 import { startSocketPath } from "./status";
@@ -34,11 +36,15 @@ const rare = {
   },
 };
 
-/** Makes a container up to "created"; what must be undone if anything fails goes to `undo`. */
-export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo: UndoStack): void {
+/**
+ * Makes a container up to "created", or where it may and nothing comes between up to "running": whether it runs. What must be undone
+ * if anything fails goes to `undo`.
+ */
+export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo: UndoStack): boolean {
   const { config, id } = plan;
+  const runs = plan.mayRun && isFreeToRun(config);
   if (!hasNamespace(config, "mount")) planHostMounts(plan, events, undo);
-  using startSocket = unixListen(startSocketPath(plan.root, id));
+  using startSocket = runs ? undefined : unixListen(startSocketPath(plan.root, id));
   const cgroup = cgroupOfConfig(plan.cgroupManager, config, id);
   undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
   events.made({ cgroup: plannedRecord(cgroup) });
@@ -86,7 +92,8 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
   logDebug(`${id}: root file system entered`);
   events.meanwhile();
   if (!first) join();
-  making.identify(makeFilter(plan.root, id, config, plan.filter));
+  const filter = makeFilter(plan.root, id, config, plan.filter);
+  making.identify(filter);
   // it may have been born anew
   const { process } = making;
   if (process.pid !== pid) {
@@ -94,9 +101,42 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
     events.made({ init, cgroup: cgroup.record });
   }
   cgroup.settle();
-  logDebug(`${id}: in its cgroups, with its identity; waits for start`);
+  logDebug(`${id}: in its cgroups, with its identity`);
   events.created();
-  making.release();
+  if (runs) run(plan, making, cgroup.record, filter);
+  else making.leaveToStart();
+  logDebug(`${id}: ${runs ? "runs" : "waits for start"}`);
+  return runs;
+}
+
+/**
+ * Whether the first process needs nobody between its making and its program: no startContainer hook, and it isn't born last, in a pid
+ * namespace that it joins, where it has no socket to its maker any more.
+ */
+function isFreeToRun({ hooks, linux }: Config): boolean {
+  const joinsPid = linux?.namespaces?.some(({ type, path }) => type === "pid" && path) === true;
+  return (hooks?.startContainer ?? []).length === 0 && !joinsPid;
+}
+
+/** Has a first process execute its program, and comes back when it has. */
+function run(
+  { id, config, state }: CreatePlan,
+  making: SetUp,
+  cgroup: CgroupRecord,
+  filter: SeccompFilter | undefined,
+): void {
+  const { pid, startTime } = making.process;
+  const init = { pid, startTime };
+  using rootfs = rootOf(init);
+  making.execute((connection, range) => {
+    const becoming: Becoming = {
+      ...{ id, init, cgroup, connection, filter },
+      config: () => config,
+      state: () => ({ ...state, status: "created", pid }),
+    };
+    awaitProgram(becoming);
+    checkProgram(becoming, range, rootfs);
+  });
 }
 
 /** Without a mount namespace its mounts are the host's: what has to be unmounted with the container. */
@@ -107,7 +147,12 @@ function planHostMounts({ id, rootfs }: CreatePlan, events: CreateEvents, undo: 
   undo.defer(`mounts of ${id}`, () => removeHostMounts(hostMounts));
 }
 
-function setUp(plan: CreatePlan, startSocket: Fd, cgroup: Cgroup, born: string | undefined): SetUp {
+function setUp(
+  plan: CreatePlan,
+  startSocket: Fd | undefined,
+  cgroup: Cgroup,
+  born: string | undefined,
+): SetUp {
   return new SetUp({
     ...plan,
     directory: containerDirectory(plan.root, plan.id),

@@ -11,22 +11,22 @@ export function inherited(remote: RemoteProcess, { number, name }: Fd): Fd {
 
 /** A pair of sockets by which descriptors go to a container's process that is there already, and come from it. */
 export class DescriptorWay implements Disposable {
-  readonly #theirs: Fd;
+  /** The end that the process was born with. */
+  readonly theirs: Fd;
 
-  /** `theirs` is the end that the process was born with. */
   constructor(
     private readonly remote: RemoteProcess,
-    private readonly ours: Fd,
+    readonly ours: Fd,
     theirs: Fd,
   ) {
-    this.#theirs = inherited(remote, theirs);
+    this.theirs = inherited(remote, theirs);
   }
 
   /** Gives the process descriptors of ours; the result is those that it has. */
   give(fds: readonly Fd[]): Fd[] {
     if (fds.length === 0) return [];
     sendFds(this.ours, fds);
-    return this.remote.act(() => recvFds(this.#theirs, fds.length));
+    return this.remote.act(() => recvFds(this.theirs, fds.length));
   }
 
   /** Gives the process descriptors of ours that are known by their places in a list of config.json. */
@@ -37,13 +37,8 @@ export class DescriptorWay implements Disposable {
 
   /** The number of a copy, for us, of a descriptor that the process has by this number. */
   take(number: number): number {
-    this.remote.act(() => sendFds(this.#theirs, [number]));
+    this.remote.act(() => sendFds(this.theirs, [number]));
     return actHere(() => descriptorAt(recvFds(this.ours, 1), 0).release());
-  }
-
-  /** Closes the process's end. */
-  closeTheirs(): void {
-    this.#theirs.close();
   }
 
   [Symbol.dispose](): void {

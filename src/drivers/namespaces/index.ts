@@ -44,7 +44,7 @@ export const namespacesDriver: SandboxDriver = {
     rare.labels.checkLabels(process);
   },
   create(plan, events, undo) {
-    rare.create.createInNamespaces(plan, events, undo);
+    return rare.create.createInNamespaces(plan, events, undo);
   },
   start(container) {
     rare.start.startInNamespaces(container);

@@ -19,7 +19,9 @@ import { hideStep, parentDeathStep } from "../../linux/process/process";
 import { effectiveUser, inUserNamespace } from "../../linux/process/rootless";
 import { unboundStep } from "../../linux/process/scheduler";
 import { JoinedThread } from "../../linux/remote/joined-thread";
+import { PATIENCE_MS } from "../../linux/remote/remote-answers";
 import type { RemoteProcess } from "../../linux/remote/remote-process";
+import type { SharedRange } from "../../linux/remote/shared-range";
 import { closeStep } from "../../linux/steps/child-steps";
 import { controllingTerminalStep, setControllingTerminal } from "../../linux/terminal/pty";
 import type { Config, Process } from "../../oci/config";
@@ -28,7 +30,7 @@ import { hasNamespace } from "../../oci/namespaces";
 import type { State } from "../../oci/state";
 import type { ProgramInMemory } from "../interface/driver";
 import { withMappedGroups } from "./birth/additional-groups";
-import { type BirthPlan, bear, PATIENCE_MS } from "./birth/birth";
+import { type BirthPlan, bear } from "./birth/birth";
 import type { BornProcess } from "./birth/born-process";
 import { checkJoinedPidHooks } from "./birth/joined-pid-hooks";
 import { joinedTypes, threadMayJoin } from "./birth/joining-thread";
@@ -38,7 +40,7 @@ import { applyScheduler } from "./program/attributes";
 import { hostNameSteps } from "./program/host-name";
 import { homeOf, standardStreamSteps } from "./program/identity";
 import { applyLabels } from "./program/labels";
-import { leaveLastSteps } from "./program/last-steps";
+import { type LastStepsOptions, leaveLastSteps, makeLastSteps } from "./program/last-steps";
 import { type Program, prepareProgram } from "./program/prepared-program";
 import { environmentOf } from "./program/program-file";
 import { setUpTerminal } from "./program/terminal";
@@ -90,14 +92,15 @@ export interface SetUpOptions {
   state: State;
   /** The v2 cgroup that it is born in; ours if undefined. */
   born: string | undefined;
-  startSocket: Fd;
+  /** Where it waits for start; undefined for one that doesn't wait. */
+  startSocket: Fd | undefined;
   consoleSocket: Fd | undefined;
   explainEnd: BirthPlan["explainEnd"];
 }
 
 /** Descriptors that the process was born with, as it has them. */
 interface Inherited {
-  startSocket: Fd;
+  startSocket: Fd | undefined;
   consoleSocket: Fd | undefined;
   /** In place of the program that config.json names. */
   program: ProgramInMemory | undefined;
@@ -171,7 +174,7 @@ export class SetUp implements Disposable {
     this.#mounter = this.#thread ?? remote;
     const inherit = (fd: Fd): Fd => inherited(remote, fd);
     this.#inherited = {
-      startSocket: inherit(startSocket),
+      startSocket: startSocket && inherit(startSocket),
       consoleSocket: consoleSocket && inherit(consoleSocket),
       program: program && { file: inherit(program.file), descriptors: program.descriptors.map(inherit) },
       mountNamespace: namespaces.mount && inherit(namespaces.mount),
@@ -357,7 +360,7 @@ export class SetUp implements Disposable {
   #joinPidNamespace(): void {
     const { remote } = this.process;
     // nobody else shall send anything by it
-    this.#way.closeTheirs();
+    this.#way.theirs.close();
     this.#way[Symbol.dispose]();
     // a change of identity undoes it (fs.suid_dumpable), and it is seen from its first moment on
     remote.perform([hideStep()]);
@@ -380,18 +383,31 @@ export class SetUp implements Disposable {
   }
 
   /** Leaves it to itself: it waits for start, and needs nobody for its last steps but who starts it. */
-  release(): void {
-    const { config, preserveFds } = this.#options;
-    if (this.#program === undefined) throw new Error("released before it was identified");
-    const { startSocket, program } = this.#inherited;
-    this.#way.closeTheirs();
-    const hooks = (config.hooks?.startContainer ?? []).length > 0;
-    leaveLastSteps(this.process.remote, this.#specified, this.#program, {
-      startSocket,
-      preserveFds,
-      descriptors: program?.descriptors ?? [],
-      hooks,
-    });
+  leaveToStart(): void {
+    const { startSocket } = this.#inherited;
+    if (startSocket === undefined) throw new Error("left to start without a socket");
+    this.#way.theirs.close();
+    const hooks = (this.#options.config.hooks?.startContainer ?? []).length > 0;
+    leaveLastSteps(...this.#end(), { startSocket, hooks });
+    this.#release();
+  }
+
+  /** It executes its program. `awaitIt` waits until it has, and throws if it could not; its end of `connection` is closed then. */
+  execute(awaitIt: (connection: Fd, range: SharedRange) => void): void {
+    makeLastSteps(...this.#end(), this.#way.theirs);
+    awaitIt(this.#way.ours, this.process.remote.range);
+    this.#release();
+  }
+
+  /** What its last steps are made from. */
+  #end(): [RemoteProcess, Process, Program, LastStepsOptions] {
+    if (this.#program === undefined) throw new Error("its last steps before it was identified");
+    const descriptors = this.#inherited.program?.descriptors ?? [];
+    const options = { preserveFds: this.#options.preserveFds, descriptors };
+    return [this.process.remote, this.#specified, this.#program, options];
+  }
+
+  #release(): void {
     this.process.release();
     this.#closeOwn();
   }

@@ -8,6 +8,9 @@ import type { SyscallName } from "../call/syscall-numbers";
 /** The least that a system call answers (MAX_ERRNO, include/linux/err.h). */
 export const LEAST_ANSWER = -4095;
 
+/** How long such a process may be silent in all, in milliseconds. */
+export const PATIENCE_MS = 10_000;
+
 /** Whether a result may be that of a system call. */
 export function isAnswer(result: number): boolean {
   return Number.isSafeInteger(result) && result >= LEAST_ANSWER;

@@ -28,9 +28,6 @@ const rare = {
   },
 };
 
-/** How long a process may take to answer that others can get at, in milliseconds, in all. */
-export const PATIENCE_MS = 10_000;
-
 /** What a container's process is born with. */
 export interface BirthPlan extends Execution {
   config: Config;

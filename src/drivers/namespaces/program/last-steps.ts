@@ -5,7 +5,7 @@ import type { Step } from "../../../linux/call/step";
 import { descriptorMessage } from "../../../linux/file/descriptor-passing";
 import { execveStep, repairSteps } from "../../../linux/process/execution";
 import { filterSteps, hasListener } from "../../../linux/process/filter-steps";
-import { setParentDeathSignal } from "../../../linux/process/process";
+import { parentDeathStep, setParentDeathSignal } from "../../../linux/process/process";
 import { limitSteps } from "../../../linux/process/rlimit";
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import { closeStep, executeStep, keepStep } from "../../../linux/steps/child-steps";
@@ -13,11 +13,14 @@ import type { Process } from "../../../oci/config";
 import { openFilesFor, type Program, processLimits } from "./prepared-program";
 
 export interface LastStepsOptions {
-  /** What start connects to. */
-  startSocket: Fd;
   preserveFds: number;
   /** Others that the program has, by their numbers. */
   descriptors: readonly Fd[];
+}
+
+export interface StartMeeting {
+  /** What start connects to. */
+  startSocket: Fd;
   /** Whether start has something to do in the container before the program comes. */
   hooks: boolean;
 }
@@ -31,17 +34,36 @@ export function leaveLastSteps(
   process: Process,
   program: Program,
   options: LastStepsOptions,
+  { startSocket, hooks }: StartMeeting,
 ): void {
   remote.act(() => {
     const [connection, listener] = freeDescriptors(
       program.filter !== undefined && hasListener(program.filter),
     );
-    const meeting = meetingSteps(options.startSocket, connection, remote.range.descriptor);
+    const meeting = meetingSteps(startSocket, connection, remote.range.descriptor);
     const last = programSteps(process, program, connection, listener, options);
-    remote.prepare(options.hooks ? last : [...meeting, ...last]);
+    remote.prepare(hooks ? last : [...meeting, ...last]);
     setParentDeathSignal(0);
-    if (options.hooks) remote.later(meeting);
+    if (hooks) remote.later(meeting);
     else remote.become();
+  });
+}
+
+/** Has the container's process make its last steps; `way` is its end of a connection to this one, which takes its filter's listener. */
+export function makeLastSteps(
+  remote: RemoteProcess,
+  process: Process,
+  program: Program,
+  options: LastStepsOptions,
+  way: Fd,
+): void {
+  remote.act(() => {
+    const { filter } = program;
+    const [listener] = filter !== undefined && hasListener(filter) ? freeDescriptors(false) : [0];
+    const last = programSteps(process, program, way.number, listener, options);
+    // from then on it goes its way, whatever becomes of us
+    remote.prepare([parentDeathStep(0), ...last]);
+    remote.become();
   });
 }
 
