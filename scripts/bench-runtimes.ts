@@ -1,6 +1,6 @@
 // The runtimes that are compared. A part of scripts/bench.
 import { resolve } from "node:path";
-import { DIR } from "./bench-call";
+import { STATES } from "./bench-call";
 
 export interface Runtime {
   name: string;
@@ -17,7 +17,7 @@ function runtime(name: string, path: string, isHako: boolean): Runtime {
   if (done.exitCode !== 0) throw new Error(`${path} --version: status ${done.exitCode}`);
   // as after a boot: a file that was just written is in the page cache in smaller pieces
   Bun.spawnSync(["dd", `if=${path}`, "iflag=nocache", "count=0"], { stderr: "ignore" });
-  return { name, path, version, command: [path, "--root", `${DIR}/state-${name}`], isHako };
+  return { name, path, version, command: [path, "--root", `${STATES}/${name}`], isHako };
 }
 
 /** hako, other builds of it (`NAME=PATH`), and what of runc and crun is installed. */

@@ -1,7 +1,7 @@
 // hako, runc and crun beside each other: times, processor time, page faults, memory. Called by scripts/bench.
 import { parseArgs } from "node:util";
 import { Bundles } from "./bench-bundle";
-import { call, DIR, removeDir } from "./bench-call";
+import { call, DIR, mountStates, removeDir } from "./bench-call";
 import { Commands, LISTED, Running } from "./bench-commands";
 import { measureDocker } from "./bench-docker";
 import { thisMachine } from "./bench-machine";
@@ -96,6 +96,7 @@ async function main(): Promise<void> {
   const unknown = chosen.find((name) => !Object.hasOwn(all, name));
   if (unknown !== undefined)
     throw new Error(`--only ${unknown}: the groups are ${Object.keys(all).join(", ")}`);
+  mountStates();
   const machine = thisMachine();
   const rows: Row[] = [];
   for (const name of chosen) rows.push(...((await all[name]?.()) ?? []));
