@@ -1,6 +1,6 @@
 // The JSON schema of config.json for editors, from the schema that hako checks configs by. Called by scripts/schema.
 import { type JsonSchema, type OverrideSchemaContext, toJsonSchema } from "@valibot/to-json-schema";
-import { SPEC_VERSION } from "../src/base/version";
+import { SPEC_VERSION } from "../src/base/hako-version";
 import { configSchema } from "../src/oci/config";
 
 export const SCHEMA_FILE = `${import.meta.dir}/../docs/config.schema.json`;

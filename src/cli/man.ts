@@ -1,4 +1,4 @@
-import { VERSION } from "../base/version";
+import { VERSION } from "../base/hako-version";
 import type { Argument, Arguments } from "./arguments";
 import type { Command } from "./command";
 import type { NamedCommand } from "./find-command";

@@ -51,7 +51,7 @@ async function dispatch(program: Command, raw: readonly string[]): Promise<numbe
   const { values, rest } = parseArguments(raw, GLOBAL_FLAGS, { stopAtOperand: true, rest: true });
   const globals = globalsOf(values);
   if (values.version || (rest[0] === "version" && rest.length === 1))
-    return printed((await import("../base/version")).versionText());
+    return printed((await import("../base/hako-version")).versionText());
   const words = rest[0] === "help" && rest.length > 1 ? [...rest.slice(1), "--help"] : rest;
   if (values.help || words[0] === "help") return printed((await import("./help")).programHelp(program));
   if (words[0] === undefined) {

@@ -2,7 +2,7 @@ import { HakoError } from "../base/errors";
 import { defineCommand } from "../cli/command";
 import { callerEnvironment, callerVariable } from "../linux/file/caller-environment";
 import { callersSignalSteps } from "../linux/file/clean-start";
-import { execProgram, lookUpProgram } from "../linux/process/execution";
+import { execProgram, lookUpProgram } from "../linux/process/execute";
 import { enterNetworkNamespace } from "../linux/process/namespace";
 import { callerOpenFiles } from "../linux/process/rlimit";
 

@@ -5,7 +5,7 @@ import { textOf } from "../linux/call/bytes";
 import { callerVariables } from "../linux/file/caller-environment";
 import { readText, statusAt } from "../linux/file/file";
 import { userName } from "../linux/file/passwd";
-import { findHostProgram } from "../linux/process/execution";
+import { findHostProgram } from "../linux/process/execute";
 import type { ContainerId } from "../oci/id";
 import { readContainer } from "../state/record";
 

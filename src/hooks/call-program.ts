@@ -1,21 +1,21 @@
 import { errnoNumber } from "../base/errno";
+import { stringVector } from "../linux/call/argument-memory";
 import { bytesOf } from "../linux/call/bytes";
 import { AT, SIG } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
-import { stringVector } from "../linux/call/memory";
 import type { Step } from "../linux/call/step";
 import { syscallOn, trySyscall } from "../linux/call/syscall";
 import { stepError } from "../linux/call/walk";
 import { readAtMost, writeAllTo } from "../linux/file/file";
 import { memoryFile } from "../linux/file/memfd";
 import { waitFor } from "../linux/file/poll";
-import { execveStep, repairSteps } from "../linux/process/execution";
+import { execveStep, repairSteps } from "../linux/process/execute";
 import { filterSteps, type SeccompFilter } from "../linux/process/filter-steps";
 import { openPid, reapChild, signalOpened } from "../linux/process/process";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { signalName } from "../linux/process/signals";
 import { inheritSteps, replaceStep } from "../linux/steps/child-steps";
-import { cloneChild, Reports } from "../linux/steps/clone";
+import { cloneChild, Reports } from "../linux/steps/clone-child";
 
 const INPUT = "a hook's standard input";
 const SEEK_SET = 0;

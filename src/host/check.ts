@@ -7,7 +7,7 @@ import { openToLook } from "../linux/file/path";
 import { mountStatusOf } from "../linux/file/stat";
 import { kernelRelease } from "../linux/kernel/uname";
 import { capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";
-import { findHostProgram } from "../linux/process/execution";
+import { findHostProgram } from "../linux/process/execute";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/process/namespace";
 import { getLimit } from "../linux/process/rlimit";
 import { isRootless } from "../linux/process/rootless";

@@ -1,4 +1,4 @@
-import { COMMIT, SPEC_VERSION, VERSION } from "../base/version";
+import { COMMIT, SPEC_VERSION, VERSION } from "../base/hako-version";
 import { cgroupRoot, readLayout } from "../cgroup";
 import { systemdVersion } from "../cgroup/systemd/version";
 import { driverOf } from "../drivers";

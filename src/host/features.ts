@@ -1,4 +1,4 @@
-import { COMMIT, SPEC_VERSION, VERSION } from "../base/version";
+import { COMMIT, SPEC_VERSION, VERSION } from "../base/hako-version";
 import { CAPABILITIES } from "../linux/process/capabilities";
 import { MEMORY_POLICIES, MEMORY_POLICY_FLAGS } from "../linux/process/memory-policy";
 import { NAMESPACE_FLAGS } from "../linux/process/namespace";

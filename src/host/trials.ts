@@ -11,7 +11,7 @@ import { allCapabilities, effectiveCapabilities, SYS_ADMIN } from "../linux/proc
 import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/process/namespace";
 import { reapChild } from "../linux/process/process";
 import { effectiveUser, inUserNamespace } from "../linux/process/rootless";
-import { cloneChild, Reports } from "../linux/steps/clone";
+import { cloneChild, Reports } from "../linux/steps/clone-child";
 
 /** A child that ends at once tries what a container's process does: files of procfs don't tell what a seccomp filter refuses. */
 

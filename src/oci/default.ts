@@ -1,4 +1,4 @@
-import { SPEC_VERSION } from "../base/version";
+import { SPEC_VERSION } from "../base/hako-version";
 import type { NamespaceType } from "../linux/process/namespace";
 import type { Config } from "./config";
 

@@ -1,5 +1,5 @@
 import { nearestWord } from "../base/nearest";
-import { ATTR, type Propagation } from "../linux/mount/mount";
+import { ATTR, type Propagation } from "../linux/mount/mount-calls";
 import type { Mount } from "./config";
 
 /** What one option of a mount means. */

@@ -1,4 +1,4 @@
-import type { Propagation } from "../linux/mount/mount";
+import type { Propagation } from "../linux/mount/mount-calls";
 
 /** The propagation of mount events between a container's mounts and the host's; `recursive`: for all mounts, not the root alone. */
 export interface RootPropagation {

@@ -1,7 +1,7 @@
 import { type ErrnoName, errnoName } from "../base/errno";
 import { HakoError } from "../base/errors";
+import { COMMIT, VERSION } from "../base/hako-version";
 import { prepared } from "../base/undo";
-import { COMMIT, VERSION } from "../base/version";
 import { bytesOf, concatenated, textOf } from "../linux/call/bytes";
 import { AT, O } from "../linux/call/constants";
 import { Fd } from "../linux/call/fd";

@@ -1,5 +1,5 @@
 import { realPath } from "../linux/file/file";
-import { detach } from "../linux/mount/mount";
+import { detach } from "../linux/mount/mount-calls";
 import { readMountinfo } from "../linux/mount/mountinfo";
 
 /** The root file system of a container without a mount namespace. It is mounted on itself, and the container's mounts lie in it. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { sysctlPath } from "../../src/drivers/namespaces/program/sysctl";
-import { ATTR } from "../../src/linux/mount/mount";
+import { ATTR } from "../../src/linux/mount/mount-calls";
 import { MOUNT_OPTIONS, planOf } from "../../src/oci/mount-options";
 
 describe("mount options", () => {

@@ -1,15 +1,15 @@
 // The program of a remote process for arm64, emulated: its calls have that machine's numbers.
 import { describe, expect, test } from "bun:test";
+import { stringVector } from "../../src/linux/call/argument-memory";
 import type { Fd } from "../../src/linux/call/fd";
-import { stringVector } from "../../src/linux/call/memory";
 import { trySyscall } from "../../src/linux/call/syscall";
 import { socketPair } from "../../src/linux/file/unix-socket";
-import { execveStep } from "../../src/linux/process/execution";
+import { execveStep } from "../../src/linux/process/execute";
 import { processStatus, reapChild } from "../../src/linux/process/process";
 import { KIND, RANGE, RANGE_AT, remoteCode } from "../../src/linux/remote/remote-code";
 import { SharedRange } from "../../src/linux/remote/shared-range";
 import { inheritSteps } from "../../src/linux/steps/child-steps";
-import { cloneChild, Reports } from "../../src/linux/steps/clone";
+import { cloneChild, Reports } from "../../src/linux/steps/clone-child";
 import { elfProgram } from "../../src/linux/steps/elf";
 
 const QEMU = Bun.which("qemu-aarch64");

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HakoError } from "../../src/base/errors";
+import { stringVector } from "../../src/linux/call/argument-memory";
 import { Fd } from "../../src/linux/call/fd";
-import { stringVector } from "../../src/linux/call/memory";
 import type { Step } from "../../src/linux/call/step";
 import { syscall, trySyscall } from "../../src/linux/call/syscall";
 import { perform, walkSteps } from "../../src/linux/call/walk";
@@ -18,7 +18,7 @@ import { failedStep } from "../../src/linux/remote/failed-step";
 import { RemoteProcess } from "../../src/linux/remote/remote-process";
 import { SharedRange } from "../../src/linux/remote/shared-range";
 import { executeStep, inheritSteps } from "../../src/linux/steps/child-steps";
-import { cloneCall, cloneChild, Reports, SIBLING } from "../../src/linux/steps/clone";
+import { cloneCall, cloneChild, Reports, SIBLING } from "../../src/linux/steps/clone-child";
 
 /** A file of so many bytes, no eight of which are the eight before. */
 class Large implements Disposable {

@@ -1,6 +1,6 @@
 // Programs that are tables of rows: executed here as any other, and for arm64 emulated.
 import { describe, expect, test } from "bun:test";
-import { stringVector } from "../../src/linux/call/memory";
+import { stringVector } from "../../src/linux/call/argument-memory";
 import { DATA_AT, elfProgram } from "../../src/linux/steps/elf";
 import { interpreterCode } from "../../src/linux/steps/interpreter-code";
 import { ANY, FAILED, namedWords, RowProgram, within, word, wordIn } from "../../src/linux/steps/row-program";

@@ -1,7 +1,7 @@
 import { SIG } from "../../linux/call/constants";
 import type { Step } from "../../linux/call/step";
 import { parentDeathStep, reapChild } from "../../linux/process/process";
-import { cloneChild, Reports } from "../../linux/steps/clone";
+import { cloneChild, Reports } from "../../linux/steps/clone-child";
 
 /**
  * A process that does nothing but keep a scope alive: systemd starts no scope without a process, and the container's own joins late, so that

@@ -1,9 +1,9 @@
 import { errnoText } from "../../base/errno";
 import { asHakoError, HakoError } from "../../base/errors";
 import type { CgroupEntry } from "../../cgroup";
+import { stringVector } from "../../linux/call/argument-memory";
 import { ACCESS, MS, O, SIG } from "../../linux/call/constants";
 import { type Fd, FdList } from "../../linux/call/fd";
-import { stringVector } from "../../linux/call/memory";
 import type { Step } from "../../linux/call/step";
 import { callerEnvironment, callerVariable } from "../../linux/file/caller-environment";
 import { recvPacket } from "../../linux/file/descriptor-passing";
@@ -12,11 +12,11 @@ import { memoryFile } from "../../linux/file/memfd";
 import { openAt } from "../../linux/file/path";
 import { writeAllWaiting } from "../../linux/file/stream";
 import { socketPair } from "../../linux/file/unix-socket";
-import { lookUpProgram } from "../../linux/process/execution";
+import { lookUpProgram } from "../../linux/process/execute";
 import { NAMESPACE_FLAGS } from "../../linux/process/namespace";
 import { parentDeathStep, reapChild } from "../../linux/process/process";
 import { inheritSteps, replaceStep } from "../../linux/steps/child-steps";
-import { cloneChild, Reports } from "../../linux/steps/clone";
+import { cloneChild, Reports } from "../../linux/steps/clone-child";
 import { logDebug } from "../../output/log";
 import {
   type CriuOptions,

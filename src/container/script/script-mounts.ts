@@ -1,7 +1,7 @@
 import { parseBoolean } from "../../base/boolean";
 import { HakoError } from "../../base/errors";
 import { cleanPath, resolve } from "../../linux/file/path-text";
-import { ATTR } from "../../linux/mount/mount";
+import { ATTR } from "../../linux/mount/mount-calls";
 import type { Mount } from "../../oci/config";
 import { MOUNT_OPTIONS, nearestMountOption } from "../../oci/mount-options";
 

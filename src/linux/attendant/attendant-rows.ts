@@ -1,5 +1,5 @@
+import type { Memory } from "../call/argument-memory";
 import { AT, F, FD, O, POLL, PR, SIG, SIGPROCMASK, W } from "../call/constants";
-import type { Memory } from "../call/memory";
 import {
   ANY,
   FAILED,

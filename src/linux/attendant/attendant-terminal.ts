@@ -1,7 +1,7 @@
 import { type ErrnoName, errnoNumber } from "../../base/errno";
+import type { Memory } from "../call/argument-memory";
 import { F, LFLAG, MSG, O, POLL, SIG, SIGPROCMASK, TTY } from "../call/constants";
 import type { Fd } from "../call/fd";
-import type { Memory } from "../call/memory";
 import { syscall } from "../call/syscall";
 import { ANY, FAILED, type RowProgram, type RowTarget, within, word, wordIn } from "../steps/row-program";
 import { getTermios, isTerminal, rawTermios, type Termios } from "../terminal/pty";

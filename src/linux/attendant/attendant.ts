@@ -1,11 +1,11 @@
+import { ownVector } from "../call/argument-memory";
 import { bytesOf } from "../call/bytes";
 import { O, SIG, SIGPROCMASK } from "../call/constants";
 import type { Fd } from "../call/fd";
-import { ownVector } from "../call/memory";
 import { perform } from "../call/walk";
 import { ownStrings } from "../file/caller-environment";
 import { openAt } from "../file/path";
-import { defaultActionStep } from "../process/execution";
+import { defaultActionStep } from "../process/execute";
 import { executeStep, keepStep } from "../steps/child-steps";
 import { type Filling, filledProgram, type Template } from "../steps/template";
 import type { WayWord } from "./attendant-rows";

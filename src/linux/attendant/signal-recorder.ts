@@ -3,7 +3,7 @@ import type { Fd } from "../call/fd";
 import { syscallOn } from "../call/syscall";
 import { perform } from "../call/walk";
 import { Pipe } from "../file/pipe";
-import { defaultActionStep } from "../process/execution";
+import { defaultActionStep } from "../process/execute";
 import { codeOf, codePage, loadNumber, type MachineCode } from "../steps/machine-code";
 
 const NAME = "pipe for signals";

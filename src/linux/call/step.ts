@@ -1,5 +1,5 @@
 import type { ErrnoName } from "../../base/errno";
-import type { Memory } from "./memory";
+import type { Memory } from "./argument-memory";
 import type { Success } from "./success";
 import type { SyscallName } from "./syscall-numbers";
 

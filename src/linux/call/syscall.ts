@@ -3,8 +3,8 @@ import { type ErrnoName, errnoName, errnoNumber, errnoText } from "../../base/er
 import { systemCallHint } from "../../base/errno-hints";
 import { HakoError } from "../../base/errors";
 import { currentActor } from "./actor";
+import { address, cString, isPointing, type Memory, ownAddress, placedText } from "./argument-memory";
 import { type LibcArgument, type LibcFunction, libc } from "./libc";
-import { address, cString, isPointing, type Memory, ownAddress, placedText } from "./memory";
 import type { SyscallArgument } from "./step";
 import { type SyscallName, syscallNumber } from "./syscall-numbers";
 

@@ -1,8 +1,8 @@
 import { HakoError } from "../../base/errors";
+import type { Memory, PointingMemory } from "../call/argument-memory";
 import { bytesOf, textOf } from "../call/bytes";
 import { MSG } from "../call/constants";
 import { type Descriptor, descriptorName, descriptorNumber, Fd } from "../call/fd";
-import type { Memory, PointingMemory } from "../call/memory";
 import { callLibc, syscallOn } from "../call/syscall";
 import { writeAllWaiting } from "./stream";
 

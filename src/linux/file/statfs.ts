@@ -1,4 +1,4 @@
-import { cString } from "../call/memory";
+import { cString } from "../call/argument-memory";
 import { tryLibc } from "../call/syscall";
 
 /** Magic numbers of file systems (linux/magic.h). */

@@ -1,8 +1,8 @@
 import { errnoNumber } from "../../base/errno";
+import { address, cString } from "../call/argument-memory";
 import { bytesOf } from "../call/bytes";
 import { O } from "../call/constants";
 import { Fd } from "../call/fd";
-import { address, cString } from "../call/memory";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { openAt } from "../file/path";
 

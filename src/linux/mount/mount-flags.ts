@@ -4,7 +4,7 @@ import type { Fd } from "../call/fd";
 import { syscallOn } from "../call/syscall";
 import { mkdirAt, openAt } from "../file/path";
 import { type Filesystem, newFilesystem } from "./filesystem";
-import { ATTR, attachTree, clearUnlocked, cloneTree, type MountAttributes } from "./mount";
+import { ATTR, attachTree, clearUnlocked, cloneTree, type MountAttributes } from "./mount-calls";
 
 /** mount(2), for what the mount calls of today don't take: options that are too long for them, and remounts. */
 

@@ -1,7 +1,7 @@
 import { AT, FSCONFIG, FSMOUNT, FSOPEN, MS, O, OPEN_TREE } from "../call/constants";
 import type { Step } from "../call/step";
 
-/** Mount calls for a process that makes nothing else (see mount.ts). */
+/** Mount calls for a process that makes nothing else (see mount-calls.ts). */
 
 /** Keeps what is mounted in this mount namespace from all others. */
 export function privateTreeStep(): Step {

@@ -1,6 +1,6 @@
+import type { Memory } from "../call/argument-memory";
 import { MSG } from "../call/constants";
 import type { Fd } from "../call/fd";
-import type { Memory } from "../call/memory";
 import type { Step } from "../call/step";
 import { descriptorMessage } from "../file/descriptor-passing";
 import { linkText } from "../file/file";

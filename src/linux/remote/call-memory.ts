@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
+import { isPointing, type Memory, withAddresses } from "../call/argument-memory";
 import { SIZE } from "../call/constants";
-import { isPointing, type Memory, withAddresses } from "../call/memory";
 import { PREPARED } from "./failed-step";
 import { RANGE_AT, RANGE_SIZE } from "./remote-code";
 import type { SharedRange } from "./shared-range";

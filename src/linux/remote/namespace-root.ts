@@ -8,7 +8,7 @@ import { openAt, openToLook } from "../file/path";
 import { openPlaceOf } from "../file/stat";
 import { NAMESPACE_FLAGS, type NamespaceType, namespaceInode } from "../process/namespace";
 import { reapChild } from "../process/process";
-import { cloneChild, Reports } from "../steps/clone";
+import { cloneChild, Reports } from "../steps/clone-child";
 
 const ROOT = "root directory of a mount namespace";
 

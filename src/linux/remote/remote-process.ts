@@ -1,8 +1,8 @@
 import { errnoNumber } from "../../base/errno";
 import { HakoError } from "../../base/errors";
 import { type Actor, actAs, actHere } from "../call/actor";
+import { cString, type Memory } from "../call/argument-memory";
 import { bytesOf } from "../call/bytes";
-import { cString, type Memory } from "../call/memory";
 import type { CloneSyscall, Step, SyscallArgument, Walk } from "../call/step";
 import { type SyscallName, syscallNumber } from "../call/syscall-numbers";
 import { checkWalk } from "../call/walk";

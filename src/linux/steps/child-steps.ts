@@ -1,8 +1,8 @@
 import { errnoHint } from "../../base/errno-hints";
+import type { Memory } from "../call/argument-memory";
 import { bytesOf } from "../call/bytes";
 import { AT, CLOSE_RANGE, F, O } from "../call/constants";
 import type { Fd } from "../call/fd";
-import type { Memory } from "../call/memory";
 import type { Step } from "../call/step";
 
 /**

@@ -3,7 +3,7 @@ import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscall, syscallOn } from "../call/syscall";
 import { readText } from "../file/file";
-import { defaultActionStep } from "../process/execution";
+import { defaultActionStep } from "../process/execute";
 import { spawnByFlagsFunction } from "./clone-code";
 import type { Spawned } from "./table";
 import { failureIn, tableOf, withTable } from "./table";

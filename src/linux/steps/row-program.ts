@@ -1,4 +1,4 @@
-import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
+import { cString, isPointing, type Memory, withAddresses } from "../call/argument-memory";
 import { type SyscallName, syscallNumberOn } from "../call/syscall-numbers";
 import { DATA_AT } from "./elf";
 import { OPERATION, ROW, ROWS_AT } from "./interpreter-code";

@@ -1,4 +1,4 @@
-import { address, cString, type Memory, ownAddress, putNumber } from "../call/memory";
+import { address, cString, type Memory, ownAddress, putNumber } from "../call/argument-memory";
 import type { Step } from "../call/step";
 import { boundsOf, MOST } from "../call/success";
 import { syscallNumber } from "../call/syscall-numbers";

@@ -1,6 +1,6 @@
+import { cString, isPointing, type Memory, withAddresses } from "../call/argument-memory";
 import { concatenated } from "../call/bytes";
 import type { Fd } from "../call/fd";
-import { cString, isPointing, type Memory, withAddresses } from "../call/memory";
 import { DATA_AT, elfProgram } from "./elf";
 import { interpreterCode } from "./interpreter-code";
 

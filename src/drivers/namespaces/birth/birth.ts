@@ -12,7 +12,7 @@ import { effectiveUser } from "../../../linux/process/rootless";
 import { RemoteProcess } from "../../../linux/remote/remote-process";
 import { SharedRange } from "../../../linux/remote/shared-range";
 import { closeStep, ownerSteps } from "../../../linux/steps/child-steps";
-import { cloneChild, Reports } from "../../../linux/steps/clone";
+import { cloneChild, Reports } from "../../../linux/steps/clone-child";
 import type { Config } from "../../../oci/config";
 import { keepsGroups } from "../../../oci/groups";
 import { BornProcess, cloneInto, type Execution, executedOutside, executionSteps } from "./born-process";

@@ -1,8 +1,8 @@
 import { HakoError } from "../../../base/errors";
 import type { Explanation } from "../../../explain/execution";
+import { stringVector } from "../../../linux/call/argument-memory";
 import { O, SIG } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
-import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/step";
 import { systemError } from "../../../linux/call/syscall";
 import { openAt } from "../../../linux/file/path";
@@ -19,7 +19,7 @@ import {
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import type { SharedRange } from "../../../linux/remote/shared-range";
 import { executeStep, inheritSteps } from "../../../linux/steps/child-steps";
-import { cloneCall, cloneName, executeChild, SIBLING } from "../../../linux/steps/clone";
+import { cloneCall, cloneName, executeChild, SIBLING } from "../../../linux/steps/clone-child";
 
 /** What a process of a container is executed with, of a program that makes the calls which it is told. */
 export interface Execution {

@@ -6,7 +6,7 @@ import type { Step } from "../../../linux/call/step";
 import type { Success } from "../../../linux/call/success";
 import { writeValueTo } from "../../../linux/file/file";
 import { userName } from "../../../linux/file/passwd";
-import { findHostProgram } from "../../../linux/process/execution";
+import { findHostProgram } from "../../../linux/process/execute";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../../../linux/process/namespace";
 import { effectiveUser, isRootless } from "../../../linux/process/rootless";
 import type { Config, IdMapping } from "../../../oci/config";

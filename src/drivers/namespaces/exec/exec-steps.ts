@@ -1,11 +1,11 @@
+import { stringVector } from "../../../linux/call/argument-memory";
 import { AT, O, SIG } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
-import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/step";
 import { forbidStep } from "../../../linux/file/memfd";
 import { allCapabilities, permittedCapabilities } from "../../../linux/process/capabilities";
 import { sessionKeyringSteps } from "../../../linux/process/credentials";
-import { execveStep, repairSteps } from "../../../linux/process/execution";
+import { execveStep, repairSteps } from "../../../linux/process/execute";
 import { filterSteps } from "../../../linux/process/filter-steps";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../../../linux/process/namespace";
 import { hideStep, nameStep, parentDeathStep } from "../../../linux/process/process";

@@ -1,9 +1,9 @@
+import { stringVector } from "../../../linux/call/argument-memory";
 import { CLOSE_RANGE, MSG, SOCK } from "../../../linux/call/constants";
 import { Fd, freeDescriptors } from "../../../linux/call/fd";
-import { stringVector } from "../../../linux/call/memory";
 import type { Step } from "../../../linux/call/step";
 import { descriptorMessage } from "../../../linux/file/descriptor-passing";
-import { execveStep, repairSteps } from "../../../linux/process/execution";
+import { execveStep, repairSteps } from "../../../linux/process/execute";
 import { filterSteps, hasListener } from "../../../linux/process/filter-steps";
 import { parentDeathStep, setParentDeathSignal } from "../../../linux/process/process";
 import { limitSteps } from "../../../linux/process/rlimit";

@@ -11,7 +11,7 @@ import {
   cloneTree,
   setMountAttributes,
   setUnlockedAttributes,
-} from "../../../linux/mount/mount";
+} from "../../../linux/mount/mount-calls";
 import { readMountinfo } from "../../../linux/mount/mountinfo";
 import type { Mount } from "../../../oci/config";
 import type { MountPlan } from "../../../oci/mount-options";

@@ -14,7 +14,7 @@ import {
 import { mkdirAllInRoot, openAt, openIfThere, openToLook } from "../../../linux/file/path";
 import { basename, cleanPath, dirname } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf, isSameFile } from "../../../linux/file/stat";
-import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
+import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import type { Config, LinuxDevice } from "../../../oci/config";
 import { DEVICE_TYPES } from "../../../oci/device-types";
 import { isBind } from "../../../oci/mount-options";

@@ -5,7 +5,7 @@ import { hasErrno, makeDirectory } from "../../../linux/file/file";
 import { makeNodeAt, openNode, setMode, setOwner } from "../../../linux/file/file-at";
 import { openAt } from "../../../linux/file/path";
 import { join } from "../../../linux/file/path-text";
-import { ATTR, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
+import { ATTR, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import { hostId } from "../../../linux/process/id-map";
 import type { Config } from "../../../oci/config";
 import { type Device, deviceOf, ownsDev } from "./devices";

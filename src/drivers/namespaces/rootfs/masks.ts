@@ -6,7 +6,7 @@ import { openIfThere, openInRoot } from "../../../linux/file/path";
 import { cleanPath } from "../../../linux/file/path-text";
 import { fileStatusOf, openPlaceOf } from "../../../linux/file/stat";
 import { newFilesystem } from "../../../linux/mount/filesystem";
-import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
+import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 
 /** linux.readonlyPaths: a mount that is there is made read-only; anything else is bound on itself first. */
 export function readonlyPaths(root: Fd, paths: readonly string[]): void {

@@ -1,5 +1,5 @@
 import type { Filesystem } from "../../../linux/mount/filesystem";
-import { ATTR } from "../../../linux/mount/mount";
+import { ATTR } from "../../../linux/mount/mount-calls";
 import type { Config, Mount } from "../../../oci/config";
 import type { MountPlan } from "../../../oci/mount-options";
 import { hasSelinux } from "../program/labels";

@@ -21,7 +21,7 @@ import {
   cloneTree,
   setMountAttributes,
   setUnlockedAttributes,
-} from "../../../linux/mount/mount";
+} from "../../../linux/mount/mount-calls";
 import { mountCovered, remountAt } from "../../../linux/mount/mount-flags";
 import type { Mount } from "../../../oci/config";
 import { isBind, type MountPlan, planOf } from "../../../oci/mount-options";

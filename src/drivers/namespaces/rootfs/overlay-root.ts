@@ -3,7 +3,7 @@ import { changeMode, changeOwner, hasErrno, makeDirectories, statusAt } from "..
 import { openAt } from "../../../linux/file/path";
 import { isAtOrBelow } from "../../../linux/file/path-text";
 import { newFilesystem } from "../../../linux/mount/filesystem";
-import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount";
+import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import { mountOnto } from "../../../linux/mount/mount-flags";
 import { type MountEntry, readMountinfo } from "../../../linux/mount/mountinfo";
 import { logWarning } from "../../../output/log";

@@ -7,7 +7,7 @@ import { forbidExecution } from "../../../linux/file/memfd";
 import { waitFor } from "../../../linux/file/poll";
 import { socketPair } from "../../../linux/file/unix-socket";
 import { beginFilesystem, isFilesystemContext, newFilesystem } from "../../../linux/mount/filesystem";
-import { attachTree, setMountAttributes } from "../../../linux/mount/mount";
+import { attachTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import {
   boundingSteps,
   capabilitySteps,

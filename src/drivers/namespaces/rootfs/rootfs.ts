@@ -6,7 +6,7 @@ import { syscall, syscallOn } from "../../../linux/call/syscall";
 import { hasErrno, realPath } from "../../../linux/file/file";
 import { mkdirAllInRoot, openAt } from "../../../linux/file/path";
 import { newFilesystem } from "../../../linux/mount/filesystem";
-import { ATTR, attachTree, cloneTree, detach, setMountAttributes } from "../../../linux/mount/mount";
+import { ATTR, attachTree, cloneTree, detach, setMountAttributes } from "../../../linux/mount/mount-calls";
 import { readMountinfo } from "../../../linux/mount/mountinfo";
 import type { Config } from "../../../oci/config";
 import { ROOT_PROPAGATIONS, type RootPropagation } from "../../../oci/root-propagation";

@@ -1,7 +1,7 @@
 import { errnoName } from "../../base/errno";
 import { during, HakoError } from "../../base/errors";
+import { type PointingMemory, stringVector } from "../call/argument-memory";
 import { ACCESS, CLOSE_RANGE, F, FD, SIG } from "../call/constants";
-import { type PointingMemory, stringVector } from "../call/memory";
 import type { Step } from "../call/step";
 import { systemError, trySyscall } from "../call/syscall";
 import { perform } from "../call/walk";

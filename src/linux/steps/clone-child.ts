@@ -1,9 +1,9 @@
 import { errnoName } from "../../base/errno";
 import type { HakoError } from "../../base/errors";
 import { currentActor } from "../call/actor";
+import { address, putNumber } from "../call/argument-memory";
 import { SIG } from "../call/constants";
 import type { Fd } from "../call/fd";
-import { address, putNumber } from "../call/memory";
 import type { CloneSyscall, Step } from "../call/step";
 import { systemError, trySyscall } from "../call/syscall";
 import { stepError } from "../call/walk";
