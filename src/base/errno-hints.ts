@@ -37,6 +37,7 @@ type Hints = Partial<Record<ErrnoName, string>>;
 const attempts = () =>
   ({
     "become a user": { EINVAL: "{id} has no mapping in the user namespace" },
+    "become a user of the user namespace": { EINVAL: "{id} has no mapping there" },
     "write an id map": {
       EINVAL:
         "ranges may not overlap, must be mapped in the namespace that hako runs in, and are 340 at most",

@@ -46,10 +46,16 @@ e2e("--process takes a process document, and names its wrong fields", () => {
   };
   writeFileSync(file, JSON.stringify(specified));
   expect(box.ok("exec", "--process", file, id).stdout).toBe("/tmp\n50\ny\n300\n");
-  writeFileSync(file, JSON.stringify({ ...specified, args: [], cwd: "x", env: ["novalue"] }));
-  const wrong = box.hako("exec", "-p", file, id);
-  expect(wrong.status).toBe(255);
-  for (const pointer of ["/args", "/cwd", "/env/0"]) expect(wrong.stderr).toContain(`${pointer}: `);
+  // what has the wrong form, then what is wrong in its meaning
+  for (const [change, pointers] of [
+    [{ env: ["novalue"] }, ["/env/0"]],
+    [{ args: [], cwd: "x" }, ["/args", "/cwd"]],
+  ] as const) {
+    writeFileSync(file, JSON.stringify({ ...specified, ...change }));
+    const wrong = box.hako("exec", "-p", file, id);
+    expect(wrong.status).toBe(255);
+    for (const pointer of pointers) expect(wrong.stderr).toContain(`${pointer}: `);
+  }
 }, [needsHako]);
 
 e2e("a detached process runs on with its pid file written", async () => {

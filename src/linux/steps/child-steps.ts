@@ -16,7 +16,7 @@ export function ownerSteps(keepsGroups: boolean, { uid, gid }: { uid: number; gi
 }
 
 function becomeStep(call: "setresgid" | "setresuid", id: number): Step {
-  const hint = (errno: string | undefined) => errnoHint("become a user", errno, { id });
+  const hint = (errno: string | undefined) => errnoHint("become a user of the user namespace", errno, { id });
   return { what: `${call} ${id} in the user namespace`, call, args: [id, id, id], hint };
 }
 
