@@ -17,12 +17,8 @@ export function explainStateDirectory(root: string, error: HakoError): HakoError
       STATE_ERRNOS.has(errno ?? "") && CALLS.has(syscall ?? "") && isOf(directory, syscall, path),
   );
   if (found === undefined || causes(error).some(({ hint }) => hint !== undefined)) return error;
-  return new HakoError({
-    ...error,
-    message: `state directory ${directory}`,
-    hint: hintFor(found.errno, directory),
-    cause: error,
-  });
+  const message = `state directory ${directory}`;
+  return error.with({ message, hint: hintFor(found.errno, directory), cause: error });
 }
 
 function causes(error: HakoError): HakoError[] {

@@ -137,8 +137,7 @@ export function checkSameKind(source: string, status: FileStatus, target: Fd, pa
   const targetIs = fileStatusOf(target).type === "directory" ? "directory" : "file";
   if (sourceIs === targetIs) return;
   const cause = systemError("move_mount", "ENOTDIR", path);
-  throw new HakoError({
-    ...cause,
+  throw cause.with({
     // not "is a directory": docker takes these words for EISDIR of the program, and exits with 126 instead of 125
     message: `${source}, a ${sourceIs}, can't be mounted on ${path}, a ${targetIs}`,
     cause,
