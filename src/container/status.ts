@@ -2,7 +2,7 @@ import { driverOf } from "../drivers";
 import { aliveProcess } from "../linux/process/process";
 import type { Container, Status } from "../state/record";
 
-/** What a container does now; while it is made it is its `create` that has to live. */
+/** What a container does now. While it is being made, its `create` must be alive. */
 export function statusOf(container: Container): Status {
   const { creator } = container.record;
   if (creator === undefined) return driverOf(container.record).status(container);

@@ -4,7 +4,7 @@ import { type ContainerRecord, DEFAULT_DRIVER, type DriverName } from "../state/
 import type { Abilities, SandboxDriver } from "./interface/driver";
 import { namespacesDriver } from "./namespaces";
 
-/** One that few containers have is loaded when it is asked for. */
+/** A driver that few containers have is to be loaded when it is asked for. */
 const DRIVERS: Readonly<Record<DriverName, () => SandboxDriver>> = {
   namespaces: () => namespacesDriver,
 };
@@ -14,19 +14,19 @@ export function driverOf({ driver = DEFAULT_DRIVER }: Pick<ContainerRecord, "dri
   return DRIVERS[driver]();
 }
 
-/** All drivers: one of them has made what has no record. */
+/** All drivers, for a container without a record: one of them has made it. */
 export function allDrivers(): SandboxDriver[] {
   return Object.values(DRIVERS).map((load) => load());
 }
 
-/** The driver of a container that is to be made; what config.json asks of it and it can't do is refused by name. */
+/** The driver that makes a new container. What config.json asks for and the driver can't do is refused by name. */
 export function driverFor(config: Config, name: DriverName = DEFAULT_DRIVER): SandboxDriver {
   const driver = DRIVERS[name]();
   checkAbilities(driver, config);
   return driver;
 }
 
-/** Where config.json asks for what not every driver can do. */
+/** Refuses what config.json asks for and a driver can't do. */
 export function checkAbilities(driver: SandboxDriver, { linux }: Config): void {
   if (linux?.seccomp?.listenerPath !== undefined)
     need(driver, "seccompListener", "config /linux/seccomp/listenerPath");

@@ -15,7 +15,7 @@ export type Status = "creating" | "created" | "running" | "paused" | "stopped";
 /** Drivers that there are. */
 const DRIVER_NAMES = ["namespaces"] as const;
 export type DriverName = (typeof DRIVER_NAMES)[number];
-/** Whose a record is that names none. */
+/** The driver of a record that names none. */
 export const DEFAULT_DRIVER: DriverName = "namespaces";
 
 /**
@@ -32,7 +32,7 @@ export interface ProcessRecord {
 
 /** What hako keeps of a container: `<root>/<id>/state.json`. */
 export interface ContainerRecord {
-  /** Missing in those of the time before there was a number: 1. */
+  /** Missing is 1: in records from before there was a number. */
   format?: number;
   /** Which driver has made the container; missing: the default one. */
   driver?: DriverName | undefined;
@@ -50,12 +50,12 @@ export interface ContainerRecord {
   creator: ProcessRecord | undefined;
   /** The container's first process. */
   init: ProcessRecord | undefined;
-  /** Whether the end of that process ends all others: it is the first of a pid namespace. */
+  /** Whether the end of the first process ends all others: it is the first of a pid namespace. */
   ownPidNamespace: boolean;
   cgroup: CgroupRecord | undefined;
   /** Directories of resctrl that were made for it. */
   resctrl?: ResctrlRecord | undefined;
-  /** For one without a mount namespace. */
+  /** What has to be unmounted of a container without a mount namespace. */
   hostMounts?: HostMounts | undefined;
   hooks: Hooks | undefined;
   /** Its processes keep their caller's session keyring. */
@@ -133,7 +133,7 @@ export function readRecord(root: string, id: ContainerId): ContainerRecord {
   }
 }
 
-/** A record that says more than this hako knows would be misread. */
+/** Refuses a record of a newer format, or of a driver that this hako does not have: it would be misread. */
 function checkFormat(id: ContainerId, file: string, record: ContainerRecord): void {
   const { format = 1, driver = DEFAULT_DRIVER, init } = record;
   const known = (DRIVER_NAMES as readonly unknown[]).includes(driver);
@@ -150,7 +150,7 @@ function checkFormat(id: ContainerId, file: string, record: ContainerRecord): vo
   });
 }
 
-/** A container's record, and where it is; an error of code not-found if there is none. */
+/** A container by its id; an error of code not-found if it has no record. */
 export function readContainer(root: string, id: ContainerId): Container {
   return { root, record: readRecord(root, id) };
 }

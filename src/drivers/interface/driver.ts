@@ -12,7 +12,7 @@ import type { Container, ContainerRecord, DriverName, ProcessRecord, Status } fr
 import type { ToldExec } from "./exec-told";
 import type { LivingContainer } from "./living";
 
-/** What not every driver can do. Where it is asked for, commands refuse it by its name (`need`). */
+/** What not every driver can do. A command that is asked for something which its driver can't do refuses that by name (`need`). */
 export interface Abilities {
   /** criu can save the container's processes, and restore them. */
   checkpoint: boolean;
@@ -20,15 +20,15 @@ export interface Abilities {
   seccompListener: boolean;
   /** The container's processes can be in a class of Intel RDT. */
   intelRdt: boolean;
-  /** The host numbers all processes of the container, and its /proc has them. */
+  /** All processes of the container have numbers on the host, and are in its /proc. */
   hostPids: boolean;
 }
 
-/** What a container's first process executes in place of /process/args, which are its arguments all the same. */
+/** A program that a container's first process executes in place of the one which /process/args names. Its arguments are those of config.json. */
 export interface ProgramInMemory {
-  /** A file in memory (memfd_create(2)), executed by its descriptor. */
+  /** A file in memory (memfd_create(2)), which is executed by this descriptor. */
   file: Fd;
-  /** What it has beside the standard streams and those of `preserveFds`: by the numbers that they have here. */
+  /** Descriptors that the program has beside the standard streams and those of `preserveFds`, by the same numbers as in this process. */
   descriptors: readonly Fd[];
 }
 
@@ -37,12 +37,12 @@ export interface CreatePlan {
   root: string;
   id: ContainerId;
   config: Config;
-  /** The program's seccomp filter, where it was compiled before. */
+  /** The program's seccomp filter, if it is compiled already. */
   filter: SeccompFilter | undefined;
   /** Absolute. */
   bundle: string;
   rootfs: string;
-  /** The host's root with a tmpfs over it, mounted on this directory, is the rootfs. */
+  /** The directory to mount the host's root on, with a tmpfs over it; that is then the rootfs. */
   overlay: string | undefined;
   state: State;
   cgroupManager: CgroupManager;
@@ -50,67 +50,68 @@ export interface CreatePlan {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
-  /** It need not wait for `start`. */
+  /** The container need not wait for `start`. */
   mayRun: boolean;
-  /** How another driver makes what stands for a container on the host. */
+  /** For another driver, whose containers have a process of this driver's on the host that stands for them. */
   program?: ProgramInMemory | undefined;
 }
 
-/** What `create` does when a driver has come that far. */
+/** What the command does at certain moments of `create`. */
 export interface CreateEvents {
-  /** Before something is made, or right behind it: what has to be removed with the container if this command is killed. */
+  /** Right before or after something is made: stores what has to be removed with the container if this command is killed. */
   made(change: MadeByDriver): void;
-  /** The namespaces and mounts are there, the program's root is not entered yet: the time of createRuntime hooks. */
+  /** Namespaces and mounts are there, the rootfs is not entered yet: the time of createRuntime hooks. */
   runtimeCreated(): void;
-  /** After these, when the container's process doesn't need us for a moment. */
+  /** After those hooks, while the container's process is busy and this process would wait. */
   meanwhile(): void;
-  /** All is done; after it the container waits for start, or runs. */
+  /** Everything is made. After this the container waits for `start`, or runs. */
   created(): void;
 }
 
-/** What of a record its driver alone writes. */
+/** The fields of a record that only its driver writes. */
 export type MadeByDriver = Partial<Pick<ContainerRecord, "init" | "cgroup" | "resctrl" | "hostMounts">>;
 
-/** What a driver starts a further process of a container from, as the caller has said it. */
+/** What the caller has said of a further process of a container. */
 export interface ExecPlan {
   process: Process;
-  /** Where the container's files say that a user is at home. */
+  /** The home directory of a user, by the container's /etc/passwd. */
   homeOf(uid: number): string;
-  /** Of `exec --cgroup`. */
+  /** The words of `exec --cgroup`. */
   cgroups: readonly string[];
   consoleSocket: Fd | undefined;
   preserveFds: number;
 }
 
-/** What may take hako's place while a process runs in the foreground. */
+/** What an attendant needs that takes hako's place while a process runs in the foreground. */
 export interface Attendance {
   /** Signals to pass on. */
   signals: readonly number[];
-  /** The terminal that is to be connected to our standard streams. */
+  /** The master of the terminal that is to be connected to hako's standard streams. */
   master: Fd | undefined;
 }
 
 /**
- * Called right before a process executes its program. `mayLeave`: once it is let go, nothing is left to do for it but to attend it;
- * an attendance may take this process's place then.
+ * Called right before a process executes its program. With `mayLeave` an attendant may take hako's place: hako has nothing left to do for the
+ * process then.
  */
 export type Ready = (process: ProcessRecord, mayLeave: boolean) => Attendance | undefined;
 
-/** What `update` changes; what isn't given stays. */
+/** What `update` changes. Limits that are not given stay as they are. */
 export interface Update {
   resources: Resources;
-  /** Of Intel RDT. */
+  /** Schemas of Intel RDT. */
   schemas: SchemaFlags;
 }
 
-/** What is left of a container after the end of its first process, as far as it takes system calls alone, in the order of removal. */
+/** What has to be removed of a container after the end of its first process, in this order, where system calls are enough. */
 export interface PlainRemoval {
-  /** A cgroup.kill of cgroup v2. */
+  /** The cgroup.kill file of cgroup v2 that ends other processes of the container. */
   kill: string | undefined;
-  /** Its cgroups, which are empty in a moment if they are `emptied`. */
+  /** The container's cgroups. */
   cgroups: readonly string[];
+  /** Whether all processes in these cgroups have ended, or are ending. */
   emptied: boolean;
-  /** Cgroups above them, which stay if others are there. */
+  /** Cgroups above these, which stay if other containers are in them. */
   above: readonly string[];
 }
 
@@ -121,41 +122,41 @@ export interface PlainRemoval {
 export interface SandboxDriver {
   readonly name: DriverName;
   readonly can: Readonly<Abilities>;
-  /** Refuses a process that this host can't make. */
+  /** Throws if this host can't make such a process. Called before anything is made. */
   check(process: Process): void;
   /**
-   * Makes a container up to "created", or where it may and the driver can up to "running": whether it runs. What must be undone if
-   * anything fails goes to `undo`.
+   * Makes a container that waits for `start`, or one that runs: where `mayRun` allows and the driver can. The result says whether the container
+   * runs. What must be undone if anything fails goes to `undo`.
    */
   create(plan: CreatePlan, events: CreateEvents, undo: UndoStack): boolean;
   /**
-   * Lets a created container execute its program, and comes back when it runs. One that fails leaves a container that waits as before, or
+   * Lets a created container execute its program, and returns when the program runs. A start that fails leaves a container that still waits, or
    * one that has stopped.
    */
   start(container: Container): void;
-  /** Why a container has stopped that was never started; undefined for others. */
+  /** Why a container stopped before its start; undefined if it was started. */
   deathBeforeStart(container: Container): Error | undefined;
-  /** Starts a process beside the first. Doesn't come back where `ready` has given an attendance. */
+  /** Starts a process beside the first one. Doesn't return if an attendant takes hako's place. */
   exec(container: LivingContainer, plan: ExecPlan, ready: Ready, undo: UndoStack): ProcessRecord;
-  /** Why such a process could not execute its program, as this command had told itself before it was started again. */
+  /** Why a process of `exec` could not execute its program, for a hako that its attendant has started again. */
   execFailure(told: ToldExec, container: LivingContainer): Error;
   status(container: Container): Exclude<Status, "creating">;
-  /** False if there is no process to be sent it. */
+  /** Sends a signal; false if no process is there. */
   signal(container: Container, signal: number, to: "first" | "all"): boolean;
   pause(container: Container): void;
   resume(container: Container): void;
   /** Changes limits; all of them are taken back when one is refused. */
   update(container: Container, changes: Update, made: (change: MadeByDriver) => void, undo: UndoStack): void;
   stats(container: Container): CgroupStats;
-  /** undefined where nothing tells. */
+  /** undefined where nothing tells that memory ran out. */
   watchOom(container: Container): OomWatch | undefined;
-  /** The numbers of all its processes: the host's, if it `can` say those. */
+  /** The numbers of all processes of the container; with `can.hostPids` those that the host gives them. */
   processes(container: Container): number[];
   /** Ends all processes, and waits until they are gone. */
   end(container: Container): void;
   /** Removes all that `create` and `update` made outside of the container's directory. */
   remove(container: Container): void;
-  /** What the two come to for a program that ends a run in hako's place; undefined where it is more than that. */
+  /** What `end` and `remove` would do after the end of the first process, for an attendant; undefined where it takes more than system calls. */
   plainRemoval(container: Container): PlainRemoval | undefined;
   /** Ends and removes what can be found of a container whose record is missing or broken. */
   removeUnrecorded(root: string, id: ContainerId): void;

@@ -1,30 +1,30 @@
 import type { StepName } from "../../linux/remote/failed-step";
 import type { Process } from "../../oci/config";
 
-/** Of a process that was started again: what it had told itself of the process that it has made, and what the attendant came to. */
+/** The variable by which an `exec` that its attendant starts again learns what it had made before, and what the attendant found. */
 export const EXEC_AGAIN = "HAKO_AGAIN_EXEC";
 
-/** What an exec tells itself by the environment, for the case that its process can't execute its program. */
+/** What an `exec` leaves for itself in case its process can't execute the program. */
 export interface ExecTold {
-  /** This process, and the other one. */
+  /** The pids of this process, and of the one that it has made. */
   own: number;
   pid: number;
-  /** The descriptor of the range of memory where it is written, and where in it the table of the last steps is. */
+  /** The descriptor of the shared range of memory in which the process writes how its steps end, and the offset of their table there. */
   range: number;
   table: number;
   steps: readonly StepName[];
-  /** As much of it as errors name. */
+  /** As much of the process object as errors name. */
   process: Process;
 }
 
-/** What it has told itself, and what the attendant came to. */
+/** What such a hako was left, and what the attendant found. */
 export interface ToldExec {
   told: ExecTold;
   /** A status in the attendant's digits. */
   digits: string;
 }
 
-/** The process that this one is to tell of, for it was started again with this line; undefined if the line is another process's. */
+/** Reads the variable's value; undefined if another process has left it. */
 export function toldExec(line: string): ToldExec | undefined {
   const [, json = "", digits = ""] = /^(.*\})([a-p]+)$/s.exec(line) ?? [];
   if (json === "") return undefined;

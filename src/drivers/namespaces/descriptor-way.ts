@@ -4,12 +4,12 @@ import { Fd } from "../../linux/call/fd";
 import { recvFds, sendFds } from "../../linux/file/descriptor-passing";
 import type { RemoteProcess } from "../../linux/remote/remote-process";
 
-/** A descriptor as another process has it, which was born with it: by the same number. */
+/** The descriptor of another process that was born with a copy of this one, by the same number. */
 export function inherited(remote: RemoteProcess, { number, name }: Fd): Fd {
   return actAs(remote, () => new Fd(number, name));
 }
 
-/** A pair of sockets by which descriptors go to a container's process that is there already, and come from it. */
+/** Passes descriptors between this process and a container's process, by a pair of sockets. */
 export class DescriptorWay implements Disposable {
   /** The end that the process was born with. */
   readonly theirs: Fd;
@@ -22,20 +22,20 @@ export class DescriptorWay implements Disposable {
     this.theirs = inherited(remote, theirs);
   }
 
-  /** Gives the process descriptors of ours; the result is those that it has. */
+  /** Copies descriptors of this process to the other one; returns the copies. */
   give(fds: readonly Fd[]): Fd[] {
     if (fds.length === 0) return [];
     sendFds(this.ours, fds);
     return this.remote.act(() => recvFds(this.theirs, fds.length));
   }
 
-  /** Gives the process descriptors of ours that are known by their places in a list of config.json. */
+  /** `give` for descriptors by their places in a list of config.json. */
   giveByPlace(fds: ReadonlyMap<number, Fd>): Map<number, Fd> {
     const theirs = this.give([...fds.values()]);
     return new Map([...fds.keys()].map((place, index): [number, Fd] => [place, descriptorAt(theirs, index)]));
   }
 
-  /** The number of a copy, for us, of a descriptor that the process has by this number. */
+  /** Copies a descriptor of the other process to this one; takes and returns numbers. */
   take(number: number): number {
     this.remote.act(() => sendFds(this.theirs, [number]));
     return actHere(() => descriptorAt(recvFds(this.ours, 1), 0).release());

@@ -2,7 +2,7 @@ import { directoryOf } from "../../cgroup/hierarchy/node";
 import type { ContainerRecord } from "../../state/record";
 import type { PlainRemoval } from "../interface/driver";
 
-/** What `removeMade` would remove, and `endProcesses` end, after the end of the first process; undefined if it is more than that. */
+/** What `endProcesses` and `removeMade` would do after the end of the first process; undefined where it takes more than system calls. */
 export function plainRemoval(record: ContainerRecord): PlainRemoval | undefined {
   const { cgroup, resctrl, hostMounts, ownPidNamespace } = record;
   if (resctrl !== undefined || hostMounts !== undefined || cgroup?.unit !== undefined) return undefined;

@@ -13,13 +13,13 @@ export function processesOf(record: ContainerRecord): number[] {
   return cgroup === undefined ? relatives(record) : cgroup.pids();
 }
 
-/** undefined where the container had to go without: it is in its caller's. */
+/** undefined where the container had to go without cgroups: its processes are in its caller's. */
 function ownCgroup({ cgroup }: ContainerRecord): Cgroup | undefined {
   const made = cgroup?.nodes.some(({ skipped }) => skipped === undefined) === true;
   return cgroup === undefined || !made ? undefined : loadCgroup(cgroup);
 }
 
-/** By pid namespace and parents; none once the first process has ended. */
+/** The processes of a container by pid namespace and parents; none after the end of the first process. */
 export function relatives({ init, ownPidNamespace }: ContainerRecord): number[] {
   if (init === undefined || aliveProcess(init.pid, init.startTime) === undefined) return [];
   const own = ownPidNamespace ? pidNamespaceOf(init.pid) : undefined;
@@ -41,7 +41,7 @@ export function relatives({ init, ownPidNamespace }: ContainerRecord): number[] 
   return [...found].sort((a, b) => a - b);
 }
 
-/** undefined when it has ended, or is another user's. */
+/** undefined when the process has ended, or is another user's. */
 function pidNamespaceOf(pid: number): string | undefined {
   try {
     return linkText(`/proc/${pid}/ns/pid`);

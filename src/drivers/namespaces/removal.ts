@@ -44,7 +44,7 @@ export function endProcesses(record: ContainerRecord): void {
   if (init === undefined || !record.ownPidNamespace) cgroup?.kill();
 }
 
-/** Removes what was made for a container outside of its directory; what few have is loaded for them. */
+/** Removes cgroups, directories of resctrl, and mounts on the host that were made for a container. */
 export function removeMade({ hostMounts, resctrl, cgroup }: ContainerRecord): void {
   if (hostMounts !== undefined) {
     rare.hostMounts.removeHostMounts(hostMounts);

@@ -86,11 +86,11 @@ export interface SetUpOptions {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
-  /** In place of the one that config.json names. */
+  /** A program to execute in place of the one that config.json names. */
   program?: ProgramInMemory | undefined;
-  /** For hooks that run inside. */
+  /** The state document for hooks that run in the container. */
   state: State;
-  /** The v2 cgroup that it is born in; ours if undefined. */
+  /** The v2 cgroup that the process is born in; hako's own if undefined. */
   born: string | undefined;
   /** Where it waits for start; undefined for one that doesn't wait. */
   startSocket: Fd | undefined;
@@ -98,17 +98,17 @@ export interface SetUpOptions {
   explainEnd: BirthPlan["explainEnd"];
 }
 
-/** Descriptors that the process was born with, as it has them. */
+/** Descriptors that the process was born with. They are the process's, not this one's. */
 interface Inherited {
   startSocket: Fd | undefined;
   consoleSocket: Fd | undefined;
-  /** In place of the program that config.json names. */
+  /** A program to execute in place of the one that config.json names. */
   program: ProgramInMemory | undefined;
-  /** Of the mount namespace that it joins. */
+  /** A mount namespace that the process joins. */
   mountNamespace: Fd | undefined;
-  /** Of the pid namespace that it joins last. */
+  /** A pid namespace that the process joins last of all. */
   latePid: Fd | undefined;
-  /** procfs that were begun in there, by their places in /mounts. */
+  /** procfs that were begun in that pid namespace, by their places in /mounts. */
   begunProcfs: ReadonlyMap<number, Fd>;
   /** Detached trees whose owners are mapped, by their places in /mounts. */
   mapped: ReadonlyMap<number, Fd>;
@@ -123,14 +123,14 @@ export class SetUp implements Disposable {
   readonly #options: SetUpOptions;
   readonly #specified: Process;
   readonly #namespaces: NamespacePlan;
-  /** What the container's root may not reach on the host, or make, is opened and made with our rights. */
+  /** Whether this process opens and makes what the container's root may not: sources of bind mounts, devices, overlays. */
   readonly #opensOutside: boolean;
-  /** Where descriptors come over that are opened when the process is there already. */
+  /** Passes descriptors that are opened after the process's birth. */
   readonly #way: DescriptorWay;
   readonly #inherited: Inherited;
   /** This thread, where it may act in the container's mount namespace in place of the process. */
   readonly #thread: JoinedThread | undefined;
-  /** Who acts there. */
+  /** Who makes mounts: that thread, or else the process. */
   readonly #mounter: JoinedThread | RemoteProcess;
   #rootfs: PreparedRootfs | undefined;
   #environment: string[] = [];
@@ -191,7 +191,7 @@ export class SetUp implements Disposable {
     }
   }
 
-  /** Where only a process in the pid namespace that is joined can begin a procfs for it. */
+  /** Begins the procfs of a pid namespace that is joined, on kernels where only a process in there can. */
   #beginProcfs(namespaces: NamespacePlan): ReadonlyMap<number, Fd> {
     const { latePid } = this.#inherited;
     const places = procfsPlaces(this.#options.config);
@@ -204,7 +204,7 @@ export class SetUp implements Disposable {
     return new Map(places.map((place, index) => [place, descriptorAt(theirs, index)]));
   }
 
-  /** A network, session and keyring of its own. The network takes the kernel half a millisecond and more: nobody waits for it. */
+  /** Steps to a network, session and keyring of the container's own. Nobody waits for them: the kernel makes a network in half a millisecond and more. */
   #ownSteps(): Step[] {
     const { noNewKeyring, state } = this.#options;
     return [
@@ -214,7 +214,7 @@ export class SetUp implements Disposable {
     ];
   }
 
-  /** Waits until all its namespaces are there. */
+  /** Waits until the process has all of its new namespaces. */
   settle(): void {
     try {
       this.process.remote.settle();
@@ -227,7 +227,7 @@ export class SetUp implements Disposable {
     }
   }
 
-  /** The root file system, built where the host's is still there. */
+  /** Builds the root file system, while the host's is still in sight. */
   mount(cgroup: CgroupMounts | undefined): void {
     const { config, directory, bundle } = this.#options;
     const { created, lateTime } = this.#namespaces;
@@ -267,7 +267,7 @@ export class SetUp implements Disposable {
     });
   }
 
-  /** createContainer hooks; then the root file system is entered, and made narrower. */
+  /** Runs createContainer hooks, enters the root file system, and masks paths in it. */
   enter(): void {
     const { config, state, overlay, rootfs, noPivot } = this.#options;
     const hooks = config.hooks?.createContainer ?? [];
@@ -291,14 +291,14 @@ export class SetUp implements Disposable {
     this.#mounter.act(() => this.#finish());
   }
 
-  /** In the container's root file system. */
+  /** What is done in the container's root file system. */
   #finish(): void {
     perform(hostNameSteps(this.#options.config));
     this.#rootfs?.finish();
     this.#environment = environmentOf(this.#specified, homeOf);
   }
 
-  /** A terminal of the container's own devpts is its process's, and on /dev/console. */
+  /** Opens a terminal of the container's devpts for the process, and binds it on /dev/console. */
   #connectTerminal(): void {
     this.process.act(() => {
       setUpTerminal(this.#inherited.consoleSocket, this.#specified, (slave) => {
@@ -399,7 +399,7 @@ export class SetUp implements Disposable {
     this.#release();
   }
 
-  /** What its last steps are made from. */
+  /** What the last steps of the process are made from. */
   #end(): [RemoteProcess, Process, Program, LastStepsOptions] {
     if (this.#program === undefined) throw new Error("its last steps before it was identified");
     const descriptors = this.#inherited.program?.descriptors ?? [];
@@ -455,7 +455,7 @@ export class SetUp implements Disposable {
   }
 }
 
-/** Others there may have CAP_SYS_PTRACE, and could take its descriptors while it waits. */
+/** Processes of a joined pid namespace may have CAP_SYS_PTRACE, and could take the descriptors while this one waits. */
 function noProgramInMemory(): HakoError {
   const message = "a program in memory can't be in a pid namespace that is joined";
   return new HakoError({ code: "unsupported", message });
@@ -463,7 +463,7 @@ function noProgramInMemory(): HakoError {
 
 const NOTHING: ReadonlyMap<number, Fd> = new Map();
 
-/** Which of /mounts are procfs. */
+/** The places in /mounts that are procfs. */
 function procfsPlaces({ mounts }: Config): number[] {
   return (mounts ?? []).flatMap(({ type }, index) => (type === "proc" ? [index] : []));
 }

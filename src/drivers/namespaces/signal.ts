@@ -5,7 +5,7 @@ import { signalProcess } from "../../linux/process/process";
 import type { Container } from "../../state/record";
 import { status } from "./status";
 
-/** Sends a signal to a container's first process, or to all; false if there is none to be sent it. */
+/** Sends a signal to the first process of a container, or to all of its processes; false if no process is there. */
 export function signalProcesses(container: Container, signal: number, to: "first" | "all"): boolean {
   const { init, ownPidNamespace, cgroup } = container.record;
   // without a pid namespace nothing ends the others when the first one ends

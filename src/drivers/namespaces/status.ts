@@ -7,7 +7,7 @@ import type { Container, Status } from "../../state/record";
 import { containerDirectory, START_SOCKET } from "../../state/root";
 import { STAGE_NAME } from "./birth/stage-name";
 
-/** What a container does now: from its record, its process and its freezer. */
+/** What a container does now, by its first process, its freezer and its start socket. */
 export function status({ root, record }: Container): Exclude<Status, "creating"> {
   const { init, cgroup } = record;
   const alive = init === undefined ? undefined : aliveProcess(init.pid, init.startTime);
@@ -17,12 +17,12 @@ export function status({ root, record }: Container): Exclude<Status, "creating">
   return alive.name === STAGE_NAME && isWaiting({ root, record }) ? "created" : "running";
 }
 
-/** The socket at which a created container waits. */
+/** The socket at which a created container waits for `start`. */
 export function startSocketPath(root: string, id: ContainerId): string {
   return join(containerDirectory(root, id), START_SOCKET);
 }
 
-/** Whether nobody has begun to start a container; a paused one may have been started or not. */
+/** Whether nobody has begun to start a container. A paused container may have been started or not. */
 export function isWaiting({ root, record }: Container): boolean {
   return exists(startSocketPath(root, record.id));
 }

@@ -32,7 +32,7 @@ const rare = {
 export interface BirthPlan extends Execution {
   config: Config;
   namespaces: NamespacePlan;
-  /** One of `keep`, whose other end is ours alone: when that is closed, the process ends. */
+  /** One of `keep`. Its other end is hako's alone: when that is closed, the process ends. */
   way: Fd;
 }
 
@@ -69,7 +69,7 @@ export function bear(plan: BirthPlan): BornProcess {
   }
 }
 
-/** Becomes who makes things in the user namespace. */
+/** Steps by which the process takes the ids that own what it makes in the user namespace. */
 export function ownerStepsOf(config: Config): Step[] {
   return ownerSteps(keepsGroups(config), ownerOf(config));
 }
@@ -78,7 +78,7 @@ function writeMaps(pid: number, { linux }: Config): void {
   writeIdMaps(pid, "/linux", linux ?? {});
 }
 
-/** Namespaces that the process makes itself, when it has an identity in its user namespace. */
+/** Steps to the namespaces that the process makes itself, when it has ids of its user namespace. */
 function lateSteps({ lateFlags }: NamespacePlan): Step[] {
   return unshareSteps(lateFlags);
 }
@@ -87,7 +87,7 @@ export function unshareSteps(flags: number): Step[] {
   return flags === 0 ? [] : [{ what: "unshare", call: "unshare", args: [flags] }];
 }
 
-/** Born in its new namespaces, and executed there: nobody else is in them. */
+/** A process that is born in its new namespaces, and executes its program there: nobody else is in them. */
 function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
   const { namespaces, config, born, explainEnd } = plan;
   using program = range.program();
@@ -133,7 +133,7 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
   }
 }
 
-/** Executed in our namespaces, where it joins others, and makes the new ones: as a copy of itself that is born in all of them. */
+/** A process that executes its program in hako's namespaces, joins others, and clones a copy of itself which is born in those and in the new ones. */
 function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
   const { namespaces } = plan;
   const joined = namespaces.joined.filter(({ type }) => type !== "mount").map(({ fd }) => fd);

@@ -21,19 +21,19 @@ import type { SharedRange } from "../../../linux/remote/shared-range";
 import { executeStep, inheritSteps } from "../../../linux/steps/child-steps";
 import { cloneCall, cloneName, executeChild, SIBLING } from "../../../linux/steps/clone-child";
 
-/** What a process of a container is executed with, of a program that makes the calls which it is told. */
+/** What a process of a container has when it executes the program that makes the calls which hako tells it. */
 export interface Execution {
-  /** The directory of the v2 cgroup that it is born in; ours if undefined. */
+  /** The directory of the v2 cgroup that the process is born in; hako's own if undefined. */
   born: string | undefined;
-  /** How many of the caller's descriptors from 3 on it has. */
+  /** How many of the caller's descriptors from 3 on the process has. */
   preserveFds: number;
-  /** Other descriptors that it has, by the same numbers. */
+  /** Other descriptors that the process has, by the same numbers as in this one. */
   keep: readonly Fd[];
-  /** What else is known of its end, with the signal that ended it. */
+  /** What is known of the process's end beside the signal that ended it. */
   explainEnd(signal: number | undefined): Explanation;
 }
 
-/** A process of a container until it is left to itself; killed with its owner's end unless it was released. */
+/** A process of a container that is being made. Killed at disposal unless it was released. */
 export class BornProcess implements Disposable {
   #released = false;
   #pid: number;
@@ -65,13 +65,13 @@ export class BornProcess implements Disposable {
     return this.#startTime;
   }
 
-  /** A descriptor of it (pidfd_open(2)). */
+  /** A descriptor of the process (pidfd_open(2)). */
   get descriptor(): Fd {
     if (this.#pidfd === undefined) throw this.#death();
     return this.#pidfd;
   }
 
-  /** Makes a copy of itself in what it has joined for its children, with what else `flags` say, and ends: this is the copy from now on. */
+  /** Has the process make a copy of itself, with new namespaces by `flags` and in those that it joined for its children, and end. From now on this object is the copy. */
   rebirth(flags: number): void {
     this.#replace(this.remote.birth(cloneCall(BigInt(flags >>> 0) | SIBLING, 0)));
     this.reapFormer();
@@ -97,7 +97,7 @@ export class BornProcess implements Disposable {
     this.#pidfd = openChild(pid);
   }
 
-  /** Whoever stops it: it has nothing left to do. */
+  /** Kills the process, which has nothing left to do: somebody may have stopped it. */
   #end(): void {
     if (this.#pidfd !== undefined) signalOpened(this.#pidfd, SIG.KILL);
     this.#pidfd?.close();
@@ -108,19 +108,19 @@ export class BornProcess implements Disposable {
     this.#former = undefined;
   }
 
-  /** Does something as this process: in its namespaces, with its root directory, its identity and its descriptors. */
+  /** Does something as the process: in its namespaces, with its root directory, identity and descriptors. */
   act<T>(action: () => T): T {
     return this.remote.act(action);
   }
 
-  /** From now on it goes its way, whatever becomes of this one. */
+  /** From now on the process goes on, whatever becomes of hako. */
   release(): void {
     this.#released = true;
     this.#pidfd?.close();
     this.reapFormer();
   }
 
-  /** Why it has ended without a word. */
+  /** The error for a process that has ended without a word. */
   #death(): HakoError {
     const ending = reapChild(this.#pid, false);
     const how =
@@ -146,12 +146,12 @@ export class BornProcess implements Disposable {
   }
 }
 
-/** Tells a process to make steps, and then to bear a child of this one that makes those which were prepared, and to end. */
+/** Tells a process to make steps, then to clone a child of hako's that makes the prepared steps, and to end. */
 export function toldToBear(remote: RemoteProcess, steps: readonly Step[]): void {
   remote.bear(steps, cloneCall(SIBLING, 0));
 }
 
-/** Until it is executed; the range's descriptor stays open, and those of `keep`. */
+/** The steps up to the execution of that program. The range's descriptor stays open, and those of `keep`. */
 export function executionSteps({ preserveFds, keep }: Execution, range: SharedRange, program: Fd): Step[] {
   return [
     { what: "chdir /", call: "chdir", args: ["/"] },
@@ -180,7 +180,7 @@ export function executedOutside(plan: Execution, remote: RemoteProcess, program:
   return new BornProcess(pid, remote, plan.explainEnd);
 }
 
-/** Makes a child in a v2 cgroup, by its directory. */
+/** Has `make` clone a child in a v2 cgroup, which is given by its directory. */
 export function cloneInto<T>(born: string | undefined, make: (cgroup: Fd | undefined) => T): T {
   using cgroup = born === undefined ? undefined : openAt(undefined, born, O.RDONLY | O.DIRECTORY | O.CLOEXEC);
   return make(cgroup);

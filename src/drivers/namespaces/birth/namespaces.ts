@@ -28,7 +28,7 @@ interface Joined {
 export class NamespacePlan implements Disposable {
   /** CLONE_NEW* flags of the new ones that exist from the first instruction on. */
   readonly flags: number;
-  /** Those of new ones that the process makes itself, when it has an identity in its user namespace. */
+  /** CLONE_NEW* flags of the new ones that the process makes itself, when it has ids of its user namespace. */
   readonly lateFlags: number;
   readonly joined: readonly Joined[];
   readonly created: ReadonlySet<NamespaceType>;
@@ -42,7 +42,7 @@ export class NamespacePlan implements Disposable {
    * children but the last may be born there.
    */
   readonly pidFirst: boolean;
-  /** The process makes its time namespace itself: only in its user namespace it may. */
+  /** Whether the process makes its time namespace itself, because it may do so only in its user namespace. */
   readonly lateTime: boolean;
   readonly #time: readonly Step[];
 
@@ -84,7 +84,7 @@ export class NamespacePlan implements Disposable {
     return this.joined.some(({ type }) => type !== "mount") || this.#time.length > 0;
   }
 
-  /** The mount namespace to join; the process does it itself, later: what is mounted is looked up on the host. */
+  /** The mount namespace to join. The process joins it later, for sources of mounts are looked up on the host. */
   get mount(): Fd | undefined {
     return this.joined.find(({ type }) => type === "mount")?.fd;
   }
@@ -115,7 +115,7 @@ export class NamespacePlan implements Disposable {
     ];
   }
 
-  /** How the process makes a network namespace, which takes the kernel longest of all: when it is there, beside its maker. */
+  /** Steps to a network namespace. The process makes it itself, while hako goes on: no other namespace takes the kernel as long. */
   get networkSteps(): Step[] {
     if (!this.created.has("network")) return [];
     return [{ what: "network namespace: unshare", call: "unshare", args: [NAMESPACE_FLAGS.network] }];

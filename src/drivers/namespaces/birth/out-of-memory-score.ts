@@ -24,7 +24,7 @@ export function outOfMemoryScoreSteps(score: number | undefined, number: number)
   return writeSteps("/proc/self/oom_score_adj", String(score), number, rest);
 }
 
-/** Sets a process's oom_score_adj from outside: in its user namespace the process has no right to. */
+/** Sets the oom_score_adj of another process, which has no right to in its own user namespace. */
 export function setOutOfMemoryScore(pid: number, score: number | undefined): void {
   if (score === undefined) return;
   // as runc: an ordinary user's container goes without

@@ -10,7 +10,7 @@ import type { Linux } from "../../../oci/config";
 const OFFSETS = "/proc/self/timens_offsets";
 /** From here on execve enters a time namespace that was unshared (fs/exec.c, exec_task_namespaces). */
 const FIRST = [6, 3] as const;
-/** Where standard input is kept meanwhile. */
+/** The descriptor by which standard input is kept meanwhile. */
 const SPARE = 1000;
 
 function lines(offsets: Linux["timeOffsets"]): string {

@@ -33,7 +33,7 @@ export function ownerInNamespaceOf(pid: number, { uid, gid }: Pick<User, "uid" |
   return { uid: isMapped(pid, "uid", 0) ? 0 : uid, gid: isMapped(pid, "gid", 0) ? 0 : gid };
 }
 
-/** What the host calls it; undefined if the container has no user namespace, or one whose maps nobody here knows. */
+/** The host's ids of that owner; undefined if the container has no user namespace, or one whose maps nobody here knows. */
 export function hostOwnerOf(config: Config): NamespaceOwner | undefined {
   if (!hasNamespace(config, "user")) return undefined;
   const { uid, gid } = ownerOf(config);
