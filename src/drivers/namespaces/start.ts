@@ -6,7 +6,6 @@ import { unixConnect } from "../../linux/file/unix-socket";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
 import { aliveProcess, isHalted, signalProcess, waitForEnd } from "../../linux/process/process";
 import { PATIENCE_MS } from "../../linux/remote/remote-answers";
-import { RemoteProcess } from "../../linux/remote/remote-process";
 import { SharedRange } from "../../linux/remote/shared-range";
 import { type Container, readStoredConfig, stateOf } from "../../state/record";
 import { storedFilter } from "../../state/stored-filter";
@@ -23,6 +22,9 @@ import { isWaiting, startSocketPath } from "./status";
 
 /** Loaded on first use. */
 const rare = {
+  get remoteProcess() {
+    return require("../../linux/remote/remote-process") as typeof import("../../linux/remote/remote-process");
+  },
   get startHooks() {
     return require("./program/start-hooks") as typeof import("./program/start-hooks");
   },
@@ -87,7 +89,7 @@ function runHooksInside(becoming: Becoming, range: SharedRange, filter: SeccompF
     halted: () => isHalted(init.pid),
     death: () => firstProcessDied(becoming),
   };
-  const remote = new RemoteProcess(range, watch, PATIENCE_MS);
+  const remote = new rare.remoteProcess.RemoteProcess(range, watch, PATIENCE_MS);
   rare.startHooks.runStartHooks(remote, becoming.config(), { state: becoming.state(), filter });
   remote.become();
 }
