@@ -272,22 +272,19 @@ describe("command line", () => {
       hako("--debug", "--root", box.root, "--log", log, "run", "--bundle", bundle, box.id()).status,
     ).toBe(0);
     const lines = readFileSync(log, "utf8");
-    for (const step of [
-      "cgroups",
-      "in its namespaces",
-      "mounted",
-      "entered",
-      "waits for start",
-      "started",
-      "deleted",
-    ]) {
+    for (const step of ["cgroups", "in its namespaces", "mounted", "entered", "started", "deleted"]) {
       expect(lines).toMatch(new RegExp(`level=debug msg=.*${step}`));
     }
+    const waiting = box.id();
+    const created = hako("--debug", "--root", box.root, "create", "--bundle", bundle, waiting);
+    expect(created.stderr).toContain("waits for start");
+    const started = hako("--debug", "--root", box.root, "start", waiting);
+    expect(started.stderr).toBe(`hako: debug: ${waiting}: started\n`);
     expect(hako("--root", box.root, "run", "--bundle", bundle, box.id()).stderr).toBe("");
     // without a file too
     const { stderr } = hako("--debug", "--root", box.root, "run", "--bundle", bundle, box.id());
     for (const line of stderr.trimEnd().split("\n")) expect(line).toStartWith("hako: debug: ");
-    expect(stderr).toContain("waits for start");
+    expect(stderr).toContain(": started\n");
   }, [needsHako]);
 
   e2e("init is no command", () => {

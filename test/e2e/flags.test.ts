@@ -261,7 +261,7 @@ describe("crun's flags", () => {
     expect(readFileSync(log, "utf8")).toContain("does not exist");
     const bundle = box.bundle(["true"]);
     const run = (level: string) => box.hako("--log-level", level, "run", "-b", bundle, box.id()).stderr;
-    expect([run("error"), run("warning"), run("debug").includes("waits for start")]).toEqual(["", "", true]);
+    expect([run("error"), run("warning"), run("debug").includes(": started\n")]).toEqual(["", "", true]);
     const warned = box.bundle(["true"], (config) => {
       config.process.capabilities = {
         ...config.process.capabilities,

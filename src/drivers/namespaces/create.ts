@@ -105,7 +105,7 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
   events.created();
   if (runs) run(plan, making, cgroup.record, filter);
   else making.leaveToStart();
-  logDebug(`${id}: ${runs ? "runs" : "waits for start"}`);
+  logDebug(`${id}: ${runs ? "started" : "waits for start"}`);
   return runs;
 }
 
