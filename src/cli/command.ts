@@ -1,4 +1,5 @@
 import { type CommandDef, type CommandMeta, defineCommand as defineCittyCommand } from "citty";
+import type { ErrorCode } from "../base/errors";
 import type { Arguments, ArgumentValues } from "./arguments";
 import type { Globals } from "./global-flags";
 
@@ -35,8 +36,8 @@ export interface Command<A extends Arguments = Arguments> {
   rest?: string;
   /** true: flags end at the first operand. A flag's name: they do if that flag was given. What follows is the container's command. */
   stopAtOperand?: boolean | string;
-  /** The exit status of a failure that is not wrong usage, where callers expect a certain one. */
-  failure?: number;
+  /** The exit status of a failure that is not wrong usage, where callers expect a certain one; undefined: as shells have it. */
+  failure?(code: ErrorCode, args: ArgumentValues<A>): number | undefined;
 }
 
 /** A command whose module is loaded when the command is called. Its `meta` is known before: for lists, and to find it by an alias. */

@@ -1,4 +1,4 @@
-import { asHakoError, HakoError } from "../base/errors";
+import { asHakoError, type ErrorCode, HakoError } from "../base/errors";
 import { callerVariable } from "../linux/file/caller-environment";
 import { configureLog, logFailure } from "../output/log";
 import { toStandardError } from "../output/standard-error";
@@ -7,15 +7,16 @@ import type { Command } from "./command";
 import { findCommand, type NamedCommand } from "./find-command";
 import { GLOBAL_FLAGS, globalsOf } from "./global-flags";
 
-/** The exit status that the command which runs has for failures. */
-let failureStatus: number | undefined;
+/** The exit statuses that the command which runs has for failures. */
+let failureStatus: ((code: ErrorCode) => number | undefined) | undefined;
 /** The state directory of the command that runs. */
 let stateRoot: string | undefined;
 
 /** Exit statuses of failures, as shells have them, unless the command has one of its own. */
 function exitStatus(error: HakoError): number {
   if (error.code === "usage") return 2;
-  if (failureStatus !== undefined) return failureStatus;
+  const own = failureStatus?.(error.code);
+  if (own !== undefined) return own;
   if (error.code === "command-not-found") return 127;
   if (error.code === "command-not-executable") return 126;
   return 1;
@@ -47,6 +48,15 @@ async function printed(text: string): Promise<number> {
   return 0;
 }
 
+function thrownBy(action: () => void): unknown {
+  try {
+    action();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
 async function dispatch(program: Command, raw: readonly string[]): Promise<number> {
   const { values, rest } = parseArguments(raw, GLOBAL_FLAGS, { stopAtOperand: true, rest: true });
   const globals = globalsOf(values);
@@ -58,25 +68,30 @@ async function dispatch(program: Command, raw: readonly string[]): Promise<numbe
     toStandardError((await import("./help")).programHelp(program));
     return 2;
   }
-  configureLog({
-    file: globals.log,
-    json: globals["log-format"] === "json",
-    verbosity: globals.debug ? "debug" : values["log-level"] === "error" ? "error" : "warning",
-  });
+  const unopened = thrownBy(() =>
+    configureLog({
+      file: globals.log,
+      json: globals["log-format"] === "json",
+      verbosity: globals.debug ? "debug" : values["log-level"] === "error" ? "error" : "warning",
+    }),
+  );
   const { words: rawArgs, ...found } = await findCommand(program, words);
   const { path, command } = found;
   if (command.subCommands !== undefined) return printed((await import("./help")).groupHelp(path, command));
   const parsed = await parseCommand(found, rawArgs);
   if (parsed.help) return printed((await import("./help")).commandHelp(path, command));
-  failureStatus = command.failure;
-  stateRoot = globals.root;
   const { values: args, rest: more, separated } = parsed;
+  failureStatus = (code) => command.failure?.(code, args);
+  stateRoot = globals.root;
+  // only now it is known which exit status the command has for it
+  if (unopened !== undefined) throw unopened;
   return (await command.run?.({ args, rawArgs, rest: more, separated, data: { globals, program } })) ?? 0;
 }
 
 /** Adds to an error what is looked up after a failure only. */
 async function explained(error: HakoError): Promise<HakoError> {
-  if (stateRoot === undefined || error.code !== "system") return error;
+  if (stateRoot === undefined || !(error.code === "system" || error.code.startsWith("command-")))
+    return error;
   const { explainStateDirectory } = await import("../explain/state-directory");
   const { explainRights } = await import("../explain/rights");
   return explainRights(explainStateDirectory(stateRoot, error));

@@ -10,7 +10,7 @@ import { CREATE_FLAGS, createOptions } from "./flags/create";
 export default defineCommand({
   args: { container: NEW_CONTAINER, ...CREATE_FLAGS },
   // as with runc, also for a program that can't be executed
-  failure: 1,
+  failure: () => 1,
   examples: ["hako create --bundle /bundles/web web"],
   run({ args, data: { globals } }) {
     // first of all: a descriptor that the caller has not opened may be one of ours later

@@ -74,7 +74,7 @@ export default defineCommand({
   },
   rest: "[COMMAND [ARG...]]",
   stopAtOperand: true,
-  failure: 255,
+  failure: () => 255,
   examples: ["hako exec web ls -l /", "hako exec -t --user www --env DEBUG=1 web sh"],
   async run({ args, rest, data: { globals } }) {
     // what a service manager hands over is for the container's first process

@@ -23,6 +23,9 @@ const rare = {
   },
 };
 
+/** As env(1), timeout(1) and docker have it: what failed is not the program. */
+const OWN_FAILURE = 125;
+
 /** The limit of setTimeout: a timer for longer ends at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -53,6 +56,11 @@ export default defineCommand({
     'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src -- ls',
     "hako run --detach --rootfs / --name job -- sleep 60",
   ],
+  failure(code, { rootfs }) {
+    // as with runc and crun: their callers take 1 for a container that could not be run
+    if (rootfs === undefined) return 1;
+    return code.startsWith("command-") ? undefined : OWN_FAILURE;
+  },
   async run({ args, rest, separated, data: { globals } }) {
     const { rootfs } = args;
     const watching = watchOptions(args);
@@ -77,8 +85,8 @@ async function runBundle(args: RunValues, watching: WatchOptions, globals: Globa
   const { environment, preserveFds } = inheritedDescriptors(args["preserve-fds"], callerVariable);
   const bundle = checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
   const options = { ...createOptions(globals, args.container, args, preserveFds), ...watching, bundle };
-  // as with runc and crun: callers take 1 for a container that could not be run, and signals are passed on, no more
-  return await withStatusOne(() => runContainer({ ...options, signalsEnd: false }));
+  // as with runc and crun: signals are passed on, no more
+  return await runContainer({ ...options, signalsEnd: false });
 }
 
 /** `run --rootfs`: a command without a bundle. */
@@ -146,13 +154,4 @@ function timeLimitOf(text: string | undefined, detach: boolean): number | undefi
   if (milliseconds !== undefined && milliseconds >= 1 && milliseconds <= LONGEST_TIMER_MS)
     return milliseconds;
   throw HakoError.usage(`--timeout: ${JSON.stringify(text)} is not a time from 1ms to 596h, as 30s`);
-}
-
-async function withStatusOne(action: () => Promise<number>): Promise<number> {
-  try {
-    return await action();
-  } catch (error) {
-    const unexecuted = error instanceof HakoError && error.code.startsWith("command-");
-    throw unexecuted ? error.with({ code: "system" }) : error;
-  }
 }

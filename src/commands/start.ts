@@ -7,7 +7,7 @@ import { CONTAINER } from "./flags/common";
 export default defineCommand({
   args: { container: CONTAINER },
   // as with runc, also for a program that can't be executed
-  failure: 1,
+  failure: () => 1,
   examples: ["hako start web"],
   run({ args, data: { globals } }) {
     const id = containerId(args.container);

@@ -120,7 +120,7 @@ e2e(
     const run = (...words: string[]) => home.hako("run", "--rootfs", ...words);
     const result = run(rootfs, "-e", "A=b", home.box.id(), "--", "sh", "-c", "echo $$ $A; id -u; exit 4");
     expect(result).toMatchObject({ status: 4, stdout: "1 b\n0\n" });
-    expect(run("/", home.box.id(), "--", "true")).toMatchObject({ status: 1, stdout: "" });
+    expect(run("/", home.box.id(), "--", "true")).toMatchObject({ status: 125, stdout: "" });
     expect(run("/", home.box.id(), "--", "true").stderr).toContain("--rootfs / needs root");
   },
   NEEDS,

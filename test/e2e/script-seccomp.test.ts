@@ -272,7 +272,7 @@ describe("--seccomp", () => {
     ] as const) {
       writeFileSync(file, text);
       const result = run(box, "--seccomp", file, "--", "true");
-      expect([text, result.status]).toEqual([text, 1]);
+      expect([text, result.status]).toEqual([text, 125]);
       expect(result.stderr).toContain(why);
     }
     expect(run(box, "--seccomp", "of", "--", "true").stderr).toContain("default, off, or a file");

@@ -65,7 +65,7 @@ describe("run --rootfs", () => {
     expect(run("/no/such/program")).toBe(127);
     expect(run("nosuchprogram")).toBe(127);
     expect(run("/etc/passwd")).toBe(126);
-    expect(box.hako("run", "--rootfs", "/no/such/dir", box.id(), "--", "true").status).toBe(1);
+    expect(box.hako("run", "--rootfs", "/no/such/dir", box.id(), "--", "true").status).toBe(125);
     expect(box.hako("run", "--nonsense").status).toBe(2);
   }, [needsHako]);
 
@@ -139,7 +139,7 @@ describe("run --rootfs", () => {
       ["-v", "/no/such:/mnt"],
     ]) {
       const { status, stderr } = run(...words);
-      expect(status).toBe(1);
+      expect(status).toBe(125);
       expect(stderr).toMatch(
         /^hako: --(mount|volume) "[^"]*": \/no\/such does not exist \(make it first\)\n$/,
       );
