@@ -1,3 +1,4 @@
+import { terminalWidth, USUAL_WIDTH, wrapped } from "../output/table";
 import type { Argument, Arguments } from "./arguments";
 import type { Command } from "./command";
 import { descriptionOf, operandWords, shownCommands, spellings } from "./tables";
@@ -10,17 +11,28 @@ function flagLine(name: string, argument: Argument): string {
   return `  ${spellings(name, argument).join(", ")}${hint}${argument.multiple ? " ..." : ""}`;
 }
 
-/** Two columns, the left one as wide as its longest cell. */
-function columns(rows: readonly [string, string][]): string {
-  const width = Math.min(34, Math.max(0, ...rows.map(([left]) => left.length))) + 2;
+/** The widest left column, with the space behind it. */
+const LEFT = 36;
+
+/** Two columns in lines of `width`: the left one as wide as its longest cell, the right one broken between words. */
+function columns(rows: readonly [string, string][], width: number): string {
+  const longest = Math.max(0, ...rows.map(([left]) => left.length)) + 2;
+  const indent = Math.min(LEFT, longest, Math.floor(width / 2));
   return rows
-    .map(([left, right]) =>
-      left.length + 2 > width ? `${left}\n${" ".repeat(width)}${right}\n` : `${left.padEnd(width)}${right}\n`,
-    )
+    .map(([left, right]) => {
+      const lines = wrapped(right, width - indent);
+      const beside = left.length + 2 <= indent ? lines.shift() : undefined;
+      const first = beside === undefined ? left : `${left.padEnd(indent)}${beside}`;
+      return [first, ...lines.map((line) => " ".repeat(indent) + line)].map((line) => `${line}\n`).join("");
+    })
     .join("");
 }
 
-function flagTable(args: Arguments = {}): string {
+function paragraph(text: string, width: number): string {
+  return wrapped(text, width).join("\n");
+}
+
+function flagTable(args: Arguments = {}, width = USUAL_WIDTH): string {
   return columns(
     Object.entries(args)
       .filter(([, argument]) => argument.type !== "positional")
@@ -28,6 +40,7 @@ function flagTable(args: Arguments = {}): string {
         flagLine(name, argument),
         `${argument.description ?? ""}${typeof argument.default === "string" ? ` (default ${argument.default})` : ""}`,
       ]),
+    width,
   );
 }
 
@@ -37,24 +50,35 @@ export function commandUsage(path: string, command: Command): string {
   return `usage: ${["hako", path, ...flags, ...operandWords(command)].join(" ")}`;
 }
 
-/** The usage text of one command. */
-export function commandHelp(path: string, command: Command): string {
-  const flags = flagTable(command.args);
+/** The usage text of one command, for lines of `width`. What is there to be copied, examples, is not broken. */
+export function commandHelp(path: string, command: Command, width: number): string {
+  const flags = flagTable(command.args, width);
   const examples = (command.examples ?? []).map((example) => `  ${example}\n`).join("");
-  return `${descriptionOf(command)}\n\n${commandUsage(path, command)}\n${
+  return `${paragraph(descriptionOf(command), width)}\n\n${paragraph(commandUsage(path, command), width)}\n${
     flags === "" ? "" : `\nflags:\n${flags}`
   }\nexamples:\n${examples}`;
 }
 
 /** A table of the commands of a group. */
-function commandTable(group: Command): string {
-  return columns(shownCommands(group).map(([name, command]) => [`  ${name}`, descriptionOf(command)]));
+function commandTable(group: Command, width: number): string {
+  const rows = shownCommands(group).map(([name, command]): [string, string] => [
+    `  ${name}`,
+    descriptionOf(command),
+  ]);
+  return columns(rows, width);
 }
 
-export function groupHelp(path: string, group: Command): string {
-  return `${descriptionOf(group)}\n\nusage: hako ${path} COMMAND ...\n\ncommands:\n${commandTable(group)}`;
+export function groupHelp(path: string, group: Command, width: number): string {
+  return `${paragraph(descriptionOf(group), width)}\n\nusage: hako ${path} COMMAND ...\n\ncommands:\n${commandTable(group, width)}`;
 }
 
-export function programHelp(program: Command): string {
-  return `${descriptionOf(program)}\n\nusage: hako [GLOBAL FLAGS] COMMAND [FLAGS] [OPERANDS]\n\nglobal flags:\n${flagTable(program.args)}\ncommands:\n${commandTable(program)}\n"hako COMMAND --help" shows a command's flags and examples.\n`;
+export function programHelp(program: Command, width: number): string {
+  const usage = "usage: hako [GLOBAL FLAGS] COMMAND [FLAGS] [OPERANDS]";
+  const end = '"hako COMMAND --help" shows a command\'s flags and examples.';
+  return `${paragraph(descriptionOf(program), width)}\n\n${paragraph(usage, width)}\n\nglobal flags:\n${flagTable(program.args, width)}\ncommands:\n${commandTable(program, width)}\n${paragraph(end, width)}\n`;
+}
+
+/** How wide help is that is written to a descriptor: as its terminal, or as a usual one. */
+export function helpWidth(fd: number): number {
+  return terminalWidth(fd) ?? USUAL_WIDTH;
 }

@@ -57,15 +57,23 @@ function thrownBy(action: () => void): unknown {
   }
 }
 
+/** Prints a help text that fits where standard output leads. */
+async function helped(text: (help: typeof import("./help"), width: number) => string): Promise<number> {
+  const help = await import("./help");
+  return printed(text(help, help.helpWidth(1)));
+}
+
 async function dispatch(program: Command, raw: readonly string[]): Promise<number> {
   const { values, rest } = parseArguments(raw, GLOBAL_FLAGS, { stopAtOperand: true, rest: true });
   const globals = globalsOf(values);
   if (values.version || (rest[0] === "version" && rest.length === 1))
     return printed((await import("../base/hako-version")).versionText());
   const words = rest[0] === "help" && rest.length > 1 ? [...rest.slice(1), "--help"] : rest;
-  if (values.help || words[0] === "help") return printed((await import("./help")).programHelp(program));
+  if (values.help || words[0] === "help")
+    return helped(({ programHelp }, width) => programHelp(program, width));
   if (words[0] === undefined) {
-    toStandardError((await import("./help")).programHelp(program));
+    const { helpWidth, programHelp } = await import("./help");
+    toStandardError(programHelp(program, helpWidth(2)));
     return 2;
   }
   const unopened = thrownBy(() =>
@@ -77,9 +85,10 @@ async function dispatch(program: Command, raw: readonly string[]): Promise<numbe
   );
   const { words: rawArgs, ...found } = await findCommand(program, words);
   const { path, command } = found;
-  if (command.subCommands !== undefined) return printed((await import("./help")).groupHelp(path, command));
+  if (command.subCommands !== undefined)
+    return helped(({ groupHelp }, width) => groupHelp(path, command, width));
   const parsed = await parseCommand(found, rawArgs);
-  if (parsed.help) return printed((await import("./help")).commandHelp(path, command));
+  if (parsed.help) return helped(({ commandHelp }, width) => commandHelp(path, command, width));
   const { values: args, rest: more, separated } = parsed;
   failureStatus = (code) => command.failure?.(code, args);
   stateRoot = globals.root;

@@ -4,7 +4,8 @@ import { cgroupRoot, readLayout } from "../cgroup";
 import type { CgroupReport, ReportRow } from "../cgroup/group/report";
 import { defineCommand } from "../cli/command";
 import { FILESYSTEM_MAGIC, tryFilesystemType } from "../linux/file/statfs";
-import { print, printJson, printTable } from "../output/print";
+import { print, printJson } from "../output/print";
+import { printTable } from "../output/table";
 import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 const root = defineCommand({

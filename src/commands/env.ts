@@ -1,6 +1,7 @@
 import { defineCommand } from "../cli/command";
 import { environment } from "../host/environment";
-import { printJson, printTable } from "../output/print";
+import { printJson } from "../output/print";
+import { printTable } from "../output/table";
 import { FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 export default defineCommand({

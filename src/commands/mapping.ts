@@ -1,6 +1,7 @@
 import { defineCommand } from "../cli/command";
 import { containerId, sandboxId } from "../oci/id";
-import { print, printJson, printTable } from "../output/print";
+import { print, printJson } from "../output/print";
+import { printTable } from "../output/table";
 import { MappingStore } from "../state/mapping";
 import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/common";
 

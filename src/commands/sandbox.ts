@@ -3,7 +3,8 @@ import { binarySize } from "../base/size";
 import { defineCommand } from "../cli/command";
 import type { showSandbox } from "../container/sandboxes";
 import { sandboxId } from "../oci/id";
-import { print, printJson, printTable } from "../output/print";
+import { print, printJson } from "../output/print";
+import { printTable } from "../output/table";
 import { FORMAT_FLAGS, wantsJson } from "./flags/common";
 
 const list = defineCommand({

@@ -2,7 +2,7 @@ import { asHakoError, HakoError } from "../base/errors";
 import { readLayout } from "../cgroup";
 import { DELEGATION } from "../cgroup/hierarchy/delegation";
 import { systemdVersion } from "../cgroup/systemd/version";
-import { readText } from "../linux/file/file";
+import { hasErrno, readText } from "../linux/file/file";
 import { openToLook } from "../linux/file/path";
 import { mountStatusOf } from "../linux/file/stat";
 import { kernelRelease } from "../linux/kernel/uname";
@@ -10,7 +10,7 @@ import { capabilityBit, effectiveCapabilities } from "../linux/process/capabilit
 import { findHostProgram } from "../linux/process/execute";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/process/namespace";
 import { getLimit } from "../linux/process/rlimit";
-import { isRootless } from "../linux/process/rootless";
+import { effectiveUser, isRootless } from "../linux/process/rootless";
 import { tryCgroups, tryNamespace, tryRights } from "./trials";
 
 /** "missing": containers don't run without it. "absent": something more would work with it. */
@@ -40,6 +40,12 @@ const FIRST_KERNEL = [5, 12] as const;
 const USUAL_NAMESPACES: readonly NamespaceType[] = ["mount", "pid", "network", "ipc", "uts"];
 const WANTED_CONTROLLERS = ["cpu", "memory", "pids"];
 const LEAST_FILES = 1024n;
+/** What podman and buildah ask for as root, up to a sysctl, whatever the caller's limits are (podman's RLimitDefaultValue). */
+const CLIENTS_LIMIT = 1048576;
+const CLIENTS_LIMITS = [
+  { limit: "RLIMIT_NOFILE", name: "nofile", sysctl: "/proc/sys/fs/nr_open" },
+  { limit: "RLIMIT_NPROC", name: "nproc", sysctl: "/proc/sys/kernel/pid_max" },
+] as const;
 
 function words(path: string): string | undefined {
   try {
@@ -82,6 +88,36 @@ function cgroupAdvice(mountpoint: string): string {
     return `${instead}; in a container mount cgroups writable: --privileged, or --cgroupns host -v /sys/fs/cgroup:/sys/fs/cgroup`;
   }
   return isRootless() ? `${instead}; ${DELEGATION}` : instead;
+}
+
+/** Whether rlimits can be raised above the caller's, or those suffice for what clients ask for by default. */
+function raisedLimits(): string {
+  if ((effectiveCapabilities() & capabilityBit("CAP_SYS_RESOURCE")) !== 0n) return "CAP_SYS_RESOURCE";
+  if (effectiveUser() !== 0) return "not needed: an ordinary user's clients ask for no more than there is";
+  const limits = CLIENTS_LIMITS.map(({ limit, name, sysctl }) => {
+    const asked = Math.min(CLIENTS_LIMIT, Number(words(sysctl) ?? CLIENTS_LIMIT));
+    return { name, hard: Number(getLimit(0, limit).hard), asked };
+  });
+  const low = limits.filter(({ hard, asked }) => hard < asked);
+  if (low.length === 0) return "no CAP_SYS_RESOURCE, but as much as podman asks for";
+  const told = low.map(({ name, hard, asked }) => `${name} is ${hard}, podman asks for ${asked}`);
+  // all of them: where one is named, podman asks for more of the other (4.3.1)
+  const possible = limits.map(({ name, hard, asked }) => `"${name}=${Math.min(hard, asked)}"`);
+  throw new HakoError({
+    code: "system",
+    message: `no CAP_SYS_RESOURCE: ${told.join(", ")}`,
+    hint: `containers.conf: default_ulimits = [${possible.join(", ")}]; in a container --cap-add SYS_RESOURCE`,
+  });
+}
+
+/** The version of systemd; undefined where none runs. */
+function runningSystemd(): string | undefined {
+  try {
+    return systemdVersion();
+  } catch (error) {
+    if (error instanceof HakoError && hasErrno(error.cause, "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 const controllers = WANTED_CONTROLLERS.map(
@@ -146,9 +182,8 @@ const CHECKS: readonly Check[] = [
   {
     name: "systemd",
     needed: false,
-    advice:
-      "--systemd-cgroup needs it, or for an ordinary user systemd --user; else use clients' cgroupfs managers",
-    look: systemdVersion,
+    advice: "--systemd-cgroup needs it; without it use clients' cgroupfs managers",
+    look: runningSystemd,
   },
   {
     name: "seccomp",
@@ -180,12 +215,8 @@ const CHECKS: readonly Check[] = [
   {
     name: "raised limits",
     needed: false,
-    advice:
-      "rlimits above the caller's own are refused, such as those that podman asks for as root: in a container --cap-add SYS_RESOURCE",
-    look() {
-      if ((effectiveCapabilities() & capabilityBit("CAP_SYS_RESOURCE")) !== 0n) return "CAP_SYS_RESOURCE";
-      throw new HakoError({ code: "system", message: "no CAP_SYS_RESOURCE" });
-    },
+    advice: "",
+    look: raisedLimits,
   },
   {
     name: "ids for rootless",

@@ -1,4 +1,3 @@
-import { printable } from "../base/printable";
 import { hasErrno } from "../linux/file/file";
 import { writeAllWaiting } from "../linux/file/stream";
 
@@ -18,16 +17,4 @@ export function print(text: string): boolean {
 
 export function printJson(value: unknown): void {
   print(`${JSON.stringify(value, null, 2)}\n`);
-}
-
-/** A table with runc's layout: columns at least 12 wide, three spaces between. */
-export function printTable(header: string[], rows: string[][]): void {
-  const all = [header, ...rows.map((row) => row.map(printable))];
-  const widths = header.map((_, column) => Math.max(9, ...all.map((row) => (row[column] ?? "").length)));
-  const lines = all.map((row) =>
-    row
-      .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd((widths[column] ?? 0) + 3)))
-      .join(""),
-  );
-  print(`${lines.join("\n")}\n`);
 }

@@ -1,6 +1,6 @@
 // What hako tells of itself and of the host: check, env, man.
 import { expect } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
 
 e2e("check has a line for each point, and says what to do", () => {
@@ -14,7 +14,9 @@ e2e("check has a line for each point, and says what to do", () => {
   expect(result.status).toBe(0);
   // a header, and what it comes to
   expect(result.stdout.trim().split("\n")).toHaveLength(findings.length + 3);
-  expect(result.stdout).toEndWith("\nThis host can run containers.\n");
+  const absent = findings.filter(({ verdict }) => verdict === "absent").map(({ name }) => name);
+  const without = absent.length === 0 ? "" : `; what is absent: ${absent.join(", ")}`;
+  expect(result.stdout).toEndWith(`\nThis host can run containers${without}.\n`);
   // what was found is in the last column, and pads no other line
   expect(result.stdout).not.toMatch(/ $/m);
   const names = findings.map(({ name }) => name);
@@ -34,6 +36,23 @@ e2e("check has a line for each point, and says what to do", () => {
   // there are none yet: a /dev/kvm says nothing
   expect(findings.find(({ name }) => name === "machines")?.verdict).toBe("not tried");
 }, [needsHako]);
+
+e2e("check compares limits with what clients ask for by default", () => {
+  const raised = (...before: string[]) => {
+    const line = 'exec 2>&1; "$@" | grep "^raised limits"';
+    return execute("sh", ["-c", line, "sh", ...before, HAKO, "check"]).stdout;
+  };
+  const asked = Math.min(1048576, Number(readFileSync("/proc/sys/fs/nr_open", "utf8")));
+  expect(raised("setpriv", "--bounding-set=-sys_resource", "prlimit", "--nofile=4000:4000")).toStartWith(
+    `raised limits              absent      no CAP_SYS_RESOURCE: nofile is 4000, podman asks for ${asked}`,
+  );
+  // it names limits that podman can have
+  expect(raised("setpriv", "--bounding-set=-sys_resource", "prlimit", "--nofile=4000:4000")).toContain(
+    'default_ulimits = ["nofile=4000", "nproc=',
+  );
+  // an ordinary user's podman asks for what there is
+  expect(raised("setpriv", "--reuid=4242", "--clear-groups")).toMatch(/^raised limits +ok +not needed/);
+}, [needsHako, needsProgram("setpriv"), needsProgram("prlimit")]);
 
 e2e("check exits with 1 where something needed is missing", () => {
   // limits of a user namespace are its own

@@ -171,17 +171,20 @@ describe("parseArguments", () => {
   }
 });
 
+/** Lines are as long as they are. */
+const WIDE = Number.POSITIVE_INFINITY;
+
 describe("every command's help", () => {
   for (const [name, entry] of Object.entries(program.subCommands ?? {})) {
     test(name, async () => {
       const found = await loadedCommand(entry);
       const { subCommands } = found;
       if (subCommands !== undefined)
-        expect(groupHelp(name, found)).toStartWith(`${entry.meta?.description}\n`);
+        expect(groupHelp(name, found, WIDE)).toStartWith(`${entry.meta?.description}\n`);
       for (const [word, inner] of Object.entries(subCommands ?? { [name]: found })) {
         const command = await loadedCommand(inner);
         const path = word === name ? name : `${name} ${word}`;
-        const text = commandHelp(path, command);
+        const text = commandHelp(path, command, WIDE);
         expect(text).toStartWith(`${command.meta?.description}\n`);
         expect(text).toContain(`usage: hako ${path}`);
         expect(command.run).toBeFunction();
@@ -190,6 +193,20 @@ describe("every command's help", () => {
         for (const [flag, definition] of Object.entries(command.args ?? {})) {
           expect(definition.description ?? "").not.toBe("");
           if (definition.type !== "positional") expect(text).toContain(`--${flag}`);
+        }
+        const letters = (shown: string) => shown.replaceAll(/\s/g, "");
+        for (const width of [40, 80]) {
+          const narrow = commandHelp(path, command, width);
+          // nothing is lost, and what is not to be copied fits
+          expect(letters(narrow)).toBe(letters(text));
+          const [told = "", examples = ""] = narrow.split("\nexamples:\n");
+          for (const line of width === 80 ? narrow.split("\n") : [])
+            expect(line.length).toBeLessThanOrEqual(80);
+          for (const line of told.split("\n"))
+            if (/^ {20}/.test(line)) expect(line.length).toBeLessThanOrEqual(width);
+          expect(examples.split("\n").slice(0, -1)).toEqual(
+            (command.examples ?? []).map((each) => `  ${each}`),
+          );
         }
       }
     });
