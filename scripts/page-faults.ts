@@ -24,7 +24,7 @@ const LIMITS = {
    * Some 0.8 us for a page of the heap: with less for all of some the others will be fast too. A start uses a quarter of each huge page, a
    * run half.
    */
-  fast: 0x8000,
+  fast: TOUCHED_PAGES * 0x800,
   /** Some 8 us for a page of code: a fault that takes less costs less than to ask for the 16 pages that it brings. */
   slow: 0x5000,
 };

@@ -48,7 +48,7 @@ export function usedMemory(executable: string, pid: number): Range[] {
 export const HEAP_SIZE = 0x40000000;
 export const HUGE_PAGE = 0x200000;
 /** How many of the heap's pages show how long page faults take. */
-export const TOUCHED_PAGES = 16;
+export const TOUCHED_PAGES = 8;
 /** A huge page is tried if a start uses so many of its 512 pages. */
 const WORTH_A_HUGE_PAGE = 64;
 /** So many huge pages are tried before the whole heap may have such. */
