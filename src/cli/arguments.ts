@@ -18,6 +18,8 @@ export type Argument = ArgDef & {
   tristate?: boolean;
   /** An empty value is not taken for a missing one: the command refuses it, for to go on without a limit, say, would be worse. */
   keepsEmpty?: boolean;
+  /** The value that a word such as -9, which is no flag's name, means; undefined if it means none. */
+  fromWord?: (word: string) => string | undefined;
   /** What a shell offers for an operand: ids of containers that exist, or some words; files if not given. */
   completes?: "containers" | readonly string[];
 };
@@ -70,8 +72,8 @@ function longNames(definitions: Arguments): string[] {
 type RawValues = Record<string, string | boolean | string[] | undefined>;
 
 /**
- * Parses flags by their table: `--flag value`, `--flag=value`, `-f value`, `-f=value`, `-ab` for booleans. An unknown flag is
- * wrong usage. An empty value is one that was not given, as for Go's programs: scripts write `--pid-file "$FILE"`.
+ * Parses flags by their table: `--flag value`, `--flag=value`, `-f value`, `-f=value`, `-ab` for booleans, of which the last
+ * may have a value: `-abf value`, `-abf/value`. An unknown flag is wrong usage. An empty value is one that was not given, as for Go's programs: scripts write `--pid-file "$FILE"`.
  * citty's own parser reads runc's command lines in another way (docs/decisions/command-line-parser.md).
  */
 export function parseArguments<const A extends Arguments>(
@@ -124,21 +126,70 @@ function takeFlag(word: string, next: string | undefined, definitions: Arguments
   const name = shown.replace(/^--?/, "");
   const found = findFlag(definitions, name);
   if (found === undefined) {
-    const letters = /^-[A-Za-z]{2,}$/.test(word)
-      ? [...name].map((letter) => findFlag(definitions, letter))
-      : [];
-    if (letters.length === 0 || letters.some((flag) => flag?.[1].type !== "boolean")) {
-      const unknown = letters.length === 0 ? name : [...name].find((_, at) => letters[at] === undefined);
-      throw HakoError.usage(
-        `unknown flag ${shown}`,
-        rare.hints.flagHint(unknown ?? name, longNames(definitions)),
+    if (takeFromWord(word, definitions, values)) return 0;
+    return takeLetters(word, shown, next, definitions, values);
+  }
+  return takeValue(shown, found, equals < 0 ? undefined : word.slice(equals + 1), next, values);
+}
+
+/** Takes a word that is a flag's value in itself; false if it is none. */
+function takeFromWord(word: string, definitions: Arguments, values: RawValues): boolean {
+  for (const [key, { fromWord }] of Object.entries(definitions)) {
+    const value = fromWord?.(word);
+    if (value === undefined) continue;
+    values[key] = value;
+    return true;
+  }
+  return false;
+}
+
+/**
+ * Takes flags of one letter that stand together. The value of the last may be joined to it, unless it begins with a lower-case letter: that
+ * may be a long flag with one dash, mistyped.
+ */
+function takeLetters(
+  word: string,
+  shown: string,
+  next: string | undefined,
+  definitions: Arguments,
+  values: RawValues,
+): 0 | 1 {
+  const letters = word.startsWith("--") ? "" : word.slice(1);
+  const unknown = (letter: string) => {
+    const hintFor = (name: string) => rare.hints.flagHint(name, longNames(definitions));
+    return HakoError.usage(`unknown flag ${shown}`, hintFor(shown.replace(/^--?/, "")) ?? hintFor(letter));
+  };
+  const taken: string[] = [];
+  for (const [at, letter] of [...letters].entries()) {
+    const flag = findFlag(definitions, letter);
+    if (flag === undefined) throw unknown(letter);
+    const joined = letters.slice(at + 1);
+    if (flag[1].type === "boolean") taken.push(flag[0]);
+    else if (/^[a-z]/.test(joined)) throw unknown(joined.charAt(0));
+    else {
+      for (const key of taken) values[key] = true;
+      return takeValue(
+        `-${letter}`,
+        flag,
+        joined === "" ? undefined : joined.replace(/^=/, ""),
+        next,
+        values,
       );
     }
-    for (const flag of letters) if (flag !== undefined) values[flag[0]] = true;
-    return 0;
   }
-  const [key, definition] = found;
-  const inline = equals < 0 ? undefined : word.slice(equals + 1);
+  if (taken.length === 0) throw unknown("");
+  for (const key of taken) values[key] = true;
+  return 0;
+}
+
+/** Stores one flag's value, which is joined to it or the next word; returns how many further words it took. */
+function takeValue(
+  shown: string,
+  [key, definition]: [string, Argument],
+  inline: string | undefined,
+  next: string | undefined,
+  values: RawValues,
+): 0 | 1 {
   if (definition.type === "boolean") {
     const truth = inline === undefined ? true : parseBoolean(inline);
     if (truth === undefined) throw HakoError.usage(`${shown}: "${inline}" is neither true nor false`);

@@ -51,6 +51,31 @@ describe("parseArguments", () => {
     expect(rest).toEqual([]);
   });
 
+  test("short flags that stand together, the last with its value", () => {
+    const parse = (...words: string[]) => {
+      const { id, force, quiet, env, bundle } = parseArguments([...words, "web"], FLAGS).values;
+      return [id, force, quiet, ...env, bundle];
+    };
+    expect(parse("-fq")).toEqual(["web", true, true, "."]);
+    expect(parse("-fqe", "A=1", "-qb", "/b")).toEqual(["web", true, true, "A=1", "/b"]);
+    expect(parse("-fb/b", "-eA=1", "-eB")).toEqual(["web", true, false, "A=1", "B", "/b"]);
+    expect(parse("-fb=b", "-qe=a=1")).toEqual(["web", true, true, "a=1", "b"]);
+    expect(parse("-b..")).toEqual(["web", false, false, ".."]);
+  });
+
+  test("a word that is a flag's value in itself", () => {
+    const definitions = {
+      ...FLAGS,
+      level: {
+        type: "string",
+        description: "level",
+        fromWord: (word: string) => (/^-\d+$/.test(word) ? word.slice(1) : undefined),
+      },
+    } as const satisfies Arguments;
+    expect(parseArguments(["-19", "web"], definitions).values).toMatchObject({ level: "19", id: "web" });
+    expect(() => parseArguments(["--19", "web"], definitions)).toThrow("unknown flag --19");
+  });
+
   test("defaults; --flag=false", () => {
     expect(parseArguments(["web", "--force=false"], FLAGS).values).toEqual({
       id: "web",
@@ -158,6 +183,12 @@ describe("parseArguments", () => {
     [["--moon", "web"], "usage: unknown flag --moon"],
     [["-x", "web"], "usage: unknown flag -x"],
     [["-fx", "web"], "usage: unknown flag -fx"],
+    // it may be --bundle or --env, mistyped
+    [["-bundel", "x", "web"], "usage: unknown flag -bundel"],
+    [["-envs=A", "web"], "usage: unknown flag -envs"],
+    [["-fb"], "usage: flag needs an argument: -b"],
+    [["-f9", "web"], "usage: unknown flag -f9"],
+    [["--fq", "web"], "usage: unknown flag --fq"],
     [["web", "--bundle"], "usage: flag needs an argument: --bundle"],
     [["web", "--force="], 'usage: --force: "" is neither true nor false'],
     [["web", "--force=maybe"], 'usage: --force: "maybe" is neither true nor false'],

@@ -58,6 +58,19 @@ export function signalNames(): string[] {
 
 /** The number of a signal by its name with or without SIG, or by its number; RTMIN+n and RTMAX-n too. */
 export function signalNumber(text: string): number {
+  const number = numberOf(text);
+  if (number !== undefined) return number;
+  throw HakoError.usage(
+    `unknown signal ${JSON.stringify(text)}`,
+    "a name such as TERM or SIGTERM, or a number up to 64",
+  );
+}
+
+export function isSignal(text: string): boolean {
+  return numberOf(text) !== undefined;
+}
+
+function numberOf(text: string): number | undefined {
   if (/^\d+$/.test(text)) {
     const number = Number(text);
     if (number <= SIG.RTMAX) return number;
@@ -72,8 +85,5 @@ export function signalNumber(text: string): number {
     const number = base + Number(`${realTime[2] ?? "+"}${realTime[3] ?? "0"}`);
     if (number >= SIG.RTMIN && number <= SIG.RTMAX) return number;
   }
-  throw HakoError.usage(
-    `unknown signal ${JSON.stringify(text)}`,
-    "a name such as TERM or SIGTERM, or a number up to 64",
-  );
+  return undefined;
 }
