@@ -3,6 +3,7 @@ import { execInContainer } from "../container/exec";
 import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { containerId } from "../oci/id";
 import { CONTAINER, PIDFD_SOCKET } from "./flags/common";
+import { checkInteractive, INTERACTIVE } from "./flags/so-anyway";
 
 export default defineCommand({
   args: {
@@ -14,6 +15,7 @@ export default defineCommand({
       description: "JSON of a process as in config.json, in place of COMMAND and flags",
     },
     tty: { type: "boolean", alias: "t", description: "give the command a terminal" },
+    interactive: INTERACTIVE,
     "console-socket": {
       type: "string",
       valueHint: "SOCK",
@@ -77,6 +79,7 @@ export default defineCommand({
   failure: () => 255,
   examples: ["hako exec web ls -l /", "hako exec -t --user www --env DEBUG=1 web sh"],
   async run({ args, rest, data: { globals } }) {
+    checkInteractive(args.interactive);
     // what a service manager hands over is for the container's first process
     const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
     return await execInContainer({

@@ -14,6 +14,7 @@ import { freeId } from "../state/free-id";
 import { NEW_CONTAINER } from "./flags/common";
 import { CREATE_FLAGS, createOptions } from "./flags/create";
 import { refuseBundleFlags, refuseScriptFlags, SCRIPT_FLAGS } from "./flags/script";
+import { checkInteractive, checkRemoved, INTERACTIVE, REMOVED_AT_END } from "./flags/so-anyway";
 
 /** Loaded on first use. */
 const rare = {
@@ -39,9 +40,11 @@ const RUN_FLAGS = {
     type: "string",
     keepsEmpty: true,
     valueHint: "TIME",
-    description: "kill the container after this time, as 30s or 1m30s; the exit status is then 124",
+    description: "kill the container after this time, as 30 (seconds) or 1m30s; the exit status is then 124",
   },
   ...SCRIPT_FLAGS,
+  interactive: INTERACTIVE,
+  rm: REMOVED_AT_END,
 } as const satisfies Arguments;
 
 type RunValues = ArgumentValues<typeof RUN_FLAGS>;
@@ -64,12 +67,19 @@ export default defineCommand({
   async run({ args, rest, separated, data: { globals } }) {
     const { rootfs } = args;
     const watching = watchOptions(args);
+    checkInteractive(args.interactive);
     if (rootfs === undefined) {
       refuseScriptFlags(args, rest);
+      if (args.rm !== undefined)
+        throw HakoError.usage(
+          "--rm needs --rootfs",
+          "hako run deletes a bundle's container at its end: leave it out",
+        );
       return await runBundle(args, watching, globals);
     }
     if (!separated) refuseWords(args.container);
     refuseBundleFlags(args);
+    checkRemoved(args);
     const command = rest[0] === "--" ? rest.slice(1) : rest;
     return await runScript({ ...args, rootfs }, command, watching, globals);
   },
@@ -150,8 +160,9 @@ function timeLimitOf(text: string | undefined, detach: boolean): number | undefi
   if (detach) {
     throw HakoError.usage("--timeout and --detach: nothing stays that could wait");
   }
-  const milliseconds = parseDuration(text);
+  // as GNU's timeout has them: a plain number is seconds
+  const milliseconds = parseDuration(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text);
   if (milliseconds !== undefined && milliseconds >= 1 && milliseconds <= LONGEST_TIMER_MS)
     return milliseconds;
-  throw HakoError.usage(`--timeout: ${JSON.stringify(text)} is not a time from 1ms to 596h, as 30s`);
+  throw HakoError.usage(`--timeout: ${JSON.stringify(text)} is not a time from 1ms to 596h, as 30 or 1m30s`);
 }

@@ -1,6 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { updateContainer } from "../container/update";
-import { changesOf, LIMIT_FLAGS, SCHEMA_FLAGS } from "../container/update-values";
+import { CPUS_FLAG, changesOf, LIMIT_FLAGS, SCHEMA_FLAGS } from "../container/update-values";
 import { containerId } from "../oci/id";
 import { CONTAINER } from "./flags/common";
 
@@ -48,6 +48,7 @@ export default defineCommand({
       valueHint: "FILE|-",
       description: "JSON as /linux/resources of config.json, in place of the other flags",
     },
+    cpus: { type: "string", valueHint: "N", description: CPUS_FLAG },
     ...flags,
     ...schemaFlags,
   },

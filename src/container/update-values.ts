@@ -7,6 +7,7 @@ import { readAllWaiting } from "../linux/file/stream";
 import { exactInteger, pointer } from "../oci/json";
 import { parseResources, readResources } from "../oci/resources-document";
 import { logWarning } from "../output/log";
+import { cpuTime } from "./cpus";
 
 const STANDARD_INPUT = 0;
 
@@ -48,7 +49,10 @@ export const SCHEMA_FLAGS = {
   "mem-bw-schema": "share of the memory bandwidth, by Intel RDT, as MB:0=20;1=70",
 } as const;
 
-type Flag = LimitFlag | keyof typeof SCHEMA_FLAGS;
+/** Sets two of the limits. */
+export const CPUS_FLAG = "processors' time, as 0.5: --cpu-quota and --cpu-period in one";
+
+type Flag = LimitFlag | keyof typeof SCHEMA_FLAGS | "cpus";
 
 /** What `--resources` (a file, or - for standard input) describes, or the other flags, which don't count beside it. */
 export function changesOf(
@@ -59,7 +63,8 @@ export function changesOf(
   const flags = (Object.keys(LIMIT_FLAGS) as LimitFlag[]).filter(isGiven);
   const schemas = (Object.keys(SCHEMA_FLAGS) as (keyof typeof SCHEMA_FLAGS)[]).filter(isGiven);
   if (file !== undefined) {
-    const ignored = [...flags, ...schemas].map((flag) => `--${flag}`).join(", ");
+    const cpus = values.cpus === undefined ? [] : ["cpus"];
+    const ignored = [...flags, ...schemas, ...cpus].map((flag) => `--${flag}`).join(", ");
     if (ignored !== "") logWarning(`update: ${ignored}: without effect beside --resources`);
     const text = file === "-" ? textOf(readAllWaiting(STANDARD_INPUT)) : readText(file);
     const name = file === "-" ? "standard input" : file;
@@ -72,6 +77,11 @@ export function changesOf(
   for (const flag of flags) {
     const [section, field, form] = LIMIT_FLAGS[flag];
     sections[section] = { ...sections[section], [field]: limitOf(flag, form, values[flag] ?? "") };
+  }
+  if (values.cpus !== undefined) {
+    const other = flags.find((flag) => flag === "cpu-quota" || flag === "cpu-period");
+    if (other !== undefined) throw usage(`--cpus and --${other} say the same`);
+    sections.cpu = { ...sections.cpu, ...cpuTime(values.cpus) };
   }
   const read = readResources(sections);
   if ("problems" in read) {

@@ -93,6 +93,11 @@ e2e("every flag of run --rootfs changes what its command sees", () => {
     env: ["--env", "GIVEN=given"],
     mount: ["--mount", "type=tmpfs,target=/tmp"],
     volume: ["--volume", "/etc:/tmp"],
+    tmpfs: ["--tmpfs", "/tmp"],
+    "cap-add": ["--cap-add", "NET_ADMIN"],
+    "cap-drop": ["--cap-drop", "KILL"],
+    device: ["--device", "/dev/null:/dev/given"],
+    ulimit: ["--ulimit", "nofile=77"],
     user: ["--user", "7"],
     workdir: ["--workdir", "/usr"],
     "read-only": ["--read-only"],
@@ -111,7 +116,7 @@ e2e("every flag of run --rootfs changes what its command sees", () => {
   const limit = isV2
     ? "memory.max cpu.max pids.max"
     : "memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max";
-  const line = `id -u; pwd; uname -n; echo "$GIVEN"; ls / | tr '\\n' ' '; grep -w Seccomp: /proc/self/status
+  const line = `id -u; pwd; uname -n; echo "$GIVEN"; ls / | tr '\\n' ' '; grep -wE 'Seccomp:|CapBnd:' /proc/self/status; ulimit -n; ls /dev
     test -t 0 && echo terminal; cd /sys/fs/cgroup; for file in ${limit}; do cat $file; done
     [ "$(readlink /proc/self/ns/net)" = "${readlinkSync("/proc/self/ns/net")}" ] && echo "the host's network"
     grep -E ' (/|/tmp) ' /proc/mounts | sed 's/lowerdir.*//'; true`;
@@ -232,6 +237,66 @@ e2e("--rootless=true and false are no demand on what root makes", () => {
     const result = box.hako(`--rootless=${value}`, "run", "--bundle", bundle, box.id());
     expect({ value, status: result.status, stderr: result.stderr }).toEqual({ value, status: 0, stderr: "" });
   }
+});
+
+describe("what the fingers of docker's users say", () => {
+  e2e("-it, -i, --rm, --name and values joined to their flags", () => {
+    using box = new Box();
+    const run = (...words: string[]) => box.hako("run", "--rootfs", "/", ...words);
+    expect(run("-it", "--rm", "--name", box.id(), "--", "test", "-t", "0").status).toBe(0);
+    expect(run("-i", "-eA=1", "-w/usr", "--", "sh", "-c", "echo $A; pwd").stdout).toBe("1\n/usr\n");
+    const id = box.id();
+    box.ok("run", "-dieB=2", "--rootfs", "/", "--name", id, "--", ...SLEEP);
+    expect(box.hako("exec", "-ie", "A=1", id, "sh", "-c", "echo $A $B").stdout).toBe("1 2\n");
+    expect(box.hako("exec", "-it", id, "test", "-t", "0").status).toBe(0);
+    box.ok("delete", "--force", id);
+    // what would be something else is not taken
+    expect(run("--interactive=false", "--", "true")).toMatchObject({ status: 2 });
+    expect(run("-i=false", "--", "true").stderr).toContain("standard input is always connected");
+    expect(run("--rm=false", "--", "true").stderr).toContain("--keep keeps it");
+    expect(run("--rm", "--keep", "--", "true").stderr).toContain("contradict each other");
+    expect(run("--rm", "-d", "--", "true").stderr).toContain("hako delete ID does");
+    expect(box.hako("run", "--rm", "-b", "/", box.id()).stderr).toContain("--rm needs --rootfs");
+    expect(box.hako("exec", "-i=false", "x", "true").status).toBe(2);
+    expect(box.ok("list", "-q").stdout).toBe("");
+  }, [needsHako]);
+
+  e2e("kill -9, -KILL, -s SIGNAL, for one container and several", async () => {
+    using box = new Box();
+    for (const words of [["-9"], ["-KILL"], ["-sigkill"], ["-s", "9"], ["-s9"], ["--signal", "KILL"]]) {
+      const ids = [box.started(), box.started()];
+      box.ok("kill", ...words, ...ids);
+      for (const id of ids) await box.waitFor(id, "stopped");
+    }
+    const [one, two] = [box.started(), box.started()];
+    // runc's order names one container
+    const wrong = box.hako("kill", one, "KILL", two);
+    expect(wrong).toMatchObject({ status: 2 });
+    expect(wrong.stderr).toContain("the signal comes first");
+    // an empty id is one that is missing, and leaves the others
+    expect(box.hako("kill", "-9", "none", "", two).stderr).toContain('container "none" does not exist');
+    await box.waitFor(two, "stopped");
+    expect(box.state(one).status).toBe("running");
+    expect(box.hako("kill", "-95", one).status).toBe(2);
+    box.ok("kill", one, "-9");
+    await box.waitFor(one, "stopped");
+  }, [needsHako]);
+
+  e2e("update --cpus is a quota and its period", () => {
+    using box = new Box();
+    const id = box.started();
+    box.ok("update", "--cpus", "0.25", id);
+    const file = isV2 ? "cpu.max" : "cpu/cpu.cfs_quota_us";
+    const seen = box.ok("exec", id, "cat", `/sys/fs/cgroup/${file}`).stdout;
+    expect(seen).toBe(isV2 ? "25000 100000\n" : "25000\n");
+    for (const words of [
+      ["--cpus", "0"],
+      ["--cpus", "some"],
+      ["--cpus", "1", "--cpu-quota", "5000"],
+    ])
+      expect([words, box.hako("update", ...words, id).status]).toEqual([words, 2]);
+    expect(box.ok("exec", id, "cat", `/sys/fs/cgroup/${file}`).stdout).toBe(seen);
+  }, [needsHako]);
 });
 
 describe("crun's flags", () => {
