@@ -1,14 +1,13 @@
 import { nearestName } from "../base/nearest";
+import { dockerHint } from "./docker-hints";
 
-/** What users of docker, podman and runc type that hako has no such flag for, and what to do here. */
+/** What users of docker, runc and kata-runtime type that a command has no such flag for, and what to do here. */
 const FLAGS: Readonly<Record<string, string>> = {
   i: "standard input is always connected",
   interactive: "standard input is always connected",
   rm: "a container is deleted at its end; --keep keeps it",
-  name: "the id is the first operand",
+  name: "the id is the operand",
   "security-opt": "for a seccomp profile: hako run --rootfs DIR --seccomp default|FILE|off",
-  s: "the signal follows the id: hako kill ID KILL",
-  signal: "the signal follows the id: hako kill ID KILL",
   // of kata-runtime 1.x
   "kata-config": "hako has no configuration file: flags and config.json say all",
   "kata-show-default-config-paths": "hako has no configuration file: flags and config.json say all",
@@ -41,8 +40,8 @@ const COMMANDS: Readonly<Record<string, string>> = {
 
 /** A hint for a flag that a command doesn't have; undefined if nothing is near. */
 export function flagHint(name: string, known: readonly string[]): string | undefined {
-  if (Object.hasOwn(FLAGS, name)) return FLAGS[name];
-  if (/^([0-9]+|KILL|TERM|HUP|INT)$/.test(name)) return "the signal follows the id: hako kill ID KILL";
+  const hint = Object.hasOwn(FLAGS, name) ? FLAGS[name] : dockerHint(name);
+  if (hint !== undefined) return hint;
   const meant = nearestName(name, known);
   return meant === undefined ? undefined : `did you mean --${meant}?`;
 }

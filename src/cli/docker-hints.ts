@@ -1,0 +1,123 @@
+/** Flags of docker and podman that hako has under another name, or not at all: for each text the names, short ones too. */
+const HINTS: readonly (readonly [text: string, ...names: string[]])[] = [
+  ["standard streams are the caller's; hako list lists all containers", "attach", "a", "all"],
+  ["signals are always passed on", "sig-proxy"],
+  ["--detach runs it in the background from the start", "detach-keys"],
+  ["output is the caller's: >FILE", "log-driver", "log-opt"],
+  ["--name says the id; of --detach the id that hako has made is printed", "cidfile"],
+  ["--pid-file FILE has the pid of the first process", "pidfile", "conmon-pidfile"],
+  ["containers are named by their ids: hako list", "latest", "replace", "depend", "filter", "f"],
+  ["delete --force takes what doesn't exist for deleted", "ignore"],
+  [
+    "hako sets up no network: --network host, or --network PATH of a namespace that was set up before",
+    ...["publish", "p", "publish-all", "P", "expose", "link", "ip", "ip6", "link-local-ip", "mac-address"],
+    "network-alias",
+  ],
+  [
+    "names are looked up as its files say: -v FILE:/etc/hosts:ro, -v FILE:/etc/resolv.conf:ro",
+    ...["add-host", "no-hosts", "dns", "dns-option", "dns-opt", "dns-search"],
+  ],
+  ["hako writes no /etc/passwd: -v FILE:/etc/passwd:ro", "passwd", "passwd-entry", "hostuser"],
+  ["-e NAME=VALUE for each of its lines", "env-file"],
+  [
+    "of the caller's environment nothing gets in but what -e NAME names, and with --rootfs / PATH",
+    ...["env-host", "env-merge", "http-proxy", "unsetenv", "unsetenv-all"],
+  ],
+  ["-e TZ=ZONE", "tz"],
+  ["what follows -- is the command", "entrypoint"],
+  [
+    "hako fetches no images: skopeo does",
+    ...["arch", "os", "platform", "variant", "pull", "authfile", "creds", "cert-dir", "decryption-key"],
+    ...["disable-content-trust", "tls-verify", "signature-policy", "rmi"],
+  ],
+  [
+    "hako has no volumes: -v DIR:TARGET",
+    ...["volumes-from", "volume-driver", "volumes", "v", "image-volume", "storage-opt"],
+  ],
+  ["-v FILE:TARGET:ro", "secret"],
+  ["-v SOCKET:SOCKET", "use-api-socket"],
+  ["--tmpfs /dev/shm:size=SIZE", "shm-size"],
+  ["--tmpfs DIR for each directory that is to be writable", "read-only-tmpfs"],
+  ["nothing opens all at once: --cap-add, --device and --seccomp off do it one by one", "privileged"],
+  ["--device for each of its nodes", "gpus"],
+  ["--device PATH[:PATH][:rwm] has a rule of its own; others are a bundle's", "device-cgroup-rule"],
+  ["--user U:G; more groups are a bundle's (process.user.additionalGids)", "group-add"],
+  ["a seccomp profile: --seccomp FILE", "seccomp-policy"],
+  [
+    "a bundle's config.json says it (linux.uidMappings)",
+    ...["userns", "uidmap", "gidmap", "subuidname", "subgidname"],
+  ],
+  [
+    "it has one of its own; a bundle's config.json joins others (linux.namespaces)",
+    ...["ipc", "pid", "uts", "cgroupns"],
+  ],
+  [
+    "it has a cgroup of its own; a bundle's config.json places it (linux.cgroupsPath)",
+    "cgroup-parent",
+    "cgroups",
+  ],
+  ["a bundle's config.json says it (linux.resources.unified)", "cgroup-conf"],
+  ["a bundle's config.json says it (annotations)", "annotation", "label", "l", "label-file"],
+  ["a bundle's config.json says it (linux.sysctl)", "sysctl"],
+  ["a bundle's config.json says it (process.oomScoreAdj)", "oom-score-adj"],
+  ["a bundle's config.json says it (linux.resources.memory)", "oom-kill-disable"],
+  ["a bundle's config.json says it (linux.personality)", "personality"],
+  ["a bundle's config.json says it (process.user.umask)", "umask"],
+  ["a bundle's config.json says it (domainname)", "domainname"],
+  ["a bundle's annotations say its pod", "pod", "pod-id-file", "requires"],
+  ["--cpus N, also of hako update", "cpu-quota", "cpu-period", "cpu-count", "cpu-percent"],
+  ["hako update --cpu-share N ID, when it runs", "cpu-shares", "c"],
+  [
+    "hako update has it, for a container that runs",
+    "cpuset-cpus",
+    "cpuset-mems",
+    "cpu-rt-period",
+    "cpu-rt-runtime",
+  ],
+  [
+    "hako update has it, for a container that runs",
+    "memory-reservation",
+    "memory-swap",
+    "kernel-memory",
+    "blkio-weight",
+  ],
+  [
+    "hako update -r FILE ID has it, for a container that runs, and a bundle's config.json (linux.resources)",
+    ...[
+      "blkio-weight-device",
+      "device-read-bps",
+      "device-read-iops",
+      "device-write-bps",
+      "device-write-iops",
+    ],
+    ...["io-maxbandwidth", "io-maxiops", "memory-swappiness"],
+  ],
+  [
+    "nothing of hako stays that could look: hako exec ID COMMAND",
+    ...["health-cmd", "health-interval", "health-on-failure", "health-retries", "health-start-interval"],
+    ...["health-start-period", "health-timeout", "no-healthcheck"],
+  ],
+  ["nothing of hako stays that could start it again: a loop does, or Restart= of systemd", "restart"],
+  ["hako stop --signal SIGNAL ID", "stop-signal"],
+  ["hako stop --time SECONDS ID", "stop-timeout", "time", "t"],
+  ["there is no progress to be silent about", "quiet", "q"],
+  [
+    "a program of the root file system that reaps and passes signals on: -- tini COMMAND",
+    "init",
+    "init-path",
+  ],
+  ["hako is the runtime", "runtime", "isolation"],
+  ["NOTIFY_SOCKET is handed on by itself", "sdnotify"],
+  ["what a systemd needs is a bundle's to say", "systemd"],
+  ["hako makes no directories for root programs: -v DIR:TARGET", "chrootdirs"],
+  [
+    "hako list --json tells all of all containers: jq sorts and chooses",
+    ...["external", "last", "n", "no-trunc", "noheading", "ns", "size", "s", "sort", "sync", "watch", "w"],
+  ],
+  ["hako restore --image-path DIR", "checkpoint", "checkpoint-dir"],
+];
+
+/** What to do here in place of a flag of docker's or podman's. */
+export function dockerHint(name: string): string | undefined {
+  return HINTS.find(([, ...names]) => names.includes(name))?.[0];
+}
