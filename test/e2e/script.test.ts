@@ -1,8 +1,18 @@
 // hako as a tool of shell scripts: `hako run --rootfs DIR [limits] ID -- COMMAND`, without a bundle.
 import { describe, expect } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { Box, busyboxRootfs, e2e, expectUnchanged, HAKO, hostSnapshot, isV2, needsHako } from "./support";
 
 describe("run --rootfs", () => {
@@ -44,6 +54,28 @@ describe("run --rootfs", () => {
       "/proc/self/ns/net",
     );
     expect(result.stdout).toBe(`${readlinkSync("/proc/self/ns/net")}\n`);
+  }, [needsHako]);
+
+  e2e("with the host's root the program finds what the caller finds, also as another user", () => {
+    using box = new Box();
+    const mine = box.path("mine");
+    mkdirSync(mine);
+    writeFileSync(join(mine, "my-tool"), "#!/bin/sh\npwd; id -u\n", { mode: 0o755 });
+    for (const path of [box.dir, mine]) chmodSync(path, 0o755);
+    busyboxRootfs(box.path("root"));
+    const run = (path: string | undefined, ...words: string[]) =>
+      box.hakoWith({ cwd: mine, env: path === undefined ? {} : { PATH: path } }, "run", "--rootfs", ...words);
+    const path = `${mine}:/usr/bin:/bin`;
+    for (const [user, id] of [[[], "0"] as const, [["--user", "65534"], "65534"] as const]) {
+      for (const tool of ["my-tool", "./my-tool"])
+        expect(run(path, "/", ...user, "--", tool)).toMatchObject({ status: 0, stdout: `${mine}\n${id}\n` });
+    }
+    expect(run(path, "/", "-e", "PATH=/usr/bin:/bin", "--", "my-tool").status).toBe(127);
+    expect(run(undefined, "/", "--", "pwd")).toMatchObject({ status: 0, stdout: `${mine}\n` });
+    // another root has other places
+    expect(run(path, box.path("root"), "--", "sh", "-c", "pwd; echo $PATH").stdout).toBe(
+      "/\n/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+    );
   }, [needsHako]);
 
   e2e("another root file system, by absolute and by relative path", () => {
@@ -95,7 +127,7 @@ describe("run --rootfs", () => {
       box.hako("run", "--rootfs", "/", "--timeout", time, box.id(), "--", "sh", "-c", line);
     expect(run("300ms", "trap '' TERM; sleep 100 & wait").status).toBe(124);
     expect(run("1m", "exit 4").status).toBe(4);
-    expect(run("1", "true").status).toBe(2);
+    expect([run("0.3", "sleep 100").status, run("1x", "true").status]).toEqual([124, 2]);
     expect(box.hako("run", "--rootfs", "/", "--timeout", "1s", "-d", box.id(), "--", "true").status).toBe(2);
     expect(box.ok("list", "-q").stdout).toBe("");
   }, [needsHako]);
@@ -121,13 +153,13 @@ describe("run --rootfs", () => {
     expect(box.ok("list", "-q").stdout).toBe("");
   }, [needsHako]);
 
-  e2e("on the host's own root it starts in the caller's directory; another user does not", () => {
+  e2e("on the host's own root it starts in the caller's directory, as another user too", () => {
     using box = new Box();
     const inBox = { cwd: box.dir };
     const where = (...flags: string[]) =>
       box.hakoWith(inBox, "run", "--rootfs", "/", ...flags, box.id(), "--", "pwd").stdout.trim();
     expect(where()).toBe(box.dir);
-    expect(where("--user", "nobody")).toBe("/");
+    expect(where("--user", "nobody")).toBe(box.dir);
     expect(where("--workdir", "/usr")).toBe("/usr");
   }, [needsHako]);
 

@@ -75,8 +75,7 @@ export const SCRIPT_FLAGS = {
     type: "string",
     alias: "w",
     valueHint: "DIR",
-    description:
-      "with --rootfs: working directory; if not given /, or with --rootfs / without --user the caller's",
+    description: "with --rootfs: working directory; if not given /, or with --rootfs / the caller's",
   },
   "read-only": {
     type: "boolean",

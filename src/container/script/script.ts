@@ -8,6 +8,7 @@ import type { Config, Linux, Mount, Resources } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
 import { type EnvironmentLine, isEnvironmentLine } from "../../oci/environment";
 import type { Bundle } from "../bundle";
+import { cpuTime } from "../cpus";
 import { userOf } from "../user";
 import { inOrder, mountsBelow } from "./mount-order";
 import { SCRIPT_CAPABILITIES } from "./script-capabilities";
@@ -32,23 +33,10 @@ export interface ScriptValues {
   seccomp: string | undefined;
 }
 
-const CPU_PERIOD_US = 100_000;
 function memoryOf(text: string): number {
   const bytes = parseSize(text);
   if (bytes !== undefined && bytes > 0) return bytes;
   throw HakoError.usage(`--memory: ${JSON.stringify(text)} is not a size`, "a number with K, M or G, as 64M");
-}
-
-function quotaOf(text: string): number {
-  const quota = Math.round(Number(text) * CPU_PERIOD_US);
-  // the kernel's least quota is 1 ms
-  if (!/^\d+(\.\d+)?$/.test(text) || !Number.isSafeInteger(quota) || quota < 1000) {
-    throw HakoError.usage(
-      `--cpus: ${JSON.stringify(text)} is not a number of processors`,
-      "0.01 is the least",
-    );
-  }
-  return quota;
 }
 
 function pidsOf(text: string): number {
@@ -60,7 +48,7 @@ function pidsOf(text: string): number {
 function limitsOf({ memory, cpus, pids }: Pick<ScriptValues, "memory" | "cpus" | "pids">): Resources {
   return {
     ...(memory === undefined ? {} : { memory: { limit: memoryOf(memory) } }),
-    ...(cpus === undefined ? {} : { cpu: { quota: quotaOf(cpus), period: CPU_PERIOD_US } }),
+    ...(cpus === undefined ? {} : { cpu: cpuTime(cpus) }),
     ...(pids === undefined ? {} : { pids: { limit: pidsOf(pids) } }),
   };
 }
@@ -114,12 +102,11 @@ export function scriptEnvironment(
   return [...base, ...lines];
 }
 
-/**
- * The program's working directory. With `--rootfs /` it is the caller's, so that `./script` works; but with --user it is /, for another user
- * may not be allowed to enter the caller's.
- */
-function startDirectory(rootfs: string, user: string | undefined): string {
-  return rootfs === "/" && user === undefined ? workingDirectory() : "/";
+/** With `--rootfs /` the program starts in the caller's directory, so that `./script` works, and finds what the caller finds. */
+function asCaller(rootfs: string): { cwd: string; env: EnvironmentLine[] } {
+  if (rootfs !== "/") return { cwd: "/", env: [] };
+  const path = callerVariable("PATH");
+  return { cwd: workingDirectory(), env: path === undefined || path === "" ? [] : [`PATH=${path}`] };
 }
 
 /**
@@ -149,6 +136,7 @@ export function scriptBundle(
     ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
     ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
   ]);
+  const caller = asCaller(rootfs);
   const granted = [...SCRIPT_CAPABILITIES];
   const seccomp = seccompOf(profile, granted);
   const config: Config = {
@@ -159,8 +147,8 @@ export function scriptBundle(
       ...base.process,
       terminal: tty,
       args: [...command],
-      env: scriptEnvironment(base.process?.env ?? [], env),
-      cwd: workdir ?? startDirectory(rootfs, user),
+      env: scriptEnvironment([...(base.process?.env ?? []), ...caller.env], env),
+      cwd: workdir ?? caller.cwd,
       user: userOf(rootfs, user),
       capabilities: { bounding: granted, effective: granted, permitted: granted },
       // the caller's
