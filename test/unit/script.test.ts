@@ -34,6 +34,11 @@ const NOTHING = {
   hostname: undefined,
   tty: false,
   seccomp: undefined,
+  tmpfs: [],
+  "cap-add": [],
+  "cap-drop": [],
+  device: [],
+  ulimit: [],
 };
 
 describe("sizes", () => {

@@ -64,6 +64,13 @@ export const SCRIPT_FLAGS = {
     multiple: true,
     description: "with --rootfs: a bind mount in fewer letters",
   },
+  tmpfs: {
+    type: "string",
+    valueHint: "TARGET[:OPTION,...]",
+    multiple: true,
+    description:
+      "with --rootfs: a file system in memory, as /run:size=16M; noexec, nosuid and nodev unless told",
+  },
   user: {
     type: "string",
     keepsEmpty: true,
@@ -91,6 +98,30 @@ export const SCRIPT_FLAGS = {
     keepsEmpty: true,
     valueHint: "default|FILE|off",
     description: "with --rootfs: what system calls it may make: as ordinary programs do, or a profile's",
+  },
+  "cap-add": {
+    type: "string",
+    valueHint: "NAME|ALL",
+    multiple: true,
+    description: "with --rootfs: give it a capability more than the usual ones",
+  },
+  "cap-drop": {
+    type: "string",
+    valueHint: "NAME|ALL",
+    multiple: true,
+    description: "with --rootfs: take a capability away",
+  },
+  device: {
+    type: "string",
+    valueHint: "HOST[:PATH][:rwm]",
+    multiple: true,
+    description: "with --rootfs: a device of the host's",
+  },
+  ulimit: {
+    type: "string",
+    valueHint: "NAME=SOFT[:HARD]",
+    multiple: true,
+    description: "with --rootfs: a limit of setrlimit(2), as nofile=1024; others are the caller's",
   },
   tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
 } as const satisfies Record<keyof ScriptValues | "name", Argument>;

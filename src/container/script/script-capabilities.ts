@@ -1,3 +1,8 @@
+import type { Process } from "../../oci/config";
+import type { ScriptCapabilities } from "./chosen-capabilities";
+
+type Capabilities = NonNullable<Process["capabilities"]>;
+
 /** The capabilities of a program of `hako run --rootfs`: docker's and podman's sets without raw sockets and device nodes. */
 export const SCRIPT_CAPABILITIES: readonly string[] = [
   "CAP_CHOWN",
@@ -12,3 +17,27 @@ export const SCRIPT_CAPABILITIES: readonly string[] = [
   "CAP_SETUID",
   "CAP_SYS_CHROOT",
 ];
+
+/** Loaded on first use. */
+const rare = {
+  get chosen() {
+    return require("./chosen-capabilities") as typeof import("./chosen-capabilities");
+  },
+};
+
+/** The usual capabilities, changed by `--cap-add` and `--cap-drop`. */
+export function scriptCapabilities(
+  add: readonly string[],
+  drop: readonly string[],
+  rootless: boolean,
+): ScriptCapabilities {
+  if (add.length === 0 && drop.length === 0) return { granted: SCRIPT_CAPABILITIES, added: [] };
+  return rare.chosen.chosenCapabilities(SCRIPT_CAPABILITIES, add, drop, rootless);
+}
+
+/** The sets of a program's process. What a user other than 0 shall have has to be in the ambient set: the kernel gives it nothing else. */
+export function capabilitySets({ granted, added }: ScriptCapabilities, uid: number): Capabilities {
+  const all = [...granted];
+  const sets = { bounding: all, effective: all, permitted: all };
+  return uid === 0 || added.length === 0 ? sets : { ...sets, inheritable: [...added], ambient: [...added] };
+}

@@ -248,3 +248,14 @@ export function volumeOf(spec: string): Mount {
     throw wrong("not SOURCE:TARGET[:ro] with an absolute target", "--mount takes paths with colons");
   return mountFrom("bind", resolve(source), destination, options.split(","), wrong);
 }
+
+/** "TARGET[:OPTION,...]": docker's short form of a file system in memory, without setuid programs, devices and programs unless it says so. */
+export function tmpfsOf(spec: string): Mount {
+  const wrong = refusal("--tmpfs", spec, "as /run:size=16M,exec");
+  const [destination = "", options = "", ...more] = spec.split(":");
+  if (!destination.startsWith("/") || more.length > 0)
+    throw wrong("not TARGET[:OPTION,...] with an absolute target");
+  return mountFrom("tmpfs", "tmpfs", destination, [...TMPFS_DEFAULTS, ...options.split(",")], wrong);
+}
+
+const TMPFS_DEFAULTS = ["noexec", "nosuid", "nodev"];

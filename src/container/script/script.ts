@@ -11,9 +11,20 @@ import type { Bundle } from "../bundle";
 import { cpuTime } from "../cpus";
 import { userOf } from "../user";
 import { inOrder, mountsBelow } from "./mount-order";
-import { SCRIPT_CAPABILITIES } from "./script-capabilities";
-import { mountOf, volumeOf } from "./script-mounts";
+import { capabilitySets, scriptCapabilities } from "./script-capabilities";
+import type { ScriptDevice } from "./script-devices";
+import { mountOf, tmpfsOf, volumeOf } from "./script-mounts";
 import { seccompOf } from "./script-seccomp";
+
+/** Loaded on first use. */
+const rare = {
+  get devices() {
+    return require("./script-devices") as typeof import("./script-devices");
+  },
+  get ulimits() {
+    return require("./script-ulimits") as typeof import("./script-ulimits");
+  },
+};
 
 /** What `hako run --rootfs` is told on its command line. */
 export interface ScriptValues {
@@ -31,6 +42,11 @@ export interface ScriptValues {
   hostname: string | undefined;
   tty: boolean;
   seccomp: string | undefined;
+  tmpfs: readonly string[];
+  "cap-add": readonly string[];
+  "cap-drop": readonly string[];
+  device: readonly string[];
+  ulimit: readonly string[];
 }
 
 function memoryOf(text: string): number {
@@ -117,6 +133,15 @@ function readonlyTree({ linux }: Config, below: readonly string[]): Partial<Linu
   return { readonlyPaths: [...below, ...(linux?.readonlyPaths ?? [])], rootfsPropagation: "rprivate" };
 }
 
+/** An ordinary user's container has no rules. */
+function withRules(
+  resources: Resources | undefined,
+  devices: readonly ScriptDevice[],
+): Resources | undefined {
+  if (devices.length === 0 || resources?.devices === undefined) return resources;
+  return { ...resources, devices: [...resources.devices, ...devices.map(({ rule }) => rule)] };
+}
+
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
 export function scriptBundle(
   id: string,
@@ -127,18 +152,22 @@ export function scriptBundle(
   if (command.length === 0)
     throw HakoError.usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
-  const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, ...unread } = others;
+  const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
+  const { "cap-add": add, "cap-drop": drop, device, ulimit, ...unread } = rights;
   // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
   const rootfs = rootfsOf(directory);
   const base = defaultConfig({ rootless });
   const mounts = inOrder(rootfs, base.mounts ?? [], [
     ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
+    ...tmpfs.map(tmpfsOf),
     ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
   ]);
   const caller = asCaller(rootfs);
-  const granted = [...SCRIPT_CAPABILITIES];
-  const seccomp = seccompOf(profile, granted);
+  const capabilities = scriptCapabilities(add, drop, rootless);
+  const seccomp = seccompOf(profile, capabilities.granted);
+  const identity = userOf(rootfs, user);
+  const devices = device.map((spec) => rare.devices.scriptDeviceOf(spec, rootless));
   const config: Config = {
     ...base,
     root: { path: rootfs, readonly },
@@ -149,10 +178,10 @@ export function scriptBundle(
       args: [...command],
       env: scriptEnvironment([...(base.process?.env ?? []), ...caller.env], env),
       cwd: workdir ?? caller.cwd,
-      user: userOf(rootfs, user),
-      capabilities: { bounding: granted, effective: granted, permitted: granted },
-      // the caller's
-      rlimits: [],
+      user: identity,
+      capabilities: capabilitySets(capabilities, identity.uid),
+      // others are the caller's
+      rlimits: ulimit.map((spec) => rare.ulimits.ulimitOf(spec)),
       noNewPrivileges: true,
     },
     mounts: mounts.map((placed) => placed.mount),
@@ -161,7 +190,11 @@ export function scriptBundle(
       ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
       ...(readonly ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
       namespaces: namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
-      resources: { ...base.linux?.resources, ...limitsOf({ memory, cpus, pids }) },
+      ...(devices.length === 0 ? {} : { devices: devices.map(({ node }) => node) }),
+      resources: {
+        ...withRules(base.linux?.resources, devices),
+        ...limitsOf({ memory, cpus, pids }),
+      },
     },
   };
   if (rootless && rootfs === "/") {

@@ -176,6 +176,7 @@ export function ungrantedCapabilities(
 
 /** The right to install a seccomp filter without no_new_privs. */
 export const SYS_ADMIN = capabilityBit("CAP_SYS_ADMIN");
+export const SYS_RESOURCE = capabilityBit("CAP_SYS_RESOURCE");
 
 /**
  * Sets all sets but the bounding one, in a process that has the capabilities of `have`. Those that it does not have are left
