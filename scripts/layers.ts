@@ -40,7 +40,8 @@ export const LAYERS = [
   "drivers/namespaces/exec",
   "drivers/namespaces",
   "drivers",
-  // to come: image, network, changes, policy
+  "image",
+  // to come: network, changes, policy
   "container/io",
   "container",
   "container/run",

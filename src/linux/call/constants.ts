@@ -50,6 +50,7 @@ export enum FD {
 
 /** flock(2). */
 export enum LOCK {
+  SH = 1,
   EX = 2,
   NB = 4,
 }

@@ -61,6 +61,8 @@ const NUMBERS = {
   fchownat: [260, 54],
   unlinkat: [263, 35],
   symlinkat: [266, 36],
+  linkat: [265, 37],
+  setxattr: [188, 5],
   renameat2: [316, 276],
   faccessat2: [439, 439],
   getdents64: [217, 61],

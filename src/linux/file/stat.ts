@@ -36,6 +36,10 @@ export interface FileStatus {
   minor: number;
   /** Modification time: seconds, nanoseconds. */
   modified: readonly [bigint, number];
+  /** Of its status: seconds, nanoseconds. Nobody can set it. */
+  changed: readonly [bigint, number];
+  /** Of the file system that it is on, as major:minor. */
+  device: string;
 }
 
 /** The status of what a descriptor is open on (O_PATH descriptors too). */
@@ -91,6 +95,14 @@ class Statx implements FileStatus {
 
   get modified(): readonly [bigint, number] {
     return [BigInt.asIntN(64, this.#longAt(112)), this.#at(120)];
+  }
+
+  get changed(): readonly [bigint, number] {
+    return [BigInt.asIntN(64, this.#longAt(96)), this.#at(104)];
+  }
+
+  get device(): string {
+    return `${this.#at(136)}:${this.#at(140)}`;
   }
 
   /** 32 bits at an offset. */

@@ -1,5 +1,5 @@
 import { cString } from "../call/argument-memory";
-import { tryLibc } from "../call/syscall";
+import { systemError, tryLibc } from "../call/syscall";
 
 /** Magic numbers of file systems (linux/magic.h). */
 export const FILESYSTEM_MAGIC = {
@@ -19,4 +19,13 @@ export function tryFilesystemType(path: string): number {
   const buffer = new BigInt64Array(SIZE / 8);
   const result = tryLibc("statfs", cString(path), buffer);
   return result < 0 ? result : Number(BigInt.asUintN(32, buffer[0] ?? 0n));
+}
+
+/** What statfs(2) says of the room on a file system, in bytes: what an ordinary user can have, and all of it. */
+export function roomOn(path: string): { available: number; total: number } {
+  const buffer = new BigInt64Array(SIZE / 8);
+  const result = tryLibc("statfs", cString(path), buffer);
+  if (result < 0) throw systemError("statfs", -result, path);
+  const [, blockSize = 0n, blocks = 0n, , available = 0n] = buffer;
+  return { available: Number(available * blockSize), total: Number(blocks * blockSize) };
 }
