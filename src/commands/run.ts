@@ -7,13 +7,20 @@ import { checkedBundle } from "../container/bundle";
 import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
 import { runContainer } from "../container/run/run";
+import type { ScriptImage } from "../container/script/image-settings";
 import { callerVariable } from "../linux/file/caller-environment";
 import { containerId } from "../oci/id";
 import { print } from "../output/print";
 import { freeId } from "../state/free-id";
 import { NEW_CONTAINER } from "./flags/common";
 import { CREATE_FLAGS, createOptions } from "./flags/create";
-import { refuseBundleFlags, refuseScriptFlags, SCRIPT_FLAGS } from "./flags/script";
+import {
+  isImage,
+  refuseBundleFlags,
+  refuseImageFlags,
+  refuseScriptFlags,
+  SCRIPT_FLAGS,
+} from "./flags/script";
 import { checkInteractive, checkRemoved, INTERACTIVE, REMOVED_AT_END } from "./flags/so-anyway";
 
 /** Loaded on first use. */
@@ -21,6 +28,10 @@ const rare = {
   /** Loaded for those who have no bundle. */
   get script() {
     return require("../container/script/script") as typeof import("../container/script/script");
+  },
+  /** Loaded for images. */
+  get scriptImage() {
+    return require("../container/script/script-image") as typeof import("../container/script/script-image");
   },
 };
 
@@ -58,6 +69,7 @@ export default defineCommand({
     "hako run --rootfs / --memory 64M --network none -- sh -c 'echo $$'",
     'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src -- ls',
     "hako run --detach --rootfs / --name job -- sleep 60",
+    "hako run --rootfs image.tar -- sh -c 'echo $PATH'",
   ],
   failure(code, { rootfs }) {
     // as with runc and crun: their callers take 1 for a container that could not be run
@@ -77,10 +89,14 @@ export default defineCommand({
         );
       return await runBundle(args, watching, globals);
     }
-    if (!separated) refuseWords(args.container);
     refuseBundleFlags(args);
     checkRemoved(args);
     const command = rest[0] === "--" ? rest.slice(1) : rest;
+    const image = isImage(rootfs);
+    // an image has a command of its own
+    if (!separated && (!image || rest.length > 0)) refuseWords(args.container);
+    if (image) return await runImage({ ...args, rootfs }, command, watching, globals);
+    refuseImageFlags(args);
     return await runScript({ ...args, rootfs }, command, watching, globals);
   },
 });
@@ -99,16 +115,28 @@ async function runBundle(args: RunValues, watching: WatchOptions, globals: Globa
   return await runContainer({ ...options, signalsEnd: false });
 }
 
+/** `run --rootfs IMAGE`: the image's own command, or another one. */
+async function runImage(
+  args: RunValues & { rootfs: string },
+  command: readonly string[],
+  watching: WatchOptions,
+  globals: Globals,
+): Promise<number> {
+  using image = await rare.scriptImage.scriptImage(args.rootfs);
+  return await runScript(args, command, watching, globals, image);
+}
+
 /** `run --rootfs`: a command without a bundle. */
 async function runScript(
   args: RunValues & { rootfs: string },
   command: readonly string[],
   watching: WatchOptions,
   globals: Globals,
+  image?: ScriptImage,
 ): Promise<number> {
   const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
   const id = idOf(args, globals.root);
-  const bundle = rare.script.scriptBundle(id, args, command);
+  const bundle = rare.script.scriptBundle(id, args, command, undefined, image);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle };
   const status = await runContainer({ ...options, signalsEnd: true });
   if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);

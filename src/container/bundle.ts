@@ -13,8 +13,8 @@ export interface Bundle {
   configFile?: string | undefined;
   rootfs: string;
   config: Config;
-  /** The rootfs is the host's root, with what is written going to a tmpfs. */
-  overlayOfHost?: boolean;
+  /** The rootfs is only read: what is written goes to a tmpfs, or to the directory that keeps it. */
+  overlay?: { writes: string | undefined } | undefined;
   /** Its profile's filter, where that was compiled before. */
   filter?: SeccompFilter | undefined;
 }

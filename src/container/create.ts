@@ -100,11 +100,15 @@ class Creation implements CreateEvents {
     this.#undo.defer(`mapping of ${id}`, () => mappings.delete(id));
   }
 
-  /** What the driver makes the container from; the directory of the host's root, if that is the rootfs, is made. */
+  /** What the driver makes the container from; the place of an overlay, if there is one, is made. */
   plan(mayRun: boolean): CreatePlan {
     const { root, id, bundle } = this.#options;
-    const overlay = bundle.overlayOfHost === true ? join(containerDirectory(root, id), "rootfs") : undefined;
-    if (overlay !== undefined) makeDirectory(overlay, 0o755);
+    const overlay = bundle.overlay && {
+      directory: join(containerDirectory(root, id), "rootfs"),
+      lower: bundle.rootfs,
+      writes: bundle.overlay.writes,
+    };
+    if (overlay !== undefined) makeDirectory(overlay.directory, 0o755);
     return {
       ...this.#options,
       config: bundle.config,

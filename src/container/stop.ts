@@ -3,6 +3,7 @@ import { driverOf } from "../drivers";
 import { SIG } from "../linux/call/constants";
 import { waitForEnd } from "../linux/process/process";
 import { signalNumber } from "../linux/process/signals";
+import { STOP_SIGNAL } from "../oci/annotations";
 import { leadsSandbox } from "../oci/container-type";
 import type { ContainerId } from "../oci/id";
 import { logWarning } from "../output/log";
@@ -10,9 +11,6 @@ import { lockContainer } from "../state/lock";
 import { MappingStore } from "../state/mapping";
 import { type Container, readContainer } from "../state/record";
 import { statusOf } from "./status";
-
-/** The signal by which an image's program wants to be stopped, as clients hand it on (OCI image-spec, conversion.md). */
-const STOP_SIGNAL = "org.opencontainers.image.stopSignal";
 
 export interface StopOptions {
   root: string;

@@ -1,5 +1,8 @@
 /** The names of all annotations that hako reads or writes. */
 
+/** The signal by which an image's program wants to be stopped, as clients hand it on (image spec, conversion.md). */
+export const STOP_SIGNAL = "org.opencontainers.image.stopSignal";
+
 interface PodAnnotations {
   /** The annotation whose value is the container's type. */
   type: string;

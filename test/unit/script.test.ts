@@ -39,6 +39,9 @@ const NOTHING = {
   "cap-drop": [],
   device: [],
   ulimit: [],
+  entrypoint: undefined,
+  discard: false,
+  "keep-writes": undefined,
 };
 
 describe("sizes", () => {
@@ -143,7 +146,7 @@ describe("short forms", () => {
 
 describe("scriptBundle", () => {
   test("limits, network, what was asked for", () => {
-    const { config, overlayOfHost } = scriptBundle(
+    const { config, overlay } = scriptBundle(
       "job",
       {
         ...NOTHING,
@@ -157,7 +160,7 @@ describe("scriptBundle", () => {
       },
       ["echo", "x"],
     );
-    expect(overlayOfHost).toBe(false);
+    expect(overlay).toBeUndefined();
     expect(config.linux?.resources).toMatchObject({
       memory: { limit: 64 << 20 },
       cpu: { quota: 50000, period: 100000 },
@@ -169,7 +172,9 @@ describe("scriptBundle", () => {
     expect(config.hostname).toBe("job");
   });
   test("/ is the host's, under a tmpfs", () => {
-    expect(scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], false).overlayOfHost).toBe(true);
+    expect(scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], false).overlay).toEqual({
+      writes: undefined,
+    });
   });
   test("an ordinary user gets a user namespace, and not the host's root", () => {
     const { config } = scriptBundle("job", { ...NOTHING, rootfs }, ["true"], true);

@@ -1,6 +1,8 @@
 import { HakoError } from "../../base/errors";
 import type { Argument } from "../../cli/arguments";
 import type { ScriptValues } from "../../container/script/script";
+import { statusAt } from "../../linux/file/file";
+import { IMAGE_KIND } from "../../oci/image-kind";
 import { CREATE_FLAGS } from "./create";
 
 /** Flags of `run --rootfs`. An empty limit is refused, not taken for a missing one: the program would run without. */
@@ -8,9 +10,23 @@ export const SCRIPT_FLAGS = {
   rootfs: {
     type: "string",
     keepsEmpty: true,
+    valueHint: "DIR|IMAGE",
+    description:
+      "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away, as those to an image: FILE.tar, oci:DIR[:TAG], docker-archive:FILE[:TAG]",
+  },
+  discard: { type: "boolean", description: "with --rootfs DIR: writes are thrown away" },
+  "keep-writes": {
+    type: "string",
+    keepsEmpty: true,
     valueHint: "DIR",
     description:
-      "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away",
+      "with --rootfs: writes go to DIR, and are there next time; the root file system is only read",
+  },
+  entrypoint: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "PROGRAM",
+    description: "with an image: the program, in place of the image's ENTRYPOINT and CMD",
   },
   name: {
     type: "string",
@@ -135,6 +151,17 @@ export function refuseBundleFlags({ bundle, config }: { bundle: string; config: 
     `${given} and --rootfs contradict each other`,
     "a bundle's config.json names its root file system",
   );
+}
+
+/** Whether --rootfs names an image: by its word, or as a file. */
+export function isImage(rootfs: string): boolean {
+  return IMAGE_KIND.test(rootfs) || (rootfs !== "/" && statusAt(rootfs)?.type === "file");
+}
+
+/** Refuses, for a directory, the flags of images. */
+export function refuseImageFlags({ entrypoint }: { entrypoint: string | undefined }): void {
+  if (entrypoint === undefined) return;
+  throw HakoError.usage("--entrypoint is for images", "a directory has none: name the program behind --");
 }
 
 /** Refuses what belongs to `run --rootfs` where a bundle is run. */

@@ -1,15 +1,18 @@
 import { during, HakoError } from "../../base/errors";
 import { parseSize } from "../../base/size";
 import { callerVariable } from "../../linux/file/caller-environment";
-import { exists, realPath, statusAt } from "../../linux/file/file";
+import { exists, makeDirectories, realPath, statusAt } from "../../linux/file/file";
+import { isAtOrBelow } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
 import { effectiveUser } from "../../linux/process/rootless";
+import { STOP_SIGNAL } from "../../oci/annotations";
 import type { Config, Linux, Mount, Resources } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
 import { type EnvironmentLine, isEnvironmentLine } from "../../oci/environment";
 import type { Bundle } from "../bundle";
 import { cpuTime } from "../cpus";
 import { userOf } from "../user";
+import { imageCommand, imageSettings, type ScriptImage, volumeMounts } from "./image-settings";
 import { inOrder, mountsBelow } from "./mount-order";
 import { capabilitySets, scriptCapabilities } from "./script-capabilities";
 import type { ScriptDevice } from "./script-devices";
@@ -47,6 +50,9 @@ export interface ScriptValues {
   "cap-drop": readonly string[];
   device: readonly string[];
   ulimit: readonly string[];
+  entrypoint: string | undefined;
+  discard: boolean;
+  "keep-writes": string | undefined;
 }
 
 function memoryOf(text: string): number {
@@ -98,7 +104,37 @@ function rootfsOf(text: string): string {
   return during(`--rootfs ${text}`, () => {
     const path = realPath(text);
     if (statusAt(path)?.type !== "directory") throw HakoError.usage("it is not a directory");
+    if (path !== "/" && exists(`${path}/oci-layout`) && exists(`${path}/index.json`))
+      throw HakoError.usage("it is an OCI image layout", `--rootfs oci:${text} runs its image`);
     return path;
+  });
+}
+
+/** Whether the root file system is only read, and where writes go then. */
+function overlayOf(
+  rootfs: string,
+  isImage: boolean,
+  discard: boolean,
+  keepWrites: string | undefined,
+): Bundle["overlay"] {
+  if (keepWrites === undefined)
+    return rootfs === "/" || isImage || discard ? { writes: undefined } : undefined;
+  if (discard) throw HakoError.usage("--discard and --keep-writes contradict each other");
+  if (keepWrites === "") throw HakoError.usage("--keep-writes: empty", "a directory");
+  if (rootfs === "/")
+    throw HakoError.usage(
+      "--keep-writes and --rootfs / contradict each other",
+      "-v binds a directory to write to",
+    );
+  return during(`--keep-writes ${keepWrites}`, () => {
+    makeDirectories(keepWrites);
+    const writes = realPath(keepWrites);
+    if (isAtOrBelow(writes, rootfs) || isAtOrBelow(rootfs, writes))
+      throw HakoError.usage(`it and ${rootfs} are in each other`, "a directory beside it");
+    const below = mountsBelow(rootfs, []);
+    if (below.length > 0)
+      throw HakoError.usage(`${rootfs}${below[0]} is a mount of its own, whose writes would not be kept`);
+    return { writes };
   });
 }
 
@@ -148,17 +184,21 @@ export function scriptBundle(
   values: ScriptValues,
   command: readonly string[],
   rootless = effectiveUser() !== 0,
+  image?: ScriptImage,
 ): Bundle {
-  if (command.length === 0)
-    throw HakoError.usage("missing COMMAND", "hako run --rootfs DIR [--name ID] -- COMMAND");
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
-  const { "cap-add": add, "cap-drop": drop, device, ulimit, ...unread } = rights;
+  const { "cap-add": add, "cap-drop": drop, device, ulimit, ...ofFiles } = rights;
+  const { entrypoint, discard, "keep-writes": keepWrites, ...unread } = ofFiles;
   // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
-  const rootfs = rootfsOf(directory);
+  const settings = imageSettings(image);
+  const args = imageCommand(settings, command, entrypoint);
+  const rootfs = image?.rootfs ?? rootfsOf(directory);
+  const overlay = overlayOf(rootfs, image !== undefined, discard, keepWrites);
   const base = defaultConfig({ rootless });
-  const mounts = inOrder(rootfs, base.mounts ?? [], [
+  const usual = [...(base.mounts ?? []), ...volumeMounts(settings, readonly)];
+  const mounts = inOrder(rootfs, usual, [
     ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
     ...tmpfs.map(tmpfsOf),
     ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
@@ -166,7 +206,7 @@ export function scriptBundle(
   const caller = asCaller(rootfs);
   const capabilities = scriptCapabilities(add, drop, rootless);
   const seccomp = seccompOf(profile, capabilities.granted);
-  const identity = userOf(rootfs, user);
+  const identity = userOf(rootfs, user ?? settings.user);
   const devices = device.map((spec) => rare.devices.scriptDeviceOf(spec, rootless));
   const config: Config = {
     ...base,
@@ -175,9 +215,9 @@ export function scriptBundle(
     process: {
       ...base.process,
       terminal: tty,
-      args: [...command],
-      env: scriptEnvironment([...(base.process?.env ?? []), ...caller.env], env),
-      cwd: workdir ?? caller.cwd,
+      args,
+      env: scriptEnvironment([...(base.process?.env ?? []), ...caller.env, ...settings.env], env),
+      cwd: workdir ?? settings.workdir ?? caller.cwd,
       user: identity,
       capabilities: capabilitySets(capabilities, identity.uid),
       // others are the caller's
@@ -185,6 +225,7 @@ export function scriptBundle(
       noNewPrivileges: true,
     },
     mounts: mounts.map((placed) => placed.mount),
+    ...(settings.stopSignal === undefined ? {} : { annotations: { [STOP_SIGNAL]: settings.stopSignal } }),
     linux: {
       ...base.linux,
       ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
@@ -205,5 +246,5 @@ export function scriptBundle(
       hint: "--rootfs with a directory of your own that holds a root file system",
     });
   }
-  return { path: rootfs, rootfs, config, overlayOfHost: rootfs === "/", filter: seccomp?.filter };
+  return { path: rootfs, rootfs, config, overlay, filter: seccomp?.filter };
 }

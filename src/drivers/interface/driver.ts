@@ -32,6 +32,16 @@ export interface ProgramInMemory {
   descriptors: readonly Fd[];
 }
 
+/** A root file system that is only read, under an overlay that takes what is written. */
+export interface OverlayRoot {
+  /** Where it is mounted; absolute. */
+  directory: string;
+  /** What is read; absolute, without links. "/" is the host's root file system. */
+  lower: string;
+  /** A directory that keeps what is written; undefined: a tmpfs does, and what is written ends with the container. */
+  writes: string | undefined;
+}
+
 /** What a driver makes a container from. */
 export interface CreatePlan {
   root: string;
@@ -42,8 +52,8 @@ export interface CreatePlan {
   /** Absolute. */
   bundle: string;
   rootfs: string;
-  /** The directory to mount the host's root on, with a tmpfs over it; that is then the rootfs. */
-  overlay: string | undefined;
+  /** What is in place of the rootfs. */
+  overlay: OverlayRoot | undefined;
   state: State;
   cgroupManager: CgroupManager;
   consoleSocket: Fd | undefined;

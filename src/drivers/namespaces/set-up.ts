@@ -28,7 +28,7 @@ import type { Config, Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
 import { hasNamespace } from "../../oci/namespaces";
 import type { State } from "../../oci/state";
-import type { ProgramInMemory } from "../interface/driver";
+import type { OverlayRoot, ProgramInMemory } from "../interface/driver";
 import { withMappedGroups } from "./birth/additional-groups";
 import { type BirthPlan, bear } from "./birth/birth";
 import type { BornProcess } from "./birth/born-process";
@@ -79,8 +79,8 @@ export interface SetUpOptions {
   /** Absolute. */
   bundle: string;
   rootfs: string;
-  /** A directory where the host's root is mounted with a tmpfs over it; it is then the rootfs. */
-  overlay: string | undefined;
+  /** What is in place of the rootfs. */
+  overlay: OverlayRoot | undefined;
   /** Where the host keeps what belongs to the container. */
   directory: string;
   noPivot: boolean;
@@ -276,7 +276,7 @@ export class SetUp implements Disposable {
         runHooks("createContainer", config.hooks, {
           state: { ...state, pid: syscall("getpid") },
           // as with runc: their paths in the container's file system are relative ones
-          cwd: overlay ?? rootfs,
+          cwd: overlay?.directory ?? rootfs,
           inside: { environment: [] },
         }),
       );
@@ -430,11 +430,11 @@ export class SetUp implements Disposable {
       mountNamespace.close();
     }
     if (overlay !== undefined) {
-      during("the host's files under a tmpfs", () => rare.overlayRoot.mountOverlayOfHost(overlay));
+      during(underOverlay(overlay), () => rare.overlayRoot.mountOverlayRoot(overlay));
     }
     return prepareRootfs({
       config,
-      rootfs: overlay ?? rootfs,
+      rootfs: overlay?.directory ?? rootfs,
       bundle,
       cgroup,
       pidNamespace:
@@ -453,6 +453,11 @@ export class SetUp implements Disposable {
     this.process[Symbol.dispose]();
     this.#closeOwn();
   }
+}
+
+function underOverlay({ lower, writes }: OverlayRoot): string {
+  if (lower === "/") return "the host's files under a tmpfs";
+  return `${lower} under ${writes === undefined ? "a tmpfs" : `${writes}/upper`}`;
 }
 
 /** Processes of a joined pid namespace may have CAP_SYS_PTRACE, and could take the descriptors while this one waits. */

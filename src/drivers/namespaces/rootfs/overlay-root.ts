@@ -1,3 +1,4 @@
+import { HakoError } from "../../../base/errors";
 import { O } from "../../../linux/call/constants";
 import { changeMode, changeOwner, hasErrno, makeDirectories, statusAt } from "../../../linux/file/file";
 import { openAt } from "../../../linux/file/path";
@@ -5,32 +6,34 @@ import { isAtOrBelow } from "../../../linux/file/path-text";
 import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import { mountOnto } from "../../../linux/mount/mount-flags";
-import { type MountEntry, readMountinfo } from "../../../linux/mount/mountinfo";
+import { readMountinfo } from "../../../linux/mount/mountinfo";
+import { inUserNamespace } from "../../../linux/process/rootless";
 import { logWarning } from "../../../output/log";
+import type { OverlayRoot } from "../../interface/driver";
 
 /** Kernel file systems that config.json mounts anew; the host's would tell about the host. */
 const NOT_SHOWN = ["/proc", "/sys", "/dev"];
 
 /**
- * The host's root file system at `directory`, to read; what is written goes to a tmpfs and ends with this mount
- * namespace. Every mount of the host gets an overlay of its own, since overlayfs shows no mounts below its lower
- * directory; where it can't have one (a single file, a file system that overlayfs refuses) it is bound read-only.
+ * Mounts a root file system that is only read, under an overlay that takes what is written. Every mount at or below what is read gets an overlay of its own, since overlayfs shows no mounts below its lower directory;
+ * where it can't have one (a single file, a file system that overlayfs refuses) it is bound read-only.
  */
-export function mountOverlayOfHost(directory: string): void {
+export function mountOverlayRoot({ directory, lower, writes }: OverlayRoot): void {
   setMountAttributes("/", { propagation: "slave", recursive: true });
   const scratch = `${directory}.scratch`;
   makeDirectories(scratch, 0o700);
   using tmpfs = newFilesystem({ type: "tmpfs", source: "tmpfs", options: ["mode=700"] });
-  const mounts = shownMounts(directory);
+  const sources = [lower, ...shownMounts(lower, directory)];
   attachTree(tmpfs, scratch);
-  mounts.forEach((mount, index) => {
-    const target = mount.mountpoint === "/" ? directory : directory + mount.mountpoint;
-    const source = mount.mountpoint;
+  sources.forEach((source, index) => {
+    const target = source === lower ? directory : directory + source.slice(lower === "/" ? 0 : lower.length);
+    const layers = source === lower && writes !== undefined ? writes : `${scratch}/${index}`;
     try {
-      if (statusAt(source)?.type === "directory" && overlay(source, target, `${scratch}/${index}`)) return;
+      if (statusAt(source)?.type === "directory" && overlay(source, target, layers)) return;
+      if (source === lower && lower !== "/") throw refused(lower, writes);
       bindReadOnly(source, target);
     } catch (error) {
-      if (source === "/") throw error;
+      if (source === lower) throw error;
       if (!hasErrno(error, "ENOENT", "EACCES", "EINVAL", "EPERM", "ENOTDIR", "ESTALE")) throw error;
       // unmounted since the list was read, or below another mount
       if (statusAt(source) === undefined) return;
@@ -40,29 +43,45 @@ export function mountOverlayOfHost(directory: string): void {
   // The scratch area itself is out of the container's sight: pivot_root leaves it behind.
 }
 
-/** The mounts that a path leads to, parents first: of several on one place the last. */
-function shownMounts(directory: string): MountEntry[] {
-  const byPlace = new Map<string, MountEntry>();
-  for (const mount of readMountinfo()) {
-    const place = mount.mountpoint;
-    const hidden = [...NOT_SHOWN, directory].some((top) => isAtOrBelow(place, top));
-    if (hidden) continue;
-    // a later mount on a directory covers what was mounted below it before
-    for (const known of byPlace.keys()) if (isAtOrBelow(known, place)) byPlace.delete(known);
-    byPlace.set(place, mount);
-  }
-  return [...byPlace.values()];
+/** Not shown read-only instead: the program was promised that it can write. */
+function refused(lower: string, writes: string | undefined): HakoError {
+  return new HakoError({
+    code: "unsupported",
+    message: `the kernel lays no overlay over ${lower}${writes === undefined ? "" : ` that keeps writes in ${writes}`}`,
+    hint: "both have to be on file systems that overlayfs takes; the one that keeps writes can't be an overlay or of a network",
+  });
 }
 
-function overlay(lower: string, target: string, scratch: string): boolean {
-  for (const name of ["upper", "work"]) makeDirectories(`${scratch}/${name}`, 0o755);
-  copyMode(lower, `${scratch}/upper`);
+/** The places below `lower` of the mounts that a path leads to, parents first. */
+function shownMounts(lower: string, directory: string): string[] {
+  const hidden = lower === "/" ? [...NOT_SHOWN, directory] : [directory];
+  const places = new Set<string>();
+  for (const { mountpoint: place } of readMountinfo()) {
+    if (place === lower || !isAtOrBelow(place, lower)) continue;
+    if (hidden.some((top) => isAtOrBelow(place, top))) continue;
+    // a later mount on a directory covers what was mounted below it before
+    for (const known of places) if (isAtOrBelow(known, place)) places.delete(known);
+    places.add(place);
+  }
+  return [...places];
+}
+
+function overlay(lower: string, target: string, layers: string): boolean {
+  const isNew = statusAt(`${layers}/upper`) === undefined;
+  for (const name of ["upper", "work"]) makeDirectories(`${layers}/${name}`, 0o755);
+  if (isNew) copyMode(lower, `${layers}/upper`);
   try {
     using place = openAt(undefined, target, O.PATH | O.DIRECTORY);
     mountOnto(place, {
       type: "overlay",
       source: "overlay",
-      options: [`lowerdir=${escaped(lower)}`, `upperdir=${scratch}/upper`, `workdir=${scratch}/work`],
+      options: [
+        `lowerdir=${escaped(lower)}`,
+        `upperdir=${escaped(`${layers}/upper`)}`,
+        `workdir=${escaped(`${layers}/work`)}`,
+        // trusted.* attributes are for the initial user namespace's root alone (Linux 5.11)
+        ...(inUserNamespace() ? ["userxattr"] : []),
+      ],
     });
     return true;
   } catch (error) {

@@ -1,0 +1,538 @@
+// `hako run --rootfs IMAGE`: archives and layouts are unpacked once, and lie under an overlay.
+import { describe, expect } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { busyboxEntries, dockerArchive, type Entry, layoutFiles, tarOf, writeFiles } from "./image-archives";
+import {
+  Box,
+  busyboxRootfs,
+  e2e,
+  execute,
+  executeLater,
+  HAKO,
+  needsHako,
+  needsProgram,
+  type Result,
+} from "./support";
+
+const BASE = tarOf(busyboxEntries());
+
+/** A box with a cache of its own. */
+class Images extends Box {
+  readonly cache = this.path("cache");
+  readonly env = { PATH: process.env.PATH ?? "", XDG_CACHE_HOME: this.cache };
+
+  run2(image: string, ...words: string[]): Result {
+    return this.call("run", "--rootfs", image, ...words);
+  }
+
+  call(...words: string[]): Result {
+    return this.hakoWith({ env: this.env, cwd: this.dir }, ...words);
+  }
+
+  write(name: string, bytes: Uint8Array): string {
+    writeFileSync(this.path(name), bytes);
+    return this.path(name);
+  }
+
+  images(): string[] {
+    const directory = `${this.cache}/hako/images`;
+    return existsSync(directory)
+      ? readdirSync(directory).filter((name) => !name.endsWith(".lock") && name !== "sources")
+      : [];
+  }
+}
+
+const IMAGE = { layers: [BASE], config: { Cmd: ["echo", "from CMD"] } };
+
+describe("run --rootfs IMAGE", () => {
+  for (const [name, bytes] of [
+    ["plain.tar", BASE],
+    ["plain.tar.gz", gzipSync(BASE)],
+    ["plain.tar.zst", zstdCompressSync(BASE)],
+    ["saved.tar", dockerArchive(IMAGE)],
+    ["saved.tar.gz", gzipSync(dockerArchive(IMAGE))],
+  ] as const) {
+    e2e(`${name}: runs, writes are thrown away, and it is unpacked once`, () => {
+      using box = new Images();
+      const file = box.write(name, bytes);
+      for (let time = 0; time < 2; time++)
+        expect(
+          box.run2(file, "--", "sh", "-c", "ls /written; touch /written /bin/other; ls /written"),
+        ).toEqual({
+          status: 0,
+          signal: null,
+          stdout: "/written\n",
+          stderr: "ls: /written: No such file or directory\n",
+        });
+      expect(box.images()).toHaveLength(1);
+    }, [needsHako]);
+  }
+
+  e2e("oci:DIR and oci:DIR:TAG, an oci-archive, and which of several images", () => {
+    using box = new Images();
+    const other = { layers: [BASE], config: { Cmd: ["echo", "the other"] } };
+    const files = layoutFiles({ first: IMAGE, other });
+    writeFiles(box.path("layout"), files);
+    writeFiles(box.path("single"), layoutFiles({ some: IMAGE }));
+    const archive = tarOf(Object.entries(files).map(([name, data]) => ({ name, data })));
+    box.write("archive.tar", archive);
+    expect(box.run2("oci:layout:other").stdout).toBe("the other\n");
+    expect(box.run2("oci:layout:first").stdout).toBe("from CMD\n");
+    expect(box.run2("oci:single").stdout).toBe("from CMD\n");
+    expect(box.run2("oci-archive:archive.tar:other").stdout).toBe("the other\n");
+    const several = box.run2("oci:layout");
+    expect(several.status).not.toBe(0);
+    expect(several.stderr).toContain("has 2 images: first, other");
+    expect(box.run2("oci:layout:third").stderr).toContain('has no image "third" (it has first, other)');
+    // the same image is one in the cache, wherever it came from
+    expect(box.images()).toHaveLength(2);
+  }, [needsHako]);
+
+  e2e("a directory with an image layout is named by oci:", () => {
+    using box = new Images();
+    writeFiles(box.path("layout"), layoutFiles({ some: IMAGE }));
+    const result = box.run2("layout", "--", "true");
+    expect(result.stderr).toContain("oci:");
+    expect(readdirSync(box.path("layout")).sort()).toEqual(["blobs", "index.json", "oci-layout"]);
+  }, [needsHako]);
+
+  e2e("ENV, WORKDIR, USER, ENTRYPOINT, CMD and STOPSIGNAL hold, and flags change them", () => {
+    using box = new Images();
+    const config = {
+      Env: ["PATH=/bin", "COLOUR=blue", "SHAPE=round"],
+      Entrypoint: ["sh", "-c", 'echo "$COLOUR $SHAPE $(pwd) $(id -un) $*"', "name"],
+      Cmd: ["from", "cmd"],
+      WorkingDir: "/srv/deep",
+      User: "app",
+      StopSignal: "SIGUSR1",
+      Volumes: { "/data/volume": {} },
+    };
+    const image = box.write("image.tar", dockerArchive({ layers: [BASE], config }));
+    expect(box.run2(image).stdout).toBe("blue round /srv/deep app from cmd\n");
+    const id = box.id();
+    expect(box.run2(image, "-e", "SHAPE=flat", "--user", "0", "-w", "/etc", id, "--", "given").stdout).toBe(
+      "blue flat /etc root given\n",
+    );
+    const volume = box.run2(image, "--entrypoint", "ls", "--", "-d", "/data/volume");
+    expect(volume).toMatchObject({ status: 0, stdout: "/data/volume\n" });
+    expect(box.run2(image, "--entrypoint", "").stderr).toContain("missing COMMAND");
+    const writable = "touch /data/volume/x && echo volume; touch /y 2>/dev/null || echo read-only";
+    expect(
+      box.run2(image, "--read-only", "--user", "0", "--entrypoint", "sh", "--", "-c", writable).stdout,
+    ).toBe("volume\nread-only\n");
+    const waiting = box.id();
+    const trap = "trap 'exit 7' USR1; echo ready; while :; do sleep 0.1; done";
+    expect(box.run2(image, "-d", "--entrypoint", "sh", waiting, "--", "-c", trap).status).toBe(0);
+    expect(box.ok("state", waiting).stdout).toContain("SIGUSR1");
+    box.ok("delete", "--force", waiting);
+  }, [needsHako]);
+
+  e2e("--keep-writes keeps them, of an image and of a directory; --discard throws a directory's away", () => {
+    using box = new Images();
+    const image = box.write("image.tar", dockerArchive(IMAGE));
+    busyboxRootfs(box.path("root"));
+    const before = readdirSync(box.path("root"));
+    for (const rootfs of [image, "root"]) {
+      const kept = rootfs === "root" ? "kept-root" : "kept";
+      expect(
+        box.run2(rootfs, "--keep-writes", kept, "--", "sh", "-c", "echo x > /mark; rm /etc/group").status,
+      ).toBe(0);
+      expect(box.run2(rootfs, "--keep-writes", kept, "--", "sh", "-c", "cat /mark; ls /etc").stdout).toBe(
+        "x\npasswd\n",
+      );
+      expect(readFileSync(box.path(`${kept}/upper/mark`), "utf8")).toBe("x\n");
+    }
+    expect(box.run2("root", "--discard", "--", "sh", "-c", "echo y > /mark; cat /mark").stdout).toBe("y\n");
+    expect(box.run2(image, "--", "ls", "/mark").status).not.toBe(0);
+    expect(readdirSync(box.path("root"))).toEqual(before);
+    const inside = box.run2("root", "--keep-writes", "root/tmp", "--", "true");
+    expect(inside).toMatchObject({ status: 2 });
+    expect(box.run2("root", "--discard", "--keep-writes", "kept", "--", "true").status).toBe(2);
+    expect(box.run2("root", "--entrypoint", "sh", "--", "true").status).toBe(2);
+  }, [needsHako]);
+
+  e2e("a mount below a directory is seen, and what is written to it is thrown away, too", () => {
+    using box = new Images();
+    busyboxRootfs(box.path("root"));
+    const line = `mount -t tmpfs tmpfs ${box.path("root/tmp")} && echo seen > ${box.path("root/tmp/file")} &&
+      "$@" --root ${box.root} run --rootfs ${box.path("root")} --discard -- sh -c 'cat /tmp/file; echo x > /tmp/file' &&
+      cat ${box.path("root/tmp/file")}`;
+    const result = execute("unshare", ["--mount", "sh", "-c", line, "sh", HAKO], { env: box.env });
+    expect(result).toMatchObject({ status: 0, stdout: "seen\nseen\n", stderr: "" });
+  }, [needsHako, needsProgram("unshare")]);
+
+  e2e("layers: whiteouts, opaque directories, replaced files and links, hard links, owners, modes, times", () => {
+    using box = new Images();
+    const first = tarOf([
+      ...busyboxEntries(),
+      { name: "a/gone", data: "1" },
+      { name: "a/stays", data: "2" },
+      { name: "opaque/old", data: "3" },
+      { name: "opaque/deep/old", data: "3" },
+      { name: "file-then-directory", data: "4" },
+      { name: "link", type: "SymbolicLink", link: "/etc/passwd" },
+      { name: "usr/lib/", type: "Directory" },
+      { name: "lib", type: "SymbolicLink", link: "usr/lib" },
+    ]);
+    const second = tarOf([
+      { name: "a/.wh.gone" },
+      { name: "opaque/new", data: "5" },
+      { name: "opaque/deep/new", data: "5" },
+      { name: "opaque/.wh..wh..opq" },
+      { name: "file-then-directory/", type: "Directory", mode: 0o1777 },
+      { name: "link", data: "a file now" },
+      { name: "lib/through-link", data: "6", mode: 0o4751, uid: 12, gid: 34, mtime: 1_000_000_000 },
+      { name: "hard", type: "Link", link: "lib/through-link" },
+      { name: ".wh..wh.plnk/1.2", data: "aufs" },
+      { name: "old/", type: "Directory", mtime: 1_100_000_000 },
+      { name: "old/file", data: "" },
+    ]);
+    const image = box.write("image.tar", dockerArchive({ layers: [first, second] }));
+    const script = `find /a /opaque; cat /link; echo; cat /etc/passwd; stat -c '%a %u %g %Y %h' /usr/lib/through-link
+      stat -c '%a' /file-then-directory; stat -c '%Y' /old; cat /hard; ls -a /`;
+    const { stdout } = box.run2(image, "--", "sh", "-c", script);
+    const lines = stdout.split("\n");
+    expect(lines.slice(0, 6).sort()).toEqual([
+      "/a",
+      "/a/stays",
+      "/opaque",
+      "/opaque/deep",
+      "/opaque/deep/new",
+      "/opaque/new",
+    ]);
+    expect(lines.slice(6)).toEqual(
+      expect.arrayContaining([
+        "a file now",
+        "root:x:0:0::/root:/bin/sh",
+        "4751 12 34 1000000000 2",
+        "1777",
+        "1100000000",
+      ]),
+    );
+    expect(stdout).not.toContain(".wh.");
+    expect(stdout).toContain("\n6");
+  }, [needsHako]);
+
+  e2e("extended attributes, sparse files, names of any bytes, long names", () => {
+    using box = new Images();
+    const long = `long/${"x".repeat(200)}/${"y".repeat(200)}`;
+    const map = Buffer.alloc(512);
+    map.write("2\n0\n3\n1048576\n3\n");
+    const capability = new Uint8Array([1, 0, 0, 2, 0x80, 0x24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    const plain = box.write(
+      "plain.tar",
+      tarOf([
+        ...busyboxEntries(),
+        { name: long, data: "long" },
+        { name: "two\nlines", data: "n", pax: { path: "two\nlines" } },
+        { name: "bytes", data: "b", pax: { path: new Uint8Array([0xff, 0x41]) } },
+        {
+          name: "able",
+          data: "c",
+          pax: { "SCHILY.xattr.security.capability": capability, "SCHILY.xattr.user.a": "b=c\nd" },
+        },
+        {
+          name: "marked",
+          data: "c",
+          pax: { "SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.user.overlay.whiteout": "y" },
+        },
+        {
+          name: "GNUSparseFile.0/sparse",
+          data: Buffer.concat([map, Buffer.from("onetwo")]),
+          pax: {
+            "GNU.sparse.major": "1",
+            "GNU.sparse.minor": "0",
+            "GNU.sparse.name": "sparse",
+            "GNU.sparse.realsize": "2097152",
+          },
+        },
+      ]),
+    );
+    const listed = box.run2(
+      plain,
+      "--",
+      "sh",
+      "-c",
+      `cat /${long}; cat '/two\nlines'; cat /?A; stat -c '%s' /sparse`,
+    );
+    expect(listed).toMatchObject({ status: 0, stdout: "longnb2097152\n" });
+    const rootfs = `${box.cache}/hako/images/${box.images()[0]}/rootfs`;
+    const sparse = readFileSync(`${rootfs}/sparse`);
+    expect([sparse.toString("latin1", 0, 3), sparse.toString("latin1", 1048576, 1048579)]).toEqual([
+      "one",
+      "two",
+    ]);
+    expect(statSync(`${rootfs}/sparse`).blocks).toBeLessThan(64);
+    const attributes = execute("python3", [
+      "-c",
+      "import os,sys; r=sys.argv[1]; print(os.getxattr(r+'/able','security.capability')[:6].hex(), os.getxattr(r+'/able','user.a'), os.listxattr(r+'/marked'))",
+      rootfs,
+    ]);
+    expect(attributes.stdout).toBe("010000028024 b'b=c\\nd' []\n");
+  }, [needsHako, needsProgram("python3")]);
+
+  e2e("an archive that has changed is unpacked again", () => {
+    using box = new Images();
+    const file = box.write("plain.tar", tarOf([...busyboxEntries(), { name: "version", data: "1" }]));
+    utimesSync(file, 1, 1);
+    expect(box.run2(file, "--", "cat", "/version").stdout).toBe("1");
+    box.write("plain.tar", tarOf([...busyboxEntries(), { name: "version", data: "2" }]));
+    utimesSync(file, 1, 1);
+    expect(box.run2(file, "--", "cat", "/version").stdout).toBe("2");
+  }, [needsHako]);
+
+  e2e("several at once unpack once; a killed one leaves nothing half", async () => {
+    using box = new Images();
+    const large = { name: "large", data: Buffer.alloc(64 << 20, "x") };
+    const file = box.write("plain.tar.gz", gzipSync(tarOf([...busyboxEntries(), large]), { level: 1 }));
+    const words = ["--root", box.root, "run", "--rootfs", file, "--", "stat", "-c", "%s", "/large"];
+    const killed = await executeLater(HAKO, words, 150, box.env);
+    expect(killed.signal).toBe("SIGKILL");
+    const all = await Promise.all([1, 2, 3].map(() => executeLater(HAKO, words, undefined, box.env)));
+    for (const result of all)
+      expect(result).toMatchObject({ status: 0, stdout: `${64 << 20}\n`, stderr: "" });
+    expect(box.images()).toHaveLength(1);
+  }, [needsHako]);
+});
+
+/** What must not be made or changed. */
+interface Outside {
+  box: Images;
+  secret: string;
+}
+
+const HOSTILE: Readonly<Record<string, (outside: Outside) => { bytes: Uint8Array; says?: RegExp }>> = {
+  "a name with ..": () => ({
+    bytes: tarOf([{ name: "../../../../../../../../tmp/hako-escaped", data: "x" }]),
+    says: /\.\./,
+  }),
+  "an absolute name": ({ secret }) => ({
+    bytes: tarOf([...busyboxEntries(), { name: secret, data: "changed" }]),
+  }),
+  "a symbolic link out of the root, and a file through it": ({ secret }) => ({
+    bytes: tarOf([
+      ...busyboxEntries(),
+      { name: "out", type: "SymbolicLink", link: secret.replace(/\/[^/]*$/, "") },
+      { name: "out/secret", data: "changed" },
+    ]),
+  }),
+  "a symbolic link up, and a file through it": ({ secret }) => ({
+    bytes: tarOf([
+      ...busyboxEntries(),
+      {
+        name: "out",
+        type: "SymbolicLink",
+        link: `../../../../../../../../..${secret.replace(/\/[^/]*$/, "")}`,
+      },
+      { name: "out/secret", data: "changed" },
+    ]),
+  }),
+  "a symbolic link to a file, and the file": ({ secret }) => ({
+    bytes: tarOf([
+      ...busyboxEntries(),
+      { name: "out", type: "SymbolicLink", link: secret },
+      { name: "out", data: "changed" },
+    ]),
+  }),
+  "a hard link out of the root": ({ secret }) => ({
+    bytes: tarOf([{ name: "hard", type: "Link", link: secret }]),
+    says: /link's target/,
+  }),
+  "a hard link with ..": ({ secret }) => ({
+    bytes: tarOf([{ name: "hard", type: "Link", link: `../../../../../../../..${secret}` }]),
+    says: /\.\./,
+  }),
+  "a hard link through a symbolic link": ({ secret }) => ({
+    bytes: tarOf([
+      { name: "out", type: "SymbolicLink", link: secret },
+      { name: "hard", type: "Link", link: "out" },
+      { name: "hard", data: "changed" },
+      ...busyboxEntries(),
+    ]),
+  }),
+  "a whiteout of ..": () => ({
+    bytes: dockerArchive({ layers: [BASE, tarOf([{ name: "a/.wh..." }])] }),
+    says: /whiteout|sh/,
+  }),
+  "a whiteout through a link": ({ secret }) => ({
+    bytes: dockerArchive({
+      layers: [
+        tarOf([
+          ...busyboxEntries(),
+          { name: "out", type: "SymbolicLink", link: secret.replace(/\/[^/]*$/, "") },
+        ]),
+        tarOf([{ name: "out/.wh.secret" }, { name: "out/.wh..wh..opq" }]),
+      ],
+    }),
+  }),
+  "an entry below a file": () => ({
+    bytes: tarOf([
+      { name: "file", data: "x" },
+      { name: "file/below", data: "x" },
+    ]),
+    says: /below/,
+  }),
+  "cut off in a header": () => ({ bytes: BASE.subarray(0, 700), says: /cut off/ }),
+  "cut off in a file": () => ({ bytes: BASE.subarray(0, 100_000), says: /cut off/ }),
+  "cut off in gzip": () => ({ bytes: gzipSync(BASE).subarray(0, 100_000), says: /gzip/ }),
+  "no archive at all": () => ({
+    bytes: Buffer.from("#!/bin/sh\necho hello\n".repeat(100)),
+    says: /not a tar archive/,
+  }),
+  "an empty file": () => ({ bytes: new Uint8Array(), says: /empty/ }),
+  "a size beyond all": () => ({
+    bytes: tarOf([{ name: "large", data: "x", pax: { size: "99999999999999999999" } }]),
+    says: /size/,
+  }),
+  "a size that is not there": () => ({
+    bytes: tarOf([{ name: "large", data: "x", size: 1 << 30 }]),
+    says: /cut off/,
+  }),
+  "a pax header that says another length": () => ({
+    bytes: tarOf([
+      { name: "x", type: "ExtendedHeader", data: "999 path=a\n" },
+      { name: "y", data: "" },
+    ]),
+    says: /pax header/,
+  }),
+  "a header of a gigabyte": () => ({
+    bytes: tarOf([{ name: "x", type: "ExtendedHeader", size: 1 << 30 }]),
+    says: /header of/,
+  }),
+  "a name with NUL": () => ({
+    bytes: tarOf([{ name: "x", data: "", pax: { path: "a\0b" } }]),
+    says: /not a name/,
+  }),
+  "a name that is too long": () => ({
+    bytes: tarOf([{ name: "x", data: "", pax: { path: `${"d/".repeat(1990)}x` } }]),
+    says: /path of more than|too long/,
+  }),
+  "a layer with another digest": () => {
+    const archive = dockerArchive({ layers: [BASE] });
+    const at = archive.indexOf("root:x:0:0");
+    archive.write("toor", at);
+    return { bytes: archive, says: /digest is sha256:/ };
+  },
+  "a configuration with another digest": () => {
+    const archive = dockerArchive({ layers: [BASE] });
+    archive.write("LINUX", archive.indexOf('"linux"') + 1);
+    return { bytes: archive, says: /digest is sha256:/ };
+  },
+  "a layer that is missing": () => ({
+    bytes: tarOf([
+      { name: "manifest.json", data: JSON.stringify([{ Config: `${"0".repeat(64)}.json`, Layers: [] }]) },
+    ]),
+    says: /missing/,
+  }),
+};
+
+describe("hostile archives", () => {
+  for (const [name, make] of Object.entries(HOSTILE)) {
+    e2e(`${name}: nothing outside, one line`, () => {
+      using box = new Images();
+      mkdirSync(box.path("outside"));
+      const secret = box.path("outside/secret");
+      writeFileSync(secret, "secret");
+      const { bytes, says } = make({ box, secret });
+      const file = box.write("image.tar", bytes);
+      const result = box.run2(file, "--", "sh", "-c", "true");
+      expect(readFileSync(secret, "utf8")).toBe("secret");
+      expect(statSync(secret).nlink).toBe(1);
+      expect(readdirSync(box.path("outside"))).toEqual(["secret"]);
+      expect(existsSync("/tmp/hako-escaped")).toBe(false);
+      if (says === undefined) expect(result).toMatchObject({ status: 0, stderr: "" });
+      else {
+        expect(result.status).not.toBe(0);
+        expect(result.stderr).toMatch(says);
+        expect(result.stderr.trimEnd().split("\n")).toHaveLength(1);
+        expect(box.images()).toEqual([]);
+      }
+    }, [needsHako]);
+  }
+
+  e2e("devices are not made, duplicated entries are the last one's", () => {
+    using box = new Images();
+    const file = box.write(
+      "image.tar",
+      tarOf([
+        ...busyboxEntries(),
+        { name: "disk", type: "BlockDevice" },
+        { name: "dev/mem", type: "CharacterDevice" },
+        { name: "twice", data: "first" },
+        { name: "twice", data: "second" },
+        { name: "hard", type: "Link", link: "twice" },
+        { name: "hard", data: "third" },
+        { name: "bin/", type: "Directory", mode: 0o755 },
+      ]),
+    );
+    const result = box.run2(file, "--", "sh", "-c", "cat /twice /hard; ls /disk");
+    expect(result.stdout).toBe("secondthird");
+    expect(result.stderr).toContain("1 device nodes are left out");
+    expect(result.stderr).toContain("ls: /disk: No such file");
+  }, [needsHako]);
+
+  e2e("a bomb ends before the file system is full", () => {
+    using box = new Images();
+    const bomb = gzipSync(tarOf([...busyboxEntries(), { name: "zeros", data: Buffer.alloc(256 << 20) }]));
+    const file = box.write("bomb.tar.gz", bomb);
+    expect(bomb.length).toBeLessThan(2 << 20);
+    mkdirSync(box.cache);
+    const line = `mount -t tmpfs -o size=48M tmpfs ${box.cache} && "$@"; status=$?; find ${box.cache} -type f -size +0; exit $status`;
+    const words = [
+      "--mount",
+      "sh",
+      "-c",
+      line,
+      "sh",
+      HAKO,
+      "--root",
+      box.root,
+      "run",
+      "--rootfs",
+      file,
+      "--",
+      "true",
+    ];
+    const result = execute("unshare", words, { env: box.env });
+    expect(result.status).not.toBe(0);
+    expect(result.stderr).toMatch(/^hako: --rootfs .*no space left.*\n$/);
+    expect(result.stdout).toBe("");
+  }, [needsHako, needsProgram("unshare")]);
+
+  e2e("a layout whose blobs are links or no files", () => {
+    using box = new Images();
+    const files = layoutFiles({ some: IMAGE });
+    const config = Object.entries(files).find(([, bytes]) => bytes.includes("diff_ids"))?.[0] ?? "";
+    writeFiles(box.path("layout"), files);
+    writeFiles(box.path("elsewhere"), { blob: files[config] ?? new Uint8Array() });
+    execute("rm", [box.path(`layout/${config}`)]);
+    symlinkSync(box.path("elsewhere/blob"), box.path(`layout/${config}`));
+    expect(box.run2("oci:layout").stderr).toContain("is missing");
+    execute("rm", [box.path(`layout/${config}`)]);
+    execute("mkfifo", [box.path(`layout/${config}`)]);
+    expect(box.run2("oci:layout").stderr).toContain("is not a file");
+    execute("rm", [box.path(`layout/${config}`)]);
+    writeFiles(box.path("layout"), { [config]: Buffer.from("{}") });
+    expect(box.run2("oci:layout").stderr).toMatch(/has 2 bytes, not \d+/);
+  }, [needsHako]);
+
+  e2e("a hundred thousand entries", () => {
+    using box = new Images();
+    const entries: Entry[] = Array.from({ length: 100_000 }, (_, index) => ({
+      name: `d${index % 100}/f${index}`,
+    }));
+    const file = box.write("many.tar.gz", gzipSync(tarOf([...busyboxEntries(), ...entries]), { level: 1 }));
+    const result = box.run2(file, "--", "sh", "-c", "set -- /d7/*; echo $#");
+    expect(result).toMatchObject({ status: 0, stdout: "1000\n", stderr: "" });
+  }, [needsHako]);
+});
