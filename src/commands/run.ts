@@ -53,6 +53,11 @@ const RUN_FLAGS = {
     valueHint: "TIME",
     description: "kill the container after this time, as 30 (seconds) or 1m30s; the exit status is then 124",
   },
+  "die-with-parent": {
+    type: "boolean",
+    description:
+      "kill the container when this command ends, by SIGKILL too, or the process that has started it",
+  },
   ...SCRIPT_FLAGS,
   interactive: INTERACTIVE,
   rm: REMOVED_AT_END,
@@ -83,10 +88,8 @@ export default defineCommand({
     if (rootfs === undefined) {
       refuseScriptFlags(args, rest);
       if (args.rm !== undefined)
-        throw HakoError.usage(
-          "--rm needs --rootfs",
-          "hako run deletes a bundle's container at its end: leave it out",
-        );
+        throw HakoError.usage("--rm needs --rootfs", "leave it out: without --keep the container is deleted");
+      if (args["die-with-parent"]) throw HakoError.usage("--die-with-parent needs --rootfs");
       return await runBundle(args, watching, globals);
     }
     refuseBundleFlags(args);
@@ -153,6 +156,7 @@ function watchOptions(args: RunValues) {
     keep: args.keep,
     subreaper: !args["no-subreaper"],
     timeLimit: timeLimitOf(args.timeout, args.detach),
+    diesWithMaker: diesWithMaker(args),
   };
 }
 
@@ -181,6 +185,14 @@ function idOf(
     );
   }
   return container ?? name ?? freeId(root);
+}
+
+function diesWithMaker({
+  "die-with-parent": dies,
+  detach,
+}: Pick<RunValues, "die-with-parent" | "detach">): boolean {
+  if (dies && detach) throw HakoError.usage("--die-with-parent and --detach: this command ends at once");
+  return dies;
 }
 
 function timeLimitOf(text: string | undefined, detach: boolean): number | undefined {

@@ -42,6 +42,8 @@ export interface CreateOptions extends PidReceivers {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
+  /** The container ends with this process. */
+  diesWithMaker?: boolean | undefined;
   /** The caller's $NOTIFY_SOCKET, which wants to know when the program is ready. */
   notifySocket: string | undefined;
 }

@@ -28,6 +28,9 @@ const rare = {
   get start() {
     return require("../start") as typeof import("../start");
   },
+  get parentWatch() {
+    return require("./parent-watch") as typeof import("./parent-watch");
+  },
   get kill() {
     return require("../kill") as typeof import("../kill");
   },
@@ -43,6 +46,8 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   signalsEnd: boolean;
   /** Milliseconds after which the container is killed. */
   timeLimit: number | undefined;
+  /** The container is killed when this process ends, or the one that has started it. */
+  diesWithMaker: boolean;
 }
 
 /** As timeout(1). */
@@ -100,20 +105,27 @@ function hasProcess(record: ContainerRecord): record is ContainerRecord & { init
 }
 
 /** Whether this process is not needed while the program runs. */
-function leavesTheProgram({ detach, timeLimit, signalsEnd, notifySocket }: RunOptions): boolean {
-  return !detach && timeLimit === undefined && !signalsEnd && notifySocket === undefined && !isDebugging();
+function leavesTheProgram({
+  detach,
+  timeLimit,
+  diesWithMaker,
+  signalsEnd,
+  notifySocket,
+}: RunOptions): boolean {
+  const watched = timeLimit !== undefined || diesWithMaker || signalsEnd || notifySocket !== undefined;
+  return !detach && !watched && !isDebugging();
 }
 
 /** Waits for the program's end, or until its time is over. */
 async function watch(
-  { root, id, timeLimit }: RunOptions,
+  { root, id, timeLimit, diesWithMaker }: RunOptions,
   init: ProcessRecord,
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
 ): Promise<number> {
-  using limit = new TimeLimit(timeLimit, () => {
-    rare.kill.killContainer({ root, id, signal: SIG.KILL, all: true });
-  });
+  const kill = () => rare.kill.killContainer({ root, id, signal: SIG.KILL, all: true });
+  using limit = new TimeLimit(timeLimit, kill);
+  using _ = diesWithMaker ? new rare.parentWatch.ParentWatch(kill) : undefined;
   const status = await rare.foreground.waitForProgram(init, master, forward);
   return limit.over ? TIMED_OUT : status;
 }

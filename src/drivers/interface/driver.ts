@@ -62,6 +62,8 @@ export interface CreatePlan {
   preserveFds: number;
   /** The container need not wait for `start`. */
   mayRun: boolean;
+  /** Its first process is killed at the end of this one. */
+  diesWithMaker?: boolean | undefined;
   /** For another driver, whose containers have a process of this driver's on the host that stands for them. */
   program?: ProgramInMemory | undefined;
 }

@@ -86,6 +86,7 @@ export interface SetUpOptions {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
+  diesWithMaker?: boolean | undefined;
   /** A program to execute in place of the one that config.json names. */
   program?: ProgramInMemory | undefined;
   /** The state document for hooks that run in the container. */
@@ -403,7 +404,8 @@ export class SetUp implements Disposable {
   #end(): [RemoteProcess, Process, Program, LastStepsOptions] {
     if (this.#program === undefined) throw new Error("its last steps before it was identified");
     const descriptors = this.#inherited.program?.descriptors ?? [];
-    const options = { preserveFds: this.#options.preserveFds, descriptors };
+    const { preserveFds, diesWithMaker = false } = this.#options;
+    const options = { preserveFds, descriptors, diesWithMaker };
     return [this.process.remote, this.#specified, this.#program, options];
   }
 

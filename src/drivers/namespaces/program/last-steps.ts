@@ -16,6 +16,8 @@ export interface LastStepsOptions {
   preserveFds: number;
   /** Others that the program has, by their numbers. */
   descriptors: readonly Fd[];
+  /** It is killed at the end of the process that has made it. */
+  diesWithMaker: boolean;
 }
 
 export interface StartMeeting {
@@ -43,7 +45,7 @@ export function leaveLastSteps(
     const meeting = meetingSteps(startSocket, connection, remote.range.descriptor);
     const last = programSteps(process, program, connection, listener, options);
     remote.prepare(hooks ? last : [...meeting, ...last]);
-    setParentDeathSignal(0);
+    if (!options.diesWithMaker) setParentDeathSignal(0);
     if (hooks) remote.later(meeting);
     else remote.become();
   });
@@ -62,7 +64,7 @@ export function makeLastSteps(
     const [listener] = filter !== undefined && hasListener(filter) ? freeDescriptors(false) : [0];
     const last = programSteps(process, program, way.number, listener, options);
     // from then on it goes its way, whatever becomes of us
-    remote.prepare([parentDeathStep(0), ...last]);
+    remote.prepare(options.diesWithMaker ? last : [parentDeathStep(0), ...last]);
     remote.become();
   });
 }

@@ -1,0 +1,35 @@
+import { SIG } from "../../linux/call/constants";
+import { processStatus, setParentDeathSignal } from "../../linux/process/process";
+
+/**
+ * Tells when the process that started this one has ended. The kernel's signal comes at the end of the *thread* that did
+ * (PR_SET_PDEATHSIG(2const)): it is one that does nothing by itself, and the parent is looked at then.
+ */
+export class ParentWatch implements Disposable {
+  readonly #parent = parentOfThis();
+  #end: (() => void) | undefined;
+  readonly #look = () => {
+    // a parent outside of this pid namespace has no number
+    if (this.#parent !== 0 && parentOfThis() === this.#parent) return;
+    this.#end?.();
+    this.#end = undefined;
+  };
+
+  /** Calls `end` once. */
+  constructor(end: () => void) {
+    this.#end = end;
+    process.on("SIGURG", this.#look);
+    setParentDeathSignal(SIG.URG);
+    // it may have ended just before
+    if (this.#parent !== 0) this.#look();
+  }
+
+  [Symbol.dispose](): void {
+    setParentDeathSignal(0);
+    process.off("SIGURG", this.#look);
+  }
+}
+
+function parentOfThis(): number {
+  return processStatus(process.pid)?.parent ?? 0;
+}

@@ -1,0 +1,92 @@
+// `hako run --rootfs --die-with-parent`: the container ends with hako, and with the process that has started it.
+import { expect } from "bun:test";
+import { Box, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
+
+const TIME = "86399";
+
+function words(box: Box, id: string, flags: string[] = []): string[] {
+  const command = ["sh", "-c", `sleep ${TIME} & wait`];
+  return [
+    HAKO,
+    "--root",
+    box.root,
+    "run",
+    "--rootfs",
+    "/",
+    "--die-with-parent",
+    ...flags,
+    id,
+    "--",
+    ...command,
+  ];
+}
+
+/** Not there, to begin with. */
+async function running(box: Box, id: string): Promise<void> {
+  await until(`${id} runs`, () => /"running"/.test(box.hako("state", id).stdout));
+}
+
+async function gone(box: Box): Promise<void> {
+  await until("no container is left", () => box.ok("list", "-q").stdout === "");
+}
+
+e2e("with the process that has started it nothing stays", async () => {
+  using box = new Box();
+  for (const flags of [[], ["--tty"], ["--user", "65534"]]) {
+    const id = box.id();
+    const parent = Bun.spawn([
+      "sh",
+      "-c",
+      `"$@" </dev/null >/dev/null & wait`,
+      "sh",
+      ...words(box, id, flags),
+    ]);
+    await running(box, id);
+    parent.kill("SIGKILL");
+    await gone(box);
+  }
+}, [needsHako]);
+
+e2e("with hako's own end, though it comes by SIGKILL, no process stays", async () => {
+  using box = new Box();
+  for (const flags of [[], ["--user", "65534", "--cap-drop", "ALL"], ["--timeout", "1h"]]) {
+    const id = box.id();
+    const hako = Bun.spawn(words(box, id, flags));
+    await running(box, id);
+    hako.kill("SIGKILL");
+    await box.waitFor(id, "stopped");
+    box.ok("delete", id);
+  }
+}, [needsHako]);
+
+e2e("the end of a thread that has started it is not the end of the process", async () => {
+  using box = new Box();
+  const id = box.id();
+  const program = `
+import subprocess, sys, threading
+def start(): subprocess.Popen(sys.argv[1:])
+thread = threading.Thread(target=start)
+thread.start(); thread.join()
+sys.stdin.read()`;
+  const parent = Bun.spawn(["python3", "-c", program, ...words(box, id)], { stdin: "pipe" });
+  await running(box, id);
+  await Bun.sleep(300);
+  expect(box.state(id).status).toBe("running");
+  parent.stdin.end();
+  await parent.exited;
+  await gone(box);
+}, [needsHako, needsProgram("python3")]);
+
+e2e("without it the container outlives both; it is no flag for a container that nothing waits for", async () => {
+  using box = new Box();
+  const id = box.id();
+  const usual = words(box, id).filter((word) => word !== "--die-with-parent");
+  const hako = Bun.spawn(usual);
+  await running(box, id);
+  hako.kill("SIGKILL");
+  await hako.exited;
+  expect(box.state(id).status).toBe("running");
+  box.ok("delete", "--force", id);
+  expect(box.hako("run", "--rootfs", "/", "--die-with-parent", "-d", "--", "true").status).toBe(2);
+  expect(execute(HAKO, ["run", "--die-with-parent", "-b", "/", "x"]).stderr).toContain("needs --rootfs");
+}, [needsHako]);
