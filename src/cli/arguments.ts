@@ -22,6 +22,8 @@ export type Argument = ArgDef & {
   fromWord?: (word: string) => string | undefined;
   /** What a shell offers for an operand: ids of containers that exist, or some words; files if not given. */
   completes?: "containers" | readonly string[];
+  /** Of containers only those in one of these states are offered, where the command refuses others; all if not given. */
+  states?: readonly string[];
 };
 export type Arguments = Record<string, Argument>;
 

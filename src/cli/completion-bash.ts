@@ -1,4 +1,4 @@
-import type { Candidates, CommandLine, CommandWords } from "./completion-words";
+import { type Candidates, type CommandLine, type CommandWords, restRepeats } from "./completion-words";
 
 /**
  * The function for bash, which zsh runs as well: there `path`, `words`, `status` and others are the shell's own variables, and no
@@ -27,7 +27,11 @@ function cases(all: readonly CommandWords[], text: (words: CommandWords) => stri
 /** Shell that puts candidates into COMPREPLY; nothing for files, which are the shell's default. */
 function reply(candidates: Candidates | undefined, orFile = false): string {
   if (candidates === undefined || candidates === "files") return "";
-  if (candidates === "containers") return 'COMPREPLY=($(compgen -W "$(_hako_containers)" -- "$current"))';
+  if (candidates === "commands") return 'COMPREPLY=($(compgen -c -- "$current"))';
+  if ("states" in candidates) {
+    const call = ["_hako_containers", ...candidates.states].join(" ");
+    return `COMPREPLY=($(compgen -W "$(${call})" -- "$current"))`;
+  }
   const files = orFile ? ' $(compgen -f -- "$current")' : "";
   // nothing is known, and files must not be offered either
   if (candidates.length === 0) return "compopt +o default 2>/dev/null";
@@ -49,7 +53,8 @@ function operandCases(words: CommandWords): string {
     place: String(place),
     text: reply(candidates),
   }));
-  if (words.rest === "containers") lines.push({ place: "*", text: reply(words.rest) });
+  const place = restRepeats(words) ? "*" : String(words.operands.length);
+  lines.push({ place, text: reply(words.rest) });
   return lines
     .filter(({ text }) => text !== "")
     .map(({ place, text }) => `    "${words.path} "${place}) ${text} ;;`)
@@ -65,7 +70,13 @@ function completionFunction({ globals, commands: all, first }: CommandLine): str
   const others = first.filter(({ aliases }) => aliases.length > 0);
   const canonical = others.map(({ name, aliases }) => `  ${aliases.join(" | ")}) verb=${name} ;;`).join("\n");
   return `_hako_containers() {
-  hako \${root:+--root "$root"} list --quiet 2>/dev/null
+  local id pid state others
+  hako \${root:+--root "$root"} list 2>/dev/null | while read -r id pid state others; do
+    # without the header
+    [ "$pid" != PID ] || continue
+    [ $# -eq 0 ] || case " $* " in *" $state "*) ;; *) continue ;; esac
+    printf '%s\\n' "$id"
+  done
 }
 _hako() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} verb= word list flags= takes index root= operands=0

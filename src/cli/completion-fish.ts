@@ -1,11 +1,14 @@
-import type { Candidates, CommandLine, CommandWords } from "./completion-words";
+import { type Candidates, type CommandLine, type CommandWords, restRepeats } from "./completion-words";
 
 function quoted(text: string): string {
   return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 }
 
 function listed(candidates: Exclude<Candidates, "files">): string {
-  return candidates === "containers" ? "'(__hako_containers)'" : quoted(candidates.join(" "));
+  if (candidates === "commands") return "'(__fish_complete_command)'";
+  return "states" in candidates
+    ? quoted(`(${["__hako_containers", ...candidates.states].join(" ")})`)
+    : quoted(candidates.join(" "));
 }
 
 /** Options of fish's `complete` for a flag's value. */
@@ -75,7 +78,9 @@ end
 function __hako_is
   set -l seen (__hako_scan)
   test "$seen[1]" = "$argv[1]"; or return 1
-  if test (count $argv) -gt 1
+  if test (count $argv) -gt 2
+    test "$seen[2]" != rest; and test $seen[2] -ge $argv[2]
+  else if test (count $argv) -gt 1
     test "$seen[2]" = "$argv[2]"
   else
     test "$seen[2]" != rest
@@ -83,21 +88,31 @@ function __hako_is
 end
 function __hako_containers
   set -l seen (__hako_scan)
-  if test -n "$seen[3]"
-    hako --root $seen[3] list --quiet 2>/dev/null
-  else
-    hako list --quiet 2>/dev/null
+  set -l root
+  test -n "$seen[3]"; and set root --root $seen[3]
+  hako $root list 2>/dev/null | while read -l id pid state others
+    test $pid = PID; and continue
+    test (count $argv) -eq 0; or contains -- $state $argv; and printf '%s\\t%s\\n' $id $state
   end
 end
 function __hako_rest
   set -l seen (__hako_scan)
   test "$seen[2]" = rest
 end
+function __hako_command
+  set -l tokens (commandline -opc)
+  set -l end (contains -i -- -- $tokens)
+  set -l words (string escape -- $tokens[(math $end + 1)..-1])
+  # what fish offers for the command itself
+  set -l line (string join ' ' -- $words (commandline -ct))
+  complete --do-complete="$line"
+end
 `;
 }
 
 /** The lines of one command, or of the global flags. */
-function linesOf({ path, flags, operands, rest }: CommandWords): string[] {
+function linesOf(words: CommandWords): string[] {
+  const { path, flags, operands, rest } = words;
   const is = quoted(`__hako_is ${quoted(path)}`);
   const lines = flags.map(({ spelling, description, value, orFile }) => {
     const name = spelling.startsWith("--") ? `-l ${spelling.slice(2)}` : `-s ${spelling.slice(1)}`;
@@ -106,9 +121,14 @@ function linesOf({ path, flags, operands, rest }: CommandWords): string[] {
   operands.forEach((candidates, place) => {
     const there = quoted(`__hako_is ${quoted(path)} ${place}`);
     if (candidates === "files") lines.push(`complete -c hako -n ${there} -F`);
-    else if (candidates.length > 0) lines.push(`complete -c hako -n ${there} -a ${listed(candidates)}`);
+    else if (!Array.isArray(candidates) || candidates.length > 0)
+      lines.push(`complete -c hako -n ${there} -a ${listed(candidates)}`);
   });
-  if (rest === "containers") lines.push(`complete -c hako -n ${is} -f -a '(__hako_containers)'`);
+  if (rest !== undefined && rest !== "files") {
+    const place = restRepeats(words) ? `${operands.length} or-later` : operands.length;
+    const there = quoted(`__hako_is ${quoted(path)} ${place}`);
+    lines.push(`complete -c hako -n ${there} -f -a ${listed(rest)}`);
+  }
   return lines;
 }
 
@@ -120,6 +140,6 @@ export function fishScript(line: CommandLine): string {
       lines.push(`complete -c hako -n "__hako_is ${name}" -a ${one.name} -d ${quoted(one.description)}`);
   }
   for (const words of [line.globals, ...line.commands]) lines.push(...linesOf(words));
-  lines.push("complete -c hako -n __hako_rest -F");
+  lines.push("complete -c hako -n __hako_rest -x -a '(__hako_command)'");
   return `# completion of hako for fish: hako completion fish | source\n${functions(line)}${lines.join("\n")}\n`;
 }

@@ -1,10 +1,21 @@
+import { signalNames } from "../linux/process/signals";
 import type { Argument } from "./arguments";
 import type { Command } from "./command";
 import { aliasesOf } from "./find-command";
 import { allCommands, descriptionOf, shownCommands, spellings } from "./tables";
 
-/** What can stand in a place of the line: some words, or those that the shell knows itself. */
-export type Candidates = readonly string[] | "containers" | "files";
+/** What can stand in a place of the line: some words, those that the shell knows itself, or ids. */
+export type Candidates = readonly string[] | "files" | "commands" | ContainersIn;
+
+/** Ids of containers in one of these states; of all if none is named. */
+export interface ContainersIn {
+  states: readonly string[];
+}
+
+/** A value of which the hint says that it is, or begins with, a file's name. */
+const FILE_HINT = /^(DIR|FILE|PATH|PROGRAM|SOCK|SOURCE|SPEC|VALUE)\b/;
+/** Words for values whose hint is one. */
+const HINTED: Readonly<Record<string, () => readonly string[]>> = { SIGNAL: signalNames };
 
 export interface FlagWords {
   /** "-b", "--bundle". */
@@ -23,6 +34,11 @@ export interface CommandWords {
   operands: readonly Candidates[];
   /** What is offered after the declared operands; undefined if nothing may follow. */
   rest: Candidates | undefined;
+}
+
+/** Whether the candidates of `rest` are for each further operand; of a command only the first word is known. */
+export function restRepeats({ rest }: CommandWords): boolean {
+  return typeof rest === "object" && "states" in rest;
 }
 
 /** A command or group, as the first word of a command line. */
@@ -46,22 +62,37 @@ export interface CommandLine {
 function wordsOf(path: string, { args = {}, rest }: Command): CommandWords {
   const entries = Object.entries(args);
   const operands = entries.filter(([, { type }]) => type === "positional");
-  const more = rest === undefined ? undefined : rest.startsWith("[CONTAINER") ? "containers" : "files";
+  const candidates = operands.map(([, argument]) => operandCandidates(argument));
   return {
     path,
     flags: entries.flatMap(([name, argument]) => flagWords(name, argument)),
-    operands: operands.map(([, { completes }]) => completes ?? "files"),
-    rest: more,
+    operands: candidates,
+    rest: rest === undefined ? undefined : restCandidates(rest, candidates),
   };
+}
+
+function operandCandidates({ completes, states = [] }: Argument): Candidates {
+  return completes === "containers" ? { states } : (completes ?? "files");
+}
+
+/** What follows the operands: more of them, a command, or what is the command's own matter. */
+function restCandidates(rest: string, operands: readonly Candidates[]): Candidates {
+  if (rest.startsWith("[CONTAINER"))
+    return operands.find((each) => typeof each === "object" && "states" in each) ?? "files";
+  if (/^\[?-- COMMAND/.test(rest)) return ["--"];
+  return rest.startsWith("[COMMAND") ? "commands" : "files";
 }
 
 function flagWords(name: string, argument: Argument): FlagWords[] {
   const hints = (argument.valueHint ?? "").split("|");
   // in a hint such as "none|host|PATH" the words in small letters are meant as they stand
   const fixed =
-    argument.type === "enum" ? (argument.options ?? []) : hints.filter((hint) => /^[a-z]+$/.test(hint));
-  const value = argument.type === "boolean" ? undefined : fixed.length > 0 ? fixed : "files";
-  const orFile = argument.type === "string" && fixed.length > 0 && fixed.length < hints.length;
+    argument.type === "enum"
+      ? (argument.options ?? [])
+      : hints.flatMap((hint) => (/^[a-z]+$/.test(hint) ? hint : (HINTED[hint]?.() ?? [])));
+  const file = argument.type === "string" && hints.some((hint) => hint === "" || FILE_HINT.test(hint));
+  const value = argument.type === "boolean" ? undefined : file && fixed.length === 0 ? "files" : fixed;
+  const orFile = file && fixed.length > 0;
   return spellings(name, argument).map((spelling) => ({
     spelling,
     description: argument.description ?? "",

@@ -7,7 +7,7 @@ import { CRIU_FLAGS, criuFlags } from "./flags/criu";
 
 export default defineCommand({
   args: {
-    container: CONTAINER,
+    container: { ...CONTAINER, states: ["running", "paused"] },
     ...CRIU_FLAGS,
     "leave-running": { type: "boolean", alias: "R", description: "let the container run on" },
     "pre-dump": {

@@ -5,11 +5,11 @@ import { type ContainerEvent, statsEvent, watchEvents } from "../container/event
 import { containerId } from "../oci/id";
 import { exactJson } from "../oci/json";
 import { print, UNREAD } from "../output/print";
-import { CONTAINER } from "./flags/common";
+import { LIVING_CONTAINER } from "./flags/common";
 
 export default defineCommand({
   args: {
-    container: CONTAINER,
+    container: LIVING_CONTAINER,
     interval: {
       type: "string",
       valueHint: "TIME",

@@ -7,7 +7,7 @@ import { checkInteractive, INTERACTIVE } from "./flags/so-anyway";
 
 export default defineCommand({
   args: {
-    container: CONTAINER,
+    container: { ...CONTAINER, states: ["created", "running"] },
     process: {
       type: "string",
       alias: "p",

@@ -2,7 +2,7 @@ import { HakoError } from "../base/errors";
 import { defineCommand } from "../cli/command";
 import { killContainer } from "../container/kill";
 import { isSignal, signalNames, signalNumber } from "../linux/process/signals";
-import { CONTAINER } from "./flags/common";
+import { LIVING_CONTAINER } from "./flags/common";
 import { forContainers, MORE_CONTAINERS, REGEX_FLAG } from "./flags/for-containers";
 
 export default defineCommand({
@@ -11,7 +11,7 @@ export default defineCommand({
       "send a signal to a container's first process; TERM and KILL of a pod's sandbox container go to the whole pod",
   },
   args: {
-    container: CONTAINER,
+    container: LIVING_CONTAINER,
     signal: {
       type: "positional",
       required: false,

@@ -4,7 +4,7 @@ import { containerId } from "../oci/id";
 import { CONTAINER } from "./flags/common";
 
 export default defineCommand({
-  args: { container: CONTAINER },
+  args: { container: { ...CONTAINER, states: ["created", "running"] } },
   examples: ["hako pause web"],
   run({ args, data: { globals } }) {
     pauseContainer(globals.root, containerId(args.container));

@@ -2,10 +2,10 @@ import { defineCommand } from "../cli/command";
 import { containerPids, processTable } from "../container/ps";
 import { containerId } from "../oci/id";
 import { print } from "../output/print";
-import { CONTAINER, FORMAT_FLAGS, wantsJson } from "./flags/common";
+import { FORMAT_FLAGS, LIVING_CONTAINER, wantsJson } from "./flags/common";
 
 export default defineCommand({
-  args: { container: CONTAINER, ...FORMAT_FLAGS },
+  args: { container: LIVING_CONTAINER, ...FORMAT_FLAGS },
   rest: "[PS OPTIONS]",
   stopAtOperand: true,
   examples: ["hako ps web", "hako ps web -o pid,ppid,args", "hako ps --format json web"],

@@ -4,7 +4,7 @@ import { containerId } from "../oci/id";
 import { CONTAINER } from "./flags/common";
 
 export default defineCommand({
-  args: { container: CONTAINER },
+  args: { container: { ...CONTAINER, states: ["paused"] } },
   examples: ["hako resume web"],
   run({ args, data: { globals } }) {
     resumeContainer(globals.root, containerId(args.container));

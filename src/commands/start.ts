@@ -5,7 +5,7 @@ import { containerId } from "../oci/id";
 import { CONTAINER } from "./flags/common";
 
 export default defineCommand({
-  args: { container: CONTAINER },
+  args: { container: { ...CONTAINER, states: ["created"] } },
   // as with runc, also for a program that can't be executed
   failure: () => 1,
   examples: ["hako start web"],

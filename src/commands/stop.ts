@@ -3,7 +3,7 @@ import { defineCommand } from "../cli/command";
 import { stopContainer } from "../container/stop";
 import { signalNumber } from "../linux/process/signals";
 import { print } from "../output/print";
-import { CONTAINER } from "./flags/common";
+import { LIVING_CONTAINER } from "./flags/common";
 import { forContainers, MORE_CONTAINERS } from "./flags/for-containers";
 
 export default defineCommand({
@@ -12,7 +12,7 @@ export default defineCommand({
       "ask a container's program to end, and kill it when its time is over, as docker stop; the container stays, stopped",
   },
   args: {
-    container: CONTAINER,
+    container: LIVING_CONTAINER,
     time: {
       type: "string",
       alias: ["t", "timeout"],

@@ -2,7 +2,7 @@ import { defineCommand } from "../cli/command";
 import { updateContainer } from "../container/update";
 import { CPUS_FLAG, changesOf, LIMIT_FLAGS, SCHEMA_FLAGS } from "../container/update-values";
 import { containerId } from "../oci/id";
-import { CONTAINER } from "./flags/common";
+import { LIVING_CONTAINER } from "./flags/common";
 
 type LimitFlag = keyof typeof LIMIT_FLAGS;
 interface TextFlag {
@@ -41,7 +41,7 @@ function aliasOf(name: LimitFlag): { alias?: string } {
 
 export default defineCommand({
   args: {
-    container: CONTAINER,
+    container: LIVING_CONTAINER,
     resources: {
       type: "string",
       alias: "r",

@@ -94,8 +94,52 @@ for (const [shell, completer] of Object.entries(SHELLS)) {
       // and a file, which may be a namespace's
       expect(networks.join(" ")).toContain("bin");
       expect(complete("--root", box.root, "delete", "--")).toContain("--force");
-      // behind -- nothing is hako's
-      expect(complete("run", "--rootfs", "/", "job", "--", "--f")).toEqual([]);
+      // signals of flags; and no file where none is meant
+      expect(complete("stop", "--signal", "TER")).toEqual(["TERM"]);
+      expect(complete("kill", "-s", "TER")).toEqual(["TERM"]);
+      expect(complete("run", "--memory", "")).toEqual([]);
+      expect(complete("run", "--name", "")).toEqual([]);
+      expect(complete("create", "--bundle", "").join(" ")).toContain("bin");
+      // behind -- nothing is hako's: a command, and what it takes
+      const behind = complete("run", "--rootfs", "/", "job", "--", "--f");
+      expect(behind.filter((word) => word.startsWith("-"))).toEqual([]);
+      expect(complete("run", "--rootfs", "/", "--", "pid")).toContain("pidof");
+      expect(complete("netns", "exec", "/run/x", "--", "pid")).toContain("pidof");
+      expect(complete("netns", "exec", "/run/x", "")).toEqual(["--"]);
+      expect(complete("--root", box.root, "exec", id, "pid")).toContain("pidof");
+    }, [needsHako, needsProgram(shell), needsProgram("pidof")]);
+
+    e2e("ids of containers that are in a state which the command takes", async () => {
+      using box = new Box();
+      const { id: created, env } = prepared(box);
+      const running = box.started(["sleep", "600"]);
+      const paused = box.started(["sleep", "600"]);
+      box.ok("pause", paused);
+      const stopped = box.started(["true"]);
+      await box.waitFor(stopped, "stopped");
+      const complete = completer(box, env);
+      const rows: [string, string[]][] = [
+        ["start", [created]],
+        ["exec", [created, running]],
+        ["pause", [created, running]],
+        ["resume", [paused]],
+        ["kill", [created, running, paused]],
+        ["stop", [created, running, paused]],
+        ["ps", [created, running, paused]],
+        ["update", [created, running, paused]],
+        ["checkpoint", [running, paused]],
+        ["state", [created, running, paused, stopped]],
+        ["delete", [created, running, paused, stopped]],
+      ];
+      for (const [command, ids] of rows)
+        expect([command, complete("--root", box.root, command, "").sort()]).toEqual([command, ids.sort()]);
+      expect(complete("--root", box.root, "kill", "-9", running, paused, "").sort()).toEqual(
+        [created, running, paused].sort(),
+      );
+      // more of them behind the first
+      expect(complete("--root", box.root, "stop", running, "").sort()).toEqual(
+        [created, running, paused].sort(),
+      );
     }, [needsHako, needsProgram(shell)]);
   });
 }
@@ -108,8 +152,7 @@ e2e("bash takes a flag and its value apart at the =", () => {
   expect(complete("list", "--format", "=")).toEqual(["table", "json"]);
   expect(complete("--root", "=", box.root, "kill", "")).toEqual([id]);
   expect(complete("--root", "=", box.root, "delete", "--regex", "=", "false", "")).toEqual([id]);
-  expect(complete("netns", "exec", "/run/x", "--", "pid")).toContain("pidof");
-}, [needsHako, needsProgram("pidof")]);
+}, [needsHako]);
 
 e2e("zsh completes at its prompt", () => {
   using box = new Box();

@@ -7,6 +7,9 @@ export const CONTAINER = {
   completes: "containers",
 } as const;
 
+/** A container whose first process there is. */
+export const LIVING_CONTAINER = { ...CONTAINER, states: ["created", "running", "paused"] } as const;
+
 /** The id of a container that is to be made. Ids of existing containers are not offered: they would be refused. */
 export const NEW_CONTAINER = {
   ...CONTAINER,
