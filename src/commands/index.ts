@@ -53,6 +53,8 @@ export default defineCommand({
       alias: "kata-env",
     }),
     cgroup: lazyCommand(() => import("./cgroup"), { description: "look at the host's cgroups" }),
+    unpack: lazyCommand(() => import("./unpack"), { description: "make a bundle from an image" }),
+    image: lazyCommand(() => import("./image"), { description: "images that run --rootfs has unpacked" }),
     mapping: lazyCommand(() => import("./mapping"), { description: "which container is in which sandbox" }),
     sandbox: lazyCommand(() => import("./sandbox"), { description: "pods and their containers" }),
     netns: lazyCommand(() => import("./netns"), { description: "work in a network namespace" }),

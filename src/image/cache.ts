@@ -82,6 +82,18 @@ export function cacheDirectory(): string {
   });
 }
 
+/** Unpacks an image into `directory`/rootfs, past the cache. */
+export async function unpackReference(reference: ImageReference, directory: string): Promise<Unpacked> {
+  using progress = new Progress(reference.text);
+  if (reference.kind === "archive") {
+    // as for the cache: a file that is not there has its own error
+    sourceOf(reference);
+    return await unpackArchive(reference, directory, progress);
+  }
+  using store = new DirectoryStore(reference.path);
+  return await unpackLayout(imageOfLayout(store, reference), directory, progress);
+}
+
 export class ImageCache {
   readonly #directory: string;
 

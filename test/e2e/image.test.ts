@@ -305,6 +305,66 @@ describe("run --rootfs IMAGE", () => {
   }, [needsHako]);
 });
 
+describe("the cache, and bundles", () => {
+  e2e("image list, remove, prune; one that is used stays", () => {
+    using box = new Images();
+    expect(box.call("image", "list", "--json").stdout).toBe("[]\n");
+    expect(box.call("image", "prune")).toMatchObject({ status: 0, stdout: "" });
+    const first = box.write("first.tar", dockerArchive(IMAGE));
+    const second = box.write("second.tar", BASE);
+    const id = box.id();
+    expect(box.run2(first, "-d", id, "--", "sleep", "60").status).toBe(0);
+    expect(box.run2(second, "--", "true").status).not.toBe(0);
+    const images = JSON.parse(box.call("image", "list", "--json").stdout);
+    expect(images).toMatchObject([
+      { source: first, inUse: true },
+      { source: second, inUse: false },
+    ]);
+    expect(images[0].size).toBeGreaterThan(500_000);
+    expect(box.call("image", "list").stdout).toContain(second);
+    expect(box.call("image", "remove", first)).toMatchObject({ status: 1 });
+    expect(box.call("image", "remove", "nothing").stderr).toContain(
+      'no image "nothing" (hako image list shows them)',
+    );
+    mkdirSync(`${box.cache}/hako/images/source-left.tmp/rootfs`, { recursive: true });
+    expect(box.call("image", "prune")).toMatchObject({ status: 0, stdout: `${images[1].id}\n` });
+    expect(box.images()).toHaveLength(1);
+    box.ok("delete", "--force", id);
+    expect(box.call("image", "rm", images[0].id.slice(7, 19))).toMatchObject({ status: 0, stderr: "" });
+    expect(box.images()).toEqual([]);
+    expect(readdirSync(`${box.cache}/hako/images`)).toEqual(["sources"]);
+    // and it can be unpacked again
+    expect(box.run2(first).stdout).toBe("from CMD\n");
+  }, [needsHako]);
+
+  e2e("unpack makes a bundle, whole or not at all", () => {
+    using box = new Images();
+    const config = {
+      Cmd: ["sh", "-c", 'echo "$COLOUR $(pwd) $(id -un)"'],
+      Env: ["COLOUR=blue"],
+      WorkingDir: "/srv",
+      User: "app",
+    };
+    box.write("image.tar", dockerArchive({ layers: [BASE], config }));
+    box.write("broken.tar", BASE.subarray(0, 100_000));
+    writeFiles(box.path("layout"), layoutFiles({ some: IMAGE }));
+    expect(box.call("unpack", "image.tar", "web")).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    expect(readdirSync(box.path("web")).sort()).toEqual(["config.json", "rootfs"]);
+    expect(box.call("run", "--bundle", "web", box.id()).stdout).toBe("blue /srv app\n");
+    mkdirSync(box.path("empty"));
+    expect(box.call("unpack", "oci:layout", "empty").status).toBe(0);
+    expect(box.call("run", "--bundle", "empty", box.id()).stdout).toBe("from CMD\n");
+    const again = box.call("unpack", "oci:layout", "web");
+    expect(again).toMatchObject({ status: 1 });
+    expect(again.stderr).toContain("is there already, and not an empty directory");
+    expect(box.call("unpack", "broken.tar", "other").stderr).toContain("cut off");
+    expect(
+      readdirSync(box.dir).filter((name) => name.includes("other") || name.includes("unpacking")),
+    ).toEqual([]);
+    expect(box.images()).toEqual([]);
+  }, [needsHako]);
+});
+
 /** What must not be made or changed. */
 interface Outside {
   box: Images;
