@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { busyboxEntries, dockerArchive, type Entry, layoutFiles, tarOf, writeFiles } from "./image-archives";
+import { AS_USER, Home, NEEDS } from "./rootless-home";
 import {
   Box,
   busyboxRootfs,
@@ -363,6 +364,48 @@ describe("the cache, and bundles", () => {
     ).toEqual([]);
     expect(box.images()).toEqual([]);
   }, [needsHako]);
+});
+
+describe("images elsewhere", () => {
+  e2e(
+    "as an ordinary user: all files are the user's, and an image's user is refused by name",
+    () => {
+      using home = new Home();
+      const { box } = home;
+      const config = { Cmd: ["sh", "-c", "stat -c %u /etc/passwd /bin/odd; touch /x /etc/x && echo wrote"] };
+      const odd = tarOf([{ name: "bin/odd", data: "x", uid: 1234, gid: 5678, mode: 0o4755 }]);
+      writeFileSync(box.path("image.tar"), dockerArchive({ layers: [BASE, odd], config }));
+      writeFileSync(
+        box.path("user.tar"),
+        dockerArchive({ layers: [BASE], config: { ...config, User: "app" } }),
+      );
+      const call = (...words: string[]) =>
+        execute(AS_USER[0] ?? "", [...AS_USER.slice(1), home.hakoPath, ...words], {
+          env: { ...home.env, XDG_CACHE_HOME: home.runtime },
+        });
+      const result = call("run", "--rootfs", box.path("image.tar"));
+      expect(result).toMatchObject({ status: 0, stdout: "0\n0\nwrote\n" });
+      expect(call("image", "list", "--json").stdout).toContain(box.path("image.tar"));
+      const other = call("run", "--rootfs", box.path("user.tar"));
+      expect(other.stderr).toContain(
+        'the image\'s user "app": a container of an ordinary user has root alone',
+      );
+      expect(call("run", "--rootfs", box.path("user.tar"), "--user", "0").stdout).toContain("wrote");
+      expect(call("image", "prune").status).toBe(0);
+    },
+    NEEDS,
+  );
+
+  e2e("on a terminal one line says how far it is, and goes away", () => {
+    using box = new Images();
+    const large = { name: "large", data: Buffer.alloc(400 << 20, "x") };
+    const file = box.write("plain.tar.gz", gzipSync(tarOf([...busyboxEntries(), large]), { level: 1 }));
+    const line = `${HAKO} --root ${box.root} run --rootfs ${file} -- echo done`;
+    const { stdout } = execute("script", ["--quiet", "--command", line, "/dev/null"], { env: box.env });
+    const seen = stdout.replaceAll("\r\u001b[K", "<");
+    expect(seen).toMatch(/<unpacking \S+plain.tar.gz: \d+ % of [\d.]+ [KM]iB</);
+    expect(seen).toMatch(/<done\r?\n$/);
+  }, [needsHako, needsProgram("script")]);
 });
 
 /** What must not be made or changed. */

@@ -110,6 +110,15 @@ function rootfsOf(text: string): string {
   });
 }
 
+/** An ordinary user's container has one id, unless a config.json gives it more. */
+function otherUser(name: string | undefined): HakoError {
+  return new HakoError({
+    code: "unsupported",
+    message: `the image's user ${JSON.stringify(name)}: a container of an ordinary user has root alone, who is that user`,
+    hint: "--user 0 runs the program as that",
+  });
+}
+
 /** Whether the root file system is only read, and where writes go then. */
 function overlayOf(
   rootfs: string,
@@ -207,6 +216,7 @@ export function scriptBundle(
   const capabilities = scriptCapabilities(add, drop, rootless);
   const seccomp = seccompOf(profile, capabilities.granted);
   const identity = userOf(rootfs, user ?? settings.user);
+  if (rootless && user === undefined && identity.uid !== 0) throw otherUser(settings.user);
   const devices = device.map((spec) => rare.devices.scriptDeviceOf(spec, rootless));
   const config: Config = {
     ...base,
