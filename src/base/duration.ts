@@ -7,6 +7,18 @@ export function parseDuration(text: string): number | undefined {
   return [...parts].reduce((sum, [, count, unit = ""]) => sum + Number(count) * (UNITS[unit] ?? 0), 0);
 }
 
+/** Milliseconds as `parseDuration` reads them: 1m30s, 1.5s, 300ms. */
+export function durationText(milliseconds: number): string {
+  if (milliseconds < 1000) return `${milliseconds}ms`;
+  const minutes = Math.floor(milliseconds / 60_000);
+  const parts: [number, string][] = [
+    [Math.floor(minutes / 60), "h"],
+    [minutes % 60, "m"],
+    [(milliseconds - minutes * 60_000) / 1000, "s"],
+  ];
+  return parts.flatMap(([count, unit]) => (count === 0 ? [] : [`${count}${unit}`])).join("");
+}
+
 /** Nanoseconds for people: 1.25 s. */
 export function secondsOf(nanoseconds: number): string {
   return `${(nanoseconds / 1e9).toFixed(2)} s`;

@@ -16,3 +16,11 @@ export function binarySize(bytes: number): string {
   const value = bytes / 2 ** (10 * step);
   return `${Number.isInteger(value) ? value : value.toFixed(1)} ${SIZES[step]}`;
 }
+
+const UNIT_LETTERS = ["", "K", "M", "G", "T"];
+
+/** A limit as `parseSize` reads it: 64M, or 1536M for 1.5G; what is no whole number of a unit has a smaller one. */
+export function sizeText(bytes: number): string {
+  const step = UNIT_LETTERS.findLastIndex((_, power) => bytes > 0 && bytes % 2 ** (10 * power) === 0);
+  return `${bytes / 2 ** (10 * Math.max(0, step))}${UNIT_LETTERS[step] ?? ""}`;
+}

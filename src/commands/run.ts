@@ -1,4 +1,3 @@
-import { parseDuration } from "../base/duration";
 import { HakoError } from "../base/errors";
 import type { Arguments, ArgumentValues } from "../cli/arguments";
 import { defineCommand } from "../cli/command";
@@ -7,6 +6,7 @@ import { checkedBundle } from "../container/bundle";
 import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
 import { runContainer } from "../container/run/run";
+import type { RunReport } from "../container/run/run-report";
 import type { ScriptImage } from "../container/script/image-settings";
 import { callerVariable } from "../linux/file/caller-environment";
 import { containerId } from "../oci/id";
@@ -22,6 +22,7 @@ import {
   SCRIPT_FLAGS,
 } from "./flags/script";
 import { checkInteractive, checkRemoved, INTERACTIVE, REMOVED_AT_END } from "./flags/so-anyway";
+import { atEndOf, timeLimitOf, WATCH_FLAGS, withReport } from "./flags/watch";
 
 /** Loaded on first use. */
 const rare = {
@@ -38,21 +39,13 @@ const rare = {
 /** As env(1), timeout(1) and docker have it: what failed is not the program. */
 const OWN_FAILURE = 125;
 
-/** The limit of setTimeout: a timer for longer ends at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
 const RUN_FLAGS = {
   container: { ...NEW_CONTAINER, required: false },
   ...CREATE_FLAGS,
   detach: { type: "boolean", alias: "d", description: "come back when the program has been started" },
   keep: { type: "boolean", description: "don't delete the container after its end" },
   "no-subreaper": { type: "boolean", description: "don't adopt orphans of the container" },
-  timeout: {
-    type: "string",
-    keepsEmpty: true,
-    valueHint: "TIME",
-    description: "kill the container after this time, as 30 (seconds) or 1m30s; the exit status is then 124",
-  },
+  ...WATCH_FLAGS,
   "die-with-parent": {
     type: "boolean",
     description:
@@ -82,63 +75,79 @@ export default defineCommand({
     return code.startsWith("command-") ? undefined : OWN_FAILURE;
   },
   async run({ args, rest, separated, data: { globals } }) {
-    const { rootfs } = args;
-    const watching = watchOptions(args);
-    checkInteractive(args.interactive);
-    if (rootfs === undefined) {
-      refuseScriptFlags(args, rest);
-      if (args.rm !== undefined)
-        throw HakoError.usage("--rm needs --rootfs", "leave it out: without --keep the container is deleted");
-      if (args["die-with-parent"]) throw HakoError.usage("--die-with-parent needs --rootfs");
-      return await runBundle(args, watching, globals);
-    }
-    refuseBundleFlags(args);
-    checkRemoved(args);
-    const command = rest[0] === "--" ? rest.slice(1) : rest;
-    const image = isImage(rootfs);
-    // an image has a command of its own
-    if (!separated && (!image || rest.length > 0)) refuseWords(args.container);
-    if (image) return await runImage({ ...args, rootfs }, command, watching, globals);
-    refuseImageFlags(args);
-    return await runScript({ ...args, rootfs }, command, watching, globals);
+    return await withReport(args, async (report) => {
+      const { rootfs } = args;
+      const watching = watchOptions(args, report);
+      checkInteractive(args.interactive);
+      if (rootfs === undefined) {
+        refuseScriptFlags(args, rest);
+        if (args.rm !== undefined)
+          throw HakoError.usage(
+            "--rm needs --rootfs",
+            "leave it out: without --keep the container is deleted",
+          );
+        if (args["die-with-parent"]) throw HakoError.usage("--die-with-parent needs --rootfs");
+        return await runBundle(args, watching, globals, report);
+      }
+      refuseBundleFlags(args);
+      checkRemoved(args);
+      const command = rest[0] === "--" ? rest.slice(1) : rest;
+      const image = isImage(rootfs);
+      // an image has a command of its own
+      if (!separated && (!image || rest.length > 0)) refuseWords(args.container);
+      // first of all, as with a bundle
+      const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
+      report?.open();
+      const run = { args: { ...args, rootfs }, command, watching, globals, report, preserveFds };
+      if (image) return await runImage(run);
+      refuseImageFlags(args);
+      return await runScript(run);
+    });
   },
 });
 
 /** `run` of a bundle. */
-async function runBundle(args: RunValues, watching: WatchOptions, globals: Globals): Promise<number> {
+async function runBundle(
+  args: RunValues,
+  watching: WatchOptions,
+  globals: Globals,
+  report: RunReport | undefined,
+): Promise<number> {
   if (args.container === undefined)
     throw HakoError.usage("missing CONTAINER", "hako run --bundle DIR CONTAINER");
   const ended = endedRun();
   if (ended !== undefined) return endOf(ended, args.container, args.keep, globals);
   // first of all: a descriptor that the caller has not opened may be one of ours later
   const { environment, preserveFds } = inheritedDescriptors(args["preserve-fds"], callerVariable);
+  report?.open();
+  report?.named(containerId(args.container));
   const bundle = checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
   const options = { ...createOptions(globals, args.container, args, preserveFds), ...watching, bundle };
   // as with runc and crun: signals are passed on, no more
   return await runContainer({ ...options, signalsEnd: false });
 }
 
+/** What `run --rootfs` was told, and what it has from its caller. */
+interface ScriptRun {
+  args: RunValues & { rootfs: string };
+  command: readonly string[];
+  watching: WatchOptions;
+  globals: Globals;
+  report: RunReport | undefined;
+  preserveFds: number;
+}
+
 /** `run --rootfs IMAGE`: the image's own command, or another one. */
-async function runImage(
-  args: RunValues & { rootfs: string },
-  command: readonly string[],
-  watching: WatchOptions,
-  globals: Globals,
-): Promise<number> {
-  using image = await rare.scriptImage.scriptImage(args.rootfs);
-  return await runScript(args, command, watching, globals, image);
+async function runImage(run: ScriptRun): Promise<number> {
+  using image = await rare.scriptImage.scriptImage(run.args.rootfs);
+  return await runScript(run, image);
 }
 
 /** `run --rootfs`: a command without a bundle. */
-async function runScript(
-  args: RunValues & { rootfs: string },
-  command: readonly string[],
-  watching: WatchOptions,
-  globals: Globals,
-  image?: ScriptImage,
-): Promise<number> {
-  const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
+async function runScript(run: ScriptRun, image?: ScriptImage): Promise<number> {
+  const { args, command, watching, globals, report, preserveFds } = run;
   const id = idOf(args, globals.root);
+  report?.named(containerId(id));
   const bundle = rare.script.scriptBundle(id, args, command, undefined, image);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle };
   const status = await runContainer({ ...options, signalsEnd: true });
@@ -148,15 +157,18 @@ async function runScript(
 
 type WatchOptions = ReturnType<typeof watchOptions>;
 
-/** How the program is watched, and whether the container stays when it has ended. */
-function watchOptions(args: RunValues) {
+/** How the program is watched, what is told of its end, and whether the container stays. */
+function watchOptions(args: RunValues, report: RunReport | undefined) {
+  const timeLimit = timeLimitOf(args);
+  const memory = args.memory !== undefined;
   return {
     consoleSocketPath: args["console-socket"],
     detach: args.detach,
     keep: args.keep,
     subreaper: !args["no-subreaper"],
-    timeLimit: timeLimitOf(args.timeout, args.detach),
+    timeLimit,
     diesWithMaker: diesWithMaker(args),
+    atEnd: atEndOf(args, { timeLimit, memory, report }),
   };
 }
 
@@ -193,16 +205,4 @@ function diesWithMaker({
 }: Pick<RunValues, "die-with-parent" | "detach">): boolean {
   if (dies && detach) throw HakoError.usage("--die-with-parent and --detach: this command ends at once");
   return dies;
-}
-
-function timeLimitOf(text: string | undefined, detach: boolean): number | undefined {
-  if (text === undefined) return undefined;
-  if (detach) {
-    throw HakoError.usage("--timeout and --detach: nothing stays that could wait");
-  }
-  // as GNU's timeout has them: a plain number is seconds
-  const milliseconds = parseDuration(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text);
-  if (milliseconds !== undefined && milliseconds >= 1 && milliseconds <= LONGEST_TIMER_MS)
-    return milliseconds;
-  throw HakoError.usage(`--timeout: ${JSON.stringify(text)} is not a time from 1ms to 596h, as 30 or 1m30s`);
 }

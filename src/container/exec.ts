@@ -56,8 +56,8 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   if (forward === undefined) return 0;
   try {
     using master = terminal;
-    const { waitForProgram } = rare.foreground;
-    return await waitForProgram(started, master, forward);
+    const { statusOfEnding, waitForProgram } = rare.foreground;
+    return statusOfEnding(await waitForProgram(started, master, forward));
   } finally {
     forward.stop();
   }

@@ -32,7 +32,7 @@ function hub(): ConsolaInstance {
   return consola;
 }
 
-/** The one line of a failed command: into the log file if there is one, and on standard error for people. */
+/** The one line of a failed command, or of a limit that was reached: into the log file if there is one, and on standard error for people. */
 export function logFailure(message: string): void {
   hub().error(message);
 }

@@ -16,7 +16,7 @@ export interface Shortage {
 }
 
 /** A limit of memory that was reached. */
-interface MemoryShortage extends Shortage {
+export interface MemoryShortage extends Shortage {
   /** The limit is the container's own; otherwise a cgroup above has it. */
   own: boolean;
 }
@@ -28,16 +28,21 @@ function nodeWith(record: CgroupRecord, controller: string): CgroupNode | undefi
   );
 }
 
+/** How many of a container's processes the kernel has killed for lack of memory; undefined where that is not counted. */
+export function memoryKills(record: CgroupRecord): number | undefined {
+  const node = nodeWith(record, "memory");
+  if (node === undefined) return undefined;
+  return readTable(`${directoryOf(node)}/${node.unified ? "memory.events" : "memory.oom_control"}`).oom_kill;
+}
+
 /**
  * The memory limit, of the container's cgroup or of one above, for which the kernel killed a process of the container; undefined if it
  * killed none. The counters are the container's alone, for the cgroup was made for it.
  */
 export function memoryShortage(record: CgroupRecord): MemoryShortage | undefined {
   const node = nodeWith(record, "memory");
-  if (node === undefined) return undefined;
+  if (node === undefined || (memoryKills(record) ?? 0) === 0) return undefined;
   const dir = directoryOf(node);
-  const kills = readTable(`${dir}/${node.unified ? "memory.events" : "memory.oom_control"}`).oom_kill ?? 0;
-  if (kills === 0) return undefined;
   const cgroups = upwards(dir, node.mountpoint);
   const reached = node.unified ? reachedOnV2(cgroups) : (reachedOnV1(cgroups) ?? limitedWithSwap(cgroups));
   if (reached === undefined) return undefined;

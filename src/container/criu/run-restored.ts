@@ -4,7 +4,13 @@ import { socketPair } from "../../linux/file/unix-socket";
 import { becomeSubreaper } from "../../linux/process/process";
 import { deleteContainer } from "../delete";
 import { connectConsoleSocket } from "../io/console-socket";
-import { adoptWindowSize, receiveTerminal, SignalForwarder, waitForProgram } from "../io/foreground";
+import {
+  adoptWindowSize,
+  receiveTerminal,
+  SignalForwarder,
+  statusOfEnding,
+  waitForProgram,
+} from "../io/foreground";
 import { type RestoreOptions, restoreContainer } from "./restore";
 
 export interface RunRestoredOptions extends Omit<RestoreOptions, "consoleSocket"> {
@@ -31,7 +37,7 @@ export async function runRestored(options: RunRestoredOptions): Promise<number> 
       sender?.close();
       using master = receiver === undefined ? undefined : terminalOf(receiver);
       if (master !== undefined) adoptWindowSize(master);
-      return await waitForProgram(init, master, forward);
+      return statusOfEnding(await waitForProgram(init, master, forward));
     } finally {
       deleteContainer({ root, id, force: true });
     }

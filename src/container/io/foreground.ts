@@ -1,7 +1,15 @@
 import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { recvFd } from "../../linux/file/descriptor-passing";
-import { childEnded, dropsSignal, openProcess, reapChild, signalProcess } from "../../linux/process/process";
+import {
+  childEnded,
+  dropsSignal,
+  type Ending,
+  openProcess,
+  ProcessorTime,
+  reapChild,
+  signalProcess,
+} from "../../linux/process/process";
 import { getWindowSize, isTerminal, setOnlcr, setWindowSize } from "../../linux/terminal/pty";
 import type { Process } from "../../oci/config";
 import { UNREAD } from "../../output/print";
@@ -15,6 +23,16 @@ const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
 const HANGUP_MS = 2000;
 /** How often to look for the program's end without a SIGCHLD, which may get lost. */
 const SECOND_LOOK_MS = 500;
+
+/** How a program ended that was waited for. */
+export interface WatchedEnding extends Ending {
+  time: ProcessorTime;
+}
+
+/** The exit status of a command whose program ended so, as `waitForProgram` says. */
+export function statusOfEnding(ending: WatchedEnding | undefined): number {
+  return ending?.status ?? UNREAD;
+}
 
 /** Gives the program's terminal the size of hako's own, if there is one, before the program can look at it. */
 export function withOurWindowSize(process: Process): Process {
@@ -73,9 +91,17 @@ export class SignalForwarder implements Disposable {
     return this.#endedBy;
   }
 
-  #deliver({ pid, startTime }: ProcessRecord, number: number): void {
-    const ends = this.ends && ENDING.has(number) && dropsSignal(pid, number);
-    if (signalProcess(pid, startTime, ends ? SIG.KILL : number) && ends) this.#endedBy ??= number;
+  #deliver(target: ProcessRecord, number: number): void {
+    if (!this.endsBy(number)) signalProcess(target.pid, target.startTime, number);
+  }
+
+  /** Ends the program in place of the kernel, if that would drop this signal; false if it would not. */
+  endsBy(number: number): boolean {
+    if (this.#target === undefined || !this.ends || !ENDING.has(number)) return false;
+    const { pid, startTime } = this.#target;
+    if (!dropsSignal(pid, number)) return false;
+    if (signalProcess(pid, startTime, SIG.KILL)) this.#endedBy ??= number;
+    return true;
   }
 
   [Symbol.dispose](): void {
@@ -87,12 +113,15 @@ export class SignalForwarder implements Disposable {
   }
 }
 
-/** Connects the program's terminal to hako's, and waits for its end or until nobody reads its output. Returns the exit status, or 128+n. */
+/**
+ * Connects the program's terminal to hako's, and waits for its end or until nobody reads its output. Returns how it ended; undefined where
+ * nobody reads any more.
+ */
 export async function waitForProgram(
   init: ProcessRecord,
   master: Fd | undefined,
   forward: SignalForwarder,
-): Promise<number> {
+): Promise<WatchedEnding | undefined> {
   using watched = openProcess(init.pid, init.startTime);
   const ended = watched === undefined ? Promise.resolve() : endOf(watched);
   forward.to(init);
@@ -101,12 +130,15 @@ export async function waitForProgram(
     if (!(await relay(master, { until: ended, signals: false, endsInput: true }))) {
       master.close();
       await Promise.race([ended, Bun.sleep(HANGUP_MS)]);
-      return UNREAD;
+      return undefined;
     }
   }
   await ended;
-  const status = reapChild(init.pid, true)?.status ?? 1;
-  return forward.endedBy !== undefined && status === 128 + SIG.KILL ? 128 + forward.endedBy : status;
+  const time = new ProcessorTime();
+  const ending = reapChild(init.pid, true, time) ?? { status: 1, signal: undefined };
+  const { endedBy } = forward;
+  if (endedBy === undefined || ending.signal !== SIG.KILL) return { ...ending, time };
+  return { status: 128 + endedBy, signal: endedBy, time };
 }
 
 function endOf(watched: Fd): Promise<void> {

@@ -1,3 +1,4 @@
+import { asHakoError } from "../../base/errors";
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
@@ -10,6 +11,8 @@ import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
 import { FORWARDED } from "../io/forwarded-signals";
 import { runPoststartHooks } from "../poststart";
+import type { RunEnd } from "./run-end";
+import type { TimeLimitValues } from "./time-limit";
 
 /** Loaded on first use. */
 const rare = {
@@ -31,6 +34,9 @@ const rare = {
   get parentWatch() {
     return require("./parent-watch") as typeof import("./parent-watch");
   },
+  get timeLimit() {
+    return require("./time-limit") as typeof import("./time-limit");
+  },
   get kill() {
     return require("../kill") as typeof import("../kill");
   },
@@ -44,8 +50,10 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   subreaper: boolean;
   /** A signal that the program has no handler for ends it, as it would outside of a container. */
   signalsEnd: boolean;
-  /** Milliseconds after which the container is killed. */
-  timeLimit: number | undefined;
+  /** After which the container is killed. */
+  timeLimit: TimeLimitValues | undefined;
+  /** Told how the program ended, while its container is still there. */
+  atEnd: ((end: RunEnd) => void) | undefined;
   /** The container is killed when this process ends, or the one that has started it. */
   diesWithMaker: boolean;
 }
@@ -89,7 +97,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     if (signals instanceof SignalRecorder)
       return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals });
     using _ = relay?.watch();
-    return await watch(options, record.init, master, signals);
+    return await watch(options, record, master, signals);
   } catch (error) {
     deleted = false;
     throw error;
@@ -105,47 +113,44 @@ function hasProcess(record: ContainerRecord): record is ContainerRecord & { init
 }
 
 /** Whether this process is not needed while the program runs. */
-function leavesTheProgram({
-  detach,
-  timeLimit,
-  diesWithMaker,
-  signalsEnd,
-  notifySocket,
-}: RunOptions): boolean {
-  const watched = timeLimit !== undefined || diesWithMaker || signalsEnd || notifySocket !== undefined;
-  return !detach && !watched && !isDebugging();
+function leavesTheProgram(options: RunOptions): boolean {
+  const { detach, timeLimit, diesWithMaker, signalsEnd, notifySocket, atEnd } = options;
+  const watched = [timeLimit, notifySocket, atEnd].some((each) => each !== undefined);
+  return !detach && !watched && !diesWithMaker && !signalsEnd && !isDebugging();
 }
 
 /** Waits for the program's end, or until its time is over. */
 async function watch(
-  { root, id, timeLimit, diesWithMaker }: RunOptions,
-  init: ProcessRecord,
+  { root, id, timeLimit, diesWithMaker, atEnd }: RunOptions,
+  record: ContainerRecord & { init: ProcessRecord },
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
 ): Promise<number> {
-  const kill = () => rare.kill.killContainer({ root, id, signal: SIG.KILL, all: true });
-  using limit = new TimeLimit(timeLimit, kill);
+  const { waitForProgram, statusOfEnding } = rare.foreground;
+  const [started, begun] = [new Date(), performance.now()];
+  const signalAll = (signal: number) => {
+    try {
+      rare.kill.killContainer({ root, id, signal, all: true });
+    } catch (error) {
+      // somebody has deleted it: its program has ended
+      if (asHakoError(error).code !== "not-found") throw error;
+    }
+  };
+  const kill = () => signalAll(SIG.KILL);
   using _ = diesWithMaker ? new rare.parentWatch.ParentWatch(kill) : undefined;
-  const status = await rare.foreground.waitForProgram(init, master, forward);
-  return limit.over ? TIMED_OUT : status;
-}
-
-/** Does something once after some milliseconds, unless it is disposed of before. */
-class TimeLimit implements Disposable {
-  over = false;
-  readonly #timer: ReturnType<typeof setTimeout> | undefined;
-
-  constructor(milliseconds: number | undefined, end: () => void) {
-    if (milliseconds === undefined) return;
-    this.#timer = setTimeout(() => {
-      this.over = true;
-      end();
-    }, milliseconds);
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-  }
+  using limit =
+    timeLimit === undefined
+      ? undefined
+      : new rare.timeLimit.TimeLimit(timeLimit, {
+          // all processes, as timeout(1) does: a shell that waits for another one runs its trap only then
+          ask: () => forward.endsBy(SIG.TERM) || signalAll(SIG.TERM),
+          kill,
+        });
+  const waiting = waitForProgram(record.init, master, forward);
+  const ending = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
+  const timedOut = limit?.over === true;
+  atEnd?.({ container: { root, record }, ending, timedOut, started, wallMs: performance.now() - begun });
+  return timedOut ? TIMED_OUT : statusOfEnding(ending);
 }
 
 /** A bundle whose terminal has the size of ours. */

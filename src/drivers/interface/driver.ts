@@ -1,6 +1,8 @@
 import type { UndoStack } from "../../base/undo";
 import type { CgroupStats } from "../../cgroup";
 import type { OomWatch } from "../../cgroup/stats/oom";
+import type { MemoryShortage } from "../../cgroup/stats/shortage";
+import type { Spent } from "../../cgroup/stats/spent";
 import type { Fd } from "../../linux/call/fd";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
 import type { CgroupManager } from "../../oci/cgroup-managers";
@@ -160,6 +162,10 @@ export interface SandboxDriver {
   /** Changes limits; all of them are taken back when one is refused. */
   update(container: Container, changes: Update, made: (change: MadeByDriver) => void, undo: UndoStack): void;
   stats(container: Container): CgroupStats;
+  /** What the container's processes have used up to now. */
+  spent(container: Container): Spent;
+  /** The limit of memory for which a process was killed; undefined if none was, or if no limit explains it. */
+  memoryShortage(container: Container): MemoryShortage | undefined;
   /** undefined where nothing tells that memory ran out. */
   watchOom(container: Container): OomWatch | undefined;
   /** The numbers of all processes of the container; with `can.hostPids` those that the host gives them. */

@@ -7,6 +7,12 @@ const rare = {
   get cgroupVerbs() {
     return require("./cgroup-verbs") as typeof import("./cgroup-verbs");
   },
+  get shortage() {
+    return require("../../cgroup/stats/shortage") as typeof import("../../cgroup/stats/shortage");
+  },
+  get spent() {
+    return require("../../cgroup/stats/spent") as typeof import("../../cgroup/stats/spent");
+  },
   get removal() {
     return require("./removal") as typeof import("./removal");
   },
@@ -73,6 +79,12 @@ export const namespacesDriver: SandboxDriver = {
   },
   stats(container) {
     return rare.cgroupVerbs.containerStats(container);
+  },
+  spent({ record: { cgroup } }) {
+    return cgroup === undefined ? rare.spent.NOTHING_COUNTED : rare.spent.spentIn(cgroup);
+  },
+  memoryShortage({ record: { cgroup } }) {
+    return cgroup === undefined ? undefined : rare.shortage.memoryShortage(cgroup);
   },
   watchOom({ record }) {
     return rare.cgroupVerbs.cgroupOf(record).watchOom();

@@ -138,6 +138,11 @@ export function openToWrite(path: string): Fd {
   return open(path, O.WRONLY | O.TRUNC);
 }
 
+/** Opens a file to write it anew; makes one that is missing. */
+export function openToReplace(path: string, mode = 0o666): Fd {
+  return open(path, O.WRONLY | O.CREAT | O.TRUNC | O.NOCTTY, mode);
+}
+
 /** Opens a file to write at its end, whatever that is at each write; makes one that is missing. */
 export function openToAppend(path: string, mode = 0o666): Fd {
   return open(path, O.WRONLY | O.CREAT | O.APPEND, mode);

@@ -138,10 +138,31 @@ export interface Ending {
   signal: number | undefined;
 }
 
-/** Waits for the end of a child of ours and reaps it; undefined if it runs on and `block` is false, or isn't our child. */
-export function reapChild(pid: number, block: boolean): Ending | undefined {
+/** The processor time of a process that was reaped, and of its children that it has waited for: struct rusage (getrusage(2)). */
+export class ProcessorTime {
+  /** Begins with two struct timeval. */
+  readonly usage = new BigInt64Array(18);
+
+  get userMs(): number {
+    return this.#milliseconds(0);
+  }
+
+  get systemMs(): number {
+    return this.#milliseconds(2);
+  }
+
+  #milliseconds(at: number): number {
+    return Number(this.usage[at]) * 1000 + Number(this.usage[at + 1]) / 1000;
+  }
+}
+
+/**
+ * Waits for the end of a child of ours and reaps it; undefined if it runs on and `block` is false, or isn't our child. `time` gets its
+ * processor time.
+ */
+export function reapChild(pid: number, block: boolean, time?: ProcessorTime): Ending | undefined {
   const word = new Int32Array(1);
-  const reaped = trySyscall("wait4", pid, word, block ? 0 : W.NOHANG, null);
+  const reaped = trySyscall("wait4", pid, word, block ? 0 : W.NOHANG, time?.usage ?? null);
   if (reaped < 0) {
     if (errnoName(-reaped) === "ECHILD") return undefined;
     throw systemError("wait4", -reaped);

@@ -1,0 +1,97 @@
+import { parseDuration } from "../../base/duration";
+import { HakoError } from "../../base/errors";
+import type { Arguments, ArgumentValues } from "../../cli/arguments";
+import type { RunEnd } from "../../container/run/run-end";
+import type { RunReport } from "../../container/run/run-report";
+import type { TimeLimitValues } from "../../container/run/time-limit";
+
+/** Loaded on first use. */
+const rare = {
+  get limitLines() {
+    return require("../../container/run/limit-lines") as typeof import("../../container/run/limit-lines");
+  },
+  get runReport() {
+    return require("../../container/run/run-report") as typeof import("../../container/run/run-report");
+  },
+};
+
+/** The limit of setTimeout: a timer for longer ends at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Flags of `run` about the time that the program has, and about what is told of its end. */
+export const WATCH_FLAGS = {
+  timeout: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "TIME",
+    description: "kill the container after this time, as 30 (seconds) or 1m30s; the exit status is then 124",
+  },
+  grace: {
+    type: "string",
+    valueHint: "TIME",
+    description: "with --timeout: first ask its processes to end, by TERM; kill them after this time",
+  },
+  report: {
+    type: "string",
+    valueHint: "FILE|FD",
+    description:
+      "write a line of JSON to a file, or to a descriptor that you have opened: how it ended, what it used",
+  },
+  quiet: {
+    type: "boolean",
+    alias: "q",
+    description: "don't say on standard error that a limit of time or memory was reached",
+  },
+} as const satisfies Arguments;
+
+type WatchArgumentValues = ArgumentValues<typeof WATCH_FLAGS> & { detach: boolean };
+
+function timeOf(flag: string, text: string): number {
+  // as GNU's timeout has them: a plain number is seconds
+  const milliseconds = parseDuration(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text);
+  if (milliseconds !== undefined && milliseconds >= 1 && milliseconds <= LONGEST_TIMER_MS)
+    return milliseconds;
+  throw HakoError.usage(`--${flag}: ${JSON.stringify(text)} is not a time from 1ms to 596h, as 30 or 1m30s`);
+}
+
+/** How long the program may run. */
+export function timeLimitOf({ timeout, grace, detach }: WatchArgumentValues): TimeLimitValues | undefined {
+  if (timeout === undefined) {
+    if (grace !== undefined)
+      throw HakoError.usage("--grace needs --timeout", "hako stop --time asks one that runs");
+    return undefined;
+  }
+  if (detach) throw HakoError.usage("--timeout and --detach: nothing stays that could wait");
+  return {
+    milliseconds: timeOf("timeout", timeout),
+    grace: grace === undefined ? 0 : timeOf("grace", grace),
+  };
+}
+
+/** What is done at the program's end; undefined if nothing is. `memory`: the container has a limit of memory that is told. */
+export function atEndOf(
+  { quiet }: WatchArgumentValues,
+  {
+    timeLimit,
+    memory,
+    report,
+  }: { timeLimit: TimeLimitValues | undefined; memory: boolean; report: RunReport | undefined },
+): ((end: RunEnd) => void) | undefined {
+  const told = !quiet && (memory || timeLimit !== undefined);
+  if (!told && report === undefined) return undefined;
+  return (end) => {
+    report?.ended(end);
+    if (told) rare.limitLines.tellLimits(end, { time: timeLimit?.milliseconds, memory });
+  };
+}
+
+/** Runs with a report of the end, if one is asked for. */
+export async function withReport(
+  { report: target, detach }: WatchArgumentValues,
+  run: (report: RunReport | undefined) => Promise<number>,
+): Promise<number> {
+  if (target === undefined) return await run(undefined);
+  if (detach) throw HakoError.usage("--report and --detach: nothing stays that could see the end");
+  using report = new rare.runReport.RunReport(target);
+  return await report.of(() => run(report));
+}

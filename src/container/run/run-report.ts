@@ -1,0 +1,140 @@
+import { asHakoError, during, HakoError } from "../../base/errors";
+import { driverOf } from "../../drivers";
+import { F, O } from "../../linux/call/constants";
+import { Fd } from "../../linux/call/fd";
+import { syscallOn } from "../../linux/call/syscall";
+import { openToReplace } from "../../linux/file/file";
+import { writeAllWaiting } from "../../linux/file/stream";
+import { signalName } from "../../linux/process/signals";
+import type { ContainerId } from "../../oci/id";
+import { logFailure } from "../../output/log";
+import { isOpenByCaller } from "../io/inherited-descriptors";
+import type { RunEnd } from "./run-end";
+
+/** What `run --report` says; null is what nobody knows. */
+export interface Reported {
+  id: string | null;
+  /** The program's exit status, or 128+n where signal n ended it. */
+  exitCode: number | null;
+  /** As "SIGKILL". */
+  signal: string | null;
+  /** --timeout was reached. */
+  timedOut: boolean;
+  /** The kernel has killed a process of the container, not the first one perhaps, for lack of memory. */
+  oomKilled: boolean | null;
+  /** RFC 3339. */
+  started: string | null;
+  wallMs: number | null;
+  cpuUserMs: number | null;
+  cpuSystemMs: number | null;
+  memoryPeakBytes: number | null;
+  pidsPeak: number | null;
+  /** Why hako itself failed; null where it didn't. */
+  hakoError: { code: string; message: string; hint: string | null } | null;
+}
+
+const NOTHING_KNOWN: Reported = {
+  ...{ id: null, exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
+  ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null },
+  hakoError: null,
+};
+
+/** What is known at the end of a program. To be asked while its container is there. */
+export function reportedOf({ container, ending, timedOut, started, wallMs }: RunEnd): Reported {
+  const { record } = container;
+  const { memoryKills, ...spent } = driverOf(record).spent(container);
+  return {
+    ...NOTHING_KNOWN,
+    id: record.id,
+    exitCode: ending?.status ?? null,
+    signal: ending?.signal === undefined ? null : signalName(ending.signal),
+    timedOut,
+    oomKilled: memoryKills === undefined ? null : memoryKills > 0,
+    started: started.toISOString(),
+    wallMs: Math.round(wallMs * 1000) / 1000,
+    cpuUserMs: spent.cpuUserMs ?? ending?.time.userMs ?? null,
+    cpuSystemMs: spent.cpuSystemMs ?? ending?.time.systemMs ?? null,
+    memoryPeakBytes: spent.memoryPeakBytes ?? null,
+    pidsPeak: spent.pidsPeak ?? null,
+  };
+}
+
+/** Where `run --report FILE|FD` writes one line of JSON when the run is over. */
+export class RunReport implements Disposable {
+  readonly #target: string;
+  #reported: Reported = NOTHING_KNOWN;
+  #file: Fd | undefined;
+  #refused = false;
+
+  /** `target`: a number is a descriptor that the caller has opened. */
+  constructor(target: string) {
+    this.#target = target;
+  }
+
+  /** Does what is to be reported of; a failure is in the report too. */
+  async of(run: () => Promise<number>): Promise<number> {
+    let status: number;
+    try {
+      status = await run();
+    } catch (thrown) {
+      this.#writeFailure(asHakoError(thrown));
+      throw thrown;
+    }
+    this.#write(null);
+    return status;
+  }
+
+  /**
+   * Opens it, so that nothing runs whose end can't be reported. To be called when it is known which descriptors are the caller's: the file
+   * takes a number.
+   */
+  open(): Fd {
+    try {
+      this.#file ??= during(`--report ${this.#target}`, () => opened(this.#target));
+      return this.#file;
+    } catch (error) {
+      this.#refused = true;
+      throw error;
+    }
+  }
+
+  /** The container has this id. */
+  named(id: ContainerId): void {
+    this.#reported = { ...this.#reported, id };
+  }
+
+  /** The program has ended so; to be called while its container is there. */
+  ended(end: RunEnd): void {
+    this.#reported = reportedOf(end);
+  }
+
+  #write(hakoError: Reported["hakoError"]): void {
+    const line = `${JSON.stringify({ ...this.#reported, hakoError })}\n`;
+    const file = this.open();
+    during(`--report ${this.#target}`, () => writeAllWaiting(file, line));
+  }
+
+  #writeFailure({ code, reason, advice }: HakoError): void {
+    // then that is the failure
+    if (this.#refused) return;
+    try {
+      this.#write({ code, message: reason, hint: advice ?? null });
+    } catch (error) {
+      logFailure(asHakoError(error).oneLine);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#file?.close();
+  }
+}
+
+function opened(target: string): Fd {
+  if (!/^\d+$/.test(target)) return openToReplace(target);
+  const number = Number(target);
+  if (!isOpenByCaller(number)) throw new HakoError({ code: "system", message: "the descriptor is not open" });
+  const mode = syscallOn(target, "fcntl", number, F.GETFL, 0) & O.ACCMODE;
+  if (mode === O.RDONLY)
+    throw new HakoError({ code: "system", message: "the descriptor is open for reading alone" });
+  return new Fd(syscallOn(target, "fcntl", number, F.DUPFD_CLOEXEC, 0), `descriptor ${target}`);
+}
