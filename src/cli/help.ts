@@ -32,30 +32,42 @@ function paragraph(text: string, width: number): string {
   return wrapped(text, width).join("\n");
 }
 
-function flagTable(args: Arguments = {}, width = USUAL_WIDTH): string {
-  return columns(
-    Object.entries(args)
-      .filter(([, argument]) => argument.type !== "positional")
-      .map(([name, argument]) => [
-        flagLine(name, argument),
-        `${argument.description ?? ""}${typeof argument.default === "string" ? ` (default ${argument.default})` : ""}`,
-      ]),
-    width,
-  );
+/** The condition that a flag's description begins with: "with --rootfs". */
+const CONDITION = /^(with --[a-z-]+): /;
+
+/** Tables of flags, each below its heading. Flags that have a condition in common stand together, below that. */
+function flagTables(heading: string, args: Arguments, width: number): string {
+  const flags = Object.entries(args).filter(([, argument]) => argument.type !== "positional");
+  const conditionOf = ({ description = "" }: Argument) => CONDITION.exec(description)?.[1] ?? "";
+  const tables = new Map<string, [string, string][]>();
+  for (const [name, argument] of flags) {
+    const { description = "", default: value } = argument;
+    const condition = conditionOf(argument);
+    const shared = flags.filter(([, other]) => conditionOf(other) === condition).length > 1 ? condition : "";
+    const text = shared === "" ? description : description.replace(CONDITION, "");
+    const rows = tables.get(shared) ?? [];
+    rows.push([flagLine(name, argument), `${text}${typeof value === "string" ? ` (default ${value})` : ""}`]);
+    tables.set(shared, rows);
+  }
+  return [...tables]
+    .map(([condition, rows]) => `${[heading, condition].filter(Boolean).join(" ")}:\n${columns(rows, width)}`)
+    .join("\n");
 }
 
 /** The usage line of one command: `path` is its name with the group's before it. */
 export function commandUsage(path: string, command: Command): string {
-  const flags = flagTable(command.args) === "" ? [] : ["[FLAGS]"];
+  const flags = Object.values(command.args ?? {}).some(({ type }) => type !== "positional")
+    ? ["[FLAGS]"]
+    : [];
   return `usage: ${["hako", path, ...flags, ...operandWords(command)].join(" ")}`;
 }
 
 /** The usage text of one command, for lines of `width`. What is there to be copied, examples, is not broken. */
 export function commandHelp(path: string, command: Command, width: number): string {
-  const flags = flagTable(command.args, width);
+  const flags = flagTables("flags", command.args ?? {}, width);
   const examples = (command.examples ?? []).map((example) => `  ${example}\n`).join("");
   return `${paragraph(descriptionOf(command), width)}\n\n${paragraph(commandUsage(path, command), width)}\n${
-    flags === "" ? "" : `\nflags:\n${flags}`
+    flags === "" ? "" : `\n${flags}`
   }\nexamples:\n${examples}`;
 }
 
@@ -75,7 +87,7 @@ export function groupHelp(path: string, group: Command, width: number): string {
 export function programHelp(program: Command, width: number): string {
   const usage = "usage: hako [GLOBAL FLAGS] COMMAND [FLAGS] [OPERANDS]";
   const end = '"hako COMMAND --help" shows a command\'s flags and examples.';
-  return `${paragraph(descriptionOf(program), width)}\n\n${paragraph(usage, width)}\n\nglobal flags:\n${flagTable(program.args, width)}\ncommands:\n${commandTable(program, width)}\n${paragraph(end, width)}\n`;
+  return `${paragraph(descriptionOf(program), width)}\n\n${paragraph(usage, width)}\n\n${flagTables("global flags", program.args ?? {}, width)}\ncommands:\n${commandTable(program, width)}\n${paragraph(end, width)}\n`;
 }
 
 /** How wide help is that is written to a descriptor: as its terminal, or as a usual one. */

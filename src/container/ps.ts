@@ -1,5 +1,4 @@
 import { HakoError } from "../base/errors";
-import { printable } from "../base/printable";
 import { driverOf, need } from "../drivers";
 import { textOf } from "../linux/call/bytes";
 import { callerVariables } from "../linux/file/caller-environment";
@@ -7,6 +6,7 @@ import { readText, statusAt } from "../linux/file/file";
 import { userName } from "../linux/file/passwd";
 import { findHostProgram } from "../linux/process/execute";
 import type { ContainerId } from "../oci/id";
+import { tableText, terminalWidth } from "../output/table";
 import { readContainer } from "../state/record";
 
 const DEFAULT_OPTIONS = ["-ef"];
@@ -34,9 +34,11 @@ export function processTable(pids: readonly number[], options: readonly string[]
     }
     return ownTable(pids);
   }
+  // it writes into a pipe: on a terminal as wide as that, unless -ww is among the options, else as wide as it wants
+  const width = terminalWidth(1);
   const done = Bun.spawnSync([ps, ...(options.length === 0 ? DEFAULT_OPTIONS : options)], {
     stderr: "pipe",
-    env: callerVariables(),
+    env: { ...callerVariables(), ...(width !== undefined && { COLUMNS: String(width) }) },
   });
   if (done.exitCode !== 0) {
     const said = textOf(done.stderr).trim().split("\n")[0] ?? "";
@@ -58,12 +60,12 @@ export function selected(table: string, pids: ReadonlySet<number>): string {
 }
 
 function ownTable(pids: readonly number[]): string {
-  const rows = pids.flatMap((pid) => ownRow(pid) ?? []);
-  return ["UID          PID    PPID     TIME CMD", ...rows].map((line) => `${line}\n`).join("");
+  const rows = pids.flatMap((pid) => ownRow(pid));
+  return tableText(["UID", "PID", "PPID", "TIME", "CMD"], rows, terminalWidth(1));
 }
 
-/** undefined when it has ended meanwhile. */
-function ownRow(pid: number): string | undefined {
+/** None when it has ended meanwhile. */
+function ownRow(pid: number): string[][] {
   try {
     const stat = readText(`/proc/${pid}/stat`);
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -74,8 +76,8 @@ function ownRow(pid: number): string | undefined {
       String(Math.floor(part)).padStart(2, "0"),
     );
     const user = userName(statusAt(`/proc/${pid}`)?.uid ?? 0);
-    return `${user.padEnd(8)} ${String(pid).padStart(7)} ${String(fields[1]).padStart(7)} ${time.join(":")} ${printable(words === "" ? `[${name}]` : words)}`;
+    return [[user, String(pid), String(fields[1]), time.join(":"), words === "" ? `[${name}]` : words]];
   } catch {
-    return undefined;
+    return [];
   }
 }

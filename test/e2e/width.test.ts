@@ -1,6 +1,6 @@
 // Tables and help on terminals of several widths, and in a pipe.
 import { expect } from "bun:test";
-import { Box, e2e, HAKO, needsHako, needsProgram } from "./support";
+import { Box, e2e, execute, HAKO, needsHako, needsProgram } from "./support";
 import { onTerminal } from "./terminal";
 
 /** The lines that a command shows on a terminal with so many columns. */
@@ -66,3 +66,17 @@ e2e("help is broken between words to the terminal's width, and to 80 columns els
     expect(letters(shownIn(45, ...words).join(""))).toBe(letters(piped));
   }
 }, [needsHako, needsProgram("python3"), needsProgram("stty")]);
+
+e2e("ps is as wide as the terminal, as the host's is there; in a pipe, and with -ww, nothing is cut", () => {
+  using box = new Box();
+  const long = `echo ${"0123456789".repeat(30)}; sleep 600; true`;
+  const id = box.started(["sh", "-c", long]);
+  expect(box.ok("ps", id).stdout).toContain(long);
+  const shown = shownIn(100, "--root", box.root, "ps", id);
+  expect(Math.max(...shown.map((line) => line.length))).toBe(100);
+  expect(shownIn(100, "--root", box.root, "ps", id, "-efww").join("")).toContain(long);
+  // where there is no ps, a table of our own
+  const own = execute(HAKO, ["--root", box.root, "ps", id], { env: { PATH: box.dir } }).stdout;
+  expect(own).toMatch(/^UID +PID +PPID +TIME +CMD\nroot +\d+ +\d+ +00:00:00 +sh -c echo 0123/);
+  expect(own).toContain(long);
+}, [needsHako, needsProgram("ps"), needsProgram("python3"), needsProgram("stty")]);

@@ -244,6 +244,20 @@ describe("every command's help", () => {
   }
 });
 
+test("flags that have a condition in common stand below it, one alone keeps it", async () => {
+  const flag = (description: string) => ({ type: "boolean", description }) as const;
+  const args = {
+    a1: flag("one"),
+    b1: flag("with --x: two"),
+    b2: flag("with --x: three"),
+    c1: flag("with --y: four"),
+  };
+  const help = commandHelp("try", { args, examples: ["hako try"] }, WIDE);
+  expect(help).toContain(
+    "\nflags:\n  --a1  one\n  --c1  with --y: four\n\nflags with --x:\n  --b1  two\n  --b2  three\n\nexamples:\n",
+  );
+});
+
 describe("words for commands", () => {
   const rows: [string[], string, string[]][] = [
     [["delete", "web"], "delete", ["web"]],
