@@ -30,18 +30,18 @@ describe("of the heap", () => {
   test("is known what all starts use: huge pages with many of their pages, a row of pages in no such one, the last huge page", () => {
     const rare = pages(512 * 9, 100);
     const one = new Set([
-      ...pages(512 * 2 + 40, 64),
-      ...pages(512 * 3, 63),
+      ...pages(512 * 2 + 40, 50),
+      ...pages(512 * 3, 49),
       ...pages(512 * 8 + 256, TOUCHED_PAGES - 1),
       ...rare,
     ]);
-    const other = new Set([...pages(512 * 2 + 40, 400), ...pages(512 * 3, 64), ...pages(512 * 8, 512)]);
+    const other = new Set([...pages(512 * 2 + 80, 400), ...pages(512 * 3, 64), ...pages(512 * 8, 512)]);
     expect(heapUse([one, other])).toEqual({
       touched: 3 * 0x200000,
       hugePages: [2 * 0x200000],
       rest: 8 * 0x200000,
     });
-    for (const page of pages(512 * 3, 64 - TOUCHED_PAGES)) one.delete(page);
+    for (const page of pages(512 * 3, 50 - TOUCHED_PAGES)) one.delete(page);
     expect(() => heapUse([one, other])).toThrow(`uses no ${TOUCHED_PAGES} pages of the heap in a row`);
   });
 
