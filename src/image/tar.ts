@@ -31,6 +31,8 @@ export interface TarReader {
 const BLOCK = 512;
 /** Of pax headers and long names: what Linux takes as a name or as extended attributes is far less. */
 const LARGEST_HEADER = 1 << 20;
+/** An archive with more files was made to be slow: large images have a tenth of it. */
+const MOST_ENTRIES = 1_000_000;
 const NO_RECORDS: PaxRecords = new Map();
 
 type Types = Readonly<Partial<Record<Header["type"], TarEntry["type"]>>>;
@@ -71,6 +73,7 @@ export class TarParser {
   #gathering: { type: string; size: number } | undefined;
   #inEntry = false;
   #ended = false;
+  #entries = 0;
   #global: PaxRecords = NO_RECORDS;
   #records: PaxRecords | undefined;
   #longName: string | undefined;
@@ -181,6 +184,7 @@ export class TarParser {
   }
 
   #begin(header: Header, block: Uint8Array): void {
+    if (++this.#entries === MOST_ENTRIES) throw wrongArchive("a million files or more");
     const pax: PaxRecords =
       this.#records === undefined ? this.#global : new Map([...this.#global, ...this.#records]);
     const text = (keyword: string) => {

@@ -59,6 +59,16 @@ describe("tar", () => {
     expect(places).toEqual(["", "x".repeat(700), "", "long", "", "y"]);
   });
 
+  test("a million files are refused", () => {
+    let count = 0;
+    const parser = new TarParser({ begin: () => count++, data() {}, end() {} });
+    const many = Buffer.concat(Array.from({ length: 1000 }, () => tarOf([{ name: "x" }]).subarray(0, 512)));
+    expect(() => {
+      for (let time = 0; time < 1000; time++) parser.write(many);
+    }).toThrow("a million files or more");
+    expect(count).toBe(999_999);
+  }, 60_000);
+
   test("one that is cut off, broken, or none", () => {
     const bytes = tarOf(ENTRIES);
     for (const length of [1, 100, 600, 1100])
