@@ -19,6 +19,9 @@ export default defineCommand({
     delete: lazyCommand(() => import("./delete"), { description: "remove a container", alias: "rm" }),
     stop: lazyCommand(() => import("./stop"), { description: "end a container's program", hidden: true }),
     ps: lazyCommand(() => import("./ps"), { description: "the processes of a container" }),
+    wait: lazyCommand(() => import("./wait"), {
+      description: "wait for containers' ends, and print their exit statuses",
+    }),
     pause: lazyCommand(() => import("./pause"), {
       description: "stop all processes of a container where they are",
     }),

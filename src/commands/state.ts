@@ -5,6 +5,14 @@ import { printJson } from "../output/print";
 import { readContainer, stateOf } from "../state/record";
 import { CONTAINER } from "./flags/common";
 
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for a container that has stopped. */
+  get ended() {
+    return require("../container/ended") as typeof import("../container/ended");
+  },
+};
+
 export default defineCommand({
   args: { container: CONTAINER },
   examples: ["hako state web"],
@@ -12,6 +20,8 @@ export default defineCommand({
     const container = readContainer(globals.root, containerId(args.container));
     const { record } = container;
     const { rootfs, created } = record;
-    printJson({ ...stateOf(record, statusOf(container)), rootfs, created });
+    const status = statusOf(container);
+    const ended = status === "stopped" ? rare.ended.howItEnded(container) : {};
+    printJson({ ...stateOf(record, status), rootfs, created, ...ended });
   },
 });

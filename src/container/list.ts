@@ -6,10 +6,19 @@ import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import { readContainer } from "../state/record";
 import { containerDirectory, containerIds, foreignName, hasDirectory, hasRecord } from "../state/root";
+import type { Ended } from "./ended";
 import { statusOf } from "./status";
 
-/** A container as `list` shows it, with runc's JSON names. */
-export interface Listed {
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for a container that has stopped. */
+  get ended() {
+    return require("./ended") as typeof import("./ended");
+  },
+};
+
+/** A container as `list` shows it, with runc's JSON names; how it ended is there when it has. */
+export interface Listed extends Partial<Ended> {
   ociVersion: string;
   id: ContainerId;
   pid: number;
@@ -19,10 +28,14 @@ export interface Listed {
   created: string;
   annotations: Record<string, string>;
   owner: string;
+  sandbox: string;
 }
 
-/** All containers below `root` by id; a broken record is a warning, and left out. */
-export function listContainers(root: string): Listed[] {
+/**
+ * All containers below `root` by id; a broken record is a warning, and left out. One of another runtime's is left out too, where it is
+ * `expected` without a word.
+ */
+export function listContainers(root: string, expected = false): Listed[] {
   const owners = new Map<number, string>();
   const listed: Listed[] = [];
   for (const id of containerIds(root)) {
@@ -42,11 +55,13 @@ export function listContainers(root: string): Listed[] {
         created: record.created,
         annotations: record.annotations,
         owner: owners.get(uid) ?? String(uid),
+        sandbox: record.sandbox,
+        ...(status === "stopped" ? rare.ended.howItEnded(container) : {}),
       });
     } catch (thrown) {
       const error = asHakoError(thrown);
       if (error.code === "not-found" || error.errno === "ENOENT") warnOfRemains(root, id);
-      else logWarning(error.oneLine);
+      else if (!expected || error.code !== "unsupported") logWarning(error.oneLine);
     }
   }
   return listed;

@@ -30,6 +30,15 @@ export interface ProcessRecord {
   startTime: number;
 }
 
+/** How a first process ended, where a command of hako's was there. */
+export interface EndRecord {
+  /** The exit status, or 128+n where signal n ended it. */
+  exitCode: number;
+  signal?: number | undefined;
+  /** RFC 3339. */
+  finished: string;
+}
+
 /** What hako keeps of a container: `<root>/<id>/state.json`. */
 export interface ContainerRecord {
   /** Missing is 1: in records from before there was a number. */
@@ -62,6 +71,7 @@ export interface ContainerRecord {
   noNewKeyring: boolean;
   /** criu's names of the caller's standard streams, which the program got; "" for those that it can name otherwise. */
   streams?: string[];
+  ended?: EndRecord;
 }
 
 /** A container that has a record, below one --root. */

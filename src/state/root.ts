@@ -14,6 +14,13 @@ import { type ContainerId, containerId, MAPPINGS } from "../oci/id";
 import { checkWay } from "./trusted-path";
 import { keepUserRoot } from "./user-root";
 
+/** Loaded on first use. */
+const rare = {
+  get mount() {
+    return require("../linux/mount/mount-calls") as typeof import("../linux/mount/mount-calls");
+  },
+};
+
 /** Rights of the group and of others. */
 const OTHERS_WRITE = 0o022;
 const OTHERS = 0o077;
@@ -26,8 +33,13 @@ export const FILTER = "seccomp.bpf";
 /** The socket at which a created container waits for `start`; gone when its program has been started. */
 export const START_SOCKET = "start.sock";
 
+/** A file that the first process is mounted on, to keep how it ended (kept-process.ts). */
+export const KEPT_PROCESS = "init.pidfd";
+
 /** All files that create, start and restore make in a container's directory. Their mounts are not seen on the host. */
-const OWN_FILES: ReadonlySet<string> = new Set([RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET]);
+const OWN_FILES: ReadonlySet<string> = new Set([
+  ...[RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET, KEPT_PROCESS],
+]);
 const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", "rootfs", "rootfs.scratch", "criu-root"]);
 
 const checked = new Set<string>();
@@ -111,7 +123,11 @@ export function removeContainerDirectory(root: string, id: ContainerId): void {
   const directory = containerDirectory(root, id);
   if (statusAt(directory, false)?.type === "directory") {
     // the record goes last: as long as anything is left, it says what that is
-    for (const name of listNames(directory)) if (name !== RECORD) removeTree(join(directory, name));
+    for (const name of listNames(directory)) {
+      if (name === RECORD) continue;
+      if (name === KEPT_PROCESS) rare.mount.detachIfMounted(join(directory, name));
+      removeTree(join(directory, name));
+    }
   }
   removeTree(directory);
 }

@@ -39,7 +39,7 @@ e2e("list has a line for each container on a terminal: bundles and long ids are 
   box.ok("create", "--bundle", box.bundle(["sleep", "600"]), id);
   const row = box.ok("list").stdout.trimEnd().split("\n")[1] ?? "";
   expect(row).toStartWith(`${id}   `);
-  for (const columns of [64, 70, 80, 100]) {
+  for (const columns of [68, 70, 80, 100]) {
     const [header = "", shown = "", ...others] = shownIn(columns, "--root", box.root, "list");
     expect(others).toEqual([]);
     expect(Bun.stringWidth(shown)).toBeLessThanOrEqual(columns);

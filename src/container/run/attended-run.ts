@@ -53,7 +53,7 @@ export function leaveRun({ root, record, keep, master, recorder }: AttendedRun):
   const descriptors = removal === undefined ? [recorded] : [recorded, removal.directory];
   takePlace(attendant(terminal), endedRunLine(init), {
     ...{ signals: Object.values(FORWARDED), terminal, descriptors },
-    fillings: { ...(removal ?? NO_REMOVAL), pid: init.pid, recorded, keep: Number(keep) },
+    fillings: { ...(removal ?? NO_REMOVAL), pid: init.pid, recorded },
   });
 }
 
@@ -67,7 +67,7 @@ function attendant(terminal: AttendedTerminal | undefined): Template<RunAttendan
 interface Removal extends Record<RemovalWord, Filling> {
   directory: number;
 }
-type RemovalWord = Exclude<RunAttendantWord, WayWord | "pid" | "recorded" | "keep">;
+type RemovalWord = Exclude<RunAttendantWord, WayWord | "pid" | "recorded">;
 
 const NO_REMOVAL: Removal = {
   ...{ directory: -1, path: 0, inode: 0 },

@@ -1,6 +1,7 @@
 import { attendanceError, CAME_TO, statusOfDigits } from "../../linux/attendant/attendant-status";
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { ownVariable } from "../../linux/file/caller-environment";
+import { reapChild } from "../../linux/process/process";
 import type { ContainerId } from "../../oci/id";
 import { type ProcessRecord, readRecord } from "../../state/record";
 import { hasDirectory } from "../../state/root";
@@ -8,6 +9,9 @@ import { FORWARDED } from "../io/forwarded-signals";
 
 /** Loaded on first use. */
 const rare = {
+  get ended() {
+    return require("../ended") as typeof import("../ended");
+  },
   get delete() {
     return require("../delete") as typeof import("../delete");
   },
@@ -49,11 +53,18 @@ export function endEndedRun({ startTime, status }: EndedRun, options: EndedRunOp
   const failed = status >= CAME_TO.unwritten;
   // there is no program any more that they could go to, and they must not end this halfway
   using _ = new SignalRecorder(Object.values(FORWARDED));
-  if ((failed || !keep) && isOurs(root, id, startTime)) {
-    rare.delete.deleteContainer({ root, id, force: true });
-  }
+  const ours = isOurs(root, id, startTime);
+  if (ours && keep && !failed) noteItsEnd(root, id, status);
+  else if (ours) rare.delete.deleteContainer({ root, id, force: true });
   if (!failed) return status;
   throw attendanceError(status, `container "${id}"`);
+}
+
+/** Reaps the first process of a container that stays, and writes down how it ended. */
+function noteItsEnd(root: string, id: ContainerId, status: number): void {
+  const record = readRecord(root, id);
+  const ending = record.init === undefined ? undefined : reapChild(record.init.pid, false);
+  rare.ended.noteEnd({ root, record }, ending ?? { status, signal: undefined });
 }
 
 /** Whether what is there by this id is still the container that was run, or what is left of it. */

@@ -29,9 +29,7 @@ const NAMES = [
   // the container's first process, and a descriptor with signals that came before
   "pid",
   "recorded",
-  // 1 if the container stays after its end
-  "keep",
-  // the container's directory: a descriptor, its path, its inode; without them the command removes the container
+  // the container's directory: a descriptor, its path, its inode; without them the command does what is left to do
   "directory",
   "path",
   "inode",
@@ -66,9 +64,9 @@ export function runAttendant(
     recorded: wordIn(words.recorded),
     part,
     end(rows: RowProgram) {
-      rows.call("wait4", [wordIn(words.pid), 0, 0, 0], ANY);
-      rows.when(wordIn(words.keep), 1, ATTEND.exit);
+      // the command looks at how it ended
       rows.when(wordIn(words.path), 0, ATTEND.again);
+      rows.call("wait4", [wordIn(words.pid), 0, 0, 0], ANY);
       removalRows(rows, words);
     },
   };

@@ -24,6 +24,13 @@ const rare = {
   get attendedRun() {
     return require("./attended-run") as typeof import("./attended-run");
   },
+  /** For a container that is there after its end. */
+  get keptProcess() {
+    return require("../../state/kept-process") as typeof import("../../state/kept-process");
+  },
+  get ended() {
+    return require("../ended") as typeof import("../ended");
+  },
   get delete() {
     return require("../delete") as typeof import("../delete");
   },
@@ -84,6 +91,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
   let deleted = keep;
   let started = false;
   try {
+    if (detach || keep) rare.keptProcess.keepProcess(root, record);
     sender?.close();
     using master = receiver === undefined ? undefined : rare.foreground.receiveTerminal(receiver);
     using relay = runs ? undefined : rare.start.startContainer(options);
@@ -121,7 +129,7 @@ function leavesTheProgram(options: RunOptions): boolean {
 
 /** Waits for the program's end, or until its time is over. */
 async function watch(
-  { root, id, timeLimit, diesWithMaker, atEnd }: RunOptions,
+  { root, id, keep, timeLimit, diesWithMaker, atEnd }: RunOptions,
   record: ContainerRecord & { init: ProcessRecord },
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
@@ -149,6 +157,7 @@ async function watch(
   const waiting = waitForProgram(record.init, master, forward);
   const ending = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
   const timedOut = limit?.over === true;
+  if (keep && ending !== undefined) rare.ended.noteEnd({ root, record }, ending);
   atEnd?.({ container: { root, record }, ending, timedOut, started, wallMs: performance.now() - begun });
   return timedOut ? TIMED_OUT : statusOfEnding(ending);
 }

@@ -2,6 +2,7 @@ import { HakoError } from "../../base/errors";
 import { AT, MNT, MS, O, OPEN_TREE } from "../call/constants";
 import { Fd } from "../call/fd";
 import { syscallOn } from "../call/syscall";
+import { hasErrno } from "../file/file";
 
 /** The mount calls of Linux 5.12: trees are cloned, made as they shall be while nobody sees them, and then attached. */
 
@@ -141,4 +142,13 @@ export function attachTree(tree: Fd, target: Place, name = ""): void {
 /** Unmounts what is at a path, at once for lookups and in the end for its users. */
 export function detach(path: string): void {
   syscallOn(path, "umount2", path, MNT.DETACH | UMOUNT_NOFOLLOW);
+}
+
+/** The same, of a file that may not be a mount point, or that this user could not have mounted anything on. */
+export function detachIfMounted(path: string): void {
+  try {
+    detach(path);
+  } catch (error) {
+    if (!hasErrno(error, "EINVAL", "EPERM", "ENOENT")) throw error;
+  }
 }

@@ -167,12 +167,13 @@ export function reapChild(pid: number, block: boolean, time?: ProcessorTime): En
     if (errnoName(-reaped) === "ECHILD") return undefined;
     throw systemError("wait4", -reaped);
   }
-  if (reaped === 0) return undefined;
-  const status = word[0] ?? 0;
-  const signal = status & 0x7f;
-  return signal === 0
-    ? { status: (status >> 8) & 0xff, signal: undefined }
-    : { status: 128 + signal, signal };
+  return reaped === 0 ? undefined : endingOf(word[0] ?? 0);
+}
+
+/** What a status of wait4(2) says. */
+export function endingOf(word: number): Ending {
+  const signal = word & 0x7f;
+  return signal === 0 ? { status: (word >> 8) & 0xff, signal: undefined } : { status: 128 + signal, signal };
 }
 
 /** Whether a process, which may have ended but was not reaped, is a child of ours. */

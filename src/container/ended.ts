@@ -1,0 +1,72 @@
+import { driverOf } from "../drivers";
+import { type Ending, endingOf, processStatus } from "../linux/process/process";
+import { signalName } from "../linux/process/signals";
+import { lockContainer } from "../state/lock";
+import { type Container, type EndRecord, readRecord, writeRecord } from "../state/record";
+
+/** Loaded on first use. */
+const rare = {
+  get keptProcess() {
+    return require("../state/kept-process") as typeof import("../state/kept-process");
+  },
+};
+
+/** How a container has ended, as JSON tells it; null is what nobody knows. */
+export interface Ended {
+  /** The first process's exit status, or 128+n where signal n ended it. */
+  exitCode: number | null;
+  /** As "SIGKILL". */
+  signal: string | null;
+  /** The kernel has killed a process of the container, not the first one perhaps, for lack of memory. */
+  oomKilled: boolean | null;
+  /** RFC 3339; known where a command of hako's saw the end. */
+  finished: string | null;
+}
+
+/** How a container that has stopped ended, from what is left of its first process, and what was written down. */
+export function howItEnded(container: Container): Ended {
+  const { root, record } = container;
+  const word = rare.keptProcess.keptExit(root, record.id) ?? unreaped(container);
+  return endedAs(container, word === undefined ? undefined : endingOf(word));
+}
+
+/** The same, with what its first process was seen to end with. */
+export function endedAs(container: Container, seen: Ending | undefined): Ended {
+  const { record } = container;
+  const { ended } = record;
+  const signal = seen === undefined ? ended?.signal : seen.signal;
+  const kills = driverOf(record).spent(container).memoryKills;
+  return {
+    exitCode: seen?.status ?? ended?.exitCode ?? null,
+    signal: signal === undefined ? null : signalName(signal),
+    oomKilled: kills === undefined ? null : kills > 0,
+    finished: ended?.finished ?? null,
+  };
+}
+
+/** What a first process ended with that its parent has not reaped yet, as wait4(2) would say it. */
+export function unreaped({ record: { init } }: Container): number | undefined {
+  const status = init === undefined ? undefined : processStatus(init.pid);
+  return status?.startTime === init?.startTime && status?.state === "Z" ? status.ending : undefined;
+}
+
+/** Writes down how a container has just ended, unless it was deleted meanwhile, or somebody else has. */
+export function noteEnd(
+  { root, record }: Container,
+  { status, signal }: Ending,
+  finished = new Date().toISOString(),
+): void {
+  using lock = lockContainer(root, record.id);
+  if (lock === undefined) return;
+  const now = readRecord(root, record.id);
+  if (now.init?.startTime !== record.init?.startTime || now.ended !== undefined) return;
+  const ended: EndRecord = { exitCode: status, signal, finished };
+  writeRecord(root, { ...now, ended });
+}
+
+/** For people: "3", "137 (KILL)", "137 (KILL, out of memory)", "unknown". */
+export function endText({ exitCode, signal, oomKilled }: Ended): string {
+  const why = [signal?.replace(/^SIG/, ""), oomKilled === true ? "out of memory" : undefined];
+  const known = why.filter((each) => each !== undefined).join(", ");
+  return `${exitCode ?? "unknown"}${known === "" ? "" : ` (${known})`}`;
+}

@@ -1,0 +1,56 @@
+import { HakoError } from "../base/errors";
+import { type Fd, FdList } from "../linux/call/fd";
+import { waitFor } from "../linux/file/poll";
+import { exitInfo } from "../linux/process/exit-info";
+import { type Ending, endingOf, openProcess } from "../linux/process/process";
+import type { ContainerId } from "../oci/id";
+import { type Container, readContainer } from "../state/record";
+import { type Ended, endedAs, howItEnded, noteEnd, unreaped } from "./ended";
+import { statusOf } from "./status";
+
+interface Waiting {
+  container: Container;
+  /** Its first process; undefined if that has ended. */
+  process: Fd | undefined;
+}
+
+/** Waits until all of these containers have ended, and tells of each in turn how it did. What doesn't exist is refused before. */
+export function waitForContainers(
+  root: string,
+  ids: readonly ContainerId[],
+  tell: (id: ContainerId, ended: Ended) => void,
+): void {
+  using open = new FdList();
+  const waiting: Waiting[] = ids.map((id) => {
+    const container = readContainer(root, id);
+    if (statusOf(container) === "creating") throw beingMade(id);
+    const { init } = container.record;
+    const process = init === undefined ? undefined : openProcess(init.pid, init.startTime);
+    if (process !== undefined) open.add(process);
+    return { container, process };
+  });
+  for (const each of waiting) tell(each.container.record.id, endOf(each));
+}
+
+function beingMade(id: ContainerId): HakoError {
+  const message = `container "${id}" is still being made`;
+  return new HakoError({ code: "state", message, hint: "wait for it when create has come back" });
+}
+
+function endOf({ container, process }: Waiting): Ended {
+  if (process === undefined) return howItEnded(container);
+  waitFor(process, "read", Number.POSITIVE_INFINITY);
+  const finished = new Date().toISOString();
+  const ending = endingSeen(container, process);
+  // before a foreground run removes its cgroup
+  const ended = endedAs(container, ending);
+  if (ending === undefined) return ended;
+  noteEnd(container, ending, finished);
+  return { ...ended, finished };
+}
+
+/** How a process that has ended did: as its parent leaves it to be reaped, or has just reaped it. */
+function endingSeen(container: Container, process: Fd): Ending | undefined {
+  const word = unreaped(container) ?? exitInfo(process);
+  return word === undefined ? undefined : endingOf(word);
+}
