@@ -51,7 +51,10 @@ function cell(row: ReportRow, value: number | string | undefined): string {
 }
 
 const show = defineCommand({
-  meta: { description: "print a container's cgroups, their limits, and what is used" },
+  meta: {
+    description:
+      "print a container's cgroups, their limits, what is used and was, kills for lack of memory, throttling",
+  },
   args: { container: CONTAINER, ...FORMAT_FLAGS },
   examples: ["hako cgroup show web", "hako cgroup show web --format json"],
   async run({ args, data: { globals } }) {
@@ -72,8 +75,11 @@ function printReport({ paths, resources }: CgroupReport): void {
   );
   print("\n");
   printTable(
-    ["RESOURCE", "LIMIT", "USE"],
-    resources.map((row) => [row.resource, cell(row, row.limit), cell(row, row.use)]),
+    ["RESOURCE", "LIMIT", "USE", "PEAK"],
+    resources.map((row) => [
+      row.resource,
+      ...[row.limit, row.use, row.peak].map((value) => cell(row, value)),
+    ]),
   );
 }
 

@@ -325,11 +325,34 @@ describe("hako cgroup @v2", () => {
     expect(row("cpu quota").limit).toBe(0.5);
     const table = box.ok("cgroup", "show", id).stdout;
     expect(table).toMatch(/^CONTROLLER +DIRECTORY\n/);
-    expect(table).toMatch(/^memory +64 MiB +[\d.]+ [KM]iB$/m);
-    expect(table).toMatch(/^processes +7 +1$/m);
-    expect(table).toMatch(/^cpu quota +0\.5 +-$/m);
-    expect(table).toMatch(/^cpu time +- +0\.\d\d s$/m);
+    expect(table).toMatch(/^memory +64 MiB +[\d.]+ [KM]iB +(-|[\d.]+ [KM]iB)$/m);
+    expect(table).toMatch(/^processes +7 +1 +(-|\d+)$/m);
+    expect(table).toMatch(/^cpu quota +0\.5 +- +-$/m);
+    expect(table).toMatch(/^cpu time +- +0\.\d\d s +-$/m);
     expect(row("cpu time").use).toBeNumber();
+  }, [needsHako]);
+
+  e2e("show: what there was: the most memory, kills, throttling, also when it has stopped @v2", async () => {
+    using box = new Box();
+    const id = box.id();
+    const line = "x=1; (while :; do x=$x$x$x$x; done); i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
+    const bundle = box.bundle(["sh", "-c", line], (config) => {
+      config.linux.resources = {
+        memory: { limit: 16 * MIB, swap: 16 * MIB },
+        cpu: { quota: 5_000, period: 50_000 },
+      };
+    });
+    box.ok("run", "--detach", "--bundle", bundle, id);
+    await box.waitFor(id, "stopped");
+    const { resources } = JSON.parse(box.ok("cgroup", "show", id, "--json").stdout);
+    const row = (name: string) => resources.find(({ resource }: { resource: string }) => resource === name);
+    expect(row("out-of-memory kills").use).toBe(1);
+    // v2 has it since Linux 5.19
+    if (row("memory").peak !== undefined) expect(row("memory").peak).toBeGreaterThan(8 * MIB);
+    expect(row("throttled periods").use).toBeGreaterThan(0);
+    expect(row("throttled periods").use).toBeLessThanOrEqual(row("cpu periods").use);
+    expect(row("throttled time").use).toBeGreaterThan(0);
+    expect(box.ok("cgroup", "show", id).stdout).toMatch(/^throttled time +- +[\d.]+ s +-$/m);
   }, [needsHako]);
 
   e2e("show: a record is refused in the words of every command", () => {
