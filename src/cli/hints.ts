@@ -28,8 +28,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   continue: "hako resume",
   inspect: "hako state",
   status: "hako state",
-  top: "hako ps",
-  stats: "hako events --stats",
+  stats: "hako top, or hako events --stats for all numbers of one",
   info: "hako env",
   init: "hako spec",
   // of kata-runtime 1.x

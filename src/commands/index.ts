@@ -27,6 +27,9 @@ export default defineCommand({
     }),
     resume: lazyCommand(() => import("./resume"), { description: "let a paused container go on" }),
     update: lazyCommand(() => import("./update"), { description: "change limits of a container" }),
+    top: lazyCommand(() => import("./top"), {
+      description: "what all containers use, in a table that goes on",
+    }),
     events: lazyCommand(() => import("./events"), {
       description: "what a container uses, and when its memory ran out, as JSON lines",
     }),

@@ -27,11 +27,15 @@ export interface ListedInRoot extends Listed {
   root: string;
 }
 
+/** `given`, and the state directories that clients are known to use, as far as they are there. */
+export function knownRoots(given: string): string[] {
+  const bases = ["/run", callerVariable("XDG_RUNTIME_DIR") ?? ""].filter((base) => base !== "");
+  return [...new Set([given, ...bases.flatMap((base) => ROOTS.flatMap((each) => expand(base, each)))])];
+}
+
 /** The containers of the state directories that clients are known to use, and of `given`; those of other runtimes are left out. */
 export function listAllRoots(given: string): ListedInRoot[] {
-  const bases = ["/run", callerVariable("XDG_RUNTIME_DIR") ?? ""].filter((base) => base !== "");
-  const roots = new Set([given, ...bases.flatMap((base) => ROOTS.flatMap((each) => expand(base, each)))]);
-  return [...roots].flatMap((root) => {
+  return knownRoots(given).flatMap((root) => {
     try {
       return listContainers(root, true).map((listed) => ({ ...listed, root }));
     } catch (thrown) {
