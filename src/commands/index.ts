@@ -27,6 +27,9 @@ export default defineCommand({
     }),
     resume: lazyCommand(() => import("./resume"), { description: "let a paused container go on" }),
     update: lazyCommand(() => import("./update"), { description: "change limits of a container" }),
+    logs: lazyCommand(() => import("./logs"), {
+      description: "what a container in the background has written: of run --detach --output FILE",
+    }),
     top: lazyCommand(() => import("./top"), {
       description: "what all containers use, in a table that goes on",
     }),

@@ -9,6 +9,7 @@ import { runContainer } from "../container/run/run";
 import type { RunReport } from "../container/run/run-report";
 import type { ScriptImage } from "../container/script/image-settings";
 import { callerVariable } from "../linux/file/caller-environment";
+import { resolve } from "../linux/file/path-text";
 import { containerId } from "../oci/id";
 import { print } from "../output/print";
 import { freeId } from "../state/free-id";
@@ -43,6 +44,12 @@ const RUN_FLAGS = {
   container: { ...NEW_CONTAINER, required: false },
   ...CREATE_FLAGS,
   detach: { type: "boolean", alias: "d", description: "come back when the program has been started" },
+  output: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "FILE",
+    description: "with --detach: what the program writes goes to the end of this file; hako logs shows it",
+  },
   keep: { type: "boolean", description: "don't delete the container after its end" },
   "no-subreaper": { type: "boolean", description: "don't adopt orphans of the container" },
   ...WATCH_FLAGS,
@@ -68,6 +75,7 @@ export default defineCommand({
     'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src -- ls',
     "hako run --detach --rootfs / --name job -- sleep 60",
     "hako run --rootfs image.tar -- sh -c 'echo $PATH'",
+    "hako run --detach --output job.log --rootfs / --name job -- ./job",
   ],
   failure(code, { rootfs }) {
     // as with runc and crun: their callers take 1 for a container that could not be run
@@ -164,6 +172,7 @@ function watchOptions(args: RunValues, report: RunReport | undefined) {
   return {
     consoleSocketPath: args["console-socket"],
     detach: args.detach,
+    output: outputOf(args.output, args.detach),
     keep: args.keep,
     subreaper: !args["no-subreaper"],
     timeLimit,
@@ -205,4 +214,12 @@ function diesWithMaker({
 }: Pick<RunValues, "die-with-parent" | "detach">): boolean {
   if (dies && detach) throw HakoError.usage("--die-with-parent and --detach: this command ends at once");
   return dies;
+}
+
+function outputOf(file: string | undefined, detach: boolean): string | undefined {
+  if (file === undefined) return undefined;
+  if (!detach)
+    throw HakoError.usage("--output needs --detach", "in the foreground: hako run ... > FILE 2>&1");
+  if (file === "") throw HakoError.usage("--output: the name of a file is missing");
+  return resolve(file);
 }

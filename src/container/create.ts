@@ -46,6 +46,8 @@ export interface CreateOptions extends PidReceivers {
   diesWithMaker?: boolean | undefined;
   /** The caller's $NOTIFY_SOCKET, which wants to know when the program is ready. */
   notifySocket: string | undefined;
+  /** What this process's standard output and error are by now; absolute. */
+  output?: string | undefined;
 }
 
 export interface Created {

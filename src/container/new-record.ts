@@ -10,10 +10,11 @@ export interface NewContainer {
   bundle: Bundle;
   noNewKeyring: boolean;
   driver: DriverName;
+  output?: string | undefined;
 }
 
 /** The record of a container that this command is about to make. */
-export function newRecord({ id, bundle, noNewKeyring, driver }: NewContainer): ContainerRecord {
+export function newRecord({ id, bundle, noNewKeyring, driver, output }: NewContainer): ContainerRecord {
   const { config } = bundle;
   const annotations = config.annotations ?? {};
   const pidNamespace = config.linux?.namespaces?.find(({ type }) => type === "pid");
@@ -35,5 +36,6 @@ export function newRecord({ id, bundle, noNewKeyring, driver }: NewContainer): C
     hooks: config.hooks,
     noNewKeyring,
     streams: config.process?.terminal === true ? [] : callerStreamNames(),
+    output,
   };
 }

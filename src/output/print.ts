@@ -6,8 +6,13 @@ export const UNREAD = 128 + 13;
 
 /** Writes all of `text` to standard output; false if the reader has gone away, which is no error: to write more is of no use. */
 export function print(text: string): boolean {
+  return printBytes(text);
+}
+
+/** The same with bytes. */
+export function printBytes(bytes: Uint8Array | string): boolean {
   try {
-    writeAllWaiting(1, text);
+    writeAllWaiting(1, bytes);
     return true;
   } catch (error) {
     if (!hasErrno(error, "EPIPE")) throw error;

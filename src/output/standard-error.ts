@@ -10,10 +10,17 @@ const rare = {
   },
 };
 
+let descriptor = 2;
+
+/** Has what goes to standard error written to another descriptor of it, while 2 leads elsewhere. */
+export function errorsGoTo(number: number): void {
+  descriptor = number;
+}
+
 /** One write to standard error; a reader that has gone away is not our failure. */
 export function toStandardError(text: string): void {
   try {
-    actHere(() => writeAllTo(2, bytesOf(text), "standard error"));
+    actHere(() => writeAllTo(descriptor, bytesOf(text), "standard error"));
   } catch (error) {
     // podman closes its end of a command's standard error before the command has ended
     if (asHakoError(error).errno === undefined) withoutLibc(text);

@@ -72,6 +72,8 @@ export interface ContainerRecord {
   /** criu's names of the caller's standard streams, which the program got; "" for those that it can name otherwise. */
   streams?: string[];
   ended?: EndRecord;
+  /** The file that standard output and error of the program lead to (run --output); absolute. */
+  output?: string | undefined;
 }
 
 /** A container that has a record, below one --root. */

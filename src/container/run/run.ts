@@ -1,4 +1,4 @@
-import { asHakoError } from "../../base/errors";
+import { asHakoError, HakoError } from "../../base/errors";
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
@@ -27,6 +27,10 @@ const rare = {
   /** For a container that is there after its end. */
   get keptProcess() {
     return require("../../state/kept-process") as typeof import("../../state/kept-process");
+  },
+  /** For one in the background whose output goes to a file. */
+  get outputFile() {
+    return require("../io/output-file") as typeof import("../io/output-file");
   },
   get ended() {
     return require("../ended") as typeof import("../ended");
@@ -75,6 +79,12 @@ const TIMED_OUT = 124;
 export async function runContainer(options: RunOptions): Promise<number> {
   const { root, id, detach, keep } = options;
   const terminal = options.bundle.config.process?.terminal === true;
+  if (terminal && options.output !== undefined) {
+    throw HakoError.usage(
+      "--output and a terminal contradict each other",
+      "what it shows goes to --console-socket",
+    );
+  }
   using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
     terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
@@ -87,7 +97,9 @@ export async function runContainer(options: RunOptions): Promise<number> {
     : new rare.foreground.SignalForwarder(options.signalsEnd);
   // who has its terminal, or wants to know that it is ready, has to be there at its first moment
   const mayRun = !terminal && options.notifySocket === undefined;
-  const { record, runs } = createContainer({ ...options, bundle, consoleSocket: given ?? sender }, mayRun);
+  const create = () => createContainer({ ...options, bundle, consoleSocket: given ?? sender }, mayRun);
+  const { record, runs } =
+    options.output === undefined ? create() : rare.outputFile.withOutputTo(options.output, create);
   let deleted = keep;
   let started = false;
   try {
