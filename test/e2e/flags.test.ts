@@ -109,6 +109,8 @@ e2e("every flag of run --rootfs changes what its command sees", () => {
   const { args = {} } = runCommand;
   const ofScripts = Object.keys(args).filter((name) => {
     const { description = "" } = args[name] ?? {};
+    // what is written can't be kept of the host's root: e2e/image
+    if (name === "keep-writes") return false;
     return description.startsWith("with --rootfs:") || name === "rootfs";
   });
   expect(ofScripts.sort()).toEqual(Object.keys(words).sort());
