@@ -518,6 +518,8 @@ describe("a terminal of a run", () => {
       [
         { wait: "stopped" },
         { wait: `run --bundle` },
+        // the shell names the job before it is in the foreground: until then INT is the shell's
+        { raw: true },
         { type: "\u0003" },
         { wait: "got INT" },
         { type: "x\r" },

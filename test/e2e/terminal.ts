@@ -3,7 +3,7 @@ import { execute } from "./support";
 
 /** Runs python3 with a terminal: what is typed goes in, what is shown is returned with the exit status. */
 const DRIVER = `
-import os, pty, select, struct, fcntl, termios, sys, time, json
+import os, pty, select, struct, fcntl, termios, signal, sys, time, json
 steps = json.loads(sys.argv[1]); argv = sys.argv[2:]
 pid, fd = pty.fork()
 if pid == 0:
@@ -22,18 +22,26 @@ def pump(limit, wanted=None):
             if not data: return False
             shown += data
     return wanted is None
+def raw():
+    end = time.time() + 20
+    while time.time() < end:
+        if not termios.tcgetattr(fd)[3] & termios.ICANON: return True
+        pump(0.05)
+    return False
 for step in steps:
     if 'wait' in step and not pump(20, step['wait'].encode()): break
+    if 'raw' in step and not raw(): break
     if 'type' in step: os.write(fd, step['type'].encode())
     if 'size' in step: fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', step['size'][1], step['size'][0], 0, 0))
-pump(20, b'\\0never')
+if pump(20): os.kill(pid, signal.SIGKILL); os.close(fd)
 status = os.waitpid(pid, 0)[1]
 print(json.dumps({'shown': shown.decode('utf8', 'replace'), 'status': os.waitstatus_to_exitcode(status)}))
 `;
 
-/** What the user does, one after the other: wait for a text on the screen, type, change the size. */
+/** What the user does, one after the other: wait for a text on the screen, or until the terminal is raw, type, change the size. */
 export interface Step {
   wait?: string;
+  raw?: true;
   type?: string;
   size?: [number, number];
 }
