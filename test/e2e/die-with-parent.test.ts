@@ -47,6 +47,16 @@ e2e("with the process that has started it nothing stays", async () => {
   }
 }, [needsHako]);
 
+e2e("so it is when the parent ends while the container is being made", async () => {
+  using box = new Box();
+  for (let round = 0; round < 5; round++) {
+    const id = box.id();
+    const line = `"$@" </dev/null >/dev/null 2>&1 & until [ -d ${box.root}/${id} ]; do :; done`;
+    execute("sh", ["-c", line, "sh", ...words(box, id)]);
+    await gone(box);
+  }
+}, [needsHako]);
+
 e2e("with hako's own end, though it comes by SIGKILL, no process stays", async () => {
   using box = new Box();
   for (const flags of [[], ["--user", "65534", "--cap-drop", "ALL"], ["--timeout", "1h"]]) {

@@ -15,12 +15,11 @@ export class ParentWatch implements Disposable {
     this.#end = undefined;
   };
 
-  /** Calls `end` once. */
-  constructor(end: () => void) {
+  /** Calls `end` once: at the end of who was the parent when this was made, or at once if that end has come meanwhile. */
+  onEnd(end: () => void): void {
     this.#end = end;
     process.on("SIGURG", this.#look);
     setParentDeathSignal(SIG.URG);
-    // it may have ended just before
     if (this.#parent !== 0) this.#look();
   }
 

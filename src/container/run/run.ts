@@ -78,6 +78,8 @@ const TIMED_OUT = 124;
  */
 export async function runContainer(options: RunOptions): Promise<number> {
   const { root, id, detach, keep } = options;
+  // before the container, so that a parent that ends meanwhile is not missed
+  using parent = options.diesWithMaker ? new rare.parentWatch.ParentWatch() : undefined;
   const terminal = options.bundle.config.process?.terminal === true;
   if (terminal && options.output !== undefined) {
     throw HakoError.usage(
@@ -117,7 +119,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     if (signals instanceof SignalRecorder)
       return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals });
     using _ = relay?.watch();
-    return await watch(options, record, master, signals);
+    return await watch(options, record, master, signals, parent);
   } catch (error) {
     deleted = false;
     throw error;
@@ -141,10 +143,11 @@ function leavesTheProgram(options: RunOptions): boolean {
 
 /** Waits for the program's end, or until its time is over. */
 async function watch(
-  { root, id, keep, timeLimit, diesWithMaker, atEnd }: RunOptions,
+  { root, id, keep, timeLimit, atEnd }: RunOptions,
   record: ContainerRecord & { init: ProcessRecord },
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
+  parent: InstanceType<typeof import("./parent-watch").ParentWatch> | undefined,
 ): Promise<number> {
   const { waitForProgram, statusOfEnding } = rare.foreground;
   const [started, begun] = [new Date(), performance.now()];
@@ -157,7 +160,7 @@ async function watch(
     }
   };
   const kill = () => signalAll(SIG.KILL);
-  using _ = diesWithMaker ? new rare.parentWatch.ParentWatch(kill) : undefined;
+  parent?.onEnd(kill);
   using limit =
     timeLimit === undefined
       ? undefined
