@@ -30,8 +30,8 @@ e2e("ps lists the processes by the host's numbers @v2", () => {
 
 e2e("a paused container stands still and says so; resume lets it go on @v2", async () => {
   using box = new Box();
-  const id = box.started(["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i > /tmp/count; done"]);
-  const count = () => box.ok("exec", "--ignore-paused", id, "cat", "/tmp/count").stdout;
+  const id = box.started(["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i > /dev/count; done"]);
+  const count = () => box.ok("exec", "--ignore-paused", id, "cat", "/dev/count").stdout;
   const ticks = () =>
     readFileSync(`/proc/${box.state(id).pid}/stat`, "utf8")
       .split(" ")
