@@ -335,15 +335,15 @@ describe("hako cgroup @v2", () => {
   e2e("show: what there was: the most memory, kills, throttling, also when it has stopped @v2", async () => {
     using box = new Box();
     const id = box.id();
-    const line = "x=1; (while :; do x=$x$x$x$x; done); i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
+    const line = "x=1; (while :; do x=$x$x$x$x; done); i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done";
     const bundle = box.bundle(["sh", "-c", line], (config) => {
       config.linux.resources = {
         memory: { limit: 16 * MIB, swap: 16 * MIB },
-        cpu: { quota: 5_000, period: 50_000 },
+        cpu: { quota: 15_000, period: 50_000 },
       };
     });
     box.ok("run", "--detach", "--bundle", bundle, id);
-    await box.waitFor(id, "stopped");
+    await until("it has stopped", () => box.state(id).status === "stopped", 60_000);
     const { resources } = JSON.parse(box.ok("cgroup", "show", id, "--json").stdout);
     const row = (name: string) => resources.find(({ resource }: { resource: string }) => resource === name);
     expect(row("out-of-memory kills").use).toBe(1);
