@@ -6,6 +6,7 @@ import { syscallOn, trySyscall } from "../linux/call/syscall";
 import { callerVariable } from "../linux/file/caller-environment";
 import {
   hasErrno,
+  isStillAt,
   listNames,
   makeDirectories,
   makeDirectory,
@@ -18,7 +19,7 @@ import {
 } from "../linux/file/file";
 import { openAt } from "../linux/file/path";
 import { join } from "../linux/file/path-text";
-import { type FileStatus, fileStatusOf } from "../linux/file/stat";
+import type { FileStatus } from "../linux/file/stat";
 import { effectiveUser } from "../linux/process/rootless";
 import { logWarning } from "../output/log";
 import { checkWay } from "../state/trusted-path";
@@ -226,7 +227,7 @@ export class ImageCache {
       }
       if (result < 0) syscallOn(path, "flock", file.number, kind);
       // its owner may have removed it
-      if (statusAt(path, false)?.inode === fileStatusOf(file).inode) return file;
+      if (isStillAt(path, file)) return file;
       file.close();
     }
   }

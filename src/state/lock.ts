@@ -2,9 +2,8 @@ import { HakoError } from "../base/errors";
 import { LOCK, O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { systemError, trySyscall } from "../linux/call/syscall";
-import { hasErrno, statusAt } from "../linux/file/file";
+import { hasErrno, isStillAt } from "../linux/file/file";
 import { openAt } from "../linux/file/path";
-import { fileStatusOf } from "../linux/file/stat";
 import type { ContainerId } from "../oci/id";
 import { checkRoot, containerDirectory } from "./root";
 
@@ -27,18 +26,14 @@ export function lockContainer(root: string, id: ContainerId, wait = WAIT_MS): Fd
   }
   try {
     waitForLock(fd, id, directory, wait);
-    if (isStillThere(fd, directory)) return fd;
+    // while this process waited, the container may have been deleted and its id claimed anew
+    if (isStillAt(directory, fd)) return fd;
   } catch (error) {
     fd.close();
     throw error;
   }
   fd.close();
   return undefined;
-}
-
-/** Whether the locked directory is still the container's. While this process waited, the container may have been deleted and its id claimed anew. */
-function isStillThere(fd: Fd, directory: string): boolean {
-  return statusAt(directory, false)?.inode === fileStatusOf(fd).inode;
 }
 
 /** Waits for the lock, but not for ever: the holder may itself be waiting for something, such as a hook. */

@@ -6,7 +6,7 @@ import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import type { SyscallName } from "../call/syscall-numbers";
-import { type FileStatus, tryStatus } from "./stat";
+import { type FileStatus, fileStatusOf, tryStatus } from "./stat";
 
 /**
  * Files at paths that we trust: the host's, and the container's after we have entered it. System calls of our own, because
@@ -272,6 +272,11 @@ export function statusAt(path: string, follow = true): FileStatus | undefined {
   if (typeof status !== "number") return status;
   if (["ENOENT", "ENOTDIR"].includes(errnoName(-status))) return undefined;
   throw systemError("stat", -status, path);
+}
+
+/** Whether an open file is still the one at a path: it may have been removed, and another made there. A link is not followed. */
+export function isStillAt(path: string, file: Fd): boolean {
+  return statusAt(path, false)?.inode === fileStatusOf(file).inode;
 }
 
 /** Whether something is at a path that this process can get at; an error if the kernel can't say. */
