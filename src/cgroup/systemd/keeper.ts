@@ -1,6 +1,6 @@
 import { SIG } from "../../linux/call/constants";
 import type { Step } from "../../linux/call/step";
-import { parentDeathStep, reapChild } from "../../linux/process/process";
+import { endWithParentSteps, reapChild } from "../../linux/process/process";
 import { cloneChild, Reports } from "../../linux/steps/clone-child";
 
 /**
@@ -13,14 +13,7 @@ export class Keeper implements Disposable {
 
   constructor() {
     const steps: Step[] = [
-      parentDeathStep(SIG.KILL),
-      // the parent may have ended before the step above
-      {
-        what: "getppid",
-        call: "getppid",
-        args: [],
-        success: { exactly: process.pid },
-      },
+      ...endWithParentSteps("getppid"),
       { what: "close_range", call: "close_range", args: [0, 0xffffffff, 0] },
       { what: "ppoll", call: "ppoll", args: [0, 0, 0, 0, 8] },
     ];

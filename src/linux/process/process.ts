@@ -249,6 +249,12 @@ export function parentDeathStep(signal: number): Step {
   return { what: "PR_SET_PDEATHSIG", call: "prctl", args: [PR.SET_PDEATHSIG, signal, 0, 0, 0] };
 }
 
+/** What a child of this process does first, to end with this process; `what` is how errors call the look at the parent. */
+export function endWithParentSteps(what: string): Step[] {
+  // the parent may have ended before the first step: then the child would wait for ever
+  return [parentDeathStep(SIG.KILL), { what, call: "getppid", args: [], success: { exactly: process.pid } }];
+}
+
 /** The name in /proc/PID/comm: at most 15 bytes; execve sets the program's. */
 export function nameStep(name: string): Step {
   return { what: "PR_SET_NAME", call: "prctl", args: [PR.SET_NAME, name, 0, 0, 0] };

@@ -8,10 +8,10 @@ import { systemError } from "../../../linux/call/syscall";
 import { openAt } from "../../../linux/file/path";
 import {
   childEnded,
+  endWithParentSteps,
   isChild,
   isHalted,
   openChild,
-  parentDeathStep,
   reapChild,
   signalOpened,
   startTimeOf,
@@ -166,14 +166,7 @@ export function executionSteps({ preserveFds, keep }: Execution, range: SharedRa
  */
 export function executedOutside(plan: Execution, remote: RemoteProcess, program: Fd): BornProcess {
   const steps: Step[] = [
-    parentDeathStep(SIG.KILL),
-    // had we ended before that, it would wait for ever
-    {
-      what: "whether hako is still there: getppid",
-      call: "getppid",
-      args: [],
-      success: { exactly: process.pid },
-    },
+    ...endWithParentSteps("whether hako is still there: getppid"),
     ...executionSteps(plan, remote.range, program),
   ];
   const pid = cloneInto(plan.born, (cgroup) => executeChild({ steps, cgroup }));
