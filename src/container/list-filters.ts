@@ -1,8 +1,7 @@
 import { HakoError } from "../base/errors";
 import { nearestName } from "../base/nearest";
+import { STATUSES } from "../state/record";
 import type { Listed } from "./list";
-
-const STATUSES = ["creating", "created", "running", "paused", "stopped"];
 
 type Test = (listed: Listed) => boolean;
 
@@ -14,7 +13,8 @@ const FILTERS: Readonly<Record<string, (value: string) => Test>> = {
   },
   name: (value) => FILTERS.id?.(value) ?? never,
   status(value) {
-    if (!STATUSES.includes(value)) throw wrong("status", value, `one of ${STATUSES.join(", ")}`);
+    if (!STATUSES.some((each) => each === value))
+      throw wrong("status", value, `one of ${STATUSES.join(", ")}`);
     return ({ status }) => status === value;
   },
   sandbox: (value) => (listed) => listed.sandbox === value,

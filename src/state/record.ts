@@ -10,7 +10,9 @@ import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { HostMounts } from "./host-mounts";
 import { CONFIG, checkRoot, containerDirectory, RECORD } from "./root";
 
-export type Status = "creating" | "created" | "running" | "paused" | "stopped";
+/** What a container may be, in the order of its life. */
+export const STATUSES = ["creating", "created", "running", "paused", "stopped"] as const;
+export type Status = (typeof STATUSES)[number];
 
 /** Drivers that there are. */
 const DRIVER_NAMES = ["namespaces"] as const;
