@@ -1,15 +1,12 @@
 import { asHakoError, type HakoError } from "../base/errors";
 import type { CgroupStats } from "../cgroup";
 import type { BlkioEntry, Pressure } from "../cgroup/stats/stats-types";
+import { countedLimit } from "../cgroup/stats/unlimited";
 import { driverOf } from "../drivers";
 import type { ContainerId } from "../oci/id";
-import type { Integer } from "../oci/json";
 import { readContainer } from "../state/record";
 import { containerIds } from "../state/root";
 import { statusOf } from "./status";
-
-/** From this number on a limit is none. */
-const UNLIMITED = 2 ** 62;
 
 /** What a container uses, as `top --json` tells it; null: nothing counts it here, or there is no limit. */
 export interface Usage {
@@ -97,18 +94,14 @@ function ratesOf(
   return {
     cpuPercent: Math.round(each(now.cpu - (before?.cpu ?? 0)) / 1e3) / 10,
     memoryBytes: Number(memory.usage.usage),
-    memoryLimitBytes: limitOf(memory.usage.limit),
+    memoryLimitBytes: countedLimit(memory.usage.limit) ?? null,
     pids: pids.current,
-    pidsLimit: limitOf(pids.limit),
+    pidsLimit: countedLimit(pids.limit) ?? null,
     ...{ readBytes: read, writtenBytes: written },
     readBytesPerSecond: Math.round(1000 * each(read - (before?.usage.readBytes ?? 0))),
     writtenBytesPerSecond: Math.round(1000 * each(written - (before?.usage.writtenBytes ?? 0))),
     pressure: { cpu: someOf(cpu.psi), memory: someOf(memory.psi), io: someOf(blkio.psi) },
   };
-}
-
-function limitOf(limit: Integer): number | null {
-  return limit === 0 || limit >= UNLIMITED ? null : Number(limit);
 }
 
 function someOf(pressure: Pressure | undefined): number | null {

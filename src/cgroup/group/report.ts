@@ -2,7 +2,8 @@ import type { Integer } from "../../oci/json";
 import { Target } from "../controllers/target";
 import type { CgroupVersion } from "../hierarchy/layout";
 import { memoryKills } from "../stats/shortage";
-import { cpusetLists, UNLIMITED } from "../stats/stats";
+import { cpusetLists } from "../stats/stats";
+import { countedLimit } from "../stats/unlimited";
 import type { Cgroup } from "./cgroup";
 
 /** A limit, and what is used of it. undefined: there is no limit, or it is not counted here. */
@@ -21,10 +22,6 @@ export interface CgroupReport {
   paths: Record<string, string>;
   pids: number[];
   resources: ReportRow[];
-}
-
-function limited(value: Integer): number | undefined {
-  return value === 0 || value >= UNLIMITED ? undefined : Number(value);
 }
 
 /** A peak; undefined where the kernel keeps none, as before Linux 5.19 on v2. */
@@ -66,14 +63,14 @@ export function reportOf(cgroup: Cgroup): CgroupReport {
     {
       resource: "memory",
       unit: "bytes",
-      limit: limited(memory.usage.limit),
+      limit: countedLimit(memory.usage.limit),
       use: Number(memory.usage.usage),
       peak: highest(memory.usage.max),
     },
     {
       resource: "memory and swap",
       unit: "bytes",
-      limit: limited(memory.swap.limit),
+      limit: countedLimit(memory.swap.limit),
       use: Number(memory.swap.usage),
       peak: highest(memory.swap.max),
     },
@@ -86,7 +83,7 @@ export function reportOf(cgroup: Cgroup): CgroupReport {
     {
       resource: "processes",
       unit: "processes",
-      limit: limited(pids.limit),
+      limit: countedLimit(pids.limit),
       use: pids.current,
       peak: pidsPeak(target),
     },

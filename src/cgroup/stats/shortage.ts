@@ -2,11 +2,10 @@ import { readTable, tryReadValue, upwards } from "../hierarchy/files";
 import { readLayout } from "../hierarchy/layout";
 import { directoryOf } from "../hierarchy/node";
 import type { CgroupNode, CgroupRecord } from "../hierarchy/record";
+import { UNLIMITED } from "./unlimited";
 
 const V1_LIMIT = "memory.limit_in_bytes";
 const V1_LIMIT_AND_SWAP = "memory.memsw.limit_in_bytes";
-/** From this number on a limit of v1 is none: more than any machine has. */
-const NO_LIMIT = 2 ** 62;
 
 /** A limit that was reached: its cgroup, its file, its value. */
 export interface Shortage {
@@ -68,7 +67,7 @@ function reachedOnV1(cgroups: readonly string[]): Reached | undefined {
  */
 function limitedWithSwap(cgroups: readonly string[]): Reached | undefined {
   const read = (cgroup: string, file: string) => tryReadValue(`${cgroup}/${file}`);
-  const cgroup = cgroups.find((each) => Number(read(each, V1_LIMIT_AND_SWAP) ?? NO_LIMIT) < NO_LIMIT);
+  const cgroup = cgroups.find((each) => Number(read(each, V1_LIMIT_AND_SWAP) ?? UNLIMITED) < UNLIMITED);
   if (cgroup === undefined) return undefined;
   const isSame = read(cgroup, V1_LIMIT) === read(cgroup, V1_LIMIT_AND_SWAP);
   return { cgroup, file: isSame ? V1_LIMIT : V1_LIMIT_AND_SWAP };

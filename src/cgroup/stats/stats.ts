@@ -8,8 +8,6 @@ import type { CgroupRecord } from "../hierarchy/record";
 import { blockIoV1, ioStat } from "./stats-block-io";
 import type { CgroupStats, CpusetFlags, Pressure } from "./stats-types";
 
-/** From this number on a limit is none: v1 shows the largest number of whole pages, which depends on the page size. */
-export const UNLIMITED = 2 ** 62;
 /** The number for v2's "max" in runc's JSON. */
 const MAX = 2n ** 64n - 1n;
 /** USER_HZ, the unit of cpuacct.stat: 100 on all of Linux's ABIs that hako runs on. */
