@@ -2,7 +2,6 @@ import { HakoError } from "../base/errors";
 import type { Arguments, ArgumentValues } from "../cli/arguments";
 import { defineCommand } from "../cli/command";
 import type { Globals } from "../cli/global-flags";
-import { checkedBundle } from "../container/bundle";
 import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
 import { runContainer } from "../container/run/run";
@@ -27,6 +26,10 @@ import { atEndOf, timeLimitOf, WATCH_FLAGS, withReport } from "./flags/watch";
 
 /** Loaded on first use. */
 const rare = {
+  /** Loaded for those who have a bundle: all that checks a config.json. */
+  get bundle() {
+    return require("../container/bundle") as typeof import("../container/bundle");
+  },
   /** Loaded for those who have no bundle. */
   get script() {
     return require("../container/script/script") as typeof import("../container/script/script");
@@ -129,7 +132,7 @@ async function runBundle(
   const { environment, preserveFds } = inheritedDescriptors(args["preserve-fds"], callerVariable);
   report?.open();
   report?.named(containerId(args.container));
-  const bundle = checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
+  const bundle = rare.bundle.checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
   const options = { ...createOptions(globals, args.container, args, preserveFds), ...watching, bundle };
   // as with runc and crun: signals are passed on, no more
   return await runContainer({ ...options, signalsEnd: false });
