@@ -120,6 +120,21 @@ e2e(
     const run = (...words: string[]) => home.hako("run", "--rootfs", ...words);
     const result = run(rootfs, "-e", "A=b", home.box.id(), "--", "sh", "-c", "echo $$ $A; id -u; exit 4");
     expect(result).toMatchObject({ status: 4, stdout: "1 b\n0\n" });
+    const own = run(
+      rootfs,
+      "--user",
+      `${USER}`,
+      "--",
+      "sh",
+      "-c",
+      "id -u; id -g; touch /made; ls -n /made; grep Cap /proc/self/status",
+    );
+    expect(own).toMatchObject({ status: 0, stderr: "" });
+    expect(own.stdout).toStartWith(`${USER}\n${USER}\n`);
+    expect(own.stdout).toContain(` ${USER} `);
+    expect(own.stdout.match(/Cap\w+:\t0{16}\n/g)).toHaveLength(5);
+    expect(run(rootfs, "--map-root", "--", "id", "-u")).toMatchObject({ status: 0, stdout: "0\n" });
+    expect(run(rootfs, "--user", "5", "--", "id")).toMatchObject({ status: 125, stdout: "" });
     expect(run("/", home.box.id(), "--", "true")).toMatchObject({ status: 125, stdout: "" });
     expect(run("/", home.box.id(), "--", "true").stderr).toContain("--rootfs / needs root");
   },

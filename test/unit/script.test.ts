@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseSize } from "../../src/base/size";
 import { connectConsoleSocket } from "../../src/container/io/console-socket";
+import { type OneId, oneId } from "../../src/container/script/own-ids";
 import { scriptBundle, scriptEnvironment } from "../../src/container/script/script";
 import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
 import { userOf } from "../../src/container/user";
@@ -42,6 +43,7 @@ const NOTHING = {
   entrypoint: undefined,
   discard: false,
   "keep-writes": undefined,
+  "map-root": false,
 };
 
 describe("sizes", () => {
@@ -88,6 +90,39 @@ describe("mounts", () => {
       expect(() => mountOf(spec)).toThrow("--mount");
     });
   }
+});
+
+describe("the one id of an ordinary user", () => {
+  const own = { uid: 1000, gid: 1001 };
+  const idOf = (user: string | undefined, mapRoot = false, where = rootfs) =>
+    oneId({ user, asked: true, rootfs: where, mapRoot }, own);
+  const rows: [string, () => OneId, number][] = [
+    ["root of a directory", () => idOf(undefined), 0],
+    ["who has called, with the host's files", () => idOf(undefined, false, "/"), 1000],
+    ["--map-root", () => idOf(undefined, true, "/"), 0],
+    ["own number", () => idOf("1000"), 1000],
+    ["own name", () => idOf("user"), 1000],
+    ["own number and group", () => idOf("1000:1001"), 1000],
+    ["root by name", () => idOf("root", true), 0],
+  ];
+  for (const [name, of, uid] of rows) {
+    test(name, () => {
+      const { user, linux, annotations } = of();
+      expect(user).toEqual({ uid, gid: uid === 0 ? 0 : 1001 });
+      expect(linux).toEqual({
+        uidMappings: [{ containerID: uid, hostID: 1000, size: 1 }],
+        gidMappings: [{ containerID: user.gid, hostID: 1001, size: 1 }],
+      });
+      expect(Object.keys(annotations)).toHaveLength(uid === 0 ? 0 : 1);
+    });
+  }
+  test("a group that newgrp(1) has changed", () => {
+    const changed = oneId({ user: "1000", asked: true, rootfs, mapRoot: false }, { uid: 1000, gid: 50 });
+    expect(changed.user).toEqual({ uid: 1000, gid: 50 });
+  });
+  for (const text of ["4242", "user:staff", "0:50"])
+    test(`${text} is another one`, () => expect(() => idOf(text)).toThrow("has one id"));
+  test("an own number is not 0", () => expect(() => idOf("1000", true)).toThrow("contradict"));
 });
 
 describe("users", () => {

@@ -94,6 +94,10 @@ export const SCRIPT_FLAGS = {
     valueHint: "U[:G]",
     description: "with --rootfs: names or numbers of user and group",
   },
+  "map-root": {
+    type: "boolean",
+    description: "with --rootfs: for an ordinary user, who is 0 in the container, and not who has called",
+  },
   workdir: {
     type: "string",
     alias: "w",

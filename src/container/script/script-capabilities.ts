@@ -30,9 +30,10 @@ export function scriptCapabilities(
   add: readonly string[],
   drop: readonly string[],
   rootless: boolean,
+  usual = SCRIPT_CAPABILITIES,
 ): ScriptCapabilities {
-  if (add.length === 0 && drop.length === 0) return { granted: SCRIPT_CAPABILITIES, added: [] };
-  return rare.chosen.chosenCapabilities(SCRIPT_CAPABILITIES, add, drop, rootless);
+  if (add.length === 0 && drop.length === 0) return { granted: usual, added: [] };
+  return rare.chosen.chosenCapabilities(usual, add, drop, rootless);
 }
 
 /** The sets of a program's process. What a user other than 0 shall have has to be in the ambient set: the kernel gives it nothing else. */

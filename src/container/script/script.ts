@@ -14,7 +14,7 @@ import { cpuTime } from "../cpus";
 import { userOf } from "../user";
 import { imageCommand, imageSettings, type ScriptImage, volumeMounts } from "./image-settings";
 import { inOrder, mountsBelow } from "./mount-order";
-import { capabilitySets, scriptCapabilities } from "./script-capabilities";
+import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "./script-capabilities";
 import type { ScriptDevice } from "./script-devices";
 import { mountOf, tmpfsOf, volumeOf } from "./script-mounts";
 import { seccompOf } from "./script-seccomp";
@@ -23,6 +23,9 @@ import { seccompOf } from "./script-seccomp";
 const rare = {
   get devices() {
     return require("./script-devices") as typeof import("./script-devices");
+  },
+  get ownIds() {
+    return require("./own-ids") as typeof import("./own-ids");
   },
   get ulimits() {
     return require("./script-ulimits") as typeof import("./script-ulimits");
@@ -53,6 +56,7 @@ export interface ScriptValues {
   entrypoint: string | undefined;
   discard: boolean;
   "keep-writes": string | undefined;
+  "map-root": boolean;
 }
 
 function memoryOf(text: string): number {
@@ -107,15 +111,6 @@ function rootfsOf(text: string): string {
     if (path !== "/" && exists(`${path}/oci-layout`) && exists(`${path}/index.json`))
       throw HakoError.usage("it is an OCI image layout", `--rootfs oci:${text} runs its image`);
     return path;
-  });
-}
-
-/** An ordinary user's container has one id, unless a config.json gives it more. */
-function otherUser(name: string | undefined): HakoError {
-  return new HakoError({
-    code: "unsupported",
-    message: `the image's user ${JSON.stringify(name)}: a container of an ordinary user has root alone, who is that user`,
-    hint: "--user 0 runs the program as that",
   });
 }
 
@@ -198,7 +193,7 @@ export function scriptBundle(
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
   const { "cap-add": add, "cap-drop": drop, device, ulimit, ...ofFiles } = rights;
-  const { entrypoint, discard, "keep-writes": keepWrites, ...unread } = ofFiles;
+  const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, ...unread } = ofFiles;
   // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
   const settings = imageSettings(image);
@@ -213,10 +208,15 @@ export function scriptBundle(
     ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
   ]);
   const caller = asCaller(rootfs);
-  const capabilities = scriptCapabilities(add, drop, rootless);
+  if (mapRoot && !rootless) throw HakoError.usage("--map-root is for ordinary users", "root is 0 already");
+  const named = user ?? settings.user;
+  const one = rootless
+    ? rare.ownIds.oneId({ user: named, asked: user !== undefined, rootfs, mapRoot })
+    : undefined;
+  const identity = one?.user ?? userOf(rootfs, named);
+  const usualRights = one === undefined || identity.uid === 0 ? SCRIPT_CAPABILITIES : [];
+  const capabilities = scriptCapabilities(add, drop, rootless, usualRights);
   const seccomp = seccompOf(profile, capabilities.granted);
-  const identity = userOf(rootfs, user ?? settings.user);
-  if (rootless && user === undefined && identity.uid !== 0) throw otherUser(settings.user);
   const devices = device.map((spec) => rare.devices.scriptDeviceOf(spec, rootless));
   const config: Config = {
     ...base,
@@ -235,9 +235,13 @@ export function scriptBundle(
       noNewPrivileges: true,
     },
     mounts: mounts.map((placed) => placed.mount),
-    ...(settings.stopSignal === undefined ? {} : { annotations: { [STOP_SIGNAL]: settings.stopSignal } }),
+    annotations: {
+      ...one?.annotations,
+      ...(settings.stopSignal === undefined ? {} : { [STOP_SIGNAL]: settings.stopSignal }),
+    },
     linux: {
       ...base.linux,
+      ...one?.linux,
       ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
       ...(readonly ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
       namespaces: namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),

@@ -1,0 +1,72 @@
+import { HakoError } from "../../base/errors";
+import { effectiveUser } from "../../linux/process/rootless";
+import { KEEP_GROUPS_ANNOTATION } from "../../oci/annotations";
+import type { Config, User } from "../../oci/config";
+import { userOf } from "../user";
+
+/** The two ids that an ordinary user may map without help (user_namespaces(7)). */
+export interface Ids {
+  uid: number;
+  gid: number;
+}
+
+/** Who a container's program is, and by which numbers its user namespace knows its maker's ids. */
+export interface OneId {
+  user: User;
+  linux: Pick<NonNullable<Config["linux"]>, "uidMappings" | "gidMappings">;
+  annotations: Record<string, string>;
+}
+
+/** What decides it: the caller's words, and whose files the program works with. */
+export interface OneIdWishes {
+  /** The text of --user, or an image's USER. */
+  user: string | undefined;
+  /** Whether --user said so. */
+  asked: boolean;
+  rootfs: string;
+  mapRoot: boolean;
+}
+
+/**
+ * An ordinary user's container has one id, unless a config.json gives it more. With the host's files the program is who has called, as
+ * outside; with a root file system of its own it is root, for whom that was made.
+ */
+export function oneId({ user, asked, rootfs, mapRoot }: OneIdWishes, own: Ids = callersIds()): OneId {
+  const wanted =
+    user === undefined ? (rootfs === "/" && !mapRoot ? own : ROOT) : withGroup(user, rootfs, own);
+  if (mapRoot && wanted.uid !== 0)
+    throw HakoError.usage(`--map-root and --user ${JSON.stringify(user)} contradict each other`);
+  const isRoot = wanted.uid === 0 && wanted.gid === 0;
+  if (!isRoot && (wanted.uid !== own.uid || wanted.gid !== own.gid)) throw otherUser(user, asked, own);
+  return {
+    user: { uid: wanted.uid, gid: wanted.gid },
+    linux: {
+      uidMappings: [{ containerID: wanted.uid, hostID: own.uid, size: 1 }],
+      gidMappings: [{ containerID: wanted.gid, hostID: own.gid, size: 1 }],
+    },
+    // as outside: they open what these groups may open
+    annotations: isRoot ? {} : { [KEEP_GROUPS_ANNOTATION]: "1" },
+  };
+}
+
+const ROOT: Ids = { uid: 0, gid: 0 };
+
+/** Who has called. */
+export function callersIds(): Ids {
+  return { uid: effectiveUser(), gid: process.getegid?.() ?? 0 };
+}
+
+/** A user that was named without a group has its own one, which newgrp(1) may have changed. */
+function withGroup(text: string, rootfs: string, own: Ids): Ids {
+  const { uid, gid } = userOf(rootfs, text);
+  return uid === own.uid && !text.includes(":") ? own : { uid, gid };
+}
+
+function otherUser(name: string | undefined, asked: boolean, { uid, gid }: Ids): HakoError {
+  const whose = asked ? "--user" : "the image's user";
+  return new HakoError({
+    code: "unsupported",
+    message: `${whose} ${JSON.stringify(name)}: a container of an ordinary user has one id, which is that user`,
+    hint: `--user 0, or --user ${uid}:${gid}, runs the program as that`,
+  });
+}
