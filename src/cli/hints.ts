@@ -1,4 +1,4 @@
-import { nearestName } from "../base/nearest";
+import { nearestName, nearestWord } from "../base/nearest";
 import { dockerHint } from "./docker-hints";
 
 /** What users of docker, runc and kata-runtime type that a command has no such flag for, and what to do here. */
@@ -41,12 +41,13 @@ const COMMANDS: Readonly<Record<string, string>> = {
 export function flagHint(name: string, known: readonly string[]): string | undefined {
   const hint = Object.hasOwn(FLAGS, name) ? FLAGS[name] : dockerHint(name);
   if (hint !== undefined) return hint;
-  const meant = nearestName(name, known);
+  const meant = nearestName(name.toLowerCase(), known);
   return meant === undefined ? undefined : `did you mean --${meant}?`;
 }
 
 export function commandHint(name: string, known: readonly string[]): string {
-  if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name] ?? "";
-  const meant = nearestName(name, known);
+  const lower = name.toLowerCase();
+  if (Object.hasOwn(COMMANDS, lower)) return COMMANDS[lower] ?? "";
+  const meant = nearestWord(name, known);
   return meant === undefined ? "hako --help lists them" : `did you mean hako ${meant}?`;
 }

@@ -43,6 +43,18 @@ async function parseCommand({ path, command }: NamedCommand, words: readonly str
   }
 }
 
+/** A flag that stands before the command but is the command's: the line goes on with that. */
+async function parseGlobals(program: Command, raw: readonly string[]) {
+  try {
+    return parseArguments(raw, GLOBAL_FLAGS, { stopAtOperand: true, rest: true });
+  } catch (error) {
+    if (!(error instanceof HakoError)) throw error;
+    const { misplacedFlagHint } = await import("./misplaced-flag");
+    const hint = (await misplacedFlagHint(program, raw, error.message)) ?? error.hint;
+    throw error.with({ hint: hint ?? "hako --help lists the flags that stand before a command" });
+  }
+}
+
 async function printed(text: string): Promise<number> {
   (await import("../output/print")).print(text);
   return 0;
@@ -64,7 +76,7 @@ async function helped(text: (help: typeof import("./help"), width: number) => st
 }
 
 async function dispatch(program: Command, raw: readonly string[]): Promise<number> {
-  const { values, rest } = parseArguments(raw, GLOBAL_FLAGS, { stopAtOperand: true, rest: true });
+  const { values, rest } = await parseGlobals(program, raw);
   const globals = globalsOf(values);
   if (values.version || (rest[0] === "version" && rest.length === 1))
     return printed((await import("../base/hako-version")).versionText());

@@ -49,10 +49,11 @@ export function watchEvents(
 function running(root: string, id: ContainerId): Container {
   const container = readContainer(root, id);
   const status = statusOf(container);
-  if (status === "stopped" || status === "creating") throw notRunning(id);
+  if (status === "stopped" || status === "creating")
+    throw notRunning(id, status === "stopped" ? `hako cgroup show ${id} tells what it used` : undefined);
   return container;
 }
 
-function notRunning(id: ContainerId): HakoError {
-  return new HakoError({ code: "state", message: `container with id ${id} is not running` });
+function notRunning(id: ContainerId, hint?: string): HakoError {
+  return new HakoError({ code: "state", message: `container with id ${id} is not running`, hint });
 }

@@ -41,6 +41,11 @@ export const LIMIT_FLAGS = {
   "pids-limit": ["pids", "limit", "number", "limit of processes and threads; -1 is none, 0 leaves it"],
 } as const;
 
+const FORM_HINTS = {
+  number: "digits alone",
+  size: "a number with K, M or G, as 64M",
+} as const;
+
 type LimitFlag = keyof typeof LIMIT_FLAGS;
 
 /** Of Intel RDT, which is no cgroup's. */
@@ -100,9 +105,9 @@ function limitOf(flag: string, form: "number" | "size" | "text", text: string): 
   if (/^-?\d{1,19}$/.test(text)) return exactInteger(text);
   const bytes = form === "size" ? parseSize(text) : undefined;
   if (bytes !== undefined) return bytes;
-  throw usage(`--${flag}: ${JSON.stringify(text)} is not a ${form}`);
+  throw usage(`--${flag}: ${JSON.stringify(text)} is not a ${form}`, FORM_HINTS[form]);
 }
 
-function usage(message: string): HakoError {
-  return new HakoError({ code: "usage", message: `update: ${message}` });
+function usage(message: string, hint?: string): HakoError {
+  return HakoError.usage(`update: ${message}`, hint);
 }

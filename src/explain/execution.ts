@@ -211,7 +211,7 @@ function notExecutable({ rights, user }: Sight): Explanation {
   const octal = rights.mode.toString(8).padStart(3, "0");
   return {
     why: `its mode is ${octal}, its owner ${rights.uid}, and user ${user} may not execute it`,
-    hint: "chmod a+x it in the image",
+    hint: "chmod a+x it",
   };
 }
 

@@ -86,7 +86,7 @@ export function claimId(root: string, id: ContainerId): void {
   if (makeNewDirectory(containerDirectory(root, id), 0o711)) return;
   const message = `container id "${id}" already exists`;
   const hint = hasRecord(root, id)
-    ? `hako delete ${id} frees it`
+    ? `choose another, or hako delete ${id} when it has ended`
     : `it has no record: hako delete --force ${id} removes what is left of it`;
   throw new HakoError({ code: "exists", message, hint });
 }

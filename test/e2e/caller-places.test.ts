@@ -101,7 +101,9 @@ describe("what a create has left that was killed at once", () => {
     mkdirSync(join(box.root, box.id(), "something"), { recursive: true });
     expect(box.ok("list", "-q").stderr).toBe("");
     const taken = box.hako("create", "--bundle", box.bundle(SLEEP), id);
-    expect(taken.stderr).toContain(`container id "${id}" already exists (hako delete ${id} frees it)`);
+    expect(taken.stderr).toContain(
+      `container id "${id}" already exists (choose another, or hako delete ${id} when it has ended)`,
+    );
   }, [needsHako]);
 });
 

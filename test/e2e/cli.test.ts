@@ -88,6 +88,12 @@ describe("command line", () => {
   e2e("wrong usage says what was meant", () => {
     const rows: [string[], string][] = [
       [["rum"], "did you mean hako run?"],
+      [["RUN"], "did you mean hako run?"],
+      [["-b", "web", "create", "web"], "it goes after the command: hako create -b ..."],
+      [["-it", "run", "web"], "it goes after the command: hako run -it ..."],
+      [["-f", "json", "cgroup", "show", "web"], "it goes after the command: hako cgroup show -f ..."],
+      [["--moon", "list"], "hako --help lists the flags that stand before a command"],
+      [["update", "--memory", "10X", "web"], "a number with K, M or G, as 64M"],
       [["list", "--formt", "json"], "did you mean --format?"],
       [["list", "--debug"], "hako --debug ... list"],
       [["list", "--moon"], "hako list --help"],

@@ -39,6 +39,9 @@ describe("how a container ended", () => {
     });
     expect(box.ok("list").stdout).toMatch(new RegExp(`^${other} .* 137 \\(KILL\\)$`, "m"));
     expect(box.ok("wait", seven, other).stdout).toBe("7\n137\n");
+    expect(box.hako("events", "--stats", seven).stderr).toContain(
+      `is not running (hako cgroup show ${seven} tells what it used)`,
+    );
     for (const id of [seven, other]) box.ok("delete", id);
     box.ok("delete", "--force", killed);
     expect([mounts(box), existsSync(join(box.root, seven))]).toEqual([[], false]);

@@ -145,6 +145,12 @@ describe("cgroups @v2", () => {
     };
     box.ok("run", "--detach", "--bundle", box.bundle(["sleep", "600"], shared), id);
     expectError(box.run(["true"], shared), `${path} is in use: 1 processes, ${box.state(id).pid} for one`);
+    // of another state directory, with the same id
+    using elsewhere = new Box();
+    box.ok("run", "--detach", "--rootfs", "/", "--name", `${id}-b`, "--", "sleep", "600");
+    const taken = elsewhere.hako("run", "--rootfs", "/", "--name", `${id}-b`, "--", "true");
+    expectError({ ...taken, status: 1 }, "is in use", "choose another id");
+    expect(taken.status).toBe(125);
     expect(box.state(id).status).toBe("running");
   }, [needsHako]);
 

@@ -96,7 +96,7 @@ export class Group implements Cgroup {
       throw new HakoError({
         code: "exists",
         message: `cgroup ${dir} is in use: ${used.length} processes, ${used[0]} for one`,
-        hint: "choose another linux.cgroupsPath",
+        hint: "choose another id, or another linux.cgroupsPath where config.json has one",
       });
     }
     const frozen = freezerOf(made)?.frozenBy();

@@ -92,7 +92,7 @@ export class Manager implements Disposable {
         throw new HakoError({
           code: "exists",
           message: `systemd unit ${unit} exists already and is ${state}`,
-          hint: "is another container using it? choose another linux.cgroupsPath, or systemctl stop it",
+          hint: "is another container using it? choose another id or linux.cgroupsPath, or systemctl stop it",
         });
       }
       this.resetFailed(unit);
