@@ -60,6 +60,38 @@ describe("netns exec", () => {
   );
 
   e2e(
+    "a namespace by its name of ip netns, also as --network; what was meant by one that is not there",
+    () => {
+      using box = new Box();
+      const inside = `net:[${execute("stat", ["-Lc", "%i", PATH]).stdout.trim()}]\n`;
+      const look = ["--", "readlink", "/proc/self/ns/net"];
+      expect(box.ok("netns", "exec", NAME, ...look).stdout).toBe(inside);
+      const run = (network: string, ...words: string[]) =>
+        box.hako("run", "--rootfs", "/", "--network", network, ...words);
+      for (const network of [NAME, PATH]) expect(run(network, ...look)).toMatchObject({ stdout: inside });
+      const rows: [string, number, string][] = [
+        [`${NAME}x`, 2, `did you mean ${NAME}?`],
+        [`${PATH}x`, 125, `no such file or directory (did you mean ${PATH}?)`],
+        ["hots", 2, "did you mean host?"],
+        ["bridge", 2, "hako sets up none"],
+        ["./x", 2, "nor an absolute path"],
+        ["..", 125, "unknown FS magic"],
+      ];
+      for (const [network, status, text] of rows) {
+        const result = run(network, "--", "true");
+        expect({ network, status: result.status }).toEqual({ network, status });
+        expect(result.stderr).toContain(text);
+      }
+      const missing = box.hako("netns", "exec", `${PATH}x`, "true");
+      expect(missing.status).toBe(1);
+      expect(missing.stderr).toContain(
+        `failed to open "${PATH}x": no such file or directory (did you mean ${PATH}?)`,
+      );
+    },
+    needs,
+  );
+
+  e2e(
     "what is no namespace of the network is refused",
     () => {
       using box = new Box();

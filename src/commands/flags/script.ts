@@ -56,9 +56,9 @@ export const SCRIPT_FLAGS = {
   network: {
     type: "string",
     alias: "net",
-    valueHint: "none|host|PATH",
+    valueHint: "none|host|NAME|PATH",
     description:
-      "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace's",
+      "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns",
   },
   env: {
     type: "string",

@@ -21,6 +21,9 @@ import { seccompOf } from "./script-seccomp";
 
 /** Loaded on first use. */
 const rare = {
+  get networks() {
+    return require("./script-network") as typeof import("./script-network");
+  },
   get devices() {
     return require("./script-devices") as typeof import("./script-devices");
   },
@@ -85,12 +88,7 @@ function namespacesOf(base: Namespaces, network: string): Namespaces {
   const others = base.filter(({ type }) => type !== "network");
   if (network === "host") return others;
   if (network === "none") return [...others, { type: "network" }];
-  if (!network.startsWith("/")) {
-    throw HakoError.usage(
-      `--network: ${JSON.stringify(network)} is neither none nor host nor an absolute path`,
-    );
-  }
-  return [...others, { type: "network", path: network }];
+  return [...others, { type: "network", path: rare.networks.scriptNetwork(network) }];
 }
 
 /** Refuses a bind mount whose source is missing, and names its flag: later errors know only the mount's number in config.json. */
