@@ -20,7 +20,7 @@ const HINTS: readonly (readonly [text: string, ...names: string[]])[] = [
   ["hako writes no /etc/passwd: -v FILE:/etc/passwd:ro", "passwd", "passwd-entry", "hostuser"],
   ["-e NAME=VALUE for each of its lines", "env-file"],
   [
-    "of the caller's environment nothing gets in but what -e NAME names, and with --rootfs / PATH",
+    "of the caller's environment nothing gets in but what -e NAME names, and with --rootfs / PATH and TERM",
     ...["env-host", "env-merge", "http-proxy", "unsetenv", "unsetenv-all"],
   ],
   ["-e TZ=ZONE", "tz"],

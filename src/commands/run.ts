@@ -1,4 +1,4 @@
-import { HakoError } from "../base/errors";
+import { asHakoError, HakoError } from "../base/errors";
 import type { Arguments, ArgumentValues } from "../cli/arguments";
 import { defineCommand } from "../cli/command";
 import type { Globals } from "../cli/global-flags";
@@ -33,6 +33,10 @@ const rare = {
   /** Loaded for those who have no bundle. */
   get script() {
     return require("../container/script/script") as typeof import("../container/script/script");
+  },
+  /** Loaded for an error. */
+  get covered() {
+    return require("../container/script/covered-program") as typeof import("../container/script/covered-program");
   },
   /** Loaded for images. */
   get scriptImage() {
@@ -161,7 +165,9 @@ async function runScript(run: ScriptRun, image?: ScriptImage): Promise<number> {
   report?.named(containerId(id));
   const bundle = rare.script.scriptBundle(id, args, command, undefined, image);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle };
-  const status = await runContainer({ ...options, signalsEnd: true });
+  const status = await runContainer({ ...options, signalsEnd: true }).catch((error) => {
+    throw rare.covered.explainCovered(asHakoError(error), bundle.config);
+  });
   if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);
   return status;
 }

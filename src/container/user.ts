@@ -53,9 +53,10 @@ export function homeIn(rootfs: string, uid: number): string {
 
 /**
  * Resolves "user", "user:group" by names or numbers in a rootfs; nothing is root. What looks like a number is one, whatever
- * the image's files call a user or a group (CVE-2016-3697).
+ * the image's files call a user or a group (CVE-2016-3697). A number that /etc/passwd doesn't know has group 0, as images expect from docker,
+ * or with `ownGroup` the group of the same number.
  */
-export function userOf(rootfs: string, text: string | undefined): User {
+export function userOf(rootfs: string, text: string | undefined, ownGroup = false): User {
   if (text === undefined) return { uid: 0, gid: 0 };
   const [name = "", group, ...more] = text.split(":");
   const failed = (code: ErrorCode, why: string) =>
@@ -82,7 +83,9 @@ export function userOf(rootfs: string, text: string | undefined): User {
     if (gid === undefined) throw missing("group", group, "/etc/group");
     return { uid, gid };
   }
-  return { uid, gid: numberOf(entry?.[3] ?? "0") ?? 0, additionalGids: groupsWith(groups, entry?.[0]) };
+  const unknown = ownGroup ? uid : 0;
+  const gid = entry === undefined ? unknown : (numberOf(entry[3] ?? "") ?? 0);
+  return { uid, gid, additionalGids: groupsWith(groups, entry?.[0]) };
 }
 
 /** The groups that name a user as their member. */

@@ -5,6 +5,7 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readlinkSync,
   rmSync,
@@ -76,6 +77,47 @@ describe("run --rootfs", () => {
     expect(run(path, box.path("root"), "--", "sh", "-c", "pwd; echo $PATH").stdout).toBe(
       "/\n/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
     );
+  }, [needsHako]);
+
+  e2e("a program below the container's own /dev/shm is not the caller's: the error says how it gets in", () => {
+    using box = new Box();
+    const shown = mkdtempSync("/dev/shm/hako-e2e-");
+    const run = (...words: string[]) => box.hakoWith({ cwd: shown }, "run", "--rootfs", "/", ...words);
+    try {
+      writeFileSync(join(shown, "x.sh"), "#!/bin/sh\necho shown\n", { mode: 0o755 });
+      for (const name of ["./x.sh", join(shown, "x.sh")]) {
+        const result = run("--", name);
+        expect(result.status).toBe(127);
+        expect(result.stderr).toContain(
+          `(the container's /dev/shm is its own: -v ${shown}:${shown} shows yours)`,
+        );
+        expect(run("-v", `${shown}:${shown}`, "--", name)).toMatchObject({ status: 0, stdout: "shown\n" });
+      }
+      // what isn't there either
+      expect(run("--", "./y.sh").stderr).not.toContain("its own");
+    } finally {
+      rmSync(shown, { recursive: true });
+    }
+  }, [needsHako]);
+
+  e2e("with the host's root TERM is the caller's; of another root xterm, whose files it may have", () => {
+    using box = new Box();
+    busyboxRootfs(box.path("root"));
+    const term = (rootfs: string, TERM: string | undefined) =>
+      box.hakoWith(
+        { env: { PATH: "/usr/bin:/bin", ...(TERM === undefined ? {} : { TERM }) } },
+        ...["run", "--rootfs", rootfs, "--", "sh", "-c", "echo $TERM"],
+      ).stdout;
+    expect(term("/", "screen-256color")).toBe("screen-256color\n");
+    for (const [root, TERM] of [["/", undefined] as const, [box.path("root"), "screen-256color"] as const])
+      expect(term(root, TERM)).toBe("xterm\n");
+  }, [needsHako]);
+
+  e2e("a user that /etc/passwd doesn't know has no group of root's", () => {
+    using box = new Box();
+    const groups = (...words: string[]) => box.ok("run", "--rootfs", "/", ...words, "--", "id", "-G").stdout;
+    expect(groups("--user", "987654")).toBe("987654\n");
+    expect(groups("--user", "987654:7")).toBe("7\n");
   }, [needsHako]);
 
   e2e("another root file system, by absolute and by relative path", () => {

@@ -131,6 +131,8 @@ describe("users", () => {
     expect(userOf(rootfs, "user")).toEqual({ uid: 1000, gid: 1001, additionalGids: [50, 10] });
     expect(userOf(rootfs, "1000")).toEqual({ uid: 1000, gid: 1001, additionalGids: [50, 10] });
     expect(userOf(rootfs, "4242")).toEqual({ uid: 4242, gid: 0, additionalGids: [] });
+    expect(userOf(rootfs, "4242", true)).toEqual({ uid: 4242, gid: 4242, additionalGids: [] });
+    expect(userOf(rootfs, "user", true)).toEqual({ uid: 1000, gid: 1001, additionalGids: [50, 10] });
     expect(userOf(rootfs, "user:staff")).toEqual({ uid: 1000, gid: 50 });
     expect(userOf(rootfs, "1:2")).toEqual({ uid: 1, gid: 2 });
   });

@@ -156,11 +156,17 @@ export function scriptEnvironment(
   return [...base, ...lines];
 }
 
-/** With `--rootfs /` the program starts in the caller's directory, so that `./script` works, and finds what the caller finds. */
+/**
+ * With `--rootfs /` the program starts in the caller's directory, so that `./script` works, and finds what the caller finds: programs, and
+ * what its terminal can do.
+ */
 function asCaller(rootfs: string): { cwd: string; env: EnvironmentLine[] } {
   if (rootfs !== "/") return { cwd: "/", env: [] };
-  const path = callerVariable("PATH");
-  return { cwd: workingDirectory(), env: path === undefined || path === "" ? [] : [`PATH=${path}`] };
+  const env = ["PATH", "TERM"].flatMap((name): EnvironmentLine[] => {
+    const value = callerVariable(name);
+    return value === undefined || value === "" ? [] : [`${name}=${value}`];
+  });
+  return { cwd: workingDirectory(), env };
 }
 
 /**
@@ -211,7 +217,7 @@ export function scriptBundle(
   const one = rootless
     ? rare.ownIds.oneId({ user: named, asked: user !== undefined, rootfs, mapRoot })
     : undefined;
-  const identity = one?.user ?? userOf(rootfs, named);
+  const identity = one?.user ?? userOf(rootfs, named, image === undefined);
   const usualRights = one === undefined || identity.uid === 0 ? SCRIPT_CAPABILITIES : [];
   const capabilities = scriptCapabilities(add, drop, rootless, usualRights);
   const seccomp = seccompOf(profile, capabilities.granted);
