@@ -10,7 +10,7 @@ import { NOTHING_COUNTED, spentIn } from "../../src/cgroup/stats/spent";
 import { atEndOf, timeLimitOf } from "../../src/commands/flags/watch";
 import { shortageText } from "../../src/container/run/limit-lines";
 import { RunReport } from "../../src/container/run/run-report";
-import { TimeLimit } from "../../src/container/run/time-limit";
+import { TimeLimit } from "../../src/container/io/time-limit";
 import { containerId } from "../../src/oci/id";
 
 let root = "";

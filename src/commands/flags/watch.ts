@@ -1,9 +1,9 @@
 import { parseDuration } from "../../base/duration";
 import { HakoError } from "../../base/errors";
 import type { Arguments, ArgumentValues } from "../../cli/arguments";
+import type { TimeLimitValues } from "../../container/io/time-limit";
 import type { RunEnd } from "../../container/run/run-end";
 import type { RunReport } from "../../container/run/run-report";
-import type { TimeLimitValues } from "../../container/run/time-limit";
 
 /** Loaded on first use. */
 const rare = {

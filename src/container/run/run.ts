@@ -10,9 +10,9 @@ import type { Bundle } from "../bundle";
 import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
 import { FORWARDED } from "../io/forwarded-signals";
+import type { TimeLimitValues } from "../io/time-limit";
 import { runPoststartHooks } from "../poststart";
 import type { RunEnd } from "./run-end";
-import type { TimeLimitValues } from "./time-limit";
 
 /** Loaded on first use. */
 const rare = {
@@ -46,7 +46,7 @@ const rare = {
     return require("./parent-watch") as typeof import("./parent-watch");
   },
   get timeLimit() {
-    return require("./time-limit") as typeof import("./time-limit");
+    return require("../io/time-limit") as typeof import("./time-limit");
   },
   get kill() {
     return require("../kill") as typeof import("../kill");
