@@ -4,6 +4,7 @@ import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { containerId } from "../oci/id";
 import { CONTAINER, PIDFD_SOCKET } from "./flags/common";
 import { checkInteractive, INTERACTIVE } from "./flags/so-anyway";
+import { timeLimitOf, WATCH_FLAGS } from "./flags/watch";
 
 export default defineCommand({
   args: {
@@ -72,6 +73,15 @@ export default defineCommand({
       default: "0",
     },
     "ignore-paused": { type: "boolean", description: "also in a paused container: it waits until resume" },
+    timeout: {
+      ...WATCH_FLAGS.timeout,
+      description:
+        "kill the command after this time, as 30 (seconds) or 1m30s, and its process group; the exit status is then 124",
+    },
+    grace: {
+      ...WATCH_FLAGS.grace,
+      description: "with --timeout: first ask them to end, by TERM; kill them after this time",
+    },
     "no-subreaper": { type: "boolean", description: "for callers of runc: exec never adopts orphans" },
   },
   rest: "[COMMAND [ARG...]]",
@@ -94,6 +104,7 @@ export default defineCommand({
       preserveFds,
       cgroups: args.cgroup,
       ignorePaused: args["ignore-paused"],
+      timeLimit: timeLimitOf(args),
     });
   },
 });

@@ -3,10 +3,12 @@ import { UndoStack } from "../base/undo";
 import { driverOf } from "../drivers";
 import { EXEC_AGAIN, toldExec } from "../drivers/interface/exec-told";
 import { isEnding, LivingContainer } from "../drivers/interface/living";
+import { SIG } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { ownVariable } from "../linux/file/caller-environment";
 import { removeFile } from "../linux/file/file";
 import { socketPair } from "../linux/file/unix-socket";
+import { signalGroupOf } from "../linux/process/process";
 import type { Process } from "../oci/config";
 import type { ContainerId } from "../oci/id";
 import { isDebugging, logDebug, logWarning } from "../output/log";
@@ -16,6 +18,7 @@ import { connectConsoleSocket } from "./io/console-socket";
 import type { SignalForwarder } from "./io/foreground";
 import { FORWARDED } from "./io/forwarded-signals";
 import { announcePid, type PidReceivers } from "./io/pid-receivers";
+import type { TimeLimit, TimeLimitValues } from "./io/time-limit";
 import { statusOf } from "./status";
 import { homeIn } from "./user";
 
@@ -24,6 +27,9 @@ const rare = {
   /** Loaded for programs that are watched from here. */
   get foreground() {
     return require("./io/foreground") as typeof import("./io/foreground");
+  },
+  get timeLimit() {
+    return require("./io/time-limit") as typeof import("./io/time-limit");
   },
 };
 
@@ -41,6 +47,8 @@ export interface ExecOptions extends PidReceivers {
   /** As `--cgroup` names them, below the container's own. */
   cgroups: readonly string[];
   ignorePaused: boolean;
+  /** After which the process and its process group are killed. */
+  timeLimit: TimeLimitValues | undefined;
 }
 
 /**
@@ -57,10 +65,24 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   try {
     using master = terminal;
     const { statusOfEnding, waitForProgram } = rare.foreground;
-    return statusOfEnding(await waitForProgram(started, master, forward));
+    const waiting = waitForProgram(started, master, forward);
+    if (options.timeLimit === undefined) return statusOfEnding(await waiting);
+    using limit = limitOn(started, options.timeLimit);
+    const ending = await Promise.race([waiting, limit.failed]);
+    if (!limit.over) return statusOfEnding(ending);
+    rare.timeLimit.tellTimeLimit(options.timeLimit.milliseconds);
+    return rare.timeLimit.TIMED_OUT;
   } finally {
     forward.stop();
   }
+}
+
+/** A process of exec's leads a session: its group is what it has started and what has not made a group of its own, as with timeout(1). */
+function limitOn({ pid }: ProcessRecord, values: TimeLimitValues): TimeLimit {
+  return new rare.timeLimit.TimeLimit(values, {
+    ask: () => signalGroupOf(pid, SIG.TERM),
+    kill: () => signalGroupOf(pid, SIG.KILL),
+  });
 }
 
 /** Throws why the process could not become its program that this command had made before it was started again, with this line. */
@@ -138,7 +160,7 @@ function startProcess(
       announcePid(options, ready, "setns", undo);
       if (receiver !== undefined) terminal = rare.foreground.receiveTerminal(receiver);
       // before this nothing runs, and a signal that ends us ends it too
-      if (mayLeave && !detach && !isDebugging())
+      if (mayLeave && !detach && options.timeLimit === undefined && !isDebugging())
         return { signals: Object.values(FORWARDED), master: terminal };
       if (!detach) forward = new rare.foreground.SignalForwarder();
       return undefined;

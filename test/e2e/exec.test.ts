@@ -442,6 +442,39 @@ e2e("a created container takes commands; a stopped or paused one does not @v2", 
   expect(stopped.stderr).toContain("stopped");
 });
 
+e2e("--timeout kills the command and its process group, --grace asks before; the container goes on", () => {
+  using box = new Box();
+  const id = box.started();
+  const exec = (flags: string[], ...command: string[]) => box.hako("exec", ...flags, id, ...command);
+  const begun = performance.now();
+  expect(exec(["--timeout", "300ms"], "sh", "-c", "sleep 600 & sleep 600")).toMatchObject({
+    status: 124,
+    stderr: "hako: time limit of 300ms reached\n",
+  });
+  expect(exec(["--timeout", "300ms", "--tty"], "sleep", "600").status).toBe(124);
+  const trap = "trap 'echo cleaned up; exit 7' TERM; sleep 600";
+  expect(exec(["--timeout", "300ms", "--grace", "1m"], "sh", "-c", trap)).toMatchObject({
+    status: 124,
+    stdout: "cleaned up\n",
+  });
+  const deaf = "trap '' TERM; sleep 600; sleep 600";
+  expect(exec(["--timeout", "300ms", "--grace", "300ms"], "sh", "-c", deaf).status).toBe(124);
+  expect(performance.now() - begun).toBeLessThan(40_000);
+  expect(exec(["--timeout", "1m"], "sh", "-c", "echo fine; exit 3")).toMatchObject({
+    status: 3,
+    stdout: "fine\n",
+    stderr: "",
+  });
+  for (const flags of [
+    ["--timeout", "1m", "--detach"],
+    ["--timeout", "soon"],
+    ["--timeout", ""],
+    ["--grace", "1m"],
+  ])
+    expect([flags, exec(flags, "true").status]).toEqual([flags, 2]);
+  expect(JSON.parse(box.ok("ps", "--format", "json", id).stdout)).toHaveLength(1);
+});
+
 e2e("one that comes while the container ends is told so @v2", async () => {
   using box = new Box();
   for (let round = 0; round < 6; round++) {

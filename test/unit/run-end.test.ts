@@ -8,9 +8,9 @@ import { parseSize, sizeText } from "../../src/base/size";
 import type { CgroupRecord } from "../../src/cgroup";
 import { NOTHING_COUNTED, spentIn } from "../../src/cgroup/stats/spent";
 import { atEndOf, timeLimitOf } from "../../src/commands/flags/watch";
+import { TimeLimit } from "../../src/container/io/time-limit";
 import { shortageText } from "../../src/container/run/limit-lines";
 import { RunReport } from "../../src/container/run/run-report";
-import { TimeLimit } from "../../src/container/io/time-limit";
 import { containerId } from "../../src/oci/id";
 
 let root = "";

@@ -44,6 +44,7 @@ export const WATCH_FLAGS = {
   },
 } as const satisfies Arguments;
 
+type TimeArgumentValues = Pick<WatchArgumentValues, "timeout" | "grace" | "detach">;
 type WatchArgumentValues = ArgumentValues<typeof WATCH_FLAGS> & { detach: boolean };
 
 function timeOf(flag: string, text: string): number {
@@ -55,7 +56,7 @@ function timeOf(flag: string, text: string): number {
 }
 
 /** How long the program may run. */
-export function timeLimitOf({ timeout, grace, detach }: WatchArgumentValues): TimeLimitValues | undefined {
+export function timeLimitOf({ timeout, grace, detach }: TimeArgumentValues): TimeLimitValues | undefined {
   if (timeout === undefined) {
     if (grace !== undefined)
       throw HakoError.usage("--grace needs --timeout", "hako stop --time asks one that runs");

@@ -1,3 +1,9 @@
+import { durationText } from "../../base/duration";
+import { logFailure } from "../../output/log";
+
+/** As timeout(1). */
+export const TIMED_OUT = 124;
+
 /** How long a program may run, in milliseconds. */
 export interface TimeLimitValues {
   milliseconds: number;
@@ -42,4 +48,9 @@ export class TimeLimit implements Disposable {
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
   }
+}
+
+/** Says why a program has ended whose time, in milliseconds, was over. */
+export function tellTimeLimit(milliseconds: number): void {
+  logFailure(`time limit of ${durationText(milliseconds)} reached`);
 }

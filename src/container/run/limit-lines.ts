@@ -1,8 +1,8 @@
-import { durationText } from "../../base/duration";
 import { sizeText } from "../../base/size";
 import type { MemoryShortage } from "../../cgroup/stats/shortage";
 import { driverOf } from "../../drivers";
 import { logFailure } from "../../output/log";
+import { tellTimeLimit } from "../io/time-limit";
 import type { RunEnd } from "./run-end";
 
 /** The limits of a run whose end is told when they are reached. */
@@ -14,7 +14,7 @@ export interface ToldLimits {
 
 /** Says which limits have ended the program, or a process of it: a line each. The exit status alone, 137 perhaps, doesn't tell. */
 export function tellLimits({ container, timedOut }: RunEnd, { time, memory }: ToldLimits): void {
-  if (timedOut && time !== undefined) logFailure(`time limit of ${durationText(time)} reached`);
+  if (timedOut && time !== undefined) tellTimeLimit(time);
   if (!memory) return;
   const driver = driverOf(container.record);
   if ((driver.spent(container).memoryKills ?? 0) > 0)

@@ -46,7 +46,7 @@ const rare = {
     return require("./parent-watch") as typeof import("./parent-watch");
   },
   get timeLimit() {
-    return require("../io/time-limit") as typeof import("./time-limit");
+    return require("../io/time-limit") as typeof import("../io/time-limit");
   },
   get kill() {
     return require("../kill") as typeof import("../kill");
@@ -68,9 +68,6 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
   /** The container is killed when this process ends, or the one that has started it. */
   diesWithMaker: boolean;
 }
-
-/** As timeout(1). */
-const TIMED_OUT = 124;
 
 /**
  * create, start, and in the foreground the program to its end; returns the exit status. Where nothing has to be done while the
@@ -174,7 +171,7 @@ async function watch(
   const timedOut = limit?.over === true;
   if (keep && ending !== undefined) rare.ended.noteEnd({ root, record }, ending);
   atEnd?.({ container: { root, record }, ending, timedOut, started, wallMs: performance.now() - begun });
-  return timedOut ? TIMED_OUT : statusOfEnding(ending);
+  return timedOut ? rare.timeLimit.TIMED_OUT : statusOfEnding(ending);
 }
 
 /** A bundle whose terminal has the size of ours. */

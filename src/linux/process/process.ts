@@ -112,6 +112,12 @@ export function signalProcess(pid: number, startTime: number, signal: number, zo
   return process !== undefined && signalOpened(process, signal);
 }
 
+/** Sends a signal to the process group that a child leads, which nobody has reaped yet: its number is no other group's. */
+export function signalGroupOf(child: number, signal: number): void {
+  const result = trySyscall("kill", -child, signal);
+  if (result < 0 && errnoName(-result) !== "ESRCH") throw systemError("kill", -result);
+}
+
 /**
  * Whether the kernel would drop this signal: the process is the first of its pid namespace and neither handles nor ignores
  * nor blocks it (pid_namespaces(7), proc_pid_status(5)).
