@@ -35,13 +35,17 @@ export function blobBytes(blob: Blob, most: number): Uint8Array {
   return Buffer.concat([...pieces(blob, () => {})]);
 }
 
-const PACKERS: readonly { name: string; magic: readonly number[]; unpack?: () => NodeJS.ReadWriteStream }[] =
-  [
-    { name: "gzip", magic: [0x1f, 0x8b], unpack: createGunzip },
-    { name: "zstd", magic: [0x28, 0xb5, 0x2f, 0xfd], unpack: createZstdDecompress },
-    { name: "bzip2", magic: [0x42, 0x5a, 0x68] },
-    { name: "xz", magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a] },
-  ];
+const PACKERS: readonly {
+  name: string;
+  magic: readonly number[];
+  unpack?: () => NodeJS.ReadWriteStream;
+  command?: string;
+}[] = [
+  { name: "gzip", magic: [0x1f, 0x8b], unpack: createGunzip },
+  { name: "zstd", magic: [0x28, 0xb5, 0x2f, 0xfd], unpack: createZstdDecompress },
+  { name: "bzip2", magic: [0x42, 0x5a, 0x68], command: "bunzip2" },
+  { name: "xz", magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a], command: "unxz" },
+];
 
 function packerOf(blob: Blob) {
   const begin = blobBytes({ ...blob, size: Math.min(blob.size, 8) }, 8);
@@ -78,7 +82,7 @@ export async function readBlob(blob: Blob, onRead: (bytes: number) => void, to: 
     throw new HakoError({
       code: "unsupported",
       message: `${blob.name} is compressed by ${packer.name}`,
-      hint: "hako reads gzip and zstd",
+      hint: `hako reads gzip and zstd: ${packer.command} < ${blob.name} > FILE.tar makes a plain archive`,
     });
   const told = function* () {
     for (const piece of source) {

@@ -9,7 +9,7 @@ import { components } from "../linux/file/path-text";
 import { fileStatusOf, isSameFile } from "../linux/file/stat";
 import { logWarning } from "../output/log";
 import type { FreeSpace } from "./free-space";
-import { GnuSparseFile, isSparse } from "./sparse";
+import { type GnuSparseFile, sparseFile } from "./sparse";
 import type { TarEntry, TarReader } from "./tar";
 import { wrongArchive } from "./wrong";
 
@@ -139,7 +139,7 @@ export class LayerWriter implements TarReader {
       this.#clear(parent, name);
       if (entry.type === "file") {
         const fd = openAt(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
-        this.#file = { entry, fd, sparse: isSparse(entry) ? new GnuSparseFile(fd, entry) : undefined };
+        this.#file = { entry, fd, sparse: sparseFile(fd, entry) };
         return;
       }
       if (entry.type === "symlink") makeLinkAt(parent, name, checkedText(entry.target));

@@ -1,29 +1,31 @@
 import { textOf } from "../linux/call/bytes";
 import type { Fd } from "../linux/call/fd";
 import { syscallOn } from "../linux/call/syscall";
+import { brokenMap, checkSparseParts, MOST_PARTS, numberOf } from "./sparse-map";
 import type { TarEntry } from "./tar";
 import { wrongArchive } from "./wrong";
 
 const BLOCK = 512;
-/** Of a map's numbers; each has its line. */
-const MOST_PARTS = 1 << 20;
 const NEWLINE = 0x0a;
 
-/** Whether a file's data are the parts of a sparse file (GNU tar's manual, "PAX Format, Version 1.0"). */
-export function isSparse({ pax }: TarEntry): boolean {
-  const version = [pax.get("GNU.sparse.major"), pax.get("GNU.sparse.minor")].map(
-    (value) => value && textOf(value),
-  );
-  if (version[0] === "1" && version[1] === "0") return true;
+/** A sparse file that is written; undefined for another one. Its map is in its header, or begins its data (GNU tar's manual, "PAX Format"). */
+export function sparseFile(fd: Fd, { pax, sparse }: TarEntry): GnuSparseFile | undefined {
+  if (sparse !== undefined) return new GnuSparseFile(fd, sparse.size, sparse.parts);
+  const text = (keyword: string) => textOf(pax.get(`GNU.sparse.${keyword}`) ?? new Uint8Array());
+  if (text("major") === "1" && text("minor") === "0")
+    return new GnuSparseFile(fd, numberOf(text("realsize")), undefined);
+  if (pax.has("GNU.sparse.map"))
+    return new GnuSparseFile(fd, numberOf(text("size")), text("map").split(",").map(numberOf));
   if ([...pax.keys()].some((keyword) => keyword.startsWith("GNU.sparse.")))
     throw wrongArchive("a sparse file of an old format", "tar --sparse --format=posix writes the newer one");
-  return false;
+  return undefined;
 }
 
-/** A sparse file that is written: its data begin with a map, one number a line, padded to a block, of parts that follow. */
+/** A sparse file that is written. Without a map of it the data begin with one, a number a line, padded to a block. */
 export class GnuSparseFile {
   readonly #fd: Fd;
   readonly #size: number;
+  /** How many parts there are, then an offset and a length of each. */
   readonly #numbers: number[] = [];
   #digits = "";
   #seen = 0;
@@ -32,9 +34,13 @@ export class GnuSparseFile {
   #part = 0;
   #done = 0;
 
-  constructor(fd: Fd, { pax }: TarEntry) {
+  constructor(fd: Fd, size: number, parts: readonly number[] | undefined) {
     this.#fd = fd;
-    this.#size = numberOf(textOf(pax.get("GNU.sparse.realsize") ?? new Uint8Array()));
+    this.#size = size;
+    if (parts === undefined) return;
+    checkSparseParts(parts);
+    this.#numbers = [parts.length / 2, ...parts];
+    this.#mapEnd = 0;
   }
 
   write(bytes: Uint8Array): void {
@@ -88,13 +94,4 @@ export class GnuSparseFile {
     if (this.#mapEnd === undefined) throw brokenMap();
     syscallOn(this.#fd.name, "ftruncate", this.#fd.number, this.#size);
   }
-}
-
-function numberOf(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw brokenMap();
-  return Number(text);
-}
-
-function brokenMap() {
-  return wrongArchive("the map of a sparse file is broken");
 }

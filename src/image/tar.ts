@@ -1,6 +1,7 @@
 import { Header } from "tar/header";
 import { textOf } from "../linux/call/bytes";
 import { type PaxRecords, paxRecords } from "./pax";
+import { checkSparseParts, oldSparseParts, oldSparseSize, type SparseMap } from "./sparse-map";
 import { wrongArchive } from "./wrong";
 
 /** What tar says of one file. */
@@ -18,6 +19,8 @@ export interface TarEntry {
   /** Modification time in seconds. */
   modified: number;
   pax: PaxRecords;
+  /** Of a sparse file in GNU tar's old format. */
+  sparse?: SparseMap;
 }
 
 /** Called for each entry in the archive's order. */
@@ -40,6 +43,7 @@ const TYPES: Types = {
   File: "file",
   OldFile: "file",
   ContiguousFile: "file",
+  SparseFile: "file",
   Link: "link",
   SymbolicLink: "symlink",
   Directory: "directory",
@@ -57,6 +61,8 @@ const MORE = [
   "OldGnuLongPath",
 ] as const;
 const LONG_TARGET = "NextFileHasLongLinkpath";
+/** Whose header may go on in further blocks. */
+const OLD_SPARSE = "SparseFile";
 
 /**
  * Reads a tar archive that comes in pieces (tar(5): ustar, pax, GNU's long names). Blocks are decoded by node-tar; what is between them is
@@ -71,6 +77,8 @@ export class TarParser {
   #padding = 0;
   /** A header whose data are being gathered, with its size. */
   #gathering: { type: string; size: number } | undefined;
+  /** The first block of a sparse file's header, and the parts that were read of it. */
+  #sparse: { header: Header; block: Uint8Array; parts: number[] } | undefined;
   #inEntry = false;
   #ended = false;
   #entries = 0;
@@ -173,17 +181,35 @@ export class TarParser {
       if (size > 0) this.#gathering = { type, size };
       return;
     }
-    this.#begin(header, bytes);
+    if (type === OLD_SPARSE) {
+      this.#sparse = { header, block: bytes.slice(), parts: [] };
+      this.#sparseParts(bytes, "first");
+    } else this.#begin(header, bytes);
+  }
+
+  #sparseParts(bytes: Uint8Array, which: "first" | "more"): void {
+    if (this.#sparse === undefined) return;
+    const { header, block, parts } = this.#sparse;
+    const found = oldSparseParts(bytes, which);
+    parts.push(...found.parts);
+    checkSparseParts(parts);
+    if (found.goesOn) {
+      this.#gathering = { type: OLD_SPARSE, size: BLOCK };
+      return;
+    }
+    this.#sparse = undefined;
+    this.#begin(header, block, { size: oldSparseSize(block), parts });
   }
 
   #header(type: string, bytes: Uint8Array): void {
     if (type === "GlobalExtendedHeader") this.#global = new Map([...this.#global, ...paxRecords(bytes)]);
     else if (type === "ExtendedHeader" || type === "OldExtendedHeader") this.#records = paxRecords(bytes);
+    else if (type === OLD_SPARSE) this.#sparseParts(bytes, "more");
     else if (type === LONG_TARGET) this.#longTarget = untilNul(bytes);
     else this.#longName = untilNul(bytes);
   }
 
-  #begin(header: Header, block: Uint8Array): void {
+  #begin(header: Header, block: Uint8Array, sparse?: SparseMap): void {
     if (++this.#entries === MOST_ENTRIES) throw wrongArchive("a million files or more");
     const pax: PaxRecords =
       this.#records === undefined ? this.#global : new Map([...this.#global, ...this.#records]);
@@ -223,6 +249,7 @@ export class TarParser {
       gid: number("gid") ?? header.gid ?? 0,
       modified: number("mtime") ?? (header.mtime?.getTime() ?? 0) / 1000,
       pax,
+      ...(sparse === undefined ? {} : { sparse }),
     });
   }
 }

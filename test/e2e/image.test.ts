@@ -282,6 +282,27 @@ describe("run --rootfs IMAGE", () => {
     expect(attributes.stdout).toBe("010000028024 b'b=c\\nd' []\n");
   }, [needsHako, needsProgram("python3")]);
 
+  for (const format of ["gnu", "posix --sparse-version=0.1", "posix --sparse-version=1.0"]) {
+    e2e(`sparse files of many parts as GNU tar writes them: ${format}`, () => {
+      using box = new Images();
+      busyboxRootfs(box.path("root"));
+      const line = `cd root && for i in $(seq 0 99); do printf part$i | dd of=holes bs=64K seek=$i conv=notrunc 2>/dev/null; done
+        truncate -s 8M holes && tar --sparse --format=${format} -cf ../image.tar . && sha256sum < holes`;
+      const sum = execute("sh", ["-c", line], { cwd: box.dir }).stdout;
+      const result = box.run2("image.tar", "--", "sh", "-c", "sha256sum < /holes; stat -c '%s' /holes");
+      expect(result).toMatchObject({ status: 0, stdout: `${sum}${8 << 20}\n` });
+      const file = `${box.cache}/hako/images/${box.images()[0]}/rootfs/holes`;
+      expect(statSync(file).blocks).toBeLessThan(2000);
+    }, [needsHako, needsProgram("tar")]);
+  }
+
+  e2e("what hako can't uncompress is refused with the command that does", () => {
+    using box = new Images();
+    const xz = box.write("image.tar.xz", Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 4]));
+    expect(box.run2(xz, "--", "true").stderr).toContain(`unxz < ${xz} > FILE.tar makes a plain archive`);
+    expect(box.images()).toEqual([]);
+  }, [needsHako]);
+
   e2e("an archive that has changed is unpacked again", () => {
     using box = new Images();
     const file = box.write("plain.tar", tarOf([...busyboxEntries(), { name: "version", data: "1" }]));

@@ -33,6 +33,33 @@ const ENTRIES: Entry[] = [
   { name: "attributes", data: "y", pax: { "SCHILY.xattr.user.a": "b\nc=d", mtime: "1600000000.25" } },
 ];
 
+/** A header of a sparse file in GNU tar's old format, with the fields at 386 and the size at 483. */
+function oldSparse(fields: readonly string[], size: string): Buffer {
+  const archive = tarOf([{ name: "sparse", type: "SparseFile", data: "xy" }]);
+  for (const [index, field] of fields.entries())
+    archive.write(field.padEnd(12, "\0"), 386 + 12 * index, "latin1");
+  archive.write(size.padEnd(12, "\0"), 483, "latin1");
+  archive.fill(" ", 148, 156);
+  const sum = archive.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  archive.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  return archive;
+}
+
+describe("sparse files in GNU tar's old format", () => {
+  test("the parts are the header's", () => {
+    const [entry] = read(oldSparse(["00000000001", "1", "100", "1"], "1000"), 100);
+    expect(entry).toMatchObject({ name: "sparse", type: "file", size: 2, data: "xy" });
+    expect(entry?.sparse).toEqual({ size: 512, parts: [1, 1, 64, 1] });
+    const [large] = read(oldSparse(["\x80\0\0\0\0\0\0\x02\0\0\0\0", "2"], "1"), 512);
+    expect(large?.sparse?.parts).toEqual([2 ** 33, 2]);
+  });
+
+  test("a number that is none, or too large", () => {
+    expect(() => read(oldSparse(["9"], "1"), 512)).toThrow("map of a sparse file is broken");
+    expect(() => read(oldSparse([`\x80${"\xff".repeat(11)}`, "1"], "1"), 512)).toThrow("map of a sparse");
+  });
+});
+
 describe("tar", () => {
   for (const size of [1, 511, 512, 513, 1 << 20]) {
     test(`in pieces of ${size} bytes`, () => {
