@@ -162,6 +162,33 @@ describe("run --rootfs IMAGE", () => {
     expect(box.run2("root", "--entrypoint", "sh", "--", "true").status).toBe(2);
   }, [needsHako]);
 
+  e2e("--keep-writes DIR of a container that is there is refused, whatever its path", async () => {
+    using box = new Images();
+    busyboxRootfs(box.path("root"));
+    symlinkSync("kept", box.path("link"));
+    const refused = () => {
+      const result = box.run2("root", "--keep-writes", "link", "--", "true");
+      expect(result).toMatchObject({ status: 125, stdout: "" });
+      expect(result.stderr).toContain(
+        `${box.path("kept")} keeps the writes of a container that is still there`,
+      );
+    };
+    const id = box.id();
+    expect(box.run2("root", "--keep-writes", "kept", "-d", id, "--", "sleep", "60").status).toBe(0);
+    refused();
+    box.ok("delete", "--force", id);
+    const kept = ["--root", box.root, "run", "--rootfs", box.path("root"), "--keep-writes", box.path("kept")];
+    // of several at once one goes on
+    const all = await Promise.all(
+      [1, 2, 3, 4].map(() =>
+        executeLater(HAKO, [...kept, "--", "sh", "-c", "sleep 2; echo one"], undefined, box.env),
+      ),
+    );
+    expect(all.map(({ stdout }) => stdout).join("")).toBe("one\n");
+    expect(all.filter(({ status }) => status === 125)).toHaveLength(3);
+    expect(statSync(box.path("kept/upper")).mode & 0o777).toBe(statSync(box.path("root")).mode & 0o777);
+  }, [needsHako]);
+
   e2e("a mount below a directory is seen, and what is written to it is thrown away, too", () => {
     using box = new Images();
     busyboxRootfs(box.path("root"));
@@ -411,6 +438,23 @@ describe("images elsewhere", () => {
       expect(other.stderr).toContain('the image\'s user "app": a container of an ordinary user has one id');
       expect(call("run", "--rootfs", box.path("user.tar"), "--user", "0").stdout).toContain("wrote");
       expect(call("image", "prune").status).toBe(0);
+    },
+    NEEDS,
+  );
+
+  e2e(
+    "as an ordinary user: --keep-writes DIR of a container that is there is refused",
+    () => {
+      using home = new Home();
+      busyboxRootfs(home.box.path("root"));
+      const kept = `${home.runtime}/kept`;
+      const words = ["run", "--rootfs", home.box.path("root"), "--keep-writes", kept];
+      expect(home.hako(...words, "-d", "--name", "holder", "--", "sleep", "60").status).toBe(0);
+      expect(home.hako(...words, "--", "true").stderr).toContain(
+        "keeps the writes of a container that is still there",
+      );
+      expect(home.hako("delete", "--force", "holder").status).toBe(0);
+      expect(home.hako(...words, "--", "true")).toMatchObject({ status: 0, stderr: "" });
     },
     NEEDS,
   );

@@ -1,5 +1,7 @@
 import { HakoError } from "../../../base/errors";
-import { O } from "../../../linux/call/constants";
+import { LOCK, O } from "../../../linux/call/constants";
+import type { Fd } from "../../../linux/call/fd";
+import { syscallOn } from "../../../linux/call/syscall";
 import { changeMode, changeOwner, hasErrno, makeDirectories, statusAt } from "../../../linux/file/file";
 import { openAt } from "../../../linux/file/path";
 import { isAtOrBelow } from "../../../linux/file/path-text";
@@ -25,6 +27,8 @@ export function mountOverlayRoot({ directory, lower, writes }: OverlayRoot): voi
   using tmpfs = newFilesystem({ type: "tmpfs", source: "tmpfs", options: ["mode=700"] });
   const sources = [lower, ...shownMounts(lower, directory)];
   attachTree(tmpfs, scratch);
+  // from the look whether somebody writes there until this container does
+  using _lock = writes === undefined ? undefined : claimWrites(writes, lower, scratch);
   sources.forEach((source, index) => {
     const target = source === lower ? directory : directory + source.slice(lower === "/" ? 0 : lower.length);
     const layers = source === lower && writes !== undefined ? writes : `${scratch}/${index}`;
@@ -41,6 +45,39 @@ export function mountOverlayRoot({ directory, lower, writes }: OverlayRoot): voi
     }
   });
   // The scratch area itself is out of the container's sight: pivot_root leaves it behind.
+}
+
+/**
+ * Refuses a directory that keeps the writes of another container which is still there: overlayfs calls the result of two at once undefined.
+ * The kernel knows it as the upper directory of a mount, by whatever path, and whether or not hako is still there.
+ */
+function claimWrites(writes: string, lower: string, scratch: string): Fd {
+  makeDirectories(`${writes}/work`, 0o755);
+  const directory = openAt(undefined, `${writes}/work`, O.RDONLY | O.DIRECTORY);
+  syscallOn(writes, "flock", directory.number, LOCK.EX);
+  const upper = `${writes}/upper`;
+  if (statusAt(upper) === undefined || !isUpperDirectory(upper, lower, scratch)) return directory;
+  directory.close();
+  throw new HakoError({
+    code: "state",
+    message: `${writes} keeps the writes of a container that is still there`,
+    hint: "wait for its end, or name another directory",
+  });
+}
+
+/**
+ * Asks for an overlay that can't be: its work directory is on another file system than the upper one. Before the kernel sees that it says EBUSY of
+ * an upper directory in use, where an index is asked for (ovl_get_upper(), fs/overlayfs/super.c).
+ */
+function isUpperDirectory(upper: string, lower: string, scratch: string): boolean {
+  makeDirectories(`${scratch}/work`);
+  using place = openAt(undefined, scratch, O.PATH | O.DIRECTORY);
+  try {
+    mountOverlay(place, lower, upper, `${scratch}/work`, ["index=on"]);
+  } catch (error) {
+    return hasErrno(error, "EBUSY");
+  }
+  throw new Error("an overlay over two file systems");
 }
 
 /** Not shown read-only instead: the program was promised that it can write. */
@@ -72,22 +109,33 @@ function overlay(lower: string, target: string, layers: string): boolean {
   if (isNew) copyMode(lower, `${layers}/upper`);
   try {
     using place = openAt(undefined, target, O.PATH | O.DIRECTORY);
-    mountOnto(place, {
-      type: "overlay",
-      source: "overlay",
-      options: [
-        `lowerdir=${escaped(lower)}`,
-        `upperdir=${escaped(`${layers}/upper`)}`,
-        `workdir=${escaped(`${layers}/work`)}`,
-        // trusted.* attributes are for the initial user namespace's root alone (Linux 5.11)
-        ...(inUserNamespace() ? ["userxattr"] : []),
-      ],
-    });
+    mountOverlay(place, lower, `${layers}/upper`, `${layers}/work`);
     return true;
   } catch (error) {
     if (hasErrno(error, "EINVAL", "EPERM", "ELOOP", "ESTALE", "EOPNOTSUPP")) return false;
     throw error;
   }
+}
+
+function mountOverlay(
+  place: Fd,
+  lower: string,
+  upper: string,
+  work: string,
+  options: readonly string[] = [],
+): void {
+  mountOnto(place, {
+    type: "overlay",
+    source: "overlay",
+    options: [
+      `lowerdir=${escaped(lower)}`,
+      `upperdir=${escaped(upper)}`,
+      `workdir=${escaped(work)}`,
+      // trusted.* attributes are for the initial user namespace's root alone (Linux 5.11)
+      ...(inUserNamespace() ? ["userxattr"] : []),
+      ...options,
+    ],
+  });
 }
 
 function bindReadOnly(source: string, target: string): void {
@@ -96,11 +144,15 @@ function bindReadOnly(source: string, target: string): void {
   attachTree(tree, target);
 }
 
-/** The merged directory has the upper one's mode and owner. */
+/** The merged directory has the upper one's mode and owner; an owner who has no id in this user namespace can't be had. */
 function copyMode(from: string, to: string): void {
   const status = statusAt(from);
   if (status === undefined) return;
-  changeOwner(to, status.uid, status.gid);
+  try {
+    changeOwner(to, status.uid, status.gid);
+  } catch (error) {
+    if (!hasErrno(error, "EINVAL")) throw error;
+  }
   changeMode(to, status.mode);
 }
 
