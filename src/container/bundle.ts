@@ -4,6 +4,7 @@ import type { CgroupManager } from "../oci/cgroup-managers";
 import type { Config } from "../oci/config";
 import type { EnvironmentLine } from "../oci/environment";
 import { checkedConfig } from "../oci/validate";
+import type { MountPoint } from "../state/mount-points";
 
 /** A bundle whose config.json was checked. */
 export interface Bundle {
@@ -15,6 +16,8 @@ export interface Bundle {
   config: Config;
   /** The rootfs is only read: what is written goes to a tmpfs, or to the directory that keeps it. */
   overlay?: { writes: string | undefined } | undefined;
+  /** What the rootfs lacks of its mounts' places; removed at the container's end. Of a bundle they stay, as with runc. */
+  mountPoints?: readonly MountPoint[] | undefined;
   /** Its profile's filter, where that was compiled before. */
   filter?: SeccompFilter | undefined;
 }

@@ -28,6 +28,10 @@ const rare = {
   get notify() {
     return require("./io/notify") as typeof import("./io/notify");
   },
+  /** For a root file system that lacks some. */
+  get mountPoints() {
+    return require("../state/mount-points") as typeof import("../state/mount-points");
+  },
 };
 
 export interface CreateOptions extends PidReceivers {
@@ -74,6 +78,7 @@ export function createContainer(options: CreateOptions, mayRun: boolean): Create
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   const creation = new Creation(options, driver.name, undo);
   creation.joinSandbox();
+  creation.makeMountPoints();
   const runs = driver.create(creation.plan(mayRun), creation, undo);
   undo.commit();
   return { record: creation.record, runs };
@@ -102,6 +107,19 @@ class Creation implements CreateEvents {
     const mappings = new MappingStore(root);
     mappings.add(id, this.record.sandbox);
     this.#undo.defer(`mapping of ${id}`, () => mappings.delete(id));
+  }
+
+  /** Of a directory that is used without a bundle. */
+  makeMountPoints(): void {
+    const { id, bundle } = this.#options;
+    if (bundle.mountPoints === undefined || bundle.mountPoints.length === 0) return;
+    const points = rare.mountPoints.MountPoints.make(bundle.rootfs, bundle.mountPoints);
+    this.#undo.own(points);
+    this.#undo.defer(`mount points of ${id}`, () => {
+      points[Symbol.dispose]();
+      rare.mountPoints.removeMountPoints(bundle.rootfs, points.made);
+    });
+    this.made({ mountPoints: points.made });
   }
 
   /** What the driver makes the container from; the place of an overlay, if there is one, is made. */

@@ -11,6 +11,13 @@ import { containerDirectory, foreignName, hasDirectory, removeContainerDirectory
 import { runPoststopHooks } from "./poststop";
 import { statusOf } from "./status";
 
+/** Loaded on first use. */
+const rare = {
+  get mountPoints() {
+    return require("../state/mount-points") as typeof import("../state/mount-points");
+  },
+};
+
 /** Failures to read a record that say nothing of the record. */
 const FOR_NOW = ["ENOMEM", "ENFILE", "EMFILE", "EACCES", "EPERM"] as const;
 
@@ -65,6 +72,8 @@ function deleteUnlessOthers(options: DeleteOptions): ContainerId[] {
     const driver = driverOf(record);
     driver.end(container);
     driver.remove(container);
+    if (record.mountPoints !== undefined)
+      rare.mountPoints.removeMountPoints(record.rootfs, record.mountPoints);
   } else {
     checkOwn(root, id);
     for (const driver of allDrivers()) driver.removeUnrecorded(root, id);

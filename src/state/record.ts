@@ -8,6 +8,7 @@ import { exactJson, parseJson } from "../oci/json";
 import type { State } from "../oci/state";
 import type { ResctrlRecord } from "../resctrl/resctrl";
 import type { HostMounts } from "./host-mounts";
+import type { MadeMountPoint } from "./mount-points";
 import { CONFIG, checkRoot, containerDirectory, RECORD } from "./root";
 
 /** What a container may be, in the order of its life. */
@@ -68,6 +69,8 @@ export interface ContainerRecord {
   resctrl?: ResctrlRecord | undefined;
   /** What has to be unmounted of a container without a mount namespace. */
   hostMounts?: HostMounts | undefined;
+  /** What was made in its rootfs for its mounts, and is removed with it. */
+  mountPoints?: readonly MadeMountPoint[] | undefined;
   hooks: Hooks | undefined;
   /** Its processes keep their caller's session keyring. */
   noNewKeyring: boolean;

@@ -82,6 +82,8 @@ const NO_REMOVAL: Removal = {
 function removalOf(container: Container): Removal | undefined {
   const { root, record } = container;
   if ((record.hooks?.poststop ?? []).length > 0 || leadsSandbox(record)) return undefined;
+  // what others use of the rootfs has to be found out
+  if (record.mountPoints !== undefined) return undefined;
   const made = driverOf(record).plainRemoval(container);
   if (made === undefined) return undefined;
   const path = containerDirectory(root, record.id);

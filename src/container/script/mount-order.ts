@@ -11,7 +11,7 @@ import { isBind } from "../../oci/mount-options";
 const MAX_SYMLINKS = 40;
 
 /** A mount, and the path that its destination leads to in the root file system. */
-interface PlacedMount {
+export interface OrderedMount {
   mount: Mount;
   place: string;
 }
@@ -20,7 +20,7 @@ interface PlacedMount {
  * The mounts of `hako run --rootfs`, ordered so that none hides another: those nearer to the root first, those of equal depth as they were
  * given. The usual mounts come before the given ones, and are left out where a given one covers them.
  */
-export function inOrder(rootfs: string, usual: readonly Mount[], given: readonly Mount[]): PlacedMount[] {
+export function inOrder(rootfs: string, usual: readonly Mount[], given: readonly Mount[]): OrderedMount[] {
   using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY);
   const kept = usual.filter(({ destination }) => !given.some((mount) => covers(mount, destination)));
   const placed = [...kept, ...given].map((mount) => ({
@@ -63,7 +63,7 @@ export function resolvedDestination(root: Fd, path: string): string {
 }
 
 /** The mounts below a root file system, by their path in the container, without those that the container's own mounts cover. */
-export function mountsBelow(rootfs: string, own: readonly PlacedMount[]): string[] {
+export function mountsBelow(rootfs: string, own: readonly OrderedMount[]): string[] {
   const top = rootfs === "/" ? "" : rootfs;
   return visibleMounts(readMountinfo())
     .map(({ mountpoint }) => mountpoint)

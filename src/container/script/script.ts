@@ -14,6 +14,7 @@ import { cpuTime } from "../cpus";
 import { userOf } from "../user";
 import { imageCommand, imageSettings, type ScriptImage, volumeMounts } from "./image-settings";
 import { inOrder, mountsBelow } from "./mount-order";
+import { lackingMountPoints } from "./mount-points";
 import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "./script-capabilities";
 import type { ScriptDevice } from "./script-devices";
 import { mountOf, tmpfsOf, volumeOf } from "./script-mounts";
@@ -264,5 +265,6 @@ export function scriptBundle(
       hint: "--rootfs with a directory of your own that holds a root file system",
     });
   }
-  return { path: rootfs, rootfs, config, overlay, filter: seccomp?.filter };
+  const mountPoints = overlay === undefined ? lackingMountPoints(rootfs, mounts) : [];
+  return { path: rootfs, rootfs, config, overlay, mountPoints, filter: seccomp?.filter };
 }
