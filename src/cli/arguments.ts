@@ -20,6 +20,8 @@ export type Argument = ArgDef & {
   keepsEmpty?: boolean;
   /** The value that a word such as -9, which is no flag's name, means; undefined if it means none. */
   fromWord?: (word: string) => string | undefined;
+  /** An operand whose place is not there when this flag is given. */
+  insteadOf?: string;
   /** What a shell offers for an operand: ids of containers that exist, or some words; files if not given. */
   completes?: "containers" | readonly string[];
   /** Of containers only those in one of these states are offered, where the command refuses others; all if not given. */

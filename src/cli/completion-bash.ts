@@ -61,6 +61,19 @@ function operandCases(words: CommandWords): string {
     .join("\n");
 }
 
+/** Shell patterns for a word that takes an operand's place away. */
+function skipCases(all: readonly CommandWords[]): string {
+  return all
+    .flatMap(({ path, skips }) => {
+      if (skips === undefined) return [];
+      const { place, flags, words } = skips;
+      const patterns = flags.flatMap((flag) => [`"${path} ${flag}"`, `"${path} ${flag}="*`]);
+      if (words) patterns.push(`"${path} -"[0-9]*`, `"${path} -"[[:upper:]]*`);
+      return `      ${patterns.join(" | ")}) skipped=${place} ;;`;
+    })
+    .join("\n");
+}
+
 function completionFunction({ globals, commands: all, first }: CommandLine): string {
   const names = first.map(({ name }) => name);
   const groups = first.filter(({ inner }) => inner.length > 0);
@@ -79,7 +92,7 @@ function completionFunction({ globals, commands: all, first }: CommandLine): str
   done
 }
 _hako() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} verb= word list flags= takes index root= operands=0
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} verb= word list flags= takes index root= operands=0 skipped=
   # "=" between a flag and its value is a word of its own
   [ "$current" != = ] || current=
   [ "$previous" != = ] || previous=\${COMP_WORDS[COMP_CWORD-2]}
@@ -125,6 +138,9 @@ ${cases(all, (words) => (taking(words).length === 0 ? "" : `takes=" ${taking(wor
       return
       ;;
     -*)
+      case "$verb $word" in
+${skipCases(all)}
+      esac
       if [ "\${COMP_WORDS[index+1]-}" = = ]; then
         index=$((index + 2))
       else
@@ -134,6 +150,8 @@ ${cases(all, (words) => (taking(words).length === 0 ? "" : `takes=" ${taking(wor
     *) operands=$((operands + 1)) ;;
     esac
   done
+  # an operand that a flag stands for
+  [ -z "$skipped" ] || [ "$operands" -lt "$skipped" ] || operands=$((operands + 1))
   case "$verb $previous" in
 ${[globals, ...all].map(valueCases).filter(Boolean).join("\n")}
   esac

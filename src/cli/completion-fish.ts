@@ -32,9 +32,19 @@ function functions({ globals, commands, first }: CommandLine): string {
       (words) =>
         `    case ${quoted(words.path)}\n      string split ' ' -- ${quoted(taking(words).join(" "))}`,
     );
+  const skipped = commands.flatMap(({ path, skips }) => {
+    if (skips === undefined) return [];
+    const words = [...skips.flags.map((flag) => `${flag}(=.*)?`), ...(skips.words ? ["-[0-9A-Z].*"] : [])];
+    return `    case ${quoted(path)}\n      string match -qr -- '^(${words.join("|")})$' $argv[2]; and echo ${skips.place}`;
+  });
   return `function __hako_takes
   switch "$argv[1]"
 ${takes.join("\n")}
+  end
+end
+function __hako_skipped
+  switch "$argv[1]"
+${skipped.join("\n")}
   end
 end
 function __hako_scan
@@ -43,6 +53,7 @@ function __hako_scan
   set -l operands 0
   set -l root
   set -l flag
+  set -l skipped
   set -l tokens (commandline -opc)
   for word in $tokens[2..-1]
     if test -n "$flag"
@@ -58,6 +69,7 @@ function __hako_scan
         test -z "$verb"; and set root (string replace -- --root= '' $word)
       case '-*'
         contains -- $word $takes; and set flag $word
+        test -n "$skipped"; or set skipped (__hako_skipped "$verb" $word)
       case '*'
         if test -z "$verb"
           set verb $word
@@ -73,6 +85,7 @@ ${canonical.join("\n")}
         set takes (__hako_takes "$verb")
     end
   end
+  test -n "$skipped"; and test $operands != rest; and test $operands -ge $skipped; and set operands (math $operands + 1)
   printf '%s\\n' "$verb" $operands "$root"
 end
 function __hako_is

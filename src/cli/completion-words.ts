@@ -1,5 +1,5 @@
 import { signalNames } from "../linux/process/signals";
-import type { Argument } from "./arguments";
+import type { Argument, Arguments } from "./arguments";
 import type { Command } from "./command";
 import { aliasesOf } from "./find-command";
 import { allCommands, descriptionOf, shownCommands, spellings } from "./tables";
@@ -34,6 +34,15 @@ export interface CommandWords {
   operands: readonly Candidates[];
   /** What is offered after the declared operands; undefined if nothing may follow. */
   rest: Candidates | undefined;
+  /** The operand whose place is not there with one of these words before it. */
+  skips: Skip | undefined;
+}
+
+/** `place` is left out when one of `flags` is on the line, or with `words` a flag that is a value in itself, as -9 and -KILL. */
+export interface Skip {
+  place: number;
+  flags: readonly string[];
+  words: boolean;
 }
 
 /** Whether the candidates of `rest` are for each further operand; of a command only the first word is known. */
@@ -68,7 +77,16 @@ function wordsOf(path: string, { args = {}, rest }: Command): CommandWords {
     flags: entries.flatMap(([name, argument]) => flagWords(name, argument)),
     operands: candidates,
     rest: rest === undefined ? undefined : restCandidates(rest, candidates),
+    skips: skipOf(args, operands),
   };
+}
+
+function skipOf(args: Arguments, operands: readonly [string, Argument][]): Skip | undefined {
+  const place = operands.findIndex(([, { insteadOf }]) => insteadOf !== undefined);
+  const name = operands[place]?.[1].insteadOf;
+  const flag = name === undefined ? undefined : args[name];
+  if (name === undefined || flag === undefined) return undefined;
+  return { place, flags: spellings(name, flag), words: flag.fromWord !== undefined };
 }
 
 function operandCandidates({ completes, states = [] }: Argument): Candidates {

@@ -2,6 +2,8 @@ import { HakoError } from "../base/errors";
 import { defineCommand } from "../cli/command";
 import { killContainer } from "../container/kill";
 import { isSignal, signalNames, signalNumber } from "../linux/process/signals";
+import { containerId, whyNoId } from "../oci/id";
+import { hasDirectory } from "../state/root";
 import { LIVING_CONTAINER } from "./flags/common";
 import { forContainers, MORE_CONTAINERS, REGEX_FLAG } from "./flags/for-containers";
 
@@ -17,6 +19,7 @@ export default defineCommand({
       required: false,
       description: "name or number of the signal; TERM if not given",
       completes: signalNames(),
+      insteadOf: "s",
     },
     s: {
       type: "string",
@@ -32,17 +35,24 @@ export default defineCommand({
   rest: MORE_CONTAINERS,
   examples: ["hako kill web", "hako kill --all web KILL", "hako kill -9 web db"],
   run({ args, rest, data: { globals } }) {
+    const { root } = globals;
     // runc's order: one container, and its signal
-    if (args.s === undefined && rest[0] !== undefined)
+    const unexpected = rest[0] ?? (isContainer(root, args.signal) ? args.signal : undefined);
+    if (args.s === undefined && unexpected !== undefined)
       throw HakoError.usage(
-        `unexpected operand ${JSON.stringify(rest[0])}`,
+        `unexpected operand ${JSON.stringify(unexpected)}`,
         "of several containers the signal comes first: hako kill -s SIGNAL CONTAINER...",
       );
     const more = args.s === undefined ? [] : [...(args.signal === undefined ? [] : [args.signal]), ...rest];
     const signal = signalNumber(args.s ?? args.signal ?? "TERM");
-    const { root } = globals;
     forContainers(root, [args.container, ...more], args.regex, (id) =>
       killContainer({ root, id, signal, all: args.all }),
     );
   },
 });
+
+/** Whether a word in the signal's place is no signal but the id of a container that is there. */
+function isContainer(root: string, word: string | undefined): boolean {
+  if (word === undefined || isSignal(word) || whyNoId(word) !== undefined) return false;
+  return hasDirectory(root, containerId(word));
+}

@@ -133,9 +133,14 @@ for (const [shell, completer] of Object.entries(SHELLS)) {
       ];
       for (const [command, ids] of rows)
         expect([command, complete("--root", box.root, command, "").sort()]).toEqual([command, ids.sort()]);
-      expect(complete("--root", box.root, "kill", "-9", running, paused, "").sort()).toEqual(
-        [created, running, paused].sort(),
-      );
+      // with the signal as a flag all operands are containers
+      for (const flag of [["-9"], ["-KILL"], ["-s", "TERM"], ["--signal=TERM"]]) {
+        for (const before of [[running], [running, paused]])
+          expect(complete("--root", box.root, "kill", ...flag, ...before, "").sort()).toEqual(
+            [created, running, paused].sort(),
+          );
+      }
+      expect(complete("--root", box.root, "kill", "-a", running, "TER")).toEqual(["TERM"]);
       // more of them behind the first
       expect(complete("--root", box.root, "stop", running, "").sort()).toEqual(
         [created, running, paused].sort(),

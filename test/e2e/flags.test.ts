@@ -275,6 +275,9 @@ describe("what the fingers of docker's users say", () => {
     const wrong = box.hako("kill", one, "KILL", two);
     expect(wrong).toMatchObject({ status: 2 });
     expect(wrong.stderr).toContain("the signal comes first");
+    const unsaid = box.hako("kill", one, two);
+    expect(unsaid).toMatchObject({ status: 2 });
+    expect(unsaid.stderr).toContain("the signal comes first");
     // an empty id is one that is missing, and leaves the others
     expect(box.hako("kill", "-9", "none", "", two).stderr).toContain('container "none" does not exist');
     await box.waitFor(two, "stopped");
