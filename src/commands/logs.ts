@@ -1,3 +1,4 @@
+import { HakoError } from "../base/errors";
 import { defineCommand } from "../cli/command";
 import { tellOutput } from "../container/logs";
 import { containerId } from "../oci/id";
@@ -16,10 +17,24 @@ export default defineCommand({
       alias: "f",
       description: "go on with what it writes, until the container has ended",
     },
+    tail: {
+      type: "string",
+      keepsEmpty: true,
+      alias: "n",
+      valueHint: "N|all",
+      description: "of what is there the last N lines only",
+      default: "all",
+    },
   },
-  examples: ["hako logs job", "hako logs --follow job"],
+  examples: ["hako logs job", "hako logs --follow --tail 20 job"],
   run({ args, data: { globals } }) {
-    const all = tellOutput(globals.root, containerId(args.container), args.follow, printBytes);
+    const part = { follow: args.follow, lines: args.tail === "all" ? undefined : linesOf(args.tail) };
+    const all = tellOutput(globals.root, containerId(args.container), part, printBytes);
     if (!all) return UNREAD;
   },
 });
+
+function linesOf(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw HakoError.usage(`--tail: ${JSON.stringify(text)} is not a number of lines`);
+}

@@ -50,6 +50,36 @@ describe("logs", () => {
     expect((await also).stdout).toBe("a long first line\nb\n");
   }, [needsHako]);
 
+  e2e("--tail tells the last lines of what is there", async () => {
+    using box = new Box();
+    const file = box.path("job.log");
+    const id = detached(box, "true", file);
+    await box.waitFor(id, "stopped");
+    const tail = (lines: string, text: string) => {
+      writeFileSync(file, text);
+      return box.ok("logs", "--tail", lines, id).stdout;
+    };
+    const long = `${"x".repeat(100_000)}\n`;
+    const rows: [lines: string, text: string, told: string][] = [
+      ["2", "a\nb\nc\n", "b\nc\n"],
+      ["2", "a\nb\nc", "b\nc"],
+      ["1", "a\n\n", "\n"],
+      ["9", "a\nb\n", "a\nb\n"],
+      ["1", "\n", "\n"],
+      ["1", "", ""],
+      ["0", "a\nb", ""],
+      ["all", "a\nb\n", "a\nb\n"],
+      ["2", `a\n${long}b\n`, `${long}b\n`],
+      ["1", `a\n${long}`, long],
+    ];
+    for (const [lines, text, told] of rows)
+      expect({ lines, text, told: tail(lines, text) }).toEqual({ lines, text, told });
+    for (const wrong of ["-1", "x", ""]) expect(box.hako("logs", "-n", wrong, id).status).toBe(2);
+    const writing = detached(box, "for i in 1 2 3; do echo line $i; sleep 1; done", box.path("more.log"));
+    await Bun.sleep(300);
+    expect(box.ok("logs", "--follow", "--tail", "0", writing).stdout).toBe("line 2\nline 3\n");
+  }, [needsHako]);
+
   e2e("what can't be is refused, and leaves nothing", () => {
     using box = new Box();
     const bundle = box.bundle(["true"]);
