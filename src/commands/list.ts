@@ -1,9 +1,10 @@
-import { HakoError } from "../base/errors";
 import { defineCommand } from "../cli/command";
 import type { ListedInRoot } from "../container/known-roots";
 import { type Listed, listContainers } from "../container/list";
 import { print } from "../output/print";
-import { printTable, tableText } from "../output/table";
+import { toStandardError } from "../output/standard-error";
+import { printTable, tableText, terminalWidth } from "../output/table";
+import { filterFlag, formatTemplate, LISTING_FLAGS, orderBy, printTemplate } from "./flags/listing";
 
 /** Loaded on first use. */
 const rare = {
@@ -11,17 +12,17 @@ const rare = {
     return require("../container/ended") as typeof import("../container/ended");
   },
   get filters() {
+    return require("../container/filters") as typeof import("../container/filters");
+  },
+  get containerFilters() {
     return require("../container/list-filters") as typeof import("../container/list-filters");
   },
   get knownRoots() {
     return require("../container/known-roots") as typeof import("../container/known-roots");
   },
-  get template() {
-    return require("../output/template") as typeof import("../output/template");
-  },
 };
 
-/** What a template may name, of `Listed`. */
+/** What a template may name, and --sort, of `Listed`. */
 const FIELDS: readonly (keyof ListedInRoot)[] = [
   ...(["id", "pid", "status", "bundle", "rootfs", "created", "owner", "sandbox", "annotations"] as const),
   ...(["exitCode", "signal", "oomKilled", "finished", "ociVersion", "root"] as const),
@@ -29,25 +30,18 @@ const FIELDS: readonly (keyof ListedInRoot)[] = [
 
 export default defineCommand({
   args: {
-    format: {
-      type: "string",
-      alias: "f",
-      valueHint: "table|json|TEMPLATE",
-      description: "form of the output; a template as '{{.ID}} {{.Status}}', with table in front for columns",
-      default: "table",
-    },
-    json: { type: "boolean", description: "the same as --format json" },
-    quiet: { type: "boolean", alias: "q", description: "print ids only" },
+    ...LISTING_FLAGS,
     "no-trunc": {
       type: "boolean",
       description: "cut no id and path where the terminal is too narrow for a line",
     },
-    filter: {
+    filter: filterFlag(
+      "id (a regular expression), status, sandbox, bundle, owner, exited, oom, annotation (KEY or KEY=VALUE)",
+    ),
+    sort: {
       type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description:
-        "only those that fit: id (a regular expression), status, sandbox, bundle, owner, exited, oom, annotation (KEY or KEY=VALUE)",
+      valueHint: "FIELD",
+      description: "order by a field of --json, as created or exitCode, in place of ids",
     },
     "all-roots": {
       type: "boolean",
@@ -58,31 +52,36 @@ export default defineCommand({
     "hako list",
     "hako list --format json",
     "hako list --filter status=stopped --format '{{.ID}} {{.ExitCode}}'",
-    "hako list --all-roots",
+    "hako list --all-roots --sort created",
   ],
   run({ args, data: { globals } }) {
-    const wanted = args.filter.length === 0 ? undefined : rare.filters.filterOf(args.filter);
-    const template = templateOf(args.format);
+    const wanted =
+      args.filter.length === 0
+        ? undefined
+        : rare.filters.filterOf(args.filter, rare.containerFilters.CONTAINER_FILTERS);
+    const template = formatTemplate(args.format, FIELDS);
+    const order = args.sort === undefined ? undefined : orderBy(args.sort, FIELDS);
     const all = args["all-roots"] ? rare.knownRoots.listAllRoots(globals.root) : listContainers(globals.root);
-    const containers = wanted === undefined ? all : all.filter(wanted);
+    const chosen = wanted === undefined ? all : all.filter(wanted);
+    const rooted = ({ root, ...each }: Listed & { root?: string }) => ({
+      ...each,
+      root: root ?? globals.root,
+    });
+    const containers = order === undefined ? chosen : chosen.sort((a, b) => order(rooted(a), rooted(b)));
     if (args.quiet) print(containers.map(({ id }) => `${id}\n`).join(""));
     else if (args.json || args.format === "json") print(`${JSON.stringify(containers)}\n`);
-    else if (template === undefined) printContainers(containers, args["all-roots"], args["no-trunc"]);
-    else {
-      const rows = containers.map((each) => template.cells({ ...each, root: rootOf(each) ?? globals.root }));
-      if (template.header === undefined) print(rows.map(([line]) => `${line}\n`).join(""));
-      else printTable(template.header, rows);
-    }
+    else if (template === undefined) {
+      printContainers(containers, args["all-roots"], args["no-trunc"]);
+      if (all.length === 0 && !args["all-roots"]) tellOthers(globals.root);
+    } else printTemplate(template, containers.map(rooted));
   },
 });
 
-function templateOf(format: string) {
-  if (format === "table" || format === "json") return undefined;
-  if (!format.includes("{{"))
-    throw HakoError.usage(
-      `--format: ${JSON.stringify(format)} is not one of table, json, or a template with {{.ID}}`,
-    );
-  return rare.template.parseTemplate(format, FIELDS);
+/** To somebody at a terminal who sees no containers: that there are some elsewhere. */
+function tellOthers(root: string): void {
+  if (terminalWidth(1) === undefined) return;
+  const others = rare.knownRoots.listAllRoots(root).length;
+  if (others > 0) toStandardError(`${others} in other state directories: hako list --all-roots\n`);
 }
 
 function printContainers(containers: readonly Listed[], roots: boolean, whole: boolean): void {

@@ -6,29 +6,41 @@ import { sandboxId } from "../oci/id";
 import { print, printJson } from "../output/print";
 import { printTable } from "../output/table";
 import { FORMAT_FLAGS, wantsJson } from "./flags/common";
+import { filterFlag, formatTemplate, LISTING_FLAGS, printTemplate } from "./flags/listing";
+
+/** What a template may name: what the table has. */
+const FIELDS = ["id", "status", "containers", "running"] as const;
 
 const list = defineCommand({
   meta: { description: "list sandboxes and how many containers are in each" },
   args: {
-    ...FORMAT_FLAGS,
-    quiet: { type: "boolean", alias: "q", description: "print ids only" },
+    ...LISTING_FLAGS,
+    filter: filterFlag("id (a regular expression), status, container (the id of one that is in it)"),
   },
-  examples: ["hako sandbox list", "hako sandbox list --format json"],
+  examples: [
+    "hako sandbox list",
+    "hako sandbox list --filter status=running --format '{{.ID}} {{.Running}}'",
+  ],
   async run({ args, data: { globals } }) {
     const { listSandboxes } = await import("../container/sandboxes");
-    const sandboxes = listSandboxes(globals.root);
+    const { filterOf } = await import("../container/filters");
+    const { SANDBOX_FILTERS } = await import("../container/sandbox-filters");
+    const template = formatTemplate(args.format, FIELDS);
+    const wanted = filterOf(args.filter, SANDBOX_FILTERS);
+    const sandboxes = listSandboxes(globals.root).filter(wanted);
     if (args.quiet) print(sandboxes.map(({ id }) => `${id}\n`).join(""));
     else if (wantsJson(args)) printJson(sandboxes);
     else {
-      printTable(
-        ["SANDBOX", "STATUS", "CONTAINERS", "RUNNING"],
-        sandboxes.map(({ id, status, containers }) => [
-          id,
-          status,
-          String(containers.length),
-          String(containers.filter((each) => each.status === "running").length),
-        ]),
-      );
+      const rows = sandboxes.map(({ id, status, containers }) => {
+        const running = containers.filter((each) => each.status === "running").length;
+        return { id, status, containers: containers.length, running };
+      });
+      if (template !== undefined) printTemplate(template, rows);
+      else
+        printTable(
+          ["SANDBOX", "STATUS", "CONTAINERS", "RUNNING"],
+          rows.map((row) => FIELDS.map((field) => String(row[field]))),
+        );
     }
   },
 });

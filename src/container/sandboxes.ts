@@ -37,7 +37,7 @@ export interface SandboxUse {
 }
 
 /** From the most alive to the least. */
-const LIVELINESS: readonly Member["status"][] = [
+export const LIVELINESS: readonly Member["status"][] = [
   "running",
   "paused",
   "created",

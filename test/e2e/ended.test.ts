@@ -3,7 +3,8 @@ import { describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
-import { Box, e2e, needsHako, type Result, SLEEP } from "./support";
+import { Box, e2e, execute, HAKO, needsHako, needsProgram, type Result, SLEEP } from "./support";
+import { onTerminal } from "./terminal";
 
 const [major = 0, minor = 0] = release().split(".").map(Number);
 /** A mounted pidfd keeps the exit status. */
@@ -154,6 +155,41 @@ describe("list", () => {
     for (const wrong of ["status=up", "colour=red", "status", "id=("])
       expect(box.hako("list", "--filter", wrong)).toMatchObject({ status: 2, stdout: "" });
   }, [needsHako]);
+
+  e2e("in another order", () => {
+    using box = new Box();
+    const [early, late] = [`${box.id()}-b`, `${box.id()}-a`].sort().reverse() as [string, string];
+    for (const id of [early, late]) box.ok("run", "--detach", "--bundle", box.bundle(SLEEP), id);
+    const listed = (...words: string[]) => box.ok("list", "-q", ...words).stdout;
+    expect(listed()).toBe(`${late}\n${early}\n`);
+    expect(listed("--sort", "created")).toBe(`${early}\n${late}\n`);
+    // one that has stopped has none
+    box.ok("kill", early, "KILL");
+    box.ok("wait", early);
+    expect(listed("--sort", "PID")).toBe(`${early}\n${late}\n`);
+    expect(box.hako("list", "--sort", "crated")).toMatchObject({
+      status: 2,
+      stderr: 'hako: --sort: "crated" is no field (did you mean created?)\n',
+    });
+  }, [needsHako]);
+
+  e2e("to somebody who sees none it says that there are others, on a terminal", () => {
+    using box = new Box();
+    const xdg = box.path("xdg");
+    const root = `${xdg}/hako`;
+    mkdirSync(root, { recursive: true, mode: 0o711 });
+    const id = box.id();
+    box.ok("--root", root, "create", "--bundle", box.bundle(SLEEP), id);
+    const others = "in other state directories: hako list --all-roots";
+    const line = `XDG_RUNTIME_DIR="$1"; export XDG_RUNTIME_DIR; exec "$2" --root "$3" list`;
+    const list = ["sh", "-c", line, "sh", xdg, HAKO, box.root];
+    try {
+      expect(onTerminal([], list).shown).toMatch(new RegExp(`^ID .*\r\n[1-9]\\d* ${others}\r\n$`));
+      expect(execute(list[0] ?? "", list.slice(1)).stderr).toBe("");
+    } finally {
+      box.ok("--root", root, "delete", "--force", id);
+    }
+  }, [needsHako, needsProgram("python3")]);
 
   e2e("in a form of the caller's", () => {
     using box = new Box();

@@ -30,6 +30,20 @@ for (const [client, annotate] of Object.entries(CLIENTS)) {
       ["SANDBOX", "STATUS", "CONTAINERS", "RUNNING"],
       [pod.sandbox, "running", "3", "3"],
     ]);
+    const alone = box.started();
+    const listed = (...words: string[]) => box.ok("sandbox", "list", ...words).stdout;
+    expect(
+      listed("--format", "{{.ID}} {{.Status}} {{.Containers}} {{.Running}}", "--filter", `container=${one}`),
+    ).toBe(`${pod.sandbox} running 3 3\n`);
+    expect(listed("-q", "--filter", `id=^${alone}$`, "--filter", "status=running")).toBe(`${alone}\n`);
+    expect(listed("-q", "--filter", "status=stopped")).toBe("");
+    for (const wrong of [
+      ["--filter", "status=up"],
+      ["--filter", "bundle=x"],
+      ["--format", "{{.Nothing}}"],
+    ])
+      expect([wrong, box.hako("sandbox", "list", ...wrong).status]).toEqual([wrong, 2]);
+    box.ok("delete", "--force", alone);
     const shown = show(box, pod.sandbox);
     expect(shown).toMatchObject({ id: pod.sandbox, status: "running" });
     expect(shown.containers.map(({ id, type, status }) => [id, type, status])).toEqual([

@@ -1,8 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { asHakoError } from "../../src/base/errors";
+import { orderBy } from "../../src/commands/flags/listing";
+import { filterOf as filterBy } from "../../src/container/filters";
 import type { Listed } from "../../src/container/list";
-import { filterOf } from "../../src/container/list-filters";
+import { CONTAINER_FILTERS } from "../../src/container/list-filters";
 import { parseTemplate } from "../../src/output/template";
+
+const filterOf = (words: string[]) => filterBy(words, CONTAINER_FILTERS);
 
 const LISTED = {
   ...{ ociVersion: "1.3.0", id: "web", pid: 0, status: "stopped", bundle: "/b", rootfs: "/b/rootfs" },
@@ -23,6 +27,21 @@ function hintOf(action: () => unknown): string | undefined {
   }
   return undefined;
 }
+
+describe("orders", () => {
+  const rows = [{ id: "b", pid: 10 }, { id: "c" }, { id: "a", pid: 9, exitCode: null }];
+  const sorted = (field: string) =>
+    rows.toSorted(orderBy(field, ["id", "pid", "exitCode"])).map(({ id }) => id);
+  test("numbers as numbers, nothing last, equals as they were", () => {
+    expect(sorted("id")).toEqual(["a", "b", "c"]);
+    expect(sorted("PID")).toEqual(["a", "b", "c"]);
+    expect(sorted("exitcode")).toEqual(["b", "c", "a"]);
+  });
+  test("by what is no field", () => {
+    expect(hintOf(() => sorted("pdi"))).toBe("did you mean pid?");
+    expect(hintOf(() => sorted("colour"))).toBe("id, pid, exitCode");
+  });
+});
 
 describe("filters", () => {
   const fits = (...words: string[]) => filterOf(words)(LISTED);
