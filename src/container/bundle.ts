@@ -1,3 +1,4 @@
+import type { OverlayRoot } from "../drivers/interface/driver";
 import { resolve } from "../linux/file/path-text";
 import type { SeccompFilter } from "../linux/process/filter-steps";
 import type { CgroupManager } from "../oci/cgroup-managers";
@@ -15,7 +16,7 @@ export interface Bundle {
   rootfs: string;
   config: Config;
   /** The rootfs is only read: what is written goes to a tmpfs, or to the directory that keeps it. */
-  overlay?: { writes: string | undefined } | undefined;
+  overlay?: Pick<OverlayRoot, "writes" | "places"> | undefined;
   /** What the rootfs lacks of its mounts' places; removed at the container's end. Of a bundle they stay, as with runc. */
   mountPoints?: readonly MountPoint[] | undefined;
   /** Its profile's filter, where that was compiled before. */

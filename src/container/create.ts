@@ -128,7 +128,7 @@ class Creation implements CreateEvents {
     const overlay = bundle.overlay && {
       directory: join(containerDirectory(root, id), "rootfs"),
       lower: bundle.rootfs,
-      writes: bundle.overlay.writes,
+      ...bundle.overlay,
     };
     if (overlay !== undefined) makeDirectory(overlay.directory, 0o755);
     return {

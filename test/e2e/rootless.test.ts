@@ -113,7 +113,7 @@ e2e(
 );
 
 e2e(
-  "run --rootfs with a directory; the host's own root is refused by name",
+  "run --rootfs with a directory",
   () => {
     using home = new Home();
     const rootfs = join(home.bundle(["true"]), "rootfs");
@@ -135,8 +135,6 @@ e2e(
     expect(own.stdout.match(/Cap\w+:\t0{16}\n/g)).toHaveLength(5);
     expect(run(rootfs, "--map-root", "--", "id", "-u")).toMatchObject({ status: 0, stdout: "0\n" });
     expect(run(rootfs, "--user", "5", "--", "id")).toMatchObject({ status: 125, stdout: "" });
-    expect(run("/", home.box.id(), "--", "true")).toMatchObject({ status: 125, stdout: "" });
-    expect(run("/", home.box.id(), "--", "true").stderr).toContain("--rootfs / needs root");
   },
   NEEDS,
 );

@@ -6,6 +6,7 @@ import { parseSize } from "../../src/base/size";
 import { connectConsoleSocket } from "../../src/container/io/console-socket";
 import { type OneId, oneId } from "../../src/container/script/own-ids";
 import { scriptBundle, scriptEnvironment } from "../../src/container/script/script";
+import { SCRIPT_CAPABILITIES } from "../../src/container/script/script-capabilities";
 import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
 import { userOf } from "../../src/container/user";
 
@@ -218,7 +219,11 @@ describe("scriptBundle", () => {
     const types = config.linux?.namespaces?.map(({ type }) => type) ?? [];
     expect(types).toContain("user");
     expect(types).toContain("network");
-    expect(() => scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], true)).toThrow("needs root");
+    const host = scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], true);
+    expect(host.overlay?.places?.map(({ path }) => path)).toContain("/tmp");
+    expect(host.config.process?.capabilities?.bounding ?? []).toEqual(
+      process.getuid?.() === 0 ? [...SCRIPT_CAPABILITIES] : [],
+    );
   });
   const wrong: [Partial<typeof NOTHING> | Record<string, unknown>, string][] = [
     [{ cpus: "0" }, "--cpus"],

@@ -28,6 +28,9 @@ const rare = {
   get devices() {
     return require("./script-devices") as typeof import("./script-devices");
   },
+  get hostView() {
+    return require("./host-view") as typeof import("./host-view");
+  },
   get ownIds() {
     return require("./own-ids") as typeof import("./own-ids");
   },
@@ -161,13 +164,13 @@ export function scriptEnvironment(
  * With `--rootfs /` the program starts in the caller's directory, so that `./script` works, and finds what the caller finds: programs, and
  * what its terminal can do.
  */
-function asCaller(rootfs: string): { cwd: string; env: EnvironmentLine[] } {
-  if (rootfs !== "/") return { cwd: "/", env: [] };
+function asCaller(rootfs: string, workdir: string | undefined): { cwd: string; env: EnvironmentLine[] } {
+  if (rootfs !== "/") return { cwd: workdir ?? "/", env: [] };
   const env = ["PATH", "TERM"].flatMap((name): EnvironmentLine[] => {
     const value = callerVariable(name);
     return value === undefined || value === "" ? [] : [`${name}=${value}`];
   });
-  return { cwd: workingDirectory(), env };
+  return { cwd: workdir ?? workingDirectory(), env };
 }
 
 /**
@@ -206,13 +209,15 @@ export function scriptBundle(
   const rootfs = image?.rootfs ?? rootfsOf(directory);
   const overlay = overlayOf(rootfs, image !== undefined, discard, keepWrites);
   const base = defaultConfig({ rootless });
-  const usual = [...(base.mounts ?? []), ...volumeMounts(settings, readonly)];
+  const view = rootless && rootfs === "/" ? rare.hostView : undefined;
+  const usual = [...(view?.usualMounts(base) ?? base.mounts ?? []), ...volumeMounts(settings, readonly)];
   const mounts = inOrder(rootfs, usual, [
     ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
     ...tmpfs.map(tmpfsOf),
     ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
   ]);
-  const caller = asCaller(rootfs);
+  const caller = asCaller(rootfs, workdir ?? settings.workdir);
+  const host = view?.hostView(caller.cwd, mounts);
   if (mapRoot && !rootless) throw HakoError.usage("--map-root is for ordinary users", "root is 0 already");
   const named = user ?? settings.user;
   const one = rootless
@@ -231,8 +236,11 @@ export function scriptBundle(
       ...base.process,
       terminal: tty,
       args,
-      env: scriptEnvironment([...(base.process?.env ?? []), ...caller.env, ...settings.env], env),
-      cwd: workdir ?? settings.workdir ?? caller.cwd,
+      env: scriptEnvironment(
+        [...(base.process?.env ?? []), ...caller.env, ...(host?.env ?? []), ...settings.env],
+        env,
+      ),
+      cwd: caller.cwd,
       user: identity,
       capabilities: capabilitySets(capabilities, identity.uid),
       // others are the caller's
@@ -248,7 +256,7 @@ export function scriptBundle(
       ...base.linux,
       ...one?.linux,
       ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
-      ...(readonly ? readonlyTree(base, mountsBelow(rootfs, mounts)) : {}),
+      ...(readonly ? readonlyTree(base, host?.below ?? mountsBelow(rootfs, mounts)) : {}),
       namespaces: namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
       ...(devices.length === 0 ? {} : { devices: devices.map(({ node }) => node) }),
       resources: {
@@ -257,14 +265,13 @@ export function scriptBundle(
       },
     },
   };
-  if (rootless && rootfs === "/") {
-    // clone_private_mount() in fs/namespace.c: overlay takes no tree with mounts that a user namespace locks
-    throw new HakoError({
-      code: "unsupported",
-      message: "--rootfs / needs root: the kernel lays nothing over the host's mounts for an ordinary user",
-      hint: "--rootfs with a directory of your own that holds a root file system",
-    });
-  }
   const mountPoints = overlay === undefined ? lackingMountPoints(rootfs, mounts) : [];
-  return { path: rootfs, rootfs, config, overlay, mountPoints, filter: seccomp?.filter };
+  return {
+    path: rootfs,
+    rootfs,
+    config,
+    overlay: host?.overlay ?? overlay,
+    mountPoints,
+    filter: seccomp?.filter,
+  };
 }

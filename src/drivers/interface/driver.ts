@@ -42,7 +42,24 @@ export interface OverlayRoot {
   lower: string;
   /** A directory that keeps what is written; undefined: a tmpfs does, and what is written ends with the container. */
   writes: string | undefined;
+  /** The host's tree is bound as it is, and only these places of it are otherwise: for an ordinary user, who may lay nothing over all of it. */
+  places?: readonly HostPlace[] | undefined;
 }
+
+/** How a place of the host's tree, which is only read, is in a container. A place that is mounted later may be in one that was before. */
+export type HostPlace = { path: string } & (
+  | { kind: "memory"; mode: number }
+  /** Its files, with writes in memory; `otherwise` where the kernel lays no overlay over it. */
+  | { kind: "overlay"; mode: number; otherwise: "memory" | undefined }
+  | { kind: "read-only" }
+  /** Memory, with what the host has there in it: some names bound, and links. */
+  | {
+      kind: "entries";
+      mode: number;
+      names: readonly string[];
+      links: readonly (readonly [name: string, target: string])[];
+    }
+);
 
 /** What a driver makes a container from. */
 export interface CreatePlan {

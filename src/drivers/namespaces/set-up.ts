@@ -61,6 +61,9 @@ const rare = {
   get timeOffsets() {
     return require("./birth/time-offsets") as typeof import("./birth/time-offsets");
   },
+  get hostTree() {
+    return require("./rootfs/host-tree") as typeof import("./rootfs/host-tree");
+  },
   get overlayRoot() {
     return require("./rootfs/overlay-root") as typeof import("./rootfs/overlay-root");
   },
@@ -431,12 +434,11 @@ export class SetUp implements Disposable {
       setNamespace(mountNamespace, "mount");
       mountNamespace.close();
     }
-    if (overlay !== undefined) {
-      during(underOverlay(overlay), () => rare.overlayRoot.mountOverlayRoot(overlay));
-    }
+    const mounted = overlay && during(underOverlay(overlay), () => mountOverlay(overlay));
     return prepareRootfs({
       config,
       rootfs: overlay?.directory ?? rootfs,
+      mounted,
       bundle,
       cgroup,
       pidNamespace:
@@ -457,7 +459,16 @@ export class SetUp implements Disposable {
   }
 }
 
-function underOverlay({ lower, writes }: OverlayRoot): string {
+/** The root that is mounted by itself; undefined for one that is still to be bound. */
+function mountOverlay(overlay: OverlayRoot): Fd | undefined {
+  const { directory, places } = overlay;
+  if (places !== undefined) return rare.hostTree.mountHostTree(directory, places);
+  rare.overlayRoot.mountOverlayRoot(overlay);
+  return undefined;
+}
+
+function underOverlay({ lower, writes, places }: OverlayRoot): string {
+  if (places !== undefined) return "the host's files, read-only";
   if (lower === "/") return "the host's files under a tmpfs";
   return `${lower} under ${writes === undefined ? "a tmpfs" : `${writes}/upper`}`;
 }

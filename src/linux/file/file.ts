@@ -6,7 +6,7 @@ import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import type { SyscallName } from "../call/syscall-numbers";
-import { type FileStatus, fileStatusOf, tryStatus } from "./stat";
+import { type FileStatus, type FileType, fileStatusOf, tryStatus, typeOfMode } from "./stat";
 
 /**
  * Files at paths that we trust: the host's, and the container's after we have entered it. System calls of our own, because
@@ -220,7 +220,8 @@ function namesIfThere(path: string): string[] {
 interface Entry {
   /** Its name with the NUL at its end, as system calls take it: it may be any bytes. */
   name: Uint8Array;
-  directory: boolean;
+  /** DT_* of dirent.h: the bits of a mode that say the type. */
+  type: number;
 }
 
 const DOTS: ReadonlySet<string> = new Set([".", ".."]);
@@ -240,7 +241,7 @@ function entries(path: string): Entry[] {
     for (let at = 0; at + HEADER < length; at += Math.max(view.getUint16(at + 16, true), HEADER)) {
       const end = buffer.indexOf(0, at + HEADER);
       const name = buffer.slice(at + HEADER, end + 1);
-      if (!DOTS.has(nameOf(name))) found.push({ name, directory: buffer[at + 18] === DT_DIR });
+      if (!DOTS.has(nameOf(name))) found.push({ name, type: buffer[at + 18] ?? 0 });
     }
   }
 }
@@ -254,6 +255,14 @@ export function listNames(path: string): string[] {
   return entries(path).map(({ name }) => nameOf(name));
 }
 
+/** The names in a directory, and what they are: none of these is looked at, but where the file system doesn't say it itself. */
+export function directoryEntries(path: string): { name: string; type: FileType | undefined }[] {
+  return entries(path).map((entry) => {
+    const name = nameOf(entry.name);
+    return { name, type: typeOfMode(entry.type << 12) ?? statusAt(`${path}/${name}`, false)?.type };
+  });
+}
+
 /** The names of directories in a directory of a file system that knows types (not so: some old ones on disk). */
 export function listDirectories(path: string): string[] {
   return directoryNames(path).map(nameOf);
@@ -262,7 +271,7 @@ export function listDirectories(path: string): string[] {
 /** The names of the directories in a directory as `openat` takes them: any bytes, with a NUL at the end. */
 export function directoryNames(path: string): Uint8Array[] {
   return entries(path)
-    .filter(({ directory }) => directory)
+    .filter(({ type }) => type === DT_DIR)
     .map(({ name }) => name);
 }
 

@@ -23,6 +23,11 @@ const TYPES: ReadonlyMap<number, FileType> = new Map([
   [0o140000, "socket"],
 ]);
 
+/** The type that a mode's bits say (inode(7)). */
+export function typeOfMode(mode: number): FileType | undefined {
+  return TYPES.get(mode & 0o170000);
+}
+
 export interface FileStatus {
   type: FileType;
   /** Permission bits with setuid, setgid and sticky. */

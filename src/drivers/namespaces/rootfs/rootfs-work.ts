@@ -7,6 +7,8 @@ export interface RootfsContext {
   config: Config;
   /** Absolute. */
   rootfs: string;
+  /** Its root, where it is a private mount already. */
+  mounted?: Fd | undefined;
   /** What relative sources of bind mounts are relative to; the working directory if not given. */
   bundle?: string | undefined;
   cgroup: CgroupMounts | undefined;

@@ -36,6 +36,7 @@ function makeParentPrivate(directory: string): void {
 
 /** The rootfs as a mount of its own, at its own place; the result is its root. */
 function bindRoot(context: RootfsContext): Fd {
+  if (context.mounted !== undefined) return context.mounted;
   if (!context.mountNamespace) return bindOnHost(context);
   const { propagation, recursive } = rootPropagation(context.config);
   // An unbindable rootfs could not be bound: that comes when it is entered
