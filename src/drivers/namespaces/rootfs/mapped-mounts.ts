@@ -1,16 +1,13 @@
 import { during } from "../../../base/errors";
 import type { Fd, FdList } from "../../../linux/call/fd";
-import type { Step } from "../../../linux/call/step";
 import { resolve } from "../../../linux/file/path-text";
-import { Pipe } from "../../../linux/file/pipe";
 import { cloneTree, mapOwners } from "../../../linux/mount/mount-calls";
-import { NAMESPACE_FLAGS, openNamespace } from "../../../linux/process/namespace";
-import { reapChild } from "../../../linux/process/process";
-import { cloneChild, Reports } from "../../../linux/steps/clone-child";
+import { openNamespace } from "../../../linux/process/namespace";
 import type { Config, Mount } from "../../../oci/config";
 import { idMapsOfOption, type MountIdMaps } from "../../../oci/id-map-option";
 import { planOf } from "../../../oci/mount-options";
 import { joinedNamespace } from "../../../oci/namespaces";
+import { userNamespaceWith } from "../birth/mapped-user-namespace";
 import { writeIdMaps } from "../birth/namespaces";
 
 /** Loaded on first use. */
@@ -63,26 +60,4 @@ function ownMaps(config: Config, mount: Mount): Partial<MountIdMaps> | undefined
   const { idMaps } = planOf(mount.options ?? []);
   const found = idMaps === undefined ? undefined : idMapsOfOption(idMaps, config.linux ?? {});
   return typeof found === "string" ? undefined : found;
-}
-
-/** A user namespace with maps and nobody in it. */
-function userNamespaceWith(writeMaps: (pid: number) => void): Fd {
-  using pipe = new Pipe("pipe of an id mapping");
-  const steps: Step[] = [
-    { what: "close", call: "close", args: [pipe.write.number] },
-    // until our end is closed
-    { what: "wait", call: "read", args: [pipe.read.number, new Uint8Array(1), 1] },
-    { what: "exit", call: "exit_group", args: [0] },
-  ];
-  using reports = new Reports(steps);
-  const flags = NAMESPACE_FLAGS.user;
-  let pid = 0;
-  try {
-    pid = cloneChild({ flags, cgroup: undefined, steps, waitsForNothing: false }, reports);
-    writeMaps(pid);
-    return openNamespace(`/proc/${pid}/ns/user`, "user");
-  } finally {
-    pipe.write.close();
-    if (pid > 0) reapChild(pid, true);
-  }
 }
