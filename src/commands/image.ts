@@ -54,11 +54,11 @@ const remove = defineCommand({
   async run({ args }) {
     const { ImageCache } = await import("../image/cache");
     const cache = new ImageCache();
-    const { id } = cache.find(args.image);
-    if (cache.remove({ id })) return;
+    const used = cache.find(args.image).filter((image) => !cache.remove(image));
+    if (used.length === 0) return;
     throw new HakoError({
       code: "state",
-      message: `image ${id} is in use`,
+      message: `image ${used[0]?.id} is in use`,
       hint: "a container has it as its root file system",
     });
   },
@@ -74,4 +74,19 @@ const prune = defineCommand({
   },
 });
 
-export default defineCommand({ subCommands: { list, remove, prune } });
+/** What hako calls in a user namespace (in-namespace.ts). */
+const inside = defineCommand({
+  meta: { description: "make and remove files of several owners", hidden: true },
+  args: {
+    work: { type: "positional", required: true, description: "unpack or remove", completes: [] },
+    path: { type: "positional", required: true, description: "where" },
+    reference: { type: "positional", required: false, description: "the image" },
+  },
+  examples: ["hako image inside remove DIR"],
+  async run({ args }) {
+    const { workInside } = await import("../image/in-namespace");
+    print(await workInside(args.work, args.path, args.reference));
+  },
+});
+
+export default defineCommand({ subCommands: { list, remove, prune, inside } });

@@ -154,7 +154,7 @@ interface ScriptRun {
 
 /** `run --rootfs IMAGE`: the image's own command, or another one. */
 async function runImage(run: ScriptRun): Promise<number> {
-  using image = await rare.scriptImage.scriptImage(run.args.rootfs);
+  using image = await rare.scriptImage.scriptImage(run.args.rootfs, !run.args["map-root"]);
   return await runScript(run, image);
 }
 

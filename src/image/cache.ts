@@ -1,4 +1,4 @@
-import { HakoError } from "../base/errors";
+import { asHakoError, HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
 import { LOCK, O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
@@ -19,24 +19,35 @@ import {
 } from "../linux/file/file";
 import { openAt } from "../linux/file/path";
 import { join } from "../linux/file/path-text";
-import type { FileStatus } from "../linux/file/stat";
-import { effectiveUser } from "../linux/process/rootless";
+import { effectiveUser, isRootless } from "../linux/process/rootless";
+import type { IdMaps } from "../linux/process/subordinate-ids";
 import { logWarning } from "../output/log";
 import { checkWay } from "../state/trusted-path";
 import { parseDigest } from "./digest";
 import type { ImageConfig } from "./documents";
 import { Progress } from "./progress";
 import type { ImageReference } from "./reference";
+import { sourceKey } from "./source";
 import { DirectoryStore } from "./store";
-import { imageOfLayout, type Unpacked, unpackArchive, unpackLayout } from "./unpack";
+import { imageOfLayout, type Unpacked, type Unpacking, unpackArchive, unpackLayout } from "./unpack";
 
 /**
- * Unpacked images: `<cache>/sha256-HEX/rootfs`, with `image.json` beside it. What is being unpacked is in `NAME.tmp`, and becomes an image by
+ * Unpacked images: `<cache>/sha256-HEX/rootfs`, with `image.json` beside it; an ordinary user's with several owners are `sha256-HEX.MAPS`. What is being unpacked is in `NAME.tmp`, and becomes an image by
  * a rename; who has locked `NAME.lock` owns it. `sources` has the images of archives by the archives' places, so that an archive is read
  * once.
  */
 
+/** Loaded on first use. */
+const rare = {
+  /** For files of several owners, which an ordinary user makes. */
+  get inNamespace() {
+    return require("./in-namespace") as typeof import("./in-namespace");
+  },
+};
+
 const IMAGE = "image.json";
+/** Beside what was unpacked with several owners: the maps of the user namespace that they are owners in. */
+const MAPS = "maps.json";
 const TEMPORARY = ".tmp";
 const LOCKED = ".lock";
 const SOURCES = "sources";
@@ -53,6 +64,13 @@ interface ImageRecord {
   /** Of its files, in bytes. */
   size: number;
   config?: ImageConfig | undefined;
+}
+
+/** An image in the list of those that are here. */
+export interface ListedImage extends ImageRecord {
+  /** Its directory's. */
+  name: string;
+  inUse: boolean;
 }
 
 /** An image that stays in the cache as long as this is not disposed of. */
@@ -83,23 +101,16 @@ export function cacheDirectory(): string {
   });
 }
 
-/** Unpacks an image into `directory`/rootfs, past the cache. */
-export async function unpackReference(reference: ImageReference, directory: string): Promise<Unpacked> {
-  using progress = new Progress(reference.text);
-  if (reference.kind === "archive") {
-    // as for the cache: a file that is not there has its own error
-    sourceOf(reference);
-    return await unpackArchive(reference, directory, progress);
-  }
-  using store = new DirectoryStore(reference.path);
-  return await unpackLayout(imageOfLayout(store, reference), directory, progress);
-}
-
 export class ImageCache {
-  readonly #directory: string;
+  readonly #directory = cacheDirectory();
+  readonly #maps: IdMaps | undefined;
+  /** Ends the names of images that are unpacked with these maps. */
+  readonly #suffix: string;
 
-  constructor(directory = cacheDirectory()) {
-    this.#directory = directory;
+  /** With maps of a user namespace the files of images have several owners; without, as this process can set them. */
+  constructor(maps?: IdMaps) {
+    this.#maps = maps;
+    this.#suffix = maps === undefined ? "" : suffixOf(maps);
   }
 
   /** Opens it to be changed; makes what is missing. */
@@ -120,17 +131,17 @@ export class ImageCache {
     const found = imageOfLayout(store, reference);
     const known = this.#known(found.id);
     if (known !== undefined) return known;
-    const name = `layout-${nameOf(found.id)}`;
+    const name = `layout-${nameOf(found.id)}${this.#suffix}`;
     return await this.#unpacked(
       name,
       reference,
       () => this.#known(found.id),
-      (directory, progress) => unpackLayout(found, directory, progress),
+      (directory, how) => unpackLayout(found, directory, how),
     );
   }
 
   async #ofArchive(reference: ImageReference): Promise<CachedImage> {
-    const source = sourceOf(reference);
+    const source = sourceKey(reference);
     const file = join(this.#directory, SOURCES, source);
     const remembered = () => {
       const id = tryReadText(file)?.trim();
@@ -138,11 +149,12 @@ export class ImageCache {
     };
     const known = remembered();
     if (known !== undefined) return known;
-    const image = await this.#unpacked(`source-${source}`, reference, remembered, (directory, progress) =>
-      unpackArchive(reference, directory, progress),
+    const name = `source-${source}${this.#suffix}`;
+    const image = await this.#unpacked(name, reference, remembered, (directory, how) =>
+      unpackArchive(reference, directory, how),
     );
     // an archive that was written to meanwhile is read again next time
-    if (sourceOf(reference) === source) writeText(file, `${image.record.id}\n`, 0o600);
+    if (sourceKey(reference) === source) writeText(file, `${image.record.id}\n`, 0o600);
     return image;
   }
 
@@ -151,7 +163,7 @@ export class ImageCache {
     name: string,
     { text }: ImageReference,
     known: () => CachedImage | undefined,
-    unpack: (directory: string, progress: Progress) => Promise<Unpacked>,
+    unpack: (directory: string, how: Unpacking) => Promise<Unpacked>,
   ): Promise<CachedImage> {
     using lock = this.#lock(name, LOCK.EX);
     if (lock === undefined) throw new Error("a lock that is waited for");
@@ -159,13 +171,12 @@ export class ImageCache {
     if (meanwhile !== undefined) return meanwhile;
     this.#removeLeft();
     const temporary = join(this.#directory, name + TEMPORARY);
-    removeTree(temporary);
+    removeUnpacked(temporary);
     using undo = new UndoStack((error) => logWarning(error.oneLine));
-    undo.defer(temporary, () => removeTree(temporary));
+    undo.defer(temporary, () => removeUnpacked(temporary));
     undo.defer(`lock of ${name}`, () => removeFile(join(this.#directory, name + LOCKED)));
     makeDirectory(temporary, 0o700);
-    using progress = new Progress(text);
-    const { id, config, size } = await unpack(temporary, progress);
+    const { id, config, size } = await this.#unpackInto(temporary, text, unpack);
     const record: ImageRecord = { format: FORMAT, id, source: text, unpacked: Date.now(), size, config };
     writeText(join(temporary, IMAGE), `${JSON.stringify(record)}\n`, 0o600);
     const image = this.#keep(id, temporary);
@@ -174,16 +185,31 @@ export class ImageCache {
     return image;
   }
 
+  async #unpackInto(
+    directory: string,
+    text: string,
+    unpack: (directory: string, how: Unpacking) => Promise<Unpacked>,
+  ): Promise<Unpacked> {
+    if (this.#maps !== undefined) {
+      // before the first file: whoever removes it has to know them
+      writeText(join(directory, MAPS), `${JSON.stringify(this.#maps)}\n`, 0o600);
+      return rare.inNamespace.unpackInside(this.#maps, text, directory);
+    }
+    using progress = new Progress(text);
+    return await unpack(directory, { progress, keepsOwners: !isRootless() });
+  }
+
   #keep(id: string, temporary: string): CachedImage {
-    const place = join(this.#directory, nameOf(id));
-    const hold = this.#hold(id);
+    const name = nameOf(id) + this.#suffix;
+    const place = join(this.#directory, name);
+    const hold = this.#hold(name);
     try {
       renameFile(temporary, place);
     } catch (error) {
       hold.close();
       // the same image, unpacked from somewhere else
       if (!hasErrno(error, "EEXIST", "ENOTEMPTY")) throw error;
-      removeTree(temporary);
+      removeUnpacked(temporary);
     }
     hold.close();
     const image = this.#known(id);
@@ -192,17 +218,18 @@ export class ImageCache {
     return image;
   }
 
-  #hold(id: string): Fd {
-    const hold = this.#lock(nameOf(id), LOCK.SH);
+  #hold(name: string): Fd {
+    const hold = this.#lock(name, LOCK.SH);
     if (hold === undefined) throw new Error("a lock that is waited for");
     return hold;
   }
 
   #known(id: string): CachedImage | undefined {
-    const place = join(this.#directory, nameOf(id));
+    const name = nameOf(id) + this.#suffix;
+    const place = join(this.#directory, name);
     if (statusAt(place) === undefined) return undefined;
-    const hold = this.#hold(id);
-    const record = this.#recordOf(nameOf(id));
+    const hold = this.#hold(name);
+    const record = this.#recordOf(name);
     if (record !== undefined) return new CachedImage(record, join(place, "rootfs"), hold);
     hold.close();
     return undefined;
@@ -239,25 +266,32 @@ export class ImageCache {
       const name = each.slice(0, -TEMPORARY.length);
       using lock = this.#lock(name, LOCK.EX | LOCK.NB);
       if (lock === undefined) continue;
-      removeTree(join(this.#directory, each));
-      removeFile(join(this.#directory, name + LOCKED));
+      try {
+        removeUnpacked(join(this.#directory, each));
+        removeFile(join(this.#directory, name + LOCKED));
+      } catch (error) {
+        // the user has lost the ids that own its files, perhaps: others can be unpacked all the same
+        logWarning(asHakoError(error).oneLine);
+      }
     }
   }
 
   /** The images that are here, by the time when they were unpacked. */
-  list(): (ImageRecord & { inUse: boolean })[] {
+  list(): ListedImage[] {
     if (statusAt(this.#directory) === undefined) return [];
     checkWay("image cache", this.#directory);
     const names = listNames(this.#directory).filter((name) => IMAGE_NAME.test(name));
     const used = imagesInUse();
     return names
-      .flatMap((name) => this.#recordOf(name) ?? [])
-      .map((record) => ({ ...record, inUse: used.has(nameOf(record.id)) }))
+      .flatMap((name) => {
+        const record = this.#recordOf(name);
+        return record === undefined ? [] : { ...record, name, inUse: used.has(name) };
+      })
       .sort((one, other) => one.unpacked - other.unpacked);
   }
 
-  /** The image that an id, its beginning, or a source names. */
-  find(text: string): ImageRecord {
+  /** The image that an id, its beginning, or a source names: with one owner, with several, or both. */
+  find(text: string): ListedImage[] {
     const hex = text.replace(/^sha256:/, "");
     const images = this.list();
     const exact = images.filter(({ source }) => source === text);
@@ -265,29 +299,25 @@ export class ImageCache {
       exact.length > 0
         ? exact
         : images.filter(({ id }) => /^[0-9a-f]{4,}$/.test(hex) && id.replace(/^\w+:/, "").startsWith(hex));
-    const [image, ...more] = found;
-    if (image === undefined)
+    const ids = new Set(found.map(({ id }) => id));
+    if (ids.size === 0)
       throw new HakoError({
         code: "not-found",
         message: `no image ${JSON.stringify(text)}`,
         hint: "hako image list shows them",
       });
-    if (more.length > 0)
-      throw HakoError.usage(
-        `${JSON.stringify(text)} names ${found.length} images`,
-        "more of the id's digits",
-      );
-    return image;
+    if (ids.size > 1)
+      throw HakoError.usage(`${JSON.stringify(text)} names ${ids.size} images`, "more of the id's digits");
+    return found;
   }
 
   /** Removes an image that no container uses; false if one does. */
-  remove({ id }: { id: string }): boolean {
-    const name = nameOf(id);
+  remove({ id, name }: ListedImage): boolean {
     using lock = this.#lock(name, LOCK.EX | LOCK.NB);
     if (lock === undefined || imagesInUse().has(name)) return false;
     const temporary = join(this.#directory, name + TEMPORARY);
     renameFile(join(this.#directory, name), temporary);
-    removeTree(temporary);
+    removeUnpacked(temporary);
     for (const source of listNames(join(this.#directory, SOURCES))) {
       const path = join(this.#directory, SOURCES, source);
       if (tryReadText(path)?.trim() === id) removeFile(path);
@@ -305,21 +335,24 @@ export class ImageCache {
   }
 }
 
-const IMAGE_NAME = /^sha(256|512)-[0-9a-f]+$/;
+const IMAGE_NAME = /^sha(256|512)-[0-9a-f]+(\.[0-9a-f]+)?$/;
+
+function suffixOf(maps: IdMaps): string {
+  return `.${new Bun.CryptoHasher("sha256").update(JSON.stringify(maps)).digest("hex").slice(0, 8)}`;
+}
+
+/** Removes a directory in which an image was unpacked; files of several owners as the root of their user namespace. */
+function removeUnpacked(directory: string): void {
+  const maps = tryReadText(join(directory, MAPS));
+  const rootfs = join(directory, "rootfs");
+  if (maps !== undefined && statusAt(rootfs) !== undefined)
+    rare.inNamespace.removeInside(JSON.parse(maps) as IdMaps, rootfs);
+  removeTree(directory);
+}
 
 function nameOf(id: string): string {
   const { algorithm, hex } = parseDigest(id);
   return `${algorithm}-${hex}`;
-}
-
-/** What an archive is known by: its file as it is now, and which of its images. */
-function sourceOf({ path, tag, text }: ImageReference): string {
-  const status = statusAt(path);
-  if (status === undefined)
-    throw new HakoError({ code: "config", message: `${text} does not exist`, errno: "ENOENT", path });
-  const { inode, size, device, modified, changed }: FileStatus = status;
-  const parts = [device, inode, size, ...modified, ...changed, tag ?? ""];
-  return new Bun.CryptoHasher("sha256").update(parts.join("\n")).digest("hex").slice(0, 40);
 }
 
 /** The names of images that are the lower directory of an overlay in some process's mount namespace. */
@@ -328,7 +361,7 @@ function imagesInUse(): Set<string> {
   for (const pid of listNames("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
     const mounts = tryReadText(`/proc/${pid}/mountinfo`) ?? "";
-    for (const [, name = ""] of mounts.matchAll(/lowerdir=[^,]*\/(sha\d+-[0-9a-f]+)\/rootfs/g))
+    for (const [, name = ""] of mounts.matchAll(/lowerdir=[^,]*\/(sha\d+-[0-9a-f.]+)\/rootfs/g))
       used.add(name);
   }
   return used;

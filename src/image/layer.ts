@@ -1,7 +1,7 @@
 import { HakoError } from "../base/errors";
 import { AT, O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
-import { syscallOn, trySyscall } from "../linux/call/syscall";
+import { syscallOn, systemError, trySyscall } from "../linux/call/syscall";
 import { hasErrno, linkText, listNames, removeTree, writeAllTo } from "../linux/file/file";
 import { makeLinkAt, makeNodeAt } from "../linux/file/file-at";
 import { mkdirAllInRoot, openAt, openIfThere, openInRoot } from "../linux/file/path";
@@ -83,8 +83,7 @@ export class LayerWriter implements TarReader {
     if (this.#file === undefined) return;
     const { entry, fd, sparse } = this.#file;
     sparse?.close();
-    if (this.#options.keepsOwners)
-      syscallOn(entry.name, "fchownat", fd.number, "", entry.uid, entry.gid, AT.EMPTY_PATH);
+    this.#setOwner(fd, "", entry, AT.EMPTY_PATH);
     syscallOn(entry.name, "fchmod", fd.number, this.#modeOf(entry));
     this.#setAttributes(fd, entry);
     setTimes(fd, null, entry.modified);
@@ -144,7 +143,7 @@ export class LayerWriter implements TarReader {
       }
       if (entry.type === "symlink") makeLinkAt(parent, name, checkedText(entry.target));
       else makeNodeAt(parent, name, { type: "fifo", mode: 0o600, major: 0, minor: 0 });
-      this.#setOwnerAt(parent, name, entry);
+      this.#setOwner(parent, name, entry, AT.SYMLINK_NOFOLLOW);
       if (entry.type === "fifo")
         syscallOn(entry.name, "fchmodat", AT.FDCWD, `${parent.path}/${name}`, this.#modeOf(entry));
       setTimes(parent, name, entry.modified, AT.SYMLINK_NOFOLLOW);
@@ -186,8 +185,7 @@ export class LayerWriter implements TarReader {
   }
 
   #setDirectory(fd: Fd, path: string, entry: TarEntry): void {
-    if (this.#options.keepsOwners)
-      syscallOn(entry.name, "fchownat", fd.number, "", entry.uid, entry.gid, AT.EMPTY_PATH);
+    this.#setOwner(fd, "", entry, AT.EMPTY_PATH);
     syscallOn(entry.name, "fchmodat", AT.FDCWD, fd.path, this.#modeOf(entry));
     this.#setAttributes(fd, entry);
     this.#directories.set(path, entry.modified);
@@ -257,9 +255,17 @@ export class LayerWriter implements TarReader {
     for (const each of listNames(fd.path)) this.#hide(fd, each, `${path}/`);
   }
 
-  #setOwnerAt(parent: Fd, name: string, entry: TarEntry): void {
+  #setOwner(directory: Fd, path: string, { name, uid, gid }: TarEntry, flags: number): void {
     if (!this.#options.keepsOwners) return;
-    syscallOn(entry.name, "fchownat", parent.number, name, entry.uid, entry.gid, AT.SYMLINK_NOFOLLOW);
+    const result = trySyscall("fchownat", directory.number, path, uid, gid, flags);
+    if (result >= 0) return;
+    const error = systemError("fchownat", -result, name);
+    // the kernel's word for an id that a user namespace has no map for
+    if (!hasErrno(error, "EINVAL")) throw error;
+    throw error.with({
+      message: `${JSON.stringify(name)}: its owner ${uid}:${gid} is none of your subordinate ids`,
+      hint: "--map-root takes all files for yours; /etc/subuid and /etc/subgid may give more ids",
+    });
   }
 
   /** Without owners setuid bits mean another user, and who has no rights over files needs those of their owner to remove them. */

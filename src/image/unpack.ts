@@ -5,7 +5,6 @@ import { hasErrno, makeDirectory, removeFile, writeAllTo } from "../linux/file/f
 import { mkdirAllInRoot, openAt } from "../linux/file/path";
 import { join } from "../linux/file/path-text";
 import { fileStatusOf } from "../linux/file/stat";
-import { isRootless } from "../linux/process/rootless";
 import type { Blob } from "./blob";
 import { isCompressed, readBlob } from "./blob";
 import { DigestCheck } from "./digest";
@@ -18,6 +17,13 @@ import type { ImageReference } from "./reference";
 import { ArchiveStore, type DirectoryStore } from "./store";
 import { TarParser } from "./tar";
 import { wrongArchive } from "./wrong";
+
+/** How it is unpacked. */
+export interface Unpacking {
+  progress: Progress;
+  /** Owners are as the archive has them; else all belongs to this user. */
+  keepsOwners: boolean;
+}
 
 /** What was unpacked. */
 export interface Unpacked {
@@ -40,20 +46,17 @@ export function imageOfLayout(store: DirectoryStore, { path, tag }: ImageReferen
 }
 
 /** Unpacks the image of a layout into `directory`/rootfs. */
-export async function unpackLayout(
-  image: FoundImage,
-  directory: string,
-  progress: Progress,
-): Promise<Unpacked> {
-  return { id: image.id, config: image.config, size: await unpackImage(image, directory, progress) };
+export async function unpackLayout(image: FoundImage, directory: string, how: Unpacking): Promise<Unpacked> {
+  return { id: image.id, config: image.config, size: await unpackImage(image, directory, how) };
 }
 
 /** Unpacks an archive into `directory`/rootfs, and uses `directory` for what it needs meanwhile. */
 export async function unpackArchive(
   { path, tag, text }: ImageReference,
   directory: string,
-  progress: Progress,
+  how: Unpacking,
 ): Promise<Unpacked> {
+  const { progress } = how;
   using source = openArchive(path);
   const stored = { file: source, name: path, offset: 0, size: fileStatusOf(source).size };
   const spilled = join(directory, "archive.tar");
@@ -65,10 +68,10 @@ export async function unpackArchive(
   const store = await ArchiveStore.read(archive, (bytes) => progress.read(bytes));
   const image = findImage(store, tag, text);
   if (image !== undefined) {
-    return { id: image.id, config: image.config, size: await unpackImage(image, directory, progress) };
+    return { id: image.id, config: image.config, size: await unpackImage(image, directory, how) };
   }
   if (tag !== undefined) throw wrongArchive("it is an archive of files, not of images", "leave the tag out");
-  return { ...(await unpackPlain(archive, directory, progress)), config: undefined };
+  return { ...(await unpackPlain(archive, directory, how)), config: undefined };
 }
 
 function openArchive(path: string): Fd {
@@ -106,12 +109,12 @@ function openRoot(directory: string): Fd {
 async function unpackPlain(
   archive: Blob,
   directory: string,
-  progress: Progress,
+  { progress, keepsOwners }: Unpacking,
 ): Promise<Omit<Unpacked, "config">> {
   const space = new FreeSpace(directory);
   const hasher = new Bun.CryptoHasher("sha256");
   using root = openRoot(directory);
-  using writer = new LayerWriter(root, { keepsOwners: !isRootless(), whiteouts: undefined, space });
+  using writer = new LayerWriter(root, { keepsOwners, whiteouts: undefined, space });
   const parser = new TarParser(writer);
   progress.expect(archive.size);
   await readBlob(archive, (bytes) => progress.read(bytes), {
@@ -123,13 +126,13 @@ async function unpackPlain(
   return { id: `sha256:${hasher.digest("hex")}`, size: space.taken };
 }
 
-async function unpackImage(image: FoundImage, directory: string, progress: Progress): Promise<number> {
+async function unpackImage(image: FoundImage, directory: string, how: Unpacking): Promise<number> {
   using root = openRoot(directory);
   const space = new FreeSpace(directory);
-  progress.expect(image.layers.reduce((sum, { blob }) => sum + blob.size, 0));
+  how.progress.expect(image.layers.reduce((sum, { blob }) => sum + blob.size, 0));
   for (const [at, layer] of image.layers.entries()) {
     try {
-      await unpackLayer(layer, at, root, space, progress);
+      await unpackLayer(layer, at, root, space, how);
     } catch (error) {
       if (!(error instanceof HakoError)) throw error;
       throw error.with({ message: `layer ${at + 1} of ${image.layers.length}: ${error.message}` });
@@ -151,12 +154,12 @@ async function unpackLayer(
   at: number,
   root: Fd,
   space: FreeSpace,
-  progress: Progress,
+  { progress, keepsOwners }: Unpacking,
 ): Promise<void> {
   const stored = layer.stored && new DigestCheck(layer.stored);
   const content = new DigestCheck(layer.content);
   const whiteouts = at === 0 ? "none below" : "below";
-  using writer = new LayerWriter(root, { keepsOwners: !isRootless(), whiteouts, space });
+  using writer = new LayerWriter(root, { keepsOwners, whiteouts, space });
   const parser = new TarParser(writer);
   await readBlob(layer.blob, (bytes) => progress.read(bytes), {
     stored: (bytes) => stored?.update(bytes),

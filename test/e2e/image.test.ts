@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { busyboxEntries, dockerArchive, type Entry, layoutFiles, tarOf, writeFiles } from "./image-archives";
-import { AS_USER, Home, NEEDS } from "./rootless-home";
+import { AS_USER, Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
   Box,
   busyboxRootfs,
@@ -459,6 +459,85 @@ describe("images elsewhere", () => {
     NEEDS,
   );
 
+  const OWNED = tarOf([
+    ...busyboxEntries(),
+    { name: "srv/", type: "Directory", uid: 1000, gid: 1000, mode: 0o700 },
+    { name: "srv/file", data: "of app", uid: 1000, gid: 1000, mode: 0o600 },
+    { name: "bin/odd", data: "x", uid: 1234, gid: 5678, mode: 0o4755 },
+  ]);
+
+  e2e(
+    "as an ordinary user with subordinate ids: owners, USER and --user are the image's",
+    () => {
+      using home = new Home();
+      const line = "id; stat -c '%u %g %a' /srv /bin/odd; cat /srv/file; touch /srv/new; stat -c %u /srv/new";
+      const config = { User: "app", Cmd: ["sh", "-c", line] };
+      const image = home.box.path("image.tar");
+      writeFileSync(image, dockerArchive({ layers: [OWNED], config }));
+      const run = (...words: string[]) => home.hako("run", "--rootfs", image, ...words);
+      expect(run()).toMatchObject({
+        status: 0,
+        stdout: "uid=1000(app) gid=1000(app)\n1000 1000 700\n1234 5678 4755\nof app1000\n",
+        stderr: "",
+      });
+      expect(run("--user", "0", "--", "id").stdout).toBe("uid=0(root) gid=0(root)\n");
+      expect(run("--user", "4242:77", "--", "id").stdout).toBe("uid=4242 gid=77\n");
+      expect(run("--user", "65537", "--", "id").stderr).toContain(
+        "65537:0 is none of the ids that this container has",
+      );
+      // unpacked once, for the ids that these files have on the host
+      const [entry, ...more] = cached(home);
+      expect(more).toEqual([]);
+      expect(statSync(`${home.runtime}/hako/images/${entry}/rootfs/srv`).uid).toBe(SUBORDINATE + 999);
+      // who says that all is one user's has another form of it
+      expect(run("--map-root", "--user", "0", "--", "stat", "-c", "%u", "/bin/odd").stdout).toBe("0\n");
+      expect(cached(home)).toHaveLength(2);
+      const kept = `${home.runtime}/kept`;
+      expect(run("--keep-writes", kept).stdout).toContain("of app1000");
+      expect(statSync(`${kept}/upper/srv/new`).uid).toBe(SUBORDINATE + 999);
+      expect(run("--keep-writes", kept, "--", "ls", "/srv").stdout).toBe("file\nnew\n");
+      expect(run("-d", "--name", "holder", "--user", "0", "--", "sleep", "60").status).toBe(0);
+      expect(home.hako("image", "remove", image)).toMatchObject({ status: 1 });
+      expect(home.hako("delete", "--force", "holder").status).toBe(0);
+      expect(home.hako("image", "remove", image)).toMatchObject({ status: 0, stderr: "" });
+      expect(cached(home)).toEqual([]);
+      expect(run("--", "id").status).toBe(0);
+      expect(home.hako("image", "prune").stdout).toStartWith("sha256:");
+      expect(cached(home)).toEqual([]);
+    },
+    NEEDS_MAPS,
+  );
+
+  e2e(
+    "as an ordinary user with subordinate ids: an owner that is none of them, and one that was killed",
+    async () => {
+      using home = new Home();
+      const foreign = tarOf([...busyboxEntries(), { name: "far", data: "x", uid: 70_000, gid: 70_000 }]);
+      const image = home.box.path("far.tar");
+      writeFileSync(image, foreign);
+      const refused = home.hako("run", "--rootfs", image, "--", "id");
+      expect(refused.stderr).toMatch(
+        /"far": its owner 70000:70000 is none of your subordinate ids.*--map-root/,
+      );
+      expect(refused.stderr.trimEnd().split("\n")).toHaveLength(1);
+      expect(cached(home)).toEqual([]);
+      expect(home.hako("run", "--rootfs", image, "--map-root", "--", "id").status).toBe(0);
+      expect(home.hako("image", "prune").status).toBe(0);
+      const large = { name: "large", data: Buffer.alloc(200 << 20, "x") };
+      const last = home.box.path("large.tar.gz");
+      writeFileSync(last, gzipSync(Buffer.concat([OWNED.subarray(0, -1024), tarOf([large])]), { level: 1 }));
+      const line = `"$@" & sleep 0.5; kill -9 $!; wait $!`;
+      const killing = ["sh", "-c", line, "sh"];
+      expect(home.after(killing, "run", "--rootfs", last, "--", "id").status).toBe(137);
+      expect(cached(home)).toMatchObject([expect.stringMatching(/\.tmp$/)]);
+      expect(home.hako("run", "--rootfs", last, "--", "stat", "-c", "%s", "/large").stdout).toBe(
+        `${200 << 20}\n`,
+      );
+      expect(cached(home)).toMatchObject([expect.stringMatching(/^sha256-/)]);
+    },
+    NEEDS_MAPS,
+  );
+
   e2e("on a terminal one line says how far it is, and goes away", () => {
     using box = new Images();
     const large = { name: "large", data: Buffer.alloc(400 << 20, "x") };
@@ -473,7 +552,6 @@ describe("images elsewhere", () => {
 
 /** What must not be made or changed. */
 interface Outside {
-  box: Images;
   secret: string;
 }
 
@@ -602,28 +680,60 @@ const HOSTILE: Readonly<Record<string, (outside: Outside) => { bytes: Uint8Array
   }),
 };
 
+/** What an ordinary user's cache has, but for locks. */
+function cached(home: Home): string[] {
+  const directory = `${home.runtime}/hako/images`;
+  return existsSync(directory)
+    ? readdirSync(directory).filter((name) => !/\.lock$|^sources$/.test(name))
+    : [];
+}
+
 describe("hostile archives", () => {
   for (const [name, make] of Object.entries(HOSTILE)) {
-    e2e(`${name}: nothing outside, one line`, () => {
-      using box = new Images();
+    const outside = (box: Box): string => {
       mkdirSync(box.path("outside"));
+      writeFileSync(box.path("outside/secret"), "secret");
+      return box.path("outside/secret");
+    };
+    const check = (box: Box, result: Result, says: RegExp | undefined, images: readonly string[]) => {
       const secret = box.path("outside/secret");
-      writeFileSync(secret, "secret");
-      const { bytes, says } = make({ box, secret });
-      const file = box.write("image.tar", bytes);
-      const result = box.run2(file, "--", "sh", "-c", "true");
       expect(readFileSync(secret, "utf8")).toBe("secret");
       expect(statSync(secret).nlink).toBe(1);
       expect(readdirSync(box.path("outside"))).toEqual(["secret"]);
       expect(existsSync("/tmp/hako-escaped")).toBe(false);
-      if (says === undefined) expect(result).toMatchObject({ status: 0, stderr: "" });
-      else {
-        expect(result.status).not.toBe(0);
-        expect(result.stderr).toMatch(says);
-        expect(result.stderr.trimEnd().split("\n")).toHaveLength(1);
-        expect(box.images()).toEqual([]);
+      if (says === undefined) {
+        expect(result).toMatchObject({ status: 0, stderr: "" });
+        return;
       }
+      expect(result.status).not.toBe(0);
+      expect(result.stderr).toMatch(says);
+      expect(result.stderr.trimEnd().split("\n")).toHaveLength(1);
+      expect(images).toEqual([]);
+    };
+
+    e2e(`${name}: nothing outside, one line`, () => {
+      using box = new Images();
+      const secret = outside(box);
+      const { bytes, says } = make({ secret });
+      const result = box.run2(box.write("image.tar", bytes), "--", "sh", "-c", "true");
+      check(box, result, says, box.images());
     }, [needsHako]);
+
+    e2e(
+      `${name}: an ordinary user's with several owners`,
+      () => {
+        using home = new Home();
+        const { box } = home;
+        const secret = outside(box);
+        // it is the user's own, who could write it
+        execute("chown", ["-R", `${USER}:${USER}`, box.path("outside")]);
+        const { bytes, says } = make({ secret });
+        writeFileSync(box.path("image.tar"), bytes);
+        const result = home.hako("run", "--rootfs", box.path("image.tar"), "--", "sh", "-c", "true");
+        check(box, result, says, cached(home));
+      },
+      NEEDS_MAPS,
+    );
   }
 
   e2e("devices are not made, duplicated entries are the last one's", () => {

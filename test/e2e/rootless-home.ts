@@ -68,13 +68,18 @@ export class Home implements Disposable {
   }
 
   get env(): Record<string, string> {
-    return { PATH: process.env.PATH ?? "", XDG_RUNTIME_DIR: this.runtime };
+    return { PATH: process.env.PATH ?? "", XDG_RUNTIME_DIR: this.runtime, XDG_CACHE_HOME: this.runtime };
   }
 
   /** As the user, where /etc/subuid and /etc/subgid give it 65,536 ids. */
   hako(...args: string[]): Result {
+    return this.after([], ...args);
+  }
+
+  /** The same, started by another program of the user's. */
+  after(program: readonly string[], ...args: string[]): Result {
     const line = `${this.account}; exec "$@"`;
-    const words = ["--mount", "sh", "-c", line, "sh", ...AS_USER, this.hakoPath, ...args];
+    const words = ["--mount", "sh", "-c", line, "sh", ...AS_USER, ...program, this.hakoPath, ...args];
     return execute("unshare", words, { env: this.env });
   }
 

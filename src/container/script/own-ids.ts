@@ -1,5 +1,7 @@
 import { HakoError } from "../../base/errors";
+import { mappedId } from "../../linux/process/id-map";
 import { effectiveUser } from "../../linux/process/rootless";
+import type { IdMaps } from "../../linux/process/subordinate-ids";
 import { KEEP_GROUPS_ANNOTATION } from "../../oci/annotations";
 import type { Config, User } from "../../oci/config";
 import { userOf } from "../user";
@@ -25,19 +27,24 @@ export interface OneIdWishes {
   asked: boolean;
   rootfs: string;
   mapRoot: boolean;
+  /** Why this user has no more ids, where it was asked. */
+  lacks?: string | undefined;
 }
 
 /**
  * An ordinary user's container has one id, unless a config.json gives it more. With the host's files the program is who has called, as
  * outside; with a root file system of its own it is root, for whom that was made.
  */
-export function oneId({ user, asked, rootfs, mapRoot }: OneIdWishes, own: Ids = callersIds()): OneId {
+export function oneId({ user, asked, rootfs, mapRoot, lacks }: OneIdWishes, own: Ids = callersIds()): OneId {
   const wanted =
     user === undefined ? (rootfs === "/" && !mapRoot ? own : ROOT) : withGroup(user, rootfs, own);
   if (mapRoot && wanted.uid !== 0)
-    throw HakoError.usage(`--map-root and --user ${JSON.stringify(user)} contradict each other`);
+    throw HakoError.usage(
+      `--map-root and ${asked ? "--user" : "the image's user"} ${JSON.stringify(user)} contradict each other`,
+      asked ? undefined : "--user 0 runs the program as root",
+    );
   const isRoot = wanted.uid === 0 && wanted.gid === 0;
-  if (!isRoot && (wanted.uid !== own.uid || wanted.gid !== own.gid)) throw otherUser(user, asked, own);
+  if (!isRoot && (wanted.uid !== own.uid || wanted.gid !== own.gid)) throw otherUser(user, asked, own, lacks);
   return {
     user: { uid: wanted.uid, gid: wanted.gid },
     linux: {
@@ -62,11 +69,27 @@ function withGroup(text: string, rootfs: string, own: Ids): Ids {
   return uid === own.uid && !text.includes(":") ? own : { uid, gid };
 }
 
-function otherUser(name: string | undefined, asked: boolean, { uid, gid }: Ids): HakoError {
+function otherUser(
+  name: string | undefined,
+  asked: boolean,
+  { uid, gid }: Ids,
+  lacks: string | undefined,
+): HakoError {
   const whose = asked ? "--user" : "the image's user";
   return new HakoError({
     code: "unsupported",
     message: `${whose} ${JSON.stringify(name)}: a container of an ordinary user has one id, which is that user`,
-    hint: `--user 0, or --user ${uid}:${gid}, runs the program as that`,
+    hint: `--user 0, or --user ${uid}:${gid}, runs the program as that${lacks === undefined ? "" : `; there are others with subordinate ids: ${lacks}`}`,
+  });
+}
+
+/** Refuses a user whom the maps of the container's user namespace have no id for. */
+export function checkMapped({ uid, gid }: Ids, { uidMappings, gidMappings }: IdMaps): void {
+  const isThere = mappedId(uidMappings, uid) !== undefined && mappedId(gidMappings, gid) !== undefined;
+  if (isThere) return;
+  throw new HakoError({
+    code: "unsupported",
+    message: `user ${uid}:${gid} is none of the ids that this container has`,
+    hint: "more of /etc/subuid and /etc/subgid, or another --user",
   });
 }

@@ -220,10 +220,13 @@ export function scriptBundle(
   const host = view?.hostView(caller.cwd, mounts);
   if (mapRoot && !rootless) throw HakoError.usage("--map-root is for ordinary users", "root is 0 already");
   const named = user ?? settings.user;
-  const one = rootless
-    ? rare.ownIds.oneId({ user: named, asked: user !== undefined, rootfs, mapRoot })
-    : undefined;
+  const { maps, lacks } = image ?? {};
+  const one =
+    rootless && maps === undefined
+      ? rare.ownIds.oneId({ user: named, asked: user !== undefined, rootfs, mapRoot, lacks })
+      : undefined;
   const identity = one?.user ?? userOf(rootfs, named, image === undefined);
+  if (maps !== undefined) rare.ownIds.checkMapped(identity, maps);
   const usualRights = one === undefined || identity.uid === 0 ? SCRIPT_CAPABILITIES : [];
   const capabilities = scriptCapabilities(add, drop, rootless, usualRights);
   const seccomp = seccompOf(profile, capabilities.granted);
@@ -255,6 +258,7 @@ export function scriptBundle(
     linux: {
       ...base.linux,
       ...one?.linux,
+      ...maps,
       ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
       ...(readonly ? readonlyTree(base, host?.below ?? mountsBelow(rootfs, mounts)) : {}),
       namespaces: namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),

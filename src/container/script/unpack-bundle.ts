@@ -1,8 +1,8 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { UndoStack } from "../../base/undo";
 import { readLayout } from "../../cgroup/hierarchy/layout";
-import { unpackReference } from "../../image/cache";
 import { parseReference } from "../../image/reference";
+import { unpackReference } from "../../image/unpack-reference";
 import {
   hasErrno,
   makeDirectories,
@@ -12,7 +12,7 @@ import {
   writeText,
 } from "../../linux/file/file";
 import { basename, dirname, join, resolve } from "../../linux/file/path-text";
-import { effectiveUser } from "../../linux/process/rootless";
+import { effectiveUser, isRootless } from "../../linux/process/rootless";
 import { STOP_SIGNAL } from "../../oci/annotations";
 import type { Config } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
@@ -38,7 +38,7 @@ export async function unpackBundle(image: string, directory: string): Promise<vo
     }
     using undo = new UndoStack((error) => logWarning(error.oneLine));
     undo.defer(temporary, () => removeTree(temporary));
-    const { config } = await unpackReference(parseReference(image), temporary);
+    const { config } = await unpackReference(parseReference(image), temporary, !isRootless());
     const text = JSON.stringify(bundleConfig({ rootfs: join(temporary, "rootfs"), config }), null, "\t");
     writeText(join(temporary, "config.json"), `${text}\n`, 0o644);
     putInPlace(temporary, place);
