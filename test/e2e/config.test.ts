@@ -194,6 +194,16 @@ describe("namespaces", () => {
     });
   }, [needsHako, needsUserNamespace]);
 
+  e2e("the ambient capabilities that runc spec asks for, and can't have, are no word to its user", () => {
+    using box = new Box();
+    const { stdout, stderr, status } = box.run(["grep", "CapAmb", "/proc/self/status"], (config) => {
+      // as runc 1.1 writes it: nothing inheritable
+      const names = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+      config.process.capabilities = { bounding: names, effective: names, permitted: names, ambient: names };
+    });
+    expect([stdout, stderr, status]).toEqual(["CapAmb:\t0000000000000000\n", "", 0]);
+  }, [needsHako]);
+
   e2e("a user namespace with its maps", () => {
     using box = new Box();
     chmodSync(box.dir, 0o755);
