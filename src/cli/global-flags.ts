@@ -9,7 +9,8 @@ export const GLOBAL_FLAGS = {
   root: {
     type: "string",
     valueHint: "DIR",
-    description: "where state is kept (default /run/hako; for ordinary users $XDG_RUNTIME_DIR/hako)",
+    description:
+      "where state is kept (default /run/hako; for ordinary users $XDG_RUNTIME_DIR/hako, /run/user/UID/hako, or /tmp/hako-UID/hako)",
   },
   log: {
     type: "string",

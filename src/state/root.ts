@@ -12,7 +12,7 @@ import { join, resolve } from "../linux/file/path-text";
 import { effectiveUser } from "../linux/process/rootless";
 import { type ContainerId, containerId, MAPPINGS } from "../oci/id";
 import { checkWay } from "./trusted-path";
-import { keepUserRoot } from "./user-root";
+import { checkPrivateRoot, keepUserRoot, makePrivateRoot } from "./user-root";
 
 /** Loaded on first use. */
 const rare = {
@@ -53,6 +53,7 @@ export function checkRoot(root: string): void {
     const message = "--root /: the root directory can't be the state directory";
     throw new HakoError({ code: "usage", message });
   }
+  checkPrivateRoot(root);
   checkWay("--root", root);
   const status = statusAt(root);
   if (status === undefined) return;
@@ -79,6 +80,7 @@ export function containerDirectory(root: string, id: ContainerId): string {
 
 /** Claims an id by making its directory: of several processes exactly one succeeds. */
 export function claimId(root: string, id: ContainerId): void {
+  makePrivateRoot(root);
   checkRoot(root);
   makeDirectories(root, 0o711);
   keepUserRoot(root);

@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Home, MAPS, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
+import { AS_USER, Home, MAPS, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
   type BundleConfig,
   busyboxRootfs,
@@ -50,6 +50,57 @@ e2e(
     expect(exec.stdout).toContain("0\n");
     expect(home.hako("kill", id, "KILL").status).toBe(0);
     expect(home.hako("delete", "--force", id).status).toBe(0);
+  },
+  NEEDS,
+);
+
+e2e(
+  "without XDG_RUNTIME_DIR: /run/user/UID, or a directory in /tmp that is the user's alone",
+  () => {
+    using home = new Home();
+    const rootfs = join(home.bundle(["true"]), "rootfs");
+    const place = `/tmp/hako-${USER}`;
+    // an empty /tmp, in which only hako and the root file system are; of others' users too
+    const hako = (before: string, ...args: string[]) => {
+      const line = [
+        `mkdir -p ${home.box.dir}/tmp; chmod 1777 ${home.box.dir}/tmp`,
+        `mount -t tmpfs tmpfs /mnt; mkdir /mnt/rootfs; mount --bind ${rootfs} /mnt/rootfs`,
+        `touch /mnt/hako; mount --bind ${home.hakoPath} /mnt/hako; mount --bind ${home.box.dir}/tmp /tmp`,
+        `cd /; ${before || ":"}; exec "$@"`,
+      ].join("; ");
+      const words = ["--mount", "sh", "-c", line, "sh", ...AS_USER, "/mnt/hako", ...args];
+      return execute("unshare", words, { env: { PATH: process.env.PATH ?? "" } });
+    };
+    const run = (before: string) =>
+      hako(before, "run", "--rootfs", "/mnt/rootfs", "--keep", "--", "id", "-u");
+    const ids = (before: string) => hako(before, "list", "--quiet");
+    expect(run("")).toMatchObject({ status: 0, stdout: "0\n", stderr: "" });
+    expect(statSync(join(home.box.dir, `tmp/hako-${USER}`))).toMatchObject({ uid: USER, mode: 0o40700 });
+    const [id = ""] = ids("").stdout.split("\n");
+    expect(id).toStartWith("run-");
+    // an environment that su has left
+    const ofSu = `mkdir -p /run/user/0; export XDG_RUNTIME_DIR=/run/user/0`;
+    expect(ids(ofSu).stdout).toBe(`${id}\n`);
+    expect(hako("", "delete", id)).toMatchObject({ status: 0 });
+    const session = `mount -t tmpfs tmpfs /run; mkdir -p /run/user/${USER}; chown ${USER}:${USER} /run/user/${USER}`;
+    const inSession = `${session}; ls -A /run/user/${USER}`;
+    expect(hako(session, "run", "--rootfs", "/mnt/rootfs", "--", "id", "-u").status).toBe(0);
+    expect(ids(inSession).status).toBe(0);
+    const hostile: [string, string][] = [
+      [`mkdir -m 700 ${place}`, "belongs to user 0"],
+      [`install -d -m 700 -o 12 ${place}`, "belongs to user 12"],
+      [`mkdir -m 777 ${place}`, "belongs to user 0"],
+      [`ln -s /mnt ${place}`, "belongs to user 0"],
+      [`ln -s /mnt ${place}; chown -h ${USER} ${place}`, "is no directory"],
+      [`install -d -m 755 -o ${USER} ${place}`, "is open to others"],
+      [`touch ${place}; chown ${USER} ${place}`, "is no directory"],
+    ];
+    for (const [make, why] of hostile) {
+      for (const result of [run(`rm -rf ${place}; ${make}`), ids(`rm -rf ${place}; ${make}`)]) {
+        expect([make, result.stdout]).toEqual([make, ""]);
+        expect(result.stderr).toContain(`state directory ${place}/hako: ${place} ${why}`);
+      }
+    }
   },
   NEEDS,
 );
