@@ -35,8 +35,8 @@ const rare = {
     return require("../container/script/script") as typeof import("../container/script/script");
   },
   /** Loaded for an error. */
-  get covered() {
-    return require("../container/script/covered-program") as typeof import("../container/script/covered-program");
+  get explain() {
+    return require("../container/script/explain-script") as typeof import("../container/script/explain-script");
   },
   /** Loaded for images. */
   get scriptImage() {
@@ -166,7 +166,7 @@ async function runScript(run: ScriptRun, image?: ScriptImage): Promise<number> {
   const bundle = rare.script.scriptBundle(id, args, command, undefined, image);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle };
   const status = await runContainer({ ...options, signalsEnd: true }).catch((error) => {
-    throw rare.covered.explainCovered(asHakoError(error), bundle.config);
+    throw rare.explain.explainScript(asHakoError(error), bundle.config);
   });
   if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);
   return status;

@@ -1,6 +1,6 @@
 // Whose failure it was: the exit statuses of `hako run --rootfs`, and those of bundles, which are runc's.
 import { describe, expect } from "bun:test";
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { Box, busyboxRootfs, e2e, execute, HAKO, needsHako, SLEEP } from "./support";
 
 describe("run --rootfs", () => {
@@ -29,6 +29,22 @@ describe("run --rootfs", () => {
     expect(execute(HAKO, ["--root", "/proc/no", "run", "--rootfs", "/", "--", "true"]).status).toBe(125);
     box.ok("delete", "--force", taken);
     expect(box.ok("list", "--quiet").stdout).toBe("");
+  }, [needsHako]);
+
+  e2e("what fails is called by its flag, where no config.json was written", () => {
+    using box = new Box();
+    const said = (...words: string[]) => box.hako("run", "--rootfs", "/", ...words, "--", "true").stderr;
+    expect(said("--workdir", "/etc/passwd")).toStartWith(
+      "hako: --workdir: mkdir /etc/passwd: not a directory",
+    );
+    expect(said("--hostname", "x".repeat(70))).toStartWith("hako: --hostname: sethostname ");
+    // no page of memory is left to begin with
+    expect(said("--memory", "1")).toMatch(/: --memory: out of memory: .*\(raise the limit\)\n$/);
+    const file = box.path("report");
+    box.hako("run", "--rootfs", "/", "--report", file, "--workdir", "/etc/passwd", "--", "true");
+    expect(JSON.parse(readFileSync(file, "utf8")).hakoError.message).toStartWith(
+      "--workdir: mkdir /etc/passwd",
+    );
   }, [needsHako]);
 
   e2e("126 is a program that can't be executed, 127 one that isn't there", () => {

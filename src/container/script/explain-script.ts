@@ -1,0 +1,40 @@
+import type { HakoError } from "../../base/errors";
+import { exists } from "../../linux/file/file";
+import { dirname, isAtOrBelow, resolve } from "../../linux/file/path-text";
+import type { Config } from "../../oci/config";
+
+/** The flags that fields of config.json come from, where the value is the caller's own. */
+const FLAGS: Readonly<Record<string, string>> = {
+  "/linux/resources/memory/limit": "--memory",
+  "/linux/resources/cpu/quota": "--cpus",
+  "/linux/resources/pids/limit": "--pids",
+  "/process/cwd": "--workdir",
+  "/hostname": "--hostname",
+};
+
+/** An error of `run --rootfs` for somebody who has written no config.json. */
+export function explainScript(error: HakoError, config: Config): HakoError {
+  return withFlags(withCover(error, config));
+}
+
+function withFlags(error: HakoError): HakoError {
+  const { reason, advice } = error;
+  const message = reason.replace(
+    /\bconfig (?:\/linux\/resources: )?(\/[a-zA-Z/]+)/,
+    (whole, pointer: string) => FLAGS[pointer] ?? whole,
+  );
+  return message === reason ? error : error.with({ message, hint: advice, cause: undefined });
+}
+
+/** Says of a program that is not there, though the caller sees it, which of the container's mounts covers its place: a new /dev/shm, say. */
+function withCover(error: HakoError, { process, mounts = [] }: Config): HakoError {
+  const name = process?.args?.[0];
+  if (error.code !== "command-not-found" || error.hint !== undefined || !name?.includes("/")) return error;
+  const path = resolve(process?.cwd ?? "/", name);
+  const cover = mounts.findLast(({ destination }) => isAtOrBelow(path, destination))?.destination;
+  if (cover === undefined || !exists(path)) return error;
+  const directory = dirname(path);
+  return error.with({
+    hint: `the container's ${cover} is its own: -v ${directory}:${directory} shows yours`,
+  });
+}
