@@ -1,10 +1,10 @@
-import { asHakoError, HakoError } from "../base/errors";
+import { HakoError } from "../base/errors";
 import { driverOf } from "../drivers";
 import { SIG } from "../linux/call/constants";
 import { leadsSandbox } from "../oci/container-type";
 import type { ContainerId } from "../oci/id";
-import { MappingStore } from "../state/mapping";
 import { type Container, readContainer } from "../state/record";
+import { withOthers } from "./sandbox-others";
 import { statusOf } from "./status";
 
 export interface KillOptions {
@@ -31,15 +31,9 @@ export function killContainer({ root, id, signal, all }: KillOptions): void {
   }
   if ((signal !== SIG.TERM && signal !== SIG.KILL) || !leadsSandbox(record)) return;
   let failure: HakoError | undefined;
-  for (const other of new MappingStore(root).othersOf(record)) {
-    try {
-      send(readContainer(root, other));
-    } catch (thrown) {
-      const error = asHakoError(thrown);
-      // deleted meanwhile
-      if (error.code !== "not-found") failure ??= error;
-    }
-  }
+  withOthers(container, send, (error) => {
+    failure ??= error;
+  });
   if (failure !== undefined)
     throw new HakoError({ code: failure.code, message: `sandbox "${record.sandbox}"`, cause: failure });
 }

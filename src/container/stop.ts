@@ -1,4 +1,4 @@
-import { asHakoError, during } from "../base/errors";
+import { during } from "../base/errors";
 import { driverOf } from "../drivers";
 import { SIG } from "../linux/call/constants";
 import { waitForEnd } from "../linux/process/process";
@@ -8,8 +8,8 @@ import { leadsSandbox } from "../oci/container-type";
 import type { ContainerId } from "../oci/id";
 import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
-import { MappingStore } from "../state/mapping";
 import { type Container, readContainer } from "../state/record";
+import { withOthers } from "./sandbox-others";
 import { statusOf } from "./status";
 
 export interface StopOptions {
@@ -28,7 +28,13 @@ export interface StopOptions {
  */
 export function stopContainer({ root, id, signal, patience }: StopOptions): void {
   const container = readContainer(root, id);
-  const others = leadsSandbox(container.record) ? othersOf(container) : [];
+  const others: Container[] = [];
+  if (leadsSandbox(container.record))
+    withOthers(
+      container,
+      (other) => others.push(other),
+      (error) => logWarning(error.oneLine),
+    );
   const request = (each: Container): StopRequest => ({ container: each, signal: signal ?? stopSignal(each) });
   const requests = [others.map(request), [request(container)]];
   for (const each of requests) stopTogether(each, patience);
@@ -49,21 +55,6 @@ function stopTogether(requests: readonly StopRequest[], patience: number): void 
     if (init !== undefined) waitForEnd(init.pid, init.startTime, Math.max(0, until - performance.now()));
     end(container);
   }
-}
-
-/** The other containers of its sandbox. */
-function othersOf({ root, record }: Container): Container[] {
-  const others: Container[] = [];
-  for (const id of new MappingStore(root).othersOf(record)) {
-    try {
-      others.push(readContainer(root, id));
-    } catch (thrown) {
-      const error = asHakoError(thrown);
-      // deleted meanwhile
-      if (error.code !== "not-found") logWarning(error.oneLine);
-    }
-  }
-  return others;
 }
 
 function stopSignal({ record }: Container): number {
