@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { AS_USER, Home, NEEDS, USER } from "./rootless-home";
+import { AS_USER, Home, NEEDS, NEEDS_MAPS, USER } from "./rootless-home";
 import { AT_ONCE, e2e, execute, executeLater, needsProgram, type Result, until } from "./support";
 
 /** Where the user is, and what root does before, in a mount namespace of this test. */
@@ -46,21 +46,11 @@ class UserHome extends Home {
     return path;
   }
 
-  words({ cwd = this.project, home = this.own, before = "true" }: Place, args: string[]): string[] {
+  words(place: Place, args: string[], groups = ["--clear-groups"]): string[] {
+    const { cwd = this.project, home = this.own, before = "true" } = place;
+    const user = [...AS_USER.filter((word) => word !== "--clear-groups"), ...groups];
     const line = `set -e; ${before}; cd "$1"; shift; exec "$@"`;
-    return [
-      "--mount",
-      "sh",
-      "-c",
-      line,
-      "sh",
-      cwd,
-      ...AS_USER,
-      "env",
-      `HOME=${home}`,
-      this.hakoPath,
-      ...args,
-    ];
+    return ["--mount", "sh", "-c", line, "sh", cwd, ...user, "env", `HOME=${home}`, this.hakoPath, ...args];
   }
 
   as(place: Place, ...args: string[]): Result {
@@ -126,6 +116,42 @@ e2e(
 function accountOf(home: UserHome): string {
   return `mount --bind ${home.box.dir}/passwd /etc/passwd`;
 }
+
+e2e(
+  "other groups are kept; those of /etc/subgid have their names, and their files can be changed",
+  () => {
+    using home = new UserHome();
+    const [kept, mapped] = [700_001, 700_002];
+    for (const [name, group] of [
+      ["kept", kept],
+      ["mapped", mapped],
+    ] as const) {
+      const path = home.file(join(home.own, name), "read\n");
+      chownSync(path, USER, group);
+      chmodSync(path, 0o660);
+      const roots = home.file(join(home.box.dir, name), "read\n");
+      chownSync(roots, 0, group);
+      chmodSync(roots, 0o640);
+    }
+    const before = `echo tester:${mapped}:1 > ${home.box.dir}/subgid; mount --bind ${home.box.dir}/subgid /etc/subgid; ${accountOf(home)}`;
+    const groups = ["--groups", `${kept},${mapped}`];
+    const bind = ["-v", `${home.box.dir}/kept:/tmp/kept:ro`, "-v", `${home.box.dir}/mapped:/tmp/mapped:ro`];
+    const line = "id -G; cat /tmp/kept /tmp/mapped; echo x > ~/mapped && echo changed; echo x > ~/kept";
+    const run = (place: Place) =>
+      execute(
+        "unshare",
+        home.words(place, ["run", "--rootfs", "/", ...bind, "--", "sh", "-c", line], groups),
+        {
+          env: home.env,
+        },
+      );
+    const { stdout, stderr } = run({ before });
+    expect(stdout).toBe(`${USER} 65534 ${mapped}\nread\nread\nchanged\n`);
+    expect(stderr).toContain("cannot create");
+    expect(run({}).stdout).toBe(`${USER} 65534\nread\nread\n`);
+  },
+  NEEDS_MAPS,
+);
 
 e2e(
   "working directories",

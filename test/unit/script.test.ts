@@ -94,7 +94,7 @@ describe("mounts", () => {
 });
 
 describe("the one id of an ordinary user", () => {
-  const own = { uid: 1000, gid: 1001 };
+  const own = { uid: 1000, gid: 1001, groups: [] };
   const idOf = (user: string | undefined, mapRoot = false, where = rootfs) =>
     oneId({ user, asked: true, rootfs: where, mapRoot }, own);
   const rows: [string, () => OneId, number][] = [
@@ -117,8 +117,18 @@ describe("the one id of an ordinary user", () => {
       expect(Object.keys(annotations)).toHaveLength(uid === 0 ? 0 : 1);
     });
   }
+  test("the user's other groups, but not with root", () => {
+    const with50 = (user?: string) =>
+      oneId({ user, asked: true, rootfs, mapRoot: false }, { ...own, groups: [50, 60] }).linux.gidMappings;
+    const map = (id: number) => ({ containerID: id, hostID: id, size: 1 });
+    expect(with50("user")).toEqual([map(1001), map(50), map(60)]);
+    expect(with50()).toEqual([{ containerID: 0, hostID: 1001, size: 1 }]);
+  });
   test("a group that newgrp(1) has changed", () => {
-    const changed = oneId({ user: "1000", asked: true, rootfs, mapRoot: false }, { uid: 1000, gid: 50 });
+    const changed = oneId(
+      { user: "1000", asked: true, rootfs, mapRoot: false },
+      { uid: 1000, gid: 50, groups: [] },
+    );
     expect(changed.user).toEqual({ uid: 1000, gid: 50 });
   });
   for (const text of ["4242", "user:staff", "0:50"])

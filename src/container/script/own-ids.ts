@@ -1,15 +1,21 @@
 import { HakoError } from "../../base/errors";
+import { userName } from "../../linux/file/passwd";
+import { findHostProgram } from "../../linux/process/execute";
 import { mappedId } from "../../linux/process/id-map";
 import { effectiveUser } from "../../linux/process/rootless";
-import type { IdMaps } from "../../linux/process/subordinate-ids";
+import { type IdMaps, subordinateRanges } from "../../linux/process/subordinate-ids";
 import { KEEP_GROUPS_ANNOTATION } from "../../oci/annotations";
 import type { Config, User } from "../../oci/config";
 import { userOf } from "../user";
 
-/** The two ids that an ordinary user may map without help (user_namespaces(7)). */
 export interface Ids {
   uid: number;
   gid: number;
+}
+
+/** The two ids that an ordinary user may map without help (user_namespaces(7)), and the groups that newgidmap(1) maps for the user. */
+export interface OwnIds extends Ids {
+  groups?: readonly number[];
 }
 
 /** Who a container's program is, and by which numbers its user namespace knows its maker's ids. */
@@ -35,7 +41,10 @@ export interface OneIdWishes {
  * An ordinary user's container has one id, unless a config.json gives it more. With the host's files the program is who has called, as
  * outside; with a root file system of its own it is root, for whom that was made.
  */
-export function oneId({ user, asked, rootfs, mapRoot, lacks }: OneIdWishes, own: Ids = callersIds()): OneId {
+export function oneId(
+  { user, asked, rootfs, mapRoot, lacks }: OneIdWishes,
+  own: OwnIds = callersIds(),
+): OneId {
   const wanted =
     user === undefined ? (rootfs === "/" && !mapRoot ? own : ROOT) : withGroup(user, rootfs, own);
   if (mapRoot && wanted.uid !== 0)
@@ -49,7 +58,12 @@ export function oneId({ user, asked, rootfs, mapRoot, lacks }: OneIdWishes, own:
     user: { uid: wanted.uid, gid: wanted.gid },
     linux: {
       uidMappings: [{ containerID: wanted.uid, hostID: own.uid, size: 1 }],
-      gidMappings: [{ containerID: wanted.gid, hostID: own.gid, size: 1 }],
+      gidMappings: [
+        { containerID: wanted.gid, hostID: own.gid, size: 1 },
+        ...(isRoot
+          ? []
+          : (own.groups ?? mappableGroups(own)).map((id) => ({ containerID: id, hostID: id, size: 1 }))),
+      ],
     },
     // as outside: they open what these groups may open
     annotations: isRoot ? {} : { [KEEP_GROUPS_ANNOTATION]: "1" },
@@ -61,6 +75,18 @@ const ROOT: Ids = { uid: 0, gid: 0 };
 /** Who has called. */
 export function callersIds(): Ids {
   return { uid: effectiveUser(), gid: process.getegid?.() ?? 0 };
+}
+
+/** The caller's other groups, as far as /etc/subgid gives them to the user: these have their names in the container, and their files can be changed. */
+function mappableGroups({ uid, gid }: Ids): number[] {
+  const others = [...new Set(process.getgroups?.() ?? [])].filter((group) => group !== gid);
+  if (others.length === 0) return [];
+  const owners = [userName(uid), String(uid)];
+  const ranges = subordinateRanges("gid").filter(({ owner }) => owners.includes(owner));
+  const found = others.filter((group) =>
+    ranges.some(({ first, size }) => group >= first && group < first + size),
+  );
+  return found.length === 0 || findHostProgram("newgidmap") === undefined ? [] : found;
 }
 
 /** A user that was named without a group has its own one, which newgrp(1) may have changed. */
