@@ -22,11 +22,14 @@ const rare = {
   },
 };
 
-/** What a template may name, and --sort, of `Listed`. */
+/** What a template may name of `Listed`. */
 const FIELDS: readonly (keyof ListedInRoot)[] = [
   ...(["id", "pid", "status", "bundle", "rootfs", "created", "owner", "sandbox", "annotations"] as const),
   ...(["exitCode", "signal", "oomKilled", "finished", "ociVersion", "root"] as const),
 ];
+
+/** What --sort may name: annotations have no order. */
+const SORTED = FIELDS.filter((field) => field !== "annotations");
 
 export default defineCommand({
   args: {
@@ -60,7 +63,7 @@ export default defineCommand({
         ? undefined
         : rare.filters.filterOf(args.filter, rare.containerFilters.CONTAINER_FILTERS);
     const template = formatTemplate(args.format, FIELDS);
-    const order = args.sort === undefined ? undefined : orderBy(args.sort, FIELDS);
+    const order = args.sort === undefined ? undefined : orderBy(args.sort, SORTED);
     const all = args["all-roots"] ? rare.knownRoots.listAllRoots(globals.root) : listContainers(globals.root);
     const chosen = wanted === undefined ? all : all.filter(wanted);
     const rooted = ({ root, ...each }: Listed & { root?: string }) => ({

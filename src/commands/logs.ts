@@ -36,5 +36,5 @@ export default defineCommand({
 
 function linesOf(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw HakoError.usage(`--tail: ${JSON.stringify(text)} is not a number of lines`);
+  throw HakoError.usage(`--tail: ${JSON.stringify(text)} is not a number of lines`, "0 or more, or all");
 }

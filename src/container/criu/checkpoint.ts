@@ -89,7 +89,7 @@ function configOf({ id, bundle, configFile, cgroup }: ContainerRecord): Config {
     return checkedConfig(bundle, manager, configFile).config;
   throw new HakoError({
     code: "unsupported",
-    message: `container "${id}" has no bundle that it could be restored from: ${bundle}/config.json is missing`,
+    message: `container "${id}" has no bundle that it could be restored from: ${join(bundle, "config.json")} is missing`,
     hint: "what hako run --rootfs made can't be saved",
   });
 }
