@@ -126,7 +126,7 @@ export async function commandLineOf(program: Command): Promise<CommandLine> {
     aliases: aliasesOf(command.meta),
     description: descriptionOf(command),
     inner: commands
-      .filter(({ path }) => path.startsWith(`${name} `))
+      .filter((each) => each.path.startsWith(`${name} `) && each.command.meta?.hidden !== true)
       .map(({ path, command: one }) => ({
         name: path.slice(name.length + 1),
         description: descriptionOf(one),

@@ -50,8 +50,8 @@ const HINTS: readonly (readonly [text: string, ...names: string[]])[] = [
   ["--user U:G; more groups are a bundle's (process.user.additionalGids)", "group-add"],
   ["a seccomp profile: --seccomp FILE", "seccomp-policy"],
   [
-    "a bundle's config.json says it (linux.uidMappings)",
-    ...["userns", "uidmap", "gidmap", "subuidname", "subgidname"],
+    "--userns auto has a range of ids; other maps are a bundle's (linux.uidMappings)",
+    ...["uidmap", "gidmap", "subuidname", "subgidname"],
   ],
   [
     "it has one of its own; a bundle's config.json joins others (linux.namespaces)",

@@ -7,6 +7,7 @@ import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run
 import { runContainer } from "../container/run/run";
 import type { RunReport } from "../container/run/run-report";
 import type { ScriptImage } from "../container/script/image-settings";
+import type { ScriptIds } from "../container/script/script-ids";
 import { callerVariable } from "../linux/file/caller-environment";
 import { resolve } from "../linux/file/path-text";
 import { containerId } from "../oci/id";
@@ -37,6 +38,10 @@ const rare = {
   /** Loaded for an error. */
   get explain() {
     return require("../container/script/explain-script") as typeof import("../container/script/explain-script");
+  },
+  /** Loaded for images, and for those who say whose ids they want. */
+  get scriptIds() {
+    return require("../container/script/script-ids") as typeof import("../container/script/script-ids");
   },
   /** Loaded for images. */
   get scriptImage() {
@@ -116,7 +121,7 @@ export default defineCommand({
       const run = { args: { ...args, rootfs }, command, watching, globals, report, preserveFds };
       if (image) return await runImage(run);
       refuseImageFlags(args);
-      return await runScript(run);
+      return await runDirectory(run);
     });
   },
 });
@@ -154,16 +159,27 @@ interface ScriptRun {
 
 /** `run --rootfs IMAGE`: the image's own command, or another one. */
 async function runImage(run: ScriptRun): Promise<number> {
-  using image = await rare.scriptImage.scriptImage(run.args.rootfs, !run.args["map-root"]);
-  return await runScript(run, image);
+  const { rootfs, userns, "map-root": mapRoot } = run.args;
+  using ids = rare.scriptIds.scriptIds({ userns, mapRoot, isImage: true });
+  // of root's range mounts make what the files of the image have
+  using image = await rare.scriptImage.scriptImage(rootfs, ids.mapsOwners ? undefined : ids.maps);
+  return await runScript(run, image, ids);
+}
+
+/** `run --rootfs DIR`. */
+async function runDirectory(run: ScriptRun): Promise<number> {
+  const { userns, "map-root": mapRoot } = run.args;
+  if (userns === undefined) return await runScript(run);
+  using ids = rare.scriptIds.scriptIds({ userns, mapRoot, isImage: false });
+  return await runScript(run, undefined, ids);
 }
 
 /** `run --rootfs`: a command without a bundle. */
-async function runScript(run: ScriptRun, image?: ScriptImage): Promise<number> {
+async function runScript(run: ScriptRun, image?: ScriptImage, ids?: ScriptIds): Promise<number> {
   const { args, command, watching, globals, report, preserveFds } = run;
   const id = idOf(args, globals.root);
   report?.named(containerId(id));
-  const bundle = rare.script.scriptBundle(id, args, command, undefined, image);
+  const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle };
   const status = await runContainer({ ...options, signalsEnd: true }).catch((error) => {
     throw rare.explain.explainScript(asHakoError(error), bundle.config);

@@ -17,6 +17,8 @@ export interface Bundle {
   config: Config;
   /** The rootfs is only read: what is written goes to a tmpfs, or to the directory that keeps it. */
   overlay?: Pick<OverlayRoot, "writes" | "places"> | undefined;
+  /** The owners of the rootfs's files are mapped as its user namespace maps ids. */
+  mapsOwners?: boolean | undefined;
   /** What the rootfs lacks of its mounts' places; removed at the container's end. Of a bundle they stay, as with runc. */
   mountPoints?: readonly MountPoint[] | undefined;
   /** Its profile's filter, where that was compiled before. */

@@ -138,6 +138,7 @@ class Creation implements CreateEvents {
       bundle: bundle.path,
       rootfs: bundle.rootfs,
       overlay,
+      mapsOwners: bundle.mapsOwners,
       state: stateOf(this.record, "creating"),
       mayRun,
     };

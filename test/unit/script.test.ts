@@ -45,6 +45,7 @@ const NOTHING = {
   discard: false,
   "keep-writes": undefined,
   "map-root": false,
+  userns: undefined,
 };
 
 describe("sizes", () => {

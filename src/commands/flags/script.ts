@@ -94,6 +94,12 @@ export const SCRIPT_FLAGS = {
     valueHint: "U[:G]",
     description: "with --rootfs: names or numbers of user and group",
   },
+  userns: {
+    type: "enum",
+    options: ["host", "auto", "keep-id"],
+    description:
+      "with --rootfs: whose ids the program has: the host's, others of a range of its own, or the caller's own one",
+  },
   "map-root": {
     type: "boolean",
     description: "with --rootfs: for an ordinary user, who is 0 in the container, and not who has called",

@@ -1,6 +1,5 @@
 import { HakoError } from "../../base/errors";
 import type { ImageConfig } from "../../image/documents";
-import type { IdMaps } from "../../linux/process/subordinate-ids";
 import type { Mount } from "../../oci/config";
 import { type EnvironmentLine, isEnvironmentLine } from "../../oci/environment";
 
@@ -9,10 +8,6 @@ export interface ScriptImage {
   rootfs: string;
   /** undefined for an archive that is no image's. */
   config: ImageConfig | undefined;
-  /** Of a user namespace in which its files have the owners that the image says, where this user may make one. */
-  maps?: IdMaps | undefined;
-  /** Why there are no such maps. */
-  lacks?: string | undefined;
 }
 
 /** What an image's configuration says of its containers (image spec, config.md and conversion.md). */

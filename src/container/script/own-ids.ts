@@ -5,7 +5,8 @@ import { mappedId } from "../../linux/process/id-map";
 import { effectiveUser } from "../../linux/process/rootless";
 import { type IdMaps, subordinateRanges } from "../../linux/process/subordinate-ids";
 import { KEEP_GROUPS_ANNOTATION } from "../../oci/annotations";
-import type { Config, User } from "../../oci/config";
+import type { Config, Mount, User } from "../../oci/config";
+import { isBind } from "../../oci/mount-options";
 import { userOf } from "../user";
 
 export interface Ids {
@@ -33,6 +34,8 @@ export interface OneIdWishes {
   asked: boolean;
   rootfs: string;
   mapRoot: boolean;
+  /** --userns keep-id. */
+  keepsId?: boolean | undefined;
   /** Why this user has no more ids, where it was asked. */
   lacks?: string | undefined;
 }
@@ -42,11 +45,13 @@ export interface OneIdWishes {
  * outside; with a root file system of its own it is root, for whom that was made.
  */
 export function oneId(
-  { user, asked, rootfs, mapRoot, lacks }: OneIdWishes,
+  { user, asked, rootfs, mapRoot, keepsId, lacks }: OneIdWishes,
   own: OwnIds = callersIds(),
 ): OneId {
-  const wanted =
-    user === undefined ? (rootfs === "/" && !mapRoot ? own : ROOT) : withGroup(user, rootfs, own);
+  // as with podman, also in place of an image's USER
+  const keeps = keepsId === true && !asked;
+  const unnamed = rootfs === "/" && !mapRoot ? own : ROOT;
+  const wanted = keeps ? own : user === undefined ? unnamed : withGroup(user, rootfs, own);
   if (mapRoot && wanted.uid !== 0)
     throw HakoError.usage(
       `--map-root and ${asked ? "--user" : "the image's user"} ${JSON.stringify(user)} contradict each other`,
@@ -113,9 +118,27 @@ function otherUser(
 export function checkMapped({ uid, gid }: Ids, { uidMappings, gidMappings }: IdMaps): void {
   const isThere = mappedId(uidMappings, uid) !== undefined && mappedId(gidMappings, gid) !== undefined;
   if (isThere) return;
+  const most = Math.min(
+    ...[uidMappings, gidMappings].map((rows) => rows.reduce((sum, { size }) => sum + size, 0)),
+  );
   throw new HakoError({
     code: "unsupported",
     message: `user ${uid}:${gid} is none of the ids that this container has`,
-    hint: "more of /etc/subuid and /etc/subgid, or another --user",
+    hint: `it has 0 to ${most - 1}`,
   });
+}
+
+/** A bind mount whose files' owners are, in the container, who they are on the host. */
+export function withMappedOwners(mount: Mount): Mount {
+  if (!isBind(mount)) return mount;
+  const { options = [] } = mount;
+  return { ...mount, options: [...options, options.includes("rbind") ? "ridmap" : "idmap"] };
+}
+
+/** The kernel has other names for what an overlay notes in attributes, in a user namespace: next time, without one, what is gone would be there again. */
+export function noKeptWrites(userns: string | undefined): HakoError {
+  return HakoError.usage(
+    `--userns ${userns} and --keep-writes contradict each other`,
+    "-v binds a directory to write to",
+  );
 }

@@ -17,6 +17,7 @@ import { inOrder, mountsBelow } from "./mount-order";
 import { lackingMountPoints } from "./mount-points";
 import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "./script-capabilities";
 import type { ScriptDevice } from "./script-devices";
+import type { ScriptIds } from "./script-ids";
 import { mountOf, tmpfsOf, volumeOf } from "./script-mounts";
 import { seccompOf } from "./script-seccomp";
 
@@ -64,6 +65,7 @@ export interface ScriptValues {
   discard: boolean;
   "keep-writes": string | undefined;
   "map-root": boolean;
+  userns: string | undefined;
 }
 
 function memoryOf(text: string): number {
@@ -197,11 +199,12 @@ export function scriptBundle(
   command: readonly string[],
   rootless = effectiveUser() !== 0,
   image?: ScriptImage,
+  ids?: ScriptIds,
 ): Bundle {
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
   const { "cap-add": add, "cap-drop": drop, device, ulimit, ...ofFiles } = rights;
-  const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, ...unread } = ofFiles;
+  const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...unread } = ofFiles;
   // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
   const settings = imageSettings(image);
@@ -220,10 +223,11 @@ export function scriptBundle(
   const host = view?.hostView(caller.cwd, mounts);
   if (mapRoot && !rootless) throw HakoError.usage("--map-root is for ordinary users", "root is 0 already");
   const named = user ?? settings.user;
-  const { maps, lacks } = image ?? {};
+  const { maps, mapsOwners, keepsId, lacks } = ids ?? {};
+  if (mapsOwners && overlay?.writes !== undefined) throw rare.ownIds.noKeptWrites(userns);
   const one =
     rootless && maps === undefined
-      ? rare.ownIds.oneId({ user: named, asked: user !== undefined, rootfs, mapRoot, lacks })
+      ? rare.ownIds.oneId({ user: named, asked: user !== undefined, rootfs, mapRoot, keepsId, lacks })
       : undefined;
   const identity = one?.user ?? userOf(rootfs, named, image === undefined);
   if (maps !== undefined) rare.ownIds.checkMapped(identity, maps);
@@ -250,7 +254,7 @@ export function scriptBundle(
       rlimits: ulimit.map((spec) => rare.ulimits.ulimitOf(spec)),
       noNewPrivileges: true,
     },
-    mounts: mounts.map((placed) => placed.mount),
+    mounts: mounts.map(({ mount }) => (mapsOwners ? rare.ownIds.withMappedOwners(mount) : mount)),
     annotations: {
       ...one?.annotations,
       ...(settings.stopSignal === undefined ? {} : { [STOP_SIGNAL]: settings.stopSignal }),
@@ -261,7 +265,10 @@ export function scriptBundle(
       ...maps,
       ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
       ...(readonly ? readonlyTree(base, host?.below ?? mountsBelow(rootfs, mounts)) : {}),
-      namespaces: namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
+      namespaces: [
+        ...namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
+        ...(mapsOwners ? [{ type: "user" as const }] : []),
+      ],
       ...(devices.length === 0 ? {} : { devices: devices.map(({ node }) => node) }),
       resources: {
         ...withRules(base.linux?.resources, devices),
@@ -275,6 +282,7 @@ export function scriptBundle(
     rootfs,
     config,
     overlay: host?.overlay ?? overlay,
+    mapsOwners,
     mountPoints,
     filter: seccomp?.filter,
   };

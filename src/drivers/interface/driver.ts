@@ -73,6 +73,8 @@ export interface CreatePlan {
   rootfs: string;
   /** What is in place of the rootfs. */
   overlay: OverlayRoot | undefined;
+  /** The owners of its files are mapped as the container's user namespace maps ids. */
+  mapsOwners?: boolean | undefined;
   state: State;
   cgroupManager: CgroupManager;
   consoleSocket: Fd | undefined;

@@ -48,6 +48,7 @@ import { bindSources } from "./rootfs/bind-sources";
 import { madeDevices } from "./rootfs/made-devices";
 import { madeOverlays } from "./rootfs/made-overlays";
 import { mappedMounts } from "./rootfs/mapped-mounts";
+import type { MappedTree } from "./rootfs/mapped-root";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs/rootfs";
 
 /** Loaded on first use. */
@@ -63,6 +64,10 @@ const rare = {
   },
   get hostTree() {
     return require("./rootfs/host-tree") as typeof import("./rootfs/host-tree");
+  },
+  /** For a user namespace of root's that has the host's files. */
+  get mappedRoot() {
+    return require("./rootfs/mapped-root") as typeof import("./rootfs/mapped-root");
   },
   get overlayRoot() {
     return require("./rootfs/overlay-root") as typeof import("./rootfs/overlay-root");
@@ -84,6 +89,7 @@ export interface SetUpOptions {
   rootfs: string;
   /** What is in place of the rootfs. */
   overlay: OverlayRoot | undefined;
+  mapsOwners?: boolean | undefined;
   /** Where the host keeps what belongs to the container. */
   directory: string;
   noPivot: boolean;
@@ -116,6 +122,8 @@ interface Inherited {
   begunProcfs: ReadonlyMap<number, Fd>;
   /** Detached trees whose owners are mapped, by their places in /mounts. */
   mapped: ReadonlyMap<number, Fd>;
+  /** Those of the root file system; undefined for one that is as it is. */
+  mappedRoot: readonly MappedTree[] | undefined;
 }
 
 /**
@@ -151,6 +159,9 @@ export class SetUp implements Disposable {
     if (program !== undefined && namespaces.latePid !== undefined) throw noProgramInMemory();
     using trees = new FdList();
     const mapped = mappedMounts(config, bundle, trees);
+    const mappedRoot = options.mapsOwners
+      ? rare.mappedRoot.mappedRoot(config, options.rootfs, options.overlay, trees)
+      : undefined;
     this.#opensOutside = namespaces.has("user") && namespaces.created.has("mount") && effectiveUser() === 0;
     if (this.#opensOutside) for (const [index, tree] of madeOverlays(config, trees)) mapped.set(index, tree);
     const [ours, theirs] = socketPair("socket to the container's process");
@@ -184,6 +195,7 @@ export class SetUp implements Disposable {
       mountNamespace: namespaces.mount && inherit(namespaces.mount),
       latePid: namespaces.latePid && inherit(namespaces.latePid),
       begunProcfs: new Map(),
+      mappedRoot: mappedRoot?.map((each) => ({ ...each, tree: inherit(each.tree) })),
       mapped: new Map([...mapped].map(([index, fd]) => [index, this.#thread?.take(fd) ?? inherit(fd)])),
     };
     remote.begin(this.#ownSteps());
@@ -233,11 +245,14 @@ export class SetUp implements Disposable {
 
   /** Builds the root file system, while the host's is still in sight. */
   mount(cgroup: CgroupMounts | undefined): void {
-    const { config, directory, bundle } = this.#options;
+    const { config, directory, bundle, rootfs, overlay } = this.#options;
     const { created, lateTime } = this.#namespaces;
     this.settle();
     using opened = new FdList();
-    const { mapped } = this.#inherited;
+    const { mapped, mappedRoot } = this.#inherited;
+    const place =
+      mappedRoot && rare.mappedRoot.placeInProcess(this.process.pid, overlay?.directory ?? rootfs, opened);
+    const [rootPlace] = this.#way.give(place === undefined ? [] : [place]);
     const sources = this.#opensOutside
       ? bindSources(this.process.pid, config, bundle, mapped, opened)
       : NOTHING;
@@ -249,7 +264,7 @@ export class SetUp implements Disposable {
     }
     this.#mounter.act(() => {
       if (created.has("network")) during("network loopback", () => bringUp("lo"));
-      this.#rootfs = this.#prepareRootfs(cgroup, bound, made);
+      this.#rootfs = this.#prepareRootfs(cgroup, bound, made, rootPlace);
     });
   }
 
@@ -426,15 +441,21 @@ export class SetUp implements Disposable {
     cgroup: CgroupMounts | undefined,
     bound: ReadonlyMap<number, Fd>,
     made: ReadonlyMap<number, Fd>,
+    rootPlace: Fd | undefined,
   ): PreparedRootfs {
     const { config, bundle, rootfs, overlay } = this.#options;
-    const { mountNamespace, mapped, latePid, begunProcfs } = this.#inherited;
+    const { mountNamespace, mapped, mappedRoot, latePid, begunProcfs } = this.#inherited;
     if (mountNamespace !== undefined) {
       syscall("unshare", CLONE.FS);
       setNamespace(mountNamespace, "mount");
       mountNamespace.close();
     }
-    const mounted = overlay && during(underOverlay(overlay), () => mountOverlay(overlay));
+    const mounted =
+      mappedRoot !== undefined && rootPlace !== undefined
+        ? during(`root file system ${rootfs} with mapped owners`, () =>
+            rare.mappedRoot.mountMappedRoot(mappedRoot, rootPlace, overlay !== undefined),
+          )
+        : overlay && during(underOverlay(overlay), () => mountOverlay(overlay));
     return prepareRootfs({
       config,
       rootfs: overlay?.directory ?? rootfs,

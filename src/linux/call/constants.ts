@@ -38,6 +38,7 @@ export enum F {
   SETFD = 2,
   GETFL = 3,
   SETFL = 4,
+  OFD_SETLK = 37,
   DUPFD_CLOEXEC = 1030,
   ADD_SEALS = 1033,
   GET_SEALS = 1034,

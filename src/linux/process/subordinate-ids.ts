@@ -7,6 +7,11 @@ export interface HostRange {
   size: number;
 }
 
+/** A range that a file gives to somebody, by name or number. */
+export interface OwnedRange extends HostRange {
+  owner: string;
+}
+
 /** Maps of a user namespace. */
 export interface IdMaps {
   uidMappings: IdRange[];
@@ -18,7 +23,7 @@ const FILES = { uid: "/etc/subuid", gid: "/etc/subgid" } as const;
 const MOST_IDS = 0xffffffff;
 
 /** The rows of a file of subordinate ids (subuid(5)): whose a range is, by name or number; rows that are none are passed over. */
-export function parseSubordinate(text: string): (HostRange & { owner: string })[] {
+export function parseSubordinate(text: string): OwnedRange[] {
   return text.split("\n").flatMap((line) => {
     const [, owner = "", first, size] = /^([^:#\s][^:]*):(\d{1,10}):(\d{1,10})\s*$/.exec(line) ?? [];
     const range = { owner, first: Number(first), size: Number(size) };
@@ -27,7 +32,7 @@ export function parseSubordinate(text: string): (HostRange & { owner: string })[
 }
 
 /** All ranges that this host's file names. */
-export function subordinateRanges(kind: keyof typeof FILES): (HostRange & { owner: string })[] {
+export function subordinateRanges(kind: keyof typeof FILES): OwnedRange[] {
   return parseSubordinate(tryReadText(FILES[kind]) ?? "");
 }
 

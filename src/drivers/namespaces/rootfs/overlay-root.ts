@@ -90,8 +90,8 @@ function refused(lower: string, writes: string | undefined): HakoError {
 }
 
 /** The places below `lower` of the mounts that a path leads to, parents first. */
-function shownMounts(lower: string, directory: string): string[] {
-  const hidden = lower === "/" ? [...NOT_SHOWN, directory] : [directory];
+export function shownMounts(lower: string, directory?: string): string[] {
+  const hidden = [...(lower === "/" ? NOT_SHOWN : []), ...(directory === undefined ? [] : [directory])];
   const places = new Set<string>();
   for (const { mountpoint: place } of readMountinfo()) {
     if (place === lower || !isAtOrBelow(place, lower)) continue;
