@@ -1,17 +1,21 @@
 import type { Fd } from "../linux/call/fd";
-import { trySyscall } from "../linux/call/syscall";
+import { setMode } from "../linux/file/file-at";
+import { fileStatusOf } from "../linux/file/stat";
 
-/** An extended attribute of what hako has made in a user's directory, and will remove. File systems without such attributes have no marks. */
-const MARK = "user.hako.mount-point";
+/**
+ * The modes of what hako makes in a user's directory, and will remove: with a sticky bit that is nothing to an empty file, nor to a directory that
+ * its owner alone writes to. Unlike any other mark it is there from the first moment, also should hako be killed in the next one.
+ */
+export const MARKED = { directory: 0o1755, file: 0o1644 } as const;
 
 export function isMarked(file: Fd): boolean {
-  return trySyscall("getxattr", file.path, MARK, null, 0) >= 0;
-}
-
-export function mark(file: Fd): void {
-  trySyscall("setxattr", file.path, MARK, null, 0, 0);
+  const { type, mode, size } = fileStatusOf(file);
+  return type === "directory"
+    ? mode === MARKED.directory
+    : type === "file" && mode === MARKED.file && size === 0;
 }
 
 export function unmark(file: Fd): void {
-  trySyscall("removexattr", file.path, MARK);
+  const { mode } = fileStatusOf(file);
+  if (mode === MARKED.directory || mode === MARKED.file) setMode(file, mode & 0o777);
 }

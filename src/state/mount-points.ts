@@ -6,11 +6,11 @@ import { listNames, statusAt } from "../linux/file/file";
 import { mkdirAt, openAt, openIfThere, openInRoot } from "../linux/file/path";
 import { basename, components, dirname } from "../linux/file/path-text";
 import { type FileStatus, fileStatusOf, tryStatus } from "../linux/file/stat";
-import { isMarked, mark, unmark } from "./marked-file";
+import { isMarked, MARKED, unmark } from "./marked-file";
 
 /**
- * What a root file system lacks of the places that a container's mounts are on: made for the container, and removed at its end. An extended
- * attribute marks them, so that of several containers of one root file system the last one removes them, and the next one those of a hako that was
+ * What a root file system lacks of the places that a container's mounts are on: made for the container, and removed at its end. Their
+ * modes mark them, so that of several containers of one root file system the last one removes them, and the next one those of a hako that was
  * killed.
  */
 
@@ -70,8 +70,9 @@ export class MountPoints implements Disposable {
       const name = basename(place);
       const flags = O.CREAT | O.EXCL | O.NOFOLLOW | O.NOCTTY;
       using made =
-        file && length === names.length ? openAt(above, name, flags, 0o644) : mkdirAt(above, name, 0o755);
-      mark(made);
+        file && length === names.length
+          ? openAt(above, name, flags, MARKED.file)
+          : mkdirAt(above, name, MARKED.directory);
       this.#add(place, made);
     }
   }

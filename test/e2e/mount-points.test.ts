@@ -1,6 +1,14 @@
 // `hako run --rootfs DIR`: the places that a container's mounts need don't stay behind in a directory.
 import { describe, expect } from "bun:test";
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { Home, NEEDS } from "./rootless-home";
 import { Box, busyboxRootfs, e2e, execute, executeLater, HAKO, needsHako, until } from "./support";
 
@@ -84,6 +92,7 @@ describe("mount points in a directory", () => {
     expect(readFileSync(`${root}/empty`, "utf8")).toBe("");
     expect(readdirSync(`${root}/sys`)).toEqual(["note"]);
     expect(readFileSync(`${root}/new`, "utf8")).toBe("this too");
+    expect(statSync(`${root}/new`).mode & 0o7777).toBe(0o644);
     expect(existsSync(`${root}/dev`)).toBe(false);
     // they are the user's from now on, also when they are empty again
     execute("rm", [`${root}/sys/note`]);

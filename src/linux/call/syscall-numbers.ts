@@ -63,8 +63,6 @@ const NUMBERS = {
   symlinkat: [266, 36],
   linkat: [265, 37],
   setxattr: [188, 5],
-  getxattr: [191, 8],
-  removexattr: [197, 14],
   renameat2: [316, 276],
   faccessat2: [439, 439],
   getdents64: [217, 61],
