@@ -1,12 +1,9 @@
 import { asHakoError, HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
-import { LOCK, O } from "../linux/call/constants";
+import { LOCK } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
-import { syscallOn, trySyscall } from "../linux/call/syscall";
-import { callerVariable } from "../linux/file/caller-environment";
 import {
   hasErrno,
-  isStillAt,
   listNames,
   makeDirectories,
   makeDirectory,
@@ -17,12 +14,13 @@ import {
   tryReadText,
   writeText,
 } from "../linux/file/file";
-import { openAt } from "../linux/file/path";
 import { join } from "../linux/file/path-text";
-import { effectiveUser, isRootless } from "../linux/process/rootless";
+import { isRootless } from "../linux/process/rootless";
 import type { IdMaps } from "../linux/process/subordinate-ids";
 import { logWarning } from "../output/log";
+import { lockFile, tryLockFile } from "../state/file-lock";
 import { checkWay } from "../state/trusted-path";
+import { userDirectory } from "../state/user-directory";
 import { parseDigest } from "./digest";
 import type { ImageConfig } from "./documents";
 import { Progress } from "./progress";
@@ -87,18 +85,9 @@ export class CachedImage {
   }
 }
 
-/** Where images are kept: of the user's caches (XDG Base Directory Specification), or of the system's. */
+/** Where images are kept. */
 export function cacheDirectory(): string {
-  const given = callerVariable("XDG_CACHE_HOME");
-  if (given?.startsWith("/")) return `${given}/hako/images`;
-  if (effectiveUser() === 0) return "/var/cache/hako/images";
-  const home = callerVariable("HOME");
-  if (home?.startsWith("/")) return `${home}/.cache/hako/images`;
-  throw new HakoError({
-    code: "state",
-    message: "no place for unpacked images: neither XDG_CACHE_HOME nor HOME is set",
-    hint: "XDG_CACHE_HOME=DIR names one",
-  });
+  return `${userDirectory("cache", "unpacked images")}/images`;
 }
 
 export class ImageCache {
@@ -165,8 +154,7 @@ export class ImageCache {
     known: () => CachedImage | undefined,
     unpack: (directory: string, how: Unpacking) => Promise<Unpacked>,
   ): Promise<CachedImage> {
-    using lock = this.#lock(name, LOCK.EX);
-    if (lock === undefined) throw new Error("a lock that is waited for");
+    using _ = lockFile(this.#lockPath(name), LOCK.EX);
     const meanwhile = known();
     if (meanwhile !== undefined) return meanwhile;
     this.#removeLeft();
@@ -174,14 +162,14 @@ export class ImageCache {
     removeUnpacked(temporary);
     using undo = new UndoStack((error) => logWarning(error.oneLine));
     undo.defer(temporary, () => removeUnpacked(temporary));
-    undo.defer(`lock of ${name}`, () => removeFile(join(this.#directory, name + LOCKED)));
+    undo.defer(`lock of ${name}`, () => removeFile(this.#lockPath(name)));
     makeDirectory(temporary, 0o700);
     const { id, config, size } = await this.#unpackInto(temporary, text, unpack);
     const record: ImageRecord = { format: FORMAT, id, source: text, unpacked: Date.now(), size, config };
     writeText(join(temporary, IMAGE), `${JSON.stringify(record)}\n`, 0o600);
     const image = this.#keep(id, temporary);
     undo.commit();
-    removeFile(join(this.#directory, name + LOCKED));
+    removeFile(this.#lockPath(name));
     return image;
   }
 
@@ -219,9 +207,7 @@ export class ImageCache {
   }
 
   #hold(name: string): Fd {
-    const hold = this.#lock(name, LOCK.SH);
-    if (hold === undefined) throw new Error("a lock that is waited for");
-    return hold;
+    return lockFile(this.#lockPath(name), LOCK.SH);
   }
 
   #known(id: string): CachedImage | undefined {
@@ -242,21 +228,8 @@ export class ImageCache {
     return record.format === FORMAT ? record : undefined;
   }
 
-  /** Takes a lock, and waits for it unless it is `LOCK.NB`: undefined then if another command has it. */
-  #lock(name: string, kind: number): Fd | undefined {
-    const path = join(this.#directory, name + LOCKED);
-    for (;;) {
-      const file = openAt(undefined, path, O.RDWR | O.CREAT | O.NOFOLLOW, 0o600);
-      const result = trySyscall("flock", file.number, kind);
-      if (result < 0 && (kind & LOCK.NB) !== 0) {
-        file.close();
-        return undefined;
-      }
-      if (result < 0) syscallOn(path, "flock", file.number, kind);
-      // its owner may have removed it
-      if (isStillAt(path, file)) return file;
-      file.close();
-    }
+  #lockPath(name: string): string {
+    return join(this.#directory, name + LOCKED);
   }
 
   /** Removes what commands have left that were killed. */
@@ -264,11 +237,11 @@ export class ImageCache {
     for (const each of listNames(this.#directory)) {
       if (!each.endsWith(TEMPORARY)) continue;
       const name = each.slice(0, -TEMPORARY.length);
-      using lock = this.#lock(name, LOCK.EX | LOCK.NB);
+      using lock = tryLockFile(this.#lockPath(name), LOCK.EX | LOCK.NB);
       if (lock === undefined) continue;
       try {
         removeUnpacked(join(this.#directory, each));
-        removeFile(join(this.#directory, name + LOCKED));
+        removeFile(this.#lockPath(name));
       } catch (error) {
         // the user has lost the ids that own its files, perhaps: others can be unpacked all the same
         logWarning(asHakoError(error).oneLine);
@@ -313,7 +286,7 @@ export class ImageCache {
 
   /** Removes an image that no container uses; false if one does. */
   remove({ id, name }: ListedImage): boolean {
-    using lock = this.#lock(name, LOCK.EX | LOCK.NB);
+    using lock = tryLockFile(this.#lockPath(name), LOCK.EX | LOCK.NB);
     if (lock === undefined || imagesInUse().has(name)) return false;
     const temporary = join(this.#directory, name + TEMPORARY);
     renameFile(join(this.#directory, name), temporary);
@@ -322,7 +295,7 @@ export class ImageCache {
       const path = join(this.#directory, SOURCES, source);
       if (tryReadText(path)?.trim() === id) removeFile(path);
     }
-    removeFile(join(this.#directory, name + LOCKED));
+    removeFile(this.#lockPath(name));
     return true;
   }
 
