@@ -8,6 +8,7 @@ PACKAGES=(
 	docker.io containerd tini
 	podman conmon buildah distrobox umoci skopeo catatonit slirp4netns fuse-overlayfs uidmap
 	dbus dbus-user-session systemd
+	qemu-system-x86
 	gcc libc6-dev
 	busybox-static bsdutils iproute2 jq libseccomp2 procps shellcheck socat strace util-linux
 )

@@ -9,8 +9,9 @@ const FLAGS: Readonly<Record<string, string>> = {
   name: "the id is the operand",
   "security-opt": "for a seccomp profile: hako run --rootfs DIR --seccomp default|FILE|off",
   // of kata-runtime 1.x
-  "kata-config": "hako has no configuration file: flags and config.json say all",
-  "kata-show-default-config-paths": "hako has no configuration file: flags and config.json say all",
+  "kata-config": "hako has no configuration file of kata's: flags and config.json say all of a container",
+  "kata-show-default-config-paths":
+    "hako has no configuration file of kata's: flags and config.json say all of a container",
   "kata-all": "hako list --json tells all of containers, hako env of the host",
   console: "--console-socket SOCK hands the terminal over; hako console recv SOCK takes it",
   "no-network-checks": "hako check uses no network: leave it out",
@@ -34,7 +35,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   // of kata-runtime 1.x
   "kata-overhead": "no machine takes more than the container: hako events --stats ID tells what that uses",
   "kata-network": "hako netns exec PATH -- ip ..., or linux.netDevices in config.json",
-  factory: "there are no machines to make in advance",
+  factory: "machines are not made in advance: hako machine setup makes what they are started with",
 };
 
 /** A hint for a flag that a command doesn't have; undefined if nothing is near. */

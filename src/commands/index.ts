@@ -66,6 +66,13 @@ export default defineCommand({
     image: lazyCommand(() => import("./image"), { description: "images that run --rootfs has unpacked" }),
     mapping: lazyCommand(() => import("./mapping"), { description: "which container is in which sandbox" }),
     sandbox: lazyCommand(() => import("./sandbox"), { description: "pods and their containers" }),
+    machine: lazyCommand(() => import("./machine"), {
+      description: "virtual machines (QEMU): set up, look at, try",
+    }),
+    agent: lazyCommand(() => import("./agent"), {
+      description: "the first process of a machine",
+      hidden: true,
+    }),
     netns: lazyCommand(() => import("./netns"), { description: "work in a network namespace" }),
     console: lazyCommand(() => import("./console"), { description: "pass terminals over unix sockets" }),
     completion: lazyCommand(() => import("./completion"), { description: "a completion script for a shell" }),

@@ -2,6 +2,8 @@ import { asHakoError, HakoError } from "../base/errors";
 import { readLayout } from "../cgroup";
 import { DELEGATION } from "../cgroup/hierarchy/delegation";
 import { systemdVersion } from "../cgroup/systemd/version";
+import { findParts, knownProbe } from "../drivers/vm/probe";
+import { machineWords } from "../drivers/vm/words";
 import { hasErrno, readText } from "../linux/file/file";
 import { openToLook } from "../linux/file/path";
 import { mountStatusOf } from "../linux/file/stat";
@@ -11,6 +13,7 @@ import { findHostProgram } from "../linux/process/execute";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/process/namespace";
 import { getLimit } from "../linux/process/rlimit";
 import { effectiveUser, isRootless } from "../linux/process/rootless";
+import { readSettings } from "../settings/settings";
 import { tryCgroups, tryNamespace, tryRights } from "./trials";
 
 /** "missing": containers don't run without it. "absent": something more would work with it. */
@@ -40,6 +43,7 @@ const FIRST_KERNEL = [5, 12] as const;
 const USUAL_NAMESPACES: readonly NamespaceType[] = ["mount", "pid", "network", "ipc", "uts"];
 const WANTED_CONTROLLERS = ["cpu", "memory", "pids"];
 const LEAST_FILES = 1024n;
+const MACHINES = "hako machine show tells more";
 /** What podman and buildah ask for as root, up to a sysctl, whatever the caller's limits are (podman's RLimitDefaultValue). */
 const CLIENTS_LIMIT = 1048576;
 const CLIENTS_LIMITS = [
@@ -235,14 +239,32 @@ const CHECKS: readonly Check[] = [
   },
 ];
 
-/** What this version of hako can't do, so nothing is tried. */
-const NOT_TRIED: readonly CheckResult[] = [
-  { name: "machines", verdict: "not tried", found: "this version has none", advice: "" },
-];
-
 /** Whether this host can run containers, point by point: what can be tried is tried. */
 export function checkHost(): CheckResult[] {
-  return [...CHECKS.map(resultOf), ...NOT_TRIED];
+  return [...CHECKS.map(resultOf), checkMachines()];
+}
+
+/** What is known of machines. A boot takes seconds, and a file of some hundred MiB: here none is tried. */
+function checkMachines(): CheckResult {
+  const name = "machines";
+  try {
+    const parts = findParts(readSettings().machine);
+    const probe = knownProbe(parts);
+    if (probe === undefined) {
+      const found = `${parts.qemu.path}, kernel ${parts.kernel.release}`;
+      return { name, verdict: "not tried", found, advice: "hako machine probe boots one" };
+    }
+    const works = probe.accelerator !== undefined;
+    return {
+      name,
+      verdict: works ? "ok" : "absent",
+      found: machineWords(probe),
+      advice: works ? "" : MACHINES,
+    };
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    return { name, verdict: "absent", found: error.reason, advice: error.advice ?? MACHINES };
+  }
 }
 
 function resultOf({ name, needed, advice, look }: Check): CheckResult {

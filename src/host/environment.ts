@@ -1,9 +1,12 @@
+import { asHakoError } from "../base/errors";
 import { COMMIT, SPEC_VERSION, VERSION } from "../base/hako-version";
+import { sizeText } from "../base/size";
 import { cgroupRoot, readLayout } from "../cgroup";
 import { systemdVersion } from "../cgroup/systemd/version";
 import { driverOf } from "../drivers";
 import { exists, linkText, readText } from "../linux/file/file";
 import { resolve } from "../linux/file/path-text";
+import { readSettings, SETTINGS_FILE } from "../settings/settings";
 
 type Section = Record<string, string | number | boolean>;
 
@@ -34,6 +37,17 @@ function reachableSystemd(): string {
   }
 }
 
+/** The settings of machines; "" of what is looked for. */
+function machineSettings(): Section {
+  try {
+    const { qemu = "", kernel = "", modules = "", ...rest } = readSettings().machine;
+    const settings = exists(SETTINGS_FILE) ? SETTINGS_FILE : "none";
+    return { settings, qemu, kernel, modules, ...rest, memory: sizeText(rest.memory) };
+  } catch (error) {
+    return { settings: asHakoError(error).oneLine };
+  }
+}
+
 /** What kata-env told: the runtime, the host, its kernel, and paths. */
 export function environment(root: string): Record<string, Section> {
   const release = textOf("/etc/os-release");
@@ -53,7 +67,7 @@ export function environment(root: string): Record<string, Section> {
       cpu: field(processors, "model name"),
       processors: (processors.match(/^processor\s*:/gm) ?? []).length,
       memory: `${field(textOf("/proc/meminfo"), "MemTotal").trim()}`,
-      machines: exists("/dev/kvm"),
+      kvm: exists("/dev/kvm"),
     },
     kernel: {
       release: textOf("/proc/sys/kernel/osrelease").trim(),
@@ -62,5 +76,6 @@ export function environment(root: string): Record<string, Section> {
       security: textOf("/sys/kernel/security/lsm").trim(),
     },
     cgroup: cgroups(),
+    machine: machineSettings(),
   };
 }

@@ -120,9 +120,9 @@ describe("command line", () => {
     const hints: [string[], string][] = [
       [["kata-overhead", "web"], "hako events --stats ID"],
       [["kata-network", "list-ifaces"], "hako netns exec"],
-      [["factory", "init"], "no machines to make in advance"],
-      [["--kata-config", "/etc/kata.toml", "list"], "no configuration file"],
-      [["--kata-show-default-config-paths"], "no configuration file"],
+      [["factory", "init"], "machines are not made in advance"],
+      [["--kata-config", "/etc/kata.toml", "list"], "no configuration file of kata's"],
+      [["--kata-show-default-config-paths"], "no configuration file of kata's"],
       [["list", "--kata-all"], "hako list --json"],
       [["create", "--console", "/dev/pts/1", "web"], "--console-socket SOCK"],
       [["run", "--console=/dev/pts/1", "web"], "--console-socket SOCK"],

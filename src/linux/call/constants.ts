@@ -268,3 +268,10 @@ export enum SIGPROCMASK {
   SIG_BLOCK = 0,
   SIG_SETMASK = 2,
 }
+
+/** reboot(2). */
+export enum REBOOT {
+  MAGIC1 = 0xfee1dead,
+  MAGIC2 = 0x28121969,
+  POWER_OFF = 0x4321fedc,
+}

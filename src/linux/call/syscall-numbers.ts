@@ -55,6 +55,8 @@ const NUMBERS = {
   waitid: [247, 95],
   execve: [59, 221],
   exit_group: [231, 94],
+  finit_module: [313, 273],
+  reboot: [169, 142],
   openat: [257, 56],
   mkdirat: [258, 34],
   mknodat: [259, 33],

@@ -1,0 +1,66 @@
+import * as v from "valibot";
+import { HakoError } from "../../../base/errors";
+import type { Fd } from "../../../linux/call/fd";
+import { pollAny } from "../../../linux/file/poll";
+import { type AgentAnswer, type AgentCall, ANSWERS, replySchema } from "./agent-protocol";
+import { JsonLines } from "./json-lines";
+
+/** What else is waited for beside the agent: `look` is called when there is something to read. It throws to end the waiting. */
+export interface Beside {
+  fd: Fd;
+  look(): void;
+}
+
+/** Asks the agent of a machine. It may be hostile: what it says is checked, and nothing of it is used but what is returned. */
+export class AgentClient implements Disposable {
+  readonly #lines: JsonLines;
+  #requests = 0;
+
+  constructor(
+    socket: Fd,
+    private readonly beside?: Beside,
+  ) {
+    this.#lines = new JsonLines(socket, "the guest's agent");
+  }
+
+  ask<Call extends AgentCall>(call: Call, deadline: number): AgentAnswer<Call> {
+    const id = ++this.#requests;
+    this.#lines.send({ id, call }, deadline);
+    for (let message = this.#lines.take(); ; message = this.#lines.take()) {
+      if (message !== undefined) return this.#answer(call, id, message);
+      this.#wait(deadline);
+    }
+  }
+
+  #wait(deadline: number): void {
+    const { beside } = this;
+    const fds = beside === undefined ? [this.#lines.fd] : [this.#lines.fd, beside.fd];
+    const left = deadline - performance.now();
+    const ready =
+      left > 0
+        ? pollAny(
+            fds.map((fd) => ({ fd, for: "read" })),
+            left,
+          )
+        : [];
+    if (!ready.includes(true)) throw this.#lines.late();
+    if (ready[1] === true) beside?.look();
+    if (ready[0] === true) this.#lines.fill();
+  }
+
+  /** An answer as the protocol has it; anything else is an error. */
+  #answer<Call extends AgentCall>(call: Call, id: number, message: unknown): AgentAnswer<Call> {
+    const reply = v.safeParse(replySchema, message);
+    if (!reply.success) throw this.#lines.broken("something that is no reply");
+    if (reply.output.id !== id) throw this.#lines.broken("a reply to another request");
+    if ("error" in reply.output)
+      throw new HakoError({ code: "system", message: `the guest's agent: ${call}: ${reply.output.error}` });
+    const answer = v.safeParse(ANSWERS[call], reply.output.result);
+    if (!answer.success) throw this.#lines.broken(`no answer to ${call}`);
+    return answer.output as AgentAnswer<Call>;
+  }
+
+  [Symbol.dispose](): void {
+    this.#lines[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,101 @@
+import { HakoError } from "../../../base/errors";
+import { AGENT_WORD, CONTROL_PORT } from "../channel/agent-protocol";
+
+/** Who runs the guest's instructions: the processor itself, or QEMU, which translates them. */
+export type Accelerator = "kvm" | "tcg";
+
+export type QemuVersion = readonly [major: number, minor: number, micro: number];
+
+/** The oldest QEMU with all of the arguments: -action. */
+const OLDEST: QemuVersion = [6, 0, 0];
+
+export interface MachinePlan {
+  accelerator: Accelerator;
+  /** Bytes of the guest's memory. */
+  memory: number;
+  cpus: number;
+  kernel: string;
+  initramfs: string;
+  image: string;
+  /** Descriptors of sockets, as QEMU has them. */
+  controlFd: number;
+  qmpFd: number;
+}
+
+/** Processor and translation, by accelerator. An emulated guest is no boundary, so what slows it down for one is left out. */
+const ACCELERATION: Record<Accelerator, { accel: string; cpu: string; kernelWords: readonly string[] }> = {
+  kvm: { accel: "kvm", cpu: "host", kernelWords: [] },
+  tcg: {
+    // less than 64 MiB of translated code are translated twice before hako has begun
+    accel: "tcg,thread=multi,tb-size=64",
+    cpu: "max",
+    kernelWords: ["mitigations=off", "no_timer_check", "noreplace-smp", "cryptomgr.notests"],
+  },
+};
+
+/** A kernel that panics restarts at once, and by a triple fault, which needs nothing of the machine's: QEMU then stops it. */
+const KERNEL_WORDS = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", AGENT_WORD] as const;
+
+/** What a machine has by default that no guest of ours needs, by the first QEMU that can leave it out. */
+const LEFT_OUT: readonly { since: QemuVersion; option: string }[] = [
+  { since: [6, 0, 0], option: "usb=off" },
+  { since: [6, 0, 0], option: "vmport=off" },
+  { since: [6, 0, 0], option: "smbus=off" },
+  { since: [6, 0, 0], option: "sata=off" },
+  { since: [8, 0, 0], option: "hpet=off" },
+];
+
+function isAtLeast(version: QemuVersion, least: QemuVersion): boolean {
+  const at = version.findIndex((part, index) => part !== least[index]);
+  return at < 0 || (version[at] ?? 0) > (least[at] ?? 0);
+}
+
+/** Refuses a QEMU that is too old; `path` is where it is. */
+export function checkQemuVersion(version: QemuVersion, path: string): void {
+  if (isAtLeast(version, OLDEST)) return;
+  throw new HakoError({
+    code: "unsupported",
+    message: `${path} is QEMU ${version.join(".")}; machines need ${OLDEST.slice(0, 2).join(".")} or newer`,
+  });
+}
+
+/** The console, and how much of its end QEMU keeps: a power of two. */
+export const CONSOLE_BUFFER = { id: "console", size: 65536 } as const;
+
+/** QEMU's arguments for a machine: no devices but these, no network, and nothing that it writes to. */
+export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[] {
+  const { accel, cpu, kernelWords } = ACCELERATION[plan.accelerator];
+  const without = LEFT_OUT.filter(({ since }) => isAtLeast(version, since)).map(({ option }) => option);
+  const image = {
+    driver: "raw",
+    "node-name": "image",
+    "read-only": true,
+    file: { driver: "file", filename: plan.image, "read-only": true },
+  };
+  return [
+    ["-nodefaults"],
+    ["-no-user-config"],
+    ["-display", "none"],
+    ["-nic", "none"],
+    ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    // a guest that is off or has panicked stays to be asked for its console
+    ["-action", "reboot=shutdown,shutdown=pause"],
+    ["-machine", ["q35", ...without].join(",")],
+    ["-accel", accel],
+    ["-cpu", cpu],
+    ["-smp", String(plan.cpus)],
+    ["-m", `${Math.ceil(plan.memory / 2 ** 20)}M`],
+    ["-kernel", plan.kernel],
+    ["-initrd", plan.initramfs],
+    ["-append", [...KERNEL_WORDS, ...kernelWords].join(" ")],
+    ["-blockdev", JSON.stringify(image)],
+    ["-device", "virtio-blk-pci,drive=image"],
+    ["-device", "virtio-serial-pci"],
+    ["-chardev", `socket,id=control,fd=${plan.controlFd}`],
+    ["-device", `virtserialport,chardev=control,name=${CONTROL_PORT}`],
+    ["-chardev", `ringbuf,id=${CONSOLE_BUFFER.id},size=${CONSOLE_BUFFER.size}`],
+    ["-serial", `chardev:${CONSOLE_BUFFER.id}`],
+    ["-chardev", `socket,id=qmp,fd=${plan.qmpFd}`],
+    ["-mon", "chardev=qmp,mode=control"],
+  ].flat();
+}

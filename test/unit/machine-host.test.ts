@@ -1,0 +1,111 @@
+// The distribution's words, QEMU's version and arguments.
+import { describe, expect, test } from "bun:test";
+import { distributionOf } from "../../src/drivers/vm/host/distribution";
+import { parseQemuVersion } from "../../src/drivers/vm/qemu/find-qemu";
+import { checkQemuVersion, type MachinePlan, qemuArguments } from "../../src/drivers/vm/qemu/qemu-arguments";
+import { machineWords } from "../../src/drivers/vm/words";
+
+describe("distributions", () => {
+  test("are known by their own names, and by those that they are like", () => {
+    const install = (text: string) => distributionOf(text)?.install;
+    expect(install('NAME="x"\nID=debian\n')).toStartWith("apt-get");
+    expect(install('ID=linuxmint\nID_LIKE="ubuntu debian"\n')).toStartWith("apt-get");
+    expect(distributionOf("ID=linuxmint\nID_LIKE='ubuntu debian'")?.packages.kernel).toBe(
+      "linux-image-virtual",
+    );
+    expect(install('ID="rocky"\nID_LIKE="rhel centos fedora"')).toStartWith("dnf");
+    expect(install('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"')).toStartWith("zypper");
+    expect(install("ID=arch")).toStartWith("pacman");
+    expect(install("ID=alpine")).toStartWith("apk");
+    expect(install("ID=other\n")).toBeUndefined();
+    expect(install("")).toBeUndefined();
+    expect(install("ID=constructor\n")).toBeUndefined();
+  });
+});
+
+describe("QEMU", () => {
+  const plan: MachinePlan = {
+    accelerator: "tcg",
+    memory: 256 << 20,
+    cpus: 2,
+    kernel: "/k",
+    initramfs: "/i",
+    image: "/with,comma",
+    controlFd: 7,
+    qmpFd: 9,
+  };
+  const after = (words: string[], flag: string) =>
+    words.flatMap((word, index) => (word === flag ? [words[index + 1] ?? ""] : []));
+
+  test("tells its version in one way", () => {
+    expect(parseQemuVersion("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\n")).toEqual([
+      7, 2, 22,
+    ]);
+    expect(parseQemuVersion("QEMU emulator version 10.0.50\nCopyright\n")).toEqual([10, 0, 50]);
+    expect(parseQemuVersion("")).toBeUndefined();
+    expect(parseQemuVersion("version 7.2.1")).toBeUndefined();
+  });
+
+  test("that is too old is refused", () => {
+    for (const version of [
+      [6, 0, 0],
+      [6, 2, 0],
+      [7, 2, 22],
+      [11, 0, 0],
+    ] as const)
+      checkQemuVersion(version, "/q");
+    expect(() => checkQemuVersion([5, 2, 0], "/q")).toThrow("/q is QEMU 5.2.0; machines need 6.0 or newer");
+  });
+
+  test("has no devices but the guest's, no network, and a sandbox", () => {
+    const words = qemuArguments([7, 2, 22], plan);
+    expect(words).toContain("-nodefaults");
+    expect(words).toContain("-no-user-config");
+    expect(after(words, "-nic")).toEqual(["none"]);
+    expect(after(words, "-sandbox")[0]).toMatch(/^on,.*spawn=deny/);
+    expect(after(words, "-device")).toEqual([
+      "virtio-blk-pci,drive=image",
+      "virtio-serial-pci",
+      "virtserialport,chardev=control,name=hako.agent",
+    ]);
+    expect(after(words, "-chardev").filter((each) => each.startsWith("socket"))).toEqual([
+      "socket,id=control,fd=7",
+      "socket,id=qmp,fd=9",
+    ]);
+    expect(JSON.parse(after(words, "-blockdev")[0] ?? "")).toMatchObject({
+      "read-only": true,
+      file: { filename: "/with,comma", "read-only": true },
+    });
+    expect(after(words, "-append")[0]?.split(" ")).toContain("hako.agent");
+    expect(after(words, "-m")).toEqual(["256M"]);
+    expect(after(words, "-smp")).toEqual(["2"]);
+  });
+
+  test("gets what its version knows, and what its accelerator needs", () => {
+    const machine = (version: readonly [number, number, number]) =>
+      after(qemuArguments(version, plan), "-machine")[0];
+    expect(machine([7, 2, 0])).not.toContain("hpet");
+    expect(machine([8, 0, 0])).toContain("hpet=off");
+    expect(machine([11, 1, 0])).toContain("hpet=off");
+    const kvm = qemuArguments([7, 2, 0], { ...plan, accelerator: "kvm" });
+    expect(after(kvm, "-accel")).toEqual(["kvm"]);
+    expect(after(kvm, "-cpu")).toEqual(["host"]);
+    // what keeps guests apart stays where it is a boundary
+    expect(after(kvm, "-append")[0]).not.toContain("mitigations");
+  });
+});
+
+describe("what a probe comes to", () => {
+  test("names emulation as what it is", () => {
+    const kvm = { accelerator: "kvm", works: false, reason: "no" } as const;
+    const tcg = { accelerator: "tcg", works: true, seconds: 2 } as const;
+    expect(machineWords({ accelerator: "tcg", trials: [kvm, tcg] })).toBe(
+      "emulated: slow, and no security boundary (kvm: no)",
+    );
+    expect(machineWords({ accelerator: "tcg", trials: [tcg] })).toBe(
+      "emulated: slow, and no security boundary",
+    );
+    expect(machineWords({ accelerator: "kvm", trials: [{ ...kvm, works: true }] })).toBe("by KVM");
+    expect(machineWords({ accelerator: undefined, trials: [kvm] })).toBe("none can be had: kvm: no");
+  });
+});
