@@ -2,11 +2,10 @@
 import { expect } from "bun:test";
 import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Box, type BundleConfig, e2e, execute, needsHako } from "./support";
+import { needsMappedOwners } from "./mapped-owners";
+import { Box, type BundleConfig, e2e, needsHako } from "./support";
 
-const filesystem = execute("stat", ["-f", "-c", "%T", "/tmp"]).stdout.trim();
-const able = ["ext2/ext3", "xfs", "btrfs", "f2fs"].includes(filesystem);
-const needs = [needsHako, able ? undefined : `/tmp is on ${filesystem}, which may not map owners`];
+const needs = [needsHako, needsMappedOwners("/tmp")];
 
 /** A directory with files of the owners 0 and 1000. */
 function source(box: Box): string {

@@ -2,10 +2,13 @@
 import { describe, expect } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { busyboxEntries, dockerArchive, tarOf } from "./image-archives";
+import { needsMappedOwners } from "./mapped-owners";
 import { Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import { Box, busyboxRootfs, e2e, execute, executeLater, HAKO, needsHako, needsProgram } from "./support";
 
 const AUTO = ["--userns", "auto"];
+const needsTmp = [needsHako, needsMappedOwners("/tmp")];
+const needsHost = [needsHako, needsMappedOwners("/")];
 
 /** The first id on the host, and how many, of a container's map. */
 function mapOf(text: string): number[] {
@@ -20,54 +23,62 @@ function withSubordinate(box: Box, text: string): string[] {
 }
 
 describe("--userns auto of root", () => {
-  e2e("ids of its own; files of the directory and of -v have their owners, and new ones are root's", () => {
-    using box = new Box();
-    busyboxRootfs(box.path("root"));
-    mkdirSync(box.path("volume"));
-    writeFileSync(box.path("volume/of-7"), "");
-    execute("chown", ["7:8", box.path("volume/of-7")]);
-    const line = `cat /proc/self/uid_map /proc/self/gid_map; id -u; stat -c '%u %g' /bin /volume/of-7
+  e2e(
+    "ids of its own; files of the directory and of -v have their owners, and new ones are root's",
+    () => {
+      using box = new Box();
+      busyboxRootfs(box.path("root"));
+      mkdirSync(box.path("volume"));
+      writeFileSync(box.path("volume/of-7"), "");
+      execute("chown", ["7:8", box.path("volume/of-7")]);
+      const line = `cat /proc/self/uid_map /proc/self/gid_map; id -u; stat -c '%u %g' /bin /volume/of-7
       touch /made /volume/made; chown 9 /volume/made; chmod 4755 /volume/made`;
-    const words = ["--rootfs", box.path("root"), ...AUTO, "-v", `${box.path("volume")}:/volume`];
-    const { status, stdout, stderr } = box.hako("run", ...words, "--", "sh", "-c", line);
-    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-    const [uids = "", gids = "", ...seen] = stdout.trimEnd().split("\n");
-    expect(seen).toEqual(["0", "0 0", "7 8"]);
-    for (const map of [uids, gids]) {
-      const [inside, first = 0, size] = mapOf(map);
-      expect([inside, size]).toEqual([0, 65_536]);
-      expect(first).toBeGreaterThanOrEqual(65_536);
-    }
-    const owner = (path: string) => [statSync(path).uid, statSync(path).gid];
-    expect(owner(box.path("root/made"))).toEqual([0, 0]);
-    expect(owner(box.path("volume/made"))).toEqual([9, 0]);
-    expect(readdirSync(box.path("root"))).toContain("made");
-  }, [needsHako]);
+      const words = ["--rootfs", box.path("root"), ...AUTO, "-v", `${box.path("volume")}:/volume`];
+      const { status, stdout, stderr } = box.hako("run", ...words, "--", "sh", "-c", line);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+      const [uids = "", gids = "", ...seen] = stdout.trimEnd().split("\n");
+      expect(seen).toEqual(["0", "0 0", "7 8"]);
+      for (const map of [uids, gids]) {
+        const [inside, first = 0, size] = mapOf(map);
+        expect([inside, size]).toEqual([0, 65_536]);
+        expect(first).toBeGreaterThanOrEqual(65_536);
+      }
+      const owner = (path: string) => [statSync(path).uid, statSync(path).gid];
+      expect(owner(box.path("root/made"))).toEqual([0, 0]);
+      expect(owner(box.path("volume/made"))).toEqual([9, 0]);
+      expect(readdirSync(box.path("root"))).toContain("made");
+    },
+    needsTmp,
+  );
 
-  e2e("root in there is nobody on the host: processes, kernel parameters, nodes, other ids", () => {
-    using box = new Box();
-    busyboxRootfs(box.path("root"));
-    const id = box.id();
-    box.ok("run", "-d", "--rootfs", box.path("root"), ...AUTO, "--cap-add", "ALL", id, "--", "sleep", "60");
-    const { pid } = box.state(id);
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    expect(Number(/^Uid:\s+(\d+)/m.exec(status)?.[1])).toBeGreaterThanOrEqual(65_536);
-    const inside = (line: string) => box.hako("exec", "--cap", "CAP_SYS_ADMIN", id, "sh", "-c", line);
-    const attempts: Readonly<Record<string, string>> = {
-      "mount -o remount,rw /proc/sys; echo 1 > /proc/sys/kernel/panic": "ermission denied",
-      "mknod /tmp/disk b 8 0": "not permitted",
-      "mount -t proc proc /mnt && echo b > /mnt/sysrq-trigger": "",
-      "chown 70000 /etc/passwd": "nvalid argument",
-      "dmesg -c": "not permitted",
-    };
-    for (const [line, says] of Object.entries(attempts)) {
-      const result = inside(line);
-      expect({ line, done: result.status === 0 }).toEqual({ line, done: false });
-      expect(result.stderr).toContain(says);
-    }
-    expect(inside("cat /proc/self/uid_map").stdout).toContain("65536");
-    box.ok("delete", "--force", id);
-  }, [needsHako]);
+  e2e(
+    "root in there is nobody on the host: processes, kernel parameters, nodes, other ids",
+    () => {
+      using box = new Box();
+      busyboxRootfs(box.path("root"));
+      const id = box.id();
+      box.ok("run", "-d", "--rootfs", box.path("root"), ...AUTO, "--cap-add", "ALL", id, "--", "sleep", "60");
+      const { pid } = box.state(id);
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      expect(Number(/^Uid:\s+(\d+)/m.exec(status)?.[1])).toBeGreaterThanOrEqual(65_536);
+      const inside = (line: string) => box.hako("exec", "--cap", "CAP_SYS_ADMIN", id, "sh", "-c", line);
+      const attempts: Readonly<Record<string, string>> = {
+        "mount -o remount,rw /proc/sys; echo 1 > /proc/sys/kernel/panic": "ermission denied",
+        "mknod /tmp/disk b 8 0": "not permitted",
+        "mount -t proc proc /mnt && echo b > /mnt/sysrq-trigger": "",
+        "chown 70000 /etc/passwd": "nvalid argument",
+        "dmesg -c": "not permitted",
+      };
+      for (const [line, says] of Object.entries(attempts)) {
+        const result = inside(line);
+        expect({ line, done: result.status === 0 }).toEqual({ line, done: false });
+        expect(result.stderr).toContain(says);
+      }
+      expect(inside("cat /proc/self/uid_map").stdout).toContain("65536");
+      box.ok("delete", "--force", id);
+    },
+    needsTmp,
+  );
 
   e2e("setuid(2) and kill(2) reach nobody outside of the range", () => {
     using box = new Box();
@@ -90,59 +101,67 @@ print(open("/proc/self/uid_map").read().split()[2])`;
       stdout:
         "setuid Invalid argument\nkill No such process\nchown Invalid argument\nroot again Operation not permitted\n65536\n",
     });
-  }, [needsHako, needsProgram("python3")]);
+  }, [...needsHost, needsProgram("python3")]);
 
-  e2e("--rootfs /: the host's owners, writes are thrown away, and nothing of the host stays mounted", () => {
-    using box = new Box();
-    writeFileSync(
-      box.path("script"),
-      "#!/bin/sh\nid -u; stat -c '%u %g' /etc/passwd /etc/shadow; echo x > /etc/hako-was-here; cat /etc/hako-was-here",
-    );
-    execute("chmod", ["755", box.path("script")]);
-    const result = box.hakoWith({ cwd: box.dir }, "run", "--rootfs", "/", ...AUTO, "--", "./script");
-    const shadow = statSync("/etc/shadow");
-    expect(result).toMatchObject({ status: 0, stdout: `0\n0 0\n${shadow.uid} ${shadow.gid}\nx\n` });
-    expect(readdirSync("/etc")).not.toContain("hako-was-here");
-    const mounts = box.hako("run", "--rootfs", "/", ...AUTO, "--", "cat", "/proc/self/mountinfo").stdout;
-    expect(mounts.split("\n").filter((line) => line.split(" ")[4] === "/")).toHaveLength(1);
-    expect(mounts).not.toContain(box.dir);
-    expect(
-      box.hako("run", "--rootfs", "/", ...AUTO, "--user", "nobody", "--", "cat", "/etc/shadow").status,
-    ).not.toBe(0);
-    const host = box.hako("run", "--rootfs", "/", "--userns", "host", "--", "cat", "/proc/self/uid_map");
-    expect(mapOf(host.stdout)).toEqual(mapOf(readFileSync("/proc/self/uid_map", "utf8")));
-  }, [needsHako]);
+  e2e(
+    "--rootfs /: the host's owners, writes are thrown away, and nothing of the host stays mounted",
+    () => {
+      using box = new Box();
+      writeFileSync(
+        box.path("script"),
+        "#!/bin/sh\nid -u; stat -c '%u %g' /etc/passwd /etc/shadow; echo x > /etc/hako-was-here; cat /etc/hako-was-here",
+      );
+      execute("chmod", ["755", box.path("script")]);
+      const result = box.hakoWith({ cwd: box.dir }, "run", "--rootfs", "/", ...AUTO, "--", "./script");
+      const shadow = statSync("/etc/shadow");
+      expect(result).toMatchObject({ status: 0, stdout: `0\n0 0\n${shadow.uid} ${shadow.gid}\nx\n` });
+      expect(readdirSync("/etc")).not.toContain("hako-was-here");
+      const mounts = box.hako("run", "--rootfs", "/", ...AUTO, "--", "cat", "/proc/self/mountinfo").stdout;
+      expect(mounts.split("\n").filter((line) => line.split(" ")[4] === "/")).toHaveLength(1);
+      expect(mounts).not.toContain(box.dir);
+      expect(
+        box.hako("run", "--rootfs", "/", ...AUTO, "--user", "nobody", "--", "cat", "/etc/shadow").status,
+      ).not.toBe(0);
+      const host = box.hako("run", "--rootfs", "/", "--userns", "host", "--", "cat", "/proc/self/uid_map");
+      expect(mapOf(host.stdout)).toEqual(mapOf(readFileSync("/proc/self/uid_map", "utf8")));
+    },
+    needsHost,
+  );
 
-  e2e("--discard, and an image with its USER; the image is in use", () => {
-    using box = new Box();
-    const env = { PATH: process.env.PATH ?? "", XDG_CACHE_HOME: box.path("cache") };
-    const call = (...words: string[]) => box.hakoWith({ env }, ...words);
-    busyboxRootfs(box.path("root"));
-    const before = readdirSync(box.path("root"));
-    const discard = call(
-      "run",
-      "--rootfs",
-      box.path("root"),
-      "--discard",
-      ...AUTO,
-      "--",
-      "sh",
-      "-c",
-      "touch /x; stat -c %u /x",
-    );
-    expect(discard).toMatchObject({ status: 0, stdout: "0\n" });
-    expect(readdirSync(box.path("root"))).toEqual(before);
-    const layer = tarOf([...busyboxEntries(), { name: "file", data: "x", uid: 1000, gid: 7, mode: 0o640 }]);
-    const config = { User: "app", Cmd: ["sh", "-c", "id -u; stat -c '%u %g' /file; cat /file"] };
-    writeFileSync(box.path("image.tar"), dockerArchive({ layers: [layer], config }));
-    const image = ["run", "--rootfs", box.path("image.tar"), ...AUTO];
-    expect(call(...image)).toMatchObject({ status: 0, stdout: "1000\n1000 7\nx", stderr: "" });
-    const id = box.id();
-    expect(call(...image, "-d", "--user", "0", id, "--", "sleep", "60").status).toBe(0);
-    expect(call("image", "remove", box.path("image.tar"))).toMatchObject({ status: 1 });
-    box.ok("delete", "--force", id);
-    expect(call("image", "remove", box.path("image.tar"))).toMatchObject({ status: 0, stderr: "" });
-  }, [needsHako]);
+  e2e(
+    "--discard, and an image with its USER; the image is in use",
+    () => {
+      using box = new Box();
+      const env = { PATH: process.env.PATH ?? "", XDG_CACHE_HOME: box.path("cache") };
+      const call = (...words: string[]) => box.hakoWith({ env }, ...words);
+      busyboxRootfs(box.path("root"));
+      const before = readdirSync(box.path("root"));
+      const discard = call(
+        "run",
+        "--rootfs",
+        box.path("root"),
+        "--discard",
+        ...AUTO,
+        "--",
+        "sh",
+        "-c",
+        "touch /x; stat -c %u /x",
+      );
+      expect(discard).toMatchObject({ status: 0, stdout: "0\n" });
+      expect(readdirSync(box.path("root"))).toEqual(before);
+      const layer = tarOf([...busyboxEntries(), { name: "file", data: "x", uid: 1000, gid: 7, mode: 0o640 }]);
+      const config = { User: "app", Cmd: ["sh", "-c", "id -u; stat -c '%u %g' /file; cat /file"] };
+      writeFileSync(box.path("image.tar"), dockerArchive({ layers: [layer], config }));
+      const image = ["run", "--rootfs", box.path("image.tar"), ...AUTO];
+      expect(call(...image)).toMatchObject({ status: 0, stdout: "1000\n1000 7\nx", stderr: "" });
+      const id = box.id();
+      expect(call(...image, "-d", "--user", "0", id, "--", "sleep", "60").status).toBe(0);
+      expect(call("image", "remove", box.path("image.tar"))).toMatchObject({ status: 1 });
+      box.ok("delete", "--force", id);
+      expect(call("image", "remove", box.path("image.tar"))).toMatchObject({ status: 0, stderr: "" });
+    },
+    needsTmp,
+  );
 
   e2e("no two containers have the same ids; ranges of hako's rows of /etc/subuid are taken first", async () => {
     using box = new Box();
@@ -178,7 +197,7 @@ print(open("/proc/self/uid_map").read().split()[2])`;
     box.ok("delete", "--force", first);
     expect(start(third)).toMatchObject({ status: 0, stderr: "" });
     expect(firstOf(third)).toBe(3_000_000_000);
-  }, [needsHako, needsProgram("unshare")]);
+  }, [...needsTmp, needsProgram("unshare")]);
 
   e2e("what can't be mapped, or is none of its ids, is refused by name", () => {
     using box = new Box();
@@ -233,7 +252,7 @@ print(open("/proc/self/uid_map").read().split()[2])`;
     ];
     expect(execute("unshare", inner).stderr).toContain("this root is one of a user namespace");
     expect(box.ok("list", "--quiet").stdout).toBe("");
-  }, [needsHako, needsProgram("unshare")]);
+  }, [...needsTmp, needsProgram("unshare")]);
 });
 
 describe("--userns of an ordinary user", () => {
