@@ -109,6 +109,12 @@ export class ImageCache {
     checkWay("image cache", this.#directory);
   }
 
+  /** Whether images were unpacked with these maps. */
+  get isUsed(): boolean {
+    if (statusAt(this.#directory) === undefined) return false;
+    return listNames(this.#directory).some((name) => name.startsWith("sha") && name.endsWith(this.#suffix));
+  }
+
   /** The image that a reference names; it is unpacked if it is not here yet. */
   async image(reference: ImageReference): Promise<CachedImage> {
     this.#open();

@@ -509,6 +509,22 @@ describe("images elsewhere", () => {
   );
 
   e2e(
+    "as an ordinary user with subordinate ids whose newuidmap gets no rights: all files are the user's, with a word",
+    () => {
+      using home = new Home();
+      const image = home.box.path("image.tar");
+      writeFileSync(image, OWNED);
+      const words = ["run", "--rootfs", image, "--", "stat", "-c", "%u", "/srv/file"];
+      const result = home.after(["setpriv", "--no-new-privs"], ...words);
+      expect(result).toMatchObject({ status: 0, stdout: "0\n" });
+      expect(result.stderr).toMatch(/all files of the image belong to you.*new.idmap/);
+      expect(result.stderr.trimEnd().split("\n")).toHaveLength(1);
+      expect(home.hako(...words)).toMatchObject({ status: 0, stdout: "1000\n", stderr: "" });
+    },
+    NEEDS_MAPS,
+  );
+
+  e2e(
     "as an ordinary user with subordinate ids: an owner that is none of them, and one that was killed",
     async () => {
       using home = new Home();

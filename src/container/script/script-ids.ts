@@ -1,8 +1,11 @@
-import { HakoError } from "../../base/errors";
+import { asHakoError, HakoError } from "../../base/errors";
+import { userNamespaceWith } from "../../drivers/namespaces/birth/mapped-user-namespace";
+import { writeIdMaps } from "../../drivers/namespaces/birth/namespaces";
 import { usersMaps } from "../../drivers/namespaces/birth/users-maps";
+import { ImageCache } from "../../image/cache";
 import { effectiveUser, inUserNamespace } from "../../linux/process/rootless";
 import type { IdMaps } from "../../linux/process/subordinate-ids";
-import { logDebug } from "../../output/log";
+import { logDebug, logWarning } from "../../output/log";
 import { ClaimedIds } from "../../state/claimed-ids";
 
 /** What `--userns` makes of a container's ids. */
@@ -60,14 +63,31 @@ function idsOfUser({ userns, mapRoot, isImage }: IdWishes): ScriptIds {
   if (userns === "keep-id") return { ...NOTHING, keepsId: true };
   if (mapRoot || (userns === undefined && !isImage)) return NOTHING;
   const found = usersMaps();
-  if (!("lacks" in found)) return { ...NOTHING, maps: found };
-  if (userns === "auto") {
+  const lacks = "lacks" in found ? found.lacks : undefined;
+  if (lacks !== undefined && userns === "auto") {
     throw new HakoError({
       code: "unsupported",
-      message: `--userns auto: ${found.lacks}`,
+      message: `--userns auto: ${lacks}`,
       hint: "keep-id needs no more ids than your own",
     });
   }
-  logDebug(`all files of the image belong to one user: ${found.lacks}`);
-  return { ...NOTHING, lacks: found.lacks };
+  if ("lacks" in found) {
+    logDebug(`all files of the image belong to one user: ${found.lacks}`);
+    return { ...NOTHING, lacks: found.lacks };
+  }
+  const refused = userns === undefined ? whyRefused(found) : undefined;
+  if (refused === undefined) return { ...NOTHING, maps: found };
+  logWarning(`all files of the image belong to you, in place of your subordinate ids: ${refused}`);
+  return { ...NOTHING, lacks: refused };
+}
+
+/** Why the helpers can't write such maps, as where no program gets more rights than its caller. What they did once they can do again. */
+function whyRefused(maps: IdMaps): string | undefined {
+  if (new ImageCache(maps).isUsed) return undefined;
+  try {
+    userNamespaceWith((pid) => writeIdMaps(pid, "/linux", maps)).close();
+    return undefined;
+  } catch (thrown) {
+    return asHakoError(thrown).oneLine;
+  }
 }
