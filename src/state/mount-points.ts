@@ -5,8 +5,9 @@ import { syscall, trySyscall } from "../linux/call/syscall";
 import { listNames, statusAt } from "../linux/file/file";
 import { mkdirAt, openAt, openIfThere, openInRoot } from "../linux/file/path";
 import { basename, components, dirname } from "../linux/file/path-text";
-import { type FileStatus, fileStatusOf, tryStatus } from "../linux/file/stat";
+import { fileStatusOf } from "../linux/file/stat";
 import { isMarked, MARKED, unmark } from "./marked-file";
+import { isRootOfProcess } from "./root-in-use";
 
 /**
  * What a root file system lacks of the places that a container's mounts are on: made for the container, and removed at its end. Their
@@ -92,7 +93,7 @@ export function removeMountPoints(rootfs: string, made: readonly MadeMountPoint[
   if (statusAt(rootfs)?.type !== "directory") return;
   using root = openAt(undefined, rootfs, O.RDONLY | O.DIRECTORY);
   // another container that is being made or removed has the same to do
-  if (!lock(root, LOCK.EX) || isRootOfProcess(fileStatusOf(root))) return;
+  if (!lock(root, LOCK.EX) || isRootOfProcess(root)) return;
   removeMarked(root, DEEPEST);
   // where there are no marks, or above them something of the user's
   const deepestFirst = made.toSorted(
@@ -132,12 +133,4 @@ function lock(directory: Fd, kind: number): boolean {
     Bun.sleepSync(PAUSE_MS);
   }
   return true;
-}
-
-function isRootOfProcess({ inode, device }: FileStatus): boolean {
-  return listNames("/proc").some((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    const status = tryStatus(`/proc/${pid}/root`, true);
-    return typeof status !== "number" && status.inode === inode && status.device === device;
-  });
 }

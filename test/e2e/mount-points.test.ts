@@ -159,6 +159,26 @@ describe("mount points in a directory", () => {
   }, [needsHako]);
 
   e2e(
+    "an ordinary user's run leaves those that root's container of the same directory uses",
+    () => {
+      using home = new Home();
+      const { box } = home;
+      const root = bareRootfs(box.path("root"));
+      execute("chown", ["-R", "12345:12345", root]);
+      const before = tree(root);
+      const id = box.id();
+      box.ok("run", "-d", "--rootfs", root, id, "--", "sleep", "60");
+      expect(home.hako("run", "--rootfs", root, "--", "true")).toMatchObject({ status: 0, stderr: "" });
+      expect(box.ok("exec", id, "ls", "/proc/self/status", "/dev/null").stdout).toContain(
+        "/proc/self/status",
+      );
+      box.ok("delete", "--force", id);
+      expect(tree(root)).toEqual(before);
+    },
+    NEEDS,
+  );
+
+  e2e(
     "as an ordinary user",
     () => {
       using home = new Home();

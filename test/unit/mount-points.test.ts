@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { lackingMountPoints } from "../../src/container/script/mount-points";
 import { MountPoints, removeMountPoints } from "../../src/state/mount-points";
+import { hasRoot } from "../../src/state/root-in-use";
 
 const directories: string[] = [];
 
@@ -25,6 +26,26 @@ function made(root: string, ...paths: string[]): MountPoints["made"] {
   );
   return points.made;
 }
+
+describe("a root directory in use", () => {
+  const own =
+    "20 1 8:1 / / rw - ext4 /dev/sda rw\n21 20 8:2 /sub /data rw - ext4 /dev/sdb rw\n22 20 0:5 / /data/tmp rw - tmpfs t rw\n";
+  const root = (device: string, path: string) => `40 30 ${device} ${path} / rw - ext4 /dev/sdx rw\n`;
+
+  test("is the root of another mount namespace's mounts", () => {
+    expect(hasRoot(root("8:2", "/sub/box"), own, "/data/box")).toBe(true);
+    expect(hasRoot(root("8:1", "/box"), own, "/box")).toBe(true);
+    expect(hasRoot(root("0:5", "/box"), own, "/data/tmp/box")).toBe(true);
+    expect(hasRoot(root("8:2", "/sub"), own, "/data")).toBe(true);
+  });
+
+  test("not what is like it: another file system, another directory, a mount elsewhere", () => {
+    expect(hasRoot(root("8:1", "/sub/box"), own, "/data/box")).toBe(false);
+    expect(hasRoot(root("8:2", "/box"), own, "/data/box")).toBe(false);
+    expect(hasRoot(root("8:2", "/sub/box2"), own, "/data/box")).toBe(false);
+    expect(hasRoot(root("8:2", "/sub/box").replace(" / rw", " /mnt rw"), own, "/data/box")).toBe(false);
+  });
+});
 
 describe("mount points", () => {
   test("are made with those above them, and removed with them", () => {
