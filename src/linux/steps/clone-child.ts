@@ -41,6 +41,11 @@ export interface ChildPlan {
    * while hako waits.
    */
   waitsForNothing: boolean;
+  /**
+   * It waits for hako, and may use hako's memory meanwhile: none of its steps changes what a process may be looked at by, which would hold for
+   * hako too (credentials of another user; kernel/cred.c, commit_creds). `reports` keeps what the steps point to.
+   */
+  sharesMemory?: boolean;
 }
 
 /** struct clone_args (clone(2)). */
@@ -59,6 +64,8 @@ export class Reports implements Disposable {
   // never waited on: what a child had to say is there when it has ended
   readonly #ends = new Pipe("reports of a child", true);
   readonly #steps: readonly Step[];
+  /** Memory that the child uses until it has executed its program or has ended. */
+  held: unknown;
 
   constructor(steps: readonly Step[]) {
     this.#steps = steps;
@@ -106,7 +113,7 @@ export function cloneChild(plan: ChildPlan, reports: Reports): number {
   const actor = currentActor();
   const pid =
     actor === undefined
-      ? spawn(reports.number, steps, flags, cgroup).pid
+      ? spawn(reports.number, steps, flags, cgroup, reports).pid
       : actor.clone(cloneCall(flags, SIG.CHLD), steps, reports.number, 0);
   if (pid < 0) throw systemError(cloneName(), -pid);
   return pid;
@@ -148,20 +155,28 @@ export function cloneName(): "clone3" | "clone" {
 }
 
 /**
- * Flags with which the child uses hako's memory until it executes, and hako waits: a copy would cost each of the two a fault for
+ * Flags with which the child uses hako's memory until it executes, while hako waits as a rule: a copy would cost each of the two a fault for
  * each page.
  */
-function sharing({ waitsForNothing }: ChildPlan): bigint {
-  return waitsForNothing ? CLONE_VM | CLONE_VFORK : 0n;
+function sharing({ waitsForNothing, sharesMemory = false }: ChildPlan): bigint {
+  if (waitsForNothing) return CLONE_VM | CLONE_VFORK;
+  return sharesMemory && currentActor() === undefined && hasClone3() ? CLONE_VM : 0n;
 }
 
 /** Makes a child with these steps. */
-function spawn(report: number, steps: readonly Step[], flags: bigint, cgroup?: Fd): Spawned {
+function spawn(
+  report: number,
+  steps: readonly Step[],
+  flags: bigint,
+  cgroup?: Fd,
+  holder?: { held: unknown },
+): Spawned {
   if (!hasClone3()) {
     return rare.cloneByFlags.spawnByClone(report, steps, flags, cgroup);
   }
   const args = cloneArguments(flags, SIG.CHLD, cgroup);
   const table = tableOf(report, steps);
+  if (holder !== undefined) holder.held = table;
   const pid = withTable(table, (at) => spawnFunction()(at, address(args), CLONE_ARGS_SIZE));
   return { pid, failed: failureIn(table) };
 }

@@ -19,7 +19,7 @@ import { BornProcess, cloneInto, type Execution, executedOutside, executionSteps
 import { type NamespacePlan, writeIdMaps } from "./namespaces";
 import { setOutOfMemoryScore } from "./out-of-memory-score";
 import { STAGE_NAME } from "./stage-name";
-import { ownerOf } from "./user-namespace-owner";
+import { hostOwnerOf, ownerOf } from "./user-namespace-owner";
 
 /** Loaded on first use. */
 const rare = {
@@ -114,7 +114,10 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
   const { flags } = namespaces;
   const pid = explained(plan, () =>
     cloneInto(born, (cgroup) =>
-      cloneChild({ flags, steps, cgroup, waitsForNothing: go === undefined }, reports),
+      cloneChild(
+        { flags, steps, cgroup, waitsForNothing: go === undefined, sharesMemory: isOwnUser(config) },
+        reports,
+      ),
     ),
   );
   const process = new BornProcess(pid, new RemoteProcess(range), explainEnd);
@@ -131,6 +134,12 @@ function bornInside(plan: BirthPlan, range: SharedRange): BornProcess {
     process[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Whether who owns the container's user namespace is, on the host, who has called. */
+function isOwnUser(config: Config): boolean {
+  const owner = hostOwnerOf(config);
+  return owner?.uid === process.geteuid?.() && owner?.gid === process.getegid?.();
 }
 
 /** A process that executes its program in hako's namespaces, joins others, and clones a copy of itself which is born in those and in the new ones. */
