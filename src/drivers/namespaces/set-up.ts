@@ -467,6 +467,7 @@ export class SetUp implements Disposable {
       begunProcfs,
       newCgroupNamespace: this.#namespaces.created.has("cgroup"),
       userNamespace: this.#namespaces.has("user") || inUserNamespace(),
+      sharesDevices: this.#namespaces.has("user") && !this.#opensOutside && mountNamespace === undefined,
       mountNamespace: hasNamespace(config, "mount"),
       mappedMounts: mapped,
       bindSources: bound,

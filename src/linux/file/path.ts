@@ -4,7 +4,7 @@ import { AT, O, RESOLVE } from "../call/constants";
 import { Fd } from "../call/fd";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { hasErrno } from "./file";
-import { components } from "./path-text";
+import { components, dirname } from "./path-text";
 import { fileStatusOf, filesystemOf } from "./stat";
 import { FILESYSTEM_MAGIC } from "./statfs";
 
@@ -102,9 +102,20 @@ export function mkdirAllInRoot(root: Fd, path: string, mode = 0o755): Fd {
 
 /** `mkdirAllInRoot` for a caller who has just seen that the directory is missing. */
 export function mkdirMissingInRoot(root: Fd, path: string, mode = 0o755): Fd {
+  const made = mkdirLastInRoot(root, path, mode);
+  if (made !== undefined) return made;
   using walk = new Walk(root, path);
   const { fd } = walk.to(true, (dir, name) => mkdirAt(dir, name, mode));
   return mustBeDirectory(fd, path);
+}
+
+/** Where nothing but the last component is missing, and there is no link in its place: three calls. undefined elsewhere. */
+function mkdirLastInRoot(root: Fd, path: string, mode: number): Fd | undefined {
+  const name = components(path).at(-1);
+  if (name === undefined || name === "..") return undefined;
+  using above = openIfThere(root, dirname(path), O.PATH | O.DIRECTORY);
+  if (above === undefined || trySyscall("mkdirat", above.number, name, mode) < 0) return undefined;
+  return openAt(above, name, O.PATH | O.NOFOLLOW | O.DIRECTORY);
 }
 
 /** Makes one directory; something may be there already. */

@@ -6,8 +6,8 @@ import { hasErrno } from "../file/file";
 
 /** The mount calls of Linux 5.12: trees are cloned, made as they shall be while nobody sees them, and then attached. */
 
-const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
-const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+export const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
+export const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 const MOUNT_ATTR_IDMAP = 0x100000;
 const UMOUNT_NOFOLLOW = 8;
 

@@ -1,5 +1,7 @@
 import { AT, FSCONFIG, FSMOUNT, FSOPEN, MS, O, OPEN_TREE } from "../call/constants";
+import type { Fd } from "../call/fd";
 import type { Step } from "../call/step";
+import { MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH } from "./mount-calls";
 
 /** Mount calls for a process that makes nothing else (see mount-calls.ts). */
 
@@ -33,4 +35,28 @@ export function detachedFilesystemSteps(type: string, number: number): Step[] {
     },
     { what: `mount ${type}: fsmount`, call: "fsmount", args: [number, FSMOUNT.CLOEXEC, 0] },
   ];
+}
+
+/** A detached copy of the mount at a name in a directory, or at a path, for a process in which `number` is the lowest descriptor that is free. */
+export function cloneStep(directory: Fd | undefined, name: string, number: number): Step {
+  return {
+    what: `open_tree ${name}`,
+    call: "open_tree",
+    args: [directory?.number ?? AT.FDCWD, name, OPEN_TREE.CLONE | O.CLOEXEC],
+    success: { exactly: number },
+  };
+}
+
+/** Sets attributes of a detached mount. */
+export function attributeStep(mount: number, set: number): Step {
+  const attributes = new BigUint64Array([BigInt(set), 0n, 0n, 0n]);
+  const args = [mount, "", AT.EMPTY_PATH, attributes, attributes.byteLength];
+  return { what: "mount_setattr", call: "mount_setattr", args };
+}
+
+/** Attaches a detached mount to what a descriptor is open on, or to a path below that; a link at its end is not followed. */
+export function attachStep(mount: number, target: number, path: string): Step {
+  const name = path.replace(/^\/+/, "");
+  const flags = MOVE_MOUNT_F_EMPTY_PATH | (name === "" ? MOVE_MOUNT_T_EMPTY_PATH : 0);
+  return { what: `move_mount ${path}`, call: "move_mount", args: [mount, "", target, name, flags] };
 }

@@ -1,7 +1,10 @@
 import { during, HakoError } from "../../../base/errors";
+import { actHere } from "../../../linux/call/actor";
 import { O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
-import { exists, hasErrno } from "../../../linux/file/file";
+import type { Step } from "../../../linux/call/step";
+import { walkSteps } from "../../../linux/call/walk";
+import { exists, hasErrno, statusAt } from "../../../linux/file/file";
 import {
   makeLinkAt,
   makeNodeAt,
@@ -15,6 +18,8 @@ import { mkdirAllInRoot, openAt, openIfThere, openToLook } from "../../../linux/
 import { basename, cleanPath, dirname } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf, isSameFile } from "../../../linux/file/stat";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
+import { attachStep, attributeStep, cloneStep } from "../../../linux/mount/mount-steps";
+import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers";
 import type { Config, LinuxDevice } from "../../../oci/config";
 import { DEVICE_TYPES } from "../../../oci/device-types";
 import { isBind } from "../../../oci/mount-options";
@@ -75,7 +80,9 @@ export function setUpDevices(work: RootfsWork): void {
     .map((device) => ({ ...device, tree: work.context.madeDevices.get(device.index) }));
   const paths = new Set(asked.map(({ path }) => path));
   using directory = new Directory(work.root);
-  for (const device of [...DEFAULTS.filter(({ path }) => !paths.has(path)), ...asked]) {
+  const usual = DEFAULTS.filter(({ path }) => !paths.has(path));
+  const bound = work.context.sharesDevices ? bindAtOnce(directory.at("/dev"), usual) : 0;
+  for (const device of [...usual.slice(bound), ...asked]) {
     // That one is the link to the container's own devpts
     if (device.path === "/dev/ptmx") continue;
     during(`${device.from}: make device ${device.path}`, () => {
@@ -164,6 +171,44 @@ function bindDevice(dir: Fd, name: string, device: Device): void {
   setMountAttributes(tree, { set: ATTR.NOSUID | ATTR.NOEXEC });
   using target = openOrCreate(dir, name);
   attachTree(tree, target);
+}
+
+/**
+ * Mounts the host's devices on new files of a directory, by one walk of a process of one thread, which sees the same /dev as this one; how many
+ * of them. The first that is not as it should be ends it, and the rest is left to those who say why.
+ */
+function bindAtOnce(dir: Fd, devices: readonly Device[]): number {
+  const good = actHere(() => devices.findIndex((device) => !isDevice(statusAt(device.path, false), device)));
+  const numbers = freeNumbers(dir, 2);
+  const [first = -1, second = -1] = numbers;
+  const close = numbers.map(closeNumberStep);
+  const steps = devices
+    .slice(0, good < 0 ? devices.length : good)
+    .map(({ path }) => [...bindSteps(dir, path, first, second), ...close]);
+  const [made] = walkSteps([...close, ...steps.flat()]);
+  const each = steps[0]?.length ?? 1;
+  const bound = Math.floor((made - close.length) / each);
+  if (bound < steps.length) walkSteps(close);
+  return Math.max(bound, 0);
+}
+
+function bindSteps(dir: Fd, path: string, first: number, second: number): Step[] {
+  const flags = O.CREAT | O.EXCL | O.NOFOLLOW | O.NOCTTY | O.CLOEXEC;
+  return [
+    cloneStep(undefined, path, first),
+    attributeStep(first, ATTR.NOSUID | ATTR.NOEXEC),
+    {
+      what: `create ${path}`,
+      call: "openat",
+      args: [dir.number, basename(path), flags, 0o644],
+      success: { exactly: second },
+    },
+    attachStep(first, second, ""),
+  ];
+}
+
+function isDevice(status: FileStatus | undefined, { type, major, minor }: Device): boolean {
+  return status?.type === type && status.major === major && status.minor === minor;
 }
 
 /** An existing file without following it, or a new empty one. */

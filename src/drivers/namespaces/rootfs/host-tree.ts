@@ -1,57 +1,69 @@
-import { O } from "../../../linux/call/constants";
+import { AT, FSCONFIG, FSMOUNT, FSOPEN, O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
-import { syscall, syscallOn } from "../../../linux/call/syscall";
+import type { Step } from "../../../linux/call/step";
+import { perform, walkSteps } from "../../../linux/call/walk";
 import { hasErrno } from "../../../linux/file/file";
-import { makeLinkAt, setMode } from "../../../linux/file/file-at";
+import { makeLinkAt } from "../../../linux/file/file-at";
 import {
   createFileInRoot,
   makeDirectoryAt,
   mkdirAllInRoot,
-  mkdirAt,
   openAt,
   openInRoot,
 } from "../../../linux/file/path";
+import { components, isAtOrBelow } from "../../../linux/file/path-text";
 import { fileStatusOf } from "../../../linux/file/stat";
 import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
+import { attachStep, cloneStep } from "../../../linux/mount/mount-steps";
+import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers";
 import { logWarning } from "../../../output/log";
 import type { HostPlace } from "../../interface/driver";
 
-/** setuid programs and devices of the user's own files are nothing there; what the kernel has locked stays as it is. */
+/** setuid programs of the user's own files are nothing there; what the kernel has locked stays as it is. */
 const READ_ONLY = { set: ATTR.RDONLY | ATTR.NOSUID, propagation: "private", recursive: true } as const;
+const IN_MEMORY = ATTR.NOSUID | ATTR.NODEV;
 
 /**
  * Mounts the host's tree on a directory, for an ordinary user: all of it read-only, with what is mounted in it, and its places as they are
- * wanted. Nothing that the host mounts later appears. The result is the tree's root.
+ * wanted. Nothing that the host mounts later appears. The result is the tree's root. Made by a process of one thread, to which each answer is
+ * dear: so as many calls as can be are one walk, with numbers of descriptors that are known beforehand.
  */
 export function mountHostTree(directory: string, places: readonly HostPlace[]): Fd {
-  const umask = syscall("umask", 0);
   const root = cloneTree("/", true);
   setMountAttributes(root, READ_ONLY);
   using memory = newFilesystem({
     type: "tmpfs",
     source: "tmpfs",
     options: ["mode=755"],
-    attributes: ATTR.NOSUID | ATTR.NODEV,
+    attributes: IN_MEMORY,
   });
   // an overlay takes its layers from what is mounted somewhere; out of sight, below the tree
   attachTree(memory, directory);
   attachTree(root, directory);
   const tree = new HostTree(root, memory);
   for (const place of places) tree.make(place);
-  syscall("umask", umask);
   return tree.root;
 }
 
 class HostTree {
   #root: Fd;
   readonly #memory: Fd;
+  /** Two descriptors that are free. */
+  #free: readonly [first: number, second: number];
+  readonly #hiding: string[] = [];
   #made = 0;
-  #hasAttributes = false;
 
   constructor(root: Fd, memory: Fd) {
     this.#root = root;
     this.#memory = memory;
+    this.#free = this.#findFree();
+  }
+
+  #findFree(): readonly [first: number, second: number] {
+    const [first = -1, second = -1] = freeNumbers(this.#root, 2);
+    perform([first, second].map(closeNumberStep));
+    return [first, second];
   }
 
   get root(): Fd {
@@ -67,8 +79,15 @@ class HostTree {
 
   /** Where the kernel lays no overlay, the files are only read; or they are not shown. */
   #write(place: HostPlace & { kind: "overlay" }): void {
+    const upper = this.#newName();
+    const work = this.#newName();
+    perform([...this.#directorySteps(upper, place.mode), ...this.#directorySteps(work, 0o755)]);
+    const steps = this.#overlaySteps(place.path, upper, work);
+    if (walkSteps(steps)[0] === steps.length) return;
+    perform(this.#closeSteps());
+    // again, to hear what the file system says
     try {
-      this.#overlay(place);
+      this.#overlay(place.path, upper, work);
     } catch (error) {
       if (!hasErrno(error, "EINVAL", "EPERM", "ELOOP", "ESTALE", "EOPNOTSUPP", "ENODEV")) throw error;
       if (place.otherwise === "memory") this.#remember(place);
@@ -80,18 +99,73 @@ class HostTree {
     }
   }
 
-  /** A new directory in memory. */
-  #directory(mode: number): Fd {
-    const fd = mkdirAt(this.#memory, `${this.#made++}`, mode & 0o777);
-    // mkdir(2) takes no other bits
-    if (mode > 0o777) setMode(fd, mode);
-    return fd;
+  #overlaySteps(path: string, upper: string, work: string): Step[] {
+    const [first, second] = this.#free;
+    const layers = `/proc/self/fd/${this.#memory.number}`;
+    const option = (key: string, value: string): Step => ({
+      what: `fsconfig ${key}`,
+      call: "fsconfig",
+      args: [second, FSCONFIG.SET_STRING, key, value, 0],
+    });
+    const flag = (command: number, key: string | 0): Step => ({
+      what: `fsconfig ${key}`,
+      call: "fsconfig",
+      args: [second, command, key, 0, 0],
+    });
+    return [
+      {
+        what: `open ${path}`,
+        call: "openat",
+        args: [AT.FDCWD, path, O.PATH | O.DIRECTORY | O.CLOEXEC, 0],
+        success: { exactly: first },
+      },
+      { what: "fsopen", call: "fsopen", args: ["overlay", FSOPEN.CLOEXEC], success: { exactly: second } },
+      option("source", "overlay"),
+      option("lowerdir", `/proc/self/fd/${first}`),
+      option("upperdir", `${layers}/${upper}`),
+      option("workdir", `${layers}/${work}`),
+      flag(FSCONFIG.SET_FLAG, "userxattr"),
+      flag(FSCONFIG.CMD_CREATE, 0),
+      closeNumberStep(first),
+      {
+        what: "fsmount",
+        call: "fsmount",
+        args: [second, FSMOUNT.CLOEXEC, IN_MEMORY],
+        success: { exactly: first },
+      },
+      ...this.#pointSteps(path),
+      attachStep(first, this.#root.number, path),
+      ...this.#closeSteps(),
+    ];
+  }
+
+  #overlay(path: string, upper: string, work: string): void {
+    using lower = openAt(undefined, path, O.PATH | O.DIRECTORY);
+    using overlay = newFilesystem({
+      type: "overlay",
+      source: "overlay",
+      // by descriptors, for which paths need no escapes and may be of any length
+      options: [
+        `lowerdir=${lower.path}`,
+        `upperdir=${this.#memory.path}/${upper}`,
+        `workdir=${this.#memory.path}/${work}`,
+        "userxattr",
+      ],
+      attributes: IN_MEMORY,
+    });
+    this.#attach(overlay, path);
   }
 
   #remember({ path, mode }: { path: string; mode: number }): void {
-    using directory = this.#directory(mode);
-    using tree = cloneTree(directory, false);
-    this.#attach(tree, path);
+    const name = this.#newName();
+    const [first] = this.#free;
+    perform([
+      ...this.#directorySteps(name, mode),
+      cloneStep(this.#memory, name, first),
+      attachStep(first, this.#root.number, path),
+      closeNumberStep(first),
+    ]);
+    this.#hiding.push(path);
   }
 
   #bind(path: string): void {
@@ -100,40 +174,20 @@ class HostTree {
     this.#attach(tree, path);
   }
 
-  #overlay({ path, mode }: { path: string; mode: number }): void {
-    this.#checkAttributes();
-    using lower = openAt(undefined, path, O.PATH | O.DIRECTORY);
-    using upper = this.#directory(mode);
-    using work = this.#directory(0o755);
-    using overlay = newFilesystem({
-      type: "overlay",
-      source: "overlay",
-      // by descriptors, for which paths need no escapes and may be of any length
-      options: [`lowerdir=${lower.path}`, `upperdir=${upper.path}`, `workdir=${work.path}`, "userxattr"],
-      attributes: ATTR.NOSUID | ATTR.NODEV,
-    });
-    this.#attach(overlay, path);
-  }
-
-  /** An overlay notes in user.* attributes what is gone; a tmpfs has them since Linux 6.6. */
-  #checkAttributes(): void {
-    if (this.#hasAttributes) return;
-    const { path } = this.#memory;
-    syscallOn("memory before Linux 6.6", "setxattr", path, "user.overlay.hako", "", 0, 0);
-    this.#hasAttributes = true;
-  }
-
   #enter({ path, mode, names, links }: HostPlace & { kind: "entries" }): void {
     using hosts = openInRoot(this.#root, path, O.PATH | O.DIRECTORY);
-    using directory = this.#directory(mode);
+    const name = this.#newName();
+    perform(this.#directorySteps(name, mode));
+    using directory = openAt(this.#memory, name, O.PATH | O.DIRECTORY);
     const tree = cloneTree(directory, false);
     this.#attach(tree, path);
-    for (const [name, target] of links) makeLinkAt(tree, name, target);
-    for (const name of names) this.#bindEntry(hosts, tree, name);
+    for (const [link, target] of links) makeLinkAt(tree, link, target);
+    for (const each of names) this.#bindEntry(hosts, tree, each);
     if (path !== "/") tree.close();
     else {
       this.#root.close();
       this.#root = tree;
+      this.#free = this.#findFree();
     }
   }
 
@@ -148,5 +202,35 @@ class HostTree {
   #attach(tree: Fd, path: string): void {
     using place = mkdirAllInRoot(this.#root, path);
     attachTree(tree, place);
+  }
+
+  #newName(): string {
+    return `${this.#made++}`;
+  }
+
+  /** A new directory in memory, whatever the umask is. */
+  #directorySteps(name: string, mode: number): Step[] {
+    const { number } = this.#memory;
+    return [
+      { what: "mkdir in memory", call: "mkdirat", args: [number, name, mode] },
+      { what: "chmod in memory", call: "fchmodat", args: [number, name, mode] },
+    ];
+  }
+
+  /** What of a mount point memory has hidden; it may be there already. */
+  #pointSteps(path: string): Step[] {
+    const above = this.#hiding.filter((top) => isAtOrBelow(path, top)).pop();
+    if (above === undefined) return [];
+    const names = components(path);
+    return names.slice(components(above).length).map((_, index, { length }) => ({
+      what: `mkdir below ${above}`,
+      call: "mkdirat",
+      args: [this.#root.number, names.slice(0, names.length - length + index + 1).join("/"), 0o755],
+      success: "anything",
+    }));
+  }
+
+  #closeSteps(): Step[] {
+    return this.#free.map(closeNumberStep);
   }
 }

@@ -19,6 +19,8 @@ export interface RootfsContext {
   /** It will be in a cgroup namespace of its own. */
   newCgroupNamespace: boolean;
   userNamespace: boolean;
+  /** Who builds it is a process of one thread, which makes no devices, and sees the host's /dev as hako does. */
+  sharesDevices?: boolean | undefined;
   /** It has a mount namespace, its own or another's; else its mounts are the host's, on its rootfs. */
   mountNamespace: boolean;
   /** Sources that were opened and mapped outside, by their mounts' places; used up by mounting. */
