@@ -63,6 +63,8 @@ export interface Globals {
   "log-format": string;
   debug: boolean;
   cgroupManager: CgroupManager;
+  /** Whether the caller has said it. */
+  managerNamed: boolean;
   rootless: boolean | "auto";
   criu: string;
 }
@@ -75,6 +77,7 @@ export function globalsOf(values: ArgumentValues<typeof GLOBAL_FLAGS>): Globals 
     log: values.log?.replace(/^file:/, ""),
     debug: values.debug || values["log-level"] === "debug",
     cgroupManager: managerOf(values),
+    managerNamed: values["systemd-cgroup"] || values["cgroup-manager"] !== undefined,
     rootless: rootlessOf(values.rootless),
   };
 }

@@ -10,6 +10,7 @@ import type { ScriptImage } from "../container/script/image-settings";
 import type { ScriptIds } from "../container/script/script-ids";
 import { callerVariable } from "../linux/file/caller-environment";
 import { resolve } from "../linux/file/path-text";
+import { effectiveUser } from "../linux/process/rootless";
 import { containerId } from "../oci/id";
 import { print } from "../output/print";
 import { freeId } from "../state/free-id";
@@ -42,6 +43,10 @@ const rare = {
   /** Loaded for images, and for those who say whose ids they want. */
   get scriptIds() {
     return require("../container/script/script-ids") as typeof import("../container/script/script-ids");
+  },
+  /** Loaded for limits of ordinary users. */
+  get limitsManager() {
+    return require("../container/script/limits-manager") as typeof import("../container/script/limits-manager");
   },
   /** Loaded for images. */
   get scriptImage() {
@@ -180,12 +185,24 @@ async function runScript(run: ScriptRun, image?: ScriptImage, ids?: ScriptIds): 
   const id = idOf(args, globals.root);
   report?.named(containerId(id));
   const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids);
-  const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle };
+  const cgroupManager = managerOf(args, globals);
+  const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle, cgroupManager };
   const status = await runContainer({ ...options, signalsEnd: true }).catch((error) => {
     throw rare.explain.explainScript(asHakoError(error), bundle.config);
   });
   if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);
   return status;
+}
+
+/** Who makes the cgroups. */
+function managerOf(
+  { memory, cpus, pids }: Pick<RunValues, "memory" | "cpus" | "pids">,
+  { cgroupManager, managerNamed }: Globals,
+): Globals["cgroupManager"] {
+  const limited = [memory, cpus, pids].some((limit) => limit !== undefined);
+  return managerNamed || !limited || effectiveUser() === 0
+    ? cgroupManager
+    : rare.limitsManager.managerForLimits();
 }
 
 type WatchOptions = ReturnType<typeof watchOptions>;

@@ -7,13 +7,14 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { AS_USER, Home, NEEDS, NEEDS_MAPS, USER } from "./rootless-home";
-import { AT_ONCE, e2e, execute, executeLater, needsProgram, type Result, until } from "./support";
+import { AT_ONCE, e2e, execute, executeLater, isV2, needsProgram, type Result, until } from "./support";
 
 /** Where the user is, and what root does before, in a mount namespace of this test. */
 interface Place {
@@ -414,6 +415,28 @@ e2e(
   },
   NEEDS,
 );
+
+e2e("limits by a cgroup that is delegated to the user @v2", () => {
+  using home = new UserHome();
+  const top = `/sys/fs/cgroup/${home.box.names}delegated`;
+  mkdirSync(join(top, "main"), { recursive: true });
+  try {
+    writeFileSync("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids");
+    execute("chown", ["-R", `${USER}`, top]);
+    const flags = ["--memory", "64M", "--pids", "20"];
+    const before = `echo $$ > ${top}/main/cgroup.procs`;
+    const line = "cat /proc/self/cgroup /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max";
+    expect(home.sh(line, flags, { before })).toMatchObject({
+      status: 0,
+      stdout: `0::/\n${64 << 20}\n20\n`,
+      stderr: "",
+    });
+    const full = home.sh("tail /dev/zero", ["--memory", "20M"], { before });
+    expect(full).toMatchObject({ status: 137, stderr: "hako: memory limit of 20M reached\n" });
+  } finally {
+    for (const dir of [join(top, "main"), top]) rmdirSync(dir);
+  }
+}, [...NEEDS, isV2 ? undefined : "cgroup v2 is not mounted"]);
 
 e2e(
   "where there are no user namespaces that is told",

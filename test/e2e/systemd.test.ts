@@ -364,6 +364,30 @@ describe("an ordinary user @v2", () => {
   }, [...NEEDS, needsUserSystemd, needsV2, needsProgram("setpriv")]);
 });
 
+describe("limits of an ordinary user's run --rootfs @v2", () => {
+  e2e("are a scope's, without a flag and without XDG_RUNTIME_DIR", () => {
+    using box = new Box();
+    chmodSync(box.dir, 0o755);
+    const hako = join(box.dir, "hako");
+    copyFileSync(HAKO, hako);
+    const run = (words: string[], env: string[]) =>
+      asUser(
+        "env",
+        [...env, hako, ...words, "run", "--rootfs", "/", "--memory", "64M", "--pids", "20"].concat([
+          "--",
+          "sh",
+          "-c",
+          "cat /proc/self/cgroup /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max",
+        ]),
+      );
+    for (const env of [[], ["-u", "XDG_RUNTIME_DIR"]])
+      expect(run([], env)).toMatchObject({ status: 0, stdout: `0::/\n${64 * MIB}\n20\n`, stderr: "" });
+    const refused = run(["--cgroup-manager", "cgroupfs"], []);
+    expect(refused).toMatchObject({ status: 125, stdout: "" });
+    expect(refused.stderr).toContain("limits need a cgroup");
+  }, [...NEEDS, needsUserSystemd, needsV2, needsProgram("setpriv")]);
+});
+
 describe("podman", () => {
   e2e("--cgroup-manager=systemd run --memory", async () => {
     using box = new Box();

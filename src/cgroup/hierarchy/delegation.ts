@@ -28,7 +28,8 @@ function ownDirectory(): string | undefined {
   return own === undefined ? undefined : `${own.mountpoint}${own.own === "/" ? "" : own.own}`;
 }
 
-function mayWrite(dir: string): boolean {
+/** Whether this user may make cgroups in one. */
+export function mayWrite(dir: string): boolean {
   try {
     checkAccess(dir, ACCESS.W_OK);
     return true;

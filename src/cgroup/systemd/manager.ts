@@ -3,7 +3,8 @@ import { addressesOf, type Scope as BusScope } from "../../dbus/address";
 import { type BusReply, Connection, type SignalMatch } from "../../dbus/connection";
 import type { Value, Variant } from "../../dbus/types";
 import { callerVariable } from "../../linux/file/caller-environment";
-import { hasErrno } from "../../linux/file/file";
+import { exists, hasErrno } from "../../linux/file/file";
+import { effectiveUser } from "../../linux/process/rootless";
 import { logDebug } from "../../output/log";
 
 const SYSTEMD = "org.freedesktop.systemd1";
@@ -15,6 +16,18 @@ const JOB_REMOVED: SignalMatch = { interface: MANAGER, member: "JobRemoved" };
 const JOB_MS = 30_000;
 /** systemd forgets a unit that has just ended within moments: so often a scope of the same name is tried again. */
 const LEFTOVER_ATTEMPTS = 10;
+
+/** Whether there is a socket of the host's systemd, or of that of the user's session. */
+export function isReachable(scope: BusScope): boolean {
+  return addressesOf(scope, variableOf).some(({ socket }) => socket.startsWith("@") || exists(socket));
+}
+
+/** The caller's variable. Without one a user's sockets are at their usual place, as under cron. */
+function variableOf(name: string): string | undefined {
+  const uid = effectiveUser();
+  const usual = name === "XDG_RUNTIME_DIR" && uid !== 0 ? `/run/user/${uid}` : undefined;
+  return callerVariable(name) || usual;
+}
 
 /** A property of a unit, in the type that systemd wants. */
 export type Property = readonly [name: string, value: Variant];
@@ -34,7 +47,7 @@ export class Manager implements Disposable {
 
   /** Connects to the host's systemd or to the one of the user's session; an error if it can't be reached. */
   static connect(scope: BusScope): Manager {
-    const addresses = addressesOf(scope, callerVariable);
+    const addresses = addressesOf(scope, variableOf);
     let first =
       addresses.length > 0
         ? undefined
