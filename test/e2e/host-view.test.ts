@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmdirSync,
   rmSync,
   symlinkSync,
@@ -15,6 +16,8 @@ import {
 import { join } from "node:path";
 import { AS_USER, Home, NEEDS, NEEDS_MAPS, USER } from "./rootless-home";
 import { AT_ONCE, e2e, execute, executeLater, isV2, needsProgram, type Result, until } from "./support";
+
+const rootIsOverlay = / \/ \/ .* - overlay /.test(readFileSync("/proc/self/mountinfo", "utf8"));
 
 /** Where the user is, and what root does before, in a mount namespace of this test. */
 interface Place {
@@ -97,7 +100,7 @@ e2e(
     );
     expect(stdout.match(/Cap\w+:\t0{16}\n/g)).toHaveLength(5);
     expect(stdout).toContain("NoNewPrivs:\t1\nSeccomp:\t2\nlo\n");
-    expect(stdout.split("\n").slice(8).join(" ").trim()).toBe(
+    expect(stdout.split("\n").slice(8).join(" ").replace("core ", "").trim()).toBe(
       "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero",
     );
     const root = home.sh("id -u; id -g; echo $HOME; touch ~/x && stat -c %u ~/x; cat /etc/shadow", [
@@ -257,23 +260,19 @@ e2e(
   NEEDS,
 );
 
-e2e(
-  "where the kernel lays no overlay, files are only read, and that is told",
-  () => {
-    using home = new UserHome();
-    // FILESYSTEM_MAX_STACK_DEPTH of linux/fs.h: an overlay over two of them is one too many
-    const before = [
-      `mkdir -p ${home.box.dir}/1 ${home.box.dir}/2`,
-      `mount -t overlay overlay -o lowerdir=${home.own}:${home.box.dir}/1 /srv`,
-      `mount -t overlay overlay -o lowerdir=/srv:${home.box.dir}/2 /mnt`,
-    ].join("; ");
-    const result = home.sh("./s.sh; touch x", [], { cwd: "/mnt/project", home: "/nonexistent", before });
-    expect(result.stdout).toBe("script in /mnt/project\n");
-    expect(result.stderr).toContain("/mnt/project can't be written: the kernel lays no overlay over it");
-    expect(result.stderr).toContain("touch: cannot touch 'x': Read-only file system");
-  },
-  NEEDS,
-);
+e2e("where the kernel lays no overlay, files are only read, and that is told", () => {
+  using home = new UserHome();
+  // FILESYSTEM_MAX_STACK_DEPTH of linux/fs.h: an overlay over two of them is one too many
+  const before = [
+    `mkdir -p ${home.box.dir}/1 ${home.box.dir}/2`,
+    `mount -t overlay overlay -o lowerdir=${home.own}:${home.box.dir}/1 /srv`,
+    `mount -t overlay overlay -o lowerdir=/srv:${home.box.dir}/2 /mnt`,
+  ].join("; ");
+  const result = home.sh("./s.sh; touch x", [], { cwd: "/mnt/project", home: "/nonexistent", before });
+  expect(result.stdout).toBe("script in /mnt/project\n");
+  expect(result.stderr).toContain("/mnt/project can't be written: the kernel lays no overlay over it");
+  expect(result.stderr).toContain("touch: cannot touch 'x': Read-only file system");
+}, [...NEEDS, rootIsOverlay ? "the root file system is an overlay already" : undefined]);
 
 e2e(
   "mounts of one's own, also where the host has no such directory; --read-only",
@@ -432,7 +431,8 @@ e2e("limits by a cgroup that is delegated to the user @v2", () => {
       stderr: "",
     });
     const full = home.sh("tail /dev/zero", ["--memory", "20M"], { before });
-    expect(full).toMatchObject({ status: 137, stderr: "hako: memory limit of 20M reached\n" });
+    expect(full.status).toBe(137);
+    expect(full.stderr).toContain("hako: memory limit of 20M reached\n");
   } finally {
     for (const dir of [join(top, "main"), top]) rmdirSync(dir);
   }
