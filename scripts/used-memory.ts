@@ -90,12 +90,15 @@ export function heapUse(starts: readonly ReadonlySet<number>[]): HeapUse {
     .sort((one, other) => one - other)
     .slice(0, TRIED);
   const row = Array.from({ length: TOUCHED_PAGES }, (_, index) => index);
-  const touched = [...used]
-    .sort((one, other) => one - other)
+  const inOrder = [...used].sort((one, other) => one - other);
+  const touchedOutside = (tried: readonly number[]) =>
     // where small pages are already, no huge one can be tried
-    .find((page) =>
-      row.every((index) => used.has(page + index) && !hugePages.includes(hugePageOf(page + index))),
+    inOrder.find((page) =>
+      row.every((index) => used.has(page + index) && !tried.includes(hugePageOf(page + index))),
     );
+  let touched = touchedOutside(hugePages);
+  // all that starts use may be in these: where things lie moves with the executable's size
+  while (touched === undefined && hugePages.pop() !== undefined) touched = touchedOutside(hugePages);
   if (touched === undefined) throw new Error(`a start uses no ${TOUCHED_PAGES} pages of the heap in a row`);
   return { touched: touched * PAGE, hugePages, rest: hugePageOf(Math.max(...used)) };
 }
