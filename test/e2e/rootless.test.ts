@@ -215,6 +215,29 @@ e2e(
 );
 
 e2e(
+  "without a cgroup all processes are those of the pid namespace: --grace and kill --all end what a shell waits for",
+  async () => {
+    using home = new Home();
+    // a shell runs its trap when the program that it waits for has ended
+    const bundle = home.bundle(["sh", "-c", "trap 'echo cleaned up; exit 4' TERM; echo on; sleep 600"]);
+    const begun = performance.now();
+    const graced = home.hako("run", "--timeout", "500ms", "--grace", "1m", "--bundle", bundle, home.box.id());
+    expect(graced).toMatchObject({ status: 124, stdout: "on\ncleaned up\n" });
+    const id = home.box.id();
+    const file = join(home.runtime, "output");
+    expect(home.hako("run", "--detach", "--output", file, "--bundle", bundle, id)).toMatchObject({
+      status: 0,
+    });
+    await until("its trap is set", () => home.hako("logs", id).stdout === "on\n");
+    expect(home.hako("kill", "--all", id, "TERM")).toMatchObject({ status: 0, stderr: "" });
+    await until("its trap has run", () => home.hako("logs", id).stdout.endsWith("cleaned up\n"));
+    expect(performance.now() - begun).toBeLessThan(40_000);
+    expect(home.hako("delete", "--force", id).status).toBe(0);
+  },
+  NEEDS,
+);
+
+e2e(
   "subordinate ids by newuidmap and newgidmap",
   () => {
     using home = new Home();

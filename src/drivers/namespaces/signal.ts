@@ -2,7 +2,9 @@ import type { Cgroup } from "../../cgroup";
 import { loadCgroup } from "../../cgroup/group/stored";
 import { SIG } from "../../linux/call/constants";
 import { signalProcess } from "../../linux/process/process";
+import { signalListed } from "../../linux/process/signal-listed";
 import type { Container } from "../../state/record";
+import { relatives } from "./processes";
 import { status } from "./status";
 
 /** Sends a signal to the first process of a container, or to all of its processes; false if no process is there. */
@@ -11,8 +13,10 @@ export function signalProcesses(container: Container, signal: number, to: "first
   // without a pid namespace nothing ends the others when the first one ends
   if (cgroup !== undefined && (to === "all" || (signal === SIG.KILL && !ownPidNamespace))) {
     if (signalAll(loadCgroup(cgroup), signal)) return true;
-    // in a cgroup that it had to go without, no process is known but the first
+    // in a cgroup that it had to go without, its relatives tell
   }
+  if (to === "all" && (signal !== SIG.KILL || !ownPidNamespace))
+    return signalListed(() => relatives(container.record), signal);
   const now = status(container);
   if (init === undefined || now === "stopped") return false;
   if (!signalProcess(init.pid, init.startTime, signal)) return false;
