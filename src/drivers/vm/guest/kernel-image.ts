@@ -17,6 +17,9 @@ const SECTOR = 512;
 const VERSION_BASE = 0x200;
 const LONGEST_VERSION = 256;
 const ELF_MAGIC = [0x7f, 0x45, 0x4c, 0x46];
+const GZIP_MAGIC = [0x1f, 0x8b];
+/** The size of what was compressed, which the kernel's build appends to what does not end with it (scripts/Makefile.lib, size_append). */
+const APPENDED = 4;
 const PT_NOTE = 4;
 /** The note that tells where a kernel is entered without a boot loader (xen/include/public/elfnote.h), which QEMU looks for. */
 const PHYS32_ENTRY = 18;
@@ -59,8 +62,9 @@ export function unpackedKernel(bytes: Uint8Array<ArrayBuffer>): Uint8Array | und
   const sectors = bytes[HEADER.setupSectors] || 4;
   const start = (sectors + 1) * SECTOR + view.getUint32(HEADER.payloadOffset, true);
   const payload = bytes.slice(start, start + view.getUint32(HEADER.payloadLength, true));
+  const isGzip = GZIP_MAGIC.every((byte, index) => payload[index] === byte);
   try {
-    const elf = unpackedBytes(payload);
+    const elf = unpackedBytes(isGzip ? payload : payload.slice(0, -APPENDED));
     return isElf(elf) && hasEntryNote(elf) ? elf : undefined;
   } catch (error) {
     logDebug(`the kernel is not unpacked: ${asHakoError(error).oneLine}`);

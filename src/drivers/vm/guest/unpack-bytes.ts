@@ -32,13 +32,12 @@ function unpackBy(name: string, bytes: Uint8Array): Uint8Array {
       message: `compressed with ${name}, which is not installed`,
       hint: `install ${name}`,
     });
-  const { stdout } = Bun.spawnSync([program, "-dc"], {
+  const { exitCode, stdout } = Bun.spawnSync([program, "-dc"], {
     stdin: bytes,
     stdout: "pipe",
     stderr: "ignore",
     env: callerVariables(),
   });
-  // the kernel's build puts four bytes behind what it has compressed, of which the program complains when all is unpacked
-  if (stdout.length > 0) return stdout;
-  throw new HakoError({ code: "system", message: `${name} can't unpack it` });
+  if (exitCode === 0) return stdout;
+  throw new HakoError({ code: "system", message: `${name} can't unpack it: exit status ${exitCode}` });
 }
