@@ -18,11 +18,12 @@ const list = defineCommand({
     if (args.quiet) print(images.map(({ id }) => `${id}\n`).join(""));
     else if (wantsJson(args))
       printJson(
-        images.map(({ id, source, size, unpacked, inUse }) => ({
+        images.map(({ id, source, size, unpacked, owners, inUse }) => ({
           id,
           source,
           size,
           unpacked: new Date(unpacked).toISOString(),
+          owners,
           inUse,
         })),
       );

@@ -1,4 +1,4 @@
-import { type ErrorCode, HakoError } from "../base/errors";
+import { during, type ErrorCode, HakoError } from "../base/errors";
 import { textOf } from "../linux/call/bytes";
 import { O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
@@ -65,9 +65,19 @@ export function userOf(rootfs: string, text: string | undefined, ownGroup = fals
   const missing = (kind: "user" | "group", what: string, file: string) =>
     failed("config", `no ${kind} ${JSON.stringify(what)} in the root file system's ${file}`);
   if (name === "" || group === "" || more.length > 0) throw wrong("is not USER or USER:GROUP");
-  using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY | O.CLOEXEC);
-  const passwd = textIn(root, "/etc/passwd");
   const number = numberOf(name);
+  const groupNumber = numberOf(group ?? "");
+  // all is said: the image's files, which may be another user's, need not be read
+  if (number !== undefined && groupNumber !== undefined) return { uid: number, gid: groupNumber };
+  using root = openAt(undefined, rootfs, O.PATH | O.DIRECTORY | O.CLOEXEC);
+  const textOfNames = (path: string) =>
+    during(
+      `--user ${JSON.stringify(text)}`,
+      () => textIn(root, path),
+      ({ errno }) =>
+        errno === "EACCES" ? { hint: "numbers of user and group, as 1000:1000, need no names" } : {},
+    );
+  const passwd = textOfNames("/etc/passwd");
   if (number === undefined && LIKE_A_NUMBER.test(name))
     throw wrong(`the user is not a number up to ${MAX_ID}`);
   const entry = findRow(passwd, String(number ?? name), (row) =>
@@ -75,11 +85,11 @@ export function userOf(rootfs: string, text: string | undefined, ownGroup = fals
   );
   const uid = number ?? numberOf(entry?.[2] ?? "");
   if (uid === undefined) throw missing("user", name, "/etc/passwd");
-  const groups = textIn(root, "/etc/group");
+  const groups = textOfNames("/etc/group");
   if (group !== undefined) {
     if (LIKE_A_NUMBER.test(group) && numberOf(group) === undefined)
       throw wrong(`the group is not a number up to ${MAX_ID}`);
-    const gid = numberOf(group) ?? numberOf(findRow(groups, group, (row) => row[0] === group)?.[2] ?? "");
+    const gid = groupNumber ?? numberOf(findRow(groups, group, (row) => row[0] === group)?.[2] ?? "");
     if (gid === undefined) throw missing("group", group, "/etc/group");
     return { uid, gid };
   }

@@ -68,6 +68,8 @@ interface ImageRecord {
 export interface ListedImage extends ImageRecord {
   /** Its directory's. */
   name: string;
+  /** Of its files: as the image says, or this user alone. */
+  owners: "several" | "one";
   inUse: boolean;
 }
 
@@ -264,7 +266,7 @@ export class ImageCache {
     return names
       .flatMap((name) => {
         const record = this.#recordOf(name);
-        return record === undefined ? [] : { ...record, name, inUse: used.has(name) };
+        return record === undefined ? [] : { ...record, name, owners: ownersOf(name), inUse: used.has(name) };
       })
       .sort((one, other) => one.unpacked - other.unpacked);
   }
@@ -315,6 +317,11 @@ export class ImageCache {
 }
 
 const IMAGE_NAME = /^sha(256|512)-[0-9a-f]+(\.[0-9a-f]+)?$/;
+
+/** Root sets owners as they are; an ordinary user where the name says in which maps. */
+function ownersOf(name: string): ListedImage["owners"] {
+  return name.includes(".") || !isRootless() ? "several" : "one";
+}
 
 function suffixOf(maps: IdMaps): string {
   return `.${new Bun.CryptoHasher("sha256").update(JSON.stringify(maps)).digest("hex").slice(0, 8)}`;

@@ -13,6 +13,7 @@ import { fileStatusOf } from "../linux/file/stat";
 import { execveStep } from "../linux/process/execute";
 import { NAMESPACE_FLAGS } from "../linux/process/namespace";
 import { parentDeathStep, reapChild } from "../linux/process/process";
+import { inUserNamespace } from "../linux/process/rootless";
 import type { IdMaps } from "../linux/process/subordinate-ids";
 import { inheritSteps, ownerSteps, replaceStep } from "../linux/steps/child-steps";
 import { cloneChild, Reports } from "../linux/steps/clone-child";
@@ -81,6 +82,8 @@ function answered(file: ReturnType<typeof memoryFile>): Answer | undefined {
 export async function workInside(work: string, path: string, reference: string | undefined): Promise<string> {
   let answer: Answer;
   try {
+    // the host's root would remove what it is told
+    if (!inUserNamespace()) throw HakoError.usage("hako itself calls this, in a user namespace");
     if (work === "unpack" && reference !== undefined)
       answer = { done: await unpackReference(parseReference(reference), path, true) };
     else if (work === "remove") {

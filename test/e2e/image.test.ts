@@ -492,6 +492,8 @@ describe("images elsewhere", () => {
       // who says that all is one user's has another form of it
       expect(run("--map-root", "--user", "0", "--", "stat", "-c", "%u", "/bin/odd").stdout).toBe("0\n");
       expect(cached(home)).toHaveLength(2);
+      const listed: { owners: string }[] = JSON.parse(home.hako("image", "list", "--json").stdout);
+      expect(listed.map(({ owners }) => owners)).toEqual(["several", "one"]);
       const kept = `${home.runtime}/kept`;
       expect(run("--keep-writes", kept).stdout).toContain("of app1000");
       expect(statSync(`${kept}/upper/srv/new`).uid).toBe(SUBORDINATE + 999);
@@ -504,6 +506,24 @@ describe("images elsewhere", () => {
       expect(run("--", "id").status).toBe(0);
       expect(home.hako("image", "prune").stdout).toStartWith("sha256:");
       expect(cached(home)).toEqual([]);
+      expect(home.box.hako("image", "inside", "remove", image).stdout).toContain("in a user namespace");
+      expect(existsSync(image)).toBe(true);
+    },
+    NEEDS_MAPS,
+  );
+
+  e2e(
+    "as an ordinary user with subordinate ids: a root directory that another user of the image keeps to itself",
+    () => {
+      using home = new Home();
+      const image = home.box.path("image.tar");
+      const top = { name: "./", type: "Directory", uid: 1000, gid: 1000, mode: 0o700 } as const;
+      writeFileSync(image, tarOf([top, ...busyboxEntries()]));
+      const run = (...words: string[]) => home.hako("run", "--rootfs", image, ...words);
+      expect(run("--", "id")).toMatchObject({ status: 0, stdout: "uid=0(root) gid=0(root)\n", stderr: "" });
+      expect(run("--user", "1000:1000", "--", "sh", "-c", "id -u; touch /x").stdout).toBe("1000\n");
+      const named = run("--user", "app", "--", "id");
+      expect(named.stderr).toMatch(/--user "app": .*permission denied \(numbers of user and group/);
     },
     NEEDS_MAPS,
   );

@@ -1,5 +1,6 @@
 import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
+import { hasErrno } from "../../linux/file/file";
 import { openAt, openIfThere, readLink } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
@@ -40,7 +41,7 @@ function covers(mount: Mount, destination: string): boolean {
   return isBind(mount) ? isAtOrBelow(destination, top) : destination === top;
 }
 
-/** The path that a path leads to in a root file system. Links are followed as far as files exist. */
+/** The path that a path leads to in a root file system. Links are followed as far as files exist, and this user may look. */
 export function resolvedDestination(root: Fd, path: string): string {
   const left = components(cleanPath(path));
   const found: string[] = [];
@@ -50,7 +51,7 @@ export function resolvedDestination(root: Fd, path: string): string {
       found.pop();
       continue;
     }
-    using there = openIfThere(root, `/${[...found, name].join("/")}`, O.PATH | O.NOFOLLOW);
+    using there = lookAt(root, `/${[...found, name].join("/")}`);
     if (there === undefined || fileStatusOf(there).type !== "symlink" || links++ === MAX_SYMLINKS) {
       found.push(name);
       continue;
@@ -60,6 +61,16 @@ export function resolvedDestination(root: Fd, path: string): string {
     left.unshift(...components(text));
   }
   return `/${found.join("/")}`;
+}
+
+/** undefined for what is not there, and what another user keeps to itself, as a directory of an image may be. */
+function lookAt(root: Fd, path: string): Fd | undefined {
+  try {
+    return openIfThere(root, path, O.PATH | O.NOFOLLOW);
+  } catch (error) {
+    if (hasErrno(error, "EACCES")) return undefined;
+    throw error;
+  }
 }
 
 /** The mounts below a root file system, by their path in the container, without those that the container's own mounts cover. */
