@@ -16,9 +16,8 @@ export class KeptProbe<T> {
     checkWay("cache of guests", this.directory);
     const text = tryReadText(`${this.directory}/${FILE}`);
     if (text === undefined) return undefined;
-    // only this user and root write there
-    const kept = JSON.parse(text) as Kept<T>;
-    return kept.key === key ? kept.probe : undefined;
+    const kept = parsed<Kept<T>>(text);
+    return kept?.key === key ? kept.probe : undefined;
   }
 
   keep(key: string, probe: T): void {
@@ -26,5 +25,14 @@ export class KeptProbe<T> {
     const kept: Kept<T> = { key, probe };
     writeText(temporary, `${JSON.stringify(kept)}\n`, 0o600);
     renameFile(temporary, `${this.directory}/${FILE}`);
+  }
+}
+
+/** What only this user and root can have written; undefined if it is not whole, for the host has crashed. */
+function parsed<T>(text: string): T | undefined {
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    return undefined;
   }
 }

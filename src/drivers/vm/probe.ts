@@ -11,7 +11,8 @@ import type { Accelerator } from "./qemu/qemu-arguments";
 
 /** How long a guest may take to answer. One that takes longer with KVM is better emulated. */
 const DEADLINES_MS: Record<Accelerator, number> = { kvm: 15_000, tcg: 60_000 };
-const SHORT_MS = 5000;
+/** How long it may take to answer once more, and to go off. */
+const SHORT_MS = 15_000;
 const KVM = "/dev/kvm";
 
 /** What came of a boot with an accelerator. */

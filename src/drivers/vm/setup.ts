@@ -27,7 +27,6 @@ export function setUpMachines(
   const { kernel } = findParts(settings);
   const cache = new GuestCache();
   using guest = cache.guest(kernel, force);
-  cache.removeOthers(guest.key);
   const { key, made } = guest;
   const size = cache.list().find((entry) => entry.key === key)?.size ?? 0;
   return { qemu, kernel, guest: { key, size, made } };

@@ -76,7 +76,10 @@ export class GuestCache {
     this.directory = directory;
   }
 
-  /** The guest of a kernel; it is made if it is not here yet, or with `anew`. Of several that are called at once one makes it. */
+  /**
+   * The guest of a kernel; it is made if it is not here yet, or with `anew`, and others that nobody uses are removed then. Of several that are
+   * called at once one makes it.
+   */
   guest(kernel: KernelSource, anew = false): CachedGuest {
     checkWay("cache of guests", this.directory);
     makeDirectories(this.directory, 0o700);
@@ -87,6 +90,7 @@ export class GuestCache {
       const known = force ? undefined : this.#known(key, made);
       if (known !== undefined) return known;
       made = this.#makeOnce(key, kernel, force);
+      if (made) this.#removeOthers(key);
     }
   }
 
@@ -159,7 +163,7 @@ export class GuestCache {
   }
 
   /** Removes the guests of other kernels and other hakos that nobody uses, and what killed commands have left. */
-  removeOthers(kept: string): void {
+  #removeOthers(kept: string): void {
     this.#removeLeft();
     for (const { key } of this.list()) if (key !== kept) this.#remove(key, key);
   }
