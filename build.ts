@@ -23,6 +23,7 @@ import { type HeapUse, heapUse, joined, type Range, usedHeap, usedMemory } from 
 import { runAttendant } from "./src/container/run/run-attendant-rows";
 import { SCRIPT_CAPABILITIES } from "./src/container/script/script-capabilities";
 import { execAttendant } from "./src/drivers/namespaces/exec/exec-attendant-rows";
+import { initProgram } from "./src/drivers/namespaces/init/init-rows";
 import type { StoredTemplate, Template } from "./src/linux/steps/template";
 import { compile } from "./src/seccomp/compile";
 import { defaultProfile } from "./src/seccomp/default-profile";
@@ -142,6 +143,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
       // numbers and machine code that differ by it are decided by the build
       "process.arch": JSON.stringify(target.machine),
       HAKO_EXEC_ATTENDANT: JSON.stringify(stored(execAttendant(target.machine, undefined, []))),
+      HAKO_INIT: JSON.stringify(stored(initProgram(target.machine))),
       HAKO_RUN_ATTENDANT: JSON.stringify(stored(runAttendant(target.machine, undefined, []))),
     },
     compile: {

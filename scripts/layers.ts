@@ -36,6 +36,7 @@ export const LAYERS = [
   "settings",
   "drivers/interface",
   "drivers/namespaces/birth",
+  "drivers/namespaces/init",
   "drivers/namespaces/program",
   "drivers/namespaces/rootfs",
   "drivers/namespaces/exec",

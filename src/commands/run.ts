@@ -3,7 +3,7 @@ import type { Arguments, ArgumentValues } from "../cli/arguments";
 import { defineCommand } from "../cli/command";
 import type { Globals } from "../cli/global-flags";
 import { inheritedDescriptors } from "../container/io/inherited-descriptors";
-import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
+import { endEndedRun, endedRun } from "../container/run/ended-run";
 import { runContainer } from "../container/run/run";
 import type { RunReport } from "../container/run/run-report";
 import type { ScriptImage } from "../container/script/image-settings";
@@ -100,6 +100,9 @@ export default defineCommand({
     return code.startsWith("command-") ? undefined : OWN_FAILURE;
   },
   async run({ args, rest, separated, data: { globals } }) {
+    const ended = endedRun();
+    // docs/how-it-works.md, "What stays in the foreground"
+    if (ended !== undefined) return endEndedRun(ended, { root: globals.root, keep: args.keep });
     return await withReport(args, async (report) => {
       const { rootfs } = args;
       const watching = watchOptions(args, report);
@@ -140,8 +143,6 @@ async function runBundle(
 ): Promise<number> {
   if (args.container === undefined)
     throw HakoError.usage("missing CONTAINER", "hako run --bundle DIR CONTAINER");
-  const ended = endedRun();
-  if (ended !== undefined) return endOf(ended, args.container, args.keep, globals);
   // first of all: a descriptor that the caller has not opened may be one of ours later
   const { environment, preserveFds } = inheritedDescriptors(args["preserve-fds"], callerVariable);
   report?.open();
@@ -149,7 +150,7 @@ async function runBundle(
   const bundle = rare.bundle.checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
   const options = { ...createOptions(globals, args.container, args, preserveFds), ...watching, bundle };
   // as with runc and crun: signals are passed on, no more
-  return await runContainer({ ...options, signalsEnd: false });
+  return await runContainer({ ...options, init: false, signalsEnd: false });
 }
 
 /** What `run --rootfs` was told, and what it has from its caller. */
@@ -187,7 +188,8 @@ async function runScript(run: ScriptRun, image?: ScriptImage, ids?: ScriptIds): 
   const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids);
   const cgroupManager = managerOf(args, globals);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle, cgroupManager };
-  const status = await runContainer({ ...options, signalsEnd: true }).catch((error) => {
+  const init = !args["no-init"];
+  const status = await runContainer({ ...options, init, signalsEnd: !init }).catch((error) => {
     throw rare.explain.explainScript(asHakoError(error), bundle.config);
   });
   if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);
@@ -221,11 +223,6 @@ function watchOptions(args: RunValues, report: RunReport | undefined) {
     diesWithMaker: diesWithMaker(args),
     atEnd: atEndOf(args, { timeLimit, memory, report }),
   };
-}
-
-/** Finishes a run whose attendant has started hako again: docs/how-it-works.md, "What stays in the foreground". */
-function endOf(ended: EndedRun, container: string, keep: boolean, { root }: Globals): number {
-  return endEndedRun(ended, { root, id: containerId(container), keep });
 }
 
 /** Without the -- a command's name would be taken for the id, and its first argument for the command. */

@@ -1,7 +1,7 @@
 import { HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
 import { driverFor } from "../drivers";
-import type { CreateEvents, CreatePlan } from "../drivers/interface/driver";
+import type { CreateEvents, CreatePlan, OwnInitOptions } from "../drivers/interface/driver";
 import { runHooks } from "../hooks/hooks";
 import type { Fd } from "../linux/call/fd";
 import { makeDirectory } from "../linux/file/file";
@@ -16,7 +16,14 @@ import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import { MappingStore } from "../state/mapping";
 import { type ContainerRecord, type DriverName, stateOf, writeConfig, writeRecord } from "../state/record";
-import { claimId, containerDirectory, hasRecord, removeContainerDirectory, unclaimId } from "../state/root";
+import {
+  claimId,
+  containerDirectory,
+  hasRecord,
+  OVERLAY,
+  removeContainerDirectory,
+  unclaimId,
+} from "../state/root";
 import type { Bundle } from "./bundle";
 import { announcePid, type PidReceivers } from "./io/pid-receivers";
 import { newRecord } from "./new-record";
@@ -31,6 +38,9 @@ const rare = {
   /** For a root file system that lacks some. */
   get mountPoints() {
     return require("../state/mount-points") as typeof import("../state/mount-points");
+  },
+  get programEnd() {
+    return require("../state/program-end") as typeof import("../state/program-end");
   },
 };
 
@@ -48,6 +58,8 @@ export interface CreateOptions extends PidReceivers {
   preserveFds: number;
   /** The container ends with this process. */
   diesWithMaker?: boolean | undefined;
+  /** The program is not the first process, but a child of one of hako's. */
+  ownInit?: OwnInitOptions | undefined;
   /** The caller's $NOTIFY_SOCKET, which wants to know when the program is ready. */
   notifySocket: string | undefined;
   /** What this process's standard output and error are by now; absolute. */
@@ -79,7 +91,8 @@ export function createContainer(options: CreateOptions, mayRun: boolean): Create
   const creation = new Creation(options, driver.name, undo);
   creation.joinSandbox();
   creation.makeMountPoints();
-  const runs = driver.create(creation.plan(mayRun), creation, undo);
+  using end = options.ownInit === undefined ? undefined : rare.programEnd.makeProgramEnd(root, id);
+  const runs = driver.create(creation.plan(mayRun, end), creation, undo);
   undo.commit();
   return { record: creation.record, runs };
 }
@@ -122,11 +135,11 @@ class Creation implements CreateEvents {
     this.made({ mountPoints: points.made });
   }
 
-  /** What the driver makes the container from; the place of an overlay, if there is one, is made. */
-  plan(mayRun: boolean): CreatePlan {
-    const { root, id, bundle } = this.#options;
+  /** What the driver makes the container from, with where a first process of hako's says how the program ended; the place of an overlay, if there is one, is made. */
+  plan(mayRun: boolean, end: Fd | undefined): CreatePlan {
+    const { root, id, bundle, ownInit } = this.#options;
     const overlay = bundle.overlay && {
-      directory: join(containerDirectory(root, id), "rootfs"),
+      directory: join(containerDirectory(root, id), OVERLAY),
       lower: bundle.rootfs,
       ...bundle.overlay,
     };
@@ -141,6 +154,7 @@ class Creation implements CreateEvents {
       mapsOwners: bundle.mapsOwners,
       state: stateOf(this.record, "creating"),
       mayRun,
+      ownInit: ownInit && end && { ...ownInit, end },
     };
   }
 

@@ -2,12 +2,16 @@ import { driverOf } from "../drivers";
 import { type Ending, endingOf, processStatus } from "../linux/process/process";
 import { signalName } from "../linux/process/signals";
 import { lockContainer } from "../state/lock";
+import type { ProgramEnd } from "../state/program-end";
 import { type Container, type EndRecord, readRecord, writeRecord } from "../state/record";
 
 /** Loaded on first use. */
 const rare = {
   get keptProcess() {
     return require("../state/kept-process") as typeof import("../state/kept-process");
+  },
+  get programEnd() {
+    return require("../state/program-end") as typeof import("../state/program-end");
   },
 };
 
@@ -26,6 +30,8 @@ export interface Ended {
 /** How a container that has stopped ended, from what is left of its first process, and what was written down. */
 export function howItEnded(container: Container): Ended {
   const { root, record } = container;
+  const told = toldEnd(container);
+  if (told !== undefined) return { ...endedAs(container, told), finished: told.finished };
   const word = rare.keptProcess.keptExit(root, record.id) ?? unreaped(container);
   return endedAs(container, word === undefined ? undefined : endingOf(word));
 }
@@ -48,6 +54,11 @@ export function endedAs(container: Container, seen: Ending | undefined): Ended {
 export function unreaped({ record: { init } }: Container): number | undefined {
   const status = init === undefined ? undefined : processStatus(init.pid);
   return status?.startTime === init?.startTime && status?.state === "Z" ? status.ending : undefined;
+}
+
+/** The program's end, as a first process of hako's has told it: that one ends with an exit status where the program died of a signal. */
+export function toldEnd({ root, record }: Container): ProgramEnd | undefined {
+  return record.ownInit ? rare.programEnd.programEnd(root, record.id) : undefined;
 }
 
 /** Writes down how a container has just ended, unless it was deleted meanwhile, or somebody else has. */

@@ -1,3 +1,4 @@
+import type { OwnInitOptions } from "../drivers/interface/driver";
 import { processStatus } from "../linux/process/process";
 import { sandboxOf } from "../oci/container-type";
 import { type ContainerId, sandboxId } from "../oci/id";
@@ -11,10 +12,18 @@ export interface NewContainer {
   noNewKeyring: boolean;
   driver: DriverName;
   output?: string | undefined;
+  ownInit?: OwnInitOptions | undefined;
 }
 
 /** The record of a container that this command is about to make. */
-export function newRecord({ id, bundle, noNewKeyring, driver, output }: NewContainer): ContainerRecord {
+export function newRecord({
+  id,
+  bundle,
+  noNewKeyring,
+  driver,
+  output,
+  ownInit,
+}: NewContainer): ContainerRecord {
   const { config } = bundle;
   const annotations = config.annotations ?? {};
   const pidNamespace = config.linux?.namespaces?.find(({ type }) => type === "pid");
@@ -37,5 +46,6 @@ export function newRecord({ id, bundle, noNewKeyring, driver, output }: NewConta
     noNewKeyring,
     streams: config.process?.terminal === true ? [] : callerStreamNames(),
     output,
+    ownInit: ownInit === undefined ? undefined : true,
   };
 }

@@ -8,10 +8,19 @@ import { type Container, readContainer } from "../state/record";
 import { type Ended, endedAs, howItEnded, noteEnd, unreaped } from "./ended";
 import { statusOf } from "./status";
 
+/** Loaded on first use. */
+const rare = {
+  get programEnd() {
+    return require("../state/program-end") as typeof import("../state/program-end");
+  },
+};
+
 interface Waiting {
   container: Container;
   /** Its first process; undefined if that has ended. */
   process: Fd | undefined;
+  /** What that one says of the program, if it is hako's own; open, for the container may be deleted with its end. */
+  programEnd: Fd | undefined;
 }
 
 /** Waits until all of these containers have ended, and tells of each in turn how it did. What doesn't exist is refused before. */
@@ -26,8 +35,9 @@ export function waitForContainers(
     if (statusOf(container) === "creating") throw beingMade(id);
     const { init } = container.record;
     const process = init === undefined ? undefined : openProcess(init.pid, init.startTime);
-    if (process !== undefined) open.add(process);
-    return { container, process };
+    const end = process && container.record.ownInit ? rare.programEnd.openProgramEnd(root, id) : undefined;
+    for (const fd of [process, end]) if (fd !== undefined) open.add(fd);
+    return { container, process, programEnd: end };
   });
   for (const each of waiting) tell(each.container.record.id, endOf(each));
 }
@@ -37,11 +47,12 @@ function beingMade(id: ContainerId): HakoError {
   return new HakoError({ code: "state", message, hint: "wait for it when create has come back" });
 }
 
-function endOf({ container, process }: Waiting): Ended {
+function endOf({ container, process, programEnd }: Waiting): Ended {
   if (process === undefined) return howItEnded(container);
   waitFor(process, "read", Number.POSITIVE_INFINITY);
-  const finished = new Date().toISOString();
-  const ending = endingSeen(container, process);
+  const told = programEnd && rare.programEnd.toldProgramEnd(programEnd);
+  const finished = told?.finished ?? new Date().toISOString();
+  const ending = told ?? endingSeen(container, process);
   // before a foreground run removes its cgroup
   const ended = endedAs(container, ending);
   if (ending === undefined) return ended;

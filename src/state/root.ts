@@ -36,11 +36,18 @@ export const START_SOCKET = "start.sock";
 /** A file that the first process is mounted on, to keep how it ended (kept-process.ts). */
 export const KEPT_PROCESS = "init.pidfd";
 
+/** What a first process of hako's says of the program's end (program-end.ts). */
+export const PROGRAM_END = "program.end";
+
+/** Where the overlay of `run --rootfs /` or of an image is mounted in the container, and what takes the writes. */
+export const OVERLAY = "rootfs";
+export const SCRATCH = `${OVERLAY}.scratch`;
+
 /** All files that create, start and restore make in a container's directory. Their mounts are not seen on the host. */
 const OWN_FILES: ReadonlySet<string> = new Set([
-  ...[RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET, KEPT_PROCESS],
+  ...[RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET, KEPT_PROCESS, PROGRAM_END],
 ]);
-const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", "rootfs", "rootfs.scratch", "criu-root"]);
+const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", OVERLAY, SCRATCH, "criu-root"]);
 
 const checked = new Set<string>();
 

@@ -44,6 +44,8 @@ special:
   b.eq mask
   adds x8,x8,#1
   b.eq rotate
+  adds x8,x8,#1
+  b.ne walk
   ldr x0,[x0]
   b result
 sum:
@@ -56,3 +58,5 @@ mask:
 rotate:
   ror x0,x0,x1
   b result
+walk:
+  mov x9,x0

@@ -45,6 +45,8 @@ special:
   jz mask
   inc %rax
   jz rotate
+  inc %rax
+  jnz walk
   mov (%rdi),%rax
   jmp result
 sum:
@@ -60,3 +62,5 @@ rotate:
   mov %esi,%ecx
   ror %cl,%rax
   jmp result
+walk:
+  mov %rdi,%r12

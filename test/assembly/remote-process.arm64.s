@@ -65,11 +65,17 @@ special:
   b.eq spawn
   adds x8,x8,#1
   b.eq become
+  adds x8,x8,#1
+  b.ne interpret
   mov x24,#1
   b begin
 become:
   mov x9,x0
   b child
+interpret:
+  mov x9,x0
+  // behind the walker, which has 100 bytes
+  b child+100
 walk:
   mov x24,#0
 begin:

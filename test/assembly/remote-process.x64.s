@@ -67,11 +67,17 @@ special:
   jz spawn
   inc %rax
   jz become
+  inc %rax
+  jnz interpret
   mov $1,%ebp
   jmp begin
 become:
   mov %rdi,%r12
   jmp child
+interpret:
+  mov %rdi,%r12
+  # behind the walker, which has 95 bytes
+  jmp child+95
 walk:
   xor %ebp,%ebp
 begin:

@@ -93,6 +93,8 @@ e2e("without it the container outlives both; it is no flag for a container that 
   const usual = words(box, id).filter((word) => word !== "--die-with-parent");
   const hako = Bun.spawn(usual);
   await running(box, id);
+  // hako's first process, the shell, and what that has started: until the program runs all ends with hako
+  await until("the program runs", () => JSON.parse(box.ok("ps", "--json", id).stdout).length === 3);
   hako.kill("SIGKILL");
   await hako.exited;
   expect(box.state(id).status).toBe("running");

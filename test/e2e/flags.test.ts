@@ -103,6 +103,7 @@ e2e("every flag of run --rootfs changes what its command sees", () => {
     "read-only": ["--read-only"],
     hostname: ["--hostname", "given"],
     tty: ["--tty"],
+    "no-init": ["--no-init"],
     seccomp: ["--seccomp", "off"],
   };
   // a flag that is new needs its line here
@@ -118,7 +119,7 @@ e2e("every flag of run --rootfs changes what its command sees", () => {
   const limit = isV2
     ? "memory.max cpu.max pids.max"
     : "memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max";
-  const line = `id -u; pwd; uname -n; echo "$GIVEN"; ls / | tr '\\n' ' '; grep -wE 'Seccomp:|CapBnd:' /proc/self/status; ulimit -n; ls /dev
+  const line = `echo $$; id -u; pwd; uname -n; echo "$GIVEN"; ls / | tr '\\n' ' '; grep -wE 'Seccomp:|CapBnd:' /proc/self/status; ulimit -n; ls /dev
     test -t 0 && echo terminal; cd /sys/fs/cgroup; for file in ${limit}; do cat $file; done
     [ "$(readlink /proc/self/ns/net)" = "${readlinkSync("/proc/self/ns/net")}" ] && echo "the host's network"
     grep -E ' (/|/tmp) ' /proc/mounts | sed 's/lowerdir.*//'; true`;

@@ -170,7 +170,7 @@ e2e(
     const rootfs = join(home.bundle(["true"]), "rootfs");
     const run = (...words: string[]) => home.hako("run", "--rootfs", ...words);
     const result = run(rootfs, "-e", "A=b", home.box.id(), "--", "sh", "-c", "echo $$ $A; id -u; exit 4");
-    expect(result).toMatchObject({ status: 4, stdout: "1 b\n0\n" });
+    expect(result).toMatchObject({ status: 4, stdout: "2 b\n0\n" });
     const own = run(
       rootfs,
       "--user",

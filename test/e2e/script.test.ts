@@ -34,7 +34,7 @@ describe("run --rootfs", () => {
       "echo $$; readlink /proc/self/ns/net; readlink /proc/self/ns/mnt; uname -n; ls /proc | grep -c '^[0-9]'";
     const result = box.hako("run", "--rootfs", "/", "--network", "none", box.id(), "--", "sh", "-c", script);
     const [pid, net, mnt, name, processes] = result.stdout.split("\n");
-    expect(pid).toBe("1");
+    expect(pid).toBe("2");
     expect(net).not.toBe(readlinkSync("/proc/self/ns/net"));
     expect(mnt).not.toBe(readlinkSync("/proc/self/ns/mnt"));
     expect(name).not.toBe(hostname());

@@ -37,6 +37,7 @@ const NOTHING = {
   tty: false,
   seccomp: undefined,
   tmpfs: [],
+  "no-init": true,
   "cap-add": [],
   "cap-drop": [],
   device: [],

@@ -77,8 +77,8 @@ export interface Cgroup {
   takeBack(pids: readonly number[]): void;
   /** Kills all processes, frozen ones too, and waits until they are gone. */
   kill(): void;
-  /** Sends a signal to each process. */
-  signal(number: number): void;
+  /** Sends a signal to each process, or to all but one. */
+  signal(number: number, but?: number): void;
   freeze(): void;
   thaw(): void;
   frozen(): boolean;

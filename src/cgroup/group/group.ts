@@ -218,16 +218,16 @@ export class Group implements Cgroup {
     }
   }
 
-  signal(number: number): void {
-    this.#signalOnce(number);
+  signal(number: number, but = process.pid): void {
+    this.#signalOnce(number, but);
   }
 
   /**
    * Sends a signal to each process, through descriptors. Only processes that are in the list before and after they were opened get it:
    * in between a pid may have become another process's.
    */
-  #signalOnce(number: number): void {
-    const pids = this.pids().filter((pid) => pid !== process.pid);
+  #signalOnce(number: number, but = process.pid): void {
+    const pids = this.pids().filter((pid) => pid !== process.pid && pid !== but);
     for (let start = 0; start < pids.length; start += OPEN_AT_ONCE) {
       using opened = new FdList();
       const members = pids.slice(start, start + OPEN_AT_ONCE).flatMap((pid) => {

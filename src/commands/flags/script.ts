@@ -149,6 +149,10 @@ export const SCRIPT_FLAGS = {
     multiple: true,
     description: "with --rootfs: a limit of setrlimit(2), as nofile=1024; others are the caller's",
   },
+  "no-init": {
+    type: "boolean",
+    description: "with --rootfs: the command is the container's first process, not a child of hako's own",
+  },
   tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
 } as const satisfies Record<keyof ScriptValues | "name", Argument>;
 

@@ -1,10 +1,10 @@
 import { driverOf } from "../../drivers";
 import { attendedTerminal, takePlace } from "../../linux/attendant/attendant";
-import type { WayWord } from "../../linux/attendant/attendant-rows";
+import { NO_POLL, type WayWord } from "../../linux/attendant/attendant-rows";
 import type { AttendedTerminal } from "../../linux/attendant/attendant-terminal";
 import type { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { stringVector } from "../../linux/call/argument-memory";
-import { O } from "../../linux/call/constants";
+import { O, SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { openAt } from "../../linux/file/path";
 import { fileStatusOf } from "../../linux/file/stat";
@@ -39,21 +39,25 @@ export interface AttendedRun {
   master: Fd | undefined;
   /** Signals that came before. */
   recorder: SignalRecorder;
+  /** Counts how often the program was stopped, if a first process of hako's tells. */
+  stops: Fd | undefined;
 }
 
 /**
  * Leaves a running container to an attendant, which takes this process's place: it passes signals on and attends the terminal, and
  * removes the container after its end. What it can't do this command does, started again. Comes back only by throwing.
  */
-export function leaveRun({ root, record, keep, master, recorder }: AttendedRun): never {
+export function leaveRun({ root, record, keep, master, recorder, stops }: AttendedRun): never {
   const { init } = record;
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
   const removal = keep ? undefined : removalOf({ root, record });
-  const descriptors = removal === undefined ? [recorded] : [recorded, removal.directory];
-  takePlace(attendant(terminal), endedRunLine(init), {
-    ...{ signals: Object.values(FORWARDED), terminal, descriptors },
-    fillings: { ...(removal ?? NO_REMOVAL), pid: init.pid, recorded },
+  const descriptors = [recorded, removal?.directory, stops?.number].filter((fd) => fd !== undefined);
+  // outside it would come to the program, too, which has the caller's terminal, perhaps, but is in another session
+  const signals = [...Object.values(FORWARDED), ...(stops === undefined ? [] : [SIG.WINCH])];
+  takePlace(attendant(terminal), endedRunLine(record.id, init), {
+    ...{ signals, terminal, descriptors },
+    fillings: { ...(removal ?? NO_REMOVAL), pid: init.pid, recorded, stops: stops?.number ?? NO_POLL },
   });
 }
 
@@ -67,7 +71,7 @@ function attendant(terminal: AttendedTerminal | undefined): Template<RunAttendan
 interface Removal extends Record<RemovalWord, Filling> {
   directory: number;
 }
-type RemovalWord = Exclude<RunAttendantWord, WayWord | "pid" | "recorded">;
+type RemovalWord = Exclude<RunAttendantWord, WayWord | "pid" | "recorded" | "stops">;
 
 const NO_REMOVAL: Removal = {
   ...{ directory: -1, path: 0, inode: 0 },

@@ -2,7 +2,7 @@ import { attendanceError, CAME_TO, statusOfDigits } from "../../linux/attendant/
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { ownVariable } from "../../linux/file/caller-environment";
 import { reapChild } from "../../linux/process/process";
-import type { ContainerId } from "../../oci/id";
+import { type ContainerId, containerId } from "../../oci/id";
 import { type ProcessRecord, readRecord } from "../../state/record";
 import { hasDirectory } from "../../state/root";
 import { FORWARDED } from "../io/forwarded-signals";
@@ -21,12 +21,13 @@ const rare = {
 const AGAIN = "HAKO_AGAIN_RUN";
 
 /** What this process is to find in its environment when it is started again, up to the digits of what the attendant came to. */
-export function endedRunLine({ startTime }: ProcessRecord): string {
-  return `${AGAIN}=${process.pid}.${startTime}.`;
+export function endedRunLine(id: ContainerId, { startTime }: ProcessRecord): string {
+  return `${AGAIN}=${process.pid}.${startTime}.${id}.`;
 }
 
 /** A run that an attendant has given back. */
 export interface EndedRun {
+  id: ContainerId;
   /** When the container's first process started, which tells it from others of its id. */
   startTime: number;
   /** Its exit status, or one of `CAME_TO` with an error number. */
@@ -35,21 +36,20 @@ export interface EndedRun {
 
 /** The run that this process was started again to end; undefined in one that is to begin. */
 export function endedRun(): EndedRun | undefined {
-  const [, pid, startTime, digits] = /^(\d+)\.(\d+)\.([a-p]+)$/.exec(ownVariable(AGAIN) ?? "") ?? [];
+  const line = /^(\d+)\.(\d+)\.(.+)\.([a-p]+)$/.exec(ownVariable(AGAIN) ?? "");
+  const [, pid, startTime, id = "", digits] = line ?? [];
   // no other process has this one's number, whatever environment it was given
   if (pid !== String(process.pid) || digits === undefined) return undefined;
-  return { startTime: Number(startTime), status: statusOfDigits(digits) };
+  return { id: containerId(id), startTime: Number(startTime), status: statusOfDigits(digits) };
 }
 
 export interface EndedRunOptions {
   root: string;
-  id: ContainerId;
   keep: boolean;
 }
 
 /** Does what is left to do after the end of a container that was run; its exit status. */
-export function endEndedRun({ startTime, status }: EndedRun, options: EndedRunOptions): number {
-  const { root, id, keep } = options;
+export function endEndedRun({ id, startTime, status }: EndedRun, { root, keep }: EndedRunOptions): number {
   const failed = status >= CAME_TO.unwritten;
   // there is no program any more that they could go to, and they must not end this halfway
   using _ = new SignalRecorder(Object.values(FORWARDED));
@@ -64,7 +64,8 @@ export function endEndedRun({ startTime, status }: EndedRun, options: EndedRunOp
 function noteItsEnd(root: string, id: ContainerId, status: number): void {
   const record = readRecord(root, id);
   const ending = record.init === undefined ? undefined : reapChild(record.init.pid, false);
-  rare.ended.noteEnd({ root, record }, ending ?? { status, signal: undefined });
+  const told = rare.ended.toldEnd({ root, record });
+  rare.ended.noteEnd({ root, record }, told ?? ending ?? { status, signal: undefined }, told?.finished);
 }
 
 /** Whether what is there by this id is still the container that was run, or what is left of it. */

@@ -1,5 +1,6 @@
 import { type ErrnoName, errnoNumber } from "../../base/errno";
 import { ATTEND, type AttendantPart, attendRows, WAY } from "../../linux/attendant/attendant-rows";
+import { StoppedJob } from "../../linux/attendant/attendant-stops";
 import { AT, LOCK, O, SIZE, STATX } from "../../linux/call/constants";
 import {
   ANY,
@@ -12,7 +13,7 @@ import {
   wordIn,
 } from "../../linux/steps/row-program";
 import type { Template } from "../../linux/steps/template";
-import { CONFIG, FILTER, RECORD } from "../../state/root";
+import { CONFIG, FILTER, OVERLAY, PROGRAM_END, RECORD, SCRATCH } from "../../state/root";
 
 /** Offset of stx_ino in struct statx. */
 const INODE_AT = 32;
@@ -29,6 +30,8 @@ const NAMES = [
   // the container's first process, and a descriptor with signals that came before
   "pid",
   "recorded",
+  // an eventfd that counts how often the program was stopped, or `NO_POLL`
+  "stops",
   // the container's directory: a descriptor, its path, its inode; without them the command does what is left to do
   "directory",
   "path",
@@ -49,8 +52,8 @@ export type RunAttendantWord = (typeof NAMES)[number];
 type Words = NamedWords<RunAttendantWord>;
 
 /**
- * The attendant of a run: it passes signals on, and removes the container after its end. A part has `descriptors` of its own. The
- * build keeps the one that has no part.
+ * The attendant of a run: it passes signals on, stops with its job, and removes the container after its end. The part of a
+ * terminal, which has `descriptors` of its own, takes the place of the job's. The build keeps the one without.
  */
 export function runAttendant(
   machine: string,
@@ -62,7 +65,7 @@ export function runAttendant(
   const attended = {
     child: (rows: RowProgram, child: BigInt64Array) => rows.set(child, wordIn(words.pid)),
     recorded: wordIn(words.recorded),
-    part,
+    part: part ?? new StoppedJob(wordIn(words.stops)),
     end(rows: RowProgram) {
       // the command looks at how it ended
       rows.when(wordIn(words.path), 0, ATTEND.again);
@@ -70,7 +73,10 @@ export function runAttendant(
       removalRows(rows, words);
     },
   };
-  attendRows(program, attended, words, [wordIn(words.recorded), wordIn(words.directory), ...descriptors]);
+  attendRows(program, attended, words, [
+    ...[wordIn(words.recorded), wordIn(words.directory), wordIn(words.stops)],
+    ...descriptors,
+  ]);
   return program.template(words);
 }
 
@@ -147,9 +153,11 @@ function mappingRows(program: RowProgram, words: Words): void {
 function directoryRows(program: RowProgram, words: Words): void {
   const result = word();
   const directory = wordIn(words.directory);
-  for (const name of [CONFIG, FILTER]) {
+  const files = [CONFIG, FILTER, PROGRAM_END].map((name) => [name, 0] as const);
+  const directories = [OVERLAY, SCRATCH].map((name) => [name, AT.REMOVEDIR] as const);
+  for (const [name, flags] of [...files, ...directories]) {
     const removed = program.freshLabel();
-    program.call("unlinkat", [directory, name, 0], { to: result, next: removed, otherwise: undefined });
+    program.call("unlinkat", [directory, name, flags], { to: result, next: removed, otherwise: undefined });
     program.sum([wordIn(result)], { ...is("ENOENT"), otherwise: ATTEND.again });
     program.label(removed);
   }

@@ -1,7 +1,8 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
-import { SIG } from "../../linux/call/constants";
-import type { Fd } from "../../linux/call/fd";
+import { O, SIG } from "../../linux/call/constants";
+import { Fd } from "../../linux/call/fd";
+import { syscall } from "../../linux/call/syscall";
 import { socketPair } from "../../linux/file/unix-socket";
 import { becomeSubreaper } from "../../linux/process/process";
 import { isDebugging } from "../../output/log";
@@ -53,12 +54,14 @@ const rare = {
   },
 };
 
-export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
+export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownInit"> {
   consoleSocketPath: string | undefined;
   detach: boolean;
   /** The container stays, stopped, after its end. */
   keep: boolean;
   subreaper: boolean;
+  /** hako's own first process has the program as its child. */
+  init: boolean;
   /** A signal that the program has no handler for ends it, as it would outside of a container. */
   signalsEnd: boolean;
   /** After which the container is killed. */
@@ -74,7 +77,7 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket"> {
  * program runs but to pass on signals and what a terminal shows, it doesn't come back: a small program takes this one's place.
  */
 export async function runContainer(options: RunOptions): Promise<number> {
-  const { root, id, detach, keep } = options;
+  const { root, id, detach, keep, init } = options;
   // before the container, so that a parent that ends meanwhile is not missed
   using parent = options.diesWithMaker ? new rare.parentWatch.ParentWatch() : undefined;
   const terminal = options.bundle.config.process?.terminal === true;
@@ -94,9 +97,13 @@ export async function runContainer(options: RunOptions): Promise<number> {
   using signals = leavesTheProgram(options)
     ? new SignalRecorder(Object.values(FORWARDED))
     : new rare.foreground.SignalForwarder(options.signalsEnd);
+  // one that has a terminal of its own stops there
+  using stops = init && !detach && !terminal ? new Fd(syscall("eventfd2", 0, O.CLOEXEC)) : undefined;
+  const ownInit = init ? { stops } : undefined;
   // who has its terminal, or wants to know that it is ready, has to be there at its first moment
   const mayRun = !terminal && options.notifySocket === undefined;
-  const create = () => createContainer({ ...options, bundle, consoleSocket: given ?? sender }, mayRun);
+  const create = () =>
+    createContainer({ ...options, bundle, ownInit, consoleSocket: given ?? sender }, mayRun);
   const { record, runs } =
     options.output === undefined ? create() : rare.outputFile.withOutputTo(options.output, create);
   let deleted = keep;
@@ -114,7 +121,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
       return 0;
     }
     if (signals instanceof SignalRecorder)
-      return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals });
+      return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops });
     using _ = relay?.watch();
     return await watch(options, record, master, signals, parent);
   } catch (error) {
@@ -167,7 +174,8 @@ async function watch(
           kill,
         });
   const waiting = waitForProgram(record.init, master, forward);
-  const ending = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
+  const first = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
+  const ending = first && { ...first, ...rare.ended.toldEnd({ root, record }) };
   const timedOut = limit?.over === true;
   if (keep && ending !== undefined) rare.ended.noteEnd({ root, record }, ending);
   atEnd?.({ container: { root, record }, ending, timedOut, started, wallMs: performance.now() - begun });

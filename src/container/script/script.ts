@@ -57,6 +57,7 @@ export interface ScriptValues {
   tty: boolean;
   seccomp: string | undefined;
   tmpfs: readonly string[];
+  "no-init": boolean;
   "cap-add": readonly string[];
   "cap-drop": readonly string[];
   device: readonly string[];
@@ -80,11 +81,15 @@ function pidsOf(text: string): number {
   return Number(text);
 }
 
-function limitsOf({ memory, cpus, pids }: Pick<ScriptValues, "memory" | "cpus" | "pids">): Resources {
+/** The limit of processes is the program's: a first process of hako's is one more. */
+function limitsOf(
+  { memory, cpus, pids }: Pick<ScriptValues, "memory" | "cpus" | "pids">,
+  noInit: boolean,
+): Resources {
   return {
     ...(memory === undefined ? {} : { memory: { limit: memoryOf(memory) } }),
     ...(cpus === undefined ? {} : { cpu: cpuTime(cpus) }),
-    ...(pids === undefined ? {} : { pids: { limit: pidsOf(pids) } }),
+    ...(pids === undefined ? {} : { pids: { limit: pidsOf(pids) + (noInit ? 0 : 1) } }),
   };
 }
 
@@ -203,7 +208,7 @@ export function scriptBundle(
 ): Bundle {
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
-  const { "cap-add": add, "cap-drop": drop, device, ulimit, ...ofFiles } = rights;
+  const { "cap-add": add, "cap-drop": drop, device, ulimit, "no-init": noInit, ...ofFiles } = rights;
   const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...unread } = ofFiles;
   // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
@@ -272,7 +277,7 @@ export function scriptBundle(
       ...(devices.length === 0 ? {} : { devices: devices.map(({ node }) => node) }),
       resources: {
         ...withRules(base.linux?.resources, devices),
-        ...limitsOf({ memory, cpus, pids }),
+        ...limitsOf({ memory, cpus, pids }, noInit),
       },
     },
   };

@@ -34,6 +34,17 @@ export interface ProgramInMemory {
   descriptors: readonly Fd[];
 }
 
+/** A first process of hako's own: the program is its child, to which it passes signals on; it reaps orphans, and ends as the program did. */
+export interface OwnInit {
+  /** Where it says how the program ended (program-end.ts). */
+  end: Fd;
+  /** An eventfd(2) that it adds to each time the program was stopped; undefined if nobody waits for that. */
+  stops: Fd | undefined;
+}
+
+/** What a command says of it. */
+export type OwnInitOptions = Pick<OwnInit, "stops">;
+
 /** A root file system that is only read, under an overlay that takes what is written. */
 export interface OverlayRoot {
   /** Where it is mounted; absolute. */
@@ -85,6 +96,8 @@ export interface CreatePlan {
   mayRun: boolean;
   /** Its first process is killed at the end of this one. */
   diesWithMaker?: boolean | undefined;
+  /** undefined: the program is the first process. */
+  ownInit?: OwnInit | undefined;
   /** For another driver, whose containers have a process of this driver's on the host that stands for them. */
   program?: ProgramInMemory | undefined;
 }

@@ -80,8 +80,12 @@ export const namespacesDriver: SandboxDriver = {
   stats(container) {
     return rare.cgroupVerbs.containerStats(container);
   },
-  spent({ record: { cgroup } }) {
-    return cgroup === undefined ? rare.spent.NOTHING_COUNTED : rare.spent.spentIn(cgroup);
+  spent({ record: { cgroup, ownInit } }) {
+    if (cgroup === undefined) return rare.spent.NOTHING_COUNTED;
+    const spent = rare.spent.spentIn(cgroup);
+    // without the first process, which is hako's
+    const { pidsPeak } = spent;
+    return ownInit && pidsPeak !== undefined ? { ...spent, pidsPeak: pidsPeak - 1 } : spent;
   },
   memoryShortage({ record: { cgroup } }) {
     return cgroup === undefined ? undefined : rare.shortage.memoryShortage(cgroup);

@@ -28,7 +28,7 @@ import type { Config, Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
 import { hasNamespace } from "../../oci/namespaces";
 import type { State } from "../../oci/state";
-import type { OverlayRoot, ProgramInMemory } from "../interface/driver";
+import type { OverlayRoot, OwnInit, ProgramInMemory } from "../interface/driver";
 import { withMappedGroups } from "./birth/additional-groups";
 import { type BirthPlan, bear } from "./birth/birth";
 import type { BornProcess } from "./birth/born-process";
@@ -96,6 +96,7 @@ export interface SetUpOptions {
   noNewKeyring: boolean;
   preserveFds: number;
   diesWithMaker?: boolean | undefined;
+  ownInit?: OwnInit | undefined;
   /** A program to execute in place of the one that config.json names. */
   program?: ProgramInMemory | undefined;
   /** The state document for hooks that run in the container. */
@@ -112,6 +113,7 @@ export interface SetUpOptions {
 interface Inherited {
   startSocket: Fd | undefined;
   consoleSocket: Fd | undefined;
+  ownInit: OwnInit | undefined;
   /** A program to execute in place of the one that config.json names. */
   program: ProgramInMemory | undefined;
   /** A mount namespace that the process joins. */
@@ -166,7 +168,15 @@ export class SetUp implements Disposable {
     if (this.#opensOutside) for (const [index, tree] of madeOverlays(config, trees)) mapped.set(index, tree);
     const [ours, theirs] = socketPair("socket to the container's process");
     using way = theirs;
-    const others = [startSocket, consoleSocket, namespaces.mount, program?.file];
+    const { ownInit } = options;
+    const others = [
+      startSocket,
+      consoleSocket,
+      namespaces.mount,
+      program?.file,
+      ownInit?.end,
+      ownInit?.stops,
+    ];
     const given = program?.descriptors ?? [];
     const keep = [way, ...others.filter((fd) => fd !== undefined), ...given, ...trees.all];
     const joins = threadMayJoin(options, namespaces);
@@ -191,6 +201,7 @@ export class SetUp implements Disposable {
     this.#inherited = {
       startSocket: startSocket && inherit(startSocket),
       consoleSocket: consoleSocket && inherit(consoleSocket),
+      ownInit: ownInit && { end: inherit(ownInit.end), stops: ownInit.stops && inherit(ownInit.stops) },
       program: program && { file: inherit(program.file), descriptors: program.descriptors.map(inherit) },
       mountNamespace: namespaces.mount && inherit(namespaces.mount),
       latePid: namespaces.latePid && inherit(namespaces.latePid),
@@ -328,8 +339,9 @@ export class SetUp implements Disposable {
           thread.act(() => this.#rootfs?.bindConsole(same));
         }
       });
-      // one that is born anew takes it itself
-      if (this.#inherited.latePid === undefined) setControllingTerminal(0);
+      // one that is born anew takes it itself, as does a child
+      if (this.#inherited.latePid === undefined && this.#inherited.ownInit === undefined)
+        setControllingTerminal(0);
     });
   }
 
@@ -366,6 +378,7 @@ export class SetUp implements Disposable {
         filter,
         environment: this.#environment,
         inMemory: this.#inherited.program?.file,
+        ownInit: this.#inherited.ownInit !== undefined,
         have,
         keepsGroups: keepsGroups(config),
         first,
@@ -423,7 +436,7 @@ export class SetUp implements Disposable {
     if (this.#program === undefined) throw new Error("its last steps before it was identified");
     const descriptors = this.#inherited.program?.descriptors ?? [];
     const { preserveFds, diesWithMaker = false } = this.#options;
-    const options = { preserveFds, descriptors, diesWithMaker };
+    const options = { preserveFds, descriptors, diesWithMaker, ownInit: this.#inherited.ownInit };
     return [this.process.remote, this.#specified, this.#program, options];
   }
 

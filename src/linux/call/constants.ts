@@ -200,15 +200,25 @@ export enum PROT {
   EXEC = 4,
 }
 
+/** mmap(2). */
+export enum MAP {
+  SHARED = 1,
+  PRIVATE = 2,
+  FIXED = 0x10,
+}
+
 /** clone(2), unshare(2). Those of namespaces are `NAMESPACE_FLAGS`. */
 export enum CLONE {
+  VM = 0x100,
   FS = 0x200,
   FILES = 0x400,
+  VFORK = 0x4000,
 }
 
 /** wait4(2), waitid(2). */
 export enum W {
   NOHANG = 1,
+  STOPPED = 2,
   EXITED = 4,
   NOWAIT = 0x01000000,
 }
@@ -266,6 +276,7 @@ export enum SIG {
 /** sigprocmask(2). */
 export enum SIGPROCMASK {
   SIG_BLOCK = 0,
+  SIG_UNBLOCK = 1,
   SIG_SETMASK = 2,
 }
 

@@ -1,3 +1,4 @@
+import type { Memory } from "../call/argument-memory";
 import { PR } from "../call/constants";
 import type { Step } from "../call/step";
 import { syscall, trySyscallHere } from "../call/syscall";
@@ -176,6 +177,8 @@ export function ungrantedCapabilities(
 
 /** The right to install a seccomp filter without no_new_privs. */
 export const SYS_ADMIN = capabilityBit("CAP_SYS_ADMIN");
+/** The right to signal another user's processes. */
+export const KILL = capabilityBit("CAP_KILL");
 export const SYS_RESOURCE = capabilityBit("CAP_SYS_RESOURCE");
 
 /**
@@ -207,7 +210,16 @@ export function allOverExecutionSteps(): Step[] {
   return [capsetStep(all, all, all), ...ambientSteps(all)];
 }
 
+/** Arguments of capset(2) by which a thread has these capabilities and no others. */
+export function capsetArguments(mask: bigint): Memory[] {
+  return capsetMemory(mask, mask, 0n);
+}
+
 function capsetStep(effective: bigint, permitted: bigint, inheritable: bigint): Step {
+  return { what: "capset", call: "capset", args: capsetMemory(effective, permitted, inheritable) };
+}
+
+function capsetMemory(effective: bigint, permitted: bigint, inheritable: bigint): Memory[] {
   const low = (mask: bigint) => Number(mask & 0xffffffffn);
   const high = (mask: bigint) => Number(mask >> 32n);
   const sets = new Uint32Array([
@@ -218,7 +230,7 @@ function capsetStep(effective: bigint, permitted: bigint, inheritable: bigint): 
     high(permitted),
     high(inheritable),
   ]);
-  return { what: "capset", call: "capset", args: [new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets] };
+  return [new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]), sets];
 }
 
 function ambientSteps(mask: bigint): Step[] {

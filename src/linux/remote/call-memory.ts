@@ -1,6 +1,7 @@
 import { HakoError } from "../../base/errors";
 import { isPointing, type Memory, withAddresses } from "../call/argument-memory";
 import { SIZE } from "../call/constants";
+import { LARGEST_PAGE } from "../steps/elf";
 import { PREPARED } from "./failed-step";
 import { RANGE_AT, RANGE_SIZE } from "./remote-code";
 import type { SharedRange } from "./shared-range";
@@ -68,6 +69,12 @@ export class CallMemory {
     this.#placed.set(memory, address);
     return address;
   };
+
+  /** Puts bytes into the range where a page begins, also of kernels with the largest ones; the offset of them. */
+  placePages(bytes: Uint8Array): number {
+    this.#end = roundUp(this.#end, LARGEST_PAGE);
+    return this.place(bytes) - RANGE_AT;
+  }
 
   /** Room for what a call fills; its address in the process. */
   reserve(memory: Memory): number {

@@ -3,9 +3,11 @@ import { HakoError } from "../../base/errors";
 import { type Actor, actAs, actHere } from "../call/actor";
 import { cString, type Memory } from "../call/argument-memory";
 import { bytesOf } from "../call/bytes";
+import { MAP, PROT } from "../call/constants";
 import type { CloneSyscall, Step, SyscallArgument, Walk } from "../call/step";
 import { type SyscallName, syscallNumber } from "../call/syscall-numbers";
 import { checkWalk } from "../call/walk";
+import { DATA_AT } from "../steps/elf";
 import { tableOf } from "../steps/table";
 import { CallMemory, LARGEST, shortenedMemory } from "./call-memory";
 import { PREPARED, stepName, TABLE } from "./failed-step";
@@ -177,14 +179,14 @@ export class RemoteProcess implements Actor {
 
   /**
    * Lays the steps of its end out, where they stay whatever it is told before; `become` makes them. Nothing else stays. With `named` the
-   * range says what they are called, for who doesn't know it otherwise.
+   * range says what they are called, for who doesn't know it otherwise, and behind these what `more` are, which are made elsewhere.
    */
-  prepare(steps: readonly Step[], named = true): void {
+  prepare(steps: readonly Step[], named = true, more: readonly Step[] = []): void {
     this.#prepareForMore();
     const { words } = this.range;
     words[PREPARED.table / 4] = this.#lay(steps, NO_REPORT);
     if (named) {
-      const names = bytesOf(JSON.stringify(steps.map(stepName)));
+      const names = bytesOf(JSON.stringify([...steps, ...more].map(stepName)));
       words[PREPARED.names / 4] = this.#memory.place(names) - RANGE_AT;
       words[PREPARED.namesLength / 4] = names.length;
     }
@@ -229,6 +231,28 @@ export class RemoteProcess implements Actor {
     this.#prepareForMore();
     this.#memory.free();
     this.#post(KIND.become, [RANGE_AT + this.prepared]);
+  }
+
+  /**
+   * It goes on as a program of rows with these data, which finds the range where it is, with the table of the steps that were prepared, and as
+   * nothing else.
+   */
+  becomeRows(data: Uint8Array): void {
+    this.#prepareForMore();
+    const at = this.#memory.placePages(data);
+    this.#memory.keep();
+    const flags = MAP.PRIVATE | MAP.FIXED;
+    this.perform([
+      {
+        what: "mmap of its own memory",
+        call: "mmap",
+        args: [DATA_AT, data.length, PROT.READ | PROT.WRITE, flags, this.range.descriptor, at],
+        success: { exactly: DATA_AT },
+      },
+    ]);
+    this.#prepareForMore();
+    this.#memory.free();
+    this.#post(KIND.rows, [DATA_AT]);
   }
 
   /** A system call, behind what is still to be closed, which may take so many milliseconds by itself. */

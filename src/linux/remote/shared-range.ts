@@ -1,6 +1,6 @@
 import { toArrayBuffer } from "bun:ffi";
 import { HakoError } from "../../base/errors";
-import { PROT } from "../call/constants";
+import { MAP, PROT } from "../call/constants";
 import type { Fd } from "../call/fd";
 import { libc } from "../call/libc";
 import { lastErrno, syscallOn, systemError, trySyscallHere } from "../call/syscall";
@@ -12,7 +12,6 @@ import { PREPARED } from "./failed-step";
 import { RANGE, RANGE_SIZE, remoteCode } from "./remote-code";
 
 const NAME = "calls of a container's process";
-const MAP_SHARED = 1;
 const FUTEX_WAIT = 0;
 const FUTEX_WAKE = 1;
 const MADV_REMOVE = 9;
@@ -36,7 +35,7 @@ export class SharedRange implements Disposable {
   constructor(readonly file: Fd) {
     this.descriptor = file.number;
     this.#address = Number(
-      libc("mmap")(null, RANGE_SIZE, PROT.READ | PROT.WRITE, MAP_SHARED, file.number, 0),
+      libc("mmap")(null, RANGE_SIZE, PROT.READ | PROT.WRITE, MAP.SHARED, file.number, 0),
     );
     if (this.#address <= 0) throw systemError("mmap", lastErrno(), file.name);
     this.#show(SHOWN);

@@ -2,7 +2,7 @@ import { errnoName } from "../../base/errno";
 import type { HakoError } from "../../base/errors";
 import { currentActor } from "../call/actor";
 import { address, putNumber } from "../call/argument-memory";
-import { SIG } from "../call/constants";
+import { CLONE, SIG } from "../call/constants";
 import type { Fd } from "../call/fd";
 import type { CloneSyscall, Step } from "../call/step";
 import { systemError, trySyscall } from "../call/syscall";
@@ -20,8 +20,8 @@ const rare = {
   },
 };
 
-const CLONE_VM = 0x00000100n;
-const CLONE_VFORK = 0x00004000n;
+/** The child uses its parent's memory until it executes, and the parent waits. */
+const IN_PLACE = BigInt(CLONE.VM | CLONE.VFORK);
 /** CLONE_PARENT: the child of a process becomes its sibling. */
 export const SIBLING = 0x00008000n;
 const CLONE_CLEAR_SIGHAND = 0x100000000n;
@@ -124,7 +124,7 @@ export function cloneChild(plan: ChildPlan, reports: Reports): number {
  * program. If a step fails, its error is thrown, and nothing is left of the child.
  */
 export function executeChild({ steps, cgroup }: Pick<ChildPlan, "steps" | "cgroup">): number {
-  const { pid, failed } = spawn(NO_REPORT, steps, CLONE_VM | CLONE_VFORK, cgroup);
+  const { pid, failed } = spawn(NO_REPORT, steps, IN_PLACE, cgroup);
   if (pid < 0) throw systemError(cloneName(), -pid);
   if (failed === undefined) return pid;
   reapChild(pid, true);
@@ -159,8 +159,8 @@ export function cloneName(): "clone3" | "clone" {
  * each page.
  */
 function sharing({ waitsForNothing, sharesMemory = false }: ChildPlan): bigint {
-  if (waitsForNothing) return CLONE_VM | CLONE_VFORK;
-  return sharesMemory && currentActor() === undefined && hasClone3() ? CLONE_VM : 0n;
+  if (waitsForNothing) return IN_PLACE;
+  return sharesMemory && currentActor() === undefined && hasClone3() ? BigInt(CLONE.VM) : 0n;
 }
 
 /** Makes a child with these steps. */

@@ -12,17 +12,18 @@ const PT_NULL = 0;
 const PT_LOAD = 1;
 const PT_GNU_STACK = 0x6474e551;
 const [EXECUTE, WRITE, READ] = [1, 2, 4];
-/** Where the program lies. Parts with different rights lie as far apart as the largest page of arm64 is wide. */
+/** arm64 has such kernels. */
+export const LARGEST_PAGE = 0x10000;
+/** Where the program lies. Parts with different rights lie that far apart. */
 const CODE_AT = 0x400000;
-const APART = 0x10000;
 /** Where its data are. */
-export const DATA_AT = CODE_AT + APART;
+export const DATA_AT = CODE_AT + LARGEST_PAGE;
 
 /** Each is 32 bits, or with 0 behind it 64. */
 function programHeader(type: number, flags: number, at: number, size: number): Int32Array {
   if (size === 0) return new Int32Array([type, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
   const address = CODE_AT + at;
-  return new Int32Array([type, flags, at, 0, address, 0, address, 0, size, 0, size, 0, APART, 0]);
+  return new Int32Array([type, flags, at, 0, address, 0, address, 0, size, 0, size, 0, LARGEST_PAGE, 0]);
 }
 
 function codePart(code: Uint8Array, dataSize: number, machine: string): Uint8Array {
@@ -50,7 +51,7 @@ function codePart(code: Uint8Array, dataSize: number, machine: string): Uint8Arr
       0,
     ]),
     programHeader(PT_LOAD, READ | EXECUTE, 0, before + code.length),
-    programHeader(dataSize === 0 ? PT_NULL : PT_LOAD, READ | WRITE, APART, dataSize),
+    programHeader(dataSize === 0 ? PT_NULL : PT_LOAD, READ | WRITE, LARGEST_PAGE, dataSize),
     programHeader(PT_GNU_STACK, READ | WRITE, 0, 0),
   ];
   return concatenated([...headers.map(({ buffer }) => new Uint8Array(buffer)), code]);
@@ -65,7 +66,7 @@ export function elfProgram(
 ): Fd {
   const parts = [
     { at: 0, bytes: codePart(code, data.length, machine) },
-    { at: APART, bytes: data },
+    { at: LARGEST_PAGE, bytes: data },
   ];
   return sealedProgram(name, (file) => {
     for (const { at, bytes } of parts)

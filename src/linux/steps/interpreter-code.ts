@@ -32,6 +32,8 @@ export const OPERATION = {
   rotate: -3,
   /** The word at the address a. */
   load: -4,
+  /** The walk of the table at the address a, which ends the process: by the code that lies behind the interpreter (clone-code.ts), if it does. */
+  walk: -5,
 } as const;
 
 /** Where the first row is in the data; in front of it is the word that keeps the stack pointer of the start. */
@@ -52,18 +54,18 @@ export const ROWS_AT = 16;
  */
 export const INTERPRETER: MachineCode = {
   x64: `
-    49892424 4983c410 418b4c24 60ba0b00 0000498b 04d40fa3 d1730348 8b0050ff
-    ca75ef49 8b04245f 5e5a415a 41584159 415d415e 5b415c41 5f4885c0 78140f05
-    4889034c 39e87c05 4c39f07e bb4d89fc ebb648ff c0740f48 ffc07413 48ffc074
-    16488b07 ebda488d 04374829 d0ebd148 89f84821 f0ebc948 89f889f1 48d3c8eb
-    bf`,
+    49892424 4983c410 418b4c24 60ba0b00 0000498b 04d40fa3 d1730348 8b0050ff ca75ef49
+    8b04245f 5e5a415a 41584159 415d415e 5b415c41 5f4885c0 78140f05 4889034c 39e87c05
+    4c39f07e bb4d89fc ebb648ff c0741448 ffc07418 48ffc074 1b48ffc0 7520488b 07ebd548
+    8d043748 29d0ebcc 4889f848 21f0ebc4 4889f889 f148d3c8 ebba4989 fc`,
   arm64: `
     ea030091 2a0501f8 2a3140f9 6b0180d2 2c796bf8 4d25cb9a 4d000036 8c0140f9
     ec0f1ff8 6b0500f1 41ffff54 280140f9 e00741f8 e10741f8 e20741f8 e30741f8
     e40741f8 e50741f8 e60741f8 e70741f8 ea0741f8 e90741f8 eb0741f8 2801f8b7
     010000d4 400100f9 1f0006eb 6b000054 1f0007eb adfcff54 e9030baa e3ffff17
-    080500b1 e0000054 080500b1 00010054 080500b1 00010054 000040f9 f2ffff17
-    0000018b 000002cb efffff17 0000018a edffff17 002cc19a ebffff17`,
+    080500b1 20010054 080500b1 40010054 080500b1 40010054 080500b1 41010054
+    000040f9 f0ffff17 0000018b 000002cb edffff17 0000018a ebffff17 002cc19a
+    e9ffff17 e90300aa`,
 };
 
 /** The interpreter of the data at this address, below 2^32. */

@@ -152,6 +152,11 @@ export class RowProgram {
     this.#row(OPERATION.sum, [0], { next: target }, LEAST, undefined);
   }
 
+  /** Goes on as the walk of a table, and ends with that: where the interpreter has the code for it behind. */
+  walk(table: Operand): void {
+    this.#row(OPERATION.walk, [table], ANY, LEAST, undefined);
+  }
+
   /** The program, of which some words are filled in later (`filledProgram`). */
   template<Name extends string>(words: NamedWords<Name>): Template<Name> {
     const at: Partial<Record<Name, number>> = {};

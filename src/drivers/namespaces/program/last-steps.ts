@@ -9,8 +9,19 @@ import { parentDeathStep, setParentDeathSignal } from "../../../linux/process/pr
 import { limitSteps } from "../../../linux/process/rlimit";
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
 import { closeStep, executeStep, keepStep } from "../../../linux/steps/child-steps";
+import { controllingTerminalStep } from "../../../linux/terminal/pty";
 import type { Process } from "../../../oci/config";
-import { openFilesFor, type Program, processLimits } from "./prepared-program";
+import type { OwnInit } from "../../interface/driver";
+import type { InitPlan } from "../init/become-init";
+import { keptForFilter, openFilesFor, type Program, processLimits } from "./prepared-program";
+
+/** Loaded on first use. */
+const rare = {
+  /** Loaded for those whose program is not the first process. */
+  get becomeInit() {
+    return require("../init/become-init") as typeof import("../init/become-init");
+  },
+};
 
 export interface LastStepsOptions {
   preserveFds: number;
@@ -18,6 +29,8 @@ export interface LastStepsOptions {
   descriptors: readonly Fd[];
   /** It is killed at the end of the process that has made it. */
   diesWithMaker: boolean;
+  /** undefined: this process becomes the program itself. */
+  ownInit: OwnInit | undefined;
 }
 
 export interface StartMeeting {
@@ -44,6 +57,11 @@ export function leaveLastSteps(
     );
     const meeting = meetingSteps(startSocket, connection, remote.range.descriptor);
     const last = programSteps(process, program, connection, listener, options);
+    if (options.ownInit !== undefined) {
+      const start = { socket: startSocket, connection };
+      rare.becomeInit.becomeInit(remote, last, initPlan(options, options.ownInit, program, start));
+      return;
+    }
     remote.prepare(hooks ? last : [...meeting, ...last]);
     if (!options.diesWithMaker) setParentDeathSignal(0);
     if (hooks) remote.later(meeting);
@@ -63,10 +81,23 @@ export function makeLastSteps(
     const { filter } = program;
     const [listener] = filter !== undefined && hasListener(filter) ? freeDescriptors(false) : [0];
     const last = programSteps(process, program, way.number, listener, options);
+    if (options.ownInit !== undefined) {
+      rare.becomeInit.becomeInit(remote, last, initPlan(options, options.ownInit, program, undefined));
+      return;
+    }
     // from then on it goes its way, whatever becomes of us
     remote.prepare(options.diesWithMaker ? last : [parentDeathStep(0), ...last]);
     remote.become();
   });
+}
+
+function initPlan(
+  { diesWithMaker }: LastStepsOptions,
+  ownInit: OwnInit,
+  { filter }: Program,
+  start: InitPlan["start"],
+): InitPlan {
+  return { ...ownInit, diesWithMaker, filtered: filter !== undefined, start };
 }
 
 /** Takes start's connection, which gets the number that is free, and hands it the range. */
@@ -93,11 +124,13 @@ function programSteps(
   { file, args, environment, filter, last }: Program,
   connection: number,
   listener: number,
-  { preserveFds, descriptors }: LastStepsOptions,
+  { preserveFds, descriptors, ownInit }: LastStepsOptions,
 ): Step[] {
   const limits = processLimits(process);
+  const forFilter = keptForFilter(process, filter) !== 0n;
   const vectors = [stringVector(args), stringVector(environment)] as const;
   return [
+    ...(ownInit === undefined ? [] : jobSteps(process)),
     ...repairSteps(openFilesFor(limits)),
     {
       what: "close_range of all descriptors but the program's",
@@ -106,7 +139,19 @@ function programSteps(
     },
     ...descriptors.map(({ number }) => keepStep(number)),
     ...limitSteps(limits),
-    ...(filter === undefined ? [] : filterSteps(filter, new Fd(connection), last, listener)),
+    ...(forFilter || last === undefined ? [] : [last]),
+    ...(filter === undefined
+      ? []
+      : filterSteps(filter, new Fd(connection), forFilter ? last : undefined, listener)),
     typeof file === "string" ? execveStep(file, ...vectors) : executeStep(file, ...vectors),
   ];
+}
+
+/**
+ * A program that is not the first process leads a job: in the first one's session, so that it can be stopped, or in one of its own, with its
+ * terminal.
+ */
+function jobSteps({ terminal }: Process): Step[] {
+  if (terminal !== true) return [{ what: "setpgid", call: "setpgid", args: [0, 0] }];
+  return [{ what: "setsid", call: "setsid", args: [] }, controllingTerminalStep(0)];
 }

@@ -1,6 +1,6 @@
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
-import { SYS_ADMIN } from "../../../linux/process/capabilities";
+import { KILL, SYS_ADMIN } from "../../../linux/process/capabilities";
 import type { SeccompFilter } from "../../../linux/process/filter-steps";
 import type { NamedLimit } from "../../../linux/process/rlimit";
 import { callerOpenFiles } from "../../../linux/process/rlimit";
@@ -16,7 +16,7 @@ export interface Program {
   args: readonly string[];
   environment: string[];
   filter: SeccompFilter | undefined;
-  /** Takes away the capability that was kept for the filter. */
+  /** Takes away the capabilities that were kept: for the filter, and for a first process of hako's. */
   last: Step | undefined;
 }
 
@@ -26,6 +26,8 @@ interface ProgramOptions extends Omit<IdentityOptions, "kept"> {
   environment: string[];
   /** In place of the one that args[0] names. */
   inMemory: Fd | undefined;
+  /** It is a child of a first process of hako's. */
+  ownInit: boolean;
   /** What the process does before, and right behind its change of identity. */
   first: readonly Step[];
   after: readonly Step[];
@@ -38,8 +40,9 @@ export function keptForFilter(process: Process, filter: SeccompFilter | undefine
 
 /** Takes the program's attributes and user, and looks the program up as this user: at create, so that create fails. */
 export function prepareProgram(process: Process, options: ProgramOptions): Program {
-  const { linux, filter, environment, inMemory, first, after } = options;
-  const kept = keptForFilter(process, filter);
+  const { linux, filter, environment, inMemory, ownInit, first, after } = options;
+  // that one passes signals on, also when the program is another user's by then
+  const kept = keptForFilter(process, filter) | (ownInit ? KILL : 0n);
   const before = [...first, ...attributeSteps(process, linux)];
   const last = takeIdentity(process, { ...options, kept }, before, after);
   const args = process.args ?? [];
