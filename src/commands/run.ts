@@ -190,7 +190,7 @@ async function runScript(run: ScriptRun, image?: ScriptImage, ids?: ScriptIds): 
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle, cgroupManager };
   const init = !args["no-init"];
   const status = await runContainer({ ...options, init, signalsEnd: !init }).catch((error) => {
-    throw rare.explain.explainScript(asHakoError(error), bundle.config);
+    throw rare.explain.explainScript(asHakoError(error), bundle);
   });
   if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);
   return status;

@@ -196,6 +196,26 @@ e2e(
 );
 
 e2e(
+  "a program that the container's /tmp covers is told so",
+  () => {
+    using home = new UserHome();
+    const tool = home.file(
+      join(home.directory(join(home.box.dir, "tools")), "t.sh"),
+      "#!/bin/sh\necho ran\n",
+    );
+    const run = (...words: string[]) => home.as({}, "run", "--rootfs", "/", ...words);
+    const hidden = run("--", tool);
+    expect(hidden).toMatchObject({ status: 127, stdout: "" });
+    const bind = `${home.box.dir}/tools:${home.box.dir}/tools`;
+    expect(hidden.stderr).toContain(`the container's /tmp is its own: -v ${bind} shows yours`);
+    expect(run("-v", `${bind}:ro`, "--", tool).stdout).toBe("ran\n");
+    // in sight, and not there
+    expect(run("--", `${home.project}/none`).stderr).not.toContain("is its own");
+  },
+  NEEDS,
+);
+
+e2e(
   "home directories",
   () => {
     using home = new UserHome();

@@ -1,7 +1,7 @@
 import type { HakoError } from "../../base/errors";
 import { exists } from "../../linux/file/file";
 import { dirname, isAtOrBelow, resolve } from "../../linux/file/path-text";
-import type { Config } from "../../oci/config";
+import type { Bundle } from "../bundle";
 
 /** The flags that fields of config.json come from, where the value is the caller's own. */
 const FLAGS: Readonly<Record<string, string>> = {
@@ -13,8 +13,8 @@ const FLAGS: Readonly<Record<string, string>> = {
 };
 
 /** An error of `run --rootfs` for somebody who has written no config.json. */
-export function explainScript(error: HakoError, config: Config): HakoError {
-  return withFlags(withCover(error, config));
+export function explainScript(error: HakoError, bundle: Pick<Bundle, "config" | "overlay">): HakoError {
+  return withFlags(withCover(error, bundle));
 }
 
 function withFlags(error: HakoError): HakoError {
@@ -26,13 +26,18 @@ function withFlags(error: HakoError): HakoError {
   return message === reason ? error : error.with({ message, hint: advice, cause: undefined });
 }
 
-/** Says of a program that is not there, though the caller sees it, which of the container's mounts covers its place: a new /dev/shm, say. */
-function withCover(error: HakoError, { process, mounts = [] }: Config): HakoError {
+/** Says of a program that is not there, though the caller sees it, which of the container's mounts covers its place: a new /dev/shm, say, or an ordinary user's /tmp. */
+function withCover(error: HakoError, { config, overlay }: Pick<Bundle, "config" | "overlay">): HakoError {
+  const { process, mounts = [] } = config;
   const name = process?.args?.[0];
   if (error.code !== "command-not-found" || error.hint !== undefined || !name?.includes("/")) return error;
   const path = resolve(process?.cwd ?? "/", name);
-  const cover = mounts.findLast(({ destination }) => isAtOrBelow(path, destination))?.destination;
-  if (cover === undefined || !exists(path)) return error;
+  const covers = [
+    ...(overlay?.places ?? []).map((place) => ({ at: place.path, hides: place.kind === "memory" })),
+    ...mounts.map(({ destination }) => ({ at: destination, hides: true })),
+  ];
+  const { at: cover, hides } = covers.findLast(({ at }) => isAtOrBelow(path, at)) ?? {};
+  if (cover === undefined || !hides || !exists(path)) return error;
   const directory = dirname(path);
   return error.with({
     hint: `the container's ${cover} is its own: -v ${directory}:${directory} shows yours`,
