@@ -20,9 +20,9 @@ import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers
 import { logWarning } from "../../../output/log";
 import type { HostPlace } from "../../interface/driver";
 
-/** setuid programs of the user's own files are nothing there; what the kernel has locked stays as it is. */
-const READ_ONLY = { set: ATTR.RDONLY | ATTR.NOSUID, propagation: "private", recursive: true } as const;
+/** Without setuid programs, and without device nodes: to write to one is no change of its file system. */
 const IN_MEMORY = ATTR.NOSUID | ATTR.NODEV;
+const READ_ONLY = { set: ATTR.RDONLY | IN_MEMORY, propagation: "private", recursive: true } as const;
 
 /**
  * Mounts the host's tree on a directory, for an ordinary user: all of it read-only, with what is mounted in it, and its places as they are
@@ -30,7 +30,7 @@ const IN_MEMORY = ATTR.NOSUID | ATTR.NODEV;
  * dear: so as many calls as can be are one walk, with numbers of descriptors that are known beforehand.
  */
 export function mountHostTree(directory: string, places: readonly HostPlace[]): Fd {
-  const root = cloneTree("/", true);
+  const root = wholeTree();
   setMountAttributes(root, READ_ONLY);
   using memory = newFilesystem({
     type: "tmpfs",
@@ -44,6 +44,17 @@ export function mountHostTree(directory: string, places: readonly HostPlace[]): 
   const tree = new HostTree(root, memory);
   for (const place of places) tree.make(place);
   return tree.root;
+}
+
+function wholeTree(): Fd {
+  try {
+    return cloneTree("/", true);
+  } catch (error) {
+    if (!hasErrno(error, "EPERM")) throw error;
+    // a mount that is unbindable, and that this user namespace locks (copy_tree in fs/namespace.c)
+    setMountAttributes("/", { propagation: "private", recursive: true });
+    return cloneTree("/", true);
+  }
 }
 
 class HostTree {
