@@ -1,9 +1,8 @@
 import { errnoHint } from "../../base/errno-hints";
 import { HakoError } from "../../base/errors";
 import { SIG } from "../../linux/call/constants";
-import { FdList } from "../../linux/call/fd";
 import { hasErrno } from "../../linux/file/file";
-import { openPid, signalOpened } from "../../linux/process/process";
+import { signalListed } from "../../linux/process/signal-listed";
 import type { Resources } from "../../oci/config";
 import { errnoOf, readValue, tryReadValue, tryWriteValue } from "../hierarchy/files";
 import type { CgroupVersion } from "../hierarchy/layout";
@@ -35,7 +34,6 @@ const rare = {
 /** Controllers whose limits can't be felt by a process before it becomes the program. */
 const HARMLESS: ReadonlySet<string> = new Set(["hugetlb", "rdma", "misc", "perf_event"]);
 const KILL_WAIT_MS = 10_000;
-const OPEN_AT_ONCE = 256;
 
 /** A container's cgroups without systemd: a directory in each hierarchy. A controller is where the host has it, on v1 or v2. */
 export class Group implements Cgroup {
@@ -202,7 +200,7 @@ export class Group implements Cgroup {
     for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
       const pids = this.pids().filter((pid) => pid !== process.pid);
       if (pids.length === 0) return;
-      this.#signalOnce(SIG.KILL);
+      this.signal(SIG.KILL);
       if (performance.now() > deadline) {
         const frozen = this.#freezer?.frozenBy();
         throw new HakoError({
@@ -218,27 +216,8 @@ export class Group implements Cgroup {
     }
   }
 
-  signal(number: number, but = process.pid): void {
-    this.#signalOnce(number, but);
-  }
-
-  /**
-   * Sends a signal to each process, through descriptors. Only processes that are in the list before and after they were opened get it:
-   * in between a pid may have become another process's.
-   */
-  #signalOnce(number: number, but = process.pid): void {
-    const pids = this.pids().filter((pid) => pid !== process.pid && pid !== but);
-    for (let start = 0; start < pids.length; start += OPEN_AT_ONCE) {
-      using opened = new FdList();
-      const members = pids.slice(start, start + OPEN_AT_ONCE).flatMap((pid) => {
-        const fd = openPid(pid);
-        if (fd === undefined) return [];
-        opened.add(fd);
-        return [{ pid, fd }];
-      });
-      const still = new Set(this.pids());
-      for (const { pid, fd } of members) if (still.has(pid)) signalOpened(fd, number);
-    }
+  signal(number: number, but?: number): void {
+    signalListed(() => this.pids().filter((pid) => pid !== but), number);
   }
 
   freeze(): void {
