@@ -15,14 +15,18 @@ const rare = {
   },
 };
 
-/** How a container has ended, as JSON tells it; null is what nobody knows. */
-export interface Ended {
+/** How a program has ended, as JSON tells it; null is what nobody knows. */
+export interface EndingAs {
   /** The first process's exit status, or 128+n where signal n ended it. */
   exitCode: number | null;
   /** As "SIGKILL". */
   signal: string | null;
   /** The kernel has killed a process of the container, not the first one perhaps, for lack of memory. */
   oomKilled: boolean | null;
+}
+
+/** The same of a container. */
+export interface Ended extends EndingAs {
   /** RFC 3339; known where a command of hako's saw the end. */
   finished: string | null;
 }
@@ -41,12 +45,22 @@ export function endedAs(container: Container, seen: Ending | undefined): Ended {
   const { record } = container;
   const { ended } = record;
   const signal = seen === undefined ? ended?.signal : seen.signal;
-  const kills = driverOf(record).spent(container).memoryKills;
   return {
-    exitCode: seen?.status ?? ended?.exitCode ?? null,
-    signal: signal === undefined ? null : signalName(signal),
-    oomKilled: kills === undefined ? null : kills > 0,
+    ...endingAs(seen?.status ?? ended?.exitCode, signal, driverOf(record).spent(container).memoryKills),
     finished: ended?.finished ?? null,
+  };
+}
+
+/** JSON of an exit status, of the number of the signal that it comes from, and of how many processes were killed for lack of memory. */
+export function endingAs(
+  status: number | undefined,
+  signal: number | undefined,
+  memoryKills: number | undefined,
+): EndingAs {
+  return {
+    exitCode: status ?? null,
+    signal: signal === undefined ? null : signalName(signal),
+    oomKilled: memoryKills === undefined ? null : memoryKills > 0,
   };
 }
 

@@ -13,12 +13,10 @@ export interface ToldLimits {
 }
 
 /** Says which limits have ended the program, or a process of it: a line each. The exit status alone, 137 perhaps, doesn't tell. */
-export function tellLimits({ container, timedOut }: RunEnd, { time, memory }: ToldLimits): void {
+export function tellLimits({ container, spent, timedOut }: RunEnd, { time, memory }: ToldLimits): void {
   if (timedOut && time !== undefined) tellTimeLimit(time);
-  if (!memory) return;
-  const driver = driverOf(container.record);
-  if ((driver.spent(container).memoryKills ?? 0) > 0)
-    logFailure(shortageText(driver.memoryShortage(container)));
+  if (memory && (spent.memoryKills ?? 0) > 0)
+    logFailure(shortageText(driverOf(container.record).memoryShortage(container)));
 }
 
 /** `undefined` where no limit of the container's, nor of a cgroup above it, explains that the kernel has killed. */

@@ -1,10 +1,13 @@
+import type { Spent } from "../../cgroup/stats/spent";
 import type { Container } from "../../state/record";
 import type { WatchedEnding } from "../io/foreground";
 
 /** How the program of a `run` in the foreground ended. */
 export interface RunEnd {
-  /** It is still there, with what its cgroups have counted. */
+  /** It is still there. */
   container: Container;
+  /** What its cgroups have counted. */
+  spent: Spent;
   /** undefined where hako has stopped to wait: nobody reads the program's output any more. */
   ending: WatchedEnding | undefined;
   /** The time limit was reached. */

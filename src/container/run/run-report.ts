@@ -1,27 +1,20 @@
 import { asHakoError, during, HakoError } from "../../base/errors";
-import { driverOf } from "../../drivers";
 import { F, O } from "../../linux/call/constants";
 import { Fd } from "../../linux/call/fd";
 import { syscallOn } from "../../linux/call/syscall";
 import { openToReplace } from "../../linux/file/file";
 import { writeAllWaiting } from "../../linux/file/stream";
-import { signalName } from "../../linux/process/signals";
 import type { ContainerId } from "../../oci/id";
 import { logFailure } from "../../output/log";
+import { type EndingAs, endingAs } from "../ended";
 import { isOpenByCaller } from "../io/inherited-descriptors";
 import type { RunEnd } from "./run-end";
 
 /** What `run --report` says; null is what nobody knows. */
-export interface Reported {
+export interface Reported extends EndingAs {
   id: string | null;
-  /** The program's exit status, or 128+n where signal n ended it. */
-  exitCode: number | null;
-  /** As "SIGKILL". */
-  signal: string | null;
   /** --timeout was reached. */
   timedOut: boolean;
-  /** The kernel has killed a process of the container, not the first one perhaps, for lack of memory. */
-  oomKilled: boolean | null;
   /** RFC 3339. */
   started: string | null;
   wallMs: number | null;
@@ -39,17 +32,13 @@ const NOTHING_KNOWN: Reported = {
   hakoError: null,
 };
 
-/** What is known at the end of a program. To be asked while its container is there. */
-export function reportedOf({ container, ending, timedOut, started, wallMs }: RunEnd): Reported {
-  const { record } = container;
-  const { memoryKills, ...spent } = driverOf(record).spent(container);
+/** What is known at the end of a program. */
+export function reportedOf({ container, spent, ending, timedOut, started, wallMs }: RunEnd): Reported {
   return {
     ...NOTHING_KNOWN,
-    id: record.id,
-    exitCode: ending?.status ?? null,
-    signal: ending?.signal === undefined ? null : signalName(ending.signal),
+    id: container.record.id,
+    ...endingAs(ending?.status, ending?.signal, spent.memoryKills),
     timedOut,
-    oomKilled: memoryKills === undefined ? null : memoryKills > 0,
     started: started.toISOString(),
     wallMs: Math.round(wallMs * 1000) / 1000,
     cpuUserMs: spent.cpuUserMs ?? ending?.time.userMs ?? null,
@@ -103,7 +92,7 @@ export class RunReport implements Disposable {
     this.#reported = { ...this.#reported, id };
   }
 
-  /** The program has ended so; to be called while its container is there. */
+  /** The program has ended so. */
   ended(end: RunEnd): void {
     this.#reported = reportedOf(end);
   }

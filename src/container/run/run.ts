@@ -1,4 +1,5 @@
 import { asHakoError, HakoError } from "../../base/errors";
+import { driverOf } from "../../drivers";
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { O, SIG } from "../../linux/call/constants";
 import { Fd } from "../../linux/call/fd";
@@ -155,6 +156,7 @@ async function watch(
 ): Promise<number> {
   const { waitForProgram, statusOfEnding } = rare.foreground;
   const [started, begun] = [new Date(), performance.now()];
+  const container = { root, record };
   const signalAll = (signal: number) => {
     try {
       rare.kill.killContainer({ root, id, signal, all: true });
@@ -175,10 +177,11 @@ async function watch(
         });
   const waiting = waitForProgram(record.init, master, forward);
   const first = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
-  const ending = first && { ...first, ...rare.ended.toldEnd({ root, record }) };
+  const ending = first && { ...first, ...rare.ended.toldEnd(container) };
   const timedOut = limit?.over === true;
-  if (keep && ending !== undefined) rare.ended.noteEnd({ root, record }, ending);
-  atEnd?.({ container: { root, record }, ending, timedOut, started, wallMs: performance.now() - begun });
+  if (keep && ending !== undefined) rare.ended.noteEnd(container, ending);
+  const wallMs = performance.now() - begun;
+  atEnd?.({ container, spent: driverOf(record).spent(container), ending, timedOut, started, wallMs });
   return timedOut ? rare.timeLimit.TIMED_OUT : statusOfEnding(ending);
 }
 
