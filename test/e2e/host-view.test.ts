@@ -270,6 +270,22 @@ e2e(
       `in\n{}\n.:\n${names}\n/srv:\nempty\nj\nmine\np\nproject\nroots\n\nmodules:\nf\ng\n`,
     );
     expect(home.files).toBe(files);
+    // files beside a mount are copied, with their times, if they are not too many
+    execute("truncate", ["--size", "5M", join(home.own, "p/large")]);
+    chownSync(join(home.own, "p/large"), USER, USER);
+    chmodSync(home.file(join(home.own, "p/closed"), "x"), 0);
+    const old = home.file(join(home.own, "p/old"), "old\n");
+    execute("touch", ["-d", "2001-01-01", old]);
+    const beside = home.files;
+    const rewrite =
+      "echo new > package.json; cat link; stat -c '%y %a' old | cut -c1-11,37-; mv old older; echo x >> large; ls";
+    const written = home.sh(rewrite, [], { cwd: "/srv/p", home: "/srv", before });
+    expect(written.stdout).toBe(
+      "new\n2001-01-01 755\nclosed\nlarge\nlink\nmodules\nolder\npackage.json\nsrc\n",
+    );
+    expect(written.stderr).toContain("cannot create large: Read-only file system");
+    expect(home.files).toBe(beside);
+    for (const name of ["large", "closed", "old"]) rmSync(join(home.own, "p", name));
     const whole = { cwd: "/srv/p", home: "/srv", before: `mount --bind ${home.own} /srv` };
     expect(home.sh("echo x >> package.json; cat link; touch ~/x && ls ~", [], whole)).toMatchObject({
       stdout: "{}\nx\nempty\nmine\np\nproject\nroots\nx\n",

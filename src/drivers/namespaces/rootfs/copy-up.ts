@@ -17,6 +17,11 @@ export function copyUp(from: Fd, to: Fd): void {
   }
 }
 
+/** Copies one entry of a directory, as `copyUp` does. */
+export function copyEntry(from: Fd, source: Fd, to: Fd, name: string): void {
+  copyNode(from, source, to, name, fileStatusOf(source));
+}
+
 function copyNode(from: Fd, source: Fd, to: Fd, name: string, status: FileStatus): void {
   const { type, mode, major, minor } = status;
   if (type === "socket") return;

@@ -1,8 +1,8 @@
-import { AT, FSCONFIG, FSMOUNT, FSOPEN, O } from "../../../linux/call/constants";
+import { ACCESS, AT, FSCONFIG, FSMOUNT, FSOPEN, O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { perform, walkSteps } from "../../../linux/call/walk";
-import { hasErrno } from "../../../linux/file/file";
+import { checkAccess, hasErrno } from "../../../linux/file/file";
 import { makeLinkAt } from "../../../linux/file/file-at";
 import {
   createFileInRoot,
@@ -12,13 +12,14 @@ import {
   openInRoot,
 } from "../../../linux/file/path";
 import { components, isAtOrBelow } from "../../../linux/file/path-text";
-import { fileStatusOf } from "../../../linux/file/stat";
+import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
 import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import { attachStep, cloneStep } from "../../../linux/mount/mount-steps";
 import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers";
 import { logWarning } from "../../../output/log";
 import type { HostPlace } from "../../interface/driver";
+import { copyEntry } from "./copy-up";
 
 /** Without setuid programs, and without device nodes: to write to one is no change of its file system. */
 const IN_MEMORY = ATTR.NOSUID | ATTR.NODEV;
@@ -46,6 +47,19 @@ export function mountHostTree(directory: string, places: readonly HostPlace[]): 
   return tree.root;
 }
 
+/** Files that are directly in a directory with mounts are copied, to be written, as long as they are so many bytes in all. */
+const MAY_COPY = 1 << 22;
+
+function isReadable(entry: Fd): boolean {
+  try {
+    checkAccess(entry.path, ACCESS.R_OK);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EACCES")) return false;
+    throw error;
+  }
+}
+
 function wholeTree(): Fd {
   try {
     return cloneTree("/", true);
@@ -64,6 +78,10 @@ class HostTree {
   #free: readonly [first: number, second: number];
   readonly #hiding: string[] = [];
   #made = 0;
+  /** Who owns what is made here, as this process sees it. */
+  #user: FileStatus | undefined;
+  /** How many bytes of files may be copied. */
+  #mayCopy = MAY_COPY;
 
   constructor(root: Fd, memory: Fd) {
     this.#root = root;
@@ -204,8 +222,17 @@ class HostTree {
 
   #bindEntry(hosts: Fd, tree: Fd, name: string): void {
     using entry = openAt(hosts, name, O.PATH | O.NOFOLLOW);
+    const { type, size, uid, gid } = fileStatusOf(entry);
+    // in memory all is the user's
+    this.#user ??= fileStatusOf(this.#memory);
+    const own = uid === this.#user.uid && gid === this.#user.gid;
+    if (type === "file" && own && size <= this.#mayCopy && isReadable(entry)) {
+      copyEntry(hosts, entry, tree, name);
+      this.#mayCopy -= size;
+      return;
+    }
     using bound = cloneTree(entry, true);
-    if (fileStatusOf(entry).type === "directory") makeDirectoryAt(tree, name, 0o755);
+    if (type === "directory") makeDirectoryAt(tree, name, 0o755);
     else createFileInRoot(tree, name).close();
     attachTree(bound, tree, name);
   }
