@@ -296,6 +296,24 @@ e2e(
   NEEDS,
 );
 
+e2e(
+  "a directory of PATH that the user may not look into is passed over, as by a shell",
+  () => {
+    using home = new UserHome();
+    const place = {
+      before: "mount -t tmpfs -o mode=700 tmpfs /mnt",
+      env: { PATH: `/mnt:${process.env.PATH}` },
+    };
+    expect(home.as(place, "run", "--rootfs", "/", "--", "true")).toMatchObject({ status: 0, stderr: "" });
+    const none = home.as(place, "run", "--rootfs", "/", "--", "no-such-program");
+    expect(none).toMatchObject({ status: 127 });
+    expect(none.stderr).toContain("executable file not found in $PATH (its user may not look into /mnt");
+    const denied = home.as(place, "run", "--rootfs", "/", "--", "/mnt/program");
+    expect(denied).toMatchObject({ status: 126 });
+  },
+  NEEDS,
+);
+
 e2e("where the kernel lays no overlay, files are only read, and that is told", () => {
   using home = new UserHome();
   // FILESYSTEM_MAX_STACK_DEPTH of linux/fs.h: an overlay over two of them is one too many

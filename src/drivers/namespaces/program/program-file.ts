@@ -5,6 +5,7 @@ import { ACCESS } from "../../../linux/call/constants";
 import type { Step } from "../../../linux/call/step";
 import { walkSteps } from "../../../linux/call/walk";
 import { accessStep, checkAccess, statusAt } from "../../../linux/file/file";
+import { dirname } from "../../../linux/file/path-text";
 import type { Process } from "../../../oci/config";
 import type { EnvironmentLine } from "../../../oci/environment";
 
@@ -31,6 +32,8 @@ export function environmentOf(process: Process, homeOf: (uid: number) => string)
 interface Obstacle extends Explanation {
   missing: boolean;
   isDirectory?: boolean;
+  /** It lies in a directory that may not be looked into: whether it is there nobody knows. */
+  isHidden?: boolean;
 }
 
 /** podman and docker read these words, those of Go's os/exec, to tell exit status 127 from 126. */
@@ -53,7 +56,8 @@ function obstacleOf(path: string, errno: ErrnoName | undefined, look: () => Sigh
   if (sight.directory)
     return { missing, isDirectory: true, why: `${errnoText("EACCES")}: it is a directory` };
   const { why, hint } = rare.explainExecution.explainExecution(sight, errno);
-  return { missing, why: why === undefined ? text : `${text}: ${path}: ${why}`, hint };
+  const isHidden = sight.rights === undefined;
+  return { missing, isHidden, why: why === undefined ? text : `${text}: ${path}: ${why}`, hint };
 }
 
 /** Why a file can't be executed; undefined if it can. */
@@ -96,27 +100,34 @@ export function findProgram(name: string, environment: readonly string[]): strin
   // most are not there: the first that may be executed is asked for at once
   const [forbidden] = walkSteps(places.map(forbiddenStep));
   let denied: Obstacle | undefined;
+  const hidden: string[] = [];
   for (const candidate of places.slice(forbidden < places.length ? forbidden : 0)) {
     const found = obstacle(candidate);
     if (found === undefined) return candidate;
     if (candidate === name) throw failure(name, { hint: wordsHint(name), ...found });
-    // a directory of that name is passed over, as by a shell
-    if (!found.missing && !found.isDirectory) denied ??= found;
+    if (found.isHidden) hidden.push(dirname(candidate));
+    // what may not be looked into, or is a directory, is passed over, as by a shell
+    else if (!found.missing && !found.isDirectory) denied ??= found;
   }
-  throw denied === undefined ? notFound(name, environment) : failure(name, denied);
+  throw denied === undefined ? notFound(name, environment, hidden) : failure(name, denied);
 }
 
-/** The error of a command that is nowhere in PATH. */
-export function notFound(name: string, environment: readonly string[]): HakoError {
-  const noPath =
-    searchPath(environment) === ""
-      ? "config /process/env has no PATH: name the program by its path"
-      : undefined;
+/** The error of a command that is nowhere in PATH; `hidden` are the directories of PATH that its user may not look into. */
+export function notFound(
+  name: string,
+  environment: readonly string[],
+  hidden: readonly string[] = [],
+): HakoError {
   return failure(name, {
     missing: true,
     why: "executable file not found in $PATH",
-    hint: wordsHint(name) ?? noPath,
+    hint: wordsHint(name) ?? pathHint(environment, hidden),
   });
+}
+
+function pathHint(environment: readonly string[], hidden: readonly string[]): string | undefined {
+  if (searchPath(environment) === "") return "config /process/env has no PATH: name the program by its path";
+  return hidden.length === 0 ? undefined : `its user may not look into ${hidden.join(", ")}`;
 }
 
 /** The error of a command whose file the kernel would not execute. */
