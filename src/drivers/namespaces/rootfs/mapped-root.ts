@@ -93,7 +93,11 @@ export function mountMappedRoot(
   }
   using memory = newFilesystem({ type: "tmpfs", source: "tmpfs", options: ["mode=755"] });
   attachTree(memory, on);
-  const root = overlayOf(memory, first, 0);
+  const root = during(
+    `overlay over ${first.source}`,
+    () => overlayOf(memory, first, 0),
+    ({ errno }) => (errno === "EINVAL" ? { hint: "the kernel lays it over mapped owners since 5.19" } : {}),
+  );
   using top = mkdirAt(memory, "root", 0o755);
   attachTree(root, top);
   below.forEach((each, index) => {
