@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { needsMappedOwners } from "./mapped-owners";
+import { needsMappedOwners } from "./filesystems";
 import { Box, type BundleConfig, e2e, needsHako } from "./support";
 
 const needs = [needsHako, needsMappedOwners("/tmp")];

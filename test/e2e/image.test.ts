@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { needsAttributes, needsUpper } from "./filesystems";
 import { busyboxEntries, dockerArchive, type Entry, layoutFiles, tarOf, writeFiles } from "./image-archives";
 import { AS_USER, Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
@@ -160,7 +161,7 @@ describe("run --rootfs IMAGE", () => {
     expect(inside).toMatchObject({ status: 2 });
     expect(box.run2("root", "--discard", "--keep-writes", "kept", "--", "true").status).toBe(2);
     expect(box.run2("root", "--entrypoint", "sh", "--", "true").status).toBe(2);
-  }, [needsHako]);
+  }, [needsHako, needsUpper("/tmp")]);
 
   e2e("--keep-writes DIR of a container that is there is refused, whatever its path", async () => {
     using box = new Images();
@@ -187,7 +188,7 @@ describe("run --rootfs IMAGE", () => {
     expect(all.map(({ stdout }) => stdout).join("")).toBe("one\n");
     expect(all.filter(({ status }) => status === 125)).toHaveLength(3);
     expect(statSync(box.path("kept/upper")).mode & 0o777).toBe(statSync(box.path("root")).mode & 0o777);
-  }, [needsHako]);
+  }, [needsHako, needsUpper("/tmp")]);
 
   e2e("a mount below a directory is seen, and what is written to it is thrown away, too", () => {
     using box = new Images();
@@ -307,7 +308,7 @@ describe("run --rootfs IMAGE", () => {
       rootfs,
     ]);
     expect(attributes.stdout).toBe("010000028024 b'b=c\\nd' []\n");
-  }, [needsHako, needsProgram("python3")]);
+  }, [needsHako, needsProgram("python3"), needsAttributes("/tmp")]);
 
   for (const format of ["gnu", "posix --sparse-version=0.1", "posix --sparse-version=1.0"]) {
     e2e(`sparse files of many parts as GNU tar writes them: ${format}`, () => {
@@ -442,22 +443,18 @@ describe("images elsewhere", () => {
     NEEDS,
   );
 
-  e2e(
-    "as an ordinary user: --keep-writes DIR of a container that is there is refused",
-    () => {
-      using home = new Home();
-      busyboxRootfs(home.box.path("root"));
-      const kept = `${home.runtime}/kept`;
-      const words = ["run", "--rootfs", home.box.path("root"), "--keep-writes", kept];
-      expect(home.hako(...words, "-d", "--name", "holder", "--", "sleep", "60").status).toBe(0);
-      expect(home.hako(...words, "--", "true").stderr).toContain(
-        "keeps the writes of a container that is still there",
-      );
-      expect(home.hako("delete", "--force", "holder").status).toBe(0);
-      expect(home.hako(...words, "--", "true")).toMatchObject({ status: 0, stderr: "" });
-    },
-    NEEDS,
-  );
+  e2e("as an ordinary user: --keep-writes DIR of a container that is there is refused", () => {
+    using home = new Home();
+    busyboxRootfs(home.box.path("root"));
+    const kept = `${home.runtime}/kept`;
+    const words = ["run", "--rootfs", home.box.path("root"), "--keep-writes", kept];
+    expect(home.hako(...words, "-d", "--name", "holder", "--", "sleep", "60").status).toBe(0);
+    expect(home.hako(...words, "--", "true").stderr).toContain(
+      "keeps the writes of a container that is still there",
+    );
+    expect(home.hako("delete", "--force", "holder").status).toBe(0);
+    expect(home.hako(...words, "--", "true")).toMatchObject({ status: 0, stderr: "" });
+  }, [...NEEDS, needsUpper("/tmp")]);
 
   const OWNED = tarOf([
     ...busyboxEntries(),
@@ -494,10 +491,6 @@ describe("images elsewhere", () => {
       expect(cached(home)).toHaveLength(2);
       const listed: { owners: string }[] = JSON.parse(home.hako("image", "list", "--json").stdout);
       expect(listed.map(({ owners }) => owners)).toEqual(["several", "one"]);
-      const kept = `${home.runtime}/kept`;
-      expect(run("--keep-writes", kept).stdout).toContain("of app1000");
-      expect(statSync(`${kept}/upper/srv/new`).uid).toBe(SUBORDINATE + 999);
-      expect(run("--keep-writes", kept, "--", "ls", "/srv").stdout).toBe("file\nnew\n");
       expect(run("-d", "--name", "holder", "--user", "0", "--", "sleep", "60").status).toBe(0);
       expect(home.hako("image", "remove", image)).toMatchObject({ status: 1 });
       expect(home.hako("delete", "--force", "holder").status).toBe(0);
@@ -511,6 +504,20 @@ describe("images elsewhere", () => {
     },
     NEEDS_MAPS,
   );
+
+  e2e("as an ordinary user with subordinate ids: what is kept has owners, too", () => {
+    using home = new Home();
+    const image = home.box.path("image.tar");
+    writeFileSync(
+      image,
+      dockerArchive({ layers: [OWNED], config: { User: "app", Cmd: ["touch", "/srv/new"] } }),
+    );
+    const run = (...words: string[]) => home.hako("run", "--rootfs", image, ...words);
+    const kept = `${home.runtime}/kept`;
+    expect(run("--keep-writes", kept)).toMatchObject({ status: 0, stderr: "" });
+    expect(statSync(`${kept}/upper/srv/new`).uid).toBe(SUBORDINATE + 999);
+    expect(run("--keep-writes", kept, "--", "ls", "/srv").stdout).toBe("file\nnew\n");
+  }, [...NEEDS_MAPS, needsUpper("/tmp")]);
 
   e2e(
     "as an ordinary user with subordinate ids: a root directory that another user of the image keeps to itself",
@@ -562,7 +569,8 @@ describe("images elsewhere", () => {
       const large = { name: "large", data: Buffer.alloc(200 << 20, "x") };
       const last = home.box.path("large.tar.gz");
       writeFileSync(last, gzipSync(Buffer.concat([OWNED.subarray(0, -1024), tarOf([large])]), { level: 1 }));
-      const line = `"$@" & sleep 0.5; kill -9 $!; wait $!`;
+      const left = `${home.runtime}/hako/images/*.tmp/rootfs`;
+      const line = `"$@" & until ls -d ${left} > /dev/null 2>&1; do sleep 0.02; done; sleep 0.1; kill -9 $!; wait $!`;
       const killing = ["sh", "-c", line, "sh"];
       expect(home.after(killing, "run", "--rootfs", last, "--", "id").status).toBe(137);
       expect(cached(home)).toMatchObject([expect.stringMatching(/\.tmp$/)]);

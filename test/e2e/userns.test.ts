@@ -1,8 +1,8 @@
 // `hako run --rootfs --userns`: whose ids a program has.
 import { describe, expect } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { needsMappedOwners } from "./filesystems";
 import { busyboxEntries, dockerArchive, tarOf } from "./image-archives";
-import { needsMappedOwners } from "./mapped-owners";
 import { Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import { Box, busyboxRootfs, e2e, execute, executeLater, HAKO, needsHako, needsProgram } from "./support";
 
