@@ -191,6 +191,49 @@ e2e(
 );
 
 e2e(
+  "masked and read-only paths are the same, made at once or one by one",
+  () => {
+    using home = new Home();
+    const line = [
+      "cut -d' ' -f4-6 /proc/self/mountinfo | grep -E ' /(proc|sys)' | sort",
+      "for f in /proc/keys /proc/timer_list; do test -e $f && wc -c < $f; done; ls -A /sys/firmware /proc/acpi",
+      "echo 1 > /proc/sys/kernel/panic",
+    ];
+    const run = (change: (linux: BundleConfig["linux"]) => void) =>
+      home.hako(
+        ...["run", "--bundle"],
+        home.bundle(["sh", "-c", line.join("; ")], (config) => {
+          config.linux.namespaces.push({ type: "network" });
+          const sys = config.mounts.find(({ destination }) => destination === "/sys");
+          Object.assign(sys ?? {}, {
+            type: "sysfs",
+            source: "sysfs",
+            options: ["nosuid", "noexec", "nodev", "ro"],
+          });
+          change(config.linux);
+        }),
+        home.box.id(),
+      );
+    const atOnce = run(() => {});
+    // a path of the root file system has to be looked at
+    const oneByOne = run((linux) => {
+      linux.maskedPaths = [...(linux.maskedPaths ?? []), "/nowhere"];
+    });
+    expect(atOnce.stdout).toContain(" /proc/sys ro");
+    expect(atOnce.stderr).toContain("Read-only file system");
+    expect(oneByOne).toMatchObject({ stdout: atOnce.stdout, stderr: atOnce.stderr });
+    // what is no such file, and what is there twice
+    const odd = run((linux) => {
+      linux.maskedPaths = ["/proc/keys/x", "/proc/keys", "/proc//keys", "/proc/self/../acpi"];
+      linux.readonlyPaths = ["/proc/sys", "/proc/sys/kernel", "/proc/none/x"];
+    });
+    expect(odd.stderr).toContain("Read-only file system");
+    expect(odd.stdout).toContain("/proc/keys");
+  },
+  NEEDS,
+);
+
+e2e(
   "without a pid namespace and a cgroup, kill and kill --all reach the first process",
   async () => {
     using home = new Home();

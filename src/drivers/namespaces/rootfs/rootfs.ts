@@ -17,6 +17,14 @@ import { maskPaths, readonlyPaths } from "./masks";
 import { mountAll } from "./mounts";
 import type { RootfsContext, RootfsWork } from "./rootfs-work";
 
+/** Loaded on first use. */
+const rare = {
+  /** For processes in user namespaces. */
+  get masksAtOnce() {
+    return require("./masks-at-once") as typeof import("./masks-at-once");
+  },
+};
+
 function rootPropagation({ linux }: Config): RootPropagation {
   return ROOT_PROPAGATIONS[linux?.rootfsPropagation ?? ""];
 }
@@ -131,8 +139,10 @@ export class PreparedRootfs {
     }
     writeSysctls(root, config.linux?.sysctl ?? {}, this.#proc);
     this.#proc?.close();
-    readonlyPaths(root, config.linux?.readonlyPaths ?? []);
-    maskPaths(root, config.linux?.maskedPaths ?? []);
+    if (context.sharesDevices !== true || !rare.masksAtOnce.narrowAtOnce(root, config)) {
+      readonlyPaths(root, config.linux?.readonlyPaths ?? []);
+      maskPaths(root, config.linux?.maskedPaths ?? []);
+    }
     root.close();
   }
 }

@@ -1,0 +1,118 @@
+import { actHere } from "../../../linux/call/actor";
+import { AT, FSCONFIG, FSMOUNT, FSOPEN, O, OPEN_TREE, RESOLVE } from "../../../linux/call/constants";
+import type { Fd } from "../../../linux/call/fd";
+import type { Step } from "../../../linux/call/step";
+import { walkSteps } from "../../../linux/call/walk";
+import { statusAt } from "../../../linux/file/file";
+import { cleanPath, isAtOrBelow } from "../../../linux/file/path-text";
+import { ATTR } from "../../../linux/mount/mount-calls";
+import { attachStep, attributeStep } from "../../../linux/mount/mount-steps";
+import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers";
+import type { Config } from "../../../oci/config";
+import { ownsDev } from "./devices";
+
+/**
+ * linux.readonlyPaths and linux.maskedPaths by one walk of a process of one thread, to which each answer is dear. What is there is known from
+ * hako's own /proc and /sys, which the same kernel has filled; the walk ends where it is otherwise in the container. True if all is done: if not,
+ * all of it has to be done one by one, which may be done over what is done already (masks.ts).
+ */
+export function narrowAtOnce(root: Fd, config: Config): boolean {
+  const { readonlyPaths = [], maskedPaths = [] } = config.linux ?? {};
+  const readonly = [...new Set(readonlyPaths.map(cleanPath))];
+  const masked = [...new Set(maskedPaths.map(cleanPath))];
+  if (!isUsual(config, [...readonly, ...masked])) return false;
+  const types = actHere(() => new Map([...readonly, ...masked].map((path) => [path, typeAt(path)])));
+  const [first = -1, second = -1, third = -1] = freeNumbers(root, 3);
+  const close = [first, second, third].map(closeNumberStep);
+  const open = (path: string, number: number) => openStep(root, path, { exactly: number });
+  const isDirectory = (path: string) => types.get(path) === "directory";
+  const files = masked.filter((path) => types.get(path) !== undefined && !isDirectory(path));
+  const directories = masked.filter(isDirectory);
+  const steps: Step[] = [
+    ...close,
+    ...[...types].flatMap(([path, type]) =>
+      type === undefined ? [openStep(root, path, { only: "ENOENT" })] : [],
+    ),
+    ...readonly
+      .filter((path) => types.get(path) !== undefined)
+      .flatMap((path) => [
+        open(path, first),
+        cloneAtStep(first, second, AT.RECURSIVE),
+        attributeStep(second, ATTR.RDONLY),
+        attachStep(second, first, ""),
+        ...close,
+      ]),
+    ...(directories.length === 0 ? [] : emptyDirectorySteps(first, second)),
+    ...directories.flatMap((path) => [
+      open(path, first),
+      cloneAtStep(second, third, 0),
+      attachStep(third, first, ""),
+      closeNumberStep(third),
+      closeNumberStep(first),
+    ]),
+    ...close,
+    ...(files.length === 0 ? [] : [openStep(root, "/dev/null", { exactly: first }, O.NOFOLLOW)]),
+    ...files.flatMap((path) => [
+      open(path, second),
+      cloneAtStep(first, third, 0),
+      attachStep(third, second, ""),
+      closeNumberStep(third),
+      closeNumberStep(second),
+    ]),
+    ...close,
+  ];
+  if (walkSteps(steps)[0] === steps.length) return true;
+  walkSteps(close);
+  return false;
+}
+
+/** Whether they are in file systems of the kernel's that are new, and nothing else is mounted there; and /dev/null is the container's own. */
+function isUsual(config: Config, paths: readonly string[]): boolean {
+  const mounts = (config.mounts ?? []).map(({ destination, type }) => ({ at: cleanPath(destination), type }));
+  const isNew = (top: string, type: string) =>
+    mounts.some((mount) => mount.at === top && mount.type === type);
+  const tops = [isNew("/proc", "proc") ? "/proc" : undefined, isNew("/sys", "sysfs") ? "/sys" : undefined];
+  const isAlone = (path: string) =>
+    mounts.every(({ at }) => tops.includes(at) || (!isAtOrBelow(at, path) && !isAtOrBelow(path, at)));
+  const isBelowTop = (path: string) => tops.some((top) => top !== undefined && path.startsWith(`${top}/`));
+  return ownsDev(config) && paths.every((path) => isBelowTop(path) && isAlone(path));
+}
+
+function typeAt(path: string): string | undefined {
+  return statusAt(path)?.type;
+}
+
+function openStep(root: Fd, path: string, success: Step["success"] & object, flags = 0): Step {
+  const resolve = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
+  const how = new Int32Array([O.PATH | O.CLOEXEC | flags, 0, 0, 0, resolve, 0]);
+  return { what: `open ${path}`, call: "openat2", args: [root.number, path, how, how.byteLength], success };
+}
+
+function cloneAtStep(from: number, number: number, flags: number): Step {
+  const all = OPEN_TREE.CLONE | O.CLOEXEC | AT.EMPTY_PATH | flags;
+  return { what: "open_tree", call: "open_tree", args: [from, "", all], success: { exactly: number } };
+}
+
+/** One empty file system for all masked directories: `mounted` is it, and `free` is free again. */
+function emptyDirectorySteps(free: number, mounted: number): Step[] {
+  const config = (command: number, key: string | 0, value: string | 0): Step => ({
+    what: `fsconfig ${key}`,
+    call: "fsconfig",
+    args: [free, command, key, value, 0],
+  });
+  const attributes = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
+  return [
+    { what: "fsopen tmpfs", call: "fsopen", args: ["tmpfs", FSOPEN.CLOEXEC], success: { exactly: free } },
+    config(FSCONFIG.SET_STRING, "source", "tmpfs"),
+    config(FSCONFIG.SET_STRING, "nr_blocks", "1"),
+    config(FSCONFIG.SET_STRING, "nr_inodes", "1"),
+    config(FSCONFIG.CMD_CREATE, 0, 0),
+    {
+      what: "fsmount",
+      call: "fsmount",
+      args: [free, FSMOUNT.CLOEXEC, attributes],
+      success: { exactly: mounted },
+    },
+    closeNumberStep(free),
+  ];
+}
