@@ -3,11 +3,13 @@ import type { Arguments, ArgumentValues } from "../cli/arguments";
 import { defineCommand } from "../cli/command";
 import type { Globals } from "../cli/global-flags";
 import { inheritedDescriptors } from "../container/io/inherited-descriptors";
-import { endEndedRun, endedRun } from "../container/run/ended-run";
-import { runContainer } from "../container/run/run";
+import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
+import { resumeRun, runContainer } from "../container/run/run";
 import type { RunReport } from "../container/run/run-report";
 import type { ScriptImage } from "../container/script/image-settings";
 import type { ScriptIds } from "../container/script/script-ids";
+import { CAME_TO } from "../linux/attendant/attendant-status";
+import { Fd } from "../linux/call/fd";
 import { callerVariable } from "../linux/file/caller-environment";
 import { resolve } from "../linux/file/path-text";
 import { effectiveUser } from "../linux/process/rootless";
@@ -102,7 +104,7 @@ export default defineCommand({
   async run({ args, rest, separated, data: { globals } }) {
     const ended = endedRun();
     // docs/how-it-works.md, "What stays in the foreground"
-    if (ended !== undefined) return endEndedRun(ended, { root: globals.root, keep: args.keep });
+    if (ended !== undefined) return await endAgain(ended, args, globals);
     return await withReport(args, async (report) => {
       const { rootfs } = args;
       const watching = watchOptions(args, report);
@@ -150,7 +152,7 @@ async function runBundle(
   const bundle = rare.bundle.checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
   const options = { ...createOptions(globals, args.container, args, preserveFds), ...watching, bundle };
   // as with runc and crun: signals are passed on, no more
-  return await runContainer({ ...options, init: false, signalsEnd: false });
+  return await runContainer({ ...options, init: false, signalsEnd: false, report: report?.open() });
 }
 
 /** What `run --rootfs` was told, and what it has from its caller. */
@@ -189,9 +191,11 @@ async function runScript(run: ScriptRun, image?: ScriptImage, ids?: ScriptIds): 
   const cgroupManager = managerOf(args, globals);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle, cgroupManager };
   const init = !args["no-init"];
-  const status = await runContainer({ ...options, init, signalsEnd: !init }).catch((error) => {
-    throw rare.explain.explainScript(asHakoError(error), bundle);
-  });
+  const status = await runContainer({ ...options, init, signalsEnd: !init, report: report?.open() }).catch(
+    (error) => {
+      throw rare.explain.explainScript(asHakoError(error), bundle);
+    },
+  );
   if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);
   return status;
 }
@@ -205,6 +209,23 @@ function managerOf(
   return managerNamed || !limited || effectiveUser() === 0
     ? cgroupManager
     : rare.limitsManager.managerForLimits();
+}
+
+/** Finishes a run whose attendant has started this command again. */
+async function endAgain(ended: EndedRun, args: RunValues, { root }: Globals): Promise<number> {
+  const { status, report: number } = ended;
+  const fails = status >= CAME_TO.unwritten && status !== CAME_TO.late;
+  return await withReport(
+    args,
+    async (report) => {
+      report?.named(ended.id);
+      const { keep, atEnd } = watchOptions(args, report);
+      if (fails || (atEnd === undefined && status !== CAME_TO.late))
+        return endEndedRun(ended, { root, keep });
+      return await resumeRun(ended, { root, keep, atEnd });
+    },
+    number === 0 ? undefined : new Fd(number, `--report ${args.report}`),
+  );
 }
 
 type WatchOptions = ReturnType<typeof watchOptions>;
@@ -222,6 +243,7 @@ function watchOptions(args: RunValues, report: RunReport | undefined) {
     timeLimit,
     diesWithMaker: diesWithMaker(args),
     atEnd: atEndOf(args, { timeLimit, memory, report }),
+    tells: report !== undefined ? ("end" as const) : memory && !args.quiet ? ("memory" as const) : undefined,
   };
 }
 

@@ -17,10 +17,11 @@ export const PROGRAM_END_AT = {
   how: 0,
   /** The exit status, or the signal that ended the program. */
   status: 8,
-  /** When: a struct timespec of CLOCK_REALTIME. */
+  /** When: a struct timespec of CLOCK_REALTIME, and one of CLOCK_MONOTONIC. */
   time: 16,
+  clock: 32,
 } as const;
-const LENGTH = 32;
+const LENGTH = 48;
 /** si_code of waitid(2). */
 export const CLD_EXITED = 1;
 const CLD_DUMPED = 3;
@@ -28,6 +29,8 @@ const CLD_DUMPED = 3;
 /** The program's end, with its time by RFC 3339. */
 export interface ProgramEnd extends Ending {
   finished: string;
+  /** As `monotonicMs`. */
+  clock: number;
 }
 
 /** Makes the file, for a container that is being made. */
@@ -61,10 +64,11 @@ export function toldProgramEnd(file: Fd): ProgramEnd | undefined {
   const how = at(PROGRAM_END_AT.how);
   if (length < LENGTH || how < CLD_EXITED || how > CLD_DUMPED) return undefined;
   const status = at(PROGRAM_END_AT.status) & 0xff;
-  const milliseconds = 1000 * at(PROGRAM_END_AT.time) + at(PROGRAM_END_AT.time + 8) / 1e6;
-  const finished = new Date(milliseconds).toISOString();
-  if (how === CLD_EXITED) return { status, signal: undefined, finished };
-  return { status: 128 + status, signal: status, finished };
+  const milliseconds = (offset: number) => 1000 * at(offset) + at(offset + 8) / 1e6;
+  const finished = new Date(milliseconds(PROGRAM_END_AT.time)).toISOString();
+  const time = { finished, clock: milliseconds(PROGRAM_END_AT.clock) };
+  if (how === CLD_EXITED) return { status, signal: undefined, ...time };
+  return { status: 128 + status, signal: status, ...time };
 }
 
 /** The program's end as a container's first process has told it. */

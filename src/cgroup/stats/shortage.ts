@@ -29,9 +29,14 @@ function nodeWith(record: CgroupRecord, controller: string): CgroupNode | undefi
 
 /** How many of a container's processes the kernel has killed for lack of memory; undefined where that is not counted. */
 export function memoryKills(record: CgroupRecord): number | undefined {
+  const file = memoryKillsFile(record);
+  return file === undefined ? undefined : readTable(file).oom_kill;
+}
+
+/** The file that counts them, in a line that begins with "oom_kill ". */
+export function memoryKillsFile(record: CgroupRecord): string | undefined {
   const node = nodeWith(record, "memory");
-  if (node === undefined) return undefined;
-  return readTable(`${directoryOf(node)}/${node.unified ? "memory.events" : "memory.oom_control"}`).oom_kill;
+  return node && `${directoryOf(node)}/${node.unified ? "memory.events" : "memory.oom_control"}`;
 }
 
 /**

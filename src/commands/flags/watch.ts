@@ -4,6 +4,7 @@ import type { Arguments, ArgumentValues } from "../../cli/arguments";
 import type { TimeLimitValues } from "../../container/io/time-limit";
 import type { RunEnd } from "../../container/run/run-end";
 import type { RunReport } from "../../container/run/run-report";
+import type { Fd } from "../../linux/call/fd";
 
 /** Loaded on first use. */
 const rare = {
@@ -86,13 +87,14 @@ export function atEndOf(
   };
 }
 
-/** Runs with a report of the end, if one is asked for. */
+/** Runs with a report of the end, if one is asked for; `file` is where that goes, if it is open already. */
 export async function withReport(
   { report: target, detach }: WatchArgumentValues,
   run: (report: RunReport | undefined) => Promise<number>,
+  file?: Fd,
 ): Promise<number> {
   if (target === undefined) return await run(undefined);
   if (detach) throw HakoError.usage("--report and --detach: nothing stays that could see the end");
-  using report = new rare.runReport.RunReport(target);
+  using report = new rare.runReport.RunReport(target, file);
   return await report.of(() => run(report));
 }

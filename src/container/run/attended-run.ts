@@ -41,23 +41,38 @@ export interface AttendedRun {
   recorder: SignalRecorder;
   /** Counts how often the program was stopped, if a first process of hako's tells. */
   stops: Fd | undefined;
+  /** Milliseconds after which it is killed. */
+  timeLimit: number | undefined;
+  /** What this command, started again, has to tell of the end: always, or where a process was killed for lack of memory. */
+  tells: "end" | "memory" | undefined;
+  /** It needs this one for that. */
+  report: Fd | undefined;
 }
 
 /**
  * Leaves a running container to an attendant, which takes this process's place: it passes signals on and attends the terminal, and
  * removes the container after its end. What it can't do this command does, started again. Comes back only by throwing.
  */
-export function leaveRun({ root, record, keep, master, recorder, stops }: AttendedRun): never {
+export function leaveRun(run: AttendedRun): never {
+  const { root, record, keep, master, recorder, stops, timeLimit, tells, report } = run;
   const { init } = record;
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
-  const removal = keep ? undefined : removalOf({ root, record });
-  const descriptors = [recorded, removal?.directory, stops?.number].filter((fd) => fd !== undefined);
+  const removal = keep || tells === "end" ? undefined : removalOf({ root, record });
+  const memory = tells === "memory" ? driverOf(record).memoryKillsFile({ root, record }) : undefined;
+  const descriptors = [recorded, removal?.directory, stops?.number, report?.number].filter(
+    (fd) => fd !== undefined,
+  );
   // outside it would come to the program, too, which has the caller's terminal, perhaps, but is in another session
   const signals = [...Object.values(FORWARDED), ...(stops === undefined ? [] : [SIG.WINCH])];
-  takePlace(attendant(terminal), endedRunLine(record.id, init), {
+  takePlace(attendant(terminal), endedRunLine(record.id, init, report), {
     ...{ signals, terminal, descriptors },
-    fillings: { ...(removal ?? NO_REMOVAL), pid: init.pid, recorded, stops: stops?.number ?? NO_POLL },
+    fillings: {
+      ...(removal ?? NO_REMOVAL),
+      ...{ pid: init.pid, recorded, stops: stops?.number ?? NO_POLL, memory: memory ?? 0 },
+      seconds: timeLimit === undefined ? -1 : Math.floor(timeLimit / 1000),
+      nanoseconds: Math.round(((timeLimit ?? 0) % 1000) * 1e6),
+    },
   });
 }
 
@@ -71,7 +86,10 @@ function attendant(terminal: AttendedTerminal | undefined): Template<RunAttendan
 interface Removal extends Record<RemovalWord, Filling> {
   directory: number;
 }
-type RemovalWord = Exclude<RunAttendantWord, WayWord | "pid" | "recorded" | "stops">;
+type RemovalWord = Exclude<
+  RunAttendantWord,
+  WayWord | "pid" | "recorded" | "stops" | "seconds" | "nanoseconds" | "memory"
+>;
 
 const NO_REMOVAL: Removal = {
   ...{ directory: -1, path: 0, inode: 0 },

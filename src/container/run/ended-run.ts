@@ -1,6 +1,8 @@
 import { attendanceError, CAME_TO, statusOfDigits } from "../../linux/attendant/attendant-status";
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
+import type { Fd } from "../../linux/call/fd";
 import { ownVariable } from "../../linux/file/caller-environment";
+import { monotonicMs } from "../../linux/kernel/clock";
 import { reapChild } from "../../linux/process/process";
 import { type ContainerId, containerId } from "../../oci/id";
 import { type ProcessRecord, readRecord } from "../../state/record";
@@ -21,8 +23,9 @@ const rare = {
 const AGAIN = "HAKO_AGAIN_RUN";
 
 /** What this process is to find in its environment when it is started again, up to the digits of what the attendant came to. */
-export function endedRunLine(id: ContainerId, { startTime }: ProcessRecord): string {
-  return `${AGAIN}=${process.pid}.${startTime}.${id}.`;
+export function endedRunLine(id: ContainerId, { startTime }: ProcessRecord, report: Fd | undefined): string {
+  const numbers = [Date.now(), Math.round(1000 * monotonicMs()), report?.number ?? 0].join(".");
+  return `${AGAIN}=${process.pid}.${startTime}.${id}.${numbers}.`;
 }
 
 /** A run that an attendant has given back. */
@@ -30,17 +33,28 @@ export interface EndedRun {
   id: ContainerId;
   /** When the container's first process started, which tells it from others of its id. */
   startTime: number;
+  /** When hako saw its program run: in milliseconds since the epoch, and as `monotonicMs`. */
+  began: number;
+  clock: number;
+  /** The descriptor of the report, or 0. */
+  report: number;
   /** Its exit status, or one of `CAME_TO` with an error number. */
   status: number;
 }
 
 /** The run that this process was started again to end; undefined in one that is to begin. */
 export function endedRun(): EndedRun | undefined {
-  const line = /^(\d+)\.(\d+)\.(.+)\.([a-p]+)$/.exec(ownVariable(AGAIN) ?? "");
-  const [, pid, startTime, id = "", digits] = line ?? [];
+  const line = /^(\d+)\.(\d+)\.(.+)\.(\d+)\.(\d+)\.(\d+)\.([a-p]+)$/.exec(ownVariable(AGAIN) ?? "");
+  const [, pid, startTime, id = "", began, clock, report, digits] = line ?? [];
   // no other process has this one's number, whatever environment it was given
   if (pid !== String(process.pid) || digits === undefined) return undefined;
-  return { id: containerId(id), startTime: Number(startTime), status: statusOfDigits(digits) };
+  const numbers = {
+    startTime: Number(startTime),
+    began: Number(began),
+    clock: Number(clock) / 1000,
+    report: Number(report),
+  };
+  return { id: containerId(id), ...numbers, status: statusOfDigits(digits) };
 }
 
 export interface EndedRunOptions {
@@ -69,7 +83,7 @@ function noteItsEnd(root: string, id: ContainerId, status: number): void {
 }
 
 /** Whether what is there by this id is still the container that was run, or what is left of it. */
-function isOurs(root: string, id: ContainerId, startTime: number): boolean {
+export function isOurs(root: string, id: ContainerId, startTime: number): boolean {
   try {
     return readRecord(root, id).init?.startTime === startTime;
   } catch {

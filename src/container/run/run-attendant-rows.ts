@@ -17,6 +17,8 @@ import { CONFIG, FILTER, OVERLAY, PROGRAM_END, RECORD, SCRATCH } from "../../sta
 
 /** Offset of stx_ino in struct statx. */
 const INODE_AT = 32;
+/** More than the counters of a memory cgroup are. */
+const COUNTERS_SIZE = 1024;
 /** A cgroup whose last process has just died is busy for a moment. */
 const BUSY_PAUSE_NS = 2_000_000;
 /** What getdents64(2) says of a directory that holds the record alone: ".", ".." and its name, each a struct linux_dirent64. */
@@ -32,6 +34,11 @@ const NAMES = [
   "recorded",
   // an eventfd that counts how often the program was stopped, or `NO_POLL`
   "stops",
+  // how long it may run, or -1 seconds
+  "seconds",
+  "nanoseconds",
+  // a file that counts kills for lack of memory, if the command wants to tell of them
+  "memory",
   // the container's directory: a descriptor, its path, its inode; without them the command does what is left to do
   "directory",
   "path",
@@ -65,10 +72,11 @@ export function runAttendant(
   const attended = {
     child: (rows: RowProgram, child: BigInt64Array) => rows.set(child, wordIn(words.pid)),
     recorded: wordIn(words.recorded),
-    part: part ?? new StoppedJob(wordIn(words.stops)),
+    part: part ?? new StoppedJob(wordIn(words.stops), wordIn(words.seconds), wordIn(words.nanoseconds)),
     end(rows: RowProgram) {
       // the command looks at how it ended
       rows.when(wordIn(words.path), 0, ATTEND.again);
+      memoryRows(rows, words);
       rows.call("wait4", [wordIn(words.pid), 0, 0, 0], ANY);
       removalRows(rows, words);
     },
@@ -78,6 +86,44 @@ export function runAttendant(
     ...descriptors,
   ]);
   return program.template(words);
+}
+
+/** Gives way to the command if the kernel has killed a process of the container for lack of memory: if there is a line "oom_kill N", not of 0. */
+function memoryRows(program: RowProgram, { memory }: Words): void {
+  const [file, at, text] = [word(), word(), word()];
+  const bytes = new Uint8Array(COUNTERS_SIZE + 16);
+  program.when(wordIn(memory), 0, "no kill");
+  program.call("openat", [AT.FDCWD, wordIn(memory), O.RDONLY | O.CLOEXEC, 0], {
+    to: file,
+    otherwise: "no kill",
+  });
+  program.call("read", [wordIn(file), bytes, COUNTERS_SIZE], { otherwise: ATTEND.again });
+  program.set(at, within(bytes, 0));
+  program.label("look for kills");
+  program.load(wordIn(at), { to: text });
+  program.mask(wordIn(text), 0xff, { most: 0, next: "no kill", otherwise: undefined });
+  program.when(wordIn(text), asWord("oom_kill"), "kills");
+  program.label("look further");
+  program.sum([wordIn(at), 1], { to: at, next: "look for kills" });
+  program.label("kills");
+  program.sum([wordIn(at), 8], { to: at });
+  program.load(wordIn(at), { to: text });
+  // of v1 there is oom_kill_disable too
+  program.mask(wordIn(text), 0xff, { least: 0x20, most: 0x20, otherwise: "look further" });
+  program.mask(wordIn(text), 0xffffff, {
+    least: asWord(" 0\n"),
+    most: asWord(" 0\n"),
+    otherwise: ATTEND.again,
+  });
+  program.label("no kill");
+}
+
+/** A text of at most eight characters as a word of memory has it. */
+function asWord(text: string): bigint {
+  return [...text].reduce(
+    (sum, letter, index) => sum | (BigInt(letter.charCodeAt(0)) << BigInt(8 * index)),
+    0n,
+  );
 }
 
 /**

@@ -55,9 +55,10 @@ export class RunReport implements Disposable {
   #file: Fd | undefined;
   #refused = false;
 
-  /** `target`: a number is a descriptor that the caller has opened. */
-  constructor(target: string) {
+  /** `target`: a number is a descriptor that the caller has opened. `file` is what this command had open before it was started again. */
+  constructor(target: string, file?: Fd) {
     this.#target = target;
+    this.#file = file;
   }
 
   /** Does what is to be reported of; a failure is in the report too. */

@@ -1,19 +1,22 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { driverOf } from "../../drivers";
+import { CAME_TO } from "../../linux/attendant/attendant-status";
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { O, SIG } from "../../linux/call/constants";
 import { Fd } from "../../linux/call/fd";
 import { syscall } from "../../linux/call/syscall";
 import { socketPair } from "../../linux/file/unix-socket";
+import { monotonicMs } from "../../linux/kernel/clock";
 import { becomeSubreaper } from "../../linux/process/process";
 import { isDebugging } from "../../output/log";
-import type { ContainerRecord, ProcessRecord } from "../../state/record";
+import { type ContainerRecord, type ProcessRecord, readRecord } from "../../state/record";
 import type { Bundle } from "../bundle";
 import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
 import { FORWARDED } from "../io/forwarded-signals";
 import type { TimeLimitValues } from "../io/time-limit";
 import { runPoststartHooks } from "../poststart";
+import { type EndedRun, isOurs } from "./ended-run";
 import type { RunEnd } from "./run-end";
 
 /** Loaded on first use. */
@@ -69,6 +72,10 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownIn
   timeLimit: TimeLimitValues | undefined;
   /** Told how the program ended, while its container is still there. */
   atEnd: ((end: RunEnd) => void) | undefined;
+  /** Whether `atEnd` has something to tell in any case, or where a process was killed for lack of memory. */
+  tells: "end" | "memory" | undefined;
+  /** What it writes to. */
+  report: Fd | undefined;
   /** The container is killed when this process ends, or the one that has started it. */
   diesWithMaker: boolean;
 }
@@ -121,8 +128,11 @@ export async function runContainer(options: RunOptions): Promise<number> {
       deleted = true;
       return 0;
     }
-    if (signals instanceof SignalRecorder)
-      return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops });
+    if (signals instanceof SignalRecorder) {
+      const { tells, report, timeLimit } = options;
+      const told = { tells, report, timeLimit: timeLimit?.milliseconds };
+      return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops, ...told });
+    }
     using _ = relay?.watch();
     return await watch(options, record, master, signals, parent);
   } catch (error) {
@@ -141,21 +151,50 @@ function hasProcess(record: ContainerRecord): record is ContainerRecord & { init
 
 /** Whether this process is not needed while the program runs. */
 function leavesTheProgram(options: RunOptions): boolean {
-  const { detach, timeLimit, diesWithMaker, signalsEnd, notifySocket, atEnd } = options;
-  const watched = [timeLimit, notifySocket, atEnd].some((each) => each !== undefined);
+  const { detach, init, diesWithMaker, signalsEnd, notifySocket } = options;
+  const watched = notifySocket !== undefined || (init ? endsLate(options) : isTold(options));
   return !detach && !watched && !diesWithMaker && !signalsEnd && !isDebugging();
 }
 
-/** Waits for the program's end, or until its time is over. */
+function isTold({ timeLimit, atEnd }: RunOptions): boolean {
+  return timeLimit !== undefined || atEnd !== undefined;
+}
+
+/** Whether the end of the time is more than to kill the program: it is asked before, or what its terminal shows is waited for. */
+function endsLate({ timeLimit, bundle }: RunOptions): boolean {
+  return timeLimit !== undefined && (timeLimit.grace > 0 || bundle.config.process?.terminal === true);
+}
+
+/** Goes on with a run whose attendant has given way to this process: tells of its end, also where its time was over. */
+export async function resumeRun(
+  ended: EndedRun,
+  { root, keep, atEnd }: Pick<RunOptions, "root" | "keep" | "atEnd">,
+): Promise<number> {
+  const { id, startTime, status } = ended;
+  using signals = new rare.foreground.SignalForwarder();
+  const late = status === CAME_TO.late;
+  if (!isOurs(root, id, startTime)) return late ? rare.timeLimit.TIMED_OUT : status;
+  try {
+    const record = readRecord(root, id);
+    if (!hasProcess(record)) return status;
+    const options = { root, id, keep, atEnd, timeLimit: undefined };
+    return await watch(options, record, undefined, signals, undefined, ended);
+  } finally {
+    if (!keep) rare.delete.deleteContainer({ root, id, force: true });
+  }
+}
+
+/** Waits for the program's end, or until its time is over, as it was where an attendant has given way. */
 async function watch(
-  { root, id, keep, timeLimit, atEnd }: RunOptions,
+  { root, id, keep, timeLimit, atEnd }: Pick<RunOptions, "root" | "id" | "keep" | "timeLimit" | "atEnd">,
   record: ContainerRecord & { init: ProcessRecord },
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
   parent: InstanceType<typeof import("./parent-watch").ParentWatch> | undefined,
+  given?: EndedRun,
 ): Promise<number> {
   const { waitForProgram, statusOfEnding } = rare.foreground;
-  const [started, begun] = [new Date(), performance.now()];
+  const [started, clock] = given === undefined ? [Date.now(), monotonicMs()] : [given.began, given.clock];
   const container = { root, record };
   const signalAll = (signal: number) => {
     try {
@@ -177,11 +216,14 @@ async function watch(
         });
   const waiting = waitForProgram(record.init, master, forward);
   const first = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
-  const ending = first && { ...first, ...rare.ended.toldEnd(container) };
-  const timedOut = limit?.over === true;
+  const told = rare.ended.toldEnd(container);
+  // of one that is resumed its start is not the program's time
+  const wallMs = Math.max(0, ((given && told?.clock) ?? monotonicMs()) - clock);
+  const ending = first && { ...first, ...told };
+  const timedOut = limit?.over === true || given?.status === CAME_TO.late;
   if (keep && ending !== undefined) rare.ended.noteEnd(container, ending);
-  const wallMs = performance.now() - begun;
-  atEnd?.({ container, spent: driverOf(record).spent(container), ending, timedOut, started, wallMs });
+  const spent = driverOf(record).spent(container);
+  atEnd?.({ container, spent, ending, timedOut, started: new Date(started), wallMs });
   return timedOut ? rare.timeLimit.TIMED_OUT : statusOfEnding(ending);
 }
 

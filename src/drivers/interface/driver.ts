@@ -194,6 +194,8 @@ export interface SandboxDriver {
   /** Changes limits; all of them are taken back when one is refused. */
   update(container: Container, changes: Update, made: (change: MadeByDriver) => void, undo: UndoStack): void;
   stats(container: Container): CgroupStats;
+  /** A file that counts kills for lack of memory, in a line that begins with "oom_kill ", for an attendant. */
+  memoryKillsFile(container: Container): string | undefined;
   /** What the container's processes have used up to now. */
   spent(container: Container): Spent;
   /** The limit of memory for which a process was killed; undefined if none was, or if no limit explains it. */

@@ -80,6 +80,9 @@ export const namespacesDriver: SandboxDriver = {
   stats(container) {
     return rare.cgroupVerbs.containerStats(container);
   },
+  memoryKillsFile({ record: { cgroup } }) {
+    return cgroup === undefined ? undefined : rare.shortage.memoryKillsFile(cgroup);
+  },
   spent({ record: { cgroup, ownInit } }) {
     if (cgroup === undefined) return rare.spent.NOTHING_COUNTED;
     const spent = rare.spent.spentIn(cgroup);

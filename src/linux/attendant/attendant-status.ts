@@ -17,8 +17,8 @@ export function statusOfDigits(digits: string): number {
 /** In the exit status of a process that a signal has ended. */
 export const SIGNALLED = 128;
 
-/** What an attendant may come to that is no exit status of a process; to the first two an errno is added. */
-export const CAME_TO = { unwritten: 0x100, unread: 0x200, broken: 0x300 } as const;
+/** What an attendant may come to that is no exit status of a process; to the first two an errno is added. The last one: the time was over, and it has killed the process. */
+export const CAME_TO = { unwritten: 0x100, unread: 0x200, broken: 0x300, late: 0x400 } as const;
 
 const ERRNO = 0xff;
 

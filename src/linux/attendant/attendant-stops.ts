@@ -2,6 +2,7 @@ import type { Memory } from "../call/argument-memory";
 import { POLL, SIG, SIGPROCMASK } from "../call/constants";
 import { ANY, type Operand, type RowProgram, within, word, wordIn } from "../steps/row-program";
 import { ATTEND, type AttendantPart, type AttendantWords, NO_POLL } from "./attendant-rows";
+import { CAME_TO } from "./attendant-status";
 
 /** Signals by which a job is told to stop. */
 const STOPPING = [SIG.TSTP, SIG.TTIN, SIG.TTOU];
@@ -17,11 +18,25 @@ export class StoppedJob implements AttendantPart {
   /** The signal that it was told to stop by, or 0. */
   readonly #asked = word();
 
-  /** `stops`: an eventfd(2), to be read when the process was stopped. */
-  constructor(private readonly stops: Operand) {}
+  /**
+   * `stops`: an eventfd(2), to be read when the process was stopped, or `NO_POLL`. `seconds` and `nanoseconds` are how long the process may run,
+   * without the time that the job is stopped; of -1 seconds for ever.
+   */
+  constructor(
+    private readonly stops: Operand,
+    private readonly seconds: Operand,
+    private readonly nanoseconds: Operand,
+  ) {}
 
-  start(program: RowProgram, { polled, count }: AttendantWords): void {
+  start(program: RowProgram, { polled, count, time, timeout, late }: AttendantWords): void {
     count[0] = 2n;
+    const unlimited = program.freshLabel();
+    program.when(this.seconds, -1, unlimited);
+    program.set(time, this.seconds);
+    program.set(within(time, 8), this.nanoseconds);
+    program.set(timeout, within(time, 0));
+    program.set(late, { row: "late" });
+    program.label(unlimited);
     program.sum([this.stops, POLL.IN * 2 ** 32], { to: within(polled, 8) });
     const kept = program.freshLabel();
     program.when(this.stops, NO_POLL, kept);
@@ -41,7 +56,7 @@ export class StoppedJob implements AttendantPart {
     program.label("passed on");
   }
 
-  ready(program: RowProgram, { polled, child }: AttendantWords): void {
+  ready(program: RowProgram, { polled, child, status }: AttendantWords): void {
     const [events, bits, set, self, asked] = [word(), word(), word(), word(), this.#asked];
     program.mask(wordIn(polled, 8), POLL.IN * 2 ** 48, { most: 0, next: ATTEND.wait, otherwise: undefined });
     program.call("read", [this.stops, events, 8], ANY);
@@ -57,6 +72,9 @@ export class StoppedJob implements AttendantPart {
     program.set(asked, 0);
     program.call("rt_sigtimedwait", [word(1 << (SIG.CONT - 1)), 0, NO_TIME, 8], ANY);
     program.call("kill", [wordIn(child), SIG.CONT], { ...ANY, next: ATTEND.wait });
+    program.label("late");
+    program.call("kill", [wordIn(child), SIG.KILL], ANY);
+    program.set(status, CAME_TO.late, ATTEND.again);
   }
 
   restore(): void {}

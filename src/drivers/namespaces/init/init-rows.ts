@@ -1,6 +1,7 @@
 import { SIGNALLED } from "../../../linux/attendant/attendant-status";
 import { signalSet } from "../../../linux/attendant/signal-set";
 import { CLONE, MAP, MSG, PR, PROT, SIG, SIGPROCMASK, SIZE, SOCK, W } from "../../../linux/call/constants";
+import { CLOCK } from "../../../linux/kernel/clock";
 import { capsetArguments, KILL } from "../../../linux/process/capabilities";
 import { TABLE } from "../../../linux/remote/failed-step";
 import { RANGE_AT, RANGE_SIZE } from "../../../linux/remote/remote-code";
@@ -24,7 +25,6 @@ const NAME = "hako-init";
 /** Where it has the page that says how the program ended. */
 const END_AT = 0x20000000;
 const [P_ALL, P_PID] = [0, 1];
-const CLOCK_REALTIME = 0;
 /** In siginfo_t of waitid(2): si_code, si_pid, si_status. */
 const [INFO_CODE_AT, INFO_PID_AT, INFO_STATUS_AT] = [8, 16, 24];
 const SIGINFO_SIZE = 128;
@@ -177,7 +177,8 @@ function endRows(rows: RowProgram, { info }: Own): void {
   rows.label("ended");
   rows.mask(wordIn(info, INFO_CODE_AT), LOW_HALF, { to: how });
   rows.mask(wordIn(info, INFO_STATUS_AT), LOW_HALF, { to: status });
-  rows.call("clock_gettime", [CLOCK_REALTIME, END_AT + PROGRAM_END_AT.time], ANY);
+  rows.call("clock_gettime", [CLOCK.realtime, END_AT + PROGRAM_END_AT.time], ANY);
+  rows.call("clock_gettime", [CLOCK.monotonic, END_AT + PROGRAM_END_AT.clock], ANY);
   rows.sum([wordIn(status)], { to: wordIn(word(END_AT + PROGRAM_END_AT.status)) });
   rows.sum([wordIn(how)], { to: wordIn(word(END_AT + PROGRAM_END_AT.how)) });
   rows.when(wordIn(how), CLD_EXITED, "exit");
