@@ -215,9 +215,14 @@ e2e(
         home.box.id(),
       );
     const atOnce = run(() => {});
-    // a path of the root file system has to be looked at
+    // a process that only hako sees: one is looked at after the other
     const oneByOne = run((linux) => {
-      linux.maskedPaths = [...(linux.maskedPaths ?? []), "/nowhere"];
+      linux.maskedPaths = [
+        ...(linux.maskedPaths ?? []),
+        "/nowhere",
+        "/proc/self/fd/3/x",
+        `/proc/${process.pid}`,
+      ];
     });
     expect(atOnce.stdout).toContain(" /proc/sys ro");
     expect(atOnce.stderr).toContain("Read-only file system");

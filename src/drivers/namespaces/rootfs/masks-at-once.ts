@@ -13,14 +13,14 @@ import { ownsDev } from "./devices";
 
 /**
  * linux.readonlyPaths and linux.maskedPaths by one walk of a process of one thread, to which each answer is dear. What is there is known from
- * hako's own /proc and /sys, which the same kernel has filled; the walk ends where it is otherwise in the container. True if all is done: if not,
- * all of it has to be done one by one, which may be done over what is done already (masks.ts).
+ * hako's own /proc and /sys, which the same kernel has filled; the walk ends where it is otherwise in the container. The result tells which paths
+ * are done: others have to be done one by one, which may be done over what is done already (masks.ts).
  */
-export function narrowAtOnce(root: Fd, config: Config): boolean {
+export function narrowAtOnce(root: Fd, config: Config): (path: string) => boolean {
   const { readonlyPaths = [], maskedPaths = [] } = config.linux ?? {};
-  const readonly = [...new Set(readonlyPaths.map(cleanPath))];
-  const masked = [...new Set(maskedPaths.map(cleanPath))];
-  if (!isUsual(config, [...readonly, ...masked])) return false;
+  const isUsual = usualPaths(config);
+  const readonly = [...new Set(readonlyPaths.filter(isUsual).map(cleanPath))];
+  const masked = [...new Set(maskedPaths.filter(isUsual).map(cleanPath))];
   const types = actHere(() => new Map([...readonly, ...masked].map((path) => [path, typeAt(path)])));
   const [first = -1, second = -1, third = -1] = freeNumbers(root, 3);
   const close = [first, second, third].map(closeNumberStep);
@@ -61,13 +61,13 @@ export function narrowAtOnce(root: Fd, config: Config): boolean {
     ]),
     ...close,
   ];
-  if (walkSteps(steps)[0] === steps.length) return true;
+  if (walkSteps(steps)[0] === steps.length) return isUsual;
   walkSteps(close);
-  return false;
+  return () => false;
 }
 
-/** Whether they are in file systems of the kernel's that are new, and nothing else is mounted there; and /dev/null is the container's own. */
-function isUsual(config: Config, paths: readonly string[]): boolean {
+/** Whether a path is in a file system of the kernel's that is new, and nothing else is mounted there; and /dev/null is the container's own. */
+function usualPaths(config: Config): (path: string) => boolean {
   const mounts = (config.mounts ?? []).map(({ destination, type }) => ({ at: cleanPath(destination), type }));
   const isNew = (top: string, type: string) =>
     mounts.some((mount) => mount.at === top && mount.type === type);
@@ -75,7 +75,8 @@ function isUsual(config: Config, paths: readonly string[]): boolean {
   const isAlone = (path: string) =>
     mounts.every(({ at }) => tops.includes(at) || (!isAtOrBelow(at, path) && !isAtOrBelow(path, at)));
   const isBelowTop = (path: string) => tops.some((top) => top !== undefined && path.startsWith(`${top}/`));
-  return ownsDev(config) && paths.every((path) => isBelowTop(path) && isAlone(path));
+  const own = ownsDev(config);
+  return (path) => own && isBelowTop(cleanPath(path)) && isAlone(cleanPath(path));
 }
 
 function typeAt(path: string): string | undefined {

@@ -8,11 +8,12 @@ import { fileStatusOf, openPlaceOf } from "../../../linux/file/stat";
 import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 
-/** linux.readonlyPaths: a mount that is there is made read-only; anything else is bound on itself first. */
-export function readonlyPaths(root: Fd, paths: readonly string[]): void {
-  if (paths.length === 0) return;
+/** linux.readonlyPaths that are not done: a mount that is there is made read-only; anything else is bound on itself first. */
+export function readonlyPaths(root: Fd, paths: readonly string[], isDone: (path: string) => boolean): void {
+  if (paths.every(isDone)) return;
   const ofRoot = openPlaceOf(root).name;
   paths.forEach((path, index) => {
+    if (isDone(path)) return;
     during(`config /linux/readonlyPaths/${index}: make ${path} read-only`, () => {
       using target = openIfThere(root, path, O.PATH);
       if (target === undefined) return;
@@ -43,12 +44,13 @@ function openDevNull(root: Fd): Fd {
   throw systemError("open", "EPERM", "/dev/null", "it is not the character device 1:3");
 }
 
-/** linux.maskedPaths: over files the null device, over directories one empty read-only tmpfs. */
-export function maskPaths(root: Fd, paths: readonly string[]): void {
+/** linux.maskedPaths that are not done: over files the null device, over directories one empty read-only tmpfs. */
+export function maskPaths(root: Fd, paths: readonly string[], isDone: (path: string) => boolean): void {
   let empty: Fd | undefined;
   let devNull: Fd | undefined;
   const done = new Set<string>();
   paths.forEach((path, index) => {
+    if (isDone(path)) return;
     during(`config /linux/maskedPaths/${index}: mask ${path}`, () => {
       using target = openIfThere(root, path, O.PATH);
       if (target === undefined || done.has(cleanPath(path))) return;

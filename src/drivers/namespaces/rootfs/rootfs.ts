@@ -139,10 +139,9 @@ export class PreparedRootfs {
     }
     writeSysctls(root, config.linux?.sysctl ?? {}, this.#proc);
     this.#proc?.close();
-    if (context.sharesDevices !== true || !rare.masksAtOnce.narrowAtOnce(root, config)) {
-      readonlyPaths(root, config.linux?.readonlyPaths ?? []);
-      maskPaths(root, config.linux?.maskedPaths ?? []);
-    }
+    const isDone = context.sharesDevices ? rare.masksAtOnce.narrowAtOnce(root, config) : () => false;
+    readonlyPaths(root, config.linux?.readonlyPaths ?? [], isDone);
+    maskPaths(root, config.linux?.maskedPaths ?? [], isDone);
     root.close();
   }
 }
