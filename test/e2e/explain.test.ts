@@ -141,7 +141,7 @@ describe("the program", () => {
       box.hako("run", "--bundle", bundle, box.id()),
       "permission denied",
       "its mode is 644",
-      "chmod a+x",
+      "(chmod a+x it)",
     );
     const other = bundleWith(
       box,
