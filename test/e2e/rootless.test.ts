@@ -195,7 +195,7 @@ e2e(
   () => {
     using home = new Home();
     const line = [
-      "cut -d' ' -f4-6 /proc/self/mountinfo | grep -E ' /(proc|sys)' | sort",
+      "cut -d' ' -f4-6 /proc/self/mountinfo | grep -E ' /(proc|sys)' | sort -u",
       "for f in /proc/keys /proc/timer_list; do test -e $f && wc -c < $f; done; ls -A /sys/firmware /proc/acpi",
       "echo 1 > /proc/sys/kernel/panic",
     ];
@@ -217,12 +217,7 @@ e2e(
     const atOnce = run(() => {});
     // a process that only hako sees: one is looked at after the other
     const oneByOne = run((linux) => {
-      linux.maskedPaths = [
-        ...(linux.maskedPaths ?? []),
-        "/nowhere",
-        "/proc/self/fd/3/x",
-        `/proc/${process.pid}`,
-      ];
+      linux.maskedPaths = [...(linux.maskedPaths ?? []), "/nowhere", `/proc/${process.pid}`];
     });
     expect(atOnce.stdout).toContain(" /proc/sys ro");
     expect(atOnce.stderr).toContain("Read-only file system");

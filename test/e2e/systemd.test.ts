@@ -380,8 +380,9 @@ describe("limits of an ordinary user's run --rootfs @v2", () => {
           "cat /proc/self/cgroup /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max",
         ]),
       );
+    // the first process is one more
     for (const env of [[], ["-u", "XDG_RUNTIME_DIR"]])
-      expect(run([], env)).toMatchObject({ status: 0, stdout: `0::/\n${64 * MIB}\n20\n`, stderr: "" });
+      expect(run([], env)).toMatchObject({ status: 0, stdout: `0::/\n${64 * MIB}\n21\n`, stderr: "" });
     const refused = run(["--cgroup-manager", "cgroupfs"], []);
     expect(refused).toMatchObject({ status: 125, stdout: "" });
     expect(refused.stderr).toContain("limits need a cgroup");

@@ -4,7 +4,7 @@ import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { walkSteps } from "../../../linux/call/walk";
 import { statusAt } from "../../../linux/file/file";
-import { cleanPath, isAtOrBelow } from "../../../linux/file/path-text";
+import { cleanPath, components, isAtOrBelow } from "../../../linux/file/path-text";
 import { ATTR } from "../../../linux/mount/mount-calls";
 import { attachStep, attributeStep } from "../../../linux/mount/mount-steps";
 import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers";
@@ -76,7 +76,11 @@ function usualPaths(config: Config): (path: string) => boolean {
     mounts.every(({ at }) => tops.includes(at) || (!isAtOrBelow(at, path) && !isAtOrBelow(path, at)));
   const isBelowTop = (path: string) => tops.some((top) => top !== undefined && path.startsWith(`${top}/`));
   const own = ownsDev(config);
-  return (path) => own && isBelowTop(cleanPath(path)) && isAlone(cleanPath(path));
+  return (path) => {
+    const clean = cleanPath(path);
+    // what is above a link's target is not what is above the link
+    return own && !components(path).includes("..") && isBelowTop(clean) && isAlone(clean);
+  };
 }
 
 function typeAt(path: string): string | undefined {
