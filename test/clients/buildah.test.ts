@@ -2,8 +2,8 @@
 // The runtime under buildah, and under podman build: steps that run in a container.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type Needs, needsProgram } from "../e2e/support";
-import { clientTest, IMAGE, Store } from "./support";
+import { execute, HAKO, type Needs, needsProgram } from "../e2e/support";
+import { clientTest, HAKO_RUNS_SAVED, IMAGE, SAVED_IMAGE, Store } from "./support";
 
 const needs: Needs[] = [needsProgram("buildah"), needsProgram("podman")];
 /** buildah isolates by itself (chroot) unless it is told to use the runtime. */
@@ -144,5 +144,48 @@ describe("buildah", () => {
 
   e2eBuildah("nothing is left @v2", async () => {
     expect(await store.leftBehind()).toEqual([]);
+  });
+});
+
+describe("run --rootfs", () => {
+  e2eBuildah("an image as podman and buildah save it: its files and its settings", () => {
+    const image = "localhost/hako-clients-saved";
+    expect(build("podman", SAVED_IMAGE, "-t", image).status).toBe(0);
+    const saved = (name: string): string => store.path(`saved-${name}`);
+    store.ok("save", "--format", "docker-archive", "--output", saved("docker"), image);
+    store.ok("save", "--format", "oci-archive", "--output", saved("oci"), image);
+    store.ok(
+      "save",
+      "--format",
+      "docker-archive",
+      "--multi-image-archive",
+      "-o",
+      saved("many"),
+      image,
+      IMAGE,
+    );
+    store.ok("save", "--format", "oci-dir", "--output", saved("directory"), image);
+    ok("push", image, `oci:${saved("layout")}:latest`);
+    const archives = [
+      saved("docker"),
+      saved("oci"),
+      `oci:${saved("directory")}`,
+      `oci:${saved("layout")}:latest`,
+    ];
+    const env = { PATH: store.env.PATH ?? "", XDG_CACHE_HOME: store.path("cache") };
+    const run = (...words: string[]) =>
+      execute(HAKO, ["--root", store.path("hako"), "run", "--rootfs", ...words], { env });
+    for (const archive of archives) {
+      expect([archive, run(archive)]).toEqual([archive, expect.objectContaining(HAKO_RUNS_SAVED)]);
+      expect(run(archive, "--", "other").stdout).toStartWith("other\n/data\n");
+    }
+    expect(run(`${saved("many")}`).stderr).toContain("2 images");
+    const name = store.detached([], "sleep", "100");
+    store.ok("export", "--output", saved("export"), name);
+    expect(run(saved("export"), "--", "sh", "-c", "cat /etc/group | tail -n 1")).toMatchObject({
+      status: 0,
+      stdout: "extra:x:2000:user\n",
+    });
+    store.ok("rm", "--force", "--time", "0", name);
   });
 });

@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import {
   AT_ONCE,
   e2e,
+  HAKO,
   isV2,
   type Needs,
   needsBusybox,
@@ -15,6 +16,7 @@ import {
 } from "../e2e/support";
 import { onTerminal } from "../e2e/terminal";
 import { Docker } from "./docker-daemon";
+import { HAKO_RUNS_SAVED, SAVED_IMAGE } from "./support";
 
 const needs: Needs[] = [needsRoot, needsBusybox, needsProgram("dockerd"), needsProgram("containerd")];
 const ready = needs.every((need) => need === undefined);
@@ -355,6 +357,29 @@ describe("docker's daemon", () => {
       await box.until("its end is noticed", () => box.status === "exited 137");
       docker().ok("stop", "--time", "1", other.name);
       expect(other.status).toBe("exited 137");
+    },
+    needs,
+  );
+
+  e2e(
+    "an image as docker saves it, and a container's files as docker exports them, run without it",
+    () => {
+      const { machine } = docker();
+      const input = `${["FROM box", ...SAVED_IMAGE].join("\n")}\n`;
+      const built = docker().dockerWith({ input }, "build", "--network", "none", "--tag", "saved", "-");
+      expect([built.status, built.stderr]).toEqual([0, expect.any(String)]);
+      docker().ok("save", "--output", machine.path("saved.tar"), "saved");
+      const env = [`XDG_CACHE_HOME=${machine.path("cache")}`];
+      const run = (...words: string[]) =>
+        machine.run("env", ...env, HAKO, "--root", machine.path("hako"), "run", "--rootfs", ...words);
+      expect(run(machine.path("saved.tar"))).toMatchObject(HAKO_RUNS_SAVED);
+      using box = docker().detached([], ...FOREVER);
+      expect(box.exec("sh", "-c", "echo its > /own").status).toBe(0);
+      docker().ok("export", "--output", machine.path("exported.tar"), box.name);
+      expect(run(machine.path("exported.tar"), "--", "cat", "/own")).toMatchObject({
+        status: 0,
+        stdout: "its\n",
+      });
     },
     needs,
   );

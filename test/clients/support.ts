@@ -31,6 +31,22 @@ const TEST_LIMIT = 400_000;
 const PATIENCE = 90_000;
 const SUBORDINATE = { start: 400_000, size: 65_536 };
 
+/** The lines of an image with settings of its own and with layers that remove what others have, behind its FROM. */
+export const SAVED_IMAGE = [
+  "RUN mkdir -p /data/old /data/kept && echo 1 > /data/old/file && echo 2 > /data/kept/file && ln /data/kept/file /data/link",
+  "RUN rm -r /data/old && echo 3 > /data/new && chown 1000:2000 /data/new && chmod 4755 /data/new",
+  'ENV GREETING="a b"',
+  "WORKDIR /data",
+  "USER 1000",
+  'ENTRYPOINT ["sh", "-c", "echo \\"$0\\"; pwd; id -u; echo $GREETING; ls; stat -c %u:%g:%a new"]',
+  'CMD ["words"]',
+];
+/** How it ends, and what it says. */
+export const HAKO_RUNS_SAVED = {
+  status: 0,
+  stdout: "words\n/data\n1000\na b\nkept\nlink\nnew\n1000:2000:4755\n",
+};
+
 /** A test of a client: as `e2e`, with more time. */
 export function clientTest(name: string, body: () => void | Promise<void>, needs: Needs[]): void {
   e2e(name, body, needs, TEST_LIMIT);
