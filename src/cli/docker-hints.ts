@@ -109,7 +109,7 @@ const HINTS: readonly (readonly [text: string, ...names: string[]])[] = [
   ["hako stop has it, as a time; hako logs adds no times", "t"],
   ["there is no progress to be silent about", "quiet", "q"],
   [
-    "a program of the root file system that reaps and passes signals on: -- tini COMMAND",
+    "run --rootfs has one of its own, which reaps and passes signals on; --no-init goes without",
     "init",
     "init-path",
   ],

@@ -181,35 +181,37 @@ describe("signals to run --rootfs", () => {
 });
 
 describe("a job of a shell", () => {
-  e2e("Ctrl-C ends a script, Ctrl-Z stops, and fg goes on", async () => {
-    using box = new Box();
-    const tmux = (...words: string[]) => execute("tmux", ["-L", box.names, ...words]);
-    const screen = () => tmux("capture-pane", "-p").stdout;
-    const run = `${HAKO} --root ${box.root} run --rootfs / -- `;
-    const type = async (keys: string[], wanted?: string) => {
-      tmux("send-keys", ...keys);
-      if (wanted !== undefined) await until(wanted, () => screen().includes(wanted));
-    };
-    tmux("-f", "/dev/null", "new-session", "-d", "-x", "200", "-y", "50", "PS1='ready> ' bash --norc");
-    try {
-      await until("a shell", () => screen().includes("ready>"));
-      await type([`${run}${waitingScript(box, "/bin/bash")}; echo "ended: $?"`, "Enter"], "\nbegin");
-      await type(["C-c"], "ended: 130");
-      await type([`${run}sh -c 'echo here; sleep 3; echo over'`, "Enter"], "\nhere");
-      await type(["C-z"], "Stopped");
-      await type(['echo "stopped: $?"', "Enter"], "stopped: 148");
-      await Bun.sleep(3500);
-      expect(screen()).not.toContain("\nover");
-      await type(['fg; echo "went on: $?"', "Enter"], "went on: 0");
-      expect(screen()).toContain("\nover");
-      // as outside: who doesn't stop keeps the terminal
-      const deaf = `${run}sh -c 'trap "" TSTP; echo deaf; sleep 1; exit 6'; echo "not stopped: $?"`;
-      await type([deaf, "Enter"], "\ndeaf");
-      await type(["C-z"], "not stopped: 6");
-    } finally {
-      tmux("kill-server");
-    }
-  }, [needsHako, needsTmux, needsBash]);
+  // an attendant, and hako itself, which stays for its parent's end
+  for (const flags of ["", " --die-with-parent"])
+    e2e(`Ctrl-C ends a script, Ctrl-Z stops, and fg goes on:${flags}`, async () => {
+      using box = new Box();
+      const tmux = (...words: string[]) => execute("tmux", ["-L", box.names, ...words]);
+      const screen = () => tmux("capture-pane", "-p").stdout;
+      const run = `${HAKO} --root ${box.root} run --rootfs /${flags} -- `;
+      const type = async (keys: string[], wanted?: string) => {
+        tmux("send-keys", ...keys);
+        if (wanted !== undefined) await until(wanted, () => screen().includes(wanted));
+      };
+      tmux("-f", "/dev/null", "new-session", "-d", "-x", "200", "-y", "50", "PS1='ready> ' bash --norc");
+      try {
+        await until("a shell", () => screen().includes("ready>"));
+        await type([`${run}${waitingScript(box, "/bin/bash")}; echo "ended: $?"`, "Enter"], "\nbegin");
+        await type(["C-c"], "ended: 130");
+        await type([`${run}sh -c 'echo here; sleep 3; echo over'`, "Enter"], "\nhere");
+        await type(["C-z"], "Stopped");
+        await type(['echo "stopped: $?"', "Enter"], "stopped: 148");
+        await Bun.sleep(3500);
+        expect(screen()).not.toContain("\nover");
+        await type(['fg; echo "went on: $?"', "Enter"], "went on: 0");
+        expect(screen()).toContain("\nover");
+        // as outside: who doesn't stop keeps the terminal
+        const deaf = `${run}sh -c 'trap "" TSTP; echo deaf; sleep 1; exit 6'; echo "not stopped: $?"`;
+        await type([deaf, "Enter"], "\ndeaf");
+        await type(["C-z"], "not stopped: 6");
+      } finally {
+        tmux("kill-server");
+      }
+    }, [needsHako, needsTmux, needsBash]);
 
   e2e("with a terminal of its own an interactive shell has its jobs there", () => {
     using box = new Box();
@@ -259,7 +261,7 @@ describe("hako's first process", () => {
     expect(box.hako(...limited).stdout).toBe("");
     const id = box.id();
     const running = box.later(["run", "--rootfs", root, "--name", id, "--", "sleep", "600"]);
-    await until("it runs", () => names(box.root).includes(id) && box.state(id).status === "running");
+    await until("it runs", () => box.hako("ps", "--json", id).stdout.includes(","));
     execute("kill", ["-KILL", String(box.state(id).pid)]);
     expect((await running).status).toBe(137);
   }, [needsHako]);

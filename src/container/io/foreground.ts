@@ -1,6 +1,8 @@
 import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
+import { syscall } from "../../linux/call/syscall";
 import { recvFd } from "../../linux/file/descriptor-passing";
+import { waitFor } from "../../linux/file/poll";
 import {
   childEnded,
   dropsSignal,
@@ -21,6 +23,9 @@ const NAMES = Object.keys(FORWARDED) as (keyof typeof FORWARDED)[];
 const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
 /** How long a program may take to end by itself when its terminal was hung up. */
 const HANGUP_MS = 2000;
+/** How long a program may take to stop that was told to. */
+const STOP_MS = 200;
+const STOPPING: ReadonlySet<number> = new Set([SIG.TSTP, SIG.TTIN, SIG.TTOU]);
 /** How often to look for the program's end without a SIGCHLD, which may get lost. */
 const SECOND_LOOK_MS = 500;
 
@@ -72,12 +77,17 @@ export class SignalForwarder implements Disposable {
   #target: ProcessRecord | undefined;
   #endedBy: number | undefined;
   readonly #pending: number[] = [];
-  readonly #handler = (_: NodeJS.Signals, number: number) => {
+  readonly #handler = (name: NodeJS.Signals, number: number) => {
     if (this.#target === undefined) this.#pending.push(number);
     else this.#deliver(this.#target, number);
+    if (STOPPING.has(number)) void this.#stopWith(name);
   };
 
-  constructor(private readonly ends = false) {
+  /** `stops`: an eventfd(2) that counts how often the program was stopped, if this process is to stop with it. */
+  constructor(
+    private readonly ends = false,
+    private readonly stops?: Fd,
+  ) {
     for (const signal of NAMES) process.on(signal, this.#handler);
   }
 
@@ -102,6 +112,23 @@ export class SignalForwarder implements Disposable {
     if (!dropsSignal(pid, number)) return false;
     if (signalProcess(pid, startTime, SIG.KILL)) this.#endedBy ??= number;
     return true;
+  }
+
+  /** Stops as the job that the shell waits for, if the program does; as `StoppedJob` for an attendant. */
+  async #stopWith(signal: NodeJS.Signals): Promise<void> {
+    const { stops } = this;
+    if (stops === undefined) return;
+    const until = performance.now() + STOP_MS;
+    while (!waitFor(stops, "read", 0)) {
+      if (performance.now() > until) return;
+      await Bun.sleep(STOP_MS / 20);
+    }
+    syscall("read", stops.number, new BigInt64Array(1), 8);
+    process.off(signal, this.#handler);
+    process.kill(process.pid, signal);
+    // continued; or never stopped, for who has no job control
+    process.on(signal, this.#handler);
+    if (this.#target !== undefined) this.#deliver(this.#target, SIG.CONT);
   }
 
   [Symbol.dispose](): void {

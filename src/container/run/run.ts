@@ -102,11 +102,11 @@ export async function runContainer(options: RunOptions): Promise<number> {
   using sender = theirs;
   const bundle = sender === undefined ? options.bundle : sized(options.bundle);
   if (!detach && options.subreaper) becomeSubreaper();
-  using signals = leavesTheProgram(options)
-    ? new SignalRecorder(Object.values(FORWARDED))
-    : new rare.foreground.SignalForwarder(options.signalsEnd);
   // one that has a terminal of its own stops there
   using stops = init && !detach && !terminal ? new Fd(syscall("eventfd2", 0, O.CLOEXEC)) : undefined;
+  using signals = leavesTheProgram(options)
+    ? new SignalRecorder(Object.values(FORWARDED))
+    : new rare.foreground.SignalForwarder(options.signalsEnd, stops);
   const ownInit = init ? { stops } : undefined;
   // who has its terminal, or wants to know that it is ready, has to be there at its first moment
   const mayRun = !terminal && options.notifySocket === undefined;
