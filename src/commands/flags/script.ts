@@ -12,7 +12,7 @@ export const SCRIPT_FLAGS = {
     keepsEmpty: true,
     valueHint: "DIR|IMAGE",
     description:
-      "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away, as those to an image: FILE.tar, oci:DIR[:TAG], docker-archive:FILE[:TAG]",
+      "without a bundle: run COMMAND in this root file system; / is the host's, with writes thrown away (an ordinary user's: those to own directories, others fail), as those to an image: FILE.tar, oci:DIR[:TAG], docker-archive:FILE[:TAG]",
   },
   discard: { type: "boolean", description: "with --rootfs DIR: writes are thrown away" },
   "keep-writes": {
