@@ -252,6 +252,28 @@ describe("hako's first process", () => {
     expect(execute("bash", ["-c", line]).stdout).toBe("out\nearly\n");
   }, [needsHako]);
 
+  e2e("taken over by a command with CAP_SYS_PTRACE it can do no more than it does", () => {
+    using box = new Box();
+    // its next system call is mkdir(2): the filter ends it, and all with it
+    const attack = `
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long] * 2 + [ctypes.c_void_p] * 2
+regs = (ctypes.c_ulonglong * 27)()
+ATTACH, GETREGS, SETREGS, CONT, RIP, ORIG_RAX, RAX = 16, 12, 13, 7, 16, 15, 10
+assert libc.ptrace(ATTACH, 1, None, None) == 0, os.strerror(ctypes.get_errno())
+os.waitpid(1, 0x40000000)
+assert libc.ptrace(GETREGS, 1, None, ctypes.addressof(regs)) == 0
+regs[RIP] -= 2
+regs[RAX], regs[ORIG_RAX] = 83, 2**64 - 1
+assert libc.ptrace(SETREGS, 1, None, ctypes.addressof(regs)) == 0
+assert libc.ptrace(CONT, 1, None, None) == 0
+os.waitpid(1, 0x40000000)
+print("still here")`;
+    const flags = ["--cap-add", "SYS_PTRACE", "--", "python3", "-c", attack];
+    expect(box.hako("run", "--rootfs", "/", ...flags)).toMatchObject({ status: 159, stdout: "" });
+  }, [needsHako, needsPython, process.arch === "x64" ? undefined : "registers of x86-64"]);
+
   e2e("is not counted by --pids, and its end is the end of all @v2", async () => {
     using box = new Box();
     const root = box.path("root");

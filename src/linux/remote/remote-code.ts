@@ -20,6 +20,8 @@ export const RANGE = {
   result: 72,
   /** The result of the step at which a walk ended, or of what comes after it. */
   stepResult: 80,
+  /** 32 bits: a futex of a child's, which goes on when it is not 0. */
+  go: 88,
   /** 32 bits: a socket's descriptor in the process, which ends when the socket's other end has been closed; 0 if there is none. */
   lifeline: 112,
 } as const;

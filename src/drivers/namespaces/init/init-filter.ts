@@ -1,8 +1,9 @@
 import type { PointingMemory } from "../../../linux/call/argument-memory";
 import { type SyscallName, syscallNumberOn } from "../../../linux/call/syscall-numbers";
 
-/** All that it calls when the program runs. */
+/** All that it calls from when it lets the program's process go. */
 export const INIT_CALLS: readonly SyscallName[] = [
+  ...(["futex", "munmap"] as const),
   ...(["rt_sigtimedwait", "waitid", "wait4", "kill", "write", "clock_gettime", "exit_group"] as const),
 ];
 

@@ -1,10 +1,10 @@
 import { SIGNALLED } from "../../../linux/attendant/attendant-status";
 import { signalSet } from "../../../linux/attendant/signal-set";
-import { CLONE, MAP, MSG, PR, PROT, SIG, SIGPROCMASK, SIZE, SOCK, W } from "../../../linux/call/constants";
+import { MAP, MSG, PR, PROT, SIG, SIGPROCMASK, SIZE, SOCK, W } from "../../../linux/call/constants";
 import { CLOCK } from "../../../linux/kernel/clock";
 import { capsetArguments, KILL } from "../../../linux/process/capabilities";
 import { TABLE } from "../../../linux/remote/failed-step";
-import { RANGE_AT, RANGE_SIZE } from "../../../linux/remote/remote-code";
+import { RANGE, RANGE_AT, RANGE_SIZE } from "../../../linux/remote/remote-code";
 import {
   ANY,
   FAILED,
@@ -30,6 +30,7 @@ const [INFO_CODE_AT, INFO_PID_AT, INFO_STATUS_AT] = [8, 16, 24];
 const SIGINFO_SIZE = 128;
 const LOW_HALF = 0xffffffff;
 const SECCOMP_SET_MODE_FILTER = 1;
+const [FUTEX_WAIT, FUTEX_WAKE] = [0, 1];
 const ALL_SIGNALS = new BigInt64Array([-1n]);
 /**
  * Those that outside of a container come to all processes of the job in a terminal's foreground, by its keys, its size, and the shell: a shell
@@ -96,14 +97,19 @@ function startRows(rows: RowProgram, { death, start, connection, answer }: Words
   rows.call("sendmsg", [wordIn(connection), wordIn(answer), MSG.NOSIGNAL]);
 }
 
-/** Makes the program's process, and goes on when that has executed the program or has ended. */
+/**
+ * Makes the program's process, which waits: a program with CAP_SYS_PTRACE could take this process over before it has nothing any more.
+ */
 function bearRows(rows: RowProgram, { table, birth }: Words, { program }: Own): void {
-  const at = word();
+  const [at, go] = [word(), word()];
   rows.label("bear");
-  rows.call("clone", [CLONE.VM | CLONE.VFORK | SIG.CHLD, 0, 0, 0, 0], { to: program, otherwise: "not born" });
+  rows.call("clone", [SIG.CHLD, 0, 0, 0, 0], { to: program, otherwise: "not born" });
   rows.when(wordIn(program), 0, "program");
   rows.goto("born");
   rows.label("program");
+  rows.call("futex", [RANGE_AT + RANGE.go, FUTEX_WAIT, 0, 0, 0, 0], ANY);
+  rows.load(RANGE_AT + RANGE.go, { to: go });
+  rows.when(wordIn(go), 0, "program");
   rows.call("rt_sigprocmask", [SIGPROCMASK.SIG_SETMASK, word(0), 0, 8]);
   rows.walk(wordIn(table));
   // as a step that has failed
@@ -115,12 +121,11 @@ function bearRows(rows: RowProgram, { table, birth }: Words, { program }: Own): 
   rows.goto(FAILED);
 }
 
-/** Has nothing any more but what it needs: no descriptor keeps a pipe of the program's open. */
+/** Has nothing any more but what it needs, no descriptor that keeps a pipe of the program's open, and lets the program's process go. */
 function leaveRows(rows: RowProgram, { end, stops, below, above, filtered }: Words, machine: string): void {
   rows.label("born");
-  // until then it is one that waits for `start`
+  // until now it was one that waits for `start`
   rows.call("prctl", [PR.SET_NAME, NAME, 0, 0, 0], ANY);
-  rows.call("munmap", [RANGE_AT, RANGE_SIZE]);
   rows.call("mmap", [END_AT, SIZE.PAGE, PROT.READ | PROT.WRITE, MAP.SHARED | MAP.FIXED, wordIn(end), 0]);
   rows.when(wordIn(stops), -1, "all");
   rows.call("close_range", [0, wordIn(below), 0]);
@@ -131,8 +136,12 @@ function leaveRows(rows: RowProgram, { end, stops, below, above, filtered }: Wor
   rows.call("capset", [...capsetArguments(KILL)], { next: "confined", otherwise: undefined });
   rows.call("capset", [...capsetArguments(0n)]);
   rows.label("confined");
-  rows.when(wordIn(filtered), 0, "reap");
+  rows.when(wordIn(filtered), 0, "let go");
   rows.call("seccomp", [SECCOMP_SET_MODE_FILTER, 0, initFilter(machine)]);
+  rows.label("let go");
+  rows.sum([1], { to: wordIn(word(RANGE_AT + RANGE.go)) });
+  rows.call("futex", [RANGE_AT + RANGE.go, FUTEX_WAKE, 1, 0, 0, 0], ANY);
+  rows.call("munmap", [RANGE_AT, RANGE_SIZE]);
 }
 
 /** Reaps orphans, looks whether the program has ended or was stopped, and waits for a signal. */
