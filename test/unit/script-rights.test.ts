@@ -82,6 +82,7 @@ describe("devices", () => {
       expect(() => scriptDeviceOf(spec, false)).toThrow("--device"));
   test("an ordinary user has no rules", () => {
     expect(() => scriptDeviceOf("/dev/null:r", true)).toThrow("needs root");
+    expect(() => scriptDeviceOf("/dev/null:/dev/x", true)).toThrow("at another place it needs root");
     expect(scriptDeviceOf("/dev/null:/dev/null:rwm", true).node).toMatchObject(node("/dev/null"));
   });
 });

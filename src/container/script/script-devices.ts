@@ -30,6 +30,13 @@ export function scriptDeviceOf(spec: string, rootless: boolean): ScriptDevice {
       message: `--device ${JSON.stringify(spec)}: a rule needs root`,
       hint: "leave the letters out: the node's mode says what may be done",
     });
+  // who may make no nodes gets the host's, at their place
+  if (rootless && path !== source)
+    throw new HakoError({
+      code: "unsupported",
+      message: `--device ${JSON.stringify(spec)}: at another place it needs root`,
+      hint: `-v ${source}:${path} binds it`,
+    });
   const status = statusAt(source);
   if (status === undefined) throw wrong(`${source} does not exist`);
   const type = status.type === "character" ? "c" : status.type === "block" ? "b" : undefined;
