@@ -14,17 +14,17 @@ export interface AttendedOutput {
   socket: boolean;
 }
 
-/** Standard output. What others have open too must not be made non-blocking: it is opened anew where that is possible. */
-export function openOutput(): AttendedOutput {
-  const fd = new Fd(OUTPUT, "standard output");
+/** Standard output, or error. What others have open too must not be made non-blocking: it is opened anew where that is possible. */
+export function openOutput(number = OUTPUT): AttendedOutput {
+  const fd = new Fd(number, "standard output");
   const { type, major, minor } = fileStatusOf(fd);
-  if (type === "socket") return { fd: OUTPUT, immediate: true, socket: true };
+  if (type === "socket") return { fd: number, immediate: true, socket: true };
   const isMultiplexer = type === "character" && major === 5 && minor === 2;
-  if (type === "fifo" || (isTerminal(OUTPUT) && !isMultiplexer)) {
+  if (type === "fifo" || (isTerminal(number) && !isMultiplexer)) {
     const flags = O.WRONLY | O.NONBLOCK | O.NOCTTY | O.CLOEXEC;
-    const opened = trySyscall("openat", AT.FDCWD, `/proc/self/fd/${OUTPUT}`, flags, 0);
+    const opened = trySyscall("openat", AT.FDCWD, `/proc/self/fd/${number}`, flags, 0);
     if (opened >= 0) return { fd: opened, immediate: true, socket: false };
-    return { fd: OUTPUT, immediate: false, socket: false };
+    return { fd: number, immediate: false, socket: false };
   }
-  return { fd: OUTPUT, immediate: true, socket: false };
+  return { fd: number, immediate: true, socket: false };
 }

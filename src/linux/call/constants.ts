@@ -205,6 +205,7 @@ export enum MAP {
   SHARED = 1,
   PRIVATE = 2,
   FIXED = 0x10,
+  ANONYMOUS = 0x20,
 }
 
 /** clone(2), unshare(2). Those of namespaces are `NAMESPACE_FLAGS`. */

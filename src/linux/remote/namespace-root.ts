@@ -1,5 +1,5 @@
 import { HakoError } from "../../base/errors";
-import { AT, CLONE, O } from "../call/constants";
+import { AT, CLONE, O, OPEN_TREE } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { systemError } from "../call/syscall";
@@ -47,18 +47,31 @@ function isTop(directory: Fd): boolean {
   return above !== undefined && openPlaceOf(above).name === openPlaceOf(directory).name;
 }
 
-/** A child joins and opens it; we have one table of descriptors. */
+/** A child joins and opens it. */
 function joinedRoot(pidfd: Fd, joinsUser: boolean): Fd {
+  return openedIn(pidfd, joinsUser, {
+    what: ROOT,
+    call: "openat",
+    args: [AT.FDCWD, "/", O.PATH | O.DIRECTORY | O.CLOEXEC, 0],
+  });
+}
+
+/** A detached copy of all that is mounted in a process's mount namespace, where this process has rights over that; nobody else sees it. */
+export function namespaceTree(pidfd: Fd): Fd {
+  return openedIn(pidfd, false, {
+    what: "copy of a mount namespace's tree",
+    call: "open_tree",
+    args: [AT.FDCWD, "/", OPEN_TREE.CLONE | O.CLOEXEC | AT.RECURSIVE],
+  });
+}
+
+/** What a step opens in a mount namespace: a child makes it, and we have one table of descriptors. */
+function openedIn(pidfd: Fd, joinsUser: boolean, step: Step): Fd {
   const flags = NAMESPACE_FLAGS.mount | (joinsUser ? NAMESPACE_FLAGS.user : 0);
   const steps: Step[] = [
     { what: "join the container's mount namespace: setns", call: "setns", args: [pidfd.number, flags] },
     // the number of what was opened is a result to report
-    {
-      what: ROOT,
-      call: "openat",
-      args: [AT.FDCWD, "/", O.PATH | O.DIRECTORY | O.CLOEXEC, 0],
-      success: "never",
-    },
+    { ...step, success: "never" },
   ];
   using reports = new Reports([]);
   // who joins a user namespace changes the rights to its memory, which then must not be ours
@@ -68,7 +81,7 @@ function joinedRoot(pidfd: Fd, joinsUser: boolean): Fd {
   if (report === undefined) {
     throw new HakoError({ code: "system", message: "the process that joins a mount namespace has died" });
   }
-  const [step, result] = report;
-  if (step === 1 && result >= 0) return new Fd(result, ROOT);
+  const [at, result] = report;
+  if (at === 1 && result >= 0) return new Fd(result, step.what);
   throw stepError(steps, report);
 }
