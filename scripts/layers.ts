@@ -45,6 +45,7 @@ export const LAYERS = [
   "drivers/vm/guest",
   "drivers/vm/host",
   "drivers/vm/qemu",
+  "drivers/vm/stand-in",
   "drivers/vm",
   "drivers",
   "image",

@@ -1,0 +1,37 @@
+/**
+ * What the host's stand-in of a process and the machine's agent say to each other over a port of that process's own. A message is a word of 64
+ * bits, little-endian, `number << 8 | type`; behind it come so many bytes where the type is one of data.
+ */
+
+/** From the agent. */
+export const TO_HOST = {
+  /** Data for standard output and standard error. */
+  output: 1,
+  error: 2,
+  /** The process has ended, with this exit status; nothing follows. */
+  ended: 3,
+  /** As many bytes more of standard input can be taken. */
+  credit: 4,
+} as const;
+
+/** From the stand-in. */
+export const TO_GUEST = {
+  /** Data of standard input; none is its end. */
+  input: 0,
+  /** Nobody reads standard output or standard error any more. */
+  outputClosed: 1,
+  errorClosed: 2,
+  /** A signal for the process. */
+  signal: 3,
+} as const;
+
+export const HEADER_SIZE = 8;
+/** Bytes of standard input that may be under way: a signal never waits behind more of them, and they fit into any socket. */
+export const INPUT_WINDOW = 65536;
+/** A port takes 32 KiB at once (drivers/char/virtio_console.c, port_fops_write). */
+export const LARGEST_DATA = 32768 - HEADER_SIZE;
+
+/** The word in front of a message. */
+export function frameHeader(type: number, number: number): bigint {
+  return (BigInt(number) << 8n) | BigInt(type);
+}

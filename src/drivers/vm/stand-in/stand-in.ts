@@ -1,0 +1,32 @@
+import { openOutput } from "../../../linux/attendant/attendant-output";
+import { Fd, type FdList } from "../../../linux/call/fd";
+import { filledProgram } from "../../../linux/steps/template";
+import type { ProgramInMemory } from "../../interface/driver";
+import { AT_ONCE, standInProgram } from "./stand-in-rows";
+
+const NAME = "hako:stand-in";
+const [OUTPUT, ERROR] = [1, 2];
+
+/**
+ * The program of a process that stands on the host for one in a machine; `socket` leads to the agent. It has this process's standard streams:
+ * what others have open too is not made non-blocking, but opened anew. `owned` closes what is opened.
+ */
+export function standIn(socket: Fd, owned: FdList): ProgramInMemory {
+  const streams = [OUTPUT, ERROR].map((number) => {
+    const { fd, immediate, socket: isSocket } = openOutput(number);
+    if (fd !== number) owned.add(new Fd(fd, "standard output"));
+    return { fd, isSocket: isSocket ? 1 : 0, atOnce: immediate ? AT_ONCE.all : AT_ONCE.little };
+  });
+  const [output, error] = streams as [(typeof streams)[0], (typeof streams)[0]];
+  const file = filledProgram(NAME, standInProgram(process.arch), {
+    socket: socket.number,
+    output: output.fd,
+    outputIsSocket: output.isSocket,
+    outputAtOnce: output.atOnce,
+    error: error.fd,
+    errorIsSocket: error.isSocket,
+    errorAtOnce: error.atOnce,
+  });
+  owned.add(file);
+  return { file, descriptors: [socket, ...owned.all.filter((fd) => fd !== file)] };
+}
