@@ -1,33 +1,125 @@
 import * as v from "valibot";
-import { asHakoError, HakoError } from "../base/errors";
+import { asHakoError, type ErrorCode, HakoError } from "../base/errors";
 import { COMMIT, VERSION } from "../base/hako-version";
 import {
   AGENT_WORD,
   type AgentAnswer,
   type AgentCall,
+  type AgentData,
+  CONTROL_PORT,
+  FAILURES,
   PROTOCOL,
+  REQUESTS,
   requestSchema,
 } from "../drivers/vm/channel/agent-protocol";
 import { JsonLines } from "../drivers/vm/channel/json-lines";
 import { REBOOT } from "../linux/call/constants";
-import type { Fd } from "../linux/call/fd";
 import { syscall } from "../linux/call/syscall";
+import { Changes } from "../linux/file/epoll";
 import { readText } from "../linux/file/file";
+import { logWarning } from "../output/log";
+import { openPort } from "./ports";
 
-const MOST_REASON = 200;
-
-/** What each call does. */
-const CALLS: { readonly [Call in AgentCall]: () => AgentAnswer<Call> } = {
-  hello: () => ({
-    protocol: PROTOCOL,
-    version: VERSION,
-    commit: COMMIT,
-    kernel: readText("/proc/sys/kernel/osrelease").trim(),
-    uptime: Number(readText("/proc/uptime").split(" ")[0]),
-  }),
-  ping: () => ({}),
-  "power-off": () => ({}),
+/** Loaded on first use: most guests are only asked whether they are there. */
+const rare = {
+  get containers() {
+    return require("./containers") as typeof import("./containers");
+  },
 };
+
+/** What the host reads of an error (agent-protocol.ts). */
+const MOST_REASON = 2000;
+/** How long the host may take to read an answer. */
+const ANSWER_MS = 10_000;
+/** How often what nobody tells of is looked for: the ends of orphans. */
+const LOOK_MS = 5000;
+
+type Containers = InstanceType<typeof import("./containers").Containers>;
+/** What each call does. */
+type Calls = { readonly [Call in AgentCall]: (data: AgentData<Call>) => AgentAnswer<Call> };
+
+/** The guest's first process: it answers the host's requests, and has the containers. */
+export class Agent {
+  readonly #changes = new Changes();
+  #containers: Containers | undefined;
+  #ends = false;
+
+  readonly #calls: Calls = {
+    hello: () => ({
+      protocol: PROTOCOL,
+      version: VERSION,
+      commit: COMMIT,
+      kernel: readText("/proc/sys/kernel/osrelease").trim(),
+      uptime: Number(readText("/proc/uptime").split(" ")[0]),
+    }),
+    ping: () => ({}),
+    "power-off": () => {
+      this.#ends = true;
+      return {};
+    },
+    create: (data) => {
+      this.#containers ??= new rare.containers.Containers(this.#changes);
+      this.#containers.create(data);
+      return {};
+    },
+    start: ({ container }) => {
+      this.#there(container).start(container);
+      return {};
+    },
+    signal: ({ container, signal, all }) => ({
+      sent: this.#there(container).signal(container, signal, all),
+    }),
+  };
+
+  #there(container: string): Containers {
+    if (this.#containers !== undefined) return this.#containers;
+    throw new HakoError({ code: "not-found", message: `container "${container}" does not exist` });
+  }
+
+  /** Serves whatever hosts come to the port, one after the other, until one has the machine go off or its containers have ended. */
+  serve(lines: JsonLines): void {
+    this.#changes.watch(lines.fd, () => this.#answerAll(lines));
+    while (!this.#ends) {
+      this.#changes.wait(this.#containers === undefined ? Number.POSITIVE_INFINITY : LOOK_MS);
+      if (this.#containers?.look() === "all have ended") this.#ends = true;
+    }
+  }
+
+  /** Answers what is there to be read; what a host has said that has gone is dropped. */
+  #answerAll(lines: JsonLines): void {
+    for (;;) {
+      const came = lines.read();
+      if (came === "end") lines.forget();
+      if (came !== "something") return;
+      for (let message = lines.take(); message !== undefined && !this.#ends; message = lines.take())
+        answer(lines, message, this.#calls);
+      if (this.#ends) return;
+    }
+  }
+}
+
+function answer(lines: JsonLines, message: unknown, calls: Calls): void {
+  const request = v.safeParse(requestSchema, message);
+  if (!request.success) throw lines.broken("something that is no request");
+  const { id, call, data } = request.output;
+  const reply = replyTo(id, () => (calls[call] as (data: unknown) => object)(v.parse(REQUESTS[call], data)));
+  try {
+    lines.send(reply, performance.now() + ANSWER_MS);
+  } catch (error) {
+    // it has gone before the answer
+    logWarning(asHakoError(error).oneLine);
+  }
+}
+
+function replyTo(id: number, action: () => object): object {
+  try {
+    return { id, result: action() };
+  } catch (thrown) {
+    const { code, oneLine } = asHakoError(thrown);
+    const known = (FAILURES as readonly ErrorCode[]).includes(code);
+    return { id, error: { code: known ? code : "system", message: oneLine.slice(0, MOST_REASON) } };
+  }
+}
 
 /** Refuses to be an agent but as the first process of a machine whose kernel command line says so: what a caller says decides nothing. */
 export function checkIsAgent(pid: number, commandLine: string): void {
@@ -38,31 +130,11 @@ export function checkIsAgent(pid: number, commandLine: string): void {
   });
 }
 
-/** Answers the host until that has the machine go off, or says nothing any more. */
-export function serveHost(lines: JsonLines): void {
-  for (;;) {
-    const message = lines.receive(Number.POSITIVE_INFINITY);
-    const request = v.safeParse(requestSchema, message);
-    if (!request.success) throw lines.broken("something that is no request");
-    const { id, call } = request.output;
-    lines.send(reply(id, call), Number.POSITIVE_INFINITY);
-    if (call === "power-off") return;
-  }
-}
-
-function reply(id: number, call: AgentCall): object {
+/** Is the agent of a machine, which is off in the end, whatever that is. */
+export function runAgent(): never {
   try {
-    return { id, result: CALLS[call]() };
-  } catch (error) {
-    return { id, error: asHakoError(error).oneLine.slice(0, MOST_REASON) };
-  }
-}
-
-/** The guest's first process: serves the host over a port. The machine is off in the end, whatever that is. */
-export function runAgent(openPort: () => Fd): never {
-  try {
-    using lines = new JsonLines(openPort(), "the host");
-    serveHost(lines);
+    using lines = new JsonLines(openPort(CONTROL_PORT), "the host");
+    new Agent().serve(lines);
   } catch (error) {
     // the console is standard error
     process.stderr.write(`hako: agent: ${asHakoError(error).oneLine}\n`);

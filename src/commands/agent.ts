@@ -5,9 +5,8 @@ export default defineCommand({
   examples: ["hako agent"],
   async run() {
     const { checkIsAgent, runAgent } = await import("../agent/agent");
-    const { openControlPort } = await import("../agent/control-port");
     const { readText } = await import("../linux/file/file");
     checkIsAgent(process.pid, readText("/proc/cmdline"));
-    return runAgent(openControlPort);
+    return runAgent();
   },
 });

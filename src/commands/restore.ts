@@ -3,7 +3,7 @@ import { checkedBundle } from "../container/bundle";
 import { runRestored } from "../container/criu/run-restored";
 import { containerId } from "../oci/id";
 import { NEW_CONTAINER } from "./flags/common";
-import { CREATE_FLAGS } from "./flags/create";
+import { CREATE_FLAGS, driverName } from "./flags/create";
 import { CRIU_FLAGS, criuFlags } from "./flags/criu";
 
 export default defineCommand({
@@ -36,6 +36,7 @@ export default defineCommand({
       root: globals.root,
       id: containerId(args.container),
       cgroupManager: globals.cgroupManager,
+      driver: driverName(),
       bundle: checkedBundle(args.bundle, [], globals.cgroupManager, args.config),
       consoleSocketPath: args["console-socket"],
       pidFile: args["pid-file"],

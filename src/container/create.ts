@@ -51,6 +51,8 @@ export interface CreateOptions extends PidReceivers {
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
   cgroupManager: CgroupManager;
+  /** What isolates the container, if it is not to be the usual. */
+  driver?: DriverName | undefined;
   /** --rootless. */
   rootless: boolean | "auto";
   noPivot: boolean;
@@ -81,7 +83,7 @@ export function createContainer(options: CreateOptions, mayRun: boolean): Create
   // read while the caller waits for us
   callerOpenFiles();
   checkRights(options);
-  const driver = driverFor(bundle.config);
+  const driver = driverFor(bundle.config, options.driver);
   if (bundle.config.process !== undefined) driver.check(bundle.config.process);
   const kata = kataWarning(bundle.config);
   if (kata !== undefined) logWarning(`config ${kata.pointer}: ${kata.message}`);

@@ -1,12 +1,21 @@
 import { HakoError } from "../base/errors";
+import { DRIVER_ANNOTATION } from "../oci/annotations";
 import type { Config } from "../oci/config";
 import { type ContainerRecord, DEFAULT_DRIVER, type DriverName } from "../state/record";
 import type { Abilities, SandboxDriver } from "./interface/driver";
 import { namespacesDriver } from "./namespaces";
 
-/** A driver that few containers have is to be loaded when it is asked for. */
+/** Loaded on first use. */
+const rare = {
+  get vm() {
+    return require("./vm") as typeof import("./vm");
+  },
+};
+
+/** A driver that few containers have is loaded when it is asked for. */
 const DRIVERS: Readonly<Record<DriverName, () => SandboxDriver>> = {
   namespaces: () => namespacesDriver,
+  vm: () => rare.vm.vmDriver,
 };
 
 /** The driver of a container that there is. */
@@ -19,9 +28,13 @@ export function allDrivers(): SandboxDriver[] {
   return Object.values(DRIVERS).map((load) => load());
 }
 
-/** The driver that makes a new container. What config.json asks for and the driver can't do is refused by name. */
-export function driverFor(config: Config, name: DriverName = DEFAULT_DRIVER): SandboxDriver {
-  const driver = DRIVERS[name]();
+/**
+ * The driver that makes a new container: that of a name, or the one that an annotation asks for, which can be no weaker. What config.json asks
+ * for and the driver can't do is refused by name.
+ */
+export function driverFor(config: Config, name?: DriverName): SandboxDriver {
+  const asked = config.annotations?.[DRIVER_ANNOTATION] === "vm" ? "vm" : (name ?? DEFAULT_DRIVER);
+  const driver = DRIVERS[asked]();
   checkAbilities(driver, config);
   return driver;
 }

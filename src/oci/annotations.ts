@@ -38,6 +38,12 @@ export const HANDLER_ANNOTATION = "run.oci.handler";
 /** crun: a compiled seccomp filter (base64) in place of the profile. */
 export const FILTER_ANNOTATION = "run.oci.seccomp_bpf_data";
 
+/** What isolates the container: "vm" is a machine of its own; nothing weaker can be asked for. */
+export const DRIVER_ANNOTATION = "org.hako.driver";
+
+/** With "private", what the container writes to its root file system may end with it (drivers/vm). */
+export const ROOTFS_ANNOTATION = "org.hako.rootfs";
+
 /** kata-runtime: settings of the container's virtual machine. */
 export const KATA_CONFIG_ANNOTATION = /^io\.katacontainers\.config(_path$|\.)/;
 

@@ -1,4 +1,9 @@
-import { FILTER_ANNOTATION, HANDLER_ANNOTATION, KATA_CONFIG_ANNOTATION } from "./annotations";
+import {
+  DRIVER_ANNOTATION,
+  FILTER_ANNOTATION,
+  HANDLER_ANNOTATION,
+  KATA_CONFIG_ANNOTATION,
+} from "./annotations";
 import type { Config, Problem } from "./config";
 import { pointer } from "./json";
 import { problem } from "./problem";
@@ -10,17 +15,27 @@ import { problem } from "./problem";
 export function isolationProblems({ vm, annotations = {} }: Config): Problem[] {
   const asked = Object.entries(vm ?? {}).filter(([, value]) => asksFor(value));
   const named = [
-    [HANDLER_ANNOTATION, "needs crun: hako runs containers in namespaces only"],
+    [HANDLER_ANNOTATION, `needs crun: for a virtual machine of hako's see --driver vm`],
     [FILTER_ANNOTATION, "needs crun: hako compiles /linux/seccomp"],
   ] as const;
   return [
+    ...driverProblem(annotations[DRIVER_ANNOTATION]),
     ...asked.map(([key]) =>
-      problem(pointer(["vm", key]), "asks for a virtual machine: hako runs containers in namespaces only"),
+      problem(
+        pointer(["vm", key]),
+        "asks for a virtual machine of its own making: hako's are made by --driver vm",
+      ),
     ),
     ...named.flatMap(([name, why]) =>
       (annotations[name] ?? "") === "" ? [] : [problem(pointer(["annotations", name]), why)],
     ),
   ];
+}
+
+function driverProblem(driver: string | undefined): Problem[] {
+  if (driver === undefined || driver === "vm") return [];
+  const message = `${JSON.stringify(driver)}: the only driver that can be asked for is "vm"`;
+  return [problem(pointer(["annotations", DRIVER_ANNOTATION]), message)];
 }
 
 /** Whether a value says anything: Go writes empty texts and structs for what was not said. */

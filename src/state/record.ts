@@ -16,7 +16,7 @@ export const STATUSES = ["creating", "created", "running", "paused", "stopped"] 
 export type Status = (typeof STATUSES)[number];
 
 /** Drivers that there are. */
-const DRIVER_NAMES = ["namespaces"] as const;
+export const DRIVER_NAMES = ["namespaces", "vm"] as const;
 export type DriverName = (typeof DRIVER_NAMES)[number];
 /** The driver of a record that names none. */
 export const DEFAULT_DRIVER: DriverName = "namespaces";

@@ -75,8 +75,8 @@ describe("a command of run --rootfs ends as outside", () => {
       const list = JSON.parse(box.ok("list", "--json").stdout);
       expect(list).toMatchObject([told, told]);
       // the container is gone when the other one looks
-      const sleeping = ["--rootfs", root, "--", "sh", "-c", `sleep 2; ${end}`];
-      const both = `${HAKO} --root ${box.root} run --name ${beside} "$@" & until ${HAKO} --root ${box.root} state ${beside} 2>&1 | grep -q running; do sleep 0.1; done; ${HAKO} --root ${box.root} wait --json ${beside}; wait`;
+      const sleeping = ["--rootfs", root, "--", "sh", "-c", `sleep 1; ${end}`];
+      const both = `${HAKO} --root ${box.root} run --name ${beside} "$@" & sleep 0.5; ${HAKO} --root ${box.root} wait --json ${beside}; wait`;
       const { stdout } = execute("sh", ["-c", both, "sh", ...sleeping]);
       expect(JSON.parse(stdout)[0]).toMatchObject(told);
       for (const id of [kept, behind]) box.ok("delete", id);

@@ -252,7 +252,7 @@ describe("after something went wrong", () => {
     const record = readFileSync(file, "utf8");
     for (const [change, what] of [
       [{ format: 2 }, "of format 2, and this hako knows up to 1"],
-      [{ driver: "vm" }, 'of the driver "vm", which this hako does not have'],
+      [{ driver: "other" }, 'of the driver "other", which this hako does not have'],
     ] as const) {
       writeFileSync(file, JSON.stringify({ ...JSON.parse(record), ...change }));
       const said = `container "${id}": ${file} is ${what}`;

@@ -1,5 +1,5 @@
 // Machines: what is found and made for them, and whether one boots here.
-import { afterAll, expect } from "bun:test";
+import { expect } from "bun:test";
 import { spawn } from "node:child_process";
 import {
   chmodSync,
@@ -12,48 +12,24 @@ import {
   truncateSync,
 } from "node:fs";
 import { join } from "node:path";
+import { environment, needsMachine, PATH, setUp, shared } from "./machines";
 import {
   Box,
   e2e,
   execute,
   executeLater,
   HAKO,
-  type Needs,
   names,
   needsHako,
   needsProgram,
-  needsRoot,
   type Result,
   TIME_LIMIT,
   until,
 } from "./support";
 
-const PATH = process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin";
 /** Somebody who is nobody here. */
 const USER = 4242;
 
-/** Has the kernel that all tests share. */
-const shared = new Box();
-afterAll(() => shared[Symbol.dispose]());
-
-function environment(cache: string): Record<string, string> {
-  return { PATH, XDG_CACHE_HOME: cache, XDG_DATA_HOME: shared.path("data") };
-}
-
-function setUp(cache: string, ...flags: string[]): Result {
-  return execute(HAKO, ["machine", "setup", ...flags], { env: environment(cache) });
-}
-
-/** Why there can be no machine; asked once, for a kernel is fetched. */
-function needsKernel(): Needs {
-  if (process.arch !== "x64") return "machines are for x86-64";
-  for (const program of ["qemu-system-x86_64", "apt-get", "dpkg-deb"])
-    if (Bun.which(program) === null) return `${program} is not installed`;
-  const { status, stderr } = setUp(shared.path("cache"), "--download");
-  return status === 0 ? undefined : `no kernel can be had: ${stderr.trim()}`;
-}
-
-const needsMachine = needsRoot ?? needsHako ?? needsKernel();
 const needsUnshare = needsProgram("unshare");
 
 /** Runs hako where /etc/hako/config.toml has this text. */

@@ -19,6 +19,14 @@ describe("which driver", () => {
     expect(driverOf({ driver: "namespaces" })).toBe(driverFor({ ociVersion: "1.3.0" }));
   });
 
+  test("an annotation may ask for a machine, and nothing can ask for less", () => {
+    const annotations = { "org.hako.driver": "vm" };
+    expect(driverFor({ ociVersion: "1.3.0", annotations }).name).toBe("vm");
+    expect(driverFor({ ociVersion: "1.3.0", annotations }, "namespaces").name).toBe("vm");
+    expect(driverFor({ ociVersion: "1.3.0" }, "vm").name).toBe("vm");
+    expect(driverOf({ driver: "vm" }).name).toBe("vm");
+  });
+
   test("what it can't do is refused by the name of what was asked", () => {
     for (const ability of Object.keys(CAN_NOTHING) as (keyof Abilities)[]) {
       expect(() => need(driver, ability, "ps")).toThrow('ps: the driver "namespaces" can\'t do this');

@@ -1,6 +1,6 @@
 // What the host and a machine's agent say to each other, and what the host makes of an agent or a QEMU that is hostile.
 import { describe, expect, test } from "bun:test";
-import { checkIsAgent, serveHost } from "../../src/agent/agent";
+import { Agent, checkIsAgent } from "../../src/agent/agent";
 import { AgentClient } from "../../src/drivers/vm/channel/agent-client";
 import { AGENT_WORD } from "../../src/drivers/vm/channel/agent-protocol";
 import { JsonLines, LONGEST_LINE } from "../../src/drivers/vm/channel/json-lines";
@@ -44,7 +44,7 @@ function withAgent<T>(
   }
 }
 
-const HELLO = { protocol: 1, version: "1", commit: "c", kernel: "6.1", uptime: 1.5 };
+const HELLO = { protocol: 2, version: "1", commit: "c", kernel: "6.1", uptime: 1.5 };
 const line = (message: unknown) => `${JSON.stringify(message)}\n`;
 
 describe("the host and an agent", () => {
@@ -55,10 +55,10 @@ describe("the host and an agent", () => {
     const calls = ["ping", "hello", "power-off", "ping"];
     for (const [id, call] of calls.entries()) host.send({ id, call }, soon());
     // the one after the end is not answered
-    serveHost(agent);
+    new Agent().serve(agent);
     const replies = [0, 1, 2].map(() => host.receive(soon()));
     expect(replies[0]).toEqual({ id: 0, result: {} });
-    expect(replies[1]).toMatchObject({ id: 1, result: { protocol: 1, kernel: expect.any(String) } });
+    expect(replies[1]).toMatchObject({ id: 1, result: { protocol: 2, kernel: expect.any(String) } });
     expect(replies[2]).toEqual({ id: 2, result: {} });
     host.fill();
     expect(host.take()).toBeUndefined();
@@ -77,7 +77,7 @@ describe("the host and an agent", () => {
       using peer = ours;
       using agent = new JsonLines(theirs, "the host");
       writeAllWaiting(peer, `${wrong}\n`);
-      expect(failure(() => serveHost(agent)).message).toStartWith("the host sent ");
+      expect(failure(() => new Agent().serve(agent)).message).toStartWith("the host sent ");
     }
   });
 
@@ -95,11 +95,11 @@ describe("the host and an agent", () => {
 
 describe("a hostile agent", () => {
   const asked = (sent: string | Uint8Array) =>
-    failure(() => withAgent(sent, undefined, (client) => client.ask("hello", soon(150))));
+    failure(() => withAgent(sent, undefined, (client) => client.ask("hello", {}, soon(150))));
 
   test("that answers well is understood", () => {
     const answer = withAgent(line({ id: 1, result: { ...HELLO, more: 1 } }), undefined, (client) =>
-      client.ask("hello", soon()),
+      client.ask("hello", {}, soon()),
     );
     // what was not asked for is not there
     expect(answer).toEqual(HELLO as typeof answer);
@@ -115,10 +115,11 @@ describe("a hostile agent", () => {
     ["another id", line({ id: 7, result: HELLO })],
     ["an id that is no number", line({ id: "1", result: HELLO })],
     ["no version", line({ id: 1, result: { ...HELLO, version: undefined } })],
-    ["another protocol", line({ id: 1, result: { ...HELLO, protocol: 2 } })],
+    ["another protocol", line({ id: 1, result: { ...HELLO, protocol: 1 } })],
     ["a long version", line({ id: 1, result: { ...HELLO, version: "v".repeat(201) } })],
     ["a time that is none", line({ id: 1, result: { ...HELLO, uptime: -1 } })],
-    ["a long error", line({ id: 1, error: "e".repeat(100_000) })],
+    ["a long error", line({ id: 1, error: { code: "system", message: "e".repeat(100_000) } })],
+    ["an error of a kind that there is not", line({ id: 1, error: { code: "usage", message: "e" } })],
     ["a deep value", `${"[".repeat(100_000)}\n`],
     ["a prototype", '{"__proto__":{"id":1,"result":{}}}\n'],
   ] as const)
@@ -127,8 +128,8 @@ describe("a hostile agent", () => {
     });
 
   test("that sends an error is quoted", () => {
-    const { message } = asked(line({ id: 1, error: "no\n\u001b[2J" }));
-    expect(message).toBe("the guest's agent: hello: no\n\u001b[2J");
+    const { message } = asked(line({ id: 1, error: { code: "state", message: "no\n\u001b[2J" } }));
+    expect(message).toBe("no\\x0a\\x1b[2J");
   });
 
   test("that says nothing is waited for up to the deadline", () => {
@@ -141,7 +142,7 @@ describe("a hostile agent", () => {
   test("that sends byte after byte, or line after line, is not waited for longer", () => {
     const drips = "while :; do printf x >&3; done";
     const { message, milliseconds } = failure(() =>
-      withAgent("", drips, (client) => client.ask("ping", soon(300))),
+      withAgent("", drips, (client) => client.ask("ping", {}, soon(300))),
     );
     expect(message).toMatch(/does not answer in time|a line of more than/);
     expect(milliseconds).toBeLessThan(5000);
@@ -149,7 +150,9 @@ describe("a hostile agent", () => {
 
   test("that sends a line without end is left after a MiB", () => {
     const endless = "exec cat /dev/zero >&3";
-    const { message } = failure(() => withAgent("", endless, (client) => client.ask("ping", soon(20_000))));
+    const { message } = failure(() =>
+      withAgent("", endless, (client) => client.ask("ping", {}, soon(20_000))),
+    );
     expect(message).toBe(`the guest's agent sent a line of more than ${LONGEST_LINE} bytes`);
   });
 
@@ -157,7 +160,9 @@ describe("a hostile agent", () => {
     const [ours, theirs] = socketPair("port");
     using client = new AgentClient(ours);
     theirs.close();
-    expect(failure(() => client.ask("ping", soon())).message).toMatch(/broken pipe|the end of its messages/);
+    expect(failure(() => client.ask("ping", {}, soon())).message).toMatch(
+      /broken pipe|the end of its messages/,
+    );
     const [full, unread] = socketPair("port");
     using _ = unread;
     using lines = new JsonLines(full, "it");
@@ -176,7 +181,7 @@ describe("a hostile agent", () => {
     };
     using client = new AgentClient(ours, { fd, look });
     writeAllWaiting(other, "x");
-    const { message, milliseconds } = failure(() => client.ask("ping", soon(10_000)));
+    const { message, milliseconds } = failure(() => client.ask("ping", {}, soon(10_000)));
     expect(message).toBe("the machine is gone");
     expect(milliseconds).toBeLessThan(5000);
   });

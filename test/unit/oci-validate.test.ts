@@ -56,7 +56,7 @@ describe("another isolation than that of namespaces", () => {
         .map(({ pointer, message }) => `${pointer}: ${message}`),
     );
   }
-  const machine = "asks for a virtual machine: hako runs containers in namespaces only";
+  const machine = "asks for a virtual machine of its own making: hako's are made by --driver vm";
 
   test("is refused where it is asked for", () => {
     const [problems] = findings({
@@ -73,7 +73,7 @@ describe("another isolation than that of namespaces", () => {
       `/vm/kernel: ${machine}`,
       `/vm/image: ${machine}`,
       `/vm/hwConfig: ${machine}`,
-      "/annotations/run.oci.handler: needs crun: hako runs containers in namespaces only",
+      "/annotations/run.oci.handler: needs crun: for a virtual machine of hako's see --driver vm",
       "/annotations/run.oci.seccomp_bpf_data: needs crun: hako compiles /linux/seccomp",
     ]);
   });

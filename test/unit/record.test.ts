@@ -95,7 +95,7 @@ describe("records", () => {
     for (const [more, said] of [
       [{ format: 2 }, `container "a": ${file} is of format 2, and this hako knows up to 1`],
       [{ format: "later" }, `container "a": ${file} is of format "later", and this hako knows up to 1`],
-      [{ driver: "vm" }, `container "a": ${file} is of the driver "vm", which this hako does not have`],
+      [{ driver: "other" }, `container "a": ${file} is of the driver "other", which this hako does not have`],
       [{ driver: 7 }, `container "a": ${file} is of the driver 7, which this hako does not have`],
     ] as const) {
       writeRecord(root, record(more as Partial<ContainerRecord>));

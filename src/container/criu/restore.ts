@@ -20,7 +20,7 @@ import type { ContainerId } from "../../oci/id";
 import { logDebug, logWarning } from "../../output/log";
 import { lockContainer } from "../../state/lock";
 import { MappingStore } from "../../state/mapping";
-import { type ContainerRecord, stateOf, writeConfig, writeRecord } from "../../state/record";
+import { type ContainerRecord, type DriverName, stateOf, writeConfig, writeRecord } from "../../state/record";
 import { claimId, containerDirectory, removeContainerDirectory } from "../../state/root";
 import { makeFilter } from "../../state/stored-filter";
 import type { Bundle } from "../bundle";
@@ -48,6 +48,8 @@ export interface RestoreOptions extends CriuFlags {
   cgroupManager: CgroupManager;
   /** Connected; receives the terminal's master. */
   consoleSocket: Fd | undefined;
+  /** What isolates the container, if it is not to be the usual. */
+  driver?: DriverName | undefined;
   pidFile: string | undefined;
   tcpClose: boolean;
   lsmProfile: string | undefined;
@@ -61,7 +63,7 @@ export function restoreContainer(options: RestoreOptions): ContainerRecord {
   if (effectiveUser() !== 0) {
     throw new HakoError({ code: "unsupported", message: "restore: criu needs root", hint: "run as root" });
   }
-  need(driverFor(bundle.config), "checkpoint", "restore");
+  need(driverFor(bundle.config, options.driver), "checkpoint", "restore");
   const image = readImage(options.imagePath);
   const record = restore(options, image);
   try {
@@ -82,7 +84,12 @@ function restore(options: RestoreOptions, image: CheckpointImage): ContainerReco
   if (lock === undefined) throw new HakoError({ code: "state", message: `container "${id}" was deleted` });
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   undo.defer(`directory of ${id}`, () => removeContainerDirectory(root, id));
-  const record = newRecord({ id, bundle, noNewKeyring: true, driver: driverFor(bundle.config).name });
+  const record = newRecord({
+    id,
+    bundle,
+    noNewKeyring: true,
+    driver: driverFor(bundle.config, options.driver).name,
+  });
   writeRecord(root, record);
   // exec reads both, as after create
   writeConfig(root, id, bundle.config);

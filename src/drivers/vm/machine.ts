@@ -1,28 +1,22 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { shortened } from "../../base/printable";
-import { stringVector } from "../../linux/call/argument-memory";
 import { textOf } from "../../linux/call/bytes";
 import { O, SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
-import type { Step } from "../../linux/call/step";
 import { syscallOn } from "../../linux/call/syscall";
-import { callerVariable } from "../../linux/file/caller-environment";
 import { readAtMost } from "../../linux/file/file";
 import { memoryFile } from "../../linux/file/memfd";
 import { openAt } from "../../linux/file/path";
 import { waitFor } from "../../linux/file/poll";
 import { socketPair } from "../../linux/file/unix-socket";
-import { noNewPrivilegesStep } from "../../linux/process/credentials";
-import { execveStep, repairSteps } from "../../linux/process/execute";
 import { endWithParentSteps, openChild, reapChild, signalOpened } from "../../linux/process/process";
-import { callerOpenFiles, limitSteps } from "../../linux/process/rlimit";
-import { inheritSteps, replaceStep } from "../../linux/steps/child-steps";
 import { executeChild } from "../../linux/steps/clone-child";
 import { logDebug } from "../../output/log";
 import { AgentClient } from "./channel/agent-client";
-import type { AgentAnswer, AgentCall } from "./channel/agent-protocol";
+import type { AgentAnswer } from "./channel/agent-protocol";
 import type { FoundQemu } from "./qemu/find-qemu";
 import { CONSOLE_BUFFER, type MachinePlan, qemuArguments } from "./qemu/qemu-arguments";
+import { qemuSteps } from "./qemu/qemu-process";
 import { Qmp } from "./qemu/qmp";
 
 /** States of a machine whose guest goes on (qapi/run-state.json). */
@@ -33,6 +27,9 @@ const LAST_WORDS_MS = 2000;
 const END_MS = 200;
 const MOST_WORDS = 4096;
 const SEEK_SET = 0;
+
+/** Calls without data. */
+type PlainCall = "hello" | "ping" | "power-off";
 
 /** A machine that runs: QEMU, as a child that ends with this process. Nothing of it is on disk: its sockets have no names. */
 export class Machine implements Disposable {
@@ -57,7 +54,10 @@ export class Machine implements Disposable {
     try {
       using input = openAt(undefined, "/dev/null", O.RDONLY);
       const streams = { input, output: this.#words };
-      const steps = qemuSteps(qemu.path, words, streams, [controlOfQemu, qmpOfQemu]);
+      const steps = [
+        ...endWithParentSteps("QEMU's parent"),
+        ...qemuSteps(qemu.path, words, streams, [controlOfQemu, qmpOfQemu]),
+      ];
       this.#pid = executeChild({ steps, cgroup: undefined });
       this.#process = openChild(this.#pid);
     } catch (error) {
@@ -72,8 +72,8 @@ export class Machine implements Disposable {
   }
 
   /** Asks the guest's agent. The end of the guest or of QEMU is an error at once. */
-  ask<Call extends AgentCall>(call: Call, deadline: number): AgentAnswer<Call> {
-    return this.#explaining(() => this.#agent.ask(call, deadline));
+  ask<Call extends PlainCall>(call: Call, deadline: number): AgentAnswer<Call> {
+    return this.#explaining(() => this.#agent.ask(call, {}, deadline));
   }
 
   /** Waits until the guest is off, as it was asked to be. */
@@ -150,32 +150,8 @@ export function tellingLine(console: string): string | undefined {
 }
 
 /** The last line with something in it, as a person may see it. */
-function lastLine(text: string): string | undefined {
+export function lastLine(text: string): string | undefined {
   const lines = text.split("\n").map((line) => line.trim());
   const line = lines.findLast((each) => each !== "");
   return line === undefined ? undefined : shortened(line, 300);
-}
-
-/** What the child does that becomes QEMU: of descriptors it has its sockets. */
-function qemuSteps(
-  path: string,
-  words: readonly string[],
-  streams: { input: Fd; output: Fd },
-  sockets: readonly Fd[],
-): Step[] {
-  const search = callerVariable("PATH");
-  const environment = search === undefined ? [] : [`PATH=${search}`];
-  return [
-    ...endWithParentSteps("QEMU's parent"),
-    replaceStep("standard input", 0, streams.input),
-    replaceStep("standard output", 1, streams.output),
-    replaceStep("standard error", 2, streams.output),
-    ...inheritSteps(0, sockets),
-    { what: "chdir /", call: "chdir", args: ["/"] },
-    ...repairSteps(callerOpenFiles()),
-    // the guest's memory is not for a file of the host's
-    ...limitSteps([{ name: "RLIMIT_CORE", what: "prlimit (core)", soft: 0n, hard: 0n }]),
-    noNewPrivilegesStep(),
-    execveStep(path, stringVector([path, ...words]), stringVector(environment)),
-  ];
 }

@@ -1,8 +1,9 @@
 import * as v from "valibot";
 import { HakoError } from "../../../base/errors";
+import { printable } from "../../../base/printable";
 import type { Fd } from "../../../linux/call/fd";
 import { pollAny } from "../../../linux/file/poll";
-import { type AgentAnswer, type AgentCall, ANSWERS, replySchema } from "./agent-protocol";
+import { type AgentAnswer, type AgentCall, type AgentData, ANSWERS, replySchema } from "./agent-protocol";
 import { JsonLines } from "./json-lines";
 
 /** What else is waited for beside the agent: `look` is called when there is something to read. It throws to end the waiting. */
@@ -23,9 +24,9 @@ export class AgentClient implements Disposable {
     this.#lines = new JsonLines(socket, "the guest's agent");
   }
 
-  ask<Call extends AgentCall>(call: Call, deadline: number): AgentAnswer<Call> {
+  ask<Call extends AgentCall>(call: Call, data: AgentData<Call>, deadline: number): AgentAnswer<Call> {
     const id = ++this.#requests;
-    this.#lines.send({ id, call }, deadline);
+    this.#lines.send({ id, call, data }, deadline);
     for (let message = this.#lines.take(); ; message = this.#lines.take()) {
       if (message !== undefined) return this.#answer(call, id, message);
       this.#wait(deadline);
@@ -53,8 +54,10 @@ export class AgentClient implements Disposable {
     const reply = v.safeParse(replySchema, message);
     if (!reply.success) throw this.#lines.broken("something that is no reply");
     if (reply.output.id !== id) throw this.#lines.broken("a reply to another request");
-    if ("error" in reply.output)
-      throw new HakoError({ code: "system", message: `the guest's agent: ${call}: ${reply.output.error}` });
+    if ("error" in reply.output) {
+      const { code, message } = reply.output.error;
+      throw new HakoError({ code, message: printable(message) });
+    }
     const answer = v.safeParse(ANSWERS[call], reply.output.result);
     if (!answer.success) throw this.#lines.broken(`no answer to ${call}`);
     return answer.output as AgentAnswer<Call>;

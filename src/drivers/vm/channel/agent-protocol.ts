@@ -1,20 +1,50 @@
 import * as v from "valibot";
 
 /**
- * What the host asks the agent of a machine, and what that answers. Each message is a line of JSON: `{ id, call }` from the host, `{ id, result }`
- * or `{ id, error }` from the agent, in the same order.
+ * What the host asks the agent of a machine, and what that answers. Each message is a line of JSON: `{ id, call, data }` from the host, `{ id, result
+ * }` or `{ id, error }` from the agent, in the same order.
  */
 
 /** The port's name in the guest (/sys/class/virtio-ports/PORT/name). */
 export const CONTROL_PORT = "hako.agent";
 /** The word of the guest's kernel command line without which nothing is an agent. */
 export const AGENT_WORD = "hako.agent";
+/** The tag of the file system that has what a container's root and its volumes are on the host. */
+export const TREE_TAG = "hako.tree";
 /** Of the messages' form. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
+
+/** The name of a port for the streams of a process. */
+export function streamPort(number: number): string {
+  return `hako.stream.${number}`;
+}
 
 /** Words of a guest's are short, or none of ours. */
 const shortText = v.pipe(v.string(), v.maxLength(200));
+const reason = v.pipe(v.string(), v.maxLength(2000));
 const nothing = v.object({});
+const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
+
+/** What is said with each call. */
+export const REQUESTS = {
+  hello: nothing,
+  ping: nothing,
+  "power-off": nothing,
+  create: v.object({
+    container: v.string(),
+    /** A config.json, as text: numbers of 64 bits stay what they are. */
+    config: v.string(),
+    /** A compiled filter in base64 with its flags, in place of one of the config's profile. */
+    filter: v.optional(v.object({ program: v.string(), flags: v.number() })),
+    /** hako's own first process is the program's parent. */
+    ownInit: v.boolean(),
+    noNewKeyring: v.boolean(),
+    /** The port of its streams. */
+    port: v.string(),
+  }),
+  start: v.object({ container: v.string() }),
+  signal: v.object({ container: v.string(), signal, all: v.boolean() }),
+} as const;
 
 /** What each call is answered with. The host believes nothing else. */
 export const ANSWERS = {
@@ -31,19 +61,35 @@ export const ANSWERS = {
   ping: nothing,
   /** Answered before the machine is off. */
   "power-off": nothing,
+  /** The container waits for its start. */
+  create: nothing,
+  /** Its program runs. */
+  start: nothing,
+  signal: v.object({ sent: v.boolean() }),
 } as const;
 
 export type AgentCall = keyof typeof ANSWERS;
+export type AgentData<Call extends AgentCall> = v.InferOutput<(typeof REQUESTS)[Call]>;
 export type AgentAnswer<Call extends AgentCall> = v.InferOutput<(typeof ANSWERS)[Call]>;
 
 /** A message of the host's. */
 export const requestSchema = v.object({
   id: v.pipe(v.number(), v.safeInteger()),
   call: v.picklist(Object.keys(ANSWERS) as AgentCall[]),
+  data: v.optional(v.unknown(), {}),
 });
+
+/** What kind of failure it is, as far as exit statuses tell them apart. */
+export const FAILURES = [
+  ...(["config", "unsupported", "state", "not-found", "command-not-found"] as const),
+  ...(["command-not-executable", "system"] as const),
+] as const;
 
 /** A message of the agent's. */
 export const replySchema = v.union([
   v.object({ id: v.pipe(v.number(), v.safeInteger()), result: v.unknown() }),
-  v.object({ id: v.pipe(v.number(), v.safeInteger()), error: shortText }),
+  v.object({
+    id: v.pipe(v.number(), v.safeInteger()),
+    error: v.object({ code: v.picklist(FAILURES), message: reason }),
+  }),
 ]);

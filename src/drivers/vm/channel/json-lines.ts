@@ -63,12 +63,25 @@ export class JsonLines implements Disposable {
 
   /** Reads once, without waiting. */
   fill(): void {
+    if (this.read() === "end") throw this.broken("the end of its messages");
+  }
+
+  /** Reads once, without waiting; what came of it. */
+  read(): "something" | "nothing" | "end" {
     const buffer = new Uint8Array(READ_AT_ONCE);
     const length = trySyscall("read", this.fd.number, buffer, buffer.length);
-    if (-length === errnoNumber("EAGAIN")) return;
+    if (-length === errnoNumber("EAGAIN")) return "nothing";
     if (length < 0) throw systemError("read", -length, this.peer);
-    if (length === 0) throw this.broken("the end of its messages");
+    if (length === 0) return "end";
     this.#add(buffer.subarray(0, length));
+    return "something";
+  }
+
+  /** Drops what was read: the peer is another one from now on. */
+  forget(): void {
+    this.#parts = [];
+    this.#length = 0;
+    this.#lines.length = 0;
   }
 
   #add(bytes: Uint8Array): void {

@@ -16,7 +16,7 @@ import { lockFile, tryLockFile } from "../../../state/file-lock";
 import { checkWay } from "../../../state/trusted-path";
 import { userDirectory } from "../../../state/user-directory";
 import { GUEST_FILES, type KernelSource, writeGuestFiles } from "./guest-files";
-import { GUEST_MODULES } from "./kernel-modules";
+import { CONTAINER_MODULES, GUEST_MODULES } from "./kernel-modules";
 import { EXECUTABLE, loadedObjects } from "./shared-objects";
 
 /**
@@ -27,7 +27,7 @@ const TEMPORARY = ".tmp";
 const LOCKED = ".lock";
 const KEY = /^[0-9a-f]{40}$/;
 /** Of the files' form: another one makes all guests anew. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** What a file is known by, as it is now. */
 export function fileIdentity(path: string): string {
@@ -45,7 +45,7 @@ export function keyOfParts(parts: readonly string[]): string {
 /** The name of a kernel's guest: another kernel, another hako or another libc make another one. */
 export function guestKey({ path, modules }: KernelSource): string {
   const objects = loadedObjects().flatMap(({ content }) => ("file" in content ? [content.file] : []));
-  const used = GUEST_MODULES.map((name) => modules.find(name) ?? name);
+  const used = [...GUEST_MODULES, ...CONTAINER_MODULES].map((name) => modules.find(name) ?? name);
   const files = [EXECUTABLE, ...objects, path, `${modules.path}/modules.order`, ...used];
   return keyOfParts([`format ${FORMAT}`, VERSION, COMMIT, ...files.map(fileIdentity)]);
 }

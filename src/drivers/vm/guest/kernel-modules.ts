@@ -6,6 +6,9 @@ import { unpackedBytes } from "./unpack-bytes";
 /** What the guest needs of its kernel: the bus, the disk, the ports, and the file system of its image. */
 export const GUEST_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "erofs"] as const;
 
+/** What containers need of it: the host's files (9p), and what takes their writes. A kernel without them makes machines, but no containers in them. */
+export const CONTAINER_MODULES = ["9pnet_virtio", "9p", "overlay"] as const;
+
 /** How distributions compress modules. */
 const SUFFIXES = ["", ".zst", ".xz", ".gz"] as const;
 
@@ -36,6 +39,11 @@ export class ModuleDirectory {
     if (listed === undefined) return undefined;
     const file = `${this.path}/${listed.replace(/\.ko\.\w+$/, ".ko")}`;
     return SUFFIXES.map((suffix) => file + suffix).find((path) => statusAt(path) !== undefined);
+  }
+
+  /** Which of these modules are neither here nor built in. */
+  lacking(names: readonly string[]): string[] {
+    return names.filter((name) => this.find(name) === undefined && !this.isBuiltIn(name));
   }
 
   isBuiltIn(name: string): boolean {

@@ -15,8 +15,8 @@ interface Distribution {
 const DISTRIBUTIONS: Readonly<Record<string, Distribution>> = {
   debian: {
     install: "apt-get install --no-install-recommends",
-    packages: { qemu: "qemu-system-x86", kernel: "linux-image-cloud-amd64" },
-    downloads: ["linux-image-cloud-amd64", "linux-image-amd64"],
+    packages: { qemu: "qemu-system-x86", kernel: "linux-image-amd64" },
+    downloads: ["linux-image-amd64", "linux-image-cloud-amd64"],
   },
   ubuntu: {
     install: "apt-get install --no-install-recommends",

@@ -1,5 +1,5 @@
 import { HakoError } from "../../../base/errors";
-import { AGENT_WORD, CONTROL_PORT } from "../channel/agent-protocol";
+import { AGENT_WORD, CONTROL_PORT, streamPort, TREE_TAG } from "../channel/agent-protocol";
 
 /** Who runs the guest's instructions: the processor itself, or QEMU, which translates them. */
 export type Accelerator = "kvm" | "tcg";
@@ -17,9 +17,19 @@ export interface MachinePlan {
   kernel: string;
   initramfs: string;
   image: string;
-  /** Descriptors of sockets, as QEMU has them. */
+  /** Descriptors of sockets, as QEMU has them: connected ones, or those at which it is to listen. */
   controlFd: number;
   qmpFd: number;
+  listens?: boolean | undefined;
+  /** How many ports there are for streams of processes. */
+  streams?: number | undefined;
+  /** The descriptor of a tree of files that the guest may read. */
+  treeFd?: number | undefined;
+}
+
+/** The character device of a stream's port. */
+export function streamDevice(number: number): string {
+  return `stream${number}`;
 }
 
 /** Processor and translation, by accelerator. An emulated guest is no boundary, so what slows it down for one is left out. */
@@ -68,6 +78,9 @@ export function checkQemuVersion(version: QemuVersion, path: string): void {
   });
 }
 
+/** Files of several file systems, whose owners and modes are the host's; the guest can only read them. */
+const TREE_FILES = "local,id=tree,security_model=passthrough,readonly=on,multidevs=remap";
+
 /** The console, and how much of its end QEMU keeps: a power of two. */
 export const CONSOLE_BUFFER = { id: "console", size: 65536 } as const;
 
@@ -84,6 +97,8 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     "read-only": true,
     file: { driver: "file", filename: plan.image, "read-only": true },
   };
+  const { streams = 0, treeFd } = plan;
+  const ending = plan.listens ? ",server=on,wait=off" : "";
   return [
     ["-nodefaults"],
     ["-no-user-config"],
@@ -103,11 +118,21 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     ["-blockdev", JSON.stringify(image)],
     ["-device", "virtio-blk-pci,drive=image"],
     ["-device", "virtio-serial-pci"],
-    ["-chardev", `socket,id=control,fd=${plan.controlFd}`],
+    ["-chardev", `socket,id=control,fd=${plan.controlFd}${ending}`],
     ["-device", `virtserialport,chardev=control,name=${CONTROL_PORT}`],
     ["-chardev", `ringbuf,id=${CONSOLE_BUFFER.id},size=${CONSOLE_BUFFER.size}`],
     ["-serial", `chardev:${CONSOLE_BUFFER.id}`],
-    ["-chardev", `socket,id=qmp,fd=${plan.qmpFd}`],
+    ["-chardev", `socket,id=qmp,fd=${plan.qmpFd}${ending}`],
     ["-mon", "chardev=qmp,mode=control"],
+    ...Array.from({ length: streams }, (_, index) => [
+      ...["-chardev", `null,id=${streamDevice(index)}`],
+      ...["-device", `virtserialport,chardev=${streamDevice(index)},name=${streamPort(index)}`],
+    ]),
+    ...(treeFd === undefined
+      ? []
+      : [
+          ["-fsdev", `${TREE_FILES},path=/proc/self/fd/${treeFd}`],
+          ["-device", `virtio-9p-pci,fsdev=tree,mount_tag=${TREE_TAG}`],
+        ]),
   ].flat();
 }

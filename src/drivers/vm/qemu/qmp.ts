@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { HakoError } from "../../../base/errors";
 import type { Fd } from "../../../linux/call/fd";
+import { sendFd } from "../../../linux/file/descriptor-passing";
 import { JsonLines } from "../channel/json-lines";
 
 const greeting = v.object({ QMP: v.looseObject({}) });
@@ -31,6 +32,17 @@ export class Qmp implements Disposable {
 
   command(name: string, values: Record<string, unknown>, deadline: number): unknown {
     this.lines.send({ execute: name, arguments: values }, deadline);
+    return this.#answer(name, deadline);
+  }
+
+  /** Gives QEMU a descriptor, which commands that follow know by this name. */
+  give(name: string, fd: Fd, deadline: number): void {
+    const request = { execute: "getfd", arguments: { fdname: name } };
+    sendFd(this.lines.fd, fd, `${JSON.stringify(request)}\n`);
+    this.#answer("getfd", deadline);
+  }
+
+  #answer(name: string, deadline: number): unknown {
     for (;;) {
       const message = this.lines.receive(deadline);
       if (this.#isEvent(message)) continue;

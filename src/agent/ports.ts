@@ -1,5 +1,4 @@
 import { HakoError } from "../base/errors";
-import { CONTROL_PORT } from "../drivers/vm/channel/agent-protocol";
 import { O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { exists, listNames, readText } from "../linux/file/file";
@@ -10,14 +9,15 @@ const PORTS = "/sys/class/virtio-ports";
 const WAIT_MS = 5000;
 const PAUSE_MS = 5;
 
-/** Opens the port of a machine over which the host asks. */
-export function openControlPort(): Fd {
+/** Opens a port of the machine by its name; it never waits. */
+export function openPort(wanted: string): Fd {
   const deadline = performance.now() + WAIT_MS;
   for (;;) {
-    const name = portNames().find((each) => readText(`${PORTS}/${each}/name`).trim() === CONTROL_PORT);
-    if (name !== undefined && exists(`/dev/${name}`)) return openAt(undefined, `/dev/${name}`, O.RDWR);
+    const name = portNames().find((each) => readText(`${PORTS}/${each}/name`).trim() === wanted);
+    if (name !== undefined && exists(`/dev/${name}`))
+      return openAt(undefined, `/dev/${name}`, O.RDWR | O.NONBLOCK);
     if (performance.now() > deadline)
-      throw new HakoError({ code: "unsupported", message: `this machine has no port ${CONTROL_PORT}` });
+      throw new HakoError({ code: "unsupported", message: `this machine has no port ${wanted}` });
     Bun.sleepSync(PAUSE_MS);
   }
 }

@@ -1,0 +1,178 @@
+import { HakoError } from "../../base/errors";
+import type { UndoStack } from "../../base/undo";
+import { loadCgroup } from "../../cgroup/group/stored";
+import { FdList } from "../../linux/call/fd";
+import { tryReadText } from "../../linux/file/file";
+import { socketPair } from "../../linux/file/unix-socket";
+import { openProcess } from "../../linux/process/process";
+import { effectiveUser } from "../../linux/process/rootless";
+import { namespaceTree } from "../../linux/remote/namespace-root";
+import { exactJson } from "../../oci/json";
+import { logDebug } from "../../output/log";
+import { readSettings } from "../../settings/settings";
+import type { ContainerRecord, ProcessRecord } from "../../state/record";
+import type { CreateEvents, CreatePlan, MadeByDriver } from "../interface/driver";
+import { namespacesDriver } from "../namespaces/index";
+import { streamPort } from "./channel/agent-protocol";
+import { type CachedGuest, GuestCache } from "./guest/guest-cache";
+import { CONTAINER_MODULES } from "./guest/kernel-modules";
+import { endQemu, KeptMachine, startQemu } from "./kept-machine";
+import { type MachineFiles, machineFiles, writeMachineRecord } from "./machine-record";
+import { findParts, knownProbe, type MachineParts, probeMachines } from "./probe";
+import { type FoundQemu, findQemu } from "./qemu/find-qemu";
+import type { Accelerator } from "./qemu/qemu-arguments";
+import { standIn } from "./stand-in/stand-in";
+import { guestConfig, hostConfig, refuseUnable } from "./vm-config";
+import { machineWords } from "./words";
+
+/** How long a guest may take to its agent's first answer, and that to make a container. */
+const BOOT_MS: Record<Accelerator, number> = { kvm: 15_000, tcg: 60_000 };
+const CREATE_MS = 60_000;
+/** How many processes' streams a machine has ports for. */
+const STREAMS = 4;
+/** Of a guest whose container has no limit, beside what the guest itself needs. */
+const MEMORY_WITHOUT_LIMIT = 512 << 20;
+
+/** What a new machine is made from. */
+interface NewMachine {
+  files: MachineFiles;
+  parts: MachineParts;
+  qemu: FoundQemu;
+  guest: CachedGuest;
+  accelerator: Accelerator;
+}
+
+/** Makes a machine with a container that waits for its start, and a process on the host that stands for the container's. */
+export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: UndoStack): boolean {
+  const { root, id, config } = plan;
+  refusePlan(plan);
+  const parts = findParts(readSettings().machine);
+  const lacking = parts.kernel.modules.lacking(CONTAINER_MODULES);
+  if (lacking.length > 0)
+    throw new HakoError({
+      code: "unsupported",
+      message: `containers in machines: ${parts.kernel.path} lacks ${lacking.join(", ")}`,
+      hint: "hako machine setup --download fetches one that has them",
+    });
+  const qemu = findQemu(parts.settings.qemu);
+  const accelerator = acceleratorOf(parts);
+  using guest = new GuestCache().guest(parts.kernel);
+  const machine = { files: machineFiles(root, id), parts, qemu, guest, accelerator };
+  const [ours, theirs] = socketPair("streams of the container");
+  using owned = new FdList();
+  owned.add(theirs);
+  using socket = ours;
+  using streams = new FdList();
+  const program = standIn(socket, streams);
+  let made: MadeByDriver = {};
+  const standInPlan: CreatePlan = {
+    ...plan,
+    config: hostConfig(config),
+    filter: undefined,
+    ownInit: undefined,
+    mayRun: false,
+    program,
+  };
+  namespacesDriver.create(
+    standInPlan,
+    {
+      made(change) {
+        made = { ...made, ...change };
+        events.made(change);
+      },
+      runtimeCreated() {
+        events.runtimeCreated();
+        if (made.init !== undefined) refuseNetwork(made.init);
+      },
+      meanwhile() {
+        events.meanwhile();
+        using kept = startMachine(machine, plan, made, undo);
+        kept.connectStream(0, theirs);
+        // nobody but QEMU is to keep it open
+        theirs.close();
+        kept.ask("create", containerOf(plan), CREATE_MS);
+        logDebug(`${id}: made in its machine`);
+      },
+      created: () => events.created(),
+    },
+    undo,
+  );
+  return false;
+}
+
+function containerOf({ id, config, filter, ownInit, noNewKeyring }: CreatePlan) {
+  return {
+    container: id,
+    config: exactJson(guestConfig(config, id)),
+    filter: filter && { program: filter.program.toBase64(), flags: filter.flags },
+    ownInit: ownInit !== undefined,
+    noNewKeyring,
+    port: streamPort(0),
+  };
+}
+
+function refusePlan({ config, overlay, noPivot, preserveFds, consoleSocket, ...plan }: CreatePlan): void {
+  const refuse = (what: string): never => {
+    throw new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this` });
+  };
+  if (effectiveUser() !== 0) refuse("machines of ordinary users");
+  if (noPivot) refuse("--no-pivot");
+  if (preserveFds > 0) refuse("--preserve-fds");
+  if (overlay?.writes !== undefined) refuse("--keep-writes");
+  if (plan.diesWithMaker) refuse("--die-with-parent");
+  refuseUnable(config, { discards: overlay !== undefined });
+  if (consoleSocket !== undefined) refuse("a terminal");
+}
+
+/** What hooks put into the network namespace would not be in the machine. */
+function refuseNetwork({ pid }: ProcessRecord): void {
+  const lines = (tryReadText(`/proc/${pid}/net/dev`) ?? "").split("\n").slice(2);
+  const names = lines.map((line) => line.split(":")[0]?.trim() ?? "").filter((name) => name !== "");
+  // those that the kernel makes in every network namespace are down, and lead nowhere
+  const found = names.find(
+    (name) => name !== "lo" && !/^(tunl|gre|gretap|erspan|sit|ip6tnl|ip6gre|ip_vti|ip6_vti)0$/.test(name),
+  );
+  if (found === undefined) return;
+  const message = `network interface ${found} of the container: the driver "vm" can't do this`;
+  throw new HakoError({ code: "unsupported", message, hint: "--network none" });
+}
+
+function acceleratorOf(parts: MachineParts): Accelerator {
+  const probe = knownProbe(parts) ?? probeMachines(parts);
+  if (probe.accelerator !== undefined) return probe.accelerator;
+  throw new HakoError({ code: "unsupported", message: `machines: ${machineWords(probe)}` });
+}
+
+/** Starts QEMU with the files that the container's process has, in the container's cgroups, and waits until the guest's agent answers. */
+function startMachine(
+  { files, parts, qemu, guest, accelerator }: NewMachine,
+  { config }: CreatePlan,
+  { init, cgroup }: Pick<Partial<ContainerRecord>, "init" | "cgroup">,
+  undo: UndoStack,
+): KeptMachine {
+  if (init === undefined) throw new Error("a machine before the container's process");
+  const { settings, kernel } = parts;
+  const limit = config.linux?.resources?.memory?.limit;
+  const wanted = limit === undefined || Number(limit) <= 0 ? MEMORY_WITHOUT_LIMIT : Number(limit);
+  using pidfd = openProcess(init.pid, init.startTime);
+  if (pidfd === undefined)
+    throw new HakoError({ code: "system", message: "the container's process has ended" });
+  using tree = namespaceTree(pidfd);
+  const plan = {
+    ...{ accelerator, memory: settings.memory + wanted, cpus: settings.cpus, streams: STREAMS },
+    ...{ kernel: guest.kernel, initramfs: guest.initramfs, image: guest.image },
+  };
+  const process = startQemu(files, qemu, plan, tree);
+  undo.defer("QEMU", () => endQemu(process));
+  writeMachineRecord(files, { format: 1, qemu: process, accelerator, kernel: kernel.release });
+  if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
+  const machine = new KeptMachine(files);
+  try {
+    machine.awaitAgent(BOOT_MS[accelerator]);
+    machine.endWithGuest();
+    return machine;
+  } catch (error) {
+    machine[Symbol.dispose]();
+    throw error;
+  }
+}

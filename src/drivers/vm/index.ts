@@ -1,0 +1,81 @@
+import { HakoError } from "../../base/errors";
+import type { SandboxDriver } from "../interface/driver";
+import { namespacesDriver } from "../namespaces/index";
+
+/** Loaded on first use. */
+const rare = {
+  get create() {
+    return require("./create") as typeof import("./create");
+  },
+  get verbs() {
+    return require("./verbs") as typeof import("./verbs");
+  },
+  get spent() {
+    return require("../../cgroup/stats/spent") as typeof import("../../cgroup/stats/spent");
+  },
+};
+
+function cannot(what: string): HakoError {
+  const message = `${what}: the driver "vm" can't do this`;
+  return new HakoError({ code: "unsupported", message });
+}
+
+/**
+ * Containers in virtual machines of their own. On the host each has a process of the namespaces driver's that stands for it, in the container's
+ * namespaces and cgroups: what that driver says of this process is true of the container.
+ */
+export const vmDriver: SandboxDriver = {
+  name: "vm",
+  can: { checkpoint: false, seccompListener: false, intelRdt: false, hostPids: false },
+  check() {},
+  create(plan, events, undo) {
+    return rare.create.createInMachine(plan, events, undo);
+  },
+  start(container) {
+    rare.verbs.startInMachine(container);
+  },
+  deathBeforeStart(container) {
+    return namespacesDriver.deathBeforeStart(container);
+  },
+  exec({ record }) {
+    throw cannot(`exec in container "${record.id}"`);
+  },
+  execFailure({ told }) {
+    throw cannot(`exec of ${told.process.args?.[0]}`);
+  },
+  status(container) {
+    return namespacesDriver.status(container);
+  },
+  signal(container, signal, to) {
+    return rare.verbs.signalInMachine(container, signal, to);
+  },
+  pause({ record }) {
+    throw cannot(`pause container "${record.id}"`);
+  },
+  resume({ record }) {
+    throw cannot(`resume container "${record.id}"`);
+  },
+  update({ record }) {
+    throw cannot(`update container "${record.id}"`);
+  },
+  stats({ record }) {
+    throw cannot(`figures of container "${record.id}"`);
+  },
+  memoryKillsFile: () => undefined,
+  spent: () => rare.spent.NOTHING_COUNTED,
+  memoryShortage: () => undefined,
+  watchOom: () => undefined,
+  processes({ record }) {
+    throw cannot(`processes of container "${record.id}"`);
+  },
+  end(container) {
+    rare.verbs.endMachine(container);
+  },
+  remove(container) {
+    namespacesDriver.remove(container);
+  },
+  // QEMU has to be waited for
+  plainRemoval: () => undefined,
+  // the other driver finds all of it: QEMU is in the container's cgroups
+  removeUnrecorded() {},
+};

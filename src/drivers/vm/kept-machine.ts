@@ -1,0 +1,144 @@
+import { asHakoError, HakoError } from "../../base/errors";
+import { LOCK, O, SIG } from "../../linux/call/constants";
+import type { Fd } from "../../linux/call/fd";
+import { makeDirectory, readText } from "../../linux/file/file";
+import { openAt } from "../../linux/file/path";
+import { unixConnect, unixListen } from "../../linux/file/unix-socket";
+import { reapChild, signalProcess, startTimeOf, waitForEnd } from "../../linux/process/process";
+import { executeChild } from "../../linux/steps/clone-child";
+import { logDebug } from "../../output/log";
+import { lockFile } from "../../state/file-lock";
+import type { ProcessRecord } from "../../state/record";
+import { AgentClient } from "./channel/agent-client";
+import type { AgentAnswer, AgentCall, AgentData } from "./channel/agent-protocol";
+import { lastLine, tellingLine } from "./machine";
+import type { MachineFiles } from "./machine-record";
+import type { FoundQemu } from "./qemu/find-qemu";
+import { CONSOLE_BUFFER, type MachinePlan, qemuArguments, streamDevice } from "./qemu/qemu-arguments";
+import { qemuSteps } from "./qemu/qemu-process";
+import { Qmp } from "./qemu/qmp";
+
+/** How long QEMU may take for an answer of its own. */
+const MONITOR_MS = 10_000;
+const END_MS = 10_000;
+
+/** Starts QEMU as a process that goes on when this one has ended, and listens at two sockets of the machine's directory. */
+export function startQemu(
+  files: MachineFiles,
+  qemu: FoundQemu,
+  plan: Omit<MachinePlan, "controlFd" | "qmpFd" | "listens">,
+  tree: Fd | undefined,
+): ProcessRecord {
+  makeDirectory(files.directory, 0o700);
+  using control = unixListen(files.control);
+  using monitor = unixListen(files.monitor);
+  using words = openAt(undefined, files.words, O.WRONLY | O.CREAT | O.EXCL | O.APPEND, 0o600);
+  using input = openAt(undefined, "/dev/null", O.RDONLY);
+  const descriptors = { controlFd: control.number, qmpFd: monitor.number, treeFd: tree?.number };
+  const args = qemuArguments(qemu.version, { ...plan, ...descriptors, listens: true });
+  logDebug(`${qemu.path} ${args.join(" ")}`);
+  const inherited = [control, monitor, ...(tree === undefined ? [] : [tree])];
+  const pid = executeChild({
+    steps: [
+      { what: "setsid", call: "setsid", args: [] },
+      ...qemuSteps(qemu.path, args, { input, output: words }, inherited),
+    ],
+    cgroup: undefined,
+  });
+  return { pid, startTime: startTimeOf(pid) };
+}
+
+/** A machine that other commands find again. One command at a time speaks to it. */
+export class KeptMachine implements Disposable {
+  readonly #files: MachineFiles;
+  readonly #lock: Fd;
+  #monitor: Qmp | undefined;
+  #agent: AgentClient | undefined;
+
+  constructor(files: MachineFiles) {
+    this.#files = files;
+    this.#lock = lockFile(files.words, LOCK.EX);
+  }
+
+  /** Asks the guest's agent. */
+  ask<Call extends AgentCall>(call: Call, data: AgentData<Call>, milliseconds: number): AgentAnswer<Call> {
+    this.#agent ??= new AgentClient(unixConnect(this.#files.control));
+    return this.#agent.ask(call, data, performance.now() + milliseconds);
+  }
+
+  /** Waits for the agent's first answer; an end of the guest before that is told with its last words. */
+  awaitAgent(milliseconds: number): AgentAnswer<"hello"> {
+    const monitor = this.#qmp(milliseconds);
+    this.#agent = new AgentClient(unixConnect(this.#files.control), {
+      fd: monitor.lines.fd,
+      look: () => {
+        monitor.readEvents();
+        const status = monitor.status(performance.now() + MONITOR_MS);
+        if (status !== "running" && status !== "prelaunch")
+          throw new HakoError({ code: "system", message: `the guest has ended (${status})` });
+      },
+    });
+    try {
+      return this.#agent.ask("hello", {}, performance.now() + milliseconds);
+    } catch (thrown) {
+      const error = asHakoError(thrown);
+      const words = this.lastWords();
+      throw words === undefined ? error : error.with({ message: `${error.message}: ${words}` });
+    }
+  }
+
+  /** From now on QEMU ends with the guest. */
+  endWithGuest(): void {
+    this.#command("set-action", { shutdown: "poweroff" });
+  }
+
+  /** Connects the port of a stream with a socket. */
+  connectStream(number: number, socket: Fd): void {
+    const name = streamDevice(number);
+    this.#qmp().give(name, socket, performance.now() + MONITOR_MS);
+    const addr = { type: "fd", data: { str: name } };
+    const backend = { type: "socket", data: { addr, server: false } };
+    this.#command("chardev-change", { id: name, backend });
+  }
+
+  /** What QEMU or the guest's console said last; undefined if nothing is known. */
+  lastWords(): string | undefined {
+    try {
+      const { id, size } = CONSOLE_BUFFER;
+      const text = this.#qmp().ringBuffer(id, size, performance.now() + MONITOR_MS);
+      logDebug(`console of the guest: ${text}`);
+      return tellingLine(text);
+    } catch {
+      return lastLine(readText(this.#files.words));
+    }
+  }
+
+  #command(name: string, values: Record<string, unknown>): void {
+    this.#qmp().command(name, values, performance.now() + MONITOR_MS);
+  }
+
+  #qmp(milliseconds = MONITOR_MS): Qmp {
+    if (this.#monitor === undefined) {
+      this.#monitor = new Qmp(unixConnect(this.#files.monitor));
+      this.#monitor.begin(performance.now() + milliseconds);
+    }
+    return this.#monitor;
+  }
+
+  [Symbol.dispose](): void {
+    this.#agent?.[Symbol.dispose]();
+    this.#monitor?.[Symbol.dispose]();
+    this.#lock.close();
+  }
+}
+
+/** Ends QEMU, and waits until it is gone. */
+export function endQemu({ pid, startTime }: ProcessRecord): void {
+  signalProcess(pid, startTime, SIG.KILL);
+  if (waitForEnd(pid, startTime, END_MS)) {
+    // it may be this command's child
+    reapChild(pid, false);
+    return;
+  }
+  throw new HakoError({ code: "state", message: `QEMU, process ${pid}, does not die` });
+}

@@ -1,0 +1,132 @@
+import { HakoError } from "../../base/errors";
+import { isAtOrBelow } from "../../linux/file/path-text";
+import { ATTR } from "../../linux/mount/mount-calls";
+import { DRIVER_ANNOTATION, ROOTFS_ANNOTATION } from "../../oci/annotations";
+import type { Config, Mount } from "../../oci/config";
+import { isBind, planOf } from "../../oci/mount-options";
+import { hasNamespace, joinedNamespace } from "../../oci/namespaces";
+
+const PRIVATE = "private";
+
+/** File systems of a kernel: the guest's, never the host's. */
+const OF_KERNEL: ReadonlySet<string> = new Set(["proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"]);
+/** What is there in memory of the guest's, or of the container's. */
+const KNOWN: ReadonlySet<string> = new Set([...OF_KERNEL, "tmpfs"]);
+/** Files and directories that engines bind for what they say to a container, and not for what it says: writes to them end with it. */
+const TOLD: ReadonlySet<string> = new Set([
+  ...["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv", "/run/secrets"],
+]);
+/** Where the guest's kernel has the cgroups of containers. */
+const CGROUPS = "/hako";
+
+function isReadOnly({ options = [] }: Mount): boolean {
+  const { own, recursive } = planOf(options);
+  return ((own.set | recursive.set) & ATTR.RDONLY) !== 0;
+}
+
+/** What a container in a machine can't have yet, by the field that asks for it. */
+export function refuseUnable(config: Config, { discards }: { discards: boolean }): void {
+  for (const [field, why] of unable(config, discards)) {
+    if (why === undefined) continue;
+    throw new HakoError({
+      code: "unsupported",
+      message: `config ${field}: ${why}: the driver "vm" can't do this`,
+    });
+  }
+}
+
+function* unable(config: Config, discards: boolean): Generator<readonly [string, string | undefined]> {
+  const { process, hooks, linux, mounts = [], root, annotations = {} } = config;
+  const given = (value: string | undefined, what: string) =>
+    value === undefined || value === "" ? undefined : `${what} ${value}`;
+  const some = (list: readonly unknown[] | undefined, what: string) =>
+    list === undefined || list.length === 0 ? undefined : what;
+  yield ["/process/terminal", process?.terminal === true ? "a terminal" : undefined];
+  yield ["/process/apparmorProfile", given(process?.apparmorProfile, "the profile")];
+  yield ["/process/selinuxLabel", given(process?.selinuxLabel, "the label")];
+  yield ["/linux/mountLabel", given(linux?.mountLabel, "the label")];
+  yield ["/hooks/createContainer", some(hooks?.createContainer, "a hook in the container")];
+  yield ["/hooks/startContainer", some(hooks?.startContainer, "a hook in the container")];
+  yield ["/linux/devices", some(linux?.devices, "devices of the host")];
+  yield ["/linux/netDevices", linux?.netDevices === undefined ? undefined : "network devices of the host"];
+  yield ["/linux/memoryPolicy", linux?.memoryPolicy === undefined ? undefined : "nodes of the host's memory"];
+  yield ["/linux/namespaces", namespaceProblem(config)];
+  const keeps = root?.readonly !== true && !discards && annotations[ROOTFS_ANNOTATION] !== PRIVATE;
+  yield [
+    "/root/readonly",
+    keeps
+      ? `writes to the rootfs that stay (annotation ${ROOTFS_ANNOTATION}=${PRIVATE} lets them end)`
+      : undefined,
+  ];
+  for (const [index, mount] of mounts.entries()) yield [`/mounts/${index}`, mountProblem(mount)];
+}
+
+function namespaceProblem(config: Config): string | undefined {
+  if (!hasNamespace(config, "network")) return "the host's network";
+  if (!hasNamespace(config, "mount")) return "the host's mounts";
+  if (!hasNamespace(config, "pid")) return "the host's processes";
+  const joined = config.linux?.namespaces?.find(({ type }) => joinedNamespace(config, type) !== undefined);
+  return joined === undefined ? undefined : `the ${joined.type} namespace ${joined.path}`;
+}
+
+function mountProblem(mount: Mount): string | undefined {
+  const { type = "", destination, source = "", options = [] } = mount;
+  if (planOf(options).remount) return "a change of another mount";
+  if (!isBind(mount)) return KNOWN.has(type) ? undefined : `a mount of type ${type}`;
+  if (["/proc", "/sys"].some((top) => isAtOrBelow(source, top))) return `${source} of the host's kernel`;
+  if (isReadOnly(mount) || destination === "/dev/shm" || TOLD.has(destination)) return undefined;
+  return `${destination}, a volume that can be written (ro: one that is only read)`;
+}
+
+/** Which of the host's files a container has: what its stand-in on the host is made from. Limits and rights are the program's, which isn't there. */
+export function hostConfig(config: Config): Config {
+  const { process, linux, mounts = [], ...rest } = config;
+  return {
+    ...rest,
+    process: {
+      terminal: false,
+      user: process?.user ?? { uid: 0, gid: 0 },
+      args: ["hako-stand-in"],
+      env: [],
+      cwd: "/",
+      capabilities: {},
+      noNewPrivileges: true,
+    },
+    mounts: mounts.filter((mount) => isBind(mount) || !OF_KERNEL.has(mount.type ?? "")),
+    linux: {
+      ...linux,
+      // QEMU is in the container's cgroup
+      resources: { devices: [{ allow: false, access: "rwm" }, KVM_RULE] },
+      seccomp: undefined,
+      sysctl: undefined,
+      personality: undefined,
+      timeOffsets: undefined,
+    },
+  };
+}
+
+const KVM_RULE = { allow: true, type: "c", major: 10, minor: 232, access: "rw" } as const;
+
+/** The container as the guest makes it: bind mounts are places of the host's tree, by their destinations. */
+export function guestConfig(config: Config, id: string): Config {
+  const { linux, mounts = [], hooks: _, annotations = {}, ...rest } = config;
+  const { [DRIVER_ANNOTATION]: __, ...others } = annotations;
+  return {
+    ...rest,
+    annotations: others,
+    mounts: mounts.map(guestMount),
+    linux: { ...linux, cgroupsPath: `${CGROUPS}/${id}` },
+  };
+}
+
+function guestMount(mount: Mount): Mount {
+  if (!isBind(mount)) return mount;
+  if (mount.destination === "/dev/shm")
+    return {
+      ...{ destination: "/dev/shm", type: "tmpfs", source: "shm" },
+      options: ["nosuid", "noexec", "nodev", "mode=1777"],
+    };
+  // whose owners are mapped has them so in the tree
+  const { uidMappings: _, gidMappings: __, ...rest } = mount;
+  return { ...rest, type: "bind" };
+}

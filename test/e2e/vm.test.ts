@@ -1,0 +1,266 @@
+// Containers in machines of their own: the driver "vm".
+import { afterAll, expect } from "bun:test";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { environment, needsMachine, setUp, shared } from "./machines";
+import {
+  Box,
+  e2e,
+  execute,
+  HAKO,
+  names,
+  needsBusybox,
+  needsHako,
+  needsProgram,
+  needsRoot,
+  type Result,
+  TIME_LIMIT,
+  until,
+} from "./support";
+
+const needs = [needsMachine, needsBusybox];
+const cache = shared.path("cache");
+const env = environment(cache);
+const box = new Box();
+afterAll(() => box[Symbol.dispose]());
+
+/** Machines boot in seconds. */
+const LONG = 6 * TIME_LIMIT;
+
+function hako(words: string[], input?: string): Result {
+  return execute(HAKO, ["--root", box.root, ...words], { env, input, timeout: 2 * TIME_LIMIT });
+}
+
+/** Runs a command with the host's files in a machine. */
+function run(command: string[], flags: string[] = [], input?: string): Result {
+  return hako(["run", "--driver", "vm", "--rootfs", "/", ...flags, "--", ...command], input);
+}
+
+/** Runs a line of the host's shell; HAKO is the command with its state directory. */
+function shell(line: string): Result {
+  const command = `${HAKO} --root ${box.root}`;
+  return execute("sh", ["-c", line], { env: { ...env, HAKO: command }, timeout: 2 * TIME_LIMIT });
+}
+
+interface MachineJson {
+  qemu: { pid: number };
+}
+
+function machineOf(id: string): MachineJson {
+  return JSON.parse(readFileSync(join(box.root, id, "machine/machine.json"), "utf8")) as MachineJson;
+}
+
+/** Processes of the host whose command lines have a word. */
+function processesWith(word: string): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").includes(word);
+    } catch {
+      return false;
+    }
+  });
+}
+
+function leavesNothing(): void {
+  expect(names(box.root).filter((name) => name !== "containers-mapping")).toEqual([]);
+  expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(box.dir);
+}
+
+e2e(
+  "a program runs under a kernel of its own, with streams, rights and limits as config.json says",
+  () => {
+    setUp(cache);
+    const script = `uname -r; cat; echo wrong >&2; id -u; pwd
+      grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status
+      cat /proc/sys/kernel/hostname; ls /sys/class/net
+      cat /sys/fs/cgroup/*/memory.max /sys/fs/cgroup/memory.max 2>/dev/null | sort | tail -1
+      touch /written && ls /written; exit 7`;
+    const flags = ["--hostname", "inside", "--memory", "100M", "-w", "/tmp"];
+    const { status, stdout, stderr } = run(["sh", "-c", script], flags, "in\n");
+    expect(stderr).toBe("wrong\n");
+    expect(status).toBe(7);
+    const [kernel, ...rest] = stdout.trim().split("\n");
+    expect(kernel).toMatch(/^\d+\.\d+/);
+    expect(kernel).not.toBe(readFileSync("/proc/sys/kernel/osrelease", "utf8").trim());
+    expect(rest.slice(0, 3)).toEqual(["in", "0", "/tmp"]);
+    expect(rest.slice(3, 6).map((line) => line.replace(/\s+/, " "))).toEqual([
+      expect.stringMatching(/^CapEff: 00000000[0-9a-f]{8}$/),
+      "NoNewPrivs: 1",
+      "Seccomp: 2",
+    ]);
+    expect(rest.slice(6, 8)).toEqual(["inside", "lo"]);
+    expect(rest.at(-1)).toBe("/written");
+    expect(existsSync("/written")).toBeFalse();
+    leavesNothing();
+  },
+  needs,
+  LONG,
+);
+
+e2e(
+  "what can't be executed, and what a signal ends, have their exit statuses; nothing is left",
+  () => {
+    const missing = run(["no-such-program"]);
+    expect(missing.status).toBe(127);
+    expect(missing.stderr).toMatch(/^hako: .*"no-such-program": executable file not found in \$PATH\n$/);
+    expect(run(["/etc/passwd"]).status).toBe(126);
+    expect(run(["sh", "-c", "kill -TERM $$"]).status).toBe(143);
+    leavesNothing();
+  },
+  needs,
+  LONG,
+);
+
+e2e(
+  "much goes through standard streams, and who stops reading ends the program",
+  () => {
+    const input = Buffer.alloc(4 << 20, "0123456789abcdef\n");
+    const hash = new Bun.CryptoHasher("sha256").update(input).digest("hex");
+    writeFileSync(box.path("input"), input);
+    const line = `$HAKO run --driver vm --rootfs / -- sh -c 'sha256sum >&2; head -c 3000000 /dev/zero | tee /dev/stderr' \\
+      <${box.path("input")} 2>${box.path("error")} | wc -c`;
+    expect(shell(line).stdout.trim()).toBe("3000000");
+    const error = readFileSync(box.path("error"));
+    expect(error.toString("latin1", 0, 64)).toBe(hash);
+    expect(error.length).toBe(3_000_000 + 68);
+    expect(shell("$HAKO run --driver vm --rootfs / -- yes | head -1").stdout).toBe("y\n");
+    leavesNothing();
+  },
+  needs,
+  LONG,
+);
+
+e2e(
+  "create, state, start, kill and delete of a bundle; what a machine can't do yet is refused by name",
+  async () => {
+    const id = box.id();
+    const script = 'trap "echo got; exit 3" TERM; echo up; while :; do sleep 0.2; done';
+    const bundle = box.bundle(["sh", "-c", script], (config) => {
+      config.root.readonly = true;
+      config.annotations = { "org.hako.driver": "vm" };
+    });
+    const out = box.path("out");
+    const [outcome, status] = [
+      () => readFileSync(out, "utf8"),
+      () => (JSON.parse(hako(["state", id]).stdout) as { status: string }).status,
+    ];
+    expect(
+      shell(`$HAKO create --bundle ${bundle} --pid-file ${box.path("pid")} ${id} >${out} 2>&1`),
+    ).toMatchObject({
+      status: 0,
+    });
+    expect([outcome(), status()]).toEqual(["", "created"]);
+    const { qemu } = machineOf(id);
+    const confined = readFileSync(`/proc/${qemu.pid}/status`, "utf8");
+    expect(confined).toContain("NoNewPrivs:\t1");
+    expect(confined).toContain("Seccomp:\t2");
+    expect(hako(["start", id])).toMatchObject({ status: 0, stderr: "" });
+    await until("it runs", () => outcome() === "up\n");
+    const pid = readFileSync(box.path("pid"), "utf8");
+    expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("hako-stand-in\n");
+    expect(processesWith(script)).toEqual([]);
+    for (const words of [
+      ["exec", id, "true"],
+      ["ps", id],
+      ["pause", id],
+      ["update", "--memory", "64M", id],
+      ["events", "--stats", id],
+      ["checkpoint", id],
+    ]) {
+      const refused = hako(words);
+      expect(refused.stderr).toMatch(/^hako: .*the driver "vm" can't do this\n$/);
+      expect(refused.status).not.toBe(0);
+    }
+    expect(status()).toBe("running");
+    // its handler runs in the machine
+    hako(["kill", id, "TERM"]);
+    await until("it has ended", () => status() === "stopped");
+    expect(outcome()).toBe("up\ngot\n");
+    await until("QEMU has ended with it", () => !processesWith("hako.tree").includes(String(qemu.pid)));
+    expect(hako(["delete", id])).toMatchObject({ status: 0, stderr: "" });
+    leavesNothing();
+  },
+  needs,
+  LONG,
+);
+
+e2e(
+  "the end of QEMU is the program's, by SIGKILL; a command that is killed leaves what delete removes",
+  async () => {
+    const id = box.id();
+    expect(run(["sleep", "1000"], ["--detach", "--name", id]).status).toBe(0);
+    const { qemu } = machineOf(id);
+    process.kill(qemu.pid, "SIGKILL");
+    expect(hako(["wait", id]).stdout).toBe("137\n");
+    expect(hako(["delete", id]).status).toBe(0);
+    const other = box.id();
+    const words = [
+      "--root",
+      box.root,
+      "run",
+      "--driver",
+      "vm",
+      "--rootfs",
+      "/",
+      "--name",
+      other,
+      "--",
+      "true",
+    ];
+    const killed = spawn(HAKO, words, { env, stdio: "ignore" });
+    await until("QEMU is there", () => existsSync(join(box.root, other, "machine/machine.json")));
+    killed.kill("SIGKILL");
+    await new Promise((done) => killed.on("exit", done));
+    const pid = machineOf(other).qemu.pid;
+    expect(hako(["delete", "--force", other]).status).toBe(0);
+    const state = () => {
+      try {
+        return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.[0] ?? "";
+      } catch {
+        return "gone";
+      }
+    };
+    await until("QEMU has ended", () => ["gone", "Z"].includes(state()));
+    leavesNothing();
+  },
+  needs,
+  LONG,
+);
+
+e2e("what can't be in a machine is refused before anything is made", () => {
+  const refused = (flags: string[]) => hako(["run", "--driver", "vm", ...flags, "--", "true"]).stderr;
+  mkdirSync(box.path("volume"));
+  for (const [flags, what] of [
+    [["--rootfs", "/", "--tty"], "config /process/terminal: a terminal"],
+    [["--rootfs", "/", "--network", "host"], "config /linux/namespaces: the host's network"],
+    [["--rootfs", "/", "-v", `${box.path("volume")}:/mnt`], "/mnt, a volume that can be written"],
+    [["--rootfs", "/", "--device", "/dev/null"], "config /linux/devices: devices of the host"],
+    [["--rootfs", box.path("volume")], "config /root/readonly: writes to the rootfs that stay"],
+  ] as const) {
+    const stderr = refused([...flags]);
+    expect(stderr).toContain(what);
+    expect(stderr).toContain('the driver "vm" can\'t do this');
+  }
+  // by the executable's name
+  symlinkSync(HAKO, box.path("hako-vm"));
+  const named = execute(
+    box.path("hako-vm"),
+    ["--root", box.root, "run", "--rootfs", "/", "--tty", "--", "true"],
+    { env },
+  );
+  expect(named.stderr).toContain("config /process/terminal: a terminal");
+  const weaker = box.bundle(["true"], (config) => {
+    config.annotations = { "org.hako.driver": "namespaces" };
+  });
+  expect(hako(["run", "--bundle", weaker, box.id()]).stderr).toContain(
+    '/annotations/org.hako.driver: "namespaces": the only driver that can be asked for is "vm"',
+  );
+  leavesNothing();
+}, [needsRoot ?? needsHako, needsBusybox, process.arch === "x64" ? undefined : "machines are for x86-64"]);
+
+e2e("an ordinary user's machine is refused", () => {
+  const words = ["--reuid=4242", "--regid=4242", "--clear-groups", HAKO, "--root", "/tmp/no-such", "run"];
+  const { stderr } = execute("setpriv", [...words, "--driver", "vm", "--rootfs", "/", "--", "true"]);
+  expect(stderr).toMatch(/machines of ordinary users: the driver "vm" can't do this|permission denied/);
+}, [needsRoot ?? needsHako, needsProgram("setpriv")]);
