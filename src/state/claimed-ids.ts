@@ -102,13 +102,22 @@ function usedRanges(): HostRange[] {
     const pid = /^\d+$/.test(name) ? Number(name) : undefined;
     const namespace = pid === undefined ? undefined : namespaceOf(pid, "user");
     if (pid === undefined || namespace === undefined || seen.has(namespace)) return [];
-    // one that has ended, and waits for its parent, does nothing by these ids any more
-    if (namespaceOf(pid, "mount") === undefined) return [];
+    // one that has ended, and waits for its parent, does nothing by these ids any more; but other threads of it may
+    if (namespaceOf(pid, "mount") === undefined && threadsOf(pid) < 2) return [];
     seen.add(namespace);
     return [`/proc/${pid}/uid_map`, `/proc/${pid}/gid_map`].flatMap((file) =>
       rangesIn(tryReadText(file) ?? ""),
     );
   });
+}
+
+/** 0 for one that ends just now. */
+function threadsOf(pid: number): number {
+  try {
+    return listNames(`/proc/${pid}/task`).length;
+  } catch {
+    return 0;
+  }
 }
 
 /** undefined for one that ends just now. */

@@ -4,7 +4,17 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "n
 import { needsMappedOwners } from "./filesystems";
 import { busyboxEntries, dockerArchive, tarOf } from "./image-archives";
 import { Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
-import { Box, busyboxRootfs, e2e, execute, executeLater, HAKO, needsHako, needsProgram } from "./support";
+import {
+  Box,
+  busyboxRootfs,
+  e2e,
+  execute,
+  executeLater,
+  HAKO,
+  needsHako,
+  needsProgram,
+  until,
+} from "./support";
 
 const AUTO = ["--userns", "auto"];
 const needsTmp = [needsHako, needsMappedOwners("/tmp")];
@@ -198,6 +208,36 @@ print(open("/proc/self/uid_map").read().split()[2])`;
     expect(start(third)).toMatchObject({ status: 0, stderr: "" });
     expect(firstOf(third)).toBe(3_000_000_000);
   }, [...needsTmp, needsProgram("unshare")]);
+
+  e2e("nor while a thread is left of one whose first thread has ended", async () => {
+    using box = new Box();
+    const [first, second] = [box.id(), box.id()];
+    const script = `import ctypes, threading, time
+print(open("/proc/self/uid_map").read(), flush=True)
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)`;
+    const words = ["run", "-d", "--no-init", "--rootfs", "/", ...AUTO];
+    box.ok(...words, "--output", box.path("map"), first, "--", "python3", "-c", script);
+    const pid = box.state(first).pid;
+    await until("the first thread ends", () =>
+      readFileSync(`/proc/${pid}/status`, "utf8").includes("State:\tZ"),
+    );
+    const { stdout: other } = box.ok(
+      "run",
+      "--rootfs",
+      "/",
+      ...AUTO,
+      second,
+      "--",
+      "cat",
+      "/proc/self/uid_map",
+    );
+    expect(readdirSync(`/proc/${pid}/task`)).toHaveLength(2);
+    const taken = mapOf(readFileSync(box.path("map"), "utf8"))[1];
+    expect(taken).toBeGreaterThan(0);
+    expect(mapOf(other)[1]).not.toBe(taken);
+    box.ok("delete", "--force", first);
+  }, [...needsHost, needsProgram("python3")]);
 
   e2e("what can't be mapped, or is none of its ids, is refused by name", () => {
     using box = new Box();
