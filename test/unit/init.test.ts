@@ -1,6 +1,6 @@
 // The first process of hako's own: the end of a remote process, here without namespaces, and for arm64 emulated.
 import { afterAll, describe, expect, test } from "bun:test";
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { INIT_CALLS, initFilter } from "../../src/drivers/namespaces/init/init-filter";
@@ -22,8 +22,8 @@ import { filledIn } from "../../src/linux/steps/template";
 import { toldProgramEnd } from "../../src/state/program-end";
 
 const QEMU = Bun.which("qemu-aarch64");
-/** Where in the range a struct sigaction of zeros is, the table, a path, its arguments, and the program's data. */
-const [ZEROS, TABLE, SLEEP, ARGV, DATA] = [512, 1024, 4096, 4160, 0x10000];
+/** Where in the range a struct sigaction of zeros is, the table, a path, its arguments, two seconds, and the program's data. */
+const [ZEROS, TABLE, SLEEP, ARGV, SECONDS, DATA] = [512, 1024, 4096, 4160, 4224, 0x10000];
 const MOST = 2n ** 63n - 1n;
 const directory = mkdtempSync(join(tmpdir(), "hako-init-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -65,6 +65,7 @@ function run(machine: string, calls: Calls, whileItRuns: (pid: number) => void =
     [SLEEP, SLEEP + 11].map((at) => BigInt(RANGE_AT + at)),
     ARGV / 8,
   );
+  range.longWords.set([2n, 0n], SECONDS / 8);
   const post = (call: number, ...args: number[]) => {
     const asked = (range.words[0] ?? 0) + 1;
     range.longWords.set([BigInt(call), ...args.map(BigInt)], RANGE.call / 8);
@@ -125,6 +126,27 @@ for (const machine of [process.arch, ...(process.arch === "arm64" ? [] : ["arm64
       ]);
       expect(ending).toEqual({ status: 1, signal: undefined });
       expect(failed).toEqual([1, -9]);
+    });
+
+    it("has left what the program must not get at before that is executed, and can trace it", () => {
+      const reads: string[] = [];
+      const { ending } = run(
+        machine,
+        // the program's process, before it executes anything
+        [
+          ["rt_sigtimedwait", [RANGE_AT + ZEROS, 0, RANGE_AT + SECONDS, 8], -11n],
+          ["exit_group", [3]],
+        ],
+        (pid) => {
+          Bun.sleepSync(machine === process.arch ? 500 : 1500);
+          const [, filter = ""] = /^Seccomp:\t(\d)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+          const maps = readFileSync(`/proc/${pid}/maps`, "utf8");
+          reads.push(filter, String(readdirSync(`/proc/${pid}/fd`).length), String(/^1000000/m.test(maps)));
+        },
+      );
+      expect(ending?.status).toBe(3);
+      // an emulator has descriptors, and no filter
+      if (machine === process.arch) expect(reads).toEqual(["2", "0", "false"]);
     });
 
     it("passes signals on: to the program, or to its group", () => {
