@@ -383,7 +383,9 @@ for name in sys.argv[1:]:
 `,
   );
   const sockets = [join(home.own, "s"), join(home.project, "s"), join(home.box.dir, "s"), "/run/hako-test-s"];
-  const listening = Bun.spawn(["python3", server, ...sockets, "-"], { stdout: "pipe" });
+  mkdirSync("/run/hako-test-d", { mode: 0o755 });
+  writeFileSync("/run/hako-test-d/f", "root's\n");
+  const listening = Bun.spawn(["python3", server, ...sockets, "-", "/run/hako-test-d/s"], { stdout: "pipe" });
   try {
     await listening.stdout.getReader().read();
     const outside = execute("python3", [client, ...sockets, "-"]);
@@ -391,9 +393,19 @@ for name in sys.argv[1:]:
     const inside = home.sh(`python3 client.py ${sockets.join(" ")} -`);
     expect(inside.stdout).not.toContain("reached");
     expect(inside.stdout.trim().split("\n")).toHaveLength(5);
+    // a directory of root's in one that is memory is there where hako is called in it; its files are read, its socket does not answer
+    const roots = home.sh(
+      `cat f; python3 ${home.project}/client.py s`,
+      ["-v", `${home.project}:${home.project}`],
+      {
+        cwd: "/run/hako-test-d",
+      },
+    );
+    expect(roots.stdout).toBe("root's\nConnection refused\n");
   } finally {
     listening.kill();
-    rmSync("/run/hako-test-s", { force: true });
+    for (const path of ["/run/hako-test-s", "/run/hako-test-d"])
+      rmSync(path, { force: true, recursive: true });
   }
   const suid = join(home.own, "suid");
   copyFileSync("/usr/bin/id", suid);

@@ -5,7 +5,7 @@ import { type Host, hostLayout } from "../../src/container/script/host-layout";
 const UID = 1000;
 const MEMORY = ["/tmp", "/var/tmp", "/run"];
 
-/** A host by its directories and their owners; names that begin with "-" are files, with "@" links. */
+/** A host by its directories and their owners; names that begin with "-" are files, with "@" links, with "+" closed directories. */
 function host(owners: Record<string, number>, mounts: Record<string, string> = {}): Host {
   const all: Record<string, number> = { "/": 0, "/tmp": 0, "/var": 0, "/var/tmp": 0, "/run": 0, ...owners };
   const typeOf = (path: string) =>
@@ -22,6 +22,7 @@ function host(owners: Record<string, number>, mounts: Record<string, string> = {
       const shared = path === "/tmp" || path === "/var/tmp";
       return uid === undefined ? undefined : { type: typeOf(path), uid, mode: shared ? 0o1777 : 0o755 };
     },
+    isOpen: (path) => !path.includes("/+"),
     entriesOf(path) {
       const top = path === "/" ? "/" : `${path}/`;
       const below = Object.keys(all).filter(
@@ -74,7 +75,8 @@ describe("own directories", () => {
     ["a file in the way", { "/home": 0, "/home/-u": UID }, ["/home/-u/x"], []],
     ["below memory", { "/tmp/x": UID, "/tmp/x/y": UID }, ["/tmp/x/y"], ["overlay /tmp/x"]],
     ["below memory, below root's", { "/tmp/x": 0, "/tmp/x/y": UID }, ["/tmp/x/y"], ["overlay /tmp/x/y"]],
-    ["root's below memory: only read", { "/tmp/x": 0, "/tmp/x/y": 0 }, ["/tmp/x/y"], ["read-only /tmp/x/y"]],
+    ["root's below memory", { "/tmp/x": 0, "/tmp/x/y": 0 }, ["/tmp/x/y"], ["overlay /tmp/x/y"]],
+    ["root's below memory that is closed", { "/tmp/+x": 0 }, ["/tmp/+x"], ["read-only /tmp/+x"]],
     ["memory that is the user's", { "/tmp": UID, "/tmp/x": UID }, ["/tmp/x"], ["overlay /tmp/x"]],
     ["in /tmp itself its files are there", {}, ["/tmp"], ["overlay /tmp"]],
     ["in /run they are not", {}, ["/run"], []],

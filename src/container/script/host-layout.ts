@@ -15,6 +15,8 @@ export interface Host {
   mounts: readonly { mountpoint: string; type: string }[];
   /** undefined where nothing is, or nothing that this user may look at. Links are not followed. */
   statusOf(path: string): Pick<FileStatus, "type" | "uid" | "mode"> | undefined;
+  /** Whether this user may go into a directory. */
+  isOpen(path: string): boolean;
   /** What is in a directory; undefined where this user may not look. */
   entriesOf(path: string): readonly HostEntry[] | undefined;
 }
@@ -95,7 +97,16 @@ class Planner {
     const hiding = this.#wanted.memory.filter((top) => top !== path && isAtOrBelow(path, top)).pop();
     if (this.#writeTop(path, hiding ?? "/")) return;
     // the program starts there, or its caller is there
-    if (hiding !== undefined) this.#add({ kind: "read-only", path });
+    if (hiding !== undefined) this.#show(path);
+  }
+
+  /** A directory of others', which is only read, by an overlay as well: a socket of the host's doesn't answer in one. */
+  #show(path: string): void {
+    const status = this.#host.statusOf(path);
+    const isWhole = !this.#host.mounts.some(({ mountpoint }) => isBelow(mountpoint, path));
+    // an overlay's own directory would be the user's, who may not be let in here
+    if (status === undefined || !isWhole || !this.#host.isOpen(path)) this.#add({ kind: "read-only", path });
+    else this.#add({ kind: "overlay", path, mode: status.mode, readonly: true, otherwise: undefined });
   }
 
   /** Has the topmost directory on the way to a path written which is the user's own; false if none is. */

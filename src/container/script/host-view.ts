@@ -1,6 +1,7 @@
 import type { OverlayRoot } from "../../drivers/interface/driver";
+import { ACCESS } from "../../linux/call/constants";
 import { callerVariable } from "../../linux/file/caller-environment";
-import { directoryEntries, hasErrno, linkText, realPath, statusAt } from "../../linux/file/file";
+import { checkAccess, directoryEntries, hasErrno, linkText, realPath, statusAt } from "../../linux/file/file";
 import { isAtOrBelow } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
 import { readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
@@ -75,11 +76,19 @@ function homeOf(uid: number): string {
 
 function thisHost(uid: number): Host {
   const mounts = visibleMounts(readMountinfo());
-  return { uid, mounts, statusOf, entriesOf };
+  return { uid, mounts, statusOf, isOpen, entriesOf };
 }
 
 function statusOf(path: string): ReturnType<Host["statusOf"]> {
   return unlessDenied(() => statusAt(path, false));
+}
+
+function isOpen(path: string): boolean {
+  const open = unlessDenied(() => {
+    checkAccess(path, ACCESS.X_OK);
+    return true;
+  });
+  return open === true;
 }
 
 function entriesOf(path: string): ReturnType<Host["entriesOf"]> {

@@ -60,8 +60,8 @@ export interface OverlayRoot {
 /** How a place of the host's tree, which is only read, is in a container. A place that is mounted later may be in one that was before. */
 export type HostPlace = { path: string } & (
   | { kind: "memory"; mode: number }
-  /** Its files, with writes in memory; `otherwise` where the kernel lays no overlay over it. */
-  | { kind: "overlay"; mode: number; otherwise: "memory" | undefined }
+  /** Its files, with writes in memory, unless it is only read; `otherwise` where the kernel lays no overlay over it. */
+  | { kind: "overlay"; mode: number; readonly?: boolean; otherwise: "memory" | undefined }
   | { kind: "read-only" }
   /** Memory, with what the host has there in it: some names bound, and links. */
   | {

@@ -111,12 +111,13 @@ class HostTree {
     const upper = this.#newName();
     const work = this.#newName();
     perform([...this.#directorySteps(upper, place.mode), ...this.#directorySteps(work, 0o755)]);
-    const steps = this.#overlaySteps(place.path, upper, work);
+    const attributes = place.readonly === true ? IN_MEMORY | ATTR.RDONLY : IN_MEMORY;
+    const steps = this.#overlaySteps(place.path, upper, work, attributes);
     if (walkSteps(steps)[0] === steps.length) return;
     perform(this.#closeSteps());
     // again, to hear what the file system says
     try {
-      this.#overlay(place.path, upper, work);
+      this.#overlay(place.path, upper, work, attributes);
     } catch (error) {
       if (!hasErrno(error, "EINVAL", "EPERM", "ELOOP", "ESTALE", "EOPNOTSUPP", "ENODEV")) throw error;
       if (place.otherwise === "memory") this.#remember(place);
@@ -128,7 +129,7 @@ class HostTree {
     }
   }
 
-  #overlaySteps(path: string, upper: string, work: string): Step[] {
+  #overlaySteps(path: string, upper: string, work: string, attributes: number): Step[] {
     const [first, second] = this.#free;
     const layers = `/proc/self/fd/${this.#memory.number}`;
     const option = (key: string, value: string): Step => ({
@@ -159,7 +160,7 @@ class HostTree {
       {
         what: "fsmount",
         call: "fsmount",
-        args: [second, FSMOUNT.CLOEXEC, IN_MEMORY],
+        args: [second, FSMOUNT.CLOEXEC, attributes],
         success: { exactly: first },
       },
       ...this.#pointSteps(path),
@@ -168,7 +169,7 @@ class HostTree {
     ];
   }
 
-  #overlay(path: string, upper: string, work: string): void {
+  #overlay(path: string, upper: string, work: string, attributes: number): void {
     using lower = openAt(undefined, path, O.PATH | O.DIRECTORY);
     using overlay = newFilesystem({
       type: "overlay",
@@ -180,7 +181,7 @@ class HostTree {
         `workdir=${this.#memory.path}/${work}`,
         "userxattr",
       ],
-      attributes: IN_MEMORY,
+      attributes,
     });
     this.#attach(overlay, path);
   }
