@@ -63,9 +63,12 @@ export function toldProgramEnd(file: Fd): ProgramEnd | undefined {
   const at = (offset: number) => Number(words[offset / 8]);
   const how = at(PROGRAM_END_AT.how);
   if (length < LENGTH || how < CLD_EXITED || how > CLD_DUMPED) return undefined;
+  // who may trace the first process could have written it
   const status = at(PROGRAM_END_AT.status) & 0xff;
   const milliseconds = (offset: number) => 1000 * at(offset) + at(offset + 8) / 1e6;
-  const finished = new Date(milliseconds(PROGRAM_END_AT.time)).toISOString();
+  const end = new Date(milliseconds(PROGRAM_END_AT.time));
+  if (Number.isNaN(end.getTime())) return undefined;
+  const finished = end.toISOString();
   const time = { finished, clock: milliseconds(PROGRAM_END_AT.clock) };
   if (how === CLD_EXITED) return { status, signal: undefined, ...time };
   return { status: 128 + status, signal: status, ...time };
