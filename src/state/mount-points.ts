@@ -22,10 +22,10 @@ export interface MountPoint {
   file: boolean;
 }
 
-/** What is to be removed, by its place and inode. */
+/** What is to be removed, by its place, and its device and inode. */
 export interface MadeMountPoint {
   path: string;
-  inode: string;
+  identity: string;
 }
 
 /** Others take and leave the lock within milliseconds. */
@@ -80,7 +80,7 @@ export class MountPoints implements Disposable {
 
   #add(path: string, fd: Fd): void {
     if (this.made.some((each) => each.path === path)) return;
-    this.made.push({ path, inode: String(fileStatusOf(fd).inode) });
+    this.made.push({ path, identity: identityOf(fd) });
   }
 
   [Symbol.dispose](): void {
@@ -99,12 +99,11 @@ export function removeMountPoints(rootfs: string, made: readonly MadeMountPoint[
   const deepestFirst = made.toSorted(
     (one, other) => components(other.path).length - components(one.path).length,
   );
-  for (const { path, inode } of deepestFirst) {
+  for (const { path, identity } of deepestFirst) {
     using above = openIfThere(root, dirname(path), O.PATH | O.DIRECTORY);
     if (above === undefined) continue;
     using there = openIfThere(above, basename(path), O.PATH | O.NOFOLLOW);
-    if (there !== undefined && String(fileStatusOf(there).inode) === inode)
-      remove(above, basename(path), there);
+    if (there !== undefined && identityOf(there) === identity) remove(above, basename(path), there);
   }
 }
 
@@ -133,4 +132,9 @@ function lock(directory: Fd, kind: number): boolean {
     Bun.sleepSync(PAUSE_MS);
   }
   return true;
+}
+
+function identityOf(file: Fd): string {
+  const { device, inode } = fileStatusOf(file);
+  return `${device} ${inode}`;
 }

@@ -73,7 +73,7 @@ describe("mount points", () => {
   });
 
   test("a directory that is gone, or one that can't be written, is no error", () => {
-    removeMountPoints("/no/such/directory", [{ path: "/proc", inode: "1" }]);
+    removeMountPoints("/no/such/directory", [{ path: "/proc", identity: "1 1" }]);
     expect(made("/proc", "/no-such-place")).toEqual([]);
   });
 
