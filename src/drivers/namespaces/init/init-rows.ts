@@ -175,9 +175,10 @@ function signalRows(rows: RowProgram, { program }: Own): void {
   rows.mask(wordIn(bit), 1, { to: bit, most: 0, next: "alone", otherwise: undefined });
   rows.sum([0, 0, wordIn(program)], { to: group });
   // it may have gone to another one
-  rows.call("kill", [wordIn(group), wordIn(signal)], { next: "wait", otherwise: "alone" });
+  rows.call("kill", [wordIn(group), wordIn(signal)], { next: "reap", otherwise: "alone" });
   rows.label("alone");
-  rows.call("kill", [wordIn(program), wordIn(signal)], { ...ANY, next: "wait" });
+  // not to the next signal: as long as somebody sends them, the kernel keeps CHLD behind those of lower numbers
+  rows.call("kill", [wordIn(program), wordIn(signal)], { ...ANY, next: "reap" });
 }
 
 /** Tells how the program ended, and ends as that did, or as a shell says that it did. */
