@@ -129,6 +129,10 @@ for (const machine of [process.arch, ...(process.arch === "arm64" ? [] : ["arm64
     });
 
     it("has left what the program must not get at before that is executed, and can trace it", () => {
+      if (process.getuid?.() !== 0) {
+        console.log(`skipped: what a first process on ${machine} has left: only root may look into it`);
+        return;
+      }
       const reads: string[] = [];
       const { ending } = run(
         machine,
