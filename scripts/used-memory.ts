@@ -56,7 +56,7 @@ const TRIED = 4;
 
 /** What every start uses of the heap; both are offsets from its beginning. */
 export interface HeapUse {
-  /** Where `TOUCHED_PAGES` pages in a row are used. */
+  /** Where `TOUCHED_PAGES` pages in a row are, most of them used. */
   touched: number;
   /** Those of which a start uses much. */
   hugePages: number[];
@@ -89,22 +89,19 @@ export function heapUse(starts: readonly ReadonlySet<number>[]): HeapUse {
     .filter((start) => counts.every((each) => (each.get(start)?.length ?? 0) >= WORTH_A_HUGE_PAGE))
     .sort((one, other) => one - other)
     .slice(0, TRIED);
-  const row = Array.from({ length: TOUCHED_PAGES }, (_, index) => index);
   const inOrder = [...used].sort((one, other) => one - other);
-  const touchedOutside = (tried: readonly number[]) =>
-    // where small pages are already, no huge one can be tried
-    inOrder.find((page) =>
-      row.every((index) => used.has(page + index) && !tried.includes(hugePageOf(page + index))),
-    );
-  // All that starts use may be in these: where things lie moves with the executable's size. Then one of them is not tried.
-  const choices = [
-    hugePages,
-    ...hugePages.toReversed().map((without) => hugePages.filter((page) => page !== without)),
-  ];
-  const tried = choices.find((pages) => touchedOutside(pages) !== undefined) ?? [];
-  const touched = touchedOutside(tried);
-  if (touched === undefined) throw new Error(`a start uses no ${TOUCHED_PAGES} pages of the heap in a row`);
-  return { touched: touched * PAGE, hugePages: tried, rest: hugePageOf(Math.max(...used)) };
+  const last = inOrder.at(-1);
+  if (last === undefined) throw new Error("starts use no page of the heap in common");
+  const rest = hugePageOf(last);
+  const row = Array.from({ length: TOUCHED_PAGES }, (_, index) => index);
+  // where small pages are already, no huge one can be tried
+  const isOutside = (page: number) => row.every((index) => !hugePages.includes(hugePageOf(page + index)));
+  const usedOf = (page: number) => row.filter((index) => used.has(page + index)).length;
+  // all that starts use may be in huge pages that are tried; to touch pages for nothing costs less than to do without one of these
+  const touched = inOrder
+    .filter(isOutside)
+    .reduce((best, page) => (usedOf(page) > usedOf(best) ? page : best), (rest + HUGE_PAGE) / PAGE);
+  return { touched: touched * PAGE, hugePages, rest };
 }
 
 /** Where the huge page begins that a page lies in. */
