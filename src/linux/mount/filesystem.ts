@@ -5,6 +5,7 @@ import { bytesOf, textOf } from "../call/bytes";
 import { FSCONFIG, FSMOUNT, FSOPEN } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
+import type { Success } from "../call/success";
 import { syscallOn, systemError, trySyscall } from "../call/syscall";
 import { walkSteps } from "../call/walk";
 import { linkText } from "../file/file";
@@ -96,18 +97,18 @@ export function unknownFilesystem(filesystem: Filesystem): HakoError {
 }
 
 function configStep(
-  context: Fd,
+  context: number,
   command: number,
   key: string | undefined,
   value: string | undefined,
   fd = 0,
 ): Step {
   const what = `fsconfig ${key ?? "create"}`;
-  return { what, call: "fsconfig", args: [context.number, command, key ?? 0, value ?? 0, fd] };
+  return { what, call: "fsconfig", args: [context, command, key ?? 0, value ?? 0, fd] };
 }
 
 /** What tells a file system its options, one after the other. */
-function optionSteps({ source, options = [], pidNamespace }: Filesystem, context: Fd): Step[] {
+function optionSteps({ source, options = [], pidNamespace }: Filesystem, context: number): Step[] {
   const steps = options.map((option) => {
     const split = option.indexOf("=");
     return split < 0
@@ -137,18 +138,36 @@ function openFilesystem(filesystem: Filesystem): Fd {
 /** A file system that has taken its options, and is not made yet: nothing has changed on the host. */
 export function configuredFilesystem(filesystem: Filesystem): Fd {
   return prepared(filesystem.context ?? openFilesystem(filesystem), (context) => {
-    configure(filesystem, context, optionSteps(filesystem, context));
+    configure(filesystem, context, optionSteps(filesystem, context.number));
   });
 }
 
 /** A new, detached mount of a file system. */
 export function newFilesystem(filesystem: Filesystem): Fd {
   using context = filesystem.context ?? openFilesystem(filesystem);
-  const { type, attributes = 0 } = filesystem;
-  const mounted = configure(filesystem, context, [
+  return new Fd(configure(filesystem, context, mountSteps(filesystem, context.number)), filesystem.type);
+}
+
+/** What makes a detached mount of a file system that was begun; the result of the last one is that. */
+function mountSteps(filesystem: Filesystem, context: number, success?: Success): Step[] {
+  const { attributes = 0 } = filesystem;
+  return [
     ...optionSteps(filesystem, context),
     configStep(context, FSCONFIG.CMD_CREATE, undefined, undefined),
-    { what: "fsmount", call: "fsmount", args: [context.number, FSMOUNT.CLOEXEC, attributes] },
-  ]);
-  return new Fd(mounted, type);
+    {
+      what: "fsmount",
+      call: "fsmount",
+      args: [context, FSMOUNT.CLOEXEC, attributes],
+      ...(success === undefined ? {} : { success }),
+    },
+  ];
+}
+
+/** As `newFilesystem`, for a process in which `context` is the lowest descriptor that is free, and then `mount`. */
+export function newFilesystemSteps(filesystem: Filesystem, context: number, mount: number): Step[] {
+  const { type } = filesystem;
+  return [
+    { what: `fsopen ${type}`, call: "fsopen", args: [type, FSOPEN.CLOEXEC], success: { exactly: context } },
+    ...mountSteps(filesystem, context, { exactly: mount }),
+  ];
 }

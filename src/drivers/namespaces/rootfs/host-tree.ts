@@ -1,4 +1,4 @@
-import { ACCESS, AT, FSCONFIG, FSMOUNT, FSOPEN, O } from "../../../linux/call/constants";
+import { ACCESS, AT, O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { perform, walkSteps } from "../../../linux/call/walk";
@@ -13,7 +13,7 @@ import {
 } from "../../../linux/file/path";
 import { components, isAtOrBelow } from "../../../linux/file/path-text";
 import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
-import { newFilesystem } from "../../../linux/mount/filesystem";
+import { type Filesystem, newFilesystem, newFilesystemSteps } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import { attachStep, cloneStep } from "../../../linux/mount/mount-steps";
 import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers";
@@ -71,11 +71,13 @@ function wholeTree(): Fd {
   }
 }
 
+type OverlayPlace = HostPlace & { kind: "overlay" };
+
 class HostTree {
   #root: Fd;
   readonly #memory: Fd;
-  /** Two descriptors that are free. */
-  #free: readonly [first: number, second: number];
+  /** Descriptors that are free. */
+  #free: readonly [first: number, second: number, third: number];
   readonly #hiding: string[] = [];
   #made = 0;
   /** Who owns what is made here, as this process sees it. */
@@ -89,10 +91,10 @@ class HostTree {
     this.#free = this.#findFree();
   }
 
-  #findFree(): readonly [first: number, second: number] {
-    const [first = -1, second = -1] = freeNumbers(this.#root, 2);
-    perform([first, second].map(closeNumberStep));
-    return [first, second];
+  #findFree(): readonly [first: number, second: number, third: number] {
+    const [first = -1, second = -1, third = -1] = freeNumbers(this.#root, 3);
+    perform([first, second, third].map(closeNumberStep));
+    return [first, second, third];
   }
 
   get root(): Fd {
@@ -107,17 +109,16 @@ class HostTree {
   }
 
   /** Where the kernel lays no overlay, the files are only read; or they are not shown. */
-  #write(place: HostPlace & { kind: "overlay" }): void {
+  #write(place: OverlayPlace): void {
     const upper = this.#newName();
     const work = this.#newName();
     perform([...this.#directorySteps(upper, place.mode), ...this.#directorySteps(work, 0o755)]);
-    const attributes = place.readonly === true ? IN_MEMORY | ATTR.RDONLY : IN_MEMORY;
-    const steps = this.#overlaySteps(place.path, upper, work, attributes);
+    const steps = this.#overlaySteps(place, upper, work);
     if (walkSteps(steps)[0] === steps.length) return;
     perform(this.#closeSteps());
     // again, to hear what the file system says
     try {
-      this.#overlay(place.path, upper, work, attributes);
+      this.#overlay(place, upper, work);
     } catch (error) {
       if (!hasErrno(error, "EINVAL", "EPERM", "ELOOP", "ESTALE", "EOPNOTSUPP", "ENODEV")) throw error;
       if (place.otherwise === "memory") this.#remember(place);
@@ -129,61 +130,43 @@ class HostTree {
     }
   }
 
-  #overlaySteps(path: string, upper: string, work: string, attributes: number): Step[] {
-    const [first, second] = this.#free;
-    const layers = `/proc/self/fd/${this.#memory.number}`;
-    const option = (key: string, value: string): Step => ({
-      what: `fsconfig ${key}`,
-      call: "fsconfig",
-      args: [second, FSCONFIG.SET_STRING, key, value, 0],
-    });
-    const flag = (command: number, key: string | 0): Step => ({
-      what: `fsconfig ${key}`,
-      call: "fsconfig",
-      args: [second, command, key, 0, 0],
-    });
+  #overlaySteps(place: OverlayPlace, upper: string, work: string): Step[] {
+    const [lower, context, mount] = this.#free;
+    const { path } = place;
     return [
       {
         what: `open ${path}`,
         call: "openat",
         args: [AT.FDCWD, path, O.PATH | O.DIRECTORY | O.CLOEXEC, 0],
-        success: { exactly: first },
+        success: { exactly: lower },
       },
-      { what: "fsopen", call: "fsopen", args: ["overlay", FSOPEN.CLOEXEC], success: { exactly: second } },
-      option("source", "overlay"),
-      option("lowerdir", `/proc/self/fd/${first}`),
-      option("upperdir", `${layers}/${upper}`),
-      option("workdir", `${layers}/${work}`),
-      flag(FSCONFIG.SET_FLAG, "userxattr"),
-      flag(FSCONFIG.CMD_CREATE, 0),
-      closeNumberStep(first),
-      {
-        what: "fsmount",
-        call: "fsmount",
-        args: [second, FSMOUNT.CLOEXEC, attributes],
-        success: { exactly: first },
-      },
+      ...newFilesystemSteps(this.#overlayOf(place, lower, upper, work), context, mount),
       ...this.#pointSteps(path),
-      attachStep(first, this.#root.number, path),
+      attachStep(mount, this.#root.number, path),
       ...this.#closeSteps(),
     ];
   }
 
-  #overlay(path: string, upper: string, work: string, attributes: number): void {
-    using lower = openAt(undefined, path, O.PATH | O.DIRECTORY);
-    using overlay = newFilesystem({
+  #overlay(place: OverlayPlace, upper: string, work: string): void {
+    using lower = openAt(undefined, place.path, O.PATH | O.DIRECTORY);
+    using overlay = newFilesystem(this.#overlayOf(place, lower.number, upper, work));
+    this.#attach(overlay, place.path);
+  }
+
+  /** By descriptors, for which paths need no escapes and may be of any length. */
+  #overlayOf({ readonly = false }: OverlayPlace, lower: number, upper: string, work: string): Filesystem {
+    const { path } = this.#memory;
+    return {
       type: "overlay",
       source: "overlay",
-      // by descriptors, for which paths need no escapes and may be of any length
       options: [
-        `lowerdir=${lower.path}`,
-        `upperdir=${this.#memory.path}/${upper}`,
-        `workdir=${this.#memory.path}/${work}`,
+        `lowerdir=/proc/self/fd/${lower}`,
+        `upperdir=${path}/${upper}`,
+        `workdir=${path}/${work}`,
         "userxattr",
       ],
-      attributes,
-    });
-    this.#attach(overlay, path);
+      attributes: readonly ? IN_MEMORY | ATTR.RDONLY : IN_MEMORY,
+    };
   }
 
   #remember({ path, mode }: { path: string; mode: number }): void {

@@ -1,15 +1,17 @@
 import { actHere } from "../../../linux/call/actor";
-import { AT, FSCONFIG, FSMOUNT, FSOPEN, O, OPEN_TREE, RESOLVE } from "../../../linux/call/constants";
+import { AT, O, OPEN_TREE, RESOLVE } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { walkSteps } from "../../../linux/call/walk";
 import { statusAt } from "../../../linux/file/file";
 import { cleanPath, components, isAtOrBelow } from "../../../linux/file/path-text";
+import { newFilesystemSteps } from "../../../linux/mount/filesystem";
 import { ATTR } from "../../../linux/mount/mount-calls";
 import { attachStep, attributeStep } from "../../../linux/mount/mount-steps";
 import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers";
 import type { Config } from "../../../oci/config";
 import { ownsDev } from "./devices";
+import { EMPTY_DIRECTORY } from "./masks";
 
 /**
  * linux.readonlyPaths and linux.maskedPaths by one walk of a process of one thread, to which each answer is dear. What is there is known from
@@ -25,6 +27,13 @@ export function narrowAtOnce(root: Fd, config: Config): (path: string) => boolea
   const [first = -1, second = -1, third = -1] = freeNumbers(root, 3);
   const close = [first, second, third].map(closeNumberStep);
   const open = (path: string, number: number) => openStep(root, path, { exactly: number });
+  const cover = (path: string, place: number, mask: number) => [
+    open(path, place),
+    cloneAtStep(mask, third, 0),
+    attachStep(third, place, ""),
+    closeNumberStep(third),
+    closeNumberStep(place),
+  ];
   const isDirectory = (path: string) => types.get(path) === "directory";
   const files = masked.filter((path) => types.get(path) !== undefined && !isDirectory(path));
   const directories = masked.filter(isDirectory);
@@ -42,23 +51,14 @@ export function narrowAtOnce(root: Fd, config: Config): (path: string) => boolea
         attachStep(second, first, ""),
         ...close,
       ]),
-    ...(directories.length === 0 ? [] : emptyDirectorySteps(first, second)),
-    ...directories.flatMap((path) => [
-      open(path, first),
-      cloneAtStep(second, third, 0),
-      attachStep(third, first, ""),
-      closeNumberStep(third),
-      closeNumberStep(first),
-    ]),
+    // one empty file system for all of them
+    ...(directories.length === 0
+      ? []
+      : [...newFilesystemSteps(EMPTY_DIRECTORY, first, second), closeNumberStep(first)]),
+    ...directories.flatMap((path) => cover(path, first, second)),
     ...close,
     ...(files.length === 0 ? [] : [openStep(root, "/dev/null", { exactly: first }, O.NOFOLLOW)]),
-    ...files.flatMap((path) => [
-      open(path, second),
-      cloneAtStep(first, third, 0),
-      attachStep(third, second, ""),
-      closeNumberStep(third),
-      closeNumberStep(second),
-    ]),
+    ...files.flatMap((path) => cover(path, second, first)),
     ...close,
   ];
   if (walkSteps(steps)[0] === steps.length) return isUsual;
@@ -96,28 +96,4 @@ function openStep(root: Fd, path: string, success: Step["success"] & object, fla
 function cloneAtStep(from: number, number: number, flags: number): Step {
   const all = OPEN_TREE.CLONE | O.CLOEXEC | AT.EMPTY_PATH | flags;
   return { what: "open_tree", call: "open_tree", args: [from, "", all], success: { exactly: number } };
-}
-
-/** One empty file system for all masked directories: `mounted` is it, and `free` is free again. */
-function emptyDirectorySteps(free: number, mounted: number): Step[] {
-  const config = (command: number, key: string | 0, value: string | 0): Step => ({
-    what: `fsconfig ${key}`,
-    call: "fsconfig",
-    args: [free, command, key, value, 0],
-  });
-  const attributes = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
-  return [
-    { what: "fsopen tmpfs", call: "fsopen", args: ["tmpfs", FSOPEN.CLOEXEC], success: { exactly: free } },
-    config(FSCONFIG.SET_STRING, "source", "tmpfs"),
-    config(FSCONFIG.SET_STRING, "nr_blocks", "1"),
-    config(FSCONFIG.SET_STRING, "nr_inodes", "1"),
-    config(FSCONFIG.CMD_CREATE, 0, 0),
-    {
-      what: "fsmount",
-      call: "fsmount",
-      args: [free, FSMOUNT.CLOEXEC, attributes],
-      success: { exactly: mounted },
-    },
-    closeNumberStep(free),
-  ];
 }

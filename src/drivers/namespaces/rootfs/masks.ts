@@ -5,8 +5,16 @@ import { systemError } from "../../../linux/call/syscall";
 import { openIfThere, openInRoot } from "../../../linux/file/path";
 import { cleanPath } from "../../../linux/file/path-text";
 import { fileStatusOf, openPlaceOf } from "../../../linux/file/stat";
-import { newFilesystem } from "../../../linux/mount/filesystem";
+import { type Filesystem, newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
+
+/** What is over masked directories. */
+export const EMPTY_DIRECTORY: Filesystem = {
+  type: "tmpfs",
+  source: "tmpfs",
+  options: ["nr_blocks=1", "nr_inodes=1"],
+  attributes: ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC,
+};
 
 /** linux.readonlyPaths that are not done: a mount that is there is made read-only; anything else is bound on itself first. */
 export function readonlyPaths(root: Fd, paths: readonly string[], isDone: (path: string) => boolean): void {
@@ -57,7 +65,7 @@ export function maskPaths(root: Fd, paths: readonly string[], isDone: (path: str
       done.add(cleanPath(path));
       if (fileStatusOf(target).type === "directory") {
         // The first one's tmpfs serves them all: a superblock for each is slow
-        const tree = empty === undefined ? emptyDirectory() : cloneTree(empty, false);
+        const tree = empty === undefined ? newFilesystem(EMPTY_DIRECTORY) : cloneTree(empty, false);
         attachTree(tree, target);
         if (empty === undefined) empty = tree;
         else tree.close();
@@ -70,14 +78,4 @@ export function maskPaths(root: Fd, paths: readonly string[], isDone: (path: str
   });
   empty?.close();
   devNull?.close();
-}
-
-function emptyDirectory(): Fd {
-  const attributes = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
-  return newFilesystem({
-    type: "tmpfs",
-    source: "tmpfs",
-    options: ["nr_blocks=1", "nr_inodes=1"],
-    attributes,
-  });
 }
