@@ -13,7 +13,7 @@ import type { Config } from "../oci/config";
 import { containerId } from "../oci/id";
 import { parseJson } from "../oci/json";
 import { logWarning } from "../output/log";
-import { prepareGuest, TREE, withTreePaths } from "./guest";
+import { mountRootfs, prepareGuest, withTreePaths } from "./guest";
 import { openPort } from "./ports";
 import { StreamRelay } from "./stream-relay";
 import { withStreams } from "./streams";
@@ -49,10 +49,8 @@ export class Containers {
       flags: filter.flags,
       passedBy: "sendmsg" as const,
     };
-    const bundle = {
-      ...{ path: TREE, rootfs: TREE, config, filter: compiled },
-      overlay: { writes: undefined },
-    };
+    const rootfs = mountRootfs(id);
+    const bundle = { path: rootfs, rootfs, config, filter: compiled };
     const made = withStreams(() =>
       createContainer(
         {

@@ -1,8 +1,17 @@
 import { TREE_TAG } from "../drivers/vm/channel/agent-protocol";
 import { O } from "../linux/call/constants";
 import { syscallOn } from "../linux/call/syscall";
-import { exists, linkText, makeDirectories } from "../linux/file/file";
+import {
+  changeMode,
+  changeOwner,
+  exists,
+  linkText,
+  makeDirectories,
+  makeDirectory,
+  statusAt,
+} from "../linux/file/file";
 import { openAt, openInRoot } from "../linux/file/path";
+import type { FileStatus } from "../linux/file/stat";
 import type { Config, Mount } from "../oci/config";
 
 /** Where the host's tree is in the guest. */
@@ -18,13 +27,40 @@ const TREE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose,acc
 /** Mounts what containers need in a guest, once. */
 export function prepareGuest(): void {
   if (exists(TREE)) return;
-  makeDirectories(TREE, 0o700);
+  // root of a user namespace comes through, and sees what the tree lets it
+  makeDirectories(TREE, 0o711);
   mount("cgroup2", CGROUPS, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
   mount(TREE_TAG, TREE, "9p", MS_RDONLY, TREE_OPTIONS);
 }
 
 function mount(source: string, target: string, type: string, flags: number, options: string): void {
   syscallOn(target, "mount", source, target, type, flags, options);
+}
+
+/**
+ * Mounts the root file system of a container: the tree, under what takes the container's writes. It belongs to no user namespace but the guest's
+ * own: owners are in the tree as the container's user namespace maps them.
+ */
+export function mountRootfs(id: string): string {
+  const [writes, rootfs] = [`/run/hako/writes/${id}`, `/run/hako/rootfs/${id}`];
+  makeDirectories(writes, 0o700);
+  makeDirectories(rootfs, 0o711);
+  mount("tmpfs", writes, "tmpfs", 0, "mode=700");
+  const [upper, work] = [`${writes}/upper`, `${writes}/work`];
+  makeDirectory(upper);
+  makeDirectory(work);
+  // the root directory is the upper one's
+  const { uid, gid, mode } = statusOfTree();
+  changeOwner(upper, uid, gid);
+  changeMode(upper, mode);
+  mount("overlay", rootfs, "overlay", 0, `lowerdir=${TREE},upperdir=${upper},workdir=${work}`);
+  return rootfs;
+}
+
+function statusOfTree(): FileStatus {
+  const status = statusAt(TREE);
+  if (status === undefined) throw new Error(`${TREE} is not there`);
+  return status;
 }
 
 /** A config whose bind mounts are places of the host's tree: there their sources are mounted. */
