@@ -1,0 +1,146 @@
+// What of a config.json a container in a machine can have, and which part of it is whose.
+import { describe, expect, test } from "bun:test";
+import { guestConfig, hostConfig, refuseUnable } from "../../src/drivers/vm/vm-config";
+import type { Config, Mount } from "../../src/oci/config";
+import { defaultConfig } from "../../src/oci/default";
+
+function config(change: (config: Config) => Config = (same) => same): Config {
+  const base = defaultConfig({ rootless: false });
+  return change({ ...base, process: { ...base.process, terminal: false } as Config["process"] });
+}
+
+function refusal(change: (config: Config) => Config, discards = false): string {
+  try {
+    refuseUnable(config(change), { discards });
+    return "";
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+const withMount = (mount: Mount) => (base: Config) => ({ ...base, mounts: [...(base.mounts ?? []), mount] });
+const bind = (options: string[], rest: Partial<Mount> = {}): Mount => ({
+  ...{ destination: "/mnt", type: "bind", source: "/srv", options },
+  ...rest,
+});
+
+describe("a container in a machine", () => {
+  test("can have what runc spec writes", () => {
+    expect(refusal((same) => same)).toBe("");
+  });
+
+  test("has what it can't have refused by its field", () => {
+    const linux = (more: Config["linux"]) => (base: Config) => ({
+      ...base,
+      linux: { ...base.linux, ...more },
+    });
+    const process = (more: object) => (base: Config) => ({
+      ...base,
+      process: { ...base.process, ...more } as Config["process"],
+    });
+    const without = (type: string) => (base: Config) =>
+      linux({ namespaces: base.linux?.namespaces?.filter((each) => each.type !== type) })(base);
+    for (const [field, change] of [
+      ["/process/terminal", process({ terminal: true })],
+      ["/process/apparmorProfile", process({ apparmorProfile: "x" })],
+      ["/process/selinuxLabel", process({ selinuxLabel: "x" })],
+      ["/linux/mountLabel", linux({ mountLabel: "x" })],
+      ["/linux/devices", linux({ devices: [{ path: "/dev/x", type: "c", major: 1, minor: 1 }] })],
+      ["/linux/netDevices", linux({ netDevices: {} })],
+      ["/linux/namespaces", without("network")],
+      ["/linux/namespaces", without("mount")],
+      ["/linux/namespaces", without("pid")],
+      [
+        "/linux/namespaces",
+        linux({ namespaces: [...(config().linux?.namespaces ?? []), { type: "user", path: "/x" }] }),
+      ],
+      [
+        "/hooks/createContainer",
+        (base: Config) => ({ ...base, hooks: { createContainer: [{ path: "/x" }] } as Config["hooks"] }),
+      ],
+      [
+        "/hooks/startContainer",
+        (base: Config) => ({ ...base, hooks: { startContainer: [{ path: "/x" }] } as Config["hooks"] }),
+      ],
+      ["/root/readonly", (base: Config) => ({ ...base, root: { path: "rootfs", readonly: false } })],
+    ] as const) {
+      const said = refusal(change);
+      expect(said).toStartWith(`config ${field}: `);
+      expect(said).toEndWith('the driver "vm" can\'t do this');
+    }
+  });
+
+  test("may write to its rootfs where that ends with it", () => {
+    const writes = (annotations: Record<string, string>) => (base: Config) => ({
+      ...base,
+      root: { path: "rootfs", readonly: false },
+      annotations,
+    });
+    expect(refusal(writes({}), true)).toBe("");
+    expect(refusal(writes({ "org.hako.rootfs": "private" }))).toBe("");
+    expect(refusal(writes({ "org.hako.rootfs": "shared" }))).toStartWith("config /root/readonly");
+  });
+
+  test("may have bind mounts that are only read, and those that engines make in all containers", () => {
+    for (const mount of [
+      bind(["ro"]),
+      bind(["rbind", "rw", "ro"]),
+      bind(["rro"]),
+      bind(["bind"], { type: "none", options: ["bind", "ro"] }),
+      bind([], { destination: "/etc/hosts" }),
+      bind(["rw"], { destination: "/dev/shm" }),
+    ])
+      expect(refusal(withMount(mount))).toBe("");
+    for (const mount of [
+      bind([]),
+      bind(["ro", "rw"]),
+      bind(["remount", "ro"]),
+      bind(["ro"], { source: "/proc" }),
+      bind(["ro"], { source: "/sys/fs/cgroup" }),
+      bind([], { type: "ext4", source: "/dev/sda" }),
+      bind([], { type: "overlay", source: "overlay" }),
+    ])
+      expect(refusal(withMount(mount))).toStartWith("config /mounts/");
+  });
+});
+
+describe("what is the host's", () => {
+  test("is the tree of files, without file systems of the kernel, limits and rights", () => {
+    const given = config(withMount(bind(["ro"])));
+    const { process, mounts, linux } = hostConfig(given);
+    expect(mounts?.map(({ type }) => type)).toEqual(["tmpfs", "tmpfs", "bind"]);
+    expect(process).toMatchObject({
+      args: ["hako-stand-in"],
+      capabilities: {},
+      noNewPrivileges: true,
+      cwd: "/",
+    });
+    expect(process?.rlimits).toBeUndefined();
+    expect([linux?.seccomp, linux?.sysctl, linux?.resources?.memory]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(linux?.namespaces).toEqual(given.linux?.namespaces ?? []);
+  });
+});
+
+describe("what is the guest's", () => {
+  test("is all of it; no hook of the host's, no choice of a driver, a cgroup of its own", () => {
+    const given = config((base) => ({
+      ...withMount(bind(["ro"], { uidMappings: [{ containerID: 0, hostID: 1, size: 1 }] }))(base),
+      hooks: { createRuntime: [{ path: "/x" }] } as Config["hooks"],
+      annotations: { "org.hako.driver": "vm", other: "kept" },
+      linux: { ...base.linux, cgroupsPath: "system.slice:a:b", resources: { memory: { limit: 1 } } },
+    }));
+    const guest = guestConfig(given, "c1");
+    expect(guest.hooks).toBeUndefined();
+    expect(guest.annotations).toEqual({ other: "kept" });
+    expect(guest.linux).toMatchObject({ cgroupsPath: "/hako/c1", resources: { memory: { limit: 1 } } });
+    expect(guest.process).toEqual(given.process);
+    expect(guest.mounts?.at(-1)).toEqual({ ...bind(["ro"]), type: "bind" });
+    // memory that the host shares with others is not the guest's
+    const shm = guestConfig(config(withMount(bind([], { destination: "/dev/shm" }))), "c").mounts?.at(-1);
+    expect(shm).toMatchObject({ destination: "/dev/shm", type: "tmpfs" });
+  });
+});
