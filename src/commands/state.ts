@@ -1,5 +1,6 @@
 import { defineCommand } from "../cli/command";
 import { statusOf } from "../container/status";
+import { driverOf } from "../drivers";
 import { containerId } from "../oci/id";
 import { printJson } from "../output/print";
 import { readContainer, stateOf } from "../state/record";
@@ -22,6 +23,7 @@ export default defineCommand({
     const { rootfs, created } = record;
     const status = statusOf(container);
     const ended = status === "stopped" ? rare.ended.howItEnded(container) : {};
-    printJson({ ...stateOf(record, status), rootfs, created, ...ended });
+    const isolation = driverOf(record).isolation(container);
+    printJson({ ...stateOf(record, status), rootfs, created, ...isolation, ...ended });
   },
 });

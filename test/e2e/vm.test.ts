@@ -151,6 +151,16 @@ e2e(
       status: 0,
     });
     expect([outcome(), status()]).toEqual(["", "created"]);
+    const told = JSON.parse(hako(["state", id]).stdout) as {
+      driver: string;
+      machine: Record<string, unknown>;
+    };
+    expect(told.driver).toBe("vm");
+    const emulated = told.machine.accelerator === "tcg";
+    expect(told.machine).toMatchObject({
+      securityBoundary: !emulated,
+      kernel: expect.stringMatching(/^\d+\./),
+    });
     const { qemu } = machineOf(id);
     const confined = readFileSync(`/proc/${qemu.pid}/status`, "utf8");
     expect(confined).toContain("NoNewPrivs:\t1");
@@ -222,6 +232,19 @@ e2e(
       }
     };
     await until("QEMU has ended", () => ["gone", "Z"].includes(state()));
+    leavesNothing();
+  },
+  needs,
+  LONG,
+);
+
+e2e(
+  "a user namespace: owners are mapped in the machine as they are on the host",
+  () => {
+    const script = "id -u; cut -c1-10 /proc/self/uid_map; touch /tmp/mine; stat -c %u /tmp/mine /etc/passwd";
+    const { status, stdout, stderr } = run(["sh", "-c", script], ["--userns", "auto"]);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout.trim().split(/\s+/)).toEqual(["0", "0", "0", "0"]);
     leavesNothing();
   },
   needs,

@@ -187,6 +187,8 @@ export interface SandboxDriver {
   /** Why a process of `exec` could not execute its program, for a hako that its attendant has started again. */
   execFailure(told: ToldExec, container: LivingContainer): Error;
   status(container: Container): Exclude<Status, "creating">;
+  /** What `state` tells of how the container is isolated, beside the fields that all have. */
+  isolation(container: Container): Readonly<Record<string, unknown>>;
   /** Sends a signal; false if no process is there. */
   signal(container: Container, signal: number, to: "first" | "all"): boolean;
   pause(container: Container): void;

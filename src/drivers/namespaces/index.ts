@@ -42,6 +42,8 @@ const rare = {
   },
 };
 
+const NOTHING_MORE = {};
+
 /** Containers as processes of this kernel, in namespaces and cgroups. Each verb loads only what it needs. */
 export const namespacesDriver: SandboxDriver = {
   name: "namespaces",
@@ -65,6 +67,7 @@ export const namespacesDriver: SandboxDriver = {
     return rare.execFailure.failureTold(told, container);
   },
   status,
+  isolation: () => NOTHING_MORE,
   signal(container, signal, to) {
     return rare.signal.signalProcesses(container, signal, to);
   },

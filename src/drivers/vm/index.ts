@@ -46,6 +46,9 @@ export const vmDriver: SandboxDriver = {
   status(container) {
     return namespacesDriver.status(container);
   },
+  isolation(container) {
+    return rare.verbs.isolationOf(container);
+  },
   signal(container, signal, to) {
     return rare.verbs.signalInMachine(container, signal, to);
   },

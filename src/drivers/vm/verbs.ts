@@ -29,14 +29,32 @@ export function startInMachine(container: Container): void {
   namespacesDriver.start(container);
 }
 
+/** The driver, and what the machine is: an emulated one is no security boundary. */
+export function isolationOf({ root, record }: Container): Readonly<Record<string, unknown>> {
+  try {
+    const { accelerator, kernel } = readMachineRecord(machineFiles(root, record.id));
+    return { driver: "vm", machine: { accelerator, securityBoundary: accelerator !== "tcg", kernel } };
+  } catch (error) {
+    // it is being made, or what was killed has left no more
+    if (hasErrno(error, "ENOENT")) return { driver: "vm" };
+    throw error;
+  }
+}
+
 /** Sends a signal to the program, or to all processes in the guest; false if none is there. */
 export function signalInMachine(container: Container, signal: number, to: "first" | "all"): boolean {
   const { root, record } = container;
   if (namespacesDriver.status(container) === "stopped") return false;
   // the end of the stand-in is the program's, whatever the guest is about
   if (signal === SIG.KILL) return namespacesDriver.signal(container, signal, "first");
-  using machine = new KeptMachine(machineFiles(root, record.id));
-  return machine.ask("signal", { container: record.id, signal, all: to === "all" }, SIGNAL_MS).sent;
+  try {
+    using machine = new KeptMachine(machineFiles(root, record.id));
+    return machine.ask("signal", { container: record.id, signal, all: to === "all" }, SIGNAL_MS).sent;
+  } catch (error) {
+    // it has ended meanwhile, and the machine with it
+    if (namespacesDriver.status(container) === "stopped") return false;
+    throw error;
+  }
 }
 
 /** Ends the stand-in and QEMU, and waits until they are gone. */
