@@ -91,24 +91,29 @@ export class Agent {
       const came = lines.read();
       if (came === "end") lines.forget();
       if (came !== "something") return;
-      for (let message = lines.take(); message !== undefined && !this.#ends; message = lines.take())
-        answer(lines, message, this.#calls);
+      while (!this.#ends && lines.has) this.#answerNext(lines);
       if (this.#ends) return;
+    }
+  }
+
+  /** A command of the host's that was killed may have left half a request: what is none, or can't be answered any more, is left. */
+  #answerNext(lines: JsonLines): void {
+    try {
+      const { id, call, data } = requestOf(lines.take(), lines);
+      const answer = this.#calls[call] as (data: unknown) => object;
+      const reply = replyTo(id, () => answer(v.parse(REQUESTS[call], data)));
+      lines.send(reply, performance.now() + ANSWER_MS);
+    } catch (error) {
+      logWarning(asHakoError(error).oneLine);
     }
   }
 }
 
-function answer(lines: JsonLines, message: unknown, calls: Calls): void {
+/** What a message says, if it is a request. */
+function requestOf(message: unknown, lines: JsonLines): v.InferOutput<typeof requestSchema> {
   const request = v.safeParse(requestSchema, message);
-  if (!request.success) throw lines.broken("something that is no request");
-  const { id, call, data } = request.output;
-  const reply = replyTo(id, () => (calls[call] as (data: unknown) => object)(v.parse(REQUESTS[call], data)));
-  try {
-    lines.send(reply, performance.now() + ANSWER_MS);
-  } catch (error) {
-    // it has gone before the answer
-    logWarning(asHakoError(error).oneLine);
-  }
+  if (request.success) return request.output;
+  throw lines.broken("something that is no request");
 }
 
 function replyTo(id: number, action: () => object): object {

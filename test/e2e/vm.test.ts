@@ -165,6 +165,9 @@ e2e(
     const confined = readFileSync(`/proc/${qemu.pid}/status`, "utf8");
     expect(confined).toContain("NoNewPrivs:\t1");
     expect(confined).toContain("Seccomp:\t2");
+    // to read files of any owner
+    expect(confined).toContain("CapEff:\t0000000000000004");
+    expect(confined).toContain("CapPrm:\t0000000000000004");
     expect(hako(["start", id])).toMatchObject({ status: 0, stderr: "" });
     await until("it runs", () => outcome() === "up\n");
     const pid = readFileSync(box.path("pid"), "utf8");

@@ -64,21 +64,45 @@ describe("the host and an agent", () => {
     expect(host.take()).toBeUndefined();
   });
 
-  test("an agent ends its service for what is no request", () => {
-    for (const wrong of [
+  test("an agent goes on after what is no request, and has one that is not as it should be refused", () => {
+    const [ours, theirs] = socketPair("port");
+    using host = new JsonLines(ours, "test");
+    using agent = new JsonLines(theirs, "the host");
+    const nothing = [
       "{}",
       "null",
       "[1]",
+      "x",
+      "",
       '{"id":1.5,"call":"ping"}',
       '{"id":1,"call":"constructor"}',
-      "x",
-    ]) {
+    ];
+    writeAllWaiting(ours, nothing.map((each) => `${each}\n`).join(""));
+    host.send({ id: 2, call: "start", data: { container: 7 } }, soon());
+    host.send({ id: 3, call: "start", data: { container: "a" } }, soon());
+    host.send({ id: 4, call: "power-off" }, soon());
+    new Agent().serve(agent);
+    expect([0, 1, 2].map(() => host.receive(soon()))).toEqual([
+      { id: 2, error: { code: "system", message: expect.stringContaining("Invalid type") } },
+      { id: 3, error: { code: "not-found", message: 'container "a" does not exist' } },
+      { id: 4, result: {} },
+    ]);
+  });
+
+  test("a reply to somebody else, who asked before, is passed over; many are not", () => {
+    const reply = (id: number) => line({ id, result: {} });
+    const asked = (sent: string) => {
       const [ours, theirs] = socketPair("port");
-      using peer = ours;
-      using agent = new JsonLines(theirs, "the host");
-      writeAllWaiting(peer, `${wrong}\n`);
-      expect(failure(() => new Agent().serve(agent)).message).toStartWith("the host sent ");
-    }
+      using peer = theirs;
+      using client = new AgentClient(ours, undefined, 1000);
+      writeAllWaiting(peer, sent);
+      return client.ask("ping", {}, soon());
+    };
+    expect(asked(reply(3) + line({ id: 999, error: { code: "state", message: "x" } }) + reply(1000))).toEqual(
+      {},
+    );
+    expect(() => asked(reply(1001))).toThrow("a reply to another request");
+    expect(() => asked(reply(1).repeat(17))).toThrow("a reply to another request");
   });
 
   test("only a machine's first process is an agent, where the kernel's command line says so", () => {

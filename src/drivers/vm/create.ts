@@ -4,6 +4,7 @@ import { loadCgroup } from "../../cgroup/group/stored";
 import { FdList } from "../../linux/call/fd";
 import { tryReadText } from "../../linux/file/file";
 import { socketPair } from "../../linux/file/unix-socket";
+import { ATTR, setMountAttributes } from "../../linux/mount/mount-calls";
 import { openProcess } from "../../linux/process/process";
 import { effectiveUser } from "../../linux/process/rootless";
 import { namespaceTree } from "../../linux/remote/namespace-root";
@@ -158,6 +159,8 @@ function startMachine(
   if (pidfd === undefined)
     throw new HakoError({ code: "system", message: "the container's process has ended" });
   using tree = namespaceTree(pidfd);
+  // what the guest asks QEMU to open is a file: a device's node would be the host's device
+  setMountAttributes(tree, { set: ATTR.RDONLY | ATTR.NODEV | ATTR.NOSUID, recursive: true });
   const plan = {
     ...{ accelerator, memory: settings.memory + wanted, cpus: settings.cpus, streams: STREAMS },
     ...{ kernel: guest.kernel, initramfs: guest.initramfs, image: guest.image },

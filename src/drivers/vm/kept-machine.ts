@@ -4,6 +4,7 @@ import type { Fd } from "../../linux/call/fd";
 import { makeDirectory, readText } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
 import { unixConnect, unixListen } from "../../linux/file/unix-socket";
+import { capabilityBit } from "../../linux/process/capabilities";
 import { reapChild, signalProcess, startTimeOf, waitForEnd } from "../../linux/process/process";
 import { executeChild } from "../../linux/steps/clone-child";
 import { logDebug } from "../../output/log";
@@ -21,6 +22,8 @@ import { Qmp } from "./qemu/qmp";
 /** How long QEMU may take for an answer of its own. */
 const MONITOR_MS = 10_000;
 const END_MS = 10_000;
+/** The container's files have many owners. */
+const READ_ANY_FILE = capabilityBit("CAP_DAC_READ_SEARCH");
 
 /** Starts QEMU as a process that goes on when this one has ended, and listens at two sockets of the machine's directory. */
 export function startQemu(
@@ -41,7 +44,7 @@ export function startQemu(
   const pid = executeChild({
     steps: [
       { what: "setsid", call: "setsid", args: [] },
-      ...qemuSteps(qemu.path, args, { input, output: words }, inherited),
+      ...qemuSteps(qemu.path, args, { input, output: words }, inherited, READ_ANY_FILE),
     ],
     cgroup: undefined,
   });
@@ -62,22 +65,21 @@ export class KeptMachine implements Disposable {
 
   /** Asks the guest's agent. */
   ask<Call extends AgentCall>(call: Call, data: AgentData<Call>, milliseconds: number): AgentAnswer<Call> {
-    this.#agent ??= new AgentClient(unixConnect(this.#files.control));
+    this.#agent ??= new AgentClient(unixConnect(this.#files.control), undefined, firstRequest());
     return this.#agent.ask(call, data, performance.now() + milliseconds);
   }
 
   /** Waits for the agent's first answer; an end of the guest before that is told with its last words. */
   awaitAgent(milliseconds: number): AgentAnswer<"hello"> {
     const monitor = this.#qmp(milliseconds);
-    this.#agent = new AgentClient(unixConnect(this.#files.control), {
-      fd: monitor.lines.fd,
-      look: () => {
-        monitor.readEvents();
-        const status = monitor.status(performance.now() + MONITOR_MS);
-        if (status !== "running" && status !== "prelaunch")
-          throw new HakoError({ code: "system", message: `the guest has ended (${status})` });
-      },
-    });
+    const look = () => {
+      monitor.readEvents();
+      const status = monitor.status(performance.now() + MONITOR_MS);
+      if (status === "running" || status === "prelaunch") return;
+      throw new HakoError({ code: "system", message: `the guest has ended (${status})` });
+    };
+    const beside = { fd: monitor.lines.fd, look };
+    this.#agent = new AgentClient(unixConnect(this.#files.control), beside, firstRequest());
     try {
       return this.#agent.ask("hello", {}, performance.now() + milliseconds);
     } catch (thrown) {
@@ -130,6 +132,11 @@ export class KeptMachine implements Disposable {
     this.#monitor?.[Symbol.dispose]();
     this.#lock.close();
   }
+}
+
+/** Rises with time: a command speaks to a machine for longer than a microsecond. */
+function firstRequest(): number {
+  return 1000 * Date.now();
 }
 
 /** Ends QEMU, and waits until it is gone. */

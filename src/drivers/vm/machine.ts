@@ -56,7 +56,7 @@ export class Machine implements Disposable {
       const streams = { input, output: this.#words };
       const steps = [
         ...endWithParentSteps("QEMU's parent"),
-        ...qemuSteps(qemu.path, words, streams, [controlOfQemu, qmpOfQemu]),
+        ...qemuSteps(qemu.path, words, streams, [controlOfQemu, qmpOfQemu], 0n),
       ];
       this.#pid = executeChild({ steps, cgroup: undefined });
       this.#process = openChild(this.#pid);

@@ -12,25 +12,41 @@ export interface Beside {
   look(): void;
 }
 
+/** One command at a time speaks to an agent, and few of them are killed. */
+const MOST_STALE = 16;
+
 /** Asks the agent of a machine. It may be hostile: what it says is checked, and nothing of it is used but what is returned. */
 export class AgentClient implements Disposable {
   readonly #lines: JsonLines;
-  #requests = 0;
+  /** The number of the first request, and of the last one. */
+  readonly #first: number;
+  #last: number;
+  #stale = 0;
 
+  /** Numbers that rise with time tell replies to others, who were killed before they read them, from ours. */
   constructor(
     socket: Fd,
     private readonly beside?: Beside,
+    first = 1,
   ) {
     this.#lines = new JsonLines(socket, "the guest's agent");
+    this.#first = first;
+    this.#last = first - 1;
   }
 
   ask<Call extends AgentCall>(call: Call, data: AgentData<Call>, deadline: number): AgentAnswer<Call> {
-    const id = ++this.#requests;
+    const id = ++this.#last;
     this.#lines.send({ id, call, data }, deadline);
     for (let message = this.#lines.take(); ; message = this.#lines.take()) {
-      if (message !== undefined) return this.#answer(call, id, message);
-      this.#wait(deadline);
+      if (message === undefined) this.#wait(deadline);
+      else if (!this.#isStale(message)) return this.#answer(call, id, message);
     }
+  }
+
+  #isStale(message: unknown): boolean {
+    const reply = v.safeParse(replySchema, message);
+    if (!reply.success || reply.output.id >= this.#first) return false;
+    return this.#stale++ < MOST_STALE;
   }
 
   #wait(deadline: number): void {

@@ -50,6 +50,11 @@ export class JsonLines implements Disposable {
     }
   }
 
+  /** Whether a line was read already that was not taken. */
+  get has(): boolean {
+    return this.#lines.length > 0;
+  }
+
   /** A message that was read already; undefined if there is none. */
   take(): unknown {
     const line = this.#lines.shift();
