@@ -66,6 +66,10 @@ export class Agent {
       this.#there(container).start(container);
       return {};
     },
+    exec: (data) => {
+      this.#there(data.container).exec(data);
+      return {};
+    },
     signal: ({ container, signal, all }) => ({
       sent: this.#there(container).signal(container, signal, all),
     }),

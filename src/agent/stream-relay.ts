@@ -14,6 +14,7 @@ import type { ProgramStreams } from "./streams";
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 const AGAIN = -errnoNumber("EAGAIN");
+const STREAMS = ["input", "output", "error"] as const;
 /** Credit is given back in parts of this size at least. */
 const CREDIT = INPUT_WINDOW / 4;
 /** How long the host may take to hang up when it was told how the process ended. */
@@ -30,7 +31,7 @@ export interface RelayEvents {
  * Connects the standard streams of a process to a port of the machine (stream-frames.ts). `pump` does all that can be done without waiting, and is
  * to be called when something changes of one of the descriptors.
  */
-export class StreamRelay {
+export class StreamRelay implements Disposable {
   readonly #port: Fd;
   readonly #streams: Partial<ProgramStreams>;
   readonly #events: RelayEvents;
@@ -65,10 +66,16 @@ export class StreamRelay {
     this.pump();
   }
 
-  /** Whether the host has been told of the end, and has hung up. */
+  /** Whether the process has ended, and the host has been told of it and has hung up. */
   get isOver(): boolean {
-    if (this.#hungUp) return true;
-    return this.#told > 0 && performance.now() - this.#told > FAREWELL_MS;
+    if (this.#status === undefined) return false;
+    return this.#hungUp || (this.#told > 0 && performance.now() - this.#told > FAREWELL_MS);
+  }
+
+  /** Gives the port back. */
+  [Symbol.dispose](): void {
+    for (const name of STREAMS) this.#close(name);
+    this.#port.close();
   }
 
   pump(): void {
@@ -142,7 +149,7 @@ export class StreamRelay {
   #lose(): void {
     this.#hungUp = true;
     this.#unsent = NOTHING;
-    for (const name of ["input", "output", "error"] as const) this.#close(name);
+    for (const name of STREAMS) this.#close(name);
     if (this.#status === undefined) this.#events.hangUp();
   }
 

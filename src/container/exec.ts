@@ -148,6 +148,7 @@ function startProcess(
 ): Started {
   const { detach, cgroups, preserveFds } = options;
   const { record, rootfs } = container;
+  const leaves = !detach && options.timeLimit === undefined && !isDebugging();
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   let forward: SignalForwarder | undefined;
   let terminal: Fd | undefined;
@@ -155,13 +156,12 @@ function startProcess(
   const homeOf = (uid: number) => homeIn(rootfs.path, uid);
   const started = driverOf(record).exec(
     container,
-    { process, homeOf, cgroups, consoleSocket, preserveFds },
+    { process, homeOf, cgroups, consoleSocket, preserveFds, leaves },
     (ready, mayLeave) => {
       announcePid(options, ready, "setns", undo);
       if (receiver !== undefined) terminal = rare.foreground.receiveTerminal(receiver);
       // before this nothing runs, and a signal that ends us ends it too
-      if (mayLeave && !detach && options.timeLimit === undefined && !isDebugging())
-        return { signals: Object.values(FORWARDED), master: terminal };
+      if (mayLeave && leaves) return { signals: Object.values(FORWARDED), master: terminal };
       if (!detach) forward = new rare.foreground.SignalForwarder();
       return undefined;
     },

@@ -8,6 +8,7 @@ import {
   Box,
   e2e,
   execute,
+  executeLater,
   HAKO,
   names,
   needsBusybox,
@@ -174,7 +175,7 @@ e2e(
     expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("hako-stand-in\n");
     expect(processesWith(script)).toEqual([]);
     for (const words of [
-      ["exec", id, "true"],
+      ["exec", "--tty", id, "true"],
       ["ps", id],
       ["pause", id],
       ["update", "--memory", "64M", id],
@@ -192,6 +193,45 @@ e2e(
     expect(outcome()).toBe("up\ngot\n");
     await until("QEMU has ended with it", () => !processesWith("hako.tree").includes(String(qemu.pid)));
     expect(hako(["delete", id])).toMatchObject({ status: 0, stderr: "" });
+    leavesNothing();
+  },
+  needs,
+  LONG,
+);
+
+e2e(
+  "exec: streams, statuses and signals of further processes, several at once, as many as there are ports one after the other",
+  async () => {
+    const id = box.id();
+    expect(run(["sleep", "1000"], ["--detach", "--name", id]).status).toBe(0);
+    const inside = hako(
+      ["exec", "--user", "1000", id, "sh", "-c", "cat; id -u; cat /proc/1/comm; echo wrong >&2; exit 5"],
+      "in\n",
+    );
+    expect(inside).toMatchObject({ status: 5, stdout: "in\n1000\nhako-init\n", stderr: "wrong\n" });
+    const missing = hako(["exec", id, "no-such-program"]);
+    expect(missing.status).toBe(127);
+    expect(missing.stderr).toContain('"no-such-program": executable file not found in $PATH');
+    const words = ["--root", box.root, "exec", id, "sh", "-c"];
+    const together = await Promise.all(
+      [1, 2, 3].map((status) => executeLater(HAKO, [...words, `sleep 1; exit ${status}`], undefined, env)),
+    );
+    expect(together.map(({ status }) => status)).toEqual([1, 2, 3]);
+    // more than there are ports
+    for (let count = 0; count < 10; count++) expect(hako(["exec", id, "true"]).status).toBe(0);
+    // the signal is the program's
+    const trap = `${HAKO} --root ${box.root} exec ${id} sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.1; done'`;
+    const killed = spawn("sh", ["-c", `exec ${trap}`], { env, stdio: ["ignore", "pipe", "inherit"] });
+    await new Promise((done) => killed.stdout.once("data", done));
+    killed.kill("SIGTERM");
+    expect(await new Promise((done) => killed.on("exit", done))).toBe(9);
+    // detached, it goes on without the command, and ends with the container
+    const pid = box.path("exec.pid");
+    expect(hako(["exec", "--detach", "--pid-file", pid, id, "sleep", "1001"]).status).toBe(0);
+    const standIn = readFileSync(pid, "utf8");
+    expect(readFileSync(`/proc/${standIn}/comm`, "utf8")).toBe("hako-stand-in\n");
+    expect(hako(["delete", "--force", id]).status).toBe(0);
+    await until("its stand-in has ended", () => !existsSync(`/proc/${standIn}/exe`));
     leavesNothing();
   },
   needs,

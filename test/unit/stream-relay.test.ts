@@ -155,6 +155,8 @@ describe("a relay of streams", () => {
     using it = new Relayed();
     it.host.close();
     it.relay.pump();
+    expect([it.hangUps, it.relay.isOver]).toEqual([1, false]);
+    it.relay.end(137);
     expect([it.hangUps, it.relay.isOver]).toEqual([1, true]);
   });
 });

@@ -126,6 +126,8 @@ export interface ExecPlan {
   cgroups: readonly string[];
   consoleSocket: Fd | undefined;
   preserveFds: number;
+  /** This command has nothing to do while it runs: it may be gone, if something of this one's pid ends as the process does. */
+  leaves: boolean;
 }
 
 /** What an attendant needs that takes hako's place while a process runs in the foreground. */

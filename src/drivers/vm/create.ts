@@ -17,7 +17,7 @@ import { namespacesDriver } from "../namespaces/index";
 import { streamPort } from "./channel/agent-protocol";
 import { type CachedGuest, GuestCache } from "./guest/guest-cache";
 import { CONTAINER_MODULES } from "./guest/kernel-modules";
-import { endQemu, KeptMachine, startQemu } from "./kept-machine";
+import { endQemu, KeptMachine, STREAMS, startQemu } from "./kept-machine";
 import { type MachineFiles, machineFiles, writeMachineRecord } from "./machine-record";
 import { findParts, knownProbe, type MachineParts, probeMachines } from "./probe";
 import { type FoundQemu, findQemu } from "./qemu/find-qemu";
@@ -29,8 +29,6 @@ import { machineWords } from "./words";
 /** How long a guest may take to its agent's first answer, and that to make a container. */
 const BOOT_MS: Record<Accelerator, number> = { kvm: 15_000, tcg: 60_000 };
 const CREATE_MS = 60_000;
-/** How many processes' streams a machine has ports for. */
-const STREAMS = 4;
 /** Of a guest whose container has no limit, beside what the guest itself needs. */
 const MEMORY_WITHOUT_LIMIT = 512 << 20;
 
@@ -88,10 +86,10 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
       meanwhile() {
         events.meanwhile();
         using kept = startMachine(machine, plan, made, undo);
-        kept.connectStream(0, theirs);
+        const stream = kept.connectStream(theirs);
         // nobody but QEMU is to keep it open
         theirs.close();
-        kept.ask("create", containerOf(plan), CREATE_MS);
+        kept.ask("create", containerOf(plan, stream), CREATE_MS);
         logDebug(`${id}: made in its machine`);
       },
       created: () => events.created(),
@@ -101,14 +99,14 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   return false;
 }
 
-function containerOf({ id, config, filter, ownInit, noNewKeyring }: CreatePlan) {
+function containerOf({ id, config, filter, ownInit, noNewKeyring }: CreatePlan, stream: number) {
   return {
     container: id,
     config: exactJson(guestConfig(config, id)),
     filter: filter && { program: filter.program.toBase64(), flags: filter.flags },
     ownInit: ownInit !== undefined,
     noNewKeyring,
-    port: streamPort(0),
+    port: streamPort(stream),
   };
 }
 

@@ -7,6 +7,9 @@ const rare = {
   get create() {
     return require("./create") as typeof import("./create");
   },
+  get exec() {
+    return require("./exec") as typeof import("./exec");
+  },
   get verbs() {
     return require("./verbs") as typeof import("./verbs");
   },
@@ -37,8 +40,8 @@ export const vmDriver: SandboxDriver = {
   deathBeforeStart(container) {
     return namespacesDriver.deathBeforeStart(container);
   },
-  exec({ record }) {
-    throw cannot(`exec in container "${record.id}"`);
+  exec(container, plan, ready, undo) {
+    return rare.exec.execInMachine(container, plan, ready, undo);
   },
   execFailure({ told }) {
     throw cannot(`exec of ${told.process.args?.[0]}`);

@@ -1,3 +1,4 @@
+import * as v from "valibot";
 import { asHakoError, HakoError } from "../../base/errors";
 import { LOCK, O, SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
@@ -18,6 +19,13 @@ import type { FoundQemu } from "./qemu/find-qemu";
 import { CONSOLE_BUFFER, type MachinePlan, qemuArguments, streamDevice } from "./qemu/qemu-arguments";
 import { qemuSteps } from "./qemu/qemu-process";
 import { Qmp } from "./qemu/qmp";
+
+/** For how many processes a machine has ports, which the guest pays half a MiB for each. */
+export const STREAMS = 8;
+/** What of QEMU's answer to query-chardev is looked at (qapi/char.json). */
+const characterDevices = v.array(
+  v.object({ label: v.string(), filename: v.string(), "frontend-open": v.boolean() }),
+);
 
 /** How long QEMU may take for an answer of its own. */
 const MONITOR_MS = 10_000;
@@ -94,13 +102,30 @@ export class KeptMachine implements Disposable {
     this.#command("set-action", { shutdown: "poweroff" });
   }
 
-  /** Connects the port of a stream with a socket. */
-  connectStream(number: number, socket: Fd): void {
+  /** Connects a port that no process has with a socket; its number. */
+  connectStream(socket: Fd): number {
+    const number = this.#freeStream();
     const name = streamDevice(number);
     this.#qmp().give(name, socket, performance.now() + MONITOR_MS);
     const addr = { type: "fd", data: { str: name } };
     const backend = { type: "socket", data: { addr, server: false } };
     this.#command("chardev-change", { id: name, backend });
+    return number;
+  }
+
+  /** A stream whose port neither the guest has open nor a stand-in. */
+  #freeStream(): number {
+    const devices = v.safeParse(characterDevices, this.#command("query-chardev", {}));
+    if (!devices.success) throw this.#qmp().lines.broken("no list of devices");
+    for (let number = 0; number < STREAMS; number++) {
+      const device = devices.output.find(({ label }) => label === streamDevice(number));
+      const connected = device === undefined || !/^(null$|disconnected:)/.test(device.filename);
+      if (!connected && device["frontend-open"] === false) return number;
+    }
+    throw new HakoError({
+      code: "state",
+      message: `the machine has no port left: ${STREAMS} processes have their streams on the host`,
+    });
   }
 
   /** What QEMU or the guest's console said last; undefined if nothing is known. */
@@ -115,8 +140,8 @@ export class KeptMachine implements Disposable {
     }
   }
 
-  #command(name: string, values: Record<string, unknown>): void {
-    this.#qmp().command(name, values, performance.now() + MONITOR_MS);
+  #command(name: string, values: Record<string, unknown>): unknown {
+    return this.#qmp().command(name, values, performance.now() + MONITOR_MS);
   }
 
   #qmp(milliseconds = MONITOR_MS): Qmp {

@@ -43,6 +43,12 @@ export const REQUESTS = {
     port: v.string(),
   }),
   start: v.object({ container: v.string() }),
+  exec: v.object({
+    container: v.string(),
+    /** The /process of a config.json, as text. */
+    process: v.string(),
+    port: v.string(),
+  }),
   signal: v.object({ container: v.string(), signal, all: v.boolean() }),
 } as const;
 
@@ -63,8 +69,9 @@ export const ANSWERS = {
   "power-off": nothing,
   /** The container waits for its start. */
   create: nothing,
-  /** Its program runs. */
+  /** Its program runs, or the further one does. */
   start: nothing,
+  exec: nothing,
   signal: v.object({ sent: v.boolean() }),
 } as const;
 

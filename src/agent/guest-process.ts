@@ -1,0 +1,80 @@
+import { asHakoError, HakoError } from "../base/errors";
+import { TO_GUEST } from "../drivers/vm/channel/stream-frames";
+import { SIG } from "../linux/call/constants";
+import type { Fd } from "../linux/call/fd";
+import type { Changes } from "../linux/file/epoll";
+import { openChild, reapChild } from "../linux/process/process";
+import { logWarning } from "../output/log";
+import type { ProcessRecord } from "../state/record";
+import { openPort } from "./ports";
+import { StreamRelay } from "./stream-relay";
+import type { ProgramStreams } from "./streams";
+
+/** A process of a container's whose stand-in is on the host: a child of this one, its streams, and the port that they lead to. */
+export class GuestProcess implements Disposable {
+  readonly pid: number;
+  readonly #process: Fd;
+  readonly #changes: Changes;
+  readonly #relay: StreamRelay;
+  readonly #send: (signal: number) => void;
+  #ended = false;
+
+  /** `send` sends it a signal. */
+  constructor(
+    changes: Changes,
+    started: ProcessRecord | undefined,
+    streams: ProgramStreams,
+    port: string,
+    send: (signal: number) => void,
+  ) {
+    const process = started === undefined ? undefined : openChild(started.pid);
+    if (started === undefined || process === undefined)
+      throw new HakoError({ code: "system", message: "the process has ended" });
+    this.pid = started.pid;
+    this.#process = process;
+    this.#changes = changes;
+    this.#send = send;
+    this.#relay = new StreamRelay(openPort(port), streams, {
+      tell: (type, number) => {
+        if (type === TO_GUEST.signal) this.#trySend(number);
+      },
+      hangUp: () => this.#trySend(SIG.KILL),
+    });
+    for (const fd of this.#relay.descriptors) changes.watch(fd, () => this.#relay.pump());
+    changes.watch(process, () => this.look());
+    this.#relay.pump();
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get isOver(): boolean {
+    return this.#ended && this.#relay.isOver;
+  }
+
+  /** Looks whether it has ended, and tells the host then. */
+  look(): void {
+    if (this.#ended) return;
+    const ending = reapChild(this.pid, false);
+    if (ending === undefined) return;
+    this.#ended = true;
+    this.#changes.forget(this.#process);
+    this.#relay.end(ending.status);
+  }
+
+  /** Of somebody who can't be told what comes of it. */
+  #trySend(signal: number): void {
+    if (this.#ended) return;
+    try {
+      this.#send(signal);
+    } catch (error) {
+      logWarning(asHakoError(error).oneLine);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#relay[Symbol.dispose]();
+    this.#process.close();
+  }
+}
