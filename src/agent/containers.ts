@@ -8,6 +8,7 @@ import { driverOf } from "../drivers";
 import { LivingContainer } from "../drivers/interface/living";
 import type { AgentData } from "../drivers/vm/channel/agent-protocol";
 import { W } from "../linux/call/constants";
+import type { Fd } from "../linux/call/fd";
 import { trySyscall } from "../linux/call/syscall";
 import type { Changes } from "../linux/file/epoll";
 import { reapChild, signalGroupOf } from "../linux/process/process";
@@ -18,7 +19,7 @@ import { logWarning } from "../output/log";
 import { type ContainerRecord, type ProcessRecord, readContainer } from "../state/record";
 import { mountRootfs, prepareGuest, withTreePaths } from "./guest";
 import { GuestProcess } from "./guest-process";
-import { type ProgramStreams, withStreams } from "./streams";
+import { type ProgramStreams, withStreams, withTerminal } from "./streams";
 
 /** Where the guest keeps the state of its containers. */
 const ROOT = "/run/hako/state";
@@ -40,7 +41,11 @@ export class Containers {
   create(data: AgentData<"create">): void {
     prepareGuest();
     const id = containerId(data.container);
-    const { result, streams } = withStreams(() => made(id, data));
+    const config = withTreePaths(parseJson(data.config, "config.json") as Config);
+    const { result, streams } =
+      config.process?.terminal === true
+        ? withTerminal((socket) => made(id, config, data, socket))
+        : withStreams(() => made(id, config, data, undefined));
     const process = this.#have(result.init, streams, data.port, (signal) =>
       killContainer({ root: ROOT, id, signal, all: false }),
     );
@@ -105,9 +110,12 @@ export class Containers {
   }
 }
 
-function made(id: ContainerId, data: AgentData<"create">): ContainerRecord {
-  const { config: text, filter, ownInit, noNewKeyring } = data;
-  const config = withTreePaths(parseJson(text, "config.json") as Config);
+function made(
+  id: ContainerId,
+  config: Config,
+  { filter, ownInit, noNewKeyring }: AgentData<"create">,
+  consoleSocket: Fd | undefined,
+): ContainerRecord {
   const compiled = filter && {
     program: Uint8Array.fromBase64(filter.program),
     flags: filter.flags,
@@ -117,7 +125,7 @@ function made(id: ContainerId, data: AgentData<"create">): ContainerRecord {
   const bundle = { path: rootfs, rootfs, config, filter: compiled };
   return createContainer(
     {
-      ...{ root: ROOT, id, bundle, consoleSocket: undefined, cgroupManager: "cgroupfs", rootless: "auto" },
+      ...{ root: ROOT, id, bundle, consoleSocket, cgroupManager: "cgroupfs", rootless: "auto" },
       ...{ noPivot: false, noNewKeyring, preserveFds: 0, notifySocket: undefined },
       ...{ pidFile: undefined, pidfdSocket: undefined, ownInit: ownInit ? { stops: undefined } : undefined },
     },

@@ -1,14 +1,24 @@
 import { asHakoError, HakoError } from "../base/errors";
-import { TO_GUEST } from "../drivers/vm/channel/stream-frames";
+import { TO_GUEST, windowOf } from "../drivers/vm/channel/stream-frames";
 import { SIG } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import type { Changes } from "../linux/file/epoll";
 import { openChild, reapChild } from "../linux/process/process";
+import { setWindowSize } from "../linux/terminal/pty";
 import { logWarning } from "../output/log";
 import type { ProcessRecord } from "../state/record";
 import { openPort } from "./ports";
 import { StreamRelay } from "./stream-relay";
 import type { ProgramStreams } from "./streams";
+
+/** Of a terminal that is there no more, or of none, nothing comes. */
+function resize(terminal: Fd, number: number): void {
+  try {
+    setWindowSize(terminal, windowOf(number));
+  } catch (error) {
+    logWarning(asHakoError(error).oneLine);
+  }
+}
 
 /** A process of a container's whose stand-in is on the host: a child of this one, its streams, and the port that they lead to. */
 export class GuestProcess implements Disposable {
@@ -37,6 +47,7 @@ export class GuestProcess implements Disposable {
     this.#relay = new StreamRelay(openPort(port), streams, {
       tell: (type, number) => {
         if (type === TO_GUEST.signal) this.#trySend(number);
+        else if (type === TO_GUEST.windowSize) resize(streams.output, number);
       },
       hangUp: () => this.#trySend(SIG.KILL),
     });

@@ -57,7 +57,7 @@ export class StreamRelay implements Disposable {
     this.#port = port;
     this.#streams = { ...streams };
     this.#events = events;
-    this.descriptors = [port, ...Object.values(streams)];
+    this.descriptors = [port, ...Object.values(streams).filter((fd) => fd !== undefined)];
   }
 
   /** The process has ended: its output goes first, then this. */

@@ -1,16 +1,31 @@
 import { F, O } from "../linux/call/constants";
 import { Fd, FdList } from "../linux/call/fd";
 import { syscallOn } from "../linux/call/syscall";
+import { recvFd } from "../linux/file/descriptor-passing";
 import { Pipe } from "../linux/file/pipe";
+import { socketPair } from "../linux/file/unix-socket";
 import { errorsGoTo } from "../output/standard-error";
 
 const ERROR = 2;
 
-/** This process's ends of the pipes that are a program's standard streams; reading and writing never waits. */
+/** This process's ends of what a program has as its standard streams; reading and writing never waits. */
 export interface ProgramStreams {
   input: Fd;
   output: Fd;
-  error: Fd;
+  /** A terminal has none of its own. */
+  error?: Fd | undefined;
+}
+
+/** Makes a process that has a terminal, whose master `make` sends over a socket; the master is both streams. */
+export function withTerminal<T>(make: (consoleSocket: Fd) => T): { result: T; streams: ProgramStreams } {
+  const [ours, theirs] = socketPair("socket for the terminal");
+  using receiver = ours;
+  using sender = theirs;
+  const result = make(sender);
+  const { fd: output } = recvFd(receiver);
+  syscallOn("terminal", "fcntl", output.number, F.SETFL, O.RDWR | O.NONBLOCK);
+  const input = new Fd(syscallOn("terminal", "fcntl", output.number, F.DUPFD_CLOEXEC, 0), "terminal");
+  return { result, streams: { input, output } };
 }
 
 /** Makes pipes, which are this process's standard streams while `action` makes a process that inherits them. */

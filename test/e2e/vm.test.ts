@@ -19,6 +19,7 @@ import {
   TIME_LIMIT,
   until,
 } from "./support";
+import { onTerminal } from "./terminal";
 
 const needs = [needsMachine, needsBusybox];
 const cache = shared.path("cache");
@@ -200,6 +201,38 @@ e2e(
 );
 
 e2e(
+  "a terminal: its size, a new size, an interrupt from the keyboard",
+  () => {
+    const script =
+      "trap 'stty size' WINCH; trap 'echo interrupted; exit 6' INT; tty; stty size; while :; do sleep 0.1; done";
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const words = [
+      "--root",
+      box.root,
+      "run",
+      "--driver",
+      "vm",
+      "--rootfs",
+      "/",
+      "--tty",
+      "--",
+      "sh",
+      "-c",
+      script,
+    ];
+    const { shown, status } = onTerminal(
+      [{ wait: "24 80" }, { size: [101, 44] }, { wait: "44 101" }, { type: "\x03" }, { wait: "interrupted" }],
+      ["env", ...variables, HAKO, ...words],
+    );
+    expect(shown).toMatch(/^\/dev\/pts\/0\r\n24 80\r\n(24 80\r\n)*44 101\r\n/);
+    expect(status).toBe(6);
+    leavesNothing();
+  },
+  [...needs, needsProgram("python3")],
+  LONG,
+);
+
+e2e(
   "exec: streams, statuses and signals of further processes, several at once, as many as there are ports one after the other",
   async () => {
     const id = box.id();
@@ -298,7 +331,6 @@ e2e("what can't be in a machine is refused before anything is made", () => {
   const refused = (flags: string[]) => hako(["run", "--driver", "vm", ...flags, "--", "true"]).stderr;
   mkdirSync(box.path("volume"));
   for (const [flags, what] of [
-    [["--rootfs", "/", "--tty"], "config /process/terminal: a terminal"],
     [["--rootfs", "/", "--network", "host"], "config /linux/namespaces: the host's network"],
     [["--rootfs", "/", "-v", `${box.path("volume")}:/mnt`], "/mnt, a volume that can be written"],
     [["--rootfs", "/", "--device", "/dev/null"], "config /linux/devices: devices of the host"],
@@ -312,10 +344,10 @@ e2e("what can't be in a machine is refused before anything is made", () => {
   symlinkSync(HAKO, box.path("hako-vm"));
   const named = execute(
     box.path("hako-vm"),
-    ["--root", box.root, "run", "--rootfs", "/", "--tty", "--", "true"],
+    ["--root", box.root, "run", "--rootfs", "/", "--net", "host", "--", "true"],
     { env },
   );
-  expect(named.stderr).toContain("config /process/terminal: a terminal");
+  expect(named.stderr).toContain("config /linux/namespaces: the host's network");
   const weaker = box.bundle(["true"], (config) => {
     config.annotations = { "org.hako.driver": "namespaces" };
   });

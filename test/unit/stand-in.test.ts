@@ -6,6 +6,7 @@ import {
   INPUT_WINDOW,
   TO_GUEST,
   TO_HOST,
+  windowOf,
 } from "../../src/drivers/vm/channel/stream-frames";
 import { AT_ONCE, standInProgram } from "../../src/drivers/vm/stand-in/stand-in-rows";
 import { bytesOf, concatenated } from "../../src/linux/call/bytes";
@@ -18,6 +19,7 @@ import { socketPair } from "../../src/linux/file/unix-socket";
 import { DATA_AT, elfProgram } from "../../src/linux/steps/elf";
 import { interpreterCode } from "../../src/linux/steps/interpreter-code";
 import { filledIn } from "../../src/linux/steps/template";
+import { getTermios, openPty, rawTermios, setTermios, setWindowSize } from "../../src/linux/terminal/pty";
 
 const PATIENCE_MS = 20_000;
 const QEMU = Bun.which("qemu-aarch64");
@@ -66,7 +68,7 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
   describe.skipIf(skipped)(`a stand-in on ${machine}`, () => {
     /** Starts one whose descriptor 3 is its socket. */
     function started(
-      input: "ignore" | "pipe" | Uint8Array,
+      input: "ignore" | "pipe" | Uint8Array | number,
       output: "pipe" | number = "pipe",
       little = false,
     ) {
@@ -76,12 +78,15 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       const data = filledIn(standInProgram(machine), {
         ...{ socket: 3, output: 1, outputIsSocket: 0, outputAtOnce: atOnce },
         ...{ error: 2, errorIsSocket: 0, errorAtOnce: atOnce },
+        terminal: typeof input === "number" ? 1 : 0,
       });
       // an emulator opens it later
       const file = elfProgram("stand-in", interpreterCode(DATA_AT, machine), data, machine);
       const path = `/proc/${process.pid}/fd/${file.number}`;
       const words = machine === process.arch ? [path] : [QEMU ?? "", path];
-      const child = Bun.spawn(words, { stdio: [input, output, "pipe", socket.number] });
+      const child = Bun.spawn(words, {
+        stdio: [input, output, typeof output === "number" ? output : "pipe", socket.number],
+      });
       return {
         child,
         peer: new Peer(ours),
@@ -178,6 +183,29 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
         frame(TO_HOST.ended, 141),
       );
       expect(await ended(it)).toMatchObject({ status: 141, error: "still" });
+    });
+
+    test("on a terminal of its own passes bytes on, and the window's size, at first and when that changes", async () => {
+      const { master, slave } = openPty();
+      using ours = master;
+      using theirs = slave;
+      setTermios(master, rawTermios(getTermios(master)));
+      setWindowSize(master, { width: 101, height: 44 });
+      using it = started(theirs.number, theirs.number);
+      const first = it.peer.next();
+      expect([first.type, windowOf(first.number)]).toEqual([TO_GUEST.windowSize, { width: 101, height: 44 }]);
+      setWindowSize(master, { width: 80, height: 24 });
+      it.child.kill("SIGWINCH");
+      const second = it.peer.next();
+      expect([second.type, windowOf(second.number)]).toEqual([
+        TO_GUEST.windowSize,
+        { width: 80, height: 24 },
+      ]);
+      writeAllWaiting(ours, "a\x03\r");
+      expect(it.peer.next()).toMatchObject({ type: TO_GUEST.input, data: bytesOf("a\x03\r") });
+      it.peer.send(dataFrame(TO_HOST.output, "shown\n"), frame(TO_HOST.ended, 4));
+      expect(readWaiting(ours)).toEqual(bytesOf("shown\n"));
+      expect(await it.child.exited).toBe(4);
     });
 
     test("ends with 137 when the machine is gone, or says what it may not", async () => {

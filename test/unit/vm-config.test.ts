@@ -41,7 +41,6 @@ describe("a container in a machine", () => {
     const without = (type: string) => (base: Config) =>
       linux({ namespaces: base.linux?.namespaces?.filter((each) => each.type !== type) })(base);
     for (const [field, change] of [
-      ["/process/terminal", process({ terminal: true })],
       ["/process/apparmorProfile", process({ apparmorProfile: "x" })],
       ["/process/selinuxLabel", process({ selinuxLabel: "x" })],
       ["/linux/mountLabel", linux({ mountLabel: "x" })],
@@ -68,6 +67,17 @@ describe("a container in a machine", () => {
       expect(said).toStartWith(`config ${field}: `);
       expect(said).toEndWith('the driver "vm" can\'t do this');
     }
+  });
+
+  test("with a terminal has one on the host, too", () => {
+    const terminal = (base: Config) => ({
+      ...base,
+      process: { ...base.process, terminal: true } as Config["process"],
+    });
+    expect(refusal(terminal)).toBe("");
+    const { process, mounts } = hostConfig(config(terminal));
+    expect(process?.terminal).toBeTrue();
+    expect(mounts?.map(({ type }) => type)).toEqual(["tmpfs", "devpts", "tmpfs"]);
   });
 
   test("may write to its rootfs where that ends with it", () => {

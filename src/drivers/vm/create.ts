@@ -1,13 +1,15 @@
 import { HakoError } from "../../base/errors";
 import type { UndoStack } from "../../base/undo";
 import { loadCgroup } from "../../cgroup/group/stored";
-import { FdList } from "../../linux/call/fd";
+import { type Fd, FdList } from "../../linux/call/fd";
+import { recvFd, sendFd } from "../../linux/file/descriptor-passing";
 import { tryReadText } from "../../linux/file/file";
 import { socketPair } from "../../linux/file/unix-socket";
 import { ATTR, setMountAttributes } from "../../linux/mount/mount-calls";
 import { openProcess } from "../../linux/process/process";
 import { effectiveUser } from "../../linux/process/rootless";
 import { namespaceTree } from "../../linux/remote/namespace-root";
+import { getTermios, rawTermios, setTermios } from "../../linux/terminal/pty";
 import { exactJson } from "../../oci/json";
 import { logDebug } from "../../output/log";
 import { readSettings } from "../../settings/settings";
@@ -62,7 +64,11 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   owned.add(theirs);
   using socket = ours;
   using streams = new FdList();
-  const program = standIn(socket, streams);
+  const terminal = config.process?.terminal === true;
+  const program = standIn(socket, streams, terminal);
+  const [receiver, sender] = terminal ? socketPair("socket for the terminal") : [undefined, undefined];
+  using masterFrom = receiver;
+  using masterTo = sender;
   let made: MadeByDriver = {};
   const standInPlan: CreatePlan = {
     ...plan,
@@ -70,6 +76,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
     filter: undefined,
     ownInit: undefined,
     mayRun: false,
+    consoleSocket: masterTo,
     program,
   };
   namespacesDriver.create(
@@ -85,6 +92,8 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
       },
       meanwhile() {
         events.meanwhile();
+        if (masterFrom !== undefined && plan.consoleSocket !== undefined)
+          passTerminal(masterFrom, plan.consoleSocket);
         using kept = startMachine(machine, plan, made, undo);
         const stream = kept.connectStream(theirs);
         // nobody but QEMU is to keep it open
@@ -110,7 +119,7 @@ function containerOf({ id, config, filter, ownInit, noNewKeyring }: CreatePlan, 
   };
 }
 
-function refusePlan({ config, overlay, noPivot, preserveFds, consoleSocket, ...plan }: CreatePlan): void {
+function refusePlan({ config, overlay, noPivot, preserveFds, ...plan }: CreatePlan): void {
   const refuse = (what: string): never => {
     throw new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this` });
   };
@@ -120,7 +129,14 @@ function refusePlan({ config, overlay, noPivot, preserveFds, consoleSocket, ...p
   if (overlay?.writes !== undefined) refuse("--keep-writes");
   if (plan.diesWithMaker) refuse("--die-with-parent");
   refuseUnable(config, { discards: overlay !== undefined });
-  if (consoleSocket !== undefined) refuse("a terminal");
+}
+
+/** Gives the host's terminal to the caller. It passes bytes on as they are: what keys mean is decided by the guest's. */
+function passTerminal(from: Fd, to: Fd): void {
+  const { fd, name } = recvFd(from);
+  using master = fd;
+  setTermios(master, rawTermios(getTermios(master)));
+  sendFd(to, master, name);
 }
 
 /** What hooks put into the network namespace would not be in the machine. */

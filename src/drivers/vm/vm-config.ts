@@ -41,7 +41,6 @@ function* unable(config: Config, discards: boolean): Generator<readonly [string,
     value === undefined || value === "" ? undefined : `${what} ${value}`;
   const some = (list: readonly unknown[] | undefined, what: string) =>
     list === undefined || list.length === 0 ? undefined : what;
-  yield ["/process/terminal", process?.terminal === true ? "a terminal" : undefined];
   yield ["/process/apparmorProfile", given(process?.apparmorProfile, "the profile")];
   yield ["/process/selinuxLabel", given(process?.selinuxLabel, "the label")];
   yield ["/linux/mountLabel", given(linux?.mountLabel, "the label")];
@@ -81,10 +80,14 @@ function mountProblem(mount: Mount): string | undefined {
 /** Which of the host's files a container has: what its stand-in on the host is made from. Limits and rights are the program's, which isn't there. */
 export function hostConfig(config: Config): Config {
   const { process, linux, mounts = [], ...rest } = config;
+  const terminal = process?.terminal === true;
+  const isOfHost = (mount: Mount) =>
+    isBind(mount) || !OF_KERNEL.has(mount.type ?? "") || (terminal && mount.type === "devpts");
   return {
     ...rest,
     process: {
-      terminal: false,
+      terminal,
+      consoleSize: process?.consoleSize,
       user: process?.user ?? { uid: 0, gid: 0 },
       args: ["hako-stand-in"],
       env: [],
@@ -92,7 +95,7 @@ export function hostConfig(config: Config): Config {
       capabilities: {},
       noNewPrivileges: true,
     },
-    mounts: mounts.filter((mount) => isBind(mount) || !OF_KERNEL.has(mount.type ?? "")),
+    mounts: mounts.filter(isOfHost),
     linux: {
       ...linux,
       // QEMU is in the container's cgroup

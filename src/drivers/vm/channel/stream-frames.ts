@@ -23,6 +23,8 @@ export const TO_GUEST = {
   errorClosed: 2,
   /** A signal for the process. */
   signal: 3,
+  /** The size of its terminal: rows, and columns << 16. */
+  windowSize: 4,
 } as const;
 
 export const HEADER_SIZE = 8;
@@ -30,6 +32,11 @@ export const HEADER_SIZE = 8;
 export const INPUT_WINDOW = 65536;
 /** A port takes 32 KiB at once (drivers/char/virtio_console.c, port_fops_write). */
 export const LARGEST_DATA = 32768 - HEADER_SIZE;
+
+/** What a message of a window's size has as its number. */
+export function windowOf(number: number): { width: number; height: number } {
+  return { width: (number >>> 16) & 0xffff, height: number & 0xffff };
+}
 
 /** The word in front of a message. */
 export function frameHeader(type: number, number: number): bigint {

@@ -1,6 +1,6 @@
 import { errnoNumber } from "../../../base/errno";
 import { signalSet } from "../../../linux/attendant/signal-set";
-import { MAP, MSG, O, POLL, PR, PROT, SIG, SIGPROCMASK } from "../../../linux/call/constants";
+import { F, MAP, MSG, O, POLL, PR, PROT, SIG, SIGPROCMASK, TTY } from "../../../linux/call/constants";
 import {
   ANY,
   FAILED,
@@ -44,6 +44,8 @@ const NAMES = [
   "socket",
   ...(["output", "outputIsSocket", "outputAtOnce"] as const),
   ...(["error", "errorIsSocket", "errorAtOnce"] as const),
+  // whether all three are a terminal that nobody else has open
+  "terminal",
 ] as const;
 export type StandInWord = (typeof NAMES)[number];
 type Words = NamedWords<StandInWord>;
@@ -102,7 +104,7 @@ export function standInProgram(machine: string): Template<StandInWord> {
   return rows.template(words);
 }
 
-function startRows(rows: RowProgram, { socket }: Words, own: Own): void {
+function startRows(rows: RowProgram, { socket, terminal }: Words, own: Own): void {
   rows.call("prctl", [PR.SET_NAME, NAME, 0, 0, 0], ANY);
   // the kernel keeps none from a process that holds it back
   rows.call("rt_sigprocmask", [SIGPROCMASK.SIG_SETMASK, new BigInt64Array([-1n]), 0, 8]);
@@ -114,6 +116,10 @@ function startRows(rows: RowProgram, { socket }: Words, own: Own): void {
   rows.sum([wordIn(own.signals), IN], { to: own.entry(0) });
   rows.sum([wordIn(socket), IN], { to: own.entry(1) });
   rows.sum([0, IN], { to: own.entry(2) });
+  rows.when(wordIn(terminal), 0, "wait");
+  rows.call("fcntl", [0, F.SETFL, O.RDWR | O.NONBLOCK]);
+  // it may have been changed since the terminal was made
+  rows.goto("window size");
 }
 
 /** Waits; signals come first. */
@@ -131,7 +137,7 @@ function pollRows(rows: RowProgram, { polled }: Own): void {
 }
 
 function signalRows(rows: RowProgram, { socket }: Words, { signals, process, message }: Own): void {
-  const [info, signal, sender] = [new Uint8Array(SIGINFO_SIZE), word(), word()];
+  const [info, signal, sender, size] = [new Uint8Array(SIGINFO_SIZE), word(), word(), word()];
   rows.label("signals");
   rows.call("read", [wordIn(signals), info, SIGINFO_SIZE], { least: SIGINFO_SIZE, otherwise: "streams" });
   rows.mask(wordIn(info), LOW_HALF, { to: signal });
@@ -139,8 +145,17 @@ function signalRows(rows: RowProgram, { socket }: Words, { signals, process, mes
   rows.rotate(wordIn(info, SSI_CODE_AT), 32, { to: sender });
   rows.mask(wordIn(sender), LOW_HALF, { to: sender });
   rows.when(wordIn(sender), wordIn(process), "signals");
+  rows.when(wordIn(signal), SIG.WINCH, "window size");
+  rows.label("signal");
   rows.rotate(wordIn(signal), 56, { to: message });
-  rows.sum([wordIn(message), TO_GUEST.signal], { to: message });
+  rows.sum([wordIn(message), TO_GUEST.signal], { to: message, next: "send", otherwise: "send" });
+  rows.label("window size");
+  // without a terminal it is a signal as others are
+  rows.call("ioctl", [0, TTY.TIOCGWINSZ, size], { otherwise: "signal" });
+  rows.mask(wordIn(size), LOW_HALF, { to: message });
+  rows.rotate(wordIn(message), 56, { to: message });
+  rows.sum([wordIn(message), TO_GUEST.windowSize], { to: message });
+  rows.label("send");
   rows.call("sendto", [wordIn(socket), message, HEADER_SIZE, MSG.NOSIGNAL, 0, 0], {
     least: HEADER_SIZE,
     next: "signals",

@@ -9,10 +9,12 @@ const [OUTPUT, ERROR] = [1, 2];
 
 /**
  * The program of a process that stands on the host for one in a machine; `socket` leads to the agent. It has this process's standard streams:
- * what others have open too is not made non-blocking, but opened anew. `owned` closes what is opened.
+ * what others have open too is not made non-blocking, but opened anew. `owned` closes what is opened. With `terminal` it gets a terminal of its own
+ * in their place.
  */
-export function standIn(socket: Fd, owned: FdList): ProgramInMemory {
+export function standIn(socket: Fd, owned: FdList, terminal = false): ProgramInMemory {
   const streams = [OUTPUT, ERROR].map((number) => {
+    if (terminal) return { fd: number, isSocket: 0, atOnce: AT_ONCE.all };
     const { fd, immediate, socket: isSocket } = openOutput(number);
     if (fd !== number) owned.add(new Fd(fd, "standard output"));
     return { fd, isSocket: isSocket ? 1 : 0, atOnce: immediate ? AT_ONCE.all : AT_ONCE.little };
@@ -26,6 +28,7 @@ export function standIn(socket: Fd, owned: FdList): ProgramInMemory {
     error: error.fd,
     errorIsSocket: error.isSocket,
     errorAtOnce: error.atOnce,
+    terminal: terminal ? 1 : 0,
   });
   owned.add(file);
   return { file, descriptors: [socket, ...owned.all.filter((fd) => fd !== file)] };
