@@ -70,6 +70,10 @@ export class Agent {
       this.#there(data.container).exec(data);
       return {};
     },
+    update: (data) => {
+      this.#there(data.container).update(data);
+      return {};
+    },
     signal: ({ container, signal, all }) => ({
       sent: this.#there(container).signal(container, signal, all),
     }),

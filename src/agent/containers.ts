@@ -12,7 +12,7 @@ import type { Fd } from "../linux/call/fd";
 import { trySyscall } from "../linux/call/syscall";
 import type { Changes } from "../linux/file/epoll";
 import { reapChild, signalGroupOf } from "../linux/process/process";
-import type { Config, Process } from "../oci/config";
+import type { Config, Process, Resources } from "../oci/config";
 import { type ContainerId, containerId } from "../oci/id";
 import { parseJson } from "../oci/json";
 import { logWarning } from "../output/log";
@@ -62,6 +62,15 @@ export class Containers {
     const { result, streams } = withStreams(() => startBeside(containerId(container), process));
     // it leads a session
     this.#have(result, streams, port, (signal) => signalGroupOf(result.pid, signal));
+  }
+
+  /** Changes limits; all of them are as before if one is refused. */
+  update({ container: id, resources: text }: AgentData<"update">): void {
+    const container = readContainer(ROOT, containerId(id));
+    const resources = parseJson(text, "resources") as Resources;
+    using undo = new UndoStack((error) => logWarning(error.oneLine));
+    driverOf(container.record).update(container, { resources, schemas: {} }, () => undefined, undo);
+    undo.commit();
   }
 
   /** Whether there was a process to send it to. */

@@ -137,7 +137,8 @@ e2e(
   "create, state, start, kill and delete of a bundle; what a machine can't do yet is refused by name",
   async () => {
     const id = box.id();
-    const script = 'trap "echo got; exit 3" TERM; echo up; while :; do sleep 0.2; done';
+    const script =
+      'trap "echo got; exit 3" TERM; trap "echo again" USR1; echo up; while :; do sleep 0.2; done';
     const bundle = box.bundle(["sh", "-c", script], (config) => {
       config.root.readonly = true;
       config.annotations = { "org.hako.driver": "vm" };
@@ -178,20 +179,31 @@ e2e(
     for (const words of [
       ["exec", "--tty", id, "true"],
       ["ps", id],
-      ["pause", id],
-      ["update", "--memory", "64M", id],
+      ["update", "--memory", "64G", id],
       ["events", "--stats", id],
       ["checkpoint", id],
     ]) {
       const refused = hako(words);
-      expect(refused.stderr).toMatch(/^hako: .*the driver "vm" can't do this\n$/);
+      expect(refused.stderr).toMatch(
+        /^hako: .*(the driver "vm" can't do this|the machine has \d+ bytes for).*\n$/,
+      );
       expect(refused.status).not.toBe(0);
     }
+    expect(status()).toBe("running");
+    expect(hako(["update", "--memory", "50M", id])).toMatchObject({ status: 0, stderr: "" });
+    expect(hako(["exec", id, "cat", "/sys/fs/cgroup/memory.max"]).stdout).toBe(`${50 << 20}\n`);
+    hako(["pause", id]);
+    expect(status()).toBe("paused");
+    // its turn comes when it goes on
+    hako(["kill", id, "USR1"]);
+    expect(status()).toBe("paused");
+    hako(["resume", id]);
+    await until("its handler has run", () => outcome() === "up\nagain\n");
     expect(status()).toBe("running");
     // its handler runs in the machine
     hako(["kill", id, "TERM"]);
     await until("it has ended", () => status() === "stopped");
-    expect(outcome()).toBe("up\ngot\n");
+    expect(outcome()).toBe("up\nagain\ngot\n");
     await until("QEMU has ended with it", () => !processesWith("hako.tree").includes(String(qemu.pid)));
     expect(hako(["delete", id])).toMatchObject({ status: 0, stderr: "" });
     leavesNothing();
@@ -280,6 +292,10 @@ e2e(
     process.kill(qemu.pid, "SIGKILL");
     expect(hako(["wait", id]).stdout).toBe("137\n");
     expect(hako(["delete", id]).status).toBe(0);
+    const paused = box.id();
+    expect(run(["sleep", "1000"], ["--detach", "--name", paused]).status).toBe(0);
+    hako(["pause", paused]);
+    expect(hako(["delete", "--force", paused])).toMatchObject({ status: 0, stderr: "" });
     const other = box.id();
     const words = [
       "--root",

@@ -175,13 +175,14 @@ function startMachine(
   using tree = namespaceTree(pidfd);
   // what the guest asks QEMU to open is a file: a device's node would be the host's device
   setMountAttributes(tree, { set: ATTR.RDONLY | ATTR.NODEV | ATTR.NOSUID, recursive: true });
+  const memory = settings.memory + wanted;
   const plan = {
-    ...{ accelerator, memory: settings.memory + wanted, cpus: settings.cpus, streams: STREAMS },
+    ...{ accelerator, memory, cpus: settings.cpus, streams: STREAMS },
     ...{ kernel: guest.kernel, initramfs: guest.initramfs, image: guest.image },
   };
   const process = startQemu(files, qemu, plan, tree);
   undo.defer("QEMU", () => endQemu(process));
-  writeMachineRecord(files, { format: 1, qemu: process, accelerator, kernel: kernel.release });
+  writeMachineRecord(files, { format: 1, qemu: process, accelerator, memory, kernel: kernel.release });
   if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
   const machine = new KeptMachine(files);
   try {

@@ -55,14 +55,15 @@ export const vmDriver: SandboxDriver = {
   signal(container, signal, to) {
     return rare.verbs.signalInMachine(container, signal, to);
   },
-  pause({ record }) {
-    throw cannot(`pause container "${record.id}"`);
+  // QEMU and the stand-in are in the container's cgroups
+  pause(container) {
+    namespacesDriver.pause(container);
   },
-  resume({ record }) {
-    throw cannot(`resume container "${record.id}"`);
+  resume(container) {
+    namespacesDriver.resume(container);
   },
-  update({ record }) {
-    throw cannot(`update container "${record.id}"`);
+  update(container, { resources }) {
+    rare.verbs.updateInMachine(container, resources);
   },
   stats({ record }) {
     throw cannot(`figures of container "${record.id}"`);

@@ -10,6 +10,8 @@ export interface MachineRecord {
   format: 1;
   qemu: ProcessRecord;
   accelerator: Accelerator;
+  /** Bytes of its memory. */
+  memory: number;
   /** The release of the guest's kernel. */
   kernel: string;
 }

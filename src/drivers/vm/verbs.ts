@@ -1,9 +1,10 @@
-import { asHakoError } from "../../base/errors";
+import { HakoError } from "../../base/errors";
 import { loadCgroup } from "../../cgroup/group/stored";
 import { SIG } from "../../linux/call/constants";
 import { hasErrno } from "../../linux/file/file";
 import { signalProcess, waitForEnd } from "../../linux/process/process";
-import { logWarning } from "../../output/log";
+import type { Resources } from "../../oci/config";
+import { exactJson } from "../../oci/json";
 import type { Container } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
 import { endQemu, KeptMachine } from "./kept-machine";
@@ -11,7 +12,10 @@ import { machineFiles, readMachineRecord } from "./machine-record";
 
 const START_MS = 60_000;
 const SIGNAL_MS = 10_000;
+const UPDATE_MS = 10_000;
 const END_MS = 10_000;
+/** What the guest needs itself. */
+const OF_GUEST = 128 << 20;
 
 /** Has the program executed in the guest, and then its stand-in on the host, which finds in its socket what the program has said since. */
 export function startInMachine(container: Container): void {
@@ -45,8 +49,9 @@ export function isolationOf({ root, record }: Container): Readonly<Record<string
 export function signalInMachine(container: Container, signal: number, to: "first" | "all"): boolean {
   const { root, record } = container;
   if (namespacesDriver.status(container) === "stopped") return false;
-  // the end of the stand-in is the program's, whatever the guest is about
-  if (signal === SIG.KILL) return namespacesDriver.signal(container, signal, "first");
+  // the end of the stand-in is the program's, whatever the guest is about; a paused one passes on what it got when it goes on
+  if (signal === SIG.KILL || namespacesDriver.status(container) === "paused")
+    return namespacesDriver.signal(container, signal, "first");
   try {
     using machine = new KeptMachine(machineFiles(root, record.id));
     return machine.ask("signal", { container: record.id, signal, all: to === "all" }, SIGNAL_MS).sent;
@@ -57,16 +62,34 @@ export function signalInMachine(container: Container, signal: number, to: "first
   }
 }
 
+/** Changes limits of the container's cgroup in the guest, for which the machine's memory is what there is. */
+export function updateInMachine({ root, record }: Container, resources: Resources): void {
+  const files = machineFiles(root, record.id);
+  const limit = resources.memory?.limit;
+  const most = readMachineRecord(files).memory - OF_GUEST;
+  if (limit !== undefined && Number(limit) > most)
+    throw new HakoError({
+      code: "unsupported",
+      message: `memory limit ${limit}: the machine has ${most} bytes for its container`,
+      hint: "a machine's memory can't grow yet",
+    });
+  const { devices: _, ...limits } = resources;
+  using machine = new KeptMachine(files);
+  machine.ask("update", { container: record.id, resources: exactJson(limits) }, UPDATE_MS);
+}
+
 /** Ends the stand-in and QEMU, and waits until they are gone. */
 export function endMachine(container: Container): void {
   const { root, record } = container;
-  const files = machineFiles(root, record.id);
+  const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
+  // a frozen process does not even die
+  if (namespacesDriver.status(container) === "paused") cgroup?.thaw();
   try {
-    endQemu(readMachineRecord(files).qemu);
+    endQemu(readMachineRecord(machineFiles(root, record.id)).qemu);
   } catch (error) {
-    // one that was being made, whose QEMU is in the container's cgroup
-    if (!hasErrno(error, "ENOENT")) logWarning(asHakoError(error).oneLine);
+    if (!hasErrno(error, "ENOENT")) throw error;
+    // it was being made: QEMU may be there, and known by this alone
+    cgroup?.kill();
   }
   namespacesDriver.end(container);
-  if (record.cgroup !== undefined) loadCgroup(record.cgroup).kill();
 }

@@ -50,6 +50,8 @@ export const REQUESTS = {
     port: v.string(),
   }),
   signal: v.object({ container: v.string(), signal, all: v.boolean() }),
+  /** Limits in the words of /linux/resources, as text. */
+  update: v.object({ container: v.string(), resources: v.string() }),
 } as const;
 
 /** What each call is answered with. The host believes nothing else. */
@@ -72,6 +74,7 @@ export const ANSWERS = {
   /** Its program runs, or the further one does. */
   start: nothing,
   exec: nothing,
+  update: nothing,
   signal: v.object({ sent: v.boolean() }),
 } as const;
 
