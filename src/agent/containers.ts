@@ -59,7 +59,11 @@ export class Containers {
   /** Starts a process beside the first one of a container. */
   exec({ container, process: text, port }: AgentData<"exec">): void {
     const process = parseJson(text, "process") as Process;
-    const { result, streams } = withStreams(() => startBeside(containerId(container), process));
+    const id = containerId(container);
+    const { result, streams } =
+      process.terminal === true
+        ? withTerminal((socket) => startBeside(id, process, socket))
+        : withStreams(() => startBeside(id, process, undefined));
     // it leads a session
     this.#have(result, streams, port, (signal) => signalGroupOf(result.pid, signal));
   }
@@ -142,7 +146,7 @@ function made(
   ).record;
 }
 
-function startBeside(id: ContainerId, process: Process): ProcessRecord {
+function startBeside(id: ContainerId, process: Process, consoleSocket: Fd | undefined): ProcessRecord {
   const container = readContainer(ROOT, id);
   using living = LivingContainer.open(container);
   if (living === undefined)
@@ -155,7 +159,7 @@ function startBeside(id: ContainerId, process: Process): ProcessRecord {
   driver.check(process);
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   const homeOf = (uid: number) => homeIn(rootfs.path, uid);
-  const plan = { process, homeOf, cgroups: [], consoleSocket: undefined, preserveFds: 0, leaves: false };
+  const plan = { process, homeOf, cgroups: [], consoleSocket, preserveFds: 0, leaves: false };
   const started = driver.exec(living, plan, () => undefined, undo);
   undo.commit();
   return started;

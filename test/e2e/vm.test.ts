@@ -177,7 +177,7 @@ e2e(
     expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("hako-stand-in\n");
     expect(processesWith(script)).toEqual([]);
     for (const words of [
-      ["exec", "--tty", id, "true"],
+      ["exec", "--cgroup", "below", id, "true"],
       ["ps", id],
       ["update", "--memory", "64G", id],
       ["events", "--stats", id],
@@ -264,6 +264,24 @@ e2e(
     expect(together.map(({ status }) => status)).toEqual([1, 2, 3]);
     // more than there are ports
     for (let count = 0; count < 10; count++) expect(hako(["exec", id, "true"]).status).toBe(0);
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const typed = onTerminal(
+      [{ wait: "24 80" }, { type: "\x04" }],
+      [
+        "env",
+        ...variables,
+        HAKO,
+        "--root",
+        box.root,
+        "exec",
+        "--tty",
+        id,
+        "sh",
+        "-c",
+        "tty; stty size; cat; exit 3",
+      ],
+    );
+    expect(typed).toEqual({ shown: "/dev/pts/0\r\n24 80\r\n", status: 3 });
     // the signal is the program's
     const trap = `${HAKO} --root ${box.root} exec ${id} sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.1; done'`;
     const killed = spawn("sh", ["-c", `exec ${trap}`], { env, stdio: ["ignore", "pipe", "inherit"] });

@@ -1,21 +1,31 @@
 import { HakoError } from "../../base/errors";
-import type { UndoStack } from "../../base/undo";
+import { prepared, type UndoStack } from "../../base/undo";
 import { ownVector } from "../../linux/call/argument-memory";
 import { SIG } from "../../linux/call/constants";
 import { type Fd, FdList } from "../../linux/call/fd";
 import type { Step } from "../../linux/call/step";
 import { perform } from "../../linux/call/walk";
 import { ownStrings } from "../../linux/file/caller-environment";
+import { sendFd } from "../../linux/file/descriptor-passing";
 import { socketPair } from "../../linux/file/unix-socket";
 import { capsetArguments } from "../../linux/process/capabilities";
 import { noNewPrivilegesStep } from "../../linux/process/credentials";
 import { processStatus, reapChild, signalProcess, startTimeOf } from "../../linux/process/process";
-import { executeStep, inheritSteps } from "../../linux/steps/child-steps";
+import { executeStep, inheritSteps, replaceStep } from "../../linux/steps/child-steps";
 import { executeChild } from "../../linux/steps/clone-child";
+import {
+  controllingTerminalStep,
+  getTermios,
+  openPty,
+  rawTermios,
+  setTermios,
+  setWindowSize,
+} from "../../linux/terminal/pty";
 import { exactJson } from "../../oci/json";
 import type { ProcessRecord } from "../../state/record";
 import type { ExecPlan, ProgramInMemory, Ready } from "../interface/driver";
 import type { LivingContainer } from "../interface/living";
+import { noConsoleSocket } from "../namespaces/program/terminal";
 import { streamPort } from "./channel/agent-protocol";
 import { KeptMachine } from "./kept-machine";
 import { machineFiles } from "./machine-record";
@@ -39,15 +49,22 @@ export function execInMachine(
   // the guest ends its process when this end is closed
   using socket = ours;
   using streams = new FdList();
-  const program = standIn(socket, streams);
+  const terminal = plan.process.terminal === true;
+  const program = standIn(socket, streams, terminal);
+  using slave = terminal ? terminalFor(plan) : undefined;
   begin(container, plan, theirs);
-  if (plan.leaves) {
+  // who has the other end of a terminal has something to do
+  if (plan.leaves && !terminal) {
     ready({ pid: process.pid, startTime: processStatus(process.pid)?.startTime ?? 0 }, true);
     perform(standInSteps(program));
     throw new Error("execveat came back");
   }
   const pid = executeChild({
-    steps: [{ what: "setsid", call: "setsid", args: [] }, ...standInSteps(program)],
+    steps: [
+      { what: "setsid", call: "setsid", args: [] },
+      ...(slave === undefined ? [] : terminalSteps(slave)),
+      ...standInSteps(program),
+    ],
     cgroup: undefined,
   });
   const made = { pid, startTime: startTimeOf(pid) };
@@ -78,11 +95,26 @@ function standInSteps({ file, descriptors }: ProgramInMemory): Step[] {
   ];
 }
 
-function refusePlan({ process, cgroups, consoleSocket, preserveFds }: ExecPlan): void {
+/** The slave of a terminal of the host's that passes bytes on as they are; its master goes to the caller. */
+function terminalFor({ process, consoleSocket }: ExecPlan): Fd {
+  if (consoleSocket === undefined) throw noConsoleSocket();
+  const { master, slave } = openPty();
+  using owned = master;
+  return prepared(slave, () => {
+    setTermios(owned, rawTermios(getTermios(owned)));
+    if (process.consoleSize !== undefined) setWindowSize(owned, process.consoleSize);
+    sendFd(consoleSocket, owned, "/dev/ptmx");
+  });
+}
+
+function terminalSteps(slave: Fd): Step[] {
+  return [...[0, 1, 2].map((stream) => replaceStep("terminal", stream, slave)), controllingTerminalStep(0)];
+}
+
+function refusePlan({ cgroups, preserveFds }: ExecPlan): void {
   const refuse = (what: string): never => {
     throw new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this` });
   };
-  if (process.terminal === true || consoleSocket !== undefined) refuse("exec with a terminal");
   if (cgroups.length > 0) refuse("exec --cgroup");
   if (preserveFds > 0) refuse("exec --preserve-fds");
 }
