@@ -70,6 +70,7 @@ export class Agent {
       this.#there(data.container).exec(data);
       return {};
     },
+    stats: ({ container }) => ({ stats: this.#there(container).stats(container) }),
     update: (data) => {
       this.#there(data.container).update(data);
       return {};

@@ -14,7 +14,7 @@ import type { Changes } from "../linux/file/epoll";
 import { reapChild, signalGroupOf } from "../linux/process/process";
 import type { Config, Process, Resources } from "../oci/config";
 import { type ContainerId, containerId } from "../oci/id";
-import { parseJson } from "../oci/json";
+import { exactJson, parseJson } from "../oci/json";
 import { logWarning } from "../output/log";
 import { type ContainerRecord, type ProcessRecord, readContainer } from "../state/record";
 import { mountRootfs, prepareGuest, withTreePaths } from "./guest";
@@ -66,6 +66,12 @@ export class Containers {
         : withStreams(() => startBeside(id, process, undefined));
     // it leads a session
     this.#have(result, streams, port, (signal) => signalGroupOf(result.pid, signal));
+  }
+
+  /** What its processes use, as text: numbers of 64 bits stay what they are. */
+  stats(id: string): string {
+    const container = readContainer(ROOT, containerId(id));
+    return exactJson(driverOf(container.record).stats(container));
   }
 
   /** Changes limits; all of them are as before if one is refused. */

@@ -180,7 +180,6 @@ e2e(
       ["exec", "--cgroup", "below", id, "true"],
       ["ps", id],
       ["update", "--memory", "64G", id],
-      ["events", "--stats", id],
       ["checkpoint", id],
     ]) {
       const refused = hako(words);
@@ -192,6 +191,11 @@ e2e(
     expect(status()).toBe("running");
     expect(hako(["update", "--memory", "50M", id])).toMatchObject({ status: 0, stderr: "" });
     expect(hako(["exec", id, "cat", "/sys/fs/cgroup/memory.max"]).stdout).toBe(`${50 << 20}\n`);
+    const stats = JSON.parse(hako(["events", "--stats", id]).stdout) as {
+      data: Record<string, Record<string, unknown>>;
+    };
+    expect(stats.data.memory?.usage).toMatchObject({ limit: 50 << 20, usage: expect.any(Number) });
+    expect(stats.data.pids?.current).toBeGreaterThan(0);
     hako(["pause", id]);
     expect(status()).toBe("paused");
     // its turn comes when it goes on

@@ -1,17 +1,20 @@
 import { HakoError } from "../../base/errors";
+import type { CgroupStats } from "../../cgroup";
 import { loadCgroup } from "../../cgroup/group/stored";
 import { SIG } from "../../linux/call/constants";
 import { hasErrno } from "../../linux/file/file";
 import { signalProcess, waitForEnd } from "../../linux/process/process";
 import type { Resources } from "../../oci/config";
-import { exactJson } from "../../oci/json";
+import { exactJson, parseJson } from "../../oci/json";
 import type { Container } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
+import { statsOf } from "./channel/stats-schema";
 import { endQemu, KeptMachine } from "./kept-machine";
 import { machineFiles, readMachineRecord } from "./machine-record";
 
 const START_MS = 60_000;
 const SIGNAL_MS = 10_000;
+const STATS_MS = 10_000;
 const UPDATE_MS = 10_000;
 const END_MS = 10_000;
 /** What the guest needs itself. */
@@ -60,6 +63,15 @@ export function signalInMachine(container: Container, signal: number, to: "first
     if (namespacesDriver.status(container) === "stopped") return false;
     throw error;
   }
+}
+
+/** The counters of the container's cgroup in the guest. */
+export function statsInMachine({ root, record }: Container): CgroupStats {
+  using machine = new KeptMachine(machineFiles(root, record.id));
+  const { stats: text } = machine.ask("stats", { container: record.id }, STATS_MS);
+  const stats = statsOf(parseJson(text, "the guest's figures"));
+  if (stats !== undefined) return stats;
+  throw new HakoError({ code: "system", message: "the guest's agent sent figures that are none" });
 }
 
 /** Changes limits of the container's cgroup in the guest, for which the machine's memory is what there is. */

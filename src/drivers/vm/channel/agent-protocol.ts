@@ -50,6 +50,7 @@ export const REQUESTS = {
     port: v.string(),
   }),
   signal: v.object({ container: v.string(), signal, all: v.boolean() }),
+  stats: v.object({ container: v.string() }),
   /** Limits in the words of /linux/resources, as text. */
   update: v.object({ container: v.string(), resources: v.string() }),
 } as const;
@@ -75,6 +76,8 @@ export const ANSWERS = {
   start: nothing,
   exec: nothing,
   update: nothing,
+  /** As text (stats-schema.ts). */
+  stats: v.object({ stats: v.string() }),
   signal: v.object({ sent: v.boolean() }),
 } as const;
 
