@@ -81,6 +81,22 @@ describe("QEMU", () => {
     expect(after(words, "-smp")).toEqual(["2"]);
   });
 
+  test("of a container listens, has ports without a backend, and files that can only be read", () => {
+    const words = qemuArguments([7, 2, 22], { ...plan, listens: true, streams: 2, treeFd: 11 });
+    expect(after(words, "-chardev").filter((each) => !each.startsWith("ringbuf"))).toEqual([
+      "socket,id=control,fd=7,server=on,wait=off",
+      "socket,id=qmp,fd=9,server=on,wait=off",
+      "null,id=stream0",
+      "null,id=stream1",
+    ]);
+    expect(after(words, "-device").slice(-3)).toEqual([
+      "virtserialport,chardev=stream0,name=hako.stream.0",
+      "virtserialport,chardev=stream1,name=hako.stream.1",
+      "virtio-9p-pci,fsdev=tree,mount_tag=hako.tree",
+    ]);
+    expect(after(words, "-fsdev")[0]).toMatch(/^local,.*readonly=on,.*path=\/proc\/self\/fd\/11$/);
+  });
+
   test("gets what its version knows, and what its accelerator needs", () => {
     const machine = (version: readonly [number, number, number]) =>
       after(qemuArguments(version, plan), "-machine")[0];
