@@ -1,6 +1,6 @@
 // What a guest says of what its container uses.
 import { describe, expect, test } from "bun:test";
-import { statsOf } from "../../src/drivers/vm/channel/stats-schema";
+import { toldStats } from "../../src/drivers/vm/channel/stats-schema";
 
 const usage = { limit: 1, usage: 2n ** 60n, max: 3, failcnt: 0 };
 const flags = {
@@ -33,7 +33,7 @@ const STATS = {
 describe("figures of a guest's", () => {
   test("are taken as they are, and nothing beside them", () => {
     const told = { ...STATS, intel_rdt: { evil: 1 }, more: 1 };
-    expect(statsOf(told)).toEqual({ ...STATS, intel_rdt: {}, network_interfaces: null } as never);
+    expect(toldStats(told)).toEqual({ ...STATS, intel_rdt: {}, network_interfaces: null } as never);
   });
 
   test("that are no figures are none", () => {
@@ -55,6 +55,6 @@ describe("figures of a guest's", () => {
         },
       },
     ])
-      expect(statsOf(wrong)).toBeUndefined();
+      expect(toldStats(wrong)).toBeUndefined();
   });
 });

@@ -8,7 +8,7 @@ import type { Resources } from "../../oci/config";
 import { exactJson, parseJson } from "../../oci/json";
 import type { Container } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
-import { statsOf } from "./channel/stats-schema";
+import { toldStats } from "./channel/stats-schema";
 import { endQemu, KeptMachine } from "./kept-machine";
 import { machineFiles, readMachineRecord } from "./machine-record";
 
@@ -69,7 +69,7 @@ export function signalInMachine(container: Container, signal: number, to: "first
 export function statsInMachine({ root, record }: Container): CgroupStats {
   using machine = new KeptMachine(machineFiles(root, record.id));
   const { stats: text } = machine.ask("stats", { container: record.id }, STATS_MS);
-  const stats = statsOf(parseJson(text, "the guest's figures"));
+  const stats = toldStats(parseJson(text, "the guest's figures"));
   if (stats !== undefined) return stats;
   throw new HakoError({ code: "system", message: "the guest's agent sent figures that are none" });
 }

@@ -72,7 +72,7 @@ const stats = v.object({
 });
 
 /** The counters that a guest has told; undefined if they are none. */
-export function statsOf(told: unknown): CgroupStats | undefined {
+export function toldStats(told: unknown): CgroupStats | undefined {
   const parsed = v.safeParse(stats, told);
   if (!parsed.success) return undefined;
   return { ...parsed.output, intel_rdt: {}, network_interfaces: null } as CgroupStats;
