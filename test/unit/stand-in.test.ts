@@ -84,9 +84,9 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       const file = elfProgram("stand-in", interpreterCode(DATA_AT, machine), data, machine);
       const path = `/proc/${process.pid}/fd/${file.number}`;
       const words = machine === process.arch ? [path] : [QEMU ?? "", path];
-      const child = Bun.spawn(words, {
-        stdio: [input, output, typeof output === "number" ? output : "pipe", socket.number],
-      });
+      // a terminal is all three
+      const error = typeof input === "number" ? input : "pipe";
+      const child = Bun.spawn(words, { stdio: [input, output, error, socket.number] });
       return {
         child,
         peer: new Peer(ours),
