@@ -261,7 +261,7 @@ describe("podman's namespaces", () => {
     ]);
     await session.read(/\/dev\/pts\/0\r\n0 6?20\r\nx\r\n/);
     expect(await session.exited()).toBe(0);
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("the cgroup: below a parent of one's own, none, or podman's own @v2", () => {
@@ -322,7 +322,7 @@ describe("podman's namespaces", () => {
       ["sleep", "600"],
       RUNTIME,
     ]);
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("nothing is left @v2", async () => {

@@ -28,8 +28,8 @@ describe("several containers", () => {
     store.ok("stop", "-t", "2", second);
     expect(store.ok("exec", first, "ps", "-o", "args")).not.toContain("sleep 601");
     store.ok("start", second);
-    store.ok("rm", "-f", "-t", "0", second);
-    store.ok("rm", "-f", "-t", "0", first);
+    store.remove(second);
+    store.remove(first);
   });
 
   podman("a pod: shared namespaces, its cgroup's limits, stop, start, pause, kill @v2", () => {
@@ -55,7 +55,7 @@ describe("several containers", () => {
       store.ok("pod", ...command, pod);
       expect([command[0], state()]).toEqual([command[0], expected]);
     }
-    store.ok("pod", "rm", "-f", pod);
+    store.remove(pod, "pod");
   });
 
   podman("play kube: user, capabilities, read-only root, limits, a shared volume; down again", () => {
@@ -148,7 +148,7 @@ describe("one container over its life", () => {
     store.ok("start", name);
     expect(store.podman("attach", name).stdout).toContain("out\n");
     expect(store.podman("logs", name).stdout).toBe("out\nout\n");
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("cp, diff, export, commit, mount", () => {
@@ -166,7 +166,7 @@ describe("one container over its life", () => {
     const image = `localhost/${store.name()}`;
     store.ok("commit", "-q", name, image);
     expect(store.ok("run", "--rm", image, "cat", "/made")).toBe("made");
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
     store.ok("rmi", image);
   });
 
@@ -184,7 +184,7 @@ describe("one container over its life", () => {
     expect(store.inspect(name, "{{.State.Checkpointed}}")).toBe("true");
     store.ok("container", "restore", name);
     expect(store.inspect(name, "{{.State.Status}}")).toBe("running");
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   }, [needsCriu()]);
 
   podman("nothing is left @v2", async () => {

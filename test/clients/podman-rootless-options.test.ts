@@ -127,7 +127,7 @@ describe("an ordinary user's container over its life", () => {
     expect(store.podman("healthcheck", "run", checked).status).toBe(0);
     store.ok("exec", checked, "touch", "/tmp/ill");
     expect(store.podman("healthcheck", "run", checked).status).toBe(1);
-    store.ok("rm", "-f", "-t", "0", checked);
+    store.remove(checked);
   });
 
   podman("killed from outside: podman sees it, and can start it again", async () => {
@@ -136,7 +136,7 @@ describe("an ordinary user's container over its life", () => {
     await store.waitFor(name, "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
     store.ok("start", name);
     expect(store.inspect(name, "{{.State.Status}}")).toBe("running");
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("exec on a terminal, and its size; its input; detached", async () => {
@@ -155,7 +155,7 @@ describe("an ordinary user's container over its life", () => {
     expect(store.podman("exec", name, "/etc").status).toBe(126);
     store.ok("exec", "-d", name, "sleep", "601");
     expect(store.ok("exec", name, "ps", "-o", "args")).toContain("sleep 601");
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 });
 
@@ -174,7 +174,7 @@ describe("an ordinary user's containers together", () => {
       store.ok("pod", ...command, pod);
       expect([command[0], state()]).toEqual([command[0], expected]);
     }
-    store.ok("pod", "rm", "-f", pod);
+    store.remove(pod, "pod");
   });
 
   podman("play kube: user, capabilities, read-only root; down again", () => {

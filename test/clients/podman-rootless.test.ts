@@ -125,7 +125,7 @@ describe("podman of an ordinary user", () => {
     const first = store.detached(["--hostname", "first"], "sleep", "600");
     const joined = ["pid", "ipc", "uts", "network"].flatMap((kind) => [`--${kind}`, `container:${first}`]);
     expect(store.sh("hostname; ps -o args | sed -n 2p", ...joined)).toBe("first\nsleep 600");
-    store.ok("rm", "-f", "-t", "0", first);
+    store.remove(first);
     expect(
       store.podman("run", "--rm", "--network", "host", "--pid", "host", "--uts", "host", IMAGE, "true")
         .status,

@@ -133,7 +133,7 @@ describe("podman's limits @v2", () => {
     const files = isV2 ? ["memory.max", "cpu.max"] : ["memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us"];
     const line = `cd /sys/fs/cgroup; cat ${files.join(" ")}`;
     expect(store.ok("exec", name, "sh", "-c", line)).toBe(`${128 << 20}\n25000${isV2 ? " 100000" : ""}`);
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("--cgroups=split: beside conmon, below the cgroup that podman is in", async () => {
@@ -163,7 +163,7 @@ describe("podman's limits @v2", () => {
     expect(payload).toStartWith(`/${basename(own)}/libpod-payload-${id}`);
     expect(cgroupOf(monitor)).toBe(`/${basename(own)}/runtime`);
     expect(readFileSync(`/sys/fs/cgroup${payload}/memory.max`, "utf8")).toBe(`${64 << 20}\n`);
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
     expect(existsSync(`/sys/fs/cgroup${payload}`)).toBe(false);
     await eventually("conmon has left podman's own part", () => {
       execute("find", [own, "-depth", "-type", "d", "-delete"]);
@@ -204,7 +204,7 @@ describe("a container in the background", () => {
     store.ok("stop", "--time", "1", name);
     expect(store.inspect(name, "{{.State.Status}} {{.State.ExitCode}}")).toBe("exited 137");
     store.ok("start", name);
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("killed from outside: podman sees it, and can start it again", async () => {
@@ -213,7 +213,7 @@ describe("a container in the background", () => {
     await store.waitFor(name, "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
     store.ok("start", name);
     expect(store.inspect(name, "{{.State.Status}}")).toBe("running");
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("pause and unpause @v2", () => {
@@ -224,7 +224,7 @@ describe("a container in the background", () => {
     store.ok("unpause", name);
     store.ok("exec", name, "true");
     store.ok("pause", name);
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 });
 
@@ -240,7 +240,7 @@ describe("beside a running container", () => {
     expect(exec(name, "grep", "^Seccomp:", "/proc/self/status")).toBe("Seccomp:\t2");
     expect(store.podman("exec", name, "nosuchprogram").status).toBe(127);
     expect(store.podman("exec", name, "/etc").status).toBe(126);
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("exec on a terminal, and its size; detached", async () => {
@@ -259,7 +259,7 @@ describe("beside a running container", () => {
     store.ok("exec", "-d", name, "sh", "-c", "echo x > /tmp/detached; exec sleep 601");
     await eventually("it wrote", () => store.podman("exec", name, "cat", "/tmp/detached").stdout === "x\n");
     expect(store.ok("exec", name, "ps", "-o", "args")).toContain("sleep 601");
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("top, also with ps's options; stats", () => {
@@ -271,7 +271,7 @@ describe("beside a running container", () => {
     expect(store.ok("stats", "--no-stream", "--format", "{{.PIDs}} {{.MemUsage}}", name)).toMatch(
       /^1 [\d.]+[kM]?B \/ [\d.]+GB$/,
     );
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 
   podman("a health check that passes, and one that fails", async () => {
@@ -284,7 +284,7 @@ describe("beside a running container", () => {
     store.ok("exec", name, "touch", "/tmp/ill");
     expect(store.podman("healthcheck", "run", name).status).toBe(1);
     expect(store.inspect(name, "{{.State.Health.Status}}")).toBe("unhealthy");
-    store.ok("rm", "-f", "-t", "0", name);
+    store.remove(name);
   });
 });
 

@@ -83,7 +83,7 @@ describe("podman with --cgroup-manager=systemd @v2", () => {
       expect(memoryLimit(cgroup.slice(0, cgroup.lastIndexOf("/")))).toBe(`${96 * MIB}`);
       store.ok("pod", "stop", "-t", "0", pod);
       store.ok("pod", "start", pod);
-      store.ok("pod", "rm", "-f", "-t", "0", pod);
+      store.remove(pod, "pod");
       await eventually("its slice is gone", () => show(slice, "ActiveState") === "inactive");
     },
     needs,
@@ -116,7 +116,7 @@ describe("podman of an ordinary user, with its systemd @v2", () => {
       store.ok("pause", name);
       expect(store.inspect(name, "{{.State.Status}}")).toBe("paused");
       store.ok("unpause", name);
-      store.ok("rm", "-f", "-t", "0", name);
+      store.remove(name);
       expect(existsSync(`/sys/fs/cgroup${cgroup}`)).toBe(false);
     },
     needs,
