@@ -14,6 +14,7 @@ import type { ContainerId } from "../../src/oci/id";
 import { lockContainer } from "../../src/state/lock";
 import type { BundleConfig } from "./bundle-config";
 import {
+  ATTENDED,
   Box,
   e2e,
   execute,
@@ -125,7 +126,7 @@ describe("what run leaves in its place", () => {
     const bundle = box.bundle(["sh", "-c", "echo ready; read a"], (config) => {
       config.process.terminal = true;
     });
-    const line = `${HAKO} --root ${box.root} run --bundle ${bundle} ${id} </dev/tty & sleep 2; cat /proc/$!/smaps_rollup | grep Private; readlink /proc/$!/exe; kill -KILL $(${HAKO} --root ${box.root} state ${id} | grep '"pid"' | tr -dc 0-9); wait $!; echo "status $?"`;
+    const line = `${HAKO} --root ${box.root} run --bundle ${bundle} ${id} </dev/tty & ${ATTENDED}; cat /proc/$!/smaps_rollup | grep Private; readlink /proc/$!/exe; kill -KILL $(${HAKO} --root ${box.root} state ${id} | grep '"pid"' | tr -dc 0-9); wait $!; echo "status $?"`;
     const { shown } = onTerminal([{ wait: "status" }], ["bash", "-c", line]);
     expect(shown).toContain("hako:attendant");
     const sizes = [...shown.matchAll(/Private_\w+:\s+(\d+) kB/g)].map(([, size]) => Number(size));
@@ -492,7 +493,7 @@ describe("a terminal of a run", () => {
       ["sh", "-c", 'echo ready; read a; echo "got $a"; read b; echo "got $b"'],
       terminal,
     );
-    const line = `set -m; before=$(stty -g); ${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()} & sleep 2; [ "$before" = "$(stty -g)" ] && echo untouched; fg; echo "status $?"; [ "$before" = "$(stty -g)" ] && echo same`;
+    const line = `set -m; before=$(stty -g); ${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()} & ${ATTENDED}; [ "$before" = "$(stty -g)" ] && echo untouched; fg; echo "status $?"; [ "$before" = "$(stty -g)" ] && echo same`;
     const { shown } = onTerminal(
       [{ wait: "untouched" }, { type: "one\n" }, { wait: "got one" }, { type: "two\r" }, { wait: "status" }],
       ["bash", "-c", line],

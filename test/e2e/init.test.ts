@@ -1,8 +1,21 @@
 // The first process of `run --rootfs` is hako's own: the command ends, is interrupted and is stopped as it is outside of a container.
 import { describe, expect } from "bun:test";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Home, NEEDS, USER } from "./rootless-home";
-import { Box, busyboxRootfs, e2e, execute, HAKO, names, needsHako, needsProgram, until } from "./support";
+import {
+  ATTENDED,
+  Box,
+  busyboxRootfs,
+  e2e,
+  execute,
+  executeLater,
+  HAKO,
+  names,
+  needsHako,
+  needsProgram,
+  until,
+} from "./support";
 
 const needsPython = needsProgram("python3");
 const needsBash = needsProgram("bash");
@@ -50,7 +63,7 @@ describe("a command of run --rootfs ends as outside", () => {
     }, [needsHako]);
   }
 
-  e2e("and report, wait, state and list tell the signal @v2", () => {
+  e2e("and report, wait, state and list tell the signal @v2", async () => {
     using box = new Box();
     const root = box.path("root");
     busyboxRootfs(root);
@@ -75,10 +88,20 @@ describe("a command of run --rootfs ends as outside", () => {
       const list = JSON.parse(box.ok("list", "--json").stdout);
       expect(list).toMatchObject([told, told]);
       // the container is gone when the other one looks
-      const sleeping = ["--rootfs", root, "--", "sh", "-c", `sleep 1; ${end}`];
-      const both = `${HAKO} --root ${box.root} run --name ${beside} "$@" & sleep 0.5; ${HAKO} --root ${box.root} wait --json ${beside}; wait`;
-      const { stdout } = execute("sh", ["-c", both, "sh", ...sleeping]);
-      expect(JSON.parse(stdout)[0]).toMatchObject(told);
+      const file = join(root, `end-${beside}`);
+      const sleeping = `until [ -e /end-${beside} ]; do sleep 0.1; done; ${end}`;
+      const running = executeLater(HAKO, [
+        ...["--root", box.root, "run", "--name", beside, "--rootfs", root],
+        ...["--", "sh", "-c", sleeping],
+      ]);
+      await until(`${beside} runs`, () => box.hako("state", beside).stdout.includes('"running"'));
+      const waiting = Bun.spawn([HAKO, "--root", box.root, "wait", "--json", beside], { stdout: "pipe" });
+      await until(`somebody waits for ${beside}`, () =>
+        execute("ls", ["-l", `/proc/${waiting.pid}/fd`]).stdout.includes("pidfd"),
+      );
+      writeFileSync(file, "");
+      expect((await running).status).toBe(told.exitCode);
+      expect(JSON.parse(await new Response(waiting.stdout).text())[0]).toMatchObject(told);
       for (const id of [kept, behind]) box.ok("delete", id);
     }
   }, [needsHako]);
@@ -292,7 +315,7 @@ print("still here")`;
     using box = new Box();
     for (const flags of ["", "--memory 64M", "--timeout 10m", `--report ${box.path("report")}`]) {
       const id = box.id();
-      const line = `${HAKO} --root ${box.root} run --rootfs / --name ${id} ${flags} -- sleep 600 & sleep 1; cat /proc/$!/smaps_rollup; ${HAKO} --root ${box.root} kill ${id} TERM; wait $!; echo "status $?"`;
+      const line = `${HAKO} --root ${box.root} run --rootfs / --name ${id} ${flags} -- sleep 600 & ${ATTENDED}; cat /proc/$!/smaps_rollup; ${HAKO} --root ${box.root} kill ${id} TERM; wait $!; echo "status $?"`;
       const { stdout } = execute("sh", ["-c", line]);
       const sizes = [...stdout.matchAll(/^Private_\w+:\s+(\d+) kB/gm)].map(([, size]) => Number(size));
       expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(64);

@@ -31,6 +31,8 @@ const PREFIX = "hako-e2e-";
 const OWN_PREFIX = `${PREFIX}${process.pid}-`;
 /** A program that is there until it is killed. */
 export const SLEEP = ["sleep", "600"];
+/** A line of shell that waits until its last background command, a run, has given its place to an attendant. */
+export const ATTENDED = "until readlink /proc/$!/exe | grep -q attendant; do sleep 0.1; done";
 /** HAKO_TIME_FACTOR: a machine that is emulated, on a busy one, is that much slower. */
 const TIME_FACTOR = Number(process.env.HAKO_TIME_FACTOR ?? 1);
 export const TIME_LIMIT = 60_000 * TIME_FACTOR;
