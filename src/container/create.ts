@@ -148,6 +148,7 @@ class Creation implements CreateEvents {
     if (overlay !== undefined) makeDirectory(overlay.directory, 0o755);
     return {
       ...this.#options,
+      sandbox: this.record.sandbox,
       config: bundle.config,
       filter: bundle.filter,
       bundle: bundle.path,

@@ -39,16 +39,6 @@ export const KEPT_PROCESS = "init.pidfd";
 /** What a first process of hako's says of the program's end (program-end.ts). */
 export const PROGRAM_END = "program.end";
 
-/** A directory with what there is of a container's machine on the host (drivers/vm/machine-record.ts). */
-export const MACHINE = "machine";
-const MACHINE_FILES: readonly string[] = [
-  "machine.json",
-  "machine.json.new",
-  "control.sock",
-  "qmp.sock",
-  "qemu.log",
-];
-
 /** Where the overlay of `run --rootfs /` or of an image is mounted in the container, and what takes the writes. */
 export const OVERLAY = "rootfs";
 export const SCRATCH = `${OVERLAY}.scratch`;
@@ -134,7 +124,6 @@ export function foreignName(root: string, id: ContainerId): string | undefined {
     // a bundle has a config.json too, but seldom one that its owner alone may read
     if (name === CONFIG && !names.includes(RECORD) && (status.mode & OTHERS) !== 0) return true;
     if (status.type !== "directory") return !OWN_FILES.has(name);
-    if (name === MACHINE) return listNames(path).some((inner) => !MACHINE_FILES.includes(inner));
     return !OWN_DIRECTORIES.has(name) || listNames(path).some((inner) => inner !== "notify.sock");
   });
 }

@@ -46,11 +46,16 @@ function shell(line: string): Result {
 }
 
 interface MachineJson {
+  /** Missing while it is being started. */
   qemu: { pid: number };
 }
 
-function machineOf(id: string): MachineJson {
-  return JSON.parse(readFileSync(join(box.root, id, "machine/machine.json"), "utf8")) as MachineJson;
+function machineFile(sandbox: string): string {
+  return join(box.root, "@machines", sandbox, "machine.json");
+}
+
+function machineOf(sandbox: string): MachineJson {
+  return JSON.parse(readFileSync(machineFile(sandbox), "utf8")) as MachineJson;
 }
 
 /** Processes of the host whose command lines have a word. */
@@ -334,7 +339,7 @@ e2e(
       "true",
     ];
     const killed = spawn(HAKO, words, { env, stdio: "ignore" });
-    await until("QEMU is there", () => existsSync(join(box.root, other, "machine/machine.json")));
+    await until("QEMU is there", () => existsSync(machineFile(other)) && machineOf(other).qemu !== undefined);
     killed.kill("SIGKILL");
     await new Promise((done) => killed.on("exit", done));
     const pid = machineOf(other).qemu.pid;

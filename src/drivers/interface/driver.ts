@@ -7,7 +7,7 @@ import type { Fd } from "../../linux/call/fd";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
 import type { CgroupManager } from "../../oci/cgroup-managers";
 import type { Config, Process, Resources } from "../../oci/config";
-import type { ContainerId } from "../../oci/id";
+import type { ContainerId, SandboxId } from "../../oci/id";
 import type { State } from "../../oci/state";
 import type { SchemaFlags } from "../../resctrl/resctrl";
 import type { Container, ContainerRecord, DriverName, ProcessRecord, Status } from "../../state/record";
@@ -76,6 +76,7 @@ export type HostPlace = { path: string } & (
 export interface CreatePlan {
   root: string;
   id: ContainerId;
+  sandbox: SandboxId;
   config: Config;
   /** The program's seccomp filter, if it is compiled already. */
   filter: SeccompFilter | undefined;

@@ -19,8 +19,16 @@ import { namespacesDriver } from "../namespaces/index";
 import { streamPort } from "./channel/agent-protocol";
 import { type CachedGuest, GuestCache } from "./guest/guest-cache";
 import { CONTAINER_MODULES } from "./guest/kernel-modules";
-import { endQemu, KeptMachine, STREAMS, startQemu } from "./kept-machine";
-import { type MachineFiles, machineFiles, writeMachineRecord } from "./machine-record";
+import { KeptMachine, STREAMS, startQemu } from "./kept-machine";
+import {
+  claimMachine,
+  emptyMachine,
+  type MachineFiles,
+  type MachineRecord,
+  machineFiles,
+  writeMachineRecord,
+} from "./machine-record";
+import { leaveMachine, livingMachine } from "./members";
 import { findParts, knownProbe, type MachineParts, probeMachines } from "./probe";
 import { type FoundQemu, findQemu } from "./qemu/find-qemu";
 import type { Accelerator } from "./qemu/qemu-arguments";
@@ -45,7 +53,7 @@ interface NewMachine {
 
 /** Makes a machine with a container that waits for its start, and a process on the host that stands for the container's. */
 export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: UndoStack): boolean {
-  const { root, id, config } = plan;
+  const { root, sandbox, config } = plan;
   refusePlan(plan);
   const parts = findParts(readSettings().machine);
   const lacking = parts.kernel.modules.lacking(CONTAINER_MODULES);
@@ -58,7 +66,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   const qemu = findQemu(parts.settings.qemu);
   const accelerator = acceleratorOf(parts);
   using guest = new GuestCache().guest(parts.kernel);
-  const machine = { files: machineFiles(root, id), parts, qemu, guest, accelerator };
+  const machine = { files: machineFiles(root, sandbox), parts, qemu, guest, accelerator };
   const [ours, theirs] = socketPair("streams of the container");
   using owned = new FdList();
   owned.add(theirs);
@@ -99,7 +107,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
         // nobody but QEMU is to keep it open
         theirs.close();
         kept.ask("create", containerOf(plan, stream), CREATE_MS);
-        logDebug(`${id}: made in its machine`);
+        logDebug(`${plan.id}: made in its machine`);
       },
       created: () => events.created(),
     },
@@ -161,7 +169,7 @@ function acceleratorOf(parts: MachineParts): Accelerator {
 /** Starts QEMU with the files that the container's process has, in the container's cgroups, and waits until the guest's agent answers. */
 function startMachine(
   { files, parts, qemu, guest, accelerator }: NewMachine,
-  { config }: CreatePlan,
+  { root, sandbox, id, config }: CreatePlan,
   { init, cgroup }: Pick<Partial<ContainerRecord>, "init" | "cgroup">,
   undo: UndoStack,
 ): KeptMachine {
@@ -180,12 +188,23 @@ function startMachine(
     ...{ accelerator, memory, cpus: settings.cpus, streams: STREAMS },
     ...{ kernel: guest.kernel, initramfs: guest.initramfs, image: guest.image },
   };
-  const process = startQemu(files, qemu, plan, tree);
-  undo.defer("QEMU", () => endQemu(process));
-  writeMachineRecord(files, { format: 1, qemu: process, accelerator, memory, kernel: kernel.release });
-  if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
-  const machine = new KeptMachine(files);
+  undo.defer("its machine", () => leaveMachine(root, sandbox, id));
+  const machine = new KeptMachine(files, claimMachine(files));
   try {
+    if (livingMachine(files) !== undefined)
+      throw new HakoError({
+        code: "unsupported",
+        message: `a second container in the machine of sandbox "${sandbox}": the driver "vm" can't do this`,
+      });
+    emptyMachine(files);
+    const record: MachineRecord = {
+      ...{ format: 1, qemu: undefined, accelerator, memory },
+      ...{ kernel: kernel.release, containers: { [id]: {} } },
+    };
+    writeMachineRecord(files, record);
+    const process = startQemu(files, qemu, plan, tree);
+    writeMachineRecord(files, { ...record, qemu: process });
+    if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
     machine.awaitAgent(BOOT_MS[accelerator]);
     machine.endWithGuest();
     return machine;

@@ -79,7 +79,7 @@ export function execInMachine(
 /** Has the guest start the process, with a port for its streams whose other end is this socket. */
 function begin({ root, record }: LivingContainer, { process }: ExecPlan, end: Fd): void {
   using owned = end;
-  using machine = new KeptMachine(machineFiles(root, record.id));
+  using machine = new KeptMachine(machineFiles(root, record.sandbox));
   const port = streamPort(machine.connectStream(owned));
   machine.ask("exec", { container: record.id, process: exactJson(process), port }, EXEC_MS);
 }

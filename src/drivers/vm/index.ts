@@ -10,6 +10,9 @@ const rare = {
   get exec() {
     return require("./exec") as typeof import("./exec");
   },
+  get members() {
+    return require("./members") as typeof import("./members");
+  },
   get verbs() {
     return require("./verbs") as typeof import("./verbs");
   },
@@ -76,13 +79,14 @@ export const vmDriver: SandboxDriver = {
     throw cannot(`processes of container "${record.id}"`);
   },
   end(container) {
-    rare.verbs.endMachine(container);
+    rare.verbs.endInMachine(container);
   },
   remove(container) {
     namespacesDriver.remove(container);
   },
   // QEMU has to be waited for
   plainRemoval: () => undefined,
-  // the other driver finds all of it: QEMU is in the container's cgroups
-  removeUnrecorded() {},
+  removeUnrecorded(root, id) {
+    rare.members.leaveAnyMachine(root, id);
+  },
 };

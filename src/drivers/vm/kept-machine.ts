@@ -1,20 +1,19 @@
 import * as v from "valibot";
 import { asHakoError, HakoError } from "../../base/errors";
-import { LOCK, O, SIG } from "../../linux/call/constants";
+import { O, SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
-import { makeDirectory, readText } from "../../linux/file/file";
+import { readText } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
 import { unixConnect, unixListen } from "../../linux/file/unix-socket";
 import { capabilityBit } from "../../linux/process/capabilities";
 import { reapChild, signalProcess, startTimeOf, waitForEnd } from "../../linux/process/process";
 import { executeChild } from "../../linux/steps/clone-child";
 import { logDebug } from "../../output/log";
-import { lockFile } from "../../state/file-lock";
 import type { ProcessRecord } from "../../state/record";
 import { AgentClient } from "./channel/agent-client";
 import type { AgentAnswer, AgentCall, AgentData } from "./channel/agent-protocol";
 import { lastLine, tellingLine } from "./machine";
-import type { MachineFiles } from "./machine-record";
+import { lockMachine, type MachineFiles } from "./machine-record";
 import type { FoundQemu } from "./qemu/find-qemu";
 import { CONSOLE_BUFFER, type MachinePlan, qemuArguments, streamDevice } from "./qemu/qemu-arguments";
 import { qemuSteps } from "./qemu/qemu-process";
@@ -40,7 +39,6 @@ export function startQemu(
   plan: Omit<MachinePlan, "controlFd" | "qmpFd" | "listens">,
   tree: Fd | undefined,
 ): ProcessRecord {
-  makeDirectory(files.directory, 0o700);
   using control = unixListen(files.control);
   using monitor = unixListen(files.monitor);
   using words = openAt(undefined, files.words, O.WRONLY | O.CREAT | O.EXCL | O.APPEND, 0o600);
@@ -66,9 +64,12 @@ export class KeptMachine implements Disposable {
   #monitor: Qmp | undefined;
   #agent: AgentClient | undefined;
 
-  constructor(files: MachineFiles) {
+  /** Locks it, unless `lock` is its lock already. */
+  constructor(files: MachineFiles, lock = lockMachine(files)) {
+    if (lock === undefined)
+      throw new HakoError({ code: "state", message: "the container's machine is gone" });
     this.#files = files;
-    this.#lock = lockFile(files.words, LOCK.EX);
+    this.#lock = lock;
   }
 
   /** Asks the guest's agent. */

@@ -1,24 +1,44 @@
-import { readText, renameFile, writeText } from "../../linux/file/file";
-import { join } from "../../linux/file/path-text";
-import type { ContainerId } from "../../oci/id";
+import { LOCK } from "../../linux/call/constants";
+import type { Fd } from "../../linux/call/fd";
+import {
+  hasErrno,
+  listNames,
+  makeDirectories,
+  makeNewDirectory,
+  readText,
+  removeDirectory,
+  removeTree,
+  renameFile,
+  writeText,
+} from "../../linux/file/file";
+import { basename, dirname, join, resolve } from "../../linux/file/path-text";
+import { type ContainerId, type SandboxId, sandboxId } from "../../oci/id";
+import { lockFile } from "../../state/file-lock";
 import type { ProcessRecord } from "../../state/record";
-import { containerDirectory, MACHINE } from "../../state/root";
 import type { Accelerator } from "./qemu/qemu-arguments";
 
-/** What hako keeps of a machine that goes on when the command has ended, in a directory of the container that it was made for. */
+/** What hako keeps of a machine that goes on when the command has ended. */
 export interface MachineRecord {
   format: 1;
-  qemu: ProcessRecord;
+  /** undefined while it is being started. */
+  qemu: ProcessRecord | undefined;
   accelerator: Accelerator;
   /** Bytes of its memory. */
   memory: number;
   /** The release of the guest's kernel. */
   kernel: string;
+  /** The containers that are in it: it ends with the last one. */
+  containers: Readonly<Record<ContainerId, MachineMember>>;
 }
+
+/** What a machine's record has of each of its containers. */
+export type MachineMember = Record<string, never>;
 
 /** Files in a machine's directory. All of them are its owner's alone. */
 export interface MachineFiles {
   directory: string;
+  /** Locked by who makes or ends the machine, or speaks to it. */
+  lock: string;
   /** Where QEMU listens for who asks the guest's agent, and for who tells QEMU itself. */
   control: string;
   monitor: string;
@@ -26,14 +46,78 @@ export interface MachineFiles {
   words: string;
 }
 
-export function machineFiles(root: string, id: ContainerId): MachineFiles {
-  const directory = join(containerDirectory(root, id), MACHINE);
+/** No id has this character: the directory of all machines is no container's. */
+const MACHINES = "@machines";
+
+/** A machine is its sandbox's: containers come and go. */
+export function machineFiles(root: string, sandbox: SandboxId): MachineFiles {
+  const directory = join(resolve(root), MACHINES, sandbox);
   return {
     directory,
+    lock: join(directory, "lock"),
     control: join(directory, "control.sock"),
     monitor: join(directory, "qmp.sock"),
     words: join(directory, "qemu.log"),
   };
+}
+
+/** Locks a machine until the result is closed, or this process ends; undefined if there is none. */
+export function lockMachine({ lock }: MachineFiles): Fd | undefined {
+  try {
+    return lockFile(lock, LOCK.EX);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** Locks the place of a machine, which need not be there yet. */
+export function claimMachine(files: MachineFiles): Fd {
+  for (;;) {
+    makeDirectories(dirname(files.directory), 0o700);
+    try {
+      makeNewDirectory(files.directory, 0o700);
+    } catch (error) {
+      // the last machine has ended just now
+      if (hasErrno(error, "ENOENT")) continue;
+      throw error;
+    }
+    const lock = lockMachine(files);
+    if (lock !== undefined) return lock;
+  }
+}
+
+/** Removes the files of a machine, which this process has locked. */
+export function removeMachine(files: MachineFiles): void {
+  const { directory, lock } = files;
+  emptyMachine(files);
+  removeTree(lock);
+  // another command may be about to make one here
+  removeIfEmpty(directory);
+  removeIfEmpty(dirname(directory));
+}
+
+/** Removes what a machine has left that has ended. */
+export function emptyMachine({ directory, lock }: MachineFiles): void {
+  for (const name of listNames(directory)) if (name !== basename(lock)) removeTree(join(directory, name));
+}
+
+function removeIfEmpty(directory: string): void {
+  try {
+    removeDirectory(directory);
+  } catch (error) {
+    if (!hasErrno(error, "ENOTEMPTY", "EEXIST", "ENOENT")) throw error;
+  }
+}
+
+/** The sandboxes below a root that have machines. */
+export function sandboxesWithMachines(root: string): SandboxId[] {
+  try {
+    return listNames(join(resolve(root), MACHINES)).map(sandboxId);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return [];
+    throw error;
+  }
 }
 
 function recordFile({ directory }: MachineFiles): string {
@@ -47,7 +131,12 @@ export function writeMachineRecord(files: MachineFiles, record: MachineRecord): 
   renameFile(`${path}.new`, path);
 }
 
-/** An error of ENOENT where there is no machine. */
-export function readMachineRecord(files: MachineFiles): MachineRecord {
-  return JSON.parse(readText(recordFile(files))) as MachineRecord;
+/** undefined where there is no machine, or where it has no record yet. */
+export function readMachineRecord(files: MachineFiles): MachineRecord | undefined {
+  try {
+    return JSON.parse(readText(recordFile(files))) as MachineRecord;
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }

@@ -2,15 +2,15 @@ import { HakoError } from "../../base/errors";
 import type { CgroupStats } from "../../cgroup";
 import { loadCgroup } from "../../cgroup/group/stored";
 import { SIG } from "../../linux/call/constants";
-import { hasErrno } from "../../linux/file/file";
 import { signalProcess, waitForEnd } from "../../linux/process/process";
 import type { Resources } from "../../oci/config";
 import { exactJson, parseJson } from "../../oci/json";
 import type { Container } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
 import { toldStats } from "./channel/stats-schema";
-import { endQemu, KeptMachine } from "./kept-machine";
+import { KeptMachine } from "./kept-machine";
 import { machineFiles, readMachineRecord } from "./machine-record";
+import { leaveMachine } from "./members";
 
 const START_MS = 60_000;
 const SIGNAL_MS = 10_000;
@@ -24,7 +24,7 @@ const OF_GUEST = 128 << 20;
 export function startInMachine(container: Container): void {
   const { root, record } = container;
   try {
-    using machine = new KeptMachine(machineFiles(root, record.id));
+    using machine = new KeptMachine(machineFiles(root, record.sandbox));
     machine.ask("start", { container: record.id }, START_MS);
   } catch (error) {
     // as of a program that could not be executed: the container has stopped
@@ -38,14 +38,11 @@ export function startInMachine(container: Container): void {
 
 /** The driver, and what the machine is: an emulated one is no security boundary. */
 export function isolationOf({ root, record }: Container): Readonly<Record<string, unknown>> {
-  try {
-    const { accelerator, kernel } = readMachineRecord(machineFiles(root, record.id));
-    return { driver: "vm", machine: { accelerator, securityBoundary: accelerator !== "tcg", kernel } };
-  } catch (error) {
-    // it is being made, or what was killed has left no more
-    if (hasErrno(error, "ENOENT")) return { driver: "vm" };
-    throw error;
-  }
+  const machine = readMachineRecord(machineFiles(root, record.sandbox));
+  // it is being made, or what was killed has left no more
+  if (machine === undefined) return { driver: "vm" };
+  const { accelerator, kernel } = machine;
+  return { driver: "vm", machine: { accelerator, securityBoundary: accelerator !== "tcg", kernel } };
 }
 
 /** Sends a signal to the program, or to all processes in the guest; false if none is there. */
@@ -56,7 +53,7 @@ export function signalInMachine(container: Container, signal: number, to: "first
   if (signal === SIG.KILL || namespacesDriver.status(container) === "paused")
     return namespacesDriver.signal(container, signal, "first");
   try {
-    using machine = new KeptMachine(machineFiles(root, record.id));
+    using machine = new KeptMachine(machineFiles(root, record.sandbox));
     return machine.ask("signal", { container: record.id, signal, all: to === "all" }, SIGNAL_MS).sent;
   } catch (error) {
     // it has ended meanwhile, and the machine with it
@@ -67,7 +64,7 @@ export function signalInMachine(container: Container, signal: number, to: "first
 
 /** The counters of the container's cgroup in the guest. */
 export function statsInMachine({ root, record }: Container): CgroupStats {
-  using machine = new KeptMachine(machineFiles(root, record.id));
+  using machine = new KeptMachine(machineFiles(root, record.sandbox));
   const { stats: text } = machine.ask("stats", { container: record.id }, STATS_MS);
   const stats = toldStats(parseJson(text, "the guest's figures"));
   if (stats !== undefined) return stats;
@@ -76,9 +73,9 @@ export function statsInMachine({ root, record }: Container): CgroupStats {
 
 /** Changes limits of the container's cgroup in the guest, for which the machine's memory is what there is. */
 export function updateInMachine({ root, record }: Container, resources: Resources): void {
-  const files = machineFiles(root, record.id);
+  const files = machineFiles(root, record.sandbox);
   const limit = resources.memory?.limit;
-  const most = readMachineRecord(files).memory - OF_GUEST;
+  const most = (readMachineRecord(files)?.memory ?? 0) - OF_GUEST;
   if (limit !== undefined && Number(limit) > most)
     throw new HakoError({
       code: "unsupported",
@@ -90,18 +87,13 @@ export function updateInMachine({ root, record }: Container, resources: Resource
   machine.ask("update", { container: record.id, resources: exactJson(limits) }, UPDATE_MS);
 }
 
-/** Ends the stand-in and QEMU, and waits until they are gone. */
-export function endMachine(container: Container): void {
+/** Ends the stand-in, and with the last container QEMU, and waits until they are gone. */
+export function endInMachine(container: Container): void {
   const { root, record } = container;
   const cgroup = record.cgroup === undefined ? undefined : loadCgroup(record.cgroup);
   // a frozen process does not even die
   if (namespacesDriver.status(container) === "paused") cgroup?.thaw();
-  try {
-    endQemu(readMachineRecord(machineFiles(root, record.id)).qemu);
-  } catch (error) {
-    if (!hasErrno(error, "ENOENT")) throw error;
-    // it was being made: QEMU may be there, and known by this alone
-    cgroup?.kill();
-  }
+  // it was being made: QEMU may be there, and known by this alone
+  if (leaveMachine(root, record.sandbox, record.id) === "not started") cgroup?.kill();
   namespacesDriver.end(container);
 }
