@@ -196,6 +196,12 @@ e2e(
     expect(status()).toBe("running");
     expect(hako(["update", "--memory", "50M", id])).toMatchObject({ status: 0, stderr: "" });
     expect(hako(["exec", id, "cat", `/sys/fs/cgroup/hako/${id}/memory.max`]).stdout).toBe(`${50 << 20}\n`);
+    // more than the machine had
+    const inGuest = () => /^MemTotal: +(\d+) kB/.exec(hako(["exec", id, "cat", "/proc/meminfo"]).stdout)?.[1];
+    const before = Number(inGuest());
+    expect(hako(["update", "--memory", "1G", id])).toMatchObject({ status: 0, stderr: "" });
+    await until("the guest has more memory", () => Number(inGuest()) > before + (300 << 10));
+    expect(hako(["update", "--memory", "50M", id]).status).toBe(0);
     const stats = JSON.parse(hako(["events", "--stats", id]).stdout) as {
       data: Record<string, Record<string, unknown>>;
     };

@@ -2,7 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { distributionOf } from "../../src/drivers/vm/host/distribution";
 import { parseQemuVersion } from "../../src/drivers/vm/qemu/find-qemu";
-import { checkQemuVersion, type MachinePlan, qemuArguments } from "../../src/drivers/vm/qemu/qemu-arguments";
+import {
+  checkQemuVersion,
+  isRootPort,
+  type MachinePlan,
+  qemuArguments,
+  rootPort,
+} from "../../src/drivers/vm/qemu/qemu-arguments";
 import { machineWords } from "../../src/drivers/vm/words";
 
 describe("distributions", () => {
@@ -95,6 +101,23 @@ describe("QEMU", () => {
       "virtio-9p-pci,fsdev=tree,mount_tag=hako.tree",
     ]);
     expect(after(words, "-fsdev")[0]).toMatch(/^local,.*readonly=on,.*path=\/proc\/self\/fd\/11$/);
+  });
+
+  test("that grows has ports, slots and processors for what is plugged, and a kernel that uses it", () => {
+    const grows = { memory: 8 * 2 ** 30, cpus: 4 };
+    const words = qemuArguments([7, 2, 22], { ...plan, grows });
+    expect(after(words, "-m")).toEqual(["256M,slots=32,maxmem=8192M"]);
+    expect(after(words, "-smp")).toEqual(["2,maxcpus=4"]);
+    const ports = after(words, "-device").filter((each) => each.startsWith("pcie-root-port"));
+    expect(ports).toHaveLength(6);
+    expect(new Set(ports).size).toBe(6);
+    expect(isRootPort(rootPort(3))).toBeTrue();
+    expect(isRootPort("")).toBeFalse();
+    expect(after(words, "-append")[0]).toContain(" memhp_default_state=online");
+    // a small host's machine too
+    const small = qemuArguments([7, 2, 22], { ...plan, grows: { memory: 1, cpus: 1 } });
+    expect(after(small, "-m")).toEqual(["256M,slots=32,maxmem=384M"]);
+    expect(after(small, "-smp")).toEqual(["2,maxcpus=2"]);
   });
 
   test("gets what its version knows, and what its accelerator needs", () => {

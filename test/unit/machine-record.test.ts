@@ -23,7 +23,15 @@ const [a, b] = [containerId("a"), containerId("b")];
 function record(over: Partial<MachineRecord> = {}): MachineRecord {
   const qemu = { pid: process.pid, startTime: processStatus(process.pid)?.startTime ?? 0 };
   return {
-    ...{ format: 1, qemu, accelerator: "tcg", memory: 1, kernel: "6", containers: { [a]: {}, [b]: {} } },
+    ...{
+      format: 1,
+      qemu,
+      accelerator: "tcg",
+      memory: 1,
+      mostMemory: 1,
+      kernel: "6",
+      containers: { [a]: {}, [b]: {} },
+    },
     ...over,
   };
 }

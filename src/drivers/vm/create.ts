@@ -19,7 +19,9 @@ import { namespacesDriver } from "../namespaces/index";
 import { streamPort } from "./channel/agent-protocol";
 import { type CachedGuest, GuestCache } from "./guest/guest-cache";
 import { CONTAINER_MODULES } from "./guest/kernel-modules";
+import { hostCapacity } from "./host/capacity";
 import { KeptMachine, STREAMS, startQemu } from "./kept-machine";
+import { ensureMemory, memoryOfContainer, memoryOfNewMachine } from "./machine-memory";
 import {
   claimMachine,
   emptyMachine,
@@ -39,8 +41,6 @@ import { machineWords } from "./words";
 /** How long a guest may take to its agent's first answer, and that to make a container. */
 const BOOT_MS: Record<Accelerator, number> = { kvm: 15_000, tcg: 60_000 };
 const CREATE_MS = 60_000;
-/** Of a guest whose container has no limit, beside what the guest itself needs. */
-const MEMORY_WITHOUT_LIMIT = 512 << 20;
 
 /** What a new machine is made from. */
 interface NewMachine {
@@ -175,17 +175,16 @@ function startMachine(
 ): KeptMachine {
   if (init === undefined) throw new Error("a machine before the container's process");
   const { settings, kernel } = parts;
-  const limit = config.linux?.resources?.memory?.limit;
-  const wanted = limit === undefined || Number(limit) <= 0 ? MEMORY_WITHOUT_LIMIT : Number(limit);
   using pidfd = openProcess(init.pid, init.startTime);
   if (pidfd === undefined)
     throw new HakoError({ code: "system", message: "the container's process has ended" });
   using tree = namespaceTree(pidfd);
   // what the guest asks QEMU to open is a file: a device's node would be the host's device
   setMountAttributes(tree, { set: ATTR.RDONLY | ATTR.NODEV | ATTR.NOSUID, recursive: true });
-  const memory = settings.memory + wanted;
+  const memory = memoryOfNewMachine(settings);
+  const grows = hostCapacity();
   const plan = {
-    ...{ accelerator, memory, cpus: settings.cpus, streams: STREAMS },
+    ...{ accelerator, memory, cpus: settings.cpus, streams: STREAMS, grows },
     ...{ kernel: guest.kernel, initramfs: guest.initramfs, image: guest.image },
   };
   undo.defer("its machine", () => leaveMachine(root, sandbox, id));
@@ -198,7 +197,7 @@ function startMachine(
       });
     emptyMachine(files);
     const record: MachineRecord = {
-      ...{ format: 1, qemu: undefined, accelerator, memory },
+      ...{ format: 1, qemu: undefined, accelerator, memory, mostMemory: Math.max(grows.memory, memory) },
       ...{ kernel: kernel.release, containers: { [id]: {} } },
     };
     writeMachineRecord(files, record);
@@ -207,6 +206,8 @@ function startMachine(
     if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
     machine.awaitAgent(BOOT_MS[accelerator]);
     machine.endWithGuest();
+    const wanted = memoryOfContainer(config.linux?.resources?.memory?.limit);
+    ensureMemory(machine, files, wanted, settings.memory);
     return machine;
   } catch (error) {
     machine[Symbol.dispose]();

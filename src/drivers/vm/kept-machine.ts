@@ -15,6 +15,7 @@ import type { AgentAnswer, AgentCall, AgentData } from "./channel/agent-protocol
 import { lastLine, tellingLine } from "./machine";
 import { lockMachine, type MachineFiles } from "./machine-record";
 import type { FoundQemu } from "./qemu/find-qemu";
+import { freePort, plugMemory } from "./qemu/plug";
 import { CONSOLE_BUFFER, type MachinePlan, qemuArguments, streamDevice } from "./qemu/qemu-arguments";
 import { qemuSteps } from "./qemu/qemu-process";
 import { Qmp } from "./qemu/qmp";
@@ -127,6 +128,20 @@ export class KeptMachine implements Disposable {
       code: "state",
       message: `the machine has no port left: ${STREAMS} processes have their streams on the host`,
     });
+  }
+
+  /**
+   * Plugs a device (device_add of qapi/qdev.json, without its bus) and comes back when QEMU has it, which is some 0.1 s before the guest. It
+   * is known by its `id`.
+   */
+  plugDevice(device: { driver: string; id: string } & Record<string, unknown>): void {
+    const bus = freePort(this.#qmp(), performance.now() + MONITOR_MS);
+    this.#command("device_add", { ...device, bus });
+  }
+
+  /** Adds so many bytes of memory, or some more; how many there are added. The guest begins to use it soon after. */
+  plugMemory(bytes: number): number {
+    return plugMemory(this.#qmp(), bytes, performance.now() + MONITOR_MS);
   }
 
   /** What QEMU or the guest's console said last; undefined if nothing is known. */

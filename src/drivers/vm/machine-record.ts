@@ -23,8 +23,9 @@ export interface MachineRecord {
   /** undefined while it is being started. */
   qemu: ProcessRecord | undefined;
   accelerator: Accelerator;
-  /** Bytes of its memory. */
+  /** Bytes of its memory, and what that can become. */
   memory: number;
+  mostMemory: number;
   /** The release of the guest's kernel. */
   kernel: string;
   /** The containers that are in it: it ends with the last one. */

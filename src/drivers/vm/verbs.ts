@@ -9,6 +9,7 @@ import type { Container } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
 import { toldStats } from "./channel/stats-schema";
 import { KeptMachine } from "./kept-machine";
+import { ensureMemory } from "./machine-memory";
 import { machineFiles, readMachineRecord } from "./machine-record";
 import { leaveMachine } from "./members";
 
@@ -17,7 +18,7 @@ const SIGNAL_MS = 10_000;
 const STATS_MS = 10_000;
 const UPDATE_MS = 10_000;
 const END_MS = 10_000;
-/** What the guest needs itself. */
+/** What a guest needs itself, at least. */
 const OF_GUEST = 128 << 20;
 
 /** Has the program executed in the guest, and then its stand-in on the host, which finds in its socket what the program has said since. */
@@ -71,19 +72,13 @@ export function statsInMachine({ root, record }: Container): CgroupStats {
   throw new HakoError({ code: "system", message: "the guest's agent sent figures that are none" });
 }
 
-/** Changes limits of the container's cgroup in the guest, for which the machine's memory is what there is. */
+/** Changes limits of the container's cgroup in the guest, which gets more memory if it has too little for them. */
 export function updateInMachine({ root, record }: Container, resources: Resources): void {
   const files = machineFiles(root, record.sandbox);
-  const limit = resources.memory?.limit;
-  const most = (readMachineRecord(files)?.memory ?? 0) - OF_GUEST;
-  if (limit !== undefined && Number(limit) > most)
-    throw new HakoError({
-      code: "unsupported",
-      message: `memory limit ${limit}: the machine has ${most} bytes for its container`,
-      hint: "a machine's memory can't grow yet",
-    });
   const { devices: _, ...limits } = resources;
   using machine = new KeptMachine(files);
+  const limit = resources.memory?.limit;
+  if (limit !== undefined) ensureMemory(machine, files, Number(limit), OF_GUEST);
   machine.ask("update", { container: record.id, resources: exactJson(limits) }, UPDATE_MS);
 }
 

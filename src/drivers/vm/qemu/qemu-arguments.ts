@@ -1,5 +1,6 @@
 import { HakoError } from "../../../base/errors";
 import { AGENT_WORD, CONTROL_PORT, streamPort, TREE_TAG } from "../channel/agent-protocol";
+import type { Capacity } from "../host/capacity";
 
 /** Who runs the guest's instructions: the processor itself, or QEMU, which translates them. */
 export type Accelerator = "kvm" | "tcg";
@@ -25,6 +26,25 @@ export interface MachinePlan {
   streams?: number | undefined;
   /** The descriptor of a tree of files that the guest may read. */
   treeFd?: number | undefined;
+  /** What the machine can have in all when devices, memory and processors are plugged into it; undefined of one that stays as it is. */
+  grows?: Capacity | undefined;
+}
+
+/** How many devices can be plugged into a machine: each has a port of its own. */
+const ROOT_PORTS = 6;
+/** How often memory can be plugged. */
+export const MEMORY_SLOTS = 32;
+/** Linux takes memory of x86-64 in blocks of this size (Documentation/admin-guide/mm/memory-hotplug.rst). */
+export const MEMORY_BLOCK = 128 << 20;
+
+/** The port of a plugged device. */
+export function rootPort(number: number): string {
+  return `plug${number}`;
+}
+
+/** Whether a device of QEMU's has this name as the port of a plugged one. */
+export function isRootPort(name: string): boolean {
+  return /^plug\d+$/.test(name);
 }
 
 /** The character device of a stream's port. */
@@ -55,6 +75,12 @@ const WRONG_FEATURES: readonly { before: QemuVersion; word: string }[] = [
 /** A kernel that panics restarts at once, and by a triple fault, which needs nothing of the machine's: QEMU then stops it. */
 const KERNEL_WORDS = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", AGENT_WORD] as const;
 
+/**
+ * A guest uses plugged memory by itself. Where there could be some above 4 GiB it would set aside 64 MiB for devices that don't reach that;
+ * there are none.
+ */
+const GROWING_WORDS = ["memhp_default_state=online", "swiotlb=noforce"] as const;
+
 /** What a machine has by default that no guest of ours needs, by the first QEMU that can leave it out. */
 const LEFT_OUT: readonly { since: QemuVersion; option: string }[] = [
   { since: [6, 0, 0], option: "usb=off" },
@@ -84,6 +110,24 @@ const TREE_FILES = "local,id=tree,security_model=passthrough,readonly=on,multide
 /** The console, and how much of its end QEMU keeps: a power of two. */
 export const CONSOLE_BUFFER = { id: "console", size: 65536 } as const;
 
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20)}M`;
+}
+
+/** Memory and processors, and ports for devices: as much as there is, and as could be plugged. */
+function sizeArguments({ memory, cpus, grows }: MachinePlan): string[] {
+  if (grows === undefined) return ["-smp", `${cpus}`, "-m", mebibytes(memory)];
+  const most = Math.max(grows.memory, memory + MEMORY_BLOCK);
+  return [
+    ...["-smp", `${cpus},maxcpus=${Math.max(grows.cpus, cpus)}`],
+    ...["-m", `${mebibytes(memory)},slots=${MEMORY_SLOTS},maxmem=${mebibytes(most)}`],
+    ...Array.from({ length: ROOT_PORTS }, (_, number) => [
+      "-device",
+      `pcie-root-port,id=${rootPort(number)},chassis=${number + 1}`,
+    ]).flat(),
+  ];
+}
+
 /** QEMU's arguments for a machine: no devices but these, no network, and nothing that it writes to. */
 export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[] {
   const { accel, cpu, kernelWords } = ACCELERATION[plan.accelerator];
@@ -97,6 +141,7 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     "read-only": true,
     file: { driver: "file", filename: plan.image, "read-only": true },
   };
+  const growing = plan.grows === undefined ? [] : GROWING_WORDS;
   const { streams = 0, treeFd } = plan;
   const ending = plan.listens ? ",server=on,wait=off" : "";
   return [
@@ -110,11 +155,10 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     ["-machine", ["q35", ...without].join(",")],
     ["-accel", accel],
     ["-cpu", cpu],
-    ["-smp", String(plan.cpus)],
-    ["-m", `${Math.ceil(plan.memory / 2 ** 20)}M`],
+    sizeArguments(plan),
     ["-kernel", plan.kernel],
     ["-initrd", plan.initramfs],
-    ["-append", [...KERNEL_WORDS, ...kernelWords, ...wrong].join(" ")],
+    ["-append", [...KERNEL_WORDS, ...kernelWords, ...wrong, ...growing].join(" ")],
     ["-blockdev", JSON.stringify(image)],
     ["-device", "virtio-blk-pci,drive=image"],
     ["-device", "virtio-serial-pci"],
