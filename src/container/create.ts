@@ -155,6 +155,7 @@ class Creation implements CreateEvents {
       rootfs: bundle.rootfs,
       overlay,
       mapsOwners: bundle.mapsOwners,
+      held: bundle.held,
       state: stateOf(this.record, "creating"),
       mayRun,
       ownInit: ownInit && end && { ...ownInit, end },

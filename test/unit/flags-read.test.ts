@@ -25,7 +25,7 @@ function namesRead(source: string): Set<string> {
   for (const [, dotted, quoted] of source.matchAll(/\b(?:args|values)(?:\.(\w+)|\["([^"]+)"\])/g))
     found.add(dotted ?? quoted ?? "");
   const patterns = [
-    ...source.matchAll(/\{([^{}]*)\}\s*=\s*(?:args|values|others|rights|ofFiles)\b/g),
+    ...source.matchAll(/\{([^{}]*)\}\s*=\s*(?:args|values|others|rights|ofFiles|guarded)\b/g),
     // a function's parameter
     ...source.matchAll(/\(\s*\{([^{}()]*)\}: (?:\{|\w*ArgumentValues)/g),
   ];

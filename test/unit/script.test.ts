@@ -47,6 +47,9 @@ const NOTHING = {
   "keep-writes": undefined,
   "map-root": false,
   userns: undefined,
+  hide: [],
+  write: [],
+  protect: [],
 };
 
 describe("sizes", () => {

@@ -80,6 +80,27 @@ export const SCRIPT_FLAGS = {
     multiple: true,
     description: "with --rootfs: a bind mount in fewer letters",
   },
+  write: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "PATH",
+    multiple: true,
+    description: "with --rootfs: the host's PATH at the same place, really written",
+  },
+  hide: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "PATH",
+    multiple: true,
+    description: "with --rootfs: empty for the command, wherever it would be seen",
+  },
+  protect: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "PATH",
+    multiple: true,
+    description: "with --rootfs: only read, though what it is in may be written; nor moved away",
+  },
   tmpfs: {
     type: "string",
     valueHint: "TARGET[:OPTION,...]",

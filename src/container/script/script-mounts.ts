@@ -249,6 +249,14 @@ export function volumeOf(spec: string): Mount {
   return mountFrom("bind", resolve(source), destination, options.split(","), wrong);
 }
 
+/** A path of the host's, which is there at the same place and is really written. */
+export function writtenOf(path: string): Mount {
+  const wrong = refusal("--write", path, "as ./build");
+  if (path === "") throw wrong("empty");
+  const place = resolve(path);
+  return mountFrom("bind", place, place, [], wrong);
+}
+
 /** "TARGET[:OPTION,...]": docker's short form of a file system in memory, without setuid programs, devices and programs unless it says so. */
 export function tmpfsOf(spec: string): Mount {
   const wrong = refusal("--tmpfs", spec, "as /run:size=16M,exec");

@@ -18,7 +18,7 @@ import { lackingMountPoints } from "./mount-points";
 import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "./script-capabilities";
 import type { ScriptDevice } from "./script-devices";
 import type { ScriptIds } from "./script-ids";
-import { mountOf, tmpfsOf, volumeOf } from "./script-mounts";
+import { mountOf, tmpfsOf, volumeOf, writtenOf } from "./script-mounts";
 import { seccompOf } from "./script-seccomp";
 
 /** Loaded on first use. */
@@ -31,6 +31,9 @@ const rare = {
   },
   get hostView() {
     return require("./host-view") as typeof import("./host-view");
+  },
+  get guardedPlaces() {
+    return require("./guarded-places") as typeof import("./guarded-places");
   },
   get ownIds() {
     return require("./own-ids") as typeof import("./own-ids");
@@ -67,6 +70,9 @@ export interface ScriptValues {
   "keep-writes": string | undefined;
   "map-root": boolean;
   userns: string | undefined;
+  hide: readonly string[];
+  write: readonly string[];
+  protect: readonly string[];
 }
 
 function memoryOf(text: string): number {
@@ -209,7 +215,8 @@ export function scriptBundle(
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
   const { "cap-add": add, "cap-drop": drop, device, ulimit, "no-init": noInit, ...ofFiles } = rights;
-  const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...unread } = ofFiles;
+  const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...guarded } = ofFiles;
+  const { hide, write, protect, ...unread } = guarded;
   // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
   const settings = imageSettings(image);
@@ -219,11 +226,20 @@ export function scriptBundle(
   const base = defaultConfig({ rootless });
   const view = rootless && rootfs === "/" ? rare.hostView : undefined;
   const usual = [...(view?.usualMounts(base) ?? base.mounts ?? []), ...volumeMounts(settings, readonly)];
-  const mounts = inOrder(rootfs, usual, [
+  const given = [
     ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
     ...tmpfs.map(tmpfsOf),
     ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
-  ]);
+    ...write.map((path) => withSource("--write", path, writtenOf(path))),
+  ];
+  const guards =
+    hide.length === 0 && protect.length === 0
+      ? undefined
+      : rare.guardedPlaces.guardedPlaces({
+          ...{ rootfs, hide, protect, given: inOrder(rootfs, [], given) },
+          keepsWrites: overlay === undefined || overlay.writes !== undefined,
+        });
+  const mounts = inOrder(rootfs, usual, [...given, ...(guards?.covers ?? [])]);
   const caller = asCaller(rootfs, workdir ?? settings.workdir);
   const host = view?.hostView(caller.cwd, mounts);
   if (mapRoot && !rootless) throw HakoError.usage("--map-root is for ordinary users", "root is 0 already");
@@ -269,6 +285,9 @@ export function scriptBundle(
       ...one?.linux,
       ...maps,
       ...(seccomp === undefined ? {} : { seccomp: seccomp.profile }),
+      ...(guards === undefined
+        ? {}
+        : { maskedPaths: [...(base.linux?.maskedPaths ?? []), ...guards.masked] }),
       ...(readonly ? readonlyTree(base, host?.below ?? mountsBelow(rootfs, mounts)) : {}),
       namespaces: [
         ...namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
@@ -288,6 +307,7 @@ export function scriptBundle(
     config,
     overlay: host?.overlay ?? overlay,
     mapsOwners,
+    held: guards?.held,
     mountPoints,
     filter: seccomp?.filter,
   };

@@ -72,6 +72,13 @@ export type HostPlace = { path: string } & (
     }
 );
 
+/** A place of the root file system, without links, that no program can move or remove, nor a directory on the way to it where that is held, too. */
+export interface HeldPlace {
+  path: string;
+  /** It is only read, and so is all that is mounted below it. */
+  readonly: boolean;
+}
+
 /** What a driver makes a container from. */
 export interface CreatePlan {
   root: string;
@@ -87,6 +94,8 @@ export interface CreatePlan {
   overlay: OverlayRoot | undefined;
   /** The owners of its files are mapped as the container's user namespace maps ids. */
   mapsOwners?: boolean | undefined;
+  /** Those above come first. */
+  held?: readonly HeldPlace[] | undefined;
   state: State;
   cgroupManager: CgroupManager;
   consoleSocket: Fd | undefined;

@@ -28,7 +28,7 @@ import type { Config, Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
 import { hasNamespace } from "../../oci/namespaces";
 import type { State } from "../../oci/state";
-import type { OverlayRoot, OwnInit, ProgramInMemory } from "../interface/driver";
+import type { HeldPlace, OverlayRoot, OwnInit, ProgramInMemory } from "../interface/driver";
 import { withMappedGroups } from "./birth/additional-groups";
 import { type BirthPlan, bear } from "./birth/birth";
 import type { BornProcess } from "./birth/born-process";
@@ -90,6 +90,7 @@ export interface SetUpOptions {
   /** What is in place of the rootfs. */
   overlay: OverlayRoot | undefined;
   mapsOwners?: boolean | undefined;
+  held?: readonly HeldPlace[] | undefined;
   /** Where the host keeps what belongs to the container. */
   directory: string;
   noPivot: boolean;
@@ -456,7 +457,7 @@ export class SetUp implements Disposable {
     made: ReadonlyMap<number, Fd>,
     rootPlace: Fd | undefined,
   ): PreparedRootfs {
-    const { config, bundle, rootfs, overlay } = this.#options;
+    const { config, bundle, rootfs, overlay, held } = this.#options;
     const { mountNamespace, mapped, mappedRoot, latePid, begunProcfs } = this.#inherited;
     if (mountNamespace !== undefined) {
       syscall("unshare", CLONE.FS);
@@ -485,6 +486,7 @@ export class SetUp implements Disposable {
       mappedMounts: mapped,
       bindSources: bound,
       madeDevices: made,
+      held,
     });
   }
 

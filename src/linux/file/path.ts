@@ -94,6 +94,20 @@ export function openByWalk(root: Fd, path: string, flags: number, mode = 0): Fd 
   return openAt(walk.directory, name, (flags & ~O.CREAT) | O.NOFOLLOW, mode);
 }
 
+/** Opens a path on which nothing is a link: ELOOP, or ENOTDIR of a link on the way. */
+export function openWithoutLinks(root: Fd, path: string, flags: number): Fd {
+  let found = openAt(root, ".", O.PATH | O.DIRECTORY);
+  const names = components(path);
+  for (const [index, name] of names.entries()) {
+    using above = found;
+    const last = index === names.length - 1;
+    found = openAt(above, name, O.NOFOLLOW | (last ? flags : O.PATH | O.DIRECTORY));
+  }
+  if (fileStatusOf(found).type !== "symlink") return found;
+  found.close();
+  throw systemError("open", "ELOOP", path);
+}
+
 /** Makes a directory and those above it that are missing; follows links, in the root. The result is an O_PATH one. */
 export function mkdirAllInRoot(root: Fd, path: string, mode = 0o755): Fd {
   const there = openIfThere(root, path, O.PATH);

@@ -1,6 +1,7 @@
 import type { CgroupMounts } from "../../../cgroup";
 import type { Fd } from "../../../linux/call/fd";
 import type { Config } from "../../../oci/config";
+import type { HeldPlace } from "../../interface/driver";
 
 /** What a root file system is built from. */
 export interface RootfsContext {
@@ -29,6 +30,7 @@ export interface RootfsContext {
   bindSources: ReadonlyMap<number, Fd>;
   /** Devices that were made outside, by their places in /linux/devices; used up by mounting. */
   madeDevices: ReadonlyMap<number, Fd>;
+  held?: readonly HeldPlace[] | undefined;
 }
 
 /** What the concerns of the root file system share while it is built. */

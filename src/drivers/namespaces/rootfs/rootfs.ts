@@ -19,6 +19,9 @@ import type { RootfsContext, RootfsWork } from "./rootfs-work";
 
 /** Loaded on first use. */
 const rare = {
+  get heldPlaces() {
+    return require("./held-places") as typeof import("./held-places");
+  },
   /** For processes in user namespaces. */
   get masksAtOnce() {
     return require("./masks-at-once") as typeof import("./masks-at-once");
@@ -139,6 +142,7 @@ export class PreparedRootfs {
     }
     writeSysctls(root, config.linux?.sysctl ?? {}, this.#proc);
     this.#proc?.close();
+    if (context.held !== undefined && context.held.length > 0) rare.heldPlaces.holdPlaces(root, context.held);
     const isDone = context.sharesDevices ? rare.masksAtOnce.narrowAtOnce(root, config) : () => false;
     readonlyPaths(root, config.linux?.readonlyPaths ?? [], isDone);
     maskPaths(root, config.linux?.maskedPaths ?? [], isDone);

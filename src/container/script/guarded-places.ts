@@ -1,0 +1,242 @@
+import { HakoError } from "../../base/errors";
+import type { HeldPlace } from "../../drivers/interface/driver";
+import { O } from "../../linux/call/constants";
+import { hasErrno, realPath, statusAt } from "../../linux/file/file";
+import { openAt } from "../../linux/file/path";
+import { cleanPath, components, isAtOrBelow, resolve } from "../../linux/file/path-text";
+import type { FileStatus } from "../../linux/file/stat";
+import { ATTR } from "../../linux/mount/mount-calls";
+import { type MountEntry, readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
+import type { Mount } from "../../oci/config";
+import { isBind, planOf } from "../../oci/mount-options";
+import { type OrderedMount, resolvedDestination } from "./mount-order";
+
+/**
+ * What `run --rootfs` hides and protects (`--hide`, `--protect`). A place is guarded wherever the container shows it: at its own path, in a bind
+ * mount of a directory above it, and where the host itself has it mounted a second time.
+ */
+
+/** The flags' values, and what they are about. */
+export interface Guarded {
+  /** Absolute, without links. "/" is the host's root file system. */
+  rootfs: string;
+  /** Whether what is written to the rootfs stays. */
+  keepsWrites: boolean;
+  hide: readonly string[];
+  protect: readonly string[];
+  /** Mounts that the caller has asked for. */
+  given: readonly OrderedMount[];
+}
+
+export interface Guards {
+  /** What is masked: linux.maskedPaths. */
+  masked: string[];
+  /** File systems in memory over hidden directories in which the caller's mounts are. */
+  covers: Mount[];
+  held: HeldPlace[];
+}
+
+/** An empty directory, which others can be mounted in; root of the container can't write it. */
+const COVER = { type: "tmpfs", source: "tmpfs", options: ["ro", "nosuid", "nodev", "noexec", "mode=755"] };
+
+export function guardedPlaces(guarded: Guarded): Guards {
+  const { hide, protect } = guarded;
+  if (hide.length === 0 && protect.length === 0) return { masked: [], covers: [], held: [] };
+  return new Guarding(guarded).guards();
+}
+
+class Guarding {
+  readonly #guarded: Guarded;
+  /** Bind mounts of the caller's, with their sources' own paths. */
+  readonly #binds: readonly { place: string; source: string; writable: boolean }[];
+  readonly #mounts: readonly MountEntry[] = visibleMounts(readMountinfo());
+  readonly #masked = new Set<string>();
+  readonly #covers: Mount[] = [];
+  readonly #held = new Map<string, HeldPlace>();
+
+  constructor(guarded: Guarded) {
+    this.#guarded = guarded;
+    this.#binds = guarded.given.flatMap(({ mount, place }) =>
+      isBind(mount) && mount.source !== undefined
+        ? [{ place, source: realPath(mount.source), writable: !isReadOnly(mount) }]
+        : [],
+    );
+  }
+
+  guards(): Guards {
+    const { hide, protect } = this.#guarded;
+    const hidden = hide.map((path) => this.#hide(path));
+    for (const path of protect) this.#protect(path, hidden);
+    const depth = ({ path }: HeldPlace) => components(path).length;
+    const held = [...this.#held.values()].toSorted((one, other) => depth(one) - depth(other));
+    return { masked: [...this.#masked], covers: this.#covers, held };
+  }
+
+  /** Hides a place; gives back where it is. */
+  #hide(text: string): string {
+    const wrong = refusal("--hide", text);
+    const path = this.#absolute(text, wrong);
+    const place = this.#placeOf(path);
+    if (place === "/") throw wrong("nothing would be left");
+    const { given } = this.#guarded;
+    if (given.some((mount) => mount.place === place)) throw wrong("another flag mounts something there");
+    const isAbove = given.some((mount) => isAtOrBelow(mount.place, place));
+    // by what it leads to as well: a link can be exchanged from outside
+    if (!isAbove) for (const each of [path, place]) this.#masked.add(each);
+    else if (this.#statusOf(place)?.type === "directory") this.#covers.push({ ...COVER, destination: path });
+    for (const view of this.#otherViews(place)) this.#masked.add(view.path);
+    return place;
+  }
+
+  #protect(text: string, hidden: readonly string[]): void {
+    const wrong = refusal("--protect", text);
+    const path = this.#absolute(text, wrong);
+    const place = this.#placeOf(path);
+    if (place === "/") throw wrong("it is the root file system", "--read-only is about all of it");
+    if (hidden.some((top) => isAtOrBelow(place, top))) return;
+    const inside = this.#binds.find((bind) => bind.writable && isAtOrBelow(bind.place, place));
+    if (inside !== undefined) throw wrong(`another flag has ${inside.place} written`);
+    if (this.#hostPathOf(place) === undefined) throw wrong("it is in memory, which ends with the container");
+    if (this.#statusOf(place) === undefined)
+      throw wrong("it does not exist", "what is not there can't be kept from being made: make it first");
+    const top = this.#writtenAbove(place);
+    const link = top === undefined ? undefined : this.#linkOnWay(path, top);
+    if (link !== undefined)
+      throw wrong(`${link} is a symbolic link, which can be replaced`, "protect what it leads to");
+    this.#hold(place, top);
+    for (const view of this.#otherViews(place)) if (view.top !== undefined) this.#hold(view.path, view.top);
+  }
+
+  /** A place is only read, and neither it nor a directory on the way to it can be moved out of what is written and stays. */
+  #hold(place: string, top: string | undefined): void {
+    const names = components(place);
+    const above = top === undefined ? names.length : components(top).length + 1;
+    for (let length = above; length < names.length; length++) {
+      const path = `/${names.slice(0, length).join("/")}`;
+      if (!this.#held.has(path)) this.#held.set(path, { path, readonly: false });
+    }
+    this.#held.set(place, { path: place, readonly: true });
+  }
+
+  /** The topmost directory of what a place is in, if writes to that stay. */
+  #writtenAbove(place: string): string | undefined {
+    const bind = this.#bindOf(place);
+    if (bind !== undefined) return bind.writable ? bind.place : undefined;
+    return this.#guarded.keepsWrites ? "/" : undefined;
+  }
+
+  #absolute(text: string, wrong: Wrong): string {
+    if (text === "") throw wrong("empty");
+    if (text.startsWith("/")) return cleanPath(text);
+    if (this.#guarded.rootfs !== "/") throw wrong("it must be an absolute path in the container");
+    return resolve(text);
+  }
+
+  /** Where a path leads to. */
+  #placeOf(path: string): string {
+    using root = openAt(undefined, this.#guarded.rootfs, O.PATH | O.DIRECTORY);
+    return resolvedDestination(root, path);
+  }
+
+  /** The first link on the way of a path that is in `top`. */
+  #linkOnWay(path: string, top: string): string | undefined {
+    let way = "";
+    for (const name of components(path)) {
+      const next = `${way}/${name}`;
+      const isLink = this.#statusOf(next, false)?.type === "symlink";
+      if (isLink && next !== top && isAtOrBelow(next, top)) return next;
+      way = isLink ? this.#placeOf(next) : next;
+    }
+    return undefined;
+  }
+
+  /** The deepest bind mount that a place is in, unless it is in a new file system. */
+  #bindOf(place: string): { place: string; source: string; writable: boolean } | undefined {
+    const mount = this.#mountOf(place);
+    return this.#binds.find((bind) => bind.place === mount?.place);
+  }
+
+  #mountOf(place: string): OrderedMount | undefined {
+    const { given } = this.#guarded;
+    const above = given.filter((mount) => isAtOrBelow(place, mount.place));
+    return above.toSorted((one, other) => other.place.length - one.place.length)[0];
+  }
+
+  /** What is at a place of the container's, by a path of the host; undefined for what is in a new file system. */
+  #hostPathOf(place: string): string | undefined {
+    const bind = this.#bindOf(place);
+    if (bind !== undefined) return moved(place, bind.place, bind.source);
+    return this.#mountOf(place) === undefined ? moved(place, "/", this.#guarded.rootfs) : undefined;
+  }
+
+  /** undefined where nothing is, or nothing that this user may look at. */
+  #statusOf(place: string, follow = true): FileStatus | undefined {
+    const path = this.#hostPathOf(place);
+    if (path === undefined) return undefined;
+    try {
+      return statusAt(path, follow);
+    } catch (error) {
+      if (hasErrno(error, "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
+      throw error;
+    }
+  }
+
+  /** Other places of the container at which the same is, and the topmost directory of a bind mount of theirs which is written. */
+  #otherViews(place: string): { path: string; top: string | undefined }[] {
+    const path = this.#hostPathOf(place);
+    if (path === undefined) return [];
+    const everywhere = pathsOfFile(path, this.#mounts);
+    const { rootfs } = this.#guarded;
+    const inRoot = everywhere
+      .filter((each) => isAtOrBelow(each, rootfs))
+      .map((each) => moved(each, rootfs, "/"))
+      .filter((each) => this.#mountOf(each) === undefined)
+      .map((each) => ({ path: each, top: this.#writtenAbove(each) }));
+    const inBinds = this.#binds.flatMap((bind) =>
+      everywhere
+        .filter((each) => isAtOrBelow(each, bind.source) && each !== bind.source)
+        .map((each) => moved(each, bind.source, bind.place))
+        .filter((each) => this.#bindOf(each) === bind)
+        .map((each) => ({ path: each, top: bind.writable ? bind.place : undefined })),
+    );
+    return [...inRoot, ...inBinds].filter((view) => view.path !== place);
+  }
+}
+
+/** The paths of the host at which a file of a file system is, by what is mounted where. Exported for its test. */
+export function pathsOfFile(path: string, mounts: readonly MountEntry[]): string[] {
+  const on = mountOf(path, mounts);
+  if (on === undefined) return [path];
+  const inside = moved(path, on.mountpoint, on.root);
+  const found = mounts
+    .filter(({ device, root }) => device === on.device && isAtOrBelow(inside, root))
+    .map((mount) => ({ mount, at: moved(inside, mount.root, mount.mountpoint) }))
+    .filter(({ mount, at }) => mountOf(at, mounts) === mount)
+    .map(({ at }) => at);
+  return [...new Set([path, ...found])];
+}
+
+function mountOf(path: string, mounts: readonly MountEntry[]): MountEntry | undefined {
+  const above = mounts.filter(({ mountpoint }) => isAtOrBelow(path, mountpoint));
+  // of those at one place the last one is on top
+  return above.reduce<MountEntry | undefined>(
+    (best, each) => (best !== undefined && best.mountpoint.length > each.mountpoint.length ? best : each),
+    undefined,
+  );
+}
+
+/** A path at or below one directory as it is below another. */
+function moved(path: string, from: string, to: string): string {
+  return cleanPath(`${to}/${path.slice(from === "/" ? 0 : from.length)}`);
+}
+
+function isReadOnly({ options = [] }: Mount): boolean {
+  const { own, recursive } = planOf(options);
+  return ((own.set | recursive.set) & ATTR.RDONLY) !== 0;
+}
+
+type Wrong = (why: string, hint?: string) => HakoError;
+
+function refusal(flag: string, text: string): Wrong {
+  return (why, hint) => HakoError.usage(`${flag} ${JSON.stringify(text)}: ${why}`, hint);
+}

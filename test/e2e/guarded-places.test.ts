@@ -1,0 +1,320 @@
+// --hide, --write and --protect of `hako run --rootfs`, as root and as an ordinary user.
+import { describe, expect } from "bun:test";
+import {
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { AS_USER, Home, NEEDS, USER } from "./rootless-home";
+import {
+  AT_ONCE,
+  Box,
+  e2e,
+  execute,
+  executeLater,
+  HAKO,
+  type Needs,
+  needsHako,
+  type Result,
+} from "./support";
+
+/** A home directory with what people keep there, and a project. */
+class Workplace implements Disposable {
+  readonly home: string;
+  readonly project: string;
+  readonly #owner: Home | Box;
+
+  constructor(owner: Home | Box) {
+    this.#owner = owner;
+    const box = owner instanceof Home ? owner.box : owner;
+    this.home = join(box.dir, "own");
+    this.project = join(this.home, "project");
+    for (const path of [this.ssh, join(this.project, ".git/hooks"), join(this.project, "src/deep/er")])
+      mkdirSync(path, { recursive: true });
+    for (const [path, text] of [
+      [join(this.ssh, "id"), "secret\n"],
+      [join(this.project, ".env"), "secret\n"],
+      [join(this.project, ".git/config"), "[core]\n"],
+      [join(this.project, ".git/hooks/pre-commit"), "#!/bin/sh\n"],
+      [join(this.project, "src/deep/er/file"), "text\n"],
+    ] as const)
+      writeFileSync(path, text);
+    if (owner instanceof Home) execute("chown", ["-R", `${USER}:${USER}`, this.home]);
+  }
+
+  get ssh(): string {
+    return join(this.home, ".ssh");
+  }
+
+  get words(): string[] {
+    const owner = this.#owner;
+    return owner instanceof Home ? [...AS_USER, owner.hakoPath] : [HAKO, "--root", owner.root];
+  }
+
+  get env(): Record<string, string> {
+    const owner = this.#owner;
+    const env: Record<string, string> = owner instanceof Home ? owner.env : { PATH: process.env.PATH ?? "" };
+    return { ...env, HOME: this.home };
+  }
+
+  /** A line of shell in the project, by `run --rootfs /` with these flags. */
+  sh(flags: string[], line: string): Result {
+    return this.run([...flags, "--", "sh", "-c", line]);
+  }
+
+  run(args: string[]): Result {
+    const [command = "", ...rest] = this.words;
+    return execute(command, [...rest, "run", "--rootfs", "/", ...args], { env: this.env, cwd: this.project });
+  }
+
+  /** All that is there, with what is in it. */
+  get files(): string {
+    const line = `find . -printf '%p %y %m %s %T@ %n\\n' | sort; find . -type f -exec sha256sum {} + | sort`;
+    return execute("sh", ["-c", line], { cwd: this.home }).stdout;
+  }
+
+  [Symbol.dispose](): void {
+    this.#owner[Symbol.dispose]();
+  }
+}
+
+const WHO: readonly [who: string, make: () => Workplace, needs: Needs[]][] = [
+  ["root", () => new Workplace(new Box()), [needsHako]],
+  ["an ordinary user", () => new Workplace(new Home()), NEEDS],
+];
+
+for (const [who, workplace, needs] of WHO) {
+  describe(`places of ${who}`, () => {
+    e2e(
+      "what is hidden is empty, by whatever way",
+      () => {
+        using place = workplace();
+        const { home, project, ssh } = place;
+        symlinkSync(".ssh", join(home, "keys"));
+        const looks = [
+          `cat ${ssh}/id`,
+          `cat ${home}/keys/id`,
+          `cat ../.ssh/id`,
+          `cat /proc/self/root${ssh}/id`,
+          `cat /proc/$$/root${ssh}/id`,
+          `cat /proc/self/cwd/../.ssh/id`,
+          `cat /mnt/.ssh/id`,
+          `mv ${ssh} /tmp/x && cat /tmp/x/id`,
+          `ln ${project}/.env ${project}/env && cat ${project}/env`,
+          `cat ${project}/.env`,
+          `umount ${ssh} && cat ${ssh}/id`,
+          `unshare -Ur sh -c 'umount ${ssh}; cat ${ssh}/id'`,
+          `unshare -Urm sh -c 'umount -l ${ssh}; cat ${ssh}/id'`,
+          `exec 3< ${ssh}; cat /proc/self/fd/3/id`,
+          `cp -r ${home} /tmp/all; cat /tmp/all/.ssh/id /tmp/all/project/.env`,
+        ];
+        const flags = ["-v", `${home}:/mnt:ro`];
+        const hides = ["--hide", ssh, "--hide", `${project}/.env`];
+        const reads = (line: string, hidden: boolean) =>
+          place.sh([...flags, ...(hidden ? hides : [])], `(${line}) 2>/dev/null`).stdout.includes("secret");
+        for (const line of looks) expect([line, reads(line, true)]).toEqual([line, false]);
+        // each is a way where nothing is hidden
+        const ways = looks.filter((line) => !/umount/.test(line));
+        for (const line of ways) expect([line, reads(line, false)]).toEqual([line, true]);
+        expect(place.sh(hides, `ls -A ${ssh} | wc -l`).stdout.trim()).toBe("0");
+      },
+      needs,
+    );
+
+    e2e(
+      "what is not there is hidden without being made",
+      () => {
+        using place = workplace();
+        const { files, home } = place;
+        const flags = ["--hide", join(home, ".aws"), "--hide", join(home, ".none/of/it"), "--write", "."];
+        expect(place.sh(flags, "true").status).toBe(0);
+        expect(place.files).toBe(files);
+      },
+      needs,
+    );
+
+    e2e(
+      "of what is hidden a part can be shown, and written",
+      () => {
+        using place = workplace();
+        const { home, project } = place;
+        const flags = ["--hide", home, "--write", project];
+        const { stdout } = place.sh(
+          flags,
+          `ls -A ${home}; cat src/deep/er/file; echo new > made; touch ${home}/x 2>/dev/null || echo no`,
+        );
+        expect(stdout).toBe("project\ntext\nno\n");
+        expect(readFileSync(join(project, "made"), "utf8")).toBe("new\n");
+        expect(place.sh(["--hide", home, "-v", `${project}:${project}:ro`], "ls -A ..").stdout).toBe(
+          "project\n",
+        );
+      },
+      needs,
+    );
+
+    e2e(
+      "what is protected stays as it is where all around it is written",
+      () => {
+        using place = workplace();
+        const { project } = place;
+        const guarded = [".git/hooks", ".git/config", "src/deep/er/file"];
+        const flags = ["--write", project, ...guarded.flatMap((path) => ["--protect", path])];
+        const changes = [
+          "echo x > .git/hooks/pre-commit",
+          "echo x > .git/hooks/new",
+          "rm -rf .git/hooks",
+          "rm .git/hooks/pre-commit",
+          "chmod 777 .git/hooks/pre-commit",
+          "mv .git/hooks x",
+          "mv .git x; mkdir -p .git/hooks; echo x > .git/hooks/pre-commit",
+          "mv src x; mkdir -p src/deep/er; echo x > src/deep/er/file",
+          "mv src/deep x",
+          "mv src/deep/er x",
+          "rm -rf .git",
+          "echo x > .git/config",
+          "rm -f .git/config; echo x > .git/config",
+          "cp .git/config c && mv -f c .git/config",
+          "ln .git/config c && echo x >> c",
+          "ln -sfn /tmp .git/hooks",
+          "cd ..; mv project x && mkdir -p project/.git/hooks",
+          "umount .git/hooks && echo x > .git/hooks/new",
+          "mount -o remount,bind,rw .git/hooks && echo x > .git/hooks/new",
+          `exec 3<.git; echo x > /proc/self/fd/3/hooks/new`,
+          "truncate -s 0 src/deep/er/file",
+          "touch -d 2001-01-01 .git/hooks",
+        ];
+        const kept = () =>
+          guarded.flatMap((path) => [
+            existsSync(join(project, path)),
+            execute("sh", ["-c", `find ${path} -printf '%p %y %m %s %T@\\n' -exec cat {} + 2>&1`], {
+              cwd: project,
+            }).stdout,
+          ]);
+        const before = kept();
+        for (const line of changes) {
+          place.sh(flags, `(${line}) 2>/dev/null`);
+          expect([line, kept()]).toEqual([line, before]);
+        }
+        // what is beside it is written
+        place.sh(
+          flags,
+          "echo x > .git/index.lock && mv .git/index.lock .git/index; echo y >> src/new; git status",
+        );
+        expect(readFileSync(join(project, ".git/index"), "utf8")).toBe("x\n");
+        // by another way into the same directory, too
+        const other = ["-v", `${project}:/mnt`, ...guarded.flatMap((path) => ["--protect", path])];
+        for (const line of [
+          "echo x > /mnt/.git/hooks/new",
+          "mv /mnt/.git /mnt/x",
+          "rm -rf /mnt/.git/hooks",
+        ]) {
+          place.sh(other, `(${line}) 2>/dev/null`);
+          expect([line, kept()]).toEqual([line, before]);
+        }
+        // and without --protect each of the first three would have done it
+        place.sh(["--write", project], changes.slice(0, 2).join("; "));
+        expect(kept()).not.toEqual(before);
+      },
+      needs,
+    );
+
+    e2e(
+      "contradictions, and what can't be held, are refused by the flag's name",
+      () => {
+        using place = workplace();
+        const { home, project, files } = place;
+        symlinkSync("src", join(project, "link"));
+        chownSync(join(project, "src"), who === "root" ? 0 : USER, who === "root" ? 0 : USER);
+        const rows: [string[], string][] = [
+          [["--hide", "/"], '--hide "/": nothing would be left'],
+          [["--hide", ""], '--hide "": empty'],
+          [["--hide", project, "--write", project], "another flag mounts something there"],
+          [["--protect", project, "--write", project], "written"],
+          [["--protect", home, "--write", project], `another flag has ${project} written`],
+          [["--protect", "none", "--write", project], "it does not exist"],
+          [["--protect", "link/deep", "--write", project], "link is a symbolic link"],
+          [["--protect", "link", "--write", project], "link is a symbolic link"],
+          [["--protect", "/"], "--read-only"],
+          [["--write", "none"], "none does not exist"],
+          [["--write", ""], '--write "": empty'],
+          [["--write", "/"], "target can't be /"],
+        ];
+        for (const [flags, words] of rows) {
+          const { status, stderr } = place.sh(flags, "true");
+          expect([flags, status === 2 || status === 125, stderr]).toEqual([
+            flags,
+            true,
+            expect.stringContaining(words),
+          ]);
+          expect(stderr.trimEnd().split("\n").length).toBe(1);
+        }
+        expect(place.files.replace(/^\.\/project\/link .*\n/m, "").split("\n").length).toBe(
+          files.split("\n").length,
+        );
+      },
+      needs,
+    );
+  });
+}
+
+e2e("nothing is made on the host for it, whatever happens: at once, and killed", async () => {
+  using place = new Workplace(new Box());
+  const { home, project, files } = place;
+  const [command = "", ...rest] = place.words;
+  const run = (line: string) => [
+    ...[...rest, "run", "--rootfs", "/", "--write", project, "--protect", join(project, ".git/hooks")],
+    ...["--hide", join(home, ".ssh"), "--hide", join(home, ".none"), "--hide", join(project, ".env")],
+    ...["--workdir", project, "--", "sh", "-c", line],
+  ];
+  const all = await Promise.all(
+    Array.from({ length: AT_ONCE }, () => executeLater(command, run("cat .git/config"))),
+  );
+  expect(all.map(({ stdout, stderr }) => stdout + stderr)).toEqual(all.map(() => "[core]\n"));
+  expect(place.files).toBe(files);
+  for (let moment = 0; moment < 50; moment++)
+    await executeLater(command, ["--debug", ...run("cat .git/config")], 1 + moment);
+  expect(place.files).toBe(files);
+}, [needsHako]);
+
+e2e("an image and a directory have hidden places, too", () => {
+  using box = new Box();
+  const root = box.path("root");
+  for (const dir of ["bin", "etc/secret", "work/.git"]) mkdirSync(join(root, dir), { recursive: true });
+  execute("cp", [Bun.which("busybox") ?? "", join(root, "bin/sh")]);
+  writeFileSync(join(root, "etc/secret/key"), "secret\n");
+  writeFileSync(join(root, "work/.git/config"), "[core]\n");
+  const sh = (flags: string[], line: string) =>
+    box.hako("run", "--rootfs", root, ...flags, "--", "sh", "-c", line);
+  expect(sh(["--hide", "/etc/secret"], "cat /etc/secret/key || ls -A /etc/secret").stdout).toBe("");
+  expect(sh(["--hide", "etc"], "true").stderr).toContain("must be an absolute path in the container");
+  // what is written to a directory stays: all on the way is held
+  sh(["--protect", "/work/.git"], "mv /work /x; mkdir -p /work/.git; echo x > /work/.git/config");
+  expect(readFileSync(join(root, "work/.git/config"), "utf8")).toBe("[core]\n");
+  expect(existsSync(join(root, "x"))).toBe(false);
+  // the host's own second way to a file
+  linkSync(join(root, "etc/secret/key"), join(root, "etc/other"));
+  expect(sh(["--hide", "/etc/secret"], "cat /etc/other").stdout).toBe("secret\n");
+  renameSync(join(root, "etc/other"), join(root, "etc/secret/other"));
+}, [needsHako]);
+
+e2e("what the host has mounted a second time is hidden there, too", () => {
+  using place = new Workplace(new Box());
+  const { home, ssh } = place;
+  const second = join(home, "second");
+  mkdirSync(second);
+  const line = `mount --bind ${home} ${second} && exec "$@"`;
+  const run = (flags: string[]) =>
+    execute("unshare", [
+      ...["--mount", "sh", "-c", line, "sh", ...place.words, "run", "--rootfs", "/", ...flags],
+      ...["--", "sh", "-c", `cat ${second}/.ssh/id 2>/dev/null; ls -A ${second}/.ssh`],
+    ]).stdout;
+  expect(run([])).toBe("secret\nid\n");
+  expect(run(["--hide", ssh])).toBe("");
+  expect(run(["--hide", join(second, ".ssh")])).toBe("");
+}, [needsHako]);

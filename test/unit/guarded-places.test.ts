@@ -1,0 +1,128 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Guarded, guardedPlaces, pathsOfFile } from "../../src/container/script/guarded-places";
+import { inOrder } from "../../src/container/script/mount-order";
+import { volumeOf } from "../../src/container/script/script-mounts";
+import { O } from "../../src/linux/call/constants";
+import { openAt, openWithoutLinks } from "../../src/linux/file/path";
+import { parseMountinfo } from "../../src/linux/mount/mountinfo";
+
+const root = mkdtempSync(join(tmpdir(), "hako-guarded-"));
+afterAll(() => rmSync(root, { recursive: true }));
+const source = join(root, "source");
+for (const dir of ["rootfs/home/u/.ssh", "rootfs/home/u/p/.git/hooks", "rootfs/etc", "source/.git/hooks"])
+  mkdirSync(join(root, dir), { recursive: true });
+writeFileSync(join(root, "rootfs/etc/shadow"), "");
+symlinkSync("p", join(root, "rootfs/home/u/project"));
+symlinkSync(".git", join(source, "link"));
+
+function guards(flags: Partial<Pick<Guarded, "hide" | "protect" | "keepsWrites">>, ...volumes: string[]) {
+  const rootfs = join(root, "rootfs");
+  const given = inOrder(rootfs, [], volumes.map(volumeOf));
+  return guardedPlaces({ rootfs, keepsWrites: false, hide: [], protect: [], ...flags, given });
+}
+
+describe("what is hidden", () => {
+  test("a file, a directory, and what is not there, by their paths", () => {
+    const hide = ["/home/u/.ssh", "/etc/shadow", "/none"];
+    expect(guards({ hide })).toEqual({ masked: hide, covers: [], held: [] });
+  });
+  test("a link, by what it leads to as well", () => {
+    expect(guards({ hide: ["/home/u/project"] }).masked).toEqual(["/home/u/project", "/home/u/p"]);
+  });
+  test("an empty directory is there for what is mounted in it", () => {
+    const { masked, covers } = guards({ hide: ["/home/u"] }, `${source}:/home/u/p/x`);
+    expect([masked, covers.map(({ destination, type }) => [destination, type])]).toEqual([
+      [],
+      [["/home/u", "tmpfs"]],
+    ]);
+  });
+  test("where a directory above is bound, too", () => {
+    const home = join(root, "rootfs/home");
+    expect(guards({ hide: ["/home/u/.ssh"] }, `${home}:/mnt`).masked).toEqual([
+      "/home/u/.ssh",
+      "/mnt/u/.ssh",
+    ]);
+  });
+});
+
+describe("what is protected", () => {
+  const held = (...args: Parameters<typeof guards>) =>
+    guards(...args).held.map(({ path, readonly }) => (readonly ? `${path} ro` : path));
+
+  test("where writes are thrown away, alone", () => {
+    expect(held({ protect: ["/home/u/p/.git/hooks"] })).toEqual(["/home/u/p/.git/hooks ro"]);
+  });
+  test("where they stay, with all on the way", () => {
+    expect(held({ protect: ["/home/u/p/.git/hooks", "/home/u/p/.git"], keepsWrites: true })).toEqual([
+      "/home",
+      "/home/u",
+      "/home/u/p",
+      "/home/u/p/.git ro",
+      "/home/u/p/.git/hooks ro",
+    ]);
+  });
+  test("in a bind mount, from there on", () => {
+    const protect = ["/w/a/.git/hooks"];
+    expect(held({ protect }, `${source}:/w/a`)).toEqual(["/w/a/.git", "/w/a/.git/hooks ro"]);
+    expect(held({ protect }, `${source}:/w/a:ro`)).toEqual(["/w/a/.git/hooks ro"]);
+    expect(held({ protect: ["/w/a"] }, `${source}:/w/a:ro`)).toEqual(["/w/a ro"]);
+  });
+  test("wherever the same is bound", () => {
+    const volumes = [`${source}:/w`, `${source}/.git:/git`] as const;
+    expect(held({ protect: ["/w/.git/hooks"] }, ...volumes)).toEqual([
+      "/w/.git",
+      "/git/hooks ro",
+      "/w/.git/hooks ro",
+    ]);
+  });
+  test("what is hidden needs none", () => {
+    expect(held({ hide: ["/home/u"], protect: ["/home/u/.ssh"] })).toEqual([]);
+  });
+  test.each([
+    ["/w/link/hooks", "/w/link is a symbolic link"],
+    ["/w/none", "does not exist"],
+    ["/w", "has /w written"],
+    ["/", "it is the root file system"],
+    ["relative", "absolute"],
+  ])("%p is refused", (path, words) => {
+    expect(() => guards({ protect: [path] }, `${source}:/w`)).toThrow(words);
+  });
+});
+
+describe("places of one file", () => {
+  const mounts = parseMountinfo(
+    [
+      "1 0 8:1 / / rw - ext4 /dev/a rw",
+      "2 1 8:2 / /home rw - ext4 /dev/b rw",
+      "3 1 8:2 /u /srv/u rw - ext4 /dev/b rw",
+      "4 1 8:1 /home /mnt rw - ext4 /dev/a rw",
+      "5 3 0:9 / /srv/u/tmp rw - tmpfs t rw",
+    ].join("\n"),
+  );
+  test.each([
+    ["/home/u/.ssh", ["/home/u/.ssh", "/srv/u/.ssh"]],
+    // there it is covered
+    ["/home/u/tmp/x", ["/home/u/tmp/x"]],
+    ["/srv/u/tmp/x", ["/srv/u/tmp/x"]],
+    ["/etc", ["/etc"]],
+    ["/mnt/x", ["/mnt/x"]],
+  ])("%p", (path, places) => {
+    expect(pathsOfFile(path, mounts)).toEqual(places);
+  });
+});
+
+test("a way without links", () => {
+  using dir = openAt(undefined, root, O.PATH | O.DIRECTORY);
+  using there = openWithoutLinks(dir, "/rootfs/etc/shadow", O.PATH);
+  expect(there.path).toEndWith(`/fd/${there.number}`);
+  for (const path of [
+    "/rootfs/home/u/project",
+    "/rootfs/home/u/project/.git",
+    "/rootfs/none",
+    "/source/link",
+  ])
+    expect(() => openWithoutLinks(dir, path, O.PATH)).toThrow();
+});
