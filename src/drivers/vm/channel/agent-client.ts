@@ -61,8 +61,9 @@ export class AgentClient implements Disposable {
           )
         : [];
     if (!ready.includes(true)) throw this.#lines.late();
-    if (ready[1] === true) beside?.look();
+    // the last answer of a guest that goes off may come together with its end
     if (ready[0] === true) this.#lines.fill();
+    else beside?.look();
   }
 
   /** An answer as the protocol has it; anything else is an error. */
