@@ -44,6 +44,7 @@ export const LAYERS = [
   "drivers/vm/channel",
   "drivers/vm/guest",
   "drivers/vm/host",
+  "drivers/vm/confined",
   "drivers/vm/qemu",
   "drivers/vm/stand-in",
   "drivers/vm",

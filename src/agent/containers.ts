@@ -41,7 +41,7 @@ export class Containers {
   create(data: AgentData<"create">): void {
     prepareGuest();
     const id = containerId(data.container);
-    const config = withTreePaths(parseJson(data.config, "config.json") as Config);
+    const config = withTreePaths(parseJson(data.config, "config.json") as Config, data.tree);
     const { result, streams } =
       config.process?.terminal === true
         ? withTerminal((socket) => made(id, config, data, socket))
@@ -132,7 +132,7 @@ export class Containers {
 function made(
   id: ContainerId,
   config: Config,
-  { filter, ownInit, noNewKeyring }: AgentData<"create">,
+  { filter, ownInit, noNewKeyring, tree }: AgentData<"create">,
   consoleSocket: Fd | undefined,
 ): ContainerRecord {
   const compiled = filter && {
@@ -140,7 +140,7 @@ function made(
     flags: filter.flags,
     passedBy: "sendmsg" as const,
   };
-  const rootfs = mountRootfs(id);
+  const rootfs = mountRootfs(id, tree);
   const bundle = { path: rootfs, rootfs, config, filter: compiled };
   return createContainer(
     {

@@ -88,7 +88,7 @@ describe("QEMU", () => {
   });
 
   test("of a container listens, has ports without a backend, and files that can only be read", () => {
-    const words = qemuArguments([7, 2, 22], { ...plan, listens: true, streams: 2, treeFd: 11 });
+    const words = qemuArguments([7, 2, 22], { ...plan, listens: true, streams: 2, trees: true });
     expect(after(words, "-chardev").filter((each) => !each.startsWith("ringbuf"))).toEqual([
       "socket,id=control,fd=7,server=on,wait=off",
       "socket,id=qmp,fd=9,server=on,wait=off",
@@ -98,9 +98,9 @@ describe("QEMU", () => {
     expect(after(words, "-device").slice(-3)).toEqual([
       "virtserialport,chardev=stream0,name=hako.stream.0",
       "virtserialport,chardev=stream1,name=hako.stream.1",
-      "virtio-9p-pci,fsdev=tree,mount_tag=hako.tree",
+      "virtio-9p-pci,fsdev=tree,mount_tag=hako.trees",
     ]);
-    expect(after(words, "-fsdev")[0]).toMatch(/^local,.*readonly=on,.*path=\/proc\/self\/fd\/11$/);
+    expect(after(words, "-fsdev")[0]).toMatch(/^local,.*readonly=on,.*path=\/trees$/);
   });
 
   test("that grows has ports, slots and processors for what is plugged, and a kernel that uses it", () => {

@@ -5,11 +5,12 @@ import { type Fd, FdList } from "../../linux/call/fd";
 import { recvFd, sendFd } from "../../linux/file/descriptor-passing";
 import { tryReadText } from "../../linux/file/file";
 import { socketPair } from "../../linux/file/unix-socket";
-import { ATTR, setMountAttributes } from "../../linux/mount/mount-calls";
+import { ATTR } from "../../linux/mount/mount-calls";
 import { openProcess } from "../../linux/process/process";
 import { effectiveUser } from "../../linux/process/rootless";
 import { namespaceTree } from "../../linux/remote/namespace-root";
 import { getTermios, rawTermios, setTermios } from "../../linux/terminal/pty";
+import type { ContainerId } from "../../oci/id";
 import { exactJson } from "../../oci/json";
 import { logDebug } from "../../output/log";
 import { readSettings } from "../../settings/settings";
@@ -17,6 +18,7 @@ import type { ContainerRecord, ProcessRecord } from "../../state/record";
 import type { CreateEvents, CreatePlan, MadeByDriver } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
 import { streamPort } from "./channel/agent-protocol";
+import { giveTree } from "./confined/trees";
 import { type CachedGuest, GuestCache } from "./guest/guest-cache";
 import { CONTAINER_MODULES } from "./guest/kernel-modules";
 import { hostCapacity } from "./host/capacity";
@@ -103,10 +105,11 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
         if (masterFrom !== undefined && plan.consoleSocket !== undefined)
           passTerminal(masterFrom, plan.consoleSocket);
         using kept = startMachine(machine, plan, made, undo);
+        const tree = addFiles(machine.files, plan.id, made.init);
         const stream = kept.connectStream(theirs);
         // nobody but QEMU is to keep it open
         theirs.close();
-        kept.ask("create", containerOf(plan, stream), CREATE_MS);
+        kept.ask("create", containerOf(plan, tree, stream), CREATE_MS);
         logDebug(`${plan.id}: made in its machine`);
       },
       created: () => events.created(),
@@ -116,9 +119,14 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   return false;
 }
 
-function containerOf({ id, config, filter, ownInit, noNewKeyring }: CreatePlan, stream: number) {
+function containerOf(
+  { id, config, filter, ownInit, noNewKeyring }: CreatePlan,
+  tree: string,
+  stream: number,
+) {
   return {
     container: id,
+    tree,
     config: exactJson(guestConfig(config, id)),
     filter: filter && { program: filter.program.toBase64(), flags: filter.flags },
     ownInit: ownInit !== undefined,
@@ -137,6 +145,21 @@ function refusePlan({ config, overlay, noPivot, preserveFds, ...plan }: CreatePl
   if (overlay?.writes !== undefined) refuse("--keep-writes");
   if (plan.diesWithMaker) refuse("--die-with-parent");
   refuseUnable(config, { discards: overlay !== undefined });
+}
+
+/** Lets the machine read what the container's process has mounted; the name of that tree. */
+function addFiles(files: MachineFiles, id: ContainerId, init: ProcessRecord | undefined): string {
+  using pidfd = init && openProcess(init.pid, init.startTime);
+  if (init === undefined || pidfd === undefined)
+    throw new HakoError({ code: "system", message: "the container's process has ended" });
+  const { qemu } = livingMachine(files) ?? {};
+  if (qemu === undefined) throw new HakoError({ code: "system", message: "the machine has ended" });
+  using tree = namespaceTree(pidfd);
+  // the guest may keep names of one that was there before
+  const name = `${id}.${init.startTime}`;
+  // what the guest asks QEMU to open is a file: a device's node would be the host's device
+  giveTree(qemu, name, tree, ATTR.RDONLY | ATTR.NODEV | ATTR.NOSUID);
+  return name;
 }
 
 /** Gives the host's terminal to the caller. It passes bytes on as they are: what keys mean is decided by the guest's. */
@@ -175,12 +198,6 @@ function startMachine(
 ): KeptMachine {
   if (init === undefined) throw new Error("a machine before the container's process");
   const { settings, kernel } = parts;
-  using pidfd = openProcess(init.pid, init.startTime);
-  if (pidfd === undefined)
-    throw new HakoError({ code: "system", message: "the container's process has ended" });
-  using tree = namespaceTree(pidfd);
-  // what the guest asks QEMU to open is a file: a device's node would be the host's device
-  setMountAttributes(tree, { set: ATTR.RDONLY | ATTR.NODEV | ATTR.NOSUID, recursive: true });
   const memory = memoryOfNewMachine(settings);
   const grows = hostCapacity();
   const plan = {
@@ -201,7 +218,7 @@ function startMachine(
       ...{ kernel: kernel.release, containers: { [id]: {} } },
     };
     writeMachineRecord(files, record);
-    const process = startQemu(files, qemu, plan, tree);
+    const process = startQemu(files, qemu, plan);
     writeMachineRecord(files, { ...record, qemu: process });
     if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
     machine.awaitAgent(BOOT_MS[accelerator]);

@@ -5,9 +5,7 @@ import type { Fd } from "../../linux/call/fd";
 import { readText } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
 import { unixConnect, unixListen } from "../../linux/file/unix-socket";
-import { capabilityBit } from "../../linux/process/capabilities";
 import { reapChild, signalProcess, startTimeOf, waitForEnd } from "../../linux/process/process";
-import { executeChild } from "../../linux/steps/clone-child";
 import { logDebug } from "../../output/log";
 import type { ProcessRecord } from "../../state/record";
 import { AgentClient } from "./channel/agent-client";
@@ -16,8 +14,8 @@ import { lastLine, tellingLine } from "./machine";
 import { lockMachine, type MachineFiles } from "./machine-record";
 import type { FoundQemu } from "./qemu/find-qemu";
 import { freePort, plugMemory } from "./qemu/plug";
-import { CONSOLE_BUFFER, type MachinePlan, qemuArguments, streamDevice } from "./qemu/qemu-arguments";
-import { qemuSteps } from "./qemu/qemu-process";
+import { CONSOLE_BUFFER, type MachinePlan, streamDevice } from "./qemu/qemu-arguments";
+import { startQemuProgram } from "./qemu/qemu-program";
 import { Qmp } from "./qemu/qmp";
 
 /** For how many processes a machine has ports, which the guest pays half a MiB for each. */
@@ -30,31 +28,22 @@ const characterDevices = v.array(
 /** How long QEMU may take for an answer of its own. */
 const MONITOR_MS = 10_000;
 const END_MS = 10_000;
-/** The container's files have many owners. */
-const READ_ANY_FILE = capabilityBit("CAP_DAC_READ_SEARCH");
 
 /** Starts QEMU as a process that goes on when this one has ended, and listens at two sockets of the machine's directory. */
 export function startQemu(
   files: MachineFiles,
   qemu: FoundQemu,
-  plan: Omit<MachinePlan, "controlFd" | "qmpFd" | "listens">,
-  tree: Fd | undefined,
+  plan: Omit<MachinePlan, "controlFd" | "qmpFd" | "listens" | "trees">,
 ): ProcessRecord {
   using control = unixListen(files.control);
   using monitor = unixListen(files.monitor);
-  using words = openAt(undefined, files.words, O.WRONLY | O.CREAT | O.EXCL | O.APPEND, 0o600);
-  using input = openAt(undefined, "/dev/null", O.RDONLY);
-  const descriptors = { controlFd: control.number, qmpFd: monitor.number, treeFd: tree?.number };
-  const args = qemuArguments(qemu.version, { ...plan, ...descriptors, listens: true });
-  logDebug(`${qemu.path} ${args.join(" ")}`);
-  const inherited = [control, monitor, ...(tree === undefined ? [] : [tree])];
-  const pid = executeChild({
-    steps: [
-      { what: "setsid", call: "setsid", args: [] },
-      ...qemuSteps(qemu.path, args, { input, output: words }, inherited, READ_ANY_FILE),
-    ],
-    cgroup: undefined,
-  });
+  using output = openAt(undefined, files.words, O.WRONLY | O.CREAT | O.EXCL | O.APPEND, 0o600);
+  const sockets = { controlFd: control.number, qmpFd: monitor.number };
+  const pid = startQemuProgram(
+    qemu,
+    { ...plan, ...sockets, listens: true, trees: true },
+    { output, descriptors: [control, monitor], endsWithMaker: false },
+  );
   return { pid, startTime: startTimeOf(pid) };
 }
 

@@ -1,22 +1,20 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import { shortened } from "../../base/printable";
 import { textOf } from "../../linux/call/bytes";
-import { O, SIG } from "../../linux/call/constants";
+import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { syscallOn } from "../../linux/call/syscall";
 import { readAtMost } from "../../linux/file/file";
 import { memoryFile } from "../../linux/file/memfd";
-import { openAt } from "../../linux/file/path";
 import { waitFor } from "../../linux/file/poll";
 import { socketPair } from "../../linux/file/unix-socket";
-import { endWithParentSteps, openChild, reapChild, signalOpened } from "../../linux/process/process";
-import { executeChild } from "../../linux/steps/clone-child";
+import { openChild, reapChild, signalOpened } from "../../linux/process/process";
 import { logDebug } from "../../output/log";
 import { AgentClient } from "./channel/agent-client";
 import type { AgentAnswer } from "./channel/agent-protocol";
 import type { FoundQemu } from "./qemu/find-qemu";
-import { CONSOLE_BUFFER, type MachinePlan, qemuArguments } from "./qemu/qemu-arguments";
-import { qemuSteps } from "./qemu/qemu-process";
+import { CONSOLE_BUFFER, type MachinePlan } from "./qemu/qemu-arguments";
+import { startQemuProgram } from "./qemu/qemu-program";
 import { Qmp } from "./qemu/qmp";
 
 /** States of a machine whose guest goes on (qapi/run-state.json). */
@@ -49,16 +47,14 @@ export class Machine implements Disposable {
     this.#agent = new AgentClient(control, { fd: this.#qmp.lines.fd, look: () => this.#checkGuest() });
     this.#words = memoryFile("words of QEMU");
     const sockets = { controlFd: controlOfQemu.number, qmpFd: qmpOfQemu.number };
-    const words = qemuArguments(qemu.version, { ...plan, ...sockets });
-    logDebug(`${qemu.path} ${words.join(" ")}`);
+    const output = this.#words;
+    const descriptors = [controlOfQemu, qmpOfQemu];
     try {
-      using input = openAt(undefined, "/dev/null", O.RDONLY);
-      const streams = { input, output: this.#words };
-      const steps = [
-        ...endWithParentSteps("QEMU's parent"),
-        ...qemuSteps(qemu.path, words, streams, [controlOfQemu, qmpOfQemu], 0n),
-      ];
-      this.#pid = executeChild({ steps, cgroup: undefined });
+      this.#pid = startQemuProgram(
+        qemu,
+        { ...plan, ...sockets },
+        { output, descriptors, endsWithMaker: true },
+      );
       this.#process = openChild(this.#pid);
     } catch (error) {
       this.#close();

@@ -47,11 +47,15 @@ export function cloneStep(directory: Fd | undefined, name: string, number: numbe
   };
 }
 
-/** Sets attributes of a detached mount. */
-export function attributeStep(mount: number, set: number): Step {
+/** Sets attributes of a detached mount, or of all that are in a tree. */
+export function attributeStep(mount: number, set: number, recursive = false): Step {
   const attributes = new BigUint64Array([BigInt(set), 0n, 0n, 0n]);
-  const args = [mount, "", AT.EMPTY_PATH, attributes, attributes.byteLength];
-  return { what: "mount_setattr", call: "mount_setattr", args };
+  const how = AT.EMPTY_PATH | (recursive ? AT.RECURSIVE : 0);
+  return {
+    what: "mount_setattr",
+    call: "mount_setattr",
+    args: [mount, "", how, attributes, attributes.byteLength],
+  };
 }
 
 /** Attaches a detached mount to what a descriptor is open on, or to a path below that; a link at its end is not followed. */

@@ -15,15 +15,16 @@ export function mappedId(ranges: readonly IdRange[], id: number): number | undef
 
 /** What the host calls an id of a process's user namespace; an id that it has no name for stays. */
 export function hostId(pid: number, kind: "uid" | "gid", id: number): number {
-  return mappedId(rangesOf(pid, kind), id) ?? id;
+  return mappedId(idRangesOf(pid, kind), id) ?? id;
 }
 
 /** Whether anybody has this id in a process's user namespace. */
 export function isMapped(pid: number, kind: "uid" | "gid", id: number): boolean {
-  return mappedId(rangesOf(pid, kind), id) !== undefined;
+  return mappedId(idRangesOf(pid, kind), id) !== undefined;
 }
 
-function rangesOf(pid: number, kind: "uid" | "gid"): IdRange[] {
+/** The maps of a process's user namespace. */
+export function idRangesOf(pid: number | "self", kind: "uid" | "gid"): IdRange[] {
   return readText(`/proc/${pid}/${kind}_map`)
     .trim()
     .split("\n")

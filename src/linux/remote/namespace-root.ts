@@ -9,6 +9,7 @@ import { openPlaceOf } from "../file/stat";
 import { NAMESPACE_FLAGS, type NamespaceType, namespaceInode } from "../process/namespace";
 import { reapChild } from "../process/process";
 import { cloneChild, Reports } from "../steps/clone-child";
+import type { Report } from "../steps/table";
 
 const ROOT = "root directory of a mount namespace";
 
@@ -65,23 +66,34 @@ export function namespaceTree(pidfd: Fd): Fd {
   });
 }
 
-/** What a step opens in a mount namespace: a child makes it, and we have one table of descriptors. */
+/** What a step opens in a mount namespace: we have one table of descriptors. */
 function openedIn(pidfd: Fd, joinsUser: boolean, step: Step): Fd {
+  // the number of what was opened is a result to report
+  const steps: Step[] = [joinStep(pidfd, joinsUser), { ...step, success: "never" }];
+  const [at, result] = joined(steps, CLONE.FILES, joinsUser) ?? [0, 0];
+  if (at === 1 && result >= 0) return new Fd(result, step.what);
+  throw stepError(steps, [at, result]);
+}
+
+/** Has steps made in a process's mount namespace, with the root directory of that; throws the error of the one that fails. */
+export function performIn(pidfd: Fd, joinsUser: boolean, steps: readonly Step[]): void {
+  const all: Step[] = [joinStep(pidfd, joinsUser), ...steps, { what: "exit", call: "exit_group", args: [0] }];
+  const failed = joined(all, 0, joinsUser);
+  if (failed !== undefined) throw stepError(all, failed);
+}
+
+function joinStep(pidfd: Fd, joinsUser: boolean): Step {
   const flags = NAMESPACE_FLAGS.mount | (joinsUser ? NAMESPACE_FLAGS.user : 0);
-  const steps: Step[] = [
-    { what: "join the container's mount namespace: setns", call: "setns", args: [pidfd.number, flags] },
-    // the number of what was opened is a result to report
-    { ...step, success: "never" },
-  ];
+  return { what: "join the container's mount namespace: setns", call: "setns", args: [pidfd.number, flags] };
+}
+
+/** Has a child make the steps, of which the first joins; what it reports. */
+function joined(steps: readonly Step[], shares: number, joinsUser: boolean): Report | undefined {
   using reports = new Reports([]);
   // who joins a user namespace changes the rights to its memory, which then must not be ours
-  const plan = { flags: CLONE.FILES, cgroup: undefined, steps, waitsForNothing: !joinsUser };
-  reapChild(cloneChild(plan, reports), true);
+  const plan = { flags: shares, cgroup: undefined, steps, waitsForNothing: !joinsUser };
+  const ending = reapChild(cloneChild(plan, reports), true);
   const report = reports.next();
-  if (report === undefined) {
-    throw new HakoError({ code: "system", message: "the process that joins a mount namespace has died" });
-  }
-  const [at, result] = report;
-  if (at === 1 && result >= 0) return new Fd(result, step.what);
-  throw stepError(steps, report);
+  if (report !== undefined || ending?.signal === undefined) return report;
+  throw new HakoError({ code: "system", message: "the process that joins a mount namespace has died" });
 }

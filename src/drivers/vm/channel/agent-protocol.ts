@@ -9,8 +9,8 @@ import * as v from "valibot";
 export const CONTROL_PORT = "hako.agent";
 /** The word of the guest's kernel command line without which nothing is an agent. */
 export const AGENT_WORD = "hako.agent";
-/** The tag of the file system that has what a container's root and its volumes are on the host. */
-export const TREE_TAG = "hako.tree";
+/** The tag of the file system that has what the containers' roots and volumes are on the host, each container's in a directory. */
+export const TREES_TAG = "hako.trees";
 /** Of the messages' form. */
 export const PROTOCOL = 2;
 
@@ -32,6 +32,8 @@ export const REQUESTS = {
   "power-off": nothing,
   create: v.object({
     container: v.string(),
+    /** The name of its directory among the trees. */
+    tree: v.pipe(v.string(), v.regex(/^[^/.][^/]*$/)),
     /** A config.json, as text: numbers of 64 bits stay what they are. */
     config: v.string(),
     /** A compiled filter in base64 with its flags, in place of one of the config's profile. */

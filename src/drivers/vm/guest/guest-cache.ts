@@ -27,7 +27,7 @@ const TEMPORARY = ".tmp";
 const LOCKED = ".lock";
 const KEY = /^[0-9a-f]{40}$/;
 /** Of the files' form: another one makes all guests anew. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** What a file is known by, as it is now. */
 export function fileIdentity(path: string): string {

@@ -24,12 +24,12 @@ export interface KernelSource {
   modules: ModuleDirectory;
 }
 
-/** Writes the three files of a guest into a directory: the kernel, what it begins with, and an image with hako in it. */
+/** Writes the three files of a guest, which QEMU reads as another user, into a directory: the kernel, what it begins with, and an image with hako in it. */
 export function writeGuestFiles(directory: string, kernel: KernelSource): void {
   const bytes = readBytes(kernel.path);
-  writeBytes(`${directory}/${GUEST_FILES.kernel}`, unpackedKernel(bytes) ?? bytes, 0o600);
-  writeBytes(`${directory}/${GUEST_FILES.initramfs}`, initramfs(kernel.modules), 0o600);
-  using image = openAt(undefined, `${directory}/${GUEST_FILES.image}`, O.WRONLY | O.CREAT | O.EXCL, 0o600);
+  writeBytes(`${directory}/${GUEST_FILES.kernel}`, unpackedKernel(bytes) ?? bytes, 0o644);
+  writeBytes(`${directory}/${GUEST_FILES.initramfs}`, initramfs(kernel.modules), 0o644);
+  using image = openAt(undefined, `${directory}/${GUEST_FILES.image}`, O.WRONLY | O.CREAT | O.EXCL, 0o644);
   const hako = { path: HAKO, mode: 0o755, content: { file: EXECUTABLE } };
   writeErofs(image, { files: [hako, ...loadedObjects()], directories: GUEST_MOUNTS });
 }

@@ -1,5 +1,6 @@
 import { HakoError } from "../../../base/errors";
-import { AGENT_WORD, CONTROL_PORT, streamPort, TREE_TAG } from "../channel/agent-protocol";
+import { AGENT_WORD, CONTROL_PORT, streamPort, TREES_TAG } from "../channel/agent-protocol";
+import { TREES } from "../confined/confined-root";
 import type { Capacity } from "../host/capacity";
 
 /** Who runs the guest's instructions: the processor itself, or QEMU, which translates them. */
@@ -24,8 +25,8 @@ export interface MachinePlan {
   listens?: boolean | undefined;
   /** How many ports there are for streams of processes. */
   streams?: number | undefined;
-  /** The descriptor of a tree of files that the guest may read. */
-  treeFd?: number | undefined;
+  /** Whether the guest may read the trees of containers. */
+  trees?: boolean | undefined;
   /** What the machine can have in all when devices, memory and processors are plugged into it; undefined of one that stays as it is. */
   grows?: Capacity | undefined;
 }
@@ -142,7 +143,7 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     file: { driver: "file", filename: plan.image, "read-only": true },
   };
   const growing = plan.grows === undefined ? [] : GROWING_WORDS;
-  const { streams = 0, treeFd } = plan;
+  const { streams = 0, trees = false } = plan;
   const ending = plan.listens ? ",server=on,wait=off" : "";
   return [
     ["-nodefaults"],
@@ -172,11 +173,11 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
       ...["-chardev", `null,id=${streamDevice(index)}`],
       ...["-device", `virtserialport,chardev=${streamDevice(index)},name=${streamPort(index)}`],
     ]),
-    ...(treeFd === undefined
-      ? []
-      : [
-          ["-fsdev", `${TREE_FILES},path=/proc/self/fd/${treeFd}`],
-          ["-device", `virtio-9p-pci,fsdev=tree,mount_tag=${TREE_TAG}`],
-        ]),
+    ...(trees
+      ? [
+          ["-fsdev", `${TREE_FILES},path=${TREES}`],
+          ["-device", `virtio-9p-pci,fsdev=tree,mount_tag=${TREES_TAG}`],
+        ]
+      : []),
   ].flat();
 }
