@@ -71,6 +71,7 @@ export class Agent {
       return {};
     },
     stats: ({ container }) => ({ stats: this.#there(container).stats(container) }),
+    processes: (data) => this.#there(data.container).processes(data),
     update: (data) => {
       this.#there(data.container).update(data);
       return {};
@@ -105,17 +106,31 @@ export class Agent {
     }
   }
 
+  #answer(call: string, data: unknown): object {
+    if (!isCall(call))
+      throw new HakoError({
+        code: "unsupported",
+        message: `${call}: hako ${VERSION}, which is in the machine, does not know this call`,
+      });
+    const answer = this.#calls[call] as (data: unknown) => object;
+    return answer(v.parse(REQUESTS[call], data));
+  }
+
   /** A command of the host's that was killed may have left half a request: what is none, or can't be answered any more, is left. */
   #answerNext(lines: JsonLines): void {
     try {
       const { id, call, data } = requestOf(lines.take(), lines);
-      const answer = this.#calls[call] as (data: unknown) => object;
-      const reply = replyTo(id, () => answer(v.parse(REQUESTS[call], data)));
+      const reply = replyTo(id, () => this.#answer(call, data));
       lines.send(reply, performance.now() + ANSWER_MS);
     } catch (error) {
       logWarning(asHakoError(error).oneLine);
     }
   }
+}
+
+/** A host may be newer than what its machine was made with. */
+function isCall(name: string): name is AgentCall {
+  return Object.hasOwn(REQUESTS, name);
 }
 
 /** What a message says, if it is a request. */

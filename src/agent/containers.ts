@@ -6,7 +6,7 @@ import { startContainer } from "../container/start";
 import { homeIn } from "../container/user";
 import { driverOf } from "../drivers";
 import { LivingContainer } from "../drivers/interface/living";
-import type { AgentData } from "../drivers/vm/channel/agent-protocol";
+import type { AgentAnswer, AgentData } from "../drivers/vm/channel/agent-protocol";
 import { W } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { trySyscall } from "../linux/call/syscall";
@@ -17,8 +17,10 @@ import { type ContainerId, containerId } from "../oci/id";
 import { exactJson, parseJson } from "../oci/json";
 import { logWarning } from "../output/log";
 import { type ContainerRecord, type ProcessRecord, readContainer } from "../state/record";
+import { ContainerFigures } from "./figures";
 import { mountRootfs, prepareGuest, withTreePaths } from "./guest";
 import { GuestProcess } from "./guest-process";
+import { rowsAfter } from "./process-rows";
 import { type ProgramStreams, withStreams, withTerminal } from "./streams";
 
 /** Where the guest keeps the state of its containers. */
@@ -46,9 +48,9 @@ export class Containers {
       config.process?.terminal === true
         ? withTerminal((socket) => made(id, config, data, socket))
         : withStreams(() => made(id, config, data, undefined));
-    const process = this.#have(result.init, streams, data.port, (signal) =>
-      killContainer({ root: ROOT, id, signal, all: false }),
-    );
+    const send = (signal: number) => killContainer({ root: ROOT, id, signal, all: false });
+    const figures = new ContainerFigures(this.#changes, { root: ROOT, record: result });
+    const process = this.#have(result.init, streams, data.port, send, figures);
     this.#first.set(id, process);
   }
 
@@ -74,6 +76,12 @@ export class Containers {
     return exactJson(driverOf(container.record).stats(container));
   }
 
+  /** Its processes by their numbers in it, as many as fit into an answer. */
+  processes({ container: id, after }: AgentData<"processes">): AgentAnswer<"processes"> {
+    const container = readContainer(ROOT, containerId(id));
+    return rowsAfter(driverOf(container.record).processes(container), after);
+  }
+
   /** Changes limits; all of them are as before if one is refused. */
   update({ container: id, resources: text }: AgentData<"update">): void {
     const container = readContainer(ROOT, containerId(id));
@@ -96,8 +104,9 @@ export class Containers {
     streams: ProgramStreams,
     port: string,
     send: (signal: number) => void,
+    figures?: ContainerFigures,
   ): GuestProcess {
-    const process = new GuestProcess(this.#changes, init, streams, port, send);
+    const process = new GuestProcess(this.#changes, init, streams, port, send, figures);
     this.#processes.add(process);
     return process;
   }

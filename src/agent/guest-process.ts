@@ -7,6 +7,7 @@ import { openChild, reapChild } from "../linux/process/process";
 import { setWindowSize } from "../linux/terminal/pty";
 import { logWarning } from "../output/log";
 import type { ProcessRecord } from "../state/record";
+import type { ContainerFigures } from "./figures";
 import { openPort } from "./ports";
 import { StreamRelay } from "./stream-relay";
 import type { ProgramStreams } from "./streams";
@@ -27,15 +28,17 @@ export class GuestProcess implements Disposable {
   readonly #changes: Changes;
   readonly #relay: StreamRelay;
   readonly #send: (signal: number) => void;
+  readonly #figures: ContainerFigures | undefined;
   #ended = false;
 
-  /** `send` sends it a signal. */
+  /** `send` sends it a signal. The first process of a container has its figures. */
   constructor(
     changes: Changes,
     started: ProcessRecord | undefined,
     streams: ProgramStreams,
     port: string,
     send: (signal: number) => void,
+    figures?: ContainerFigures,
   ) {
     const process = started === undefined ? undefined : openChild(started.pid);
     if (started === undefined || process === undefined)
@@ -44,6 +47,7 @@ export class GuestProcess implements Disposable {
     this.#process = process;
     this.#changes = changes;
     this.#send = send;
+    this.#figures = figures;
     this.#relay = new StreamRelay(openPort(port), streams, {
       tell: (type, number) => {
         if (type === TO_GUEST.signal) this.#trySend(number);
@@ -53,6 +57,7 @@ export class GuestProcess implements Disposable {
     });
     for (const fd of this.#relay.descriptors) changes.watch(fd, () => this.#relay.pump());
     changes.watch(process, () => this.look());
+    figures?.onKill(() => this.#tellFigures());
     this.#relay.pump();
   }
 
@@ -71,7 +76,12 @@ export class GuestProcess implements Disposable {
     if (ending === undefined) return;
     this.#ended = true;
     this.#changes.forget(this.#process);
+    this.#tellFigures();
     this.#relay.end(ending.status);
+  }
+
+  #tellFigures(): void {
+    if (this.#figures !== undefined) this.#relay.tellFigures(this.#figures.text);
   }
 
   /** Of somebody who can't be told what comes of it. */
@@ -86,6 +96,7 @@ export class GuestProcess implements Disposable {
 
   [Symbol.dispose](): void {
     this.#relay[Symbol.dispose]();
+    this.#figures?.[Symbol.dispose]();
     this.#process.close();
   }
 }

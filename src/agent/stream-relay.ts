@@ -7,7 +7,7 @@ import {
   TO_GUEST,
   TO_HOST,
 } from "../drivers/vm/channel/stream-frames";
-import { concatenated } from "../linux/call/bytes";
+import { bytesOf, concatenated } from "../linux/call/bytes";
 import type { Fd } from "../linux/call/fd";
 import { trySyscall } from "../linux/call/syscall";
 import type { ProgramStreams } from "./streams";
@@ -49,6 +49,8 @@ export class StreamRelay implements Disposable {
   #inputEnds = false;
   #written = 0;
   #status: number | undefined;
+  /** What is to be told of what the container has used. */
+  #figures: Uint8Array | undefined;
   #told = 0;
   #connected = false;
   #hungUp = false;
@@ -58,6 +60,12 @@ export class StreamRelay implements Disposable {
     this.#streams = { ...streams };
     this.#events = events;
     this.descriptors = [port, ...Object.values(streams).filter((fd) => fd !== undefined)];
+  }
+
+  /** Tells what the container has used up to now. */
+  tellFigures(text: string): void {
+    this.#figures = bytesOf(text);
+    this.pump();
   }
 
   /** The process has ended: its output goes first, then this. */
@@ -98,6 +106,12 @@ export class StreamRelay implements Disposable {
     if (this.#written >= CREDIT) {
       this.#frame(TO_HOST.credit, this.#written, 0);
       this.#written = 0;
+      return true;
+    }
+    if (this.#figures !== undefined) {
+      this.#message.set(this.#figures, HEADER_SIZE);
+      this.#frame(TO_HOST.figures, this.#figures.length, this.#figures.length);
+      this.#figures = undefined;
       return true;
     }
     for (const [name, type] of [

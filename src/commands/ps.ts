@@ -1,5 +1,5 @@
 import { defineCommand } from "../cli/command";
-import { containerPids, processTable } from "../container/ps";
+import { containerPids, containerTable } from "../container/ps";
 import { containerId } from "../oci/id";
 import { print } from "../output/print";
 import { FORMAT_FLAGS, LIVING_CONTAINER, wantsJson } from "./flags/common";
@@ -10,9 +10,9 @@ export default defineCommand({
   stopAtOperand: true,
   examples: ["hako ps web", "hako ps web -o pid,ppid,args", "hako ps --format json web"],
   run({ args, rest, data: { globals } }) {
-    const pids = containerPids(globals.root, containerId(args.container));
+    const id = containerId(args.container);
     // in one line, as runc: some callers read a line
-    if (wantsJson(args)) print(`${JSON.stringify(pids)}\n`);
-    else print(processTable(pids, rest));
+    if (wantsJson(args)) print(`${JSON.stringify(containerPids(globals.root, id))}\n`);
+    else print(containerTable(globals.root, id, rest));
   },
 });

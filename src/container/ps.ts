@@ -1,27 +1,37 @@
 import { HakoError } from "../base/errors";
-import { driverOf, need } from "../drivers";
+import { driverOf } from "../drivers";
 import { textOf } from "../linux/call/bytes";
 import { callerVariables } from "../linux/file/caller-environment";
-import { readText, statusAt } from "../linux/file/file";
 import { userName } from "../linux/file/passwd";
 import { findHostProgram } from "../linux/process/execute";
+import { type ProcessRow, processRow } from "../linux/process/process-row";
 import type { ContainerId } from "../oci/id";
 import { tableText, terminalWidth } from "../output/table";
 import { readContainer } from "../state/record";
 
 const DEFAULT_OPTIONS = ["-ef"];
-const TICKS_PER_SECOND = 100;
 
-/** The processes of a container, as the host numbers them. */
+/** The processes of a container that have a number on the host. */
 export function containerPids(root: string, id: ContainerId): number[] {
   const container = readContainer(root, id);
-  const driver = driverOf(container.record);
-  need(driver, "hostPids", `ps: container "${id}"`);
-  return driver.processes(container);
+  return driverOf(container.record).processes(container);
+}
+
+/** A table of a container's processes: the host's ps with these options, or where it sees none of them a short one of our own. */
+export function containerTable(root: string, id: ContainerId, options: readonly string[]): string {
+  const container = readContainer(root, id);
+  const rows = driverOf(container.record).unseenProcesses(container);
+  if (rows === undefined) return processTable(containerPids(root, id), options);
+  if (options.length === 0 || options.join(" ") === DEFAULT_OPTIONS.join(" ")) return tableOf(rows);
+  throw new HakoError({
+    code: "unsupported",
+    message: "ps: the host's ps, which has options, sees no process of a machine",
+    hint: `hako exec ${id} ps ${options.join(" ")}, if the container has a ps`,
+  });
 }
 
 /** The lines of the host's ps that are about these processes, with its heading. Without a ps, a short table of our own. */
-export function processTable(pids: readonly number[], options: readonly string[]): string {
+function processTable(pids: readonly number[], options: readonly string[]): string {
   const ps = findHostProgram("ps");
   if (ps === undefined) {
     if (options.length > 0) {
@@ -32,7 +42,7 @@ export function processTable(pids: readonly number[], options: readonly string[]
         hint,
       });
     }
-    return ownTable(pids);
+    return tableOf(pids.flatMap((pid) => processRow(pid) ?? []));
   }
   // it writes into a pipe: on a terminal as wide as that, unless -ww is among the options, else as wide as it wants
   const width = terminalWidth(1);
@@ -59,25 +69,13 @@ export function selected(table: string, pids: ReadonlySet<number>): string {
   return [heading, ...kept].map((line) => `${line}\n`).join("");
 }
 
-function ownTable(pids: readonly number[]): string {
-  const rows = pids.flatMap((pid) => ownRow(pid));
-  return tableText(["UID", "PID", "PPID", "TIME", "CMD"], rows, terminalWidth(1));
-}
-
-/** None when it has ended meanwhile. */
-function ownRow(pid: number): string[][] {
-  try {
-    const stat = readText(`/proc/${pid}/stat`);
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
-    const words = readText(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
-    const seconds = Math.floor((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND);
+/** A short table of processes, with their whole command lines where no terminal is too narrow for that. */
+function tableOf(rows: readonly ProcessRow[]): string {
+  const cells = rows.map(({ uid, pid, parent, seconds, command }) => {
     const time = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) =>
       String(Math.floor(part)).padStart(2, "0"),
     );
-    const user = userName(statusAt(`/proc/${pid}`)?.uid ?? 0);
-    return [[user, String(pid), String(fields[1]), time.join(":"), words === "" ? `[${name}]` : words]];
-  } catch {
-    return [];
-  }
+    return [userName(uid), String(pid), String(parent), time.join(":"), command];
+  });
+  return tableText(["UID", "PID", "PPID", "TIME", "CMD"], cells, terminalWidth(1));
 }

@@ -128,7 +128,8 @@ export function showSandbox(root: string, id: SandboxId): Sandbox & { use: Sandb
     const { memory, cpu } = driver.stats({ root, record });
     use.memory += Number(memory.usage.usage);
     use.cpu += Number(cpu.usage.total);
-    use.processes += driver.processes({ root, record }).length;
+    const processes = driver.unseenProcesses({ root, record }) ?? driver.processes({ root, record });
+    use.processes += processes.length;
   }
   return {
     ...sandboxOf(

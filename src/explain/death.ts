@@ -22,7 +22,7 @@ export function explainEnd({ signal, cgroup }: End): Explanation {
   const short = cgroup === undefined ? undefined : memoryShortage(cgroup);
   if (short !== undefined) {
     const name = short.file.includes("memsw") ? "swap" : "limit";
-    const field = short.own ? `config /linux/resources/memory/${name}: ` : "";
+    const field = short.of === "container" ? `config /linux/resources/memory/${name}: ` : "";
     // the kernel counts whole pages
     const limit = short.limit === "0" ? "less than a page" : `${short.limit} bytes`;
     return {

@@ -39,13 +39,16 @@ export const KEPT_PROCESS = "init.pidfd";
 /** What a first process of hako's says of the program's end (program-end.ts). */
 export const PROGRAM_END = "program.end";
 
+/** What the guest's agent has told of what a container in a machine has used (drivers/vm/figures.ts). */
+export const FIGURES = "figures";
+
 /** Where the overlay of `run --rootfs /` or of an image is mounted in the container, and what takes the writes. */
 export const OVERLAY = "rootfs";
 export const SCRATCH = `${OVERLAY}.scratch`;
 
 /** All files that create, start and restore make in a container's directory. Their mounts are not seen on the host. */
 const OWN_FILES: ReadonlySet<string> = new Set([
-  ...[RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET, KEPT_PROCESS, PROGRAM_END],
+  ...[RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET, KEPT_PROCESS, PROGRAM_END, FIGURES],
 ]);
 const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", OVERLAY, SCRATCH, "criu-root"]);
 

@@ -191,7 +191,6 @@ e2e(
     expect(processesWith(script)).toEqual([]);
     for (const words of [
       ["exec", "--cgroup", "below", id, "true"],
-      ["ps", id],
       ["update", "--memory", "64G", id],
       ["checkpoint", id],
     ]) {
@@ -215,6 +214,11 @@ e2e(
     };
     expect(stats.data.memory?.usage).toMatchObject({ limit: 50 << 20, usage: expect.any(Number) });
     expect(stats.data.pids?.current).toBeGreaterThan(0);
+    const table = hako(["ps", id]).stdout;
+    expect(table).toMatch(/^UID +PID +PPID +TIME +CMD\nroot +1 +0 +\d\d:\d\d:\d\d +sh -c trap/);
+    // on the host there is only what stands for it
+    expect(JSON.parse(hako(["ps", "--format", "json", id]).stdout)).toEqual([Number(pid)]);
+    expect(hako(["ps", id, "-o", "pid"]).stderr).toContain(`(hako exec ${id} ps -o pid`);
     hako(["pause", id]);
     expect(status()).toBe("paused");
     // its turn comes when it goes on
@@ -229,6 +233,62 @@ e2e(
     expect(outcome()).toBe("up\nagain\ngot\n");
     await until("QEMU has ended with it", () => hasEnded(qemu.pid));
     expect(hako(["delete", id])).toMatchObject({ status: 0, stderr: "" });
+    leavesNothing();
+  },
+  needs,
+  LONG,
+);
+
+e2e(
+  "memory that runs out: events tell of it, and run says which limit it was; the machine lives",
+  async () => {
+    const id = box.id();
+    const much = "dd if=/dev/zero of=/dev/null bs=200M count=1";
+    const script = `trap 'exec ${much}' USR1; echo up; while :; do sleep 0.2; done`;
+    const report = box.path("report");
+    const [out, words] = [box.path("run.out"), box.path("run.err")];
+    const flags = ["--name", id, "--memory", "64M", "--report", report];
+    const line = [
+      HAKO,
+      "--root",
+      box.root,
+      "run",
+      "--driver",
+      "vm",
+      "--rootfs",
+      "/",
+      ...flags,
+      "--",
+      "sh",
+      "-c",
+    ];
+    const running = executeLater("sh", ["-c", `"$@" >${out} 2>${words}`, "sh", ...line, script], LONG, env);
+    await until("it runs", () => existsSync(out) && readFileSync(out, "utf8") === "up\n", LONG);
+    const events = box.path("events");
+    const watching = executeLater(
+      "sh",
+      ["-c", `exec ${HAKO} --root ${box.root} events ${id} >${events}`],
+      LONG,
+      env,
+    );
+    const told = () =>
+      readFileSync(events, "utf8")
+        .split("\n")
+        .filter((line) => line.includes('"oom"'));
+    await until("events has begun", () => existsSync(events));
+    expect(hako(["exec", id, ...much.split(" ")]).status).toBe(137);
+    await until("it is told", () => told().length === 1, TIME_LIMIT);
+    expect(told()[0]).toBe(`{"type":"oom","id":"${id}"}`);
+    expect(hako(["exec", id, "echo", "alive"]).stdout).toBe("alive\n");
+    hako(["kill", id, "USR1"]);
+    expect((await running).status).toBe(137);
+    expect(readFileSync(words, "utf8")).toBe("hako: memory limit of 64M reached\n");
+    expect((await watching).status).toBe(0);
+    expect(told().length).toBe(2);
+    expect(JSON.parse(readFileSync(report, "utf8"))).toMatchObject({
+      ...{ exitCode: 137, oomKilled: true, memoryPeakBytes: 64 << 20 },
+      ...{ cpuUserMs: expect.any(Number), cpuSystemMs: expect.any(Number) },
+    });
     leavesNothing();
   },
   needs,

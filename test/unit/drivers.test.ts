@@ -9,7 +9,6 @@ const CAN_NOTHING: Abilities = {
   checkpoint: false,
   seccompListener: false,
   intelRdt: false,
-  hostPids: false,
 };
 const driver = { name: "namespaces", can: CAN_NOTHING } as SandboxDriver;
 

@@ -96,14 +96,15 @@ describe("limits in words", () => {
   });
 
   test("whose limit of memory it was", () => {
-    const own = { cgroup: "/c/box", file: "memory.max", limit: "67108864", own: true };
+    const own = { cgroup: "/c/box", file: "memory.max", limit: "67108864", of: "container" } as const;
     expect(shortageText(own)).toBe("memory limit of 64M reached");
     expect(shortageText({ ...own, file: "memory.memsw.limit_in_bytes" })).toBe(
       "limit of memory and swap of 64M reached",
     );
-    expect(shortageText({ ...own, cgroup: "/c", own: false })).toBe(
+    expect(shortageText({ ...own, cgroup: "/c", of: "cgroup" })).toBe(
       "memory limit of 64M of cgroup /c reached",
     );
+    expect(shortageText({ ...own, of: "machine" })).toBe("memory limit of 64M of the machine reached");
     expect(shortageText({ ...own, limit: "unknown" })).toBe("memory limit of unknown reached");
     expect(shortageText(undefined)).toBe("a process was killed for lack of memory, of the host's perhaps");
   });

@@ -1,5 +1,8 @@
 // The process on the host that stands for one in a machine: executed here as any other, and for arm64 emulated.
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { NOTHING_COUNTED } from "../../src/cgroup/stats/spent";
+import { FIGURES_SIZE, figuresText } from "../../src/drivers/vm/channel/figures-text";
 import {
   frameHeader,
   HEADER_SIZE,
@@ -71,12 +74,19 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       input: "ignore" | "pipe" | Uint8Array | number,
       output: "pipe" | number = "pipe",
       little = false,
+      figures?: number,
     ) {
       const [ours, theirs] = socketPair("streams");
       using socket = theirs;
       const atOnce = little ? AT_ONCE.little : AT_ONCE.all;
       const data = filledIn(standInProgram(machine), {
-        ...{ socket: 3, output: 1, outputIsSocket: 0, outputAtOnce: atOnce },
+        ...{
+          socket: 3,
+          figures: figures === undefined ? -1 : 4,
+          output: 1,
+          outputIsSocket: 0,
+          outputAtOnce: atOnce,
+        },
         ...{ error: 2, errorIsSocket: 0, errorAtOnce: atOnce },
         terminal: typeof input === "number" ? 1 : 0,
       });
@@ -86,7 +96,8 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       const words = machine === process.arch ? [path] : [QEMU ?? "", path];
       // a terminal is all three
       const error = typeof input === "number" ? input : "pipe";
-      const child = Bun.spawn(words, { stdio: [input, output, error, socket.number] });
+      const more = figures === undefined ? [] : [figures];
+      const child = Bun.spawn(words, { stdio: [input, output, error, socket.number, ...more] });
       return {
         child,
         peer: new Peer(ours),
@@ -114,6 +125,20 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       ]);
       for (let at = 0; at < all.length; at += 3) it.peer.send(all.slice(at, at + 3));
       expect(await ended(it)).toEqual({ status: 7, output: "one two", error: "wrong" });
+    });
+
+    test("keeps the figures that were told last, which can't be many", async () => {
+      using file = memoryFile("figures");
+      using it = started("ignore", "pipe", false, file.number);
+      const text = (kills: number) => figuresText({ spent: { ...NOTHING_COUNTED, memoryKills: kills } });
+      it.peer.send(dataFrame(TO_HOST.figures, text(1)), dataFrame(TO_HOST.output, "out"));
+      it.peer.send(dataFrame(TO_HOST.figures, text(2)), frame(TO_HOST.ended, 3));
+      expect(await ended(it)).toEqual({ status: 3, output: "out", error: "" });
+      expect(readFileSync(file.path, "utf8")).toBe(text(2));
+      using many = started("ignore", "pipe", false, file.number);
+      many.peer.send(dataFrame(TO_HOST.figures, "x".repeat(FIGURES_SIZE + 1)));
+      expect((await ended(many)).status).toBe(137);
+      expect(readFileSync(file.path, "utf8")).toBe(text(2));
     });
 
     test("writes much, also a little at a time", async () => {

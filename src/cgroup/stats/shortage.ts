@@ -16,8 +16,8 @@ export interface Shortage {
 
 /** A limit of memory that was reached. */
 export interface MemoryShortage extends Shortage {
-  /** The limit is the container's own; otherwise a cgroup above has it. */
-  own: boolean;
+  /** Whose limit it is; that of "cgroup" is of one above the container's. */
+  of: "container" | "cgroup" | "machine";
 }
 
 function nodeWith(record: CgroupRecord, controller: string): CgroupNode | undefined {
@@ -51,7 +51,11 @@ export function memoryShortage(record: CgroupRecord): MemoryShortage | undefined
   const reached = node.unified ? reachedOnV2(cgroups) : (reachedOnV1(cgroups) ?? limitedWithSwap(cgroups));
   if (reached === undefined) return undefined;
   const { cgroup, file } = reached;
-  return { ...reached, limit: tryReadValue(`${cgroup}/${file}`) ?? "unknown", own: cgroup === dir };
+  return {
+    ...reached,
+    limit: tryReadValue(`${cgroup}/${file}`) ?? "unknown",
+    of: cgroup === dir ? "container" : "cgroup",
+  };
 }
 
 type Reached = Pick<Shortage, "cgroup" | "file">;

@@ -22,9 +22,9 @@ export function tellLimits({ container, spent, timedOut }: RunEnd, { time, memor
 /** `undefined` where no limit of the container's, nor of a cgroup above it, explains that the kernel has killed. */
 export function shortageText(shortage: MemoryShortage | undefined): string {
   if (shortage === undefined) return "a process was killed for lack of memory, of the host's perhaps";
-  const { file, limit, own, cgroup } = shortage;
+  const { file, limit, of, cgroup } = shortage;
   const bytes = Number(limit);
   const what = file.includes("memsw") ? "limit of memory and swap" : "memory limit";
-  const where = own ? "" : ` of cgroup ${cgroup}`;
-  return `${what} of ${Number.isSafeInteger(bytes) ? sizeText(bytes) : limit}${where} reached`;
+  const where = { container: "", cgroup: ` of cgroup ${cgroup}`, machine: " of the machine" };
+  return `${what} of ${Number.isSafeInteger(bytes) ? sizeText(bytes) : limit}${where[of]} reached`;
 }

@@ -5,6 +5,7 @@ import type { MemoryShortage } from "../../cgroup/stats/shortage";
 import type { Spent } from "../../cgroup/stats/spent";
 import type { Fd } from "../../linux/call/fd";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
+import type { ProcessRow } from "../../linux/process/process-row";
 import type { CgroupManager } from "../../oci/cgroup-managers";
 import type { Config, Process, Resources } from "../../oci/config";
 import type { ContainerId, SandboxId } from "../../oci/id";
@@ -22,8 +23,6 @@ export interface Abilities {
   seccompListener: boolean;
   /** The container's processes can be in a class of Intel RDT. */
   intelRdt: boolean;
-  /** All processes of the container have numbers on the host, and are in its /proc. */
-  hostPids: boolean;
 }
 
 /** A program that a container's first process executes in place of the one which /process/args names. Its arguments are those of config.json. */
@@ -216,8 +215,10 @@ export interface SandboxDriver {
   memoryShortage(container: Container): MemoryShortage | undefined;
   /** undefined where nothing tells that memory ran out. */
   watchOom(container: Container): OomWatch | undefined;
-  /** The numbers of all processes of the container; with `can.hostPids` those that the host gives them. */
+  /** The numbers on the host of the container's processes, or of what stands there for them. */
   processes(container: Container): number[];
+  /** All processes of a container that the host sees none of, with the numbers that they have in it; undefined where it sees them. */
+  unseenProcesses(container: Container): ProcessRow[] | undefined;
   /** Ends all processes, and waits until they are gone. */
   end(container: Container): void;
   /** Removes all that `create` and `update` made outside of the container's directory. */

@@ -47,7 +47,7 @@ const NOTHING_MORE = {};
 /** Containers as processes of this kernel, in namespaces and cgroups. Each verb loads only what it needs. */
 export const namespacesDriver: SandboxDriver = {
   name: "namespaces",
-  can: { checkpoint: true, seccompListener: true, intelRdt: true, hostPids: true },
+  can: { checkpoint: true, seccompListener: true, intelRdt: true },
   check(process) {
     rare.labels.checkLabels(process);
   },
@@ -102,6 +102,7 @@ export const namespacesDriver: SandboxDriver = {
   processes({ record }) {
     return rare.processes.processesOf(record);
   },
+  unseenProcesses: () => undefined,
   end({ record }) {
     rare.removal.endProcesses(record);
   },

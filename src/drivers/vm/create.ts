@@ -19,6 +19,7 @@ import type { CreateEvents, CreatePlan, MadeByDriver } from "../interface/driver
 import { namespacesDriver } from "../namespaces/index";
 import { streamPort } from "./channel/agent-protocol";
 import { giveTree } from "./confined/trees";
+import { openFigures } from "./figures";
 import { type CachedGuest, GuestCache } from "./guest/guest-cache";
 import { CONTAINER_MODULES } from "./guest/kernel-modules";
 import { hostCapacity } from "./host/capacity";
@@ -75,7 +76,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   using socket = ours;
   using streams = new FdList();
   const terminal = config.process?.terminal === true;
-  const program = standIn(socket, streams, terminal);
+  const program = standIn(socket, streams, terminal, openFigures(root, plan.id));
   const [receiver, sender] = terminal ? socketPair("socket for the terminal") : [undefined, undefined];
   using masterFrom = receiver;
   using masterTo = sender;

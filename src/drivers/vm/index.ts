@@ -16,8 +16,8 @@ const rare = {
   get verbs() {
     return require("./verbs") as typeof import("./verbs");
   },
-  get spent() {
-    return require("../../cgroup/stats/spent") as typeof import("../../cgroup/stats/spent");
+  get figures() {
+    return require("./figures") as typeof import("./figures");
   },
 };
 
@@ -32,7 +32,7 @@ function cannot(what: string): HakoError {
  */
 export const vmDriver: SandboxDriver = {
   name: "vm",
-  can: { checkpoint: false, seccompListener: false, intelRdt: false, hostPids: false },
+  can: { checkpoint: false, seccompListener: false, intelRdt: false },
   check() {},
   create(plan, events, undo) {
     return rare.create.createInMachine(plan, events, undo);
@@ -71,12 +71,24 @@ export const vmDriver: SandboxDriver = {
   stats(container) {
     return rare.verbs.statsInMachine(container);
   },
-  memoryKillsFile: () => undefined,
-  spent: () => rare.spent.NOTHING_COUNTED,
-  memoryShortage: () => undefined,
-  watchOom: () => undefined,
-  processes({ record }) {
-    throw cannot(`processes of container "${record.id}"`);
+  memoryKillsFile(container) {
+    return rare.figures.figuresFile(container.root, container.record.id);
+  },
+  spent(container) {
+    return rare.figures.figuresOf(container).spent;
+  },
+  memoryShortage(container) {
+    return rare.figures.shortageInMachine(container);
+  },
+  watchOom(container) {
+    return new rare.figures.OomInMachine(container);
+  },
+  processes({ root, record }) {
+    const { init } = record;
+    return init === undefined || namespacesDriver.status({ root, record }) === "stopped" ? [] : [init.pid];
+  },
+  unseenProcesses(container) {
+    return rare.verbs.processesInMachine(container);
   },
   end(container) {
     rare.verbs.endInMachine(container);

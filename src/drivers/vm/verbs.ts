@@ -1,8 +1,10 @@
 import { HakoError } from "../../base/errors";
+import { printable } from "../../base/printable";
 import type { CgroupStats } from "../../cgroup";
 import { loadCgroup } from "../../cgroup/group/stored";
 import { SIG } from "../../linux/call/constants";
 import { signalProcess, waitForEnd } from "../../linux/process/process";
+import type { ProcessRow } from "../../linux/process/process-row";
 import type { Resources } from "../../oci/config";
 import { exactJson, parseJson } from "../../oci/json";
 import type { Container } from "../../state/record";
@@ -16,6 +18,9 @@ import { leaveMachine } from "./members";
 const START_MS = 60_000;
 const SIGNAL_MS = 10_000;
 const STATS_MS = 10_000;
+/** As many as a kernel has numbers for by itself (PID_MAX_DEFAULT, include/linux/threads.h). */
+const MOST_PROCESSES = 32768;
+const PROCESSES_MS = 10_000;
 const UPDATE_MS = 10_000;
 const END_MS = 10_000;
 /** What a guest needs itself, at least. */
@@ -70,6 +75,23 @@ export function statsInMachine({ root, record }: Container): CgroupStats {
   const stats = toldStats(parseJson(text, "the guest's figures"));
   if (stats !== undefined) return stats;
   throw new HakoError({ code: "system", message: "the guest's agent sent figures that are none" });
+}
+
+/** All processes of the container. */
+export function processesInMachine({ root, record }: Container): ProcessRow[] {
+  const found: ProcessRow[] = [];
+  const deadline = performance.now() + PROCESSES_MS;
+  using machine = new KeptMachine(machineFiles(root, record.sandbox));
+  for (let after = 0; found.length < MOST_PROCESSES; after = found.at(-1)?.pid ?? 0) {
+    const left = deadline - performance.now();
+    const { processes, more } = machine.ask("processes", { container: record.id, after }, left);
+    found.push(...processes.map((row) => ({ ...row, command: printable(row.command) })));
+    if (!more || processes.length === 0) return found;
+  }
+  throw new HakoError({
+    code: "system",
+    message: `the guest tells of more than ${MOST_PROCESSES} processes`,
+  });
 }
 
 /** Changes limits of the container's cgroup in the guest, which gets more memory if it has too little for them. */

@@ -9,6 +9,8 @@ const NUMBERS = {
   pwrite64: [18, 68],
   lseek: [8, 62],
   ftruncate: [77, 46],
+  inotify_init1: [294, 26],
+  inotify_add_watch: [254, 27],
   mmap: [9, 222],
   mprotect: [10, 226],
   munmap: [11, 215],

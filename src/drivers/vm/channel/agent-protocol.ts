@@ -19,11 +19,22 @@ export function streamPort(number: number): string {
   return `hako.stream.${number}`;
 }
 
+/** As much of a process's command line as is told. */
+export const LONGEST_COMMAND = 4096;
+
 /** Words of a guest's are short, or none of ours. */
 const shortText = v.pipe(v.string(), v.maxLength(200));
 const reason = v.pipe(v.string(), v.maxLength(2000));
 const nothing = v.object({});
 const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
+
+const pid = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1 << 22));
+const processRow = v.object({
+  ...{ pid, parent: pid },
+  uid: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff)),
+  seconds: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1e12)),
+  command: v.pipe(v.string(), v.maxLength(LONGEST_COMMAND)),
+});
 
 /** What is said with each call. */
 export const REQUESTS = {
@@ -53,6 +64,8 @@ export const REQUESTS = {
   }),
   signal: v.object({ container: v.string(), signal, all: v.boolean() }),
   stats: v.object({ container: v.string() }),
+  /** Those with higher numbers than this one. */
+  processes: v.object({ container: v.string(), after: v.number() }),
   /** Limits in the words of /linux/resources, as text. */
   update: v.object({ container: v.string(), resources: v.string() }),
 } as const;
@@ -81,6 +94,8 @@ export const ANSWERS = {
   /** As text (stats-schema.ts). */
   stats: v.object({ stats: v.string() }),
   signal: v.object({ sent: v.boolean() }),
+  /** By their numbers; there may be more. */
+  processes: v.object({ processes: v.array(processRow), more: v.boolean() }),
 } as const;
 
 export type AgentCall = keyof typeof ANSWERS;
@@ -90,7 +105,7 @@ export type AgentAnswer<Call extends AgentCall> = v.InferOutput<(typeof ANSWERS)
 /** A message of the host's. */
 export const requestSchema = v.object({
   id: v.pipe(v.number(), v.safeInteger()),
-  call: v.picklist(Object.keys(ANSWERS) as AgentCall[]),
+  call: v.string(),
   data: v.optional(v.unknown(), {}),
 });
 

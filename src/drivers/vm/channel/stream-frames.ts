@@ -12,6 +12,8 @@ export const TO_HOST = {
   ended: 3,
   /** As many bytes more of standard input can be taken. */
   credit: 4,
+  /** Data that replaces what was told before of what the container has used (figures-text.ts). */
+  figures: 5,
 } as const;
 
 /** From the stand-in. */
@@ -25,6 +27,8 @@ export const TO_GUEST = {
   signal: 3,
   /** The size of its terminal: rows, and columns << 16. */
   windowSize: 4,
+  /** Figures can't be kept any more. */
+  figuresClosed: 5,
 } as const;
 
 export const HEADER_SIZE = 8;

@@ -13,10 +13,17 @@ import {
   wordIn,
 } from "../../../linux/steps/row-program";
 import type { Template } from "../../../linux/steps/template";
+import { FIGURES_SIZE } from "../channel/figures-text";
 import { HEADER_SIZE, INPUT_WINDOW, TO_GUEST, TO_HOST } from "../channel/stream-frames";
 
 /** The name in /proc/PID/comm. */
 const NAME = "hako-stand-in";
+/** What nobody takes any more is told to the agent with the second word. */
+const OUTPUTS = [
+  ["output", TO_GUEST.outputClosed],
+  ["error", TO_GUEST.errorClosed],
+  ["figures", TO_GUEST.figuresClosed],
+] as const;
 /** As a shell says of a program that was killed: the machine is gone. */
 const LOST = 128 + SIG.KILL;
 const SIGINFO_SIZE = 128;
@@ -39,9 +46,12 @@ const READY = (POLL.IN | POLL.OUT | POLL.ERR | POLL.HUP) * 2 ** 48;
 /** What a stream that can't be made non-blocking takes without waiting, where poll(2) says that it takes something (pipe(7), PIPE_BUF). */
 const LITTLE = 4096;
 
-/** What it is told: the socket to the agent, and of each stream the descriptor, whether that is a socket, and how much is written at once. */
+/**
+ * What it is told: the socket to the agent, a file for what the container has used, and of each stream the descriptor, whether that is a socket, and
+ * how much is written at once. A descriptor that is not there is -1.
+ */
 const NAMES = [
-  "socket",
+  ...(["socket", "figures"] as const),
   ...(["output", "outputIsSocket", "outputAtOnce"] as const),
   ...(["error", "errorIsSocket", "errorAtOnce"] as const),
   // whether all three are a terminal that nobody else has open
@@ -192,6 +202,7 @@ function receiveRows(rows: RowProgram, words: Words, own: Own): void {
     [TO_HOST.output, "to output"],
     [TO_HOST.error, "to error"],
     [TO_HOST.credit, "credit"],
+    [TO_HOST.figures, "to figures"],
   ] as const)
     rows.when(wordIn(type), kind, next);
   rows.sum([wordIn(type)], { least: TO_HOST.ended, most: TO_HOST.ended, otherwise: "lost" });
@@ -200,13 +211,21 @@ function receiveRows(rows: RowProgram, words: Words, own: Own): void {
   rows.label("credit");
   rows.sum([wordIn(credit), wordIn(number)], { to: credit });
   rows.sum([wordIn(own.inputAsked)], { to: own.entry(2), next: "wait" });
-  for (const name of ["output", "error"] as const) {
-    rows.label(`to ${name}`);
+  // the file has one message, and never more
+  rows.label("to figures");
+  rows.sum([wordIn(number)], { most: FIGURES_SIZE, otherwise: "lost" });
+  rows.call("lseek", [wordIn(words.figures), 0, 0], ANY);
+  rows.set(own.isSocket, 0);
+  rows.set(own.atOnce, AT_ONCE.all, "figures");
+  for (const [name, closed] of OUTPUTS) {
+    if (name !== "figures") {
+      rows.label(`to ${name}`);
+      rows.set(own.isSocket, wordIn(words[`${name}IsSocket`]));
+      rows.set(own.atOnce, wordIn(words[`${name}AtOnce`]));
+    } else rows.label(name);
     rows.set(left, wordIn(number));
     rows.set(stream, wordIn(words[name]));
-    rows.set(own.isSocket, wordIn(words[`${name}IsSocket`]));
-    rows.set(own.atOnce, wordIn(words[`${name}AtOnce`]));
-    rows.set(own.closed, name === "output" ? TO_GUEST.outputClosed : TO_GUEST.errorClosed, "data");
+    rows.set(own.closed, closed, "data");
   }
   rows.label("data");
   const size = word();
@@ -269,13 +288,9 @@ function writeRows(rows: RowProgram, words: Words, own: Own): void {
   rows.sum([wordIn(stream), OUT], { to: own.entry(3), next: "wait" });
   rows.label("unwritten");
   for (const errno of ["EAGAIN", "EINTR"] as const) rows.when(wordIn(count), -errnoNumber(errno), "full");
-  for (const name of ["output", "error"] as const) {
+  for (const [name, word] of OUTPUTS) {
     const other = rows.freshLabel();
-    rows.sum([wordIn(closed), 0, name === "output" ? TO_GUEST.outputClosed : TO_GUEST.errorClosed], {
-      least: 0,
-      most: 0,
-      otherwise: other,
-    });
+    rows.sum([wordIn(closed), 0, word], { least: 0, most: 0, otherwise: other });
     rows.set(words[name], -1);
     rows.label(other);
   }

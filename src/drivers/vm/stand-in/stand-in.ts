@@ -10,9 +10,10 @@ const [OUTPUT, ERROR] = [1, 2];
 /**
  * The program of a process that stands on the host for one in a machine; `socket` leads to the agent. It has this process's standard streams:
  * what others have open too is not made non-blocking, but opened anew. `owned` closes what is opened. With `terminal` it gets a terminal of its own
- * in their place.
+ * in their place. `figures` is a file for what the container has used.
  */
-export function standIn(socket: Fd, owned: FdList, terminal = false): ProgramInMemory {
+export function standIn(socket: Fd, owned: FdList, terminal: boolean, figures?: Fd): ProgramInMemory {
+  if (figures !== undefined) owned.add(figures);
   const streams = [OUTPUT, ERROR].map((number) => {
     if (terminal) return { fd: number, isSocket: 0, atOnce: AT_ONCE.all };
     const { fd, immediate, socket: isSocket } = openOutput(number);
@@ -22,6 +23,7 @@ export function standIn(socket: Fd, owned: FdList, terminal = false): ProgramInM
   const [output, error] = streams as [(typeof streams)[0], (typeof streams)[0]];
   const file = filledProgram(NAME, standInProgram(process.arch), {
     socket: socket.number,
+    figures: figures?.number ?? -1,
     output: output.fd,
     outputIsSocket: output.isSocket,
     outputAtOnce: output.atOnce,
