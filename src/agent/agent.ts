@@ -31,6 +31,8 @@ const rare = {
 const MOST_REASON = 2000;
 /** How long the host may take to read an answer. */
 const ANSWER_MS = 10_000;
+/** How long a machine without a container waits for what a host has to say: who made it may have been killed. */
+const ALONE_MS = 120_000;
 /** How often what nobody tells of is looked for: the ends of orphans. */
 const LOOK_MS = 5000;
 
@@ -41,8 +43,14 @@ type Calls = { readonly [Call in AgentCall]: (data: AgentData<Call>) => AgentAns
 /** The guest's first process: it answers the host's requests, and has the containers. */
 export class Agent {
   readonly #changes = new Changes();
+  readonly #aloneMs: number;
   #containers: Containers | undefined;
+  #asked = performance.now();
   #ends = false;
+
+  constructor(aloneMs = ALONE_MS) {
+    this.#aloneMs = aloneMs;
+  }
 
   readonly #calls: Calls = {
     hello: () => ({
@@ -86,12 +94,17 @@ export class Agent {
     throw new HakoError({ code: "not-found", message: `container "${container}" does not exist` });
   }
 
-  /** Serves whatever hosts come to the port, one after the other, until one has the machine go off or its containers have ended. */
+  /**
+   * Serves whatever hosts come to the port, one after the other, until one has the machine go off, its containers have ended, or it has none and
+   * nobody comes.
+   */
   serve(lines: JsonLines): void {
     this.#changes.watch(lines.fd, () => this.#answerAll(lines));
     while (!this.#ends) {
-      this.#changes.wait(this.#containers === undefined ? Number.POSITIVE_INFINITY : LOOK_MS);
-      if (this.#containers?.look() === "all have ended") this.#ends = true;
+      const has = this.#containers?.look() ?? "none";
+      const patience = this.#asked + this.#aloneMs - performance.now();
+      if (has === "all have ended" || (has === "none" && patience <= 0)) return;
+      this.#changes.wait(has === "none" ? patience : LOOK_MS);
     }
   }
 
@@ -118,6 +131,7 @@ export class Agent {
 
   /** A command of the host's that was killed may have left half a request: what is none, or can't be answered any more, is left. */
   #answerNext(lines: JsonLines): void {
+    this.#asked = performance.now();
     try {
       const { id, call, data } = requestOf(lines.take(), lines);
       const reply = replyTo(id, () => this.#answer(call, data));

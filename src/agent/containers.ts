@@ -111,8 +111,8 @@ export class Containers {
     return process;
   }
 
-  /** Reaps what has ended; says whether there is nothing left to be here for. */
-  look(): "all have ended" | "some are there" {
+  /** Reaps what has ended; says whether there is something to be here for. */
+  look(): "all have ended" | "some" | "none" {
     for (const process of this.#processes) {
       process.look();
       if (!process.isOver) continue;
@@ -120,7 +120,8 @@ export class Containers {
       this.#processes.delete(process);
     }
     this.#reapOrphans();
-    return this.#processes.size === 0 && this.#first.size > 0 ? "all have ended" : "some are there";
+    if (this.#processes.size > 0) return "some";
+    return this.#first.size > 0 ? "all have ended" : "none";
   }
 
   /** Processes whose parents have ended are the guest's first process's children. */

@@ -68,25 +68,37 @@ describe("the host and an agent", () => {
     const [ours, theirs] = socketPair("port");
     using host = new JsonLines(ours, "test");
     using agent = new JsonLines(theirs, "the host");
-    const nothing = [
-      "{}",
-      "null",
-      "[1]",
-      "x",
-      "",
-      '{"id":1.5,"call":"ping"}',
-      '{"id":1,"call":"constructor"}',
-    ];
+    const nothing = ["{}", "null", "[1]", "x", "", '{"id":1.5,"call":"ping"}'];
     writeAllWaiting(ours, nothing.map((each) => `${each}\n`).join(""));
+    host.send({ id: 1, call: "constructor" }, soon());
     host.send({ id: 2, call: "start", data: { container: 7 } }, soon());
     host.send({ id: 3, call: "start", data: { container: "a" } }, soon());
     host.send({ id: 4, call: "power-off" }, soon());
     new Agent().serve(agent);
-    expect([0, 1, 2].map(() => host.receive(soon()))).toEqual([
+    expect([0, 1, 2, 3].map(() => host.receive(soon()))).toEqual([
+      // of a host that is newer, perhaps
+      {
+        id: 1,
+        error: {
+          code: "unsupported",
+          message: expect.stringMatching(/^constructor: hako .* does not know this call$/),
+        },
+      },
       { id: 2, error: { code: "system", message: expect.stringContaining("Invalid type") } },
       { id: 3, error: { code: "not-found", message: 'container "a" does not exist' } },
       { id: 4, result: {} },
     ]);
+  });
+
+  test("an agent without a container that nobody asks ends by itself", () => {
+    const [ours, theirs] = socketPair("port");
+    using host = new JsonLines(ours, "test");
+    using agent = new JsonLines(theirs, "the host");
+    const start = performance.now();
+    host.send({ id: 1, call: "ping" }, soon());
+    new Agent(300).serve(agent);
+    expect(performance.now() - start).toBeWithin(299, 10_000);
+    expect(host.receive(soon())).toEqual({ id: 1, result: {} });
   });
 
   test("a reply to somebody else, who asked before, is passed over; many are not", () => {
