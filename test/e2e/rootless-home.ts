@@ -10,6 +10,7 @@ import {
   needsHako,
   needsProgram,
   type Result,
+  TIME_LIMIT,
 } from "./support";
 
 export const USER = 12_345;
@@ -78,9 +79,18 @@ export class Home implements Disposable {
 
   /** The same, started by another program of the user's. */
   after(program: readonly string[], ...args: string[]): Result {
+    return this.#run({}, [...program, this.hakoPath, ...args]);
+  }
+
+  /** The same, with further variables. */
+  with(variables: Record<string, string>, ...args: string[]): Result {
+    return this.#run(variables, [this.hakoPath, ...args]);
+  }
+
+  #run(variables: Record<string, string>, command: readonly string[]): Result {
     const line = `${this.account}; exec "$@"`;
-    const words = ["--mount", "sh", "-c", line, "sh", ...AS_USER, ...program, this.hakoPath, ...args];
-    return execute("unshare", words, { env: this.env });
+    const words = ["--mount", "sh", "-c", line, "sh", ...AS_USER, ...command];
+    return execute("unshare", words, { env: { ...this.env, ...variables }, timeout: 2 * TIME_LIMIT });
   }
 
   /** A bundle as `hako spec --rootless` makes it, but for the ids of this user. */

@@ -467,9 +467,3 @@ e2e("what can't be in a machine is refused before anything is made", () => {
   );
   leavesNothing();
 }, [needsRoot ?? needsHako, needsBusybox, process.arch === "x64" ? undefined : "machines are for x86-64"]);
-
-e2e("an ordinary user's machine is refused", () => {
-  const words = ["--reuid=4242", "--regid=4242", "--clear-groups", HAKO, "--root", "/tmp/no-such", "run"];
-  const { stderr } = execute("setpriv", [...words, "--driver", "vm", "--rootfs", "/", "--", "true"]);
-  expect(stderr).toMatch(/machines of ordinary users: the driver "vm" can't do this|permission denied/);
-}, [needsRoot ?? needsHako, needsProgram("setpriv")]);

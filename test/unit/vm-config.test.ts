@@ -29,6 +29,23 @@ describe("a container in a machine", () => {
     expect(refusal((same) => same)).toBe("");
   });
 
+  test("of an ordinary user has the guest's sysfs in place of the host's", () => {
+    const base = defaultConfig({ rootless: true });
+    const namespaces = [...(base.linux?.namespaces ?? []), { type: "network" as const }];
+    const rootless = { ...base, linux: { ...base.linux, namespaces } };
+    expect(rootless.mounts?.find(({ source }) => source === "/sys")?.options).toContain("rbind");
+    refuseUnable(rootless, { discards: false });
+    expect(hostConfig(rootless).mounts?.map(({ destination }) => destination)).not.toContain("/sys");
+    expect(
+      guestConfig(rootless, "id").mounts?.find(({ destination }) => destination === "/sys"),
+    ).toMatchObject({
+      ...{ type: "sysfs", options: expect.not.arrayContaining(["rbind"]) },
+    });
+    expect(refusal(withMount(bind(["ro"], { source: "/sys/kernel" })))).toContain(
+      "/sys/kernel of the host's kernel",
+    );
+  });
+
   test("has what it can't have refused by its field", () => {
     const linux = (more: Config["linux"]) => (base: Config) => ({
       ...base,

@@ -140,7 +140,6 @@ function refusePlan({ config, overlay, noPivot, preserveFds, ...plan }: CreatePl
   const refuse = (what: string): never => {
     throw new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this` });
   };
-  if (effectiveUser() !== 0) refuse("machines of ordinary users");
   if (noPivot) refuse("--no-pivot");
   if (preserveFds > 0) refuse("--preserve-fds");
   if (overlay?.writes !== undefined) refuse("--keep-writes");
@@ -155,7 +154,7 @@ function addFiles(files: MachineFiles, id: ContainerId, init: ProcessRecord | un
     throw new HakoError({ code: "system", message: "the container's process has ended" });
   const { qemu } = livingMachine(files) ?? {};
   if (qemu === undefined) throw new HakoError({ code: "system", message: "the machine has ended" });
-  using tree = namespaceTree(pidfd);
+  using tree = namespaceTree(pidfd, effectiveUser() !== 0);
   // the guest may keep names of one that was there before
   const name = `${id}.${init.startTime}`;
   // what the guest asks QEMU to open is a file: a device's node would be the host's device

@@ -19,6 +19,11 @@ const TOLD: ReadonlySet<string> = new Set([
 /** Where the guest's kernel has the cgroups of containers. */
 const CGROUPS = "/hako";
 
+/** What bundles of ordinary users have in place of a sysfs, which they can't mount on the host without a network namespace of their own. */
+function isBoundSysfs(mount: Mount): boolean {
+  return isBind(mount) && mount.source === "/sys" && mount.destination === "/sys";
+}
+
 function isReadOnly({ options = [] }: Mount): boolean {
   const { own, recursive } = planOf(options);
   return ((own.set | recursive.set) & ATTR.RDONLY) !== 0;
@@ -72,6 +77,7 @@ function mountProblem(mount: Mount): string | undefined {
   const { type = "", destination, source = "", options = [] } = mount;
   if (planOf(options).remount) return "a change of another mount";
   if (!isBind(mount)) return KNOWN.has(type) ? undefined : `a mount of type ${type}`;
+  if (isBoundSysfs(mount)) return undefined;
   if (["/proc", "/sys"].some((top) => isAtOrBelow(source, top))) return `${source} of the host's kernel`;
   if (isReadOnly(mount) || destination === "/dev/shm" || TOLD.has(destination)) return undefined;
   return `${destination}, a volume that can be written (ro: one that is only read)`;
@@ -82,7 +88,8 @@ export function hostConfig(config: Config): Config {
   const { process, linux, mounts = [], ...rest } = config;
   const terminal = process?.terminal === true;
   const isOfHost = (mount: Mount) =>
-    isBind(mount) || !OF_KERNEL.has(mount.type ?? "") || (terminal && mount.type === "devpts");
+    !isBoundSysfs(mount) &&
+    (isBind(mount) || !OF_KERNEL.has(mount.type ?? "") || (terminal && mount.type === "devpts"));
   return {
     ...rest,
     process: {
@@ -122,8 +129,14 @@ export function guestConfig(config: Config, id: string): Config {
   };
 }
 
+const SYSFS: Mount = {
+  ...{ destination: "/sys", type: "sysfs", source: "sysfs" },
+  options: ["nosuid", "noexec", "nodev", "ro"],
+};
+
 function guestMount(mount: Mount): Mount {
   if (!isBind(mount)) return mount;
+  if (isBoundSysfs(mount)) return SYSFS;
   if (mount.destination === "/dev/shm")
     return {
       ...{ destination: "/dev/shm", type: "tmpfs", source: "shm" },

@@ -57,9 +57,9 @@ function joinedRoot(pidfd: Fd, joinsUser: boolean): Fd {
   });
 }
 
-/** A detached copy of all that is mounted in a process's mount namespace, where this process has rights over that; nobody else sees it. */
-export function namespaceTree(pidfd: Fd): Fd {
-  return openedIn(pidfd, false, {
+/** A detached copy of all that is mounted in a process's mount namespace; nobody else sees it. */
+export function namespaceTree(pidfd: Fd, joinsUser: boolean): Fd {
+  return openedIn(pidfd, joinsUser, {
     what: "copy of a mount namespace's tree",
     call: "open_tree",
     args: [AT.FDCWD, "/", OPEN_TREE.CLONE | O.CLOEXEC | AT.RECURSIVE],
