@@ -69,7 +69,8 @@ function said(line: string, rights = 0n): string {
     ...{ output, descriptors: [], rights, endsWithMaker: true },
   });
   reapChild(pid, true);
-  return textOf(readAtMost(openAt(undefined, output.path, O.RDONLY), 65536));
+  using written = openAt(undefined, output.path, O.RDONLY);
+  return textOf(readAtMost(written, 65536));
 }
 
 describe.skipIf(!isRoot)("a confined process", () => {
