@@ -46,6 +46,7 @@ export const LAYERS = [
   "drivers/vm/host",
   "drivers/vm/confined",
   "drivers/vm/qemu",
+  "drivers/vm/files",
   "drivers/vm/stand-in",
   "drivers/vm",
   "drivers",

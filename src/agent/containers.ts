@@ -18,8 +18,9 @@ import { exactJson, parseJson } from "../oci/json";
 import { logWarning } from "../output/log";
 import { type ContainerRecord, type ProcessRecord, readContainer } from "../state/record";
 import { ContainerFigures } from "./figures";
-import { mountRootfs, prepareGuest, withTreePaths } from "./guest";
+import { mountFiles, mountRootfs, prepareGuest, withTreePaths } from "./guest";
 import { GuestProcess } from "./guest-process";
+import { openPort } from "./ports";
 import { rowsAfter } from "./process-rows";
 import { type ProgramStreams, withStreams, withTerminal } from "./streams";
 
@@ -34,6 +35,7 @@ export class Containers {
   readonly #first = new Map<string, GuestProcess>();
   readonly #processes = new Set<GuestProcess>();
   readonly #changes: Changes;
+  #lost = false;
 
   constructor(changes: Changes) {
     this.#changes = changes;
@@ -41,9 +43,14 @@ export class Containers {
 
   /** Makes a container that waits for its start. */
   create(data: AgentData<"create">): void {
-    prepareGuest();
+    prepareGuest(!data.writesRootfs);
+    if (data.filesPort !== undefined) {
+      mountFiles();
+      this.#watchServer(data.filesPort);
+    }
     const id = containerId(data.container);
-    const config = withTreePaths(parseJson(data.config, "config.json") as Config, data.tree);
+    const written = data.writesRootfs || data.writesVolumes;
+    const config = withTreePaths(parseJson(data.config, "config.json") as Config, data.tree, written);
     const { result, streams } =
       config.process?.terminal === true
         ? withTerminal((socket) => made(id, config, data, socket))
@@ -111,6 +118,15 @@ export class Containers {
     return process;
   }
 
+  /** Without the server of their files containers would wait for ever. */
+  #watchServer(name: string): void {
+    const port = openPort(name);
+    const byte = new Uint8Array(1);
+    this.#changes.watch(port, () => {
+      if (trySyscall("read", port.number, byte, 1) === 0) this.#lost = true;
+    });
+  }
+
   /** Reaps what has ended; says whether there is something to be here for. */
   look(): "all have ended" | "some" | "none" {
     for (const process of this.#processes) {
@@ -120,6 +136,7 @@ export class Containers {
       this.#processes.delete(process);
     }
     this.#reapOrphans();
+    if (this.#lost) return "all have ended";
     if (this.#processes.size > 0) return "some";
     return this.#first.size > 0 ? "all have ended" : "none";
   }
@@ -142,7 +159,7 @@ export class Containers {
 function made(
   id: ContainerId,
   config: Config,
-  { filter, ownInit, noNewKeyring, tree }: AgentData<"create">,
+  { filter, ownInit, noNewKeyring, tree, writesRootfs }: AgentData<"create">,
   consoleSocket: Fd | undefined,
 ): ContainerRecord {
   const compiled = filter && {
@@ -150,7 +167,7 @@ function made(
     flags: filter.flags,
     passedBy: "sendmsg" as const,
   };
-  const rootfs = mountRootfs(id, tree);
+  const rootfs = mountRootfs(id, tree, writesRootfs);
   const bundle = { path: rootfs, rootfs, config, filter: compiled };
   return createContainer(
     {

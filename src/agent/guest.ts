@@ -1,6 +1,7 @@
-import { TREES_TAG } from "../drivers/vm/channel/agent-protocol";
-import { O } from "../linux/call/constants";
-import { syscallOn } from "../linux/call/syscall";
+import { errnoNumber } from "../base/errno";
+import { FILES_TAG, TREES_TAG } from "../drivers/vm/channel/agent-protocol";
+import { MS, O } from "../linux/call/constants";
+import { syscallOn, systemError, trySyscall } from "../linux/call/syscall";
 import {
   changeMode,
   changeOwner,
@@ -14,8 +15,12 @@ import { openAt, openInRoot } from "../linux/file/path";
 import type { FileStatus } from "../linux/file/stat";
 import type { Config, Mount } from "../oci/config";
 
-/** Where the trees of the host are in the guest. */
+/** Where the trees of the host are in the guest: as they are read, and as they are written. */
 const TREES = "/run/hako/trees";
+const FILES = "/run/hako/files";
+/** How long a plugged device may take to be there. */
+const PLUG_MS = 20_000;
+const PAUSE_MS = 5;
 const CGROUPS = "/sys/fs/cgroup";
 const [MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC] = [1, 2, 4, 8];
 /**
@@ -24,13 +29,28 @@ const [MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC] = [1, 2, 4, 8];
  */
 const TREE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose,access=any";
 
-/** Mounts what containers need in a guest, once. */
-export function prepareGuest(): void {
-  if (exists(TREES)) return;
+/** Mounts what containers need in a guest, once; `reads` says whether the rootfs is only read. */
+export function prepareGuest(reads: boolean): void {
+  if (!exists(`${CGROUPS}/cgroup.controllers`))
+    mount("cgroup2", CGROUPS, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+  if (!reads || exists(TREES)) return;
   // root of a user namespace comes through, and sees what the tree lets it
   makeDirectories(TREES, 0o711);
-  mount("cgroup2", CGROUPS, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
   mount(TREES_TAG, TREES, "9p", MS_RDONLY, TREE_OPTIONS);
+}
+
+/** Mounts the files that are written, whose device the guest's kernel may not have found yet. */
+export function mountFiles(): void {
+  makeDirectories(FILES, 0o711);
+  const deadline = performance.now() + PLUG_MS;
+  for (;;) {
+    const result = trySyscall("mount", FILES_TAG, FILES, "virtiofs", 0, "");
+    if (result === 0) return;
+    // what virtiofs says of a tag that no device has
+    if (-result !== errnoNumber("EINVAL") || performance.now() > deadline)
+      throw systemError("mount", -result, `file system ${FILES_TAG}`);
+    Bun.sleepSync(PAUSE_MS);
+  }
 }
 
 function mount(source: string, target: string, type: string, flags: number, options: string): void {
@@ -38,13 +58,17 @@ function mount(source: string, target: string, type: string, flags: number, opti
 }
 
 /**
- * Mounts the root file system of a container: the tree, under what takes the container's writes. It belongs to no user namespace but the guest's
+ * Mounts the root file system of a container: the tree, which it writes to, or which is under what takes its writes. It belongs to no user namespace but the guest's
  * own: owners are in the tree as the container's user namespace maps them.
  */
-export function mountRootfs(id: string, tree: string): string {
+export function mountRootfs(id: string, tree: string, shared: boolean): string {
   const [writes, rootfs] = [`/run/hako/writes/${id}`, `/run/hako/rootfs/${id}`];
-  makeDirectories(writes, 0o700);
   makeDirectories(rootfs, 0o711);
+  if (shared) {
+    mount(`${FILES}/${tree}`, rootfs, "", MS.BIND, "");
+    return rootfs;
+  }
+  makeDirectories(writes, 0o700);
   mount("tmpfs", writes, "tmpfs", 0, "mode=700");
   const [upper, work] = [`${writes}/upper`, `${writes}/work`];
   makeDirectory(upper);
@@ -68,9 +92,9 @@ function statusOfTree(tree: string): FileStatus {
   return status;
 }
 
-/** A config whose bind mounts are places of the host's tree: there their sources are mounted. */
-export function withTreePaths(config: Config, tree: string): Config {
-  using root = openAt(undefined, treePath(tree), O.PATH | O.DIRECTORY);
+/** A config whose bind mounts are places of the host's tree: there their sources are mounted. `written` is where they can be written to. */
+export function withTreePaths(config: Config, tree: string, written: boolean): Config {
+  using root = openAt(undefined, written ? `${FILES}/${tree}` : treePath(tree), O.PATH | O.DIRECTORY);
   const mounts = config.mounts?.map((each): Mount => {
     if (each.type !== "bind") return each;
     using place = openInRoot(root, each.destination, O.PATH);

@@ -29,11 +29,16 @@ const setup = defineCommand({
   async run({ args }) {
     const { readSettings } = await import("../settings/settings");
     const { setUpMachines } = await import("../drivers/vm/setup");
-    const { qemu, kernel, guest } = setUpMachines(readSettings().machine, {
+    const { qemu, virtiofsd, kernel, guest } = setUpMachines(readSettings().machine, {
       download: args.download,
       force: args.force,
     });
     print(`QEMU ${qemu.version.join(".")}: ${qemu.path}\n`);
+    print(
+      "found" in virtiofsd
+        ? `virtiofsd ${virtiofsd.found.version}: ${virtiofsd.found.path}\n`
+        : `for files that containers in machines write: ${virtiofsd.missing.oneLine}\n`,
+    );
     print(`kernel ${kernel.release}: ${kernel.path}\n`);
     print(
       `guest ${guest.key.slice(0, SHORT)}: ${binarySize(guest.size)}, ${guest.made ? "made" : "there"}\n`,
@@ -66,7 +71,7 @@ const show = defineCommand({
     if (wantsJson(args))
       printJson({
         qemu: told(qemu, ({ path, from, version }) => ({ path, from, version: version.join(".") })),
-        virtiofsd: virtiofsd ?? null,
+        virtiofsd: told(virtiofsd, ({ path, from, version }) => ({ path, from, version })),
         kernel: told(kernel, ({ path, release, from, modules }) => ({
           path,
           release,
@@ -85,7 +90,7 @@ const show = defineCommand({
           row("QEMU", qemu, ({ path, version }) => `${version.join(".")}: ${path}`),
           row("kernel", kernel, ({ path, release }) => `${release}: ${path}`),
           ...("found" in kernel ? [["modules", kernel.found.from, kernel.found.modules.path]] : []),
-          ["virtiofsd", virtiofsd?.from ?? "not there", virtiofsd?.path ?? ""],
+          row("virtiofsd", virtiofsd, ({ path, version }) => `${version}: ${path}`),
           [
             "accelerator",
             accelerator,

@@ -40,9 +40,9 @@ function reachableSystemd(): string {
 /** The settings of machines; "" of what is looked for. */
 function machineSettings(): Section {
   try {
-    const { qemu = "", kernel = "", modules = "", ...rest } = readSettings().machine;
+    const { qemu = "", virtiofsd = "", kernel = "", modules = "", ...rest } = readSettings().machine;
     const settings = exists(SETTINGS_FILE) ? SETTINGS_FILE : "none";
-    return { settings, qemu, kernel, modules, ...rest, memory: sizeText(rest.memory) };
+    return { settings, qemu, virtiofsd, kernel, modules, ...rest, memory: sizeText(rest.memory) };
   } catch (error) {
     return { settings: asHakoError(error).oneLine };
   }

@@ -44,6 +44,9 @@ export const DRIVER_ANNOTATION = "org.hako.driver";
 /** With "private", what the container writes to its root file system may end with it (drivers/vm). */
 export const ROOTFS_ANNOTATION = "org.hako.rootfs";
 
+/** With "none", what a container in a machine knows of files is asked of the host each time (drivers/vm/files). */
+export const CACHE_ANNOTATION = "org.hako.files.cache";
+
 /** kata-runtime: settings of the container's virtual machine. */
 export const KATA_CONFIG_ANNOTATION = /^io\.katacontainers\.config(_path$|\.)/;
 

@@ -38,6 +38,8 @@ function isMemory(bytes: number | undefined): boolean {
 const machineEntries = {
   /** QEMU's executable; looked for if not given. */
   qemu: v.optional(path),
+  /** virtiofsd's executable; looked for if not given. */
+  virtiofsd: v.optional(path),
   /** A kernel, and the directory with its modules; looked for if not given. */
   kernel: v.optional(path),
   modules: v.optional(path),

@@ -32,7 +32,7 @@ test("memory is plugged in whole blocks, under names of its own; none is left if
   const there = [{ type: "dimm", data: { id: "dimm0" } }];
   expect(plugMemory(monitor({ "query-memory-devices": there }, asked), 1, 0)).toBe(128 << 20);
   expect(asked.slice(1)).toEqual([
-    ["object-add", { "qom-type": "memory-backend-ram", id: "memory1", size: 128 << 20 }],
+    ["object-add", { "qom-type": "memory-backend-memfd", id: "memory1", size: 128 << 20, share: true }],
     ["device_add", { driver: "pc-dimm", id: "dimm1", memdev: "memory1" }],
   ]);
   const full = { "query-memory-devices": [], device_add: new Error("no slot") };

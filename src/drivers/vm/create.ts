@@ -5,23 +5,20 @@ import { type Fd, FdList } from "../../linux/call/fd";
 import { recvFd, sendFd } from "../../linux/file/descriptor-passing";
 import { tryReadText } from "../../linux/file/file";
 import { socketPair } from "../../linux/file/unix-socket";
-import { ATTR } from "../../linux/mount/mount-calls";
-import { openProcess } from "../../linux/process/process";
-import { effectiveUser } from "../../linux/process/rootless";
-import { namespaceTree } from "../../linux/remote/namespace-root";
 import { getTermios, rawTermios, setTermios } from "../../linux/terminal/pty";
-import type { ContainerId } from "../../oci/id";
+import { sandboxOf } from "../../oci/container-type";
 import { exactJson } from "../../oci/json";
-import { logDebug } from "../../output/log";
+import { logDebug, logWarning } from "../../output/log";
 import { readSettings } from "../../settings/settings";
 import type { ContainerRecord, ProcessRecord } from "../../state/record";
 import type { CreateEvents, CreatePlan, MadeByDriver } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
-import { streamPort } from "./channel/agent-protocol";
-import { giveTree } from "./confined/trees";
+import { type AgentData, streamPort } from "./channel/agent-protocol";
+import { addFiles, findServer, refuseKernel, type ToldFiles } from "./container-trees";
 import { openFigures } from "./figures";
+import { filesOf } from "./files/container-files";
+import { hostSockets, socketsWarning } from "./files/host-sockets";
 import { type CachedGuest, GuestCache } from "./guest/guest-cache";
-import { CONTAINER_MODULES } from "./guest/kernel-modules";
 import { hostCapacity } from "./host/capacity";
 import { KeptMachine, STREAMS, startQemu } from "./kept-machine";
 import { ensureMemory, memoryOfContainer, memoryOfNewMachine } from "./machine-memory";
@@ -52,6 +49,7 @@ interface NewMachine {
   qemu: FoundQemu;
   guest: CachedGuest;
   accelerator: Accelerator;
+  sharesMemory: boolean;
 }
 
 /** Makes a machine with a container that waits for its start, and a process on the host that stands for the container's. */
@@ -59,17 +57,17 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   const { root, sandbox, config } = plan;
   refusePlan(plan);
   const parts = findParts(readSettings().machine);
-  const lacking = parts.kernel.modules.lacking(CONTAINER_MODULES);
-  if (lacking.length > 0)
-    throw new HakoError({
-      code: "unsupported",
-      message: `containers in machines: ${parts.kernel.path} lacks ${lacking.join(", ")}`,
-      hint: "hako machine setup --download fetches one that has them",
-    });
+  const containerFiles = filesOf(config, plan.overlay);
+  refuseKernel(parts.kernel, containerFiles);
+  const server = findServer(containerFiles, parts.settings.virtiofsd);
+  const warning = socketsWarning(hostSockets(config, plan.bundle));
+  if (warning !== undefined) logWarning(warning);
   const qemu = findQemu(parts.settings.qemu);
   const accelerator = acceleratorOf(parts);
   using guest = new GuestCache().guest(parts.kernel);
-  const machine = { files: machineFiles(root, sandbox), parts, qemu, guest, accelerator };
+  // other containers of a pod may write files, whatever the first one does
+  const sharesMemory = server !== undefined || sandboxOf(config.annotations ?? {}) !== undefined;
+  const machine = { files: machineFiles(root, sandbox), parts, qemu, guest, accelerator, sharesMemory };
   const [ours, theirs] = socketPair("streams of the container");
   using owned = new FdList();
   owned.add(theirs);
@@ -106,11 +104,11 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
         if (masterFrom !== undefined && plan.consoleSocket !== undefined)
           passTerminal(masterFrom, plan.consoleSocket);
         using kept = startMachine(machine, plan, made, undo);
-        const tree = addFiles(machine.files, plan.id, made.init);
+        const files = addFiles(kept, machine.files, plan.id, made, containerFiles, server);
         const stream = kept.connectStream(theirs);
         // nobody but QEMU is to keep it open
         theirs.close();
-        kept.ask("create", containerOf(plan, tree, stream), CREATE_MS);
+        kept.ask("create", containerOf(plan, files, stream), CREATE_MS);
         logDebug(`${plan.id}: made in its machine`);
       },
       created: () => events.created(),
@@ -122,12 +120,12 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
 
 function containerOf(
   { id, config, filter, ownInit, noNewKeyring }: CreatePlan,
-  tree: string,
+  files: ToldFiles,
   stream: number,
-) {
+): AgentData<"create"> {
   return {
     container: id,
-    tree,
+    ...files,
     config: exactJson(guestConfig(config, id)),
     filter: filter && { program: filter.program.toBase64(), flags: filter.flags },
     ownInit: ownInit !== undefined,
@@ -136,30 +134,14 @@ function containerOf(
   };
 }
 
-function refusePlan({ config, overlay, noPivot, preserveFds, ...plan }: CreatePlan): void {
+function refusePlan({ config, noPivot, preserveFds, ...plan }: CreatePlan): void {
   const refuse = (what: string): never => {
     throw new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this` });
   };
   if (noPivot) refuse("--no-pivot");
   if (preserveFds > 0) refuse("--preserve-fds");
-  if (overlay?.writes !== undefined) refuse("--keep-writes");
   if (plan.diesWithMaker) refuse("--die-with-parent");
-  refuseUnable(config, { discards: overlay !== undefined });
-}
-
-/** Lets the machine read what the container's process has mounted; the name of that tree. */
-function addFiles(files: MachineFiles, id: ContainerId, init: ProcessRecord | undefined): string {
-  using pidfd = init && openProcess(init.pid, init.startTime);
-  if (init === undefined || pidfd === undefined)
-    throw new HakoError({ code: "system", message: "the container's process has ended" });
-  const { qemu } = livingMachine(files) ?? {};
-  if (qemu === undefined) throw new HakoError({ code: "system", message: "the machine has ended" });
-  using tree = namespaceTree(pidfd, effectiveUser() !== 0);
-  // the guest may keep names of one that was there before
-  const name = `${id}.${init.startTime}`;
-  // what the guest asks QEMU to open is a file: a device's node would be the host's device
-  giveTree(qemu, name, tree, ATTR.RDONLY | ATTR.NODEV | ATTR.NOSUID);
-  return name;
+  refuseUnable(config);
 }
 
 /** Gives the host's terminal to the caller. It passes bytes on as they are: what keys mean is decided by the guest's. */
@@ -191,7 +173,7 @@ function acceleratorOf(parts: MachineParts): Accelerator {
 
 /** Starts QEMU with the files that the container's process has, in the container's cgroups, and waits until the guest's agent answers. */
 function startMachine(
-  { files, parts, qemu, guest, accelerator }: NewMachine,
+  { files, parts, qemu, guest, accelerator, sharesMemory }: NewMachine,
   { root, sandbox, id, config }: CreatePlan,
   { init, cgroup }: Pick<Partial<ContainerRecord>, "init" | "cgroup">,
   undo: UndoStack,
@@ -201,7 +183,7 @@ function startMachine(
   const memory = memoryOfNewMachine(settings);
   const grows = hostCapacity();
   const plan = {
-    ...{ accelerator, memory, cpus: settings.cpus, streams: STREAMS, grows },
+    ...{ accelerator, memory, cpus: settings.cpus, streams: STREAMS, grows, sharesMemory },
     ...{ kernel: guest.kernel, initramfs: guest.initramfs, image: guest.image },
   };
   undo.defer("its machine", () => leaveMachine(root, sandbox, id));
@@ -215,7 +197,7 @@ function startMachine(
     emptyMachine(files);
     const record: MachineRecord = {
       ...{ format: 1, qemu: undefined, accelerator, memory, mostMemory: Math.max(grows.memory, memory) },
-      ...{ kernel: kernel.release, containers: { [id]: {} } },
+      ...{ kernel: kernel.release, sharesMemory, containers: { [id]: {} } },
     };
     writeMachineRecord(files, record);
     const process = startQemu(files, qemu, plan);

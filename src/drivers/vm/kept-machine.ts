@@ -97,11 +97,21 @@ export class KeptMachine implements Disposable {
   connectStream(socket: Fd): number {
     const number = this.#freeStream();
     const name = streamDevice(number);
+    this.#command("chardev-change", { id: name, backend: this.#backend(name, socket) });
+    return number;
+  }
+
+  /** Gives QEMU a connected socket; what a character device is told to be at it (qapi/char.json). */
+  #backend(name: string, socket: Fd): object {
     this.#qmp().give(name, socket, performance.now() + MONITOR_MS);
     const addr = { type: "fd", data: { str: name } };
-    const backend = { type: "socket", data: { addr, server: false } };
-    this.#command("chardev-change", { id: name, backend });
-    return number;
+    return { type: "socket", data: { addr, server: false } };
+  }
+
+  /** Plugs a file system with a tag, which virtiofsd serves at this socket. The machine's memory has to be shared. */
+  plugFiles(tag: string, socket: Fd): void {
+    this.#command("chardev-add", { id: tag, backend: this.#backend(tag, socket) });
+    this.plugDevice({ driver: "vhost-user-fs-pci", id: `${tag}.device`, chardev: tag, tag });
   }
 
   /** A stream whose port neither the guest has open nor a stand-in. */
@@ -169,13 +179,13 @@ function firstRequest(): number {
   return 1000 * Date.now();
 }
 
-/** Ends QEMU, and waits until it is gone. */
-export function endQemu({ pid, startTime }: ProcessRecord): void {
+/** Ends QEMU, or another program of a machine's, and waits until it is gone. */
+export function endProgram(name: string, { pid, startTime }: ProcessRecord): void {
   signalProcess(pid, startTime, SIG.KILL);
   if (waitForEnd(pid, startTime, END_MS)) {
     // it may be this command's child
     reapChild(pid, false);
     return;
   }
-  throw new HakoError({ code: "state", message: `QEMU, process ${pid}, does not die` });
+  throw new HakoError({ code: "state", message: `${name}, process ${pid}, does not die` });
 }

@@ -15,6 +15,7 @@ import { basename, dirname, join, resolve } from "../../linux/file/path-text";
 import { type ContainerId, type SandboxId, sandboxId } from "../../oci/id";
 import { lockFile } from "../../state/file-lock";
 import type { ProcessRecord } from "../../state/record";
+import type { Cache } from "./files/virtiofsd-arguments";
 import type { Accelerator } from "./qemu/qemu-arguments";
 
 /** What hako keeps of a machine that goes on when the command has ended. */
@@ -22,6 +23,10 @@ export interface MachineRecord {
   format: 1;
   /** undefined while it is being started. */
   qemu: ProcessRecord | undefined;
+  /** Serves the files that are written; undefined where none are. */
+  virtiofsd?: (ProcessRecord & { cache: Cache }) | undefined;
+  /** Whether virtiofsd can be plugged in: it needs the guest's memory. */
+  sharesMemory?: boolean | undefined;
   accelerator: Accelerator;
   /** Bytes of its memory, and what that can become. */
   memory: number;
@@ -43,8 +48,11 @@ export interface MachineFiles {
   /** Where QEMU listens for who asks the guest's agent, and for who tells QEMU itself. */
   control: string;
   monitor: string;
-  /** What QEMU writes. */
+  /** What QEMU writes, and virtiofsd. */
   words: string;
+  serverWords: string;
+  /** Where virtiofsd is found, for a moment. */
+  server: string;
 }
 
 /** No id has this character: the directory of all machines is no container's. */
@@ -59,6 +67,8 @@ export function machineFiles(root: string, sandbox: SandboxId): MachineFiles {
     control: join(directory, "control.sock"),
     monitor: join(directory, "qmp.sock"),
     words: join(directory, "qemu.log"),
+    serverWords: join(directory, "virtiofsd.log"),
+    server: join(directory, "files.sock"),
   };
 }
 

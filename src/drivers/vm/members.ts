@@ -1,6 +1,6 @@
 import { aliveProcess } from "../../linux/process/process";
 import type { ContainerId, SandboxId } from "../../oci/id";
-import { endQemu } from "./kept-machine";
+import { endProgram } from "./kept-machine";
 import {
   lockMachine,
   type MachineFiles,
@@ -37,7 +37,8 @@ export function leaveMachine(root: string, sandbox: SandboxId, id: ContainerId):
     writeMachineRecord(files, { ...record, containers });
     return "left";
   }
-  if (record.qemu !== undefined) endQemu(record.qemu);
+  if (record.qemu !== undefined) endProgram("QEMU", record.qemu);
+  if (record.virtiofsd !== undefined) endProgram("virtiofsd", record.virtiofsd);
   removeMachine(files);
   return record.qemu === undefined ? "not started" : "left";
 }

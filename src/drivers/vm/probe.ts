@@ -4,9 +4,10 @@ import { checkAccess, readText } from "../../linux/file/file";
 import type { MachineSettings } from "../../settings/settings";
 import { type CachedGuest, fileIdentity, GuestCache, guestKey, keyOfParts } from "./guest/guest-cache";
 import { type FoundKernel, findKernel } from "./host/find-kernel";
+import type { FoundProgram } from "./host/find-program";
 import { KeptProbe } from "./kept-probe";
 import { Machine } from "./machine";
-import { type FoundProgram, type FoundQemu, findQemu, findQemuProgram } from "./qemu/find-qemu";
+import { type FoundQemu, findQemu, findQemuProgram } from "./qemu/find-qemu";
 import type { Accelerator } from "./qemu/qemu-arguments";
 
 /** How long a guest may take to answer. One that takes longer with KVM is better emulated. */

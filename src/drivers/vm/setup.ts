@@ -1,13 +1,15 @@
 import { asHakoError, HakoError } from "../../base/errors";
 import type { MachineSettings } from "../../settings/settings";
+import { type FoundVirtiofsd, findVirtiofsd } from "./files/find-virtiofsd";
 import { GuestCache, type GuestEntry, guestKey } from "./guest/guest-cache";
 import { downloadKernel } from "./host/download-kernel";
 import { type FoundKernel, findKernel } from "./host/find-kernel";
 import { findParts, knownProbe, type MachineParts, type Probe } from "./probe";
-import { type FoundProgram, type FoundQemu, findQemu, findVirtiofsd } from "./qemu/find-qemu";
+import { type FoundQemu, findQemu } from "./qemu/find-qemu";
 
 export interface MadeReady {
   qemu: FoundQemu;
+  virtiofsd: Part<FoundVirtiofsd>;
   kernel: MachineParts["kernel"];
   guest: { key: string; size: number; made: boolean };
 }
@@ -29,7 +31,12 @@ export function setUpMachines(
   using guest = cache.guest(kernel, force);
   const { key, made } = guest;
   const size = cache.list().find((entry) => entry.key === key)?.size ?? 0;
-  return { qemu, kernel, guest: { key, size, made } };
+  return {
+    qemu,
+    virtiofsd: tryPart(() => findVirtiofsd(settings.virtiofsd)),
+    kernel,
+    guest: { key, size, made },
+  };
 }
 
 /** A part of machines, or why it is not there. */
@@ -38,7 +45,7 @@ export type Part<T> = { found: T } | { missing: HakoError };
 /** What machines are made of here, and what is in the cache. */
 export interface MachineView {
   qemu: Part<FoundQemu>;
-  virtiofsd: FoundProgram | undefined;
+  virtiofsd: Part<FoundVirtiofsd>;
   kernel: Part<FoundKernel>;
   guests: (GuestEntry & { used: boolean })[];
   cache: string;
@@ -61,7 +68,7 @@ export function viewMachines(settings: MachineSettings): MachineView {
   const complete = "found" in qemu && "found" in kernel;
   return {
     qemu,
-    virtiofsd: findVirtiofsd(),
+    virtiofsd: tryPart(() => findVirtiofsd(settings.virtiofsd)),
     kernel,
     guests: cache.list().map((entry) => ({ ...entry, used: entry.key === key })),
     cache: cache.directory,

@@ -1,37 +1,21 @@
 import { HakoError } from "../../base/errors";
 import { isAtOrBelow } from "../../linux/file/path-text";
-import { ATTR } from "../../linux/mount/mount-calls";
-import { DRIVER_ANNOTATION, ROOTFS_ANNOTATION } from "../../oci/annotations";
+import { DRIVER_ANNOTATION } from "../../oci/annotations";
 import type { Config, Mount } from "../../oci/config";
 import { isBind, planOf } from "../../oci/mount-options";
 import { hasNamespace, joinedNamespace } from "../../oci/namespaces";
-
-const PRIVATE = "private";
+import { isBoundSysfs } from "./files/container-files";
 
 /** File systems of a kernel: the guest's, never the host's. */
 const OF_KERNEL: ReadonlySet<string> = new Set(["proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"]);
 /** What is there in memory of the guest's, or of the container's. */
 const KNOWN: ReadonlySet<string> = new Set([...OF_KERNEL, "tmpfs"]);
-/** Files and directories that engines bind for what they say to a container, and not for what it says: writes to them end with it. */
-const TOLD: ReadonlySet<string> = new Set([
-  ...["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv", "/run/secrets"],
-]);
 /** Where the guest's kernel has the cgroups of containers. */
 const CGROUPS = "/hako";
 
-/** What bundles of ordinary users have in place of a sysfs, which they can't mount on the host without a network namespace of their own. */
-function isBoundSysfs(mount: Mount): boolean {
-  return isBind(mount) && mount.source === "/sys" && mount.destination === "/sys";
-}
-
-function isReadOnly({ options = [] }: Mount): boolean {
-  const { own, recursive } = planOf(options);
-  return ((own.set | recursive.set) & ATTR.RDONLY) !== 0;
-}
-
 /** What a container in a machine can't have yet, by the field that asks for it. */
-export function refuseUnable(config: Config, { discards }: { discards: boolean }): void {
-  for (const [field, why] of unable(config, discards)) {
+export function refuseUnable(config: Config): void {
+  for (const [field, why] of unable(config)) {
     if (why === undefined) continue;
     throw new HakoError({
       code: "unsupported",
@@ -40,8 +24,8 @@ export function refuseUnable(config: Config, { discards }: { discards: boolean }
   }
 }
 
-function* unable(config: Config, discards: boolean): Generator<readonly [string, string | undefined]> {
-  const { process, hooks, linux, mounts = [], root, annotations = {} } = config;
+function* unable(config: Config): Generator<readonly [string, string | undefined]> {
+  const { process, hooks, linux, mounts = [] } = config;
   const given = (value: string | undefined, what: string) =>
     value === undefined || value === "" ? undefined : `${what} ${value}`;
   const some = (list: readonly unknown[] | undefined, what: string) =>
@@ -55,13 +39,6 @@ function* unable(config: Config, discards: boolean): Generator<readonly [string,
   yield ["/linux/netDevices", linux?.netDevices === undefined ? undefined : "network devices of the host"];
   yield ["/linux/memoryPolicy", linux?.memoryPolicy === undefined ? undefined : "nodes of the host's memory"];
   yield ["/linux/namespaces", namespaceProblem(config)];
-  const keeps = root?.readonly !== true && !discards && annotations[ROOTFS_ANNOTATION] !== PRIVATE;
-  yield [
-    "/root/readonly",
-    keeps
-      ? `writes to the rootfs that stay (annotation ${ROOTFS_ANNOTATION}=${PRIVATE} lets them end)`
-      : undefined,
-  ];
   for (const [index, mount] of mounts.entries()) yield [`/mounts/${index}`, mountProblem(mount)];
 }
 
@@ -74,13 +51,12 @@ function namespaceProblem(config: Config): string | undefined {
 }
 
 function mountProblem(mount: Mount): string | undefined {
-  const { type = "", destination, source = "", options = [] } = mount;
+  const { type = "", source = "", options = [] } = mount;
   if (planOf(options).remount) return "a change of another mount";
   if (!isBind(mount)) return KNOWN.has(type) ? undefined : `a mount of type ${type}`;
   if (isBoundSysfs(mount)) return undefined;
   if (["/proc", "/sys"].some((top) => isAtOrBelow(source, top))) return `${source} of the host's kernel`;
-  if (isReadOnly(mount) || destination === "/dev/shm" || TOLD.has(destination)) return undefined;
-  return `${destination}, a volume that can be written (ro: one that is only read)`;
+  return undefined;
 }
 
 /** Which of the host's files a container has: what its stand-in on the host is made from. Limits and rights are the program's, which isn't there. */

@@ -11,6 +11,8 @@ export const CONTROL_PORT = "hako.agent";
 export const AGENT_WORD = "hako.agent";
 /** The tag of the file system that has what the containers' roots and volumes are on the host, each container's in a directory. */
 export const TREES_TAG = "hako.trees";
+/** The tag of the one with those that are written. */
+export const FILES_TAG = "hako.files";
 /** Of the messages' form. */
 export const PROTOCOL = 2;
 
@@ -45,6 +47,11 @@ export const REQUESTS = {
     container: v.string(),
     /** The name of its directory among the trees. */
     tree: v.pipe(v.string(), v.regex(/^[^/.][^/]*$/)),
+    /** Whether what it writes to its rootfs is the host's, and whether what it writes to volumes is. */
+    writesRootfs: v.boolean(),
+    writesVolumes: v.boolean(),
+    /** Given when the server of written files has been plugged in: the port that hangs up when that ends. */
+    filesPort: v.optional(v.string()),
     /** A config.json, as text: numbers of 64 bits stay what they are. */
     config: v.string(),
     /** A compiled filter in base64 with its flags, in place of one of the config's profile. */

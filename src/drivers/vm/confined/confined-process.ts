@@ -18,6 +18,9 @@ import { writeIdMaps } from "../../namespaces/birth/namespaces";
 import { type ConfinedIds, confinedIds } from "./confined-ids";
 import { CONFINED_NAMESPACES, type ConfinedRoot, rootSteps } from "./confined-root";
 
+/** In the secure bits: the kernel takes no capabilities when ids change (capabilities(7)). */
+const NO_SETUID_FIXUP = 1 << 2;
+
 /** A program of the host's that a guest may take over. */
 export interface ConfinedProgram {
   path: string;
@@ -29,6 +32,8 @@ export interface ConfinedProgram {
   descriptors: readonly Fd[];
   /** Its capabilities. */
   rights: bigint;
+  /** Whether it has them as whichever user it becomes. */
+  keepsRights?: boolean;
   /** Whether it ends with this process, however that ends. */
   endsWithMaker: boolean;
 }
@@ -68,7 +73,7 @@ function groupOf(devices: readonly string[]): number | undefined {
 }
 
 function stepsOf(
-  { path, words, root, output, descriptors, rights, endsWithMaker }: ConfinedProgram,
+  { path, words, root, output, descriptors, rights, keepsRights = false, endsWithMaker }: ConfinedProgram,
   { uid, gid }: ConfinedIds,
   input: Fd,
   go: Pipe,
@@ -91,6 +96,15 @@ function stepsOf(
     ...repairSteps(callerOpenFiles()),
     // the guest's memory is not for a file of the host's
     ...limitSteps([{ name: "RLIMIT_CORE", what: "prlimit (core)", soft: 0n, hard: 0n }]),
+    ...(keepsRights
+      ? [
+          {
+            what: "PR_SET_SECUREBITS",
+            call: "prctl",
+            args: [PR.SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0],
+          } as const,
+        ]
+      : []),
     { what: "PR_SET_KEEPCAPS", call: "prctl", args: [PR.SET_KEEPCAPS, 1, 0, 0, 0] },
     ...ownerSteps(false, { uid, gid }),
     noNewPrivilegesStep(),

@@ -9,12 +9,16 @@ import { performIn } from "../../../linux/remote/namespace-root";
 import type { ProcessRecord } from "../../../state/record";
 import { TREES } from "./confined-root";
 
-/** Mounts a detached tree, with these attributes (ATTR), where a confined process has those of containers. */
-export function giveTree(holder: ProcessRecord, name: string, tree: Fd, attributes: number): void {
+/**
+ * Mounts a detached tree where a confined process has those of containers: with `attributes` (ATTR) of all its mounts, and with `ofTop` of the first
+ * one.
+ */
+export function giveTree(holder: ProcessRecord, name: string, tree: Fd, attributes: number, ofTop = 0): void {
   const place = `${TREES}/${name}`;
   act(holder, [
     { what: `mkdir ${place}`, call: "mkdirat", args: [AT.FDCWD, place, 0o755] },
     attributeStep(tree.number, attributes, true),
+    attributeStep(tree.number, ofTop),
     attachStep(tree.number, AT.FDCWD, place),
   ]);
 }

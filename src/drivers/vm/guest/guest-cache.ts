@@ -16,7 +16,7 @@ import { lockFile, tryLockFile } from "../../../state/file-lock";
 import { checkWay } from "../../../state/trusted-path";
 import { userDirectory } from "../../../state/user-directory";
 import { GUEST_FILES, type KernelSource, writeGuestFiles } from "./guest-files";
-import { CONTAINER_MODULES, GUEST_MODULES } from "./kernel-modules";
+import { GUEST_MODULES, OF_CONTAINERS } from "./kernel-modules";
 import { EXECUTABLE, loadedObjects } from "./shared-objects";
 
 /**
@@ -45,7 +45,7 @@ export function keyOfParts(parts: readonly string[]): string {
 /** The name of a kernel's guest: another kernel, another hako or another libc make another one. */
 export function guestKey({ path, modules }: KernelSource): string {
   const objects = loadedObjects().flatMap(({ content }) => ("file" in content ? [content.file] : []));
-  const used = [...GUEST_MODULES, ...CONTAINER_MODULES].map((name) => modules.find(name) ?? name);
+  const used = [...GUEST_MODULES, ...OF_CONTAINERS].map((name) => modules.find(name) ?? name);
   const files = [EXECUTABLE, ...objects, path, `${modules.path}/modules.order`, ...used];
   return keyOfParts([`format ${FORMAT}`, VERSION, COMMIT, ...files.map(fileIdentity)]);
 }

@@ -5,7 +5,7 @@ import { type CpioEntry, cpioArchive } from "./cpio";
 import { writeErofs } from "./erofs";
 import { CONSOLE, firstStageProgram, firstStageSteps, GUEST_MOUNTS, STAGE_DIRECTORIES } from "./first-stage";
 import { unpackedKernel } from "./kernel-image";
-import { CONTAINER_MODULES, GUEST_MODULES, type ModuleDirectory, modulesToLoad } from "./kernel-modules";
+import { GUEST_MODULES, type ModuleDirectory, modulesToLoad, OF_CONTAINERS } from "./kernel-modules";
 import { EXECUTABLE, LIBRARIES, loadedObjects } from "./shared-objects";
 
 /** What a machine is started with: files of one directory. */
@@ -36,8 +36,8 @@ export function writeGuestFiles(directory: string, kernel: KernelSource): void {
 
 /** Modules, and the first process's first stage. */
 function initramfs(directory: ModuleDirectory): Uint8Array {
-  const lacking = directory.lacking(CONTAINER_MODULES);
-  const wanted = [...GUEST_MODULES, ...CONTAINER_MODULES.filter((name) => !lacking.includes(name))];
+  const lacking = directory.lacking(OF_CONTAINERS);
+  const wanted = [...GUEST_MODULES, ...OF_CONTAINERS.filter((name) => !lacking.includes(name))];
   const modules = modulesToLoad(directory, wanted).map(({ module, bytes }) => ({
     path: `modules/${module.name}.ko`,
     bytes,

@@ -6,8 +6,16 @@ import { unpackedBytes } from "./unpack-bytes";
 /** What the guest needs of its kernel: the bus, the disk, the ports, and the file system of its image. */
 export const GUEST_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "erofs"] as const;
 
-/** What containers need of it: the host's files (9p), and what takes their writes. A kernel without them makes machines, but no containers in them. */
-export const CONTAINER_MODULES = ["9pnet_virtio", "9p", "overlay"] as const;
+/**
+ * What containers need of it, by how they have the host's files: "private" those that they read, and what takes their writes, "shared" those that
+ * they write. A kernel without them makes machines, but no such containers.
+ */
+export const CONTAINER_MODULES = {
+  private: ["9pnet_virtio", "9p", "overlay"],
+  shared: ["virtiofs"],
+} as const;
+
+export const OF_CONTAINERS: readonly string[] = Object.values(CONTAINER_MODULES).flat();
 
 /** How distributions compress modules. */
 const SUFFIXES = ["", ".zst", ".xz", ".gz"] as const;

@@ -1,7 +1,7 @@
 import { tryReadText } from "../../../linux/file/file";
 
 /** What machines need of a distribution. */
-type Need = "qemu" | "kernel";
+type Need = "qemu" | "kernel" | "virtiofsd";
 
 interface Distribution {
   /** What comes before the packages. */
@@ -15,33 +15,33 @@ interface Distribution {
 const DISTRIBUTIONS: Readonly<Record<string, Distribution>> = {
   debian: {
     install: "apt-get install --no-install-recommends",
-    packages: { qemu: "qemu-system-x86", kernel: "linux-image-amd64" },
+    packages: { qemu: "qemu-system-x86", kernel: "linux-image-amd64", virtiofsd: "virtiofsd" },
     downloads: ["linux-image-amd64", "linux-image-cloud-amd64"],
   },
   ubuntu: {
     install: "apt-get install --no-install-recommends",
-    packages: { qemu: "qemu-system-x86", kernel: "linux-image-virtual" },
+    packages: { qemu: "qemu-system-x86", kernel: "linux-image-virtual", virtiofsd: "virtiofsd" },
     downloads: ["linux-image-virtual", "linux-image-generic"],
   },
   fedora: {
     install: "dnf install",
-    packages: { qemu: "qemu-system-x86-core", kernel: "kernel-core" },
+    packages: { qemu: "qemu-system-x86-core", kernel: "kernel-core", virtiofsd: "virtiofsd" },
   },
   rhel: {
     install: "dnf install",
-    packages: { qemu: "qemu-kvm-core", kernel: "kernel-core" },
+    packages: { qemu: "qemu-kvm-core", kernel: "kernel-core", virtiofsd: "virtiofsd" },
   },
   arch: {
     install: "pacman -S",
-    packages: { qemu: "qemu-system-x86", kernel: "linux" },
+    packages: { qemu: "qemu-system-x86", kernel: "linux", virtiofsd: "virtiofsd" },
   },
   alpine: {
     install: "apk add",
-    packages: { qemu: "qemu-system-x86_64", kernel: "linux-virt" },
+    packages: { qemu: "qemu-system-x86_64", kernel: "linux-virt", virtiofsd: "virtiofsd" },
   },
   suse: {
     install: "zypper install",
-    packages: { qemu: "qemu-x86", kernel: "kernel-default" },
+    packages: { qemu: "qemu-x86", kernel: "kernel-default", virtiofsd: "virtiofsd" },
   },
 };
 

@@ -1,42 +1,16 @@
 import { during, HakoError } from "../../../base/errors";
 import { ACCESS } from "../../../linux/call/constants";
 import { callerVariables } from "../../../linux/file/caller-environment";
-import { checkAccess, exists } from "../../../linux/file/file";
-import { findHostProgram } from "../../../linux/process/execute";
+import { checkAccess } from "../../../linux/file/file";
 import { SETTINGS_FILE } from "../../../settings/settings";
 import { installLine } from "../host/distribution";
+import { type FoundProgram, firstProgram } from "../host/find-program";
 import { checkQemuVersion, type QemuVersion } from "./qemu-arguments";
 
 /** In PATH, and where distributions put programs that people don't call. */
 const QEMU = ["qemu-system-x86_64", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm"] as const;
-const VIRTIOFSD = [
-  "virtiofsd",
-  "/usr/libexec/virtiofsd",
-  "/usr/lib/virtiofsd",
-  "/usr/lib/qemu/virtiofsd",
-] as const;
-
-export interface FoundProgram {
-  path: string;
-  from: "settings" | "host";
-}
-
 export interface FoundQemu extends FoundProgram {
   version: QemuVersion;
-}
-
-function firstOf(places: readonly string[]): string | undefined {
-  for (const place of places) {
-    const path = place.includes("/") ? (exists(place) ? place : undefined) : findHostProgram(place);
-    if (path !== undefined) return path;
-  }
-  return undefined;
-}
-
-/** Where virtiofsd is; undefined where there is none. */
-export function findVirtiofsd(): FoundProgram | undefined {
-  const path = firstOf(VIRTIOFSD);
-  return path === undefined ? undefined : { path, from: "host" };
 }
 
 /** Where QEMU is: `given` is what the settings say. */
@@ -45,7 +19,7 @@ export function findQemuProgram(given: string | undefined): FoundProgram {
     during(`${SETTINGS_FILE}: /machine/qemu`, () => checkAccess(given, ACCESS.X_OK));
     return { path: given, from: "settings" };
   }
-  const path = firstOf(QEMU);
+  const path = firstProgram(QEMU);
   if (path !== undefined) return { path, from: "host" };
   throw new HakoError({ code: "unsupported", message: "no QEMU for x86-64", hint: installLine("qemu") });
 }

@@ -30,14 +30,18 @@ export function freePort(monitor: Qmp, deadline: number): string {
   });
 }
 
-/** Plugs memory, in whole blocks of the guest's kernel; how many bytes. */
+/** Plugs memory, which virtiofsd may have too, in whole blocks of the guest's kernel; how many bytes. */
 export function plugMemory(monitor: Qmp, bytes: number, deadline: number): number {
   const answer = v.safeParse(memoryDevices, monitor.command("query-memory-devices", {}, deadline));
   if (!answer.success) throw monitor.lines.broken("no list of memory");
   const number = answer.output.length;
   const size = Math.ceil(bytes / MEMORY_BLOCK) * MEMORY_BLOCK;
   const [backend, device] = [`memory${number}`, `dimm${number}`];
-  monitor.command("object-add", { "qom-type": "memory-backend-ram", id: backend, size }, deadline);
+  monitor.command(
+    "object-add",
+    { "qom-type": "memory-backend-memfd", id: backend, size, share: true },
+    deadline,
+  );
   try {
     monitor.command("device_add", { driver: "pc-dimm", id: device, memdev: backend }, deadline);
   } catch (error) {

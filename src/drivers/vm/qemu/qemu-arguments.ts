@@ -27,6 +27,8 @@ export interface MachinePlan {
   streams?: number | undefined;
   /** Whether the guest may read the trees of containers. */
   trees?: boolean | undefined;
+  /** Whether other processes can have the guest's memory, as virtiofsd must. */
+  sharesMemory?: boolean | undefined;
   /** What the machine can have in all when devices, memory and processors are plugged into it; undefined of one that stays as it is. */
   grows?: Capacity | undefined;
 }
@@ -143,7 +145,7 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     file: { driver: "file", filename: plan.image, "read-only": true },
   };
   const growing = plan.grows === undefined ? [] : GROWING_WORDS;
-  const { streams = 0, trees = false } = plan;
+  const { streams = 0, trees = false, sharesMemory = false } = plan;
   const ending = plan.listens ? ",server=on,wait=off" : "";
   return [
     ["-nodefaults"],
@@ -153,10 +155,13 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     // a guest that is off or has panicked stays to be asked for its console
     ["-action", "reboot=shutdown,shutdown=pause"],
-    ["-machine", ["q35", ...without].join(",")],
+    ["-machine", ["q35", ...(sharesMemory ? ["memory-backend=ram"] : []), ...without].join(",")],
     ["-accel", accel],
     ["-cpu", cpu],
     sizeArguments(plan),
+    ...(sharesMemory
+      ? [["-object", `memory-backend-memfd,id=ram,size=${mebibytes(plan.memory)},share=on`]]
+      : []),
     ["-kernel", plan.kernel],
     ["-initrd", plan.initramfs],
     ["-append", [...KERNEL_WORDS, ...kernelWords, ...wrong, ...growing].join(" ")],
