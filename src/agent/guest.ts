@@ -9,10 +9,12 @@ import {
   linkText,
   makeDirectories,
   makeDirectory,
+  readText,
   statusAt,
 } from "../linux/file/file";
 import { openAt, openInRoot } from "../linux/file/path";
 import type { FileStatus } from "../linux/file/stat";
+import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/process/rlimit";
 import type { Config, Mount } from "../oci/config";
 
 /** Where the trees of the host are in the guest: as they are read, and as they are written. */
@@ -22,6 +24,7 @@ const FILES = "/run/hako/files";
 const PLUG_MS = 20_000;
 const PAUSE_MS = 5;
 const CGROUPS = "/sys/fs/cgroup";
+const RLIM_INFINITY = 0xffffffffffffffffn;
 const [MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC] = [1, 2, 4, 8];
 /**
  * What is read stays in the guest's memory: the tree is only read, and what changes of it on the host need not be seen. One user attaches for
@@ -31,8 +34,10 @@ const TREE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose,acc
 
 /** Mounts what containers need in a guest, once; `reads` says whether the rootfs is only read. */
 export function prepareGuest(reads: boolean): void {
-  if (!exists(`${CGROUPS}/cgroup.controllers`))
+  if (!exists(`${CGROUPS}/cgroup.controllers`)) {
+    raiseLimits();
     mount("cgroup2", CGROUPS, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+  }
   if (!reads || exists(TREES)) return;
   // root of a user namespace comes through, and sees what the tree lets it
   makeDirectories(TREES, 0o711);
@@ -51,6 +56,17 @@ export function mountFiles(): void {
       throw systemError("mount", -result, `file system ${FILES_TAG}`);
     Bun.sleepSync(PAUSE_MS);
   }
+}
+
+/**
+ * Raises the hard limits of this process and so of all that it makes: those that a kernel gives to its first process are as small as the guest,
+ * and a process that has joined a container's user namespace could not have more, whatever config.json says.
+ */
+function raiseLimits(): void {
+  const most = (name: RlimitName) =>
+    name === "RLIMIT_NOFILE" ? BigInt(readText("/proc/sys/fs/nr_open").trim()) : RLIM_INFINITY;
+  for (const name of Object.keys(RLIMITS) as RlimitName[])
+    setLimit(0, name, { soft: getLimit(0, name).soft, hard: most(name) });
 }
 
 function mount(source: string, target: string, type: string, flags: number, options: string): void {
