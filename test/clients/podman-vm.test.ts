@@ -1,6 +1,7 @@
 // Containers in machines under podman.
 import { afterAll, beforeAll, expect } from "bun:test";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { environment, needsMachine, setUp, shared } from "../e2e/machines";
 import { HAKO, type Needs, needsProgram, type Result } from "../e2e/support";
 import { clientTest, eventually, IMAGE, Store } from "./support";
@@ -22,10 +23,7 @@ beforeAll(() => {
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 function podman(command: string, ...words: string[]): Result {
-  const flags =
-    command === "run"
-      ? ["--annotation", "org.hako.driver=vm", "--annotation", "org.hako.rootfs=private"]
-      : [];
+  const flags = command === "run" ? ["--annotation", "org.hako.driver=vm"] : [];
   return store.podman("--runtime", store.path("hako-vm"), command, ...flags, ...words);
 }
 
@@ -35,7 +33,8 @@ clientTest(
     const result = podman("run", "--rm", IMAGE, "sh", "-c", "uname -r; echo wrong >&2; exit 42");
     expect(result).toMatchObject({ status: 42, stderr: "wrong\n" });
     expect(result.stdout).not.toBe(store.podman("run", "--rm", IMAGE, "uname", "-r").stdout);
-    expect(podman("run", "--rm", IMAGE, "no-such-program").status).toBe(127);
+    const ending = podman("run", "--rm", "--annotation", "org.hako.rootfs=private", IMAGE, "no-such-program");
+    expect(ending.status).toBe(127);
   },
   needs,
 );
@@ -52,6 +51,35 @@ clientTest(
       "5 exited\n",
     );
     expect(podman("rm", id).status).toBe(0);
+  },
+  needs,
+);
+
+clientTest(
+  "podman cp, diff, commit and volumes: what a container writes is the host's, and what podman writes is the container's",
+  async () => {
+    const volume = store.path("volume");
+    mkdirSync(volume);
+    writeFileSync(store.path("given"), "given");
+    const script = `echo made >/made; echo of-volume >/volume/made; echo of-named >/named/made; rm /bin/yes
+      cat /run/secrets/word; ls -ld /tmp/in-memory; echo ready; while :; do sleep 0.2; done`;
+    writeFileSync(store.path("word"), "secret ");
+    expect(podman("secret", "create", "word", store.path("word")).status).toBe(0);
+    const flags = ["-v", `${volume}:/volume`, "-v", "named:/named", "--secret", "word", "--tmpfs", "/tmp"];
+    const id = podman("run", "--detach", ...flags, IMAGE, "sh", "-c", script).stdout.trim();
+    await eventually("it is ready", () => podman("logs", id).stdout === "secret ready\n");
+    expect(readFileSync(join(volume, "made"), "utf8")).toBe("of-volume\n");
+    expect(podman("cp", store.path("given"), `${id}:/etc/given`)).toMatchObject({ status: 0, stderr: "" });
+    expect(podman("exec", id, "cat", "/etc/given")).toMatchObject({ stdout: "given", stderr: "" });
+    expect(podman("cp", `${id}:/made`, store.path("taken"))).toMatchObject({ status: 0, stderr: "" });
+    expect(readFileSync(store.path("taken"), "utf8")).toBe("made\n");
+    const changed = podman("diff", id).stdout.split("\n");
+    for (const line of ["A /made", "A /etc/given", "D /bin/yes"]) expect(changed).toContain(line);
+    const image = "localhost/hako-vm-committed";
+    expect(podman("commit", id, image).status).toBe(0);
+    expect(podman("rm", "--force", "--time", "0", id).status).toBe(0);
+    const committed = store.podman("run", "--rm", "-v", "named:/named", image, "cat", "/made", "/named/made");
+    expect(committed.stdout).toBe("made\nof-named\n");
   },
   needs,
 );
