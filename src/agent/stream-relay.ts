@@ -94,9 +94,12 @@ export class StreamRelay implements Disposable {
   /** Writes to the port what is to be written; true if something was. */
   #send(): boolean {
     if (this.#unsent.length === 0 && !this.#next()) return false;
-    const written = trySyscall("write", this.#port.number, this.#unsent, this.#unsent.length);
-    if (written <= 0) return false;
-    this.#unsent = this.#unsent.subarray(written);
+    // a port takes 32 KiB at once (drivers/char/virtio_console.c, port_fops_write)
+    for (const { number } = this.#port; this.#unsent.length > 0; ) {
+      const written = trySyscall("write", number, this.#unsent, this.#unsent.length);
+      if (written <= 0) return false;
+      this.#unsent = this.#unsent.subarray(written);
+    }
     return true;
   }
 

@@ -1,3 +1,4 @@
+import { LARGEST_DATA } from "../drivers/vm/channel/stream-frames";
 import { F, O } from "../linux/call/constants";
 import { Fd, FdList } from "../linux/call/fd";
 import { syscallOn } from "../linux/call/syscall";
@@ -43,6 +44,8 @@ export function withStreams<T>(action: () => T): { result: T; streams: ProgramSt
   const lead = (from: Fd, to: number) => syscallOn(from.name, "dup3", from.number, to, 0);
   try {
     for (const fd of Object.values(streams)) syscallOn(fd.name, "fcntl", fd.number, F.SETFL, O.NONBLOCK);
+    for (const fd of [output.read, error.read])
+      syscallOn(fd.name, "fcntl", fd.number, F.SETPIPE_SZ, LARGEST_DATA);
     // the console is where what hako has to say goes
     errorsGoTo(before[ERROR]?.number ?? ERROR);
     theirs.forEach(lead);

@@ -132,6 +132,7 @@ describe("QEMU", () => {
     const kvm = qemuArguments([7, 2, 0], { ...plan, accelerator: "kvm" });
     expect(after(kvm, "-accel")).toEqual(["kvm"]);
     expect(after(kvm, "-cpu")).toEqual(["host"]);
+    expect(after(qemuArguments([7, 2, 0], plan), "-cpu")).toEqual(["max,erms=off,fsrm=off"]);
     // what keeps guests apart stays where it is a boundary
     expect(after(kvm, "-append")[0]).not.toMatch(/mitigations|clearcpuid/);
   });

@@ -40,6 +40,7 @@ export enum F {
   SETFL = 4,
   OFD_SETLK = 37,
   DUPFD_CLOEXEC = 1030,
+  SETPIPE_SZ = 1031,
   ADD_SEALS = 1033,
   GET_SEALS = 1034,
 }

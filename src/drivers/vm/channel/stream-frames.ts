@@ -34,8 +34,8 @@ export const TO_GUEST = {
 export const HEADER_SIZE = 8;
 /** Bytes of standard input that may be under way: a signal never waits behind more of them, and they fit into any socket. */
 export const INPUT_WINDOW = 65536;
-/** A port takes 32 KiB at once (drivers/char/virtio_console.c, port_fops_write). */
-export const LARGEST_DATA = 32768 - HEADER_SIZE;
+/** Of a program's output: as much as is in its pipe, which a turn of the agent's costs as much as a byte. */
+export const LARGEST_DATA = 1 << 18;
 
 /** What a message of a window's size has as its number. */
 export function windowOf(number: number): { width: number; height: number } {

@@ -61,7 +61,8 @@ const ACCELERATION: Record<Accelerator, { accel: string; cpu: string; kernelWord
   tcg: {
     // less than 64 MiB of translated code are translated twice before hako has begun
     accel: "tcg,thread=multi,tb-size=64",
-    cpu: "max",
+    // where they are emulated, "rep movsb" and "rep stosb" move a byte at a time: without these features kernel and programs have other ways
+    cpu: "max,erms=off,fsrm=off",
     kernelWords: ["mitigations=off", "no_timer_check", "noreplace-smp", "cryptomgr.notests"],
   },
 };
