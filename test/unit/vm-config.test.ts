@@ -61,7 +61,7 @@ describe("a container in a machine", () => {
       ["/process/apparmorProfile", process({ apparmorProfile: "x" })],
       ["/process/selinuxLabel", process({ selinuxLabel: "x" })],
       ["/linux/mountLabel", linux({ mountLabel: "x" })],
-      ["/linux/devices", linux({ devices: [{ path: "/dev/x", type: "c", major: 1, minor: 1 }] })],
+      ["/linux/devices/0", linux({ devices: [{ path: "/dev/x", type: "c", major: 1, minor: 1 }] })],
       ["/linux/netDevices", linux({ netDevices: {} })],
       ["/linux/namespaces", without("network")],
       ["/linux/namespaces", without("mount")],

@@ -10,6 +10,10 @@ import { isBoundSysfs } from "./files/container-files";
 const OF_KERNEL: ReadonlySet<string> = new Set(["proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"]);
 /** What is there in memory of the guest's, or of the container's. */
 const KNOWN: ReadonlySet<string> = new Set([...OF_KERNEL, "tmpfs"]);
+/** Devices without hardware, which a guest has as well: null, zero, full, random, urandom, tty, ptmx, fuse (admin-guide/devices.txt). */
+const OF_ANY_KERNEL: ReadonlySet<string> = new Set([
+  ...["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2", "10:229"],
+]);
 /** Where the guest's kernel has the cgroups of containers. */
 const CGROUPS = "/hako";
 
@@ -35,7 +39,11 @@ function* unable(config: Config): Generator<readonly [string, string | undefined
   yield ["/linux/mountLabel", given(linux?.mountLabel, "the label")];
   yield ["/hooks/createContainer", some(hooks?.createContainer, "a hook in the container")];
   yield ["/hooks/startContainer", some(hooks?.startContainer, "a hook in the container")];
-  yield ["/linux/devices", some(linux?.devices, "devices of the host")];
+  for (const [index, { type, major, minor, path }] of (linux?.devices ?? []).entries())
+    yield [
+      `/linux/devices/${index}`,
+      type === "c" && OF_ANY_KERNEL.has(`${major}:${minor}`) ? undefined : `${path}, a device of the host`,
+    ];
   yield ["/linux/netDevices", linux?.netDevices === undefined ? undefined : "network devices of the host"];
   yield ["/linux/memoryPolicy", linux?.memoryPolicy === undefined ? undefined : "nodes of the host's memory"];
   yield ["/linux/namespaces", namespaceProblem(config)];
@@ -83,6 +91,7 @@ export function hostConfig(config: Config): Config {
       ...linux,
       // QEMU is in the container's cgroup
       resources: { devices: [{ allow: false, access: "rwm" }, KVM_RULE] },
+      devices: undefined,
       seccomp: undefined,
       sysctl: undefined,
       personality: undefined,
