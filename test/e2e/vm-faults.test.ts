@@ -57,7 +57,7 @@ async function tryAll(rounds: number): Promise<void> {
     ["update", "--pids-limit", "100", first],
     ["events", "--stats", first],
     ["ps", first],
-    ["kill", first, "USR1"],
+    ["kill", first, "WINCH"],
   ];
   for (const words of beside) {
     const whole = (await killed(words, LONG)) ?? LONG;

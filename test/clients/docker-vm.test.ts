@@ -1,0 +1,100 @@
+// Containers in machines under docker.
+import { afterAll, beforeAll, expect } from "bun:test";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { needsMachine } from "../e2e/machines";
+import { e2e, type Needs, needsBusybox, needsProgram, TIME_LIMIT } from "../e2e/support";
+import { onTerminal } from "../e2e/terminal";
+import { Docker } from "./docker-daemon";
+import { hakoInMachines } from "./in-machines";
+
+const needs: Needs[] = [needsMachine, needsBusybox, needsProgram("dockerd"), needsProgram("containerd")];
+const LONG = 6 * TIME_LIMIT;
+
+let started: Docker | undefined;
+const docker = (): Docker => {
+  if (started === undefined) throw new Error("there is no dockerd");
+  return started;
+};
+
+beforeAll(async () => {
+  if (needs.some((need) => need !== undefined)) return;
+  started = await Docker.start({ flags: ["--add-runtime", `hako-vm=${hakoInMachines()}`] });
+}, 240_000);
+afterAll(async () => {
+  await started?.[Symbol.asyncDispose]();
+}, 240_000);
+
+/** The words of `docker run` in a machine. */
+function flags(...more: string[]): string[] {
+  return ["run", "--runtime", "hako-vm", "--network", "none", ...more];
+}
+
+e2e(
+  "docker run: a kernel of its own, streams, status; a volume, a terminal",
+  () => {
+    const volume = docker().machine.path("volume");
+    mkdirSync(volume);
+    writeFileSync(`${volume}/in`, "from the host\n");
+    const script = "uname -r; cat; cat /v/in; echo back > /v/out; echo wrong >&2; exit 42";
+    const words = flags("--rm", "--interactive", "--volume", `${volume}:/v`, "box", "sh", "-c", script);
+    const result = docker().dockerWith({ input: "in\n" }, ...words);
+    expect(result).toMatchObject({ status: 42, stderr: "wrong\n" });
+    const [kernel, ...rest] = result.stdout.trim().split("\n");
+    expect(kernel).not.toBe(readFileSync("/proc/sys/kernel/osrelease", "utf8").trim());
+    expect(rest).toEqual(["in", "from the host"]);
+    expect(readFileSync(`${volume}/out`, "utf8")).toBe("back\n");
+    expect(docker().docker(...flags("--rm", "box", "nosuch")).status).toBe(127);
+  },
+  needs,
+  LONG,
+);
+
+e2e(
+  "docker exec, top, stats, logs, update, pause, kill, stop of one container",
+  async () => {
+    const trap = "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1; done";
+    const id = docker()
+      .ok(...flags("--detach", "--memory", "64m", "box", "sh", "-c", trap))
+      .trim();
+    const exec = docker().dockerWith(
+      { input: "one\n" },
+      "exec",
+      "--interactive",
+      id,
+      "sh",
+      "-c",
+      "cat; exit 7",
+    );
+    expect(exec).toMatchObject({ status: 7, stdout: "one\n" });
+    // what stands for it on the host
+    expect(docker().ok("top", id)).toContain("hako-stand-in");
+    expect(docker().ok("logs", id)).toBe("up\n");
+    docker().ok("pause", id);
+    expect(docker().ok("inspect", "--format", "{{.State.Status}}", id)).toBe("paused\n");
+    docker().ok("unpause", id);
+    const typed = onTerminal(
+      [{ wait: "ready", size: [99, 33] }, { wait: "33 99", type: "word\n" }, { wait: "got word" }],
+      docker().words(
+        ...["exec", "-it", id, "sh", "-c"],
+        'echo ready; until [ "$(stty size)" = "33 99" ]; do sleep 0.1; done; stty size; read -r a; echo "got $a"; exit 3',
+      ),
+    );
+    expect(typed.status).toBe(3);
+    const limit = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/hako/*/memory.max 2>/dev/null; true";
+    docker().ok("update", "--memory", "48m", "--memory-swap", "48m", id);
+    expect(docker().ok("exec", id, "sh", "-c", limit)).toBe(`${48 << 20}\n`);
+    docker().ok("stop", "--time", "30", id);
+    expect(docker().ok("logs", id)).toBe("up\nbye\n");
+    expect(docker().ok("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", id)).toBe(
+      "exited 5\n",
+    );
+    docker().ok("rm", id);
+    expect(
+      docker()
+        .machine.leftovers("/nowhere")
+        .filter((line) => line.includes("qemu")),
+    ).toEqual([]);
+  },
+  [...needs, needsProgram("python3")],
+  LONG,
+);

@@ -1,0 +1,15 @@
+// hako as a runtime of clients whose containers are in machines: few clients hand variables on, or let flags be given.
+import { chmodSync, writeFileSync } from "node:fs";
+import { environment, setUp, shared } from "../e2e/machines";
+import { HAKO } from "../e2e/support";
+
+/** The path of a program that is hako with the driver vm, with guests that the tests share. */
+export function hakoInMachines(): string {
+  const cache = shared.path("cache");
+  setUp(cache);
+  const variables = Object.entries(environment(cache)).map(([name, value]) => `${name}='${value}'`);
+  const path = shared.path("hako-vm");
+  writeFileSync(path, `#!/bin/bash\nexport ${variables.join(" ")}\nexec -a hako-vm ${HAKO} "$@"\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
