@@ -14,6 +14,7 @@ import {
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { environment, needsMachine, setUp, shared } from "./machines";
+import { Home, MAPS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
   Box,
   busyboxRootfs,
@@ -230,5 +231,38 @@ e2e(
     leavesNothing();
   },
   needs,
+  LONG,
+);
+
+e2e(
+  "an ordinary user's container in a machine writes its files with the owners that the user's ids give",
+  async () => {
+    setUp(cache);
+    using home = new Home();
+    // the kernel is root's, and the guest the user's own
+    chmodSync(shared.dir, 0o755);
+    const vm = (...words: string[]) => home.with({ XDG_DATA_HOME: shared.path("data") }, ...words);
+    const id = home.box.id();
+    const script = "echo made >/made; touch /other; chown 1000 /other; mkdir /below; exec sleep 1000";
+    const bundle = home.bundle(["sh", "-c", script], (config) => {
+      Object.assign(config.linux, MAPS);
+      config.root.readonly = false;
+      for (const set of Object.values(config.process.capabilities ?? {})) set.push("CAP_CHOWN");
+      config.linux.namespaces.push({ type: "network" });
+    });
+    const rootfs = join(bundle, "rootfs");
+    expect(vm("run", "--driver", "vm", "--detach", "--bundle", bundle, id)).toMatchObject({
+      status: 0,
+      stderr: "",
+    });
+    await until("it has written", () => existsSync(join(rootfs, "below")), LONG);
+    expect(["made", "other"].map((name) => statSync(join(rootfs, name)).uid)).toEqual([
+      USER,
+      SUBORDINATE + 999,
+    ]);
+    expect(vm("delete", "--force", id)).toMatchObject({ status: 0, stderr: "" });
+    expect(existsSync(join(home.runtime, "hako/@machines"))).toBeFalse();
+  },
+  [...needs, ...NEEDS_MAPS],
   LONG,
 );
