@@ -3,12 +3,12 @@ import type { UndoStack } from "../../base/undo";
 import type { Fd } from "../../linux/call/fd";
 import {
   addAddress,
-  bringDeviceUp,
   globalAddresses,
   moveNetworkDevice,
   type NetworkDevice,
   networkDevice,
   networkDevices,
+  setUp,
 } from "../../linux/network/network-device";
 import { openNamespace, withNetworkNamespace } from "../../linux/process/namespace";
 import type { Config } from "../../oci/config";
@@ -43,7 +43,7 @@ function moveOne(name: string, wanted: string, theirs: Fd, undo: UndoStack): voi
   undo.defer(`network interface ${name}`, () => takeBack(device, addresses, moved, path));
   withNetworkNamespace(path, () => {
     for (const address of addresses) addAddress(moved, address);
-    bringDeviceUp(moved);
+    setUp(moved, true);
   });
 }
 
@@ -61,5 +61,5 @@ function takeBack(device: NetworkDevice, addresses: Addresses, moved: NetworkDev
   withNetworkNamespace(path, () => moveNetworkDevice(moved, own, device.name));
   const back = networkDevice(device.name);
   for (const address of addresses) addAddress(back, address);
-  if (device.up) bringDeviceUp(back);
+  if (device.up) setUp(back, true);
 }

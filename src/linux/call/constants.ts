@@ -174,6 +174,7 @@ export enum POLL {
 /** netdevice(7). */
 export enum IFF {
   UP = 1,
+  RUNNING = 0x40,
 }
 
 /** ioctl_tty(2). */

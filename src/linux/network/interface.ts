@@ -44,3 +44,9 @@ export function bringUp(name: string): void {
   request.setUint16(FLAGS_OFFSET, request.getUint16(FLAGS_OFFSET, true) | IFF.UP, true);
   syscallOn(name, "ioctl", socket.number, SIOCSIFFLAGS, request);
 }
+
+/** The file of a setting of an interface of this thread's namespace, "FAMILY/NAME" (Documentation/networking/ip-sysctl.rst). */
+export function linkSetting(interfaceName: string, setting: string): string {
+  const [family, name] = setting.split("/");
+  return `/proc/sys/net/${family}/conf/${interfaceName}/${name}`;
+}

@@ -1,5 +1,6 @@
 import { errnoName, errnoText } from "../../base/errno";
 import { HakoError } from "../../base/errors";
+import { bytesOf } from "../call/bytes";
 import { AF, SOCK } from "../call/constants";
 import { Fd } from "../call/fd";
 import { syscall, syscallOn } from "../call/syscall";
@@ -15,6 +16,8 @@ const NLM_F_REQUEST = 0x1;
 const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP = 0x300;
 export const NLM_F_CREATE_EXCL = 0x600;
+export const NLM_F_CREATE = 0x400;
+export const NLM_F_CREATE_APPEND = 0xc00;
 const BUFFER = 1 << 17;
 
 export interface NetlinkMessage {
@@ -38,6 +41,23 @@ export function netlinkAttribute(type: number, value: Uint8Array): Buffer {
   bytes.writeUInt16LE(type, 2);
   bytes.set(value, ATTRIBUTE_HEADER);
   return bytes;
+}
+
+/** An attribute whose value is a number of 32 bits. */
+export function netlinkNumber(type: number, value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(value | 0);
+  return netlinkAttribute(type, bytes);
+}
+
+/** An attribute whose value is a text. */
+export function netlinkText(type: number, value: string): Buffer {
+  return netlinkAttribute(type, Buffer.from(bytesOf(`${value}\0`)));
+}
+
+/** An attribute whose value is attributes. */
+export function netlinkNest(type: number, ...parts: readonly Uint8Array[]): Buffer {
+  return netlinkAttribute(type, Buffer.concat(parts));
 }
 
 export function attributesOf(bytes: Buffer): NetlinkAttribute[] {

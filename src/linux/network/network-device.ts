@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
-import { bytesOf, textOf } from "../call/bytes";
-import { IFF } from "../call/constants";
+import { textOf } from "../call/bytes";
+import { AF, IFF } from "../call/constants";
 import type { Fd } from "../call/fd";
 import {
   attributesOf,
@@ -8,15 +8,26 @@ import {
   NLM_F_CREATE_EXCL,
   NLM_F_DUMP,
   netlinkAttribute,
+  netlinkNest,
+  netlinkNumber,
   netlinkRequest,
+  netlinkText,
 } from "./netlink";
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
 const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;
+const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_LINK = 5;
+const IFLA_MASTER = 10;
+const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
+const IFLA_LINK_NETNSID = 37;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
+const IN6_ADDR_GEN_MODE_NONE = 1;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_BROADCAST = 4;
@@ -30,11 +41,23 @@ const ADDRESS_SIZE = 8;
 /** What of an address goes with it to another namespace. */
 const KEPT = [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST];
 
+/** Interfaces that the kernel makes in every network namespace: they are down, and lead nowhere. */
+export const OF_KERNEL = /^(lo|(tunl|gre|gretap|erspan|sit|ip6tnl|ip6gre|ip_vti|ip6_vti)0)$/;
+
 /** A network interface of this thread's namespace. */
 export interface NetworkDevice {
   index: number;
   name: string;
   up: boolean;
+  /** Frames can be sent: it is up, and has a carrier. */
+  running: boolean;
+  /** ARPHRD_* (linux/if_arp.h). */
+  hardware: number;
+  mtu: number;
+  /** Its address at the link's layer, in hexadecimal digits; "" of one that has none. */
+  mac: string;
+  /** The index of what it is a part of (a bridge's port), or lies on (a VLAN), in this namespace. */
+  tiedTo: number | undefined;
 }
 
 interface Address {
@@ -46,11 +69,19 @@ interface Address {
 export function networkDevices(): NetworkDevice[] {
   return netlinkRequest("list interfaces", RTM_GETLINK, NLM_F_DUMP, Buffer.alloc(LINK_SIZE)).map(
     ({ body }) => {
-      const name = attributesOf(body.subarray(LINK_SIZE)).find(({ type }) => type === IFLA_IFNAME)?.value;
+      const attributes = attributesOf(body.subarray(LINK_SIZE));
+      const value = (type: number) => attributes.find((each) => each.type === type)?.value;
+      const lower = value(IFLA_LINK_NETNSID) === undefined ? value(IFLA_LINK) : undefined;
+      const [index, below] = [body.readInt32LE(4), lower?.readInt32LE(0) ?? 0];
       return {
-        index: body.readInt32LE(4),
-        name: textOf(name ?? new Uint8Array()).replace(/\0.*/s, ""),
+        index,
+        name: textOf(value(IFLA_IFNAME) ?? new Uint8Array()).replace(/\0.*/s, ""),
         up: (body.readUInt32LE(8) & IFF.UP) !== 0,
+        running: (body.readUInt32LE(8) & IFF.RUNNING) !== 0,
+        hardware: body.readUInt16LE(2),
+        mtu: value(IFLA_MTU)?.readUInt32LE(0) ?? 0,
+        mac: value(IFLA_ADDRESS)?.toString("hex") ?? "",
+        tiedTo: value(IFLA_MASTER)?.readInt32LE(0) ?? (below > 0 && below !== index ? below : undefined),
       };
     },
   );
@@ -81,22 +112,34 @@ export function globalAddresses(index: number): Address[] {
 
 /** Moves an interface into another namespace under a name; "%d" in it is for the kernel to number. */
 export function moveNetworkDevice(device: NetworkDevice, namespace: Fd, name: string): void {
-  const number = Buffer.alloc(4);
-  number.writeUInt32LE(namespace.number);
-  const attributes = [
-    netlinkAttribute(IFLA_NET_NS_FD, number),
-    netlinkAttribute(IFLA_IFNAME, Buffer.from(bytesOf(`${name}\0`))),
-  ];
-  netlinkRequest(
-    `move ${device.name}`,
-    RTM_NEWLINK,
-    0,
-    Buffer.concat([linkHeader(device.index, false), ...attributes]),
-  );
+  const attributes = [netlinkNumber(IFLA_NET_NS_FD, namespace.number), netlinkText(IFLA_IFNAME, name)];
+  change(`move ${device.name}`, device, undefined, attributes);
 }
 
-export function bringDeviceUp(device: NetworkDevice): void {
-  netlinkRequest(`bring ${device.name} up`, RTM_NEWLINK, 0, linkHeader(device.index, true));
+/** The largest packet that goes through an interface, in bytes. */
+export function setMtu(device: NetworkDevice, mtu: number): void {
+  change(`MTU ${mtu} of ${device.name}`, device, undefined, [netlinkNumber(IFLA_MTU, mtu)]);
+}
+
+/** The kernel gives an interface no IPv6 address of the link by itself. */
+export function withoutLinkLocal(device: NetworkDevice): void {
+  const mode = netlinkAttribute(IFLA_INET6_ADDR_GEN_MODE, Uint8Array.of(IN6_ADDR_GEN_MODE_NONE));
+  const attributes = [netlinkNest(IFLA_AF_SPEC, netlinkNest(AF.INET6, mode))];
+  change(`addresses of ${device.name}`, device, undefined, attributes);
+}
+
+export function setUp(device: NetworkDevice, up: boolean): void {
+  change(`bring ${device.name} ${up ? "up" : "down"}`, device, up, []);
+}
+
+/** Changes an interface (RTM_NEWLINK of one that there is). */
+function change(
+  what: string,
+  { index }: NetworkDevice,
+  up: boolean | undefined,
+  attributes: readonly Buffer[],
+): void {
+  netlinkRequest(what, RTM_NEWLINK, 0, Buffer.concat([linkHeader(index, up), ...attributes]));
 }
 
 export function addAddress(device: NetworkDevice, { family, prefix, attributes }: Address): void {
@@ -114,13 +157,12 @@ export function addAddress(device: NetworkDevice, { family, prefix, attributes }
   );
 }
 
-/** struct ifinfomsg */
-function linkHeader(index: number, up: boolean): Buffer {
+/** struct ifinfomsg; undefined: up or down as it is. */
+function linkHeader(index: number, up: boolean | undefined): Buffer {
   const header = Buffer.alloc(LINK_SIZE);
   header.writeInt32LE(index, 4);
-  if (up) {
-    header.writeUInt32LE(IFF.UP, 8);
-    header.writeUInt32LE(IFF.UP, 12);
-  }
+  if (up === undefined) return header;
+  header.writeUInt32LE(up ? IFF.UP : 0, 8);
+  header.writeUInt32LE(IFF.UP, 12);
   return header;
 }
