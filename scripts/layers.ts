@@ -45,6 +45,7 @@ export const LAYERS = [
   "drivers/vm/guest",
   "drivers/vm/host",
   "drivers/vm/confined",
+  "drivers/vm/network",
   "drivers/vm/qemu",
   "drivers/vm/files",
   "drivers/vm/stand-in",

@@ -78,6 +78,10 @@ export class Agent {
       this.#there(data.container).exec(data);
       return {};
     },
+    network: (data) => {
+      this.#there(data.container).network(data);
+      return {};
+    },
     stats: ({ container }) => ({ stats: this.#there(container).stats(container) }),
     processes: (data) => this.#there(data.container).processes(data),
     update: (data) => {

@@ -24,6 +24,13 @@ import { openPort } from "./ports";
 import { rowsAfter } from "./process-rows";
 import { type ProgramStreams, withStreams, withTerminal } from "./streams";
 
+/** Loaded on first use. */
+const rare = {
+  get network() {
+    return require("./network") as typeof import("./network");
+  },
+};
+
 /** Where the guest keeps the state of its containers. */
 const ROOT = "/run/hako/state";
 const P_ALL = 0;
@@ -75,6 +82,13 @@ export class Containers {
         : withStreams(() => startBeside(id, process, undefined));
     // it leads a session
     this.#have(result, streams, port, (signal) => signalGroupOf(result.pid, signal));
+  }
+
+  /** Gives it what its network namespace has on the host. */
+  network({ container: id, ...network }: AgentData<"network">): void {
+    const { init } = readContainer(ROOT, containerId(id)).record;
+    if (init === undefined) throw new Error("a container without a process");
+    rare.network.setNetwork(`/proc/${init.pid}/ns/net`, network);
   }
 
   /** What its processes use, as text: numbers of 64 bits stay what they are. */

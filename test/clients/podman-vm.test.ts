@@ -1,11 +1,20 @@
 // Containers in machines under podman.
 import { afterAll, beforeAll, expect } from "bun:test";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+
 import { environment, needsMachine, setUp, shared } from "../e2e/machines";
-import { HAKO, type Needs, needsProgram, type Result } from "../e2e/support";
+import { execute, HAKO, type Needs, needsProgram, type Result } from "../e2e/support";
 import { clientTest, eventually, IMAGE, Store } from "./support";
 
+/** Makes podman's networks. */
+const needsNetworks: Needs = [
+  "/usr/lib/cni/bridge",
+  "/usr/libexec/cni/bridge",
+  "/usr/lib/podman/netavark",
+].some((path) => existsSync(path))
+  ? undefined
+  : "neither CNI's plugins nor netavark are installed";
 const needs: Needs[] = [needsMachine, needsProgram("podman"), needsProgram("conmon")];
 let store: Store;
 
@@ -83,3 +92,33 @@ clientTest(
   },
   needs,
 );
+
+clientTest("podman's bridge: addresses, the way out, name servers, a published port, and exec", async () => {
+  const port = String(20_000 + (process.pid % 10_000));
+  const script =
+    "ip -o addr show dev eth0; ip route; cat /etc/resolv.conf; mkdir /tmp/www; echo served >/tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www";
+  const flags = [
+    "--network",
+    "bridge",
+    "--publish",
+    `127.0.0.1:${port}:80`,
+    "--dns",
+    "192.0.2.53",
+    "--cap-add",
+    "NET_RAW",
+  ];
+  const id = podman("run", "--detach", ...flags, IMAGE, "sh", "-c", script).stdout.trim();
+  const got = () => execute("timeout", ["5", "busybox", "wget", "-qO-", `http://127.0.0.1:${port}/`]).stdout;
+  await eventually("it answers", () => got() === "served\n");
+  const address = podman("inspect", id, "--format", "{{.NetworkSettings.IPAddress}}").stdout.trim();
+  const gateway = podman("inspect", id, "--format", "{{.NetworkSettings.Gateway}}").stdout.trim();
+  const said = podman("logs", id).stdout;
+  for (const words of [`inet ${address}/`, `default via ${gateway} dev eth0`, "nameserver 192.0.2.53"])
+    expect(said).toContain(words);
+  expect(podman("exec", id, "ping", "-c", "1", "-W", "10", gateway)).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining("1 packets received"),
+  });
+  expect(podman("rm", "--force", "--time", "0", id).status).toBe(0);
+  expect(got()).toBe("");
+}, [...needs, needsNetworks, needsProgram("iptables")]);

@@ -18,6 +18,12 @@ function refusal(change: (config: Config) => Config): string {
   }
 }
 
+const joining = (path: string, base: Config): Config => ({
+  ...base,
+  linux: { ...base.linux, namespaces: [{ type: "network", path }, ...withoutNetwork(base)] },
+});
+const withoutNetwork = ({ linux }: Config) =>
+  linux?.namespaces?.filter(({ type }) => type !== "network") ?? [];
 const withMount = (mount: Mount) => (base: Config) => ({ ...base, mounts: [...(base.mounts ?? []), mount] });
 const bind = (options: string[], rest: Partial<Mount> = {}): Mount => ({
   ...{ destination: "/mnt", type: "bind", source: "/srv", options },
@@ -66,6 +72,7 @@ describe("a container in a machine", () => {
       ["/linux/namespaces", without("network")],
       ["/linux/namespaces", without("mount")],
       ["/linux/namespaces", without("pid")],
+      ["/linux/namespaces", (base: Config) => joining("/proc/1/ns/net", base)],
       [
         "/linux/namespaces",
         linux({ namespaces: [...(config().linux?.namespaces ?? []), { type: "user", path: "/x" }] }),
@@ -83,6 +90,12 @@ describe("a container in a machine", () => {
       expect(said).toStartWith(`config ${field}: `);
       expect(said).toEndWith('the driver "vm" can\'t do this');
     }
+  });
+
+  test("may have a network namespace that others have made; it has one of its own in the guest", () => {
+    expect(refusal((base) => joining("/run/netns/x", base))).toBe("");
+    const network = guestConfig(joining("/run/netns/x", config()), "c").linux?.namespaces;
+    expect(network?.filter(({ type }) => type === "network")).toEqual([{ type: "network" }]);
   });
 
   test("with a terminal has one on the host, too", () => {

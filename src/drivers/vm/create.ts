@@ -3,14 +3,13 @@ import type { UndoStack } from "../../base/undo";
 import { loadCgroup } from "../../cgroup/group/stored";
 import { type Fd, FdList } from "../../linux/call/fd";
 import { recvFd, sendFd } from "../../linux/file/descriptor-passing";
-import { tryReadText } from "../../linux/file/file";
 import { socketPair } from "../../linux/file/unix-socket";
 import { getTermios, rawTermios, setTermios } from "../../linux/terminal/pty";
 import { sandboxOf } from "../../oci/container-type";
 import { exactJson } from "../../oci/json";
 import { logDebug, logWarning } from "../../output/log";
 import { readSettings } from "../../settings/settings";
-import type { ContainerRecord, ProcessRecord } from "../../state/record";
+import type { ContainerRecord } from "../../state/record";
 import type { CreateEvents, CreatePlan, MadeByDriver } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
 import { type AgentData, streamPort } from "./channel/agent-protocol";
@@ -22,6 +21,7 @@ import { type CachedGuest, GuestCache } from "./guest/guest-cache";
 import { hostCapacity } from "./host/capacity";
 import { KeptMachine, STREAMS, startQemu } from "./kept-machine";
 import { ensureMemory, memoryOfContainer, memoryOfNewMachine } from "./machine-memory";
+import { giveNetwork, refuseNetwork, takeNetworkBack } from "./machine-network";
 import {
   claimMachine,
   emptyMachine,
@@ -97,7 +97,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
       },
       runtimeCreated() {
         events.runtimeCreated();
-        if (made.init !== undefined) refuseNetwork(made.init);
+        if (made.init !== undefined) refuseNetwork(made.init.pid, parts.kernel);
       },
       meanwhile() {
         events.meanwhile();
@@ -109,6 +109,8 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
         // nobody but QEMU is to keep it open
         theirs.close();
         kept.ask("create", containerOf(plan, files, stream), CREATE_MS);
+        if (made.init !== undefined)
+          giveNetwork(kept, machine.files, { id: plan.id, pid: made.init.pid }, config);
         logDebug(`${plan.id}: made in its machine`);
       },
       created: () => events.created(),
@@ -152,19 +154,6 @@ function passTerminal(from: Fd, to: Fd): void {
   sendFd(to, master, name);
 }
 
-/** What hooks put into the network namespace would not be in the machine. */
-function refuseNetwork({ pid }: ProcessRecord): void {
-  const lines = (tryReadText(`/proc/${pid}/net/dev`) ?? "").split("\n").slice(2);
-  const names = lines.map((line) => line.split(":")[0]?.trim() ?? "").filter((name) => name !== "");
-  // those that the kernel makes in every network namespace are down, and lead nowhere
-  const found = names.find(
-    (name) => name !== "lo" && !/^(tunl|gre|gretap|erspan|sit|ip6tnl|ip6gre|ip_vti|ip6_vti)0$/.test(name),
-  );
-  if (found === undefined) return;
-  const message = `network interface ${found} of the container: the driver "vm" can't do this`;
-  throw new HakoError({ code: "unsupported", message, hint: "--network none" });
-}
-
 function acceleratorOf(parts: MachineParts): Accelerator {
   const probe = knownProbe(parts) ?? probeMachines(parts);
   if (probe.accelerator !== undefined) return probe.accelerator;
@@ -194,6 +183,7 @@ function startMachine(
         code: "unsupported",
         message: `a second container in the machine of sandbox "${sandbox}": the driver "vm" can't do this`,
       });
+    takeNetworkBack(files);
     emptyMachine(files);
     const record: MachineRecord = {
       ...{ format: 1, qemu: undefined, accelerator, memory, mostMemory: Math.max(grows.memory, memory) },

@@ -12,6 +12,7 @@ import { AgentClient } from "./channel/agent-client";
 import type { AgentAnswer, AgentCall, AgentData } from "./channel/agent-protocol";
 import { lastLine, tellingLine } from "./machine";
 import { lockMachine, type MachineFiles } from "./machine-record";
+import type { NetworkCard } from "./network/taken-network";
 import type { FoundQemu } from "./qemu/find-qemu";
 import { freePort, plugMemory } from "./qemu/plug";
 import { CONSOLE_BUFFER, type MachinePlan, streamDevice } from "./qemu/qemu-arguments";
@@ -141,6 +142,17 @@ export class KeptMachine implements Disposable {
   /** Adds so many bytes of memory, or some more; how many there are added. The guest begins to use it soon after. */
   plugMemory(bytes: number): number {
     return plugMemory(this.#qmp(), bytes, performance.now() + MONITOR_MS);
+  }
+
+  /** Plugs a network card whose frames come from a tap, and go there. */
+  plugCard({ mac, fd }: NetworkCard): void {
+    const name = `card-${mac}`;
+    this.#qmp().give(name, fd, performance.now() + MONITOR_MS);
+    this.#command("netdev_add", { type: "tap", id: name, fd: name });
+    const address = (mac.match(/../g) ?? []).join(":");
+    const device = { driver: "virtio-net-pci", id: `${name}-device`, netdev: name, mac: address };
+    // without what starts a machine from the network, which needs a file
+    this.plugDevice({ ...device, romfile: "" });
   }
 
   /** What QEMU or the guest's console said last; undefined if nothing is known. */

@@ -1,6 +1,7 @@
 import { aliveProcess } from "../../linux/process/process";
 import type { ContainerId, SandboxId } from "../../oci/id";
 import { endProgram } from "./kept-machine";
+import { takeNetworkBack } from "./machine-network";
 import {
   lockMachine,
   type MachineFiles,
@@ -39,6 +40,7 @@ export function leaveMachine(root: string, sandbox: SandboxId, id: ContainerId):
   }
   if (record.qemu !== undefined) endProgram("QEMU", record.qemu);
   if (record.virtiofsd !== undefined) endProgram("virtiofsd", record.virtiofsd);
+  takeNetworkBack(files);
   removeMachine(files);
   return record.qemu === undefined ? "not started" : "left";
 }

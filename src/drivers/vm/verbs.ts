@@ -12,6 +12,7 @@ import { namespacesDriver } from "../namespaces/index";
 import { toldStats } from "./channel/stats-schema";
 import { KeptMachine } from "./kept-machine";
 import { ensureMemory } from "./machine-memory";
+import { renewNetwork } from "./machine-network";
 import { machineFiles, readMachineRecord } from "./machine-record";
 import { leaveMachine } from "./members";
 
@@ -30,7 +31,9 @@ const OF_GUEST = 128 << 20;
 export function startInMachine(container: Container): void {
   const { root, record } = container;
   try {
-    using machine = new KeptMachine(machineFiles(root, record.sandbox));
+    const files = machineFiles(root, record.sandbox);
+    using machine = new KeptMachine(files);
+    if (record.init !== undefined) renewNetwork(machine, files, { id: record.id, pid: record.init.pid });
     machine.ask("start", { container: record.id }, START_MS);
   } catch (error) {
     // as of a program that could not be executed: the container has stopped

@@ -16,6 +16,10 @@ const OF_ANY_KERNEL: ReadonlySet<string> = new Set([
 ]);
 /** Where the guest's kernel has the cgroups of containers. */
 const CGROUPS = "/hako";
+/** The namespaces of a process, which has them for itself. */
+const OF_PROCESS = /^\/proc\//;
+
+type Namespace = NonNullable<NonNullable<Config["linux"]>["namespaces"]>[number];
 
 /** What a container in a machine can't have yet, by the field that asks for it. */
 export function refuseUnable(config: Config): void {
@@ -54,7 +58,10 @@ function namespaceProblem(config: Config): string | undefined {
   if (!hasNamespace(config, "network")) return "the host's network";
   if (!hasNamespace(config, "mount")) return "the host's mounts";
   if (!hasNamespace(config, "pid")) return "the host's processes";
-  const joined = config.linux?.namespaces?.find(({ type }) => joinedNamespace(config, type) !== undefined);
+  const joined = config.linux?.namespaces?.find(
+    ({ type, path = "" }) =>
+      joinedNamespace(config, type) !== undefined && (type !== "network" || OF_PROCESS.test(path)),
+  );
   return joined === undefined ? undefined : `the ${joined.type} namespace ${joined.path}`;
 }
 
@@ -110,8 +117,13 @@ export function guestConfig(config: Config, id: string): Config {
     ...rest,
     annotations: others,
     mounts: mounts.map(guestMount),
-    linux: { ...linux, cgroupsPath: `${CGROUPS}/${id}` },
+    linux: { ...linux, namespaces: linux?.namespaces?.map(inGuest), cgroupsPath: `${CGROUPS}/${id}` },
   };
+}
+
+/** One of the host's that others have made is a new one in the guest, which is made to be like it (machine-network.ts). */
+function inGuest(namespace: Namespace): Namespace {
+  return namespace.type === "network" ? { type: "network" } : namespace;
 }
 
 const SYSFS: Mount = {

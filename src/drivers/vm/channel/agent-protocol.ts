@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { EntryKind } from "../../../linux/network/network-entries";
 
 /**
  * What the host asks the agent of a machine, and what that answers. Each message is a line of JSON: `{ id, call, data }` from the host, `{ id, result
@@ -24,10 +25,17 @@ export function streamPort(number: number): string {
 /** As much of a process's command line as is told. */
 export const LONGEST_COMMAND = 4096;
 
+const ENTRIES = ["address", "rule", "route", "neighbour"] as const satisfies readonly EntryKind[];
+/** Settings of an interface that the guest takes over (linkSetting). */
+export const LINK_SETTINGS = [
+  ...(["ipv4/rp_filter", "ipv6/disable_ipv6", "ipv6/accept_ra", "ipv6/autoconf"] as const),
+] as const;
+
 /** Words of a guest's are short, or none of ours. */
 const shortText = v.pipe(v.string(), v.maxLength(200));
 const reason = v.pipe(v.string(), v.maxLength(2000));
 const nothing = v.object({});
+const index = v.pipe(v.number(), v.integer(), v.minValue(1));
 const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
 
 const pid = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1 << 22));
@@ -69,6 +77,25 @@ export const REQUESTS = {
     process: v.string(),
     port: v.string(),
   }),
+  /** All of the container's network; what it has and is not here is taken from it. */
+  network: v.object({
+    container: v.string(),
+    links: v.array(
+      v.object({
+        /** By which entries know it. */
+        index,
+        name: v.string(),
+        /** The address of the machine's card that is to be this interface; of loopback there is none. */
+        card: v.optional(v.string()),
+        mtu: v.number(),
+        up: v.boolean(),
+        /** Of LINK_SETTINGS. */
+        settings: v.record(v.picklist(LINK_SETTINGS), v.string()),
+      }),
+    ),
+    /** Addresses, rules, routes, neighbours (network-entries.ts), in base64. */
+    entries: v.array(v.object({ kind: v.picklist(ENTRIES), body: v.string() })),
+  }),
   signal: v.object({ container: v.string(), signal, all: v.boolean() }),
   stats: v.object({ container: v.string() }),
   /** Those with higher numbers than this one. */
@@ -97,6 +124,7 @@ export const ANSWERS = {
   /** Its program runs, or the further one does. */
   start: nothing,
   exec: nothing,
+  network: nothing,
   update: nothing,
   /** As text (stats-schema.ts). */
   stats: v.object({ stats: v.string() }),

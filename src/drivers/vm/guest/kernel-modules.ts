@@ -8,11 +8,12 @@ export const GUEST_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "ero
 
 /**
  * What containers need of it, by how they have the host's files: "private" those that they read, and what takes their writes, "shared" those that
- * they write. A kernel without them makes machines, but no such containers.
+ * they write; and for a network. A kernel without them makes machines, but no such containers.
  */
 export const CONTAINER_MODULES = {
   private: ["9pnet_virtio", "9p", "overlay"],
   shared: ["virtiofs"],
+  network: ["virtio_net"],
 } as const;
 
 export const OF_CONTAINERS: readonly string[] = Object.values(CONTAINER_MODULES).flat();

@@ -1,0 +1,117 @@
+import { HakoError } from "../../base/errors";
+import { FdList } from "../../linux/call/fd";
+import { hasErrno, readText, removeFile, renameFile, writeText } from "../../linux/file/file";
+import { join } from "../../linux/file/path-text";
+import type { Config } from "../../oci/config";
+import type { ContainerId } from "../../oci/id";
+import { joinedNamespace } from "../../oci/namespaces";
+import { logWarning } from "../../output/log";
+import { CONTAINER_MODULES, type ModuleDirectory } from "./guest/kernel-modules";
+import type { KeptMachine } from "./kept-machine";
+import type { MachineFiles } from "./machine-record";
+import {
+  checkNetwork,
+  type NetworkRecord,
+  releaseNetwork,
+  takeNetwork,
+  untakenNetwork,
+} from "./network/taken-network";
+
+/** How long the guest may take to have its network cards and their addresses. */
+const NETWORK_MS = 30_000;
+
+/** A container, and the process whose network namespace is its. */
+interface Networked {
+  id: ContainerId;
+  pid: number;
+}
+
+/** Refuses networks that a machine of this kernel can't have, after the hooks and before it is there. */
+export function refuseNetwork(pid: number, kernel: { path: string; modules: ModuleDirectory }): void {
+  const cards = checkNetwork(pid);
+  const lacking = kernel.modules.lacking(CONTAINER_MODULES.network);
+  if (cards === 0 || lacking.length === 0) return;
+  throw new HakoError({
+    code: "unsupported",
+    message: `containers in machines with a network: ${kernel.path} lacks ${lacking.join(", ")}`,
+    hint: "hako machine setup --download fetches one that has them",
+  });
+}
+
+/** Gives a new machine the network of its container's namespace, as it is after the hooks. A later container of its sandbox shares it. */
+export function giveNetwork(
+  machine: KeptMachine,
+  files: MachineFiles,
+  container: Networked,
+  config: Config,
+): void {
+  const path = joinedNamespace(config, "network");
+  const { prestart = [], createRuntime = [] } = config.hooks ?? {};
+  const wanted = path !== undefined || prestart.length + createRuntime.length > 0;
+  const now = untakenNetwork(container.pid, path, wanted);
+  const machines = readNetworkRecord(files);
+  if (machines === undefined) give(machine, files, container, now);
+  else if (machines.namespace.identity !== now.namespace.identity)
+    throw new HakoError({
+      code: "unsupported",
+      message: `a network of its own in the machine of other containers: the driver "vm" can't do this`,
+    });
+}
+
+/** Gives a machine what has come into the network namespace since, or is otherwise there: engines fill it late. */
+export function renewNetwork(machine: KeptMachine, files: MachineFiles, container: Networked): void {
+  const record = readNetworkRecord(files);
+  if (record === undefined) throw new Error("a machine without a network's record");
+  const cards = give(machine, files, container, record);
+  if (record.wanted && cards === 0)
+    logWarning(`container "${container.id}" has no network: its network namespace has no interface but lo`);
+}
+
+/** How many network cards it has then. */
+function give(
+  machine: KeptMachine,
+  files: MachineFiles,
+  { id, pid }: Networked,
+  before: NetworkRecord,
+): number {
+  using owned = new FdList();
+  const { record, cards, description } = takeNetwork(
+    pid,
+    before,
+    (record) => writeNetworkRecord(files, record),
+    owned,
+  );
+  for (const card of cards) machine.plugCard(card);
+  const told = JSON.stringify(description);
+  const changed = { ...record, told };
+  if (told !== before.told) machine.ask("network", { container: id, ...description }, NETWORK_MS);
+  writeNetworkRecord(files, changed);
+  return description.links.filter(({ card }) => card !== undefined).length;
+}
+
+/** Undoes what does not end with QEMU and the container's own namespaces, once QEMU has ended. */
+export function takeNetworkBack(files: MachineFiles): void {
+  const record = readNetworkRecord(files);
+  if (record === undefined) return;
+  releaseNetwork(record);
+  removeFile(recordFile(files));
+}
+
+function recordFile({ directory }: MachineFiles): string {
+  return join(directory, "network.json");
+}
+
+function writeNetworkRecord(files: MachineFiles, record: NetworkRecord): void {
+  const path = recordFile(files);
+  writeText(`${path}.new`, `${JSON.stringify(record)}\n`, 0o600);
+  renameFile(`${path}.new`, path);
+}
+
+function readNetworkRecord(files: MachineFiles): NetworkRecord | undefined {
+  try {
+    return JSON.parse(readText(recordFile(files))) as NetworkRecord;
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}

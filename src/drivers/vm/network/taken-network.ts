@@ -1,0 +1,194 @@
+import { HakoError } from "../../../base/errors";
+import type { Fd, FdList } from "../../../linux/call/fd";
+import { tryReadText } from "../../../linux/file/file";
+import { tryStatus } from "../../../linux/file/stat";
+import { linkSetting } from "../../../linux/network/interface";
+import {
+  type NetworkDevice,
+  networkDevice,
+  networkDevices,
+  OF_KERNEL,
+  setMtu,
+  setUp,
+  withoutLinkLocal,
+} from "../../../linux/network/network-device";
+import { networkEntries, withIndices } from "../../../linux/network/network-entries";
+import { makeTap } from "../../../linux/network/tap";
+import {
+  addIngress,
+  hasIngress,
+  isRedirected,
+  redirect,
+  removeIngress,
+  removeRedirect,
+} from "../../../linux/network/traffic-control";
+import { withNetworkNamespace } from "../../../linux/process/namespace";
+import { type AgentData, LINK_SETTINGS } from "../channel/agent-protocol";
+
+/**
+ * The network namespace of a container, which stays as it is: frames that come to one of its interfaces go to a tap beside it, which is the guest's
+ * network card, and those that the guest sends leave by the interface. The guest's kernel has the addresses.
+ */
+
+/** ARPHRD_ETHER, ARPHRD_LOOPBACK (linux/if_arp.h). */
+const [ETHERNET, LOOPBACK] = [1, 772] as const;
+const TAP_NAME = "hako%d";
+
+/** An interface whose frames are the guest's. */
+export interface TakenLink {
+  index: number;
+  name: string;
+  mac: string;
+  tap: string;
+  /** Whether its incoming frames were classified before. */
+  hadIngress: boolean;
+}
+
+/** What is kept of it, until it is undone. */
+export interface NetworkRecord {
+  format: 1;
+  /** The container's namespace: a file that others have made, with what tells it from another one of that name, or one that ends with the container. */
+  namespace: { path: string | undefined; identity: string };
+  /** The caller may have meant the container to have a network. */
+  wanted: boolean;
+  /** Also those that are there no more. */
+  links: readonly TakenLink[];
+  /** What the guest was told last. */
+  told: string | undefined;
+}
+
+/** What the guest is told of a network. */
+export type NetworkDescription = Omit<AgentData<"network">, "container">;
+
+/** A card that the machine gets: the other end of a tap. */
+export interface NetworkCard {
+  mac: string;
+  fd: Fd;
+}
+
+/** Tells a namespace from all others, as long as it is there; undefined of one that is not there, or not to be seen. */
+function identityOf(path: string): string | undefined {
+  const status = tryStatus(path, true);
+  return typeof status === "number" ? undefined : `${status.device}:${status.inode}`;
+}
+
+function namespaceOf(pid: number | "self"): string {
+  return `/proc/${pid}/ns/net`;
+}
+
+/** The record of a network of which nothing is taken yet; `path` is where others have made it. */
+export function untakenNetwork(pid: number, path: string | undefined, wanted: boolean): NetworkRecord {
+  const identity = identityOf(namespaceOf(pid));
+  if (identity === undefined)
+    throw new HakoError({ code: "system", message: "the container's process has ended" });
+  return { format: 1, namespace: { path, identity }, wanted, links: [], told: undefined };
+}
+
+/** Refuses what a machine can't have as its network, before it is made; how many cards it needs. */
+export function checkNetwork(pid: number): number {
+  const own = identityOf(namespaceOf(pid));
+  // that of the host's first process is not to be seen by everybody
+  if (own !== undefined && [namespaceOf("self"), namespaceOf(1)].map(identityOf).includes(own))
+    throw refused("the host's network", "--network none, or a network namespace of the container's own");
+  return withNetworkNamespace(namespaceOf(pid), () => takable(networkDevices(), []).length);
+}
+
+function refused(what: string, hint?: string): HakoError {
+  return new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this`, hint });
+}
+
+/** Interfaces whose frames are, or will be, the guest's. */
+function takable(devices: readonly NetworkDevice[], taken: readonly TakenLink[]): NetworkDevice[] {
+  const taps = taken.map(({ tap }) => tap);
+  return devices.filter((device) => {
+    const { name, up, hardware, tiedTo } = device;
+    if (hardware === LOOPBACK || taps.includes(name) || (!up && OF_KERNEL.test(name))) return false;
+    const of = `network interface ${name} of the container`;
+    if (hardware !== ETHERNET) throw refused(`${of}, which is no Ethernet`);
+    if (tiedTo !== undefined) throw refused(`${of}, which is tied to another one`);
+    const isOurs = taken.some(({ index }) => index === device.index);
+    if (!isOurs && isRedirected(device)) throw refused(`${of}, which is another machine's`);
+    return true;
+  });
+}
+
+/**
+ * Takes what is in a process's network namespace and was not taken before: the cards that the machine is to get, whose descriptors are `owned`'s, and
+ * what the guest is to know. `write` is called before anything is changed that does not end with the namespace.
+ */
+export function takeNetwork(
+  pid: number,
+  record: NetworkRecord,
+  write: (record: NetworkRecord) => void,
+  owned: FdList,
+): { record: NetworkRecord; cards: NetworkCard[]; description: NetworkDescription } {
+  return withNetworkNamespace(namespaceOf(pid), () => {
+    const devices = networkDevices();
+    const taken = takable(devices, record.links);
+    const more = taken.filter((device) => !record.links.some(({ index }) => index === device.index));
+    const cards: NetworkCard[] = [];
+    const links = more.map((device): TakenLink => {
+      const { fd, name: tap } = makeTap(TAP_NAME);
+      owned.add(fd);
+      const { index, name, mac } = device;
+      cards.push({ mac, fd });
+      return { index, name, mac, tap, hadIngress: hasIngress(device) };
+    });
+    const changed = { ...record, links: [...record.links, ...links] };
+    if (links.length > 0) write(changed);
+    for (const [at, device] of more.entries()) connect(device, links[at] as TakenLink);
+    const loopback = devices.filter(({ hardware }) => hardware === LOOPBACK);
+    return { record: changed, cards, description: describe(taken, loopback) };
+  });
+}
+
+/** Frames go from an interface to its tap and back. The tap has no addresses: what the namespace says of itself would reach the guest. */
+function connect(device: NetworkDevice, { tap: name, hadIngress }: TakenLink): void {
+  const tap = networkDevice(name);
+  withoutLinkLocal(tap);
+  setMtu(tap, device.mtu);
+  setUp(tap, true);
+  addIngress(tap);
+  redirect(tap, device);
+  if (!hadIngress) addIngress(device);
+  redirect(device, tap);
+}
+
+function describe(cards: readonly NetworkDevice[], loopback: readonly NetworkDevice[]): NetworkDescription {
+  const links = [...loopback, ...cards].map((device) => {
+    const { index, name, mac, mtu, up } = device;
+    return {
+      index,
+      name,
+      mtu,
+      up,
+      card: cards.includes(device) ? mac : undefined,
+      settings: settingsOf(name),
+    };
+  });
+  const indices = new Map(links.map(({ index }) => [index, index]));
+  // of other interfaces there is nothing in the guest
+  const entries = networkEntries().filter((entry) => withIndices(entry, indices) !== undefined);
+  return { links, entries: entries.map(({ kind, body }) => ({ kind, body: body.toString("base64") })) };
+}
+
+/** What engines set of an interface (Documentation/networking/ip-sysctl.rst). */
+function settingsOf(name: string): Record<string, string> {
+  const values = LINK_SETTINGS.map((setting) => [setting, tryReadText(linkSetting(name, setting))?.trim()]);
+  return Object.fromEntries(values.filter(([, value]) => value !== undefined));
+}
+
+/** Undoes what does not end with the machine and its container: filters in a namespace that others have made, and will use again. */
+export function releaseNetwork({ namespace: { path, identity }, links }: NetworkRecord): void {
+  // another one may have its name by now
+  if (path === undefined || identityOf(path) !== identity) return;
+  withNetworkNamespace(path, () => {
+    const devices = networkDevices();
+    for (const { index, name, hadIngress } of links) {
+      const device = devices.find((each) => each.index === index && each.name === name);
+      if (device === undefined || !hasIngress(device)) continue;
+      removeRedirect(device);
+      if (!hadIngress) removeIngress(device);
+    }
+  });
+}
