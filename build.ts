@@ -24,6 +24,7 @@ import { runAttendant } from "./src/container/run/run-attendant-rows";
 import { SCRIPT_CAPABILITIES } from "./src/container/script/script-capabilities";
 import { execAttendant } from "./src/drivers/namespaces/exec/exec-attendant-rows";
 import { initProgram } from "./src/drivers/namespaces/init/init-rows";
+import { confinedProfile } from "./src/drivers/vm/confined/confined-profile";
 import type { StoredTemplate, Template } from "./src/linux/steps/template";
 import { compile } from "./src/seccomp/compile";
 import { defaultProfile } from "./src/seccomp/default-profile";
@@ -101,6 +102,10 @@ function defaultFilter(architecture: string): string {
   return compile(defaultProfile(SCRIPT_CAPABILITIES, architecture), architecture).program.toBase64();
 }
 
+function confinedFilter(architecture: string): string {
+  return compile(confinedProfile(architecture), architecture).program.toBase64();
+}
+
 /** A hash of all that makes filters from profiles: what another build has compiled is none of its own (src/state/filter-cache.ts). */
 function filterCompiler(): string {
   const hash = new Bun.CryptoHasher("sha256");
@@ -138,6 +143,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),
       HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(ARCHITECTURES[target.machine])),
+      HAKO_CONFINED_FILTER: JSON.stringify(confinedFilter(ARCHITECTURES[target.machine])),
       HAKO_FILTER_COMPILER: JSON.stringify(filterCompiler()),
       HAKO_LIBC: JSON.stringify(target.libc),
       // numbers and machine code that differ by it are decided by the build

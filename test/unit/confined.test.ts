@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { startConfined } from "../../src/drivers/vm/confined/confined-process";
+import { confinedProfile } from "../../src/drivers/vm/confined/confined-profile";
 import { directoriesAbove, withoutInner } from "../../src/drivers/vm/confined/confined-root";
 import { filesOfProgram, listedObjects } from "../../src/drivers/vm/confined/program-files";
 import { giveTree, takeTree } from "../../src/drivers/vm/confined/trees";
@@ -79,6 +80,7 @@ describe.skipIf(!isRoot)("a confined process", () => {
     expect(text).toContain("CapEff:\t0000000000000000");
     expect(text).toContain("CapPrm:\t0000000000000000");
     expect(text).toContain("NoNewPrivs:\t1");
+    expect(text).toContain("Seccomp:\t2");
     const [, uid] = /^Uid:\t(\d+)/m.exec(text) ?? [];
     expect(Number(uid)).toBeGreaterThanOrEqual(0x70000000);
     expect(text).toContain("pid 1\n");
@@ -146,4 +148,43 @@ describe.skipIf(!isRoot)("a confined process", () => {
       }),
     ).toThrow("mount /no/such/file on /proc/no/such/file: no such file or directory");
   });
+});
+
+test("the filter of confined programs has no calls that reach past what they are given", () => {
+  const { syscalls = [], defaultAction } = confinedProfile("SCMP_ARCH_X86_64");
+  expect(defaultAction).toBe("SCMP_ACT_ERRNO");
+  const allowed = new Set(
+    syscalls.filter(({ action }) => action === "SCMP_ACT_ALLOW").flatMap(({ names }) => names),
+  );
+  for (const name of ["openat", "ppoll", "clone", "chroot", "accept4", "listen"])
+    expect([name, allowed.has(name)]).toEqual([name, true]);
+  for (const name of [
+    ...[
+      "open_by_handle_at",
+      "socket",
+      "connect",
+      "bind",
+      "mount",
+      "umount2",
+      "pivot_root",
+      "setns",
+      "open_tree",
+    ],
+    ...[
+      "move_mount",
+      "ptrace",
+      "process_vm_readv",
+      "pidfd_getfd",
+      "bpf",
+      "perf_event_open",
+      "keyctl",
+      "add_key",
+    ],
+    ...["io_uring_setup", "userfaultfd", "kexec_load", "init_module", "clone3", "personality"],
+  ])
+    expect([name, allowed.has(name)]).toEqual([name, false]);
+  const unshare = syscalls.filter(({ names }) => names.includes("unshare"));
+  expect(unshare.map(({ args }) => args?.map(({ op, value }) => [op, value]))).toEqual([
+    [["SCMP_CMP_EQ", 0x200]],
+  ]);
 });

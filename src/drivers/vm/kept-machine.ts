@@ -1,10 +1,13 @@
 import * as v from "valibot";
 import { asHakoError, HakoError } from "../../base/errors";
+import { textOf } from "../../linux/call/bytes";
 import { O, SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
-import { readText } from "../../linux/file/file";
+import { syscallOn } from "../../linux/call/syscall";
+import { hasErrno, readAtMost } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
-import { unixConnect, unixListen } from "../../linux/file/unix-socket";
+import { fileStatusOf } from "../../linux/file/stat";
+import { unixConnectWithin, unixListen } from "../../linux/file/unix-socket";
 import { reapChild, signalProcess, startTimeOf, waitForEnd } from "../../linux/process/process";
 import { logDebug } from "../../output/log";
 import type { ProcessRecord } from "../../state/record";
@@ -29,6 +32,8 @@ const characterDevices = v.array(
 /** How long QEMU may take for an answer of its own. */
 const MONITOR_MS = 10_000;
 const END_MS = 10_000;
+/** How much of what QEMU has written is looked at. */
+const MOST_WORDS = 4096;
 
 /** Starts QEMU as a process that goes on when this one has ended, and listens at two sockets of the machine's directory. */
 export function startQemu(
@@ -65,7 +70,7 @@ export class KeptMachine implements Disposable {
 
   /** Asks the guest's agent. */
   ask<Call extends AgentCall>(call: Call, data: AgentData<Call>, milliseconds: number): AgentAnswer<Call> {
-    this.#agent ??= new AgentClient(unixConnect(this.#files.control), undefined, firstRequest());
+    this.#agent ??= new AgentClient(connect(this.#files.control, milliseconds), undefined, firstRequest());
     return this.#agent.ask(call, data, performance.now() + milliseconds);
   }
 
@@ -79,7 +84,7 @@ export class KeptMachine implements Disposable {
       throw new HakoError({ code: "system", message: `the guest has ended (${status})` });
     };
     const beside = { fd: monitor.lines.fd, look };
-    this.#agent = new AgentClient(unixConnect(this.#files.control), beside, firstRequest());
+    this.#agent = new AgentClient(connect(this.#files.control, milliseconds), beside, firstRequest());
     try {
       return this.#agent.ask("hello", {}, performance.now() + milliseconds);
     } catch (thrown) {
@@ -163,7 +168,7 @@ export class KeptMachine implements Disposable {
       logDebug(`console of the guest: ${text}`);
       return tellingLine(text);
     } catch {
-      return lastLine(readText(this.#files.words));
+      return lastLine(endOfFile(this.#files.words, MOST_WORDS));
     }
   }
 
@@ -173,7 +178,7 @@ export class KeptMachine implements Disposable {
 
   #qmp(milliseconds = MONITOR_MS): Qmp {
     if (this.#monitor === undefined) {
-      this.#monitor = new Qmp(unixConnect(this.#files.monitor));
+      this.#monitor = new Qmp(connect(this.#files.monitor, milliseconds));
       this.#monitor.begin(performance.now() + milliseconds);
     }
     return this.#monitor;
@@ -184,6 +189,24 @@ export class KeptMachine implements Disposable {
     this.#monitor?.[Symbol.dispose]();
     this.#lock.close();
   }
+}
+
+/** A QEMU that a guest has taken over may take no connection. */
+function connect(path: string, milliseconds: number): Fd {
+  try {
+    return unixConnectWithin(path, Math.min(milliseconds, MONITOR_MS));
+  } catch (error) {
+    if (!hasErrno(error, "EAGAIN")) throw error;
+    throw new HakoError({ code: "system", message: "QEMU takes no connection in time" });
+  }
+}
+
+/** What a file ends with: QEMU may have written any amount. */
+function endOfFile(path: string, most: number): string {
+  using file = openAt(undefined, path, O.RDONLY);
+  const { size } = fileStatusOf(file);
+  syscallOn(path, "lseek", file.number, Math.max(0, size - most), 0);
+  return textOf(readAtMost(file, most));
 }
 
 /** Rises with time: a command speaks to a machine for longer than a microsecond. */

@@ -10,11 +10,13 @@ import { writeAllWaiting } from "../../../linux/file/stream";
 import { allCapabilities, capabilitySteps } from "../../../linux/process/capabilities";
 import { noNewPrivilegesStep } from "../../../linux/process/credentials";
 import { execveStep, repairSteps } from "../../../linux/process/execute";
+import { filterSteps } from "../../../linux/process/filter-steps";
 import { parentDeathStep, reapChild } from "../../../linux/process/process";
 import { callerOpenFiles, limitSteps } from "../../../linux/process/rlimit";
 import { closeStep, inheritSteps, ownerSteps, replaceStep } from "../../../linux/steps/child-steps";
 import { cloneChild, Reports } from "../../../linux/steps/clone-child";
 import { writeIdMaps } from "../../namespaces/birth/namespaces";
+import { confinedFilter } from "./confined-filter";
 import { type ConfinedIds, confinedIds } from "./confined-ids";
 import { CONFINED_NAMESPACES, type ConfinedRoot, rootSteps } from "./confined-root";
 
@@ -110,6 +112,7 @@ function stepsOf(
     noNewPrivilegesStep(),
     ...capabilitySteps(masks, allCapabilities(), 0n).steps,
     ...(endsWithMaker ? [parentDeathStep(SIG.KILL), isThereStep(go.read)] : []),
+    ...filterSteps(confinedFilter(), input, undefined),
     execveStep(path, stringVector([path, ...words]), stringVector([])),
   ];
 }

@@ -1,0 +1,36 @@
+// What the host makes of a QEMU that a guest has taken over.
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { KeptMachine } from "../../src/drivers/vm/kept-machine";
+import { claimMachine, machineFiles } from "../../src/drivers/vm/machine-record";
+import { unixConnectWithin, unixListen } from "../../src/linux/file/unix-socket";
+import { sandboxId } from "../../src/oci/id";
+
+test("a QEMU that takes no connection lets a command end in time, and its last words are short", () => {
+  const root = mkdtempSync("/tmp/hako-kept-machine-");
+  try {
+    const files = machineFiles(root, sandboxId("one"));
+    const lock = claimMachine(files);
+    using _ = unixListen(files.control);
+    using __ = unixListen(files.monitor);
+    const waiting = [];
+    for (const path of [files.control, files.monitor])
+      for (;;) {
+        try {
+          waiting.push(unixConnectWithin(path, 0));
+        } catch {
+          break;
+        }
+      }
+    expect(waiting.length).toBeGreaterThan(2);
+    writeFileSync(files.words, `${"x".repeat(1 << 20)}\nthe end\n`);
+    using machine = new KeptMachine(files, lock);
+    const start = performance.now();
+    expect(() => machine.ask("ping", {}, 200)).toThrow("QEMU takes no connection in time");
+    expect(() => machine.awaitAgent(200)).toThrow("QEMU takes no connection in time");
+    expect(performance.now() - start).toBeLessThan(5000);
+    for (const fd of waiting) fd.close();
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
