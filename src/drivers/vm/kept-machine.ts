@@ -6,9 +6,10 @@ import type { Fd } from "../../linux/call/fd";
 import { syscallOn } from "../../linux/call/syscall";
 import { hasErrno, readAtMost } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
+import { waitFor } from "../../linux/file/poll";
 import { fileStatusOf } from "../../linux/file/stat";
 import { unixConnectWithin, unixListen } from "../../linux/file/unix-socket";
-import { reapChild, signalProcess, startTimeOf, waitForEnd } from "../../linux/process/process";
+import { openProcess, reapChild, signalOpened, startTimeOf } from "../../linux/process/process";
 import { logDebug } from "../../output/log";
 import type { ProcessRecord } from "../../state/record";
 import { AgentClient } from "./channel/agent-client";
@@ -216,11 +217,12 @@ function firstRequest(): number {
 
 /** Ends QEMU, or another program of a machine's, and waits until it is gone. */
 export function endProgram(name: string, { pid, startTime }: ProcessRecord): void {
-  signalProcess(pid, startTime, SIG.KILL);
-  if (waitForEnd(pid, startTime, END_MS)) {
-    // it may be this command's child
-    reapChild(pid, false);
-    return;
-  }
-  throw new HakoError({ code: "state", message: `${name}, process ${pid}, does not die` });
+  // its main thread may have ended, and others keep memory and cgroups
+  using process = openProcess(pid, startTime, true);
+  if (process === undefined) return;
+  signalOpened(process, SIG.KILL);
+  if (!waitFor(process, "read", END_MS))
+    throw new HakoError({ code: "state", message: `${name}, process ${pid}, does not die` });
+  // it may be this command's child
+  reapChild(pid, false);
 }
