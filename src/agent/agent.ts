@@ -25,6 +25,15 @@ const rare = {
   get containers() {
     return require("./containers") as typeof import("./containers");
   },
+  get rehearsal() {
+    return require("./rehearsal") as typeof import("./rehearsal");
+  },
+  get clock() {
+    return require("../linux/kernel/clock") as typeof import("../linux/kernel/clock");
+  },
+  get renewal() {
+    return require("./renewal") as typeof import("./renewal");
+  },
 };
 
 /** What the host reads of an error (agent-protocol.ts). */
@@ -47,6 +56,8 @@ export class Agent {
   #containers: Containers | undefined;
   #asked = performance.now();
   #ends = false;
+  /** The machine is saved, or has just been restored: nothing is to happen that would happen in all of its kind. */
+  #rests = false;
 
   constructor(aloneMs = ALONE_MS) {
     this.#aloneMs = aloneMs;
@@ -63,6 +74,23 @@ export class Agent {
     ping: () => ({}),
     "power-off": () => {
       this.#ends = true;
+      return {};
+    },
+    rest: () => {
+      rare.rehearsal.rehearse(this.#changes);
+      // loaded, and not to be loaded again
+      rare.renewal;
+      Bun.gc(true);
+      this.#rests = true;
+      return {};
+    },
+    renew: (data) => {
+      rare.renewal.renew(data);
+      this.#rests = false;
+      return {};
+    },
+    clock: ({ time }) => {
+      rare.clock.setRealtime(time);
       return {};
     },
     create: (data) => {
@@ -138,6 +166,7 @@ export class Agent {
     this.#asked = performance.now();
     try {
       const { id, call, data } = requestOf(lines.take(), lines);
+      if (this.#rests && call !== "renew") throw lines.broken(`${call} before renew`);
       const reply = replyTo(id, () => this.#answer(call, data));
       lines.send(reply, performance.now() + ANSWER_MS);
     } catch (error) {

@@ -1,6 +1,7 @@
 import { HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
 import { createContainer } from "../container/create";
+import { deleteContainer } from "../container/delete";
 import { killContainer } from "../container/kill";
 import { startContainer } from "../container/start";
 import { homeIn } from "../container/user";
@@ -18,7 +19,7 @@ import { exactJson, parseJson } from "../oci/json";
 import { logWarning } from "../output/log";
 import { type ContainerRecord, type ProcessRecord, readContainer } from "../state/record";
 import { ContainerFigures } from "./figures";
-import { mountFiles, mountRootfs, prepareGuest, withTreePaths } from "./guest";
+import { mountFiles, mountRootfs, prepareGuest, unmountRootfs, withTreePaths } from "./guest";
 import { GuestProcess } from "./guest-process";
 import { openPort } from "./ports";
 import { rowsAfter } from "./process-rows";
@@ -66,6 +67,14 @@ export class Containers {
     const figures = new ContainerFigures(this.#changes, { root: ROOT, record: result });
     const process = this.#have(result.init, streams, data.port, send, figures);
     this.#first.set(id, process);
+  }
+
+  /** Ends what there is of a container, and forgets it: its id may come again. */
+  delete(container: string): void {
+    const id = containerId(container);
+    deleteContainer({ root: ROOT, id, force: true, alone: true });
+    unmountRootfs(id);
+    this.#first.delete(id);
   }
 
   start(container: string): void {
@@ -139,6 +148,17 @@ export class Containers {
     this.#changes.watch(port, () => {
       if (trySyscall("read", port.number, byte, 1) === 0) this.#lost = true;
     });
+  }
+
+  /** Whether all processes have ended, whoever has been told. */
+  get haveEnded(): boolean {
+    return [...this.#processes].every(({ ended }) => ended);
+  }
+
+  /** Forgets processes, whose host is not there. */
+  abandon(): void {
+    for (const process of this.#processes) process[Symbol.dispose]();
+    this.#processes.clear();
   }
 
   /** Reaps what has ended; says whether there is something to be here for. */

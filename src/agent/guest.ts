@@ -10,10 +10,12 @@ import {
   makeDirectories,
   makeDirectory,
   readText,
+  removeDirectory,
   statusAt,
 } from "../linux/file/file";
 import { openAt, openInRoot } from "../linux/file/path";
 import type { FileStatus } from "../linux/file/stat";
+import { detachIfMounted } from "../linux/mount/mount-calls";
 import { getLimit, RLIMITS, type RlimitName, setLimit } from "../linux/process/rlimit";
 import type { Config, Mount } from "../oci/config";
 
@@ -73,12 +75,20 @@ function mount(source: string, target: string, type: string, flags: number, opti
   syscallOn(target, "mount", source, target, type, flags, options);
 }
 
+function writesPlace(id: string): string {
+  return `/run/hako/writes/${id}`;
+}
+
+function rootfsPlace(id: string): string {
+  return `/run/hako/rootfs/${id}`;
+}
+
 /**
  * Mounts the root file system of a container: the tree, which it writes to, or which is under what takes its writes. It belongs to no user namespace but the guest's
  * own: owners are in the tree as the container's user namespace maps them.
  */
 export function mountRootfs(id: string, tree: string, shared: boolean): string {
-  const [writes, rootfs] = [`/run/hako/writes/${id}`, `/run/hako/rootfs/${id}`];
+  const [writes, rootfs] = [writesPlace(id), rootfsPlace(id)];
   makeDirectories(rootfs, 0o711);
   if (shared) {
     mount(`${FILES}/${tree}`, rootfs, "", MS.BIND, "");
@@ -95,6 +105,21 @@ export function mountRootfs(id: string, tree: string, shared: boolean): string {
   changeMode(upper, mode);
   mount("overlay", rootfs, "overlay", 0, `lowerdir=${treePath(tree)},upperdir=${upper},workdir=${work}`);
   return rootfs;
+}
+
+/** Removes what `mountRootfs` has made for a container; none is no error. */
+export function unmountRootfs(id: string): void {
+  for (const place of [rootfsPlace(id), writesPlace(id)]) {
+    if (!exists(place)) continue;
+    detachIfMounted(place);
+    removeDirectory(place);
+  }
+}
+
+/** Gives back the host's trees, which a machine that is saved can't have. */
+export function releaseTrees(): void {
+  detachIfMounted(TREES);
+  removeDirectory(TREES);
 }
 
 function treePath(tree: string): string {

@@ -35,7 +35,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   // of kata-runtime 1.x
   "kata-overhead": "no machine takes more than the container: hako events --stats ID tells what that uses",
   "kata-network": "hako netns exec PATH -- ip ..., or linux.netDevices in config.json",
-  factory: "machines are not made in advance: hako machine setup makes what they are started with",
+  factory: "hako machine template build makes the machine that others are made from",
 };
 
 /** A hint for a flag that a command doesn't have; undefined if nothing is near. */

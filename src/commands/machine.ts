@@ -1,7 +1,9 @@
+import { HakoError } from "../base/errors";
 import { binarySize, sizeText } from "../base/size";
 import { defineCommand } from "../cli/command";
 import type { Part } from "../drivers/vm/setup";
-import { machineWords } from "../drivers/vm/words";
+import type { TemplateEntry } from "../drivers/vm/templates";
+import { machineWords, templateWords } from "../drivers/vm/words";
 import { print, printJson } from "../output/print";
 import { printParagraph, printTable } from "../output/table";
 import { FORMAT_FLAGS, wantsJson } from "./flags/common";
@@ -46,6 +48,15 @@ const setup = defineCommand({
   },
 });
 
+/** A time, for people. */
+function minuteText(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().slice(0, 16);
+}
+
+function toldTemplate(template: TemplateEntry) {
+  return { ...template, made: new Date(template.made).toISOString() };
+}
+
 /** What a part is, where it is there. */
 function told<T, U>(part: Part<T>, tell: (found: T) => U): U | { missing: string } {
   return "found" in part ? tell(part.found) : { missing: part.missing.oneLine };
@@ -66,8 +77,8 @@ const show = defineCommand({
     const { readSettings } = await import("../settings/settings");
     const { viewMachines } = await import("../drivers/vm/setup");
     const { machine: settings } = readSettings();
-    const { qemu, virtiofsd, kernel, guests, cache, probe } = viewMachines(settings);
-    const { accelerator, memory, cpus } = settings;
+    const { qemu, virtiofsd, kernel, guests, cache, probe, templates } = viewMachines(settings);
+    const { accelerator, memory, cpus, template } = settings;
     if (wantsJson(args))
       printJson({
         qemu: told(qemu, ({ path, from, version }) => ({ path, from, version: version.join(".") })),
@@ -78,9 +89,10 @@ const show = defineCommand({
           from,
           modules: modules.path,
         })),
-        settings: { accelerator, memory, cpus },
+        settings: { accelerator, memory, cpus, template },
         cache,
         guests: guests.map((guest) => ({ ...guest, made: new Date(guest.made).toISOString() })),
+        templates: templates?.templates.map(toldTemplate) ?? [],
         probe: probe === undefined ? null : { ...probe, tried: new Date(probe.tried).toISOString() },
       });
     else
@@ -98,10 +110,16 @@ const show = defineCommand({
           ],
           ["memory", "settings", sizeText(memory)],
           ["processors", "settings", String(cpus)],
+          ["template", template, templateWords(templates?.use)],
           ...guests.map(({ key, size, made, used }) => [
             used ? "guest" : "old guest",
-            new Date(made).toISOString().slice(0, 16),
+            minuteText(made),
             `${binarySize(size)}: ${cache}/${key}`,
+          ]),
+          ...(templates?.templates ?? []).map(({ key, size, made, used }) => [
+            used ? "template" : "old template",
+            minuteText(made),
+            `${binarySize(size)}: ${templates?.directory}/${key}`,
           ]),
         ],
       );
@@ -148,4 +166,93 @@ const probe = defineCommand({
   },
 });
 
-export default defineCommand({ subCommands: { setup, show, probe } });
+interface TemplateFlags {
+  force: boolean;
+  json: boolean;
+  format: string;
+}
+
+const ACTIONS = ["show", "build", "remove"] as const;
+
+/** What `machine template` does, and the flags that it has there. */
+const TEMPLATE_ACTIONS: Record<
+  (typeof ACTIONS)[number],
+  { flags: readonly string[]; run: (given: TemplateFlags) => Promise<void> }
+> = {
+  build: {
+    flags: ["force"],
+    async run({ force }) {
+      const { readSettings } = await import("../settings/settings");
+      const { buildTemplate } = await import("../drivers/vm/templates");
+      const { key, size, isNew } = buildTemplate(readSettings().machine, force);
+      print(`template ${key.slice(0, SHORT)}: ${binarySize(size)}, ${isNew ? "made" : "there"}\n`);
+    },
+  },
+  show: {
+    flags: ["json", "format"],
+    async run(args) {
+      const { readSettings } = await import("../settings/settings");
+      const { viewTemplates } = await import("../drivers/vm/templates");
+      const { use, directory, templates } = viewTemplates(readSettings().machine);
+      if (wantsJson(args)) {
+        printJson({ use: use ?? null, directory, templates: templates.map(toldTemplate) });
+        return;
+      }
+      printTable(
+        ["TEMPLATE", "MADE", "SIZE", "USED"],
+        templates.map(({ key, made, size, used }) => [
+          key.slice(0, SHORT),
+          minuteText(made),
+          binarySize(size),
+          used ? "yes" : "no",
+        ]),
+      );
+      print("\n");
+      printParagraph(`Machines of containers: ${templateWords(use)}. Templates are in ${directory}.`);
+    },
+  },
+  remove: {
+    flags: [],
+    async run() {
+      const { removeTemplates } = await import("../drivers/vm/templates");
+      const { removed, left } = removeTemplates();
+      print(`${removed} removed${left === 0 ? "" : `, ${left} in use`}\n`);
+    },
+  },
+};
+
+const template = defineCommand({
+  meta: {
+    description:
+      "a saved machine, from which those of containers go on: show what is there, build it before the first container does, or remove all",
+  },
+  args: {
+    action: {
+      type: "positional",
+      required: false,
+      valueHint: ACTIONS.join("|"),
+      description: `${ACTIONS.join(", ")}; show if not given`,
+      completes: ACTIONS,
+    },
+    ...FORMAT_FLAGS,
+    force: { type: "boolean", description: "build: make it anew, although it is there" },
+  },
+  examples: [
+    "hako machine template build",
+    "hako machine template show --json",
+    "hako machine template remove",
+  ],
+  async run({ args }) {
+    const { action: word = "show", ...flags } = args;
+    const name = ACTIONS.find((each) => each === word);
+    if (name === undefined)
+      throw HakoError.usage(`machine template: "${word}" is not one of ${ACTIONS.join(", ")}`);
+    const action = TEMPLATE_ACTIONS[name];
+    for (const flag of ["force", "json", "format"] as const)
+      if (flags[flag] && flags[flag] !== FORMAT_FLAGS.format.default && !action.flags.includes(flag))
+        throw HakoError.usage(`machine template ${name} has no --${flag}`);
+    await action.run(flags);
+  },
+});
+
+export default defineCommand({ subCommands: { setup, show, probe, template } });

@@ -3,7 +3,8 @@ import { readLayout } from "../cgroup";
 import { DELEGATION } from "../cgroup/hierarchy/delegation";
 import { systemdVersion } from "../cgroup/systemd/version";
 import { findParts, knownProbe } from "../drivers/vm/probe";
-import { machineWords } from "../drivers/vm/words";
+import { viewTemplates } from "../drivers/vm/templates";
+import { machineWords, templateWords } from "../drivers/vm/words";
 import { hasErrno, readText } from "../linux/file/file";
 import { openToLook } from "../linux/file/path";
 import { mountStatusOf } from "../linux/file/stat";
@@ -248,7 +249,8 @@ export function checkHost(): CheckResult[] {
 function checkMachines(): CheckResult {
   const name = "machines";
   try {
-    const parts = findParts(readSettings().machine);
+    const { machine: settings } = readSettings();
+    const parts = findParts(settings);
     const probe = knownProbe(parts);
     if (probe === undefined) {
       const found = `${parts.qemu.path}, kernel ${parts.kernel.release}`;
@@ -258,7 +260,9 @@ function checkMachines(): CheckResult {
     return {
       name,
       verdict: works ? "ok" : "absent",
-      found: machineWords(probe),
+      found: works
+        ? `${machineWords(probe)}; ${templateWords(viewTemplates(settings).use)}`
+        : machineWords(probe),
       advice: works ? "" : MACHINES,
     };
   } catch (thrown) {

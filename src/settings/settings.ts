@@ -34,6 +34,8 @@ function isMemory(bytes: number | undefined): boolean {
   return bytes !== undefined && bytes >= LEAST_MEMORY && bytes <= MOST_MEMORY;
 }
 
+export const TEMPLATE_USES = ["auto", "shared", "copy", "off"] as const;
+
 /** Of machines. */
 const machineEntries = {
   /** QEMU's executable; looked for if not given. */
@@ -46,12 +48,16 @@ const machineEntries = {
   accelerator: v.optional(v.picklist(["auto", "kvm", "tcg"]), "auto"),
   memory: v.optional(memory, "256M"),
   cpus: v.optional(between(1, MOST_CPUS), 1),
+  /** Whether machines are restored from one that was saved, and whether they share its memory. */
+  template: v.optional(v.picklist(TEMPLATE_USES), "auto"),
 };
 
 const settings = object({ machine: v.optional(object(machineEntries), {}) });
 
 export type Settings = v.InferOutput<typeof settings>;
 export type MachineSettings = Settings["machine"];
+/** How machines are made from a saved one: they share its memory as long as they don't write, or each has a copy of it; or they boot. */
+export type TemplateUse = Exclude<MachineSettings["template"], "auto">;
 
 /** The settings of this host; what the file does not say, or all if there is none, is as by default. */
 export function readSettings(): Settings {

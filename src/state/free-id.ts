@@ -2,6 +2,13 @@ import { exists, statusAt } from "../linux/file/file";
 import { type ContainerId, containerId } from "../oci/id";
 import { containerDirectory } from "./root";
 
+/** Loaded on first use. */
+const rare = {
+  get random() {
+    return require("../linux/kernel/random") as typeof import("../linux/kernel/random");
+  },
+};
+
 /** The inode of the host's first pid namespace (include/linux/proc_ns.h, PROC_PID_INIT_INO). */
 const FIRST_PID_NAMESPACE = 0xeffffffcn;
 
@@ -13,7 +20,7 @@ export function freeId(root: string): ContainerId {
   const plain = containerId(`run-${process.pid}`);
   if (statusAt("/proc/self/ns/pid")?.inode === FIRST_PID_NAMESPACE && isFree(root, plain)) return plain;
   for (;;) {
-    const letters = Math.random().toString(36).slice(2, 6).padEnd(4, "0");
+    const letters = rare.random.randomBytes(2).toHex();
     const id = containerId(`${plain}-${letters}`);
     if (isFree(root, id)) return id;
   }

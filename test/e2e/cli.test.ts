@@ -120,7 +120,7 @@ describe("command line", () => {
     const hints: [string[], string][] = [
       [["kata-overhead", "web"], "hako events --stats ID"],
       [["kata-network", "list-ifaces"], "hako netns exec"],
-      [["factory", "init"], "machines are not made in advance"],
+      [["factory", "init"], "hako machine template build"],
       [["--kata-config", "/etc/kata.toml", "list"], "no configuration file of kata's"],
       [["--kata-show-default-config-paths"], "no configuration file of kata's"],
       [["list", "--kata-all"], "hako list --json"],

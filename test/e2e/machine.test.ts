@@ -241,6 +241,7 @@ e2e("the settings' file decides what machines are made of; what is wrong in it h
     accelerator: "tcg",
     memory: "1G",
     cpus: 1,
+    template: "auto",
   });
   expect(env("[machine\n")).toEqual({
     settings: expect.stringMatching(/^\/etc\/hako\/config\.toml: not TOML: line 1: /),

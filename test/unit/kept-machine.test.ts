@@ -28,7 +28,7 @@ test("a QEMU that takes no connection lets a command end in time, and its last w
     using machine = new KeptMachine(files, lock);
     const start = performance.now();
     expect(() => machine.ask("ping", {}, 200)).toThrow("QEMU takes no connection in time");
-    expect(() => machine.awaitAgent(200)).toThrow("QEMU takes no connection in time");
+    expect(() => machine.awaitAgent("hello", {}, 200)).toThrow("QEMU takes no connection in time");
     expect(performance.now() - start).toBeLessThan(5000);
     for (const fd of waiting) fd.close();
   } finally {

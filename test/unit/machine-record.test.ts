@@ -29,6 +29,7 @@ function record(over: Partial<MachineRecord> = {}): MachineRecord {
       accelerator: "tcg",
       memory: 1,
       mostMemory: 1,
+      template: "off",
       kernel: "6",
       containers: { [a]: {}, [b]: {} },
     },

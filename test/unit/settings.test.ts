@@ -13,13 +13,21 @@ describe("settings", () => {
   };
 
   test("have defaults, and what the file says", () => {
-    const byDefault = { machine: { accelerator: "auto", memory: 256 << 20, cpus: 1 } };
+    const byDefault = { machine: { accelerator: "auto", memory: 256 << 20, cpus: 1, template: "auto" } };
     expect(parseSettings("") as unknown).toEqual(byDefault);
     expect(parseSettings("[machine]\n") as unknown).toEqual(byDefault);
     const text =
-      '[machine]\nqemu = "/q"\nkernel = "/k"\nmodules = "/m"\naccelerator = "tcg"\nmemory = "1.5G"\ncpus = 2';
+      '[machine]\nqemu = "/q"\nkernel = "/k"\nmodules = "/m"\naccelerator = "tcg"\nmemory = "1.5G"\ncpus = 2\ntemplate = "off"';
     expect(parseSettings(text) as unknown).toEqual({
-      machine: { qemu: "/q", kernel: "/k", modules: "/m", accelerator: "tcg", memory: 1536 << 20, cpus: 2 },
+      machine: {
+        qemu: "/q",
+        kernel: "/k",
+        modules: "/m",
+        accelerator: "tcg",
+        memory: 1536 << 20,
+        cpus: 2,
+        template: "off",
+      },
     });
   });
 

@@ -13,14 +13,14 @@ import type { ContainerRecord } from "../../state/record";
 import type { CreateEvents, CreatePlan, MadeByDriver } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
 import { type AgentData, streamPort } from "./channel/agent-protocol";
+import { type ContainerMachine, containerMachine, workingQemu } from "./container-machine";
 import { addFiles, findServer, refuseKernel, type ToldFiles } from "./container-trees";
 import { openFigures } from "./figures";
 import { filesOf } from "./files/container-files";
 import { hostSockets, socketsWarning } from "./files/host-sockets";
-import { type CachedGuest, GuestCache } from "./guest/guest-cache";
-import { hostCapacity } from "./host/capacity";
-import { KeptMachine, STREAMS, startQemu } from "./kept-machine";
-import { ensureMemory, memoryOfContainer, memoryOfNewMachine } from "./machine-memory";
+import { GuestCache } from "./guest/guest-cache";
+import { KeptMachine, startQemu } from "./kept-machine";
+import { ensureMemory, memoryOfContainer } from "./machine-memory";
 import { giveNetwork, refuseNetwork, takeNetworkBack } from "./machine-network";
 import {
   claimMachine,
@@ -31,25 +31,24 @@ import {
   writeMachineRecord,
 } from "./machine-record";
 import { leaveMachine, livingMachine } from "./members";
-import { findParts, knownProbe, type MachineParts, probeMachines } from "./probe";
-import { type FoundQemu, findQemu } from "./qemu/find-qemu";
+import { findParts, type MachineParts } from "./probe";
 import type { Accelerator } from "./qemu/qemu-arguments";
+import { renewMachine } from "./restore";
 import { standIn } from "./stand-in/stand-in";
+import { savedMachine } from "./template";
 import { guestConfig, hostConfig, refuseUnable } from "./vm-config";
-import { machineWords } from "./words";
 
 /** How long a guest may take to its agent's first answer, and that to make a container. */
 const BOOT_MS: Record<Accelerator, number> = { kvm: 15_000, tcg: 60_000 };
 const CREATE_MS = 60_000;
+/** How long a machine may take to go on from the state that it was saved in. */
+const RESTORE_MS = 30_000;
 
 /** What a new machine is made from. */
 interface NewMachine {
   files: MachineFiles;
   parts: MachineParts;
-  qemu: FoundQemu;
-  guest: CachedGuest;
-  accelerator: Accelerator;
-  sharesMemory: boolean;
+  machine: ContainerMachine;
 }
 
 /** Makes a machine with a container that waits for its start, and a process on the host that stands for the container's. */
@@ -62,12 +61,16 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   const server = findServer(containerFiles, parts.settings.virtiofsd);
   const warning = socketsWarning(hostSockets(config, plan.bundle));
   if (warning !== undefined) logWarning(warning);
-  const qemu = findQemu(parts.settings.qemu);
-  const accelerator = acceleratorOf(parts);
+  const working = workingQemu(parts);
   using guest = new GuestCache().guest(parts.kernel);
   // other containers of a pod may write files, whatever the first one does
   const sharesMemory = server !== undefined || sandboxOf(config.annotations ?? {}) !== undefined;
-  const machine = { files: machineFiles(root, sandbox), parts, qemu, guest, accelerator, sharesMemory };
+  const { qemu, plan: alike } = containerMachine(parts, guest, working);
+  const machine = {
+    files: machineFiles(root, sandbox),
+    parts,
+    machine: { qemu, plan: { ...alike, sharesMemory } },
+  };
   const [ours, theirs] = socketPair("streams of the container");
   using owned = new FdList();
   owned.add(theirs);
@@ -154,27 +157,17 @@ function passTerminal(from: Fd, to: Fd): void {
   sendFd(to, master, name);
 }
 
-function acceleratorOf(parts: MachineParts): Accelerator {
-  const probe = knownProbe(parts) ?? probeMachines(parts);
-  if (probe.accelerator !== undefined) return probe.accelerator;
-  throw new HakoError({ code: "unsupported", message: `machines: ${machineWords(probe)}` });
-}
-
 /** Starts QEMU with the files that the container's process has, in the container's cgroups, and waits until the guest's agent answers. */
 function startMachine(
-  { files, parts, qemu, guest, accelerator, sharesMemory }: NewMachine,
+  { files, parts, machine: made }: NewMachine,
   { root, sandbox, id, config }: CreatePlan,
   { init, cgroup }: Pick<Partial<ContainerRecord>, "init" | "cgroup">,
   undo: UndoStack,
 ): KeptMachine {
   if (init === undefined) throw new Error("a machine before the container's process");
   const { settings, kernel } = parts;
-  const memory = memoryOfNewMachine(settings);
-  const grows = hostCapacity();
-  const plan = {
-    ...{ accelerator, memory, cpus: settings.cpus, streams: STREAMS, grows, sharesMemory },
-    ...{ kernel: guest.kernel, initramfs: guest.initramfs, image: guest.image },
-  };
+  const { accelerator, memory, grows, sharesMemory } = made.plan;
+  using saved = savedMachine(made, settings);
   undo.defer("its machine", () => leaveMachine(root, sandbox, id));
   const machine = new KeptMachine(files, claimMachine(files));
   try {
@@ -186,14 +179,19 @@ function startMachine(
     takeNetworkBack(files);
     emptyMachine(files);
     const record: MachineRecord = {
-      ...{ format: 1, qemu: undefined, accelerator, memory, mostMemory: Math.max(grows.memory, memory) },
-      ...{ kernel: kernel.release, sharesMemory, containers: { [id]: {} } },
+      ...{ format: 1, qemu: undefined, accelerator, memory, sharesMemory },
+      ...{ mostMemory: Math.max(grows?.memory ?? 0, memory), template: saved?.use ?? "off" },
+      ...{ kernel: kernel.release, containers: { [id]: {} } },
     };
     writeMachineRecord(files, record);
-    const process = startQemu(files, qemu, plan);
+    const process = startQemu(files, made.qemu, { ...made.plan, memoryFile: saved?.memory });
     writeMachineRecord(files, { ...record, qemu: process });
     if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
-    machine.awaitAgent(BOOT_MS[accelerator]);
+    if (saved === undefined) machine.awaitAgent("hello", {}, BOOT_MS[accelerator]);
+    else {
+      machine.restore(saved.state, RESTORE_MS);
+      renewMachine(machine, id, RESTORE_MS);
+    }
     machine.endWithGuest();
     const wanted = memoryOfContainer(config.linux?.resources?.memory?.limit);
     ensureMemory(machine, files, wanted, settings.memory);

@@ -19,12 +19,11 @@ import { lockMachine, type MachineFiles } from "./machine-record";
 import type { NetworkCard } from "./network/taken-network";
 import type { FoundQemu } from "./qemu/find-qemu";
 import { freePort, plugMemory } from "./qemu/plug";
-import { CONSOLE_BUFFER, type MachinePlan, streamDevice } from "./qemu/qemu-arguments";
+import { CONSOLE_BUFFER, type MachinePlan, STREAMS, streamDevice } from "./qemu/qemu-arguments";
 import { startQemuProgram } from "./qemu/qemu-program";
 import { Qmp } from "./qemu/qmp";
+import { loadState } from "./qemu/saved-state";
 
-/** For how many processes a machine has ports, which the guest pays half a MiB for each. */
-export const STREAMS = 8;
 /** What of QEMU's answer to query-chardev is looked at (qapi/char.json). */
 const characterDevices = v.array(
   v.object({ label: v.string(), filename: v.string(), "frontend-open": v.boolean() }),
@@ -40,7 +39,7 @@ const MOST_WORDS = 4096;
 export function startQemu(
   files: MachineFiles,
   qemu: FoundQemu,
-  plan: Omit<MachinePlan, "controlFd" | "qmpFd" | "listens" | "trees">,
+  plan: Omit<MachinePlan, "controlFd" | "qmpFd" | "listens">,
 ): ProcessRecord {
   using control = unixListen(files.control);
   using monitor = unixListen(files.monitor);
@@ -48,7 +47,7 @@ export function startQemu(
   const sockets = { controlFd: control.number, qmpFd: monitor.number };
   const pid = startQemuProgram(
     qemu,
-    { ...plan, ...sockets, listens: true, trees: true },
+    { ...plan, ...sockets, listens: true },
     { output, descriptors: [control, monitor], endsWithMaker: false },
   );
   return { pid, startTime: startTimeOf(pid) };
@@ -75,8 +74,12 @@ export class KeptMachine implements Disposable {
     return this.#agent.ask(call, data, performance.now() + milliseconds);
   }
 
-  /** Waits for the agent's first answer; an end of the guest before that is told with its last words. */
-  awaitAgent(milliseconds: number): AgentAnswer<"hello"> {
+  /** Asks the agent for its first answer; an end of the guest before that is told with its last words. */
+  awaitAgent<Call extends AgentCall>(
+    call: Call,
+    data: AgentData<Call>,
+    milliseconds: number,
+  ): AgentAnswer<Call> {
     const monitor = this.#qmp(milliseconds);
     const look = () => {
       monitor.readEvents();
@@ -87,12 +90,17 @@ export class KeptMachine implements Disposable {
     const beside = { fd: monitor.lines.fd, look };
     this.#agent = new AgentClient(connect(this.#files.control, milliseconds), beside, firstRequest());
     try {
-      return this.#agent.ask("hello", {}, performance.now() + milliseconds);
+      return this.#agent.ask(call, data, performance.now() + milliseconds);
     } catch (thrown) {
       const error = asHakoError(thrown);
       const words = this.lastWords();
       throw words === undefined ? error : error.with({ message: `${error.message}: ${words}` });
     }
+  }
+
+  /** Has the machine go on from a state that was saved. */
+  restore(state: Fd, milliseconds: number): void {
+    loadState(this.#qmp(milliseconds), state, performance.now() + milliseconds);
   }
 
   /** From now on QEMU ends with the guest. */

@@ -1,19 +1,11 @@
 import { HakoError } from "../../base/errors";
-import type { MachineSettings } from "../../settings/settings";
+import { MEMORY_WITHOUT_LIMIT } from "./container-machine";
 import type { KeptMachine } from "./kept-machine";
 import { type MachineFiles, readMachineRecord, writeMachineRecord } from "./machine-record";
 
-/** Of a container without a limit. */
-const WITHOUT_LIMIT = 512 << 20;
-
 /** What a container needs of its machine's memory, by its limit. */
 export function memoryOfContainer(limit: number | bigint | undefined): number {
-  return limit === undefined || limit <= 0 ? WITHOUT_LIMIT : Number(limit);
-}
-
-/** The memory of every machine when it is made: what its guest needs itself, and a container without a limit. */
-export function memoryOfNewMachine({ memory }: MachineSettings): number {
-  return memory + WITHOUT_LIMIT;
+  return limit === undefined || limit <= 0 ? MEMORY_WITHOUT_LIMIT : Number(limit);
 }
 
 /** Has a machine have as much memory for its containers beside what its guest needs itself. */

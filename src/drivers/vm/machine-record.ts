@@ -13,6 +13,7 @@ import {
 } from "../../linux/file/file";
 import { basename, dirname, join, resolve } from "../../linux/file/path-text";
 import { type ContainerId, type SandboxId, sandboxId } from "../../oci/id";
+import type { TemplateUse } from "../../settings/settings";
 import { lockFile } from "../../state/file-lock";
 import type { ProcessRecord } from "../../state/record";
 import type { Cache } from "./files/virtiofsd-arguments";
@@ -31,6 +32,8 @@ export interface MachineRecord {
   /** Bytes of its memory, and what that can become. */
   memory: number;
   mostMemory: number;
+  /** What it has of a template; "off" if it has booted. */
+  template: TemplateUse;
   /** The release of the guest's kernel. */
   kernel: string;
   /** The containers that are in it: it ends with the last one. */

@@ -11,11 +11,12 @@ import { socketPair } from "../../linux/file/unix-socket";
 import { openChild, reapChild, signalOpened } from "../../linux/process/process";
 import { logDebug } from "../../output/log";
 import { AgentClient } from "./channel/agent-client";
-import type { AgentAnswer } from "./channel/agent-protocol";
+import type { AgentAnswer, AgentCall, AgentData } from "./channel/agent-protocol";
 import type { FoundQemu } from "./qemu/find-qemu";
 import { CONSOLE_BUFFER, type MachinePlan } from "./qemu/qemu-arguments";
 import { startQemuProgram } from "./qemu/qemu-program";
 import { Qmp } from "./qemu/qmp";
+import { saveState } from "./qemu/saved-state";
 
 /** States of a machine whose guest goes on (qapi/run-state.json). */
 const GOING_ON = ["running", "prelaunch"];
@@ -27,7 +28,9 @@ const MOST_WORDS = 4096;
 const SEEK_SET = 0;
 
 /** Calls without data. */
-type PlainCall = "hello" | "ping" | "power-off";
+type PlainCall = {
+  [Call in AgentCall]: Record<string, never> extends AgentData<Call> ? Call : never;
+}[AgentCall];
 
 /** A machine that runs: QEMU, as a child that ends with this process. Nothing of it is on disk: its sockets have no names. */
 export class Machine implements Disposable {
@@ -70,6 +73,11 @@ export class Machine implements Disposable {
   /** Asks the guest's agent. The end of the guest or of QEMU is an error at once. */
   ask<Call extends PlainCall>(call: Call, deadline: number): AgentAnswer<Call> {
     return this.#explaining(() => this.#agent.ask(call, {}, deadline));
+  }
+
+  /** Stops the guest and writes the machine's state. */
+  save(file: Fd, deadline: number): void {
+    this.#explaining(() => saveState(this.#qmp, file, deadline));
   }
 
   /** Waits until the guest is off, as it was asked to be. */

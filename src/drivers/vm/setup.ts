@@ -6,6 +6,7 @@ import { downloadKernel } from "./host/download-kernel";
 import { type FoundKernel, findKernel } from "./host/find-kernel";
 import { findParts, knownProbe, type MachineParts, type Probe } from "./probe";
 import { type FoundQemu, findQemu } from "./qemu/find-qemu";
+import { type TemplateView, viewTemplates } from "./templates";
 
 export interface MadeReady {
   qemu: FoundQemu;
@@ -50,6 +51,7 @@ export interface MachineView {
   guests: (GuestEntry & { used: boolean })[];
   cache: string;
   probe: Probe | undefined;
+  templates: TemplateView | undefined;
 }
 
 function tryPart<T>(find: () => T): Part<T> {
@@ -65,6 +67,7 @@ export function viewMachines(settings: MachineSettings): MachineView {
   const kernel = tryPart(() => findKernel(settings));
   const cache = new GuestCache();
   const key = "found" in kernel ? guestKey(kernel.found) : undefined;
+  const templates = tryPart(() => viewTemplates(settings));
   const complete = "found" in qemu && "found" in kernel;
   return {
     qemu,
@@ -72,6 +75,7 @@ export function viewMachines(settings: MachineSettings): MachineView {
     kernel,
     guests: cache.list().map((entry) => ({ ...entry, used: entry.key === key })),
     cache: cache.directory,
+    templates: "found" in templates ? templates.found : undefined,
     probe: complete ? knownProbe({ settings, qemu: qemu.found, kernel: kernel.found }) : undefined,
   };
 }

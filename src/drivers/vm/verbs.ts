@@ -50,8 +50,9 @@ export function isolationOf({ root, record }: Container): Readonly<Record<string
   const machine = readMachineRecord(machineFiles(root, record.sandbox));
   // it is being made, or what was killed has left no more
   if (machine === undefined) return { driver: "vm" };
-  const { accelerator, kernel } = machine;
-  return { driver: "vm", machine: { accelerator, securityBoundary: accelerator !== "tcg", kernel } };
+  const { accelerator, kernel, template } = machine;
+  const securityBoundary = accelerator !== "tcg";
+  return { driver: "vm", machine: { accelerator, securityBoundary, kernel, template } };
 }
 
 /** Sends a signal to the program, or to all processes in the guest; false if none is there. */

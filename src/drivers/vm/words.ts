@@ -1,3 +1,4 @@
+import type { TemplateUse } from "../../settings/settings";
 import type { Probe } from "./probe";
 
 /** What a probe comes to, for people. */
@@ -8,3 +9,15 @@ export function machineWords({ accelerator, trials }: Pick<Probe, "accelerator" 
   const why = failed.length === 0 ? "" : ` (${failed.join("; ")})`;
   return `emulated: slow, and no security boundary${why}`;
 }
+
+/** How machines of containers are made; undefined where that is not known yet. */
+export function templateWords(use: TemplateUse | undefined): string {
+  if (use === undefined) return "not known yet: hako machine probe";
+  return USES[use];
+}
+
+const USES: Readonly<Record<TemplateUse, string>> = {
+  shared: "restored from a template, whose memory they share",
+  copy: "restored from a copy of a template",
+  off: "booted",
+};

@@ -35,6 +35,8 @@ export interface FileStatus {
   uid: number;
   gid: number;
   size: number;
+  /** Bytes that it takes on its file system: less than its size where it has holes. */
+  allocated: number;
   inode: bigint;
   /** Of a device node: what it stands for. */
   major: number;
@@ -84,6 +86,10 @@ class Statx implements FileStatus {
 
   get size(): number {
     return this.#at(44) * 2 ** 32 + this.#at(40);
+  }
+
+  get allocated(): number {
+    return 512 * Number(this.#longAt(48));
   }
 
   get inode(): bigint {

@@ -9,3 +9,10 @@ export function monotonicMs(): number {
   syscall("clock_gettime", CLOCK.monotonic, time);
   return Number(time[0]) * 1000 + Number(time[1]) / 1e6;
 }
+
+/** Sets the clock of the calendar (CLOCK_REALTIME): milliseconds since 1970. */
+export function setRealtime(milliseconds: number): void {
+  const seconds = Math.floor(milliseconds / 1000);
+  const nanoseconds = Math.floor((milliseconds - 1000 * seconds) * 1e6);
+  syscall("clock_settime", CLOCK.realtime, new BigInt64Array([BigInt(seconds), BigInt(nanoseconds)]));
+}

@@ -36,6 +36,7 @@ const shortText = v.pipe(v.string(), v.maxLength(200));
 const reason = v.pipe(v.string(), v.maxLength(2000));
 const nothing = v.object({});
 const index = v.pipe(v.number(), v.integer(), v.minValue(1));
+const time = v.pipe(v.number(), v.minValue(0));
 const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
 
 const pid = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1 << 22));
@@ -51,6 +52,15 @@ export const REQUESTS = {
   hello: nothing,
   ping: nothing,
   "power-off": nothing,
+  rest: nothing,
+  renew: v.object({
+    /** Random bytes of the host's, in base64. */
+    entropy: v.string(),
+    /** Milliseconds since 1970. */
+    time,
+    hostName: v.string(),
+  }),
+  clock: v.object({ time }),
   create: v.object({
     container: v.string(),
     /** The name of its directory among the trees. */
@@ -119,6 +129,11 @@ export const ANSWERS = {
   ping: nothing,
   /** Answered before the machine is off. */
   "power-off": nothing,
+  /** The agent has done once what it is there for, and is as if it had not: the machine can be saved. It answers nothing but `renew` then. */
+  rest: nothing,
+  /** The machine, which was restored, is like no other one. */
+  renew: nothing,
+  clock: nothing,
   /** The container waits for its start. */
   create: nothing,
   /** Its program runs, or the further one does. */

@@ -1,3 +1,4 @@
+import { randomBytes } from "../../../linux/kernel/random";
 import { type IdRange, idRangesOf } from "../../../linux/process/id-map";
 import { effectiveUser } from "../../../linux/process/rootless";
 import type { IdMaps } from "../../../linux/process/subordinate-ids";
@@ -51,7 +52,7 @@ function holds(ranges: readonly IdRange[], id: number): boolean {
 
 /** One of those that nobody has, at random; else the last one of these. */
 function unusedId(ranges: readonly IdRange[]): number {
-  const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
+  const [random = 0] = new Uint32Array(randomBytes(4).buffer);
   const unused = UNUSED.first + (random % UNUSED.size);
   const { hostID = 0, size = 1 } = ranges.at(-1) ?? {};
   return holds(ranges, unused) ? unused : hostID + size - 1;

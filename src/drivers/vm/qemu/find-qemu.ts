@@ -39,7 +39,13 @@ function versionOf(path: string): QemuVersion {
   throw new HakoError({ code: "unsupported", message: `${path} --version tells no version of QEMU's` });
 }
 
+/** The version of what QEMU tells of itself. */
 export function parseQemuVersion(text: string): QemuVersion | undefined {
-  const [, major, minor, micro] = /^QEMU emulator version (\d+)\.(\d+)\.(\d+)/m.exec(text) ?? [];
+  const [, version = ""] = /^QEMU emulator version (\d+\.\d+\.\d+)/m.exec(text) ?? [];
+  return parseVersionNumber(version);
+}
+
+export function parseVersionNumber(text: string): QemuVersion | undefined {
+  const [, major, minor, micro] = /^(\d+)\.(\d+)\.(\d+)$/.exec(text) ?? [];
   return major === undefined ? undefined : [Number(major), Number(minor), Number(micro)];
 }

@@ -1,4 +1,5 @@
 import { HakoError } from "../../../base/errors";
+import type { Fd } from "../../../linux/call/fd";
 import { AGENT_WORD, CONTROL_PORT, streamPort, TREES_TAG } from "../channel/agent-protocol";
 import { TREES } from "../confined/confined-root";
 import type { Capacity } from "../host/capacity";
@@ -31,7 +32,19 @@ export interface MachinePlan {
   sharesMemory?: boolean | undefined;
   /** What the machine can have in all when devices, memory and processors are plugged into it; undefined of one that stays as it is. */
   grows?: Capacity | undefined;
+  /** A file that is the guest's memory; undefined of one that is QEMU's own. */
+  memoryFile?: MemoryFile | undefined;
 }
+
+/** What becomes of a file that is a guest's memory when the guest writes. */
+export interface MemoryFile {
+  file: Fd;
+  /** "saved": the file is what the guest has. "restored": it stays as it is, and the guest goes on from the state that it was saved in. "copied": both. */
+  role: "saved" | "restored" | "copied";
+}
+
+/** The first QEMU that leaves a file to be only read where the guest's writes are its own (memory-backend-file,rom=off). */
+const READS_ONLY: QemuVersion = [8, 2, 0];
 
 /** How many devices can be plugged into a machine: each has a port of its own. */
 const ROOT_PORTS = 6;
@@ -49,6 +62,9 @@ export function rootPort(number: number): string {
 export function isRootPort(name: string): boolean {
   return /^plug\d+$/.test(name);
 }
+
+/** For how many processes a machine of containers has ports, which the guest pays half a MiB for each. */
+export const STREAMS = 8;
 
 /** The character device of a stream's port. */
 export function streamDevice(number: number): string {
@@ -114,6 +130,34 @@ const TREE_FILES = "local,id=tree,security_model=passthrough,readonly=on,multide
 /** The console, and how much of its end QEMU keeps: a power of two. */
 export const CONSOLE_BUFFER = { id: "console", size: 65536 } as const;
 
+/** Whether a QEMU that a guest has taken over can't change the file of its memory, of which others have been made too. */
+export function mapsReadOnly(version: QemuVersion): boolean {
+  return isAtLeast(version, READS_ONLY);
+}
+
+const MEMORY = "ram";
+
+/** The guest's memory: the same whether it is saved or restored, up to whose its writes are. */
+function memoryArguments(
+  version: QemuVersion,
+  { memory, memoryFile, sharesMemory = false }: MachinePlan,
+): string[] {
+  if (memoryFile === undefined)
+    return sharesMemory
+      ? ["-object", `memory-backend-memfd,id=${MEMORY},size=${mebibytes(memory)},share=on`]
+      : [];
+  const { file, role } = memoryFile;
+  const only = role === "restored" && mapsReadOnly(version) ? ",readonly=on,rom=off" : "";
+  const share = role === "restored" ? "off" : "on";
+  return [
+    ...[
+      "-object",
+      `memory-backend-file,id=${MEMORY},size=${mebibytes(memory)},mem-path=${file.path},share=${share}${only}`,
+    ],
+    ...(role === "saved" ? [] : ["-incoming", "defer"]),
+  ];
+}
+
 function mebibytes(bytes: number): string {
   return `${Math.ceil(bytes / 2 ** 20)}M`;
 }
@@ -145,8 +189,10 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     "read-only": true,
     file: { driver: "file", filename: plan.image, "read-only": true },
   };
+  const backend =
+    plan.memoryFile === undefined && plan.sharesMemory !== true ? [] : [`memory-backend=${MEMORY}`];
   const growing = plan.grows === undefined ? [] : GROWING_WORDS;
-  const { streams = 0, trees = false, sharesMemory = false } = plan;
+  const { streams = 0, trees = false } = plan;
   const ending = plan.listens ? ",server=on,wait=off" : "";
   return [
     ["-nodefaults"],
@@ -156,13 +202,11 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
     ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     // a guest that is off or has panicked stays to be asked for its console
     ["-action", "reboot=shutdown,shutdown=pause"],
-    ["-machine", ["q35", ...(sharesMemory ? ["memory-backend=ram"] : []), ...without].join(",")],
+    ["-machine", ["q35", ...without, ...backend].join(",")],
+    memoryArguments(version, plan),
     ["-accel", accel],
     ["-cpu", cpu],
     sizeArguments(plan),
-    ...(sharesMemory
-      ? [["-object", `memory-backend-memfd,id=ram,size=${mebibytes(plan.memory)},share=on`]]
-      : []),
     ["-kernel", plan.kernel],
     ["-initrd", plan.initramfs],
     ["-append", [...KERNEL_WORDS, ...kernelWords, ...wrong, ...growing].join(" ")],

@@ -42,7 +42,7 @@ export function startQemuProgram(
       trees: plan.trees === true,
     },
     output,
-    descriptors,
+    descriptors: plan.memoryFile === undefined ? descriptors : [...descriptors, plan.memoryFile.file],
     rights: plan.trees === true ? READ_ANY_FILE : 0n,
     endsWithMaker,
   });
