@@ -19,9 +19,9 @@ import { exactJson, parseJson } from "../oci/json";
 import { logWarning } from "../output/log";
 import { type ContainerRecord, type ProcessRecord, readContainer } from "../state/record";
 import { ContainerFigures } from "./figures";
+import { guardFiles } from "./files-guard";
 import { mountFiles, mountRootfs, prepareGuest, unmountRootfs, withTreePaths } from "./guest";
 import { GuestProcess } from "./guest-process";
-import { openPort } from "./ports";
 import { rowsAfter } from "./process-rows";
 import { type ProgramStreams, withStreams, withTerminal } from "./streams";
 
@@ -43,7 +43,6 @@ export class Containers {
   readonly #first = new Map<string, GuestProcess>();
   readonly #processes = new Set<GuestProcess>();
   readonly #changes: Changes;
-  #lost = false;
 
   constructor(changes: Changes) {
     this.#changes = changes;
@@ -54,7 +53,7 @@ export class Containers {
     prepareGuest(!data.writesRootfs);
     if (data.filesPort !== undefined) {
       mountFiles();
-      this.#watchServer(data.filesPort);
+      guardFiles(data.filesPort);
     }
     const id = containerId(data.container);
     const written = data.writesRootfs || data.writesVolumes;
@@ -141,15 +140,6 @@ export class Containers {
     return process;
   }
 
-  /** Without the server of their files containers would wait for ever. */
-  #watchServer(name: string): void {
-    const port = openPort(name);
-    const byte = new Uint8Array(1);
-    this.#changes.watch(port, () => {
-      if (trySyscall("read", port.number, byte, 1) === 0) this.#lost = true;
-    });
-  }
-
   /** Whether all processes have ended, whoever has been told. */
   get haveEnded(): boolean {
     return [...this.#processes].every(({ ended }) => ended);
@@ -170,7 +160,6 @@ export class Containers {
       this.#processes.delete(process);
     }
     this.#reapOrphans();
-    if (this.#lost) return "all have ended";
     if (this.#processes.size > 0) return "some";
     return this.#first.size > 0 ? "all have ended" : "none";
   }

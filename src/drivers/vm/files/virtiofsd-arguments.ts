@@ -16,8 +16,9 @@ export interface ServedFiles {
 }
 
 /**
- * Both kinds: changed root, extended attributes and access lists as on the host, file systems of their own where the tree has such (so that
- * numbers of inodes tell files apart), no handles of files, which are beyond any tree. Both have a seccomp filter.
+ * Both kinds: extended attributes and access lists as on the host, file systems of their own where the tree has such (so that numbers of inodes tell
+ * files apart), no handles of files, which are beyond any tree, and a seccomp filter. The one in Rust changes its root directory as root only, which it
+ * is not here; it looks names up by openat2(2), which keeps it in the tree.
  */
 const ARGUMENTS: Readonly<Record<VirtiofsdKind, (files: ServedFiles, source: string) => string[]>> = {
   qemu: ({ socketFd, cache, openFiles }, source) => [
@@ -30,7 +31,7 @@ const ARGUMENTS: Readonly<Record<VirtiofsdKind, (files: ServedFiles, source: str
   ],
   rust: ({ socketFd, cache, openFiles }, source) => [
     `--fd=${socketFd}`,
-    ...[`--shared-dir=${source}`, "--sandbox=chroot", `--cache=${cache === "none" ? "never" : cache}`],
+    ...[`--shared-dir=${source}`, "--sandbox=none", `--cache=${cache === "none" ? "never" : cache}`],
     ...["--posix-acl", "--announce-submounts", "--inode-file-handles=never", "--seccomp=kill"],
     ...["--log-level=warn", `--rlimit-nofile=${openFiles}`],
   ],
