@@ -100,7 +100,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
       },
       runtimeCreated() {
         events.runtimeCreated();
-        if (made.init !== undefined) refuseNetwork(made.init.pid, parts.kernel);
+        if (made.init !== undefined) refuseNetwork(made.init, parts.kernel);
       },
       meanwhile() {
         events.meanwhile();
@@ -113,7 +113,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
         theirs.close();
         kept.ask("create", containerOf(plan, files, stream), CREATE_MS);
         if (made.init !== undefined)
-          giveNetwork(kept, machine.files, { id: plan.id, pid: made.init.pid }, config);
+          giveNetwork(kept, machine.files, { id: plan.id, init: made.init }, config);
         logDebug(`${plan.id}: made in its machine`);
       },
       created: () => events.created(),

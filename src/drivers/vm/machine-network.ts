@@ -6,6 +6,7 @@ import type { Config } from "../../oci/config";
 import type { ContainerId } from "../../oci/id";
 import { joinedNamespace } from "../../oci/namespaces";
 import { logWarning } from "../../output/log";
+import type { ProcessRecord } from "../../state/record";
 import { CONTAINER_MODULES, type ModuleDirectory } from "./guest/kernel-modules";
 import type { KeptMachine } from "./kept-machine";
 import type { MachineFiles } from "./machine-record";
@@ -23,12 +24,15 @@ const NETWORK_MS = 30_000;
 /** A container, and the process whose network namespace is its. */
 interface Networked {
   id: ContainerId;
-  pid: number;
+  init: ProcessRecord;
 }
 
 /** Refuses networks that a machine of this kernel can't have, after the hooks and before it is there. */
-export function refuseNetwork(pid: number, kernel: { path: string; modules: ModuleDirectory }): void {
-  const cards = checkNetwork(pid);
+export function refuseNetwork(
+  process: ProcessRecord,
+  kernel: { path: string; modules: ModuleDirectory },
+): void {
+  const cards = checkNetwork(process);
   const lacking = kernel.modules.lacking(CONTAINER_MODULES.network);
   if (cards === 0 || lacking.length === 0) return;
   throw new HakoError({
@@ -48,7 +52,7 @@ export function giveNetwork(
   const path = joinedNamespace(config, "network");
   const { prestart = [], createRuntime = [] } = config.hooks ?? {};
   const wanted = path !== undefined || prestart.length + createRuntime.length > 0;
-  const now = untakenNetwork(container.pid, path, wanted);
+  const now = untakenNetwork(container.init.pid, path, wanted);
   const machines = readNetworkRecord(files);
   if (machines === undefined) give(machine, files, container, now);
   else if (machines.namespace.identity !== now.namespace.identity)
@@ -71,12 +75,12 @@ export function renewNetwork(machine: KeptMachine, files: MachineFiles, containe
 function give(
   machine: KeptMachine,
   files: MachineFiles,
-  { id, pid }: Networked,
+  { id, init }: Networked,
   before: NetworkRecord,
 ): number {
   using owned = new FdList();
   const { record, cards, description } = takeNetwork(
-    pid,
+    init,
     before,
     (record) => writeNetworkRecord(files, record),
     owned,

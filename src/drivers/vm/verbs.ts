@@ -33,7 +33,8 @@ export function startInMachine(container: Container): void {
   try {
     const files = machineFiles(root, record.sandbox);
     using machine = new KeptMachine(files);
-    if (record.init !== undefined) renewNetwork(machine, files, { id: record.id, pid: record.init.pid });
+    const { id, init } = record;
+    if (init !== undefined) renewNetwork(machine, files, { id, init });
     machine.ask("start", { container: record.id }, START_MS);
   } catch (error) {
     // as of a program that could not be executed: the container has stopped

@@ -3,6 +3,7 @@ import { HakoError } from "../../base/errors";
 import { bytesOf } from "../call/bytes";
 import { AF, SOCK } from "../call/constants";
 import { Fd } from "../call/fd";
+import type { Step } from "../call/step";
 import { syscall, syscallOn } from "../call/syscall";
 
 /** rtnetlink(7): requests about links and addresses of this thread's network namespace. */
@@ -72,9 +73,35 @@ export function attributesOf(bytes: Buffer): NetlinkAttribute[] {
   return found;
 }
 
+let given: Fd | undefined;
+
+/** Has requests of an action go by a socket that another process may have opened: they are about the namespace in which it was opened. */
+export function withNetlink<T>(socket: Fd, action: () => T): T {
+  const before = given;
+  given = socket;
+  try {
+    return action();
+  } finally {
+    given = before;
+  }
+}
+
+/** Opens a socket for requests about the network namespace of the process that makes the step. */
+export function netlinkSocketStep(): Step {
+  return {
+    what: "netlink socket",
+    call: "socket",
+    args: [AF.NETLINK, SOCK.RAW | SOCK.CLOEXEC, NETLINK_ROUTE],
+  };
+}
+
 /** Makes a request and returns what answers it; a refusal is an error that says `what`. */
 export function netlinkRequest(what: string, type: number, flags: number, body: Buffer): NetlinkMessage[] {
-  using socket = new Fd(syscall("socket", AF.NETLINK, SOCK.RAW | SOCK.CLOEXEC, NETLINK_ROUTE));
+  using own =
+    given === undefined
+      ? new Fd(syscall("socket", AF.NETLINK, SOCK.RAW | SOCK.CLOEXEC, NETLINK_ROUTE))
+      : undefined;
+  const socket = (given ?? own) as Fd;
   const isDump = (flags & NLM_F_DUMP) === NLM_F_DUMP;
   const message = Buffer.alloc(HEADER + body.length);
   message.writeUInt32LE(message.length, 0);

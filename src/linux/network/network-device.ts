@@ -58,7 +58,18 @@ export interface NetworkDevice {
   mac: string;
   /** The index of what it is a part of (a bridge's port), or lies on (a VLAN), in this namespace. */
   tiedTo: number | undefined;
+  /** Settings of Documentation/networking/ip-sysctl.rst, "FAMILY/NAME". */
+  settings: Partial<Record<LinkSetting, string>>;
 }
+
+/** Settings of an interface that engines change: in which family's attribute each is, and which number of it (linux/ip.h, linux/ipv6.h: DEVCONF). */
+const LINK_SETTINGS = {
+  "ipv4/rp_filter": [AF.INET, 1, 7],
+  "ipv6/disable_ipv6": [AF.INET6, 2, 26],
+  "ipv6/accept_ra": [AF.INET6, 2, 3],
+  "ipv6/autoconf": [AF.INET6, 2, 5],
+} as const;
+export type LinkSetting = keyof typeof LINK_SETTINGS;
 
 interface Address {
   family: number;
@@ -81,10 +92,24 @@ export function networkDevices(): NetworkDevice[] {
         hardware: body.readUInt16LE(2),
         mtu: value(IFLA_MTU)?.readUInt32LE(0) ?? 0,
         mac: value(IFLA_ADDRESS)?.toString("hex") ?? "",
+        settings: settingsIn(value(IFLA_AF_SPEC)),
         tiedTo: value(IFLA_MASTER)?.readInt32LE(0) ?? (below > 0 && below !== index ? below : undefined),
       };
     },
   );
+}
+
+/** What IFLA_AF_SPEC says. */
+function settingsIn(families: Buffer = Buffer.alloc(0)): NetworkDevice["settings"] {
+  const all = attributesOf(families);
+  const found: NetworkDevice["settings"] = {};
+  for (const [name, [family, attribute, number]] of Object.entries(LINK_SETTINGS)) {
+    const ofFamily = all.find(({ type }) => type === family)?.value ?? Buffer.alloc(0);
+    const values = attributesOf(ofFamily).find(({ type }) => type === attribute)?.value;
+    if (values !== undefined && values.length >= 4 * (number + 1))
+      found[name as LinkSetting] = String(values.readInt32LE(4 * number));
+  }
+  return found;
 }
 
 export function networkDevice(name: string): NetworkDevice {

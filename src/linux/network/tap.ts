@@ -1,10 +1,8 @@
-import { HakoError } from "../../base/errors";
 import { bytesOf, textOf } from "../call/bytes";
-import { O } from "../call/constants";
+import { AT, O } from "../call/constants";
 import type { Fd } from "../call/fd";
+import type { Step } from "../call/step";
 import { syscallOn } from "../call/syscall";
-import { hasErrno } from "../file/file";
-import { openAt } from "../file/path";
 
 /** Interfaces whose other end is a descriptor (Documentation/networking/tuntap.rst). */
 
@@ -22,12 +20,16 @@ export interface Tap {
   name: string;
 }
 
+/** Opens what a tap is made of, which will be in the network namespace of the process that makes the step. */
+export function tunStep(): Step {
+  return { what: `open ${TUN}`, call: "openat", args: [AT.FDCWD, TUN, O.RDWR | O.CLOEXEC, 0] };
+}
+
 /**
- * Makes an interface of this thread's network namespace; "%d" in its name is for the kernel to number. Frames have a header that says what is
+ * Makes an interface of the network namespace in which `fd`, which it owns from then on, was opened by `tunStep`; "%d" in its name is for the kernel to number. Frames have a header that says what is
  * left to do with them: checksums, and to divide what is larger than a packet.
  */
-export function makeTap(pattern: string): Tap {
-  const fd = opened();
+export function makeTap(fd: Fd, pattern: string): Tap {
   const request = new Uint8Array(IFREQ_SIZE);
   request.set(bytesOf(pattern));
   new DataView(request.buffer).setUint16(NAME_SIZE, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true);
@@ -38,17 +40,4 @@ export function makeTap(pattern: string): Tap {
     throw error;
   }
   return { fd, name: textOf(request.subarray(0, NAME_SIZE)).replace(/\0.*/s, "") };
-}
-
-function opened(): Fd {
-  try {
-    return openAt(undefined, TUN, O.RDWR | O.CLOEXEC);
-  } catch (error) {
-    if (!hasErrno(error, "ENOENT") && !hasErrno(error, "ENODEV")) throw error;
-    throw new HakoError({
-      code: "unsupported",
-      message: `${TUN} is not there: machines with a network need it`,
-      hint: "modprobe tun",
-    });
-  }
 }

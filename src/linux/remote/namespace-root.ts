@@ -66,10 +66,22 @@ export function namespaceTree(pidfd: Fd, joinsUser: boolean): Fd {
   });
 }
 
-/** What a step opens in a mount namespace: we have one table of descriptors. */
+/** What a step opens in a mount namespace. */
 function openedIn(pidfd: Fd, joinsUser: boolean, step: Step): Fd {
+  return openedAfter(joinStep(pidfd, joinsUser), joinsUser, step);
+}
+
+/** What a step opens in the network namespace that a descriptor is of, or in that of its process. */
+export function openInNetwork(place: Fd, joinsUser: boolean, step: Step): Fd {
+  const flags = NAMESPACE_FLAGS.network | (joinsUser ? NAMESPACE_FLAGS.user : 0);
+  const what = "join the container's network namespace: setns";
+  return openedAfter({ what, call: "setns", args: [place.number, flags] }, joinsUser, step);
+}
+
+/** What a step opens after one that joins: we have one table of descriptors. */
+function openedAfter(join: Step, joinsUser: boolean, step: Step): Fd {
   // the number of what was opened is a result to report
-  const steps: Step[] = [joinStep(pidfd, joinsUser), { ...step, success: "never" }];
+  const steps: Step[] = [join, { ...step, success: "never" }];
   const [at, result] = joined(steps, CLONE.FILES, joinsUser) ?? [0, 0];
   if (at === 1 && result >= 0) return new Fd(result, step.what);
   throw stepError(steps, [at, result]);
@@ -95,5 +107,5 @@ function joined(steps: readonly Step[], shares: number, joinsUser: boolean): Rep
   const ending = reapChild(cloneChild(plan, reports), true);
   const report = reports.next();
   if (report !== undefined || ending?.signal === undefined) return report;
-  throw new HakoError({ code: "system", message: "the process that joins a mount namespace has died" });
+  throw new HakoError({ code: "system", message: "the process that joins a namespace has died" });
 }

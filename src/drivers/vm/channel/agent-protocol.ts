@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { LinkSetting } from "../../../linux/network/network-device";
 import type { EntryKind } from "../../../linux/network/network-entries";
 
 /**
@@ -27,9 +28,9 @@ export const LONGEST_COMMAND = 4096;
 
 const ENTRIES = ["address", "rule", "route", "neighbour"] as const satisfies readonly EntryKind[];
 /** Settings of an interface that the guest takes over (linkSetting). */
-export const LINK_SETTINGS = [
+const SETTINGS = [
   ...(["ipv4/rp_filter", "ipv6/disable_ipv6", "ipv6/accept_ra", "ipv6/autoconf"] as const),
-] as const;
+] as const satisfies readonly LinkSetting[];
 
 /** Words of a guest's are short, or none of ours. */
 const shortText = v.pipe(v.string(), v.maxLength(200));
@@ -99,8 +100,7 @@ export const REQUESTS = {
         card: v.optional(v.string()),
         mtu: v.number(),
         up: v.boolean(),
-        /** Of LINK_SETTINGS. */
-        settings: v.record(v.picklist(LINK_SETTINGS), v.string()),
+        settings: v.record(v.picklist(SETTINGS), v.string()),
       }),
     ),
     /** Addresses, rules, routes, neighbours (network-entries.ts), in base64. */

@@ -1,8 +1,7 @@
-import { HakoError } from "../../../base/errors";
+import { asHakoError, HakoError } from "../../../base/errors";
 import type { Fd, FdList } from "../../../linux/call/fd";
-import { tryReadText } from "../../../linux/file/file";
 import { tryStatus } from "../../../linux/file/stat";
-import { linkSetting } from "../../../linux/network/interface";
+import { netlinkSocketStep, withNetlink } from "../../../linux/network/netlink";
 import {
   type NetworkDevice,
   networkDevice,
@@ -13,7 +12,7 @@ import {
   withoutLinkLocal,
 } from "../../../linux/network/network-device";
 import { networkEntries, withIndices } from "../../../linux/network/network-entries";
-import { makeTap } from "../../../linux/network/tap";
+import { makeTap, tunStep } from "../../../linux/network/tap";
 import {
   addIngress,
   hasIngress,
@@ -22,8 +21,12 @@ import {
   removeIngress,
   removeRedirect,
 } from "../../../linux/network/traffic-control";
-import { withNetworkNamespace } from "../../../linux/process/namespace";
-import { type AgentData, LINK_SETTINGS } from "../channel/agent-protocol";
+import { openNamespace } from "../../../linux/process/namespace";
+import { openProcess } from "../../../linux/process/process";
+import { effectiveUser } from "../../../linux/process/rootless";
+import { openInNetwork } from "../../../linux/remote/namespace-root";
+import type { ProcessRecord } from "../../../state/record";
+import type { AgentData } from "../channel/agent-protocol";
 
 /**
  * The network namespace of a container, which stays as it is: frames that come to one of its interfaces go to a tap beside it, which is the guest's
@@ -85,16 +88,56 @@ export function untakenNetwork(pid: number, path: string | undefined, wanted: bo
 }
 
 /** Refuses what a machine can't have as its network, before it is made; how many cards it needs. */
-export function checkNetwork(pid: number): number {
-  const own = identityOf(namespaceOf(pid));
+export function checkNetwork(process: ProcessRecord): number {
+  const own = identityOf(namespaceOf(process.pid));
   // that of the host's first process is not to be seen by everybody
   if (own !== undefined && [namespaceOf("self"), namespaceOf(1)].map(identityOf).includes(own))
     throw refused("the host's network", "--network none, or a network namespace of the container's own");
-  return withNetworkNamespace(namespaceOf(pid), () => takable(networkDevices(), []).length);
+  using namespace = new Network(process);
+  return namespace.about(() => takable(networkDevices(), []).length);
 }
 
 function refused(what: string, hint?: string): HakoError {
   return new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this`, hint });
+}
+
+/** The network namespace of a process; another process joins it, for this one might not come back. */
+class Network implements Disposable {
+  readonly #process: Fd;
+  readonly #socket: Fd;
+  readonly #joinsUser = effectiveUser() !== 0;
+
+  constructor({ pid, startTime }: ProcessRecord) {
+    const opened = openProcess(pid, startTime);
+    if (opened === undefined)
+      throw new HakoError({ code: "system", message: "the container's process has ended" });
+    this.#process = opened;
+    this.#socket = openInNetwork(opened, this.#joinsUser, netlinkSocketStep());
+  }
+
+  about<T>(action: () => T): T {
+    return withNetlink(this.#socket, action);
+  }
+
+  openTun(): Fd {
+    try {
+      return openInNetwork(this.#process, this.#joinsUser, tunStep());
+    } catch (error) {
+      const hints = {
+        ENOENT: "modprobe tun",
+        ENODEV: "modprobe tun",
+        EACCES: "chmod 0666 /dev/net/tun",
+      } as const;
+      const { errno } = asHakoError(error);
+      const hint = Object.entries(hints).find(([name]) => name === errno)?.[1];
+      throw hint === undefined ? error : asHakoError(error).with({ code: "unsupported", hint });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+    this.#process.close();
+  }
 }
 
 /** Interfaces whose frames are, or will be, the guest's. */
@@ -117,18 +160,19 @@ function takable(devices: readonly NetworkDevice[], taken: readonly TakenLink[])
  * what the guest is to know. `write` is called before anything is changed that does not end with the namespace.
  */
 export function takeNetwork(
-  pid: number,
+  process: ProcessRecord,
   record: NetworkRecord,
   write: (record: NetworkRecord) => void,
   owned: FdList,
 ): { record: NetworkRecord; cards: NetworkCard[]; description: NetworkDescription } {
-  return withNetworkNamespace(namespaceOf(pid), () => {
+  using namespace = new Network(process);
+  return namespace.about(() => {
     const devices = networkDevices();
     const taken = takable(devices, record.links);
     const more = taken.filter((device) => !record.links.some(({ index }) => index === device.index));
     const cards: NetworkCard[] = [];
     const links = more.map((device): TakenLink => {
-      const { fd, name: tap } = makeTap(TAP_NAME);
+      const { fd, name: tap } = makeTap(namespace.openTun(), TAP_NAME);
       owned.add(fd);
       const { index, name, mac } = device;
       cards.push({ mac, fd });
@@ -156,14 +200,14 @@ function connect(device: NetworkDevice, { tap: name, hadIngress }: TakenLink): v
 
 function describe(cards: readonly NetworkDevice[], loopback: readonly NetworkDevice[]): NetworkDescription {
   const links = [...loopback, ...cards].map((device) => {
-    const { index, name, mac, mtu, up } = device;
+    const { index, name, mac, mtu, up, settings } = device;
     return {
       index,
       name,
       mtu,
       up,
       card: cards.includes(device) ? mac : undefined,
-      settings: settingsOf(name),
+      settings,
     };
   });
   const indices = new Map(links.map(({ index }) => [index, index]));
@@ -172,17 +216,13 @@ function describe(cards: readonly NetworkDevice[], loopback: readonly NetworkDev
   return { links, entries: entries.map(({ kind, body }) => ({ kind, body: body.toString("base64") })) };
 }
 
-/** What engines set of an interface (Documentation/networking/ip-sysctl.rst). */
-function settingsOf(name: string): Record<string, string> {
-  const values = LINK_SETTINGS.map((setting) => [setting, tryReadText(linkSetting(name, setting))?.trim()]);
-  return Object.fromEntries(values.filter(([, value]) => value !== undefined));
-}
-
 /** Undoes what does not end with the machine and its container: filters in a namespace that others have made, and will use again. */
 export function releaseNetwork({ namespace: { path, identity }, links }: NetworkRecord): void {
   // another one may have its name by now
   if (path === undefined || identityOf(path) !== identity) return;
-  withNetworkNamespace(path, () => {
+  using target = openNamespace(path, "network");
+  using socket = openInNetwork(target, false, netlinkSocketStep());
+  withNetlink(socket, () => {
     const devices = networkDevices();
     for (const { index, name, hadIngress } of links) {
       const device = devices.find((each) => each.index === index && each.name === name);
