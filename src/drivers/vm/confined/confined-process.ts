@@ -3,14 +3,20 @@ import { O, POLL, PR, SIG } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
 import { stepError } from "../../../linux/call/walk";
-import { statusAt } from "../../../linux/file/file";
+import { readAtMost, statusAt } from "../../../linux/file/file";
 import { openAt } from "../../../linux/file/path";
 import { Pipe } from "../../../linux/file/pipe";
 import { writeAllWaiting } from "../../../linux/file/stream";
-import { allCapabilities, capabilitySteps } from "../../../linux/process/capabilities";
+import {
+  allCapabilities,
+  capabilitySteps,
+  effectiveCapabilities,
+  SYS_ADMIN,
+} from "../../../linux/process/capabilities";
 import { noNewPrivilegesStep } from "../../../linux/process/credentials";
 import { execveStep, repairSteps } from "../../../linux/process/execute";
 import { filterSteps } from "../../../linux/process/filter-steps";
+import { NAMESPACE_FLAGS } from "../../../linux/process/namespace";
 import { parentDeathStep, reapChild } from "../../../linux/process/process";
 import { callerOpenFiles, limitSteps } from "../../../linux/process/rlimit";
 import { closeStep, inheritSteps, ownerSteps, replaceStep } from "../../../linux/steps/child-steps";
@@ -46,16 +52,20 @@ export interface ConfinedProgram {
  */
 export function startConfined(program: ConfinedProgram): number {
   using input = openAt(undefined, "/dev/null", O.RDONLY);
-  // the process waits at it for its ids; and that this one has ended is seen at it
+  // the process says at the one that it can be given its ids, and waits for them at the other; and that this one has ended is seen there
+  using born = new Pipe("pipe from a confined process");
   using go = new Pipe("pipe to a confined process");
   const ids = confinedIds(groupOf(program.root.devices));
-  const steps = stepsOf(program, ids, input, go);
+  const steps = stepsOf(program, ids, { input, born, go });
   using reports = new Reports(steps);
-  const plan = { flags: CONFINED_NAMESPACES, cgroup: undefined, steps, waitsForNothing: false };
-  const pid = cloneChild(plan, reports);
+  const flags = CONFINED_NAMESPACES | (mayMount() ? 0 : NAMESPACE_FLAGS.user);
+  const pid = cloneChild({ flags, cgroup: undefined, steps, waitsForNothing: false }, reports);
   try {
-    writeIdMaps(pid, "of a confined process", ids.maps);
-    writeAllWaiting(go.write, new Uint8Array(1));
+    born.write.close();
+    if (readAtMost(born.read, 1).length === 1) {
+      writeIdMaps(pid, "of a confined process", ids.maps);
+      writeAllWaiting(go.write, new Uint8Array(1));
+    }
     const failed = reports.last();
     if (failed !== undefined) throw stepError(steps, failed);
     return pid;
@@ -66,6 +76,14 @@ export function startConfined(program: ConfinedProgram): number {
   }
 }
 
+/**
+ * Whether this process may mount by its own rights. Then what is mounted belongs to its user namespace, over which a confined process has no right
+ * at all; and a procfs can be mounted where files of the one that is there are masked, as in a container.
+ */
+function mayMount(): boolean {
+  return (effectiveCapabilities() & SYS_ADMIN) !== 0n;
+}
+
 /** The group that may use a device which others may not. */
 function groupOf(devices: readonly string[]): number | undefined {
   const ofGroup = devices
@@ -74,27 +92,37 @@ function groupOf(devices: readonly string[]): number | undefined {
   return ofGroup?.gid;
 }
 
+/** Descriptors that a confined process needs while it is made. */
+interface Making {
+  input: Fd;
+  born: Pipe;
+  go: Pipe;
+}
+
 function stepsOf(
   { path, words, root, output, descriptors, rights, keepsRights = false, endsWithMaker }: ConfinedProgram,
   { uid, gid }: ConfinedIds,
-  input: Fd,
-  go: Pipe,
+  { input, born, go }: Making,
 ): Step[] {
   const masks = { permitted: rights, effective: rights, inheritable: rights, ambient: rights, bounding: 0n };
-  return [
-    closeStep(go.write),
+  const maps: Step[] = [
+    { what: "tell of a user namespace", call: "write", args: [born.write.number, new Uint8Array(1), 1] },
     {
       what: "wait for id maps",
       call: "read",
       args: [go.read.number, new Uint8Array(1), 1],
       success: { atLeast: 1 },
     },
+  ];
+  const unshare: Step = { what: "unshare (user)", call: "unshare", args: [NAMESPACE_FLAGS.user] };
+  return [
+    closeStep(go.write),
+    ...(mayMount() ? [...rootSteps(root), unshare, ...maps] : [...maps, ...rootSteps(root)]),
     { what: "setsid", call: "setsid", args: [] },
     replaceStep("standard input", 0, input),
     replaceStep("standard output", 1, output),
     replaceStep("standard error", 2, output),
     ...inheritSteps(0, descriptors),
-    ...rootSteps(root),
     ...repairSteps(callerOpenFiles()),
     // the guest's memory is not for a file of the host's
     ...limitSteps([{ name: "RLIMIT_CORE", what: "prlimit (core)", soft: 0n, hard: 0n }]),

@@ -98,9 +98,8 @@ function readOnlyStep(): Step {
   };
 }
 
-/** What a confined process has of its own. */
+/** What a confined process has of its own, beside its user namespace. */
 export const CONFINED_NAMESPACES =
-  NAMESPACE_FLAGS.user |
   NAMESPACE_FLAGS.mount |
   NAMESPACE_FLAGS.pid |
   NAMESPACE_FLAGS.network |
