@@ -308,6 +308,19 @@ describe("a remote process", () => {
       }
     }
 
+    test("what it answers right before its end, while somebody looks whether it has ended, counts", () => {
+      using range = SharedRange.make();
+      const ended = () => {
+        // a 32-bit word each: what was asked last, what was answered last, and the result (RANGE)
+        range.words[72 / 4] = 4711;
+        range.words[4 / 4] = range.words[0] ?? 0;
+        return true;
+      };
+      const death = () => new HakoError({ code: "system", message: "it has died" });
+      const remote = new RemoteProcess(range, { ended, halted: () => false, death });
+      expect(remote.act(() => trySyscall("getpid"))).toBe(4711);
+    });
+
     const chdir: Step = { what: "to /", call: "chdir", args: ["/"] };
     const attempts: Record<string, (forging: Forging) => unknown> = {
       "an error that no kernel has": (forging) => {

@@ -321,6 +321,8 @@ export class RemoteProcess implements Actor {
       this.range.wait(RANGE.answered, answered);
       if (Atomics.load(words, RANGE.answered / 4) === number) continue;
       if (actHere(() => this.watch.ended())) {
+        // its last answer may have come right before its end
+        if (Atomics.load(words, RANGE.answered / 4) === number) continue;
         this.#gone = true;
         throw actHere(() => this.watch.death());
       }
