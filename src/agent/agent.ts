@@ -34,6 +34,9 @@ const rare = {
   get renewal() {
     return require("./renewal") as typeof import("./renewal");
   },
+  get processors() {
+    return require("./processors") as typeof import("./processors");
+  },
 };
 
 /** What the host reads of an error (agent-protocol.ts). */
@@ -42,6 +45,8 @@ const MOST_REASON = 2000;
 const ANSWER_MS = 10_000;
 /** How long a machine without a container waits for what a host has to say: who made it may have been killed. */
 const ALONE_MS = 120_000;
+/** How long it waits for a container after it was asked whether it is there. */
+const STAY_MS = 10_000;
 /** How often what nobody tells of is looked for: the ends of orphans. */
 const LOOK_MS = 5000;
 
@@ -58,6 +63,8 @@ export class Agent {
   #ends = false;
   /** The machine is saved, or has just been restored: nothing is to happen that would happen in all of its kind. */
   #rests = false;
+  /** Until when it is there although nothing is in it: the host is about to make a container. */
+  #stays = 0;
 
   constructor(aloneMs = ALONE_MS) {
     this.#aloneMs = aloneMs;
@@ -71,7 +78,10 @@ export class Agent {
       kernel: readText("/proc/sys/kernel/osrelease").trim(),
       uptime: Number(readText("/proc/uptime").split(" ")[0]),
     }),
-    ping: () => ({}),
+    ping: () => {
+      this.#stays = performance.now() + STAY_MS;
+      return {};
+    },
     "power-off": () => {
       this.#ends = true;
       return {};
@@ -93,6 +103,10 @@ export class Agent {
       rare.clock.setRealtime(time);
       return {};
     },
+    processors: ({ count }) => {
+      rare.processors.useProcessors(count);
+      return {};
+    },
     create: (data) => {
       this.#containers ??= new rare.containers.Containers(this.#changes);
       this.#containers.create(data);
@@ -100,6 +114,18 @@ export class Agent {
     },
     start: ({ container }) => {
       this.#there(container).start(container);
+      return {};
+    },
+    delete: ({ container }) => {
+      this.#containers?.delete(container);
+      return {};
+    },
+    pause: ({ container }) => {
+      this.#there(container).pause(container);
+      return {};
+    },
+    resume: ({ container }) => {
+      this.#there(container).resume(container);
       return {};
     },
     exec: (data) => {
@@ -135,7 +161,8 @@ export class Agent {
     while (!this.#ends) {
       const has = this.#containers?.look() ?? "none";
       const patience = this.#asked + this.#aloneMs - performance.now();
-      if (has === "all have ended" || (has === "none" && patience <= 0)) return;
+      const goesOn = performance.now() <= this.#stays;
+      if ((has === "all have ended" && !goesOn) || (has === "none" && patience <= 0)) return;
       this.#changes.wait(has === "none" ? patience : LOOK_MS);
     }
   }

@@ -2,13 +2,12 @@ import { HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
 import { createContainer } from "../container/create";
 import { deleteContainer } from "../container/delete";
-import { killContainer } from "../container/kill";
 import { startContainer } from "../container/start";
 import { homeIn } from "../container/user";
 import { driverOf } from "../drivers";
 import { LivingContainer } from "../drivers/interface/living";
 import type { AgentAnswer, AgentData } from "../drivers/vm/channel/agent-protocol";
-import { W } from "../linux/call/constants";
+import { SIG, W } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { trySyscall } from "../linux/call/syscall";
 import type { Changes } from "../linux/file/epoll";
@@ -23,6 +22,7 @@ import { guardFiles } from "./files-guard";
 import { mountFiles, mountRootfs, prepareGuest, unmountRootfs, withTreePaths } from "./guest";
 import { GuestProcess } from "./guest-process";
 import { rowsAfter } from "./process-rows";
+import { forgetSharedMemory, withContainers } from "./shared-places";
 import { type ProgramStreams, withStreams, withTerminal } from "./streams";
 
 /** Loaded on first use. */
@@ -34,6 +34,7 @@ const rare = {
 
 /** Where the guest keeps the state of its containers. */
 const ROOT = "/run/hako/state";
+const END_MS = 10_000;
 const P_ALL = 0;
 const INFO_PID = 3;
 
@@ -57,23 +58,55 @@ export class Containers {
     }
     const id = containerId(data.container);
     const written = data.writesRootfs || data.writesVolumes;
-    const config = withTreePaths(parseJson(data.config, "config.json") as Config, data.tree, written);
+    const given = withContainers(parseJson(data.config, "config.json") as Config, (owner) =>
+      this.#pidOf(owner),
+    );
+    const config = withTreePaths(given, data.tree, written);
     const { result, streams } =
       config.process?.terminal === true
         ? withTerminal((socket) => made(id, config, data, socket))
         : withStreams(() => made(id, config, data, undefined));
-    const send = (signal: number) => killContainer({ root: ROOT, id, signal, all: false });
+    const send = (signal: number) => void sendSignal(id, signal, false);
     const figures = new ContainerFigures(this.#changes, { root: ROOT, record: result });
     const process = this.#have(result.init, streams, data.port, send, figures);
     this.#first.set(id, process);
   }
 
+  #pidOf(container: string): number {
+    const first = this.#first.get(container);
+    if (first !== undefined && !first.ended) return first.pid;
+    throw new HakoError({ code: "state", message: `container "${container}" has ended` });
+  }
+
   /** Ends what there is of a container, and forgets it: its id may come again. */
   delete(container: string): void {
     const id = containerId(container);
+    this.#end(id);
     deleteContainer({ root: ROOT, id, force: true, alone: true });
     unmountRootfs(id);
+    forgetSharedMemory(id);
     this.#first.delete(id);
+  }
+
+  /** A pid namespace ends when all of its processes have been reaped, some of which are this one's children. */
+  #end(id: ContainerId): void {
+    const first = this.#first.get(id);
+    if (first === undefined || first.ended) return;
+    sendSignal(id, SIG.KILL, false);
+    for (const deadline = performance.now() + END_MS; !first.ended && performance.now() < deadline; ) {
+      this.look();
+      Bun.sleepSync(1);
+    }
+  }
+
+  pause(id: string): void {
+    const container = readContainer(ROOT, containerId(id));
+    driverOf(container.record).pause(container);
+  }
+
+  resume(id: string): void {
+    const container = readContainer(ROOT, containerId(id));
+    driverOf(container.record).resume(container);
   }
 
   start(container: string): void {
@@ -123,9 +156,7 @@ export class Containers {
   /** Whether there was a process to send it to. */
   signal(container: string, signal: number, all: boolean): boolean {
     const first = this.#first.get(container);
-    if (first === undefined || first.ended) return false;
-    killContainer({ root: ROOT, id: containerId(container), signal, all });
-    return true;
+    return first !== undefined && !first.ended && sendSignal(containerId(container), signal, all);
   }
 
   #have(
@@ -177,6 +208,12 @@ export class Containers {
       reapChild(pid, false);
     }
   }
+}
+
+/** What a signal to one container means to others of its sandbox is for the host to say. */
+function sendSignal(id: ContainerId, signal: number, all: boolean): boolean {
+  const container = readContainer(ROOT, id);
+  return driverOf(container.record).signal(container, signal, all ? "all" : "first");
 }
 
 function made(

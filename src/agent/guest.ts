@@ -38,7 +38,7 @@ const TREE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose,acc
 export function prepareGuest(reads: boolean): void {
   if (!exists(`${CGROUPS}/cgroup.controllers`)) {
     raiseLimits();
-    mount("cgroup2", CGROUPS, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+    mountPlain("cgroup2", CGROUPS, "");
   }
   if (!reads || exists(TREES)) return;
   // root of a user namespace comes through, and sees what the tree lets it
@@ -75,12 +75,27 @@ function mount(source: string, target: string, type: string, flags: number, opti
   syscallOn(target, "mount", source, target, type, flags, options);
 }
 
-function writesPlace(id: string): string {
-  return `/run/hako/writes/${id}`;
+/** Mounts a file system of the kernel's that nothing is executed from. */
+export function mountPlain(type: string, target: string, options: string): void {
+  mount(type, target, type, MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
 }
 
-function rootfsPlace(id: string): string {
-  return `/run/hako/rootfs/${id}`;
+/** Unmounts a place and removes it; none is no error. */
+export function unmountPlace(place: string): void {
+  if (!exists(place)) return;
+  detachIfMounted(place);
+  removeDirectory(place);
+}
+
+function placesOf(id: string): Record<"writes" | "rootfs", string> {
+  return { writes: `/run/hako/writes/${id}`, rootfs: `/run/hako/rootfs/${id}` };
+}
+
+/** Removes what `mountRootfs` has made; none is no error. */
+export function unmountRootfs(id: string): void {
+  const { writes, rootfs } = placesOf(id);
+  unmountPlace(rootfs);
+  unmountPlace(writes);
 }
 
 /**
@@ -88,7 +103,7 @@ function rootfsPlace(id: string): string {
  * own: owners are in the tree as the container's user namespace maps them.
  */
 export function mountRootfs(id: string, tree: string, shared: boolean): string {
-  const [writes, rootfs] = [writesPlace(id), rootfsPlace(id)];
+  const { writes, rootfs } = placesOf(id);
   makeDirectories(rootfs, 0o711);
   if (shared) {
     mount(`${FILES}/${tree}`, rootfs, "", MS.BIND, "");
@@ -105,15 +120,6 @@ export function mountRootfs(id: string, tree: string, shared: boolean): string {
   changeMode(upper, mode);
   mount("overlay", rootfs, "overlay", 0, `lowerdir=${treePath(tree)},upperdir=${upper},workdir=${work}`);
   return rootfs;
-}
-
-/** Removes what `mountRootfs` has made for a container; none is no error. */
-export function unmountRootfs(id: string): void {
-  for (const place of [rootfsPlace(id), writesPlace(id)]) {
-    if (!exists(place)) continue;
-    detachIfMounted(place);
-    removeDirectory(place);
-  }
 }
 
 /** Gives back the host's trees, which a machine that is saved can't have. */

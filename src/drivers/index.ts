@@ -23,9 +23,11 @@ export function driverOf({ driver = DEFAULT_DRIVER }: Pick<ContainerRecord, "dri
   return DRIVERS[driver]();
 }
 
-/** All drivers, for a container without a record: one of them has made it. */
+/** All drivers, for a container without a record: one of them has made it. First those whose containers are some of another driver's, too. */
 export function allDrivers(): SandboxDriver[] {
-  return Object.values(DRIVERS).map((load) => load());
+  return Object.values(DRIVERS)
+    .map((load) => load())
+    .toReversed();
 }
 
 /**

@@ -1,6 +1,6 @@
 // Containers in machines under podman.
 import { afterAll, beforeAll, expect } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { environment, needsMachine, setUp, shared } from "../e2e/machines";
@@ -26,7 +26,11 @@ beforeAll(() => {
   const variables = Object.entries(environment(shared.path("cache"))).map(
     ([name, value]) => `${name}='${value}'`,
   );
-  writeFileSync(store.path("hako-vm"), `#!/bin/sh\nexport ${variables.join(" ")}\nexec ${HAKO} "$@"\n`);
+  // by its name it has the driver
+  mkdirSync(store.path("bin"));
+  symlinkSync(HAKO, store.path("bin/hako-vm"));
+  const command = store.path("bin/hako-vm");
+  writeFileSync(store.path("hako-vm"), `#!/bin/sh\nexport ${variables.join(" ")}\nexec ${command} "$@"\n`);
   chmodSync(store.path("hako-vm"), 0o755);
 }, 240_000);
 afterAll(() => store?.[Symbol.dispose](), 240_000);
@@ -122,3 +126,42 @@ clientTest("podman's bridge: addresses, the way out, name servers, a published p
   expect(podman("rm", "--force", "--time", "0", id).status).toBe(0);
   expect(got()).toBe("");
 }, [...needs, needsNetworks, needsProgram("iptables")]);
+
+clientTest(
+  "podman pod: its containers are in one machine, which ends and comes again with the pod",
+  async () => {
+    const pod = store.name();
+    const infra = ["--infra-image", IMAGE, "--infra-command", "sleep 1000"];
+    const shares = ["--share", "pid,ipc,uts,net", "--network", "none", "--hostname", "of-the-pod"];
+    expect(podman("pod", "create", "--name", pod, ...shares, ...infra)).toMatchObject({ status: 0 });
+    const names = [1, 2].map((number) => {
+      const name = store.name();
+      const words = ["--detach", "--pod", pod, "--name", name, IMAGE, "sleep", `60${number}`];
+      expect(podman("run", ...words)).toMatchObject({ status: 0, stderr: "" });
+      return name;
+    });
+    const [first = "", second = ""] = names;
+    const seen = podman("exec", first, "ps", "-o", "args").stdout;
+    for (const word of ["sleep 1000", "sleep 601", "sleep 602"]) expect(seen).toContain(word);
+    expect(podman("exec", second, "hostname").stdout).toBe("of-the-pod\n");
+    expect(podman("exec", first, "uname", "-r").stdout).not.toBe(
+      store.podman("run", "--rm", IMAGE, "uname", "-r").stdout,
+    );
+    const state = (): string => podman("pod", "inspect", "--format", "{{.State}}", pod).stdout.trim();
+    expect(podman("pause", first).status).toBe(0);
+    expect(podman("exec", second, "echo", "there").stdout).toBe("there\n");
+    expect(podman("unpause", first).status).toBe(0);
+    expect(podman("stop", "-t", "0", first).status).toBe(0);
+    expect(podman("exec", second, "echo", "there").stdout).toBe("there\n");
+    for (const [command, expected] of [
+      [["stop", "-t", "0"], "Exited"],
+      [["start"], "Running"],
+    ] as const) {
+      expect(podman("pod", ...command, pod)).toMatchObject({ status: 0, stderr: "" });
+      expect([command[0], state()]).toEqual([command[0], expected]);
+    }
+    expect(podman("exec", first, "ps", "-o", "args").stdout).toContain("sleep 602");
+    expect(podman("pod", "rm", "--force", "-t", "0", pod).status).toBe(0);
+  },
+  needs,
+);

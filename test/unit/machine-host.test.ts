@@ -107,7 +107,12 @@ describe("QEMU", () => {
     const grows = { memory: 8 * 2 ** 30, cpus: 4 };
     const words = qemuArguments([7, 2, 22], { ...plan, grows });
     expect(after(words, "-m")).toEqual(["256M,slots=32,maxmem=8192M"]);
-    expect(after(words, "-smp")).toEqual(["2,maxcpus=4"]);
+    // emulated processors are there from the beginning, and left alone
+    expect(after(words, "-smp")).toEqual(["4,maxcpus=4"]);
+    expect(after(words, "-append")[0]?.split(" ")).toContain("maxcpus=2");
+    const native = qemuArguments([7, 2, 22], { ...plan, grows, accelerator: "kvm" });
+    expect(after(native, "-smp")).toEqual(["2,maxcpus=4"]);
+    expect(after(native, "-append")[0]).not.toContain("maxcpus");
     const ports = after(words, "-device").filter((each) => each.startsWith("pcie-root-port"));
     expect(ports).toHaveLength(6);
     expect(new Set(ports).size).toBe(6);

@@ -20,19 +20,14 @@ import { containerIds } from "../../src/state/root";
 const pod = sandboxId("pod");
 const [a, b] = [containerId("a"), containerId("b")];
 
+const MEMBER = { memory: 1 };
+
 function record(over: Partial<MachineRecord> = {}): MachineRecord {
   const qemu = { pid: process.pid, startTime: processStatus(process.pid)?.startTime ?? 0 };
   return {
-    ...{
-      format: 1,
-      qemu,
-      accelerator: "tcg",
-      memory: 1,
-      mostMemory: 1,
-      template: "off",
-      kernel: "6",
-      containers: { [a]: {}, [b]: {} },
-    },
+    ...({ format: 1, qemu, accelerator: "tcg", kernel: "6", template: "off", cgroupsOf: a } as const),
+    ...{ memory: 1, mostMemory: 1, memoryOfGuest: 1, cpus: 1, mostCpus: 1 },
+    containers: { [a]: MEMBER, [b]: MEMBER },
     ...over,
   };
 }
@@ -78,7 +73,7 @@ describe("the record of a machine", () => {
       expect(livingMachine(files)).toBeUndefined();
       expect(leaveMachine(root, pod, containerId("c"))).toBe("left");
       expect(leaveMachine(root, pod, a)).toBe("left");
-      expect(readMachineRecord(files)?.containers).toEqual({ [b]: {} });
+      expect(readMachineRecord(files)?.containers).toEqual({ [b]: MEMBER });
       leaveAnyMachine(root, b);
       expect(readdirSync(root)).toEqual([]);
       expect(leaveMachine(root, pod, b)).toBe("left");
@@ -88,7 +83,7 @@ describe("the record of a machine", () => {
     inRoot((root) => {
       const files = machineFiles(root, pod);
       claimMachine(files).close();
-      writeMachineRecord(files, record({ qemu: undefined, containers: { [a]: {} } }));
+      writeMachineRecord(files, record({ qemu: undefined, containers: { [a]: MEMBER } }));
       expect(leaveMachine(root, pod, a)).toBe("not started");
       claimMachine(files).close();
       expect(leaveMachine(root, pod, a)).toBe("left");

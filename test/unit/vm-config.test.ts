@@ -1,17 +1,21 @@
 // What of a config.json a container in a machine can have, and which part of it is whose.
 import { describe, expect, test } from "bun:test";
+import type { SharedNamespaces } from "../../src/drivers/vm/shared-namespaces";
 import { guestConfig, hostConfig, refuseUnable } from "../../src/drivers/vm/vm-config";
 import type { Config, Mount } from "../../src/oci/config";
 import { defaultConfig } from "../../src/oci/default";
+import { containerId } from "../../src/oci/id";
 
 function config(change: (config: Config) => Config = (same) => same): Config {
   const base = defaultConfig({ rootless: false });
   return change({ ...base, process: { ...base.process, terminal: false } as Config["process"] });
 }
 
-function refusal(change: (config: Config) => Config): string {
+const NONE: SharedNamespaces = new Map();
+
+function refusal(change: (config: Config) => Config, shared = NONE): string {
   try {
-    refuseUnable(config(change));
+    refuseUnable(config(change), shared);
     return "";
   } catch (error) {
     return (error as Error).message;
@@ -40,10 +44,10 @@ describe("a container in a machine", () => {
     const namespaces = [...(base.linux?.namespaces ?? []), { type: "network" as const }];
     const rootless = { ...base, linux: { ...base.linux, namespaces } };
     expect(rootless.mounts?.find(({ source }) => source === "/sys")?.options).toContain("rbind");
-    refuseUnable(rootless);
+    refuseUnable(rootless, NONE);
     expect(hostConfig(rootless).mounts?.map(({ destination }) => destination)).not.toContain("/sys");
     expect(
-      guestConfig(rootless, "id").mounts?.find(({ destination }) => destination === "/sys"),
+      guestConfig(rootless, "id", NONE).mounts?.find(({ destination }) => destination === "/sys"),
     ).toMatchObject({
       ...{ type: "sysfs", options: expect.not.arrayContaining(["rbind"]) },
     });
@@ -94,7 +98,7 @@ describe("a container in a machine", () => {
 
   test("may have a network namespace that others have made; it has one of its own in the guest", () => {
     expect(refusal((base) => joining("/run/netns/x", base))).toBe("");
-    const network = guestConfig(joining("/run/netns/x", config()), "c").linux?.namespaces;
+    const network = guestConfig(joining("/run/netns/x", config()), "c", NONE).linux?.namespaces;
     expect(network?.filter(({ type }) => type === "network")).toEqual([{ type: "network" }]);
   });
 
@@ -160,14 +164,43 @@ describe("what is the guest's", () => {
       annotations: { "org.hako.driver": "vm", other: "kept" },
       linux: { ...base.linux, cgroupsPath: "system.slice:a:b", resources: { memory: { limit: 1 } } },
     }));
-    const guest = guestConfig(given, "c1");
+    const guest = guestConfig(given, "c1", NONE);
     expect(guest.hooks).toBeUndefined();
     expect(guest.annotations).toEqual({ other: "kept" });
     expect(guest.linux).toMatchObject({ cgroupsPath: "/hako/c1", resources: { memory: { limit: 1 } } });
     expect(guest.process).toEqual(given.process);
     expect(guest.mounts?.at(-1)).toEqual({ ...bind(["ro"]), type: "bind" });
     // memory that the host shares with others is not the guest's
-    const shm = guestConfig(config(withMount(bind([], { destination: "/dev/shm" }))), "c").mounts?.at(-1);
-    expect(shm).toMatchObject({ destination: "/dev/shm", type: "tmpfs" });
+    const shm = guestConfig(config(withMount(bind([], { destination: "/dev/shm" }))), "c", NONE).mounts?.at(
+      -1,
+    );
+    expect(shm).toMatchObject({ destination: "/dev/shm", type: "shm", source: "c" });
+  });
+
+  test("is another container's as far as that is in its machine, and has the namespace that is joined", () => {
+    const path = "/proc/1/ns/ipc";
+    const joining = (type: string) => (base: Config) =>
+      ({
+        ...withMount(bind([], { destination: "/dev/shm" }))(base),
+        linux: {
+          ...base.linux,
+          namespaces: [
+            ...(base.linux?.namespaces ?? []).filter((each) => each.type !== type),
+            { type, path },
+          ],
+        },
+      }) as Config;
+    const shared: SharedNamespaces = new Map([
+      ["ipc", containerId("first")],
+      ["mount", containerId("first")],
+    ]);
+    expect(refusal(joining("ipc"), shared)).toBe("");
+    expect(refusal(joining("ipc"))).toContain(`the ipc namespace ${path}`);
+    expect(refusal(joining("uts"), shared)).toContain(`the uts namespace ${path}`);
+    // its files are its own
+    expect(refusal(joining("mount"), shared)).toContain(`the mount namespace ${path}`);
+    const guest = guestConfig(config(joining("ipc")), "second", shared);
+    expect(guest.linux?.namespaces).toContainEqual({ type: "ipc", path: "container:first" });
+    expect(guest.mounts?.at(-1)).toMatchObject({ type: "shm", source: "first" });
   });
 });

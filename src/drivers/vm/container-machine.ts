@@ -3,7 +3,7 @@ import type { CachedGuest } from "./guest/guest-cache";
 import { hostCapacity } from "./host/capacity";
 import { knownProbe, type MachineParts, probeMachines } from "./probe";
 import { type FoundQemu, parseVersionNumber } from "./qemu/find-qemu";
-import { type Accelerator, type MachinePlan, STREAMS } from "./qemu/qemu-arguments";
+import { type Accelerator, type MachinePlan, MOST_CPUS, STREAMS } from "./qemu/qemu-arguments";
 import { machineWords } from "./words";
 
 /** Of a container without a limit. */
@@ -34,7 +34,13 @@ export function containerMachine(
   return {
     qemu,
     plan: {
-      ...{ accelerator, memory, cpus: settings.cpus, streams: STREAMS, grows: hostCapacity() },
+      ...{
+        accelerator,
+        memory,
+        cpus: settings.cpus,
+        streams: STREAMS,
+        grows: hostCapacity(MOST_CPUS[accelerator]),
+      },
       ...{ trees: true, kernel, initramfs, image },
     },
   };

@@ -4,6 +4,7 @@ import { loadCgroup } from "../../cgroup/group/stored";
 import { type Fd, FdList } from "../../linux/call/fd";
 import { recvFd, sendFd } from "../../linux/file/descriptor-passing";
 import { socketPair } from "../../linux/file/unix-socket";
+import { waitForEnd } from "../../linux/process/process";
 import { getTermios, rawTermios, setTermios } from "../../linux/terminal/pty";
 import { sandboxOf } from "../../oci/container-type";
 import { exactJson } from "../../oci/json";
@@ -18,9 +19,9 @@ import { addFiles, findServer, refuseKernel, type ToldFiles } from "./container-
 import { openFigures } from "./figures";
 import { filesOf } from "./files/container-files";
 import { hostSockets, socketsWarning } from "./files/host-sockets";
+import { fitMachine, memberOfConfig } from "./fit-machine";
 import { GuestCache } from "./guest/guest-cache";
 import { KeptMachine, startQemu } from "./kept-machine";
-import { ensureMemory, memoryOfContainer } from "./machine-memory";
 import { giveNetwork, refuseNetwork, takeNetworkBack } from "./machine-network";
 import {
   claimMachine,
@@ -30,10 +31,11 @@ import {
   machineFiles,
   writeMachineRecord,
 } from "./machine-record";
-import { leaveMachine, livingMachine } from "./members";
+import { changeMember, leaveMachine, livingMachine } from "./members";
 import { findParts, type MachineParts } from "./probe";
 import type { Accelerator } from "./qemu/qemu-arguments";
 import { renewMachine } from "./restore";
+import { type SharedNamespaces, sharedNamespaces } from "./shared-namespaces";
 import { standIn } from "./stand-in/stand-in";
 import { savedMachine } from "./template";
 import { guestConfig, hostConfig, refuseUnable } from "./vm-config";
@@ -43,6 +45,9 @@ const BOOT_MS: Record<Accelerator, number> = { kvm: 15_000, tcg: 60_000 };
 const CREATE_MS = 60_000;
 /** How long a machine may take to go on from the state that it was saved in. */
 const RESTORE_MS = 30_000;
+const PING_MS = 10_000;
+/** How long the end of a guest may take that has nothing left to be there for. */
+const GOING_OFF_MS = 10_000;
 
 /** What a new machine is made from. */
 interface NewMachine {
@@ -54,7 +59,8 @@ interface NewMachine {
 /** Makes a machine with a container that waits for its start, and a process on the host that stands for the container's. */
 export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: UndoStack): boolean {
   const { root, sandbox, config } = plan;
-  refusePlan(plan);
+  const shared = sharedNamespaces(root, sandbox, config);
+  refusePlan(plan, shared);
   const parts = findParts(readSettings().machine);
   const containerFiles = filesOf(config, plan.overlay);
   refuseKernel(parts.kernel, containerFiles);
@@ -106,12 +112,13 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
         events.meanwhile();
         if (masterFrom !== undefined && plan.consoleSocket !== undefined)
           passTerminal(masterFrom, plan.consoleSocket);
-        using kept = startMachine(machine, plan, made, undo);
+        using kept = machineFor(machine, plan, made, undo);
         const files = addFiles(kept, machine.files, plan.id, made, containerFiles, server);
+        changeMember(machine.files, plan.id, (member) => member && { ...member, files });
         const stream = kept.connectStream(theirs);
         // nobody but QEMU is to keep it open
         theirs.close();
-        kept.ask("create", containerOf(plan, files, stream), CREATE_MS);
+        kept.ask("create", containerOf(plan, shared, files, stream), CREATE_MS);
         if (made.init !== undefined)
           giveNetwork(kept, machine.files, { id: plan.id, init: made.init }, config);
         logDebug(`${plan.id}: made in its machine`);
@@ -125,13 +132,14 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
 
 function containerOf(
   { id, config, filter, ownInit, noNewKeyring }: CreatePlan,
+  shared: SharedNamespaces,
   files: ToldFiles,
   stream: number,
 ): AgentData<"create"> {
   return {
     container: id,
     ...files,
-    config: exactJson(guestConfig(config, id)),
+    config: exactJson(guestConfig(config, id, shared)),
     filter: filter && { program: filter.program.toBase64(), flags: filter.flags },
     ownInit: ownInit !== undefined,
     noNewKeyring,
@@ -139,14 +147,14 @@ function containerOf(
   };
 }
 
-function refusePlan({ config, noPivot, preserveFds, ...plan }: CreatePlan): void {
+function refusePlan({ config, noPivot, preserveFds, ...plan }: CreatePlan, shared: SharedNamespaces): void {
   const refuse = (what: string): never => {
     throw new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this` });
   };
   if (noPivot) refuse("--no-pivot");
   if (preserveFds > 0) refuse("--preserve-fds");
   if (plan.diesWithMaker) refuse("--die-with-parent");
-  refuseUnable(config);
+  refuseUnable(config, shared);
 }
 
 /** Gives the host's terminal to the caller. It passes bytes on as they are: what keys mean is decided by the guest's. */
@@ -157,47 +165,69 @@ function passTerminal(from: Fd, to: Fd): void {
   sendFd(to, master, name);
 }
 
-/** Starts QEMU with the files that the container's process has, in the container's cgroups, and waits until the guest's agent answers. */
-function startMachine(
-  { files, parts, machine: made }: NewMachine,
-  { root, sandbox, id, config }: CreatePlan,
-  { init, cgroup }: Pick<Partial<ContainerRecord>, "init" | "cgroup">,
+/** The machine of the container's sandbox, which is started if there is none; the container is among those in it from now on. */
+function machineFor(
+  machine: NewMachine,
+  plan: CreatePlan,
+  made: Pick<Partial<ContainerRecord>, "init" | "cgroup">,
   undo: UndoStack,
 ): KeptMachine {
-  if (init === undefined) throw new Error("a machine before the container's process");
-  const { settings, kernel } = parts;
-  const { accelerator, memory, grows, sharesMemory } = made.plan;
-  using saved = savedMachine(made, settings);
+  const { root, sandbox, id, config } = plan;
+  const { files } = machine;
   undo.defer("its machine", () => leaveMachine(root, sandbox, id));
-  const machine = new KeptMachine(files, claimMachine(files));
+  const kept = new KeptMachine(files, claimMachine(files));
   try {
-    if (livingMachine(files) !== undefined)
-      throw new HakoError({
-        code: "unsupported",
-        message: `a second container in the machine of sandbox "${sandbox}": the driver "vm" can't do this`,
-      });
-    takeNetworkBack(files);
-    emptyMachine(files);
-    const record: MachineRecord = {
-      ...{ format: 1, qemu: undefined, accelerator, memory, sharesMemory },
-      ...{ mostMemory: Math.max(grows?.memory ?? 0, memory), template: saved?.use ?? "off" },
-      ...{ kernel: kernel.release, containers: { [id]: {} } },
-    };
-    writeMachineRecord(files, record);
-    const process = startQemu(files, made.qemu, { ...made.plan, memoryFile: saved?.memory });
-    writeMachineRecord(files, { ...record, qemu: process });
-    if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
-    if (saved === undefined) machine.awaitAgent("hello", {}, BOOT_MS[accelerator]);
-    else {
-      machine.restore(saved.state, RESTORE_MS);
-      renewMachine(machine, id, RESTORE_MS);
-    }
-    machine.endWithGuest();
-    const wanted = memoryOfContainer(config.linux?.resources?.memory?.limit);
-    ensureMemory(machine, files, wanted, settings.memory);
-    return machine;
+    if (isThere(kept, files)) changeMember(files, id, () => memberOfConfig(config));
+    else startMachine(kept, machine, plan, made);
+    fitMachine(kept, root, files);
+    return kept;
   } catch (error) {
-    machine[Symbol.dispose]();
+    kept[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Whether there is a machine that goes on for a while; the end of one that is about to end is waited for. */
+function isThere(kept: KeptMachine, files: MachineFiles): boolean {
+  const { qemu } = livingMachine(files) ?? {};
+  if (qemu === undefined) return false;
+  try {
+    kept.ask("ping", {}, PING_MS);
+    return true;
+  } catch (error) {
+    kept.hangUp();
+    if (waitForEnd(qemu.pid, qemu.startTime, GOING_OFF_MS)) return false;
+    throw error;
+  }
+}
+
+/** Starts QEMU with the files that the container's process has, in the container's cgroups, and waits until the guest's agent answers. */
+function startMachine(
+  kept: KeptMachine,
+  { files, parts, machine: made }: NewMachine,
+  { id, config }: CreatePlan,
+  { init, cgroup }: Pick<Partial<ContainerRecord>, "init" | "cgroup">,
+): void {
+  if (init === undefined) throw new Error("a machine before the container's process");
+  const { settings, kernel } = parts;
+  const { accelerator, memory, cpus, grows, sharesMemory } = made.plan;
+  using saved = savedMachine(made, settings);
+  takeNetworkBack(files);
+  emptyMachine(files);
+  const record: MachineRecord = {
+    ...{ format: 1, qemu: undefined, accelerator, memory, memoryOfGuest: settings.memory, sharesMemory },
+    ...{ mostMemory: Math.max(grows?.memory ?? 0, memory), template: saved?.use ?? "off" },
+    ...{ cpus, mostCpus: Math.max(grows?.cpus ?? 0, cpus) },
+    ...{ kernel: kernel.release, cgroupsOf: id, containers: { [id]: memberOfConfig(config) } },
+  };
+  writeMachineRecord(files, record);
+  const process = startQemu(files, made.qemu, { ...made.plan, memoryFile: saved?.memory });
+  writeMachineRecord(files, { ...record, qemu: process });
+  if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
+  if (saved === undefined) kept.awaitAgent("hello", {}, BOOT_MS[accelerator]);
+  else {
+    kept.restore(saved.state, RESTORE_MS);
+    renewMachine(kept, id, RESTORE_MS);
+  }
+  kept.endWithGuest();
 }

@@ -50,7 +50,7 @@ export const vmDriver: SandboxDriver = {
     throw cannot(`exec of ${told.process.args?.[0]}`);
   },
   status(container) {
-    return namespacesDriver.status(container);
+    return rare.verbs.statusInMachine(container);
   },
   isolation(container) {
     return rare.verbs.isolationOf(container);
@@ -58,12 +58,11 @@ export const vmDriver: SandboxDriver = {
   signal(container, signal, to) {
     return rare.verbs.signalInMachine(container, signal, to);
   },
-  // QEMU and the stand-in are in the container's cgroups
   pause(container) {
-    namespacesDriver.pause(container);
+    rare.verbs.pauseInMachine(container);
   },
   resume(container) {
-    namespacesDriver.resume(container);
+    rare.verbs.resumeInMachine(container);
   },
   update(container, { resources }) {
     rare.verbs.updateInMachine(container, resources);

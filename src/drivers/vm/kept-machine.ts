@@ -13,17 +13,20 @@ import { openProcess, reapChild, signalOpened, startTimeOf } from "../../linux/p
 import { logDebug } from "../../output/log";
 import type { ProcessRecord } from "../../state/record";
 import { AgentClient } from "./channel/agent-client";
-import type { AgentAnswer, AgentCall, AgentData } from "./channel/agent-protocol";
+import { type AgentAnswer, type AgentCall, type AgentData, streamPort } from "./channel/agent-protocol";
 import { lastLine, tellingLine } from "./machine";
 import { lockMachine, type MachineFiles } from "./machine-record";
 import type { NetworkCard } from "./network/taken-network";
 import type { FoundQemu } from "./qemu/find-qemu";
 import { freePort, plugMemory } from "./qemu/plug";
-import { CONSOLE_BUFFER, type MachinePlan, STREAMS, streamDevice } from "./qemu/qemu-arguments";
+import { plugProcessors, processorThreads } from "./qemu/processors";
+import { CONSOLE_BUFFER, type MachinePlan, streamDevice } from "./qemu/qemu-arguments";
 import { startQemuProgram } from "./qemu/qemu-program";
 import { Qmp } from "./qemu/qmp";
 import { loadState } from "./qemu/saved-state";
 
+/** For how many processes a machine can have ports. */
+const MOST_STREAMS = 29;
 /** What of QEMU's answer to query-chardev is looked at (qapi/char.json). */
 const characterDevices = v.array(
   v.object({ label: v.string(), filename: v.string(), "frontend-open": v.boolean() }),
@@ -129,18 +132,21 @@ export class KeptMachine implements Disposable {
     this.plugDevice({ driver: "vhost-user-fs-pci", id: `${tag}.device`, chardev: tag, tag });
   }
 
-  /** A stream whose port neither the guest has open nor a stand-in. */
+  /** A stream whose port neither the guest has open nor a stand-in, or a new one. */
   #freeStream(): number {
     const devices = v.safeParse(characterDevices, this.#command("query-chardev", {}));
     if (!devices.success) throw this.#qmp().lines.broken("no list of devices");
-    for (let number = 0; number < STREAMS; number++) {
+    for (let number = 0; number < MOST_STREAMS; number++) {
       const device = devices.output.find(({ label }) => label === streamDevice(number));
-      const connected = device === undefined || !/^(null$|disconnected:)/.test(device.filename);
-      if (!connected && device["frontend-open"] === false) return number;
+      if (device === undefined) {
+        this.#addStream(number);
+        return number;
+      }
+      if (/^(null$|disconnected:)/.test(device.filename) && !device["frontend-open"]) return number;
     }
     throw new HakoError({
       code: "state",
-      message: `the machine has no port left: ${STREAMS} processes have their streams on the host`,
+      message: `the machine has no port left: ${MOST_STREAMS} processes have their streams on the host`,
     });
   }
 
@@ -169,6 +175,22 @@ export class KeptMachine implements Disposable {
     this.plugDevice({ ...device, romfile: "" });
   }
 
+  #addStream(number: number): void {
+    const id = streamDevice(number);
+    this.#command("chardev-add", { id, backend: { type: "null", data: {} } });
+    this.#command("device_add", { driver: "virtserialport", chardev: id, name: streamPort(number) });
+  }
+
+  /** Plugs processors; the guest's agent has to use them. */
+  plugProcessors(count: number): void {
+    plugProcessors(this.#qmp(), count, performance.now() + MONITOR_MS);
+  }
+
+  /** The threads that run the guest's instructions, as QEMU calls them. */
+  processorThreads(): number[] {
+    return processorThreads(this.#qmp(), performance.now() + MONITOR_MS);
+  }
+
   /** What QEMU or the guest's console said last; undefined if nothing is known. */
   lastWords(): string | undefined {
     try {
@@ -193,9 +215,16 @@ export class KeptMachine implements Disposable {
     return this.#monitor;
   }
 
-  [Symbol.dispose](): void {
+  /** Whoever speaks to it next speaks to the QEMU that is there then. */
+  hangUp(): void {
     this.#agent?.[Symbol.dispose]();
     this.#monitor?.[Symbol.dispose]();
+    this.#agent = undefined;
+    this.#monitor = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.hangUp();
     this.#lock.close();
   }
 }

@@ -55,17 +55,25 @@ export function giveNetwork(
   const now = untakenNetwork(container.init.pid, path, wanted);
   const machines = readNetworkRecord(files);
   if (machines === undefined) give(machine, files, container, now);
-  else if (machines.namespace.identity !== now.namespace.identity)
-    throw new HakoError({
-      code: "unsupported",
-      message: `a network of its own in the machine of other containers: the driver "vm" can't do this`,
-    });
+  else refuseOwn(machines, now, container.init);
+}
+
+/** Whether it is the machine's network. One that has nothing in it can be a container's own. */
+function refuseOwn(machines: NetworkRecord, own: NetworkRecord, init: ProcessRecord): "shared" | "empty" {
+  if (machines.namespace.identity === own.namespace.identity) return "shared";
+  if (checkNetwork(init) === 0) return "empty";
+  throw new HakoError({
+    code: "unsupported",
+    message: `a network of its own in the machine of other containers: the driver "vm" can't do this`,
+  });
 }
 
 /** Gives a machine what has come into the network namespace since, or is otherwise there: engines fill it late. */
 export function renewNetwork(machine: KeptMachine, files: MachineFiles, container: Networked): void {
   const record = readNetworkRecord(files);
   if (record === undefined) throw new Error("a machine without a network's record");
+  const { init } = container;
+  if (refuseOwn(record, untakenNetwork(init.pid, undefined, false), init) === "empty") return;
   const cards = give(machine, files, container, record);
   if (record.wanted && cards === 0)
     logWarning(`container "${container.id}" has no network: its network namespace has no interface but lo`);

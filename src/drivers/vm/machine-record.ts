@@ -16,6 +16,7 @@ import { type ContainerId, type SandboxId, sandboxId } from "../../oci/id";
 import type { TemplateUse } from "../../settings/settings";
 import { lockFile } from "../../state/file-lock";
 import type { ProcessRecord } from "../../state/record";
+import type { CpuLimit } from "./cpu-limits";
 import type { Cache } from "./files/virtiofsd-arguments";
 import type { Accelerator } from "./qemu/qemu-arguments";
 
@@ -32,6 +33,13 @@ export interface MachineRecord {
   /** Bytes of its memory, and what that can become. */
   memory: number;
   mostMemory: number;
+  /** What of it the guest needs itself. */
+  memoryOfGuest: number;
+  /** How many processors it has, and can get. */
+  cpus: number;
+  mostCpus: number;
+  /** In whose cgroups QEMU is. */
+  cgroupsOf: ContainerId;
   /** What it has of a template; "off" if it has booted. */
   template: TemplateUse;
   /** The release of the guest's kernel. */
@@ -41,7 +49,17 @@ export interface MachineRecord {
 }
 
 /** What a machine's record has of each of its containers. */
-export type MachineMember = Record<string, never>;
+export interface MachineMember {
+  /** Bytes that it needs. */
+  memory: number;
+  cpu?: CpuLimit | undefined;
+  /** It is the first one of a pod, which does nothing but wait. */
+  waits?: boolean | undefined;
+  /** The name of its files among those of the machine, and whether it writes to them. */
+  files?: { tree: string; writesRootfs: boolean; writesVolumes: boolean } | undefined;
+  /** It is frozen in the guest. */
+  paused?: boolean | undefined;
+}
 
 /** Files in a machine's directory. All of them are its owner's alone. */
 export interface MachineFiles {

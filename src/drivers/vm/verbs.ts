@@ -10,22 +10,21 @@ import { exactJson, parseJson } from "../../oci/json";
 import type { Container } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
 import { toldStats } from "./channel/stats-schema";
+import { changedMember, fitMachine } from "./fit-machine";
 import { KeptMachine } from "./kept-machine";
-import { ensureMemory } from "./machine-memory";
 import { renewNetwork } from "./machine-network";
 import { machineFiles, readMachineRecord } from "./machine-record";
-import { leaveMachine } from "./members";
+import { changeMember, leaveMachine, memberOf } from "./members";
 
 const START_MS = 60_000;
 const SIGNAL_MS = 10_000;
+const PAUSE_MS = 10_000;
 const STATS_MS = 10_000;
 /** As many as a kernel has numbers for by itself (PID_MAX_DEFAULT, include/linux/threads.h). */
 const MOST_PROCESSES = 32768;
 const PROCESSES_MS = 10_000;
 const UPDATE_MS = 10_000;
 const END_MS = 10_000;
-/** What a guest needs itself, at least. */
-const OF_GUEST = 128 << 20;
 
 /** Has the program executed in the guest, and then its stand-in on the host, which finds in its socket what the program has said since. */
 export function startInMachine(container: Container): void {
@@ -60,9 +59,8 @@ export function isolationOf({ root, record }: Container): Readonly<Record<string
 export function signalInMachine(container: Container, signal: number, to: "first" | "all"): boolean {
   const { root, record } = container;
   if (namespacesDriver.status(container) === "stopped") return false;
-  // the end of the stand-in is the program's, whatever the guest is about; a paused one passes on what it got when it goes on
-  if (signal === SIG.KILL || namespacesDriver.status(container) === "paused")
-    return namespacesDriver.signal(container, signal, "first");
+  // the end of the stand-in is the program's, whatever the guest is about
+  if (signal === SIG.KILL) return killStandIn(container);
   try {
     using machine = new KeptMachine(machineFiles(root, record.sandbox));
     return machine.ask("signal", { container: record.id, signal, all: to === "all" }, SIGNAL_MS).sent;
@@ -71,6 +69,41 @@ export function signalInMachine(container: Container, signal: number, to: "first
     if (namespacesDriver.status(container) === "stopped") return false;
     throw error;
   }
+}
+
+/** Of the container's processes on the host this one alone: QEMU may be in the same cgroups, for all containers of the machine. */
+function killStandIn({ record: { init, cgroup } }: Container): boolean {
+  if (init === undefined || !signalProcess(init.pid, init.startTime, SIG.KILL)) return false;
+  // a frozen process does not even die
+  if (cgroup !== undefined && loadCgroup(cgroup).frozen()) loadCgroup(cgroup).thaw();
+  return true;
+}
+
+/** What a container does now: as its stand-in, unless it is frozen in the guest. */
+export function statusInMachine(container: Container): ReturnType<typeof namespacesDriver.status> {
+  const status = namespacesDriver.status(container);
+  return status !== "stopped" && memberOf(container)?.paused === true ? "paused" : status;
+}
+
+/** Freezes the container's processes in the guest: other containers of the machine go on. */
+export function pauseInMachine({ root, record: { sandbox, id } }: Container): void {
+  const files = machineFiles(root, sandbox);
+  using machine = new KeptMachine(files);
+  // first: whoever comes when this command was killed can have it go on
+  changeMember(files, id, (member) => member && { ...member, paused: true });
+  try {
+    machine.ask("pause", { container: id }, PAUSE_MS);
+  } catch (error) {
+    changeMember(files, id, (member) => member && { ...member, paused: undefined });
+    throw error;
+  }
+}
+
+export function resumeInMachine({ root, record: { sandbox, id } }: Container): void {
+  const files = machineFiles(root, sandbox);
+  using machine = new KeptMachine(files);
+  machine.ask("resume", { container: id }, PAUSE_MS);
+  changeMember(files, id, (member) => member && { ...member, paused: undefined });
 }
 
 /** The counters of the container's cgroup in the guest. */
@@ -99,14 +132,23 @@ export function processesInMachine({ root, record }: Container): ProcessRow[] {
   });
 }
 
-/** Changes limits of the container's cgroup in the guest, which gets more memory if it has too little for them. */
-export function updateInMachine({ root, record }: Container, resources: Resources): void {
-  const files = machineFiles(root, record.sandbox);
+/** Changes limits of the container's cgroup in the guest, which gets more memory and processors if it has too little for them. */
+export function updateInMachine({ root, record: { sandbox, id } }: Container, resources: Resources): void {
+  const files = machineFiles(root, sandbox);
   const { devices: _, ...limits } = resources;
   using machine = new KeptMachine(files);
-  const limit = resources.memory?.limit;
-  if (limit !== undefined) ensureMemory(machine, files, Number(limit), OF_GUEST);
-  machine.ask("update", { container: record.id, resources: exactJson(limits) }, UPDATE_MS);
+  const before = readMachineRecord(files)?.containers[id];
+  if (before === undefined)
+    throw new HakoError({ code: "state", message: "the container's machine is gone" });
+  changeMember(files, id, () => changedMember(before, resources));
+  try {
+    fitMachine(machine, root, files);
+    machine.ask("update", { container: id, resources: exactJson(limits) }, UPDATE_MS);
+  } catch (error) {
+    changeMember(files, id, () => before);
+    fitMachine(machine, root, files);
+    throw error;
+  }
 }
 
 /** Ends the stand-in, and with the last container QEMU, and waits until they are gone. */

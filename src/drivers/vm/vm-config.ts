@@ -4,7 +4,9 @@ import { DRIVER_ANNOTATION } from "../../oci/annotations";
 import type { Config, Mount } from "../../oci/config";
 import { isBind, planOf } from "../../oci/mount-options";
 import { hasNamespace, joinedNamespace } from "../../oci/namespaces";
+import { OF_CONTAINER, SHARED_MEMORY } from "./channel/agent-protocol";
 import { isBoundSysfs } from "./files/container-files";
+import type { SharedNamespaces } from "./shared-namespaces";
 
 /** File systems of a kernel: the guest's, never the host's. */
 const OF_KERNEL: ReadonlySet<string> = new Set(["proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"]);
@@ -22,8 +24,8 @@ const OF_PROCESS = /^\/proc\//;
 type Namespace = NonNullable<NonNullable<Config["linux"]>["namespaces"]>[number];
 
 /** What a container in a machine can't have yet, by the field that asks for it. */
-export function refuseUnable(config: Config): void {
-  for (const [field, why] of unable(config)) {
+export function refuseUnable(config: Config, shared: SharedNamespaces): void {
+  for (const [field, why] of unable(config, shared)) {
     if (why === undefined) continue;
     throw new HakoError({
       code: "unsupported",
@@ -32,7 +34,7 @@ export function refuseUnable(config: Config): void {
   }
 }
 
-function* unable(config: Config): Generator<readonly [string, string | undefined]> {
+function* unable(config: Config, shared: SharedNamespaces): Generator<readonly [string, string | undefined]> {
   const { process, hooks, linux, mounts = [] } = config;
   const given = (value: string | undefined, what: string) =>
     value === undefined || value === "" ? undefined : `${what} ${value}`;
@@ -50,17 +52,19 @@ function* unable(config: Config): Generator<readonly [string, string | undefined
     ];
   yield ["/linux/netDevices", linux?.netDevices === undefined ? undefined : "network devices of the host"];
   yield ["/linux/memoryPolicy", linux?.memoryPolicy === undefined ? undefined : "nodes of the host's memory"];
-  yield ["/linux/namespaces", namespaceProblem(config)];
+  yield ["/linux/namespaces", namespaceProblem(config, shared)];
   for (const [index, mount] of mounts.entries()) yield [`/mounts/${index}`, mountProblem(mount)];
 }
 
-function namespaceProblem(config: Config): string | undefined {
+function namespaceProblem(config: Config, shared: SharedNamespaces): string | undefined {
   if (!hasNamespace(config, "network")) return "the host's network";
   if (!hasNamespace(config, "mount")) return "the host's mounts";
   if (!hasNamespace(config, "pid")) return "the host's processes";
   const joined = config.linux?.namespaces?.find(
     ({ type, path = "" }) =>
-      joinedNamespace(config, type) !== undefined && (type !== "network" || OF_PROCESS.test(path)),
+      joinedNamespace(config, type) !== undefined &&
+      (type === "mount" || !shared.has(type)) &&
+      (type !== "network" || OF_PROCESS.test(path)),
   );
   return joined === undefined ? undefined : `the ${joined.type} namespace ${joined.path}`;
 }
@@ -96,6 +100,8 @@ export function hostConfig(config: Config): Config {
     mounts: mounts.filter(isOfHost),
     linux: {
       ...linux,
+      // processes of the same pid namespace could get at what a stand-in has
+      namespaces: linux?.namespaces?.map((each) => (each.type === "pid" ? { type: "pid" } : each)),
       // QEMU is in the container's cgroup
       resources: { devices: [{ allow: false, access: "rwm" }, KVM_RULE] },
       devices: undefined,
@@ -109,15 +115,25 @@ export function hostConfig(config: Config): Config {
 
 const KVM_RULE = { allow: true, type: "c", major: 10, minor: 232, access: "rw" } as const;
 
-/** The container as the guest makes it: bind mounts are places of the host's tree, by their destinations. */
-export function guestConfig(config: Config, id: string): Config {
+/**
+ * The container as the guest makes it: bind mounts are places of the host's tree, by their destinations, and namespaces of other containers of the
+ * machine are called "container:ID".
+ */
+export function guestConfig(config: Config, id: string, shared: SharedNamespaces): Config {
   const { linux, mounts = [], hooks: _, annotations = {}, ...rest } = config;
   const { [DRIVER_ANNOTATION]: __, ...others } = annotations;
   return {
     ...rest,
     annotations: others,
-    mounts: mounts.map(guestMount),
-    linux: { ...linux, namespaces: linux?.namespaces?.map(inGuest), cgroupsPath: `${CGROUPS}/${id}` },
+    mounts: mounts.map((mount) => guestMount(mount, shared.get("ipc") ?? id)),
+    linux: {
+      ...linux,
+      namespaces: linux?.namespaces?.map((each) => {
+        const owner = shared.get(each.type);
+        return owner === undefined ? inGuest(each) : { ...each, path: `${OF_CONTAINER}${owner}` };
+      }),
+      cgroupsPath: `${CGROUPS}/${id}`,
+    },
   };
 }
 
@@ -131,13 +147,14 @@ const SYSFS: Mount = {
   options: ["nosuid", "noexec", "nodev", "ro"],
 };
 
-function guestMount(mount: Mount): Mount {
+/** Who has the same IPC namespace has the same /dev/shm: that of `ipc`. */
+function guestMount(mount: Mount, ipc: string): Mount {
   if (!isBind(mount)) return mount;
   if (isBoundSysfs(mount)) return SYSFS;
   if (mount.destination === "/dev/shm")
     return {
-      ...{ destination: "/dev/shm", type: "tmpfs", source: "shm" },
-      options: ["nosuid", "noexec", "nodev", "mode=1777"],
+      ...{ destination: "/dev/shm", type: SHARED_MEMORY, source: ipc },
+      options: ["bind", "nosuid", "noexec", "nodev"],
     };
   // whose owners are mapped has them so in the tree
   const { uidMappings: _, gidMappings: __, ...rest } = mount;

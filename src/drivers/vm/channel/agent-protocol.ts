@@ -15,6 +15,10 @@ export const AGENT_WORD = "hako.agent";
 export const TREES_TAG = "hako.trees";
 /** The tag of the one with those that are written. */
 export const FILES_TAG = "hako.files";
+/** In place of a namespace's path: the namespace that a container of the machine has, whose id follows. */
+export const OF_CONTAINER = "container:";
+/** The type of a mount that is the /dev/shm of the container which its source names. */
+export const SHARED_MEMORY = "shm";
 /** Of the messages' form. */
 export const PROTOCOL = 2;
 
@@ -62,6 +66,8 @@ export const REQUESTS = {
     hostName: v.string(),
   }),
   clock: v.object({ time }),
+  /** How many there are to be, some of which were plugged just now. */
+  processors: v.object({ count: v.number() }),
   create: v.object({
     container: v.string(),
     /** The name of its directory among the trees. */
@@ -82,6 +88,10 @@ export const REQUESTS = {
     port: v.string(),
   }),
   start: v.object({ container: v.string() }),
+  /** Ends what there is of it; none is no error. */
+  delete: v.object({ container: v.string() }),
+  pause: v.object({ container: v.string() }),
+  resume: v.object({ container: v.string() }),
   exec: v.object({
     container: v.string(),
     /** The /process of a config.json, as text. */
@@ -134,10 +144,14 @@ export const ANSWERS = {
   /** The machine, which was restored, is like no other one. */
   renew: nothing,
   clock: nothing,
+  processors: nothing,
   /** The container waits for its start. */
   create: nothing,
   /** Its program runs, or the further one does. */
   start: nothing,
+  delete: nothing,
+  pause: nothing,
+  resume: nothing,
   exec: nothing,
   network: nothing,
   update: nothing,

@@ -101,6 +101,15 @@ const KERNEL_WORDS = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", AGENT_WO
  */
 const GROWING_WORDS = ["memhp_default_state=online", "swiotlb=noforce"] as const;
 
+/**
+ * Whether processors are plugged into a machine that runs. Where they are emulated, QEMU ends if the ones that are there have taken all memory for
+ * translated code (tcg/region.c, tcg_region_initial_alloc): there they are in the machine from its beginning, and the guest's kernel leaves them alone
+ * (`maxcpus` of its parameters) until it is told to use them.
+ */
+export const PLUGS_CPUS: Record<Accelerator, boolean> = { kvm: true, tcg: false };
+/** Each processor that a guest could get costs it some 0.3 MiB before it has it, and where it is emulated a part of the memory for translated code. */
+export const MOST_CPUS: Record<Accelerator, number> = { kvm: 16, tcg: 4 };
+
 /** What a machine has by default that no guest of ours needs, by the first QEMU that can leave it out. */
 const LEFT_OUT: readonly { since: QemuVersion; option: string }[] = [
   { since: [6, 0, 0], option: "usb=off" },
@@ -163,11 +172,12 @@ function mebibytes(bytes: number): string {
 }
 
 /** Memory and processors, and ports for devices: as much as there is, and as could be plugged. */
-function sizeArguments({ memory, cpus, grows }: MachinePlan): string[] {
+function sizeArguments({ memory, cpus, grows, accelerator }: MachinePlan): string[] {
   if (grows === undefined) return ["-smp", `${cpus}`, "-m", mebibytes(memory)];
   const most = Math.max(grows.memory, memory + MEMORY_BLOCK);
+  const mostCpus = Math.max(grows.cpus, cpus);
   return [
-    ...["-smp", `${cpus},maxcpus=${Math.max(grows.cpus, cpus)}`],
+    ...["-smp", `${PLUGS_CPUS[accelerator] ? cpus : mostCpus},maxcpus=${mostCpus}`],
     ...["-m", `${mebibytes(memory)},slots=${MEMORY_SLOTS},maxmem=${mebibytes(most)}`],
     ...Array.from({ length: ROOT_PORTS }, (_, number) => [
       "-device",
@@ -191,7 +201,8 @@ export function qemuArguments(version: QemuVersion, plan: MachinePlan): string[]
   };
   const backend =
     plan.memoryFile === undefined && plan.sharesMemory !== true ? [] : [`memory-backend=${MEMORY}`];
-  const growing = plan.grows === undefined ? [] : GROWING_WORDS;
+  const left = PLUGS_CPUS[plan.accelerator] ? [] : [`maxcpus=${plan.cpus}`];
+  const growing = plan.grows === undefined ? [] : [...GROWING_WORDS, ...left];
   const { streams = 0, trees = false } = plan;
   const ending = plan.listens ? ",server=on,wait=off" : "";
   return [
