@@ -1,12 +1,17 @@
 // Containers in machines under podman of an ordinary user.
 import { afterAll, beforeAll, expect } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { needsMachine, shared } from "../e2e/machines";
-import type { Needs, Result } from "../e2e/support";
+import { execute, type Needs, needsProgram, type Result } from "../e2e/support";
 import { needsRootless, USER } from "./ordinary-user";
 import { clientTest, eventually, IMAGE, RUNTIME, Store } from "./support";
 
 const needs: Needs[] = [needsMachine, ...needsRootless];
+/** Ordinary users make taps in network namespaces of their own. */
+const needsTun: Needs =
+  (statSync("/dev/net/tun", { throwIfNoEntry: false })?.mode ?? 0) & 0o002
+    ? undefined
+    : "/dev/net/tun is not for everybody";
 let store: Store;
 
 beforeAll(() => {
@@ -53,3 +58,30 @@ clientTest(
   },
   needs,
 );
+
+clientTest("rootless podman behind slirp4netns: the way out to the host, name servers, a published port", async () => {
+  const port = String(20_000 + (process.pid % 10_000));
+  const script =
+    "ip -o addr show dev tap0; ip route; cat /etc/resolv.conf; mkdir /tmp/www; echo served >/tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www";
+  const flags = [
+    "--network",
+    "slirp4netns:port_handler=slirp4netns",
+    "--publish",
+    `127.0.0.1:${port}:8080`,
+    "--cap-add",
+    "NET_RAW",
+  ];
+  const { stdout, stderr, status } = podman("run", "--detach", ...flags, IMAGE, "sh", "-c", script);
+  expect([status, stderr]).toEqual([0, ""]);
+  const id = stdout.trim();
+  const got = () => execute("timeout", ["5", "busybox", "wget", "-qO-", `http://127.0.0.1:${port}/`]).stdout;
+  await eventually("it answers", () => got() === "served\n");
+  const said = podman("logs", id).stdout;
+  for (const words of ["inet 10.0.2.100/24", "default via 10.0.2.2 dev tap0", "nameserver 10.0.2.3"])
+    expect(said).toContain(words);
+  expect(podman("exec", id, "ping", "-c", "1", "-W", "10", "10.0.2.2").stdout).toContain(
+    "1 packets received",
+  );
+  expect(podman("rm", "--force", "--time", "0", id)).toMatchObject({ status: 0, stderr: "" });
+  expect(got()).toBe("");
+}, [...needs, needsProgram("slirp4netns"), needsTun]);
