@@ -66,6 +66,11 @@ class Peer {
   }
 }
 
+async function until(holds: () => boolean): Promise<void> {
+  for (const end = Date.now() + PATIENCE_MS; !holds(); await Bun.sleep(20))
+    if (Date.now() > end) throw new Error("it does not become so");
+}
+
 for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
   const skipped = machine !== process.arch && QEMU === null;
   describe.skipIf(skipped)(`a stand-in on ${machine}`, () => {
@@ -139,6 +144,31 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       many.peer.send(dataFrame(TO_HOST.figures, "x".repeat(FIGURES_SIZE + 1)));
       expect((await ended(many)).status).toBe(137);
       expect(readFileSync(file.path, "utf8")).toBe(text(2));
+    });
+
+    test("gives its buffers back when no data comes any more, but not what nobody has read", async () => {
+      if (machine !== process.arch) return;
+      using pipe = new Pipe("output");
+      using it = started("ignore", pipe.write.number);
+      /** The mappings at these addresses, in KiB. */
+      const resident = () =>
+        readFileSync(`/proc/${it.child.pid}/smaps`, "utf8")
+          .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+          .map((text) => ({ at: text.split("-")[0], size: Number(/^Rss: +(\d+)/m.exec(text)?.[1]) }));
+      const buffers = () => resident().find(({ at }) => at === "20000000")?.size;
+      it.peer.send(dataFrame(TO_HOST.output, "x".repeat(30_000)));
+      await until(() => buffers() !== 0);
+      await until(() => buffers() === 0);
+      readWaiting(pipe.read, 30_000);
+      // it writes into a pipe that is full, and waits
+      const much = "y".repeat(30_000);
+      for (let count = 0; count < 4; count++) it.peer.send(dataFrame(TO_HOST.output, much));
+      await Bun.sleep(1500);
+      let read = "";
+      while (read.length < 120_000) read += new TextDecoder().decode(readWaiting(pipe.read, 65_536));
+      expect(read).toBe(much.repeat(4));
+      it.peer.send(frame(TO_HOST.ended, 0));
+      expect(await it.child.exited).toBe(0);
     });
 
     test("writes much, also a little at a time", async () => {

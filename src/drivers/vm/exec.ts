@@ -31,12 +31,19 @@ import { KeptMachine } from "./kept-machine";
 import { machineFiles } from "./machine-record";
 import { standIn } from "./stand-in/stand-in";
 
+/** Loaded on first use. */
+const rare = {
+  get attendedExec() {
+    return require("./attended-exec") as typeof import("./attended-exec");
+  },
+};
+
 /** How long the guest may take to start a process. */
 const EXEC_MS = 60_000;
 
 /**
  * Starts a process beside a container's first one. What stands for it on the host is nothing of the container's: a child of this command's or,
- * where that may leave, what this command becomes.
+ * where that may leave, what this command becomes. With a terminal it becomes the attendant of that child.
  */
 export function execInMachine(
   container: LivingContainer,
@@ -53,7 +60,6 @@ export function execInMachine(
   const program = standIn(socket, streams, terminal);
   using slave = terminal ? terminalFor(plan) : undefined;
   begin(container, plan, theirs);
-  // who has the other end of a terminal has something to do
   if (plan.leaves && !terminal) {
     ready({ pid: process.pid, startTime: processStatus(process.pid)?.startTime ?? 0 }, true);
     perform(standInSteps(program));
@@ -72,7 +78,8 @@ export function execInMachine(
     signalProcess(pid, made.startTime, SIG.KILL);
     reapChild(pid, true);
   });
-  ready(made, false);
+  const attendance = ready(made, terminal);
+  if (attendance !== undefined) rare.attendedExec.leaveStandIn(pid, attendance);
   return made;
 }
 

@@ -1,4 +1,3 @@
-import { HakoError } from "../../base/errors";
 import type { SandboxDriver } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
 
@@ -13,6 +12,9 @@ const rare = {
   get members() {
     return require("./members") as typeof import("./members");
   },
+  get attendedExec() {
+    return require("./attended-exec") as typeof import("./attended-exec");
+  },
   get verbs() {
     return require("./verbs") as typeof import("./verbs");
   },
@@ -20,11 +22,6 @@ const rare = {
     return require("./figures") as typeof import("./figures");
   },
 };
-
-function cannot(what: string): HakoError {
-  const message = `${what}: the driver "vm" can't do this`;
-  return new HakoError({ code: "unsupported", message });
-}
 
 /**
  * Containers in virtual machines of their own. On the host each has a process of the namespaces driver's that stands for it, in the container's
@@ -46,8 +43,8 @@ export const vmDriver: SandboxDriver = {
   exec(container, plan, ready, undo) {
     return rare.exec.execInMachine(container, plan, ready, undo);
   },
-  execFailure({ told }) {
-    throw cannot(`exec of ${told.process.args?.[0]}`);
+  execFailure(told) {
+    return rare.attendedExec.leavingFailure(told);
   },
   status(container) {
     return rare.verbs.statusInMachine(container);

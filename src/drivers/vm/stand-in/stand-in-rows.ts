@@ -43,6 +43,9 @@ const IN = POLL.IN * 2 ** 32;
 const OUT = POLL.OUT * 2 ** 32;
 /** What a pollfd has when there is something to do. */
 const READY = (POLL.IN | POLL.OUT | POLL.ERR | POLL.HUP) * 2 ** 48;
+/** After so many seconds without data its buffers are given back. */
+const QUIET_SECONDS = 1;
+const MADV_DONTNEED = 4;
 /** What a stream that can't be made non-blocking takes without waiting, where poll(2) says that it takes something (pipe(7), PIPE_BUF). */
 const LITTLE = 4096;
 
@@ -82,6 +85,9 @@ class Own {
   /** What is to be written to it. */
   readonly at = word();
   readonly pending = word();
+  /** How long to wait: the address of a struct timespec, which the kernel counts down, while there is memory to give back, else 0. */
+  readonly patience = word();
+  readonly time = new BigInt64Array(2);
   /** How much of standard input the agent takes. */
   readonly credit = word(INPUT_WINDOW);
   readonly message = word();
@@ -133,17 +139,31 @@ function startRows(rows: RowProgram, { socket, terminal }: Words, own: Own): voi
 }
 
 /** Waits; signals come first. */
-function pollRows(rows: RowProgram, { polled }: Own): void {
+function pollRows(rows: RowProgram, { polled, patience, pending }: Own): void {
   const readyOf = (index: number, next: string) =>
     rows.mask(wordIn(polled, 8 * index), READY, { most: 0, otherwise: next });
   rows.label("wait");
-  rows.call("ppoll", [polled, 4, 0, 0, 8], { otherwise: "wait" });
+  const ready = word();
+  rows.call("ppoll", [polled, 4, wordIn(patience), 0, 8], { to: ready, otherwise: "wait" });
+  rows.when(wordIn(ready), 0, "quiet");
   readyOf(0, "signals");
   rows.label("streams");
   readyOf(3, "write");
   readyOf(1, "receive");
   readyOf(2, "input");
   rows.goto("wait");
+  rows.label("quiet");
+  rows.set(patience, 0);
+  // what nobody has read yet is still there
+  rows.sum([wordIn(pending)], { most: 0, otherwise: "wait" });
+  rows.call("madvise", [OUTPUT_AT, CHUNK + INPUT_SIZE, MADV_DONTNEED], { ...ANY, next: "wait" });
+}
+
+/** Data has passed: buffers are given back some time after the last. */
+function busyRows(rows: RowProgram, { patience, time }: Own): void {
+  rows.set(within(time, 0), QUIET_SECONDS);
+  rows.set(within(time, 8), 0);
+  rows.set(patience, time);
 }
 
 function signalRows(rows: RowProgram, { socket }: Words, { signals, process, message }: Own): void {
@@ -300,6 +320,8 @@ function writeRows(rows: RowProgram, words: Words, own: Own): void {
     otherwise: "lost",
   });
   rows.label("written");
+  rows.set(own.pending, 0);
+  busyRows(rows, own);
   rows.set(own.entry(3), NO_POLL);
   rows.sum([wordIn(words.socket), IN], { to: own.entry(1), next: "wait" });
 }
@@ -325,6 +347,7 @@ function inputRows(rows: RowProgram, { socket }: Words, own: Own): void {
     least: wordIn(whole),
     otherwise: "lost",
   });
+  busyRows(rows, own);
   rows.sum([wordIn(credit), 0, wordIn(count)], { to: credit, most: 0, otherwise: "wait" });
   rows.set(own.entry(2), NO_POLL, "wait");
   rows.label("no input");
