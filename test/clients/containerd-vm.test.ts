@@ -1,7 +1,7 @@
 // Containers in machines under containerd's shim, called by ctr.
 import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { needsMachine } from "../e2e/machines";
+import { needsMachine, shared } from "../e2e/machines";
 import { e2e, type Needs, needsBusybox, needsProgram, TIME_LIMIT, until } from "../e2e/support";
 import { Containerd, IMAGE } from "./containerd-daemon";
 import { hakoInMachines } from "./in-machines";
@@ -18,7 +18,7 @@ const use = (): Containerd => {
 
 beforeAll(async () => {
   if (needs.some((need) => need !== undefined)) return;
-  runtime = ["--runtime", "io.containerd.runc.v2", "--runc-binary", hakoInMachines()];
+  runtime = ["--runtime", "io.containerd.runc.v2", "--runc-binary", hakoInMachines(shared.dir)];
   started = await Containerd.start();
 }, 240_000);
 afterAll(async () => {

@@ -1,7 +1,7 @@
 // Containers in machines under docker.
 import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { needsMachine } from "../e2e/machines";
+import { needsMachine, shared } from "../e2e/machines";
 import { e2e, type Needs, needsBusybox, needsProgram, TIME_LIMIT } from "../e2e/support";
 import { onTerminal } from "../e2e/terminal";
 import { Docker } from "./docker-daemon";
@@ -18,7 +18,7 @@ const docker = (): Docker => {
 
 beforeAll(async () => {
   if (needs.some((need) => need !== undefined)) return;
-  started = await Docker.start({ flags: ["--add-runtime", `hako-vm=${hakoInMachines()}`] });
+  started = await Docker.start({ flags: ["--add-runtime", `hako-vm=${hakoInMachines(shared.dir)}`] });
 }, 240_000);
 afterAll(async () => {
   await started?.[Symbol.asyncDispose]();

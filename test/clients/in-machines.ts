@@ -3,12 +3,12 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { environment, setUp, shared } from "../e2e/machines";
 import { HAKO } from "../e2e/support";
 
-/** The path of a program that is hako with the driver vm, with guests that the tests share. */
-export function hakoInMachines(): string {
+/** The path of a program, in a directory, that is hako with the driver vm, with guests that the tests share. */
+export function hakoInMachines(directory: string): string {
   const cache = shared.path("cache");
   setUp(cache);
   const variables = Object.entries(environment(cache)).map(([name, value]) => `${name}='${value}'`);
-  const path = shared.path("hako-vm");
+  const path = `${directory}/hako-vm`;
   writeFileSync(path, `#!/bin/bash\nexport ${variables.join(" ")}\nexec -a hako-vm ${HAKO} "$@"\n`);
   chmodSync(path, 0o755);
   return path;

@@ -1,10 +1,11 @@
 // Containers in machines under podman.
 import { afterAll, beforeAll, expect } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-
-import { environment, needsMachine, setUp, shared } from "../e2e/machines";
-import { execute, HAKO, type Needs, needsProgram, type Result } from "../e2e/support";
+import { needsMachine } from "../e2e/machines";
+import { execute, type Needs, needsProgram, type Result } from "../e2e/support";
+import { onTerminal } from "../e2e/terminal";
+import { hakoInMachines } from "./in-machines";
 import { clientTest, eventually, IMAGE, Store } from "./support";
 
 /** Makes podman's networks. */
@@ -17,27 +18,17 @@ const needsNetworks: Needs = [
   : "neither CNI's plugins nor netavark are installed";
 const needs: Needs[] = [needsMachine, needsProgram("podman"), needsProgram("conmon")];
 let store: Store;
+let runtime = "";
 
 beforeAll(() => {
   if (needs.some((need) => need !== undefined)) return;
   store = new Store();
-  setUp(shared.path("cache"));
-  // podman hands few variables on
-  const variables = Object.entries(environment(shared.path("cache"))).map(
-    ([name, value]) => `${name}='${value}'`,
-  );
-  // by its name it has the driver
-  mkdirSync(store.path("bin"));
-  symlinkSync(HAKO, store.path("bin/hako-vm"));
-  const command = store.path("bin/hako-vm");
-  writeFileSync(store.path("hako-vm"), `#!/bin/sh\nexport ${variables.join(" ")}\nexec ${command} "$@"\n`);
-  chmodSync(store.path("hako-vm"), 0o755);
+  runtime = hakoInMachines(store.dir);
 }, 240_000);
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 function podman(command: string, ...words: string[]): Result {
-  const flags = command === "run" ? ["--annotation", "org.hako.driver=vm"] : [];
-  return store.podman("--runtime", store.path("hako-vm"), command, ...flags, ...words);
+  return store.podman("--runtime", runtime, command, ...words);
 }
 
 clientTest(
@@ -165,3 +156,37 @@ clientTest(
   },
   needs,
 );
+
+clientTest("podman exec, a terminal with its sizes, stats, top, pause, kill", async () => {
+  const id = podman(
+    "run",
+    "--detach",
+    "--memory",
+    "64m",
+    IMAGE,
+    "sh",
+    "-c",
+    "while :; do sleep 0.2; done",
+  ).stdout.trim();
+  const exec = store.run("podman", ["--runtime", runtime, "exec", "-i", id, "sh", "-c", "cat; exit 7"], {
+    input: "in\n",
+  });
+  expect(exec).toMatchObject({ status: 7, stdout: "in\n" });
+  const script = `echo ready; until [ "$(stty size)" = "33 99" ]; do sleep 0.1; done; echo resized; read -r a; echo "got $a"; exit 3`;
+  const typed = onTerminal(
+    [{ wait: "ready", size: [99, 33] }, { wait: "resized", type: "word\n" }, { wait: "got word" }],
+    [
+      ...["env", ...Object.entries(store.env).map(([name, value]) => `${name}=${value}`)],
+      ...store.words("podman", ["--runtime", runtime, "exec", "-it", id, "sh", "-c", script]),
+    ],
+  );
+  expect(typed).toMatchObject({ status: 3, shown: expect.stringContaining("got word") });
+  // podman asks the container's own ps, as it can't see the processes
+  expect(podman("top", id, "-o", "pid,args").stdout).toContain("sleep 0.2");
+  expect(podman("stats", "--no-stream", "--format", "{{.ID}}", id).stdout.trim()).toBe(id.slice(0, 12));
+  expect(podman("pause", id).status).toBe(0);
+  expect(podman("unpause", id).status).toBe(0);
+  expect(podman("kill", id).status).toBe(0);
+  expect(podman("wait", id).stdout).toBe("137\n");
+  expect(podman("rm", id).status).toBe(0);
+}, [...needs, needsProgram("python3")]);

@@ -1,5 +1,8 @@
 // A program on a terminal, with a user who waits, types and changes the size of the window. Needs python3.
-import { execute } from "./support";
+import { execute, TIME_LIMIT } from "./support";
+
+/** Seconds that something may take. */
+const PATIENCE = TIME_LIMIT / 3000;
 
 /** Runs python3 with a terminal: what is typed goes in, what is shown is returned with the exit status. */
 const DRIVER = `
@@ -23,17 +26,17 @@ def pump(limit, wanted=None):
             shown += data
     return wanted is None
 def raw():
-    end = time.time() + 20
+    end = time.time() + ${PATIENCE}
     while time.time() < end:
         if not termios.tcgetattr(fd)[3] & termios.ICANON: return True
         pump(0.05)
     return False
 for step in steps:
-    if 'wait' in step and not pump(20, step['wait'].encode()): break
+    if 'wait' in step and not pump(${PATIENCE}, step['wait'].encode()): break
     if 'raw' in step and not raw(): break
     if 'type' in step: os.write(fd, step['type'].encode())
     if 'size' in step: fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', step['size'][1], step['size'][0], 0, 0))
-if pump(20): os.kill(pid, signal.SIGKILL); os.close(fd)
+if pump(${PATIENCE}): os.kill(pid, signal.SIGKILL); os.close(fd)
 status = os.waitpid(pid, 0)[1]
 print(json.dumps({'shown': shown.decode('utf8', 'replace'), 'status': os.waitstatus_to_exitcode(status)}))
 `;
