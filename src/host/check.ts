@@ -2,6 +2,7 @@ import { asHakoError, HakoError } from "../base/errors";
 import { readLayout } from "../cgroup";
 import { DELEGATION } from "../cgroup/hierarchy/delegation";
 import { systemdVersion } from "../cgroup/systemd/version";
+import { findVirtiofsd } from "../drivers/vm/files/find-virtiofsd";
 import { findParts, knownProbe } from "../drivers/vm/probe";
 import { viewTemplates } from "../drivers/vm/templates";
 import { machineWords, templateWords } from "../drivers/vm/words";
@@ -14,7 +15,7 @@ import { findHostProgram } from "../linux/process/execute";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/process/namespace";
 import { getLimit } from "../linux/process/rlimit";
 import { effectiveUser, isRootless } from "../linux/process/rootless";
-import { readSettings } from "../settings/settings";
+import { type MachineSettings, readSettings } from "../settings/settings";
 import { tryCgroups, tryNamespace, tryRights } from "./trials";
 
 /** "missing": containers don't run without it. "absent": something more would work with it. */
@@ -263,11 +264,21 @@ function checkMachines(): CheckResult {
       found: works
         ? `${machineWords(probe)}; ${templateWords(viewTemplates(settings).use)}`
         : machineWords(probe),
-      advice: works ? "" : MACHINES,
+      advice: works ? lackOfServer(settings) : MACHINES,
     };
   } catch (thrown) {
     const error = asHakoError(thrown);
     return { name, verdict: "absent", found: error.reason, advice: error.advice ?? MACHINES };
+  }
+}
+
+/** What makes containers in machines able to write files of the host's; empty where they are. */
+function lackOfServer({ virtiofsd }: MachineSettings): string {
+  try {
+    findVirtiofsd(virtiofsd);
+    return "";
+  } catch (error) {
+    return `for files that containers write: ${asHakoError(error).oneLine}`;
   }
 }
 

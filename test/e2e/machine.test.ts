@@ -236,6 +236,7 @@ e2e("the settings' file decides what machines are made of; what is wrong in it h
   expect(env('[machine]\naccelerator = "tcg"\nmemory = "1G"\n')).toEqual({
     settings: "/etc/hako/config.toml",
     qemu: "",
+    virtiofsd: "",
     kernel: "",
     modules: "",
     accelerator: "tcg",
@@ -246,6 +247,10 @@ e2e("the settings' file decides what machines are made of; what is wrong in it h
   expect(env("[machine\n")).toEqual({
     settings: expect.stringMatching(/^\/etc\/hako\/config\.toml: not TOML: line 1: /),
   });
+  const show = withSettings('[machine]\nvirtiofsd = "/gone"\n', "machine", "show").stdout;
+  expect(show).toMatch(
+    /^virtiofsd +not there +.*config\.toml: \/machine\/virtiofsd: \w+ \/gone: no such file/m,
+  );
   for (const [field, text] of [
     ["kernel", 'qemu = "/bin/true"\nkernel = "/gone"'],
     ["qemu", 'qemu = "/gone"'],
