@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { needsMachine, shared } from "../e2e/machines";
-import { e2e, type Needs, needsBusybox, needsProgram, TIME_LIMIT } from "../e2e/support";
+import { e2e, type Needs, needsBusybox, needsProgram, TIME_LIMIT, until } from "../e2e/support";
 import { onTerminal } from "../e2e/terminal";
 import { Docker } from "./docker-daemon";
 import { hakoInMachines } from "./in-machines";
@@ -96,5 +96,26 @@ e2e(
     ).toEqual([]);
   },
   [...needs, needsProgram("python3")],
+  LONG,
+);
+
+e2e(
+  "docker's bridge: an interface that is filled by a hook is the guest's, with its address and the way out",
+  async () => {
+    const script =
+      "busybox ip -o addr show dev eth0; busybox ip route; mkdir /tmp/www; echo served >/tmp/www/index.html; exec busybox httpd -f -p 80 -h /tmp/www";
+    const id = docker().ok("run", "--runtime", "hako-vm", "--detach", "box", "sh", "-c", script).trim();
+    const { machine } = docker();
+    const said = (format: string) =>
+      docker().ok("inspect", "--format", `{{.NetworkSettings.${format}}}`, id).trim();
+    const [address, gateway] = [said("IPAddress"), said("Gateway")];
+    const got = () => machine.run("timeout", "5", "busybox", "wget", "-qO-", `http://${address}/`).stdout;
+    await until("it answers", () => got() === "served\n", LONG);
+    for (const words of [`inet ${address}/`, `default via ${gateway} dev eth0`])
+      expect(docker().ok("logs", id)).toContain(words);
+    docker().ok("rm", "--force", id);
+    expect(got()).toBe("");
+  },
+  needs,
   LONG,
 );
