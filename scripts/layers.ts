@@ -52,7 +52,8 @@ export const LAYERS = [
   "drivers/vm",
   "drivers",
   "image",
-  // to come: network, changes, policy
+  "changes",
+  // to come: network, policy
   "container/io",
   "container",
   "container/run",

@@ -28,6 +28,8 @@ export interface Command<A extends Arguments = Arguments> {
   meta?: CommandMeta;
   args?: A;
   subCommands?: SubCommands;
+  /** Of a group: which of its commands is meant where none is named. */
+  usual?: string;
   /** Returns the exit status; nothing is 0. */
   run?(context: CommandContext<A>): number | undefined | Promise<number | undefined>;
   /** One or more command lines that work as they stand. */

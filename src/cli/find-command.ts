@@ -45,11 +45,16 @@ export async function findCommand(
   while (command.subCommands !== undefined) {
     const [word, ...others] = words;
     if (path !== "" && HELP.includes(word)) break;
-    const found = word === undefined ? undefined : entryOf(command.subCommands, word);
+    const named = word === undefined ? undefined : entryOf(command.subCommands, word);
+    const found =
+      named ??
+      (word === undefined || command.usual === undefined
+        ? undefined
+        : entryOf(command.subCommands, command.usual));
     if (found === undefined) throw unknownCommand(path, command.subCommands, word);
     command = await loadedCommand(found[1]);
     path = path === "" ? found[0] : `${path} ${found[0]}`;
-    words = others;
+    if (named !== undefined) words = others;
   }
   return { path, command, words };
 }

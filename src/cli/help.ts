@@ -81,7 +81,10 @@ function commandTable(group: Command, width: number): string {
 }
 
 export function groupHelp(path: string, group: Command, width: number): string {
-  return `${paragraph(descriptionOf(group), width)}\n\nusage: hako ${path} COMMAND ...\n\ncommands:\n${commandTable(group, width)}`;
+  const { usual } = group;
+  const command = usual === undefined ? "COMMAND" : "[COMMAND]";
+  const meant = usual === undefined ? "" : `\n"hako ${path} ..." is "hako ${path} ${usual} ...".\n`;
+  return `${paragraph(descriptionOf(group), width)}\n\nusage: hako ${path} ${command} ...\n\ncommands:\n${commandTable(group, width)}${meant}`;
 }
 
 export function programHelp(program: Command, width: number): string {

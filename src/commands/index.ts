@@ -64,6 +64,9 @@ export default defineCommand({
     cgroup: lazyCommand(() => import("./cgroup"), { description: "look at the host's cgroups" }),
     unpack: lazyCommand(() => import("./unpack"), { description: "make a bundle from an image" }),
     image: lazyCommand(() => import("./image"), { description: "images that run --rootfs has unpacked" }),
+    changes: lazyCommand(() => import("./changes"), {
+      description: "what run --changes has kept: look at it, make it true, throw it away",
+    }),
     mapping: lazyCommand(() => import("./mapping"), { description: "which container is in which sandbox" }),
     sandbox: lazyCommand(() => import("./sandbox"), { description: "pods and their containers" }),
     machine: lazyCommand(() => import("./machine"), {

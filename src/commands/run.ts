@@ -1,4 +1,5 @@
 import { asHakoError, HakoError } from "../base/errors";
+import type { ClaimedChanges } from "../changes/changes-directory";
 import type { Arguments, ArgumentValues } from "../cli/arguments";
 import { defineCommand } from "../cli/command";
 import type { Globals } from "../cli/global-flags";
@@ -21,6 +22,7 @@ import { CREATE_FLAGS, createOptions } from "./flags/create";
 import {
   isImage,
   refuseBundleFlags,
+  refuseChangesOfImage,
   refuseImageFlags,
   refuseScriptFlags,
   SCRIPT_FLAGS,
@@ -49,6 +51,10 @@ const rare = {
   /** Loaded for limits of ordinary users. */
   get limitsManager() {
     return require("../container/script/limits-manager") as typeof import("../container/script/limits-manager");
+  },
+  /** Loaded for changes. */
+  get changes() {
+    return require("../changes/changes-directory") as typeof import("../changes/changes-directory");
   },
   /** Loaded for images. */
   get scriptImage() {
@@ -93,6 +99,7 @@ export default defineCommand({
     "hako run --rootfs / --memory 64M --network none -- sh -c 'echo $$'",
     'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src -- ls',
     "hako run --detach --rootfs / --name job -- sleep 60",
+    "hako run --rootfs / --changes ../changes -- make",
     "hako run --rootfs image.tar -- sh -c 'echo $PATH'",
     "hako run --detach --output job.log --rootfs / --name job -- ./job",
   ],
@@ -129,7 +136,10 @@ export default defineCommand({
       const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
       report?.open();
       const run = { args: { ...args, rootfs }, command, watching, globals, report, preserveFds };
-      if (image) return await runImage(run);
+      if (image) {
+        refuseChangesOfImage(args);
+        return await runImage(run);
+      }
       refuseImageFlags(args);
       return await runDirectory(run);
     });
@@ -176,18 +186,30 @@ async function runImage(run: ScriptRun): Promise<number> {
 
 /** `run --rootfs DIR`. */
 async function runDirectory(run: ScriptRun): Promise<number> {
-  const { userns, "map-root": mapRoot } = run.args;
-  if (userns === undefined) return await runScript(run);
-  using ids = rare.scriptIds.scriptIds({ userns, mapRoot, isImage: false });
-  return await runScript(run, undefined, ids);
+  const { userns, "map-root": mapRoot, changes } = run.args;
+  using ids =
+    userns === undefined ? undefined : rare.scriptIds.scriptIds({ userns, mapRoot, isImage: false });
+  if (changes === undefined) return await runScript(run, undefined, ids);
+  using claimed = rare.changes.ClaimedChanges.at(changes);
+  try {
+    return await runScript(run, undefined, ids, claimed);
+  } catch (error) {
+    claimed.forget();
+    throw error;
+  }
 }
 
 /** `run --rootfs`: a command without a bundle. */
-async function runScript(run: ScriptRun, image?: ScriptImage, ids?: ScriptIds): Promise<number> {
+async function runScript(
+  run: ScriptRun,
+  image?: ScriptImage,
+  ids?: ScriptIds,
+  changes?: ClaimedChanges,
+): Promise<number> {
   const { args, command, watching, globals, report, preserveFds } = run;
   const id = idOf(args, globals.root);
   report?.named(containerId(id));
-  const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids);
+  const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids, changes);
   const cgroupManager = managerOf(args, globals);
   const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle, cgroupManager };
   const init = !args["no-init"];

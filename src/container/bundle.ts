@@ -16,7 +16,7 @@ export interface Bundle {
   rootfs: string;
   config: Config;
   /** The rootfs is only read: what is written goes to a tmpfs, or to the directory that keeps it. */
-  overlay?: Pick<OverlayRoot, "writes" | "places"> | undefined;
+  overlay?: Pick<OverlayRoot, "writes" | "places" | "layers"> | undefined;
   /** The owners of the rootfs's files are mapped as its user namespace maps ids. */
   mapsOwners?: boolean | undefined;
   held?: readonly HeldPlace[] | undefined;

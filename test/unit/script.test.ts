@@ -45,6 +45,7 @@ const NOTHING = {
   entrypoint: undefined,
   discard: false,
   "keep-writes": undefined,
+  changes: undefined,
   "map-root": false,
   userns: undefined,
   hide: [],

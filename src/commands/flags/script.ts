@@ -22,6 +22,13 @@ export const SCRIPT_FLAGS = {
     description:
       "with --rootfs: writes go to DIR, and are there next time; the root file system is only read",
   },
+  changes: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "DIR",
+    description:
+      "with --rootfs: what is written is kept in DIR, not made true; hako changes shows, applies and discards it",
+  },
   entrypoint: {
     type: "string",
     keepsEmpty: true,
@@ -197,6 +204,15 @@ export function isImage(rootfs: string): boolean {
 export function refuseImageFlags({ entrypoint }: { entrypoint: string | undefined }): void {
   if (entrypoint === undefined) return;
   throw HakoError.usage("--entrypoint is for images", "a directory has none: name the program behind --");
+}
+
+/** Refuses, for an image, the flag of what is on the host. */
+export function refuseChangesOfImage({ changes }: { changes: string | undefined }): void {
+  if (changes === undefined) return;
+  throw HakoError.usage(
+    "--changes and an image contradict each other",
+    "--keep-writes keeps what is written",
+  );
 }
 
 /** Refuses what belongs to `run --rootfs` where a bundle is run. */

@@ -24,6 +24,8 @@ export interface Guarded {
   keepsWrites: boolean;
   hide: readonly string[];
   protect: readonly string[];
+  /** Paths of the host, absolute and without links, of what is hidden wherever it would be seen. */
+  hideOnHost?: readonly string[];
   /** Mounts that the caller has asked for. */
   given: readonly OrderedMount[];
 }
@@ -40,8 +42,9 @@ export interface Guards {
 const COVER = { type: "tmpfs", source: "tmpfs", options: ["ro", "nosuid", "nodev", "noexec", "mode=755"] };
 
 export function guardedPlaces(guarded: Guarded): Guards {
-  const { hide, protect } = guarded;
-  if (hide.length === 0 && protect.length === 0) return { masked: [], covers: [], held: [] };
+  const { hide, protect, hideOnHost = [] } = guarded;
+  if (hide.length === 0 && protect.length === 0 && hideOnHost.length === 0)
+    return { masked: [], covers: [], held: [] };
   return new Guarding(guarded).guards();
 }
 
@@ -64,7 +67,8 @@ class Guarding {
   }
 
   guards(): Guards {
-    const { hide, protect } = this.#guarded;
+    const { hide, protect, hideOnHost = [] } = this.#guarded;
+    for (const path of hideOnHost) this.#hideOnHost(path);
     const hidden = hide.map((path) => this.#hide(path));
     for (const path of protect) this.#protect(path, hidden);
     const depth = ({ path }: HeldPlace) => components(path).length;
@@ -86,6 +90,13 @@ class Guarding {
     else if (this.#statusOf(place)?.type === "directory") this.#covers.push({ ...COVER, destination: path });
     for (const view of this.#otherViews(place)) this.#masked.add(view.path);
     return place;
+  }
+
+  #hideOnHost(path: string): void {
+    const within = this.#binds.find(({ source }) => isAtOrBelow(source, path));
+    if (within !== undefined)
+      throw HakoError.usage(`another flag shows ${within.source}, which is in ${path}`, "it is out of sight");
+    for (const view of this.#viewsOf(path)) this.#masked.add(view.path);
   }
 
   #protect(text: string, hidden: readonly string[]): void {
@@ -184,7 +195,11 @@ class Guarding {
   /** Other places of the container at which the same is, and the topmost directory of a bind mount of theirs which is written. */
   #otherViews(place: string): { path: string; top: string | undefined }[] {
     const path = this.#hostPathOf(place);
-    if (path === undefined) return [];
+    return path === undefined ? [] : this.#viewsOf(path).filter((view) => view.path !== place);
+  }
+
+  /** All places of the container at which a file of the host is. */
+  #viewsOf(path: string): { path: string; top: string | undefined }[] {
     const everywhere = pathsOfFile(path, this.#mounts);
     const { rootfs } = this.#guarded;
     const inRoot = everywhere
@@ -199,7 +214,7 @@ class Guarding {
         .filter((each) => this.#bindOf(each) === bind)
         .map((each) => ({ path: each, top: bind.writable ? bind.place : undefined })),
     );
-    return [...inRoot, ...inBinds].filter((view) => view.path !== place);
+    return [...inRoot, ...inBinds];
   }
 }
 

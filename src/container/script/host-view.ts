@@ -24,15 +24,19 @@ export interface HostView {
   below: string[];
 }
 
-/** The tree for a program that starts in `workdir`, and has these mounts. */
-export function hostView(workdir: string, mounts: readonly OrderedMount[]): HostView {
+/** The tree for a program that starts in `workdir`, and has these mounts. Places that were `written` before are so again. */
+export function hostView(
+  workdir: string,
+  mounts: readonly OrderedMount[],
+  written: readonly string[] = [],
+): HostView {
   const uid = effectiveUser();
   const home = homeOf(uid);
   const memory = directories(MEMORY).filter((path) => path !== "/");
   const points = mounts.map(({ place }) => place);
   const { places, warnings } = hostLayout(thisHost(uid), {
     memory: memory.filter((path) => !isIn(path, memory)),
-    own: directories([workdir, callersDirectory(), home]),
+    own: directories([workdir, callersDirectory(), home, ...written]),
     points: points.filter((path) => !isIn(path, points)),
   });
   for (const warning of warnings) logWarning(warning);

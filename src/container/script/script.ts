@@ -1,5 +1,6 @@
 import { during, HakoError } from "../../base/errors";
 import { parseSize } from "../../base/size";
+import type { ClaimedChanges } from "../../changes/changes-directory";
 import { callerVariable } from "../../linux/file/caller-environment";
 import { exists, makeDirectories, realPath, statusAt } from "../../linux/file/file";
 import { isAtOrBelow } from "../../linux/file/path-text";
@@ -31,6 +32,9 @@ const rare = {
   },
   get hostView() {
     return require("./host-view") as typeof import("./host-view");
+  },
+  get changedLayers() {
+    return require("./changed-layers") as typeof import("./changed-layers");
   },
   get guardedPlaces() {
     return require("./guarded-places") as typeof import("./guarded-places");
@@ -68,6 +72,7 @@ export interface ScriptValues {
   entrypoint: string | undefined;
   discard: boolean;
   "keep-writes": string | undefined;
+  changes: string | undefined;
   "map-root": boolean;
   userns: string | undefined;
   hide: readonly string[];
@@ -135,9 +140,10 @@ function overlayOf(
   isImage: boolean,
   discard: boolean,
   keepWrites: string | undefined,
+  keepsChanges: boolean,
 ): Bundle["overlay"] {
   if (keepWrites === undefined)
-    return rootfs === "/" || isImage || discard ? { writes: undefined } : undefined;
+    return rootfs === "/" || isImage || discard || keepsChanges ? { writes: undefined } : undefined;
   if (discard) throw HakoError.usage("--discard and --keep-writes contradict each other");
   if (keepWrites === "") throw HakoError.usage("--keep-writes: empty", "a directory");
   if (rootfs === "/")
@@ -211,18 +217,24 @@ export function scriptBundle(
   rootless = effectiveUser() !== 0,
   image?: ScriptImage,
   ids?: ScriptIds,
+  changes?: ClaimedChanges,
 ): Bundle {
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
   const { "cap-add": add, "cap-drop": drop, device, ulimit, "no-init": noInit, ...ofFiles } = rights;
   const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...guarded } = ofFiles;
-  const { hide, write, protect, ...unread } = guarded;
+  const { hide, write, protect, changes: _directory, ...unread } = guarded;
   // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
   const settings = imageSettings(image);
   const args = imageCommand(settings, command, entrypoint);
   const rootfs = image?.rootfs ?? rootfsOf(directory);
-  const overlay = overlayOf(rootfs, image !== undefined, discard, keepWrites);
+  if (changes !== undefined)
+    rare.changedLayers.refuseWithChanges({
+      ...{ discard, "keep-writes": keepWrites, "read-only": readonly },
+      "userns auto": ids?.maps,
+    });
+  const overlay = overlayOf(rootfs, image !== undefined, discard, keepWrites, changes !== undefined);
   const base = defaultConfig({ rootless });
   const view = rootless && rootfs === "/" ? rare.hostView : undefined;
   const usual = [...(view?.usualMounts(base) ?? base.mounts ?? []), ...volumeMounts(settings, readonly)];
@@ -233,15 +245,16 @@ export function scriptBundle(
     ...write.map((path) => withSource("--write", path, writtenOf(path))),
   ];
   const guards =
-    hide.length === 0 && protect.length === 0
+    hide.length === 0 && protect.length === 0 && changes === undefined
       ? undefined
       : rare.guardedPlaces.guardedPlaces({
           ...{ rootfs, hide, protect, given: inOrder(rootfs, [], given) },
+          hideOnHost: changes === undefined ? [] : [changes.path],
           keepsWrites: overlay === undefined || overlay.writes !== undefined,
         });
   const mounts = inOrder(rootfs, usual, [...given, ...(guards?.covers ?? [])]);
   const caller = asCaller(rootfs, workdir ?? settings.workdir);
-  const host = view?.hostView(caller.cwd, mounts);
+  const host = view?.hostView(caller.cwd, mounts, changes?.knownPlaces);
   if (mapRoot && !rootless) throw HakoError.usage("--map-root is for ordinary users", "root is 0 already");
   const named = user ?? settings.user;
   const { maps, mapsOwners, keepsId, lacks } = ids ?? {};
@@ -301,11 +314,22 @@ export function scriptBundle(
     },
   };
   const mountPoints = overlay === undefined ? lackingMountPoints(rootfs, mounts) : [];
+  const chosen = host?.overlay ?? overlay;
   return {
     path: rootfs,
     rootfs,
     config,
-    overlay: host?.overlay ?? overlay,
+    overlay:
+      chosen && changes !== undefined
+        ? {
+            ...chosen,
+            // last of all: what is wrong with other flags leaves nothing behind
+            ...rare.changedLayers.changedLayers(changes, rootfs, host, [
+              caller.cwd,
+              ...mounts.map(({ place }) => place),
+            ]),
+          }
+        : chosen,
     mapsOwners,
     held: guards?.held,
     mountPoints,

@@ -52,6 +52,8 @@ export interface OverlayRoot {
   lower: string;
   /** A directory that keeps what is written; undefined: a tmpfs does, and what is written ends with the container. */
   writes: string | undefined;
+  /** Directories `upper` and `work` for what is written to each of these places of the host, absolute: none of it is in memory. */
+  layers?: ReadonlyMap<string, string> | undefined;
   /** The host's tree is bound as it is, and only these places of it are otherwise: for an ordinary user, who may lay nothing over all of it. */
   places?: readonly HostPlace[] | undefined;
 }

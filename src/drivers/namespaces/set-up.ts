@@ -498,14 +498,15 @@ export class SetUp implements Disposable {
 
 /** The root that is mounted by itself; undefined for one that is still to be bound. */
 function mountOverlay(overlay: OverlayRoot): Fd | undefined {
-  const { directory, places } = overlay;
-  if (places !== undefined) return rare.hostTree.mountHostTree(directory, places);
+  const { directory, places, layers } = overlay;
+  if (places !== undefined) return rare.hostTree.mountHostTree(directory, places, layers);
   rare.overlayRoot.mountOverlayRoot(overlay);
   return undefined;
 }
 
-function underOverlay({ lower, writes, places }: OverlayRoot): string {
+function underOverlay({ lower, writes, places, layers }: OverlayRoot): string {
   if (places !== undefined) return "the host's files, read-only";
+  if (layers !== undefined) return `${lower} under what --changes keeps`;
   if (lower === "/") return "the host's files under a tmpfs";
   return `${lower} under ${writes === undefined ? "a tmpfs" : `${writes}/upper`}`;
 }

@@ -80,6 +80,7 @@ export enum CLOSE_RANGE {
 export enum STATX {
   INO = 0x100,
   BASIC_STATS = 0x7ff,
+  BTIME = 0x800,
   MNT_ID = 0x1000,
 }
 

@@ -73,6 +73,10 @@ const NUMBERS = {
   symlinkat: [266, 36],
   linkat: [265, 37],
   setxattr: [188, 5],
+  getxattr: [191, 8],
+  listxattr: [194, 11],
+  removexattr: [197, 14],
+  syncfs: [306, 267],
   renameat2: [316, 276],
   faccessat2: [439, 439],
   getdents64: [217, 61],
@@ -117,6 +121,7 @@ const NUMBERS = {
   clone: [56, 220],
   clone3: [435, 435],
   openat2: [437, 437],
+  name_to_handle_at: [303, 264],
   mount_setattr: [442, 442],
 } as const satisfies Record<string, readonly [number, number]>;
 

@@ -45,14 +45,22 @@ export interface FileStatus {
   modified: readonly [bigint, number];
   /** Of its status: seconds, nanoseconds. Nobody can set it. */
   changed: readonly [bigint, number];
+  /** When it was made; undefined unless it was asked for (`STATX.BTIME`), and the file system knows it. */
+  born: readonly [bigint, number] | undefined;
+  /** How many names it has. */
+  links: number;
+  /** How much of it is there, in blocks of 512 bytes: less than its size where it has holes. */
+  blocks: number;
+  /** It is the root of a mount (STATX_ATTR_MOUNT_ROOT; Linux 5.8). */
+  mountRoot: boolean;
   /** Of the file system that it is on, as major:minor. */
   device: string;
 }
 
 /** The status of what a descriptor is open on (O_PATH descriptors too). */
-export function fileStatusOf(fd: Fd): FileStatus {
+export function fileStatusOf(fd: Fd, wanted: number = STATX.BASIC_STATS): FileStatus {
   const status = new Statx();
-  syscallOn(fd.name, "statx", fd.number, "", AT.EMPTY_PATH, STATX.BASIC_STATS, status.words);
+  syscallOn(fd.name, "statx", fd.number, "", AT.EMPTY_PATH, wanted, status.words);
   return status;
 }
 
@@ -110,6 +118,23 @@ class Statx implements FileStatus {
 
   get changed(): readonly [bigint, number] {
     return [BigInt.asIntN(64, this.#longAt(96)), this.#at(104)];
+  }
+
+  get born(): readonly [bigint, number] | undefined {
+    if ((this.#at(0) & STATX.BTIME) === 0) return undefined;
+    return [BigInt.asIntN(64, this.#longAt(80)), this.#at(88)];
+  }
+
+  get links(): number {
+    return this.#at(16);
+  }
+
+  get blocks(): number {
+    return Number(this.#longAt(48));
+  }
+
+  get mountRoot(): boolean {
+    return (this.#at(8) & STATX_ATTR_MOUNT_ROOT) !== 0;
   }
 
   get device(): string {
@@ -189,4 +214,18 @@ export function mountIdOf(fd: Fd): number | undefined {
   syscallOn(undefined, "statx", fd.number, "", AT.EMPTY_PATH, STATX.MNT_ID, buffer);
   const view = new DataView(buffer.buffer);
   return (view.getUint32(0, true) & STATX.MNT_ID) === 0 ? undefined : Number(view.getBigUint64(0x90, true));
+}
+
+/** The most bytes of a file handle, and its header: handle_bytes, handle_type (struct file_handle). */
+const HANDLE = { most: 128, header: 8 };
+
+/** What a file system knows a file by, whatever its name is: type and bytes (name_to_handle_at(2)); undefined where it has nothing such. */
+export function fileHandleOf(fd: Fd): { type: number; bytes: Uint8Array } | undefined {
+  const handle = new Uint8Array(HANDLE.header + HANDLE.most);
+  const view = new DataView(handle.buffer);
+  view.setUint32(0, HANDLE.most, true);
+  const result = trySyscall("name_to_handle_at", fd.number, "", handle, new Int32Array(1), AT.EMPTY_PATH);
+  if (result < 0) return undefined;
+  const bytes = handle.slice(HANDLE.header, HANDLE.header + view.getUint32(0, true));
+  return { type: view.getInt32(4, true), bytes };
 }

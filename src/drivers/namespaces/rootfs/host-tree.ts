@@ -1,3 +1,4 @@
+import { during } from "../../../base/errors";
 import { ACCESS, AT, O } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
@@ -18,8 +19,9 @@ import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/
 import { attachStep, cloneStep } from "../../../linux/mount/mount-steps";
 import { closeNumberStep, freeNumbers } from "../../../linux/steps/known-numbers";
 import { logWarning } from "../../../output/log";
-import type { HostPlace } from "../../interface/driver";
+import type { HostPlace, OverlayRoot } from "../../interface/driver";
 import { copyEntry } from "./copy-up";
+import { KEPT_OPTIONS } from "./overlay-root";
 
 /** Without setuid programs, and without device nodes: to write to one is no change of its file system. */
 const IN_MEMORY = ATTR.NOSUID | ATTR.NODEV;
@@ -30,7 +32,11 @@ const READ_ONLY = { set: ATTR.RDONLY | IN_MEMORY, propagation: "private", recurs
  * wanted. Nothing that the host mounts later appears. The result is the tree's root. Made by a process of one thread, to which each answer is
  * dear: so as many calls as can be are one walk, with numbers of descriptors that are known beforehand.
  */
-export function mountHostTree(directory: string, places: readonly HostPlace[]): Fd {
+export function mountHostTree(
+  directory: string,
+  places: readonly HostPlace[],
+  layers?: OverlayRoot["layers"],
+): Fd {
   const root = wholeTree();
   setMountAttributes(root, READ_ONLY);
   using memory = newFilesystem({
@@ -42,7 +48,7 @@ export function mountHostTree(directory: string, places: readonly HostPlace[]): 
   // an overlay takes its layers from what is mounted somewhere; out of sight, below the tree
   attachTree(memory, directory);
   attachTree(root, directory);
-  const tree = new HostTree(root, memory);
+  const tree = new HostTree(root, memory, layers);
   for (const place of places) tree.make(place);
   return tree.root;
 }
@@ -76,6 +82,8 @@ type OverlayPlace = HostPlace & { kind: "overlay" };
 class HostTree {
   #root: Fd;
   readonly #memory: Fd;
+  /** Where writes to places are kept. */
+  readonly #layers: OverlayRoot["layers"];
   /** Descriptors that are free. */
   #free: readonly [first: number, second: number, third: number];
   readonly #hiding: string[] = [];
@@ -85,9 +93,10 @@ class HostTree {
   /** How many bytes of files may be copied. */
   #mayCopy = MAY_COPY;
 
-  constructor(root: Fd, memory: Fd) {
+  constructor(root: Fd, memory: Fd, layers: OverlayRoot["layers"]) {
     this.#root = root;
     this.#memory = memory;
+    this.#layers = layers;
     this.#free = this.#findFree();
   }
 
@@ -110,6 +119,11 @@ class HostTree {
 
   /** Where the kernel lays no overlay, the files are only read; or they are not shown. */
   #write(place: OverlayPlace): void {
+    const layer = this.#layers?.get(place.path);
+    if (layer !== undefined) {
+      this.#keepWrites(place.path, layer);
+      return;
+    }
     const upper = this.#newName();
     const work = this.#newName();
     perform([...this.#directorySteps(upper, place.mode), ...this.#directorySteps(work, 0o755)]);
@@ -128,6 +142,28 @@ class HostTree {
         this.#bind(place.path);
       }
     }
+  }
+
+  /** What is written stays; so the program is not told that it is only read. */
+  #keepWrites(path: string, layer: string): void {
+    using lower = openAt(undefined, path, O.PATH | O.DIRECTORY);
+    using upper = openAt(undefined, `${layer}/upper`, O.PATH | O.DIRECTORY);
+    using work = openAt(undefined, `${layer}/work`, O.PATH | O.DIRECTORY);
+    using overlay = during(`the changes of ${path}`, () =>
+      newFilesystem({
+        type: "overlay",
+        source: "overlay",
+        options: [
+          `lowerdir=${lower.path}`,
+          `upperdir=${upper.path}`,
+          `workdir=${work.path}`,
+          "userxattr",
+          ...KEPT_OPTIONS,
+        ],
+        attributes: IN_MEMORY,
+      }),
+    );
+    this.#attach(overlay, path);
   }
 
   #overlaySteps(place: OverlayPlace, upper: string, work: string): Step[] {

@@ -9,7 +9,7 @@ import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import { mountOnto } from "../../../linux/mount/mount-flags";
 import { readMountinfo } from "../../../linux/mount/mountinfo";
-import { inUserNamespace } from "../../../linux/process/rootless";
+import { effectiveUser, inUserNamespace } from "../../../linux/process/rootless";
 import { logWarning } from "../../../output/log";
 import type { OverlayRoot } from "../../interface/driver";
 
@@ -20,7 +20,7 @@ const NOT_SHOWN = ["/proc", "/sys", "/dev"];
  * Mounts a root file system that is only read, under an overlay that takes what is written. Every mount at or below what is read gets an overlay of its own, since overlayfs shows no mounts below its lower directory;
  * where it can't have one (a single file, a file system that overlayfs refuses) it is bound read-only.
  */
-export function mountOverlayRoot({ directory, lower, writes }: OverlayRoot): void {
+export function mountOverlayRoot({ directory, lower, writes, layers: kept }: OverlayRoot): void {
   setMountAttributes("/", { propagation: "slave", recursive: true });
   const scratch = `${directory}.scratch`;
   makeDirectories(scratch, 0o700);
@@ -31,10 +31,12 @@ export function mountOverlayRoot({ directory, lower, writes }: OverlayRoot): voi
   using _lock = writes === undefined ? undefined : claimWrites(writes, lower, scratch);
   sources.forEach((source, index) => {
     const target = source === lower ? directory : directory + source.slice(lower === "/" ? 0 : lower.length);
-    const layers = source === lower && writes !== undefined ? writes : `${scratch}/${index}`;
+    const discarded = source === lower && writes !== undefined ? writes : `${scratch}/${index}`;
+    const layers = kept === undefined ? discarded : kept.get(source);
     try {
-      if (statusAt(source)?.type === "directory" && overlay(source, target, layers)) return;
-      if (source === lower && lower !== "/") throw refused(lower, writes);
+      const isOverlay = layers !== undefined && statusAt(source)?.type === "directory";
+      if (isOverlay && overlay(source, target, layers, kept === undefined ? [] : KEPT_OPTIONS)) return;
+      if (source === lower && (lower !== "/" || kept !== undefined)) throw refused(lower, writes);
       bindReadOnly(source, target);
     } catch (error) {
       if (source === lower) throw error;
@@ -103,13 +105,16 @@ export function shownMounts(lower: string, directory?: string): string[] {
   return [...places];
 }
 
-function overlay(lower: string, target: string, layers: string): boolean {
+/** Nothing of a layer that is kept is noted so that only this overlay could read it: a rename as a redirect, data that stays below. */
+export const KEPT_OPTIONS = ["redirect_dir=nofollow", "metacopy=off", "index=off"] as const;
+
+function overlay(lower: string, target: string, layers: string, options: readonly string[]): boolean {
   const isNew = statusAt(`${layers}/upper`) === undefined;
   for (const name of ["upper", "work"]) makeDirectories(`${layers}/${name}`, 0o755);
   if (isNew) copyMode(lower, `${layers}/upper`);
   try {
     using place = openAt(undefined, target, O.PATH | O.DIRECTORY);
-    mountOverlay(place, lower, `${layers}/upper`, `${layers}/work`);
+    mountOverlay(place, lower, `${layers}/upper`, `${layers}/work`, options);
     return true;
   } catch (error) {
     if (hasErrno(error, "EINVAL", "EPERM", "ELOOP", "ESTALE", "EOPNOTSUPP")) return false;
@@ -132,7 +137,7 @@ function mountOverlay(
       `upperdir=${escaped(upper)}`,
       `workdir=${escaped(work)}`,
       // trusted.* attributes are for the initial user namespace's root alone (Linux 5.11)
-      ...(inUserNamespace() ? ["userxattr"] : []),
+      ...(effectiveUser() !== 0 || inUserNamespace() ? ["userxattr"] : []),
       ...options,
     ],
   });

@@ -1,0 +1,318 @@
+import { HakoError } from "../base/errors";
+import { LOCK, O } from "../linux/call/constants";
+import type { Fd } from "../linux/call/fd";
+import { syscallOn, trySyscall } from "../linux/call/syscall";
+import {
+  hasErrno,
+  listNames,
+  makeDirectories,
+  makeDirectory,
+  realPath,
+  removeDirectory,
+  removeFile,
+  statusAt,
+} from "../linux/file/file";
+import { openAt, openIfThere, openWithoutLinks } from "../linux/file/path";
+import { isAtOrBelow } from "../linux/file/path-text";
+import { fileStatusOf } from "../linux/file/stat";
+import { effectiveUser } from "../linux/process/rootless";
+import { checkWay } from "../state/trusted-path";
+import { cleanUp } from "./apply";
+import { hostFileOf } from "./change";
+import { replaceAttributes, takenAttributes } from "./node-attributes";
+import { attributeSpace, checkUpperDirectory, isLayerInUse } from "./overlay-layers";
+import {
+  type ApplyJournal,
+  type ChangesRecord,
+  FILES_OF_CHANGES,
+  isDiscarded,
+  markDiscarded,
+  readChangesRecord,
+  readJournal,
+  writeChangesRecord,
+} from "./record";
+import { removeHostileTree } from "./remove-tree";
+
+const WHAT = "directory of changes";
+const TRASH = "trash-";
+const OTHERS = 0o077;
+/** The kernel takes its time to unmount what an ended container had. */
+const TRIES = 50;
+const PAUSE_MS = 20;
+
+/** A directory in which `run --changes` keeps what commands have changed. */
+export class ChangesDirectory implements Disposable {
+  /** Absolute, without links. */
+  readonly path: string;
+  readonly #fd: Fd;
+
+  private constructor(path: string, fd: Fd) {
+    this.path = path;
+    this.#fd = fd;
+  }
+
+  /** Opens one that is there. Nobody else may have led it elsewhere, or written to it. */
+  static open(text: string): ChangesDirectory {
+    if (text === "") throw HakoError.usage(`${WHAT}: empty`);
+    checkWay(WHAT, text);
+    const path = realPath(text);
+    const opened = new ChangesDirectory(path, openAt(undefined, path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW));
+    try {
+      opened.#checkOwner();
+    } catch (error) {
+      opened[Symbol.dispose]();
+      throw error;
+    }
+    return opened;
+  }
+
+  #checkOwner(): void {
+    const { uid } = fileStatusOf(this.#fd);
+    if (uid === effectiveUser()) return;
+    throw this.#refused(`it belongs to user ${uid}, who alone can do this`);
+  }
+
+  get fd(): Fd {
+    return this.#fd;
+  }
+
+  /** What it holds; undefined where it is empty. */
+  get record(): ChangesRecord | undefined {
+    const record = readChangesRecord(this.path);
+    if (record === undefined) {
+      if (isDiscarded(this.path) || listNames(this.path).length === 0) return undefined;
+      throw this.#refused("it is none that hako has made", "an empty directory, or one that isn't there yet");
+    }
+    if (record.uid === effectiveUser()) return record;
+    throw this.#refused(`it holds changes of user ${record.uid}`);
+  }
+
+  get journal(): ApplyJournal | undefined {
+    return readJournal(this.path);
+  }
+
+  /** Whether a container is there whose writes go here. */
+  isInUse(record: ChangesRecord): boolean {
+    const layers = record.layers.map(({ directory }) => `${this.path}/${directory}`);
+    return layers.some((layer) => statusAt(`${layer}/work`) !== undefined && isLayerInUse(layer));
+  }
+
+  /** Refuses it if anybody else is about it, and keeps others out until it is closed. */
+  claim(record: ChangesRecord | undefined): void {
+    for (let tries = 0; tries < TRIES; tries++) {
+      const result = trySyscall("flock", this.#fd.number, LOCK.EX | LOCK.NB);
+      if (result >= 0 && (record === undefined || !this.isInUse(record))) return;
+      Bun.sleepSync(PAUSE_MS);
+    }
+    throw new HakoError({
+      code: "state",
+      message: `${this.path} is in use: a container that writes there, or another hako changes`,
+      hint: "wait for its end, or name another directory",
+    });
+  }
+
+  /** Throws all away; also goes on with what another one has begun. */
+  discard(): void {
+    const { record } = this;
+    if (record !== undefined) {
+      const { journal } = this;
+      if (journal !== undefined) cleanUp(journal);
+      markDiscarded(this.path);
+    }
+    this.removeDiscarded();
+  }
+
+  /** Removes what was thrown away. */
+  removeDiscarded(): void {
+    if (!isDiscarded(this.path)) return;
+    for (const name of listNames(this.path))
+      if (name !== FILES_OF_CHANGES.discarded) removeHostileTree(this.#fd, name, TRASH);
+    removeFile(`${this.path}/${FILES_OF_CHANGES.discarded}`);
+  }
+
+  #refused(why: string, hint?: string): HakoError {
+    return new HakoError({ code: "state", message: `${WHAT} ${this.path}: ${why}`, hint, path: this.path });
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd.close();
+  }
+}
+
+/** What a run is about. */
+export interface ChangesOf {
+  /** Absolute, without links. */
+  rootfs: string;
+  /** Each place of the host that is written, absolute. */
+  places: readonly string[];
+  /** Mount points, as the program sees them, that are made. */
+  points: readonly string[];
+}
+
+/** A directory of changes that is a run's own until this is closed. */
+export class ClaimedChanges implements Disposable {
+  readonly #directory: ChangesDirectory;
+  /** Whether it was made, and whether it has held nothing. */
+  readonly #made: boolean;
+  readonly #known: ChangesRecord | undefined;
+
+  private constructor(directory: ChangesDirectory, made: boolean) {
+    this.#directory = directory;
+    this.#made = made;
+    this.#known = directory.record;
+  }
+
+  /** The one at a path, which is made if it is missing. */
+  static at(text: string): ClaimedChanges {
+    if (text === "") throw HakoError.usage("--changes: empty", "a directory");
+    const made = statusAt(text) === undefined;
+    if (made) {
+      checkWay(WHAT, text);
+      makeDirectory(text, 0o700);
+    }
+    const directory = ChangesDirectory.open(text);
+    try {
+      const claimed = new ClaimedChanges(directory, made);
+      directory.claim(claimed.#known);
+      directory.removeDiscarded();
+      syscallOn(text, "fchmod", directory.fd.number, fileStatusOf(directory.fd).mode & ~OTHERS);
+      checkUpperDirectory(directory.fd, directory.path);
+      return claimed;
+    } catch (error) {
+      directory[Symbol.dispose]();
+      if (made) removeDirectory(text);
+      throw error;
+    }
+  }
+
+  /** Absolute, without links. */
+  get path(): string {
+    return this.#directory.path;
+  }
+
+  /** The places that are written since an earlier run. */
+  get knownPlaces(): readonly string[] {
+    return this.#known?.layers.map(({ place }) => place) ?? [];
+  }
+
+  /** Makes what a run needs; the layer of each place. */
+  begin({ rootfs, places, points }: ChangesOf): ReadonlyMap<string, string> {
+    const known = this.#known;
+    const record = known ?? this.#newRecord(rootfs);
+    this.#checkSame(record, rootfs);
+    this.#checkPlaces(record, places);
+    const layers = [...record.layers];
+    for (const place of places) {
+      if (layers.some((layer) => layer.place === place)) continue;
+      layers.push({ place, directory: String(layers.length), isMount: statusAt(place)?.mountRoot === true });
+    }
+    const begun = this.#now();
+    const all = [...new Set([...record.points, ...points])];
+    writeChangesRecord(this.path, { ...record, layers, points: all, runs: [...record.runs, begun] });
+    for (const { place, directory } of layers) if (places.includes(place)) this.#makeLayer(place, directory);
+    return new Map(
+      layers
+        .filter(({ place }) => places.includes(place))
+        .map((layer) => [layer.place, `${this.path}/${layer.directory}`]),
+    );
+  }
+
+  /** Takes back what `begin` has made for a run that did not come to be; what there is of changes stays. */
+  forget(): void {
+    if (this.#known !== undefined) return;
+    const record = readChangesRecord(this.path);
+    const layers = record?.layers ?? [];
+    const isEmpty = ({ directory }: { directory: string }) => {
+      const upper = `${this.path}/${directory}/upper`;
+      return statusAt(upper) === undefined || listNames(upper).length === 0;
+    };
+    if (!layers.every(isEmpty) || (record !== undefined && this.#directory.isInUse(record))) return;
+    this.#directory.discard();
+    if (this.#made) removeDirectory(this.path);
+  }
+
+  #newRecord(rootfs: string): ChangesRecord {
+    return {
+      format: 1,
+      rootfs,
+      uid: effectiveUser(),
+      attributes: attributeSpace(),
+      layers: [],
+      points: [],
+      runs: [],
+    };
+  }
+
+  #checkSame(record: ChangesRecord, rootfs: string): void {
+    if (record.rootfs !== rootfs) throw this.#refused(`it holds changes of ${record.rootfs}`);
+    if (record.attributes !== attributeSpace())
+      throw this.#refused("it holds changes of another user namespace's");
+  }
+
+  /** What earlier runs have changed must be seen by this one. */
+  #checkPlaces(record: ChangesRecord, places: readonly string[]): void {
+    for (const { place, directory } of record.layers) {
+      const upper = `${this.path}/${directory}/upper`;
+      if (places.includes(place) || statusAt(upper) === undefined || listNames(upper).length === 0) continue;
+      throw this.#refused(`it holds changes of ${place}, which can't be written as it was then`);
+    }
+    for (const place of places) {
+      const above = record.layers
+        .filter((layer) => layer.place !== place && isAtOrBelow(place, layer.place))
+        .toSorted((one, other) => other.place.length - one.place.length)[0];
+      if (above === undefined || record.layers.some((layer) => layer.place === place)) continue;
+      const relative = place.slice(above.place === "/" ? 1 : above.place.length + 1);
+      if (this.#isIn(above.directory, relative))
+        throw this.#refused(`it holds changes of ${place}, where something is mounted since`);
+    }
+  }
+
+  #isIn(directory: string, relative: string): boolean {
+    try {
+      using upper = openAt(this.#directory.fd, `${directory}/upper`, O.PATH | O.DIRECTORY);
+      using found = openIfThere(upper, relative, O.PATH | O.NOFOLLOW);
+      return found !== undefined;
+    } catch (error) {
+      if (hasErrno(error, "EACCES", "ELOOP")) return true;
+      throw error;
+    }
+  }
+
+  #makeLayer(place: string, directory: string): void {
+    const path = `${this.path}/${directory}`;
+    if (statusAt(`${path}/work`) !== undefined) return;
+    makeDirectories(path, 0o700);
+    const upper = `${path}/upper`;
+    makeDirectories(upper, 0o700);
+    using root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
+    using host = openWithoutLinks(root, place, O.PATH | O.DIRECTORY);
+    using made = openAt(undefined, upper, O.RDONLY | O.DIRECTORY);
+    const { uid, gid, mode } = fileStatusOf(host);
+    const own = fileStatusOf(made);
+    if (own.uid !== uid || own.gid !== gid) syscallOn(upper, "fchown", made.number, uid, gid);
+    syscallOn(upper, "fchmod", made.number, mode);
+    replaceAttributes(made, takenAttributes(host, undefined));
+    makeDirectory(`${path}/work`, 0o700);
+  }
+
+  /** By the clock that files' times are taken from: that of a new file. */
+  #now(): readonly [number, number] {
+    const path = `${this.path}/now`;
+    removeFile(path);
+    using file = openAt(undefined, path, O.WRONLY | O.CREAT | O.EXCL, 0o600);
+    removeFile(path);
+    return hostFileOf(fileStatusOf(file)).changed;
+  }
+
+  #refused(why: string): HakoError {
+    return new HakoError({
+      code: "state",
+      message: `--changes ${this.path}: ${why}`,
+      hint: "apply or discard them first, or name another directory",
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#directory[Symbol.dispose]();
+  }
+}

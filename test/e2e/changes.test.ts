@@ -1,0 +1,683 @@
+// `hako run --changes` and `hako changes`, as root and as an ordinary user.
+import { describe, expect } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { AS_USER, Home, NEEDS, USER } from "./rootless-home";
+import {
+  Box,
+  e2e,
+  execute,
+  executeLater,
+  HAKO,
+  type Needs,
+  needsHako,
+  needsProgram,
+  type Result,
+} from "./support";
+
+interface Told {
+  path: string;
+  change: string;
+  type: string;
+  what: string[];
+  noteworthy: string | null;
+  conflict: string | null;
+  leftOut: string | null;
+}
+
+/** A home directory with a project, and a directory for changes beside it. */
+class Workplace implements Disposable {
+  readonly home: string;
+  readonly project: string;
+  readonly directory: string;
+  readonly #owner: Home | Box;
+
+  constructor(owner: Home | Box) {
+    this.#owner = owner;
+    const box = owner instanceof Home ? owner.box : owner;
+    this.home = join(box.dir, "own");
+    this.project = join(this.home, "project");
+    this.directory = join(this.home, "changes");
+    mkdirSync(join(this.project, ".git/hooks"), { recursive: true });
+    mkdirSync(join(this.project, "src/deep/er"), { recursive: true });
+    this.write("a", "one\ntwo\n");
+    this.write("b", "b\n");
+    this.write("src/file", "text\n");
+    this.write("src/deep/er/file", "deep\n");
+    this.write("package.json", '{"name":"x","scripts":{"test":"true"}}\n');
+    symlinkSync("a", join(this.project, "link"));
+    if (owner instanceof Home) execute("chown", ["-Rh", `${USER}:${USER}`, this.home]);
+  }
+
+  get words(): string[] {
+    const owner = this.#owner;
+    return owner instanceof Home ? [...AS_USER, owner.hakoPath] : [HAKO, "--root", owner.root];
+  }
+
+  get env(): Record<string, string> {
+    const owner = this.#owner;
+    const env: Record<string, string> = owner instanceof Home ? owner.env : { PATH: process.env.PATH ?? "" };
+    return { ...env, HOME: this.home };
+  }
+
+  write(path: string, text: string): void {
+    const file = join(this.project, path);
+    mkdirSync(join(file, ".."), { recursive: true });
+    writeFileSync(file, text);
+    if (this.#owner instanceof Home) chownSync(file, USER, USER);
+  }
+
+  read(path: string): string {
+    return readFileSync(join(this.project, path), "utf8");
+  }
+
+  at(path: string): string {
+    return join(this.project, path);
+  }
+
+  hako(...args: string[]): Result {
+    const [command = "", ...rest] = this.words;
+    return execute(command, [...rest, ...args], { env: this.env, cwd: this.project });
+  }
+
+  /** A line of shell in the project, whose changes are kept. */
+  sh(line: string, ...flags: string[]): Result {
+    return this.hako("run", "--rootfs", "/", "--changes", this.directory, ...flags, "--", "sh", "-c", line);
+  }
+
+  ok(...args: string[]): string {
+    const { status, stdout, stderr } = this.hako(...args);
+    if (status !== 0) throw new Error(`${args.join(" ")}: ${status}: ${stderr}`);
+    return stdout;
+  }
+
+  changed(line: string, ...flags: string[]): void {
+    const { status, stderr } = this.sh(line, ...flags);
+    if (status !== 0) throw new Error(`${line}: ${status}: ${stderr}`);
+  }
+
+  get told(): Told[] {
+    return JSON.parse(this.ok("changes", "--json", this.directory)) as Told[];
+  }
+
+  /** Each change below the project: "added src/new file". */
+  get list(): string[] {
+    const top = `${this.project}/`;
+    return this.told
+      .filter(({ path }) => path.startsWith(top))
+      .map(({ path, change, type, what }) =>
+        [change, path.slice(top.length), what.join("+") || type].join(" "),
+      );
+  }
+
+  /** All that is in the project, with its contents. */
+  get files(): string {
+    const line = `find . -printf '%p %y %m %U:%G %l\\n' | sort; find . -type f -exec sha256sum {} + | sort`;
+    return execute("sh", ["-c", line], { cwd: this.project }).stdout;
+  }
+
+  [Symbol.dispose](): void {
+    this.#owner[Symbol.dispose]();
+  }
+}
+
+const WHO: readonly [who: string, make: () => Workplace, needs: Needs[]][] = [
+  ["root", () => new Workplace(new Box()), [needsHako]],
+  ["an ordinary user", () => new Workplace(new Home()), NEEDS],
+];
+
+/** Changes of all kinds, and what is told of them. */
+const ALL_KINDS = `
+  echo three >> a; chmod 600 package.json; rm b; rm -r src/deep; mkdir -p new/sub; echo n > new/sub/file
+  mv src/file src/moved; ln -sfn new link; ln new/sub/file new/other; truncate -s 40M sparse; printf x >> sparse
+  echo '#!/bin/sh' > .git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit
+  touch 'two
+lines'; mkdir shut; echo s > shut/file; chmod 555 shut`;
+const TOLD_OF_ALL = [
+  "added .git/hooks/pre-commit file",
+  "changed a content",
+  "removed b file",
+  "changed link target",
+  "added new directory",
+  "added new/other file",
+  "added new/sub directory",
+  "added new/sub/file file",
+  "changed package.json mode",
+  "added shut directory",
+  "added shut/file file",
+  "added sparse file",
+  "removed src/deep directory",
+  "removed src/deep/er directory",
+  "removed src/deep/er/file file",
+  "removed src/file file",
+  "added src/moved file",
+  "added two\nlines file",
+];
+
+for (const [who, workplace, needs] of WHO) {
+  describe(`changes of ${who}`, () => {
+    e2e(
+      "are kept, told, and made true",
+      () => {
+        using place = workplace();
+        const { files } = place;
+        utimesSync(place.at("src/file"), 1000, 1000);
+        place.changed(ALL_KINDS);
+        expect(place.files).toBe(files);
+        expect(place.list).toEqual(TOLD_OF_ALL);
+        expect(place.told.filter(({ conflict }) => conflict !== null)).toEqual([]);
+        // what runs by itself is first
+        const [, first, ...others] = place.ok("changes", "show", place.directory).split("\n");
+        expect(first).toContain(".git/hooks/pre-commit");
+        expect(first).toContain("git executes it");
+        expect(others.join("\n")).toContain("two\\x0alines");
+        expect(place.ok("changes", "apply", place.directory)).toBe(`applied ${TOLD_OF_ALL.length} changes\n`);
+        expect(place.read("a")).toBe("one\ntwo\nthree\n");
+        expect(existsSync(place.at("b"))).toBe(false);
+        expect(readdirSync(place.at("src"))).toEqual(["moved"]);
+        expect(statSync(place.at("src/moved")).mtimeMs).toBe(1_000_000);
+        expect(readlinkSync(place.at("link"))).toBe("new");
+        expect(statSync(place.at("new/other")).ino).toBe(statSync(place.at("new/sub/file")).ino);
+        expect(statSync(place.at("package.json")).mode & 0o777).toBe(0o600);
+        expect(statSync(place.at("shut")).mode & 0o777).toBe(0o555);
+        expect(statSync(place.at("sparse")).size).toBe((40 << 20) + 1);
+        expect(statSync(place.at("sparse")).blocks * 512).toBeLessThan(1 << 20);
+        expect(readdirSync(place.project).filter((name) => name.startsWith(".hako"))).toEqual([]);
+        expect(readdirSync(place.directory)).toEqual([]);
+        expect(place.ok("changes", place.directory)).toBe("");
+        chmodSync(place.at("shut"), 0o755);
+      },
+      needs,
+    );
+
+    e2e(
+      "are seen by the next run, and gone when they are discarded",
+      () => {
+        using place = workplace();
+        const { files } = place;
+        place.changed(
+          "echo x >> a; rm b; mkdir -m 0 closed; mkdir -p deep/er; echo y > deep/er/file; chmod 0 deep",
+        );
+        expect(place.sh("cat a; ls b 2>/dev/null; chmod 755 deep; cat deep/er/file; rm -r deep").stdout).toBe(
+          "one\ntwo\nx\ny\n",
+        );
+        expect(place.list).toEqual(["changed a content", "removed b file", "added closed directory"]);
+        expect(place.ok("changes", "discard", place.directory)).toBe("");
+        expect(readdirSync(place.directory)).toEqual([]);
+        expect(place.files).toBe(files);
+        expect(place.sh("cat a").stdout).toBe("one\ntwo\n");
+      },
+      needs,
+    );
+
+    e2e(
+      "that lead to what the host has are none",
+      () => {
+        using place = workplace();
+        place.changed(`
+          echo x >> a; printf 'one\\ntwo\\n' > a; touch -d 2001-01-01 src/file; chmod 600 b; chmod 644 b
+          rm package.json; echo '{"name":"x","scripts":{"test":"true"}}' > package.json
+          cp -a src copy; rm -r src; mv copy src; mkdir x; rmdir x; ln -sfn b link; ln -sfn a link`);
+        expect(place.list).toEqual([]);
+        place.changed("rm -r src; mkdir -p src/deep; echo other > src/file");
+        expect(place.list).toEqual([
+          "removed src/deep/er directory",
+          "removed src/deep/er/file file",
+          "changed src/file content",
+        ]);
+        place.ok("changes", "apply", place.directory);
+        expect(readdirSync(place.at("src")).toSorted()).toEqual(["deep", "file"]);
+        expect(readdirSync(place.at("src/deep"))).toEqual([]);
+      },
+      needs,
+    );
+
+    e2e(
+      "of types: a file for a directory, a directory for a file, a link for both",
+      () => {
+        using place = workplace();
+        place.changed(
+          `rm -r src; echo s > src; rm a; mkdir -p a/in; echo f > a/in/file; rm -r .git; ln -s /etc .git`,
+        );
+        expect(place.list).toEqual([
+          "changed .git type",
+          "removed .git/hooks directory",
+          "changed a type",
+          "added a/in directory",
+          "added a/in/file file",
+          "changed src type",
+          "removed src/deep directory",
+          "removed src/deep/er directory",
+          "removed src/deep/er/file file",
+          "removed src/file file",
+        ]);
+        place.ok("changes", "apply", place.directory);
+        expect(place.read("src")).toBe("s\n");
+        expect(place.read("a/in/file")).toBe("f\n");
+        expect(readlinkSync(place.at(".git"))).toBe("/etc");
+      },
+      needs,
+    );
+
+    e2e(
+      "are made true in part, by their paths",
+      () => {
+        using place = workplace();
+        place.changed(ALL_KINDS);
+        place.ok("changes", "apply", place.directory, "new/sub/file", "src/deep", `${place.project}/a`);
+        expect(place.read("new/sub/file")).toBe("n\n");
+        expect(existsSync(place.at("new/other"))).toBe(false);
+        expect(existsSync(place.at("src/deep"))).toBe(false);
+        expect(existsSync(place.at("b"))).toBe(true);
+        const chosen = [
+          "changed a content",
+          "added new directory",
+          "added new/sub directory",
+          "added new/sub/file file",
+        ];
+        const rest = TOLD_OF_ALL.filter((line) => !chosen.includes(line) && !line.includes("src/deep"));
+        expect(place.list).toEqual(rest);
+        const none = place.hako("changes", "apply", place.directory, "src/none");
+        expect([none.status, none.stderr]).toEqual([1, expect.stringContaining("nothing was changed at")]);
+        place.ok("changes", "apply", place.directory);
+        expect(place.list).toEqual([]);
+        expect(statSync(place.at("new/other")).ino).toBe(statSync(place.at("new/sub/file")).ino);
+        chmodSync(place.at("shut"), 0o755);
+      },
+      needs,
+    );
+
+    e2e(
+      "of what the host has changed since are refused by name, and forced",
+      () => {
+        using place = workplace();
+        place.changed("echo mine >> a; echo mine >> b; rm -r src; echo mine > new; chmod 600 package.json");
+        place.write("a", "the host's\n");
+        place.write("new", "the host's\n");
+        place.write("src/deep/er/added", "the host's\n");
+        rmSync(place.at("b"));
+        const { files } = place;
+        const { status, stderr } = place.hako("changes", "apply", place.directory);
+        expect(status).toBe(1);
+        for (const path of ["a", "b", "new", "src/deep/er/added"])
+          expect(stderr).toContain(`${place.at(path)}: the host's was`);
+        expect(stderr).toContain("nothing was applied: 4 of ");
+        expect(place.files).toBe(files);
+        expect(place.told.filter(({ conflict }) => conflict !== null).length).toBe(4);
+        // others can be applied
+        place.ok("changes", "apply", place.directory, "package.json");
+        // a run that begins later has seen them
+        place.changed("echo again >> a");
+        expect(place.hako("changes", "apply", place.directory, "a").status).toBe(1);
+        place.ok("changes", "apply", "--force", place.directory);
+        expect(place.read("a")).toBe("one\ntwo\nmine\nagain\n");
+        expect(place.read("b")).toBe("b\nmine\n");
+        expect(place.read("new")).toBe("mine\n");
+        expect(existsSync(place.at("src"))).toBe(false);
+      },
+      needs,
+    );
+
+    e2e(
+      "a copy that a later run makes is of the file as it is then",
+      () => {
+        using place = workplace();
+        place.changed("echo x >> b");
+        place.write("a", "the host's\n");
+        Bun.sleepSync(20);
+        place.changed("echo mine >> a");
+        place.ok("changes", "apply", place.directory);
+        expect(place.read("a")).toBe("the host's\nmine\n");
+      },
+      needs,
+    );
+
+    e2e("what can't be copied, and rights, are left out by name", () => {
+      using place = workplace();
+      place.changed(`mkfifo fifo; cp /bin/true suid; chmod 4755 suid; cp /bin/true sgid; chmod 2755 sgid
+          mkdir kept; chmod 2755 kept
+          perl -MSocket -e 'socket(S,PF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un("sock")) or die'`);
+      const { status, stderr } = place.hako("changes", "apply", place.directory, "fifo", "suid", "sock");
+      expect(status).toBe(0);
+      expect(stderr).toContain(`left out: ${place.at("fifo")}: a named pipe`);
+      expect(stderr).toContain(`left out: ${place.at("sock")}: a socket`);
+      expect(stderr).toContain(`left out: ${place.at("suid")}: setuid: --force`);
+      expect(statSync(place.at("suid")).mode & 0o7777).toBe(0o755);
+      expect(existsSync(place.at("fifo"))).toBe(false);
+      expect(place.told.filter(({ noteworthy }) => /^set[ug]id$/.test(noteworthy ?? "")).length).toBe(2);
+      place.ok("changes", "apply", "--force", place.directory);
+      expect(statSync(place.at("suid")).mode & 0o7777).toBe(0o4755);
+      expect(statSync(place.at("sgid")).mode & 0o7777).toBe(0o2755);
+      expect(statSync(place.at("kept")).mode & 0o7777).toBe(0o2755);
+    }, [...needs, needsProgram("perl")]);
+
+    e2e("extended attributes are taken over, an overlay's own are not", () => {
+      using place = workplace();
+      const set = (name: string, value: string, path: string) =>
+        `perl -e 'my ($p, $n, $v) = qw(${path} ${name} ${value}); syscall(188, $p, $n, $v, ${value.length}, 0) == 0 or die $!'`;
+      place.changed(`${set("user.note", "hello", "a")}; mkdir d; ${set("user.dir", "x", "d")}
+          ${set("user.overlay.opaque", "y", "d")} || true`);
+      expect(place.list).toEqual(["changed a attributes", "added d directory"]);
+      place.ok("changes", "apply", place.directory);
+      const names = (path: string) =>
+        execute("perl", [
+          "-e",
+          `my ($p, $b) = ("${place.at(path)}", "\\0" x 999); my $n = syscall(194, $p, $b, 999); print substr($b, 0, $n)`,
+        ])
+          .stdout.split("\0")
+          .filter((name) => name.startsWith("user."));
+      expect(names("a")).toEqual(["user.note"]);
+      expect(names("d").filter((name) => name !== "user.overlay.opaque")).toEqual(["user.dir"]);
+    }, [
+      ...needs,
+      needsProgram("perl"),
+      process.arch === "x64" ? undefined : "numbers of system calls are x86's",
+    ]);
+
+    e2e(
+      "differences of texts",
+      () => {
+        using place = workplace();
+        place.changed(
+          "echo three >> a; rm b; printf '\\033[31mred\\n' > new; head -c 64 /dev/zero > zero; chmod 600 package.json",
+        );
+        const text = place.ok("changes", "--diff", place.directory);
+        const { project } = place;
+        expect(text).toContain(`--- ${project}/a\n+++ ${project}/a\n@@ -1,2 +1,3 @@\n one\n two\n+three\n`);
+        expect(text).toContain(`--- ${project}/b\n+++ /dev/null\n@@ -1,1 +0,0 @@\n-b\n`);
+        expect(text).toContain(`+++ ${project}/new\n@@ -0,0 +1,1 @@\n+\\x1b[31mred\n`);
+        expect(text).toContain(`${project}/zero: no text`);
+        expect(text).toContain(`changed ${project}/package.json mode 644 to 600`);
+        expect(place.ok("changes", "show", "--diff", place.directory, "b")).not.toContain("three");
+      },
+      needs,
+    );
+
+    e2e(
+      "the directory is out of sight, wherever it would be seen",
+      () => {
+        using place = workplace();
+        place.changed("echo x > a");
+        const { home, directory } = place;
+        const line = `ls -A ${directory}; ls -A /mnt/changes; echo x > ${directory}/y; rm -r ${directory}; ls ${home}`;
+        const { stdout } = place.sh(`(${line}) 2>/dev/null`, "-v", `${home}:/mnt:ro`);
+        expect(stdout).toBe("changes\nproject\n");
+        expect(readdirSync(directory).toSorted()).toEqual(expect.arrayContaining(["changes.json"]));
+        const shown = place.sh("true", "-v", `${directory}:/x`);
+        expect([shown.status, shown.stderr]).toEqual([2, expect.stringContaining("out of sight")]);
+        // --write goes past it
+        place.changed("echo really > src/file; echo kept > kept", "--write", "src");
+        expect(place.read("src/file")).toBe("really\n");
+        expect(place.list).toEqual(["changed a content", "added kept file"]);
+      },
+      needs,
+    );
+
+    e2e(
+      "one container at once, and no apply beside it",
+      async () => {
+        using place = workplace();
+        place.changed("echo x > a");
+        const { directory } = place;
+        place.changed("sleep 100", "--detach", "--name", `${who === "root" ? "hako-e2e-changes" : "job"}`);
+        const id = who === "root" ? "hako-e2e-changes" : "job";
+        try {
+          for (const args of [
+            ["run", "--rootfs", "/", "--changes", directory, "--", "true"],
+            ["changes", "apply", directory],
+            ["changes", "discard", directory],
+          ]) {
+            const { status, stderr } = place.hako(...args);
+            expect([args, status !== 0, stderr]).toEqual([args, true, expect.stringContaining("is in use")]);
+          }
+          expect(place.list).toEqual(["changed a content"]);
+        } finally {
+          place.hako("delete", "--force", id);
+        }
+        place.ok("changes", "apply", directory);
+        expect(place.read("a")).toBe("x\n");
+      },
+      needs,
+    );
+
+    e2e(
+      "an apply that is killed leaves each file old or new, and the next one finishes",
+      async () => {
+        using place = workplace();
+        const [command = "", ...rest] = place.words;
+        let cut = 0;
+        for (let moment = 0; moment < 24; moment++) {
+          for (const name of readdirSync(place.project))
+            if (name.startsWith("n")) rmSync(place.at(name), { recursive: true });
+          place.write("a", "old\n");
+          for (let each = 0; each < 40; each++) place.write(`gone/${each}`, "gone\n");
+          if (who !== "root") execute("chown", ["-R", `${USER}:${USER}`, place.at("gone")]);
+          Bun.sleepSync(15);
+          place.changed(`
+            echo new > a; rm -r gone; mkdir -p new/in; chmod 700 src
+            for i in $(seq 40); do echo $i > n$i; echo $i > new/in/$i; done`);
+          await executeLater(
+            command,
+            [...rest, "changes", "apply", place.directory],
+            30 + moment * 6,
+            place.env,
+          );
+          expect(["old\n", "new\n"]).toContain(place.read("a"));
+          for (let each = 1; each <= 40; each++)
+            if (existsSync(place.at(`n${each}`))) expect(place.read(`n${each}`)).toBe(`${each}\n`);
+          if (existsSync(place.at("new"))) expect(readdirSync(place.at("new/in")).length).toBe(40);
+          if (readdirSync(place.directory).includes("changes.json")) cut++;
+          place.ok("changes", "apply", place.directory);
+          expect(place.read("a")).toBe("new\n");
+          expect(existsSync(place.at("gone"))).toBe(false);
+          expect(statSync(place.at("src")).mode & 0o777).toBe(0o700);
+          expect(readdirSync(place.project).filter((name) => /^n\d/.test(name)).length).toBe(40);
+          expect(readdirSync(place.project).filter((name) => name.startsWith(".hako"))).toEqual([]);
+          expect(readdirSync(place.directory)).toEqual([]);
+          chmodSync(place.at("src"), 0o755);
+        }
+        expect(cut).toBeGreaterThan(0);
+      },
+      needs,
+      240_000,
+    );
+
+    e2e(
+      "links that the host has got meanwhile are not followed",
+      () => {
+        using place = workplace();
+        place.changed("echo x > src/deep/er/file; mkdir -p new; echo y > new/file");
+        const elsewhere = join(place.home, "elsewhere");
+        mkdirSync(elsewhere);
+        if (who !== "root") chownSync(elsewhere, USER, USER);
+        renameSync(place.at("src/deep"), join(place.home, "deep"));
+        symlinkSync(elsewhere, place.at("src/deep"));
+        symlinkSync(elsewhere, place.at("new"));
+        expect(place.hako("changes", "apply", place.directory).status).toBe(1);
+        expect(readdirSync(elsewhere)).toEqual([]);
+        place.ok("changes", "apply", "--force", place.directory);
+        expect(readdirSync(elsewhere)).toEqual([]);
+        expect(lstatSync(place.at("src/deep")).isDirectory()).toBe(true);
+        expect(place.read("new/file")).toBe("y\n");
+      },
+      needs,
+    );
+
+    e2e("a tree that is made to be deep, and names that are no text", () => {
+      using place = workplace();
+      const { files } = place;
+      place.changed(`
+          perl -e 'for (1..700) { mkdir "d" x 20; chdir "d" x 20 } mkdir "x"'
+          perl -e 'open F, ">", "bad\\xff\\x1bname"; mkdir "\\xfe"; open F, ">", "\\xfe/f"'`);
+      const told = place.told;
+      expect(told.some(({ conflict }) => conflict?.includes("longer than any program") === true)).toBe(true);
+      const { stdout, status } = place.hako("changes", place.directory);
+      expect(status).toBe(0);
+      expect(stdout).toContain("bad\\xff\\x1bname");
+      expect(place.hako("changes", "apply", place.directory).status).toBe(1);
+      expect(place.files).toBe(files);
+      place.ok("changes", "discard", place.directory);
+      expect(readdirSync(place.directory)).toEqual([]);
+      place.changed(`perl -e 'open F, ">", "bad\\xff\\x1bname"; mkdir "\\xfe"; open F, ">", "\\xfe/f"'`);
+      place.ok("changes", "apply", place.directory);
+      expect(execute("sh", ["-c", "ls -d bad* */f | od -c"], { cwd: place.project }).stdout).toMatch(
+        /b +a +d +377 +033[\s\S]*376/,
+      );
+    }, [...needs, needsProgram("perl")]);
+
+    e2e(
+      "contradictions are refused, and nothing is left behind",
+      () => {
+        using place = workplace();
+        const { directory, home } = place;
+        mkdirSync(join(home, "other"));
+        writeFileSync(join(home, "other/file"), "mine\n");
+        if (who !== "root") chownSync(join(home, "other"), USER, USER);
+        const rows: [string[], string][] = [
+          [["--changes", directory, "--discard"], "--changes and --discard contradict"],
+          [["--changes", directory, "--keep-writes", "x"], "--changes and --keep-writes contradict"],
+          [["--changes", directory, "--read-only"], "--changes and --read-only contradict"],
+          [["--changes", ""], "empty"],
+          [["--changes", join(home, "other")], "it is none that hako has made"],
+          [["--changes", "/proc/x"], "/proc/x"],
+          [["--changes", directory, "-v", "/nothing:/x"], "does not exist"],
+          [["--changes", directory, "--memory", "x"], "is not a size"],
+        ];
+        for (const [flags, words] of rows) {
+          const { status, stderr } = place.hako("run", "--rootfs", "/", ...flags, "--", "true");
+          expect([flags, status === 2 || status === 125, stderr]).toEqual([
+            flags,
+            true,
+            expect.stringContaining(words),
+          ]);
+          expect(existsSync(directory)).toBe(false);
+        }
+        expect(place.sh("no-such-program-here").status).toBe(127);
+        expect(place.hako("run", "--rootfs", "/", "--changes", directory, "--", "/no/such").status).toBe(127);
+        expect(readdirSync(join(home, "other"))).toEqual(["file"]);
+        for (const verb of ["show", "apply", "discard"]) {
+          const { status, stderr } = place.hako("changes", verb, join(home, "other"));
+          expect([verb, status, stderr]).toEqual([
+            verb,
+            1,
+            expect.stringContaining("none that hako has made"),
+          ]);
+        }
+      },
+      needs,
+    );
+  });
+}
+
+e2e(
+  "an ordinary user's root file system of its own",
+  () => {
+    using place = new Workplace(new Home());
+    const root = join(place.home, "root");
+    mkdirSync(join(root, "bin"), { recursive: true });
+    mkdirSync(join(root, "d"));
+    execute("cp", [Bun.which("busybox") ?? "", join(root, "bin/sh")]);
+    writeFileSync(join(root, "d/f"), "f\n");
+    execute("chown", ["-R", `${USER}:${USER}`, root]);
+    const sh = (line: string, flag: string, dir: string) =>
+      place.hako("run", "--rootfs", root, flag, dir, "--", "sh", "-c", line);
+    const replaced = "sh -c 'rm -r d; mkdir d; echo g > d/g; echo d/*'";
+    expect(sh(replaced, "--changes", place.directory).stdout).toBe("d/g\n");
+    expect(place.told.map(({ path, change }) => `${change} ${path}`)).toEqual(["removed /d/f", "added /d/g"]);
+    place.ok("changes", "apply", place.directory);
+    expect(readdirSync(join(root, "d"))).toEqual(["g"]);
+    // a directory that was replaced in writes that are kept
+    expect(sh(replaced.replaceAll("g", "h"), "--keep-writes", join(place.home, "kept")).stdout).toBe("d/h\n");
+    expect(sh("echo d/*", "--keep-writes", join(place.home, "kept")).stdout).toBe("d/h\n");
+  },
+  NEEDS,
+);
+
+e2e("a root file system of its own, with a mount below", () => {
+  using box = new Box();
+  const [root, changes] = [box.path("root"), box.path("changes")];
+  for (const dir of ["bin", "etc", "data"]) mkdirSync(join(root, dir), { recursive: true });
+  execute("cp", [Bun.which("busybox") ?? "", join(root, "bin/sh")]);
+  writeFileSync(join(root, "etc/conf"), "old\n");
+  symlinkSync("/etc", join(root, "data/out"));
+  const line = `mount -t tmpfs tmpfs ${root}/data && echo m > ${root}/data/file && exec "$@"`;
+  const hako = (...args: string[]) =>
+    execute("unshare", ["--mount", "sh", "-c", line, "sh", HAKO, "--root", box.root, ...args]);
+  const sh = (text: string) => hako("run", "--rootfs", root, "--changes", changes, "--", "sh", "-c", text);
+  expect(sh("echo new > /etc/conf; echo x >> /data/file; echo y > /data/new").stderr).toBe("");
+  expect(readFileSync(join(root, "etc/conf"), "utf8")).toBe("old\n");
+  const told = JSON.parse(hako("changes", "--json", changes).stdout) as Told[];
+  expect(told.map(({ path, change }) => `${change} ${path}`)).toEqual([
+    "changed /data/file",
+    "added /data/new",
+    "changed /etc/conf",
+  ]);
+  // what was mounted is not mounted now
+  const gone = box.hako("changes", changes);
+  expect([gone.status, gone.stderr]).toEqual([1, expect.stringContaining("is not mounted now")]);
+  const other = box.hako("run", "--rootfs", "/", "--changes", changes, "--", "true");
+  expect([other.status, other.stderr]).toEqual([125, expect.stringContaining("it holds changes of")]);
+  expect(hako("changes", "apply", changes, "/etc").stdout).toBe("applied 1 change\n");
+  expect(readFileSync(join(root, "etc/conf"), "utf8")).toBe("new\n");
+  expect(box.hako("run", "--rootfs", root, "--changes", join(root, "in"), "--", "sh").stderr).toContain(
+    "in each other",
+  );
+  expect(existsSync(join(root, "in"))).toBe(false);
+}, [needsHako]);
+
+e2e("file systems: in memory, and one that can't hold an upper directory", () => {
+  using box = new Box();
+  mkdirSync(box.path("here"));
+  mkdirSync(box.path("work"));
+  writeFileSync(box.path("work/file"), "old\n");
+  const mounted = (mount: string, ...args: string[]) =>
+    execute("unshare", [
+      ...["--mount", "sh", "-c", `set -e; ${mount}; exec "$@"`, "sh"],
+      ...[HAKO, "--root", box.root, "run", "--rootfs", "/", "--changes", box.path("here/changes"), ...args],
+    ]);
+  const [here, work] = [box.path("here"), box.path("work")];
+  const shown = mounted(
+    `mount -t tmpfs tmpfs ${here}`,
+    ...["--", "sh", "-c", `echo x > ${work}/file; cat ${work}/file`],
+  );
+  expect([shown.status, shown.stdout]).toEqual([0, "x\n"]);
+  expect(readFileSync(join(work, "file"), "utf8")).toBe("old\n");
+  // an overlay that is not only read is none for another's writes
+  const overlay = `mount -t tmpfs tmpfs ${here}; mkdir ${here}/u ${here}/w ${here}/l; mount -t overlay overlay -o lowerdir=${here}/l,upperdir=${here}/u,workdir=${here}/w ${here}`;
+  const refused = mounted(overlay, "--", "true");
+  expect([refused.status, refused.stderr]).toEqual([
+    125,
+    expect.stringContaining("can't hold the upper directory"),
+  ]);
+  expect(refused.stderr).toMatch(/\(ext4\)|\(xfs\)|\(btrfs\)|\(tmpfs\)|ext4, xfs/);
+  expect(readdirSync(here)).toEqual([]);
+}, [needsHako]);
+
+e2e(
+  "nobody else's directory is taken for one's own",
+  () => {
+    using place = new Workplace(new Home());
+    place.changed("echo x > a");
+    const root = execute(HAKO, ["changes", "apply", place.directory]);
+    expect([root.status, root.stderr]).toEqual([1, expect.stringContaining(`belongs to user ${USER}`)]);
+    chmodSync(place.home, 0o777);
+    const { status, stderr } = place.hako("changes", place.directory);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("is writable for others")]);
+  },
+  NEEDS,
+);
