@@ -26,20 +26,21 @@ const rare = {
   },
 };
 
-/** Stores the filter of a config's profile for `exec`, and returns it. It comes from the cache, or the profile is compiled. */
+/** Stores the filter of a config's profile for `exec`, and returns it. */
 export function makeFilter(
   root: string,
   id: ContainerId,
   config: Config,
   made?: SeccompFilter,
 ): SeccompFilter | undefined {
-  const filter = made ?? compiled(config);
+  const filter = made ?? compiledFilter(config);
   if (filter === undefined) return undefined;
   writeBytes(join(containerDirectory(root, id), FILTER), bytesOfFilter(filter), 0o600);
   return filter;
 }
 
-function compiled(config: Config): SeccompFilter | undefined {
+/** The filter of a config's profile: it comes from the cache, or the profile is compiled. */
+export function compiledFilter(config: Config): SeccompFilter | undefined {
   const profile = config.linux?.seccomp;
   if (profile === undefined) return undefined;
   const noNewPrivileges = config.process?.noNewPrivileges === true;

@@ -165,6 +165,8 @@ e2e(
     const bundle = box.bundle(["sh", "-c", script], (config) => {
       config.root.readonly = true;
       config.annotations = { "org.hako.driver": "vm" };
+      const syscalls = [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" }];
+      Object.assign(config.linux, { seccomp: { defaultAction: "SCMP_ACT_ALLOW", syscalls } });
     });
     const out = box.path("out");
     const [outcome, status] = [
@@ -211,6 +213,8 @@ e2e(
       expect(refused.status).not.toBe(0);
     }
     expect(status()).toBe("running");
+    // its profile holds in the machine
+    expect(hako(["exec", id, "mkdir", "/dev/shm/made"]).stderr).toContain("Operation not permitted");
     expect(hako(["update", "--memory", "50M", id])).toMatchObject({ status: 0, stderr: "" });
     expect(hako(["exec", id, "cat", `/sys/fs/cgroup/hako/${id}/memory.max`]).stdout).toBe(`${50 << 20}\n`);
     // more than the machine had

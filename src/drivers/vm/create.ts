@@ -11,6 +11,7 @@ import { exactJson } from "../../oci/json";
 import { logDebug, logWarning } from "../../output/log";
 import { readSettings } from "../../settings/settings";
 import type { ContainerRecord } from "../../state/record";
+import { compiledFilter } from "../../state/stored-filter";
 import type { CreateEvents, CreatePlan, MadeByDriver } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
 import { type AgentData, streamPort } from "./channel/agent-protocol";
@@ -136,11 +137,13 @@ function containerOf(
   files: ToldFiles,
   stream: number,
 ): AgentData<"create"> {
+  // the host has it in its cache, mostly, and tells of what is wrong in it
+  const compiled = filter ?? compiledFilter(config);
   return {
     container: id,
     ...files,
     config: exactJson(guestConfig(config, id, shared)),
-    filter: filter && { program: filter.program.toBase64(), flags: filter.flags },
+    filter: compiled && { program: compiled.program.toBase64(), flags: compiled.flags },
     ownInit: ownInit !== undefined,
     noNewKeyring,
     port: streamPort(stream),
