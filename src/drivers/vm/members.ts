@@ -71,16 +71,20 @@ export function leaveMachine(root: string, sandbox: SandboxId, id: ContainerId):
       endProgram("QEMU", qemu);
       return "left";
     }
-    const hasEnded = () => waitForEnd(qemu.pid, qemu.startTime, ENDING_MS);
+    const hasEnded = () => {
+      if (!waitForEnd(qemu.pid, qemu.startTime, ENDING_MS)) return false;
+      endProgram("QEMU", qemu);
+      return true;
+    };
     try {
       forget(machine, id, hasEnded);
       if (member?.files !== undefined) takeFiles(record, member.files);
       if (record.cgroupsOf === id) moveMachine(root, files, id);
-      fitMachine(machine, root, files);
     } catch (error) {
       if (!hasEnded()) throw error;
-      endProgram("QEMU", qemu);
+      return "left";
     }
+    refit(machine, root, files, hasEnded);
     return "left";
   }
   if (record.qemu !== undefined) endProgram("QEMU", record.qemu);
@@ -88,6 +92,15 @@ export function leaveMachine(root: string, sandbox: SandboxId, id: ContainerId):
   takeNetworkBack(files);
   removeMachine(files);
   return record.qemu === undefined ? "not started" : "left";
+}
+
+/** Gives the others what they need now. A QEMU that was taken over may say what it likes: the container goes all the same. */
+function refit(machine: KeptMachine, root: string, files: MachineFiles, hasEnded: () => boolean): void {
+  try {
+    fitMachine(machine, root, files);
+  } catch (error) {
+    if (!hasEnded()) logWarning(`the machine's processors: ${asHakoError(error).oneLine}`);
+  }
 }
 
 /** Unmounts a container's files where the machine's processes have them. */
