@@ -129,10 +129,15 @@ function namespaceOf(pid: number, type: "user" | "mount"): bigint | undefined {
   }
 }
 
-function rangesIn(map: string): HostRange[] {
+/**
+ * The ids of the host that the text of a uid_map or gid_map gives away. Those that it calls by their own numbers are nobody's more than they were: a program
+ * that is confined with all ids as they are would else leave none. Exported for its test.
+ */
+export function rangesIn(map: string): HostRange[] {
   return map
     .trim()
     .split("\n")
     .map((line) => line.trim().split(/\s+/).map(Number))
+    .filter(([inside, first]) => inside !== first)
     .map(([, first = 0, size = 0]) => ({ first, size }));
 }

@@ -1,6 +1,6 @@
 // `hako run --rootfs --userns`: whose ids a program has.
 import { describe, expect } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { needsMappedOwners } from "./filesystems";
 import { busyboxEntries, dockerArchive, tarOf } from "./image-archives";
 import { Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
@@ -208,6 +208,23 @@ print(open("/proc/self/uid_map").read().split()[2])`;
     expect(start(third)).toMatchObject({ status: 0, stderr: "" });
     expect(firstOf(third)).toBe(3_000_000_000);
   }, [...needsTmp, needsProgram("unshare")]);
+
+  e2e("a program whose user namespace has all ids as they are takes none of them", async () => {
+    using box = new Box();
+    const other = Bun.spawn(["unshare", "--user", "sleep", "600"]);
+    try {
+      const own = readlinkSync("/proc/self/ns/user");
+      await until("it has a namespace", () => readlinkSync(`/proc/${other.pid}/ns/user`) !== own);
+      for (const kind of ["uid", "gid"]) writeFileSync(`/proc/${other.pid}/${kind}_map`, "0 0 4294967295");
+      expect(box.hako("run", "--rootfs", "/", ...AUTO, "--", "true")).toMatchObject({
+        status: 0,
+        stderr: "",
+      });
+    } finally {
+      other.kill("SIGKILL");
+      await other.exited;
+    }
+  }, [...needsHost, needsProgram("unshare")]);
 
   e2e("nor while a thread is left of one whose first thread has ended", async () => {
     using box = new Box();

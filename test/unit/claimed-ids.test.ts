@@ -1,6 +1,6 @@
 // Which ranges of ids `--userns auto` may take.
 import { describe, expect, test } from "bun:test";
-import { candidates } from "../../src/state/claimed-ids";
+import { candidates, rangesIn } from "../../src/state/claimed-ids";
 
 const row = (owner: string, first: number, size: number) => ({ owner, first, size });
 
@@ -36,5 +36,17 @@ describe("ranges for --userns auto", () => {
     const all = [...candidates({ uid: [], gid: [] })];
     expect(all).toHaveLength(0x3000);
     expect(all.every(([uids, gids]) => uids === gids && uids % 65_536 === 0)).toBe(true);
+  });
+});
+
+describe("a map of ids", () => {
+  test("takes what it calls by other numbers", () => {
+    expect(rangesIn("         0    1000000      65536\n")).toEqual([{ first: 1_000_000, size: 65_536 }]);
+    expect(rangesIn("0 1000 1\n1 400000 65536\n")).toHaveLength(2);
+  });
+
+  test("takes nothing of what it calls by its own number", () => {
+    expect(rangesIn("         0          0 4294967295\n")).toEqual([]);
+    expect(rangesIn("1000 1000 1\n1001 400000 10\n")).toEqual([{ first: 400_000, size: 10 }]);
   });
 });
