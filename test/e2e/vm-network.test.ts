@@ -258,11 +258,14 @@ e2e(
       "--name",
       id,
       "--",
-      "true",
+      "sleep",
+      "600",
     ];
     const killed = spawn(HAKO, ["--root", box.root, ...words], { env, stdio: "ignore" });
     const filters = () => ok("tc", "-n", networks.ours, "filter", "show", "dev", "eth0", "ingress");
     await until("the network is taken", () => filters().includes("mirred"), LONG);
+    // the interface goes with hako itself until QEMU has it
+    await Bun.sleep(500);
     killed.kill("SIGKILL");
     await new Promise((done) => killed.on("exit", done));
     expect(networks.seen()).not.toBe(before);
