@@ -178,11 +178,13 @@ ${RUNTIME} = ["${runtime}"]
   }
 
   /** The same without blocking, for several at once. */
-  async later(client: string, args: string[]): Promise<{ status: number; stdout: string }> {
+  async later(client: string, args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
     const { env, dir: cwd } = this;
-    const child = Bun.spawn(this.words(client, args), { env, cwd, stdin: "ignore", stderr: "ignore" });
-    const stdout = await new Response(child.stdout).text();
-    return { status: await child.exited, stdout };
+    const child = Bun.spawn(this.words(client, args), { env, cwd, stdin: "ignore", stderr: "pipe" });
+    const [stdout, stderr] = await Promise.all(
+      [child.stdout, child.stderr].map((stream) => new Response(stream).text()),
+    );
+    return { status: await child.exited, stdout: stdout ?? "", stderr: stderr ?? "" };
   }
 
   podman(...args: string[]): Result {
