@@ -1,0 +1,158 @@
+import { errnoNumber } from "../../base/errno";
+import { prepared } from "../../base/undo";
+import { AF, SOCK } from "../call/constants";
+import { type Descriptor, descriptorName, descriptorNumber, Fd } from "../call/fd";
+import { syscallOn, systemError, trySyscall } from "../call/syscall";
+import { type InetEndpoint, inetEndpointText, unmapped } from "./inet-address";
+
+/** Sockets of TCP and UDP (ip(7), ipv6(7)). None of them waits: `Changes` (file/epoll.ts) tells when there is something to do. */
+
+/** Of which protocol an option is (setsockopt(2)). */
+enum LEVEL {
+  IP = 0,
+  SOCKET = 1,
+  TCP = 6,
+  IPV6 = 41,
+}
+
+/** Options by the names of socket(7), ip(7), ipv6(7) and tcp(7), each with its protocol's number and its own. */
+const OPTIONS = {
+  SO_REUSEADDR: [LEVEL.SOCKET, 2],
+  SO_ERROR: [LEVEL.SOCKET, 4],
+  SO_SNDBUF: [LEVEL.SOCKET, 7],
+  SO_RCVBUF: [LEVEL.SOCKET, 8],
+  SO_KEEPALIVE: [LEVEL.SOCKET, 9],
+  SO_LINGER: [LEVEL.SOCKET, 13],
+  IP_PKTINFO: [LEVEL.IP, 8],
+  IP_FREEBIND: [LEVEL.IP, 15],
+  IP_TRANSPARENT: [LEVEL.IP, 19],
+  IP_RECVORIGDSTADDR: [LEVEL.IP, 20],
+  TCP_NODELAY: [LEVEL.TCP, 1],
+  IPV6_V6ONLY: [LEVEL.IPV6, 26],
+  IPV6_RECVPKTINFO: [LEVEL.IPV6, 49],
+  IPV6_RECVORIGDSTADDR: [LEVEL.IPV6, 74],
+  IPV6_TRANSPARENT: [LEVEL.IPV6, 75],
+  IPV6_FREEBIND: [LEVEL.IPV6, 78],
+} as const;
+export type SocketOption = keyof typeof OPTIONS;
+
+/** linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h. */
+const SO_ORIGINAL_DST = 80;
+/** struct sockaddr_in6; struct sockaddr_in has 16 bytes. */
+const SOCKADDR_SIZE = 28;
+
+/** A struct sockaddr_in or sockaddr_in6. */
+export function socketAddress({ address, port }: InetEndpoint): Uint8Array {
+  const isFour = address.length === 4;
+  const bytes = new Uint8Array(isFour ? 16 : SOCKADDR_SIZE);
+  bytes[0] = isFour ? AF.INET : AF.INET6;
+  bytes[2] = port >> 8;
+  bytes[3] = port & 0xff;
+  bytes.set(address, isFour ? 4 : 8);
+  return bytes;
+}
+
+/** The endpoint that a struct sockaddr_in or sockaddr_in6 has. */
+export function endpointOf(bytes: Uint8Array): InetEndpoint {
+  const port = ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0);
+  const address = bytes[0] === AF.INET ? bytes.slice(4, 8) : unmapped(bytes.slice(8, 24));
+  return { address, port };
+}
+
+/** A socket of the family that an address belongs to; errors call it by the endpoint. */
+export function inetSocket(endpoint: InetEndpoint, type: "stream" | "datagram"): Fd {
+  const name = inetEndpointText(endpoint);
+  const family = endpoint.address.length === 4 ? AF.INET : AF.INET6;
+  const kind = (type === "stream" ? SOCK.STREAM : SOCK.DGRAM) | SOCK.NONBLOCK | SOCK.CLOEXEC;
+  return new Fd(syscallOn(name, "socket", family, kind, 0), name);
+}
+
+/** Sets an option that is a number, or of which the structure's words are given. */
+export function setSocketOption(socket: Descriptor, option: SocketOption, ...value: readonly number[]): void {
+  const result = trySocketOption(socket, option, ...value);
+  if (result < 0) throw systemError(`setsockopt ${option}`, -result, descriptorName(socket));
+}
+
+/** `setSocketOption` where a refusal is no error; 0 or -errno. */
+export function trySocketOption(
+  socket: Descriptor,
+  option: SocketOption,
+  ...value: readonly number[]
+): number {
+  const [level, number] = OPTIONS[option];
+  const words = Int32Array.from(value);
+  return trySyscall("setsockopt", descriptorNumber(socket), level, number, words, words.byteLength);
+}
+
+/** The errno of what went wrong with a socket since it was asked last, or 0: what became of a connection (connect(2), EINPROGRESS). */
+export function takeSocketError(socket: Descriptor): number {
+  const [level, number] = OPTIONS.SO_ERROR;
+  const value = new Int32Array(1);
+  const size = Int32Array.of(value.byteLength);
+  syscallOn(descriptorName(socket), "getsockopt", descriptorNumber(socket), level, number, value, size);
+  return value[0] ?? 0;
+}
+
+/** Listens at an endpoint, by TCP. One of IPv6 leaves the same port of IPv4 to others. */
+export function listenAt(endpoint: InetEndpoint, backlog = 4096): Fd {
+  return prepared(inetSocket(endpoint, "stream"), (socket) => {
+    setSocketOption(socket, "SO_REUSEADDR", 1);
+    if (endpoint.address.length === 16) setSocketOption(socket, "IPV6_V6ONLY", 1);
+    bindTo(socket, endpoint);
+    syscallOn(socket.name, "listen", socket.number, backlog);
+  });
+}
+
+export function bindTo(socket: Fd, endpoint: InetEndpoint): void {
+  const address = socketAddress(endpoint);
+  syscallOn(socket.name, "bind", socket.number, address, address.length);
+}
+
+/** Takes a connection that waits at a listener, and which endpoint it comes from; undefined if none does, or its other end has gone. */
+export function acceptAt(listener: Fd): { socket: Fd; from: InetEndpoint } | undefined {
+  const address = new Uint8Array(SOCKADDR_SIZE);
+  const size = Int32Array.of(SOCKADDR_SIZE);
+  const flags = SOCK.NONBLOCK | SOCK.CLOEXEC;
+  const number = trySyscall("accept4", listener.number, address, size, flags);
+  if (number >= 0) return { socket: new Fd(number, listener.name), from: endpointOf(address) };
+  if (number === -errnoNumber("EAGAIN") || number === -errnoNumber("ECONNABORTED")) return undefined;
+  throw systemError("accept4", -number, listener.name);
+}
+
+/**
+ * Begins a connection by TCP. When it can be written to, `takeSocketError` tells what became of it. Refusals that are known at once, such as
+ * ENETUNREACH, are errors.
+ */
+export function startConnection(to: InetEndpoint): Fd {
+  return prepared(inetSocket(to, "stream"), (socket) => {
+    const address = socketAddress(to);
+    const result = trySyscall("connect", socket.number, address, address.length);
+    if (result < 0 && result !== -errnoNumber("EINPROGRESS"))
+      throw systemError("connect", -result, socket.name);
+  });
+}
+
+/** The endpoint of a socket's own end (getsockname(2)): which address the other end has called. */
+export function localEndpoint(socket: Descriptor): InetEndpoint {
+  const address = new Uint8Array(SOCKADDR_SIZE);
+  const size = Int32Array.of(SOCKADDR_SIZE);
+  syscallOn(descriptorName(socket), "getsockname", descriptorNumber(socket), address, size);
+  return endpointOf(address);
+}
+
+/** The endpoint that the other end of an accepted connection has called before a rule of the kernel's redirected it. */
+export function originalDestination(socket: Descriptor): InetEndpoint {
+  const level = localFamily(socket) === AF.INET ? LEVEL.IP : LEVEL.IPV6;
+  const address = new Uint8Array(SOCKADDR_SIZE);
+  const size = Int32Array.of(SOCKADDR_SIZE);
+  const number = descriptorNumber(socket);
+  syscallOn(descriptorName(socket), "getsockopt", number, level, SO_ORIGINAL_DST, address, size);
+  return endpointOf(address);
+}
+
+function localFamily(socket: Descriptor): number {
+  const family = new Uint16Array(1);
+  const size = Int32Array.of(family.byteLength);
+  syscallOn(descriptorName(socket), "getsockname", descriptorNumber(socket), family, size);
+  return family[0] ?? 0;
+}

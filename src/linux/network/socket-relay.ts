@@ -1,0 +1,189 @@
+import { type ErrnoName, errnoName, errnoNumber } from "../../base/errno";
+import type { Fd } from "../call/fd";
+import { trySyscall } from "../call/syscall";
+import { type Changes, EPOLL } from "../file/epoll";
+import type { Pipe } from "../file/pipe";
+import { takeSocketError, trySocketOption } from "./inet-socket";
+import { LARGE_PIPE, PipePool, splice } from "./pipe-pool";
+
+const AGAIN = -errnoNumber("EAGAIN");
+const SHUT_WR = 1;
+/** How often bytes of one direction are moved before it is the others' turn. */
+const MOVES_AT_ONCE = 16;
+
+/** What became of two sockets that were connected with each other. */
+export interface RelayEnd {
+  /** How many bytes came from the first socket and went to the second one. */
+  sent: number;
+  /** How many came from the second one and went to the first. */
+  received: number;
+  /** Why both were reset; undefined if both have said that nothing more comes. */
+  error: ErrnoName | undefined;
+}
+
+/** One of the two directions. */
+class Flow {
+  /** Held only while bytes are in it, or may be. */
+  pipe: Pipe | undefined;
+  held = 0;
+  moved = 0;
+  /** Nothing more comes. */
+  ended = false;
+  /** And the other side knows. */
+  done = false;
+  waits = false;
+
+  constructor(
+    readonly from: Fd,
+    readonly to: Fd,
+  ) {}
+}
+
+interface Connection {
+  there: Flow;
+  back: Flow;
+  over: boolean;
+  ended: (end: RelayEnd) => void;
+}
+
+/**
+ * Connects sockets with each other, two and two: what one receives is sent by the other, as splice(2) moves it, without a copy in this process. Each
+ * direction ends for itself (shutdown(2)). An error of one socket resets the other one: a transfer that was cut off must not look like a whole one.
+ */
+export class SocketRelay implements Disposable {
+  readonly #changes: Changes;
+  readonly #pipes = new PipePool();
+  readonly #connections = new Set<Connection>();
+
+  /** It does what there is to do when `changes` waits. */
+  constructor(changes: Changes) {
+    this.#changes = changes;
+  }
+
+  /** How many connections have not ended. */
+  get count(): number {
+    return this.#connections.size;
+  }
+
+  /**
+   * Connects two sockets with each other that never wait (O_NONBLOCK) and are connected, or about to be (`startConnection`), and owns them from then
+   * on. `ended` is called when both are closed.
+   */
+  add(first: Fd, second: Fd, ended: (end: RelayEnd) => void): void {
+    const connection: Connection = {
+      there: new Flow(first, second),
+      back: new Flow(second, first),
+      over: false,
+      ended,
+    };
+    this.#connections.add(connection);
+    for (const socket of [first, second]) {
+      // sockets that are no TCP have neither; what is sent in small parts was so by the program
+      trySocketOption(socket, "TCP_NODELAY", 1);
+      trySocketOption(socket, "SO_KEEPALIVE", 1);
+    }
+    try {
+      this.#changes.watch(first, (events) =>
+        this.#changed(connection, connection.there, connection.back, events),
+      );
+      this.#changes.watch(second, (events) =>
+        this.#changed(connection, connection.back, connection.there, events),
+      );
+    } catch (error) {
+      this.#end(connection, "ECONNABORTED");
+      throw error;
+    }
+  }
+
+  /** Something has changed of the socket that `out` reads from and `into` writes to. */
+  #changed(connection: Connection, out: Flow, into: Flow, events: number): void {
+    if ((events & (EPOLL.IN | EPOLL.HUP | EPOLL.ERR)) !== 0) this.#move(connection, out);
+    if ((events & EPOLL.OUT) !== 0 && into.held > 0) this.#move(connection, into);
+    // what had come before the error has been passed on
+    if ((events & EPOLL.ERR) !== 0 && !connection.over)
+      this.#end(connection, errnoName(takeSocketError(out.from) || errnoNumber("ECONNRESET")));
+  }
+
+  /** Moves what can be moved without waiting. */
+  #move(connection: Connection, flow: Flow): void {
+    if (connection.over || flow.done || flow.waits) return;
+    const again = () => {
+      flow.waits = false;
+      if (connection.over) this.#pipes.passOn();
+      else this.#move(connection, flow);
+    };
+    const pipe = flow.pipe ?? this.#pipes.take(() => this.#changes.later(again));
+    if (pipe === undefined) {
+      flow.waits = true;
+      return;
+    }
+    flow.pipe = pipe;
+    const result = moveThrough(flow, pipe);
+    if (result < 0) {
+      this.#end(connection, errnoName(-result));
+      return;
+    }
+    if (flow.held === 0) {
+      flow.pipe = undefined;
+      this.#pipes.give(pipe, true);
+    }
+    if (result > 0) {
+      flow.waits = true;
+      this.#changes.later(again);
+    } else if (flow.ended && flow.held === 0) this.#finish(connection, flow);
+  }
+
+  /** All of a direction has been sent: the other side is told. */
+  #finish(connection: Connection, flow: Flow): void {
+    flow.done = true;
+    trySyscall("shutdown", flow.to.number, SHUT_WR);
+    if (connection.there.done && connection.back.done) this.#end(connection, undefined);
+  }
+
+  #end(connection: Connection, error: ErrnoName | undefined): void {
+    const { there, back } = connection;
+    connection.over = true;
+    this.#connections.delete(connection);
+    for (const { pipe, held } of [there, back]) if (pipe !== undefined) this.#pipes.give(pipe, held === 0);
+    for (const socket of [there.from, there.to]) {
+      this.#changes.forget(socket);
+      // no time to linger: close(2) then resets (socket(7))
+      if (error !== undefined) trySocketOption(socket, "SO_LINGER", 1, 0);
+      socket.close();
+    }
+    connection.ended({ sent: there.moved, received: back.moved, error });
+  }
+
+  /** Resets the connections that have not ended. */
+  [Symbol.dispose](): void {
+    for (const connection of this.#connections) this.#end(connection, "ECONNABORTED");
+    this.#pipes[Symbol.dispose]();
+  }
+}
+
+/** Moves bytes of a direction through its pipe: 0 when it would have to wait or has ended, 1 when there may be more, or -errno. */
+function moveThrough(flow: Flow, pipe: Pipe): number {
+  for (let move = 0; move < MOVES_AT_ONCE; move++) {
+    let progress = false;
+    if (!flow.ended) {
+      const came = splice(flow.from, pipe.write, LARGE_PIPE);
+      if (came < 0 && came !== AGAIN) return came;
+      if (came === 0) flow.ended = true;
+      else if (came > 0) {
+        flow.held += came;
+        progress = true;
+      }
+    }
+    if (flow.held > 0) {
+      const went = splice(pipe.read, flow.to, flow.held);
+      if (went < 0 && went !== AGAIN) return went;
+      if (went > 0) {
+        flow.held -= went;
+        flow.moved += went;
+        progress = true;
+      }
+    }
+    if (!progress) return 0;
+  }
+  return 1;
+}

@@ -1,0 +1,258 @@
+// Pairs of sockets whose bytes, ends and errors are passed on.
+import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import type { Fd } from "../../src/linux/call/fd";
+import { trySyscall } from "../../src/linux/call/syscall";
+import { Changes } from "../../src/linux/file/epoll";
+import {
+  acceptAt,
+  listenAt,
+  localEndpoint,
+  startConnection,
+  takeSocketError,
+  trySocketOption,
+} from "../../src/linux/network/inet-socket";
+import { type RelayEnd, SocketRelay } from "../../src/linux/network/socket-relay";
+import { getLimit, setLimit } from "../../src/linux/process/rlimit";
+
+const LOOPBACK = { address: Uint8Array.of(127, 0, 0, 1), port: 0 };
+const [ECONNRESET, EAGAIN] = [-104, -11];
+
+/** Two sockets of TCP that are connected with each other. */
+function tcpPair(): [Fd, Fd] {
+  using listener = listenAt(LOOPBACK);
+  const one = startConnection(localEndpoint(listener));
+  const other = acceptAt(listener)?.socket;
+  if (other === undefined) throw new Error("nobody came");
+  expect(takeSocketError(one)).toBe(0);
+  return [one, other];
+}
+
+/** A relay between a client and a server. */
+class Relayed implements Disposable {
+  readonly changes = new Changes();
+  readonly relay = new SocketRelay(this.changes);
+  readonly ends: RelayEnd[] = [];
+
+  add(): { client: Fd; server: Fd } {
+    const [client, first] = tcpPair();
+    const [second, server] = tcpPair();
+    this.relay.add(first, second, (end) => this.ends.push(end));
+    return { client, server };
+  }
+
+  /** Serves until something is so. */
+  until<T>(what: () => T | undefined): T {
+    for (const deadline = performance.now() + 20_000; performance.now() < deadline; this.changes.wait(5)) {
+      const result = what();
+      if (result !== undefined) return result;
+    }
+    throw new Error("it took too long");
+  }
+
+  /** What a socket receives next: bytes, none at the end, or -errno. */
+  received(socket: Fd): Uint8Array | number {
+    const buffer = new Uint8Array(1 << 16);
+    return this.until(() => {
+      const length = trySyscall("read", socket.number, buffer, buffer.length);
+      if (length === EAGAIN) return undefined;
+      return length < 0 ? length : buffer.slice(0, length);
+    });
+  }
+
+  text(socket: Fd): string | number {
+    const received = this.received(socket);
+    return typeof received === "number" ? received : new TextDecoder().decode(received);
+  }
+
+  ended(): RelayEnd {
+    return this.until(() => this.ends.shift());
+  }
+
+  [Symbol.dispose](): void {
+    this.relay[Symbol.dispose]();
+    this.changes[Symbol.dispose]();
+  }
+}
+
+function send(socket: Fd, data: string | Uint8Array): number {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  return trySyscall("write", socket.number, bytes, bytes.length);
+}
+
+function noMore(socket: Fd): void {
+  expect(trySyscall("shutdown", socket.number, 1)).toBe(0);
+}
+
+function reset(socket: Fd): void {
+  trySocketOption(socket, "SO_LINGER", 1, 0);
+  socket.close();
+}
+
+function openFds(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+describe("a relay of sockets", () => {
+  test("bytes go both ways, each direction ends for itself, and both are counted", () => {
+    const before = openFds();
+    {
+      using relayed = new Relayed();
+      const { client, server } = relayed.add();
+      send(client, "question");
+      expect(relayed.text(server)).toBe("question");
+      noMore(client);
+      expect(relayed.text(server)).toBe("");
+      send(server, "a long answer");
+      expect(relayed.text(client)).toBe("a long answer");
+      expect(relayed.relay.count).toBe(1);
+      server.close();
+      expect(relayed.text(client)).toBe("");
+      expect(relayed.ended()).toEqual({ sent: 8, received: 13, error: undefined });
+      expect(relayed.relay.count).toBe(0);
+      client.close();
+    }
+    expect(openFds()).toBe(before);
+  });
+
+  test("what came before the sockets were given to it is passed on", () => {
+    using relayed = new Relayed();
+    const [client, first] = tcpPair();
+    const [second, server] = tcpPair();
+    send(client, "early");
+    client.close();
+    relayed.relay.add(first, second, (end) => relayed.ends.push(end));
+    expect(relayed.text(server)).toBe("early");
+    expect(relayed.text(server)).toBe("");
+    server.close();
+    expect(relayed.ended().error).toBeUndefined();
+  });
+
+  test("16 MiB each way at once arrive whole, when nobody reads for a while too", () => {
+    using relayed = new Relayed();
+    const { client, server } = relayed.add();
+    const size = 16 << 20;
+    const block = Uint8Array.from({ length: 1 << 16 }, (_, at) => (at * 7 + (at >> 8)) & 0xff);
+    const sides = [client, server].map((socket) => ({ socket, sent: 0, got: 0, right: true }));
+    for (let turn = 0; sides.some(({ got }) => got < size); turn++) {
+      if (turn > 100_000) throw new Error("it took too long");
+      for (const side of sides) {
+        const rest = block.subarray(side.sent % block.length);
+        if (side.sent < size) side.sent += Math.max(0, send(side.socket, rest));
+        if (turn < 50) continue;
+        const buffer = new Uint8Array(1 << 16);
+        const length = trySyscall("read", side.socket.number, buffer, buffer.length);
+        for (let at = 0; at < length; at++)
+          side.right &&= buffer[at] === block[(side.got + at) % block.length];
+        side.got += Math.max(0, length);
+      }
+      relayed.changes.wait(0);
+    }
+    expect(sides.map(({ got, right }) => [got, right])).toEqual([
+      [size, true],
+      [size, true],
+    ]);
+    client.close();
+    server.close();
+    expect(relayed.ended()).toEqual({ sent: size, received: size, error: undefined });
+  });
+
+  for (const who of ["client", "server"] as const)
+    test(`a reset of the ${who}'s reaches the other one, after what was sent before`, () => {
+      using relayed = new Relayed();
+      const sockets = relayed.add();
+      const other = who === "client" ? sockets.server : sockets.client;
+      send(sockets[who], "last words");
+      expect(relayed.text(other)).toBe("last words");
+      reset(sockets[who]);
+      expect(relayed.received(other)).toBe(ECONNRESET);
+      expect(relayed.ended().error).toBe("ECONNRESET");
+      other.close();
+    });
+
+  test("a server that has answered and closed resets who goes on sending", () => {
+    using relayed = new Relayed();
+    const { client, server } = relayed.add();
+    send(server, "no");
+    server.close();
+    expect(relayed.text(client)).toBe("no");
+    expect(relayed.text(client)).toBe("");
+    send(client, "but");
+    expect(["ECONNRESET", "EPIPE"]).toContain(relayed.ended().error as string);
+    client.close();
+  });
+
+  test("of sockets that are being connected: a refusal resets the other one", () => {
+    using relayed = new Relayed();
+    const listener = listenAt(LOOPBACK);
+    const nobody = localEndpoint(listener);
+    listener.close();
+    const [client, first] = tcpPair();
+    send(client, "hello");
+    relayed.relay.add(first, startConnection(nobody), (end) => relayed.ends.push(end));
+    expect(relayed.ended()).toEqual({ sent: 0, received: 0, error: "ECONNREFUSED" });
+    expect(relayed.received(client)).toBe(ECONNRESET);
+    client.close();
+  });
+
+  test("a flood does not keep others waiting", () => {
+    using relayed = new Relayed();
+    const flood = relayed.add();
+    const { client, server } = relayed.add();
+    const block = new Uint8Array(1 << 20);
+    for (let turn = 0; turn < 20; turn++) {
+      for (let more = 0; more < 4; more++) send(flood.client, block);
+      trySyscall("read", flood.server.number, block, block.length);
+      send(client, "x");
+      relayed.changes.wait(0);
+      relayed.changes.wait(0);
+    }
+    expect(relayed.text(server)).toMatch(/^x{15,20}$/);
+    for (const socket of [flood.client, flood.server, client, server]) socket.close();
+  });
+
+  test("a thousand connections at once, of which each holds two sockets and no pipe", () => {
+    using relayed = new Relayed();
+    const before = openFds();
+    const pairs = Array.from({ length: 1000 }, () => relayed.add());
+    for (const { client } of pairs) send(client, "x");
+    for (const { server } of pairs) expect(relayed.text(server)).toBe("x");
+    // 32 pipes are kept, and each pair has an end of its own in this process
+    expect(openFds() - before).toBeLessThanOrEqual(4 * 1000 + 64);
+    for (const { client } of pairs) client.close();
+    for (const { server } of pairs) server.close();
+    relayed.until(() => (relayed.relay.count === 0 ? true : undefined));
+    expect(openFds() - before).toBeLessThanOrEqual(64);
+  });
+
+  test("without descriptors for more pipes connections share the one that there is", () => {
+    using relayed = new Relayed();
+    const pairs = Array.from({ length: 20 }, () => relayed.add());
+    const limit = getLimit(0, "RLIMIT_NOFILE");
+    setLimit(0, "RLIMIT_NOFILE", { ...limit, soft: 3n });
+    try {
+      for (const { client } of pairs) send(client, "x");
+      for (const { server } of pairs) expect(relayed.text(server)).toBe("x");
+    } finally {
+      setLimit(0, "RLIMIT_NOFILE", limit);
+    }
+    for (const { client, server } of pairs) {
+      client.close();
+      server.close();
+    }
+    relayed.until(() => (relayed.relay.count === 0 ? true : undefined));
+  });
+
+  test("those that have not ended when it goes are reset", () => {
+    const relayed = new Relayed();
+    const { client, server } = relayed.add();
+    relayed[Symbol.dispose]();
+    expect(relayed.ends).toEqual([{ sent: 0, received: 0, error: "ECONNABORTED" }]);
+    expect(relayed.ends.length).toBe(1);
+    const buffer = new Uint8Array(1);
+    for (const socket of [client, server]) {
+      expect(trySyscall("read", socket.number, buffer, 1)).toBe(ECONNRESET);
+      socket.close();
+    }
+  });
+});
