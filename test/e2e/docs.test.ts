@@ -30,6 +30,7 @@ import {
   REPOSITORY,
   type Result,
 } from "./support";
+import { throwAway } from "./throw-away";
 
 const USER = 12_345;
 /** A build from nothing, with packages that may have to be fetched. */
@@ -97,30 +98,16 @@ function here(box: Box, cwd: string, script: string): Result {
   return result;
 }
 
-const PREPARE = `
-  mount --make-rprivate /
-  mount -t tmpfs tmpfs "$SCRATCH"
-  for dir in etc usr var root run; do
-    mkdir "$SCRATCH/$dir" "$SCRATCH/$dir.work"
-    mount -t overlay -o "lowerdir=/$dir,upperdir=$SCRATCH/$dir,workdir=$SCRATCH/$dir.work" overlay "/$dir"
-  done
-  rm -f /usr/local/bin/hako && ln -s "$HAKO" /usr/local/bin/hako
-  exec bash -euo pipefail -c "$SCRIPT"
-`;
-
 /** Runs a block where the host's files are, and what it changes of them is gone with its mount namespace. */
 function onHost(box: Box, cwd: string, script: string): Result {
-  const scratch = box.path("scratch");
-  mkdirSync(scratch);
   const env = {
     PATH: `/usr/local/bin:${process.env.PATH ?? ""}`,
     HOME: process.env.HOME ?? "/root",
-    SCRATCH: scratch,
-    SCRIPT: script.replaceAll("REPOSITORY", REPOSITORY),
     HAKO,
     npm_config_prefer_offline: "true",
   };
-  return execute("unshare", ["--mount", "sh", "-euc", PREPARE], { cwd, env, timeout: LONG });
+  const install = 'rm -f /usr/local/bin/hako && ln -s "$HAKO" /usr/local/bin/hako\n';
+  return throwAway(box, cwd, install + script.replaceAll("REPOSITORY", REPOSITORY), env, LONG);
 }
 
 /** Runs a block as somebody who is nobody here. */
