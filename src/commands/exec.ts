@@ -4,7 +4,7 @@ import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { containerId } from "../oci/id";
 import { CONTAINER, PIDFD_SOCKET } from "./flags/common";
 import { checkInteractive, INTERACTIVE } from "./flags/so-anyway";
-import { timeLimitOf, WATCH_FLAGS } from "./flags/watch";
+import { lifelineOf, timeLimitOf, WATCH_FLAGS, withReport } from "./flags/watch";
 
 export default defineCommand({
   args: {
@@ -82,6 +82,13 @@ export default defineCommand({
       ...WATCH_FLAGS.grace,
       description: "with --timeout: first ask them to end, by TERM; kill them after this time",
     },
+    report: WATCH_FLAGS.report,
+    quiet: { ...WATCH_FLAGS.quiet, description: "don't say on standard error that the time was over" },
+    "die-with": {
+      ...WATCH_FLAGS["die-with"],
+      description:
+        "kill the command and its process group when the other end of a pipe or socket that you have opened is closed, or the process of a pidfd has ended",
+    },
     "no-subreaper": { type: "boolean", description: "for callers of runc: exec never adopts orphans" },
   },
   rest: "[COMMAND [ARG...]]",
@@ -92,19 +99,28 @@ export default defineCommand({
     checkInteractive(args.interactive);
     // what a service manager hands over is for the container's first process
     const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
-    return await execInContainer({
-      root: globals.root,
-      id: containerId(args.container),
-      values: args,
-      args: rest[0] === "--" ? rest.slice(1) : rest,
-      consoleSocketPath: args["console-socket"],
-      detach: args.detach,
-      pidFile: args["pid-file"],
-      pidfdSocket: args["pidfd-socket"],
-      preserveFds,
-      cgroups: args.cgroup,
-      ignorePaused: args["ignore-paused"],
-      timeLimit: timeLimitOf(args),
+    return await withReport(args, async (report) => {
+      report?.open();
+      using lifeline = lifelineOf(args);
+      const id = containerId(args.container);
+      report?.named(id);
+      return await execInContainer({
+        root: globals.root,
+        id,
+        values: args,
+        args: rest[0] === "--" ? rest.slice(1) : rest,
+        consoleSocketPath: args["console-socket"],
+        detach: args.detach,
+        pidFile: args["pid-file"],
+        pidfdSocket: args["pidfd-socket"],
+        preserveFds,
+        cgroups: args.cgroup,
+        ignorePaused: args["ignore-paused"],
+        timeLimit: timeLimitOf(args),
+        lifeline,
+        quiet: args.quiet,
+        atEnd: report && ((end) => report.ended(end)),
+      });
     });
   },
 });

@@ -28,7 +28,7 @@ import {
   SCRIPT_FLAGS,
 } from "./flags/script";
 import { checkInteractive, checkRemoved, INTERACTIVE, REMOVED_AT_END } from "./flags/so-anyway";
-import { atEndOf, timeLimitOf, WATCH_FLAGS, withReport } from "./flags/watch";
+import { atEndOf, lifelineOf, timeLimitOf, WATCH_FLAGS, withReport } from "./flags/watch";
 
 /** Loaded on first use. */
 const rare = {
@@ -124,6 +124,7 @@ export default defineCommand({
             "leave it out: without --keep the container is deleted",
           );
         if (args["die-with-parent"]) throw HakoError.usage("--die-with-parent needs --rootfs");
+        if (args["die-with"] !== undefined) throw HakoError.usage("--die-with needs --rootfs");
         return await runBundle(args, watching, globals, report);
       }
       refuseBundleFlags(args);
@@ -162,7 +163,8 @@ async function runBundle(
   const bundle = rare.bundle.checkedBundle(args.bundle, environment, globals.cgroupManager, args.config);
   const options = { ...createOptions(globals, args.container, args, preserveFds), ...watching, bundle };
   // as with runc and crun: signals are passed on, no more
-  return await runContainer({ ...options, init: false, signalsEnd: false, report: report?.open() });
+  const watched = { init: false, signalsEnd: false, lifeline: undefined, report: report?.open() };
+  return await runContainer({ ...options, ...watched });
 }
 
 /** What `run --rootfs` was told, and what it has from its caller. */
@@ -211,7 +213,9 @@ async function runScript(
   report?.named(containerId(id));
   const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids, changes);
   const cgroupManager = managerOf(args, globals);
-  const options = { ...createOptions(globals, id, args, preserveFds), ...watching, bundle, cgroupManager };
+  using lifeline = lifelineOf(args);
+  const made = { ...createOptions(globals, id, args, preserveFds), bundle, cgroupManager };
+  const options = { ...made, ...watching, lifeline };
   const init = !args["no-init"];
   const status = await runContainer({ ...options, init, signalsEnd: !init, report: report?.open() }).catch(
     (error) => {
@@ -263,7 +267,7 @@ function watchOptions(args: RunValues, report: RunReport | undefined) {
     keep: args.keep,
     subreaper: !args["no-subreaper"],
     timeLimit,
-    diesWithMaker: diesWithMaker(args),
+    diesWithParent: diesWithParent(args),
     atEnd: atEndOf(args, { timeLimit, memory, report }),
     tells: report !== undefined ? ("end" as const) : memory && !args.quiet ? ("memory" as const) : undefined,
   };
@@ -291,7 +295,7 @@ function idOf(
   return container ?? name ?? freeId(root);
 }
 
-function diesWithMaker({
+function diesWithParent({
   "die-with-parent": dies,
   detach,
 }: Pick<RunValues, "die-with-parent" | "detach">): boolean {

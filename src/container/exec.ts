@@ -8,6 +8,7 @@ import type { Fd } from "../linux/call/fd";
 import { ownVariable } from "../linux/file/caller-environment";
 import { removeFile } from "../linux/file/file";
 import { socketPair } from "../linux/file/unix-socket";
+import { monotonicMs } from "../linux/kernel/clock";
 import { signalGroupOf } from "../linux/process/process";
 import type { Process } from "../oci/config";
 import type { ContainerId } from "../oci/id";
@@ -18,6 +19,7 @@ import { connectConsoleSocket } from "./io/console-socket";
 import type { SignalForwarder } from "./io/foreground";
 import { FORWARDED } from "./io/forwarded-signals";
 import { announcePid, type PidReceivers } from "./io/pid-receivers";
+import type { RunEnd } from "./io/run-end";
 import type { TimeLimit, TimeLimitValues } from "./io/time-limit";
 import { statusOf } from "./status";
 import { homeIn } from "./user";
@@ -31,6 +33,15 @@ const rare = {
   get timeLimit() {
     return require("./io/time-limit") as typeof import("./io/time-limit");
   },
+  get lifelineWatch() {
+    return require("./io/lifeline-watch") as typeof import("./io/lifeline-watch");
+  },
+};
+
+/** What a container has used is not what one process of it has. */
+const UNCOUNTED = {
+  ...{ cpuUserMs: undefined, cpuSystemMs: undefined },
+  ...{ memoryPeakBytes: undefined, pidsPeak: undefined },
 };
 
 /** How often a paused container is looked at. */
@@ -49,6 +60,12 @@ export interface ExecOptions extends PidReceivers {
   ignorePaused: boolean;
   /** After which the process and its process group are killed. */
   timeLimit: TimeLimitValues | undefined;
+  /** A pipe, a socket or a pidfd: both are killed when its other end is closed, or its process has ended. */
+  lifeline: Fd | undefined;
+  /** Standard error isn't told that the time was over. */
+  quiet: boolean;
+  /** Told how it ended. */
+  atEnd: ((end: RunEnd) => void) | undefined;
 }
 
 /**
@@ -64,17 +81,42 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   if (forward === undefined) return 0;
   try {
     using master = terminal;
-    const { statusOfEnding, waitForProgram } = rare.foreground;
-    const waiting = waitForProgram(started, master, forward);
-    if (options.timeLimit === undefined) return statusOfEnding(await waiting);
-    using limit = limitOn(started, options.timeLimit);
-    const ending = await Promise.race([waiting, limit.failed]);
-    if (!limit.over) return statusOfEnding(ending);
-    rare.timeLimit.tellTimeLimit(options.timeLimit.milliseconds);
-    return rare.timeLimit.TIMED_OUT;
+    return await watch(container, started, master, forward, options);
   } finally {
     forward.stop();
   }
+}
+
+/** Waits for the process's end, or ends it when its time is over or the caller has gone; the command's exit status. */
+async function watch(
+  container: Container,
+  started: ProcessRecord,
+  master: Fd | undefined,
+  forward: SignalForwarder,
+  { timeLimit, lifeline, quiet, atEnd }: ExecOptions,
+): Promise<number> {
+  const { statusOfEnding, waitForProgram } = rare.foreground;
+  const [since, clock] = [new Date(), monotonicMs()];
+  const spentIn = () => driverOf(container.record).spent(container);
+  const before = atEnd && spentIn();
+  using limit = timeLimit && limitOn(started, timeLimit);
+  using _ =
+    lifeline && new rare.lifelineWatch.LifelineWatch(lifeline, () => signalGroupOf(started.pid, SIG.KILL));
+  const waiting = waitForProgram(started, master, forward);
+  const ending = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
+  const timedOut = limit?.over === true;
+  if (atEnd !== undefined) {
+    const memoryKills = difference(spentIn().memoryKills, before?.memoryKills);
+    const times = { started: since, wallMs: monotonicMs() - clock };
+    atEnd({ container, spent: { ...UNCOUNTED, memoryKills }, ending, timedOut, ...times });
+  }
+  if (!timedOut || timeLimit === undefined) return statusOfEnding(ending);
+  if (!quiet) rare.timeLimit.tellTimeLimit(timeLimit.milliseconds);
+  return rare.timeLimit.TIMED_OUT;
+}
+
+function difference(after: number | undefined, before: number | undefined): number | undefined {
+  return after === undefined || before === undefined ? undefined : after - before;
 }
 
 /** A process of exec's leads a session: its group is what it has started and what has not made a group of its own, as with timeout(1). */
@@ -140,6 +182,11 @@ function warnOfLost({ values }: ExecOptions, process: Process): void {
   );
 }
 
+/** Whether this process is needed while the program runs. */
+function isWatched({ timeLimit, lifeline, atEnd }: ExecOptions): boolean {
+  return timeLimit !== undefined || lifeline !== undefined || atEnd !== undefined;
+}
+
 function startProcess(
   container: LivingContainer,
   process: Process,
@@ -148,7 +195,7 @@ function startProcess(
 ): Started {
   const { detach, cgroups, preserveFds } = options;
   const { record, rootfs } = container;
-  const leaves = !detach && options.timeLimit === undefined && !isDebugging();
+  const leaves = !detach && !isWatched(options) && !isDebugging();
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   let forward: SignalForwarder | undefined;
   let terminal: Fd | undefined;

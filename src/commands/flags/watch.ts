@@ -1,13 +1,16 @@
 import { parseDuration } from "../../base/duration";
 import { HakoError } from "../../base/errors";
 import type { Arguments, ArgumentValues } from "../../cli/arguments";
+import type { RunEnd } from "../../container/io/run-end";
 import type { TimeLimitValues } from "../../container/io/time-limit";
-import type { RunEnd } from "../../container/run/run-end";
 import type { RunReport } from "../../container/run/run-report";
 import type { Fd } from "../../linux/call/fd";
 
 /** Loaded on first use. */
 const rare = {
+  get inheritedDescriptors() {
+    return require("../../container/io/inherited-descriptors") as typeof import("../../container/io/inherited-descriptors");
+  },
   get limitLines() {
     return require("../../container/run/limit-lines") as typeof import("../../container/run/limit-lines");
   },
@@ -38,6 +41,13 @@ export const WATCH_FLAGS = {
     description:
       "write a line of JSON to a file, or to a descriptor that you have opened: how it ended, what it used",
   },
+  "die-with": {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "FD",
+    description:
+      "kill the container when this command ends, by SIGKILL too, or when the other end of a pipe or socket that you have opened is closed, or the process of a pidfd has ended",
+  },
   quiet: {
     type: "boolean",
     alias: "q",
@@ -46,6 +56,8 @@ export const WATCH_FLAGS = {
 } as const satisfies Arguments;
 
 type TimeArgumentValues = Pick<WatchArgumentValues, "timeout" | "grace" | "detach">;
+type ReportArgumentValues = Pick<WatchArgumentValues, "report" | "detach">;
+type LifelineArgumentValues = Pick<WatchArgumentValues, "die-with" | "detach">;
 type WatchArgumentValues = ArgumentValues<typeof WATCH_FLAGS> & { detach: boolean };
 
 function timeOf(flag: string, text: string): number {
@@ -72,7 +84,7 @@ export function timeLimitOf({ timeout, grace, detach }: TimeArgumentValues): Tim
 
 /** What is done at the program's end; undefined if nothing is. `memory`: the container has a limit of memory that is told. */
 export function atEndOf(
-  { quiet }: WatchArgumentValues,
+  { quiet }: Pick<WatchArgumentValues, "quiet">,
   {
     timeLimit,
     memory,
@@ -87,9 +99,16 @@ export function atEndOf(
   };
 }
 
+/** The descriptor whose end is the program's. To be called when it is known which descriptors are the caller's: it takes a number. */
+export function lifelineOf({ "die-with": digits, detach }: LifelineArgumentValues): Fd | undefined {
+  if (digits === undefined) return undefined;
+  if (detach) throw HakoError.usage("--die-with and --detach: nothing stays that could see the end");
+  return rare.inheritedDescriptors.callerLifeline(digits);
+}
+
 /** Runs with a report of the end, if one is asked for; `file` is where that goes, if it is open already. */
 export async function withReport(
-  { report: target, detach }: WatchArgumentValues,
+  { report: target, detach }: ReportArgumentValues,
   run: (report: RunReport | undefined) => Promise<number>,
   file?: Fd,
 ): Promise<number> {

@@ -1,6 +1,10 @@
-import { HakoError } from "../../base/errors";
+import { during, HakoError } from "../../base/errors";
+import { F, O } from "../../linux/call/constants";
+import { Fd } from "../../linux/call/fd";
+import { syscallOn } from "../../linux/call/syscall";
 import { callerVariable } from "../../linux/file/caller-environment";
 import { linkText } from "../../linux/file/file";
+import { fileStatusOf } from "../../linux/file/stat";
 import type { EnvironmentLine } from "../../oci/environment";
 
 const NUMBER = /^\d{1,5}$/;
@@ -44,6 +48,40 @@ export function inheritedDescriptors(
     });
   }
   return { preserveFds, environment: lines };
+}
+
+/** A descriptor that the caller has opened and names by its number, to be read or written: a duplicate that no program inherits. */
+export function callerDescriptor(digits: string, use: "read" | "write"): Fd {
+  const number = Number(digits);
+  if (!isOpenByCaller(number)) throw new HakoError({ code: "system", message: "the descriptor is not open" });
+  const mode = syscallOn(digits, "fcntl", number, F.GETFL, 0) & O.ACCMODE;
+  if (mode === (use === "write" ? O.RDONLY : O.WRONLY)) {
+    const other = use === "write" ? "reading" : "writing";
+    throw new HakoError({ code: "system", message: `the descriptor is open for ${other} alone` });
+  }
+  return new Fd(syscallOn(digits, "fcntl", number, F.DUPFD_CLOEXEC, 0), `descriptor ${digits}`);
+}
+
+/** What a lifeline is by its link in /proc: that of a pidfd is another one since Linux 6.9 (pidfs). */
+const LIFELINE = /^(?:pipe:|socket:|pidfd:|anon_inode:\[pidfd\])/;
+
+/** The descriptor of `--die-with`: a pipe's, a socket's or a process's, whose end poll(2) tells. */
+export function callerLifeline(digits: string): Fd {
+  return during(`--die-with ${digits}`, () => {
+    if (!/^\d+$/.test(digits)) throw HakoError.usage("it is not the number of a descriptor");
+    const lifeline = callerDescriptor(digits, "read");
+    try {
+      if (
+        LIFELINE.test(linkText(`/proc/self/fd/${lifeline.number}`)) ||
+        fileStatusOf(lifeline).type === "fifo"
+      )
+        return lifeline;
+      throw new HakoError({ code: "system", message: "the descriptor is no pipe, socket or pidfd" });
+    } catch (error) {
+      lifeline.close();
+      throw error;
+    }
+  });
 }
 
 /** Where a service manager wants to hear that the program is ready (sd_notify(3)). */

@@ -43,6 +43,8 @@ export interface AttendedRun {
   stops: Fd | undefined;
   /** Milliseconds after which it is killed. */
   timeLimit: number | undefined;
+  /** A descriptor whose end is the container's end. */
+  lifeline: Fd | undefined;
   /** What this command, started again, has to tell of the end: always, or where a process was killed for lack of memory. */
   tells: "end" | "memory" | undefined;
   /** It needs this one for that. */
@@ -54,15 +56,14 @@ export interface AttendedRun {
  * removes the container after its end. What it can't do this command does, started again. Comes back only by throwing.
  */
 export function leaveRun(run: AttendedRun): never {
-  const { root, record, keep, master, recorder, stops, timeLimit, tells, report } = run;
+  const { root, record, keep, master, recorder, stops, timeLimit, lifeline, tells, report } = run;
   const { init } = record;
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
   const removal = keep || tells === "end" ? undefined : removalOf({ root, record });
   const memory = tells === "memory" ? driverOf(record).memoryKillsFile({ root, record }) : undefined;
-  const descriptors = [recorded, removal?.directory, stops?.number, report?.number].filter(
-    (fd) => fd !== undefined,
-  );
+  const kept = [recorded, removal?.directory, stops?.number, lifeline?.number, report?.number];
+  const descriptors = kept.filter((fd) => fd !== undefined);
   // outside it would come to the program, too, which has the caller's terminal, perhaps, but is in another session
   const signals = [...Object.values(FORWARDED), ...(stops === undefined ? [] : [SIG.WINCH])];
   takePlace(attendant(terminal), endedRunLine(record.id, init, report), {
@@ -70,6 +71,7 @@ export function leaveRun(run: AttendedRun): never {
     fillings: {
       ...(removal ?? NO_REMOVAL),
       ...{ pid: init.pid, recorded, stops: stops?.number ?? NO_POLL, memory: memory ?? 0 },
+      lifeline: lifeline?.number ?? NO_POLL,
       seconds: timeLimit === undefined ? -1 : Math.floor(timeLimit / 1000),
       nanoseconds: Math.round(((timeLimit ?? 0) % 1000) * 1e6),
     },
@@ -88,7 +90,7 @@ interface Removal extends Record<RemovalWord, Filling> {
 }
 type RemovalWord = Exclude<
   RunAttendantWord,
-  WayWord | "pid" | "recorded" | "stops" | "seconds" | "nanoseconds" | "memory"
+  WayWord | "pid" | "recorded" | "stops" | "seconds" | "nanoseconds" | "lifeline" | "memory"
 >;
 
 const NO_REMOVAL: Removal = {

@@ -2,8 +2,8 @@ import { sizeText } from "../../base/size";
 import type { MemoryShortage } from "../../cgroup/stats/shortage";
 import { driverOf } from "../../drivers";
 import { logFailure } from "../../output/log";
+import type { RunEnd } from "../io/run-end";
 import { tellTimeLimit } from "../io/time-limit";
-import type { RunEnd } from "./run-end";
 
 /** The limits of a run whose end is told when they are reached. */
 export interface ToldLimits {

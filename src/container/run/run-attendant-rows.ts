@@ -37,6 +37,8 @@ const NAMES = [
   // how long it may run, or -1 seconds
   "seconds",
   "nanoseconds",
+  // a descriptor whose end is the container's end, or `NO_POLL`
+  "lifeline",
   // a file that counts kills for lack of memory, if the command wants to tell of them
   "memory",
   // the container's directory: a descriptor, its path, its inode; without them the command does what is left to do
@@ -72,7 +74,14 @@ export function runAttendant(
   const attended = {
     child: (rows: RowProgram, child: BigInt64Array) => rows.set(child, wordIn(words.pid)),
     recorded: wordIn(words.recorded),
-    part: part ?? new StoppedJob(wordIn(words.stops), wordIn(words.seconds), wordIn(words.nanoseconds)),
+    part:
+      part ??
+      new StoppedJob(
+        wordIn(words.stops),
+        wordIn(words.seconds),
+        wordIn(words.nanoseconds),
+        wordIn(words.lifeline),
+      ),
     end(rows: RowProgram) {
       // the command looks at how it ended
       rows.when(wordIn(words.path), 0, ATTEND.again);
@@ -82,7 +91,7 @@ export function runAttendant(
     },
   };
   attendRows(program, attended, words, [
-    ...[wordIn(words.recorded), wordIn(words.directory), wordIn(words.stops)],
+    ...[words.recorded, words.directory, words.stops, words.lifeline].map((fd) => wordIn(fd)),
     ...descriptors,
   ]);
   return program.template(words);

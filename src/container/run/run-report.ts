@@ -1,14 +1,12 @@
-import { asHakoError, during, HakoError } from "../../base/errors";
-import { F, O } from "../../linux/call/constants";
-import { Fd } from "../../linux/call/fd";
-import { syscallOn } from "../../linux/call/syscall";
+import { asHakoError, during, type HakoError } from "../../base/errors";
+import type { Fd } from "../../linux/call/fd";
 import { openToReplace } from "../../linux/file/file";
 import { writeAllWaiting } from "../../linux/file/stream";
 import type { ContainerId } from "../../oci/id";
 import { logFailure } from "../../output/log";
 import { type EndingAs, endingAs } from "../ended";
-import { isOpenByCaller } from "../io/inherited-descriptors";
-import type { RunEnd } from "./run-end";
+import { callerDescriptor } from "../io/inherited-descriptors";
+import type { RunEnd } from "../io/run-end";
 
 /** What `run --report` says; null is what nobody knows. */
 export interface Reported extends EndingAs {
@@ -120,11 +118,5 @@ export class RunReport implements Disposable {
 }
 
 function opened(target: string): Fd {
-  if (!/^\d+$/.test(target)) return openToReplace(target);
-  const number = Number(target);
-  if (!isOpenByCaller(number)) throw new HakoError({ code: "system", message: "the descriptor is not open" });
-  const mode = syscallOn(target, "fcntl", number, F.GETFL, 0) & O.ACCMODE;
-  if (mode === O.RDONLY)
-    throw new HakoError({ code: "system", message: "the descriptor is open for reading alone" });
-  return new Fd(syscallOn(target, "fcntl", number, F.DUPFD_CLOEXEC, 0), `descriptor ${target}`);
+  return /^\d+$/.test(target) ? callerDescriptor(target, "write") : openToReplace(target);
 }

@@ -14,10 +14,10 @@ import type { Bundle } from "../bundle";
 import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
 import { FORWARDED } from "../io/forwarded-signals";
+import type { RunEnd } from "../io/run-end";
 import type { TimeLimitValues } from "../io/time-limit";
 import { runPoststartHooks } from "../poststart";
 import { type EndedRun, isOurs } from "./ended-run";
-import type { RunEnd } from "./run-end";
 
 /** Loaded on first use. */
 const rare = {
@@ -50,6 +50,9 @@ const rare = {
   get parentWatch() {
     return require("./parent-watch") as typeof import("./parent-watch");
   },
+  get lifelineWatch() {
+    return require("../io/lifeline-watch") as typeof import("../io/lifeline-watch");
+  },
   get timeLimit() {
     return require("../io/time-limit") as typeof import("../io/time-limit");
   },
@@ -58,7 +61,7 @@ const rare = {
   },
 };
 
-export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownInit"> {
+export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownInit" | "diesWithMaker"> {
   consoleSocketPath: string | undefined;
   detach: boolean;
   /** The container stays, stopped, after its end. */
@@ -77,7 +80,9 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownIn
   /** What it writes to. */
   report: Fd | undefined;
   /** The container is killed when this process ends, or the one that has started it. */
-  diesWithMaker: boolean;
+  diesWithParent: boolean;
+  /** A pipe, a socket or a pidfd: the container is killed when its other end is closed, its process has ended, or this process ends. */
+  lifeline: Fd | undefined;
 }
 
 /**
@@ -87,7 +92,8 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownIn
 export async function runContainer(options: RunOptions): Promise<number> {
   const { root, id, detach, keep, init } = options;
   // before the container, so that a parent that ends meanwhile is not missed
-  using parent = options.diesWithMaker ? new rare.parentWatch.ParentWatch() : undefined;
+  using parent = options.diesWithParent ? new rare.parentWatch.ParentWatch() : undefined;
+  const diesWithMaker = options.diesWithParent || options.lifeline !== undefined;
   const terminal = options.bundle.config.process?.terminal === true;
   if (terminal && options.output !== undefined) {
     throw HakoError.usage(
@@ -111,7 +117,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
   // who has its terminal, or wants to know that it is ready, has to be there at its first moment
   const mayRun = !terminal && options.notifySocket === undefined;
   const create = () =>
-    createContainer({ ...options, bundle, ownInit, consoleSocket: given ?? sender }, mayRun);
+    createContainer({ ...options, bundle, ownInit, diesWithMaker, consoleSocket: given ?? sender }, mayRun);
   const { record, runs } =
     options.output === undefined ? create() : rare.outputFile.withOutputTo(options.output, create);
   let deleted = keep;
@@ -129,8 +135,8 @@ export async function runContainer(options: RunOptions): Promise<number> {
       return 0;
     }
     if (signals instanceof SignalRecorder) {
-      const { tells, report, timeLimit } = options;
-      const told = { tells, report, timeLimit: timeLimit?.milliseconds };
+      const { tells, report, lifeline, timeLimit } = options;
+      const told = { tells, report, lifeline, timeLimit: timeLimit?.milliseconds };
       return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops, ...told });
     }
     using _ = relay?.watch();
@@ -151,18 +157,19 @@ function hasProcess(record: ContainerRecord): record is ContainerRecord & { init
 
 /** Whether this process is not needed while the program runs. */
 function leavesTheProgram(options: RunOptions): boolean {
-  const { detach, init, diesWithMaker, signalsEnd, notifySocket } = options;
+  const { detach, init, diesWithParent, signalsEnd, notifySocket } = options;
   const watched = notifySocket !== undefined || (init ? endsLate(options) : isTold(options));
-  return !detach && !watched && !diesWithMaker && !signalsEnd && !isDebugging();
+  return !detach && !watched && !diesWithParent && !signalsEnd && !isDebugging();
 }
 
 function isTold({ timeLimit, atEnd }: RunOptions): boolean {
   return timeLimit !== undefined || atEnd !== undefined;
 }
 
-/** Whether the end of the time is more than to kill the program: it is asked before, or what its terminal shows is waited for. */
-function endsLate({ timeLimit, bundle }: RunOptions): boolean {
-  return timeLimit !== undefined && (timeLimit.grace > 0 || bundle.config.process?.terminal === true);
+/** Whether an end that comes from outside is more than to kill the program: it is asked before, or what its terminal shows is waited for. */
+function endsLate({ timeLimit, lifeline, bundle }: RunOptions): boolean {
+  if (bundle.config.process?.terminal === true) return timeLimit !== undefined || lifeline !== undefined;
+  return timeLimit !== undefined && timeLimit.grace > 0;
 }
 
 /** Goes on with a run whose attendant has given way to this process: tells of its end, also where its time was over. */
@@ -177,7 +184,7 @@ export async function resumeRun(
   try {
     const record = readRecord(root, id);
     if (!hasProcess(record)) return status;
-    const options = { root, id, keep, atEnd, timeLimit: undefined };
+    const options = { root, id, keep, atEnd, timeLimit: undefined, lifeline: undefined };
     return await watch(options, record, undefined, signals, undefined, ended);
   } finally {
     if (!keep) rare.delete.deleteContainer({ root, id, force: true });
@@ -186,7 +193,14 @@ export async function resumeRun(
 
 /** Waits for the program's end, or until its time is over, as it was where an attendant has given way. */
 async function watch(
-  { root, id, keep, timeLimit, atEnd }: Pick<RunOptions, "root" | "id" | "keep" | "timeLimit" | "atEnd">,
+  {
+    root,
+    id,
+    keep,
+    timeLimit,
+    lifeline,
+    atEnd,
+  }: Pick<RunOptions, "root" | "id" | "keep" | "timeLimit" | "lifeline" | "atEnd">,
   record: ContainerRecord & { init: ProcessRecord },
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
@@ -206,6 +220,7 @@ async function watch(
   };
   const kill = () => signalAll(SIG.KILL);
   parent?.onEnd(kill);
+  using _ = lifeline && new rare.lifelineWatch.LifelineWatch(lifeline, kill);
   using limit =
     timeLimit === undefined
       ? undefined

@@ -9,6 +9,9 @@ const STOPPING = [SIG.TSTP, SIG.TTIN, SIG.TTOU];
 /** struct timespec. */
 const NO_TIME = new BigInt64Array(2);
 
+/** What poll(2) tells of a descriptor that can be read, or whose other end is closed. */
+const ENDED = (POLL.IN | POLL.ERR | POLL.HUP) * 2 ** 48;
+
 /**
  * The part for a process in another session, in which nothing stops this one with it: when it was told to stop, and has, this one stops as the job
  * that its shell waits for, and continues it when it is continued itself. A process that goes on leaves this one as it is.
@@ -20,16 +23,17 @@ export class StoppedJob implements AttendantPart {
 
   /**
    * `stops`: an eventfd(2), to be read when the process was stopped, or `NO_POLL`. `seconds` and `nanoseconds` are how long the process may run,
-   * without the time that the job is stopped; of -1 seconds for ever.
+   * without the time that the job is stopped; of -1 seconds for ever. `lifeline`: a descriptor whose end is the process's end, or `NO_POLL`.
    */
   constructor(
     private readonly stops: Operand,
     private readonly seconds: Operand,
     private readonly nanoseconds: Operand,
+    private readonly lifeline: Operand,
   ) {}
 
   start(program: RowProgram, { polled, count, time, timeout, late }: AttendantWords): void {
-    count[0] = 2n;
+    count[0] = 3n;
     const unlimited = program.freshLabel();
     program.when(this.seconds, -1, unlimited);
     program.set(time, this.seconds);
@@ -38,6 +42,7 @@ export class StoppedJob implements AttendantPart {
     program.set(late, { row: "late" });
     program.label(unlimited);
     program.sum([this.stops, POLL.IN * 2 ** 32], { to: within(polled, 8) });
+    program.sum([this.lifeline, POLL.IN * 2 ** 32], { to: within(polled, 16) });
     const kept = program.freshLabel();
     program.when(this.stops, NO_POLL, kept);
     // who reads what the process writes is at its end when that has closed it
@@ -58,6 +63,10 @@ export class StoppedJob implements AttendantPart {
 
   ready(program: RowProgram, { polled, child, status }: AttendantWords): void {
     const [events, bits, set, self, asked] = [word(), word(), word(), word(), this.#asked];
+    program.mask(wordIn(polled, 16), ENDED, { most: 0, next: "lifeline holds", otherwise: undefined });
+    program.set(within(polled, 16), NO_POLL);
+    program.call("kill", [wordIn(child), SIG.KILL], { ...ANY, next: ATTEND.wait });
+    program.label("lifeline holds");
     program.mask(wordIn(polled, 8), POLL.IN * 2 ** 48, { most: 0, next: ATTEND.wait, otherwise: undefined });
     program.call("read", [this.stops, events, 8], ANY);
     program.when(wordIn(asked), 0, ATTEND.wait);

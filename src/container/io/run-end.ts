@@ -1,8 +1,8 @@
 import type { Spent } from "../../cgroup/stats/spent";
 import type { Container } from "../../state/record";
-import type { WatchedEnding } from "../io/foreground";
+import type { WatchedEnding } from "./foreground";
 
-/** How the program of a `run` in the foreground ended. */
+/** How the program of a `run` or an `exec` in the foreground ended. */
 export interface RunEnd {
   /** It is still there. */
   container: Container;
