@@ -36,8 +36,6 @@ const OPTIONS = {
 } as const;
 export type SocketOption = keyof typeof OPTIONS;
 
-/** linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h. */
-const SO_ORIGINAL_DST = 80;
 /** struct sockaddr_in6; struct sockaddr_in has 16 bytes. */
 const SOCKADDR_SIZE = 28;
 
@@ -95,12 +93,15 @@ export function takeSocketError(socket: Descriptor): number {
 
 /** Listens at an endpoint, by TCP. One of IPv6 leaves the same port of IPv4 to others. */
 export function listenAt(endpoint: InetEndpoint, backlog = 4096): Fd {
-  return prepared(inetSocket(endpoint, "stream"), (socket) => {
-    setSocketOption(socket, "SO_REUSEADDR", 1);
-    if (endpoint.address.length === 16) setSocketOption(socket, "IPV6_V6ONLY", 1);
-    bindTo(socket, endpoint);
-    syscallOn(socket.name, "listen", socket.number, backlog);
-  });
+  return prepared(inetSocket(endpoint, "stream"), (socket) => listenOn(socket, endpoint, backlog));
+}
+
+/** `listenAt` by a socket of the endpoint's family that is there already. */
+export function listenOn(socket: Fd, endpoint: InetEndpoint, backlog = 4096): void {
+  setSocketOption(socket, "SO_REUSEADDR", 1);
+  if (endpoint.address.length === 16) setSocketOption(socket, "IPV6_V6ONLY", 1);
+  bindTo(socket, endpoint);
+  syscallOn(socket.name, "listen", socket.number, backlog);
 }
 
 export function bindTo(socket: Fd, endpoint: InetEndpoint): void {
@@ -124,12 +125,15 @@ export function acceptAt(listener: Fd): { socket: Fd; from: InetEndpoint } | und
  * ENETUNREACH, are errors.
  */
 export function startConnection(to: InetEndpoint): Fd {
-  return prepared(inetSocket(to, "stream"), (socket) => {
-    const address = socketAddress(to);
-    const result = trySyscall("connect", socket.number, address, address.length);
-    if (result < 0 && result !== -errnoNumber("EINPROGRESS"))
-      throw systemError("connect", -result, socket.name);
-  });
+  return prepared(inetSocket(to, "stream"), (socket) => connectTo(socket, to));
+}
+
+/** `startConnection` of a socket that is there already; one of datagrams is connected when this comes back. */
+export function connectTo(socket: Fd, to: InetEndpoint): void {
+  const address = socketAddress(to);
+  const result = trySyscall("connect", socket.number, address, address.length);
+  if (result < 0 && result !== -errnoNumber("EINPROGRESS"))
+    throw systemError("connect", -result, inetEndpointText(to));
 }
 
 /** The endpoint of a socket's own end (getsockname(2)): which address the other end has called. */
@@ -138,21 +142,4 @@ export function localEndpoint(socket: Descriptor): InetEndpoint {
   const size = Int32Array.of(SOCKADDR_SIZE);
   syscallOn(descriptorName(socket), "getsockname", descriptorNumber(socket), address, size);
   return endpointOf(address);
-}
-
-/** The endpoint that the other end of an accepted connection has called before a rule of the kernel's redirected it. */
-export function originalDestination(socket: Descriptor): InetEndpoint {
-  const level = localFamily(socket) === AF.INET ? LEVEL.IP : LEVEL.IPV6;
-  const address = new Uint8Array(SOCKADDR_SIZE);
-  const size = Int32Array.of(SOCKADDR_SIZE);
-  const number = descriptorNumber(socket);
-  syscallOn(descriptorName(socket), "getsockopt", number, level, SO_ORIGINAL_DST, address, size);
-  return endpointOf(address);
-}
-
-function localFamily(socket: Descriptor): number {
-  const family = new Uint16Array(1);
-  const size = Int32Array.of(family.byteLength);
-  syscallOn(descriptorName(socket), "getsockname", descriptorNumber(socket), family, size);
-  return family[0] ?? 0;
 }

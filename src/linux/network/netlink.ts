@@ -19,6 +19,7 @@ export const NLM_F_DUMP = 0x300;
 export const NLM_F_CREATE_EXCL = 0x600;
 export const NLM_F_CREATE = 0x400;
 export const NLM_F_CREATE_APPEND = 0xc00;
+const [NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END] = [0x10, 0x11];
 const BUFFER = 1 << 17;
 
 export interface NetlinkMessage {
@@ -103,28 +104,67 @@ export function netlinkRequest(what: string, type: number, flags: number, body: 
       : undefined;
   const socket = (given ?? own) as Fd;
   const isDump = (flags & NLM_F_DUMP) === NLM_F_DUMP;
-  const message = Buffer.alloc(HEADER + body.length);
-  message.writeUInt32LE(message.length, 0);
-  message.writeUInt16LE(type, 4);
-  message.writeUInt16LE(NLM_F_REQUEST | flags | (isDump ? 0 : NLM_F_ACK), 6);
-  message.writeUInt32LE(1, 8);
-  message.set(body, HEADER);
+  const message = encoded({ type, flags: flags | (isDump ? 0 : NLM_F_ACK), body });
   syscallOn(what, "write", socket.number, message, message.length);
   const answers: NetlinkMessage[] = [];
-  const buffer = Buffer.alloc(BUFFER);
-  for (;;) {
-    const length = syscallOn(what, "read", socket.number, buffer, buffer.length);
-    for (const { type: kind, body: part } of messagesIn(buffer.subarray(0, length))) {
-      if (kind === NLMSG_DONE) return answers;
-      if (kind !== NLMSG_ERROR) answers.push({ type: kind, body: part });
-      else {
-        const errno = -part.readInt32LE(0);
-        if (errno === 0) return answers;
-        const message = `netlink ${what}: ${errnoText(errno)}`;
-        throw new HakoError({ code: "system", message, errno: errnoName(errno), syscall: "netlink" });
-      }
+  for (;;)
+    for (const answer of received(what, socket)) {
+      if (answer.type === NLMSG_DONE) return answers;
+      if (answer.type !== NLMSG_ERROR) answers.push(answer);
+      else if (isDone(what, answer)) return answers;
     }
-  }
+}
+
+/** A request of several that the kernel does all or none of, and what an error calls it. */
+export interface BatchPart {
+  what: string;
+  type: number;
+  flags: number;
+  body: Buffer;
+}
+
+/** Makes requests of netfilter's by a socket of NETLINK_NETFILTER: all are done, or an error says which is refused (linux/netfilter/nfnetlink.h). */
+export function netfilterBatch(socket: Fd, subsystem: number, parts: readonly BatchPart[]): void {
+  const limits = Buffer.from([0, 0, 0, subsystem]);
+  const message = Buffer.concat([
+    encoded({ type: NFNL_MSG_BATCH_BEGIN, flags: 0, body: limits }),
+    ...parts.map(({ type, flags, body }, index) => {
+      const whole = (subsystem << 8) | type;
+      return encoded({ type: whole, flags: flags | NLM_F_ACK, body }, index + 1);
+    }),
+    encoded({ type: NFNL_MSG_BATCH_END, flags: 0, body: limits }),
+  ]);
+  const whats = ["batch", ...parts.map(({ what }) => what)];
+  syscallOn("netfilter", "write", socket.number, message, message.length);
+  for (let done = 0; done < parts.length; )
+    for (const answer of received("netfilter", socket)) {
+      // behind the errno is the header of the request
+      if (isDone(whats[answer.body.readUInt32LE(12)] ?? "netfilter", answer)) done++;
+    }
+}
+
+function encoded({ type, flags, body }: Omit<BatchPart, "what">, sequence = 0): Buffer {
+  const message = Buffer.alloc(align(HEADER + body.length));
+  message.writeUInt32LE(HEADER + body.length, 0);
+  message.writeUInt16LE(type, 4);
+  message.writeUInt16LE(NLM_F_REQUEST | flags, 6);
+  message.writeUInt32LE(sequence, 8);
+  message.set(body, HEADER);
+  return message;
+}
+
+function received(what: string, socket: Fd): NetlinkMessage[] {
+  const buffer = Buffer.alloc(BUFFER);
+  const length = syscallOn(what, "read", socket.number, buffer, buffer.length);
+  return messagesIn(buffer.subarray(0, length));
+}
+
+/** Whether an answer says that the request was done; if it was refused that is an error. */
+function isDone(what: string, { body }: NetlinkMessage): boolean {
+  const errno = -body.readInt32LE(0);
+  if (errno === 0) return true;
+  const message = `netlink ${what}: ${errnoText(errno)}`;
+  throw new HakoError({ code: "system", message, errno: errnoName(errno), syscall: "netlink" });
 }
 
 function messagesIn(bytes: Buffer): NetlinkMessage[] {
