@@ -129,6 +129,9 @@ const NUMBERS = {
   openat2: [437, 437],
   name_to_handle_at: [303, 264],
   mount_setattr: [442, 442],
+  landlock_create_ruleset: [444, 444],
+  landlock_add_rule: [445, 445],
+  landlock_restrict_self: [446, 446],
 } as const satisfies Record<string, readonly [number, number]>;
 
 export type SyscallName = keyof typeof NUMBERS;

@@ -1,0 +1,123 @@
+import { Fd } from "../call/fd";
+import type { Step } from "../call/step";
+import { syscall, trySyscallHere } from "../call/syscall";
+
+/**
+ * Landlock (landlock(7), include/uapi/linux/landlock.h): a process restricts itself and its children, without any rights. What a ruleset handles
+ * is forbidden but where a rule allows it. Kernels know more or less of it, by an ABI number.
+ */
+
+const CREATE_RULESET_VERSION = 1;
+const RULE_PATH_BENEATH = 1;
+
+/** LANDLOCK_ACCESS_FS_*: bits. */
+export const ACCESS_FS = {
+  EXECUTE: 1 << 0,
+  WRITE_FILE: 1 << 1,
+  READ_FILE: 1 << 2,
+  READ_DIR: 1 << 3,
+  REMOVE_DIR: 1 << 4,
+  REMOVE_FILE: 1 << 5,
+  MAKE_CHAR: 1 << 6,
+  MAKE_DIR: 1 << 7,
+  MAKE_REG: 1 << 8,
+  MAKE_SOCK: 1 << 9,
+  MAKE_FIFO: 1 << 10,
+  MAKE_BLOCK: 1 << 11,
+  MAKE_SYM: 1 << 12,
+  REFER: 1 << 13,
+  TRUNCATE: 1 << 14,
+  IOCTL_DEV: 1 << 15,
+} as const;
+
+/** LANDLOCK_SCOPE_*: what is kept from reaching out of the domain. */
+const SCOPE = { ABSTRACT_UNIX_SOCKET: 1, SIGNAL: 2 } as const;
+/** LANDLOCK_ACCESS_NET_* */
+const ACCESS_NET = { BIND_TCP: 1, CONNECT_TCP: 2 } as const;
+
+/** The first ABI that knows of each of these. */
+const SINCE = { refer: 2, truncate: 3, network: 4, devices: 5, scopes: 6 } as const;
+
+/** What applies to files that are no directories; the kernel refuses other rights for them. */
+const OF_FILES =
+  ACCESS_FS.EXECUTE | ACCESS_FS.WRITE_FILE | ACCESS_FS.READ_FILE | ACCESS_FS.TRUNCATE | ACCESS_FS.IOCTL_DEV;
+
+export const READ = ACCESS_FS.EXECUTE | ACCESS_FS.READ_FILE | ACCESS_FS.READ_DIR;
+export const ALL = 2 * ACCESS_FS.IOCTL_DEV - 1;
+
+let known: number | undefined;
+
+/** The ABI of this kernel's Landlock; 0 where it has none, or where that is switched off. */
+export function landlockAbi(): number {
+  known ??= Math.max(0, trySyscallHere("landlock_create_ruleset", 0, 0, CREATE_RULESET_VERSION));
+  return known;
+}
+
+/** The rights over files that an ABI knows. */
+export function handledAccess(abi = landlockAbi()): number {
+  let handled = ALL;
+  if (abi < SINCE.devices) handled &= ~ACCESS_FS.IOCTL_DEV;
+  if (abi < SINCE.truncate) handled &= ~ACCESS_FS.TRUNCATE;
+  // without it all moves between directories are forbidden
+  if (abi < SINCE.refer) handled &= ~ACCESS_FS.REFER;
+  return handled;
+}
+
+/** What a process may open, and what of the rest it may not reach. */
+export interface LandlockPlan {
+  /** Whether TCP is forbidden, where the ABI knows of it. */
+  network: boolean;
+  /** Whether signals and abstract sockets don't leave the domain, where the ABI knows of them. */
+  scoped: boolean;
+}
+
+/** A ruleset, to which rules are added before a process restricts itself by it. */
+export class Ruleset implements Disposable {
+  readonly #fd: Fd;
+  readonly #handled = handledAccess();
+
+  constructor({ network, scoped }: LandlockPlan) {
+    const abi = landlockAbi();
+    /** struct landlock_ruleset_attr; what an older kernel doesn't know of must be zero. */
+    const attributes = new BigUint64Array([
+      BigInt(this.#handled),
+      network && abi >= SINCE.network ? BigInt(ACCESS_NET.BIND_TCP | ACCESS_NET.CONNECT_TCP) : 0n,
+      scoped && abi >= SINCE.scopes ? BigInt(SCOPE.ABSTRACT_UNIX_SOCKET | SCOPE.SIGNAL) : 0n,
+    ]);
+    this.#fd = new Fd(syscall("landlock_create_ruleset", attributes, attributes.byteLength, 0), "ruleset");
+  }
+
+  /** Allows rights over a file, or over all that is below a directory. */
+  allow(place: Fd, access: number, isDirectory: boolean): void {
+    const allowed = access & this.#handled & (isDirectory ? ALL : OF_FILES);
+    if (allowed === 0) return;
+    /** struct landlock_path_beneath_attr, which is packed. */
+    const rule = new DataView(new ArrayBuffer(12));
+    rule.setBigUint64(0, BigInt(allowed), true);
+    rule.setInt32(8, place.number, true);
+    syscall("landlock_add_rule", this.#fd.number, RULE_PATH_BENEATH, rule, 0);
+  }
+
+  /** The process restricts itself, with no_new_privs or CAP_SYS_ADMIN. */
+  get restrictStep(): Step {
+    return {
+      what: "landlock_restrict_self",
+      call: "landlock_restrict_self",
+      args: [this.#fd.number, 0],
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd.close();
+  }
+}
+
+/** Whether processes of this ABI can't signal others outside of the domain. */
+export function scopesSignals(abi = landlockAbi()): boolean {
+  return abi >= SINCE.scopes;
+}
+
+/** Whether this ABI keeps from files what is needed for them to be only read: before it truncate(2) is free. */
+export function keepsFiles(abi = landlockAbi()): boolean {
+  return abi >= SINCE.truncate;
+}
