@@ -11,7 +11,7 @@ import { type Filesystem, newFilesystem, newFilesystemSteps } from "../linux/mou
 import { readMountinfo, visibleMounts } from "../linux/mount/mountinfo";
 import { NAMESPACE_FLAGS } from "../linux/process/namespace";
 import { reapChild } from "../linux/process/process";
-import { effectiveUser, inUserNamespace } from "../linux/process/rootless";
+import { effectiveUser, inUserNamespace, maySetUpAlone } from "../linux/process/rootless";
 import { cloneChild, Reports } from "../linux/steps/clone-child";
 import { closeNumberStep, freeNumbers } from "../linux/steps/known-numbers";
 import type { ChangesRecord } from "./record";
@@ -27,7 +27,7 @@ const PROBE = "probe";
 
 /** In whose names an overlay of this process's containers notes what it has to. */
 export function attributeSpace(): ChangesRecord["attributes"] {
-  return effectiveUser() !== 0 || inUserNamespace() ? "user" : "trusted";
+  return !maySetUpAlone() || inUserNamespace() ? "user" : "trusted";
 }
 
 /** Refuses a directory on a file system where no upper directory can be: one is tried. */
@@ -88,7 +88,7 @@ function mountAndForget(layer: string, options: readonly string[], work: string)
     ],
   });
   using lower = openAt(undefined, layer, O.PATH | O.DIRECTORY);
-  if (effectiveUser() !== 0) {
+  if (!maySetUpAlone()) {
     // descriptors of this mount namespace are of no use there, and names need no escapes
     inOwnNamespaces(lower, (context, mount) => [
       { what: `chdir ${layer}`, call: "chdir", args: [layer] },

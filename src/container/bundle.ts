@@ -1,4 +1,4 @@
-import type { HeldPlace, OverlayRoot } from "../drivers/interface/driver";
+import type { HeldPlace, Leniency, OverlayRoot } from "../drivers/interface/driver";
 import { resolve } from "../linux/file/path-text";
 import type { SeccompFilter } from "../linux/process/filter-steps";
 import type { CgroupManager } from "../oci/cgroup-managers";
@@ -20,6 +20,7 @@ export interface Bundle {
   /** The owners of the rootfs's files are mapped as its user namespace maps ids. */
   mapsOwners?: boolean | undefined;
   held?: readonly HeldPlace[] | undefined;
+  lenient?: Leniency | undefined;
   /** What the rootfs lacks of its mounts' places; removed at the container's end. Of a bundle they stay, as with runc. */
   mountPoints?: readonly MountPoint[] | undefined;
   /** Its profile's filter, where that was compiled before. */

@@ -156,6 +156,7 @@ class Creation implements CreateEvents {
       overlay,
       mapsOwners: bundle.mapsOwners,
       held: bundle.held,
+      lenient: bundle.lenient,
       state: stateOf(this.record, "creating"),
       mayRun,
       ownInit: ownInit && end && { ...ownInit, end },

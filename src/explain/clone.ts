@@ -1,6 +1,7 @@
 import type { HakoError } from "../base/errors";
 import { pidsShortage } from "../cgroup/stats/shortage";
-import { exists, readText } from "../linux/file/file";
+import { exists } from "../linux/file/file";
+import { capabilityBit } from "../linux/process/capabilities";
 import {
   NAMESPACE_FILES,
   NAMESPACE_FLAGS,
@@ -10,6 +11,7 @@ import {
 import { getLimit } from "../linux/process/rlimit";
 import { effectiveUser } from "../linux/process/rootless";
 import { type Confinement, confinedHint, confinement, rightsHint } from "./rights";
+import { procfsValue, userNamespaceSwitch } from "./user-namespace-switch";
 
 const NO_LIMIT = 2n ** 64n - 1n;
 
@@ -55,14 +57,6 @@ function cloneHint(error: HakoError, { flags, born, joinsPid }: CloneCall): stri
   }
 }
 
-function value(file: string): string | undefined {
-  try {
-    return readText(file).trim();
-  } catch {
-    return undefined;
-  }
-}
-
 function noMoreProcesses(born: string | undefined): string {
   const short = pidsShortage(born);
   if (short !== undefined) {
@@ -70,13 +64,13 @@ function noMoreProcesses(born: string | undefined): string {
   }
   const { soft } = getLimit(0, "RLIMIT_NPROC");
   const own = soft === NO_LIMIT ? "" : `RLIMIT_NPROC is ${soft} for user ${effectiveUser()}; `;
-  return `${own}kernel.threads-max is ${value("/proc/sys/kernel/threads-max")}, kernel.pid_max ${value("/proc/sys/kernel/pid_max")}`;
+  return `${own}kernel.threads-max is ${procfsValue("/proc/sys/kernel/threads-max")}, kernel.pid_max ${procfsValue("/proc/sys/kernel/pid_max")}`;
 }
 
 function noMoreNamespaces(types: readonly NamespaceType[]): string {
   const limits = types.map((type) => {
     const name = `user.max_${NAMESPACE_FILES[type]}_namespaces`;
-    return { name, limit: value(`/proc/sys/${name.replace(".", "/")}`) };
+    return { name, limit: procfsValue(`/proc/sys/${name.replace(".", "/")}`) };
   });
   const zero = limits.find(({ limit }) => limit === "0");
   if (zero !== undefined) return `${zero.name} is 0: sysctl -w ${zero.name}=15000`;
@@ -84,32 +78,26 @@ function noMoreNamespaces(types: readonly NamespaceType[]): string {
   return `one of these is used up, or namespaces are nested too deep: ${all}`;
 }
 
-/** Sysctls that forbid user namespaces: the file, the value that forbids them, and what to do. */
-const SWITCHES = [
-  [
-    "/proc/sys/kernel/unprivileged_userns_clone",
-    "0",
-    "kernel.unprivileged_userns_clone is 0: sysctl -w kernel.unprivileged_userns_clone=1",
-  ],
-  [
-    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-    "1",
-    "AppArmor keeps user namespaces from programs without a profile that allows them: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for hako with userns",
-  ],
-  [
-    "/proc/sys/user/max_user_namespaces",
-    "0",
-    "user.max_user_namespaces is 0: sysctl -w user.max_user_namespaces=15000",
-  ],
-] as const;
-
 /** Why there is no user namespace, or one without rights. `read` gives the value of a file of procfs. */
 export function userNamespaceRefused(
-  read: (file: string) => string | undefined = value,
+  read?: (file: string) => string | undefined,
   confined: Confinement = confinement(),
 ): string {
-  const found = SWITCHES.find(([file, refusing]) => read(file) === refusing)?.[2];
-  return found ?? confinedHint(confined) ?? "no user namespace is made from within a chroot";
+  return userNamespaceSwitch(read) ?? forbidden(confined) ?? "no user namespace is made from within a chroot";
+}
+
+/** With CAP_SYS_ADMIN root needs no user namespace, and docker's and podman's own filters let it make the others. */
+function forbidden(confined: Confinement): string | undefined {
+  const hint = confinedHint(confined);
+  return hint !== undefined && confined.root ? `${hint}, or --cap-add SYS_ADMIN` : hint;
+}
+
+/** Why the maps of a user namespace were refused: to map root takes a right of its own (verify_root_map in kernel/user_namespace.c, Linux 5.12). */
+export function mapRefused(confined: Confinement = confinement()): string {
+  const lacks = confined.root && (confined.capabilities & capabilityBit("CAP_SETFCAP")) === 0n;
+  return lacks
+    ? "root lacks CAP_SETFCAP here, without which it has no user namespace: --cap-add SETFCAP in the container that hako runs in, or another user there"
+    : userNamespaceRefused(undefined, confined);
 }
 
 /** Why namespaces were refused that come without a user namespace, or why the call itself was. */

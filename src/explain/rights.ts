@@ -4,6 +4,7 @@ import type { SyscallName } from "../linux/call/syscall-numbers";
 import { readText } from "../linux/file/file";
 import { type CapabilityName, capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";
 import { effectiveUser } from "../linux/process/rootless";
+import { userNamespaceSwitch } from "./user-namespace-switch";
 
 /** The capability that the kernel wants for a system call that hako makes (capabilities(7)). */
 const CAPABILITY_OF: Partial<Record<SyscallName, CapabilityName>> = {
@@ -94,7 +95,12 @@ export function rightsHint(
   const short = capability.replace("CAP_", "");
   if (errno === "ENOSYS") return confined.filtered ? hiddenHint(has(capability) ? undefined : short) : OLD;
   if (has(capability)) return confinedHint(confined, errno);
-  if (!confined.root) return `it takes ${capability}: run as root`;
+  if (!confined.root)
+    return (
+      // in a user namespace it has them all, but for a security module
+      (capability === "CAP_SYS_ADMIN" ? userNamespaceSwitch() : undefined) ??
+      `it takes ${capability}: run as root`
+    );
   // docker's profile allows the call to who has the capability, so one flag lifts both
   return `root lacks ${capability} here, as in a container: --cap-add ${short} or --privileged there`;
 }

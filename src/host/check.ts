@@ -12,6 +12,7 @@ import { mountStatusOf } from "../linux/file/stat";
 import { kernelRelease } from "../linux/kernel/uname";
 import { capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";
 import { findHostProgram } from "../linux/process/execute";
+import { landlockAbi } from "../linux/process/landlock";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/process/namespace";
 import { getLimit } from "../linux/process/rlimit";
 import { effectiveUser, isRootless } from "../linux/process/rootless";
@@ -163,6 +164,24 @@ const CHECKS: readonly Check[] = [
     },
   },
   {
+    name: "loopback",
+    needed: false,
+    advice: "run --rootfs goes without; bundles and clients need it",
+    look() {
+      tryNamespace("loopback");
+      return "brought up";
+    },
+  },
+  {
+    name: "host names",
+    needed: false,
+    advice: "run --rootfs without --hostname needs none",
+    look() {
+      tryNamespace("host name");
+      return "set";
+    },
+  },
+  {
     name: "cgroups",
     needed: false,
     advice: "no limits without: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
@@ -196,6 +215,15 @@ const CHECKS: readonly Check[] = [
     needed: false,
     advice: "a kernel with CONFIG_SECCOMP_FILTER, or clients' seccomp=unconfined",
     look: () => (words("/proc/sys/kernel/seccomp/actions_avail")?.includes("errno") ? "filters" : undefined),
+  },
+  {
+    name: "landlock",
+    needed: false,
+    advice: "linux 6.2 or newer with CONFIG_SECURITY_LANDLOCK, and landlock in lsm= of its command line",
+    look() {
+      const abi = landlockAbi();
+      return abi === 0 ? undefined : `ABI ${abi}`;
+    },
   },
   {
     name: "programs in memory",

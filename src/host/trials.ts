@@ -7,10 +7,10 @@ import { confinement, explainRights } from "../explain/rights";
 import type { Step } from "../linux/call/step";
 import { cloneTreeStep, detachedFilesystemSteps, privateTreeStep } from "../linux/mount/mount-steps";
 import { loopbackSteps } from "../linux/network/interface";
-import { allCapabilities, effectiveCapabilities, SYS_ADMIN } from "../linux/process/capabilities";
+import { allCapabilities } from "../linux/process/capabilities";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../linux/process/namespace";
 import { reapChild } from "../linux/process/process";
-import { effectiveUser, inUserNamespace } from "../linux/process/rootless";
+import { effectiveUser, inUserNamespace, maySetUpAlone } from "../linux/process/rootless";
 import { cloneChild, Reports } from "../linux/steps/clone-child";
 
 /** A child that ends at once tries what a container's process does: files of procfs don't tell what a seccomp filter refuses. */
@@ -30,39 +30,48 @@ function unshareStep(flags: number): Step {
   return { what: "unshare", call: "unshare", args: [flags] };
 }
 
-const TRIALS: Readonly<Record<NamespaceType | "procfs", () => Trial>> = {
-  user: () => ({ flags: user, steps: [] }),
+/** What a container's process does in its namespaces. */
+export type Tried = NamespaceType | "procfs" | "loopback" | "host name";
+
+const TRIALS: Readonly<Record<Tried, () => Trial>> = {
+  // a security module may let it be made, and give no rights in it
+  user: () => ({ flags: user, steps: [unshareStep(uts)] }),
   mount: () => ({ flags: mount, steps: [privateTreeStep(), cloneTreeStep("/")] }),
   pid: () => ({ flags: pid, steps: [] }),
-  network: () => ({ flags: network, steps: loopbackSteps(FREE) }),
-  uts: () => ({ flags: uts, steps: [{ what: "sethostname", call: "sethostname", args: ["hako", 4] }] }),
+  network: () => ({ flags: network, steps: [] }),
+  loopback: () => ({ flags: network, steps: loopbackSteps(FREE) }),
+  uts: () => ({ flags: uts, steps: [] }),
+  "host name": () => ({
+    flags: uts,
+    steps: [{ what: "sethostname", call: "sethostname", args: ["hako", 4] }],
+  }),
   ipc: () => ({ flags: ipc, steps: [] }),
   cgroup: () => ({ flags: 0, steps: [unshareStep(NAMESPACE_FLAGS.cgroup)] }),
   time: () => ({ flags: 0, steps: [unshareStep(NAMESPACE_FLAGS.time)] }),
   procfs: () => ({ flags: pid | mount, steps: detachedFilesystemSteps("proc", FREE) }),
 };
 
-/** Whether this process makes containers without a user namespace, by its own rights. */
-export function hasRights(): boolean {
-  return (effectiveCapabilities() & SYS_ADMIN) !== 0n;
-}
-
 /** By what rights this process makes containers; throws where it has none. */
 export function tryRights(): string {
-  if (hasRights()) return "CAP_SYS_ADMIN";
-  if (effectiveUser() !== 0) {
+  if (maySetUpAlone()) return "CAP_SYS_ADMIN";
+  const isRoot = effectiveUser() === 0;
+  try {
     tryNamespace("user");
-    return "in a user namespace";
+  } catch (error) {
+    if (!isRoot) throw error;
+    const hint = "as in a container: --cap-add SYS_ADMIN or --privileged there";
+    throw new HakoError({ code: "system", message: "root lacks CAP_SYS_ADMIN", hint });
   }
-  // bundles and clients of root don't ask for a user namespace
-  const hint = "as in a container: --cap-add SYS_ADMIN or --privileged there";
-  throw new HakoError({ code: "system", message: "root lacks CAP_SYS_ADMIN", hint });
+  // bundles and clients of root don't ask for one
+  return isRoot
+    ? "in a user namespace, for hako run --rootfs; other containers of root need CAP_SYS_ADMIN"
+    : "in a user namespace";
 }
 
-/** Makes a namespace of a type, or with `procfs` a procfs of a new pid namespace, and uses it as a container would; throws what fails. */
-export function tryNamespace(type: NamespaceType | "procfs"): void {
+/** Makes a namespace of a type, or what a container has in one, and uses it as a container would; throws what fails. */
+export function tryNamespace(type: Tried): void {
   const trial = TRIALS[type]();
-  const own = hasRights();
+  const own = maySetUpAlone();
   const flags = trial.flags | (own ? 0 : user);
   try {
     runChild(flags, [CLOSE_FREE, ...trial.steps]);
@@ -70,7 +79,8 @@ export function tryNamespace(type: NamespaceType | "procfs"): void {
     const error = explainClone(asHakoError(thrown), { flags, born: undefined, joinsPid: false });
     const masked = type === "procfs" && error.errno === "EPERM" && (!own || inUserNamespace());
     if (masked && error.hint === undefined) {
-      throw error.with({ hint: inUserNamespaceHint("proc", "/proc") });
+      const hint = `${inUserNamespaceHint("proc", "/proc")}; hako run --rootfs / --weaker proc takes the outer one`;
+      throw error.with({ hint });
     }
     // in a user namespace of its own the child has all capabilities
     const confined = confinement();

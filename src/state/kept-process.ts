@@ -6,7 +6,7 @@ import { join } from "../linux/file/path-text";
 import { attachTree, cloneTree } from "../linux/mount/mount-calls";
 import { exitInfo } from "../linux/process/exit-info";
 import { openProcess } from "../linux/process/process";
-import { effectiveUser } from "../linux/process/rootless";
+import { maySetUpAlone } from "../linux/process/rootless";
 import type { ContainerId } from "../oci/id";
 import { logDebug } from "../output/log";
 import type { ContainerRecord } from "./record";
@@ -18,7 +18,7 @@ import { containerDirectory, KEPT_PROCESS } from "./root";
  * ordinary user may not mount, and before Linux 6.15 there is nothing to keep.
  */
 export function keepProcess(root: string, { id, init }: ContainerRecord): void {
-  if (init === undefined || effectiveUser() !== 0) return;
+  if (init === undefined || !maySetUpAlone()) return;
   const file = join(containerDirectory(root, id), KEPT_PROCESS);
   using pidfd = openProcess(init.pid, init.startTime, true);
   if (pidfd === undefined) return;

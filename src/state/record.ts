@@ -42,6 +42,10 @@ export interface EndRecord {
   finished: string;
 }
 
+/** What a container may go without: a procfs of its own. */
+export const WEAKER = ["proc"] as const;
+export type Weaker = (typeof WEAKER)[number];
+
 /** What hako keeps of a container: `<root>/<id>/state.json`. */
 export interface ContainerRecord {
   /** Missing is 1: in records from before there was a number. */
@@ -69,6 +73,8 @@ export interface ContainerRecord {
   resctrl?: ResctrlRecord | undefined;
   /** What has to be unmounted of a container without a mount namespace. */
   hostMounts?: HostMounts | undefined;
+  /** What isolates it less than it would elsewhere, as `run --weaker` has allowed. */
+  weaker?: readonly Weaker[] | undefined;
   /** What was made in its rootfs for its mounts, and is removed with it. */
   mountPoints?: readonly MadeMountPoint[] | undefined;
   hooks: Hooks | undefined;

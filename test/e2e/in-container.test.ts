@@ -3,7 +3,7 @@
 import { describe, expect } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import type { BundleMount } from "./bundle-config";
+import type { BundleConfig, BundleMount } from "./bundle-config";
 import { Box, e2e, HAKO, isV2, needsHako, type Result } from "./support";
 
 /** What docker gives its containers. */
@@ -46,7 +46,10 @@ function inContainer(
   capabilities: string[],
   seccomp: Profile | undefined,
   line: string,
-  ...mounts: BundleMount[]
+  {
+    mounts = [],
+    change = () => {},
+  }: { mounts?: BundleMount[]; change?: (config: BundleConfig) => void } = {},
 ): Result {
   const bind = (source: string, destination = source) => ({
     destination,
@@ -62,6 +65,7 @@ function inContainer(
     config.mounts.push(bind(dirname(HAKO), "/hako"), { destination: "/run", type: "tmpfs", source: "tmpfs" });
     config.mounts.push(...mounts);
     if (seccomp !== undefined) Object.assign(config.linux, { seccomp });
+    change(config);
   });
 }
 
@@ -83,32 +87,35 @@ describe("check and run in an outer container", () => {
     expect(ran.status).toBe(125);
   }, [needsHako]);
 
-  e2e("without a filter: root is told which capability it lacks", () => {
-    using box = new Box();
-    const ran = inContainer(box, DOCKER, undefined, RUN);
-    expect(ran.stderr).toBe(
-      "hako: clone3: operation not permitted (root lacks CAP_SYS_ADMIN here, as in a container: --cap-add SYS_ADMIN or --privileged there)\n",
-    );
-    expect(inContainer(box, DOCKER, undefined, CHECK).stdout).toEndWith("\n1\n");
-  }, [needsHako]);
-
-  e2e("with CAP_SYS_ADMIN: loopback can't be set up", () => {
+  e2e("with CAP_SYS_ADMIN: loopback stays down, and that is told", () => {
     using box = new Box();
     const capabilities = [...DOCKER, "SYS_ADMIN"];
     const checked = inContainer(box, capabilities, undefined, CHECK);
     expect(checked.stdout).toMatch(
-      /^network namespaces +missing +ioctl lo: operation not permitted \(.*--cap-add NET_ADMIN/m,
+      /^loopback +absent +ioctl lo: operation not permitted \(.*--cap-add NET_ADMIN/m,
     );
-    expect(checked.stdout).toEndWith("\nContainers can't run here: network namespaces.\n1\n");
+    expect(checked.stdout).toMatch(
+      /\nThis host can run containers; what is absent: [a-z ,]*loopback[a-z ,]*\.\n0\n$/,
+    );
     expect(checked.stdout).toMatch(
       /^raised limits +absent +no CAP_SYS_RESOURCE: .*\(.*--cap-add SYS_RESOURCE/m,
     );
     const ran = inContainer(box, capabilities, undefined, RUN);
+    expect(ran).toMatchObject({ status: 0, stdout: "ran\n" });
     expect(ran.stderr).toMatch(
-      /^hako: network loopback: ioctl lo: .*\(root lacks CAP_NET_ADMIN .*--cap-add NET_ADMIN/,
+      /^hako: warning: network loopback: ioctl lo: .*\(root lacks CAP_NET_ADMIN .*--cap-add NET_ADMIN.*\); it stays down\n$/,
     );
     const shared = RUN.replace("--rootfs", "--network host --rootfs");
-    expect(inContainer(box, capabilities, undefined, shared)).toMatchObject({ status: 0, stdout: "ran\n" });
+    expect(inContainer(box, capabilities, undefined, shared)).toMatchObject({ status: 0, stderr: "" });
+    const [bundle] = ["hako spec; hako --cgroup-manager disabled run job"];
+    const inBundle = inContainer(
+      box,
+      capabilities,
+      undefined,
+      `mkdir -p /run/b/rootfs; cd /run/b; ${bundle}`,
+    );
+    expect(inBundle.stderr).toMatch(/network loopback: ioctl lo: .*--cap-add NET_ADMIN/);
+    expect(inBundle.status).toBe(1);
   }, [needsHako]);
 
   e2e("root that may not override modes", () => {
@@ -151,7 +158,9 @@ describe("check and run in an outer container", () => {
       hako exec ${id} echo joined
       hako exec --tty ${id} echo on a terminal < /dev/null
       hako delete --force ${id}`;
-    const { status, stdout, stderr } = inContainer(box, capabilities, FILTER_CLONE3, lines, cgroups);
+    const { status, stdout, stderr } = inContainer(box, capabilities, FILTER_CLONE3, lines, {
+      mounts: [cgroups],
+    });
     const unified = isV2 || existsSync("/sys/fs/cgroup/unified") ? 1 : 0;
     expect({ status, stdout, stderr }).toEqual({
       status: 0,
@@ -167,5 +176,105 @@ describe("check and run in an outer container", () => {
     const checked = inContainer(box, capabilities, undefined, CHECK);
     expect(checked.stdout).toMatch(/\nThis host can run containers(; what is absent: [a-z ,]+)?\.\n0\n$/);
     expect(inContainer(box, capabilities, undefined, RUN)).toMatchObject({ status: 0, stdout: "ran\n" });
+  }, [needsHako]);
+});
+
+/** The outer one shows all of /proc. */
+function unmasked({ linux }: BundleConfig): void {
+  linux.maskedPaths = [];
+  linux.readonlyPaths = [];
+}
+
+const AS_JSON = "--report 3 --quiet";
+
+describe("root without CAP_SYS_ADMIN has a user namespace", () => {
+  e2e("its files are what they are, what is written is thrown away, exec comes in", () => {
+    using box = new Box();
+    const lines = `set -e
+      hako run --rootfs / -- sh -c 'id -u; echo x > /root/gone; echo x > /etc/gone || echo read-only' 2>/dev/null
+      test ! -e /root/gone
+      hako run --detach --rootfs / --name job -- sleep 600
+      hako exec job sh -c 'echo "joined as $(id -u)"; grep CapEff /proc/self/status'
+      hako list --quiet
+      hako delete --force job
+      ls -A /run/hako`;
+    const ran = inContainer(box, DOCKER, undefined, lines, { change: unmasked });
+    expect({ ...ran, stdout: ran.stdout.replace(/^CapEff:.*$/m, "CapEff") }).toMatchObject({
+      status: 0,
+      stdout: "0\nread-only\njoined as 0\nCapEff\njob\n",
+      stderr: "",
+    });
+  }, [needsHako]);
+
+  e2e("check says by what right", () => {
+    using box = new Box();
+    const { stdout } = inContainer(box, DOCKER, undefined, CHECK, { change: unmasked });
+    expect(stdout).toMatch(/^rights +ok +in a user namespace, for hako run --rootfs; .*CAP_SYS_ADMIN$/m);
+    expect(stdout).toMatch(/\nThis host can run containers(; what is absent: [a-z ,]+)?\.\n0\n$/);
+  }, [needsHako]);
+
+  e2e("without CAP_SETFCAP it has none: the error names that", () => {
+    using box = new Box();
+    const few = DOCKER.filter((name) => name !== "SETFCAP");
+    const ran = inContainer(box, few, undefined, RUN, { change: unmasked });
+    expect(ran.stderr).toMatch(
+      /^hako: config \/linux\/\w+: write .*: operation not permitted \(root lacks CAP_SETFCAP .*--cap-add SETFCAP/,
+    );
+    expect(ran.status).toBe(125);
+  }, [needsHako]);
+
+  e2e("what nobody has asked for is not needed: a host name, a keyring", () => {
+    using box = new Box();
+    const filter: Profile = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [errno(["sethostname", "keyctl", "add_key", "request_key"], 1)],
+    };
+    const capabilities = [...DOCKER, "SYS_ADMIN", "NET_ADMIN"];
+    expect(inContainer(box, capabilities, filter, RUN)).toMatchObject({
+      ...{ status: 0, stdout: "ran\n", stderr: "" },
+    });
+    const named = inContainer(box, capabilities, filter, RUN.replace("--rootfs", "--hostname x --rootfs"));
+    expect(named.stderr).toMatch(/sethostname x: operation not permitted \(.*seccomp=unconfined/);
+    expect(named.status).toBe(125);
+  }, [needsHako]);
+});
+
+describe("--weaker proc", () => {
+  e2e("is named where /proc is masked, and never taken by itself", () => {
+    using box = new Box();
+    const ran = inContainer(box, DOCKER, undefined, RUN);
+    expect(ran.stderr).toMatch(/^hako: config \/mounts\/0: mount proc on \/proc: .*--weaker proc goes on/);
+    expect(ran).toMatchObject({ status: 125, stdout: "" });
+    const { stdout } = inContainer(box, DOCKER, undefined, CHECK);
+    expect(stdout).toMatch(/^proc mounts +missing +.*--weaker proc/m);
+    expect(stdout).toEndWith("\nContainers can't run here: proc mounts.\n1\n");
+  }, [needsHako]);
+
+  e2e("has the outer one, where nothing can be done to outer processes, and the report says so", () => {
+    using box = new Box();
+    const inner = [
+      "cat /proc/1/environ",
+      "ls /proc/1/root/",
+      "echo 9 > /proc/1/oom_score_adj",
+      "echo b > /proc/sysrq-trigger",
+    ]
+      .map((line) => `{ ${line}; } 2>/dev/null && echo "could: ${line}"`)
+      .join("; ");
+    const lines = `cat /proc/1/environ > /dev/null && ls /proc/1/root/ > /dev/null && echo "outside it can"
+      hako run --rootfs / --weaker proc ${AS_JSON} -- sh -c '${inner}; readlink /proc/self/exe; ls -d /proc/1' 3>/run/report
+      echo $?; cat /run/report`;
+    const { stdout, stderr } = inContainer(box, DOCKER, undefined, lines);
+    const [report = "{}", status, ...before] = stdout.trimEnd().split("\n").reverse();
+    expect({ stderr, status, weaker: JSON.parse(report).weaker }).toEqual({
+      ...{ stderr: "", status: "0", weaker: ["proc"] },
+    });
+    expect(before.reverse()).toEqual(["outside it can", expect.stringMatching(/busybox|bin/), "/proc/1"]);
+  }, [needsHako]);
+
+  e2e("is not taken where a new one can be made", () => {
+    using box = new Box();
+    const line = `hako run --rootfs / --weaker proc ${AS_JSON} -- true 3>/run/report; cat /run/report`;
+    const { stdout } = inContainer(box, DOCKER, undefined, line, { change: unmasked });
+    expect(JSON.parse(stdout)).toMatchObject({ exitCode: 0, weaker: [] });
   }, [needsHako]);
 });

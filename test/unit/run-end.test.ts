@@ -192,6 +192,7 @@ describe("a report", () => {
     expect(read()).toEqual({
       ...{ id: "job", exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
       ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null },
+      weaker: [],
       hakoError: { code: "config", message: "no", hint: "yes" },
     });
   });

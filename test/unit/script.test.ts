@@ -51,6 +51,7 @@ const NOTHING = {
   hide: [],
   write: [],
   protect: [],
+  weaker: undefined,
 };
 
 describe("sizes", () => {

@@ -3,6 +3,7 @@ import type { Argument } from "../../cli/arguments";
 import type { ScriptValues } from "../../container/script/script";
 import { statusAt } from "../../linux/file/file";
 import { IMAGE_KIND } from "../../oci/image-kind";
+import { WEAKER } from "../../state/record";
 import { CREATE_FLAGS } from "./create";
 
 /** Flags of `run --rootfs`. An empty limit is refused, not taken for a missing one: the program would run without. */
@@ -176,6 +177,13 @@ export const SCRIPT_FLAGS = {
     valueHint: "NAME=SOFT[:HARD]",
     multiple: true,
     description: "with --rootfs: a limit of setrlimit(2), as nofile=1024; others are the caller's",
+  },
+  weaker: {
+    type: "enum",
+    options: [...WEAKER],
+    valueHint: WEAKER.join("|"),
+    description:
+      "with --rootfs: go on with the outer /proc where no new one may be mounted, as in a container without privileges",
   },
   "no-init": {
     type: "boolean",

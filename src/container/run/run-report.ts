@@ -4,6 +4,7 @@ import { openToReplace } from "../../linux/file/file";
 import { writeAllWaiting } from "../../linux/file/stream";
 import type { ContainerId } from "../../oci/id";
 import { logFailure } from "../../output/log";
+import type { Weaker } from "../../state/record";
 import { type EndingAs, endingAs } from "../ended";
 import { callerDescriptor } from "../io/inherited-descriptors";
 import type { RunEnd } from "../io/run-end";
@@ -20,13 +21,15 @@ export interface Reported extends EndingAs {
   cpuSystemMs: number | null;
   memoryPeakBytes: number | null;
   pidsPeak: number | null;
+  /** What isolates it less than elsewhere, as --weaker has allowed. */
+  weaker: readonly Weaker[];
   /** Why hako itself failed; null where it didn't. */
   hakoError: { code: string; message: string; hint: string | null } | null;
 }
 
 const NOTHING_KNOWN: Reported = {
   ...{ id: null, exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
-  ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null },
+  ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null, weaker: [] },
   hakoError: null,
 };
 
@@ -43,6 +46,7 @@ export function reportedOf({ container, spent, ending, timedOut, started, wallMs
     cpuSystemMs: spent.cpuSystemMs ?? ending?.time.systemMs ?? null,
     memoryPeakBytes: spent.memoryPeakBytes ?? null,
     pidsPeak: spent.pidsPeak ?? null,
+    weaker: container.record.weaker ?? [],
   };
 }
 

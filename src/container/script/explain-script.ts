@@ -14,7 +14,19 @@ const FLAGS: Readonly<Record<string, string>> = {
 
 /** An error of `run --rootfs` for somebody who has written no config.json. */
 export function explainScript(error: HakoError, bundle: Pick<Bundle, "config" | "overlay">): HakoError {
-  return withFlags(withCover(error, bundle));
+  return withFlags(withWeaker(withCover(error, bundle)));
+}
+
+/** Says which weaker isolation there may be, of a container that could not be made for lack of rights over this host. */
+function withWeaker(error: HakoError): HakoError {
+  const { hint, reason, errno } = error;
+  const less =
+    /^config \/mounts\/\d+: mount \S+ on \/proc: fsmount/.test(reason) && errno === "EPERM"
+      ? "proc"
+      : undefined;
+  if (less === undefined) return error;
+  const more = `--weaker ${less} goes on with the outer /proc`;
+  return error.with({ hint: hint === undefined ? more : `${hint}; ${more}` });
 }
 
 function withFlags(error: HakoError): HakoError {

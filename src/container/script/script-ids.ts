@@ -3,7 +3,7 @@ import { userNamespaceWith } from "../../drivers/namespaces/birth/mapped-user-na
 import { writeIdMaps } from "../../drivers/namespaces/birth/namespaces";
 import { usersMaps } from "../../drivers/namespaces/birth/users-maps";
 import { ImageCache } from "../../image/cache";
-import { effectiveUser, inUserNamespace } from "../../linux/process/rootless";
+import { inUserNamespace, maySetUpAlone } from "../../linux/process/rootless";
 import type { IdMaps } from "../../linux/process/subordinate-ids";
 import { logDebug, logWarning } from "../../output/log";
 import { ClaimedIds } from "../../state/claimed-ids";
@@ -31,7 +31,7 @@ const NOTHING = { maps: undefined, mapsOwners: false, keepsId: false, lacks: und
 
 /** Disposed of when the container is there, whose processes have the ids then. */
 export function scriptIds(wishes: IdWishes): ScriptIds & Disposable {
-  if (effectiveUser() === 0) return idsOfRoot(wishes.userns);
+  if (maySetUpAlone()) return idsOfRoot(wishes.userns);
   return { ...idsOfUser(wishes), [Symbol.dispose]() {} };
 }
 

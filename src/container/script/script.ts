@@ -5,7 +5,7 @@ import { callerVariable } from "../../linux/file/caller-environment";
 import { exists, makeDirectories, realPath, statusAt } from "../../linux/file/file";
 import { isAtOrBelow } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
-import { effectiveUser } from "../../linux/process/rootless";
+import { maySetUpAlone } from "../../linux/process/rootless";
 import { STOP_SIGNAL } from "../../oci/annotations";
 import type { Config, Linux, Mount, Resources } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
@@ -78,6 +78,7 @@ export interface ScriptValues {
   hide: readonly string[];
   write: readonly string[];
   protect: readonly string[];
+  weaker: string | undefined;
 }
 
 function memoryOf(text: string): number {
@@ -214,7 +215,7 @@ export function scriptBundle(
   id: string,
   values: ScriptValues,
   command: readonly string[],
-  rootless = effectiveUser() !== 0,
+  rootless = !maySetUpAlone(),
   image?: ScriptImage,
   ids?: ScriptIds,
   changes?: ClaimedChanges,
@@ -223,7 +224,7 @@ export function scriptBundle(
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
   const { "cap-add": add, "cap-drop": drop, device, ulimit, "no-init": noInit, ...ofFiles } = rights;
   const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...guarded } = ofFiles;
-  const { hide, write, protect, changes: _directory, ...unread } = guarded;
+  const { hide, write, protect, weaker, changes: _directory, ...unread } = guarded;
   // a flag that is not used here does not compile
   unread satisfies Record<string, never>;
   const settings = imageSettings(image);
@@ -332,6 +333,7 @@ export function scriptBundle(
         : chosen,
     mapsOwners,
     held: guards?.held,
+    lenient: { hostname: hostname === undefined, loopback: true, proc: weaker === "proc" },
     mountPoints,
     filter: seccomp?.filter,
   };

@@ -80,6 +80,16 @@ export interface HeldPlace {
   readonly: boolean;
 }
 
+/** What a container may have otherwise, or not at all, where the kernel refuses it, as in a container that hako runs in. */
+export interface Leniency {
+  /** Nobody has asked for its host name: it keeps the outer one. */
+  hostname: boolean;
+  /** Loopback of a network namespace of its own stays down, with a warning. */
+  loopback: boolean;
+  /** In place of a procfs of its own it has the outer one, with the numbers and names of outer processes. */
+  proc: boolean;
+}
+
 /** What a driver makes a container from. */
 export interface CreatePlan {
   root: string;
@@ -97,6 +107,8 @@ export interface CreatePlan {
   mapsOwners?: boolean | undefined;
   /** Those above come first. */
   held?: readonly HeldPlace[] | undefined;
+  /** undefined: all is as it says. */
+  lenient?: Leniency | undefined;
   state: State;
   cgroupManager: CgroupManager;
   consoleSocket: Fd | undefined;
@@ -126,7 +138,9 @@ export interface CreateEvents {
 }
 
 /** The fields of a record that only its driver writes. */
-export type MadeByDriver = Partial<Pick<ContainerRecord, "init" | "cgroup" | "resctrl" | "hostMounts">>;
+export type MadeByDriver = Partial<
+  Pick<ContainerRecord, "init" | "cgroup" | "resctrl" | "hostMounts" | "weaker">
+>;
 
 /** What the caller has said of a further process of a container. */
 export interface ExecPlan {

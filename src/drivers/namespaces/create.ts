@@ -83,6 +83,7 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
   if (first) join();
   const mounts = cgroup.mounts();
   making.mount(mounts.hierarchies.length === 0 ? undefined : mounts);
+  if (making.weaker.length > 0) events.made({ weaker: making.weaker });
   logDebug(`${id}: root file system mounted`);
   events.runtimeCreated();
   raiseHardLimits(pid, config);

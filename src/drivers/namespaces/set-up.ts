@@ -16,7 +16,7 @@ import { sessionKeyringSteps } from "../../linux/process/credentials";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
 import { NAMESPACE_FLAGS, setNamespace } from "../../linux/process/namespace";
 import { hideStep, parentDeathStep } from "../../linux/process/process";
-import { effectiveUser, inUserNamespace } from "../../linux/process/rootless";
+import { inUserNamespace, maySetUpAlone } from "../../linux/process/rootless";
 import { unboundStep } from "../../linux/process/scheduler";
 import { JoinedThread } from "../../linux/remote/joined-thread";
 import { PATIENCE_MS } from "../../linux/remote/remote-answers";
@@ -28,7 +28,9 @@ import type { Config, Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
 import { hasNamespace } from "../../oci/namespaces";
 import type { State } from "../../oci/state";
-import type { HeldPlace, OverlayRoot, OwnInit, ProgramInMemory } from "../interface/driver";
+import { logWarning } from "../../output/log";
+import type { Weaker } from "../../state/record";
+import type { HeldPlace, Leniency, OverlayRoot, OwnInit, ProgramInMemory } from "../interface/driver";
 import { withMappedGroups } from "./birth/additional-groups";
 import { type BirthPlan, bear } from "./birth/birth";
 import type { BornProcess } from "./birth/born-process";
@@ -65,6 +67,9 @@ const rare = {
   get hostTree() {
     return require("./rootfs/host-tree") as typeof import("./rootfs/host-tree");
   },
+  get explainRights() {
+    return require("../../explain/rights") as typeof import("../../explain/rights");
+  },
   /** For a user namespace of root's that has the host's files. */
   get mappedRoot() {
     return require("./rootfs/mapped-root") as typeof import("./rootfs/mapped-root");
@@ -91,6 +96,7 @@ export interface SetUpOptions {
   overlay: OverlayRoot | undefined;
   mapsOwners?: boolean | undefined;
   held?: readonly HeldPlace[] | undefined;
+  lenient?: Leniency | undefined;
   /** Where the host keeps what belongs to the container. */
   directory: string;
   noPivot: boolean;
@@ -135,6 +141,8 @@ interface Inherited {
  */
 export class SetUp implements Disposable {
   readonly process: BornProcess;
+  /** What it has got less of than it was to have. */
+  readonly weaker: Weaker[] = [];
   readonly #options: SetUpOptions;
   readonly #specified: Process;
   readonly #namespaces: NamespacePlan;
@@ -165,7 +173,7 @@ export class SetUp implements Disposable {
     const mappedRoot = options.mapsOwners
       ? rare.mappedRoot.mappedRoot(config, options.rootfs, options.overlay, trees)
       : undefined;
-    this.#opensOutside = namespaces.has("user") && namespaces.created.has("mount") && effectiveUser() === 0;
+    this.#opensOutside = namespaces.has("user") && namespaces.created.has("mount") && maySetUpAlone();
     if (this.#opensOutside) for (const [index, tree] of madeOverlays(config, trees)) mapped.set(index, tree);
     const [ours, theirs] = socketPair("socket to the container's process");
     using way = theirs;
@@ -275,7 +283,7 @@ export class SetUp implements Disposable {
       this.process.act(() => rare.timeOffsets.makeTimeNamespace(config.linux?.timeOffsets));
     }
     this.#mounter.act(() => {
-      if (created.has("network")) during("network loopback", () => bringUp("lo"));
+      if (created.has("network")) this.#bringLoopbackUp();
       this.#rootfs = this.#prepareRootfs(cgroup, bound, made, rootPlace);
     });
   }
@@ -296,6 +304,17 @@ export class SetUp implements Disposable {
       perform([...joining, ...theirs.map(closeStep)]);
       for (const fd of theirs) fd.release();
     });
+  }
+
+  /** Who has made the network namespace without a user namespace may lack rights over it. */
+  #bringLoopbackUp(): void {
+    try {
+      during("network loopback", () => bringUp("lo"));
+    } catch (thrown) {
+      const error = asHakoError(thrown);
+      if (this.#options.lenient?.loopback !== true || error.errno !== "EPERM") throw error;
+      logWarning(`${rare.explainRights.explainRights(error).oneLine}; it stays down`);
+    }
   }
 
   /** Runs createContainer hooks, enters the root file system, and masks paths in it. */
@@ -324,7 +343,8 @@ export class SetUp implements Disposable {
 
   /** What is done in the container's root file system. */
   #finish(): void {
-    perform(hostNameSteps(this.#options.config));
+    const { config, lenient } = this.#options;
+    perform(hostNameSteps(config, lenient?.hostname === true));
     this.#rootfs?.finish();
     this.#environment = environmentOf(this.#specified, homeOf);
   }
@@ -457,7 +477,7 @@ export class SetUp implements Disposable {
     made: ReadonlyMap<number, Fd>,
     rootPlace: Fd | undefined,
   ): PreparedRootfs {
-    const { config, bundle, rootfs, overlay, held } = this.#options;
+    const { config, bundle, rootfs, overlay, held, lenient } = this.#options;
     const { mountNamespace, mapped, mappedRoot, latePid, begunProcfs } = this.#inherited;
     if (mountNamespace !== undefined) {
       syscall("unshare", CLONE.FS);
@@ -487,6 +507,8 @@ export class SetUp implements Disposable {
       bindSources: bound,
       madeDevices: made,
       held,
+      lenient,
+      weakened: (what) => this.weaker.push(what),
     });
   }
 

@@ -65,10 +65,13 @@ export function noNewPrivilegesStep(): Step {
   return { what: "PR_SET_NO_NEW_PRIVS", call: "prctl", args: [PR.SET_NO_NEW_PRIVS, 1, 0, 0, 0] };
 }
 
-/** A session keyring of its own, so that the container doesn't see the caller's keys; nothing where there are no keyrings. */
+/**
+ * A session keyring of its own, so that the container doesn't see the caller's keys; nothing where there are no keyrings, nor where a seccomp
+ * filter forbids keyctl(2), as docker's does: the container's program is under that filter, too.
+ */
 export function sessionKeyringSteps(name: string): Step[] {
   const asked = trySyscallHere("keyctl", KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
-  if (asked < 0 && errnoName(-asked) === "ENOSYS") return [];
+  if (asked < 0 && ["ENOSYS", "EPERM"].includes(errnoName(-asked) ?? "")) return [];
   return [
     {
       what: "keyctl (session keyring)",

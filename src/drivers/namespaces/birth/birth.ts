@@ -8,7 +8,7 @@ import { Pipe } from "../../../linux/file/pipe";
 import { writeAllWaiting } from "../../../linux/file/stream";
 import { allOverExecutionSteps } from "../../../linux/process/capabilities";
 import { hideProcess, hideStep, nameStep, parentDeathStep } from "../../../linux/process/process";
-import { effectiveUser } from "../../../linux/process/rootless";
+import { maySetUpAlone } from "../../../linux/process/rootless";
 import { RemoteProcess } from "../../../linux/remote/remote-process";
 import { SharedRange } from "../../../linux/remote/shared-range";
 import { closeStep, ownerSteps } from "../../../linux/steps/child-steps";
@@ -47,7 +47,7 @@ export function bear(plan: BirthPlan): BornProcess {
   range.lifeline = plan.way.number;
   const created = namespaces.created.has("user");
   // without the right to look at any process, an ordinary user needs one that its own user namespace owns
-  const outside = namespaces.joins || (created && effectiveUser() === 0);
+  const outside = namespaces.joins || (created && maySetUpAlone());
   const process = outside ? bornOutside(plan, range) : bornInside(plan, range);
   try {
     if (outside && created) writeMaps(process.pid, plan.config);
@@ -154,7 +154,7 @@ function bornOutside(plan: BirthPlan, range: SharedRange): BornProcess {
   try {
     forbidExecution(program);
     // who writes the maps of a new user namespace without any rights must be able to look at it
-    const hidden = !namespaces.created.has("user") || effectiveUser() === 0;
+    const hidden = !namespaces.created.has("user") || maySetUpAlone();
     process.remote.perform([...(hidden ? [hideStep()] : []), ...namespaces.joinSteps]);
     // one that will be in a pid namespace which it joins is born there at last: until then it stays what it is
     if (namespaces.latePid === undefined) explained(plan, () => process.rebirth(namespaces.flags));

@@ -8,7 +8,7 @@ import { writeValueTo } from "../../../linux/file/file";
 import { userName } from "../../../linux/file/passwd";
 import { findHostProgram } from "../../../linux/process/execute";
 import { NAMESPACE_FLAGS, type NamespaceType, openNamespace } from "../../../linux/process/namespace";
-import { effectiveUser, isRootless } from "../../../linux/process/rootless";
+import { effectiveUser, isRootless, maySetUpAlone } from "../../../linux/process/rootless";
 import type { Config, IdMapping } from "../../../oci/config";
 import { timeSteps } from "./time-offsets";
 
@@ -63,7 +63,7 @@ export class NamespacePlan implements Disposable {
     this.latePid = joined.find(({ type }) => type === "pid")?.fd;
     this.pidFirst = this.latePid !== undefined && created.has("user");
     const time = created.has("time");
-    this.lateTime = time && isRootless();
+    this.lateTime = time && (isRootless() || !maySetUpAlone());
     this.#time = time && !this.lateTime ? timeSteps(config.linux?.timeOffsets) : [];
     let flags = 0;
     // The cgroup namespace's root is the cgroup that its first process is in: made after that has joined. The time
@@ -158,8 +158,8 @@ export function writeIdMaps(
     during(
       `config ${pointer}/${field}`,
       () => {
-        if (effectiveUser() === 0) writeValueTo(`/proc/${pid}/${kind}_map`, mapText(mappings));
-        else if (isOwnOnly(mappings, own)) writeOwnMap(pid, kind, mappings);
+        if (!maySetUpAlone() && isOwnOnly(mappings, own)) writeOwnMap(pid, kind, mappings);
+        else if (effectiveUser() === 0) writeValueTo(`/proc/${pid}/${kind}_map`, mapText(mappings));
         else writeByHelper(pid, kind, mappings);
       },
       ({ hint, errno }) => ({ hint: hint === undefined ? mapHint(errno) : undefined }),
@@ -167,7 +167,7 @@ export function writeIdMaps(
   }
 }
 
-/** An ordinary user may map its own id, and no other. */
+/** Who has no rights over other ids may map its own one, and no other. */
 function isOwnOnly(mappings: readonly IdMapping[], own: number | undefined): boolean {
   const [only] = mappings;
   return mappings.length === 1 && only?.size === 1 && only.hostID === own;
@@ -223,7 +223,7 @@ function lowerErrno(text: string): string {
 
 function mapHint(errno: string | undefined): string | undefined {
   if (errno !== "EPERM" && errno !== "EACCES") return errnoHint("write an id map", errno);
-  return rare.explainClone.userNamespaceRefused();
+  return rare.explainClone.mapRefused();
 }
 
 function mapText(mappings: readonly IdMapping[]): string {

@@ -2,8 +2,13 @@ import { bytesOf } from "../../../linux/call/bytes";
 import type { Step } from "../../../linux/call/step";
 import type { Config } from "../../../oci/config";
 
-/** Host and domain name of the container's uts namespace (config.md "Hostname", "Domainname"). */
-export function hostNameSteps(config: Config): Step[] {
+const UNASKED = { success: { or: "EPERM" } } as const;
+
+/**
+ * Host and domain name of the container's uts namespace (config.md "Hostname", "Domainname"). One that nobody has asked for stays the outer one
+ * where a seccomp filter that hako is under refuses it.
+ */
+export function hostNameSteps(config: Config, unasked = false): Step[] {
   const names = [
     ["sethostname", "hostname", config.hostname],
     ["setdomainname", "domainname", config.domainname],
@@ -11,6 +16,13 @@ export function hostNameSteps(config: Config): Step[] {
   return names.flatMap(([call, field, name]): Step[] => {
     if (name === undefined || name === "") return [];
     const bytes = bytesOf(name);
-    return [{ what: `config /${field}: ${call} ${name}`, call, args: [bytes, bytes.length] }];
+    return [
+      {
+        what: `config /${field}: ${call} ${name}`,
+        call,
+        args: [bytes, bytes.length],
+        ...(unasked ? UNASKED : {}),
+      },
+    ];
   });
 }

@@ -251,15 +251,28 @@ function modeOf(covered: Fd | undefined, plan: MountPlan): string[] {
   return [`mode=${fileStatusOf(covered).mode.toString(8)}`];
 }
 
+/** Where the outer one of a file system is that can't be made in a user namespace, and may be taken. */
+function outerPlace(
+  { context }: RootfsWork,
+  { type }: Filesystem,
+): { path: string; set: number } | undefined {
+  // it belongs to the network namespace's owner; the host's shows the same devices
+  if (type === "sysfs") return { path: "/sys", set: 0 };
+  if (type !== "proc" || context.lenient?.proc !== true) return undefined;
+  context.weakened?.("proc");
+  // files of outer processes of the same user could be written, as oom_score_adj
+  return { path: "/proc", set: ATTR.RDONLY };
+}
+
 function create(work: RootfsWork, filesystem: Filesystem, plan: MountPlan): Fd {
   try {
     return fitsFsconfig(filesystem) ? newFilesystem(filesystem) : mountCovered(filesystem, work.root);
   } catch (error) {
-    // In a user namespace sysfs belongs to the network namespace's owner; the host's shows the same devices
-    if (filesystem.type !== "sysfs" || !work.context.userNamespace || !hasErrno(error, "EPERM")) throw error;
-    const tree = cloneTree("/sys", true);
-    // a new sysfs would have nothing mounted in it, and so nothing that is writable if it is not: the host's cgroups
-    setMountAttributes(tree, { set: plan.own.set & RESTRICTIONS, recursive: true });
+    const outer = work.context.userNamespace && hasErrno(error, "EPERM") && outerPlace(work, filesystem);
+    if (!outer) throw error;
+    const tree = cloneTree(outer.path, true);
+    // a new one would have nothing mounted in it, and so nothing that is writable if it is not: the host's cgroups
+    setMountAttributes(tree, { set: (plan.own.set & RESTRICTIONS) | outer.set, recursive: true });
     return tree;
   }
 }

@@ -9,7 +9,7 @@ import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, setMountAttributes } from "../../../linux/mount/mount-calls";
 import { mountOnto } from "../../../linux/mount/mount-flags";
 import { readMountinfo } from "../../../linux/mount/mountinfo";
-import { effectiveUser, inUserNamespace } from "../../../linux/process/rootless";
+import { inUserNamespace, maySetUpAlone } from "../../../linux/process/rootless";
 import { logWarning } from "../../../output/log";
 import type { OverlayRoot } from "../../interface/driver";
 
@@ -137,7 +137,7 @@ function mountOverlay(
       `upperdir=${escaped(upper)}`,
       `workdir=${escaped(work)}`,
       // trusted.* attributes are for the initial user namespace's root alone (Linux 5.11)
-      ...(effectiveUser() !== 0 || inUserNamespace() ? ["userxattr"] : []),
+      ...(!maySetUpAlone() || inUserNamespace() ? ["userxattr"] : []),
       ...options,
     ],
   });

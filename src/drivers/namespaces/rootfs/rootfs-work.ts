@@ -1,7 +1,8 @@
 import type { CgroupMounts } from "../../../cgroup";
 import type { Fd } from "../../../linux/call/fd";
 import type { Config } from "../../../oci/config";
-import type { HeldPlace } from "../../interface/driver";
+import type { Weaker } from "../../../state/record";
+import type { HeldPlace, Leniency } from "../../interface/driver";
 
 /** What a root file system is built from. */
 export interface RootfsContext {
@@ -31,6 +32,9 @@ export interface RootfsContext {
   /** Devices that were made outside, by their places in /linux/devices; used up by mounting. */
   madeDevices: ReadonlyMap<number, Fd>;
   held?: readonly HeldPlace[] | undefined;
+  lenient?: Leniency | undefined;
+  /** Told what it gets in place of what `lenient` allows it to go without. */
+  weakened?: ((what: Weaker) => void) | undefined;
 }
 
 /** What the concerns of the root file system share while it is built. */
