@@ -6,13 +6,19 @@ import { Pipe } from "../file/pipe";
 
 /** How many pipes there are at most: what is in them is kernel memory that no limit of a container's counts. */
 const MOST = 1024;
-/** How many of them are large, and are kept when nobody needs them; an ordinary user's pipes are counted (pipe(7), pipe-user-pages-soft). */
+/** How many are kept when nobody needs them. */
 const KEPT = 32;
-export const LARGE_PIPE = 256 << 10;
+/**
+ * How many are large: they take a quarter off the processor time of a long transfer. A user whose pipes have more than 64 MiB in all gets tiny ones from
+ * then on, in all programs (pipe(7), pipe-user-pages-soft).
+ */
+const LARGE = 4;
+export const LARGE_PIPE = 1 << 20;
 
 /** Empty pipes for splice(2): a descriptor's bytes get to another one through a pipe, which is needed only as long as they are in it. */
 export class PipePool implements Disposable {
   readonly #waiting: (() => void)[] = [];
+  readonly #large = new Set<Pipe>();
   #count = 0;
   /** There is always one that somebody will give back. */
   readonly #idle = [this.#make()];
@@ -27,7 +33,9 @@ export class PipePool implements Disposable {
   #make(): Pipe {
     const pipe = new Pipe("relay", true);
     // one that stays small is slower, no more
-    if (this.#count++ < KEPT) trySyscall("fcntl", pipe.write.number, F.SETPIPE_SZ, LARGE_PIPE);
+    if (this.#large.size < LARGE && trySyscall("fcntl", pipe.write.number, F.SETPIPE_SZ, LARGE_PIPE) >= 0)
+      this.#large.add(pipe);
+    this.#count++;
     return pipe;
   }
 
@@ -43,9 +51,12 @@ export class PipePool implements Disposable {
 
   /** Takes a pipe back, which may have something in it. */
   give(pipe: Pipe, isEmpty: boolean): void {
-    if (isEmpty && this.#idle.length < KEPT) this.#idle.push(pipe);
+    // the last one is taken first
+    if (isEmpty && this.#large.has(pipe)) this.#idle.push(pipe);
+    else if (isEmpty && this.#idle.length < KEPT) this.#idle.unshift(pipe);
     else {
       pipe[Symbol.dispose]();
+      this.#large.delete(pipe);
       this.#count--;
     }
     this.passOn();
