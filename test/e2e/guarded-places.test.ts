@@ -5,6 +5,7 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   symlinkSync,
@@ -77,6 +78,10 @@ for (const [who, workplace, needs] of WHO) {
         );
         expect(stdout).toBe("project\ntext\nno\n");
         expect(readFileSync(join(project, "made"), "utf8")).toBe("new\n");
+        const hooks = [...flags, "--protect", ".git/hooks"];
+        expect(place.sh(hooks, "touch .git/hooks/x || mv .git git || mkdir .git/new").stdout).toBe("");
+        expect(readdirSync(join(project, ".git")).sort()).toEqual(["config", "hooks", "new"]);
+        expect(readdirSync(join(project, ".git/hooks"))).toEqual(["pre-commit"]);
         expect(place.sh(["--hide", home, "-v", `${project}:${project}:ro`], "ls -A ..").stdout).toBe(
           "project\n",
         );

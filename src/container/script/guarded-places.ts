@@ -104,7 +104,7 @@ class Guarding {
     const path = this.#absolute(text, wrong);
     const place = this.#placeOf(path);
     if (place === "/") throw wrong("it is the root file system", "--read-only is about all of it");
-    if (hidden.some((top) => isAtOrBelow(place, top))) return;
+    if (hidden.some((top) => isAtOrBelow(place, top) && !this.#isShownBelow(top, place))) return;
     const inside = this.#binds.find((bind) => bind.writable && isAtOrBelow(bind.place, place));
     if (inside !== undefined) throw wrong(`another flag has ${inside.place} written`);
     if (this.#hostPathOf(place) === undefined) throw wrong("it is in memory, which ends with the container");
@@ -116,6 +116,12 @@ class Guarding {
       throw wrong(`${link} is a symbolic link, which can be replaced`, "protect what it leads to");
     this.#hold(place, top);
     for (const view of this.#otherViews(place)) if (view.top !== undefined) this.#hold(view.path, view.top);
+  }
+
+  /** Whether a bind mount in a hidden directory shows a place. */
+  #isShownBelow(top: string, place: string): boolean {
+    const bind = this.#bindOf(place);
+    return bind !== undefined && isAtOrBelow(bind.place, top);
   }
 
   /** A place is only read, and neither it nor a directory on the way to it can be moved out of what is written and stays. */
