@@ -1,9 +1,11 @@
-// The JSON schema of config.json for editors, from the schema that hako checks configs by. Called by scripts/schema.
+// The JSON schemas of config.json and of policies for editors, from the schemas that hako checks these by. Called by scripts/schema.
 import { type JsonSchema, type OverrideSchemaContext, toJsonSchema } from "@valibot/to-json-schema";
 import { SPEC_VERSION } from "../src/base/hako-version";
 import { configSchema } from "../src/oci/config";
+import { policySchema } from "../src/policy/policy";
 
 export const SCHEMA_FILE = `${import.meta.dir}/../docs/config.schema.json`;
+export const POLICY_SCHEMA_FILE = `${import.meta.dir}/../docs/policy.schema.json`;
 
 /** What the library has no form for: words of oci/schema.ts, which say themselves what they are, and what null may stand for. */
 function converted({
@@ -40,18 +42,32 @@ function inlined(value: unknown, definitions: Record<string, unknown>): unknown 
   return Object.fromEntries(kept.map(([key, each]) => [key, inlined(each, definitions)]));
 }
 
-/** The schema; a number beyond 2^53 is a bigint. */
+/** The schema of config.json; a number beyond 2^53 is a bigint. */
 export function configJsonSchema(): object {
-  const { $schema, $defs = {}, ...schema } = toJsonSchema(configSchema, { overrideSchema: converted });
-  const title = `config.json of an OCI bundle (runtime-spec ${SPEC_VERSION}, Linux), as hako reads it`;
-  return { $schema, title, ...(inlined(schema, $defs) as object) };
+  return titled(
+    configSchema,
+    `config.json of an OCI bundle (runtime-spec ${SPEC_VERSION}, Linux), as hako reads it`,
+  );
 }
 
-/** As text: integers keep their value. */
-export function schemaText(): string {
+/** The schema of a file for `hako run --policy`, which has no other fields. */
+export function policyJsonSchema(): object {
+  return { ...titled(policySchema, "a policy of hako run --policy"), additionalProperties: false };
+}
+
+function titled(schema: typeof configSchema | typeof policySchema, title: string): object {
+  const { $schema, $defs = {}, ...inner } = toJsonSchema(schema, { overrideSchema: converted });
+  return { $schema, title, ...(inlined(inner, $defs) as object) };
+}
+
+/** A schema as text: integers keep their value. */
+export function schemaText(schema: object): string {
   const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
   const exact = (_: string, value: unknown) => (typeof value === "bigint" ? rawJSON(String(value)) : value);
-  return `${JSON.stringify(configJsonSchema(), exact, 2)}\n`;
+  return `${JSON.stringify(schema, exact, 2)}\n`;
 }
 
-if (import.meta.main) await Bun.write(SCHEMA_FILE, schemaText());
+if (import.meta.main) {
+  await Bun.write(SCHEMA_FILE, schemaText(configJsonSchema()));
+  await Bun.write(POLICY_SCHEMA_FILE, schemaText(policyJsonSchema()));
+}

@@ -53,7 +53,7 @@ export const LAYERS = [
   "drivers",
   "image",
   "changes",
-  // to come: network, policy
+  "policy",
   "container/io",
   "container",
   "container/run",

@@ -45,7 +45,7 @@ export interface ParsedArguments<A extends Arguments> {
   values: ArgumentValues<A>;
   /** What follows the declared operands. */
   rest: string[];
-  /** With `stopAtOperand` as a flag's name: `--` stands right after the declared operands, of which some may be missing. */
+  /** With `stopAtOperand` as flags' names: `--` stands right after the declared operands, of which some may be missing. */
   separated: boolean;
   /** `--help` stands among the flags; the rest of the line was not parsed. */
   help: boolean;
@@ -53,10 +53,10 @@ export interface ParsedArguments<A extends Arguments> {
 
 export interface ParseOptions {
   /**
-   * true: flags end at the first operand, and everything after it belongs to somebody else. A flag's name: so it is if that flag
+   * true: flags end at the first operand, and everything after it belongs to somebody else. Flags' names: so it is if one of them
    * was given before; `--` then stands between the declared operands and the others.
    */
-  stopAtOperand?: boolean | string;
+  stopAtOperand?: boolean | readonly string[];
   /** Accepts operands after the declared ones. */
   rest?: boolean;
 }
@@ -87,17 +87,18 @@ export function parseArguments<const A extends Arguments>(
 ): ParsedArguments<A> {
   const values: RawValues = {};
   for (const [name, definition] of Object.entries(definitions)) values[name] = unset(definition);
+  const { stopAtOperand = false } = options;
   const ends = (): boolean =>
-    typeof options.stopAtOperand === "string"
-      ? values[options.stopAtOperand] !== undefined
-      : (options.stopAtOperand ?? false);
+    typeof stopAtOperand === "boolean"
+      ? stopAtOperand
+      : stopAtOperand.some((name) => values[name] !== undefined);
   const operands: string[] = [];
   let index = 0;
   for (; index < raw.length; index++) {
     const word = raw[index] ?? "";
     if (word === "--") {
       index++;
-      if (typeof options.stopAtOperand !== "string" || !ends()) break;
+      if (typeof stopAtOperand === "boolean" || !ends()) break;
       const { rest, ...before } = finish(definitions, values, operands, options);
       if (rest[0] !== undefined) throw HakoError.usage(`unexpected operand "${rest[0]}"`);
       return { ...before, rest: raw.slice(index), separated: true } as ParsedArguments<A>;

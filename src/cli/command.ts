@@ -36,8 +36,8 @@ export interface Command<A extends Arguments = Arguments> {
   examples?: readonly string[];
   /** What follows the declared operands, shown in the usage line: "COMMAND [ARG...]". */
   rest?: string;
-  /** true: flags end at the first operand. A flag's name: they do if that flag was given. What follows is the container's command. */
-  stopAtOperand?: boolean | string;
+  /** true: flags end at the first operand. Flags' names: they do if one of these was given. What follows is the container's command. */
+  stopAtOperand?: boolean | readonly string[];
   /** The exit status of a failure that is not wrong usage, where callers expect a certain one; undefined: as shells have it. */
   failure?(code: ErrorCode, args: ArgumentValues<A>): number | undefined;
 }

@@ -67,6 +67,9 @@ export default defineCommand({
     changes: lazyCommand(() => import("./changes"), {
       description: "what run --changes has kept: look at it, make it true, throw it away",
     }),
+    policy: lazyCommand(() => import("./policy"), {
+      description: "what run --policy lets a command read, write and reach",
+    }),
     mapping: lazyCommand(() => import("./mapping"), { description: "which container is in which sandbox" }),
     sandbox: lazyCommand(() => import("./sandbox"), { description: "pods and their containers" }),
     machine: lazyCommand(() => import("./machine"), {

@@ -8,6 +8,7 @@ import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run
 import { resumeRun, runContainer } from "../container/run/run";
 import type { RunReport } from "../container/run/run-report";
 import type { ScriptImage } from "../container/script/image-settings";
+import type { ScriptPolicy } from "../container/script/script";
 import type { ScriptIds } from "../container/script/script-ids";
 import { CAME_TO } from "../linux/attendant/attendant-status";
 import { Fd } from "../linux/call/fd";
@@ -19,6 +20,7 @@ import { print } from "../output/print";
 import { freeId } from "../state/free-id";
 import { NEW_CONTAINER } from "./flags/common";
 import { CREATE_FLAGS, createOptions } from "./flags/create";
+import { POLICY_FLAGS, withEndedPolicy, withPolicy } from "./flags/policy";
 import {
   isImage,
   refuseBundleFlags,
@@ -84,6 +86,7 @@ const RUN_FLAGS = {
       "kill the container when this command ends, by SIGKILL too, or the process that has started it",
   },
   ...SCRIPT_FLAGS,
+  ...POLICY_FLAGS,
   interactive: INTERACTIVE,
   rm: REMOVED_AT_END,
 } as const satisfies Arguments;
@@ -93,28 +96,30 @@ type RunValues = ArgumentValues<typeof RUN_FLAGS>;
 export default defineCommand({
   args: RUN_FLAGS,
   rest: "[-- COMMAND [ARG...]]",
-  stopAtOperand: "rootfs",
+  stopAtOperand: ["rootfs", "policy"],
   examples: [
     "hako run --bundle /bundles/web web",
     "hako run --rootfs / --memory 64M --network none -- sh -c 'echo $$'",
     'hako run --rootfs / --timeout 30s -v "$PWD:/src:ro" -w /src -- ls',
     "hako run --detach --rootfs / --name job -- sleep 60",
     "hako run --rootfs / --changes ../changes -- make",
+    "hako run --policy agent -- npm test",
     "hako run --rootfs image.tar -- sh -c 'echo $PATH'",
     "hako run --detach --output job.log --rootfs / --name job -- ./job",
   ],
-  failure(code, { rootfs }) {
+  failure(code, { rootfs, policy }) {
     // as with runc and crun: their callers take 1 for a container that could not be run
-    if (rootfs === undefined) return 1;
+    if (rootfs === undefined && policy === undefined) return 1;
     return code.startsWith("command-") ? undefined : OWN_FAILURE;
   },
-  async run({ args, rest, separated, data: { globals } }) {
+  async run({ args: given, rest, separated, data: { globals } }) {
     const ended = endedRun();
     // docs/how-it-works.md, "What stays in the foreground"
-    if (ended !== undefined) return await endAgain(ended, args, globals);
-    return await withReport(args, async (report) => {
+    if (ended !== undefined) return await endAgain(ended, withEndedPolicy(given), globals);
+    return await withReport(given, async (report) => {
+      const { args, policy } = withPolicy(given);
       const { rootfs } = args;
-      const watching = watchOptions(args, report);
+      const watching = watchOptions(args, report, (policy?.unprotected ?? []).length > 0);
       checkInteractive(args.interactive);
       if (rootfs === undefined) {
         refuseScriptFlags(args, rest);
@@ -136,7 +141,16 @@ export default defineCommand({
       // first of all, as with a bundle
       const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
       report?.open();
-      const run = { args: { ...args, rootfs }, command, watching, globals, report, preserveFds };
+      const ofPolicy = policy && { hideOnHost: policy.hiddenOnHost(given), annotations: policy.annotations };
+      const run = {
+        args: { ...args, rootfs },
+        command,
+        watching,
+        globals,
+        report,
+        preserveFds,
+        policy: ofPolicy,
+      };
       if (image) {
         refuseChangesOfImage(args);
         return await runImage(run);
@@ -175,6 +189,7 @@ interface ScriptRun {
   globals: Globals;
   report: RunReport | undefined;
   preserveFds: number;
+  policy: ScriptPolicy | undefined;
 }
 
 /** `run --rootfs IMAGE`: the image's own command, or another one. */
@@ -208,10 +223,10 @@ async function runScript(
   ids?: ScriptIds,
   changes?: ClaimedChanges,
 ): Promise<number> {
-  const { args, command, watching, globals, report, preserveFds } = run;
+  const { args, command, watching, globals, report, preserveFds, policy } = run;
   const id = idOf(args, globals.root);
   report?.named(containerId(id));
-  const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids, changes);
+  const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids, changes, policy);
   const cgroupManager = managerOf(args, globals);
   using lifeline = lifelineOf(args);
   const made = { ...createOptions(globals, id, args, preserveFds), bundle, cgroupManager };
@@ -245,7 +260,8 @@ async function endAgain(ended: EndedRun, args: RunValues, { root }: Globals): Pr
     args,
     async (report) => {
       report?.named(ended.id);
-      const { keep, atEnd } = watchOptions(args, report);
+      // the container's record has what its policy could not protect
+      const { keep, atEnd } = watchOptions(args, report, args.policy !== undefined);
       if (fails || (atEnd === undefined && status !== CAME_TO.late))
         return endEndedRun(ended, { root, keep });
       return await resumeRun(ended, { root, keep, atEnd });
@@ -257,9 +273,11 @@ async function endAgain(ended: EndedRun, args: RunValues, { root }: Globals): Pr
 type WatchOptions = ReturnType<typeof watchOptions>;
 
 /** How the program is watched, what is told of its end, and whether the container stays. */
-function watchOptions(args: RunValues, report: RunReport | undefined) {
+function watchOptions(args: RunValues, report: RunReport | undefined, unprotected: boolean) {
   const timeLimit = timeLimitOf(args);
   const memory = args.memory !== undefined;
+  const told = { timeLimit, memory, unprotected, report };
+  const always = report !== undefined || (unprotected && !args.quiet);
   return {
     consoleSocketPath: args["console-socket"],
     detach: args.detach,
@@ -268,8 +286,8 @@ function watchOptions(args: RunValues, report: RunReport | undefined) {
     subreaper: !args["no-subreaper"],
     timeLimit,
     diesWithParent: diesWithParent(args),
-    atEnd: atEndOf(args, { timeLimit, memory, report }),
-    tells: report !== undefined ? ("end" as const) : memory && !args.quiet ? ("memory" as const) : undefined,
+    atEnd: atEndOf(args, told),
+    tells: always ? ("end" as const) : memory && !args.quiet ? ("memory" as const) : undefined,
   };
 }
 

@@ -47,6 +47,10 @@ export const ROOTFS_ANNOTATION = "org.hako.rootfs";
 /** With "none", what a container in a machine knows of files is asked of the host each time (drivers/vm/files). */
 export const CACHE_ANNOTATION = "org.hako.files.cache";
 
+/** The policy of `run --policy`, and a list in JSON of what it protects and was not there when the command began. */
+export const POLICY_ANNOTATION = "org.hako.policy";
+export const UNPROTECTED_ANNOTATION = "org.hako.policy.unprotected";
+
 /** kata-runtime: settings of the container's virtual machine. */
 export const KATA_CONFIG_ANNOTATION = /^io\.katacontainers\.config(_path$|\.)/;
 

@@ -9,9 +9,9 @@ import { type EnvironmentLine, isEnvironmentLine } from "./environment";
  *   the interpreter.
  */
 
-/** What a word is in JSON schema (json-schema.org, validation). scripts/schema writes it into docs/config.schema.json. */
+/** What a word is in JSON schema (json-schema.org, validation). scripts/schema writes it into docs/config.schema.json and docs/policy.schema.json. */
 interface JsonWord {
-  type: "string" | "integer";
+  type: "string" | "integer" | readonly ("string" | "number")[];
   pattern?: string;
   minimum?: number | bigint;
   maximum?: number | bigint;

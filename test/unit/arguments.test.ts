@@ -137,7 +137,7 @@ describe("parseArguments", () => {
 
   test("flags end at the first operand once a certain flag was given", () => {
     const parse = (...words: string[]) => {
-      const { values, rest } = parseArguments(words, FLAGS, { stopAtOperand: "file", rest: true });
+      const { values, rest } = parseArguments(words, FLAGS, { stopAtOperand: ["file"], rest: true });
       return [values.id, values.bundle, ...rest];
     };
     expect(parse("--", "web")).toEqual(["web", "."]);
@@ -153,7 +153,7 @@ describe("parseArguments", () => {
   test("what may be missing before -- is not taken from behind it", () => {
     const definitions = { ...FLAGS, id: { ...FLAGS.id, required: false } } as const;
     const parse = (...words: string[]) => {
-      const parsed = parseArguments(words, definitions, { stopAtOperand: "file", rest: true });
+      const parsed = parseArguments(words, definitions, { stopAtOperand: ["file"], rest: true });
       return [parsed.separated, parsed.values.id, ...parsed.rest];
     };
     expect(parse("--file", "f", "--", "ls", "-l")).toEqual([true, undefined, "ls", "-l"]);

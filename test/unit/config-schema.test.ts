@@ -1,7 +1,13 @@
 // docs/config.schema.json: as scripts/schema makes it, with the fields of the runtime spec.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { SCHEMA_FILE, schemaText } from "../../scripts/config-schema";
+import {
+  configJsonSchema,
+  POLICY_SCHEMA_FILE,
+  policyJsonSchema,
+  SCHEMA_FILE,
+  schemaText,
+} from "../../scripts/config-schema";
 import { defaultConfig } from "../../src/oci/default";
 
 interface Node {
@@ -36,7 +42,7 @@ const LEFT_OUT: Readonly<Record<string, RegExp>> = {
 
 describe("docs/config.schema.json", () => {
   test("is what scripts/schema makes", () => {
-    expect(schema).toEqual(JSON.parse(schemaText()));
+    expect(schema).toEqual(JSON.parse(schemaText(configJsonSchema())));
   });
 
   test("has the fields of the runtime spec, and no others", () => {
@@ -66,5 +72,13 @@ describe("docs/config.schema.json", () => {
     };
     for (const rootless of [true, false])
       expect(used(defaultConfig({ rootless }), "").filter((field) => !ours.has(field))).toEqual([]);
+  });
+});
+
+describe("docs/policy.schema.json", () => {
+  test("is what scripts/schema makes, and has no other fields", async () => {
+    const written = await Bun.file(POLICY_SCHEMA_FILE).json();
+    expect(written).toEqual(JSON.parse(schemaText(policyJsonSchema())));
+    expect(written).toMatchObject({ additionalProperties: false, properties: { hide: { type: "array" } } });
   });
 });

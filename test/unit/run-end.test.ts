@@ -132,11 +132,13 @@ describe("the flags", () => {
 
   test("nothing is done at the end where nothing is told", () => {
     const timeLimit = { milliseconds: 1000, grace: 0 };
-    const none = { timeLimit: undefined, memory: false, report: undefined };
+    const none = { timeLimit: undefined, memory: false, unprotected: false, report: undefined };
     expect(atEndOf(flags, none)).toBeUndefined();
     expect(atEndOf({ ...flags, quiet: true }, { ...none, timeLimit, memory: true })).toBeUndefined();
     expect(atEndOf(flags, { ...none, memory: true })).toBeFunction();
     expect(atEndOf(flags, { ...none, timeLimit })).toBeFunction();
+    expect(atEndOf(flags, { ...none, unprotected: true })).toBeFunction();
+    expect(atEndOf({ ...flags, quiet: true }, { ...none, unprotected: true })).toBeUndefined();
     using report = new RunReport(`${root}/report`);
     expect(atEndOf({ ...flags, quiet: true }, { ...none, report })).toBeFunction();
   });
@@ -193,6 +195,8 @@ describe("a report", () => {
       ...{ id: "job", exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
       ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null },
       weaker: [],
+      policy: null,
+      unprotected: [],
       hakoError: { code: "config", message: "no", hint: "yes" },
     });
   });

@@ -14,6 +14,9 @@ const rare = {
   get limitLines() {
     return require("../../container/run/limit-lines") as typeof import("../../container/run/limit-lines");
   },
+  get unprotected() {
+    return require("../../container/run/unprotected") as typeof import("../../container/run/unprotected");
+  },
   get runReport() {
     return require("../../container/run/run-report") as typeof import("../../container/run/run-report");
   },
@@ -51,7 +54,8 @@ export const WATCH_FLAGS = {
   quiet: {
     type: "boolean",
     alias: "q",
-    description: "don't say on standard error that a limit of time or memory was reached",
+    description:
+      "don't say on standard error that a limit of time or memory was reached, or what a policy could not protect",
   },
 } as const satisfies Arguments;
 
@@ -82,20 +86,28 @@ export function timeLimitOf({ timeout, grace, detach }: TimeArgumentValues): Tim
   };
 }
 
-/** What is done at the program's end; undefined if nothing is. `memory`: the container has a limit of memory that is told. */
+/** What is done at the program's end; undefined if nothing is. `memory`: the container has a limit of memory that is told; `unprotected`: what its policy can't hold. */
 export function atEndOf(
   { quiet }: Pick<WatchArgumentValues, "quiet">,
   {
     timeLimit,
     memory,
+    unprotected,
     report,
-  }: { timeLimit: TimeLimitValues | undefined; memory: boolean; report: RunReport | undefined },
+  }: {
+    timeLimit: TimeLimitValues | undefined;
+    memory: boolean;
+    unprotected: boolean;
+    report: RunReport | undefined;
+  },
 ): ((end: RunEnd) => void) | undefined {
-  const told = !quiet && (memory || timeLimit !== undefined);
+  const told = !quiet && (memory || unprotected || timeLimit !== undefined);
   if (!told && report === undefined) return undefined;
   return (end) => {
     report?.ended(end);
-    if (told) rare.limitLines.tellLimits(end, { time: timeLimit?.milliseconds, memory });
+    if (!told) return;
+    rare.limitLines.tellLimits(end, { time: timeLimit?.milliseconds, memory });
+    if (unprotected) rare.unprotected.tellUnprotected(end.container.record);
   };
 }
 

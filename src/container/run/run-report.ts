@@ -2,12 +2,14 @@ import { asHakoError, during, type HakoError } from "../../base/errors";
 import type { Fd } from "../../linux/call/fd";
 import { openToReplace } from "../../linux/file/file";
 import { writeAllWaiting } from "../../linux/file/stream";
+import { POLICY_ANNOTATION } from "../../oci/annotations";
 import type { ContainerId } from "../../oci/id";
 import { logFailure } from "../../output/log";
 import type { Weaker } from "../../state/record";
 import { type EndingAs, endingAs } from "../ended";
 import { callerDescriptor } from "../io/inherited-descriptors";
 import type { RunEnd } from "../io/run-end";
+import { unprotectedOf } from "./unprotected";
 
 /** What `run --report` says; null is what nobody knows. */
 export interface Reported extends EndingAs {
@@ -23,6 +25,10 @@ export interface Reported extends EndingAs {
   pidsPeak: number | null;
   /** What isolates it less than elsewhere, as --weaker has allowed. */
   weaker: readonly Weaker[];
+  /** Which it was run by. */
+  policy: string | null;
+  /** What that protects, and could not be held: it was not there when the command began. */
+  unprotected: readonly string[];
   /** Why hako itself failed; null where it didn't. */
   hakoError: { code: string; message: string; hint: string | null } | null;
 }
@@ -30,6 +36,7 @@ export interface Reported extends EndingAs {
 const NOTHING_KNOWN: Reported = {
   ...{ id: null, exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
   ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null, weaker: [] },
+  ...{ policy: null, unprotected: [] },
   hakoError: null,
 };
 
@@ -47,6 +54,8 @@ export function reportedOf({ container, spent, ending, timedOut, started, wallMs
     memoryPeakBytes: spent.memoryPeakBytes ?? null,
     pidsPeak: spent.pidsPeak ?? null,
     weaker: container.record.weaker ?? [],
+    policy: container.record.annotations[POLICY_ANNOTATION] ?? null,
+    unprotected: unprotectedOf(container.record),
   };
 }
 

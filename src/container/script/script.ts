@@ -81,6 +81,13 @@ export interface ScriptValues {
   weaker: string | undefined;
 }
 
+/** What a policy says beside flags. */
+export interface ScriptPolicy {
+  /** Paths of the host, absolute and without links, of what is hidden wherever it would be seen. */
+  hideOnHost: readonly string[];
+  annotations: Readonly<Record<string, string>>;
+}
+
 function memoryOf(text: string): number {
   const bytes = parseSize(text);
   if (bytes !== undefined && bytes > 0) return bytes;
@@ -219,6 +226,7 @@ export function scriptBundle(
   image?: ScriptImage,
   ids?: ScriptIds,
   changes?: ClaimedChanges,
+  policy?: ScriptPolicy,
 ): Bundle {
   const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
@@ -245,12 +253,13 @@ export function scriptBundle(
     ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
     ...write.map((path) => withSource("--write", path, writtenOf(path))),
   ];
+  const hideOnHost = [...(changes === undefined ? [] : [changes.path]), ...(policy?.hideOnHost ?? [])];
   const guards =
-    hide.length === 0 && protect.length === 0 && changes === undefined
+    hide.length === 0 && protect.length === 0 && hideOnHost.length === 0
       ? undefined
       : rare.guardedPlaces.guardedPlaces({
           ...{ rootfs, hide, protect, given: inOrder(rootfs, [], given) },
-          hideOnHost: changes === undefined ? [] : [changes.path],
+          hideOnHost,
           keepsWrites: overlay === undefined || overlay.writes !== undefined,
         });
   const mounts = inOrder(rootfs, usual, [...given, ...(guards?.covers ?? [])]);
@@ -292,6 +301,7 @@ export function scriptBundle(
     mounts: mounts.map(({ mount }) => (mapsOwners ? rare.ownIds.withMappedOwners(mount) : mount)),
     annotations: {
       ...one?.annotations,
+      ...policy?.annotations,
       ...(settings.stopSignal === undefined ? {} : { [STOP_SIGNAL]: settings.stopSignal }),
     },
     linux: {

@@ -1,0 +1,43 @@
+import { asHakoError, HakoError } from "../../base/errors";
+import type { Argument } from "../../cli/arguments";
+import { logWarning } from "../../output/log";
+import type { AppliedPolicy, PolicyValues } from "../../policy/applied-policy";
+import { CREATE_FLAGS } from "./create";
+
+/** Loaded on first use. */
+const rare = {
+  get appliedPolicy() {
+    return require("../../policy/applied-policy") as typeof import("../../policy/applied-policy");
+  },
+};
+
+export const POLICY_FLAGS = {
+  policy: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "NAME|FILE",
+    description:
+      "without a bundle, --rootfs / if not given: run COMMAND by what default, build, agent or a file says; flags add to it. hako policy show tells what that is",
+  },
+} as const satisfies Record<string, Argument>;
+
+type Flags = PolicyValues & { policy: string | undefined; bundle: string; config: string | undefined };
+
+/** The flags of a run with those of its policy, if it has one. */
+export function withPolicy<T extends Flags>(flags: T): { args: T; policy: AppliedPolicy | undefined } {
+  if (flags.policy === undefined) return { args: flags, policy: undefined };
+  if (flags.bundle !== CREATE_FLAGS.bundle.default || flags.config !== undefined)
+    throw HakoError.usage("--policy is not for bundles", "a bundle's config.json says what it may");
+  const policy = new rare.appliedPolicy.AppliedPolicy(flags.policy);
+  return { args: policy.addedTo(flags), policy };
+}
+
+/** The same at the end of a run, which has to be ended also where its policy can't be read any more. */
+export function withEndedPolicy<T extends Flags>(flags: T): T {
+  try {
+    return withPolicy(flags).args;
+  } catch (error) {
+    logWarning(asHakoError(error).oneLine);
+    return flags;
+  }
+}

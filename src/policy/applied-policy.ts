@@ -1,0 +1,109 @@
+import { HakoError } from "../base/errors";
+import { realPath } from "../linux/file/file";
+import { cleanPath, resolve } from "../linux/file/path-text";
+import { POLICY_ANNOTATION, UNPROTECTED_ANNOTATION } from "../oci/annotations";
+import type { Policy } from "./policy";
+import { type PolicyPlace, type PolicyPlaces, policyPlaces } from "./policy-places";
+import { readPolicy } from "./read-policy";
+
+/** The flags of `run` that a policy adds to. */
+export interface PolicyValues {
+  rootfs: string | undefined;
+  hide: string[];
+  write: string[];
+  protect: string[];
+  volume: string[];
+  mount: string[];
+  tmpfs: string[];
+  env: string[];
+  network: string | undefined;
+  memory: string | undefined;
+  cpus: string | undefined;
+  pids: string | undefined;
+  timeout: string | undefined;
+  changes: string | undefined;
+}
+
+/** A policy, with what its paths are here and now. */
+export class AppliedPolicy {
+  readonly policy: Policy;
+  readonly places: PolicyPlaces;
+
+  constructor(name: string) {
+    this.policy = readPolicy(name);
+    this.places = policyPlaces(this.policy);
+  }
+
+  /** What can't be held, for it isn't there, and what it is in may be written. */
+  get unprotected(): string[] {
+    return pathsOf(this.places.protect, false);
+  }
+
+  /**
+   * The flags with the policy's added. A flag wins where both are about the same: a place that it mounts something on, a limit, the network. With
+   * `--changes` nothing is written but there.
+   */
+  addedTo<T extends PolicyValues>(flags: T): T & { rootfs: string } {
+    const { policy, places } = this;
+    const rootfs = flags.rootfs ?? "/";
+    const mounted = mountedPlaces(flags);
+    const isFree = (path: string) => !mounted.has(path);
+    const write = flags.changes === undefined ? pathsOf(places.write).filter(isFree) : [];
+    const read = pathsOf(places.read).filter((path) => isFree(path) && !write.includes(path));
+    return {
+      ...flags,
+      rootfs,
+      hide: [...(rootfs === "/" ? this.#hidden(isFree) : []), ...flags.hide],
+      write: [...write, ...flags.write],
+      protect: [...pathsOf(places.protect), ...flags.protect],
+      volume: [...read.map(asReadOnly), ...places.volume, ...flags.volume],
+      tmpfs: [...policy.tmpfs, ...flags.tmpfs],
+      env: [...policy.env, ...flags.env],
+      network: flags.network ?? policy.network[0],
+      memory: flags.memory ?? policy.memory,
+      cpus: flags.cpus ?? policy.cpus,
+      pids: flags.pids ?? policy.pids,
+      timeout: flags.timeout ?? policy.timeout,
+    };
+  }
+
+  /** What of the host is hidden, wherever a root file system that isn't the host's shows it. */
+  hiddenOnHost(flags: PolicyValues): string[] {
+    if ((flags.rootfs ?? "/") === "/") return [];
+    const mounted = mountedPlaces(flags);
+    return this.#hidden((path) => !mounted.has(path)).map(realPath);
+  }
+
+  /** What a container's record keeps of it. */
+  get annotations(): Record<string, string> {
+    const { policy, unprotected } = this;
+    return { [POLICY_ANNOTATION]: policy.name, [UNPROTECTED_ANNOTATION]: JSON.stringify(unprotected) };
+  }
+
+  #hidden(isFree: (path: string) => boolean): string[] {
+    return pathsOf(this.places.hide).filter(isFree);
+  }
+}
+
+function pathsOf(places: readonly PolicyPlace[], isThere = true): string[] {
+  return places.filter((each) => each.isThere === isThere).map(({ path }) => path);
+}
+
+/** A bind mount at the same place. */
+function asReadOnly(path: string): string {
+  if (!path.includes(":")) return `${path}:${path}:ro`;
+  throw new HakoError({ code: "config", message: `a policy's read: ${JSON.stringify(path)} has a colon` });
+}
+
+/** The places on which flags mount something. */
+function mountedPlaces({ write, volume, tmpfs, mount }: PolicyValues): Set<string> {
+  const targets = [
+    ...volume.map((text) => text.split(":")[1]),
+    ...tmpfs.map((text) => text.split(":")[0]),
+    ...mount.map((text) => /(?:^|,)(?:target|destination|dst)=([^,]*)/.exec(text)?.[1]),
+  ];
+  return new Set([
+    ...write.map((path) => resolve(path)),
+    ...targets.flatMap((path) => (path === undefined ? [] : cleanPath(path))),
+  ]);
+}

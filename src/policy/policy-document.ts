@@ -1,0 +1,30 @@
+import * as v from "valibot";
+import { problemOf, problemsError } from "../oci/config";
+import { parseDocument } from "../oci/json";
+import { problem } from "../oci/problem";
+import { unknownFields } from "../oci/unknown-fields";
+import { parseToml } from "../settings/toml";
+import { type PolicyDocument, policySchema } from "./policy";
+
+/** A policy of a text in TOML or JSON; an unknown field is wrong, for it would be a mistyped one that restricts. */
+export function parsePolicy(text: string, file: string): PolicyDocument {
+  return checkedDocument(policySchema, policyText(text, file), file);
+}
+
+/** A document in JSON, or in TOML. */
+export function policyText(text: string, file: string): unknown {
+  return text.trimStart().startsWith("{") ? parseDocument(text, file) : parseToml(text, file);
+}
+
+/** A document by a schema, which knows all its fields. */
+export function checkedDocument<S extends v.GenericSchema>(
+  schema: S,
+  document: unknown,
+  file: string,
+): v.InferOutput<S> {
+  const result = v.safeParse(schema, document);
+  if (!result.success) throw problemsError(result.issues.map(problemOf), file);
+  const unknown = unknownFields(document, result.output).map((pointer) => problem(pointer, "unknown"));
+  if (unknown.length > 0) throw problemsError(unknown, file);
+  return result.output;
+}

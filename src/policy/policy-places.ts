@@ -1,0 +1,152 @@
+import { HakoError } from "../base/errors";
+import { callerVariable } from "../linux/file/caller-environment";
+import { hasErrno, readText, realPath, statusAt } from "../linux/file/file";
+import { homeInPasswd } from "../linux/file/passwd";
+import { cleanPath, components, isAtOrBelow, resolve } from "../linux/file/path-text";
+import { effectiveUser } from "../linux/process/rootless";
+import { isPattern, matchingPaths } from "./path-pattern";
+import type { Policy } from "./policy";
+
+/** What a policy's paths are on this host, for this user, in this directory. All are absolute. */
+export interface PolicyPlaces {
+  hide: readonly PolicyPlace[];
+  read: readonly PolicyPlace[];
+  write: readonly PolicyPlace[];
+  protect: readonly PolicyPlace[];
+  /** Values of --volume. */
+  volume: readonly string[];
+}
+
+export interface PolicyPlace {
+  path: string;
+  /** It exists, and this user can get at it. */
+  isThere: boolean;
+}
+
+/** Users below this number are programs' (login.defs(5), UID_MIN), and from the other one on nobody's. */
+const FIRST_USER = 1000;
+const NOBODY = 65_534;
+
+export function policyPlaces({ name, files, hide, read, write, protect, volume }: Policy): PolicyPlaces {
+  const homes = new Homes(name);
+  const written = placesOf(write, homes.own);
+  checkNotHome(name, placesOf(write.filter(isRelative), homes.own), homes);
+  return {
+    hide: placesOf(hide, homes.all),
+    read: placesOf(read, homes.own),
+    write: written,
+    protect: heldPlaces([...placesOf(protect, homes.own), ...files.map(place)], written),
+    volume: volume.map((text) =>
+      text.replaceAll(/(^|:)~(?=[/:]|$)/g, (_, colon) => `${colon}${homes.own[0]}`),
+    ),
+  };
+}
+
+/** Home directories: a policy that doesn't know them would not hide what it should. */
+class Homes {
+  readonly #policy: string;
+  readonly #passwd = passwdText();
+
+  constructor(policy: string) {
+    this.#policy = policy;
+  }
+
+  /** The caller's: what HOME says. */
+  get own(): readonly string[] {
+    const own = [callerVariable("HOME"), homeInPasswd(this.#passwd, effectiveUser())].filter(isHome);
+    if (own.length > 0) return own.slice(0, 1);
+    throw new HakoError({
+      code: "config",
+      message: `policy ${this.#policy}: nobody knows your home directory`,
+      hint: "HOME says it",
+    });
+  }
+
+  /** All of the caller's, and root, who can read them, has those of all users. */
+  get all(): readonly string[] {
+    const rows = this.#passwd.split("\n").map((row) => row.split(":"));
+    const isUser = (uid: number) => uid === 0 || (uid >= FIRST_USER && uid < NOBODY);
+    const others =
+      effectiveUser() === 0 ? rows.filter(([, , uid]) => isUser(Number(uid || -1))).map((row) => row[5]) : [];
+    const own = homeInPasswd(this.#passwd, effectiveUser());
+    return [...new Set([...this.own, own, ...others].filter(isHome))];
+  }
+}
+
+function isHome(path: string | undefined): path is string {
+  return path?.startsWith("/") === true && cleanPath(path) !== "/";
+}
+
+function passwdText(): string {
+  try {
+    return readText("/etc/passwd");
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "EACCES")) return "";
+    throw error;
+  }
+}
+
+/** Of a policy that says where, its author has decided. */
+function isRelative(text: string): boolean {
+  return !/^[/~$]/.test(text);
+}
+
+function placesOf(texts: readonly string[], homes: readonly string[]): PolicyPlace[] {
+  const paths = texts.flatMap((text) => expanded(text, homes)).map((path) => resolve(path));
+  const found = paths.flatMap((path) => (isPattern(path) ? matchingPaths(path) : [path]));
+  return [...new Set(found)].map(place);
+}
+
+/** A path with what `~` and `$NAME` stand for; a variable may have several, between colons. */
+function expanded(text: string, homes: readonly string[]): string[] {
+  if (text === "~" || text.startsWith("~/")) return homes.map((home) => `${home}${text.slice(1)}`);
+  const [, name, rest = ""] = /^\$(\w+)(\/.*)?$/.exec(text) ?? [];
+  if (name === undefined) return [text];
+  const values = (callerVariable(name) ?? "").split(":");
+  return values.filter((value) => value !== "").map((value) => `${value}${rest}`);
+}
+
+function place(path: string): PolicyPlace {
+  return { path, isThere: isThere(path) };
+}
+
+/** What this user may not look at can't be shown either. */
+function isThere(path: string): boolean {
+  try {
+    return statusAt(path) !== undefined;
+  } catch (error) {
+    if (hasErrno(error, "EACCES")) return false;
+    throw error;
+  }
+}
+
+/**
+ * Each place as it can be held: the first name on its way that is missing where what it is in is written, or that is no directory, as `.git` of a
+ * work tree (gitrepository-layout(5)).
+ */
+function heldPlaces(places: readonly PolicyPlace[], written: readonly PolicyPlace[]): PolicyPlace[] {
+  const held = places.flatMap((each): PolicyPlace[] => {
+    if (each.isThere) return [each];
+    const top = written.find(({ path, isThere }) => isThere && isAtOrBelow(each.path, path))?.path;
+    if (top === undefined) return [];
+    const names = components(each.path).slice(components(top).length);
+    const ways = names.map((_, index) => cleanPath(`${top}/${names.slice(0, index + 1).join("/")}`));
+    const first = ways.find((way) => statusAt(way)?.type !== "directory") ?? each.path;
+    return [place(first)];
+  });
+  return [...new Map(held.map((each) => [each.path, each])).values()];
+}
+
+/** Refuses to let the home directory be written, or what it is in: shells execute what is there. */
+function checkNotHome(name: string, written: readonly PolicyPlace[], homes: Homes): void {
+  const there = written.filter((each) => each.isThere);
+  if (there.length === 0) return;
+  const own = homes.own.filter(isThere).map(realPath);
+  const whole = there.find(({ path }) => own.some((home) => isAtOrBelow(home, realPath(path))));
+  if (whole === undefined) return;
+  throw new HakoError({
+    code: "config",
+    message: `policy ${name}: your home directory, ${own[0]}, would be written: it is at or below ${whole.path}`,
+    hint: "change to the directory of a project",
+  });
+}

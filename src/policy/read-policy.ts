@@ -1,0 +1,72 @@
+import { HakoError } from "../base/errors";
+import { nearestName } from "../base/nearest";
+import { readText, statusAt } from "../linux/file/file";
+import { dirname, resolve } from "../linux/file/path-text";
+import { BUILT_IN, isBuiltIn } from "./built-in";
+import { LIMIT_NAMES, LIST_NAMES, type Policy, type PolicyDocument } from "./policy";
+import { parsePolicy } from "./policy-document";
+import { policyOfSrt } from "./srt-settings";
+
+/** As deep as policies may extend each other. */
+const MOST_EXTENDED = 8;
+
+/** The word before a settings file of sandbox-runtime's. */
+const SRT = "srt:";
+
+/** The policy that `--policy` names: a built-in one's name, a file in TOML or JSON, or `srt:FILE`. */
+export function readPolicy(name: string): Policy {
+  if (name === "") throw HakoError.usage("--policy: empty", `a file, ${builtInNames()}`);
+  return { ...mergedPolicy(name, "", []), name };
+}
+
+function builtInNames(): string {
+  const names = Object.keys(BUILT_IN);
+  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+}
+
+/** `beside`: the directory of the file that extends it. */
+function mergedPolicy(name: string, beside: string, below: readonly string[]): Policy {
+  if (below.length > MOST_EXTENDED)
+    throw new HakoError({ code: "config", message: `${below[0]}: policies extend each other in a circle` });
+  if (isBuiltIn(name)) return extended(BUILT_IN[name], name, undefined, below);
+  const isSrt = name.startsWith(SRT);
+  const file = resolve(beside, isSrt ? name.slice(SRT.length) : name);
+  if (statusAt(file) === undefined) throw noPolicy(name, file);
+  const text = readText(file);
+  return extended(isSrt ? policyOfSrt(text, file) : parsePolicy(text, file), name, file, below);
+}
+
+function extended(
+  document: PolicyDocument,
+  name: string,
+  file: string | undefined,
+  below: readonly string[],
+): Policy {
+  const { extends: other } = document;
+  const base =
+    other === undefined
+      ? undefined
+      : mergedPolicy(other, file === undefined ? "" : dirname(file), [...below, file ?? name]);
+  const lists = LIST_NAMES.map((key) => [
+    key,
+    [...new Set([...(base?.[key] ?? []), ...(document[key] ?? [])])],
+  ]);
+  const limits = LIMIT_NAMES.map((key) => [key, document[key]?.toString() ?? base?.[key]]);
+  const { network = base?.network ?? [] } = document;
+  return {
+    ...(Object.fromEntries([...lists, ...limits]) as Omit<Policy, "name" | "files" | "network">),
+    name,
+    files: [...(file === undefined ? [] : [file]), ...(base?.files ?? [])],
+    network: typeof network === "string" ? [network] : network,
+  };
+}
+
+function noPolicy(name: string, file: string): HakoError {
+  const near = name.includes("/") ? undefined : nearestName(name, Object.keys(BUILT_IN));
+  return new HakoError({
+    code: "config",
+    message: `policy ${JSON.stringify(name)}: ${file} does not exist`,
+    hint: near === undefined ? `a file, ${builtInNames()}` : `did you mean ${near}?`,
+    path: file,
+  });
+}

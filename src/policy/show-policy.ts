@@ -1,0 +1,43 @@
+import type { AppliedPolicy } from "./applied-policy";
+import { LIMIT_NAMES } from "./policy";
+
+const PLACES = ["hide", "read", "write", "protect"] as const;
+
+/** What is said of a place that isn't there. */
+const MISSING: Readonly<Partial<Record<(typeof PLACES)[number], string>>> = {
+  read: "not there",
+  write: "not there: not written",
+  protect: "not there: can't be held",
+};
+
+/** A policy as JSON tells it. */
+export function policyFields({ policy, places, unprotected }: AppliedPolicy) {
+  const { name, files, network, tmpfs, env } = policy;
+  return {
+    policy: name,
+    files,
+    ...Object.fromEntries(PLACES.map((what) => [what, places[what]])),
+    unprotected,
+    ...{ volume: places.volume, tmpfs, env },
+    network: network.length === 0 ? ["none"] : network,
+    ...Object.fromEntries(LIMIT_NAMES.map((what) => [what, policy[what] ?? null])),
+  };
+}
+
+/** A policy as rows of a table: what it does, to what, and what there is to say about that. */
+export function policyRows({ policy, places }: AppliedPolicy): string[][] {
+  const { network, tmpfs, env } = policy;
+  return [
+    ...PLACES.flatMap((what) =>
+      places[what]
+        // many programs' secrets are listed, of which few are there
+        .filter(({ isThere }) => isThere || what !== "hide")
+        .map(({ path, isThere }) => [what, path, isThere ? "" : (MISSING[what] ?? "")]),
+    ),
+    ...places.volume.map((value) => ["volume", value, ""]),
+    ...tmpfs.map((value) => ["tmpfs", value, ""]),
+    ...env.map((value) => ["env", value, ""]),
+    ...(network.length === 0 ? ["none"] : network).map((value) => ["network", value, ""]),
+    ...LIMIT_NAMES.flatMap((what) => (policy[what] === undefined ? [] : [[what, policy[what], ""]])),
+  ];
+}

@@ -1,0 +1,230 @@
+// `hako run --policy`, as root and as an ordinary user. What gets round a policy is tried in attacks-agent.test.ts.
+import { describe, expect } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Box, e2e, execute, type Result } from "./support";
+import { WHO, type Workplace } from "./workplace";
+
+/** A line of shell in the project, by a policy alone. */
+function byPolicy(place: Workplace, policy: string, line: string, flags: string[] = []): Result {
+  const [command = "", ...rest] = place.words;
+  const words = [...rest, "run", "--policy", policy, ...flags, "--", "sh", "-c", line];
+  return execute(command, words, { env: place.env, cwd: place.project });
+}
+
+for (const [who, workplace, needs] of WHO) {
+  describe(`--policy of ${who}`, () => {
+    e2e(
+      "default hides secrets and lets nothing be written; build writes the project; agent hides its .env, too",
+      () => {
+        using place = workplace();
+        const { ssh, project } = place;
+        const line = `cat ${ssh}/id; cat .env; echo new > new; echo x > .git/config; ls /sys/class/net`;
+        const results = ["default", "build", "agent"].map((policy) => {
+          const { stdout } = byPolicy(place, policy, `(${line}) 2>/dev/null`);
+          const made = existsSync(join(project, "new"));
+          execute("rm", ["-f", join(project, "new")]);
+          return { stdout, made };
+        });
+        expect(results).toEqual([
+          { stdout: "secret\nlo\n", made: false },
+          { stdout: "secret\nlo\n", made: true },
+          { stdout: "lo\n", made: true },
+        ]);
+        expect(readFileSync(join(project, ".git/config"), "utf8")).toBe("[core]\n");
+      },
+      needs,
+    );
+
+    e2e(
+      "the report has what can't be protected, and the end tells what of it was made",
+      () => {
+        using place = workplace();
+        const { project } = place;
+        const report = join(place.home, "report");
+        const { stderr, status } = byPolicy(
+          place,
+          "agent",
+          "mkdir .vscode; echo x > .git/commondir; exit 3",
+          ["--report", report],
+        );
+        expect(status).toBe(3);
+        for (const path of [".vscode", ".git/commondir"])
+          expect(stderr).toContain(
+            `hako: ${project}/${path} was made meanwhile, which policy agent protects`,
+          );
+        expect(stderr.match(/made meanwhile/g)).toHaveLength(2);
+        const { policy, unprotected } = JSON.parse(readFileSync(report, "utf8"));
+        expect(policy).toBe("agent");
+        expect(unprotected).toContain(`${project}/.vscode`);
+        expect(unprotected).not.toContain(`${project}/.git/hooks`);
+        // now they are there: held, and no news
+        const again = byPolicy(place, "agent", "echo x > .vscode/tasks.json; echo y > .git/commondir");
+        expect(again.stderr).not.toContain("made meanwhile");
+        expect(existsSync(join(project, ".vscode/tasks.json"))).toBe(false);
+        execute("rm", ["-rf", join(project, ".vscode"), join(project, ".git/commondir")]);
+        expect(byPolicy(place, "agent", "mkdir .vscode", ["--quiet"]).stderr).toBe("");
+      },
+      needs,
+    );
+
+    e2e(
+      "a policy of one's own: it can't be changed by what runs by it; flags add to it, and win",
+      () => {
+        using place = workplace();
+        const { home, project } = place;
+        writeFileSync(
+          join(project, "policy.toml"),
+          'extends = "build"\nhide = ["src/**/file"]\nenv = ["A=b"]\ntimeout = "50s"\n',
+        );
+        execute("chown", [`--reference=${project}`, join(project, "policy.toml")]);
+        const line = `echo $A; cat src/deep/er/file; echo x >> policy.toml || mv policy.toml p || rm policy.toml`;
+        const { stdout, stderr } = byPolicy(place, "policy.toml", line);
+        expect(stdout).toBe("b\n");
+        expect(stderr).toContain("policy.toml: Read-only file system");
+        expect(readFileSync(join(project, "policy.toml"), "utf8")).toContain("timeout");
+        const flags = ["--write", join(home, ".ssh"), "--timeout", "1s"];
+        const other = byPolicy(place, "policy.toml", "cat ../.ssh/id; sleep 60", flags);
+        expect(other).toMatchObject({ stdout: "secret\n", status: 124 });
+        expect(other.stderr).toContain("time limit of 1s reached");
+      },
+      needs,
+    );
+
+    e2e(
+      "srt's settings",
+      () => {
+        using place = workplace();
+        const { project } = place;
+        const settings = {
+          network: { allowedDomains: [], deniedDomains: [] },
+          filesystem: {
+            denyRead: ["~"],
+            allowRead: ["."],
+            allowWrite: ["./src", "./none"],
+            denyWrite: ["src/deep"],
+          },
+        };
+        writeFileSync(join(project, "srt.json"), JSON.stringify(settings));
+        const line = `ls -A ~/.. ${place.home}; cat .env; echo x > src/x; echo x > src/deep/x; echo x > x`;
+        const { stdout } = byPolicy(place, "srt:srt.json", `(${line}) 2>/dev/null`, [
+          "-e",
+          `HOME=${project}`,
+        ]);
+        expect(stdout).toContain("project\n");
+        expect(stdout).not.toContain(".ssh");
+        expect(stdout).toContain("secret\n");
+        const made = ["src/x", "src/deep/x", "x"].map((path) => existsSync(join(project, path)));
+        expect(made).toEqual([true, false, false]);
+      },
+      needs,
+    );
+
+    e2e(
+      "the home directory itself is not written; a policy that isn't there runs nothing",
+      () => {
+        using place = workplace();
+        const [command = "", ...rest] = place.words;
+        const run = (policy: string) =>
+          execute(command, [...rest, "run", "--policy", policy, "--", "touch", "made"], {
+            env: place.env,
+            cwd: place.home,
+          });
+        const { status, stderr } = run("agent");
+        expect(status).toBe(125);
+        expect(stderr).toContain(`your home directory, ${place.home}, would be written`);
+        expect(run("default").status).toBe(0);
+        expect(run("agnt")).toMatchObject({
+          status: 125,
+          stderr: expect.stringContaining("did you mean agent?"),
+        });
+        expect(run("").status).toBe(2);
+        expect(existsSync(join(place.home, "made"))).toBe(false);
+      },
+      needs,
+    );
+
+    e2e(
+      "with --changes nothing is written but there",
+      () => {
+        using place = workplace();
+        const { files, project, home } = place;
+        const kept = join(home, "kept");
+        const { stderr } = byPolicy(place, "agent", "echo x > new; mkdir .vscode", ["--changes", kept]);
+        expect(stderr).not.toContain("made meanwhile");
+        expect(existsSync(join(project, "new"))).toBe(false);
+        const [command = "", ...rest] = place.words;
+        const { stdout } = execute(command, [...rest, "changes", "--json", kept], { env: place.env });
+        expect(JSON.parse(stdout).map((change: { path: string }) => change.path)).toContain(`${project}/new`);
+        execute("rm", ["-rf", kept]);
+        const all = (text: string) => text.split("\n").slice(1);
+        expect(all(place.files)).toEqual(all(files));
+      },
+      needs,
+    );
+
+    e2e(
+      "policy show",
+      () => {
+        using place = workplace();
+        const { project, ssh } = place;
+        const [command = "", ...rest] = place.words;
+        const show = (...args: string[]) =>
+          execute(command, [...rest, "policy", ...args], { env: place.env, cwd: project }).stdout;
+        const table = show("show", "agent");
+        const rows = table.split("\n").map((row) => row.split(/\s{2,}/));
+        expect(rows).toContainEqual(["hide", ssh]);
+        expect(rows).toContainEqual(["write", project]);
+        expect(rows).toContainEqual(["protect", `${project}/.git/hooks`]);
+        expect(rows).toContainEqual(["protect", `${project}/.vscode`, "not there: can't be held"]);
+        expect(rows).toContainEqual(["network", "none"]);
+        const json = JSON.parse(show("show", "--json", "agent"));
+        expect(json).toMatchObject({ policy: "agent", network: ["none"], memory: null });
+        expect(json.hide).toContainEqual({ path: ssh, isThere: true });
+        expect(json.hide).toContainEqual({ path: join(place.home, ".aws"), isThere: false });
+        expect(json.unprotected).toContain(`${project}/.vscode`);
+        expect(show("show")).toBe(show("show", "default"));
+      },
+      needs,
+    );
+  });
+}
+
+describe("--policy", () => {
+  e2e(
+    "is for commands without a bundle; with another root file system the host's secrets stay hidden",
+    () => {
+      using box = new Box();
+      const bundle = box.bundle(["true"]);
+      const both = box.hako("run", "--policy", "agent", "--bundle", bundle, box.id());
+      expect(both).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining("--policy is not for bundles"),
+      });
+      const home = box.path("home");
+      mkdirSync(join(home, ".ssh"), { recursive: true });
+      writeFileSync(join(home, ".ssh/id"), "secret\n");
+      const words = [
+        "run",
+        "--policy",
+        "default",
+        "--rootfs",
+        join(bundle, "rootfs"),
+        "-v",
+        `${home}:/mnt:ro`,
+      ];
+      const env = { PATH: process.env.PATH ?? "", HOME: home };
+      const run = box.hakoWith(
+        { env },
+        ...words,
+        "--name",
+        box.id(),
+        "--",
+        "sh",
+        "-c",
+        "ls -A /mnt; cat /mnt/.ssh/id",
+      );
+      expect(run.stdout).toBe(".ssh\n");
+    },
+  );
+});

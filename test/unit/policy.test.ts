@@ -1,0 +1,212 @@
+// Policies of `run --policy`: what a file may say, what it extends, and what its paths are.
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AppliedPolicy, type PolicyValues } from "../../src/policy/applied-policy";
+import { BUILT_IN } from "../../src/policy/built-in";
+import { isPattern, matchingPaths } from "../../src/policy/path-pattern";
+import { parsePolicy } from "../../src/policy/policy-document";
+import { policyPlaces } from "../../src/policy/policy-places";
+import { readPolicy } from "../../src/policy/read-policy";
+import { policyOfSrt } from "../../src/policy/srt-settings";
+
+const dir = mkdtempSync(join(tmpdir(), "hako-policy-"));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+let files = 0;
+
+function file(text: string): string {
+  const path = join(dir, `policy-${files++}`);
+  writeFileSync(path, text);
+  return path;
+}
+
+const NO_FLAGS: PolicyValues = {
+  ...{ rootfs: undefined, network: undefined, changes: undefined },
+  ...{ hide: [], write: [], protect: [], volume: [], mount: [], tmpfs: [], env: [] },
+  ...{ memory: undefined, cpus: undefined, pids: undefined, timeout: undefined },
+};
+
+describe("a policy's file", () => {
+  test("is TOML or JSON", () => {
+    const wanted = { hide: ["~/.ssh"], memory: "1G", pids: 64 };
+    expect(parsePolicy('hide = ["~/.ssh"]\nmemory = "1G"\npids = 64\n', "f")).toEqual(wanted);
+    expect(parsePolicy('{"hide": ["~/.ssh"], "memory": "1G", "pids": 64}', "f")).toEqual(wanted);
+  });
+
+  test.each([
+    ['hides = ["a"]', "f: /hides: unknown"],
+    ['hide = "a"', "f: /hide"],
+    ["hide = [1]", "f: /hide/0"],
+    ['memory = "much"', "f: /memory: expected a size, as 512M"],
+    ["memory = '0'", "f: /memory: expected a size, as 512M"],
+    ["pids = 0", "f: /pids: expected a whole number above 0"],
+    ["pids = 1.5", "f: /pids: expected a whole number above 0"],
+    ["cpus = -1", "f: /cpus: expected a number above 0"],
+    ['timeout = "soon"', "f: /timeout: expected a time, as 30s"],
+    ['env = ["=x"]', "f: /env/0: expected NAME or NAME=VALUE"],
+    ["network = 5", "f: /network: expected a text, or a list of texts"],
+    ["{", "f: not JSON"],
+    ["= 1", "f: not TOML"],
+  ])("%s is refused", (text, message) => {
+    expect(() => parsePolicy(text, "f")).toThrow(message);
+  });
+
+  test("adds to the policy that it extends; of single values its own counts", () => {
+    writeFileSync(
+      join(dir, "base"),
+      'extends = "build"\nmemory = "1G"\npids = 5\nhide = ["a"]\nnetwork = "host"',
+    );
+    const path = file('extends = "base"\nmemory = "2G"\nhide = ["b", "a"]\nnetwork = ["none"]');
+    const policy = readPolicy(path);
+    expect(policy).toMatchObject({ name: path, memory: "2G", pids: "5", cpus: undefined, network: ["none"] });
+    expect(policy.files).toEqual([path, join(dir, "base")]);
+    expect(policy.hide).toEqual([...BUILT_IN.default.hide, "a", "b"]);
+    expect(policy.write).toEqual(["."]);
+  });
+
+  test("that is not there, or extends itself, is refused", () => {
+    expect(() => readPolicy("agnt")).toThrow("agnt does not exist");
+    expect(() => readPolicy("")).toThrow("--policy: empty");
+    writeFileSync(join(dir, "circle"), 'extends = "./circle"');
+    expect(() => readPolicy(join(dir, "circle"))).toThrow("extend each other in a circle");
+    expect(() => readPolicy(file('extends = "none-such"'))).toThrow("none-such does not exist");
+  });
+});
+
+describe("built-in policies", () => {
+  test.each(Object.keys(BUILT_IN))("%s is one that a file could have", (name) => {
+    expect(parsePolicy(JSON.stringify(BUILT_IN[name as keyof typeof BUILT_IN]), name)).toEqual(
+      BUILT_IN[name as keyof typeof BUILT_IN] as object,
+    );
+  });
+
+  test("agent hides, writes, protects, and has no network", () => {
+    const { hide, write, protect, network } = readPolicy("agent");
+    expect(hide).toContain("~/.ssh");
+    expect(hide).toContain(".env");
+    expect(write).toEqual(["."]);
+    expect(protect).toContain(".git/hooks");
+    expect(network).toEqual([]);
+  });
+});
+
+describe("a policy's places", () => {
+  const home = join(dir, "home");
+  const project = join(home, "project");
+  mkdirSync(join(project, ".git/hooks"), { recursive: true });
+  mkdirSync(join(home, ".ssh"));
+  writeFileSync(join(project, ".git/config"), "");
+
+  test("a protected path that is missing is named by what is missing first, where it is written", () => {
+    const path = file(
+      `write = ["${project}"]\nprotect = ["${project}/.git/hooks", "${project}/.idea/a/b", "${home}/none", "${project}/.git/config/x"]`,
+    );
+    const { protect } = policyPlaces(readPolicy(path));
+    expect(protect).toEqual([
+      { path: `${project}/.git/hooks`, isThere: true },
+      { path: `${project}/.idea`, isThere: false },
+      // a file where a directory would be: a work tree's .git
+      { path: `${project}/.git/config`, isThere: true },
+      { path, isThere: true },
+    ]);
+  });
+
+  test("flags win over a policy where both mount something; other root file systems have the host's secrets hidden", () => {
+    const path = file(`hide = ["${home}/.ssh", "${project}/.git"]\nwrite = ["${project}"]\nmemory = "1G"`);
+    const policy = new AppliedPolicy(path);
+    const added = policy.addedTo(NO_FLAGS);
+    expect(added).toMatchObject({ rootfs: "/", memory: "1G", write: [project] });
+    expect(added.hide).toEqual([`${home}/.ssh`, `${project}/.git`]);
+    const flags = { ...NO_FLAGS, write: [`${home}/.ssh`], volume: [`${home}:${project}:ro`], memory: "2G" };
+    expect(policy.addedTo(flags)).toMatchObject({
+      memory: "2G",
+      hide: [`${project}/.git`],
+      write: flags.write,
+    });
+    const image = { ...NO_FLAGS, rootfs: "image.tar" };
+    expect(policy.addedTo(image).hide).toEqual([]);
+    expect(policy.hiddenOnHost(image)).toEqual([`${home}/.ssh`, `${project}/.git`]);
+    expect(policy.addedTo({ ...NO_FLAGS, changes: "kept" }).write).toEqual([]);
+  });
+});
+
+describe("patterns", () => {
+  const top = join(dir, "tree");
+  for (const path of ["a/.env", "a/b/.env", "a/b/x.key", "c.key"]) {
+    mkdirSync(join(top, path, ".."), { recursive: true });
+    writeFileSync(join(top, path), "");
+  }
+  symlinkSync(top, join(top, "a/again"));
+
+  test.each([
+    ["*.key", ["c.key"]],
+    ["a/?/*", ["a/b/.env", "a/b/x.key"]],
+    ["**/.env", ["a/.env", "a/b/.env"]],
+    ["**/*.key", ["a/b/x.key", "c.key"]],
+    ["none/*", []],
+    ["c.key/*", []],
+  ])("%s", (pattern, wanted) => {
+    expect(isPattern(pattern)).toBe(true);
+    expect(matchingPaths(join(top, pattern)).sort()).toEqual(wanted.map((path) => join(top, path)));
+  });
+
+  test("a tree too large for each command is refused", () => {
+    expect(() => matchingPaths("/proc/**/none")).toThrow("more than 20000 names would be looked at");
+  });
+});
+
+describe("settings of srt", () => {
+  const settings = (network: object, filesystem: object = {}, more: object = {}) =>
+    JSON.stringify({
+      network: { allowedDomains: [], deniedDomains: [], ...network },
+      filesystem: { denyRead: [], allowWrite: [], denyWrite: [], ...filesystem },
+      ...more,
+    });
+  const policyOf = (...args: Parameters<typeof settings>) => policyOfSrt(settings(...args), "s.json");
+
+  test("become a policy", () => {
+    const policy = policyOf(
+      { allowedDomains: ["github.com", "*.npmjs.org:443"], allowLocalBinding: true },
+      { denyRead: ["~/.ssh/**", "~"], allowRead: ["."], allowWrite: [".", "/tmp"], denyWrite: [".env"] },
+      { enableWeakerNestedSandbox: false, ripgrep: { command: "rg", args: ["--x"] } },
+    );
+    expect(policy).toMatchObject({
+      hide: ["~/.ssh", "~"],
+      read: ["."],
+      write: [".", "/tmp"],
+      network: ["allow:github.com", "allow:*.npmjs.org:443"],
+    });
+    expect(policy.protect).toContain(".env");
+    expect(policy.protect).toContain(".git/config");
+    expect(policyOf({}, { allowGitConfig: true }).protect).not.toContain(".git/config");
+    expect(policyOf({}).network).toBe("none");
+  });
+
+  test("what is denied of what is allowed is left out, or refused where it is a part", () => {
+    const denied = { allowedDomains: ["a.example.com", "b.org"], deniedDomains: ["*.example.com"] };
+    expect(policyOf(denied).network).toEqual(["allow:b.org"]);
+    expect(policyOf({ ...denied, deniedDomains: ["*"] }).network).toBe("none");
+    expect(policyOf({ ...denied, deniedDomains: ["c.net"] }).network).toEqual([
+      "allow:a.example.com",
+      "allow:b.org",
+    ]);
+    const parts = [
+      { allowedDomains: ["*.example.com"], deniedDomains: ["a.example.com"] },
+      { allowedDomains: ["example.com"], deniedDomains: ["example.com:22"] },
+    ];
+    for (const part of parts) expect(() => policyOf(part)).toThrow("/network/deniedDomains: a part of");
+  });
+
+  test.each([
+    [{ mitmProxy: { socketPath: "/s", domains: ["a.com"] } }, {}, {}, "/network/mitmProxy"],
+    [{ deniedResolvedAddresses: ["10.0.0.0/8"] }, {}, {}, "/network/deniedResolvedAddresses"],
+    [{}, { disabled: true }, {}, "/filesystem/disabled"],
+    [{}, {}, { credentials: { files: [{ path: "~/.x", mode: "mask" }] } }, "/credentials"],
+    [{}, { denyReads: [] }, {}, "/filesystem/denyReads: unknown"],
+    [{}, {}, { filesystem: undefined }, "/filesystem: missing"],
+  ] as const)("%j %j %j is refused", (network, filesystem, more, message) => {
+    expect(() => policyOf(network, filesystem, more)).toThrow(message);
+  });
+});
