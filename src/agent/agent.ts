@@ -12,7 +12,7 @@ import {
   REQUESTS,
   requestSchema,
 } from "../drivers/vm/channel/agent-protocol";
-import { JsonLines } from "../drivers/vm/channel/json-lines";
+import { JsonLines, LONGEST_REQUEST } from "../drivers/vm/channel/json-lines";
 import { REBOOT } from "../linux/call/constants";
 import { syscall } from "../linux/call/syscall";
 import { Changes } from "../linux/file/epoll";
@@ -236,7 +236,7 @@ export function checkIsAgent(pid: number, commandLine: string): void {
 /** Is the agent of a machine, which is off in the end, whatever that is. */
 export function runAgent(): never {
   try {
-    using lines = new JsonLines(openPort(CONTROL_PORT), "the host");
+    using lines = new JsonLines(openPort(CONTROL_PORT), "the host", LONGEST_REQUEST);
     new Agent().serve(lines);
   } catch (error) {
     // the console is standard error

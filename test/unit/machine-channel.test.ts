@@ -3,10 +3,12 @@ import { describe, expect, test } from "bun:test";
 import { Agent, checkIsAgent } from "../../src/agent/agent";
 import { AgentClient } from "../../src/drivers/vm/channel/agent-client";
 import { AGENT_WORD } from "../../src/drivers/vm/channel/agent-protocol";
-import { JsonLines, LONGEST_LINE } from "../../src/drivers/vm/channel/json-lines";
+import { JsonLines, LONGEST_LINE, LONGEST_REQUEST } from "../../src/drivers/vm/channel/json-lines";
 import { tellingLine } from "../../src/drivers/vm/machine";
 import { Qmp } from "../../src/drivers/vm/qemu/qmp";
+import { bytesOf } from "../../src/linux/call/bytes";
 import type { Fd } from "../../src/linux/call/fd";
+import { trySyscall } from "../../src/linux/call/syscall";
 import { writeAllWaiting } from "../../src/linux/file/stream";
 import { socketPair } from "../../src/linux/file/unix-socket";
 
@@ -88,6 +90,24 @@ describe("the host and an agent", () => {
       { id: 3, error: { code: "not-found", message: 'container "a" does not exist' } },
       { id: 4, result: {} },
     ]);
+  });
+
+  test("an agent takes what is longer than an answer may be; what it would not take is not sent", () => {
+    const [ours, theirs] = socketPair("port");
+    using host = new JsonLines(ours, "the agent");
+    using agent = new JsonLines(theirs, "the host", LONGEST_REQUEST);
+    const long = "x".repeat(LONGEST_LINE);
+    const sent = bytesOf(line(long));
+    for (let done = 0; done < sent.length; agent.fill()) {
+      const length = trySyscall("write", ours.number, sent.subarray(done), sent.length - done);
+      done += Math.max(0, length);
+    }
+    while (!agent.has) agent.fill();
+    expect(agent.take() === long).toBeTrue();
+    expect(failure(() => host.send("x".repeat(LONGEST_REQUEST), soon())).message).toStartWith(
+      "a message to the agent of more than",
+    );
+    expect(agent.read()).toBe("nothing");
   });
 
   test("an agent without a container that nobody asks ends by itself", () => {

@@ -8,8 +8,10 @@ import { waitFor } from "../../../linux/file/poll";
 
 const NEWLINE = 0x0a;
 const READ_AT_ONCE = 65536;
-/** No peer has anything to say that is longer. */
+/** No peer of the host's has anything to say that is longer. */
 export const LONGEST_LINE = 1 << 20;
+/** What the host says may be longer: an environment alone can have some MiB (execve(2)). */
+export const LONGEST_REQUEST = 32 << 20;
 
 /**
  * Messages in both directions, each a line of JSON. The peer may be hostile: its lines have a limit, and nothing waits for it longer than up to
@@ -24,6 +26,8 @@ export class JsonLines implements Disposable {
     readonly fd: Fd,
     /** What errors call the peer. */
     readonly peer: string,
+    /** Bytes of a line of the peer's, at most. */
+    private readonly longest = LONGEST_LINE,
   ) {
     const flags = syscallOn(fd.name, "fcntl", fd.number, F.GETFL, 0);
     syscallOn(fd.name, "fcntl", fd.number, F.SETFL, flags | O.NONBLOCK);
@@ -31,6 +35,12 @@ export class JsonLines implements Disposable {
 
   send(message: unknown, deadline: number): void {
     const bytes = bytesOf(`${JSON.stringify(message)}\n`);
+    // nothing of it has been sent: the peer goes on
+    if (bytes.length > LONGEST_REQUEST)
+      throw new HakoError({
+        code: "unsupported",
+        message: `a message to ${this.peer} of more than ${LONGEST_REQUEST} bytes`,
+      });
     for (let done = 0; done < bytes.length; ) {
       const rest = bytes.subarray(done);
       const length = trySyscall("write", this.fd.number, rest, rest.length);
@@ -103,7 +113,7 @@ export class JsonLines implements Disposable {
 
   #keep(part: Uint8Array): void {
     this.#length += part.length;
-    if (this.#length > LONGEST_LINE) throw this.broken(`a line of more than ${LONGEST_LINE} bytes`);
+    if (this.#length > this.longest) throw this.broken(`a line of more than ${this.longest} bytes`);
     if (part.length > 0) this.#parts.push(part);
   }
 
