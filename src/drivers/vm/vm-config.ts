@@ -1,5 +1,5 @@
 import { HakoError } from "../../base/errors";
-import { isAtOrBelow } from "../../linux/file/path-text";
+import { cleanPath, isAtOrBelow } from "../../linux/file/path-text";
 import { DRIVER_ANNOTATION } from "../../oci/annotations";
 import type { Config, Mount } from "../../oci/config";
 import { isBind, planOf } from "../../oci/mount-options";
@@ -74,7 +74,8 @@ function mountProblem(mount: Mount): string | undefined {
   if (planOf(options).remount) return "a change of another mount";
   if (!isBind(mount)) return KNOWN.has(type) ? undefined : `a mount of type ${type}`;
   if (isBoundSysfs(mount)) return undefined;
-  if (["/proc", "/sys"].some((top) => isAtOrBelow(source, top))) return `${source} of the host's kernel`;
+  if (["/proc", "/sys"].some((top) => isAtOrBelow(cleanPath(source), top)))
+    return `${source} of the host's kernel`;
   return undefined;
 }
 
@@ -120,10 +121,11 @@ const KVM_RULE = { allow: true, type: "c", major: 10, minor: 232, access: "rw" }
  * machine are called "container:ID".
  */
 export function guestConfig(config: Config, id: string, shared: SharedNamespaces): Config {
-  const { linux, mounts = [], hooks: _, annotations = {}, ...rest } = config;
-  const { [DRIVER_ANNOTATION]: __, ...others } = annotations;
+  const { linux, mounts = [], hooks, annotations = {}, ...rest } = config;
+  const { [DRIVER_ANNOTATION]: _, ...others } = annotations;
   return {
     ...rest,
+    hooks: hooks && { startContainer: hooks.startContainer },
     annotations: others,
     mounts: mounts.map((mount) => guestMount(mount, shared.get("ipc") ?? id)),
     linux: {
@@ -151,12 +153,14 @@ const SYSFS: Mount = {
 function guestMount(mount: Mount, ipc: string): Mount {
   if (!isBind(mount)) return mount;
   if (isBoundSysfs(mount)) return SYSFS;
-  if (mount.destination === "/dev/shm")
+  // where the host has mounted it, which is where its tree has it
+  const destination = cleanPath(mount.destination);
+  if (destination === "/dev/shm")
     return {
       ...{ destination: "/dev/shm", type: SHARED_MEMORY, source: ipc },
       options: ["bind", "nosuid", "noexec", "nodev"],
     };
   // whose owners are mapped has them so in the tree
   const { uidMappings: _, gidMappings: __, ...rest } = mount;
-  return { ...rest, type: "bind" };
+  return { ...rest, destination, type: "bind" };
 }

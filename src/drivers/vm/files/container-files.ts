@@ -1,4 +1,5 @@
 import { HakoError } from "../../../base/errors";
+import { cleanPath } from "../../../linux/file/path-text";
 import { ATTR } from "../../../linux/mount/mount-calls";
 import { CACHE_ANNOTATION, ROOTFS_ANNOTATION } from "../../../oci/annotations";
 import type { Config, Mount } from "../../../oci/config";
@@ -55,12 +56,12 @@ function wordOf<Word extends string>(
 
 /** What bundles of ordinary users have in place of a sysfs, which they can't mount on the host without a network namespace of their own. */
 export function isBoundSysfs(mount: Mount): boolean {
-  return isBind(mount) && mount.source === "/sys" && mount.destination === "/sys";
+  return isBind(mount) && mount.source === "/sys" && cleanPath(mount.destination) === "/sys";
 }
 
 /** Whether what is written to a mount is to be the host's. */
 function isWritten(mount: Mount): boolean {
-  const { destination } = mount;
+  const destination = cleanPath(mount.destination);
   return (
     isBind(mount) &&
     !isBoundSysfs(mount) &&
