@@ -219,7 +219,7 @@ function sendSignal(id: ContainerId, signal: number, all: boolean): boolean {
 function made(
   id: ContainerId,
   config: Config,
-  { filter, ownInit, noNewKeyring, tree, writesRootfs }: AgentData<"create">,
+  { bundle: path, filter, ownInit, noNewKeyring, tree, writesRootfs }: AgentData<"create">,
   consoleSocket: Fd | undefined,
 ): ContainerRecord {
   const compiled = filter && {
@@ -228,7 +228,7 @@ function made(
     passedBy: "sendmsg" as const,
   };
   const rootfs = mountRootfs(id, tree, writesRootfs);
-  const bundle = { path: rootfs, rootfs, config, filter: compiled };
+  const bundle = { path, rootfs, config, filter: compiled };
   return createContainer(
     {
       ...{ root: ROOT, id, bundle, consoleSocket, cgroupManager: "cgroupfs", rootless: "auto" },

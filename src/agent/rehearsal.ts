@@ -49,7 +49,15 @@ function once(changes: Changes, container: string, ownInit: boolean): void {
   const linux = { ...config.linux, seccomp: { defaultAction: "SCMP_ACT_ALLOW" as const } };
   const first = exactJson({ ...config, linux, process: { ...process, args: ["/wait"] } });
   containers.create({
-    ...{ container, tree: TREE.name, config: first, filter: FILTER, ownInit, noNewKeyring: false },
+    ...{
+      container,
+      bundle: "/",
+      tree: TREE.name,
+      config: first,
+      filter: FILTER,
+      ownInit,
+      noNewKeyring: false,
+    },
     ...{ writesRootfs: false, writesVolumes: false, port: streamPort(0) },
   });
   containers.start(container);

@@ -81,14 +81,6 @@ describe("a container in a machine", () => {
         "/linux/namespaces",
         linux({ namespaces: [...(config().linux?.namespaces ?? []), { type: "user", path: "/x" }] }),
       ],
-      [
-        "/hooks/createContainer",
-        (base: Config) => ({ ...base, hooks: { createContainer: [{ path: "/x" }] } as Config["hooks"] }),
-      ],
-      [
-        "/hooks/startContainer",
-        (base: Config) => ({ ...base, hooks: { startContainer: [{ path: "/x" }] } as Config["hooks"] }),
-      ],
     ] as const) {
       const said = refusal(change);
       expect(said).toStartWith(`config ${field}: `);
@@ -127,6 +119,7 @@ describe("a container in a machine", () => {
     for (const mount of [
       bind(["remount", "ro"]),
       bind(["ro"], { source: "/proc" }),
+      bind(["ro"], { source: "/tmp/..//proc/sys" }),
       bind(["ro"], { source: "/sys/fs/cgroup" }),
       bind([], { type: "ext4", source: "/dev/sda" }),
       bind([], { type: "overlay", source: "overlay" }),
@@ -135,10 +128,17 @@ describe("a container in a machine", () => {
   });
 });
 
+const HOOKS: Config["hooks"] = {
+  createRuntime: [{ path: "/runtime" }],
+  createContainer: [{ path: "/create" }],
+  startContainer: [{ path: "/start" }],
+};
+
 describe("what is the host's", () => {
   test("is the tree of files, without file systems of the kernel, limits and rights", () => {
-    const given = config(withMount(bind(["ro"])));
-    const { process, mounts, linux } = hostConfig(given);
+    const given = config((base) => ({ ...withMount(bind(["ro"]))(base), hooks: HOOKS }));
+    const { process, mounts, linux, hooks } = hostConfig(given);
+    expect(hooks).toEqual({ ...HOOKS, startContainer: undefined });
     expect(mounts?.map(({ type }) => type)).toEqual(["tmpfs", "tmpfs", "bind"]);
     expect(process).toMatchObject({
       args: ["hako-stand-in"],
@@ -157,24 +157,26 @@ describe("what is the host's", () => {
 });
 
 describe("what is the guest's", () => {
-  test("is all of it; no hook of the host's, no choice of a driver, a cgroup of its own", () => {
+  test("is all of it; hooks at the start alone, no choice of a driver, a cgroup of its own", () => {
     const given = config((base) => ({
       ...withMount(bind(["ro"], { uidMappings: [{ containerID: 0, hostID: 1, size: 1 }] }))(base),
-      hooks: { createRuntime: [{ path: "/x" }] } as Config["hooks"],
+      hooks: HOOKS,
       annotations: { "org.hako.driver": "vm", other: "kept" },
       linux: { ...base.linux, cgroupsPath: "system.slice:a:b", resources: { memory: { limit: 1 } } },
     }));
     const guest = guestConfig(given, "c1", NONE);
-    expect(guest.hooks).toBeUndefined();
+    expect(guest.hooks).toEqual({ startContainer: [{ path: "/start" }] });
+    expect(guestConfig(config(), "c1", NONE).hooks).toBeUndefined();
     expect(guest.annotations).toEqual({ other: "kept" });
     expect(guest.linux).toMatchObject({ cgroupsPath: "/hako/c1", resources: { memory: { limit: 1 } } });
     expect(guest.process).toEqual(given.process);
     expect(guest.mounts?.at(-1)).toEqual({ ...bind(["ro"]), type: "bind" });
     // memory that the host shares with others is not the guest's
-    const shm = guestConfig(config(withMount(bind([], { destination: "/dev/shm" }))), "c", NONE).mounts?.at(
-      -1,
-    );
-    expect(shm).toMatchObject({ destination: "/dev/shm", type: "shm", source: "c" });
+    const at = (destination: string) =>
+      guestConfig(config(withMount(bind([], { destination }))), "c", NONE).mounts?.at(-1);
+    expect(at("/dev/./shm/")).toMatchObject({ destination: "/dev/shm", type: "shm", source: "c" });
+    // where the host's tree has it
+    expect(at("/mnt/b/..//a")).toMatchObject({ destination: "/mnt/a" });
   });
 
   test("is another container's as far as that is in its machine, and has the namespace that is joined", () => {

@@ -4,7 +4,7 @@ import { loadCgroup } from "../../cgroup/group/stored";
 import { type Fd, FdList } from "../../linux/call/fd";
 import { recvFd, sendFd } from "../../linux/file/descriptor-passing";
 import { socketPair } from "../../linux/file/unix-socket";
-import { waitForEnd } from "../../linux/process/process";
+import { aliveProcess, waitForEnd } from "../../linux/process/process";
 import { getTermios, rawTermios, setTermios } from "../../linux/terminal/pty";
 import { sandboxOf } from "../../oci/container-type";
 import { exactJson } from "../../oci/json";
@@ -107,7 +107,9 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
       },
       runtimeCreated() {
         events.runtimeCreated();
-        if (made.init !== undefined) refuseNetwork(made.init, parts.kernel);
+        // of one that a hook has ended its driver says why
+        if (made.init !== undefined && aliveProcess(made.init.pid, made.init.startTime) !== undefined)
+          refuseNetwork(made.init, parts.kernel);
       },
       meanwhile() {
         events.meanwhile();
@@ -132,7 +134,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
 }
 
 function containerOf(
-  { id, config, filter, ownInit, noNewKeyring }: CreatePlan,
+  { id, bundle, config, filter, ownInit, noNewKeyring }: CreatePlan,
   shared: SharedNamespaces,
   files: ToldFiles,
   stream: number,
@@ -141,6 +143,7 @@ function containerOf(
   const compiled = filter ?? compiledFilter(config);
   return {
     container: id,
+    bundle,
     ...files,
     config: exactJson(guestConfig(config, id, shared)),
     filter: compiled && { program: compiled.program.toBase64(), flags: compiled.flags },

@@ -5,7 +5,7 @@ import { loadCgroup } from "../../cgroup/group/stored";
 import { SIG } from "../../linux/call/constants";
 import { signalProcess, waitForEnd } from "../../linux/process/process";
 import type { ProcessRow } from "../../linux/process/process-row";
-import type { Resources } from "../../oci/config";
+import type { Hooks, Resources } from "../../oci/config";
 import { exactJson, parseJson } from "../../oci/json";
 import type { Container } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
@@ -15,8 +15,10 @@ import { KeptMachine } from "./kept-machine";
 import { renewNetwork } from "./machine-network";
 import { machineFiles, readMachineRecord } from "./machine-record";
 import { changeMember, leaveMachine, memberOf } from "./members";
+import { withoutStartHooks } from "./vm-config";
 
 const START_MS = 60_000;
+const HOOK_SECONDS = 60;
 const SIGNAL_MS = 10_000;
 const PAUSE_MS = 10_000;
 const STATS_MS = 10_000;
@@ -34,7 +36,7 @@ export function startInMachine(container: Container): void {
     using machine = new KeptMachine(files);
     const { id, init } = record;
     if (init !== undefined) renewNetwork(machine, files, { id, init });
-    machine.ask("start", { container: record.id }, START_MS);
+    machine.ask("start", { container: record.id }, START_MS + hooksMs(record.hooks?.startContainer));
   } catch (error) {
     // as of a program that could not be executed: the container has stopped
     const { init } = record;
@@ -42,7 +44,13 @@ export function startInMachine(container: Container): void {
       waitForEnd(init.pid, init.startTime, END_MS);
     throw error;
   }
-  namespacesDriver.start(container);
+  // the guest has run those at the start
+  namespacesDriver.start({ root, record: { ...record, hooks: withoutStartHooks(record.hooks) } });
+}
+
+/** How long hooks may take. One without a timeout gets a minute: nobody else can speak to the machine meanwhile. */
+function hooksMs(hooks: Hooks["startContainer"] = []): number {
+  return hooks.reduce((sum, { timeout }) => sum + 1000 * (timeout ?? HOOK_SECONDS), 0);
 }
 
 /** The driver, and what the machine is: an emulated one is no security boundary. */

@@ -35,16 +35,12 @@ export function refuseUnable(config: Config, shared: SharedNamespaces): void {
 }
 
 function* unable(config: Config, shared: SharedNamespaces): Generator<readonly [string, string | undefined]> {
-  const { process, hooks, linux, mounts = [] } = config;
+  const { process, linux, mounts = [] } = config;
   const given = (value: string | undefined, what: string) =>
     value === undefined || value === "" ? undefined : `${what} ${value}`;
-  const some = (list: readonly unknown[] | undefined, what: string) =>
-    list === undefined || list.length === 0 ? undefined : what;
   yield ["/process/apparmorProfile", given(process?.apparmorProfile, "the profile")];
   yield ["/process/selinuxLabel", given(process?.selinuxLabel, "the label")];
   yield ["/linux/mountLabel", given(linux?.mountLabel, "the label")];
-  yield ["/hooks/createContainer", some(hooks?.createContainer, "a hook in the container")];
-  yield ["/hooks/startContainer", some(hooks?.startContainer, "a hook in the container")];
   for (const [index, { type, major, minor, path }] of (linux?.devices ?? []).entries())
     yield [
       `/linux/devices/${index}`,
@@ -79,15 +75,19 @@ function mountProblem(mount: Mount): string | undefined {
   return undefined;
 }
 
-/** Which of the host's files a container has: what its stand-in on the host is made from. Limits and rights are the program's, which isn't there. */
+/**
+ * Which of the host's files a container has: what its stand-in on the host is made from. Limits and rights are the program's, which isn't there,
+ * and so are hooks at its start. Those of createContainer are programs of the host's, and see the mounts that the guest gets (config.md).
+ */
 export function hostConfig(config: Config): Config {
-  const { process, linux, mounts = [], ...rest } = config;
+  const { process, linux, mounts = [], hooks, ...rest } = config;
   const terminal = process?.terminal === true;
   const isOfHost = (mount: Mount) =>
     !isBoundSysfs(mount) &&
     (isBind(mount) || !OF_KERNEL.has(mount.type ?? "") || (terminal && mount.type === "devpts"));
   return {
     ...rest,
+    hooks: withoutStartHooks(hooks),
     process: {
       terminal,
       consoleSize: process?.consoleSize,
@@ -112,6 +112,11 @@ export function hostConfig(config: Config): Config {
       timeOffsets: undefined,
     },
   };
+}
+
+/** Hooks but those that the guest runs. */
+export function withoutStartHooks(hooks: Config["hooks"]): Config["hooks"] {
+  return hooks && { ...hooks, startContainer: undefined };
 }
 
 const KVM_RULE = { allow: true, type: "c", major: 10, minor: 232, access: "rw" } as const;

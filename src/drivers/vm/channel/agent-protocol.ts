@@ -70,6 +70,8 @@ export const REQUESTS = {
   processors: v.object({ count: v.number() }),
   create: v.object({
     container: v.string(),
+    /** The path of its bundle on the host: what hooks are told. */
+    bundle: v.string(),
     /** The name of its directory among the trees. */
     tree: v.pipe(v.string(), v.regex(/^[^/.][^/]*$/)),
     /** Whether what it writes to its rootfs is the host's, and whether what it writes to volumes is. */
