@@ -1,4 +1,5 @@
-import { HakoError } from "../base/errors";
+import { during, HakoError } from "../base/errors";
+import { sysctlPath } from "../drivers/namespaces/program/sysctl";
 import type { AgentData } from "../drivers/vm/channel/agent-protocol";
 import { writeText } from "../linux/file/file";
 import { linkSetting } from "../linux/network/interface";
@@ -19,6 +20,7 @@ import {
   withIndices,
 } from "../linux/network/network-entries";
 import { openNamespace, withNetworkNamespace } from "../linux/process/namespace";
+import { pointer } from "../oci/json";
 
 /** How long a card may take to appear that QEMU has plugged. */
 const CARD_MS = 10_000;
@@ -31,7 +33,7 @@ type Link = AgentData<"network">["links"][number];
 /** Gives a network namespace of the guest, by its file, what the container's has on the host. */
 export function setNetwork(
   namespace: string,
-  { links, entries }: Omit<AgentData<"network">, "container">,
+  { links, entries, sysctls }: Omit<AgentData<"network">, "container">,
 ): void {
   placeCards(namespace, links);
   withNetworkNamespace(namespace, () => {
@@ -42,6 +44,10 @@ export function setNetwork(
       return device;
     };
     for (const link of links) setLink(link, deviceOf(link));
+    for (const [name, value] of Object.entries(sysctls))
+      during(`config ${pointer(["linux", "sysctl", name])}: write ${value}`, () =>
+        writeText(`/proc/sys/${sysctlPath(name)}`, value),
+      );
     const indices = new Map(links.map((link) => [link.index, deviceOf(link).index]));
     const wanted = entries.map(({ kind, body }) => ({ kind, body: Buffer.from(body, "base64") }));
     setEntries(wanted.map((entry) => inGuest(entry, indices)));

@@ -125,7 +125,7 @@ export PATH=/bin
 b() { busybox "$@"; }
 for each in eth0 late0; do echo "$each" $(cat /sys/class/net/$each/mtu /sys/class/net/$each/address); done
 b ip -o addr | sed 's/ valid_lft.*//'; b ip route; b ip -6 route; b ip rule; b ip neigh
-cat /proc/sys/net/ipv4/ip_forward
+cd /proc/sys/net/ipv4; cat ip_forward conf/eth0/log_martians neigh/eth0/gc_stale_time
 for each in "10.98.0.1" "-s 1372 10.98.0.1" "-s 20000 10.98.0.1" "10.99.0.1" "fd98::1"; do
   b ping -c 1 -W 10 $each >/dev/null && echo "reached $each"
 done
@@ -175,7 +175,11 @@ e2e(
     try {
       await until("the peer is there", () => told !== "", LONG);
       const dir = bundle(networks, ["sh", "-c", SCRIPT], (config) => {
-        config.linux.sysctl = { "net.ipv4.ip_forward": "1" };
+        config.linux.sysctl = {
+          "net.ipv4.ip_forward": "1",
+          "net.ipv4.conf.eth0.log_martians": "1",
+          "net/ipv4/neigh/eth0/gc_stale_time": "77",
+        };
         for (const set of Object.values(config.process.capabilities ?? {})) set.push("CAP_NET_RAW");
       });
       const line = `${HAKO} --root ${box.root} create --bundle ${dir} ${id} >${out} 2>&1`;
@@ -198,7 +202,7 @@ e2e(
         "default via fd98::1 dev eth0",
         "from 10.98.0.2 lookup 100",
         "10.98.0.9 dev eth0 lladdr 02:00:00:00:00:09",
-        "\n1\nreached 10.98.0.1\n",
+        "\n1\n1\n77\nreached 10.98.0.1\n",
         "reached -s 1372 10.98.0.1",
         "reached -s 20000 10.98.0.1",
         "reached 10.99.0.1",

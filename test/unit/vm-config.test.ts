@@ -162,9 +162,20 @@ describe("what is the guest's", () => {
       ...withMount(bind(["ro"], { uidMappings: [{ containerID: 0, hostID: 1, size: 1 }] }))(base),
       hooks: HOOKS,
       annotations: { "org.hako.driver": "vm", other: "kept" },
-      linux: { ...base.linux, cgroupsPath: "system.slice:a:b", resources: { memory: { limit: 1 } } },
+      linux: {
+        ...base.linux,
+        sysctl: {
+          "net.ipv4.conf.all.forwarding": "1",
+          "net.ipv4.conf.eth0/1.forwarding": "1",
+          "net/ipv6/neigh/e.0/mcast_solicit": "1",
+        },
+        cgroupsPath: "system.slice:a:b",
+        resources: { memory: { limit: 1 } },
+      },
     }));
     const guest = guestConfig(given, "c1", NONE);
+    // of what is there before there is a network card
+    expect(guest.linux?.sysctl).toEqual({ "net.ipv4.conf.all.forwarding": "1" });
     expect(guest.hooks).toEqual({ startContainer: [{ path: "/start" }] });
     expect(guestConfig(config(), "c1", NONE).hooks).toBeUndefined();
     expect(guest.annotations).toEqual({ other: "kept" });

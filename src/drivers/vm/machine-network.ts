@@ -10,8 +10,10 @@ import type { ProcessRecord } from "../../state/record";
 import { CONTAINER_MODULES, type ModuleDirectory } from "./guest/kernel-modules";
 import type { KeptMachine } from "./kept-machine";
 import type { MachineFiles } from "./machine-record";
+import { divideSysctls, type Sysctls } from "./network/interface-sysctls";
 import {
   checkNetwork,
+  type NetworkDescription,
   type NetworkRecord,
   releaseNetwork,
   takeNetwork,
@@ -54,8 +56,21 @@ export function giveNetwork(
   const wanted = path !== undefined || prestart.length + createRuntime.length > 0;
   const now = untakenNetwork(container.init.pid, path, wanted);
   const machines = readNetworkRecord(files);
-  if (machines === undefined) give(machine, files, container, now);
-  else refuseOwn(machines, now, container.init);
+  const sysctls = () => divideSysctls(config.linux?.sysctl).interfaces;
+  if (machines === undefined) give(machine, files, container, now, sysctls);
+  else if (refuseOwn(machines, now, container.init) === "shared")
+    tell(machine, container.id, machines.told, sysctls());
+}
+
+/** Tells the guest of the network that it has already, for the sake of parameters that another container of it brings. */
+function tell(
+  machine: KeptMachine,
+  container: ContainerId,
+  told: string | undefined,
+  sysctls: Sysctls,
+): void {
+  if (told === undefined || Object.keys(sysctls).length === 0) return;
+  machine.ask("network", { container, ...(JSON.parse(told) as NetworkDescription), sysctls }, NETWORK_MS);
 }
 
 /** Whether it is the machine's network. One that has nothing in it can be a container's own. */
@@ -69,12 +84,18 @@ function refuseOwn(machines: NetworkRecord, own: NetworkRecord, init: ProcessRec
 }
 
 /** Gives a machine what has come into the network namespace since, or is otherwise there: engines fill it late. */
-export function renewNetwork(machine: KeptMachine, files: MachineFiles, container: Networked): void {
+export function renewNetwork(
+  machine: KeptMachine,
+  files: MachineFiles,
+  container: Networked,
+  config: () => Config,
+): void {
   const record = readNetworkRecord(files);
   if (record === undefined) throw new Error("a machine without a network's record");
   const { init } = container;
   if (refuseOwn(record, untakenNetwork(init.pid, undefined, false), init) === "empty") return;
-  const cards = give(machine, files, container, record);
+  const sysctls = () => divideSysctls(config().linux?.sysctl).interfaces;
+  const cards = give(machine, files, container, record, sysctls);
   if (record.wanted && cards === 0)
     logWarning(`container "${container.id}" has no network: its network namespace has no interface but lo`);
 }
@@ -85,6 +106,7 @@ function give(
   files: MachineFiles,
   { id, init }: Networked,
   before: NetworkRecord,
+  sysctls: () => Sysctls,
 ): number {
   using owned = new FdList();
   const { record, cards, description } = takeNetwork(
@@ -96,7 +118,8 @@ function give(
   for (const card of cards) machine.plugCard(card);
   const told = JSON.stringify(description);
   const changed = { ...record, told };
-  if (told !== before.told) machine.ask("network", { container: id, ...description }, NETWORK_MS);
+  if (told !== before.told)
+    machine.ask("network", { container: id, ...description, sysctls: sysctls() }, NETWORK_MS);
   writeNetworkRecord(files, changed);
   return description.links.filter(({ card }) => card !== undefined).length;
 }

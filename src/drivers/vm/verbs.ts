@@ -7,7 +7,7 @@ import { signalProcess, waitForEnd } from "../../linux/process/process";
 import type { ProcessRow } from "../../linux/process/process-row";
 import type { Hooks, Resources } from "../../oci/config";
 import { exactJson, parseJson } from "../../oci/json";
-import type { Container } from "../../state/record";
+import { type Container, readStoredConfig } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
 import { toldStats } from "./channel/stats-schema";
 import { changedMember, fitMachine } from "./fit-machine";
@@ -35,7 +35,7 @@ export function startInMachine(container: Container): void {
     const files = machineFiles(root, record.sandbox);
     using machine = new KeptMachine(files);
     const { id, init } = record;
-    if (init !== undefined) renewNetwork(machine, files, { id, init });
+    if (init !== undefined) renewNetwork(machine, files, { id, init }, () => readStoredConfig(root, id));
     machine.ask("start", { container: record.id }, START_MS + hooksMs(record.hooks?.startContainer));
   } catch (error) {
     // as of a program that could not be executed: the container has stopped

@@ -6,6 +6,7 @@ import { isBind, planOf } from "../../oci/mount-options";
 import { hasNamespace, joinedNamespace } from "../../oci/namespaces";
 import { OF_CONTAINER, SHARED_MEMORY } from "./channel/agent-protocol";
 import { isBoundSysfs } from "./files/container-files";
+import { divideSysctls } from "./network/interface-sysctls";
 import type { SharedNamespaces } from "./shared-namespaces";
 
 /** File systems of a kernel: the guest's, never the host's. */
@@ -139,6 +140,8 @@ export function guestConfig(config: Config, id: string, shared: SharedNamespaces
         const owner = shared.get(each.type);
         return owner === undefined ? inGuest(each) : { ...each, path: `${OF_CONTAINER}${owner}` };
       }),
+      // those of interfaces come with these
+      sysctl: linux?.sysctl && divideSysctls(linux.sysctl).others,
       cgroupsPath: `${CGROUPS}/${id}`,
     },
   };

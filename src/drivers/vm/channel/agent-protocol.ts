@@ -115,6 +115,8 @@ export const REQUESTS = {
         settings: v.record(v.picklist(SETTINGS), v.string()),
       }),
     ),
+    /** Of /linux/sysctl, those of the interfaces. */
+    sysctls: v.record(v.string(), v.string()),
     /** Addresses, rules, routes, neighbours (network-entries.ts), in base64. */
     entries: v.array(v.object({ kind: v.picklist(ENTRIES), body: v.string() })),
   }),

@@ -61,7 +61,7 @@ export interface NetworkRecord {
 }
 
 /** What the guest is told of a network. */
-export type NetworkDescription = Omit<AgentData<"network">, "container">;
+export type NetworkDescription = Omit<AgentData<"network">, "container" | "sysctls">;
 
 /** A card that the machine gets: the other end of a tap. */
 export interface NetworkCard {
