@@ -160,7 +160,6 @@ function refusePlan({ config, noPivot, preserveFds, ...plan }: CreatePlan, share
   if (noPivot) refuse("--no-pivot");
   if (preserveFds > 0) refuse("--preserve-fds");
   if (plan.overlay?.layers !== undefined) refuse("--changes");
-  if (plan.diesWithMaker) refuse("--die-with-parent, --die-with");
   refuseUnable(config, shared);
 }
 
