@@ -72,6 +72,7 @@ export class GuestProcess implements Disposable {
   /** Looks whether it has ended, and tells the host then. */
   look(): void {
     if (this.#ended) return;
+    this.#relay.look();
     const ending = reapChild(this.pid, false);
     if (ending === undefined) return;
     this.#ended = true;

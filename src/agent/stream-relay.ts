@@ -17,6 +17,8 @@ const AGAIN = -errnoNumber("EAGAIN");
 const STREAMS = ["input", "output", "error"] as const;
 /** Credit is given back in parts of this size at least. */
 const CREDIT = INPUT_WINDOW / 4;
+/** How long the kernel may take to tell that the host has connected its end, which it did before it asked for the process. */
+const CONNECT_MS = 3000;
 /** How long the host may take to hang up when it was told how the process ended. */
 const FAREWELL_MS = 10_000;
 
@@ -53,9 +55,11 @@ export class StreamRelay implements Disposable {
   #figures: Uint8Array | undefined;
   #told = 0;
   #connected = false;
+  readonly #connectsUntil: number;
   #hungUp = false;
 
-  constructor(port: Fd, streams: ProgramStreams, events: RelayEvents) {
+  constructor(port: Fd, streams: ProgramStreams, events: RelayEvents, connectMs = CONNECT_MS) {
+    this.#connectsUntil = performance.now() + connectMs;
     this.#port = port;
     this.#streams = { ...streams };
     this.#events = events;
@@ -78,6 +82,11 @@ export class StreamRelay implements Disposable {
   get isOver(): boolean {
     if (this.#status === undefined) return false;
     return this.#hungUp || (this.#told > 0 && performance.now() - this.#told > FAREWELL_MS);
+  }
+
+  /** Finds that the host has gone before it was seen. */
+  look(): void {
+    if (!this.#connected && !this.#hungUp && performance.now() > this.#connectsUntil) this.#lose();
   }
 
   /** Gives the port back. */

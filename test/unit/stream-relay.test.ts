@@ -159,6 +159,24 @@ describe("a relay of streams", () => {
     it.relay.end(137);
     expect([it.hangUps, it.relay.isOver]).toEqual([1, true]);
   });
+
+  test("that has gone before it was seen has hung up too, a while later", () => {
+    const [host, port] = socketPair("port");
+    host.close();
+    let hangUps = 0;
+    using input = new Pipe("input");
+    using output = new Pipe("output");
+    const streams = { input: input.write, output: neverWaiting(output.read) };
+    const events = { tell: () => undefined, hangUp: () => hangUps++ };
+    using relay = new StreamRelay(neverWaiting(port), streams, events, 50);
+    relay.pump();
+    relay.look();
+    expect(hangUps).toBe(0);
+    Bun.sleepSync(60);
+    relay.look();
+    relay.look();
+    expect(hangUps).toBe(1);
+  });
 });
 
 test("changes of descriptors are told once each", () => {
