@@ -24,11 +24,13 @@ export class ContainerFigures implements Disposable {
     if (oom !== undefined && fd instanceof Fd) this.#changes.watch(fd, () => oom.count() > 0 && tell());
   }
 
-  get text(): string {
+  /** With the signal that the first process has died of. */
+  text(signal: number | undefined): string {
     const driver = driverOf(this.#container.record);
     const limit = Number(driver.memoryShortage(this.#container)?.limit);
     const memoryLimit = Number.isSafeInteger(limit) ? limit : undefined;
-    return figuresText({ spent: driver.spent(this.#container), memoryLimit });
+    const ofProgram = driver.toldEnd(this.#container)?.signal;
+    return figuresText({ spent: driver.spent(this.#container), memoryLimit, signal: ofProgram ?? signal });
   }
 
   [Symbol.dispose](): void {

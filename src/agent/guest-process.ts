@@ -77,12 +77,12 @@ export class GuestProcess implements Disposable {
     if (ending === undefined) return;
     this.#ended = true;
     this.#changes.forget(this.#process);
-    this.#tellFigures();
+    this.#tellFigures(ending.signal);
     this.#relay.end(ending.status);
   }
 
-  #tellFigures(): void {
-    if (this.#figures !== undefined) this.#relay.tellFigures(this.#figures.text);
+  #tellFigures(signal?: number): void {
+    if (this.#figures !== undefined) this.#relay.tellFigures(this.#figures.text(signal));
   }
 
   /** Of somebody who can't be told what comes of it. */

@@ -10,9 +10,6 @@ const rare = {
   get keptProcess() {
     return require("../state/kept-process") as typeof import("../state/kept-process");
   },
-  get programEnd() {
-    return require("../state/program-end") as typeof import("../state/program-end");
-  },
 };
 
 /** How a program has ended, as JSON tells it; null is what nobody knows. */
@@ -70,9 +67,9 @@ export function unreaped({ record: { init } }: Container): number | undefined {
   return status?.startTime === init?.startTime && status?.state === "Z" ? status.ending : undefined;
 }
 
-/** The program's end, as a first process of hako's has told it: that one ends with an exit status where the program died of a signal. */
-export function toldEnd({ root, record }: Container): ProgramEnd | undefined {
-  return record.ownInit ? rare.programEnd.programEnd(root, record.id) : undefined;
+/** The program's end, as a first process of hako's has told it, or a guest: that one ends with an exit status where the program died of a signal. */
+export function toldEnd(container: Container): ProgramEnd | undefined {
+  return driverOf(container.record).toldEnd(container);
 }
 
 /** Writes down how a container has just ended, unless it was deleted meanwhile, or somebody else has. */

@@ -5,7 +5,7 @@ import { exitInfo } from "../linux/process/exit-info";
 import { type Ending, endingOf, openProcess } from "../linux/process/process";
 import type { ContainerId } from "../oci/id";
 import { type Container, readContainer } from "../state/record";
-import { type Ended, endedAs, howItEnded, noteEnd, unreaped } from "./ended";
+import { type Ended, endedAs, howItEnded, noteEnd, toldEnd, unreaped } from "./ended";
 import { statusOf } from "./status";
 
 /** Loaded on first use. */
@@ -50,7 +50,7 @@ function beingMade(id: ContainerId): HakoError {
 function endOf({ container, process, programEnd }: Waiting): Ended {
   if (process === undefined) return howItEnded(container);
   waitFor(process, "read", Number.POSITIVE_INFINITY);
-  const told = programEnd && rare.programEnd.toldProgramEnd(programEnd);
+  const told = programEnd === undefined ? toldEnd(container) : rare.programEnd.toldProgramEnd(programEnd);
   const finished = told?.finished ?? new Date().toISOString();
   const ending = told ?? endingSeen(container, process);
   // before a foreground run removes its cgroup

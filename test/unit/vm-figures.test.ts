@@ -8,7 +8,7 @@ const spent = {
 
 test("figures are read as they were written, in a text of one size", () => {
   for (const figures of [
-    { spent, memoryLimit: 64 << 20 },
+    { spent, memoryLimit: 64 << 20, signal: 9 },
     { spent, memoryLimit: undefined },
     { spent: NOTHING_COUNTED, memoryLimit: undefined },
   ]) {

@@ -11,6 +11,7 @@ import type { Config, Process, Resources } from "../../oci/config";
 import type { ContainerId, SandboxId } from "../../oci/id";
 import type { State } from "../../oci/state";
 import type { SchemaFlags } from "../../resctrl/resctrl";
+import type { ProgramEnd } from "../../state/program-end";
 import type { Container, ContainerRecord, DriverName, ProcessRecord, Status } from "../../state/record";
 import type { ToldExec } from "./exec-told";
 import type { LivingContainer } from "./living";
@@ -225,6 +226,8 @@ export interface SandboxDriver {
   stats(container: Container): CgroupStats;
   /** A file that counts kills for lack of memory, in a line that begins with "oom_kill ", for an attendant. */
   memoryKillsFile(container: Container): string | undefined;
+  /** How the program ended, where its first process's own end does not say it. */
+  toldEnd(container: Container): ProgramEnd | undefined;
   /** What the container's processes have used up to now. */
   spent(container: Container): Spent;
   /** The limit of memory for which a process was killed; undefined if none was, or if no limit explains it. */

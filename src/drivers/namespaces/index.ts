@@ -7,6 +7,9 @@ const rare = {
   get cgroupVerbs() {
     return require("./cgroup-verbs") as typeof import("./cgroup-verbs");
   },
+  get programEnd() {
+    return require("../../state/program-end") as typeof import("../../state/program-end");
+  },
   get shortage() {
     return require("../../cgroup/stats/shortage") as typeof import("../../cgroup/stats/shortage");
   },
@@ -85,6 +88,9 @@ export const namespacesDriver: SandboxDriver = {
   },
   memoryKillsFile({ record: { cgroup } }) {
     return cgroup === undefined ? undefined : rare.shortage.memoryKillsFile(cgroup);
+  },
+  toldEnd({ root, record }) {
+    return record.ownInit ? rare.programEnd.programEnd(root, record.id) : undefined;
   },
   spent({ record: { cgroup, ownInit } }) {
     if (cgroup === undefined) return rare.spent.NOTHING_COUNTED;

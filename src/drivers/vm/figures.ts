@@ -7,8 +7,11 @@ import { tryReadText } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
 import { join } from "../../linux/file/path-text";
 import type { Watched } from "../../linux/file/poll";
+import { tryStatus } from "../../linux/file/stat";
 import { readWaiting } from "../../linux/file/stream";
+import { monotonicMs } from "../../linux/kernel/clock";
 import type { ContainerId } from "../../oci/id";
+import type { ProgramEnd } from "../../state/program-end";
 import type { Container } from "../../state/record";
 import { containerDirectory, FIGURES } from "../../state/root";
 import { type Figures, readFigures } from "./channel/figures-text";
@@ -18,6 +21,8 @@ import { machineFiles, readMachineRecord } from "./machine-record";
 const IN_MODIFY = 0x2;
 /** A guest may tell any number. */
 const MOST_KILLS = 1000;
+/** SIGRTMAX (signal(7)). */
+const LAST_SIGNAL = 64;
 
 /** The file that the container's stand-in writes what the guest tells to: as long as the container is there, whatever has become of its machine. */
 export function figuresFile(root: string, id: ContainerId): string {
@@ -31,6 +36,22 @@ export function openFigures(root: string, id: ContainerId): Fd {
 
 export function figuresOf({ root, record }: Container): Figures {
   return readFigures(tryReadText(figuresFile(root, record.id)) ?? "");
+}
+
+/**
+ * How the program ended, if it died of a signal: its stand-in, the first process of a pid namespace, can't die of one of its own (program-end.ts).
+ * The time is when that has written it down.
+ */
+export function toldEndInMachine({ root, record }: Container): ProgramEnd | undefined {
+  const file = figuresFile(root, record.id);
+  const status = tryStatus(file, false);
+  if (typeof status === "number") return undefined;
+  const { signal } = readFigures(tryReadText(file) ?? "");
+  if (signal === undefined || signal < 1 || signal > LAST_SIGNAL) return undefined;
+  const [seconds, nanoseconds] = status.modified;
+  const milliseconds = 1000 * Number(seconds) + nanoseconds / 1e6;
+  const clock = monotonicMs() - (Date.now() - milliseconds);
+  return { status: 128 + signal, signal, finished: new Date(milliseconds).toISOString(), clock };
 }
 
 /** The limit for which a process of the container was killed: its own, or there was no memory left in the machine. */

@@ -70,6 +70,9 @@ export const vmDriver: SandboxDriver = {
   memoryKillsFile(container) {
     return rare.figures.figuresFile(container.root, container.record.id);
   },
+  toldEnd(container) {
+    return rare.figures.toldEndInMachine(container);
+  },
   spent(container) {
     return rare.figures.figuresOf(container).spent;
   },

@@ -5,6 +5,8 @@ export interface Figures {
   spent: Spent;
   /** Bytes of the container's own limit for which a process was killed; undefined if none was, or if the machine had no memory left. */
   memoryLimit?: number | undefined;
+  /** The signal that the program died of; undefined if it lives, or has ended otherwise. */
+  signal?: number | undefined;
 }
 
 /** Bytes of a text of figures: each is written over the one before. */
@@ -12,7 +14,7 @@ export const FIGURES_SIZE = 512;
 const LINE = /^([a-z_]+) (\d{1,15})$/;
 
 /** Lines as those of a cgroup's memory.events: the first one counts kills. */
-export function figuresText({ spent, memoryLimit }: Figures): string {
+export function figuresText({ spent, memoryLimit, signal }: Figures): string {
   const { cpuUserMs, cpuSystemMs, memoryPeakBytes, pidsPeak, memoryKills } = spent;
   const micro = (milliseconds: number | undefined) =>
     milliseconds === undefined ? undefined : Math.round(1000 * milliseconds);
@@ -23,6 +25,7 @@ export function figuresText({ spent, memoryLimit }: Figures): string {
     memory_peak: memoryPeakBytes,
     pids_peak: pidsPeak,
     memory_limit: memoryLimit,
+    signal,
   }).flatMap(([name, value]) => (value === undefined ? [] : `${name} ${value}\n`));
   return lines.join("").padEnd(FIGURES_SIZE, "\n");
 }
@@ -48,5 +51,6 @@ export function readFigures(text: string): Figures {
       memoryKills: number("oom_kill"),
     },
     memoryLimit: number("memory_limit"),
+    signal: number("signal"),
   };
 }
