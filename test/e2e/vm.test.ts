@@ -223,6 +223,10 @@ e2e(
     expect(hako(["update", "--memory", "1G", id])).toMatchObject({ status: 0, stderr: "" });
     await until("the guest has more memory", () => Number(inGuest()) > before + (300 << 10));
     expect(hako(["update", "--memory", "50M", id]).status).toBe(0);
+    // a list of the host's processors binds the machine
+    expect(hako(["update", "--cpuset-cpus", "0", id])).toMatchObject({ status: 0, stderr: "" });
+    const bound = readFileSync(`/proc/${machineOf(id).qemu.pid}/status`, "utf8");
+    expect(bound).toContain("Cpus_allowed_list:\t0\n");
     const stats = JSON.parse(hako(["events", "--stats", id]).stdout) as {
       data: Record<string, Record<string, unknown>>;
     };

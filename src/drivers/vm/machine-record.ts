@@ -17,6 +17,7 @@ import type { TemplateUse } from "../../settings/settings";
 import { lockFile } from "../../state/file-lock";
 import type { ProcessRecord } from "../../state/record";
 import type { CpuLimit } from "./cpu-limits";
+import type { CpuSet } from "./cpu-sets";
 import type { Cache } from "./files/virtiofsd-arguments";
 import type { Accelerator } from "./qemu/qemu-arguments";
 
@@ -53,6 +54,8 @@ export interface MachineMember {
   /** Bytes that it needs. */
   memory: number;
   cpu?: CpuLimit | undefined;
+  /** What of the host it is bound to. */
+  cpuset?: CpuSet | undefined;
   /** It is the first one of a pod, which does nothing but wait. */
   waits?: boolean | undefined;
   /** The name of its files among those of the machine, and whether it writes to them. */

@@ -10,6 +10,7 @@ import { exactJson, parseJson } from "../../oci/json";
 import { type Container, readStoredConfig } from "../../state/record";
 import { namespacesDriver } from "../namespaces/index";
 import { toldStats } from "./channel/stats-schema";
+import { withoutCpuset } from "./cpu-sets";
 import { changedMember, fitMachine } from "./fit-machine";
 import { KeptMachine } from "./kept-machine";
 import { renewNetwork } from "./machine-network";
@@ -151,7 +152,7 @@ export function updateInMachine({ root, record: { sandbox, id } }: Container, re
   changeMember(files, id, () => changedMember(before, resources));
   try {
     fitMachine(machine, root, files);
-    machine.ask("update", { container: id, resources: exactJson(limits) }, UPDATE_MS);
+    machine.ask("update", { container: id, resources: exactJson(withoutCpuset(limits)) }, UPDATE_MS);
   } catch (error) {
     changeMember(files, id, () => before);
     fitMachine(machine, root, files);

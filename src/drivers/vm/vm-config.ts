@@ -5,6 +5,7 @@ import type { Config, Mount } from "../../oci/config";
 import { isBind, planOf } from "../../oci/mount-options";
 import { hasNamespace, joinedNamespace } from "../../oci/namespaces";
 import { OF_CONTAINER, SHARED_MEMORY } from "./channel/agent-protocol";
+import { withoutCpuset } from "./cpu-sets";
 import { isBoundSysfs } from "./files/container-files";
 import { divideSysctls } from "./network/interface-sysctls";
 import type { SharedNamespaces } from "./shared-namespaces";
@@ -140,6 +141,7 @@ export function guestConfig(config: Config, id: string, shared: SharedNamespaces
         const owner = shared.get(each.type);
         return owner === undefined ? inGuest(each) : { ...each, path: `${OF_CONTAINER}${owner}` };
       }),
+      resources: linux?.resources && withoutCpuset(linux.resources),
       // those of interfaces come with these
       sysctl: linux?.sysctl && divideSysctls(linux.sysctl).others,
       cgroupsPath: `${CGROUPS}/${id}`,
