@@ -99,17 +99,13 @@ describe("several containers", () => {
 
   podman(`${AT_ONCE} at once`, async () => {
     const names = Array.from({ length: AT_ONCE }, () => store.name());
-    const run = (name: string) => store.later("podman", ["run", "--rm", "--name", name, IMAGE, "echo", name]);
     const results = await Promise.all(
-      names.map(async (name) => {
-        const result = await run(name);
-        // a fault that is open: once in some hundred runs at once a v1 cgroup is gone before its process joins it
-        return /\/tasks: no such file or directory/.test(result.stderr) ? run(name) : result;
-      }),
+      names.map((name) => store.later("podman", ["run", "--rm", "--name", name, IMAGE, "echo", name])),
     );
-    expect(results.map(({ status, stdout, stderr }) => [status, stdout.trim(), stderr])).toEqual(
-      names.map((name) => [0, name, ""]),
-    );
+    // a failure with what podman says of it
+    expect(
+      results.filter(({ status, stdout }, index) => status !== 0 || stdout.trim() !== names[index]),
+    ).toEqual([]);
   });
 });
 

@@ -331,9 +331,14 @@ function unmountBelow(dir: string): void {
   }
 }
 
-/** Where podman puts conmon when it makes the cgroups itself, and what it tries cgroup v2 with; it leaves them. */
+/**
+ * Where podman puts conmon when it makes the cgroups itself, and what it tries cgroup v2 with; it leaves them. A container's may be another store's: it is
+ * empty until its process joins it.
+ */
 function podmanCgroups(): string[] {
-  return directories("/sys/fs/cgroup", 3).filter((path) => /\/(libpod_parent|podman_probe)(\/|$)/.test(path));
+  return directories("/sys/fs/cgroup", 3).filter(
+    (path) => /\/(libpod_parent|podman_probe)(\/|$)/.test(path) && !path.includes("/libpod-"),
+  );
 }
 
 /** The bridges of podman's default network, which it makes for a pod and leaves; none that somebody is attached to. */
