@@ -12,7 +12,7 @@ import {
   truncateSync,
 } from "node:fs";
 import { join } from "node:path";
-import { environment, needsMachine, PATH, setUp, shared } from "./machines";
+import { environment, needsMachine, PATH, setUp, shared, withSettings } from "./machines";
 import {
   Box,
   e2e,
@@ -32,20 +32,10 @@ const USER = 4242;
 
 const needsUnshare = needsProgram("unshare");
 
-/** Runs hako where /etc/hako/config.toml has this text. */
-function withSettings(text: string, ...words: string[]): Result {
+/** Runs hako with these settings, and a cache of its own. */
+function settled(text: string, ...words: string[]): Result {
   using box = new Box();
-  const line = `
-    mount --make-rprivate /
-    mount -t tmpfs tmpfs "$SCRATCH"
-    mkdir "$SCRATCH/etc" "$SCRATCH/work"
-    mount -t overlay -o "lowerdir=/etc,upperdir=$SCRATCH/etc,workdir=$SCRATCH/work" overlay /etc
-    mkdir -p /etc/hako
-    printf %s "$TEXT" >/etc/hako/config.toml
-    exec "$@"`;
-  return execute("unshare", ["--mount", "sh", "-euc", line, "sh", HAKO, ...words], {
-    env: { ...environment(box.path("cache")), SCRATCH: box.dir, TEXT: text },
-  });
+  return withSettings(text, box.dir, words, environment(box.path("cache")));
 }
 
 interface ProbeResult {
@@ -232,7 +222,7 @@ e2e("what is missing is named, with the line that installs it", () => {
 }, [needsHako, process.arch === "x64" ? undefined : "machines are for x86-64"]);
 
 e2e("the settings' file decides what machines are made of; what is wrong in it has its pointer", () => {
-  const env = (text: string) => JSON.parse(withSettings(text, "env", "--json").stdout).machine as unknown;
+  const env = (text: string) => JSON.parse(settled(text, "env", "--json").stdout).machine as unknown;
   expect(env('[machine]\naccelerator = "tcg"\nmemory = "1G"\n')).toEqual({
     settings: "/etc/hako/config.toml",
     qemu: "",
@@ -247,7 +237,7 @@ e2e("the settings' file decides what machines are made of; what is wrong in it h
   expect(env("[machine\n")).toEqual({
     settings: expect.stringMatching(/^\/etc\/hako\/config\.toml: not TOML: line 1: /),
   });
-  const show = withSettings('[machine]\nvirtiofsd = "/gone"\n', "machine", "show").stdout;
+  const show = settled('[machine]\nvirtiofsd = "/gone"\n', "machine", "show").stdout;
   expect(show).toMatch(
     /^virtiofsd +not there +.*config\.toml: \/machine\/virtiofsd: \w+ \/gone: no such file/m,
   );
@@ -255,13 +245,13 @@ e2e("the settings' file decides what machines are made of; what is wrong in it h
     ["kernel", 'qemu = "/bin/true"\nkernel = "/gone"'],
     ["qemu", 'qemu = "/gone"'],
   ] as const) {
-    const { status, stderr } = withSettings(`[machine]\n${text}\n`, "machine", "probe");
+    const { status, stderr } = settled(`[machine]\n${text}\n`, "machine", "probe");
     expect(status).toBe(1);
     expect(stderr).toMatch(
       new RegExp(`^hako: /etc/hako/config.toml: /machine/${field}: \\w+ /gone: no such file or directory`),
     );
   }
-  const typo = withSettings("[machine]\nkernal = 1\n", "machine", "show");
+  const typo = settled("[machine]\nkernal = 1\n", "machine", "show");
   expect(typo.stderr).toBe("hako: /etc/hako/config.toml: /machine/kernal: unknown\n");
 }, [needsHako, needsUnshare, process.arch === "x64" ? undefined : "machines are for x86-64"]);
 

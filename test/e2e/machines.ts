@@ -1,6 +1,7 @@
 // What tests of machines share: a kernel, which is fetched once.
 import { afterAll } from "bun:test";
-import { Box, execute, HAKO, type Needs, needsHako, needsRoot, type Result } from "./support";
+import { readFileSync } from "node:fs";
+import { Box, execute, HAKO, type Needs, names, needsHako, needsRoot, type Result } from "./support";
 
 export const PATH = process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -26,3 +27,39 @@ function needsKernel(): Needs {
 }
 
 export const needsMachine = needsRoot ?? needsHako ?? needsKernel();
+
+/** What is left in a state directory beside the mapping store. */
+export function leftIn(root: string): string[] {
+  return names(root).filter((name) => name !== "containers-mapping");
+}
+
+/** Whether a process has ended, though its parent may not have looked yet. */
+export function hasEnded(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.[0] === "Z";
+  } catch {
+    return true;
+  }
+}
+
+/** Runs hako where /etc/hako/config.toml has this text; `scratch` is a directory for that. */
+export function withSettings(
+  text: string,
+  scratch: string,
+  words: readonly string[],
+  env: Record<string, string>,
+  timeout?: number,
+): Result {
+  const line = `
+    mount --make-rprivate /
+    mount -t tmpfs tmpfs "$SCRATCH"
+    mkdir "$SCRATCH/etc" "$SCRATCH/work"
+    mount -t overlay -o "lowerdir=/etc,upperdir=$SCRATCH/etc,workdir=$SCRATCH/work" overlay /etc
+    mkdir -p /etc/hako
+    printf %s "$TEXT" >/etc/hako/config.toml
+    exec "$@"`;
+  return execute("unshare", ["--mount", "sh", "-euc", line, "sh", HAKO, ...words], {
+    env: { ...env, SCRATCH: scratch, TEXT: text },
+    ...(timeout === undefined ? {} : { timeout }),
+  });
+}

@@ -2,14 +2,13 @@
 import { afterAll, expect } from "bun:test";
 import { chmodSync, existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { environment, needsMachine, setUp, shared } from "./machines";
+import { environment, leftIn, needsMachine, setUp, shared } from "./machines";
 import { Home, MAPS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
   Box,
   e2e,
   execute,
   HAKO,
-  names,
   needsBusybox,
   needsProgram,
   type Result,
@@ -130,7 +129,7 @@ e2e(
     expect(trees.map((name) => name.replace(/\.\d+$/, ""))).toEqual([id]);
     expect(hako("delete", "--force", id)).toMatchObject({ status: 0, stderr: "" });
     await until("QEMU has ended", () => !existsSync(`/proc/${pid}/exe`));
-    expect(names(box.root).filter((name) => name !== "containers-mapping")).toEqual([]);
+    expect(leftIn(box.root)).toEqual([]);
   },
   [needsMachine, needsBusybox, needsProgram("unshare")],
   LONG,

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { environment, needsMachine, setUp, shared } from "./machines";
+import { environment, hasEnded, leftIn, needsMachine, setUp, shared } from "./machines";
 import { Home, MAPS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
   Box,
@@ -23,7 +23,6 @@ import {
   execute,
   executeLater,
   HAKO,
-  names,
   needsBusybox,
   needsProgram,
   type Result,
@@ -57,16 +56,8 @@ function machineOf(id: string) {
   return JSON.parse(readFileSync(path, "utf8")) as Record<"qemu" | "virtiofsd", { pid: number }>;
 }
 
-function hasEnded(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.[0] === "Z";
-  } catch {
-    return true;
-  }
-}
-
 function leavesNothing(): void {
-  expect(names(box.root).filter((name) => name !== "containers-mapping")).toEqual([]);
+  expect(leftIn(box.root)).toEqual([]);
   expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(box.dir);
   // QEMU's and virtiofsd's outputs are files of the machine's
   const served = readdirSync("/proc").filter((pid) => {

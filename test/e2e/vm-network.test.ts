@@ -2,14 +2,13 @@
 import { afterAll, expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { environment, needsMachine, setUp, shared } from "./machines";
+import { environment, leftIn, needsMachine, setUp, shared } from "./machines";
 import {
   Box,
   type BundleConfig,
   e2e,
   execute,
   HAKO,
-  names,
   needsBusybox,
   needsProgram,
   type Result,
@@ -146,7 +145,7 @@ function bundle(networks: Networks, args: string[], more: (config: BundleConfig)
 }
 
 function leavesNothing(): void {
-  expect(names(box.root).filter((name) => name !== "containers-mapping")).toEqual([]);
+  expect(leftIn(box.root)).toEqual([]);
 }
 
 e2e(

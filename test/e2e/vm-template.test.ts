@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { environment, needsMachine, shared } from "./machines";
+import { environment, needsMachine, shared, withSettings } from "./machines";
 import {
   Box,
   e2e,
@@ -147,22 +147,6 @@ e2e(
   LONG,
 );
 
-/** Runs a line where /etc/hako/config.toml has this text. */
-function withSettings(text: string, words: string[]): Result {
-  const line = `
-    mount --make-rprivate /
-    mount -t tmpfs tmpfs "$SCRATCH"
-    mkdir "$SCRATCH/etc" "$SCRATCH/work"
-    mount -t overlay -o "lowerdir=/etc,upperdir=$SCRATCH/etc,workdir=$SCRATCH/work" overlay /etc
-    mkdir -p /etc/hako
-    printf %s "$TEXT" >/etc/hako/config.toml
-    exec "$@"`;
-  return execute("unshare", ["--mount", "sh", "-euc", line, "sh", HAKO, ...words], {
-    env: { ...env, SCRATCH: box.path("scratch"), TEXT: text },
-    timeout: 2 * TIME_LIMIT,
-  });
-}
-
 e2e(
   "a machine has a copy of the template, or boots, where the settings say so",
   () => {
@@ -170,7 +154,13 @@ e2e(
     for (const use of ["copy", "off"]) {
       const id = box.id();
       const words = ["--root", box.root, "run", "--driver", "vm", "--rootfs", "/", "--detach", "--name", id];
-      const made = withSettings(`[machine]\ntemplate = "${use}"\n`, [...words, "--", "sleep", "1000"]);
+      const made = withSettings(
+        `[machine]\ntemplate = "${use}"\n`,
+        box.path("scratch"),
+        [...words, "--", "sleep", "1000"],
+        env,
+        2 * TIME_LIMIT,
+      );
       expect(made).toMatchObject({ status: 0, stderr: "" });
       const { machine } = JSON.parse(hako(["state", id]).stdout) as { machine: { template: string } };
       expect(machine.template).toBe(use);

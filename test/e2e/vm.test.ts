@@ -3,14 +3,13 @@ import { afterAll, expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { environment, needsMachine, setUp, shared } from "./machines";
+import { environment, hasEnded, leftIn, needsMachine, setUp, shared } from "./machines";
 import {
   Box,
   e2e,
   execute,
   executeLater,
   HAKO,
-  names,
   needsBusybox,
   needsHako,
   needsProgram,
@@ -69,16 +68,8 @@ function processesWith(word: string): string[] {
   });
 }
 
-function hasEnded(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.[0] === "Z";
-  } catch {
-    return true;
-  }
-}
-
 function leavesNothing(): void {
-  expect(names(box.root).filter((name) => name !== "containers-mapping")).toEqual([]);
+  expect(leftIn(box.root)).toEqual([]);
   expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(box.dir);
 }
 
