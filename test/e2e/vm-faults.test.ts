@@ -1,16 +1,20 @@
 // What is killed at a random moment while containers are in machines: hako's commands, QEMU, the stand-in. `delete --force` leaves nothing.
 import { afterAll, expect } from "bun:test";
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expectNothingLeft } from "./left";
 import { environment, needsMachine, setUp, shared } from "./machines";
-import { Box, e2e, execute, HAKO, needsBusybox, type Result, TIME_LIMIT } from "./support";
+import { Box, e2e, execute, executeLater, HAKO, needsBusybox, type Result, TIME_LIMIT } from "./support";
 
 const box = new Box();
 afterAll(() => box[Symbol.dispose]());
 const env = environment(shared.path("cache"));
 const LONG = 6 * TIME_LIMIT;
+const CPU = "/sys/fs/cgroup/cpu";
+const FREEZER = "/sys/fs/cgroup/freezer";
+/** After so many milliseconds an exec has asked the guest, which does not answer. */
+const ASKED_MS = 1000;
 const needs = [needsMachine, needsBusybox];
 
 function hako(...words: string[]): Result {
@@ -45,6 +49,36 @@ function pidOf(id: string, victim: "QEMU" | "stand-in"): number {
   };
   return (record.qemu ?? record.init)?.pid ?? 0;
 }
+
+e2e(
+  "what an exec has asked that was killed does not take the port of the next one",
+  async () => {
+    setUp(shared.path("cache"));
+    const id = box.id();
+    // with a limit its processors have a cgroup of their own
+    const made = hako("run", "--cpus", "1", ...run(id).slice(1));
+    expect(made).toMatchObject({ status: 0, stderr: "" });
+    const frozen = join(FREEZER, `${id}-processors`);
+    const threads = readFileSync(`${CPU}/${id}/vcpu/tasks`, "utf8").trim().split("\n");
+    mkdirSync(frozen);
+    for (const thread of threads) writeFileSync(join(frozen, "tasks"), thread);
+    writeFileSync(join(frozen, "freezer.state"), "FROZEN");
+    try {
+      await killed(["exec", "--detach", id, "sleep", "1000"], 3 * ASKED_MS);
+      const next = executeLater(HAKO, ["--root", box.root, "exec", id, "echo", "served"], LONG, env);
+      await Bun.sleep(ASKED_MS);
+      writeFileSync(join(frozen, "freezer.state"), "THAWED");
+      expect(await next).toMatchObject({ stdout: "served\n", stderr: "" });
+    } finally {
+      writeFileSync(join(frozen, "freezer.state"), "THAWED");
+      for (const thread of threads) writeFileSync(join(FREEZER, "tasks"), thread);
+      rmdirSync(frozen);
+    }
+    await expectGone(id, "exec");
+  },
+  [...needs, existsSync(join(FREEZER, "tasks")) ? undefined : "no freezer of cgroup v1"],
+  LONG,
+);
 
 async function tryAll(rounds: number): Promise<void> {
   setUp(shared.path("cache"));
