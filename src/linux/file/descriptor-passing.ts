@@ -13,7 +13,7 @@ const SCM_RIGHTS = 1;
 /** runc's limit of a name that goes along with a descriptor (4096 with its NUL). */
 const MAX_NAME = 4095;
 /** The most descriptors that the kernel puts into one message (SCM_MAX_FD); all are received, so that all can be closed. */
-const MAX_FDS = 253;
+export const MAX_FDS = 253;
 const MSGHDR_SIZE = 56;
 /** Offsets of msg_iov and msg_control. */
 const [MSGHDR_IOVEC, MSGHDR_CONTROL] = [16, 32];
@@ -148,10 +148,10 @@ function receivedFds(control: Uint8Array, length: number): Fd[] {
   return fds;
 }
 
-/** A message with a descriptor, for sendmsg(2) or sendmmsg(2) as a step. */
-export function descriptorMessage(fd: number): Memory {
+/** A message with descriptors, for sendmsg(2) or sendmmsg(2) as a step. */
+export function descriptorMessage(...fds: readonly number[]): Memory {
   // struct mmsghdr: a struct msghdr, and room for how much was sent
-  return message(new Uint8Array(1), rights(fd), 8).memory;
+  return message(new Uint8Array(1), rights(...fds), 8).memory;
 }
 
 /** Receives one byte, and the descriptor that may come with it; no byte is the end. */
