@@ -53,6 +53,7 @@ export const LAYERS = [
   "drivers",
   "image",
   "changes",
+  "network",
   "policy",
   "container/io",
   "container",

@@ -15,9 +15,20 @@ const HINTS: readonly (readonly [text: string, ...names: string[]])[] = [
   ["containers are named by their ids: hako list", "latest", "replace", "depend", "filter", "f"],
   ["delete --force takes what doesn't exist for deleted", "ignore"],
   [
-    "hako sets up no network: --network host, or --network PATH of a namespace that was set up before",
-    ...["publish", "p", "publish-all", "P", "expose", "link", "ip", "ip6", "link-local-ip", "mac-address"],
-    "network-alias",
+    "hako sets up no network but by rules: --network allow:NAME[:PORT], --publish PORT:PORT, --network PATH of a namespace that was set up before",
+    ...[
+      "publish",
+      "p",
+      "publish-all",
+      "P",
+      "expose",
+      "link",
+      "ip",
+      "ip6",
+      "link-local-ip",
+      "mac-address",
+      "network-alias",
+    ],
   ],
   [
     "names are looked up as its files say: -v FILE:/etc/hosts:ro, -v FILE:/etc/resolv.conf:ro",

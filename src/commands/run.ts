@@ -18,6 +18,7 @@ import { effectiveUser } from "../linux/process/rootless";
 import { containerId } from "../oci/id";
 import { print } from "../output/print";
 import { freeId } from "../state/free-id";
+import { containerDirectory } from "../state/root";
 import { NEW_CONTAINER } from "./flags/common";
 import { CREATE_FLAGS, createOptions } from "./flags/create";
 import { POLICY_FLAGS, withEndedPolicy, withPolicy } from "./flags/policy";
@@ -226,7 +227,10 @@ async function runScript(
   const { args, command, watching, globals, report, preserveFds, policy } = run;
   const id = idOf(args, globals.root);
   report?.named(containerId(id));
-  const bundle = rare.script.scriptBundle(id, args, command, undefined, image, ids, changes, policy);
+  const bundle = rare.script.scriptBundle(
+    ...([id, args, command, undefined, image, ids, changes, policy] as const),
+    containerDirectory(globals.root, containerId(id)),
+  );
   const cgroupManager = managerOf(args, globals);
   using lifeline = lifelineOf(args);
   const made = { ...createOptions(globals, id, args, preserveFds), bundle, cgroupManager };
@@ -276,7 +280,9 @@ type WatchOptions = ReturnType<typeof watchOptions>;
 function watchOptions(args: RunValues, report: RunReport | undefined, unprotected: boolean) {
   const timeLimit = timeLimitOf(args);
   const memory = args.memory !== undefined;
-  const told = { timeLimit, memory, unprotected, report };
+  // a rule has one
+  const network = args.network.some((word) => word.includes(":"));
+  const told = { timeLimit, memory, network, unprotected, report };
   const always = report !== undefined || (unprotected && !args.quiet);
   return {
     consoleSocketPath: args["console-socket"],

@@ -1,6 +1,7 @@
 import type { HeldPlace, Leniency, OverlayRoot } from "../drivers/interface/driver";
 import { resolve } from "../linux/file/path-text";
 import type { SeccompFilter } from "../linux/process/filter-steps";
+import type { NetworkPlan } from "../network/network-plan";
 import type { CgroupManager } from "../oci/cgroup-managers";
 import type { Config } from "../oci/config";
 import type { EnvironmentLine } from "../oci/environment";
@@ -23,6 +24,10 @@ export interface Bundle {
   lenient?: Leniency | undefined;
   /** What the rootfs lacks of its mounts' places; removed at the container's end. Of a bundle they stay, as with runc. */
   mountPoints?: readonly MountPoint[] | undefined;
+  /** Files in the container's directory that are to be made for its mounts: their paths, and what is in them. */
+  files?: ReadonlyMap<string, string> | undefined;
+  /** What of its network is served while its program runs. */
+  network?: NetworkPlan | undefined;
   /** Its profile's filter, where that was compiled before. */
   filter?: SeccompFilter | undefined;
 }

@@ -4,7 +4,7 @@ import { driverFor } from "../drivers";
 import type { CreateEvents, CreatePlan, OwnInitOptions } from "../drivers/interface/driver";
 import { runHooks } from "../hooks/hooks";
 import type { Fd } from "../linux/call/fd";
-import { makeDirectory } from "../linux/file/file";
+import { changeMode, makeDirectory, writeText } from "../linux/file/file";
 import { join } from "../linux/file/path-text";
 import { callerOpenFiles } from "../linux/process/rlimit";
 import { effectiveUser } from "../linux/process/rootless";
@@ -92,6 +92,7 @@ export function createContainer(options: CreateOptions, mayRun: boolean): Create
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   const creation = new Creation(options, driver.name, undo);
   creation.joinSandbox();
+  creation.makeFiles();
   creation.makeMountPoints();
   using end = options.ownInit === undefined ? undefined : rare.programEnd.makeProgramEnd(root, id);
   const runs = driver.create(creation.plan(mayRun, end), creation, undo);
@@ -122,6 +123,16 @@ class Creation implements CreateEvents {
     const mappings = new MappingStore(root);
     mappings.add(id, this.record.sandbox);
     this.#undo.defer(`mapping of ${id}`, () => mappings.delete(id));
+  }
+
+  /** They go with the container's directory. */
+  makeFiles(): void {
+    const { files } = this.#options.bundle;
+    // whoever the program is there may read it, whatever our umask is
+    files?.forEach((text, path) => {
+      writeText(path, text);
+      changeMode(path, 0o644);
+    });
   }
 
   /** Of a directory that is used without a bundle. */

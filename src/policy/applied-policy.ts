@@ -1,6 +1,7 @@
 import { HakoError } from "../base/errors";
 import { realPath } from "../linux/file/file";
 import { cleanPath, resolve } from "../linux/file/path-text";
+import { isNetworkRule } from "../network/rule";
 import { POLICY_ANNOTATION, UNPROTECTED_ANNOTATION } from "../oci/annotations";
 import type { Policy } from "./policy";
 import { type PolicyPlace, type PolicyPlaces, policyPlaces } from "./policy-places";
@@ -16,7 +17,7 @@ export interface PolicyValues {
   mount: string[];
   tmpfs: string[];
   env: string[];
-  network: string | undefined;
+  network: string[];
   memory: string | undefined;
   cpus: string | undefined;
   pids: string | undefined;
@@ -59,7 +60,7 @@ export class AppliedPolicy {
       volume: [...read.map(asReadOnly), ...places.volume, ...flags.volume],
       tmpfs: [...policy.tmpfs, ...flags.tmpfs],
       env: [...policy.env, ...flags.env],
-      network: flags.network ?? policy.network[0],
+      network: withNetworks(policy.network, flags.network),
       memory: flags.memory ?? policy.memory,
       cpus: flags.cpus ?? policy.cpus,
       pids: flags.pids ?? policy.pids,
@@ -87,6 +88,12 @@ export class AppliedPolicy {
 
 function pathsOf(places: readonly PolicyPlace[], isThere = true): string[] {
   return places.filter((each) => each.isThere === isThere).map(({ path }) => path);
+}
+
+/** What both say of the network: rules add to rules; a flag that is none takes the place of what the policy says. */
+function withNetworks(ofPolicy: readonly string[], ofFlags: readonly string[]): string[] {
+  if (!ofFlags.every(isNetworkRule)) return [...ofFlags];
+  return [...(ofFlags.length === 0 ? ofPolicy : ofPolicy.filter(isNetworkRule)), ...ofFlags];
 }
 
 /** A bind mount at the same place. */

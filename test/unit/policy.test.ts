@@ -23,7 +23,7 @@ function file(text: string): string {
 }
 
 const NO_FLAGS: PolicyValues = {
-  ...{ rootfs: undefined, network: undefined, changes: undefined },
+  ...{ rootfs: undefined, network: [], changes: undefined },
   ...{ hide: [], write: [], protect: [], volume: [], mount: [], tmpfs: [], env: [] },
   ...{ memory: undefined, cpus: undefined, pids: undefined, timeout: undefined },
 };

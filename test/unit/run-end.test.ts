@@ -132,7 +132,13 @@ describe("the flags", () => {
 
   test("nothing is done at the end where nothing is told", () => {
     const timeLimit = { milliseconds: 1000, grace: 0 };
-    const none = { timeLimit: undefined, memory: false, unprotected: false, report: undefined };
+    const none = {
+      timeLimit: undefined,
+      memory: false,
+      network: false,
+      unprotected: false,
+      report: undefined,
+    };
     expect(atEndOf(flags, none)).toBeUndefined();
     expect(atEndOf({ ...flags, quiet: true }, { ...none, timeLimit, memory: true })).toBeUndefined();
     expect(atEndOf(flags, { ...none, memory: true })).toBeFunction();
@@ -194,9 +200,7 @@ describe("a report", () => {
     expect(read()).toEqual({
       ...{ id: "job", exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
       ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null },
-      weaker: [],
-      policy: null,
-      unprotected: [],
+      ...{ weaker: [], policy: null, unprotected: [], refused: null },
       hakoError: { code: "config", message: "no", hint: "yes" },
     });
   });

@@ -64,9 +64,31 @@ export const SCRIPT_FLAGS = {
   network: {
     type: "string",
     alias: "net",
-    valueHint: "none|host|NAME|PATH",
+    valueHint: "none|host|NAME|PATH|RULE",
+    multiple: true,
     description:
-      "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns",
+      "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns; RULE, as allow:example.com:443, says what a network of its own reaches",
+  },
+  forward: {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "[PORT:][HOST:]PORT",
+    multiple: true,
+    description: "with --rootfs: the command's localhost:PORT is the host's, or HOST's",
+  },
+  publish: {
+    type: "string",
+    keepsEmpty: true,
+    alias: "p",
+    valueHint: "[IP:]PORT[:PORT]",
+    multiple: true,
+    description: "with --rootfs: the host's PORT, of localhost or IP, is one of the command's localhost",
+  },
+  "network-log": {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "FILE|FD",
+    description: "with --rootfs and rules: write a line of JSON for all that the command tries to reach",
   },
   env: {
     type: "string",

@@ -14,6 +14,9 @@ const rare = {
   get limitLines() {
     return require("../../container/run/limit-lines") as typeof import("../../container/run/limit-lines");
   },
+  get refusedLines() {
+    return require("../../container/run/refused-lines") as typeof import("../../container/run/refused-lines");
+  },
   get unprotected() {
     return require("../../container/run/unprotected") as typeof import("../../container/run/unprotected");
   },
@@ -55,7 +58,7 @@ export const WATCH_FLAGS = {
     type: "boolean",
     alias: "q",
     description:
-      "don't say on standard error that a limit of time or memory was reached, or what a policy could not protect",
+      "don't say on standard error that a limit of time or memory was reached, what rules of --network refused, or what a policy could not protect",
   },
 } as const satisfies Arguments;
 
@@ -86,27 +89,27 @@ export function timeLimitOf({ timeout, grace, detach }: TimeArgumentValues): Tim
   };
 }
 
-/** What is done at the program's end; undefined if nothing is. `memory`: the container has a limit of memory that is told; `unprotected`: what its policy can't hold. */
+/** What can be told of an end: of limits that the container has, of rules of its network, and of what its policy can't hold. */
+interface Tellable {
+  timeLimit: TimeLimitValues | undefined;
+  memory: boolean;
+  network: boolean;
+  unprotected: boolean;
+  report: RunReport | undefined;
+}
+
+/** What is done at the program's end; undefined if nothing is. */
 export function atEndOf(
   { quiet }: Pick<WatchArgumentValues, "quiet">,
-  {
-    timeLimit,
-    memory,
-    unprotected,
-    report,
-  }: {
-    timeLimit: TimeLimitValues | undefined;
-    memory: boolean;
-    unprotected: boolean;
-    report: RunReport | undefined;
-  },
+  { timeLimit, memory, network, unprotected, report }: Tellable,
 ): ((end: RunEnd) => void) | undefined {
-  const told = !quiet && (memory || unprotected || timeLimit !== undefined);
+  const told = !quiet && (memory || network || unprotected || timeLimit !== undefined);
   if (!told && report === undefined) return undefined;
   return (end) => {
     report?.ended(end);
     if (!told) return;
     rare.limitLines.tellLimits(end, { time: timeLimit?.milliseconds, memory });
+    if (end.refused !== undefined) rare.refusedLines.tellRefused(end.refused);
     if (unprotected) rare.unprotected.tellUnprotected(end.container.record);
   };
 }

@@ -1,4 +1,5 @@
 import type { Spent } from "../../cgroup/stats/spent";
+import type { RefusedDestination } from "../../network/attempts";
 import type { Container } from "../../state/record";
 import type { WatchedEnding } from "./foreground";
 
@@ -15,4 +16,6 @@ export interface RunEnd {
   /** When hako saw the program run, and for how many milliseconds. */
   started: Date;
   wallMs: number;
+  /** What the program wanted to reach and rules don't allow; undefined of one that has no rules. */
+  refused?: readonly RefusedDestination[] | undefined;
 }

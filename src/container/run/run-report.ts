@@ -1,13 +1,13 @@
 import { asHakoError, during, type HakoError } from "../../base/errors";
 import type { Fd } from "../../linux/call/fd";
-import { openToReplace } from "../../linux/file/file";
 import { writeAllWaiting } from "../../linux/file/stream";
+import type { RefusedDestination } from "../../network/attempts";
 import { POLICY_ANNOTATION } from "../../oci/annotations";
 import type { ContainerId } from "../../oci/id";
 import { logFailure } from "../../output/log";
 import type { Weaker } from "../../state/record";
 import { type EndingAs, endingAs } from "../ended";
-import { callerDescriptor } from "../io/inherited-descriptors";
+import { openForCaller } from "../io/caller-target";
 import type { RunEnd } from "../io/run-end";
 import { unprotectedOf } from "./unprotected";
 
@@ -29,6 +29,8 @@ export interface Reported extends EndingAs {
   policy: string | null;
   /** What that protects, and could not be held: it was not there when the command began. */
   unprotected: readonly string[];
+  /** What rules of --network have refused; null where there are none. */
+  refused: readonly RefusedDestination[] | null;
   /** Why hako itself failed; null where it didn't. */
   hakoError: { code: string; message: string; hint: string | null } | null;
 }
@@ -36,12 +38,13 @@ export interface Reported extends EndingAs {
 const NOTHING_KNOWN: Reported = {
   ...{ id: null, exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
   ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null, weaker: [] },
-  ...{ policy: null, unprotected: [] },
+  ...{ policy: null, unprotected: [], refused: null },
   hakoError: null,
 };
 
 /** What is known at the end of a program. */
-export function reportedOf({ container, spent, ending, timedOut, started, wallMs }: RunEnd): Reported {
+export function reportedOf(end: RunEnd): Reported {
+  const { container, spent, ending, timedOut, started, wallMs, refused } = end;
   return {
     ...NOTHING_KNOWN,
     id: container.record.id,
@@ -56,6 +59,7 @@ export function reportedOf({ container, spent, ending, timedOut, started, wallMs
     weaker: container.record.weaker ?? [],
     policy: container.record.annotations[POLICY_ANNOTATION] ?? null,
     unprotected: unprotectedOf(container.record),
+    refused: refused ?? null,
   };
 }
 
@@ -91,7 +95,7 @@ export class RunReport implements Disposable {
    */
   open(): Fd {
     try {
-      this.#file ??= during(`--report ${this.#target}`, () => opened(this.#target));
+      this.#file ??= during(`--report ${this.#target}`, () => openForCaller(this.#target));
       return this.#file;
     } catch (error) {
       this.#refused = true;
@@ -128,8 +132,4 @@ export class RunReport implements Disposable {
   [Symbol.dispose](): void {
     this.#file?.close();
   }
-}
-
-function opened(target: string): Fd {
-  return /^\d+$/.test(target) ? callerDescriptor(target, "write") : openToReplace(target);
 }

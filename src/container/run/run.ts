@@ -47,6 +47,10 @@ const rare = {
   get start() {
     return require("../start") as typeof import("../start");
   },
+  /** For one that reaches what rules allow, or whose ports lead elsewhere. */
+  get servedNetwork() {
+    return require("./served-network") as typeof import("./served-network");
+  },
   get parentWatch() {
     return require("./parent-watch") as typeof import("./parent-watch");
   },
@@ -101,6 +105,8 @@ export async function runContainer(options: RunOptions): Promise<number> {
       "what it shows goes to --console-socket",
     );
   }
+  const plan = options.bundle.network;
+  using network = plan && new rare.servedNetwork.ServedNetwork(plan, options);
   using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
   const [ours, theirs] =
     terminal && given === undefined ? socketPair("socket for the terminal") : [undefined, undefined];
@@ -115,7 +121,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     : new rare.foreground.SignalForwarder(options.signalsEnd, stops);
   const ownInit = init ? { stops } : undefined;
   // who has its terminal, or wants to know that it is ready, has to be there at its first moment
-  const mayRun = !terminal && options.notifySocket === undefined;
+  const mayRun = !terminal && options.notifySocket === undefined && network === undefined;
   const create = () =>
     createContainer({ ...options, bundle, ownInit, diesWithMaker, consoleSocket: given ?? sender }, mayRun);
   const { record, runs } =
@@ -126,6 +132,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     if (detach || keep) rare.keptProcess.keepProcess(root, record);
     sender?.close();
     using master = receiver === undefined ? undefined : rare.foreground.receiveTerminal(receiver);
+    if (hasProcess(record)) network?.begin(record.init);
     using relay = runs ? undefined : rare.start.startContainer(options);
     if (runs) runPoststartHooks({ root, record });
     started = true;
@@ -140,7 +147,8 @@ export async function runContainer(options: RunOptions): Promise<number> {
       return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops, ...told });
     }
     using _ = relay?.watch();
-    return await watch(options, record, master, signals, parent);
+    const watching = watch({ ...options, network }, record, master, signals, parent);
+    return await (network?.until(watching) ?? watching);
   } catch (error) {
     deleted = false;
     throw error;
@@ -157,8 +165,11 @@ function hasProcess(record: ContainerRecord): record is ContainerRecord & { init
 
 /** Whether this process is not needed while the program runs. */
 function leavesTheProgram(options: RunOptions): boolean {
-  const { detach, init, diesWithParent, signalsEnd, notifySocket } = options;
-  const watched = notifySocket !== undefined || (init ? endsLate(options) : isTold(options));
+  const { detach, init, diesWithParent, signalsEnd, notifySocket, bundle } = options;
+  const watched =
+    notifySocket !== undefined ||
+    bundle.network !== undefined ||
+    (init ? endsLate(options) : isTold(options));
   return !detach && !watched && !diesWithParent && !signalsEnd && !isDebugging();
 }
 
@@ -191,16 +202,13 @@ export async function resumeRun(
   }
 }
 
+type WatchedRun = Pick<RunOptions, "root" | "id" | "keep" | "timeLimit" | "lifeline" | "atEnd"> & {
+  network?: InstanceType<typeof import("./served-network").ServedNetwork> | undefined;
+};
+
 /** Waits for the program's end, or until its time is over, as it was where an attendant has given way. */
 async function watch(
-  {
-    root,
-    id,
-    keep,
-    timeLimit,
-    lifeline,
-    atEnd,
-  }: Pick<RunOptions, "root" | "id" | "keep" | "timeLimit" | "lifeline" | "atEnd">,
+  { root, id, keep, timeLimit, lifeline, atEnd, network }: WatchedRun,
   record: ContainerRecord & { init: ProcessRecord },
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
@@ -238,7 +246,8 @@ async function watch(
   const timedOut = limit?.over === true || given?.status === CAME_TO.late;
   if (keep && ending !== undefined) rare.ended.noteEnd(container, ending);
   const spent = driverOf(record).spent(container);
-  atEnd?.({ container, spent, ending, timedOut, started: new Date(started), wallMs });
+  const refused = network?.refused;
+  atEnd?.({ container, spent, ending, timedOut, started: new Date(started), wallMs, refused });
   return timedOut ? rare.timeLimit.TIMED_OUT : statusOfEnding(ending);
 }
 

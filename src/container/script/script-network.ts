@@ -1,9 +1,71 @@
 import { HakoError } from "../../base/errors";
 import { exists } from "../../linux/file/file";
+import { join } from "../../linux/file/path-text";
 import { missingNamespaceHint, namespaceFile } from "../../linux/network/named-namespace";
+import { NAME_SERVER } from "../../network/label-addresses";
+import { hostsFile, type NetworkPlan, networkPlan, resolverFile } from "../../network/network-plan";
+import { isNetworkRule } from "../../network/rule";
+import type { Mount } from "../../oci/config";
+
+/** The flags about a network. */
+export interface NetworkValues {
+  network: readonly string[];
+  forward: readonly string[];
+  publish: readonly string[];
+  "network-log": string | undefined;
+}
+
+/** What the flags come to. */
+export interface ScriptNetwork {
+  /** The container's network namespace: a new one, hako's, or the one of a file. */
+  namespace: "new" | "host" | { path: string };
+  /** What the command serves while the program runs. */
+  plan: NetworkPlan | undefined;
+  /** Files that the container has in place of those of its root file system: where they are made, and what is in them. */
+  files: ReadonlyMap<string, string>;
+  mounts: readonly Mount[];
+}
+
+/** The network of a container of this name, whose own files are in `directory`. */
+export function scriptNetwork(values: NetworkValues, directory: string, hostname: string): ScriptNetwork {
+  const { network, forward, publish, "network-log": log } = values;
+  const rules = network.filter(isNetworkRule);
+  const word = network.findLast((each) => each !== "" && !isNetworkRule(each));
+  const plan = networkPlan({ rules, forward, publish, log });
+  if (plan === undefined) return { namespace: namespaceOf(word), plan, files: new Map(), mounts: [] };
+  if (word !== undefined && (word !== "none" || rules.length > 0))
+    throw HakoError.usage(
+      `--network ${word} contradicts ${rules.length > 0 ? `--network ${rules[0]}` : "--forward and --publish"}`,
+      "what rules allow is reached from a network of the container's own",
+    );
+  // without rules nobody answers for names
+  const texts: [name: string, text: string][] =
+    rules.length === 0
+      ? []
+      : [
+          ["resolv.conf", resolverFile(NAME_SERVER)],
+          ["hosts", hostsFile(hostname)],
+        ];
+  return {
+    namespace: "new",
+    plan,
+    files: new Map(texts.map(([name, text]) => [join(directory, name), text])),
+    mounts: texts.map(([name]) => ({
+      destination: `/etc/${name}`,
+      type: "bind",
+      source: join(directory, name),
+      options: ["bind", "ro", "nosuid", "nodev", "noexec"],
+    })),
+  };
+}
+
+function namespaceOf(word: string | undefined): ScriptNetwork["namespace"] {
+  if (word === undefined || word === "none") return "new";
+  return word === "host" ? "host" : { path: namespacePath(word) };
+}
 
 /** The file of the network namespace that `--network NAME|PATH` says, which has to be there: `none` or `host` may have been meant. */
-export function scriptNetwork(word: string): string {
+function namespacePath(word: string): string {
   const quoted = JSON.stringify(word);
   if (word.includes("/") && !word.startsWith("/"))
     throw HakoError.usage(`--network: ${quoted} is neither none nor host nor a name nor an absolute path`);

@@ -20,6 +20,7 @@ import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "./scrip
 import type { ScriptDevice } from "./script-devices";
 import type { ScriptIds } from "./script-ids";
 import { mountOf, tmpfsOf, volumeOf, writtenOf } from "./script-mounts";
+import type { NetworkValues, ScriptNetwork } from "./script-network";
 import { seccompOf } from "./script-seccomp";
 
 /** Loaded on first use. */
@@ -48,12 +49,11 @@ const rare = {
 };
 
 /** What `hako run --rootfs` is told on its command line. */
-export interface ScriptValues {
+export interface ScriptValues extends NetworkValues {
   rootfs: string;
   memory: string | undefined;
   cpus: string | undefined;
   pids: string | undefined;
-  network: string | undefined;
   env: readonly string[];
   mount: readonly string[];
   volume: readonly string[];
@@ -114,11 +114,17 @@ function limitsOf(
 
 type Namespaces = NonNullable<NonNullable<Config["linux"]>["namespaces"]>;
 
-function namespacesOf(base: Namespaces, network: string): Namespaces {
+function namespacesOf(base: Namespaces, network: ScriptNetwork["namespace"] = "new"): Namespaces {
   const others = base.filter(({ type }) => type !== "network");
   if (network === "host") return others;
-  if (network === "none") return [...others, { type: "network" }];
-  return [...others, { type: "network", path: rare.networks.scriptNetwork(network) }];
+  return [...others, { type: "network", ...(network === "new" ? {} : network) }];
+}
+
+/** undefined where no flag is about it. */
+function networkOf(values: NetworkValues, directory: string, hostname: string): ScriptNetwork | undefined {
+  const { network, forward, publish, "network-log": log } = values;
+  if (network.length + forward.length + publish.length === 0 && log === undefined) return undefined;
+  return rare.networks.scriptNetwork(values, directory, hostname);
 }
 
 /** Refuses a bind mount whose source is missing, and names its flag: later errors know only the mount's number in config.json. */
@@ -217,7 +223,7 @@ function withRules(
   return { ...resources, devices: [...resources.devices, ...devices.map(({ rule }) => rule)] };
 }
 
-/** The bundle of `hako run --rootfs`: the default configuration, changed by flags. */
+/** The bundle of `hako run --rootfs`: the default configuration, changed by flags. `directory` is the container's own. */
 export function scriptBundle(
   id: string,
   values: ScriptValues,
@@ -227,17 +233,21 @@ export function scriptBundle(
   ids?: ScriptIds,
   changes?: ClaimedChanges,
   policy?: ScriptPolicy,
+  directory = "",
 ): Bundle {
-  const { rootfs: directory, memory, cpus, pids, network, env, mount, volume, user, ...others } = values;
+  const { rootfs: place, memory, cpus, pids, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
   const { "cap-add": add, "cap-drop": drop, device, ulimit, "no-init": noInit, ...ofFiles } = rights;
   const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...guarded } = ofFiles;
-  const { hide, write, protect, weaker, changes: _directory, ...unread } = guarded;
+  const { hide, write, protect, weaker, changes: _changes, network, forward, publish, ...unread } = guarded;
   // a flag that is not used here does not compile
-  unread satisfies Record<string, never>;
+  const { "network-log": networkLog, ...rest } = unread;
+  rest satisfies Record<string, never>;
   const settings = imageSettings(image);
   const args = imageCommand(settings, command, entrypoint);
-  const rootfs = image?.rootfs ?? rootfsOf(directory);
+  const rootfs = image?.rootfs ?? rootfsOf(place);
+  const name = hostname ?? id.slice(0, 63);
+  const own = networkOf({ network, forward, publish, "network-log": networkLog }, directory, name);
   if (changes !== undefined)
     rare.changedLayers.refuseWithChanges({
       ...{ discard, "keep-writes": keepWrites, "read-only": readonly },
@@ -262,7 +272,7 @@ export function scriptBundle(
           hideOnHost,
           keepsWrites: overlay === undefined || overlay.writes !== undefined,
         });
-  const mounts = inOrder(rootfs, usual, [...given, ...(guards?.covers ?? [])]);
+  const mounts = inOrder(rootfs, [...usual, ...(own?.mounts ?? [])], [...given, ...(guards?.covers ?? [])]);
   const caller = asCaller(rootfs, workdir ?? settings.workdir);
   const host = view?.hostView(caller.cwd, mounts, changes?.knownPlaces);
   if (mapRoot && !rootless) throw HakoError.usage("--map-root is for ordinary users", "root is 0 already");
@@ -282,7 +292,7 @@ export function scriptBundle(
   const config: Config = {
     ...base,
     root: { path: rootfs, readonly },
-    hostname: hostname ?? id.slice(0, 63),
+    hostname: name,
     process: {
       ...base.process,
       terminal: tty,
@@ -298,7 +308,9 @@ export function scriptBundle(
       rlimits: ulimit.map((spec) => rare.ulimits.ulimitOf(spec)),
       noNewPrivileges: true,
     },
-    mounts: mounts.map(({ mount }) => (mapsOwners ? rare.ownIds.withMappedOwners(mount) : mount)),
+    mounts: mounts.map(({ mount }) =>
+      mapsOwners && !own?.mounts.includes(mount) ? rare.ownIds.withMappedOwners(mount) : mount,
+    ),
     annotations: {
       ...one?.annotations,
       ...policy?.annotations,
@@ -314,7 +326,7 @@ export function scriptBundle(
         : { maskedPaths: [...(base.linux?.maskedPaths ?? []), ...guards.masked] }),
       ...(readonly ? readonlyTree(base, host?.below ?? mountsBelow(rootfs, mounts)) : {}),
       namespaces: [
-        ...namespacesOf(base.linux?.namespaces ?? [], network ?? "none"),
+        ...namespacesOf(base.linux?.namespaces ?? [], own?.namespace),
         ...(mapsOwners ? [{ type: "user" as const }] : []),
       ],
       ...(devices.length === 0 ? {} : { devices: devices.map(({ node }) => node) }),
@@ -324,7 +336,7 @@ export function scriptBundle(
       },
     },
   };
-  const mountPoints = overlay === undefined ? lackingMountPoints(rootfs, mounts) : [];
+  const mountPoints = overlay === undefined ? lackingMountPoints(rootfs, mounts, own?.files) : [];
   const chosen = host?.overlay ?? overlay;
   return {
     path: rootfs,
@@ -345,6 +357,8 @@ export function scriptBundle(
     held: guards?.held,
     lenient: { hostname: hostname === undefined, loopback: true, proc: weaker === "proc" },
     mountPoints,
+    files: own?.files,
+    network: own?.plan,
     filter: seccomp?.filter,
   };
 }

@@ -1,0 +1,64 @@
+import { during, HakoError } from "../../base/errors";
+import { driverFor } from "../../drivers";
+import { AttemptLog } from "../../network/attempt-log";
+import type { RefusedDestination } from "../../network/attempts";
+import type { NetworkPlan } from "../../network/network-plan";
+import { NetworkServer } from "../../network/network-server";
+import type { ProcessRecord } from "../../state/record";
+import type { CreateOptions } from "../create";
+import { openForCaller } from "../io/caller-target";
+
+/** What of a run decides whether it can be served. */
+interface Options extends Pick<CreateOptions, "driver" | "bundle"> {
+  detach: boolean;
+}
+
+/** The network of a run that this command serves while the program runs. */
+export class ServedNetwork implements Disposable {
+  readonly #plan: NetworkPlan;
+  readonly #log: AttemptLog | undefined;
+  #server: NetworkServer | undefined;
+
+  /** To be called before anything is made. */
+  constructor(plan: NetworkPlan, { detach, driver, bundle }: Options) {
+    if (detach)
+      throw HakoError.usage(
+        "--detach contradicts rules of --network, --forward and --publish",
+        "this command serves them: in a shell, hako run ... &",
+      );
+    const { name } = driverFor(bundle.config, driver);
+    if (name !== "namespaces")
+      throw new HakoError({
+        code: "unsupported",
+        message: `rules of --network, --forward and --publish: the driver "${name}" can't do this`,
+      });
+    this.#plan = plan;
+    const { log } = plan;
+    this.#log =
+      log === undefined
+        ? undefined
+        : new AttemptLog(
+            during(`--network-log ${log}`, () => openForCaller(log)),
+            log,
+          );
+  }
+
+  /** Makes what is called, before the program runs. */
+  begin(init: ProcessRecord): void {
+    this.#server = NetworkServer.beside(init, this.#plan, this.#log);
+  }
+
+  async until<T>(over: Promise<T>): Promise<T> {
+    return await (this.#server?.until(over) ?? over);
+  }
+
+  /** What was refused; undefined where there are no rules. */
+  get refused(): readonly RefusedDestination[] | undefined {
+    return this.#plan.rules.length === 0 ? undefined : this.#server?.attempts.refused;
+  }
+
+  [Symbol.dispose](): void {
+    this.#server?.[Symbol.dispose]();
+    this.#log?.[Symbol.dispose]();
+  }
+}

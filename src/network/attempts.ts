@@ -1,0 +1,140 @@
+import type { ErrnoName } from "../base/errno";
+import { type InetAddress, inetAddressText } from "../linux/network/inet-address";
+import type { Protocol } from "./rule";
+import type { Destination, Refusal } from "./rule-set";
+
+/** Why something was not reached. */
+export type Why = Refusal | "no such name" | "the host itself" | ErrnoName;
+
+/** Nothing was reached: why, and for which address of a name. */
+export interface Stop {
+  verdict: "refused" | "failed";
+  why: Why;
+  address?: InetAddress | undefined;
+}
+
+/** A line of `--network-log`: what a program has tried to reach, and what became of it. */
+export interface NetworkAttempt {
+  /** RFC 3339: when it began. */
+  time: string;
+  /** The name that the program has asked for; null where it has used an address. */
+  name: string | null;
+  /** The address outside; null where none was tried. */
+  address: string | null;
+  /** null of a name that was asked for and is not to be reached. */
+  port: number | null;
+  protocol: Protocol | null;
+  verdict: "allowed" | "refused" | "failed";
+  /** Why it was refused, or has failed, or was reset. */
+  why: Why | null;
+  /** Bytes from the program, and to it. */
+  sent: number;
+  received: number;
+}
+
+/** What was refused, and how often, as `--report` says it. */
+export interface RefusedDestination {
+  /** A name or an address. */
+  host: string;
+  /** null of a name that was asked for, whose port nobody knows. */
+  port: number | null;
+  protocol: Protocol | null;
+  why: Why;
+  /** The address of the name for which it was refused; null where it was for the name itself. */
+  address: string | null;
+  count: number;
+}
+
+/** How many destinations are counted one by one: a program can make up any number. */
+const MOST_COUNTED = 1000;
+
+/** What a program has tried to reach. */
+export class Attempts {
+  readonly #refused = new Map<string, RefusedDestination>();
+  #uncounted = 0;
+
+  /** `write` takes each attempt when it is over. */
+  constructor(private readonly write: ((attempt: NetworkAttempt) => void) | undefined) {}
+
+  /** Begins an attempt; what it returns is told what became of it. */
+  begin(destination: Destination): Started {
+    return new Started(destination, (attempt) => this.#over(attempt));
+  }
+
+  /** A name was asked for that is not to be reached. */
+  unknownName(name: string): void {
+    const nothing = { address: null, port: null, protocol: null, sent: 0, received: 0 };
+    this.#over({ time: now(), name, verdict: "refused", why: "no rule", ...nothing });
+  }
+
+  /** In the order in which they were refused first. */
+  get refused(): RefusedDestination[] {
+    return [...this.#refused.values()];
+  }
+
+  /** How many others were refused. */
+  get uncounted(): number {
+    return this.#uncounted;
+  }
+
+  #over(attempt: NetworkAttempt): void {
+    this.write?.(attempt);
+    if (attempt.verdict !== "refused") return;
+    const { name, address, port, protocol, why } = attempt;
+    const host = name ?? address ?? "";
+    const key = `${host} ${port} ${protocol}`;
+    const before = this.#refused.get(key);
+    if (before !== undefined) before.count++;
+    else if (this.#refused.size >= MOST_COUNTED) this.#uncounted++;
+    else
+      this.#refused.set(key, {
+        host,
+        port,
+        protocol,
+        why: why ?? "no rule",
+        address: name && address,
+        count: 1,
+      });
+  }
+}
+
+/** An attempt that isn't over. */
+export class Started {
+  readonly #attempt: NetworkAttempt;
+
+  constructor(
+    { host, port, protocol }: Destination,
+    private readonly over: (attempt: NetworkAttempt) => void,
+  ) {
+    const isName = typeof host === "string";
+    this.#attempt = {
+      time: now(),
+      name: isName ? host : null,
+      address: isName ? null : inetAddressText(host),
+      ...{ port, protocol, verdict: "allowed", why: null, sent: 0, received: 0 },
+    };
+  }
+
+  /** Nothing was reached. */
+  stopped({ verdict, why, address }: Stop): void {
+    const tried = address === undefined ? this.#attempt.address : inetAddressText(address);
+    this.over({ ...this.#attempt, verdict, why, address: tried });
+  }
+
+  /** It was connected with this address, and has ended; `error` says how, if not in order. */
+  ended(address: InetAddress, sent: number, received: number, error?: ErrnoName): void {
+    this.over({ ...this.#attempt, address: inetAddressText(address), why: error ?? null, sent, received });
+  }
+}
+
+function now(): string {
+  return new Date().toISOString();
+}
+
+/** How the rule is written that would have allowed a destination. */
+export function allowingRule(refused: Pick<RefusedDestination, "host" | "port" | "protocol">): string {
+  const { host, port, protocol } = refused;
+  const written = host.includes(":") && port !== null ? `[${host}]` : host;
+  const usual = port === null || (protocol === "tcp" && (port === 80 || port === 443));
+  return `allow:${written}${usual ? "" : `:${port}`}${protocol === "udp" ? "/udp" : ""}`;
+}

@@ -1,0 +1,90 @@
+import type { ErrnoName } from "../base/errno";
+import type { Fd } from "../linux/call/fd";
+import type { Changes } from "../linux/file/epoll";
+import { hasErrno } from "../linux/file/file";
+import { acceptAt, setSocketOption } from "../linux/network/inet-socket";
+import { SocketRelay } from "../linux/network/socket-relay";
+
+/** How many connections there are at once; a listener's queue takes the others. */
+const MOST = 4096;
+/** How many are taken before it is the others' turn. */
+const AT_ONCE = 64;
+
+/** Takes connections of listeners, and connects each with another socket. */
+export class Connections implements Disposable {
+  readonly #relay: SocketRelay;
+  readonly #listeners = new Map<Fd, (socket: Fd) => void>();
+  /** Those that have to be looked at again when a connection has ended. */
+  readonly #waiting = new Set<Fd>();
+  #count = 0;
+
+  constructor(readonly changes: Changes) {
+    this.#relay = new SocketRelay(changes);
+  }
+
+  /** Owns a listener; `taken` gets each connection, and has to give it to `connect` or `refuse`, or to say `left` at its end. */
+  listen(listener: Fd, taken: (socket: Fd) => void): void {
+    this.#listeners.set(listener, taken);
+    this.changes.watch(listener, () => this.#take(listener));
+  }
+
+  /** Connects a socket that was taken with one that was dialled. */
+  connect(
+    taken: Fd,
+    other: Fd,
+    ended: (sent: number, received: number, error: ErrnoName | undefined) => void,
+  ): void {
+    this.#relay.add(taken, other, ({ sent, received, error }) => {
+      ended(sent, received, error);
+      this.left();
+    });
+  }
+
+  /** Ends a connection that was taken as one that nobody answers. */
+  refuse(socket: Fd): void {
+    // no time to linger: close(2) then resets (socket(7))
+    setSocketOption(socket, "SO_LINGER", 1, 0);
+    socket.close();
+    this.left();
+  }
+
+  /** A connection that was taken has ended elsewhere. */
+  left(): void {
+    this.#count--;
+    const [first] = this.#waiting;
+    if (first === undefined) return;
+    this.#waiting.delete(first);
+    this.changes.later(() => this.#take(first));
+  }
+
+  #take(listener: Fd): void {
+    const taken = this.#listeners.get(listener);
+    for (let turn = 0; taken !== undefined && turn < AT_ONCE; turn++) {
+      const socket = this.#count < MOST ? accepted(listener) : "no room";
+      if (socket === undefined) return;
+      if (socket === "no room") {
+        this.#waiting.add(listener);
+        return;
+      }
+      this.#count++;
+      taken(socket);
+    }
+    this.changes.later(() => this.#take(listener));
+  }
+
+  [Symbol.dispose](): void {
+    for (const listener of this.#listeners.keys()) listener.close();
+    this.#listeners.clear();
+    this.#relay[Symbol.dispose]();
+  }
+}
+
+/** A connection that waits at a listener. */
+function accepted(listener: Fd): Fd | "no room" | undefined {
+  try {
+    return acceptAt(listener)?.socket;
+  } catch (error) {
+    if (hasErrno(error, "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")) return "no room";
+    throw error;
+  }
+}

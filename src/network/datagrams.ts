@@ -1,0 +1,154 @@
+import { asHakoError } from "../base/errors";
+import { prepared } from "../base/undo";
+import type { Fd } from "../linux/call/fd";
+import type { Changes } from "../linux/file/epoll";
+import {
+  type Datagram,
+  receiveConnected,
+  receiveDatagram,
+  sendConnected,
+  sendDatagram,
+} from "../linux/network/datagram";
+import { type InetAddress, inetEndpointText } from "../linux/network/inet-address";
+import { connectTo, inetSocket } from "../linux/network/inet-socket";
+import type { Attempts, Started } from "./attempts";
+import type { OutsideAddresses } from "./outside-addresses";
+import type { Destination } from "./rule-set";
+
+/** After how many milliseconds without a datagram a flow is over (RFC 4787 4.3 wants two minutes at least). */
+const IDLE_MS = 120_000;
+/** How many flows there are at once; the one that was silent longest ends for a new one. */
+const MOST = 1024;
+/** How many datagrams are taken before it is the others' turn. */
+const AT_ONCE = 64;
+
+/** How many datagrams wait for a name to be looked up. */
+const MOST_WAITING = 8;
+
+/** Datagrams between one socket of a program and one destination. */
+interface Flow {
+  attempt: Started;
+  /** undefined before it is known where to, and where it leads nowhere. */
+  outside: { socket: Fd; address: InetAddress } | undefined;
+  /** What came before that. */
+  waiting: Uint8Array[];
+  over: boolean;
+  sent: number;
+  received: number;
+  last: number;
+}
+
+/** Passes datagrams on between programs and destinations: answers come from the address that was asked. */
+export class Datagrams implements Disposable {
+  /** The one that was silent longest is the first. */
+  readonly #flows = new Map<string, Flow>();
+  readonly #sweeper: Timer;
+
+  constructor(
+    private readonly changes: Changes,
+    private readonly outside: OutsideAddresses,
+    private readonly attempts: Attempts,
+  ) {
+    this.#sweeper = setInterval(() => changes.later(() => this.#sweep()), IDLE_MS / 4);
+  }
+
+  /** Serves a socket whose datagrams come with the address that they were sent to; `destinationOf` says what that is, undefined of what was answered already. */
+  serve(socket: Fd, destinationOf: (datagram: Datagram) => Destination | undefined): void {
+    const take = () => {
+      for (let turn = 0; turn < AT_ONCE; turn++) {
+        const datagram = receiveDatagram(socket);
+        if (datagram === undefined) return;
+        const destination = destinationOf(datagram);
+        if (destination !== undefined) this.#pass(socket, datagram, destination);
+      }
+      this.changes.later(take);
+    };
+    this.changes.watch(socket, take);
+  }
+
+  #pass(inside: Fd, datagram: Datagram, destination: Destination): void {
+    const key = `${inetEndpointText(datagram.from)} ${inetEndpointText({ address: datagram.to, port: destination.port })}`;
+    const known = this.#flows.get(key);
+    const flow = known ?? this.#begin(key, inside, datagram, destination);
+    if (known !== undefined) {
+      this.#flows.delete(key);
+      this.#flows.set(key, known);
+    }
+    flow.last = performance.now();
+    if (flow.outside !== undefined) send(flow, flow.outside.socket, datagram.bytes);
+    else if (flow.waiting.length < MOST_WAITING) flow.waiting.push(datagram.bytes);
+  }
+
+  #begin(key: string, inside: Fd, { from, to }: Datagram, destination: Destination): Flow {
+    const [oldest] = this.#flows;
+    if (oldest !== undefined && this.#flows.size >= MOST) this.#end(...oldest);
+    const attempt = this.attempts.begin(destination);
+    const flow: Flow = {
+      attempt,
+      outside: undefined,
+      waiting: [],
+      over: false,
+      sent: 0,
+      received: 0,
+      last: 0,
+    };
+    this.#flows.set(key, flow);
+    this.outside.find(destination, (found) => {
+      if (flow.over) return;
+      if (!("addresses" in found)) return attempt.stopped(found);
+      const opened = connected(found.addresses, destination.port);
+      if (opened === undefined) return attempt.stopped({ verdict: "failed", why: "ENETUNREACH" });
+      flow.outside = opened;
+      for (const bytes of flow.waiting.splice(0)) send(flow, opened.socket, bytes);
+      this.changes.watch(opened.socket, () => {
+        for (let turn = 0; turn < AT_ONCE && !flow.over; turn++) {
+          const answer = receiveConnected(opened.socket);
+          if (answer === undefined) return;
+          flow.received += answer.length;
+          flow.last = performance.now();
+          sendDatagram(inside, answer, to, from);
+        }
+      });
+    });
+    return flow;
+  }
+
+  #end(key: string, flow: Flow): void {
+    this.#flows.delete(key);
+    flow.over = true;
+    if (flow.outside === undefined) return;
+    const { socket, address } = flow.outside;
+    this.changes.forget(socket);
+    socket.close();
+    flow.attempt.ended(address, flow.sent, flow.received);
+  }
+
+  #sweep(): void {
+    const before = performance.now() - IDLE_MS;
+    for (const [key, flow] of this.#flows) if (flow.last < before) this.#end(key, flow);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#sweeper);
+    for (const [key, flow] of this.#flows) this.#end(key, flow);
+  }
+}
+
+function send(flow: Flow, socket: Fd, bytes: Uint8Array): void {
+  sendConnected(socket, bytes);
+  flow.sent += bytes.length;
+}
+
+/** A socket that is connected with the first of several addresses that there is a way to. */
+function connected(addresses: readonly InetAddress[], port: number): Flow["outside"] {
+  for (const address of addresses)
+    try {
+      const socket = prepared(inetSocket({ address, port }, "datagram"), (made) =>
+        connectTo(made, { address, port }),
+      );
+      return { socket, address };
+    } catch (error) {
+      if (asHakoError(error).errno === undefined) throw error;
+    }
+  return undefined;
+}

@@ -1,0 +1,108 @@
+import { type ErrnoName, errnoName } from "../base/errno";
+import { asHakoError } from "../base/errors";
+import type { Fd } from "../linux/call/fd";
+import { type Changes, EPOLL } from "../linux/file/epoll";
+import type { InetAddress } from "../linux/network/inet-address";
+import { startConnection, takeSocketError } from "../linux/network/inet-socket";
+
+/** How long an address may take to answer before the next one is tried too (RFC 8305 5, "Connection Attempt Delay"). */
+const NEXT_MS = 250;
+/** How long all of them may take. */
+const ALL_MS = 30_000;
+
+/** What has become of a dial: a connected socket, or why there is none. */
+export type Dialled = { socket: Fd; address: InetAddress } | { failure: ErrnoName };
+
+/**
+ * Connects to the first of several addresses that answers, families in turns (RFC 8305). `open` begins a connection; the default does in hako's own
+ * network namespace.
+ */
+export class Dial {
+  readonly #rest: InetAddress[];
+  readonly #tried = new Map<Fd, InetAddress>();
+  readonly #deadline: Timer;
+  #next: Timer | undefined;
+  #failure: ErrnoName = "EHOSTUNREACH";
+  #over = false;
+
+  constructor(
+    private readonly changes: Changes,
+    addresses: readonly InetAddress[],
+    private readonly port: number,
+    private readonly done: (dialled: Dialled) => void,
+    private readonly open = startConnection,
+  ) {
+    this.#rest = inTurns(addresses);
+    this.#deadline = setTimeout(() => this.changes.later(() => this.#end({ failure: "ETIMEDOUT" })), ALL_MS);
+    this.#tryNext();
+  }
+
+  /** Nobody wants it any more. */
+  cancel(): void {
+    this.#end(undefined);
+  }
+
+  #tryNext(): void {
+    if (this.#over) return;
+    clearTimeout(this.#next);
+    for (let address = this.#rest.shift(); address !== undefined; address = this.#rest.shift()) {
+      const socket = this.#begun(address);
+      if (socket === undefined) continue;
+      this.#tried.set(socket, address);
+      this.changes.watch(socket, (events) => this.#look(socket, address, events));
+      if (this.#rest.length > 0)
+        this.#next = setTimeout(() => this.changes.later(() => this.#tryNext()), NEXT_MS);
+      return;
+    }
+    if (this.#tried.size === 0) this.#end({ failure: this.#failure });
+  }
+
+  #begun(address: InetAddress): Fd | undefined {
+    try {
+      return this.open({ address, port: this.port });
+    } catch (error) {
+      this.#failure = asHakoError(error).errno ?? this.#failure;
+      return undefined;
+    }
+  }
+
+  /** What has become of a connection that was begun. */
+  #look(socket: Fd, address: InetAddress, events: number): void {
+    if (this.#over || (events & (EPOLL.OUT | EPOLL.ERR | EPOLL.HUP)) === 0) return;
+    const error = takeSocketError(socket);
+    if (error === 0) {
+      this.#tried.delete(socket);
+      this.changes.forget(socket);
+      this.#end({ socket, address });
+      return;
+    }
+    this.#failure = errnoName(error);
+    this.#close(socket);
+    this.#tryNext();
+  }
+
+  #close(socket: Fd): void {
+    this.#tried.delete(socket);
+    this.changes.forget(socket);
+    socket.close();
+  }
+
+  #end(dialled: Dialled | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#next);
+    clearTimeout(this.#deadline);
+    for (const socket of [...this.#tried.keys()]) this.#close(socket);
+    if (dialled !== undefined) this.done(dialled);
+  }
+}
+
+/** Addresses in their order, but those of the two families in turns: where one family leads nowhere the other one is tried soon. */
+function inTurns(addresses: readonly InetAddress[]): InetAddress[] {
+  const first = addresses.filter(({ length }) => length === addresses[0]?.length);
+  const second = addresses.filter(({ length }) => length !== addresses[0]?.length);
+  const most = Math.max(first.length, second.length);
+  return Array.from({ length: most }, (_, at) => [first[at], second[at]])
+    .flat()
+    .filter((address) => address !== undefined);
+}

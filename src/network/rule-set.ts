@@ -1,0 +1,80 @@
+import { type InetAddress, inetRangeHas } from "../linux/network/inet-address";
+import { type Reserved, reservedAs } from "./reserved-ranges";
+import { hasName, hasPort, type NetworkRule, type PortRange, type Protocol } from "./rule";
+
+/** What a program wants to reach. */
+export interface Destination {
+  /** What it called it: a name that it was given an address for, or an address. */
+  host: string | InetAddress;
+  port: number;
+  protocol: Protocol;
+}
+
+/** Why a destination is not reached. */
+export type Refusal = "no rule" | "denied" | Reserved;
+
+/** Rules that hold at the same time. They may become more while they are asked. */
+export class RuleSet {
+  readonly #rules: NetworkRule[];
+  readonly #listeners: ((rule: NetworkRule) => void)[] = [];
+
+  constructor(rules: readonly NetworkRule[]) {
+    this.#rules = [...rules];
+  }
+
+  get rules(): readonly NetworkRule[] {
+    return this.#rules;
+  }
+
+  /** Takes one more; those who have asked are told, before it holds. */
+  add(rule: NetworkRule): void {
+    for (const listener of this.#listeners) listener(rule);
+    this.#rules.push(rule);
+  }
+
+  onAdded(listener: (rule: NetworkRule) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** The ports that some rule allows. */
+  ports(protocol: Protocol): PortRange[] {
+    const allowing = this.#rules.filter(
+      (rule) => rule.verdict === "allow" && rule.protocols.includes(protocol),
+    );
+    return allowing.flatMap(({ ports }) => ports);
+  }
+
+  /** Whether a name is told to the program: whether some port of it can be reached. */
+  knows(name: string): boolean {
+    return this.#rules.some(
+      ({ verdict, target }) => verdict === "allow" && target.kind === "name" && hasName(target, name),
+    );
+  }
+
+  /** Whether a destination may be reached, as the program calls it; undefined if it may. */
+  refusal({ host, port, protocol }: Destination): Refusal | undefined {
+    const about = this.#rules.filter(
+      (rule) =>
+        hasPort(rule, port, protocol) &&
+        (typeof host === "string"
+          ? rule.target.kind === "name" && hasName(rule.target, host)
+          : rule.target.kind === "range" && inetRangeHas(rule.target.range, host)),
+    );
+    if (about.some(({ verdict }) => verdict === "deny")) return "denied";
+    return about.length > 0 ? undefined : "no rule";
+  }
+
+  /**
+   * Whether an address that a name has may be reached; undefined if it may. An allowed name whose owner says that it is an address of the
+   * host's or of its network (DNS rebinding) is none of these, unless a rule allows that address.
+   */
+  refusalOfAnswer(address: InetAddress, port: number, protocol: Protocol): Refusal | undefined {
+    const byAddress = this.refusal({ host: address, port, protocol });
+    return byAddress === "no rule" ? reservedAs(address) : byAddress;
+  }
+
+  /** Whether a rule allows an address itself. */
+  namesAddress(address: InetAddress, port: number, protocol: Protocol): boolean {
+    return this.refusal({ host: address, port, protocol }) === undefined;
+  }
+}

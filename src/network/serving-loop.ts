@@ -1,0 +1,69 @@
+import { Fd } from "../linux/call/fd";
+import { Changes } from "../linux/file/epoll";
+import { hasErrno, linkText, listNames } from "../linux/file/file";
+
+/** What an epoll descriptor is called in procfs. */
+const EPOLL = "anon_inode:[eventpoll]";
+const OWN_DESCRIPTORS = "/proc/self/fd";
+/** The longest wait for a descriptor, in milliseconds: so late may a timer of the engine's be. */
+const LONGEST_MS = 100;
+/** Where the engine's descriptor is not known. */
+const SHORT_MS = 5;
+
+const LAST_TURNS = 3;
+
+/**
+ * Serves descriptors on this thread, beside the engine's own loop: it sleeps in epoll_wait(2) of hako's, among whose descriptors is the
+ * engine's epoll. What the engine waits for (signals, names that are looked up) wakes it as well, and is dealt with by a turn of the
+ * engine's loop.
+ */
+export class ServingLoop implements Disposable {
+  readonly changes: Changes;
+  readonly #longest: number;
+
+  constructor() {
+    const engine = epollDescriptors();
+    this.changes = new Changes();
+    for (const number of engine) this.changes.watch(new Fd(number, "the engine's epoll"), () => undefined);
+    this.#longest = engine.length > 0 ? LONGEST_MS : SHORT_MS;
+  }
+
+  /** Serves until this is settled. */
+  async until<T>(over: Promise<T>): Promise<T> {
+    let settled = false;
+    const settle = () => {
+      settled = true;
+    };
+    over.then(settle, settle);
+    while (!settled) {
+      await new Promise(setImmediate);
+      if (!settled) this.changes.wait(this.#longest);
+    }
+    // what the program has called in its last moments
+    for (let turn = 0; turn < LAST_TURNS; turn++) {
+      this.changes.wait(0);
+      await new Promise(setImmediate);
+    }
+    return await over;
+  }
+
+  [Symbol.dispose](): void {
+    this.changes[Symbol.dispose]();
+  }
+}
+
+function epollDescriptors(): number[] {
+  return listNames(OWN_DESCRIPTORS)
+    .filter((name) => leadsTo(`${OWN_DESCRIPTORS}/${name}`, EPOLL))
+    .map(Number);
+}
+
+function leadsTo(path: string, what: string): boolean {
+  try {
+    return linkText(path) === what;
+  } catch (error) {
+    // the directory's own descriptor is closed by now
+    if (hasErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}
