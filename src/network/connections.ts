@@ -22,6 +22,11 @@ export class Connections implements Disposable {
     this.#relay = new SocketRelay(changes);
   }
 
+  /** Whether something that was said may not have come to the other side. */
+  get isSending(): boolean {
+    return this.#count > this.#relay.count || this.#relay.isSending;
+  }
+
   /** Owns a listener; `taken` gets each connection, and has to give it to `connect` or `refuse`, or to say `left` at its end. */
   listen(listener: Fd, taken: (socket: Fd) => void): void {
     this.#listeners.set(listener, taken);

@@ -15,12 +15,20 @@ export class NetworkServer implements Disposable {
   /** What the container may reach; rules may be added while it runs. */
   readonly rules: RuleSet;
   readonly attempts: Attempts;
+  readonly #connections: Connections;
   readonly #loop: ServingLoop;
   readonly #owned: DisposableStack;
 
-  private constructor(rules: RuleSet, attempts: Attempts, loop: ServingLoop, owned: DisposableStack) {
+  private constructor(
+    rules: RuleSet,
+    attempts: Attempts,
+    connections: Connections,
+    loop: ServingLoop,
+    owned: DisposableStack,
+  ) {
     this.rules = rules;
     this.attempts = attempts;
+    this.#connections = connections;
     this.#loop = loop;
     this.#owned = owned;
   }
@@ -41,12 +49,12 @@ export class NetworkServer implements Disposable {
     const ports = new HostPorts(container, connections, resolver);
     for (const forwarded of plan.forwarded) ports.forward(forwarded);
     for (const published of plan.published) ports.publish(published);
-    return new NetworkServer(rules, attempts, loop, owned.move());
+    return new NetworkServer(rules, attempts, connections, loop, owned.move());
   }
 
   /** Serves until this is settled. */
   async until<T>(over: Promise<T>): Promise<T> {
-    return await this.#loop.until(over);
+    return await this.#loop.until(over, () => this.#connections.isSending);
   }
 
   /** Ends what is still open, so that it is told. */

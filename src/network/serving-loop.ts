@@ -11,6 +11,8 @@ const LONGEST_MS = 100;
 const SHORT_MS = 5;
 
 const LAST_TURNS = 3;
+/** How long what is left to do then may take, in milliseconds. */
+const LAST_MS = 5000;
 
 /**
  * Serves descriptors on this thread, beside the engine's own loop: it sleeps in epoll_wait(2) of hako's, among whose descriptors is the
@@ -28,8 +30,8 @@ export class ServingLoop implements Disposable {
     this.#longest = engine.length > 0 ? LONGEST_MS : SHORT_MS;
   }
 
-  /** Serves until this is settled. */
-  async until<T>(over: Promise<T>): Promise<T> {
+  /** Serves until this is settled, and then as long as there is something left to do, within reason. */
+  async until<T>(over: Promise<T>, isBusy: () => boolean): Promise<T> {
     let settled = false;
     const settle = () => {
       settled = true;
@@ -39,9 +41,10 @@ export class ServingLoop implements Disposable {
       await new Promise(setImmediate);
       if (!settled) this.changes.wait(this.#longest);
     }
-    // what the program has called in its last moments
-    for (let turn = 0; turn < LAST_TURNS; turn++) {
-      this.changes.wait(0);
+    // what the program has called in its last moments, and what it has sent
+    const deadline = performance.now() + LAST_MS;
+    for (let turn = 0; turn < LAST_TURNS || (isBusy() && performance.now() < deadline); turn++) {
+      this.changes.wait(turn < LAST_TURNS ? 0 : this.#longest);
       await new Promise(setImmediate);
     }
     return await over;

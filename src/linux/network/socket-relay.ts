@@ -65,6 +65,12 @@ export class SocketRelay implements Disposable {
     return this.#connections.size;
   }
 
+  /** Whether first sockets have said something that second ones don't have yet, or may still say something. */
+  get isSending(): boolean {
+    for (const { there } of this.#connections) if (!there.done) return true;
+    return false;
+  }
+
   /**
    * Connects two sockets with each other that never wait (O_NONBLOCK) and are connected, or about to be (`startConnection`), and owns them from then
    * on. `ended` is called when both are closed.
