@@ -1,7 +1,9 @@
+import type { InferOutput } from "valibot";
 import { HakoError } from "../base/errors";
 import { printable } from "../base/printable";
 import type { Change } from "../changes/change";
 import { defineCommand } from "../cli/command";
+import type { changeDocument } from "../output/documents";
 import { print, printJson } from "../output/print";
 import { toStandardError } from "../output/standard-error";
 import { printTable } from "../output/table";
@@ -52,11 +54,11 @@ function byWeight(changes: readonly Change[]): Change[] {
 }
 
 /** What JSON tells of a change. */
-function fields({ path, kind, type, what, from, to, ...notes }: Change) {
+function fields({ path, kind, type, what, from, to, ...notes }: Change): InferOutput<typeof changeDocument> {
   const { noteworthy, conflict, obstacle, leftOut, rights } = notes;
   const shown = (of: Change["from"]) => of && { ...of, mode: of.mode.toString(8).padStart(4, "0") };
   return {
-    ...{ path, change: kind, type, what },
+    ...{ path, change: kind, type, what: [...what] },
     from: shown(from) ?? null,
     to: shown(to) ?? null,
     noteworthy: noteworthy ?? null,

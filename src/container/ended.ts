@@ -1,6 +1,8 @@
+import type { InferOutput } from "valibot";
 import { driverOf } from "../drivers";
 import { type Ending, endingOf, processStatus } from "../linux/process/process";
 import { signalName } from "../linux/process/signals";
+import type { endedDocument, endingDocument } from "../output/documents";
 import { lockContainer } from "../state/lock";
 import type { ProgramEnd } from "../state/program-end";
 import { type Container, type EndRecord, readRecord, writeRecord } from "../state/record";
@@ -12,21 +14,8 @@ const rare = {
   },
 };
 
-/** How a program has ended, as JSON tells it; null is what nobody knows. */
-export interface EndingAs {
-  /** The first process's exit status, or 128+n where signal n ended it. */
-  exitCode: number | null;
-  /** As "SIGKILL". */
-  signal: string | null;
-  /** The kernel has killed a process of the container, not the first one perhaps, for lack of memory. */
-  oomKilled: boolean | null;
-}
-
-/** The same of a container. */
-export interface Ended extends EndingAs {
-  /** RFC 3339; known where a command of hako's saw the end. */
-  finished: string | null;
-}
+export type EndingAs = InferOutput<typeof endingDocument>;
+export type Ended = InferOutput<typeof endedDocument>;
 
 /** How a container that has stopped ended, from what is left of its first process, and what was written down. */
 export function howItEnded(container: Container): Ended {

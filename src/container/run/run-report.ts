@@ -1,39 +1,17 @@
+import type { InferOutput } from "valibot";
 import { asHakoError, during, type HakoError } from "../../base/errors";
 import type { Fd } from "../../linux/call/fd";
 import { writeAllWaiting } from "../../linux/file/stream";
-import type { RefusedDestination } from "../../network/attempts";
 import { POLICY_ANNOTATION } from "../../oci/annotations";
 import type { ContainerId } from "../../oci/id";
+import type { reportDocument } from "../../output/documents";
 import { logFailure } from "../../output/log";
-import type { Weaker } from "../../state/record";
-import { type EndingAs, endingAs } from "../ended";
+import { endingAs } from "../ended";
 import { openForCaller } from "../io/caller-target";
 import type { RunEnd } from "../io/run-end";
 import { unprotectedOf } from "./unprotected";
 
-/** What `run --report` says; null is what nobody knows. */
-export interface Reported extends EndingAs {
-  id: string | null;
-  /** --timeout was reached. */
-  timedOut: boolean;
-  /** RFC 3339. */
-  started: string | null;
-  wallMs: number | null;
-  cpuUserMs: number | null;
-  cpuSystemMs: number | null;
-  memoryPeakBytes: number | null;
-  pidsPeak: number | null;
-  /** What isolates it less than elsewhere, as --weaker has allowed. */
-  weaker: readonly Weaker[];
-  /** Which it was run by. */
-  policy: string | null;
-  /** What that protects, and could not be held: it was not there when the command began. */
-  unprotected: readonly string[];
-  /** What rules of --network have refused; null where there are none. */
-  refused: readonly RefusedDestination[] | null;
-  /** Why hako itself failed; null where it didn't. */
-  hakoError: { code: string; message: string; hint: string | null } | null;
-}
+export type Reported = InferOutput<typeof reportDocument>;
 
 const NOTHING_KNOWN: Reported = {
   ...{ id: null, exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
@@ -56,10 +34,10 @@ export function reportedOf(end: RunEnd): Reported {
     cpuSystemMs: spent.cpuSystemMs ?? ending?.time.systemMs ?? null,
     memoryPeakBytes: spent.memoryPeakBytes ?? null,
     pidsPeak: spent.pidsPeak ?? null,
-    weaker: container.record.weaker ?? [],
+    weaker: [...(container.record.weaker ?? [])],
     policy: container.record.annotations[POLICY_ANNOTATION] ?? null,
-    unprotected: unprotectedOf(container.record),
-    refused: refused ?? null,
+    unprotected: [...unprotectedOf(container.record)],
+    refused: refused === undefined ? null : [...refused],
   };
 }
 
