@@ -124,7 +124,7 @@ export async function runCommandLine(program: Command, raw: readonly string[]): 
     return await dispatch(program, raw);
   } catch (thrown) {
     const error = await explained(asHakoError(thrown));
-    logFailure(error.oneLine);
+    logFailure(error.oneLine, error.code);
     if (callerVariable("HAKO_STACK") !== undefined && thrown instanceof Error)
       toStandardError(`${thrown.stack}\n`);
     return exitStatus(error);

@@ -1,4 +1,5 @@
 import type { ConsolaInstance } from "consola/core";
+import type { ErrorCode } from "../base/errors";
 import { openToAppend } from "../linux/file/file";
 import type { LogTarget } from "./reporters";
 
@@ -32,9 +33,9 @@ function hub(): ConsolaInstance {
   return consola;
 }
 
-/** The one line of a failed command, or of a limit that was reached: into the log file if there is one, and on standard error for people. */
-export function logFailure(message: string): void {
-  hub().error(message);
+/** The one line of a failed command, or of a limit that was reached: into the log file if there is one, and on standard error for people. JSON has its code, too. */
+export function logFailure(message: string, code?: ErrorCode): void {
+  hub().error(message, code);
 }
 
 /** What people should know although the command goes on. */

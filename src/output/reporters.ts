@@ -45,11 +45,11 @@ function line(entry: LogObject): string {
 
 /** A line for programs, in runc's two forms (logrus). */
 function record(entry: LogObject, json: boolean): string {
-  const [msg] = entry.args;
+  const [msg, code] = entry.args;
   const level = levelOf(entry);
   const time = entry.date.toISOString();
   return json
-    ? `${JSON.stringify({ level, msg, time })}\n`
+    ? `${JSON.stringify({ level, msg, code, time })}\n`
     : `time="${time}" level=${level} msg=${JSON.stringify(msg)}\n`;
 }
 
