@@ -2,6 +2,7 @@
 //   ```sh test [needs=jq,ip]   as it stands; it must print the "```text output" that follows. hako has a state directory of its own
 //   ```sh host [needs=...]     where what it writes below /etc, /usr, /var, /root and /run is gone afterwards; hako is /usr/local/bin/hako
 //   ```sh user [needs=...]     as an ordinary user
+//   ```sh sdk [needs=...]      as "sh test", in a project that has the TypeScript library
 //   ```sh by=FILE              it needs an image or a daemon: the tests of that file make the same calls
 // Settings are toml, json, yaml or ini, and drawings text. Nothing is indented in their place.
 import { describe, expect, test } from "bun:test";
@@ -19,6 +20,7 @@ import {
 import { dirname, join } from "node:path";
 import { aliasesOf } from "../../src/cli/find-command";
 import program from "../../src/commands";
+import { installLibrary } from "./library-project";
 import {
   Box,
   e2e,
@@ -98,6 +100,12 @@ function here(box: Box, cwd: string, script: string): Result {
   return result;
 }
 
+/** Runs a block in a project that has the library. */
+function inProject(box: Box, cwd: string, script: string): Result {
+  installLibrary(cwd);
+  return here(box, cwd, script);
+}
+
 /** Runs a block where the host's files are, and what it changes of them is gone with its mount namespace. */
 function onHost(box: Box, cwd: string, script: string): Result {
   const env = {
@@ -127,6 +135,7 @@ const WAYS: Readonly<Record<string, (box: Box, cwd: string, script: string) => R
   "sh test": here,
   "sh host": onHost,
   "sh user": asUser,
+  "sh sdk": inProject,
 };
 
 /** Reads a block of settings; what is no such text throws. */

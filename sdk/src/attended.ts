@@ -1,0 +1,142 @@
+import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
+import type { Socket } from "node:net";
+import type { Readable, Writable } from "node:stream";
+import { SandboxError } from "./errors.js";
+import { findExecutable } from "./executable.js";
+import { outcomeOf } from "./outcome.js";
+import type { Outcome } from "./result.js";
+
+/** What is the same for all calls of hako. */
+export interface Hako {
+  /** The path of hako's executable; found if not given. */
+  executable?: string | undefined;
+  /** hako's state directory, as its `--root`. */
+  root?: string | undefined;
+  /** The working directory of the call; relative paths begin there. With `rootfs: "/"` the program starts there. */
+  cwd?: string | undefined;
+}
+
+export interface SpawnSettings {
+  /** "pipe", the default, gives streams; "inherit" the caller's own. */
+  stdio?: "pipe" | "inherit" | undefined;
+  /** Ends the program, and all that it has started, when it is aborted. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The number of the descriptor over which hako sees the end of the caller, and tells that of the program. */
+const CHANNEL = 3;
+
+/** hako's words for a program that ends with its caller and whose end is told. */
+export const CHANNEL_FLAGS = [`--report=${CHANNEL}`, `--die-with=${CHANNEL}`, "--quiet"];
+
+export function globalWords({ root }: Hako): string[] {
+  return root === undefined ? [] : ["--root", root];
+}
+
+/** A program that runs in a sandbox. It ends with this process, however that ends. */
+export class SandboxProcess implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #channel: Socket;
+  /** How the program has ended. Rejected with a `SandboxError` where hako has failed, with the signal's reason where that was aborted. */
+  readonly outcome: Promise<Outcome>;
+
+  /** @internal */
+  constructor(
+    words: readonly string[],
+    { executable = findExecutable(), cwd }: Hako,
+    { stdio = "pipe", signal }: SpawnSettings,
+    closesInput = false,
+  ) {
+    signal?.throwIfAborted();
+    const input = closesInput ? "ignore" : stdio;
+    this.#child = spawnProcess(executable, [...words], {
+      ...(cwd === undefined ? {} : { cwd }),
+      stdio: [input, stdio, stdio, "pipe"],
+    });
+    this.#channel = this.#child.stdio[CHANNEL] as Socket;
+    this.outcome = this.#ended(executable, signal);
+    // one who doesn't ask is told nothing
+    this.outcome.catch(() => {});
+  }
+
+  get stdin(): Writable {
+    return stream(this.#child.stdin, "stdin");
+  }
+
+  get stdout(): Readable {
+    return stream(this.#child.stdout, "stdout");
+  }
+
+  get stderr(): Readable {
+    return stream(this.#child.stderr, "stderr");
+  }
+
+  /** Sends a signal to the program, TERM if none is named. KILL is for all processes of it, as `close` is. */
+  kill(signal: NodeJS.Signals = "SIGTERM"): void {
+    if (signal === "SIGKILL") this.#letGo();
+    else this.#child.kill(signal);
+  }
+
+  /** Kills what still runs, and comes back when nothing of it is left. */
+  async close(): Promise<void> {
+    this.#letGo();
+    await this.outcome.catch(() => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Half of the channel is closed: hako sees it, ends the program, and tells how it ended over the other half. */
+  #letGo(): void {
+    this.#channel?.end();
+  }
+
+  async #ended(executable: string, signal: AbortSignal | undefined): Promise<Outcome> {
+    const abort = () => this.#letGo();
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      const [report, endedAs] = await Promise.all([this.#told(), endOf(this.#child, executable)]);
+      if (signal?.aborted === true) throw signal.reason;
+      return outcomeOf(report, endedAs);
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** All that comes over the channel. */
+  #told(): Promise<string> {
+    const channel = this.#channel;
+    // a program that could not be started has none
+    if (channel === undefined || channel === null) return Promise.resolve("");
+    let text = "";
+    return new Promise((resolve) => {
+      channel.on("data", (data: Buffer) => {
+        text += data.toString("utf8");
+      });
+      channel.on("error", () => resolve(text));
+      channel.on("end", () => resolve(text));
+      channel.on("close", () => resolve(text));
+    });
+  }
+}
+
+function stream<T>(given: T | null, name: string): T {
+  if (given === null) throw new TypeError(`${name} is the caller's own`);
+  return given;
+}
+
+/** How hako's process has ended, for people. */
+function endOf(child: ChildProcess, executable: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    child.on("error", (cause) => {
+      // one that runs: a signal could not be sent
+      if (child.pid !== undefined) return;
+      const hint = "is it installed, and is the working directory there?";
+      reject(new SandboxError("system", `${executable} can't be started: ${cause.message}`, hint, { cause }));
+    });
+    child.on("exit", (status, signal) =>
+      resolve(signal === null ? `ended with status ${status}` : `was ended by ${signal}`),
+    );
+  });
+}

@@ -1,0 +1,83 @@
+import { spawn } from "node:child_process";
+import { globalWords, type Hako } from "./attended.js";
+import { SandboxError } from "./errors.js";
+import { findExecutable } from "./executable.js";
+
+/** What JSON of hako's log tells of a failure. */
+interface Failure {
+  level: string;
+  msg: string;
+  code?: string;
+}
+
+/** Runs a command of hako's, and gives what it prints. Throws a `SandboxError` where it fails. */
+export async function call(
+  words: readonly string[],
+  { executable = findExecutable(), cwd, ...hako }: Hako,
+  signal?: AbortSignal,
+): Promise<string> {
+  signal?.throwIfAborted();
+  const lines = callLines(words, { executable, cwd, ...hako }, signal);
+  const read: string[] = [];
+  for await (const line of lines) read.push(line);
+  return read.join("\n");
+}
+
+/** The same, a line at a time as they come. Whoever stops to read ends the command. */
+export async function* callLines(
+  words: readonly string[],
+  { executable = findExecutable(), cwd, ...hako }: Hako,
+  signal?: AbortSignal,
+): AsyncGenerator<string, void> {
+  signal?.throwIfAborted();
+  const child = spawn(executable, [...globalWords(hako), "--log-format=json", ...words], {
+    ...(cwd === undefined ? {} : { cwd }),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const abort = () => child.kill("SIGTERM");
+  signal?.addEventListener("abort", abort, { once: true });
+  const errors: Buffer[] = [];
+  child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.on("error", (cause) =>
+      reject(
+        new SandboxError("system", `${executable} can't be started: ${cause.message}`, undefined, { cause }),
+      ),
+    );
+    child.on("close", resolve);
+  });
+  // told below, when all is read
+  ended.catch(() => {});
+  let whole = false;
+  try {
+    let rest = "";
+    for await (const chunk of child.stdout.setEncoding("utf8")) {
+      const lines = `${rest}${chunk}`.split("\n");
+      rest = lines.pop() ?? "";
+      yield* lines;
+    }
+    if (rest !== "") yield rest;
+    const status = await ended;
+    whole = true;
+    if (signal?.aborted === true) throw signal.reason;
+    if (status !== 0) throw failureOf(Buffer.concat(errors).toString("utf8"), status);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    if (!whole) child.kill("SIGTERM");
+  }
+}
+
+function failureOf(log: string, status: number | null): SandboxError {
+  const failures = log.split("\n").flatMap((line): Failure[] => {
+    try {
+      const entry = JSON.parse(line) as Failure;
+      return entry.level === "error" ? [entry] : [];
+    } catch {
+      return [];
+    }
+  });
+  const last = failures.at(-1);
+  if (last === undefined)
+    return new SandboxError("system", `hako ended with status ${status}: ${log.trim()}`);
+  return new SandboxError(last.code ?? "system", last.msg);
+}

@@ -1,0 +1,73 @@
+import type { Hako, SandboxProcess } from "./attended.js";
+import { call, callLines } from "./call.js";
+import type { Ended, State, Stats } from "./generated.js";
+import type { Result } from "./result.js";
+import { type ExecOptions, type ExecSpawnOptions, exec, execSpawn } from "./run.js";
+
+/** What happens to a container: its counters, or that memory ran out. */
+export type ContainerEvent = { type: "stats"; id: string; data: Stats } | { type: "oom"; id: string };
+
+/** A container of hako's, whoever has made it. */
+export class Container {
+  readonly id: string;
+  readonly #hako: Hako;
+
+  /** @internal */
+  constructor(id: string, hako: Hako) {
+    this.id = id;
+    this.#hako = hako;
+  }
+
+  async state(): Promise<State> {
+    return JSON.parse(await call(["state", this.id], this.#hako)) as State;
+  }
+
+  /** Waits for the end of the container's program; how it ended. */
+  async wait({ signal }: { signal?: AbortSignal } = {}): Promise<Ended> {
+    const [ended] = JSON.parse(await call(["wait", "--json", this.id], this.#hako, signal)) as [Ended];
+    return ended;
+  }
+
+  /** Sends a signal, by its name or number, to the container's first process, or to all: TERM if none is named. */
+  async kill(signal: string | number = "TERM", { all = false }: { all?: boolean } = {}): Promise<void> {
+    await call(["kill", ...(all ? ["--all"] : []), this.id, String(signal)], this.#hako);
+  }
+
+  /** Removes a container that has stopped; with `force` one that runs, too. */
+  async delete({ force = false }: { force?: boolean } = {}): Promise<void> {
+    await call(["delete", ...(force ? ["--force"] : []), this.id], this.#hako);
+  }
+
+  /** The counters of its cgroups, once. */
+  async stats(): Promise<Stats> {
+    const { data } = JSON.parse(await call(["events", "--stats", this.id], this.#hako)) as { data: Stats };
+    return data;
+  }
+
+  /** Its counters every so many milliseconds, and each time that memory runs out, until it ends or nobody asks for more. */
+  async *events({
+    intervalMs = 5000,
+    signal,
+  }: {
+    intervalMs?: number;
+    signal?: AbortSignal;
+  } = {}): AsyncGenerator<ContainerEvent, void> {
+    const lines = callLines(["events", `--interval=${intervalMs}ms`, this.id], this.#hako, signal);
+    for await (const line of lines) yield JSON.parse(line) as ContainerEvent;
+  }
+
+  /** Runs a command in it to its end. Throws a `SandboxError` where it could not be started. */
+  async exec(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
+    return await exec({ ...this.#hako, id: this.id }, command, options);
+  }
+
+  /** Starts a command in it. */
+  spawn(command: readonly string[], options: ExecSpawnOptions = {}): SandboxProcess {
+    return execSpawn({ ...this.#hako, id: this.id }, command, options);
+  }
+}
+
+/** The container of this id. Nothing is asked yet. */
+export function container(id: string, hako: Hako = {}): Container {
+  return new Container(id, hako);
+}

@@ -1,0 +1,19 @@
+export { type Hako, SandboxProcess, type SpawnSettings } from "./attended.js";
+export { Changes, type ChosenPaths, changes } from "./changes.js";
+export { Container, type ContainerEvent, container } from "./container.js";
+export { ProgramError, SandboxError } from "./errors.js";
+export { findExecutable } from "./executable.js";
+export type { Change, Ended, ExecFlags, Report, RunFlags, State, Stats } from "./generated.js";
+export type { Outcome, Result, Usage } from "./result.js";
+export {
+  type CaptureSettings,
+  type Command,
+  type ExecOptions,
+  type ExecSpawnOptions,
+  type RunOptions,
+  run,
+  type SandboxOptions,
+  type SpawnOptions,
+  spawn,
+} from "./run.js";
+export { Sandbox } from "./sandbox.js";

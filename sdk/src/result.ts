@@ -1,0 +1,29 @@
+import type { Report } from "./generated.js";
+
+/** What a program has used; null is what nobody has counted. */
+export type Usage = Pick<Report, "wallMs" | "cpuUserMs" | "cpuSystemMs" | "memoryPeakBytes" | "pidsPeak">;
+
+/** How a program has ended. */
+export interface Outcome {
+  /** The container's id. */
+  id: string;
+  /** The program's, or 128 + N where signal N ended it. null where nobody knows. */
+  exitCode: number | null;
+  /** As "SIGKILL"; null where it has ended by itself. */
+  signal: string | null;
+  /** The time limit was reached. */
+  timedOut: boolean;
+  /** The kernel has killed a process for lack of memory: the program, or one that it had started. null where nobody counts. */
+  oomKilled: boolean | null;
+  usage: Usage;
+  /** All that hako tells. */
+  report: Report;
+}
+
+/** An outcome, with what the program has written. */
+export interface Result extends Outcome {
+  stdout: string;
+  stderr: string;
+  /** More was written than `maxOutputBytes`: it isn't here. */
+  truncated: boolean;
+}

@@ -1,0 +1,112 @@
+import { randomBytes } from "node:crypto";
+import { CHANNEL_FLAGS, globalWords, type Hako, SandboxProcess, type SpawnSettings } from "./attended.js";
+import { ProgramError } from "./errors.js";
+import { flagWords } from "./flags.js";
+import { EXEC_FLAGS, type ExecFlags, RUN_FLAGS, type RunFlags } from "./generated.js";
+import { Output } from "./output.js";
+import type { Result } from "./result.js";
+
+/** What the sandbox is: `hako run`'s flags. */
+export interface SandboxOptions extends RunFlags, Hako {
+  /** A root file system: "/", the default, is the machine's own, whose writes are thrown away; a directory; or an image. */
+  rootfs?: string | undefined;
+  /** The container's id; one is made if not given. */
+  id?: string | undefined;
+}
+
+/** What a call that waits for the end has beside. */
+export interface CaptureSettings {
+  /** What the program reads from its standard input; nothing if not given. */
+  input?: string | Uint8Array | undefined;
+  /** How much of standard output, and of standard error, is kept: 64 MiB if not given. The program may write more, which is thrown away. */
+  maxOutputBytes?: number | undefined;
+  /** A program that does not end with status 0 is a `ProgramError`. */
+  check?: boolean | undefined;
+  /** Ends the program, and all that it has started, when it is aborted: the call is rejected with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A program and its arguments. */
+export interface Command {
+  /** May be left out for an image, which has one of its own. */
+  command?: readonly string[] | undefined;
+}
+
+export type SpawnOptions = SandboxOptions & SpawnSettings & Command;
+export type RunOptions = SandboxOptions & CaptureSettings & Command;
+export type ExecOptions = ExecFlags & CaptureSettings;
+export type ExecSpawnOptions = ExecFlags & SpawnSettings;
+
+const MAX_OUTPUT_BYTES = 64 << 20;
+
+/** An id that no other container has. */
+export function newId(): string {
+  return `sdk-${randomBytes(8).toString("hex")}`;
+}
+
+function runWords(options: SandboxOptions & Command, id: string): string[] {
+  const { rootfs = "/", command = [] } = options;
+  const flags = [...flagWords(RUN_FLAGS, options), ...CHANNEL_FLAGS];
+  return [...globalWords(options), "run", `--rootfs=${rootfs}`, `--name=${id}`, ...flags, "--", ...command];
+}
+
+/** Starts a program in a sandbox of its own. What hako refuses is told by the `outcome` of what comes back. */
+export function spawn(options: SpawnOptions): SandboxProcess {
+  return new SandboxProcess(runWords(options, options.id ?? newId()), options, options);
+}
+
+/** Runs a program in a sandbox of its own to its end. Throws a `SandboxError` where the sandbox has failed. */
+export async function run(options: RunOptions): Promise<Result> {
+  const words = runWords(options, options.id ?? newId());
+  return await captured(words, options, options, options.command?.[0] ?? "the image's program");
+}
+
+/** The container that commands are run in. */
+interface Container extends Hako {
+  id: string;
+}
+
+function execWords(container: Container, command: readonly string[], options: ExecFlags): string[] {
+  const flags = [...flagWords(EXEC_FLAGS, options), ...CHANNEL_FLAGS];
+  return [...globalWords(container), "exec", ...flags, container.id, ...command];
+}
+
+/** The same in a container that runs already. */
+export function execSpawn(
+  container: Container,
+  command: readonly string[],
+  options: ExecSpawnOptions,
+): SandboxProcess {
+  return new SandboxProcess(execWords(container, command, options), container, options);
+}
+
+export async function exec(
+  container: Container,
+  command: readonly string[],
+  options: ExecOptions,
+): Promise<Result> {
+  return await captured(execWords(container, command, options), container, options, command[0] ?? "");
+}
+
+async function captured(
+  words: readonly string[],
+  hako: Hako,
+  { input, maxOutputBytes = MAX_OUTPUT_BYTES, check = false, signal }: CaptureSettings,
+  program: string,
+): Promise<Result> {
+  const running = new SandboxProcess(words, hako, { signal }, input === undefined);
+  const [stdout, stderr] = [running.stdout, running.stderr].map(
+    (stream) => new Output(stream, maxOutputBytes),
+  ) as [Output, Output];
+  if (input !== undefined) {
+    // a program need not read to the end
+    running.stdin.on("error", () => {});
+    running.stdin.end(input);
+  }
+  const outcome = await running.outcome;
+  await Promise.all([stdout.settled(), stderr.settled()]);
+  const truncated = stdout.truncated || stderr.truncated;
+  const result: Result = { ...outcome, stdout: stdout.text, stderr: stderr.text, truncated };
+  if (check && (result.exitCode !== 0 || result.timedOut)) throw new ProgramError(program, result);
+  return result;
+}

@@ -1,0 +1,292 @@
+// The library, on node and on Bun: test/e2e/sdk.test.ts installs it somewhere and runs this file there with each. HAKO_EXECUTABLE is hako, HAKO_ROOT
+// a state directory of its own, and the working directory may be written.
+import assert from "node:assert/strict";
+import { spawn as spawnProcess } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  changes,
+  container,
+  findExecutable,
+  ProgramError,
+  run,
+  Sandbox,
+  SandboxError,
+  type State,
+  spawn,
+} from "@hako-runtime/sdk";
+
+const root = process.env.HAKO_ROOT;
+const hako = { root };
+const script = (line: string) => ["sh", "-c", line];
+
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 30_000; !(await holds()); await sleep(20))
+    if (Date.now() > end) throw new Error(`timed out: ${what}`);
+}
+
+/** The ids of the containers that there are. */
+async function ids(): Promise<string[]> {
+  const list = spawnProcess(findExecutable(), ["--root", String(root), "list", "-q"]);
+  const chunks: Buffer[] = [];
+  list.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await once(list, "close");
+  return Buffer.concat(chunks).toString("utf8").split("\n").filter(Boolean);
+}
+
+const noneIsLeft = () => until("no container is left", async () => (await ids()).length === 0);
+
+function failsWith(code: string): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof SandboxError, String(error));
+    assert.equal(error.code, code);
+    return true;
+  };
+}
+
+test("run: what it has written, how it ended, what it has used", async () => {
+  const result = await run({ ...hako, command: script("cat; echo problem >&2; exit 3"), input: "hello" });
+  const { stdout, stderr, exitCode, signal, timedOut, truncated, usage, report } = result;
+  assert.deepEqual({ stdout, stderr, truncated }, { stdout: "hello", stderr: "problem\n", truncated: false });
+  assert.deepEqual({ exitCode, signal, timedOut }, { exitCode: 3, signal: null, timedOut: false });
+  assert.ok(usage.wallMs !== null && usage.wallMs >= 0);
+  assert.equal(report.hakoError, null);
+});
+
+test("run: without input there is none, and bytes come as they are", async () => {
+  assert.equal((await run({ ...hako, command: ["cat"] })).stdout, "");
+  const bytes = new TextEncoder().encode("hé\u{1f980}\n".repeat(100_000));
+  const { stdout } = await run({ ...hako, command: ["cat"], input: bytes });
+  assert.equal(stdout, "hé\u{1f980}\n".repeat(100_000));
+});
+
+test("run: one who doesn't read its input to the end does no harm", async () => {
+  const result = await run({ ...hako, command: ["true"], input: "x".repeat(1 << 20) });
+  assert.equal(result.exitCode, 0);
+});
+
+test("run: variables, directories and limits are flags", async () => {
+  writeFileSync("here", "kept");
+  const env = { A: "b c", NOT: undefined };
+  const command = script('printf "%s|%s|" "$A" "$NOT"; cat here; ulimit -n');
+  const { stdout } = await run({ ...hako, command, env, ulimit: ["nofile=77"], readOnly: true });
+  assert.equal(stdout, "b c||kept77\n");
+  mkdirSync("below", { recursive: true });
+  const { stdout: where } = await run({ ...hako, command: ["pwd"], cwd: "below" });
+  assert.equal(where.trim(), resolve("below"));
+});
+
+test("run: what is more than asked for is thrown away, and the program goes on", async () => {
+  const command = script("yes | head -c 300000; echo done > out/done");
+  mkdirSync("out", { recursive: true });
+  const result = await run({
+    ...hako,
+    command,
+    volume: [`${resolve("out")}:${resolve("out")}`],
+    maxOutputBytes: 1000,
+  });
+  assert.equal(result.stdout.length, 1000);
+  assert.equal(result.truncated, true);
+  assert.equal(readFileSync("out/done", "utf8"), "done\n");
+});
+
+test("run: the time is over", async () => {
+  const result = await run({ ...hako, command: ["sleep", "100"], timeout: 300 });
+  assert.equal(result.timedOut, true);
+  assert.equal(result.signal, "SIGKILL");
+  assert.equal(result.stderr, "");
+});
+
+test("run: a signal, and memory", async () => {
+  assert.equal((await run({ ...hako, command: script("kill -TERM $$") })).signal, "SIGTERM");
+  if (process.getuid?.() !== 0) return;
+  const result = await run({ ...hako, command: ["tail", "/dev/zero"], memory: 16 << 20 });
+  assert.equal(result.oomKilled, true);
+});
+
+test("run: the sandbox failed, or the program did", async () => {
+  await assert.rejects(run({ ...hako, command: ["no-such-program"] }), failsWith("command-not-found"));
+  await assert.rejects(run({ ...hako, command: ["true"], memory: "much" }), failsWith("usage"));
+  await assert.rejects(run({ ...hako, command: ["true"], rootfs: "/no/such" }), failsWith("system"));
+  await assert.rejects(run({ ...hako, command: ["true"], executable: "/no/hako" }), failsWith("system"));
+  await assert.rejects(run({ ...hako, command: ["true"], cwd: "/no/such" }), failsWith("system"));
+  await assert.rejects(run({ ...hako, command: script("exit 7"), check: true }), (error) => {
+    assert.ok(error instanceof ProgramError);
+    assert.equal(error.result.exitCode, 7);
+    assert.match(error.message, /^sh ended with status 7$/);
+    return true;
+  });
+  assert.equal((await run({ ...hako, command: ["true"], check: true })).exitCode, 0);
+  await noneIsLeft();
+});
+
+test("run: aborted before and while it runs; nothing is left", async () => {
+  await assert.rejects(run({ ...hako, command: ["true"], signal: AbortSignal.abort() }), {
+    name: "AbortError",
+  });
+  for (const milliseconds of [0, 10, 40, 400]) {
+    const signal = AbortSignal.timeout(milliseconds);
+    await assert.rejects(run({ ...hako, command: ["sleep", "100"], signal }), { name: "TimeoutError" });
+  }
+  await noneIsLeft();
+});
+
+test("spawn: streams both ways, and a signal", async () => {
+  const command = script('trap "exit 5" TERM; read -r line; echo "<$line>"; sleep 100 & wait');
+  await using program = spawn({ ...hako, command });
+  program.stdin.write("one\n");
+  const [answer] = await once(program.stdout, "data");
+  assert.equal(String(answer), "<one>\n");
+  program.kill();
+  assert.equal((await program.outcome).exitCode, 5);
+});
+
+test("spawn: KILL and close end all of it; what hako refuses is told by the outcome", async () => {
+  for (const end of ["kill", "close", "abort"]) {
+    const abort = new AbortController();
+    const program = spawn({ ...hako, command: script("sleep 100 & echo ready; wait"), signal: abort.signal });
+    await once(program.stdout, "data");
+    if (end === "kill") program.kill("SIGKILL");
+    else if (end === "abort") abort.abort(new Error("enough"));
+    else await program.close();
+    if (end === "abort") await assert.rejects(program.outcome, { message: "enough" });
+    else assert.equal((await program.outcome).signal, "SIGKILL");
+  }
+  await assert.rejects(spawn({ ...hako, command: ["true"], cpus: "many" }).outcome, failsWith("usage"));
+  await noneIsLeft();
+});
+
+test("Sandbox: commands share it, also at once", async () => {
+  await using sandbox = await Sandbox.start(hako);
+  assert.equal((await sandbox.exec(script("echo 1 > /tmp/file; exit 2"))).exitCode, 2);
+  const all = await Promise.all([1, 2, 3, 4].map((n) => sandbox.exec(script(`cat /tmp/file; echo ${n}`))));
+  assert.deepEqual(
+    all.map(({ stdout }) => stdout),
+    ["1\n1\n", "1\n2\n", "1\n3\n", "1\n4\n"],
+  );
+  const options = { cwd: "/usr", env: { A: "b" }, input: "in" };
+  assert.equal((await sandbox.exec(script("pwd; echo $A; cat"), options)).stdout, "/usr\nb\nin");
+  assert.equal((await sandbox.exec(["sleep", "100"], { timeout: 200 })).timedOut, true);
+  await assert.rejects(sandbox.exec(["sleep", "100"], { signal: AbortSignal.timeout(300) }), {
+    name: "TimeoutError",
+  });
+  await assert.rejects(sandbox.exec(["no-such-program"]), failsWith("command-not-found"));
+  assert.equal(existsSync("/tmp/file"), false);
+});
+
+test("Sandbox: a command comes back though it has left something behind, which ends with the sandbox", async () => {
+  const sandbox = await Sandbox.start(hako);
+  const started = Date.now();
+  const { stdout } = await sandbox.exec(script("sleep 100 & echo started"));
+  assert.equal(stdout, "started\n");
+  assert.ok(Date.now() - started < 30_000);
+  const runs = sandbox.spawn(["cat"]);
+  runs.stdin.write("x");
+  await once(runs.stdout, "data");
+  const { exitCode, usage } = await sandbox.close();
+  assert.equal(exitCode, 0);
+  assert.ok(usage.wallMs !== null);
+  assert.equal((await runs.outcome).signal, "SIGKILL");
+  assert.equal((await sandbox.closed).exitCode, 0);
+  await assert.rejects(sandbox.exec(["true"]), failsWith("not-found"));
+  await noneIsLeft();
+});
+
+test("Sandbox: one that can't be made is told at once", async () => {
+  await assert.rejects(Sandbox.start({ ...hako, memory: "much" }), failsWith("usage"));
+  await assert.rejects(Sandbox.start({ ...hako, rootfs: "/no/such" }), failsWith("system"));
+  await assert.rejects(Sandbox.start({ ...hako, signal: AbortSignal.timeout(0) }), { name: "TimeoutError" });
+  await noneIsLeft();
+});
+
+test("container: state, stats, events, exec, kill, wait, delete", async () => {
+  const program = spawn({ ...hako, id: "sdk-named", command: script("echo ready; exec sleep 100") });
+  await once(program.stdout, "data");
+  const named = container("sdk-named", hako);
+  const state: State = await named.state();
+  assert.equal(state.status, "running");
+  if (process.getuid?.() === 0) {
+    assert.equal(typeof (await named.stats()).cpu.usage.total, "number");
+    for await (const event of named.events({ intervalMs: 20 })) {
+      assert.equal(event.type, "stats");
+      break;
+    }
+  }
+  assert.equal((await named.exec(["echo", "in it"])).stdout, "in it\n");
+  const [ended] = await Promise.all([named.wait(), named.kill("KILL", { all: true })]);
+  assert.equal(ended.signal, "SIGKILL");
+  assert.equal((await program.outcome).signal, "SIGKILL");
+  await named.delete({ force: true });
+  await assert.rejects(named.state(), failsWith("not-found"));
+  await assert.rejects(named.wait({ signal: AbortSignal.abort() }), { name: "AbortError" });
+  await assert.rejects(container("no/id", hako).kill(), failsWith("usage"));
+});
+
+test("changes: kept apart, shown, taken or thrown away", async () => {
+  mkdirSync("project/.git/hooks", { recursive: true });
+  writeFileSync("project/file", "old\n");
+  const command = script("echo new > file; echo x > other; echo sh > .git/hooks/pre-commit");
+  await run({ ...hako, command, cwd: "project", changes: resolve("kept"), check: true });
+  assert.equal(readFileSync("project/file", "utf8"), "old\n");
+  const kept = changes("kept", hako);
+  const list = await kept.list();
+  const below = (name: string) => list.find(({ path }) => path === resolve("project", name));
+  assert.equal(below("file")?.change, "changed");
+  assert.equal(below("other")?.change, "added");
+  assert.match(below(".git/hooks/pre-commit")?.noteworthy ?? "", /git/);
+  assert.match(await kept.diff({ paths: [resolve("project/file")] }), /-old\n\+new/);
+  await kept.apply({ paths: [resolve("project/file")] });
+  assert.equal(readFileSync("project/file", "utf8"), "new\n");
+  writeFileSync("project/other", "the host's own");
+  await assert.rejects(kept.apply(), failsWith("state"));
+  await kept.discard();
+  assert.deepEqual(await kept.list(), []);
+  assert.equal(existsSync("project/.git/hooks/pre-commit"), false);
+});
+
+const PROGRAM = `
+import { Sandbox, spawn } from "@hako-runtime/sdk";
+import { Worker, isMainThread } from "node:worker_threads";
+const hako = { root: process.env.HAKO_ROOT };
+async function hold() {
+  const sandbox = await Sandbox.start(hako);
+  sandbox.spawn(["sh", "-c", "sleep 100 & wait"]);
+  await new Promise((done) => spawn({ ...hako, command: ["sh", "-c", "echo ready; exec sleep 100"] }).stdout.on("data", done));
+  console.log("ready");
+}
+if (!isMainThread || process.argv[2] === "main") await hold();
+else {
+  const worker = new Worker(new URL(import.meta.url));
+  process.stdin.on("data", () => worker.terminate());
+  setInterval(() => {}, 1000);
+}
+`;
+
+for (const where of ["main", "worker"])
+  test(`a caller that is killed leaves nothing: ${where}`, async () => {
+    writeFileSync("caller.mjs", PROGRAM);
+    const caller = spawnProcess(process.execPath, ["caller.mjs", where], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    await once(caller.stdout, "data");
+    assert.equal((await ids()).length, 2);
+    caller.kill("SIGKILL");
+    await noneIsLeft();
+  });
+
+test("a worker that is terminated leaves nothing, and the others go on", async () => {
+  writeFileSync("caller.mjs", PROGRAM);
+  const caller = spawnProcess(process.execPath, ["caller.mjs", "worker"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  await once(caller.stdout, "data");
+  await using other = await Sandbox.start(hako);
+  caller.stdin.write("end\n");
+  await until("one is left", async () => (await ids()).length === 1);
+  assert.equal((await other.exec(["echo", "here"])).stdout, "here\n");
+  assert.equal(caller.exitCode, null);
+  caller.kill();
+});

@@ -1,0 +1,113 @@
+// The TypeScript library in sdk/, installed as a package, on node and on Bun.
+import { describe, expect, test } from "bun:test";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { formattedTypes, TYPES_FILE } from "../../scripts/sdk-types";
+import { Project } from "./library-project";
+import { e2e, execute, HAKO, type Needs, needsHako, needsProgram, until } from "./support";
+
+const LONG = 300_000;
+const USER = 12_345;
+
+function needsNode(): Needs {
+  const lacking = needsProgram("node");
+  if (lacking !== undefined) return lacking;
+  const { stdout } = execute("node", ["--version"]);
+  return Number(/^v(\d+)/.exec(stdout)?.[1]) >= 20 ? undefined : `node ${stdout.trim()} is older than 20`;
+}
+
+test("the library's types are those of hako's flags and documents", async () => {
+  // if not: scripts/sdk
+  expect(readFileSync(TYPES_FILE, "utf8")).toBe(await formattedTypes());
+});
+
+describe("the library", () => {
+  e2e(
+    "passes its tests on node",
+    async () => {
+      using project = new Project();
+      const told = project.run("node", ["--test", "--test-reporter=tap", await project.tests()]);
+      expect(told).toContain("# fail 0");
+    },
+    [needsHako, needsNode()],
+    LONG,
+  );
+
+  e2e(
+    "passes its tests on Bun",
+    async () => {
+      using project = new Project();
+      project.run(process.execPath, ["test", "--timeout", "60000", await project.tests()]);
+    },
+    [needsHako],
+    LONG,
+  );
+
+  e2e("runs for an ordinary user, who has its own state directory", () => {
+    using project = new Project();
+    project.give(USER);
+    const hako = join(project.directory, "executable");
+    copyFileSync(HAKO, hako);
+    chmodSync(hako, 0o755);
+    writeFileSync(
+      join(project.directory, "user.mjs"),
+      `import { Sandbox } from "@hako-runtime/sdk";
+      const sandbox = await Sandbox.start();
+      const { stdout } = await sandbox.exec(["sh", "-c", "id -u; echo x > file; cat file; echo y > /etc/x || echo refused"]);
+      console.log(stdout, (await sandbox.close()).exitCode);`,
+    );
+    const user = ["--reuid", String(USER), "--regid", String(USER), "--clear-groups", process.execPath];
+    const more = { XDG_RUNTIME_DIR: project.directory, HAKO_EXECUTABLE: hako, BUN_INSTALL_CACHE_DIR: "" };
+    expect(project.run("setpriv", [...user, "user.mjs"], more)).toBe(`${USER}\nx\nrefused\n 0\n`);
+  }, [needsHako, needsProgram("setpriv")]);
+
+  e2e("ends sandboxes with a program that npx has started, not with npx", async () => {
+    using project = new Project();
+    project.install(
+      "tool",
+      `#!/usr/bin/env node
+      import { Sandbox } from "@hako-runtime/sdk";
+      await Sandbox.start({ root: process.env.HAKO_ROOT });
+      console.log(process.pid);`,
+    );
+    const npx = spawn("npx", ["--offline", "tool"], {
+      ...{ cwd: project.directory, env: project.environment },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [pid] = await once(npx.stdout, "data");
+    npx.kill("SIGKILL");
+    await once(npx, "exit");
+    await Bun.sleep(300);
+    expect(project.containers()).not.toBe("");
+    process.kill(Number(String(pid)), "SIGKILL");
+    await until("no container is left", () => project.containers() === "");
+  }, [needsHako, needsNode(), needsProgram("npx")]);
+
+  e2e("finds the executable of an npm package before others, and says where to get one", () => {
+    using project = new Project();
+    const find = (more: Record<string, string>) =>
+      project.run(
+        process.execPath,
+        [
+          "-e",
+          'import("@hako-runtime/sdk").then((sdk) => console.log(sdk.findExecutable())).catch((e) => console.log(e.code))',
+        ],
+        { HAKO_EXECUTABLE: "", ...more },
+      );
+    expect(find({ PATH: ":.:/no/such" })).toMatch(/^(not-found|\/usr\/.*hako)\n$/);
+    const directory = join(project.directory, "bin");
+    mkdirSync(directory);
+    writeFileSync(join(directory, "hako"), "", { mode: 0o755 });
+    expect(find({ PATH: `/no/such:${directory}` })).toBe(`${directory}/hako\n`);
+    // as pnpm lays packages: the executable is the main package's own dependency
+    const main = join(project.directory, "node_modules/@hako-runtime/hako");
+    const platform = join(main, `node_modules/@hako-runtime/linux-${process.arch}`);
+    mkdirSync(join(platform, "bin"), { recursive: true });
+    for (const each of [main, platform]) writeFileSync(join(each, "package.json"), "{}");
+    writeFileSync(join(platform, "bin/hako"), "", { mode: 0o755 });
+    expect(find({ PATH: directory })).toBe(`${platform}/bin/hako\n`);
+    expect(find({ PATH: directory, HAKO_EXECUTABLE: "/told" })).toBe("/told\n");
+  }, [needsHako]);
+});
