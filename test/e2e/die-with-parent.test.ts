@@ -1,5 +1,6 @@
 // `hako run --rootfs --die-with-parent`: the container ends with hako, and with the process that has started it.
 import { expect } from "bun:test";
+import { readlinkSync } from "node:fs";
 import { Box, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
 
 const TIME = "86399";
@@ -45,6 +46,36 @@ e2e("with the process that has started it nothing stays", async () => {
     parent.kill("SIGKILL");
     await gone(box);
   }
+}, [needsHako]);
+
+e2e("what waits for that is no hako, but some KiB", async () => {
+  using box = new Box();
+  const id = box.id();
+  const hako = Bun.spawn(words(box, id));
+  await until("an attendant has its place", () =>
+    readlinkSync(`/proc/${hako.pid}/exe`).includes("attendant"),
+  );
+  hako.kill("SIGTERM");
+  expect(await hako.exited).toBe(143);
+  await gone(box);
+}, [needsHako]);
+
+e2e("in a pid namespace in which the parent has no number", async () => {
+  using box = new Box();
+  // unshare(1) without --fork: the child is the first process there, and its parent is outside
+  const parent = Bun.spawn([
+    "unshare",
+    "--pid",
+    "sh",
+    "-c",
+    'true; "$@"; true',
+    "sh",
+    ...words(box, box.id()),
+  ]);
+  await until("it is being made", () => box.ok("list", "-q").stdout !== "");
+  await Bun.sleep(500);
+  parent.kill("SIGKILL");
+  await gone(box);
 }, [needsHako]);
 
 e2e("so it is when the parent ends while the container is being made", async () => {

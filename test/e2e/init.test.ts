@@ -204,8 +204,8 @@ describe("signals to run --rootfs", () => {
 });
 
 describe("a job of a shell", () => {
-  // an attendant, and hako itself, which stays for its parent's end
-  for (const flags of ["", " --die-with-parent"])
+  // an attendant, one that sees its parent's end too, and hako itself, which stays for more than a kill
+  for (const flags of ["", " --die-with-parent", " --timeout 1h --grace 1s"])
     e2e(`Ctrl-C ends a script, Ctrl-Z stops, and fg goes on:${flags}`, async () => {
       using box = new Box();
       const tmux = (...words: string[]) => execute("tmux", ["-L", box.names, ...words]);

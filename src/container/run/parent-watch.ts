@@ -1,8 +1,23 @@
 import { SIG } from "../../linux/call/constants";
-import { processStatus, setParentDeathSignal } from "../../linux/process/process";
+import type { Fd } from "../../linux/call/fd";
+import { openProcess, processStatus, setParentDeathSignal } from "../../linux/process/process";
 
 /**
- * Tells when the process that started this one has ended. The kernel's signal comes at the end of the *thread* that did
+ * The process that started this one, as a lifeline of its container (pidfd_open(2)): whichever of its threads did it. undefined where that has no
+ * number here, being outside of this pid namespace, or has ended.
+ */
+export function openParent(): Fd | undefined {
+  const parent = parentOfThis();
+  const startTime = processStatus(parent)?.startTime;
+  const opened = startTime === undefined ? undefined : openProcess(parent, startTime);
+  // else it ended before it was opened, and the number may be another's
+  if (parentOfThis() === parent) return opened;
+  opened?.close();
+  return undefined;
+}
+
+/**
+ * Tells when the process that started this one has ended, where that can't be opened. The kernel's signal comes at the end of the *thread* that did
  * (PR_SET_PDEATHSIG(2const)): it is one that does nothing by itself, and the parent is looked at then.
  */
 export class ParentWatch implements Disposable {

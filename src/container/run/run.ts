@@ -94,10 +94,16 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownIn
  * program runs but to pass on signals and what a terminal shows, it doesn't come back: a small program takes this one's place.
  */
 export async function runContainer(options: RunOptions): Promise<number> {
-  const { root, id, detach, keep, init } = options;
+  if (!options.diesWithParent || options.lifeline !== undefined) return await runHeld(options);
+  using lifeline = rare.parentWatch.openParent();
+  return await runHeld({ ...options, lifeline, diesWithParent: lifeline === undefined });
+}
+
+async function runHeld(options: RunOptions): Promise<number> {
+  const { root, id, detach, keep, init, diesWithParent, lifeline } = options;
   // before the container, so that a parent that ends meanwhile is not missed
-  using parent = options.diesWithParent ? new rare.parentWatch.ParentWatch() : undefined;
-  const diesWithMaker = options.diesWithParent || options.lifeline !== undefined;
+  using parent = diesWithParent ? new rare.parentWatch.ParentWatch() : undefined;
+  const diesWithMaker = diesWithParent || lifeline !== undefined;
   const terminal = options.bundle.config.process?.terminal === true;
   if (terminal && options.output !== undefined) {
     throw HakoError.usage(
@@ -142,7 +148,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
       return 0;
     }
     if (signals instanceof SignalRecorder) {
-      const { tells, report, lifeline, timeLimit } = options;
+      const { tells, report, timeLimit } = options;
       const told = { tells, report, lifeline, timeLimit: timeLimit?.milliseconds };
       return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops, ...told });
     }
