@@ -123,7 +123,7 @@ function flagOf(flag: string, argument: Argument): Flag {
       description: "variables of the program",
     };
   if (type === "boolean") return { flag, kind: "switch", type: "boolean", description: told };
-  if (multiple) return { flag, kind: "list", type: "readonly string[]", description: told };
+  if (multiple) return { flag, kind: "list", type: "string | readonly string[]", description: told };
   if (TIMES.has(flag))
     return { flag, kind: "time", type: "string | number", description: `${told}; a number is milliseconds` };
   const options = "options" in argument ? (argument.options ?? []) : [];

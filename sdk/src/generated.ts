@@ -32,17 +32,17 @@ export interface RunFlags {
   /** `--env`: variables of the program. */
   env?: Readonly<Record<string, string | undefined>> | undefined;
   /** `--mount`: type=bind,source=DIR,target=DIR[,ro], or type=tmpfs,target=DIR[,OPTION]. */
-  mount?: readonly string[] | undefined;
+  mount?: string | readonly string[] | undefined;
   /** `--volume`: a bind mount in fewer letters. */
-  volume?: readonly string[] | undefined;
+  volume?: string | readonly string[] | undefined;
   /** `--write`: the host's PATH at the same place, really written. */
-  write?: readonly string[] | undefined;
+  write?: string | readonly string[] | undefined;
   /** `--hide`: empty for the command, wherever it would be seen. */
-  hide?: readonly string[] | undefined;
+  hide?: string | readonly string[] | undefined;
   /** `--protect`: only read, though what it is in may be written; nor moved away. */
-  protect?: readonly string[] | undefined;
+  protect?: string | readonly string[] | undefined;
   /** `--tmpfs`: a file system in memory, as /run:size=16M; noexec, nosuid and nodev unless told. */
-  tmpfs?: readonly string[] | undefined;
+  tmpfs?: string | readonly string[] | undefined;
   /** `--user`: names or numbers of user and group. */
   user?: string | undefined;
   /** `--userns`: whose ids the program has: the host's, others of a range of its own, or the caller's own one. */
@@ -58,13 +58,13 @@ export interface RunFlags {
   /** `--seccomp`: what system calls it may make: as ordinary programs do, or a profile's. */
   seccomp?: string | undefined;
   /** `--cap-add`: give it a capability more than the usual ones. */
-  capAdd?: readonly string[] | undefined;
+  capAdd?: string | readonly string[] | undefined;
   /** `--cap-drop`: take a capability away. */
-  capDrop?: readonly string[] | undefined;
+  capDrop?: string | readonly string[] | undefined;
   /** `--device`: a device of the host's. */
-  device?: readonly string[] | undefined;
+  device?: string | readonly string[] | undefined;
   /** `--ulimit`: a limit of setrlimit(2), as nofile=1024; others are the caller's. */
-  ulimit?: readonly string[] | undefined;
+  ulimit?: string | readonly string[] | undefined;
   /** `--weaker`: go on with the outer /proc where no new one may be mounted, as in a container without privileges. */
   weaker?: "proc" | undefined;
   /** `--no-init`: the command is the container's first process, not a child of hako's own. */
@@ -117,9 +117,9 @@ export interface ExecFlags {
   /** `--user`: names or numbers of user and group. */
   user?: string | undefined;
   /** `--additional-gids`: numbers of more groups. */
-  additionalGids?: readonly string[] | undefined;
+  additionalGids?: string | readonly string[] | undefined;
   /** `--cap`: add a capability to the bounding, effective and permitted sets. */
-  cap?: readonly string[] | undefined;
+  cap?: string | readonly string[] | undefined;
   /** `--apparmor`: AppArmor profile. */
   apparmor?: string | undefined;
   /** `--process-label`: SELinux label. */

@@ -79,13 +79,23 @@ test("run: variables, directories and limits are flags", async () => {
   assert.equal(where.trim(), resolve("below"));
 });
 
+test("run: a policy, to which flags add", async () => {
+  mkdirSync("policed/.git/hooks", { recursive: true });
+  const command = script("echo kept > file; echo x > .git/hooks/pre-commit; echo $A");
+  const { stdout, exitCode, report } = await run({ ...hako, command, cwd: "policed", policy: "agent", env: { A: "b" } });
+  assert.deepEqual([stdout, exitCode, report.policy], ["b\n", 0, "agent"]);
+  assert.equal(readFileSync("policed/file", "utf8"), "kept\n");
+  assert.equal(existsSync("policed/.git/hooks/pre-commit"), false);
+  await assert.rejects(run({ ...hako, command, policy: "no-such" }), failsWith("config"));
+});
+
 test("run: what is more than asked for is thrown away, and the program goes on", async () => {
   const command = script("yes | head -c 300000; echo done > out/done");
   mkdirSync("out", { recursive: true });
   const result = await run({
     ...hako,
     command,
-    volume: [`${resolve("out")}:${resolve("out")}`],
+    volume: `${resolve("out")}:${resolve("out")}`,
     maxOutputBytes: 1000,
   });
   assert.equal(result.stdout.length, 1000);
