@@ -27,8 +27,14 @@ export interface RunFlags {
   cpus?: string | number | undefined;
   /** `--pids`: limit of processes and threads. */
   pids?: string | number | undefined;
-  /** `--network`: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns. */
-  network?: string | undefined;
+  /** `--network`: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns; RULE, as allow:example.com:443, says what a network of its own reaches. */
+  network?: string | readonly string[] | undefined;
+  /** `--forward`: the command's localhost:PORT is the host's, or HOST's. */
+  forward?: string | readonly string[] | undefined;
+  /** `--publish`: the host's PORT, of localhost or IP, is one of the command's localhost. */
+  publish?: string | readonly string[] | undefined;
+  /** `--network-log`: with --rootfs and rules: write a line of JSON for all that the command tries to reach. */
+  networkLog?: string | undefined;
   /** `--env`: variables of the program. */
   env?: Readonly<Record<string, string | undefined>> | undefined;
   /** `--mount`: type=bind,source=DIR,target=DIR[,ro], or type=tmpfs,target=DIR[,OPTION]. */
@@ -84,7 +90,10 @@ export const RUN_FLAGS: FlagTable = {
   memory: ["memory", "text"],
   cpus: ["cpus", "text"],
   pids: ["pids", "text"],
-  network: ["network", "text"],
+  network: ["network", "list"],
+  forward: ["forward", "list"],
+  publish: ["publish", "list"],
+  networkLog: ["network-log", "text"],
   env: ["env", "variables"],
   mount: ["mount", "list"],
   volume: ["volume", "list"],
@@ -172,6 +181,20 @@ export interface Report {
   policy: string | null;
   /** What that protects, and could not be held: it was not there when the program began. */
   unprotected: string[];
+  /** What rules of `--network` have refused; null where there are none. */
+  refused:
+    | {
+        /** A name or an address. */
+        host: string;
+        /** null of a name that was asked for, whose port nobody knows. */
+        port: number | null;
+        protocol: "tcp" | "udp" | null;
+        why: string;
+        /** The address of the name for which it was refused; null where it was for the name itself. */
+        address: string | null;
+        count: number;
+      }[]
+    | null;
   /** Why hako itself has failed; null where it hasn't. */
   hakoError: {
     code: string;

@@ -4,7 +4,7 @@ export { Container, type ContainerEvent, container } from "./container.js";
 export { ProgramError, SandboxError } from "./errors.js";
 export { findExecutable } from "./executable.js";
 export type { Change, Ended, ExecFlags, Report, RunFlags, State, Stats } from "./generated.js";
-export type { Outcome, Result, Usage } from "./result.js";
+export type { Outcome, Refused, Result, Usage } from "./result.js";
 export {
   type CaptureSettings,
   type Command,

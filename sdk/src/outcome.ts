@@ -13,7 +13,8 @@ export function outcomeOf(line: string, endedAs: string): Outcome {
   const { id, exitCode, signal, timedOut, oomKilled } = report;
   const { wallMs, cpuUserMs, cpuSystemMs, memoryPeakBytes, pidsPeak } = report;
   const usage = { wallMs, cpuUserMs, cpuSystemMs, memoryPeakBytes, pidsPeak };
-  return { id: id ?? "", exitCode, signal, timedOut, oomKilled, usage, report };
+  const refused = report.refused ?? [];
+  return { id: id ?? "", exitCode, signal, timedOut, oomKilled, usage, refused, report };
 }
 
 function parsed(line: string): Report | undefined {

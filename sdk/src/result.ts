@@ -3,6 +3,9 @@ import type { Report } from "./generated.js";
 /** What a program has used; null is what nobody has counted. */
 export type Usage = Pick<Report, "wallMs" | "cpuUserMs" | "cpuSystemMs" | "memoryPeakBytes" | "pidsPeak">;
 
+/** What rules of the network have refused, and how often. */
+export type Refused = NonNullable<Report["refused"]>[number];
+
 /** How a program has ended. */
 export interface Outcome {
   /** The container's id. */
@@ -16,6 +19,8 @@ export interface Outcome {
   /** The kernel has killed a process for lack of memory: the program, or one that it had started. null where nobody counts. */
   oomKilled: boolean | null;
   usage: Usage;
+  /** What the program has tried to reach in vain; empty where no rules of the network were given. */
+  refused: Refused[];
   /** All that hako tells. */
   report: Report;
 }

@@ -82,7 +82,13 @@ test("run: variables, directories and limits are flags", async () => {
 test("run: a policy, to which flags add", async () => {
   mkdirSync("policed/.git/hooks", { recursive: true });
   const command = script("echo kept > file; echo x > .git/hooks/pre-commit; echo $A");
-  const { stdout, exitCode, report } = await run({ ...hako, command, cwd: "policed", policy: "agent", env: { A: "b" } });
+  const { stdout, exitCode, report } = await run({
+    ...hako,
+    command,
+    cwd: "policed",
+    policy: "agent",
+    env: { A: "b" },
+  });
   assert.deepEqual([stdout, exitCode, report.policy], ["b\n", 0, "agent"]);
   assert.equal(readFileSync("policed/file", "utf8"), "kept\n");
   assert.equal(existsSync("policed/.git/hooks/pre-commit"), false);

@@ -36,7 +36,10 @@ const refusedDestination = v.object({
   port: told(number, "null of a name that was asked for, whose port nobody knows."),
   protocol: v.nullable(v.picklist(["tcp", "udp"])),
   why: v.string(),
-  address: told(text, "The address of the name for which it was refused; null where it was for the name itself."),
+  address: told(
+    text,
+    "The address of the name for which it was refused; null where it was for the name itself.",
+  ),
   count: v.number(),
 });
 

@@ -85,20 +85,22 @@ describe("the library", () => {
     await until("no container is left", () => project.containers() === "");
   }, [needsHako, needsNode(), needsProgram("npx")]);
 
-  e2e("ends sandboxes with vitest's workers, threads and processes @all", () => {
-    using project = new Project();
-    const installed = execute("npm", ["install", "--no-audit", "--no-fund", "vitest"], {
-      ...{ cwd: project.directory, env: project.environment, timeout: LONG },
-    });
-    if (installed.status !== 0) {
-      console.log(`skipped: vitest can't be installed: ${installed.stderr.split("\n")[0]}`);
-      return;
-    }
-    // npm takes away what no package.json names
-    installLibrary(project.directory);
-    writeFileSync(
-      join(project.directory, "smoke.test.mjs"),
-      `import { expect, test } from "vitest";
+  e2e(
+    "ends sandboxes with vitest's workers, threads and processes @all",
+    () => {
+      using project = new Project();
+      const installed = execute("npm", ["install", "--no-audit", "--no-fund", "vitest"], {
+        ...{ cwd: project.directory, env: project.environment, timeout: LONG },
+      });
+      if (installed.status !== 0) {
+        console.log(`skipped: vitest can't be installed: ${installed.stderr.split("\n")[0]}`);
+        return;
+      }
+      // npm takes away what no package.json names
+      installLibrary(project.directory);
+      writeFileSync(
+        join(project.directory, "smoke.test.mjs"),
+        `import { expect, test } from "vitest";
       import { Sandbox, run } from "@hako-runtime/sdk";
       const hako = { root: process.env.HAKO_ROOT };
       test("sorts", async () => {
@@ -107,12 +109,15 @@ describe("the library", () => {
       test("leaves one", async () => {
         expect((await (await Sandbox.start(hako)).exec(["echo", "x"])).stdout).toBe("x\\n");
       });`,
-    );
-    for (const pool of ["forks", "threads"]) {
-      project.run(join(project.directory, "node_modules/.bin/vitest"), ["run", "--pool", pool]);
-      expect(project.containers()).toBe("");
-    }
-  }, [needsHako, needsNode(), needsProgram("npm")], LONG);
+      );
+      for (const pool of ["forks", "threads"]) {
+        project.run(join(project.directory, "node_modules/.bin/vitest"), ["run", "--pool", pool]);
+        expect(project.containers()).toBe("");
+      }
+    },
+    [needsHako, needsNode(), needsProgram("npm")],
+    LONG,
+  );
 
   e2e("finds the executable of an npm package before others, and says where to get one", () => {
     using project = new Project();
