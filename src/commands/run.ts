@@ -280,8 +280,8 @@ type WatchOptions = ReturnType<typeof watchOptions>;
 function watchOptions(args: RunValues, report: RunReport | undefined, unprotected: boolean) {
   const timeLimit = timeLimitOf(args);
   const memory = args.memory !== undefined;
-  // a rule has one
-  const network = args.network.some((word) => word.includes(":"));
+  // isNetworkRule, which most calls need not load
+  const network = args.network.some((word) => word.includes(":") || word === "outbound");
   const told = { timeLimit, memory, network, unprotected, report };
   const always = report !== undefined || (unprotected && !args.quiet);
   return {

@@ -2,17 +2,11 @@ import { asHakoError } from "../base/errors";
 import { prepared } from "../base/undo";
 import type { Fd } from "../linux/call/fd";
 import type { Changes } from "../linux/file/epoll";
-import {
-  type Datagram,
-  receiveConnected,
-  receiveDatagram,
-  sendConnected,
-  sendDatagram,
-} from "../linux/network/datagram";
-import { type InetAddress, inetEndpointText } from "../linux/network/inet-address";
+import { type Datagram, receiveConnected, receiveDatagram, sendConnected } from "../linux/network/datagram";
+import { type InetAddress, type InetEndpoint, inetEndpointText } from "../linux/network/inet-address";
 import { connectTo, inetSocket } from "../linux/network/inet-socket";
 import type { Attempts, Started } from "./attempts";
-import type { OutsideAddresses } from "./outside-addresses";
+import type { AddressFinder } from "./outside-addresses";
 import type { Destination } from "./rule-set";
 
 /** After how many milliseconds without a datagram a flow is over (RFC 4787 4.3 wants two minutes at least). */
@@ -38,6 +32,9 @@ interface Flow {
   last: number;
 }
 
+/** Sends a datagram to a program from where the program has sent one to. */
+export type AnswerDatagram = (bytes: Uint8Array, from: InetEndpoint, to: InetEndpoint) => void;
+
 /** Passes datagrams on between programs and destinations: answers come from the address that was asked. */
 export class Datagrams implements Disposable {
   /** The one that was silent longest is the first. */
@@ -46,30 +43,32 @@ export class Datagrams implements Disposable {
 
   constructor(
     private readonly changes: Changes,
-    private readonly outside: OutsideAddresses,
+    private readonly outside: AddressFinder,
     private readonly attempts: Attempts,
+    private readonly answer: AnswerDatagram,
   ) {
     this.#sweeper = setInterval(() => changes.later(() => this.#sweep()), IDLE_MS / 4);
   }
 
-  /** Serves a socket whose datagrams come with the address that they were sent to; `destinationOf` says what that is, undefined of what was answered already. */
+  /** Serves a socket whose datagrams come with where they were sent to; `destinationOf` says what that is, undefined of what was answered already. */
   serve(socket: Fd, destinationOf: (datagram: Datagram) => Destination | undefined): void {
     const take = () => {
       for (let turn = 0; turn < AT_ONCE; turn++) {
         const datagram = receiveDatagram(socket);
         if (datagram === undefined) return;
         const destination = destinationOf(datagram);
-        if (destination !== undefined) this.#pass(socket, datagram, destination);
+        if (destination !== undefined) this.pass(datagram, destination);
       }
       this.changes.later(take);
     };
     this.changes.watch(socket, take);
   }
 
-  #pass(inside: Fd, datagram: Datagram, destination: Destination): void {
-    const key = `${inetEndpointText(datagram.from)} ${inetEndpointText({ address: datagram.to, port: destination.port })}`;
+  /** Passes a datagram on to a destination, and its answers back. */
+  pass(datagram: Datagram, destination: Destination): void {
+    const key = `${inetEndpointText(datagram.from)} ${inetEndpointText(datagram.to)}`;
     const known = this.#flows.get(key);
-    const flow = known ?? this.#begin(key, inside, datagram, destination);
+    const flow = known ?? this.#begin(key, datagram, destination);
     if (known !== undefined) {
       this.#flows.delete(key);
       this.#flows.set(key, known);
@@ -79,7 +78,7 @@ export class Datagrams implements Disposable {
     else if (flow.waiting.length < MOST_WAITING) flow.waiting.push(datagram.bytes);
   }
 
-  #begin(key: string, inside: Fd, { from, to }: Datagram, destination: Destination): Flow {
+  #begin(key: string, { from, to }: Datagram, destination: Destination): Flow {
     const [oldest] = this.#flows;
     if (oldest !== undefined && this.#flows.size >= MOST) this.#end(...oldest);
     const attempt = this.attempts.begin(destination);
@@ -106,7 +105,7 @@ export class Datagrams implements Disposable {
           if (answer === undefined) return;
           flow.received += answer.length;
           flow.last = performance.now();
-          sendDatagram(inside, answer, to, from);
+          this.answer(answer, to, from);
         }
       });
     });

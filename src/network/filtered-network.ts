@@ -1,31 +1,38 @@
-import { AF, SOCK } from "../linux/call/constants";
-import type { Fd } from "../linux/call/fd";
-import { askForDestinations, type Datagram, sendDatagram } from "../linux/network/datagram";
+import { type Fd, FdList } from "../linux/call/fd";
+import type { Datagram } from "../linux/network/datagram";
 import type { InetEndpoint } from "../linux/network/inet-address";
-import { bindTo, listenOn, localEndpoint, setSocketOption } from "../linux/network/inet-socket";
-import type { Attempts } from "./attempts";
+import { localEndpoint } from "../linux/network/inet-socket";
+import { Attempts } from "./attempts";
 import type { Connections } from "./connections";
-import { Datagrams } from "./datagrams";
+import { type AnswerDatagram, Datagrams } from "./datagrams";
 import { Dial } from "./dialer";
 import type { Gateway } from "./gateway";
+import { GatewayPorts } from "./gateway-ports";
+import { HostNameServers } from "./host-name-servers";
 import { LabelAddresses } from "./label-addresses";
+import { nameAsked } from "./name-answers";
 import { NAME_PORT, NameServer } from "./name-server";
-import { OutsideAddresses } from "./outside-addresses";
+import { type AddressFinder, OutsideAddresses } from "./outside-addresses";
 import type { Resolver } from "./resolver";
 import type { NetworkRule, PortRange, Protocol } from "./rule";
 import type { Destination, RuleSet } from "./rule-set";
 
-/** What a container reaches by rules: listeners in its gateway, and what hako does when they are called. */
+const NAME_PORTS: PortRange = { first: NAME_PORT, last: NAME_PORT };
+
+/** What a container reaches by rules: what hako does when something is called in its gateway. */
 export class FilteredNetwork implements Disposable {
   readonly #labels = new LabelAddresses();
   readonly #names: NameServer;
   readonly #outside: OutsideAddresses;
+  readonly #ports: GatewayPorts;
   readonly #datagrams: Datagrams;
-  readonly #listening: Record<Protocol, Set<number>> = { tcp: new Set(), udp: new Set() };
-  readonly #datagramSockets: Fd[] = [];
+  /** Whom programs ask for names that are known outside, where all of that may be reached. */
+  readonly #nameServers = new HostNameServers();
+  readonly #queries: Datagrams;
+  readonly #datagramSockets = new FdList();
 
   constructor(
-    private readonly gateway: Gateway,
+    gateway: Gateway,
     private readonly rules: RuleSet,
     private readonly connections: Connections,
     private readonly attempts: Attempts,
@@ -34,50 +41,24 @@ export class FilteredNetwork implements Disposable {
     const { changes } = connections;
     this.#outside = new OutsideAddresses(rules, resolver);
     this.#names = new NameServer(changes, rules, this.#labels, attempts, gateway.families);
-    this.#datagrams = new Datagrams(changes, this.#outside, attempts);
-    const names = [{ first: NAME_PORT, last: NAME_PORT }];
-    this.#listen([...rules.ports("tcp"), ...names], [...rules.ports("udp"), ...names]);
-    rules.onAdded(({ verdict, ports, protocols }: NetworkRule) => {
-      if (verdict !== "allow") return;
-      const of = (protocol: Protocol) => (protocols.includes(protocol) ? ports : []);
-      this.#listen(of("tcp"), of("udp"));
+    const answer: AnswerDatagram = (bytes, from, to) => this.#ports.answer(bytes, from, to);
+    this.#datagrams = new Datagrams(changes, this.#outside, attempts, answer);
+    // a question is no attempt to reach something
+    this.#queries = new Datagrams(changes, this.#nameServers, new Attempts(undefined), answer);
+    this.#ports = new GatewayPorts(gateway, {
+      tcp: (listener) => connections.listen(listener, (taken) => this.#taken(taken)),
+      udp: (socket) => {
+        this.#datagramSockets.add(socket);
+        this.#datagrams.serve(socket, (datagram) => this.#asked(datagram));
+      },
     });
-  }
-
-  /** Listens at ports that nobody listens at yet. */
-  #listen(tcp: readonly PortRange[], udp: readonly PortRange[]): void {
-    const streams = newPorts(tcp, this.#listening.tcp);
-    const datagrams = newPorts(udp, this.#listening.udp);
-    const sockets = this.gateway.open([
-      ...streams.map(() => SOCK.STREAM),
-      ...datagrams.map(() => SOCK.DGRAM),
-    ]);
-    const places = [...streams, ...datagrams].flatMap((port, index) =>
-      this.gateway.families.map((family) => ({ port, family, isStream: index < streams.length })),
-    );
-    for (const [index, { port, family, isStream }] of places.entries()) {
-      const socket = sockets[index];
-      if (socket === undefined) throw new Error("a socket is missing");
-      const endpoint = { address: new Uint8Array(family === AF.INET ? 4 : 16), port };
-      if (isStream) this.#listenAt(socket, endpoint);
-      else this.#receiveAt(socket, endpoint);
-    }
-    for (const port of streams) this.#listening.tcp.add(port);
-    for (const port of datagrams) this.#listening.udp.add(port);
-  }
-
-  #listenAt(socket: Fd, endpoint: InetEndpoint): void {
-    listenOn(socket, endpoint);
-    this.connections.listen(socket, (taken) => this.#taken(taken));
-  }
-
-  #receiveAt(socket: Fd, endpoint: InetEndpoint): void {
-    const isV6 = endpoint.address.length === 16;
-    this.#datagramSockets.push(socket);
-    if (isV6) setSocketOption(socket, "IPV6_V6ONLY", 1);
-    askForDestinations(socket, isV6);
-    bindTo(socket, endpoint);
-    this.#datagrams.serve(socket, (datagram) => this.#asked(socket, datagram, endpoint.port));
+    const listen = ({ tcp, udp }: Record<Protocol, readonly PortRange[]>) =>
+      this.#ports.listen({ tcp: [...tcp, NAME_PORTS], udp: [...udp, NAME_PORTS] });
+    listen({ tcp: rules.ports("tcp"), udp: rules.ports("udp") });
+    rules.onAdded(({ verdict, ports, protocols }: NetworkRule) => {
+      const of = (protocol: Protocol) => (verdict === "allow" && protocols.includes(protocol) ? ports : []);
+      listen({ tcp: of("tcp"), udp: of("udp") });
+    });
   }
 
   /** What a program has called. */
@@ -88,12 +69,15 @@ export class FilteredNetwork implements Disposable {
   /** A program has connected to something. */
   #taken(socket: Fd): void {
     const destination = this.#destination(localEndpoint(socket), "tcp");
-    if (this.#asksForNames(destination)) {
-      this.#names.serve(socket, () => this.connections.left());
-      return;
-    }
-    const attempt = this.attempts.begin(destination);
-    this.#outside.find(destination, (found) => {
+    if (!this.#asksForNames(destination)) this.#connect(socket, destination, this.#outside, this.attempts);
+    else if (this.rules.hasOutside)
+      this.#connect(socket, destination, this.#nameServers, new Attempts(undefined));
+    else this.#names.serve(socket, () => this.connections.left());
+  }
+
+  #connect(socket: Fd, destination: Destination, finder: AddressFinder, attempts: Attempts): void {
+    const attempt = attempts.begin(destination);
+    finder.find(destination, (found) => {
       if (!("addresses" in found)) {
         attempt.stopped(found);
         this.connections.refuse(socket);
@@ -117,24 +101,24 @@ export class FilteredNetwork implements Disposable {
     return destination.port === NAME_PORT && this.rules.refusal(destination) !== undefined;
   }
 
-  /** Where a datagram is to go; undefined of one that is answered here. */
-  #asked(socket: Fd, datagram: Datagram, port: number): Destination | undefined {
-    const destination = this.#destination({ address: datagram.to, port }, "udp");
+  /** Where a datagram is to go; undefined of one that is a question for the name server. */
+  #asked(datagram: Datagram): Destination | undefined {
+    const destination = this.#destination(datagram.to, "udp");
     if (!this.#asksForNames(destination)) return destination;
-    const answer = this.#names.answer(datagram.bytes);
-    if (answer !== undefined) sendDatagram(socket, answer, datagram.to, datagram.from);
+    const name = nameAsked(datagram.bytes);
+    if (this.rules.hasOutside && name !== undefined && !this.rules.knows(name))
+      this.#queries.pass(datagram, destination);
+    else {
+      const answer = this.#names.answer(datagram.bytes);
+      if (answer !== undefined) this.#ports.answer(answer, datagram.to, datagram.from);
+    }
     return undefined;
   }
 
   [Symbol.dispose](): void {
     this.#datagrams[Symbol.dispose]();
-    for (const socket of this.#datagramSockets) socket.close();
+    this.#queries[Symbol.dispose]();
+    this.#datagramSockets[Symbol.dispose]();
+    this.#ports[Symbol.dispose]();
   }
-}
-
-/** The ports of ranges that are not among those known. */
-function newPorts(ranges: readonly PortRange[], known: ReadonlySet<number>): number[] {
-  const all = new Set<number>();
-  for (const { first, last } of ranges) for (let port = first; port <= last; port++) all.add(port);
-  return [...all].filter((port) => !known.has(port));
 }

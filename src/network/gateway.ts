@@ -1,5 +1,5 @@
 import { asHakoError } from "../base/errors";
-import { AF, SOCK } from "../linux/call/constants";
+import { AF } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { FdList } from "../linux/call/fd";
 import { hasErrno } from "../linux/file/file";
@@ -37,12 +37,12 @@ const LINKS: readonly { inside: InetRange; outside: InetRange; all: InetRange }[
 export class Gateway implements Disposable {
   readonly #namespace: Fd;
   /** The families that lead here. */
-  readonly families: readonly number[];
+  readonly families: readonly (AF.INET | AF.INET6)[];
 
   private constructor(
     private readonly container: ContainerNetwork,
     namespace: Fd,
-    families: readonly number[],
+    families: readonly (AF.INET | AF.INET6)[],
   ) {
     this.#namespace = namespace;
     this.families = families;
@@ -71,11 +71,8 @@ export class Gateway implements Disposable {
     }
   }
 
-  /** Opens sockets of these types in it, for each family one of each. */
-  open(types: readonly SOCK[]): Fd[] {
-    const wanted = types.flatMap((type) =>
-      this.families.map((family): Opened => [family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, 0]),
-    );
+  /** Opens sockets in it. */
+  open(wanted: readonly Opened[]): Fd[] {
     return this.container.open(wanted, this.#namespace);
   }
 

@@ -51,6 +51,11 @@ export function answerQuery(
   return say(NO_ERROR, question, address);
 }
 
+/** The name that a query asks for; undefined of what is none. */
+export function nameAsked(query: Uint8Array): string | undefined {
+  return query.length < HEADER ? undefined : questionOf(query)?.name;
+}
+
 function questionOf(query: Uint8Array): Question | undefined {
   const labels: string[] = [];
   let at = HEADER;

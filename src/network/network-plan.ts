@@ -1,6 +1,6 @@
 import { HakoError } from "../base/errors";
 import { type InetAddress, inetAddressText, parseInetAddress } from "../linux/network/inet-address";
-import { canonicalName, type NetworkRule, networkRule, portOf } from "./rule";
+import { canonicalName, checkTogether, type NetworkRule, networkRule, portOf } from "./rule";
 
 /** What a container has of a network that the foreground command serves. */
 export interface NetworkPlan {
@@ -48,8 +48,10 @@ export function networkPlan({ rules, forward, publish, log }: NetworkWords): Net
   }
   if (log === "")
     throw HakoError.usage("--network-log: empty", "a file, or the number of an open descriptor");
+  const parsed = rules.map(networkRule);
+  checkTogether(parsed);
   return {
-    rules: rules.map(networkRule),
+    rules: parsed,
     forwarded: forward.map(forwardedPort),
     published: publish.map(publishedPort),
     log,

@@ -8,19 +8,24 @@ import type { Destination, RuleSet } from "./rule-set";
 /** Where a destination may be reached, at one address at least, or why it is not. */
 export type Found = { addresses: readonly InetAddress[] } | Stop;
 
+/** Says where a destination may be reached; `found` is called at once where that is known. */
+export interface AddressFinder {
+  find(destination: Destination, found: (result: Found) => void): void;
+}
+
 /** What the host says of destinations that programs name. */
-export class OutsideAddresses {
+export class OutsideAddresses implements AddressFinder {
   constructor(
     private readonly rules: RuleSet,
     private readonly resolver: Resolver,
   ) {}
 
-  /** Where a destination may be reached by the rules; `found` is called at once where that is known. */
+  /** Where a destination may be reached by the rules. */
   find(destination: Destination, found: (result: Found) => void): void {
     const why = this.rules.refusal(destination);
     const { host } = destination;
     if (why !== undefined) found({ verdict: "refused", why });
-    else if (typeof host !== "string") found({ addresses: [host] });
+    else if (typeof host !== "string") found(this.#allowed(destination, [host]));
     else this.resolver.look(host, (addresses) => found(this.#allowed(destination, addresses)));
   }
 

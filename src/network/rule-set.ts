@@ -1,6 +1,6 @@
 import { type InetAddress, inetRangeHas } from "../linux/network/inet-address";
 import { type Reserved, reservedAs } from "./reserved-ranges";
-import { hasName, hasPort, type NetworkRule, type PortRange, type Protocol } from "./rule";
+import { checkTogether, hasName, hasPort, type NetworkRule, type PortRange, type Protocol } from "./rule";
 
 /** What a program wants to reach. */
 export interface Destination {
@@ -20,6 +20,7 @@ export class RuleSet {
 
   constructor(rules: readonly NetworkRule[]) {
     this.#rules = [...rules];
+    checkTogether(this.#rules);
   }
 
   get rules(): readonly NetworkRule[] {
@@ -28,6 +29,7 @@ export class RuleSet {
 
   /** Takes one more; those who have asked are told, before it holds. */
   add(rule: NetworkRule): void {
+    checkTogether([...this.#rules, rule]);
     for (const listener of this.#listeners) listener(rule);
     this.#rules.push(rule);
   }
@@ -53,15 +55,12 @@ export class RuleSet {
 
   /** Whether a destination may be reached, as the program calls it; undefined if it may. */
   refusal({ host, port, protocol }: Destination): Refusal | undefined {
-    const about = this.#rules.filter(
-      (rule) =>
-        hasPort(rule, port, protocol) &&
-        (typeof host === "string"
-          ? rule.target.kind === "name" && hasName(rule.target, host)
-          : rule.target.kind === "range" && inetRangeHas(rule.target.range, host)),
-    );
+    const about = this.#rules.filter((rule) => hasPort(rule, port, protocol) && isAbout(rule.target, host));
     if (about.some(({ verdict }) => verdict === "deny")) return "denied";
-    return about.length > 0 ? undefined : "no rule";
+    if (typeof host === "string" || about.some(({ target }) => target.kind === "range"))
+      return about.length > 0 ? undefined : "no rule";
+    // all that is outside
+    return about.length > 0 ? reservedAs(host) : "no rule";
   }
 
   /**
@@ -75,6 +74,22 @@ export class RuleSet {
 
   /** Whether a rule allows an address itself. */
   namesAddress(address: InetAddress, port: number, protocol: Protocol): boolean {
-    return this.refusal({ host: address, port, protocol }) === undefined;
+    const isNamed = this.#rules.some(
+      (rule) =>
+        rule.target.kind === "range" && hasPort(rule, port, protocol) && isAbout(rule.target, address),
+    );
+    return isNamed && this.refusal({ host: address, port, protocol }) === undefined;
   }
+
+  /** Whether all that is outside may be reached. */
+  get hasOutside(): boolean {
+    return this.#rules.some(({ target }) => target.kind === "outside");
+  }
+}
+
+/** Whether a target is about what a program calls. */
+function isAbout(target: NetworkRule["target"], host: Destination["host"]): boolean {
+  if (target.kind === "name") return typeof host === "string" && hasName(target, host);
+  if (typeof host === "string") return false;
+  return target.kind === "outside" || inetRangeHas(target.range, host);
 }

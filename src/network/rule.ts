@@ -3,11 +3,11 @@ import { type InetRange, parseInetAddress, parseInetRange } from "../linux/netwo
 
 /**
  * What a rule of a filtered network says: `allow:NAME[:PORT][/udp]`. NAME is a name of DNS, `*.NAME` for all names below one, an address, or a
- * range of addresses (`10.0.0.0/8`); one of IPv6 with ports is in brackets. PORT is a port, a range `8000-8010`, or several with commas.
+ * range of addresses (`10.0.0.0/8`); one of IPv6 with ports is in brackets. `outbound` allows all that is outside. PORT is a port, a range `8000-8010`, or several with commas.
  */
 export interface NetworkRule {
   verdict: "allow" | "deny";
-  target: NameTarget | RangeTarget;
+  target: NameTarget | RangeTarget | OutsideTarget;
   ports: readonly PortRange[];
   protocols: readonly Protocol[];
   /** The rule as it was written. */
@@ -27,6 +27,11 @@ export interface RangeTarget {
   range: InetRange;
 }
 
+/** Every address that is not of the host, its networks, or otherwise reserved, and the names that the host's resolvers know. */
+export interface OutsideTarget {
+  kind: "outside";
+}
+
 export type Protocol = "tcp" | "udp";
 
 export interface PortRange {
@@ -43,18 +48,39 @@ const USUAL_PORTS: readonly PortRange[] = [80, 443].map((port) => ({ first: port
 const MOST_PORT = 65535;
 const ALL_PORTS: readonly PortRange[] = [{ first: 1, last: MOST_PORT }];
 
+/** The rule that allows all that is outside. */
+const OUTBOUND = "outbound";
+
 /** Whether a value of `--network` is a rule. */
 export function isNetworkRule(text: string): boolean {
-  return WORD.test(text);
+  return text === OUTBOUND || WORD.test(text);
+}
+
+/** Refuses rules of which one would not hold beside the others. */
+export function checkTogether(rules: readonly NetworkRule[]): void {
+  const denied = rules.find(({ verdict, target }) => verdict === "deny" && target.kind === "name");
+  if (denied === undefined || !rules.some(({ target }) => target.kind === "outside")) return;
+  throw HakoError.usage(
+    `${denied.text} contradicts ${OUTBOUND}: a program that knows an address needs no name`,
+    "deny an address or a range, or allow names",
+  );
 }
 
 /** The rule that a text is; an error of the command line where it is none. */
 export function networkRule(text: string): NetworkRule {
   const wrong = (why: string, hint?: string) =>
     HakoError.usage(`network rule ${JSON.stringify(text)}: ${why}`, hint);
+  if (text === OUTBOUND)
+    return {
+      verdict: "allow",
+      target: { kind: "outside" },
+      ports: ALL_PORTS,
+      protocols: ["tcp", "udp"],
+      text,
+    };
   const [, verdict, rest = ""] = WORD.exec(text) ?? [];
   if (verdict !== "allow" && verdict !== "deny")
-    throw wrong("it doesn't begin with allow: or deny:", "allow:example.com:443");
+    throw wrong("it is not outbound, and doesn't begin with allow: or deny:", "allow:example.com:443");
   const [, protocol] = /\/(udp|tcp)$/.exec(rest) ?? [];
   const [host, ports] = dividedHost(rest.replace(/\/(udp|tcp)$/, ""));
   const protocols: Protocol[] = protocol === undefined ? ["tcp"] : [protocol as Protocol];

@@ -17,6 +17,8 @@ export const SERVERS = {
 } as const;
 /** The host's own address on that network. */
 export const HOST_ADDRESS = "203.0.113.1";
+/** Where the host asks for names that its /etc/hosts has not. */
+const NAME_SERVER = "203.0.113.53";
 /** Where the servers listen. */
 export const PORTS = [80, 443, 5432, 53] as const;
 
@@ -47,10 +49,12 @@ export class OutsideWorld implements AsyncDisposable {
   async #begin(): Promise<void> {
     for (const { pid } of [this.#host, this.#servers]) await isApart(pid);
     writeFileSync(join(this.home.box.dir, "hosts"), HOSTS);
+    writeFileSync(join(this.home.box.dir, "resolv.conf"), `nameserver ${NAME_SERVER}\n`);
     this.onHost(
       "sh",
       "-ec",
       `mount --bind ${this.home.box.dir}/hosts /etc/hosts
+       mount --bind ${this.home.box.dir}/resolv.conf /etc/resolv.conf
        ip link set lo up
        ip link add out type veth peer name in netns ${this.#servers.pid}
        ip link set out up
@@ -59,7 +63,7 @@ export class OutsideWorld implements AsyncDisposable {
        ip route add default via ${SERVERS.public}`,
     );
     const addresses = Object.values(SERVERS);
-    const given = addresses.map((address) =>
+    const given = [...addresses, NAME_SERVER].map((address) =>
       address.includes(":")
         ? `ip -6 address add ${address}/64 dev in nodad`
         : `ip address add ${address}/24 dev in`,
@@ -71,6 +75,7 @@ export class OutsideWorld implements AsyncDisposable {
     ]);
     const script = join(import.meta.dir, "fixtures/outside-servers.ts");
     await this.serve(this.#servers.pid, script, [...addresses, "--", ...PORTS.map(String)]);
+    await this.serve(this.#servers.pid, join(import.meta.dir, "fixtures/outside-names.ts"), [NAME_SERVER]);
   }
 
   /** Has servers listen on the host itself, at an address of it. */
@@ -96,6 +101,11 @@ export class OutsideWorld implements AsyncDisposable {
   /** `hako` on the host, as root. */
   hako(...args: string[]): Result {
     return this.#run([HAKO, "--root", this.home.box.root, ...args]);
+  }
+
+  /** `hako` on the host, as root, executed by another command. */
+  hakoBehind(command: readonly string[], ...args: string[]): Result {
+    return this.#run([...command, HAKO, "--root", this.home.box.root, ...args]);
   }
 
   /** `hako` on the host, as an ordinary user. */
@@ -144,7 +154,7 @@ export function say(host: string, port: number, line = "hello"): string {
   return `(exec 3<>/dev/tcp/${host}/${port} && echo ${line} >&3 && read -t 5 -r back <&3 && echo "$back") 2>/dev/null || echo refused`;
 }
 
-/** The same by UDP. */
+/** The same by UDP; bash would read a byte, and lose the others of a datagram. */
 export function sayByUdp(host: string, port: number, line = "hello"): string {
-  return `(exec 3<>/dev/udp/${host}/${port} && echo ${line} >&3 && read -t 2 -r back <&3 && echo "$back") 2>/dev/null || echo nothing`;
+  return `(exec 3<>/dev/udp/${host}/${port} && echo ${line} >&3 && timeout 2 head -n 1 <&3 | grep .) 2>/dev/null || echo nothing`;
 }

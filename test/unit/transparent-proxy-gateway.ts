@@ -11,29 +11,24 @@ import { catchAllPorts, makeTransparent, NETFILTER_SOCKET } from "../../src/linu
 
 const CLIENT = `
 tcp() { exec 3<>/dev/tcp/$1/$2; cat <&3; }
-tcp 203.0.113.9 33333; tcp 203.0.113.9 1; tcp 2001:db8::9 44444; tcp 203.0.113.9 53
+tcp 203.0.113.9 33333; tcp 203.0.113.9 1; tcp 2001:db8::9 44444
 `;
 const ADDRESSES = { [AF.INET]: new Uint8Array(4), [AF.INET6]: new Uint8Array(16) };
 
 const netfilter = new Fd(syscall("socket", ...NETFILTER_SOCKET));
 const changes = new Changes();
 for (const family of [AF.INET, AF.INET6] as const) {
-  catchAllPorts(netfilter, family, [
-    { protocol: "tcp", port: 7, except: [53, 54] },
-    { protocol: "udp", port: 7, except: [53] },
-  ]);
-  for (const port of [7, 53]) {
-    const endpoint = { address: ADDRESSES[family], port };
-    const listener = inetSocket(endpoint, "stream");
-    makeTransparent(listener, family);
-    listenOn(listener, endpoint);
-    changes.watch(listener, () => {
-      for (let taken = acceptAt(listener); taken !== undefined; taken = acceptAt(listener)) {
-        writeSync(1, `${inetEndpointText(localEndpoint(taken.socket))} came to the listener at ${port}\n`);
-        taken.socket.close();
-      }
-    });
-  }
+  catchAllPorts(netfilter, family, 7);
+  const endpoint = { address: ADDRESSES[family], port: 7 };
+  const listener = inetSocket(endpoint, "stream");
+  makeTransparent(listener, family);
+  listenOn(listener, endpoint);
+  changes.watch(listener, () => {
+    for (let taken = acceptAt(listener); taken !== undefined; taken = acceptAt(listener)) {
+      writeSync(1, `${inetEndpointText(localEndpoint(taken.socket))} came\n`);
+      taken.socket.close();
+    }
+  });
 }
 
 const client = spawn("nsenter", ["-t", process.argv[2] ?? "", "-n", "bash", "-c", CLIENT], {

@@ -64,10 +64,10 @@ export const SCRIPT_FLAGS = {
   network: {
     type: "string",
     alias: "net",
-    valueHint: "none|host|NAME|PATH|RULE",
+    valueHint: "none|host|outbound|NAME|PATH|RULE",
     multiple: true,
     description:
-      "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns; RULE, as allow:example.com:443, says what a network of its own reaches",
+      "with --rootfs: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns; RULE, as allow:example.com:443, says what a network of its own reaches, outbound all but the host and its networks",
   },
   forward: {
     type: "string",

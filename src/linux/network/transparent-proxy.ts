@@ -1,4 +1,4 @@
-import { asHakoError } from "../../base/errors";
+import { asHakoError, type HakoError } from "../../base/errors";
 import { AF, SOCK } from "../call/constants";
 import type { Fd } from "../call/fd";
 import { hasErrno } from "../file/file";
@@ -31,7 +31,6 @@ const [NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS] = [1, 2, 4] as c
 const [NFTA_LIST_ELEM, NFTA_EXPR_NAME, NFTA_EXPR_DATA, NFTA_DATA_VALUE] = [1, 1, 2, 1] as const;
 const [NFTA_META_DREG, NFTA_META_KEY] = [1, 2] as const;
 const [NFTA_CMP_SREG, NFTA_CMP_OP, NFTA_CMP_DATA] = [1, 2, 3] as const;
-const [NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_OFFSET, NFTA_PAYLOAD_LEN] = [1, 2, 3, 4] as const;
 const [NFTA_IMMEDIATE_DREG, NFTA_IMMEDIATE_DATA] = [1, 2] as const;
 const [NFTA_TPROXY_FAMILY, NFTA_TPROXY_REG_PORT] = [1, 3] as const;
 const NF_INET_PRE_ROUTING = 0;
@@ -39,31 +38,22 @@ const NF_INET_PRE_ROUTING = 0;
 const PRIORITY = -150;
 const NFT_REG_1 = 1;
 const NFT_META_L4PROTO = 16;
-const [NFT_CMP_EQ, NFT_CMP_NEQ] = [0, 1] as const;
-const NFT_PAYLOAD_TRANSPORT_HEADER = 2;
-/** The port that a packet is for, in a header of TCP and of UDP. */
-const DESTINATION_PORT = { offset: 2, length: 2 } as const;
+const NFT_CMP_EQ = 0;
 
 const [TABLE, CHAIN] = ["hako", "prerouting"] as const;
 const IPPROTO = { tcp: 6, udp: 17 } as const;
+const FAMILY_NAMES = { [AF.INET]: "IPv4", [AF.INET6]: "IPv6" } as const;
 
-/** A port whose socket gets what comes for any port of a protocol, but for those that have sockets of their own. */
-export interface CatchAll {
-  protocol: keyof typeof IPPROTO;
-  port: number;
-  except: readonly number[];
-}
-
-/** Lets a socket be the one of a `CatchAll`, before it is bound. */
+/** Lets a socket be one that all ports lead to, before it is bound. */
 export function makeTransparent(socket: Fd, family: AF.INET | AF.INET6): void {
   setSocketOption(socket, family === AF.INET ? "IP_TRANSPARENT" : "IPV6_TRANSPARENT", 1);
 }
 
-/** Makes the rules of one family, in the network namespace in which a `NETFILTER_SOCKET` was opened. */
-export function catchAllPorts(netfilter: Fd, family: AF.INET | AF.INET6, all: readonly CatchAll[]): void {
+/** Leads all ports of TCP and UDP of one family to one, in the network namespace in which a `NETFILTER_SOCKET` was opened. */
+export function catchAllPorts(netfilter: Fd, family: AF.INET | AF.INET6, port: number): void {
   const part = (what: string, type: number, ...attributes: readonly Buffer[]): BatchPart => {
     const body = Buffer.concat([Buffer.from([family, 0, 0, 0]), ...attributes]);
-    return { what, type, flags: NLM_F_CREATE, body };
+    return { what: `${what} (${FAMILY_NAMES[family]})`, type, flags: NLM_F_CREATE, body };
   };
   const hook = [big32(NFTA_HOOK_HOOKNUM, NF_INET_PRE_ROUTING), big32(NFTA_HOOK_PRIORITY, PRIORITY)];
   const chain = [
@@ -73,46 +63,37 @@ export function catchAllPorts(netfilter: Fd, family: AF.INET | AF.INET6, all: re
     netlinkText(NFTA_CHAIN_TYPE, "filter"),
   ];
   const place = [netlinkText(NFTA_RULE_TABLE, TABLE), netlinkText(NFTA_RULE_CHAIN, CHAIN)];
-  const parts = [
+  netfilterBatch(netfilter, NFNL_SUBSYS_NFTABLES, [
     part("table", NFT_MSG_NEWTABLE, netlinkText(NFTA_TABLE_NAME, TABLE)),
     part("chain", NFT_MSG_NEWCHAIN, ...chain),
-    ...all.map((each) => {
-      const list = netlinkNest(NFTA_RULE_EXPRESSIONS, ...expressions(family, each));
-      return part(`tproxy of ${each.protocol}`, NFT_MSG_NEWRULE, ...place, list);
+    ...Object.values(IPPROTO).map((protocol) => {
+      const list = netlinkNest(NFTA_RULE_EXPRESSIONS, ...expressions(family, protocol, port));
+      return part("rule with tproxy", NFT_MSG_NEWRULE, ...place, list);
     }),
-  ];
-  try {
-    netfilterBatch(netfilter, NFNL_SUBSYS_NFTABLES, parts);
-  } catch (error) {
-    throw explained(error, family);
-  }
+  ]);
 }
 
-/** What the kernel lacks, by how it refuses. */
-function explained(error: unknown, family: AF.INET | AF.INET6): unknown {
-  if (!hasErrno(error, "EOPNOTSUPP", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ENOENT")) return error;
+/** The error that says what the kernel lacks, where that is why `catchAllPorts` or its socket was refused. */
+export function explainedLack(error: unknown): HakoError | undefined {
+  if (!hasErrno(error, "EOPNOTSUPP", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ENOENT")) return undefined;
   const refused = asHakoError(error);
-  const name = family === AF.INET ? "IPv4" : "IPv6";
   return refused.with({
     code: "unsupported",
-    message: `all ports are served by nf_tables and tproxy, which this kernel lacks for ${name} (${refused.message})`,
-    hint: "modprobe nft_tproxy, or a kernel with CONFIG_NF_TABLES and CONFIG_NFT_TPROXY; rules that name their ports need neither",
+    message: `more than a hundred ports need nf_tables with tproxy, which this kernel lacks (${refused.message})`,
+    hint: "modprobe nft_tproxy, or a kernel with CONFIG_NF_TABLES and CONFIG_NFT_TPROXY; rules for single ports need neither",
   });
 }
 
-/** What a packet goes through: its protocol, its port, and which socket gets it. */
-function expressions(family: number, { protocol, port, except }: CatchAll): Buffer[] {
+/** What a packet goes through: its protocol, and which socket gets it. */
+function expressions(family: number, protocol: number, port: number): Buffer[] {
   return [
     expression("meta", big32(NFTA_META_DREG, NFT_REG_1), big32(NFTA_META_KEY, NFT_META_L4PROTO)),
-    comparison(NFT_CMP_EQ, Uint8Array.of(IPPROTO[protocol])),
     expression(
-      "payload",
-      big32(NFTA_PAYLOAD_DREG, NFT_REG_1),
-      big32(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER),
-      big32(NFTA_PAYLOAD_OFFSET, DESTINATION_PORT.offset),
-      big32(NFTA_PAYLOAD_LEN, DESTINATION_PORT.length),
+      "cmp",
+      big32(NFTA_CMP_SREG, NFT_REG_1),
+      big32(NFTA_CMP_OP, NFT_CMP_EQ),
+      netlinkNest(NFTA_CMP_DATA, value(Uint8Array.of(protocol))),
     ),
-    ...except.map((each) => comparison(NFT_CMP_NEQ, portBytes(each))),
     expression(
       "immediate",
       big32(NFTA_IMMEDIATE_DREG, NFT_REG_1),
@@ -120,11 +101,6 @@ function expressions(family: number, { protocol, port, except }: CatchAll): Buff
     ),
     expression("tproxy", big32(NFTA_TPROXY_FAMILY, family), big32(NFTA_TPROXY_REG_PORT, NFT_REG_1)),
   ];
-}
-
-function comparison(operation: number, bytes: Uint8Array): Buffer {
-  const data = netlinkNest(NFTA_CMP_DATA, value(bytes));
-  return expression("cmp", big32(NFTA_CMP_SREG, NFT_REG_1), big32(NFTA_CMP_OP, operation), data);
 }
 
 function expression(name: string, ...data: readonly Buffer[]): Buffer {
