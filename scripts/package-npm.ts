@@ -1,6 +1,7 @@
 // npm packages: one with the executable for each platform, and one that asks for all of them as optional dependencies, of which npm installs
 // those that package.json's os, cpu and libc fit. Nothing runs at installation.
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "tar";
 import { type Build, notices, PACKAGING, PLATFORMS, PROJECT, REPOSITORY } from "./package-builds";
@@ -39,6 +40,18 @@ export async function makePlatformPackage(
   copyExecutable(executable, directory);
   writeFileSync(join(directory, "NOTICES"), notices());
   return await pack(directory, name, outdir, quick ? 1 : 9);
+}
+
+/** Makes the TypeScript library, which asks for the package that people name; the name of its file in `outdir`. */
+export async function makeLibraryPackage(staging: string, outdir: string): Promise<string> {
+  const library = join(REPOSITORY, "sdk");
+  const manifest = JSON.parse(readFileSync(join(library, "package.json"), "utf8")) as object;
+  const optionalDependencies = { [`${SCOPE}/hako`]: version };
+  const directory = layPackage(staging, "sdk", { ...manifest, version, optionalDependencies });
+  const tsc = join(REPOSITORY, "node_modules/.bin/tsc");
+  execFileSync(tsc, ["--project", library, "--outDir", join(directory, "dist")], { stdio: "inherit" });
+  copyFileSync(join(library, "README.md"), join(directory, "README.md"));
+  return await pack(directory, "sdk", outdir, 9);
 }
 
 /** A directory with what all packages have, and with `fields` in package.json. */

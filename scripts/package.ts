@@ -1,4 +1,4 @@
-// Makes packages of executables that were built: a .deb for those of glibc, npm packages for all, and SHA256SUMS. Called by scripts/package.
+// Makes packages of executables that were built: a .deb for those of glibc, npm packages for all and of the library, and SHA256SUMS. Called by scripts/package.
 import { createHash } from "node:crypto";
 import {
   existsSync,
@@ -14,7 +14,7 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Build, builds } from "./package-builds";
 import { makeDeb } from "./package-deb";
-import { makeMainPackage, makePlatformPackage } from "./package-npm";
+import { makeLibraryPackage, makeMainPackage, makePlatformPackage } from "./package-npm";
 
 const MEGABYTE = 1e6;
 /** What may be weighed at most, in megabytes: who adds much to the executable shall notice. */
@@ -35,7 +35,7 @@ function sumOf(directory: string, name: string): string {
 
 /** Makes the packages; their names in `made`. What is compressed little (`quick`) has no limit. */
 async function fill(made: string, staging: string, all: readonly Build[], quick: boolean): Promise<void> {
-  const names = [await makeMainPackage(staging, made)];
+  const names = [await makeMainPackage(staging, made), await makeLibraryPackage(staging, made)];
   for (const build of all) {
     if (build.deb !== undefined) names.push(makeDeb({ ...build, deb: build.deb }, staging, made, quick));
     names.push(await makePlatformPackage(build, staging, made, quick));

@@ -95,6 +95,25 @@ test("run: a policy, to which flags add", async () => {
   await assert.rejects(run({ ...hako, command, policy: "no-such" }), failsWith("config"));
 });
 
+test("run: what the network's rules have refused", async (context) => {
+  const command = script("getent hosts yes.example.org | wc -l; getent hosts no.example.org");
+  const rules = ["allow:yes.example.org"];
+  try {
+    const { stdout, refused } = await run({ ...hako, command, network: rules });
+    assert.equal(stdout.trim(), "1");
+    assert.deepEqual(
+      refused.map(({ host, why }) => [host, why]),
+      [["no.example.org", "no rule"]],
+    );
+    await using sandbox = await Sandbox.start({ ...hako, network: rules });
+    await sandbox.exec(["getent", "hosts", "no.example.org"]);
+    assert.equal((await sandbox.close()).refused[0]?.count, 1);
+  } catch (error) {
+    if (!(error instanceof SandboxError) || error.code !== "unsupported") throw error;
+    context.diagnostic(`skipped: ${error.message}`);
+  }
+});
+
 test("run: what is more than asked for is thrown away, and the program goes on", async () => {
   const command = script("yes | head -c 300000; echo done > out/done");
   mkdirSync("out", { recursive: true });

@@ -279,6 +279,44 @@ describe("npm packages", () => {
   );
 
   e2e(
+    "npm installs the library, which finds the executable",
+    async () => {
+      using box = new Box();
+      using registry = new Registry();
+      const program = `
+        import { findExecutable, run } from "@hako-runtime/sdk";
+        const { exitCode, stdout } = await run({ root: "state", command: ["sh", "-c", "echo in it; exit 7"] });
+        console.log(findExecutable().replace(process.cwd(), ""), exitCode, stdout.trim());`;
+      const result = await withRegistry(
+        box,
+        registry,
+        `
+        npm install --loglevel=error @hako-runtime/sdk > log 2>&1 || { cat log; exit 1; }
+        echo '${program}' > program.mjs
+        mkdir -m 700 state
+        "$BUN" program.mjs
+        ls node_modules/@hako-runtime/sdk node_modules/@hako-runtime/sdk/dist/index.*
+        npm uninstall @hako-runtime/sdk > log 2>&1
+        find node_modules -name 'hako*'
+        `,
+      );
+      const files = ["LICENSE", "README.md", "dist", "package.json"];
+      const library = "node_modules/@hako-runtime/sdk";
+      expect(result).toEqual({
+        status: 0,
+        stdout: [
+          `/node_modules/@hako-runtime/linux-${CPU}/bin/hako 7 in it`,
+          ...[`${library}/dist/index.d.ts`, `${library}/dist/index.js`, "", `${library}:`],
+          ...[...files, ""],
+        ].join("\n"),
+        stderr: "",
+      });
+    },
+    NEEDS,
+    LONG,
+  );
+
+  e2e(
     "bun installs the machine's own",
     async () => {
       using box = new Box();
