@@ -59,6 +59,7 @@ export const LAYERS = [
   "container",
   "container/run",
   "container/script",
+  "container/landlocked",
   "container/criu",
   "container/validate",
   "agent",

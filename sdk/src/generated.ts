@@ -71,8 +71,8 @@ export interface RunFlags {
   device?: string | readonly string[] | undefined;
   /** `--ulimit`: a limit of setrlimit(2), as nofile=1024; others are the caller's. */
   ulimit?: string | readonly string[] | undefined;
-  /** `--weaker`: go on with the outer /proc where no new one may be mounted, as in a container without privileges. */
-  weaker?: "proc" | undefined;
+  /** `--weaker`: proc: the outer /proc, where no new one may be mounted, as in a container without privileges; namespaces: no container, but Landlock and seccomp alone; attributes: so, and modes, owners, times and attributes of files may be changed anywhere. */
+  weaker?: "proc" | "namespaces" | "attributes" | undefined;
   /** `--no-init`: the command is the container's first process, not a child of hako's own. */
   noInit?: boolean | undefined;
   /** `--policy`: without a bundle, --rootfs / if not given: run COMMAND by what default, build, agent or a file says; flags add to it. hako policy show tells what that is. */
@@ -176,7 +176,7 @@ export interface Report {
   /** The most processes and threads at one time. */
   pidsPeak: number | null;
   /** What isolates it less than elsewhere, as `--weaker` has allowed. */
-  weaker: "proc"[];
+  weaker: ("proc" | "namespaces" | "attributes" | "signals")[];
   /** Which it was run by. */
   policy: string | null;
   /** What that protects, and could not be held: it was not there when the program began. */

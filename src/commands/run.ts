@@ -21,6 +21,7 @@ import { freeId } from "../state/free-id";
 import { containerDirectory } from "../state/root";
 import { NEW_CONTAINER } from "./flags/common";
 import { CREATE_FLAGS, createOptions } from "./flags/create";
+import { isLandlocked, refuseContainerFlags } from "./flags/landlocked";
 import { POLICY_FLAGS, withEndedPolicy, withPolicy } from "./flags/policy";
 import {
   isImage,
@@ -58,6 +59,13 @@ const rare = {
   /** Loaded for changes. */
   get changes() {
     return require("../changes/changes-directory") as typeof import("../changes/changes-directory");
+  },
+  /** Loaded for a command without a container. */
+  get landlocked() {
+    return require("../container/landlocked/landlocked-run") as typeof import("../container/landlocked/landlocked-run");
+  },
+  get landlockedCommand() {
+    return require("../container/landlocked/landlocked-command") as typeof import("../container/landlocked/landlocked-command");
   },
   /** Loaded for images. */
   get scriptImage() {
@@ -152,6 +160,7 @@ export default defineCommand({
         preserveFds,
         policy: ofPolicy,
       };
+      if (isLandlocked(args.weaker)) return await runWithoutContainer(run);
       if (image) {
         refuseChangesOfImage(args);
         return await runImage(run);
@@ -200,6 +209,17 @@ async function runImage(run: ScriptRun): Promise<number> {
   // of root's range mounts make what the files of the image have
   using image = await rare.scriptImage.scriptImage(rootfs, ids.mapsOwners ? undefined : ids.maps);
   return await runScript(run, image, ids);
+}
+
+/** `run --rootfs / --weaker namespaces`. */
+async function runWithoutContainer(run: ScriptRun): Promise<number> {
+  const { args, command, watching, preserveFds, policy } = run;
+  refuseContainerFlags(args, RUN_FLAGS);
+  using lifeline = lifelineOf(args);
+  const watched = { ...watching, lifeline, preserveFds, annotations: { ...policy?.annotations } };
+  return await rare.landlocked.runLandlocked(
+    rare.landlockedCommand.landlockedCommand(args, command, watched),
+  );
 }
 
 /** `run --rootfs DIR`. */

@@ -108,7 +108,14 @@ async function watch(
   if (atEnd !== undefined) {
     const memoryKills = difference(spentIn().memoryKills, before?.memoryKills);
     const times = { started: since, wallMs: monotonicMs() - clock };
-    atEnd({ container, spent: { ...UNCOUNTED, memoryKills }, ending, timedOut, ...times });
+    atEnd({
+      container,
+      about: container.record,
+      spent: { ...UNCOUNTED, memoryKills },
+      ending,
+      timedOut,
+      ...times,
+    });
   }
   if (!timedOut || timeLimit === undefined) return statusOfEnding(ending);
   if (!quiet) rare.timeLimit.tellTimeLimit(timeLimit.milliseconds);

@@ -12,7 +12,7 @@ import { mountStatusOf } from "../linux/file/stat";
 import { kernelRelease } from "../linux/kernel/uname";
 import { capabilityBit, effectiveCapabilities } from "../linux/process/capabilities";
 import { findHostProgram } from "../linux/process/execute";
-import { landlockAbi } from "../linux/process/landlock";
+import { keepsFiles, landlockAbi } from "../linux/process/landlock";
 import { NAMESPACE_FILES, NAMESPACE_TYPES, type NamespaceType } from "../linux/process/namespace";
 import { getLimit } from "../linux/process/rlimit";
 import { effectiveUser, isRootless } from "../linux/process/rootless";
@@ -222,7 +222,8 @@ const CHECKS: readonly Check[] = [
     advice: "linux 6.2 or newer with CONFIG_SECURITY_LANDLOCK, and landlock in lsm= of its command line",
     look() {
       const abi = landlockAbi();
-      return abi === 0 ? undefined : `ABI ${abi}`;
+      if (abi === 0) return undefined;
+      return `ABI ${abi}${keepsFiles() ? ", enough for run --weaker namespaces" : ""}`;
     },
   },
   {

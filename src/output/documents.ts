@@ -55,7 +55,7 @@ export const reportDocument = v.object({
   memoryPeakBytes: told(number, "The most memory at one time, with what the kernel caches for it."),
   pidsPeak: told(number, "The most processes and threads at one time."),
   weaker: told(
-    v.array(v.picklist(["proc"])),
+    v.array(v.picklist(["proc", "namespaces", "attributes", "signals"])),
     "What isolates it less than elsewhere, as `--weaker` has allowed.",
   ),
   policy: told(text, "Which it was run by."),

@@ -42,9 +42,13 @@ export interface EndRecord {
   finished: string;
 }
 
-/** What a container may go without: a procfs of its own. */
-export const WEAKER = ["proc"] as const;
-export type Weaker = (typeof WEAKER)[number];
+/**
+ * What `run --weaker` allows a command to go without: a procfs of its own; namespaces; those, and that attributes of files stay which it may
+ * not write.
+ */
+export const WEAKER = ["proc", "namespaces", "attributes"] as const;
+/** What it went without. `signals`: without namespaces others may get its signals. */
+export type Weaker = (typeof WEAKER)[number] | "signals";
 
 /** What hako keeps of a container: `<root>/<id>/state.json`. */
 export interface ContainerRecord {

@@ -83,8 +83,14 @@ describe("check and run in an outer container", () => {
     expect(checked.stdout).toMatch(/^Containers can't run here: rights, mount namespaces,.*\.\n1\n$/m);
     expect(`${checked.stdout}${checked.stderr}`).not.toContain("run as root");
     const ran = inContainer(box, DOCKER, dockersFilter(), RUN);
-    expect(ran.stderr).toMatch(/^hako: clone: .*\(.*--cap-add SYS_ADMIN.*\)\n$/);
+    expect(ran.stderr).toMatch(/^hako: clone: .*\(.*--cap-add SYS_ADMIN.*; --weaker namespaces .*\)\n$/);
     expect(ran.status).toBe(125);
+    const weaker = RUN.replace("--rootfs / job", "--rootfs / --weaker namespaces");
+    expect(checked.stdout).toMatch(/^landlock +/m);
+    const confined = inContainer(box, DOCKER, dockersFilter(), weaker);
+    if (!/^landlock +ok +.*--weaker namespaces/m.test(checked.stdout))
+      expect(confined).toMatchObject({ status: 125, stderr: expect.stringContaining("Landlock") });
+    else expect(confined).toMatchObject({ status: 0, stdout: "ran\n", stderr: "" });
   }, [needsHako]);
 
   e2e("with CAP_SYS_ADMIN: loopback stays down, and that is told", () => {

@@ -205,7 +205,7 @@ export const SCRIPT_FLAGS = {
     options: [...WEAKER],
     valueHint: WEAKER.join("|"),
     description:
-      "with --rootfs: go on with the outer /proc where no new one may be mounted, as in a container without privileges",
+      "with --rootfs: proc: the outer /proc, where no new one may be mounted, as in a container without privileges; namespaces: no container, but Landlock and seccomp alone; attributes: so, and modes, owners, times and attributes of files may be changed anywhere",
   },
   "no-init": {
     type: "boolean",

@@ -110,7 +110,7 @@ export function atEndOf(
     if (!told) return;
     rare.limitLines.tellLimits(end, { time: timeLimit?.milliseconds, memory });
     if (end.refused !== undefined) rare.refusedLines.tellRefused(end.refused);
-    if (unprotected) rare.unprotected.tellUnprotected(end.container.record);
+    if (unprotected) rare.unprotected.tellUnprotected(end.about);
   };
 }
 

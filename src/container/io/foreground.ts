@@ -10,6 +10,7 @@ import {
   openProcess,
   ProcessorTime,
   reapChild,
+  signalGroupOf,
   signalProcess,
 } from "../../linux/process/process";
 import { getWindowSize, isTerminal, setOnlcr, setWindowSize } from "../../linux/terminal/pty";
@@ -25,6 +26,10 @@ const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
 const HANGUP_MS = 2000;
 /** How long a program may take to stop that was told to. */
 const STOP_MS = 200;
+/** What goes to the group of a program that leads one, as from a terminal. */
+const OF_KEYS: ReadonlySet<number> = new Set([
+  ...[SIG.INT, SIG.QUIT, SIG.TSTP, SIG.TTIN, SIG.TTOU, SIG.CONT],
+]);
 const STOPPING: ReadonlySet<number> = new Set([SIG.TSTP, SIG.TTIN, SIG.TTOU]);
 /** How often to look for the program's end without a SIGCHLD, which may get lost. */
 const SECOND_LOOK_MS = 500;
@@ -83,10 +88,14 @@ export class SignalForwarder implements Disposable {
     if (STOPPING.has(number)) void this.#stopWith(name);
   };
 
-  /** `stops`: an eventfd(2) that counts how often the program was stopped, if this process is to stop with it. */
+  /**
+   * `stops`: an eventfd(2) that counts how often the program was stopped, if this process is to stop with it. `leads`: the program leads a group,
+   * which gets what a terminal's keys mean.
+   */
   constructor(
     private readonly ends = false,
     private readonly stops?: Fd,
+    private readonly leads = false,
   ) {
     for (const signal of NAMES) process.on(signal, this.#handler);
   }
@@ -102,7 +111,9 @@ export class SignalForwarder implements Disposable {
   }
 
   #deliver(target: ProcessRecord, number: number): void {
-    if (!this.endsBy(number)) signalProcess(target.pid, target.startTime, number);
+    if (this.endsBy(number)) return;
+    if (this.leads && OF_KEYS.has(number)) signalGroupOf(target.pid, number);
+    else signalProcess(target.pid, target.startTime, number);
   }
 
   /** Ends the program in place of the kernel, if that would drop this signal; false if it would not. */

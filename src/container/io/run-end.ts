@@ -1,12 +1,14 @@
 import type { Spent } from "../../cgroup/stats/spent";
 import type { RefusedDestination } from "../../network/attempts";
-import type { Container } from "../../state/record";
+import type { Container, ContainerRecord } from "../../state/record";
 import type { WatchedEnding } from "./foreground";
 
 /** How the program of a `run` or an `exec` in the foreground ended. */
 export interface RunEnd {
-  /** It is still there. */
-  container: Container;
+  /** It is still there; undefined for a command that has none (run --weaker namespaces). */
+  container: Container | undefined;
+  /** What is told of it beside what it came to. */
+  about: Pick<ContainerRecord, "annotations" | "weaker">;
   /** What its cgroups have counted. */
   spent: Spent;
   /** undefined where hako has stopped to wait: nobody reads the program's output any more. */

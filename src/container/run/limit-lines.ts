@@ -15,7 +15,7 @@ export interface ToldLimits {
 /** Says which limits have ended the program, or a process of it: a line each. The exit status alone, 137 perhaps, doesn't tell. */
 export function tellLimits({ container, spent, timedOut }: RunEnd, { time, memory }: ToldLimits): void {
   if (timedOut && time !== undefined) tellTimeLimit(time);
-  if (memory && (spent.memoryKills ?? 0) > 0)
+  if (memory && container !== undefined && (spent.memoryKills ?? 0) > 0)
     logFailure(shortageText(driverOf(container.record).memoryShortage(container)));
 }
 

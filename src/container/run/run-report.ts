@@ -22,10 +22,10 @@ const NOTHING_KNOWN: Reported = {
 
 /** What is known at the end of a program. */
 export function reportedOf(end: RunEnd): Reported {
-  const { container, spent, ending, timedOut, started, wallMs, refused } = end;
+  const { container, about, spent, ending, timedOut, started, wallMs, refused } = end;
   return {
     ...NOTHING_KNOWN,
-    id: container.record.id,
+    id: container?.record.id ?? null,
     ...endingAs(ending?.status, ending?.signal, spent.memoryKills),
     timedOut,
     started: started.toISOString(),
@@ -34,9 +34,9 @@ export function reportedOf(end: RunEnd): Reported {
     cpuSystemMs: spent.cpuSystemMs ?? ending?.time.systemMs ?? null,
     memoryPeakBytes: spent.memoryPeakBytes ?? null,
     pidsPeak: spent.pidsPeak ?? null,
-    weaker: [...(container.record.weaker ?? [])],
-    policy: container.record.annotations[POLICY_ANNOTATION] ?? null,
-    unprotected: [...unprotectedOf(container.record)],
+    weaker: [...(about.weaker ?? [])],
+    policy: about.annotations[POLICY_ANNOTATION] ?? null,
+    unprotected: [...unprotectedOf(about)],
     refused: refused === undefined ? null : [...refused],
   };
 }

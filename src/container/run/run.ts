@@ -253,7 +253,8 @@ async function watch(
   if (keep && ending !== undefined) rare.ended.noteEnd(container, ending);
   const spent = driverOf(record).spent(container);
   const refused = network?.refused;
-  atEnd?.({ container, spent, ending, timedOut, started: new Date(started), wallMs, refused });
+  const counted = { spent, ending, timedOut, started: new Date(started), wallMs, refused };
+  atEnd?.({ container, about: record, ...counted });
   return timedOut ? rare.timeLimit.TIMED_OUT : statusOfEnding(ending);
 }
 

@@ -5,7 +5,7 @@ import { logFailure } from "../../output/log";
 import type { ContainerRecord } from "../../state/record";
 
 /** What the policy of a container protects, and was not there when its command began: that can't be held where what it is in is written. */
-export function unprotectedOf({ annotations }: ContainerRecord): string[] {
+export function unprotectedOf({ annotations }: Pick<ContainerRecord, "annotations">): string[] {
   try {
     const list: unknown = JSON.parse(annotations[UNPROTECTED_ANNOTATION] ?? "[]");
     return Array.isArray(list) ? list.filter((each) => typeof each === "string") : [];
@@ -16,7 +16,7 @@ export function unprotectedOf({ annotations }: ContainerRecord): string[] {
 }
 
 /** Says which of it was made meanwhile: a line each. */
-export function tellUnprotected(record: ContainerRecord): void {
+export function tellUnprotected(record: Pick<ContainerRecord, "annotations">): void {
   for (const path of unprotectedOf(record))
     if (isThere(path))
       logFailure(

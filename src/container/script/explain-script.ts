@@ -17,16 +17,22 @@ export function explainScript(error: HakoError, bundle: Pick<Bundle, "config" | 
   return withFlags(withWeaker(withCover(error, bundle)));
 }
 
-/** Says which weaker isolation there may be, of a container that could not be made for lack of rights over this host. */
+/** What is refused, by the words of the error, where a weaker isolation would not need it. */
+const INSTEAD: readonly (readonly [refused: RegExp, weaker: string])[] = [
+  [/^config \/mounts\/\d+: mount \S+ on \/proc: fsmount/, "--weaker proc goes on with the outer /proc"],
+  [
+    /^(?:clone3?|unshare|config \/linux\/[ug]idMappings): /,
+    "--weaker namespaces confines it by Landlock and seccomp alone",
+  ],
+];
+const REFUSALS: ReadonlySet<string> = new Set(["EPERM", "EACCES", "ENOSYS", "ENOSPC", "EUSERS"]);
+
+/** Says which weaker isolation there is, of a container that could not be made for lack of rights over this host. */
 function withWeaker(error: HakoError): HakoError {
-  const { hint, reason, errno } = error;
-  const less =
-    /^config \/mounts\/\d+: mount \S+ on \/proc: fsmount/.test(reason) && errno === "EPERM"
-      ? "proc"
-      : undefined;
-  if (less === undefined) return error;
-  const more = `--weaker ${less} goes on with the outer /proc`;
-  return error.with({ hint: hint === undefined ? more : `${hint}; ${more}` });
+  const { hint, reason, errno = "" } = error;
+  const instead = REFUSALS.has(errno) ? INSTEAD.find(([refused]) => refused.test(reason))?.[1] : undefined;
+  if (instead === undefined) return error;
+  return error.with({ hint: hint === undefined ? instead : `${hint}; ${instead}` });
 }
 
 function withFlags(error: HakoError): HakoError {

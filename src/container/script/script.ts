@@ -128,7 +128,7 @@ function networkOf(values: NetworkValues, directory: string, hostname: string): 
 }
 
 /** Refuses a bind mount whose source is missing, and names its flag: later errors know only the mount's number in config.json. */
-function withSource(flag: string, spec: string, mount: Mount): Mount {
+export function withSource(flag: string, spec: string, mount: Mount): Mount {
   if (mount.type !== "bind" || mount.source === undefined || exists(mount.source)) return mount;
   throw new HakoError({
     code: "config",
@@ -197,7 +197,10 @@ export function scriptEnvironment(
  * With `--rootfs /` the program starts in the caller's directory, so that `./script` works, and finds what the caller finds: programs, and
  * what its terminal can do.
  */
-function asCaller(rootfs: string, workdir: string | undefined): { cwd: string; env: EnvironmentLine[] } {
+export function asCaller(
+  rootfs: string,
+  workdir: string | undefined,
+): { cwd: string; env: EnvironmentLine[] } {
   if (rootfs !== "/") return { cwd: workdir ?? "/", env: [] };
   const env = ["PATH", "TERM"].flatMap((name): EnvironmentLine[] => {
     const value = callerVariable(name);

@@ -7,6 +7,7 @@ import { perform } from "../call/walk";
 import { hasErrno, readText } from "../file/file";
 import { waitFor } from "../file/poll";
 
+const P_ALL = 0;
 const P_PID = 1;
 const P_PIDFD = 3;
 /** How often a process that says nothing is looked at. */
@@ -185,6 +186,11 @@ export function endingOf(word: number): Ending {
 /** Whether a process, which may have ended but was not reaped, is a child of ours. */
 export function isChild(pid: number): boolean {
   return trySyscall("waitid", P_PID, pid, null, W.EXITED | W.NOHANG | W.NOWAIT, null) === 0;
+}
+
+/** Whether there are children of ours, some of which may have ended and were not reaped. */
+export function hasChildren(): boolean {
+  return trySyscall("waitid", P_ALL, 0, null, W.EXITED | W.NOHANG | W.NOWAIT, null) === 0;
 }
 
 /** The start time of a child of hako's. If it can't be read the child is killed, for nobody could name it later. */

@@ -1,0 +1,105 @@
+import { HakoError } from "../../base/errors";
+import { callerVariable } from "../../linux/file/caller-environment";
+import { exists, realPath } from "../../linux/file/file";
+import { CAPABILITIES, capabilityBit, permittedCapabilities } from "../../linux/process/capabilities";
+import { effectiveUser } from "../../linux/process/rootless";
+import { defaultConfig } from "../../oci/default";
+import type { EnvironmentLine } from "../../oci/environment";
+import type { RunOptions } from "../run/run";
+import { guardedPlaces } from "../script/guarded-places";
+import { inOrder } from "../script/mount-order";
+import { asCaller, type ScriptValues, scriptEnvironment, withSource } from "../script/script";
+import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "../script/script-capabilities";
+import { writtenOf } from "../script/script-mounts";
+import { ulimitOf } from "../script/script-ulimits";
+import type { PlaceWishes } from "./allowed-places";
+import { landlockedProfile } from "./landlocked-profile";
+import type { LandlockedRun } from "./landlocked-run";
+
+/** What `hako run --weaker namespaces` is told on its command line; other flags of `run --rootfs` are refused before. */
+export type LandlockedValues = Pick<
+  ScriptValues,
+  "rootfs" | "weaker" | "network" | "env" | "hide" | "write" | "protect" | "workdir" | "cap-drop" | "ulimit"
+>;
+
+/** How a command is confined by Landlock and seccomp alone. */
+export function landlockedCommand(
+  values: LandlockedValues,
+  command: readonly string[],
+  watched: Pick<RunOptions, "timeLimit" | "atEnd" | "diesWithParent" | "lifeline"> & {
+    preserveFds: number;
+    annotations: Record<string, string>;
+  },
+): LandlockedRun {
+  const { rootfs, weaker, env, workdir, "cap-drop": drop, ulimit } = values;
+  const quoted = `--weaker ${weaker}`;
+  if (realPath(rootfs) !== "/")
+    throw HakoError.usage(
+      `${quoted} is for --rootfs /`,
+      "without namespaces the root file system is the host's",
+    );
+  const network = hasNetwork(values.network, quoted);
+  if (command.length === 0)
+    throw HakoError.usage("missing COMMAND", "hako run --rootfs / -- COMMAND [ARG...]");
+  const uid = effectiveUser();
+  const rights = scriptCapabilities([], drop, false, usualCapabilities(uid));
+  const caller = asCaller("/", workdir);
+  const base = defaultConfig({ rootless: true }).process?.env ?? [];
+  const attributes = weaker === "attributes";
+  return {
+    process: {
+      args: [...command],
+      cwd: caller.cwd,
+      env: scriptEnvironment([...base, ...caller.env, ...home()], env),
+      user: { uid, gid: process.getegid?.() ?? 0 },
+      capabilities: capabilitySets(rights, uid),
+      rlimits: ulimit.map(ulimitOf),
+    },
+    places: placesOf(values),
+    profile: landlockedProfile({ capabilities: rights.granted, network, attributes }),
+    network,
+    weaker: ["namespaces", ...(attributes ? (["attributes"] as const) : [])],
+    ...watched,
+  };
+}
+
+/** Whether it has the host's network; another one is none of its. */
+function hasNetwork(words: readonly string[], quoted: string): boolean {
+  const other = words.find((word) => word !== "none" && word !== "host");
+  if (other !== undefined || new Set(words).size > 1)
+    throw HakoError.usage(
+      `${quoted} and --network ${other ?? words.join(", ")} contradict each other`,
+      "without namespaces: none, or host",
+    );
+  return words.includes("host");
+}
+
+/** Of root, those of a container's root that this one has itself. */
+function usualCapabilities(uid: number): string[] {
+  if (uid !== 0) return [];
+  const have = permittedCapabilities();
+  return CAPABILITIES.filter(
+    (name) => SCRIPT_CAPABILITIES.includes(name) && (have & capabilityBit(name)) !== 0n,
+  );
+}
+
+/** The caller's, as outside. */
+function home(): EnvironmentLine[] {
+  const told = callerVariable("HOME");
+  return told?.startsWith("/") === true ? [`HOME=${told}`] : [];
+}
+
+function placesOf({ hide, write, protect }: LandlockedValues): PlaceWishes {
+  const given = inOrder(
+    "/",
+    [],
+    write.map((path) => withSource("--write", path, writtenOf(path))),
+  );
+  const { masked, covers, held } = guardedPlaces({ rootfs: "/", keepsWrites: false, hide, protect, given });
+  const there = (path: string) => (exists(path) ? [realPath(path)] : []);
+  return {
+    hidden: [...masked, ...covers.map(({ destination }) => destination)].flatMap(there),
+    written: given.flatMap(({ mount: { source } }) => (source === undefined ? [] : there(source))),
+    protected: held.filter(({ readonly }) => readonly).flatMap(({ path }) => there(path)),
+  };
+}
