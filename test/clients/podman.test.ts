@@ -2,8 +2,8 @@
 // The runtime under podman: what every user of podman does with it.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename } from "node:path";
-import { execute, hostSnapshot, isV2, type Needs, needsProgram } from "../e2e/support";
+import { basename, dirname } from "node:path";
+import { execute, HAKO, hostSnapshot, isV2, type Needs, needsHako, needsProgram } from "../e2e/support";
 import { clientTest, eventually, IMAGE, Store, TELLS_SIZES } from "./support";
 
 const needs: Needs[] = [needsProgram("podman"), needsProgram("conmon")];
@@ -76,6 +76,18 @@ describe("podman run", () => {
     expect(readFileSync(store.path("volume/out"), "utf8")).toBe("out\n");
     expect(store.podman("run", "--rm", "-v", `${volume}:ro`, IMAGE, "touch", "/v/x").status).toBe(1);
   });
+
+  podman("hako in a container without privileges: a user namespace, with the outer /proc", () => {
+    const host = ["/lib", "/lib64", "/usr"]
+      .filter(existsSync)
+      .flatMap((path) => ["-v", `${path}:${path}:ro`]);
+    const outer = ["run", "--rm", "--tmpfs", "/run", "-v", `${dirname(HAKO)}:/hako:ro`, ...host, IMAGE];
+    const inner = [`/hako/${basename(HAKO)}`, "run", "--rootfs", "/"];
+    const run = (...flags: string[]) =>
+      store.podman(...outer, ...inner, ...flags, "--", "sh", "-c", "echo $$; id -u");
+    expect(run()).toMatchObject({ status: 125, stderr: expect.stringContaining("--weaker proc") });
+    expect(run("--weaker", "proc")).toMatchObject({ status: 0, stdout: "2\n0\n" });
+  }, [needsHako]);
 
   podman("the default seccomp profile, capabilities, masked and read-only paths", () => {
     const line =
