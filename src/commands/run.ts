@@ -128,7 +128,7 @@ export default defineCommand({
     return await withReport(given, async (report) => {
       const { args, policy } = withPolicy(given);
       const { rootfs } = args;
-      const watching = watchOptions(args, report, (policy?.unprotected ?? []).length > 0);
+      const watching = watchOptions(args, report, policy?.unprotected);
       checkInteractive(args.interactive);
       if (rootfs === undefined) {
         refuseScriptFlags(args, rest);
@@ -285,7 +285,8 @@ async function endAgain(ended: EndedRun, args: RunValues, { root }: Globals): Pr
     async (report) => {
       report?.named(ended.id);
       // the container's record has what its policy could not protect
-      const { keep, atEnd } = watchOptions(args, report, args.policy !== undefined);
+      const atEnd = atEndOfRun(args, report, args.policy !== undefined);
+      const { keep } = args;
       if (fails || (atEnd === undefined && status !== CAME_TO.late))
         return endEndedRun(ended, { root, keep });
       return await resumeRun(ended, { root, keep, atEnd });
@@ -297,24 +298,26 @@ async function endAgain(ended: EndedRun, args: RunValues, { root }: Globals): Pr
 type WatchOptions = ReturnType<typeof watchOptions>;
 
 /** How the program is watched, what is told of its end, and whether the container stays. */
-function watchOptions(args: RunValues, report: RunReport | undefined, unprotected: boolean) {
-  const timeLimit = timeLimitOf(args);
-  const memory = args.memory !== undefined;
-  // isNetworkRule, which most calls need not load
-  const network = args.network.some((word) => word.includes(":") || word === "outbound");
-  const told = { timeLimit, memory, network, unprotected, report };
-  const always = report !== undefined || (unprotected && !args.quiet);
+function watchOptions(args: RunValues, report: RunReport | undefined, unprotected: readonly string[] = []) {
+  const happening = { memory: args.memory !== undefined, made: unprotected };
   return {
     consoleSocketPath: args["console-socket"],
     detach: args.detach,
     output: outputOf(args.output, args.detach),
     keep: args.keep,
     subreaper: !args["no-subreaper"],
-    timeLimit,
+    timeLimit: timeLimitOf(args),
     diesWithParent: diesWithParent(args),
-    atEnd: atEndOf(args, told),
-    tells: always ? ("end" as const) : memory && !args.quiet ? ("memory" as const) : undefined,
+    atEnd: atEndOfRun(args, report, unprotected.length > 0),
+    tells: report !== undefined ? ("end" as const) : args.quiet ? undefined : happening,
   };
+}
+
+function atEndOfRun(args: RunValues, report: RunReport | undefined, unprotected: boolean) {
+  const memory = args.memory !== undefined;
+  // isNetworkRule, which most calls need not load
+  const network = args.network.some((word) => word.includes(":") || word === "outbound");
+  return atEndOf(args, { timeLimit: timeLimitOf(args), memory, network, unprotected, report });
 }
 
 /** Without the -- a command's name would be taken for the id, and its first argument for the command. */

@@ -58,6 +58,12 @@ for (const [who, workplace, needs] of WHO) {
         expect(policy).toBe("agent");
         expect(unprotected).toContain(`${project}/.vscode`);
         expect(unprotected).not.toContain(`${project}/.git/hooks`);
+        // without a report it is looked for by what stays of hako, and this command comes back for the line alone
+        const made = byPolicy(place, "agent", "mkdir .idea; exit 4");
+        expect([made.status, made.stderr]).toEqual([
+          4,
+          `hako: ${project}/.idea was made meanwhile, which policy agent protects where it is there: look at it before a tool goes by it\n`,
+        ]);
         // now they are there: held, and no news
         const again = byPolicy(place, "agent", "echo x > .vscode/tasks.json; echo y > .git/commondir");
         expect(again.stderr).not.toContain("made meanwhile");

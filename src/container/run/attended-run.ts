@@ -30,6 +30,17 @@ declare const HAKO_RUN_ATTENDANT: StoredTemplate<RunAttendantWord> | undefined;
 /** How often a cgroup is waited for that is busy: for a moment after the death of its last process; else it won't become empty by waiting. */
 const [BUSY_TRIES, FEW_TRIES] = [100, 3];
 
+/** Whether this command, started again, has something to tell of the end: in any case, or where one of these happens. */
+export type ToTell =
+  | "end"
+  | undefined
+  | {
+      /** A process was killed for lack of memory. */
+      memory: boolean;
+      /** One of these paths was made. */
+      made: readonly string[];
+    };
+
 export interface AttendedRun {
   root: string;
   record: ContainerRecord & { init: ProcessRecord };
@@ -45,8 +56,7 @@ export interface AttendedRun {
   timeLimit: number | undefined;
   /** A descriptor whose end is the container's end. */
   lifeline: Fd | undefined;
-  /** What this command, started again, has to tell of the end: always, or where a process was killed for lack of memory. */
-  tells: "end" | "memory" | undefined;
+  tells: ToTell;
   /** It needs this one for that. */
   report: Fd | undefined;
 }
@@ -61,7 +71,8 @@ export function leaveRun(run: AttendedRun): never {
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
   const removal = keep || tells === "end" ? undefined : removalOf({ root, record });
-  const memory = tells === "memory" ? driverOf(record).memoryKillsFile({ root, record }) : undefined;
+  const { memory = false, made = [] } = typeof tells === "object" ? tells : {};
+  const killsFile = memory ? driverOf(record).memoryKillsFile({ root, record }) : undefined;
   const kept = [recorded, removal?.directory, stops?.number, lifeline?.number, report?.number];
   const descriptors = kept.filter((fd) => fd !== undefined);
   // outside it would come to the program, too, which has the caller's terminal, perhaps, but is in another session
@@ -70,8 +81,9 @@ export function leaveRun(run: AttendedRun): never {
     ...{ signals, terminal, descriptors },
     fillings: {
       ...(removal ?? NO_REMOVAL),
-      ...{ pid: init.pid, recorded, stops: stops?.number ?? NO_POLL, memory: memory ?? 0 },
+      ...{ pid: init.pid, recorded, stops: stops?.number ?? NO_POLL, memory: killsFile ?? 0 },
       lifeline: lifeline?.number ?? NO_POLL,
+      made: made.length === 0 ? 0 : stringVector(made),
       seconds: timeLimit === undefined ? -1 : Math.floor(timeLimit / 1000),
       nanoseconds: Math.round(((timeLimit ?? 0) % 1000) * 1e6),
     },
@@ -90,7 +102,7 @@ interface Removal extends Record<RemovalWord, Filling> {
 }
 type RemovalWord = Exclude<
   RunAttendantWord,
-  WayWord | "pid" | "recorded" | "stops" | "seconds" | "nanoseconds" | "lifeline" | "memory"
+  WayWord | "pid" | "recorded" | "stops" | "seconds" | "nanoseconds" | "lifeline" | "memory" | "made"
 >;
 
 const NO_REMOVAL: Removal = {

@@ -41,6 +41,8 @@ const NAMES = [
   "lifeline",
   // a file that counts kills for lack of memory, if the command wants to tell of them
   "memory",
+  // paths of which the command wants to tell if one was made, a vector
+  "made",
   // the container's directory: a descriptor, its path, its inode; without them the command does what is left to do
   "directory",
   "path",
@@ -86,6 +88,7 @@ export function runAttendant(
       // the command looks at how it ended
       rows.when(wordIn(words.path), 0, ATTEND.again);
       memoryRows(rows, words);
+      madeRows(rows, words);
       rows.call("wait4", [wordIn(words.pid), 0, 0, 0], ANY);
       removalRows(rows, words);
     },
@@ -125,6 +128,19 @@ function memoryRows(program: RowProgram, { memory }: Words): void {
     otherwise: ATTEND.again,
   });
   program.label("no kill");
+}
+
+/** Gives way to the command if there is something at one of the paths, or if that can't be seen. */
+function madeRows(program: RowProgram, { made }: Words): void {
+  const result = word();
+  const status = new Uint8Array(SIZE.STRUCT_STATX);
+  program.when(wordIn(made), 0, "nothing made");
+  eachText(program, wordIn(made), (path, next) => {
+    const look = [AT.FDCWD, path, AT.SYMLINK_NOFOLLOW, STATX.INO, status];
+    program.call("statx", look, { to: result, next: ATTEND.again, otherwise: undefined });
+    program.sum([wordIn(result)], { ...is("ENOENT"), next, otherwise: ATTEND.again });
+  });
+  program.label("nothing made");
 }
 
 /** A text of at most eight characters as a word of memory has it. */

@@ -17,6 +17,7 @@ import { FORWARDED } from "../io/forwarded-signals";
 import type { RunEnd } from "../io/run-end";
 import type { TimeLimitValues } from "../io/time-limit";
 import { runPoststartHooks } from "../poststart";
+import type { ToTell } from "./attended-run";
 import { type EndedRun, isOurs } from "./ended-run";
 
 /** Loaded on first use. */
@@ -79,8 +80,8 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownIn
   timeLimit: TimeLimitValues | undefined;
   /** Told how the program ended, while its container is still there. */
   atEnd: ((end: RunEnd) => void) | undefined;
-  /** Whether `atEnd` has something to tell in any case, or where a process was killed for lack of memory. */
-  tells: "end" | "memory" | undefined;
+  /** When `atEnd` has something to tell. */
+  tells: ToTell;
   /** What it writes to. */
   report: Fd | undefined;
   /** The container is killed when this process ends, or the one that has started it. */

@@ -1,8 +1,9 @@
 import { HakoError } from "../../../base/errors";
 import { cleanPath } from "../../../linux/file/path-text";
+import { ATTR } from "../../../linux/mount/mount-calls";
 import { CACHE_ANNOTATION, ROOTFS_ANNOTATION } from "../../../oci/annotations";
 import type { Config, Mount } from "../../../oci/config";
-import { isBind, isReadOnlyMount } from "../../../oci/mount-options";
+import { isBind, planOf } from "../../../oci/mount-options";
 import type { OverlayRoot } from "../../interface/driver";
 import { CACHES, type Cache } from "./virtiofsd-arguments";
 
@@ -64,8 +65,13 @@ function isWritten(mount: Mount): boolean {
   return (
     isBind(mount) &&
     !isBoundSysfs(mount) &&
-    !isReadOnlyMount(mount) &&
+    !isReadOnly(mount) &&
     destination !== SHARED_MEMORY &&
     !TOLD.has(destination)
   );
+}
+
+function isReadOnly({ options = [] }: Mount): boolean {
+  const { own, recursive } = planOf(options);
+  return ((own.set | recursive.set) & ATTR.RDONLY) !== 0;
 }
