@@ -21,6 +21,7 @@ import { ContainerFigures } from "./figures";
 import { guardFiles } from "./files-guard";
 import { mountFiles, mountRootfs, prepareGuest, unmountRootfs, withTreePaths } from "./guest";
 import { GuestProcess } from "./guest-process";
+import { openPort } from "./ports";
 import { rowsAfter } from "./process-rows";
 import { forgetSharedMemory, withContainers } from "./shared-places";
 import { type ProgramStreams, withStreams, withTerminal } from "./streams";
@@ -62,13 +63,13 @@ export class Containers {
       this.#pidOf(owner),
     );
     const config = withTreePaths(given, data.tree, written);
-    const { result, streams } =
-      config.process?.terminal === true
-        ? withTerminal((socket) => made(id, config, data, socket))
-        : withStreams(() => made(id, config, data, undefined));
+    const terminal = config.process?.terminal === true;
+    const { result, streams, port } = withPort(data.port, terminal, (socket) =>
+      made(id, config, data, socket),
+    );
     const send = (signal: number) => void sendSignal(id, signal, false);
     const figures = new ContainerFigures(this.#changes, { root: ROOT, record: result });
-    const process = this.#have(result.init, streams, data.port, send, figures);
+    const process = this.#have(result.init, streams, port, send, figures);
     this.#first.set(id, process);
   }
 
@@ -114,13 +115,11 @@ export class Containers {
   }
 
   /** Starts a process beside the first one of a container. */
-  exec({ container, process: text, port }: AgentData<"exec">): void {
+  exec({ container, process: text, port: name }: AgentData<"exec">): void {
     const process = parseJson(text, "process") as Process;
     const id = containerId(container);
-    const { result, streams } =
-      process.terminal === true
-        ? withTerminal((socket) => startBeside(id, process, socket))
-        : withStreams(() => startBeside(id, process, undefined));
+    const made = withPort(name, process.terminal === true, (socket) => startBeside(id, process, socket));
+    const { result, streams, port } = made;
     // it leads a session
     this.#have(result, streams, port, (signal) => signalGroupOf(result.pid, signal));
   }
@@ -162,7 +161,7 @@ export class Containers {
   #have(
     init: ProcessRecord | undefined,
     streams: ProgramStreams,
-    port: string,
+    port: Fd,
     send: (signal: number) => void,
     figures?: ContainerFigures,
   ): GuestProcess {
@@ -207,6 +206,17 @@ export class Containers {
       if ([...this.#processes].some((each) => each.pid === pid)) return;
       reapChild(pid, false);
     }
+  }
+}
+
+/** Makes a process whose streams lead to a port, which is there before the process is. */
+function withPort<T>(name: string, terminal: boolean, make: (consoleSocket: Fd | undefined) => T) {
+  const port = openPort(name);
+  try {
+    return { ...(terminal ? withTerminal(make) : withStreams(() => make(undefined))), port };
+  } catch (error) {
+    port.close();
+    throw error;
   }
 }
 

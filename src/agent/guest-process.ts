@@ -8,7 +8,6 @@ import { setWindowSize } from "../linux/terminal/pty";
 import { logWarning } from "../output/log";
 import type { ProcessRecord } from "../state/record";
 import type { ContainerFigures } from "./figures";
-import { openPort } from "./ports";
 import { StreamRelay } from "./stream-relay";
 import type { ProgramStreams } from "./streams";
 
@@ -31,30 +30,32 @@ export class GuestProcess implements Disposable {
   readonly #figures: ContainerFigures | undefined;
   #ended = false;
 
-  /** `send` sends it a signal. The first process of a container has its figures. */
+  /** It owns streams and port. `send` sends it a signal. The first process of a container has its figures. */
   constructor(
     changes: Changes,
     started: ProcessRecord | undefined,
     streams: ProgramStreams,
-    port: string,
+    port: Fd,
     send: (signal: number) => void,
     figures?: ContainerFigures,
   ) {
-    const process = started === undefined ? undefined : openChild(started.pid);
-    if (started === undefined || process === undefined)
-      throw new HakoError({ code: "system", message: "the process has ended" });
-    this.pid = started.pid;
-    this.#process = process;
-    this.#changes = changes;
-    this.#send = send;
-    this.#figures = figures;
-    this.#relay = new StreamRelay(openPort(port), streams, {
+    this.#relay = new StreamRelay(port, streams, {
       tell: (type, number) => {
         if (type === TO_GUEST.signal) this.#trySend(number);
         else if (type === TO_GUEST.windowSize) resize(streams.output, number);
       },
       hangUp: () => this.#trySend(SIG.KILL),
     });
+    const process = started === undefined ? undefined : openChild(started.pid);
+    if (started === undefined || process === undefined) {
+      this.#relay[Symbol.dispose]();
+      throw new HakoError({ code: "system", message: "the process has ended" });
+    }
+    this.pid = started.pid;
+    this.#process = process;
+    this.#changes = changes;
+    this.#send = send;
+    this.#figures = figures;
     for (const fd of this.#relay.descriptors) changes.watch(fd, () => this.#relay.pump());
     changes.watch(process, () => this.look());
     figures?.onKill(() => this.#tellFigures());

@@ -206,6 +206,11 @@ class Applying implements Disposable {
     return `${layer}/${relative}`;
   }
 
+  /** The host's directory that a change is in. */
+  #hostParent(change: Change): Fd {
+    return openWithoutLinks(this.#layerOf(change).place, dirname(change.relative), O.PATH | O.DIRECTORY);
+  }
+
   /** Where the parent of a change is while this goes on: in a new directory that waits, or on the host. */
   #parentAt(change: Change): string {
     const above = dirname(change.relative);
@@ -218,7 +223,7 @@ class Applying implements Disposable {
     const key = this.#key(change, above);
     if (effectiveUser() === 0 || this.#looked.has(key)) return;
     this.#looked.add(key);
-    using parent = openWithoutLinks(this.#layerOf(change).place, above, O.PATH | O.DIRECTORY);
+    using parent = this.#hostParent(change);
     const { mode, uid } = fileStatusOf(parent);
     if (uid === effectiveUser() && (mode & WRITE_AND_ENTER) !== WRITE_AND_ENTER) {
       setMode(parent, mode | WRITE_AND_ENTER);
@@ -231,11 +236,7 @@ class Applying implements Disposable {
 
   #restoreModes(): void {
     for (const { change, mode } of this.#opened.values()) {
-      using parent = openWithoutLinks(
-        this.#layerOf(change).place,
-        dirname(change.relative),
-        O.PATH | O.DIRECTORY,
-      );
+      using parent = this.#hostParent(change);
       setMode(parent, mode);
     }
     this.#opened.clear();
@@ -320,11 +321,7 @@ class Applying implements Disposable {
   /** Gives what waits its place, unless the host's is another one than it was. */
   #put({ change, temporary }: Staged): void {
     const name = basename(change.relative);
-    using parent = openWithoutLinks(
-      this.#layerOf(change).place,
-      dirname(change.relative),
-      O.PATH | O.DIRECTORY,
-    );
+    using parent = this.#hostParent(change);
     this.#checkUnchanged(change, parent, name);
     const from = change.from?.type;
     const exchange = from !== undefined && (from === "directory") !== (change.type === "directory");
@@ -344,11 +341,7 @@ class Applying implements Disposable {
 
   #remove(change: Change): void {
     const name = basename(change.relative);
-    using parent = openWithoutLinks(
-      this.#layerOf(change).place,
-      dirname(change.relative),
-      O.PATH | O.DIRECTORY,
-    );
+    using parent = this.#hostParent(change);
     this.#checkUnchanged(change, parent, name);
     if (change.type !== "directory") {
       syscallOn(name, "unlinkat", parent.number, name, 0);

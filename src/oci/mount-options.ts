@@ -220,6 +220,12 @@ export function isBind({ type, options }: Pick<Mount, "type" | "options">): bool
   return type === "bind" || planOf(options ?? []).bind !== undefined;
 }
 
+/** Whether a mount's options make it read-only, alone or with all that is mounted below it. */
+export function isReadOnlyMount({ options = [] }: Pick<Mount, "options">): boolean {
+  const { own, recursive } = planOf(options);
+  return ((own.set | recursive.set) & ATTR.RDONLY) !== 0;
+}
+
 /** What others call some of them. */
 const OTHERS_WORDS: Readonly<Record<string, string>> = {
   readonly: "ro",

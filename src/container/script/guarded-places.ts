@@ -5,10 +5,9 @@ import { hasErrno, realPath, statusAt } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow, resolve } from "../../linux/file/path-text";
 import type { FileStatus } from "../../linux/file/stat";
-import { ATTR } from "../../linux/mount/mount-calls";
 import { type MountEntry, readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
 import type { Mount } from "../../oci/config";
-import { isBind, planOf } from "../../oci/mount-options";
+import { isBind, isReadOnlyMount } from "../../oci/mount-options";
 import { type OrderedMount, resolvedDestination } from "./mount-order";
 
 /**
@@ -61,7 +60,7 @@ class Guarding {
     this.#guarded = guarded;
     this.#binds = guarded.given.flatMap(({ mount, place }) =>
       isBind(mount) && mount.source !== undefined
-        ? [{ place, source: realPath(mount.source), writable: !isReadOnly(mount) }]
+        ? [{ place, source: realPath(mount.source), writable: !isReadOnlyMount(mount) }]
         : [],
     );
   }
@@ -249,11 +248,6 @@ function mountOf(path: string, mounts: readonly MountEntry[]): MountEntry | unde
 /** A path at or below one directory as it is below another. */
 function moved(path: string, from: string, to: string): string {
   return cleanPath(`${to}/${path.slice(from === "/" ? 0 : from.length)}`);
-}
-
-function isReadOnly({ options = [] }: Mount): boolean {
-  const { own, recursive } = planOf(options);
-  return ((own.set | recursive.set) & ATTR.RDONLY) !== 0;
 }
 
 type Wrong = (why: string, hint?: string) => HakoError;

@@ -35,6 +35,8 @@ const characterDevices = v.array(
 /** How long QEMU may take for an answer of its own. */
 const MONITOR_MS = 10_000;
 const END_MS = 10_000;
+/** How long the agent may take for what a command has asked that was killed. */
+const LAST_MS = 60_000;
 /** How much of what QEMU has written is looked at. */
 const MOST_WORDS = 4096;
 
@@ -71,10 +73,13 @@ export class KeptMachine implements Disposable {
     this.#lock = lock;
   }
 
-  /** Asks the guest's agent. */
+  /** Asks the guest's agent. Until it has answered, the lock's file has a byte: whoever speaks to the machine next knows then that it may be at work. */
   ask<Call extends AgentCall>(call: Call, data: AgentData<Call>, milliseconds: number): AgentAnswer<Call> {
     this.#agent ??= new AgentClient(connect(this.#files.control, milliseconds), undefined, firstRequest());
-    return this.#agent.ask(call, data, performance.now() + milliseconds);
+    syscallOn(this.#files.lock, "pwrite64", this.#lock.number, Uint8Array.of(1), 1, 0);
+    const answer = this.#agent.ask(call, data, performance.now() + milliseconds);
+    syscallOn(this.#files.lock, "ftruncate", this.#lock.number, 0);
+    return answer;
   }
 
   /** Asks the agent for its first answer; an end of the guest before that is told with its last words. */
@@ -113,6 +118,8 @@ export class KeptMachine implements Disposable {
 
   /** Connects a port that no process has with a socket; its number. */
   connectStream(socket: Fd): number {
+    // a command that was killed may have asked for a process whose port the guest has not opened yet
+    if (fileStatusOf(this.#lock).size > 0) this.ask("ping", {}, LAST_MS);
     const number = this.#freeStream();
     const name = streamDevice(number);
     this.#command("chardev-change", { id: name, backend: this.#backend(name, socket) });

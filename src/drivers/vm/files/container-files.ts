@@ -1,9 +1,8 @@
 import { HakoError } from "../../../base/errors";
 import { cleanPath } from "../../../linux/file/path-text";
-import { ATTR } from "../../../linux/mount/mount-calls";
 import { CACHE_ANNOTATION, ROOTFS_ANNOTATION } from "../../../oci/annotations";
 import type { Config, Mount } from "../../../oci/config";
-import { isBind, planOf } from "../../../oci/mount-options";
+import { isBind, isReadOnlyMount } from "../../../oci/mount-options";
 import type { OverlayRoot } from "../../interface/driver";
 import { CACHES, type Cache } from "./virtiofsd-arguments";
 
@@ -65,13 +64,8 @@ function isWritten(mount: Mount): boolean {
   return (
     isBind(mount) &&
     !isBoundSysfs(mount) &&
-    !isReadOnly(mount) &&
+    !isReadOnlyMount(mount) &&
     destination !== SHARED_MEMORY &&
     !TOLD.has(destination)
   );
-}
-
-function isReadOnly({ options = [] }: Mount): boolean {
-  const { own, recursive } = planOf(options);
-  return ((own.set | recursive.set) & ATTR.RDONLY) !== 0;
 }
