@@ -8,6 +8,7 @@ import {
   type AgentData,
   CONTROL_PORT,
   FAILURES,
+  MOST_WARNINGS,
   PROTOCOL,
   REQUESTS,
   requestSchema,
@@ -17,7 +18,7 @@ import { REBOOT } from "../linux/call/constants";
 import { syscall } from "../linux/call/syscall";
 import { Changes } from "../linux/file/epoll";
 import { readText } from "../linux/file/file";
-import { logWarning } from "../output/log";
+import { hearingWarnings, logWarning } from "../output/log";
 import { openPort } from "./ports";
 
 /** Loaded on first use: most guests are only asked whether they are there. */
@@ -214,7 +215,16 @@ function requestOf(message: unknown, lines: JsonLines): v.InferOutput<typeof req
   throw lines.broken("something that is no request");
 }
 
+/** The reply, with what the action has warned of: nobody reads the guest's console. */
 function replyTo(id: number, action: () => object): object {
+  const warnings: string[] = [];
+  const hear = (message: string) => {
+    if (warnings.length < MOST_WARNINGS) warnings.push(message.slice(0, MOST_REASON));
+  };
+  return { ...hearingWarnings(hear, () => resultOf(id, action)), ...(warnings.length > 0 && { warnings }) };
+}
+
+function resultOf(id: number, action: () => object): object {
   try {
     return { id, result: action() };
   } catch (thrown) {

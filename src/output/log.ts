@@ -38,9 +38,23 @@ export function logFailure(message: string, code?: ErrorCode): void {
   hub().error(message, code);
 }
 
+/** Who hears warnings in place of people. */
+let hearer: ((message: string) => void) | undefined;
+
+/** Has somebody hear the warnings of an action who can tell people of them. */
+export function hearingWarnings<T>(hear: (message: string) => void, action: () => T): T {
+  hearer = hear;
+  try {
+    return action();
+  } finally {
+    hearer = undefined;
+  }
+}
+
 /** What people should know although the command goes on. */
 export function logWarning(message: string): void {
-  if (target.verbosity !== "error") hub().warn(message);
+  if (hearer !== undefined) hearer(message);
+  else if (target.verbosity !== "error") hub().warn(message);
 }
 
 export function logDebug(message: string): void {

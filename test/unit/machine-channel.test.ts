@@ -1,5 +1,8 @@
 // What the host and a machine's agent say to each other, and what the host makes of an agent or a QEMU that is hostile.
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Agent, checkIsAgent } from "../../src/agent/agent";
 import { AgentClient } from "../../src/drivers/vm/channel/agent-client";
 import { AGENT_WORD } from "../../src/drivers/vm/channel/agent-protocol";
@@ -11,6 +14,7 @@ import type { Fd } from "../../src/linux/call/fd";
 import { trySyscall } from "../../src/linux/call/syscall";
 import { writeAllWaiting } from "../../src/linux/file/stream";
 import { socketPair } from "../../src/linux/file/unix-socket";
+import { configureLog } from "../../src/output/log";
 
 const soon = (milliseconds = 2000) => performance.now() + milliseconds;
 
@@ -108,6 +112,22 @@ describe("the host and an agent", () => {
       "a message to the agent of more than",
     );
     expect(agent.read()).toBe("nothing");
+  });
+
+  test("what an agent warns of is the host's to tell", () => {
+    const file = join(mkdtempSync(join(tmpdir(), "hako-unit-")), "log");
+    const answer = line({ id: 1, result: {}, warnings: ["left out: x\x1b[2J"] });
+    configureLog({ file, json: false, verbosity: "warning" });
+    try {
+      withAgent(answer, undefined, (client) => client.ask("ping", {}, soon()));
+    } finally {
+      configureLog({ json: false, verbosity: "warning" });
+    }
+    expect(readFileSync(file, "utf8")).toContain('msg="left out: x\\\\x1b[2J"\n');
+    const many = line({ id: 1, result: {}, warnings: Array.from({ length: 100 }, () => "x") });
+    expect(
+      failure(() => withAgent(many, undefined, (client) => client.ask("ping", {}, soon()))).message,
+    ).toBe("the guest's agent sent something that is no reply");
   });
 
   test("an agent without a container that nobody asks ends by itself", () => {

@@ -3,6 +3,7 @@ import { HakoError } from "../../../base/errors";
 import { printable } from "../../../base/printable";
 import type { Fd } from "../../../linux/call/fd";
 import { pollAny } from "../../../linux/file/poll";
+import { logWarning } from "../../../output/log";
 import { type AgentAnswer, type AgentCall, type AgentData, ANSWERS, replySchema } from "./agent-protocol";
 import { JsonLines } from "./json-lines";
 
@@ -71,6 +72,7 @@ export class AgentClient implements Disposable {
     const reply = v.safeParse(replySchema, message);
     if (!reply.success) throw this.#lines.broken("something that is no reply");
     if (reply.output.id !== id) throw this.#lines.broken("a reply to another request");
+    for (const warning of reply.output.warnings) logWarning(printable(warning));
     if ("error" in reply.output) {
       const { code, message } = reply.output.error;
       throw new HakoError({ code, message: printable(message) });

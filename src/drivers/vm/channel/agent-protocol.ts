@@ -183,11 +183,19 @@ export const FAILURES = [
   ...(["command-not-executable", "system"] as const),
 ] as const;
 
+/** How many warnings an answer has at most. */
+export const MOST_WARNINGS = 20;
+const ofReply = {
+  id: v.pipe(v.number(), v.safeInteger()),
+  /** What people should know, although it has done what it was asked for, or beside why not. */
+  warnings: v.optional(v.pipe(v.array(reason), v.maxLength(MOST_WARNINGS)), []),
+};
+
 /** A message of the agent's. */
 export const replySchema = v.union([
-  v.object({ id: v.pipe(v.number(), v.safeInteger()), result: v.unknown() }),
+  v.object({ ...ofReply, result: v.unknown() }),
   v.object({
-    id: v.pipe(v.number(), v.safeInteger()),
+    ...ofReply,
     error: v.object({ code: v.picklist(FAILURES), message: reason }),
   }),
 ]);
