@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { SharedNamespaces } from "../../src/drivers/vm/shared-namespaces";
 import { guestConfig, hostConfig, refuseUnable } from "../../src/drivers/vm/vm-config";
+import { RLIMITS } from "../../src/linux/process/rlimit";
 import type { Config, Mount } from "../../src/oci/config";
 import { defaultConfig } from "../../src/oci/default";
 import { containerId } from "../../src/oci/id";
@@ -73,6 +74,10 @@ describe("a container in a machine", () => {
       ["/linux/mountLabel", linux({ mountLabel: "x" })],
       ["/linux/devices/0", linux({ devices: [{ path: "/dev/x", type: "c", major: 1, minor: 1 }] })],
       ["/linux/netDevices", linux({ netDevices: {} })],
+      [
+        "/annotations/run.oci.keep_original_groups",
+        (base: Config) => ({ ...base, annotations: { "run.oci.keep_original_groups": "1" } }),
+      ],
       ["/linux/namespaces", without("network")],
       ["/linux/namespaces", without("mount")],
       ["/linux/namespaces", without("pid")],
@@ -180,7 +185,12 @@ describe("what is the guest's", () => {
     expect(guestConfig(config(), "c1", NONE).hooks).toBeUndefined();
     expect(guest.annotations).toEqual({ other: "kept" });
     expect(guest.linux).toMatchObject({ cgroupsPath: "/hako/c1", resources: { memory: { limit: 1 } } });
-    expect(guest.process).toEqual(given.process);
+    expect({ ...guest.process, rlimits: undefined }).toEqual({ ...given.process, rlimits: undefined });
+    // the host has them from its caller, where it is not told otherwise
+    expect(guest.process?.rlimits?.slice(0, 1)).toEqual([{ type: "RLIMIT_NOFILE", hard: 1024, soft: 1024 }]);
+    expect(new Set<string>(guest.process?.rlimits?.map(({ type }) => type))).toEqual(
+      new Set(Object.keys(RLIMITS)),
+    );
     expect(guest.mounts?.at(-1)).toEqual({ ...bind(["ro"]), type: "bind" });
     // memory that the host shares with others is not the guest's
     const at = (destination: string) =>

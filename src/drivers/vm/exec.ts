@@ -26,6 +26,7 @@ import type { ProcessRecord } from "../../state/record";
 import type { ExecPlan, ProgramInMemory, Ready } from "../interface/driver";
 import type { LivingContainer } from "../interface/living";
 import { noConsoleSocket } from "../namespaces/program/terminal";
+import { withCallersLimits } from "./caller-limits";
 import { streamPort } from "./channel/agent-protocol";
 import { KeptMachine } from "./kept-machine";
 import { machineFiles } from "./machine-record";
@@ -88,7 +89,11 @@ function begin({ root, record }: LivingContainer, { process }: ExecPlan, end: Fd
   using owned = end;
   using machine = new KeptMachine(machineFiles(root, record.sandbox));
   const port = streamPort(machine.connectStream(owned));
-  machine.ask("exec", { container: record.id, process: exactJson(process), port }, EXEC_MS);
+  machine.ask(
+    "exec",
+    { container: record.id, process: exactJson(withCallersLimits(process)), port },
+    EXEC_MS,
+  );
 }
 
 /** It has the caller's streams, and no rights over anything else. */

@@ -1,9 +1,11 @@
 import { HakoError } from "../../base/errors";
 import { cleanPath, isAtOrBelow } from "../../linux/file/path-text";
-import { DRIVER_ANNOTATION } from "../../oci/annotations";
+import { DRIVER_ANNOTATION, KATA_CONFIG_ANNOTATION, KEEP_GROUPS_ANNOTATION } from "../../oci/annotations";
 import type { Config, Mount } from "../../oci/config";
+import { keepsGroups } from "../../oci/groups";
 import { isBind, planOf } from "../../oci/mount-options";
 import { hasNamespace, joinedNamespace } from "../../oci/namespaces";
+import { withCallersLimits } from "./caller-limits";
 import { OF_CONTAINER, SHARED_MEMORY } from "./channel/agent-protocol";
 import { withoutCpuset } from "./cpu-sets";
 import { isBoundSysfs } from "./files/container-files";
@@ -42,6 +44,10 @@ function* unable(config: Config, shared: SharedNamespaces): Generator<readonly [
     value === undefined || value === "" ? undefined : `${what} ${value}`;
   yield ["/process/apparmorProfile", given(process?.apparmorProfile, "the profile")];
   yield ["/process/selinuxLabel", given(process?.selinuxLabel, "the label")];
+  yield [
+    `/annotations/${KEEP_GROUPS_ANNOTATION}`,
+    keepsGroups(config) ? "groups of the host's that the caller has" : undefined,
+  ];
   yield ["/linux/mountLabel", given(linux?.mountLabel, "the label")];
   for (const [index, { type, major, minor, path }] of (linux?.devices ?? []).entries())
     yield [
@@ -128,12 +134,16 @@ const KVM_RULE = { allow: true, type: "c", major: 10, minor: 232, access: "rw" }
  * machine are called "container:ID".
  */
 export function guestConfig(config: Config, id: string, shared: SharedNamespaces): Config {
-  const { linux, mounts = [], hooks, annotations = {}, ...rest } = config;
-  const { [DRIVER_ANNOTATION]: _, ...others } = annotations;
+  const { process, linux, mounts = [], hooks, annotations = {}, ...rest } = config;
+  // they say what isolates the container, of which the host has said its own
+  const others = Object.entries(annotations).filter(
+    ([name]) => name !== DRIVER_ANNOTATION && !KATA_CONFIG_ANNOTATION.test(name),
+  );
   return {
     ...rest,
     hooks: hooks && { startContainer: hooks.startContainer },
-    annotations: others,
+    annotations: Object.fromEntries(others),
+    process: process && withCallersLimits(process),
     mounts: mounts.map((mount) => guestMount(mount, shared.get("ipc") ?? id)),
     linux: {
       ...linux,
