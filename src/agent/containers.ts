@@ -7,9 +7,9 @@ import { homeIn } from "../container/user";
 import { driverOf } from "../drivers";
 import { LivingContainer } from "../drivers/interface/living";
 import type { AgentAnswer, AgentData } from "../drivers/vm/channel/agent-protocol";
-import { SIG, W } from "../linux/call/constants";
-import type { Fd } from "../linux/call/fd";
-import { trySyscall } from "../linux/call/syscall";
+import { O, SIG, W } from "../linux/call/constants";
+import { Fd } from "../linux/call/fd";
+import { syscall, trySyscall } from "../linux/call/syscall";
 import type { Changes } from "../linux/file/epoll";
 import { reapChild, signalGroupOf } from "../linux/process/process";
 import type { Config, Process, Resources } from "../oci/config";
@@ -20,7 +20,7 @@ import { type ContainerRecord, type ProcessRecord, readContainer } from "../stat
 import { ContainerFigures } from "./figures";
 import { guardFiles } from "./files-guard";
 import { mountFiles, mountRootfs, prepareGuest, unmountRootfs, withTreePaths } from "./guest";
-import { GuestProcess } from "./guest-process";
+import { GuestProcess, type OfFirst } from "./guest-process";
 import { openPort } from "./ports";
 import { rowsAfter } from "./process-rows";
 import { forgetSharedMemory, withContainers } from "./shared-places";
@@ -64,12 +64,18 @@ export class Containers {
     );
     const config = withTreePaths(given, data.tree, written);
     const terminal = config.process?.terminal === true;
-    const { result, streams, port } = withPort(data.port, terminal, (socket) =>
-      made(id, config, data, socket),
-    );
+    const stops = data.ownInit ? new Fd(syscall("eventfd2", 0, O.CLOEXEC | O.NONBLOCK)) : undefined;
+    const { result, streams, port } = withPort(data.port, terminal, (socket) => {
+      try {
+        return made(id, config, data, stops, socket);
+      } catch (error) {
+        stops?.close();
+        throw error;
+      }
+    });
     const send = (signal: number) => void sendSignal(id, signal, false);
     const figures = new ContainerFigures(this.#changes, { root: ROOT, record: result });
-    const process = this.#have(result.init, streams, port, send, figures);
+    const process = this.#have(result.init, streams, port, send, { figures, stops });
     this.#first.set(id, process);
   }
 
@@ -163,9 +169,9 @@ export class Containers {
     streams: ProgramStreams,
     port: Fd,
     send: (signal: number) => void,
-    figures?: ContainerFigures,
+    ofFirst?: OfFirst,
   ): GuestProcess {
-    const process = new GuestProcess(this.#changes, init, streams, port, send, figures);
+    const process = new GuestProcess(this.#changes, init, streams, port, send, ofFirst);
     this.#processes.add(process);
     return process;
   }
@@ -230,6 +236,7 @@ function made(
   id: ContainerId,
   config: Config,
   { bundle: path, filter, ownInit, noNewKeyring, tree, writesRootfs }: AgentData<"create">,
+  stops: Fd | undefined,
   consoleSocket: Fd | undefined,
 ): ContainerRecord {
   const compiled = filter && {
@@ -243,7 +250,7 @@ function made(
     {
       ...{ root: ROOT, id, bundle, consoleSocket, cgroupManager: "cgroupfs", rootless: "auto" },
       ...{ noPivot: false, noNewKeyring, preserveFds: 0, notifySocket: undefined },
-      ...{ pidFile: undefined, pidfdSocket: undefined, ownInit: ownInit ? { stops: undefined } : undefined },
+      ...{ pidFile: undefined, pidfdSocket: undefined, ownInit: ownInit ? { stops } : undefined },
     },
     false,
   ).record;

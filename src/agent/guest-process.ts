@@ -2,6 +2,7 @@ import { asHakoError, HakoError } from "../base/errors";
 import { TO_GUEST, windowOf } from "../drivers/vm/channel/stream-frames";
 import { SIG } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
+import { trySyscall } from "../linux/call/syscall";
 import type { Changes } from "../linux/file/epoll";
 import { openChild, reapChild } from "../linux/process/process";
 import { setWindowSize } from "../linux/terminal/pty";
@@ -20,6 +21,13 @@ function resize(terminal: Fd, number: number): void {
   }
 }
 
+/** What the first process of a container has beside. */
+export interface OfFirst {
+  figures: ContainerFigures;
+  /** An eventfd(2) that counts how often the program was stopped, where hako's own first process sees that. */
+  stops: Fd | undefined;
+}
+
 /** A process of a container's whose stand-in is on the host: a child of this one, its streams, and the port that they lead to. */
 export class GuestProcess implements Disposable {
   readonly pid: number;
@@ -27,17 +35,17 @@ export class GuestProcess implements Disposable {
   readonly #changes: Changes;
   readonly #relay: StreamRelay;
   readonly #send: (signal: number) => void;
-  readonly #figures: ContainerFigures | undefined;
+  readonly #ofFirst: OfFirst | undefined;
   #ended = false;
 
-  /** It owns streams and port. `send` sends it a signal. The first process of a container has its figures. */
+  /** It owns streams and port. `send` sends it a signal. */
   constructor(
     changes: Changes,
     started: ProcessRecord | undefined,
     streams: ProgramStreams,
     port: Fd,
     send: (signal: number) => void,
-    figures?: ContainerFigures,
+    ofFirst?: OfFirst,
   ) {
     this.#relay = new StreamRelay(port, streams, {
       tell: (type, number) => {
@@ -55,10 +63,11 @@ export class GuestProcess implements Disposable {
     this.#process = process;
     this.#changes = changes;
     this.#send = send;
-    this.#figures = figures;
+    this.#ofFirst = ofFirst;
     for (const fd of this.#relay.descriptors) changes.watch(fd, () => this.#relay.pump());
     changes.watch(process, () => this.look());
-    figures?.onKill(() => this.#tellFigures());
+    ofFirst?.figures.onKill(() => this.#tellFigures());
+    if (ofFirst?.stops !== undefined) this.#tellStops(ofFirst.stops);
     this.#relay.pump();
   }
 
@@ -83,7 +92,15 @@ export class GuestProcess implements Disposable {
   }
 
   #tellFigures(signal?: number): void {
-    if (this.#figures !== undefined) this.#relay.tellFigures(this.#figures.text(signal));
+    const { figures } = this.#ofFirst ?? {};
+    if (figures !== undefined) this.#relay.tellFigures(figures.text(signal));
+  }
+
+  #tellStops(stops: Fd): void {
+    const count = new BigInt64Array(1);
+    this.#changes.watch(stops, () => {
+      if (trySyscall("read", stops.number, count, 8) > 0) this.#relay.tellStop();
+    });
   }
 
   /** Of somebody who can't be told what comes of it. */
@@ -98,7 +115,8 @@ export class GuestProcess implements Disposable {
 
   [Symbol.dispose](): void {
     this.#relay[Symbol.dispose]();
-    this.#figures?.[Symbol.dispose]();
+    this.#ofFirst?.figures[Symbol.dispose]();
+    this.#ofFirst?.stops?.close();
     this.#process.close();
   }
 }

@@ -53,6 +53,7 @@ export class StreamRelay implements Disposable {
   #status: number | undefined;
   /** What is to be told of what the container has used. */
   #figures: Uint8Array | undefined;
+  #stopped = false;
   #told = 0;
   #connected = false;
   readonly #connectsUntil: number;
@@ -69,6 +70,12 @@ export class StreamRelay implements Disposable {
   /** Tells what the container has used up to now. */
   tellFigures(text: string): void {
     this.#figures = bytesOf(text);
+    this.pump();
+  }
+
+  /** Tells that the process was stopped. */
+  tellStop(): void {
+    this.#stopped = true;
     this.pump();
   }
 
@@ -124,6 +131,11 @@ export class StreamRelay implements Disposable {
       this.#message.set(this.#figures, HEADER_SIZE);
       this.#frame(TO_HOST.figures, this.#figures.length, this.#figures.length);
       this.#figures = undefined;
+      return true;
+    }
+    if (this.#stopped) {
+      this.#frame(TO_HOST.stopped, 0, 0);
+      this.#stopped = false;
       return true;
     }
     for (const [name, type] of [

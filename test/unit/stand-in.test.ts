@@ -13,7 +13,9 @@ import {
 } from "../../src/drivers/vm/channel/stream-frames";
 import { AT_ONCE, standInProgram } from "../../src/drivers/vm/stand-in/stand-in-rows";
 import { bytesOf, concatenated } from "../../src/linux/call/bytes";
-import type { Fd } from "../../src/linux/call/fd";
+import { O } from "../../src/linux/call/constants";
+import { Fd } from "../../src/linux/call/fd";
+import { syscall } from "../../src/linux/call/syscall";
 import { memoryFile } from "../../src/linux/file/memfd";
 import { Pipe } from "../../src/linux/file/pipe";
 import { waitFor } from "../../src/linux/file/poll";
@@ -80,6 +82,7 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       output: "pipe" | number = "pipe",
       little = false,
       figures?: number,
+      stops?: number,
     ) {
       const [ours, theirs] = socketPair("streams");
       using socket = theirs;
@@ -88,6 +91,7 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
         ...{
           socket: 3,
           figures: figures === undefined ? -1 : 4,
+          stops: stops === undefined ? -1 : 4,
           output: 1,
           outputIsSocket: 0,
           outputAtOnce: atOnce,
@@ -101,7 +105,7 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       const words = machine === process.arch ? [path] : [QEMU ?? "", path];
       // a terminal is all three
       const error = typeof input === "number" ? input : "pipe";
-      const more = figures === undefined ? [] : [figures];
+      const more = [figures, stops].filter((fd) => fd !== undefined);
       const child = Bun.spawn(words, { stdio: [input, output, error, socket.number, ...more] });
       return {
         child,
@@ -130,6 +134,21 @@ for (const machine of [process.arch, ...(other === undefined ? [] : [other])]) {
       ]);
       for (let at = 0; at < all.length; at += 3) it.peer.send(all.slice(at, at + 3));
       expect(await ended(it)).toEqual({ status: 7, output: "one two", error: "wrong" });
+    });
+
+    test("counts how often the program was stopped, for who wants to know", async () => {
+      using stops = new Fd(syscall("eventfd2", 0, O.CLOEXEC));
+      using it = started("ignore", "pipe", false, undefined, stops.number);
+      const stopped = frame(TO_HOST.stopped, 0);
+      it.peer.send(stopped, dataFrame(TO_HOST.output, "out"), stopped, frame(TO_HOST.ended, 3));
+      expect(await ended(it)).toEqual({ status: 3, output: "out", error: "" });
+      const count = new BigInt64Array(1);
+      expect(syscall("read", stops.number, count, 8)).toBe(8);
+      expect(count[0]).toBe(2n);
+      // nobody does
+      using other = started("ignore");
+      other.peer.send(stopped, frame(TO_HOST.ended, 4));
+      expect((await ended(other)).status).toBe(4);
     });
 
     test("keeps the figures that were told last, which can't be many", async () => {

@@ -25,7 +25,7 @@ const ENDING: ReadonlySet<number> = new Set([1, 2, 3, 10, 12, 14, 15]);
 /** How long a program may take to end by itself when its terminal was hung up. */
 const HANGUP_MS = 2000;
 /** How long a program may take to stop that was told to. */
-const STOP_MS = 200;
+const STOP_MS = 1000;
 /** What goes to the group of a program that leads one, as from a terminal. */
 const OF_KEYS: ReadonlySet<number> = new Set([
   ...[SIG.INT, SIG.QUIT, SIG.TSTP, SIG.TTIN, SIG.TTOU, SIG.CONT],
@@ -132,7 +132,7 @@ export class SignalForwarder implements Disposable {
     const until = performance.now() + STOP_MS;
     while (!waitFor(stops, "read", 0)) {
       if (performance.now() > until) return;
-      await Bun.sleep(STOP_MS / 20);
+      await Bun.sleep(STOP_MS / 100);
     }
     syscall("read", stops.number, new BigInt64Array(1), 8);
     process.off(signal, this.#handler);

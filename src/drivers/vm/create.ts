@@ -84,7 +84,10 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   using socket = ours;
   using streams = new FdList();
   const terminal = config.process?.terminal === true;
-  const program = standIn(socket, streams, terminal, openFigures(root, plan.id));
+  const program = standIn(socket, streams, terminal, {
+    figures: openFigures(root, plan.id),
+    stops: plan.ownInit?.stops,
+  });
   const [receiver, sender] = terminal ? socketPair("socket for the terminal") : [undefined, undefined];
   using masterFrom = receiver;
   using masterTo = sender;

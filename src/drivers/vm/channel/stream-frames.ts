@@ -14,6 +14,8 @@ export const TO_HOST = {
   credit: 4,
   /** Data that replaces what was told before of what the container has used (figures-text.ts). */
   figures: 5,
+  /** The process was stopped by a signal that it was told to stop by. */
+  stopped: 6,
 } as const;
 
 /** From the stand-in. */

@@ -50,11 +50,11 @@ const MADV_DONTNEED = 4;
 const LITTLE = 4096;
 
 /**
- * What it is told: the socket to the agent, a file for what the container has used, and of each stream the descriptor, whether that is a socket, and
+ * What it is told: the socket to the agent, a file for what the container has used, an eventfd(2) that counts stops, and of each stream the descriptor, whether that is a socket, and
  * how much is written at once. A descriptor that is not there is -1.
  */
 const NAMES = [
-  ...(["socket", "figures"] as const),
+  ...(["socket", "figures", "stops"] as const),
   ...(["output", "outputIsSocket", "outputAtOnce"] as const),
   ...(["error", "errorIsSocket", "errorAtOnce"] as const),
   // whether all three are a terminal that nobody else has open
@@ -223,6 +223,7 @@ function receiveRows(rows: RowProgram, words: Words, own: Own): void {
     [TO_HOST.error, "to error"],
     [TO_HOST.credit, "credit"],
     [TO_HOST.figures, "to figures"],
+    [TO_HOST.stopped, "stopped"],
   ] as const)
     rows.when(wordIn(type), kind, next);
   rows.sum([wordIn(type)], { least: TO_HOST.ended, most: TO_HOST.ended, otherwise: "lost" });
@@ -231,6 +232,8 @@ function receiveRows(rows: RowProgram, words: Words, own: Own): void {
   rows.label("credit");
   rows.sum([wordIn(credit), wordIn(number)], { to: credit });
   rows.sum([wordIn(own.inputAsked)], { to: own.entry(2), next: "wait" });
+  rows.label("stopped");
+  rows.call("write", [wordIn(words.stops), word(1), 8], { ...ANY, next: "wait" });
   // the file has one message, and never more
   rows.label("to figures");
   rows.sum([wordIn(number)], { most: FIGURES_SIZE, otherwise: "lost" });

@@ -10,9 +10,14 @@ const [OUTPUT, ERROR] = [1, 2];
 /**
  * The program of a process that stands on the host for one in a machine; `socket` leads to the agent. It has this process's standard streams:
  * what others have open too is not made non-blocking, but opened anew. `owned` closes what is opened. With `terminal` it gets a terminal of its own
- * in their place. `figures` is a file for what the container has used.
+ * in their place. `figures` is a file for what the container has used, `stops` an eventfd(2) of somebody's who wants to know when the program was stopped.
  */
-export function standIn(socket: Fd, owned: FdList, terminal: boolean, figures?: Fd): ProgramInMemory {
+export function standIn(
+  socket: Fd,
+  owned: FdList,
+  terminal: boolean,
+  { figures, stops }: { figures?: Fd; stops?: Fd | undefined } = {},
+): ProgramInMemory {
   if (figures !== undefined) owned.add(figures);
   const streams = [OUTPUT, ERROR].map((number) => {
     if (terminal) return { fd: number, isSocket: 0, atOnce: AT_ONCE.all };
@@ -24,6 +29,7 @@ export function standIn(socket: Fd, owned: FdList, terminal: boolean, figures?: 
   const file = filledProgram(NAME, standInProgram(process.arch), {
     socket: socket.number,
     figures: figures?.number ?? -1,
+    stops: stops?.number ?? -1,
     output: output.fd,
     outputIsSocket: output.isSocket,
     outputAtOnce: output.atOnce,
@@ -33,5 +39,8 @@ export function standIn(socket: Fd, owned: FdList, terminal: boolean, figures?: 
     terminal: terminal ? 1 : 0,
   });
   owned.add(file);
-  return { file, descriptors: [socket, ...owned.all.filter((fd) => fd !== file)] };
+  return {
+    file,
+    descriptors: [socket, ...(stops === undefined ? [] : [stops]), ...owned.all.filter((fd) => fd !== file)],
+  };
 }
