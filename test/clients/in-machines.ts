@@ -9,7 +9,10 @@ export function hakoInMachines(directory: string): string {
   setUp(cache);
   const variables = Object.entries(environment(cache)).map(([name, value]) => `${name}='${value}'`);
   const path = `${directory}/hako-vm`;
-  writeFileSync(path, `#!/bin/bash\nexport ${variables.join(" ")}\nexec -a hako-vm ${HAKO} "$@"\n`);
+  writeFileSync(
+    path,
+    `#!/bin/bash\nexport ${variables.join(" ")}\nexec -a "\${0%/*}/hako-vm" ${HAKO} "$@"\n`,
+  );
   chmodSync(path, 0o755);
   return path;
 }

@@ -34,7 +34,7 @@ export const SLEEP = ["sleep", "600"];
 /** A line of shell that waits until its last background command, a run, has given its place to an attendant. */
 export const ATTENDED = "until readlink /proc/$!/exe | grep -q attendant; do sleep 0.1; done";
 /** HAKO_TIME_FACTOR: a machine that is emulated, on a busy one, is that much slower. */
-const TIME_FACTOR = Number(process.env.HAKO_TIME_FACTOR ?? 1);
+export const TIME_FACTOR = Number(process.env.HAKO_TIME_FACTOR ?? 1);
 export const TIME_LIMIT = 60_000 * TIME_FACTOR;
 /** How many containers a client is asked for at once. */
 export const AT_ONCE = TIME_FACTOR === 1 ? 30 : 10;
@@ -270,7 +270,7 @@ export function names(dir: string): string[] {
   }
 }
 
-export async function until(what: string, holds: () => boolean, limit = 10_000): Promise<void> {
+export async function until(what: string, holds: () => boolean, limit = 10_000 * TIME_FACTOR): Promise<void> {
   for (const end = Date.now() + limit; !holds(); await Bun.sleep(20)) {
     if (Date.now() > end) throw new Error(`timed out: ${what}`);
   }
