@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { SandboxError } from "./errors.js";
 import { findExecutable } from "./executable.js";
-import { outcomeOf } from "./outcome.js";
+import { outcomeOf, type ProcessEnd } from "./outcome.js";
 import type { Outcome } from "./result.js";
 
 /** What is the same for all calls of hako. */
@@ -96,9 +96,9 @@ export class SandboxProcess implements AsyncDisposable {
     const abort = () => this.#letGo();
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      const [report, endedAs] = await Promise.all([this.#told(), endOf(this.#child, executable)]);
+      const [report, end] = await Promise.all([this.#told(), endOf(this.#child, executable)]);
       if (signal?.aborted === true) throw signal.reason;
-      return outcomeOf(report, endedAs);
+      return outcomeOf(report, end);
     } finally {
       signal?.removeEventListener("abort", abort);
     }
@@ -126,8 +126,7 @@ function stream<T>(given: T | null, name: string): T {
   return given;
 }
 
-/** How hako's process has ended, for people. */
-function endOf(child: ChildProcess, executable: string): Promise<string> {
+function endOf(child: ChildProcess, executable: string): Promise<ProcessEnd> {
   return new Promise((resolve, reject) => {
     child.on("error", (cause) => {
       // one that runs: a signal could not be sent
@@ -135,8 +134,6 @@ function endOf(child: ChildProcess, executable: string): Promise<string> {
       const hint = "is it installed, and is the working directory there?";
       reject(new SandboxError("system", `${executable} can't be started: ${cause.message}`, hint, { cause }));
     });
-    child.on("exit", (status, signal) =>
-      resolve(signal === null ? `ended with status ${status}` : `was ended by ${signal}`),
-    );
+    child.on("exit", (status, signal) => resolve({ status, signal }));
   });
 }

@@ -3,6 +3,7 @@ import { CHANNEL_FLAGS, globalWords, type Hako, SandboxProcess, type SpawnSettin
 import { ProgramError } from "./errors.js";
 import { flagWords } from "./flags.js";
 import { EXEC_FLAGS, type ExecFlags, RUN_FLAGS, type RunFlags } from "./generated.js";
+import { UntoldEnd } from "./outcome.js";
 import { Output } from "./output.js";
 import type { Result } from "./result.js";
 
@@ -103,7 +104,10 @@ async function captured(
     running.stdin.on("error", () => {});
     running.stdin.end(input);
   }
-  const outcome = await running.outcome;
+  const outcome = await running.outcome.catch(async (error: unknown) => {
+    await Promise.all([stdout.settled(), stderr.settled()]);
+    throw error instanceof UntoldEnd ? error.with(stderr.text) : error;
+  });
   await Promise.all([stdout.settled(), stderr.settled()]);
   const truncated = stdout.truncated || stderr.truncated;
   const result: Result = { ...outcome, stdout: stdout.text, stderr: stderr.text, truncated };

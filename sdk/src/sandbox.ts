@@ -4,6 +4,8 @@ import { resolve } from "node:path";
 import type { SandboxProcess } from "./attended.js";
 import { Container } from "./container.js";
 import { SandboxError } from "./errors.js";
+import { UntoldEnd } from "./outcome.js";
+import { Output } from "./output.js";
 import type { Outcome, Result } from "./result.js";
 import {
   type ExecOptions,
@@ -16,6 +18,8 @@ import {
 
 /** How long the program that keeps a sandbox may take to end by itself. */
 const CLOSE_MS = 1000;
+/** How many bytes of what is written to standard error are kept. */
+const MOST_ERRORS = 4096;
 const IMAGE = /^(?:oci|oci-archive|docker-archive):/;
 
 /**
@@ -99,11 +103,12 @@ function answer({ stdout }: SandboxProcess, word: string): Promise<void> {
 }
 
 async function endsEarly(keeper: SandboxProcess): Promise<never> {
-  let text = "";
-  keeper.stderr.on("data", (chunk: Buffer) => {
-    text = `${text}${chunk.toString("utf8")}`.slice(-1000);
+  const errors = new Output(keeper.stderr, MOST_ERRORS);
+  const { exitCode, signal } = await keeper.outcome.catch(async (error: unknown) => {
+    await errors.settled();
+    throw error instanceof UntoldEnd ? error.with(errors.text) : error;
   });
-  const { exitCode, signal } = await keeper.outcome;
+  const text = errors.text;
   throw new SandboxError(
     "system",
     `the sandbox ended at once, ${signal ?? `with status ${exitCode}`}: ${text.trim()}`,

@@ -146,6 +146,18 @@ test("run: the sandbox failed, or the program did", async () => {
   await assert.rejects(run({ ...hako, command: ["no-such-program"] }), failsWith("command-not-found"));
   await assert.rejects(run({ ...hako, command: ["true"], memory: "much" }), failsWith("usage"));
   await assert.rejects(run({ ...hako, command: ["true"], rootfs: "/no/such" }), failsWith("system"));
+  // what the command line's parser refuses is told before there is a report
+  const nobody = { userns: "nobody's" } as unknown as { userns: "auto" };
+  await assert.rejects(run({ ...hako, command: ["true"], ...nobody }), (error) => {
+    assert.match(String(error), /--userns: "nobody's" is not one of/);
+    return failsWith("usage")(error);
+  });
+  await assert.rejects(Sandbox.start({ ...hako, ...nobody }), failsWith("usage"));
+  writeFileSync("other", "#!/bin/sh\nexit 9\n", { mode: 0o755 });
+  await assert.rejects(
+    run({ ...hako, command: ["true"], executable: resolve("other") }),
+    failsWith("system"),
+  );
   await assert.rejects(run({ ...hako, command: ["true"], executable: "/no/hako" }), failsWith("system"));
   await assert.rejects(run({ ...hako, command: ["true"], cwd: "/no/such" }), failsWith("system"));
   await assert.rejects(run({ ...hako, command: script("exit 7"), check: true }), (error) => {

@@ -6,7 +6,7 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { formattedTypes, TYPES_FILE } from "../../scripts/sdk-types";
 import { installLibrary, Project } from "./library-project";
-import { e2e, execute, HAKO, type Needs, needsHako, needsProgram, until } from "./support";
+import { e2e, execute, HAKO, type Needs, needsHako, needsProgram, REPOSITORY, until } from "./support";
 
 const LONG = 300_000;
 const USER = 12_345;
@@ -116,6 +116,32 @@ describe("the library", () => {
       }
     },
     [needsHako, needsNode(), needsProgram("npm")],
+    LONG,
+  );
+
+  test(
+    "has types for programs in TypeScript, which refuse what hako would",
+    () => {
+      using project = new Project();
+      const program = (line: string) =>
+        `import { run, Sandbox } from "@hako-runtime/sdk";
+      await using sandbox = await Sandbox.start({ userns: "auto", write: "." });
+      const { stdout, refused } = await sandbox.exec(["ls"], { timeout: 1000 });
+      const told: string[] = [stdout, ...refused.map(({ host }) => host)];
+      ${line}
+      console.log(told);`;
+      const compile = (line: string) => {
+        writeFileSync(join(project.directory, "program.mts"), program(line));
+        const types = join(REPOSITORY, "node_modules/@types");
+        const target = ["--target", "es2022", "--module", "nodenext", "--strict", "--noEmit"];
+        const tsc = join(REPOSITORY, "node_modules/.bin/tsc");
+        const args = [...target, "--typeRoots", types, "--types", "node", "program.mts"];
+        return execute(tsc, args, { cwd: project.directory }).stdout;
+      };
+      expect(compile("")).toBe("");
+      expect(compile('await run({ command: ["true"], userns: "nobody" });')).toContain("not assignable");
+      expect(compile('await run({ command: ["true"], memry: "1G" });')).toContain("memry");
+    },
     LONG,
   );
 
