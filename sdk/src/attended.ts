@@ -121,7 +121,8 @@ export class SandboxProcess implements AsyncDisposable {
   }
 }
 
-function stream<T>(given: T | null, name: string): T {
+/** A stream of a child process, where it has one. */
+export function stream<T>(given: T | null, name: string): T {
   if (given === null) throw new TypeError(`${name} is the caller's own`);
   return given;
 }

@@ -1,7 +1,11 @@
 import { spawn } from "node:child_process";
-import { globalWords, type Hako } from "./attended.js";
+import type { Readable } from "node:stream";
+import { globalWords, type Hako, stream } from "./attended.js";
 import { SandboxError } from "./errors.js";
 import { findExecutable } from "./executable.js";
+
+/** A flag of commands that wait: they don't wait on when this process has ended. */
+export const WAITING = "--die-with=3";
 
 /** What JSON of hako's log tells of a failure. */
 interface Failure {
@@ -32,12 +36,14 @@ export async function* callLines(
   signal?.throwIfAborted();
   const child = spawn(executable, [...globalWords(hako), "--log-format=json", ...words], {
     ...(cwd === undefined ? {} : { cwd }),
-    stdio: ["ignore", "pipe", "pipe"],
+    // the last is for `WAITING`
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
   });
   const abort = () => child.kill("SIGTERM");
   signal?.addEventListener("abort", abort, { once: true });
   const errors: Buffer[] = [];
-  child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
+  (child.stdio[3] as Readable).resume();
+  stream(child.stderr, "stderr").on("data", (chunk: Buffer) => errors.push(chunk));
   const ended = new Promise<number | null>((resolve, reject) => {
     child.on("error", (cause) =>
       reject(
@@ -51,7 +57,7 @@ export async function* callLines(
   let whole = false;
   try {
     let rest = "";
-    for await (const chunk of child.stdout.setEncoding("utf8")) {
+    for await (const chunk of stream(child.stdout, "stdout").setEncoding("utf8")) {
       const lines = `${rest}${chunk}`.split("\n");
       rest = lines.pop() ?? "";
       yield* lines;

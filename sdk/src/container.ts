@@ -1,5 +1,5 @@
 import type { Hako, SandboxProcess } from "./attended.js";
-import { call, callLines } from "./call.js";
+import { call, callLines, WAITING } from "./call.js";
 import type { Ended, State, Stats } from "./generated.js";
 import type { Result } from "./result.js";
 import { type ExecOptions, type ExecSpawnOptions, exec, execSpawn } from "./run.js";
@@ -24,7 +24,9 @@ export class Container {
 
   /** Waits for the end of the container's program; how it ended. */
   async wait({ signal }: { signal?: AbortSignal } = {}): Promise<Ended> {
-    const [ended] = JSON.parse(await call(["wait", "--json", this.id], this.#hako, signal)) as [Ended];
+    const [ended] = JSON.parse(await call(["wait", "--json", WAITING, this.id], this.#hako, signal)) as [
+      Ended,
+    ];
     return ended;
   }
 
@@ -52,7 +54,7 @@ export class Container {
     intervalMs?: number;
     signal?: AbortSignal;
   } = {}): AsyncGenerator<ContainerEvent, void> {
-    const lines = callLines(["events", `--interval=${intervalMs}ms`, this.id], this.#hako, signal);
+    const lines = callLines(["events", WAITING, `--interval=${intervalMs}ms`, this.id], this.#hako, signal);
     for await (const line of lines) yield JSON.parse(line) as ContainerEvent;
   }
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn as spawnProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -270,6 +270,32 @@ test("container: state, stats, events, exec, kill, wait, delete", async () => {
   await assert.rejects(named.state(), failsWith("not-found"));
   await assert.rejects(named.wait({ signal: AbortSignal.abort() }), { name: "AbortError" });
   await assert.rejects(container("no/id", hako).kill(), failsWith("usage"));
+});
+
+test("container: who waits for one ends with its caller", async () => {
+  writeFileSync(
+    "waiter.mjs",
+    `import { container } from "@hako-runtime/sdk";
+    const held = container(process.argv[2], { root: process.env.HAKO_ROOT });
+    held.wait();
+    for await (const event of held.events({ intervalMs: 3600000 })) console.log(event);`,
+  );
+  await using sandbox = await Sandbox.start(hako);
+  const waiter = spawnProcess(process.execPath, ["waiter.mjs", sandbox.id], { stdio: "inherit" });
+  const waiting = () =>
+    readdirSync("/proc").filter((pid) => {
+      try {
+        const line = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        return line.includes(sandbox.id) && /\0(?:wait|events)\0/.test(line);
+      } catch {
+        return false;
+      }
+    });
+  const most = process.getuid?.() === 0 ? 2 : 1;
+  await until("both wait", () => waiting().length === most);
+  waiter.kill("SIGKILL");
+  await until("none waits", () => waiting().length === 0);
+  assert.equal((await sandbox.container.state()).status, "running");
 });
 
 test("changes: kept apart, shown, taken or thrown away", async () => {

@@ -2,9 +2,10 @@ import { defineCommand } from "../cli/command";
 import type { Ended } from "../container/ended";
 import { waitForContainers } from "../container/wait";
 import { containerId } from "../oci/id";
-import { print, printJson } from "../output/print";
+import { print, printJson, UNREAD } from "../output/print";
 import { CONTAINER } from "./flags/common";
 import { MORE_CONTAINERS } from "./flags/for-containers";
+import { callersLifeline, WAITING_LIFELINE } from "./flags/lifeline";
 
 export default defineCommand({
   meta: {
@@ -13,6 +14,7 @@ export default defineCommand({
   },
   args: {
     container: CONTAINER,
+    "die-with": WAITING_LIFELINE,
     json: { type: "boolean", description: "print an array with signal, time of end and lack of memory too" },
   },
   rest: MORE_CONTAINERS,
@@ -20,10 +22,13 @@ export default defineCommand({
   run({ args, rest, data: { globals } }) {
     const ids = [args.container, ...rest].map(containerId);
     const all: ({ id: string } & Ended)[] = [];
-    waitForContainers(globals.root, ids, (id, ended) => {
+    using lifeline = callersLifeline(args["die-with"]);
+    const tell = (id: string, ended: Ended) => {
       if (args.json) all.push({ id, ...ended });
       else print(`${ended.exitCode ?? "unknown"}\n`);
-    });
+    };
+    if (!waitForContainers(globals.root, ids, tell, lifeline)) return UNREAD;
     if (args.json) printJson(all);
+    return 0;
   },
 });

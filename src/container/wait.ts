@@ -1,6 +1,6 @@
 import { HakoError } from "../base/errors";
 import { type Fd, FdList } from "../linux/call/fd";
-import { waitFor } from "../linux/file/poll";
+import { pollAny, type Watched } from "../linux/file/poll";
 import { exitInfo } from "../linux/process/exit-info";
 import { type Ending, endingOf, openProcess } from "../linux/process/process";
 import type { ContainerId } from "../oci/id";
@@ -23,12 +23,16 @@ interface Waiting {
   programEnd: Fd | undefined;
 }
 
-/** Waits until all of these containers have ended, and tells of each in turn how it did. What doesn't exist is refused before. */
+/**
+ * Waits until all of these containers have ended, and tells of each in turn how it did. What doesn't exist is refused before. False where the
+ * lifeline, a pipe, a socket or a pidfd, has ended before.
+ */
 export function waitForContainers(
   root: string,
   ids: readonly ContainerId[],
   tell: (id: ContainerId, ended: Ended) => void,
-): void {
+  lifeline?: Fd,
+): boolean {
   using open = new FdList();
   const waiting: Waiting[] = ids.map((id) => {
     const container = readContainer(root, id);
@@ -39,7 +43,18 @@ export function waitForContainers(
     for (const fd of [process, end]) if (fd !== undefined) open.add(fd);
     return { container, process, programEnd: end };
   });
-  for (const each of waiting) tell(each.container.record.id, endOf(each));
+  for (const each of waiting) {
+    if (!hasEnded(each, lifeline)) return false;
+    tell(each.container.record.id, endOf(each));
+  }
+  return true;
+}
+
+function hasEnded({ process }: Waiting, lifeline: Fd | undefined): boolean {
+  if (process === undefined) return true;
+  const fds = lifeline === undefined ? [process] : [process, lifeline];
+  const watched = fds.map((fd): Watched => ({ fd, for: "read" }));
+  return pollAny(watched, Number.POSITIVE_INFINITY)[0] === true;
 }
 
 function beingMade(id: ContainerId): HakoError {
@@ -49,7 +64,6 @@ function beingMade(id: ContainerId): HakoError {
 
 function endOf({ container, process, programEnd }: Waiting): Ended {
   if (process === undefined) return howItEnded(container);
-  waitFor(process, "read", Number.POSITIVE_INFINITY);
   const told = programEnd === undefined ? toldEnd(container) : rare.programEnd.toldProgramEnd(programEnd);
   const finished = told?.finished ?? new Date().toISOString();
   const ending = told ?? endingSeen(container, process);

@@ -152,6 +152,27 @@ sys.exit(hako.wait())`;
   }, [needsHako]);
 });
 
+describe("wait and events", () => {
+  e2e("don't wait on when the descriptor's other end is closed; without that they do", async () => {
+    using box = new Box();
+    const id = box.started(["sleep", "600"]);
+    for (const words of [["wait"], ["events", "--interval", "1h"]]) {
+      const held = hold(box, ...words, "--die-with", "3", id);
+      await Bun.sleep(500);
+      expect(held.process.exitCode).toBe(null);
+      held.letGo();
+      expect(await once(held.process, "exit")).toEqual([141, null]);
+    }
+    const held = hold(box, "wait", "--die-with", "3", id);
+    await Bun.sleep(300);
+    box.ok("kill", id, "KILL");
+    expect(await once(held.process, "exit")).toEqual([0, null]);
+    expect(box.hako("wait", "--die-with", "77", id).stderr).toContain(
+      "--die-with 77: the descriptor is not open",
+    );
+  }, [needsHako]);
+});
+
 describe("exec", () => {
   const EXEC = ["exec", "--report", "3", "--die-with", "3", "--quiet"];
   const script = (line: string) => ["sh", "-c", line];

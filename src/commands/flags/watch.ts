@@ -5,12 +5,10 @@ import type { RunEnd } from "../../container/io/run-end";
 import type { TimeLimitValues } from "../../container/io/time-limit";
 import type { RunReport } from "../../container/run/run-report";
 import type { Fd } from "../../linux/call/fd";
+import { callersLifeline } from "./lifeline";
 
 /** Loaded on first use. */
 const rare = {
-  get inheritedDescriptors() {
-    return require("../../container/io/inherited-descriptors") as typeof import("../../container/io/inherited-descriptors");
-  },
   get limitLines() {
     return require("../../container/run/limit-lines") as typeof import("../../container/run/limit-lines");
   },
@@ -116,9 +114,9 @@ export function atEndOf(
 
 /** The descriptor whose end is the program's. To be called when it is known which descriptors are the caller's: it takes a number. */
 export function lifelineOf({ "die-with": digits, detach }: LifelineArgumentValues): Fd | undefined {
-  if (digits === undefined) return undefined;
-  if (detach) throw HakoError.usage("--die-with and --detach: nothing stays that could see the end");
-  return rare.inheritedDescriptors.callerLifeline(digits);
+  if (digits !== undefined && detach)
+    throw HakoError.usage("--die-with and --detach: nothing stays that could see the end");
+  return callersLifeline(digits);
 }
 
 /** Runs with a report of the end, if one is asked for; `file` is where that goes, if it is open already. */
