@@ -1,4 +1,4 @@
-import { asHakoError, type HakoError } from "../base/errors";
+import type { HakoError } from "../base/errors";
 import { AF, SOCK } from "../linux/call/constants";
 import { type Fd, FdList } from "../linux/call/fd";
 import { askForDestinations, prepareSender, sendDatagram, senderSocket } from "../linux/network/datagram";
@@ -40,29 +40,29 @@ export class GatewayPorts implements Disposable {
     private readonly gateway: Gateway,
     private readonly server: PortServer,
   ) {
-    for (const family of gateway.families) {
-      const [sender] = gateway.open([senderSocket(family)]);
-      if (sender === undefined) throw new Error("a socket is missing");
-      this.#senders.add(sender);
-      prepareSender(sender, family === AF.INET6);
-    }
     this.#lack = this.#catchAll();
-    if (this.#lack === undefined) this.#serve([ALL_PORTS_AT], [ALL_PORTS_AT]);
+    const ports = this.#lack === undefined ? [ALL_PORTS_AT] : [];
+    const { families } = gateway;
+    const sockets = this.#serve(ports, ports, families.map(senderSocket));
+    for (const [index, sender] of sockets.entries()) {
+      this.#senders.add(sender);
+      prepareSender(sender, families[index] === AF.INET6);
+    }
   }
 
   #catchAll(): HakoError | undefined {
+    const { gateway } = this;
     try {
-      for (const family of this.gateway.families) {
-        const [netfilter] = this.gateway.open([NETFILTER_SOCKET]);
-        if (netfilter === undefined) throw new Error("a socket is missing");
-        using _ = netfilter;
-        catchAllPorts(netfilter, family, ALL_PORTS_AT);
+      using sockets = new FdList();
+      for (const netfilter of gateway.open([NETFILTER_SOCKET])) {
+        sockets.add(netfilter);
+        for (const family of gateway.families) catchAllPorts(netfilter, family, ALL_PORTS_AT);
       }
       return undefined;
     } catch (error) {
       const lack = explainedLack(error);
       if (lack === undefined) throw error;
-      return asHakoError(lack);
+      return lack;
     }
   }
 
@@ -85,22 +85,22 @@ export class GatewayPorts implements Disposable {
     return [...missing];
   }
 
-  #serve(tcp: readonly number[], udp: readonly number[]): void {
+  /** Serves ports; opens other sockets on the way, since each way into the gateway is a process. */
+  #serve(tcp: readonly number[], udp: readonly number[], others: readonly Opened[] = []): Fd[] {
     const { families } = this.gateway;
     const of = (protocol: Protocol, ports: readonly number[]) =>
       ports.flatMap((port) => families.map((family) => ({ protocol, port, family })));
     const places = [...of("tcp", tcp), ...of("udp", udp)];
-    const sockets = this.gateway.open(
-      places.map(
-        ({ protocol, family }): Opened => [family, TYPES[protocol] | SOCK.NONBLOCK | SOCK.CLOEXEC, 0],
-      ),
-    );
-    for (const [index, { protocol, port, family }] of places.entries()) {
-      const socket = sockets[index];
+    const flags = SOCK.NONBLOCK | SOCK.CLOEXEC;
+    const wanted = places.map(({ protocol, family }): Opened => [family, TYPES[protocol] | flags, 0]);
+    const sockets = this.gateway.open([...wanted, ...others]);
+    for (const { protocol, port, family } of places) {
+      const socket = sockets.shift();
       if (socket === undefined) throw new Error("a socket is missing");
       this.#open(socket, protocol, family, port);
       this.#listening[protocol].add(port);
     }
+    return sockets;
   }
 
   #open(socket: Fd, protocol: Protocol, family: AF.INET | AF.INET6, port: number): void {
