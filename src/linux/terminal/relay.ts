@@ -161,13 +161,17 @@ export async function relay(master: Fd, options: RelayOptions = {}): Promise<boo
     const failed = copy(0, number, () => ended)
       .then((whole) => (whole && options.endsInput === true ? keepEnding(master, () => ended) : undefined))
       .then(() => new Promise<never>(() => undefined));
-    const output = copy(number, 1, () => false);
+    let isRead = false;
+    const output = copy(number, 1, () => false).finally(() => {
+      isRead = true;
+    });
     const waits: Promise<boolean>[] = [output, failed];
     if (options.until !== undefined) {
       // what the program wrote before its end is in the master's buffer already
       waits.push(
         options.until.then(async () => {
-          while (waitFor(number, "read", 0)) await Promise.race([output, pause(RETRY_MS)]);
+          // a terminal that nobody has open stays readable
+          while (!isRead && waitFor(number, "read", 0)) await Promise.race([output, pause(RETRY_MS)]);
           await Promise.race([output, pause(2 * RETRY_MS)]);
           return true;
         }),
