@@ -34,6 +34,8 @@ ${HOST_ADDRESS} me.test
 203.0.113.99 nobody.test
 `;
 
+export type HakoUser = "root" | "user";
+
 export class OutsideWorld implements AsyncDisposable {
   readonly home = new Home();
   readonly #host = namespaces();
@@ -114,12 +116,22 @@ export class OutsideWorld implements AsyncDisposable {
   }
 
   #run(command: string[]): Result {
-    const words = ["-t", `${this.#host.pid}`, "-n", "-m", "--wdns=/", "--", ...command];
-    return execute("nsenter", words, { env: { ...this.home.env, HOME: "/" }, timeout: TIME_LIMIT });
+    const [program = "", ...words] = [...this.#prefix, ...command];
+    return execute(program, words, { env: this.env, timeout: TIME_LIMIT });
+  }
+
+  get env(): Record<string, string> {
+    return { ...this.home.env, HOME: "/" };
+  }
+
+  /** Words that begin a command of hako on the host. */
+  words(who: HakoUser): string[] {
+    const hako = who === "root" ? [HAKO, "--root", this.home.box.root] : [...AS_USER, this.home.hakoPath];
+    return [...this.#prefix, ...hako];
   }
 
   /** Words that begin a command on the host. */
-  get prefix(): string[] {
+  get #prefix(): string[] {
     return ["nsenter", "-t", `${this.#host.pid}`, "-n", "-m", "--wdns=/", "--"];
   }
 
