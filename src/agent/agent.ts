@@ -20,6 +20,7 @@ import { Changes } from "../linux/file/epoll";
 import { readText } from "../linux/file/file";
 import { hearingWarnings, logWarning } from "../output/log";
 import { openPort } from "./ports";
+import type { AnswerRequest } from "./rehearsal";
 
 /** Loaded on first use: most guests are only asked whether they are there. */
 const rare = {
@@ -88,9 +89,12 @@ export class Agent {
       return {};
     },
     rest: () => {
-      rare.rehearsal.rehearse(this.#changes);
       // loaded, and not to be loaded again
       rare.renewal;
+      this.#containers = new rare.containers.Containers(this.#changes);
+      const answer: AnswerRequest = (call, data) => JSON.stringify(this.#answer(call, data));
+      rare.rehearsal.rehearse(answer, this.#containers, this.#changes);
+      this.#containers = undefined;
       Bun.gc(true);
       this.#rests = true;
       return {};

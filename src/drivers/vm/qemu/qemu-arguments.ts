@@ -71,15 +71,29 @@ export function streamDevice(number: number): string {
   return `stream${number}`;
 }
 
-/** Processor and translation, by accelerator. An emulated guest is no boundary, so what slows it down for one is left out. */
+/**
+ * Processor and translation, by accelerator. An emulated guest is no boundary, so what slows it down for one is left out. What it executes for the first
+ * time costs the most, for that is translated.
+ */
 const ACCELERATION: Record<Accelerator, { accel: string; cpu: string; kernelWords: readonly string[] }> = {
   kvm: { accel: "kvm", cpu: "host", kernelWords: [] },
   tcg: {
     // less than 64 MiB of translated code are translated twice before hako has begun
     accel: "tcg,thread=multi,tb-size=64",
-    // where they are emulated, "rep movsb" and "rep stosb" move a byte at a time: without these features kernel and programs have other ways
-    cpu: "max,erms=off,fsrm=off",
-    kernelWords: ["mitigations=off", "no_timer_check", "noreplace-smp", "cryptomgr.notests"],
+    cpu: `max,${[
+      // where they are emulated, "rep movsb" and "rep stosb" move a byte at a time: without these features kernel and programs have other ways
+      ...["erms", "fsrm"],
+      // a fifth level of page tables to walk, and checks at each way into the kernel
+      ...["la57", "smap", "smep", "pku"],
+    ]
+      .map((feature) => `${feature}=off`)
+      .join(",")}`,
+    kernelWords: [
+      ...["mitigations=off", "apparmor=0", "hardened_usercopy=off", "init_on_alloc=0"],
+      ...["no_timer_check", "noreplace-smp", "cryptomgr.notests"],
+      // a guest would have more memory of its own for them, and nothing from them: QEMU's translations of addresses are for small pages
+      "transparent_hugepage=never",
+    ],
   },
 };
 
