@@ -29,12 +29,13 @@ interface Networked {
   init: ProcessRecord;
 }
 
-/** Refuses networks that a machine of this kernel can't have, after the hooks and before it is there. */
+/** Refuses networks that a machine of this kernel can't have, after the hooks and before it is there; in it there may be containers that have this one. */
 export function refuseNetwork(
+  files: MachineFiles,
   process: ProcessRecord,
   kernel: { path: string; modules: ModuleDirectory },
 ): void {
-  const cards = checkNetwork(process);
+  const cards = checkNetwork(process, readNetworkRecord(files));
   const lacking = kernel.modules.lacking(CONTAINER_MODULES.network);
   if (cards === 0 || lacking.length === 0) return;
   throw new HakoError({
@@ -76,7 +77,7 @@ function tell(
 /** Whether it is the machine's network. One that has nothing in it can be a container's own. */
 function refuseOwn(machines: NetworkRecord, own: NetworkRecord, init: ProcessRecord): "shared" | "empty" {
   if (machines.namespace.identity === own.namespace.identity) return "shared";
-  if (checkNetwork(init) === 0) return "empty";
+  if (checkNetwork(init, undefined) === 0) return "empty";
   throw new HakoError({
     code: "unsupported",
     message: `a network of its own in the machine of other containers: the driver "vm" can't do this`,

@@ -87,14 +87,18 @@ export function untakenNetwork(pid: number, path: string | undefined, wanted: bo
   return { format: 1, namespace: { path, identity }, wanted, links: [], told: undefined };
 }
 
-/** Refuses what a machine can't have as its network, before it is made; how many cards it needs. */
-export function checkNetwork(process: ProcessRecord): number {
+/**
+ * Refuses what a machine can't have as its network, before it takes it; how many cards it needs. `machines` is the network of the container's machine, if
+ * there is one: it may be this one.
+ */
+export function checkNetwork(process: ProcessRecord, machines: NetworkRecord | undefined): number {
   const own = identityOf(namespaceOf(process.pid));
   // that of the host's first process is not to be seen by everybody
   if (own !== undefined && [namespaceOf("self"), namespaceOf(1)].map(identityOf).includes(own))
     throw refused("the host's network", "--network none, or a network namespace of the container's own");
   using namespace = new Network(process);
-  return namespace.about(() => takable(networkDevices(), []).length);
+  const taken = machines?.namespace.identity === own ? (machines?.links ?? []) : [];
+  return namespace.about(() => takable(networkDevices(), taken).length);
 }
 
 function refused(what: string, hint?: string): HakoError {
