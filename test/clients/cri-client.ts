@@ -134,6 +134,13 @@ export class Cri implements Disposable {
     return { stdout: text(answer.get(1)), stderr: text(answer.get(2)), status: number(answer.get(3)) };
   }
 
+  /** The first address of a pod. */
+  async podAddress(id: string): Promise<string> {
+    const status = (await this.call("PodSandboxStatus", encodeFields([[1, id]]))).get(1);
+    const network = decodeFields(status instanceof Buffer ? status : Buffer.alloc(0)).get(5);
+    return text(decodeFields(network instanceof Buffer ? network : Buffer.alloc(0)).get(1));
+  }
+
   async removePod(id: string): Promise<void> {
     await this.call("StopPodSandbox", encodeFields([[1, id]]));
     await this.call("RemovePodSandbox", encodeFields([[1, id]]));

@@ -11,6 +11,10 @@ export const STATE = "/run/containerd/runc/k8s.io";
 export interface CriOptions {
   /** Containers are scopes of systemd's, which the daemon shares its processes with; pods are in this slice. */
   slice?: string;
+  /** The program that makes containers, if it is not the tested one as it is. */
+  runtime?: string;
+  /** Where plugins of CNI are that give pods a bridge; pods have no network if absent. */
+  bridge?: string;
 }
 
 /** A network plugin that leaves every pod without one. */
@@ -21,7 +25,7 @@ echo '{"cniVersion":"0.4.0","interfaces":[{"name":"'$CNI_IFNAME'","sandbox":"'$C
 `;
 
 /** Without the right to lower OOM scores, which an ordinary virtual machine's root may lack. */
-const configuration = (plugins: string, networks: string, systemd: boolean): string => `
+const configuration = (plugins: string, networks: string, { slice, runtime = HAKO }: CriOptions): string => `
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "${IMAGE}"
 restrict_oom_score_adj = true
@@ -31,19 +35,30 @@ conf_dir = "${networks}"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-BinaryName = "${HAKO}"
-SystemdCgroup = ${systemd}
+BinaryName = "${runtime}"
+SystemdCgroup = ${slice !== undefined}
 `;
 
-function configure(machine: Machine, systemd: boolean): string {
+/** A bridge of its own, whose pods have addresses of this subnet. */
+function bridged(machine: Machine): object {
+  const ipam = {
+    ...{ type: "host-local", dataDir: machine.path("data/addresses") },
+    ...{ ranges: [[{ subnet: "10.97.0.0/24" }]], routes: [{ dst: "0.0.0.0/0" }] },
+  };
+  return { type: "bridge", bridge: "pods0", isGateway: true, ipam };
+}
+
+function configure(machine: Machine, options: CriOptions): string {
   for (const name of ["plugins", "networks", "logs"]) mkdirSync(machine.path(name));
   for (const name of ["none", "loopback"]) {
     writeFileSync(machine.path(`plugins/${name}`), PLUGIN);
     chmodSync(machine.path(`plugins/${name}`), 0o755);
   }
-  const network = { cniVersion: "0.4.0", name: "none", plugins: [{ type: "none" }] };
-  writeFileSync(machine.path("networks/1-none.conflist"), JSON.stringify(network));
-  return configuration(machine.path("plugins"), machine.path("networks"), systemd);
+  const { bridge } = options;
+  const plugin = bridge === undefined ? { type: "none" } : bridged(machine);
+  const network = { cniVersion: "0.4.0", name: "pods", plugins: [plugin] };
+  writeFileSync(machine.path("networks/1-pods.conflist"), JSON.stringify(network));
+  return configuration(bridge ?? machine.path("plugins"), machine.path("networks"), options);
 }
 
 export class CriPods implements AsyncDisposable {
@@ -56,10 +71,12 @@ export class CriPods implements AsyncDisposable {
     this.cri = new Cri(containerd.daemon.address);
   }
 
-  static async start({ slice }: CriOptions = {}): Promise<CriPods> {
-    const systemd = slice !== undefined;
-    const machine = { sharesProcesses: systemd };
-    return new CriPods(await Containerd.start((machine) => configure(machine, systemd), machine), slice);
+  static async start(options: CriOptions = {}): Promise<CriPods> {
+    const { slice } = options;
+    const daemon = await Containerd.start((machine) => configure(machine, options), {
+      sharesProcesses: slice !== undefined,
+    });
+    return new CriPods(daemon, slice);
   }
 
   get machine(): Machine {

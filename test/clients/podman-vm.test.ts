@@ -118,44 +118,43 @@ clientTest("podman's bridge: addresses, the way out, name servers, a published p
   expect(got()).toBe("");
 }, [...needs, needsNetworks, needsProgram("iptables")]);
 
-clientTest(
-  "podman pod: its containers are in one machine, which ends and comes again with the pod",
-  async () => {
-    const pod = store.name();
-    const infra = ["--infra-image", IMAGE, "--infra-command", "sleep 1000"];
-    const shares = ["--share", "pid,ipc,uts,net", "--network", "none", "--hostname", "of-the-pod"];
-    expect(podman("pod", "create", "--name", pod, ...shares, ...infra)).toMatchObject({ status: 0 });
-    const names = [1, 2].map((number) => {
-      const name = store.name();
-      const words = ["--detach", "--pod", pod, "--name", name, IMAGE, "sleep", `60${number}`];
-      expect(podman("run", ...words)).toMatchObject({ status: 0, stderr: "" });
-      return name;
-    });
-    const [first = "", second = ""] = names;
-    const seen = podman("exec", first, "ps", "-o", "args").stdout;
-    for (const word of ["sleep 1000", "sleep 601", "sleep 602"]) expect(seen).toContain(word);
-    expect(podman("exec", second, "hostname").stdout).toBe("of-the-pod\n");
-    expect(podman("exec", first, "uname", "-r").stdout).not.toBe(
-      store.podman("run", "--rm", IMAGE, "uname", "-r").stdout,
-    );
-    const state = (): string => podman("pod", "inspect", "--format", "{{.State}}", pod).stdout.trim();
-    expect(podman("pause", first).status).toBe(0);
-    expect(podman("exec", second, "echo", "there").stdout).toBe("there\n");
-    expect(podman("unpause", first).status).toBe(0);
-    expect(podman("stop", "-t", "0", first).status).toBe(0);
-    expect(podman("exec", second, "echo", "there").stdout).toBe("there\n");
-    for (const [command, expected] of [
-      [["stop", "-t", "0"], "Exited"],
-      [["start"], "Running"],
-    ] as const) {
-      expect(podman("pod", ...command, pod)).toMatchObject({ status: 0, stderr: "" });
-      expect([command[0], state()]).toEqual([command[0], expected]);
-    }
-    expect(podman("exec", first, "ps", "-o", "args").stdout).toContain("sleep 602");
-    expect(podman("pod", "rm", "--force", "-t", "0", pod).status).toBe(0);
-  },
-  needs,
-);
+clientTest("podman pod: its containers are in one machine, which ends and comes again with the pod", async () => {
+  const pod = store.name();
+  const infra = ["--infra-image", IMAGE, "--infra-command", "sleep 1000"];
+  const shares = ["--share", "pid,ipc,uts,net", "--network", "bridge", "--hostname", "of-the-pod"];
+  expect(podman("pod", "create", "--name", pod, ...shares, ...infra)).toMatchObject({ status: 0 });
+  const names = [1, 2].map((number) => {
+    const name = store.name();
+    const words = ["--detach", "--pod", pod, "--name", name, IMAGE, "sleep", `60${number}`];
+    expect(podman("run", ...words)).toMatchObject({ status: 0, stderr: "" });
+    return name;
+  });
+  const [first = "", second = ""] = names;
+  const seen = podman("exec", first, "ps", "-o", "args").stdout;
+  for (const word of ["sleep 1000", "sleep 601", "sleep 602"]) expect(seen).toContain(word);
+  expect(podman("exec", second, "hostname").stdout).toBe("of-the-pod\n");
+  // all have the pod's network
+  for (const name of names)
+    expect(podman("exec", name, "ip", "-o", "-4", "addr").stdout).toMatch(/ eth0 +inet [\d.]+\//);
+  expect(podman("exec", first, "uname", "-r").stdout).not.toBe(
+    store.podman("run", "--rm", IMAGE, "uname", "-r").stdout,
+  );
+  const state = (): string => podman("pod", "inspect", "--format", "{{.State}}", pod).stdout.trim();
+  expect(podman("pause", first).status).toBe(0);
+  expect(podman("exec", second, "echo", "there").stdout).toBe("there\n");
+  expect(podman("unpause", first).status).toBe(0);
+  expect(podman("stop", "-t", "0", first).status).toBe(0);
+  expect(podman("exec", second, "echo", "there").stdout).toBe("there\n");
+  for (const [command, expected] of [
+    [["stop", "-t", "0"], "Exited"],
+    [["start"], "Running"],
+  ] as const) {
+    expect(podman("pod", ...command, pod)).toMatchObject({ status: 0, stderr: "" });
+    expect([command[0], state()]).toEqual([command[0], expected]);
+  }
+  expect(podman("exec", first, "ps", "-o", "args").stdout).toContain("sleep 602");
+  expect(podman("pod", "rm", "--force", "-t", "0", pod).status).toBe(0);
+}, [...needs, needsNetworks, needsProgram("iptables")]);
 
 clientTest("podman exec, a terminal with its sizes, stats, top, pause, kill", async () => {
   const id = podman(

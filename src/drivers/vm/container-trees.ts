@@ -20,7 +20,7 @@ import type { FoundKernel } from "./host/find-kernel";
 import type { KeptMachine } from "./kept-machine";
 import { lastLine } from "./machine";
 import { type MachineFiles, writeMachineRecord } from "./machine-record";
-import { livingMachine } from "./members";
+import { livingMachine, recordOf } from "./members";
 
 /** What of a container's files the guest is told. */
 export type ToldFiles = Pick<AgentData<"create">, "tree" | "writesRootfs" | "writesVolumes" | "filesPort">;
@@ -58,7 +58,7 @@ export function findServer(
 export function addFiles(
   kept: KeptMachine,
   files: MachineFiles,
-  id: ContainerId,
+  { root, id }: { root: string; id: ContainerId },
   { init, cgroup }: MadeByDriver,
   { rootfs, written, cache }: ContainerFiles,
   server: FoundVirtiofsd | undefined,
@@ -88,7 +88,9 @@ export function addFiles(
     using served = startVirtiofsd(server, { cache, place: files.server, words: files.serverWords });
     virtiofsd = { ...served.process, cache };
     writeMachineRecord(files, { ...record, virtiofsd });
-    if (cgroup !== undefined) loadCgroup(cgroup).join(virtiofsd.pid);
+    // this container may go before others
+    const place = record.cgroupsOf === id ? cgroup : recordOf(root, record.cgroupsOf)?.cgroup;
+    if (place !== undefined) loadCgroup(place).join(virtiofsd.pid);
     filesPort = streamPort(plug(kept, files, served.socket, served.life));
   } else if (virtiofsd.cache !== cache)
     throw new HakoError({

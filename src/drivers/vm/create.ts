@@ -119,7 +119,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
         if (masterFrom !== undefined && plan.consoleSocket !== undefined)
           passTerminal(masterFrom, plan.consoleSocket);
         using kept = machineFor(machine, plan, made, undo);
-        const files = addFiles(kept, machine.files, plan.id, made, containerFiles, server);
+        const files = addFiles(kept, machine.files, plan, made, containerFiles, server);
         changeMember(machine.files, plan.id, (member) => member && { ...member, files });
         const stream = kept.connectStream(theirs);
         // nobody but QEMU is to keep it open

@@ -143,7 +143,7 @@ function moveMachine(root: string, files: MachineFiles, leaving: ContainerId): v
 }
 
 /** The record of a container; undefined if it can't be read. */
-function recordOf(root: string, id: ContainerId): ContainerRecord | undefined {
+export function recordOf(root: string, id: ContainerId): ContainerRecord | undefined {
   try {
     return readRecord(root, id);
   } catch (error) {
