@@ -22,16 +22,16 @@ beforeAll(() => {
   // the kernel is root's, and the guest the user's own; podman hands few variables on
   chmodSync(shared.dir, 0o755);
   const variables = `XDG_DATA_HOME=${shared.path("data")} XDG_CACHE_HOME=${store.path("cache")}`;
-  writeFileSync(store.path("hako-vm"), `#!/bin/sh\nexport ${variables}\nexec ${store.path(RUNTIME)} "$@"\n`);
+  writeFileSync(
+    store.path("hako-vm"),
+    `#!/bin/bash\nexport ${variables}\nexec -a hako-vm ${store.path(RUNTIME)} "$@"\n`,
+  );
   chmodSync(store.path("hako-vm"), 0o755);
 }, 240_000);
 afterAll(() => store?.[Symbol.dispose](), 240_000);
 
 function podman(command: string, ...words: string[]): Result {
-  const flags =
-    command === "run"
-      ? ["--annotation", "org.hako.driver=vm", "--annotation", "org.hako.rootfs=private"]
-      : [];
+  const flags = command === "run" ? ["--annotation", "org.hako.rootfs=private"] : [];
   return store.podman("--runtime", store.path("hako-vm"), command, ...flags, ...words);
 }
 
@@ -84,4 +84,29 @@ clientTest("rootless podman behind slirp4netns: the way out to the host, name se
   );
   expect(podman("rm", "--force", "--time", "0", id)).toMatchObject({ status: 0, stderr: "" });
   expect(got()).toBe("");
+}, [...needs, needsProgram("slirp4netns"), needsTun]);
+
+clientTest("rootless podman pod: its containers are in one machine, with the pod's network and its published port", async () => {
+  const pod = store.name();
+  const port = String(30_000 + (process.pid % 10_000));
+  const infra = ["--infra-image", IMAGE, "--infra-command", "sleep 1000"];
+  // rootlessport connects to the port from inside of the namespace
+  const network = ["--network", "slirp4netns", "--publish", `127.0.0.1:${port}:8080`];
+  const made = podman("pod", "create", "--name", pod, "--hostname", "of-the-pod", ...network, ...infra);
+  expect(made).toMatchObject({ status: 0 });
+  const names = [0, 1].map((number) => {
+    const name = store.name();
+    const script = `mkdir /tmp/www; echo served >/tmp/www/index.html; exec httpd -f -p 808${number} -h /tmp/www`;
+    const words = ["--detach", "--pod", pod, "--name", name, IMAGE, "sh", "-c", script];
+    expect(podman("run", ...words)).toMatchObject({ status: 0, stderr: "" });
+    return name;
+  });
+  const got = () => execute("timeout", ["5", "busybox", "wget", "-qO-", `http://127.0.0.1:${port}/`]).stdout;
+  await eventually("it answers", () => got() === "served\n");
+  const script = "uname -r; hostname; ip -o -4 addr show dev tap0; readlink /proc/self/ns/net";
+  const shown = names.map((name) => podman("exec", name, "sh", "-c", script));
+  expect(shown[0]).toEqual(shown[1] as Result);
+  expect(shown[0]?.stdout).toMatch(/\nof-the-pod\n.* tap0 +inet 10\.0\.2\.100\/24 /);
+  expect(shown[0]?.stdout).not.toStartWith(store.podman("run", "--rm", IMAGE, "uname", "-r").stdout);
+  expect(podman("pod", "rm", "--force", "-t", "0", pod)).toMatchObject({ status: 0 });
 }, [...needs, needsProgram("slirp4netns"), needsTun]);

@@ -1,6 +1,14 @@
 // Netlink messages of networks that machines take over, byte by byte (rtnetlink(7), tc(8)).
 import { describe, expect, test } from "bun:test";
-import { madeEntry, type NetworkEntry, withIndices } from "../../src/linux/network/network-entries";
+import {
+  addressEntry,
+  destinationOf,
+  linkRoute,
+  madeEntry,
+  type NetworkEntry,
+  neighbourEntry,
+  withIndices,
+} from "../../src/linux/network/network-entries";
 import { redirections } from "../../src/linux/network/traffic-control";
 
 const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(" ", ""), "hex");
@@ -106,4 +114,35 @@ test("all frames of an interface go out by another: by u32, else BPF, else match
     ],
     ["matchall", told(`${header} 0d000100 6d617463 68616c6c 00000000 4c000200 48000200 44000100 ${mirred}`)],
   ]);
+});
+
+describe("an entry of ours", () => {
+  const [source, address] = [Buffer.from([192, 0, 0, 8]), Buffer.from([10, 98, 0, 2])];
+  const hexOf = ({ body }: NetworkEntry) => body.toString("hex");
+
+  test("is in the words in which the kernel lists it: it is known again", () => {
+    const route = linkRoute(7, source, "main");
+    expect(hexOf(route)).toBe(
+      told("02200000 fe04fd01 00000000 08000f00 fe000000 08000100 c0000008 08000400 07000000"),
+    );
+    const neighbour = neighbourEntry(7, source, "0123456789ab");
+    expect(hexOf(neighbour)).toBe(
+      told("02000000 07000000 80000001 08000100 c0000008 0a000200 01234567 89ab0000"),
+    );
+    for (const entry of [route, neighbour])
+      expect(madeEntry(entry.kind, entry.body)?.body.equals(entry.body)).toBe(true);
+  });
+
+  test("leads from an address in place of the namespace itself", () => {
+    const way = linkRoute(9, address, "local", source);
+    expect(hexOf(way)).toBe(
+      told(
+        "02200000 ff04fd01 00000000 08000f00 ff000000 08000100 0a620002 08000700 c0000008 08000400 09000000",
+      ),
+    );
+    expect(destinationOf(way)).toEqual(address);
+    expect(hexOf(addressEntry(9, source))).toBe(
+      told("02208000 09000000 08000100 c0000008 08000200 c0000008"),
+    );
+  });
 });

@@ -23,7 +23,11 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
 const IFLA_AF_SPEC = 26;
+const IFLA_INET_CONF = 1;
+const IPV4_DEVCONF_ACCEPT_LOCAL = 23;
 const IFLA_NET_NS_FD = 28;
 const IFLA_LINK_NETNSID = 37;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -53,6 +57,8 @@ export interface NetworkDevice {
   running: boolean;
   /** ARPHRD_* (linux/if_arp.h). */
   hardware: number;
+  /** The other end is a descriptor of a process's (tuntap). */
+  ofProcess: boolean;
   mtu: number;
   /** Its address at the link's layer, in hexadecimal digits; "" of one that has none. */
   mac: string;
@@ -90,6 +96,7 @@ export function networkDevices(): NetworkDevice[] {
         up: (body.readUInt32LE(8) & IFF.UP) !== 0,
         running: (body.readUInt32LE(8) & IFF.RUNNING) !== 0,
         hardware: body.readUInt16LE(2),
+        ofProcess: kindIn(value(IFLA_LINKINFO)) === "tun",
         mtu: value(IFLA_MTU)?.readUInt32LE(0) ?? 0,
         mac: value(IFLA_ADDRESS)?.toString("hex") ?? "",
         settings: settingsIn(value(IFLA_AF_SPEC)),
@@ -97,6 +104,12 @@ export function networkDevices(): NetworkDevice[] {
       };
     },
   );
+}
+
+/** What IFLA_LINKINFO says; undefined of hardware. */
+function kindIn(information: Buffer = Buffer.alloc(0)): string | undefined {
+  const kind = attributesOf(information).find(({ type }) => type === IFLA_INFO_KIND);
+  return kind && textOf(kind.value).replace(/\0.*/s, "");
 }
 
 /** What IFLA_AF_SPEC says. */
@@ -151,6 +164,13 @@ export function withoutLinkLocal(device: NetworkDevice): void {
   const mode = netlinkAttribute(IFLA_INET6_ADDR_GEN_MODE, Uint8Array.of(IN6_ADDR_GEN_MODE_NONE));
   const attributes = [netlinkNest(IFLA_AF_SPEC, netlinkNest(AF.INET6, mode))];
   change(`addresses of ${device.name}`, device, undefined, attributes);
+}
+
+/** Packets that come in may be from an address that is another interface's here (accept_local of ip-sysctl.rst). */
+export function acceptLocal(device: NetworkDevice): void {
+  const setting = netlinkNest(IFLA_INET_CONF, netlinkNumber(IPV4_DEVCONF_ACCEPT_LOCAL, 1));
+  const attributes = [netlinkNest(IFLA_AF_SPEC, netlinkNest(AF.INET, setting))];
+  change(`accept_local of ${device.name}`, device, undefined, attributes);
 }
 
 export function setUp(device: NetworkDevice, up: boolean): void {

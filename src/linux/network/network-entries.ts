@@ -40,7 +40,7 @@ interface KindRow {
   cleanse(header: Buffer, attributes: readonly NetlinkAttribute[]): readonly NetlinkAttribute[];
 }
 
-const IFA_ADDRESS = 1;
+const [IFA_ADDRESS, IFA_LOCAL] = [1, 2] as const;
 const IFA_FLAGS = 8;
 const IFA_F_NODAD = 0x02;
 const IFA_F_PERMANENT = 0x80;
@@ -55,10 +55,13 @@ const RTA_GATEWAY = 5;
 const RTA_MULTIPATH = 9;
 const RTA_TABLE = 15;
 const RTA_VIA = 18;
-const RTN_MULTICAST = 5;
+const RTA_PREFSRC = 7;
+const [RTN_UNICAST, RTN_LOCAL, RTN_MULTICAST] = [1, 2, 5] as const;
 const RT_TABLE_LOCAL = 255;
+const TABLES = { main: 254, local: RT_TABLE_LOCAL } as const;
+const SCOPE_LINK = 253;
 /** Who made a route: a redirect, the kernel, a router's advertisement (linux/rtnetlink.h). The guest of an IPv6 router hears it itself. */
-const [RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA] = [1, 2, 9] as const;
+const [RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_STATIC, RTPROT_RA] = [1, 2, 4, 9] as const;
 const RTM_F_CLONED = 0x200;
 /** RTNH_F_PERVASIVE and RTNH_F_ONLINK: wishes. The others are findings. */
 const KEPT_NEXT_HOP_FLAGS = 0x02 | 0x04;
@@ -77,7 +80,7 @@ const ROWS: Readonly<Record<EntryKind, KindRow>> = {
   address: {
     ...{ list: 22, make: 20, remove: 21, header: 8, indexAt: 4 },
     // address, local, label, broadcast, flags, priority of its route
-    kept: [IFA_ADDRESS, 2, 3, 4, IFA_FLAGS, 9],
+    kept: [IFA_ADDRESS, IFA_LOCAL, 3, 4, IFA_FLAGS, 9],
     isMade(header, value) {
       const flags = value(IFA_FLAGS)?.readUInt32LE(0) ?? header.readUInt8(2);
       return (flags & IFA_F_PERMANENT) !== 0 && header.readUInt8(3) !== SCOPE_HOST;
@@ -139,6 +142,71 @@ export function networkEntries(): NetworkEntry[] {
     // the kernel must have a way to a gateway before it takes a route by it
     return kind === "route" ? bodies.sort((one, other) => steps(one) - steps(other)) : bodies;
   });
+}
+
+/** The ways by which packets for the IPv4 addresses of its interfaces stay in this thread's namespace, with the index of the interface. */
+export function localRoutes(): { index: number; body: Buffer }[] {
+  const { list, header: size } = ROWS.route;
+  const wanted = Buffer.alloc(size);
+  wanted.writeUInt8(AF.INET);
+  return netlinkRequest("list of routes", list, NLM_F_DUMP, wanted).flatMap(({ body }) => {
+    const isLocal = body.readUInt8(7) === RTN_LOCAL && body.readUInt8(1) === 32;
+    const out = attributesOf(body.subarray(size)).find(({ type }) => type === RTA_OIF);
+    return isLocal && out !== undefined ? [{ index: out.value.readInt32LE(0), body: Buffer.from(body) }] : [];
+  });
+}
+
+/** The address that a route is for. */
+export function destinationOf({ kind, body }: NetworkEntry): Buffer {
+  const found = attributesOf(body.subarray(ROWS[kind].header)).find(({ type }) => type === RTA_DST);
+  return found?.value ?? Buffer.alloc(0);
+}
+
+/** An IPv4 address of an interface, for it alone. */
+export function addressEntry(index: number, address: Buffer): NetworkEntry {
+  const header = Buffer.alloc(ROWS.address.header);
+  header.set([AF.INET, 32, IFA_F_PERMANENT]);
+  header.writeInt32LE(index, 4);
+  return {
+    kind: "address",
+    body: bodyOf(
+      header,
+      [IFA_ADDRESS, IFA_LOCAL].map((type) => ({ type, value: address })),
+    ),
+  };
+}
+
+/** A way to an IPv4 address that is at an interface; `source` is what packets come from that have no address yet. */
+export function linkRoute(
+  index: number,
+  address: Buffer,
+  table: "main" | "local",
+  source?: Buffer,
+): NetworkEntry {
+  const header = Buffer.alloc(ROWS.route.header);
+  const id = TABLES[table];
+  header.set([AF.INET, 32, 0, 0, id, RTPROT_STATIC, SCOPE_LINK, RTN_UNICAST]);
+  const attributes = [
+    { type: RTA_TABLE, value: number(id) },
+    { type: RTA_DST, value: address },
+    ...(source === undefined ? [] : [{ type: RTA_PREFSRC, value: source }]),
+    { type: RTA_OIF, value: number(index) },
+  ];
+  return { kind: "route", body: bodyOf(header, attributes) };
+}
+
+/** Which address of an interface's link an IPv4 address has; nobody is asked for it. */
+export function neighbourEntry(index: number, address: Buffer, mac: string): NetworkEntry {
+  const header = Buffer.alloc(ROWS.neighbour.header);
+  header.writeUInt8(AF.INET);
+  header.writeInt32LE(index, 4);
+  header.writeUInt16LE(NUD_PERMANENT, 8);
+  header.writeUInt8(RTN_UNICAST, 11);
+  const attributes = [
+    { type: 1, value: address },
+    { type: 2, value: Buffer.from(mac, "hex") },
+  ];
+  return { kind: "neighbour", body: bodyOf(header, attributes) };
 }
 
 function entriesOf(kind: EntryKind): NetworkEntry[] {

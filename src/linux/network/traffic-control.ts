@@ -28,10 +28,13 @@ const INGRESS_HANDLE = 0xffff0000;
 const INGRESS_FILTERS = 0xfffffff2;
 /** The last in its turn: filters that are there already decide first. */
 const PRIORITY = 0xffff;
-/** ETH_P_ALL as the network has it. */
-const ALL_PROTOCOLS = 0x0300;
+/** ETH_P_ALL and ETH_P_IP as the network has them. */
+const [ALL_PROTOCOLS, IPV4] = [0x0300, 0x0008] as const;
 const TCA_KIND = 1;
 const TCA_OPTIONS = 2;
+const TCA_U32_SEL = 5;
+/** Of an IPv4 packet's destination. */
+const DESTINATION_AT = 16;
 const TCA_ACT_KIND = 1;
 const TCA_ACT_OPTIONS = 2;
 const TCA_ACT_COOKIE = 6;
@@ -43,7 +46,7 @@ const COOKIE = Buffer.from("hako machine");
 
 /** Classifiers that match every frame, in the order in which they are tried: a kernel need not have any of them. */
 const CLASSIFIERS: readonly { kind: string; match: readonly Buffer[]; action: number }[] = [
-  { kind: "u32", match: [netlinkAttribute(5, anyKey())], action: 7 },
+  { kind: "u32", match: [netlinkAttribute(TCA_U32_SEL, anyKey())], action: 7 },
   // BPF of old: return -1, one instruction
   {
     kind: "bpf",
@@ -79,8 +82,8 @@ function header(index: number, handle: number, parent: number, info: number): Bu
   return bytes;
 }
 
-function filterHeader(index: number): Buffer {
-  return header(index, 0, INGRESS_FILTERS, (PRIORITY << 16) | ALL_PROTOCOLS);
+function filterHeader(index: number, priority = PRIORITY, protocol: number = ALL_PROTOCOLS): Buffer {
+  return header(index, 0, INGRESS_FILTERS, (priority << 16) | protocol);
 }
 
 /** struct tc_mirred: index, capabilities, verdict, two counts, what to do, interface. */
@@ -136,6 +139,36 @@ export function redirect(from: NetworkDevice, to: NetworkDevice): void {
       // the kernel has no such classifier
       if (!hasErrno(error, "ENOENT") || turn === filters.length - 1) throw error;
     }
+}
+
+/** struct tc_u32_sel with one key: a word, and where it is behind the beginning of the packet; TC_U32_TERMINAL. */
+function wordKey(word: Uint8Array, offset: number): Buffer {
+  const selector = anyKey();
+  selector.writeUInt32LE(0xffffffff, 16);
+  selector.set(word, 20);
+  selector.writeInt32LE(offset, 24);
+  return selector;
+}
+
+/**
+ * Leaves to the namespace's own protocols what comes in at an interface of `redirect` for an IPv4 address. A filter without an action ends the classification.
+ * False where the kernel has no classifier for it.
+ */
+export function keepFor({ index, name }: NetworkDevice, address: Uint8Array): boolean {
+  const options = netlinkNest(TCA_OPTIONS, netlinkAttribute(TCA_U32_SEL, wordKey(address, DESTINATION_AT)));
+  const body = Buffer.concat([
+    filterHeader(index, PRIORITY - 1, IPV4),
+    netlinkText(TCA_KIND, "u32"),
+    options,
+  ]);
+  try {
+    netlinkRequest(`filter of ${name} for an address`, RTM_NEWTFILTER, NLM_F_CREATE_EXCL, body);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return false;
+    // it has one
+    if (!hasErrno(error, "EEXIST")) throw error;
+  }
+  return true;
 }
 
 /** Whether an interface has a filter of ours. */

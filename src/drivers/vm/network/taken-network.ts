@@ -11,7 +11,7 @@ import {
   setUp,
   withoutLinkLocal,
 } from "../../../linux/network/network-device";
-import { networkEntries, withIndices } from "../../../linux/network/network-entries";
+import { type NetworkEntry, networkEntries, withIndices } from "../../../linux/network/network-entries";
 import { makeTap, tunStep } from "../../../linux/network/tap";
 import {
   addIngress,
@@ -27,6 +27,7 @@ import { effectiveUser } from "../../../linux/process/rootless";
 import { openInNetwork } from "../../../linux/remote/namespace-root";
 import type { ProcessRecord } from "../../../state/record";
 import type { AgentData } from "../channel/agent-protocol";
+import { answerEntries, hasOwnCallers, leadToGuest, leadToNamespace, waysToItself } from "./own-callers";
 
 /**
  * The network namespace of a container, which stays as it is: frames that come to one of its interfaces go to a tap beside it, which is the guest's
@@ -45,6 +46,8 @@ export interface TakenLink {
   tap: string;
   /** Whether its incoming frames were classified before. */
   hadIngress: boolean;
+  /** Ways of the namespace to itself that lead to the guest now, in base64 (own-callers.ts). */
+  led?: readonly string[] | undefined;
 }
 
 /** What is kept of it, until it is undone. */
@@ -185,9 +188,28 @@ export function takeNetwork(
     const changed = { ...record, links: [...record.links, ...links] };
     if (links.length > 0) write(changed);
     for (const [at, device] of more.entries()) connect(device, links[at] as TakenLink);
+    const { led, answers } = leadOwnCallers(changed, taken, write);
     const loopback = devices.filter(({ hardware }) => hardware === LOOPBACK);
-    return { record: changed, cards, description: describe(taken, loopback) };
+    return { record: led, cards, description: describe(taken, loopback, answers) };
   });
+}
+
+/** Has processes of the namespace itself reach the guest by the first interface that has such ones; what the guest has to know for that. */
+function leadOwnCallers(
+  record: NetworkRecord,
+  taken: readonly NetworkDevice[],
+  write: (record: NetworkRecord) => void,
+): { led: NetworkRecord; answers: NetworkEntry[] } {
+  const link = taken.find(hasOwnCallers);
+  const known = record.links.find(({ index }) => index === link?.index);
+  if (link === undefined || known === undefined) return { led: record, answers: [] };
+  const pair = { link, tap: networkDevice(known.tap) };
+  const ways = waysToItself(pair);
+  const changed = { ...known, led: [...(known.led ?? []), ...ways] };
+  const led = { ...record, links: record.links.map((each) => (each === known ? changed : each)) };
+  if (ways.length > 0) write(led);
+  leadToGuest(pair, ways);
+  return { led, answers: changed.led.length === 0 ? [] : answerEntries(pair) };
 }
 
 /** Frames go from an interface to its tap and back. The tap has no addresses: what the namespace says of itself would reach the guest. */
@@ -202,7 +224,11 @@ function connect(device: NetworkDevice, { tap: name, hadIngress }: TakenLink): v
   redirect(device, tap);
 }
 
-function describe(cards: readonly NetworkDevice[], loopback: readonly NetworkDevice[]): NetworkDescription {
+function describe(
+  cards: readonly NetworkDevice[],
+  loopback: readonly NetworkDevice[],
+  answers: readonly NetworkEntry[],
+): NetworkDescription {
   const links = [...loopback, ...cards].map((device) => {
     const { index, name, mac, mtu, up, settings } = device;
     return {
@@ -216,7 +242,9 @@ function describe(cards: readonly NetworkDevice[], loopback: readonly NetworkDev
   });
   const indices = new Map(links.map(({ index }) => [index, index]));
   // of other interfaces there is nothing in the guest
-  const entries = networkEntries().filter((entry) => withIndices(entry, indices) !== undefined);
+  const entries = [...networkEntries(), ...answers].filter(
+    (entry) => withIndices(entry, indices) !== undefined,
+  );
   return { links, entries: entries.map(({ kind, body }) => ({ kind, body: body.toString("base64") })) };
 }
 
@@ -228,7 +256,8 @@ export function releaseNetwork({ namespace: { path, identity }, links }: Network
   using socket = openInNetwork(target, false, netlinkSocketStep());
   withNetlink(socket, () => {
     const devices = networkDevices();
-    for (const { index, name, hadIngress } of links) {
+    for (const { index, name, hadIngress, led = [] } of links) {
+      leadToNamespace(led);
       const device = devices.find((each) => each.index === index && each.name === name);
       if (device === undefined || !hasIngress(device)) continue;
       removeRedirect(device);
