@@ -44,8 +44,17 @@ e2e(
     expect(rest).toEqual(["in", "from the host"]);
     expect(readFileSync(`${volume}/out`, "utf8")).toBe("back\n");
     expect(docker().docker(...flags("--rm", "box", "nosuch")).status).toBe(127);
+    const sized =
+      'echo ready; until [ "$(stty size)" = "44 111" ]; do sleep 0.1; done; stty size; read -r a; echo "got $a"; exit 4';
+    const typed = onTerminal(
+      [{ wait: "ready", size: [111, 44] }, { wait: "44 111", type: "word\n" }, { wait: "got word" }],
+      docker().words(...flags("--name", "terminal", "-it", "box", "sh", "-c", sized)),
+    );
+    expect(typed.status).toBe(4);
+    expect(docker().ok("logs", "terminal")).toBe("ready\r\n44 111\r\nword\r\ngot word\r\n");
+    docker().ok("rm", "terminal");
   },
-  needs,
+  [...needs, needsProgram("python3")],
   LONG,
 );
 
@@ -69,6 +78,9 @@ e2e(
     // what stands for it on the host
     expect(docker().ok("top", id)).toContain("hako-stand-in");
     expect(docker().ok("logs", id)).toBe("up\n");
+    // the machine's, on the host
+    const used = docker().ok("stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", id);
+    expect(used).toMatch(/^[1-9][\d.]*MiB \/ \S+ ([2-9]|\d\d)\n$/);
     docker().ok("pause", id);
     expect(docker().ok("inspect", "--format", "{{.State.Status}}", id)).toBe("paused\n");
     docker().ok("unpause", id);
@@ -100,21 +112,33 @@ e2e(
 );
 
 e2e(
-  "docker's bridge: an interface that is filled by a hook is the guest's, with its address and the way out",
+  "docker's bridge, and a network of the user's: what a hook fills is the guest's, with its address, the way out, a published port",
   async () => {
     const script =
       "busybox ip -o addr show dev eth0; busybox ip route; mkdir /tmp/www; echo served >/tmp/www/index.html; exec busybox httpd -f -p 80 -h /tmp/www";
-    const id = docker().ok("run", "--runtime", "hako-vm", "--detach", "box", "sh", "-c", script).trim();
     const { machine } = docker();
-    const said = (format: string) =>
-      docker().ok("inspect", "--format", `{{.NetworkSettings.${format}}}`, id).trim();
-    const [address, gateway] = [said("IPAddress"), said("Gateway")];
-    const got = () => machine.run("timeout", "5", "busybox", "wget", "-qO-", `http://${address}/`).stdout;
-    await until("it answers", () => got() === "served\n", LONG);
-    for (const words of [`inet ${address}/`, `default via ${gateway} dev eth0`])
-      expect(docker().ok("logs", id)).toContain(words);
-    docker().ok("rm", "--force", id);
-    expect(got()).toBe("");
+    const port = "18080";
+    docker().ok("network", "create", "apps");
+    for (const network of ["bridge", "apps"]) {
+      const words = ["--detach", "--network", network, "--publish", `127.0.0.1:${port}:80`];
+      const id = docker()
+        .ok("run", "--runtime", "hako-vm", ...words, "box", "sh", "-c", script)
+        .trim();
+      const said = (name: string) =>
+        docker()
+          .ok("inspect", "--format", `{{(index .NetworkSettings.Networks "${network}").${name}}}`, id)
+          .trim();
+      const [address, gateway] = [said("IPAddress"), said("Gateway")];
+      const got = (at: string) =>
+        machine.run("timeout", "5", "busybox", "wget", "-qO-", `http://${at}/`).stdout;
+      await until("it answers", () => got(address) === "served\n", LONG);
+      expect(got(`127.0.0.1:${port}`)).toBe("served\n");
+      for (const line of [`inet ${address}/`, `default via ${gateway} dev eth0`])
+        expect(docker().ok("logs", id)).toContain(line);
+      docker().ok("rm", "--force", id);
+      expect(got(address)).toBe("");
+    }
+    docker().ok("network", "rm", "apps");
   },
   needs,
   LONG,
