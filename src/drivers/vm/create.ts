@@ -230,6 +230,7 @@ function startMachine(
     ...{ kernel: kernel.release, cgroupsOf: id, containers: { [id]: memberOfConfig(config) } },
   };
   writeMachineRecord(files, record);
+  const start = performance.now();
   const process = startQemu(files, made.qemu, { ...made.plan, memoryFile: saved?.memory });
   writeMachineRecord(files, { ...record, qemu: process });
   if (cgroup !== undefined) loadCgroup(cgroup).join(process.pid);
@@ -238,5 +239,6 @@ function startMachine(
     kept.restore(saved.state, RESTORE_MS);
     renewMachine(kept, id, RESTORE_MS);
   }
+  logDebug(`the guest answers after ${Math.round(performance.now() - start)} ms`);
   kept.endWithGuest();
 }
