@@ -27,7 +27,7 @@ export interface RunFlags {
   cpus?: string | number | undefined;
   /** `--pids`: limit of processes and threads. */
   pids?: string | number | undefined;
-  /** `--network`: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns; RULE, as allow:example.com:443, says what a network of its own reaches. */
+  /** `--network`: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns; RULE, as allow:example.com:443, says what a network of its own reaches, outbound all but the host and its networks. */
   network?: string | readonly string[] | undefined;
   /** `--forward`: the command's localhost:PORT is the host's, or HOST's. */
   forward?: string | readonly string[] | undefined;

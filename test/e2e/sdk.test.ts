@@ -2,9 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { formattedTypes, TYPES_FILE } from "../../scripts/sdk-types";
 import { installLibrary, Project } from "./library-project";
 import { e2e, execute, HAKO, type Needs, needsHako, needsProgram, REPOSITORY, until } from "./support";
 
@@ -17,11 +16,6 @@ function needsNode(): Needs {
   const { stdout } = execute("node", ["--version"]);
   return Number(/^v(\d+)/.exec(stdout)?.[1]) >= 20 ? undefined : `node ${stdout.trim()} is older than 20`;
 }
-
-test("the library's types are those of hako's flags and documents", async () => {
-  // if not: scripts/sdk
-  expect(readFileSync(TYPES_FILE, "utf8")).toBe(await formattedTypes());
-});
 
 describe("the library", () => {
   e2e(
