@@ -39,7 +39,7 @@ export function outcomeOf(line: string, { status, signal }: ProcessEnd): Outcome
   const { wallMs, cpuUserMs, cpuSystemMs, memoryPeakBytes, pidsPeak } = report;
   const usage = { wallMs, cpuUserMs, cpuSystemMs, memoryPeakBytes, pidsPeak };
   const refused = report.refused ?? [];
-  return { id: id ?? "", exitCode, signal: report.signal, timedOut, oomKilled, usage, refused, report };
+  return { id, exitCode, signal: report.signal, timedOut, oomKilled, usage, refused, report };
 }
 
 function parsed(line: string): Report | undefined {

@@ -8,8 +8,8 @@ export type Refused = NonNullable<Report["refused"]>[number];
 
 /** How a program has ended. */
 export interface Outcome {
-  /** The container's id. */
-  id: string;
+  /** The container's id; null where there is none (`weaker`). */
+  id: string | null;
   /** The program's, or 128 + N where signal N ended it. null where nobody knows. */
   exitCode: number | null;
   /** As "SIGKILL"; null where it has ended by itself. */

@@ -45,21 +45,21 @@ export function newId(): string {
   return `sdk-${randomBytes(8).toString("hex")}`;
 }
 
-function runWords(options: SandboxOptions & Command, id: string): string[] {
-  const { rootfs = "/", command = [] } = options;
+function runWords(options: SandboxOptions & Command): string[] {
+  const { id, rootfs = "/", command = [] } = options;
+  const named = id === undefined ? [] : [`--name=${id}`];
   const flags = [...flagWords(RUN_FLAGS, options), ...CHANNEL_FLAGS];
-  return [...globalWords(options), "run", `--rootfs=${rootfs}`, `--name=${id}`, ...flags, "--", ...command];
+  return [...globalWords(options), "run", `--rootfs=${rootfs}`, ...named, ...flags, "--", ...command];
 }
 
 /** Starts a program in a sandbox of its own. What hako refuses is told by the `outcome` of what comes back. */
 export function spawn(options: SpawnOptions): SandboxProcess {
-  return new SandboxProcess(runWords(options, options.id ?? newId()), options, options);
+  return new SandboxProcess(runWords(options), options, options);
 }
 
 /** Runs a program in a sandbox of its own to its end. Throws a `SandboxError` where the sandbox has failed. */
 export async function run(options: RunOptions): Promise<Result> {
-  const words = runWords(options, options.id ?? newId());
-  return await captured(words, options, options, options.command?.[0] ?? "the image's program");
+  return await captured(runWords(options), options, options, options.command?.[0] ?? "the image's program");
 }
 
 /** The container that commands are run in. */

@@ -95,6 +95,18 @@ test("run: a policy, to which flags add", async () => {
   await assert.rejects(run({ ...hako, command, policy: "no-such" }), failsWith("config"));
 });
 
+test("run: where namespaces can't be made, Landlock alone, which the report tells", async (context) => {
+  try {
+    const command = script("echo in it; echo x > /etc/passwd || echo refused");
+    const { stdout, id, report } = await run({ ...hako, command, weaker: "namespaces" });
+    assert.deepEqual([stdout, id], ["in it\nrefused\n", null]);
+    assert.ok(report.weaker.includes("namespaces"));
+  } catch (error) {
+    if (!(error instanceof SandboxError) || error.code !== "unsupported") throw error;
+    context.diagnostic(`skipped: ${error.message}`);
+  }
+});
+
 test("run: what the network's rules have refused", async (context) => {
   const command = script("getent hosts yes.example.org | wc -l; getent hosts no.example.org");
   const rules = ["allow:yes.example.org"];
