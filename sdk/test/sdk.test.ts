@@ -218,6 +218,24 @@ test("spawn: KILL and close end all of it; what hako refuses is told by the outc
   await noneIsLeft();
 });
 
+test("spawn: the caller's own streams", async () => {
+  writeFileSync(
+    "inherits.mjs",
+    `import { spawn } from "@hako-runtime/sdk";
+    const program = spawn({ root: process.env.HAKO_ROOT, command: ["cat"], stdio: "inherit" });
+    try { program.stdout; } catch (error) { console.log(error.name); }
+    console.log((await program.outcome).exitCode);`,
+  );
+  const caller = spawnProcess(process.execPath, ["inherits.mjs"], { stdio: ["pipe", "pipe", "inherit"] });
+  let told = "";
+  caller.stdout.on("data", (chunk: Buffer) => {
+    told += chunk.toString("utf8");
+  });
+  caller.stdin.end("through\n");
+  await once(caller, "close");
+  assert.equal(told, "TypeError\nthrough\n0\n");
+});
+
 test("Sandbox: commands share it, also at once", async () => {
   await using sandbox = await Sandbox.start(hako);
   assert.equal((await sandbox.exec(script("echo 1 > /tmp/file; exit 2"))).exitCode, 2);
