@@ -35,7 +35,7 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
     hide: placesOf(hide, homes.all),
     read: placesOf(read, homes.own),
     write: written,
-    protect: heldPlaces([...placesOf(protect, homes.own), ...files.map(place)], written),
+    protect: heldPlaces([...placesOf(protect, homes.own), ...files.map(heldPlace)], written),
     volume: volume.map((text) =>
       text.replaceAll(/(^|:)~(?=[/:]|$)/g, (_, colon) => `${colon}${homes.own[0]}`),
     ),
@@ -94,7 +94,7 @@ function isRelative(text: string): boolean {
 function placesOf(texts: readonly string[], homes: readonly string[]): PolicyPlace[] {
   const paths = texts.flatMap((text) => expanded(text, homes)).map((path) => resolve(path));
   const found = paths.flatMap((path) => (isPattern(path) ? matchingPaths(path) : [path]));
-  return [...new Set(found)].map(place);
+  return [...new Set(found)].map((path) => ({ path, isThere: isThere(path) }));
 }
 
 /** A path with what `~` and `$NAME` stand for; a variable may have several, between colons. */
@@ -106,14 +106,10 @@ function expanded(text: string, homes: readonly string[]): string[] {
   return values.filter((value) => value !== "").map((value) => `${value}${rest}`);
 }
 
-function place(path: string): PolicyPlace {
-  return { path, isThere: isThere(path) };
-}
-
 /** What this user may not look at can't be shown either. */
-function isThere(path: string): boolean {
+function isThere(path: string, follow = true): boolean {
   try {
-    return statusAt(path) !== undefined;
+    return statusAt(path, follow) !== undefined;
   } catch (error) {
     if (hasErrno(error, "EACCES")) return false;
     throw error;
@@ -132,16 +128,21 @@ function heldPlaces(places: readonly PolicyPlace[], written: readonly PolicyPlac
     const names = components(each.path).slice(components(top).length);
     const ways = names.map((_, index) => cleanPath(`${top}/${names.slice(0, index + 1).join("/")}`));
     const first = ways.find((way) => statusAt(way)?.type !== "directory") ?? each.path;
-    return [place(first)];
+    return [heldPlace(first)];
   });
   return [...new Map(held.map((each) => [each.path, each])).values()];
+}
+
+/** A link that leads nowhere is there: it can't be held, and is not to be taken for one that was made later. */
+function heldPlace(path: string): PolicyPlace {
+  return { path, isThere: isThere(path, false) };
 }
 
 /** Refuses to let the home directory be written, or what it is in: shells execute what is there. */
 function checkNotHome(name: string, written: readonly PolicyPlace[], homes: Homes): void {
   const there = written.filter((each) => each.isThere);
   if (there.length === 0) return;
-  const own = homes.own.filter(isThere).map(realPath);
+  const own = homes.own.filter((home) => isThere(home)).map(realPath);
   const whole = there.find(({ path }) => own.some((home) => isAtOrBelow(home, realPath(path))));
   if (whole === undefined) return;
   throw new HakoError({

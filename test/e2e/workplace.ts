@@ -32,9 +32,14 @@ export class Workplace implements Disposable {
     return join(this.home, ".ssh");
   }
 
+  /** Words before a command that is the owner's. */
+  get as(): string[] {
+    return this.#owner instanceof Home ? AS_USER : [];
+  }
+
   get words(): string[] {
     const owner = this.#owner;
-    return owner instanceof Home ? [...AS_USER, owner.hakoPath] : [HAKO, "--root", owner.root];
+    return [...this.as, ...(owner instanceof Home ? [owner.hakoPath] : [HAKO, "--root", owner.root])];
   }
 
   get env(): Record<string, string> {

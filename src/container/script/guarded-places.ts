@@ -107,12 +107,12 @@ class Guarding {
     const inside = this.#binds.find((bind) => bind.writable && isAtOrBelow(bind.place, place));
     if (inside !== undefined) throw wrong(`another flag has ${inside.place} written`);
     if (this.#hostPathOf(place) === undefined) throw wrong("it is in memory, which ends with the container");
-    if (this.#statusOf(place) === undefined)
-      throw wrong("it does not exist", "what is not there can't be kept from being made: make it first");
     const top = this.#writtenAbove(place);
     const link = top === undefined ? undefined : this.#linkOnWay(path, top);
     if (link !== undefined)
       throw wrong(`${link} is a symbolic link, which can be replaced`, "protect what it leads to");
+    if (this.#statusOf(place) === undefined)
+      throw wrong("it does not exist", "what is not there can't be kept from being made: make it first");
     this.#hold(place, top);
     for (const view of this.#otherViews(place)) if (view.top !== undefined) this.#hold(view.path, view.top);
   }
