@@ -1,7 +1,8 @@
+import { HakoError } from "../base/errors";
 import { defineCommand } from "../cli/command";
 import { printJson } from "../output/print";
 import { printTable } from "../output/table";
-import { FORMAT_FLAGS, wantsJson } from "./flags/common";
+import { FORMAT_FLAGS, LIVING_CONTAINER, wantsJson } from "./flags/common";
 
 const show = defineCommand({
   meta: { description: "print what run --policy would allow here: to this user, in this directory" },
@@ -23,4 +24,18 @@ const show = defineCommand({
   },
 });
 
-export default defineCommand({ usual: "show", subCommands: { show } });
+const allow = defineCommand({
+  meta: { description: "let a container that runs with rules of --network reach more, until it ends" },
+  args: { container: LIVING_CONTAINER },
+  rest: "RULE...",
+  examples: ["hako policy allow job registry.npmjs.org", "hako policy allow job allow:db.internal:5432"],
+  async run({ args, rest, data: { globals } }) {
+    const rules = rest[0] === "--" ? rest.slice(1) : rest;
+    if (rules.length === 0) throw HakoError.usage("missing RULE", "as example.com:443");
+    const { allowMore } = await import("../container/run/rule-socket");
+    const { containerId } = await import("../oci/id");
+    allowMore(globals.root, containerId(args.container), rules);
+  },
+});
+
+export default defineCommand({ usual: "show", subCommands: { show, allow } });

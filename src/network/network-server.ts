@@ -1,3 +1,4 @@
+import type { Changes } from "../linux/file/epoll";
 import type { AttemptLog } from "./attempt-log";
 import { Attempts } from "./attempts";
 import { Connections } from "./connections";
@@ -50,6 +51,11 @@ export class NetworkServer implements Disposable {
     for (const forwarded of plan.forwarded) ports.forward(forwarded);
     for (const published of plan.published) ports.publish(published);
     return new NetworkServer(rules, attempts, connections, loop, owned.move());
+  }
+
+  /** Of what is served beside the network. */
+  get changes(): Changes {
+    return this.#loop.changes;
   }
 
   /** Serves until this is settled. */

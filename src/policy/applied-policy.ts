@@ -1,6 +1,6 @@
 import { HakoError } from "../base/errors";
 import { realPath } from "../linux/file/file";
-import { cleanPath, resolve } from "../linux/file/path-text";
+import { cleanPath, isAtOrBelow, resolve } from "../linux/file/path-text";
 import { isNetworkRule } from "../network/rule";
 import { POLICY_ANNOTATION, UNPROTECTED_ANNOTATION } from "../oci/annotations";
 import type { Policy } from "./policy";
@@ -18,6 +18,8 @@ export interface PolicyValues {
   tmpfs: string[];
   env: string[];
   network: string[];
+  forward: string[];
+  publish: string[];
   memory: string | undefined;
   cpus: string | undefined;
   pids: string | undefined;
@@ -56,11 +58,13 @@ export class AppliedPolicy {
       rootfs,
       hide: [...(rootfs === "/" ? this.#hidden(isFree) : []), ...flags.hide],
       write: [...write, ...flags.write],
-      protect: [...pathsOf(places.protect), ...flags.protect],
+      protect: [...this.#protectedIn([...write, ...flags.write]), ...flags.protect],
       volume: [...read.map(asReadOnly), ...places.volume, ...flags.volume],
       tmpfs: [...policy.tmpfs, ...flags.tmpfs],
       env: [...policy.env, ...flags.env],
       network: withNetworks(policy.network, flags.network),
+      forward: [...policy.forward, ...flags.forward],
+      publish: [...policy.publish, ...flags.publish],
       memory: flags.memory ?? policy.memory,
       cpus: flags.cpus ?? policy.cpus,
       pids: flags.pids ?? policy.pids,
@@ -79,6 +83,12 @@ export class AppliedPolicy {
   get annotations(): Record<string, string> {
     const { policy, unprotected } = this;
     return { [POLICY_ANNOTATION]: policy.name, [UNPROTECTED_ANNOTATION]: JSON.stringify(unprotected) };
+  }
+
+  /** Of what it protects that which is really written; an ordinary user's container may not even show other places. */
+  #protectedIn(written: readonly string[]): string[] {
+    const tops = written.map((path) => resolve(path));
+    return pathsOf(this.places.protect).filter((path) => tops.some((top) => isAtOrBelow(path, top)));
   }
 
   #hidden(isFree: (path: string) => boolean): string[] {

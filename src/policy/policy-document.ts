@@ -1,4 +1,6 @@
 import * as v from "valibot";
+import { during } from "../base/errors";
+import { isNetworkRule, networkRule } from "../network/rule";
 import { problemOf, problemsError } from "../oci/config";
 import { parseDocument } from "../oci/json";
 import { problem } from "../oci/problem";
@@ -8,7 +10,10 @@ import { type PolicyDocument, policySchema } from "./policy";
 
 /** A policy of a text in TOML or JSON; an unknown field is wrong, for it would be a mistyped one that restricts. */
 export function parsePolicy(text: string, file: string): PolicyDocument {
-  return checkedDocument(policySchema, policyText(text, file), file);
+  const policy = checkedDocument(policySchema, policyText(text, file), file);
+  for (const rule of [policy.network ?? []].flat())
+    if (isNetworkRule(rule)) during(`${file}: /network`, () => networkRule(rule));
+  return policy;
 }
 
 /** A document in JSON, or in TOML. */

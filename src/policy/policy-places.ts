@@ -53,8 +53,11 @@ class Homes {
 
   /** The caller's: what HOME says. */
   get own(): readonly string[] {
-    const own = [callerVariable("HOME"), homeInPasswd(this.#passwd, effectiveUser())].filter(isHome);
-    if (own.length > 0) return own.slice(0, 1);
+    const told = callerVariable("HOME");
+    // of who has none, as in some containers, it may say /
+    if (told?.startsWith("/") === true) return [cleanPath(told)];
+    const own = homeInPasswd(this.#passwd, effectiveUser());
+    if (isHome(own)) return [own];
     throw new HakoError({
       code: "config",
       message: `policy ${this.#policy}: nobody knows your home directory`,
@@ -69,7 +72,7 @@ class Homes {
     const others =
       effectiveUser() === 0 ? rows.filter(([, , uid]) => isUser(Number(uid || -1))).map((row) => row[5]) : [];
     const own = homeInPasswd(this.#passwd, effectiveUser());
-    return [...new Set([...this.own, own, ...others].filter(isHome))];
+    return [...new Set([...this.own, ...[own, ...others].filter(isHome)])];
   }
 }
 

@@ -46,6 +46,10 @@ export const LIST_ENTRIES = {
   volume: texts,
   /** TARGET[:OPTION,...]. */
   tmpfs: texts,
+  /** [PORT:][HOST:]PORT of the host's network at the command's localhost. */
+  forward: texts,
+  /** [IP:]PORT[:PORT] of the host for one of the command's localhost. */
+  publish: texts,
   /** NAME=VALUE, or NAME for the caller's value. */
   env: optional(v.array(environmentText)),
 };

@@ -12,7 +12,7 @@ const MISSING: Readonly<Partial<Record<(typeof PLACES)[number], string>>> = {
 
 /** A policy as JSON tells it. */
 export function policyFields({ policy, places, unprotected }: AppliedPolicy) {
-  const { name, files, network, tmpfs, env } = policy;
+  const { name, files, network, tmpfs, env, forward, publish } = policy;
   return {
     policy: name,
     files,
@@ -20,13 +20,20 @@ export function policyFields({ policy, places, unprotected }: AppliedPolicy) {
     unprotected,
     ...{ volume: places.volume, tmpfs, env },
     network: network.length === 0 ? ["none"] : network,
+    ...{ forward, publish },
     ...Object.fromEntries(LIMIT_NAMES.map((what) => [what, policy[what] ?? null])),
   };
 }
 
 /** A policy as rows of a table: what it does, to what, and what there is to say about that. */
-export function policyRows({ policy, places }: AppliedPolicy): string[][] {
-  const { network, tmpfs, env } = policy;
+export function policyRows(applied: AppliedPolicy): string[][] {
+  const { policy, places } = applied;
+  const { network } = policy;
+  const values = {
+    ...{ volume: places.volume, tmpfs: policy.tmpfs, env: policy.env },
+    network: network.length === 0 ? ["none"] : network,
+    ...{ forward: policy.forward, publish: policy.publish },
+  };
   return [
     ...PLACES.flatMap((what) =>
       places[what]
@@ -34,10 +41,7 @@ export function policyRows({ policy, places }: AppliedPolicy): string[][] {
         .filter(({ isThere }) => isThere || what !== "hide")
         .map(({ path, isThere }) => [what, path, isThere ? "" : (MISSING[what] ?? "")]),
     ),
-    ...places.volume.map((value) => ["volume", value, ""]),
-    ...tmpfs.map((value) => ["tmpfs", value, ""]),
-    ...env.map((value) => ["env", value, ""]),
-    ...(network.length === 0 ? ["none"] : network).map((value) => ["network", value, ""]),
+    ...Object.entries(values).flatMap(([what, all]) => all.map((value) => [what, value, ""])),
     ...LIMIT_NAMES.flatMap((what) => (policy[what] === undefined ? [] : [[what, policy[what], ""]])),
   ];
 }

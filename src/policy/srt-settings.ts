@@ -92,13 +92,11 @@ export function policyOfSrt(source: string, file: string): PolicyDocument {
   if (declared.some(({ mode }) => mode !== "deny"))
     refuse("/credentials", "what is masked can only be hidden: mode deny");
   if (filesystem.disabled) refuse("/filesystem/disabled", "then hako has nothing to do: leave --policy out");
-  const denied = network.deniedDomains.map(domainOf);
-  const allowed = network.allowedDomains.filter(
-    (text) => !denied.some((each) => covers(each, domainOf(text))),
-  );
-  for (const text of allowed)
-    if (denied.some((each) => covers(domainOf(text), each, false)))
-      refuse("/network/deniedDomains", `a part of ${text} is denied: name those that are allowed`);
+  // denied are also all that are allowed, or some of their ports
+  const isAll = network.deniedDomains.includes("*");
+  const denied = network.deniedDomains.filter((text) => text !== "*");
+  if (denied.some((text) => text.startsWith("*:")))
+    refuse("/network/deniedDomains", "a port of all names can't be denied: name those that are allowed");
   const { denyRead, allowRead, allowWrite, denyWrite, allowGitConfig } = filesystem;
   return {
     hide: [...denyRead, ...(credentials?.files ?? []).map(({ path }) => path)].map(asPlace),
@@ -108,7 +106,10 @@ export function policyOfSrt(source: string, file: string): PolicyDocument {
       ...denyWrite.map(asPlace),
       ...EXECUTED_LATER.filter((path) => !allowGitConfig || path !== GIT_CONFIG),
     ],
-    network: allowed.length === 0 ? "none" : allowed.map((text) => `allow:${text}`),
+    network:
+      isAll || network.allowedDomains.length === 0
+        ? "none"
+        : [...network.allowedDomains.map((text) => `allow:${text}`), ...denied.map((text) => `deny:${text}`)],
   };
 }
 
@@ -119,25 +120,4 @@ function isSaid(value: unknown): boolean {
 /** A directory is meant with all that is in it. */
 function asPlace(path: string): string {
   return path.replace(/\/\*\*$/, "") || "/";
-}
-
-interface Domain {
-  name: string;
-  /** undefined: all of them. */
-  port: string | undefined;
-}
-
-/** "example.com", "*.example.com:443", "[::1]:443". */
-function domainOf(text: string): Domain {
-  const [, name = text, port] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(text) ?? [];
-  return { name: name.toLowerCase(), port };
-}
-
-/** Whether all that a domain stands for is also of another one; of the ports only some, with `samePorts` false. */
-function covers(wide: Domain, narrow: Domain, samePorts = true): boolean {
-  const { name, port } = wide;
-  const hasPorts = port === undefined || port === narrow.port || (!samePorts && narrow.port === undefined);
-  const hasName =
-    name === "*" || name === narrow.name || (name.startsWith("*.") && narrow.name.endsWith(name.slice(1)));
-  return hasPorts && hasName;
 }

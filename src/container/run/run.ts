@@ -10,6 +10,7 @@ import { monotonicMs } from "../../linux/kernel/clock";
 import { becomeSubreaper } from "../../linux/process/process";
 import { isDebugging } from "../../output/log";
 import { type ContainerRecord, type ProcessRecord, readRecord } from "../../state/record";
+import { containerDirectory } from "../../state/root";
 import type { Bundle } from "../bundle";
 import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
@@ -139,7 +140,7 @@ async function runHeld(options: RunOptions): Promise<number> {
     if (detach || keep) rare.keptProcess.keepProcess(root, record);
     sender?.close();
     using master = receiver === undefined ? undefined : rare.foreground.receiveTerminal(receiver);
-    if (hasProcess(record)) network?.begin(record.init);
+    if (hasProcess(record)) network?.begin(record.init, containerDirectory(root, record.id));
     using relay = runs ? undefined : rare.start.startContainer(options);
     if (runs) runPoststartHooks({ root, record });
     started = true;

@@ -7,6 +7,7 @@ import { NetworkServer } from "../../network/network-server";
 import type { ProcessRecord } from "../../state/record";
 import type { CreateOptions } from "../create";
 import { openForCaller } from "../io/caller-target";
+import { RuleSocket } from "./rule-socket";
 
 /** What of a run decides whether it can be served. */
 interface Options extends Pick<CreateOptions, "driver" | "bundle"> {
@@ -18,6 +19,7 @@ export class ServedNetwork implements Disposable {
   readonly #plan: NetworkPlan;
   readonly #log: AttemptLog | undefined;
   #server: NetworkServer | undefined;
+  #more: RuleSocket | undefined;
 
   /** To be called before anything is made. */
   constructor(plan: NetworkPlan, { detach, driver, bundle }: Options) {
@@ -43,9 +45,11 @@ export class ServedNetwork implements Disposable {
           );
   }
 
-  /** Makes what is called, before the program runs. */
-  begin(init: ProcessRecord): void {
-    this.#server = NetworkServer.beside(init, this.#plan, this.#log);
+  /** Makes what is called, before the program runs; `directory` is the container's own. */
+  begin(init: ProcessRecord, directory: string): void {
+    const server = NetworkServer.beside(init, this.#plan, this.#log);
+    this.#server = server;
+    if (this.#plan.rules.length > 0) this.#more = new RuleSocket(directory, server.changes, server.rules);
   }
 
   async until<T>(over: Promise<T>): Promise<T> {
@@ -58,6 +62,7 @@ export class ServedNetwork implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#more?.[Symbol.dispose]();
     this.#server?.[Symbol.dispose]();
     this.#log?.[Symbol.dispose]();
   }

@@ -98,7 +98,8 @@ export function unixConnectWithin(path: string, milliseconds: number): Fd {
 }
 
 /** Waits for a connection and takes it. */
-export function accept(listener: Descriptor): Fd {
+export function accept(listener: Descriptor, flags = 0): Fd {
   const name = descriptorName(listener);
-  return new Fd(syscallOn(name, "accept4", descriptorNumber(listener), null, null, SOCK.CLOEXEC), name);
+  const all = SOCK.CLOEXEC | flags;
+  return new Fd(syscallOn(name, "accept4", descriptorNumber(listener), null, null, all), name);
 }

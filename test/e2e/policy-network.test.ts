@@ -1,0 +1,112 @@
+// What a policy says of the network, and what more a container is allowed while it runs.
+import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { NEEDS_WORLD, OutsideWorld, SERVERS, say, sayByUdp } from "./outside-world";
+import { NEEDS } from "./rootless-home";
+import { e2e, executeLater, until } from "./support";
+
+let world: OutsideWorld | undefined;
+const needs = [...NEEDS, ...NEEDS_WORLD];
+beforeAll(async () => {
+  if (needs.every((why) => why === undefined)) world = await OutsideWorld.make();
+});
+afterAll(async () => await world?.[Symbol.asyncDispose]());
+
+const made = () => {
+  if (world === undefined) throw new Error("the outside world is missing");
+  return world;
+};
+
+for (const who of ["root", "an ordinary user"] as const) {
+  const hako = (...args: string[]) => (who === "root" ? made().hako(...args) : made().asUser(...args));
+
+  describe(`a policy's network, ${who}`, () => {
+    e2e(
+      "rules of a file, with those of flags; nothing else is reached, by whatever way",
+      () => {
+        const { dir } = made().home.box;
+        const policy = join(dir, "policy.toml");
+        writeFileSync(
+          policy,
+          'extends = "default"\nnetwork = ["allow:web.test", "allow:rebind.test", "allow:meta.test"]\n',
+        );
+        const lines = {
+          "of the policy": say("web.test", 80),
+          "of a flag": say("other.test", 5432),
+          "another port": say("web.test", 5432),
+          "a name of the same address": say("api.web.test", 80),
+          "the address itself": say(SERVERS.public, 80),
+          "the host's loopback by an allowed name": say("rebind.test", 80),
+          metadata: say(SERVERS.metadata, 80),
+          "metadata by an allowed name": say("meta.test", 80),
+          "a name server outside": sayByUdp(SERVERS.public, 53),
+          IPv6: say(`${SERVERS.v6}`, 80),
+        };
+        const line = Object.values(lines).join("; ");
+        const flags = ["--policy", policy, "--network", "allow:other.test:5432", "-w", "/", "--quiet"];
+        const { stdout, stderr } = hako("run", ...flags, "--", "bash", "-c", line);
+        const answers = stdout.trim().split("\n");
+        const reached = Object.keys(lines).filter(
+          (_, index) => !["refused", "nothing"].includes(answers[index] ?? ""),
+        );
+        expect({ reached, stderr, count: answers.length }).toEqual({
+          reached: ["of the policy", "of a flag"],
+          stderr: "",
+          count: Object.keys(lines).length,
+        });
+      },
+      needs,
+    );
+
+    e2e(
+      "policy allow: a container that runs reaches more",
+      async () => {
+        const { box } = made().home;
+        const id = box.id();
+        const line = `${say("web.test", 80)}; echo begun >&2; read go; ${say("other.test", 5432)}; ${say("web.test", 443)}`;
+        const out = join(box.dir, `${id}.err`);
+        const words = made().words(who === "root" ? "root" : "user");
+        const run = `"$@" run --quiet --rootfs / -w / --network allow:web.test:80 --name ${id} -- bash -c '${line}' 2> ${out}`;
+        const shell = `(until test -e ${box.dir}/${id}.go; do sleep 0.1; done; echo) | ${run}`;
+        const running = executeLater("sh", ["-c", shell, "sh", ...words], undefined, made().env);
+        await until("it has begun", () => Bun.spawnSync(["grep", "-q", "begun", out]).exitCode === 0, 60_000);
+        const refused = hako("policy", "allow", id, "other.test:none");
+        expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining("is not a port") });
+        expect(hako("policy", "allow", id, "deny:web.test").status).toBe(2);
+        expect(hako("policy", "allow", id)).toMatchObject({
+          status: 2,
+          stderr: expect.stringContaining("missing RULE"),
+        });
+        expect(hako("policy", "allow", id, "other.test:5432", "allow:web.test:443")).toMatchObject({
+          status: 0,
+          stderr: "",
+        });
+        writeFileSync(join(box.dir, `${id}.go`), "");
+        const { stdout } = await running;
+        expect(stdout.trim().split("\n")).toEqual([
+          expect.not.stringMatching("refused"),
+          expect.not.stringMatching("refused"),
+          expect.not.stringMatching("refused"),
+        ]);
+        expect(hako("policy", "allow", id, "web.test")).toMatchObject({ status: 1 });
+      },
+      needs,
+    );
+
+    e2e(
+      "policy allow: one without rules can't be given some",
+      () => {
+        const id = made().home.box.id();
+        expect(
+          hako("run", "--detach", "--rootfs", "/", "-w", "/", "--name", id, "--", "sleep", "60").status,
+        ).toBe(0);
+        const { status, stderr } = hako("policy", "allow", id, "web.test");
+        hako("delete", "--force", id);
+        expect(status).toBe(1);
+        expect(stderr).toContain("it has no rules that more could be added to");
+      },
+      needs,
+    );
+  });
+}
