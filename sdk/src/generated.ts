@@ -177,6 +177,8 @@ export interface Report {
   pidsPeak: number | null;
   /** What isolates it less than elsewhere, as `--weaker` has allowed. */
   weaker: ("proc" | "namespaces" | "attributes" | "signals")[];
+  /** The ABI of Landlock that keeps its program in; null where none does. */
+  landlock: number | null;
   /** Which it was run by. */
   policy: string | null;
   /** What that protects, and could not be held: it was not there when the program began. */

@@ -22,6 +22,7 @@ export interface Bundle {
   mapsOwners?: boolean | undefined;
   held?: readonly HeldPlace[] | undefined;
   lenient?: Leniency | undefined;
+  landlocked?: boolean | undefined;
   /** What the rootfs lacks of its mounts' places; removed at the container's end. Of a bundle they stay, as with runc. */
   mountPoints?: readonly MountPoint[] | undefined;
   /** Files in the container's directory that are to be made for its mounts: their paths, and what is in them. */

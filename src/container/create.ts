@@ -168,6 +168,7 @@ class Creation implements CreateEvents {
       mapsOwners: bundle.mapsOwners,
       held: bundle.held,
       lenient: bundle.lenient,
+      landlocked: bundle.landlocked,
       state: stateOf(this.record, "creating"),
       mayRun,
       ownInit: ownInit && end && { ...ownInit, end },

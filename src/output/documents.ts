@@ -58,6 +58,7 @@ export const reportDocument = v.object({
     v.array(v.picklist(["proc", "namespaces", "attributes", "signals"])),
     "What isolates it less than elsewhere, as `--weaker` has allowed.",
   ),
+  landlock: told(number, "The ABI of Landlock that keeps its program in; null where none does."),
   policy: told(text, "Which it was run by."),
   unprotected: told(
     v.array(v.string()),

@@ -79,6 +79,8 @@ export interface ContainerRecord {
   hostMounts?: HostMounts | undefined;
   /** What isolates it less than it would elsewhere, as `run --weaker` has allowed. */
   weaker?: readonly Weaker[] | undefined;
+  /** The ABI of Landlock by which its program is kept in its root directory. */
+  landlock?: number | undefined;
   /** What was made in its rootfs for its mounts, and is removed with it. */
   mountPoints?: readonly MadeMountPoint[] | undefined;
   hooks: Hooks | undefined;

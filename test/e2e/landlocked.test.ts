@@ -296,3 +296,71 @@ describe("a command without a container", () => {
     needs,
   );
 });
+
+describe("Landlock on top of mounts", () => {
+  /** Gives a directory of the host to who connects to a socket, in a process of the host. */
+  const GIVER = `import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+print(flush=True)
+c, _ = s.accept(); socket.send_fds(c, [b"x"], [os.open(sys.argv[2], os.O_RDONLY)])`;
+  const TAKER = `import os, socket
+s = socket.socket(socket.AF_UNIX); s.connect("/run/given/socket")
+fd = socket.recv_fds(s, 1, 1)[1][0]
+print(os.read(os.open("secret", os.O_RDONLY, dir_fd=fd), 9).decode())`;
+
+  e2e(
+    "a descriptor that leads out opens nothing there; without Landlock it does",
+    async () => {
+      for (const [flags, said] of [
+        [[], /Permission denied: 'secret'\n$/],
+        [["--seccomp", "off"], /^key\n$/],
+      ] as const) {
+        using box = new Box();
+        for (const name of ["given", "outside"]) mkdirSync(box.path(name), { recursive: true });
+        writeFileSync(box.path("outside/secret"), "key");
+        const giver = Bun.spawn(["python3", "-c", GIVER, box.path("given/socket"), box.path("outside")], {
+          stdout: "pipe",
+        });
+        await giver.stdout.getReader().read();
+        const given = ["--rootfs", "/", "-v", `${box.path("given")}:/run/given`];
+        const { stdout, stderr } = box.hako("run", ...given, ...flags, "--", "python3", "-c", TAKER);
+        expect(`${stdout}${stderr}`).toMatch(said);
+        await giver.exited;
+      }
+    },
+    needs,
+  );
+
+  e2e(
+    "what the caller has opened is opened again, files and directories",
+    () => {
+      using box = new Box();
+      const [input, output] = [box.path("in"), box.path("out")];
+      writeFileSync(input, "in");
+      mkdirSync(box.path("directory"));
+      writeFileSync(box.path("directory/file"), "file");
+      const line = `"$0" --root ${box.root} run --rootfs / --preserve-fds 1 -- sh -c '
+      cat /dev/stdin /proc/self/fd/3/file; echo more >> /dev/stdout' < ${input} > ${output} 3< ${box.path("directory")}`;
+      expect(execute("sh", ["-c", line, HAKO])).toMatchObject({ status: 0, stderr: "" });
+      expect(readFileSync(output, "utf8")).toBe("infilemore\n");
+    },
+    needs,
+  );
+
+  e2e(
+    "the report has its ABI; who makes mounts or sandboxes has none",
+    () => {
+      using box = new Box();
+      const abi = (...flags: string[]): number | null => {
+        box.ok("run", "--rootfs", "/", "--report", box.path("report"), ...flags, "--", "true");
+        return JSON.parse(readFileSync(box.path("report"), "utf8")).landlock;
+      };
+      const checked = execute(HAKO, ["check"]).stdout;
+      expect(checked).toMatch(new RegExp(`^landlock +ok +ABI ${abi()}\\b`, "m"));
+      expect(abi("--weaker", "namespaces")).toBe(abi());
+      expect(abi("--cap-add", "SYS_ADMIN")).toBeNull();
+      expect(abi("--seccomp", "off")).toBeNull();
+    },
+    needs,
+  );
+});

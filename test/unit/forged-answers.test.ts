@@ -115,7 +115,13 @@ describe("whatever a container's process answers, what comes of it is an error, 
     const faults = faultsOf((range, seed) => {
       const remote = forger(range, seed);
       const startSocket = actAs(remote, () => new Fd(9));
-      const options = { preserveFds: 0, descriptors: [], diesWithMaker: false, ownInit: undefined };
+      const options = {
+        preserveFds: 0,
+        descriptors: [],
+        diesWithMaker: false,
+        ownInit: undefined,
+        landlocked: undefined,
+      };
       if (seed % 3 === 0) makeLastSteps(remote, process, program as never, options, startSocket);
       else {
         leaveLastSteps(remote, process, program as never, options, { startSocket, hooks: seed % 2 === 0 });

@@ -8,7 +8,7 @@ export interface RunEnd {
   /** It is still there; undefined for a command that has none (run --weaker namespaces). */
   container: Container | undefined;
   /** What is told of it beside what it came to. */
-  about: Pick<ContainerRecord, "annotations" | "weaker">;
+  about: Pick<ContainerRecord, "annotations" | "weaker" | "landlock">;
   /** What its cgroups have counted. */
   spent: Spent;
   /** undefined where hako has stopped to wait: nobody reads the program's output any more. */

@@ -5,10 +5,11 @@ import { homeOf } from "../../drivers/namespaces/program/identity";
 import { processLimits } from "../../drivers/namespaces/program/prepared-program";
 import { environmentOf, findProgram, notExecuted } from "../../drivers/namespaces/program/program-file";
 import { stringVector } from "../../linux/call/argument-memory";
-import { F, O, SIG } from "../../linux/call/constants";
+import { O, SIG } from "../../linux/call/constants";
 import { Fd } from "../../linux/call/fd";
 import type { Step } from "../../linux/call/step";
-import { syscall, syscallOn } from "../../linux/call/syscall";
+import { syscallOn } from "../../linux/call/syscall";
+import { perform } from "../../linux/call/walk";
 import { directoryEntries, hasErrno, listNames } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
 import { fileStatusOf } from "../../linux/file/stat";
@@ -17,7 +18,14 @@ import { capabilityMask, capabilitySteps, permittedCapabilities } from "../../li
 import { noNewPrivilegesStep } from "../../linux/process/credentials";
 import { execveStep, repairSteps } from "../../linux/process/execute";
 import { filterSteps } from "../../linux/process/filter-steps";
-import { ACCESS_FS, keepsFiles, landlockAbi, Ruleset, scopesSignals } from "../../linux/process/landlock";
+import {
+  ifItHasAPlace,
+  keepsFiles,
+  landlockAbi,
+  openedAgain,
+  Ruleset,
+  scopesSignals,
+} from "../../linux/process/landlock";
 import {
   becomeSubreaper,
   hasChildren,
@@ -95,7 +103,7 @@ export async function runLandlocked(run: LandlockedRun): Promise<number> {
     const ending = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
     const wallMs = monotonicMs() - clock;
     const timedOut = limit?.over === true;
-    const about = { annotations: run.annotations, weaker };
+    const about = { annotations: run.annotations, weaker, landlock: landlockAbi() };
     run.atEnd?.({ container: undefined, about, spent: NOTHING_COUNTED, ending, timedOut, started, wallMs });
     return timedOut ? TIMED_OUT : statusOfEnding(ending);
   } finally {
@@ -126,7 +134,7 @@ function begin({ process, places, profile, network, preserveFds }: LandlockedRun
   const file = findProgram(name, environment);
   using ruleset = new Ruleset({ network: !network, scoped: true });
   for (const place of allowedPlaces(places, entriesOf)) allowPlace(ruleset, place);
-  for (const stream of STREAMS) allowStream(ruleset, stream);
+  perform(openedAgain(STREAMS).flatMap((each) => ruleset.allowSteps(each).map(ifItHasAPlace)));
   const have = permittedCapabilities();
   const mask = capabilityMask(capabilities?.permitted ?? [], () => {});
   const masks = { permitted: mask, effective: mask, bounding: mask, inheritable: 0n, ambient: 0n };
@@ -166,7 +174,8 @@ function entriesOf(directory: string): PlaceEntry[] {
 function allowPlace(ruleset: Ruleset, { path, access }: AllowedPlace): void {
   using place = openPlace(path);
   if (place === undefined) return;
-  ruleset.allow(place, access, fileStatusOf(place).type === "directory");
+  const isDirectory = fileStatusOf(place).type === "directory";
+  perform(ruleset.allowSteps({ number: place.number, access, isDirectory }));
 }
 
 function openPlace(path: string): Fd | undefined {
@@ -175,25 +184,6 @@ function openPlace(path: string): Fd | undefined {
   } catch (error) {
     if (hasErrno(error, "EACCES", "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;
-  }
-}
-
-/** So that /dev/stdin and its like can be opened again, as far as the caller has opened them. Pipes and sockets need no rule. */
-function allowStream(ruleset: Ruleset, number: number): void {
-  const stream = new Fd(number, `standard stream ${number}`);
-  try {
-    const { type } = fileStatusOf(stream);
-    if (type !== "file" && type !== "character") return;
-    const mode = syscall("fcntl", number, F.GETFL, 0) & O.ACCMODE;
-    const { READ_FILE, WRITE_FILE, TRUNCATE, IOCTL_DEV } = ACCESS_FS;
-    const read = mode === O.WRONLY ? 0 : READ_FILE;
-    const write = mode === O.RDONLY ? 0 : WRITE_FILE | TRUNCATE;
-    ruleset.allow(stream, read | write | IOCTL_DEV, false);
-  } catch (error) {
-    // a file that is nowhere (memfd_create(2)), which is not forbidden either
-    if (!hasErrno(error, "EBADFD")) throw error;
-  } finally {
-    stream.release();
   }
 }
 

@@ -16,6 +16,7 @@ export type Reported = InferOutput<typeof reportDocument>;
 const NOTHING_KNOWN: Reported = {
   ...{ id: null, exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
   ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null, weaker: [] },
+  landlock: null,
   ...{ policy: null, unprotected: [], refused: null },
   hakoError: null,
 };
@@ -35,6 +36,7 @@ export function reportedOf(end: RunEnd): Reported {
     memoryPeakBytes: spent.memoryPeakBytes ?? null,
     pidsPeak: spent.pidsPeak ?? null,
     weaker: [...(about.weaker ?? [])],
+    landlock: about.landlock ?? null,
     policy: about.annotations[POLICY_ANNOTATION] ?? null,
     unprotected: [...unprotectedOf(about)],
     refused: refused === undefined ? null : [...refused],

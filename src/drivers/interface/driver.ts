@@ -110,6 +110,8 @@ export interface CreatePlan {
   held?: readonly HeldPlace[] | undefined;
   /** undefined: all is as it says. */
   lenient?: Leniency | undefined;
+  /** Its program opens nothing outside of its root directory, and changes no mounts, by Landlock. */
+  landlocked?: boolean | undefined;
   state: State;
   cgroupManager: CgroupManager;
   consoleSocket: Fd | undefined;
@@ -140,7 +142,7 @@ export interface CreateEvents {
 
 /** The fields of a record that only its driver writes. */
 export type MadeByDriver = Partial<
-  Pick<ContainerRecord, "init" | "cgroup" | "resctrl" | "hostMounts" | "weaker">
+  Pick<ContainerRecord, "init" | "cgroup" | "resctrl" | "hostMounts" | "weaker" | "landlock">
 >;
 
 /** What the caller has said of a further process of a container. */

@@ -7,6 +7,7 @@ import { plannedRecord } from "../../cgroup/group/stored";
 import type { Fd } from "../../linux/call/fd";
 import { unixListen } from "../../linux/file/unix-socket";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
+import { landlockAbi } from "../../linux/process/landlock";
 import { getLimit, setLimit } from "../../linux/process/rlimit";
 import type { Config } from "../../oci/config";
 import { hasNamespace } from "../../oci/namespaces";
@@ -47,7 +48,8 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
   using startSocket = runs ? undefined : unixListen(startSocketPath(plan.root, id));
   const cgroup = cgroupOfConfig(plan.cgroupManager, config, id);
   undo.defer(`cgroups of ${id}`, () => cgroup.destroy());
-  events.made({ cgroup: plannedRecord(cgroup) });
+  const landlock = plan.landlocked ? landlockAbi() : undefined;
+  events.made({ cgroup: plannedRecord(cgroup), ...(landlock === undefined ? {} : { landlock }) });
   cgroup.createUnified();
   const first = joinsCgroupsFirst(config);
   // whoever else changes cgroups meanwhile, the process is born in one or joins it

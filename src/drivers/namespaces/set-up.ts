@@ -14,6 +14,7 @@ import { bringUp } from "../../linux/network/interface";
 import { permittedCapabilities } from "../../linux/process/capabilities";
 import { sessionKeyringSteps } from "../../linux/process/credentials";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
+import type { AllowedDescriptor } from "../../linux/process/landlock";
 import { NAMESPACE_FLAGS, setNamespace } from "../../linux/process/namespace";
 import { hideStep, parentDeathStep } from "../../linux/process/process";
 import { inUserNamespace, maySetUpAlone } from "../../linux/process/rootless";
@@ -61,6 +62,9 @@ const rare = {
   get explainClone() {
     return require("../../explain/clone") as typeof import("../../explain/clone");
   },
+  get landlock() {
+    return require("../../linux/process/landlock") as typeof import("../../linux/process/landlock");
+  },
   get timeOffsets() {
     return require("./birth/time-offsets") as typeof import("./birth/time-offsets");
   },
@@ -97,6 +101,7 @@ export interface SetUpOptions {
   mapsOwners?: boolean | undefined;
   held?: readonly HeldPlace[] | undefined;
   lenient?: Leniency | undefined;
+  landlocked?: boolean | undefined;
   /** Where the host keeps what belongs to the container. */
   directory: string;
   noPivot: boolean;
@@ -457,8 +462,15 @@ export class SetUp implements Disposable {
     if (this.#program === undefined) throw new Error("its last steps before it was identified");
     const descriptors = this.#inherited.program?.descriptors ?? [];
     const { preserveFds, diesWithMaker = false } = this.#options;
-    const options = { preserveFds, descriptors, diesWithMaker, ownInit: this.#inherited.ownInit };
+    const landlocked = this.#options.landlocked ? this.#openedAgain() : undefined;
+    const options = { preserveFds, descriptors, diesWithMaker, landlocked, ownInit: this.#inherited.ownInit };
     return [this.process.remote, this.#specified, this.#program, options];
+  }
+
+  /** What the program has of this one's; a terminal is the container's own. */
+  #openedAgain(): AllowedDescriptor[] {
+    const preserved = Array.from({ length: this.#options.preserveFds }, (_, index) => 3 + index);
+    return rare.landlock.openedAgain([...(this.#specified.terminal === true ? [] : STREAMS), ...preserved]);
   }
 
   #release(): void {

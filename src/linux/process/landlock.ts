@@ -1,6 +1,8 @@
+import { F, O } from "../call/constants";
 import { Fd } from "../call/fd";
 import type { Step } from "../call/step";
 import { syscall, trySyscallHere } from "../call/syscall";
+import { fileStatusOf } from "../file/stat";
 
 /**
  * Landlock (landlock(7), include/uapi/linux/landlock.h): a process restricts itself and its children, without any rights. What a ruleset handles
@@ -71,6 +73,37 @@ export interface LandlockPlan {
   scoped: boolean;
 }
 
+/** What a process may do with what it has open, and with all below that. */
+export interface AllowedDescriptor {
+  number: number;
+  access: number;
+  isDirectory: boolean;
+}
+
+/**
+ * Descriptors of this process whose files can be opened again, by /dev/stdin and its like, as far as they are open. Pipes, sockets and files that
+ * are nowhere (memfd_create(2)) need no rule.
+ */
+export function openedAgain(numbers: readonly number[]): AllowedDescriptor[] {
+  return numbers.flatMap((number) => {
+    const opened = new Fd(number, `descriptor ${number}`);
+    const { type } = fileStatusOf(opened);
+    opened.release();
+    if (!["file", "character", "block", "directory"].includes(type)) return [];
+    const mode = syscall("fcntl", number, F.GETFL, 0) & O.ACCMODE;
+    const { READ_FILE, WRITE_FILE, TRUNCATE, IOCTL_DEV } = ACCESS_FS;
+    const read = mode === O.WRONLY ? 0 : READ_FILE;
+    const write = mode === O.RDONLY ? 0 : WRITE_FILE | TRUNCATE;
+    const isDirectory = type === "directory";
+    return { number, access: isDirectory ? ALL : read | write | IOCTL_DEV, isDirectory };
+  });
+}
+
+/** A step of a rule for what has no place in a file system: the kernel knows none for it (EBADFD). */
+export function ifItHasAPlace(step: Step): Step {
+  return { ...step, success: "anything" };
+}
+
 /** A ruleset, to which rules are added before a process restricts itself by it. */
 export class Ruleset implements Disposable {
   readonly #fd: Fd;
@@ -87,15 +120,16 @@ export class Ruleset implements Disposable {
     this.#fd = new Fd(syscall("landlock_create_ruleset", attributes, attributes.byteLength, 0), "ruleset");
   }
 
-  /** Allows rights over a file, or over all that is below a directory. */
-  allow(place: Fd, access: number, isDirectory: boolean): void {
+  /** Allows rights over a file, or over all that is below a directory, by its descriptor. */
+  allowSteps({ number, access, isDirectory }: AllowedDescriptor): Step[] {
     const allowed = access & this.#handled & (isDirectory ? ALL : OF_FILES);
-    if (allowed === 0) return;
+    if (allowed === 0) return [];
     /** struct landlock_path_beneath_attr, which is packed. */
     const rule = new DataView(new ArrayBuffer(12));
     rule.setBigUint64(0, BigInt(allowed), true);
-    rule.setInt32(8, place.number, true);
-    syscall("landlock_add_rule", this.#fd.number, RULE_PATH_BENEATH, rule, 0);
+    rule.setInt32(8, number, true);
+    const args = [this.#fd.number, RULE_PATH_BENEATH, rule, 0];
+    return [{ what: "landlock_add_rule", call: "landlock_add_rule", args }];
   }
 
   /** The process restricts itself, with no_new_privs or CAP_SYS_ADMIN. */
@@ -105,6 +139,11 @@ export class Ruleset implements Disposable {
       call: "landlock_restrict_self",
       args: [this.#fd.number, 0],
     };
+  }
+
+  /** Leaves it to the process that acts, which closes it when it executes a program. */
+  release(): void {
+    this.#fd.release();
   }
 
   [Symbol.dispose](): void {

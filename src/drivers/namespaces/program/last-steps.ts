@@ -5,6 +5,7 @@ import type { Step } from "../../../linux/call/step";
 import { descriptorMessage } from "../../../linux/file/descriptor-passing";
 import { execveStep, repairSteps } from "../../../linux/process/execute";
 import { filterSteps, hasListener } from "../../../linux/process/filter-steps";
+import type { AllowedDescriptor } from "../../../linux/process/landlock";
 import { parentDeathStep, setParentDeathSignal } from "../../../linux/process/process";
 import { limitSteps } from "../../../linux/process/rlimit";
 import type { RemoteProcess } from "../../../linux/remote/remote-process";
@@ -17,6 +18,9 @@ import { keptForFilter, openFilesFor, type Program, processLimits } from "./prep
 
 /** Loaded on first use. */
 const rare = {
+  get landlockSteps() {
+    return require("./landlock-steps") as typeof import("./landlock-steps");
+  },
   /** Loaded for those whose program is not the first process. */
   get becomeInit() {
     return require("../init/become-init") as typeof import("../init/become-init");
@@ -31,6 +35,8 @@ export interface LastStepsOptions {
   diesWithMaker: boolean;
   /** undefined: this process becomes the program itself. */
   ownInit: OwnInit | undefined;
+  /** What it may open again of what it has, where Landlock keeps it in its root directory. */
+  landlocked: readonly AllowedDescriptor[] | undefined;
 }
 
 export interface StartMeeting {
@@ -52,11 +58,12 @@ export function leaveLastSteps(
   { startSocket, hooks }: StartMeeting,
 ): void {
   remote.act(() => {
+    const confined = confinementSteps(options);
     const [connection, listener] = freeDescriptors(
       program.filter !== undefined && hasListener(program.filter),
     );
     const meeting = meetingSteps(startSocket, connection, remote.range.descriptor);
-    const last = programSteps(process, program, connection, listener, options);
+    const last = programSteps(process, program, connection, listener, confined, options);
     if (options.ownInit !== undefined) {
       const start = { socket: startSocket, connection };
       rare.becomeInit.becomeInit(remote, last, initPlan(options, options.ownInit, program, start));
@@ -79,8 +86,9 @@ export function makeLastSteps(
 ): void {
   remote.act(() => {
     const { filter } = program;
+    const confined = confinementSteps(options);
     const [listener] = filter !== undefined && hasListener(filter) ? freeDescriptors(false) : [0];
-    const last = programSteps(process, program, way.number, listener, options);
+    const last = programSteps(process, program, way.number, listener, confined, options);
     if (options.ownInit !== undefined) {
       rare.becomeInit.becomeInit(remote, last, initPlan(options, options.ownInit, program, undefined));
       return;
@@ -118,12 +126,18 @@ function meetingSteps(startSocket: Fd, connection: number, range: number): Step[
   ];
 }
 
+/** They take descriptors, so they are prepared before it is known which are free. */
+function confinementSteps({ landlocked }: LastStepsOptions): Step[] {
+  return landlocked === undefined ? [] : rare.landlockSteps.landlockSteps(landlocked);
+}
+
 /** Limits and filter come with execve in one table, for they may forbid everything else. */
 function programSteps(
   process: Process,
   { file, args, environment, filter, last }: Program,
   connection: number,
   listener: number,
+  confined: readonly Step[],
   { preserveFds, descriptors, ownInit }: LastStepsOptions,
 ): Step[] {
   const limits = processLimits(process);
@@ -140,6 +154,7 @@ function programSteps(
     ...descriptors.map(({ number }) => keepStep(number)),
     ...limitSteps(limits),
     ...(forFilter || last === undefined ? [] : [last]),
+    ...confined,
     ...(filter === undefined
       ? []
       : filterSteps(filter, new Fd(connection), forFilter ? last : undefined, listener)),
