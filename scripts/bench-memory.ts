@@ -13,7 +13,7 @@ const STARTS_MS = 30_000;
 const SETTLES_MS = 300;
 
 /** In KiB. */
-function memoryOf(pid: number): Values {
+export function memoryOf(pid: number): Values {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   const kilobytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1]);
   return { pss: kilobytes("Pss"), private: kilobytes("Private_Clean") + kilobytes("Private_Dirty") };

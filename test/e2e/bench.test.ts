@@ -2,7 +2,7 @@
 import { describe, expect } from "bun:test";
 import { join } from "node:path";
 import type { Row } from "../../scripts/bench-measure";
-import { e2e, execute, HAKO, needsHako, REPOSITORY, type Result, TIME_LIMIT } from "./support";
+import { e2e, execute, HAKO, needsHako, needsProgram, REPOSITORY, type Result, TIME_LIMIT } from "./support";
 
 const RUNS = 2;
 
@@ -83,3 +83,24 @@ describe("scripts/bench", () => {
     expect(bench("--runs", "none")).toMatchObject({ status: 1, stdout: "" });
   }, [needsHako]);
 });
+
+e2e("scripts/bench-sandboxes: hako beside others, as root and as a user", () => {
+  const args = ["--runs", "1", "--only", "time,memory", "--json"];
+  const env = { PATH: process.env.PATH ?? "", HAKO };
+  const script = join(REPOSITORY, "scripts/bench-sandboxes");
+  const run = (...words: string[]) =>
+    execute(script, words, { cwd: REPOSITORY, env, timeout: 4 * TIME_LIMIT });
+  const { status, stdout } = run(...args);
+  expect(status).toBe(0);
+  const { rows } = JSON.parse(stdout) as { rows: Row[] };
+  const ofHako = rows.filter(({ runtime }) => runtime === "hako");
+  const tasks = ["true", "sleep", "sleep, a rule"];
+  const expected = ["root", "user"].flatMap((who) => tasks.map((task) => `${task}, ${who}`));
+  expect(ofHako.map(({ task }) => task)).toEqual(expected);
+  for (const { task, values } of ofHako.filter(({ task }) => /^sleep, (root|user)$/.test(task))) {
+    // docs/sandboxing.md: an attendant and the first process, of some pages each
+    expect([task, values.processes?.median]).toEqual([task, 2]);
+    expect(values.private?.median).toBeLessThan(128);
+  }
+  expect(run("--only", "nothing").stderr).toContain("--only nothing: the groups are time, at-once");
+}, [needsHako, needsProgram("setpriv")]);
