@@ -7,7 +7,14 @@ import {
 } from "../../src/container/landlocked/allowed-places";
 import { landlockedProfile } from "../../src/container/landlocked/landlocked-profile";
 import { SCRIPT_CAPABILITIES } from "../../src/container/script/script-capabilities";
-import { ACCESS_FS, ALL, handledAccess, keepsFiles, scopesSignals } from "../../src/linux/process/landlock";
+import {
+  ACCESS_FS,
+  ALL,
+  handledAccess,
+  keepsFiles,
+  letsFilesMove,
+  scopesSignals,
+} from "../../src/linux/process/landlock";
 import { ARCHITECTURES } from "../../src/oci/seccomp-words";
 import { compile } from "../../src/seccomp/compile";
 import { SYSCALLS } from "../../src/seccomp/syscalls";
@@ -91,6 +98,7 @@ test("rights are those that an ABI knows", () => {
   expect(handledAccess(5)).toBe(ALL);
   expect(handledAccess(99)).toBe(0xffff);
   expect([0, 1, 2, 3, 7].map((abi) => keepsFiles(abi))).toEqual([false, false, false, true, true]);
+  expect([0, 1, 2, 7].map((abi) => letsFilesMove(abi))).toEqual([false, false, true, true]);
   expect([3, 5, 6].map((abi) => scopesSignals(abi))).toEqual([false, false, true]);
 });
 

@@ -5,7 +5,7 @@ import { callerVariable } from "../../linux/file/caller-environment";
 import { exists, makeDirectories, realPath, statusAt } from "../../linux/file/file";
 import { isAtOrBelow } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
-import { landlockAbi } from "../../linux/process/landlock";
+import { letsFilesMove } from "../../linux/process/landlock";
 import { maySetUpAlone } from "../../linux/process/rootless";
 import { STOP_SIGNAL } from "../../oci/annotations";
 import type { Config, Linux, Mount, Resources } from "../../oci/config";
@@ -230,7 +230,7 @@ function withRules(
 /** Not for who makes sandboxes or mounts itself: Landlock forbids both. */
 function isLandlocked(profile: string | undefined, capabilities: readonly string[]): boolean {
   const isUsual = profile === undefined || profile === "default";
-  return isUsual && !capabilities.includes("CAP_SYS_ADMIN") && landlockAbi() > 0;
+  return isUsual && !capabilities.includes("CAP_SYS_ADMIN") && letsFilesMove();
 }
 
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. `directory` is the container's own. */

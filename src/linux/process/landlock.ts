@@ -151,6 +151,11 @@ export class Ruleset implements Disposable {
   }
 }
 
+/** Whether this ABI can let files be moved between directories: before it that is forbidden to every process under Landlock. */
+export function letsFilesMove(abi = landlockAbi()): boolean {
+  return abi >= SINCE.refer;
+}
+
 /** Whether processes of this ABI can't signal others outside of the domain. */
 export function scopesSignals(abi = landlockAbi()): boolean {
   return abi >= SINCE.scopes;
