@@ -30,8 +30,11 @@ const CAPABILITY_OF: Partial<Record<SyscallName, CapabilityName>> = {
   setresuid: "CAP_SETUID",
 };
 /** The capability of calls that do many things, by a word of the error: what the call was made on, or for. */
-const CAPABILITY_FOR: readonly (readonly [call: SyscallName, what: RegExp, capability: CapabilityName])[] = [
+const CAPABILITY_FOR: readonly (readonly [call: string, what: RegExp, capability: CapabilityName])[] = [
   ["ioctl", /\blo\b/, "CAP_NET_ADMIN"],
+  // both of a network with rules
+  ["netlink", /^netlink /, "CAP_NET_ADMIN"],
+  ["socket", /^raw socket/, "CAP_NET_RAW"],
   ["prctl", /^prctl \(drop /, "CAP_SETPCAP"],
 ];
 

@@ -206,7 +206,7 @@ describe("on a kernel without nf_tables", () => {
     e2e(`${rule} is refused, which says what is missing`, () => {
       const result = without(...BEFORE, "--network", rule, "--", "echo", "ran");
       expect(result).toMatchObject({ status: 125, stdout: "" });
-      expect(result.stderr).toContain("nf_tables with tproxy, which this kernel lacks");
+      expect(result.stderr).toContain("nf_tables with tproxy, which is not to be had here");
       expect(linesOf(world.hako("list", "-q"))).toEqual([]);
     }, [...ABLE, needsProgram("gcc")]);
 });

@@ -94,6 +94,18 @@ describe("rightsHint", () => {
       /^it takes CAP_SYS_ADMIN: run as root$/,
     ],
     ["loopback", error("ioctl", "EPERM", "lo"), without("CAP_NET_ADMIN"), /--cap-add NET_ADMIN /],
+    [
+      "an interface",
+      error("netlink", "EPERM", "bring lo up"),
+      without("CAP_NET_ADMIN"),
+      /--cap-add NET_ADMIN /,
+    ],
+    [
+      "a raw socket",
+      error("socket", "EPERM").with({ message: "raw socket: operation not permitted" }),
+      without("CAP_NET_RAW"),
+      /--cap-add NET_RAW /,
+    ],
     ["another ioctl", error("ioctl", "EPERM", "/dev/tty"), without("CAP_NET_ADMIN"), undefined],
     ["a joined namespace", error("setns (network)", "EPERM"), without("CAP_SYS_ADMIN"), /CAP_SYS_ADMIN/],
     ["a device", error("mknodat", "EPERM"), without("CAP_MKNOD"), /--cap-add MKNOD /],

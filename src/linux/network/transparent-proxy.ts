@@ -73,13 +73,14 @@ export function catchAllPorts(netfilter: Fd, family: AF.INET | AF.INET6, port: n
   ]);
 }
 
-/** The error that says what the kernel lacks, where that is why `catchAllPorts` or its socket was refused. */
+/** The error that says what is lacking, where that is why `catchAllPorts` or its socket was refused: the kernel has it not, or a security module forbids it. */
 export function explainedLack(error: unknown): HakoError | undefined {
-  if (!hasErrno(error, "EOPNOTSUPP", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ENOENT")) return undefined;
+  if (!hasErrno(error, "EOPNOTSUPP", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ENOENT", "EACCES", "EPERM"))
+    return undefined;
   const refused = asHakoError(error);
   return refused.with({
     code: "unsupported",
-    message: `more than a hundred ports need nf_tables with tproxy, which this kernel lacks (${refused.message})`,
+    message: `more than a hundred ports need nf_tables with tproxy, which is not to be had here (${refused.message})`,
     hint: "modprobe nft_tproxy, or a kernel with CONFIG_NF_TABLES and CONFIG_NFT_TPROXY; rules for single ports need neither",
   });
 }

@@ -1,5 +1,5 @@
 import { HakoError } from "../../base/errors";
-import { AT, MSG, O } from "../call/constants";
+import { AF, AT, MSG, O, SOCK } from "../call/constants";
 import { type Fd, FdList } from "../call/fd";
 import type { Step } from "../call/step";
 import { stepError } from "../call/walk";
@@ -108,7 +108,9 @@ function openStep(opened: Opened): Step {
   if (opened === "netlink") return netlinkSocketStep();
   if (opened === "namespace")
     return { what: OWN, call: "openat", args: [AT.FDCWD, OWN, O.RDONLY | O.CLOEXEC, 0] };
-  return { what: "socket", call: "socket", args: [...opened] };
+  const [family, type] = opened;
+  const isRaw = family !== AF.NETLINK && (type & SOCK.RAW) === SOCK.RAW;
+  return { what: isRaw ? "raw socket" : "socket", call: "socket", args: [...opened] };
 }
 
 /** Of the thread that opens it. */
