@@ -176,6 +176,44 @@ e2e(
   ABLE,
 );
 
+/** Opens connections, sends a line by each when all are open, and counts those that come back as they were. */
+const MANY = `
+const { connect } = require("node:net");
+const [host, port, count] = [process.argv[1], Number(process.argv[2]), Number(process.argv[3])];
+const sockets = await Promise.all(Array.from({ length: count }, () => new Promise((done, fail) => {
+  const socket = connect(port, host, () => done(socket)).on("error", fail);
+})));
+const answers = await Promise.all(sockets.map((socket, at) => new Promise((done) => {
+  socket.on("data", (bytes) => done(bytes.toString().endsWith(" 80 line" + at + "\\n")));
+  socket.write("line" + at + "\\n");
+})));
+console.log(answers.filter(Boolean).length);
+process.exit();
+`;
+
+for (const [count, mark] of [
+  [300, ""],
+  [3000, " @all"],
+] as const)
+  e2e(
+    `${count} connections at once${mark}`,
+    () => {
+      const words = [
+        "--ulimit",
+        "nofile=8000:8000",
+        "--network",
+        "outbound",
+        "--",
+        process.execPath,
+        "-e",
+        MANY,
+      ];
+      const result = world.hako("run", "--rootfs", "/", ...words, SERVERS.public, "80", String(count));
+      expect(result).toMatchObject({ status: 0, stdout: `${count}\n`, stderr: "" });
+    },
+    ABLE,
+  );
+
 describe("on a kernel without nf_tables", () => {
   function without(...words: string[]): Result {
     const program = world.home.box.path("without-nf-tables");
