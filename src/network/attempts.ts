@@ -4,7 +4,7 @@ import type { Protocol } from "./rule";
 import type { Destination, Refusal } from "./rule-set";
 
 /** Why something was not reached. */
-export type Why = Refusal | "no such name" | "the host itself" | ErrnoName;
+export type Why = Refusal | "too many names" | "no such name" | "the host itself" | ErrnoName;
 
 /** Nothing was reached: why, and for which address of a name. */
 export interface Stop {
@@ -51,7 +51,6 @@ const MOST_COUNTED = 1000;
 /** What a program has tried to reach. */
 export class Attempts {
   readonly #refused = new Map<string, RefusedDestination>();
-  #uncounted = 0;
 
   /** `write` takes each attempt when it is over. */
   constructor(private readonly write: ((attempt: NetworkAttempt) => void) | undefined) {}
@@ -62,19 +61,14 @@ export class Attempts {
   }
 
   /** A name was asked for that is not to be reached. */
-  unknownName(name: string): void {
+  unknownName(name: string, why: Why): void {
     const nothing = { address: null, port: null, protocol: null, sent: 0, received: 0 };
-    this.#over({ time: now(), name, verdict: "refused", why: "no rule", ...nothing });
+    this.#over({ time: now(), name, verdict: "refused", why, ...nothing });
   }
 
   /** In the order in which they were refused first. */
   get refused(): RefusedDestination[] {
     return [...this.#refused.values()];
-  }
-
-  /** How many others were refused. */
-  get uncounted(): number {
-    return this.#uncounted;
   }
 
   #over(attempt: NetworkAttempt): void {
@@ -85,8 +79,7 @@ export class Attempts {
     const key = `${host} ${port} ${protocol}`;
     const before = this.#refused.get(key);
     if (before !== undefined) before.count++;
-    else if (this.#refused.size >= MOST_COUNTED) this.#uncounted++;
-    else
+    else if (this.#refused.size < MOST_COUNTED)
       this.#refused.set(key, {
         host,
         port,

@@ -4,9 +4,12 @@ import type { Changes } from "../linux/file/epoll";
 import { hasErrno } from "../linux/file/file";
 import { acceptAt, setSocketOption } from "../linux/network/inet-socket";
 import { SocketRelay } from "../linux/network/socket-relay";
+import { getLimit } from "../linux/process/rlimit";
 
 /** How many connections there are at once; a listener's queue takes the others. */
 const MOST = 4096;
+/** How many descriptors are kept for pipes, listeners, and flows of UDP, as far as there are any. */
+const KEPT_DESCRIPTORS = 400;
 /** How many are taken before it is the others' turn. */
 const AT_ONCE = 64;
 
@@ -17,6 +20,11 @@ export class Connections implements Disposable {
   /** Those that have to be looked at again when a connection has ended. */
   readonly #waiting = new Set<Fd>();
   #count = 0;
+  /** Each has two descriptors. */
+  readonly #most = Math.min(
+    MOST,
+    Math.max(1, Math.floor((Number(getLimit(0, "RLIMIT_NOFILE").soft) - KEPT_DESCRIPTORS) / 2)),
+  );
 
   constructor(readonly changes: Changes) {
     this.#relay = new SocketRelay(changes);
@@ -65,7 +73,7 @@ export class Connections implements Disposable {
   #take(listener: Fd): void {
     const taken = this.#listeners.get(listener);
     for (let turn = 0; taken !== undefined && turn < AT_ONCE; turn++) {
-      const socket = this.#count < MOST ? accepted(listener) : "no room";
+      const socket = this.#count < this.#most ? accepted(listener) : "no room";
       if (socket === undefined) return;
       if (socket === "no room") {
         this.#waiting.add(listener);

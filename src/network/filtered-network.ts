@@ -1,8 +1,10 @@
+import type { ErrnoName } from "../base/errno";
+import { asHakoError } from "../base/errors";
 import { type Fd, FdList } from "../linux/call/fd";
 import type { Datagram } from "../linux/network/datagram";
 import type { InetEndpoint } from "../linux/network/inet-address";
-import { localEndpoint } from "../linux/network/inet-socket";
-import { Attempts } from "./attempts";
+import { localEndpoint, startConnection } from "../linux/network/inet-socket";
+import { Attempts, type Started } from "./attempts";
 import type { Connections } from "./connections";
 import { type AnswerDatagram, Datagrams } from "./datagrams";
 import { Dial } from "./dialer";
@@ -18,6 +20,16 @@ import type { NetworkRule, PortRange, Protocol } from "./rule";
 import type { Destination, RuleSet } from "./rule-set";
 
 const NAME_PORTS: PortRange = { first: NAME_PORT, last: NAME_PORT };
+
+/** Errors of a connection that could not be made (connect(2)). */
+const NOT_MADE: ReadonlySet<ErrnoName> = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "EACCES",
+  "EPERM",
+]);
 
 /** What a container reaches by rules: what hako does when something is called in its gateway. */
 export class FilteredNetwork implements Disposable {
@@ -83,6 +95,11 @@ export class FilteredNetwork implements Disposable {
         this.connections.refuse(socket);
         return;
       }
+      const [address, ...others] = found.addresses;
+      if (address !== undefined && others.length === 0) {
+        this.#connectAtOnce(socket, { address, port: destination.port }, attempt);
+        return;
+      }
       new Dial(this.connections.changes, found.addresses, destination.port, (dialled) => {
         if ("failure" in dialled) {
           attempt.stopped({ verdict: "failed", why: dialled.failure });
@@ -93,6 +110,25 @@ export class FilteredNetwork implements Disposable {
           attempt.ended(dialled.address, sent, received, error),
         );
       });
+    });
+  }
+
+  /** Connects with the only address that there is: nothing has to be waited for before bytes can be passed on. */
+  #connectAtOnce(socket: Fd, to: InetEndpoint, attempt: Started): void {
+    let other: Fd;
+    try {
+      other = startConnection(to);
+    } catch (error) {
+      const { errno } = asHakoError(error);
+      if (errno === undefined) throw error;
+      attempt.stopped({ verdict: "failed", why: errno });
+      this.connections.refuse(socket);
+      return;
+    }
+    this.connections.connect(socket, other, (sent, received, error) => {
+      const isMade = error === undefined || received > 0 || !NOT_MADE.has(error);
+      if (isMade) attempt.ended(to.address, sent, received, error);
+      else attempt.stopped({ verdict: "failed", why: error, address: to.address });
     });
   }
 

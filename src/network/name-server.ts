@@ -37,10 +37,11 @@ export class NameServer {
   }
 
   #known(name: string, type: number): KnownName | undefined {
-    const number = this.rules.knows(name) ? this.labels.numberOf(name) : undefined;
+    const isKnown = this.rules.knows(name);
+    const number = isKnown ? this.labels.numberOf(name) : undefined;
     if (number === undefined) {
       // programs ask for both families of one name
-      if (type !== TYPE_AAAA) this.attempts.unknownName(name);
+      if (type !== TYPE_AAAA) this.attempts.unknownName(name, isKnown ? "too many names" : "no rule");
       return undefined;
     }
     return { v4: numbered(LABELS_V4, number), v6: this.#hasV6 ? numbered(LABELS_V6, number) : undefined };

@@ -18,6 +18,7 @@ export function refusedLine(refused: RefusedDestination): string {
   const times = count === 1 ? "" : ` ${count} times`;
   const said = `${place} was refused${times}`;
   if (why === "denied") return `${said}: a rule denies it`;
+  if (why === "too many names") return `${said}: too many names were asked for`;
   if (address === null) return `${said}: --network ${allowingRule(refused)}`;
   return `${said}: ${address} is ${WORDS[why] ?? why}: --network ${allowingRule({ host: address, port, protocol })}`;
 }
