@@ -10,7 +10,7 @@ import { addressOfHost, measureRequests, RATES, requestServer } from "./bench-sa
 
 const USER = 12_345;
 const AT_ONCE = 20;
-/** What takes seconds each time. */
+/** How often at most is done what takes seconds each time. */
 const FEW = 5;
 
 /** A way to run a command. */
@@ -105,26 +105,26 @@ const GROUPS: Readonly<
 > = {
   time: (all, who, runs) =>
     measure("time", all, runs, ({ run }) => ({ [`true, ${who}`]: call(run(["true"])) })),
-  "at-once": (all, who) =>
-    measure("at once", all, FEW, async ({ run }) => ({
+  "at-once": (all, who, runs) =>
+    measure("at once", all, Math.min(runs, FEW), async ({ run }) => ({
       [`${AT_ONCE} at once, ${who}`]: await callAll(Array.from({ length: AT_ONCE }, () => run(["true"]))),
     })),
-  memory: async (all, who) => [
-    ...(await measure("memory", all, FEW, async ({ run }) => ({
+  memory: async (all, who, runs) => [
+    ...(await measure("memory", all, Math.min(runs, FEW), async ({ run }) => ({
       [`sleep, ${who}`]: await measureMemory(run),
     }))),
-    ...(await measure("memory", filtering(all), FEW, async ({ run }) => ({
+    ...(await measure("memory", filtering(all), Math.min(runs, FEW), async ({ run }) => ({
       [`sleep, a rule, ${who}`]: await measureMemory((words) => run(words, RULE)),
     }))),
   ],
-  network: async (all, who) => {
+  network: async (all, who, runs) => {
     const address = addressOfHost();
     if (address === undefined) {
       console.error("skipped: network: this machine has no address but loopback's");
       return [];
     }
     using server = requestServer(address);
-    return await measure("network", filtering(all), FEW, async (each) => ({
+    return await measure("network", filtering(all), Math.min(runs, FEW), async (each) => ({
       [`network, ${who}`]: await measureRequests(each, server.place),
     }));
   },
