@@ -352,13 +352,15 @@ test("changes: kept apart, shown, taken or thrown away", async () => {
 
 const PROGRAM = `
 import { Sandbox, spawn } from "@hako-runtime/sdk";
+import { spawn as spawnProcess } from "node:child_process";
 import { Worker, isMainThread } from "node:worker_threads";
 const hako = { root: process.env.HAKO_ROOT };
 async function hold() {
   const sandbox = await Sandbox.start(hako);
   sandbox.spawn(["sh", "-c", "sleep 100 & wait"]);
   await new Promise((done) => spawn({ ...hako, command: ["sh", "-c", "echo ready; exec sleep 100"] }).stdout.on("data", done));
-  console.log("ready");
+  // another child, which goes on: it has no part of the sandboxes'
+  console.log(spawnProcess("sleep", ["30"], { stdio: "ignore" }).pid);
 }
 if (!isMainThread || process.argv[2] === "main") await hold();
 else {
@@ -374,10 +376,11 @@ for (const where of ["main", "worker"])
     const caller = spawnProcess(process.execPath, ["caller.mjs", where], {
       stdio: ["pipe", "pipe", "inherit"],
     });
-    await once(caller.stdout, "data");
+    const [child] = await once(caller.stdout, "data");
     assert.equal((await ids()).length, 2);
     caller.kill("SIGKILL");
     await noneIsLeft();
+    process.kill(Number(String(child)));
   });
 
 test("a worker that is terminated leaves nothing, and the others go on", async () => {

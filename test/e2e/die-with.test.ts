@@ -186,6 +186,7 @@ describe("exec", () => {
       status: 4,
       report: { id, exitCode: 4, ...calm },
     });
+    expect(await reported(id, ...script("test ! -e /proc/self/fd/3"))).toMatchObject({ status: 0 });
     expect(await reported(id, ...script("exit 255"))).toMatchObject({ report: { exitCode: 255, ...calm } });
     expect(await reported(id, ...script("kill -TERM $$"))).toMatchObject({
       status: 143,
