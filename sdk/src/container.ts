@@ -40,6 +40,11 @@ export class Container {
     await call(["delete", ...(force ? ["--force"] : []), this.id], this.#hako);
   }
 
+  /** Lets it reach more, up to its end, as `example.com:443`: one that was started with rules of the network, in the foreground. */
+  async allow(...rules: string[]): Promise<void> {
+    await call(["policy", "allow", this.id, "--", ...rules], this.#hako);
+  }
+
   /** The counters of its cgroups, once. */
   async stats(): Promise<Stats> {
     const { data } = JSON.parse(await call(["events", "--stats", this.id], this.#hako)) as { data: Stats };

@@ -118,7 +118,11 @@ test("run: what the network's rules have refused", async (context) => {
       [["no.example.org", "no rule"]],
     );
     await using sandbox = await Sandbox.start({ ...hako, network: rules });
-    await sandbox.exec(["getent", "hosts", "no.example.org"]);
+    const lookUp = () => sandbox.exec(["getent", "hosts", "no.example.org"]);
+    assert.equal((await lookUp()).exitCode, 2);
+    await sandbox.container.allow("no.example.org");
+    assert.equal((await lookUp()).exitCode, 0);
+    await assert.rejects(sandbox.container.allow("no rule"), failsWith("usage"));
     assert.equal((await sandbox.close()).refused[0]?.count, 1);
   } catch (error) {
     if (!(error instanceof SandboxError) || error.code !== "unsupported") throw error;
