@@ -181,7 +181,7 @@ describe("what is the guest's", () => {
     const guest = guestConfig(given, "c1", NONE);
     // of what is there before there is a network card
     expect(guest.linux?.sysctl).toEqual({ "net.ipv4.conf.all.forwarding": "1" });
-    expect(guest.hooks).toEqual({ startContainer: [{ path: "/start" }] });
+    expect(guest.hooks).toEqual({ startContainer: [{ path: "/start", timeout: 60 }] });
     expect(guestConfig(config(), "c1", NONE).hooks).toBeUndefined();
     expect(guest.annotations).toEqual({ other: "kept" });
     expect(guest.linux).toMatchObject({ cgroupsPath: "/hako/c1", resources: { memory: { limit: 1 } } });

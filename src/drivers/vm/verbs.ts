@@ -16,10 +16,9 @@ import { KeptMachine } from "./kept-machine";
 import { renewNetwork } from "./machine-network";
 import { machineFiles, readMachineRecord } from "./machine-record";
 import { changeMember, leaveMachine, memberOf } from "./members";
-import { withoutStartHooks } from "./vm-config";
+import { HOOK_SECONDS, withoutStartHooks } from "./vm-config";
 
 const START_MS = 60_000;
-const HOOK_SECONDS = 60;
 const SIGNAL_MS = 10_000;
 const PAUSE_MS = 10_000;
 const STATS_MS = 10_000;
@@ -49,7 +48,7 @@ export function startInMachine(container: Container): void {
   namespacesDriver.start({ root, record: { ...record, hooks: withoutStartHooks(record.hooks) } });
 }
 
-/** How long hooks may take. One without a timeout gets a minute: nobody else can speak to the machine meanwhile. */
+/** How long hooks may take. */
 function hooksMs(hooks: Hooks["startContainer"] = []): number {
   return hooks.reduce((sum, { timeout }) => sum + 1000 * (timeout ?? HOOK_SECONDS), 0);
 }

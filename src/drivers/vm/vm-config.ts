@@ -22,6 +22,8 @@ const OF_ANY_KERNEL: ReadonlySet<string> = new Set([
 ]);
 /** Where the guest's kernel has the cgroups of containers. */
 const CGROUPS = "/hako";
+/** How long a hook in the guest may take that does not say so: nobody else can speak to the machine meanwhile. */
+export const HOOK_SECONDS = 60;
 /** The namespaces of a process, which has them for itself. */
 const OF_PROCESS = /^\/proc\//;
 
@@ -141,7 +143,9 @@ export function guestConfig(config: Config, id: string, shared: SharedNamespaces
   );
   return {
     ...rest,
-    hooks: hooks && { startContainer: hooks.startContainer },
+    hooks: hooks && {
+      startContainer: hooks.startContainer?.map((hook) => ({ timeout: HOOK_SECONDS, ...hook })),
+    },
     annotations: Object.fromEntries(others),
     process: process && withCallersLimits(process),
     mounts: mounts.map((mount) => guestMount(mount, shared.get("ipc") ?? id)),
