@@ -26,6 +26,7 @@ function hakoVm(): string {
   made = hakoInMachines(box.path("bin"));
   const { status, stderr } = execute(made, ["machine", "template", "build"], {
     env: environment(shared.path("cache")),
+    timeout: 4 * TIME_LIMIT,
   });
   expect([status, stderr]).toEqual([0, ""]);
   return made;
