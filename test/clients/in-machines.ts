@@ -7,7 +7,8 @@ import { HAKO } from "../e2e/support";
 export function hakoInMachines(directory: string): string {
   const cache = shared.path("cache");
   setUp(cache);
-  const variables = Object.entries(environment(cache)).map(([name, value]) => `${name}='${value}'`);
+  const { PATH: _, ...others } = environment(cache);
+  const variables = Object.entries(others).map(([name, value]) => `${name}='${value}'`);
   const path = `${directory}/hako-vm`;
   writeFileSync(
     path,
