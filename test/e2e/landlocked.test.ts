@@ -359,6 +359,7 @@ print(os.read(os.open("secret", os.O_RDONLY, dir_fd=fd), 9).decode())`;
       expect(checked).toMatch(new RegExp(`^landlock +ok +ABI ${abi()}\\b`, "m"));
       expect(abi("--weaker", "namespaces")).toBe(abi());
       expect(abi("--cap-add", "SYS_ADMIN")).toBeNull();
+      expect(abi("--cap-add", "SYS_PTRACE")).toBeNull();
       expect(abi("--seccomp", "off")).toBeNull();
     },
     needs,

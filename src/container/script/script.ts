@@ -227,10 +227,13 @@ function withRules(
   return { ...resources, devices: [...resources.devices, ...devices.map(({ rule }) => rule)] };
 }
 
-/** Not for who makes sandboxes or mounts itself: Landlock forbids both. */
+/** What Landlock forbids: mounts, and to trace what is outside of its domain, as the first process and what `exec` runs. */
+const FORBIDDEN_RIGHTS = ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"];
+
+/** Not for who makes sandboxes itself, or has asked for such a right. */
 function isLandlocked(profile: string | undefined, capabilities: readonly string[]): boolean {
   const isUsual = profile === undefined || profile === "default";
-  return isUsual && !capabilities.includes("CAP_SYS_ADMIN") && letsFilesMove();
+  return isUsual && !FORBIDDEN_RIGHTS.some((name) => capabilities.includes(name)) && letsFilesMove();
 }
 
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. `directory` is the container's own. */
