@@ -33,6 +33,8 @@ export interface RunFlags {
   forward?: string | readonly string[] | undefined;
   /** `--publish`: the host's PORT, of localhost or IP, is one of the command's localhost. */
   publish?: string | readonly string[] | undefined;
+  /** `--inject-header`: with --rootfs and rules: put this header into requests of plain HTTP to HOST; ${NAME} in VALUE is what a variable of yours says, which the command doesn't see. */
+  injectHeader?: string | readonly string[] | undefined;
   /** `--network-log`: with --rootfs and rules: write a line of JSON for all that the command tries to reach. */
   networkLog?: string | undefined;
   /** `--env`: variables of the program. */
@@ -93,6 +95,7 @@ export const RUN_FLAGS: FlagTable = {
   network: ["network", "list"],
   forward: ["forward", "list"],
   publish: ["publish", "list"],
+  injectHeader: ["inject-header", "list"],
   networkLog: ["network-log", "text"],
   env: ["env", "variables"],
   mount: ["mount", "list"],

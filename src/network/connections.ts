@@ -5,6 +5,8 @@ import { hasErrno } from "../linux/file/file";
 import { acceptAt, setSocketOption } from "../linux/network/inet-socket";
 import { SocketRelay } from "../linux/network/socket-relay";
 import { getLimit } from "../linux/process/rlimit";
+import { InjectingRelay } from "./injecting-relay";
+import type { Header } from "./request-heads";
 
 /** How many connections there are at once; a listener's queue takes the others. */
 const MOST = 4096;
@@ -19,6 +21,7 @@ export class Connections implements Disposable {
   readonly #listeners = new Map<Fd, (socket: Fd) => void>();
   /** Those that have to be looked at again when a connection has ended. */
   readonly #waiting = new Set<Fd>();
+  readonly #injecting = new Set<InjectingRelay>();
   #count = 0;
   /** Each has two descriptors. */
   readonly #most = Math.min(
@@ -51,6 +54,21 @@ export class Connections implements Disposable {
       ended(sent, received, error);
       this.left();
     });
+  }
+
+  /** The same for one whose requests get headers. */
+  inject(
+    taken: Fd,
+    other: Fd,
+    headers: readonly Header[],
+    ended: (sent: number, received: number, error: ErrnoName | undefined) => void,
+  ): void {
+    const relay = new InjectingRelay(this.changes, taken, other, headers, (...end) => {
+      this.#injecting.delete(relay);
+      ended(...end);
+      this.left();
+    });
+    this.#injecting.add(relay);
   }
 
   /** Ends a connection that was taken as one that nobody answers. */
@@ -88,6 +106,7 @@ export class Connections implements Disposable {
   [Symbol.dispose](): void {
     for (const listener of this.#listeners.keys()) listener.close();
     this.#listeners.clear();
+    for (const relay of [...this.#injecting]) relay[Symbol.dispose]();
     this.#relay[Symbol.dispose]();
   }
 }

@@ -11,6 +11,7 @@ import { Dial } from "./dialer";
 import type { Gateway } from "./gateway";
 import { GatewayPorts } from "./gateway-ports";
 import { HostNameServers } from "./host-name-servers";
+import { headersFor, type InjectedHeader } from "./injected-headers";
 import { LabelAddresses } from "./label-addresses";
 import { nameAsked } from "./name-answers";
 import { NAME_PORT, NameServer } from "./name-server";
@@ -49,6 +50,7 @@ export class FilteredNetwork implements Disposable {
     private readonly connections: Connections,
     private readonly attempts: Attempts,
     resolver: Resolver,
+    private readonly injected: readonly InjectedHeader[],
   ) {
     const { changes } = connections;
     this.#outside = new OutsideAddresses(rules, resolver);
@@ -96,7 +98,8 @@ export class FilteredNetwork implements Disposable {
         return;
       }
       const [address, ...others] = found.addresses;
-      if (address !== undefined && others.length === 0) {
+      const headers = headersFor(this.injected, destination);
+      if (address !== undefined && others.length === 0 && headers.length === 0) {
         this.#connectAtOnce(socket, { address, port: destination.port }, attempt);
         return;
       }
@@ -106,9 +109,10 @@ export class FilteredNetwork implements Disposable {
           this.connections.refuse(socket);
           return;
         }
-        this.connections.connect(socket, dialled.socket, (sent, received, error) =>
-          attempt.ended(dialled.address, sent, received, error),
-        );
+        const ended = (sent: number, received: number, error: ErrnoName | undefined) =>
+          attempt.ended(dialled.address, sent, received, error);
+        if (headers.length > 0) this.connections.inject(socket, dialled.socket, headers, ended);
+        else this.connections.connect(socket, dialled.socket, ended);
       });
     });
   }

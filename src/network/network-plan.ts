@@ -1,5 +1,7 @@
 import { HakoError } from "../base/errors";
+import { callerVariable } from "../linux/file/caller-environment";
 import { type InetAddress, inetAddressText, parseInetAddress } from "../linux/network/inet-address";
+import { type InjectedHeader, injectedHeader } from "./injected-headers";
 import { canonicalName, checkTogether, type NetworkRule, networkRule, portOf } from "./rule";
 
 /** What a container has of a network that the foreground command serves. */
@@ -8,6 +10,7 @@ export interface NetworkPlan {
   rules: readonly NetworkRule[];
   forwarded: readonly ForwardedPort[];
   published: readonly PublishedPort[];
+  injected: readonly InjectedHeader[];
   /** A file, or the number of a descriptor: where each attempt to reach something is written. */
   log: string | undefined;
 }
@@ -32,6 +35,7 @@ export interface NetworkWords {
   rules: readonly string[];
   forward: readonly string[];
   publish: readonly string[];
+  inject: readonly string[];
   log: string | undefined;
 }
 
@@ -41,7 +45,9 @@ export const LOOPBACK_V6: InetAddress = Uint8Array.from({ length: 16 }, (_, at) 
 export const LOCALHOST = "localhost";
 
 /** What the flags say; undefined where they say nothing. */
-export function networkPlan({ rules, forward, publish, log }: NetworkWords): NetworkPlan | undefined {
+export function networkPlan({ rules, forward, publish, inject, log }: NetworkWords): NetworkPlan | undefined {
+  if (rules.length === 0 && inject.length > 0)
+    throw HakoError.usage("--inject-header needs a network with rules", "--network allow:HOST");
   if (rules.length + forward.length + publish.length === 0) {
     if (log === undefined) return undefined;
     throw HakoError.usage("--network-log needs a network with rules", "--network allow:NAME");
@@ -54,6 +60,7 @@ export function networkPlan({ rules, forward, publish, log }: NetworkWords): Net
     rules: parsed,
     forwarded: forward.map(forwardedPort),
     published: publish.map(publishedPort),
+    injected: inject.map((text) => injectedHeader(text, parsed, callerVariable)),
     log,
   };
 }

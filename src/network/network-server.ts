@@ -45,7 +45,7 @@ export class NetworkServer implements Disposable {
     const connections = owned.use(new Connections(loop.changes));
     if (plan.rules.length > 0) {
       const gateway = owned.use(Gateway.beside(container));
-      owned.use(new FilteredNetwork(gateway, rules, connections, attempts, resolver));
+      owned.use(new FilteredNetwork(gateway, rules, connections, attempts, resolver, plan.injected));
     }
     const ports = new HostPorts(container, connections, resolver);
     for (const forwarded of plan.forwarded) ports.forward(forwarded);

@@ -80,6 +80,11 @@ export class OutsideWorld implements AsyncDisposable {
     await this.serve(this.#servers.pid, join(import.meta.dir, "fixtures/outside-names.ts"), [NAME_SERVER]);
   }
 
+  /** Has a server of tests answer outside. */
+  async outside(script: string, ...args: string[]): Promise<void> {
+    await this.serve(this.#servers.pid, script, args);
+  }
+
   /** Has servers listen on the host itself, at an address of it. */
   async onHostAt(address: string, ...ports: number[]): Promise<void> {
     const script = join(import.meta.dir, "fixtures/outside-servers.ts");

@@ -4,12 +4,17 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NEEDS_WORLD, OutsideWorld, SERVERS, say, sayByUdp } from "./outside-world";
 import { NEEDS } from "./rootless-home";
-import { e2e, executeLater, until } from "./support";
+import { e2e, execute, executeLater, needsProgram, until } from "./support";
 
+/** Where requests are answered by what they were. */
+const ECHO = 8080;
 let world: OutsideWorld | undefined;
 const needs = [...NEEDS, ...NEEDS_WORLD];
 beforeAll(async () => {
-  if (needs.every((why) => why === undefined)) world = await OutsideWorld.make();
+  if (needs.some((why) => why !== undefined)) return;
+  world = await OutsideWorld.make();
+  const script = join(import.meta.dir, "fixtures/request-echo.ts");
+  for (const address of [SERVERS.public, SERVERS.other]) await world.outside(script, address, `${ECHO}`);
 });
 afterAll(async () => await world?.[Symbol.asyncDispose]());
 
@@ -93,6 +98,47 @@ for (const who of ["root", "an ordinary user"] as const) {
       },
       needs,
     );
+
+    e2e("--inject-header: a secret that is used and never seen", () => {
+      const env = { ...made().env, TOKEN: "t0p" };
+      const [program = "", ...words] = made().words(who === "root" ? "root" : "user");
+      const run = (flags: string[], line: string) =>
+        execute(
+          program,
+          [...words, "run", "--quiet", "--rootfs", "/", "-w", "/", ...flags, "--", "sh", "-c", line],
+          { env },
+        );
+      const url = `http://web.test:${ECHO}`;
+      const flags = ["--network", `allow:web.test:${ECHO}`, "--network", `allow:other.test:${ECHO}`];
+      const header = ["--inject-header", `Authorization:Bearer $${"{TOKEN}"}@web.test:${ECHO}`];
+      const requests = `curl -sS ${url}/a ${url}/b -H "Authorization: mine"; curl -sS --data-binary @/etc/passwd ${url}/c`;
+      const { stdout, stderr } = run(
+        [...flags, ...header],
+        `${requests}; curl -sS http://other.test:${ECHO}/d; env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | grep -ac 't0[p]'`,
+      );
+      expect(stderr).toBe("");
+      const answers = stdout
+        .replaceAll("}{", "}\n{")
+        .split("\n")
+        .filter((text) => text.startsWith("{"));
+      const told = answers.map((text) => JSON.parse(text.replace(/}[^}]*$/, "}")));
+      expect(told.map(({ pathname, headers }) => [pathname, headers.authorization])).toEqual([
+        ["/a", "Bearer t0p"],
+        ["/b", "Bearer t0p"],
+        ["/c", "Bearer t0p"],
+        // another one, of the same server
+        ["/d", undefined],
+      ]);
+      expect(told[2].body).toContain("root:");
+      expect(stdout.trimEnd()).toEndWith("\n0");
+      const without = run(flags, requests);
+      expect(without.stdout).not.toContain("t0p");
+      expect(run(["--network", "allow:other.test", ...header], "true")).toMatchObject({
+        status: 2,
+        stderr: expect.not.stringContaining("t0p"),
+      });
+      expect(run(header, "true").status).toBe(2);
+    }, [...needs, needsProgram("curl")]);
 
     e2e(
       "policy allow: one without rules can't be given some",

@@ -194,7 +194,7 @@ describe("addresses that stand for names", () => {
 
 describe("ports that lead elsewhere", () => {
   const plan = (forward: string[], publish: string[] = []) =>
-    networkPlan({ rules: [], forward, publish, log: undefined });
+    networkPlan({ rules: [], forward, publish, inject: [], log: undefined });
 
   test("--forward", () => {
     expect(plan(["5432", "db.internal:5432", "80:192.0.2.1:8080", "[::1]:22"])?.forwarded).toEqual([
@@ -222,6 +222,8 @@ describe("ports that lead elsewhere", () => {
 
   test("nothing that is served is no plan, and has no log", () => {
     expect(plan([])).toBeUndefined();
-    expect(() => networkPlan({ rules: [], forward: [], publish: [], log: "x" })).toThrow("--network-log");
+    expect(() => networkPlan({ rules: [], forward: [], publish: [], inject: [], log: "x" })).toThrow(
+      "--network-log",
+    );
   });
 });

@@ -55,7 +55,7 @@ describe("outbound", () => {
 
   test("beside a name that is denied it is refused, also when it comes later", () => {
     const rules = ["deny:evil.example", "outbound"];
-    expect(() => networkPlan({ rules, forward: [], publish: [], log: undefined })).toThrow(
+    expect(() => networkPlan({ rules, forward: [], publish: [], inject: [], log: undefined })).toThrow(
       "contradicts outbound",
     );
     const set = new RuleSet([networkRule("deny:evil.example")]);

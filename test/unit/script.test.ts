@@ -29,6 +29,7 @@ const NOTHING = {
   network: [],
   forward: [],
   publish: [],
+  "inject-header": [],
   "network-log": undefined,
   env: [],
   mount: [],

@@ -84,6 +84,15 @@ export const SCRIPT_FLAGS = {
     multiple: true,
     description: "with --rootfs: the host's PORT, of localhost or IP, is one of the command's localhost",
   },
+  "inject-header": {
+    type: "string",
+    keepsEmpty: true,
+    valueHint: "NAME:VALUE@HOST[:PORT]",
+    multiple: true,
+    description:
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: as the caller writes it
+      "with --rootfs and rules: put this header into requests of plain HTTP to HOST; ${NAME} in VALUE is what a variable of yours says, which the command doesn't see",
+  },
   "network-log": {
     type: "string",
     keepsEmpty: true,

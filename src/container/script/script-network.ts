@@ -12,6 +12,7 @@ export interface NetworkValues {
   network: readonly string[];
   forward: readonly string[];
   publish: readonly string[];
+  "inject-header": readonly string[];
   "network-log": string | undefined;
 }
 
@@ -28,10 +29,10 @@ export interface ScriptNetwork {
 
 /** The network of a container of this name, whose own files are in `directory`. */
 export function scriptNetwork(values: NetworkValues, directory: string, hostname: string): ScriptNetwork {
-  const { network, forward, publish, "network-log": log } = values;
+  const { network, forward, publish, "inject-header": inject, "network-log": log } = values;
   const rules = network.filter(isNetworkRule);
   const word = network.findLast((each) => each !== "" && !isNetworkRule(each));
-  const plan = networkPlan({ rules, forward, publish, log });
+  const plan = networkPlan({ rules, forward, publish, inject, log });
   if (plan === undefined) return { namespace: namespaceOf(word), plan, files: new Map(), mounts: [] };
   if (word !== undefined && (word !== "none" || rules.length > 0))
     throw HakoError.usage(

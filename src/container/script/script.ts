@@ -123,8 +123,9 @@ function namespacesOf(base: Namespaces, network: ScriptNetwork["namespace"] = "n
 
 /** undefined where no flag is about it. */
 function networkOf(values: NetworkValues, directory: string, hostname: string): ScriptNetwork | undefined {
-  const { network, forward, publish, "network-log": log } = values;
-  if (network.length + forward.length + publish.length === 0 && log === undefined) return undefined;
+  const { network, forward, publish, "inject-header": inject, "network-log": log } = values;
+  if (network.length + forward.length + publish.length + inject.length === 0 && log === undefined)
+    return undefined;
   return rare.networks.scriptNetwork(values, directory, hostname);
 }
 
@@ -254,13 +255,17 @@ export function scriptBundle(
   const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...guarded } = ofFiles;
   const { hide, write, protect, weaker, changes: _changes, network, forward, publish, ...unread } = guarded;
   // a flag that is not used here does not compile
-  const { "network-log": networkLog, ...rest } = unread;
+  const { "network-log": networkLog, "inject-header": inject, ...rest } = unread;
   rest satisfies Record<string, never>;
   const settings = imageSettings(image);
   const args = imageCommand(settings, command, entrypoint);
   const rootfs = image?.rootfs ?? rootfsOf(place);
   const name = hostname ?? id.slice(0, 63);
-  const own = networkOf({ network, forward, publish, "network-log": networkLog }, directory, name);
+  const own = networkOf(
+    { network, forward, publish, "inject-header": inject, "network-log": networkLog },
+    directory,
+    name,
+  );
   if (changes !== undefined)
     rare.changedLayers.refuseWithChanges({
       ...{ discard, "keep-writes": keepWrites, "read-only": readonly },

@@ -1,0 +1,105 @@
+import { type ErrnoName, errnoName } from "../base/errno";
+import type { Fd } from "../linux/call/fd";
+import { trySyscall } from "../linux/call/syscall";
+import type { Changes } from "../linux/file/epoll";
+import { trySocketOption } from "../linux/network/inet-socket";
+import { type Header, RequestHeads } from "./request-heads";
+
+const CHUNK = 65_536;
+const SHUT_WR = 1;
+/** How often one direction reads before it is others' turn. */
+const AT_ONCE = 16;
+
+/** One direction of a connection. */
+class Direction {
+  held: Uint8Array = new Uint8Array(0);
+  bytes = 0;
+  ended = false;
+  done = false;
+
+  constructor(
+    readonly from: Fd,
+    readonly to: Fd,
+    readonly changed: (bytes: Uint8Array) => Uint8Array,
+  ) {}
+}
+
+const buffer = new Uint8Array(CHUNK);
+
+/** A connection of two sockets whose first one's requests get headers; `ended` is called when both are closed. */
+export class InjectingRelay implements Disposable {
+  readonly #directions: readonly Direction[];
+  #over = false;
+
+  constructor(
+    private readonly changes: Changes,
+    private readonly first: Fd,
+    private readonly second: Fd,
+    headers: readonly Header[],
+    private readonly ended: (sent: number, received: number, error: ErrnoName | undefined) => void,
+  ) {
+    const requests = new RequestHeads(headers);
+    this.#directions = [
+      new Direction(first, second, (bytes) => requests.push(bytes)),
+      new Direction(second, first, (bytes) => bytes),
+    ];
+    for (const socket of [first, second]) changes.watch(socket, () => this.#move());
+    changes.later(() => this.#move());
+  }
+
+  #move(): void {
+    for (const direction of this.#directions) {
+      if (this.#over) return;
+      const error = this.#moveOne(direction);
+      if (error !== undefined) this.#end(error);
+    }
+    if (!this.#over && this.#directions.every(({ done }) => done)) this.#end();
+  }
+
+  /** Moves what can be moved without waiting; an error ends the connection. */
+  #moveOne(direction: Direction): ErrnoName | undefined {
+    for (let turn = 0; turn < AT_ONCE && !direction.done; turn++) {
+      while (direction.held.length > 0) {
+        const written = trySyscall("write", direction.to.number, direction.held, direction.held.length);
+        if (written < 0) return errnoName(-written) === "EAGAIN" ? undefined : errnoName(-written);
+        direction.held = direction.held.subarray(written);
+      }
+      if (direction.ended) {
+        trySyscall("shutdown", direction.to.number, SHUT_WR);
+        direction.done = true;
+        return undefined;
+      }
+      const read = trySyscall("read", direction.from.number, buffer, CHUNK);
+      if (read < 0) return errnoName(-read) === "EAGAIN" ? undefined : errnoName(-read);
+      if (read === 0) direction.ended = true;
+      else {
+        direction.bytes += read;
+        try {
+          direction.held = direction.changed(buffer.slice(0, read));
+        } catch {
+          // what is no clear request can't be given a header, and is not passed on without one
+          return "EBADMSG";
+        }
+      }
+    }
+    if (!direction.done) this.changes.later(() => this.#move());
+    return undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#end();
+  }
+
+  #end(error?: ErrnoName): void {
+    if (this.#over) return;
+    this.#over = true;
+    for (const socket of [this.first, this.second]) {
+      this.changes.forget(socket);
+      // a transfer that was cut off must not look like a whole one
+      if (error !== undefined) trySocketOption(socket, "SO_LINGER", 1, 0);
+      socket.close();
+    }
+    const [sent = 0, received = 0] = this.#directions.map(({ bytes }) => bytes);
+    this.ended(sent, received, error);
+  }
+}
