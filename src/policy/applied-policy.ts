@@ -51,14 +51,15 @@ export class AppliedPolicy {
     const rootfs = flags.rootfs ?? "/";
     const mounted = mountedPlaces(flags);
     const isFree = (path: string) => !mounted.has(path);
-    const write = flags.changes === undefined ? pathsOf(places.write).filter(isFree) : [];
+    const writable = pathsOf(places.write).filter(isFree);
+    const write = flags.changes === undefined ? writable : [];
     const read = pathsOf(places.read).filter((path) => isFree(path) && !write.includes(path));
     return {
       ...flags,
       rootfs,
       hide: [...(rootfs === "/" ? this.#hidden(isFree) : []), ...flags.hide],
       write: [...write, ...flags.write],
-      protect: [...this.#protectedIn([...write, ...flags.write]), ...flags.protect],
+      protect: [...this.#protectedIn([...writable, ...flags.write]), ...flags.protect],
       volume: [...read.map(asReadOnly), ...places.volume, ...flags.volume],
       tmpfs: [...policy.tmpfs, ...flags.tmpfs],
       env: [...policy.env, ...flags.env],
@@ -85,7 +86,7 @@ export class AppliedPolicy {
     return { [POLICY_ANNOTATION]: policy.name, [UNPROTECTED_ANNOTATION]: JSON.stringify(unprotected) };
   }
 
-  /** Of what it protects that which is really written; an ordinary user's container may not even show other places. */
+  /** Of what it protects that which is written, now or when changes are applied; an ordinary user's container may not even show other places. */
   #protectedIn(written: readonly string[]): string[] {
     const tops = written.map((path) => resolve(path));
     return pathsOf(this.places.protect).filter((path) => tops.some((top) => isAtOrBelow(path, top)));

@@ -113,8 +113,18 @@ e2e("every flag of run --rootfs changes what its command sees", () => {
   const { args = {} } = runCommand;
   const ofScripts = Object.keys(args).filter((name) => {
     const { description = "" } = args[name] ?? {};
-    // what is written can't be kept of the host's root: e2e/image; what it has written comes to: e2e/changes; whose ids it has: e2e/userns, e2e/rootless; where it is weaker: e2e/in-container
-    if (["keep-writes", "changes", "userns", "map-root", "weaker"].includes(name)) return false;
+    // what is written can't be kept of the host's root: e2e/image; what it has written comes to: e2e/changes; whose ids it has: e2e/userns, e2e/rootless; where it is weaker: e2e/in-container; whom it reaches, and who reaches it: e2e/filtered-network, e2e/policy-network
+    const elsewhere = [
+      "keep-writes",
+      "changes",
+      "userns",
+      "map-root",
+      "weaker",
+      "forward",
+      "publish",
+      "inject-header",
+    ];
+    if (elsewhere.includes(name)) return false;
     return description.startsWith("with --rootfs:") || name === "rootfs";
   });
   expect(ofScripts.sort()).toEqual(Object.keys(words).sort());

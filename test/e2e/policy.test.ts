@@ -151,13 +151,16 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
-      "with --changes nothing is written but there",
+      "with --changes nothing is written but there, and what is protected not there either",
       () => {
         using place = workplace();
         const { files, project, home } = place;
         const kept = join(home, "kept");
-        const { stderr } = byPolicy(place, "agent", "echo x > new; mkdir .vscode", ["--changes", kept]);
+        const line = "echo x > new; mkdir .vscode; echo x > .git/hooks/pre-commit || echo held";
+        const { stdout: said, stderr } = byPolicy(place, "agent", line, ["--changes", kept]);
         expect(stderr).not.toContain("made meanwhile");
+        // what is protected would be written when the changes are applied
+        expect(said).toBe("held\n");
         expect(existsSync(join(project, "new"))).toBe(false);
         const [command = "", ...rest] = place.words;
         const { stdout } = execute(command, [...rest, "changes", "--json", kept], { env: place.env });
