@@ -99,7 +99,7 @@ export class Datagrams implements Disposable {
       if (opened === undefined) return attempt.stopped({ verdict: "failed", why: "ENETUNREACH" });
       flow.outside = opened;
       for (const bytes of flow.waiting.splice(0)) send(flow, opened.socket, bytes);
-      this.changes.watch(opened.socket, () => {
+      const answers = () => {
         for (let turn = 0; turn < AT_ONCE && !flow.over; turn++) {
           const answer = receiveConnected(opened.socket);
           if (answer === undefined) return;
@@ -107,7 +107,9 @@ export class Datagrams implements Disposable {
           flow.last = performance.now();
           this.answer(answer, to, from);
         }
-      });
+        if (!flow.over) this.changes.later(answers);
+      };
+      this.changes.watch(opened.socket, answers);
     });
     return flow;
   }

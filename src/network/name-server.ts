@@ -15,6 +15,8 @@ export const NAME_PORT = 53;
 const PATIENCE_MS = 10_000;
 /** How many connections there are at once: programs ask by UDP. */
 const MOST_STREAMS = 64;
+/** How often a connection is read from before it is the others' turn: a program may ask faster than it is answered. */
+const AT_ONCE = 4;
 
 /** Answers what programs ask of names: those that a rule allows have an address that stands for them, others are not there. */
 export class NameServer {
@@ -77,7 +79,7 @@ class NameStream {
     private readonly ended: () => void,
   ) {
     this.#timer = setTimeout(() => this.close(), PATIENCE_MS);
-    changes.watch(socket, () => this.#read());
+    changes.watch(socket, this.#read);
   }
 
   close(): void {
@@ -89,8 +91,8 @@ class NameStream {
     this.ended();
   }
 
-  #read(): void {
-    while (!this.#over) {
+  readonly #read = (): void => {
+    for (let turn = 0; turn < AT_ONCE && !this.#over; turn++) {
       const came = tryRead(this.socket);
       if (came === "nothing yet") return;
       if (came === "end") this.close();
@@ -99,7 +101,8 @@ class NameStream {
         this.#answerWhole();
       }
     }
-  }
+    if (!this.#over) this.changes.later(this.#read);
+  };
 
   #answerWhole(): void {
     while (!this.#over) {

@@ -28,7 +28,7 @@ export class Changes implements Disposable {
   readonly #calls = new Map<number, (events: number) => void>();
   readonly #event = new DataView(new ArrayBuffer(EVENT_SIZE));
   readonly #events = new DataView(new ArrayBuffer(MOST_AT_ONCE * EVENT_SIZE));
-  #later: (() => void)[] = [];
+  #later = new Set<() => void>();
 
   watch(fd: Fd, call: (events: number) => void): void {
     this.#event.setUint32(0, (EPOLL.IN | EPOLL.OUT | EDGE) >>> 0, true);
@@ -43,17 +43,17 @@ export class Changes implements Disposable {
     syscallOn(fd.name, "epoll_ctl", this.#epoll.number, CTL_DEL, fd.number, null);
   }
 
-  /** Has a function called once more, after the changes that there are now: for who has more to do than others should wait for. */
+  /** Has a function called once more, after the changes that there are now: for who has more to do than others should wait for. Once, also when it asks twice. */
   later(call: () => void): void {
-    this.#later.push(call);
+    this.#later.add(call);
   }
 
   /** Waits for changes, at most so many milliseconds, and tells of them. */
   wait(milliseconds: number): void {
     const limit = Number.isFinite(milliseconds) ? Math.max(0, Math.ceil(milliseconds)) : -1;
     const calls = this.#later;
-    this.#later = [];
-    const patience = calls.length > 0 ? 0 : limit;
+    this.#later = new Set();
+    const patience = calls.size > 0 ? 0 : limit;
     const count = trySyscall(
       "epoll_pwait",
       this.#epoll.number,
