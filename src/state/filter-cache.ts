@@ -18,7 +18,7 @@ import { NATIVE } from "../oci/seccomp-words";
 import { logDebug } from "../output/log";
 import { bytesOfFilter, filterOfBytes } from "../seccomp/filter-bytes";
 import { checkWay } from "./trusted-path";
-import { defaultRoot } from "./user-root";
+import { filterCacheDirectory } from "./user-root";
 
 /** Set by build.ts: a hash of the compiler's sources, so that another compiler finds no filter of this one. */
 declare const HAKO_FILTER_COMPILER: string | undefined;
@@ -72,7 +72,7 @@ export class FilterCache {
   readonly directory: string;
 
   /** Beside the default state directory: all state directories of a user share one cache. */
-  constructor(directory = `${defaultRoot()}-seccomp`) {
+  constructor(directory = filterCacheDirectory()) {
     this.directory = directory;
   }
 

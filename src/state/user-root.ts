@@ -42,6 +42,11 @@ export function defaultRoot(): string {
   return (isRootless() ? userRoot() : undefined) ?? "/run/hako";
 }
 
+/** Where compiled filters are kept: beside the usual state directory. */
+export function filterCacheDirectory(): string {
+  return `${defaultRoot()}-seccomp`;
+}
+
 /** Makes the directory in /tmp that a user without a session has, for itself alone. */
 export function makePrivateRoot(root: string): void {
   const directory = privateDirectory(effectiveUser());

@@ -141,6 +141,18 @@ for (const who of ["root", "an ordinary user"] as const) {
     }, [...needs, needsProgram("curl")]);
 
     e2e(
+      "policy allow: not by the program itself, where hako's state is in what it writes",
+      () => {
+        const { dir } = made().home.box;
+        const state = `find ${dir} -name rules -o -name state.json 2> /dev/null`;
+        const flags = ["--quiet", "--rootfs", "/", "-w", "/", "--write", dir, "--network", "allow:web.test"];
+        const run = hako("run", ...flags, "--", "sh", "-c", `${state}; ls ${dir} | grep -c .`);
+        expect(run).toMatchObject({ status: 0, stderr: "", stdout: expect.stringMatching(/^\d+\n$/) });
+      },
+      needs,
+    );
+
+    e2e(
       "policy allow: one without rules can't be given some",
       () => {
         const id = made().home.box.id();

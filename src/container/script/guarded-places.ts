@@ -25,6 +25,8 @@ export interface Guarded {
   protect: readonly string[];
   /** Paths of the host, absolute and without links, of what is hidden wherever it would be seen. */
   hideOnHost?: readonly string[];
+  /** The same of directories of hako's own, in whose place no others may be made. */
+  stateDirectories?: readonly string[];
   /** Mounts that the caller has asked for. */
   given: readonly OrderedMount[];
 }
@@ -37,12 +39,18 @@ export interface Guards {
   held: HeldPlace[];
 }
 
+/** A place of the container at which a file of the host is, and the topmost directory of what it is in that is written. */
+interface View {
+  path: string;
+  top: string | undefined;
+}
+
 /** An empty directory, which others can be mounted in; root of the container can't write it. */
 const COVER = { type: "tmpfs", source: "tmpfs", options: ["ro", "nosuid", "nodev", "noexec", "mode=755"] };
 
 export function guardedPlaces(guarded: Guarded): Guards {
-  const { hide, protect, hideOnHost = [] } = guarded;
-  if (hide.length === 0 && protect.length === 0 && hideOnHost.length === 0)
+  const { hide, protect, hideOnHost = [], stateDirectories = [] } = guarded;
+  if ([hide, protect, hideOnHost, stateDirectories].every(({ length }) => length === 0))
     return { masked: [], covers: [], held: [] };
   return new Guarding(guarded).guards();
 }
@@ -66,8 +74,10 @@ class Guarding {
   }
 
   guards(): Guards {
-    const { hide, protect, hideOnHost = [] } = this.#guarded;
+    const { hide, protect, hideOnHost = [], stateDirectories = [] } = this.#guarded;
     for (const path of hideOnHost) this.#hideOnHost(path);
+    for (const { path, top } of stateDirectories.flatMap((each) => this.#hideOnHost(each)))
+      if (top !== undefined) this.#holdAbove(path, top);
     const hidden = hide.map((path) => this.#hide(path));
     for (const path of protect) this.#protect(path, hidden);
     const depth = ({ path }: HeldPlace) => components(path).length;
@@ -91,11 +101,13 @@ class Guarding {
     return place;
   }
 
-  #hideOnHost(path: string): void {
+  #hideOnHost(path: string): View[] {
     const within = this.#binds.find(({ source }) => isAtOrBelow(source, path));
     if (within !== undefined)
       throw HakoError.usage(`another flag shows ${within.source}, which is in ${path}`, "it is out of sight");
-    for (const view of this.#viewsOf(path)) this.#masked.add(view.path);
+    const views = this.#viewsOf(path);
+    for (const view of views) this.#masked.add(view.path);
+    return views;
   }
 
   #protect(text: string, hidden: readonly string[]): void {
@@ -125,13 +137,17 @@ class Guarding {
 
   /** A place is only read, and neither it nor a directory on the way to it can be moved out of what is written and stays. */
   #hold(place: string, top: string | undefined): void {
+    this.#holdAbove(place, top);
+    this.#held.set(place, { path: place, readonly: true });
+  }
+
+  #holdAbove(place: string, top: string | undefined): void {
     const names = components(place);
     const above = top === undefined ? names.length : components(top).length + 1;
     for (let length = above; length < names.length; length++) {
       const path = `/${names.slice(0, length).join("/")}`;
       if (!this.#held.has(path)) this.#held.set(path, { path, readonly: false });
     }
-    this.#held.set(place, { path: place, readonly: true });
   }
 
   /** The topmost directory of what a place is in, if writes to that stay. */
@@ -197,14 +213,14 @@ class Guarding {
     }
   }
 
-  /** Other places of the container at which the same is, and the topmost directory of a bind mount of theirs which is written. */
-  #otherViews(place: string): { path: string; top: string | undefined }[] {
+  /** Other places of the container at which the same is. */
+  #otherViews(place: string): View[] {
     const path = this.#hostPathOf(place);
     return path === undefined ? [] : this.#viewsOf(path).filter((view) => view.path !== place);
   }
 
   /** All places of the container at which a file of the host is. */
-  #viewsOf(path: string): { path: string; top: string | undefined }[] {
+  #viewsOf(path: string): View[] {
     const everywhere = pathsOfFile(path, this.#mounts);
     const { rootfs } = this.#guarded;
     const inRoot = everywhere

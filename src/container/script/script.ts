@@ -3,7 +3,7 @@ import { parseSize } from "../../base/size";
 import type { ClaimedChanges } from "../../changes/changes-directory";
 import { callerVariable } from "../../linux/file/caller-environment";
 import { exists, makeDirectories, realPath, statusAt } from "../../linux/file/file";
-import { isAtOrBelow } from "../../linux/file/path-text";
+import { dirname, isAtOrBelow } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
 import { letsFilesMove } from "../../linux/process/landlock";
 import { maySetUpAlone } from "../../linux/process/rootless";
@@ -11,6 +11,8 @@ import { STOP_SIGNAL } from "../../oci/annotations";
 import type { Config, Linux, Mount, Resources } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
 import { type EnvironmentLine, isEnvironmentLine } from "../../oci/environment";
+import { isBind } from "../../oci/mount-options";
+import { defaultRoot, filterCacheDirectory } from "../../state/user-root";
 import type { Bundle } from "../bundle";
 import { cpuTime } from "../cpus";
 import { userOf } from "../user";
@@ -237,6 +239,29 @@ function isLandlocked(profile: string | undefined, capabilities: readonly string
   return isUsual && !FORBIDDEN_RIGHTS.some((name) => capabilities.includes(name)) && letsFilesMove();
 }
 
+/**
+ * hako's own directories, where the program could see them although the usual view of the host does not let them be used: who writes there says
+ * what hako executes, and who connects to a socket there what a network's rules are. `directory` is the container's own.
+ */
+function seenState(
+  directory: string,
+  hasNetwork: boolean,
+  rootfs: string,
+  given: readonly Mount[],
+): string[] {
+  if (directory === "") return [];
+  const own = dirname(directory);
+  const others = [defaultRoot(), filterCacheDirectory()].filter((path) => path !== own && exists(path));
+  const binds = given.flatMap((mount) =>
+    isBind(mount) && mount.source !== undefined && exists(mount.source) ? [realPath(mount.source)] : [],
+  );
+  const isSeen = (path: string) =>
+    binds.some((top) => isAtOrBelow(path, top) || isAtOrBelow(top, path)) ||
+    (rootfs !== "/" && isAtOrBelow(path, rootfs));
+  const real = [own, ...others].map((path) => (exists(path) ? realPath(path) : path));
+  return real.filter((path, index) => (hasNetwork && index === 0) || isSeen(path));
+}
+
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. `directory` is the container's own. */
 export function scriptBundle(
   id: string,
@@ -282,14 +307,14 @@ export function scriptBundle(
     ...write.map((path) => withSource("--write", path, writtenOf(path))),
   ];
   const hideOnHost = [...(changes === undefined ? [] : [changes.path]), ...(policy?.hideOnHost ?? [])];
-  const guards =
-    hide.length === 0 && protect.length === 0 && hideOnHost.length === 0
-      ? undefined
-      : rare.guardedPlaces.guardedPlaces({
-          ...{ rootfs, hide, protect, given: inOrder(rootfs, [], given) },
-          hideOnHost,
-          keepsWrites: overlay === undefined || overlay.writes !== undefined,
-        });
+  const stateDirectories = seenState(directory, own?.plan !== undefined, rootfs, given);
+  const guards = [hide, protect, hideOnHost, stateDirectories].every(({ length }) => length === 0)
+    ? undefined
+    : rare.guardedPlaces.guardedPlaces({
+        ...{ rootfs, hide, protect, given: inOrder(rootfs, [], given) },
+        ...{ hideOnHost, stateDirectories },
+        keepsWrites: overlay === undefined || overlay.writes !== undefined,
+      });
   const mounts = inOrder(rootfs, [...usual, ...(own?.mounts ?? [])], [...given, ...(guards?.covers ?? [])]);
   const caller = asCaller(rootfs, workdir ?? settings.workdir);
   const host = view?.hostView(caller.cwd, mounts, changes?.knownPlaces);
