@@ -4,6 +4,7 @@ import { canonicalName } from "./rule";
 /** Answers of DNS (RFC 1035) to programs in a filtered network. Nobody else is asked: a question would be a way out. */
 
 const HEADER = 12;
+const [DOT, BACKSLASH] = [0x2e, 0x5c] as const;
 const [TYPE_A, CLASS_IN] = [1, 1] as const;
 export const TYPE_AAAA = 28;
 const NO_ERROR = 0;
@@ -68,13 +69,22 @@ function questionOf(query: Uint8Array): Question | undefined {
     if (size === 0) break;
     length += size + 1;
     if (at + size > query.length || length > 254) return undefined;
-    labels.push(String.fromCharCode(...query.subarray(at, at + size)));
+    labels.push(labelText(query.subarray(at, at + size)));
     at += size;
   }
   if (at + 4 > query.length) return undefined;
   const view = new DataView(query.buffer, query.byteOffset, query.byteLength);
   if (view.getUint16(at + 2) !== CLASS_IN) return undefined;
   return { name: canonicalName(labels.join(".")), type: view.getUint16(at), end: at + 4 };
+}
+
+/** A label as files of zones have it (RFC 1035 5.1): what would be something else on a terminal or within a name is \DDD. */
+function labelText(bytes: Uint8Array): string {
+  const isPlain = (byte: number) => byte > 0x20 && byte < 0x7f && byte !== DOT && byte !== BACKSLASH;
+  const texts = Array.from(bytes, (byte) =>
+    isPlain(byte) ? String.fromCharCode(byte) : `\\${String(byte).padStart(3, "0")}`,
+  );
+  return texts.join("");
 }
 
 function packet(

@@ -161,7 +161,7 @@ export function hasPort(rule: NetworkRule, port: number, protocol: Protocol): bo
   );
 }
 
-/** Whether a target is a name, or has it below. */
+/** Whether a target is a name, or has it below. What no host is called (RFC 1035 5.1, \DDD) has none: resolvers may read something else. */
 export function hasName({ name: own, below }: NameTarget, name: string): boolean {
-  return below ? name.endsWith(`.${own}`) : name === own;
+  return below ? name.endsWith(`.${own}`) && !name.includes("\\") : name === own;
 }

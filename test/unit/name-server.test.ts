@@ -6,6 +6,7 @@ import { writeAllWaiting } from "../../src/linux/file/stream";
 import { acceptAt, listenAt, localEndpoint, startConnection } from "../../src/linux/network/inet-socket";
 import { Attempts } from "../../src/network/attempts";
 import { LabelAddresses } from "../../src/network/label-addresses";
+import { nameAsked } from "../../src/network/name-answers";
 import { NameServer } from "../../src/network/name-server";
 import { networkRule } from "../../src/network/rule";
 import { RuleSet } from "../../src/network/rule-set";
@@ -55,4 +56,16 @@ test("who asks twice to be called again is called once", () => {
   changes.wait(0);
   changes.wait(0);
   expect(calls).toBe(1);
+});
+
+test("what is no host's name is told in letters, and no wildcard has it", () => {
+  const label = (text: string) => `${String.fromCharCode(text.length)}${text}`;
+  const ask = (...labels: string[]) =>
+    nameAsked(Buffer.from(`${"\0".repeat(12)}${labels.map(label).join("")}\0\0\x01\0\x01`, "latin1"));
+  expect(ask("\x1b[31m\n", "evil")).toBe("\\027[31m\\010.evil");
+  expect(ask("\x9b", "a.b", "c\\")).toBe("\\155.a\\046b.c\\092");
+  const rules = new RuleSet([networkRule("allow:*.web.test")]);
+  expect(rules.knows(ask("api", "WEB", "test") ?? "")).toBe(true);
+  for (const first of ["other.test\0", "x\\", "a.b"])
+    expect(rules.knows(ask(first, "web", "test") ?? "")).toBe(false);
 });
