@@ -15,6 +15,7 @@ import { logWarning } from "../output/log";
 import { type Change, hostFileOf } from "./change";
 import { isNewDirectory } from "./choose";
 import { copyContent } from "./file-content";
+import { hasForeignGroup } from "./layer-group";
 import { replaceAttributes, takenAttributes, withoutCapabilities } from "./node-attributes";
 import { openPlace } from "./read-changes";
 import { type ApplyJournal, type ChangesRecord, writeJournal } from "./record";
@@ -294,7 +295,7 @@ class Applying implements Disposable {
     setTimes(made, null, status);
   }
 
-  #own(made: Fd, { uid, gid }: FileStatus): void {
+  #own(made: Fd, { uid, gid }: Pick<FileStatus, "uid" | "gid">): void {
     const now = fileStatusOf(made);
     if (now.uid !== uid || now.gid !== gid) setOwner(made, uid, gid);
   }
@@ -305,7 +306,9 @@ class Applying implements Disposable {
     using made = openWithoutLinks(place, at, O.PATH | O.DIRECTORY);
     using node = openWithoutLinks(upper, change.relative, O.PATH | O.DIRECTORY);
     const status = fileStatusOf(node);
-    this.#own(made, status);
+    const now = fileStatusOf(made);
+    const { gid } = change.relative === "" && hasForeignGroup(status, now) ? now : status;
+    this.#own(made, { uid: status.uid, gid });
     setMode(made, status.mode);
     replaceAttributes(made, takenAttributes(node, this.#record.attributes));
     if (at !== change.relative) setTimes(undefined, made.path, status);

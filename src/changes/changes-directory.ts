@@ -19,6 +19,7 @@ import { effectiveUser } from "../linux/process/rootless";
 import { checkWay } from "../state/trusted-path";
 import { cleanUp } from "./apply";
 import { hostFileOf } from "./change";
+import { hasForeignGroup } from "./layer-group";
 import { replaceAttributes, takenAttributes } from "./node-attributes";
 import { attributeSpace, checkUpperDirectory, isLayerInUse } from "./overlay-layers";
 import {
@@ -287,9 +288,11 @@ export class ClaimedChanges implements Disposable {
     using root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
     using host = openWithoutLinks(root, place, O.PATH | O.DIRECTORY);
     using made = openAt(undefined, upper, O.RDONLY | O.DIRECTORY);
-    const { uid, gid, mode } = fileStatusOf(host);
+    const status = fileStatusOf(host);
+    const { uid, gid, mode } = status;
     const own = fileStatusOf(made);
-    if (own.uid !== uid || own.gid !== gid) syscallOn(upper, "fchown", made.number, uid, gid);
+    const group = hasForeignGroup(own, status) ? own.gid : gid;
+    if (own.uid !== uid || own.gid !== group) syscallOn(upper, "fchown", made.number, uid, group);
     syscallOn(upper, "fchmod", made.number, mode);
     replaceAttributes(made, takenAttributes(host, undefined));
     makeDirectory(`${path}/work`, 0o700);

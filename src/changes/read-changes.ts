@@ -8,6 +8,7 @@ import { openAt, openIfThere, openWithoutLinks, readLink } from "../linux/file/p
 import { type FileStatus, fileStatusOf } from "../linux/file/stat";
 import { type Change, type Difference, hostFileOf, isBefore, shownOf } from "./change";
 import { readContent, sameContent } from "./file-content";
+import { hasForeignGroup } from "./layer-group";
 import {
   equalAttributes,
   hasCapabilities,
@@ -248,7 +249,9 @@ class LayerReader {
     const shut = unreadable(node, status);
     const found = shut === undefined ? attributes(node, status, this.#record.attributes) : NO_ATTRIBUTES;
     const what =
-      old === undefined || was === undefined ? [] : this.#differences(node, status, found, old, was);
+      old === undefined || was === undefined
+        ? []
+        : this.#differences(relative, node, status, found, old, was);
     const isMount = relative !== "" && was?.mountRoot === true;
     if (was === undefined || what.length > 0 || isMount)
       this.#add(relative, {
@@ -292,8 +295,16 @@ class LayerReader {
     this.#copies.push({ change, origin, sight: sightOf(status), mayBeRemoved });
   }
 
-  #differences(node: Fd, status: FileStatus, found: Attributes, old: Fd, was: FileStatus): Difference[] {
-    const { type, mode, uid, gid } = status;
+  #differences(
+    relative: string,
+    node: Fd,
+    status: FileStatus,
+    found: Attributes,
+    old: Fd,
+    was: FileStatus,
+  ): Difference[] {
+    const { type, mode, uid } = status;
+    const gid = relative === "" && hasForeignGroup(status, was) ? was.gid : status.gid;
     if (type !== was.type) return ["type"];
     const what: Difference[] = [];
     if (type === "file" && differs(node, old)) what.push("content");

@@ -608,6 +608,24 @@ e2e(
   NEEDS,
 );
 
+e2e(
+  "a place whose group its user isn't in keeps that group",
+  () => {
+    using place = new Workplace(new Home());
+    chownSync(place.home, USER, 0);
+    place.changed("echo x > added; echo x > ~/above; chmod 700 ~; rm b");
+    const told = place.told.map(({ path, change, what }) => `${change} ${path} ${what.join()}`);
+    expect(told.filter((line) => line.includes("owner"))).toEqual([]);
+    expect(told).toContain(`added ${place.at("added")} `);
+    expect(told).toContain(`changed ${place.home} mode`);
+    place.ok("changes", "apply", place.directory);
+    expect(readdirSync(place.project)).toContain("added");
+    expect(statSync(place.home)).toMatchObject({ gid: 0, mode: 0o40700 });
+    expect(statSync(join(place.home, "above")).gid).toBe(USER);
+  },
+  NEEDS,
+);
+
 e2e("a root file system of its own, with a mount below", () => {
   using box = new Box();
   const [root, changes] = [box.path("root"), box.path("changes")];
