@@ -339,7 +339,7 @@ describe("hako cgroup @v2", () => {
     const bundle = box.bundle(["sh", "-c", line], (config) => {
       config.linux.resources = {
         memory: { limit: 16 * MIB, swap: 16 * MIB },
-        cpu: { quota: 15_000, period: 50_000 },
+        cpu: { quota: 5000, period: 50_000 },
       };
     });
     box.ok("run", "--detach", "--bundle", bundle, id);
