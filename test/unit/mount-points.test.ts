@@ -1,6 +1,6 @@
 // What a root file system lacks for a container's mounts is made, and removed as long as nobody else has put something there.
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { lackingMountPoints } from "../../src/container/script/mount-points";
@@ -62,9 +62,11 @@ describe("mount points", () => {
     const root = directory();
     const points = made(root, "/full", "/again", "/link", "/file");
     writeFileSync(join(root, "full/x"), "");
+    // as long as the first one is there the next one has another inode
+    mkdirSync(join(root, "next"));
     rmSync(join(root, "again"), { recursive: true });
+    renameSync(join(root, "next"), join(root, "again"));
     mkdirSync(join(root, "other"));
-    mkdirSync(join(root, "again"));
     rmSync(join(root, "link"), { recursive: true });
     symlinkSync("other", join(root, "link"));
     writeFileSync(join(root, "file"), "x");
