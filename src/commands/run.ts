@@ -213,12 +213,12 @@ async function runImage(run: ScriptRun): Promise<number> {
 
 /** `run --rootfs / --weaker namespaces`. */
 async function runWithoutContainer(run: ScriptRun): Promise<number> {
-  const { args, command, watching, preserveFds, policy } = run;
+  const { args, command, watching, preserveFds, policy, globals } = run;
   refuseContainerFlags(args, RUN_FLAGS);
   using lifeline = lifelineOf(args);
   const watched = { ...watching, lifeline, preserveFds, annotations: { ...policy?.annotations } };
   return await rare.landlocked.runLandlocked(
-    rare.landlockedCommand.landlockedCommand(args, command, watched),
+    rare.landlockedCommand.landlockedCommand(globals.root, args, command, watched),
   );
 }
 

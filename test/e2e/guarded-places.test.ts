@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { USER } from "./rootless-home";
+import { AS_USER, Home, NEEDS, USER } from "./rootless-home";
 import { AT_ONCE, Box, e2e, execute, executeLater, needsHako } from "./support";
 import { WHO, Workplace } from "./workplace";
 
@@ -193,6 +193,34 @@ for (const [who, workplace, needs] of WHO) {
     );
   });
 }
+
+e2e(
+  "hako's own directories are out of reach in what is written, also those that were missing",
+  () => {
+    using home = new Home();
+    using place = new Workplace(home);
+    const { project } = place;
+    const [state, usual] = [join(project, "state"), join(project, "hako")];
+    const line = `
+      for dir in ${state} ${usual} ${usual}-seccomp; do ls -A $dir; mkdir -p $dir/x; echo x > $dir/y; mv $dir ${project}/away; done
+      mkdir ${project}/free && echo done`;
+    const run = (...flags: string[]) =>
+      execute(
+        AS_USER[0] ?? "",
+        [
+          ...[...AS_USER.slice(1), home.hakoPath, "--root", state, "run", "--rootfs", "/", ...flags],
+          ...["--", "sh", "-c", line],
+        ],
+        { env: { ...place.env, XDG_RUNTIME_DIR: project } },
+      );
+    expect(run("--write", project)).toMatchObject({ status: 0, stdout: "done\n" });
+    expect(readdirSync(usual)).toEqual([]);
+    expect(readdirSync(project)).not.toContain("away");
+    const within = run("--write", usual);
+    expect(within).toMatchObject({ status: 2, stderr: expect.stringContaining("it is out of sight") });
+  },
+  NEEDS,
+);
 
 e2e("nothing is made on the host for it, whatever happens: at once, and killed", async () => {
   using place = new Workplace(new Box());

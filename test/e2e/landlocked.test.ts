@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -162,6 +163,23 @@ describe.each([
         stdout: `notes\ne\nnew\nsrc\n${uid}\ncat\n`,
         status: 0,
       });
+    },
+    needs,
+  );
+
+  e2e(
+    "hako's own state is out of reach in what is written, also where it was not there",
+    () => {
+      using home = new Home(uid);
+      const root = join(home.path, "project/state/hako");
+      const line = `echo x > ${root}/id; mkdir -p ${root}/other; mv project/state project/away; mv ${root} project/away; ls ${root}; echo done > project/src/file`;
+      const words = [HAKO, "--root", root, "run", "--rootfs", "/", "--weaker", "namespaces"];
+      expect(home.run(...words, "--write", "project", "--", "sh", "-c", line).stdout).toBe("");
+      expect(readdirSync(join(home.path, "project")).sort()).toEqual([".git", "file", "src", "state"]);
+      expect(readdirSync(root)).toEqual([]);
+      expect(readFileSync(join(home.path, "project/src/file"), "utf8")).toBe("done\n");
+      const inside = home.run(...words, "--write", root, "--", "true");
+      expect(inside).toMatchObject({ status: 2, stderr: expect.stringContaining("out of sight") });
     },
     needs,
   );

@@ -12,6 +12,7 @@ import { asCaller, type ScriptValues, scriptEnvironment, withSource } from "../s
 import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "../script/script-capabilities";
 import { writtenOf } from "../script/script-mounts";
 import { ulimitOf } from "../script/script-ulimits";
+import { shownStateDirectories } from "../script/state-directories";
 import type { PlaceWishes } from "./allowed-places";
 import { landlockedProfile } from "./landlocked-profile";
 import type { LandlockedRun } from "./landlocked-run";
@@ -22,8 +23,9 @@ export type LandlockedValues = Pick<
   "rootfs" | "weaker" | "network" | "env" | "hide" | "write" | "protect" | "workdir" | "cap-drop" | "ulimit"
 >;
 
-/** How a command is confined by Landlock and seccomp alone. */
+/** How a command is confined by Landlock and seccomp alone. `root` is hako's state directory. */
 export function landlockedCommand(
+  root: string,
   values: LandlockedValues,
   command: readonly string[],
   watched: Pick<RunOptions, "timeLimit" | "atEnd" | "diesWithParent" | "lifeline"> & {
@@ -55,7 +57,7 @@ export function landlockedCommand(
       capabilities: capabilitySets(rights, uid),
       rlimits: ulimit.map(ulimitOf),
     },
-    places: placesOf(values),
+    places: placesOf(root, values),
     profile: landlockedProfile({ capabilities: rights.granted, network, attributes }),
     network,
     weaker: ["namespaces", ...(attributes ? (["attributes"] as const) : [])],
@@ -89,17 +91,23 @@ function home(): EnvironmentLine[] {
   return told?.startsWith("/") === true ? [`HOME=${told}`] : [];
 }
 
-function placesOf({ hide, write, protect }: LandlockedValues): PlaceWishes {
+function placesOf(root: string, { hide, write, protect }: LandlockedValues): PlaceWishes {
   const given = inOrder(
     "/",
     [],
     write.map((path) => withSource("--write", path, writtenOf(path))),
   );
-  const { masked, covers, held } = guardedPlaces({ rootfs: "/", keepsWrites: false, hide, protect, given });
   const there = (path: string) => (exists(path) ? [realPath(path)] : []);
+  const written = given.flatMap(({ mount: { source } }) => (source === undefined ? [] : there(source)));
+  const stateDirectories = shownStateDirectories(
+    root,
+    written.map((path) => ({ path, writable: true })),
+  );
+  const guarded = { rootfs: "/", keepsWrites: false, hide, protect, given, stateDirectories };
+  const { masked, covers, held } = guardedPlaces(guarded);
   return {
     hidden: [...masked, ...covers.map(({ destination }) => destination)].flatMap(there),
-    written: given.flatMap(({ mount: { source } }) => (source === undefined ? [] : there(source))),
+    written,
     protected: held.filter(({ readonly }) => readonly).flatMap(({ path }) => there(path)),
   };
 }

@@ -11,8 +11,7 @@ import { STOP_SIGNAL } from "../../oci/annotations";
 import type { Config, Linux, Mount, Resources } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
 import { type EnvironmentLine, isEnvironmentLine } from "../../oci/environment";
-import { isBind } from "../../oci/mount-options";
-import { defaultRoot, filterCacheDirectory } from "../../state/user-root";
+import { isBind, isReadOnlyMount } from "../../oci/mount-options";
 import type { Bundle } from "../bundle";
 import { cpuTime } from "../cpus";
 import { userOf } from "../user";
@@ -25,6 +24,7 @@ import type { ScriptIds } from "./script-ids";
 import { mountOf, tmpfsOf, volumeOf, writtenOf } from "./script-mounts";
 import type { NetworkValues, ScriptNetwork } from "./script-network";
 import { seccompOf } from "./script-seccomp";
+import { shownStateDirectories } from "./state-directories";
 
 /** Loaded on first use. */
 const rare = {
@@ -239,27 +239,23 @@ function isLandlocked(profile: string | undefined, capabilities: readonly string
   return isUsual && !FORBIDDEN_RIGHTS.some((name) => capabilities.includes(name)) && letsFilesMove();
 }
 
-/**
- * hako's own directories, where the program could see them although the usual view of the host does not let them be used: who writes there says
- * what hako executes, and who connects to a socket there what a network's rules are. `directory` is the container's own.
- */
-function seenState(
+/** hako's own directories that are to be hidden: in a network with rules its sockets always are. `directory` is the container's own. */
+function hiddenState(
   directory: string,
   hasNetwork: boolean,
   rootfs: string,
   given: readonly Mount[],
 ): string[] {
   if (directory === "") return [];
-  const own = dirname(directory);
-  const others = [defaultRoot(), filterCacheDirectory()].filter((path) => path !== own && exists(path));
+  const root = dirname(directory);
   const binds = given.flatMap((mount) =>
-    isBind(mount) && mount.source !== undefined && exists(mount.source) ? [realPath(mount.source)] : [],
+    isBind(mount) && mount.source !== undefined && exists(mount.source)
+      ? [{ path: realPath(mount.source), writable: !isReadOnlyMount(mount) }]
+      : [],
   );
-  const isSeen = (path: string) =>
-    binds.some((top) => isAtOrBelow(path, top) || isAtOrBelow(top, path)) ||
-    (rootfs !== "/" && isAtOrBelow(path, rootfs));
-  const real = [own, ...others].map((path) => (exists(path) ? realPath(path) : path));
-  return real.filter((path, index) => (hasNetwork && index === 0) || isSeen(path));
+  const shown = [...binds, ...(rootfs === "/" ? [] : [{ path: rootfs, writable: true, isRoot: true }])];
+  const own = hasNetwork ? [exists(root) ? realPath(root) : root] : [];
+  return [...new Set([...own, ...shownStateDirectories(root, shown)])];
 }
 
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. `directory` is the container's own. */
@@ -307,7 +303,7 @@ export function scriptBundle(
     ...write.map((path) => withSource("--write", path, writtenOf(path))),
   ];
   const hideOnHost = [...(changes === undefined ? [] : [changes.path]), ...(policy?.hideOnHost ?? [])];
-  const stateDirectories = seenState(directory, own?.plan !== undefined, rootfs, given);
+  const stateDirectories = hiddenState(directory, own?.plan !== undefined, rootfs, given);
   const guards = [hide, protect, hideOnHost, stateDirectories].every(({ length }) => length === 0)
     ? undefined
     : rare.guardedPlaces.guardedPlaces({
