@@ -64,7 +64,10 @@ function filter(profile: Seccomp): Answer {
     } finally {
       closeSync(fd);
     }
-    return { program: readFileSync(file, "base64") };
+    const program = readFileSync(file, "base64");
+    // this process is killed at some moment
+    rmSync(file);
+    return { program };
   } finally {
     library.seccomp_release(context);
   }

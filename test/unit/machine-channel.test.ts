@@ -1,6 +1,6 @@
 // What the host and a machine's agent say to each other, and what the host makes of an agent or a QEMU that is hostile.
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agent, checkIsAgent } from "../../src/agent/agent";
@@ -115,7 +115,8 @@ describe("the host and an agent", () => {
   });
 
   test("what an agent warns of is the host's to tell", () => {
-    const file = join(mkdtempSync(join(tmpdir(), "hako-unit-")), "log");
+    const directory = mkdtempSync(join(tmpdir(), "hako-unit-"));
+    const file = join(directory, "log");
     const answer = line({ id: 1, result: {}, warnings: ["left out: x\x1b[2J"] });
     configureLog({ file, json: false, verbosity: "warning" });
     try {
@@ -124,6 +125,7 @@ describe("the host and an agent", () => {
       configureLog({ json: false, verbosity: "warning" });
     }
     expect(readFileSync(file, "utf8")).toContain('msg="left out: x\\\\x1b[2J"\n');
+    rmSync(directory, { recursive: true });
     const many = line({ id: 1, result: {}, warnings: Array.from({ length: 100 }, () => "x") });
     expect(
       failure(() => withAgent(many, undefined, (client) => client.ask("ping", {}, soon()))).message,
