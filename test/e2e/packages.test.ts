@@ -116,7 +116,7 @@ describe(".deb", () => {
         hako run --rootfs / -- echo "as root"
         mkdir -m 700 user && chown 12345:12345 user
         ${ORDINARY} hako run --rootfs / -- echo "as a user"
-        zcat /usr/share/man/man1/hako.1.gz | head -1 | cut -c 1-8
+        zcat /usr/share/man/man1/hako.1.gz > manual && head -1 manual | cut -c 1-8
         bash -c '. /usr/share/bash-completion/completions/hako && complete -p hako'
         stat -c '%U %a %n' /usr/bin/hako /etc/containers/containers.conf.d/50-hako.conf
         ${PODMAN} --runtime hako info --format '{{.Host.OCIRuntime.Path}}'
