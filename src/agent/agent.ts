@@ -95,6 +95,8 @@ export class Agent {
       const answer: AnswerRequest = (call, data) => JSON.stringify(this.#answer(call, data));
       rare.rehearsal.rehearse(answer, this.#containers, this.#changes);
       this.#containers = undefined;
+      // nobody has announced a container to the machines that come of this one
+      this.#stays = 0;
       Bun.gc(true);
       this.#rests = true;
       return {};

@@ -119,7 +119,7 @@ export class KeptMachine implements Disposable {
   /** Connects a port that no process has with a socket; its number. */
   connectStream(socket: Fd): number {
     // a command that was killed may have asked for a process whose port the guest has not opened yet
-    if (fileStatusOf(this.#lock).size > 0) this.ask("ping", {}, LAST_MS);
+    if (fileStatusOf(this.#lock).size > 0) this.ask("hello", {}, LAST_MS);
     const number = this.#freeStream();
     const name = streamDevice(number);
     this.#command("chardev-change", { id: name, backend: this.#backend(name, socket) });
