@@ -45,7 +45,7 @@ e2e(
     expect(readFileSync(`${volume}/out`, "utf8")).toBe("back\n");
     expect(docker().docker(...flags("--rm", "box", "nosuch")).status).toBe(127);
     const sized =
-      'echo ready; until [ "$(stty size)" = "44 111" ]; do sleep 0.1; done; stty size; read -r a; echo "got $a"; exit 4';
+      'echo ready; until size=$(stty size 2>/dev/null) && [ "$size" = "44 111" ]; do sleep 0.1; done; echo "$size"; read -r a; echo "got $a"; exit 4';
     const typed = onTerminal(
       [{ wait: "ready", size: [111, 44] }, { wait: "44 111", type: "word\n" }, { wait: "got word" }],
       docker().words(...flags("--name", "terminal", "-it", "box", "sh", "-c", sized)),
@@ -88,7 +88,7 @@ e2e(
       [{ wait: "ready", size: [99, 33] }, { wait: "33 99", type: "word\n" }, { wait: "got word" }],
       docker().words(
         ...["exec", "-it", id, "sh", "-c"],
-        'echo ready; until [ "$(stty size)" = "33 99" ]; do sleep 0.1; done; stty size; read -r a; echo "got $a"; exit 3',
+        'echo ready; until size=$(stty size 2>/dev/null) && [ "$size" = "33 99" ]; do sleep 0.1; done; echo "$size"; read -r a; echo "got $a"; exit 3',
       ),
     );
     expect(typed.status).toBe(3);
