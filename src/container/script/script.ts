@@ -24,7 +24,6 @@ import type { ScriptIds } from "./script-ids";
 import { mountOf, tmpfsOf, volumeOf, writtenOf } from "./script-mounts";
 import type { NetworkValues, ScriptNetwork } from "./script-network";
 import { seccompOf } from "./script-seccomp";
-import { shownStateDirectories } from "./state-directories";
 
 /** Loaded on first use. */
 const rare = {
@@ -42,6 +41,10 @@ const rare = {
   },
   get guardedPlaces() {
     return require("./guarded-places") as typeof import("./guarded-places");
+  },
+  /** For one that is shown a directory of the host's other than by the view of its root. */
+  get stateDirectories() {
+    return require("./state-directories") as typeof import("./state-directories");
   },
   get ownIds() {
     return require("./own-ids") as typeof import("./own-ids");
@@ -255,7 +258,8 @@ function hiddenState(
   );
   const shown = [...binds, ...(rootfs === "/" ? [] : [{ path: rootfs, writable: true, isRoot: true }])];
   const own = hasNetwork ? [exists(root) ? realPath(root) : root] : [];
-  return [...new Set([...own, ...shownStateDirectories(root, shown)])];
+  if (shown.length === 0) return own;
+  return [...new Set([...own, ...rare.stateDirectories.shownStateDirectories(root, shown)])];
 }
 
 /** The bundle of `hako run --rootfs`: the default configuration, changed by flags. `directory` is the container's own. */
