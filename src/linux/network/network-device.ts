@@ -13,34 +13,36 @@ import {
   netlinkRequest,
   netlinkText,
 } from "./netlink";
+import {
+  IFA_ADDRESS,
+  IFA_F_PERMANENT,
+  IFA_FLAGS,
+  IFA_LOCAL,
+  IFLA_IFNAME,
+  IFLA_INFO_KIND,
+  IFLA_LINKINFO,
+  IFLA_NET_NS_FD,
+  LINK_SIZE,
+  RTM_NEWLINK,
+} from "./rtnetlink";
 
-const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
 const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;
 const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
-const IFLA_LINKINFO = 18;
-const IFLA_INFO_KIND = 1;
 const IFLA_AF_SPEC = 26;
 const IFLA_INET_CONF = 1;
 const IPV4_DEVCONF_ACCEPT_LOCAL = 23;
-const IFLA_NET_NS_FD = 28;
 const IFLA_LINK_NETNSID = 37;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
 const IFA_BROADCAST = 4;
-const IFA_FLAGS = 8;
-const IFA_F_PERMANENT = 0x80;
 /** NODAD, MANAGETEMPADDR, NOPREFIXROUTE: wishes of whoever made the address. The others are the kernel's findings. */
 const KEPT_FLAGS = 0x02 | 0x100 | 0x200;
 const SCOPE_UNIVERSE = 0;
-const LINK_SIZE = 16;
 const ADDRESS_SIZE = 8;
 /** What of an address goes with it to another namespace. */
 const KEPT = [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST];

@@ -9,6 +9,16 @@ import {
   netlinkAttribute,
   netlinkRequest,
 } from "./netlink";
+import {
+  IFA_ADDRESS,
+  IFA_F_NODAD,
+  IFA_F_PERMANENT,
+  IFA_FLAGS,
+  IFA_LOCAL,
+  RTA_DST,
+  RTA_GATEWAY,
+  RTA_OIF,
+} from "./rtnetlink";
 
 /**
  * What a network namespace has beside its interfaces: addresses, rules and routes, fixed neighbours (rtnetlink(7)). An entry is the body of the
@@ -40,18 +50,11 @@ interface KindRow {
   cleanse(header: Buffer, attributes: readonly NetlinkAttribute[]): readonly NetlinkAttribute[];
 }
 
-const [IFA_ADDRESS, IFA_LOCAL] = [1, 2] as const;
-const IFA_FLAGS = 8;
-const IFA_F_NODAD = 0x02;
-const IFA_F_PERMANENT = 0x80;
 const IFA_F_MANAGETEMPADDR = 0x100;
 const IFA_F_NOPREFIXROUTE = 0x200;
 const SCOPE_HOST = 254;
 const FRA_PROTOCOL = 21;
 const NUD_PERMANENT = 0x80;
-const RTA_DST = 1;
-const RTA_OIF = 4;
-const RTA_GATEWAY = 5;
 const RTA_MULTIPATH = 9;
 const RTA_TABLE = 15;
 const RTA_VIA = 18;

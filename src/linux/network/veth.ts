@@ -11,24 +11,34 @@ import {
 } from "./netlink";
 import type { NetworkDevice } from "./network-device";
 import { makeEntry } from "./network-entries";
+import {
+  IFA_ADDRESS,
+  IFA_F_NODAD,
+  IFA_F_PERMANENT,
+  IFA_LOCAL,
+  IFLA_IFNAME,
+  IFLA_INFO_KIND,
+  IFLA_LINKINFO,
+  IFLA_NET_NS_FD,
+  LINK_SIZE,
+  RTA_DST,
+  RTA_GATEWAY,
+  RTA_OIF,
+  RTM_NEWLINK,
+} from "./rtnetlink";
 
 /** Pairs of interfaces (veth(4)), and what leads to them (rtnetlink(7)). */
 
-const RTM_NEWLINK = 16;
-const [IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD] = [3, 18, 28] as const;
-const [IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER] = [1, 2, 1] as const;
-const LINK_HEADER = 16;
-const [IFA_ADDRESS, IFA_LOCAL] = [1, 2] as const;
-/** IFA_F_NODAD | IFA_F_PERMANENT: nobody else has it. */
-const FLAGS = 0x82;
-const [RTA_DST, RTA_OIF, RTA_GATEWAY] = [1, 4, 5] as const;
+const [IFLA_INFO_DATA, VETH_INFO_PEER] = [2, 1] as const;
+/** Nobody else has it. */
+const FLAGS = IFA_F_NODAD | IFA_F_PERMANENT;
 const [RT_TABLE_MAIN, RTPROT_STATIC] = [254, 4] as const;
 const SCOPE = { universe: 0, host: 254 } as const;
 const ROUTE_TYPE = { unicast: 1, local: 2 } as const;
 
 /** Makes an interface of this name, and its other end in another network namespace. */
 export function makeVeth(name: string, peer: string, peerNamespace: Fd): void {
-  const header = Buffer.alloc(LINK_HEADER);
+  const header = Buffer.alloc(LINK_SIZE);
   const other = [header, netlinkText(IFLA_IFNAME, peer), netlinkNumber(IFLA_NET_NS_FD, peerNamespace.number)];
   const info = netlinkNest(
     IFLA_LINKINFO,
