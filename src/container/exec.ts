@@ -30,6 +30,10 @@ const rare = {
   get foreground() {
     return require("./io/foreground") as typeof import("./io/foreground");
   },
+  /** Loaded for a container whose program Landlock keeps in. */
+  get landlock() {
+    return require("../linux/process/landlock") as typeof import("../linux/process/landlock");
+  },
   get timeLimit() {
     return require("./io/time-limit") as typeof import("./io/time-limit");
   },
@@ -77,11 +81,12 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   if (line !== undefined) sayWhatFailed(line, options);
   const container = await runningContainer(options);
   // nothing of the container's is held while the program runs
-  const { started, terminal, forward } = within(container, (living) => startBeside(living, options));
+  const begun = within(container, (living) => startBeside(living, options));
+  const { terminal, forward } = begun;
   if (forward === undefined) return 0;
   try {
-    using master = terminal;
-    return await watch(container, started, master, forward, options);
+    using _ = terminal;
+    return await watch(container, begun, forward, options);
   } finally {
     forward.stop();
   }
@@ -90,8 +95,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
 /** Waits for the process's end, or ends it when its time is over or the caller has gone; the command's exit status. */
 async function watch(
   container: Container,
-  started: ProcessRecord,
-  master: Fd | undefined,
+  { started, terminal, landlock }: Started,
   forward: SignalForwarder,
   { timeLimit, lifeline, quiet, atEnd }: ExecOptions,
 ): Promise<number> {
@@ -102,7 +106,7 @@ async function watch(
   using limit = timeLimit && limitOn(started, timeLimit);
   using _ =
     lifeline && new rare.lifelineWatch.LifelineWatch(lifeline, () => signalGroupOf(started.pid, SIG.KILL));
-  const waiting = waitForProgram(started, master, forward);
+  const waiting = waitForProgram(started, terminal, forward);
   const ending = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
   const timedOut = limit?.over === true;
   if (atEnd !== undefined) {
@@ -110,7 +114,7 @@ async function watch(
     const times = { started: since, wallMs: monotonicMs() - clock };
     atEnd({
       container,
-      about: container.record,
+      about: { ...container.record, landlock },
       spent: { ...UNCOUNTED, memoryKills },
       ending,
       timedOut,
@@ -158,6 +162,8 @@ function within<T>(container: Container, action: (living: LivingContainer) => T)
 
 interface Started {
   started: ProcessRecord;
+  /** The ABI of Landlock that keeps it in. */
+  landlock: number | undefined;
   /** Ours, when nobody else has the master of its terminal. */
   terminal: Fd | undefined;
   /** Not for one that is detached. */
@@ -202,6 +208,7 @@ function startProcess(
 ): Started {
   const { detach, cgroups, preserveFds } = options;
   const { record, rootfs } = container;
+  const landlock = record.landlock === undefined ? undefined : landlockFor(process, record.landlock);
   const leaves = !detach && !isWatched(options) && !isDebugging();
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   let forward: SignalForwarder | undefined;
@@ -210,7 +217,7 @@ function startProcess(
   const homeOf = (uid: number) => homeIn(rootfs.path, uid);
   const started = driverOf(record).exec(
     container,
-    { process, homeOf, cgroups, consoleSocket, preserveFds, leaves },
+    { process, homeOf, landlock, cgroups, consoleSocket, preserveFds, leaves },
     (ready, mayLeave) => {
       announcePid(options, ready, "setns", undo);
       if (receiver !== undefined) terminal = rare.foreground.receiveTerminal(receiver);
@@ -223,7 +230,13 @@ function startProcess(
   );
   undo.commit();
   logDebug(`${record.id}: process ${started.pid} runs ${process.args?.[0]}`);
-  return { started, terminal, forward };
+  return { started, landlock, terminal, forward };
+}
+
+/** None for who has been given rights that are of no use under it, as with `run`: to trace, or to mount. */
+function landlockFor({ user, capabilities }: Process, abi: number): number | undefined {
+  const rights = user.uid === 0 ? capabilities?.permitted : capabilities?.ambient;
+  return rare.landlock.isOfUse((rights ?? []).map((name) => name.toUpperCase())) ? abi : undefined;
 }
 
 /** A paused container is waited for outside: inside, the kernel holds whoever comes, and us with it, so that no signal is heard. */

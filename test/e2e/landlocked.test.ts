@@ -366,6 +366,63 @@ print(os.read(os.open("secret", os.O_RDONLY, dir_fd=fd), 9).decode())`;
   );
 
   e2e(
+    "what exec runs has the same: a descriptor that leads out, what the caller has opened, its report",
+    async () => {
+      using box = new Box();
+      for (const name of ["given", "outside"]) mkdirSync(box.path(name), { recursive: true });
+      writeFileSync(box.path("outside/secret"), "key");
+      const id = box.id();
+      const given = ["-v", `${box.path("given")}:/run/given`];
+      box.ok("run", "--detach", "--rootfs", "/", ...given, id, "--", "sleep", "600");
+      for (const [flags, said, abi] of [
+        [[], /Permission denied: 'secret'\n$/, expect.any(Number)],
+        // who asks for the right to trace is not confined, as with run
+        [["--cap", "SYS_PTRACE"], /^key\n$/, null],
+      ] as const) {
+        rmSync(box.path("given/socket"), { force: true });
+        const giver = Bun.spawn(["python3", "-c", GIVER, box.path("given/socket"), box.path("outside")], {
+          stdout: "pipe",
+        });
+        await giver.stdout.getReader().read();
+        const report = ["--report", box.path("report")];
+        const { stdout, stderr } = box.hako("exec", ...report, ...flags, id, "python3", "-c", TAKER);
+        expect(`${stdout}${stderr}`).toMatch(said);
+        expect(JSON.parse(readFileSync(box.path("report"), "utf8")).landlock).toEqual(abi);
+        await giver.exited;
+      }
+      writeFileSync(box.path("in"), "in");
+      const line = `exec "$0" --root ${box.root} exec --preserve-fds 1 ${id} sh -c '
+        cat /dev/stdin /proc/self/fd/3/secret; echo more >> /dev/stdout; mount -t tmpfs x /mnt 2>/dev/null || echo "no mount"
+      ' < ${box.path("in")} >> ${box.path("out")} 3< ${box.path("outside")}`;
+      expect(execute("sh", ["-c", line, HAKO])).toMatchObject({ status: 0, stderr: "" });
+      expect(readFileSync(box.path("out"), "utf8")).toBe("inkeymore\nno mount\n");
+    },
+    needs,
+  );
+
+  e2e(
+    "exec's processes and the first ones signal each other and connect, and don't trace",
+    () => {
+      using box = new Box();
+      const id = box.id();
+      const server = `import signal, socket
+s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + "there"); s.listen()
+c, _ = s.accept(); signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]); c.send(b"up")
+info = signal.sigwaitinfo([signal.SIGUSR1]); import os; os.kill(info.si_pid, signal.SIGUSR2); c.recv(1)`;
+      const client = `import signal, socket
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+s = socket.socket(socket.AF_UNIX)
+while s.connect_ex(chr(0) + "there"): pass
+s.recv(2); import os; os.kill(2, signal.SIGUSR1); signal.sigwaitinfo([signal.SIGUSR2]); print("both ways")
+try: os.readlink("/proc/2/exe")
+except PermissionError: print("not traced")`;
+      box.ok("run", "--detach", "--rootfs", "/", id, "--", "python3", "-c", server);
+      expect(box.ok("exec", id, "python3", "-c", client).stdout).toBe("both ways\nnot traced\n");
+    },
+    needs,
+  );
+
+  e2e(
     "the report has its ABI; who makes mounts or sandboxes has none",
     () => {
       using box = new Box();

@@ -74,7 +74,6 @@ export interface LandlockedRun {
   atEnd: ((end: RunEnd) => void) | undefined;
 }
 
-const STREAMS = [0, 1, 2];
 /** Who would get the listener of the filter, which has none. */
 const NOBODY = new Fd(0);
 
@@ -134,7 +133,7 @@ function begin({ process, places, profile, network, preserveFds }: LandlockedRun
   const file = findProgram(name, environment);
   using ruleset = new Ruleset({ network: !network, scoped: true });
   for (const place of allowedPlaces(places, entriesOf)) allowPlace(ruleset, place);
-  perform(openedAgain(STREAMS).flatMap((each) => ruleset.allowSteps(each).map(ifItHasAPlace)));
+  perform(openedAgain(preserveFds).flatMap((each) => ruleset.allowSteps(each).map(ifItHasAPlace)));
   const have = permittedCapabilities();
   const mask = capabilityMask(capabilities?.permitted ?? [], () => {});
   const masks = { permitted: mask, effective: mask, bounding: mask, inheritable: 0n, ambient: 0n };

@@ -150,6 +150,8 @@ export interface ExecPlan {
   process: Process;
   /** The home directory of a user, by the container's /etc/passwd. */
   homeOf(uid: number): string;
+  /** The ABI of Landlock that keeps it in the container's root directory, as it does the container's program. */
+  landlock?: number | undefined;
   /** The words of `exec --cgroup`. */
   cgroups: readonly string[];
   consoleSocket: Fd | undefined;

@@ -14,7 +14,6 @@ import { bringUp } from "../../linux/network/interface";
 import { permittedCapabilities } from "../../linux/process/capabilities";
 import { sessionKeyringSteps } from "../../linux/process/credentials";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
-import type { AllowedDescriptor } from "../../linux/process/landlock";
 import { NAMESPACE_FLAGS, setNamespace } from "../../linux/process/namespace";
 import { hideStep, parentDeathStep } from "../../linux/process/process";
 import { inUserNamespace, maySetUpAlone } from "../../linux/process/rootless";
@@ -462,15 +461,12 @@ export class SetUp implements Disposable {
     if (this.#program === undefined) throw new Error("its last steps before it was identified");
     const descriptors = this.#inherited.program?.descriptors ?? [];
     const { preserveFds, diesWithMaker = false } = this.#options;
-    const landlocked = this.#options.landlocked ? this.#openedAgain() : undefined;
+    const terminal = this.#specified.terminal === true;
+    const landlocked = this.#options.landlocked
+      ? rare.landlock.openedAgain(preserveFds, terminal)
+      : undefined;
     const options = { preserveFds, descriptors, diesWithMaker, landlocked, ownInit: this.#inherited.ownInit };
     return [this.process.remote, this.#specified, this.#program, options];
-  }
-
-  /** What the program has of this one's; a terminal is the container's own. */
-  #openedAgain(): AllowedDescriptor[] {
-    const preserved = Array.from({ length: this.#options.preserveFds }, (_, index) => 3 + index);
-    return rare.landlock.openedAgain([...(this.#specified.terminal === true ? [] : STREAMS), ...preserved]);
   }
 
   #release(): void {

@@ -71,6 +71,8 @@ export interface LandlockPlan {
   network: boolean;
   /** Whether signals and abstract sockets don't leave the domain, where the ABI knows of them. */
   scoped: boolean;
+  /** Of that ABI, which the kernel has; undefined: its newest. */
+  abi?: number | undefined;
 }
 
 /** What a process may do with what it has open, and with all below that. */
@@ -81,11 +83,12 @@ export interface AllowedDescriptor {
 }
 
 /**
- * Descriptors of this process whose files can be opened again, by /dev/stdin and its like, as far as they are open. Pipes, sockets and files that
- * are nowhere (memfd_create(2)) need no rule.
+ * Descriptors of this process's caller that a program gets, and whose files it can open again, by /dev/stdin and its like: standard streams, in
+ * whose place it may have a terminal, and further ones from 3 on. Pipes, sockets and files that are nowhere (memfd_create(2)) need no rule.
  */
-export function openedAgain(numbers: readonly number[]): AllowedDescriptor[] {
-  return numbers.flatMap((number) => {
+export function openedAgain(preserveFds: number, terminal = false): AllowedDescriptor[] {
+  const numbers = Array.from({ length: 3 + preserveFds }, (_, index) => index);
+  return numbers.slice(terminal ? 3 : 0).flatMap((number) => {
     const opened = new Fd(number, `descriptor ${number}`);
     const { type } = fileStatusOf(opened);
     opened.release();
@@ -107,10 +110,10 @@ export function ifItHasAPlace(step: Step): Step {
 /** A ruleset, to which rules are added before a process restricts itself by it. */
 export class Ruleset implements Disposable {
   readonly #fd: Fd;
-  readonly #handled = handledAccess();
+  readonly #handled: number;
 
-  constructor({ network, scoped }: LandlockPlan) {
-    const abi = landlockAbi();
+  constructor({ network, scoped, abi = landlockAbi() }: LandlockPlan) {
+    this.#handled = handledAccess(abi);
     /** struct landlock_ruleset_attr; what an older kernel doesn't know of must be zero. */
     const attributes = new BigUint64Array([
       BigInt(this.#handled),
@@ -132,6 +135,11 @@ export class Ruleset implements Disposable {
     return [{ what: "landlock_add_rule", call: "landlock_add_rule", args }];
   }
 
+  /** For a process that is to have it. */
+  get fd(): Fd {
+    return this.#fd;
+  }
+
   /** The process restricts itself, with no_new_privs or CAP_SYS_ADMIN. */
   get restrictStep(): Step {
     return {
@@ -149,6 +157,14 @@ export class Ruleset implements Disposable {
   [Symbol.dispose](): void {
     this.#fd.close();
   }
+}
+
+/** What Landlock forbids: mounts, and to trace what is outside of the domain (landlock(7), "Ptrace restrictions"). */
+const FORBIDDEN_RIGHTS = ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"];
+
+/** Whether rights are of use under Landlock. */
+export function isOfUse(capabilities: readonly string[]): boolean {
+  return !FORBIDDEN_RIGHTS.some((name) => capabilities.includes(name));
 }
 
 /** Whether this ABI can let files be moved between directories: before it that is forbidden to every process under Landlock. */

@@ -22,6 +22,8 @@ export interface ExecMaterial {
   noNewKeyring: boolean;
   /** The program has our groups in place of its own. */
   keepsGroups: boolean;
+  /** The ABI of Landlock that keeps it in the container's root directory. */
+  landlock?: number | undefined;
   preserveFds: number;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;

@@ -7,6 +7,7 @@ import { allCapabilities, permittedCapabilities } from "../../../linux/process/c
 import { sessionKeyringSteps } from "../../../linux/process/credentials";
 import { execveStep, repairSteps } from "../../../linux/process/execute";
 import { filterSteps } from "../../../linux/process/filter-steps";
+import type { Ruleset } from "../../../linux/process/landlock";
 import { NAMESPACE_FLAGS, type NamespaceType } from "../../../linux/process/namespace";
 import { hideStep, nameStep, parentDeathStep } from "../../../linux/process/process";
 import { limitSteps } from "../../../linux/process/rlimit";
@@ -39,6 +40,8 @@ export interface ExecDescriptors {
   range: Fd;
   /** What the first one executes. */
   image: Fd;
+  /** By which the other one restricts itself. */
+  ruleset: Ruleset | undefined;
   /** Lists of cgroups that it joins, which the first one opens: their numbers there. */
   files: readonly number[];
   /** What the first process opens next gets this number, and what the other one opens. */
@@ -53,16 +56,20 @@ function ofJoiner({ pidfd, root, terminal }: Pick<ExecDescriptors, "pidfd" | "ro
 
 /** What of ours the two processes have, beside the range. */
 export function usedDescriptors(fds: ExecDescriptors): Fd[] {
-  return [...ofJoiner(fds), fds.channel, fds.image];
+  return [...ofJoiner(fds), ...ofBoth(fds), fds.image];
+}
+
+function ofBoth({ channel, ruleset }: Pick<ExecDescriptors, "channel" | "ruleset">): Fd[] {
+  return ruleset === undefined ? [channel] : [channel, ruleset.fd];
 }
 
 /** Descriptors of an exec, with the numbers of those that its processes open. */
 export function descriptorsOf(
   { pidfd, rootfs, preserveFds, entry }: ExecMaterial,
-  made: Pick<ExecDescriptors, "terminal" | "channel" | "range" | "image">,
+  made: Pick<ExecDescriptors, "terminal" | "channel" | "range" | "image" | "ruleset">,
 ): ExecDescriptors {
   const own = { pidfd, root: rootfs, ...made };
-  const kept = [own.channel, own.range].map(({ number }) => number);
+  const kept = [...ofBoth(own), own.range].map(({ number }) => number);
   // what it executes is closed before anything is opened
   const inJoiner = freeNumbers(preserveFds, [...ofJoiner(own).map(({ number }) => number), ...kept]);
   const files = entry.self.map(inJoiner);
@@ -203,7 +210,7 @@ export function programSteps(
   fds: ExecDescriptors,
 ): Step[] {
   const { process, filter, preserveFds } = options;
-  const { files, terminal, channel, freeInProgram } = fds;
+  const { files, terminal, channel, ruleset, freeInProgram } = fds;
   const limits = processLimits(process);
   const last = keptForFilter(process, filter) === 0n ? undefined : identity.last;
   return [
@@ -220,6 +227,7 @@ export function programSteps(
     ...inheritSteps(preserveFds, []),
     ...repairSteps(openFilesFor(limits)),
     ...limitSteps(limits),
+    ...(ruleset === undefined ? [] : [ruleset.restrictStep]),
     ...(filter === undefined ? [] : filterSteps(filter, channel, last, freeInProgram)),
     ...executionSteps(program),
   ];

@@ -7,6 +7,7 @@ import { hasErrno } from "../../../linux/file/file";
 import { fileStatusOf } from "../../../linux/file/stat";
 import { socketPair } from "../../../linux/file/unix-socket";
 import { hasListener } from "../../../linux/process/filter-steps";
+import type { Ruleset } from "../../../linux/process/landlock";
 import { NAMESPACE_TYPES, type NamespaceType, namespaceInode } from "../../../linux/process/namespace";
 import { hasItsNumber } from "../../../linux/process/process";
 import { RemoteProcess } from "../../../linux/remote/remote-process";
@@ -30,6 +31,13 @@ import { WaitingExec } from "./waiting-exec";
 
 /** Loaded on first use. */
 const rare = {
+  /** Loaded for a container whose program Landlock keeps in. */
+  get landlock() {
+    return require("../../../linux/process/landlock") as typeof import("../../../linux/process/landlock");
+  },
+  get landlockSteps() {
+    return require("../program/landlock-steps") as typeof import("../program/landlock-steps");
+  },
   get explainDeath() {
     return require("../../../explain/death") as typeof import("../../../explain/death");
   },
@@ -74,8 +82,9 @@ export function spawnExec(options: ExecMaterial): WaitingExec {
   using channel = theirs;
   try {
     using image = range.program();
+    using ruleset = rulesetOf(options);
     using terminal = options.process.terminal === true ? terminalOf(options, program) : undefined;
-    const fds = descriptorsOf(options, { terminal, channel, range: range.file, image });
+    const fds = descriptorsOf(options, { terminal, channel, range: range.file, image, ruleset });
     const identity = identityOfExec(options, foreign);
     const { uid } = options.process.user;
     const owner = foreign.includes("user") ? program.onHost("uid", uid) : uid;
@@ -128,6 +137,13 @@ function awaitEither(joiner: BornProcess, first: readonly Step[], asUser: readon
     toldToBear(joiner.remote, asUser);
     joiner.awaitChild(asUser);
   }
+}
+
+/** By which it restricts itself, as the container's program has. */
+function rulesetOf({ landlock, rootfs, process, preserveFds }: ExecMaterial): Ruleset | undefined {
+  if (landlock === undefined) return undefined;
+  const opened = rare.landlock.openedAgain(preserveFds, process.terminal === true);
+  return rare.landlockSteps.madeRuleset(landlock, rootfs, opened);
 }
 
 function explainEnd(signal: number | undefined): Explanation {
