@@ -239,6 +239,23 @@ for (const who of ["root", "user"] as const)
       ABLE,
     );
 
+    e2e("no address answers pings that nobody has passed on", () => {
+      const to = ["web.test", SERVERS.other, SERVERS.v6, "198.19.255.255"];
+      const result = run(
+        who,
+        [...allow("web.test", "[2001:db8::/64]:80"), "--cap-add", "NET_RAW"],
+        "busybox ping -c 1 -W 1 127.0.0.1 >/dev/null && echo own",
+        ...to.map((host) => `busybox ping -c 1 -W 1 ${host} | grep -o '[01] packets received' &`),
+        "wait",
+        say("web.test", 80),
+      );
+      expect(printed(result)).toEqual([
+        "own",
+        ...to.map(() => "0 packets received"),
+        `${SERVERS.public} 80 hello`,
+      ]);
+    }, [...ABLE, needsBusybox]);
+
     e2e("--forward and --publish", async () => {
       await onHost;
       const result = run(

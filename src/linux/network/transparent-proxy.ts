@@ -36,12 +36,18 @@ const [NFTA_TPROXY_FAMILY, NFTA_TPROXY_REG_PORT] = [1, 3] as const;
 const NF_INET_PRE_ROUTING = 0;
 /** NF_IP_PRI_MANGLE: before the kernel looks for a packet's socket. */
 const PRIORITY = -150;
-const NFT_REG_1 = 1;
+const [NFT_REG_VERDICT, NFT_REG_1] = [0, 1] as const;
+const [NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_OFFSET, NFTA_PAYLOAD_LEN] = [1, 2, 3, 4] as const;
+const NFT_PAYLOAD_TRANSPORT_HEADER = 2;
+const [NFTA_DATA_VERDICT, NFTA_VERDICT_CODE, NF_DROP] = [2, 1, 0] as const;
 const NFT_META_L4PROTO = 16;
 const NFT_CMP_EQ = 0;
 
 const [TABLE, CHAIN] = ["hako", "prerouting"] as const;
-const IPPROTO = { tcp: 6, udp: 17 } as const;
+/** TCP and UDP. */
+const IPPROTO = [6, 17] as const;
+/** Echo requests of ICMP (RFC 792) and ICMPv6 (RFC 4443). */
+const ECHO = { [AF.INET]: { protocol: 1, type: 8 }, [AF.INET6]: { protocol: 58, type: 128 } } as const;
 const FAMILY_NAMES = { [AF.INET]: "IPv4", [AF.INET6]: "IPv6" } as const;
 
 /** Lets a socket be one that all ports lead to, before it is bound. */
@@ -49,7 +55,10 @@ export function makeTransparent(socket: Fd, family: AF.INET | AF.INET6): void {
   setSocketOption(socket, family === AF.INET ? "IP_TRANSPARENT" : "IPV6_TRANSPARENT", 1);
 }
 
-/** Leads all ports of TCP and UDP of one family to one, in the network namespace in which a `NETFILTER_SOCKET` was opened. */
+/**
+ * Leads all ports of TCP and UDP of one family to one, in the network namespace in which a `NETFILTER_SOCKET` was opened. Nobody answers pings there: the
+ * kernel would, for each address.
+ */
 export function catchAllPorts(netfilter: Fd, family: AF.INET | AF.INET6, port: number): void {
   const part = (what: string, type: number, ...attributes: readonly Buffer[]): BatchPart => {
     const body = Buffer.concat([Buffer.from([family, 0, 0, 0]), ...attributes]);
@@ -66,10 +75,16 @@ export function catchAllPorts(netfilter: Fd, family: AF.INET | AF.INET6, port: n
   netfilterBatch(netfilter, NFNL_SUBSYS_NFTABLES, [
     part("table", NFT_MSG_NEWTABLE, netlinkText(NFTA_TABLE_NAME, TABLE)),
     part("chain", NFT_MSG_NEWCHAIN, ...chain),
-    ...Object.values(IPPROTO).map((protocol) => {
-      const list = netlinkNest(NFTA_RULE_EXPRESSIONS, ...expressions(family, protocol, port));
+    ...IPPROTO.map((protocol) => {
+      const list = netlinkNest(NFTA_RULE_EXPRESSIONS, ...ofProtocol(protocol), ...toSocket(family, port));
       return part("rule with tproxy", NFT_MSG_NEWRULE, ...place, list);
     }),
+    part(
+      "rule about pings",
+      NFT_MSG_NEWRULE,
+      ...place,
+      netlinkNest(NFTA_RULE_EXPRESSIONS, ...ofProtocol(ECHO[family].protocol), ...dropped(ECHO[family].type)),
+    ),
   ]);
 }
 
@@ -85,16 +100,36 @@ export function explainedLack(error: unknown): HakoError | undefined {
   });
 }
 
-/** What a packet goes through: its protocol, and which socket gets it. */
-function expressions(family: number, protocol: number, port: number): Buffer[] {
+/** What a packet goes through that is of a protocol. */
+function ofProtocol(protocol: number): Buffer[] {
+  const meta = [big32(NFTA_META_DREG, NFT_REG_1), big32(NFTA_META_KEY, NFT_META_L4PROTO)];
+  return [expression("meta", ...meta), isByte(protocol)];
+}
+
+/** Goes on with packets that have this byte in the register. */
+function isByte(byte: number): Buffer {
+  const data = netlinkNest(NFTA_CMP_DATA, value(Uint8Array.of(byte)));
+  return expression("cmp", big32(NFTA_CMP_SREG, NFT_REG_1), big32(NFTA_CMP_OP, NFT_CMP_EQ), data);
+}
+
+/** Drops what has this byte at the beginning of what the protocol's header is. */
+function dropped(type: number): Buffer[] {
+  const first = [big32(NFTA_PAYLOAD_DREG, NFT_REG_1), big32(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER)];
+  const verdict = netlinkNest(NFTA_DATA_VERDICT, big32(NFTA_VERDICT_CODE, NF_DROP));
   return [
-    expression("meta", big32(NFTA_META_DREG, NFT_REG_1), big32(NFTA_META_KEY, NFT_META_L4PROTO)),
+    expression("payload", ...first, big32(NFTA_PAYLOAD_OFFSET, 0), big32(NFTA_PAYLOAD_LEN, 1)),
+    isByte(type),
     expression(
-      "cmp",
-      big32(NFTA_CMP_SREG, NFT_REG_1),
-      big32(NFTA_CMP_OP, NFT_CMP_EQ),
-      netlinkNest(NFTA_CMP_DATA, value(Uint8Array.of(protocol))),
+      "immediate",
+      big32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT),
+      netlinkNest(NFTA_IMMEDIATE_DATA, verdict),
     ),
+  ];
+}
+
+/** Gives a packet to the socket of a port. */
+function toSocket(family: number, port: number): Buffer[] {
+  return [
     expression(
       "immediate",
       big32(NFTA_IMMEDIATE_DREG, NFT_REG_1),
