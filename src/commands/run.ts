@@ -44,6 +44,10 @@ const rare = {
   get script() {
     return require("../container/script/script") as typeof import("../container/script/script");
   },
+  /** Loaded for a machine. */
+  get ownIds() {
+    return require("../container/script/own-ids") as typeof import("../container/script/own-ids");
+  },
   /** Loaded for an error. */
   get explain() {
     return require("../container/script/explain-script") as typeof import("../container/script/explain-script");
@@ -247,14 +251,15 @@ async function runScript(
   const { args, command, watching, globals, report, preserveFds, policy } = run;
   const id = idOf(args, globals.root);
   report?.named(containerId(id));
-  const bundle = rare.script.scriptBundle(
+  const scripted = rare.script.scriptBundle(
     ...([id, args, command, undefined, image, ids, changes, policy] as const),
     containerDirectory(globals.root, containerId(id)),
   );
   const cgroupManager = managerOf(args, globals);
   using lifeline = lifelineOf(args);
-  const made = { ...createOptions(globals, id, args, preserveFds), bundle, cgroupManager };
-  const options = { ...made, ...watching, lifeline };
+  const made = { ...createOptions(globals, id, args, preserveFds), cgroupManager };
+  const bundle = made.driver === "vm" ? rare.ownIds.withoutCallersGroups(scripted) : scripted;
+  const options = { ...made, bundle, ...watching, lifeline };
   const init = !args["no-init"];
   const status = await runContainer({ ...options, init, signalsEnd: !init, report: report?.open() }).catch(
     (error) => {

@@ -75,6 +75,12 @@ export function oneId(
   };
 }
 
+/** The same for a machine, whose kernel does not know the caller's other groups: what they may open the program can't. */
+export function withoutCallersGroups<Of extends { config: Config }>(of: Of): Of {
+  const { [KEEP_GROUPS_ANNOTATION]: _, ...annotations } = of.config.annotations ?? {};
+  return { ...of, config: { ...of.config, annotations } };
+}
+
 const ROOT: Ids = { uid: 0, gid: 0 };
 
 /** Who has called. */
