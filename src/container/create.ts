@@ -169,6 +169,7 @@ class Creation implements CreateEvents {
       held: bundle.held,
       lenient: bundle.lenient,
       landlocked: bundle.landlocked,
+      networkComes: bundle.network !== undefined,
       state: stateOf(this.record, "creating"),
       mayRun,
       ownInit: ownInit && end && { ...ownInit, end },

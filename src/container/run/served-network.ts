@@ -29,10 +29,10 @@ export class ServedNetwork implements Disposable {
         "this command serves them: in a shell, hako run ... &",
       );
     const { name } = driverFor(bundle.config, driver);
-    if (name !== "namespaces")
+    if (name !== "namespaces" && plan.forwarded.length + plan.published.length > 0)
       throw new HakoError({
         code: "unsupported",
-        message: `rules of --network, --forward and --publish: the driver "${name}" can't do this`,
+        message: `--forward and --publish: the driver "${name}" can't do this`,
       });
     this.#plan = plan;
     const { log } = plan;

@@ -114,6 +114,8 @@ export interface CreatePlan {
   landlocked?: boolean | undefined;
   state: State;
   cgroupManager: CgroupManager;
+  /** Before the start somebody puts an interface into its network namespace. */
+  networkComes?: boolean | undefined;
   consoleSocket: Fd | undefined;
   noPivot: boolean;
   noNewKeyring: boolean;

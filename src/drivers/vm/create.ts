@@ -112,7 +112,7 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
         events.runtimeCreated();
         // of one that a hook has ended its driver says why
         if (made.init !== undefined && aliveProcess(made.init.pid, made.init.startTime) !== undefined)
-          refuseNetwork(machine.files, made.init, parts.kernel);
+          refuseNetwork(machine.files, made.init, parts.kernel, plan.networkComes === true);
       },
       meanwhile() {
         events.meanwhile();

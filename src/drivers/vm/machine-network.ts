@@ -29,15 +29,19 @@ interface Networked {
   init: ProcessRecord;
 }
 
-/** Refuses networks that a machine of this kernel can't have, after the hooks and before it is there; in it there may be containers that have this one. */
+/**
+ * Refuses networks that a machine of this kernel can't have, after the hooks and before it is there; in it there may be containers that have this one.
+ * `later`: before the start there will be an interface.
+ */
 export function refuseNetwork(
   files: MachineFiles,
   process: ProcessRecord,
   kernel: { path: string; modules: ModuleDirectory },
+  later: boolean,
 ): void {
   const cards = checkNetwork(process, readNetworkRecord(files));
   const lacking = kernel.modules.lacking(CONTAINER_MODULES.network);
-  if (cards === 0 || lacking.length === 0) return;
+  if ((cards === 0 && !later) || lacking.length === 0) return;
   throw new HakoError({
     code: "unsupported",
     message: `containers in machines with a network: ${kernel.path} lacks ${lacking.join(", ")}`,
