@@ -1,7 +1,6 @@
 import { during, HakoError } from "../../base/errors";
-import { F, O } from "../../linux/call/constants";
-import { Fd } from "../../linux/call/fd";
-import { syscallOn } from "../../linux/call/syscall";
+import type { Fd } from "../../linux/call/fd";
+import { callerDescriptor, isOpenByCaller } from "../../linux/file/caller-descriptor";
 import { callerVariable } from "../../linux/file/caller-environment";
 import { linkText } from "../../linux/file/file";
 import { fileStatusOf } from "../../linux/file/stat";
@@ -50,18 +49,6 @@ export function inheritedDescriptors(
   return { preserveFds, environment: lines };
 }
 
-/** A descriptor that the caller has opened and names by its number, to be read or written: a duplicate that no program inherits. */
-export function callerDescriptor(digits: string, use: "read" | "write"): Fd {
-  const number = Number(digits);
-  if (!isOpenByCaller(number)) throw new HakoError({ code: "system", message: "the descriptor is not open" });
-  const mode = syscallOn(digits, "fcntl", number, F.GETFL, 0) & O.ACCMODE;
-  if (mode === (use === "write" ? O.RDONLY : O.WRONLY)) {
-    const other = use === "write" ? "reading" : "writing";
-    throw new HakoError({ code: "system", message: `the descriptor is open for ${other} alone` });
-  }
-  return new Fd(syscallOn(digits, "fcntl", number, F.DUPFD_CLOEXEC, 0), `descriptor ${digits}`);
-}
-
 /** What a lifeline is by its link in /proc: that of a pidfd is another one since Linux 6.9 (pidfs). */
 const LIFELINE = /^(?:pipe:|socket:|pidfd:|anon_inode:\[pidfd\])/;
 
@@ -87,13 +74,4 @@ export function callerLifeline(digits: string): Fd {
 /** Where a service manager wants to hear that the program is ready (sd_notify(3)). */
 export function callerNotifySocket(): string | undefined {
   return callerVariable("NOTIFY_SOCKET") || undefined;
-}
-
-/** Whether the caller has opened a descriptor. Bun's first descriptor, an epoll, lies in the first gap that the caller left. */
-export function isOpenByCaller(fd: number): boolean {
-  try {
-    return linkText(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]";
-  } catch {
-    return false;
-  }
 }
