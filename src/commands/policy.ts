@@ -10,7 +10,7 @@ const show = defineCommand({
     policy: {
       type: "positional",
       default: "default",
-      description: "default, build, agent, a file, or srt:FILE",
+      description: "default, build, agent, a file, srt:FILE, or the number of a descriptor",
     },
     ...FORMAT_FLAGS,
   },

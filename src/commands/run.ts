@@ -5,6 +5,7 @@ import { defineCommand } from "../cli/command";
 import type { Globals } from "../cli/global-flags";
 import { inheritedDescriptors } from "../container/io/inherited-descriptors";
 import { type EndedRun, endEndedRun, endedRun } from "../container/run/ended-run";
+import type { ToldLimits } from "../container/run/limit-lines";
 import { resumeRun, runContainer } from "../container/run/run";
 import type { RunReport } from "../container/run/run-report";
 import type { ScriptImage } from "../container/script/image-settings";
@@ -22,7 +23,7 @@ import { containerDirectory } from "../state/root";
 import { NEW_CONTAINER } from "./flags/common";
 import { CREATE_FLAGS, createOptions } from "./flags/create";
 import { isLandlocked, refuseContainerFlags } from "./flags/landlocked";
-import { POLICY_FLAGS, withEndedPolicy, withPolicy } from "./flags/policy";
+import { POLICY_FLAGS, withPolicy } from "./flags/policy";
 import {
   isImage,
   refuseBundleFlags,
@@ -128,7 +129,7 @@ export default defineCommand({
   async run({ args: given, rest, separated, data: { globals } }) {
     const ended = endedRun();
     // docs/how-it-works.md, "What stays in the foreground"
-    if (ended !== undefined) return await endAgain(ended, withEndedPolicy(given), globals);
+    if (ended !== undefined) return await endAgain(ended, given, globals);
     return await withReport(given, async (report) => {
       const { args, policy } = withPolicy(given);
       const { rootfs } = args;
@@ -290,7 +291,7 @@ async function endAgain(ended: EndedRun, args: RunValues, { root }: Globals): Pr
     async (report) => {
       report?.named(ended.id);
       // the container's record has what its policy could not protect
-      const atEnd = atEndOfRun(args, report, args.policy !== undefined);
+      const atEnd = atEndOfRun(args, ended.limits, report, args.policy !== undefined);
       const { keep } = args;
       if (fails || (atEnd === undefined && status !== CAME_TO.late))
         return endEndedRun(ended, { root, keep });
@@ -304,25 +305,32 @@ type WatchOptions = ReturnType<typeof watchOptions>;
 
 /** How the program is watched, what is told of its end, and whether the container stays. */
 function watchOptions(args: RunValues, report: RunReport | undefined, unprotected: readonly string[] = []) {
-  const happening = { memory: args.memory !== undefined, made: unprotected };
+  const timeLimit = timeLimitOf(args);
+  const limits = { time: timeLimit?.milliseconds, memory: args.memory !== undefined };
+  const happening = { memory: limits.memory, made: unprotected };
   return {
     consoleSocketPath: args["console-socket"],
     detach: args.detach,
     output: outputOf(args.output, args.detach),
     keep: args.keep,
     subreaper: !args["no-subreaper"],
-    timeLimit: timeLimitOf(args),
+    timeLimit,
+    limits,
     diesWithParent: diesWithParent(args),
-    atEnd: atEndOfRun(args, report, unprotected.length > 0),
+    atEnd: atEndOfRun(args, limits, report, unprotected.length > 0),
     tells: report !== undefined ? ("end" as const) : args.quiet ? undefined : happening,
   };
 }
 
-function atEndOfRun(args: RunValues, report: RunReport | undefined, unprotected: boolean) {
-  const memory = args.memory !== undefined;
+function atEndOfRun(
+  args: RunValues,
+  limits: ToldLimits,
+  report: RunReport | undefined,
+  unprotected: boolean,
+) {
   // isNetworkRule, which most calls need not load
   const network = args.network.some((word) => word.includes(":") || word === "outbound");
-  return atEndOf(args, { timeLimit: timeLimitOf(args), memory, network, unprotected, report });
+  return atEndOf(args, { limits, network, unprotected, report });
 }
 
 /** Without the -- a command's name would be taken for the id, and its first argument for the command. */

@@ -1,7 +1,10 @@
-import { HakoError } from "../base/errors";
+import { during, HakoError } from "../base/errors";
 import { nearestName } from "../base/nearest";
+import { textOf } from "../linux/call/bytes";
+import { callerDescriptor } from "../linux/file/caller-descriptor";
 import { readText, statusAt } from "../linux/file/file";
 import { dirname, resolve } from "../linux/file/path-text";
+import { readAllWaiting } from "../linux/file/stream";
 import { BUILT_IN, isBuiltIn } from "./built-in";
 import { LIMIT_NAMES, LIST_NAMES, type Policy, type PolicyDocument } from "./policy";
 import { parsePolicy } from "./policy-document";
@@ -13,10 +16,30 @@ const MOST_EXTENDED = 8;
 /** The word before a settings file of sandbox-runtime's. */
 const SRT = "srt:";
 
-/** The policy that `--policy` names: a built-in one's name, a file in TOML or JSON, or `srt:FILE`. */
+/** How long a policy may be that comes by a descriptor. */
+const MOST_BYTES = 1 << 20;
+
+/**
+ * The policy that `--policy` names: a built-in one's name, a file in TOML or JSON, `srt:FILE`, or the number of a descriptor that the caller has
+ * opened, which is read to its end: no command can change what it runs by.
+ */
 export function readPolicy(name: string): Policy {
   if (name === "") throw HakoError.usage("--policy: empty", `a file, ${builtInNames()}`);
+  if (/^\d+$/.test(name)) return given(name);
   return { ...mergedPolicy(name, "", []), name };
+}
+
+function given(digits: string): Policy {
+  const name = `descriptor ${digits}`;
+  const text = during(`--policy ${digits}`, () => {
+    using descriptor = callerDescriptor(digits, "read");
+    const read = textOf(readAllWaiting(descriptor, MOST_BYTES));
+    // of a caller that has failed to write it
+    if (read.trim() === "")
+      throw new HakoError({ code: "config", message: "nothing comes from the descriptor" });
+    return read;
+  });
+  return extended(parsePolicy(text, name), name, undefined, []);
 }
 
 function builtInNames(): string {

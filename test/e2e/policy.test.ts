@@ -98,6 +98,43 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
+      "a policy by a descriptor, which no command can read or change; nothing is needed of it at the end",
+      () => {
+        using place = workplace();
+        const { project } = place;
+        const [command = "", ...rest] = place.words;
+        const told = (policy: string, descriptor: string, ...args: string[]) => {
+          const words = [...rest, ...args];
+          const line = `printf %s "$POLICY" | exec "$@" ${descriptor}<&0 </dev/null`;
+          const env = { ...place.env, POLICY: policy };
+          return execute("sh", ["-c", line, "sh", command, ...words], { env, cwd: project });
+        };
+        const run = (policy: string, line: string, ...flags: string[]) =>
+          told(policy, "5", "run", "--policy", "5", ...flags, "--", "sh", "-c", line);
+        const policy = '{"extends": "build", "hide": [".env"], "env": ["A=b"], "timeout": "20s"}';
+        const line = "echo $A; cat .env; echo x > new; echo x > .git/config; ls /proc/self/fd";
+        const { stdout, stderr } = run(policy, line);
+        // ls's own descriptor is the fourth
+        expect(stdout).toBe("b\n0\n1\n2\n3\n");
+        expect(existsSync(join(project, "new"))).toBe(true);
+        expect(stderr).toContain(".git/config: Read-only file system");
+        // the command comes back for the line, and the descriptor has been read
+        expect(run('timeout = "700ms"\n', "sleep 60")).toMatchObject({
+          ...{ status: 124, stderr: "hako: time limit of 700ms reached\n" },
+        });
+        expect(JSON.parse(told(policy, "5", "policy", "show", "5", "--json").stdout)).toMatchObject({
+          ...{ policy: "descriptor 5", files: [], env: ["A=b"] },
+        });
+        expect(run("", "true").stderr).toBe("hako: --policy 5: nothing comes from the descriptor\n");
+        expect(run('{"hides": []}', "true").stderr).toBe("hako: descriptor 5: /hides: unknown\n");
+        expect(run(policy, "true", "--policy", "77")).toMatchObject({
+          ...{ status: 125, stderr: "hako: --policy 77: the descriptor is not open\n" },
+        });
+      },
+      needs,
+    );
+
+    e2e(
       "srt's settings",
       () => {
         using place = workplace();

@@ -131,18 +131,16 @@ describe("the flags", () => {
   });
 
   test("nothing is done at the end where nothing is told", () => {
-    const timeLimit = { milliseconds: 1000, grace: 0 };
-    const none = {
-      timeLimit: undefined,
-      memory: false,
-      network: false,
-      unprotected: false,
-      report: undefined,
-    };
+    const nothing = { time: undefined, memory: false };
+    const none = { limits: nothing, network: false, unprotected: false, report: undefined };
+    const memory = { limits: { time: undefined, memory: true } };
+    const time = { limits: { time: 1000, memory: false } };
     expect(atEndOf(flags, none)).toBeUndefined();
-    expect(atEndOf({ ...flags, quiet: true }, { ...none, timeLimit, memory: true })).toBeUndefined();
-    expect(atEndOf(flags, { ...none, memory: true })).toBeFunction();
-    expect(atEndOf(flags, { ...none, timeLimit })).toBeFunction();
+    expect(
+      atEndOf({ ...flags, quiet: true }, { ...none, limits: { time: 1000, memory: true } }),
+    ).toBeUndefined();
+    expect(atEndOf(flags, { ...none, ...memory })).toBeFunction();
+    expect(atEndOf(flags, { ...none, ...time })).toBeFunction();
     expect(atEndOf(flags, { ...none, unprotected: true })).toBeFunction();
     expect(atEndOf({ ...flags, quiet: true }, { ...none, unprotected: true })).toBeUndefined();
     using report = new RunReport(`${root}/report`);

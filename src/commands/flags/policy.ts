@@ -1,6 +1,5 @@
-import { asHakoError, HakoError } from "../../base/errors";
+import { HakoError } from "../../base/errors";
 import type { Argument } from "../../cli/arguments";
-import { logWarning } from "../../output/log";
 import type { AppliedPolicy, PolicyValues } from "../../policy/applied-policy";
 import { CREATE_FLAGS } from "./create";
 
@@ -15,9 +14,9 @@ export const POLICY_FLAGS = {
   policy: {
     type: "string",
     keepsEmpty: true,
-    valueHint: "NAME|FILE",
+    valueHint: "NAME|FILE|FD",
     description:
-      "without a bundle, --rootfs / if not given: run COMMAND by what default, build, agent or a file says; flags add to it. hako policy show tells what that is",
+      "without a bundle, --rootfs / if not given: run COMMAND by what default, build, agent, a file or a descriptor that you have opened says; flags add to it. hako policy show tells what that is",
   },
 } as const satisfies Record<string, Argument>;
 
@@ -30,14 +29,4 @@ export function withPolicy<T extends Flags>(flags: T): { args: T; policy: Applie
     throw HakoError.usage("--policy is not for bundles", "a bundle's config.json says what it may");
   const policy = new rare.appliedPolicy.AppliedPolicy(flags.policy);
   return { args: policy.addedTo(flags), policy };
-}
-
-/** The same at the end of a run, which has to be ended also where its policy can't be read any more. */
-export function withEndedPolicy<T extends Flags>(flags: T): T {
-  try {
-    return withPolicy(flags).args;
-  } catch (error) {
-    logWarning(asHakoError(error).oneLine);
-    return flags;
-  }
 }

@@ -3,6 +3,7 @@ import { HakoError } from "../../base/errors";
 import type { Arguments, ArgumentValues } from "../../cli/arguments";
 import type { RunEnd } from "../../container/io/run-end";
 import type { TimeLimitValues } from "../../container/io/time-limit";
+import type { ToldLimits } from "../../container/run/limit-lines";
 import type { RunReport } from "../../container/run/run-report";
 import type { Fd } from "../../linux/call/fd";
 import { callersLifeline } from "./lifeline";
@@ -89,8 +90,7 @@ export function timeLimitOf({ timeout, grace, detach }: TimeArgumentValues): Tim
 
 /** What can be told of an end: of limits that the container has, of rules of its network, and of what its policy can't hold. */
 interface Tellable {
-  timeLimit: TimeLimitValues | undefined;
-  memory: boolean;
+  limits: ToldLimits;
   network: boolean;
   unprotected: boolean;
   report: RunReport | undefined;
@@ -99,14 +99,14 @@ interface Tellable {
 /** What is done at the program's end; undefined if nothing is. */
 export function atEndOf(
   { quiet }: Pick<WatchArgumentValues, "quiet">,
-  { timeLimit, memory, network, unprotected, report }: Tellable,
+  { limits, network, unprotected, report }: Tellable,
 ): ((end: RunEnd) => void) | undefined {
-  const told = !quiet && (memory || network || unprotected || timeLimit !== undefined);
+  const told = !quiet && (limits.memory || network || unprotected || limits.time !== undefined);
   if (!told && report === undefined) return undefined;
   return (end) => {
     report?.ended(end);
     if (!told) return;
-    rare.limitLines.tellLimits(end, { time: timeLimit?.milliseconds, memory });
+    rare.limitLines.tellLimits(end, limits);
     if (end.refused !== undefined) rare.refusedLines.tellRefused(end.refused);
     if (unprotected) rare.unprotected.tellUnprotected(end.about);
   };

@@ -15,6 +15,7 @@ import type { Container, ContainerRecord, ProcessRecord } from "../../state/reco
 import { containerDirectory } from "../../state/root";
 import { FORWARDED } from "../io/forwarded-signals";
 import { endedRunLine } from "./ended-run";
+import type { ToldLimits } from "./limit-lines";
 import type { RunAttendantWord } from "./run-attendant-rows";
 
 /** Loaded on first use. */
@@ -52,8 +53,8 @@ export interface AttendedRun {
   recorder: SignalRecorder;
   /** Counts how often the program was stopped, if a first process of hako's tells. */
   stops: Fd | undefined;
-  /** Milliseconds after which it is killed. */
-  timeLimit: number | undefined;
+  /** After the time it is killed. */
+  limits: ToldLimits;
   /** A descriptor whose end is the container's end. */
   lifeline: Fd | undefined;
   tells: ToTell;
@@ -66,8 +67,9 @@ export interface AttendedRun {
  * removes the container after its end. What it can't do this command does, started again. Comes back only by throwing.
  */
 export function leaveRun(run: AttendedRun): never {
-  const { root, record, keep, master, recorder, stops, timeLimit, lifeline, tells, report } = run;
+  const { root, record, keep, master, recorder, stops, limits, lifeline, tells, report } = run;
   const { init } = record;
+  const { time } = limits;
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
   const removal = keep || tells === "end" ? undefined : removalOf({ root, record });
@@ -77,15 +79,15 @@ export function leaveRun(run: AttendedRun): never {
   const descriptors = kept.filter((fd) => fd !== undefined);
   // outside it would come to the program, too, which has the caller's terminal, perhaps, but is in another session
   const signals = [...Object.values(FORWARDED), ...(stops === undefined ? [] : [SIG.WINCH])];
-  takePlace(attendant(terminal), endedRunLine(record.id, init, report), {
+  takePlace(attendant(terminal), endedRunLine(record.id, init, limits, report), {
     ...{ signals, terminal, descriptors },
     fillings: {
       ...(removal ?? NO_REMOVAL),
       ...{ pid: init.pid, recorded, stops: stops?.number ?? NO_POLL, memory: killsFile ?? 0 },
       lifeline: lifeline?.number ?? NO_POLL,
       made: made.length === 0 ? 0 : stringVector(made),
-      seconds: timeLimit === undefined ? -1 : Math.floor(timeLimit / 1000),
-      nanoseconds: Math.round(((timeLimit ?? 0) % 1000) * 1e6),
+      seconds: time === undefined ? -1 : Math.floor(time / 1000),
+      nanoseconds: Math.round(((time ?? 0) % 1000) * 1e6),
     },
   });
 }

@@ -8,6 +8,7 @@ import { type ContainerId, containerId } from "../../oci/id";
 import { type ProcessRecord, readRecord } from "../../state/record";
 import { hasDirectory } from "../../state/root";
 import { FORWARDED } from "../io/forwarded-signals";
+import type { ToldLimits } from "./limit-lines";
 
 /** Loaded on first use. */
 const rare = {
@@ -23,8 +24,14 @@ const rare = {
 const AGAIN = "HAKO_AGAIN_RUN";
 
 /** What this process is to find in its environment when it is started again, up to the digits of what the attendant came to. */
-export function endedRunLine(id: ContainerId, { startTime }: ProcessRecord, report: Fd | undefined): string {
-  const numbers = [Date.now(), Math.round(1000 * monotonicMs()), report?.number ?? 0].join(".");
+export function endedRunLine(
+  id: ContainerId,
+  { startTime }: ProcessRecord,
+  { time = 0, memory }: ToldLimits,
+  report: Fd | undefined,
+): string {
+  const moment = [Date.now(), Math.round(1000 * monotonicMs())];
+  const numbers = [...moment, Math.round(1000 * time), Number(memory), report?.number ?? 0].join(".");
   return `${AGAIN}=${process.pid}.${startTime}.${id}.${numbers}.`;
 }
 
@@ -36,6 +43,7 @@ export interface EndedRun {
   /** When hako saw its program run: in milliseconds since the epoch, and as `monotonicMs`. */
   began: number;
   clock: number;
+  limits: ToldLimits;
   /** The descriptor of the report, or 0. */
   report: number;
   /** Its exit status, or one of `CAME_TO` with an error number. */
@@ -44,8 +52,10 @@ export interface EndedRun {
 
 /** The run that this process was started again to end; undefined in one that is to begin. */
 export function endedRun(): EndedRun | undefined {
-  const line = /^(\d+)\.(\d+)\.(.+)\.(\d+)\.(\d+)\.(\d+)\.([a-p]+)$/.exec(ownVariable(AGAIN) ?? "");
-  const [, pid, startTime, id = "", began, clock, report, digits] = line ?? [];
+  const line = /^(\d+)\.(\d+)\.(.+)\.(\d+)\.(\d+)\.(\d+)\.([01])\.(\d+)\.([a-p]+)$/.exec(
+    ownVariable(AGAIN) ?? "",
+  );
+  const [, pid, startTime, id = "", began, clock, time, memory, report, digits] = line ?? [];
   // no other process has this one's number, whatever environment it was given
   if (pid !== String(process.pid) || digits === undefined) return undefined;
   const numbers = {
@@ -54,7 +64,8 @@ export function endedRun(): EndedRun | undefined {
     clock: Number(clock) / 1000,
     report: Number(report),
   };
-  return { id: containerId(id), ...numbers, status: statusOfDigits(digits) };
+  const limits = { time: Number(time) === 0 ? undefined : Number(time) / 1000, memory: memory === "1" };
+  return { id: containerId(id), ...numbers, limits, status: statusOfDigits(digits) };
 }
 
 export interface EndedRunOptions {

@@ -20,6 +20,7 @@ import type { TimeLimitValues } from "../io/time-limit";
 import { runPoststartHooks } from "../poststart";
 import type { ToTell } from "./attended-run";
 import { type EndedRun, isOurs } from "./ended-run";
+import type { ToldLimits } from "./limit-lines";
 
 /** Loaded on first use. */
 const rare = {
@@ -79,6 +80,8 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownIn
   signalsEnd: boolean;
   /** After which the container is killed. */
   timeLimit: TimeLimitValues | undefined;
+  /** Those of which `atEnd` tells. */
+  limits: ToldLimits;
   /** Told how the program ended, while its container is still there. */
   atEnd: ((end: RunEnd) => void) | undefined;
   /** When `atEnd` has something to tell. */
@@ -150,8 +153,8 @@ async function runHeld(options: RunOptions): Promise<number> {
       return 0;
     }
     if (signals instanceof SignalRecorder) {
-      const { tells, report, timeLimit } = options;
-      const told = { tells, report, lifeline, timeLimit: timeLimit?.milliseconds };
+      const { tells, report, limits } = options;
+      const told = { tells, report, lifeline, limits };
       return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops, ...told });
     }
     using _ = relay?.watch();
