@@ -1,11 +1,14 @@
 // The types of the TypeScript library that are hako's own: documents that commands print, from their valibot schemas, and flags, from the
 // commands' tables. Called by scripts/sdk; a test compares.
 
+import type { JsonSchema } from "@valibot/to-json-schema";
 import { statsDocument } from "../src/cgroup/stats/stats-types";
 import type { Argument, Arguments } from "../src/cli/arguments";
 import exec from "../src/commands/exec";
 import run from "../src/commands/run";
 import { changeDocument, endedDocument, reportDocument, stateDocument } from "../src/output/documents";
+
+import { policyJsonSchema } from "./config-schema";
 
 export const TYPES_FILE = `${import.meta.dir}/../sdk/src/generated.ts`;
 
@@ -70,6 +73,20 @@ function field([name, schema]: [string, Schema]): string {
   return `\n${comment}${name}${schema.type === "optional" ? "?" : ""}: ${typeOf(schema)};`;
 }
 
+/** The type of what a JSON schema describes: of documents that are checked by words of oci/schema.ts, which have no other form. */
+function typeOfJson({ type, anyOf, items, properties }: JsonSchema): string {
+  if (properties !== undefined) {
+    const fields = Object.entries(properties).map(([name, property]) => {
+      const { description, ...schema } = property as JsonSchema;
+      return `\n/** ${description} */\n${name}?: ${typeOfJson(schema)} | undefined;`;
+    });
+    return `{ ${fields.join(" ")} }`;
+  }
+  if (anyOf !== undefined) return anyOf.map((each) => typeOfJson(each as JsonSchema)).join(" | ");
+  if (type === "array") return `readonly ${bracketed(typeOfJson(items as JsonSchema))}[]`;
+  return [type].flat().join(" | ");
+}
+
 function declared(name: string, comment: string, schema: unknown): string {
   return `/** ${comment} */\nexport interface ${name} ${typeOf(schema as Schema)}\n`;
 }
@@ -117,6 +134,12 @@ interface Flag {
 function flagOf(flag: string, argument: Argument): Flag {
   const { type, multiple, description = "" } = argument;
   const told = description.replace(/^with --rootfs: /, "");
+  if (flag === "policy")
+    return {
+      ...{ flag, kind: "text", type: "string | Policy" },
+      description:
+        "what the program may read, write and reach: default, build, agent, a file, or an object; others of these options add to it",
+    };
   if (flag === "env")
     return {
       ...{ flag, kind: "variables", type: "Readonly<Record<string, string | undefined>>" },
@@ -159,6 +182,7 @@ export function typesText(): string {
     "// Made by scripts/sdk from hako's schemas and tables of flags.\n",
     "/** By an option's name: the flag's, and how its value is written. */",
     'export type FlagTable = Readonly<Record<string, readonly [flag: string, kind: "switch" | "text" | "list" | "time" | "variables"]>>;\n',
+    `/** What a program may read, write and reach: what a policy's file may say, and nothing else. */\nexport interface Policy ${typeOfJson(policyJsonSchema() as JsonSchema)}\n`,
     declaredFlags("RunFlags", "RUN_FLAGS", "run --rootfs", run.args),
     declaredFlags("ExecFlags", "EXEC_FLAGS", "exec", exec.args),
     declared("Report", "What is told of the end of a program; null is what nobody knows.", reportDocument),

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { SandboxError } from "./errors.js";
 import { findExecutable } from "./executable.js";
+import type { Policy } from "./generated.js";
 import { outcomeOf, type ProcessEnd } from "./outcome.js";
 import type { Outcome } from "./result.js";
 
@@ -25,9 +26,21 @@ export interface SpawnSettings {
 
 /** The number of the descriptor over which hako sees the end of the caller, and tells that of the program. */
 const CHANNEL = 3;
+/** That of the one by which it gets a policy that is in no file. */
+const POLICY = 4;
 
 /** hako's words for a program that ends with its caller and whose end is told. */
 export const CHANNEL_FLAGS = [`--report=${CHANNEL}`, `--die-with=${CHANNEL}`, "--quiet"];
+
+/** hako's words for a policy that is given as an object. */
+export const POLICY_FLAG = `--policy=${POLICY}`;
+
+/** What hako gets beside its words. */
+export interface Given {
+  /** Nothing comes from standard input. */
+  closesInput?: boolean;
+  policy?: Policy | undefined;
+}
 
 export function globalWords({ root }: Hako): string[] {
   return root === undefined ? [] : ["--root", root];
@@ -45,14 +58,15 @@ export class SandboxProcess implements AsyncDisposable {
     words: readonly string[],
     { executable = findExecutable(), cwd }: Hako,
     { stdio = "pipe", signal }: SpawnSettings,
-    closesInput = false,
+    { closesInput = false, policy }: Given = {},
   ) {
     signal?.throwIfAborted();
     const input = closesInput ? "ignore" : stdio;
     this.#child = spawnProcess(executable, [...words], {
       ...(cwd === undefined ? {} : { cwd }),
-      stdio: [input, stdio, stdio, "pipe"],
+      stdio: [input, stdio, stdio, "pipe", ...(policy === undefined ? [] : ["pipe" as const])],
     });
+    if (policy !== undefined) give(this.#child.stdio[POLICY] as Socket | undefined, policy);
     this.#channel = this.#child.stdio[CHANNEL] as Socket;
     this.outcome = this.#ended(executable, signal);
     // one who doesn't ask is told nothing
@@ -119,6 +133,12 @@ export class SandboxProcess implements AsyncDisposable {
       channel.on("close", () => resolve(text));
     });
   }
+}
+
+/** Writes a policy, and lets go of the descriptor: one that could not be read to its end would be an error of hako's. */
+function give(socket: Socket | undefined | null, policy: Policy): void {
+  socket?.on("error", () => {});
+  socket?.end(JSON.stringify(policy), () => socket.destroy());
 }
 
 /** A stream of a child process, where it has one. */

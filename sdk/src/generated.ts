@@ -5,6 +5,40 @@ export type FlagTable = Readonly<
   Record<string, readonly [flag: string, kind: "switch" | "text" | "list" | "time" | "variables"]>
 >;
 
+/** What a program may read, write and reach: what a policy's file may say, and nothing else. */
+export interface Policy {
+  /** The policy that it adds to: default, build, agent, or a file beside it. */
+  extends?: string | undefined;
+  /** Paths that are empty for the command, wherever it would see them; also patterns. */
+  hide?: readonly string[] | undefined;
+  /** Paths in what is hidden that are seen, and only read. */
+  read?: readonly string[] | undefined;
+  /** Paths that are really written. */
+  write?: readonly string[] | undefined;
+  /** Paths that are only read, though what they are in may be written; also patterns. */
+  protect?: readonly string[] | undefined;
+  /** Bind mounts: SOURCE:TARGET[:ro]. */
+  volume?: readonly string[] | undefined;
+  /** File systems in memory: TARGET[:OPTION,...]. */
+  tmpfs?: readonly string[] | undefined;
+  /** Ports of the host's network at the command's localhost: [PORT:][HOST:]PORT. */
+  forward?: readonly string[] | undefined;
+  /** Ports of the host for those of the command's localhost: [IP:]PORT[:PORT]. */
+  publish?: readonly string[] | undefined;
+  /** Variables: NAME=VALUE, or NAME for the caller's value. */
+  env?: readonly string[] | undefined;
+  /** "none", "host", or a list of rules, as "allow:example.com:443". */
+  network?: string | readonly string[] | undefined;
+  /** Memory limit, as 64M or 1G. */
+  memory?: string | undefined;
+  /** Processors' time, as 0.5. */
+  cpus?: string | number | undefined;
+  /** Limit of processes and threads. */
+  pids?: string | number | undefined;
+  /** After which it is killed, as 30s or 5m. */
+  timeout?: string | undefined;
+}
+
 /** What `hako run --rootfs` can be told. */
 export interface RunFlags {
   /** `--driver`: what isolates the container: namespaces (default), or a virtual machine of its own. */
@@ -77,8 +111,8 @@ export interface RunFlags {
   weaker?: "proc" | "namespaces" | "attributes" | undefined;
   /** `--no-init`: the command is the container's first process, not a child of hako's own. */
   noInit?: boolean | undefined;
-  /** `--policy`: without a bundle, --rootfs / if not given: run COMMAND by what default, build, agent or a file says; flags add to it. hako policy show tells what that is. */
-  policy?: string | undefined;
+  /** `--policy`: what the program may read, write and reach: default, build, agent, a file, or an object; others of these options add to it. */
+  policy?: string | Policy | undefined;
 }
 
 export const RUN_FLAGS: FlagTable = {

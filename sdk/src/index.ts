@@ -3,7 +3,7 @@ export { Changes, type ChosenPaths, changes } from "./changes.js";
 export { Container, type ContainerEvent, container } from "./container.js";
 export { ProgramError, SandboxError } from "./errors.js";
 export { findExecutable } from "./executable.js";
-export type { Change, Ended, ExecFlags, Report, RunFlags, State, Stats } from "./generated.js";
+export type { Change, Ended, ExecFlags, Policy, Report, RunFlags, State, Stats } from "./generated.js";
 export type { Outcome, Refused, Result, Usage } from "./result.js";
 export {
   type CaptureSettings,

@@ -1,5 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { CHANNEL_FLAGS, globalWords, type Hako, SandboxProcess, type SpawnSettings } from "./attended.js";
+import {
+  CHANNEL_FLAGS,
+  type Given,
+  globalWords,
+  type Hako,
+  POLICY_FLAG,
+  SandboxProcess,
+  type SpawnSettings,
+} from "./attended.js";
 import { ProgramError } from "./errors.js";
 import { flagWords } from "./flags.js";
 import { EXEC_FLAGS, type ExecFlags, RUN_FLAGS, type RunFlags } from "./generated.js";
@@ -45,21 +53,27 @@ export function newId(): string {
   return `sdk-${randomBytes(8).toString("hex")}`;
 }
 
-function runWords(options: SandboxOptions & Command): string[] {
+function runWords({ policy, ...options }: SandboxOptions & Command): string[] {
   const { id, rootfs = "/", command = [] } = options;
   const named = id === undefined ? [] : [`--name=${id}`];
-  const flags = [...flagWords(RUN_FLAGS, options), ...CHANNEL_FLAGS];
+  const given = typeof policy === "object" ? [POLICY_FLAG] : flagWords(RUN_FLAGS, { policy });
+  const flags = [...given, ...flagWords(RUN_FLAGS, options), ...CHANNEL_FLAGS];
   return [...globalWords(options), "run", `--rootfs=${rootfs}`, ...named, ...flags, "--", ...command];
+}
+
+function givenPolicy({ policy }: SandboxOptions): Given {
+  return typeof policy === "object" ? { policy } : {};
 }
 
 /** Starts a program in a sandbox of its own. What hako refuses is told by the `outcome` of what comes back. */
 export function spawn(options: SpawnOptions): SandboxProcess {
-  return new SandboxProcess(runWords(options), options, options);
+  return new SandboxProcess(runWords(options), options, options, givenPolicy(options));
 }
 
 /** Runs a program in a sandbox of its own to its end. Throws a `SandboxError` where the sandbox has failed. */
 export async function run(options: RunOptions): Promise<Result> {
-  return await captured(runWords(options), options, options, options.command?.[0] ?? "the image's program");
+  const program = options.command?.[0] ?? "the image's program";
+  return await captured(runWords(options), options, options, program, givenPolicy(options));
 }
 
 /** The container that commands are run in. */
@@ -94,8 +108,10 @@ async function captured(
   hako: Hako,
   { input, maxOutputBytes = MAX_OUTPUT_BYTES, check = false, signal }: CaptureSettings,
   program: string,
+  given: Given = {},
 ): Promise<Result> {
-  const running = new SandboxProcess(words, hako, { signal }, input === undefined);
+  const closesInput = input === undefined;
+  const running = new SandboxProcess(words, hako, { signal }, { ...given, closesInput });
   const [stdout, stderr] = [running.stdout, running.stderr].map(
     (stream) => new Output(stream, maxOutputBytes),
   ) as [Output, Output];

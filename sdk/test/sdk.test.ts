@@ -11,6 +11,7 @@ import {
   changes,
   container,
   findExecutable,
+  type Policy,
   ProgramError,
   run,
   Sandbox,
@@ -93,6 +94,30 @@ test("run: a policy, to which flags add", async () => {
   assert.equal(readFileSync("policed/file", "utf8"), "kept\n");
   assert.equal(existsSync("policed/.git/hooks/pre-commit"), false);
   await assert.rejects(run({ ...hako, command, policy: "no-such" }), failsWith("config"));
+});
+
+test("a policy that is an object, which is in no file", async () => {
+  mkdirSync("object", { recursive: true });
+  writeFileSync("object/secret", "x");
+  // more than a pipe takes at once
+  const more = Array.from({ length: 20_000 }, (_, index) => `/no/such/directory/${index}`);
+  const policy: Policy = { extends: "build", hide: ["secret", ...more], env: ["A=b"], pids: 50 };
+  const place = {
+    ...hako,
+    cwd: "object",
+    policy: process.getuid?.() === 0 ? policy : { ...policy, pids: undefined },
+  };
+  const command = script("cat secret | wc -c; echo $A; echo kept > file; ls /proc/$$/fd | tr '\\n' ' '");
+  const { stdout } = await run({ ...place, command, check: true });
+  assert.match(stdout, /^0\nb\n0 1 2 (10 |255 )?$/);
+  assert.equal(readFileSync("object/file", "utf8"), "kept\n");
+  await using sandbox = await Sandbox.start(place);
+  assert.equal((await sandbox.exec(script("cat secret; echo $A"))).stdout, "b\n");
+  const wrong = { hides: ["secret"] } as unknown as Policy;
+  await assert.rejects(run({ ...place, command, policy: wrong }), (error) => {
+    assert.match(String(error), /\/hides: unknown/);
+    return failsWith("config")(error);
+  });
 });
 
 test("run: where namespaces can't be made, Landlock alone, which the report tells", async (context) => {

@@ -1,12 +1,8 @@
 import * as v from "valibot";
+import { told } from "./told";
 
 // The JSON documents that commands print. Commands take types from here, and load none of it; what is made of the schemas are the
 // types of the TypeScript library (scripts/sdk-types.ts).
-
-/** A schema with the sentence that tells what it is. */
-function told<S extends v.GenericSchema>(schema: S, description: string) {
-  return v.pipe(schema, v.description(description));
-}
 
 const text = v.nullable(v.string());
 const number = v.nullable(v.number());

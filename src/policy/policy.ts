@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { parseDuration } from "../base/duration";
 import { parseSize } from "../base/size";
 import { isText, object, optional, schemaWord, text, texts } from "../oci/schema";
+import { told } from "../output/told";
 
 /**
  * What a `hako run` may read, write and reach, by the names of run's flags. Paths are the host's: `~` is a home directory, `$NAME` what a variable
@@ -34,36 +35,28 @@ const environmentText = schemaWord(
 
 /** Lists of a policy are added to those of the policy that it extends; of other fields its own counts. */
 export const LIST_ENTRIES = {
-  /** Empty for the command, wherever it would be seen. */
-  hide: texts,
-  /** Seen in what is hidden, and only read. */
-  read: texts,
-  /** Really written. */
-  write: texts,
-  /** Only read, though what it is in may be written. */
-  protect: texts,
-  /** SOURCE:TARGET[:ro]. */
-  volume: texts,
-  /** TARGET[:OPTION,...]. */
-  tmpfs: texts,
-  /** [PORT:][HOST:]PORT of the host's network at the command's localhost. */
-  forward: texts,
-  /** [IP:]PORT[:PORT] of the host for one of the command's localhost. */
-  publish: texts,
-  /** NAME=VALUE, or NAME for the caller's value. */
-  env: optional(v.array(environmentText)),
+  hide: told(texts, "Paths that are empty for the command, wherever it would see them; also patterns."),
+  read: told(texts, "Paths in what is hidden that are seen, and only read."),
+  write: told(texts, "Paths that are really written."),
+  protect: told(texts, "Paths that are only read, though what they are in may be written; also patterns."),
+  volume: told(texts, "Bind mounts: SOURCE:TARGET[:ro]."),
+  tmpfs: told(texts, "File systems in memory: TARGET[:OPTION,...]."),
+  forward: told(texts, "Ports of the host's network at the command's localhost: [PORT:][HOST:]PORT."),
+  publish: told(texts, "Ports of the host for those of the command's localhost: [IP:]PORT[:PORT]."),
+  env: told(optional(v.array(environmentText)), "Variables: NAME=VALUE, or NAME for the caller's value."),
 };
 
 const policyEntries = {
-  /** The policy that it adds to: a built-in one's name, or a file beside it. */
-  extends: optional(text),
+  extends: told(optional(text), "The policy that it adds to: default, build, agent, or a file beside it."),
   ...LIST_ENTRIES,
-  /** "none", "host", or a list of rules. */
-  network: optional(v.union([text, v.array(text)], "expected a text, or a list of texts")),
-  memory: optional(memory),
-  cpus: optional(amount(/^\d+(\.\d+)?$/, "a number above 0")),
-  pids: optional(amount(/^\d+$/, "a whole number above 0")),
-  timeout: optional(time),
+  network: told(
+    optional(v.union([text, v.array(text)], "expected a text, or a list of texts")),
+    '"none", "host", or a list of rules, as "allow:example.com:443".',
+  ),
+  memory: told(optional(memory), "Memory limit, as 64M or 1G."),
+  cpus: told(optional(amount(/^\d+(\.\d+)?$/, "a number above 0")), "Processors' time, as 0.5."),
+  pids: told(optional(amount(/^\d+$/, "a whole number above 0")), "Limit of processes and threads."),
+  timeout: told(optional(time), "After which it is killed, as 30s or 5m."),
 };
 
 export const policySchema = object(policyEntries);

@@ -30,8 +30,8 @@ export function readPolicy(name: string): Policy {
 }
 
 function given(digits: string): Policy {
-  const name = `descriptor ${digits}`;
-  const text = during(`--policy ${digits}`, () => {
+  const flag = `--policy ${digits}`;
+  const text = during(flag, () => {
     using descriptor = callerDescriptor(digits, "read");
     const read = textOf(readAllWaiting(descriptor, MOST_BYTES));
     // of a caller that has failed to write it
@@ -39,7 +39,7 @@ function given(digits: string): Policy {
       throw new HakoError({ code: "config", message: "nothing comes from the descriptor" });
     return read;
   });
-  return extended(parsePolicy(text, name), name, undefined, []);
+  return extended(parsePolicy(text, flag), `descriptor ${digits}`, undefined, []);
 }
 
 function builtInNames(): string {

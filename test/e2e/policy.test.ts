@@ -126,7 +126,7 @@ for (const [who, workplace, needs] of WHO) {
           ...{ policy: "descriptor 5", files: [], env: ["A=b"] },
         });
         expect(run("", "true").stderr).toBe("hako: --policy 5: nothing comes from the descriptor\n");
-        expect(run('{"hides": []}', "true").stderr).toBe("hako: descriptor 5: /hides: unknown\n");
+        expect(run('{"hides": []}', "true").stderr).toBe("hako: --policy 5: /hides: unknown\n");
         expect(run(policy, "true", "--policy", "77")).toMatchObject({
           ...{ status: 125, stderr: "hako: --policy 77: the descriptor is not open\n" },
         });
