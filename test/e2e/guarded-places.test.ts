@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -156,11 +157,58 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
+      "a link where something is protected is held itself, and what it leads to, too",
+      () => {
+        using place = workplace();
+        const { home, project } = place;
+        mkdirSync(join(home, "shared"));
+        writeFileSync(join(home, "shared/tasks.json"), "tasks\n");
+        symlinkSync("../shared", join(project, ".vscode"));
+        symlinkSync(".git", join(project, "git"));
+        const made = [join(home, "shared"), join(project, ".vscode"), join(project, "git")];
+        execute("chown", ["-Rh", `--reference=${project}`, ...made]);
+        const changes = [
+          "rm .vscode; mkdir .vscode; echo x > .vscode/tasks.json",
+          "ln -sfn /tmp .vscode",
+          "mv .vscode x; mkdir .vscode",
+          "mkdir x; mv -T x .vscode",
+          "mv -f --exchange src .vscode",
+          "echo x > .vscode/tasks.json",
+          "rm git; mkdir -p git/hooks",
+          "ln -sfn src git",
+          "mv .git x; mkdir -p .git/hooks",
+          "echo x > git/hooks/pre-commit",
+          "umount .vscode; rm .vscode",
+          "cd ..; mv project x; mkdir project",
+        ];
+        const { files } = place;
+        const flags = ["--protect", ".vscode", "--protect", "git/hooks"];
+        for (const line of changes) {
+          place.sh(["--write", project, ...flags], `(${line}) 2>/dev/null`);
+          const rest = place.files.split("\n").filter((row) => !/^\.\/project(\/x|) /.test(row));
+          expect([line, rest]).toEqual([
+            line,
+            files.split("\n").filter((row) => !/^\.\/project(\/x|) /.test(row)),
+          ]);
+          rmSync(join(project, "x"), { recursive: true, force: true });
+        }
+        expect(place.sh(["--write", project, ...flags], "cat .vscode/tasks.json; ls git/hooks").stdout).toBe(
+          "tasks\npre-commit\n",
+        );
+        // and without it the first would have done it
+        place.sh(["--write", project], changes[0] ?? "");
+        expect(place.files).not.toBe(files);
+      },
+      needs,
+    );
+
+    e2e(
       "contradictions, and what can't be held, are refused by the flag's name",
       () => {
         using place = workplace();
         const { home, project, files } = place;
         symlinkSync("src", join(project, "link"));
+        symlinkSync("none", join(project, "nowhere"));
         chownSync(join(project, "src"), who === "root" ? 0 : USER, who === "root" ? 0 : USER);
         const rows: [string[], string][] = [
           [["--hide", "/"], '--hide "/": nothing would be left'],
@@ -169,8 +217,7 @@ for (const [who, workplace, needs] of WHO) {
           [["--protect", project, "--write", project], "written"],
           [["--protect", home, "--write", project], `another flag has ${project} written`],
           [["--protect", "none", "--write", project], "it does not exist"],
-          [["--protect", "link/deep", "--write", project], "link is a symbolic link"],
-          [["--protect", "link", "--write", project], "link is a symbolic link"],
+          [["--protect", "nowhere", "--write", project], "it does not exist"],
           [["--protect", "/"], "--read-only"],
           [["--write", "none"], "none does not exist"],
           [["--write", ""], '--write "": empty'],
@@ -185,7 +232,7 @@ for (const [who, workplace, needs] of WHO) {
           ]);
           expect(stderr.trimEnd().split("\n").length).toBe(1);
         }
-        expect(place.files.replace(/^\.\/project\/link .*\n/m, "").split("\n").length).toBe(
+        expect(place.files.replaceAll(/^\.\/project\/(link|nowhere) .*\n/gm, "").split("\n").length).toBe(
           files.split("\n").length,
         );
       },

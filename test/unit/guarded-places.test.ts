@@ -17,6 +17,7 @@ for (const dir of ["rootfs/home/u/.ssh", "rootfs/home/u/p/.git/hooks", "rootfs/e
 writeFileSync(join(root, "rootfs/etc/shadow"), "");
 symlinkSync("p", join(root, "rootfs/home/u/project"));
 symlinkSync(".git", join(source, "link"));
+symlinkSync("../etc", join(source, "out"));
 
 function guards(flags: Partial<Pick<Guarded, "hide" | "protect" | "keepsWrites">>, ...volumes: string[]) {
   const rootfs = join(root, "rootfs");
@@ -78,11 +79,19 @@ describe("what is protected", () => {
       "/w/.git/hooks ro",
     ]);
   });
+  test("by links, which are held themselves", () => {
+    expect(held({ protect: ["/w/link/hooks"] }, `${source}:/w`)).toEqual([
+      "/w/link ro",
+      "/w/.git",
+      "/w/.git/hooks ro",
+    ]);
+    expect(held({ protect: ["/w/out"] }, `${source}:/w`)).toEqual(["/w/out ro"]);
+    expect(held({ protect: ["/w/out"] }, `${source}:/w:ro`)).toEqual(["/etc ro"]);
+  });
   test("what is hidden needs none", () => {
     expect(held({ hide: ["/home/u"], protect: ["/home/u/.ssh"] })).toEqual([]);
   });
   test.each([
-    ["/w/link/hooks", "/w/link is a symbolic link"],
     ["/w/none", "does not exist"],
     ["/w", "has /w written"],
     ["/", "it is the root file system"],

@@ -108,6 +108,8 @@ function placesOf(root: string, { hide, write, protect }: LandlockedValues): Pla
   return {
     hidden: [...masked, ...covers.map(({ destination }) => destination)].flatMap(there),
     written,
-    protected: held.filter(({ readonly }) => readonly).flatMap(({ path }) => there(path)),
+    protected: held
+      .filter(({ readonly }) => readonly)
+      .flatMap(({ path, isLink }) => (isLink ? [path] : there(path))),
   };
 }

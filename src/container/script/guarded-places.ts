@@ -2,13 +2,13 @@ import { HakoError } from "../../base/errors";
 import type { HeldPlace } from "../../drivers/interface/driver";
 import { O } from "../../linux/call/constants";
 import { hasErrno, realPath, statusAt } from "../../linux/file/file";
-import { openAt } from "../../linux/file/path";
+import { openAt, readLink } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow, resolve } from "../../linux/file/path-text";
 import type { FileStatus } from "../../linux/file/stat";
 import { type MountEntry, readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
 import type { Mount } from "../../oci/config";
 import { isBind, isReadOnlyMount } from "../../oci/mount-options";
-import { type OrderedMount, resolvedDestination } from "./mount-order";
+import { MAX_SYMLINKS, type OrderedMount, resolvedDestination } from "./mount-order";
 
 /**
  * What `run --rootfs` hides and protects (`--hide`, `--protect`). A place is guarded wherever the container shows it: at its own path, in a bind
@@ -21,6 +21,8 @@ export interface Guarded {
   rootfs: string;
   /** Whether what is written to the rootfs stays. */
   keepsWrites: boolean;
+  /** Whether it is kept as changes. */
+  keepsChanges?: boolean;
   hide: readonly string[];
   protect: readonly string[];
   /** Paths of the host, absolute and without links, of what is hidden wherever it would be seen. */
@@ -49,9 +51,6 @@ interface View {
 const COVER = { type: "tmpfs", source: "tmpfs", options: ["ro", "nosuid", "nodev", "noexec", "mode=755"] };
 
 export function guardedPlaces(guarded: Guarded): Guards {
-  const { hide, protect, hideOnHost = [], stateDirectories = [] } = guarded;
-  if ([hide, protect, hideOnHost, stateDirectories].every(({ length }) => length === 0))
-    return { masked: [], covers: [], held: [] };
   return new Guarding(guarded).guards();
 }
 
@@ -112,21 +111,23 @@ class Guarding {
 
   #protect(text: string, hidden: readonly string[]): void {
     const wrong = refusal("--protect", text);
-    const path = this.#absolute(text, wrong);
-    const place = this.#placeOf(path);
+    const { place, links } = this.#followed(this.#absolute(text, wrong), wrong);
     if (place === "/") throw wrong("it is the root file system", "--read-only is about all of it");
     if (hidden.some((top) => isAtOrBelow(place, top) && !this.#isShownBelow(top, place))) return;
     const inside = this.#binds.find((bind) => bind.writable && isAtOrBelow(bind.place, place));
     if (inside !== undefined) throw wrong(`another flag has ${inside.place} written`);
     if (this.#hostPathOf(place) === undefined) throw wrong("it is in memory, which ends with the container");
-    const top = this.#writtenAbove(place);
-    const link = top === undefined ? undefined : this.#linkOnWay(path, top);
-    if (link !== undefined)
-      throw wrong(`${link} is a symbolic link, which can be replaced`, "protect what it leads to");
     if (this.#statusOf(place) === undefined)
       throw wrong("it does not exist", "what is not there can't be kept from being made: make it first");
-    this.#hold(place, top);
-    for (const view of this.#otherViews(place)) if (view.top !== undefined) this.#hold(view.path, view.top);
+    for (const link of links) this.#holdEverywhere(link, true);
+    // what a link leads to may be nothing that is written, or shown
+    if (links.length === 0 || this.#staysWritten(place)) this.#holdEverywhere(place, false);
+  }
+
+  /** Holds a place, and all others at which the same is and can be written. */
+  #holdEverywhere(place: string, isLink: boolean): void {
+    this.#hold(place, this.#writtenAbove(place), isLink);
+    for (const { path, top } of this.#otherViews(place)) if (top !== undefined) this.#hold(path, top, isLink);
   }
 
   /** Whether a bind mount in a hidden directory shows a place. */
@@ -136,9 +137,9 @@ class Guarding {
   }
 
   /** A place is only read, and neither it nor a directory on the way to it can be moved out of what is written and stays. */
-  #hold(place: string, top: string | undefined): void {
+  #hold(place: string, top: string | undefined, isLink: boolean): void {
     this.#holdAbove(place, top);
-    this.#held.set(place, { path: place, readonly: true });
+    this.#held.set(place, { path: place, readonly: true, ...(isLink ? { isLink } : {}) });
   }
 
   #holdAbove(place: string, top: string | undefined): void {
@@ -157,6 +158,12 @@ class Guarding {
     return this.#guarded.keepsWrites ? "/" : undefined;
   }
 
+  /** Whether what is made in place of a file would stay: of the topmost directory of what is written that can't be. */
+  #staysWritten(place: string): boolean {
+    const top = this.#writtenAbove(place);
+    return top === undefined ? this.#guarded.keepsChanges === true : top !== place;
+  }
+
   #absolute(text: string, wrong: Wrong): string {
     if (text === "") throw wrong("empty");
     if (text.startsWith("/")) return cleanPath(text);
@@ -170,16 +177,33 @@ class Guarding {
     return resolvedDestination(root, path);
   }
 
-  /** The first link on the way of a path that is in `top`. */
-  #linkOnWay(path: string, top: string): string | undefined {
-    let way = "";
-    for (const name of components(path)) {
-      const next = `${way}/${name}`;
-      const isLink = this.#statusOf(next, false)?.type === "symlink";
-      if (isLink && next !== top && isAtOrBelow(next, top)) return next;
-      way = isLink ? this.#placeOf(next) : next;
+  /** Where a path leads to, also in bind mounts, and the links on its way that could be replaced: others would lead elsewhere then. */
+  #followed(path: string, wrong: Wrong): { place: string; links: string[] } {
+    const links: string[] = [];
+    const left = components(path);
+    let place = "/";
+    let count = 0;
+    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+      const next = cleanPath(`${place}/${name}`);
+      const target = this.#linkTarget(next);
+      if (target === undefined) {
+        place = next;
+        continue;
+      }
+      if (count++ === MAX_SYMLINKS) throw wrong("links on its way lead to each other");
+      if (this.#staysWritten(next)) links.push(next);
+      if (target.startsWith("/")) place = "/";
+      left.unshift(...target.split("/").filter((part) => part !== ""));
     }
-    return undefined;
+    return { place, links };
+  }
+
+  /** What the link at a place says; undefined where none is. */
+  #linkTarget(place: string): string | undefined {
+    const path = this.#hostPathOf(place);
+    if (path === undefined || this.#statusOf(place, false)?.type !== "symlink") return undefined;
+    using link = openAt(undefined, path, O.PATH | O.NOFOLLOW);
+    return readLink(link);
   }
 
   /** The deepest bind mount that a place is in, unless it is in a new file system. */

@@ -9,7 +9,7 @@ import type { Mount } from "../../oci/config";
 import { isBind } from "../../oci/mount-options";
 
 /** As the kernel's MAXSYMLINKS. */
-const MAX_SYMLINKS = 40;
+export const MAX_SYMLINKS = 40;
 
 /** A mount, and the path that its destination leads to in the root file system. */
 export interface OrderedMount {

@@ -311,6 +311,7 @@ export function scriptBundle(
         ...{ rootfs, hide, protect, given: inOrder(rootfs, [], given) },
         ...{ hideOnHost, stateDirectories },
         keepsWrites: overlay === undefined || overlay.writes !== undefined,
+        keepsChanges: changes !== undefined,
       });
   const mounts = inOrder(rootfs, [...usual, ...(own?.mounts ?? [])], [...given, ...(guards?.covers ?? [])]);
   const caller = asCaller(rootfs, workdir ?? settings.workdir);

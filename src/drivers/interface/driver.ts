@@ -74,9 +74,11 @@ export type HostPlace = { path: string } & (
     }
 );
 
-/** A place of the root file system, without links, that no program can move or remove, nor a directory on the way to it where that is held, too. */
+/** A place of the root file system, without links on its way, that no program can move or remove, nor a directory on the way to it where that is held, too. */
 export interface HeldPlace {
   path: string;
+  /** It is a symbolic link itself. */
+  isLink?: boolean;
   /** It is only read, and so is all that is mounted below it. */
   readonly: boolean;
 }
