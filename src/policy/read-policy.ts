@@ -2,7 +2,7 @@ import { during, HakoError } from "../base/errors";
 import { nearestName } from "../base/nearest";
 import { textOf } from "../linux/call/bytes";
 import { callerDescriptor } from "../linux/file/caller-descriptor";
-import { readText, statusAt } from "../linux/file/file";
+import { readTextWithin, statusAt } from "../linux/file/file";
 import { dirname, resolve } from "../linux/file/path-text";
 import { readAllWaiting } from "../linux/file/stream";
 import { BUILT_IN, isBuiltIn } from "./built-in";
@@ -16,7 +16,7 @@ const MOST_EXTENDED = 8;
 /** The word before a settings file of sandbox-runtime's. */
 const SRT = "srt:";
 
-/** How long a policy may be that comes by a descriptor. */
+/** How long a policy may be. */
 const MOST_BYTES = 1 << 20;
 
 /**
@@ -55,7 +55,7 @@ function mergedPolicy(name: string, beside: string, below: readonly string[]): P
   const isSrt = name.startsWith(SRT);
   const file = resolve(beside, isSrt ? name.slice(SRT.length) : name);
   if (statusAt(file) === undefined) throw noPolicy(name, file);
-  const text = readText(file);
+  const text = readTextWithin(file, MOST_BYTES);
   return extended(isSrt ? policyOfSrt(text, file) : parsePolicy(text, file), name, file, below);
 }
 

@@ -84,6 +84,26 @@ describe("a policy's file", () => {
     expect(() => readPolicy(join(dir, "circle"))).toThrow("extend each other in a circle");
     expect(() => readPolicy(file('extends = "none-such"'))).toThrow("none-such does not exist");
   });
+
+  test("that has no end, or is no file, is refused", () => {
+    expect(() => readPolicy("/dev/zero")).toThrow("/dev/zero has more than 1048576 bytes");
+    expect(() => readPolicy(dir)).toThrow(dir);
+    expect(() => readPolicy(file(`${"# \n".repeat(300_000)}= x\n`))).toThrow("not TOML: Expected a key");
+  });
+
+  test.each([
+    ['{"__proto__": {"hide": ["/x"]}}', "/__proto__: unknown"],
+    ["__proto__.hide = ['/x']", "/__proto__: unknown"],
+    ['{"constructor": {"prototype": {}}}', "/constructor: unknown"],
+    ["hide = ['/x']\nhide = []", "Cannot redefine key 'hide'"],
+    ['{"hide": ["/x\\u0000y"]}', "a NUL byte"],
+    ['{"hide": ["\\ud800"]}', "not JSON"],
+    [`{"hide": ${"[".repeat(50_000)}`, "not JSON"],
+    [`hide = ${"[".repeat(50_000)}${"]".repeat(50_000)}`, "not TOML"],
+  ])("%# is refused, and changes nothing else", (text, message) => {
+    expect(() => parsePolicy(text, "f")).toThrow(message);
+    expect("hide" in {}).toBe(false);
+  });
 });
 
 describe("built-in policies", () => {
@@ -158,9 +178,23 @@ describe("patterns", () => {
     ["**/*.key", ["a/b/x.key", "c.key"]],
     ["none/*", []],
     ["c.key/*", []],
+    ["?.key", ["c.key"]],
+    ["*c*.*k*e*y*", ["c.key"]],
+    ["c.key*", ["c.key"]],
+    ["*cc*", []],
+    ["c.ke?y", []],
   ])("%s", (pattern, wanted) => {
     expect(isPattern(pattern)).toBe(true);
     expect(matchingPaths(join(top, pattern)).sort()).toEqual(wanted.map((path) => join(top, path)));
+  });
+
+  test("a name that is made to be slow isn't", () => {
+    const hostile = join(dir, "hostile");
+    mkdirSync(hostile);
+    writeFileSync(join(hostile, "a".repeat(255)), "");
+    const begun = performance.now();
+    expect(matchingPaths(join(hostile, `${"*a".repeat(120)}*b`))).toEqual([]);
+    expect(performance.now() - begun).toBeLessThan(1000);
   });
 
   test("a tree too large for each command is refused", () => {

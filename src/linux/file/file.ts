@@ -62,14 +62,15 @@ export function tryReadText(path: string): string | undefined {
   return typeof bytes === "number" ? undefined : textOf(bytes);
 }
 
-/** -errno if it can't be read. */
-function readAll(file: Fd): Uint8Array<ArrayBuffer> | number {
+/** -errno if it can't be read. More than `most` bytes are not read to their end. */
+function readAll(file: Fd, most = Number.POSITIVE_INFINITY): Uint8Array<ArrayBuffer> | number {
   const parts: Uint8Array[] = [];
-  for (;;) {
+  for (let left = most; ; ) {
     const part = readPart(file);
     if (typeof part === "number") return part;
-    if (part.length === 0) return concatenated(parts);
-    parts.push(part.slice());
+    if (part.length > 0) parts.push(part.slice());
+    left -= part.length;
+    if (part.length === 0 || left < 0) return concatenated(parts);
   }
 }
 
@@ -99,6 +100,15 @@ export function readAtMost(file: Fd, size: number): Uint8Array {
 
 export function readText(path: string): string {
   return textOf(readBytes(path));
+}
+
+/** The text of a file that may be anybody's, or a device, which has no end: an error where it is longer than so many bytes. */
+export function readTextWithin(path: string, most: number): string {
+  using file = open(path, 0);
+  const bytes = readAll(file, most);
+  if (typeof bytes === "number") throw systemError("read", -bytes, path);
+  if (bytes.length <= most) return textOf(bytes);
+  throw new HakoError({ code: "config", message: `${path} has more than ${most} bytes`, path });
 }
 
 /** Writes all of it: several calls only where a file takes less at once. */
