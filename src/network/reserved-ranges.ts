@@ -54,8 +54,31 @@ function rangeOf(text: string): InetRange {
 /** Addresses of IPv4 as those of IPv6 by which a gateway is reached that translates (RFC 6052). */
 const TRANSLATED = rangeOf("64:ff9b::/96");
 
+/** The address of IPv4 that a gateway makes of one of IPv6; of others they themselves. */
+export function translated(address: InetAddress): InetAddress {
+  return inetRangeHas(TRANSLATED, address) ? address.slice(12) : address;
+}
+
 /** What an address is, where it is not of the Internet at large; undefined of others. */
 export function reservedAs(address: InetAddress): Reserved | undefined {
-  const meant = inetRangeHas(TRANSLATED, address) ? address.slice(12) : address;
-  return PARSED.find(({ ranges }) => ranges.some((range) => inetRangeHas(range, meant)))?.what;
+  return reservation(address)?.what;
+}
+
+/**
+ * Whether a range that has an address means it. One that is wider than what the address is reserved as does not: who says 0.0.0.0/0 thinks of the
+ * Internet, and not of what clouds say at 169.254.169.254.
+ */
+export function means({ prefix }: InetRange, address: InetAddress): boolean {
+  return prefix >= (reservation(address)?.prefix ?? 0);
+}
+
+/** As what an address is reserved, and how many bits say so. */
+function reservation(address: InetAddress): { what: Reserved; prefix: number } | undefined {
+  const meant = translated(address);
+  for (const { what, ranges } of PARSED) {
+    const range = ranges.find((each) => inetRangeHas(each, meant));
+    if (range !== undefined)
+      return { what, prefix: range.prefix + (meant === address ? 0 : TRANSLATED.prefix) };
+  }
+  return undefined;
 }

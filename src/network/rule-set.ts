@@ -1,5 +1,5 @@
 import { type InetAddress, inetRangeHas } from "../linux/network/inet-address";
-import { type Reserved, reservedAs } from "./reserved-ranges";
+import { means, type Reserved, reservedAs, translated } from "./reserved-ranges";
 import { checkTogether, hasName, hasPort, type NetworkRule, type PortRange, type Protocol } from "./rule";
 
 /** What a program wants to reach. */
@@ -55,12 +55,15 @@ export class RuleSet {
 
   /** Whether a destination may be reached, as the program calls it; undefined if it may. */
   refusal({ host, port, protocol }: Destination): Refusal | undefined {
-    const about = this.#rules.filter((rule) => hasPort(rule, port, protocol) && isAbout(rule.target, host));
-    if (about.some(({ verdict }) => verdict === "deny")) return "denied";
-    if (typeof host === "string" || about.some(({ target }) => target.kind === "range"))
-      return about.length > 0 ? undefined : "no rule";
-    // all that is outside
-    return about.length > 0 ? reservedAs(host) : "no rule";
+    const ofPort = this.#rules.filter((rule) => hasPort(rule, port, protocol));
+    const about = ofPort.filter(({ target }) => isAbout(target, host));
+    // an address that a gateway translates is denied with the one that it stands for
+    const meant = typeof host === "string" ? host : translated(host);
+    const denying = ofPort.filter(({ verdict }) => verdict === "deny");
+    if (denying.some(({ target }) => isAbout(target, host) || isAbout(target, meant))) return "denied";
+    if (about.length === 0) return "no rule";
+    if (typeof host === "string" || about.some(({ target }) => isMeant(target, host))) return undefined;
+    return reservedAs(host);
   }
 
   /**
@@ -76,7 +79,7 @@ export class RuleSet {
   namesAddress(address: InetAddress, port: number, protocol: Protocol): boolean {
     const isNamed = this.#rules.some(
       (rule) =>
-        rule.target.kind === "range" && hasPort(rule, port, protocol) && isAbout(rule.target, address),
+        hasPort(rule, port, protocol) && isMeant(rule.target, address) && isAbout(rule.target, address),
     );
     return isNamed && this.refusal({ host: address, port, protocol }) === undefined;
   }
@@ -85,6 +88,11 @@ export class RuleSet {
   get hasOutside(): boolean {
     return this.#rules.some(({ target }) => target.kind === "outside");
   }
+}
+
+/** Whether a target that is about an address means it, whatever it is reserved as. */
+function isMeant(target: NetworkRule["target"], address: InetAddress): boolean {
+  return target.kind === "range" && target.range.prefix > 0 && means(target.range, address);
 }
 
 /** Whether a target is about what a program calls. */

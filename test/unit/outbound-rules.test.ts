@@ -43,7 +43,46 @@ describe("outbound", () => {
     expect(asked(["outbound", "allow:10.1.2.3:22"], "10.1.2.3", 22)).toBe("allowed");
     expect(asked(["outbound", "allow:10.1.2.3:22"], "10.1.2.3", 23)).toBe("private");
     expect(asked(["outbound", "deny:203.0.113.0/24"], "203.0.113.7", 80)).toBe("denied");
+    expect(asked(["outbound", "deny:203.0.113.0/24"], "64:ff9b::cb00:7107", 80)).toBe("denied");
     expect(asked(["outbound", "deny:203.0.113.0/24:80"], "203.0.113.7", 81)).toBe("allowed");
+  });
+
+  test.each([
+    ["allow:0.0.0.0/0", "203.0.113.7", "allowed"],
+    ["allow:0.0.0.0/0", "169.254.169.254", "metadata"],
+    ["allow:0.0.0.0/0", "127.0.0.1", "loopback"],
+    ["allow:0.0.0.0/0", "10.1.2.3", "private"],
+    ["allow:[::/0]", "2001:db8::1", "allowed"],
+    ["allow:[::/0]", "fd00:ec2::254", "metadata"],
+    ["allow:[::/0]", "::1", "loopback"],
+    ["allow:[64:ff9b::/96]", "64:ff9b::a9fe:a9fe", "metadata"],
+    ["allow:[64:ff9b::/96]", "64:ff9b::a00:1", "private"],
+    ["allow:[64:ff9b::/96]", "64:ff9b::cb00:7107", "allowed"],
+    ["allow:[64:ff9b::a00:0/104]", "64:ff9b::a00:1", "allowed"],
+    ["allow:169.254.0.0/16", "169.254.169.254", "metadata"],
+    ["allow:169.254.0.0/16", "169.254.1.1", "allowed"],
+    ["allow:169.254.169.254", "169.254.169.254", "allowed"],
+    ["allow:10.0.0.0/8", "10.1.2.3", "allowed"],
+    ["allow:10.0.0.0/7", "10.1.2.3", "private"],
+    ["allow:100.64.0.0/10", "100.100.100.200", "metadata"],
+    ["allow:127.0.0.0/8", "127.0.0.1", "allowed"],
+  ])("a range means what it says, and no narrower range of others: %s, %s: %s", (rule, host, expected) => {
+    expect(asked([rule], host, 80)).toBe(expected);
+    const set = new RuleSet([networkRule(rule)]);
+    const address = parseInetAddress(host) ?? new Uint8Array();
+    expect(set.refusalOfAnswer(address, 80, "tcp")).toBe(
+      expected === "allowed" ? undefined : (expected as never),
+    );
+  });
+
+  test("a range of all addresses names none of the host's own", () => {
+    const names = (rule: string) =>
+      new RuleSet([networkRule(rule)]).namesAddress(Uint8Array.of(203, 0, 113, 1), 80, "tcp");
+    expect(["allow:0.0.0.0/0", "allow:203.0.113.0/24", "allow:203.0.113.1"].map(names)).toEqual([
+      false,
+      true,
+      true,
+    ]);
   });
 
   test("whether a rule names an address is asked of those that do", () => {
