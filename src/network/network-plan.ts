@@ -2,7 +2,7 @@ import { HakoError } from "../base/errors";
 import { callerVariable } from "../linux/file/caller-environment";
 import { type InetAddress, inetAddressText, parseInetAddress } from "../linux/network/inet-address";
 import { type InjectedHeader, injectedHeader } from "./injected-headers";
-import { canonicalName, checkTogether, type NetworkRule, networkRule, portOf } from "./rule";
+import { canonicalName, checkTogether, isName, type NetworkRule, networkRule, portOf } from "./rule";
 
 /** What a container has of a network that the foreground command serves. */
 export interface NetworkPlan {
@@ -76,8 +76,12 @@ function forwardedPort(text: string): ForwardedPort {
       "5432, db.internal:5432, 5432:192.0.2.1:6543",
     );
   if (name === undefined) return { inside, host: LOCALHOST, port };
-  const address = parseInetAddress(name.replace(/^\[(.*)\]$/, "$1"));
-  return { inside, host: address ?? canonicalName(name), port };
+  const host = parseInetAddress(name.replace(/^\[(.*)\]$/, "$1")) ?? canonicalName(name);
+  if (typeof host === "string" && !isName(host))
+    throw HakoError.usage(
+      `--forward: ${JSON.stringify(text)}: ${JSON.stringify(name)} is no name, and no address`,
+    );
+  return { inside, host, port };
 }
 
 /** `PORT`, `PORT:PORT` with another port inside, or with an address of the host's before it; else it is the host's loopback. */

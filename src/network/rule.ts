@@ -123,14 +123,19 @@ function targetOf(host: string, wrong: Wrong): NetworkRule["target"] {
   const below = host.startsWith("*.");
   const name = canonicalName(below ? host.slice(2) : host);
   if (host === "*") throw wrong("every name is more than a rule is for", "--network outbound");
-  const labels = name.split(".");
-  if (name.length > LONGEST_NAME || !labels.every((label) => LABEL.test(label)))
+  if (!isName(name))
     throw wrong(`${host} is no name`, "letters, digits and hyphens; others as xn--..., *. in front alone");
+  const last = name.split(".").at(-1) ?? "";
   // what ends so is an address to the C library, in one of its old spellings
-  if (/^(\d+|0x[\da-f]*)$/.test(labels.at(-1) ?? "")) throw wrong(`${host} is no name, and no address`);
-  if (labels.at(-1) === "localhost")
+  if (/^(\d+|0x[\da-f]*)$/.test(last)) throw wrong(`${host} is no name, and no address`);
+  if (last === "localhost")
     throw wrong("localhost is the command's own", "--forward PORT brings a port of the host's there");
   return { kind: "name", name, below };
+}
+
+/** Whether a text is a name of DNS, in small letters. */
+export function isName(text: string): boolean {
+  return text.length <= LONGEST_NAME && text.split(".").every((label) => LABEL.test(label));
 }
 
 /** A name as names are compared: in small letters, without the root's dot. */

@@ -203,7 +203,37 @@ describe("ports that lead elsewhere", () => {
       { inside: 80, host: address("192.0.2.1"), port: 8080 },
       { inside: 22, host: address("::1"), port: 22 },
     ]);
-    for (const wrong of ["", "x", "0", "65536", "a:b", "a:", ":1", "1:2:3:4", "a:0"])
+    const ports = [
+      "",
+      "x",
+      "0",
+      "65536",
+      "99999999999",
+      "-1",
+      "080",
+      " 80",
+      "80-90",
+      "a:b",
+      "a:",
+      ":1",
+      "1:2:3:4",
+      "a:0",
+    ];
+    const hosts = [
+      "a b",
+      "a\nb",
+      "a\0b",
+      "\x1b[31m",
+      "../a",
+      "*",
+      "*.a",
+      "a..b",
+      "münchen.de",
+      "[::zz]",
+      "[]",
+      "x".repeat(64),
+    ];
+    for (const wrong of [...ports, ...hosts.map((host) => `${host}:80`)])
       expect(() => plan([wrong])).toThrow("--forward");
   });
 
@@ -216,7 +246,27 @@ describe("ports that lead elsewhere", () => {
       { address: address("::"), port: 80, inside: 80 },
       { address: address("127.0.0.2"), port: 80, inside: 80 },
     ]);
-    for (const wrong of ["", "x", "0", "1:2:3", "host:80:80", "1.2.3:80", "256.0.0.1:80", "80:65536"])
+    const hostile = [
+      "-1",
+      "80-90",
+      "080:80",
+      "127.0.0.1\n:80",
+      "127.0.0.1\0:80",
+      "[]:80",
+      "[::1%lo]:80",
+      "80:80\n",
+    ];
+    for (const wrong of [
+      "",
+      "x",
+      "0",
+      "1:2:3",
+      "host:80:80",
+      "1.2.3:80",
+      "256.0.0.1:80",
+      "80:65536",
+      ...hostile,
+    ])
       expect(() => plan([], [wrong])).toThrow("--publish");
   });
 
