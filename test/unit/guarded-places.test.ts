@@ -49,6 +49,26 @@ describe("what is hidden", () => {
   });
 });
 
+describe("a pattern", () => {
+  const host = (flags: Partial<Pick<Guarded, "hide" | "protect">>) =>
+    guardedPlaces({ rootfs: "/", keepsWrites: false, hide: [], protect: [], ...flags, given: [] });
+  test("stands for what there is of the host's", () => {
+    expect(host({ hide: [`${root}/rootfs/**/.ssh`, `${root}/none/*`] }).masked).toEqual([
+      `${root}/rootfs/home/u/.ssh`,
+    ]);
+    expect(host({ protect: [`${root}/*/.git`] }).held.at(-1)?.path).toBe(`${source}/.git`);
+    expect(() => host({ protect: [`${root}/none/*`] })).toThrow("it does not exist");
+    expect(() => host({ hide: ["/proc/**/none"] })).toThrow("--hide");
+  });
+  test("that is a name itself is that", () => {
+    for (const name of ["a*b", "axb"]) writeFileSync(join(root, name), "");
+    expect(host({ hide: [`${root}/a*b`] }).masked).toEqual([`${root}/a*b`]);
+  });
+  test("is not for another root file system", () => {
+    expect(() => guards({ hide: ["/etc/*"] })).toThrow("patterns are for --rootfs /");
+  });
+});
+
 describe("what is protected", () => {
   const held = (...args: Parameters<typeof guards>) =>
     guards(...args).held.map(({ path, readonly }) => (readonly ? `${path} ro` : path));

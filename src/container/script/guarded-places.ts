@@ -1,4 +1,4 @@
-import { HakoError } from "../../base/errors";
+import { during, HakoError } from "../../base/errors";
 import type { HeldPlace } from "../../drivers/interface/driver";
 import { O } from "../../linux/call/constants";
 import { hasErrno, realPath, statusAt } from "../../linux/file/file";
@@ -8,6 +8,7 @@ import type { FileStatus } from "../../linux/file/stat";
 import { type MountEntry, readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
 import type { Mount } from "../../oci/config";
 import { isBind, isReadOnlyMount } from "../../oci/mount-options";
+import { isPattern, matchingPaths } from "../../policy/path-pattern";
 import { MAX_SYMLINKS, type OrderedMount, resolvedDestination } from "./mount-order";
 
 /**
@@ -77,11 +78,24 @@ class Guarding {
     for (const path of hideOnHost) this.#hideOnHost(path);
     for (const { path, top } of stateDirectories.flatMap((each) => this.#hideOnHost(each)))
       if (top !== undefined) this.#holdAbove(path, top);
-    const hidden = hide.map((path) => this.#hide(path));
-    for (const path of protect) this.#protect(path, hidden);
+    const hidden = hide.flatMap((text) => this.#matching("--hide", text)).map((path) => this.#hide(path));
+    for (const path of protect.flatMap((text) => this.#matching("--protect", text)))
+      this.#protect(path, hidden);
     const depth = ({ path }: HeldPlace) => components(path).length;
     const held = [...this.#held.values()].toSorted((one, other) => depth(one) - depth(other));
     return { masked: [...this.#masked], covers: this.#covers, held };
+  }
+
+  /** The paths that a flag's value stands for: of a pattern those that there are, and what it is itself if that is there. */
+  #matching(flag: string, text: string): string[] {
+    if (!isPattern(text)) return [text];
+    const wrong = refusal(flag, text);
+    const path = this.#absolute(text, wrong);
+    if (this.#statusOf(path, false) !== undefined) return [path];
+    if (this.#guarded.rootfs !== "/") throw wrong("patterns are for --rootfs /", "name the paths");
+    const found = during(flag, () => matchingPaths(path));
+    // what is hidden may be missing
+    return found.length === 0 && flag === "--protect" ? [path] : found;
   }
 
   /** Hides a place; gives back where it is. */
