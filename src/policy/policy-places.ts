@@ -1,8 +1,9 @@
 import { HakoError } from "../base/errors";
 import { callerVariable } from "../linux/file/caller-environment";
-import { hasErrno, readText, realPath, statusAt } from "../linux/file/file";
+import { directoryEntries, hasErrno, readText, realPath, statusAt } from "../linux/file/file";
 import { homeInPasswd } from "../linux/file/passwd";
 import { cleanPath, components, isAtOrBelow, resolve } from "../linux/file/path-text";
+import { workingDirectory } from "../linux/file/working-directory";
 import { effectiveUser } from "../linux/process/rootless";
 import { isPattern, matchingPaths } from "./path-pattern";
 import type { Policy } from "./policy";
@@ -32,7 +33,10 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
   const written = placesOf(write, homes.own);
   checkNotHome(name, placesOf(write.filter(isRelative), homes.own), homes);
   return {
-    hide: placesOf(hide, homes.all),
+    hide: placesOf(
+      hide.flatMap((text) => narrowed(text, name, homes)),
+      homes.all,
+    ),
     read: placesOf(read, homes.own),
     write: written,
     protect: heldPlaces([...placesOf(protect, homes.own), ...files.map(heldPlace)], written),
@@ -98,6 +102,50 @@ function placesOf(texts: readonly string[], homes: readonly string[]): PolicyPla
   const paths = texts.flatMap((text) => expanded(text, homes)).map((path) => resolve(path));
   const found = paths.flatMap((path) => (isPattern(path) ? matchingPaths(path) : [path]));
   return [...new Set(found)].map((path) => ({ path, isThere: isThere(path) }));
+}
+
+/**
+ * What is hidden of a variable that says where something is, as a rule a directory of its own. Of a runtime directory in which other things are, too,
+ * it is the sockets: programs could not work without their home directory, or /tmp.
+ */
+function narrowed(text: string, policy: string, homes: Homes): string[] {
+  if (!/^\$\w+$/.test(text)) return [text];
+  return expanded(text, []).flatMap((value) => {
+    const path = resolve(value);
+    const holds = [...homes.own, workingDirectory()].find((own) => isAtOrBelow(own, path));
+    const isRuntime = text === "$XDG_RUNTIME_DIR";
+    if (isRuntime && (holds !== undefined || isShared(path))) return socketsIn(path);
+    if (holds === undefined) return [path];
+    throw new HakoError({
+      code: "config",
+      message: `policy ${policy}: ${text.slice(1)} is ${path}, which would be hidden with all that is in it, as ${holds}`,
+      hint: `give ${text.slice(1)} a directory or file of its own, or unset it`,
+    });
+  });
+}
+
+/** Whether everybody may make files in a directory. */
+function isShared(path: string): boolean {
+  const status = isThere(path) ? statusAt(path) : undefined;
+  return status?.type === "directory" && (status.mode & 0o1002) === 0o1002;
+}
+
+/** The sockets in a directory, and in the directories in it. */
+function socketsIn(path: string, depth = 2): string[] {
+  return readable(path).flatMap(({ name, type }) => {
+    const inside = cleanPath(`${path}/${name}`);
+    if (type === "socket") return [inside];
+    return type === "directory" && depth > 1 ? socketsIn(inside, depth - 1) : [];
+  });
+}
+
+function readable(path: string): ReturnType<typeof directoryEntries> {
+  try {
+    return directoryEntries(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENOTDIR", "EACCES")) return [];
+    throw error;
+  }
 }
 
 /** A path with what `~` and `$NAME` stand for; a variable may have several, between colons. */
