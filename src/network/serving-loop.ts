@@ -37,6 +37,8 @@ export class ServingLoop implements Disposable {
 
   /** Serves until this is settled, and then as long as there is something left to do, within reason. */
   async until<T>(over: Promise<T>, isBusy: () => boolean): Promise<T> {
+    // code of a command is interpreted (build.ts), but this one may pass on a million connections
+    Bun.unsafe.setJITPolicy(1);
     let settled = false;
     const settle = () => {
       settled = true;
