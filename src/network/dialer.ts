@@ -83,8 +83,7 @@ export class Dial {
 
   #close(socket: Fd): void {
     this.#tried.delete(socket);
-    this.changes.forget(socket);
-    socket.close();
+    this.changes.close(socket);
   }
 
   #end(dialled: Dialled | undefined): void {

@@ -5,9 +5,12 @@ import { syscall, syscallOn, systemError, trySyscall } from "../call/syscall";
 /** epoll_create1(2), epoll_ctl(2) */
 const CLOEXEC = 0o2000000;
 const [CTL_ADD, CTL_DEL] = [1, 2];
+const EINTR = -errnoNumber("EINTR");
 const EDGE = 0x80000000;
 /** struct epoll_event is packed on x86-64 alone. */
 const EVENT_SIZE = process.arch === "x64" ? 12 : 16;
+/** What comes back with an event: a descriptor's number, and which watch of that number it is of. */
+const [NUMBER_AT, WATCH_AT] = [EVENT_SIZE - 8, EVENT_SIZE - 4];
 const MOST_AT_ONCE = 64;
 
 /** What has changed (epoll_ctl(2)). */
@@ -18,6 +21,14 @@ export enum EPOLL {
   HUP = 0x10,
 }
 
+const NOTHING: ReadonlySet<() => void> = new Set();
+
+interface Watch {
+  /** No other has had it: a number may become another descriptor's while events of the first one are still told. */
+  id: number;
+  call: (events: number) => void;
+}
+
 /**
  * Calls functions when something changes of their descriptors: when there is more to read, when more can be written, when the other end has
  * come or gone. Each change is told once (EPOLLET, epoll(7)), so that one whose other end is away costs nothing: who is called reads and writes
@@ -25,21 +36,32 @@ export enum EPOLL {
  */
 export class Changes implements Disposable {
   readonly #epoll = new Fd(syscall("epoll_create1", CLOEXEC), "epoll");
-  readonly #calls = new Map<number, (events: number) => void>();
+  readonly #watches = new Map<number, Watch>();
+  #lastId = 0;
   readonly #event = new DataView(new ArrayBuffer(EVENT_SIZE));
   readonly #events = new DataView(new ArrayBuffer(MOST_AT_ONCE * EVENT_SIZE));
   #later = new Set<() => void>();
 
   watch(fd: Fd, call: (events: number) => void): void {
     this.#event.setUint32(0, (EPOLL.IN | EPOLL.OUT | EDGE) >>> 0, true);
-    this.#event.setInt32(EVENT_SIZE - 8, fd.number, true);
+    this.#event.setInt32(NUMBER_AT, fd.number, true);
+    const id = (this.#lastId + 1) >>> 0;
+    this.#event.setUint32(WATCH_AT, id, true);
     syscallOn(fd.name, "epoll_ctl", this.#epoll.number, CTL_ADD, fd.number, this.#event);
-    this.#calls.set(fd.number, call);
+    this.#lastId = id;
+    this.#watches.set(fd.number, { id, call });
   }
 
-  /** To be called before the descriptor is closed. */
+  /** Closes a descriptor and ends its watch. */
+  close(fd: Fd): void {
+    // the kernel ends it by itself, unless another process has the descriptor too: events of that one's are not told
+    this.#watches.delete(fd.number);
+    fd.close();
+  }
+
+  /** Ends the watch of a descriptor that stays open, or is closed by others. */
   forget(fd: Fd): void {
-    if (!this.#calls.delete(fd.number)) return;
+    if (!this.#watches.delete(fd.number)) return;
     syscallOn(fd.name, "epoll_ctl", this.#epoll.number, CTL_DEL, fd.number, null);
   }
 
@@ -51,8 +73,8 @@ export class Changes implements Disposable {
   /** Waits for changes, at most so many milliseconds, and tells of them. */
   wait(milliseconds: number): void {
     const limit = Number.isFinite(milliseconds) ? Math.max(0, Math.ceil(milliseconds)) : -1;
-    const calls = this.#later;
-    this.#later = new Set();
+    const calls = this.#later.size > 0 ? this.#later : NOTHING;
+    if (calls !== NOTHING) this.#later = new Set();
     const patience = calls.size > 0 ? 0 : limit;
     const count = trySyscall(
       "epoll_pwait",
@@ -63,16 +85,14 @@ export class Changes implements Disposable {
       null,
       8,
     );
-    if (count < 0 && -count !== errnoNumber("EINTR")) throw systemError("epoll_pwait", -count);
-    // a call may end the watch of another, and its number may become that of something new
-    const ready: [((events: number) => void) | undefined, number, number][] = [];
-    for (let at = 0; at < count; at++) {
-      const events = this.#events.getUint32(at * EVENT_SIZE, true);
-      const number = this.#events.getInt32((at + 1) * EVENT_SIZE - 8, true);
-      ready.push([this.#calls.get(number), number, events]);
+    if (count < 0 && count !== EINTR) throw systemError("epoll_pwait", -count);
+    for (let start = 0; start < count * EVENT_SIZE; start += EVENT_SIZE) {
+      const watch = this.#watches.get(this.#events.getInt32(start + NUMBER_AT, true));
+      // one that was called before may have ended this one's watch
+      if (watch?.id === this.#events.getUint32(start + WATCH_AT, true))
+        watch.call(this.#events.getUint32(start, true));
     }
-    for (const [call, number, events] of ready) if (call === this.#calls.get(number)) call?.(events);
-    for (const call of calls) call();
+    if (calls !== NOTHING) for (const call of calls) call();
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,47 @@
+// Descriptors that are watched, closed, and watched again.
+import { expect, test } from "bun:test";
+import { Fd } from "../../src/linux/call/fd";
+import { syscall } from "../../src/linux/call/syscall";
+import { Changes, EPOLL } from "../../src/linux/file/epoll";
+import { writeAllWaiting } from "../../src/linux/file/stream";
+import { socketPair } from "../../src/linux/file/unix-socket";
+
+test("one that is closed while another process has it tells nothing more, nor what takes its number", () => {
+  using changes = new Changes();
+  const [first, other] = socketPair("first");
+  using end = other;
+  let called = 0;
+  changes.watch(first, () => called++);
+  const { number } = first;
+  // as a child has it
+  using kept = new Fd(syscall("dup", number));
+  writeAllWaiting(end, "x");
+  changes.close(first);
+  const [second, silent] = socketPair("second");
+  using _ = silent;
+  expect([second.number, kept.number === number]).toEqual([number, false]);
+  const told: number[] = [];
+  changes.watch(second, (events) => told.push(events));
+  for (let turn = 0; turn < 3; turn++) {
+    writeAllWaiting(end, "y");
+    changes.wait(0);
+  }
+  expect(called).toBe(0);
+  expect(told).toEqual([EPOLL.OUT]);
+  changes.close(second);
+});
+
+test("one that ends another's watch, which has changed as well", () => {
+  using changes = new Changes();
+  const pairs = [socketPair("one"), socketPair("other")];
+  let called = 0;
+  for (const [index, [watched]] of pairs.entries())
+    changes.watch(watched, () => {
+      called++;
+      const other = pairs[1 - index]?.[0];
+      if (other !== undefined) changes.close(other);
+    });
+  changes.wait(0);
+  expect(called).toBe(1);
+  for (const pair of pairs) for (const fd of pair) fd.close();
+});
