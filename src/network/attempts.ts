@@ -57,13 +57,13 @@ export class Attempts {
 
   /** Begins an attempt; what it returns is told what became of it. */
   begin(destination: Destination): Started {
-    return new Started(destination, (attempt) => this.#over(attempt));
+    return new Started(destination, this.#over, this.write !== undefined);
   }
 
   /** A name was asked for that is not to be reached. */
   unknownName(name: string, why: Why): void {
     const nothing = { address: null, port: null, protocol: null, sent: 0, received: 0 };
-    this.#over({ time: now(), name, verdict: "refused", why, ...nothing });
+    this.#over({ time: timeText(Date.now()), name, verdict: "refused", why, ...nothing });
   }
 
   /** In the order in which they were refused first. */
@@ -71,7 +71,7 @@ export class Attempts {
     return [...this.#refused.values()];
   }
 
-  #over(attempt: NetworkAttempt): void {
+  readonly #over = (attempt: NetworkAttempt): void => {
     this.write?.(attempt);
     if (attempt.verdict !== "refused") return;
     const { name, address, port, protocol, why } = attempt;
@@ -88,40 +88,44 @@ export class Attempts {
         address: name && address,
         count: 1,
       });
-  }
+  };
 }
 
 /** An attempt that isn't over. */
 export class Started {
-  readonly #attempt: NetworkAttempt;
+  readonly #began = Date.now();
 
   constructor(
-    { host, port, protocol }: Destination,
+    private readonly destination: Destination,
     private readonly over: (attempt: NetworkAttempt) => void,
-  ) {
-    const isName = typeof host === "string";
-    this.#attempt = {
-      time: now(),
-      name: isName ? host : null,
-      address: isName ? null : inetAddressText(host),
-      ...{ port, protocol, verdict: "allowed", why: null, sent: 0, received: 0 },
-    };
-  }
+    /** Whether anybody is told of what was allowed. */
+    private readonly isTold: boolean,
+  ) {}
 
   /** Nothing was reached. */
   stopped({ verdict, why, address }: Stop): void {
-    const tried = address === undefined ? this.#attempt.address : inetAddressText(address);
-    this.over({ ...this.#attempt, verdict, why, address: tried });
+    this.#tell(address, { verdict, why, sent: 0, received: 0 });
   }
 
   /** It was connected with this address, and has ended; `error` says how, if not in order. */
   ended(address: InetAddress, sent: number, received: number, error?: ErrnoName): void {
-    this.over({ ...this.#attempt, address: inetAddressText(address), why: error ?? null, sent, received });
+    if (this.isTold) this.#tell(address, { verdict: "allowed", why: error ?? null, sent, received });
+  }
+
+  #tell(
+    address: InetAddress | undefined,
+    result: Pick<NetworkAttempt, "verdict" | "why" | "sent" | "received">,
+  ): void {
+    const { host, port, protocol } = this.destination;
+    const name = typeof host === "string" ? host : null;
+    const tried = address ?? (typeof host === "string" ? undefined : host);
+    const time = timeText(this.#began);
+    this.over({ time, name, address: tried ? inetAddressText(tried) : null, port, protocol, ...result });
   }
 }
 
-function now(): string {
-  return new Date().toISOString();
+function timeText(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
 }
 
 /** How the rule is written that would have allowed a destination. */

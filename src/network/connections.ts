@@ -82,6 +82,7 @@ export class Connections implements Disposable {
   /** A connection that was taken has ended elsewhere. */
   left(): void {
     this.#count--;
+    if (this.#waiting.size === 0) return;
     const [first] = this.#waiting;
     if (first === undefined) return;
     this.#waiting.delete(first);
@@ -114,7 +115,7 @@ export class Connections implements Disposable {
 /** A connection that waits at a listener. */
 function accepted(listener: Fd): Fd | "no room" | undefined {
   try {
-    return acceptAt(listener)?.socket;
+    return acceptAt(listener);
   } catch (error) {
     if (hasErrno(error, "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")) return "no room";
     throw error;

@@ -1,5 +1,5 @@
 import { asHakoError } from "../base/errors";
-import type { InetAddress } from "../linux/network/inet-address";
+import { type InetAddress, inetAddressText } from "../linux/network/inet-address";
 import { connectTo, inetSocket, localEndpoint } from "../linux/network/inet-socket";
 import type { Stop, Why } from "./attempts";
 import type { Resolver } from "./resolver";
@@ -13,8 +13,15 @@ export interface AddressFinder {
   find(destination: Destination, found: (result: Found) => void): void;
 }
 
+/** How long it is taken as true that an address is the host's own, or is not, in milliseconds. */
+const KEPT_MS = 1000;
+
 /** What the host says of destinations that programs name. */
 export class OutsideAddresses implements AddressFinder {
+  /** Which addresses are the host's own; all are asked for again after a while. */
+  readonly #own = new Map<string, boolean>();
+  #ownUntil = 0;
+
   constructor(
     private readonly rules: RuleSet,
     private readonly resolver: Resolver,
@@ -41,7 +48,21 @@ export class OutsideAddresses implements AddressFinder {
   #refusal(address: InetAddress, { port, protocol }: Destination): Why | undefined {
     const why = this.rules.refusalOfAnswer(address, port, protocol);
     if (why !== undefined || this.rules.namesAddress(address, port, protocol)) return why;
-    return isOwn(address) ? "the host itself" : undefined;
+    return this.#isOwn(address) ? "the host itself" : undefined;
+  }
+
+  #isOwn(address: InetAddress): boolean {
+    const now = performance.now();
+    if (now > this.#ownUntil) {
+      this.#own.clear();
+      this.#ownUntil = now + KEPT_MS;
+    }
+    const text = inetAddressText(address);
+    const known = this.#own.get(text);
+    if (known !== undefined) return known;
+    const is = isOwn(address);
+    this.#own.set(text, is);
+    return is;
   }
 }
 

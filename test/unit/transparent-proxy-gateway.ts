@@ -25,8 +25,8 @@ for (const family of [AF.INET, AF.INET6] as const) {
   listenOn(listener, endpoint);
   changes.watch(listener, () => {
     for (let taken = acceptAt(listener); taken !== undefined; taken = acceptAt(listener)) {
-      writeSync(1, `${inetEndpointText(localEndpoint(taken.socket))} came\n`);
-      taken.socket.close();
+      writeSync(1, `${inetEndpointText(localEndpoint(taken))} came\n`);
+      taken.close();
     }
   });
 }

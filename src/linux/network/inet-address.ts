@@ -113,5 +113,8 @@ function maskOf(prefix: number, index: number): number {
 /** Whether an address lies in a range; an address of one family never lies in a range of the other. */
 export function inetRangeHas({ address: start, prefix }: InetRange, address: InetAddress): boolean {
   if (start.length !== address.length) return false;
-  return start.every((byte, index) => ((byte ^ (address[index] ?? 0)) & maskOf(prefix, index)) === 0);
+  // each connection is asked for by all rules: no closure, and no byte more than the prefix has
+  for (let index = 0; 8 * index < prefix; index++)
+    if ((((start[index] ?? 0) ^ (address[index] ?? 0)) & maskOf(prefix, index)) !== 0) return false;
+  return true;
 }

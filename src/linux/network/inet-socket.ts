@@ -34,6 +34,12 @@ export type SocketOption = keyof typeof OPTIONS;
 
 /** struct sockaddr_in6; struct sockaddr_in has 16 bytes. */
 const SOCKADDR_SIZE = 28;
+const [EAGAIN, ECONNABORTED, EINPROGRESS] = (["EAGAIN", "ECONNABORTED", "EINPROGRESS"] as const).map(
+  (name) => -errnoNumber(name),
+);
+
+/** What the kernel fills in, one call after the other. */
+const answered = { address: new Uint8Array(SOCKADDR_SIZE), size: new Int32Array(1) };
 
 /** A struct sockaddr_in or sockaddr_in6. */
 export function socketAddress({ address, port }: InetEndpoint): Uint8Array {
@@ -74,7 +80,7 @@ export function trySocketOption(
   ...value: readonly number[]
 ): number {
   const [level, number] = OPTIONS[option];
-  const words = Int32Array.from(value);
+  const words = new Int32Array(value);
   return trySyscall("setsockopt", descriptorNumber(socket), level, number, words, words.byteLength);
 }
 
@@ -95,6 +101,8 @@ export function listenAt(endpoint: InetEndpoint, backlog = 4096): Fd {
 /** `listenAt` by a socket of the endpoint's family that is there already. */
 export function listenOn(socket: Fd, endpoint: InetEndpoint, backlog = 4096): void {
   setSocketOption(socket, "SO_REUSEADDR", 1);
+  // connections that are taken have what their listener has
+  prepareConnection(socket);
   if (endpoint.address.length === 16) setSocketOption(socket, "IPV6_V6ONLY", 1);
   bindTo(socket, endpoint);
   syscallOn(socket.name, "listen", socket.number, backlog);
@@ -105,14 +113,17 @@ export function bindTo(socket: Fd, endpoint: InetEndpoint): void {
   syscallOn(socket.name, "bind", socket.number, address, address.length);
 }
 
-/** Takes a connection that waits at a listener, and which endpoint it comes from; undefined if none does, or its other end has gone. */
-export function acceptAt(listener: Fd): { socket: Fd; from: InetEndpoint } | undefined {
-  const address = new Uint8Array(SOCKADDR_SIZE);
-  const size = Int32Array.of(SOCKADDR_SIZE);
-  const flags = SOCK.NONBLOCK | SOCK.CLOEXEC;
-  const number = trySyscall("accept4", listener.number, address, size, flags);
-  if (number >= 0) return { socket: new Fd(number, listener.name), from: endpointOf(address) };
-  if (number === -errnoNumber("EAGAIN") || number === -errnoNumber("ECONNABORTED")) return undefined;
+/** What is sent in small parts goes in these at once, as its sender did; and a host that has gone is noticed in time (tcp(7)). Not of other sockets than TCP's. */
+export function prepareConnection(socket: Fd): void {
+  trySocketOption(socket, "TCP_NODELAY", 1);
+  trySocketOption(socket, "SO_KEEPALIVE", 1);
+}
+
+/** Takes a connection that waits at a listener; undefined if none does, or its other end has gone. */
+export function acceptAt(listener: Fd): Fd | undefined {
+  const number = trySyscall("accept4", listener.number, null, null, SOCK.NONBLOCK | SOCK.CLOEXEC);
+  if (number >= 0) return new Fd(number, listener.name);
+  if (number === EAGAIN || number === ECONNABORTED) return undefined;
   throw systemError("accept4", -number, listener.name);
 }
 
@@ -128,14 +139,14 @@ export function startConnection(to: InetEndpoint): Fd {
 export function connectTo(socket: Fd, to: InetEndpoint): void {
   const address = socketAddress(to);
   const result = trySyscall("connect", socket.number, address, address.length);
-  if (result < 0 && result !== -errnoNumber("EINPROGRESS"))
-    throw systemError("connect", -result, inetEndpointText(to));
+  if (result < 0 && result !== EINPROGRESS) throw systemError("connect", -result, inetEndpointText(to));
 }
 
 /** The endpoint of a socket's own end (getsockname(2)): which address the other end has called. */
 export function localEndpoint(socket: Descriptor): InetEndpoint {
-  const address = new Uint8Array(SOCKADDR_SIZE);
-  const size = Int32Array.of(SOCKADDR_SIZE);
-  syscallOn(descriptorName(socket), "getsockname", descriptorNumber(socket), address, size);
+  const { address, size } = answered;
+  size[0] = SOCKADDR_SIZE;
+  const result = trySyscall("getsockname", descriptorNumber(socket), address, size);
+  if (result < 0) throw systemError("getsockname", -result, descriptorName(socket));
   return endpointOf(address);
 }

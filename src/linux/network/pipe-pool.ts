@@ -23,11 +23,14 @@ export class PipePool implements Disposable {
   /** There is always one that somebody will give back. */
   readonly #idle = [this.#make()];
 
-  /** An empty pipe; or undefined, and `again` is called when there is one. */
-  take(again: () => void): Pipe | undefined {
-    const pipe = this.#idle.pop() ?? this.#another();
-    if (pipe === undefined) this.#waiting.push(again);
-    return pipe;
+  /** An empty pipe; undefined where there is none now. */
+  take(): Pipe | undefined {
+    return this.#idle.pop() ?? this.#another();
+  }
+
+  /** Calls `again` when there is an empty pipe. */
+  waitFor(again: () => void): void {
+    this.#waiting.push(again);
   }
 
   #make(): Pipe {

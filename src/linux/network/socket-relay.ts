@@ -1,15 +1,18 @@
 import { type ErrnoName, errnoName, errnoNumber } from "../../base/errno";
+import { MSG } from "../call/constants";
 import type { Fd } from "../call/fd";
-import { trySyscall } from "../call/syscall";
+import { syscall, trySyscall } from "../call/syscall";
 import { type Changes, EPOLL } from "../file/epoll";
 import type { Pipe } from "../file/pipe";
-import { takeSocketError, trySocketOption } from "./inet-socket";
+import { prepareConnection, takeSocketError, trySocketOption } from "./inet-socket";
 import { LARGE_PIPE, PipePool, splice } from "./pipe-pool";
 
 const AGAIN = -errnoNumber("EAGAIN");
 const SHUT_WR = 1;
 /** How often bytes of one direction are moved before it is the others' turn. */
 const MOVES_AT_ONCE = 16;
+/** What is shorter is received and sent from here, in half the time that a pipe takes. An empty pipe takes so much at once, whatever its size (PIPE_BUF, pipe(7)). */
+const message = new Uint8Array(4096);
 
 /** What became of two sockets that were connected with each other. */
 export interface RelayEnd {
@@ -27,6 +30,8 @@ class Flow {
   pipe: Pipe | undefined;
   held = 0;
   moved = 0;
+  /** More has come than a message. */
+  isLong = false;
   /** Nothing more comes. */
   ended = false;
   /** And the other side knows. */
@@ -47,8 +52,8 @@ interface Connection {
 }
 
 /**
- * Connects sockets with each other, two and two: what one receives is sent by the other, as splice(2) moves it, without a copy in this process. Each
- * direction ends for itself (shutdown(2)). An error of one socket resets the other one: a transfer that was cut off must not look like a whole one.
+ * Connects sockets with each other, two and two: what one receives is sent by the other, as splice(2) moves it, without a copy in this process but of
+ * short messages. Each direction ends for itself (shutdown(2)). An error of one socket resets the other one: a transfer that was cut off must not look like a whole one.
  */
 export class SocketRelay implements Disposable {
   readonly #changes: Changes;
@@ -72,8 +77,8 @@ export class SocketRelay implements Disposable {
   }
 
   /**
-   * Connects two sockets with each other that never wait (O_NONBLOCK) and are connected, or about to be (`startConnection`), and owns them from then
-   * on. `ended` is called when both are closed.
+   * Connects two sockets with each other that never wait (O_NONBLOCK), and owns them from then on. The first one was taken by a listener (`acceptAt`),
+   * the second one is connected or about to be (`startConnection`). `ended` is called when both are closed.
    */
   add(first: Fd, second: Fd, ended: (end: RelayEnd) => void): void {
     const connection: Connection = {
@@ -83,11 +88,7 @@ export class SocketRelay implements Disposable {
       ended,
     };
     this.#connections.add(connection);
-    for (const socket of [first, second]) {
-      // sockets that are no TCP have neither; what is sent in small parts was so by the program
-      trySocketOption(socket, "TCP_NODELAY", 1);
-      trySocketOption(socket, "SO_KEEPALIVE", 1);
-    }
+    prepareConnection(second);
     try {
       this.#changes.watch(first, (events) =>
         this.#changed(connection, connection.there, connection.back, events),
@@ -113,14 +114,9 @@ export class SocketRelay implements Disposable {
   /** Moves what can be moved without waiting. */
   #move(connection: Connection, flow: Flow): void {
     if (connection.over || flow.done || flow.waits) return;
-    const again = () => {
-      flow.waits = false;
-      if (connection.over) this.#pipes.passOn();
-      else this.#move(connection, flow);
-    };
-    const pipe = flow.pipe ?? this.#pipes.take(() => this.#changes.later(again));
+    const pipe = flow.pipe ?? this.#pipes.take();
     if (pipe === undefined) {
-      flow.waits = true;
+      this.#pipes.waitFor(this.#again(connection, flow));
       return;
     }
     flow.pipe = pipe;
@@ -133,17 +129,26 @@ export class SocketRelay implements Disposable {
       flow.pipe = undefined;
       this.#pipes.give(pipe, true);
     }
-    if (result > 0) {
-      flow.waits = true;
-      this.#changes.later(again);
-    } else if (flow.ended && flow.held === 0) this.#finish(connection, flow);
+    if (result > 0) this.#changes.later(this.#again(connection, flow));
+    else if (flow.ended && flow.held === 0) this.#finish(connection, flow);
+  }
+
+  /** Has a direction wait until what this returns is called. */
+  #again(connection: Connection, flow: Flow): () => void {
+    flow.waits = true;
+    return () => {
+      flow.waits = false;
+      if (connection.over) this.#pipes.passOn();
+      else this.#move(connection, flow);
+    };
   }
 
   /** All of a direction has been sent: the other side is told. */
   #finish(connection: Connection, flow: Flow): void {
     flow.done = true;
-    trySyscall("shutdown", flow.to.number, SHUT_WR);
+    // the end of both closes both, which tells it too
     if (connection.there.done && connection.back.done) this.#end(connection, undefined);
+    else trySyscall("shutdown", flow.to.number, SHUT_WR);
   }
 
   #end(connection: Connection, error: ErrnoName | undefined): void {
@@ -152,10 +157,9 @@ export class SocketRelay implements Disposable {
     this.#connections.delete(connection);
     for (const { pipe, held } of [there, back]) if (pipe !== undefined) this.#pipes.give(pipe, held === 0);
     for (const socket of [there.from, there.to]) {
-      this.#changes.forget(socket);
       // no time to linger: close(2) then resets (socket(7))
       if (error !== undefined) trySocketOption(socket, "SO_LINGER", 1, 0);
-      socket.close();
+      this.#changes.close(socket);
     }
     connection.ended({ sent: there.moved, received: back.moved, error });
   }
@@ -167,29 +171,55 @@ export class SocketRelay implements Disposable {
   }
 }
 
-/** Moves bytes of a direction through its pipe: 0 when it would have to wait or has ended, 1 when there may be more, or -errno. */
+/** Moves bytes of a direction: 0 when it would have to wait or has ended, 1 when there may be more, or -errno. What has to wait is in its pipe. */
 function moveThrough(flow: Flow, pipe: Pipe): number {
   for (let move = 0; move < MOVES_AT_ONCE; move++) {
-    let progress = false;
-    if (!flow.ended) {
-      const came = splice(flow.from, pipe.write, LARGE_PIPE);
-      if (came < 0 && came !== AGAIN) return came;
-      if (came === 0) flow.ended = true;
-      else if (came > 0) {
-        flow.held += came;
-        progress = true;
-      }
-    }
-    if (flow.held > 0) {
-      const went = splice(pipe.read, flow.to, flow.held);
-      if (went < 0 && went !== AGAIN) return went;
-      if (went > 0) {
-        flow.held -= went;
-        flow.moved += went;
-        progress = true;
-      }
-    }
-    if (!progress) return 0;
+    const moved = flow.isLong || flow.held > 0 ? moveSpliced(flow, pipe) : moveMessage(flow, pipe);
+    if (moved <= 0) return moved;
   }
   return 1;
+}
+
+/** Receives what has come, and sends it, once; what it returns is as of `moveThrough`. */
+function moveMessage(flow: Flow, pipe: Pipe): number {
+  if (flow.ended) return 0;
+  const came = trySyscall("read", flow.from.number, message, message.length);
+  if (came <= 0) {
+    flow.ended = came === 0;
+    return came === AGAIN ? 0 : came;
+  }
+  const went = trySyscall("sendto", flow.to.number, message, came, MSG.NOSIGNAL, null, 0);
+  if (went < 0 && went !== AGAIN) return went;
+  const sent = Math.max(0, went);
+  flow.moved += sent;
+  flow.held = came - sent;
+  if (flow.held > 0) syscall("write", pipe.write.number, message.subarray(sent, came), flow.held);
+  flow.isLong = came === message.length;
+  return 1;
+}
+
+/** The same by splice(2). */
+function moveSpliced(flow: Flow, pipe: Pipe): number {
+  let progress = false;
+  if (!flow.ended) {
+    const came = splice(flow.from, pipe.write, LARGE_PIPE);
+    if (came < 0 && came !== AGAIN) return came;
+    if (came === 0) flow.ended = true;
+    else if (came > 0) {
+      flow.held += came;
+      progress = true;
+    }
+  }
+  if (flow.held > 0) {
+    const went = splice(pipe.read, flow.to, flow.held);
+    if (went < 0 && went !== AGAIN) return went;
+    if (went > 0) {
+      flow.held -= went;
+      flow.moved += went;
+      progress = true;
+    }
+  }
+  if (progress) return 1;
+  flow.isLong = false;
+  return 0;
 }
