@@ -12,18 +12,18 @@ import { type FileStatus, fileStatusOf } from "../linux/file/stat";
 import { randomBytes } from "../linux/kernel/random";
 import { effectiveUser } from "../linux/process/rootless";
 import { logWarning } from "../output/log";
-import { type Change, hostFileOf } from "./change";
+import { type Change, type HostFile, hostFileOf } from "./change";
 import { isNewDirectory } from "./choose";
 import { copyContent } from "./file-content";
 import { hasForeignGroup } from "./layer-group";
 import { replaceAttributes, takenAttributes, withoutCapabilities } from "./node-attributes";
 import { openPlace } from "./read-changes";
-import { type ApplyJournal, type ChangesRecord, writeJournal } from "./record";
+import { type ApplyJournal, type ChangesRecord, type FileTime, writeJournal } from "./record";
 import { removeHostileTree } from "./remove-tree";
 
 /**
  * Makes changes true. All that is new is made first, each beside its place under a name of its own: where that fails, nothing has changed. Then each
- * takes its place by one rename, what was removed goes, and last of all directories get their modes and owners. So at any moment each file is the
+ * takes its place by one rename, what was removed goes, and last of all what only has another mode or owner gets that. So at any moment each file is the
  * old one or the new one. What was begun is written down before: the next command that is about these changes removes what is left of it.
  * Nothing on the way to a file is followed if it is a link.
  */
@@ -145,12 +145,8 @@ class Applying implements Disposable {
 
   apply(before: ApplyJournal | undefined): Applied {
     const removals = this.#removals();
-    const attributes = this.#changes.filter(
-      (change) => change.kind === "changed" && change.type === "directory" && !isNewDirectory(change),
-    );
-    const made = this.#changes.filter(
-      (change) => change.kind !== "removed" && (change.type !== "directory" || isNewDirectory(change)),
-    );
+    const attributes = this.#changes.filter(isInPlace);
+    const made = this.#changes.filter((change) => change.kind !== "removed" && !isInPlace(change));
     const parents = new Set(
       [...made, ...removals].map((change) => this.#hostPath(change, dirname(change.relative))),
     );
@@ -169,7 +165,7 @@ class Applying implements Disposable {
     for (const staged of this.#staged) during(staged.change.path, () => this.#put(staged));
     for (const change of removals) during(change.path, () => this.#remove(change));
     this.#restoreModes();
-    for (const change of attributes) during(change.path, () => this.#changeDirectory(change));
+    for (const change of attributes) during(change.path, () => this.#changeInPlace(change));
     undo.commit();
     this.#synchronize();
     return { changes: this.#changes.length, leftOut: this.#leftOut };
@@ -285,14 +281,19 @@ class Applying implements Disposable {
   #copyFile(change: Change, node: Fd, status: FileStatus, parent: Fd, name: string): void {
     using made = openAt(parent, name, O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
     copyContent(node, made);
-    const found = takenAttributes(node, this.#record.attributes);
-    const forced = this.#options.force;
-    if (change.rights !== undefined && !forced)
-      this.#leftOut.push({ path: change.path, why: `${change.rights}: --force gives it that, too` });
-    this.#own(made, status);
-    setMode(made, forced ? status.mode : status.mode & ~RIGHTS);
-    replaceAttributes(made, forced ? found : withoutCapabilities(found));
+    this.#takeOver(change, node, status, made);
     setTimes(made, null, status);
+  }
+
+  /** The owner, mode and attributes that a file or directory has in its layer. */
+  #takeOver(change: Change, node: Fd, status: FileStatus, made: Fd, gid = status.gid): void {
+    const found = takenAttributes(node, this.#record.attributes);
+    const isKept = change.rights === undefined || this.#options.force;
+    if (!isKept)
+      this.#leftOut.push({ path: change.path, why: `${change.rights}: --force gives it that, too` });
+    this.#own(made, { uid: status.uid, gid });
+    setMode(made, isKept ? status.mode : status.mode & ~RIGHTS);
+    replaceAttributes(made, isKept ? found : withoutCapabilities(found));
   }
 
   #own(made: Fd, { uid, gid }: Pick<FileStatus, "uid" | "gid">): void {
@@ -300,25 +301,26 @@ class Applying implements Disposable {
     if (now.uid !== uid || now.gid !== gid) setOwner(made, uid, gid);
   }
 
-  /** The owner, mode and attributes that a directory has in its layer. */
-  #finishDirectory(change: Change, at: string): FileStatus {
+  /** A new directory, in which all is. */
+  #finishDirectory(change: Change, at: string): void {
     const { place, upper } = this.#layerOf(change);
     using made = openWithoutLinks(place, at, O.PATH | O.DIRECTORY);
     using node = openWithoutLinks(upper, change.relative, O.PATH | O.DIRECTORY);
     const status = fileStatusOf(node);
-    const now = fileStatusOf(made);
-    const { gid } = change.relative === "" && hasForeignGroup(status, now) ? now : status;
-    this.#own(made, { uid: status.uid, gid });
-    setMode(made, status.mode);
-    replaceAttributes(made, takenAttributes(node, this.#record.attributes));
-    if (at !== change.relative) setTimes(undefined, made.path, status);
-    return status;
+    this.#takeOver(change, node, status, made);
+    setTimes(undefined, made.path, status);
   }
 
-  #changeDirectory(change: Change): void {
-    using now = openWithoutLinks(this.#layerOf(change).place, change.relative, O.PATH | O.DIRECTORY);
-    if (fileStatusOf(now).inode !== change.host?.inode) throw movedMeanwhile();
-    this.#finishDirectory(change, change.relative);
+  /** Gives what the host has, with all its names, another mode, owner or attributes. */
+  #changeInPlace(change: Change): void {
+    const { place, upper } = this.#layerOf(change);
+    using now = openWithoutLinks(place, change.relative, O.PATH);
+    using node = openWithoutLinks(upper, change.relative, O.PATH);
+    const [status, was] = [fileStatusOf(node), fileStatusOf(now)];
+    if (status.type !== was.type || !isSame(change, hostFileOf(was))) throw movedMeanwhile();
+    const { gid } = change.relative === "" && hasForeignGroup(status, was) ? was : status;
+    this.#takeOver(change, node, status, now, gid);
+    if (status.type === "file") setTimes(undefined, now.path, status);
   }
 
   /** Gives what waits its place, unless the host's is another one than it was. */
@@ -356,17 +358,9 @@ class Applying implements Disposable {
     removeHostileTree(parent, away, this.#prefix);
   }
 
-  #checkUnchanged({ host, from }: Change, parent: Fd, name: string): void {
+  #checkUnchanged(change: Change, parent: Fd, name: string): void {
     using node = openIfThere(parent, name, O.PATH | O.NOFOLLOW);
-    const now = node && hostFileOf(fileStatusOf(node));
-    const same =
-      now === undefined || host === undefined
-        ? now === host
-        : now.inode === host.inode &&
-          // a directory's own time changes with what is in it
-          (from?.type === "directory" ||
-            (now.changed[0] === host.changed[0] && now.changed[1] === host.changed[1]));
-    if (!same) throw movedMeanwhile();
+    if (!isSame(change, node && hostFileOf(fileStatusOf(node)))) throw movedMeanwhile();
   }
 
   /** Until here all is on disk. */
@@ -376,6 +370,23 @@ class Applying implements Disposable {
       syscallOn(place.name, "syncfs", opened.number);
     }
   }
+}
+
+/** Whether only mode, owner or attributes are others. What has another name in the layer is made with that. */
+function isInPlace({ kind, type, what, inode }: Change): boolean {
+  if (kind !== "changed" || what.includes("type")) return false;
+  return type === "directory" || (type === "file" && !what.includes("content") && inode === undefined);
+}
+
+/** Whether the host has what was compared. */
+function isSame({ host, from }: Change, now: HostFile | undefined): boolean {
+  if (now === undefined || host === undefined) return now === host;
+  // a directory's own time changes with what is in it
+  return now.inode === host.inode && (from?.type === "directory" || isSameTime(now.changed, host.changed));
+}
+
+function isSameTime(one: FileTime, other: FileTime): boolean {
+  return one[0] === other[0] && one[1] === other[1];
 }
 
 function rename(parent: Fd, from: string, to: string): void {

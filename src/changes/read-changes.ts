@@ -253,7 +253,7 @@ class LayerReader {
         ? []
         : this.#differences(relative, node, status, found, old, was);
     const isMount = relative !== "" && was?.mountRoot === true;
-    if (was === undefined || what.length > 0 || isMount)
+    if (was === undefined || what.length > 0 || isMount || shut !== undefined)
       this.#add(relative, {
         kind: was === undefined ? "added" : "changed",
         type: status.type,
@@ -424,7 +424,8 @@ function unreadable(node: Fd, { type }: FileStatus): string | undefined {
     openAt(undefined, node.path, O.RDONLY | O.NONBLOCK | O.NOCTTY).close();
     return undefined;
   } catch (error) {
-    if (hasErrno(error, "EACCES", "EPERM")) return "its mode lets nobody read it";
+    if (hasErrno(error, "EACCES", "EPERM"))
+      return "its mode lets nobody read it (chmod u+rX in another run with this DIR)";
     throw error;
   }
 }

@@ -50,7 +50,7 @@ const journal = v.object({
   prefix: v.pipe(text, v.regex(/^\.hako-[0-9a-f]{16}-$/)),
   /** Directories, absolute on the host, in which such files may be. */
   parents: v.array(path),
-  /** Paths, absolute on the host, of directories whose modes, owners and attributes are changed. */
+  /** Paths, absolute on the host, of directories in which something is changed, and of all whose modes, owners and attributes are. */
   directories: v.array(path),
 });
 export type ApplyJournal = v.InferOutput<typeof journal>;

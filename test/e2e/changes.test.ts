@@ -4,6 +4,7 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -17,18 +18,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { AS_USER, Home, NEEDS, USER } from "./rootless-home";
-import {
-  Box,
-  e2e,
-  execute,
-  executeLater,
-  HAKO,
-  type Needs,
-  needsHako,
-  needsProgram,
-  type Result,
-} from "./support";
+import { Home, NEEDS, USER } from "./rootless-home";
+import { Box, e2e, execute, executeLater, HAKO, needsHako, needsProgram, type Result } from "./support";
+import { owners, Workplace } from "./workplace";
 
 interface Told {
   path: string;
@@ -41,45 +33,27 @@ interface Told {
 }
 
 /** A home directory with a project, and a directory for changes beside it. */
-class Workplace implements Disposable {
-  readonly home: string;
-  readonly project: string;
-  readonly directory: string;
-  readonly #owner: Home | Box;
+class ChangedPlace extends Workplace {
+  readonly directory = join(this.home, "changes");
 
   constructor(owner: Home | Box) {
-    this.#owner = owner;
-    const box = owner instanceof Home ? owner.box : owner;
-    this.home = join(box.dir, "own");
-    this.project = join(this.home, "project");
-    this.directory = join(this.home, "changes");
-    mkdirSync(join(this.project, ".git/hooks"), { recursive: true });
-    mkdirSync(join(this.project, "src/deep/er"), { recursive: true });
-    this.write("a", "one\ntwo\n");
-    this.write("b", "b\n");
-    this.write("src/file", "text\n");
-    this.write("src/deep/er/file", "deep\n");
-    this.write("package.json", '{"name":"x","scripts":{"test":"true"}}\n');
-    symlinkSync("a", join(this.project, "link"));
-    if (owner instanceof Home) execute("chown", ["-Rh", `${USER}:${USER}`, this.home]);
-  }
-
-  get words(): string[] {
-    const owner = this.#owner;
-    return owner instanceof Home ? [...AS_USER, owner.hakoPath] : [HAKO, "--root", owner.root];
-  }
-
-  get env(): Record<string, string> {
-    const owner = this.#owner;
-    const env: Record<string, string> = owner instanceof Home ? owner.env : { PATH: process.env.PATH ?? "" };
-    return { ...env, HOME: this.home };
+    super(owner, {
+      "project/a": "one\ntwo\n",
+      "project/b": "b\n",
+      "project/src/file": "text\n",
+      "project/src/deep/er/file": "deep\n",
+      "project/package.json": '{"name":"x","scripts":{"test":"true"}}\n',
+    });
+    mkdirSync(this.at(".git/hooks"), { recursive: true });
+    symlinkSync("a", this.at("link"));
+    this.own(this.project);
   }
 
   write(path: string, text: string): void {
     const file = join(this.project, path);
     mkdirSync(join(file, ".."), { recursive: true });
     writeFileSync(file, text);
-    if (this.#owner instanceof Home) chownSync(file, USER, USER);
+    this.own(file);
   }
 
   read(path: string): string {
@@ -90,14 +64,9 @@ class Workplace implements Disposable {
     return join(this.project, path);
   }
 
-  hako(...args: string[]): Result {
-    const [command = "", ...rest] = this.words;
-    return execute(command, [...rest, ...args], { env: this.env, cwd: this.project });
-  }
-
   /** A line of shell in the project, whose changes are kept. */
-  sh(line: string, ...flags: string[]): Result {
-    return this.hako("run", "--rootfs", "/", "--changes", this.directory, ...flags, "--", "sh", "-c", line);
+  change(line: string, ...flags: string[]): Result {
+    return this.sh(["--changes", this.directory, ...flags], line);
   }
 
   ok(...args: string[]): string {
@@ -107,7 +76,7 @@ class Workplace implements Disposable {
   }
 
   changed(line: string, ...flags: string[]): void {
-    const { status, stderr } = this.sh(line, ...flags);
+    const { status, stderr } = this.change(line, ...flags);
     if (status !== 0) throw new Error(`${line}: ${status}: ${stderr}`);
   }
 
@@ -125,21 +94,14 @@ class Workplace implements Disposable {
       );
   }
 
-  /** All that is in the project, with its contents. */
-  get files(): string {
+  /** All that is in the project, with its contents; times are none of it. */
+  override get files(): string {
     const line = `find . -printf '%p %y %m %U:%G %l\\n' | sort; find . -type f -exec sha256sum {} + | sort`;
     return execute("sh", ["-c", line], { cwd: this.project }).stdout;
   }
-
-  [Symbol.dispose](): void {
-    this.#owner[Symbol.dispose]();
-  }
 }
 
-const WHO: readonly [who: string, make: () => Workplace, needs: Needs[]][] = [
-  ["root", () => new Workplace(new Box()), [needsHako]],
-  ["an ordinary user", () => new Workplace(new Home()), NEEDS],
-];
+const WHO = owners((owner) => new ChangedPlace(owner));
 
 /** Changes of all kinds, and what is told of them. */
 const ALL_KINDS = `
@@ -206,6 +168,45 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
+      "of a mode, an owner or attributes alone leave the file itself, with all its names",
+      () => {
+        using place = workplace();
+        linkSync(place.at("b"), place.at("other"));
+        const before = statSync(place.at("b"));
+        place.changed("chmod 640 b; chmod 4755 a; chmod 700 src; chmod 600 src/file; echo x >> src/file");
+        expect(place.list).toEqual([
+          "changed a mode",
+          "changed b mode",
+          "changed src mode",
+          "changed src/file content+mode",
+        ]);
+        expect(place.ok("changes", "--diff", place.directory, "b")).toBe(
+          `changed ${place.at("b")} mode 644 to 640\n`,
+        );
+        const { stderr } = place.hako("changes", "apply", place.directory);
+        expect(stderr).toBe(`left out: ${place.at("a")}: setuid: --force gives it that, too\n`);
+        const { ino, nlink, mode, mtimeMs } = statSync(place.at("b"));
+        expect({ ino, nlink, mode, mtimeMs }).toEqual({
+          ino: before.ino,
+          nlink: 2,
+          mode: 0o100640,
+          mtimeMs: before.mtimeMs,
+        });
+        expect(statSync(place.at("a")).mode & 0o7777).toBe(0o755);
+        // of what the host has changed since neither is taken
+        place.changed("chmod 600 b");
+        place.write("b", "the host's\n");
+        expect(place.hako("changes", "apply", place.directory).stderr).toContain(
+          "the host's was changed since",
+        );
+        expect(statSync(place.at("b")).mode & 0o777).toBe(0o640);
+        place.ok("changes", "apply", "--force", place.directory);
+        expect([place.read("b"), statSync(place.at("b")).mode & 0o777]).toEqual(["b\n", 0o600]);
+      },
+      needs,
+    );
+
+    e2e(
       "are seen by the next run, and gone when they are discarded",
       () => {
         using place = workplace();
@@ -213,14 +214,14 @@ for (const [who, workplace, needs] of WHO) {
         place.changed(
           "echo x >> a; rm b; mkdir -m 0 closed; mkdir -p deep/er; echo y > deep/er/file; chmod 0 deep",
         );
-        expect(place.sh("cat a; ls b 2>/dev/null; chmod 755 deep; cat deep/er/file; rm -r deep").stdout).toBe(
-          "one\ntwo\nx\ny\n",
-        );
+        expect(
+          place.change("cat a; ls b 2>/dev/null; chmod 755 deep; cat deep/er/file; rm -r deep").stdout,
+        ).toBe("one\ntwo\nx\ny\n");
         expect(place.list).toEqual(["changed a content", "removed b file", "added closed directory"]);
         expect(place.ok("changes", "discard", place.directory)).toBe("");
         expect(readdirSync(place.directory)).toEqual([]);
         expect(place.files).toBe(files);
-        expect(place.sh("cat a").stdout).toBe("one\ntwo\n");
+        expect(place.change("cat a").stdout).toBe("one\ntwo\n");
       },
       needs,
     );
@@ -415,10 +416,10 @@ for (const [who, workplace, needs] of WHO) {
         place.changed("echo x > a");
         const { home, directory } = place;
         const line = `ls -A ${directory}; ls -A /mnt/changes; echo x > ${directory}/y; rm -r ${directory}; ls ${home}`;
-        const { stdout } = place.sh(`(${line}) 2>/dev/null`, "-v", `${home}:/mnt:ro`);
+        const { stdout } = place.change(`(${line}) 2>/dev/null`, "-v", `${home}:/mnt:ro`);
         expect(stdout).toBe("changes\nproject\n");
         expect(readdirSync(directory).toSorted()).toEqual(expect.arrayContaining(["changes.json"]));
-        const shown = place.sh("true", "-v", `${directory}:/x`);
+        const shown = place.change("true", "-v", `${directory}:/x`);
         expect([shown.status, shown.stderr]).toEqual([2, expect.stringContaining("out of sight")]);
         // --write goes past it
         place.changed("echo really > src/file; echo kept > kept", "--write", "src");
@@ -469,7 +470,7 @@ for (const [who, workplace, needs] of WHO) {
           if (who !== "root") execute("chown", ["-R", `${USER}:${USER}`, place.at("gone")]);
           Bun.sleepSync(15);
           place.changed(`
-            echo new > a; rm -r gone; mkdir -p new/in; chmod 700 src
+            echo new > a; rm -r gone; mkdir -p new/in; chmod 700 src; chmod 600 b
             for i in $(seq 40); do echo $i > n$i; echo $i > new/in/$i; done`);
           await executeLater(
             command,
@@ -485,11 +486,16 @@ for (const [who, workplace, needs] of WHO) {
           place.ok("changes", "apply", place.directory);
           expect(place.read("a")).toBe("new\n");
           expect(existsSync(place.at("gone"))).toBe(false);
-          expect(statSync(place.at("src")).mode & 0o777).toBe(0o700);
+          for (const [path, mode] of [
+            ["src", 0o700],
+            ["b", 0o600],
+          ] as const)
+            expect([path, statSync(place.at(path)).mode & 0o777]).toEqual([path, mode]);
           expect(readdirSync(place.project).filter((name) => /^n\d/.test(name)).length).toBe(40);
           expect(readdirSync(place.project).filter((name) => name.startsWith(".hako"))).toEqual([]);
           expect(readdirSync(place.directory)).toEqual([]);
           chmodSync(place.at("src"), 0o755);
+          chmodSync(place.at("b"), 0o644);
         }
         expect(cut).toBeGreaterThan(0);
       },
@@ -567,7 +573,7 @@ for (const [who, workplace, needs] of WHO) {
           ]);
           expect(existsSync(directory)).toBe(false);
         }
-        expect(place.sh("no-such-program-here").status).toBe(127);
+        expect(place.change("no-such-program-here").status).toBe(127);
         expect(place.hako("run", "--rootfs", "/", "--changes", directory, "--", "/no/such").status).toBe(127);
         expect(readdirSync(join(home, "other"))).toEqual(["file"]);
         for (const verb of ["show", "apply", "discard"]) {
@@ -587,7 +593,7 @@ for (const [who, workplace, needs] of WHO) {
 e2e(
   "an ordinary user's root file system of its own",
   () => {
-    using place = new Workplace(new Home());
+    using place = new ChangedPlace(new Home());
     const root = join(place.home, "root");
     mkdirSync(join(root, "bin"), { recursive: true });
     mkdirSync(join(root, "d"));
@@ -611,7 +617,7 @@ e2e(
 e2e(
   "a place whose group its user isn't in keeps that group",
   () => {
-    using place = new Workplace(new Home());
+    using place = new ChangedPlace(new Home());
     chownSync(place.home, USER, 0);
     place.changed("echo x > added; echo x > ~/above; chmod 700 ~; rm b");
     const told = place.told.map(({ path, change, what }) => `${change} ${path} ${what.join()}`);
@@ -687,9 +693,36 @@ e2e("file systems: in memory, and one that can't hold an upper directory", () =>
 }, [needsHako]);
 
 e2e(
+  "what its user can't read is told, and can be made readable by another run",
+  () => {
+    using place = new ChangedPlace(new Home());
+    mkdirSync(place.at("shut"), 0o700);
+    place.write("secret", "s\n");
+    for (const path of ["shut", "secret"]) {
+      place.own(place.at(path));
+      chmodSync(place.at(path), 0);
+    }
+    place.changed(`
+      chmod 700 shut; echo x > shut/added; chmod 0 shut; chmod 600 secret; echo x >> secret; chmod 0 secret
+      mkdir new; echo y > new/file; chmod 0 new`);
+    const why = expect.stringContaining("its mode lets nobody read it");
+    expect(place.told.map(({ path, change, conflict }) => [change, path, conflict])).toEqual([
+      ["added", place.at("new"), why],
+      ["changed", place.at("secret"), why],
+      ["changed", place.at("shut"), why],
+    ]);
+    expect(place.hako("changes", "apply", place.directory).status).toBe(1);
+    place.changed("chmod -R u+rX new secret");
+    place.ok("changes", "apply", place.directory, "new", "secret");
+    expect(place.read("new/file") + place.read("secret")).toBe("y\ns\nx\n");
+  },
+  NEEDS,
+);
+
+e2e(
   "nobody else's directory is taken for one's own",
   () => {
-    using place = new Workplace(new Home());
+    using place = new ChangedPlace(new Home());
     place.changed("echo x > a");
     const root = execute(HAKO, ["changes", "apply", place.directory]);
     expect([root.status, root.stderr]).toEqual([1, expect.stringContaining(`belongs to user ${USER}`)]);

@@ -1,31 +1,39 @@
 // A home directory with secrets and a project in it, of root and of an ordinary user: what `run --rootfs /` hides, writes and protects.
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { AS_USER, Home, NEEDS, USER } from "./rootless-home";
 import { Box, execute, HAKO, type Needs, needsHako, type Result } from "./support";
 
-/** A home directory with what people keep there, and a project. */
+/** What people keep in a home directory, and in a project there. */
+const KEPT = {
+  ".ssh/id": "secret\n",
+  "project/.env": "secret\n",
+  "project/.git/config": "[core]\n",
+  "project/.git/hooks/pre-commit": "#!/bin/sh\n",
+  "project/src/deep/er/file": "text\n",
+};
+
+/** A home directory with these files, and a project in it. */
 export class Workplace implements Disposable {
   readonly home: string;
   readonly project: string;
   readonly #owner: Home | Box;
 
-  constructor(owner: Home | Box) {
+  constructor(owner: Home | Box, files: Readonly<Record<string, string>> = KEPT) {
     this.#owner = owner;
     const box = owner instanceof Home ? owner.box : owner;
     this.home = join(box.dir, "own");
     this.project = join(this.home, "project");
-    for (const path of [this.ssh, join(this.project, ".git/hooks"), join(this.project, "src/deep/er")])
-      mkdirSync(path, { recursive: true });
-    for (const [path, text] of [
-      [join(this.ssh, "id"), "secret\n"],
-      [join(this.project, ".env"), "secret\n"],
-      [join(this.project, ".git/config"), "[core]\n"],
-      [join(this.project, ".git/hooks/pre-commit"), "#!/bin/sh\n"],
-      [join(this.project, "src/deep/er/file"), "text\n"],
-    ] as const)
-      writeFileSync(path, text);
-    if (owner instanceof Home) execute("chown", ["-R", `${USER}:${USER}`, this.home]);
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(join(this.home, dirname(path)), { recursive: true });
+      writeFileSync(join(this.home, path), text);
+    }
+    this.own(this.home);
+  }
+
+  /** Makes a file or a tree the owner's. */
+  own(path: string): void {
+    if (this.#owner instanceof Home) execute("chown", ["-Rh", `${USER}:${USER}`, path]);
   }
 
   get ssh(): string {
@@ -54,8 +62,13 @@ export class Workplace implements Disposable {
   }
 
   run(args: string[]): Result {
+    return this.hako("run", "--rootfs", "/", ...args);
+  }
+
+  /** hako, called by the owner in the project. */
+  hako(...args: string[]): Result {
     const [command = "", ...rest] = this.words;
-    return execute(command, [...rest, "run", "--rootfs", "/", ...args], { env: this.env, cwd: this.project });
+    return execute(command, [...rest, ...args], { env: this.env, cwd: this.project });
   }
 
   /** All that is there, with what is in it. */
@@ -69,7 +82,14 @@ export class Workplace implements Disposable {
   }
 }
 
-export const WHO: readonly [who: string, make: () => Workplace, needs: Needs[]][] = [
-  ["root", () => new Workplace(new Box()), [needsHako]],
-  ["an ordinary user", () => new Workplace(new Home()), NEEDS],
-];
+/** Who has a workplace, how it is made, and what that takes. */
+export function owners<T extends Workplace>(
+  make: (owner: Home | Box) => T,
+): readonly [who: string, make: () => T, needs: Needs[]][] {
+  return [
+    ["root", () => make(new Box()), [needsHako]],
+    ["an ordinary user", () => make(new Home()), NEEDS],
+  ];
+}
+
+export const WHO = owners((owner) => new Workplace(owner));
