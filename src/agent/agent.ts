@@ -143,6 +143,7 @@ export class Agent {
       this.#there(data.container).network(data);
       return {};
     },
+    ports: (data) => ({ published: this.#there(data.container).ports(data) }),
     stats: ({ container }) => ({ stats: this.#there(container).stats(container) }),
     processes: (data) => this.#there(data.container).processes(data),
     update: (data) => {

@@ -31,6 +31,9 @@ const rare = {
   get network() {
     return require("./network") as typeof import("./network");
   },
+  get guestPorts() {
+    return require("./guest-ports") as typeof import("./guest-ports");
+  },
 };
 
 /** Where the guest keeps the state of its containers. */
@@ -45,6 +48,7 @@ export class Containers {
   readonly #first = new Map<string, GuestProcess>();
   readonly #processes = new Set<GuestProcess>();
   readonly #changes: Changes;
+  readonly #ports = new Map<string, Disposable>();
 
   constructor(changes: Changes) {
     this.#changes = changes;
@@ -93,6 +97,8 @@ export class Containers {
     unmountRootfs(id);
     forgetSharedMemory(id);
     this.#first.delete(id);
+    this.#ports.get(id)?.[Symbol.dispose]();
+    this.#ports.delete(id);
   }
 
   /** A pid namespace ends when all of its processes have been reaped, some of which are this one's children. */
@@ -135,6 +141,16 @@ export class Containers {
     const { init } = readContainer(ROOT, containerId(id)).record;
     if (init === undefined) throw new Error("a container without a process");
     rare.network.setNetwork(`/proc/${init.pid}/ns/net`, network);
+  }
+
+  /** Has ports of its loopback lead to the host, and be led to: at which ports these are reached. */
+  ports({ container: id, ...ports }: AgentData<"ports">): number[] {
+    const { init } = readContainer(ROOT, containerId(id)).record;
+    if (init === undefined) throw new Error("a container without a process");
+    const guestPorts = new rare.guestPorts.GuestPorts(this.#changes, init.pid);
+    this.#ports.get(id)?.[Symbol.dispose]();
+    this.#ports.set(id, guestPorts);
+    return guestPorts.serve(ports);
   }
 
   /** What its processes use, as text: numbers of 64 bits stay what they are. */

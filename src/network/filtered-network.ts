@@ -2,7 +2,7 @@ import type { ErrnoName } from "../base/errno";
 import { asHakoError } from "../base/errors";
 import { type Fd, FdList } from "../linux/call/fd";
 import type { Datagram } from "../linux/network/datagram";
-import type { InetEndpoint } from "../linux/network/inet-address";
+import { type InetEndpoint, inetRangeHas } from "../linux/network/inet-address";
 import { localEndpoint, startConnection } from "../linux/network/inet-socket";
 import { Attempts, type Started } from "./attempts";
 import type { Connections } from "./connections";
@@ -12,7 +12,7 @@ import type { Gateway } from "./gateway";
 import { GatewayPorts } from "./gateway-ports";
 import { HostNameServers } from "./host-name-servers";
 import { headersFor, type InjectedHeader } from "./injected-headers";
-import { LabelAddresses } from "./label-addresses";
+import { GATEWAY_LINK, LabelAddresses } from "./label-addresses";
 import { nameAsked } from "./name-answers";
 import { NAME_PORT, NameServer } from "./name-server";
 import { type AddressFinder, OutsideAddresses } from "./outside-addresses";
@@ -20,6 +20,7 @@ import type { Resolver } from "./resolver";
 import type { NetworkRule, PortRange, Protocol } from "./rule";
 import type { Destination, RuleSet } from "./rule-set";
 
+const OWN = { address: GATEWAY_LINK, prefix: 32 } as const;
 const NAME_PORTS: PortRange = { first: NAME_PORT, last: NAME_PORT };
 
 /** Errors of a connection that could not be made (connect(2)). */
@@ -43,9 +44,11 @@ export class FilteredNetwork implements Disposable {
   readonly #nameServers = new HostNameServers();
   readonly #queries: Datagrams;
   readonly #datagramSockets = new FdList();
+  /** What is called at ports of the gateway's own address. */
+  readonly #own = new Map<number, (socket: Fd) => void>();
 
   constructor(
-    gateway: Gateway,
+    readonly gateway: Gateway,
     private readonly rules: RuleSet,
     private readonly connections: Connections,
     private readonly attempts: Attempts,
@@ -75,6 +78,12 @@ export class FilteredNetwork implements Disposable {
     });
   }
 
+  /** Has `taken` get what is connected to a port of the gateway's own address. */
+  serveOwn(port: number, taken: (socket: Fd) => void): void {
+    this.#own.set(port, taken);
+    this.#ports.listen({ tcp: [{ first: port, last: port }], udp: [] });
+  }
+
   /** What a program has called. */
   #destination({ address, port }: InetEndpoint, protocol: Protocol): Destination {
     return { host: this.#labels.nameOf(address) ?? address, port, protocol };
@@ -82,7 +91,13 @@ export class FilteredNetwork implements Disposable {
 
   /** A program has connected to something. */
   #taken(socket: Fd): void {
-    const destination = this.#destination(localEndpoint(socket), "tcp");
+    const called = localEndpoint(socket);
+    const own = inetRangeHas(OWN, called.address) ? this.#own.get(called.port) : undefined;
+    if (own !== undefined) {
+      own(socket);
+      return;
+    }
+    const destination = this.#destination(called, "tcp");
     if (!this.#asksForNames(destination)) this.#connect(socket, destination, this.#outside, this.attempts);
     else if (this.rules.hasOutside)
       this.#connect(socket, destination, this.#nameServers, new Attempts(undefined));

@@ -9,7 +9,7 @@ import { networkDevice, setUp } from "../linux/network/network-device";
 import { defaultRoute, giveAddress, localRoute, makeVeth } from "../linux/network/veth";
 import type { Opened } from "../linux/remote/namespace-sockets";
 import type { ContainerNetwork } from "./container-network";
-import { LABELS_V4, LABELS_V6, numbered } from "./label-addresses";
+import { CONTAINER_LINK, GATEWAY_LINK, LABELS_V6, numbered } from "./label-addresses";
 
 /**
  * What leads out of a container's network namespace: a second namespace beside it, joined to it by a pair of interfaces, in which no process is.
@@ -20,11 +20,10 @@ import { LABELS_V4, LABELS_V6, numbered } from "./label-addresses";
 /** The interface in the container, and the gateway's. */
 const [INSIDE, OUTSIDE] = ["eth0", "hako0"] as const;
 
-/** Two addresses at the end of the range of labels, which no name is given. */
 const LINKS: readonly { inside: InetRange; outside: InetRange; all: InetRange }[] = [
   {
-    inside: { address: numbered(LABELS_V4, 0x1fffe), prefix: 31 },
-    outside: { address: numbered(LABELS_V4, 0x1ffff), prefix: 31 },
+    inside: { address: CONTAINER_LINK, prefix: 31 },
+    outside: { address: GATEWAY_LINK, prefix: 31 },
     all: { address: new Uint8Array(4), prefix: 0 },
   },
   {

@@ -29,6 +29,9 @@ export function numbered({ address }: InetRange, number: number): InetAddress {
 
 /** Where names are asked for. */
 export const NAME_SERVER = numbered(LABELS_V4, 1);
+/** Of the interfaces of a container and its gateway: the end of the range, which no name is given. */
+export const CONTAINER_LINK = numbered(LABELS_V4, 0x1fffe);
+export const GATEWAY_LINK = numbered(LABELS_V4, 0x1ffff);
 
 export class LabelAddresses {
   readonly #numbers = new Map<string, number>();

@@ -6,6 +6,7 @@ import { ContainerNetwork, type NetworkProcess } from "./container-network";
 import { FilteredNetwork } from "./filtered-network";
 import { Gateway } from "./gateway";
 import { HostPorts } from "./host-ports";
+import { type LeadPorts, MachineLoopback, NamespaceLoopback, tcpOf } from "./loopback";
 import type { NetworkPlan } from "./network-plan";
 import { Resolver } from "./resolver";
 import { RuleSet } from "./rule-set";
@@ -34,8 +35,16 @@ export class NetworkServer implements Disposable {
     this.#owned = owned;
   }
 
-  /** Makes all that is called before the container's program runs. `log` is where attempts are written. */
-  static beside(process: NetworkProcess, plan: NetworkPlan, log: AttemptLog | undefined): NetworkServer {
+  /**
+   * Makes all that is called before the container's program runs. `log` is where attempts are written. With `leadPorts` the container is in a machine, to
+   * which an interface of the namespace leads.
+   */
+  static beside(
+    process: NetworkProcess,
+    plan: NetworkPlan,
+    log: AttemptLog | undefined,
+    leadPorts: LeadPorts | undefined,
+  ): NetworkServer {
     using owned = new DisposableStack();
     const container = owned.use(new ContainerNetwork(process));
     const loop = owned.use(new ServingLoop());
@@ -43,13 +52,25 @@ export class NetworkServer implements Disposable {
     const attempts = new Attempts(log && ((attempt) => log.write(attempt)));
     const resolver = new Resolver(loop.changes);
     const connections = owned.use(new Connections(loop.changes));
-    if (plan.rules.length > 0) {
-      const gateway = owned.use(Gateway.beside(container));
-      owned.use(new FilteredNetwork(gateway, rules, connections, attempts, resolver, plan.injected));
+    const network =
+      plan.rules.length === 0 && leadPorts === undefined
+        ? undefined
+        : owned.use(
+            new FilteredNetwork(
+              owned.use(Gateway.beside(container)),
+              ...([rules, connections, attempts, resolver, plan.injected] as const),
+            ),
+          );
+    const { forwarded, published } = plan;
+    if (forwarded.length + published.length > 0) {
+      const loopback =
+        network === undefined || leadPorts === undefined
+          ? new NamespaceLoopback(tcpOf(container), connections)
+          : new MachineLoopback(network, forwarded, published, leadPorts);
+      const ports = new HostPorts(loopback, connections, resolver);
+      for (const each of forwarded) ports.forward(each);
+      for (const each of published) ports.publish(each);
     }
-    const ports = new HostPorts(container, connections, resolver);
-    for (const forwarded of plan.forwarded) ports.forward(forwarded);
-    for (const published of plan.published) ports.publish(published);
     return new NetworkServer(rules, attempts, connections, loop, owned.move());
   }
 

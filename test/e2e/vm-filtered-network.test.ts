@@ -114,17 +114,22 @@ e2e(
 );
 
 e2e(
-  "outbound from a machine, its log, and no network when hako is gone",
+  "outbound from a machine, its log, ports that lead in and out, and no network when hako is gone",
   async () => {
     const log = join(world.home.runtime, "log");
     const id = world.home.box.id();
-    const flags = ["--network", "outbound", "--network-log", log, "--name", id];
+    const ports = ["--forward", "80", "--forward", "81:web.test:5432", "--publish", "3000"];
+    const flags = ["--network", "outbound", "--network-log", log, "--name", id, ...ports];
     const [program = "", ...words] = world.words("root");
     const line = [
       say("dns.test", 443),
       say(SERVERS.other, 80),
       say(SERVERS.private, 80),
       say(HOST_ADDRESS, 80),
+      say("127.0.0.1", 80),
+      say("::1", 80),
+      say("localhost", 81),
+      "busybox nc -ll -p 3000 -e cat &",
       look("nowhere.test"),
       "sleep 600",
     ].join("\n");
@@ -138,14 +143,18 @@ e2e(
       said += data;
     });
     try {
-      await until("all was called", () => said.split("\n").length > 5, LONG);
+      await until("all was called", () => said.split("\n").length > 8, LONG);
       expect(said.split("\n").slice(0, -1)).toEqual([
         `${SERVERS.public} 443 hello`,
         `${SERVERS.other} 80 hello`,
         "refused",
         "refused",
+        "127.0.0.1 80 hello",
+        "127.0.0.1 80 hello",
+        `${SERVERS.public} 5432 hello`,
         "not there",
       ]);
+      expect(world.onHost("bash", "-c", say("127.0.0.1", 3000, "echo")).stdout).toBe("echo\n");
       const lines = readFileSync(log, "utf8").trimEnd().split("\n");
       const attempts = lines.map((line) => JSON.parse(line) as NetworkAttempt);
       expect(attempts.map(({ address, port, verdict }) => [address, port, verdict])).toContainEqual([
@@ -183,13 +192,14 @@ e2e(
     );
     const result = run(
       "user",
-      allow("web.test:80", "six.test:80"),
+      [...allow("web.test:80", "six.test:80"), "--forward", "5432:web.test:5432"],
       "id -u",
       say("web.test", 80),
       say("six.test", 80),
       say("web.test", 443),
       say(SERVERS.metadata, 80),
       say("127.0.0.1", 80),
+      say("localhost", 5432),
       look("other.test"),
     );
     expect(printed(result)).toEqual([
@@ -199,6 +209,7 @@ e2e(
       "refused",
       "refused",
       "refused",
+      `${SERVERS.public} 5432 hello`,
       "not there",
     ]);
     expect(result.stderr).toContain("hako: web.test:443 was refused: --network allow:web.test\n");

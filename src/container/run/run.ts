@@ -10,7 +10,6 @@ import { monotonicMs } from "../../linux/kernel/clock";
 import { becomeSubreaper } from "../../linux/process/process";
 import { isDebugging } from "../../output/log";
 import { type ContainerRecord, type ProcessRecord, readRecord } from "../../state/record";
-import { containerDirectory } from "../../state/root";
 import type { Bundle } from "../bundle";
 import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
@@ -143,7 +142,7 @@ async function runHeld(options: RunOptions): Promise<number> {
     if (detach || keep) rare.keptProcess.keepProcess(root, record);
     sender?.close();
     using master = receiver === undefined ? undefined : rare.foreground.receiveTerminal(receiver);
-    if (hasProcess(record)) network?.begin(record.init, containerDirectory(root, record.id));
+    if (hasProcess(record)) network?.begin({ root, record }, record.init);
     using relay = runs ? undefined : rare.start.startContainer(options);
     if (runs) runPoststartHooks({ root, record });
     started = true;

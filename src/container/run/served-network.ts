@@ -1,18 +1,13 @@
 import { during, HakoError } from "../../base/errors";
-import { driverFor } from "../../drivers";
+import { driverOf } from "../../drivers";
 import { AttemptLog } from "../../network/attempt-log";
 import type { RefusedDestination } from "../../network/attempts";
 import type { NetworkPlan } from "../../network/network-plan";
 import { NetworkServer } from "../../network/network-server";
-import type { ProcessRecord } from "../../state/record";
-import type { CreateOptions } from "../create";
+import type { Container, ProcessRecord } from "../../state/record";
+import { containerDirectory } from "../../state/root";
 import { openForCaller } from "../io/caller-target";
 import { RuleSocket } from "./rule-socket";
-
-/** What of a run decides whether it can be served. */
-interface Options extends Pick<CreateOptions, "driver" | "bundle"> {
-  detach: boolean;
-}
 
 /** The network of a run that this command serves while the program runs. */
 export class ServedNetwork implements Disposable {
@@ -22,18 +17,12 @@ export class ServedNetwork implements Disposable {
   #more: RuleSocket | undefined;
 
   /** To be called before anything is made. */
-  constructor(plan: NetworkPlan, { detach, driver, bundle }: Options) {
+  constructor(plan: NetworkPlan, { detach }: { detach: boolean }) {
     if (detach)
       throw HakoError.usage(
         "--detach contradicts rules of --network, --forward and --publish",
         "this command serves them: in a shell, hako run ... &",
       );
-    const { name } = driverFor(bundle.config, driver);
-    if (name !== "namespaces" && plan.forwarded.length + plan.published.length > 0)
-      throw new HakoError({
-        code: "unsupported",
-        message: `--forward and --publish: the driver "${name}" can't do this`,
-      });
     this.#plan = plan;
     const { log } = plan;
     this.#log =
@@ -45,11 +34,15 @@ export class ServedNetwork implements Disposable {
           );
   }
 
-  /** Makes what is called, before the program runs; `directory` is the container's own. */
-  begin(init: ProcessRecord, directory: string): void {
-    const server = NetworkServer.beside(init, this.#plan, this.#log);
+  /** Makes what is called, before the program runs. */
+  begin(container: Container, init: ProcessRecord): void {
+    const driver = driverOf(container.record);
+    const leadPorts = driver.leadPorts?.bind(driver, container);
+    const server = NetworkServer.beside(init, this.#plan, this.#log, leadPorts);
     this.#server = server;
-    if (this.#plan.rules.length > 0) this.#more = new RuleSocket(directory, server.changes, server.rules);
+    if (this.#plan.rules.length === 0) return;
+    const directory = containerDirectory(container.root, container.record.id);
+    this.#more = new RuleSocket(directory, server.changes, server.rules);
   }
 
   async until<T>(over: Promise<T>): Promise<T> {

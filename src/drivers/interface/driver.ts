@@ -178,6 +178,12 @@ export interface Attendance {
  */
 export type Ready = (process: ProcessRecord, mayLeave: boolean) => Attendance | undefined;
 
+/** Ports of a container's loopback: those that lead outside, and those that are led to. */
+export interface LoopbackPorts {
+  forwarded: readonly number[];
+  published: readonly number[];
+}
+
 /** What `update` changes. Limits that are not given stay as they are. */
 export interface Update {
   resources: Resources;
@@ -216,6 +222,11 @@ export interface SandboxDriver {
    * one that has stopped.
    */
   start(container: Container): void;
+  /**
+   * For containers whose loopback is not that of their process's network namespace: see LeadPorts (src/network/loopback.ts). Before the start, when
+   * the namespace has its interface.
+   */
+  leadPorts?(container: Container, ports: LoopbackPorts): readonly number[];
   /** Why a container stopped before its start; undefined if it was started. */
   deathBeforeStart(container: Container): Error | undefined;
   /** Starts a process beside the first one. Doesn't return if an attendant takes hako's place. */

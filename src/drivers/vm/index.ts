@@ -34,6 +34,9 @@ export const vmDriver: SandboxDriver = {
   create(plan, events, undo) {
     return rare.create.createInMachine(plan, events, undo);
   },
+  leadPorts(container, ports) {
+    return rare.verbs.leadPortsInMachine(container, ports);
+  },
   start(container) {
     rare.verbs.startInMachine(container);
   },

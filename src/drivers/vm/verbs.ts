@@ -8,6 +8,7 @@ import type { ProcessRow } from "../../linux/process/process-row";
 import type { Hooks, Resources } from "../../oci/config";
 import { exactJson, parseJson } from "../../oci/json";
 import { type Container, readStoredConfig } from "../../state/record";
+import type { LoopbackPorts } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
 import { toldStats } from "./channel/stats-schema";
 import { withoutCpuset } from "./cpu-sets";
@@ -26,6 +27,7 @@ const STATS_MS = 10_000;
 const MOST_PROCESSES = 32768;
 const PROCESSES_MS = 10_000;
 const UPDATE_MS = 10_000;
+const PORTS_MS = 20_000;
 const END_MS = 10_000;
 
 /** Has the program executed in the guest, and then its stand-in on the host, which finds in its socket what the program has said since. */
@@ -46,6 +48,25 @@ export function startInMachine(container: Container): void {
   }
   // the guest has run those at the start
   namespacesDriver.start({ root, record: { ...record, hooks: withoutStartHooks(record.hooks) } });
+}
+
+/** Has the guest's agent lead ports of the container's loopback, of which its network is there by now. */
+export function leadPortsInMachine(
+  { root, record: { sandbox, id, init } }: Container,
+  ports: LoopbackPorts,
+): readonly number[] {
+  if (init === undefined) throw new Error("a container without a process");
+  const files = machineFiles(root, sandbox);
+  using machine = new KeptMachine(files);
+  renewNetwork(machine, files, { id, init }, () => readStoredConfig(root, id));
+  const { forwarded, published } = ports;
+  const answer = machine.ask(
+    "ports",
+    { container: id, forwarded: [...forwarded], published: [...published] },
+    PORTS_MS,
+  );
+  if (answer.published.length === published.length) return answer.published;
+  throw new HakoError({ code: "system", message: "the guest's agent sent ports that are none" });
 }
 
 /** How long hooks may take. */

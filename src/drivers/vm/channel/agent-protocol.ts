@@ -42,6 +42,7 @@ const reason = v.pipe(v.string(), v.maxLength(2000));
 const nothing = v.object({});
 const index = v.pipe(v.number(), v.integer(), v.minValue(1));
 const time = v.pipe(v.number(), v.minValue(0));
+const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));
 const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
 
 const pid = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1 << 22));
@@ -120,6 +121,8 @@ export const REQUESTS = {
     /** Addresses, rules, routes, neighbours (network-entries.ts), in base64. */
     entries: v.array(v.object({ kind: v.picklist(ENTRIES), body: v.string() })),
   }),
+  /** Ports of the container's loopback that lead to the gateway of its network (src/network), and others that are led to. */
+  ports: v.object({ container: v.string(), forwarded: v.array(port), published: v.array(port) }),
   signal: v.object({ container: v.string(), signal, all: v.boolean() }),
   stats: v.object({ container: v.string() }),
   /** Those with higher numbers than this one. */
@@ -158,6 +161,8 @@ export const ANSWERS = {
   resume: nothing,
   exec: nothing,
   network: nothing,
+  /** At which ports of the interface's address those are reached that are led to, in the same order. */
+  ports: v.object({ published: v.array(port) }),
   update: nothing,
   /** As text (stats-schema.ts). */
   stats: v.object({ stats: v.string() }),
