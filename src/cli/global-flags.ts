@@ -10,7 +10,7 @@ export const GLOBAL_FLAGS = {
     type: "string",
     valueHint: "DIR",
     description:
-      "where state is kept (default /run/hako; for ordinary users $XDG_RUNTIME_DIR/hako, /run/user/UID/hako, or /tmp/hako-UID/hako)",
+      "where state is kept (default /run/hako; for ordinary users $XDG_RUNTIME_DIR/hako, /run/user/UID/hako, or hako-UID/hako in /tmp, or in /dev/shm where /tmp is read-only or not sticky)",
   },
   log: {
     type: "string",

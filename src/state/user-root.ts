@@ -1,4 +1,6 @@
 import { HakoError } from "../base/errors";
+import { ACCESS, AT } from "../linux/call/constants";
+import { trySyscall } from "../linux/call/syscall";
 import { callerVariable } from "../linux/file/caller-environment";
 import { changeMode, hasErrno, makeNewDirectory, statusAt } from "../linux/file/file";
 import type { FileStatus } from "../linux/file/stat";
@@ -18,8 +20,19 @@ export function userRoot(): string | undefined {
   return statusOf(usual)?.uid === uid ? `${usual}/hako` : `${privateDirectory(uid)}/hako`;
 }
 
+/** Where everybody has directories of their own; the second is where the first is none, as an emptyDir of Kubernetes, which has no sticky bit. */
+const SHARED = ["/tmp", "/dev/shm"] as const;
+
 function privateDirectory(uid: number): string {
-  return `/tmp/hako-${uid}`;
+  const [usual] = SHARED;
+  const own = `hako-${uid}`;
+  const shared = statusOf(`${usual}/${own}`) === undefined ? SHARED.find(isShared) : usual;
+  return `${shared ?? usual}/${own}`;
+}
+
+function isShared(directory: string): boolean {
+  const sticky = ((statusOf(directory)?.mode ?? 0) & STICKY) !== 0;
+  return sticky && trySyscall("faccessat2", AT.FDCWD, directory, ACCESS.W_OK, ACCESS.AT_EACCESS) >= 0;
 }
 
 /** As after su, which leaves another user's variables. */
@@ -47,7 +60,7 @@ export function filterCacheDirectory(): string {
   return `${defaultRoot()}-seccomp`;
 }
 
-/** Makes the directory in /tmp that a user without a session has, for itself alone. */
+/** Makes the directory that a user without a session has, for itself alone. */
 export function makePrivateRoot(root: string): void {
   const directory = privateDirectory(effectiveUser());
   if (root === `${directory}/hako`) makeNewDirectory(directory, 0o700);
