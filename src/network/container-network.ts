@@ -1,6 +1,6 @@
 import { HakoError } from "../base/errors";
 import type { Fd } from "../linux/call/fd";
-import { namespaceInode } from "../linux/process/namespace";
+import { namespaceName } from "../linux/process/namespace";
 import { openProcess } from "../linux/process/process";
 import { type Opened, openInNamespace } from "../linux/remote/namespace-sockets";
 
@@ -21,7 +21,7 @@ export class ContainerNetwork implements Disposable {
     if (opened === undefined)
       throw new HakoError({ code: "system", message: "the container's first process has ended" });
     this.#process = opened;
-    this.#user = namespaceInode(pid, "user") !== namespaceInode("self", "user");
+    this.#user = namespaceName(pid, "user") !== namespaceName("self", "user");
   }
 
   /** Opens sockets in it, or in another namespace of its user namespace. */

@@ -5,7 +5,7 @@ import { trySyscall } from "../linux/call/syscall";
 import { listNames, makeDirectories, tryReadText } from "../linux/file/file";
 import { openAt } from "../linux/file/path";
 import { dirname } from "../linux/file/path-text";
-import { namespaceInode } from "../linux/process/namespace";
+import { namespaceName } from "../linux/process/namespace";
 import {
   type HostRange,
   type IdMaps,
@@ -97,7 +97,7 @@ function isLocked(file: Fd, at: number): boolean {
 
 /** What the user namespaces of all processes map, whoever has made them. */
 function usedRanges(): HostRange[] {
-  const seen = new Set([namespaceInode("self", "user")]);
+  const seen = new Set([namespaceName("self", "user")]);
   return listNames("/proc").flatMap((name) => {
     const pid = /^\d+$/.test(name) ? Number(name) : undefined;
     const namespace = pid === undefined ? undefined : namespaceOf(pid, "user");
@@ -121,9 +121,9 @@ function threadsOf(pid: number): number {
 }
 
 /** undefined for one that ends just now. */
-function namespaceOf(pid: number, type: "user" | "mount"): bigint | undefined {
+function namespaceOf(pid: number, type: "user" | "mount"): string | undefined {
   try {
-    return namespaceInode(pid, type);
+    return namespaceName(pid, type);
   } catch {
     return undefined;
   }

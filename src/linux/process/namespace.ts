@@ -4,7 +4,7 @@ import { AT, O } from "../call/constants";
 import { endProcess } from "../call/end-process";
 import { type Descriptor, descriptorNumber, Fd } from "../call/fd";
 import { syscallOn, systemError, tryLibc, trySyscall } from "../call/syscall";
-import { statusAt } from "../file/file";
+import { hasErrno, linkText } from "../file/file";
 import { filesystemOf } from "../file/stat";
 import { FILESYSTEM_MAGIC } from "../file/statfs";
 
@@ -39,9 +39,17 @@ export const NAMESPACE_FILES: Readonly<Record<NamespaceType, string>> = {
 
 export const NAMESPACE_TYPES = Object.keys(NAMESPACE_FLAGS) as NamespaceType[];
 
-/** Tells a process's namespace of a type from all others; undefined without such a process, or on a kernel without such namespaces. */
-export function namespaceInode(pid: number | "self", type: NamespaceType): bigint | undefined {
-  return statusAt(`/proc/${pid}/ns/${NAMESPACE_FILES[type]}`)?.inode;
+/**
+ * Tells a process's namespace of a type from all others; undefined without such a process, or on a kernel without such namespaces. By the link's
+ * text: the file behind it has no place in a file system, so AppArmor lets few programs look at it.
+ */
+export function namespaceName(pid: number | "self", type: NamespaceType): string | undefined {
+  try {
+    return linkText(`/proc/${pid}/ns/${NAMESPACE_FILES[type]}`);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 /** Opens a namespace's file; anything else is refused. */

@@ -6,7 +6,7 @@ import { systemError } from "../call/syscall";
 import { stepError } from "../call/walk";
 import { openAt, openToLook } from "../file/path";
 import { openPlaceOf } from "../file/stat";
-import { NAMESPACE_FLAGS, type NamespaceType, namespaceInode } from "../process/namespace";
+import { NAMESPACE_FLAGS, type NamespaceType, namespaceName } from "../process/namespace";
 import { reapChild } from "../process/process";
 import { cloneChild, Reports } from "../steps/clone-child";
 import type { Report } from "../steps/table";
@@ -15,9 +15,9 @@ const ROOT = "root directory of a mount namespace";
 
 /** Whether a process is in another namespace than this one. */
 function isForeign(pid: number, type: NamespaceType): boolean {
-  const theirs = namespaceInode(pid, type);
-  if (theirs === undefined) throw systemError("stat", "ESRCH", `${type} namespace of process ${pid}`);
-  return theirs !== namespaceInode("self", type);
+  const theirs = namespaceName(pid, type);
+  if (theirs === undefined) throw systemError("readlinkat", "ESRCH", `${type} namespace of process ${pid}`);
+  return theirs !== namespaceName("self", type);
 }
 
 /**

@@ -8,7 +8,7 @@ import { fileStatusOf } from "../../../linux/file/stat";
 import { socketPair } from "../../../linux/file/unix-socket";
 import { hasListener } from "../../../linux/process/filter-steps";
 import type { Ruleset } from "../../../linux/process/landlock";
-import { NAMESPACE_TYPES, type NamespaceType, namespaceInode } from "../../../linux/process/namespace";
+import { NAMESPACE_TYPES, type NamespaceType, namespaceName } from "../../../linux/process/namespace";
 import { hasItsNumber } from "../../../linux/process/process";
 import { RemoteProcess } from "../../../linux/remote/remote-process";
 import { SharedRange } from "../../../linux/remote/shared-range";
@@ -55,8 +55,8 @@ function foreignNamespaces({ pid, linux }: ExecMaterial): NamespaceType[] {
     type !== "user" && linux?.namespaces?.some((one) => one.type === type && !one.path) === true;
   return NAMESPACE_TYPES.filter((type) => {
     if (made(type)) return true;
-    const theirs = namespaceInode(pid, type);
-    return theirs !== undefined && theirs !== namespaceInode("self", type);
+    const theirs = namespaceName(pid, type);
+    return theirs !== undefined && theirs !== namespaceName("self", type);
   });
 }
 
