@@ -1,3 +1,4 @@
+import type { ErrnoName } from "../base/errno";
 import type { HakoError } from "../base/errors";
 import { pidsShortage } from "../cgroup/stats/shortage";
 import { exists } from "../linux/file/file";
@@ -40,8 +41,12 @@ function cloneHint(error: HakoError, { flags, born, joinsPid }: CloneCall): stri
     case "ENOSPC":
     case "EUSERS":
       return noMoreNamespaces(types);
+    // of a seccomp filter; of AppArmor, as of Linux 6.7
     case "EPERM":
-      return types.includes("user") ? userNamespaceRefused() : refused(error);
+    case "EACCES":
+      return types.includes("user")
+        ? userNamespaceRefused(undefined, undefined, error.errno)
+        : refused(error);
     case "ENOSYS":
       return refused(error);
     case "EINVAL": {
@@ -82,14 +87,19 @@ function noMoreNamespaces(types: readonly NamespaceType[]): string {
 export function userNamespaceRefused(
   read?: (file: string) => string | undefined,
   confined: Confinement = confinement(),
+  errno?: ErrnoName,
 ): string {
-  return userNamespaceSwitch(read) ?? forbidden(confined) ?? "no user namespace is made from within a chroot";
+  const other =
+    errno === "EACCES"
+      ? "a security module forbids it: see the kernel's log (dmesg)"
+      : "no user namespace is made from within a chroot";
+  return userNamespaceSwitch(read) ?? forbidden(confined, errno) ?? other;
 }
 
-/** With CAP_SYS_ADMIN root needs no user namespace, and docker's and podman's own filters let it make the others. */
-function forbidden(confined: Confinement): string | undefined {
-  const hint = confinedHint(confined);
-  return hint !== undefined && confined.root ? `${hint}, or --cap-add SYS_ADMIN` : hint;
+function forbidden(confined: Confinement, errno?: ErrnoName): string | undefined {
+  const hint = confinedHint(confined, errno);
+  const isAppArmors = confined.profile !== undefined && !confined.profile.includes(":");
+  return isAppArmors && hint !== undefined ? `${hint}, or "userns," in an AppArmor profile` : hint;
 }
 
 /** Why the maps of a user namespace were refused: to map root takes a right of its own (verify_root_map in kernel/user_namespace.c, Linux 5.12). */
