@@ -115,7 +115,8 @@ async function explained(error: HakoError): Promise<HakoError> {
     return error;
   const { explainStateDirectory } = await import("../explain/state-directory");
   const { explainRights } = await import("../explain/rights");
-  return explainRights(explainStateDirectory(stateRoot, error));
+  const { withOuterWords } = await import("../explain/outer-container");
+  return withOuterWords(explainRights(explainStateDirectory(stateRoot, error)));
 }
 
 /** Runs a command line of a program; returns the exit status. Failures are logged, once, in one line. */

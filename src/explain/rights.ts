@@ -104,8 +104,14 @@ export function rightsHint(
       (capability === "CAP_SYS_ADMIN" ? userNamespaceSwitch() : undefined) ??
       `it takes ${capability}: run as root`
     );
-  // docker's profile allows the call to who has the capability, so one flag lifts both
-  return `root lacks ${capability} here, as in a container: --cap-add ${short} or --privileged there`;
+  return lackHint(capability, confined);
+}
+
+/** docker's profile allows a call to who has its capability, so that one flag lifts both; but pivot_root(2) to nobody. */
+export function lackHint(capability: CapabilityName, { filtered }: Confinement): string {
+  const short = capability.replace("CAP_", "");
+  const unfiltered = filtered && short === "SYS_ADMIN" ? " with --security-opt seccomp=unconfined," : "";
+  return `root lacks ${capability} here, as in a container: --cap-add ${short}${unfiltered} or --privileged there`;
 }
 
 const OLD = "hako needs linux 5.12";

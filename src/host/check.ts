@@ -6,6 +6,7 @@ import { findVirtiofsd } from "../drivers/vm/files/find-virtiofsd";
 import { findParts, knownProbe } from "../drivers/vm/probe";
 import { viewTemplates } from "../drivers/vm/templates";
 import { machineWords, templateWords } from "../drivers/vm/words";
+import { inOuterWords } from "../explain/outer-container";
 import { hasErrno, readText } from "../linux/file/file";
 import { openToLook } from "../linux/file/path";
 import { mountStatusOf } from "../linux/file/stat";
@@ -324,6 +325,6 @@ function resultOf({ name, needed, advice, look }: Check): CheckResult {
     name,
     verdict: needed ? "missing" : "absent",
     found: failed?.reason ?? "not there",
-    advice: failed?.advice ?? advice,
+    advice: inOuterWords(failed?.advice ?? advice),
   };
 }

@@ -3,7 +3,7 @@ import { openCgroup } from "../cgroup";
 import { makeNode, removeNode } from "../cgroup/hierarchy/node";
 import { explainClone } from "../explain/clone";
 import { inUserNamespaceHint } from "../explain/mount";
-import { confinement, explainRights } from "../explain/rights";
+import { confinement, explainRights, lackHint } from "../explain/rights";
 import type { Step } from "../linux/call/step";
 import { cloneTreeStep, detachedFilesystemSteps, privateTreeStep } from "../linux/mount/mount-steps";
 import { loopbackSteps } from "../linux/network/interface";
@@ -18,6 +18,13 @@ import { cloneChild, Reports } from "../linux/steps/clone-child";
 /** The child may use descriptor 0: it needs no standard input. */
 const FREE = 0;
 const CLOSE_FREE: Step = { what: "close", call: "close", args: [FREE], success: "anything" };
+/** No paths are bad ones; who may not at all, hears of that first. docker's filter and containerd's let nobody. */
+const PIVOT_NOWHERE: Step = {
+  what: "pivot_root",
+  call: "pivot_root",
+  args: [0, 0],
+  success: { only: "EFAULT" },
+};
 const { mount, pid, network, user, uts, ipc } = NAMESPACE_FLAGS;
 
 /** How create makes a namespace: with the process, or later by the process itself, and what it does there first. */
@@ -36,7 +43,7 @@ export type Tried = NamespaceType | "procfs" | "loopback" | "host name";
 const TRIALS: Readonly<Record<Tried, () => Trial>> = {
   // a security module may let it be made, and give no rights in it
   user: () => ({ flags: user, steps: [unshareStep(uts)] }),
-  mount: () => ({ flags: mount, steps: [privateTreeStep(), cloneTreeStep("/")] }),
+  mount: () => ({ flags: mount, steps: [privateTreeStep(), cloneTreeStep("/"), PIVOT_NOWHERE] }),
   pid: () => ({ flags: pid, steps: [] }),
   network: () => ({ flags: network, steps: [] }),
   loopback: () => ({ flags: network, steps: loopbackSteps(FREE) }),
@@ -59,8 +66,8 @@ export function tryRights(): string {
     tryNamespace("user");
   } catch (error) {
     if (!isRoot) throw error;
-    const hint = "as in a container: --cap-add SYS_ADMIN or --privileged there";
-    throw new HakoError({ code: "system", message: "root lacks CAP_SYS_ADMIN", hint });
+    const hint = lackHint("CAP_SYS_ADMIN", confinement());
+    throw new HakoError({ code: "system", message: "no user namespace", hint });
   }
   // bundles and clients of root don't ask for one
   return isRoot

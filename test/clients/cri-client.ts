@@ -17,6 +17,22 @@ export interface PodOptions {
   logDirectory: string;
   network?: keyof typeof SHARED;
   pid?: keyof typeof SHARED;
+  /** It may have privileged containers. */
+  privileged?: boolean;
+}
+
+/** As a kubelet makes it of a pod's securityContext. */
+export interface SecurityContext {
+  privileged?: boolean;
+  addCapabilities?: string[];
+  dropCapabilities?: string[];
+  user?: number;
+  readOnlyRoot?: boolean;
+  noNewPrivileges?: boolean;
+  /** containerd has none if absent, a kubelet says one of the two. */
+  seccomp?: keyof typeof SECCOMP;
+  maskedPaths?: string[];
+  readonlyPaths?: string[];
 }
 
 export interface PodContainerOptions {
@@ -24,9 +40,14 @@ export interface PodContainerOptions {
   image: string;
   command: string[];
   memory?: number;
-  privileged?: boolean;
   pid?: keyof typeof SHARED;
+  security?: SecurityContext;
+  env?: Record<string, string>;
+  mounts?: { host: string; at: string; readonly?: boolean }[];
 }
+
+/** SecurityProfile.ProfileType. */
+const SECCOMP = { RuntimeDefault: 0, Unconfined: 1 } as const;
 
 export interface Execution {
   stdout: string;
@@ -56,16 +77,24 @@ export class Cri implements Disposable {
   }
 
   async createContainer(pod: string, of: PodOptions, options: PodContainerOptions): Promise<string> {
-    const { name, image, command, memory, privileged, pid } = options;
+    const { name, image, command, memory, pid, env = {}, mounts = [] } = options;
     const resources = encodeFields([[4, memory]]);
-    const security = encodeFields([
-      [2, privileged],
-      [3, namespaces(of.network, pid ?? of.pid)],
-    ]);
+    const security = securityContext(options.security ?? {}, namespaces(of.network, pid ?? of.pid));
     const config = encodeFields([
       [1, encodeFields([[1, name]])],
       [2, encodeFields([[1, image]])],
       [3, command],
+      [6, Object.entries(env).map((pair) => encodeFields(pair.map((text, index) => [index + 1, text])))],
+      [
+        7,
+        mounts.map(({ at, host, readonly }) =>
+          encodeFields([
+            [1, at],
+            [2, host],
+            [3, readonly],
+          ]),
+        ),
+      ],
       [11, `${name}.log`],
       [
         15,
@@ -188,13 +217,35 @@ function namespaces(network: keyof typeof SHARED = "pod", pid: keyof typeof SHAR
   ]);
 }
 
-function podConfig({ name, cgroupParent, logDirectory, network, pid }: PodOptions): Message {
+function securityContext(context: SecurityContext, namespaces: Message): Message {
+  const { addCapabilities, dropCapabilities, user, seccomp } = context;
+  const capabilities = encodeFields([
+    [1, addCapabilities],
+    [2, dropCapabilities],
+  ]);
+  return encodeFields([
+    [1, capabilities],
+    [2, context.privileged],
+    [3, namespaces],
+    [5, user === undefined ? undefined : encodeFields([[1, user]])],
+    [7, context.readOnlyRoot],
+    [11, context.noNewPrivileges],
+    [13, context.maskedPaths],
+    [14, context.readonlyPaths],
+    [15, seccomp === undefined ? undefined : encodeFields([[1, SECCOMP[seccomp]]])],
+  ]);
+}
+
+function podConfig({ name, cgroupParent, logDirectory, network, pid, privileged }: PodOptions): Message {
   const metadata = encodeFields([
     [1, name],
     [2, `uid-${name}`],
     [3, "default"],
   ]);
-  const security = encodeFields([[1, namespaces(network, pid)]]);
+  const security = encodeFields([
+    [1, namespaces(network, pid)],
+    [6, privileged],
+  ]);
   return encodeFields([
     [1, metadata],
     // as a kubelet: on the node's network the name is the node's

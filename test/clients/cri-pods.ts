@@ -83,7 +83,7 @@ export class CriPods implements AsyncDisposable {
     return this.containerd.machine;
   }
 
-  async run(options: Pick<PodOptions, "name" | "pid" | "network">): Promise<Pod> {
+  async run(options: Pick<PodOptions, "name" | "pid" | "network" | "privileged">): Promise<Pod> {
     const cgroupParent = this.slice ?? this.machine.cgroup;
     const all = { cgroupParent, logDirectory: this.machine.path("logs"), ...options };
     return new Pod(this.cri, all, await this.cri.runPod(all));

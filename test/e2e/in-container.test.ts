@@ -77,13 +77,13 @@ describe("check and run in an outer container", () => {
     using box = new Box();
     const checked = inContainer(box, DOCKER, dockersFilter(), CHECK);
     expect(checked.stdout).toMatch(
-      /^rights +missing +root lacks CAP_SYS_ADMIN \(.*--cap-add SYS_ADMIN or --privileged/m,
+      /^rights +missing +no user namespace \(root lacks CAP_SYS_ADMIN .*--cap-add SYS_ADMIN with --security-opt seccomp=unconfined, or --privileged/m,
     );
     expect(checked.stdout).toMatch(/^mount namespaces +missing +clone: .*\(.*seccomp=unconfined/m);
     expect(checked.stdout).toMatch(/^Containers can't run here: rights, mount namespaces,.*\.\n1\n$/m);
     expect(`${checked.stdout}${checked.stderr}`).not.toContain("run as root");
     const ran = inContainer(box, DOCKER, dockersFilter(), RUN);
-    expect(ran.stderr).toMatch(/^hako: clone: .*\(.*--cap-add SYS_ADMIN.*; --weaker namespaces .*\)\n$/);
+    expect(ran.stderr).toMatch(/^hako: clone: .*\(.*seccomp=unconfined or .*; --weaker namespaces .*\)\n$/);
     expect(ran.status).toBe(125);
     const weaker = RUN.replace("--rootfs / job", "--rootfs / --weaker namespaces");
     expect(checked.stdout).toMatch(/^landlock +/m);
@@ -122,6 +122,18 @@ describe("check and run in an outer container", () => {
     );
     expect(inBundle.stderr).toMatch(/network loopback: ioctl lo: .*--cap-add NET_ADMIN/);
     expect(inBundle.status).toBe(1);
+  }, [needsHako]);
+
+  e2e("with CAP_SYS_ADMIN under docker's filter, which lets nobody change the root directory", () => {
+    using box = new Box();
+    const filter: Profile = { ...FILTER_CLONE3, syscalls: [errno(["clone3"], 38), errno(["pivot_root"], 1)] };
+    const capabilities = [...DOCKER, "SYS_ADMIN", "NET_ADMIN"];
+    const checked = inContainer(box, capabilities, filter, CHECK);
+    expect(checked.stdout).toMatch(/^mount namespaces +missing +pivot_root: .*\(.*seccomp=unconfined/m);
+    expect(checked.stdout).toEndWith("\nContainers can't run here: mount namespaces.\n1\n");
+    const ran = inContainer(box, capabilities, filter, RUN);
+    expect(ran.stderr).toMatch(/: pivot_root: .*\(.*seccomp=unconfined.*; --weaker namespaces .*\)\n$/);
+    expect(ran).toMatchObject({ status: 125, stdout: "" });
   }, [needsHako]);
 
   e2e("root that may not override modes", () => {

@@ -9,6 +9,7 @@ import { HakoError } from "../../src/base/errors";
 import { explainClone, userNamespaceRefused } from "../../src/explain/clone";
 import { explainEnd } from "../../src/explain/death";
 import { idMapHint, mountHint } from "../../src/explain/mount";
+import { inOuterWords } from "../../src/explain/outer-container";
 import { type Confinement, explainRights, rightsHint } from "../../src/explain/rights";
 import { explainStateDirectory } from "../../src/explain/state-directory";
 import { systemError } from "../../src/linux/call/syscall";
@@ -62,9 +63,26 @@ describe("userNamespaceRefused", () => {
     test(text, () => expect(userNamespaceRefused((file) => files[file], FREE)).toContain(text));
   }
 
+  test("an AppArmor profile without userns, as of Linux 6.7", () => {
+    const confined = { ...FREE, root: false, profile: "shell" };
+    const why = userNamespaceRefused(() => undefined, confined, "EACCES");
+    expect(why).toMatch(/^the profile shell .*apparmor=unconfined.*, or "userns," in an AppArmor profile$/);
+    expect(userNamespaceRefused(() => undefined, FREE, "EACCES")).toContain("kernel's log");
+  });
+
   test("an outer container's filter", () => {
     expect(userNamespaceRefused(() => undefined, { ...FREE, filtered: true })).toContain(
       "seccomp=unconfined",
+    );
+  });
+});
+
+describe("inOuterWords", () => {
+  test("docker's flags are a pod's fields where a kubelet has made the container", () => {
+    const said = "no: --security-opt seccomp=unconfined, --cap-add NET_ADMIN or --privileged there";
+    expect(inOuterWords(said)).toBe(said);
+    expect(inOuterWords(said, "10.0.0.1")).toBe(
+      "no: securityContext.seccompProfile.type: Unconfined, securityContext.capabilities.add: [NET_ADMIN] or securityContext.privileged: true there",
     );
   });
 });

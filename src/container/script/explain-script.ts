@@ -3,6 +3,13 @@ import { exists } from "../../linux/file/file";
 import { dirname, isAtOrBelow, resolve } from "../../linux/file/path-text";
 import type { Bundle } from "../bundle";
 
+/** Loaded on first use. */
+const rare = {
+  get explainRights() {
+    return require("../../explain/rights") as typeof import("../../explain/rights");
+  },
+};
+
 /** The flags that fields of config.json come from, where the value is the caller's own. */
 const FLAGS: Readonly<Record<string, string>> = {
   "/linux/resources/memory/limit": "--memory",
@@ -21,7 +28,7 @@ export function explainScript(error: HakoError, bundle: Pick<Bundle, "config" | 
 const INSTEAD: readonly (readonly [refused: RegExp, weaker: string])[] = [
   [/^config \/mounts\/\d+: mount \S+ on \/proc: fsmount/, "--weaker proc goes on with the outer /proc"],
   [
-    /^(?:clone3?|unshare|config \/linux\/[ug]idMappings): /,
+    /^(?:clone3?|unshare|config \/linux\/[ug]idMappings|enter the root file system \S+: pivot_root): /,
     "--weaker namespaces confines it by Landlock and seccomp alone",
   ],
 ];
@@ -29,9 +36,10 @@ const REFUSALS: ReadonlySet<string> = new Set(["EPERM", "EACCES", "ENOSYS", "ENO
 
 /** Says which weaker isolation there is, of a container that could not be made for lack of rights over this host. */
 function withWeaker(error: HakoError): HakoError {
-  const { hint, reason, errno = "" } = error;
+  const { reason, errno = "" } = error;
   const instead = REFUSALS.has(errno) ? INSTEAD.find(([refused]) => refused.test(reason))?.[1] : undefined;
   if (instead === undefined) return error;
+  const { hint } = rare.explainRights.explainRights(error);
   return error.with({ hint: hint === undefined ? instead : `${hint}; ${instead}` });
 }
 

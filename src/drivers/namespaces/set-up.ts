@@ -73,6 +73,9 @@ const rare = {
   get explainRights() {
     return require("../../explain/rights") as typeof import("../../explain/rights");
   },
+  get outerContainer() {
+    return require("../../explain/outer-container") as typeof import("../../explain/outer-container");
+  },
   /** For a user namespace of root's that has the host's files. */
   get mappedRoot() {
     return require("./rootfs/mapped-root") as typeof import("./rootfs/mapped-root");
@@ -317,7 +320,8 @@ export class SetUp implements Disposable {
     } catch (thrown) {
       const error = asHakoError(thrown);
       if (this.#options.lenient?.loopback !== true || error.errno !== "EPERM") throw error;
-      logWarning(`${rare.explainRights.explainRights(error).oneLine}; it stays down`);
+      const explained = rare.outerContainer.withOuterWords(rare.explainRights.explainRights(error));
+      logWarning(`${explained.oneLine}; it stays down`);
     }
   }
 
