@@ -93,7 +93,19 @@ function declared(name: string, comment: string, schema: unknown): string {
 
 /** Flags that the library gives itself, or that make no sense without a terminal or a daemon. */
 const OWN_FLAGS = new Set([
-  ...["container", "name", "rootfs", "bundle", "config", "detach", "output", "keep", "report", "quiet"],
+  ...[
+    "container",
+    "name",
+    "rootfs",
+    "idle",
+    "bundle",
+    "config",
+    "detach",
+    "output",
+    "keep",
+    "report",
+    "quiet",
+  ],
   ...[
     "die-with",
     "die-with-parent",

@@ -53,13 +53,17 @@ export function newId(): string {
   return `sdk-${randomBytes(8).toString("hex")}`;
 }
 
-function runWords({ policy, ...options }: SandboxOptions & Command): string[] {
-  const { id, rootfs = "/", command = [] } = options;
+function runWords({ policy, ...options }: SandboxOptions, last: readonly string[]): string[] {
+  const { id, rootfs = "/" } = options;
   const named = id === undefined ? [] : [`--name=${id}`];
   const given = typeof policy === "object" ? [POLICY_FLAG] : flagWords(RUN_FLAGS, { policy });
   const flags = [...given, ...flagWords(RUN_FLAGS, options), ...CHANNEL_FLAGS];
-  return [...globalWords(options), "run", `--rootfs=${rootfs}`, ...named, ...flags, "--", ...command];
+  return [...globalWords(options), "run", `--rootfs=${rootfs}`, ...named, ...flags, ...last];
 }
+
+/** The last words of a call. */
+const IDLE = ["--idle"];
+const program = ({ command = [] }: Command): string[] => ["--", ...command];
 
 function givenPolicy({ policy }: SandboxOptions): Given {
   return typeof policy === "object" ? { policy } : {};
@@ -67,13 +71,20 @@ function givenPolicy({ policy }: SandboxOptions): Given {
 
 /** Starts a program in a sandbox of its own. What hako refuses is told by the `outcome` of what comes back. */
 export function spawn(options: SpawnOptions): SandboxProcess {
-  return new SandboxProcess(runWords(options), options, options, givenPolicy(options));
+  return new SandboxProcess(runWords(options, program(options)), options, options, givenPolicy(options));
 }
 
 /** Runs a program in a sandbox of its own to its end. Throws a `SandboxError` where the sandbox has failed. */
 export async function run(options: RunOptions): Promise<Result> {
-  const program = options.command?.[0] ?? "the image's program";
-  return await captured(runWords(options), options, options, program, givenPolicy(options));
+  const name = options.command?.[0] ?? "the image's program";
+  const words = runWords(options, program(options));
+  return await captured(words, options, options, name, givenPolicy(options));
+}
+
+/** A sandbox without a program, for those of `exec`. */
+export function idle(options: SandboxOptions & SpawnSettings): SandboxProcess {
+  const settings = { ...givenPolicy(options), closesInput: true };
+  return new SandboxProcess(runWords(options, IDLE), options, options, settings);
 }
 
 /** The container that commands are run in. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn as spawnProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -299,6 +299,19 @@ test("Sandbox: a command comes back though it has left something behind, which e
   assert.equal((await sandbox.closed).exitCode, 0);
   await assert.rejects(sandbox.exec(["true"]), failsWith("not-found"));
   await noneIsLeft();
+});
+
+test("Sandbox: a root file system with one program in it is enough; none in it ends the sandbox", async (context) => {
+  const busybox = ["/usr/bin/busybox", "/bin/busybox"].find(existsSync);
+  if (busybox === undefined) return context.diagnostic("skipped: busybox is not installed");
+  mkdirSync("almost-empty", { recursive: true });
+  copyFileSync(busybox, "almost-empty/busybox");
+  await using sandbox = await Sandbox.start({ ...hako, rootfs: "almost-empty" });
+  const { stdout } = await sandbox.exec(["/busybox", "sh", "-c", "/busybox kill -TERM 1; echo /*"]);
+  assert.match(stdout, /^(\/busybox|\/dev|\/proc|\/sys|\s)+$/);
+  assert.equal((await sandbox.exec(["/busybox", "echo", "here"])).stdout, "here\n");
+  assert.equal((await sandbox.close()).exitCode, 0);
+  assert.deepEqual(readdirSync("almost-empty"), ["busybox"]);
 });
 
 test("Sandbox: one that can't be made is told at once", async () => {

@@ -68,7 +68,7 @@ export class Containers {
     );
     const config = withTreePaths(given, data.tree, written);
     const terminal = config.process?.terminal === true;
-    const stops = data.ownInit ? new Fd(syscall("eventfd2", 0, O.CLOEXEC | O.NONBLOCK)) : undefined;
+    const stops = data.ownInit === true ? new Fd(syscall("eventfd2", 0, O.CLOEXEC | O.NONBLOCK)) : undefined;
     const { result, streams, port } = withPort(data.port, terminal, (socket) => {
       try {
         return made(id, config, data, stops, socket);
@@ -261,12 +261,13 @@ function made(
     passedBy: "sendmsg" as const,
   };
   const rootfs = mountRootfs(id, tree, writesRootfs);
+  const init = ownInit === false ? undefined : { stops, idle: ownInit === "idle" };
   const bundle = { path, rootfs, config, filter: compiled };
   return createContainer(
     {
       ...{ root: ROOT, id, bundle, consoleSocket, cgroupManager: "cgroupfs", rootless: "auto" },
       ...{ noPivot: false, noNewKeyring, preserveFds: 0, notifySocket: undefined },
-      ...{ pidFile: undefined, pidfdSocket: undefined, ownInit: ownInit ? { stops } : undefined },
+      ...{ pidFile: undefined, pidfdSocket: undefined, ownInit: init },
     },
     false,
   ).record;

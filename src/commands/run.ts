@@ -28,6 +28,7 @@ import {
   isImage,
   refuseBundleFlags,
   refuseChangesOfImage,
+  refuseCommand,
   refuseImageFlags,
   refuseScriptFlags,
   SCRIPT_FLAGS,
@@ -118,6 +119,7 @@ export default defineCommand({
     "hako run --detach --rootfs / --name job -- sleep 60",
     "hako run --rootfs / --changes ../changes -- make",
     "hako run --policy agent -- npm test",
+    "hako run --detach --idle --policy agent --name box && hako exec box make",
     "hako run --rootfs image.tar -- sh -c 'echo $PATH'",
     "hako run --detach --output job.log --rootfs / --name job -- ./job",
   ],
@@ -150,8 +152,9 @@ export default defineCommand({
       checkRemoved(args);
       const command = rest[0] === "--" ? rest.slice(1) : rest;
       const image = isImage(rootfs);
+      if (args.idle) refuseCommand(args, command);
       // an image has a command of its own
-      if (!separated && (!image || rest.length > 0)) refuseWords(args.container);
+      else if (!separated && (!image || rest.length > 0)) refuseWords(args.container);
       // first of all, as with a bundle
       const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
       report?.open();
@@ -261,12 +264,12 @@ async function runScript(
   const made = { ...createOptions(globals, id, args, preserveFds), cgroupManager };
   const bundle = made.driver === "vm" ? rare.ownIds.withoutCallersGroups(scripted) : scripted;
   const options = { ...made, bundle, ...watching, lifeline };
-  const init = !args["no-init"];
-  const status = await runContainer({ ...options, init, signalsEnd: !init, report: report?.open() }).catch(
-    (error) => {
-      throw rare.explain.explainScript(asHakoError(error), bundle);
-    },
-  );
+  const init = args.idle ? "idle" : !args["no-init"];
+  const ready = args.idle && !args.detach ? () => print(`${id}\n`) : undefined;
+  const watched = { init, signalsEnd: init === false, report: report?.open(), ready } as const;
+  const status = await runContainer({ ...options, ...watched }).catch((error) => {
+    throw rare.explain.explainScript(asHakoError(error), bundle);
+  });
   if (args.detach && id !== (args.container ?? args.name)) print(`${id}\n`);
   return status;
 }

@@ -46,6 +46,6 @@ export function newRecord({
     noNewKeyring,
     streams: config.process?.terminal === true ? [] : callerStreamNames(),
     output,
-    ownInit: ownInit === undefined ? undefined : true,
+    ownInit: ownInit && (ownInit.idle ? "idle" : true),
   };
 }

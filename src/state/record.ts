@@ -89,8 +89,8 @@ export interface ContainerRecord {
   /** criu's names of the caller's standard streams, which the program got; "" for those that it can name otherwise. */
   streams?: string[];
   ended?: EndRecord;
-  /** The first process is hako's own, and the program is its child. */
-  ownInit?: boolean | undefined;
+  /** The first process is hako's own, and the program is its child; or there is no program. */
+  ownInit?: boolean | "idle" | undefined;
   /** The file that standard output and error of the program lead to (run --output); absolute. */
   output?: string | undefined;
 }

@@ -32,7 +32,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 type Calls = [call: SyscallName, args: number[], least?: bigint][];
 
 /** A remote process of a machine that becomes the first process; how it ended, what it told of the program, and a step that failed. */
-function run(machine: string, calls: Calls, whileItRuns: (pid: number) => void = () => {}) {
+function run(machine: string, calls: Calls | "idle", whileItRuns: (pid: number) => void = () => {}) {
   using range = SharedRange.make();
   using code = elfProgram("calls", remoteCode(range.descriptor, machine), new Uint8Array(16), machine);
   const path = join(directory, "end");
@@ -50,7 +50,7 @@ function run(machine: string, calls: Calls, whileItRuns: (pid: number) => void =
   using reports = new Reports(steps);
   const pid = cloneChild({ flags: 0, cgroup: undefined, steps, waitsForNothing: true }, reports);
   expect(reports.last()).toBeUndefined();
-  const rows = calls.map(([call, args, least = 0n]) => {
+  const rows = (calls === "idle" ? [] : calls).map(([call, args, least = 0n]) => {
     const six = Array.from({ length: 6 }, (_, index) => BigInt(args[index] ?? 0));
     return [BigInt(syscallNumberOn(machine, call)), ...six, least, MOST];
   });
@@ -58,6 +58,7 @@ function run(machine: string, calls: Calls, whileItRuns: (pid: number) => void =
   const data = filledIn(initProgram(machine), {
     ...{ table: RANGE_AT + TABLE, birth: 99, death: 9, start: -1, connection: -1, answer: 0 },
     ...{ end: end.number, stops: -1, below: 0, above: 0, filtered: machine === process.arch ? 1 : 0 },
+    idle: calls === "idle" ? 1 : 0,
   });
   range.bytes.set(data, DATA);
   range.bytes.set(new TextEncoder().encode("/bin/sleep\0 30\0"), SLEEP);
@@ -151,6 +152,19 @@ for (const machine of [process.arch, ...(process.arch === "arm64" ? [] : ["arm64
       expect(ending?.status).toBe(3);
       // an emulator has descriptors, and no filter
       if (machine === process.arch) expect(reads).toEqual(["2", "0", "false"]);
+    });
+
+    it("is alone where there is no program, and no signal from its own pid namespace ends it", () => {
+      const { ending, failed } = run(machine, "idle", (pid) => {
+        Bun.sleepSync(machine === process.arch ? 50 : 500);
+        for (const signal of [15, 2, 1, 3, 10]) {
+          trySyscall("kill", pid, signal);
+          Bun.sleepSync(20);
+        }
+        expect(reapChild(pid, false)).toBeUndefined();
+        trySyscall("kill", pid, 9);
+      });
+      expect([ending?.signal, failed]).toEqual([9, undefined]);
     });
 
     it("passes signals on: to the program, or to its group", () => {

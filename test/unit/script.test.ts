@@ -42,6 +42,7 @@ const NOTHING = {
   seccomp: undefined,
   tmpfs: [],
   "no-init": true,
+  idle: false,
   "cap-add": [],
   "cap-drop": [],
   device: [],

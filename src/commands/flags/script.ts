@@ -1,5 +1,5 @@
 import { HakoError } from "../../base/errors";
-import type { Argument } from "../../cli/arguments";
+import type { Argument, ArgumentValues } from "../../cli/arguments";
 import type { ScriptValues } from "../../container/script/script";
 import { statusAt } from "../../linux/file/file";
 import { IMAGE_KIND } from "../../oci/image-kind";
@@ -220,6 +220,11 @@ export const SCRIPT_FLAGS = {
     type: "boolean",
     description: "with --rootfs: the command is the container's first process, not a child of hako's own",
   },
+  idle: {
+    type: "boolean",
+    description:
+      "with --rootfs: no COMMAND, but hako's own first process alone, for those of hako exec, until it is asked to end; the id is printed when they may come",
+  },
   tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
 } as const satisfies Record<keyof ScriptValues | "name", Argument>;
 
@@ -232,6 +237,21 @@ export function refuseBundleFlags({ bundle, config }: { bundle: string; config: 
     `${given} and --rootfs contradict each other`,
     "a bundle's config.json names its root file system",
   );
+}
+
+/** Refuses, for `run --idle`, a command and what is about one. */
+export function refuseCommand(
+  args: Pick<ArgumentValues<typeof SCRIPT_FLAGS>, "no-init" | "tty" | "entrypoint">,
+  command: readonly string[],
+): void {
+  const { "no-init": noInit, tty, entrypoint } = args;
+  const about = { "--no-init": noInit, "--tty": tty, "--entrypoint": entrypoint !== undefined };
+  const given = Object.entries({ COMMAND: command.length > 0, ...about }).find(([, isGiven]) => isGiven);
+  if (given !== undefined)
+    throw HakoError.usage(
+      `--idle and ${given[0]} contradict each other`,
+      "hako exec ID COMMAND runs one in it",
+    );
 }
 
 /** Whether --rootfs names an image: by its word, or as a file. */

@@ -73,8 +73,10 @@ export interface RunOptions extends Omit<CreateOptions, "consoleSocket" | "ownIn
   /** The container stays, stopped, after its end. */
   keep: boolean;
   subreaper: boolean;
-  /** hako's own first process has the program as its child. */
-  init: boolean;
+  /** hako's own first process has the program as its child; or it is idle, and there is none. */
+  init: boolean | "idle";
+  /** Called when the program runs, or the container is there for those of `exec`. */
+  ready?: (() => void) | undefined;
   /** A signal that the program has no handler for ends it, as it would outside of a container. */
   signalsEnd: boolean;
   /** After which the container is killed. */
@@ -125,11 +127,11 @@ async function runHeld(options: RunOptions): Promise<number> {
   const bundle = sender === undefined ? options.bundle : sized(options.bundle);
   if (!detach && options.subreaper) becomeSubreaper();
   // one that has a terminal of its own stops there
-  using stops = init && !detach && !terminal ? new Fd(syscall("eventfd2", 0, O.CLOEXEC)) : undefined;
+  using stops = init === true && !detach && !terminal ? new Fd(syscall("eventfd2", 0, O.CLOEXEC)) : undefined;
   using signals = leavesTheProgram(options)
     ? new SignalRecorder(Object.values(FORWARDED))
     : new rare.foreground.SignalForwarder(options.signalsEnd, stops);
-  const ownInit = init ? { stops } : undefined;
+  const ownInit = init === false ? undefined : { stops, idle: init === "idle" };
   // who has its terminal, or wants to know that it is ready, has to be there at its first moment
   const mayRun = !terminal && options.notifySocket === undefined && network === undefined;
   const create = () =>
@@ -146,6 +148,7 @@ async function runHeld(options: RunOptions): Promise<number> {
     using relay = runs ? undefined : rare.start.startContainer(options);
     if (runs) runPoststartHooks({ root, record });
     started = true;
+    options.ready?.();
     if (detach || !hasProcess(record)) {
       relay?.wait();
       deleted = true;

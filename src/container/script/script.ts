@@ -71,6 +71,7 @@ export interface ScriptValues extends NetworkValues {
   seccomp: string | undefined;
   tmpfs: readonly string[];
   "no-init": boolean;
+  idle: boolean;
   "cap-add": readonly string[];
   "cap-drop": readonly string[];
   device: readonly string[];
@@ -117,6 +118,9 @@ function limitsOf(
     ...(pids === undefined ? {} : { pids: { limit: pidsOf(pids) + (noInit ? 0 : 1) } }),
   };
 }
+
+/** What config.json has where nothing is executed. */
+const NO_COMMAND = ["hako-init"];
 
 type Namespaces = NonNullable<NonNullable<Config["linux"]>["namespaces"]>;
 
@@ -273,14 +277,14 @@ export function scriptBundle(
 ): Bundle {
   const { rootfs: place, memory, cpus, pids, env, mount, volume, user, ...others } = values;
   const { workdir, "read-only": readonly, hostname, tty, seccomp: profile, tmpfs, ...rights } = others;
-  const { "cap-add": add, "cap-drop": drop, device, ulimit, "no-init": noInit, ...ofFiles } = rights;
+  const { "cap-add": add, "cap-drop": drop, device, ulimit, "no-init": noInit, idle, ...ofFiles } = rights;
   const { entrypoint, discard, "keep-writes": keepWrites, "map-root": mapRoot, userns, ...guarded } = ofFiles;
   const { hide, write, protect, weaker, changes: _changes, network, forward, publish, ...unread } = guarded;
   // a flag that is not used here does not compile
   const { "network-log": networkLog, "inject-header": inject, ...rest } = unread;
   rest satisfies Record<string, never>;
   const settings = imageSettings(image);
-  const args = imageCommand(settings, command, entrypoint);
+  const args = idle ? NO_COMMAND : imageCommand(settings, command, entrypoint);
   const rootfs = image?.rootfs ?? rootfsOf(place);
   const name = hostname ?? id.slice(0, 63);
   const own = networkOf(

@@ -40,10 +40,12 @@ export interface OwnInit {
   end: Fd;
   /** An eventfd(2) that it adds to each time the program was stopped; undefined if nobody waits for that. */
   stops: Fd | undefined;
+  /** There is no program: it is alone, for those of `exec`, and ends when it is asked to from outside of its pid namespace. */
+  idle: boolean;
 }
 
 /** What a command says of it. */
-export type OwnInitOptions = Pick<OwnInit, "stops">;
+export type OwnInitOptions = Pick<OwnInit, "stops" | "idle">;
 
 /** A root file system that is only read, under an overlay that takes what is written. */
 export interface OverlayRoot {

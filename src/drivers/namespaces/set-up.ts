@@ -217,7 +217,10 @@ export class SetUp implements Disposable {
     this.#inherited = {
       startSocket: startSocket && inherit(startSocket),
       consoleSocket: consoleSocket && inherit(consoleSocket),
-      ownInit: ownInit && { end: inherit(ownInit.end), stops: ownInit.stops && inherit(ownInit.stops) },
+      ownInit: ownInit && {
+        ...{ end: inherit(ownInit.end), stops: ownInit.stops && inherit(ownInit.stops) },
+        idle: ownInit.idle,
+      },
       program: program && { file: inherit(program.file), descriptors: program.descriptors.map(inherit) },
       mountNamespace: namespaces.mount && inherit(namespaces.mount),
       latePid: namespaces.latePid && inherit(namespaces.latePid),
@@ -407,7 +410,7 @@ export class SetUp implements Disposable {
         filter,
         environment: this.#environment,
         inMemory: this.#inherited.program?.file,
-        ownInit: this.#inherited.ownInit !== undefined,
+        ownInit: this.#inherited.ownInit,
         have,
         keepsGroups: keepsGroups(config),
         first,

@@ -12,7 +12,7 @@ import { status } from "./status";
 export function signalProcesses(container: Container, signal: number, to: "first" | "all"): boolean {
   const { init, ownPidNamespace, cgroup, ownInit = false } = container.record;
   // hako's own first process: the program would get twice what all get
-  const passesOn = ownInit ? init?.pid : undefined;
+  const passesOn = ownInit === true ? init?.pid : undefined;
   // without a pid namespace nothing ends the others when the first one ends
   if (cgroup !== undefined && (to === "all" || (signal === SIG.KILL && !ownPidNamespace))) {
     if (signalAll(loadCgroup(cgroup), signal, passesOn)) return true;
@@ -23,7 +23,7 @@ export function signalProcesses(container: Container, signal: number, to: "first
   const now = status(container);
   if (init === undefined || now === "stopped") return false;
   // nobody can pass this one on
-  const target = ownInit && signal === SIG.STOP ? programOf(init) : init;
+  const target = ownInit === true && signal === SIG.STOP ? programOf(init) : init;
   if (!signalProcess(target.pid, target.startTime, signal)) return false;
   // a frozen process does not even die
   if (signal === SIG.KILL && now === "paused" && cgroup !== undefined) loadCgroup(cgroup).thaw();

@@ -150,7 +150,7 @@ function containerOf(
     ...files,
     config: exactJson(guestConfig(config, id, shared)),
     filter: compiled && { program: compiled.program.toBase64(), flags: compiled.flags },
-    ownInit: ownInit !== undefined,
+    ownInit: ownInit?.idle ? "idle" : ownInit !== undefined,
     noNewKeyring,
     port: streamPort(stream),
   };

@@ -32,7 +32,7 @@ export interface InitPlan extends OwnInit {
 
 /** A container's remote process goes on as a first process of hako's, whose child makes these steps, of which the last executes the program. */
 export function becomeInit(remote: RemoteProcess, steps: readonly Step[], plan: InitPlan): void {
-  const { end, stops, diesWithMaker, filtered, start } = plan;
+  const { end, stops, idle, diesWithMaker, filtered, start } = plan;
   remote.prepare(steps, true, [BIRTH]);
   const counted = stops?.number ?? -1;
   const data = filledIn(template(), {
@@ -47,6 +47,7 @@ export function becomeInit(remote: RemoteProcess, steps: readonly Step[], plan: 
     below: counted - 1,
     above: counted + 1,
     filtered: filtered ? 1 : 0,
+    idle: idle ? 1 : 0,
   });
   remote.becomeRows(data);
 }

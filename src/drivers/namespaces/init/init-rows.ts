@@ -32,6 +32,10 @@ const LOW_HALF = 0xffffffff;
 const SECCOMP_SET_MODE_FILTER = 1;
 const [FUTEX_WAIT, FUTEX_WAKE] = [0, 1];
 const ALL_SIGNALS = new BigInt64Array([-1n]);
+/** linux/signal.h: sent by kill(2), or by its like for pidfds. */
+const SI_USER = 0;
+/** Those that end one without a program. */
+const ENDING = [SIG.TERM, SIG.INT, SIG.HUP, SIG.QUIT];
 /**
  * Those that outside of a container come to all processes of the job in a terminal's foreground, by its keys, its size, and the shell: a shell
  * script that waits for a program looks whether that was interrupted too.
@@ -57,6 +61,8 @@ const NAMES = [
   "above",
   // whether it is under a seccomp filter of its own
   "filtered",
+  // whether there is no program
+  "idle",
 ] as const;
 export type InitWord = (typeof NAMES)[number];
 type Words = NamedWords<InitWord>;
@@ -79,7 +85,7 @@ export function initProgram(machine: string): Template<InitWord> {
   bearRows(rows, words, own);
   leaveRows(rows, words, machine);
   reapRows(rows, words, own);
-  signalRows(rows, own);
+  signalRows(rows, words, own);
   endRows(rows, own);
   return rows.template(words);
 }
@@ -100,9 +106,10 @@ function startRows(rows: RowProgram, { death, start, connection, answer }: Words
 /**
  * Makes the program's process, which waits: a program with CAP_SYS_PTRACE could take this process over before it has nothing any more.
  */
-function bearRows(rows: RowProgram, { table, birth }: Words, { program }: Own): void {
+function bearRows(rows: RowProgram, { table, birth, idle }: Words, { program }: Own): void {
   const [at, go] = [word(), word()];
   rows.label("bear");
+  rows.when(wordIn(idle), 1, "born");
   rows.call("clone", [SIG.CHLD, 0, 0, 0, 0], { to: program, otherwise: "not born" });
   rows.when(wordIn(program), 0, "program");
   rows.goto("born");
@@ -149,7 +156,8 @@ function reapRows(rows: RowProgram, { stops }: Words, { program, info }: Own): v
   const who = word();
   const look = (id: number, of: WordContent | number, what: number) => {
     rows.set(within(info, INFO_PID_AT), 0);
-    rows.call("waitid", [id, of, info, what | W.NOHANG, 0]);
+    // one without a program may have no child
+    rows.call("waitid", [id, of, info, what | W.NOHANG, 0], { otherwise: "wait" });
     rows.mask(wordIn(info, INFO_PID_AT), LOW_HALF, { to: who });
   };
   rows.label("reap");
@@ -164,12 +172,13 @@ function reapRows(rows: RowProgram, { stops }: Words, { program, info }: Own): v
   rows.call("write", [wordIn(stops), word(1), 8], ANY);
 }
 
-/** Passes signals on. */
-function signalRows(rows: RowProgram, { program }: Own): void {
+/** Passes signals on, or ends by them. */
+function signalRows(rows: RowProgram, { idle }: Words, { program, info }: Own): void {
   const [signal, bit, group] = [word(), word(), word()];
   rows.label("wait");
-  rows.call("rt_sigtimedwait", [ALL_SIGNALS, 0, 0, 8], { to: signal, otherwise: "reap" });
+  rows.call("rt_sigtimedwait", [ALL_SIGNALS, info, 0, 8], { to: signal, otherwise: "reap" });
   rows.when(wordIn(signal), SIG.CHLD, "reap");
+  rows.when(wordIn(idle), 1, "asked");
   rows.sum([wordIn(signal), -1], { to: bit });
   rows.rotate(TO_THE_GROUP, wordIn(bit), { to: bit });
   rows.mask(wordIn(bit), 1, { to: bit, most: 0, next: "alone", otherwise: undefined });
@@ -179,6 +188,24 @@ function signalRows(rows: RowProgram, { program }: Own): void {
   rows.label("alone");
   // not to the next signal: as long as somebody sends them, the kernel keeps CHLD behind those of lower numbers
   rows.call("kill", [wordIn(program), wordIn(signal)], { ...ANY, next: "reap" });
+  askedRows(rows, signal, info);
+}
+
+/** Ends where somebody outside has asked for it: the kernel says 0 of who is in no pid namespace of its own (pid_namespaces(7)). */
+function askedRows(rows: RowProgram, signal: BigInt64Array, info: Uint8Array): void {
+  const sender = word();
+  rows.label("asked");
+  // of other kinds (sigqueue(3)) the sender itself says who it is
+  rows.mask(wordIn(info, INFO_CODE_AT), LOW_HALF, {
+    ...{ least: SI_USER, most: SI_USER, otherwise: "reap" },
+    to: sender,
+  });
+  rows.mask(wordIn(info, INFO_PID_AT), LOW_HALF, { to: sender, least: 0, most: 0, otherwise: "reap" });
+  for (const ending of ENDING) rows.when(wordIn(signal), ending, "over");
+  rows.goto("reap");
+  rows.label("over");
+  rows.set(within(info, INFO_CODE_AT), CLD_EXITED);
+  rows.set(within(info, INFO_STATUS_AT), 0, "ended");
 }
 
 /** Tells how the program ended, and ends as that did, or as a shell says that it did. */

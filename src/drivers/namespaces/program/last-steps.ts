@@ -127,8 +127,8 @@ function meetingSteps(startSocket: Fd, connection: number, range: number): Step[
 }
 
 /** They take descriptors, so they are prepared before it is known which are free. */
-function confinementSteps({ landlocked }: LastStepsOptions): Step[] {
-  return landlocked === undefined ? [] : rare.landlockSteps.landlockSteps(landlocked);
+function confinementSteps({ landlocked, ownInit }: LastStepsOptions): Step[] {
+  return landlocked === undefined || ownInit?.idle ? [] : rare.landlockSteps.landlockSteps(landlocked);
 }
 
 /** Limits and filter come with execve in one table, for they may forbid everything else. */
@@ -140,6 +140,7 @@ function programSteps(
   confined: readonly Step[],
   { preserveFds, descriptors, ownInit }: LastStepsOptions,
 ): Step[] {
+  if (file === undefined) return [];
   const limits = processLimits(process);
   const forFilter = keptForFilter(process, filter) !== 0n;
   const vectors = [stringVector(args), stringVector(environment)] as const;

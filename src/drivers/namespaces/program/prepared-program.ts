@@ -5,14 +5,15 @@ import type { SeccompFilter } from "../../../linux/process/filter-steps";
 import type { NamedLimit } from "../../../linux/process/rlimit";
 import { callerOpenFiles } from "../../../linux/process/rlimit";
 import type { Linux, Process } from "../../../oci/config";
+import type { OwnInit } from "../../interface/driver";
 import { attributeSteps } from "./attributes";
 import { type IdentityOptions, takeIdentity } from "./identity";
 import { findProgram } from "./program-file";
 
 /** A container's program, and how this process becomes it. */
 export interface Program {
-  /** Its path in the container, or the file itself, which lies in memory. */
-  file: string | Fd;
+  /** Its path in the container, or the file itself, which lies in memory; undefined where a first process of hako's is alone. */
+  file: string | Fd | undefined;
   args: readonly string[];
   environment: string[];
   filter: SeccompFilter | undefined;
@@ -26,8 +27,8 @@ interface ProgramOptions extends Omit<IdentityOptions, "kept"> {
   environment: string[];
   /** In place of the one that args[0] names. */
   inMemory: Fd | undefined;
-  /** It is a child of a first process of hako's. */
-  ownInit: boolean;
+  /** It is a child of a first process of hako's, or there is none. */
+  ownInit: Pick<OwnInit, "idle"> | undefined;
   /** What the process does before, and right behind its change of identity. */
   first: readonly Step[];
   after: readonly Step[];
@@ -42,11 +43,11 @@ export function keptForFilter(process: Process, filter: SeccompFilter | undefine
 export function prepareProgram(process: Process, options: ProgramOptions): Program {
   const { linux, filter, environment, inMemory, ownInit, first, after } = options;
   // that one passes signals on, also when the program is another user's by then
-  const kept = keptForFilter(process, filter) | (ownInit ? KILL : 0n);
+  const kept = keptForFilter(process, filter) | (ownInit === undefined ? 0n : KILL);
   const before = [...first, ...attributeSteps(process, linux)];
   const last = takeIdentity(process, { ...options, kept }, before, after);
   const args = process.args ?? [];
-  const file = inMemory ?? findProgram(args[0] ?? "", environment);
+  const file = ownInit?.idle ? undefined : (inMemory ?? findProgram(args[0] ?? "", environment));
   return { file, args, environment, filter, last: kept === 0n ? undefined : last };
 }
 

@@ -84,8 +84,8 @@ export const REQUESTS = {
     config: v.string(),
     /** A compiled filter in base64 with its flags, in place of one of the config's profile. */
     filter: v.optional(v.object({ program: v.string(), flags: v.number() })),
-    /** hako's own first process is the program's parent. */
-    ownInit: v.boolean(),
+    /** hako's own first process is the program's parent, or alone. */
+    ownInit: v.union([v.boolean(), v.literal("idle")]),
     noNewKeyring: v.boolean(),
     /** The port of its streams. */
     port: v.string(),
