@@ -53,6 +53,7 @@ export const LAYERS = [
   "drivers",
   "image",
   "changes",
+  "network/tls",
   "network",
   "policy",
   "container/io",

@@ -4,7 +4,15 @@ import type { Protocol } from "./rule";
 import type { Destination, Refusal } from "./rule-set";
 
 /** Why something was not reached. */
-export type Why = Refusal | "too many names" | "no such name" | "the host itself" | ErrnoName;
+export type Why =
+  | Refusal
+  | "too many names"
+  | "no such name"
+  | "the host itself"
+  | "another host"
+  | ErrnoName
+  /** What BoringSSL calls an error of TLS, as CERT_HAS_EXPIRED. */
+  | Uppercase<string>;
 
 /** Nothing was reached: why, and for which address of a name. */
 export interface Stop {
@@ -108,7 +116,7 @@ export class Started {
   }
 
   /** It was connected with this address, and has ended; `error` says how, if not in order. */
-  ended(address: InetAddress, sent: number, received: number, error?: ErrnoName): void {
+  ended(address: InetAddress, sent: number, received: number, error?: Why): void {
     if (this.isTold) this.#tell(address, { verdict: "allowed", why: error ?? null, sent, received });
   }
 

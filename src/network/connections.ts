@@ -5,8 +5,6 @@ import { hasErrno } from "../linux/file/file";
 import { acceptAt, setSocketOption } from "../linux/network/inet-socket";
 import { SocketRelay } from "../linux/network/socket-relay";
 import { getLimit } from "../linux/process/rlimit";
-import { InjectingRelay } from "./injecting-relay";
-import type { Header } from "./request-heads";
 
 /** How many connections there are at once; a listener's queue takes the others. */
 const MOST = 4096;
@@ -21,7 +19,7 @@ export class Connections implements Disposable {
   readonly #listeners = new Map<Fd, (socket: Fd) => void>();
   /** Those that have to be looked at again when a connection has ended. */
   readonly #waiting = new Set<Fd>();
-  readonly #injecting = new Set<InjectingRelay>();
+  readonly #others = new Set<Disposable>();
   #count = 0;
   /** Each has two descriptors. */
   readonly #most = Math.min(
@@ -56,19 +54,13 @@ export class Connections implements Disposable {
     });
   }
 
-  /** The same for one whose requests get headers. */
-  inject(
-    taken: Fd,
-    other: Fd,
-    headers: readonly Header[],
-    ended: (sent: number, received: number, error: ErrnoName | undefined) => void,
-  ): void {
-    const relay = new InjectingRelay(this.changes, taken, other, headers, (...end) => {
-      this.#injecting.delete(relay);
-      ended(...end);
+  /** The same by another relay, which calls `ended` later, when both are closed. */
+  relayBy(begin: (ended: () => void) => Disposable): void {
+    const relay = begin(() => {
+      this.#others.delete(relay);
       this.left();
     });
-    this.#injecting.add(relay);
+    this.#others.add(relay);
   }
 
   /** Ends a connection that was taken as one that nobody answers. */
@@ -107,7 +99,7 @@ export class Connections implements Disposable {
   [Symbol.dispose](): void {
     for (const listener of this.#listeners.keys()) listener.close();
     this.#listeners.clear();
-    for (const relay of [...this.#injecting]) relay[Symbol.dispose]();
+    for (const relay of [...this.#others]) relay[Symbol.dispose]();
     this.#relay[Symbol.dispose]();
   }
 }

@@ -10,8 +10,8 @@ import { type AnswerDatagram, Datagrams } from "./datagrams";
 import { Dial } from "./dialer";
 import type { Gateway } from "./gateway";
 import { GatewayPorts } from "./gateway-ports";
+import type { HeaderInjection } from "./header-injection";
 import { HostNameServers } from "./host-name-servers";
-import { headersFor, type InjectedHeader } from "./injected-headers";
 import { GATEWAY_LINK, LabelAddresses } from "./label-addresses";
 import { nameAsked } from "./name-answers";
 import { NAME_PORT, NameServer } from "./name-server";
@@ -53,7 +53,7 @@ export class FilteredNetwork implements Disposable {
     private readonly connections: Connections,
     private readonly attempts: Attempts,
     resolver: Resolver,
-    private readonly injected: readonly InjectedHeader[],
+    private readonly injection: HeaderInjection,
   ) {
     const { changes } = connections;
     this.#outside = new OutsideAddresses(rules, resolver);
@@ -113,8 +113,8 @@ export class FilteredNetwork implements Disposable {
         return;
       }
       const [address, ...others] = found.addresses;
-      const headers = headersFor(this.injected, destination);
-      if (address !== undefined && others.length === 0 && headers.length === 0) {
+      const [header, ...more] = this.injection.headersFor(destination);
+      if (address !== undefined && others.length === 0 && header === undefined) {
         this.#connectAtOnce(socket, { address, port: destination.port }, attempt);
         return;
       }
@@ -124,10 +124,12 @@ export class FilteredNetwork implements Disposable {
           this.connections.refuse(socket);
           return;
         }
-        const ended = (sent: number, received: number, error: ErrnoName | undefined) =>
-          attempt.ended(dialled.address, sent, received, error);
-        if (headers.length > 0) this.connections.inject(socket, dialled.socket, headers, ended);
-        else this.connections.connect(socket, dialled.socket, ended);
+        const pair = { taken: socket, other: dialled.socket, address: dialled.address };
+        if (header !== undefined) this.injection.relay(pair, [header, ...more], attempt);
+        else
+          this.connections.connect(socket, dialled.socket, (sent, received, error) =>
+            attempt.ended(dialled.address, sent, received, error),
+          );
       });
     });
   }

@@ -3,7 +3,7 @@ import type { Fd } from "../linux/call/fd";
 import { trySyscall } from "../linux/call/syscall";
 import type { Changes } from "../linux/file/epoll";
 import { trySocketOption } from "../linux/network/inet-socket";
-import { type Header, RequestHeads } from "./request-heads";
+import type { RequestHeads } from "./request-heads";
 
 const CHUNK = 65_536;
 const SHUT_WR = 1;
@@ -35,10 +35,9 @@ export class InjectingRelay implements Disposable {
     private readonly changes: Changes,
     private readonly first: Fd,
     private readonly second: Fd,
-    headers: readonly Header[],
+    requests: RequestHeads,
     private readonly ended: (sent: number, received: number, error: ErrnoName | undefined) => void,
   ) {
-    const requests = new RequestHeads(headers);
     this.#directions = [
       new Direction(first, second, (bytes) => requests.push(bytes)),
       new Direction(second, first, (bytes) => bytes),

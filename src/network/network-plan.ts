@@ -2,7 +2,15 @@ import { HakoError } from "../base/errors";
 import { callerVariable } from "../linux/file/caller-environment";
 import { type InetAddress, inetAddressText, parseInetAddress } from "../linux/network/inet-address";
 import { type InjectedHeader, injectedHeader } from "./injected-headers";
+import type { OpenedHosts } from "./opened-hosts";
 import { canonicalName, checkTogether, isName, type NetworkRule, networkRule, portOf } from "./rule";
+
+/** Loaded on first use. */
+const rare = {
+  get openedHosts() {
+    return require("./opened-hosts") as typeof import("./opened-hosts");
+  },
+};
 
 /** What a container has of a network that the foreground command serves. */
 export interface NetworkPlan {
@@ -11,6 +19,8 @@ export interface NetworkPlan {
   forwarded: readonly ForwardedPort[];
   published: readonly PublishedPort[];
   injected: readonly InjectedHeader[];
+  /** undefined where headers are for plain HTTP alone. */
+  opened: OpenedHosts | undefined;
   /** A file, or the number of a descriptor: where each attempt to reach something is written. */
   log: string | undefined;
 }
@@ -56,11 +66,14 @@ export function networkPlan({ rules, forward, publish, inject, log }: NetworkWor
     throw HakoError.usage("--network-log: empty", "a file, or the number of an open descriptor");
   const parsed = rules.map(networkRule);
   checkTogether(parsed);
+  const injected = inject.map((text) => injectedHeader(text, parsed, callerVariable));
+  const secure = new Set(injected.filter(({ isSecure }) => isSecure).map(({ host }) => host));
   return {
     rules: parsed,
     forwarded: forward.map(forwardedPort),
     published: publish.map(publishedPort),
-    injected: inject.map((text) => injectedHeader(text, parsed, callerVariable)),
+    injected,
+    opened: secure.size === 0 ? undefined : new rare.openedHosts.OpenedHosts([...secure]),
     log,
   };
 }

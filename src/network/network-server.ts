@@ -5,6 +5,7 @@ import { Connections } from "./connections";
 import { ContainerNetwork, type NetworkProcess } from "./container-network";
 import { FilteredNetwork } from "./filtered-network";
 import { Gateway } from "./gateway";
+import { HeaderInjection } from "./header-injection";
 import { HostPorts } from "./host-ports";
 import { type LeadPorts, MachineLoopback, NamespaceLoopback, tcpOf } from "./loopback";
 import type { NetworkPlan } from "./network-plan";
@@ -52,13 +53,14 @@ export class NetworkServer implements Disposable {
     const attempts = new Attempts(log && ((attempt) => log.write(attempt)));
     const resolver = new Resolver(loop.changes);
     const connections = owned.use(new Connections(loop.changes));
+    const injection = new HeaderInjection(connections, plan, loop.engineTurn);
     const network =
       plan.rules.length === 0 && leadPorts === undefined
         ? undefined
         : owned.use(
             new FilteredNetwork(
               owned.use(Gateway.beside(container)),
-              ...([rules, connections, attempts, resolver, plan.injected] as const),
+              ...([rules, connections, attempts, resolver, injection] as const),
             ),
           );
     const { forwarded, published } = plan;

@@ -1,10 +1,19 @@
+import { canonicalName } from "./rule";
+
 /**
  * The requests of one connection (HTTP/1.1, RFC 9112) with headers that are put into each. What doesn't say clearly where a request ends is
- * refused: a server could take for a request of its own what was let through as a body.
+ * refused: a server could take for a request of its own what was let through as a body, or a head with the headers for a body, and give it away.
+ * So is one for another host than the connection's: servers that many share would hand it on to that one.
  */
 
 const LONGEST_HEAD = 65_536;
 const HEAD_END = "\r\n\r\n";
+
+/**
+ * A request's first line. Other methods would be HTTP/2's preface (PRI), a tunnel, and one that has the server send back what it was sent, with all
+ * headers (RFC 9110 9.3.8).
+ */
+const REQUEST = /^(?!CONNECT |PRI |TRACE )[!#$%&'*+.^_`|~\w-]+ (\S+) HTTP\/1\.([01])$/;
 
 export interface Header {
   name: string;
@@ -17,6 +26,7 @@ type Part =
   /** The line with the size of a chunk, or after the last chunk those of its trailer. */
   | { kind: "size" }
   | { kind: "chunk"; left: number }
+  | { kind: "chunk end" }
   | { kind: "trailer" }
   /** Another protocol's, which was asked for by Upgrade. */
   | { kind: "others" };
@@ -26,9 +36,14 @@ export class RequestHeads {
   #part: Part = { kind: "head" };
   #rest = Buffer.alloc(0);
 
-  constructor(private readonly headers: readonly Header[]) {}
+  /** `host` and `port` are what the connection leads to. */
+  constructor(
+    private readonly headers: readonly Header[],
+    private readonly host: string,
+    private readonly port: number,
+  ) {}
 
-  /** Throws where the requests aren't clear. */
+  /** Throws where the requests aren't clear, or for another host. */
   push(bytes: Uint8Array): Uint8Array {
     this.#rest = Buffer.concat([this.#rest, bytes]);
     const out: Uint8Array[] = [];
@@ -45,7 +60,7 @@ export class RequestHeads {
       const piece = this.#taken(Math.min(part.left, this.#rest.length));
       const left = part.left - piece.length;
       if (left > 0) this.#part = { kind: part.kind, left };
-      else this.#part = part.kind === "bytes" ? { kind: "head" } : { kind: "size" };
+      else this.#part = part.kind === "bytes" ? { kind: "head" } : { kind: "chunk end" };
       return piece;
     }
     return part.kind === "head" ? this.#head() : this.#line(part.kind);
@@ -58,34 +73,52 @@ export class RequestHeads {
     if (end < 0) return undefined;
     const text = this.#taken(end + HEAD_END.length).toString("latin1");
     const [request = "", ...lines] = text.slice(0, -HEAD_END.length).split("\r\n");
-    // one more method would be HTTP/2's preface (PRI), or a tunnel
-    if (!/^(?!CONNECT |PRI )[!#$%&'*+.^_`|~\w-]+ \S+ HTTP\/1\.[01]$/.test(request))
-      throw new Error("no request");
+    const [, target, version] = REQUEST.exec(request) ?? [];
+    if (target === undefined) throw new Error("no request");
     const fields = lines.map(field);
-    this.#part = partBehind(fields);
+    this.#checkHost(target, fields);
+    this.#part = partBehind(fields, version === "1");
     const own = new Set(this.headers.map(({ name }) => name.toLowerCase()));
     const kept = fields.filter(({ name }) => !own.has(name.toLowerCase()));
     const all = [...kept, ...this.headers].map(({ name, value }) => `${name}: ${value}`);
     return Buffer.from([request, ...all].join("\r\n") + HEAD_END, "latin1");
   }
 
+  /** What a server goes by (RFC 9112 3.3): the host of the target, if it has one, and of the one field that says it. */
+  #checkHost(target: string, fields: readonly Header[]): void {
+    const [, named] = /^https?:\/\/([^/?#]*)/i.exec(target) ?? [];
+    if (named === undefined && !/^(\/|\*$)/.test(target)) throw new Error("no request");
+    const said = fields.filter(({ name }) => name.toLowerCase() === "host").map(({ value }) => value);
+    if (said.length !== 1) throw new Error("no clear host");
+    for (const text of named === undefined ? said : [...said, named]) {
+      const [, host = "", port] = /^([^:]*)(?::(\d+))?$/.exec(text) ?? [];
+      if (canonicalName(host) !== this.host || Number(port ?? this.port) !== this.port)
+        throw new Error("another host");
+    }
+  }
+
   /** A line that stands between chunks. */
-  #line(kind: "size" | "trailer"): Uint8Array | undefined {
+  #line(kind: "size" | "chunk end" | "trailer"): Uint8Array | undefined {
     const end = this.#rest.indexOf("\r\n");
     if (end > LONGEST_HEAD || (end < 0 && this.#rest.length > LONGEST_HEAD))
       throw new Error("a line too long");
     if (end < 0) return undefined;
     const line = this.#taken(end + 2);
     const text = line.toString("latin1", 0, end);
+    if (kind === "chunk end") {
+      if (text !== "") throw new Error("a chunk that doesn't end");
+      this.#part = { kind: "size" };
+      return line;
+    }
     if (kind === "trailer") {
       if (text === "") this.#part = { kind: "head" };
+      else field(text);
       return line;
     }
     const [, size] = /^([\da-f]{1,12})(?:[\t ]*;[\t -~]*)?$/i.exec(text) ?? [];
     if (size === undefined) throw new Error("no size of a chunk");
     const bytes = Number.parseInt(size, 16);
-    // with the end of the line behind it
-    this.#part = bytes === 0 ? { kind: "trailer" } : { kind: "chunk", left: bytes + 2 };
+    this.#part = bytes === 0 ? { kind: "trailer" } : { kind: "chunk", left: bytes };
     return line;
   }
 
@@ -102,17 +135,17 @@ function field(line: string): Header {
   return { name, value };
 }
 
-/** What follows a head (RFC 9112 6.3). */
-function partBehind(fields: readonly Header[]): Part {
+/** What follows a head (RFC 9112 6.3); chunks are not for HTTP/1.0. */
+function partBehind(fields: readonly Header[], knowsChunks: boolean): Part {
   const valuesOf = (name: string) =>
     fields.filter((each) => each.name.toLowerCase() === name).map(({ value }) => value.toLowerCase());
   const [encodings, lengths] = [valuesOf("transfer-encoding"), valuesOf("content-length")];
   if (encodings.length > 0) {
-    if (encodings.length > 1 || encodings[0] !== "chunked" || lengths.length > 0)
+    if (!knowsChunks || encodings.length > 1 || encodings[0] !== "chunked" || lengths.length > 0)
       throw new Error("no clear end");
     return { kind: "size" };
   }
-  if (lengths.length > 1 || !/^\d{0,15}$/.test(lengths[0] ?? "")) throw new Error("no clear end");
+  if (lengths.length > 1 || !/^\d{1,15}$/.test(lengths[0] ?? "0")) throw new Error("no clear end");
   const left = Number(lengths[0] ?? 0);
   if (left > 0) return { kind: "bytes", left };
   return valuesOf("upgrade").length > 0 ? { kind: "others" } : { kind: "head" };

@@ -35,6 +35,11 @@ export class ServingLoop implements Disposable {
     this.#longest = engine.length > 0 ? LONGEST_MS : SHORT_MS;
   }
 
+  /** Something that is served has work for the engine's loop, which sees no descriptor of it. */
+  readonly engineTurn = (): void => {
+    this.#engineWaits = true;
+  };
+
   /** Serves until this is settled, and then as long as there is something left to do, within reason. */
   async until<T>(over: Promise<T>, isBusy: () => boolean): Promise<T> {
     // code of a command is interpreted (build.ts), but this one may pass on a million connections

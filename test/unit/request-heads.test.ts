@@ -9,7 +9,7 @@ const IN = "Authorization: Bearer x\r\n\r\n";
 
 /** What a server gets of a text that comes in pieces of so many bytes. */
 function through(text: string, size: number): string {
-  const heads = new RequestHeads(HEADERS);
+  const heads = new RequestHeads(HEADERS, "h.test", 80);
   const pieces = Math.ceil(text.length / size);
   const sent = Array.from({ length: pieces }, (_, at) =>
     heads.push(Buffer.from(text.slice(at * size, (at + 1) * size), "latin1")),
@@ -17,7 +17,9 @@ function through(text: string, size: number): string {
   return Buffer.concat(sent).toString("latin1");
 }
 
-const GET = "GET /a HTTP/1.1\r\nHost: h\r\n";
+const GET = "GET /a HTTP/1.1\r\nHost: h.test\r\n";
+const POST = "POST / HTTP/1.1\r\nHost: h.test\r\n";
+const CHUNKED = `${POST}Transfer-Encoding: chunked\r\n`;
 
 describe("requests", () => {
   test.each([
@@ -26,13 +28,28 @@ describe("requests", () => {
     ["with one of its own", `${GET}authorization: mine\r\n\r\n`, `${GET}${IN}`],
     [
       "with a body that looks like a request",
-      `POST / HTTP/1.1\r\nContent-Length: 19\r\n\r\nGET / HTTP/1.1\r\n\r\nx${GET}\r\n`,
-      `POST / HTTP/1.1\r\nContent-Length: 19\r\n${IN}GET / HTTP/1.1\r\n\r\nx${GET}${IN}`,
+      `${POST}Content-Length: 19\r\n\r\nGET / HTTP/1.1\r\n\r\nx${GET}\r\n`,
+      `${POST}Content-Length: 19\r\n${IN}GET / HTTP/1.1\r\n\r\nx${GET}${IN}`,
     ],
     [
       "in chunks",
-      `POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\n${GET}\r\n`,
-      `POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n${IN}3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\n${GET}${IN}`,
+      `${CHUNKED}\r\n3;x=y\r\nabc\r\n1\r\n\r\r\n0\r\nA: b\r\n\r\n${GET}\r\n`,
+      `${CHUNKED}${IN}3;x=y\r\nabc\r\n1\r\n\r\r\n0\r\nA: b\r\n\r\n${GET}${IN}`,
+    ],
+    [
+      "that wait for a word before their body",
+      `${POST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nab${GET}\r\n`,
+      `${POST}Expect: 100-continue\r\nContent-Length: 2\r\n${IN}ab${GET}${IN}`,
+    ],
+    [
+      "with the host in their targets",
+      `GET HTTP://H.test:80/a HTTP/1.1\r\nHost: H.TEST.:80\r\n\r\n`,
+      `GET HTTP://H.test:80/a HTTP/1.1\r\nHost: H.TEST.:80\r\n${IN}`,
+    ],
+    [
+      "about all",
+      "OPTIONS * HTTP/1.0\r\nHost: h.test\r\n\r\n",
+      `OPTIONS * HTTP/1.0\r\nHost: h.test\r\n${IN}`,
     ],
     [
       "that become another protocol",
@@ -52,35 +69,75 @@ describe("requests", () => {
     `${GET}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n`,
     `${GET}Transfer-Encoding: gzip\r\n\r\n`,
     `${GET}Content-Length: -1\r\n\r\n`,
-    `POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+    `${GET}Content-Length:\r\n\r\n`,
+    `${GET}Content-Length: 1, 1\r\n\r\n`,
+    `${CHUNKED}Transfer-Encoding: identity\r\n\r\n`,
+    `${GET}Transfer-Encoding : chunked\r\n\r\n`,
+    `${GET}\tTransfer-Encoding: chunked\r\n\r\n`,
+    "POST / HTTP/1.0\r\nHost: h.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "TRACE / HTTP/1.1\r\nHost: h.test\r\n\r\n",
+    // a line that ends with LF alone is one to some servers
+    `${GET}A: b\nContent-Length: 1\r\n\r\n`,
+    "GET / HTTP/1.1\nHost: h.test\n\nGET / HTTP/1.1\r\nHost: h.test\r\n\r\n",
+    `${CHUNKED}\r\nzz\r\n`,
+    `${CHUNKED}\r\n3\r\nabcXX0\r\n`,
+    `${CHUNKED}\r\n3\r\nabc\nX\r\n`,
+    `${CHUNKED}\r\n3\n\r\n`,
+    `${CHUNKED}\r\n0\r\nA: b\n\nPOST / HTTP/1.1\nHost: h.test\nContent-Length: 99\n\n\r\n\r\n`,
+    // for whom the secret is not
+    "GET / HTTP/1.1\r\n\r\n",
+    "GET / HTTP/1.0\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: other.test\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a.h.test\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: h.test:8080\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: h.test other.test\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+    `${GET}Host: other.test\r\n\r\n`,
+    `${GET}HOST: h.test\r\n\r\n`,
+    "GET http://other.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n",
+    "GET http://h.test@other.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n",
+    "GET http://h.test\\@other.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n",
+    "GET ftp://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n",
+    "GET other.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n",
+    `${GET}\r\nGET / HTTP/1.1\r\nHost: other.test\r\n\r\n`,
     `GET /${"a".repeat(70_000)}`,
   ])("%j is refused", (text) => {
-    expect(() => through(text, 1000)).toThrow();
+    for (const size of [text.length < 1000 ? 1 : 1000, 1000]) expect(() => through(text, size)).toThrow();
   });
 });
 
 describe("a header that is put in", () => {
   const variable = (name: string) => `$${`{${name}}`}`;
-  const rules = [networkRule("allow:api.test"), networkRule("allow:*.in.test:8080")];
+  const rules = ["allow:api.test", "allow:*.in.test:8080", "allow:192.0.2.1"].map(networkRule);
   const parsed = (text: string) =>
     injectedHeader(text, rules, (name) => (name === "T" ? "s@c:t" : undefined));
 
   test("has a variable's value, for one host and port", () => {
     expect(parsed(`Authorization:Bearer ${variable("T")}@api.test`)).toEqual({
-      ...{ name: "Authorization", value: "Bearer s@c:t", host: "api.test", port: 80 },
+      ...{ name: "Authorization", value: "Bearer s@c:t", host: "api.test", port: 80, isSecure: false },
     });
     const other = parsed("X-Key: a@b@A.in.test:8080");
-    expect(other).toEqual({ name: "X-Key", value: "a@b", host: "a.in.test", port: 8080 });
+    expect(other).toEqual({ name: "X-Key", value: "a@b", host: "a.in.test", port: 8080, isSecure: false });
+    expect(parsed("A:b@api.test:443")).toMatchObject({ port: 443, isSecure: true });
+    expect(parsed("A:b@https://api.test")).toMatchObject({ port: 443, isSecure: true });
+    expect(parsed("A:b@https://a.in.test:8080")).toMatchObject({ port: 8080, isSecure: true });
+    expect(parsed("A:b@http://api.test:443")).toMatchObject({ port: 443, isSecure: false });
     const at = (host: string, port: number) => headersFor([other], { host, port, protocol: "tcp" });
     expect(at("a.in.test", 8080)).toEqual([other]);
     expect([at("a.in.test", 80), at("b.in.test", 8080)]).toEqual([[], []]);
   });
 
   test.each([
-    ["Authorization", "it is not NAME:VALUE@HOST"],
-    ["A:secret@", "it is not NAME:VALUE@HOST"],
-    ["A b:secret@api.test", "it is not NAME:VALUE@HOST"],
-    ["A:secret@api.test:443", "HTTPS can't be changed"],
+    ["Authorization", "it is not NAME:VALUE@[https://]HOST"],
+    ["A:secret@", "it is not NAME:VALUE@[https://]HOST"],
+    ["A b:secret@api.test", "it is not NAME:VALUE@[https://]HOST"],
+    ["A:secret@ftp://api.test", "it is not NAME:VALUE@[https://]HOST"],
+    ["A:secret@https://api.test/path", "it is not NAME:VALUE@[https://]HOST"],
+    ["A:secret@https://in.test:8080", "no rule allows in.test:8080"],
+    ["A:secret@192.0.2.1", "192.0.2.1 is not the name of one host"],
+    ["A:secret@*.in.test:8080", "*.in.test is not the name of one host"],
+    ["A:secret@far.example", "no rule allows far.example:80"],
+    ["Host:secret@api.test", "it decides where a request goes, or ends"],
     ["A:secret@other.test", "no rule allows other.test:80"],
     ["A:secret@api.test:81", "no rule allows api.test:81"],
     ["A:secret\r\nB: c@api.test", "characters that no header can have"],

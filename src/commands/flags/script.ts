@@ -87,11 +87,11 @@ export const SCRIPT_FLAGS = {
   "inject-header": {
     type: "string",
     keepsEmpty: true,
-    valueHint: "NAME:VALUE@HOST[:PORT]",
+    valueHint: "NAME:VALUE@[https://]HOST[:PORT]",
     multiple: true,
     description:
       // biome-ignore lint/suspicious/noTemplateCurlyInString: as the caller writes it
-      "with --rootfs and rules: put this header into requests of plain HTTP to HOST; ${NAME} in VALUE is what a variable of yours says, which the command doesn't see",
+      "with --rootfs and rules: put this header into requests to HOST, of plain HTTP, or of HTTPS by a certificate authority that only the command trusts; ${NAME} in VALUE is what a variable of yours says, which the command doesn't see",
   },
   "network-log": {
     type: "string",

@@ -6,6 +6,15 @@ import { NAME_SERVER } from "../../network/label-addresses";
 import { hostsFile, type NetworkPlan, networkPlan, resolverFile } from "../../network/network-plan";
 import { isNetworkRule } from "../../network/rule";
 import type { Mount } from "../../oci/config";
+import type { EnvironmentLine } from "../../oci/environment";
+import type { OwnFile } from "./authority-trust";
+
+/** Loaded for HTTPS whose requests get headers. */
+const rare = {
+  get trust() {
+    return require("./authority-trust") as typeof import("./authority-trust");
+  },
+};
 
 /** The flags about a network. */
 export interface NetworkValues {
@@ -25,38 +34,51 @@ export interface ScriptNetwork {
   /** Files that the container has in place of those of its root file system: where they are made, and what is in them. */
   files: ReadonlyMap<string, string>;
   mounts: readonly Mount[];
+  /** Variables of the program, which those that the caller says come after. */
+  env: readonly EnvironmentLine[];
 }
 
 /** The network of a container of this name, whose own files are in `directory`. */
-export function scriptNetwork(values: NetworkValues, directory: string, hostname: string): ScriptNetwork {
+export function scriptNetwork(
+  values: NetworkValues,
+  rootfs: string,
+  directory: string,
+  hostname: string,
+): ScriptNetwork {
   const { network, forward, publish, "inject-header": inject, "network-log": log } = values;
   const rules = network.filter(isNetworkRule);
   const word = network.findLast((each) => each !== "" && !isNetworkRule(each));
   const plan = networkPlan({ rules, forward, publish, inject, log });
-  if (plan === undefined) return { namespace: namespaceOf(word), plan, files: new Map(), mounts: [] };
+  if (plan === undefined)
+    return { namespace: namespaceOf(word), plan, files: new Map(), mounts: [], env: [] };
   if (word !== undefined && (word !== "none" || rules.length > 0))
     throw HakoError.usage(
       `--network ${word} contradicts ${rules.length > 0 ? `--network ${rules[0]}` : "--forward and --publish"}`,
       "what rules allow is reached from a network of the container's own",
     );
   // without rules nobody answers for names
-  const texts: [name: string, text: string][] =
+  const own: OwnFile[] =
     rules.length === 0
       ? []
       : [
-          ["resolv.conf", resolverFile(NAME_SERVER)],
-          ["hosts", hostsFile(hostname)],
+          { name: "resolv.conf", text: resolverFile(NAME_SERVER), places: ["/etc/resolv.conf"] },
+          { name: "hosts", text: hostsFile(hostname), places: ["/etc/hosts"] },
         ];
+  const trust = plan.opened && rare.trust.authorityTrust(rootfs, plan.opened.authority.certificate);
+  const files = trust === undefined ? own : [...own, trust.file];
   return {
     namespace: "new",
     plan,
-    files: new Map(texts.map(([name, text]) => [join(directory, name), text])),
-    mounts: texts.map(([name]) => ({
-      destination: `/etc/${name}`,
-      type: "bind",
-      source: join(directory, name),
-      options: ["bind", "ro", "nosuid", "nodev", "noexec"],
-    })),
+    files: new Map(files.map(({ name, text }) => [join(directory, name), text])),
+    mounts: files.flatMap(({ name, places }) =>
+      places.map((destination) => ({
+        destination,
+        type: "bind",
+        source: join(directory, name),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"],
+      })),
+    ),
+    env: trust?.env ?? [],
   };
 }
 

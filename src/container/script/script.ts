@@ -131,11 +131,16 @@ function namespacesOf(base: Namespaces, network: ScriptNetwork["namespace"] = "n
 }
 
 /** undefined where no flag is about it. */
-function networkOf(values: NetworkValues, directory: string, hostname: string): ScriptNetwork | undefined {
+function networkOf(
+  values: NetworkValues,
+  rootfs: string,
+  directory: string,
+  hostname: string,
+): ScriptNetwork | undefined {
   const { network, forward, publish, "inject-header": inject, "network-log": log } = values;
   if (network.length + forward.length + publish.length + inject.length === 0 && log === undefined)
     return undefined;
-  return rare.networks.scriptNetwork(values, directory, hostname);
+  return rare.networks.scriptNetwork(values, rootfs, directory, hostname);
 }
 
 /** Refuses a bind mount whose source is missing, and names its flag: later errors know only the mount's number in config.json. */
@@ -289,6 +294,7 @@ export function scriptBundle(
   const name = hostname ?? id.slice(0, 63);
   const own = networkOf(
     { network, forward, publish, "inject-header": inject, "network-log": networkLog },
+    rootfs,
     directory,
     name,
   );
@@ -343,7 +349,13 @@ export function scriptBundle(
       terminal: tty,
       args,
       env: scriptEnvironment(
-        [...(base.process?.env ?? []), ...caller.env, ...(host?.env ?? []), ...settings.env],
+        [
+          ...(base.process?.env ?? []),
+          ...caller.env,
+          ...(host?.env ?? []),
+          ...settings.env,
+          ...(own?.env ?? []),
+        ],
         env,
       ),
       cwd: caller.cwd,

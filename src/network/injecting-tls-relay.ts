@@ -1,0 +1,178 @@
+import { Transform } from "node:stream";
+import { connect, type SecureContext, TLSSocket } from "node:tls";
+import type { Fd } from "../linux/call/fd";
+import type { Changes } from "../linux/file/epoll";
+import type { Why } from "./attempts";
+import type { RequestHeads } from "./request-heads";
+import type { Credentials } from "./tls/authority";
+import { SocketStream } from "./tls/socket-stream";
+
+/** What both sides are offered (RFC 7301): headers of other versions can't be changed here. */
+const ALPNProtocols = ["http/1.1"];
+/** Errors of one who writes to somebody that has gone. */
+const GONE: ReadonlySet<Why> = new Set<Why>(["ECONNRESET", "EPIPE"]);
+/** How many bytes may be on their way from one side to the other. */
+const MOST_HELD = 262_144;
+/** How long it may take until both sides have agreed, in milliseconds. */
+const PATIENCE_MS = 30_000;
+
+/** A connection of TLS that is opened on its way. */
+export interface OpenedConnection {
+  /** Of the host that was called. */
+  host: string;
+  /** What hako shows the program as that host's. */
+  credentials: Credentials;
+  /** By what the host's own certificate is checked. */
+  roots: SecureContext;
+  requests: RequestHeads;
+}
+
+/** What becomes of one; `why` where it didn't end in order, `reached` whether the host was the right one. */
+export type OpenedEnd = (sent: number, received: number, why: Why | undefined, reached: boolean) => void;
+
+/**
+ * A connection of two sockets, TLS on both, whose first one's requests get headers. The host's certificate is checked first: the program gets an
+ * answer only of the right one. Whatever the program sends, nothing but clear requests for that host leaves.
+ */
+export class InjectingTlsRelay implements Disposable {
+  readonly #streams: readonly [program: SocketStream, host: SocketStream];
+  readonly #sides = new Map<SocketStream, TLSSocket>();
+  readonly #patience: Timer;
+  #isReached = false;
+  #over = false;
+
+  constructor(
+    private readonly changes: Changes,
+    engineTurn: () => void,
+    [taken, other]: readonly [taken: Fd, other: Fd],
+    private readonly connection: OpenedConnection,
+    private readonly ended: OpenedEnd,
+  ) {
+    // later: TLS must not be given more while it writes
+    const readProgram = () => program.readOn();
+    const readHost = () => host.readOn();
+    const program = new SocketStream(changes, taken, engineTurn, {
+      isFull: () => this.#isFull(program, host),
+      wrote: () => changes.later(readHost),
+    });
+    const host = new SocketStream(changes, other, engineTurn, {
+      isFull: () => this.#isFull(host, program),
+      wrote: () => changes.later(readProgram),
+    });
+    this.#streams = [program, host];
+    for (const stream of this.#streams) this.#watch(stream);
+    this.#patience = setTimeout(
+      this.#guarded(() => this.#end("ETIMEDOUT")),
+      PATIENCE_MS,
+    );
+    this.#callHost();
+    engineTurn();
+  }
+
+  /** Whether enough is on its way from one stream to the other. */
+  #isFull(from: SocketStream, to: SocketStream): boolean {
+    const [read, written] = [this.#sides.get(from), this.#sides.get(to)];
+    const held = (read?.readableLength ?? 0) + (written?.writableLength ?? 0) + to.writableLength;
+    return held > MOST_HELD;
+  }
+
+  #callHost(): void {
+    const { host, roots } = this.connection;
+    const [, socket] = this.#streams;
+    const side = connect({ socket, servername: host, secureContext: roots, ALPNProtocols });
+    this.#sides.set(socket, side);
+    this.#watch(side);
+    side.on(
+      "secureConnect",
+      this.#guarded(() => {
+        if (!side.authorized) this.#end(codeOf(side.authorizationError));
+        else if (!this.#over) this.#answerProgram(side);
+      }),
+    );
+  }
+
+  #answerProgram(host: TLSSocket): void {
+    this.#isReached = true;
+    const { certificate: cert, key } = this.connection.credentials;
+    const [socket] = this.#streams;
+    const program = new TLSSocket(socket, { isServer: true, cert, key, ALPNProtocols });
+    this.#sides.set(socket, program);
+    this.#watch(program);
+    program.on(
+      "secure",
+      this.#guarded(() => {
+        // false where the program has said none
+        const said: unknown = Reflect.get(program, "servername");
+        if (typeof said === "string" && said.toLowerCase() !== this.connection.host) {
+          this.#end("another host");
+          return;
+        }
+        clearTimeout(this.#patience);
+        program.pipe(this.#withHeaders()).pipe(host).pipe(program);
+      }),
+    );
+  }
+
+  #withHeaders(): Transform {
+    const { requests } = this.connection;
+    return new Transform({
+      transform: (bytes: Uint8Array, _, done) => {
+        try {
+          done(null, requests.push(bytes));
+        } catch {
+          // what is no clear request can't be given a header, and is not passed on without one
+          this.#guarded(() => this.#end("EBADMSG"))();
+        }
+      },
+    });
+  }
+
+  /** A side that has ended without an error ends the connection when the other one has ended, too. */
+  #watch(side: SocketStream | TLSSocket): void {
+    side.on("error", (error) => this.#guarded(() => this.#failed(codeOf(error)))());
+    const atEnd = () => {
+      if (this.#streams.every(({ destroyed }) => destroyed)) this.#end(undefined);
+    };
+    side.on("close", this.#guarded(atEnd));
+  }
+
+  /** What can't be told any more to a program that has ended its side is no failure. */
+  #failed(code: Why): void {
+    const [{ readableEnded }] = this.#streams;
+    this.#end(readableEnded && GONE.has(code) ? undefined : code);
+  }
+
+  /** An error of hako's own ends the run, as one that its own loop sees. */
+  #guarded(call: () => void): () => void {
+    return () => {
+      try {
+        call();
+      } catch (error) {
+        this.changes.later(() => {
+          throw error;
+        });
+      }
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#end(undefined);
+  }
+
+  #end(why: Why | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#patience);
+    const [{ bytesRead, bytesWritten }] = this.#streams;
+    const failure = why === undefined ? undefined : new Error(why);
+    for (const stream of this.#streams) stream.destroy(failure);
+    for (const side of this.#sides.values()) side.destroy();
+    this.ended(bytesRead, bytesWritten, why, this.#isReached);
+  }
+}
+
+/** What an error of TLS is called: its code. */
+function codeOf(error: unknown): Why {
+  const code: unknown = error instanceof Error ? Reflect.get(error, "code") : error;
+  return typeof code === "string" && /^[A-Z][A-Z0-9_]*$/.test(code) ? (code as Uppercase<string>) : "EPROTO";
+}

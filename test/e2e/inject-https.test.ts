@@ -1,0 +1,279 @@
+// --inject-header for HTTPS: a secret that is used and never seen, in connections that hako opens on their way, and in no others.
+import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Authority } from "../../src/network/tls/authority";
+import { NEEDS_WORLD, OutsideWorld, SERVERS } from "./outside-world";
+import { NEEDS } from "./rootless-home";
+import { e2e, execute, needsProgram } from "./support";
+
+const PORT = 8443;
+const TOKEN = "t0p";
+const WEB = `https://web.test:${PORT}`;
+const HEADER = `Authorization:Bearer $${"{TOKEN}"}`;
+
+let world: OutsideWorld | undefined;
+const needs = [...NEEDS, ...NEEDS_WORLD, ...["curl", "openssl"].map(needsProgram)];
+
+const made = () => {
+  if (world === undefined) throw new Error("the outside world is missing");
+  return world;
+};
+const inBox = (name: string) => join(made().home.box.dir, name);
+
+beforeAll(async () => {
+  if (needs.some((why) => why !== undefined)) return;
+  world = await OutsideWorld.make();
+  const authority = new Authority(["web.test", "six.test"]);
+  writeFileSync(inBox("authority.pem"), authority.certificate);
+  const script = join(import.meta.dir, "fixtures/https-echo.ts");
+  // the last one shows another host's certificate
+  for (const [address, host] of [
+    [SERVERS.public, "web.test"],
+    [SERVERS.v6, "six.test"],
+    [SERVERS.other, "web.test"],
+  ] as const) {
+    const { certificate, key } = authority.credentialsOf(host);
+    const [certificateFile, keyFile] = [inBox(`${host}.pem`), inBox(`${host}.key`)];
+    writeFileSync(certificateFile, certificate);
+    writeFileSync(keyFile, key);
+    await made().outside(script, address, `${PORT}`, certificateFile, keyFile);
+  }
+});
+afterAll(async () => await world?.[Symbol.asyncDispose]());
+
+/** What servers have answered with. */
+function told(stdout: string): { pathname: string; headers: Record<string, string>; length: number }[] {
+  const lines = stdout.replaceAll("}{", "}\n{").split("\n");
+  return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line.replace(/}[^}]*$/, "}")));
+}
+
+/** A line that says a text to a host by TLS, and shows what comes back; `\r\n` are ends of lines. */
+function sayByTls(text: string, host = "web.test", words = ""): string {
+  const printed = text.replaceAll("\r", "\\r").replaceAll("\n", "\\n");
+  const client = `openssl s_client -quiet -no_ign_eof -verify_quiet -connect ${host}:${PORT} -servername ${host} ${words}`;
+  return `{ printf '${printed}'; sleep 2; } | timeout 10 ${client} 2>/dev/null`;
+}
+
+for (const who of ["root", "user"] as const) {
+  const run = (flags: readonly string[], line: string, more: Record<string, string> = {}) => {
+    const [program = "", ...words] = made().words(who);
+    const env = { ...made().env, TOKEN, SSL_CERT_FILE: inBox("authority.pem"), ...more };
+    const usual = ["run", "--quiet", "--rootfs", "/", "-w", "/"];
+    return execute(program, [...words, ...usual, ...flags, "--", "sh", "-c", line], { env });
+  };
+  const allowed = ["web.test", "api.web.test", "other.test", "six.test"].flatMap((host) => [
+    "--network",
+    `allow:${host}:${PORT}`,
+  ]);
+  const injected = ["web.test", "other.test", "six.test"].flatMap((host) => [
+    "--inject-header",
+    `${HEADER}@https://${host}:${PORT}`,
+  ]);
+  const flags = [...allowed, ...injected];
+
+  describe(`--inject-header for HTTPS, ${who}`, () => {
+    e2e(
+      "is in each request, in place of the program's own, by IPv4 and IPv6",
+      () => {
+        const { stdout, stderr } = run(
+          flags,
+          `curl -sS ${WEB}/a ${WEB}/b -H "Authorization: mine"; head -c 3000000 /dev/zero | curl -sS --data-binary @- ${WEB}/c -o /tmp/answer
+          echo; grep -o '"length":.*' /tmp/answer; curl -sS https://six.test:${PORT}/d; echo
+          seq 50 | xargs -P 50 -I N curl -sS -o /dev/null -w '%{http_code}\\n' ${WEB}/N | sort | uniq -c`,
+        );
+        expect(stderr).toBe("");
+        expect(told(stdout).map(({ pathname, headers }) => [pathname, headers.authorization])).toEqual([
+          ["/a", `Bearer ${TOKEN}`],
+          ["/b", `Bearer ${TOKEN}`],
+          ["/d", `Bearer ${TOKEN}`],
+        ]);
+        expect(stdout).toContain('"length":3000000}');
+        expect(stdout).toMatch(/ 50 200\n$/);
+      },
+      needs,
+    );
+
+    e2e(
+      "programs in other languages trust it, also without variables where they look for files",
+      () => {
+        const clients: Record<string, string> = {
+          node: `node -e 'fetch("${WEB}/node").then((r) => r.text()).then(console.log)'`,
+          python3: `python3 -c 'import urllib.request as r; print(r.urlopen("${WEB}/python3").read().decode())'`,
+          wget: `wget -qO- ${WEB}/wget; echo`,
+        };
+        const there = Object.keys(clients).filter((name) => Bun.which(name) !== null);
+        for (const name of Object.keys(clients))
+          if (!there.includes(name)) console.log(`skipped: ${name} is missing`);
+        const lines = [
+          ...there.map((name) => clients[name]),
+          `env -u SSL_CERT_FILE -u CURL_CA_BUNDLE curl -sS ${WEB}/curl`,
+        ];
+        const { stdout, stderr } = run(flags, lines.join("\n"));
+        expect(stderr).toBe("");
+        expect(told(stdout).map(({ pathname, headers }) => [pathname, headers.authorization])).toEqual(
+          [...there, "curl"].map((name) => [`/${name}`, `Bearer ${TOKEN}`]),
+        );
+      },
+      needs,
+    );
+
+    e2e(
+      "several at once, in chunks, after a word of the server's, and into another protocol",
+      () => {
+        const head = `Host: web.test:${PORT}\r\n`;
+        const chunked = `POST /a HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`;
+        const socket = `GET /socket HTTP/1.1\r\n${head}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
+        // a text of five letters, with a mask of zeros (RFC 6455 5.2)
+        const frame = "\\201\\205\\0\\0\\0\\0hello";
+        const { stdout } = run(
+          flags,
+          `${sayByTls(`${chunked}GET /b HTTP/1.1\r\n${head}\r\n`)}; echo
+          curl -sS -H 'Expect: 100-continue' --data-binary abc ${WEB}/c; echo
+          ${sayByTls(socket).replace("; sleep 2", `; sleep 1; printf '${frame}'; sleep 2`)} | tr -cd '[:print:]'`,
+        );
+        expect(
+          told(stdout).map(({ pathname, headers, length }) => [pathname, headers.authorization, length]),
+        ).toEqual([
+          ["/a", `Bearer ${TOKEN}`, 3],
+          ["/b", `Bearer ${TOKEN}`, 0],
+          ["/c", `Bearer ${TOKEN}`, 3],
+        ]);
+        expect(stdout).toContain(`for Bearer ${TOKEN}`);
+        expect(stdout).toContain("again hello");
+      },
+      needs,
+    );
+
+    e2e(
+      "other hosts are not opened, and the secret is nowhere in the container",
+      () => {
+        const issuer = (host: string) =>
+          `openssl s_client -connect ${host}:${PORT} -servername ${host} < /dev/null 2>/dev/null | openssl x509 -noout -issuer`;
+        const { stdout } = run(
+          flags,
+          `${issuer("api.web.test")}; ${issuer("web.test")}
+          cat /proc/*/environ /proc/*/cmdline 2>/dev/null | grep -ac 't0[p]'
+          cat /etc/ssl/certs/ca-certificates.crt /run/* /tmp/* 2>/dev/null | grep -ac 'PRIVATE KE[Y]'`,
+        );
+        const own = execute("openssl", ["x509", "-in", inBox("authority.pem"), "-noout", "-subject"]).stdout;
+        const [other = "", opened = "", ...counts] = stdout.trim().split("\n");
+        expect(other).toBe(own.trim().replace("subject", "issuer"));
+        expect(opened).toMatch(/^issuer=CN = hako [\da-f]{16}$/);
+        expect(opened).not.toBe(other);
+        expect(counts).toEqual(["0", "0"]);
+        expect(run(allowed, `curl -sS --cacert ${inBox("authority.pem")} ${WEB}/`).stdout).not.toContain(
+          TOKEN,
+        );
+      },
+      needs,
+    );
+
+    e2e(
+      "what is no clear request for that host is cut off",
+      () => {
+        const get = `GET /attack HTTP/1.1\r\nHost: web.test:${PORT}\r\n`;
+        const attacks: Record<string, string> = {
+          "another host": "GET /attack HTTP/1.1\r\nHost: other.test\r\n\r\n",
+          "another host as the target": `GET https://other.test/attack HTTP/1.1\r\nHost: web.test:${PORT}\r\n\r\n`,
+          "two hosts": `${get}Host: other.test\r\n\r\n`,
+          "no host": "GET /attack HTTP/1.0\r\n\r\n",
+          "a length and chunks": `${get}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+          "a line that ends with LF": `${get}A: b\nContent-Length: 500\r\n\r\n`,
+          "a folded line": `${get}A: b\r\n c\r\n\r\n`,
+          "a request that is sent back": `TRACE /attack HTTP/1.1\r\nHost: web.test:${PORT}\r\n\r\n`,
+          "HTTP/2": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        };
+        const lines = Object.entries(attacks).map(
+          ([name, text]) => `echo '${name}' "$(${sayByTls(text)} | wc -c)"`,
+        );
+        const name = `echo 'another server name' "$(${sayByTls(`${get}\r\n`).replace("-servername web.test", "-servername other.test")} | wc -c)"`;
+        const fine = `echo fine "$(${sayByTls(`${get}\r\n`.replace("attack", "fine"))} | grep -c ${TOKEN})"`;
+        const { stdout } = run(
+          flags,
+          [...lines, name, fine]
+            .map((line) => `(${line}) &`)
+            .join("\n")
+            .concat(`\nwait; curl -sS ${WEB}/seen`),
+        );
+        expect(stdout.trim().split("\n").sort()).toEqual(
+          [...Object.keys(attacks), "another server name"]
+            .map((each) => `${each} 0`)
+            .concat("fine 1", '["/fine"]')
+            .sort(),
+        );
+      },
+      needs,
+    );
+
+    e2e(
+      "a host whose certificate isn't right gets nothing, and the log says why",
+      () => {
+        const reasons = (url: string, more?: Record<string, string>) => {
+          const line = `curl -sS --retry 0 ${url} > /dev/null 2>&1 || echo cut off`;
+          const { stdout, stderr } = run([...flags, "--network-log", "2"], line, more);
+          expect(stdout).toBe("cut off\n");
+          const attempts = stderr
+            .trim()
+            .split("\n")
+            .map((text) => JSON.parse(text));
+          return [
+            ...new Set(
+              attempts.map(({ verdict, why, sent, received }) => `${verdict} ${why} ${sent} ${received}`),
+            ),
+          ];
+        };
+        expect(reasons(`https://other.test:${PORT}/`)).toEqual(["failed ERR_TLS_CERT_ALTNAME_INVALID 0 0"]);
+        expect(reasons(WEB, { SSL_CERT_FILE: "" })).toEqual(["failed UNABLE_TO_VERIFY_LEAF_SIGNATURE 0 0"]);
+      },
+      needs,
+    );
+
+    e2e(
+      "flags of one's own win over what has programs trust it, and files of the caller's are checked",
+      () => {
+        const bundle = "/etc/ssl/certs/ca-certificates.crt";
+        const { stdout } = run(
+          [...flags, "-e", "SSL_CERT_FILE=/mine", "-v", `/dev/null:${bundle}`],
+          `echo $SSL_CERT_FILE $NODE_EXTRA_CA_CERTS; wc -c < ${bundle}`,
+        );
+        expect(stdout).toMatch(/^\/mine \/\S+\n0\n$/);
+        for (const [file, why] of [
+          ["/nowhere", "no such file"],
+          ["/dev/null", "no certificate"],
+        ] as const)
+          expect(run(flags, "true", { SSL_CERT_FILE: file })).toMatchObject({
+            status: 125,
+            stderr: expect.stringContaining(why),
+          });
+        expect(run(allowed, "env | grep -c -e SSL_CERT -e CA_BUNDLE").stdout).toBe("0\n");
+      },
+      needs,
+    );
+
+    e2e(
+      "a policy has it, and never shows its value",
+      () => {
+        const policy = inBox(`policy-${who}.toml`);
+        const said = HEADER.replace("Bearer", "literal");
+        writeFileSync(
+          policy,
+          `extends = "default"\nnetwork = ["allow:web.test:${PORT}"]\ninject-header = ["${said}@https://web.test:${PORT}"]\n`,
+        );
+        const { stdout } = run(["--policy", policy], `curl -sS ${WEB}/policy`);
+        expect(told(stdout)[0]?.headers.authorization).toBe(`literal ${TOKEN}`);
+        const [program = "", ...words] = made().words(who);
+        for (const more of [[], ["--json"]]) {
+          const shown = execute(program, [...words, "policy", "show", ...more, policy], { env: made().env });
+          expect(shown.stdout).toContain(`Authorization:***@https://web.test:${PORT}`);
+          expect(shown.stdout).not.toContain("literal");
+        }
+        writeFileSync(policy, 'inject-header = ["A:secret@"]\n');
+        const wrong = run(["--policy", policy], "true");
+        expect(wrong.stderr).toContain("/inject-header: --inject-header A: it is not NAME:VALUE@");
+        expect(wrong.stderr).not.toContain("secret");
+      },
+      needs,
+    );
+  });
+}
