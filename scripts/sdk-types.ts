@@ -78,7 +78,7 @@ function typeOfJson({ type, anyOf, items, properties }: JsonSchema): string {
   if (properties !== undefined) {
     const fields = Object.entries(properties).map(([name, property]) => {
       const { description, ...schema } = property as JsonSchema;
-      return `\n/** ${description} */\n${name}?: ${typeOfJson(schema)} | undefined;`;
+      return `\n/** ${description} */\n${JSON.stringify(name)}?: ${typeOfJson(schema)} | undefined;`;
     });
     return `{ ${fields.join(" ")} }`;
   }

@@ -25,6 +25,8 @@ export interface Policy {
   forward?: readonly string[] | undefined;
   /** Ports of the host for those of the command's localhost: [IP:]PORT[:PORT]. */
   publish?: readonly string[] | undefined;
+  /** Headers that are put into requests of HTTP and HTTPS: NAME:VALUE@[https://]HOST[:PORT]; ${NAME} in VALUE is a variable of the caller's. */
+  "inject-header"?: readonly string[] | undefined;
   /** Variables: NAME=VALUE, or NAME for the caller's value. */
   env?: readonly string[] | undefined;
   /** "none", "host", or a list of rules, as "allow:example.com:443". */
@@ -67,7 +69,7 @@ export interface RunFlags {
   forward?: string | readonly string[] | undefined;
   /** `--publish`: the host's PORT, of localhost or IP, is one of the command's localhost. */
   publish?: string | readonly string[] | undefined;
-  /** `--inject-header`: with --rootfs and rules: put this header into requests of plain HTTP to HOST; ${NAME} in VALUE is what a variable of yours says, which the command doesn't see. */
+  /** `--inject-header`: with --rootfs and rules: put this header into requests to HOST, of plain HTTP, or of HTTPS by a certificate authority that only the command trusts; ${NAME} in VALUE is what a variable of yours says, which the command doesn't see. */
   injectHeader?: string | readonly string[] | undefined;
   /** `--network-log`: with --rootfs and rules: write a line of JSON for all that the command tries to reach. */
   networkLog?: string | undefined;

@@ -20,6 +20,7 @@ export interface PolicyValues {
   network: string[];
   forward: string[];
   publish: string[];
+  "inject-header": string[];
   memory: string | undefined;
   cpus: string | undefined;
   pids: string | undefined;
@@ -53,6 +54,7 @@ export class AppliedPolicy {
     const isFree = (path: string) => !mounted.has(path);
     const writable = pathsOf(places.write).filter(isFree);
     const write = flags.changes === undefined ? writable : [];
+    const isReplaced = !flags.network.every(isNetworkRule);
     const read = pathsOf(places.read).filter((path) => isFree(path) && !write.includes(path));
     return {
       ...flags,
@@ -66,6 +68,7 @@ export class AppliedPolicy {
       network: withNetworks(policy.network, flags.network),
       forward: [...policy.forward, ...flags.forward],
       publish: [...policy.publish, ...flags.publish],
+      "inject-header": [...(isReplaced ? [] : policy["inject-header"]), ...flags["inject-header"]],
       memory: flags.memory ?? policy.memory,
       cpus: flags.cpus ?? policy.cpus,
       pids: flags.pids ?? policy.pids,

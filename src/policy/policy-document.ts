@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { during } from "../base/errors";
+import { headerWords } from "../network/injected-headers";
 import { isNetworkRule, networkRule } from "../network/rule";
 import { problemOf, problemsError } from "../oci/config";
 import { parseDocument } from "../oci/json";
@@ -13,6 +14,8 @@ export function parsePolicy(text: string, file: string): PolicyDocument {
   const policy = checkedDocument(policySchema, policyText(text, file), file);
   for (const rule of [policy.network ?? []].flat())
     if (isNetworkRule(rule)) during(`${file}: /network`, () => networkRule(rule));
+  for (const text of policy["inject-header"] ?? [])
+    during(`${file}: /inject-header`, () => headerWords(text));
   return policy;
 }
 

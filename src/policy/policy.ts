@@ -43,6 +43,11 @@ export const LIST_ENTRIES = {
   tmpfs: told(texts, "File systems in memory: TARGET[:OPTION,...]."),
   forward: told(texts, "Ports of the host's network at the command's localhost: [PORT:][HOST:]PORT."),
   publish: told(texts, "Ports of the host for those of the command's localhost: [IP:]PORT[:PORT]."),
+  "inject-header": told(
+    texts,
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: as the caller writes it
+    "Headers that are put into requests of HTTP and HTTPS: NAME:VALUE@[https://]HOST[:PORT]; ${NAME} in VALUE is a variable of the caller's.",
+  ),
   env: told(optional(v.array(environmentText)), "Variables: NAME=VALUE, or NAME for the caller's value."),
 };
 

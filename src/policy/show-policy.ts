@@ -1,3 +1,4 @@
+import { headerWithoutValue } from "../network/injected-headers";
 import type { AppliedPolicy } from "./applied-policy";
 import { LIMIT_NAMES } from "./policy";
 
@@ -13,6 +14,7 @@ const MISSING: Readonly<Partial<Record<(typeof PLACES)[number], string>>> = {
 /** A policy as JSON tells it. */
 export function policyFields({ policy, places, unprotected }: AppliedPolicy) {
   const { name, files, network, tmpfs, env, forward, publish } = policy;
+  const headers = policy["inject-header"].map(headerWithoutValue);
   return {
     policy: name,
     files,
@@ -20,7 +22,7 @@ export function policyFields({ policy, places, unprotected }: AppliedPolicy) {
     unprotected,
     ...{ volume: places.volume, tmpfs, env },
     network: network.length === 0 ? ["none"] : network,
-    ...{ forward, publish },
+    ...{ forward, publish, "inject-header": headers },
     ...Object.fromEntries(LIMIT_NAMES.map((what) => [what, policy[what] ?? null])),
   };
 }
@@ -33,6 +35,7 @@ export function policyRows(applied: AppliedPolicy): string[][] {
     ...{ volume: places.volume, tmpfs: policy.tmpfs, env: policy.env },
     network: network.length === 0 ? ["none"] : network,
     ...{ forward: policy.forward, publish: policy.publish },
+    "inject-header": policy["inject-header"].map(headerWithoutValue),
   };
   return [
     ...PLACES.flatMap((what) =>

@@ -34,6 +34,7 @@ const NO_FLAGS: PolicyValues = {
     env: [],
     forward: [],
     publish: [],
+    "inject-header": [],
   },
   ...{ memory: undefined, cpus: undefined, pids: undefined, timeout: undefined },
 };
