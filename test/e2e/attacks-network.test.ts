@@ -1,11 +1,11 @@
 // What gets round the rules of a network: nothing of this. Each attack is one line, which is run with hako, where it must fail, and in the same
 // world without, where it must succeed.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { chownSync, copyFileSync, mkdirSync } from "node:fs";
+import { chownSync, copyFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HOST_ADDRESS, NEEDS_WORLD, OutsideWorld, SERVERS, say, sayByUdp } from "./outside-world";
 import { AS_USER, NEEDS, USER } from "./rootless-home";
-import { e2e, execute, needsProgram, type Result } from "./support";
+import { e2e, execute, needsProgram, type Result, TIME_FACTOR } from "./support";
 
 const needs = [...NEEDS, ...NEEDS_WORLD, needsProgram("python3")];
 /** The world's own name server. */
@@ -173,6 +173,67 @@ for (const [what, program] of [
       expect(JSON.parse(told)).toEqual({ done: true, host: [] });
       // and it has harmed nobody but itself, if anybody
       expect(reached(inner, { stdout: rest.join("") })).toEqual(["all that is outside"]);
+    },
+    needs,
+  );
+
+for (const [what, rules, target] of [
+  ["names", ["allow:web.test:*", "allow:*.test"], "web.test"],
+  ["all that is outside", ["outbound"], SERVERS.public],
+] as const)
+  e2e(
+    `a flood from a network with rules for ${what} is bounded, harms nobody else, and ends in time @all`,
+    async () => {
+      const seconds = 6;
+      const [program = "", ...words] = world.words("root");
+      const flags = rules.flatMap((rule) => ["--network", rule]);
+      const flood = join(import.meta.dir, "fixtures/network-flood.py");
+      const limits = ["--ulimit", "nofile=20000:20000", "--timeout", `${seconds}`];
+      const begun = performance.now();
+      const child = Bun.spawn(
+        [
+          ...[program, ...words, "run", "--quiet", "--rootfs", "/", "-w", "/", ...flags, ...limits],
+          ...["-v", `${flood}:/mnt/flood.py:ro`, "--", "python3", "/mnt/flood.py", target, "203.0.113.99"],
+        ],
+        { env: world.env, stdio: ["ignore", "pipe", "inherit"] },
+      );
+      await child.stdout.getReader().read();
+      const most = { descriptors: 0, memory: 0 };
+      const look = () => {
+        // nsenter has become hako
+        most.descriptors = Math.max(most.descriptors, readdirSync(`/proc/${child.pid}/fd`).length);
+        const [, kilobytes] =
+          /^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8")) ?? [];
+        most.memory = Math.max(most.memory, Number(kilobytes) / 1024);
+      };
+      for (let time = 0; time < 3000; time += 200) {
+        await Bun.sleep(200);
+        look();
+      }
+      const other = world.hako(
+        ...[
+          "run",
+          "--rootfs",
+          "/",
+          "-w",
+          "/",
+          "--network",
+          "allow:web.test",
+          "--",
+          "bash",
+          "-c",
+          say("web.test", 80),
+        ],
+      );
+      expect(other).toMatchObject({ status: 0, stdout: `${SERVERS.public} 80 hello\n`, stderr: "" });
+      look();
+      expect(await child.exited).toBe(124);
+      // what was sent right before the end may take five seconds more
+      expect(performance.now() - begun).toBeLessThan((seconds + 8) * 1000 * TIME_FACTOR);
+      // two for each of 4096 connections, one for each of 1024 flows
+      expect(most.descriptors).toBeLessThan(9800);
+      expect(most.memory).toBeLessThan(160);
+      expect(world.hako("list", "--quiet").stdout).toBe("");
     },
     needs,
   );
