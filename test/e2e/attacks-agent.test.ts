@@ -323,6 +323,64 @@ s.sendto(b"secret.example.com", ("${address}", 80)); print(s.recv(9))`,
       expect(run(place.as)).toBe(!isRefused);
     }, [...needs, ...PROGRAMS]);
 
+    e2e("a hook of a repository that it makes: told and reported, and with --changes not there, and listed first", () => {
+      const hook =
+        "printf '#!/bin/sh\\necho secret\\n' > .git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit";
+      const line = `git init -q . && ${hook}; touch a`;
+      /** What is said of the attack, and by git on the host after it. */
+      const after = (attack: (place: Workplace) => string[]) => {
+        using place = workplace();
+        const { project, env } = place;
+        rmSync(join(project, ".git"), { recursive: true });
+        const run = (...[command = "", ...rest]: string[]) =>
+          execute(command, rest, { env: { ...env, PATH }, cwd: project });
+        const { stderr } = run(...attack(place), "sh", "-c", line);
+        const commit = [
+          "-c",
+          "user.name=x",
+          "-c",
+          "user.email=x@y",
+          "commit",
+          "-q",
+          "--allow-empty",
+          "-m",
+          "x",
+        ];
+        const shown = run(...place.words, "changes", join(place.home, "kept")).stdout.split("\n");
+        const report = join(place.home, "report");
+        const hookRow = shown.findIndex((row) => /hooks\/pre-commit .*git executes it/.test(row));
+        const otherRow = shown.findIndex((row) => / .*project\/a /.test(row));
+        return {
+          isExecuted: /secret/.test(Object.values(run(...place.as, "git", ...commit)).join("")),
+          isTold: stderr.includes(`${project}/.git was made meanwhile`),
+          isReported:
+            existsSync(report) &&
+            JSON.parse(readFileSync(report, "utf8")).unprotected.includes(`${project}/.git`),
+          isListedFirst: hookRow >= 0 && hookRow < otherRow,
+        };
+      };
+      const agent = (place: Workplace, ...flags: string[]) => [
+        ...place.words,
+        "run",
+        "--policy",
+        "agent",
+        ...flags,
+        "--",
+      ];
+      expect(after(({ as }) => (as.length === 0 ? ["env"] : as))).toMatchObject({
+        isExecuted: true,
+        isTold: false,
+      });
+      expect(after((place) => agent(place, "--report", join(place.home, "report")))).toMatchObject({
+        isTold: true,
+        isReported: true,
+      });
+      expect(after((place) => agent(place, "--changes", join(place.home, "kept")))).toMatchObject({
+        isExecuted: false,
+        isListedFirst: true,
+      });
+    }, [...needs, ...PROGRAMS]);
+
     e2e("a repository that it makes is told of, and what else would be executed later and wasn't there", () => {
       using place = workplace();
       const { project } = place;
