@@ -135,7 +135,7 @@ export default defineCommand({
     return await withReport(given, async (report) => {
       const { args, policy } = withPolicy(given);
       const { rootfs } = args;
-      const watching = watchOptions(args, report, policy?.unprotected);
+      const watching = watchOptions(args, report);
       checkInteractive(args.interactive);
       if (rootfs === undefined) {
         refuseScriptFlags(args, rest);
@@ -294,7 +294,7 @@ async function endAgain(ended: EndedRun, args: RunValues, { root }: Globals): Pr
     async (report) => {
       report?.named(ended.id);
       // the container's record has what its policy could not protect
-      const atEnd = atEndOfRun(args, ended.limits, report, args.policy !== undefined);
+      const atEnd = atEndOfRun(args, ended.limits, report);
       const { keep } = args;
       if (fails || (atEnd === undefined && status !== CAME_TO.late))
         return endEndedRun(ended, { root, keep });
@@ -307,10 +307,10 @@ async function endAgain(ended: EndedRun, args: RunValues, { root }: Globals): Pr
 type WatchOptions = ReturnType<typeof watchOptions>;
 
 /** How the program is watched, what is told of its end, and whether the container stays. */
-function watchOptions(args: RunValues, report: RunReport | undefined, unprotected: readonly string[] = []) {
+function watchOptions(args: RunValues, report: RunReport | undefined) {
   const timeLimit = timeLimitOf(args);
   const limits = { time: timeLimit?.milliseconds, memory: args.memory !== undefined };
-  const happening = { memory: limits.memory, made: unprotected };
+  const happening = { memory: limits.memory, guarded: isGuarded(args) };
   return {
     consoleSocketPath: args["console-socket"],
     detach: args.detach,
@@ -320,20 +320,20 @@ function watchOptions(args: RunValues, report: RunReport | undefined, unprotecte
     timeLimit,
     limits,
     diesWithParent: diesWithParent(args),
-    atEnd: atEndOfRun(args, limits, report, unprotected.length > 0),
+    atEnd: atEndOfRun(args, limits, report),
     tells: report !== undefined ? ("end" as const) : args.quiet ? undefined : happening,
   };
 }
 
-function atEndOfRun(
-  args: RunValues,
-  limits: ToldLimits,
-  report: RunReport | undefined,
-  unprotected: boolean,
-) {
+/** Whether something is hidden or protected, so that there may be something to tell of it. */
+function isGuarded(args: RunValues): boolean {
+  return args.policy !== undefined || args.hide.length + args.protect.length > 0;
+}
+
+function atEndOfRun(args: RunValues, limits: ToldLimits, report: RunReport | undefined) {
   // isNetworkRule, which most calls need not load
   const network = args.network.some((word) => word.includes(":") || word === "outbound");
-  return atEndOf(args, { limits, network, unprotected, report });
+  return atEndOf(args, { limits, network, unprotected: isGuarded(args), report });
 }
 
 /** Without the -- a command's name would be taken for the id, and its first argument for the command. */

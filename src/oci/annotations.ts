@@ -51,6 +51,9 @@ export const CACHE_ANNOTATION = "org.hako.files.cache";
 export const POLICY_ANNOTATION = "org.hako.policy";
 export const UNPROTECTED_ANNOTATION = "org.hako.policy.unprotected";
 
+/** What `run --rootfs` hides or protects in what is written, as files of the host were when the command began: JSON. */
+export const GUARDED_ANNOTATION = "org.hako.guarded";
+
 /** kata-runtime: settings of the container's virtual machine. */
 export const KATA_CONFIG_ANNOTATION = /^io\.katacontainers\.config(_path$|\.)/;
 

@@ -1,6 +1,7 @@
 // --hide, --write and --protect of `hako run --rootfs`, as root and as an ordinary user.
 import { describe, expect } from "bun:test";
 import {
+  appendFileSync,
   chownSync,
   existsSync,
   linkSync,
@@ -14,7 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { AS_USER, Home, NEEDS, USER } from "./rootless-home";
-import { AT_ONCE, Box, e2e, execute, executeLater, needsHako } from "./support";
+import { AT_ONCE, Box, e2e, execute, executeLater, needsHako, until } from "./support";
 import { WHO, Workplace } from "./workplace";
 
 for (const [who, workplace, needs] of WHO) {
@@ -198,6 +199,78 @@ for (const [who, workplace, needs] of WHO) {
         // and without it the first would have done it
         place.sh(["--write", project], changes[0] ?? "");
         expect(place.files).not.toBe(files);
+      },
+      needs,
+    );
+
+    e2e(
+      "what somebody else replaces meanwhile is out of hold, and is told of at the end",
+      async () => {
+        using place = workplace();
+        const { project, words, env } = place;
+        const [command = "", ...rest] = words;
+        const told = async (flags: string[], change: () => void) => {
+          for (const name of ["begun", "go"]) rmSync(join(project, name), { force: true });
+          const line = "touch begun; until test -e go; do sleep 0.1; done; cat .env";
+          const run = [...rest, "run", ...flags, "--", "sh", "-c", line];
+          const child = Bun.spawn([command, ...run], {
+            cwd: project,
+            env,
+            stdio: ["ignore", "pipe", "pipe"],
+          });
+          await until("it has begun", () => existsSync(join(project, "begun")));
+          change();
+          writeFileSync(join(project, "go"), "");
+          const [said, error] = await Promise.all(
+            [child.stdout, child.stderr].map((each) => new Response(each).text()),
+          );
+          const lines = (error ?? "").split("\n").filter((each) => each.includes("outside meanwhile"));
+          return { said, replaced: lines.map((each) => each.slice("hako: ".length).split(" ")[0]) };
+        };
+        const replaces = (path: string) => () => {
+          const other = join(project, "other");
+          writeFileSync(other, "other\n");
+          renameSync(other, join(project, path));
+        };
+        const [policy, flags] = [
+          ["--policy", "agent"],
+          [
+            "--rootfs",
+            "/",
+            "--write",
+            project,
+            "--hide",
+            ".env",
+            "--protect",
+            ".git/config",
+            "--protect",
+            "src/deep",
+          ],
+        ];
+        expect(await told(policy, () => appendFileSync(join(project, ".git/config"), "# mine\n"))).toEqual({
+          said: "",
+          replaced: [],
+        });
+        expect((await told(policy, replaces(".git/config"))).replaced).toEqual([`${project}/.git/config`]);
+        // the attack: what is hidden is seen once the host's editor has saved it
+        expect(await told(policy, replaces(".env"))).toEqual({
+          said: "other\n",
+          replaced: [`${project}/.env`],
+        });
+        expect((await told(flags, replaces(".git/config"))).replaced).toEqual([`${project}/.git/config`]);
+        const moves = () => {
+          renameSync(join(project, "src"), join(project, "away"));
+          mkdirSync(join(project, "src"));
+        };
+        expect(
+          (await told([...flags, "--memory", "1G"].slice(0, who === "root" ? undefined : -2), moves))
+            .replaced,
+        ).toEqual([`${project}/src`, `${project}/src/deep`]);
+        // the report's writer tells it, too
+        renameSync(join(project, "away"), join(project, "src/away"));
+        expect(
+          (await told([...policy, "--report", "/dev/null"], () => rmSync(join(project, ".env")))).replaced,
+        ).toEqual([`${project}/.env`]);
       },
       needs,
     );

@@ -28,7 +28,7 @@ function guards(flags: Partial<Pick<Guarded, "hide" | "protect" | "keepsWrites">
 describe("what is hidden", () => {
   test("a file, a directory, and what is not there, by their paths", () => {
     const hide = ["/home/u/.ssh", "/etc/shadow", "/none"];
-    expect(guards({ hide })).toEqual({ masked: hide, covers: [], held: [] });
+    expect(guards({ hide })).toEqual({ masked: hide, covers: [], held: [], replaceable: [] });
   });
   test("a link, by what it leads to as well", () => {
     expect(guards({ hide: ["/home/u/project"] }).masked).toEqual(["/home/u/project", "/home/u/p"]);
@@ -47,6 +47,18 @@ describe("what is hidden", () => {
       "/mnt/u/.ssh",
     ]);
   });
+});
+
+test("what is guarded in what is really written may be replaced outside", () => {
+  const flags = { hide: ["/etc/shadow", "/mnt/.git/none"], protect: ["/mnt/.git/hooks"] };
+  expect(guards(flags, `${source}:/mnt`).replaceable.sort()).toEqual([
+    `${source}/.git`,
+    `${source}/.git/hooks`,
+  ]);
+  expect(guards({ ...flags, keepsWrites: true }, `${source}:/mnt`).replaceable).toContain(
+    `${root}/rootfs/etc/shadow`,
+  );
+  expect(guards(flags, `${source}:/mnt:ro`).replaceable).toEqual([]);
 });
 
 describe("a pattern", () => {

@@ -20,6 +20,9 @@ import type { RunAttendantWord } from "./run-attendant-rows";
 
 /** Loaded on first use. */
 const rare = {
+  get guardedFiles() {
+    return require("./guarded-files") as typeof import("./guarded-files");
+  },
   get runAttendantRows() {
     return require("./run-attendant-rows") as typeof import("./run-attendant-rows");
   },
@@ -38,8 +41,8 @@ export type ToTell =
   | {
       /** A process was killed for lack of memory. */
       memory: boolean;
-      /** One of these paths was made. */
-      made: readonly string[];
+      /** A file that is guarded was replaced, or one made that would be. */
+      guarded: boolean;
     };
 
 export interface AttendedRun {
@@ -73,7 +76,8 @@ export function leaveRun(run: AttendedRun): never {
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
   const removal = keep || tells === "end" ? undefined : removalOf({ root, record });
-  const { memory = false, made = [] } = typeof tells === "object" ? tells : {};
+  const { memory = false, guarded = false } = typeof tells === "object" ? tells : {};
+  const files = guarded ? rare.guardedFiles.guardedFilesOf(record).map(rare.guardedFiles.asWords) : [];
   const killsFile = memory ? driverOf(record).memoryKillsFile({ root, record }) : undefined;
   const kept = [recorded, removal?.directory, stops?.number, lifeline?.number, report?.number];
   const descriptors = kept.filter((fd) => fd !== undefined);
@@ -85,7 +89,7 @@ export function leaveRun(run: AttendedRun): never {
       ...(removal ?? NO_REMOVAL),
       ...{ pid: init.pid, recorded, stops: stops?.number ?? NO_POLL, memory: killsFile ?? 0 },
       lifeline: lifeline?.number ?? NO_POLL,
-      made: made.length === 0 ? 0 : stringVector(made),
+      guarded: files.length === 0 ? 0 : stringVector(files),
       seconds: time === undefined ? -1 : Math.floor(time / 1000),
       nanoseconds: Math.round(((time ?? 0) % 1000) * 1e6),
     },
@@ -104,7 +108,7 @@ interface Removal extends Record<RemovalWord, Filling> {
 }
 type RemovalWord = Exclude<
   RunAttendantWord,
-  WayWord | "pid" | "recorded" | "stops" | "seconds" | "nanoseconds" | "lifeline" | "memory" | "made"
+  WayWord | "pid" | "recorded" | "stops" | "seconds" | "nanoseconds" | "lifeline" | "memory" | "guarded"
 >;
 
 const NO_REMOVAL: Removal = {

@@ -17,6 +17,8 @@ import { CONFIG, FILTER, OVERLAY, PROGRAM_END, RECORD, SCRATCH } from "../../sta
 
 /** Offset of stx_ino in struct statx. */
 const INODE_AT = 32;
+/** Offset of tv_nsec in its stx_btime; nothing is in the word beside it. */
+const BORN_AT = 88;
 /** More than the counters of a memory cgroup are. */
 const COUNTERS_SIZE = 1024;
 /** A cgroup whose last process has just died is busy for a moment. */
@@ -41,8 +43,8 @@ const NAMES = [
   "lifeline",
   // a file that counts kills for lack of memory, if the command wants to tell of them
   "memory",
-  // paths of which the command wants to tell if one was made, a vector
-  "made",
+  // files of which the command wants to tell if one is another than before, a vector of what `asWords` makes
+  "guarded",
   // the container's directory: a descriptor, its path, its inode; without them the command does what is left to do
   "directory",
   "path",
@@ -88,7 +90,7 @@ export function runAttendant(
       // the command looks at how it ended
       rows.when(wordIn(words.path), 0, ATTEND.again);
       memoryRows(rows, words);
-      madeRows(rows, words);
+      guardedRows(rows, words);
       rows.call("wait4", [wordIn(words.pid), 0, 0, 0], ANY);
       removalRows(rows, words);
     },
@@ -130,17 +132,33 @@ function memoryRows(program: RowProgram, { memory }: Words): void {
   program.label("no kill");
 }
 
-/** Gives way to the command if there is something at one of the paths, or if that can't be seen. */
-function madeRows(program: RowProgram, { made }: Words): void {
-  const result = word();
+/** Gives way to the command if one of the files is another than before, or if that can't be seen. */
+function guardedRows(program: RowProgram, { guarded }: Words): void {
+  const [result, path, inode, born] = [word(), word(), word(), word()];
   const status = new Uint8Array(SIZE.STRUCT_STATX);
-  program.when(wordIn(made), 0, "nothing made");
-  eachText(program, wordIn(made), (path, next) => {
-    const look = [AT.FDCWD, path, AT.SYMLINK_NOFOLLOW, STATX.INO, status];
-    program.call("statx", look, { to: result, next: ATTEND.again, otherwise: undefined });
-    program.sum([wordIn(result)], { ...is("ENOENT"), next, otherwise: ATTEND.again });
+  program.when(wordIn(guarded), 0, "all as before");
+  eachText(program, wordIn(guarded), (file, next) => {
+    const [there, missing] = [program.freshLabel(), program.freshLabel()];
+    program.load(file, { to: inode });
+    program.sum([file, 8], { to: born });
+    program.load(wordIn(born), { to: born });
+    program.sum([file, 16], { to: path });
+    const look = [AT.FDCWD, wordIn(path), AT.SYMLINK_NOFOLLOW, STATX.INO | STATX.BTIME, status];
+    program.call("statx", look, { to: result, next: there, otherwise: undefined });
+    program.sum([wordIn(result)], { ...is("ENOENT"), next: missing, otherwise: ATTEND.again });
+    program.label(missing);
+    program.sum([wordIn(inode)], { least: 0, most: 0, next, otherwise: ATTEND.again });
+    program.label(there);
+    const [itsInode, itsBirth] = [wordIn(inode), wordIn(born)];
+    program.sum([wordIn(status, INODE_AT)], { least: itsInode, most: itsInode, otherwise: ATTEND.again });
+    program.sum([wordIn(status, BORN_AT)], {
+      least: itsBirth,
+      most: itsBirth,
+      next,
+      otherwise: ATTEND.again,
+    });
   });
-  program.label("nothing made");
+  program.label("all as before");
 }
 
 /** A text of at most eight characters as a word of memory has it. */

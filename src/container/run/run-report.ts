@@ -9,7 +9,7 @@ import { logFailure } from "../../output/log";
 import { endingAs } from "../ended";
 import { openForCaller } from "../io/caller-target";
 import type { RunEnd } from "../io/run-end";
-import { unprotectedOf } from "./unprotected";
+import { unprotectedOf } from "./guarded-files";
 
 export type Reported = InferOutput<typeof reportDocument>;
 

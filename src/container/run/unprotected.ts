@@ -1,22 +1,16 @@
 import { asHakoError } from "../../base/errors";
 import { statusAt } from "../../linux/file/file";
-import { POLICY_ANNOTATION, UNPROTECTED_ANNOTATION } from "../../oci/annotations";
+import { POLICY_ANNOTATION } from "../../oci/annotations";
 import { logFailure } from "../../output/log";
 import type { ContainerRecord } from "../../state/record";
+import { replacedFiles, unprotectedOf } from "./guarded-files";
 
-/** What the policy of a container protects, and was not there when its command began: that can't be held where what it is in is written. */
-export function unprotectedOf({ annotations }: Pick<ContainerRecord, "annotations">): string[] {
-  try {
-    const list: unknown = JSON.parse(annotations[UNPROTECTED_ANNOTATION] ?? "[]");
-    return Array.isArray(list) ? list.filter((each) => typeof each === "string") : [];
-  } catch {
-    // a bundle's, which may have any annotation
-    return [];
-  }
-}
-
-/** Says which of it was made meanwhile: a line each. */
+/** Says what was made meanwhile that its policy protects and was not there, and which of what it hides or protects is another file by now: a line each. */
 export function tellUnprotected(record: Pick<ContainerRecord, "annotations">): void {
+  for (const path of replacedFiles(record))
+    logFailure(
+      `${path} was replaced or removed outside meanwhile, and neither hidden nor protected from then on: look at it before a tool goes by it`,
+    );
   for (const path of unprotectedOf(record))
     if (isThere(path))
       logFailure(

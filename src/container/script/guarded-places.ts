@@ -40,6 +40,8 @@ export interface Guards {
   /** File systems in memory over hidden directories in which the caller's mounts are. */
   covers: Mount[];
   held: HeldPlace[];
+  /** Files of the host's, of which these are mounts: who replaces one outside, by rename(2) too, takes the mount away (detach_mounts in fs/namespace.c). */
+  replaceable: string[];
 }
 
 /** A place of the container at which a file of the host is, and the topmost directory of what it is in that is written. */
@@ -63,6 +65,7 @@ class Guarding {
   readonly #masked = new Set<string>();
   readonly #covers: Mount[] = [];
   readonly #held = new Map<string, HeldPlace>();
+  readonly #replaceable = new Set<string>();
 
   constructor(guarded: Guarded) {
     this.#guarded = guarded;
@@ -83,7 +86,8 @@ class Guarding {
       this.#protect(path, hidden);
     const depth = ({ path }: HeldPlace) => components(path).length;
     const held = [...this.#held.values()].toSorted((one, other) => depth(one) - depth(other));
-    return { masked: [...this.#masked], covers: this.#covers, held };
+    for (const { path } of held) this.#mayBeReplaced(path);
+    return { masked: [...this.#masked], covers: this.#covers, held, replaceable: [...this.#replaceable] };
   }
 
   /** The paths that a flag's value stands for: of a pattern those that there are, and what it is itself if that is there. */
@@ -110,8 +114,16 @@ class Guarding {
     // by what it leads to as well: a link can be exchanged from outside
     if (!isAbove) for (const each of [path, place]) this.#masked.add(each);
     else if (this.#statusOf(place)?.type === "directory") this.#covers.push({ ...COVER, destination: path });
-    for (const view of this.#otherViews(place)) this.#masked.add(view.path);
+    const others = this.#otherViews(place);
+    for (const view of others) this.#masked.add(view.path);
+    for (const each of [place, ...others.map((view) => view.path)]) this.#mayBeReplaced(each);
     return place;
+  }
+
+  /** Notes a place in what is really written: there is no overlay between it and the host's file. */
+  #mayBeReplaced(place: string): void {
+    const path = this.#writtenAbove(place) === undefined ? undefined : this.#hostPathOf(place);
+    if (path !== undefined && this.#statusOf(place, false) !== undefined) this.#replaceable.add(path);
   }
 
   #hideOnHost(path: string): View[] {

@@ -49,6 +49,9 @@ const rare = {
   get ownIds() {
     return require("./own-ids") as typeof import("./own-ids");
   },
+  get guardedFiles() {
+    return require("../run/guarded-files") as typeof import("../run/guarded-files");
+  },
   get ulimits() {
     return require("./script-ulimits") as typeof import("./script-ulimits");
   },
@@ -371,6 +374,9 @@ export function scriptBundle(
     annotations: {
       ...one?.annotations,
       ...policy?.annotations,
+      ...(guards === undefined || guards.replaceable.length === 0
+        ? {}
+        : rare.guardedFiles.guardedAnnotation(guards.replaceable)),
       ...(settings.stopSignal === undefined ? {} : { [STOP_SIGNAL]: settings.stopSignal }),
     },
     linux: {
