@@ -6,11 +6,12 @@ import { components } from "../linux/file/path-text";
 const MOST_NAMES = 20_000;
 
 export function isPattern(path: string): boolean {
-  return /[*?]/.test(path);
+  return /[*?]|(^|\/)!\(/.test(path);
 }
 
 /**
- * The paths that a pattern stands for: `*` is any number of letters of a name, `?` is one, `**` any number of directories. Links are not followed.
+ * The paths that a pattern stands for: `*` is any number of letters of a name, `?` is one, `**` any number of directories, `!(NAME)` each name but
+ * this one. Links are not followed.
  * `path` is absolute.
  */
 export function matchingPaths(path: string): string[] {
@@ -28,9 +29,10 @@ interface Walk {
 function matches(directory: string, [name, ...rest]: readonly string[], walk: Walk): string[] {
   if (name === undefined) return [directory];
   if (!isPattern(name)) return matches(`${directory}/${name}`, rest, walk);
+  const but = /^!\((.*)\)$/s.exec(name)?.[1];
   const here = name === "**" ? matches(directory, rest, walk) : [];
   const below = entriesOf(directory || "/", walk).flatMap((entry) => {
-    if (name !== "**" && !hasName(name, entry.name)) return [];
+    if (name !== "**" && hasName(but ?? name, entry.name) !== (but === undefined)) return [];
     const path = `${directory}/${entry.name}`;
     if (name === "**") return entry.type === "directory" ? matches(path, [name, ...rest], walk) : [];
     return rest.length === 0 || entry.type === "directory" ? matches(path, rest, walk) : [];

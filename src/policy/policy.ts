@@ -65,6 +65,7 @@ const policyEntries = {
 };
 
 export const policySchema = object(policyEntries);
+export const POLICY_FIELDS = Object.keys(policyEntries);
 
 /** A policy as a file has it. */
 export type PolicyDocument = v.InferOutput<typeof policySchema>;

@@ -8,7 +8,7 @@ import { checkedDocument, policyText } from "./policy-document";
 /**
  * Settings files of `srt` (anthropic-experimental/sandbox-runtime 0.0.78, src/sandbox/sandbox-config.ts), read as policies. What would restrict and
  * has no counterpart here is refused by name. What is about macOS, Windows or srt's own programs, and what allows more than hako
- * can, has no effect.
+ * can, has no effect: unix sockets, local ports, which a container of hako's has of its own, and violations, of which hako notes none.
  */
 
 const anything = optional(v.unknown());
@@ -39,8 +39,17 @@ const filesystemEntries = {
   allowGitConfig: flag,
 };
 
-const fileEntries = { path: text, mode: text };
-const variableEntries = { name: text, mode: text };
+/** How it would be masked: nothing to one that is denied. */
+const maskEntries = {
+  extract: anything,
+  onExtractNoMatch: anything,
+  decode: anything,
+  maskClaims: anything,
+  maskDuplicates: anything,
+  injectHosts: anything,
+};
+const fileEntries = { path: text, mode: text, ...maskEntries };
+const variableEntries = { name: text, mode: text, ...maskEntries };
 const credentialsEntries = {
   files: optional(v.array(object(fileEntries))),
   envVars: optional(v.array(object(variableEntries))),
@@ -58,7 +67,7 @@ const entries = {
   enableWeakerNetworkIsolation: flag,
   allowAppleEvents: flag,
   ripgrep: anything,
-  mandatoryDenySearchDepth: anything,
+  mandatoryDenySearchDepth: optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10))),
   allowPty: flag,
   seccomp: anything,
   bwrapPath: anything,
@@ -77,12 +86,30 @@ const REFUSED: readonly (keyof typeof networkEntries)[] = [
   "mitmProxy",
   "parentProxy",
   "tlsTerminate",
-  "deniedResolvedAddresses",
 ];
+
+/** What srt itself protects below the working directory (src/sandbox/sandbox-utils.ts): files, and directories that have to have a file in them. */
+const PROTECTED_FILES = [
+  ...[".gitconfig", ".gitmodules", ".bashrc", ".bash_profile", ".zshrc", ".zprofile", ".profile"],
+  ...[".ripgreprc", ".mcp.json"],
+];
+const PROTECTED_DIRECTORIES = [".vscode", ".idea", ".claude/commands", ".claude/agents", ".git/hooks"];
+const USUAL_DEPTH = 3;
+const NESTED = "!(node_modules)";
+
+const NAMES = [
+  entries,
+  networkEntries,
+  filesystemEntries,
+  credentialsEntries,
+  fileEntries,
+  variableEntries,
+].flatMap((each) => Object.keys(each));
 
 /** The policy that a settings file of srt's means. */
 export function policyOfSrt(source: string, file: string): PolicyDocument {
-  const { network, filesystem, credentials } = checkedDocument(schema, policyText(source, file), file);
+  const document = checkedDocument(schema, policyText(source, file), file, NAMES);
+  const { network, filesystem, credentials, mandatoryDenySearchDepth: depth = USUAL_DEPTH } = document;
   const refuse = (field: string, why: string): never => {
     throw new HakoError({ code: "unsupported", message: `${file}: ${field}: ${why}`, path: file });
   };
@@ -92,26 +119,57 @@ export function policyOfSrt(source: string, file: string): PolicyDocument {
   if (declared.some(({ mode }) => mode !== "deny"))
     refuse("/credentials", "what is masked can only be hidden: mode deny");
   if (filesystem.disabled) refuse("/filesystem/disabled", "then hako has nothing to do: leave --policy out");
-  // denied are also all that are allowed, or some of their ports
-  const isAll = network.deniedDomains.includes("*");
-  const denied = network.deniedDomains.filter((text) => text !== "*");
-  if (denied.some((text) => text.startsWith("*:")))
+  if (network.deniedDomains.some((text) => text.startsWith("*:")))
     refuse("/network/deniedDomains", "a port of all names can't be denied: name those that are allowed");
-  const { denyRead, allowRead, allowWrite, denyWrite, allowGitConfig } = filesystem;
+  const { denyRead, allowRead, allowWrite, denyWrite, allowGitConfig = false } = filesystem;
   return {
     hide: [...denyRead, ...(credentials?.files ?? []).map(({ path }) => path)].map(asPlace),
     read: (allowRead ?? []).map(asPlace),
     write: allowWrite.map(asPlace),
-    protect: [
-      ...denyWrite.map(asPlace),
-      ...EXECUTED_LATER.filter((path) => !allowGitConfig || path !== GIT_CONFIG),
-    ],
-    network:
-      isAll || network.allowedDomains.length === 0
-        ? "none"
-        : [...network.allowedDomains.map((text) => `allow:${text}`), ...denied.map((text) => `deny:${text}`)],
+    protect: [...denyWrite.map(asPlace), ...protectedPlaces(depth, allowGitConfig)],
+    ...reachedPlaces(network),
   };
 }
+
+/** What is protected though no setting says so. */
+function protectedPlaces(depth: number, allowGitConfig: boolean): string[] {
+  const files = [...PROTECTED_FILES];
+  const nested = [...PROTECTED_DIRECTORIES, ...(allowGitConfig ? [] : [GIT_CONFIG])];
+  // `depth` counts the names of a file's path
+  const below = (path: string, names: number) =>
+    Array.from(
+      { length: Math.max(depth - names, 0) },
+      (_, index) => `${`${NESTED}/`.repeat(index + 1)}${path}`,
+    );
+  return [
+    ...EXECUTED_LATER.filter((path) => !allowGitConfig || path !== GIT_CONFIG),
+    ...files,
+    ...nested,
+    ...files.flatMap((path) => below(path, 1)),
+    ...nested.flatMap((path) => below(path, 2)),
+  ];
+}
+
+/** The rules of a network. A name without a port has all, as there; localhost is the host's, of which single ports can be had. */
+function reachedPlaces(
+  network: v.InferOutput<typeof schema>["network"],
+): Pick<PolicyDocument, "network" | "forward"> {
+  const { allowedDomains, deniedDomains, deniedResolvedAddresses = [] } = network;
+  // denied are also all that are allowed
+  if (deniedDomains.includes("*")) return { network: "none" };
+  const own = allowedDomains.filter((text) => LOCAL.test(text));
+  const forward = own.flatMap((text) => LOCAL.exec(text)?.[1] ?? []);
+  const allowed = allowedDomains.filter((text) => !own.includes(text));
+  const rules = [
+    ...allowed.map((text) => `allow:${HAS_PORT.test(text) ? text : `${text}:*`}`),
+    ...[...deniedDomains, ...deniedResolvedAddresses].map((text) => `deny:${text}`),
+  ];
+  return { network: allowed.length === 0 ? "none" : rules, forward };
+}
+
+const HAS_PORT = /^(\[[^\]]*\]|[^:]*):\d+$/;
+/** The host's own, to srt; with a port. */
+const LOCAL = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::(\d+))?$/;
 
 function isSaid(value: unknown): boolean {
   return value !== undefined && value !== null && !(Array.isArray(value) && value.length === 0);

@@ -126,7 +126,9 @@ for (const [who, workplace, needs] of WHO) {
           ...{ policy: "descriptor 5", files: [], env: ["A=b"] },
         });
         expect(run("", "true").stderr).toBe("hako: --policy 5: nothing comes from the descriptor\n");
-        expect(run('{"hides": []}', "true").stderr).toBe("hako: --policy 5: /hides: unknown\n");
+        expect(run('{"hides": []}', "true").stderr).toBe(
+          "hako: --policy 5: /hides: unknown (did you mean hide?)\n",
+        );
         expect(run(policy, "true", "--policy", "77")).toMatchObject({
           ...{ status: 125, stderr: "hako: --policy 77: the descriptor is not open\n" },
         });
@@ -149,7 +151,13 @@ for (const [who, workplace, needs] of WHO) {
           },
         };
         writeFileSync(join(project, "srt.json"), JSON.stringify(settings));
-        const line = `ls -A ~/.. ${place.home}; cat .env; echo x > src/x; echo x > src/deep/x; echo x > x`;
+        // of a directory in the project, too: srt looks for these
+        mkdirSync(join(project, "src/.git"), { recursive: true });
+        writeFileSync(join(project, "src/.git/config"), "[core]\n");
+        writeFileSync(join(project, "src/.bashrc"), "");
+        execute("chown", ["-R", `--reference=${project}`, join(project, "src")]);
+        const line = `ls -A ~/.. ${place.home}; cat .env; echo x > src/x; echo x > src/deep/x; echo x > x
+          echo x > src/.bashrc; rm -r src/.git`;
         const { stdout } = byPolicy(place, "srt:srt.json", `(${line}) 2>/dev/null`, [
           "-e",
           `HOME=${project}`,
@@ -159,6 +167,8 @@ for (const [who, workplace, needs] of WHO) {
         expect(stdout).toContain("secret\n");
         const made = ["src/x", "src/deep/x", "x"].map((path) => existsSync(join(project, path)));
         expect(made).toEqual([true, false, false]);
+        expect(readFileSync(join(project, "src/.bashrc"), "utf8")).toBe("");
+        expect(existsSync(join(project, "src/.git/config"))).toBe(true);
       },
       needs,
     );

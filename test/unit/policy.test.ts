@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { networkRule } from "../../src/network/rule";
 import { AppliedPolicy, type PolicyValues } from "../../src/policy/applied-policy";
 import { BUILT_IN } from "../../src/policy/built-in";
 import { isPattern, matchingPaths } from "../../src/policy/path-pattern";
@@ -47,7 +48,8 @@ describe("a policy's file", () => {
   });
 
   test.each([
-    ['hides = ["a"]', "f: /hides: unknown"],
+    ['hides = ["a"]', "f: /hides: unknown (did you mean hide?)"],
+    ['zebra = ["a"]', "f: /zebra: unknown"],
     ['hide = "a"', "f: /hide"],
     ["hide = [1]", "f: /hide/0"],
     ['memory = "much"', "f: /memory: expected a size, as 512M"],
@@ -176,6 +178,9 @@ describe("patterns", () => {
     ["*.key", ["c.key"]],
     ["a/?/*", ["a/b/.env", "a/b/x.key"]],
     ["**/.env", ["a/.env", "a/b/.env"]],
+    ["!(a)", ["c.key"]],
+    ["a/!(ag*)/x.key", ["a/b/x.key"]],
+    ["!(a)/.env", []],
     ["**/*.key", ["a/b/x.key", "c.key"]],
     ["none/*", []],
     ["c.key/*", []],
@@ -222,12 +227,45 @@ describe("settings of srt", () => {
       hide: ["~/.ssh", "~"],
       read: ["."],
       write: [".", "/tmp"],
-      network: ["allow:github.com", "allow:*.npmjs.org:443"],
+      network: ["allow:github.com:*", "allow:*.npmjs.org:443"],
     });
     expect(policy.protect).toContain(".env");
     expect(policy.protect).toContain(".git/config");
-    expect(policyOf({}, { allowGitConfig: true }).protect).not.toContain(".git/config");
+    const gitConfig = (path: string) => path.endsWith(".git/config");
+    expect(policyOf({}).protect?.filter(gitConfig).length).toBeGreaterThan(1);
+    expect(policyOf({}, { allowGitConfig: true }).protect?.filter(gitConfig)).toEqual([]);
     expect(policyOf({}).network).toBe("none");
+  });
+
+  test("what it protects by itself is protected as deep as it looks", () => {
+    const nested = (depth: number | undefined) =>
+      policyOf({}, {}, { mandatoryDenySearchDepth: depth }).protect?.filter((path) => path.startsWith("!")) ??
+      [];
+    expect(nested(1)).toEqual([]);
+    expect(nested(undefined)).toContain("!(node_modules)/.git/config");
+    expect(nested(undefined)).toContain("!(node_modules)/!(node_modules)/.bashrc");
+    expect(nested(3)).toEqual(nested(undefined));
+    expect(nested(4)).toContain("!(node_modules)/!(node_modules)/.vscode");
+    expect(() => nested(11)).toThrow("/mandatoryDenySearchDepth");
+  });
+
+  test("a name without a port has all; localhost is the host's, by its ports", () => {
+    const allowedDomains = [
+      "a.com",
+      "[2001:db8::1]",
+      "[2001:db8::2]:80",
+      "localhost",
+      "localhost:5432",
+      "127.0.0.1:80",
+    ];
+    const { network, forward } = policyOf({
+      allowedDomains,
+      deniedResolvedAddresses: ["10.0.0.0/8", "fc00::/7"],
+    });
+    const allowed = ["allow:a.com:*", "allow:[2001:db8::1]:*", "allow:[2001:db8::2]:80"];
+    expect(network).toEqual([...allowed, "deny:10.0.0.0/8", "deny:fc00::/7"]);
+    expect(forward).toEqual(["5432", "80"]);
+    for (const rule of network ?? []) expect(() => networkRule(rule)).not.toThrow();
   });
 
   test("what is denied is denied by a rule", () => {
@@ -235,18 +273,19 @@ describe("settings of srt", () => {
       allowedDomains: ["*.example.com", "b.org"],
       deniedDomains: ["a.example.com", "b.org:22"],
     };
-    const rules = ["allow:*.example.com", "allow:b.org", "deny:a.example.com", "deny:b.org:22"];
+    const rules = ["allow:*.example.com:*", "allow:b.org:*", "deny:a.example.com", "deny:b.org:22"];
     expect(policyOf(denied).network).toEqual(rules);
     expect(policyOf({ ...denied, deniedDomains: ["*"] }).network).toBe("none");
     expect(() => policyOf({ ...denied, deniedDomains: ["*:22"] })).toThrow("/network/deniedDomains: a port");
+    const files = [{ path: "~/.netrc", mode: "deny", extract: "x(.)", injectHosts: ["a.com"] }];
+    expect(policyOf({}, {}, { credentials: { files } }).hide).toEqual(["~/.netrc"]);
   });
 
   test.each([
     [{ mitmProxy: { socketPath: "/s", domains: ["a.com"] } }, {}, {}, "/network/mitmProxy"],
-    [{ deniedResolvedAddresses: ["10.0.0.0/8"] }, {}, {}, "/network/deniedResolvedAddresses"],
     [{}, { disabled: true }, {}, "/filesystem/disabled"],
     [{}, {}, { credentials: { files: [{ path: "~/.x", mode: "mask" }] } }, "/credentials"],
-    [{}, { denyReads: [] }, {}, "/filesystem/denyReads: unknown"],
+    [{}, { denyReads: [] }, {}, "/filesystem/denyReads: unknown (did you mean denyRead?)"],
     [{}, {}, { filesystem: undefined }, "/filesystem: missing"],
   ] as const)("%j %j %j is refused", (network, filesystem, more, message) => {
     expect(() => policyOf(network, filesystem, more)).toThrow(message);
