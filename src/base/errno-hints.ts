@@ -6,7 +6,10 @@ const CALL_HINTS: readonly (readonly [
   calls: readonly string[] | undefined,
   hint: string,
 ])[] = [
+  // in the container; of hako's own processes more is known (explain/clone.ts)
+  ["EAGAIN", ["clone"], "there may be no more processes: raise --pids, or ulimit -u (RLIMIT_NPROC)"],
   ["EMFILE", undefined, "this process has all the descriptors that it may have: raise ulimit -n"],
+  ["EFBIG", undefined, "a file may not be that large: raise ulimit -f"],
   ["ENFILE", undefined, "the host has all the open files that it may have: raise fs.file-max"],
   [
     "EDQUOT",

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { HakoError } from "../base/errors";
-import { readText, renameFile, tryReadText, writeText } from "../linux/file/file";
+import { readText, removeFile, renameFile, tryReadText, writeText } from "../linux/file/file";
 import { isText } from "../oci/schema";
 
 /**
@@ -102,6 +102,12 @@ function parsed<T>(schema: v.BaseSchema<unknown, T, v.BaseIssue<unknown>>, file:
 
 /** A reader finds the old one or the new one. */
 function writeWhole(file: string, value: unknown): void {
-  writeText(`${file}.new`, `${JSON.stringify(value)}\n`, 0o600);
-  renameFile(`${file}.new`, file);
+  const begun = `${file}.new`;
+  try {
+    writeText(begun, `${JSON.stringify(value)}\n`, 0o600);
+    renameFile(begun, file);
+  } catch (error) {
+    removeFile(begun);
+    throw error;
+  }
 }

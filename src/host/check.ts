@@ -184,8 +184,11 @@ const CHECKS: readonly Check[] = [
   },
   {
     name: "cgroups",
-    needed: false,
-    advice: "no limits without: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+    // the rules for devices that containers of root have are in one
+    get needed() {
+      return !isRootless() && readLayout().hierarchies.length === 0;
+    },
+    advice: "no limits without, and no containers of root's: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
     look() {
       const { version, hierarchies } = readLayout();
       const [first] = hierarchies;

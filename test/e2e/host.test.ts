@@ -71,7 +71,9 @@ e2e("check exits with 1 where something needed is missing", () => {
   expect(unmounted.stdout).toMatch(/^Containers can't run here: mount namespaces, /m);
   expect(unmounted.status).toBe(1);
   const powerless = within("user", "setpriv", "--bounding-set=-all", HAKO, "check");
-  expect(powerless.stdout).toMatch(/^rights +missing +root lacks CAP_SYS_ADMIN \(.*--cap-add SYS_ADMIN/m);
+  expect(powerless.stdout).toMatch(
+    /^rights +missing +no user namespace \(root lacks CAP_SYS_ADMIN .*--cap-add SYS_ADMIN/m,
+  );
   expect(powerless.stdout).not.toContain("run as root");
   expect(powerless.status).toBe(1);
 }, [needsHako, needsProgram("setpriv"), needsProgram("unshare")]);

@@ -63,7 +63,10 @@ export class Target {
     throw new HakoError({
       code: "unsupported",
       message,
-      hint: `remove the limit, or enable it: mount -t cgroup -o ${controller} … (see /proc/cgroups)`,
+      hint:
+        this.record.nodes.length === 0
+          ? "no cgroups are mounted here: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+          : `remove the limit, or enable it: mount -t cgroup -o ${controller} … (see /proc/cgroups)`,
     });
   }
 

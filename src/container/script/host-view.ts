@@ -1,7 +1,15 @@
 import type { OverlayRoot } from "../../drivers/interface/driver";
 import { ACCESS } from "../../linux/call/constants";
 import { callerVariable } from "../../linux/file/caller-environment";
-import { checkAccess, directoryEntries, hasErrno, linkText, realPath, statusAt } from "../../linux/file/file";
+import {
+  checkAccess,
+  directoryEntries,
+  exists,
+  hasErrno,
+  linkText,
+  realPath,
+  statusAt,
+} from "../../linux/file/file";
 import { isAtOrBelow } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
 import { readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
@@ -48,9 +56,13 @@ export function hostView(
   };
 }
 
-/** The usual mounts. Where the container has a network of its own, a sysfs of its own shows that one, and not the host's. */
+/**
+ * The usual mounts. Where the container has a network of its own, a sysfs of its own shows that one, and not the host's. A host without a /sys has
+ * no cgroups to show.
+ */
 export function usualMounts({ mounts = [] }: Config): Mount[] {
-  return mounts.map((mount) =>
+  const shown = mounts.filter(({ type, destination }) => type !== "cgroup" || exists(destination));
+  return shown.map((mount) =>
     mount.destination === "/sys"
       ? {
           ...mount,
