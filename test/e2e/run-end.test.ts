@@ -132,6 +132,23 @@ describe("--report", () => {
     });
   }, [needsHako]);
 
+  e2e("of a program that hako itself waits for, and of one that an attendant takes over", () => {
+    using box = new Runs();
+    for (const seconds of [0.05, 0.5]) {
+      const { wallMs, ...told } = box.reported([], ["sh", "-c", `sleep ${seconds}; exit 3`]);
+      expect(told).toMatchObject({ status: 3, exitCode: 3, timedOut: false, stderr: "" });
+      expect(wallMs).toBeGreaterThan(900 * seconds);
+    }
+    for (const [limit, least] of [
+      ["80ms", 70],
+      ["600ms", 590],
+    ] as const) {
+      const { wallMs, ...told } = box.reported(["-q", "--timeout", limit], SLEEP);
+      expect(told).toMatchObject({ status: 124, signal: "SIGKILL", timedOut: true });
+      expect(wallMs).toBeGreaterThan(least);
+    }
+  }, [needsHako]);
+
   e2e("without cgroups, what the kernel says of the process", () => {
     using box = new Runs();
     const file = box.path("report");

@@ -2,7 +2,7 @@ import { SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { syscall } from "../../linux/call/syscall";
 import { recvFd } from "../../linux/file/descriptor-passing";
-import { waitFor } from "../../linux/file/poll";
+import { pollAny, waitFor } from "../../linux/file/poll";
 import {
   childEnded,
   dropsSignal,
@@ -172,11 +172,31 @@ export async function waitForProgram(
     }
   }
   await ended;
-  const time = new ProcessorTime();
-  const ending = reapChild(init.pid, true, time) ?? { status: 1, signal: undefined };
+  const ending = reaped(init);
   const { endedBy } = forward;
-  if (endedBy === undefined || ending.signal !== SIG.KILL) return { ...ending, time };
-  return { status: 128 + endedBy, signal: endedBy, time };
+  if (endedBy === undefined || ending.signal !== SIG.KILL) return ending;
+  return { ...ending, status: 128 + endedBy, signal: endedBy };
+}
+
+function reaped({ pid }: ProcessRecord): WatchedEnding {
+  const time = new ProcessorTime();
+  return { ...(reapChild(pid, true, time) ?? { status: 1, signal: undefined }), time };
+}
+
+/**
+ * How a program ended that is over within so many milliseconds; undefined where it goes on, or where there is something to read from one of
+ * `others`, which is somebody else's to do.
+ */
+export function endedSoon(
+  init: ProcessRecord,
+  others: readonly Fd[],
+  milliseconds: number,
+): WatchedEnding | undefined {
+  using watched = openProcess(init.pid, init.startTime, true);
+  if (watched === undefined) return undefined;
+  const all = [watched, ...others].map((fd) => ({ fd, for: "read" as const }));
+  const [ended, ...happened] = pollAny(all, milliseconds);
+  return ended === true && !happened.includes(true) ? reaped(init) : undefined;
 }
 
 function endOf(watched: Fd): Promise<void> {

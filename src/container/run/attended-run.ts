@@ -8,13 +8,14 @@ import { O, SIG } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { openAt } from "../../linux/file/path";
 import { fileStatusOf } from "../../linux/file/stat";
+import { monotonicMs } from "../../linux/kernel/clock";
 import { type Filling, type StoredTemplate, type Template, templateOf } from "../../linux/steps/template";
 import { leadsSandbox } from "../../oci/container-type";
 import { MappingStore } from "../../state/mapping";
 import type { Container, ContainerRecord, ProcessRecord } from "../../state/record";
 import { containerDirectory } from "../../state/root";
 import { FORWARDED } from "../io/forwarded-signals";
-import { endedRunLine } from "./ended-run";
+import { endedRunLine, type SeenRunning } from "./ended-run";
 import type { ToldLimits } from "./limit-lines";
 import type { RunAttendantWord } from "./run-attendant-rows";
 
@@ -61,6 +62,7 @@ export interface AttendedRun {
   /** A descriptor whose end is the container's end. */
   lifeline: Fd | undefined;
   tells: ToTell;
+  since: SeenRunning;
   /** It needs this one for that. */
   report: Fd | undefined;
 }
@@ -70,9 +72,10 @@ export interface AttendedRun {
  * removes the container after its end. What it can't do this command does, started again. Comes back only by throwing.
  */
 export function leaveRun(run: AttendedRun): never {
-  const { root, record, keep, master, recorder, stops, limits, lifeline, tells, report } = run;
+  const { root, record, keep, master, recorder, stops, limits, lifeline, tells, since, report } = run;
   const { init } = record;
-  const { time } = limits;
+  // of its time some has gone by where hako has waited itself
+  const left = limits.time && Math.ceil(Math.max(0, limits.time - (monotonicMs() - since.clock)));
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
   const removal = keep || tells === "end" ? undefined : removalOf({ root, record });
@@ -83,15 +86,15 @@ export function leaveRun(run: AttendedRun): never {
   const descriptors = kept.filter((fd) => fd !== undefined);
   // outside it would come to the program, too, which has the caller's terminal, perhaps, but is in another session
   const signals = [...Object.values(FORWARDED), ...(stops === undefined ? [] : [SIG.WINCH])];
-  takePlace(attendant(terminal), endedRunLine(record.id, init, limits, report), {
+  takePlace(attendant(terminal), endedRunLine(record.id, init, since, limits, report), {
     ...{ signals, terminal, descriptors },
     fillings: {
       ...(removal ?? NO_REMOVAL),
       ...{ pid: init.pid, recorded, stops: stops?.number ?? NO_POLL, memory: killsFile ?? 0 },
       lifeline: lifeline?.number ?? NO_POLL,
       guarded: files.length === 0 ? 0 : stringVector(files),
-      seconds: time === undefined ? -1 : Math.floor(time / 1000),
-      nanoseconds: Math.round(((time ?? 0) % 1000) * 1e6),
+      seconds: left === undefined ? -1 : Math.floor(left / 1000),
+      nanoseconds: ((left ?? 0) % 1000) * 1e6,
     },
   });
 }

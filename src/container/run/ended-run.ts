@@ -2,7 +2,6 @@ import { attendanceError, CAME_TO, statusOfDigits } from "../../linux/attendant/
 import { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import type { Fd } from "../../linux/call/fd";
 import { ownVariable } from "../../linux/file/caller-environment";
-import { monotonicMs } from "../../linux/kernel/clock";
 import { reapChild } from "../../linux/process/process";
 import { type ContainerId, containerId } from "../../oci/id";
 import { type ProcessRecord, readRecord } from "../../state/record";
@@ -27,22 +26,26 @@ const AGAIN = "HAKO_AGAIN_RUN";
 export function endedRunLine(
   id: ContainerId,
   { startTime }: ProcessRecord,
+  { began, clock }: SeenRunning,
   { time = 0, memory }: ToldLimits,
   report: Fd | undefined,
 ): string {
-  const moment = [Date.now(), Math.round(1000 * monotonicMs())];
+  const moment = [began, Math.round(1000 * clock)];
   const numbers = [...moment, Math.round(1000 * time), Number(memory), report?.number ?? 0].join(".");
   return `${AGAIN}=${process.pid}.${startTime}.${id}.${numbers}.`;
 }
 
+/** When hako saw a program run: in milliseconds since the epoch, and as `monotonicMs`. */
+export interface SeenRunning {
+  began: number;
+  clock: number;
+}
+
 /** A run that an attendant has given back. */
-export interface EndedRun {
+export interface EndedRun extends SeenRunning {
   id: ContainerId;
   /** When the container's first process started, which tells it from others of its id. */
   startTime: number;
-  /** When hako saw its program run: in milliseconds since the epoch, and as `monotonicMs`. */
-  began: number;
-  clock: number;
   limits: ToldLimits;
   /** The descriptor of the report, or 0. */
   report: number;

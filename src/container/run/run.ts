@@ -13,13 +13,20 @@ import { type ContainerRecord, type ProcessRecord, readRecord } from "../../stat
 import type { Bundle } from "../bundle";
 import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
+import type { WatchedEnding } from "../io/foreground";
 import { FORWARDED } from "../io/forwarded-signals";
 import type { RunEnd } from "../io/run-end";
 import type { TimeLimitValues } from "../io/time-limit";
 import { runPoststartHooks } from "../poststart";
 import type { ToTell } from "./attended-run";
-import { type EndedRun, isOurs } from "./ended-run";
+import { type EndedRun, isOurs, type SeenRunning } from "./ended-run";
 import type { ToldLimits } from "./limit-lines";
+
+/**
+ * How long a program whose end is to be told of is waited for before an attendant takes this command's place: to start this command again takes
+ * longer than most such programs do.
+ */
+const SOON_MS = 250;
 
 /** Loaded on first use. */
 const rare = {
@@ -156,7 +163,14 @@ async function runHeld(options: RunOptions): Promise<number> {
     }
     if (signals instanceof SignalRecorder) {
       const { tells, report, limits } = options;
-      const told = { tells, report, lifeline, limits };
+      const since = { began: Date.now(), clock: monotonicMs() };
+      if (tells === "end" && master === undefined) {
+        const others = [signals.reader, stops, lifeline].filter((fd) => fd !== undefined);
+        const soon = Math.min(SOON_MS, limits.time ?? SOON_MS);
+        const ending = rare.foreground.endedSoon(record.init, others, soon);
+        if (ending !== undefined) return tellEnd(options, record, ending, since, false);
+      }
+      const told = { tells, report, lifeline, limits, since };
       return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops, ...told });
     }
     using _ = relay?.watch();
@@ -221,16 +235,16 @@ type WatchedRun = Pick<RunOptions, "root" | "id" | "keep" | "timeLimit" | "lifel
 
 /** Waits for the program's end, or until its time is over, as it was where an attendant has given way. */
 async function watch(
-  { root, id, keep, timeLimit, lifeline, atEnd, network }: WatchedRun,
+  watched: WatchedRun,
   record: ContainerRecord & { init: ProcessRecord },
   master: Fd | undefined,
   forward: InstanceType<typeof import("../io/foreground").SignalForwarder>,
   parent: InstanceType<typeof import("./parent-watch").ParentWatch> | undefined,
   given?: EndedRun,
 ): Promise<number> {
-  const { waitForProgram, statusOfEnding } = rare.foreground;
-  const [started, clock] = given === undefined ? [Date.now(), monotonicMs()] : [given.began, given.clock];
-  const container = { root, record };
+  const { root, id, timeLimit, lifeline } = watched;
+  const { waitForProgram } = rare.foreground;
+  const since = given ?? { began: Date.now(), clock: monotonicMs() };
   const signalAll = (signal: number) => {
     try {
       rare.kill.killContainer({ root, id, signal, all: true });
@@ -252,17 +266,29 @@ async function watch(
         });
   const waiting = waitForProgram(record.init, master, forward);
   const first = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
-  const told = rare.ended.toldEnd(container);
-  // of one that is resumed its start is not the program's time
-  const wallMs = Math.max(0, ((given && told?.clock) ?? monotonicMs()) - clock);
-  const ending = first && { ...first, ...told };
   const timedOut = limit?.over === true || given?.status === CAME_TO.late;
+  return tellEnd(watched, record, first, since, timedOut);
+}
+
+/** Tells of the end of a program that was waited for, while its container is there; the exit status. */
+function tellEnd(
+  { root, keep, atEnd, network }: Omit<WatchedRun, "timeLimit" | "lifeline">,
+  record: ContainerRecord,
+  first: WatchedEnding | undefined,
+  { began, clock }: SeenRunning,
+  timedOut: boolean,
+): number {
+  const container = { root, record };
+  const told = rare.ended.toldEnd(container);
+  // what this command does after its end is not the program's time
+  const wallMs = Math.max(0, (told?.clock ?? monotonicMs()) - clock);
+  const ending = first && { ...first, ...told };
   if (keep && ending !== undefined) rare.ended.noteEnd(container, ending);
   const spent = driverOf(record).spent(container);
   const refused = network?.refused;
-  const counted = { spent, ending, timedOut, started: new Date(started), wallMs, refused };
+  const counted = { spent, ending, timedOut, started: new Date(began), wallMs, refused };
   atEnd?.({ container, about: record, ...counted });
-  return timedOut ? rare.timeLimit.TIMED_OUT : statusOfEnding(ending);
+  return timedOut ? rare.timeLimit.TIMED_OUT : rare.foreground.statusOfEnding(ending);
 }
 
 /** A bundle whose terminal has the size of ours. */
