@@ -2,7 +2,7 @@
 import { type JsonSchema, type OverrideSchemaContext, toJsonSchema } from "@valibot/to-json-schema";
 import { SPEC_VERSION } from "../src/base/hako-version";
 import { configSchema } from "../src/oci/config";
-import { policySchema } from "../src/policy/policy";
+import { policySchema } from "../src/policy/policy-schema";
 
 export const SCHEMA_FILE = `${import.meta.dir}/../docs/config.schema.json`;
 export const POLICY_SCHEMA_FILE = `${import.meta.dir}/../docs/policy.schema.json`;

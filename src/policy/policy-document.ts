@@ -8,7 +8,8 @@ import { keysOf, parseDocument } from "../oci/json";
 import { problem } from "../oci/problem";
 import { unknownFields } from "../oci/unknown-fields";
 import { parseToml } from "../settings/toml";
-import { POLICY_FIELDS, type PolicyDocument, policySchema } from "./policy";
+import type { PolicyDocument } from "./policy";
+import { POLICY_FIELDS, policySchema } from "./policy-schema";
 
 /** A policy of a text in TOML or JSON; an unknown field is wrong, for it would be a mistyped one that restricts. */
 export function parsePolicy(text: string, file: string): PolicyDocument {

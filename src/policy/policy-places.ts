@@ -1,6 +1,6 @@
 import { HakoError } from "../base/errors";
 import { callerVariable } from "../linux/file/caller-environment";
-import { directoryEntries, hasErrno, readText, realPath, statusAt } from "../linux/file/file";
+import { directoryEntries, exists, hasErrno, readText, realPath, statusAt } from "../linux/file/file";
 import { homeInPasswd } from "../linux/file/passwd";
 import { cleanPath, components, isAtOrBelow, resolve } from "../linux/file/path-text";
 import { workingDirectory } from "../linux/file/working-directory";
@@ -159,8 +159,9 @@ function expanded(text: string, homes: readonly string[]): string[] {
 
 /** What this user may not look at can't be shown either. */
 function isThere(path: string, follow = true): boolean {
+  if (follow) return exists(path);
   try {
-    return statusAt(path, follow) !== undefined;
+    return statusAt(path, false) !== undefined;
   } catch (error) {
     if (hasErrno(error, "EACCES")) return false;
     throw error;

@@ -7,8 +7,16 @@ import { dirname, resolve } from "../linux/file/path-text";
 import { readAllWaiting } from "../linux/file/stream";
 import { BUILT_IN, isBuiltIn } from "./built-in";
 import { LIMIT_NAMES, LIST_NAMES, type Policy, type PolicyDocument } from "./policy";
-import { parsePolicy } from "./policy-document";
-import { policyOfSrt } from "./srt-settings";
+
+/** Loaded for a policy of a file. */
+const rare = {
+  get policyDocument() {
+    return require("./policy-document") as typeof import("./policy-document");
+  },
+  get srtSettings() {
+    return require("./srt-settings") as typeof import("./srt-settings");
+  },
+};
 
 /** As deep as policies may extend each other. */
 const MOST_EXTENDED = 8;
@@ -39,7 +47,7 @@ function given(digits: string): Policy {
       throw new HakoError({ code: "config", message: "nothing comes from the descriptor" });
     return read;
   });
-  return extended(parsePolicy(text, flag), `descriptor ${digits}`, undefined, []);
+  return extended(rare.policyDocument.parsePolicy(text, flag), `descriptor ${digits}`, undefined, []);
 }
 
 function builtInNames(): string {
@@ -56,7 +64,10 @@ function mergedPolicy(name: string, beside: string, below: readonly string[]): P
   const file = resolve(beside, isSrt ? name.slice(SRT.length) : name);
   if (statusAt(file) === undefined) throw noPolicy(name, file);
   const text = readTextWithin(file, MOST_BYTES);
-  return extended(isSrt ? policyOfSrt(text, file) : parsePolicy(text, file), name, file, below);
+  const document = isSrt
+    ? rare.srtSettings.policyOfSrt(text, file)
+    : rare.policyDocument.parsePolicy(text, file);
+  return extended(document, name, file, below);
 }
 
 function extended(
