@@ -303,12 +303,13 @@ export function pathsOfFile(path: string, mounts: readonly MountEntry[]): string
 }
 
 function mountOf(path: string, mounts: readonly MountEntry[]): MountEntry | undefined {
-  const above = mounts.filter(({ mountpoint }) => isAtOrBelow(path, mountpoint));
-  // of those at one place the last one is on top
-  return above.reduce<MountEntry | undefined>(
-    (best, each) => (best !== undefined && best.mountpoint.length > each.mountpoint.length ? best : each),
-    undefined,
-  );
+  let best: MountEntry | undefined;
+  for (const each of mounts) {
+    // of those at one place the last one is on top
+    if (best !== undefined && best.mountpoint.length > each.mountpoint.length) continue;
+    if (isAtOrBelow(path, each.mountpoint)) best = each;
+  }
+  return best;
 }
 
 /** A path at or below one directory as it is below another. */

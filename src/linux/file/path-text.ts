@@ -8,6 +8,10 @@ export function components(path: string): string[] {
 
 /** A path as the root's owner would write it: absolute, without ".", ".." and double slashes. */
 export function cleanPath(path: string): string {
+  // most are clean: to see that costs less than an array of names
+  const ended = `${path}/`;
+  const isClean = !ended.includes("//") && !ended.includes("/./") && !ended.includes("/../");
+  if (isClean && path.startsWith("/")) return path;
   const names: string[] = [];
   for (const name of components(path)) {
     if (name === "..") names.pop();
@@ -18,7 +22,7 @@ export function cleanPath(path: string): string {
 
 /** Whether a clean path is another one or below it. */
 export function isAtOrBelow(path: string, top: string): boolean {
-  return path === top || path.startsWith(top === "/" ? "/" : `${top}/`);
+  return path.startsWith(top) && (path.length === top.length || top === "/" || path[top.length] === "/");
 }
 
 /** Without empty, "." and, where one is before them, ".." parts; a slash at the end stays. "." if nothing is left. */
