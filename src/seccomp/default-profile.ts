@@ -110,7 +110,7 @@ type Rule = NonNullable<Seccomp["syscalls"]>[number];
 type Argument = NonNullable<Rule["args"]>[number];
 
 function words(text: string): string[] {
-  return text.split(/\s+/).filter((word) => word !== "");
+  return text.trim().split(/\s+/);
 }
 
 function allow(names: readonly string[], ...args: Argument[]): Rule {

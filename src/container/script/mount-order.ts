@@ -1,7 +1,7 @@
 import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { hasErrno } from "../../linux/file/file";
-import { openAt, openIfThere, readLink } from "../../linux/file/path";
+import { isWithoutLinks, openAt, openIfThere, readLink } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
 import { readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
@@ -43,7 +43,10 @@ function covers(mount: Mount, destination: string): boolean {
 
 /** The path that a path leads to in a root file system. Links are followed as far as files exist, and this user may look. */
 export function resolvedDestination(root: Fd, path: string): string {
-  const left = components(cleanPath(path));
+  const clean = cleanPath(path);
+  // that is how most are, and costs less than to look at each name
+  if (isWithoutLinks(root, clean)) return clean;
+  const left = components(clean);
   const found: string[] = [];
   let links = 0;
   for (let name = left.shift(); name !== undefined; name = left.shift()) {

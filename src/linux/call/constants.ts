@@ -68,6 +68,7 @@ export enum ACCESS {
 /** openat2(2). */
 export enum RESOLVE {
   NO_MAGICLINKS = 0x02,
+  NO_SYMLINKS = 0x04,
   IN_ROOT = 0x10,
 }
 

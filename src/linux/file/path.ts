@@ -94,6 +94,15 @@ export function openByWalk(root: Fd, path: string, flags: number, mode = 0): Fd 
   return openAt(walk.directory, name, (flags & ~O.CREAT) | O.NOFOLLOW, mode);
 }
 
+/** Whether a path leads somewhere and nothing on it is a link, as far as one call of openat2 tells. */
+export function isWithoutLinks(root: Fd, path: string): boolean {
+  const how = new Int32Array([O.PATH | O.CLOEXEC, 0, 0, 0, RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS, 0]);
+  const opened = trySyscall("openat2", root.number, path, how, how.byteLength);
+  if (opened < 0) return false;
+  new Fd(opened, path).close();
+  return true;
+}
+
 /** Opens a path on which nothing is a link: ELOOP, or ENOTDIR of a link on the way. */
 export function openWithoutLinks(root: Fd, path: string, flags: number): Fd {
   let found = openAt(root, ".", O.PATH | O.DIRECTORY);
