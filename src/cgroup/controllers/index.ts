@@ -15,19 +15,18 @@ import { applyUnified } from "./unified";
 /** Writes to a container's cgroups what linux.resources asks of one controller. */
 type ApplyController = (target: Target, resources: Resources) => void;
 
-/** All controllers, in the order of the writes. */
-const CONTROLLERS: readonly ApplyController[] = [
-  applyCpuset,
-  applyMemory,
-  applyCpu,
-  applyPids,
-  applyBlockIo,
-  applyHugetlb,
-  applyNetwork,
-  applyRdma,
+/** All controllers but that of devices, in the order of the writes, with the field that is about each. */
+const CONTROLLERS: readonly (readonly [field: keyof Resources, apply: ApplyController])[] = [
+  ["cpu", applyCpuset],
+  ["memory", applyMemory],
+  ["cpu", applyCpu],
+  ["pids", applyPids],
+  ["blockIO", applyBlockIo],
+  ["hugepageLimits", applyHugetlb],
+  ["network", applyNetwork],
+  ["rdma", applyRdma],
   // after the others: where `unified` and another field are about one file, `unified` holds, as with runc and crun
-  applyUnified,
-  applyDevices,
+  ["unified", applyUnified],
 ];
 
 /**
@@ -41,7 +40,9 @@ export function applyResources(
 ): void {
   const target = new Target(record, made);
   try {
-    for (const apply of CONTROLLERS) apply(target, resources);
+    for (const [field, apply] of CONTROLLERS) if (resources[field] !== undefined) apply(target, resources);
+    // without rules, too, all devices are denied but the usual ones
+    applyDevices(target, resources);
   } catch (thrown) {
     target.takeBack();
     throw thrown;

@@ -1,4 +1,4 @@
-import { linkText, readText, statusAt } from "../../linux/file/file";
+import { linkText, statusAt } from "../../linux/file/file";
 
 /**
  * criu's names of this process's standard streams, which a container gets as they are: pipes by number, files by mount and inode. A restore
@@ -21,7 +21,5 @@ function streamName(stream: number): string {
   const status = statusAt(`/proc/self/fd/${stream}`);
   // criu treats /dev/null and the like as files
   const isFile = status?.type === "file" || (status?.type === "character" && status.major === 1);
-  const mount = /^mnt_id:\s*(\d+)/m.exec(readText(`/proc/self/fdinfo/${stream}`))?.[1];
-  if (!isFile || status === undefined || mount === undefined) return "";
-  return `file[${Number(mount).toString(16)}:${status.inode.toString(16)}]`;
+  return isFile ? `file[${status.mount.toString(16)}:${status.inode.toString(16)}]` : "";
 }

@@ -55,6 +55,8 @@ export interface FileStatus {
   mountRoot: boolean;
   /** Of the file system that it is on, as major:minor. */
   device: string;
+  /** The number of the mount that it was found in (STATX_MNT_ID; Linux 5.8). */
+  mount: number;
 }
 
 /** The status of what a descriptor is open on (O_PATH descriptors too). */
@@ -68,7 +70,8 @@ export function fileStatusOf(fd: Fd, wanted: number = STATX.BASIC_STATS): FileSt
 export function tryStatus(path: string, follow: boolean): FileStatus | number {
   const status = new Statx();
   const flags = follow ? 0 : AT.SYMLINK_NOFOLLOW;
-  const result = trySyscall("statx", AT.FDCWD, path, flags, STATX.BASIC_STATS, status.words);
+  const wanted = STATX.BASIC_STATS | STATX.MNT_ID;
+  const result = trySyscall("statx", AT.FDCWD, path, flags, wanted, status.words);
   return result < 0 ? result : status;
 }
 
@@ -141,6 +144,10 @@ class Statx implements FileStatus {
     return `${this.#at(136)}:${this.#at(140)}`;
   }
 
+  get mount(): number {
+    return this.#at(144);
+  }
+
   /** 32 bits at an offset. */
   #at(offset: number): number {
     return (this.words[offset / 4] ?? 0) >>> 0;
@@ -160,28 +167,21 @@ export interface OpenPlace {
 }
 
 export function openPlaceOf(fd: Fd): OpenPlace {
-  const buffer = new Uint8Array(SIZE.STRUCT_STATX);
-  syscallOn(fd.name, "statx", fd.number, "", AT.EMPTY_PATH, STATX.INO | STATX.MNT_ID, buffer);
-  const view = new DataView(buffer.buffer);
-  const device = [view.getUint32(136, true), view.getUint32(140, true)];
-  return {
-    name: [view.getBigUint64(0x90, true), ...device, view.getBigUint64(32, true)].join(":"),
-    mountRoot: (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
-  };
+  const { mount, device, inode, mountRoot } = fileStatusOf(fd, STATX.INO | STATX.MNT_ID);
+  return { name: `${mount}:${device}:${inode}`, mountRoot };
 }
 
 /** Whether two descriptors are open on the same file, through whatever mounts. */
 export function isSameFile(one: Fd, other: Fd): boolean {
-  const [, ...place] = openPlaceOf(one).name.split(":");
-  const [, ...otherPlace] = openPlaceOf(other).name.split(":");
-  return place.join(":") === otherPlace.join(":");
+  const [status, otherStatus] = [fileStatusOf(one, STATX.INO), fileStatusOf(other, STATX.INO)];
+  return status.inode === otherStatus.inode && status.device === otherStatus.device;
 }
 
 /** The magic number of the file system that a descriptor is open on (statfs(2)). */
 export function filesystemOf(fd: Fd): number {
-  const buffer = new BigInt64Array(32);
+  const buffer = new Int32Array(64);
   syscallOn(fd.name, "fstatfs", fd.number, buffer);
-  return Number(BigInt.asUintN(32, buffer[0] ?? 0n));
+  return (buffer[0] ?? 0) >>> 0;
 }
 
 /** What statfs(2) tells of the mount that a descriptor is open on, and of its file system. */

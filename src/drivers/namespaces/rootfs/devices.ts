@@ -63,6 +63,13 @@ export function ownsDev(config: Config): boolean {
   );
 }
 
+/** Whether /dev is a new file system, of this container's. */
+function hasNewDev(config: Config): boolean {
+  return (
+    (config.mounts ?? []).findLast(({ destination }) => cleanPath(destination) === "/dev")?.type === "tmpfs"
+  );
+}
+
 /** Whether the container's /dev is the host's, as where its root file system is the host's or has it mounted. */
 function hasHostsDev({ root }: RootfsWork): boolean {
   using own = openIfThere(root, "/dev", O.PATH);
@@ -81,12 +88,14 @@ export function setUpDevices(work: RootfsWork): void {
   const paths = new Set(asked.map(({ path }) => path));
   using directory = new Directory(work.root);
   const usual = DEFAULTS.filter(({ path }) => !paths.has(path));
+  const isNew = hasNewDev(config);
   const bound = work.context.sharesDevices ? bindAtOnce(directory.at("/dev"), usual) : 0;
   for (const device of [...usual.slice(bound), ...asked]) {
     // That one is the link to the container's own devpts
     if (device.path === "/dev/ptmx") continue;
     during(`${device.from}: make device ${device.path}`, () => {
-      makeDevice(work, directory.at(dirname(device.path)), device);
+      const parent = dirname(device.path);
+      makeDevice(work, directory.at(parent), device, isNew && parent === "/dev");
     });
   }
   during("set up /dev", () => makeLinks(work));
@@ -118,7 +127,8 @@ class Directory implements Disposable {
   }
 }
 
-function makeDevice(work: RootfsWork, dir: Fd, device: Device): void {
+/** `isAlone`: nobody else can get at the directory. */
+function makeDevice(work: RootfsWork, dir: Fd, device: Device, isAlone: boolean): void {
   const name = basename(device.path);
   // but for named pipes, which anybody may make
   const outside = device.type !== "fifo" && (device.tree !== undefined || work.context.userNamespace);
@@ -127,6 +137,7 @@ function makeDevice(work: RootfsWork, dir: Fd, device: Device): void {
     bindDevice(dir, name, device);
     return;
   }
+  if (made === "new" && isAlone && device.uid === 0 && device.gid === 0) return;
   try {
     using node = openNode(dir, name);
     const { uid, gid, mode } = checkDevice(node, device);
