@@ -76,10 +76,18 @@ export function injectedHeader(
   return { name, value: said.trim(), ...to };
 }
 
-/** Those of a destination. */
+/** Refuses headers of which one would make a connection open that another one has closed. */
+export function checkInjected(injected: readonly InjectedHeader[]): void {
+  for (const { name, host, port, isSecure } of injected)
+    if (headersFor(injected, { host, port, protocol: "tcp" }).some((other) => other.isSecure !== isSecure))
+      throw HakoError.usage(`--inject-header ${name}: ${host}:${port} is either http:// or https://`);
+}
+
+/** Those of a destination; of several with one name the last, for flags come after a policy's. */
 export function headersFor(
   injected: readonly InjectedHeader[],
   { host, port }: Destination,
 ): InjectedHeader[] {
-  return injected.filter((each) => each.host === host && each.port === port);
+  const all = injected.filter((each) => each.host === host && each.port === port);
+  return [...new Map(all.map((each) => [each.name.toLowerCase(), each])).values()];
 }

@@ -39,6 +39,8 @@ export class InjectingTlsRelay implements Disposable {
   readonly #sides = new Map<SocketStream, TLSSocket>();
   readonly #patience: Timer;
   #isReached = false;
+  /** The host's end came without a word of TLS's. */
+  #isCutOff = false;
   #over = false;
 
   constructor(
@@ -53,7 +55,10 @@ export class InjectingTlsRelay implements Disposable {
     const readHost = () => host.readOn();
     const program = new SocketStream(changes, taken, engineTurn, {
       isFull: () => this.#isFull(program, host),
-      wrote: () => changes.later(readHost),
+      wrote: () => {
+        changes.later(readHost);
+        this.#cutOffWhole();
+      },
     });
     const host = new SocketStream(changes, other, engineTurn, {
       isFull: () => this.#isFull(host, program),
@@ -61,6 +66,11 @@ export class InjectingTlsRelay implements Disposable {
     });
     this.#streams = [program, host];
     for (const stream of this.#streams) this.#watch(stream);
+    // before TLS hears of it: it has had all that came
+    host.on("end", () => {
+      const side = this.#sides.get(host);
+      this.#isCutOff = side !== undefined && !hasEnded(side);
+    });
     this.#patience = setTimeout(
       this.#guarded(() => this.#end("ETIMEDOUT")),
       PATIENCE_MS,
@@ -108,9 +118,18 @@ export class InjectingTlsRelay implements Disposable {
           return;
         }
         clearTimeout(this.#patience);
-        program.pipe(this.#withHeaders()).pipe(host).pipe(program);
+        program.pipe(this.#withHeaders()).pipe(host);
+        host.pipe(program, { end: false });
+        host.on("end", () => (this.#isCutOff ? this.#cutOffWhole() : program.end()));
       }),
     );
+  }
+
+  /** Ends what the program gets as the host has, without a word of TLS's (RFC 8446 6.1): what was cut off must not look whole. */
+  #cutOffWhole(): void {
+    const [stream, host] = this.#streams;
+    const hasAll = this.#sides.get(host)?.readableEnded && this.#sides.get(stream)?.writableLength === 0;
+    if (this.#isCutOff && hasAll) stream.end();
   }
 
   #withHeaders(): Transform {
@@ -169,6 +188,12 @@ export class InjectingTlsRelay implements Disposable {
     for (const side of this.#sides.values()) side.destroy();
     this.ended(bytesRead, bytesWritten, why, this.#isReached);
   }
+}
+
+/** Whether the last that can be read of a stream has come, also where it isn't read yet. */
+function hasEnded(stream: TLSSocket): boolean {
+  const state: unknown = Reflect.get(stream, "_readableState");
+  return typeof state === "object" && state !== null && Reflect.get(state, "ended") === true;
 }
 
 /** What an error of TLS is called: its code. */

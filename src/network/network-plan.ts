@@ -1,7 +1,7 @@
 import { HakoError } from "../base/errors";
 import { callerVariable } from "../linux/file/caller-environment";
 import { type InetAddress, inetAddressText, parseInetAddress } from "../linux/network/inet-address";
-import { type InjectedHeader, injectedHeader } from "./injected-headers";
+import { checkInjected, type InjectedHeader, injectedHeader } from "./injected-headers";
 import type { OpenedHosts } from "./opened-hosts";
 import { canonicalName, checkTogether, isName, type NetworkRule, networkRule, portOf } from "./rule";
 
@@ -67,6 +67,7 @@ export function networkPlan({ rules, forward, publish, inject, log }: NetworkWor
   const parsed = rules.map(networkRule);
   checkTogether(parsed);
   const injected = inject.map((text) => injectedHeader(text, parsed, callerVariable));
+  checkInjected(injected);
   const secure = new Set(injected.filter(({ isSecure }) => isSecure).map(({ host }) => host));
   return {
     rules: parsed,

@@ -75,7 +75,7 @@ export class RequestHeads {
     const [request = "", ...lines] = text.slice(0, -HEAD_END.length).split("\r\n");
     const [, target, version] = REQUEST.exec(request) ?? [];
     if (target === undefined) throw new Error("no request");
-    const fields = lines.map(field);
+    const fields = lines.map(field).filter((each) => !asksForHttp2(each));
     this.#checkHost(target, fields);
     this.#part = partBehind(fields, version === "1");
     const own = new Set(this.headers.map(({ name }) => name.toLowerCase()));
@@ -133,6 +133,12 @@ function field(line: string): Header {
   const [, name, value = ""] = /^([!#$%&'*+.^_`|~\w-]+):[\t ]*([^\0\r\n]*?)[\t ]*$/.exec(line) ?? [];
   if (name === undefined) throw new Error("no field of a header");
   return { name, value };
+}
+
+/** An upgrade that a client can do without: requests of HTTP/2 could not be changed (RFC 7540 3.2). */
+function asksForHttp2({ name, value }: Header): boolean {
+  const key = name.toLowerCase();
+  return key === "http2-settings" || (key === "upgrade" && /(^|[,\t ])h2c?($|[,\t ])/i.test(value));
 }
 
 /** What follows a head (RFC 9112 6.3); chunks are not for HTTP/1.0. */

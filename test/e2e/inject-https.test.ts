@@ -8,6 +8,8 @@ import { NEEDS } from "./rootless-home";
 import { e2e, execute, needsProgram } from "./support";
 
 const PORT = 8443;
+/** Where answers are cut off. */
+const CUT_OFF = 8444;
 const TOKEN = "t0p";
 const WEB = `https://web.test:${PORT}`;
 const HEADER = `Authorization:Bearer $${"{TOKEN}"}`;
@@ -38,6 +40,9 @@ beforeAll(async () => {
     writeFileSync(certificateFile, certificate);
     writeFileSync(keyFile, key);
     await made().outside(script, address, `${PORT}`, certificateFile, keyFile);
+    if (address !== SERVERS.public) continue;
+    const cutOff = join(import.meta.dir, "fixtures/https-cut-off.ts");
+    await made().outside(cutOff, address, `${CUT_OFF}`, certificateFile, keyFile);
   }
 });
 afterAll(async () => await world?.[Symbol.asyncDispose]());
@@ -53,6 +58,12 @@ function sayByTls(text: string, host = "web.test", words = ""): string {
   const printed = text.replaceAll("\r", "\\r").replaceAll("\n", "\\n");
   const client = `openssl s_client -quiet -no_ign_eof -verify_quiet -connect ${host}:${PORT} -servername ${host} ${words}`;
   return `{ printf '${printed}'; sleep 2; } | timeout 10 ${client} 2>/dev/null`;
+}
+
+/** Lines of sh that are run at the same time, and what each has printed, in their order. */
+function together(...lines: string[]): string {
+  const begun = lines.map((line, index) => `(${line}) > /tmp/${index} &`);
+  return `${begun.join("\n")}\nwait; cat ${lines.map((_, index) => `/tmp/${index}`).join(" ")}`;
 }
 
 for (const who of ["root", "user"] as const) {
@@ -128,9 +139,11 @@ for (const who of ["root", "user"] as const) {
         const frame = "\\201\\205\\0\\0\\0\\0hello";
         const { stdout } = run(
           flags,
-          `${sayByTls(`${chunked}GET /b HTTP/1.1\r\n${head}\r\n`)}; echo
-          curl -sS -H 'Expect: 100-continue' --data-binary abc ${WEB}/c; echo
-          ${sayByTls(socket).replace("; sleep 2", `; sleep 1; printf '${frame}'; sleep 2`)} | tr -cd '[:print:]'`,
+          together(
+            `${sayByTls(`${chunked}GET /b HTTP/1.1\r\n${head}\r\n`)}; echo`,
+            `curl -sS -H 'Expect: 100-continue' --data-binary abc ${WEB}/c; echo`,
+            `${sayByTls(socket).replace("; sleep 2", `; sleep 1; printf '${frame}'; sleep 2`)} | tr -cd '[:print:]'`,
+          ),
         );
         expect(
           told(stdout).map(({ pathname, headers, length }) => [pathname, headers.authorization, length]),
@@ -202,6 +215,26 @@ for (const who of ["root", "user"] as const) {
             .concat("fine 1", '["/fine"]')
             .sort(),
         );
+      },
+      needs,
+    );
+
+    e2e(
+      "an answer that was cut off doesn't look whole",
+      () => {
+        const ask = (port: number) =>
+          sayByTls(`GET /a HTTP/1.1\r\nHost: web.test\r\nConnection: close\r\n\r\n`)
+            .replace(`:${PORT}`, `:${port}`)
+            .replace("2>/dev/null", "2>&1 | tr -cd '[:print:]'; echo");
+        const more = [`allow:web.test:${CUT_OFF}`, `${HEADER}@https://web.test:${CUT_OFF}`];
+        const { stdout } = run(
+          [...flags, "--network", more[0] ?? "", "--inject-header", more[1] ?? ""],
+          together(ask(CUT_OFF), ask(PORT)),
+        );
+        const [cutOff, whole] = stdout.split("\n");
+        expect(cutOff).toMatch(/half.*unexpected eof/);
+        expect(whole).toContain(TOKEN);
+        expect(whole).not.toContain("unexpected eof");
       },
       needs,
     );

@@ -1,6 +1,6 @@
 // Headers that are put into requests of HTTP/1.1, wherever the pieces of a connection end.
 import { describe, expect, test } from "bun:test";
-import { headersFor, injectedHeader } from "../../src/network/injected-headers";
+import { checkInjected, headersFor, injectedHeader } from "../../src/network/injected-headers";
 import { RequestHeads } from "../../src/network/request-heads";
 import { networkRule } from "../../src/network/rule";
 
@@ -50,6 +50,11 @@ describe("requests", () => {
       "about all",
       "OPTIONS * HTTP/1.0\r\nHost: h.test\r\n\r\n",
       `OPTIONS * HTTP/1.0\r\nHost: h.test\r\n${IN}`,
+    ],
+    [
+      "that could become HTTP/2",
+      `${GET}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n\r\n${GET}\r\n`,
+      `${GET}Connection: Upgrade, HTTP2-Settings\r\n${IN}${GET}${IN}`,
     ],
     [
       "that become another protocol",
@@ -124,6 +129,14 @@ describe("a header that is put in", () => {
     expect(parsed("A:b@http://api.test:443")).toMatchObject({ port: 443, isSecure: false });
     const at = (host: string, port: number) => headersFor([other], { host, port, protocol: "tcp" });
     expect(at("a.in.test", 8080)).toEqual([other]);
+    const [first, second] = [parsed("A:one@https://api.test"), parsed("a:two@https://api.test")];
+    const toApi = { host: "api.test", port: 443, protocol: "tcp" } as const;
+    expect(headersFor([first, second], toApi)).toEqual([second]);
+    expect(() => checkInjected([first, second, other])).not.toThrow();
+    expect(() => checkInjected([parsed("A:secret@http://api.test:443"), first])).toThrow("either http:// or");
+    expect(() => injectedHeader("A:b@far.test", [networkRule("outbound")], () => undefined)).toThrow(
+      "no rule",
+    );
     expect([at("a.in.test", 80), at("b.in.test", 8080)]).toEqual([[], []]);
   });
 

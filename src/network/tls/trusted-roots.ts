@@ -3,9 +3,10 @@ import { during, HakoError } from "../../base/errors";
 import { callerVariable } from "../../linux/file/caller-environment";
 import { exists, readText } from "../../linux/file/file";
 
-/** Files in which distributions keep the certificates that they trust, in PEM, as Go looks for them (crypto/x509/root_linux.go). */
+/** Files in which distributions keep the certificates that they trust, in PEM, as Go looks for them (crypto/x509/root_linux.go), and NixOS has them. */
 export const BUNDLE_FILES = [
   "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/ssl/certs/ca-bundle.crt",
   "/etc/pki/tls/certs/ca-bundle.crt",
   "/etc/ssl/ca-bundle.pem",
   "/etc/pki/tls/cacert.pem",
