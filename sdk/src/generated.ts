@@ -172,7 +172,7 @@ export interface ExecFlags {
   apparmor?: string | undefined;
   /** `--process-label`: SELinux label. */
   processLabel?: string | undefined;
-  /** `--timeout`: kill the command after this time, as 30 (seconds) or 1m30s, and its process group; the exit status is then 124; a number is milliseconds. */
+  /** `--timeout`: kill the command after this time, as 30 (seconds) or 1m30s, and all that it has started; the exit status is then 124; a number is milliseconds. */
   timeout?: string | number | undefined;
   /** `--grace`: with --timeout: first ask them to end, by TERM; kill them after this time; a number is milliseconds. */
   grace?: string | number | undefined;

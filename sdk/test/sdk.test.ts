@@ -289,6 +289,13 @@ test("Sandbox: a command comes back though it has left something behind, which e
   const { stdout } = await sandbox.exec(script("sleep 100 & echo started"));
   assert.equal(stdout, "started\n");
   assert.ok(Date.now() - started < 30_000);
+  // what was started by one whose time is over ends with it, whatever session it has made
+  const far = script("(setsid sleep 101 &); setsid sh -c 'trap : TERM; sleep 102; sleep 103' & sleep 104");
+  assert.equal((await sandbox.exec(far, { timeout: 300, grace: 100 })).timedOut, true);
+  await assert.rejects(sandbox.exec(far, { signal: AbortSignal.timeout(500) }), { name: "TimeoutError" });
+  const { stdout: all } = await sandbox.exec(script("cat /proc/[0-9]*/cmdline | tr '\\0' ' '"));
+  assert.match(all, /sleep 100/);
+  assert.doesNotMatch(all, /sleep 10[1-4]/);
   const runs = sandbox.spawn(["cat"]);
   runs.stdin.write("x");
   await once(runs.stdout, "data");

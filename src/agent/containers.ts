@@ -5,6 +5,7 @@ import { deleteContainer } from "../container/delete";
 import { startContainer } from "../container/start";
 import { homeIn } from "../container/user";
 import { driverOf } from "../drivers";
+import type { ExecutedProcess } from "../drivers/interface/executed-process";
 import { LivingContainer } from "../drivers/interface/living";
 import type { AgentAnswer, AgentData } from "../drivers/vm/channel/agent-protocol";
 import { O, SIG, W } from "../linux/call/constants";
@@ -41,6 +42,8 @@ const ROOT = "/run/hako/state";
 const END_MS = 10_000;
 const P_ALL = 0;
 const INFO_PID = 3;
+/** What the host sends to end a process of exec, and what that has started. */
+const ENDING: ReadonlySet<number> = new Set([SIG.TERM, SIG.KILL]);
 
 /** The containers of a machine, which hako's own code makes in it, as it does on a host. */
 export class Containers {
@@ -127,13 +130,19 @@ export class Containers {
   }
 
   /** Starts a process beside the first one of a container. */
-  exec({ container, process: text, port: name }: AgentData<"exec">): void {
+  exec({ container, process: text, gathers, port: name }: AgentData<"exec">): void {
     const process = parseJson(text, "process") as Process;
     const id = containerId(container);
-    const made = withPort(name, process.terminal === true, (socket) => startBeside(id, process, socket));
+    const made = withPort(name, process.terminal === true, (socket) =>
+      startBeside(id, process, gathers, socket),
+    );
     const { result, streams, port } = made;
-    // it leads a session
-    this.#have(result, streams, port, (signal) => signalGroupOf(result.pid, signal));
+    const send = (signal: number) => {
+      if (ENDING.has(signal)) result.signalAll(signal);
+      // it leads a session
+      else signalGroupOf(result.pid, signal);
+    };
+    this.#have(result, streams, port, send);
   }
 
   /** Gives it what its network namespace has on the host. */
@@ -273,7 +282,12 @@ function made(
   ).record;
 }
 
-function startBeside(id: ContainerId, process: Process, consoleSocket: Fd | undefined): ProcessRecord {
+function startBeside(
+  id: ContainerId,
+  process: Process,
+  gathers: boolean,
+  consoleSocket: Fd | undefined,
+): ExecutedProcess {
   const container = readContainer(ROOT, id);
   using living = LivingContainer.open(container);
   if (living === undefined)
@@ -286,7 +300,7 @@ function startBeside(id: ContainerId, process: Process, consoleSocket: Fd | unde
   driver.check(process);
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   const homeOf = (uid: number) => homeIn(rootfs.path, uid);
-  const plan = { process, homeOf, cgroups: [], consoleSocket, preserveFds: 0, leaves: false };
+  const plan = { process, homeOf, cgroups: [], consoleSocket, preserveFds: 0, gathers, leaves: false };
   const started = driver.exec(living, plan, () => undefined, undo);
   undo.commit();
   return started;

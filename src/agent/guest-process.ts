@@ -34,14 +34,15 @@ export class GuestProcess implements Disposable {
   readonly #process: Fd;
   readonly #changes: Changes;
   readonly #relay: StreamRelay;
+  readonly #started: Partial<Disposable>;
   readonly #send: (signal: number) => void;
   readonly #ofFirst: OfFirst | undefined;
   #ended = false;
 
-  /** It owns streams and port. `send` sends it a signal. */
+  /** It owns the process's record, streams and port. `send` sends it a signal. */
   constructor(
     changes: Changes,
-    started: ProcessRecord | undefined,
+    started: (ProcessRecord & Partial<Disposable>) | undefined,
     streams: ProgramStreams,
     port: Fd,
     send: (signal: number) => void,
@@ -60,6 +61,7 @@ export class GuestProcess implements Disposable {
       throw new HakoError({ code: "system", message: "the process has ended" });
     }
     this.pid = started.pid;
+    this.#started = started;
     this.#process = process;
     this.#changes = changes;
     this.#send = send;
@@ -118,5 +120,6 @@ export class GuestProcess implements Disposable {
     this.#ofFirst?.figures[Symbol.dispose]();
     this.#ofFirst?.stops?.close();
     this.#process.close();
+    this.#started[Symbol.dispose]?.();
   }
 }

@@ -83,6 +83,11 @@ function once(answer: AnswerRequest, containers: Containers, container: string, 
   answer("network", { container, links: [LOOPBACK], sysctls: {}, entries: [] });
   answer("start", { container });
   answer("stats", { container });
-  answer("exec", { container, process: exactJson({ ...process, args: ["/end"] }), port: streamPort(1) });
+  answer("exec", {
+    container,
+    process: exactJson({ ...process, args: ["/end"] }),
+    gathers: false,
+    port: streamPort(1),
+  });
   answer("signal", { container, signal: SIG.KILL, all: false });
 }

@@ -76,7 +76,7 @@ export default defineCommand({
     timeout: {
       ...WATCH_FLAGS.timeout,
       description:
-        "kill the command after this time, as 30 (seconds) or 1m30s, and its process group; the exit status is then 124",
+        "kill the command after this time, as 30 (seconds) or 1m30s, and all that it has started; the exit status is then 124",
     },
     grace: {
       ...WATCH_FLAGS.grace,
@@ -87,7 +87,7 @@ export default defineCommand({
     "die-with": {
       ...WATCH_FLAGS["die-with"],
       description:
-        "kill the command and its process group when the other end of a pipe or socket that you have opened is closed, or the process of a pidfd has ended",
+        "kill the command and all that it has started when the other end of a pipe or socket that you have opened is closed, or the process of a pidfd has ended",
     },
     "no-subreaper": { type: "boolean", description: "for callers of runc: exec never adopts orphans" },
   },

@@ -2,6 +2,7 @@ import { HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
 import { driverOf } from "../drivers";
 import { EXEC_AGAIN, toldExec } from "../drivers/interface/exec-told";
+import type { ExecutedProcess } from "../drivers/interface/executed-process";
 import { isEnding, LivingContainer } from "../drivers/interface/living";
 import { SIG } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
@@ -9,11 +10,10 @@ import { ownVariable } from "../linux/file/caller-environment";
 import { removeFile } from "../linux/file/file";
 import { socketPair } from "../linux/file/unix-socket";
 import { monotonicMs } from "../linux/kernel/clock";
-import { signalGroupOf } from "../linux/process/process";
 import type { Process } from "../oci/config";
 import type { ContainerId } from "../oci/id";
 import { isDebugging, logDebug, logWarning } from "../output/log";
-import { type Container, type ProcessRecord, readContainer } from "../state/record";
+import { type Container, readContainer } from "../state/record";
 import { type ExecValues, execProcess, lostCapabilities } from "./exec-spec";
 import { connectConsoleSocket } from "./io/console-socket";
 import type { SignalForwarder } from "./io/foreground";
@@ -62,9 +62,9 @@ export interface ExecOptions extends PidReceivers {
   /** As `--cgroup` names them, below the container's own. */
   cgroups: readonly string[];
   ignorePaused: boolean;
-  /** After which the process and its process group are killed. */
+  /** After which the process is killed, and all that it has started. */
   timeLimit: TimeLimitValues | undefined;
-  /** A pipe, a socket or a pidfd: both are killed when its other end is closed, or its process has ended. */
+  /** A pipe, a socket or a pidfd: they are killed when its other end is closed, or its process has ended. */
   lifeline: Fd | undefined;
   /** Standard error isn't told that the time was over. */
   quiet: boolean;
@@ -103,12 +103,14 @@ async function watch(
   const [since, clock] = [new Date(), monotonicMs()];
   const spentIn = () => driverOf(container.record).spent(container);
   const before = atEnd && spentIn();
-  using limit = timeLimit && limitOn(started, timeLimit);
-  using _ =
-    lifeline && new rare.lifelineWatch.LifelineWatch(lifeline, () => signalGroupOf(started.pid, SIG.KILL));
+  using process = started;
+  using limit = timeLimit && limitOn(process, timeLimit);
+  using _ = lifeline && new rare.lifelineWatch.LifelineWatch(lifeline, () => process.signalAll(SIG.KILL));
   const waiting = waitForProgram(started, terminal, forward);
   const ending = await (limit === undefined ? waiting : Promise.race([waiting, limit.failed]));
   const timedOut = limit?.over === true;
+  // what was asked with it, and goes on
+  if (timedOut) process.signalAll(SIG.KILL);
   if (atEnd !== undefined) {
     const memoryKills = difference(spentIn().memoryKills, before?.memoryKills);
     const times = { started: since, wallMs: monotonicMs() - clock };
@@ -130,11 +132,10 @@ function difference(after: number | undefined, before: number | undefined): numb
   return after === undefined || before === undefined ? undefined : after - before;
 }
 
-/** A process of exec's leads a session: its group is what it has started and what has not made a group of its own, as with timeout(1). */
-function limitOn({ pid }: ProcessRecord, values: TimeLimitValues): TimeLimit {
+function limitOn(process: ExecutedProcess, values: TimeLimitValues): TimeLimit {
   return new rare.timeLimit.TimeLimit(values, {
-    ask: () => signalGroupOf(pid, SIG.TERM),
-    kill: () => signalGroupOf(pid, SIG.KILL),
+    ask: () => process.signalAll(SIG.TERM),
+    kill: () => process.signalAll(SIG.KILL),
   });
 }
 
@@ -161,7 +162,7 @@ function within<T>(container: Container, action: (living: LivingContainer) => T)
 }
 
 interface Started {
-  started: ProcessRecord;
+  started: ExecutedProcess;
   /** The ABI of Landlock that keeps it in. */
   landlock: number | undefined;
   /** Ours, when nobody else has the master of its terminal. */
@@ -206,9 +207,10 @@ function startProcess(
   options: ExecOptions,
   { consoleSocket, receiver }: { consoleSocket: Fd | undefined; receiver: Fd | undefined },
 ): Started {
-  const { detach, cgroups, preserveFds } = options;
+  const { detach, cgroups, preserveFds, timeLimit, lifeline } = options;
   const { record, rootfs } = container;
   const landlock = record.landlock === undefined ? undefined : landlockFor(process, record.landlock);
+  const gathers = timeLimit !== undefined || lifeline !== undefined;
   const leaves = !detach && !isWatched(options) && !isDebugging();
   using undo = new UndoStack((error) => logWarning(error.oneLine));
   let forward: SignalForwarder | undefined;
@@ -217,7 +219,7 @@ function startProcess(
   const homeOf = (uid: number) => homeIn(rootfs.path, uid);
   const started = driverOf(record).exec(
     container,
-    { process, homeOf, landlock, cgroups, consoleSocket, preserveFds, leaves },
+    { process, homeOf, landlock, cgroups, consoleSocket, preserveFds, gathers, leaves },
     (ready, mayLeave) => {
       announcePid(options, ready, "setns", undo);
       if (receiver !== undefined) terminal = rare.foreground.receiveTerminal(receiver);

@@ -223,8 +223,8 @@ describe("exec", () => {
   e2e("--die-with ends the command and what it has started; the container goes on", async () => {
     using box = new Box();
     const id = box.started(["sleep", "600"]);
-    const held = hold(box, ...EXEC, id, ...script("sleep 600 & wait"));
-    await until("the command runs", () => JSON.parse(box.ok("ps", "--json", id).stdout).length === 3);
+    const held = hold(box, ...EXEC, id, ...script("sleep 600 & setsid sleep 600 & wait"));
+    await until("the command runs", () => JSON.parse(box.ok("ps", "--json", id).stdout).length === 4);
     held.letGo();
     expect(await held.ended()).toMatchObject({ report: { signal: "SIGKILL" } });
     await until("it is alone", () => JSON.parse(box.ok("ps", "--json", id).stdout).length === 1);

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { Home, NEEDS } from "./rootless-home";
 import {
   Box,
   busyboxRootfs,
@@ -474,6 +475,55 @@ e2e("--timeout kills the command and its process group, --grace asks before; the
     expect([flags, exec(flags, "true").status]).toEqual([flags, 2]);
   expect(JSON.parse(box.ok("ps", "--format", "json", id).stdout)).toHaveLength(1);
 });
+
+/** Starts what is in no process group of the command's: in a session of its own, whose parent has ended, and one that hears no TERM. */
+const LEAVES = "(setsid sleep 8631 &); setsid sh -c \"trap '' TERM; sleep 8632; sleep 8633\" &";
+
+const needsSetsid = needsProgram("setsid");
+
+e2e("--timeout ends what has left the command's process group, too; at the command's own end that goes on", () => {
+  using box = new Box();
+  const id = box.id();
+  box.ok("run", "--detach", "--idle", "--rootfs", "/", "--name", id);
+  const exec = (flags: string[], line: string) => box.hako("exec", ...flags, id, "sh", "-c", line);
+  // without hako's own first process
+  const left = () => Number(box.ok("exec", id, "sh", "-c", "set -- /proc/[0-9]*; echo $#").stdout);
+  const none = left();
+  expect(exec(["--timeout", "500ms"], `${LEAVES} exec sleep 8634`).status).toBe(124);
+  expect(left()).toBe(none);
+  // asked, it ends; what doesn't hear has as long as it takes itself
+  expect(
+    exec(["--timeout", "500ms", "--grace", "1m"], `${LEAVES} trap 'exit 3' TERM; sleep 8634 & wait`).status,
+  ).toBe(124);
+  expect(left()).toBe(none);
+  expect(
+    exec(["--timeout", "500ms", "--grace", "300ms"], `${LEAVES} trap '' TERM; sleep 8634; sleep 8635`).status,
+  ).toBe(124);
+  expect(left()).toBe(none);
+  // each one forks and ends before it is seen
+  const comet = 'f() { sh -c "$0" "$0" & }; f';
+  expect(exec(["--timeout", "500ms"], `setsid sh -c '${comet}' '${comet}'; exec sleep 8634`).status).toBe(
+    124,
+  );
+  expect(left()).toBe(none);
+  expect(exec(["--timeout", "1m"], `exec > /dev/null 2>&1; ${LEAVES} hostname`).status).toBe(0);
+  expect(left()).toBeGreaterThan(none);
+  // another command's end is not theirs
+  expect(exec(["--timeout", "300ms"], "sleep 8634").status).toBe(124);
+  expect(left()).toBeGreaterThan(none);
+}, [needsHako, needsSetsid]);
+
+e2e("--timeout ends what an ordinary user's command has left", () => {
+  using home = new Home();
+  const id = home.hako("run", "--detach", "--idle", "--rootfs", "/").stdout.trim();
+  const left = () => home.hako("exec", id, "sh", "-c", "set -- /proc/[0-9]*; echo $#").stdout;
+  const none = left();
+  expect(home.hako("exec", "--timeout", "500ms", id, "sh", "-c", `${LEAVES} exec sleep 8634`).status).toBe(
+    124,
+  );
+  expect(left()).toBe(none);
+  home.hako("stop", id);
+}, [...NEEDS, needsSetsid]);
 
 e2e("one that comes while the container ends is told so @v2", async () => {
   using box = new Box();

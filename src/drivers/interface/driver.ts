@@ -14,6 +14,7 @@ import type { SchemaFlags } from "../../resctrl/resctrl";
 import type { ProgramEnd } from "../../state/program-end";
 import type { Container, ContainerRecord, DriverName, ProcessRecord, Status } from "../../state/record";
 import type { ToldExec } from "./exec-told";
+import type { ExecutedProcess } from "./executed-process";
 import type { LivingContainer } from "./living";
 
 /** What not every driver can do. A command that is asked for something which its driver can't do refuses that by name (`need`). */
@@ -162,6 +163,8 @@ export interface ExecPlan {
   cgroups: readonly string[];
   consoleSocket: Fd | undefined;
   preserveFds: number;
+  /** All that it starts can be ended with it, whatever session or group that makes for itself. */
+  gathers: boolean;
   /** This command has nothing to do while it runs: it may be gone, if something of this one's pid ends as the process does. */
   leaves: boolean;
 }
@@ -232,7 +235,7 @@ export interface SandboxDriver {
   /** Why a container stopped before its start; undefined if it was started. */
   deathBeforeStart(container: Container): Error | undefined;
   /** Starts a process beside the first one. Doesn't return if an attendant takes hako's place. */
-  exec(container: LivingContainer, plan: ExecPlan, ready: Ready, undo: UndoStack): ProcessRecord;
+  exec(container: LivingContainer, plan: ExecPlan, ready: Ready, undo: UndoStack): ExecutedProcess;
   /** Why a process of `exec` could not execute its program, for a hako that its attendant has started again. */
   execFailure(told: ToldExec, container: LivingContainer): Error;
   status(container: Container): Exclude<Status, "creating">;

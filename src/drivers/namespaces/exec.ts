@@ -3,14 +3,22 @@ import type { CgroupEntry } from "../../cgroup";
 import { loadCgroup } from "../../cgroup/group/stored";
 import { hasListener } from "../../linux/process/filter-steps";
 import { keepsGroups } from "../../oci/groups";
-import { type ProcessRecord, stateOf } from "../../state/record";
+import { stateOf } from "../../state/record";
 import { storedFilter } from "../../state/stored-filter";
 import type { ExecPlan, Ready } from "../interface/driver";
+import { ExecutedProcess } from "../interface/executed-process";
 import type { LivingContainer } from "../interface/living";
 import { withMappedGroups } from "./birth/additional-groups";
 import { spawnExec } from "./exec/spawn-exec";
 import { passListener } from "./filter-listener";
 import { applyScheduler } from "./program/attributes";
+
+/** Loaded on first use. */
+const rare = {
+  get gatheredExec() {
+    return require("./exec/gathered-exec") as typeof import("./exec/gathered-exec");
+  },
+};
 
 const NO_ENTRY: CgroupEntry = { born: undefined, self: [], others: [] };
 
@@ -20,7 +28,7 @@ export function execInNamespaces(
   plan: ExecPlan,
   ready: Ready,
   undo: UndoStack,
-): ProcessRecord {
+): ExecutedProcess {
   const { root, record, init, pidfd, rootfs, config } = container;
   const { id, noNewKeyring } = record;
   const keeps = keepsGroups(config);
@@ -42,5 +50,6 @@ export function execInNamespaces(
   const attendance = ready(made, filter === undefined || !hasListener(filter));
   if (attendance !== undefined) made.leave(attendance, process);
   made.release((fd) => passListener(fd, config, init.pid, stateOf(record, "running")));
-  return { pid, startTime: made.startTime };
+  const started = { pid, startTime: made.startTime };
+  return plan.gathers ? new rare.gatheredExec.GatheredExec(started) : new ExecutedProcess(started);
 }

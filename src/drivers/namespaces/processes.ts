@@ -1,6 +1,7 @@
 import type { Cgroup } from "../../cgroup";
 import { loadCgroup } from "../../cgroup/group/stored";
-import { hasErrno, linkText, listNames } from "../../linux/file/file";
+import { listNames } from "../../linux/file/file";
+import { visibleNamespace } from "../../linux/process/namespace";
 import { aliveProcess, processStatus } from "../../linux/process/process";
 import type { ContainerRecord } from "../../state/record";
 
@@ -22,7 +23,7 @@ function ownCgroup({ cgroup }: ContainerRecord): Cgroup | undefined {
 /** The processes of a container by pid namespace and parents; none after the end of the first process. */
 export function relatives({ init, ownPidNamespace }: ContainerRecord): number[] {
   if (init === undefined || aliveProcess(init.pid, init.startTime) === undefined) return [];
-  const own = ownPidNamespace ? pidNamespaceOf(init.pid) : undefined;
+  const own = ownPidNamespace ? visibleNamespace(init.pid, "pid") : undefined;
   const parents = new Map<number, number>();
   const found = new Set([init.pid]);
   for (const name of listNames("/proc")) {
@@ -30,7 +31,7 @@ export function relatives({ init, ownPidNamespace }: ContainerRecord): number[] 
     const status = Number.isInteger(pid) ? processStatus(pid) : undefined;
     if (status === undefined || "ZX".includes(status.state)) continue;
     parents.set(pid, status.parent);
-    if (own !== undefined && pidNamespaceOf(pid) === own) found.add(pid);
+    if (own !== undefined && visibleNamespace(pid, "pid") === own) found.add(pid);
   }
   for (const pid of parents.keys()) {
     const line = new Set<number>();
@@ -39,14 +40,4 @@ export function relatives({ init, ownPidNamespace }: ContainerRecord): number[] 
     if (found.has(each)) for (const descendant of line) found.add(descendant);
   }
   return [...found].sort((a, b) => a - b);
-}
-
-/** undefined when the process has ended, or is another user's. */
-function pidNamespaceOf(pid: number): string | undefined {
-  try {
-    return linkText(`/proc/${pid}/ns/pid`);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT", "ESRCH", "EACCES", "EPERM")) return undefined;
-    throw error;
-  }
 }

@@ -22,8 +22,8 @@ import {
   setWindowSize,
 } from "../../linux/terminal/pty";
 import { exactJson } from "../../oci/json";
-import type { ProcessRecord } from "../../state/record";
 import type { ExecPlan, ProgramInMemory, Ready } from "../interface/driver";
+import { ExecutedProcess } from "../interface/executed-process";
 import type { LivingContainer } from "../interface/living";
 import { noConsoleSocket } from "../namespaces/program/terminal";
 import { withCallersLimits } from "./caller-limits";
@@ -51,7 +51,7 @@ export function execInMachine(
   plan: ExecPlan,
   ready: Ready,
   undo: UndoStack,
-): ProcessRecord {
+): ExecutedProcess {
   refusePlan(plan);
   const [ours, theirs] = socketPair("streams of the process");
   // the guest ends its process when this end is closed
@@ -81,17 +81,17 @@ export function execInMachine(
   });
   const attendance = ready(made, terminal);
   if (attendance !== undefined) rare.attendedExec.leaveStandIn(pid, attendance);
-  return made;
+  return new ExecutedProcess(made);
 }
 
 /** Has the guest start the process, with a port for its streams whose other end is this socket. */
-function begin({ root, record }: LivingContainer, { process }: ExecPlan, end: Fd): void {
+function begin({ root, record }: LivingContainer, { process, gathers }: ExecPlan, end: Fd): void {
   using owned = end;
   using machine = new KeptMachine(machineFiles(root, record.sandbox));
   const port = streamPort(machine.connectStream(owned));
   machine.ask(
     "exec",
-    { container: record.id, process: exactJson(withCallersLimits(process)), port },
+    { container: record.id, process: exactJson(withCallersLimits(process)), gathers, port },
     EXEC_MS,
   );
 }

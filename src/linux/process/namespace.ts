@@ -52,6 +52,16 @@ export function namespaceName(pid: number | "self", type: NamespaceType): string
   }
 }
 
+/** The same; undefined also of a process that this one may not look at, as another user's. */
+export function visibleNamespace(pid: number, type: NamespaceType): string | undefined {
+  try {
+    return namespaceName(pid, type);
+  } catch (error) {
+    if (hasErrno(error, "ESRCH", "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
+}
+
 /** Opens a namespace's file; anything else is refused. */
 export function openNamespace(path: string, type?: NamespaceType): Fd {
   const opened = trySyscall("openat", AT.FDCWD, path, OPEN_FLAGS, 0);

@@ -21,6 +21,8 @@ export interface ProcessStatus {
   /** R, S, D, Z, X, T … */
   state: string;
   parent: number;
+  /** Its process group. */
+  group: number;
   /** PF_*. */
   flags: number;
   /** In clock ticks since boot: with the pid it names one process for ever. */
@@ -50,6 +52,7 @@ export function processStatus(pid: number): ProcessStatus | undefined {
     name: text.slice(text.indexOf("(") + 1, end),
     state: fields[0] ?? "",
     parent: Number(fields[1]),
+    group: Number(fields[2]),
     flags: Number(fields[6]),
     startTime: Number(fields[19]),
     ending: Number(fields[49] ?? 0),

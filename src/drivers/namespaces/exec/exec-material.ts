@@ -24,6 +24,8 @@ export interface ExecMaterial {
   keepsGroups: boolean;
   /** The ABI of Landlock that keeps it in the container's root directory. */
   landlock?: number | undefined;
+  /** All that it starts can be found. */
+  gathers: boolean;
   preserveFds: number;
   entry: CgroupEntry;
   consoleSocket: Fd | undefined;

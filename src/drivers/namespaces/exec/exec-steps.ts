@@ -95,6 +95,17 @@ export function identityOfExec(options: ExecMaterial, foreign: readonly Namespac
   return identityOf(process, { have, kept, keepsGroups });
 }
 
+/**
+ * All that a program starts is in a UTS namespace of its own, a copy of the container's, whatever session or group it makes: nobody leaves that
+ * without CAP_SYS_ADMIN, nothing has to be removed after it, and it needs no cgroup, which an ordinary user may not have. All kernels have
+ * such namespaces, and nothing looks different in one, as the root of a cgroup namespace would.
+ */
+const GATHERING: Step = {
+  what: "a UTS namespace by which all that it starts is found: unshare",
+  call: "unshare",
+  args: [NAMESPACE_FLAGS.uts],
+};
+
 /** What the first process makes. */
 export interface JoinerSteps {
   before: Step[];
@@ -114,7 +125,7 @@ export function joinerSteps(
   owner: number,
   fds: ExecDescriptors,
 ): JoinerSteps {
-  const { process, linux, id, noNewKeyring, keepsGroups, entry } = options;
+  const { process, linux, id, noNewKeyring, keepsGroups, entry, gathers } = options;
   const { terminal, pidfd, freeInJoiner: free } = fds;
   const beside = foreign.includes("user") ? ownerInNamespaceOf(options.pid, process.user) : undefined;
   const { uid } = process.user;
@@ -141,6 +152,7 @@ export function joinerSteps(
       // while the host's procfs is there
       ...labelSteps(process, free),
       ...joinSteps(foreign, pidfd, fds.root, keepsGroups, beside),
+      ...(gathers ? [GATHERING] : []),
       ...parentDeath,
       // the container's own, by its name
       ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),

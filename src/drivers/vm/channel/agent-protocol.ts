@@ -99,6 +99,8 @@ export const REQUESTS = {
     container: v.string(),
     /** The /process of a config.json, as text. */
     process: v.string(),
+    /** KILL is for all that it starts, whatever session or group that makes. */
+    gathers: v.boolean(),
     port: v.string(),
   }),
   /** All of the container's network; what it has and is not here is taken from it. */
