@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { chownSync, copyFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { HOST_ADDRESS, NEEDS_WORLD, OutsideWorld, SERVERS, say, sayByUdp } from "./outside-world";
+import { HOST_ADDRESS, NEEDS_WORLD, OutsideWorld, SERVERS, SILENCE, say, sayByUdp } from "./outside-world";
 import { AS_USER, NEEDS, USER } from "./rootless-home";
 import { e2e, execute, needsProgram, type Result, TIME_FACTOR } from "./support";
 
@@ -54,8 +54,8 @@ const ATTACKS: Readonly<Record<string, string>> = {
   "a name that isn't allowed whose address an allowed name has": say("api.web.test", 80),
   "that address itself": say(SERVERS.public, 80),
   "another port of an allowed name": say("web.test", 5432),
-  "UDP to an allowed name": sayByUdp("web.test", 80),
-  "UDP to an address": sayByUdp(SERVERS.public, 443),
+  "UDP to an allowed name": sayByUdp("web.test", 80, SILENCE),
+  "UDP to an address": sayByUdp(SERVERS.public, 443, SILENCE),
   "IPv6 by address": say(SERVERS.v6, 80),
   "IPv6 by name": say("six.test", 80),
   "a tunnel of questions to a name server": tunnel(`"${NAME_SERVER}"`, "udp"),

@@ -9,11 +9,12 @@ import {
   NEEDS_WORLD,
   OutsideWorld,
   SERVERS,
+  SILENCE,
   say,
   sayByUdp,
 } from "./outside-world";
 import { NEEDS } from "./rootless-home";
-import { busyboxRootfs, e2e, execute, needsBusybox, needsRoot, type Result } from "./support";
+import { busyboxRootfs, e2e, execute, needsBusybox, needsRoot, type Result, TIME_FACTOR } from "./support";
 
 const ABLE = [needsRoot, ...NEEDS_WORLD, ...NEEDS];
 let world: OutsideWorld;
@@ -113,7 +114,7 @@ for (const who of ["root", "user"] as const)
           sayByUdp("web.test", 443),
           sayByUdp("six.test", 443),
           sayByUdp(SERVERS.other, 5432),
-          sayByUdp(SERVERS.public, 443),
+          sayByUdp(SERVERS.public, 443, SILENCE),
           say("web.test", 443),
         );
         expect(printed(result)).toEqual([
@@ -166,8 +167,8 @@ for (const who of ["root", "user"] as const)
         say("::1", 80),
         "bash -c 'exec 3<>/dev/tcp/127.0.0.1/80' 2>/dev/null && echo own || echo none",
         // an ordinary user has no right to a port below 1024
-        `busybox nc -l -p ${who === "root" ? 80 : 5432} -e echo mine & sleep 0.3`,
-        `busybox nc 127.0.0.1 ${who === "root" ? 80 : 5432}`,
+        `busybox nc -l -p ${who === "root" ? 80 : 5432} -e echo mine &`,
+        `until busybox nc 127.0.0.1 ${who === "root" ? 80 : 5432} 2>/dev/null; do sleep 0.1; done`,
         say("web.test", 80),
       );
       expect(printed(result)).toEqual([
@@ -276,7 +277,8 @@ for (const who of ["root", "user"] as const)
         "1",
       ]);
       const port = who === "root" ? 8101 : 8102;
-      const inside = "busybox nc -l -p 3000 -e cat & sleep 0.2; echo ready; wait";
+      const inside =
+        "busybox nc -l -p 3000 -e cat & until grep -q :0BB8 /proc/net/tcp*; do sleep 0.1; done; echo ready; wait";
       const child = Bun.spawn(
         [
           ...world.words(who),
@@ -363,7 +365,7 @@ describe("what rules go with", () => {
     "limits of time, signals, a terminal and ids of its own",
     () => {
       const web = say("web.test", 80);
-      const late = run("user", [...allow("web.test"), "--timeout", "1s"], web, "sleep 60");
+      const late = run("user", [...allow("web.test"), "--timeout", `${3 * TIME_FACTOR}s`], web, "sleep 60");
       expect([late.status, printed(late)]).toEqual([124, [`${SERVERS.public} 80 hello`]]);
       const ended = execute(
         "timeout",

@@ -1,6 +1,6 @@
 // What tests of machines share: a kernel, which is fetched once.
 import { afterAll } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { Box, execute, HAKO, type Needs, names, needsHako, needsRoot, type Result } from "./support";
 
 export const PATH = process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -27,6 +27,12 @@ function needsKernel(): Needs {
 }
 
 export const needsMachine = needsRoot ?? needsHako ?? needsKernel();
+
+/** For containers whose writes are the host's. */
+export const needsVirtiofsd: Needs =
+  existsSync("/usr/lib/qemu/virtiofsd") || existsSync("/usr/libexec/virtiofsd")
+    ? undefined
+    : "there is no virtiofsd";
 
 /** What is left in a state directory beside the mapping store. */
 export function leftIn(root: string): string[] {

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AS_USER, Home } from "./rootless-home";
-import { execute, HAKO, needsProgram, needsRoot, type Result, TIME_LIMIT } from "./support";
+import { execute, HAKO, needsProgram, needsRoot, type Result, TIME_FACTOR, TIME_LIMIT } from "./support";
 
 export const NEEDS_WORLD = [needsRoot, ...["ip", "nsenter", "unshare", "bash"].map(needsProgram)];
 
@@ -166,12 +166,18 @@ function within(pid: number, command: readonly string[]): Result {
   return result;
 }
 
+/** How many seconds an answer may take; what is refused is so at once. */
+const PATIENCE = 10 * TIME_FACTOR;
+
 /** A line of bash that says a line to a place by TCP, and prints what comes back first; or "refused". */
 export function say(host: string, port: number, line = "hello"): string {
-  return `(exec 3<>/dev/tcp/${host}/${port} && echo ${line} >&3 && read -t 5 -r back <&3 && echo "$back") 2>/dev/null || echo refused`;
+  return `(exec 3<>/dev/tcp/${host}/${port} && echo ${line} >&3 && read -t ${PATIENCE} -r back <&3 && echo "$back") 2>/dev/null || echo refused`;
 }
 
-/** The same by UDP; bash would read a byte, and lose the others of a datagram. */
-export function sayByUdp(host: string, port: number, line = "hello"): string {
-  return `(exec 3<>/dev/udp/${host}/${port} && echo ${line} >&3 && timeout 2 head -n 1 <&3 | grep .) 2>/dev/null || echo nothing`;
+/** The same by UDP, or "nothing" after so many seconds; bash would read a byte, and lose the others of a datagram. */
+export function sayByUdp(host: string, port: number, seconds = PATIENCE): string {
+  return `(exec 3<>/dev/udp/${host}/${port} && echo hello >&3 && timeout ${seconds} head -n 1 <&3 | grep .) 2>/dev/null || echo nothing`;
 }
+
+/** How many seconds nothing comes by UDP where nothing is expected. */
+export const SILENCE = 2;

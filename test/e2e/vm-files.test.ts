@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { environment, hasEnded, leftIn, needsMachine, setUp, shared } from "./machines";
+import { environment, hasEnded, leftIn, needsMachine, needsVirtiofsd, setUp, shared } from "./machines";
 import { Home, MAPS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
   Box,
@@ -30,8 +30,7 @@ import {
   until,
 } from "./support";
 
-const needsVirtiofsd = existsSync("/usr/lib/qemu/virtiofsd") || existsSync("/usr/libexec/virtiofsd");
-const needs = [needsMachine, needsBusybox, needsVirtiofsd ? undefined : "there is no virtiofsd"];
+const needs = [needsMachine, needsBusybox, needsVirtiofsd];
 const cache = shared.path("cache");
 const env = environment(cache);
 const box = new Box();

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { chmodSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkAttempt, RefusedDestination } from "../../src/network/attempts";
-import { environment, leftIn, needsMachine, setUp, shared } from "./machines";
+import { environment, leftIn, needsMachine, needsVirtiofsd, setUp, shared } from "./machines";
 import {
   type HakoUser,
   HOST_ADDRESS,
@@ -14,7 +14,7 @@ import {
   say,
   sayByUdp,
 } from "./outside-world";
-import { NEEDS } from "./rootless-home";
+import { NEEDS, USER } from "./rootless-home";
 import { e2e, execute, needsBusybox, type Result, TIME_LIMIT, until } from "./support";
 
 const ABLE = [needsMachine, needsBusybox, ...NEEDS_WORLD, ...NEEDS];
@@ -178,21 +178,22 @@ e2e(
 );
 
 e2e(
-  "an ordinary user's machine has rules, too",
+  "an ordinary user's machine by a policy: files, names and ports",
   () => {
-    // one that boots is quicker than a template for one
     const { dir } = world.home.box;
+    // one that boots is quicker than a template for one
     world.onHost(
       "sh",
       "-ec",
       `mkdir ${dir}/over; mount -t tmpfs tmpfs ${dir}/over; cd ${dir}/over; mkdir etc work
        mount -t overlay -o lowerdir=/etc,upperdir=$PWD/etc,workdir=$PWD/work overlay /etc
        mount --bind ${dir}/hosts /etc/hosts; mount --bind ${dir}/resolv.conf /etc/resolv.conf
-       mkdir -p /etc/hako; printf '[machine]\\ntemplate = "off"\\n' >/etc/hako/config.toml`,
+       mkdir -p /etc/hako; printf '[machine]\\ntemplate = "off"\\n' >/etc/hako/config.toml
+       cd ${dir}; mkdir -p me/.ssh me/project/.git/hooks; echo secret >me/.ssh/id; chown -R ${USER}:${USER} me`,
     );
-    const result = run(
-      "user",
-      [...allow("web.test:80", "six.test:80"), "--forward", "5432:web.test:5432"],
+    const project = `${dir}/me/project`;
+    const words = ["run", "--driver", "vm", "--policy", "agent", "--forward", "5432:web.test:5432"];
+    const lines = [
       "id -u",
       say("web.test", 80),
       say("six.test", 80),
@@ -201,9 +202,20 @@ e2e(
       say("127.0.0.1", 80),
       say("localhost", 5432),
       look("other.test"),
+      `cat ${dir}/me/.ssh/id 2>/dev/null || echo hidden`,
+      "touch .git/hooks/x 2>/dev/null || echo held",
+      "mv .git git 2>/dev/null || echo held",
+      "echo made >made",
+    ];
+    const [program = "", ...given] = world.words("user");
+    const there = given.map((word) => (word === "--wdns=/" ? `--wdns=${project}` : word));
+    const result = execute(
+      program,
+      [...there, ...words, ...allow("web.test:80", "six.test:80"), "--", "bash", "-c", lines.join("\n")],
+      { env: { ...env("user"), HOME: `${dir}/me` }, timeout: 2 * TIME_LIMIT },
     );
     expect(printed(result)).toEqual([
-      "12345",
+      `${USER}`,
       `${SERVERS.public} 80 hello`,
       `${SERVERS.v6} 80 hello`,
       "refused",
@@ -211,9 +223,13 @@ e2e(
       "refused",
       `${SERVERS.public} 5432 hello`,
       "not there",
+      "hidden",
+      "held",
+      "held",
     ]);
     expect(result.stderr).toContain("hako: web.test:443 was refused: --network allow:web.test\n");
+    expect(readFileSync(`${project}/made`, "utf8")).toBe("made\n");
   },
-  ABLE,
+  [...ABLE, needsVirtiofsd],
   LONG,
 );
