@@ -1,3 +1,4 @@
+import { HELD } from "../changes/acting-files";
 import type { PolicyDocument } from "./policy";
 
 /** Keys, tokens and passwords, where programs keep them. */
@@ -88,19 +89,10 @@ const PROJECT_SECRETS = [
   ".env.production",
 ];
 
-export const GIT_CONFIG = ".git/config";
-
-/** Of a project: what git, editors and agents execute later, without being asked to. */
-export const EXECUTED_LATER: readonly string[] = [
-  ...[".git/hooks", GIT_CONFIG, ".git/config.worktree", ".git/commondir", ".git/modules", ".git/worktrees"],
-  ...[".vscode", ".idea", ".envrc", ".mcp.json", ".claude/settings.json", ".claude/settings.local.json"],
-  ...[".claude/hooks", ".cursor", ".devcontainer", ".husky"],
-];
-
 /** The policies that have a name. */
 export const BUILT_IN = {
   default: { hide: [...SECRETS, ...SOCKETS] },
-  build: { extends: "default", write: ["."], protect: [...EXECUTED_LATER] },
+  build: { extends: "default", write: ["."], protect: [...HELD] },
   agent: { extends: "build", hide: [...PRIVATE, ...PROJECT_SECRETS] },
 } as const satisfies Record<string, PolicyDocument>;
 

@@ -1,7 +1,8 @@
 import * as v from "valibot";
 import { HakoError } from "../base/errors";
+import { GIT_CONFIG, HELD } from "../changes/acting-files";
 import { flag, map, object, optional, someTexts, text, texts } from "../oci/schema";
-import { EXECUTED_LATER, GIT_CONFIG } from "./built-in";
+
 import type { PolicyDocument } from "./policy";
 import { checkedDocument, policyText } from "./policy-document";
 
@@ -142,7 +143,7 @@ function protectedPlaces(depth: number, allowGitConfig: boolean): string[] {
       (_, index) => `${`${NESTED}/`.repeat(index + 1)}${path}`,
     );
   return [
-    ...EXECUTED_LATER.filter((path) => !allowGitConfig || path !== GIT_CONFIG),
+    ...HELD.filter((path) => !allowGitConfig || path !== GIT_CONFIG),
     ...files,
     ...nested,
     ...files.flatMap((path) => below(path, 1)),

@@ -17,6 +17,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { HELD } from "../../src/changes/acting-files";
 import { applyChanges, checkApplicable, cleanUp } from "../../src/changes/apply";
 import { chosenChanges } from "../../src/changes/choose";
 import { copyContent, sameContent } from "../../src/changes/file-content";
@@ -306,6 +307,43 @@ test("files that somebody's tools act on", () => {
       "/usr/bin/ls",
     ],
     ...["/home/u/.ssh/authorized_keys", "/etc/ld.so.preload", "/p/vite.config.ts", "/p/node_modules/.bin/x"],
+    ...[
+      "/p/.git/worktrees/w/config.worktree",
+      "/srv/x.git/hooks/update",
+      "/p/.gitmodules",
+      "/p/a/.gitattributes",
+    ],
+    ...[
+      "/p/lefthook.yml",
+      "/p/.lefthook-local.toml",
+      "/p/.devcontainer/devcontainer.json",
+      "/p/.exrc",
+      "/p/x.bzl",
+    ],
+    ...[
+      "/p/Taskfile.dist.yaml",
+      "/p/justfile",
+      "/p/CMakeLists.txt",
+      "/p/build.rs",
+      "/p/tests/conftest.py",
+      "/p/Gemfile",
+    ],
+    ...[
+      "/p/lib/x.pth",
+      "/p/usercustomize.py",
+      "/p/.yarn/releases/yarn.cjs",
+      "/p/.gitlab-ci.yml",
+      "/p/Dockerfile.dev",
+    ],
+    ...["/home/u/.config/autostart/x.desktop", "/home/u/.local/bin/ls", "/home/u/.gdbinit", "/p/CLAUDE.md"],
+    ...[
+      "/etc/passwd-",
+      "/etc/rc.local",
+      "/usr/local/sbin/x",
+      "/usr/local/lib/x.so",
+      "/lib64/x",
+      "/boot/grub/grub.cfg",
+    ],
   ];
   for (const path of acting) expect([path, actsOn(path)]).toEqual([path, expect.any(String)]);
   for (const path of [
@@ -315,8 +353,17 @@ test("files that somebody's tools act on", () => {
     "/p/hooks/x",
     "/var/lib/x",
     "/p/makefile.txt",
+    "/p/xMakefile",
+    "/p/.github/ISSUE_TEMPLATE.md",
+    "/p/etc/passwd",
+    "/p/.git/objects/ab/cd",
+    "/p/.vscode2/x",
+    "/p/boot",
   ])
     expect([path, actsOn(path)]).toEqual([path, undefined]);
+  // what policies protect is told, too; of others' repositories in one's own that is not all that is there
+  for (const path of HELD.filter((each) => !/\/(modules|worktrees)$/.test(each)))
+    expect([path, actsOn(`/p/${path}`)]).toEqual([path, expect.any(String)]);
 });
 
 test("a package.json whose scripts are the same", () => {
