@@ -168,6 +168,31 @@ describe.each([
   );
 
   e2e(
+    "a directory with a hidden file is listed, one with a hidden directory is not; what is closed is told",
+    () => {
+      using home = new Home(uid);
+      const line = "ls -A . project; cat notes; ls -A .ssh; echo x > project/new; echo more >> project/file";
+      const said = (...flags: string[]) => home.confined(["--write", "project", ...flags], "sh", "-c", line);
+      const files = said("--hide", "notes", "--hide", "project/file");
+      expect(files.stdout).toBe(".:\n.ssh\nnotes\nproject\n\nproject:\n.git\nfile\nsrc\nid\n");
+      expect(files.stderr).toContain(
+        `hako: warning: without namespaces nothing is made or removed in ${home.path}/project: what is protected or hidden is below\n`,
+      );
+      expect(files.stderr).toMatch(
+        /notes: Permission denied\n(.*\n)*.*project\/new: Permission denied\n.*project\/file: Permission denied\n$/,
+      );
+      const directory = said("--hide", "project/src", "--hide", ".ssh");
+      expect(directory.stdout).toBe("notes\n");
+      expect(directory.stderr).toContain(
+        `without namespaces nobody lists ${home.path}/project: a hidden directory`,
+      );
+      expect(existsSync(join(home.path, "project/new"))).toBeFalse();
+      expect(readFileSync(join(home.path, "project/file"), "utf8")).toBe("project/file\nmore\n");
+    },
+    needs,
+  );
+
+  e2e(
     "hako's own state is out of reach in what is written, also where it was not there",
     () => {
       using home = new Home(uid);

@@ -3,7 +3,9 @@ import { describe, expect, test } from "bun:test";
 import {
   type AllowedPlace,
   allowedPlaces,
+  closedDirectories,
   type PlaceEntry,
+  type PlaceWishes,
 } from "../../src/container/landlocked/allowed-places";
 import { landlockedProfile } from "../../src/container/landlocked/landlocked-profile";
 import { SCRIPT_CAPABILITIES } from "../../src/container/script/script-capabilities";
@@ -36,8 +38,12 @@ function entries(directory: string): PlaceEntry[] {
   return (TREE[directory] ?? []).map((word) => ({ name: word.replace("@", ""), isLink: word.endsWith("@") }));
 }
 
+function withAll(wishes: Partial<PlaceWishes>): PlaceWishes {
+  return { hidden: [], hiddenDirectories: wishes.hidden ?? [], written: [], protected: [], ...wishes };
+}
+
 function places(wishes: Partial<Parameters<typeof allowedPlaces>[0]>): AllowedPlace[] {
-  return allowedPlaces({ hidden: [], written: [], protected: [], ...wishes }, entries);
+  return allowedPlaces(withAll(wishes), entries);
 }
 
 /** Where a right is given. */
@@ -77,6 +83,31 @@ describe("places", () => {
     expect(given("READ_FILE", wishes)).toContain("/home/me/project/.git/hooks");
     expect(given("READ_FILE", wishes)).not.toContain("/home/me/project/.git/config");
     for (const right of ["MAKE_CHAR", "MAKE_BLOCK"] as const) expect(given(right, wishes)).toEqual([]);
+  });
+
+  test("around a hidden file all is listed, and the file is not read", () => {
+    const hidden = ["/home/me/notes"];
+    const wishes = { hidden, hiddenDirectories: [], written: ["/home/me"] };
+    for (const path of ["/", "/home/me"]) expect(given("READ_DIR", wishes)).toContain(path);
+    for (const right of ["READ_FILE", "WRITE_FILE", "MAKE_REG"] as const)
+      expect(given(right, wishes)).not.toContain("/home/me");
+    expect(given("READ_FILE", wishes)).not.toContain("/home/me/notes");
+  });
+
+  test("which written directories are closed for what is below is told", () => {
+    const project = "/home/me/project";
+    const wishes = { written: [project], protected: [`${project}/.git/hooks`], hidden: ["/home/me/.ssh"] };
+    expect(closedDirectories(withAll(wishes))).toEqual({
+      unmade: [project, `${project}/.git`],
+      unlisted: [],
+    });
+    const hiding = { written: ["/home"], hidden: ["/home/me/.ssh"] };
+    expect(closedDirectories(withAll(hiding))).toEqual({
+      ...{ unmade: ["/home", "/home/me"], unlisted: ["/home", "/home/me"] },
+    });
+    expect(closedDirectories(withAll({ written: [project], protected: [project] }))).toEqual({
+      ...{ unmade: [], unlisted: [] },
+    });
   });
 
   test("in a hidden directory, what is written there is seen", () => {

@@ -1,4 +1,4 @@
-import { isAtOrBelow } from "../../linux/file/path-text";
+import { dirname, isAtOrBelow } from "../../linux/file/path-text";
 import { ACCESS_FS, ALL, READ } from "../../linux/process/landlock";
 
 /** A file, or all that is below a directory, and what of Landlock's rights there are over it. */
@@ -10,6 +10,8 @@ export interface AllowedPlace {
 /** What a command is told to read and write; absolute paths without links. */
 export interface PlaceWishes {
   hidden: readonly string[];
+  /** Those of them that are directories. */
+  hiddenDirectories: readonly string[];
   written: readonly string[];
   protected: readonly string[];
 }
@@ -31,21 +33,39 @@ const WRITE = ALL & ~(ACCESS_FS.MAKE_CHAR | ACCESS_FS.MAKE_BLOCK | ACCESS_FS.IOC
 
 /** The places that a command may use, of all that there are. */
 export function allowedPlaces(wishes: PlaceWishes, entries: Entries): AllowedPlace[] {
-  const { hidden, written } = wishes;
+  const { hidden, hiddenDirectories, written } = wishes;
   const unread = [...hidden, "/dev"];
   const readOnly = [...hidden, ...wishes.protected];
   return [
     ...without("/", READ & ~ACCESS_FS.READ_DIR, unread, entries),
-    ...without("/", ACCESS_FS.READ_DIR, hidden, entries),
+    // who lists a directory lists all below it; the name of a hidden file is seen, as everywhere
+    ...without("/", ACCESS_FS.READ_DIR, hiddenDirectories, entries),
     ...DEVICES.filter((path) => !hidden.some((top) => isAtOrBelow(path, top))).map((path) => ({
       path,
       access: USE,
     })),
     ...written.flatMap((path) => [
-      ...without(path, READ, hidden, entries),
+      ...without(path, READ & ~ACCESS_FS.READ_DIR, hidden, entries),
+      ...without(path, ACCESS_FS.READ_DIR, hiddenDirectories, entries),
       ...without(path, WRITE, readOnly, entries),
     ]),
   ];
+}
+
+/** Written directories in which nothing is made or removed, and those that aren't listed, for what is below them. */
+export function closedDirectories(wishes: PlaceWishes): { unmade: string[]; unlisted: string[] } {
+  const { hidden, hiddenDirectories, written } = wishes;
+  const above = (places: readonly string[]) => {
+    const inside = written.flatMap((top) => places.flatMap((place) => directoriesBetween(top, place)));
+    return [...new Set(inside)].toSorted();
+  };
+  return { unmade: above([...hidden, ...wishes.protected]), unlisted: above(hiddenDirectories) };
+}
+
+/** A directory, and those below it on the way to a place; none if that is elsewhere. */
+function directoriesBetween(top: string, place: string): string[] {
+  if (place === top || !isAtOrBelow(place, top)) return [];
+  return [...directoriesBetween(top, dirname(place)), dirname(place)];
 }
 
 /** A tree less some places: where one of these is below a directory, its other entries. A link's target has a path of its own. */

@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import { callerVariable } from "../../linux/file/caller-environment";
-import { exists, realPath } from "../../linux/file/file";
+import { exists, realPath, statusAt } from "../../linux/file/file";
 import { CAPABILITIES, capabilityBit, permittedCapabilities } from "../../linux/process/capabilities";
 import { effectiveUser } from "../../linux/process/rootless";
 import { defaultConfig } from "../../oci/default";
@@ -105,8 +105,10 @@ function placesOf(root: string, { hide, write, protect }: LandlockedValues): Pla
   );
   const guarded = { rootfs: "/", keepsWrites: false, hide, protect, given, stateDirectories };
   const { masked, covers, held } = guardedPlaces(guarded);
+  const hidden = [...masked, ...covers.map(({ destination }) => destination)].flatMap(there);
   return {
-    hidden: [...masked, ...covers.map(({ destination }) => destination)].flatMap(there),
+    hidden,
+    hiddenDirectories: hidden.filter((path) => statusAt(path)?.type === "directory"),
     written,
     protected: held
       .filter(({ readonly }) => readonly)

@@ -47,7 +47,13 @@ import { LifelineWatch } from "../io/lifeline-watch";
 import type { RunEnd } from "../io/run-end";
 import { TIMED_OUT, TimeLimit, type TimeLimitValues } from "../io/time-limit";
 import { ParentWatch } from "../run/parent-watch";
-import { type AllowedPlace, allowedPlaces, type PlaceEntry, type PlaceWishes } from "./allowed-places";
+import {
+  type AllowedPlace,
+  allowedPlaces,
+  closedDirectories,
+  type PlaceEntry,
+  type PlaceWishes,
+} from "./allowed-places";
 
 /** Loaded on first use. */
 const rare = {
@@ -85,6 +91,7 @@ export async function runLandlocked(run: LandlockedRun): Promise<number> {
     weaker.push("signals");
     logWarning(`this kernel's Landlock (ABI ${landlockAbi()}) lets the command signal others of its user`);
   }
+  warnOfClosed(run.places);
   using parent = run.diesWithParent ? new ParentWatch() : undefined;
   // what the command leaves is this process's to end
   becomeSubreaper();
@@ -108,6 +115,17 @@ export async function runLandlocked(run: LandlockedRun): Promise<number> {
   } finally {
     endDescendants();
   }
+}
+
+/** Landlock gives rights over whole trees: what lies around a place that is kept out is missing too. */
+function warnOfClosed(places: PlaceWishes): void {
+  const { unmade, unlisted } = closedDirectories(places);
+  const told = (directories: readonly string[], what: string, why: string) => {
+    if (directories.length > 0)
+      logWarning(`without namespaces ${what} ${directories.join(", ")}: ${why} is below`);
+  };
+  told(unmade, "nothing is made or removed in", "what is protected or hidden");
+  told(unlisted, "nobody lists", "a hidden directory");
 }
 
 function checkKernel(): void {
