@@ -298,6 +298,25 @@ e2e(
 );
 
 e2e(
+  "below /tmp with something mounted in it: the rest of the host's stays as it is",
+  () => {
+    using home = new UserHome();
+    for (const name of ["mounted", "src"]) home.directory(join(home.project, name));
+    writeFileSync(join(home.project, "roots"), "root's\n", { mode: 0o666 });
+    chmodSync(join(home.project, "roots"), 0o666);
+    const before = `mount -t tmpfs tmpfs ${home.project}/mounted; chown ${USER} ${home.project}/mounted`;
+    const { files } = home;
+    const line =
+      "./s.sh; echo x > s.sh; echo y > src/new; echo z > mounted/new; cat s.sh src/new mounted/new roots; echo x > roots";
+    const { stdout, stderr } = home.sh(line, [], { before });
+    expect(stdout).toBe(`script in ${home.project}\nx\ny\nz\nroot's\n`);
+    expect(stderr).toContain("cannot create roots: Read-only file system");
+    expect(home.files).toBe(files);
+  },
+  NEEDS,
+);
+
+e2e(
   "a directory of PATH that the user may not look into is passed over, as by a shell",
   () => {
     using home = new UserHome();

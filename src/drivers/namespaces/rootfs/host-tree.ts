@@ -224,14 +224,17 @@ class HostTree {
   }
 
   #enter({ path, mode, names, links }: HostPlace & { kind: "entries" }): void {
-    using hosts = openInRoot(this.#root, path, O.PATH | O.DIRECTORY);
+    const isHidden = this.#hiding.some((top) => isAtOrBelow(path, top));
+    using hosts = isHidden
+      ? openAt(undefined, path, O.PATH | O.DIRECTORY)
+      : openInRoot(this.#root, path, O.PATH | O.DIRECTORY);
     const name = this.#newName();
     perform(this.#directorySteps(name, mode));
     using directory = openAt(this.#memory, name, O.PATH | O.DIRECTORY);
     const tree = cloneTree(directory, false);
     this.#attach(tree, path);
     for (const [link, target] of links) makeLinkAt(tree, link, target);
-    for (const each of names) this.#bindEntry(hosts, tree, each);
+    for (const each of names) this.#bindEntry(hosts, tree, each, isHidden);
     if (path !== "/") tree.close();
     else {
       this.#root.close();
@@ -240,7 +243,8 @@ class HostTree {
     }
   }
 
-  #bindEntry(hosts: Fd, tree: Fd, name: string): void {
+  /** `isHosts`: the entry is of the host's own mounts, not of those that are only read. */
+  #bindEntry(hosts: Fd, tree: Fd, name: string, isHosts: boolean): void {
     using entry = openAt(hosts, name, O.PATH | O.NOFOLLOW);
     const { type, size, uid, gid } = fileStatusOf(entry);
     // in memory all is the user's
@@ -252,6 +256,7 @@ class HostTree {
       return;
     }
     using bound = cloneTree(entry, true);
+    if (isHosts) setMountAttributes(bound, READ_ONLY);
     if (type === "directory") makeDirectoryAt(tree, name, 0o755);
     else createFileInRoot(tree, name).close();
     attachTree(bound, tree, name);
