@@ -158,7 +158,11 @@ export default defineCommand({
       // first of all, as with a bundle
       const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
       report?.open();
-      const ofPolicy = policy && { hideOnHost: policy.hiddenOnHost(given), annotations: policy.annotations };
+      const ofPolicy = policy && {
+        hideOnHost: policy.hiddenOnHost(given),
+        annotations: policy.annotations,
+        gitIndex: policy.places.gitIndex,
+      };
       const run = {
         args: { ...args, rootfs },
         command,

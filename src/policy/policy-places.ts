@@ -1,10 +1,22 @@
 import { HakoError } from "../base/errors";
+import { GIT_CONFIG } from "../changes/acting-files";
+import { textOf } from "../linux/call/bytes";
 import { callerVariable } from "../linux/file/caller-environment";
-import { directoryEntries, exists, hasErrno, readText, realPath, statusAt } from "../linux/file/file";
+import {
+  directoryEntries,
+  exists,
+  hasErrno,
+  readOrdinaryFile,
+  readText,
+  realPath,
+  statusAt,
+} from "../linux/file/file";
 import { homeInPasswd } from "../linux/file/passwd";
 import { cleanPath, components, isAtOrBelow, resolve } from "../linux/file/path-text";
 import { workingDirectory } from "../linux/file/working-directory";
 import { effectiveUser } from "../linux/process/rootless";
+
+import { submodulePaths } from "./git-links";
 import { isPattern, matchingPaths } from "./path-pattern";
 import type { Policy } from "./policy";
 
@@ -16,6 +28,8 @@ export interface PolicyPlaces {
   protect: readonly PolicyPlace[];
   /** Values of --volume. */
   volume: readonly string[];
+  /** The index of the project's repository, where a policy protects that one's settings. */
+  gitIndex: string | undefined;
 }
 
 export interface PolicyPlace {
@@ -28,9 +42,14 @@ export interface PolicyPlace {
 const FIRST_USER = 1000;
 const NOBODY = 65_534;
 
+const GIT_INDEX = ".git/index";
+/** How long a .gitmodules may be. */
+const MOST_BYTES = 1 << 20;
+
 export function policyPlaces({ name, files, hide, read, write, protect, volume }: Policy): PolicyPlaces {
   const homes = new Homes(name);
   const written = placesOf(write, homes.own);
+  const hasGit = protect.includes(GIT_CONFIG) && isThere(resolve(GIT_CONFIG));
   checkNotHome(name, placesOf(write.filter(isRelative), homes.own), homes);
   return {
     hide: placesOf(
@@ -39,7 +58,11 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
     ),
     read: placesOf(read, homes.own),
     write: written,
-    protect: heldPlaces([...placesOf(protect, homes.own), ...files.map(heldPlace)], written),
+    protect: heldPlaces(
+      [...placesOf(protect, homes.own), ...(hasGit ? submodules() : []), ...files.map(heldPlace)],
+      written,
+    ),
+    gitIndex: hasGit ? resolve(GIT_INDEX) : undefined,
     volume: volume.map((text) =>
       text.replaceAll(/(^|:)~(?=[/:]|$)/g, (_, colon) => `${colon}${homes.own[0]}`),
     ),
@@ -183,6 +206,15 @@ function heldPlaces(places: readonly PolicyPlace[], written: readonly PolicyPlac
     return [heldPlace(first)];
   });
   return [...new Map(held.map((each) => [each.path, each])).values()];
+}
+
+/** Where the repositories of the project's submodules are, in whose settings git would find commands. */
+function submodules(): PolicyPlace[] {
+  const text = readOrdinaryFile(resolve(".gitmodules"), MOST_BYTES);
+  if (text === undefined) return [];
+  const project = workingDirectory();
+  const paths = submodulePaths(textOf(text)).map((path) => resolve(`${path}/.git`));
+  return paths.filter((path) => isAtOrBelow(path, project)).map(heldPlace);
 }
 
 /** A link that leads nowhere is there: it can't be held, and is not to be taken for one that was made later. */

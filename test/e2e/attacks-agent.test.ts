@@ -381,6 +381,39 @@ s.sendto(b"secret.example.com", ("${address}", 80)); print(s.recv(9))`,
       });
     }, [...needs, ...PROGRAMS]);
 
+    e2e("a repository that git goes into has none of its commands, or is told of", () => {
+      const evil = "printf '#!/bin/sh\\ntouch ../executed\\n' > evil; chmod 755 evil";
+      const commit = "git -c user.name=x -c user.email=x@y commit -q --allow-empty -m x";
+      const link = (name: string) =>
+        `git update-index --add --cacheinfo 160000,$(git -C ${name} rev-parse HEAD),${name}`;
+      const set = (name: string) => `git -C ${name} config core.fsmonitor ../evil`;
+      const begun = `rm -rf .git; git init -q .; git init -q mod; git -C mod config x.y z; (cd mod; ${commit}); ${link("mod")}
+        printf '[submodule "mod"]\\n\\tpath = mod\\n\\turl = ../mod\\n' > .gitmodules; git add .gitmodules`;
+      const attacks: Record<string, string> = {
+        "settings of a submodule": `${evil}; ${set("mod")}`,
+        "a submodule made anew": `${evil}; rm -rf mod; git init -q mod; (cd mod; ${commit}); ${set("mod")}`,
+        "a link to one of its own": `${evil}; git init -q own; (cd own; ${commit}); ${link("own")}; ${set("own")}`,
+      };
+      const after = (attack: string, before: (place: Workplace) => string[]) => {
+        using place = workplace();
+        const run = (...[command = "", ...rest]: string[]) =>
+          execute(command, rest, { env: { ...place.env, PATH }, cwd: place.project });
+        const { stderr } = run(...place.as, "sh", "-ec", begun);
+        expect(stderr).toBe("");
+        const told = run(...before(place), "sh", "-c", attack).stderr.includes("git status goes into");
+        run(...place.as, "git", "status");
+        return `${existsSync(join(place.project, "executed")) ? "executed" : "not executed"}${told ? ", told" : ""}`;
+      };
+      const all = (before: (place: Workplace) => string[]) =>
+        Object.values(attacks).map((attack) => after(attack, before));
+      expect(all(({ as }) => ["env", ...as])).toEqual(["executed", "executed", "executed"]);
+      expect(all(({ words }) => [...words, "run", "--policy", "agent", "--"])).toEqual([
+        "not executed",
+        "not executed",
+        "executed, told",
+      ]);
+    }, [...needs, ...PROGRAMS]);
+
     e2e("a repository that it makes is told of, and what else would be executed later and wasn't there", () => {
       using place = workplace();
       const { project } = place;

@@ -17,8 +17,6 @@ import { CONFIG, FILTER, OVERLAY, PROGRAM_END, RECORD, SCRATCH } from "../../sta
 
 /** Offset of stx_ino in struct statx. */
 const INODE_AT = 32;
-/** Offset of tv_nsec in its stx_btime; nothing is in the word beside it. */
-const BORN_AT = 88;
 /** More than the counters of a memory cgroup are. */
 const COUNTERS_SIZE = 1024;
 /** A cgroup whose last process has just died is busy for a moment. */
@@ -134,29 +132,29 @@ function memoryRows(program: RowProgram, { memory }: Words): void {
 
 /** Gives way to the command if one of the files is another than before, or if that can't be seen. */
 function guardedRows(program: RowProgram, { guarded }: Words): void {
-  const [result, path, inode, born] = [word(), word(), word(), word()];
+  const [result, at, path, inode, time, now] = [word(), word(), word(), word(), word(), word()];
   const status = new Uint8Array(SIZE.STRUCT_STATX);
   program.when(wordIn(guarded), 0, "all as before");
   eachText(program, wordIn(guarded), (file, next) => {
     const [there, missing] = [program.freshLabel(), program.freshLabel()];
     program.load(file, { to: inode });
-    program.sum([file, 8], { to: born });
-    program.load(wordIn(born), { to: born });
     program.sum([file, 16], { to: path });
-    const look = [AT.FDCWD, wordIn(path), AT.SYMLINK_NOFOLLOW, STATX.INO | STATX.BTIME, status];
+    program.load(wordIn(path), { to: time });
+    program.sum([file, 24], { to: path });
+    const look = [AT.FDCWD, wordIn(path), AT.SYMLINK_NOFOLLOW, STATX.BASIC_STATS | STATX.BTIME, status];
     program.call("statx", look, { to: result, next: there, otherwise: undefined });
     program.sum([wordIn(result)], { ...is("ENOENT"), next: missing, otherwise: ATTEND.again });
     program.label(missing);
     program.sum([wordIn(inode)], { least: 0, most: 0, next, otherwise: ATTEND.again });
     program.label(there);
-    const [itsInode, itsBirth] = [wordIn(inode), wordIn(born)];
+    const [itsInode, itsTime] = [wordIn(inode), wordIn(time)];
     program.sum([wordIn(status, INODE_AT)], { least: itsInode, most: itsInode, otherwise: ATTEND.again });
-    program.sum([wordIn(status, BORN_AT)], {
-      least: itsBirth,
-      most: itsBirth,
-      next,
-      otherwise: ATTEND.again,
-    });
+    // which of its times
+    program.sum([file, 8], { to: at });
+    program.load(wordIn(at), { to: at });
+    program.sum([wordIn(at), within(status, 0)], { to: at });
+    program.load(wordIn(at), { to: now });
+    program.sum([wordIn(now)], { least: itsTime, most: itsTime, next, otherwise: ATTEND.again });
   });
   program.label("all as before");
 }

@@ -1,9 +1,13 @@
 import { asHakoError } from "../../base/errors";
+import { printable } from "../../base/printable";
 import { statusAt } from "../../linux/file/file";
 import { POLICY_ANNOTATION } from "../../oci/annotations";
 import { logFailure } from "../../output/log";
 import type { ContainerRecord } from "../../state/record";
-import { replacedFiles, unprotectedOf } from "./guarded-files";
+import { replacedFiles, unprotectedOf, unprotectedRepositories } from "./guarded-files";
+
+/** A program can make any number of repositories. */
+const MOST_TOLD = 20;
 
 /** Says what was made meanwhile that its policy protects and was not there, and which of what it hides or protects is another file by now: a line each. */
 export function tellUnprotected(record: Pick<ContainerRecord, "annotations">): void {
@@ -11,11 +15,25 @@ export function tellUnprotected(record: Pick<ContainerRecord, "annotations">): v
     logFailure(
       `${path} was replaced or removed outside meanwhile, and neither hidden nor protected from then on: look at it before a tool goes by it`,
     );
+  tellRepositories(unprotectedRepositories(record));
   for (const path of unprotectedOf(record))
     if (isThere(path))
       logFailure(
         `${path} was made meanwhile, which policy ${record.annotations[POLICY_ANNOTATION]} protects where it is there: look at it before a tool goes by it`,
       );
+}
+
+function tellRepositories(repositories: readonly string[] | undefined): void {
+  if (repositories === undefined)
+    logFailure("the index of git was changed so that it can't be read: look at it before git goes by it");
+  else if (repositories.length > MOST_TOLD)
+    logFailure(
+      `git status goes into ${repositories.length} repositories of the index that nothing has protected`,
+    );
+  for (const path of repositories?.slice(0, MOST_TOLD) ?? [])
+    logFailure(
+      `git status goes into ${printable(path)}, by the index, and takes commands from there: look at it before git does`,
+    );
 }
 
 function isThere(path: string): boolean {

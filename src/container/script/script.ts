@@ -96,6 +96,8 @@ export interface ScriptPolicy {
   /** Paths of the host, absolute and without links, of what is hidden wherever it would be seen. */
   hideOnHost: readonly string[];
   annotations: Readonly<Record<string, string>>;
+  /** The index of the project's repository, of which the end is told. */
+  gitIndex: string | undefined;
 }
 
 function memoryOf(text: string): number {
@@ -376,7 +378,7 @@ export function scriptBundle(
       ...policy?.annotations,
       ...(guards === undefined || guards.replaceable.length === 0
         ? {}
-        : rare.guardedFiles.guardedAnnotation(guards.replaceable)),
+        : rare.guardedFiles.guardedAnnotation(guards.replaceable, policy?.gitIndex)),
       ...(settings.stopSignal === undefined ? {} : { [STOP_SIGNAL]: settings.stopSignal }),
     },
     linux: {

@@ -62,6 +62,16 @@ export function tryReadText(path: string): string | undefined {
   return typeof bytes === "number" ? undefined : textOf(bytes);
 }
 
+/** The bytes of a file that a program has made, which may be anything: undefined of what is no file, or longer than `most`, and of links. */
+export function readOrdinaryFile(path: string, most: number): Uint8Array<ArrayBuffer> | undefined {
+  const opened = tryOpen(path, O.NOFOLLOW | O.NONBLOCK);
+  if (typeof opened === "number") return undefined;
+  using file = opened;
+  if (fileStatusOf(file).type !== "file") return undefined;
+  const bytes = readAll(file, most);
+  return typeof bytes === "number" || bytes.length > most ? undefined : bytes;
+}
+
 /** -errno if it can't be read. More than `most` bytes are not read to their end. */
 function readAll(file: Fd, most = Number.POSITIVE_INFINITY): Uint8Array<ArrayBuffer> | number {
   const parts: Uint8Array[] = [];
