@@ -39,6 +39,8 @@ export class InjectingTlsRelay implements Disposable {
   readonly #sides = new Map<SocketStream, TLSSocket>();
   readonly #patience: Timer;
   #isReached = false;
+  /** Both sides have agreed with hako on their keys. */
+  #isAgreed = false;
   /** The host's end came without a word of TLS's. */
   #isCutOff = false;
   #over = false;
@@ -66,6 +68,11 @@ export class InjectingTlsRelay implements Disposable {
     });
     this.#streams = [program, host];
     for (const stream of this.#streams) this.#watch(stream);
+    const atEarlyEnd = () => {
+      // TLS would go on waiting
+      if (!this.#isAgreed) this.#end("ECONNRESET");
+    };
+    for (const stream of this.#streams) stream.on("end", this.#guarded(atEarlyEnd));
     // before TLS hears of it: it has had all that came
     host.on("end", () => {
       const side = this.#sides.get(host);
@@ -89,7 +96,8 @@ export class InjectingTlsRelay implements Disposable {
   #callHost(): void {
     const { host, roots } = this.connection;
     const [, socket] = this.#streams;
-    const side = connect({ socket, servername: host, secureContext: roots, ALPNProtocols });
+    const own = { socket, servername: host, secureContext: roots, ALPNProtocols };
+    const side = connect({ ...own, rejectUnauthorized: true });
     this.#sides.set(socket, side);
     this.#watch(side);
     side.on(
@@ -118,6 +126,7 @@ export class InjectingTlsRelay implements Disposable {
           return;
         }
         clearTimeout(this.#patience);
+        this.#isAgreed = true;
         program.pipe(this.#withHeaders()).pipe(host);
         host.pipe(program, { end: false });
         host.on("end", () => (this.#isCutOff ? this.#cutOffWhole() : program.end()));
@@ -150,7 +159,8 @@ export class InjectingTlsRelay implements Disposable {
   #watch(side: SocketStream | TLSSocket): void {
     side.on("error", (error) => this.#guarded(() => this.#failed(codeOf(error)))());
     const atEnd = () => {
-      if (this.#streams.every(({ destroyed }) => destroyed)) this.#end(undefined);
+      if (this.#streams.every(({ destroyed }) => destroyed))
+        this.#end(this.#isAgreed ? undefined : "ECONNRESET");
     };
     side.on("close", this.#guarded(atEnd));
   }
@@ -158,7 +168,7 @@ export class InjectingTlsRelay implements Disposable {
   /** What can't be told any more to a program that has ended its side is no failure. */
   #failed(code: Why): void {
     const [{ readableEnded }] = this.#streams;
-    this.#end(readableEnded && GONE.has(code) ? undefined : code);
+    this.#end(this.#isAgreed && readableEnded && GONE.has(code) ? undefined : code);
   }
 
   /** An error of hako's own ends the run, as one that its own loop sees. */

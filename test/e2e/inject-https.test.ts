@@ -1,11 +1,12 @@
 // --inject-header for HTTPS: a secret that is used and never seen, in connections that hako opens on their way, and in no others.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { NetworkAttempt } from "../../src/network/attempts";
 import { Authority } from "../../src/network/tls/authority";
 import { NEEDS_WORLD, OutsideWorld, SERVERS } from "./outside-world";
 import { NEEDS } from "./rootless-home";
-import { e2e, execute, needsProgram } from "./support";
+import { e2e, execute, needsProgram, TIME_FACTOR } from "./support";
 
 const PORT = 8443;
 /** Where answers are cut off. */
@@ -242,22 +243,28 @@ for (const who of ["root", "user"] as const) {
     e2e(
       "a host whose certificate isn't right gets nothing, and the log says why",
       () => {
-        const reasons = (url: string, more?: Record<string, string>) => {
-          const line = `curl -sS --retry 0 ${url} > /dev/null 2>&1 || echo cut off`;
+        const certificate = readFileSync(inBox("authority.pem"), "utf8");
+        const reasons = (words: string, more?: Record<string, string>) => {
+          const line = `echo '${certificate}' > /tmp/own; curl -sS --retry 0 ${words} > /dev/null 2>&1 || echo cut off`;
           const { stdout, stderr } = run([...flags, "--network-log", "2"], line, more);
           expect(stdout).toBe("cut off\n");
-          const attempts = stderr
-            .trim()
-            .split("\n")
-            .map((text) => JSON.parse(text));
-          return [
-            ...new Set(
-              attempts.map(({ verdict, why, sent, received }) => `${verdict} ${why} ${sent} ${received}`),
-            ),
-          ];
+          const lines = stderr.trim().split("\n");
+          const attempts = lines.map((text) => JSON.parse(text) as NetworkAttempt);
+          for (const { verdict, sent, received } of attempts)
+            if (verdict === "failed") expect([sent, received]).toEqual([0, 0]);
+          return [...new Set(attempts.map(({ verdict, why }) => `${verdict} ${why}`))];
         };
-        expect(reasons(`https://other.test:${PORT}/`)).toEqual(["failed ERR_TLS_CERT_ALTNAME_INVALID 0 0"]);
-        expect(reasons(WEB, { SSL_CERT_FILE: "" })).toEqual(["failed UNABLE_TO_VERIFY_LEAF_SIGNATURE 0 0"]);
+        const noneOfOwn = { SSL_CERT_FILE: "", NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+        expect(reasons(`https://other.test:${PORT}/`)).toEqual(["failed ERR_TLS_CERT_ALTNAME_INVALID"]);
+        expect(reasons(WEB, noneOfOwn)).toEqual(["failed UNABLE_TO_VERIFY_LEAF_SIGNATURE"]);
+        // a program that goes by a certificate of its own
+        const pinned = `--cacert /tmp/own ${WEB}`;
+        expect(reasons(pinned)).toEqual([expect.stringMatching(/^allowed (ERR_SSL_\w+|ECONNRESET)$/)]);
+        const began = performance.now();
+        // who goes without a word is not waited for
+        expect(reasons(`--cacert /dev/null ${WEB}`)).toEqual(["allowed ECONNRESET"]);
+        expect(performance.now() - began).toBeLessThan(4000 * TIME_FACTOR);
+        expect(reasons(`${pinned} --tls-max 1.2`)).toEqual(["allowed ERR_SSL_TLSV1_ALERT_UNKNOWN_CA"]);
       },
       needs,
     );

@@ -1,9 +1,10 @@
 // Networks with rules for commands in machines: `hako run --driver vm --network allow:NAME`, as root and as an ordinary user.
 import { afterAll, beforeAll, expect } from "bun:test";
 import { spawn } from "node:child_process";
-import { chmodSync, readFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkAttempt, RefusedDestination } from "../../src/network/attempts";
+import { Authority } from "../../src/network/tls/authority";
 import { environment, leftIn, needsMachine, needsVirtiofsd, setUp, shared } from "./machines";
 import {
   type HakoUser,
@@ -15,7 +16,7 @@ import {
   sayByUdp,
 } from "./outside-world";
 import { NEEDS, USER } from "./rootless-home";
-import { e2e, execute, needsBusybox, type Result, TIME_LIMIT, until } from "./support";
+import { e2e, execute, needsBusybox, needsProgram, type Result, TIME_LIMIT, until } from "./support";
 
 const ABLE = [needsMachine, needsBusybox, ...NEEDS_WORLD, ...NEEDS];
 const cache = shared.path("cache");
@@ -29,6 +30,13 @@ beforeAll(async () => {
   // an ordinary user has the same kernel, and a guest of its own
   chmodSync(shared.dir, 0o755);
   world = await OutsideWorld.make();
+  const authority = new Authority(["web.test"]);
+  const { certificate, key } = authority.credentialsOf("web.test");
+  const files = { authority: authority.certificate, certificate, key };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(world.home.box.dir, name), text);
+  const words = ["certificate", "key"].map((name) => join(world.home.box.dir, name));
+  const script = join(import.meta.dir, "fixtures/https-echo.ts");
+  await world.outside(script, SERVERS.public, "8443", ...words);
   await world.onHostAt("127.0.0.1", 80);
   await world.onHostAt(HOST_ADDRESS, 80);
 });
@@ -64,6 +72,27 @@ function printed({ stdout }: Result): string[] {
 function look(name: string): string {
   return `getent ahosts ${name} >/dev/null && echo there || echo "not there"`;
 }
+
+e2e(
+  "--inject-header for HTTPS, in a machine @all",
+  () => {
+    const header = ["--inject-header", "Authorization:Bearer t0p@https://web.test:8443"];
+    const [program = "", ...words] = world.words("root");
+    const flags = ["--driver", "vm", "--rootfs", "/", "-w", "/", ...allow("web.test:8443"), ...header];
+    const { stdout, stderr } = execute(
+      program,
+      [...words, "run", ...flags, "--", "curl", "-sS", "https://web.test:8443/in-a-machine"],
+      { env: { ...env("root"), SSL_CERT_FILE: join(world.home.box.dir, "authority") }, timeout: LONG },
+    );
+    expect(stderr).toBe("");
+    expect(JSON.parse(stdout)).toMatchObject({
+      pathname: "/in-a-machine",
+      headers: { authorization: "Bearer t0p" },
+    });
+  },
+  [...ABLE, needsProgram("curl")],
+  LONG,
+);
 
 const ROOTS = ["NET_ADMIN", "NET_RAW"].flatMap((right) => ["--cap-add", right]);
 
