@@ -8,6 +8,7 @@ import {
   HOST_ADDRESS,
   NEEDS_WORLD,
   OutsideWorld,
+  refusedLines,
   SERVERS,
   SILENCE,
   say,
@@ -43,11 +44,6 @@ function printed(result: Result): string[] {
   return result.stdout.split("\n").slice(0, -1);
 }
 
-/** What hako has said at the end. */
-function told(result: Result): string[] {
-  return result.stderr.split("\n").filter((line) => line.startsWith("hako: "));
-}
-
 for (const who of ["root", "user"] as const)
   describe(`as ${who}`, () => {
     e2e(
@@ -71,7 +67,7 @@ for (const who of ["root", "user"] as const)
           `${SERVERS.v6} 80 hello`,
           "refused",
         ]);
-        expect(told(result)).toEqual([
+        expect(refusedLines(result)).toEqual([
           "hako: web.test:5432 was refused: --network allow:web.test:5432",
           "hako: other.test was refused: --network allow:other.test",
         ]);
@@ -98,7 +94,7 @@ for (const who of ["root", "user"] as const)
           "refused",
           "refused",
         ]);
-        expect(told(result)).toContain(
+        expect(refusedLines(result)).toContain(
           `hako: ${SERVERS.public}:443 was refused: --network allow:${SERVERS.public}`,
         );
       },
@@ -124,7 +120,7 @@ for (const who of ["root", "user"] as const)
           "nothing",
           "refused",
         ]);
-        expect(told(result)).toContain(
+        expect(refusedLines(result)).toContain(
           `hako: ${SERVERS.public}:443 was refused: --network allow:${SERVERS.public}:443/udp`,
         );
       },
@@ -140,7 +136,7 @@ for (const who of ["root", "user"] as const)
         const lines = names.map((name) => say(name, 80));
         const result = run(who, allow(...rules), ...lines);
         expect(printed(result)).toEqual(["refused", "refused", "refused", "refused"]);
-        expect(told(result)).toEqual([
+        expect(refusedLines(result)).toEqual([
           "hako: rebind.test:80 was refused: 127.0.0.1 is loopback: --network allow:127.0.0.1",
           `hako: inner.test:80 was refused: ${SERVERS.private} is private: --network allow:${SERVERS.private}`,
           `hako: meta.test:80 was refused: ${SERVERS.metadata} is where clouds give credentials out: --network allow:${SERVERS.metadata}`,

@@ -1,7 +1,16 @@
 // All ports, and all that is outside: `--network allow:NAME:*` and `--network outbound` of `hako run --rootfs`.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { join } from "node:path";
-import { HOST_ADDRESS, NEEDS_WORLD, OutsideWorld, SERVERS, SILENCE, say, sayByUdp } from "./outside-world";
+import {
+  HOST_ADDRESS,
+  NEEDS_WORLD,
+  OutsideWorld,
+  refusedLines,
+  SERVERS,
+  SILENCE,
+  say,
+  sayByUdp,
+} from "./outside-world";
 import { NEEDS } from "./rootless-home";
 import { e2e, execute, needsProgram, needsRoot, type Result } from "./support";
 
@@ -68,7 +77,7 @@ for (const who of ["root", "user"] as const)
           sayByUdp(SERVERS.other, 123, SILENCE),
         );
         expect(linesOf(result)).toEqual(["refused", "nothing"]);
-        expect(result.stderr).toContain("web.test:22 was refused: --network allow:web.test:22\n");
+        expect(refusedLines(result)).toContain("hako: web.test:22 was refused: --network allow:web.test:22");
         expect(result.stderr).toContain(`--network allow:${SERVERS.other}:123/udp\n`);
       },
       ABLE,

@@ -166,6 +166,12 @@ function within(pid: number, command: readonly string[]): Result {
   return result;
 }
 
+/** What hako has said of what was refused, however often: bash calls a name's next address where the first one was reset while it connected. */
+export function refusedLines({ stderr }: Pick<Result, "stderr">): string[] {
+  const lines = stderr.split("\n").filter((line) => line.startsWith("hako: "));
+  return lines.map((line) => line.replace(/ was refused \d+ times: /, " was refused: "));
+}
+
 /** How many seconds an answer may take; what is refused is so at once. */
 const PATIENCE = 10 * TIME_FACTOR;
 

@@ -11,6 +11,7 @@ import {
   HOST_ADDRESS,
   NEEDS_WORLD,
   OutsideWorld,
+  refusedLines,
   SERVERS,
   say,
   sayByUdp,
@@ -133,10 +134,10 @@ e2e(
       ...Array<string>(8).fill("refused"),
       "no echo",
     ]);
-    expect(result.stderr).toContain("hako: other.test was refused: --network allow:other.test\n");
+    expect(refusedLines(result)).toContain("hako: other.test was refused: --network allow:other.test");
     expect(result.stderr).toContain(`hako: ${SERVERS.metadata}:80 was refused`);
     const { refused } = JSON.parse(readFileSync(report, "utf8")) as { refused: RefusedDestination[] };
-    expect(refused).toContainEqual(expect.objectContaining({ host: "web.test", port: 443, count: 1 }));
+    expect(refused).toContainEqual(expect.objectContaining({ host: "web.test", port: 443 }));
   },
   ABLE,
   LONG,
@@ -256,7 +257,7 @@ e2e(
       "held",
       "held",
     ]);
-    expect(result.stderr).toContain("hako: web.test:443 was refused: --network allow:web.test\n");
+    expect(refusedLines(result)).toContain("hako: web.test:443 was refused: --network allow:web.test");
     expect(readFileSync(`${project}/made`, "utf8")).toBe("made\n");
   },
   [...ABLE, needsVirtiofsd],
