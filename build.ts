@@ -27,7 +27,7 @@ import { initProgram } from "./src/drivers/namespaces/init/init-rows";
 import { confinedProfile } from "./src/drivers/vm/confined/confined-profile";
 import type { StoredTemplate, Template } from "./src/linux/steps/template";
 import { compile } from "./src/seccomp/compile";
-import { defaultProfile } from "./src/seccomp/default-profile";
+import { defaultProfile, relevantCapabilities } from "./src/seccomp/default-profile";
 
 interface Target {
   bun: Bun.Build.CompileTarget;
@@ -97,9 +97,13 @@ function runtimeOf(name: string, npmPackage: string): string {
   return file;
 }
 
-/** What `run --rootfs` puts into force unless it is told otherwise (src/container/script/script-seccomp.ts). */
-function defaultFilter(architecture: string): string {
-  return compile(defaultProfile(SCRIPT_CAPABILITIES, architecture), architecture).program.toBase64();
+/** What `run --rootfs` puts into force unless it is told otherwise: root's, and an ordinary user's (src/container/script/script-seccomp.ts). */
+function defaultFilters(architecture: string): Record<string, string> {
+  const entries = [SCRIPT_CAPABILITIES, []].map((capabilities) => {
+    const { program } = compile(defaultProfile(capabilities, architecture), architecture);
+    return [String(relevantCapabilities(capabilities)), program.toBase64()];
+  });
+  return Object.fromEntries(entries);
 }
 
 function confinedFilter(architecture: string): string {
@@ -142,7 +146,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
     define: {
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),
-      HAKO_DEFAULT_FILTER: JSON.stringify(defaultFilter(ARCHITECTURES[target.machine])),
+      HAKO_DEFAULT_FILTERS: JSON.stringify(defaultFilters(ARCHITECTURES[target.machine])),
       HAKO_CONFINED_FILTER: JSON.stringify(confinedFilter(ARCHITECTURES[target.machine])),
       HAKO_FILTER_COMPILER: JSON.stringify(filterCompiler()),
       HAKO_LIBC: JSON.stringify(target.libc),

@@ -3,7 +3,6 @@ import { during, HakoError } from "../../base/errors";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
 import type { Seccomp } from "../../oci/config";
 import { defaultProfile, relevantCapabilities } from "../../seccomp/default-profile";
-import { SCRIPT_CAPABILITIES } from "./script-capabilities";
 
 /** Loaded on first use. */
 const rare = {
@@ -12,8 +11,11 @@ const rare = {
   },
 };
 
-/** Set by build.ts: the default profile's filter for the usual capabilities, in base64. Compiling it takes longer than the rest of a start. */
-declare const HAKO_DEFAULT_FILTER: string | undefined;
+/**
+ * Set by build.ts: the default profile's filters in base64, by the capabilities that make a difference to them. To compile one takes 5 ms, to find it
+ * among those that were compiled before half a millisecond.
+ */
+declare const HAKO_DEFAULT_FILTERS: Readonly<Record<string, string>> | undefined;
 
 /** A profile, and its filter where the build has compiled that. */
 export interface ScriptSeccomp {
@@ -43,12 +45,11 @@ export function seccompOf(
   return { profile, filter: undefined };
 }
 
-/** The filter from the build; undefined when hako runs from its sources, or when the profile depends on a capability that is not the usual one. */
+/** The filter from the build; undefined when hako runs from its sources, or where a capability was given or taken that makes a difference. */
 function builtFilter(capabilities: readonly string[]): SeccompFilter | undefined {
-  if (typeof HAKO_DEFAULT_FILTER === "undefined") return undefined;
-  const same =
-    String(relevantCapabilities(capabilities)) === String(relevantCapabilities(SCRIPT_CAPABILITIES));
-  return same
-    ? { program: Uint8Array.fromBase64(HAKO_DEFAULT_FILTER), flags: 0, passedBy: "sendmsg" }
-    : undefined;
+  if (typeof HAKO_DEFAULT_FILTERS === "undefined") return undefined;
+  const program = HAKO_DEFAULT_FILTERS[String(relevantCapabilities(capabilities))];
+  return program === undefined
+    ? undefined
+    : { program: Uint8Array.fromBase64(program), flags: 0, passedBy: "sendmsg" };
 }
