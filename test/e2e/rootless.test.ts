@@ -1,6 +1,15 @@
 // Containers of an ordinary user: no right of root's but through newuidmap and newgidmap.
 import { expect } from "bun:test";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { AS_USER, Home, MAPS, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import {
@@ -229,6 +238,47 @@ e2e(
     });
     expect(odd.stderr).toContain("Read-only file system");
     expect(odd.stdout).toContain("/proc/keys");
+  },
+  NEEDS,
+);
+
+e2e(
+  "usual mounts are the same, made at once or one by one",
+  () => {
+    using home = new Home();
+    const line = [
+      "cut -d' ' -f4-6,8- /proc/self/mountinfo | grep -E '^[^ ]+ /(proc|sys|dev)'",
+      "stat -c '%a %n' /proc /sys /dev /dev/pts /dev/shm /dev/mqueue",
+    ].join("; ");
+    const run = (change: (config: BundleConfig) => void) => {
+      const bundle = home.bundle(["sh", "-c", line], (config) => {
+        config.linux.namespaces.push({ type: "network" });
+        change(config);
+      });
+      return { bundle, run: () => home.hako("run", "--bundle", bundle, home.box.id()) };
+    };
+    const atOnce = run(() => {}).run();
+    expect(atOnce).toMatchObject({ status: 0, stderr: "" });
+    expect(atOnce.stdout).toContain("1777 /dev/shm");
+    // what the first one is anyway is more than the usual steps
+    const oneByOne = run(({ mounts }) => {
+      const [first] = mounts;
+      if (first !== undefined) first.options = [...(first.options ?? []), "private"];
+    }).run();
+    expect(oneByOne).toMatchObject({ status: 0, stdout: atOnce.stdout, stderr: "" });
+    // from the middle on
+    const twice = run(({ mounts }) => {
+      mounts.push({ destination: "/dev/shm", type: "tmpfs", source: "again", options: ["size=4k"] });
+    }).run();
+    expect(twice.stdout).toContain(" /dev/shm rw,relatime tmpfs again ");
+    const link = run(() => {});
+    const rootfs = join(link.bundle, "rootfs");
+    rmSync(join(rootfs, "proc"), { recursive: true, force: true });
+    expect(link.run()).toMatchObject({ status: 0, stdout: atOnce.stdout });
+    rmSync(join(rootfs, "proc"), { recursive: true });
+    mkdirSync(join(rootfs, "other"));
+    symlinkSync("other", join(rootfs, "proc"));
+    expect(link.run().stderr).toContain("/proc must be an ordinary directory");
   },
   NEEDS,
 );

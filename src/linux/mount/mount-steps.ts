@@ -1,7 +1,7 @@
 import { AT, FSCONFIG, FSMOUNT, FSOPEN, MS, O, OPEN_TREE } from "../call/constants";
 import type { Fd } from "../call/fd";
 import type { Step } from "../call/step";
-import { MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH } from "./mount-calls";
+import { ATTR, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH } from "./mount-calls";
 
 /** Mount calls for a process that makes nothing else (see mount-calls.ts). */
 
@@ -47,9 +47,10 @@ export function cloneStep(directory: Fd | undefined, name: string, number: numbe
   };
 }
 
-/** Sets attributes of a detached mount, or of all that are in a tree. */
+/** Sets attributes of a detached mount, or of all that are in a tree. An access time takes the place of the one that was there. */
 export function attributeStep(mount: number, set: number, recursive = false): Step {
-  const attributes = new BigUint64Array([BigInt(set), 0n, 0n, 0n]);
+  const clear = (set & ATTR.ATIME) === 0 ? 0 : ATTR.ATIME;
+  const attributes = new BigUint64Array([BigInt(set), BigInt(clear), 0n, 0n]);
   const how = AT.EMPTY_PATH | (recursive ? AT.RECURSIVE : 0);
   return {
     what: "mount_setattr",

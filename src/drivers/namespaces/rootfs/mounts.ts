@@ -36,6 +36,10 @@ const rare = {
   get explainMount() {
     return require("../../../explain/mount") as typeof import("../../../explain/mount");
   },
+  /** For processes in user namespaces. */
+  get mountsAtOnce() {
+    return require("./mounts-at-once") as typeof import("./mounts-at-once");
+  },
 };
 
 /** What of a procfs may be mounted over: what lxcfs imitates (runc's list). */
@@ -57,7 +61,9 @@ const RESTRICTIONS = ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC;
 
 /** Mounts everything of /mounts, in its order. */
 export function mountAll(work: RootfsWork): void {
+  const made = work.context.sharesDevices ? rare.mountsAtOnce.mountAtOnce(work) : 0;
   (work.context.config.mounts ?? []).forEach((mount, index) => {
+    if (index < made) return;
     duringMount(mount, index, work.context, () => mountOne(work, mount, index));
   });
 }
