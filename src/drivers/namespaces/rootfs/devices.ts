@@ -98,7 +98,7 @@ export function setUpDevices(work: RootfsWork): void {
       makeDevice(work, directory.at(parent), device, isNew && parent === "/dev");
     });
   }
-  during("set up /dev", () => makeLinks(work));
+  during("set up /dev", () => makeLinks(work, isNew));
 }
 
 export function deviceOf(device: LinuxDevice, index: number): Device & { index: number } {
@@ -236,12 +236,17 @@ function openOrCreate(dir: Fd, name: string): Fd {
   throw new HakoError({ code: "system", errno: "EEXIST", message: `/dev/${name} is a ${type}` });
 }
 
-function makeLinks(work: RootfsWork): void {
+function makeLinks(work: RootfsWork, isNew: boolean): void {
   using dev = mkdirAllInRoot(work.root, "/dev");
-  for (const [name, target] of LINKS) makeLinkAt(dev, name, target);
-  if (exists("/proc/kcore")) makeLinkAt(dev, "core", "/proc/kcore");
+  const core = exists("/proc/kcore") ? [["core", "/proc/kcore"] as const] : [];
+  const links = [...LINKS, ...core, ["ptmx", "pts/ptmx"] as const];
+  const steps = links.map(
+    ([name, target]): Step => ({ what: `link ${name}`, call: "symlinkat", args: [target, dev.number, name] }),
+  );
+  // in a new file system nothing is in the way
+  if (isNew && walkSteps(steps)[0] === steps.length) return;
   removeFileAt(dev, "ptmx");
-  makeLinkAt(dev, "ptmx", "pts/ptmx");
+  for (const [name, target] of links) makeLinkAt(dev, name, target);
 }
 
 /** Mounts a terminal on /dev/console; its descriptor, not a path, says which (CVE-2025-52565). */

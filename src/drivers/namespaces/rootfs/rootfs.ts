@@ -2,11 +2,20 @@ import { errnoHint } from "../../../base/errno-hints";
 import { during, HakoError } from "../../../base/errors";
 import { AT, MNT, O } from "../../../linux/call/constants";
 import { Fd } from "../../../linux/call/fd";
+import type { Step } from "../../../linux/call/step";
 import { syscall, syscallOn } from "../../../linux/call/syscall";
+import { perform } from "../../../linux/call/walk";
 import { hasErrno, realPath } from "../../../linux/file/file";
 import { mkdirAllInRoot, openAt } from "../../../linux/file/path";
 import { newFilesystem } from "../../../linux/mount/filesystem";
-import { ATTR, attachTree, cloneTree, detach, setMountAttributes } from "../../../linux/mount/mount-calls";
+import {
+  ATTR,
+  attachTree,
+  cloneTree,
+  detach,
+  PROPAGATION,
+  setMountAttributes,
+} from "../../../linux/mount/mount-calls";
 import { readMountinfo } from "../../../linux/mount/mountinfo";
 import type { Config } from "../../../oci/config";
 import { ROOT_PROPAGATIONS, type RootPropagation } from "../../../oci/root-propagation";
@@ -153,20 +162,34 @@ export class PreparedRootfs {
 /** pivot_root(".", "."), which uses the descriptor up: the old root is then mounted over the new one, and is the working directory. */
 export function pivotRoot(root: Fd): void {
   using old = openAt(undefined, "/", O.PATH | O.DIRECTORY);
-  syscall("fchdir", root.number);
   try {
-    syscall("pivot_root", ".", ".");
+    perform([changeStep(root), { what: "pivot_root", call: "pivot_root", args: [".", "."] }]);
   } catch (error) {
     if (!hasErrno(error, "EINVAL")) throw error;
     const hint = "a host that runs from its initramfs needs --no-pivot";
     throw new HakoError({ code: "system", message: "pivot_root", hint, cause: error });
   }
   root.close();
-  syscall("fchdir", old.number);
-  // Not private: a process of the host may just be unmounting what we would keep busy
-  setMountAttributes(old, { propagation: "slave", recursive: true });
-  syscallOn("the old root", "umount2", ".", MNT.DETACH);
-  syscall("chdir", "/");
+  perform([
+    changeStep(old),
+    // Not private: a process of the host may just be unmounting what we would keep busy
+    slaveStep(old),
+    { what: "umount2 the old root", call: "umount2", args: [".", MNT.DETACH] },
+    { what: "chdir", call: "chdir", args: ["/"] },
+  ]);
+}
+
+function changeStep(directory: Fd): Step {
+  return { what: "fchdir", call: "fchdir", args: [directory.number] };
+}
+
+function slaveStep(mount: Fd): Step {
+  const attributes = new BigUint64Array([0n, 0n, BigInt(PROPAGATION.slave), 0n]);
+  return {
+    what: `mount_setattr ${mount.name}`,
+    call: "mount_setattr",
+    args: [mount.number, "", AT.EMPTY_PATH | AT.RECURSIVE, attributes, attributes.byteLength],
+  };
 }
 
 /**
