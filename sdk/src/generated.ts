@@ -222,6 +222,8 @@ export interface Report {
   policy: string | null;
   /** What that protects, and could not be held: it was not there when the program began. */
   unprotected: string[];
+  /** What of that was made meanwhile; what it hides or protects and was replaced or removed outside; repositories that git finds by an index that was changed. To be looked at. */
+  unheld: string[];
   /** What rules of `--network` have refused; null where there are none. */
   refused:
     | {

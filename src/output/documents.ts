@@ -60,6 +60,10 @@ export const reportDocument = v.object({
     v.array(v.string()),
     "What that protects, and could not be held: it was not there when the program began.",
   ),
+  unheld: told(
+    v.array(v.string()),
+    "What of that was made meanwhile; what it hides or protects and was replaced or removed outside; repositories that git finds by an index that was changed. To be looked at.",
+  ),
   refused: told(
     v.nullable(v.array(refusedDestination)),
     "What rules of `--network` have refused; null where there are none.",

@@ -354,8 +354,7 @@ s.sendto(b"secret.example.com", ("${address}", 80)); print(s.recv(9))`,
           isExecuted: /secret/.test(Object.values(run(...place.as, "git", ...commit)).join("")),
           isTold: stderr.includes(`${project}/.git was made meanwhile`),
           isReported:
-            existsSync(report) &&
-            JSON.parse(readFileSync(report, "utf8")).unprotected.includes(`${project}/.git`),
+            existsSync(report) && JSON.parse(readFileSync(report, "utf8")).unheld.includes(`${project}/.git`),
           isListedFirst: hookRow >= 0 && hookRow < otherRow,
         };
       };

@@ -54,9 +54,10 @@ for (const [who, workplace, needs] of WHO) {
             `hako: ${project}/${path} was made meanwhile, which policy agent protects`,
           );
         expect(stderr.match(/made meanwhile/g)).toHaveLength(2);
-        const { policy, unprotected } = JSON.parse(readFileSync(report, "utf8"));
+        const { policy, unprotected, unheld } = JSON.parse(readFileSync(report, "utf8"));
         expect(policy).toBe("agent");
         expect(unprotected).toContain(`${project}/.vscode`);
+        expect(unheld.toSorted()).toEqual([`${project}/.git/commondir`, `${project}/.vscode`]);
         expect(unprotected).not.toContain(`${project}/.git/hooks`);
         // without a report it is looked for by what stays of hako, and this command comes back for the line alone
         const made = byPolicy(place, "agent", "mkdir .idea; exit 4");

@@ -198,7 +198,7 @@ describe("a report", () => {
     expect(read()).toEqual({
       ...{ id: "job", exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
       ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null },
-      ...{ weaker: [], landlock: null, policy: null, unprotected: [], refused: null },
+      ...{ weaker: [], landlock: null, policy: null, unprotected: [], unheld: [], refused: null },
       hakoError: { code: "config", message: "no", hint: "yes" },
     });
   });

@@ -78,6 +78,17 @@ export function unprotectedRepositories(record: Pick<ContainerRecord, "annotatio
   return [...new Set(repositories)].filter((path) => !known.has(path) && statusAt(path, false) !== undefined);
 }
 
+/** All that was not held to the end: what was made, replaced, and made known to git. */
+export function unheldFiles(record: Pick<ContainerRecord, "annotations">): string[] {
+  const repositories = unprotectedRepositories(record) ?? changed(record, "changed");
+  return [...replacedFiles(record), ...madeFiles(record), ...repositories];
+}
+
+/** Of what was not there that which is there now. */
+export function madeFiles(record: Pick<ContainerRecord, "annotations">): string[] {
+  return unprotectedOf(record).filter((path) => guardedFile(path, "born").inode !== "0");
+}
+
 function changed(record: Pick<ContainerRecord, "annotations">, since: GuardedFile["since"]): string[] {
   const files = keptFiles(record).filter((file) => file.since === since);
   const isOther = (file: GuardedFile) => {

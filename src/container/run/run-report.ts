@@ -9,7 +9,7 @@ import { logFailure } from "../../output/log";
 import { endingAs } from "../ended";
 import { openForCaller } from "../io/caller-target";
 import type { RunEnd } from "../io/run-end";
-import { unprotectedOf } from "./guarded-files";
+import { unheldFiles, unprotectedOf } from "./guarded-files";
 
 export type Reported = InferOutput<typeof reportDocument>;
 
@@ -17,7 +17,7 @@ const NOTHING_KNOWN: Reported = {
   ...{ id: null, exitCode: null, signal: null, timedOut: false, oomKilled: null, started: null },
   ...{ wallMs: null, cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null, weaker: [] },
   landlock: null,
-  ...{ policy: null, unprotected: [], refused: null },
+  ...{ policy: null, unprotected: [], unheld: [], refused: null },
   hakoError: null,
 };
 
@@ -39,6 +39,7 @@ export function reportedOf(end: RunEnd): Reported {
     landlock: about.landlock ?? null,
     policy: about.annotations[POLICY_ANNOTATION] ?? null,
     unprotected: [...unprotectedOf(about)],
+    unheld: unheldFiles(about),
     refused: refused === undefined ? null : [...refused],
   };
 }

@@ -1,10 +1,8 @@
-import { asHakoError } from "../../base/errors";
 import { printable } from "../../base/printable";
-import { statusAt } from "../../linux/file/file";
 import { POLICY_ANNOTATION } from "../../oci/annotations";
 import { logFailure } from "../../output/log";
 import type { ContainerRecord } from "../../state/record";
-import { replacedFiles, unprotectedOf, unprotectedRepositories } from "./guarded-files";
+import { madeFiles, replacedFiles, unprotectedRepositories } from "./guarded-files";
 
 /** A program can make any number of repositories. */
 const MOST_TOLD = 20;
@@ -16,11 +14,10 @@ export function tellUnprotected(record: Pick<ContainerRecord, "annotations">): v
       `${path} was replaced or removed outside meanwhile, and neither hidden nor protected from then on: look at it before a tool goes by it`,
     );
   tellRepositories(unprotectedRepositories(record));
-  for (const path of unprotectedOf(record))
-    if (isThere(path))
-      logFailure(
-        `${path} was made meanwhile, which policy ${record.annotations[POLICY_ANNOTATION]} protects where it is there: look at it before a tool goes by it`,
-      );
+  for (const path of madeFiles(record))
+    logFailure(
+      `${path} was made meanwhile, which policy ${record.annotations[POLICY_ANNOTATION]} protects where it is there: look at it before a tool goes by it`,
+    );
 }
 
 function tellRepositories(repositories: readonly string[] | undefined): void {
@@ -34,13 +31,4 @@ function tellRepositories(repositories: readonly string[] | undefined): void {
     logFailure(
       `git status goes into ${printable(path)}, by the index, and takes commands from there: look at it before git does`,
     );
-}
-
-function isThere(path: string): boolean {
-  try {
-    return statusAt(path, false) !== undefined;
-  } catch (error) {
-    logFailure(asHakoError(error).oneLine);
-    return false;
-  }
 }
