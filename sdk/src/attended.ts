@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
-import { SandboxError } from "./errors.js";
-import { findExecutable } from "./executable.js";
+import { findExecutable, notStarted } from "./executable.js";
 import type { Policy } from "./generated.js";
 import { outcomeOf, type ProcessEnd } from "./outcome.js";
 import type { Outcome } from "./result.js";
@@ -68,7 +67,7 @@ export class SandboxProcess implements AsyncDisposable {
     });
     if (policy !== undefined) give(this.#child.stdio[POLICY] as Socket | undefined, policy);
     this.#channel = this.#child.stdio[CHANNEL] as Socket;
-    this.outcome = this.#ended(executable, signal);
+    this.outcome = this.#ended(executable, cwd, signal);
     // one who doesn't ask is told nothing
     this.outcome.catch(() => {});
   }
@@ -106,11 +105,15 @@ export class SandboxProcess implements AsyncDisposable {
     this.#channel?.end();
   }
 
-  async #ended(executable: string, signal: AbortSignal | undefined): Promise<Outcome> {
+  async #ended(
+    executable: string,
+    cwd: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Outcome> {
     const abort = () => this.#letGo();
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      const [report, end] = await Promise.all([this.#told(), endOf(this.#child, executable)]);
+      const [report, end] = await Promise.all([this.#told(), endOf(this.#child, executable, cwd)]);
       if (signal?.aborted === true) throw signal.reason;
       return outcomeOf(report, end);
     } finally {
@@ -147,13 +150,12 @@ export function stream<T>(given: T | null, name: string): T {
   return given;
 }
 
-function endOf(child: ChildProcess, executable: string): Promise<ProcessEnd> {
+function endOf(child: ChildProcess, executable: string, cwd: string | undefined): Promise<ProcessEnd> {
   return new Promise((resolve, reject) => {
     child.on("error", (cause) => {
       // one that runs: a signal could not be sent
       if (child.pid !== undefined) return;
-      const hint = "is it installed, and is the working directory there?";
-      reject(new SandboxError("system", `${executable} can't be started: ${cause.message}`, hint, { cause }));
+      reject(notStarted(executable, cwd, cause));
     });
     child.on("exit", (status, signal) => resolve({ status, signal }));
   });

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { globalWords, type Hako, stream } from "./attended.js";
-import { SandboxError } from "./errors.js";
-import { findExecutable } from "./executable.js";
+import { type ErrorCode, refusal, SandboxError } from "./errors.js";
+import { findExecutable, notStarted } from "./executable.js";
 
 /** A flag of commands that wait: they don't wait on when this process has ended. */
 export const WAITING = "--die-with=3";
@@ -11,7 +11,7 @@ export const WAITING = "--die-with=3";
 interface Failure {
   level: string;
   msg: string;
-  code?: string;
+  code?: ErrorCode;
 }
 
 /** Runs a command of hako's, and gives what it prints. Throws a `SandboxError` where it fails. */
@@ -42,18 +42,16 @@ export async function* callLines(
   const abort = () => child.kill("SIGTERM");
   signal?.addEventListener("abort", abort, { once: true });
   const errors: Buffer[] = [];
-  (child.stdio[3] as Readable).resume();
-  stream(child.stderr, "stderr").on("data", (chunk: Buffer) => errors.push(chunk));
   const ended = new Promise<number | null>((resolve, reject) => {
-    child.on("error", (cause) =>
-      reject(
-        new SandboxError("system", `${executable} can't be started: ${cause.message}`, undefined, { cause }),
-      ),
-    );
+    child.on("error", (cause) => reject(notStarted(executable, cwd, cause)));
     child.on("close", resolve);
   });
   // told below, when all is read
   ended.catch(() => {});
+  // one that could not be started has no streams, or broken ones
+  await Promise.race([new Promise((resolve) => child.once("spawn", resolve)), ended]);
+  (child.stdio[3] as Readable).resume();
+  stream(child.stderr, "stderr").on("data", (chunk: Buffer) => errors.push(chunk));
   let whole = false;
   try {
     let rest = "";
@@ -85,5 +83,5 @@ function failureOf(log: string, status: number | null): SandboxError {
   const last = failures.at(-1);
   if (last === undefined)
     return new SandboxError("system", `hako ended with status ${status}: ${log.trim()}`);
-  return new SandboxError(last.code ?? "system", last.msg);
+  return refusal(last.code ?? "system", last.msg);
 }

@@ -2,7 +2,7 @@ import type { Hako, SandboxProcess } from "./attended.js";
 import { call, callLines, WAITING } from "./call.js";
 import type { Ended, State, Stats } from "./generated.js";
 import type { Result } from "./result.js";
-import { type ExecOptions, type ExecSpawnOptions, exec, execSpawn } from "./run.js";
+import { type AsBytes, type ExecOptions, type ExecSpawnOptions, exec, execSpawn } from "./run.js";
 
 /** What happens to a container: its counters, or that memory ran out. */
 export type ContainerEvent = { type: "stats"; id: string; data: Stats } | { type: "oom"; id: string };
@@ -64,7 +64,9 @@ export class Container {
   }
 
   /** Runs a command in it to its end. Throws a `SandboxError` where it could not be started. */
-  async exec(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
+  async exec(command: readonly string[], options: ExecOptions & AsBytes): Promise<Result<Uint8Array>>;
+  async exec(command: readonly string[], options?: ExecOptions): Promise<Result>;
+  async exec(command: readonly string[], options: ExecOptions = {}): Promise<Result | Result<Uint8Array>> {
     return await exec({ ...this.#hako, id: this.id }, command, options);
   }
 

@@ -1,16 +1,18 @@
-import type { Result } from "./result.js";
+import { createRequire } from "node:module";
+import type { Report } from "./generated.js";
+import type { Outcome, Result } from "./result.js";
 
-/**
- * The sandbox has failed, not the program: hako isn't there, an option is wrong, a right is missing, the program doesn't exist. `code` is what
- * kind of failure it was: "usage", "config", "unsupported", "not-found", "exists", "state", "command-not-found", "command-not-executable" or "system".
- */
+/** What kind of failure it was, in the words of `hako run --report`. */
+export type ErrorCode = NonNullable<Report["hakoError"]>["code"];
+
+/** The sandbox has failed, not the program: hako isn't there, an option is wrong, a right is missing, the program doesn't exist. */
 export class SandboxError extends Error {
   override readonly name = "SandboxError";
-  readonly code: string;
+  readonly code: ErrorCode;
   /** What to try, if hako knows. */
   readonly hint: string | undefined;
 
-  constructor(code: string, message: string, hint?: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, hint?: string, options?: ErrorOptions) {
     super(hint === undefined ? message : `${message} (${hint})`, options);
     this.code = code;
     this.hint = hint;
@@ -20,15 +22,22 @@ export class SandboxError extends Error {
 /** The program has failed, in a sandbox that was as it should be; thrown where `check` was asked for. */
 export class ProgramError extends Error {
   override readonly name = "ProgramError";
-  readonly result: Result;
+  readonly result: Result | Result<Uint8Array>;
 
-  constructor(program: string, result: Result) {
+  constructor(program: string, result: Result | Result<Uint8Array>) {
     super(`${program} ${ending(result)}`);
     this.result = result;
   }
 }
 
-function ending({ exitCode, signal, timedOut, oomKilled }: Result): string {
+/** What hako has refused without a report; a flag that it doesn't know is one of another version. */
+export function refusal(code: ErrorCode, message: string): SandboxError {
+  if (!message.includes("unknown flag")) return new SandboxError(code, message);
+  const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+  return new SandboxError(code, message, `the library is for hako ${version}`);
+}
+
+function ending({ exitCode, signal, timedOut, oomKilled }: Outcome): string {
   if (timedOut) return "took too long";
   if (signal === null) return `ended with status ${exitCode}`;
   return `was ended by ${signal}${oomKilled === true ? ": out of memory" : ""}`;

@@ -18,12 +18,19 @@ export function findExecutable(): string {
   if (told !== undefined && told !== "") return told;
   const found = ofPackage() ?? inPath();
   if (found !== undefined) return found;
-  throw new SandboxError(
-    "not-found",
-    "hako is not installed",
-    "npm install @hako-runtime/hako, put hako into PATH, or set HAKO_EXECUTABLE",
-  );
+  throw new SandboxError("not-found", "hako is not installed", INSTALL);
 }
+
+/** Why hako could not be started. */
+export function notStarted(executable: string, cwd: string | undefined, cause: Error): SandboxError {
+  const missing = (what: string, hint?: string) => new SandboxError("not-found", what, hint, { cause });
+  // the kernel says the same of both
+  if (cwd !== undefined && !existsSync(cwd)) return missing(`working directory ${cwd} does not exist`);
+  if (!existsSync(executable)) return missing(`${executable} does not exist`, INSTALL);
+  return new SandboxError("system", `${executable} can't be started: ${cause.message}`, undefined, { cause });
+}
+
+const INSTALL = "npm install @hako-runtime/hako, put hako into PATH, or set HAKO_EXECUTABLE";
 
 /** By process.arch: where glibc is, if it is there. */
 const GLIBC: Readonly<Record<string, string>> = {

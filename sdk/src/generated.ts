@@ -240,7 +240,16 @@ export interface Report {
     | null;
   /** Why hako itself has failed; null where it hasn't. */
   hakoError: {
-    code: string;
+    code:
+      | "usage"
+      | "config"
+      | "unsupported"
+      | "not-found"
+      | "exists"
+      | "state"
+      | "command-not-found"
+      | "command-not-executable"
+      | "system";
     message: string;
     hint: string | null;
   } | null;

@@ -1,11 +1,14 @@
+/// <reference types="node" preserve="true" />
 export { type Hako, SandboxProcess, type SpawnSettings } from "./attended.js";
 export { Changes, type ChosenPaths, changes } from "./changes.js";
 export { Container, type ContainerEvent, container } from "./container.js";
-export { ProgramError, SandboxError } from "./errors.js";
+export { type ErrorCode, ProgramError, SandboxError } from "./errors.js";
 export { findExecutable } from "./executable.js";
 export type { Change, Ended, ExecFlags, Policy, Report, RunFlags, State, Stats } from "./generated.js";
+export type { ProgramInput } from "./input.js";
 export type { Outcome, Refused, Result, Usage } from "./result.js";
 export {
+  type AsBytes,
   type CaptureSettings,
   type Command,
   type ExecOptions,

@@ -1,4 +1,4 @@
-import { SandboxError } from "./errors.js";
+import { refusal, SandboxError } from "./errors.js";
 import type { Report } from "./generated.js";
 import type { Outcome } from "./result.js";
 
@@ -17,7 +17,7 @@ export class UntoldEnd extends SandboxError {
     if (lines.length === 0) return this;
     // as shells have it: wrong usage
     const code = this.#status === 2 ? "usage" : this.code;
-    return new SandboxError(code, lines.map((line) => line.slice("hako: ".length)).join("; "));
+    return refusal(code, lines.map((line) => line.slice("hako: ".length)).join("; "));
   }
 }
 

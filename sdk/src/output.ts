@@ -53,7 +53,11 @@ export class Output {
     return this.#truncated;
   }
 
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
   get text(): string {
-    return Buffer.concat(this.#chunks).toString("utf8");
+    return this.bytes.toString("utf8");
   }
 }

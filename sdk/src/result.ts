@@ -25,10 +25,10 @@ export interface Outcome {
   report: Report;
 }
 
-/** An outcome, with what the program has written. */
-export interface Result extends Outcome {
-  stdout: string;
-  stderr: string;
+/** An outcome, with what the program has written: texts, or bytes where `encoding` says so. */
+export interface Result<Output extends string | Uint8Array = string> extends Outcome {
+  stdout: Output;
+  stderr: Output;
   /** More was written than `maxOutputBytes`: it isn't here. */
   truncated: boolean;
 }

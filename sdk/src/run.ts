@@ -11,6 +11,7 @@ import {
 import { ProgramError } from "./errors.js";
 import { flagWords } from "./flags.js";
 import { EXEC_FLAGS, type ExecFlags, RUN_FLAGS, type RunFlags } from "./generated.js";
+import { Input, type ProgramInput } from "./input.js";
 import { UntoldEnd } from "./outcome.js";
 import { Output } from "./output.js";
 import type { Result } from "./result.js";
@@ -25,14 +26,19 @@ export interface SandboxOptions extends RunFlags, Hako {
 
 /** What a call that waits for the end has beside. */
 export interface CaptureSettings {
-  /** What the program reads from its standard input; nothing if not given. */
-  input?: string | Uint8Array | undefined;
+  /** What the program reads from its standard input: a text, bytes, or a stream of these, as `createReadStream(file)`; nothing if not given. */
+  input?: ProgramInput | undefined;
   /** How much of standard output, and of standard error, is kept: 64 MiB if not given. The program may write more, which is thrown away. */
   maxOutputBytes?: number | undefined;
   /** A program that does not end with status 0 is a `ProgramError`. */
   check?: boolean | undefined;
   /** Ends the program, and all that it has started, when it is aborted: the call is rejected with the signal's reason. */
   signal?: AbortSignal | undefined;
+}
+
+/** Has output come as bytes; as UTF-8 if not given. */
+export interface AsBytes {
+  encoding: "buffer";
 }
 
 /** A program and its arguments. */
@@ -75,7 +81,9 @@ export function spawn(options: SpawnOptions): SandboxProcess {
 }
 
 /** Runs a program in a sandbox of its own to its end. Throws a `SandboxError` where the sandbox has failed. */
-export async function run(options: RunOptions): Promise<Result> {
+export async function run(options: RunOptions & AsBytes): Promise<Result<Uint8Array>>;
+export async function run(options: RunOptions): Promise<Result>;
+export async function run(options: RunOptions): Promise<Result | Result<Uint8Array>> {
   const name = options.command?.[0] ?? "the image's program";
   const words = runWords(options, program(options));
   return await captured(words, options, options, name, givenPolicy(options));
@@ -110,34 +118,42 @@ export async function exec(
   container: Container,
   command: readonly string[],
   options: ExecOptions,
-): Promise<Result> {
+): Promise<Result | Result<Uint8Array>> {
   return await captured(execWords(container, command, options), container, options, command[0] ?? "");
 }
 
 async function captured(
   words: readonly string[],
   hako: Hako,
-  { input, maxOutputBytes = MAX_OUTPUT_BYTES, check = false, signal }: CaptureSettings,
+  {
+    input,
+    maxOutputBytes = MAX_OUTPUT_BYTES,
+    check = false,
+    signal,
+    encoding,
+  }: CaptureSettings & Partial<AsBytes>,
   program: string,
   given: Given = {},
-): Promise<Result> {
+): Promise<Result | Result<Uint8Array>> {
   const closesInput = input === undefined;
   const running = new SandboxProcess(words, hako, { signal }, { ...given, closesInput });
   const [stdout, stderr] = [running.stdout, running.stderr].map(
     (stream) => new Output(stream, maxOutputBytes),
   ) as [Output, Output];
-  if (input !== undefined) {
-    // a program need not read to the end
-    running.stdin.on("error", () => {});
-    running.stdin.end(input);
-  }
+  const fed = input === undefined ? undefined : new Input(input, running);
   const outcome = await running.outcome.catch(async (error: unknown) => {
+    fed?.stop();
     await Promise.all([stdout.settled(), stderr.settled()]);
     throw error instanceof UntoldEnd ? error.with(stderr.text) : error;
   });
+  fed?.stop();
   await Promise.all([stdout.settled(), stderr.settled()]);
+  fed?.check();
   const truncated = stdout.truncated || stderr.truncated;
-  const result: Result = { ...outcome, stdout: stdout.text, stderr: stderr.text, truncated };
+  const result =
+    encoding === "buffer"
+      ? { ...outcome, stdout: stdout.bytes, stderr: stderr.bytes, truncated }
+      : { ...outcome, stdout: stdout.text, stderr: stderr.text, truncated };
   if (check && (result.exitCode !== 0 || result.timedOut)) throw new ProgramError(program, result);
   return result;
 }

@@ -5,7 +5,14 @@ import { SandboxError } from "./errors.js";
 import { UntoldEnd } from "./outcome.js";
 import { Output } from "./output.js";
 import type { Outcome, Result } from "./result.js";
-import { type ExecOptions, type ExecSpawnOptions, idle, newId, type SandboxOptions } from "./run.js";
+import {
+  type AsBytes,
+  type ExecOptions,
+  type ExecSpawnOptions,
+  idle,
+  newId,
+  type SandboxOptions,
+} from "./run.js";
 
 /** How long hako may take to end a sandbox by itself. */
 const CLOSE_MS = 10_000;
@@ -48,7 +55,9 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** Runs a command to its end. */
-  async exec(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
+  async exec(command: readonly string[], options: ExecOptions & AsBytes): Promise<Result<Uint8Array>>;
+  async exec(command: readonly string[], options?: ExecOptions): Promise<Result>;
+  async exec(command: readonly string[], options: ExecOptions = {}): Promise<Result | Result<Uint8Array>> {
     return await this.container.exec(command, options);
   }
 

@@ -3,7 +3,15 @@
 import assert from "node:assert/strict";
 import { spawn as spawnProcess } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -69,6 +77,73 @@ test("run: one who doesn't read its input to the end does no harm", async () => 
   assert.equal(result.exitCode, 0);
 });
 
+test("run: input may be a stream; one that fails is the program's end", async () => {
+  const text = "line\n".repeat(100_000);
+  writeFileSync("input", text);
+  const command = ["cat"];
+  assert.equal((await run({ ...hako, command, input: createReadStream("input") })).stdout, text);
+  assert.equal((await run({ ...hako, command, input: new Blob([text]).stream() })).stdout, text);
+  async function* endless() {
+    for (;;) yield "y\n";
+  }
+  assert.equal((await run({ ...hako, command: ["head", "-n", "2"], input: endless() })).stdout, "y\ny\n");
+  await using sandbox = await Sandbox.start(hako);
+  assert.equal((await sandbox.exec(command, { input: createReadStream("input") })).stdout, text);
+  await assert.rejects(run({ ...hako, command, input: createReadStream("none") }), { code: "ENOENT" });
+});
+
+test("run: output as bytes", async () => {
+  const command = script("printf '\\377\\000\\200'; printf '\\376' >&2");
+  const { stdout, stderr } = await run({ ...hako, command, encoding: "buffer" });
+  assert.deepEqual([[...stdout], [...stderr]], [[255, 0, 128], [254]]);
+  await using sandbox = await Sandbox.start(hako);
+  assert.deepEqual([...(await sandbox.exec(command, { encoding: "buffer" })).stdout], [255, 0, 128]);
+});
+
+test("many at once and one after the other: no descriptor and no process of them stays", async () => {
+  const own = () => ({
+    descriptors: readdirSync("/proc/self/fd").length,
+    children: readFileSync(`/proc/self/task/${process.pid}/children`, "utf8"),
+  });
+  const echo = async (word: string) => (await run({ ...hako, command: ["echo", word] })).stdout;
+  await echo("first");
+  const before = own();
+  const words = Array.from({ length: 20 }, (_, index) => `${index}\n`);
+  assert.deepEqual(await Promise.all(words.map((word) => echo(word.trim()))), words);
+  const fails = (options: object) => run({ ...hako, command: ["sleep", "100"], ...options }).catch(() => {});
+  for (let round = 0; round < 2; round++)
+    await Promise.all([
+      ...[
+        echo("x"),
+        fails({ signal: AbortSignal.timeout(100 * round) }),
+        fails({ command: ["no-such-program"] }),
+      ],
+      ...[fails({ executable: "/no/hako" }), fails({ cwd: "/no/such" }), fails({ policy: { hides: [] } })],
+    ]);
+  await until("all is closed", () => own().descriptors <= before.descriptors);
+  assert.equal(own().children, before.children);
+});
+
+test("output that is not wanted takes no memory, and one that nobody reads holds the program up", async () => {
+  const bytes = 300_000_000;
+  const command = script(`head -c ${bytes} /dev/zero; echo done >&2`);
+  const memory = process.memoryUsage().rss;
+  const { stdout, stderr, truncated } = await run({ ...hako, command, maxOutputBytes: 1000 });
+  assert.deepEqual([stdout.length, stderr, truncated], [1000, "done\n", true]);
+  await using program = spawn({ ...hako, command });
+  let told = "";
+  program.stderr.on("data", (chunk: Buffer) => {
+    told += chunk.toString("utf8");
+  });
+  await sleep(500);
+  assert.equal(told, "");
+  const more = process.memoryUsage().rss - memory;
+  assert.ok(more < bytes / 2, `${more} bytes more`);
+  // nobody reads any more: SIGPIPE
+  program.stdout.destroy();
+  assert.equal((await program.outcome).exitCode, 0);
+});
+
 test("run: variables, directories and limits are flags", async () => {
   writeFileSync("here", "kept");
   const env = { A: "b c", NOT: undefined };
@@ -100,7 +175,7 @@ test("a policy that is an object, which is in no file", async () => {
   mkdirSync("object", { recursive: true });
   writeFileSync("object/secret", "x");
   // more than a pipe takes at once
-  const more = Array.from({ length: 20_000 }, (_, index) => `/no/such/directory/${index}`);
+  const more = Array.from({ length: 8000 }, (_, index) => `/no/such/directory/${index}`);
   const policy: Policy = { extends: "build", hide: ["secret", ...more], env: ["A=b"], pids: 50 };
   const place = {
     ...hako,
@@ -199,8 +274,20 @@ test("run: the sandbox failed, or the program did", async () => {
     run({ ...hako, command: ["true"], executable: resolve("other") }),
     failsWith("system"),
   );
-  await assert.rejects(run({ ...hako, command: ["true"], executable: "/no/hako" }), failsWith("system"));
-  await assert.rejects(run({ ...hako, command: ["true"], cwd: "/no/such" }), failsWith("system"));
+  const missing = { ...hako, command: ["true"], executable: "/no/hako" };
+  await assert.rejects(run(missing), /\/no\/hako does not exist \(npm install @hako-runtime\/hako/);
+  await assert.rejects(run(missing), failsWith("not-found"));
+  await assert.rejects(container("x", missing).state(), failsWith("not-found"));
+  await assert.rejects(
+    run({ ...hako, command: ["true"], cwd: "/no/such" }),
+    /working directory \/no\/such does not/,
+  );
+  // of another version
+  writeFileSync("old", "#!/bin/sh\necho 'hako: unknown flag --die-with' >&2; exit 2\n", { mode: 0o755 });
+  await assert.rejects(
+    run({ ...hako, command: ["true"], executable: resolve("old") }),
+    /unknown flag --die-with \(the library is for hako \d+\.\d+/,
+  );
   await assert.rejects(run({ ...hako, command: script("exit 7"), check: true }), (error) => {
     assert.ok(error instanceof ProgramError);
     assert.equal(error.result.exitCode, 7);

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { ErrorCode } from "../base/errors";
 import { told } from "./told";
 
 // The JSON documents that commands print. Commands take types from here, and load none of it; what is made of the schemas are the
@@ -6,6 +7,11 @@ import { told } from "./told";
 
 const text = v.nullable(v.string());
 const number = v.nullable(v.number());
+
+const ERROR_CODES = [
+  ...(["usage", "config", "unsupported", "not-found", "exists", "state"] as const),
+  ...(["command-not-found", "command-not-executable", "system"] as const),
+] as const satisfies readonly ErrorCode[];
 
 const ENDING = {
   exitCode: told(number, "The first process's exit status, or 128 + N where signal N ended it."),
@@ -69,7 +75,7 @@ export const reportDocument = v.object({
     "What rules of `--network` have refused; null where there are none.",
   ),
   hakoError: told(
-    v.nullable(v.object({ code: v.string(), message: v.string(), hint: text })),
+    v.nullable(v.object({ code: v.picklist(ERROR_CODES), message: v.string(), hint: text })),
     "Why hako itself has failed; null where it hasn't.",
   ),
 });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installLibrary, Project } from "./library-project";
 import { e2e, execute, HAKO, type Needs, needsHako, needsProgram, REPOSITORY, until } from "./support";
@@ -119,22 +119,33 @@ describe("the library", () => {
       using project = new Project();
       const program = (line: string) =>
         `import { run, Sandbox } from "@hako-runtime/sdk";
-      await using sandbox = await Sandbox.start({ userns: "auto", write: "." });
+      await using sandbox = await Sandbox.start({ userns: "auto", write: ".", policy: { extends: "agent" } });
       const { stdout, refused } = await sandbox.exec(["ls"], { timeout: 1000 });
       const told: string[] = [stdout, ...refused.map(({ host }) => host)];
       ${line}
       console.log(told);`;
-      const compile = (line: string) => {
+      const compile = (line: string, module = ["nodenext"]) => {
         writeFileSync(join(project.directory, "program.mts"), program(line));
-        const types = join(REPOSITORY, "node_modules/@types");
-        const target = ["--target", "es2022", "--module", "nodenext", "--strict", "--noEmit"];
+        const target = ["--target", "es2022", "--module", ...module, "--strict", "--noEmit"];
         const tsc = join(REPOSITORY, "node_modules/.bin/tsc");
-        const args = [...target, "--typeRoots", types, "--types", "node", "program.mts"];
+        // as of who names no types: the library says itself that its own need node's
+        const args = [...target, "--types", "", "program.mts"];
         return execute(tsc, args, { cwd: project.directory }).stdout;
       };
-      expect(compile("")).toBe("");
-      expect(compile('await run({ command: ["true"], userns: "nobody" });')).toContain("not assignable");
-      expect(compile('await run({ command: ["true"], memry: "1G" });')).toContain("memry");
+      const types = join(project.directory, "node_modules/@types");
+      mkdirSync(types);
+      for (const name of ["node", "bun"])
+        if (existsSync(join(REPOSITORY, "node_modules/@types", name)))
+          symlinkSync(join(REPOSITORY, "node_modules/@types", name), join(types, name));
+      for (const module of [["nodenext"], ["esnext", "--moduleResolution", "bundler"]])
+        expect([module, compile("", module)]).toEqual([module, ""]);
+      const wrong = compile(`
+        await run({ command: ["true"], userns: "nobody" });
+        await run({ command: ["true"], memry: "1G" });
+        await run({ command: ["true"], policy: { hides: ["x"] } });
+        told.push((await run({ command: ["true"], encoding: "buffer" })).stdout);`);
+      expect(wrong.match(/^program.mts\(\d+/gm)).toHaveLength(4);
+      for (const word of ['"nobody"', "memry", "hides", "Uint8Array"]) expect(wrong).toContain(word);
     },
     LONG,
   );
