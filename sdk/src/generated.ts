@@ -280,6 +280,10 @@ export interface State {
   rootfs: string;
   /** RFC 3339. */
   created: string;
+  /** What isolates it less than elsewhere, as `--weaker` has allowed. */
+  weaker?: ("proc" | "namespaces" | "attributes" | "signals")[];
+  /** The ABI of Landlock that keeps its program in; null where none does. */
+  landlock?: number | null;
   /** The first process's exit status, or 128 + N where signal N ended it. */
   exitCode?: number | null;
   /** What ended it, as "SIGKILL"; null if it ended by itself. */

@@ -33,6 +33,14 @@ const ENDED = {
 /** How a container has ended, as `wait --json` tells it. */
 export const endedDocument = v.object(ENDED);
 
+const ISOLATION = {
+  weaker: told(
+    v.array(v.picklist(["proc", "namespaces", "attributes", "signals"])),
+    "What isolates it less than elsewhere, as `--weaker` has allowed.",
+  ),
+  landlock: told(number, "The ABI of Landlock that keeps its program in; null where none does."),
+};
+
 const refusedDestination = v.object({
   host: told(v.string(), "A name or an address."),
   port: told(number, "null of a name that was asked for, whose port nobody knows."),
@@ -56,11 +64,7 @@ export const reportDocument = v.object({
   cpuSystemMs: told(number, "The same in the kernel."),
   memoryPeakBytes: told(number, "The most memory at one time, with what the kernel caches for it."),
   pidsPeak: told(number, "The most processes and threads at one time."),
-  weaker: told(
-    v.array(v.picklist(["proc", "namespaces", "attributes", "signals"])),
-    "What isolates it less than elsewhere, as `--weaker` has allowed.",
-  ),
-  landlock: told(number, "The ABI of Landlock that keeps its program in; null where none does."),
+  ...ISOLATION,
   policy: told(text, "Which it was run by."),
   unprotected: told(
     v.array(v.string()),
@@ -93,6 +97,7 @@ export const stateDocument = v.object({
   annotations: v.record(v.string(), v.string()),
   rootfs: v.string(),
   created: told(v.string(), "RFC 3339."),
+  ...v.partial(v.object(ISOLATION)).entries,
   ...v.partial(endedDocument).entries,
 });
 

@@ -45,8 +45,6 @@ const rare = {
   },
 };
 
-const NOTHING_MORE = {};
-
 /** Containers as processes of this kernel, in namespaces and cgroups. Each verb loads only what it needs. */
 export const namespacesDriver: SandboxDriver = {
   name: "namespaces",
@@ -70,7 +68,9 @@ export const namespacesDriver: SandboxDriver = {
     return rare.execFailure.failureTold(told, container);
   },
   status,
-  isolation: () => NOTHING_MORE,
+  isolation({ record: { weaker, landlock } }) {
+    return { ...(weaker && { weaker }), ...(landlock && { landlock }) };
+  },
   signal(container, signal, to) {
     return rare.signal.signalProcesses(container, signal, to);
   },
