@@ -5,6 +5,9 @@ import type { Bundle } from "../bundle";
 
 /** Loaded on first use. */
 const rare = {
+  get outerContainer() {
+    return require("../../explain/outer-container") as typeof import("../../explain/outer-container");
+  },
   get explainRights() {
     return require("../../explain/rights") as typeof import("../../explain/rights");
   },
@@ -21,7 +24,7 @@ const FLAGS: Readonly<Record<string, string>> = {
 
 /** An error of `run --rootfs` for somebody who has written no config.json. */
 export function explainScript(error: HakoError, bundle: Pick<Bundle, "config" | "overlay">): HakoError {
-  return withFlags(withWeaker(withCover(error, bundle)));
+  return rare.outerContainer.withOuterWords(withFlags(withWeaker(withCover(error, bundle))));
 }
 
 /** What is refused, by the words of the error, where a weaker isolation would not need it. */
