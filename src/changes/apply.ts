@@ -93,6 +93,25 @@ interface Staged {
   temporary: string;
 }
 
+/** The directory that was opened last: of changes, which are in the order of paths, most are in that of the one before. */
+class LastDirectory implements Disposable {
+  #last: { root: Fd; path: string; fd: Fd } | undefined;
+
+  open(root: Fd, path: string): Fd {
+    if (this.#last?.root !== root || this.#last.path !== path) {
+      const fd = openWithoutLinks(root, path, O.PATH | O.DIRECTORY);
+      this[Symbol.dispose]();
+      this.#last = { root, path, fd };
+    }
+    return this.#last.fd;
+  }
+
+  [Symbol.dispose](): void {
+    this.#last?.fd.close();
+    this.#last = undefined;
+  }
+}
+
 class Applying implements Disposable {
   readonly #directory: Fd;
   readonly #record: ChangesRecord;
@@ -110,6 +129,8 @@ class Applying implements Disposable {
   /** New directories, and others that were opened. */
   readonly #looked = new Set<string>();
   readonly #leftOut: Applied["leftOut"] = [];
+  readonly #into = new LastDirectory();
+  readonly #from = new LastDirectory();
   #names = 0;
 
   constructor(directory: Fd, record: ChangesRecord, changes: readonly Change[], options: ApplyOptions) {
@@ -137,6 +158,8 @@ class Applying implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#into[Symbol.dispose]();
+    this.#from[Symbol.dispose]();
     for (const { place, upper } of this.#layers.values()) {
       place.close();
       upper.close();
@@ -245,9 +268,8 @@ class Applying implements Disposable {
     const at = this.#parentAt(change);
     const isInside = at !== dirname(relative) || this.#fresh.has(this.#key(change, dirname(relative)));
     const name = isInside ? basename(relative) : `${this.#prefix}${this.#names++}`;
-    using parent = openWithoutLinks(place, at, O.PATH | O.DIRECTORY);
-    using source = openWithoutLinks(upper, dirname(relative), O.PATH | O.DIRECTORY);
-    using node = openNode(source, basename(relative));
+    const parent = this.#into.open(place, at);
+    using node = openNode(this.#from.open(upper, dirname(relative)), basename(relative));
     const status = fileStatusOf(node);
     if (status.type !== type) throw movedMeanwhile();
     const here = at === "." ? name : `${at}/${name}`;
