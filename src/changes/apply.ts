@@ -1,10 +1,10 @@
 import { errnoName } from "../base/errno";
-import { asHakoError, during, HakoError } from "../base/errors";
+import { during, HakoError } from "../base/errors";
 import { UndoStack } from "../base/undo";
 import { ACCESS, AT, O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { syscallOn, systemError, trySyscall } from "../linux/call/syscall";
-import { checkAccess, listNames } from "../linux/file/file";
+import { checkAccess } from "../linux/file/file";
 import { makeLinkAt, openNode, setMode, setOwner } from "../linux/file/file-at";
 import { openAt, openIfThere, openWithoutLinks, readLink } from "../linux/file/path";
 import { basename, dirname } from "../linux/file/path-text";
@@ -14,7 +14,9 @@ import { effectiveUser } from "../linux/process/rootless";
 import { logWarning } from "../output/log";
 import { type Change, type HostFile, hostFileOf } from "./change";
 import { isNewDirectory } from "./choose";
+import { cleanUp } from "./clean-up";
 import { copyContent } from "./file-content";
+import { LastDirectory } from "./last-directory";
 import { hasForeignGroup } from "./layer-group";
 import { replaceAttributes, takenAttributes, withoutCapabilities } from "./node-attributes";
 import { openPlace } from "./read-changes";
@@ -69,47 +71,10 @@ export function applyChanges(
   return applying.apply(before);
 }
 
-/** Removes what an apply that was ended halfway has left on the host. */
-export function cleanUp({ prefix, parents }: ApplyJournal): void {
-  using root = openAt(undefined, "/", O.PATH | O.DIRECTORY);
-  for (const path of parents) {
-    let parent: Fd;
-    try {
-      parent = openWithoutLinks(root, path, O.PATH | O.DIRECTORY);
-    } catch (thrown) {
-      // it is no more what hako has worked in
-      if (["ENOENT", "ENOTDIR", "ELOOP"].includes(asHakoError(thrown).errno ?? "")) continue;
-      throw thrown;
-    }
-    using held = parent;
-    for (const name of listNames(held.path))
-      if (name.startsWith(prefix)) removeHostileTree(held, name, prefix);
-  }
-}
-
 /** Something that waits beside its place. */
 interface Staged {
   change: Change;
   temporary: string;
-}
-
-/** The directory that was opened last: of changes, which are in the order of paths, most are in that of the one before. */
-class LastDirectory implements Disposable {
-  #last: { root: Fd; path: string; fd: Fd } | undefined;
-
-  open(root: Fd, path: string): Fd {
-    if (this.#last?.root !== root || this.#last.path !== path) {
-      const fd = openWithoutLinks(root, path, O.PATH | O.DIRECTORY);
-      this[Symbol.dispose]();
-      this.#last = { root, path, fd };
-    }
-    return this.#last.fd;
-  }
-
-  [Symbol.dispose](): void {
-    this.#last?.fd.close();
-    this.#last = undefined;
-  }
 }
 
 class Applying implements Disposable {

@@ -1,23 +1,24 @@
 import { during, HakoError } from "../base/errors";
-import { bytesOf, textOf } from "../linux/call/bytes";
+import { bytesOf } from "../linux/call/bytes";
 import { LIMIT, O, STATX } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { hasErrno, listNames } from "../linux/file/file";
 import { openNode } from "../linux/file/file-at";
-import { openAt, openIfThere, openWithoutLinks, readLink } from "../linux/file/path";
+import { openAt, openIfThere, openWithoutLinks } from "../linux/file/path";
 import { type FileStatus, fileStatusOf } from "../linux/file/stat";
 import { type Change, type Difference, hostFileOf, isBefore, shownOf } from "./change";
-import { readContent, sameContent } from "./file-content";
-import { hasForeignGroup } from "./layer-group";
 import {
-  equalAttributes,
-  hasCapabilities,
-  isOpaque,
-  originOf,
-  originText,
-  takenAttributes,
-} from "./node-attributes";
-import { actsOn, hasSameScripts } from "./noteworthy";
+  differencesOf,
+  isSamePackage,
+  LEFT_OUT,
+  NO_ATTRIBUTES,
+  readableAttributes,
+  rightsOf,
+  sightOf,
+  whyUnreadable,
+} from "./compare-nodes";
+import { isOpaque, originOf, originText } from "./node-attributes";
+import { actsOn } from "./noteworthy";
 import type { ApplyJournal, ChangesRecord, FileTime } from "./record";
 
 /**
@@ -25,8 +26,6 @@ import type { ApplyJournal, ChangesRecord, FileTime } from "./record";
  * layer's own one, name by name and without links, so a tree of any depth takes no more than a few descriptors.
  */
 
-/** Reading a package.json, to tell whether its scripts are others. */
-const MOST_OF_PACKAGE = 1 << 20;
 /** Programs can't name what is deeper. */
 const LONGEST = LIMIT.PATH_MAX - 1;
 
@@ -246,12 +245,13 @@ class LayerReader {
   ): FileStatus["type"] | "unseen" | undefined {
     const status = fileStatusOf(node, WITH_BIRTH);
     const was = old && fileStatusOf(old);
-    const shut = unreadable(node, status);
-    const found = shut === undefined ? attributes(node, status, this.#record.attributes) : NO_ATTRIBUTES;
+    const shut = whyUnreadable(node, status);
+    const found =
+      shut === undefined ? readableAttributes(node, status, this.#record.attributes) : NO_ATTRIBUTES;
     const what =
       old === undefined || was === undefined
         ? []
-        : this.#differences(relative, node, status, found, old, was);
+        : differencesOf({ node, status, found }, { node: old, status: was }, relative === "");
     const isMount = relative !== "" && was?.mountRoot === true;
     if (was === undefined || what.length > 0 || isMount || shut !== undefined)
       this.#add(relative, {
@@ -293,26 +293,6 @@ class LayerReader {
       changed !== undefined && (isBefore(changed, this.#runOf(status)) || this.#begun.has(path));
     const mayBeRemoved = status.type === "directory" || origin !== "" || !isUnchanged;
     this.#copies.push({ change, origin, sight: sightOf(status), mayBeRemoved });
-  }
-
-  #differences(
-    relative: string,
-    node: Fd,
-    status: FileStatus,
-    found: Attributes,
-    old: Fd,
-    was: FileStatus,
-  ): Difference[] {
-    const { type, mode, uid } = status;
-    const gid = relative === "" && hasForeignGroup(status, was) ? was.gid : status.gid;
-    if (type !== was.type) return ["type"];
-    const what: Difference[] = [];
-    if (type === "file" && differs(node, old)) what.push("content");
-    if (type === "symlink" && readLink(node) !== readLink(old)) what.push("target");
-    if (type !== "symlink" && mode !== was.mode) what.push("mode");
-    if (uid !== was.uid || gid !== was.gid) what.push("owner");
-    if (!equalAttributes(found, attributes(old, was, undefined))) what.push("attributes");
-    return what;
   }
 
   #conflict(
@@ -370,89 +350,8 @@ class LayerReader {
 /** What few changes have. */
 type Rare = "leftOut" | "rights" | "inode" | "twin";
 
-type Attributes = ReturnType<typeof takenAttributes>;
-
 const NEVER: FileTime = [0, 0];
 const WITH_BIRTH = STATX.BASIC_STATS | STATX.BTIME;
-const NO_ATTRIBUTES: Attributes = new Map();
-
-/** What can't be copied. */
-const LEFT_OUT: Readonly<Partial<Record<FileStatus["type"], string>>> = {
-  socket: "a socket",
-  fifo: "a named pipe",
-  character: "a device",
-  block: "a device",
-};
-
-/** How a copy that was only moved looks; its kernel may not note which file it is a copy of. */
-function sightOf({ size, modified, mode }: FileStatus): string {
-  return `like ${size} ${modified.join(".")} ${mode}`;
-}
-
 function below(relative: string, name: string): string {
   return relative === "" ? name : `${relative}/${name}`;
-}
-
-function attributes(
-  node: Fd,
-  { type }: FileStatus,
-  notes: ChangesRecord["attributes"] | undefined,
-): Attributes {
-  if (type !== "file" && type !== "directory") return NO_ATTRIBUTES;
-  try {
-    return takenAttributes(node, notes);
-  } catch (error) {
-    // a file of the host's that its owner can't read
-    if (hasErrno(error, "EACCES")) return NO_ATTRIBUTES;
-    throw error;
-  }
-}
-
-/** What can't be read of the host's, which the program couldn't read either, has been written anew. */
-function differs(node: Fd, old: Fd): boolean {
-  try {
-    return !sameContent(node, old);
-  } catch (error) {
-    if (hasErrno(error, "EACCES")) return true;
-    throw error;
-  }
-}
-
-function unreadable(node: Fd, { type }: FileStatus): string | undefined {
-  if (type !== "file" && type !== "directory") return undefined;
-  try {
-    openAt(undefined, node.path, O.RDONLY | O.NONBLOCK | O.NOCTTY).close();
-    return undefined;
-  } catch (error) {
-    if (hasErrno(error, "EACCES", "EPERM"))
-      return "its mode lets nobody read it (chmod u+rX in another run with this DIR)";
-    throw error;
-  }
-}
-
-function rightsOf({ type, mode }: FileStatus, found: Attributes): string | undefined {
-  if (type !== "file") return undefined;
-  const rights = [
-    ...((mode & 0o4000) === 0 ? [] : ["setuid"]),
-    ...((mode & 0o2000) === 0 ? [] : ["setgid"]),
-    ...(hasCapabilities(found) ? ["capabilities"] : []),
-  ];
-  return rights.length === 0 ? undefined : rights.join(", ");
-}
-
-function isSamePackage(
-  relative: string,
-  node: Fd,
-  { type }: FileStatus,
-  old: Fd,
-  was: FileStatus | undefined,
-): boolean {
-  if (!/(^|\/)package\.json$/.test(relative) || type !== "file" || was?.type !== "file") return false;
-  try {
-    const [now, before] = [node, old].map((file) => textOf(readContent(file, MOST_OF_PACKAGE)));
-    return now !== undefined && before !== undefined && hasSameScripts(now, before);
-  } catch (error) {
-    if (hasErrno(error, "EACCES")) return false;
-    throw error;
-  }
 }

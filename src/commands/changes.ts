@@ -113,7 +113,8 @@ const apply = defineCommand({
     directory.claim(record);
     directory.removeDiscarded();
     if (record === undefined) return 0;
-    const { applyChanges, checkApplicable, cleanUp } = await import("../changes/apply");
+    const { applyChanges, checkApplicable } = await import("../changes/apply");
+    const { cleanUp } = await import("../changes/clean-up");
     const { readChanges } = await import("../changes/read-changes");
     const { chosenChanges } = await import("../changes/choose");
     if (journal !== undefined) cleanUp(journal);

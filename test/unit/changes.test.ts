@@ -18,8 +18,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { HELD } from "../../src/changes/acting-files";
-import { applyChanges, checkApplicable, cleanUp } from "../../src/changes/apply";
+import { applyChanges, checkApplicable } from "../../src/changes/apply";
 import { chosenChanges } from "../../src/changes/choose";
+import { cleanUp } from "../../src/changes/clean-up";
 import { copyContent, sameContent } from "../../src/changes/file-content";
 import { actsOn, hasSameScripts } from "../../src/changes/noteworthy";
 import { readChanges } from "../../src/changes/read-changes";
