@@ -427,6 +427,22 @@ print(os.read(os.open("secret", os.O_RDONLY, dir_fd=fd), 9).decode())`;
     needs,
   );
 
+  e2e("so has what exec runs of an ordinary user's container, on a terminal, too", () => {
+    using home = new Home(USER);
+    const words = [HAKO, "--root", join(home.path, "project/state")];
+    expect(home.run(...words, "run", "-d", "--rootfs", "/", "job", "--", "sleep", "600").status).toBe(0);
+    const line = "readlink /proc/2/exe || echo not traced; kill -0 2 && echo signalled; echo x > /dev/tty";
+    const { stdout } = home.run(...words, "exec", "--report", "report", "job", "sh", "-c", line);
+    expect(stdout).toBe("not traced\nsignalled\n");
+    const { landlock } = JSON.parse(readFileSync(join(home.path, "report"), "utf8"));
+    expect(landlock).toBe(JSON.parse(home.run(...words, "state", "job").stdout).landlock);
+    expect(landlock).toBeGreaterThan(1);
+    const onTerminal = [...words, "exec", "--tty", "job", "sh", "-c", `'${line}'`].join(" ");
+    const terminal = home.run("script", "--quiet", "--command", onTerminal, "/dev/null");
+    expect(terminal.stdout).toContain("not traced\r\nsignalled\r\nx\r\n");
+    expect(home.run(...words, "delete", "--force", "job").status).toBe(0);
+  }, [...needs, needsProgram("script")]);
+
   e2e(
     "exec's processes and the first ones signal each other and connect, and don't trace",
     () => {
