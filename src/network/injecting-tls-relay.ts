@@ -145,12 +145,10 @@ export class InjectingTlsRelay implements Disposable {
     const { requests } = this.connection;
     return new Transform({
       transform: (bytes: Uint8Array, _, done) => {
-        try {
-          done(null, requests.push(bytes));
-        } catch {
-          // what is no clear request can't be given a header, and is not passed on without one
-          this.#guarded(() => this.#end("EBADMSG"))();
-        }
+        const changed = attempted(() => requests.push(bytes));
+        if (changed !== undefined) done(null, changed);
+        // what is no clear request can't be given a header, and is not passed on without one
+        else this.#guarded(() => this.#end("EBADMSG"))();
       },
     });
   }
@@ -167,8 +165,9 @@ export class InjectingTlsRelay implements Disposable {
 
   /** What can't be told any more to a program that has ended its side is no failure. */
   #failed(code: Why): void {
-    const [{ readableEnded }] = this.#streams;
-    this.#end(this.#isAgreed && readableEnded && GONE.has(code) ? undefined : code);
+    const program = this.#sides.get(this.#streams[0]);
+    const isGone = this.#isAgreed && program !== undefined && hasEnded(program);
+    this.#end(isGone && GONE.has(code) ? undefined : code);
   }
 
   /** An error of hako's own ends the run, as one that its own loop sees. */
@@ -197,6 +196,15 @@ export class InjectingTlsRelay implements Disposable {
     for (const stream of this.#streams) stream.destroy(failure);
     for (const side of this.#sides.values()) side.destroy();
     this.ended(bytesRead, bytesWritten, why, this.#isReached);
+  }
+}
+
+/** undefined where it throws. */
+function attempted<T>(call: () => T): T | undefined {
+  try {
+    return call();
+  } catch {
+    return undefined;
   }
 }
 

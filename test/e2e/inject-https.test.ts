@@ -1,6 +1,6 @@
 // --inject-header for HTTPS: a secret that is used and never seen, in connections that hako opens on their way, and in no others.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkAttempt } from "../../src/network/attempts";
 import { Authority } from "../../src/network/tls/authority";
@@ -11,7 +11,7 @@ import { e2e, execute, needsProgram, TIME_FACTOR } from "./support";
 const PORT = 8443;
 /** Where answers are cut off. */
 const CUT_OFF = 8444;
-const TOKEN = "t0p";
+const TOKEN = "t0p-secret";
 const WEB = `https://web.test:${PORT}`;
 const HEADER = `Authorization:Bearer $${"{TOKEN}"}`;
 
@@ -58,7 +58,7 @@ function told(stdout: string): { pathname: string; headers: Record<string, strin
 function sayByTls(text: string, host = "web.test", words = ""): string {
   const printed = text.replaceAll("\r", "\\r").replaceAll("\n", "\\n");
   const client = `openssl s_client -quiet -no_ign_eof -verify_quiet -connect ${host}:${PORT} -servername ${host} ${words}`;
-  return `{ printf '${printed}'; sleep 2; } | timeout 10 ${client} 2>/dev/null`;
+  return `{ printf '${printed}'; sleep ${2 * TIME_FACTOR}; } | timeout ${30 * TIME_FACTOR} ${client} 2>/dev/null`;
 }
 
 /** Lines of sh that are run at the same time, and what each has printed, in their order. */
@@ -92,7 +92,7 @@ for (const who of ["root", "user"] as const) {
           flags,
           `curl -sS ${WEB}/a ${WEB}/b -H "Authorization: mine"; head -c 3000000 /dev/zero | curl -sS --data-binary @- ${WEB}/c -o /tmp/answer
           echo; grep -o '"length":.*' /tmp/answer; curl -sS https://six.test:${PORT}/d; echo
-          seq 50 | xargs -P 50 -I N curl -sS -o /dev/null -w '%{http_code}\\n' ${WEB}/N | sort | uniq -c`,
+          curl -sSZ --parallel-immediate --parallel-max 50 -o '/tmp/#1' -w '%{http_code} %{num_connects}\\n' '${WEB}/[1-50]' 2>/dev/null | sort | uniq -c`,
         );
         expect(stderr).toBe("");
         expect(told(stdout).map(({ pathname, headers }) => [pathname, headers.authorization])).toEqual([
@@ -101,7 +101,7 @@ for (const who of ["root", "user"] as const) {
           ["/d", `Bearer ${TOKEN}`],
         ]);
         expect(stdout).toContain('"length":3000000}');
-        expect(stdout).toMatch(/ 50 200\n$/);
+        expect(stdout).toMatch(/ 50 200 1\n$/);
       },
       needs,
     );
@@ -143,7 +143,7 @@ for (const who of ["root", "user"] as const) {
           together(
             `${sayByTls(`${chunked}GET /b HTTP/1.1\r\n${head}\r\n`)}; echo`,
             `curl -sS -H 'Expect: 100-continue' --data-binary abc ${WEB}/c; echo`,
-            `${sayByTls(socket).replace("; sleep 2", `; sleep 1; printf '${frame}'; sleep 2`)} | tr -cd '[:print:]'`,
+            `${sayByTls(socket).replace("; sleep", `; sleep 1; printf '${frame}'; sleep`)} | tr -cd '[:print:]'`,
           ),
         );
         expect(
@@ -176,6 +176,23 @@ for (const who of ["root", "user"] as const) {
         expect(opened).toMatch(/^issuer=CN = hako [\da-f]{16}$/);
         expect(opened).not.toBe(other);
         expect(counts).toEqual(["0", "0"]);
+        const id = made().home.box.id();
+        const [report, log] = ["report", "log"].map((name) => join("/dev/shm", `${id}-${name}`));
+        const kept = ["--keep", "--name", id, "--report", report ?? "", "--network-log", log ?? ""];
+        expect(run([...flags, ...kept], `curl -sS ${WEB}/`).stdout).toContain(TOKEN);
+        const told = execute("grep", [
+          "-r",
+          "-l",
+          TOKEN,
+          made().home.box.root,
+          made().home.runtime,
+          report ?? "",
+          log ?? "",
+        ]);
+        for (const file of [report, log]) rmSync(file ?? "");
+        const [program = "", ...words] = made().words(who);
+        execute(program, [...words, "delete", id], { env: made().env });
+        expect(told).toMatchObject({ stdout: "", status: 1 });
         expect(run(allowed, `curl -sS --cacert ${inBox("authority.pem")} ${WEB}/`).stdout).not.toContain(
           TOKEN,
         );
