@@ -30,7 +30,7 @@ class Flow {
   pipe: Pipe | undefined;
   held = 0;
   moved = 0;
-  /** More has come than a message. */
+  /** What came last was more than a message. */
   isLong = false;
   /** Nothing more comes. */
   ended = false;
@@ -207,6 +207,7 @@ function moveSpliced(flow: Flow, pipe: Pipe): number {
     if (came === 0) flow.ended = true;
     else if (came > 0) {
       flow.held += came;
+      flow.isLong = came >= message.length;
       progress = true;
     }
   }
@@ -219,7 +220,5 @@ function moveSpliced(flow: Flow, pipe: Pipe): number {
       progress = true;
     }
   }
-  if (progress) return 1;
-  flow.isLong = false;
-  return 0;
+  return progress ? 1 : 0;
 }
