@@ -1,12 +1,15 @@
 import { Fd } from "../linux/call/fd";
 import { Changes } from "../linux/file/epoll";
 import { hasErrno, linkText, listNames } from "../linux/file/file";
+import { SmallPages } from "../linux/process/small-pages";
 
 /** What an epoll descriptor is called in procfs. */
 const EPOLL = "anon_inode:[eventpoll]";
 const OWN_DESCRIPTORS = "/proc/self/fd";
 /** The longest wait for a descriptor, in milliseconds: so late may a timer of the engine's be. */
 const LONGEST_MS = 100;
+/** After how many waits the engine's heap is worth being swept: some hundred connections. */
+const WORTH_SWEEPING = 1000;
 /** Where the engine's descriptor is not known. */
 const SHORT_MS = 5;
 
@@ -24,6 +27,8 @@ export class ServingLoop implements Disposable {
   readonly #longest: number;
   /** Something has come that the engine's loop has to deal with. */
   #engineWaits = false;
+  /** Waits since the engine's heap was swept. What has started this command is in there. */
+  #waits = WORTH_SWEEPING;
 
   constructor() {
     const engine = epollDescriptors();
@@ -42,6 +47,7 @@ export class ServingLoop implements Disposable {
 
   /** Serves until this is settled, and then as long as there is something left to do, within reason. */
   async until<T>(over: Promise<T>, isBusy: () => boolean): Promise<T> {
+    using _ = new SmallPages();
     // code of a command is interpreted (build.ts), but this one may pass on a million connections
     Bun.unsafe.setJITPolicy(1);
     let settled = false;
@@ -66,8 +72,20 @@ export class ServingLoop implements Disposable {
   #serve(): void {
     this.#engineWaits = false;
     const until = performance.now() + this.#longest;
-    for (let left = this.#longest; left > 0 && !this.#engineWaits; left = until - performance.now())
+    let waits = 0;
+    for (let left = this.#longest; left > 0 && !this.#engineWaits; left = until - performance.now()) {
       this.changes.wait(left);
+      waits++;
+    }
+    this.#waits += waits;
+    if (waits === 1 && !this.#engineWaits) this.#sweep();
+  }
+
+  /** Gives memory back that is not needed any more, when there is nothing else to do. */
+  #sweep(): void {
+    if (this.#waits < WORTH_SWEEPING) return;
+    this.#waits = 0;
+    Bun.gc(true);
   }
 
   [Symbol.dispose](): void {
