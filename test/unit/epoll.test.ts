@@ -17,6 +17,7 @@ test("one that is closed while another process has it tells nothing more, nor wh
   using kept = new Fd(syscall("dup", number));
   writeAllWaiting(end, "x");
   changes.close(first);
+  changes.wait(0);
   const [second, silent] = socketPair("second");
   using _ = silent;
   expect([second.number, kept.number === number]).toEqual([number, false]);

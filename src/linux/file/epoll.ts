@@ -41,6 +41,7 @@ export class Changes implements Disposable {
   readonly #event = new DataView(new ArrayBuffer(EVENT_SIZE));
   readonly #events = new DataView(new ArrayBuffer(MOST_AT_ONCE * EVENT_SIZE));
   #later = new Set<() => void>();
+  #closing: Fd[] = [];
 
   watch(fd: Fd, call: (events: number) => void): void {
     this.#event.setUint32(0, (EPOLL.IN | EPOLL.OUT | EDGE) >>> 0, true);
@@ -52,11 +53,11 @@ export class Changes implements Disposable {
     this.#watches.set(fd.number, { id, call });
   }
 
-  /** Closes a descriptor and ends its watch. */
+  /** Ends the watch of a descriptor, and closes it after the changes that there are now: nobody waits for an end as for an answer. */
   close(fd: Fd): void {
-    // the kernel ends it by itself, unless another process has the descriptor too: events of that one's are not told
+    // the kernel ends it with the descriptor, unless another process has that too: its events are not told
     this.#watches.delete(fd.number);
-    fd.close();
+    this.#closing.push(fd);
   }
 
   /** Ends the watch of a descriptor that stays open, or is closed by others. */
@@ -75,7 +76,8 @@ export class Changes implements Disposable {
     const limit = Number.isFinite(milliseconds) ? Math.max(0, Math.ceil(milliseconds)) : -1;
     const calls = this.#later.size > 0 ? this.#later : NOTHING;
     if (calls !== NOTHING) this.#later = new Set();
-    const patience = calls.size > 0 ? 0 : limit;
+    const closing = this.#closing.length;
+    const patience = calls.size + closing > 0 ? 0 : limit;
     const count = trySyscall(
       "epoll_pwait",
       this.#epoll.number,
@@ -93,9 +95,11 @@ export class Changes implements Disposable {
         watch.call(this.#events.getUint32(start, true));
     }
     if (calls !== NOTHING) for (const call of calls) call();
+    if (closing > 0) for (const fd of this.#closing.splice(0, closing)) fd.close();
   }
 
   [Symbol.dispose](): void {
+    for (const fd of this.#closing) fd.close();
     this.#epoll.close();
   }
 }

@@ -88,8 +88,11 @@ export class SocketRelay implements Disposable {
       ended,
     };
     this.#connections.add(connection);
-    prepareConnection(second);
+    // who has connected has mostly said something, and waits for the answer: the other side is to have it first
+    this.#move(connection, connection.there);
+    if (connection.over) return;
     try {
+      prepareConnection(second);
       this.#changes.watch(first, (events) =>
         this.#changed(connection, connection.there, connection.back, events),
       );
