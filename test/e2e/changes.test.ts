@@ -558,6 +558,14 @@ for (const [who, workplace, needs] of WHO) {
           [["--changes", directory, "--discard"], "--changes and --discard contradict"],
           [["--changes", directory, "--keep-writes", "x"], "--changes and --keep-writes contradict"],
           [["--changes", directory, "--read-only"], "--changes and --read-only contradict"],
+          ...(who === "root"
+            ? [
+                [["--changes", directory, "--userns", "auto"], "ids that only this run has"] as [
+                  string[],
+                  string,
+                ],
+              ]
+            : []),
           [["--changes", ""], "empty"],
           [["--changes", join(home, "other")], "it is none that hako has made"],
           [["--changes", "/proc/x"], "/proc/x"],

@@ -270,7 +270,7 @@ export function refuseChangesOfImage({ changes }: { changes: string | undefined 
   if (changes === undefined) return;
   throw HakoError.usage(
     "--changes and an image contradict each other",
-    "--keep-writes keeps what is written",
+    "an image stays as it is, so that nothing could be applied: --keep-writes keeps what is written",
   );
 }
 

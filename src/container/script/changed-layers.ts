@@ -18,7 +18,7 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
   discard: "hako changes discard DIR throws them away",
   "keep-writes": "both say where writes are kept",
   "read-only": "nothing would be written",
-  "userns auto": "owners of files would be ids of the container's",
+  "userns auto": "what is kept would belong to ids that only this run has",
 };
 
 /** Has what a run writes kept: one layer for each file system of root's, or for each directory of an ordinary user's. */

@@ -157,12 +157,13 @@ function containerOf(
 }
 
 function refusePlan({ config, noPivot, preserveFds, ...plan }: CreatePlan, shared: SharedNamespaces): void {
-  const refuse = (what: string): never => {
-    throw new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this` });
+  const refuse = (what: string, hint?: string): never => {
+    throw new HakoError({ code: "unsupported", message: `${what}: the driver "vm" can't do this`, hint });
   };
   if (noPivot) refuse("--no-pivot");
   if (preserveFds > 0) refuse("--preserve-fds");
-  if (plan.overlay?.layers !== undefined) refuse("--changes");
+  if (plan.overlay?.layers !== undefined)
+    refuse("--changes", "in a machine --keep-writes keeps what is written to a directory or an image");
   refuseUnable(config, shared);
 }
 
