@@ -10,7 +10,8 @@ const USER = `setpriv --reuid ${UID} --regid ${UID} --clear-groups env -i "PATH=
 
 /** What a run says on a host that is changed by a line of shell, for nobody else: root's and the user's. */
 function runsOn(line: string, run = "run --rootfs / -- echo ran"): { root: string; user: string } {
-  const asked = (as: string) => `cd /; ${line}; exec ${as} "$0" ${run}`;
+  // state that goes there goes with it
+  const asked = (as: string) => `cd /; ${tmpfs("/dev/shm", "mode=1777")}; ${line}; exec ${as} "$0" ${run}`;
   const said = (as: string) => {
     const words = ["--mount", "--propagation", "private", "sh", "-c", asked(as), HAKO];
     const { stdout, stderr } = execute("unshare", words);
