@@ -98,11 +98,14 @@ export class ChangesDirectory implements Disposable {
     return layers.some((layer) => statusAt(`${layer}/work`) !== undefined && isLayerInUse(layer));
   }
 
-  /** Refuses it if anybody else is about it, and keeps others out until it is closed. */
-  claim(record: ChangesRecord | undefined): void {
+  /** Refuses it if anybody else is about it, and keeps others out until it is closed; what it holds from then on. */
+  claim(): ChangesRecord | undefined {
     for (let tries = 0; tries < TRIES; tries++) {
-      const result = trySyscall("flock", this.#fd.number, LOCK.EX | LOCK.NB);
-      if (result >= 0 && (record === undefined || !this.isInUse(record))) return;
+      if (trySyscall("flock", this.#fd.number, LOCK.EX | LOCK.NB) >= 0) {
+        // who had it until now may have applied all, or thrown it away
+        const { record } = this;
+        if (record === undefined || !this.isInUse(record)) return record;
+      }
       Bun.sleepSync(PAUSE_MS);
     }
     throw new HakoError({
@@ -160,7 +163,7 @@ export class ClaimedChanges implements Disposable {
   private constructor(directory: ChangesDirectory, made: boolean) {
     this.#directory = directory;
     this.#made = made;
-    this.#known = directory.record;
+    this.#known = directory.claim();
   }
 
   /** The one at a path, which is made if it is missing. */
@@ -174,7 +177,6 @@ export class ClaimedChanges implements Disposable {
     const directory = ChangesDirectory.open(text);
     try {
       const claimed = new ClaimedChanges(directory, made);
-      directory.claim(claimed.#known);
       directory.removeDiscarded();
       syscallOn(text, "fchmod", directory.fd.number, fileStatusOf(directory.fd).mode & ~OTHERS);
       checkUpperDirectory(directory.fd, directory.path);

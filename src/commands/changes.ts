@@ -109,10 +109,10 @@ const apply = defineCommand({
     const { dir, force } = args;
     const { ChangesDirectory } = await import("../changes/changes-directory");
     using directory = ChangesDirectory.open(dir);
-    const { record, journal } = directory;
-    directory.claim(record);
+    const record = directory.claim();
     directory.removeDiscarded();
     if (record === undefined) return 0;
+    const { journal } = directory;
     const { applyChanges, checkApplicable } = await import("../changes/apply");
     const { cleanUp } = await import("../changes/clean-up");
     const { readChanges } = await import("../changes/read-changes");
@@ -142,7 +142,7 @@ const discard = defineCommand({
   async run({ args }) {
     const { ChangesDirectory } = await import("../changes/changes-directory");
     using directory = ChangesDirectory.open(args.dir);
-    directory.claim(directory.record);
+    directory.claim();
     directory.discard();
   },
 });

@@ -672,6 +672,43 @@ e2e("a root file system of its own, with a mount below", () => {
   expect(existsSync(join(root, "in"))).toBe(false);
 }, [needsHako]);
 
+e2e("a disk that is full leaves all as it was, and the next apply finishes", () => {
+  using place = new ChangedPlace(new Box());
+  mkdirSync(place.at("small"));
+  const [hako, kept] = [place.words.join(" "), place.directory];
+  const line = `
+    cd ${place.project}; mount -t tmpfs -o size=1M tmpfs small; echo old > small/file
+    ${hako} run --rootfs / --changes ${kept} -- sh -c '
+      head -c 3000000 /dev/zero | tr "\\0" x > small/file; echo n > small/new; echo t > top'
+    ${hako} changes apply ${kept} || echo full
+    cat small/file; ls -A small; test -e top || echo none
+    mount -o remount,size=20M small
+    ${hako} changes apply ${kept}; stat -c %s small/file; cat small/new top; ls -A ${kept}`;
+  const { stdout, stderr } = execute("unshare", ["--mount", "sh", "-c", line], { env: place.env });
+  expect(stderr).toMatch(/^hako: .*small\/file: .* no space left on device\n$/);
+  expect(stdout).toBe("full\nold\nfile\nnone\napplied 3 changes\n3000000\nn\nt\n");
+}, [needsHako]);
+
+e2e("of two applies at once one is refused, or has nothing left to do", async () => {
+  using place = new ChangedPlace(new Box());
+  // also where the directory is in what is written, by a link
+  mkdirSync(place.at("kept"));
+  symlinkSync("kept", place.at("way"));
+  const dir = place.at("way");
+  const line = "for i in $(seq 100); do echo $i > n$i; done; ls -A way";
+  const { stdout, stderr } = place.sh(["--changes", dir], line);
+  expect([stdout, stderr]).toEqual(["", ""]);
+  const [command = "", ...rest] = place.words;
+  const apply = () => executeLater(command, [...rest, "changes", "apply", dir], undefined, place.env);
+  const both = await Promise.all([apply(), apply()]);
+  expect(both.filter((each) => each.stdout === "applied 100 changes\n")).toHaveLength(1);
+  expect(
+    both.map((each) => each.stderr).filter((said) => said !== "" && !said.includes("is in use")),
+  ).toEqual([]);
+  expect(readdirSync(place.project).filter((name) => /^n\d/.test(name))).toHaveLength(100);
+  expect(readdirSync(dir)).toEqual([]);
+}, [needsHako]);
+
 e2e("file systems: in memory, and one that can't hold an upper directory", () => {
   using box = new Box();
   mkdirSync(box.path("here"));
