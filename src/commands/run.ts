@@ -270,7 +270,9 @@ async function runScript(
   const options = { ...made, bundle, ...watching, lifeline };
   const init = args.idle ? "idle" : !args["no-init"];
   const ready = args.idle && !args.detach ? () => print(`${id}\n`) : undefined;
-  const watched = { init, signalsEnd: init === false, report: report?.open(), ready } as const;
+  // nobody would say there that it is ready
+  const notifySocket = args.idle ? undefined : made.notifySocket;
+  const watched = { init, notifySocket, signalsEnd: init === false, report: report?.open(), ready } as const;
   const status = await runContainer({ ...options, ...watched }).catch((error) => {
     throw rare.explain.explainScript(asHakoError(error), bundle);
   });

@@ -113,6 +113,15 @@ print("sent")`;
     expect(box.ok("list", "--quiet").stdout).toBe("");
   });
 
+  e2e("a service manager that wants to be told is not waited for", () => {
+    using box = new Box();
+    const env = { PATH: process.env.PATH ?? "", NOTIFY_SOCKET: box.path("notify") };
+    const run = ["--root", box.root, "run", "--detach", "--idle", "--rootfs", "/"];
+    const { status, stdout } = execute("timeout", ["-s", "KILL", "30", HAKO, ...run], { env });
+    expect(status).toBe(0);
+    box.ok("delete", "--force", stdout.trim());
+  }, [needsHako]);
+
   e2e("ends when its time is over, asked or not, and with whom it was started for", async () => {
     using box = new Box();
     const run = (...flags: string[]) => ["run", "--rootfs", "/", "--idle", ...flags];
