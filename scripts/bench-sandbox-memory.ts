@@ -1,5 +1,5 @@
-// What a sandbox holds while its command sleeps: processes beside the command, and memory that nobody else has. A part of
-// scripts/bench-sandboxes.
+// What a sandbox holds while its command sleeps: processes beside the command, and memory that nobody else has, not even another sandbox
+// of its kind, which runs beside it: what is read of a program's file is there once for both. A part of scripts/bench-sandboxes.
 import { readdirSync, readFileSync } from "node:fs";
 import { start } from "./bench-call";
 import type { Values } from "./bench-measure";
@@ -38,17 +38,39 @@ function below(pid: number): Process[] {
 }
 
 export async function measureMemory(run: Sandbox["run"]): Promise<Values> {
-  const child = start(run(["sleep", "600"]));
-  const sleeps = () => below(child.pid).filter(({ name }) => name === "sleep");
-  try {
-    for (const end = Date.now() + STARTS_MS; sleeps().length === 0; await Bun.sleep(20))
+  await using measured = new Sleeping(run);
+  await using beside = new Sleeping(run);
+  await beside.begun();
+  await measured.begun();
+  await Bun.sleep(SETTLES_MS);
+  const own = below(measured.pid).filter(({ name }) => name !== "sleep");
+  const memory = own.map(({ pid }) => memoryOf(pid).private ?? 0);
+  return { processes: own.length, private: memory.reduce((sum, each) => sum + each, 0) };
+}
+
+/** A sandbox whose command sleeps. */
+class Sleeping implements AsyncDisposable {
+  readonly #child: ReturnType<typeof start>;
+
+  constructor(run: Sandbox["run"]) {
+    this.#child = start(run(["sleep", "600"]));
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  #sleeps(): Process[] {
+    return below(this.pid).filter(({ name }) => name === "sleep");
+  }
+
+  async begun(): Promise<void> {
+    for (const end = Date.now() + STARTS_MS; this.#sleeps().length === 0; await Bun.sleep(20))
       if (Date.now() > end) throw new Error("its command does not start");
-    await Bun.sleep(SETTLES_MS);
-    const own = below(child.pid).filter(({ name }) => name !== "sleep");
-    const memory = own.map(({ pid }) => memoryOf(pid).private ?? 0);
-    return { processes: own.length, private: memory.reduce((sum, each) => sum + each, 0) };
-  } finally {
-    for (const { pid } of sleeps()) process.kill(pid, "SIGKILL");
-    await child.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { pid } of this.#sleeps()) process.kill(pid, "SIGKILL");
+    await this.#child.exited;
   }
 }
