@@ -1,7 +1,7 @@
 import { Fd } from "../linux/call/fd";
 import { Changes } from "../linux/file/epoll";
 import { hasErrno, linkText, listNames } from "../linux/file/file";
-import { SmallPages } from "../linux/process/small-pages";
+import { SmallPages, splitHugePages } from "../linux/process/small-pages";
 
 /** What an epoll descriptor is called in procfs. */
 const EPOLL = "anon_inode:[eventpoll]";
@@ -29,6 +29,7 @@ export class ServingLoop implements Disposable {
   #engineWaits = false;
   /** Waits since the engine's heap was swept. What has started this command is in there. */
   #waits = WORTH_SWEEPING;
+  #isSplit = false;
 
   constructor() {
     const engine = epollDescriptors();
@@ -85,6 +86,8 @@ export class ServingLoop implements Disposable {
   #sweep(): void {
     if (this.#waits < WORTH_SWEEPING) return;
     this.#waits = 0;
+    if (!this.#isSplit) splitHugePages();
+    this.#isSplit = true;
     Bun.gc(true);
   }
 
