@@ -130,6 +130,9 @@ function targetOf(name: string) {
   throw new Error(`unknown target ${name}; one of ${Object.keys(TARGETS).join(", ")}`);
 }
 
+/** Chunks of less are folded into others: Bun's table of them has to stay small (docs/decisions/patched-executable.md, "Why few chunks"). */
+const MIN_CHUNK_SIZE = 8192;
+
 /** Makes the executable of a target; what `rehearse` recorded puts the bytecode of a start together in it: some hundredths of its time. */
 async function build(name: string, outdir: string, bytecodeOrder: string[]): Promise<string> {
   const target = targetOf(name);
@@ -143,6 +146,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
     // a command reads the code of its own chunks only: most of a millisecond less
     format: "esm",
     splitting: true,
+    minChunkSize: MIN_CHUNK_SIZE,
     define: {
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),

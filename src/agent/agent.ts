@@ -18,26 +18,17 @@ import { REBOOT } from "../linux/call/constants";
 import { syscall } from "../linux/call/syscall";
 import { Changes } from "../linux/file/epoll";
 import { readText } from "../linux/file/file";
+import { setRealtime } from "../linux/kernel/clock";
 import { hearingWarnings, logWarning } from "../output/log";
 import { openPort } from "./ports";
-import type { AnswerRequest } from "./rehearsal";
+import { useProcessors } from "./processors";
+import { type AnswerRequest, rehearse } from "./rehearsal";
+import { renew } from "./renewal";
 
 /** Loaded on first use: most guests are only asked whether they are there. */
 const rare = {
   get containers() {
     return require("./containers") as typeof import("./containers");
-  },
-  get rehearsal() {
-    return require("./rehearsal") as typeof import("./rehearsal");
-  },
-  get clock() {
-    return require("../linux/kernel/clock") as typeof import("../linux/kernel/clock");
-  },
-  get renewal() {
-    return require("./renewal") as typeof import("./renewal");
-  },
-  get processors() {
-    return require("./processors") as typeof import("./processors");
   },
 };
 
@@ -89,11 +80,9 @@ export class Agent {
       return {};
     },
     rest: () => {
-      // loaded, and not to be loaded again
-      rare.renewal;
       this.#containers = new rare.containers.Containers(this.#changes);
       const answer: AnswerRequest = (call, data) => JSON.stringify(this.#answer(call, data));
-      rare.rehearsal.rehearse(answer, this.#containers, this.#changes);
+      rehearse(answer, this.#containers, this.#changes);
       this.#containers = undefined;
       // nobody has announced a container to the machines that come of this one
       this.#stays = 0;
@@ -102,16 +91,16 @@ export class Agent {
       return {};
     },
     renew: (data) => {
-      rare.renewal.renew(data);
+      renew(data);
       this.#rests = false;
       return {};
     },
     clock: ({ time }) => {
-      rare.clock.setRealtime(time);
+      setRealtime(time);
       return {};
     },
     processors: ({ count }) => {
-      rare.processors.useProcessors(count);
+      useProcessors(count);
       return {};
     },
     create: (data) => {

@@ -21,21 +21,13 @@ import { type ContainerRecord, type ProcessRecord, readContainer } from "../stat
 import { ContainerFigures } from "./figures";
 import { guardFiles } from "./files-guard";
 import { mountFiles, mountRootfs, prepareGuest, unmountRootfs, withTreePaths } from "./guest";
+import { GuestPorts } from "./guest-ports";
 import { GuestProcess, type OfFirst } from "./guest-process";
+import { setNetwork } from "./network";
 import { openPort } from "./ports";
 import { rowsAfter } from "./process-rows";
 import { forgetSharedMemory, withContainers } from "./shared-places";
 import { type ProgramStreams, withStreams, withTerminal } from "./streams";
-
-/** Loaded on first use. */
-const rare = {
-  get network() {
-    return require("./network") as typeof import("./network");
-  },
-  get guestPorts() {
-    return require("./guest-ports") as typeof import("./guest-ports");
-  },
-};
 
 /** Where the guest keeps the state of its containers. */
 const ROOT = "/run/hako/state";
@@ -149,14 +141,14 @@ export class Containers {
   network({ container: id, ...network }: AgentData<"network">): void {
     const { init } = readContainer(ROOT, containerId(id)).record;
     if (init === undefined) throw new Error("a container without a process");
-    rare.network.setNetwork(`/proc/${init.pid}/ns/net`, network);
+    setNetwork(`/proc/${init.pid}/ns/net`, network);
   }
 
   /** Has ports of its loopback lead to the host, and be led to: at which ports these are reached. */
   ports({ container: id, ...ports }: AgentData<"ports">): number[] {
     const { init } = readContainer(ROOT, containerId(id)).record;
     if (init === undefined) throw new Error("a container without a process");
-    const guestPorts = new rare.guestPorts.GuestPorts(this.#changes, init.pid);
+    const guestPorts = new GuestPorts(this.#changes, init.pid);
     this.#ports.get(id)?.[Symbol.dispose]();
     this.#ports.set(id, guestPorts);
     return guestPorts.serve(ports);

@@ -1,13 +1,7 @@
 import { exists, statusAt } from "../linux/file/file";
+import { randomBytes } from "../linux/kernel/random";
 import { type ContainerId, containerId } from "../oci/id";
 import { containerDirectory } from "./root";
-
-/** Loaded on first use. */
-const rare = {
-  get random() {
-    return require("../linux/kernel/random") as typeof import("../linux/kernel/random");
-  },
-};
 
 /** The inode of the host's first pid namespace (include/linux/proc_ns.h, PROC_PID_INIT_INO). */
 const FIRST_PID_NAMESPACE = 0xeffffffcn;
@@ -20,7 +14,7 @@ export function freeId(root: string): ContainerId {
   const plain = containerId(`run-${process.pid}`);
   if (statusAt("/proc/self/ns/pid")?.inode === FIRST_PID_NAMESPACE && isFree(root, plain)) return plain;
   for (;;) {
-    const letters = rare.random.randomBytes(2).toHex();
+    const letters = randomBytes(2).toHex();
     const id = containerId(`${plain}-${letters}`);
     if (isFree(root, id)) return id;
   }

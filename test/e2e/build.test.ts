@@ -18,7 +18,16 @@ function build(outdir: string, words: string[], prepare = ":", env: Record<strin
   });
 }
 
+/** With more, Bun's table of the executable's files costs each command page faults (docs/decisions/patched-executable.md, "Why few chunks"). */
+const MOST_FILES = 424;
+
 describe("build.ts", () => {
+  e2e("the executable has few files", () => {
+    const names = readFileSync(HAKO, "latin1").matchAll(/\/\$bunfs\/root\/[\w.-]+\.js/g);
+    const files = new Set(Array.from(names, ([name]) => name));
+    expect(files.size).toBeGreaterThan(100);
+    expect(files.size).toBeLessThanOrEqual(MOST_FILES);
+  });
   let directory: string;
   const plain = () => join(directory, "plain/hako");
   beforeAll(() => {

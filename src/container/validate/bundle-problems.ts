@@ -16,6 +16,8 @@ import type { Config, Mount, Problem } from "../../oci/config";
 import { isBind, type MountPlan, planOf } from "../../oci/mount-options";
 import { hasNamespace, joinedNamespace } from "../../oci/namespaces";
 import type { CheckedConfig } from "../../oci/validate";
+import { SYSCALLS } from "../../seccomp/syscalls";
+import { unknownCalls } from "../../seccomp/unknown-calls";
 import { hookProblems, programProblems } from "./program-problems";
 import { RootfsView } from "./rootfs-view";
 
@@ -26,12 +28,6 @@ const rare = {
   },
   get answer() {
     return require("../../seccomp/answer") as typeof import("../../seccomp/answer");
-  },
-  get syscalls() {
-    return require("../../seccomp/syscalls") as typeof import("../../seccomp/syscalls");
-  },
-  get unknownCalls() {
-    return require("../../seccomp/unknown-calls") as typeof import("../../seccomp/unknown-calls");
   },
 };
 
@@ -180,8 +176,8 @@ function capabilityWarnings({ process }: Config): Problem[] {
 function callWarnings({ linux }: Config): Problem[] {
   const profile = linux?.seccomp;
   if (profile === undefined) return [];
-  const known = Object.keys(rare.syscalls.SYSCALLS);
-  return rare.unknownCalls.unknownCalls(profile).map(({ name, pointer }) => ({
+  const known = Object.keys(SYSCALLS);
+  return unknownCalls(profile).map(({ name, pointer }) => ({
     pointer: `/linux/seccomp${pointer}`,
     message: `unknown system call, and left out: ${JSON.stringify(name)}${didYouMean(nearestName(name, known))}`,
   }));

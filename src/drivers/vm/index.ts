@@ -1,5 +1,7 @@
 import type { SandboxDriver } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
+import { figuresFile, figuresOf, OomInMachine, shortageInMachine, toldEndInMachine } from "./figures";
+import { leaveAnyMachine } from "./members";
 
 /** Loaded on first use. */
 const rare = {
@@ -9,17 +11,11 @@ const rare = {
   get exec() {
     return require("./exec") as typeof import("./exec");
   },
-  get members() {
-    return require("./members") as typeof import("./members");
-  },
   get attendedExec() {
     return require("./attended-exec") as typeof import("./attended-exec");
   },
   get verbs() {
     return require("./verbs") as typeof import("./verbs");
-  },
-  get figures() {
-    return require("./figures") as typeof import("./figures");
   },
 };
 
@@ -71,19 +67,19 @@ export const vmDriver: SandboxDriver = {
     return rare.verbs.statsInMachine(container);
   },
   memoryKillsFile(container) {
-    return rare.figures.figuresFile(container.root, container.record.id);
+    return figuresFile(container.root, container.record.id);
   },
   toldEnd(container) {
-    return rare.figures.toldEndInMachine(container);
+    return toldEndInMachine(container);
   },
   spent(container) {
-    return rare.figures.figuresOf(container).spent;
+    return figuresOf(container).spent;
   },
   memoryShortage(container) {
-    return rare.figures.shortageInMachine(container);
+    return shortageInMachine(container);
   },
   watchOom(container) {
-    return new rare.figures.OomInMachine(container);
+    return new OomInMachine(container);
   },
   processes({ root, record }) {
     const { init } = record;
@@ -101,6 +97,6 @@ export const vmDriver: SandboxDriver = {
   // QEMU has to be waited for
   plainRemoval: () => undefined,
   removeUnrecorded(root, id) {
-    rare.members.leaveAnyMachine(root, id);
+    leaveAnyMachine(root, id);
   },
 };
