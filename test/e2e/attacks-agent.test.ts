@@ -413,6 +413,29 @@ s.sendto(b"secret.example.com", ("${address}", 80)); print(s.recv(9))`,
       ]);
     }, [...needs, ...PROGRAMS]);
 
+    e2e("links of the index that lead nowhere keep nothing from being told", () => {
+      using place = workplace();
+      const { project, words, env } = place;
+      const [setpriv = "", ...ids] = [
+        ...place.as,
+        "sh",
+        "-ec",
+        "rm -rf .git; git init -q .; touch x; git add x",
+      ];
+      execute(setpriv, ids, { env: { ...env, PATH }, cwd: project });
+      const line = `
+        printf '#!/bin/sh\n' > .envrc; ln -s loop loop; mkdir closed; chmod 0 closed
+        link() { git update-index --add --cacheinfo "160000,1111111111111111111111111111111111111111,$1"; }
+        link loop/x; link closed/x; link "$(printf %300s | tr ' ' x)"; exit 7`;
+      const report = join(place.home, "report");
+      const run = ["run", "--policy", "agent", "--report", report, "--", "sh", "-ec", line];
+      const [command = "", ...rest] = [...words, ...run];
+      const done = execute(command, rest, { env, cwd: project });
+      expect(done.stderr).toContain(`${project}/.envrc was made meanwhile`);
+      expect(done.status).toBe(7);
+      expect(JSON.parse(readFileSync(report, "utf8"))).toMatchObject({ exitCode: 7, hakoError: null });
+    }, [...needs, ...PROGRAMS]);
+
     e2e("a repository that it makes is told of, and what else would be executed later and wasn't there", () => {
       using place = workplace();
       const { project } = place;

@@ -1,11 +1,13 @@
-import { bytesOf, concatenated } from "../../linux/call/bytes";
+import { asHakoError } from "../../base/errors";
+import { bytesOf, concatenated, textOf } from "../../linux/call/bytes";
 import { O, STATX } from "../../linux/call/constants";
 import { directoryEntries, hasErrno, readOrdinaryFile, statusAt } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
 import { dirname, join } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
 import { GUARDED_ANNOTATION, UNPROTECTED_ANNOTATION } from "../../oci/annotations";
-import { gitLinks } from "../../policy/git-links";
+import { logDebug } from "../../output/log";
+import { gitLinks, objectSize } from "../../policy/git-links";
 import type { ContainerRecord } from "../../state/record";
 
 /** A file of the host's, by which it is known again: an inode's number is given again, with another time. */
@@ -15,15 +17,21 @@ export interface GuardedFile {
   inode: string;
   /** Which of its times: when it was made, or when it was changed last. */
   since: keyof typeof TIMES;
-  /** The nanoseconds of that; 0 where the file system doesn't know. */
-  nanoseconds: number;
+  /** That time, seconds and nanoseconds since 1970; zeros where the file system doesn't know. */
+  time: readonly [seconds: number, nanoseconds: number];
 }
 
-/** Offsets of tv_nsec in struct statx (statx(2)), beside which nothing is in a word. */
-const TIMES = { born: 88, changed: 104 } as const;
+/** Offsets of tv_sec in struct statx (statx(2)); tv_nsec is in the next word, and nothing beside it. */
+const TIMES = { born: 80, changed: 96 } as const;
 
-/** An index of so many bytes has more than a million files. */
-const LARGEST_INDEX = 1 << 28;
+/** Of what is not there. */
+const NO_FILE = { inode: "0", time: [0, 0] } as const;
+
+/** An index of so many bytes, with what it shares, has more than half a million files. */
+const LARGEST_INDEX = 1 << 27;
+/** How many files an index may be in: git removes those that it shared long ago. */
+const MOST_INDEXES = 100;
+const LARGEST_CONFIG = 1 << 20;
 
 /** What the policy of a container protects, and was not there when its command began: that can't be held where what it is in is written. */
 export function unprotectedOf({ annotations }: Pick<ContainerRecord, "annotations">): string[] {
@@ -48,8 +56,8 @@ export function guardedAnnotation(
 
 /** The files of which the end of a container tells if they are others by then; those that were not there are among them. */
 export function guardedFilesOf(record: Pick<ContainerRecord, "annotations">): GuardedFile[] {
-  const missing = { inode: "0", since: "born", nanoseconds: 0 } as const;
-  return [...keptFiles(record), ...unprotectedOf(record).map((path) => ({ path, ...missing }))];
+  const missing = unprotectedOf(record).map((path): GuardedFile => ({ path, since: "born", ...NO_FILE }));
+  return [...keptFiles(record), ...missing];
 }
 
 /** Of files that were there those in whose place is something else, or nothing. */
@@ -59,23 +67,52 @@ export function replacedFiles(record: Pick<ContainerRecord, "annotations">): str
 
 /**
  * Where git finds repositories in a project whose index was changed, which nothing has protected: what links of the index lead to. undefined where the
- * index can't be read.
+ * index can't be read: the program may have made anything of it.
  */
 export function unprotectedRepositories(record: Pick<ContainerRecord, "annotations">): string[] | undefined {
   const [index] = changed(record, "changed");
   if (index === undefined) return [];
-  const known = new Set(guardedFilesOf(record).map(({ path }) => path));
   const directory = dirname(index);
+  try {
+    // one that was removed is among what was replaced
+    if (statusAt(directory, false)?.type !== "directory") return [];
+    const known = new Set(guardedFilesOf(record).map(({ path }) => path));
+    const links = linksOfIndex(directory);
+    const repositories = links?.map((link) => join(dirname(directory), link, ".git"));
+    return repositories?.filter((path) => !known.has(path) && mayBeThere(path));
+  } catch (error) {
+    logDebug(asHakoError(error).oneLine);
+    return undefined;
+  }
+}
+
+/** What links in a repository's index lead to, in those that it shares too. */
+function linksOfIndex(directory: string): string[] | undefined {
   const files = directoryEntries(directory).filter(({ name }) => /^(index$|sharedindex\.)/.test(name));
-  const links = files.map(({ name }) => {
-    const bytes = readOrdinaryFile(join(directory, name), LARGEST_INDEX);
-    return bytes && gitLinks(bytes);
-  });
-  if (links.includes(undefined)) return undefined;
-  const repositories = links.flatMap((each = []) =>
-    each.map((link) => join(dirname(directory), link, ".git")),
-  );
-  return [...new Set(repositories)].filter((path) => !known.has(path) && statusAt(path, false) !== undefined);
+  const config = readOrdinaryFile(join(directory, "config"), LARGEST_CONFIG);
+  if (config === undefined || files.length > MOST_INDEXES) return undefined;
+  const size = objectSize(textOf(config));
+  const found = new Set<string>();
+  let left = LARGEST_INDEX;
+  for (const { name } of files) {
+    const bytes = readOrdinaryFile(join(directory, name), left);
+    const links = bytes && gitLinks(bytes, size);
+    if (links === undefined) return undefined;
+    left -= bytes?.length ?? 0;
+    for (const link of links) found.add(link);
+  }
+  return [...found];
+}
+
+/** What may not be looked at may be there; git finds nothing at a path that is too long, or leads round. */
+function mayBeThere(path: string): boolean {
+  try {
+    return statusAt(path, false) !== undefined;
+  } catch (error) {
+    if (hasErrno(error, "EACCES")) return true;
+    if (hasErrno(error, "ENAMETOOLONG", "ELOOP")) return false;
+    throw error;
+  }
 }
 
 /** All that was not held to the end: what was made, replaced, and made known to git. */
@@ -91,9 +128,9 @@ export function madeFiles(record: Pick<ContainerRecord, "annotations">): string[
 
 function changed(record: Pick<ContainerRecord, "annotations">, since: GuardedFile["since"]): string[] {
   const files = keptFiles(record).filter((file) => file.since === since);
-  const isOther = (file: GuardedFile) => {
-    const { inode, nanoseconds } = guardedFile(file.path, since);
-    return inode !== file.inode || nanoseconds !== file.nanoseconds;
+  const isOther = ({ path, inode, time: [seconds, nanoseconds] }: GuardedFile) => {
+    const now = guardedFile(path, since);
+    return now.inode !== inode || now.time[0] !== seconds || now.time[1] !== nanoseconds;
   };
   return files.filter(isOther).map(({ path }) => path);
 }
@@ -110,13 +147,15 @@ function keptFiles({ annotations }: Pick<ContainerRecord, "annotations">): Guard
 
 function isGuardedFile(value: unknown): value is GuardedFile {
   if (typeof value !== "object" || value === null) return false;
-  const { path, inode, since, nanoseconds } = value as Partial<Record<keyof GuardedFile, unknown>>;
+  const { path, inode, since, time } = value as Partial<Record<keyof GuardedFile, unknown>>;
   const isInode = typeof inode === "string" && /^\d{1,20}$/.test(inode);
   return (
     typeof path === "string" &&
     isInode &&
     Object.hasOwn(TIMES, `${since}`) &&
-    Number.isSafeInteger(nanoseconds)
+    Array.isArray(time) &&
+    time.length === 2 &&
+    time.every(Number.isSafeInteger)
   );
 }
 
@@ -124,16 +163,16 @@ function guardedFile(path: string, since: GuardedFile["since"]): GuardedFile {
   try {
     using file = openAt(undefined, path, O.PATH | O.NOFOLLOW);
     const status = fileStatusOf(file, STATX.BASIC_STATS | STATX.BTIME);
-    return { path, inode: `${status.inode}`, since, nanoseconds: status[since]?.[1] ?? 0 };
+    const [seconds = 0n, nanoseconds = 0] = status[since] ?? [];
+    return { path, inode: `${status.inode}`, since, time: [Number(seconds), nanoseconds] };
   } catch (error) {
-    if (hasErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP"))
-      return { path, inode: "0", since, nanoseconds: 0 };
+    if (hasErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) return { path, since, ...NO_FILE };
     throw error;
   }
 }
 
-/** A file as an attendant's rows take it: three words, and the path. */
-export function asWords({ path, inode, since, nanoseconds }: GuardedFile): Uint8Array {
-  const words = new BigUint64Array([BigInt(inode), BigInt(TIMES[since]), BigInt(nanoseconds)]);
+/** A file as an attendant's rows take it: four words, and the path. */
+export function asWords({ path, inode, since, time }: GuardedFile): Uint8Array {
+  const words = new BigUint64Array([inode, TIMES[since], ...time].map(BigInt));
   return concatenated([new Uint8Array(words.buffer), bytesOf(`${path}\0`)]);
 }

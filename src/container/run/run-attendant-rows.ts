@@ -133,28 +133,32 @@ function memoryRows(program: RowProgram, { memory }: Words): void {
 /** Gives way to the command if one of the files is another than before, or if that can't be seen. */
 function guardedRows(program: RowProgram, { guarded }: Words): void {
   const [result, at, path, inode, time, now] = [word(), word(), word(), word(), word(), word()];
+  // which of its times, and that one: seconds, nanoseconds
+  const [OFFSET_AT, TIME_AT, PATH_AT] = [8, 16, 32];
   const status = new Uint8Array(SIZE.STRUCT_STATX);
   program.when(wordIn(guarded), 0, "all as before");
   eachText(program, wordIn(guarded), (file, next) => {
     const [there, missing] = [program.freshLabel(), program.freshLabel()];
     program.load(file, { to: inode });
-    program.sum([file, 16], { to: path });
-    program.load(wordIn(path), { to: time });
-    program.sum([file, 24], { to: path });
+    program.sum([file, PATH_AT], { to: path });
     const look = [AT.FDCWD, wordIn(path), AT.SYMLINK_NOFOLLOW, STATX.BASIC_STATS | STATX.BTIME, status];
     program.call("statx", look, { to: result, next: there, otherwise: undefined });
     program.sum([wordIn(result)], { ...is("ENOENT"), next: missing, otherwise: ATTEND.again });
     program.label(missing);
     program.sum([wordIn(inode)], { least: 0, most: 0, next, otherwise: ATTEND.again });
     program.label(there);
-    const [itsInode, itsTime] = [wordIn(inode), wordIn(time)];
+    const itsInode = wordIn(inode);
     program.sum([wordIn(status, INODE_AT)], { least: itsInode, most: itsInode, otherwise: ATTEND.again });
-    // which of its times
-    program.sum([file, 8], { to: at });
-    program.load(wordIn(at), { to: at });
-    program.sum([wordIn(at), within(status, 0)], { to: at });
-    program.load(wordIn(at), { to: now });
-    program.sum([wordIn(now)], { least: itsTime, most: itsTime, next, otherwise: ATTEND.again });
+    for (const part of [0, 8]) {
+      program.sum([file, TIME_AT + part], { to: time });
+      program.load(wordIn(time), { to: time });
+      program.sum([file, OFFSET_AT], { to: at });
+      program.load(wordIn(at), { to: at });
+      program.sum([wordIn(at), within(status, part)], { to: at });
+      program.load(wordIn(at), { to: now });
+      const same = { least: wordIn(time), most: wordIn(time), otherwise: ATTEND.again };
+      program.sum([wordIn(now)], part === 0 ? same : { ...same, next });
+    }
   });
   program.label("all as before");
 }

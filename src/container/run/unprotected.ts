@@ -13,11 +13,11 @@ export function tellUnprotected(record: Pick<ContainerRecord, "annotations">): v
     logFailure(
       `${path} was replaced or removed outside meanwhile, and neither hidden nor protected from then on: look at it before a tool goes by it`,
     );
-  tellRepositories(unprotectedRepositories(record));
   for (const path of madeFiles(record))
     logFailure(
       `${path} was made meanwhile, which policy ${record.annotations[POLICY_ANNOTATION]} protects where it is there: look at it before a tool goes by it`,
     );
+  tellRepositories(unprotectedRepositories(record));
 }
 
 function tellRepositories(repositories: readonly string[] | undefined): void {
