@@ -48,12 +48,12 @@ export async function* callLines(
   });
   // told below, when all is read
   ended.catch(() => {});
-  // one that could not be started has no streams, or broken ones
-  await Promise.race([new Promise((resolve) => child.once("spawn", resolve)), ended]);
-  (child.stdio[3] as Readable).resume();
-  stream(child.stderr, "stderr").on("data", (chunk: Buffer) => errors.push(chunk));
   let whole = false;
   try {
+    // one that could not be started has no streams, or broken ones
+    await Promise.race([new Promise((resolve) => child.once("spawn", resolve)), ended]);
+    (child.stdio[3] as Readable).resume();
+    stream(child.stderr, "stderr").on("data", (chunk: Buffer) => errors.push(chunk));
     let rest = "";
     for await (const chunk of stream(child.stdout, "stdout").setEncoding("utf8")) {
       const lines = `${rest}${chunk}`.split("\n");

@@ -220,9 +220,9 @@ export interface Report {
   landlock: number | null;
   /** Which it was run by. */
   policy: string | null;
-  /** What that protects, and could not be held: it was not there when the program began. */
+  /** What the policy protects, and could not be held: it was not there when the program began. */
   unprotected: string[];
-  /** What of that was made meanwhile; what it hides or protects and was replaced or removed outside; repositories that git finds by an index that was changed. To be looked at. */
+  /** To be looked at: what the policy protects and was made meanwhile; what is hidden or protected and was replaced or removed outside; repositories that git finds by an index that was changed. */
   unheld: string[];
   /** What rules of `--network` have refused; null where there are none. */
   refused:

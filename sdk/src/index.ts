@@ -1,3 +1,4 @@
+// the types have streams and signals of Node.js in them: who uses them needs @types/node, and is told so by the compiler
 /// <reference types="node" preserve="true" />
 export { type Hako, SandboxProcess, type SpawnSettings } from "./attended.js";
 export { Changes, type ChosenPaths, changes } from "./changes.js";

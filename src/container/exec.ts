@@ -235,10 +235,10 @@ function startProcess(
   return { started, landlock, terminal, forward };
 }
 
-/** None for who has been given rights that are of no use under it, as with `run`: to trace, or to mount. */
+/** undefined for who has a right that Landlock would take away, as with `run`: to trace, or to mount. */
 function landlockFor({ user, capabilities }: Process, abi: number): number | undefined {
   const rights = user.uid === 0 ? capabilities?.permitted : capabilities?.ambient;
-  return rare.landlock.isOfUse((rights ?? []).map((name) => name.toUpperCase())) ? abi : undefined;
+  return rare.landlock.goesWithLandlock((rights ?? []).map((name) => name.toUpperCase())) ? abi : undefined;
 }
 
 /** A paused container is waited for outside: inside, the kernel holds whoever comes, and us with it, so that no signal is heard. */

@@ -18,7 +18,7 @@ import { cloneChild, Reports } from "../linux/steps/clone-child";
 /** The child may use descriptor 0: it needs no standard input. */
 const FREE = 0;
 const CLOSE_FREE: Step = { what: "close", call: "close", args: [FREE], success: "anything" };
-/** No paths are bad ones; who may not at all, hears of that first. docker's filter and containerd's let nobody. */
+/** Null pointers for paths are EFAULT; a filter refuses the call before the kernel looks at them. docker's and containerd's filters do, to everybody. */
 const PIVOT_NOWHERE: Step = {
   what: "pivot_root",
   call: "pivot_root",

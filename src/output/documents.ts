@@ -68,11 +68,11 @@ export const reportDocument = v.object({
   policy: told(text, "Which it was run by."),
   unprotected: told(
     v.array(v.string()),
-    "What that protects, and could not be held: it was not there when the program began.",
+    "What the policy protects, and could not be held: it was not there when the program began.",
   ),
   unheld: told(
     v.array(v.string()),
-    "What of that was made meanwhile; what it hides or protects and was replaced or removed outside; repositories that git finds by an index that was changed. To be looked at.",
+    "To be looked at: what the policy protects and was made meanwhile; what is hidden or protected and was replaced or removed outside; repositories that git finds by an index that was changed.",
   ),
   refused: told(
     v.nullable(v.array(refusedDestination)),

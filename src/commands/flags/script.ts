@@ -223,7 +223,7 @@ export const SCRIPT_FLAGS = {
   idle: {
     type: "boolean",
     description:
-      "with --rootfs: no COMMAND, but hako's own first process alone, for those of hako exec, until it is asked to end; the id is printed when they may come",
+      "with --rootfs: no COMMAND, but hako's own first process alone, for those of hako exec, until it is asked to end; in the foreground the id is printed when they may come",
   },
   tty: { type: "boolean", alias: "t", description: "with --rootfs: give the command a terminal" },
 } as const satisfies Record<keyof ScriptValues | "name", Argument>;

@@ -1,3 +1,4 @@
+import { during } from "../../base/errors";
 import { textOf } from "../../linux/call/bytes";
 import { O } from "../../linux/call/constants";
 import { openAt, openIfThere } from "../../linux/file/path";
@@ -42,7 +43,7 @@ export function authorityTrust(
     // an image may have anything there
     if (there === undefined || fileStatusOf(there).type !== "file") continue;
     using file = openAt(undefined, there.path, O.RDONLY);
-    bundles.set(place, textOf(readAllWaiting(file)));
+    bundles.set(place, textOf(during(`${rootfs} ${path}`, () => readAllWaiting(file))));
   }
   const [text = hostBundle()] = bundles.values();
   const places = bundles.size === 0 ? [BUNDLE_FILES[0]] : [...bundles.keys()];

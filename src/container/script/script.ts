@@ -5,7 +5,7 @@ import { callerVariable } from "../../linux/file/caller-environment";
 import { exists, makeDirectories, realPath, statusAt } from "../../linux/file/file";
 import { dirname, isAtOrBelow } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
-import { isOfUse, letsFilesMove } from "../../linux/process/landlock";
+import { goesWithLandlock, letsFilesMove } from "../../linux/process/landlock";
 import { maySetUpAlone } from "../../linux/process/rootless";
 import { STOP_SIGNAL } from "../../oci/annotations";
 import type { Config, Linux, Mount, Resources } from "../../oci/config";
@@ -250,7 +250,7 @@ function withRules(
 /** Not for who makes sandboxes itself, or has asked for such a right. */
 function isLandlocked(profile: string | undefined, capabilities: readonly string[]): boolean {
   const isUsual = profile === undefined || profile === "default";
-  return isUsual && isOfUse(capabilities) && letsFilesMove();
+  return isUsual && goesWithLandlock(capabilities) && letsFilesMove();
 }
 
 /** hako's own directories that are to be hidden: in a network with rules its sockets always are. `directory` is the container's own. */

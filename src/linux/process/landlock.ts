@@ -162,8 +162,8 @@ export class Ruleset implements Disposable {
 /** What Landlock forbids: mounts, and to trace what is outside of the domain (landlock(7), "Ptrace restrictions"). */
 const FORBIDDEN_RIGHTS = ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"];
 
-/** Whether rights are of use under Landlock. */
-export function isOfUse(capabilities: readonly string[]): boolean {
+/** Whether Landlock takes none of these rights away. */
+export function goesWithLandlock(capabilities: readonly string[]): boolean {
   return !FORBIDDEN_RIGHTS.some((name) => capabilities.includes(name));
 }
 

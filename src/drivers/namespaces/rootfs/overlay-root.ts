@@ -110,6 +110,7 @@ export const KEPT_OPTIONS = ["redirect_dir=nofollow", "metacopy=off", "index=off
 
 function overlay(lower: string, target: string, layers: string, options: readonly string[]): boolean {
   const isNew = statusAt(`${layers}/upper`) === undefined;
+  // from above, or each of the two would fail once
   makeDirectories(layers, 0o755);
   for (const name of ["upper", "work"]) makeDirectories(`${layers}/${name}`, 0o755);
   if (isNew) copyMode(lower, `${layers}/upper`);
