@@ -168,7 +168,7 @@ for (const who of ["root", "user"] as const) {
           flags,
           `${issuer("api.web.test")}; ${issuer("web.test")}
           cat /proc/*/environ /proc/*/cmdline 2>/dev/null | grep -ac 't0[p]'
-          cat /etc/ssl/certs/ca-certificates.crt /run/* /tmp/* 2>/dev/null | grep -ac 'PRIVATE KE[Y]'`,
+          while read -r _ _ _ _ place _; do [ ! -f "$place" ] || cat "$place"; done < /proc/self/mountinfo | grep -ac 'PRIVATE KE[Y]'`,
         );
         const own = execute("openssl", ["x509", "-in", inBox("authority.pem"), "-noout", "-subject"]).stdout;
         const [other = "", opened = "", ...counts] = stdout.trim().split("\n");
