@@ -83,7 +83,8 @@ export class Connections implements Disposable {
 
   #take(listener: Fd): void {
     const taken = this.#listeners.get(listener);
-    for (let turn = 0; taken !== undefined && turn < AT_ONCE; turn++) {
+    if (taken === undefined) return;
+    for (let turn = 0; turn < AT_ONCE; turn++) {
       const socket = this.#count < this.#most ? accepted(listener) : "no room";
       if (socket === undefined) return;
       if (socket === "no room") {
@@ -97,8 +98,13 @@ export class Connections implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const listener of this.#listeners.keys()) listener.close();
+    for (const listener of this.#listeners.keys()) {
+      // at once: others may be about to listen there
+      this.changes.forget(listener);
+      listener.close();
+    }
     this.#listeners.clear();
+    this.#waiting.clear();
     for (const relay of [...this.#others]) relay[Symbol.dispose]();
     this.#relay[Symbol.dispose]();
   }
