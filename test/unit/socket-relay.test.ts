@@ -270,6 +270,42 @@ describe("a relay of sockets", () => {
     relayed.until(() => (relayed.relay.count === 0 ? true : undefined));
   });
 
+  test("those that wait for the one pipe that there is are served in turns, not one within the other", () => {
+    using relayed = new Relayed();
+    const full = relayed.add();
+    const pairs = Array.from({ length: 200 }, () => relayed.add());
+    const limit = getLimit(0, "RLIMIT_NOFILE");
+    setLimit(0, "RLIMIT_NOFILE", { ...limit, soft: 3n });
+    const buffer = new Uint8Array(1 << 20);
+    const served = () =>
+      pairs.filter(({ server }) => trySyscall("read", server.number, buffer, buffer.length) > 0).length;
+    try {
+      // what nobody reads is in the pipe
+      for (let silent = 0; silent < 20; relayed.changes.wait(0))
+        silent = send(full.client, buffer) < 0 ? silent + 1 : 0;
+      for (const { client } of pairs) send(client, "x");
+      for (let turn = 0; turn < 20; turn++) relayed.changes.wait(0);
+      expect(served()).toBe(0);
+      full.client.close();
+      let count = 0;
+      relayed.until(() => {
+        trySyscall("read", full.server.number, buffer, buffer.length);
+        const more = served();
+        expect(more).toBeLessThan(pairs.length / 2);
+        count += more;
+        return count === pairs.length ? true : undefined;
+      });
+    } finally {
+      setLimit(0, "RLIMIT_NOFILE", limit);
+    }
+    full.server.close();
+    for (const { client, server } of pairs) {
+      client.close();
+      server.close();
+    }
+    relayed.until(() => (relayed.relay.count === 0 ? true : undefined));
+  });
+
   test("those that have not ended when it goes are reset", () => {
     const relayed = new Relayed();
     const { client, server } = relayed.add();

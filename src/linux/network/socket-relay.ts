@@ -119,7 +119,9 @@ export class SocketRelay implements Disposable {
     if (connection.over || flow.done || flow.waits) return;
     const pipe = flow.pipe ?? this.#pipes.take();
     if (pipe === undefined) {
-      this.#pipes.waitFor(this.#again(connection, flow));
+      const again = this.#again(connection, flow);
+      // later: each who waits gives its pipe on to the next, and thousands may wait
+      this.#pipes.waitFor(() => this.#changes.later(again));
       return;
     }
     flow.pipe = pipe;
