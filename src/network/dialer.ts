@@ -20,8 +20,8 @@ export type Dialled = { socket: Fd; address: InetAddress } | { failure: ErrnoNam
 export class Dial {
   readonly #rest: InetAddress[];
   readonly #tried = new Map<Fd, InetAddress>();
-  readonly #deadline: Timer;
-  #next: Timer | undefined;
+  readonly #cancelDeadline: () => void;
+  #cancelNext: (() => void) | undefined;
   #failure: ErrnoName = "EHOSTUNREACH";
   #over = false;
 
@@ -33,25 +33,19 @@ export class Dial {
     private readonly open = startConnection,
   ) {
     this.#rest = inTurns(addresses);
-    this.#deadline = setTimeout(() => this.changes.later(() => this.#end({ failure: "ETIMEDOUT" })), ALL_MS);
+    this.#cancelDeadline = changes.after(ALL_MS, () => this.#end({ failure: "ETIMEDOUT" }));
     this.#tryNext();
-  }
-
-  /** Nobody wants it any more. */
-  cancel(): void {
-    this.#end(undefined);
   }
 
   #tryNext(): void {
     if (this.#over) return;
-    clearTimeout(this.#next);
+    this.#cancelNext?.();
     for (let address = this.#rest.shift(); address !== undefined; address = this.#rest.shift()) {
       const socket = this.#begun(address);
       if (socket === undefined) continue;
       this.#tried.set(socket, address);
       this.changes.watch(socket, (events) => this.#look(socket, address, events));
-      if (this.#rest.length > 0)
-        this.#next = setTimeout(() => this.changes.later(() => this.#tryNext()), NEXT_MS);
+      if (this.#rest.length > 0) this.#cancelNext = this.changes.after(NEXT_MS, () => this.#tryNext());
       return;
     }
     if (this.#tried.size === 0) this.#end({ failure: this.#failure });
@@ -86,13 +80,13 @@ export class Dial {
     this.changes.close(socket);
   }
 
-  #end(dialled: Dialled | undefined): void {
+  #end(dialled: Dialled): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#next);
-    clearTimeout(this.#deadline);
+    this.#cancelNext?.();
+    this.#cancelDeadline();
     for (const socket of [...this.#tried.keys()]) this.#close(socket);
-    if (dialled !== undefined) this.done(dialled);
+    this.done(dialled);
   }
 }
 

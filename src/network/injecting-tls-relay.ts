@@ -37,7 +37,7 @@ export type OpenedEnd = (sent: number, received: number, why: Why | undefined, r
 export class InjectingTlsRelay implements Disposable {
   readonly #streams: readonly [program: SocketStream, host: SocketStream];
   readonly #sides = new Map<SocketStream, TLSSocket>();
-  readonly #patience: Timer;
+  readonly #cancelTimeout: () => void;
   #isReached = false;
   /** Both sides have agreed with hako on their keys. */
   #isAgreed = false;
@@ -78,10 +78,7 @@ export class InjectingTlsRelay implements Disposable {
       const side = this.#sides.get(host);
       this.#isCutOff = side !== undefined && !hasEnded(side);
     });
-    this.#patience = setTimeout(
-      this.#guarded(() => this.#end("ETIMEDOUT")),
-      PATIENCE_MS,
-    );
+    this.#cancelTimeout = changes.after(PATIENCE_MS, () => this.#end("ETIMEDOUT"));
     this.#callHost();
     engineTurn();
   }
@@ -125,7 +122,7 @@ export class InjectingTlsRelay implements Disposable {
           this.#end("another host");
           return;
         }
-        clearTimeout(this.#patience);
+        this.#cancelTimeout();
         this.#isAgreed = true;
         program.pipe(this.#withHeaders()).pipe(host);
         host.pipe(program, { end: false });
@@ -190,7 +187,7 @@ export class InjectingTlsRelay implements Disposable {
   #end(why: Why | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#patience);
+    this.#cancelTimeout();
     const [{ bytesRead, bytesWritten }] = this.#streams;
     const failure = why === undefined ? undefined : new Error(why);
     for (const stream of this.#streams) stream.destroy(failure);

@@ -70,7 +70,7 @@ export class NameServer {
 class NameStream {
   #bytes = new Uint8Array(0);
   #over = false;
-  readonly #timer: Timer;
+  readonly #cancelTimeout: () => void;
 
   constructor(
     private readonly changes: Changes,
@@ -78,14 +78,14 @@ class NameStream {
     private readonly answer: (query: Uint8Array) => Uint8Array | undefined,
     private readonly ended: () => void,
   ) {
-    this.#timer = setTimeout(() => this.close(), PATIENCE_MS);
+    this.#cancelTimeout = changes.after(PATIENCE_MS, () => this.close());
     changes.watch(socket, this.#read);
   }
 
   close(): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#timer);
+    this.#cancelTimeout();
     this.changes.forget(this.socket);
     this.socket.close();
     this.ended();

@@ -32,6 +32,27 @@ test("one that is closed while another process has it tells nothing more, nor wh
   changes.close(second);
 });
 
+test("what is to be called after a time is called once, by a wait that is no longer, unless it is cancelled", () => {
+  using changes = new Changes();
+  const called: string[] = [];
+  const begin = performance.now();
+  changes.after(40, () => {
+    called.push("second");
+    // due as well
+    cancelThird();
+  });
+  const cancelThird = changes.after(40, () => called.push("third"));
+  changes.after(20, () => called.push("first"));
+  changes.after(1, () => called.push("none"))();
+  for (let turn = 0; called.length < 2 && turn < 100; turn++) changes.wait(20_000);
+  const took = performance.now() - begin;
+  expect(took).toBeGreaterThanOrEqual(40);
+  expect(took).toBeLessThan(10_000);
+  changes.wait(60);
+  expect(performance.now() - begin).toBeGreaterThanOrEqual(100);
+  expect(called).toEqual(["first", "second"]);
+});
+
 test("one that ends another's watch, which has changed as well", () => {
   using changes = new Changes();
   const pairs = [socketPair("one"), socketPair("other")];

@@ -29,6 +29,12 @@ interface Watch {
   call: (events: number) => void;
 }
 
+/** A call at a time of performance.now(). */
+interface Timed {
+  at: number;
+  call: () => void;
+}
+
 /**
  * Calls functions when something changes of their descriptors: when there is more to read, when more can be written, when the other end has
  * come or gone. Each change is told once (EPOLLET, epoll(7)), so that one whose other end is away costs nothing: who is called reads and writes
@@ -42,6 +48,9 @@ export class Changes implements Disposable {
   readonly #events = new DataView(new ArrayBuffer(MOST_AT_ONCE * EVENT_SIZE));
   #later = new Set<() => void>();
   #closing: Fd[] = [];
+  readonly #timed = new Set<Timed>();
+  /** The next of them is not before. */
+  #notBefore = Infinity;
 
   watch(fd: Fd, call: (events: number) => void): void {
     this.#event.setUint32(0, (EPOLL.IN | EPOLL.OUT | EDGE) >>> 0, true);
@@ -71,9 +80,19 @@ export class Changes implements Disposable {
     this.#later.add(call);
   }
 
+  /** Has a function called once, by the first wait that ends after so many milliseconds, and no wait be longer; what this returns cancels it. */
+  after(milliseconds: number, call: () => void): () => void {
+    const timed = { at: performance.now() + milliseconds, call };
+    this.#timed.add(timed);
+    this.#notBefore = Math.min(this.#notBefore, timed.at);
+    return () => this.#timed.delete(timed);
+  }
+
   /** Waits for changes, at most so many milliseconds, and tells of them. */
   wait(milliseconds: number): void {
-    const limit = Number.isFinite(milliseconds) ? Math.max(0, Math.ceil(milliseconds)) : -1;
+    const longest =
+      this.#timed.size > 0 ? Math.min(milliseconds, this.#notBefore - performance.now()) : milliseconds;
+    const limit = Number.isFinite(longest) ? Math.max(0, Math.ceil(longest)) : -1;
     const calls = this.#later.size > 0 ? this.#later : NOTHING;
     if (calls !== NOTHING) this.#later = new Set();
     const closing = this.#closing.length;
@@ -95,7 +114,19 @@ export class Changes implements Disposable {
         watch.call(this.#events.getUint32(start, true));
     }
     if (calls !== NOTHING) for (const call of calls) call();
+    if (this.#timed.size > 0) this.#callTimed(performance.now());
     if (closing > 0) for (const fd of this.#closing.splice(0, closing)) fd.close();
+  }
+
+  #callTimed(now: number): void {
+    if (now < this.#notBefore) return;
+    for (const timed of this.#timed) {
+      if (timed.at > now) continue;
+      this.#timed.delete(timed);
+      timed.call();
+    }
+    this.#notBefore = Infinity;
+    for (const { at } of this.#timed) this.#notBefore = Math.min(this.#notBefore, at);
   }
 
   [Symbol.dispose](): void {
