@@ -13,13 +13,15 @@ import { LOOPBACKS, NamespaceLoopback, type TcpPlace } from "../network/loopback
  */
 export class GuestPorts implements Disposable {
   readonly #connections: Connections;
-  readonly #namespace: Fd;
+  readonly #owned: DisposableStack;
   readonly #place: TcpPlace;
 
   constructor(changes: Changes, pid: number) {
-    this.#connections = new Connections(changes);
-    this.#namespace = openNamespace(`/proc/${pid}/ns/net`, "network");
-    const path = `/proc/self/fd/${this.#namespace.number}`;
+    using owned = new DisposableStack();
+    const namespace = owned.use(openNamespace(`/proc/${pid}/ns/net`, "network"));
+    this.#connections = owned.use(new Connections(changes));
+    this.#owned = owned.move();
+    const path = `/proc/self/fd/${namespace.number}`;
     this.#place = {
       listen: (at) => withNetworkNamespace(path, () => listenAt(at)),
       connect: (to) => withNetworkNamespace(path, () => startConnection(to)),
@@ -43,7 +45,6 @@ export class GuestPorts implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#connections[Symbol.dispose]();
-    this.#namespace.close();
+    this.#owned[Symbol.dispose]();
   }
 }

@@ -83,8 +83,9 @@ interface GatewayServer {
 /** The loopback of a machine, which its own kernel alone reaches, by an agent that is there (agent/guest-ports.ts). */
 export class MachineLoopback implements Loopback {
   readonly #gateway: TcpPlace;
-  /** At which ports of the interface those of the loopback are reached. */
-  readonly #places: ReadonlyMap<number, number>;
+  readonly #published: readonly number[];
+  /** At which ports of the interface these are reached, in the same order. */
+  readonly #places: readonly number[];
 
   constructor(
     private readonly network: GatewayServer,
@@ -93,9 +94,13 @@ export class MachineLoopback implements Loopback {
     leadPorts: LeadPorts,
   ) {
     this.#gateway = tcpOf(network.gateway);
-    const [to, from] = [forwarded, published].map((ports) => ports.map(({ inside }) => inside));
-    const there = leadPorts({ forwarded: to ?? [], published: from ?? [] });
-    this.#places = new Map(from?.map((port, at) => [port, there[at] ?? 0]));
+    this.#published = published.map(({ inside }) => inside);
+    this.#places = leadPorts({
+      forwarded: forwarded.map(({ inside }) => inside),
+      published: this.#published,
+    });
+    if (this.#places.length !== published.length)
+      throw new Error(`the machine's agent leads to ${this.#places.length} ports of ${published.length}`);
   }
 
   listen(port: number, taken: (socket: Fd) => void): void {
@@ -103,7 +108,9 @@ export class MachineLoopback implements Loopback {
   }
 
   placeOf(port: number) {
-    return { addresses: [CONTAINER_LINK], port: this.#places.get(port) ?? 0 };
+    const place = this.#places[this.#published.indexOf(port)];
+    if (place === undefined) throw new Error(`port ${port} is not published`);
+    return { addresses: [CONTAINER_LINK], port: place };
   }
 
   connect(to: InetEndpoint): Fd {

@@ -25,6 +25,12 @@ test("in a machine its agent is asked once, and the gateway serves what leads ou
   expect(served.get(5432)).toBe(taken);
   const { addresses, port } = loopback.placeOf(3001);
   expect([addresses.map(inetAddressText), port]).toEqual([["198.19.255.254"], 40_002]);
+  expect(() => loopback.placeOf(5432)).toThrow("5432 is not published");
+});
+
+test.each([[[]], [[40_001, 40_002]]])("an agent that tells of %j for one port is not believed", (told) => {
+  const network = { gateway: { open: () => [] }, serveOwn: () => undefined };
+  expect(() => new MachineLoopback(network, [], [{ inside: 3000 }], () => told)).toThrow("ports of 1");
 });
 
 test("what an agent tells are ports", () => {
