@@ -33,6 +33,15 @@ const NOT_MADE: ReadonlySet<ErrnoName> = new Set([
   "EPERM",
 ]);
 
+/** By what a network with rules decides, connects and tells. */
+interface NetworkParts {
+  rules: RuleSet;
+  connections: Connections;
+  attempts: Attempts;
+  resolver: Resolver;
+  injection: HeaderInjection;
+}
+
 /** What a container reaches by rules: what hako does when something is called in its gateway. */
 export class FilteredNetwork implements Disposable {
   readonly #labels = new LabelAddresses();
@@ -49,12 +58,9 @@ export class FilteredNetwork implements Disposable {
 
   constructor(
     readonly gateway: Gateway,
-    private readonly rules: RuleSet,
-    private readonly connections: Connections,
-    private readonly attempts: Attempts,
-    resolver: Resolver,
-    private readonly injection: HeaderInjection,
+    private readonly parts: NetworkParts,
   ) {
+    const { rules, connections, attempts, resolver } = parts;
     const { changes } = connections;
     this.#outside = new OutsideAddresses(rules, resolver);
     this.#names = new NameServer(changes, rules, this.#labels, attempts, gateway.families);
@@ -98,10 +104,11 @@ export class FilteredNetwork implements Disposable {
       return;
     }
     const destination = this.#destination(called, "tcp");
-    if (!this.#asksForNames(destination)) this.#connect(socket, destination, this.#outside, this.attempts);
-    else if (this.rules.hasOutside)
+    if (!this.#asksForNames(destination))
+      this.#connect(socket, destination, this.#outside, this.parts.attempts);
+    else if (this.parts.rules.hasOutside)
       this.#connect(socket, destination, this.#nameServers, new Attempts(undefined));
-    else this.#names.serve(socket, () => this.connections.left());
+    else this.#names.serve(socket, () => this.parts.connections.left());
   }
 
   #connect(socket: Fd, destination: Destination, finder: AddressFinder, attempts: Attempts): void {
@@ -109,25 +116,25 @@ export class FilteredNetwork implements Disposable {
     finder.find(destination, (found) => {
       if (!("addresses" in found)) {
         attempt.stopped(found);
-        this.connections.refuse(socket);
+        this.parts.connections.refuse(socket);
         return;
       }
       const [address, ...others] = found.addresses;
-      const [header, ...more] = this.injection.headersFor(destination);
+      const [header, ...more] = this.parts.injection.headersFor(destination);
       if (address !== undefined && others.length === 0 && header === undefined) {
         this.#connectAtOnce(socket, { address, port: destination.port }, attempt);
         return;
       }
-      new Dial(this.connections.changes, found.addresses, destination.port, (dialled) => {
+      new Dial(this.parts.connections.changes, found.addresses, destination.port, (dialled) => {
         if ("failure" in dialled) {
           attempt.stopped({ verdict: "failed", why: dialled.failure });
-          this.connections.refuse(socket);
+          this.parts.connections.refuse(socket);
           return;
         }
         const pair = { taken: socket, other: dialled.socket, address: dialled.address };
-        if (header !== undefined) this.injection.relay(pair, [header, ...more], attempt);
+        if (header !== undefined) this.parts.injection.relay(pair, [header, ...more], attempt);
         else
-          this.connections.connect(socket, dialled.socket, (sent, received, error) =>
+          this.parts.connections.connect(socket, dialled.socket, (sent, received, error) =>
             attempt.ended(dialled.address, sent, received, error),
           );
       });
@@ -143,10 +150,10 @@ export class FilteredNetwork implements Disposable {
       const { errno } = asHakoError(error);
       if (errno === undefined) throw error;
       attempt.stopped({ verdict: "failed", why: errno });
-      this.connections.refuse(socket);
+      this.parts.connections.refuse(socket);
       return;
     }
-    this.connections.connect(socket, other, (sent, received, error) => {
+    this.parts.connections.connect(socket, other, (sent, received, error) => {
       const isMade = error === undefined || received > 0 || !NOT_MADE.has(error);
       if (isMade) attempt.ended(to.address, sent, received, error);
       else attempt.stopped({ verdict: "failed", why: error, address: to.address });
@@ -155,7 +162,7 @@ export class FilteredNetwork implements Disposable {
 
   /** Whether a call is a question for the name server: whatever server a program knows, none is asked but this one, unless a rule says so. */
   #asksForNames(destination: Destination): boolean {
-    return destination.port === NAME_PORT && this.rules.refusal(destination) !== undefined;
+    return destination.port === NAME_PORT && this.parts.rules.refusal(destination) !== undefined;
   }
 
   /** Where a datagram is to go; undefined of one that is a question for the name server. */
@@ -163,7 +170,7 @@ export class FilteredNetwork implements Disposable {
     const destination = this.#destination(datagram.to, "udp");
     if (!this.#asksForNames(destination)) return destination;
     const name = nameAsked(datagram.bytes);
-    if (this.rules.hasOutside && name !== undefined && !this.rules.knows(name))
+    if (this.parts.rules.hasOutside && name !== undefined && !this.parts.rules.knows(name))
       this.#queries.pass(datagram, destination);
     else {
       const answer = this.#names.answer(datagram.bytes);

@@ -1,7 +1,7 @@
 import type { ErrnoName } from "../base/errno";
 import type { Fd } from "../linux/call/fd";
 import type { InetAddress } from "../linux/network/inet-address";
-import { trySocketOption } from "../linux/network/inet-socket";
+import { prepareConnection } from "../linux/network/inet-socket";
 import type { Started } from "./attempts";
 import type { Connections } from "./connections";
 import { headersFor, type InjectedHeader } from "./injected-headers";
@@ -47,11 +47,7 @@ export class HeaderInjection {
     const [{ host, port, isSecure }] = headers;
     const requests = new RequestHeads(headers, host, port);
     const { changes } = this.connections;
-    for (const socket of [taken, other]) {
-      // a head would wait for the other side's acknowledgement of what went before (tcp(7))
-      trySocketOption(socket, "TCP_NODELAY", 1);
-      trySocketOption(socket, "SO_KEEPALIVE", 1);
-    }
+    prepareConnection(other);
     this.connections.relayBy((over) => {
       if (!isSecure) {
         const ended = (sent: number, received: number, error: ErrnoName | undefined) => {

@@ -1,5 +1,5 @@
 import { HakoError } from "../base/errors";
-import type { Header } from "./request-heads";
+import { type Header, TOKEN } from "./request-heads";
 import { canonicalName, type NetworkRule, networkRule, portOf } from "./rule";
 import { type Destination, RuleSet } from "./rule-set";
 
@@ -26,16 +26,16 @@ const REFUSED_NAMES: ReadonlySet<string> = new Set([
 const HTTP = 80;
 const HTTPS = 443;
 
-const FORM =
-  /^(?<name>[!#$%&'*+.^_`|~\w-]+):[\t ]*(?<value>.*)@(?:(?<scheme>https?):\/\/)?(?<host>[^@:/]+)(?::(?<port>\d+))?$/s;
+const NAME = new RegExp(`^(${TOKEN}):`);
+const PLACE = /^[\t ]*(?<value>.*)@(?:(?<scheme>https?):\/\/)?(?<host>[^@:/]+)(?::(?<port>\d+))?$/s;
 
 /** What a flag, or a policy, says of a header; an error never has the value in it. */
 export function headerWords(text: string) {
-  const [, name = ""] = /^([!#$%&'*+.^_`|~\w-]+):/.exec(text) ?? [];
+  const [start = "", name = ""] = NAME.exec(text) ?? [];
   const wrong = (why: string, hint?: string) => HakoError.usage(`--inject-header ${name}: ${why}`, hint);
-  const { value = "", scheme, host, port } = FORM.exec(text)?.groups ?? {};
+  const { value = "", scheme, host, port } = PLACE.exec(text.slice(start.length))?.groups ?? {};
   const given = portOf(port ?? String(scheme === "https" ? HTTPS : HTTP));
-  if (host === undefined || given === undefined)
+  if (name === "" || host === undefined || given === undefined)
     throw wrong(
       "it is not NAME:VALUE@[https://]HOST[:PORT]",
       // biome-ignore lint/suspicious/noTemplateCurlyInString: as the caller writes it

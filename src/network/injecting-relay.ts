@@ -93,10 +93,9 @@ export class InjectingRelay implements Disposable {
     if (this.#over) return;
     this.#over = true;
     for (const socket of [this.first, this.second]) {
-      this.changes.forget(socket);
       // a transfer that was cut off must not look like a whole one
       if (error !== undefined) trySocketOption(socket, "SO_LINGER", 1, 0);
-      socket.close();
+      this.changes.close(socket);
     }
     const [sent = 0, received = 0] = this.#directions.map(({ bytes }) => bytes);
     this.ended(sent, received, error);

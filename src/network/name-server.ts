@@ -86,8 +86,7 @@ class NameStream {
     if (this.#over) return;
     this.#over = true;
     this.#cancelTimeout();
-    this.changes.forget(this.socket);
-    this.socket.close();
+    this.changes.close(this.socket);
     this.ended();
   }
 

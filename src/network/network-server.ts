@@ -54,15 +54,10 @@ export class NetworkServer implements Disposable {
     const resolver = new Resolver(loop.changes);
     const connections = owned.use(new Connections(loop.changes));
     const injection = new HeaderInjection(connections, plan, loop.engineTurn);
-    const network =
-      plan.rules.length === 0 && leadPorts === undefined
-        ? undefined
-        : owned.use(
-            new FilteredNetwork(
-              owned.use(Gateway.beside(container)),
-              ...([rules, connections, attempts, resolver, injection] as const),
-            ),
-          );
+    const parts = { rules, connections, attempts, resolver, injection };
+    const needsGateway = plan.rules.length > 0 || leadPorts !== undefined;
+    const gateway = needsGateway ? owned.use(Gateway.beside(container)) : undefined;
+    const network = gateway && owned.use(new FilteredNetwork(gateway, parts));
     const { forwarded, published } = plan;
     if (forwarded.length + published.length > 0) {
       const loopback =

@@ -6,6 +6,9 @@ import { canonicalName } from "./rule";
  * So is one for another host than the connection's: servers that many share would hand it on to that one.
  */
 
+/** A method, or a field's name, as a part of a regular expression (RFC 9110 5.6.2). */
+export const TOKEN = "[!#$%&'*+.^_`|~\\w-]+";
+
 const LONGEST_HEAD = 65_536;
 const HEAD_END = "\r\n\r\n";
 
@@ -13,7 +16,8 @@ const HEAD_END = "\r\n\r\n";
  * A request's first line. Other methods would be HTTP/2's preface (PRI), a tunnel, and one that has the server send back what it was sent, with all
  * headers (RFC 9110 9.3.8).
  */
-const REQUEST = /^(?!CONNECT |PRI |TRACE )[!#$%&'*+.^_`|~\w-]+ (\S+) HTTP\/1\.([01])$/;
+const REQUEST = new RegExp(`^(?!CONNECT |PRI |TRACE )${TOKEN} (\\S+) HTTP/1\\.([01])$`);
+const FIELD = new RegExp(`^(${TOKEN}):[\\t ]*([^\\0\\r\\n]*?)[\\t ]*$`);
 
 export interface Header {
   name: string;
@@ -130,7 +134,7 @@ export class RequestHeads {
 }
 
 function field(line: string): Header {
-  const [, name, value = ""] = /^([!#$%&'*+.^_`|~\w-]+):[\t ]*([^\0\r\n]*?)[\t ]*$/.exec(line) ?? [];
+  const [, name, value = ""] = FIELD.exec(line) ?? [];
   if (name === undefined) throw new Error("no field of a header");
   return { name, value };
 }

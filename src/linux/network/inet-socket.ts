@@ -113,7 +113,10 @@ export function bindTo(socket: Fd, endpoint: InetEndpoint): void {
   syscallOn(socket.name, "bind", socket.number, address, address.length);
 }
 
-/** What is sent in small parts goes in these at once, as its sender did; and a host that has gone is noticed in time (tcp(7)). Not of other sockets than TCP's. */
+/**
+ * What is sent in small parts goes in these at once, as its sender did, and no part waits for the other side's acknowledgement of what went before; and a
+ * host that has gone is noticed in time (tcp(7)). Not of other sockets than TCP's.
+ */
 export function prepareConnection(socket: Fd): void {
   trySocketOption(socket, "TCP_NODELAY", 1);
   trySocketOption(socket, "SO_KEEPALIVE", 1);

@@ -91,10 +91,9 @@ export class SocketStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.changes.forget(this.socket);
     // a transfer that was cut off must not look like a whole one
     if (error !== null) trySocketOption(this.socket, "SO_LINGER", 1, 0);
-    this.socket.close();
+    this.changes.close(this.socket);
     done(error);
   }
 }
