@@ -15,7 +15,7 @@ import {
   utf8,
 } from "./der";
 
-/** How long certificates hold: longer than a command runs. No file has the keys, and they end with this process. */
+/** How long certificates hold: no command runs longer as a rule (docs/network.md has what happens to one). No file has the keys, and they end with this process. */
 const DAYS = 90;
 const DAY_MS = 86_400_000;
 
@@ -50,7 +50,7 @@ interface Signer {
   identifier: Buffer;
 }
 
-/** A certificate authority that vouches for a few hosts, and can't for others (RFC 5280 4.2.1.10). */
+/** A certificate authority that vouches for a few hosts; its certificate is good for these, and names below them, alone (RFC 5280 4.2.1.10). */
 export class Authority {
   /** In PEM. */
   readonly certificate: string;
