@@ -13,10 +13,11 @@ const LONGEST_HEAD = 65_536;
 const HEAD_END = "\r\n\r\n";
 
 /**
- * A request's first line. Other methods would be HTTP/2's preface (PRI), a tunnel, and one that has the server send back what it was sent, with all
- * headers (RFC 9110 9.3.8).
+ * Methods that no request may have, as servers read them that don't go by case: HTTP/2's preface (PRI), a tunnel, and those that have the server send
+ * back what it was sent, with all headers (RFC 9110 9.3.8).
  */
-const REQUEST = new RegExp(`^(?!CONNECT |PRI |TRACE )${TOKEN} (\\S+) HTTP/1\\.([01])$`);
+const REFUSED_METHOD = /^(?:CONNECT|PRI|TRACE|TRACK) /i;
+const REQUEST = new RegExp(`^${TOKEN} (\\S+) HTTP/1\\.([01])$`);
 const FIELD = new RegExp(`^(${TOKEN}):[\\t ]*([^\\0\\r\\n]*?)[\\t ]*$`);
 
 export interface Header {
@@ -35,17 +36,23 @@ type Part =
   /** Another protocol's, which was asked for by Upgrade. */
   | { kind: "others" };
 
+/** What says where a request goes, or ends. */
+const FRAMING = ["host", "content-length", "transfer-encoding"];
+
 /** Takes what a client sends, in any pieces, and gives back what the server gets. */
 export class RequestHeads {
   #part: Part = { kind: "head" };
   #rest = Buffer.alloc(0);
+  readonly #own: ReadonlySet<string>;
 
   /** `host` and `port` are what the connection leads to. */
   constructor(
     private readonly headers: readonly Header[],
     private readonly host: string,
     private readonly port: number,
-  ) {}
+  ) {
+    this.#own = new Set(headers.map(({ name }) => keyOf(name)));
+  }
 
   /** Throws where the requests aren't clear, or for another host. */
   push(bytes: Uint8Array): Uint8Array {
@@ -78,12 +85,13 @@ export class RequestHeads {
     const text = this.#taken(end + HEAD_END.length).toString("latin1");
     const [request = "", ...lines] = text.slice(0, -HEAD_END.length).split("\r\n");
     const [, target, version] = REQUEST.exec(request) ?? [];
-    if (target === undefined) throw new Error("no request");
+    if (target === undefined || REFUSED_METHOD.test(request)) throw new Error("no request");
     const fields = lines.map(field).filter((each) => !asksForHttp2(each));
     this.#checkHost(target, fields);
+    for (const name of ["connection", "proxy-connection"])
+      for (const option of valuesOf(fields, name).flatMap(tokensOf)) this.#checkOthersName(option);
     this.#part = partBehind(fields, version === "1");
-    const own = new Set(this.headers.map(({ name }) => name.toLowerCase()));
-    const kept = fields.filter(({ name }) => !own.has(name.toLowerCase()));
+    const kept = fields.filter(({ name }) => !this.#own.has(keyOf(name)));
     const all = [...kept, ...this.headers].map(({ name, value }) => `${name}: ${value}`);
     return Buffer.from([request, ...all].join("\r\n") + HEAD_END, "latin1");
   }
@@ -101,6 +109,12 @@ export class RequestHeads {
     }
   }
 
+  /** Refuses a name that is not for others: one that the server would leave out (RFC 9110 7.6.1), or take from behind a body. */
+  #checkOthersName(name: string): void {
+    const key = keyOf(name);
+    if (this.#own.has(key) || FRAMING.includes(key)) throw new Error(`${key} is not for others to say`);
+  }
+
   /** A line that stands between chunks. */
   #line(kind: "size" | "chunk end" | "trailer"): Uint8Array | undefined {
     const end = this.#rest.indexOf("\r\n");
@@ -116,7 +130,7 @@ export class RequestHeads {
     }
     if (kind === "trailer") {
       if (text === "") this.#part = { kind: "head" };
-      else field(text);
+      else this.#checkOthersName(field(text).name);
       return line;
     }
     const [, size] = /^([\da-f]{1,12})(?:[\t ]*;[\t -~]*)?$/i.exec(text) ?? [];
@@ -139,6 +153,20 @@ function field(line: string): Header {
   return { name, value };
 }
 
+/** What a name is to servers that give headers to programs as variables, as CGI does (RFC 3875 4.1.18). */
+function keyOf(name: string): string {
+  return name.toLowerCase().replaceAll("_", "-");
+}
+
+/** The values of a name's fields, in small letters. */
+function valuesOf(fields: readonly Header[], name: string): string[] {
+  return fields.filter((each) => each.name.toLowerCase() === name).map(({ value }) => value.toLowerCase());
+}
+
+function tokensOf(value: string): string[] {
+  return value.split(/[^!#$%&'*+.^_`|~\w-]+/);
+}
+
 /** An upgrade that a client can do without: requests of HTTP/2 could not be changed (RFC 7540 3.2). */
 function asksForHttp2({ name, value }: Header): boolean {
   const key = name.toLowerCase();
@@ -147,9 +175,8 @@ function asksForHttp2({ name, value }: Header): boolean {
 
 /** What follows a head (RFC 9112 6.3); chunks are not for HTTP/1.0. */
 function partBehind(fields: readonly Header[], knowsChunks: boolean): Part {
-  const valuesOf = (name: string) =>
-    fields.filter((each) => each.name.toLowerCase() === name).map(({ value }) => value.toLowerCase());
-  const [encodings, lengths] = [valuesOf("transfer-encoding"), valuesOf("content-length")];
+  const encodings = valuesOf(fields, "transfer-encoding");
+  const lengths = valuesOf(fields, "content-length");
   if (encodings.length > 0) {
     if (!knowsChunks || encodings.length > 1 || encodings[0] !== "chunked" || lengths.length > 0)
       throw new Error("no clear end");
@@ -158,5 +185,5 @@ function partBehind(fields: readonly Header[], knowsChunks: boolean): Part {
   if (lengths.length > 1 || !/^\d{1,15}$/.test(lengths[0] ?? "0")) throw new Error("no clear end");
   const left = Number(lengths[0] ?? 0);
   if (left > 0) return { kind: "bytes", left };
-  return valuesOf("upgrade").length > 0 ? { kind: "others" } : { kind: "head" };
+  return valuesOf(fields, "upgrade").length > 0 ? { kind: "others" } : { kind: "head" };
 }

@@ -213,6 +213,8 @@ for (const who of ["root", "user"] as const) {
           "a line that ends with LF": `${get}A: b\nContent-Length: 500\r\n\r\n`,
           "a folded line": `${get}A: b\r\n c\r\n\r\n`,
           "a request that is sent back": `TRACE /attack HTTP/1.1\r\nHost: web.test:${PORT}\r\n\r\n`,
+          "in small letters": `trace /attack HTTP/1.1\r\nHost: web.test:${PORT}\r\n\r\n`,
+          "the header as one of the connection": `${get}Connection: close, authorization\r\n\r\n`,
           "HTTP/2": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         };
         const lines = Object.entries(attacks).map(

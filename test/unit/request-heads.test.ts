@@ -80,7 +80,20 @@ describe("requests", () => {
     `${GET}Transfer-Encoding : chunked\r\n\r\n`,
     `${GET}\tTransfer-Encoding: chunked\r\n\r\n`,
     "POST / HTTP/1.0\r\nHost: h.test\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "TRACE / HTTP/1.1\r\nHost: h.test\r\n\r\n",
+    ...["TRACE", "trace", "Track", "TRACK", "connect", "Pri"].map(
+      (method) => `${method} / HTTP/1.1\r\nHost: h.test\r\n\r\n`,
+    ),
+    // without the header behind a server that passes it on
+    ...[
+      "Connection: authorization",
+      "Connection: close, Authorization",
+      "Proxy-Connection: AUTHORIZATION",
+    ].map((line) => `${GET}${line}\r\n\r\n`),
+    ...["Host", "Content-Length", "close,Transfer-Encoding"].map(
+      (options) => `${GET}Connection: ${options}\r\n\r\n`,
+    ),
+    `${CHUNKED}\r\n0\r\nAuthorization: mine\r\n\r\n`,
+    `${CHUNKED}\r\n0\r\nHost: other.test\r\n\r\n`,
     // a line that ends with LF alone is one to some servers
     `${GET}A: b\nContent-Length: 1\r\n\r\n`,
     "GET / HTTP/1.1\nHost: h.test\n\nGET / HTTP/1.1\r\nHost: h.test\r\n\r\n",
@@ -109,6 +122,13 @@ describe("requests", () => {
   ])("%j is refused", (text) => {
     for (const size of [text.length < 1000 ? 1 : 1000, 1000]) expect(() => through(text, size)).toThrow();
   });
+});
+
+test("one of the client's own is the same to CGI with a line below", () => {
+  const heads = new RequestHeads([{ name: "X-Api-Key", value: "x" }], "h.test", 80);
+  const sent = heads.push(Buffer.from(`${GET}x_api-KEY: mine\r\nX_Api: y\r\n\r\n`));
+  expect(sent.toString()).toBe(`${GET}X_Api: y\r\nX-Api-Key: x\r\n\r\n`);
+  expect(() => heads.push(Buffer.from(`${GET}Connection: X_API_KEY\r\n\r\n`))).toThrow();
 });
 
 describe("a header that is put in", () => {
