@@ -20,6 +20,7 @@ class Direction {
   constructor(
     readonly from: Fd,
     readonly to: Fd,
+    /** What goes on of bytes that have come; none are the end. */
     readonly changed: (bytes: Uint8Array) => Uint8Array,
   ) {}
 }
@@ -35,12 +36,15 @@ export class InjectingRelay implements Disposable {
     private readonly changes: Changes,
     private readonly first: Fd,
     private readonly second: Fd,
-    requests: RequestHeads,
+    private readonly requests: RequestHeads,
     private readonly ended: (sent: number, received: number, error: ErrnoName | undefined) => void,
   ) {
     this.#directions = [
       new Direction(first, second, (bytes) => requests.push(bytes)),
-      new Direction(second, first, (bytes) => bytes),
+      new Direction(second, first, (bytes) => {
+        this.#letGo(requests.answered(bytes));
+        return bytes;
+      }),
     ];
     for (const socket of [first, second]) changes.watch(socket, () => this.#move());
     changes.later(() => this.#move());
@@ -53,6 +57,14 @@ export class InjectingRelay implements Disposable {
       if (error !== undefined) this.#end(error);
     }
     if (!this.#over && this.#directions.every(({ done }) => done)) this.#end();
+  }
+
+  /** What has waited for an answer goes on, and is read on. */
+  #letGo(freed: Uint8Array | undefined): void {
+    const [requests] = this.#directions;
+    if (freed === undefined || requests === undefined) return;
+    requests.held = Buffer.concat([requests.held, freed]);
+    this.changes.later(() => this.#move());
   }
 
   /** Moves what can be moved without waiting; an error ends the connection. */
@@ -68,17 +80,16 @@ export class InjectingRelay implements Disposable {
         direction.done = true;
         return undefined;
       }
+      if (direction.from === this.first && this.requests.isHolding) return undefined;
       const read = trySyscall("read", direction.from.number, buffer, CHUNK);
       if (read < 0) return errnoName(-read) === "EAGAIN" ? undefined : errnoName(-read);
-      if (read === 0) direction.ended = true;
-      else {
-        direction.bytes += read;
-        try {
-          direction.held = direction.changed(buffer.slice(0, read));
-        } catch {
-          // what is no clear request can't be given a header, and is not passed on without one
-          return "EBADMSG";
-        }
+      direction.ended = read === 0;
+      direction.bytes += read;
+      try {
+        direction.held = direction.changed(buffer.slice(0, read));
+      } catch {
+        // what is no clear request can't be given a header, and is not passed on without one
+        return "EBADMSG";
       }
     }
     if (!direction.done) this.changes.later(() => this.#move());

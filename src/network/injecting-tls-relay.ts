@@ -1,4 +1,4 @@
-import { Transform } from "node:stream";
+import { Transform, type TransformCallback } from "node:stream";
 import { connect, type SecureContext, TLSSocket } from "node:tls";
 import type { Fd } from "../linux/call/fd";
 import type { Changes } from "../linux/file/epoll";
@@ -32,7 +32,8 @@ export type OpenedEnd = (sent: number, received: number, why: Why | undefined, r
 
 /**
  * A connection of two sockets, TLS on both, whose first one's requests get headers. The host's certificate is checked first: the program gets an
- * answer only of the right one. Whatever the program sends, nothing but clear requests for that host leaves.
+ * answer only of the right one. Whatever the program sends, nothing but clear requests for that host leaves, and what belongs to a websocket that the
+ * host has said is one.
  */
 export class InjectingTlsRelay implements Disposable {
   readonly #streams: readonly [program: SocketStream, host: SocketStream];
@@ -43,6 +44,8 @@ export class InjectingTlsRelay implements Disposable {
   #isAgreed = false;
   /** The host's end came without a word of TLS's. */
   #isCutOff = false;
+  /** Has requests go on that wait for the host's answer. */
+  #goOn: TransformCallback | undefined;
   #over = false;
 
   constructor(
@@ -125,6 +128,8 @@ export class InjectingTlsRelay implements Disposable {
         this.#cancelTimeout();
         this.#isAgreed = true;
         program.pipe(this.#withHeaders()).pipe(host);
+        host.on("data", (bytes: Uint8Array) => this.#answered(bytes));
+        host.on("end", () => this.#answered(new Uint8Array(0)));
         host.pipe(program, { end: false });
         host.on("end", () => (this.#isCutOff ? this.#cutOffWhole() : program.end()));
       }),
@@ -140,14 +145,37 @@ export class InjectingTlsRelay implements Disposable {
 
   #withHeaders(): Transform {
     const { requests } = this.connection;
-    return new Transform({
+    const transform: Transform = new Transform({
       transform: (bytes: Uint8Array, _, done) => {
-        const changed = attempted(() => requests.push(bytes));
-        if (changed !== undefined) done(null, changed);
-        // what is no clear request can't be given a header, and is not passed on without one
-        else this.#guarded(() => this.#end("EBADMSG"))();
+        const changed = this.#checked(() => requests.push(bytes));
+        if (changed === undefined) return;
+        if (!requests.isHolding) done(null, changed);
+        else {
+          transform.push(changed);
+          this.#goOn = done;
+        }
       },
     });
+    return transform;
+  }
+
+  /** Takes what the host says, before the program gets it; none are the end. */
+  #answered(bytes: Uint8Array): void {
+    const freed = this.#checked(() => this.connection.requests.answered(bytes));
+    const goOn = this.#goOn;
+    if (freed === undefined || goOn === undefined) return;
+    this.#goOn = undefined;
+    goOn(null, freed);
+  }
+
+  /** What is no clear request can't be given a header, and is not passed on without one: undefined where it throws. */
+  #checked<T>(call: () => T): T | undefined {
+    try {
+      return call();
+    } catch {
+      this.#guarded(() => this.#end("EBADMSG"))();
+      return undefined;
+    }
   }
 
   /** A side that has ended without an error ends the connection when the other one has ended, too. */
@@ -193,15 +221,6 @@ export class InjectingTlsRelay implements Disposable {
     for (const stream of this.#streams) stream.destroy(failure);
     for (const side of this.#sides.values()) side.destroy();
     this.ended(bytesRead, bytesWritten, why, this.#isReached);
-  }
-}
-
-/** undefined where it throws. */
-function attempted<T>(call: () => T): T | undefined {
-  try {
-    return call();
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,16 +1,15 @@
 import { canonicalName } from "./rule";
+import { HEAD_END, LONGEST_HEAD, UpgradeAnswer } from "./upgrade-answer";
 
 /**
  * The requests of one connection (HTTP/1.1, RFC 9112) with headers that are put into each. What doesn't say clearly where a request ends is
  * refused: a server could take for a request of its own what was let through as a body, or a head with the headers for a body, and give it away.
- * So is one for another host than the connection's: servers that many share would hand it on to that one.
+ * So is one for another host than the connection's: servers that many share would hand it on to that one. All of it holds until the server has said
+ * that the connection is a websocket's (RFC 6455).
  */
 
 /** A method, or a field's name, as a part of a regular expression (RFC 9110 5.6.2). */
 export const TOKEN = "[!#$%&'*+.^_`|~\\w-]+";
-
-const LONGEST_HEAD = 65_536;
-const HEAD_END = "\r\n\r\n";
 
 /**
  * Methods that no request may have, as servers read them that don't go by case: HTTP/2's preface (PRI), a tunnel, and those that have the server send
@@ -33,8 +32,9 @@ type Part =
   | { kind: "chunk"; left: number }
   | { kind: "chunk end" }
   | { kind: "trailer" }
-  /** Another protocol's, which was asked for by Upgrade. */
-  | { kind: "others" };
+  /** A websocket was asked for: what comes is held until it is known what it is. */
+  | { kind: "asked"; answer: UpgradeAnswer }
+  | { kind: "websocket" };
 
 /** What says where a request goes, or ends. */
 const FRAMING = ["host", "content-length", "transfer-encoding"];
@@ -43,6 +43,7 @@ const FRAMING = ["host", "content-length", "transfer-encoding"];
 export class RequestHeads {
   #part: Part = { kind: "head" };
   #rest = Buffer.alloc(0);
+  #isFirst = true;
   readonly #own: ReadonlySet<string>;
 
   /** `host` and `port` are what the connection leads to. */
@@ -54,8 +55,26 @@ export class RequestHeads {
     this.#own = new Set(headers.map(({ name }) => keyOf(name)));
   }
 
+  /** Whether something waits for the server's answer: more should not be read until then. */
+  get isHolding(): boolean {
+    return this.#part.kind === "asked" && this.#rest.length > 0;
+  }
+
+  /**
+   * Takes what the server sends; no bytes stand for its end. Gives back what was held for it, as soon as that is known to be a websocket's or requests;
+   * throws as `push` does.
+   */
+  answered(bytes: Uint8Array): Uint8Array | undefined {
+    if (this.#part.kind !== "asked") return undefined;
+    const isWebsocket = this.#part.answer.push(bytes);
+    if (isWebsocket === undefined) return undefined;
+    this.#part = { kind: isWebsocket ? "websocket" : "head" };
+    return this.push(new Uint8Array(0));
+  }
+
   /** Throws where the requests aren't clear, or for another host. */
   push(bytes: Uint8Array): Uint8Array {
+    if (this.#part.kind === "websocket" && this.#rest.length === 0) return bytes;
     this.#rest = Buffer.concat([this.#rest, bytes]);
     const out: Uint8Array[] = [];
     for (let piece = this.#next(); piece !== undefined; piece = this.#next()) out.push(piece);
@@ -65,8 +84,8 @@ export class RequestHeads {
   /** The next piece that is whole; undefined where more has to come. */
   #next(): Uint8Array | undefined {
     const part = this.#part;
-    if (this.#rest.length === 0) return undefined;
-    if (part.kind === "others") return this.#taken(this.#rest.length);
+    if (this.#rest.length === 0 || part.kind === "asked") return undefined;
+    if (part.kind === "websocket") return this.#taken(this.#rest.length);
     if (part.kind === "bytes" || part.kind === "chunk") {
       const piece = this.#taken(Math.min(part.left, this.#rest.length));
       const left = part.left - piece.length;
@@ -86,12 +105,17 @@ export class RequestHeads {
     const [request = "", ...lines] = text.slice(0, -HEAD_END.length).split("\r\n");
     const [, target, version] = REQUEST.exec(request) ?? [];
     if (target === undefined || REFUSED_METHOD.test(request)) throw new Error("no request");
-    const fields = lines.map(field).filter((each) => !asksForHttp2(each));
+    const fields = lines.map(field);
     this.#checkHost(target, fields);
     for (const name of ["connection", "proxy-connection"])
       for (const option of valuesOf(fields, name).flatMap(tokensOf)) this.#checkOthersName(option);
     this.#part = partBehind(fields, version === "1");
-    const kept = fields.filter(({ name }) => !this.#own.has(keyOf(name)));
+    const asks = version === "1" && this.#part.kind === "head" && asksForWebsocket(fields);
+    // it could not be told whose answer is the one to this request
+    if (asks && !this.#isFirst) throw new Error("a websocket behind other requests");
+    if (asks) this.#part = { kind: "asked", answer: new UpgradeAnswer() };
+    this.#isFirst = false;
+    const kept = withoutUpgrades(fields, asks).filter(({ name }) => !this.#own.has(keyOf(name)));
     const all = [...kept, ...this.headers].map(({ name, value }) => `${name}: ${value}`);
     return Buffer.from([request, ...all].join("\r\n") + HEAD_END, "latin1");
   }
@@ -167,10 +191,27 @@ function tokensOf(value: string): string[] {
   return value.split(/[^!#$%&'*+.^_`|~\w-]+/);
 }
 
-/** An upgrade that a client can do without: requests of HTTP/2 could not be changed (RFC 7540 3.2). */
-function asksForHttp2({ name, value }: Header): boolean {
-  const key = name.toLowerCase();
-  return key === "http2-settings" || (key === "upgrade" && /(^|[,\t ])h2c?($|[,\t ])/i.test(value));
+/** Whether a request without a body asks for a websocket, and for nothing else (RFC 6455 4.1). */
+function asksForWebsocket(fields: readonly Header[]): boolean {
+  const [asked, ...more] = valuesOf(fields, "upgrade");
+  const isAsked = asked === "websocket" && more.length === 0;
+  return isAsked && valuesOf(fields, "connection").flatMap(tokensOf).includes("upgrade");
+}
+
+/**
+ * Fields without an upgrade to other protocols than a websocket's: a client can do without (RFC 9110 7.8). Requests of HTTP/2 could not be changed (RFC
+ * 7540 3.2).
+ */
+function withoutUpgrades(fields: readonly Header[], isWebsocket: boolean): Header[] {
+  const gone = new Set(isWebsocket ? ["http2-settings"] : ["http2-settings", "upgrade"]);
+  const isGone = (name: string) => gone.has(name.toLowerCase());
+  return fields
+    .filter(({ name }) => !isGone(name))
+    .flatMap((each) => {
+      if (each.name.toLowerCase() !== "connection" || !tokensOf(each.value).some(isGone)) return [each];
+      const kept = tokensOf(each.value).filter((token) => token !== "" && !isGone(token));
+      return kept.length === 0 ? [] : [{ ...each, value: kept.join(", ") }];
+    });
 }
 
 /** What follows a head (RFC 9112 6.3); chunks are not for HTTP/1.0. */
@@ -184,6 +225,5 @@ function partBehind(fields: readonly Header[], knowsChunks: boolean): Part {
   }
   if (lengths.length > 1 || !/^\d{1,15}$/.test(lengths[0] ?? "0")) throw new Error("no clear end");
   const left = Number(lengths[0] ?? 0);
-  if (left > 0) return { kind: "bytes", left };
-  return valuesOf(fields, "upgrade").length > 0 ? { kind: "others" } : { kind: "head" };
+  return left > 0 ? { kind: "bytes", left } : { kind: "head" };
 }

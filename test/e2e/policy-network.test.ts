@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NEEDS_WORLD, OutsideWorld, SERVERS, SILENCE, say, sayByUdp } from "./outside-world";
 import { NEEDS } from "./rootless-home";
-import { e2e, execute, executeLater, needsProgram, until } from "./support";
+import { e2e, execute, executeLater, needsProgram, TIME_FACTOR, until } from "./support";
 
 /** Where requests are answered by what they were. */
 const ECHO = 8080;
@@ -139,6 +139,68 @@ for (const who of ["root", "an ordinary user"] as const) {
       });
       expect(run(header, "true").status).toBe(2);
     }, [...needs, needsProgram("curl")]);
+
+    e2e(
+      "--inject-header: behind a request for a websocket only what the server says is one isn't looked at",
+      () => {
+        const [program = "", ...words] = made().words(who === "root" ? "root" : "user");
+        const head = (path: string, more = "", host = "web.test") =>
+          `GET ${path} HTTP/1.1\\r\\nHost: ${host}:${ECHO}\\r\\n${more}\\r\\n`;
+        const asked =
+          "Connection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n";
+        // a text of five letters, and a word to close, with masks of zeros (RFC 6455 5.2)
+        const frames = "\\201\\205\\0\\0\\0\\0hello\\210\\200\\0\\0\\0\\0";
+        const close = "Connection: close\\r\\n";
+        const exchange = (...texts: string[]) =>
+          `(exec 3<>/dev/tcp/web.test/${ECHO}; ${texts.map((text) => `printf '${text}' >&3`).join("; sleep 0.5; ")}; timeout ${10 * TIME_FACTOR} cat <&3 2>/dev/null) | tr -cd '[:print:]'; echo`;
+        const lines = [
+          exchange(head("/socket", asked) + frames),
+          exchange(head("/socket", asked), frames),
+          exchange(head("/a", asked) + head("/b", close)),
+          exchange(head("/a", asked), head("/b", close)),
+          exchange(head("/a", asked) + head("/b", close, "other.test")),
+          exchange(head("/a") + head("/socket", asked) + frames),
+        ];
+        const { stdout, stderr } = execute(
+          program,
+          [
+            ...[
+              ...words,
+              "run",
+              "--quiet",
+              "--rootfs",
+              "/",
+              "-w",
+              "/",
+              "--network",
+              `allow:web.test:${ECHO}`,
+            ],
+            ...["--inject-header", `Authorization:Bearer t0p@web.test:${ECHO}`, "--", "bash", "-c"],
+            lines.join("\n"),
+          ],
+          { env: made().env },
+        );
+        const told = stdout.split("\n").map((line) => {
+          const paths = [...line.matchAll(/"pathname":"(\S+?)"/g)].map(([, path]) => path);
+          const words = [...line.matchAll(/for Bearer t0p|again hello/g)].map(([word]) => word);
+          return [...paths, ...words, line.split('"Bearer t0p"').length - 1];
+        });
+        expect({ stderr, told }).toEqual({
+          stderr: "",
+          told: [
+            ["for Bearer t0p", "again hello", 0],
+            ["for Bearer t0p", "again hello", 0],
+            ["/a", "/b", 2],
+            ["/a", "/b", 2],
+            // the first request may have been answered before
+            expect.not.arrayContaining(["/b"]),
+            expect.not.arrayContaining(["for Bearer t0p"]),
+            [0],
+          ],
+        });
+      },
+      needs,
+    );
 
     e2e(
       "policy allow: not by the program itself, where hako's state is in what it writes",

@@ -54,13 +54,18 @@ describe("requests", () => {
     [
       "that could become HTTP/2",
       `${GET}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n\r\n${GET}\r\n`,
-      `${GET}Connection: Upgrade, HTTP2-Settings\r\n${IN}${GET}${IN}`,
+      `${GET}${IN}${GET}${IN}`,
     ],
     [
-      "that become another protocol",
-      `${GET}Upgrade: websocket\r\n\r\n\x01\x02GET`,
-      `${GET}Upgrade: websocket\r\n${IN}\x01\x02GET`,
+      "with options of a connection, which stay",
+      `${GET}Connection: keep-alive, Upgrade,TE\r\nConnection: Close \r\nUpgrade: TLS/1.0\r\n\r\n${GET}\r\n`,
+      `${GET}Connection: keep-alive, TE\r\nConnection: Close\r\n${IN}${GET}${IN}`,
     ],
+    ...["foo", "TLS/1.0", "websocket, h2c", "h2c, websocket", "websocket/13", ""].map((asked) => [
+      `that ask for "${asked}", which most servers ignore`,
+      `${GET}Upgrade: ${asked}\r\n\r\n${GET}\r\n`,
+      `${GET}${IN}${GET}${IN}`,
+    ]),
   ])("%s", (_, sent, got) => {
     for (const size of [1, 2, 7, 1000]) expect(through(sent, size)).toBe(got);
   });
@@ -118,6 +123,8 @@ describe("requests", () => {
     "GET ftp://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n",
     "GET other.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n",
     `${GET}\r\nGET / HTTP/1.1\r\nHost: other.test\r\n\r\n`,
+    `${GET}Upgrade: foo\r\n\r\nGET / HTTP/1.1\r\nHost: other.test\r\n\r\n`,
+    `${GET}Upgrade: foo\r\n\r\n\x01\x02GET\r\n\r\n`,
     `GET /${"a".repeat(70_000)}`,
   ])("%j is refused", (text) => {
     for (const size of [text.length < 1000 ? 1 : 1000, 1000]) expect(() => through(text, size)).toThrow();
@@ -129,6 +136,125 @@ test("one of the client's own is the same to CGI with a line below", () => {
   const sent = heads.push(Buffer.from(`${GET}x_api-KEY: mine\r\nX_Api: y\r\n\r\n`));
   expect(sent.toString()).toBe(`${GET}X_Api: y\r\nX-Api-Key: x\r\n\r\n`);
   expect(() => heads.push(Buffer.from(`${GET}Connection: X_API_KEY\r\n\r\n`))).toThrow();
+});
+
+describe("a websocket", () => {
+  const FIELDS = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n";
+  const ASKED = `${GET}${FIELDS}\r\n`;
+  const SENT = `${GET}${FIELDS}${IN}`;
+  const OTHER = "GET / HTTP/1.1\r\nHost: other.test\r\n\r\n";
+  const SWITCHED = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+  const HINTS = "HTTP/1.1 103 Early Hints\r\nLink: HTTP/1.1 101 x\r\n\r\nHTTP/1.1 100\r\n\r\n";
+
+  const bytesOf = (text: string) => Buffer.from(text, "latin1");
+  const piecesOf = (text: string, size: number) =>
+    Array.from({ length: Math.ceil(text.length / size) }, (_, at) =>
+      bytesOf(text.slice(at * size, (at + 1) * size)),
+    );
+  /** Says texts in pieces, and gives back what the server gets before its answer, and after. */
+  function exchange(said: string, answer: string, after = "", size = 1000): [string, string] {
+    const heads = new RequestHeads(HEADERS, "h.test", 80);
+    const pushed = (text: string) => piecesOf(text, size).map((piece) => heads.push(piece));
+    const before = pushed(said);
+    const freed = piecesOf(answer, size).map((piece) => heads.answered(piece) ?? bytesOf(""));
+    const got = [before, [...freed, ...pushed(after)]].map((all) => Buffer.concat(all).toString("latin1"));
+    return [got[0] ?? "", got[1] ?? ""];
+  }
+
+  const sizes = [1, 2, 7, 13, 1000];
+
+  test("passes on as it is once the server has said so, and not before", () => {
+    for (const size of sizes)
+      for (const answer of [SWITCHED, `${HINTS}${SWITCHED}`, "HTTP/1.1 101\r\n\r\n"]) {
+        expect(exchange(`${ASKED}\x01${OTHER}`, answer, "\x02GET", size)).toEqual([
+          SENT,
+          `\x01${OTHER}\x02GET`,
+        ]);
+        expect(exchange(`${ASKED}\x01`, answer.slice(0, 11), "\x02", size)).toEqual([SENT, ""]);
+      }
+    expect(exchange(`${ASKED}\x01`, HINTS)).toEqual([SENT, ""]);
+    const heads = new RequestHeads(HEADERS, "h.test", 80);
+    heads.push(bytesOf(ASKED));
+    heads.answered(bytesOf(SWITCHED));
+    const frame = bytesOf("\x01\x02");
+    expect(heads.push(frame)).toBe(frame);
+  });
+
+  test("that the server doesn't know is a request as others", () => {
+    const answers = [
+      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 200 OK\n\n",
+      "HTTP/1.1 426 Upgrade Required\r\n\r\n",
+      `${HINTS}HTTP/1.1 404 Not Found\r\n\r\nHTTP/1.1 101 x\r\n\r\n`,
+      "HTTP/1.0 101 Switching Protocols\r\n\r\n",
+      "HTTP/1.1 1010 \r\n\r\n",
+      `\r\n${SWITCHED}`,
+      `HTTP/1.1 100 Continue\r\nA: ${"b".repeat(70_000)}`,
+    ];
+    for (const answer of answers)
+      for (const size of answer.length > 1000 ? [1000] : sizes) {
+        expect(
+          exchange(`${ASKED}${GET}\r\nGET`, answer, " /a HTTP/1.1\r\nHost: h.test\r\n\r\n", size),
+        ).toEqual([SENT, `${GET}${IN}${GET}${IN}`]);
+        for (const more of [OTHER, `${GET}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n`]) {
+          expect(() => exchange(`${ASKED}${more}`, answer, "", size)).toThrow();
+          expect(() => exchange(ASKED, answer, more, size)).toThrow();
+        }
+      }
+  });
+
+  test("has what comes behind it held until the answer's end", () => {
+    const heads = new RequestHeads(HEADERS, "h.test", 80);
+    expect(heads.answered(bytesOf(SWITCHED))).toBeUndefined();
+    expect(heads.push(bytesOf(ASKED)).toString()).toBe(SENT);
+    expect(heads.isHolding).toBe(false);
+    expect(heads.push(bytesOf(`${GET}\r\n`))).toBeEmpty();
+    expect(heads.isHolding).toBe(true);
+    expect(heads.answered(bytesOf("HTTP/1.1"))).toBeUndefined();
+    expect(heads.answered(bytesOf(""))?.toString()).toBe(`${GET}${IN}`);
+    expect(heads.isHolding).toBe(false);
+    expect(heads.answered(bytesOf(SWITCHED))).toBeUndefined();
+    expect(() => heads.push(bytesOf(OTHER))).toThrow();
+  });
+
+  test("is one of the connection's first request alone", () => {
+    for (const size of sizes) {
+      expect(() => through(`${GET}\r\n${ASKED}`, size)).toThrow();
+      expect(() => exchange(ASKED, "HTTP/1.1 200 OK\r\n\r\n", ASKED, size)).toThrow();
+    }
+  });
+
+  test.each([
+    ["no word of the connection's", "Upgrade: websocket\r\n", "", ""],
+    [
+      "a word of another kind",
+      "Connection: x-upgrade\r\nUpgrade: websocket\r\n",
+      "Connection: x-upgrade\r\n",
+      "",
+    ],
+    ["another protocol", "Connection: Upgrade\r\nUpgrade: tcp\r\n", "", ""],
+    ["several protocols", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", "", ""],
+    ["several fields", "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n", "", ""],
+    ["no protocol", "Connection: Upgrade\r\n", "", ""],
+    ["a body", `${FIELDS}Content-Length: 1\r\n`, "Connection: keep-alive\r\nContent-Length: 1\r\n", "a"],
+    [
+      "a body in chunks",
+      `${FIELDS}Transfer-Encoding: chunked\r\n`,
+      "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n",
+      "0\r\n\r\n",
+    ],
+  ])("is not asked for with %s", (_, said, kept, body) => {
+    const sent = `${GET}${kept}${IN}${body}${GET}${IN}`;
+    for (const size of sizes) expect(through(`${GET}${said}\r\n${body}${GET}\r\n`, size)).toBe(sent);
+    expect(() => through(`${GET}${said}\r\n${body}${OTHER}`, 1000)).toThrow();
+  });
+
+  test("is not asked for by HTTP/1.0", () => {
+    const [old, sent] = [ASKED, `${GET}Connection: keep-alive\r\n${IN}`].map((text) =>
+      text.replace("HTTP/1.1", "HTTP/1.0"),
+    );
+    expect(through(old ?? "", 1000)).toBe(sent ?? "");
+  });
 });
 
 describe("a header that is put in", () => {

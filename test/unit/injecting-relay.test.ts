@@ -1,0 +1,168 @@
+// Two sockets whose first one's requests get headers: what waits for an answer, keeps its order, and ends.
+import { expect, test } from "bun:test";
+import { concatenated } from "../../src/linux/call/bytes";
+import type { Fd } from "../../src/linux/call/fd";
+import { trySyscall } from "../../src/linux/call/syscall";
+import { Changes } from "../../src/linux/file/epoll";
+import { acceptAt, listenAt, localEndpoint, startConnection } from "../../src/linux/network/inet-socket";
+import { InjectingRelay } from "../../src/network/injecting-relay";
+import { RequestHeads } from "../../src/network/request-heads";
+
+const LOOPBACK = { address: Uint8Array.of(127, 0, 0, 1), port: 0 };
+const [ECONNRESET, EAGAIN] = [-104, -11];
+const GET = "GET / HTTP/1.1\r\nHost: h.test\r\n";
+const ASKED = `${GET}Connection: Upgrade\r\nUpgrade: websocket\r\n`;
+const SWITCHED = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
+const IGNORED = "HTTP/1.1 204 No Content\r\n\r\n";
+const IN = "A: b\r\n\r\n";
+
+function tcpPair(): [Fd, Fd] {
+  using listener = listenAt(LOOPBACK);
+  const one = startConnection(localEndpoint(listener));
+  const other = acceptAt(listener);
+  if (other === undefined) throw new Error("nobody came");
+  return [one, other];
+}
+
+class Relayed implements Disposable {
+  readonly changes = new Changes();
+  readonly program: Fd;
+  readonly host: Fd;
+  readonly relay: InjectingRelay;
+  end: { sent: number; received: number; error: string | undefined } | undefined;
+
+  constructor() {
+    const [program, first] = tcpPair();
+    const [second, host] = tcpPair();
+    [this.program, this.host] = [program, host];
+    const requests = new RequestHeads([{ name: "A", value: "b" }], "h.test", 80);
+    this.relay = new InjectingRelay(this.changes, first, second, requests, (sent, received, error) => {
+      this.end = { sent, received, error };
+    });
+  }
+
+  until<T>(what: () => T | undefined): T {
+    for (const deadline = performance.now() + 20_000; performance.now() < deadline; this.changes.wait(5)) {
+      const result = what();
+      if (result !== undefined) return result;
+    }
+    throw new Error("it took too long");
+  }
+
+  /** What a socket receives next: a text, an empty one at the end, or -errno. */
+  received(socket: Fd): string | number {
+    const buffer = new Uint8Array(1 << 16);
+    return this.until(() => {
+      const length = trySyscall("read", socket.number, buffer, buffer.length);
+      if (length === EAGAIN) return undefined;
+      return length < 0 ? length : Buffer.from(buffer.subarray(0, length)).toString("latin1");
+    });
+  }
+
+  /** Whether nothing comes. */
+  isSilent(socket: Fd): boolean {
+    for (let turn = 0; turn < 5; turn++) this.changes.wait(5);
+    return trySyscall("read", socket.number, new Uint8Array(1), 1) === EAGAIN;
+  }
+
+  [Symbol.dispose](): void {
+    this.relay[Symbol.dispose]();
+    for (const socket of [this.program, this.host]) socket.close();
+    // sockets that are closed later
+    for (let turn = 0; turn < 2; turn++) this.changes.wait(0);
+    this.changes[Symbol.dispose]();
+  }
+}
+
+function send(socket: Fd, text: string): void {
+  const bytes = Buffer.from(text, "latin1");
+  expect(trySyscall("write", socket.number, bytes, bytes.length)).toBe(bytes.length);
+}
+
+function noMore(socket: Fd): void {
+  expect(trySyscall("shutdown", socket.number, 1)).toBe(0);
+}
+
+test("what comes behind a request for a websocket waits for the answer, and is then what it was", () => {
+  for (const [answer, got] of [
+    [SWITCHED, `${GET}\r\n`],
+    [IGNORED, `${GET}${IN}`],
+  ] as const) {
+    using relayed = new Relayed();
+    const { program, host } = relayed;
+    send(program, `${ASKED}\r\n${GET}`);
+    expect(relayed.received(host)).toBe(`${ASKED}${IN}`);
+    send(program, "\r\n");
+    expect(relayed.isSilent(host)).toBe(true);
+    send(host, answer);
+    expect(relayed.received(program)).toBe(answer);
+    let text = "";
+    while (text.length < got.length) text += relayed.received(host);
+    expect(text).toBe(got);
+    for (const socket of [program, host]) noMore(socket);
+    expect(relayed.until(() => relayed.end)).toMatchObject({ error: undefined });
+  }
+});
+
+test("what waits is bounded, and keeps its order where the host is slow", () => {
+  using relayed = new Relayed();
+  const { program, host } = relayed;
+  send(program, `${ASKED}\r\n`);
+  expect(relayed.received(host)).toBe(`${ASKED}${IN}`);
+  const all = Uint8Array.from({ length: 12 << 20 }, (_, at) => at % 251);
+  let written = 0;
+  const write = () => {
+    const count = trySyscall("write", program.number, all.subarray(written), all.length - written);
+    if (count > 0) written += count;
+    return count;
+  };
+  // no more is taken: the kernel's buffers are full
+  for (let turn = 0; turn < 50; turn++) {
+    write();
+    relayed.changes.wait(2);
+  }
+  expect(written).toBeLessThan(all.length);
+  const taken = written;
+  for (let turn = 0; turn < 20; turn++) {
+    write();
+    relayed.changes.wait(2);
+  }
+  expect(written).toBe(taken);
+  send(host, SWITCHED);
+  expect(relayed.received(program)).toBe(SWITCHED);
+  const parts: Uint8Array[] = [];
+  for (let length = 0; length < all.length; ) {
+    write();
+    const part = Buffer.from(String(relayed.received(host)), "latin1");
+    parts.push(part);
+    length += part.length;
+  }
+  expect(Buffer.from(concatenated(parts)).equals(Buffer.from(all))).toBe(true);
+});
+
+test("what isn't for the host is cut off once it has answered otherwise", () => {
+  using relayed = new Relayed();
+  const { program, host } = relayed;
+  send(program, `${ASKED}\r\n${GET.replace("h.test", "other.test")}\r\n`);
+  expect(relayed.received(host)).toBe(`${ASKED}${IN}`);
+  send(host, IGNORED);
+  expect(relayed.received(program)).toBe(ECONNRESET);
+  expect(relayed.received(host)).toBe(ECONNRESET);
+  expect(relayed.until(() => relayed.end)).toMatchObject({ error: "EBADMSG" });
+});
+
+test("an end comes through where no answer has", () => {
+  using ofProgram = new Relayed();
+  send(ofProgram.program, `${ASKED}\r\n`);
+  noMore(ofProgram.program);
+  expect(ofProgram.received(ofProgram.host)).toBe(`${ASKED}${IN}`);
+  expect(ofProgram.received(ofProgram.host)).toBe("");
+  using ofHost = new Relayed();
+  send(ofHost.program, `${ASKED}\r\n${GET}`);
+  expect(ofHost.received(ofHost.host)).toBe(`${ASKED}${IN}`);
+  noMore(ofHost.host);
+  expect(ofHost.received(ofHost.program)).toBe("");
+  noMore(ofHost.program);
+  expect(ofHost.received(ofHost.host)).toBe("");
+  expect(ofHost.until(() => ofHost.end)).toMatchObject({ error: undefined });
+});
