@@ -21,15 +21,16 @@ export const GIT_CONFIG = ".git/config";
 export const ACTING_FILES: readonly ActingFiles[] = [
   {
     who: "git executes it",
-    paths: `.git/{,modules/**/,worktrees/**/}hooks *.git/hooks git-core/templates`,
+    paths: `.git/hooks .git/{modules,worktrees}/**/hooks *.git/hooks git-core/templates`,
     held: `.git/hooks`,
   },
   {
     who: "git takes commands from it",
     paths: `
-      .git/{,modules/**/,worktrees/**/}{config,config.worktree,commondir,info/attributes} .gitconfig .config/git
+      .git/{config,config.worktree,commondir,info/attributes}
+      .git/{modules,worktrees}/**/{config,config.worktree,commondir,info/attributes} .gitconfig .config/git
       .gitattributes .gitmodules /etc/git{config,attributes} .hgrc .hg/hgrc .svn/hooks .config/jj .config/{gh,lazygit}`,
-    held: `.git/config .git/config.worktree .git/commondir .git/modules .git/worktrees`,
+    held: `${GIT_CONFIG} .git/config.worktree .git/commondir .git/modules .git/worktrees`,
   },
   {
     who: "it says where git has its hooks",

@@ -1,23 +1,44 @@
 import { ACTING_FILES, type ActingFiles, wordsOf } from "./acting-files";
 
 /** Made by the first path that is looked at. */
-let expressions: readonly (readonly [RegExp, string])[] | undefined;
+let tests: readonly (readonly [(path: string) => boolean, string])[] | undefined;
 
 /** Who acts on a file at a path without being asked to; undefined if nobody is known. */
 export function actsOn(path: string): string | undefined {
-  expressions ??= ACTING_FILES.map((files) => [expressionOf(files), files.who]);
-  return expressions.find(([pattern]) => pattern.test(path))?.[1];
+  tests ??= ACTING_FILES.map((files) => [testOf(files), files.who]);
+  return tests.find(([isOne]) => isOne(path))?.[1];
 }
 
-function expressionOf({ paths, itself }: ActingFiles): RegExp {
-  const all = wordsOf(paths).map((path) => `${/^[{]?[/]/.test(path) ? "^" : "/"}${sourceOf(path)}`);
-  return new RegExp(`(?:${all.join("|")})${itself ? "$" : "(?:/|$)"}`, "s");
+const DIRECTORIES = "**/";
+
+/** In a time that grows with the path's length, whatever its author has thought of: what two stars stand for begins at the first place that it can. */
+function testOf({ paths, itself }: ActingFiles): (path: string) => boolean {
+  const words = wordsOf(paths);
+  const end = itself ? "$" : "(?:/|$)";
+  const whole = expressionOf(
+    words.filter((word) => !word.includes(DIRECTORIES)),
+    end,
+  );
+  const parts = words
+    .filter((word) => word.includes(DIRECTORIES))
+    .map((word) => word.split(DIRECTORIES))
+    .map(([above = "", below = ""]) => [expressionOf([above], ""), expressionOf([below], end)] as const);
+  return (path) =>
+    whole.test(path) ||
+    parts.some(([above, below]) => {
+      const first = above.exec(path);
+      return first !== null && below.test(path.slice(first.index + first[0].length - 1));
+    });
+}
+
+function expressionOf(words: readonly string[], end: string): RegExp {
+  const all = words.map((path) => `${/^[{]?[/]/.test(path) ? "^" : "/"}${sourceOf(path)}`);
+  return new RegExp(`(?:${all.join("|")})${end}`, "s");
 }
 
 /** A path of the table as a regular expression. */
 function sourceOf(path: string): string {
-  return path.replaceAll(/\*\*\/|[*{},.+^$()|\\]/g, (sign) => {
-    if (sign === "**/") return "(?:.*/)?";
+  return path.replaceAll(/[*{},.+^$()|\\]/g, (sign) => {
     if (sign === "*") return "[^/]*";
     if (sign === "{") return "(?:";
     if (sign === "}") return ")";

@@ -367,6 +367,39 @@ test("files that somebody's tools act on", () => {
     expect([path, actsOn(`/p/${path}`)]).toEqual([path, expect.any(String)]);
 });
 
+test("what two stars stand for", () => {
+  for (const path of [
+    "/p/.git/modules/hooks/x",
+    "/p/.git/modules/a/b/hooks",
+    "/p/.git/modules/x/.git/y/hooks/pre-commit",
+    "/p/.git/modules/a/.git/modules/b/c/info/attributes",
+    "/p/.git/worktrees/w/config.worktree",
+  ])
+    expect([path, actsOn(path)]).toEqual([path, expect.stringContaining("git ")]);
+  for (const path of [
+    "/p/.git/modules",
+    "/p/.git/modules/a/xhooks",
+    "/p/modules/a/hooks",
+    "/p/.git/other/hooks",
+  ])
+    expect([path, actsOn(path)]).toEqual([path, undefined]);
+});
+
+test("a path that is made to be slow isn't", () => {
+  const time = (path: string) => {
+    const begun = performance.now();
+    for (let count = 0; count < 50; count++) actsOn(path);
+    return performance.now() - begun;
+  };
+  const plain = `/${"directory/".repeat(400)}x`;
+  time(plain);
+  const usual = time(plain);
+  for (const part of [".git/modules/", ".git/worktrees/x/", ".git/modules/.git/worktrees/", ".git/"]) {
+    const path = `/${part.repeat(4000 / part.length)}x`;
+    expect(time(path)).toBeLessThan(10 * usual + 50);
+  }
+});
+
 test("a package.json whose scripts are the same", () => {
   const text = '{"name":"x","scripts":{"test":"true"}}';
   expect(hasSameScripts(text, '{"version":"2","scripts":{"test":"true"}}')).toBe(true);
