@@ -2,7 +2,6 @@ import * as v from "valibot";
 import { HakoError } from "../base/errors";
 import { GIT_CONFIG, HELD } from "../changes/acting-files";
 import { flag, map, object, optional, someTexts, text, texts } from "../oci/schema";
-
 import type { PolicyDocument } from "./policy";
 import { checkedDocument, policyText } from "./policy-document";
 
@@ -122,19 +121,36 @@ export function policyOfSrt(source: string, file: string): PolicyDocument {
   if (filesystem.disabled) refuse("/filesystem/disabled", "then hako has nothing to do: leave --policy out");
   if (network.deniedDomains.some((text) => text.startsWith("*:")))
     refuse("/network/deniedDomains", "a port of all names can't be denied: name those that are allowed");
-  const { denyRead, allowRead, allowWrite, denyWrite, allowGitConfig = false } = filesystem;
+  const { denyRead, allowRead = [], allowWrite, denyWrite, allowGitConfig = false } = filesystem;
+  const files = (credentials?.files ?? []).map(({ path }) => path);
+  const places = { denyRead, allowRead, allowWrite, denyWrite };
+  for (const [field, texts] of Object.entries(places)) refuseUnknown(`/filesystem/${field}`, texts, refuse);
+  refuseUnknown("/credentials/files", files, refuse);
   return {
-    hide: [...denyRead, ...(credentials?.files ?? []).map(({ path }) => path)].map(asPlace),
-    read: (allowRead ?? []).map(asPlace),
+    hide: [...denyRead, ...files].map(asPlace),
+    read: allowRead.map(asPlace),
     write: allowWrite.map(asPlace),
     protect: [...denyWrite.map(asPlace), ...protectedPlaces(depth, allowGitConfig)],
     ...reachedPlaces(network),
   };
 }
 
+/** Refuses what in srt's patterns stands for something else than in hako's (globToRegex in src/sandbox/sandbox-utils.ts). */
+function refuseUnknown(
+  field: string,
+  paths: readonly string[],
+  refuse: (field: string, why: string) => never,
+): void {
+  for (const path of paths) {
+    const quoted = JSON.stringify(path);
+    if (/[[\]]/.test(path)) refuse(field, `${quoted}: brackets are not known here: name the paths`);
+    if (path.split("/").some((name) => name !== "**" && name.includes("**")))
+      refuse(field, `${quoted}: ** stands for whole directories here, as in **/*.pem`);
+  }
+}
+
 /** What is protected though no setting says so. */
 function protectedPlaces(depth: number, allowGitConfig: boolean): string[] {
-  const files = [...PROTECTED_FILES];
   const nested = [...PROTECTED_DIRECTORIES, ...(allowGitConfig ? [] : [GIT_CONFIG])];
   // `depth` counts the names of a file's path
   const below = (path: string, names: number) =>
@@ -144,9 +160,9 @@ function protectedPlaces(depth: number, allowGitConfig: boolean): string[] {
     );
   return [
     ...HELD.filter((path) => !allowGitConfig || path !== GIT_CONFIG),
-    ...files,
-    ...nested,
-    ...files.flatMap((path) => below(path, 1)),
+    ...PROTECTED_FILES,
+    ...PROTECTED_DIRECTORIES,
+    ...PROTECTED_FILES.flatMap((path) => below(path, 1)),
     ...nested.flatMap((path) => below(path, 2)),
   ];
 }
