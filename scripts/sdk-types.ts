@@ -7,7 +7,6 @@ import type { Argument, Arguments } from "../src/cli/arguments";
 import exec from "../src/commands/exec";
 import run from "../src/commands/run";
 import { changeDocument, endedDocument, reportDocument, stateDocument } from "../src/output/documents";
-
 import { policyJsonSchema } from "./config-schema";
 
 export const TYPES_FILE = `${import.meta.dir}/../sdk/src/generated.ts`;
@@ -61,6 +60,11 @@ function known(schema: Schema | undefined): Schema {
   return schema;
 }
 
+/** A comment, which a pattern in it does not end. */
+function commented(text: string): string {
+  return `/** ${text.replaceAll("*/", "*\\/")} */`;
+}
+
 function bracketed(type: string): string {
   return type.includes("|") ? `(${type})` : type;
 }
@@ -69,7 +73,7 @@ function field([name, schema]: [string, Schema]): string {
   const description = [schema, schema.wrapped]
     .flatMap((each) => each?.pipe ?? [])
     .find(({ type }) => type === "description")?.description;
-  const comment = description === undefined ? "" : `/** ${description} */\n`;
+  const comment = description === undefined ? "" : `${commented(description)}\n`;
   return `\n${comment}${name}${schema.type === "optional" ? "?" : ""}: ${typeOf(schema)};`;
 }
 
@@ -78,7 +82,7 @@ function typeOfJson({ type, anyOf, items, properties }: JsonSchema): string {
   if (properties !== undefined) {
     const fields = Object.entries(properties).map(([name, property]) => {
       const { description, ...schema } = property as JsonSchema;
-      return `\n/** ${description} */\n${JSON.stringify(name)}?: ${typeOfJson(schema)} | undefined;`;
+      return `\n${commented(description ?? "")}\n${JSON.stringify(name)}?: ${typeOfJson(schema)} | undefined;`;
     });
     return `{ ${fields.join(" ")} }`;
   }
@@ -179,7 +183,7 @@ function declaredFlags(name: string, table: string, command: string, args: Argum
     .map(([flag, argument]) => flagOf(flag, argument));
   const fields = flags.map(
     ({ flag, type, description }) =>
-      `/** \`--${flag}\`: ${description}. */\n${optionName(flag)}?: ${type} | undefined;`,
+      `${commented(`\`--${flag}\`: ${description}.`)}\n${optionName(flag)}?: ${type} | undefined;`,
   );
   const rows = flags.map(({ flag, kind }) => `${optionName(flag)}: ["${flag}", "${kind}"],`);
   return [

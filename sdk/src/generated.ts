@@ -81,9 +81,9 @@ export interface RunFlags {
   volume?: string | readonly string[] | undefined;
   /** `--write`: the host's PATH at the same place, really written. */
   write?: string | readonly string[] | undefined;
-  /** `--hide`: empty for the command, wherever it would be seen. */
+  /** `--hide`: empty for the command, wherever it would be seen; with --rootfs / also a pattern, as '**\/*.pem'. */
   hide?: string | readonly string[] | undefined;
-  /** `--protect`: only read, though what it is in may be written; nor moved away. */
+  /** `--protect`: only read, though what it is in may be written; nor moved away; with --rootfs / also a pattern, as '**\/.envrc'. */
   protect?: string | readonly string[] | undefined;
   /** `--tmpfs`: a file system in memory, as /run:size=16M; noexec, nosuid and nodev unless told. */
   tmpfs?: string | readonly string[] | undefined;

@@ -129,16 +129,18 @@ export const SCRIPT_FLAGS = {
   hide: {
     type: "string",
     keepsEmpty: true,
-    valueHint: "PATH",
+    valueHint: "PATH|PATTERN",
     multiple: true,
-    description: "with --rootfs: empty for the command, wherever it would be seen",
+    description:
+      "with --rootfs: empty for the command, wherever it would be seen; with --rootfs / also a pattern, as '**/*.pem'",
   },
   protect: {
     type: "string",
     keepsEmpty: true,
-    valueHint: "PATH",
+    valueHint: "PATH|PATTERN",
     multiple: true,
-    description: "with --rootfs: only read, though what it is in may be written; nor moved away",
+    description:
+      "with --rootfs: only read, though what it is in may be written; nor moved away; with --rootfs / also a pattern, as '**/.envrc'",
   },
   tmpfs: {
     type: "string",
