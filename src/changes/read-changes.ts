@@ -352,6 +352,7 @@ type Rare = "leftOut" | "rights" | "inode" | "twin";
 
 const NEVER: FileTime = [0, 0];
 const WITH_BIRTH = STATX.BASIC_STATS | STATX.BTIME;
+
 function below(relative: string, name: string): string {
   return relative === "" ? name : `${relative}/${name}`;
 }
