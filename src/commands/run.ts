@@ -159,7 +159,7 @@ export default defineCommand({
       const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
       report?.open();
       const ofPolicy = policy && {
-        hideOnHost: policy.hiddenOnHost(given),
+        guards: policy.guardedWith(given),
         annotations: policy.annotations,
         gitIndex: policy.places.gitIndex,
       };
@@ -230,7 +230,7 @@ async function runWithoutContainer(run: ScriptRun): Promise<number> {
   using lifeline = lifelineOf(args);
   const watched = { ...watching, lifeline, preserveFds, annotations: { ...policy?.annotations } };
   return await rare.landlocked.runLandlocked(
-    rare.landlockedCommand.landlockedCommand(globals.root, args, command, watched),
+    rare.landlockedCommand.landlockedCommand(globals.root, args, command, watched, policy?.guards),
   );
 }
 

@@ -3,6 +3,7 @@ import { realPath } from "../linux/file/file";
 import { cleanPath, isAtOrBelow, resolve } from "../linux/file/path-text";
 import { isNetworkRule } from "../network/rule";
 import { POLICY_ANNOTATION, UNPROTECTED_ANNOTATION } from "../oci/annotations";
+import type { NamedPath } from "./path-pattern";
 import type { Policy } from "./policy";
 import { type PolicyPlace, type PolicyPlaces, policyPlaces } from "./policy-places";
 import { readPolicy } from "./read-policy";
@@ -10,9 +11,7 @@ import { readPolicy } from "./read-policy";
 /** The flags of `run` that a policy adds to. */
 export interface PolicyValues {
   rootfs: string | undefined;
-  hide: string[];
   write: string[];
-  protect: string[];
   volume: string[];
   mount: string[];
   tmpfs: string[];
@@ -28,6 +27,14 @@ export interface PolicyValues {
   changes: string | undefined;
 }
 
+/** What a policy hides and protects of a container. Paths are absolute. */
+export interface PolicyGuards {
+  hide: readonly NamedPath[];
+  protect: readonly NamedPath[];
+  /** Of the host and without links: what is hidden wherever it would be seen. */
+  hideOnHost: readonly string[];
+}
+
 /** A policy, with what its paths are here and now. */
 export class AppliedPolicy {
   readonly policy: Policy;
@@ -40,28 +47,24 @@ export class AppliedPolicy {
 
   /** What can't be held, for it isn't there, and what it is in may be written. */
   get unprotected(): string[] {
-    return pathsOf(this.places.protect, false);
+    return this.places.protect.filter(({ isThere }) => !isThere).map(({ path }) => path);
   }
 
   /**
-   * The flags with the policy's added. A flag wins where both are about the same: a place that it mounts something on, a limit, the network. With
+   * The flags with the policy's added, but for what it hides and protects. A flag wins where both are about the same: a place that it mounts something on, a limit, the network. With
    * `--changes` nothing is written but there.
    */
   addedTo<T extends PolicyValues>(flags: T): T & { rootfs: string } {
     const { policy, places } = this;
     const rootfs = flags.rootfs ?? "/";
-    const mounted = mountedPlaces(flags);
-    const isFree = (path: string) => !mounted.has(path);
-    const writable = pathsOf(places.write).filter(isFree);
-    const write = flags.changes === undefined ? writable : [];
+    const isFree = freeOf(flags);
+    const write = flags.changes === undefined ? this.#writable(flags) : [];
     const isReplaced = !flags.network.every(isNetworkRule);
     const read = pathsOf(places.read).filter((path) => isFree(path) && !write.includes(path));
     return {
       ...flags,
       rootfs,
-      hide: [...(rootfs === "/" ? this.#hidden(isFree) : []), ...flags.hide],
       write: [...write, ...flags.write],
-      protect: [...this.#protectedIn([...writable, ...flags.write]), ...flags.protect],
       volume: [...read.map(asReadOnly), ...places.volume, ...flags.volume],
       tmpfs: [...policy.tmpfs, ...flags.tmpfs],
       env: [...policy.env, ...flags.env],
@@ -76,11 +79,16 @@ export class AppliedPolicy {
     };
   }
 
-  /** What of the host is hidden, wherever a root file system that isn't the host's shows it. */
-  hiddenOnHost(flags: PolicyValues): string[] {
-    if ((flags.rootfs ?? "/") === "/") return [];
-    const mounted = mountedPlaces(flags);
-    return this.#hidden((path) => !mounted.has(path)).map(realPath);
+  /** What it hides and protects beside the flags, whose texts may be patterns: these are paths, by names with any letters. */
+  guardedWith(flags: PolicyValues): PolicyGuards {
+    const isHost = (flags.rootfs ?? "/") === "/";
+    const isFree = freeOf(flags);
+    const hidden = thereOf(this.places.hide).filter(({ path }) => isFree(path));
+    return {
+      hide: isHost ? hidden : [],
+      protect: this.#protectedIn([...this.#writable(flags), ...flags.write]),
+      hideOnHost: isHost ? [] : hidden.map(({ path }) => realPath(path)),
+    };
   }
 
   /** What a container's record keeps of it. */
@@ -89,19 +97,29 @@ export class AppliedPolicy {
     return { [POLICY_ANNOTATION]: policy.name, [UNPROTECTED_ANNOTATION]: JSON.stringify(unprotected) };
   }
 
-  /** Of what it protects that which is written, now or when changes are applied; an ordinary user's container may not even show other places. */
-  #protectedIn(written: readonly string[]): string[] {
-    const tops = written.map((path) => resolve(path));
-    return pathsOf(this.places.protect).filter((path) => tops.some((top) => isAtOrBelow(path, top)));
+  #writable(flags: PolicyValues): string[] {
+    return pathsOf(this.places.write).filter(freeOf(flags));
   }
 
-  #hidden(isFree: (path: string) => boolean): string[] {
-    return pathsOf(this.places.hide).filter(isFree);
+  /** Of what it protects that which is written, now or when changes are applied; an ordinary user's container may not even show other places. */
+  #protectedIn(written: readonly string[]): NamedPath[] {
+    const tops = written.map((path) => resolve(path));
+    return thereOf(this.places.protect).filter(({ path }) => tops.some((top) => isAtOrBelow(path, top)));
   }
 }
 
-function pathsOf(places: readonly PolicyPlace[], isThere = true): string[] {
-  return places.filter((each) => each.isThere === isThere).map(({ path }) => path);
+function thereOf(places: readonly PolicyPlace[]): PolicyPlace[] {
+  return places.filter(({ isThere }) => isThere);
+}
+
+function pathsOf(places: readonly PolicyPlace[]): string[] {
+  return thereOf(places).map(({ path }) => path);
+}
+
+/** Whether no flag mounts something at a path. */
+function freeOf(flags: PolicyValues): (path: string) => boolean {
+  const mounted = mountedPlaces(flags);
+  return (path) => !mounted.has(path);
 }
 
 /** What both say of the network: rules add to rules; a flag that is none takes the place of what the policy says. */

@@ -15,9 +15,8 @@ import { homeInPasswd } from "../linux/file/passwd";
 import { cleanPath, components, isAtOrBelow, resolve } from "../linux/file/path-text";
 import { workingDirectory } from "../linux/file/working-directory";
 import { effectiveUser } from "../linux/process/rootless";
-
 import { submodulePaths } from "./git-links";
-import { isPattern, matchingPaths } from "./path-pattern";
+import { closedDirectory, type NamedPath, namedPaths, refuseBrackets } from "./path-pattern";
 import type { Policy } from "./policy";
 
 /** What a policy's paths are on this host, for this user, in this directory. All are absolute. */
@@ -32,8 +31,7 @@ export interface PolicyPlaces {
   gitIndex: string | undefined;
 }
 
-export interface PolicyPlace {
-  path: string;
+export interface PolicyPlace extends NamedPath {
   /** It exists, and this user can get at it. */
   isThere: boolean;
 }
@@ -48,18 +46,22 @@ const MOST_BYTES = 1 << 20;
 
 export function policyPlaces({ name, files, hide, read, write, protect, volume }: Policy): PolicyPlaces {
   const homes = new Homes(name);
-  const written = placesOf(write, homes.own);
+  const placesOf = (texts: readonly string[]) => placesAt(texts.flatMap((text) => waysOf(text, homes.own)));
+  const restricted = (field: string, ways: readonly Way[]) =>
+    restrictedPlaces(`policy ${name}: ${field}`, ways);
+  const written = placesOf(write);
   const hasGit = protect.includes(GIT_CONFIG) && isThere(resolve(GIT_CONFIG));
-  checkNotHome(name, placesOf(write.filter(isRelative), homes.own), homes);
+  checkNotHome(name, placesOf(write.filter(isRelative)), homes);
+  const protectedWays = protect.flatMap((text) => waysOf(text, homes.own));
   return {
-    hide: placesOf(
+    hide: restricted(
+      "hide",
       hide.flatMap((text) => narrowed(text, name, homes)),
-      homes.all,
     ),
-    read: placesOf(read, homes.own),
+    read: placesOf(read),
     write: written,
     protect: heldPlaces(
-      [...placesOf(protect, homes.own), ...(hasGit ? submodules() : []), ...files.map(heldPlace)],
+      [...restricted("protect", protectedWays), ...(hasGit ? submodules() : []), ...files.map(heldPlace)],
       written,
     ),
     gitIndex: hasGit ? resolve(GIT_INDEX) : undefined,
@@ -121,24 +123,61 @@ function isRelative(text: string): boolean {
   return !/^[/~$]/.test(text);
 }
 
-function placesOf(texts: readonly string[], homes: readonly string[]): PolicyPlace[] {
-  const paths = texts.flatMap((text) => expanded(text, homes)).map((path) => resolve(path));
-  const found = paths.flatMap((path) => (isPattern(path) ? matchingPaths(path) : [path]));
-  return [...new Set(found)].map((path) => ({ path, isThere: isThere(path) }));
+/** A text of a policy: of a directory by name, and below it what may be a pattern. */
+interface Way {
+  directory: string;
+  rest: string;
+}
+
+function placesAt(ways: readonly Way[]): PolicyPlace[] {
+  const found = ways.flatMap(({ rest, directory }) => namedPaths(rest, directory, false));
+  return once(found.map((each) => ({ ...each, isThere: isThere(each.path) })));
+}
+
+/**
+ * Places of `hide` and `protect`. What is in a directory that is closed to this user is there for who opens that, as the program can where it is this
+ * user's own: the directory stands for it.
+ */
+function restrictedPlaces(field: string, ways: readonly Way[]): PolicyPlace[] {
+  const found = ways.flatMap(({ rest, directory }) => {
+    refuseBrackets(
+      rest,
+      (path) => isThere(resolve(directory, path), false),
+      (why, hint) =>
+        new HakoError({ code: "config", message: `${field} ${JSON.stringify(rest)}: ${why}`, hint }),
+    );
+    return namedPaths(rest, directory, true);
+  });
+  return once(
+    found.map((each) => {
+      if (isThere(each.path)) return { ...each, isThere: true };
+      const closed = closedDirectory(each.path);
+      return closed?.isOwn ? { path: closed.path, isThere: true } : { ...each, isThere: false };
+    }),
+  );
+}
+
+/** Each place once: as one that is named, where a pattern has found it, too. */
+function once(places: readonly PolicyPlace[]): PolicyPlace[] {
+  const named = places.filter(({ foundIn }) => foundIn === undefined).map(({ path }) => path);
+  const wanted = places.filter(({ path, foundIn }) => foundIn === undefined || !named.includes(path));
+  return [...new Map(wanted.map((each) => [each.path, each])).values()];
 }
 
 /**
  * What is hidden of a variable that says where something is, as a rule a directory of its own. Of a runtime directory in which other things are, too,
  * it is the sockets: programs could not work without their home directory, or /tmp.
  */
-function narrowed(text: string, policy: string, homes: Homes): string[] {
-  if (!/^\$\w+$/.test(text)) return [text];
-  return expanded(text, []).flatMap((value) => {
-    const path = resolve(value);
+function narrowed(text: string, policy: string, homes: Homes): Way[] {
+  const ways = waysOf(text, homes.all);
+  if (!/^\$\w+$/.test(text)) return ways;
+  return ways.flatMap((way) => {
+    const { directory: path } = way;
     const holds = [...homes.own, workingDirectory()].find((own) => isAtOrBelow(own, path));
     const isRuntime = text === "$XDG_RUNTIME_DIR";
-    if (isRuntime && (holds !== undefined || isShared(path))) return socketsIn(path);
-    if (holds === undefined) return [path];
+    if (isRuntime && (holds !== undefined || isShared(path)))
+      return socketsIn(path).map((directory) => ({ directory, rest: "" }));
+    if (holds === undefined) return [way];
     throw new HakoError({
       code: "config",
       message: `policy ${policy}: ${text.slice(1)} is ${path}, which would be hidden with all that is in it, as ${holds}`,
@@ -171,13 +210,13 @@ function readable(path: string): ReturnType<typeof directoryEntries> {
   }
 }
 
-/** A path with what `~` and `$NAME` stand for; a variable may have several, between colons. */
-function expanded(text: string, homes: readonly string[]): string[] {
-  if (text === "~" || text.startsWith("~/")) return homes.map((home) => `${home}${text.slice(1)}`);
-  const [, name, rest = ""] = /^\$(\w+)(\/.*)?$/.exec(text) ?? [];
-  if (name === undefined) return [text];
-  const values = (callerVariable(name) ?? "").split(":");
-  return values.filter((value) => value !== "").map((value) => `${value}${rest}`);
+/** A text with what `~` and `$NAME` stand for; a variable may have several, between colons. */
+function waysOf(text: string, homes: readonly string[]): Way[] {
+  const [, start, rest = ""] = /^(~|\$\w+)(?:\/+(.*))?$/s.exec(text) ?? [];
+  if (start === undefined)
+    return [{ directory: text.startsWith("/") ? "/" : workingDirectory(), rest: text }];
+  const named = start === "~" ? homes : (callerVariable(start.slice(1)) ?? "").split(":");
+  return named.filter((path) => path !== "").map((path) => ({ directory: resolve(path), rest }));
 }
 
 /** What this user may not look at can't be shown either. */
@@ -203,7 +242,7 @@ function heldPlaces(places: readonly PolicyPlace[], written: readonly PolicyPlac
     const names = components(each.path).slice(components(top).length);
     const ways = names.map((_, index) => cleanPath(`${top}/${names.slice(0, index + 1).join("/")}`));
     const first = ways.find((way) => statusAt(way)?.type !== "directory") ?? each.path;
-    return [heldPlace(first)];
+    return [{ ...each, ...heldPlace(first) }];
   });
   return [...new Map(held.map((each) => [each.path, each])).values()];
 }

@@ -18,7 +18,9 @@ export function policyFields({ policy, places, unprotected }: AppliedPolicy) {
   return {
     policy: name,
     files,
-    ...Object.fromEntries(PLACES.map((what) => [what, places[what]])),
+    ...Object.fromEntries(
+      PLACES.map((what) => [what, places[what].map(({ path, isThere }) => ({ path, isThere }))]),
+    ),
     unprotected,
     ...{ volume: places.volume, tmpfs, env },
     network: network.length === 0 ? ["none"] : network,

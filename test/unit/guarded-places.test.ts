@@ -62,8 +62,8 @@ test("what is guarded in what is really written may be replaced outside", () => 
 });
 
 describe("a pattern", () => {
-  const host = (flags: Partial<Pick<Guarded, "hide" | "protect">>) =>
-    guardedPlaces({ rootfs: "/", keepsWrites: false, hide: [], protect: [], ...flags, given: [] });
+  const host = (flags: Partial<Guarded>) =>
+    guardedPlaces({ rootfs: "/", keepsWrites: false, hide: [], protect: [], given: [], ...flags });
   test("stands for what there is of the host's", () => {
     expect(host({ hide: [`${root}/rootfs/**/.ssh`, `${root}/none/*`] }).masked).toEqual([
       `${root}/rootfs/home/u/.ssh`,
@@ -72,12 +72,65 @@ describe("a pattern", () => {
     expect(() => host({ protect: [`${root}/none/*`] })).toThrow("it does not exist");
     expect(() => host({ hide: ["/proc/**/none"] })).toThrow("--hide");
   });
-  test("that is a name itself is that", () => {
+  test("stands for as much where something has its very name", () => {
     for (const name of ["a*b", "axb"]) writeFileSync(join(root, name), "");
-    expect(host({ hide: [`${root}/a*b`] }).masked).toEqual([`${root}/a*b`]);
+    expect(host({ hide: [`${root}/a*b`] }).masked).toEqual([`${root}/a*b`, `${root}/axb`]);
+    expect(host({ protect: [`${root}/a*b`] }).held.map(({ path }) => path)).toEqual([
+      `${root}/a*b`,
+      `${root}/axb`,
+    ]);
   });
-  test("is not for another root file system", () => {
-    expect(() => guards({ hide: ["/etc/*"] })).toThrow("patterns are for --rootfs /");
+  test("is none in a policy's paths", () => {
+    const paths = [{ path: `${root}/a*b` }];
+    const { masked, held } = host({ ofPolicy: { hide: paths, protect: [] } });
+    expect([masked, held]).toEqual([[`${root}/a*b`], []]);
+    expect(host({ ofPolicy: { hide: [], protect: paths } }).held.map(({ path }) => path)).toEqual([
+      `${root}/a*b`,
+    ]);
+  });
+  test("finds links, of which those that lead to what is needed hide and protect nothing else", () => {
+    mkdirSync(join(root, "links/secret"), { recursive: true });
+    mkdirSync(join(root, "links/bound"));
+    const targets = [
+      "/",
+      "/usr",
+      "/usr/bin",
+      "/tmp",
+      process.cwd(),
+      "bound",
+      "secret",
+      "none",
+      "/etc/passwd",
+    ];
+    for (const [index, target] of targets.entries()) symlinkSync(target, join(root, `links/${index}.key`));
+    const given = inOrder("/", [], [volumeOf(`${root}/links/bound:${root}/links/bound`)]);
+    const at = (name: string) => join(root, "links", name);
+    const { masked } = host({ hide: [at("*.key")], given });
+    expect(masked.sort()).toEqual(
+      [at("6.key"), at("secret"), at("7.key"), at("none"), at("8.key"), "/etc/passwd"].sort(),
+    );
+    // of who has named one it is refused
+    expect(() => host({ hide: [at("0.key")] })).toThrow("nothing would be left");
+    const held = host({ protect: [at("*.key")], keepsWrites: true, given }).held;
+    const links = held.filter(({ isLink }) => isLink).map(({ path }) => path);
+    expect(links.sort()).toEqual(targets.map((_, index) => at(`${index}.key`)));
+    expect(() => host({ protect: [at("0.key")] })).toThrow("it is the root file system");
+    expect(() => host({ protect: [at("7.key")] })).toThrow("it does not exist");
+  });
+  test("is not for another root file system, which may have something of that name", () => {
+    const wrong = "patterns are for --rootfs /";
+    expect(() => guards({ hide: ["/etc/*"] })).toThrow(wrong);
+    writeFileSync(join(root, "rootfs/etc/*.key"), "");
+    expect(() => guards({ hide: ["/etc/*.key"] })).toThrow(wrong);
+    expect(() => guards({ protect: ["/etc/*.key"] })).toThrow(wrong);
+  });
+  test("has no brackets and braces; names have", () => {
+    mkdirSync(join(root, "rootfs/app/[slug]"), { recursive: true });
+    expect(guards({ hide: ["/app/[slug]"] }).masked).toEqual(["/app/[slug]"]);
+    for (const text of ["/app/[a-z]", "/app/{a,b}"]) {
+      expect(() => guards({ hide: [text] })).toThrow("brackets and braces are not known");
+      expect(() => guards({ protect: [text] })).toThrow("brackets and braces are not known");
+    }
   });
 });
 

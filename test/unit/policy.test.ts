@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { networkRule } from "../../src/network/rule";
 import { AppliedPolicy, type PolicyValues } from "../../src/policy/applied-policy";
 import { BUILT_IN } from "../../src/policy/built-in";
-import { isPattern, matchingPaths } from "../../src/policy/path-pattern";
+import { isPattern, namedPaths, refuseBrackets } from "../../src/policy/path-pattern";
 import { parsePolicy } from "../../src/policy/policy-document";
 import { policyPlaces } from "../../src/policy/policy-places";
 import { readPolicy } from "../../src/policy/read-policy";
@@ -25,18 +25,7 @@ function file(text: string): string {
 
 const NO_FLAGS: PolicyValues = {
   ...{ rootfs: undefined, network: [], changes: undefined },
-  ...{
-    hide: [],
-    write: [],
-    protect: [],
-    volume: [],
-    mount: [],
-    tmpfs: [],
-    env: [],
-    forward: [],
-    publish: [],
-    "inject-header": [],
-  },
+  ...{ write: [], volume: [], mount: [], tmpfs: [], env: [], forward: [], publish: [], "inject-header": [] },
   ...{ memory: undefined, cpus: undefined, pids: undefined, timeout: undefined },
 };
 
@@ -152,16 +141,14 @@ describe("a policy's places", () => {
     const policy = new AppliedPolicy(path);
     const added = policy.addedTo(NO_FLAGS);
     expect(added).toMatchObject({ rootfs: "/", memory: "1G", write: [project] });
-    expect(added.hide).toEqual([`${home}/.ssh`, `${project}/.git`]);
+    const hidden = (flags: PolicyValues) => policy.guardedWith(flags).hide.map((place) => place.path);
+    expect(hidden(NO_FLAGS)).toEqual([`${home}/.ssh`, `${project}/.git`]);
     const flags = { ...NO_FLAGS, write: [`${home}/.ssh`], volume: [`${home}:${project}:ro`], memory: "2G" };
-    expect(policy.addedTo(flags)).toMatchObject({
-      memory: "2G",
-      hide: [`${project}/.git`],
-      write: flags.write,
-    });
+    expect(policy.addedTo(flags)).toMatchObject({ memory: "2G", write: flags.write });
+    expect(hidden(flags)).toEqual([`${project}/.git`]);
     const image = { ...NO_FLAGS, rootfs: "image.tar" };
-    expect(policy.addedTo(image).hide).toEqual([]);
-    expect(policy.hiddenOnHost(image)).toEqual([`${home}/.ssh`, `${project}/.git`]);
+    expect(hidden(image)).toEqual([]);
+    expect(policy.guardedWith(image).hideOnHost).toEqual([`${home}/.ssh`, `${project}/.git`]);
     expect(policy.addedTo({ ...NO_FLAGS, changes: "kept" }).write).toEqual([]);
   });
 });
@@ -174,8 +161,14 @@ describe("patterns", () => {
   }
   symlinkSync(top, join(top, "a/again"));
 
+  const found = (text: string, directory: string) =>
+    namedPaths(text, directory, true)
+      .map(({ path }) => path)
+      .sort();
+
   test.each([
     ["*.key", ["c.key"]],
+    ["a/../*.key", ["c.key"]],
     ["a/?/*", ["a/b/.env", "a/b/x.key"]],
     ["**/.env", ["a/.env", "a/b/.env"]],
     ["!(a)", ["c.key"]],
@@ -191,7 +184,8 @@ describe("patterns", () => {
     ["c.ke?y", []],
   ])("%s", (pattern, wanted) => {
     expect(isPattern(pattern)).toBe(true);
-    expect(matchingPaths(join(top, pattern)).sort()).toEqual(wanted.map((path) => join(top, path)));
+    expect(found(pattern, top)).toEqual(wanted.map((path) => join(top, path)));
+    expect(found(join(top, pattern), "/")).toEqual(wanted.map((path) => join(top, path)));
   });
 
   test("a name that is made to be slow isn't", () => {
@@ -199,12 +193,69 @@ describe("patterns", () => {
     mkdirSync(hostile);
     writeFileSync(join(hostile, "a".repeat(255)), "");
     const begun = performance.now();
-    expect(matchingPaths(join(hostile, `${"*a".repeat(120)}*b`))).toEqual([]);
+    expect(found(`${"*a".repeat(120)}*b`, hostile)).toEqual([]);
     expect(performance.now() - begun).toBeLessThan(1000);
   });
 
   test("a tree too large for each command is refused", () => {
-    expect(() => matchingPaths("/proc/**/none")).toThrow("more than 20000 names would be looked at");
+    expect(() => found("/proc/**/none", "/")).toThrow("more than 20000 names would be looked at");
+  });
+
+  test("one deeper than a path can be long is refused by its directory's name", () => {
+    const deep = join(dir, "deep");
+    const line = `mkdir -p "$1/top"; cd "$1/top"; for i in $(seq 25); do mkdir ${"d".repeat(200)}; cd ${"d".repeat(200)}; done`;
+    Bun.spawnSync(["sh", "-c", line, "sh", deep]);
+    expect(() => found("**/x", deep)).toThrow(`"${deep}/top" is deeper than a path can be long`);
+    Bun.spawnSync(["rm", "-rf", deep]);
+  });
+
+  test("a name that is there takes nothing from what a pattern finds, and what it is looked up in is none", () => {
+    const named = join(dir, "named*");
+    mkdirSync(join(dir, "named-other"));
+    mkdirSync(named);
+    for (const name of ["*.key", "a.key", "!(*)"]) writeFileSync(join(named, name), "");
+    writeFileSync(join(dir, "named-other/b.key"), "");
+    expect(found("*.key", named)).toEqual([join(named, "*.key"), join(named, "a.key")]);
+    expect(found("!(*)", named)).toEqual([join(named, "!(*)")]);
+    expect(found("a.key", named)).toEqual([join(named, "a.key")]);
+  });
+
+  test("brackets and braces are for what is there, and not for patterns", () => {
+    const refused = (text: string, ...there: string[]) => {
+      const refuse = (why: string) => new Error(why);
+      expect(() => refuseBrackets(text, (path) => there.includes(path), refuse)).toThrow("are not known");
+    };
+    for (const text of ["secret[0-9].txt", "{a,b}", "/x/[ab]*", "*/[id]/x", "$" + "{HOME}/.ssh"])
+      refused(text);
+    refused("[ab]*", "[ab]*");
+    refused("app/[id]/{a}", "app/[id]");
+    refuseBrackets("/app/[id]/*.key", (path) => path === "/app/[id]", Error);
+    refuseBrackets("plain/*", () => false, Error);
+  });
+
+  test("of a project in a directory with such a name write is that directory alone", () => {
+    const path = file('write = ["."]\nhide = ["*.key", ".env"]');
+    const named = join(dir, "named*");
+    const line = `process.chdir(process.argv[1]);
+      const { policyPlaces } = await import(${JSON.stringify(`${import.meta.dir}/../../src/policy/policy-places`)});
+      const { readPolicy } = await import(${JSON.stringify(`${import.meta.dir}/../../src/policy/read-policy`)});
+      console.log(JSON.stringify(policyPlaces(readPolicy(process.argv[2]))));`;
+    const { stdout } = Bun.spawnSync([process.execPath, "-e", line, named, path]);
+    const { write, hide } = JSON.parse(stdout.toString());
+    expect(write).toEqual([{ path: named, isThere: true }]);
+    expect(hide.map((each: { path: string }) => each.path)).toEqual(
+      ["*.key", "a.key", ".env"].map((name) => join(named, name)),
+    );
+  });
+
+  test("of a policy refuses brackets of what is not there", () => {
+    for (const field of ["hide", "protect"])
+      expect(() => policyPlaces(readPolicy(file(`${field} = ["secret[0-9].txt"]`)))).toThrow(
+        `${field} "secret[0-9].txt": nothing is called "secret[0-9].txt"`,
+      );
+    mkdirSync(join(dir, "[slug]"));
+    const { hide } = policyPlaces(readPolicy(file(`hide = ["${dir}/[slug]/.env"]`)));
+    expect(hide).toEqual([{ path: `${dir}/[slug]/.env`, isThere: false }]);
   });
 });
 
@@ -234,6 +285,8 @@ describe("settings of srt", () => {
     const gitConfig = (path: string) => path.endsWith(".git/config");
     expect(policyOf({}).protect?.filter(gitConfig).length).toBeGreaterThan(1);
     expect(policyOf({}, { allowGitConfig: true }).protect?.filter(gitConfig)).toEqual([]);
+    expect(policy.protect).toContain(".git/hooks");
+    expect(policy.protect).toContain(".bashrc");
     expect(policyOf({}).network).toBe("none");
   });
 
@@ -287,6 +340,12 @@ describe("settings of srt", () => {
     [{}, {}, { credentials: { files: [{ path: "~/.x", mode: "mask" }] } }, "/credentials"],
     [{}, { denyReads: [] }, {}, "/filesystem/denyReads: unknown (did you mean denyRead?)"],
     [{}, {}, { filesystem: undefined }, "/filesystem: missing"],
+    [{}, { denyRead: ["secret[0-9].txt"] }, {}, '/filesystem/denyRead: "secret[0-9].txt": brackets'],
+    [{}, { denyWrite: ["a]"] }, {}, "/filesystem/denyWrite"],
+    [{}, { allowRead: ["[a]"] }, {}, "/filesystem/allowRead"],
+    [{}, { allowWrite: ["[a]"] }, {}, "/filesystem/allowWrite"],
+    [{}, { denyRead: ["**.pem"] }, {}, "** stands for whole directories"],
+    [{}, {}, { credentials: { files: [{ path: "~/.[ab]", mode: "deny" }] } }, "/credentials/files"],
   ] as const)("%j %j %j is refused", (network, filesystem, more, message) => {
     expect(() => policyOf(network, filesystem, more)).toThrow(message);
   });

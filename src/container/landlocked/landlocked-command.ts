@@ -5,6 +5,7 @@ import { CAPABILITIES, capabilityBit, permittedCapabilities } from "../../linux/
 import { effectiveUser } from "../../linux/process/rootless";
 import { defaultConfig } from "../../oci/default";
 import type { EnvironmentLine } from "../../oci/environment";
+import type { PolicyGuards } from "../../policy/applied-policy";
 import type { RunOptions } from "../run/run";
 import { guardedPlaces } from "../script/guarded-places";
 import { inOrder } from "../script/mount-order";
@@ -32,6 +33,7 @@ export function landlockedCommand(
     preserveFds: number;
     annotations: Record<string, string>;
   },
+  ofPolicy?: PolicyGuards,
 ): LandlockedRun {
   const { rootfs, weaker, env, workdir, "cap-drop": drop, ulimit } = values;
   const quoted = `--weaker ${weaker}`;
@@ -57,7 +59,7 @@ export function landlockedCommand(
       capabilities: capabilitySets(rights, uid),
       rlimits: ulimit.map(ulimitOf),
     },
-    places: placesOf(root, values),
+    places: placesOf(root, values, ofPolicy),
     profile: landlockedProfile({ capabilities: rights.granted, network, attributes }),
     network,
     weaker: ["namespaces", ...(attributes ? (["attributes"] as const) : [])],
@@ -91,7 +93,11 @@ function home(): EnvironmentLine[] {
   return told?.startsWith("/") === true ? [`HOME=${told}`] : [];
 }
 
-function placesOf(root: string, { hide, write, protect }: LandlockedValues): PlaceWishes {
+function placesOf(
+  root: string,
+  { hide, write, protect }: LandlockedValues,
+  ofPolicy?: PolicyGuards,
+): PlaceWishes {
   const given = inOrder(
     "/",
     [],
@@ -103,7 +109,7 @@ function placesOf(root: string, { hide, write, protect }: LandlockedValues): Pla
     root,
     written.map((path) => ({ path, writable: true })),
   );
-  const guarded = { rootfs: "/", keepsWrites: false, hide, protect, given, stateDirectories };
+  const guarded = { rootfs: "/", keepsWrites: false, hide, protect, ofPolicy, given, stateDirectories };
   const { masked, covers, held } = guardedPlaces(guarded);
   const hidden = [...masked, ...covers.map(({ destination }) => destination)].flatMap(there);
   return {

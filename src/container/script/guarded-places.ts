@@ -5,10 +5,11 @@ import { hasErrno, realPath, statusAt } from "../../linux/file/file";
 import { openAt, readLink } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow, resolve } from "../../linux/file/path-text";
 import type { FileStatus } from "../../linux/file/stat";
+import { workingDirectory } from "../../linux/file/working-directory";
 import { type MountEntry, readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
 import type { Mount } from "../../oci/config";
 import { isBind, isReadOnlyMount } from "../../oci/mount-options";
-import { isPattern, matchingPaths } from "../../policy/path-pattern";
+import { isPattern, type NamedPath, namedPaths, refuseBrackets } from "../../policy/path-pattern";
 import { MAX_SYMLINKS, type OrderedMount, resolvedDestination } from "./mount-order";
 
 /**
@@ -26,6 +27,8 @@ export interface Guarded {
   keepsChanges?: boolean;
   hide: readonly string[];
   protect: readonly string[];
+  /** The same of a policy, in whose paths nothing is a pattern any more. */
+  ofPolicy?: Record<"hide" | "protect", readonly NamedPath[]> | undefined;
   /** Paths of the host, absolute and without links, of what is hidden wherever it would be seen. */
   hideOnHost?: readonly string[];
   /** The same of directories of hako's own, in whose place no others may be made. */
@@ -53,6 +56,27 @@ interface View {
 /** An empty directory, which others can be mounted in; root of the container can't write it. */
 const COVER = { type: "tmpfs", source: "tmpfs", options: ["ro", "nosuid", "nodev", "noexec", "mode=755"] };
 
+/** Directories that no program can do without, with all below them; and such as have to be there themselves. */
+const SYSTEM = [
+  "/usr",
+  "/bin",
+  "/sbin",
+  "/lib",
+  "/lib32",
+  "/lib64",
+  "/libx32",
+  "/nix",
+  "/dev",
+  "/proc",
+  "/sys",
+];
+const NEEDED = ["/etc", "/var", "/run", "/tmp"];
+
+const MISSING = [
+  "it does not exist",
+  "what is not there can't be kept from being made: make it first",
+] as const;
+
 export function guardedPlaces(guarded: Guarded): Guards {
   return new Guarding(guarded).guards();
 }
@@ -77,36 +101,44 @@ class Guarding {
   }
 
   guards(): Guards {
-    const { hide, protect, hideOnHost = [], stateDirectories = [] } = this.#guarded;
+    const { hide, protect, ofPolicy, hideOnHost = [], stateDirectories = [] } = this.#guarded;
     for (const path of hideOnHost) this.#hideOnHost(path);
     for (const { path, top } of stateDirectories.flatMap((each) => this.#hideOnHost(each)))
       if (top !== undefined) this.#holdAbove(path, top);
-    const hidden = hide.flatMap((text) => this.#matching("--hide", text)).map((path) => this.#hide(path));
-    for (const path of protect.flatMap((text) => this.#matching("--protect", text)))
-      this.#protect(path, hidden);
+    const hides = [...(ofPolicy?.hide ?? []), ...hide.flatMap((text) => this.#named("--hide", text))];
+    const hidden = hides.flatMap((each) => this.#hide(each) ?? []);
+    const protects = protect.flatMap((text) => this.#named("--protect", text));
+    for (const each of [...(ofPolicy?.protect ?? []), ...protects]) this.#protect(each, hidden);
     const depth = ({ path }: HeldPlace) => components(path).length;
     const held = [...this.#held.values()].toSorted((one, other) => depth(one) - depth(other));
     for (const { path } of held) this.#mayBeReplaced(path);
     return { masked: [...this.#masked], covers: this.#covers, held, replaceable: [...this.#replaceable] };
   }
 
-  /** The paths that a flag's value stands for: of a pattern those that there are, and what it is itself if that is there. */
-  #matching(flag: string, text: string): string[] {
-    if (!isPattern(text)) return [text];
+  /**
+   * The paths that a flag's value stands for. Of a pattern all that there are, what has its very name among them: the program can make that, and an
+   * image can have it.
+   */
+  #named(flag: string, text: string): NamedPath[] {
     const wrong = refusal(flag, text);
-    const path = this.#absolute(text, wrong);
-    if (this.#statusOf(path, false) !== undefined) return [path];
+    // whatever it is
+    this.#absolute(text, wrong);
+    refuseBrackets(text, (each) => this.#statusOf(this.#absolute(each, wrong), false) !== undefined, wrong);
+    if (!isPattern(text)) return [{ path: text }];
     if (this.#guarded.rootfs !== "/") throw wrong("patterns are for --rootfs /", "name the paths");
-    const found = during(flag, () => matchingPaths(path));
+    const found = during(flag, () => namedPaths(text, text.startsWith("/") ? "/" : workingDirectory(), true));
     // what is hidden may be missing
-    return found.length === 0 && flag === "--protect" ? [path] : found;
+    if (found.length === 0 && flag === "--protect") throw wrong(...MISSING);
+    return found;
   }
 
-  /** Hides a place; gives back where it is. */
-  #hide(text: string): string {
+  /** Hides a place; gives back where it is. undefined of one that stays as it is. */
+  #hide({ path: text, foundIn }: NamedPath): string | undefined {
     const wrong = refusal("--hide", text);
     const path = this.#absolute(text, wrong);
     const place = this.#placeOf(path);
+    if (foundIn !== undefined && this.#leadsOut(path, foundIn, place) && this.#isNeeded(place))
+      return undefined;
     if (place === "/") throw wrong("nothing would be left");
     const { given } = this.#guarded;
     if (given.some((mount) => mount.place === place)) throw wrong("another flag mounts something there");
@@ -135,19 +167,40 @@ class Guarding {
     return views;
   }
 
-  #protect(text: string, hidden: readonly string[]): void {
+  /** Whether a link leads to a place, of those that a pattern has found: anybody may have made it. */
+  #leadsOut(path: string, foundIn: string, place: string): boolean {
+    return place !== moved(path, foundIn, this.#placeOf(foundIn));
+  }
+
+  /** Whether nothing could run without a directory; or it has the working directory in it, or is what another flag shows. */
+  #isNeeded(place: string): boolean {
+    const inside = [workingDirectory(), ...this.#guarded.given.map((mount) => mount.place)];
+    if (inside.some((each) => isAtOrBelow(each, place))) return true;
+    if (this.#statusOf(place)?.type !== "directory") return false;
+    return NEEDED.includes(place) || SYSTEM.some((top) => isAtOrBelow(place, top));
+  }
+
+  #protect({ path: text, foundIn }: NamedPath, hidden: readonly string[]): void {
     const wrong = refusal("--protect", text);
-    const { place, links } = this.#followed(this.#absolute(text, wrong), wrong);
-    if (place === "/") throw wrong("it is the root file system", "--read-only is about all of it");
+    const path = this.#absolute(text, wrong);
+    const { place, links } = this.#followed(path, wrong);
     if (hidden.some((top) => isAtOrBelow(place, top) && !this.#isShownBelow(top, place))) return;
-    const inside = this.#binds.find((bind) => bind.writable && isAtOrBelow(bind.place, place));
-    if (inside !== undefined) throw wrong(`another flag has ${inside.place} written`);
-    if (this.#hostPathOf(place) === undefined) throw wrong("it is in memory, which ends with the container");
-    if (this.#statusOf(place) === undefined)
-      throw wrong("it does not exist", "what is not there can't be kept from being made: make it first");
+    const why = this.#unprotectable(place);
+    const isLed = foundIn !== undefined && this.#leadsOut(path, foundIn, place);
+    if (why !== undefined && !isLed) throw wrong(...why);
     for (const link of links) this.#holdEverywhere(link, true);
+    if (why !== undefined || (isLed && this.#isNeeded(place))) return;
     // what a link leads to may be nothing that is written, or shown
     if (links.length === 0 || this.#staysWritten(place)) this.#holdEverywhere(place, false);
+  }
+
+  /** Why a place can't be protected. */
+  #unprotectable(place: string): readonly [why: string, hint?: string] | undefined {
+    if (place === "/") return ["it is the root file system", "--read-only is about all of it"];
+    const inside = this.#binds.find((bind) => bind.writable && isAtOrBelow(bind.place, place));
+    if (inside !== undefined) return [`another flag has ${inside.place} written`];
+    if (this.#hostPathOf(place) === undefined) return ["it is in memory, which ends with the container"];
+    return this.#statusOf(place) === undefined ? MISSING : undefined;
   }
 
   /** Holds a place, and all others at which the same is and can be written. */

@@ -12,6 +12,7 @@ import type { Config, Linux, Mount, Resources } from "../../oci/config";
 import { defaultConfig } from "../../oci/default";
 import { type EnvironmentLine, isEnvironmentLine } from "../../oci/environment";
 import { isBind, isReadOnlyMount } from "../../oci/mount-options";
+import type { PolicyGuards } from "../../policy/applied-policy";
 import type { Bundle } from "../bundle";
 import { cpuTime } from "../cpus";
 import { userOf } from "../user";
@@ -93,8 +94,7 @@ export interface ScriptValues extends NetworkValues {
 
 /** What a policy says beside flags. */
 export interface ScriptPolicy {
-  /** Paths of the host, absolute and without links, of what is hidden wherever it would be seen. */
-  hideOnHost: readonly string[];
+  guards: PolicyGuards;
   annotations: Readonly<Record<string, string>>;
   /** The index of the project's repository, of which the end is told. */
   gitIndex: string | undefined;
@@ -123,6 +123,8 @@ function limitsOf(
     ...(pids === undefined ? {} : { pids: { limit: pidsOf(pids) + (noInit ? 0 : 1) } }),
   };
 }
+
+const NO_GUARDS: PolicyGuards = { hide: [], protect: [], hideOnHost: [] };
 
 /** What config.json has where nothing is executed. */
 const NO_COMMAND = ["hako-init"];
@@ -318,13 +320,15 @@ export function scriptBundle(
     ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
     ...write.map((path) => withSource("--write", path, writtenOf(path))),
   ];
-  const hideOnHost = [...(changes === undefined ? [] : [changes.path]), ...(policy?.hideOnHost ?? [])];
+  const { guards: ofPolicy = NO_GUARDS } = policy ?? {};
+  const hideOnHost = [...(changes === undefined ? [] : [changes.path]), ...ofPolicy.hideOnHost];
   const stateDirectories = hiddenState(directory, own?.plan !== undefined, rootfs, given);
-  const guards = [hide, protect, hideOnHost, stateDirectories].every(({ length }) => length === 0)
+  const guarding = [hide, protect, ofPolicy.hide, ofPolicy.protect, hideOnHost, stateDirectories];
+  const guards = guarding.every(({ length }) => length === 0)
     ? undefined
     : rare.guardedPlaces.guardedPlaces({
         ...{ rootfs, hide, protect, given: inOrder(rootfs, [], given) },
-        ...{ hideOnHost, stateDirectories },
+        ...{ ofPolicy, hideOnHost, stateDirectories },
         keepsWrites: overlay === undefined || overlay.writes !== undefined,
         keepsChanges: changes !== undefined,
       });
