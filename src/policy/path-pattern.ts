@@ -16,6 +16,8 @@ export interface NamedPath {
   path: string;
   /** Where a pattern has found it: who has named that may not have thought of this one. */
   foundIn?: string | undefined;
+  /** The pattern would find it in each other directory below, too. */
+  isAnywhere?: boolean;
 }
 
 /**
@@ -32,7 +34,8 @@ export function namedPaths(text: string, directory: string, restricts: boolean):
   const found = matches(foundIn === "/" ? "" : foundIn, names.slice(first), walk);
   // a name behind a pattern was not looked for
   const there = [...found, joined(directory, names)].flatMap((path) => thereOf(path, walk));
-  return [...new Set(there)].map((path) => ({ path, foundIn }));
+  const isAnywhere = names[first] === "**" && names.length === first + 2;
+  return [...new Set(there)].map((path) => ({ path, foundIn, isAnywhere }));
 }
 
 /**
@@ -104,15 +107,20 @@ function matches(directory: string, [name, ...rest]: readonly string[], walk: Wa
   return [...here, ...below];
 }
 
-/** What is at a path that was found; of a way that is closed, what stands for it. */
+/** What is at a path that was found; of a way that is closed, what stands for it. Links that lead to each other stand for nothing. */
 function thereOf(path: string, walk: Walk): string[] {
   try {
-    return statusAt(path, false) === undefined ? [] : [path];
+    const status = statusAt(path, false);
+    if (status?.type === "symlink") statusAt(path);
+    return status === undefined ? [] : [path];
   } catch (error) {
+    if (hasErrno(error, "ELOOP")) return [];
     if (hasErrno(error, "ENAMETOOLONG")) throw tooDeep(path, walk);
     if (!hasErrno(error, "EACCES")) throw error;
     const closed = closedDirectory(path);
-    return walk.restricts && closed?.isOwn ? [closed.path] : [];
+    // it is a link that leads into one
+    if (closed === undefined) return [path];
+    return walk.restricts && closed.isOwn ? [closed.path] : [];
   }
 }
 

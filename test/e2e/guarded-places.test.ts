@@ -276,6 +276,123 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
+      "what is hidden is not moved to where the next run would not hide it",
+      () => {
+        using place = workplace();
+        const { project } = place;
+        writeFileSync(join(project, "src/deep/er/file"), "secret\n");
+        symlinkSync("src/deep/er/file", join(project, "link"));
+        symlinkSync("src/deep", join(project, "way"));
+        place.own(project);
+        const secret = () =>
+          execute("sh", ["-c", "grep -rl secret --exclude=.env . | sort"], { cwd: project }).stdout;
+        const before = secret();
+        const moves = [
+          "mv src x",
+          "mv src/deep src/x",
+          "mv src/deep/er x",
+          "mv src/deep/er/file x",
+          "rm -f link; rm -f way",
+          "ln -sfn /tmp way",
+        ];
+        const patterns = [
+          ["--hide", "src/*/er/file"],
+          ["--hide", "src/deep/er/f*"],
+          ["--hide", "**/file"],
+        ];
+        for (const flags of [["--hide", "link"], ["--hide", "way/er/file"], ...patterns])
+          for (const move of moves) {
+            place.sh(["--write", ".", ...flags], `(${move}) 2>/dev/null`);
+            const { stdout } = place.sh(["--write", ".", ...flags], "grep -rh secret --exclude=.env .");
+            expect([flags, move, stdout]).toEqual([flags, move, ""]);
+            // what the flags did not name
+            for (const [name, target] of [
+              ["link", "src/deep/er/file"],
+              ["way", "src/deep"],
+            ] as const) {
+              rmSync(join(project, name), { force: true });
+              symlinkSync(target, join(project, name));
+            }
+            if (existsSync(join(project, "x")))
+              execute("sh", ["-c", "test -d src && mv x src/deep/er || mv x src"], { cwd: project });
+            place.own(project);
+          }
+        expect(secret()).toBe(before);
+      },
+      needs,
+    );
+
+    e2e(
+      "a pattern is no weaker for what the command makes: its name, links, directories that are closed",
+      () => {
+        using place = workplace();
+        const { project } = place;
+        for (const name of ["a.key", "closed/b.key", "closed/deep/c.key"]) {
+          mkdirSync(join(project, name, ".."), { recursive: true });
+          writeFileSync(join(project, name), "secret\n");
+        }
+        for (const field of ["hide", "protect"])
+          for (const [name, text] of [
+            ["pattern", "**/*.key"],
+            ["name", "closed/deep/c.key"],
+          ])
+            writeFileSync(
+              join(project, `${field}-${name}.toml`),
+              `write = ["."]\n${field} = ["${text}", "a.key", "closed/b.key"]\n`,
+            );
+        place.own(project);
+        const all = "cat *.key; cat 'a.key' closed/b.key closed/deep/c.key";
+        const write = "echo x >> a.key; echo x >> closed/b.key; echo x >> closed/deep/c.key";
+        const line = `(chmod -R u+rwX closed; ${all}; ${write}) 2>/dev/null; true`;
+        const by = (field: string, how: string) =>
+          how === "flag"
+            ? place.sh(["--write", ".", `--${field}`, "*.key", `--${field}`, "**/*.key"], line)
+            : place.hako("run", "--policy", `./${field}-${how}.toml`, "--", "sh", "-c", line);
+        const kept = () =>
+          ["a.key", "closed/b.key", "closed/deep/c.key"].map((name) =>
+            readFileSync(join(project, name), "utf8"),
+          );
+        const makes = [
+          "true",
+          "touch '*.key' '**'; mkdir '!(*)'",
+          "ln -s / x.key; ln -s /usr y.key; ln -s . z.key; ln -s /none w.key; ln -s .. closed/x.key",
+          "chmod 0 closed",
+          "chmod 600 closed",
+          "chmod 100 closed",
+          "chmod 0 closed/deep",
+          "chmod 600 closed/deep",
+        ];
+        for (const make of makes) {
+          expect([make, place.sh(["--write", "."], make).status]).toEqual([make, 0]);
+          for (const how of ["flag", "pattern", "name"])
+            for (const field of ["hide", "protect"]) {
+              const { status, stdout, stderr } = by(field, how);
+              const what = [make, how, field];
+              // a place that can't be looked at can't be protected: nothing runs then
+              if (status !== 0)
+                expect([...what, field === "protect" && how === "name", stderr]).toEqual([
+                  ...what,
+                  true,
+                  expect.stringContaining("ermission denied"),
+                ]);
+              else if (field === "hide")
+                expect([...what, stdout.includes("secret"), stderr]).toEqual([...what, false, ""]);
+              expect([...what, kept()]).toEqual([...what, ["secret\n", "secret\n", "secret\n"]]);
+              place.sh(["--write", "."], make);
+            }
+          place.sh(
+            ["--write", "."],
+            "chmod u+rwx closed closed/deep; rm -rf '*.key' '**' '!(*)' [wxyz].key closed/x.key",
+          );
+        }
+        // each of them does it where nothing is hidden and protected
+        expect(place.sh(["--write", "."], line).stdout).toContain("secret");
+        expect(kept()[1]).toBe("secret\nx\n");
+      },
+      needs,
+    );
+
+    e2e(
       "contradictions, and what can't be held, are refused by the flag's name",
       () => {
         using place = workplace();
@@ -286,6 +403,8 @@ for (const [who, workplace, needs] of WHO) {
         const rows: [string[], string][] = [
           [["--hide", "/"], '--hide "/": nothing would be left'],
           [["--hide", ""], '--hide "": empty'],
+          [["--hide", "secret[0-9].txt"], 'nothing is called "secret[0-9].txt"'],
+          [["--protect", "src/{new,old}"], 'nothing is called "{new,old}"'],
           [["--hide", project, "--write", project], "another flag mounts something there"],
           [["--protect", project, "--write", project], "written"],
           [["--protect", home, "--write", project], `another flag has ${project} written`],
@@ -372,6 +491,13 @@ e2e("an image and a directory have hidden places, too", () => {
     box.hako("run", "--rootfs", root, ...flags, "--", "sh", "-c", line);
   expect(sh(["--hide", "/etc/secret"], "cat /etc/secret/key || ls -A /etc/secret").stdout).toBe("");
   expect(sh(["--hide", "etc"], "true").stderr).toContain("must be an absolute path in the container");
+  // what has a pattern's name makes it no path
+  writeFileSync(join(root, "etc/secret/*"), "");
+  for (const flag of ["--hide", "--protect"])
+    expect(sh([flag, "/etc/secret/*"], "true")).toMatchObject({
+      ...{ status: 2, stderr: expect.stringContaining("patterns are for --rootfs /") },
+    });
+  rmSync(join(root, "etc/secret/*"));
   // what is written to a directory stays: all on the way is held
   sh(["--protect", "/work/.git"], "mv /work /x; mkdir -p /work/.git; echo x > /work/.git/config");
   expect(readFileSync(join(root, "work/.git/config"), "utf8")).toBe("[core]\n");

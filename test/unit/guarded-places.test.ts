@@ -109,6 +109,9 @@ describe("a pattern", () => {
     expect(masked.sort()).toEqual(
       [at("6.key"), at("secret"), at("7.key"), at("none"), at("8.key"), "/etc/passwd"].sort(),
     );
+    for (const name of ["10.key", "11.key"]) symlinkSync(name === "10.key" ? "11.key" : "10.key", at(name));
+    expect(host({ hide: [at("1?.key")] }).masked).toEqual([]);
+    expect(host({ protect: [at("*.key")], given }).held.map(({ path }) => path)).not.toContain(at("10.key"));
     // of who has named one it is refused
     expect(() => host({ hide: [at("0.key")] })).toThrow("nothing would be left");
     const held = host({ protect: [at("*.key")], keepsWrites: true, given }).held;
@@ -131,6 +134,36 @@ describe("a pattern", () => {
       expect(() => guards({ hide: [text] })).toThrow("brackets and braces are not known");
       expect(() => guards({ protect: [text] })).toThrow("brackets and braces are not known");
     }
+  });
+});
+
+describe("what is hidden in what is written stays where it is", () => {
+  const held = (...args: Parameters<typeof guards>) =>
+    guards(...args).held.map(({ path, isLink }) => (isLink ? `${path} link` : path));
+  test("so do directories on the way to it, and links that name it", () => {
+    const hide = ["/w/.git/hooks"];
+    expect(held({ hide }, `${source}:/w`)).toEqual(["/w/.git"]);
+    expect(held({ hide }, `${source}:/w:ro`)).toEqual([]);
+    expect(held({ hide: ["/w/link/hooks"] }, `${source}:/w`)).toEqual(["/w/link link", "/w/.git"]);
+    expect(held({ hide: ["/w/.git", "/w/.git/hooks"] }, `${source}:/w`)).toEqual([]);
+    expect(held({ hide: ["/w/.git/none", "/none"] }, `${source}:/w`)).toEqual([]);
+    expect(held({ hide: ["/home/u/.ssh"], keepsWrites: true })).toEqual(["/home", "/home/u"]);
+    expect(held({ hide }, `${source}:/w`, `${root}:/all`)).toEqual([
+      "/w/.git",
+      "/all/source",
+      "/all/source/.git",
+    ]);
+  });
+  test("what a pattern finds wherever it is may be moved", () => {
+    const written = (top: string, text: string) => {
+      const given = inOrder("/", [], [volumeOf(`${top}:${top}`)]);
+      const guarded = { rootfs: "/", keepsWrites: false, hide: [text], protect: [], given };
+      return guardedPlaces(guarded).held.map(({ path }) => path);
+    };
+    expect(written(source, `${source}/**/hooks`)).toEqual([]);
+    expect(written(source, `${source}/*/hooks`)).toEqual([`${source}/.git`]);
+    // out of what the pattern is about it may not
+    expect(written(root, `${source}/**/hooks`)).toEqual([source, `${source}/.git`]);
   });
 });
 

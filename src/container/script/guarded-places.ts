@@ -106,7 +106,9 @@ class Guarding {
     for (const { path, top } of stateDirectories.flatMap((each) => this.#hideOnHost(each)))
       if (top !== undefined) this.#holdAbove(path, top);
     const hides = [...(ofPolicy?.hide ?? []), ...hide.flatMap((text) => this.#named("--hide", text))];
-    const hidden = hides.flatMap((each) => this.#hide(each) ?? []);
+    const places = hides.map((named) => ({ named, place: this.#hide(named) }));
+    const hidden = places.flatMap(({ place }) => place ?? []);
+    for (const { named, place } of places) if (place !== undefined) this.#holdHidden(named, hidden);
     const protects = protect.flatMap((text) => this.#named("--protect", text));
     for (const each of [...(ofPolicy?.protect ?? []), ...protects]) this.#protect(each, hidden);
     const depth = ({ path }: HeldPlace) => components(path).length;
@@ -150,6 +152,39 @@ class Guarding {
     for (const view of others) this.#masked.add(view.path);
     for (const each of [place, ...others.map((view) => view.path)]) this.#mayBeReplaced(each);
     return place;
+  }
+
+  /**
+   * What is hidden of what is really written stays where the next run hides it, too: neither can directories on the way to it be moved, nor links by which it
+   * is named. Of what a pattern would find wherever it is there is no need.
+   */
+  #holdHidden({ path: text, foundIn, isAnywhere }: NamedPath, hidden: readonly string[]): void {
+    const wrong = refusal("--hide", text);
+    const { place, links } = this.#followed(this.#absolute(text, wrong), wrong);
+    if (!this.#mayBeThere(place)) return;
+    for (const link of links) this.#holdEverywhere(link, true);
+    const own = { path: place, top: this.#writtenAbove(place) };
+    for (const { path, top } of [own, ...this.#otherViews(place)]) {
+      if (top === undefined || this.#isInHidden(path, hidden)) continue;
+      if (isAnywhere && foundIn !== undefined && isAtOrBelow(top, this.#placeOf(foundIn))) continue;
+      this.#holdAbove(path, top);
+    }
+  }
+
+  /** Whether a place is in what is hidden, of which nothing is there any more. */
+  #isInHidden(place: string, hidden: readonly string[]): boolean {
+    return hidden.some((top) => top !== place && isAtOrBelow(place, top) && !this.#isShownBelow(top, place));
+  }
+
+  /** What this user may not look at may be there. */
+  #mayBeThere(place: string): boolean {
+    const path = this.#hostPathOf(place);
+    try {
+      return path !== undefined && statusAt(path, false) !== undefined;
+    } catch (error) {
+      if (hasErrno(error, "EACCES")) return true;
+      throw error;
+    }
   }
 
   /** Notes a place in what is really written: there is no overlay between it and the host's file. */
