@@ -280,44 +280,32 @@ for (const [who, workplace, needs] of WHO) {
       () => {
         using place = workplace();
         const { project } = place;
-        writeFileSync(join(project, "src/deep/er/file"), "secret\n");
-        symlinkSync("src/deep/er/file", join(project, "link"));
-        symlinkSync("src/deep", join(project, "way"));
-        place.own(project);
-        const secret = () =>
-          execute("sh", ["-c", "grep -rl secret --exclude=.env . | sort"], { cwd: project }).stdout;
-        const before = secret();
-        const moves = [
-          "mv src x",
-          "mv src/deep src/x",
-          "mv src/deep/er x",
-          "mv src/deep/er/file x",
-          "rm -f link; rm -f way",
-          "ln -sfn /tmp way",
+        const makes = () => {
+          for (const name of ["src", "x", "link", "way"])
+            rmSync(join(project, name), { recursive: true, force: true });
+          mkdirSync(join(project, "src/deep/er"), { recursive: true });
+          writeFileSync(join(project, "src/deep/er/file"), "secret\n");
+          symlinkSync("src/deep/er/file", join(project, "link"));
+          symlinkSync("src/deep", join(project, "way"));
+          place.own(project);
+        };
+        const moves =
+          "mv src/deep/er/file x; rm link; rm way; ln -sfn /tmp way; mv src/deep/er x; mv src/deep src/x; mv src x";
+        const names = [
+          "link",
+          "way/er/file",
+          "src/deep/er/file",
+          "src/*/er/file",
+          "src/deep/er/f*",
+          "**/file",
         ];
-        const patterns = [
-          ["--hide", "src/*/er/file"],
-          ["--hide", "src/deep/er/f*"],
-          ["--hide", "**/file"],
-        ];
-        for (const flags of [["--hide", "link"], ["--hide", "way/er/file"], ...patterns])
-          for (const move of moves) {
-            place.sh(["--write", ".", ...flags], `(${move}) 2>/dev/null`);
-            const { stdout } = place.sh(["--write", ".", ...flags], "grep -rh secret --exclude=.env .");
-            expect([flags, move, stdout]).toEqual([flags, move, ""]);
-            // what the flags did not name
-            for (const [name, target] of [
-              ["link", "src/deep/er/file"],
-              ["way", "src/deep"],
-            ] as const) {
-              rmSync(join(project, name), { force: true });
-              symlinkSync(target, join(project, name));
-            }
-            if (existsSync(join(project, "x")))
-              execute("sh", ["-c", "test -d src && mv x src/deep/er || mv x src"], { cwd: project });
-            place.own(project);
-          }
-        expect(secret()).toBe(before);
+        const reads = "grep -rh secret --exclude=.env .";
+        for (const flags of [...names.map((name) => ["--hide", name]), []]) {
+          makes();
+          place.sh(["--write", ".", ...flags], `(${moves}) 2>/dev/null`);
+          const { stdout } = place.sh(["--write", ".", ...flags], reads);
+          expect([flags, stdout]).toEqual([flags, flags.length === 0 ? "secret\n" : ""]);
+        }
       },
       needs,
     );
@@ -356,11 +344,8 @@ for (const [who, workplace, needs] of WHO) {
           "true",
           "touch '*.key' '**'; mkdir '!(*)'",
           "ln -s / x.key; ln -s /usr y.key; ln -s . z.key; ln -s /none w.key; ln -s .. closed/x.key",
-          "chmod 0 closed",
-          "chmod 600 closed",
-          "chmod 100 closed",
-          "chmod 0 closed/deep",
-          "chmod 600 closed/deep",
+          // root may look into all
+          ...(who === "root" ? [] : ["chmod 0 closed", "chmod 600 closed", "chmod 0 closed/deep"]),
         ];
         for (const make of makes) {
           expect([make, place.sh(["--write", "."], make).status]).toEqual([make, 0]);
