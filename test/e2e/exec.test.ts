@@ -443,7 +443,7 @@ e2e("a created container takes commands; a stopped or paused one does not @v2", 
   expect(stopped.stderr).toContain("stopped");
 });
 
-e2e("--timeout kills the command and its process group, --grace asks before; the container goes on", () => {
+e2e("--timeout kills the command and what it started, --grace asks before; the container goes on", () => {
   using box = new Box();
   const id = box.started();
   const exec = (flags: string[], ...command: string[]) => box.hako("exec", ...flags, id, ...command);
