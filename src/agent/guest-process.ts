@@ -37,6 +37,8 @@ export class GuestProcess implements Disposable {
   readonly #started: Partial<Disposable>;
   readonly #send: (signal: number) => void;
   readonly #ofFirst: OfFirst | undefined;
+  /** The host has asked it to end. */
+  #asked = false;
   #ended = false;
 
   /** It owns the process's record, streams and port. `send` sends it a signal. */
@@ -87,6 +89,8 @@ export class GuestProcess implements Disposable {
     this.#relay.look();
     const ending = reapChild(this.pid, false);
     if (ending === undefined) return;
+    // as on the host: what was asked with it and goes on, where that is found
+    if (this.#asked && this.#ofFirst === undefined) this.#trySend(SIG.KILL);
     this.#ended = true;
     this.#changes.forget(this.#process);
     this.#tellFigures(ending.signal);
@@ -108,6 +112,7 @@ export class GuestProcess implements Disposable {
   /** Of somebody who can't be told what comes of it. */
   #trySend(signal: number): void {
     if (this.#ended) return;
+    this.#asked ||= signal === SIG.TERM;
     try {
       this.#send(signal);
     } catch (error) {

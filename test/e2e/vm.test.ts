@@ -206,6 +206,10 @@ e2e(
     expect(status()).toBe("running");
     // its profile holds in the machine
     expect(hako(["exec", id, "mkdir", "/dev/shm/made"]).stderr).toContain("Operation not permitted");
+    // what hears no TERM ends with a command that does
+    const deaf = `setsid sh -c "trap '' TERM; sleep 8639; sleep 8639" & exec sleep 8639`;
+    expect(hako(["exec", "--timeout", "3s", "--grace", "1m", id, "sh", "-c", deaf]).status).toBe(124);
+    expect(hako(["exec", id, "ps", "-o", "args"]).stdout).not.toContain("8639");
     expect(hako(["update", "--memory", "50M", id])).toMatchObject({ status: 0, stderr: "" });
     expect(hako(["exec", id, "cat", `/sys/fs/cgroup/hako/${id}/memory.max`]).stdout).toBe(`${50 << 20}\n`);
     // more than the machine had
