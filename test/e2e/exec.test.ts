@@ -525,6 +525,81 @@ e2e("--timeout ends what an ordinary user's command has left", () => {
   home.hako("stop", id);
 }, [...NEEDS, needsSetsid]);
 
+e2e("--timeout ends nobody else where the command has gone to others' UTS namespace at once", () => {
+  using box = new Box();
+  const id = box.id();
+  const program = box.path("joins-uts");
+  const source = join(import.meta.dir, "fixtures/joins-uts.c");
+  expect(execute("gcc", ["-O1", "-static", "-o", program, source])).toMatchObject({ status: 0 });
+  const rights = ["SYS_ADMIN", "SYS_PTRACE"];
+  box.ok(
+    "run",
+    "--detach",
+    "--idle",
+    "--rootfs",
+    "/",
+    ...rights.flatMap((one) => ["--cap-add", one]),
+    "--name",
+    id,
+  );
+  box.ok("exec", "--detach", id, "sleep", "8636");
+  const { pid } = box.state(id);
+  const flags = ["--timeout", "100ms", ...rights.flatMap((one) => ["--cap", one])];
+  for (let round = 0; round < 20; round++)
+    expect(box.hako("exec", ...flags, id, program)).toMatchObject({
+      status: 124,
+      stderr: "hako: time limit of 100ms reached\n",
+    });
+  expect(box.state(id)).toMatchObject({ pid, status: "running" });
+  expect(JSON.parse(box.ok("ps", "--format", "json", id).stdout)).toHaveLength(2);
+}, [needsHako, needsProgram("gcc")]);
+
+e2e("--timeout says that it ends the process group alone where the caller may not look at the command", () => {
+  using box = new Box();
+  const id = box.id();
+  box.ok("run", "--detach", "--no-init", "--rootfs", "/", "--name", id, "--", ...SLEEP);
+  const exec = (...user: string[]) => {
+    const words = [
+      "--bounding-set",
+      "-sys_ptrace",
+      "--inh-caps",
+      "-sys_ptrace",
+      HAKO,
+      "--root",
+      box.root,
+      "exec",
+    ];
+    return execute("setpriv", [...words, "--timeout", "200ms", ...user, id, "sleep", "600"]);
+  };
+  const over = "hako: time limit of 200ms reached\n";
+  expect(exec()).toMatchObject({ status: 124, stderr: over });
+  expect(exec("--user", "5")).toMatchObject({
+    status: 124,
+    stderr: `hako: warning: exec: of what the command starts only its process group can be ended: the rest can't be seen without CAP_SYS_PTRACE over it\n${over}`,
+  });
+}, [needsHako, needsProgram("setpriv")]);
+
+e2e("--timeout says what has not ended within 5 s", async () => {
+  using box = new Box();
+  const id = box.started();
+  const line = "setsid sleep 8637 & exec sleep 8638";
+  const ending = box.later(["exec", "--timeout", "2s", id, "sh", "-c", line]);
+  await until("both run", () => {
+    const { stdout } = box.ok("exec", id, "ps", "-o", "args");
+    return [/^sleep 8637$/m, /^sleep 8638$/m].every((one) => one.test(stdout));
+  });
+  box.ok("pause", id);
+  await Bun.sleep(8000);
+  box.ok("resume", id);
+  const { status, stderr } = await ending;
+  expect([status, stderr]).toEqual([
+    124,
+    expect.stringMatching(
+      /^hako: warning: exec: not all that the command has started has ended within 5 s: process \d+, \d+\nhako: time limit of 2s reached\n$/,
+    ),
+  ]);
+}, [needsHako, isV2 ? "what is frozen can be killed on cgroup v2" : undefined]);
+
 e2e("one that comes while the container ends is told so @v2", async () => {
   using box = new Box();
   for (let round = 0; round < 6; round++) {

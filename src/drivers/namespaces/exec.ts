@@ -46,10 +46,14 @@ export function execInNamespaces(
   // what is done from outside is done before it executes its program
   cgroup?.joinOthers(pid, entry, init.pid);
   applyScheduler(plan.process, pid);
+  const gathered = plan.gathers
+    ? new rare.gatheredExec.GatheredExec(made, made.takeNamespace(), init)
+    : undefined;
+  if (gathered !== undefined) undo.defer("its namespace", () => gathered[Symbol.dispose]());
   // the listener of a filter comes when it has been let go
   const attendance = ready(made, filter === undefined || !hasListener(filter));
   if (attendance !== undefined) made.leave(attendance, process);
   made.release((fd) => passListener(fd, config, init.pid, stateOf(record, "running")));
-  const started = { pid, startTime: made.startTime };
-  return plan.gathers ? new rare.gatheredExec.GatheredExec(started) : new ExecutedProcess(started);
+  gathered?.warnIfHidden();
+  return gathered ?? new ExecutedProcess(made);
 }

@@ -1,14 +1,15 @@
 import { stringVector } from "../../../linux/call/argument-memory";
-import { AT, O, SIG } from "../../../linux/call/constants";
+import { AT, MSG, O, SIG } from "../../../linux/call/constants";
 import type { Fd } from "../../../linux/call/fd";
 import type { Step } from "../../../linux/call/step";
+import { descriptorMessage } from "../../../linux/file/descriptor-passing";
 import { forbidStep } from "../../../linux/file/memfd";
 import { allCapabilities, permittedCapabilities } from "../../../linux/process/capabilities";
 import { sessionKeyringSteps } from "../../../linux/process/credentials";
 import { execveStep, repairSteps } from "../../../linux/process/execute";
 import { filterSteps } from "../../../linux/process/filter-steps";
 import type { Ruleset } from "../../../linux/process/landlock";
-import { NAMESPACE_FLAGS, type NamespaceType } from "../../../linux/process/namespace";
+import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespaceType } from "../../../linux/process/namespace";
 import { hideStep, nameStep, parentDeathStep } from "../../../linux/process/process";
 import { limitSteps } from "../../../linux/process/rlimit";
 import type { SharedRange } from "../../../linux/remote/shared-range";
@@ -44,8 +45,9 @@ export interface ExecDescriptors {
   ruleset: Ruleset | undefined;
   /** Lists of cgroups that it joins, which the first one opens: their numbers there. */
   files: readonly number[];
-  /** What the first process opens next gets this number, and what the other one opens. */
+  /** What the first process opens next gets this number, what it opens beside that the second one, and what the other process opens the last. */
   freeInJoiner: number;
+  nextInJoiner: number;
   freeInProgram: number;
 }
 
@@ -73,9 +75,9 @@ export function descriptorsOf(
   // what it executes is closed before anything is opened
   const inJoiner = freeNumbers(preserveFds, [...ofJoiner(own).map(({ number }) => number), ...kept]);
   const files = entry.self.map(inJoiner);
-  const freeInJoiner = inJoiner();
+  const [freeInJoiner, nextInJoiner] = [inJoiner(), inJoiner()];
   const freeInProgram = freeNumbers(preserveFds, [...files, ...kept])();
-  return { ...own, files, freeInJoiner, freeInProgram };
+  return { ...own, files, freeInJoiner, nextInJoiner, freeInProgram };
 }
 
 /** Gives the numbers of descriptors as they are opened: the lowest that is neither a standard stream, nor the caller's, nor taken. */
@@ -106,6 +108,32 @@ const GATHERING: Step = {
   args: [NAMESPACE_FLAGS.uts],
 };
 
+/**
+ * What goes before joining the container's namespaces, and right after that. A descriptor of the namespace is sent to the caller: from outside
+ * nobody may look at it while the process that has it can't be traced, and the program might have another one at once. A message that doesn't
+ * come is for the caller to warn of: AppArmor may forbid to open the file.
+ */
+function gatheringSteps({ channel, freeInJoiner: free, nextInJoiner: next }: ExecDescriptors) {
+  const directory: Step = {
+    what: "open /proc/self/ns",
+    call: "openat",
+    args: [AT.FDCWD, "/proc/self/ns", O.PATH | O.DIRECTORY | O.CLOEXEC, 0],
+    success: { exactly: free },
+  };
+  const may = (what: string, call: Step["call"], ...args: Step["args"]): Step => ({
+    ...{ what, call, args },
+    success: "anything",
+  });
+  const joined = [
+    GATHERING,
+    may("open the UTS namespace", "openat", free, NAMESPACE_FILES.uts, O.RDONLY | O.CLOEXEC, 0),
+    may("pass it on", "sendmsg", channel.number, descriptorMessage(next), MSG.NOSIGNAL),
+    may(`close ${next}`, "close", next),
+    may(`close ${free}`, "close", free),
+  ];
+  return { outside: [directory], joined };
+}
+
 /** What the first process makes. */
 export interface JoinerSteps {
   before: Step[];
@@ -132,6 +160,7 @@ export function joinerSteps(
   const streams = terminal === undefined ? [0, 1, 2] : [];
   // each change of identity undoes it
   const parentDeath = [parentDeathStep(SIG.KILL)];
+  const gathering = gathers ? gatheringSteps(fds) : undefined;
   const rest = [
     ...identity.capabilities,
     ...ofJoiner(fds).map(closeStep),
@@ -151,8 +180,9 @@ export function joinerSteps(
       ...affinitySteps(process, "initial"),
       // while the host's procfs is there
       ...labelSteps(process, free),
+      ...(gathering?.outside ?? []),
       ...joinSteps(foreign, pidfd, fds.root, keepsGroups, beside),
-      ...(gathers ? [GATHERING] : []),
+      ...(gathering?.joined ?? []),
       ...parentDeath,
       // the container's own, by its name
       ...(noNewKeyring ? [] : sessionKeyringSteps(`_ses.${id}`)),

@@ -42,6 +42,12 @@ export class WaitingExec implements Disposable {
     return this.process.startTime;
   }
 
+  /** The namespace by which all that it starts is found (`ExecPlan.gathers`), if it has been sent; before `release`. */
+  takeNamespace(): Fd | undefined {
+    const { channel } = this.shared;
+    return waitFor(channel, "read", 0) ? recvByte(channel).fd : undefined;
+  }
+
   /** Lets it execute its program; throws when it can't. `listener` gets the listener of its filter. */
   release(listener: (fd: Fd) => void): void {
     const { channel, range } = this.shared;
