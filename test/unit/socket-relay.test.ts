@@ -113,7 +113,8 @@ describe("a relay of sockets", () => {
       expect(relayed.relay.count).toBe(0);
       client.close();
     }
-    expect(openFds()).toBe(before);
+    // what tests before this one have left to be closed may be closed meanwhile
+    expect(openFds()).toBeLessThanOrEqual(before);
   });
 
   test("what came before the sockets were given to it is passed on", () => {
