@@ -6,6 +6,7 @@ import {
   directoryEntries,
   exists,
   hasErrno,
+  mayExist,
   readOrdinaryFile,
   readText,
   realPath,
@@ -75,6 +76,7 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
 class Homes {
   readonly #policy: string;
   readonly #passwd = passwdText();
+  #all: readonly string[] | undefined;
 
   constructor(policy: string) {
     this.#policy = policy;
@@ -96,6 +98,11 @@ class Homes {
 
   /** All of the caller's, and root, who can read them, has those of all users. */
   get all(): readonly string[] {
+    this.#all ??= this.#allHomes();
+    return this.#all;
+  }
+
+  #allHomes(): readonly string[] {
     const rows = this.#passwd.split("\n").map((row) => row.split(":"));
     const isUser = (uid: number) => uid === 0 || (uid >= FIRST_USER && uid < NOBODY);
     const others =
@@ -150,8 +157,9 @@ function restrictedPlaces(field: string, ways: readonly Way[]): PolicyPlace[] {
   });
   return once(
     found.map((each) => {
-      if (isThere(each.path)) return { ...each, isThere: true };
-      const closed = closedDirectory(each.path);
+      const there = mayExist(each.path);
+      const closed = there === undefined ? closedDirectory(each.path) : undefined;
+      if (there === true) return { ...each, isThere: true };
       return closed?.isOwn ? { path: closed.path, isThere: true } : { ...each, isThere: false };
     }),
   );
@@ -159,8 +167,8 @@ function restrictedPlaces(field: string, ways: readonly Way[]): PolicyPlace[] {
 
 /** Each place once: as one that is named, where a pattern has found it, too. */
 function once(places: readonly PolicyPlace[]): PolicyPlace[] {
-  const named = places.filter(({ foundIn }) => foundIn === undefined).map(({ path }) => path);
-  const wanted = places.filter(({ path, foundIn }) => foundIn === undefined || !named.includes(path));
+  const named = new Set(places.filter(({ foundIn }) => foundIn === undefined).map(({ path }) => path));
+  const wanted = places.filter(({ path, foundIn }) => foundIn === undefined || !named.has(path));
   return [...new Map(wanted.map((each) => [each.path, each])).values()];
 }
 

@@ -313,6 +313,16 @@ export function exists(path: string): boolean {
   return tolerate(["ENOENT", "ENOTDIR", "EACCES"], path, "faccessat2", AT.FDCWD, path, 0, 0);
 }
 
+/** Whether something is at a path; undefined where this process may not look. */
+export function mayExist(path: string): boolean | undefined {
+  const result = trySyscall("faccessat2", AT.FDCWD, path, 0, 0);
+  if (result >= 0) return true;
+  const name = errnoName(-result);
+  if (name === "EACCES") return undefined;
+  if (name === "ENOENT" || name === "ENOTDIR") return false;
+  throw systemError("access", -result, path);
+}
+
 /** Throws unless this thread's user, by its effective ids, may do what `mode` (`ACCESS`) says (faccessat2(2)). */
 export function checkAccess(path: string, mode: number): void {
   const result = trySyscall("faccessat2", AT.FDCWD, path, mode, ACCESS.AT_EACCESS);
