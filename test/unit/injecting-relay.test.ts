@@ -3,59 +3,30 @@ import { expect, test } from "bun:test";
 import { concatenated } from "../../src/linux/call/bytes";
 import type { Fd } from "../../src/linux/call/fd";
 import { trySyscall } from "../../src/linux/call/syscall";
-import { Changes } from "../../src/linux/file/epoll";
-import { acceptAt, listenAt, localEndpoint, startConnection } from "../../src/linux/network/inet-socket";
 import { InjectingRelay } from "../../src/network/injecting-relay";
 import { RequestHeads } from "../../src/network/request-heads";
+import { EAGAIN, ECONNRESET, noMore, Serving, send, tcpPair } from "./relay-sockets";
 
-const LOOPBACK = { address: Uint8Array.of(127, 0, 0, 1), port: 0 };
-const [ECONNRESET, EAGAIN] = [-104, -11];
 const GET = "GET / HTTP/1.1\r\nHost: h.test\r\n";
 const ASKED = `${GET}Connection: Upgrade\r\nUpgrade: websocket\r\n`;
 const SWITCHED = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
 const IGNORED = "HTTP/1.1 204 No Content\r\n\r\n";
 const IN = "A: b\r\n\r\n";
 
-function tcpPair(): [Fd, Fd] {
-  using listener = listenAt(LOOPBACK);
-  const one = startConnection(localEndpoint(listener));
-  const other = acceptAt(listener);
-  if (other === undefined) throw new Error("nobody came");
-  return [one, other];
-}
-
-class Relayed implements Disposable {
-  readonly changes = new Changes();
+class Relayed extends Serving implements Disposable {
   readonly program: Fd;
   readonly host: Fd;
   readonly relay: InjectingRelay;
   end: { sent: number; received: number; error: string | undefined } | undefined;
 
   constructor() {
+    super();
     const [program, first] = tcpPair();
     const [second, host] = tcpPair();
     [this.program, this.host] = [program, host];
     const requests = new RequestHeads([{ name: "A", value: "b" }], "h.test", 80);
     this.relay = new InjectingRelay(this.changes, first, second, requests, (sent, received, error) => {
       this.end = { sent, received, error };
-    });
-  }
-
-  until<T>(what: () => T | undefined): T {
-    for (const deadline = performance.now() + 20_000; performance.now() < deadline; this.changes.wait(5)) {
-      const result = what();
-      if (result !== undefined) return result;
-    }
-    throw new Error("it took too long");
-  }
-
-  /** What a socket receives next: a text, an empty one at the end, or -errno. */
-  received(socket: Fd): string | number {
-    const buffer = new Uint8Array(1 << 16);
-    return this.until(() => {
-      const length = trySyscall("read", socket.number, buffer, buffer.length);
-      if (length === EAGAIN) return undefined;
-      return length < 0 ? length : Buffer.from(buffer.subarray(0, length)).toString("latin1");
     });
   }
 
@@ -74,13 +45,8 @@ class Relayed implements Disposable {
   }
 }
 
-function send(socket: Fd, text: string): void {
-  const bytes = Buffer.from(text, "latin1");
-  expect(trySyscall("write", socket.number, bytes, bytes.length)).toBe(bytes.length);
-}
-
-function noMore(socket: Fd): void {
-  expect(trySyscall("shutdown", socket.number, 1)).toBe(0);
+function sendAll(socket: Fd, text: string): void {
+  expect(send(socket, text)).toBe(text.length);
 }
 
 test("what comes behind a request for a websocket waits for the answer, and is then what it was", () => {
@@ -90,14 +56,14 @@ test("what comes behind a request for a websocket waits for the answer, and is t
   ] as const) {
     using relayed = new Relayed();
     const { program, host } = relayed;
-    send(program, `${ASKED}\r\n${GET}`);
-    expect(relayed.received(host)).toBe(`${ASKED}${IN}`);
-    send(program, "\r\n");
+    sendAll(program, `${ASKED}\r\n${GET}`);
+    expect(relayed.text(host)).toBe(`${ASKED}${IN}`);
+    sendAll(program, "\r\n");
     expect(relayed.isSilent(host)).toBe(true);
-    send(host, answer);
-    expect(relayed.received(program)).toBe(answer);
+    sendAll(host, answer);
+    expect(relayed.text(program)).toBe(answer);
     let text = "";
-    while (text.length < got.length) text += relayed.received(host);
+    while (text.length < got.length) text += relayed.text(host);
     expect(text).toBe(got);
     for (const socket of [program, host]) noMore(socket);
     expect(relayed.until(() => relayed.end)).toMatchObject({ error: undefined });
@@ -107,8 +73,8 @@ test("what comes behind a request for a websocket waits for the answer, and is t
 test("what waits is bounded, and keeps its order where the host is slow", () => {
   using relayed = new Relayed();
   const { program, host } = relayed;
-  send(program, `${ASKED}\r\n`);
-  expect(relayed.received(host)).toBe(`${ASKED}${IN}`);
+  sendAll(program, `${ASKED}\r\n`);
+  expect(relayed.text(host)).toBe(`${ASKED}${IN}`);
   const all = Uint8Array.from({ length: 12 << 20 }, (_, at) => at % 251);
   let written = 0;
   const write = () => {
@@ -128,12 +94,13 @@ test("what waits is bounded, and keeps its order where the host is slow", () => 
     relayed.changes.wait(2);
   }
   expect(written).toBe(taken);
-  send(host, SWITCHED);
-  expect(relayed.received(program)).toBe(SWITCHED);
+  sendAll(host, SWITCHED);
+  expect(relayed.text(program)).toBe(SWITCHED);
   const parts: Uint8Array[] = [];
   for (let length = 0; length < all.length; ) {
     write();
-    const part = Buffer.from(String(relayed.received(host)), "latin1");
+    const part = relayed.received(host);
+    if (typeof part === "number") throw new Error(`an error: ${part}`);
     parts.push(part);
     length += part.length;
   }
@@ -143,26 +110,26 @@ test("what waits is bounded, and keeps its order where the host is slow", () => 
 test("what isn't for the host is cut off once it has answered otherwise", () => {
   using relayed = new Relayed();
   const { program, host } = relayed;
-  send(program, `${ASKED}\r\n${GET.replace("h.test", "other.test")}\r\n`);
-  expect(relayed.received(host)).toBe(`${ASKED}${IN}`);
-  send(host, IGNORED);
-  expect(relayed.received(program)).toBe(ECONNRESET);
-  expect(relayed.received(host)).toBe(ECONNRESET);
+  sendAll(program, `${ASKED}\r\n${GET.replace("h.test", "other.test")}\r\n`);
+  expect(relayed.text(host)).toBe(`${ASKED}${IN}`);
+  sendAll(host, IGNORED);
+  expect(relayed.text(program)).toBe(ECONNRESET);
+  expect(relayed.text(host)).toBe(ECONNRESET);
   expect(relayed.until(() => relayed.end)).toMatchObject({ error: "EBADMSG" });
 });
 
 test("an end comes through where no answer has", () => {
   using ofProgram = new Relayed();
-  send(ofProgram.program, `${ASKED}\r\n`);
+  sendAll(ofProgram.program, `${ASKED}\r\n`);
   noMore(ofProgram.program);
-  expect(ofProgram.received(ofProgram.host)).toBe(`${ASKED}${IN}`);
-  expect(ofProgram.received(ofProgram.host)).toBe("");
+  expect(ofProgram.text(ofProgram.host)).toBe(`${ASKED}${IN}`);
+  expect(ofProgram.text(ofProgram.host)).toBe("");
   using ofHost = new Relayed();
-  send(ofHost.program, `${ASKED}\r\n${GET}`);
-  expect(ofHost.received(ofHost.host)).toBe(`${ASKED}${IN}`);
+  sendAll(ofHost.program, `${ASKED}\r\n${GET}`);
+  expect(ofHost.text(ofHost.host)).toBe(`${ASKED}${IN}`);
   noMore(ofHost.host);
-  expect(ofHost.received(ofHost.program)).toBe("");
+  expect(ofHost.text(ofHost.program)).toBe("");
   noMore(ofHost.program);
-  expect(ofHost.received(ofHost.host)).toBe("");
+  expect(ofHost.text(ofHost.host)).toBe("");
   expect(ofHost.until(() => ofHost.end)).toMatchObject({ error: undefined });
 });

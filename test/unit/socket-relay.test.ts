@@ -4,34 +4,18 @@ import { readdirSync } from "node:fs";
 import { concatenated } from "../../src/linux/call/bytes";
 import type { Fd } from "../../src/linux/call/fd";
 import { trySyscall } from "../../src/linux/call/syscall";
-import { Changes } from "../../src/linux/file/epoll";
 import {
-  acceptAt,
   listenAt,
   localEndpoint,
   startConnection,
-  takeSocketError,
   trySocketOption,
 } from "../../src/linux/network/inet-socket";
 import { type RelayEnd, SocketRelay } from "../../src/linux/network/socket-relay";
 import { getLimit, setLimit } from "../../src/linux/process/rlimit";
-
-const LOOPBACK = { address: Uint8Array.of(127, 0, 0, 1), port: 0 };
-const [ECONNRESET, EAGAIN] = [-104, -11];
-
-/** Two sockets of TCP that are connected with each other. */
-function tcpPair(): [Fd, Fd] {
-  using listener = listenAt(LOOPBACK);
-  const one = startConnection(localEndpoint(listener));
-  const other = acceptAt(listener);
-  if (other === undefined) throw new Error("nobody came");
-  expect(takeSocketError(one)).toBe(0);
-  return [one, other];
-}
+import { ECONNRESET, LOOPBACK, noMore, Serving, send, tcpPair } from "./relay-sockets";
 
 /** A relay between a client and a server. */
-class Relayed implements Disposable {
-  readonly changes = new Changes();
+class Relayed extends Serving implements Disposable {
   readonly relay = new SocketRelay(this.changes);
   readonly ends: RelayEnd[] = [];
 
@@ -42,30 +26,6 @@ class Relayed implements Disposable {
     return { client, server };
   }
 
-  /** Serves until something is so. */
-  until<T>(what: () => T | undefined): T {
-    for (const deadline = performance.now() + 20_000; performance.now() < deadline; this.changes.wait(5)) {
-      const result = what();
-      if (result !== undefined) return result;
-    }
-    throw new Error("it took too long");
-  }
-
-  /** What a socket receives next: bytes, none at the end, or -errno. */
-  received(socket: Fd): Uint8Array | number {
-    const buffer = new Uint8Array(1 << 16);
-    return this.until(() => {
-      const length = trySyscall("read", socket.number, buffer, buffer.length);
-      if (length === EAGAIN) return undefined;
-      return length < 0 ? length : buffer.slice(0, length);
-    });
-  }
-
-  text(socket: Fd): string | number {
-    const received = this.received(socket);
-    return typeof received === "number" ? received : new TextDecoder().decode(received);
-  }
-
   ended(): RelayEnd {
     return this.until(() => this.ends.shift());
   }
@@ -74,15 +34,6 @@ class Relayed implements Disposable {
     this.relay[Symbol.dispose]();
     this.changes[Symbol.dispose]();
   }
-}
-
-function send(socket: Fd, data: string | Uint8Array): number {
-  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-  return trySyscall("write", socket.number, bytes, bytes.length);
-}
-
-function noMore(socket: Fd): void {
-  expect(trySyscall("shutdown", socket.number, 1)).toBe(0);
 }
 
 function reset(socket: Fd): void {
