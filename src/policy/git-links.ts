@@ -18,6 +18,8 @@ const LINK = 0o160000;
 const MODES: ReadonlySet<number> = new Set([0o100644, 0o100755, 0o120000, 0o040000, LINK]);
 /** A name, and a size, in front of what an extension has. */
 const EXTENSION_SIZE = 8;
+/** "EOIE", "IEOT". */
+const EXTENSION = { endOfEntries: 0x454f4945, blocks: 0x49454f54 } as const;
 /** More links than any project has: what is made by thousands is made to be slow. */
 const MOST_LINKS = 1000;
 /** A number of 32 bits has no more bytes. */
@@ -97,9 +99,6 @@ function hasItsExtensions(view: DataView, begin: number, size: number, starts: r
   }
   return at === last;
 }
-
-/** "EOIE", "IEOT". */
-const EXTENSION = { endOfEntries: 0x454f4945, blocks: 0x49454f54 } as const;
 
 /** Behind a version, pairs of an offset and a number of entries there. */
 function areBlocks(view: DataView, data: number, length: number, starts: readonly number[]): boolean {

@@ -51,7 +51,7 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
   const restricted = (field: string, ways: readonly Way[]) =>
     restrictedPlaces(`policy ${name}: ${field}`, ways);
   const written = placesOf(write);
-  const hasGit = protect.includes(GIT_CONFIG) && isThere(resolve(GIT_CONFIG));
+  const hasGit = protect.includes(GIT_CONFIG) && exists(resolve(GIT_CONFIG));
   checkNotHome(name, placesOf(write.filter(isRelative)), homes);
   const protectedWays = protect.flatMap((text) => waysOf(text, homes.own));
   return {
@@ -138,7 +138,7 @@ interface Way {
 
 function placesAt(ways: readonly Way[]): PolicyPlace[] {
   const found = ways.flatMap(({ rest, directory }) => namedPaths(rest, directory, false));
-  return once(found.map((each) => ({ ...each, isThere: isThere(each.path) })));
+  return once(found.map((each) => ({ ...each, isThere: exists(each.path) })));
 }
 
 /**
@@ -149,7 +149,7 @@ function restrictedPlaces(field: string, ways: readonly Way[]): PolicyPlace[] {
   const found = ways.flatMap(({ rest, directory }) => {
     refuseBrackets(
       rest,
-      (path) => isThere(resolve(directory, path), false),
+      (path) => mayExist(resolve(directory, path), false) === true,
       (why, hint) =>
         new HakoError({ code: "config", message: `${field} ${JSON.stringify(rest)}: ${why}`, hint }),
     );
@@ -196,7 +196,7 @@ function narrowed(text: string, policy: string, homes: Homes): Way[] {
 
 /** Whether everybody may make files in a directory. */
 function isShared(path: string): boolean {
-  const status = isThere(path) ? statusAt(path) : undefined;
+  const status = exists(path) ? statusAt(path) : undefined;
   return status?.type === "directory" && (status.mode & 0o1002) === 0o1002;
 }
 
@@ -227,17 +227,6 @@ function waysOf(text: string, homes: readonly string[]): Way[] {
   return named.filter((path) => path !== "").map((path) => ({ directory: resolve(path), rest }));
 }
 
-/** What this user may not look at can't be shown either. */
-function isThere(path: string, follow = true): boolean {
-  if (follow) return exists(path);
-  try {
-    return statusAt(path, false) !== undefined;
-  } catch (error) {
-    if (hasErrno(error, "EACCES")) return false;
-    throw error;
-  }
-}
-
 /**
  * Each place as it can be held: the first name on its way that is missing where what it is in is written, or that is no directory, as `.git` of a
  * work tree (gitrepository-layout(5)).
@@ -266,14 +255,14 @@ function submodules(): PolicyPlace[] {
 
 /** A link that leads nowhere is there: it can't be held, and is not to be taken for one that was made later. */
 function heldPlace(path: string): PolicyPlace {
-  return { path, isThere: isThere(path, false) };
+  return { path, isThere: mayExist(path, false) === true };
 }
 
 /** Refuses to let the home directory be written, or what it is in: shells execute what is there. */
 function checkNotHome(name: string, written: readonly PolicyPlace[], homes: Homes): void {
   const there = written.filter((each) => each.isThere);
   if (there.length === 0) return;
-  const own = homes.own.filter((home) => isThere(home)).map(realPath);
+  const own = homes.own.filter((home) => exists(home)).map(realPath);
   const whole = there.find(({ path }) => own.some((home) => isAtOrBelow(home, realPath(path))));
   if (whole === undefined) return;
   throw new HakoError({

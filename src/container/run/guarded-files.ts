@@ -1,7 +1,7 @@
 import { asHakoError } from "../../base/errors";
 import { bytesOf, concatenated, textOf } from "../../linux/call/bytes";
 import { O, STATX } from "../../linux/call/constants";
-import { directoryEntries, hasErrno, readOrdinaryFile, statusAt } from "../../linux/file/file";
+import { directoryEntries, hasErrno, mayExist, readOrdinaryFile, statusAt } from "../../linux/file/file";
 import { openAt } from "../../linux/file/path";
 import { dirname, join } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
@@ -107,9 +107,8 @@ function linksOfIndex(directory: string): string[] | undefined {
 /** What may not be looked at may be there; git finds nothing at a path that is too long, or leads round. */
 function mayBeThere(path: string): boolean {
   try {
-    return statusAt(path, false) !== undefined;
+    return mayExist(path, false) !== false;
   } catch (error) {
-    if (hasErrno(error, "EACCES")) return true;
     if (hasErrno(error, "ENAMETOOLONG", "ELOOP")) return false;
     throw error;
   }

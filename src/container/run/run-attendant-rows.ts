@@ -149,13 +149,13 @@ function guardedRows(program: RowProgram, { guarded }: Words): void {
     program.label(there);
     const itsInode = wordIn(inode);
     program.sum([wordIn(status, INODE_AT)], { least: itsInode, most: itsInode, otherwise: ATTEND.again });
+    program.sum([file, OFFSET_AT], { to: at });
+    program.load(wordIn(at), { to: at });
     for (const part of [0, 8]) {
       program.sum([file, TIME_AT + part], { to: time });
       program.load(wordIn(time), { to: time });
-      program.sum([file, OFFSET_AT], { to: at });
-      program.load(wordIn(at), { to: at });
-      program.sum([wordIn(at), within(status, part)], { to: at });
-      program.load(wordIn(at), { to: now });
+      program.sum([wordIn(at), within(status, part)], { to: now });
+      program.load(wordIn(now), { to: now });
       const same = { least: wordIn(time), most: wordIn(time), otherwise: ATTEND.again };
       program.sum([wordIn(now)], part === 0 ? same : { ...same, next });
     }

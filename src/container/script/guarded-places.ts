@@ -1,7 +1,7 @@
 import { during, HakoError } from "../../base/errors";
 import type { HeldPlace } from "../../drivers/interface/driver";
 import { O } from "../../linux/call/constants";
-import { hasErrno, realPath, statusAt } from "../../linux/file/file";
+import { hasErrno, mayExist, realPath, statusAt } from "../../linux/file/file";
 import { openAt, readLink } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow, resolve } from "../../linux/file/path-text";
 import type { FileStatus } from "../../linux/file/stat";
@@ -179,12 +179,7 @@ class Guarding {
   /** What this user may not look at may be there. */
   #mayBeThere(place: string): boolean {
     const path = this.#hostPathOf(place);
-    try {
-      return path !== undefined && statusAt(path, false) !== undefined;
-    } catch (error) {
-      if (hasErrno(error, "EACCES")) return true;
-      throw error;
-    }
+    return path !== undefined && mayExist(path, false) !== false;
   }
 
   /** Notes a place in what is really written: there is no overlay between it and the host's file. */

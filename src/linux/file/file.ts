@@ -310,17 +310,18 @@ export function isStillAt(path: string, file: Fd): boolean {
 
 /** Whether something is at a path that this process can get at; an error if the kernel can't say. */
 export function exists(path: string): boolean {
-  return tolerate(["ENOENT", "ENOTDIR", "EACCES"], path, "faccessat2", AT.FDCWD, path, 0, 0);
+  return mayExist(path) === true;
 }
 
-/** Whether something is at a path; undefined where this process may not look. */
-export function mayExist(path: string): boolean | undefined {
-  const result = trySyscall("faccessat2", AT.FDCWD, path, 0, 0);
+/** Whether something is at a path, where a link isn't followed the link itself; undefined where this process may not look. */
+export function mayExist(path: string, follow = true): boolean | undefined {
+  const flags = follow ? 0 : AT.SYMLINK_NOFOLLOW;
+  const result = trySyscall("faccessat2", AT.FDCWD, path, 0, flags);
   if (result >= 0) return true;
   const name = errnoName(-result);
   if (name === "EACCES") return undefined;
   if (name === "ENOENT" || name === "ENOTDIR") return false;
-  throw systemError("access", -result, path);
+  throw systemError("faccessat2", -result, path);
 }
 
 /** Throws unless this thread's user, by its effective ids, may do what `mode` (`ACCESS`) says (faccessat2(2)). */
