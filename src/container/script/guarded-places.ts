@@ -11,6 +11,7 @@ import type { Mount } from "../../oci/config";
 import { isBind, isReadOnlyMount } from "../../oci/mount-options";
 import { isPattern, type NamedPath, namedPaths, refuseBrackets } from "../../policy/path-pattern";
 import { MAX_SYMLINKS, type OrderedMount, resolvedDestination } from "./mount-order";
+import { moved, pathsOfFile } from "./paths-of-file";
 
 /**
  * What `run --rootfs` hides and protects (`--hide`, `--protect`). A place is guarded wherever the container shows it: at its own path, in a bind
@@ -370,34 +371,6 @@ class Guarding {
     );
     return [...inRoot, ...inBinds];
   }
-}
-
-/** The paths of the host at which a file of a file system is, by what is mounted where. Exported for its test. */
-export function pathsOfFile(path: string, mounts: readonly MountEntry[]): string[] {
-  const on = mountOf(path, mounts);
-  if (on === undefined) return [path];
-  const inside = moved(path, on.mountpoint, on.root);
-  const found = mounts
-    .filter(({ device, root }) => device === on.device && isAtOrBelow(inside, root))
-    .map((mount) => ({ mount, at: moved(inside, mount.root, mount.mountpoint) }))
-    .filter(({ mount, at }) => mountOf(at, mounts) === mount)
-    .map(({ at }) => at);
-  return [...new Set([path, ...found])];
-}
-
-function mountOf(path: string, mounts: readonly MountEntry[]): MountEntry | undefined {
-  let best: MountEntry | undefined;
-  for (const each of mounts) {
-    // of those at one place the last one is on top
-    if (best !== undefined && best.mountpoint.length > each.mountpoint.length) continue;
-    if (isAtOrBelow(path, each.mountpoint)) best = each;
-  }
-  return best;
-}
-
-/** A path at or below one directory as it is below another. */
-function moved(path: string, from: string, to: string): string {
-  return cleanPath(`${to}/${path.slice(from === "/" ? 0 : from.length)}`);
 }
 
 type Wrong = (why: string, hint?: string) => HakoError;
