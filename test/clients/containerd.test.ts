@@ -99,9 +99,9 @@ describe("ctr run", () => {
     const script =
       'until [ "$(stty size)" = "33 99" ]; do sleep 0.1; done; echo "sized"; read -r a; echo "got $a"; exit 3';
     const steps = [
-      { wait: "up", size: [99, 33] as [number, number] },
-      { wait: "sized", type: "word\n" },
-      { wait: "got word" },
+      { line: "up", size: [99, 33] as [number, number] },
+      { line: "sized", type: "word\n" },
+      { line: "got word" },
     ];
     const words = (call: string[]) => use().machine.inside(...call);
     const command = ["sh", "-c", `sleep 1; echo up; ${script}`];

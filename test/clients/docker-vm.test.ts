@@ -47,7 +47,7 @@ e2e(
     const sized =
       'echo ready; until size=$(stty size 2>/dev/null) && [ "$size" = "44 111" ]; do sleep 0.1; done; echo "$size"; read -r a; echo "got $a"; exit 4';
     const typed = onTerminal(
-      [{ wait: "ready", size: [111, 44] }, { wait: "44 111", type: "word\n" }, { wait: "got word" }],
+      [{ line: "ready", size: [111, 44] }, { line: "44 111", type: "word\n" }, { line: "got word" }],
       docker().words(...flags("--name", "terminal", "-it", "box", "sh", "-c", sized)),
     );
     expect(typed.status).toBe(4);
@@ -85,7 +85,7 @@ e2e(
     expect(docker().ok("inspect", "--format", "{{.State.Status}}", id)).toBe("paused\n");
     docker().ok("unpause", id);
     const typed = onTerminal(
-      [{ wait: "ready", size: [99, 33] }, { wait: "33 99", type: "word\n" }, { wait: "got word" }],
+      [{ line: "ready", size: [99, 33] }, { line: "33 99", type: "word\n" }, { line: "got word" }],
       docker().words(
         ...["exec", "-it", id, "sh", "-c"],
         'echo ready; until size=$(stty size 2>/dev/null) && [ "$size" = "33 99" ]; do sleep 0.1; done; echo "$size"; read -r a; echo "got $a"; exit 3',

@@ -90,7 +90,7 @@ describe("docker run", () => {
     const size = (wanted: string) => `until [ "$(stty size)" = "${wanted}" ]; do sleep 0.1; done`;
     const script = `${size("24 80")}; sleep 1; echo ready; ${size("33 99")}; stty size; read -r a; echo "got $a"; exit 3`;
     const { shown, status } = onTerminal(
-      [{ wait: "ready", size: [99, 33] }, { wait: "33 99", type: "word\n" }, { wait: "got word" }],
+      [{ line: "ready", size: [99, 33] }, { line: "33 99", type: "word\n" }, { line: "got word" }],
       docker().words("run", "--rm", "-it", "--network", "none", "box", "sh", "-c", script),
     );
     expect(shown).toContain("33 99\r\n");
@@ -98,7 +98,7 @@ describe("docker run", () => {
     expect(status).toBe(3);
     using box = docker().detached([], ...FOREVER);
     const exec = onTerminal(
-      [{ wait: "ready", size: [99, 33] }, { wait: "33 99", type: "word\n" }, { wait: "got word" }],
+      [{ line: "ready", size: [99, 33] }, { line: "33 99", type: "word\n" }, { line: "got word" }],
       docker().words("exec", "-it", box.name, "sh", "-c", script),
     );
     expect(exec.shown).toContain("got word\r\n");

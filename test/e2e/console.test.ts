@@ -88,10 +88,10 @@ describe("console recv", () => {
     const { shown, status } = onTerminal(
       [
         { type: "one\n" },
-        { wait: "got one" },
-        { wait: "24 80", size: [99, 33] },
-        { wait: "changed" },
-        { wait: "33 99", type: "two\n" },
+        { line: "got one" },
+        { line: "24 80", size: [99, 33] },
+        { line: "changed" },
+        { line: "33 99", type: "two\n" },
         { wait: "last" },
       ],
       [HAKO, "console", "recv", socket],

@@ -495,7 +495,7 @@ describe("a terminal of a run", () => {
     );
     const line = `set -m; before=$(stty -g); ${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()} & ${ATTENDED}; [ "$before" = "$(stty -g)" ] && echo untouched; fg; echo "status $?"; [ "$before" = "$(stty -g)" ] && echo same`;
     const { shown } = onTerminal(
-      [{ wait: "untouched" }, { type: "one\n" }, { wait: "got one" }, { type: "two\r" }, { wait: "status" }],
+      [{ line: "untouched" }, { type: "one\n" }, { line: "got one" }, { type: "two\r" }, { wait: "status" }],
       ["bash", "-c", line],
     );
     expect(shown).toContain("untouched\r\n");

@@ -329,7 +329,7 @@ e2e(
       script,
     ];
     const { shown, status } = onTerminal(
-      [{ wait: "24 80" }, { size: [101, 44] }, { wait: "44 101" }, { type: "\x03" }, { wait: "interrupted" }],
+      [{ line: "24 80" }, { size: [101, 44] }, { line: "44 101" }, { type: "\x03" }, { wait: "interrupted" }],
       ["env", ...variables, HAKO, ...words],
     );
     expect(shown).toMatch(/^\/dev\/pts\/0\r\n24 80\r\n(24 80\r\n)*44 101\r\n/);
@@ -363,7 +363,7 @@ e2e(
     for (let count = 0; count < 10; count++) expect(hako(["exec", id, "true"]).status).toBe(0);
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const typed = onTerminal(
-      [{ wait: "24 80" }, { type: "\x04" }],
+      [{ line: "24 80" }, { type: "\x04" }],
       [
         "env",
         ...variables,
