@@ -41,7 +41,7 @@ export class GuestPorts implements Disposable {
   }
 
   #connect(taken: Fd, addresses: readonly Uint8Array[], port: number): void {
-    connectWith(this.#connections, taken, addresses, port, this.#place.connect);
+    connectWith(this.#connections, taken, { addresses, port, open: this.#place.connect });
   }
 
   [Symbol.dispose](): void {

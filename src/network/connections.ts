@@ -3,8 +3,9 @@ import type { Fd } from "../linux/call/fd";
 import type { Changes } from "../linux/file/epoll";
 import { hasErrno } from "../linux/file/file";
 import { acceptAt, setSocketOption } from "../linux/network/inet-socket";
-import { SocketRelay } from "../linux/network/socket-relay";
+import { SocketRelay, UNANSWERED_MS } from "../linux/network/socket-relay";
 import { getLimit } from "../linux/process/rlimit";
+import { Dial, type Dialled, type DialledPlace } from "./dialer";
 
 /** How many connections there are at once; a listener's queue takes the others. */
 const MOST = 4096;
@@ -13,13 +14,19 @@ const KEPT_DESCRIPTORS = 400;
 /** How many are taken before it is the others' turn. */
 const AT_ONCE = 64;
 
+/** A connection on its way, or what one waits for. */
+interface Passing extends Disposable {
+  /** Whether something that was said may not have come to the other side, and may still come there soon. */
+  readonly isSending: boolean;
+}
+
 /** Takes connections of listeners, and connects each with another socket. */
 export class Connections implements Disposable {
   readonly #relay: SocketRelay;
   readonly #listeners = new Map<Fd, (socket: Fd) => void>();
   /** Those that have to be looked at again when a connection has ended. */
   readonly #waiting = new Set<Fd>();
-  readonly #others = new Set<Disposable>();
+  readonly #others = new Set<Passing>();
   #count = 0;
   /** Each has two descriptors. */
   readonly #most = Math.min(
@@ -31,9 +38,9 @@ export class Connections implements Disposable {
     this.#relay = new SocketRelay(changes);
   }
 
-  /** Whether something that was said may not have come to the other side. */
+  /** Whether something that was said may not have come to the other side, and may still come there soon. */
   get isSending(): boolean {
-    return this.#count > this.#relay.count || this.#relay.isSending;
+    return this.#relay.isSending || [...this.#others].some(({ isSending }) => isSending);
   }
 
   /** Owns a listener; `taken` gets each connection, and has to give it to `connect` or `refuse`, or to say `left` at its end. */
@@ -54,8 +61,33 @@ export class Connections implements Disposable {
     });
   }
 
+  /** A connection that was taken waits for something: `cancel` is called where this goes first. What is returned ends the wait, and says whether it was one. */
+  waitFor(cancel: () => void): () => boolean {
+    const end = performance.now() + UNANSWERED_MS;
+    const over = () => this.#others.delete(wait);
+    const wait: Passing = {
+      get isSending() {
+        return performance.now() < end;
+      },
+      [Symbol.dispose]: () => {
+        if (over()) cancel();
+      },
+    };
+    this.#others.add(wait);
+    return over;
+  }
+
+  /** Dials for a connection that was taken; `done` gets what became of it, at the latest when this goes. */
+  dial(place: DialledPlace, done: (dialled: Dialled) => void): void {
+    const over = this.waitFor(() => dial[Symbol.dispose]());
+    const dial = new Dial(this.changes, place, (dialled) => {
+      over();
+      done(dialled);
+    });
+  }
+
   /** The same by another relay, which calls `ended` later, when both are closed. */
-  relayBy(begin: (ended: () => void) => Disposable): void {
+  relayBy(begin: (ended: () => void) => Passing): void {
     const relay = begin(() => {
       this.#others.delete(relay);
       this.left();
@@ -105,7 +137,7 @@ export class Connections implements Disposable {
     }
     this.#listeners.clear();
     this.#waiting.clear();
-    for (const relay of [...this.#others]) relay[Symbol.dispose]();
+    for (const other of [...this.#others]) other[Symbol.dispose]();
     this.#relay[Symbol.dispose]();
   }
 }

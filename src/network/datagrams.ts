@@ -5,7 +5,8 @@ import type { Changes } from "../linux/file/epoll";
 import { type Datagram, receiveConnected, receiveDatagram, sendConnected } from "../linux/network/datagram";
 import { type InetAddress, type InetEndpoint, inetEndpointText } from "../linux/network/inet-address";
 import { connectTo, inetSocket } from "../linux/network/inet-socket";
-import type { Attempts, Started } from "./attempts";
+import { UNANSWERED_MS } from "../linux/network/socket-relay";
+import type { Attempts, Started, Stop } from "./attempts";
 import type { AddressFinder } from "./outside-addresses";
 import type { Destination } from "./rule-set";
 
@@ -21,7 +22,8 @@ const MOST_WAITING = 8;
 
 /** Datagrams between one socket of a program and one destination. */
 interface Flow {
-  attempt: Started;
+  /** undefined of one that has been told as stopped. */
+  attempt: Started | undefined;
   /** undefined before it is known where to, and where it leads nowhere. */
   outside: { socket: Fd; address: InetAddress } | undefined;
   /** What came before that. */
@@ -64,6 +66,14 @@ export class Datagrams implements Disposable {
     this.changes.watch(socket, take);
   }
 
+  /** Whether something was sent whose destination is not known yet, and may be soon. */
+  get isSending(): boolean {
+    const asked = performance.now() - UNANSWERED_MS;
+    return this.#flows
+      .values()
+      .some(({ attempt, outside, last }) => attempt !== undefined && outside === undefined && last > asked);
+  }
+
   /** Passes a datagram on to a destination, and its answers back. */
   pass(datagram: Datagram, destination: Destination): void {
     const key = `${inetEndpointText(datagram.from)} ${inetEndpointText(datagram.to)}`;
@@ -81,9 +91,8 @@ export class Datagrams implements Disposable {
   #begin(key: string, { from, to }: Datagram, destination: Destination): Flow {
     const [oldest] = this.#flows;
     if (oldest !== undefined && this.#flows.size >= MOST) this.#end(...oldest);
-    const attempt = this.attempts.begin(destination);
     const flow: Flow = {
-      attempt,
+      attempt: this.attempts.begin(destination),
       outside: undefined,
       waiting: [],
       over: false,
@@ -94,9 +103,9 @@ export class Datagrams implements Disposable {
     this.#flows.set(key, flow);
     this.outside.find(destination, (found) => {
       if (flow.over) return;
-      if (!("addresses" in found)) return attempt.stopped(found);
+      if (!("addresses" in found)) return stop(flow, found);
       const opened = connected(found.addresses, destination.port);
-      if (opened === undefined) return attempt.stopped({ verdict: "failed", why: "ENETUNREACH" });
+      if (opened === undefined) return stop(flow, { verdict: "failed", why: "ENETUNREACH" });
       flow.outside = opened;
       for (const bytes of flow.waiting.splice(0)) send(flow, opened.socket, bytes);
       const answers = () => {
@@ -117,11 +126,14 @@ export class Datagrams implements Disposable {
   #end(key: string, flow: Flow): void {
     this.#flows.delete(key);
     flow.over = true;
-    if (flow.outside === undefined) return;
+    if (flow.outside === undefined) {
+      stop(flow, { verdict: "failed", why: "ECANCELED" });
+      return;
+    }
     const { socket, address } = flow.outside;
     this.changes.forget(socket);
     socket.close();
-    flow.attempt.ended(address, flow.sent, flow.received);
+    flow.attempt?.ended(address, flow.sent, flow.received);
   }
 
   #sweep(): void {
@@ -133,6 +145,12 @@ export class Datagrams implements Disposable {
     clearInterval(this.#sweeper);
     for (const [key, flow] of this.#flows) this.#end(key, flow);
   }
+}
+
+/** Nothing is reached, which is told once. */
+function stop(flow: Flow, why: Stop): void {
+  flow.attempt?.stopped(why);
+  flow.attempt = undefined;
 }
 
 function send(flow: Flow, socket: Fd, bytes: Uint8Array): void {

@@ -2,7 +2,7 @@ import { type ErrnoName, errnoName } from "../base/errno";
 import { asHakoError } from "../base/errors";
 import type { Fd } from "../linux/call/fd";
 import { type Changes, EPOLL } from "../linux/file/epoll";
-import type { InetAddress } from "../linux/network/inet-address";
+import type { InetAddress, InetEndpoint } from "../linux/network/inet-address";
 import { startConnection, takeSocketError } from "../linux/network/inet-socket";
 
 /** How long an address may take to answer before the next one is tried too (RFC 8305 5, "Connection Attempt Delay"). */
@@ -13,11 +13,16 @@ const ALL_MS = 30_000;
 /** What has become of a dial: a connected socket, or why there is none. */
 export type Dialled = { socket: Fd; address: InetAddress } | { failure: ErrnoName };
 
-/**
- * Connects to the first of several addresses that answers, families in turns (RFC 8305). `open` begins a connection; the default does in hako's own
- * network namespace.
- */
-export class Dial {
+/** Who is dialled. */
+export interface DialledPlace {
+  addresses: readonly InetAddress[];
+  port: number;
+  /** Begins a connection; without it that is one of hako's own network namespace. */
+  open?: ((to: InetEndpoint) => Fd) | undefined;
+}
+
+/** Connects to the first of several addresses that answers, families in turns (RFC 8305). */
+export class Dial implements Disposable {
   readonly #rest: InetAddress[];
   readonly #tried = new Map<Fd, InetAddress>();
   readonly #cancelDeadline: () => void;
@@ -27,12 +32,10 @@ export class Dial {
 
   constructor(
     private readonly changes: Changes,
-    addresses: readonly InetAddress[],
-    private readonly port: number,
+    private readonly place: DialledPlace,
     private readonly done: (dialled: Dialled) => void,
-    private readonly open = startConnection,
   ) {
-    this.#rest = inTurns(addresses);
+    this.#rest = inTurns(place.addresses);
     this.#cancelDeadline = changes.after(ALL_MS, () => this.#end({ failure: "ETIMEDOUT" }));
     this.#tryNext();
   }
@@ -53,7 +56,8 @@ export class Dial {
 
   #begun(address: InetAddress): Fd | undefined {
     try {
-      return this.open({ address, port: this.port });
+      const { port, open = startConnection } = this.place;
+      return open({ address, port });
     } catch (error) {
       this.#failure = asHakoError(error).errno ?? this.#failure;
       return undefined;
@@ -78,6 +82,11 @@ export class Dial {
   #close(socket: Fd): void {
     this.#tried.delete(socket);
     this.changes.close(socket);
+  }
+
+  /** Gives up, if it isn't over. */
+  [Symbol.dispose](): void {
+    this.#end({ failure: "ECANCELED" });
   }
 
   #end(dialled: Dialled): void {

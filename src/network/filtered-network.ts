@@ -4,10 +4,9 @@ import { type Fd, FdList } from "../linux/call/fd";
 import type { Datagram } from "../linux/network/datagram";
 import { type InetEndpoint, inetRangeHas } from "../linux/network/inet-address";
 import { localEndpoint, startConnection } from "../linux/network/inet-socket";
-import { Attempts, type Started } from "./attempts";
+import { Attempts, type Started, type Stop } from "./attempts";
 import type { Connections } from "./connections";
 import { type AnswerDatagram, Datagrams } from "./datagrams";
-import { Dial } from "./dialer";
 import type { Gateway } from "./gateway";
 import { GatewayPorts } from "./gateway-ports";
 import type { HeaderInjection } from "./header-injection";
@@ -31,6 +30,7 @@ const NOT_MADE: ReadonlySet<ErrnoName> = new Set([
   "ETIMEDOUT",
   "EACCES",
   "EPERM",
+  "ECANCELED",
 ]);
 
 /** By what a network with rules decides, connects and tells. */
@@ -84,6 +84,11 @@ export class FilteredNetwork implements Disposable {
     });
   }
 
+  /** Whether something that was sent has not left, and may do so soon. */
+  get isSending(): boolean {
+    return this.parts.connections.isSending || this.#datagrams.isSending;
+  }
+
   /** Has `taken` get what is connected to a port of the gateway's own address. */
   serveOwn(port: number, taken: (socket: Fd) => void): void {
     this.#own.set(port, taken);
@@ -112,29 +117,34 @@ export class FilteredNetwork implements Disposable {
   }
 
   #connect(socket: Fd, destination: Destination, finder: AddressFinder, attempts: Attempts): void {
+    const { connections, injection } = this.parts;
     const attempt = attempts.begin(destination);
+    const stop = (why: Stop) => {
+      attempt.stopped(why);
+      connections.refuse(socket);
+    };
+    const isWanted = connections.waitFor(() => stop({ verdict: "failed", why: "ECANCELED" }));
     finder.find(destination, (found) => {
+      if (!isWanted()) return;
       if (!("addresses" in found)) {
-        attempt.stopped(found);
-        this.parts.connections.refuse(socket);
+        stop(found);
         return;
       }
       const [address, ...others] = found.addresses;
-      const [header, ...more] = this.parts.injection.headersFor(destination);
+      const [header, ...more] = injection.headersFor(destination);
       if (address !== undefined && others.length === 0 && header === undefined) {
         this.#connectAtOnce(socket, { address, port: destination.port }, attempt);
         return;
       }
-      new Dial(this.parts.connections.changes, found.addresses, destination.port, (dialled) => {
+      connections.dial({ ...found, port: destination.port }, (dialled) => {
         if ("failure" in dialled) {
-          attempt.stopped({ verdict: "failed", why: dialled.failure });
-          this.parts.connections.refuse(socket);
+          stop({ verdict: "failed", why: dialled.failure });
           return;
         }
         const pair = { taken: socket, other: dialled.socket, address: dialled.address };
-        if (header !== undefined) this.parts.injection.relay(pair, [header, ...more], attempt);
+        if (header !== undefined) injection.relay(pair, [header, ...more], attempt);
         else
-          this.parts.connections.connect(socket, dialled.socket, (sent, received, error) =>
+          connections.connect(socket, dialled.socket, (sent, received, error) =>
             attempt.ended(dialled.address, sent, received, error),
           );
       });

@@ -3,7 +3,7 @@ import type { Fd } from "../linux/call/fd";
 import type { InetAddress, InetEndpoint } from "../linux/network/inet-address";
 import { listenAt } from "../linux/network/inet-socket";
 import type { Connections } from "./connections";
-import { Dial, type Dialled } from "./dialer";
+import type { DialledPlace } from "./dialer";
 import { LOOPBACKS, type Loopback } from "./loopback";
 import { type ForwardedPort, LOCALHOST, type PublishedPort } from "./network-plan";
 import type { Resolver } from "./resolver";
@@ -29,34 +29,28 @@ export class HostPorts {
     const { loopback } = this;
     const place = loopback.placeOf(inside);
     const listener = during(`--publish ${port}`, () => listenAt({ address, port }));
-    this.connections.listen(listener, (taken) =>
-      this.#dial(taken, place.addresses, place.port, (to) => loopback.connect(to)),
-    );
+    const open = (to: InetEndpoint) => loopback.connect(to);
+    this.connections.listen(listener, (taken) => connectWith(this.connections, taken, { ...place, open }));
   }
 
   #dialHost(taken: Fd, { host, port }: ForwardedPort): void {
-    const dial = (addresses: readonly InetAddress[]) => this.#dial(taken, addresses, port);
+    const { connections } = this;
+    const dial = (addresses: readonly InetAddress[]) => connectWith(connections, taken, { addresses, port });
     if (host === LOCALHOST) dial(LOOPBACKS);
-    else if (typeof host === "string") this.resolver.look(host, dial);
-    else dial([host]);
-  }
-
-  #dial(taken: Fd, addresses: readonly InetAddress[], port: number, open?: (to: InetEndpoint) => Fd): void {
-    connectWith(this.connections, taken, addresses, port, open);
+    else if (typeof host !== "string") dial([host]);
+    else {
+      const isWanted = connections.waitFor(() => connections.refuse(taken));
+      this.resolver.look(host, (addresses) => {
+        if (isWanted()) dial(addresses);
+      });
+    }
   }
 }
 
 /** Connects a socket that was taken with the first address that answers, or refuses it. */
-export function connectWith(
-  connections: Connections,
-  taken: Fd,
-  addresses: readonly InetAddress[],
-  port: number,
-  open?: (to: InetEndpoint) => Fd,
-): void {
-  const done = (dialled: Dialled) => {
+export function connectWith(connections: Connections, taken: Fd, place: DialledPlace): void {
+  connections.dial(place, (dialled) => {
     if ("failure" in dialled) connections.refuse(taken);
     else connections.connect(taken, dialled.socket, () => undefined);
-  };
-  new Dial(connections.changes, addresses, port, done, open);
+  });
 }

@@ -50,6 +50,11 @@ export class InjectingRelay implements Disposable {
     changes.later(() => this.#move());
   }
 
+  /** Whether the first one has said something that the second one doesn't have yet, or may still say something. */
+  get isSending(): boolean {
+    return this.#directions[0]?.done === false;
+  }
+
   #move(): void {
     for (const direction of this.#directions) {
       if (this.#over) return;
@@ -97,7 +102,7 @@ export class InjectingRelay implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#end();
+    this.#end("ECONNABORTED");
   }
 
   #end(error?: ErrnoName): void {

@@ -2,6 +2,7 @@ import { Transform, type TransformCallback } from "node:stream";
 import { connect, type SecureContext, TLSSocket } from "node:tls";
 import type { Fd } from "../linux/call/fd";
 import type { Changes } from "../linux/file/epoll";
+import { UNANSWERED_MS } from "../linux/network/socket-relay";
 import type { Why } from "./attempts";
 import type { RequestHeads } from "./request-heads";
 import type { Credentials } from "./tls/authority";
@@ -38,6 +39,7 @@ export type OpenedEnd = (sent: number, received: number, why: Why | undefined, r
 export class InjectingTlsRelay implements Disposable {
   readonly #streams: readonly [program: SocketStream, host: SocketStream];
   readonly #sides = new Map<SocketStream, TLSSocket>();
+  readonly #begun = performance.now();
   readonly #cancelTimeout: () => void;
   #isReached = false;
   /** Both sides have agreed with hako on their keys. */
@@ -84,6 +86,14 @@ export class InjectingTlsRelay implements Disposable {
     this.#cancelTimeout = changes.after(PATIENCE_MS, () => this.#end("ETIMEDOUT"));
     this.#callHost();
     engineTurn();
+  }
+
+  /** Whether the program has said something that the host doesn't have yet, or may still say something. */
+  get isSending(): boolean {
+    const [program, host] = this.#streams.map((stream) => this.#sides.get(stream));
+    if (!this.#isAgreed || program === undefined || host === undefined)
+      return performance.now() < this.#begun + UNANSWERED_MS;
+    return !hasEnded(program) || program.readableLength > 0 || !host.writableFinished;
   }
 
   /** Whether enough is on its way from one stream to the other. */
@@ -209,7 +219,7 @@ export class InjectingTlsRelay implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#end(undefined);
+    this.#end(this.#isAgreed ? "ECONNABORTED" : "ECANCELED");
   }
 
   #end(why: Why | undefined): void {

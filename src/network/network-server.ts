@@ -18,20 +18,20 @@ export class NetworkServer implements Disposable {
   /** What the container may reach; rules may be added while it runs. */
   readonly rules: RuleSet;
   readonly attempts: Attempts;
-  readonly #connections: Connections;
+  readonly #served: { readonly isSending: boolean };
   readonly #loop: ServingLoop;
   readonly #owned: DisposableStack;
 
   private constructor(
     rules: RuleSet,
     attempts: Attempts,
-    connections: Connections,
+    served: { readonly isSending: boolean },
     loop: ServingLoop,
     owned: DisposableStack,
   ) {
     this.rules = rules;
     this.attempts = attempts;
-    this.#connections = connections;
+    this.#served = served;
     this.#loop = loop;
     this.#owned = owned;
   }
@@ -68,7 +68,7 @@ export class NetworkServer implements Disposable {
       for (const each of forwarded) ports.forward(each);
       for (const each of published) ports.publish(each);
     }
-    return new NetworkServer(rules, attempts, connections, loop, owned.move());
+    return new NetworkServer(rules, attempts, network ?? connections, loop, owned.move());
   }
 
   /** Of what is served beside the network. */
@@ -78,7 +78,7 @@ export class NetworkServer implements Disposable {
 
   /** Serves until this is settled. */
   async until<T>(over: Promise<T>): Promise<T> {
-    return await this.#loop.until(over, () => this.#connections.isSending);
+    return await this.#loop.until(over, () => this.#served.isSending);
   }
 
   /** Ends what is still open, so that it is told. */

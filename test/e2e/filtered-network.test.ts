@@ -236,6 +236,53 @@ for (const who of ["root", "user"] as const)
       ABLE,
     );
 
+    e2e(
+      "what was sent right before the end comes, where its name is looked up first",
+      () => {
+        const result = run(
+          who,
+          [...allow("slow.test:80", "slow.test:443/udp"), "--network-log", "2"],
+          "exec 3<>/dev/tcp/slow.test/80; echo hello >&3; echo hello > /dev/udp/slow.test/443",
+        );
+        const lines = result.stderr.trim().split("\n");
+        const told = lines.map((line) => JSON.parse(line) as NetworkAttempt);
+        expect(told.map(({ verdict, protocol, sent }) => [verdict, protocol, sent]).sort()).toEqual([
+          ["allowed", "tcp", 6],
+          ["allowed", "udp", 6],
+        ]);
+      },
+      ABLE,
+    );
+
+    e2e(
+      "the end waits for nobody who doesn't answer, and each of them is told",
+      async () => {
+        const silent = ["hole.test:80", "holes.test:80", "silent.test:80", "silent.test:443/udp"];
+        const lines = silent.map((place) => {
+          const [host, port = "", udp] = place.split(/[:/]/);
+          return `exec {fd}<>/dev/${udp ?? "tcp"}/${host}/${port}; echo hello >&$fd`;
+        });
+        const forwarded = "exec {fd}<>/dev/tcp/127.0.0.1/81; echo hello >&$fd";
+        const words = ["run", "--rootfs", "/", ...allow(...silent), "--forward", "81:silent.test:80"];
+        const program = [...lines, forwarded, "sleep 1.5; echo over"].join("\n");
+        const child = Bun.spawn(
+          [...world.words(who), ...words, "--network-log", "2", "--", "bash", "-c", program],
+          { env: world.env, stdio: ["ignore", "pipe", "pipe"] },
+        );
+        await child.stdout.getReader().read();
+        const over = performance.now();
+        expect(await child.exited).toBe(0);
+        // it would take five seconds to wait for what was sent
+        expect(performance.now() - over).toBeLessThan(4000);
+        const told = (await child.stderr.text()).trim().split("\n");
+        const attempts = told.map((line) => JSON.parse(line) as NetworkAttempt);
+        const row = ({ name, port, protocol, verdict, why }: NetworkAttempt) =>
+          `${name}:${port}${protocol === "udp" ? "/udp" : ""} ${verdict} ${why}`;
+        expect(attempts.map(row).sort()).toEqual(silent.map((place) => `${place} failed ECANCELED`).sort());
+      },
+      ABLE,
+    );
+
     e2e("no address answers pings that nobody has passed on", () => {
       const to = ["web.test", SERVERS.other, SERVERS.v6, "198.19.255.255"];
       const result = run(

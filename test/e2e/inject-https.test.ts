@@ -11,6 +11,8 @@ import { e2e, execute, needsProgram, TIME_FACTOR } from "./support";
 const PORT = 8443;
 /** Where answers are cut off. */
 const CUT_OFF = 8444;
+/** Where nobody answers who has taken the connection. */
+const SILENT = 8445;
 const TOKEN = "t0p-secret";
 const WEB = `https://web.test:${PORT}`;
 const HEADER = `Authorization:Bearer $${"{TOKEN}"}`;
@@ -42,6 +44,7 @@ beforeAll(async () => {
     writeFileSync(keyFile, key);
     await made().outside(script, address, `${PORT}`, certificateFile, keyFile);
     if (address !== SERVERS.public) continue;
+    await made().outside(join(import.meta.dir, "fixtures/silent-server.ts"), address, `${SILENT}`);
     const cutOff = join(import.meta.dir, "fixtures/https-cut-off.ts");
     await made().outside(cutOff, address, `${CUT_OFF}`, certificateFile, keyFile);
   }
@@ -271,6 +274,23 @@ for (const who of ["root", "user"] as const) {
         expect(cutOff).toMatch(/half.*unexpected eof/);
         expect(whole).toContain(TOKEN);
         expect(whole).not.toContain("unexpected eof");
+      },
+      needs,
+    );
+
+    e2e(
+      "a host that says nothing isn't waited for at the end",
+      () => {
+        const more = [`allow:web.test:${SILENT}`, `${HEADER}@https://web.test:${SILENT}`];
+        const { stdout, stderr } = run(
+          ["--network", more[0] ?? "", "--inject-header", more[1] ?? "", "--network-log", "2"],
+          `curl -sS -m 2 https://web.test:${SILENT}/ 2>/dev/null || date +%s%N`,
+        );
+        const end = performance.timeOrigin + performance.now();
+        // it would take five seconds to wait for what was sent
+        expect(end - Number(stdout) / 1e6).toBeLessThan(4000);
+        const { verdict, why } = JSON.parse(stderr) as NetworkAttempt;
+        expect([verdict, why]).toEqual(["failed", "ECANCELED"]);
       },
       needs,
     );

@@ -22,7 +22,7 @@ const NAME_SERVER = "203.0.113.53";
 /** Where the servers listen. */
 export const PORTS = [80, 443, 5432, 53] as const;
 
-/** What the host knows of names. */
+/** What the host knows of names. Nobody answers at the addresses of holes, and nothing says so: the servers' host has no way on to them. */
 const HOSTS = `127.0.0.1 localhost rebind.test
 ::1 localhost
 ${SERVERS.public} web.test api.web.test dual.test
@@ -32,6 +32,9 @@ ${SERVERS.private} inner.test
 ${SERVERS.metadata} meta.test
 ${HOST_ADDRESS} me.test
 203.0.113.99 nobody.test
+192.0.2.1 hole.test
+192.0.2.2 holes.test
+192.0.2.3 holes.test
 `;
 
 export type HakoUser = "root" | "user";

@@ -24,6 +24,20 @@ export function tcpPair(): [Fd, Fd] {
   return [one, other];
 }
 
+/** A listener whose queue is full: who connects gets no answer. */
+export class FullListener implements Disposable {
+  readonly #listener = listenAt(LOOPBACK, 0);
+  readonly #queued: readonly Fd[] = Array.from({ length: 4 }, () => startConnection(this.place));
+
+  get place() {
+    return localEndpoint(this.#listener);
+  }
+
+  [Symbol.dispose](): void {
+    for (const socket of [this.#listener, ...this.#queued]) socket.close();
+  }
+}
+
 /** How many bytes were taken, or -errno. */
 export function send(socket: Fd, data: string | Uint8Array): number {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;

@@ -1,5 +1,5 @@
 // Pairs of sockets whose bytes, ends and errors are passed on.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { concatenated } from "../../src/linux/call/bytes";
 import type { Fd } from "../../src/linux/call/fd";
@@ -12,7 +12,7 @@ import {
 } from "../../src/linux/network/inet-socket";
 import { type RelayEnd, SocketRelay } from "../../src/linux/network/socket-relay";
 import { getLimit, setLimit } from "../../src/linux/process/rlimit";
-import { ECONNRESET, LOOPBACK, noMore, Serving, send, tcpPair } from "./relay-sockets";
+import { ECONNRESET, FullListener, LOOPBACK, noMore, Serving, send, tcpPair } from "./relay-sockets";
 
 /** A relay between a client and a server. */
 class Relayed extends Serving implements Disposable {
@@ -46,6 +46,30 @@ function openFds(): number {
 }
 
 describe("a relay of sockets", () => {
+  test("who doesn't answer is waited for a second, and then was never connected", () => {
+    using full = new FullListener();
+    using relayed = new Relayed();
+    const [client, first] = tcpPair();
+    send(client, "question");
+    relayed.relay.add(first, startConnection(full.place), (end) => relayed.ends.push(end));
+    noMore(client);
+    relayed.changes.wait(0);
+    const isSending = () => relayed.relay.isSending;
+    expect(isSending()).toBe(true);
+    const now = performance.now();
+    const clock = spyOn(performance, "now").mockReturnValue(now + 1500);
+    expect(isSending()).toBe(false);
+    // others have answered
+    const connected = relayed.add();
+    expect(isSending()).toBe(true);
+    clock.mockReturnValue(now + 3000);
+    expect(isSending()).toBe(true);
+    clock.mockRestore();
+    relayed.relay[Symbol.dispose]();
+    expect(relayed.ends.map(({ error }) => error)).toEqual(["ECANCELED", "ECONNABORTED"]);
+    for (const socket of [client, connected.client, connected.server]) socket.close();
+  });
+
   test("bytes go both ways, each direction ends for itself, and both are counted", () => {
     const before = openFds();
     {

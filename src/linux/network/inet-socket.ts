@@ -24,6 +24,7 @@ const OPTIONS = {
   IP_TRANSPARENT: [LEVEL.IP, 19],
   IP_RECVORIGDSTADDR: [LEVEL.IP, 20],
   TCP_NODELAY: [LEVEL.TCP, 1],
+  TCP_INFO: [LEVEL.TCP, 11],
   IPV6_CHECKSUM: [LEVEL.IPV6, 7],
   IPV6_V6ONLY: [LEVEL.IPV6, 26],
   IPV6_RECVORIGDSTADDR: [LEVEL.IPV6, 74],
@@ -34,6 +35,8 @@ export type SocketOption = keyof typeof OPTIONS;
 
 /** struct sockaddr_in6; struct sockaddr_in has 16 bytes. */
 const SOCKADDR_SIZE = 28;
+/** net/tcp_states.h */
+const TCP_SYN_SENT = 2;
 const [EAGAIN, ECONNABORTED, EINPROGRESS] = (["EAGAIN", "ECONNABORTED", "EINPROGRESS"] as const).map(
   (name) => -errnoNumber(name),
 );
@@ -143,6 +146,16 @@ export function connectTo(socket: Fd, to: InetEndpoint): void {
   const address = socketAddress(to);
   const result = trySyscall("connect", socket.number, address, address.length);
   if (result < 0 && result !== EINPROGRESS) throw systemError("connect", -result, inetEndpointText(to));
+}
+
+/** Whether a connection was begun that the other end has not answered (tcp(7), TCP_INFO). */
+export function isConnecting(socket: Descriptor): boolean {
+  const [level, number] = OPTIONS.TCP_INFO;
+  const info = new Uint8Array(4);
+  const size = Int32Array.of(info.length);
+  const result = trySyscall("getsockopt", descriptorNumber(socket), level, number, info, size);
+  // tcpi_state is the first byte (linux/tcp.h)
+  return result === 0 && info[0] === TCP_SYN_SENT;
 }
 
 /** The endpoint of a socket's own end (getsockname(2)): which address the other end has called. */

@@ -4,7 +4,7 @@ import type { Fd } from "../call/fd";
 import { syscall, trySyscall } from "../call/syscall";
 import { type Changes, EPOLL } from "../file/epoll";
 import type { Pipe } from "../file/pipe";
-import { prepareConnection, takeSocketError, trySocketOption } from "./inet-socket";
+import { isConnecting, prepareConnection, takeSocketError, trySocketOption } from "./inet-socket";
 import { LARGE_PIPE, PipePool, splice } from "./pipe-pool";
 
 const AGAIN = -errnoNumber("EAGAIN");
@@ -13,6 +13,9 @@ const SHUT_WR = 1;
 const MOVES_AT_ONCE = 16;
 /** What is shorter is received and sent from here, in half the time that a pipe takes. An empty pipe takes so much at once, whatever its size (PIPE_BUF, pipe(7)). */
 const message = new Uint8Array(4096);
+
+/** How long who is called may leave a connection unanswered until it counts as one that will not be made, in milliseconds: the first packet is sent again after a second (RFC 6298 2). */
+export const UNANSWERED_MS = 1000;
 
 /** What became of two sockets that were connected with each other. */
 export interface RelayEnd {
@@ -48,6 +51,8 @@ interface Connection {
   there: Flow;
   back: Flow;
   over: boolean;
+  /** When it was begun (performance.now()). */
+  begun: number;
   ended: (end: RelayEnd) => void;
 }
 
@@ -72,19 +77,23 @@ export class SocketRelay implements Disposable {
 
   /** Whether first sockets have said something that second ones don't have yet, or may still say something. */
   get isSending(): boolean {
-    for (const { there } of this.#connections) if (!there.done) return true;
+    const asked = performance.now() - UNANSWERED_MS;
+    for (const { there, begun } of this.#connections)
+      if (!there.done && (begun > asked || !isConnecting(there.to))) return true;
     return false;
   }
 
   /**
    * Connects two sockets with each other that never wait (O_NONBLOCK), and owns them from then on. The first one was taken by a listener (`acceptAt`),
-   * the second one is connected or about to be (`startConnection`). `ended` is called when both are closed.
+   * the second one is connected or about to be (`startConnection`). `ended` is called when both are closed; ECANCELED is one that was not connected when
+   * this was disposed.
    */
   add(first: Fd, second: Fd, ended: (end: RelayEnd) => void): void {
     const connection: Connection = {
       there: new Flow(first, second),
       back: new Flow(second, first),
       over: false,
+      begun: performance.now(),
       ended,
     };
     this.#connections.add(connection);
@@ -171,7 +180,8 @@ export class SocketRelay implements Disposable {
 
   /** Resets the connections that have not ended. */
   [Symbol.dispose](): void {
-    for (const connection of this.#connections) this.#end(connection, "ECONNABORTED");
+    for (const connection of this.#connections)
+      this.#end(connection, isConnecting(connection.there.to) ? "ECANCELED" : "ECONNABORTED");
     this.#pipes[Symbol.dispose]();
   }
 }
