@@ -158,20 +158,7 @@ export default defineCommand({
       // first of all, as with a bundle
       const { preserveFds } = inheritedDescriptors(args["preserve-fds"]);
       report?.open();
-      const ofPolicy = policy && {
-        guards: policy.guardedWith(given),
-        annotations: policy.annotations,
-        gitIndex: policy.places.gitIndex,
-      };
-      const run = {
-        args: { ...args, rootfs },
-        command,
-        watching,
-        globals,
-        report,
-        preserveFds,
-        policy: ofPolicy,
-      };
+      const run = { args: { ...args, rootfs }, command, watching, globals, report, preserveFds, policy };
       if (isLandlocked(args.weaker)) return await runWithoutContainer(run);
       if (image) {
         refuseChangesOfImage(args);

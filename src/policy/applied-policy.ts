@@ -51,19 +51,20 @@ export class AppliedPolicy {
   }
 
   /**
-   * The flags with the policy's added, but for what it hides and protects. A flag wins where both are about the same: a place that it mounts something on, a limit, the network. With
-   * `--changes` nothing is written but there.
+   * The flags with the policy's added, and beside them what it hides and protects: flags' texts may be patterns, these are paths, by names with any letters. A
+   * flag wins where both are about the same: a place that it mounts something on, a limit, the network. With `--changes` nothing is written but there.
    */
-  addedTo<T extends PolicyValues>(flags: T): T & { rootfs: string } {
+  addedTo<T extends PolicyValues>(flags: T): { args: T & { rootfs: string }; guards: PolicyGuards } {
     const { policy, places } = this;
-    const rootfs = flags.rootfs ?? "/";
-    const isFree = freeOf(flags);
-    const write = flags.changes === undefined ? this.#writable(flags) : [];
+    const mounted = mountedPlaces(flags);
+    const isFree = (path: string) => !mounted.has(path);
+    const writable = pathsOf(places.write).filter(isFree);
+    const write = flags.changes === undefined ? writable : [];
     const isReplaced = !flags.network.every(isNetworkRule);
     const read = pathsOf(places.read).filter((path) => isFree(path) && !write.includes(path));
-    return {
+    const args = {
       ...flags,
-      rootfs,
+      rootfs: flags.rootfs ?? "/",
       write: [...write, ...flags.write],
       volume: [...read.map(asReadOnly), ...places.volume, ...flags.volume],
       tmpfs: [...policy.tmpfs, ...flags.tmpfs],
@@ -77,28 +78,20 @@ export class AppliedPolicy {
       pids: flags.pids ?? policy.pids,
       timeout: flags.timeout ?? policy.timeout,
     };
-  }
-
-  /** What it hides and protects beside the flags, whose texts may be patterns: these are paths, by names with any letters. */
-  guardedWith(flags: PolicyValues): PolicyGuards {
-    const isHost = (flags.rootfs ?? "/") === "/";
-    const isFree = freeOf(flags);
-    const hidden = thereOf(this.places.hide).filter(({ path }) => isFree(path));
-    return {
+    const isHost = args.rootfs === "/";
+    const hidden = thereOf(places.hide).filter(({ path }) => isFree(path));
+    const guards = {
       hide: isHost ? hidden : [],
-      protect: this.#protectedIn([...this.#writable(flags), ...flags.write]),
+      protect: this.#protectedIn([...writable, ...flags.write]),
       hideOnHost: isHost ? [] : hidden.map(({ path }) => realPath(path)),
     };
+    return { args, guards };
   }
 
   /** What a container's record keeps of it. */
   get annotations(): Record<string, string> {
     const { policy, unprotected } = this;
     return { [POLICY_ANNOTATION]: policy.name, [UNPROTECTED_ANNOTATION]: JSON.stringify(unprotected) };
-  }
-
-  #writable(flags: PolicyValues): string[] {
-    return pathsOf(this.places.write).filter(freeOf(flags));
   }
 
   /** Of what it protects that which is written, now or when changes are applied; an ordinary user's container may not even show other places. */
@@ -114,12 +107,6 @@ function thereOf(places: readonly PolicyPlace[]): PolicyPlace[] {
 
 function pathsOf(places: readonly PolicyPlace[]): string[] {
   return thereOf(places).map(({ path }) => path);
-}
-
-/** Whether no flag mounts something at a path. */
-function freeOf(flags: PolicyValues): (path: string) => boolean {
-  const mounted = mountedPlaces(flags);
-  return (path) => !mounted.has(path);
 }
 
 /** What both say of the network: rules add to rules; a flag that is none takes the place of what the policy says. */

@@ -51,9 +51,13 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
   const restricted = (field: string, ways: readonly Way[]) =>
     restrictedPlaces(`policy ${name}: ${field}`, ways);
   const written = placesOf(write);
-  const hasGit = protect.includes(GIT_CONFIG) && exists(resolve(GIT_CONFIG));
   checkNotHome(name, placesOf(write.filter(isRelative)), homes);
-  const protectedWays = protect.flatMap((text) => waysOf(text, homes.own));
+  const named = restricted(
+    "protect",
+    protect.flatMap((text) => waysOf(text, homes.own)),
+  );
+  const config = protect.includes(GIT_CONFIG) ? resolve(GIT_CONFIG) : undefined;
+  const hasGit = named.some(({ path, isThere }) => isThere && path === config);
   return {
     hide: restricted(
       "hide",
@@ -61,10 +65,7 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
     ),
     read: placesOf(read),
     write: written,
-    protect: heldPlaces(
-      [...restricted("protect", protectedWays), ...(hasGit ? submodules() : []), ...files.map(heldPlace)],
-      written,
-    ),
+    protect: heldPlaces([...named, ...(hasGit ? submodules() : []), ...files.map(heldPlace)], written),
     gitIndex: hasGit ? resolve(GIT_INDEX) : undefined,
     volume: volume.map((text) =>
       text.replaceAll(/(^|:)~(?=[/:]|$)/g, (_, colon) => `${colon}${homes.own[0]}`),
@@ -232,16 +233,28 @@ function waysOf(text: string, homes: readonly string[]): Way[] {
  * work tree (gitrepository-layout(5)).
  */
 function heldPlaces(places: readonly PolicyPlace[], written: readonly PolicyPlace[]): PolicyPlace[] {
-  const held = places.flatMap((each): PolicyPlace[] => {
-    if (each.isThere) return [each];
-    const top = written.find(({ path, isThere }) => isThere && isAtOrBelow(each.path, path))?.path;
-    if (top === undefined) return [];
+  // many are in one directory, and some in one that is missing itself
+  const areDirectories = new Map<string, boolean>();
+  const isDirectory = (path: string) => {
+    const known = areDirectories.get(path) ?? statusAt(path)?.type === "directory";
+    areDirectories.set(path, known);
+    return known;
+  };
+  const held = new Map<string, PolicyPlace>();
+  for (const each of places) {
+    const top = each.isThere ? undefined : writtenAbove(each.path, written);
+    if (each.isThere) held.set(each.path, each);
+    if (top === undefined) continue;
     const names = components(each.path).slice(components(top).length);
-    const ways = names.map((_, index) => cleanPath(`${top}/${names.slice(0, index + 1).join("/")}`));
-    const first = ways.find((way) => statusAt(way)?.type !== "directory") ?? each.path;
-    return [{ ...each, ...heldPlace(first) }];
-  });
-  return [...new Map(held.map((each) => [each.path, each])).values()];
+    const ways = names.slice(1).map((_, index) => cleanPath(`${top}/${names.slice(0, index + 1).join("/")}`));
+    const first = ways.find((way) => !isDirectory(way)) ?? each.path;
+    if (!held.has(first)) held.set(first, { ...each, ...heldPlace(first) });
+  }
+  return [...held.values()];
+}
+
+function writtenAbove(path: string, written: readonly PolicyPlace[]): string | undefined {
+  return written.find((top) => top.isThere && isAtOrBelow(path, top.path))?.path;
 }
 
 /** Where the repositories of the project's submodules are, in whose settings git would find commands. */

@@ -33,6 +33,11 @@ describe("what is hidden", () => {
   });
   test("a link, by what it leads to as well", () => {
     expect(guards({ hide: ["/home/u/project"] }).masked).toEqual(["/home/u/project", "/home/u/p"]);
+    // of a bind mount, where nothing of the kind is in the root file system
+    expect(guards({ hide: ["/w/link/hooks"] }, `${source}:/w`).masked).toEqual([
+      "/w/link/hooks",
+      "/w/.git/hooks",
+    ]);
   });
   test("an empty directory is there for what is mounted in it", () => {
     const { masked, covers } = guards({ hide: ["/home/u"] }, `${source}:/home/u/p/x`);

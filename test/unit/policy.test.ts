@@ -139,17 +139,16 @@ describe("a policy's places", () => {
   test("flags win over a policy where both mount something; other root file systems have the host's secrets hidden", () => {
     const path = file(`hide = ["${home}/.ssh", "${project}/.git"]\nwrite = ["${project}"]\nmemory = "1G"`);
     const policy = new AppliedPolicy(path);
-    const added = policy.addedTo(NO_FLAGS);
-    expect(added).toMatchObject({ rootfs: "/", memory: "1G", write: [project] });
-    const hidden = (flags: PolicyValues) => policy.guardedWith(flags).hide.map((place) => place.path);
+    expect(policy.addedTo(NO_FLAGS).args).toMatchObject({ rootfs: "/", memory: "1G", write: [project] });
+    const hidden = (flags: PolicyValues) => policy.addedTo(flags).guards.hide.map((place) => place.path);
     expect(hidden(NO_FLAGS)).toEqual([`${home}/.ssh`, `${project}/.git`]);
     const flags = { ...NO_FLAGS, write: [`${home}/.ssh`], volume: [`${home}:${project}:ro`], memory: "2G" };
-    expect(policy.addedTo(flags)).toMatchObject({ memory: "2G", write: flags.write });
+    expect(policy.addedTo(flags).args).toMatchObject({ memory: "2G", write: flags.write });
     expect(hidden(flags)).toEqual([`${project}/.git`]);
     const image = { ...NO_FLAGS, rootfs: "image.tar" };
     expect(hidden(image)).toEqual([]);
-    expect(policy.guardedWith(image).hideOnHost).toEqual([`${home}/.ssh`, `${project}/.git`]);
-    expect(policy.addedTo({ ...NO_FLAGS, changes: "kept" }).write).toEqual([]);
+    expect(policy.addedTo(image).guards.hideOnHost).toEqual([`${home}/.ssh`, `${project}/.git`]);
+    expect(policy.addedTo({ ...NO_FLAGS, changes: "kept" }).args.write).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { HakoError } from "../../base/errors";
 import type { Argument } from "../../cli/arguments";
-import type { AppliedPolicy, PolicyValues } from "../../policy/applied-policy";
+import type { ScriptPolicy } from "../../container/script/script";
+import type { PolicyValues } from "../../policy/applied-policy";
 import { CREATE_FLAGS } from "./create";
 
 /** Loaded on first use. */
@@ -22,11 +23,13 @@ export const POLICY_FLAGS = {
 
 type Flags = PolicyValues & { policy: string | undefined; bundle: string; config: string | undefined };
 
-/** The flags of a run with those of its policy, if it has one. */
-export function withPolicy<T extends Flags>(flags: T): { args: T; policy: AppliedPolicy | undefined } {
+/** The flags of a run with those of its policy, if it has one, and what that says beside them. */
+export function withPolicy<T extends Flags>(flags: T): { args: T; policy: ScriptPolicy | undefined } {
   if (flags.policy === undefined) return { args: flags, policy: undefined };
   if (flags.bundle !== CREATE_FLAGS.bundle.default || flags.config !== undefined)
     throw HakoError.usage("--policy is not for bundles", "a bundle's config.json says what it may");
   const policy = new rare.appliedPolicy.AppliedPolicy(flags.policy);
-  return { args: policy.addedTo(flags), policy };
+  const { args, guards } = policy.addedTo(flags);
+  const { annotations, places } = policy;
+  return { args, policy: { guards, annotations, gitIndex: places.gitIndex } };
 }

@@ -10,7 +10,7 @@ import { type MountEntry, readMountinfo, visibleMounts } from "../../linux/mount
 import type { Mount } from "../../oci/config";
 import { isBind, isReadOnlyMount } from "../../oci/mount-options";
 import { isPattern, type NamedPath, namedPaths, refuseBrackets } from "../../policy/path-pattern";
-import { MAX_SYMLINKS, type OrderedMount, resolvedDestination } from "./mount-order";
+import { MAX_SYMLINKS, type OrderedMount } from "./mount-order";
 import { moved, pathsOfFile } from "./paths-of-file";
 
 /**
@@ -54,6 +54,21 @@ interface View {
   top: string | undefined;
 }
 
+/** A path that is guarded, as the container has it. */
+interface Followed {
+  /** As it was named; absolute. */
+  path: string;
+  /** Where it leads to, also in bind mounts. */
+  place: string;
+  /** Links on its way that could be replaced: others would lead elsewhere then. */
+  links: readonly string[];
+  /** Of what a pattern has found: where the directory is that it was looked for in. */
+  foundAt: string | undefined;
+  /** Whether a link led a pattern out of what it was looked for in: anybody may have made it. */
+  isLedOut: boolean;
+  isAnywhere: boolean;
+}
+
 /** An empty directory, which others can be mounted in; root of the container can't write it. */
 const COVER = { type: "tmpfs", source: "tmpfs", options: ["ro", "nosuid", "nodev", "noexec", "mode=755"] };
 
@@ -91,6 +106,8 @@ class Guarding {
   readonly #covers: Mount[] = [];
   readonly #held = new Map<string, HeldPlace>();
   readonly #replaceable = new Set<string>();
+  /** What is at paths of the host, of which many places have the same ones on their way. */
+  readonly #statuses = new Map<string, FileStatus | undefined>();
 
   constructor(guarded: Guarded) {
     this.#guarded = guarded;
@@ -107,9 +124,9 @@ class Guarding {
     for (const { path, top } of stateDirectories.flatMap((each) => this.#hideOnHost(each)))
       if (top !== undefined) this.#holdAbove(path, top);
     const hides = [...(ofPolicy?.hide ?? []), ...hide.flatMap((text) => this.#named("--hide", text))];
-    const places = hides.map((named) => ({ named, place: this.#hide(named) }));
-    const hidden = places.flatMap(({ place }) => place ?? []);
-    for (const { named, place } of places) if (place !== undefined) this.#holdHidden(named, hidden);
+    const followed = hides.flatMap((named) => this.#hide(named) ?? []);
+    const hidden = followed.map(({ place }) => place);
+    for (const each of followed) this.#holdHidden(each, hidden);
     const protects = protect.flatMap((text) => this.#named("--protect", text));
     for (const each of [...(ofPolicy?.protect ?? []), ...protects]) this.#protect(each, hidden);
     const depth = ({ path }: HeldPlace) => components(path).length;
@@ -126,7 +143,7 @@ class Guarding {
     const wrong = refusal(flag, text);
     // whatever it is
     this.#absolute(text, wrong);
-    refuseBrackets(text, (each) => this.#statusOf(this.#absolute(each, wrong), false) !== undefined, wrong);
+    refuseBrackets(text, (each) => this.#statusOf(this.#absolute(each, wrong)) !== undefined, wrong);
     if (!isPattern(text)) return [{ path: text }];
     if (this.#guarded.rootfs !== "/") throw wrong("patterns are for --rootfs /", "name the paths");
     const found = during(flag, () => namedPaths(text, text.startsWith("/") ? "/" : workingDirectory(), true));
@@ -136,12 +153,11 @@ class Guarding {
   }
 
   /** Hides a place; gives back where it is. undefined of one that stays as it is. */
-  #hide({ path: text, foundIn }: NamedPath): string | undefined {
-    const wrong = refusal("--hide", text);
-    const path = this.#absolute(text, wrong);
-    const place = this.#placeOf(path);
-    if (foundIn !== undefined && this.#leadsOut(path, foundIn, place) && this.#isNeeded(place))
-      return undefined;
+  #hide(named: NamedPath): Followed | undefined {
+    const wrong = refusal("--hide", named.path);
+    const followed = this.#followed(named, wrong);
+    const { path, place } = followed;
+    if (followed.isLedOut && this.#isNeeded(place)) return undefined;
     if (place === "/") throw wrong("nothing would be left");
     const { given } = this.#guarded;
     if (given.some((mount) => mount.place === place)) throw wrong("another flag mounts something there");
@@ -152,22 +168,20 @@ class Guarding {
     const others = this.#otherViews(place);
     for (const view of others) this.#masked.add(view.path);
     for (const each of [place, ...others.map((view) => view.path)]) this.#mayBeReplaced(each);
-    return place;
+    return followed;
   }
 
   /**
    * What is hidden of what is really written stays where the next run hides it, too: neither can directories on the way to it be moved, nor links by which it
    * is named. Of what a pattern would find wherever it is there is no need.
    */
-  #holdHidden({ path: text, foundIn, isAnywhere }: NamedPath, hidden: readonly string[]): void {
-    const wrong = refusal("--hide", text);
-    const { place, links } = this.#followed(this.#absolute(text, wrong), wrong);
+  #holdHidden({ place, links, foundAt, isAnywhere }: Followed, hidden: readonly string[]): void {
     if (!this.#mayBeThere(place)) return;
     for (const link of links) this.#holdEverywhere(link, true);
     const own = { path: place, top: this.#writtenAbove(place) };
     for (const { path, top } of [own, ...this.#otherViews(place)]) {
       if (top === undefined || this.#isInHidden(path, hidden)) continue;
-      if (isAnywhere && foundIn !== undefined && isAtOrBelow(top, this.#placeOf(foundIn))) continue;
+      if (isAnywhere && foundAt !== undefined && isAtOrBelow(top, foundAt)) continue;
       this.#holdAbove(path, top);
     }
   }
@@ -180,13 +194,14 @@ class Guarding {
   /** What this user may not look at may be there. */
   #mayBeThere(place: string): boolean {
     const path = this.#hostPathOf(place);
-    return path !== undefined && mayExist(path, false) !== false;
+    if (path === undefined) return false;
+    return this.#statusOf(place) !== undefined || mayExist(path, false) !== false;
   }
 
   /** Notes a place in what is really written: there is no overlay between it and the host's file. */
   #mayBeReplaced(place: string): void {
     const path = this.#writtenAbove(place) === undefined ? undefined : this.#hostPathOf(place);
-    if (path !== undefined && this.#statusOf(place, false) !== undefined) this.#replaceable.add(path);
+    if (path !== undefined && this.#statusOf(place) !== undefined) this.#replaceable.add(path);
   }
 
   #hideOnHost(path: string): View[] {
@@ -198,11 +213,6 @@ class Guarding {
     return views;
   }
 
-  /** Whether a link leads to a place, of those that a pattern has found: anybody may have made it. */
-  #leadsOut(path: string, foundIn: string, place: string): boolean {
-    return place !== moved(path, foundIn, this.#placeOf(foundIn));
-  }
-
   /** Whether nothing could run without a directory; or it has the working directory in it, or is what another flag shows. */
   #isNeeded(place: string): boolean {
     const inside = [workingDirectory(), ...this.#guarded.given.map((mount) => mount.place)];
@@ -211,16 +221,14 @@ class Guarding {
     return NEEDED.includes(place) || SYSTEM.some((top) => isAtOrBelow(place, top));
   }
 
-  #protect({ path: text, foundIn }: NamedPath, hidden: readonly string[]): void {
-    const wrong = refusal("--protect", text);
-    const path = this.#absolute(text, wrong);
-    const { place, links } = this.#followed(path, wrong);
+  #protect(named: NamedPath, hidden: readonly string[]): void {
+    const wrong = refusal("--protect", named.path);
+    const { place, links, isLedOut } = this.#followed(named, wrong);
     if (hidden.some((top) => isAtOrBelow(place, top) && !this.#isShownBelow(top, place))) return;
     const why = this.#unprotectable(place);
-    const isLed = foundIn !== undefined && this.#leadsOut(path, foundIn, place);
-    if (why !== undefined && !isLed) throw wrong(...why);
+    if (why !== undefined && !isLedOut) throw wrong(...why);
     for (const link of links) this.#holdEverywhere(link, true);
-    if (why !== undefined || (isLed && this.#isNeeded(place))) return;
+    if (why !== undefined || (isLedOut && this.#isNeeded(place))) return;
     // what a link leads to may be nothing that is written, or shown
     if (links.length === 0 || this.#staysWritten(place)) this.#holdEverywhere(place, false);
   }
@@ -281,14 +289,16 @@ class Guarding {
     return resolve(text);
   }
 
-  /** Where a path leads to. */
-  #placeOf(path: string): string {
-    using root = openAt(undefined, this.#guarded.rootfs, O.PATH | O.DIRECTORY);
-    return resolvedDestination(root, path);
+  #followed({ path: text, foundIn, isAnywhere = false }: NamedPath, wrong: Wrong): Followed {
+    const path = this.#absolute(text, wrong);
+    const foundAt = foundIn === undefined ? undefined : this.#leadsTo(foundIn, wrong).place;
+    const { place, links } = this.#leadsTo(path, wrong);
+    const isLedOut =
+      foundIn !== undefined && foundAt !== undefined && place !== moved(path, foundIn, foundAt);
+    return { path, place, links, foundAt, isLedOut, isAnywhere };
   }
 
-  /** Where a path leads to, also in bind mounts, and the links on its way that could be replaced: others would lead elsewhere then. */
-  #followed(path: string, wrong: Wrong): { place: string; links: string[] } {
+  #leadsTo(path: string, wrong: Wrong): Pick<Followed, "place" | "links"> {
     const links: string[] = [];
     const left = components(path);
     let place = "/";
@@ -311,7 +321,7 @@ class Guarding {
   /** What the link at a place says; undefined where none is. */
   #linkTarget(place: string): string | undefined {
     const path = this.#hostPathOf(place);
-    if (path === undefined || this.#statusOf(place, false)?.type !== "symlink") return undefined;
+    if (path === undefined || this.#statusOf(place)?.type !== "symlink") return undefined;
     using link = openAt(undefined, path, O.PATH | O.NOFOLLOW);
     return readLink(link);
   }
@@ -335,16 +345,12 @@ class Guarding {
     return this.#mountOf(place) === undefined ? moved(place, "/", this.#guarded.rootfs) : undefined;
   }
 
-  /** undefined where nothing is, or nothing that this user may look at. */
-  #statusOf(place: string, follow = true): FileStatus | undefined {
+  /** Not of what a link leads to. undefined where nothing is, or nothing that this user may look at. */
+  #statusOf(place: string): FileStatus | undefined {
     const path = this.#hostPathOf(place);
     if (path === undefined) return undefined;
-    try {
-      return statusAt(path, follow);
-    } catch (error) {
-      if (hasErrno(error, "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
-      throw error;
-    }
+    if (!this.#statuses.has(path)) this.#statuses.set(path, visibleStatus(path));
+    return this.#statuses.get(path);
   }
 
   /** Other places of the container at which the same is. */
@@ -370,6 +376,15 @@ class Guarding {
         .map((each) => ({ path: each, top: bind.writable ? bind.place : undefined })),
     );
     return [...inRoot, ...inBinds];
+  }
+}
+
+function visibleStatus(path: string): FileStatus | undefined {
+  try {
+    return statusAt(path, false);
+  } catch (error) {
+    if (hasErrno(error, "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
+    throw error;
   }
 }
 
