@@ -9,8 +9,8 @@ import type { ToldLimits } from "../container/run/limit-lines";
 import { resumeRun, runContainer } from "../container/run/run";
 import type { RunReport } from "../container/run/run-report";
 import type { ScriptImage } from "../container/script/image-settings";
-import type { ScriptPolicy } from "../container/script/script";
 import type { ScriptIds } from "../container/script/script-ids";
+import type { ScriptPolicy } from "../container/script/script-values";
 import { CAME_TO } from "../linux/attendant/attendant-status";
 import { Fd } from "../linux/call/fd";
 import { callerVariable } from "../linux/file/caller-environment";
@@ -246,10 +246,8 @@ async function runScript(
   const { args, command, watching, globals, report, preserveFds, policy } = run;
   const id = idOf(args, globals.root);
   report?.named(containerId(id));
-  const scripted = rare.script.scriptBundle(
-    ...([id, args, command, undefined, image, ids, changes, policy] as const),
-    containerDirectory(globals.root, containerId(id)),
-  );
+  const directory = containerDirectory(globals.root, containerId(id));
+  const scripted = rare.script.scriptBundle(args, { id, command, image, ids, changes, policy, directory });
   const cgroupManager = managerOf(args, globals);
   using lifeline = lifelineOf(args);
   const made = { ...createOptions(globals, id, args, preserveFds), cgroupManager };

@@ -25,7 +25,7 @@ function namesRead(source: string): Set<string> {
   for (const [, dotted, quoted] of source.matchAll(/\b(?:args|values)(?:\.(\w+)|\["([^"]+)"\])/g))
     found.add(dotted ?? quoted ?? "");
   const patterns = [
-    ...source.matchAll(/\{([^{}]*)\}\s*=\s*(?:args|values|others|rights|ofFiles|guarded)\b/g),
+    ...source.matchAll(/\{([^{}]*)\}\s*=\s*(?:args|values)\b/g),
     // a function's parameter
     ...source.matchAll(/\(\s*\{([^{}()]*)\}: (?:\{|\w*ArgumentValues)/g),
   ];
@@ -62,7 +62,7 @@ describe("a flag or operand that is in a table is read", async () => {
   for (const { path, args } of await commands()) {
     for (const name of Object.keys(args)) {
       test(`${path}: ${name}`, () => {
-        const more = (HANDED_ON[path] ?? []).map((file) => readFileSync(join(SOURCE, file), "utf8"));
+        const more = (HANDED_ON[path] ?? []).map((file) => sourceOf(join(SOURCE, file)));
         const read = namesRead([sourceOf(join(SOURCE, "commands", `${path}.ts`)), ...more].join("\n"));
         if (NOTHING_TO_DO[path] === name) expect(args[name]?.description).toStartWith("for callers of runc");
         else expect([...read, ...(BY_TABLE[path] ?? [])]).toContain(name);

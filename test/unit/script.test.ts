@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { parseSize } from "../../src/base/size";
 import { connectConsoleSocket } from "../../src/container/io/console-socket";
 import { type OneId, oneId } from "../../src/container/script/own-ids";
-import { scriptBundle, scriptEnvironment } from "../../src/container/script/script";
+import { scriptBundle } from "../../src/container/script/script";
 import { SCRIPT_CAPABILITIES } from "../../src/container/script/script-capabilities";
 import { mountOf, volumeOf } from "../../src/container/script/script-mounts";
+import { scriptEnvironment } from "../../src/container/script/script-process";
 import { userOf } from "../../src/container/user";
 
 let rootfs: string;
@@ -73,9 +74,9 @@ describe("sizes", () => {
   for (const text of ["", "0", "-1", "M", "64X", "1e3", "64 M", "lots"]) {
     test(`${JSON.stringify(text)} is none`, () => {
       if (text !== "0") expect(parseSize(text)).toBeUndefined();
-      expect(() => scriptBundle("x", { ...NOTHING, rootfs: "/", memory: text }, ["true"])).toThrow(
-        "is not a size",
-      );
+      expect(() =>
+        scriptBundle({ ...NOTHING, rootfs: "/", memory: text }, { id: "x", command: ["true"] }),
+      ).toThrow("is not a size");
     });
   }
 });
@@ -207,7 +208,6 @@ describe("short forms", () => {
 describe("scriptBundle", () => {
   test("limits, network, what was asked for", () => {
     const { config, overlay } = scriptBundle(
-      "job",
       {
         ...NOTHING,
         rootfs,
@@ -218,7 +218,7 @@ describe("scriptBundle", () => {
         env: ["A=b"],
         workdir: "/w",
       },
-      ["echo", "x"],
+      { id: "job", command: ["echo", "x"] },
     );
     expect(overlay).toBeUndefined();
     expect(config.linux?.resources).toMatchObject({
@@ -232,16 +232,18 @@ describe("scriptBundle", () => {
     expect(config.hostname).toBe("job");
   });
   test("/ is the host's, under a tmpfs", () => {
-    expect(scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], false).overlay).toEqual({
+    expect(
+      scriptBundle({ ...NOTHING, rootfs: "/" }, { id: "job", command: ["true"], rootless: false }).overlay,
+    ).toEqual({
       writes: undefined,
     });
   });
   test("an ordinary user gets a user namespace, and not the host's root", () => {
-    const { config } = scriptBundle("job", { ...NOTHING, rootfs }, ["true"], true);
+    const { config } = scriptBundle({ ...NOTHING, rootfs }, { id: "job", command: ["true"], rootless: true });
     const types = config.linux?.namespaces?.map(({ type }) => type) ?? [];
     expect(types).toContain("user");
     expect(types).toContain("network");
-    const host = scriptBundle("job", { ...NOTHING, rootfs: "/" }, ["true"], true);
+    const host = scriptBundle({ ...NOTHING, rootfs: "/" }, { id: "job", command: ["true"], rootless: true });
     expect(host.overlay?.places?.map(({ path }) => path)).toContain("/tmp");
     expect(host.config.process?.capabilities?.bounding ?? []).toEqual(
       process.getuid?.() === 0 ? [...SCRIPT_CAPABILITIES] : [],
@@ -260,12 +262,14 @@ describe("scriptBundle", () => {
   ];
   for (const [values, text] of wrong) {
     test(JSON.stringify(values), () => {
-      expect(() => scriptBundle("job", { ...NOTHING, rootfs, ...values }, ["true"])).toThrow(text);
+      expect(() => scriptBundle({ ...NOTHING, rootfs, ...values }, { id: "job", command: ["true"] })).toThrow(
+        text,
+      );
     });
   }
   test("no command, no root file system", () => {
-    expect(() => scriptBundle("job", { ...NOTHING, rootfs }, [])).toThrow("missing COMMAND");
-    expect(() => scriptBundle("job", { ...NOTHING, rootfs: "/no/such" }, ["true"])).toThrow(
+    expect(() => scriptBundle({ ...NOTHING, rootfs }, { id: "job", command: [] })).toThrow("missing COMMAND");
+    expect(() => scriptBundle({ ...NOTHING, rootfs: "/no/such" }, { id: "job", command: ["true"] })).toThrow(
       "--rootfs /no/such",
     );
   });

@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import type { Argument } from "../../cli/arguments";
-import type { ScriptPolicy } from "../../container/script/script";
+import type { ScriptPolicy } from "../../container/script/script-values";
 import type { PolicyValues } from "../../policy/applied-policy";
 import { CREATE_FLAGS } from "./create";
 

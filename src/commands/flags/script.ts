@@ -1,6 +1,6 @@
 import { HakoError } from "../../base/errors";
 import type { Argument, ArgumentValues } from "../../cli/arguments";
-import type { ScriptValues } from "../../container/script/script";
+import type { ScriptValues } from "../../container/script/script-values";
 import { statusAt } from "../../linux/file/file";
 import { IMAGE_KIND } from "../../oci/image-kind";
 import { WEAKER } from "../../state/record";

@@ -9,10 +9,11 @@ import type { PolicyGuards } from "../../policy/applied-policy";
 import type { RunOptions } from "../run/run";
 import { guardedPlaces } from "../script/guarded-places";
 import { inOrder } from "../script/mount-order";
-import { asCaller, type ScriptValues, scriptEnvironment, withSource } from "../script/script";
 import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "../script/script-capabilities";
-import { writtenOf } from "../script/script-mounts";
+import { givenMounts } from "../script/script-mounts";
+import { asCaller, scriptEnvironment } from "../script/script-process";
 import { ulimitOf } from "../script/script-ulimits";
+import type { ScriptValues } from "../script/script-values";
 import { shownStateDirectories } from "../script/state-directories";
 import type { PlaceWishes } from "./allowed-places";
 import { landlockedProfile } from "./landlocked-profile";
@@ -98,11 +99,7 @@ function placesOf(
   { hide, write, protect }: LandlockedValues,
   ofPolicy?: PolicyGuards,
 ): PlaceWishes {
-  const given = inOrder(
-    "/",
-    [],
-    write.map((path) => withSource("--write", path, writtenOf(path))),
-  );
+  const given = inOrder("/", [], givenMounts({ mount: [], tmpfs: [], volume: [], write }));
   const there = (path: string) => (exists(path) ? [realPath(path)] : []);
   const written = given.flatMap(({ mount: { source } }) => (source === undefined ? [] : there(source)));
   const stateDirectories = shownStateDirectories(

@@ -6,9 +6,16 @@ import { statusAt } from "../../linux/file/file";
 import { isAtOrBelow } from "../../linux/file/path-text";
 import { logWarning } from "../../output/log";
 import type { HostView } from "./host-view";
+import type { ScriptIds } from "./script-ids";
+import type { ScriptValues } from "./script-values";
 
 /** What `--changes` contradicts. */
-export function refuseWithChanges(flags: Readonly<Record<string, unknown>>): void {
+export function refuseWithChanges(
+  values: Pick<ScriptValues, "discard" | "keep-writes" | "read-only">,
+  ids: ScriptIds | undefined,
+): void {
+  const { discard, "keep-writes": keepWrites, "read-only": readonly } = values;
+  const flags = { discard, "keep-writes": keepWrites, "read-only": readonly, "userns auto": ids?.maps };
   for (const [flag, value] of Object.entries(flags))
     if (value !== undefined && value !== false)
       throw HakoError.usage(`--changes and --${flag} contradict each other`, CONTRADICTIONS[flag]);

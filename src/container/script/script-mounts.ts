@@ -1,9 +1,11 @@
 import { parseBoolean } from "../../base/boolean";
 import { HakoError } from "../../base/errors";
+import { exists } from "../../linux/file/file";
 import { cleanPath, resolve } from "../../linux/file/path-text";
 import { ATTR } from "../../linux/mount/mount-calls";
 import type { Mount } from "../../oci/config";
 import { MOUNT_OPTIONS, nearestMountOption } from "../../oci/mount-options";
+import type { ScriptValues } from "./script-values";
 
 /**
  * What `hako run --rootfs` understands in -v and --mount: the words of docker, podman and config.json whose meaning hako can keep. An unknown
@@ -250,7 +252,7 @@ export function volumeOf(spec: string): Mount {
 }
 
 /** A path of the host's, which is there at the same place and is really written. */
-export function writtenOf(path: string): Mount {
+function writtenOf(path: string): Mount {
   const wrong = refusal("--write", path, "as ./build");
   if (path === "") throw wrong("empty");
   const place = resolve(path);
@@ -267,3 +269,25 @@ export function tmpfsOf(spec: string): Mount {
 }
 
 const TMPFS_DEFAULTS = ["noexec", "nosuid", "nodev"];
+
+/** The mounts that flags ask for. */
+export function givenMounts(values: Pick<ScriptValues, "mount" | "tmpfs" | "volume" | "write">): Mount[] {
+  const { mount, tmpfs, volume, write } = values;
+  return [
+    ...mount.map((spec) => withSource("--mount", spec, mountOf(spec))),
+    ...tmpfs.map(tmpfsOf),
+    ...volume.map((spec) => withSource("--volume", spec, volumeOf(spec))),
+    ...write.map((path) => withSource("--write", path, writtenOf(path))),
+  ];
+}
+
+/** Refuses a bind mount whose source is missing, and names its flag: later errors know only the mount's number in config.json. */
+function withSource(flag: string, spec: string, mount: Mount): Mount {
+  if (mount.type !== "bind" || mount.source === undefined || exists(mount.source)) return mount;
+  throw new HakoError({
+    code: "config",
+    message: `${flag} ${JSON.stringify(spec)}: ${mount.source} does not exist`,
+    hint: "make it first",
+    path: mount.source,
+  });
+}
