@@ -179,8 +179,14 @@ e2e(
     expect(home.sh(`pwd; ${write}`, [], { cwd: link }).stdout).toBe(`${home.project}\nmade\ns.sh\n`);
     expect(home.sh("pwd; touch ~/x", [], { cwd: "/" })).toMatchObject({ stdout: "/\n", stderr: "" });
     expect(home.sh("pwd; ls -A", [], { cwd: "/run" }).stdout).toBe("/run\n");
-    const inTmp = home.sh(`ls -d ${home.box.dir}; touch /tmp/made && echo made`, [], { cwd: "/tmp" });
-    expect(inTmp).toMatchObject({ stdout: `${home.box.dir}\nmade\n`, stderr: "" });
+    const inTmp = (before: string) =>
+      home.sh(`ls -d ${home.box.dir}; touch /tmp/made && echo made`, [], { cwd: "/tmp", before });
+    // whatever others have mounted there
+    const unmount =
+      "for each in $(cut -d' ' -f5 /proc/self/mountinfo | grep ^/tmp/ | sort -r); do umount -l $each; done";
+    expect(inTmp(unmount)).toMatchObject({ stdout: `${home.box.dir}\nmade\n`, stderr: "" });
+    // the kernel lays no overlay over what is mounted for somebody else
+    expect(inTmp(`mount -t tmpfs tmpfs ${gone}`).stdout).toBe("made\n");
     const deleted = { cwd: gone, before: `cd ${gone}; rmdir ${gone}; cd() { :; }` };
     expect(home.sh("pwd", [], deleted)).toMatchObject({ status: 125 });
     mkdirSync(gone);
@@ -376,18 +382,19 @@ e2e(
 
 e2e("the host's sockets don't answer, and nothing of the host can be written", async () => {
   using home = new UserHome();
+  const [ownSocket, ownDir] = [`/run/${home.box.names}s`, `/run/${home.box.names}d`];
   const server = home.file(
     join(home.box.dir, "server.py"),
     `import os, socket, sys, time
 kept = []
 for name in sys.argv[1:]:
     s = socket.socket(socket.AF_UNIX)
-    s.bind("\\0hako-abstract" if name == "-" else name)
+    s.bind("\\0${home.box.names}" if name == "-" else name)
     if name != "-": os.chmod(name, 0o777)
     s.listen(8)
     kept.append(s)
 print("up", flush=True)
-time.sleep(60)
+time.sleep(600)
 `,
   );
   const client = home.file(
@@ -395,16 +402,16 @@ time.sleep(60)
     `import socket, sys
 for name in sys.argv[1:]:
     try:
-        socket.socket(socket.AF_UNIX).connect("\\0hako-abstract" if name == "-" else name)
+        socket.socket(socket.AF_UNIX).connect("\\0${home.box.names}" if name == "-" else name)
         print("reached", name)
     except OSError as error:
         print(error.strerror)
 `,
   );
-  const sockets = [join(home.own, "s"), join(home.project, "s"), join(home.box.dir, "s"), "/run/hako-test-s"];
-  mkdirSync("/run/hako-test-d", { mode: 0o755 });
-  writeFileSync("/run/hako-test-d/f", "root's\n");
-  const listening = Bun.spawn(["python3", server, ...sockets, "-", "/run/hako-test-d/s"], { stdout: "pipe" });
+  const sockets = [join(home.own, "s"), join(home.project, "s"), join(home.box.dir, "s"), ownSocket];
+  mkdirSync(ownDir, { mode: 0o755 });
+  writeFileSync(join(ownDir, "f"), "root's\n");
+  const listening = Bun.spawn(["python3", server, ...sockets, "-", join(ownDir, "s")], { stdout: "pipe" });
   try {
     await listening.stdout.getReader().read();
     const outside = execute("python3", [client, ...sockets, "-"]);
@@ -417,14 +424,13 @@ for name in sys.argv[1:]:
       `cat f; python3 ${home.project}/client.py s`,
       ["-v", `${home.project}:${home.project}`],
       {
-        cwd: "/run/hako-test-d",
+        cwd: ownDir,
       },
     );
     expect(roots.stdout).toBe("root's\nConnection refused\n");
   } finally {
     listening.kill();
-    for (const path of ["/run/hako-test-s", "/run/hako-test-d"])
-      rmSync(path, { force: true, recursive: true });
+    for (const path of [ownSocket, ownDir]) rmSync(path, { force: true, recursive: true });
   }
   const suid = join(home.own, "suid");
   copyFileSync("/usr/bin/id", suid);
