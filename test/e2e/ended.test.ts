@@ -3,7 +3,18 @@ import { describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
-import { Box, e2e, execute, HAKO, needsHako, needsProgram, type Result, SLEEP } from "./support";
+import {
+  Box,
+  e2e,
+  execute,
+  HAKO,
+  needsHako,
+  needsProgram,
+  type Result,
+  SLEEP,
+  until,
+  untilOpen,
+} from "./support";
 import { onTerminal } from "./terminal";
 
 const [major = 0, minor = 0] = release().split(".").map(Number);
@@ -92,11 +103,15 @@ describe("how a container ended", () => {
     // and by others from then on
     expect(box.state(id)).toMatchObject({ exitCode: ended?.exitCode, finished: ended?.finished });
     const foreground = box.id();
-    const run = box.later(["run", "--bundle", box.bundle(sh("sleep 1; exit 6")), foreground]);
-    while (box.hako("state", foreground).stdout.includes('"running"') === false) await Bun.sleep(20);
-    const other = await box.later(["wait", foreground]);
+    const bundle = box.bundle(sh("until [ -e /told ]; do sleep 0.1; done; exit 6"));
+    const run = box.later(["run", "--bundle", bundle, foreground]);
+    await until("it runs", () => box.hako("state", foreground).stdout.includes('"running"'));
+    const other = Bun.spawn([HAKO, "--root", box.root, "wait", foreground], { stdout: "pipe" });
+    await untilOpen(other.pid, "[pidfd]");
+    writeFileSync(join(bundle, "rootfs/told"), "");
     expect((await run).status).toBe(6);
-    if (needsKept === undefined) expect(other.stdout).toBe("6\n");
+    const told = await new Response(other.stdout).text();
+    if (needsKept === undefined) expect(told).toBe("6\n");
   }, [needsHako]);
 
   e2e("nobody knows it: unknown", async () => {

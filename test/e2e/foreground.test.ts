@@ -10,6 +10,7 @@ import {
   readlinkSync,
   writeFileSync,
 } from "node:fs";
+import { join } from "node:path";
 import type { ContainerId } from "../../src/oci/id";
 import { lockContainer } from "../../src/state/lock";
 import type { BundleConfig } from "./bundle-config";
@@ -24,6 +25,7 @@ import {
   names,
   needsHako,
   needsProgram,
+  PATIENCE_MS,
   SLEEP,
   until,
 } from "./support";
@@ -74,6 +76,11 @@ class Running {
 function privateMemory(pid: number): number {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   return [...rollup.matchAll(/^Private_\w+:\s+(\d+) kB$/gm)].reduce((sum, [, size]) => sum + Number(size), 0);
+}
+
+/** A line of shell that prints the process of the attendant of the one run of a box, once there is one. */
+function attendantsOf({ root }: Box): string {
+  return `pgrep -f "hako --root ${root} run" | while read p; do readlink /proc/$p/exe | grep -q attendant && echo $p; done; true`;
 }
 
 const hostPids = (config: BundleConfig) => {
@@ -162,14 +169,14 @@ describe("what run leaves in its place", () => {
 });
 
 describe("the end of a run", () => {
-  e2e("exit statuses @v2", () => {
+  e2e("exit statuses @v2", async () => {
     using box = new Box();
     const before = hostSnapshot(box.root);
     for (const status of [0, 1, 42, 127, 255])
       expect(box.run(["sh", "-c", `exit ${status}`]).status).toBe(status);
     expect(box.run(["sh", "-c", "kill -9 $$"], hostPids).status).toBe(137);
     expect(box.run(["sh", "-c", "kill -SEGV $$"], hostPids).status).toBe(139);
-    expect(hostSnapshot(box.root)).toEqual(before);
+    await expectUnchanged(before, box.root);
   });
 
   e2e("ends what is left in its cgroups where there is no pid namespace @v2", async () => {
@@ -189,8 +196,8 @@ describe("the end of a run", () => {
     const id = box.id();
     const running = new Running(box, ["--bundle", box.bundle(["sh", "-c", line], hostPids), id]);
     await running.says("looked");
-    const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").trim();
-    expect(children).toBe(String(box.state(id).pid));
+    const children = () => readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").trim();
+    await until("it has no other child", () => children() === String(box.state(id).pid));
     box.ok("kill", id, "KILL");
     expect((await running.ended)[0]).toBe(137);
   });
@@ -255,7 +262,7 @@ describe("the end of a run", () => {
         HAKO_AGAIN_RUN: value,
       });
       expect(await running.ended).toEqual([4, null]);
-      expect(running.stdout).toBe("ran\n");
+      await running.says("ran\n");
     }
     // the number of the process that reads it
     const bundle = box.bundle(["sh", "-c", "exit 4"], (config) => {
@@ -323,8 +330,11 @@ describe("signals of a run", () => {
     using box = new Box();
     const line =
       'for s in HUP INT QUIT USR1 USR2 ALRM TERM; do trap "echo got $s" $s; done; echo ready; while :; do sleep 0.05; done';
+    const began = box.path("began");
     const slow = (config: BundleConfig) => {
-      config.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", "sleep 1"] }] };
+      config.hooks = {
+        createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", `touch ${began}; sleep 1`] }],
+      };
     };
     const id = box.id();
     const running = new Running(box, ["--bundle", box.bundle(["sh", "-c", line]), id]);
@@ -338,7 +348,7 @@ describe("signals of a run", () => {
     expect((await running.ended)[0]).toBe(137);
     // a hook of its creation takes a while: nothing is lost, and nothing ends it
     const early = new Running(box, ["--bundle", box.bundle(["sh", "-c", `${line}`], slow), box.id()]);
-    await Bun.sleep(500);
+    await until("its hook", () => existsSync(began));
     process.kill(early.pid, "SIGTERM");
     process.kill(early.pid, "SIGINT");
     await early.attended();
@@ -352,23 +362,23 @@ describe("signals of a run", () => {
     using box = new Box();
     // it counts what it gets, and says so at the end
     const line =
-      'n=0; trap "n=\\$((n+1))" USR1; trap "echo counted \\$n; exit" TERM; while :; do sleep 0.01; done';
+      'n=0; trap "n=\\$((n+1))" USR1; trap "echo counted \\$n; exit" TERM; echo ready; while :; do sleep 0.01; done';
     for (let round = 0; round < 5; round++) {
       const running = new Running(box, ["--bundle", box.bundle(["sh", "-c", line]), box.id()]);
       await until("it runs", () => names(box.root).some((id) => existsSync(`${box.root}/${id}/state.json`)));
       let sent = 0;
       let attended = false;
-      for (const end = Date.now() + 5000; Date.now() < end && !attended; await Bun.sleep(20)) {
+      for (const end = Date.now() + PATIENCE_MS; Date.now() < end && !attended; await Bun.sleep(20)) {
         attended = readlinkSync(`/proc/${running.pid}/exe`).includes("hako:attendant");
         process.kill(running.pid, "SIGUSR1");
         sent++;
       }
-      await Bun.sleep(300);
+      await running.says("ready");
       expect([attended, running.child.exitCode, running.child.signalCode]).toEqual([true, null, null]);
       expect(sent).toBeGreaterThan(0);
       process.kill(running.pid, "SIGTERM");
       expect(await running.ended).toEqual([0, null]);
-      expect(running.stdout).toContain("counted");
+      await running.says("counted");
     }
     expect(names(box.root)).toEqual([]);
   }, [needsHako]);
@@ -383,10 +393,11 @@ describe("a terminal of a run", () => {
     using box = new Box();
     const id = box.id();
     const bundle = box.bundle(
-      ["sh", "-c", 'trap "exit 9" TERM; yes & while :; do sleep 0.1; done'],
+      ["sh", "-c", 'trap "exit 9" TERM; : > /ready; yes & while :; do sleep 0.1; done'],
       terminal,
     );
-    const line = `("$@" </dev/null; echo "status $?" >&2) | (sleep 4; cat >/dev/null)`;
+    const over = box.path("over");
+    const line = `("$@" </dev/null; echo "status $?" >&2) | (until [ -e ${over} ]; do sleep 0.1; done; cat >/dev/null)`;
     const call = [HAKO, "--root", box.root, "run", "--bundle", bundle, id];
     const shell = spawn("bash", ["-c", line, "bash", ...call], { stdio: ["ignore", "ignore", "pipe"] });
     let said = "";
@@ -394,26 +405,17 @@ describe("a terminal of a run", () => {
       said += data.toString();
     });
     const ended = new Promise((done) => shell.on("close", done));
-    await until("it runs", () => box.hako("state", id).stdout.includes('"running"'));
+    await until("it writes", () => existsSync(join(bundle, "rootfs/ready")));
+    // what it writes has filled all that is between it and its reader
     await Bun.sleep(500);
-    const pid = Number(
-      execute("pgrep", ["-f", `hako --root ${box.root} run`])
-        .stdout.split("\n")
-        .find((line) => {
-          try {
-            return readlinkSync(`/proc/${line}/exe`).includes("hako:attendant");
-          } catch {
-            return false;
-          }
-        }),
-    );
-    expect(pid).toBeGreaterThan(0);
+    let pid = 0;
+    await until("an attendant", () => {
+      pid = Number(execute("sh", ["-c", attendantsOf(box)]).stdout);
+      return pid > 0;
+    });
     process.kill(pid, "SIGTERM");
-    await until(
-      "its end",
-      () => box.hako("state", id).stdout === "" || box.state(id).status === "stopped",
-      3000,
-    );
+    await until("its end", () => !box.hako("state", id).stdout.includes('"running"'));
+    writeFileSync(over, "");
     await ended;
     expect(said).toContain("status 9");
   }, [needsHako, needsProgram("pgrep")]);
@@ -422,7 +424,7 @@ describe("a terminal of a run", () => {
     using box = new Box();
     const bundle = box.bundle(["sh", "-c", "yes & cat; echo; echo over"], terminal);
     const call = `${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()} </dev/null | tail -c 100`;
-    const { stdout } = execute("sh", ["-c", call], { timeout: 30_000 });
+    const { stdout } = execute("sh", ["-c", call]);
     expect(stdout).toContain("over");
   }, [needsHako]);
 
@@ -436,7 +438,7 @@ describe("a terminal of a run", () => {
       `${run} > ${box.path("out")}; cat ${box.path("out")}`,
       `${run} | (sleep 1; cat)`,
     ]) {
-      const { stdout } = execute("sh", ["-c", line], { timeout: 60_000 });
+      const { stdout } = execute("sh", ["-c", line]);
       expect(stdout.length).toBe(size);
       expect(stdout.endsWith("9\nend\n")).toBe(true);
     }
@@ -476,7 +478,7 @@ describe("a terminal of a run", () => {
     for (const signal of ["XCPU", "VTALRM", "RTMIN"]) {
       const id = box.id();
       const line = `before=$(stty -g); ${HAKO} --root ${box.root} run --bundle ${bundle} ${id}; echo "status $?"; [ "$before" = "$(stty -g)" ] && echo same`;
-      const ender = `(until ${HAKO} --root ${box.root} state ${id} 2>/dev/null | grep -q '"running"'; do sleep 0.1; done; sleep 0.5; kill -${signal} $(pgrep -f "hako --root ${box.root} run" | while read p; do readlink /proc/$p/exe | grep -q attendant && echo $p; done)) >/dev/null 2>&1 &`;
+      const ender = `(until pid=$(${attendantsOf(box)}) && [ "$pid" ]; do sleep 0.1; done; sleep 0.5; kill -${signal} $pid) >/dev/null 2>&1 &`;
       const { shown } = onTerminal(
         [{ wait: "status" }, { wait: "same" }],
         ["bash", "-c", `${ender} ${line}`],
@@ -509,11 +511,11 @@ describe("a terminal of a run", () => {
   e2e("one that was stopped and goes on has its terminal raw again", () => {
     using box = new Box();
     const bundle = box.bundle(
-      ["sh", "-c", 'trap "echo got INT" INT; echo ready; while :; do read a && exit 3; done'],
+      ["sh", "-c", 'trap "echo got INT" INT; : > /ready; while :; do read a && exit 3; done'],
       terminal,
     );
     const call = `${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()}`;
-    const stop = `(sleep 2; kill -STOP $(pgrep -f "hako --root ${box.root} run" | while read p; do readlink /proc/$p/exe | grep -q attendant && echo $p; done)) >/dev/null 2>&1 &`;
+    const stop = `(until [ -e ${bundle}/rootfs/ready ] && pid=$(${attendantsOf(box)}) && [ "$pid" ]; do sleep 0.1; done; sleep 0.5; kill -STOP $pid) >/dev/null 2>&1 &`;
     const line = `set -m; ${stop} ${call}; echo stopped; stty sane; fg; echo "status $?"`;
     const { shown } = onTerminal(
       [

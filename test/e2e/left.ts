@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { processStatus } from "../../src/linux/process/process";
-import { names } from "./support";
+import { names, PATIENCE_MS } from "./support";
 
 function read(file: string): string {
   try {
@@ -56,14 +56,14 @@ export function leftOnHost(marks: readonly string[], root: string): string[] {
   ];
 }
 
-/** Fails unless nothing is left; what is on its way out gets some seconds. It goes to `known`, and is told only once. */
+/** Fails unless nothing is left; what is on its way out gets its time. It goes to `known`, and is told only once. */
 export async function expectNothingLeft(
   marks: readonly string[],
   root: string,
   known = new Set<string>(),
 ): Promise<void> {
   let left: string[] = [];
-  for (const end = Date.now() + 5000; Date.now() < end; await Bun.sleep(50)) {
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await Bun.sleep(50)) {
     left = leftOnHost(marks, root).filter((name) => !known.has(name));
     if (left.length === 0) return;
   }

@@ -1,7 +1,10 @@
 // run --detach --output FILE, and logs.
 import { describe, expect } from "bun:test";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { Box, e2e, execute, HAKO, needsHako } from "./support";
+import { join } from "node:path";
+import { Box, e2e, execute, HAKO, needsHako, PATIENCE_MS, until, untilOpen } from "./support";
 
 const sh = (line: string) => ["sh", "-c", line];
 
@@ -9,6 +12,42 @@ function detached(box: Box, line: string, file: string): string {
   const id = box.id();
   box.ok("run", "--detach", "--output", file, "--bundle", box.bundle(sh(line)), id);
   return id;
+}
+
+/** What a container's line of shell waits for: that it is told to go on. */
+const untilTold = "until [ -e /told ]; do sleep 0.05; done";
+
+function tell(box: Box, id: string): void {
+  writeFileSync(join(box.state(id).bundle, "rootfs/told"), "");
+}
+
+/** A `hako logs --follow` that goes on. */
+class Following {
+  readonly #child: ChildProcess;
+  readonly #closed: Promise<unknown[]>;
+  #stdout = "";
+
+  constructor(box: Box, words: string[]) {
+    const args = ["--root", box.root, "logs", "--follow", ...words];
+    this.#child = spawn(HAKO, args, { stdio: ["ignore", "pipe", "inherit"] });
+    this.#closed = once(this.#child, "close");
+    this.#child.stdout?.on("data", (data: Buffer) => {
+      this.#stdout += data.toString();
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  async says(text: string): Promise<void> {
+    await until(text, () => this.#stdout === text);
+  }
+
+  async ended(): Promise<{ status: unknown; stdout: string }> {
+    const [status] = await this.#closed;
+    return { status, stdout: this.#stdout };
+  }
 }
 
 describe("logs", () => {
@@ -23,10 +62,10 @@ describe("logs", () => {
     const shown = Bun.spawnSync([HAKO, "--root", box.root, "logs", id]);
     expect(Buffer.from(shown.stdout)).toEqual(bytes);
     // the caller's output isn't held, and hako's own words go there
-    const seconds = performance.now();
-    const line = `x=$("$1" --root "$2" run --detach --output "$3" --rootfs / -- sleep 5); test -n "$x"; echo "$x"`;
+    const begun = performance.now();
+    const line = `x=$("$1" --root "$2" run --detach --output "$3" --rootfs / -- sleep 600); test -n "$x"; echo "$x"`;
     const made = execute("sh", ["-c", line, "sh", HAKO, box.root, box.path("other.log")]);
-    expect(performance.now() - seconds).toBeLessThan(5000);
+    expect(performance.now() - begun).toBeLessThan(PATIENCE_MS);
     box.ok("delete", "--force", made.stdout.trim());
     expect(readFileSync(box.path("other.log"), "utf8")).toBe("");
     box.ok("delete", id);
@@ -36,18 +75,20 @@ describe("logs", () => {
   e2e("--follow goes on until the end, also of a file that is emptied", async () => {
     using box = new Box();
     const file = box.path("job.log");
-    const id = detached(box, "for i in 1 2 3; do echo line $i; sleep 1; done", file);
-    const following = box.later(["logs", "--follow", id]);
-    await Bun.sleep(500);
+    const id = detached(box, `echo line 1; ${untilTold}; echo line 2; sleep 0.5; echo line 3`, file);
+    const following = new Following(box, [id]);
+    await following.says("line 1\n");
     expect(box.ok("logs", id).stdout).toBe("line 1\n");
-    expect(await following).toMatchObject({ status: 0, stdout: "line 1\nline 2\nline 3\n" });
+    tell(box, id);
+    expect(await following.ended()).toEqual({ status: 0, stdout: "line 1\nline 2\nline 3\n" });
     expect(box.ok("logs", "-f", id).stdout).toBe("line 1\nline 2\nline 3\n");
     const emptied = box.path("emptied.log");
-    const other = detached(box, "echo a long first line; sleep 2; echo b", emptied);
-    const also = box.later(["logs", "-f", other]);
-    await Bun.sleep(1000);
+    const other = detached(box, `echo a long first line; ${untilTold}; echo b`, emptied);
+    const also = new Following(box, [other]);
+    await also.says("a long first line\n");
     writeFileSync(emptied, "");
-    expect((await also).stdout).toBe("a long first line\nb\n");
+    tell(box, other);
+    expect((await also.ended()).stdout).toBe("a long first line\nb\n");
   }, [needsHako]);
 
   e2e("--tail tells the last lines of what is there", async () => {
@@ -75,9 +116,14 @@ describe("logs", () => {
     for (const [lines, text, told] of rows)
       expect({ lines, text, told: tail(lines, text) }).toEqual({ lines, text, told });
     for (const wrong of ["-1", "x", ""]) expect(box.hako("logs", "-n", wrong, id).status).toBe(2);
-    const writing = detached(box, "for i in 1 2 3; do echo line $i; sleep 1; done", box.path("more.log"));
+    const more = box.path("more.log");
+    const writing = detached(box, `echo line 1; ${untilTold}; echo line 2; sleep 0.5; echo line 3`, more);
+    await until("the first line", () => readFileSync(more, "utf8") === "line 1\n");
+    const last = new Following(box, ["--tail", "0", writing]);
+    await untilOpen(last.pid, more);
     await Bun.sleep(300);
-    expect(box.ok("logs", "--follow", "--tail", "0", writing).stdout).toBe("line 2\nline 3\n");
+    tell(box, writing);
+    expect((await last.ended()).stdout).toBe("line 2\nline 3\n");
   }, [needsHako]);
 
   e2e("what can't be is refused, and leaves nothing", () => {

@@ -113,7 +113,7 @@ describe("--report", () => {
   e2e("says how it ended, and what it used @v2", () => {
     using box = new Runs();
     const id = box.id();
-    const busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 0.2 & sleep 0.2; exit 3";
+    const busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 20 & sleep 0.2; exit 3";
     const before = Date.now();
     const report = box.reported(["--name", id], ["sh", "-c", busy]);
     expect(report).toMatchObject({

@@ -36,6 +36,8 @@ export const ATTENDED = "until readlink /proc/$!/exe | grep -q attendant; do sle
 /** HAKO_TIME_FACTOR: a machine that is emulated, on a busy one, is that much slower. */
 export const TIME_FACTOR = Number(process.env.HAKO_TIME_FACTOR ?? 1);
 export const TIME_LIMIT = 60_000 * TIME_FACTOR;
+/** How long something may take that takes a moment where nothing else runs. */
+export const PATIENCE_MS = 30_000 * TIME_FACTOR;
 /** How many containers a client is asked for at once. */
 export const AT_ONCE = TIME_FACTOR === 1 ? 30 : 10;
 
@@ -270,10 +272,24 @@ export function names(dir: string): string[] {
   }
 }
 
-export async function until(what: string, holds: () => boolean, limit = 10_000 * TIME_FACTOR): Promise<void> {
+export async function until(what: string, holds: () => boolean, limit = PATIENCE_MS): Promise<void> {
   for (const end = Date.now() + limit; !holds(); await Bun.sleep(20)) {
     if (Date.now() > end) throw new Error(`timed out: ${what}`);
   }
+}
+
+/** Waits until a process holds something open: a path, or what proc_pid_fd(5) calls it, as "[pidfd]". */
+export async function untilOpen(pid: number, what: string): Promise<void> {
+  await until(`${pid} has opened ${what}`, () => {
+    const dir = `/proc/${pid}/fd`;
+    return names(dir).some((fd) => {
+      try {
+        return readlinkSync(join(dir, fd)).includes(what);
+      } catch {
+        return false; // it was closed meanwhile
+      }
+    });
+  });
 }
 
 const APPLETS =
@@ -339,11 +355,17 @@ function testProcesses(): string[] {
 
 const MAPPINGS = "containers-mapping";
 
+/** Of somebody else, who works in a temporary directory of its own meanwhile. */
+function isOthers(mount: string): boolean {
+  return mount.includes(" /tmp/") && !mount.includes(` /tmp/${OWN_PREFIX}`);
+}
+
 /** What a container could leave behind on the host. */
 export function hostSnapshot(root: string): HostSnapshot {
   const mounts = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
-    .map((line) => line.split(" ").slice(3).join(" "));
+    .map((line) => line.split(" ").slice(3).join(" "))
+    .filter((mount) => !isOthers(mount));
   return {
     mounts: mounts.sort(),
     cgroups: testCgroups().sort(),
@@ -353,10 +375,10 @@ export function hostSnapshot(root: string): HostSnapshot {
   };
 }
 
-/** Fails unless the host is as it was; what is on its way out gets some seconds. */
+/** Fails unless the host is as it was; what is on its way out gets its time. */
 export async function expectUnchanged(before: HostSnapshot, root: string): Promise<void> {
   let added: string[] = [];
-  for (const end = Date.now() + 5000; Date.now() < end; await Bun.sleep(100)) {
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await Bun.sleep(100)) {
     const now = hostSnapshot(root);
     added = (Object.keys(before) as (keyof HostSnapshot)[]).flatMap((key) =>
       now[key].filter((entry) => !before[key].includes(entry)).map((entry) => `${key}: ${entry}`),
