@@ -1,22 +1,15 @@
 import { asHakoError, type ErrorParts, HakoError } from "../base/errors";
+import { executeInside } from "../drivers/namespaces/birth/hako-inside";
 import { userNamespaceWith } from "../drivers/namespaces/birth/mapped-user-namespace";
 import { writeIdMaps } from "../drivers/namespaces/birth/namespaces";
-import { stringVector } from "../linux/call/argument-memory";
 import { textOf } from "../linux/call/bytes";
-import { SIG } from "../linux/call/constants";
-import type { Step } from "../linux/call/step";
 import { syscallOn } from "../linux/call/syscall";
-import { callerEnvironment } from "../linux/file/caller-environment";
 import { readAtMost, removeTree } from "../linux/file/file";
 import { memoryFile } from "../linux/file/memfd";
 import { fileStatusOf } from "../linux/file/stat";
-import { execveStep } from "../linux/process/execute";
-import { NAMESPACE_FLAGS } from "../linux/process/namespace";
-import { parentDeathStep, reapChild } from "../linux/process/process";
 import { inUserNamespace } from "../linux/process/rootless";
 import type { IdMaps } from "../linux/process/subordinate-ids";
-import { inheritSteps, ownerSteps, replaceStep } from "../linux/steps/child-steps";
-import { cloneChild, Reports } from "../linux/steps/clone-child";
+import { ownerSteps, replaceStep } from "../linux/steps/child-steps";
 import { parseReference } from "./reference";
 import type { Unpacked } from "./unpack";
 import { unpackReference } from "./unpack-reference";
@@ -48,20 +41,10 @@ export function removeInside(maps: IdMaps, path: string): void {
 function call(maps: IdMaps, words: readonly [InsideWork, ...string[]]): Unpacked | null {
   using namespace = userNamespaceWith((pid) => writeIdMaps(pid, "/linux", maps));
   using answer = memoryFile(ANSWER);
-  const argv = stringVector(["hako", "image", "inside", ...words]);
-  const steps: Step[] = [
-    replaceStep(ANSWER, 1, answer),
-    { what: "setns (user)", call: "setns", args: [namespace.number, NAMESPACE_FLAGS.user] },
-    ...ownerSteps(false, { uid: 0, gid: 0 }),
-    parentDeathStep(SIG.KILL),
-    ...inheritSteps(0, []),
-    execveStep("/proc/self/exe", argv, stringVector(callerEnvironment())),
-  ];
-  using reports = new Reports(steps);
-  const pid = cloneChild({ flags: 0, cgroup: undefined, steps, waitsForNothing: false }, reports);
-  const end = reapChild(pid, true);
-  const failure = reports.failure();
-  if (failure !== undefined) throw failure;
+  const end = executeInside(namespace, ["image", "inside", ...words], {
+    before: [replaceStep(ANSWER, 1, answer)],
+    inside: ownerSteps(false, { uid: 0, gid: 0 }),
+  });
   const said = answered(answer);
   if (said === undefined) {
     const how = end?.signal === undefined ? `status ${end?.status}` : `signal ${end.signal}`;
