@@ -225,7 +225,10 @@ export class SetUp implements Disposable {
       mountNamespace: namespaces.mount && inherit(namespaces.mount),
       latePid: namespaces.latePid && inherit(namespaces.latePid),
       begunProcfs: new Map(),
-      mappedRoot: mappedRoot?.map((each) => ({ ...each, tree: inherit(each.tree) })),
+      mappedRoot: mappedRoot?.map((each) => ({
+        ...each,
+        ...{ tree: inherit(each.tree), layer: each.layer && inherit(each.layer) },
+      })),
       mapped: new Map([...mapped].map(([index, fd]) => [index, this.#thread?.take(fd) ?? inherit(fd)])),
     };
     remote.begin(this.#ownSteps());

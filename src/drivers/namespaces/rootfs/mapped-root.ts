@@ -4,14 +4,14 @@ import type { Fd, FdList } from "../../../linux/call/fd";
 import { hasErrno } from "../../../linux/file/file";
 import { setMode, setOwner } from "../../../linux/file/file-at";
 import { mkdirAllInRoot, mkdirAt, openAt, openInRoot } from "../../../linux/file/path";
-import { fileStatusOf } from "../../../linux/file/stat";
+import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
 import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, mapOwners, setMountAttributes } from "../../../linux/mount/mount-calls";
 import type { Config } from "../../../oci/config";
 import type { OverlayRoot } from "../../interface/driver";
 import { userNamespaceWith } from "../birth/mapped-user-namespace";
 import { writeIdMaps } from "../birth/namespaces";
-import { shownMounts } from "./overlay-root";
+import { KEPT_OPTIONS, shownMounts } from "./overlay-root";
 
 /** Loaded on first use. */
 const rare = {
@@ -27,6 +27,10 @@ export interface MappedTree {
   /** What it is a copy of, on the host. */
   source: string;
   tree: Fd;
+  /** A directory with `upper` and `work`, whose owners are mapped too: what is written is kept there, not in memory. */
+  layer: Fd | undefined;
+  /** Whose owners can't be mapped: nothing of it can be written where that would be kept. */
+  readonly: boolean;
 }
 
 /**
@@ -41,20 +45,35 @@ export function mappedRoot(
 ): MappedTree[] {
   using namespace = userNamespaceWith((pid) => writeIdMaps(pid, "/linux", config.linux ?? {}));
   const top = rootfs === "/" ? "" : rootfs;
-  const copy = (source: string): MappedTree => {
+  const kept = overlay?.layers;
+  const clone = (source: string): Fd => {
     const tree = cloneTree(source, false);
     owner.add(tree);
     setMountAttributes(tree, { propagation: "private" });
-    return { place: source === rootfs ? "" : source.slice(top.length), source, tree };
+    return tree;
   };
-  const mapped = (source: string): MappedTree => {
-    const copied = copy(source);
+  const mappedClone = (source: string): Fd => {
+    const tree = clone(source);
     during(
       `map the owners of ${source}`,
-      () => mapOwners(copied.tree, namespace, false),
+      () => mapOwners(tree, namespace, false),
       (cause) => ({ hint: rare.explainMount.idMapHint(source, cause) }),
     );
-    return copied;
+    return tree;
+  };
+  const placeOf = (source: string) => (source === rootfs ? "" : source.slice(top.length));
+  const mapped = (source: string): MappedTree => {
+    const tree = mappedClone(source);
+    const directory = kept?.get(source);
+    const layer = directory === undefined ? undefined : mappedClone(directory);
+    // what is no directory has no layer
+    return {
+      place: placeOf(source),
+      source,
+      tree,
+      layer,
+      readonly: kept !== undefined && layer === undefined,
+    };
   };
   const below = shownMounts(rootfs, overlay?.directory).flatMap((source) => {
     try {
@@ -62,7 +81,9 @@ export function mappedRoot(
     } catch (error) {
       if (rootfs !== "/" || !hasErrno(error, ...UNMAPPABLE)) throw error;
       // unmounted since the list was read, or below another mount
-      return hasErrno(error, "EINVAL", "EPERM") ? copy(source) : [];
+      if (!hasErrno(error, "EINVAL", "EPERM")) return [];
+      const unmapped = { tree: clone(source), layer: undefined, readonly: kept !== undefined };
+      return { place: placeOf(source), source, ...unmapped };
     }
   });
   return [mapped(rootfs), ...below];
@@ -101,15 +122,18 @@ export function mountMappedRoot(
   using top = mkdirAt(memory, "root", 0o755);
   attachTree(root, top);
   below.forEach((each, index) => {
-    const { place, tree } = each;
+    const { place, tree, readonly } = each;
     try {
-      attachBelow(root, place, overlayOf(memory, each, index + 1));
-      tree.close();
+      if (!readonly) {
+        attachBelow(root, place, overlayOf(memory, each, index + 1));
+        tree.close();
+        return;
+      }
     } catch (error) {
       if (!hasErrno(error, "EINVAL", "EPERM", "ELOOP", "ESTALE", "EOPNOTSUPP", "ENOTDIR")) throw error;
-      setMountAttributes(tree, { set: ATTR.RDONLY });
-      attachBelow(root, place, tree);
     }
+    setMountAttributes(tree, { set: ATTR.RDONLY });
+    attachBelow(root, place, tree);
   });
   return root;
 }
@@ -121,26 +145,37 @@ function attachBelow(root: Fd, place: string, tree: Fd): void {
 }
 
 /** An overlay takes its layers from what is mounted somewhere. */
-function overlayOf(memory: Fd, { source, tree }: MappedTree, index: number): Fd {
+function overlayOf(memory: Fd, { source, tree, layer }: MappedTree, index: number): Fd {
   const lower = `lower${index}/${nameOf(source)}`;
   using place = mkdirAllInRoot(memory, lower);
-  using upper = mkdirAt(memory, `upper${index}`, 0o755);
-  using work = mkdirAt(memory, `work${index}`, 0o755);
   attachTree(tree, place);
-  const { uid, gid, mode } = fileStatusOf(tree);
-  setOwner(upper, uid, gid);
-  setMode(upper, mode);
+  const written = `layer${index}`;
+  using layers = mkdirAt(memory, written, 0o755);
+  if (layer === undefined) makeLayer(layers, fileStatusOf(tree));
+  else {
+    attachTree(layer, layers);
+    layer.close();
+  }
+  const options = [`upperdir=${memory.path}/${written}/upper`, `workdir=${memory.path}/${written}/work`];
   return newFilesystem({
     type: "overlay",
     source: "overlay",
     options: [
       `lowerdir=${memory.path}/${lower}`,
-      `upperdir=${upper.path}`,
-      `workdir=${work.path}`,
+      ...options,
       "userxattr",
+      ...(layer === undefined ? [] : KEPT_OPTIONS),
     ],
     attributes: ATTR.NOSUID | ATTR.NODEV,
   });
+}
+
+/** A layer in memory. */
+function makeLayer(directory: Fd, { uid, gid, mode }: FileStatus): void {
+  mkdirAt(directory, "work", 0o755).close();
+  using upper = mkdirAt(directory, "upper", 0o755);
+  setOwner(upper, uid, gid);
+  setMode(upper, mode);
 }
 
 /** What mountinfo shows of a lower directory: of an image's, whose it is, so that it is known to be in use. */
