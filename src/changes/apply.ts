@@ -46,6 +46,16 @@ export interface ApplyOptions {
   force: boolean;
 }
 
+/** Refuses changes of what stays as it is (docs/decisions/changes-of-images.md). */
+export function refuseImage(directory: string, { image }: ChangesRecord): void {
+  if (image === undefined) return;
+  throw new HakoError({
+    code: "state",
+    message: `${directory} holds changes of the image ${image}, which stays as it is for all who run it: nothing can be applied`,
+    hint: `hako run --rootfs ${image} --changes ${directory} goes on with them; hako unpack ${image} BUNDLE makes a directory of it, to which changes made with --rootfs BUNDLE/rootfs can be applied`,
+  });
+}
+
 /** Refuses changes that can't be made true, all by name, before anything is done. */
 export function checkApplicable(changes: readonly Change[], { force }: ApplyOptions): Refused[] {
   return changes.flatMap(({ path, conflict, obstacle, leftOut }) => {

@@ -1,4 +1,4 @@
-import { HakoError } from "../base/errors";
+import { during, HakoError } from "../base/errors";
 import { LOCK, O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { syscallOn, trySyscall } from "../linux/call/syscall";
@@ -14,8 +14,10 @@ import {
 } from "../linux/file/file";
 import { openAt, openIfThere, openWithoutLinks } from "../linux/file/path";
 import { isAtOrBelow } from "../linux/file/path-text";
-import { fileStatusOf } from "../linux/file/stat";
-import { effectiveUser } from "../linux/process/rootless";
+import { type FileStatus, fileStatusOf } from "../linux/file/stat";
+import { isHostIdOf } from "../linux/process/id-map";
+import { effectiveUser, inUserNamespace } from "../linux/process/rootless";
+import type { IdMaps } from "../linux/process/subordinate-ids";
 import { checkWay } from "../state/trusted-path";
 import { hostFileOf } from "./change";
 import { cleanUp } from "./clean-up";
@@ -30,6 +32,7 @@ import {
   markDiscarded,
   readChangesRecord,
   readJournal,
+  readMaps,
   writeChangesRecord,
 } from "./record";
 import { removeHostileTree } from "./remove-tree";
@@ -86,6 +89,11 @@ export class ChangesDirectory implements Disposable {
     }
     if (record.uid === effectiveUser()) return record;
     throw this.#refused(`it holds changes of user ${record.uid}`);
+  }
+
+  /** Those of an ordinary user's containers, which have let files belong to other ids of the user's. */
+  get maps(): IdMaps | undefined {
+    return readMaps(this.path);
   }
 
   get journal(): ApplyJournal | undefined {
@@ -147,27 +155,43 @@ export class ChangesDirectory implements Disposable {
 export interface ChangesOf {
   /** Absolute, without links. */
   rootfs: string;
+  /** The image that is unpacked there. */
+  image: string | undefined;
   /** Each place of the host that is written, absolute. */
   places: readonly string[];
   /** Mount points, as the program sees them, that are made. */
   points: readonly string[];
 }
 
+/** What decides to whom files belong that a container writes. */
+export interface OwnersOfChanges {
+  /** Of its user namespace, if that has more ids than one. */
+  maps: IdMaps | undefined;
+  /** Mounts map them, so that files belong to those to whom they would belong without that user namespace. */
+  mapsOwners: boolean;
+}
+
+const NOBODY_ELSE: OwnersOfChanges = { maps: undefined, mapsOwners: false };
+
 /** A directory of changes that is a run's own until this is closed. */
 export class ClaimedChanges implements Disposable {
   readonly #directory: ChangesDirectory;
+  readonly #ids: OwnersOfChanges;
+  readonly #attributes: ChangesRecord["attributes"];
   /** Whether it was made, and whether it has held nothing. */
   readonly #made: boolean;
   readonly #known: ChangesRecord | undefined;
 
-  private constructor(directory: ChangesDirectory, made: boolean) {
+  private constructor(directory: ChangesDirectory, made: boolean, ids: OwnersOfChanges) {
     this.#directory = directory;
     this.#made = made;
+    this.#ids = ids;
+    this.#attributes = attributeSpace(ids.mapsOwners);
     this.#known = directory.claim();
   }
 
   /** The one at a path, which is made if it is missing. */
-  static at(text: string): ClaimedChanges {
+  static at(text: string, ids: OwnersOfChanges = NOBODY_ELSE): ClaimedChanges {
     if (text === "") throw HakoError.usage("--changes: empty", "a directory");
     const made = statusAt(text) === undefined;
     if (made) {
@@ -176,8 +200,12 @@ export class ClaimedChanges implements Disposable {
     }
     const directory = ChangesDirectory.open(text);
     try {
-      const claimed = new ClaimedChanges(directory, made);
-      directory.removeDiscarded();
+      const claimed = new ClaimedChanges(directory, made, ids);
+      during(
+        text,
+        () => directory.removeDiscarded(),
+        () => ({ hint: `hako changes discard ${text} removes what is left of changes that were discarded` }),
+      );
       syscallOn(text, "fchmod", directory.fd.number, fileStatusOf(directory.fd).mode & ~OTHERS);
       checkUpperDirectory(directory.fd, directory.path);
       return claimed;
@@ -199,9 +227,9 @@ export class ClaimedChanges implements Disposable {
   }
 
   /** Makes what a run needs; the layer of each place. */
-  begin({ rootfs, places, points }: ChangesOf): ReadonlyMap<string, string> {
+  begin({ rootfs, image, places, points }: ChangesOf): ReadonlyMap<string, string> {
     const known = this.#known;
-    const record = known ?? this.#newRecord(rootfs);
+    const record = known ?? this.#newRecord(rootfs, image);
     this.#checkSame(record, rootfs);
     this.#checkPlaces(record, places);
     const layers = [...record.layers];
@@ -211,7 +239,8 @@ export class ClaimedChanges implements Disposable {
     }
     const begun = this.#now();
     const all = [...new Set([...record.points, ...points])];
-    writeChangesRecord(this.path, { ...record, layers, points: all, runs: [...record.runs, begun] });
+    const maps = this.#ids.mapsOwners ? undefined : (this.#ids.maps ?? record.maps);
+    writeChangesRecord(this.path, { ...record, maps, layers, points: all, runs: [...record.runs, begun] });
     for (const { place, directory } of layers) if (places.includes(place)) this.#makeLayer(place, directory);
     return new Map(
       layers
@@ -234,12 +263,13 @@ export class ClaimedChanges implements Disposable {
     if (this.#made) removeDirectory(this.path);
   }
 
-  #newRecord(rootfs: string): ChangesRecord {
+  #newRecord(rootfs: string, image: string | undefined): ChangesRecord {
     return {
       format: 1,
       rootfs,
+      image,
       uid: effectiveUser(),
-      attributes: attributeSpace(),
+      attributes: this.#attributes,
       layers: [],
       points: [],
       runs: [],
@@ -247,9 +277,13 @@ export class ClaimedChanges implements Disposable {
   }
 
   #checkSame(record: ChangesRecord, rootfs: string): void {
-    if (record.rootfs !== rootfs) throw this.#refused(`it holds changes of ${record.rootfs}`);
-    if (record.attributes !== attributeSpace())
-      throw this.#refused("it holds changes of another user namespace's");
+    if (record.rootfs !== rootfs) throw this.#refused(`it holds changes of ${record.image ?? record.rootfs}`);
+    if (record.attributes === this.#attributes) return;
+    throw this.#refused(
+      inUserNamespace()
+        ? "it holds changes of another user namespace's"
+        : `it holds changes of a run with${this.#attributes === "user" ? "out" : ""} --userns auto`,
+    );
   }
 
   /** What earlier runs have changed must be seen by this one. */
@@ -293,11 +327,26 @@ export class ClaimedChanges implements Disposable {
     const status = fileStatusOf(host);
     const { uid, gid, mode } = status;
     const own = fileStatusOf(made);
+    if (this.#isOfOthers(status)) {
+      // who makes the overlay is root in the user namespace, and can give it to them
+      removeDirectory(upper);
+      return;
+    }
     const group = hasForeignGroup(own, status) ? own.gid : gid;
     if (own.uid !== uid || own.gid !== group) syscallOn(upper, "fchown", made.number, uid, group);
     syscallOn(upper, "fchmod", made.number, mode);
     replaceAttributes(made, takenAttributes(host, undefined));
     makeDirectory(`${path}/work`, 0o700);
+  }
+
+  /** Whether a place belongs to somebody that this user is in a user namespace alone. */
+  #isOfOthers({ uid, gid }: FileStatus): boolean {
+    const { maps, mapsOwners } = this.#ids;
+    if (maps === undefined || mapsOwners) return false;
+    return [
+      [uid, effectiveUser(), maps.uidMappings] as const,
+      [gid, process.getegid?.(), maps.gidMappings] as const,
+    ].some(([id, own, ranges]) => id !== own && isHostIdOf(ranges, id));
   }
 
   /** By the clock that files' times are taken from: that of a new file. */

@@ -75,6 +75,8 @@ function differs(node: Fd, old: Fd): boolean {
   }
 }
 
+export const SHUT = "its mode lets nobody read it (chmod u+rX in another run with this DIR)";
+
 /** Why this user can't see what a layer has there. */
 export function whyUnreadable(node: Fd, { type }: FileStatus): string | undefined {
   if (type !== "file" && type !== "directory") return undefined;
@@ -82,8 +84,7 @@ export function whyUnreadable(node: Fd, { type }: FileStatus): string | undefine
     openAt(undefined, node.path, O.RDONLY | O.NONBLOCK | O.NOCTTY).close();
     return undefined;
   } catch (error) {
-    if (hasErrno(error, "EACCES", "EPERM"))
-      return "its mode lets nobody read it (chmod u+rX in another run with this DIR)";
+    if (hasErrno(error, "EACCES", "EPERM")) return SHUT;
     throw error;
   }
 }

@@ -25,9 +25,9 @@ const USUAL: ReadonlySet<string> = new Set(["ext4", "xfs", "btrfs", "tmpfs", "f2
 /** What is made to be tried. */
 const PROBE = "probe";
 
-/** In whose names an overlay of this process's containers notes what it has to. */
-export function attributeSpace(): ChangesRecord["attributes"] {
-  return !maySetUpAlone() || inUserNamespace() ? "user" : "trusted";
+/** In whose names an overlay of this process's containers notes what it has to; `inOwnUserNamespace` of those that have one of root's. */
+export function attributeSpace(inOwnUserNamespace = false): ChangesRecord["attributes"] {
+  return inOwnUserNamespace || !maySetUpAlone() || inUserNamespace() ? "user" : "trusted";
 }
 
 /** Refuses a directory on a file system where no upper directory can be: one is tried. */

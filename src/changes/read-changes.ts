@@ -5,6 +5,7 @@ import type { Fd } from "../linux/call/fd";
 import { hasErrno, listNames } from "../linux/file/file";
 import { openNode } from "../linux/file/file-at";
 import { openAt, openIfThere, openWithoutLinks } from "../linux/file/path";
+import { dirname } from "../linux/file/path-text";
 import { type FileStatus, fileStatusOf } from "../linux/file/stat";
 import { type Change, type Difference, hostFileOf, isBefore, shownOf } from "./change";
 import {
@@ -14,6 +15,7 @@ import {
   NO_ATTRIBUTES,
   readableAttributes,
   rightsOf,
+  SHUT,
   sightOf,
   whyUnreadable,
 } from "./compare-nodes";
@@ -56,14 +58,24 @@ export function readChanges(directory: Fd, record: ChangesRecord, journal?: Appl
   for (const [index, { place, directory: name, isMount }] of record.layers.entries()) {
     using upper = openIfThere(directory, `${name}/upper`, O.PATH | O.DIRECTORY | O.NOFOLLOW);
     if (upper === undefined || listNames(upper.path).length === 0) continue;
-    using host = openPlace(place, isMount);
+    using host = placeOf(place, isMount, record);
     const shown = place.slice(record.rootfs === "/" ? 0 : record.rootfs.length);
     const layer = { index, shown: shown === "/" ? "" : shown, upper, host };
     changes.push(...new LayerReader(layer, record, new Set(journal?.directories), place).read());
   }
   const made = mountPointsOnly(changes, record.points);
-  const shown = changes.filter((change) => !made.has(change.path));
+  const isImage = record.image !== undefined;
+  const shown = changes.flatMap((change) => {
+    if (made.has(change.path)) return [];
+    // it may have been unpacked once more, and is the same all the same
+    return isImage ? { ...change, conflict: undefined } : change;
+  });
   return shown.toSorted((one, other) => (one.path < other.path ? -1 : one.path > other.path ? 1 : 0));
+}
+
+/** Whether its own user can't read it, whom its mode shuts out, and so can't take it over. */
+export function isShut({ obstacle }: Change): boolean {
+  return obstacle === SHUT;
 }
 
 /** Mount points that hako itself has made for a run, with nothing in them. */
@@ -83,6 +95,20 @@ function waysTo(path: string): string[] {
   for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1))
     ways.push(path.slice(0, end));
   return ways;
+}
+
+/** The host's directory that a layer of a record's is over. */
+function placeOf(place: string, isMount: boolean, { image, rootfs }: ChangesRecord): Fd {
+  try {
+    return openPlace(place, isMount);
+  } catch (error) {
+    if (image === undefined || !hasErrno(error, "ENOENT")) throw error;
+    throw new HakoError({
+      code: "state",
+      message: `changes of the image ${image}: it was removed from ${dirname(rootfs)}`,
+      hint: `hako run --rootfs ${image} unpacks it again`,
+    });
+  }
 }
 
 /** The host's directory that a layer is over. */

@@ -21,12 +21,18 @@ const text = v.custom<string>(isText, "expected a text");
 const path = v.pipe(text, v.startsWith("/"));
 const time = v.pipe(v.tuple([v.number(), v.number()]), v.readonly());
 
+const ranges = v.array(v.object({ containerID: v.number(), hostID: v.number(), size: v.number() }));
+
 const record = v.object({
   format: v.literal(FORMAT),
   /** What was changed; absolute, without links. */
   rootfs: path,
+  /** The image that is unpacked there, as the command line named it: it stays as it is. */
+  image: v.optional(text),
   /** Who has run the commands. */
   uid: v.number(),
+  /** An ordinary user's, of the user namespace of a container: who has layers with files of other ids. */
+  maps: v.optional(v.object({ uidMappings: ranges, gidMappings: ranges })),
   /** In whose names the overlay notes what it has to: those of a user namespace, or those of the initial one's root. */
   attributes: v.picklist(["user", "trusted"]),
   /** Each place, absolute on the host, with the directory of its layer. */
@@ -58,6 +64,11 @@ export type ApplyJournal = v.InferOutput<typeof journal>;
 /** What a directory says of itself: undefined where it says nothing. */
 export function readChangesRecord(directory: string): ChangesRecord | undefined {
   return parsed(record, `${directory}/${RECORD}`);
+}
+
+/** The maps of user namespaces whose ids own what is there, also where that is only to be removed. */
+export function readMaps(directory: string): ChangesRecord["maps"] {
+  return (readChangesRecord(directory) ?? parsed(record, `${directory}/${DISCARDED}`))?.maps;
 }
 
 export function writeChangesRecord(directory: string, value: ChangesRecord): void {

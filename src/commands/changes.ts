@@ -29,21 +29,22 @@ const show = defineCommand({
     "hako changes --json ../changes src",
   ],
   async run({ args, rest }) {
-    const { ChangesDirectory } = await import("../changes/changes-directory");
-    const { readChanges } = await import("../changes/read-changes");
+    const { withReach } = await import("../changes/reach");
     const { chosenChanges } = await import("../changes/choose");
-    using directory = ChangesDirectory.open(args.dir);
-    const { record, journal } = directory;
-    const changes =
-      record === undefined ? [] : chosenChanges(readChanges(directory.fd, record, journal), rest, record);
-    if (wantsJson(args)) printJson(changes.map(fields));
-    else if (args.diff && record !== undefined) {
-      const { textDiff } = await import("../changes/text-diff");
-      for (const change of byWeight(changes)) {
-        const text = textDiff(directory.fd, record, change);
-        print(text === undefined ? `${changeLine(change)}\n` : text.split("\n").map(printable).join("\n"));
-      }
-    } else if (changes.length > 0) printTable(["CHANGE", "PATH", "WHAT", "NOTE"], byWeight(changes).map(row));
+    return await withReach(args.dir, async (directory, read) => {
+      const { record, journal } = directory;
+      const changes =
+        record === undefined ? [] : chosenChanges(read(directory.fd, record, journal), rest, record);
+      if (wantsJson(args)) printJson(changes.map(fields));
+      else if (args.diff && record !== undefined) {
+        const { textDiff } = await import("../changes/text-diff");
+        for (const change of byWeight(changes)) {
+          const text = textDiff(directory.fd, record, change);
+          print(text === undefined ? `${changeLine(change)}\n` : text.split("\n").map(printable).join("\n"));
+        }
+      } else if (changes.length > 0)
+        printTable(["CHANGE", "PATH", "WHAT", "NOTE"], byWeight(changes).map(row));
+    });
   },
 });
 
@@ -107,31 +108,31 @@ const apply = defineCommand({
   examples: ["hako changes apply ../changes", "hako changes apply ../changes src/main.c docs"],
   async run({ args, rest }) {
     const { dir, force } = args;
-    const { ChangesDirectory } = await import("../changes/changes-directory");
-    using directory = ChangesDirectory.open(dir);
-    const record = directory.claim();
-    directory.removeDiscarded();
-    if (record === undefined) return 0;
-    const { journal } = directory;
-    const { applyChanges, checkApplicable } = await import("../changes/apply");
-    const { cleanUp } = await import("../changes/clean-up");
-    const { readChanges } = await import("../changes/read-changes");
-    const { chosenChanges } = await import("../changes/choose");
-    if (journal !== undefined) cleanUp(journal);
-    const changes = chosenChanges(readChanges(directory.fd, record, journal), rest, record);
-    const refused = checkApplicable(changes, { force });
-    for (const { path, why } of refused) toStandardError(`${printable(path)}: ${why}\n`);
-    if (refused.length > 0)
-      throw new HakoError({
-        code: "state",
-        message: `nothing was applied: ${refused.length} of ${changes.length} changes can't be`,
-        hint: "hako changes apply DIR PATH... applies others; --force takes what was changed on the host since",
-      });
-    const { changes: count, leftOut } = applyChanges(directory.fd, record, changes, { force }, journal);
-    for (const { path, why } of leftOut) toStandardError(`left out: ${printable(path)}: ${why}\n`);
-    if (rest.length === 0) directory.discard();
-    print(`applied ${count} ${count === 1 ? "change" : "changes"}\n`);
-    return 0;
+    const { withReach } = await import("../changes/reach");
+    return await withReach(dir, async (directory, read) => {
+      const record = directory.claim();
+      directory.removeDiscarded();
+      if (record === undefined) return;
+      const { journal } = directory;
+      const { applyChanges, checkApplicable, refuseImage } = await import("../changes/apply");
+      const { cleanUp } = await import("../changes/clean-up");
+      const { chosenChanges } = await import("../changes/choose");
+      refuseImage(directory.path, record);
+      if (journal !== undefined) cleanUp(journal);
+      const changes = chosenChanges(read(directory.fd, record, journal), rest, record);
+      const refused = checkApplicable(changes, { force });
+      for (const { path, why } of refused) toStandardError(`${printable(path)}: ${why}\n`);
+      if (refused.length > 0)
+        throw new HakoError({
+          code: "state",
+          message: `nothing was applied: ${refused.length} of ${changes.length} changes can't be`,
+          hint: "hako changes apply DIR PATH... applies others; --force takes what was changed on the host since",
+        });
+      const { changes: count, leftOut } = applyChanges(directory.fd, record, changes, { force }, journal);
+      for (const { path, why } of leftOut) toStandardError(`left out: ${printable(path)}: ${why}\n`);
+      if (rest.length === 0) directory.discard();
+      print(`applied ${count} ${count === 1 ? "change" : "changes"}\n`);
+    });
   },
 });
 
@@ -140,10 +141,11 @@ const discard = defineCommand({
   args: { dir: DIRECTORY },
   examples: ["hako changes discard ../changes"],
   async run({ args }) {
-    const { ChangesDirectory } = await import("../changes/changes-directory");
-    using directory = ChangesDirectory.open(args.dir);
-    directory.claim();
-    directory.discard();
+    const { withReach } = await import("../changes/reach");
+    return await withReach(args.dir, async (directory) => {
+      directory.claim();
+      directory.discard();
+    });
   },
 });
 

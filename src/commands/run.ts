@@ -27,7 +27,6 @@ import { POLICY_FLAGS, withPolicy } from "./flags/policy";
 import {
   isImage,
   refuseBundleFlags,
-  refuseChangesOfImage,
   refuseCommand,
   refuseImageFlags,
   refuseScriptFlags,
@@ -160,10 +159,7 @@ export default defineCommand({
       report?.open();
       const run = { args: { ...args, rootfs }, command, watching, globals, report, preserveFds, policy };
       if (isLandlocked(args.weaker)) return await runWithoutContainer(run);
-      if (image) {
-        refuseChangesOfImage(args);
-        return await runImage(run);
-      }
+      if (image) return await runImage(run);
       refuseImageFlags(args);
       return await runDirectory(run);
     });
@@ -207,7 +203,7 @@ async function runImage(run: ScriptRun): Promise<number> {
   using ids = rare.scriptIds.scriptIds({ userns, mapRoot, isImage: true });
   // of root's range mounts make what the files of the image have
   using image = await rare.scriptImage.scriptImage(rootfs, ids.mapsOwners ? undefined : ids.maps);
-  return await runScript(run, image, ids);
+  return await runWithChanges(run, image, ids);
 }
 
 /** `run --rootfs / --weaker namespaces`. */
@@ -223,13 +219,19 @@ async function runWithoutContainer(run: ScriptRun): Promise<number> {
 
 /** `run --rootfs DIR`. */
 async function runDirectory(run: ScriptRun): Promise<number> {
-  const { userns, "map-root": mapRoot, changes } = run.args;
+  const { userns, "map-root": mapRoot } = run.args;
   using ids =
     userns === undefined ? undefined : rare.scriptIds.scriptIds({ userns, mapRoot, isImage: false });
-  if (changes === undefined) return await runScript(run, undefined, ids);
-  using claimed = rare.changes.ClaimedChanges.at(changes);
+  return await runWithChanges(run, undefined, ids);
+}
+
+/** `run --rootfs`, with or without a directory that keeps what is written. */
+async function runWithChanges(run: ScriptRun, image?: ScriptImage, ids?: ScriptIds): Promise<number> {
+  const { changes } = run.args;
+  if (changes === undefined) return await runScript(run, image, ids);
+  using claimed = rare.changes.ClaimedChanges.at(changes, ids);
   try {
-    return await runScript(run, undefined, ids, claimed);
+    return await runScript(run, image, ids, claimed);
   } catch (error) {
     claimed.forget();
     throw error;

@@ -558,14 +558,6 @@ for (const [who, workplace, needs] of WHO) {
           [["--changes", directory, "--discard"], "--changes and --discard contradict"],
           [["--changes", directory, "--keep-writes", "x"], "--changes and --keep-writes contradict"],
           [["--changes", directory, "--read-only"], "--changes and --read-only contradict"],
-          ...(who === "root"
-            ? [
-                [["--changes", directory, "--userns", "auto"], "ids that only this run has"] as [
-                  string[],
-                  string,
-                ],
-              ]
-            : []),
           [["--changes", ""], "empty"],
           [["--changes", join(home, "other")], "it is none that hako has made"],
           [["--changes", "/proc/x"], "/proc/x"],
@@ -736,33 +728,6 @@ e2e("file systems: in memory, and one that can't hold an upper directory", () =>
   expect(refused.stderr).toMatch(/\(ext4\)|\(xfs\)|\(btrfs\)|\(tmpfs\)|ext4, xfs/);
   expect(readdirSync(here)).toEqual([]);
 }, [needsHako]);
-
-e2e(
-  "what its user can't read is told, and can be made readable by another run",
-  () => {
-    using place = new ChangedPlace(new Home());
-    mkdirSync(place.at("shut"), 0o700);
-    place.write("secret", "s\n");
-    for (const path of ["shut", "secret"]) {
-      place.own(place.at(path));
-      chmodSync(place.at(path), 0);
-    }
-    place.changed(`
-      chmod 700 shut; echo x > shut/added; chmod 0 shut; chmod 600 secret; echo x >> secret; chmod 0 secret
-      mkdir new; echo y > new/file; chmod 0 new`);
-    const why = expect.stringContaining("its mode lets nobody read it");
-    expect(place.told.map(({ path, change, conflict }) => [change, path, conflict])).toEqual([
-      ["added", place.at("new"), why],
-      ["changed", place.at("secret"), why],
-      ["changed", place.at("shut"), why],
-    ]);
-    expect(place.hako("changes", "apply", place.directory).status).toBe(1);
-    place.changed("chmod -R u+rX new secret");
-    place.ok("changes", "apply", place.directory, "new", "secret");
-    expect(place.read("new/file") + place.read("secret")).toBe("y\ns\nx\n");
-  },
-  NEEDS,
-);
 
 e2e(
   "nobody else's directory is taken for one's own",

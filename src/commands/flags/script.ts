@@ -267,15 +267,6 @@ export function refuseImageFlags({ entrypoint }: { entrypoint: string | undefine
   throw HakoError.usage("--entrypoint is for images", "a directory has none: name the program behind --");
 }
 
-/** Refuses, for an image, the flag of what is on the host. */
-export function refuseChangesOfImage({ changes }: { changes: string | undefined }): void {
-  if (changes === undefined) return;
-  throw HakoError.usage(
-    "--changes and an image contradict each other",
-    "an image stays as it is, so that nothing could be applied: --keep-writes keeps what is written",
-  );
-}
-
 /** Refuses what belongs to `run --rootfs` where a bundle is run. */
 export function refuseScriptFlags(args: Record<string, unknown>, rest: readonly string[]): void {
   for (const name of Object.keys(SCRIPT_FLAGS)) {

@@ -6,16 +6,13 @@ import { statusAt } from "../../linux/file/file";
 import { isAtOrBelow } from "../../linux/file/path-text";
 import { logWarning } from "../../output/log";
 import type { HostView } from "./host-view";
-import type { ScriptIds } from "./script-ids";
+import type { ScriptImage } from "./image-settings";
 import type { ScriptValues } from "./script-values";
 
 /** What `--changes` contradicts. */
-export function refuseWithChanges(
-  values: Pick<ScriptValues, "discard" | "keep-writes" | "read-only">,
-  ids: ScriptIds | undefined,
-): void {
+export function refuseWithChanges(values: Pick<ScriptValues, "discard" | "keep-writes" | "read-only">): void {
   const { discard, "keep-writes": keepWrites, "read-only": readonly } = values;
-  const flags = { discard, "keep-writes": keepWrites, "read-only": readonly, "userns auto": ids?.maps };
+  const flags = { discard, "keep-writes": keepWrites, "read-only": readonly };
   for (const [flag, value] of Object.entries(flags))
     if (value !== undefined && value !== false)
       throw HakoError.usage(`--changes and --${flag} contradict each other`, CONTRADICTIONS[flag]);
@@ -25,13 +22,13 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
   discard: "hako changes discard DIR throws them away",
   "keep-writes": "both say where writes are kept",
   "read-only": "nothing would be written",
-  "userns auto": "what is kept would belong to ids that only this run has",
 };
 
 /** Has what a run writes kept: one layer for each file system of root's, or for each directory of an ordinary user's. */
 export function changedLayers(
   changes: ClaimedChanges,
   rootfs: string,
+  image: ScriptImage | undefined,
   view: HostView | undefined,
   points: readonly string[],
 ): Pick<OverlayRoot, "layers"> {
@@ -50,5 +47,5 @@ export function changedLayers(
   const places =
     written?.map(({ path }) => path) ??
     [rootfs, ...shownMounts(rootfs)].filter((path) => statusAt(path)?.type === "directory" && !isOwn(path));
-  return { layers: changes.begin({ rootfs, places, points }) };
+  return { layers: changes.begin({ rootfs, image: image?.text, places, points }) };
 }

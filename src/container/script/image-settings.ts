@@ -5,6 +5,8 @@ import { type EnvironmentLine, isEnvironmentLine } from "../../oci/environment";
 
 /** An image whose files are unpacked. */
 export interface ScriptImage {
+  /** As the command line names it. */
+  text: string;
   rootfs: string;
   /** undefined for an archive that is no image's. */
   config: ImageConfig | undefined;

@@ -9,7 +9,7 @@ export async function scriptImage(text: string, maps: IdMaps | undefined): Promi
   try {
     const image = await new ImageCache(maps).image(parseReference(text));
     const { rootfs, record } = image;
-    return { rootfs, config: record.config, [Symbol.dispose]: () => image[Symbol.dispose]() };
+    return { text, rootfs, config: record.config, [Symbol.dispose]: () => image[Symbol.dispose]() };
   } catch (thrown) {
     const error = asHakoError(thrown);
     throw error.with({ message: `--rootfs ${text}: ${error.message}` });

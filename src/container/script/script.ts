@@ -112,7 +112,7 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
   const rootfs = image?.rootfs ?? rootfsOf(values.rootfs);
   const name = hostname ?? id.slice(0, 63);
   const network = networkOf(values, rootfs, directory, name);
-  if (changes !== undefined) rare.changedLayers.refuseWithChanges(values, ids);
+  if (changes !== undefined) rare.changedLayers.refuseWithChanges(values);
   const overlay = overlayOf(values, rootfs, image !== undefined, changes !== undefined);
   const base = defaultConfig({ rootless });
   const view = rootless && rootfs === "/" ? rare.hostView : undefined;
@@ -174,13 +174,13 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
 /** With `--changes`, what is written is kept: the places that the program has are named for that. */
 function withLayers(
   overlay: Bundle["overlay"],
-  { changes }: Pick<ScriptRequest, "changes">,
+  { changes, image }: Pick<ScriptRequest, "changes" | "image">,
   rootfs: string,
   view: HostView | undefined,
   places: readonly string[],
 ): Bundle["overlay"] {
   if (overlay === undefined || changes === undefined) return overlay;
-  return { ...overlay, ...rare.changedLayers.changedLayers(changes, rootfs, view, places) };
+  return { ...overlay, ...rare.changedLayers.changedLayers(changes, rootfs, image, view, places) };
 }
 
 function annotationsOf(

@@ -39,7 +39,11 @@ export async function unpackBundle(image: string, directory: string): Promise<vo
     using undo = new UndoStack((error) => logWarning(error.oneLine));
     undo.defer(temporary, () => removeTree(temporary));
     const { config } = await unpackReference(parseReference(image), temporary, !isRootless());
-    const text = JSON.stringify(bundleConfig({ rootfs: join(temporary, "rootfs"), config }), null, "\t");
+    const text = JSON.stringify(
+      bundleConfig({ text: image, rootfs: join(temporary, "rootfs"), config }),
+      null,
+      "\t",
+    );
     writeText(join(temporary, "config.json"), `${text}\n`, 0o644);
     putInPlace(temporary, place);
     undo.commit();

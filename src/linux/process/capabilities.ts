@@ -177,6 +177,8 @@ export function ungrantedCapabilities(
 
 /** The right to install a seccomp filter without no_new_privs. */
 export const SYS_ADMIN = capabilityBit("CAP_SYS_ADMIN");
+/** The right to read and write whatever its mode says (capabilities(7)). */
+export const DAC_OVERRIDE = capabilityBit("CAP_DAC_OVERRIDE");
 /** The right to signal another user's processes. */
 export const KILL = capabilityBit("CAP_KILL");
 export const SYS_RESOURCE = capabilityBit("CAP_SYS_RESOURCE");

@@ -13,6 +13,11 @@ export function mappedId(ranges: readonly IdRange[], id: number): number | undef
   return range === undefined ? undefined : range.hostID + id - range.containerID;
 }
 
+/** Whether one of these ranges maps an id of the host's. */
+export function isHostIdOf(ranges: readonly IdRange[], id: number): boolean {
+  return ranges.some(({ hostID, size }) => id >= hostID && id < hostID + size);
+}
+
 /** What the host calls an id of a process's user namespace; an id that it has no name for stays. */
 export function hostId(pid: number, kind: "uid" | "gid", id: number): number {
   return mappedId(idRangesOf(pid, kind), id) ?? id;
