@@ -227,9 +227,9 @@ async function runDirectory(run: ScriptRun): Promise<number> {
 
 /** `run --rootfs`, with or without a directory that keeps what is written. */
 async function runWithChanges(run: ScriptRun, image?: ScriptImage, ids?: ScriptIds): Promise<number> {
-  const { changes } = run.args;
-  if (changes === undefined) return await runScript(run, image, ids);
-  using claimed = rare.changes.ClaimedChanges.at(changes, ids);
+  const { args } = run;
+  if (args.changes === undefined) return await runScript(run, image, ids);
+  using claimed = rare.changes.ClaimedChanges.at(args.changes, ids);
   try {
     return await runScript(run, image, ids, claimed);
   } catch (error) {
