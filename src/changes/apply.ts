@@ -151,7 +151,7 @@ class Applying implements Disposable {
     const directories = new Set([...(before?.directories ?? []), ...parents]);
     for (const change of attributes) directories.add(this.#hostPath(change, change.relative));
     const journal = { prefix: this.#prefix, parents: [...parents], directories: [...directories] };
-    writeJournal(this.#directory.path, journal);
+    writeJournal(this.#directory.name ?? this.#directory.path, journal);
     using undo = new UndoStack((error) => logWarning(error.oneLine));
     undo.defer("modes", () => this.#restoreModes());
     undo.defer("what was begun", () => cleanUp(journal));

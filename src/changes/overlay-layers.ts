@@ -1,12 +1,13 @@
-import { HakoError } from "../base/errors";
+import { asHakoError, HakoError } from "../base/errors";
 import { KEPT_OPTIONS } from "../drivers/namespaces/rootfs/overlay-root";
-import { AT, O } from "../linux/call/constants";
+import { ACCESS, AT, O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import type { Step } from "../linux/call/step";
 import { perform } from "../linux/call/walk";
 import { setAttribute } from "../linux/file/extended-attributes";
-import { hasErrno, makeDirectory } from "../linux/file/file";
+import { checkAccess, hasErrno, makeDirectory, statusAt } from "../linux/file/file";
 import { openAt } from "../linux/file/path";
+import { isAtOrBelow } from "../linux/file/path-text";
 import { type Filesystem, newFilesystem, newFilesystemSteps } from "../linux/mount/filesystem";
 import { readMountinfo, visibleMounts } from "../linux/mount/mountinfo";
 import { NAMESPACE_FLAGS } from "../linux/process/namespace";
@@ -21,6 +22,15 @@ import { removeHostileTree } from "./remove-tree";
 
 /** Types of file systems on which an overlay's upper directory can be. */
 const USUAL: ReadonlySet<string> = new Set(["ext4", "xfs", "btrfs", "tmpfs", "f2fs"]);
+
+const OWN_NAMESPACES = NAMESPACE_FLAGS.user | NAMESPACE_FLAGS.mount;
+
+/** Loaded for an error. */
+const rare = {
+  get explainClone() {
+    return require("../explain/clone") as typeof import("../explain/clone");
+  },
+};
 
 /** What is made to be tried. */
 const PROBE = "probe";
@@ -40,7 +50,11 @@ export function checkUpperDirectory(directory: Fd, path: string): void {
     using upper = openAt(undefined, `${probe}/upper`, O.RDONLY | O.DIRECTORY);
     setAttribute(upper, `${attributeSpace()}.overlay.opaque`, Uint8Array.of(0x6e));
     mountAndForget(probe, KEPT_OPTIONS, "work");
-  } catch (error) {
+  } catch (thrown) {
+    const error = asHakoError(thrown);
+    // nothing was asked of the file system
+    if (error.syscall === "clone") throw explained(error);
+    if (error.errno === "ENOSPC") throw error;
     throw new HakoError({
       code: "unsupported",
       message: `no changes can be kept in ${path}: its file system can't hold the upper directory of an overlay`,
@@ -52,10 +66,34 @@ export function checkUpperDirectory(directory: Fd, path: string): void {
   }
 }
 
+function explained(error: HakoError): HakoError {
+  return rare.explainClone.explainClone(error, { flags: OWN_NAMESPACES, born: undefined, joinsPid: false });
+}
+
+/** Where people have files, or could have some. */
 function usableHint(): string {
-  const usable = visibleMounts(readMountinfo()).filter(({ type }) => USUAL.has(type));
+  const usable = visibleMounts(readMountinfo()).filter(
+    ({ type, mountpoint, options }) =>
+      USUAL.has(type) && !options.includes("ro") && !isOfSystem(mountpoint) && isWritable(mountpoint),
+  );
   const places = [...new Set(usable.map(({ mountpoint, type }) => `${mountpoint} (${type})`))].slice(0, 4);
   return places.length === 0 ? "ext4, xfs, btrfs and tmpfs can" : `${places.join(", ")} can`;
+}
+
+function isOfSystem(mountpoint: string): boolean {
+  const top = ["/dev", "/proc", "/run", "/sys"].find((system) => isAtOrBelow(mountpoint, system));
+  return top !== undefined && mountpoint !== "/dev/shm";
+}
+
+/** Some directory of an ordinary user's is in the root file system, too. */
+function isWritable(mountpoint: string): boolean {
+  if (mountpoint === "/") return true;
+  try {
+    checkAccess(mountpoint, ACCESS.W_OK | ACCESS.X_OK);
+    return statusAt(mountpoint)?.type === "directory";
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -130,8 +168,10 @@ function inOwnNamespaces(any: Fd, stepsWith: (first: number, second: number) => 
     { what: "exit", call: "exit_group" as const, args: [0] },
   ];
   using reports = new Reports(steps);
-  const flags = NAMESPACE_FLAGS.user | NAMESPACE_FLAGS.mount;
-  const pid = cloneChild({ flags, cgroup: undefined, steps, waitsForNothing: false }, reports);
+  const pid = cloneChild(
+    { flags: OWN_NAMESPACES, cgroup: undefined, steps, waitsForNothing: false },
+    reports,
+  );
   reapChild(pid, true);
   const failure = reports.failure();
   if (failure !== undefined) throw failure;

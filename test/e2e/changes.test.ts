@@ -681,6 +681,23 @@ e2e("a disk that is full leaves all as it was, and the next apply finishes", () 
   expect(stdout).toBe("full\nold\nfile\nnone\napplied 3 changes\n3000000\nn\nt\n");
 }, [needsHako]);
 
+e2e("a full file system for changes is told by the names that people know", () => {
+  using place = new ChangedPlace(new Box());
+  mkdirSync(place.at("small"));
+  const [hako, kept] = [place.words.join(" "), place.at("small/kept")];
+  const line = `
+    cd ${place.project}; mount -t tmpfs -o size=256k tmpfs small
+    ${hako} run --rootfs / --changes ${kept} -- sh -c 'echo x >> a; head -c 400k /dev/zero > b'
+    ${hako} changes apply ${kept} a; head -n 1 a; ls -A small; ${hako} changes discard ${kept}; ls -A ${kept}
+    head -c 300k /dev/zero > small/full; ${hako} run --rootfs / --changes ${kept} -- true; rm small/full
+    ls -A ${kept}; ${hako} run --rootfs / --changes ${kept} -- cat a`;
+  const { stdout, stderr } = execute("unshare", ["--mount", "sh", "-c", line], { env: place.env });
+  expect(stderr).toContain(`hako: write ${kept}/applying.json.new: no space left on device\n`);
+  expect(stderr).not.toContain("/proc/self");
+  expect(stderr).not.toContain("can't hold");
+  expect(stdout).toBe("one\nkept\none\ntwo\n");
+}, [needsHako]);
+
 e2e("of two applies at once one is refused, or has nothing left to do", async () => {
   using place = new ChangedPlace(new Box());
   // also where the directory is in what is written, by a link
@@ -726,6 +743,7 @@ e2e("file systems: in memory, and one that can't hold an upper directory", () =>
     expect.stringContaining("can't hold the upper directory"),
   ]);
   expect(refused.stderr).toMatch(/\(ext4\)|\(xfs\)|\(btrfs\)|\(tmpfs\)|ext4, xfs/);
+  expect(refused.stderr).not.toMatch(/[(,] ?\/(sys|run|proc)\b|[(,] ?\/dev \(/);
   expect(readdirSync(here)).toEqual([]);
 }, [needsHako]);
 

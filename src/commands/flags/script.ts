@@ -267,15 +267,19 @@ export function refuseImageFlags({ entrypoint }: { entrypoint: string | undefine
   throw HakoError.usage("--entrypoint is for images", "a directory has none: name the program behind --");
 }
 
+/** What those do who have a bundle and want what no config.json says. */
+const OTHERWISE: Readonly<Record<string, string>> = {
+  name: "the id is the operand",
+  changes:
+    "a bundle's root file system is written directly: --rootfs BUNDLE/rootfs keeps what a command changes of it",
+};
+
 /** Refuses what belongs to `run --rootfs` where a bundle is run. */
 export function refuseScriptFlags(args: Record<string, unknown>, rest: readonly string[]): void {
   for (const name of Object.keys(SCRIPT_FLAGS)) {
     const value = args[name];
     if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue;
-    throw HakoError.usage(
-      `--${name} needs --rootfs`,
-      name === "name" ? "the id is the operand" : "a bundle's config.json says it",
-    );
+    throw HakoError.usage(`--${name} needs --rootfs`, OTHERWISE[name] ?? "a bundle's config.json says it");
   }
   if (rest.length > 0) {
     throw HakoError.usage(
