@@ -10,11 +10,12 @@ import { type AnswerDatagram, Datagrams } from "./datagrams";
 import type { Gateway } from "./gateway";
 import { GatewayPorts } from "./gateway-ports";
 import type { HeaderInjection } from "./header-injection";
-import { HostNameServers } from "./host-name-servers";
+import { hostNameServers } from "./host-name-servers";
 import { GATEWAY_LINK, LabelAddresses } from "./label-addresses";
 import { nameAsked } from "./name-answers";
-import { NAME_PORT, NameServer } from "./name-server";
+import { type AskOthers, NAME_PORT, NameServer } from "./name-server";
 import { type AddressFinder, OutsideAddresses } from "./outside-addresses";
+import { OutsideQuestion } from "./outside-question";
 import type { Resolver } from "./resolver";
 import type { NetworkRule, PortRange, Protocol } from "./rule";
 import type { Destination, RuleSet } from "./rule-set";
@@ -49,8 +50,7 @@ export class FilteredNetwork implements Disposable {
   readonly #outside: OutsideAddresses;
   readonly #ports: GatewayPorts;
   readonly #datagrams: Datagrams;
-  /** Whom programs ask for names that are known outside, where all of that may be reached. */
-  readonly #nameServers = new HostNameServers();
+  /** What programs ask of names that are known outside, where all of that may be reached. */
   readonly #queries: Datagrams;
   readonly #datagramSockets = new FdList();
   /** What is called at ports of the gateway's own address. */
@@ -63,11 +63,14 @@ export class FilteredNetwork implements Disposable {
     const { rules, connections, attempts, resolver } = parts;
     const { changes } = connections;
     this.#outside = new OutsideAddresses(rules, resolver);
-    this.#names = new NameServer(changes, rules, this.#labels, attempts, gateway.families);
+    const others: AskOthers = (query, answered) =>
+      this.#isForOthers(query) ? new OutsideQuestion(changes, hostNameServers(), query, answered) : undefined;
+    this.#names = new NameServer(changes, rules, this.#labels, attempts, gateway.families, others);
     const answer: AnswerDatagram = (bytes, from, to) => this.#ports.answer(bytes, from, to);
     this.#datagrams = new Datagrams(changes, this.#outside, attempts, answer);
     // a question is no attempt to reach something
-    this.#queries = new Datagrams(changes, this.#nameServers, new Attempts(undefined), answer);
+    const nameServers: AddressFinder = { find: (_, found) => found({ addresses: hostNameServers() }) };
+    this.#queries = new Datagrams(changes, nameServers, new Attempts(undefined), answer);
     this.#ports = new GatewayPorts(gateway, {
       tcp: (listener) => connections.listen(listener, (taken) => this.#taken(taken)),
       udp: (socket) => {
@@ -109,22 +112,19 @@ export class FilteredNetwork implements Disposable {
       return;
     }
     const destination = this.#destination(called, "tcp");
-    if (!this.#asksForNames(destination))
-      this.#connect(socket, destination, this.#outside, this.parts.attempts);
-    else if (this.parts.rules.hasOutside)
-      this.#connect(socket, destination, this.#nameServers, new Attempts(undefined));
-    else this.#names.serve(socket, () => this.parts.connections.left());
+    if (this.#asksForNames(destination)) this.#names.serve(socket, () => this.parts.connections.left());
+    else this.#connect(socket, destination);
   }
 
-  #connect(socket: Fd, destination: Destination, finder: AddressFinder, attempts: Attempts): void {
-    const { connections, injection } = this.parts;
+  #connect(socket: Fd, destination: Destination): void {
+    const { attempts, connections, injection } = this.parts;
     const attempt = attempts.begin(destination);
     const stop = (why: Stop) => {
       attempt.stopped(why);
       connections.refuse(socket);
     };
     const isWanted = connections.waitFor(() => stop({ verdict: "failed", why: "ECANCELED" }));
-    finder.find(destination, (found) => {
+    this.#outside.find(destination, (found) => {
       if (!isWanted()) return;
       if (!("addresses" in found)) {
         stop(found);
@@ -175,13 +175,18 @@ export class FilteredNetwork implements Disposable {
     return destination.port === NAME_PORT && this.parts.rules.refusal(destination) !== undefined;
   }
 
+  /** Whether a query is for those whom the host asks: where all that is outside may be reached, and no rule is about the name. */
+  #isForOthers(query: Uint8Array): boolean {
+    const { rules } = this.parts;
+    const name = rules.hasOutside ? nameAsked(query) : undefined;
+    return name !== undefined && !rules.knows(name);
+  }
+
   /** Where a datagram is to go; undefined of one that is a question for the name server. */
   #asked(datagram: Datagram): Destination | undefined {
     const destination = this.#destination(datagram.to, "udp");
     if (!this.#asksForNames(destination)) return destination;
-    const name = nameAsked(datagram.bytes);
-    if (this.parts.rules.hasOutside && name !== undefined && !this.parts.rules.knows(name))
-      this.#queries.pass(datagram, destination);
+    if (this.#isForOthers(datagram.bytes)) this.#queries.pass(datagram, destination);
     else {
       const answer = this.#names.answer(datagram.bytes);
       if (answer !== undefined) this.#ports.answer(answer, datagram.to, datagram.from);
@@ -190,6 +195,7 @@ export class FilteredNetwork implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#names[Symbol.dispose]();
     this.#datagrams[Symbol.dispose]();
     this.#queries[Symbol.dispose]();
     this.#datagramSockets[Symbol.dispose]();

@@ -1,17 +1,13 @@
-import { readText } from "../linux/file/file";
+import { tryReadText } from "../linux/file/file";
 import { type InetAddress, parseInetAddress } from "../linux/network/inet-address";
-import type { AddressFinder, Found } from "./outside-addresses";
-import type { Destination } from "./rule-set";
 
 const CONFIGURATION = "/etc/resolv.conf";
 /** Where the C library asks without one (resolv.conf(5)). */
 const NONE_NAMED: readonly InetAddress[] = [Uint8Array.of(127, 0, 0, 1)];
 
 /** Whom the host asks for names: what is asked of a container's name server, and may be known outside, is asked there. */
-export class HostNameServers implements AddressFinder {
-  find(_: Destination, found: (result: Found) => void): void {
-    found({ addresses: nameServersIn(readText(CONFIGURATION)) });
-  }
+export function hostNameServers(): readonly InetAddress[] {
+  return nameServersIn(tryReadText(CONFIGURATION) ?? "");
 }
 
 /** The name servers of a resolv.conf(5). */

@@ -7,6 +7,8 @@ const HEADER = 12;
 const [DOT, BACKSLASH] = [0x2e, 0x5c] as const;
 const [TYPE_A, CLASS_IN] = [1, 1] as const;
 export const TYPE_AAAA = 28;
+/** IXFR (RFC 1995), AXFR (RFC 5936). */
+const TRANSFERS: ReadonlySet<number> = new Set([251, 252]);
 const NO_ERROR = 0;
 const FORMAT_ERROR = 1;
 const NO_SUCH_NAME = 3;
@@ -14,6 +16,8 @@ const NOT_IMPLEMENTED = 4;
 /** QR: an answer; AA: with authority; RA: others would be asked. */
 const ANSWERS = 0x8480;
 const RECURSION_DESIRED = 0x0100;
+/** QR, and what a message is about, which is 0 of a query. */
+const [QR, OPCODE] = [0x8000, 0x7800] as const;
 /** How long an answer is true, in seconds: names keep their addresses. */
 const TIME_TO_LIVE = 60;
 
@@ -39,10 +43,10 @@ export function answerQuery(
   const view = new DataView(query.buffer, query.byteOffset, query.byteLength);
   const flags = view.getUint16(2);
   // an answer is not to be answered
-  if ((flags & 0x8000) !== 0) return undefined;
+  if ((flags & QR) !== 0) return undefined;
   const say = (code: number, question?: Question, address?: InetAddress) =>
     packet(query, flags, code, question, address);
-  if ((flags & 0x7800) !== 0) return say(NOT_IMPLEMENTED);
+  if ((flags & OPCODE) !== 0) return say(NOT_IMPLEMENTED);
   if (view.getUint16(4) !== 1) return say(FORMAT_ERROR);
   const question = questionOf(query);
   if (question === undefined) return say(FORMAT_ERROR);
@@ -52,9 +56,18 @@ export function answerQuery(
   return say(NO_ERROR, question, address);
 }
 
-/** The name that a query asks for; undefined of what is none. */
+/**
+ * The name that a query asks for, and nothing else; undefined of others. A name server may take other messages, too: an update (RFC 2136), or a question for
+ * all that it knows of a zone.
+ */
 export function nameAsked(query: Uint8Array): string | undefined {
-  return query.length < HEADER ? undefined : questionOf(query)?.name;
+  if (query.length < HEADER) return undefined;
+  const view = new DataView(query.buffer, query.byteOffset, query.byteLength);
+  const [flags = QR, questions, answers, authorities] = [2, 4, 6, 8].map((at) => view.getUint16(at));
+  if ((flags & (QR | OPCODE)) !== 0 || questions !== 1 || answers !== 0 || authorities !== 0)
+    return undefined;
+  const question = questionOf(query);
+  return question === undefined || TRANSFERS.has(question.type) ? undefined : question.name;
 }
 
 function questionOf(query: Uint8Array): Question | undefined {

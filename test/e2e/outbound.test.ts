@@ -12,7 +12,7 @@ import {
   sayByUdp,
 } from "./outside-world";
 import { NEEDS } from "./rootless-home";
-import { e2e, execute, needsProgram, needsRoot, type Result } from "./support";
+import { e2e, execute, needsProgram, needsRoot, type Result, TIME_FACTOR } from "./support";
 
 const ABLE = [needsRoot, ...NEEDS_WORLD, ...NEEDS];
 const able = ABLE.every((need) => need === undefined);
@@ -174,16 +174,67 @@ e2e(
   ABLE,
 );
 
-e2e(
-  "names are asked for by TCP too",
-  () => {
-    const query =
-      "\\x00\\x1a\\x12\\x34\\x01\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x03dns\\x04test\\x00\\x00\\x10\\x00\\x01";
-    const line = `exec 3<>/dev/tcp/198.18.0.1/53; printf '${query}' >&3; timeout 30 head -c 45 <&3 | grep -qa text && echo answered`;
-    expect(linesOf(run("root", ["--network", "outbound"], line))).toEqual(["answered"]);
-  },
-  ABLE,
-);
+/** A message of DNS about NAME.test, as printf(1) has it. */
+function message(name: string, type: number, opcode = 0): string {
+  const bytes = [0x12, 0x34, 1 | (opcode << 3), 0, 0, 1, 0, 0, 0, 0, 0, 0, name.length, ...Buffer.from(name)];
+  const all = [...bytes, 4, ...Buffer.from("test"), 0, 0, type, 0, 1];
+  return all.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+}
+
+describe("what is asked of the name server under outbound", () => {
+  const [A, TXT, AXFR, UPDATE] = [1, 16, 252, 5];
+  const SERVER = "198.18.0.1/53";
+  const PATIENCE = 10 * TIME_FACTOR;
+  /** How many bytes an answer with a text has; one with an address has one less. */
+  const ANSWER = 43;
+  /** What comes back to messages, as `od` has its end. */
+  const byTcp = (seconds: number, end: number, ...messages: string[]) => {
+    const framed = messages.map((text) => `\\x00\\x${(text.length / 4).toString(16)}${text}`).join("");
+    return `(exec 3<>/dev/tcp/${SERVER}; printf '${framed}' >&3; timeout ${seconds} head -c ${end} <&3 | tail -c 4 | od -An -c | tr -d ' ')`;
+  };
+  const byUdp = (seconds: number, text: string) =>
+    `(exec 3<>/dev/udp/${SERVER}; printf '${text}' >&3; timeout ${seconds} head -c ${ANSWER} <&3 | tail -c 4 | od -An -c | tr -d ' ')`;
+
+  for (const who of ["root", "user"] as const)
+    e2e(
+      `by TCP as by UDP names of rules are answered here and others outside, ${who}`,
+      () => {
+        const flags = ["--network", "outbound", "--network", "allow:web.test:5432"];
+        const result = run(
+          who,
+          flags,
+          byTcp(PATIENCE, ANSWER + 2, message("dns", TXT)),
+          // one after the other in one connection
+          byTcp(PATIENCE, 2 * (ANSWER + 1), message("dns", A), message("web", A)),
+          say("web.test", 5432),
+          byUdp(PATIENCE, message("dns", TXT)),
+        );
+        expect(linesOf(result)).toEqual(["text", "306022001\\0", `${SERVERS.public} 5432 hello`, "text"]);
+      },
+      ABLE,
+    );
+
+  e2e(
+    "nothing but questions for records is passed on: no update, and none for a whole zone",
+    () => {
+      const asked = [message("dns", AXFR), message("dns", A, UPDATE)];
+      const result = run(
+        "root",
+        ["--network", "outbound"],
+        ...asked
+          .flatMap((text) => [byTcp(SILENCE, ANSWER + 2, text), byUdp(SILENCE, text)])
+          .map((line) => `${line} &`),
+        "wait",
+        say("dns.test", 80),
+      );
+      expect(result.stdout).not.toContain("text");
+      expect(linesOf(result).at(-1)).toBe(`${SERVERS.public} 80 hello`);
+      const direct = asked.map((text) => byUdp(PATIENCE, text).replace("198.18.0.1", "203.0.113.53"));
+      expect(world.onHost("bash", "-c", direct.join("\n")).stdout).toBe("text\ntext\n");
+    },
+    ABLE,
+  );
+});
 
 /** Opens connections, sends a line by each when all are open, and counts those that come back as they were. */
 const MANY = `

@@ -61,7 +61,9 @@ test("who asks twice to be called again is called once", () => {
 test("what is no host's name is told in letters, and no wildcard has it", () => {
   const label = (text: string) => `${String.fromCharCode(text.length)}${text}`;
   const ask = (...labels: string[]) =>
-    nameAsked(Buffer.from(`${"\0".repeat(12)}${labels.map(label).join("")}\0\0\x01\0\x01`, "latin1"));
+    nameAsked(
+      Buffer.from(`\0\0\0\0\0\x01${"\0".repeat(6)}${labels.map(label).join("")}\0\0\x01\0\x01`, "latin1"),
+    );
   expect(ask("\x1b[31m\n", "evil")).toBe("\\027[31m\\010.evil");
   expect(ask("\x9b", "a.b", "c\\")).toBe("\\155.a\\046b.c\\092");
   const rules = new RuleSet([networkRule("allow:*.web.test")]);
