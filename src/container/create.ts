@@ -66,6 +66,8 @@ export interface CreateOptions extends PidReceivers {
   notifySocket: string | undefined;
   /** What this process's standard output and error are by now; absolute. */
   output?: string | undefined;
+  /** Called while the container's process becomes its program, where that isn't left to `start`: it may fail yet. */
+  becoming?: ((record: ContainerRecord) => void) | undefined;
 }
 
 export interface Created {
@@ -200,6 +202,10 @@ class Creation implements CreateEvents {
   created(): void {
     if (this.record.init !== undefined) announcePid(this.#options, this.record.init, "standard", this.#undo);
     this.made({ creator: undefined });
+  }
+
+  becoming(): void {
+    this.#options.becoming?.(this.record);
   }
 }
 

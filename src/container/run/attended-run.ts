@@ -65,6 +65,32 @@ export interface AttendedRun {
   since: SeenRunning;
   /** It needs this one for that. */
   report: Fd | undefined;
+  /** From `planLeave`, where there was time for that. */
+  plan: LeavePlan | undefined;
+}
+
+/** What can be known of an attendant before the program runs. */
+export interface LeavePlan {
+  /** The attendant without a terminal. */
+  template: Template<RunAttendantWord> | undefined;
+  removal: PlannedRemoval | undefined;
+  /** Files of which something may be to be told, as `asWords` makes them. */
+  guarded: Uint8Array[];
+}
+
+/** Plans what `leaveRun` does: nothing is opened or changed. */
+export function planLeave({
+  root,
+  record,
+  keep,
+  tells,
+}: Pick<AttendedRun, "root" | "keep" | "tells"> & { record: ContainerRecord }): LeavePlan {
+  const { guarded = false } = typeof tells === "object" ? tells : {};
+  return {
+    template: typeof HAKO_RUN_ATTENDANT === "undefined" ? undefined : templateOf(HAKO_RUN_ATTENDANT),
+    removal: keep || tells === "end" ? undefined : plannedRemoval({ root, record }),
+    guarded: guarded ? rare.guardedFiles.guardedFilesOf(record).map(rare.guardedFiles.asWords) : [],
+  };
 }
 
 /**
@@ -72,36 +98,38 @@ export interface AttendedRun {
  * removes the container after its end. What it can't do this command does, started again. Comes back only by throwing.
  */
 export function leaveRun(run: AttendedRun): never {
-  const { root, record, keep, master, recorder, stops, limits, lifeline, tells, since, report } = run;
+  const { root, record, master, recorder, stops, limits, lifeline, tells, since, report } = run;
+  const { template, removal: planned, guarded } = run.plan ?? planLeave(run);
   const { init } = record;
   // of its time some has gone by where hako has waited itself
   const left = limits.time && Math.ceil(Math.max(0, limits.time - (monotonicMs() - since.clock)));
   const terminal = attendedTerminal(master);
   const recorded = recorder.reader.number;
-  const removal = keep || tells === "end" ? undefined : removalOf({ root, record });
-  const { memory = false, guarded = false } = typeof tells === "object" ? tells : {};
-  const files = guarded ? rare.guardedFiles.guardedFilesOf(record).map(rare.guardedFiles.asWords) : [];
+  const removal = planned && opened(planned);
+  const { memory = false } = typeof tells === "object" ? tells : {};
   const killsFile = memory ? driverOf(record).memoryKillsFile({ root, record }) : undefined;
   const kept = [recorded, removal?.directory, stops?.number, lifeline?.number, report?.number];
   const descriptors = kept.filter((fd) => fd !== undefined);
   // outside it would come to the program, too, which has the caller's terminal, perhaps, but is in another session
   const signals = [...Object.values(FORWARDED), ...(stops === undefined ? [] : [SIG.WINCH])];
-  takePlace(attendant(terminal), endedRunLine(record.id, init, since, limits, report), {
+  takePlace(attendant(terminal, template), endedRunLine(record.id, init, since, limits, report), {
     ...{ signals, terminal, descriptors },
     fillings: {
       ...(removal ?? NO_REMOVAL),
       ...{ pid: init.pid, recorded, stops: stops?.number ?? NO_POLL, memory: killsFile ?? 0 },
       lifeline: lifeline?.number ?? NO_POLL,
-      guarded: files.length === 0 ? 0 : stringVector(files),
+      guarded: guarded.length === 0 ? 0 : stringVector(guarded),
       seconds: left === undefined ? -1 : Math.floor(left / 1000),
       nanoseconds: ((left ?? 0) % 1000) * 1e6,
     },
   });
 }
 
-function attendant(terminal: AttendedTerminal | undefined): Template<RunAttendantWord> {
-  if (terminal === undefined && typeof HAKO_RUN_ATTENDANT !== "undefined")
-    return templateOf(HAKO_RUN_ATTENDANT);
+function attendant(
+  terminal: AttendedTerminal | undefined,
+  template: LeavePlan["template"],
+): Template<RunAttendantWord> {
+  if (terminal === undefined && template !== undefined) return template;
   return rare.runAttendantRows.runAttendant(process.arch, terminal, terminal?.descriptors ?? []);
 }
 
@@ -120,19 +148,19 @@ const NO_REMOVAL: Removal = {
   ...{ mapping: 0, temporary: 0, directories: 0, store: 0 },
 };
 
+type PlannedRemoval = Omit<Removal, "directory" | "inode"> & { path: string };
+
 /**
- * What there is of a container; its directory is open, for the attendant. undefined where the end is more than system calls: something must
- * be asked or told, a program is run, others go with it.
+ * What there is of a container. undefined where the end is more than system calls: something must be asked or told, a program is run,
+ * others go with it.
  */
-function removalOf(container: Container): Removal | undefined {
+function plannedRemoval(container: Container): PlannedRemoval | undefined {
   const { root, record } = container;
   if ((record.hooks?.poststop ?? []).length > 0 || leadsSandbox(record)) return undefined;
   // what others use of the rootfs has to be found out
   if (record.mountPoints !== undefined) return undefined;
   const made = driverOf(record).plainRemoval(container);
   if (made === undefined) return undefined;
-  const path = containerDirectory(root, record.id);
-  const directory = openAt(undefined, path, O.RDONLY | O.DIRECTORY);
   const {
     path: mapping,
     temporary,
@@ -140,11 +168,17 @@ function removalOf(container: Container): Removal | undefined {
     store,
   } = new MappingStore(root).removal(record.id, record.sandbox);
   return {
-    ...{ directory: directory.number, path, inode: fileStatusOf(directory).inode },
+    path: containerDirectory(root, record.id),
     kill: made.kill ?? 0,
     cgroups: stringVector(made.cgroups),
     tries: made.emptied ? BUSY_TRIES : FEW_TRIES,
     above: stringVector(made.above),
     ...{ mapping, temporary, directories: stringVector(directories), store },
   };
+}
+
+/** With the container's directory open, for the attendant. */
+function opened(planned: PlannedRemoval): Removal {
+  const directory = openAt(undefined, planned.path, O.RDONLY | O.DIRECTORY);
+  return { ...planned, directory: directory.number, inode: fileStatusOf(directory).inode };
 }

@@ -18,7 +18,7 @@ import { FORWARDED } from "../io/forwarded-signals";
 import type { RunEnd } from "../io/run-end";
 import type { TimeLimitValues } from "../io/time-limit";
 import { runPoststartHooks } from "../poststart";
-import type { ToTell } from "./attended-run";
+import type { LeavePlan, ToTell } from "./attended-run";
 import { type EndedRun, isOurs, type SeenRunning } from "./ended-run";
 import type { ToldLimits } from "./limit-lines";
 
@@ -141,8 +141,14 @@ async function runHeld(options: RunOptions): Promise<number> {
   const ownInit = init === false ? undefined : { stops, idle: init === "idle" };
   // who has its terminal, or wants to know that it is ready, has to be there at its first moment
   const mayRun = !terminal && options.notifySocket === undefined && network === undefined;
-  const create = () =>
-    createContainer({ ...options, bundle, ownInit, diesWithMaker, consoleSocket: given ?? sender }, mayRun);
+  const { tells } = options;
+  let leaving: LeavePlan | undefined;
+  const becoming = (record: ContainerRecord) => {
+    if (signals instanceof SignalRecorder && tells !== "end")
+      leaving = rare.attendedRun.planLeave({ root, record, keep, tells });
+  };
+  const made = { ...options, bundle, ownInit, diesWithMaker, consoleSocket: given ?? sender, becoming };
+  const create = () => createContainer(made, mayRun);
   const { record, runs } =
     options.output === undefined ? create() : rare.outputFile.withOutputTo(options.output, create);
   let deleted = keep;
@@ -162,7 +168,7 @@ async function runHeld(options: RunOptions): Promise<number> {
       return 0;
     }
     if (signals instanceof SignalRecorder) {
-      const { tells, report, limits } = options;
+      const { report, limits } = options;
       const since = { began: Date.now(), clock: monotonicMs() };
       if (tells === "end" && master === undefined) {
         const others = [signals.reader, stops, lifeline].filter((fd) => fd !== undefined);
@@ -170,7 +176,7 @@ async function runHeld(options: RunOptions): Promise<number> {
         const ending = rare.foreground.endedSoon(record.init, others, soon);
         if (ending !== undefined) return tellEnd(options, record, ending, since, false);
       }
-      const told = { tells, report, lifeline, limits, since };
+      const told = { tells, report, lifeline, limits, since, plan: leaving };
       return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops, ...told });
     }
     using _ = relay?.watch();

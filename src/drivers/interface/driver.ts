@@ -145,6 +145,8 @@ export interface CreateEvents {
   meanwhile(): void;
   /** Everything is made. After this the container waits for `start`, or runs. */
   created(): void;
+  /** Where it runs: its process is becoming its program, and this one would wait until it has, or has failed to. */
+  becoming?(): void;
 }
 
 /** The fields of a record that only its driver writes. */

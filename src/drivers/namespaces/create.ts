@@ -106,7 +106,7 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
   cgroup.settle();
   logDebug(`${id}: in its cgroups, with its identity`);
   events.created();
-  if (runs) run(plan, making, cgroup.record, filter);
+  if (runs) run(plan, making, events, cgroup.record, filter);
   else making.leaveToStart();
   logDebug(`${id}: ${runs ? "started" : "waits for start"}`);
   return runs;
@@ -125,6 +125,7 @@ function isFreeToRun({ hooks, linux }: Config): boolean {
 function run(
   { id, config, state }: CreatePlan,
   making: SetUp,
+  events: CreateEvents,
   cgroup: CgroupRecord,
   filter: SeccompFilter | undefined,
 ): void {
@@ -137,6 +138,7 @@ function run(
       config: () => config,
       state: () => ({ ...state, status: "created", pid }),
     };
+    events.becoming?.();
     awaitProgram(becoming);
     checkProgram(becoming, range, rootfs);
   });
