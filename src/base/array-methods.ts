@@ -1,5 +1,5 @@
 /**
- * JavaScriptCore implements some methods of arrays in JavaScript, as source. A process parses and compiles such a method at its first
+ * JavaScriptCore implements some methods of arrays, and Object.fromEntries, in JavaScript, as source. A process parses and compiles such a method at its first
  * call, which takes some 60 us, a hundredth of a short command. The methods here are in the executable as bytecode. They do what ECMAScript
  * says (section 23.1.3), except for species: a subclass of Array gets plain arrays.
  */
@@ -145,8 +145,18 @@ function from<T, R>(
   return result;
 }
 
+/** Object.fromEntries. */
+function fromEntries<T>(entries: Iterable<readonly [PropertyKey, T]>): Record<PropertyKey, T> {
+  const result: Record<PropertyKey, T> = {};
+  // as data properties, whatever their names: __proto__ too
+  for (const [key, value] of entries)
+    Object.defineProperty(result, key, { value, configurable: true, enumerable: true, writable: true });
+  return result;
+}
+
 for (const name of Object.keys(METHODS) as (keyof typeof METHODS)[])
   Object.defineProperty(Array.prototype, name, { value: METHODS[name], enumerable: false });
 Object.defineProperty(Array, "from", { value: from, enumerable: false });
+Object.defineProperty(Object, "fromEntries", { value: fromEntries, enumerable: false });
 
 export {};

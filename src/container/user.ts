@@ -3,7 +3,7 @@ import { textOf } from "../linux/call/bytes";
 import { O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { readAtMost } from "../linux/file/file";
-import { findRow, homeInPasswd, rowsWith } from "../linux/file/passwd";
+import { findRow, findRowWith, homeInPasswd } from "../linux/file/passwd";
 import { openAt, openIfThere } from "../linux/file/path";
 import { fileStatusOf } from "../linux/file/stat";
 import type { User } from "../oci/config";
@@ -103,10 +103,10 @@ function groupsWith(groups: string, member: string | undefined): number[] {
   const found = new Set<number>();
   // a list is between commas, so no name has one
   if (!member || member.includes(",")) return [];
-  for (const [, , number = "", members = ""] of rowsWith(groups, member)) {
-    if (!`,${members},`.includes(`,${member},`)) continue;
-    const gid = numberOf(number);
+  findRowWith(groups, member, ([, , number = "", members = ""]) => {
+    const gid = `,${members},`.includes(`,${member},`) ? numberOf(number) : undefined;
     if (gid !== undefined) found.add(gid);
-  }
+    return false;
+  });
   return [...found];
 }

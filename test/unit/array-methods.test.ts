@@ -19,13 +19,16 @@ type Method = (this: unknown, ...words: unknown[]) => unknown;
 const prototype = Array.prototype as unknown as Record<string, Method>;
 const before = new Map<string, Method | undefined>(NAMES.map((name) => [name, prototype[name]]));
 const fromBefore = Array.from;
+const entriesBefore = Object.fromEntries;
 await import("../../src/base/array-methods");
 const now = new Map<string, Method | undefined>([...NAMES].map((name) => [name, prototype[name]]));
 const fromNow = Array.from;
+const entriesNow = Object.fromEntries;
 const restore = () => {
   for (const [name, method] of before)
     Object.defineProperty(Array.prototype, name, { value: method, enumerable: false });
   Array.from = fromBefore;
+  Object.fromEntries = entriesBefore;
 };
 restore();
 afterAll(restore);
@@ -113,6 +116,31 @@ describe("methods of arrays are ECMAScript's", () => {
   test("at", () => {
     for (const place of [0, 1, 2, -1, -2, -3, 1.9, -1.9, Number.NaN, "1", undefined, Infinity, -Infinity])
       expect(now.get("at")?.call([5, 6], place)).toBe(before.get("at")?.call([5, 6], place) as number);
+  });
+
+  test("Object.fromEntries", () => {
+    const symbol = Symbol("s");
+    const entries = [
+      ["a", 1],
+      ["__proto__", 2],
+      [symbol, 3],
+      [7, 4],
+      ["a", 5],
+    ] as const;
+    for (const source of [
+      () => entries,
+      () => new Map<PropertyKey, number>(entries),
+      () => new Set(entries),
+      () => [],
+    ]) {
+      const now = entriesNow(source());
+      const before = entriesBefore(source());
+      expect(Object.getOwnPropertyDescriptors(now)).toEqual(Object.getOwnPropertyDescriptors(before));
+      expect(Reflect.ownKeys(now)).toEqual(Reflect.ownKeys(before));
+      expect(Object.getPrototypeOf(now)).toBe(Object.prototype);
+    }
+    expect(() => entriesNow(null as never)).toThrow(TypeError);
+    expect(() => entriesNow([undefined] as never)).toThrow(TypeError);
   });
 
   test("Array.from", () => {
