@@ -22,6 +22,7 @@ import { withFewerPageFaults } from "./scripts/page-faults";
 import { type HeapUse, heapUse, joined, type Range, usedHeap, usedMemory } from "./scripts/used-memory";
 import { runAttendant } from "./src/container/run/run-attendant-rows";
 import { SCRIPT_CAPABILITIES } from "./src/container/script/script-capabilities";
+import type { BuiltSeccomp } from "./src/container/script/script-seccomp";
 import { execAttendant } from "./src/drivers/namespaces/exec/exec-attendant-rows";
 import { initProgram } from "./src/drivers/namespaces/init/init-rows";
 import { confinedProfile } from "./src/drivers/vm/confined/confined-profile";
@@ -98,10 +99,11 @@ function runtimeOf(name: string, npmPackage: string): string {
 }
 
 /** What `run --rootfs` puts into force unless it is told otherwise: root's, and an ordinary user's (src/container/script/script-seccomp.ts). */
-function defaultFilters(architecture: string): Record<string, string> {
+function defaultSeccomp(architecture: string): Record<string, BuiltSeccomp> {
   const entries = [SCRIPT_CAPABILITIES, []].map((capabilities) => {
-    const { program } = compile(defaultProfile(capabilities, architecture), architecture);
-    return [String(relevantCapabilities(capabilities)), program.toBase64()];
+    const profile = defaultProfile(capabilities, architecture);
+    const program = compile(profile, architecture).program.toBase64();
+    return [String(relevantCapabilities(capabilities)), { profile: JSON.stringify(profile), program }];
   });
   return Object.fromEntries(entries);
 }
@@ -150,7 +152,7 @@ async function build(name: string, outdir: string, bytecodeOrder: string[]): Pro
     define: {
       HAKO_VERSION: JSON.stringify(version),
       HAKO_COMMIT: JSON.stringify(commit()),
-      HAKO_DEFAULT_FILTERS: JSON.stringify(defaultFilters(ARCHITECTURES[target.machine])),
+      HAKO_DEFAULT_SECCOMP: JSON.stringify(defaultSeccomp(ARCHITECTURES[target.machine])),
       HAKO_CONFINED_FILTER: JSON.stringify(confinedFilter(ARCHITECTURES[target.machine])),
       HAKO_FILTER_COMPILER: JSON.stringify(filterCompiler()),
       HAKO_LIBC: JSON.stringify(target.libc),

@@ -11,11 +11,17 @@ const rare = {
   },
 };
 
+/** A default profile as JSON, and its filter in base64. */
+export interface BuiltSeccomp {
+  profile: string;
+  program: string;
+}
+
 /**
- * Set by build.ts: the default profile's filters in base64, by the capabilities that make a difference to them. To compile one takes 5 ms, to find it
- * among those that were compiled before half a millisecond.
+ * Set by build.ts: the default profile, by the capabilities that make a difference to it. To compile its filter takes 5 ms, to find that among those
+ * that were compiled before half a millisecond; to make the profile takes five times what it takes to read it.
  */
-declare const HAKO_DEFAULT_FILTERS: Readonly<Record<string, string>> | undefined;
+declare const HAKO_DEFAULT_SECCOMP: Readonly<Record<string, BuiltSeccomp>> | undefined;
 
 /** A profile, and its filter where the build has compiled that. */
 export interface ScriptSeccomp {
@@ -30,7 +36,7 @@ export function seccompOf(
 ): ScriptSeccomp | undefined {
   if (given === "off") return undefined;
   if (given === undefined || given === "default")
-    return { profile: defaultProfile(capabilities), filter: builtFilter(capabilities) };
+    return builtSeccomp(capabilities) ?? { profile: defaultProfile(capabilities), filter: undefined };
   if (given === "")
     throw new HakoError({
       code: "usage",
@@ -45,11 +51,11 @@ export function seccompOf(
   return { profile, filter: undefined };
 }
 
-/** The filter from the build; undefined when hako runs from its sources, or where a capability was given or taken that makes a difference. */
-function builtFilter(capabilities: readonly string[]): SeccompFilter | undefined {
-  if (typeof HAKO_DEFAULT_FILTERS === "undefined") return undefined;
-  const program = HAKO_DEFAULT_FILTERS[String(relevantCapabilities(capabilities))];
-  return program === undefined
-    ? undefined
-    : { program: Uint8Array.fromBase64(program), flags: 0, passedBy: "sendmsg" };
+/** The default from the build; undefined when hako runs from its sources, or where a capability was given or taken that makes a difference. */
+function builtSeccomp(capabilities: readonly string[]): ScriptSeccomp | undefined {
+  if (typeof HAKO_DEFAULT_SECCOMP === "undefined") return undefined;
+  const built = HAKO_DEFAULT_SECCOMP[String(relevantCapabilities(capabilities))];
+  if (built === undefined) return undefined;
+  const program = Uint8Array.fromBase64(built.program);
+  return { profile: JSON.parse(built.profile), filter: { program, flags: 0, passedBy: "sendmsg" } };
 }
