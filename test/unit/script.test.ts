@@ -106,6 +106,12 @@ describe("mounts", () => {
   }
 });
 
+test("a volume without a target is told what to write", () => {
+  expect(() => volumeOf("/run/agent.sock")).toThrow(
+    expect.objectContaining({ hint: "/run/agent.sock:/run/agent.sock has it at its own place" }),
+  );
+});
+
 describe("the one id of an ordinary user", () => {
   const own = { uid: 1000, gid: 1001, groups: [] };
   const idOf = (user: string | undefined, mapRoot = false, where = rootfs) =>

@@ -247,8 +247,25 @@ export function volumeOf(spec: string): Mount {
   const wrong = refusal("--volume", spec, "as SOURCE:TARGET:ro");
   const [source = "", destination = "", options = "", ...more] = spec.split(":");
   if (source === "" || !destination.startsWith("/") || more.length > 0)
-    throw wrong("not SOURCE:TARGET[:ro] with an absolute target", "--mount takes paths with colons");
+    throw wrong(
+      "not SOURCE:TARGET[:ro] with an absolute target",
+      spec.startsWith("/") && !spec.includes(":")
+        ? `${spec}:${spec} has it at its own place`
+        : "--mount takes paths with colons",
+    );
   return mountFrom("bind", resolve(source), destination, options.split(","), wrong);
+}
+
+/**
+ * Shared memory has no limit of its own, but the kernel's for files in memory, as what is written elsewhere: browsers, databases and Python's
+ * multiprocessing die of SIGBUS where docker's 64 MiB end.
+ */
+export function withSharedMemory(mounts: readonly Mount[]): Mount[] {
+  return mounts.map((mount) =>
+    mount.destination === "/dev/shm"
+      ? { ...mount, options: mount.options?.filter((word) => !word.startsWith("size=")) }
+      : mount,
+  );
 }
 
 /** A path of the host's, which is there at the same place and is really written. */

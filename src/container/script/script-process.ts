@@ -30,16 +30,22 @@ export function scriptEnvironment(
   return [...base, ...lines];
 }
 
+/** What a program goes by to find others, to draw, and to read and write text and times: nothing of it is secret. */
+const OF_CALLER = [
+  ...["PATH", "TERM", "COLORTERM", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_COLLATE", "LC_CTYPE"],
+  ...["LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"],
+];
+
 /**
- * With `--rootfs /` the program starts in the caller's directory, so that `./script` works, and finds what the caller finds: programs, and
- * what its terminal can do.
+ * With `--rootfs /` the program starts in the caller's directory, so that `./script` works, and finds what the caller finds: programs, what
+ * its terminal can do, and its locale: without one a compiler refuses what isn't ASCII.
  */
 export function asCaller(
   rootfs: string,
   workdir: string | undefined,
 ): { cwd: string; env: EnvironmentLine[] } {
   if (rootfs !== "/") return { cwd: workdir ?? "/", env: [] };
-  const env = ["PATH", "TERM"].flatMap((name): EnvironmentLine[] => {
+  const env = OF_CALLER.flatMap((name): EnvironmentLine[] => {
     const value = callerVariable(name);
     return value === undefined || value === "" ? [] : [`${name}=${value}`];
   });

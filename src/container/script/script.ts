@@ -14,7 +14,7 @@ import { scriptGuards } from "./script-guards";
 import { type ScriptIdentity, scriptIdentity } from "./script-identity";
 import type { ScriptIds } from "./script-ids";
 import { scriptResources } from "./script-limits";
-import { givenMounts } from "./script-mounts";
+import { givenMounts, withSharedMemory } from "./script-mounts";
 import type { NetworkValues, ScriptNetwork } from "./script-network";
 import { asCaller, scriptProcess } from "./script-process";
 import { overlayOf, readonlyTree, rootfsOf } from "./script-root";
@@ -121,7 +121,7 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
   const guards = scriptGuards(values, request, { rootfs, overlay, given, hasNetwork });
   const own = network?.mounts ?? [];
   const usual = [
-    ...(view?.usualMounts(base) ?? base.mounts ?? []),
+    ...withSharedMemory(view?.usualMounts(base) ?? base.mounts ?? []),
     ...volumeMounts(settings, readonly),
     ...own,
   ];
