@@ -1,7 +1,7 @@
 // The program that takes hako's place: here a shell's, with a child of its own to attend.
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { openSync } from "node:fs";
+import { openSync, readlinkSync } from "node:fs";
 import { endRows } from "../../src/drivers/namespaces/exec/exec-attendant-rows";
 import { ATTEND, type Attended, attendRows, WAY } from "../../src/linux/attendant/attendant-rows";
 import { STATUS_DIGITS, statusOfDigits } from "../../src/linux/attendant/attendant-status";
@@ -74,6 +74,11 @@ async function attend(
   return { status, signal, output: output.replace(/^\d+\n/, "") };
 }
 
+/** Until a process has become the attendant, which has come as a file in memory. */
+async function attends(pid: number): Promise<void> {
+  while (!readlinkSync(`/proc/${pid}/exe`).includes("memfd:")) await Bun.sleep(5);
+}
+
 /** What the command finds that the attendant has given way to. */
 function cameTo({ output }: { output: string }): number | undefined {
   const digits = /^again ([a-p]+)\n$/.exec(output)?.[1];
@@ -91,7 +96,7 @@ describe("an attendant", () => {
   test("signals go to the process", async () => {
     const { status } = await attend("exec sleep 20", {
       async whileItRuns(attendant) {
-        await Bun.sleep(200);
+        await attends(attendant);
         process.kill(attendant, "SIGTERM");
       },
     });
@@ -129,7 +134,7 @@ describe("an attendant", () => {
         await attend("exec sleep 20", {
           attended,
           async whileItRuns(attendant) {
-            await Bun.sleep(200);
+            await attends(attendant);
             process.kill(attendant, "SIGTERM");
           },
         }),

@@ -396,7 +396,9 @@ test("a path that is made to be slow isn't", () => {
   const usual = time(plain);
   for (const part of [".git/modules/", ".git/worktrees/x/", ".git/modules/.git/worktrees/", ".git/"]) {
     const path = `/${part.repeat(4000 / part.length)}x`;
-    expect(time(path)).toBeLessThan(10 * usual + 50);
+    // one that was interrupted meanwhile is timed again
+    const times = () => Math.min(time(path), time(path), time(path));
+    expect(times()).toBeLessThan(10 * usual + 50);
   }
 });
 

@@ -11,7 +11,7 @@ import { trySyscall } from "../../src/linux/call/syscall";
 import { type SyscallName, syscallNumberOn } from "../../src/linux/call/syscall-numbers";
 import { noNewPrivilegesStep } from "../../src/linux/process/credentials";
 import { execveStep } from "../../src/linux/process/execute";
-import { reapChild } from "../../src/linux/process/process";
+import { processStatus, reapChild } from "../../src/linux/process/process";
 import { failureAt } from "../../src/linux/remote/failed-step";
 import { KIND, RANGE, RANGE_AT, remoteCode } from "../../src/linux/remote/remote-code";
 import { SharedRange } from "../../src/linux/remote/shared-range";
@@ -20,6 +20,7 @@ import { cloneChild, Reports } from "../../src/linux/steps/clone-child";
 import { DATA_AT, elfProgram } from "../../src/linux/steps/elf";
 import { filledIn } from "../../src/linux/steps/template";
 import { toldProgramEnd } from "../../src/state/program-end";
+import { childrenOf } from "../e2e/children";
 
 const QEMU = Bun.which("qemu-aarch64");
 /** Where in the range a struct sigaction of zeros is, the table, a path, its arguments, two seconds, and the program's data. */
@@ -27,6 +28,18 @@ const [ZEROS, TABLE, SLEEP, ARGV, SECONDS, DATA] = [512, 1024, 4096, 4160, 4224,
 const MOST = 2n ** 63n - 1n;
 const directory = mkdtempSync(join(tmpdir(), "hako-init-"));
 afterAll(() => rmSync(directory, { recursive: true }));
+
+/** Goes on when something is so, or has not become so in a few seconds. */
+function soon(holds: () => boolean): void {
+  for (let tries = 0; tries < 1000 && !holds(); tries++) Bun.sleepSync(5);
+}
+
+/** Until a first process waits for signals and ends of children; root's is seen to, another user's may not be looked at. */
+function untilItWaits(pid: number): void {
+  const call = `${syscallNumberOn(process.arch, "rt_sigtimedwait")} `;
+  if (process.getuid?.() !== 0) Bun.sleepSync(200);
+  else soon(() => readFileSync(`/proc/${pid}/syscall`, "utf8").startsWith(call));
+}
 
 /** What a program's process does: calls, and the least result with which it goes on. */
 type Calls = [call: SyscallName, args: number[], least?: bigint][];
@@ -143,20 +156,21 @@ for (const machine of [process.arch, ...(process.arch === "arm64" ? [] : ["arm64
           ["exit_group", [3]],
         ],
         (pid) => {
-          Bun.sleepSync(machine === process.arch ? 500 : 1500);
+          // an emulator has descriptors, and no filter
+          if (machine !== process.arch) return;
+          untilItWaits(pid);
           const [, filter = ""] = /^Seccomp:\t(\d)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
           const maps = readFileSync(`/proc/${pid}/maps`, "utf8");
           reads.push(filter, String(readdirSync(`/proc/${pid}/fd`).length), String(/^1000000/m.test(maps)));
         },
       );
       expect(ending?.status).toBe(3);
-      // an emulator has descriptors, and no filter
       if (machine === process.arch) expect(reads).toEqual(["2", "0", "false"]);
     });
 
     it("is alone where there is no program, and no signal from its own pid namespace ends it", () => {
       const { ending, failed } = run(machine, "idle", (pid) => {
-        Bun.sleepSync(machine === process.arch ? 50 : 500);
+        untilItWaits(pid);
         for (const signal of [15, 2, 1, 3, 10]) {
           trySyscall("kill", pid, signal);
           Bun.sleepSync(20);
@@ -178,7 +192,8 @@ for (const machine of [process.arch, ...(process.arch === "arm64" ? [] : ["arm64
             ["execve", [RANGE_AT + SLEEP, RANGE_AT + ARGV, RANGE_AT + ZEROS]],
           ],
           (pid) => {
-            Bun.sleepSync(machine === process.arch ? 50 : 500);
+            soon(() => childrenOf(pid).some((child) => processStatus(child)?.name === "sleep"));
+            untilItWaits(pid);
             trySyscall("kill", pid, signal);
           },
         );

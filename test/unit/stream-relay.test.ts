@@ -168,11 +168,11 @@ describe("a relay of streams", () => {
     using output = new Pipe("output");
     const streams = { input: input.write, output: neverWaiting(output.read) };
     const events = { tell: () => undefined, hangUp: () => hangUps++ };
-    using relay = new StreamRelay(neverWaiting(port), streams, events, 50);
+    using relay = new StreamRelay(neverWaiting(port), streams, events, 300);
     relay.pump();
     relay.look();
     expect(hangUps).toBe(0);
-    Bun.sleepSync(60);
+    Bun.sleepSync(310);
     relay.look();
     relay.look();
     expect(hangUps).toBe(1);
