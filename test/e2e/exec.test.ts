@@ -1,6 +1,8 @@
 // @cgroup-v2
 // exec: a process beside the first one, with the container's namespaces, cgroups, user and limits.
 import { expect } from "bun:test";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
@@ -443,45 +445,48 @@ e2e("a created container takes commands; a stopped or paused one does not @v2", 
   expect(stopped.stderr).toContain("stopped");
 });
 
-e2e("--timeout kills the command and what it started, --grace asks before; the container goes on", () => {
-  using box = new Box();
-  const id = box.started();
-  const exec = (flags: string[], ...command: string[]) => box.hako("exec", ...flags, id, ...command);
-  const begun = performance.now();
-  expect(exec(["--timeout", "300ms"], "sh", "-c", "sleep 600 & sleep 600")).toMatchObject({
-    status: 124,
-    stderr: "hako: time limit of 300ms reached\n",
-  });
-  expect(exec(["--timeout", "300ms", "--tty"], "sleep", "600").status).toBe(124);
-  const trap = "trap 'echo cleaned up; exit 7' TERM; sleep 600";
-  expect(exec(["--timeout", "300ms", "--grace", "1m"], "sh", "-c", trap)).toMatchObject({
-    status: 124,
-    stdout: "cleaned up\n",
-  });
-  const deaf = "trap '' TERM; sleep 600; sleep 600";
-  expect(exec(["--timeout", "300ms", "--grace", "300ms"], "sh", "-c", deaf).status).toBe(124);
-  expect(performance.now() - begun).toBeLessThan(40_000);
-  expect(exec(["--timeout", "1m"], "sh", "-c", "echo fine; exit 3")).toMatchObject({
-    status: 3,
-    stdout: "fine\n",
-    stderr: "",
-  });
-  for (const flags of [
-    ["--timeout", "1m", "--detach"],
-    ["--timeout", "soon"],
-    ["--timeout", ""],
-    ["--grace", "1m"],
-  ])
-    expect([flags, exec(flags, "true").status]).toEqual([flags, 2]);
-  expect(JSON.parse(box.ok("ps", "--format", "json", id).stdout)).toHaveLength(1);
-});
+e2e(
+  "--timeout kills the command and what it started, --grace asks before; the container goes on",
+  async () => {
+    using box = new Box();
+    const id = box.started();
+    const exec = (flags: string[], ...command: string[]) => box.hako("exec", ...flags, id, ...command);
+    const begun = performance.now();
+    expect(exec(["--timeout", "300ms"], "sh", "-c", "sleep 600 & sleep 600")).toMatchObject({
+      status: 124,
+      stderr: "hako: time limit of 300ms reached\n",
+    });
+    expect(exec(["--timeout", "300ms", "--tty"], "sleep", "600").status).toBe(124);
+    const trap = "trap 'echo cleaned up; exit 7' TERM; sleep 600";
+    expect(exec(["--timeout", "1s", "--grace", "1m"], "sh", "-c", trap)).toMatchObject({
+      status: 124,
+      stdout: "cleaned up\n",
+    });
+    const deaf = "trap '' TERM; sleep 600; sleep 600";
+    expect(exec(["--timeout", "300ms", "--grace", "300ms"], "sh", "-c", deaf).status).toBe(124);
+    expect(performance.now() - begun).toBeLessThan(40_000);
+    expect(exec(["--timeout", "1m"], "sh", "-c", "echo fine; exit 3")).toMatchObject({
+      status: 3,
+      stdout: "fine\n",
+      stderr: "",
+    });
+    for (const flags of [
+      ["--timeout", "1m", "--detach"],
+      ["--timeout", "soon"],
+      ["--timeout", ""],
+      ["--grace", "1m"],
+    ])
+      expect([flags, exec(flags, "true").status]).toEqual([flags, 2]);
+    await until("it is alone", () => JSON.parse(box.ok("ps", "--format", "json", id).stdout).length === 1);
+  },
+);
 
 /** Starts what is in no process group of the command's: in a session of its own, whose parent has ended, and one that hears no TERM. */
 const LEAVES = "(setsid sleep 8631 &); setsid sh -c \"trap '' TERM; sleep 8632; sleep 8633\" &";
 
 const needsSetsid = needsProgram("setsid");
 
-e2e("--timeout ends what has left the command's process group, too; at the command's own end that goes on", () => {
+e2e("--timeout ends what has left the command's process group, too; at the command's own end that goes on", async () => {
   using box = new Box();
   const id = box.id();
   box.ok("run", "--detach", "--idle", "--rootfs", "/", "--name", id);
@@ -489,23 +494,25 @@ e2e("--timeout ends what has left the command's process group, too; at the comma
   // without hako's own first process
   const left = () => Number(box.ok("exec", id, "sh", "-c", "set -- /proc/[0-9]*; echo $#").stdout);
   const none = left();
+  // hako's first process reaps them
+  const noneIsLeft = () => until("all that it has left has gone", () => left() === none);
   expect(exec(["--timeout", "500ms"], `${LEAVES} exec sleep 8634`).status).toBe(124);
-  expect(left()).toBe(none);
+  await noneIsLeft();
   // asked, it ends; what doesn't hear has as long as it takes itself
   expect(
     exec(["--timeout", "500ms", "--grace", "1m"], `${LEAVES} trap 'exit 3' TERM; sleep 8634 & wait`).status,
   ).toBe(124);
-  expect(left()).toBe(none);
+  await noneIsLeft();
   expect(
     exec(["--timeout", "500ms", "--grace", "300ms"], `${LEAVES} trap '' TERM; sleep 8634; sleep 8635`).status,
   ).toBe(124);
-  expect(left()).toBe(none);
+  await noneIsLeft();
   // each one forks and ends before it is seen
   const comet = 'f() { sh -c "$0" "$0" & }; f';
   expect(exec(["--timeout", "500ms"], `setsid sh -c '${comet}' '${comet}'; exec sleep 8634`).status).toBe(
     124,
   );
-  expect(left()).toBe(none);
+  await noneIsLeft();
   expect(exec(["--timeout", "1m"], `exec > /dev/null 2>&1; ${LEAVES} hostname`).status).toBe(0);
   expect(left()).toBeGreaterThan(none);
   // another command's end is not theirs
@@ -513,7 +520,7 @@ e2e("--timeout ends what has left the command's process group, too; at the comma
   expect(left()).toBeGreaterThan(none);
 }, [needsHako, needsSetsid]);
 
-e2e("--timeout ends what an ordinary user's command has left", () => {
+e2e("--timeout ends what an ordinary user's command has left", async () => {
   using home = new Home();
   const id = home.hako("run", "--detach", "--idle", "--rootfs", "/").stdout.trim();
   const left = () => home.hako("exec", id, "sh", "-c", "set -- /proc/[0-9]*; echo $#").stdout;
@@ -521,11 +528,11 @@ e2e("--timeout ends what an ordinary user's command has left", () => {
   expect(home.hako("exec", "--timeout", "500ms", id, "sh", "-c", `${LEAVES} exec sleep 8634`).status).toBe(
     124,
   );
-  expect(left()).toBe(none);
+  await until("all that it has left has gone", () => left() === none);
   home.hako("stop", id);
 }, [...NEEDS, needsSetsid]);
 
-e2e("--timeout ends nobody else where the command has gone to others' UTS namespace at once", () => {
+e2e("--timeout ends nobody else where the command has gone to others' UTS namespace at once", async () => {
   using box = new Box();
   const id = box.id();
   const program = box.path("joins-uts");
@@ -551,7 +558,7 @@ e2e("--timeout ends nobody else where the command has gone to others' UTS namesp
       stderr: "hako: time limit of 100ms reached\n",
     });
   expect(box.state(id)).toMatchObject({ pid, status: "running" });
-  expect(JSON.parse(box.ok("ps", "--format", "json", id).stdout)).toHaveLength(2);
+  await until("the others alone are left", () => JSON.parse(box.ok("ps", "--json", id).stdout).length === 2);
 }, [needsHako, needsProgram("gcc")]);
 
 e2e("--timeout says that it ends the process group alone where the caller may not look at the command", () => {
@@ -583,19 +590,25 @@ e2e("--timeout says what has not ended within 5 s", async () => {
   using box = new Box();
   const id = box.started();
   const line = "setsid sleep 8637 & exec sleep 8638";
-  const ending = box.later(["exec", "--timeout", "2s", id, "sh", "-c", line]);
+  const words = ["--root", box.root, "exec", "--timeout", "3s", id, "sh", "-c", line];
+  const ending = spawn(HAKO, words, { stdio: ["ignore", "ignore", "pipe"] });
+  const ended = once(ending, "close");
+  let stderr = "";
+  ending.stderr.on("data", (data: Buffer) => {
+    stderr += data.toString();
+  });
   await until("both run", () => {
     const { stdout } = box.ok("exec", id, "ps", "-o", "args");
     return [/^sleep 8637$/m, /^sleep 8638$/m].every((one) => one.test(stdout));
   });
   box.ok("pause", id);
-  await Bun.sleep(8000);
+  await until("it says so", () => stderr.includes("within 5 s"));
   box.ok("resume", id);
-  const { status, stderr } = await ending;
+  const [status] = await ended;
   expect([status, stderr]).toEqual([
     124,
     expect.stringMatching(
-      /^hako: warning: exec: not all that the command has started has ended within 5 s: process \d+, \d+\nhako: time limit of 2s reached\n$/,
+      /^hako: warning: exec: not all that the command has started has ended within 5 s: process \d+, \d+\nhako: time limit of 3s reached\n$/,
     ),
   ]);
 }, [needsHako, isV2 ? "what is frozen can be killed on cgroup v2" : undefined]);
