@@ -27,6 +27,7 @@ import {
   needsProgram,
   needsUserNamespace,
   SLEEP,
+  until,
 } from "./support";
 
 const { version, hierarchies } = readLayout();
@@ -92,7 +93,7 @@ describe("without a cgroupsPath @v2", () => {
     // from another cgroup it isn't
     expect(box.ok("delete", "--force", elsewhere).stderr).toContain("its processes may be left");
     process.kill(pid, "SIGKILL");
-    for (let wait = 0; existsSync(`/proc/${pid}`) && wait < 200; wait++) Bun.sleepSync(10);
+    await until("it has gone", () => !existsSync(`/proc/${pid}`));
     for (const dir of [...service.directories("/main"), ...service.directories()]) {
       if (existsSync(join(dir, elsewhere))) rmdirSync(join(dir, elsewhere));
     }

@@ -18,6 +18,7 @@ import {
   needsProgram,
   needsUserNamespace,
   readLinks,
+  until,
 } from "./support";
 
 function without(config: BundleConfig, ...types: string[]): void {
@@ -60,15 +61,13 @@ describe("namespaces", () => {
     expect(shared.trim().split("\n")).toEqual(["net", "ipc", "uts", "cgroup", "user"].map(hostNamespace));
   });
 
-  e2e("joined by path", () => {
+  e2e("joined by path", async () => {
     using box = new Box();
     const holder = spawn("unshare", ["--net", "--ipc", "--uts", "sleep", "600"], { stdio: "ignore" });
     try {
       const own = (type: string): string => readlinkSync(`/proc/${holder.pid}/ns/${type}`);
-      for (const end = Date.now() + 5000; own("net") === hostNamespace("net") && Date.now() < end; )
-        Bun.sleepSync(10);
-      for (const end = Date.now() + 5000; own("uts") === hostNamespace("uts") && Date.now() < end; )
-        Bun.sleepSync(10);
+      for (const type of ["net", "ipc", "uts"])
+        await until(`a namespace of its own: ${type}`, () => own(type) !== hostNamespace(type));
       const seen = box.sh(readLinks("/proc/self/ns", "net", "ipc", "uts"), (config) => {
         without(config, "network", "ipc", "uts");
         delete config.hostname;

@@ -22,6 +22,7 @@ import {
   isV2,
   needsHako,
   needsProgram,
+  PATIENCE_MS,
   type Result,
 } from "./support";
 
@@ -44,7 +45,7 @@ describe("cgroups @v2", () => {
     }
 
     [Symbol.dispose](): void {
-      for (const end = Date.now() + 2000; ; Bun.sleepSync(20)) {
+      for (const end = Date.now() + PATIENCE_MS; ; Bun.sleepSync(20)) {
         try {
           rmdirSync(this.dir);
           return;

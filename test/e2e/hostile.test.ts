@@ -446,7 +446,7 @@ describe("what is the host's stays so", () => {
       const count = "grep -vc pidfs /proc/self/mountinfo";
       const line = `${count}; mkfifo ${box.dir}/wait; exec 4<>${box.dir}/wait;
         ${HAKO} --root ${box.root} run --detach --bundle ${bundle} ${id} <&4 >${box.dir}/said 2>&1;
-        for i in 1 2 3 4 5 6 7 8 9 10; do ${HAKO} --root ${box.root} exec ${id} grep -q " /tmp tmpfs" /proc/mounts && break; sleep 0.2; done;
+        for i in $(seq 100); do ${HAKO} --root ${box.root} exec ${id} grep -q " /tmp tmpfs" /proc/mounts && break; sleep 0.2; done;
         ${HAKO} --root ${box.root} exec ${id} grep -c " /shared/in tmpfs" /proc/mounts;
         ${count}; ${HAKO} --root ${box.root} delete --force ${id}`;
       const [before, inside, after] = inNamespace(box, bundle, line).trim().split("\n");

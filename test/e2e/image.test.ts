@@ -24,6 +24,7 @@ import {
   needsHako,
   needsProgram,
   type Result,
+  until,
 } from "./support";
 
 const BASE = tarOf(busyboxEntries());
@@ -180,13 +181,14 @@ describe("run --rootfs IMAGE", () => {
     box.ok("delete", "--force", id);
     const kept = ["--root", box.root, "run", "--rootfs", box.path("root"), "--keep-writes", box.path("kept")];
     // of several at once one goes on
-    const all = await Promise.all(
-      [1, 2, 3, 4].map(() =>
-        executeLater(HAKO, [...kept, "--", "sh", "-c", "sleep 2; echo one"], undefined, box.env),
-      ),
+    const all = [1, 2, 3, 4].map(() =>
+      Bun.spawn([HAKO, ...kept, "--", "sh", "-c", "read go; echo one"], {
+        ...{ env: box.env, stdin: "pipe", stdout: "pipe", stderr: "ignore" },
+      }),
     );
-    expect(all.map(({ stdout }) => stdout).join("")).toBe("one\n");
-    expect(all.filter(({ status }) => status === 125)).toHaveLength(3);
+    await until("the others have ended", () => all.filter(({ exitCode }) => exitCode === 125).length === 3);
+    for (const { stdin } of all) stdin.end();
+    expect((await Promise.all(all.map(({ stdout }) => stdout.text()))).join("")).toBe("one\n");
     expect(statSync(box.path("kept/upper")).mode & 0o777).toBe(statSync(box.path("root")).mode & 0o777);
   }, [needsHako, needsUpper("/tmp")]);
 

@@ -5,12 +5,12 @@ import { textOf } from "../../src/linux/call/bytes";
 import { recvPacket } from "../../src/linux/file/descriptor-passing";
 import { pollAny } from "../../src/linux/file/poll";
 import { unixBind } from "../../src/linux/file/unix-socket";
-import { Box, e2e, executeLater, HAKO, needsHako, needsProgram, type Result } from "./support";
+import { Box, e2e, executeLater, HAKO, needsHako, needsProgram, type Result, until } from "./support";
 
-/** What a manager at a socket hears in so many milliseconds, once something came. */
-function hear(socket: ReturnType<typeof unixBind>, milliseconds: number): string[] {
+/** What a manager at a socket hears: so many messages, each in so many milliseconds, and what comes right behind them. */
+function hear(socket: ReturnType<typeof unixBind>, milliseconds: number, least = 1): string[] {
   const heard: string[] = [];
-  while (pollAny([{ fd: socket, for: "read" }], heard.length === 0 ? milliseconds : 200)[0]) {
+  while (pollAny([{ fd: socket, for: "read" }], heard.length < least ? milliseconds : 200)[0]) {
     const { data, fds } = recvPacket(socket, 4096);
     for (const fd of fds) fd.close();
     heard.push(textOf(data));
@@ -40,7 +40,7 @@ describe("a program that says when it is ready", () => {
       using _ = socket;
       const line = `echo $NOTIFY_SOCKET; ${send("STATUS=almost", "STATUS=there\\nREADY=1")} sleep 1; exit 3`;
       const done = withRoot(box, path, "run", "--rootfs", "/", box.id(), "--", "sh", "-c", line);
-      const heard = hear(socket, 20_000);
+      const heard = hear(socket, 20_000, 2);
       const { status, stdout } = await done;
       expect([status, stdout]).toEqual([3, "/run/notify/notify.sock\n"]);
       expect(heard[0]).toMatch(/^READY=1\nMAINPID=\d+\n$/);
@@ -78,7 +78,7 @@ describe("a program that says when it is ready", () => {
         "head -c 100000 /dev/zero >/tmp/long; socat -u -b 200000 FILE:/tmp/long UNIX-SENDTO:$NOTIFY_SOCKET; sleep 1; ";
       const line = `${long}${send("READY=1")} sleep 1; exit 3`;
       const done = withRoot(box, path, "run", "--rootfs", "/", box.id(), "--", "sh", "-c", line);
-      const heard = hear(socket, 20_000);
+      const heard = hear(socket, 20_000, 2);
       const { status, stderr } = await done;
       expect([status, heard.length]).toEqual([3, 2]);
       expect(stderr).toContain("has more than 65536 bytes");
@@ -97,9 +97,8 @@ describe("a program that says when it is ready", () => {
       const mount = `type=bind,source=${box.dir},target=/mnt`;
       const words = ["run", "--detach", "--rootfs", "/", "--mount", mount, id, "--", "sh", "-c", wait];
       const detached = withRoot(box, path, ...words);
-      await Bun.sleep(1000);
-      expect(box.state(id).status).toBe("running");
-      expect(hear(socket, 100)).toEqual([]);
+      await until("it runs", () => box.hako("state", id).stdout.includes('"running"'));
+      expect(hear(socket, 1000)).toEqual([]);
       writeFileSync(box.path("flag"), "");
       expect((await detached).status).toBe(0);
       expect(hear(socket, 100)[0]).toBe(`READY=1\nMAINPID=${box.state(id).pid}\n`);

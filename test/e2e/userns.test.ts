@@ -4,17 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFile
 import { needsMappedOwners } from "./filesystems";
 import { busyboxEntries, dockerArchive, tarOf } from "./image-archives";
 import { Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
-import {
-  Box,
-  busyboxRootfs,
-  e2e,
-  execute,
-  executeLater,
-  HAKO,
-  needsHako,
-  needsProgram,
-  until,
-} from "./support";
+import { Box, busyboxRootfs, e2e, execute, HAKO, needsHako, needsProgram, until } from "./support";
 
 const AUTO = ["--userns", "auto"];
 const needsTmp = [needsHako, needsMappedOwners("/tmp")];
@@ -177,12 +167,15 @@ print(open("/proc/self/uid_map").read().split()[2])`;
     using box = new Box();
     busyboxRootfs(box.path("root"));
     const words = ["--root", box.root, "run", "--rootfs", box.path("root"), ...AUTO, "--"];
-    const line = "cat /proc/self/uid_map; sleep 3";
-    const all = await Promise.all(
-      Array.from({ length: 6 }, () => executeLater(HAKO, [...words, "sh", "-c", line])),
+    // each is there until all are
+    const line = "head -n 1 /proc/self/uid_map; read go";
+    const all = Array.from({ length: 6 }, () =>
+      Bun.spawn([HAKO, ...words, "sh", "-c", line], { stdin: "pipe", stdout: "pipe", stderr: "pipe" }),
     );
-    expect(all.map(({ stderr }) => stderr).join("")).toBe("");
-    expect(new Set(all.map(({ stdout }) => mapOf(stdout)[1])).size).toBe(6);
+    const maps = await Promise.all(all.map(async ({ stdout }) => (await stdout.getReader().read()).value));
+    for (const { stdin } of all) stdin.end();
+    expect(await Promise.all(all.map(({ stderr }) => stderr.text()))).toEqual(all.map(() => ""));
+    expect(new Set(maps.map((map) => mapOf(new TextDecoder().decode(map))[1])).size).toBe(6);
     const rows = "user:100000:65536\nhako:3000000000:131072\ncontainers:2000000000:65536\n";
     const container = (id: string) => [
       HAKO,
