@@ -1,4 +1,4 @@
-import { asHakoError, during, HakoError } from "../../base/errors";
+import { asHakoError, during } from "../../base/errors";
 import type { CgroupMounts } from "../../cgroup";
 import { runHooks } from "../../hooks/hooks";
 import { actAs } from "../../linux/call/actor";
@@ -8,7 +8,6 @@ import type { Step } from "../../linux/call/step";
 import { syscall } from "../../linux/call/syscall";
 import { perform } from "../../linux/call/walk";
 import { openAt } from "../../linux/file/path";
-import { socketPair } from "../../linux/file/unix-socket";
 import { showsFromOutside } from "../../linux/mount/filesystem";
 import { bringUp } from "../../linux/network/interface";
 import { permittedCapabilities } from "../../linux/process/capabilities";
@@ -16,9 +15,9 @@ import { sessionKeyringSteps } from "../../linux/process/credentials";
 import type { SeccompFilter } from "../../linux/process/filter-steps";
 import { NAMESPACE_FLAGS, setNamespace } from "../../linux/process/namespace";
 import { hideStep, parentDeathStep } from "../../linux/process/process";
-import { inUserNamespace, maySetUpAlone } from "../../linux/process/rootless";
+import { inUserNamespace } from "../../linux/process/rootless";
 import { unboundStep } from "../../linux/process/scheduler";
-import { JoinedThread } from "../../linux/remote/joined-thread";
+import type { JoinedThread } from "../../linux/remote/joined-thread";
 import { PATIENCE_MS } from "../../linux/remote/remote-answers";
 import type { RemoteProcess } from "../../linux/remote/remote-process";
 import type { SharedRange } from "../../linux/remote/shared-range";
@@ -27,17 +26,13 @@ import { controllingTerminalStep, setControllingTerminal } from "../../linux/ter
 import type { Config, Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
 import { hasNamespace } from "../../oci/namespaces";
-import type { State } from "../../oci/state";
 import { logWarning } from "../../output/log";
 import type { Weaker } from "../../state/record";
-import type { HeldPlace, Leniency, OverlayRoot, OwnInit, ProgramInMemory } from "../interface/driver";
-import { withMappedGroups } from "./birth/additional-groups";
-import { type BirthPlan, bear } from "./birth/birth";
+import type { OverlayRoot } from "../interface/driver";
 import type { BornProcess } from "./birth/born-process";
-import { checkJoinedPidHooks } from "./birth/joined-pid-hooks";
-import { joinedTypes, threadMayJoin } from "./birth/joining-thread";
 import { NamespacePlan } from "./birth/namespaces";
-import { DescriptorWay, descriptorAt, inherited } from "./descriptor-way";
+import { type DescriptorWay, descriptorAt } from "./descriptor-way";
+import { bearFirstProcess, type Inherited, type SetUpOptions } from "./first-process";
 import { applyScheduler } from "./program/attributes";
 import { hostNameSteps } from "./program/host-name";
 import { homeOf, standardStreamSteps } from "./program/identity";
@@ -48,9 +43,6 @@ import { environmentOf } from "./program/program-file";
 import { setUpTerminal } from "./program/terminal";
 import { bindSources } from "./rootfs/bind-sources";
 import { madeDevices } from "./rootfs/made-devices";
-import { madeOverlays } from "./rootfs/made-overlays";
-import { mappedMounts } from "./rootfs/mapped-mounts";
-import type { MappedTree } from "./rootfs/mapped-root";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs/rootfs";
 
 /** Loaded on first use. */
@@ -92,56 +84,6 @@ const CGROUP_NAMESPACE: Step = {
   args: [NAMESPACE_FLAGS.cgroup],
 };
 
-/** What a container's first process is made from. */
-export interface SetUpOptions {
-  config: Config;
-  /** Absolute. */
-  bundle: string;
-  rootfs: string;
-  /** What is in place of the rootfs. */
-  overlay: OverlayRoot | undefined;
-  mapsOwners?: boolean | undefined;
-  held?: readonly HeldPlace[] | undefined;
-  lenient?: Leniency | undefined;
-  landlocked?: boolean | undefined;
-  /** Where the host keeps what belongs to the container. */
-  directory: string;
-  noPivot: boolean;
-  noNewKeyring: boolean;
-  preserveFds: number;
-  diesWithMaker?: boolean | undefined;
-  ownInit?: OwnInit | undefined;
-  /** A program to execute in place of the one that config.json names. */
-  program?: ProgramInMemory | undefined;
-  /** The state document for hooks that run in the container. */
-  state: State;
-  /** The v2 cgroup that the process is born in; hako's own if undefined. */
-  born: string | undefined;
-  /** Where it waits for start; undefined for one that doesn't wait. */
-  startSocket: Fd | undefined;
-  consoleSocket: Fd | undefined;
-  explainEnd: BirthPlan["explainEnd"];
-}
-
-/** Descriptors that the process was born with. They are the process's, not this one's. */
-interface Inherited {
-  startSocket: Fd | undefined;
-  consoleSocket: Fd | undefined;
-  ownInit: OwnInit | undefined;
-  /** A program to execute in place of the one that config.json names. */
-  program: ProgramInMemory | undefined;
-  /** A mount namespace that the process joins. */
-  mountNamespace: Fd | undefined;
-  /** A pid namespace that the process joins last of all. */
-  latePid: Fd | undefined;
-  /** procfs that were begun in that pid namespace, by their places in /mounts. */
-  begunProcfs: ReadonlyMap<number, Fd>;
-  /** Detached trees whose owners are mapped, by their places in /mounts. */
-  mapped: ReadonlyMap<number, Fd>;
-  /** Those of the root file system; undefined for one that is as it is. */
-  mappedRoot: readonly MappedTree[] | undefined;
-}
-
 /**
  * The making of a container around its first process, in the order of runc's init. The methods are its parts, called in their order
  * here; between them comes what is done to the process from outside.
@@ -158,6 +100,8 @@ export class SetUp implements Disposable {
   /** Passes descriptors that are opened after the process's birth. */
   readonly #way: DescriptorWay;
   readonly #inherited: Inherited;
+  /** procfs that were begun in a pid namespace that the process joins last, by their places in /mounts. */
+  readonly #begunProcfs: ReadonlyMap<number, Fd>;
   /** This thread, where it may act in the container's mount namespace in place of the process. */
   readonly #thread: JoinedThread | undefined;
   /** Who makes mounts: that thread, or else the process. */
@@ -167,73 +111,20 @@ export class SetUp implements Disposable {
   #program: Program | undefined;
 
   constructor(options: SetUpOptions) {
-    const { config, startSocket, consoleSocket, bundle, born, preserveFds, program, explainEnd } = options;
-    if (config.process === undefined)
-      throw new HakoError({ code: "config", message: "config /process: missing" });
     this.#options = options;
-    using namespaces = new NamespacePlan(config);
+    using namespaces = new NamespacePlan(options.config);
     this.#namespaces = namespaces;
-    checkJoinedPidHooks(config, namespaces);
-    if (program !== undefined && namespaces.latePid !== undefined) throw noProgramInMemory();
-    using trees = new FdList();
-    const mapped = mappedMounts(config, bundle, trees);
-    const mappedRoot = options.mapsOwners
-      ? rare.mappedRoot.mappedRoot(config, options.rootfs, options.overlay, trees)
-      : undefined;
-    this.#opensOutside = namespaces.has("user") && namespaces.created.has("mount") && maySetUpAlone();
-    if (this.#opensOutside) for (const [index, tree] of madeOverlays(config, trees)) mapped.set(index, tree);
-    const [ours, theirs] = socketPair("socket to the container's process");
-    using way = theirs;
-    const { ownInit } = options;
-    const others = [
-      startSocket,
-      consoleSocket,
-      namespaces.mount,
-      program?.file,
-      ownInit?.end,
-      ownInit?.stops,
-    ];
-    const given = program?.descriptors ?? [];
-    const keep = [way, ...others.filter((fd) => fd !== undefined), ...given, ...trees.all];
-    const joins = threadMayJoin(options, namespaces);
+    const first = bearFirstProcess(options, namespaces);
+    this.process = first.process;
+    this.#specified = first.specified;
+    this.#opensOutside = first.opensOutside;
+    this.#way = first.way;
+    this.#thread = first.thread;
+    this.#mounter = first.thread ?? first.process.remote;
+    this.#inherited = first.inherited;
     try {
-      this.process = bear({ config, namespaces, born, preserveFds, way, keep, explainEnd });
-    } catch (error) {
-      ours.close();
-      throw error;
-    }
-    const { descriptor, remote, pid } = this.process;
-    this.#way = new DescriptorWay(remote, ours, way);
-    try {
-      this.#specified = keepsGroups(config) ? config.process : withMappedGroups(config.process, pid);
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
-    const copy = (number: number) => this.#way.take(number);
-    this.#thread = joins ? new JoinedThread(descriptor, remote, joinedTypes(namespaces), copy) : undefined;
-    this.#mounter = this.#thread ?? remote;
-    const inherit = (fd: Fd): Fd => inherited(remote, fd);
-    this.#inherited = {
-      startSocket: startSocket && inherit(startSocket),
-      consoleSocket: consoleSocket && inherit(consoleSocket),
-      ownInit: ownInit && {
-        ...{ end: inherit(ownInit.end), stops: ownInit.stops && inherit(ownInit.stops) },
-        idle: ownInit.idle,
-      },
-      program: program && { file: inherit(program.file), descriptors: program.descriptors.map(inherit) },
-      mountNamespace: namespaces.mount && inherit(namespaces.mount),
-      latePid: namespaces.latePid && inherit(namespaces.latePid),
-      begunProcfs: new Map(),
-      mappedRoot: mappedRoot?.map((each) => ({
-        ...each,
-        ...{ tree: inherit(each.tree), layer: each.layer && inherit(each.layer) },
-      })),
-      mapped: new Map([...mapped].map(([index, fd]) => [index, this.#thread?.take(fd) ?? inherit(fd)])),
-    };
-    remote.begin(this.#ownSteps());
-    try {
-      this.#inherited.begunProcfs = this.#beginProcfs(namespaces);
+      first.process.remote.begin(this.#ownSteps());
+      this.#begunProcfs = this.#beginProcfs(namespaces);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -496,7 +387,7 @@ export class SetUp implements Disposable {
     rootPlace: Fd | undefined,
   ): PreparedRootfs {
     const { config, bundle, rootfs, overlay, held, lenient } = this.#options;
-    const { mountNamespace, mapped, mappedRoot, latePid, begunProcfs } = this.#inherited;
+    const { mountNamespace, mapped, mappedRoot, latePid } = this.#inherited;
     if (mountNamespace !== undefined) {
       syscall("unshare", CLONE.FS);
       setNamespace(mountNamespace, "mount");
@@ -516,7 +407,7 @@ export class SetUp implements Disposable {
       cgroup,
       pidNamespace:
         latePid && (this.#thread?.fetch(actAs(this.process.remote, () => latePid.number)) ?? latePid),
-      begunProcfs,
+      begunProcfs: this.#begunProcfs,
       newCgroupNamespace: this.#namespaces.created.has("cgroup"),
       userNamespace: this.#namespaces.has("user") || inUserNamespace(),
       sharesDevices: this.#namespaces.has("user") && !this.#opensOutside && mountNamespace === undefined,
@@ -549,12 +440,6 @@ function underOverlay({ lower, writes, places, layers }: OverlayRoot): string {
   if (layers !== undefined) return `${lower} under what --changes keeps`;
   if (lower === "/") return "the host's files under a tmpfs";
   return `${lower} under ${writes === undefined ? "a tmpfs" : `${writes}/upper`}`;
-}
-
-/** Processes of a joined pid namespace may have CAP_SYS_PTRACE, and could take the descriptors while this one waits. */
-function noProgramInMemory(): HakoError {
-  const message = "a program in memory can't be in a pid namespace that is joined";
-  return new HakoError({ code: "unsupported", message });
 }
 
 const NOTHING: ReadonlyMap<number, Fd> = new Map();
