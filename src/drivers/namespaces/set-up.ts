@@ -28,7 +28,6 @@ import { keepsGroups } from "../../oci/groups";
 import { hasNamespace } from "../../oci/namespaces";
 import { logWarning } from "../../output/log";
 import type { Weaker } from "../../state/record";
-import type { OverlayRoot } from "../interface/driver";
 import type { BornProcess } from "./birth/born-process";
 import { NamespacePlan } from "./birth/namespaces";
 import { type DescriptorWay, descriptorAt } from "./descriptor-way";
@@ -43,6 +42,7 @@ import { environmentOf } from "./program/program-file";
 import { setUpTerminal } from "./program/terminal";
 import { bindSources } from "./rootfs/bind-sources";
 import { madeDevices } from "./rootfs/made-devices";
+import { mountedRoot } from "./rootfs/mounted-root";
 import { type PreparedRootfs, prepareRootfs } from "./rootfs/rootfs";
 
 /** Loaded on first use. */
@@ -59,9 +59,6 @@ const rare = {
   get timeOffsets() {
     return require("./birth/time-offsets") as typeof import("./birth/time-offsets");
   },
-  get hostTree() {
-    return require("./rootfs/host-tree") as typeof import("./rootfs/host-tree");
-  },
   get explainRights() {
     return require("../../explain/rights") as typeof import("../../explain/rights");
   },
@@ -71,9 +68,6 @@ const rare = {
   /** For a user namespace of root's that has the host's files. */
   get mappedRoot() {
     return require("./rootfs/mapped-root") as typeof import("./rootfs/mapped-root");
-  },
-  get overlayRoot() {
-    return require("./rootfs/overlay-root") as typeof import("./rootfs/overlay-root");
   },
 };
 
@@ -393,12 +387,7 @@ export class SetUp implements Disposable {
       setNamespace(mountNamespace, "mount");
       mountNamespace.close();
     }
-    const mounted =
-      mappedRoot !== undefined && rootPlace !== undefined
-        ? during(`root file system ${rootfs} with mapped owners`, () =>
-            rare.mappedRoot.mountMappedRoot(mappedRoot, rootPlace, overlay !== undefined),
-          )
-        : overlay && during(underOverlay(overlay), () => mountOverlay(overlay));
+    const mounted = mountedRoot(rootfs, overlay, mappedRoot, rootPlace);
     return prepareRootfs({
       config,
       rootfs: overlay?.directory ?? rootfs,
@@ -425,21 +414,6 @@ export class SetUp implements Disposable {
     this.process[Symbol.dispose]();
     this.#closeOwn();
   }
-}
-
-/** The root that is mounted by itself; undefined for one that is still to be bound. */
-function mountOverlay(overlay: OverlayRoot): Fd | undefined {
-  const { directory, places, layers } = overlay;
-  if (places !== undefined) return rare.hostTree.mountHostTree(directory, places, layers);
-  rare.overlayRoot.mountOverlayRoot(overlay);
-  return undefined;
-}
-
-function underOverlay({ lower, writes, places, layers }: OverlayRoot): string {
-  if (places !== undefined) return "the host's files, read-only";
-  if (layers !== undefined) return `${lower} under what --changes keeps`;
-  if (lower === "/") return "the host's files under a tmpfs";
-  return `${lower} under ${writes === undefined ? "a tmpfs" : `${writes}/upper`}`;
 }
 
 const NOTHING: ReadonlyMap<number, Fd> = new Map();
