@@ -118,12 +118,11 @@ async function runHeld(options: RunOptions): Promise<number> {
   using parent = diesWithParent ? new rare.parentWatch.ParentWatch() : undefined;
   const diesWithMaker = diesWithParent || lifeline !== undefined;
   const terminal = options.bundle.config.process?.terminal === true;
-  if (terminal && options.output !== undefined) {
+  if (terminal && options.output !== undefined)
     throw HakoError.usage(
       "--output and a terminal contradict each other",
       "what it shows goes to --console-socket",
     );
-  }
   const plan = options.bundle.network;
   using network = plan && new rare.servedNetwork.ServedNetwork(plan, options);
   using given = connectConsoleSocket(terminal, options.consoleSocketPath, detach);
@@ -167,18 +166,8 @@ async function runHeld(options: RunOptions): Promise<number> {
       deleted = true;
       return 0;
     }
-    if (signals instanceof SignalRecorder) {
-      const { report, limits } = options;
-      const since = { began: Date.now(), clock: monotonicMs() };
-      if (tells === "end" && master === undefined) {
-        const others = [signals.reader, stops, lifeline].filter((fd) => fd !== undefined);
-        const soon = Math.min(SOON_MS, limits.time ?? SOON_MS);
-        const ending = rare.foreground.endedSoon(record.init, others, soon);
-        if (ending !== undefined) return tellEnd(options, record, ending, since, false);
-      }
-      const told = { tells, report, lifeline, limits, since, plan: leaving };
-      return rare.attendedRun.leaveRun({ root, record, keep, master, recorder: signals, stops, ...told });
-    }
+    if (signals instanceof SignalRecorder)
+      return leave({ ...options, stops, plan: leaving }, record, master, signals);
     using _ = relay?.watch();
     const watching = watch({ ...options, network }, record, master, signals, parent);
     return await (network?.until(watching) ?? watching);
@@ -190,6 +179,28 @@ async function runHeld(options: RunOptions): Promise<number> {
       rare.delete.deleteContainer({ root, id, force: true, alone: !started });
     }
   }
+}
+
+/**
+ * Leaves a program that runs to a small one in place of this process, which doesn't come back. One that ends soon, and whose end is to be told of, is waited
+ * for here: its exit status.
+ */
+function leave(
+  options: RunOptions & { stops: Fd | undefined; plan: LeavePlan | undefined },
+  record: ContainerRecord & { init: ProcessRecord },
+  master: Fd | undefined,
+  recorder: SignalRecorder,
+): number {
+  const { root, keep, stops, plan, lifeline, tells, report, limits } = options;
+  const since = { began: Date.now(), clock: monotonicMs() };
+  if (tells === "end" && master === undefined) {
+    const others = [recorder.reader, stops, lifeline].filter((fd) => fd !== undefined);
+    const soon = Math.min(SOON_MS, limits.time ?? SOON_MS);
+    const ending = rare.foreground.endedSoon(record.init, others, soon);
+    if (ending !== undefined) return tellEnd(options, record, ending, since, false);
+  }
+  const told = { tells, report, lifeline, limits, since, plan };
+  return rare.attendedRun.leaveRun({ root, record, keep, master, recorder, stops, ...told });
 }
 
 function hasProcess(record: ContainerRecord): record is ContainerRecord & { init: ProcessRecord } {

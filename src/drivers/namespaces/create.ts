@@ -12,7 +12,7 @@ import { getLimit, setLimit } from "../../linux/process/rlimit";
 import type { Config } from "../../oci/config";
 import { hasNamespace } from "../../oci/namespaces";
 import { logDebug } from "../../output/log";
-import type { ResctrlRecord } from "../../resctrl/resctrl";
+import type { IntelRdt, ResctrlRecord } from "../../resctrl/resctrl";
 import { containerDirectory } from "../../state/root";
 import { makeFilter } from "../../state/stored-filter";
 import type { CreateEvents, CreatePlan } from "../interface/driver";
@@ -66,17 +66,7 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
     rare.networkDevices.moveNetDevices(config, pid, undo);
   }
   during("config /linux/resources", () => cgroup.apply(config.linux?.resources ?? {}));
-  const rdt = config.linux?.intelRdt;
-  if (rdt !== undefined) {
-    const { joinResctrl, removeGroups } = rare.resctrl;
-    const made: ResctrlRecord = [];
-    undo.defer(`resctrl groups of ${id}`, () => removeGroups(made));
-    try {
-      joinResctrl(rdt, id, pid, made);
-    } finally {
-      events.made({ resctrl: made });
-    }
-  }
+  if (config.linux?.intelRdt !== undefined) joinResctrlGroups(config.linux.intelRdt, id, pid, events, undo);
   undo.defer(`processes of ${id}`, () => cgroup.kill());
   const join = () => {
     cgroup.joinOthers(pid, entry);
@@ -110,6 +100,23 @@ export function createInNamespaces(plan: CreatePlan, events: CreateEvents, undo:
   else making.leaveToStart();
   logDebug(`${id}: ${runs ? "started" : "waits for start"}`);
   return runs;
+}
+
+function joinResctrlGroups(
+  rdt: IntelRdt,
+  id: string,
+  pid: number,
+  events: CreateEvents,
+  undo: UndoStack,
+): void {
+  const { joinResctrl, removeGroups } = rare.resctrl;
+  const made: ResctrlRecord = [];
+  undo.defer(`resctrl groups of ${id}`, () => removeGroups(made));
+  try {
+    joinResctrl(rdt, id, pid, made);
+  } finally {
+    events.made({ resctrl: made });
+  }
 }
 
 /**

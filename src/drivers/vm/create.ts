@@ -12,7 +12,7 @@ import { logDebug, logWarning } from "../../output/log";
 import { readSettings } from "../../settings/settings";
 import type { ContainerRecord } from "../../state/record";
 import { compiledFilter } from "../../state/stored-filter";
-import type { CreateEvents, CreatePlan, MadeByDriver } from "../interface/driver";
+import type { CreateEvents, CreatePlan, MadeByDriver, ProgramInMemory } from "../interface/driver";
 import { namespacesDriver } from "../namespaces/index";
 import { type AgentData, streamPort } from "./channel/agent-protocol";
 import { type ContainerMachine, containerMachine, workingQemu } from "./container-machine";
@@ -70,14 +70,11 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   if (warning !== undefined) logWarning(warning);
   const working = workingQemu(parts);
   using guest = new GuestCache().guest(parts.kernel);
+  const { qemu, plan: alike } = containerMachine(parts, guest, working);
   // other containers of a pod may write files, whatever the first one does
   const sharesMemory = server !== undefined || sandboxOf(config.annotations ?? {}) !== undefined;
-  const { qemu, plan: alike } = containerMachine(parts, guest, working);
-  const machine = {
-    files: machineFiles(root, sandbox),
-    parts,
-    machine: { qemu, plan: { ...alike, sharesMemory } },
-  };
+  const whole = { qemu, plan: { ...alike, sharesMemory } };
+  const machine = { files: machineFiles(root, sandbox), parts, machine: whole };
   const [ours, theirs] = socketPair("streams of the container");
   using owned = new FdList();
   owned.add(theirs);
@@ -92,17 +89,8 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
   using masterFrom = receiver;
   using masterTo = sender;
   let made: MadeByDriver = {};
-  const standInPlan: CreatePlan = {
-    ...plan,
-    config: hostConfig(config),
-    filter: undefined,
-    ownInit: undefined,
-    mayRun: false,
-    consoleSocket: masterTo,
-    program,
-  };
   namespacesDriver.create(
-    standInPlan,
+    standInPlan(plan, program, masterTo),
     {
       made(change) {
         made = { ...made, ...change };
@@ -134,6 +122,12 @@ export function createInMachine(plan: CreatePlan, events: CreateEvents, undo: Un
     undo,
   );
   return false;
+}
+
+/** The process on the host that stands for the container's: only what the host knows of that is true of it. */
+function standInPlan(plan: CreatePlan, program: ProgramInMemory, consoleSocket: Fd | undefined): CreatePlan {
+  const others = { filter: undefined, ownInit: undefined, mayRun: false };
+  return { ...plan, ...others, config: hostConfig(plan.config), consoleSocket, program };
 }
 
 function containerOf(

@@ -195,14 +195,8 @@ function signalRows(rows: RowProgram, { socket }: Words, { signals, process, mes
 
 /** Takes what comes from the agent: a header, then its data. */
 function receiveRows(rows: RowProgram, words: Words, own: Own): void {
-  const { header, have, left, credit, at, pending, stream } = own;
+  const { header, have, left, credit, stream } = own;
   const [count, place, rest, type, number] = [word(), word(), word(), word(), word()];
-  const some = (next: string) => {
-    // an end, or nothing yet
-    rows.label(next);
-    rows.when(wordIn(count), 0, "lost");
-    rows.goto("wait");
-  };
   rows.label("receive");
   rows.sum([wordIn(left)], { to: count, most: 0, otherwise: "data" });
   rows.sum([header, wordIn(have)], { to: place });
@@ -250,8 +244,14 @@ function receiveRows(rows: RowProgram, words: Words, own: Own): void {
     rows.set(stream, wordIn(words[name]));
     rows.set(own.closed, closed, "data");
   }
-  rows.label("data");
+  dataRows(rows, words, own, count);
+}
+
+/** Takes what belongs to the last header, as much of it as is there. */
+function dataRows(rows: RowProgram, words: Words, own: Own, count: BigInt64Array): void {
+  const { left, at, pending } = own;
   const size = word();
+  rows.label("data");
   rows.sum([wordIn(left)], { most: 0, next: "wait", otherwise: undefined });
   rows.sum([wordIn(left)], { to: size, most: CHUNK, next: "size", otherwise: undefined });
   rows.set(size, CHUNK);
@@ -264,7 +264,10 @@ function receiveRows(rows: RowProgram, words: Words, own: Own): void {
   rows.sum([wordIn(left), 0, wordIn(count)], { to: left });
   rows.set(at, OUTPUT_AT);
   rows.set(pending, wordIn(count), "write first");
-  some("no header");
+  // an end, or nothing yet
+  rows.label("no header");
+  rows.when(wordIn(count), 0, "lost");
+  rows.goto("wait");
 }
 
 /** Writes to a stream what is pending. */
