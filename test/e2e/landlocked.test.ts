@@ -451,7 +451,7 @@ print(os.read(os.open("secret", os.O_RDONLY, dir_fd=fd), 9).decode())`;
       const server = `import signal, socket
 s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + "there"); s.listen()
 c, _ = s.accept(); signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]); c.send(b"up")
-info = signal.sigwaitinfo([signal.SIGUSR1]); import os; os.kill(info.si_pid, signal.SIGUSR2); c.recv(1)`;
+info = signal.sigwaitinfo([signal.SIGUSR1]); import os; os.kill(info.si_pid, signal.SIGUSR2); signal.pause()`;
       const client = `import signal, socket
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
 s = socket.socket(socket.AF_UNIX)
