@@ -1,3 +1,8 @@
+/** No document is nested deeper: what goes through one by recursion would end for lack of a stack. */
+export const MOST_NESTED = 1000;
+/** How many names of a field's path tell where it is. */
+const TOLD_NAMES = 3;
+
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what JSON forbids in a string
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
@@ -30,7 +35,25 @@ export function halfCharacter(text: string): SyntaxProblem | undefined {
   return undefined;
 }
 
-function placeOf(text: string, position: number): { line: number; column: number } {
+/** The path of a field that is nested deeper than MOST_NESTED, by its first names; undefined where none is. */
+export function deepField(document: unknown): string[] | undefined {
+  let level = [{ keys: [] as string[], value: document }];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MOST_NESTED) return level[0]?.keys;
+    level = level.flatMap(({ keys, value }) =>
+      typeof value !== "object" || value === null
+        ? []
+        : Object.entries(value).map(([key, inner]) => ({
+            keys: keys.length < TOLD_NAMES ? [...keys, key] : keys,
+            value: inner,
+          })),
+    );
+  }
+  return undefined;
+}
+
+/** The line and column of a character, from 1 on. */
+export function placeOf(text: string, position: number): { line: number; column: number } {
   const before = text.slice(0, position).split("\n");
   return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
 }

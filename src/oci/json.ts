@@ -44,6 +44,9 @@ export function parseDocument(text: string, file: string): unknown {
   return document;
 }
 
+/** As MOST_NESTED, for which nothing is loaded. */
+const MANY_BRACKETS = 1000;
+
 function notJson(file: string, { line, column, why }: SyntaxProblem): HakoError {
   const message = `${file}: not JSON: line ${line}, column ${column}: ${why}`;
   return new HakoError({ code: "config", message, path: file });
@@ -51,6 +54,23 @@ function notJson(file: string, { line, column, why }: SyntaxProblem): HakoError 
 
 /** Parses JSON; integers keep their value (`Integer`). */
 export function parseJson(text: string, file: string): unknown {
+  const document = parsed(text, file);
+  // few documents have so many brackets that they could be nested too deeply
+  if (text.split("{").length + text.split("[").length > MANY_BRACKETS) refuseNesting(document, file);
+  return document;
+}
+
+/** Refuses a document that is nested too deeply for who goes through it. */
+export function refuseNesting(document: unknown, file: string): void {
+  const { deepField, MOST_NESTED } = rare.jsonSyntax;
+  const field = deepField(document);
+  if (field === undefined) return;
+  const where = field.length === 0 ? "the document" : pointer(field);
+  const message = `${file}: ${where}: nested more than ${MOST_NESTED} deep`;
+  throw new HakoError({ code: "config", message, path: file });
+}
+
+function parsed(text: string, file: string): unknown {
   const exact: Reviver = (_, value, { source }) =>
     typeof value === "number" && /^-?\d+$/.test(source) ? exactInteger(source) : value;
   if (!text.isWellFormed()) {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { HakoError } from "../../src/base/errors";
-import { type Config, readConfig } from "../../src/oci/config";
+import { type Config, parseProcess, readConfig } from "../../src/oci/config";
 import { defaultConfig } from "../../src/oci/default";
 import { parseJson, pointer } from "../../src/oci/json";
+import { parseResources } from "../../src/oci/resources-document";
 import { semanticProblems } from "../../src/oci/semantics";
 import { parseConfig } from "../parse-config";
 
@@ -320,4 +321,21 @@ describe("where a text stops being JSON", () => {
       expect(() => parseJson(text, "f")).toThrow(`f: not JSON: ${where}`);
     });
   }
+});
+
+describe("a document that is nested without end is refused by its field", () => {
+  const nested = (deep: number) => `${'[{"a":'.repeat(deep / 2)}1${"}]".repeat(deep / 2)}`;
+  const readers: [name: string, read: (text: string) => unknown][] = [
+    ["config.json", (text) => readConfig(`{"annotations": ${text}}`, "f")],
+    ["a process", (text) => parseProcess(`{"annotations": ${text}}`, "f")],
+    ["resources", (text) => parseResources(`{"annotations": ${text}}`, "f")],
+    ["an image's document", (text) => parseJson(`{"annotations": ${text}}`, "f")],
+  ];
+  test.each(readers)("%s", (_, read) => {
+    expect(() => read(nested(100_000))).toThrow("f: /annotations/0/a: nested more than 1000 deep");
+    expect(() => read(nested(990))).not.toThrow("nested");
+  });
+  test("one with as many brackets beside each other is none", () => {
+    expect(parseJson(`[${"[],".repeat(5000)}{}]`, "f")).toBeArrayOfSize(5001);
+  });
 });

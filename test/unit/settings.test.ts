@@ -51,10 +51,30 @@ describe("settings", () => {
     expect(refused("__proto__ = 1")).toContain("/__proto__: unknown");
   });
 
-  test("that are no TOML are told by their line", () => {
-    expect(refused("[machine]\n\ncpus = \n# more\n")).toStartWith("F: not TOML: line 3: Missing value");
-    expect(refused("[machine]\ncpus = 1\ncpus = 2\n")).toStartWith("F: not TOML: line 3: ");
-    expect(refused('x = """\nnever closed\n')).toStartWith("F: not TOML: line 1: ");
-    expect(refused("[machine]\nx = [1,\n2]\n[machine")).toStartWith("F: not TOML: line 4: ");
+  const places: [text: string, where: string][] = [
+    ["[machine]\n\ncpus = \n# more\n", "line 3, column 8: Missing value"],
+    ["[machine]\ncpus = 1\ncpus = 2\n", "line 3, column 8: Cannot redefine key 'cpus'"],
+    ["a = 1\n b = = 2\nc = 3\n", "line 2, column 6: Expected a value but found '='"],
+    ["memory = 512M\n", "line 1, column 13: Unexpected character"],
+    ["memory = lots\nx = 1\n", 'line 1, column 10: Strings must be quoted: "lots"'],
+    ['hide = [\n "a"\n "b"\n]\nwrite = []\n', "line 3, column 2: Expected ',' or ']'"],
+    ['hide = [\n "a",\nwrite = ["."]\n', "line 3, column 1: Strings must be quoted"],
+    ['x = "\\q"\n', "line 1, column 7: Invalid escape"],
+    // where what has no end begins
+    ['x = """\nnever closed\n', "line 1, column 1: Unterminated"],
+    ["[machine]\nx = [1,\n2]\n\n [machine", "line 5, column 2: "],
+    ["cpus = 1\nx = [1, 2\n", "line 2, column 1: Expected ',' or ']' in an array but found end of file"],
+    ["a = 1\nb =", "line 2, column 1: Missing value"],
+    ["a = '\udcff'", "line 1, column 6: the byte 0xff is not UTF-8"],
+    [`x = ${"[".repeat(50_000)}`, "line 1, column "],
+    [`x = 1\n${"# \n".repeat(3000)}= x\n${"# \n".repeat(3000)}`, "line 3002, column 1: Expected a key"],
+    [`${"# \n".repeat(3000)}x = [`, "line 3001, column 6: Unterminated"],
+  ];
+  test.each(places)("that are no TOML are told by their place %#", (text, where) => {
+    expect(refused(text)).toStartWith(`F: not TOML: ${where}`);
+  });
+  test("that are nested without end are told by their field", () => {
+    const deep = `${"[".repeat(3000)}${"]".repeat(3000)}`;
+    expect(refused(`[machine]\nx = ${deep}`)).toBe("F: /machine/x/0: nested more than 1000 deep");
   });
 });
