@@ -20,7 +20,7 @@ export interface SyntaxProblem {
 export function notUtf8(text: string): SyntaxProblem {
   const position = text.search(/[\ud800-\udfff]/u);
   const byte = (text.charCodeAt(position) & 0xff).toString(16);
-  return { ...placeOf(text, position), why: `the byte 0x${byte} is not UTF-8` };
+  return { ...lineAndColumn(text, position), why: `the byte 0x${byte} is not UTF-8` };
 }
 
 /** Where the first string of a JSON text is that has half of a surrogate pair, written as an escape. */
@@ -28,7 +28,7 @@ export function halfCharacter(text: string): SyntaxProblem | undefined {
   for (const { 0: literal, index } of text.matchAll(/"(?:[^"\\]|\\.)*"/g)) {
     if ((JSON.parse(literal) as string).isWellFormed()) continue;
     return {
-      ...placeOf(text, index),
+      ...lineAndColumn(text, index),
       why: "half of a surrogate pair, which is no character, in this string",
     };
   }
@@ -53,7 +53,7 @@ export function deepField(document: unknown): string[] | undefined {
 }
 
 /** The line and column of a character, from 1 on. */
-export function placeOf(text: string, position: number): { line: number; column: number } {
+export function lineAndColumn(text: string, position: number): { line: number; column: number } {
   const before = text.slice(0, position).split("\n");
   return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
 }
@@ -62,7 +62,7 @@ export function placeOf(text: string, position: number): { line: number; column:
 export function syntaxProblem(text: string): SyntaxProblem {
   const scanner = new Scanner(text);
   const why = scanner.document();
-  return { ...placeOf(text, scanner.position), why };
+  return { ...lineAndColumn(text, scanner.position), why };
 }
 
 class Scanner {

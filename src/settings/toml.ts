@@ -31,7 +31,7 @@ export function parseToml(text: string, file: string): unknown {
 function problemIn(text: string): SyntaxProblem | undefined {
   const why = fault(text);
   if (why === undefined) return undefined;
-  return { ...rare.syntax.placeOf(text, AT_END.test(why) ? unendedAt(text) : faultAt(text, why)), why };
+  return { ...rare.syntax.lineAndColumn(text, AT_END.test(why) ? unendedAt(text) : faultAt(text, why)), why };
 }
 
 /** The parser tells no place: it is the last character of the shortest text of which the parser says the same. */

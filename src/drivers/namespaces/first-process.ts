@@ -75,7 +75,7 @@ export interface Inherited {
 }
 
 /** A container's first process as it was born, and the ways to it. */
-export interface FirstProcess {
+interface FirstProcess {
   process: BornProcess;
   /** config.json's process, with the groups that its user namespace has. */
   specified: Process;
