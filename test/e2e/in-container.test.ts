@@ -147,8 +147,12 @@ describe("check and run in an outer container", () => {
     expect(ran.stderr).toMatch(/permission denied \(root lacks CAP_DAC_OVERRIDE .*--cap-add DAC_OVERRIDE/);
   }, [needsHako]);
 
-  e2e("a filter that hides clone3 alone: clone makes all processes", () => {
+  e2e("a filter that hides newer calls: clone makes all processes, and descriptors are sent", () => {
     using box = new Box();
+    const filter: Profile = {
+      ...FILTER_CLONE3,
+      syscalls: [errno(["clone3"], 38), errno(["pidfd_getfd"], 1)],
+    };
     const capabilities = [
       ...DOCKER,
       "SYS_ADMIN",
@@ -157,7 +161,7 @@ describe("check and run in an outer container", () => {
       "SYS_PTRACE",
       "DAC_READ_SEARCH",
     ];
-    const check = inContainer(box, capabilities, FILTER_CLONE3, CHECK);
+    const check = inContainer(box, capabilities, filter, CHECK);
     expect(check.stdout).toMatch(/\nThis host can run containers(; what is absent: [a-z ,]+)?\.\n0\n$/);
     const id = box.id();
     // with the host's cgroups, which it may write
@@ -176,7 +180,7 @@ describe("check and run in an outer container", () => {
       hako exec ${id} echo joined
       hako exec --tty ${id} echo on a terminal < /dev/null
       hako delete --force ${id}`;
-    const { status, stdout, stderr } = inContainer(box, capabilities, FILTER_CLONE3, lines, {
+    const { status, stdout, stderr } = inContainer(box, capabilities, filter, lines, {
       mounts: [cgroups],
     });
     const unified = isV2 || existsSync("/sys/fs/cgroup/unified") ? 1 : 0;

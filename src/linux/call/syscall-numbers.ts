@@ -124,6 +124,7 @@ const NUMBERS = {
   fsconfig: [431, 431],
   fsmount: [432, 432],
   pidfd_open: [434, 434],
+  pidfd_getfd: [438, 438],
   clone: [56, 220],
   clone3: [435, 435],
   openat2: [437, 437],

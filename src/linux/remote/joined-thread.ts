@@ -24,8 +24,8 @@ export class JoinedThread implements Actor, Disposable {
 
   /**
    * `process` is a descriptor of the process (pidfd_open(2)), `remote` has it make calls, `types` are its namespaces that are
-   * not hako's. `copy` has the process send a descriptor, by its number there, and returns the number here. (pidfd_getfd(2) is
-   * refused where kernel.yama.ptrace_scope is 3.)
+   * not hako's. `copy` has the process send a descriptor, by its number there, and returns the number here: where pidfd_getfd(2) is
+   * refused, as by old kernels, a seccomp filter, or kernel.yama.ptrace_scope 3.
    */
   constructor(
     private readonly process: Fd,
@@ -68,8 +68,18 @@ export class JoinedThread implements Actor, Disposable {
 
   /** A copy of a descriptor of the process's. */
   fetch(number: number): Fd {
-    const ours = this.copy(number);
+    const ours = this.#fetched(number);
     return actAs(this, () => new Fd(ours));
+  }
+
+  #fetched(number: number): number {
+    const ours = trySyscallHere(
+      "pidfd_getfd",
+      actHere(() => this.process.number),
+      number,
+      0,
+    );
+    return ours < 0 ? this.copy(number) : ours;
   }
 
   /**
@@ -114,7 +124,7 @@ export class JoinedThread implements Actor, Disposable {
     const theirs = this.remote.call("fsopen", args);
     if (theirs < 0) return theirs;
     try {
-      return this.copy(theirs);
+      return this.#fetched(theirs);
     } finally {
       this.remote.call("close", [theirs]);
     }
