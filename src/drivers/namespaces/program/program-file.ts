@@ -64,11 +64,15 @@ function obstacleOf(path: string, errno: ErrnoName | undefined, look: () => Sigh
 function obstacle(path: string): Obstacle | undefined {
   try {
     checkAccess(path, ACCESS.X_OK);
-    if (statusAt(path)?.type !== "directory") return undefined;
+    if (!isDirectory(path)) return undefined;
     return obstacleOf(path, "EACCES", () => rare.explainExecution.lookAtProgram(path));
   } catch (thrown) {
     return obstacleOf(path, asHakoError(thrown).errno, () => rare.explainExecution.lookAtProgram(path));
   }
+}
+
+function isDirectory(path: string): boolean {
+  return statusAt(path)?.type === "directory";
 }
 
 /** Where a command may be: names with a slash are paths, others are searched in PATH; nothing has no name. */
@@ -99,6 +103,8 @@ export function findProgram(name: string, environment: readonly string[]): strin
   const places = placesOf(name, environment);
   // most are not there: the first that may be executed is asked for at once
   const [forbidden] = walkSteps(places.map(forbiddenStep));
+  const allowed = places[forbidden];
+  if (allowed !== undefined && !isDirectory(allowed)) return allowed;
   let denied: Obstacle | undefined;
   const hidden: string[] = [];
   for (const candidate of places.slice(forbidden < places.length ? forbidden : 0)) {
