@@ -241,12 +241,22 @@ export class ClaimedChanges implements Disposable {
     const all = [...new Set([...record.points, ...points])];
     const maps = this.#ids.mapsOwners ? undefined : (this.#ids.maps ?? record.maps);
     writeChangesRecord(this.path, { ...record, maps, layers, points: all, runs: [...record.runs, begun] });
-    for (const { place, directory } of layers) if (places.includes(place)) this.#makeLayer(place, directory);
-    return new Map(
-      layers
-        .filter(({ place }) => places.includes(place))
-        .map((layer) => [layer.place, `${this.path}/${layer.directory}`]),
+    const made = layers.filter(
+      ({ place, directory }) => places.includes(place) && this.#makeLayerOf(place, directory, rootfs),
     );
+    return new Map(made.map((layer) => [layer.place, `${this.path}/${layer.directory}`]));
+  }
+
+  /** false: somebody has unmounted and removed the place since the list of mounts was read. */
+  #makeLayerOf(place: string, directory: string, rootfs: string): boolean {
+    try {
+      this.#makeLayer(place, directory);
+      return true;
+    } catch (error) {
+      if (place !== rootfs && hasErrno(error, "ENOENT", "ENOTDIR") && statusAt(place) === undefined)
+        return false;
+      throw error;
+    }
   }
 
   /** Takes back what `begin` has made for a run that did not come to be; what there is of changes stays. */

@@ -19,6 +19,7 @@ import {
 import { join } from "node:path";
 import { HELD } from "../../src/changes/acting-files";
 import { applyChanges, checkApplicable } from "../../src/changes/apply";
+import { ClaimedChanges } from "../../src/changes/changes-directory";
 import { chosenChanges } from "../../src/changes/choose";
 import { cleanUp } from "../../src/changes/clean-up";
 import { copyContent, sameContent } from "../../src/changes/file-content";
@@ -31,6 +32,7 @@ import { O } from "../../src/linux/call/constants";
 import { setAttribute } from "../../src/linux/file/extended-attributes";
 import { makeNodeAt } from "../../src/linux/file/file-at";
 import { openAt } from "../../src/linux/file/path";
+import { isRootless } from "../../src/linux/process/rootless";
 
 const YES = bytesOf("y");
 let top = "";
@@ -244,6 +246,19 @@ test("a record is read as it was written, and refused where it is none", () => {
     writeFileSync(join(directory, "changes.json"), text);
     expect(() => readChangesRecord(directory)).toThrow("changes.json");
   }
+});
+
+const skipped = isRootless() ? " (skipped: it takes an overlay of root's)" : "";
+test.skipIf(isRootless())(`a place that somebody has unmounted meanwhile has no layer${skipped}`, () => {
+  const [path, there, gone] = ["kept", "there", "gone"].map((name) => join(top, name));
+  mkdirSync(there ?? "");
+  using claimed = ClaimedChanges.at(path ?? "");
+  const places = ["/", gone, there].map(String);
+  const layers = claimed.begin({ rootfs: "/", image: undefined, places, points: [] });
+  expect([...layers]).toEqual([
+    ["/", join(path ?? "", "0")],
+    [`${there}`, join(path ?? "", "2")],
+  ]);
 });
 
 test("contents with holes are compared and copied without reading them", () => {
