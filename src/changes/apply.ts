@@ -97,8 +97,8 @@ class Applying implements Disposable {
   readonly #staged: Staged[] = [];
   /** New directories, with where they are made, below their places. */
   readonly #fresh = new Map<string, { change: Change; at: string }>();
-  /** Files with several names, with where the first one was made. */
-  readonly #linked = new Map<string, string>();
+  /** New files with several names, with where the first one was made, if it was. */
+  readonly #linked = new Map<string, string | undefined>();
   /** Directories that are only there for their owner to write in while this goes on, with their modes. */
   readonly #opened = new Map<string, { change: Change; mode: number }>();
   /** New directories, and others that were opened. */
@@ -156,6 +156,7 @@ class Applying implements Disposable {
     undo.defer("modes", () => this.#restoreModes());
     undo.defer("what was begun", () => cleanUp(journal));
     for (const change of [...made, ...removals]) this.#openParent(change);
+    this.#findLinked(made);
     for (const change of made) during(change.path, () => this.#stage(change));
     for (const { change, at } of [...this.#fresh.values()].reverse())
       during(change.path, () => this.#finishDirectory(change, at));
@@ -260,12 +261,26 @@ class Applying implements Disposable {
     } else if (!this.#link(change, parent, name, here)) this.#copyFile(change, node, status, parent, name);
   }
 
+  /**
+   * Files whose names stay those of one file: all of them are new, and nobody acts on one by itself. What the host has gets no other name: by that a
+   * program that may write there later would write to it where it may not.
+   */
+  #findLinked(made: readonly Change[]): void {
+    const others = new Set<string>();
+    for (const change of made) {
+      if (change.inode === undefined) continue;
+      const key = this.#key(change, String(change.inode));
+      if (change.kind === "added" && change.noteworthy === undefined) this.#linked.set(key, undefined);
+      else others.add(key);
+    }
+    for (const key of others) this.#linked.delete(key);
+  }
+
   /** A further name of a file that is there already. */
   #link(change: Change, parent: Fd, name: string, here: string): boolean {
-    const { inode, twin } = change;
-    if (inode === undefined) return false;
-    const key = this.#key(change, String(inode));
-    const first = this.#linked.get(key) ?? twin;
+    const key = this.#key(change, String(change.inode));
+    if (!this.#linked.has(key)) return false;
+    const first = this.#linked.get(key);
     if (first === undefined) {
       this.#linked.set(key, here);
       return false;
@@ -369,10 +384,10 @@ class Applying implements Disposable {
   }
 }
 
-/** Whether only mode, owner or attributes are others. What has another name in the layer is made with that. */
-function isInPlace({ kind, type, what, inode }: Change): boolean {
+/** Whether only mode, owner or attributes are others. */
+function isInPlace({ kind, type, what }: Change): boolean {
   if (kind !== "changed" || what.includes("type")) return false;
-  return type === "directory" || (type === "file" && !what.includes("content") && inode === undefined);
+  return type === "directory" || (type === "file" && !what.includes("content"));
 }
 
 /** Whether the host has what was compared. */

@@ -31,8 +31,6 @@ export interface Change {
   rights: string | undefined;
   /** In the layer, of a file that has other names there. */
   inode: bigint | undefined;
-  /** Another name of it there, at which the host has the same. */
-  twin: string | undefined;
 }
 
 export type Difference = "type" | "content" | "target" | "mode" | "owner" | "attributes";

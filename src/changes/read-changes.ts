@@ -132,8 +132,8 @@ class LayerReader {
   readonly #place: string;
   readonly #changes: Change[] = [];
   readonly #pending: Pending[] = [];
-  /** Files that are as on the host and have other names in the layer, by their inodes there. */
-  readonly #unchanged = new Map<bigint, string>();
+  /** Files in the layer that have several names there, at one of which the host has a file. */
+  readonly #onHost = new Set<bigint>();
   /** Copies of files that the host hasn't at their places, by which files they are copies of. */
   readonly #copies: { change: Change; origin: string; sight: string; mayBeRemoved: boolean }[] = [];
   /** What files of the host that are removed would be copied from, and how a copy of each looks. */
@@ -151,18 +151,16 @@ class LayerReader {
     this.#compare("", upper, host, undefined);
     this.#pending.push({ relative: "", kind: "changed", onHost: true, hiddenSince: undefined });
     for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) this.#look(next);
-    // a copy that was moved is none whose file somebody has removed
+    // a copy that was moved, or that has got another name, is none whose file somebody has removed
     for (const { change, origin, sight, mayBeRemoved } of this.#copies)
       if (
         !this.#removedFiles.has(origin) &&
+        (change.inode === undefined || !this.#onHost.has(change.inode)) &&
         mayBeRemoved &&
         (origin !== "" || !this.#removedFiles.has(sight))
       )
         change.conflict = "the host's was removed since";
-    return this.#changes.map((change) => {
-      const twin = change.inode === undefined ? undefined : this.#unchanged.get(change.inode);
-      return twin === undefined ? change : { ...change, twin };
-    });
+    return this.#changes;
   }
 
   #look(pending: Pending): void {
@@ -279,6 +277,7 @@ class LayerReader {
         ? []
         : differencesOf({ node, status, found }, { node: old, status: was }, relative === "");
     const isMount = relative !== "" && was?.mountRoot === true;
+    if (status.type === "file" && status.links > 1 && was?.type === "file") this.#onHost.add(status.inode);
     if (was === undefined || what.length > 0 || isMount || shut !== undefined)
       this.#add(relative, {
         kind: was === undefined ? "added" : "changed",
@@ -303,8 +302,7 @@ class LayerReader {
     ) {
       const origin = originOf(node, this.#record.attributes);
       if (origin !== undefined) this.#noteCopy(change, origin, status, above);
-    } else if (what.length === 0 && status.type === "file" && status.links > 1)
-      this.#unchanged.set(status.inode, relative);
+    }
     return isMount || shut !== undefined ? "unseen" : was?.type;
   }
 
@@ -357,7 +355,6 @@ class LayerReader {
       leftOut: undefined,
       rights: undefined,
       inode: undefined,
-      twin: undefined,
       ...parts,
       noteworthy,
     });
@@ -374,7 +371,7 @@ class LayerReader {
 }
 
 /** What few changes have. */
-type Rare = "leftOut" | "rights" | "inode" | "twin";
+type Rare = "leftOut" | "rights" | "inode";
 
 const NEVER: FileTime = [0, 0];
 const WITH_BIRTH = STATX.BASIC_STATS | STATX.BTIME;

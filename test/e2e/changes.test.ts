@@ -207,6 +207,32 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
+      "never give a file of the host another name, nor one that somebody acts on",
+      () => {
+        using place = workplace();
+        writeFileSync(join(place.home, ".bashrc"), "mine\n");
+        place.own(join(place.home, ".bashrc"));
+        place.changed(`
+          ln ../.bashrc notes; ln b other; echo x >> b; ln a third; chmod 600 third
+          echo t > Makefile; ln Makefile made; echo u > u; ln u v; ln u src/w`);
+        expect(place.ok("changes", "apply", place.directory)).toBe("applied 10 changes\n");
+        // a later command writes in the project alone
+        place.sh(["--write", "."], "for i in notes other third made v; do echo evil >> $i; done");
+        expect(readFileSync(join(place.home, ".bashrc"), "utf8")).toBe("mine\n");
+        expect([place.read("notes"), place.read("b"), place.read("other")]).toEqual([
+          "mine\nevil\n",
+          "b\nx\n",
+          "b\nx\nevil\n",
+        ]);
+        expect([place.read("a"), place.read("Makefile")]).toEqual(["one\ntwo\n", "t\n"]);
+        expect(statSync(place.at("a")).mode & 0o777).toBe(0o600);
+        // what is new is one file by all of its names
+        expect([place.read("u"), statSync(place.at("src/w")).nlink]).toEqual(["u\nevil\n", 3]);
+      },
+      needs,
+    );
+
+    e2e(
       "are seen by the next run, and gone when they are discarded",
       () => {
         using place = workplace();
@@ -297,7 +323,7 @@ for (const [who, workplace, needs] of WHO) {
         expect([none.status, none.stderr]).toEqual([1, expect.stringContaining("nothing was changed at")]);
         place.ok("changes", "apply", place.directory);
         expect(place.list).toEqual([]);
-        expect(statSync(place.at("new/other")).ino).toBe(statSync(place.at("new/sub/file")).ino);
+        expect(place.read("new/other")).toBe("n\n");
         chmodSync(place.at("shut"), 0o755);
       },
       needs,
