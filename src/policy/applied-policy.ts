@@ -53,6 +53,7 @@ export class AppliedPolicy {
   /**
    * The flags with the policy's added, and beside them what it hides and protects: flags' texts may be patterns, these are paths, by names with any letters. A
    * flag wins where both are about the same: a place that it mounts something on, a limit, the network. With `--changes` nothing is written but there.
+   * A volume or tmpfs of the policy's own is in place of what it hides, too.
    */
   addedTo<T extends PolicyValues>(flags: T): { args: T & { rootfs: string }; guards: PolicyGuards } {
     const { policy, places } = this;
@@ -79,7 +80,15 @@ export class AppliedPolicy {
       timeout: flags.timeout ?? policy.timeout,
     };
     const isHost = args.rootfs === "/";
-    const hidden = thereOf(places.hide).filter(({ path }) => isFree(path));
+    const covered = mountedPlaces({ ...args, write: flags.write });
+    const hidden = thereOf(places.hide).filter(({ path }) => !covered.has(path));
+    const both = hidden.find(({ path }) => write.includes(path))?.path;
+    if (both !== undefined)
+      throw new HakoError({
+        code: "config",
+        message: `policy ${policy.name}: ${both} is hidden and written`,
+        hint: "read has it shown",
+      });
     const guards = {
       hide: isHost ? hidden : [],
       protect: this.#protectedIn([...writable, ...flags.write]),

@@ -58,12 +58,15 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
   );
   const config = protect.includes(GIT_CONFIG) ? resolve(GIT_CONFIG) : undefined;
   const hasGit = named.some(({ path, isThere }) => isThere && path === config);
+  const shown = placesOf(read);
+  const hidden = restricted(
+    "hide",
+    hide.flatMap((text) => narrowed(text, name, homes)),
+  );
   return {
-    hide: restricted(
-      "hide",
-      hide.flatMap((text) => narrowed(text, name, homes)),
-    ),
-    read: placesOf(read),
+    // of what another policy hides one that extends it may show all
+    hide: hidden.filter(({ path }) => !shown.some((each) => each.path === path)),
+    read: shown,
     write: written,
     protect: heldPlaces([...named, ...(hasGit ? submodules() : []), ...files.map(heldPlace)], written),
     gitIndex: hasGit ? resolve(GIT_INDEX) : undefined,

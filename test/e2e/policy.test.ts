@@ -99,6 +99,33 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
+      "of what another policy hides it shows what it reads or has a volume for, and nothing beside it; write alone is refused",
+      () => {
+        using place = workplace();
+        const { home } = place;
+        for (const name of [".npmrc", ".netrc", ".pypirc"]) writeFileSync(join(home, name), "secret\n");
+        writeFileSync(join(home, "own"), "own\n");
+        place.own(home);
+        const own = join(place.project, "own.toml");
+        const policy = (...lines: string[]) =>
+          writeFileSync(own, ['extends = "agent"', ...lines, ""].join("\n"));
+        policy('read = ["~/.npmrc", "~/.ssh"]', 'volume = ["~/own:~/.netrc:ro"]');
+        const line = `cd ${home}; cat .npmrc .ssh/id .netrc .pypirc; echo x > .npmrc || echo x > .ssh/id || echo neither`;
+        expect(byPolicy(place, own, `(${line}) 2>/dev/null`).stdout).toBe("secret\nsecret\nown\nneither\n");
+        expect(readFileSync(join(home, ".npmrc"), "utf8")).toBe("secret\n");
+        policy('write = ["~/.ssh"]');
+        expect(byPolicy(place, own, "echo x > ../.ssh/id")).toMatchObject({
+          status: 125,
+          stderr: expect.stringContaining(`${home}/.ssh is hidden and written (read has it shown)`),
+        });
+        policy('write = ["~/.ssh"]', 'read = ["~/.ssh"]');
+        expect(byPolicy(place, own, "cat ../.ssh/id; echo new > ../.ssh/id").stdout).toBe("secret\n");
+        expect(readFileSync(join(home, ".ssh/id"), "utf8")).toBe("new\n");
+      },
+      needs,
+    );
+
+    e2e(
       "a policy by a descriptor, which no command can read or change; nothing is needed of it at the end",
       () => {
         using place = workplace();
