@@ -5,7 +5,7 @@ import { listenAt } from "../linux/network/inet-socket";
 import type { Connections } from "./connections";
 import type { DialledPlace } from "./dialer";
 import { LOOPBACKS, type Loopback } from "./loopback";
-import { type ForwardedPort, LOCALHOST, type PublishedPort } from "./network-plan";
+import { type ForwardedPort, LOCALHOST, type PublishedPort } from "./port-words";
 import type { Resolver } from "./resolver";
 
 /** Ports of the host's in a container, and ports of a container's on the host. */

@@ -8,7 +8,7 @@ import { connectTo, listenOn } from "../linux/network/inet-socket";
 import type { Opened } from "../linux/remote/namespace-sockets";
 import type { Connections } from "./connections";
 import { CONTAINER_LINK } from "./label-addresses";
-import { LOOPBACK_V4, LOOPBACK_V6 } from "./network-plan";
+import { LOOPBACK_V4, LOOPBACK_V6 } from "./port-words";
 
 /** Both of the host, and of a container: what listens there listens at one of them, or at both. */
 export const LOOPBACKS: readonly InetAddress[] = [LOOPBACK_V4, LOOPBACK_V6];
