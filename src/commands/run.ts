@@ -67,9 +67,6 @@ const rare = {
   },
   /** Loaded for a command without a container. */
   get landlocked() {
-    return require("../container/landlocked/landlocked-run") as typeof import("../container/landlocked/landlocked-run");
-  },
-  get landlockedCommand() {
     return require("../container/landlocked/landlocked-command") as typeof import("../container/landlocked/landlocked-command");
   },
   /** Loaded for images. */
@@ -212,9 +209,7 @@ async function runWithoutContainer(run: ScriptRun): Promise<number> {
   refuseContainerFlags(args, RUN_FLAGS);
   using lifeline = lifelineOf(args);
   const watched = { ...watching, lifeline, preserveFds, annotations: { ...policy?.annotations } };
-  return await rare.landlocked.runLandlocked(
-    rare.landlockedCommand.landlockedCommand(globals.root, args, command, watched, policy?.guards),
-  );
+  return await rare.landlocked.runConfined(globals.root, args, command, watched, policy?.guards);
 }
 
 /** `run --rootfs DIR`. */

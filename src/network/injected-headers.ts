@@ -32,7 +32,8 @@ const PLACE = /^[\t ]*(?<value>.*)@(?:(?<scheme>https?):\/\/)?(?<host>[^@:/]+)(?
 /** What a flag, or a policy, says of a header; an error never has the value in it. */
 export function headerWords(text: string) {
   const [start = "", name = ""] = NAME.exec(text) ?? [];
-  const wrong = (why: string, hint?: string) => HakoError.usage(`--inject-header ${name}: ${why}`, hint);
+  const wrong = (why: string, hint?: string) =>
+    HakoError.usage(`--inject-header${name && ` ${name}`}: ${why}`, hint);
   const { value = "", scheme, host, port } = PLACE.exec(text.slice(start.length))?.groups ?? {};
   const given = portOf(port ?? String(scheme === "https" ? HTTPS : HTTP));
   if (name === "" || host === undefined || given === undefined)

@@ -56,7 +56,7 @@ const policyEntries = {
   ),
   memory: told(optional(memory), "Memory limit, as 64M or 1G."),
   cpus: told(optional(amount(/^\d+(\.\d+)?$/, "a number above 0")), "Processors' time, as 0.5."),
-  pids: told(optional(amount(/^\d+$/, "a whole number above 0")), "Limit of processes and threads."),
+  pids: told(optional(amount(/^\d{1,9}$/, "a whole number above 0")), "Limit of processes and threads."),
   timeout: told(optional(time), "After which it is killed, as 30s or 5m."),
 };
 

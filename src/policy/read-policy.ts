@@ -62,8 +62,12 @@ function mergedPolicy(name: string, beside: string, below: readonly string[]): P
   if (isBuiltIn(name)) return extended(BUILT_IN[name], name, undefined, below);
   const isSrt = name.startsWith(SRT);
   const file = resolve(beside, isSrt ? name.slice(SRT.length) : name);
-  if (statusAt(file) === undefined) throw noPolicy(name, file);
-  const text = readTextWithin(file, MOST_BYTES);
+  const read = () => {
+    if (statusAt(file) === undefined) throw noPolicy(name, file);
+    return readTextWithin(file, MOST_BYTES);
+  };
+  const from = below.at(-1);
+  const text = from === undefined ? read() : during(`${from}: /extends`, read);
   const document = isSrt
     ? rare.srtSettings.policyOfSrt(text, file)
     : rare.policyDocument.parsePolicy(text, file);

@@ -3,7 +3,7 @@ import { HakoError } from "../base/errors";
 import { GIT_CONFIG, HELD } from "../changes/acting-files";
 import { flag, map, object, optional, someTexts, text, texts } from "../oci/schema";
 import type { PolicyDocument } from "./policy";
-import { checkedDocument, policyText } from "./policy-document";
+import { checkedDocument, policyText, whyNoPath } from "./policy-document";
 
 /**
  * Settings files of `srt` (anthropic-experimental/sandbox-runtime 0.0.78, src/sandbox/sandbox-config.ts), read as policies. What would restrict and
@@ -143,6 +143,8 @@ function refuseUnknown(
 ): void {
   for (const path of paths) {
     const quoted = JSON.stringify(path);
+    const wrong = whyNoPath(path);
+    if (wrong !== undefined) refuse(field, `${quoted}: ${wrong}`);
     if (/[[\]]/.test(path)) refuse(field, `${quoted}: brackets are not known here: name the paths`);
     if (path.split("/").some((name) => name !== "**" && name.includes("**")))
       refuse(field, `${quoted}: ** stands for whole directories here, as in **/*.pem`);

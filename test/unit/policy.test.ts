@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { asHakoError } from "../../src/base/errors";
 import { networkRule } from "../../src/network/rule";
 import { AppliedPolicy, type PolicyValues } from "../../src/policy/applied-policy";
 import { BUILT_IN } from "../../src/policy/built-in";
@@ -29,6 +30,16 @@ const NO_FLAGS: PolicyValues = {
   ...{ memory: undefined, cpus: undefined, pids: undefined, timeout: undefined },
 };
 
+/** The line that a user reads. */
+function refusal(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    return asHakoError(error).oneLine;
+  }
+  return "nothing was refused";
+}
+
 describe("a policy's file", () => {
   test("is TOML or JSON", () => {
     const wanted = { hide: ["~/.ssh"], memory: "1G", pids: 64 };
@@ -50,10 +61,18 @@ describe("a policy's file", () => {
     ['env = ["=x"]', "f: /env/0: expected NAME or NAME=VALUE"],
     ["network = 5", "f: /network: expected a text, or a list of texts"],
     ['network = ["allow:"]', "f: /network"],
+    ['network = ["host", "allow:example.com"]', 'f: /network: "host" stands alone'],
+    ['forward = ["5432", "x"]', 'f: /forward: --forward: "x" is not PORT'],
+    ['publish = ["x"]', 'f: /publish: --publish: "x" is not [IP:]PORT'],
+    ["pids = 99999999999", "f: /pids: expected a whole number above 0"],
+    ['inject-header = ["X"]', "f: /inject-header: --inject-header: it is not NAME:VALUE@"],
+    ['hide = ["a", ""]', 'f: /hide/1: "": empty'],
+    ['write = [""]', 'f: /write/0: "": empty'],
+    ['hide = ["~bob/.ssh"]', 'f: /hide/0: "~bob/.ssh": ~ is your own home directory alone'],
     ["{", "f: not JSON"],
     ["= 1", "f: not TOML"],
   ])("%s is refused", (text, message) => {
-    expect(() => parsePolicy(text, "f")).toThrow(message);
+    expect(refusal(() => parsePolicy(text, "f"))).toContain(message);
   });
 
   test("adds to the policy that it extends; of single values its own counts", () => {
@@ -70,11 +89,15 @@ describe("a policy's file", () => {
   });
 
   test("that is not there, or extends itself, is refused", () => {
+    expect(refusal(() => readPolicy(file('extends = "agnt"')))).toMatch(
+      /policy-\d+: \/extends: policy "agnt": .*\/agnt does not/,
+    );
+    expect(refusal(() => readPolicy(file('extends = ""')))).toMatch(/policy-\d+: \/extends: /);
     expect(() => readPolicy("agnt")).toThrow("agnt does not exist");
     expect(() => readPolicy("")).toThrow("--policy: empty");
     writeFileSync(join(dir, "circle"), 'extends = "./circle"');
     expect(() => readPolicy(join(dir, "circle"))).toThrow("extend each other in a circle");
-    expect(() => readPolicy(file('extends = "none-such"'))).toThrow("none-such does not exist");
+    expect(refusal(() => readPolicy(file('extends = "none-such"')))).toContain("none-such does not exist");
   });
 
   test("that has no end, or is no file, is refused", () => {

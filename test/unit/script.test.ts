@@ -273,6 +273,21 @@ describe("scriptBundle", () => {
       );
     });
   }
+  test("a policy's mount is told as the policy's", () => {
+    const guards = { hide: [], protect: [], hideOnHost: [] };
+    const policy = {
+      name: "./p",
+      mounts: { volume: ["/a"], tmpfs: [] },
+      guards,
+      annotations: {},
+      gitIndex: undefined,
+    };
+    const volume = ["/a"];
+    const run = () => scriptBundle({ ...NOTHING, rootfs, volume }, { id: "job", command: ["true"], policy });
+    expect(run).toThrow(
+      expect.objectContaining({ oneLine: expect.stringContaining("policy ./p: --volume") }),
+    );
+  });
   test("no command, no root file system", () => {
     expect(() => scriptBundle({ ...NOTHING, rootfs }, { id: "job", command: [] })).toThrow("missing COMMAND");
     expect(() => scriptBundle({ ...NOTHING, rootfs: "/no/such" }, { id: "job", command: ["true"] })).toThrow(

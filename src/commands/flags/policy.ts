@@ -28,8 +28,9 @@ export function withPolicy<T extends Flags>(flags: T): { args: T; policy: Script
   if (flags.policy === undefined) return { args: flags, policy: undefined };
   if (flags.bundle !== CREATE_FLAGS.bundle.default || flags.config !== undefined)
     throw HakoError.usage("--policy is not for bundles", "a bundle's config.json says what it may");
-  const policy = new rare.appliedPolicy.AppliedPolicy(flags.policy);
-  const { args, guards } = policy.addedTo(flags);
-  const { annotations, places } = policy;
-  return { args, policy: { guards, annotations, gitIndex: places.gitIndex } };
+  const applied = new rare.appliedPolicy.AppliedPolicy(flags.policy);
+  const { args, guards } = applied.addedTo(flags);
+  const { policy, annotations, places } = applied;
+  const mounts = { volume: places.volume, tmpfs: policy.tmpfs };
+  return { args, policy: { name: policy.name, mounts, guards, annotations, gitIndex: places.gitIndex } };
 }

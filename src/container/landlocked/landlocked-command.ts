@@ -17,7 +17,7 @@ import type { ScriptValues } from "../script/script-values";
 import { shownStateDirectories } from "../script/state-directories";
 import type { PlaceWishes } from "./allowed-places";
 import { landlockedProfile } from "./landlocked-profile";
-import type { LandlockedRun } from "./landlocked-run";
+import { type LandlockedRun, runLandlocked } from "./landlocked-run";
 
 /** What `hako run --weaker namespaces` is told on its command line; other flags of `run --rootfs` are refused before. */
 export type LandlockedValues = Pick<
@@ -25,8 +25,12 @@ export type LandlockedValues = Pick<
   "rootfs" | "weaker" | "network" | "env" | "hide" | "write" | "protect" | "workdir" | "cap-drop" | "ulimit"
 >;
 
-/** How a command is confined by Landlock and seccomp alone. `root` is hako's state directory. */
-export function landlockedCommand(
+/** Runs a command that Landlock and seccomp alone confine, to its end; the exit status. `root` is hako's state directory. */
+export async function runConfined(...told: Parameters<typeof confinedRun>): Promise<number> {
+  return await runLandlocked(confinedRun(...told));
+}
+
+function confinedRun(
   root: string,
   values: LandlockedValues,
   command: readonly string[],

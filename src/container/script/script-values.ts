@@ -40,6 +40,9 @@ export interface ScriptValues extends NetworkValues {
 
 /** What a policy says beside flags. */
 export interface ScriptPolicy {
+  name: string;
+  /** Those of its mounts that are words of flags, as the flags have them too. */
+  mounts: Pick<ScriptValues, "volume" | "tmpfs">;
   guards: PolicyGuards;
   annotations: Readonly<Record<string, string>>;
   /** The index of the project's repository, of which the end is told. */

@@ -1,3 +1,4 @@
+import { during } from "../../base/errors";
 import { goesWithLandlock, letsFilesMove } from "../../linux/process/landlock";
 import { maySetUpAlone } from "../../linux/process/rootless";
 import { STOP_SIGNAL } from "../../oci/annotations";
@@ -116,6 +117,7 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
   const overlay = overlayOf(values, rootfs, image !== undefined, changes !== undefined);
   const base = defaultConfig({ rootless });
   const view = rootless && rootfs === "/" ? rare.hostView : undefined;
+  if (policy !== undefined) checkMounts(policy);
   const given = givenMounts(values);
   const hasNetwork = network?.plan !== undefined;
   const guards = scriptGuards(values, request, { rootfs, overlay, given, hasNetwork });
@@ -169,6 +171,11 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
     network: network?.plan,
     filter: seccomp?.filter,
   };
+}
+
+/** What is wrong with a policy's mounts is told with its name, and not as a flag's of the caller. */
+function checkMounts({ name, mounts }: ScriptPolicy): void {
+  during(`policy ${name}`, () => givenMounts({ mount: [], write: [], ...mounts }));
 }
 
 /** With `--changes`, what is written is kept: the places that the program has are named for that. */
