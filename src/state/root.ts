@@ -42,6 +42,13 @@ export const PROGRAM_END = "program.end";
 /** What the guest's agent has told of what a container in a machine has used (drivers/vm/figures.ts). */
 export const FIGURES = "figures";
 
+/** What a container has in place of /etc/resolv.conf, /etc/hosts and the host's certificates, where rules say what its network reaches. */
+export const RESOLVER = "resolv.conf";
+export const HOSTS = "hosts";
+export const CERTIFICATES = "ca-certificates.crt";
+/** The socket at which `hako policy allow` adds to the rules. */
+export const RULES = "rules";
+
 /** Where the overlay of `run --rootfs /` or of an image is mounted in the container, and what takes the writes. */
 export const OVERLAY = "rootfs";
 export const SCRATCH = `${OVERLAY}.scratch`;
@@ -49,6 +56,7 @@ export const SCRATCH = `${OVERLAY}.scratch`;
 /** All files that create, start and restore make in a container's directory. Their mounts are not seen on the host. */
 const OWN_FILES: ReadonlySet<string> = new Set([
   ...[RECORD, `${RECORD}.new`, CONFIG, FILTER, START_SOCKET, KEPT_PROCESS, PROGRAM_END, FIGURES],
+  ...[RESOLVER, HOSTS, CERTIFICATES, RULES],
 ]);
 const OWN_DIRECTORIES: ReadonlySet<string> = new Set(["notify", OVERLAY, SCRATCH, "criu-root"]);
 

@@ -1,6 +1,14 @@
 // Networks with rules of `hako run --rootfs`: what is reached, what is not, and what is told of it; as root and as an ordinary user.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { NetworkAttempt, RefusedDestination } from "../../src/network/attempts";
 import {
@@ -15,7 +23,16 @@ import {
   sayByUdp,
 } from "./outside-world";
 import { NEEDS } from "./rootless-home";
-import { busyboxRootfs, e2e, execute, needsBusybox, needsRoot, type Result, TIME_FACTOR } from "./support";
+import {
+  busyboxRootfs,
+  e2e,
+  execute,
+  needsBusybox,
+  needsRoot,
+  type Result,
+  TIME_FACTOR,
+  until,
+} from "./support";
 
 const ABLE = [needsRoot, ...NEEDS_WORLD, ...NEEDS];
 let world: OutsideWorld;
@@ -370,6 +387,40 @@ describe("what rules go with", () => {
         "198.18.1.0",
         "nameserver.198.18.0.1",
       ]);
+    },
+    ABLE,
+  );
+
+  e2e(
+    "what a killed one has left is removed, though it has no record",
+    async () => {
+      const { box } = world.home;
+      const id = box.id();
+      const rules = ["--network", "allow:web.test", "--inject-header", "A:b@https://web.test"];
+      const words = [
+        "run",
+        "--rootfs",
+        "/",
+        "--name",
+        id,
+        ...rules,
+        "--",
+        "sh",
+        "-c",
+        "echo begun; sleep 60",
+      ];
+      const running = Bun.spawn([...world.words("root"), ...words], { env: world.env, stdout: "pipe" });
+      await running.stdout.getReader().read();
+      running.kill("SIGKILL");
+      await running.exited;
+      const directory = join(box.root, id);
+      world.hako("kill", "--all", id, "KILL");
+      await until("it has ended", () => box.state(id).status === "stopped");
+      const left = readdirSync(directory);
+      expect(left).toEqual(expect.arrayContaining(["ca-certificates.crt", "hosts", "resolv.conf", "rules"]));
+      rmSync(join(directory, "state.json"));
+      expect(hako("root", "delete", "--force", id)).toMatchObject({ status: 0, stderr: "" });
+      expect(existsSync(directory)).toBe(false);
     },
     ABLE,
   );

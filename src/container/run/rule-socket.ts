@@ -13,7 +13,7 @@ import { isNetworkRule, type NetworkRule, networkRule } from "../../network/rule
 import type { RuleSet } from "../../network/rule-set";
 import type { ContainerId } from "../../oci/id";
 import { readContainer } from "../../state/record";
-import { containerDirectory } from "../../state/root";
+import { containerDirectory, RULES } from "../../state/root";
 import { statusOf } from "../status";
 
 /**
@@ -21,7 +21,6 @@ import { statusOf } from "../status";
  * can say more rules. A line of JSON goes there, and one comes back.
  */
 
-const NAME = "rules";
 const LONGEST = 65_536;
 /** As long as one asks a command that is stopped, in milliseconds. */
 const PATIENCE_MS = 10_000;
@@ -39,7 +38,7 @@ export class RuleSocket implements Disposable {
     private readonly changes: Changes,
     private readonly rules: RuleSet,
   ) {
-    this.#listener = unixListen(join(directory, NAME));
+    this.#listener = unixListen(join(directory, RULES));
     changes.watch(this.#listener, () => this.#take());
   }
 
@@ -119,7 +118,7 @@ function serversSocket(
   failed: (message: string, hint?: string) => HakoError,
 ): Fd {
   try {
-    return unixConnect(join(containerDirectory(root, id), NAME));
+    return unixConnect(join(containerDirectory(root, id), RULES));
   } catch (error) {
     if (!hasErrno(error, "ENOENT", "ECONNREFUSED")) throw error;
     throw failed(

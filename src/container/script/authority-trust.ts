@@ -6,6 +6,7 @@ import { fileStatusOf } from "../../linux/file/stat";
 import { readAllWaiting } from "../../linux/file/stream";
 import { BUNDLE_FILES, hostBundle } from "../../network/tls/trusted-roots";
 import type { EnvironmentLine } from "../../oci/environment";
+import { CERTIFICATES } from "../../state/root";
 import { resolvedDestination } from "./mount-order";
 
 /** A file of the container's directory, and where the container has it. */
@@ -48,7 +49,7 @@ export function authorityTrust(
   const [text = hostBundle()] = bundles.values();
   const places = bundles.size === 0 ? [BUNDLE_FILES[0]] : [...bundles.keys()];
   return {
-    file: { name: "ca-certificates.crt", text: `${text.trimEnd()}\n${certificate}`, places },
+    file: { name: CERTIFICATES, text: `${text.trimEnd()}\n${certificate}`, places },
     env: VARIABLES.map((name): EnvironmentLine => `${name}=${places[0]}`),
   };
 }

@@ -7,6 +7,7 @@ import { hostsFile, type NetworkPlan, networkPlan, resolverFile } from "../../ne
 import { isNetworkRule } from "../../network/rule";
 import type { Mount } from "../../oci/config";
 import type { EnvironmentLine } from "../../oci/environment";
+import { HOSTS, RESOLVER } from "../../state/root";
 import type { OwnFile } from "./authority-trust";
 
 /** Loaded for HTTPS whose requests get headers. */
@@ -61,8 +62,8 @@ export function scriptNetwork(
     rules.length === 0
       ? []
       : [
-          { name: "resolv.conf", text: resolverFile(NAME_SERVER), places: ["/etc/resolv.conf"] },
-          { name: "hosts", text: hostsFile(hostname), places: ["/etc/hosts"] },
+          { name: RESOLVER, text: resolverFile(NAME_SERVER), places: ["/etc/resolv.conf"] },
+          { name: HOSTS, text: hostsFile(hostname), places: ["/etc/hosts"] },
         ];
   const trust = plan.opened && rare.trust.authorityTrust(rootfs, plan.opened.authority.certificate);
   const files = trust === undefined ? own : [...own, trust.file];
