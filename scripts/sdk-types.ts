@@ -2,6 +2,7 @@
 // commands' tables. Called by scripts/sdk; a test compares.
 
 import type { JsonSchema } from "@valibot/to-json-schema";
+import { version } from "../package.json";
 import { statsDocument } from "../src/cgroup/stats/stats-types";
 import type { Argument, Arguments } from "../src/cli/arguments";
 import exec from "../src/commands/exec";
@@ -196,6 +197,7 @@ function declaredFlags(name: string, table: string, command: string, args: Argum
 export function typesText(): string {
   return [
     "// Made by scripts/sdk from hako's schemas and tables of flags.\n",
+    `/** The version of hako that it is for. */\nexport const VERSION = ${JSON.stringify(version)};\n`,
     "/** By an option's name: the flag's, and how its value is written. */",
     'export type FlagTable = Readonly<Record<string, readonly [flag: string, kind: "switch" | "text" | "list" | "time" | "variables"]>>;\n',
     `/** What a program may read, write and reach: what a policy's file may say, and nothing else. */\nexport interface Policy ${typeOfJson(policyJsonSchema() as JsonSchema)}\n`,

@@ -1,9 +1,11 @@
-import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
+import { type ChildProcess, type SpawnOptions, spawn as spawnProcess } from "node:child_process";
 import type { Socket } from "node:net";
+import { resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { SandboxError } from "./errors.js";
 import { findExecutable, notStarted } from "./executable.js";
 import type { Policy } from "./generated.js";
-import { outcomeOf, type ProcessEnd } from "./outcome.js";
+import { endedEarly, outcomeOf, type ProcessEnd } from "./outcome.js";
 import type { Outcome } from "./result.js";
 
 /** What is the same for all calls of hako. */
@@ -49,6 +51,7 @@ export function globalWords({ root }: Hako): string[] {
 export class SandboxProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #channel: Socket;
+  readonly #sent = new Set<NodeJS.Signals>();
   /** How the program has ended. Rejected with a `SandboxError` where hako has failed, with the signal's reason where that was aborted. */
   readonly outcome: Promise<Outcome>;
 
@@ -61,7 +64,7 @@ export class SandboxProcess implements AsyncDisposable {
   ) {
     signal?.throwIfAborted();
     const input = closesInput ? "ignore" : stdio;
-    this.#child = spawnProcess(executable, [...words], {
+    this.#child = started(executable, words, {
       ...(cwd === undefined ? {} : { cwd }),
       stdio: [input, stdio, stdio, "pipe", ...(policy === undefined ? [] : ["pipe" as const])],
     });
@@ -72,14 +75,17 @@ export class SandboxProcess implements AsyncDisposable {
     this.outcome.catch(() => {});
   }
 
+  /** The program's standard input. What is written is an error "EPIPE" of the stream once the program reads no more. */
   get stdin(): Writable {
     return stream(this.#child.stdin, "stdin");
   }
 
+  /** The program's standard output. The program is held up as long as nobody reads it. */
   get stdout(): Readable {
     return stream(this.#child.stdout, "stdout");
   }
 
+  /** The program's standard error, with hako's own warnings. The program is held up as long as nobody reads it. */
   get stderr(): Readable {
     return stream(this.#child.stderr, "stderr");
   }
@@ -87,7 +93,7 @@ export class SandboxProcess implements AsyncDisposable {
   /** Sends a signal to the program, TERM if none is named. KILL is for all processes of it, as `close` is. */
   kill(signal: NodeJS.Signals = "SIGTERM"): void {
     if (signal === "SIGKILL") this.#letGo();
-    else this.#child.kill(signal);
+    else if (this.#child.kill(signal)) this.#sent.add(signal);
   }
 
   /** Kills what still runs, and comes back when nothing of it is left. */
@@ -115,6 +121,7 @@ export class SandboxProcess implements AsyncDisposable {
     try {
       const [report, end] = await Promise.all([this.#told(), endOf(this.#child, executable, cwd)]);
       if (signal?.aborted === true) throw signal.reason;
+      if (report === "" && end.signal !== null && this.#sent.has(end.signal)) return endedEarly(end.signal);
       return outcomeOf(report, end);
     } finally {
       signal?.removeEventListener("abort", abort);
@@ -136,6 +143,21 @@ export class SandboxProcess implements AsyncDisposable {
       channel.on("close", () => resolve(text));
     });
   }
+}
+
+/** Starts hako. Throws a `SandboxError` where that fails at once; what is told later is the child's "error". */
+export function started(executable: string, words: readonly string[], options: SpawnOptions): ChildProcess {
+  try {
+    // a relative path would begin at the working directory of the call
+    const file = executable.includes("/") ? resolve(executable) : executable;
+    const child = spawnProcess(file, words, options);
+    // as Node.js leaves it where there are no descriptors for its streams
+    if ((child.stdio as unknown) !== undefined) return child;
+    child.on("error", () => {});
+  } catch (cause) {
+    throw notStarted(executable, options.cwd, cause as Error);
+  }
+  throw new SandboxError("system", `${executable} can't be started: too many open files`, "ulimit -n");
 }
 
 /** Writes a policy, and lets go of the descriptor: one that could not be read to its end would be an error of hako's. */

@@ -1,6 +1,5 @@
-import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
-import { globalWords, type Hako, stream } from "./attended.js";
+import { globalWords, type Hako, started, stream } from "./attended.js";
 import { type ErrorCode, refusal, SandboxError } from "./errors.js";
 import { findExecutable, notStarted } from "./executable.js";
 
@@ -34,7 +33,7 @@ export async function* callLines(
   signal?: AbortSignal,
 ): AsyncGenerator<string, void> {
   signal?.throwIfAborted();
-  const child = spawn(executable, [...globalWords(hako), "--log-format=json", ...words], {
+  const child = started(executable, [...globalWords(hako), "--log-format=json", ...words], {
     ...(cwd === undefined ? {} : { cwd }),
     // the last is for `WAITING`
     stdio: ["ignore", "pipe", "pipe", "pipe"],

@@ -18,6 +18,7 @@ export class Container {
     this.#hako = hako;
   }
 
+  /** What it is now. Throws a `SandboxError` with code "not-found" where there is no such container. */
   async state(): Promise<State> {
     return JSON.parse(await call(["state", this.id], this.#hako)) as State;
   }

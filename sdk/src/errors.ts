@@ -1,5 +1,4 @@
-import { createRequire } from "node:module";
-import type { Report } from "./generated.js";
+import { type Report, VERSION } from "./generated.js";
 import type { Outcome, Result } from "./result.js";
 
 /** What kind of failure it was, in the words of `hako run --report`. */
@@ -30,11 +29,26 @@ export class ProgramError extends Error {
   }
 }
 
+/** Says which of the library's errors one is, by whatever copy of the library it was made: a project may have several. */
+const KIND = Symbol.for("@hako-runtime/sdk error");
+
+/** Has `instanceof` ask for the kind, and of a class that extends this one for the class, as ever. */
+function knowByKind(known: typeof SandboxError | typeof ProgramError, name: string): void {
+  Object.defineProperty(known.prototype, KIND, { value: name });
+  const isInstance = function (this: unknown, value: unknown): boolean {
+    if (this !== known) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === "object" && value !== null && Reflect.get(value, KIND) === name;
+  };
+  Object.defineProperty(known, Symbol.hasInstance, { value: isInstance });
+}
+
+knowByKind(SandboxError, "SandboxError");
+knowByKind(ProgramError, "ProgramError");
+
 /** What hako has refused without a report; a flag that it doesn't know is one of another version. */
 export function refusal(code: ErrorCode, message: string): SandboxError {
   if (!message.includes("unknown flag")) return new SandboxError(code, message);
-  const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
-  return new SandboxError(code, message, `the library is for hako ${version}`);
+  return new SandboxError(code, message, `the library is for hako ${VERSION}`);
 }
 
 function ending({ exitCode, signal, timedOut, oomKilled }: Outcome): string {

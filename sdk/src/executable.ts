@@ -1,5 +1,6 @@
-import { accessSync, constants, existsSync } from "node:fs";
-import { createRequire } from "node:module";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
+// by name of the module: bundlers would put their own search in place of `createRequire`
+import * as modules from "node:module";
 import { delimiter, join } from "node:path";
 import { SandboxError } from "./errors.js";
 
@@ -22,15 +23,32 @@ export function findExecutable(): string {
 }
 
 /** Why hako could not be started. */
-export function notStarted(executable: string, cwd: string | undefined, cause: Error): SandboxError {
+export function notStarted(
+  executable: string,
+  cwd: string | URL | undefined,
+  cause: Error & { code?: string },
+): SandboxError {
+  const { code = "" } = cause;
+  const wrong = WRONG_WORDS[code];
+  if (wrong !== undefined)
+    return new SandboxError("usage", `${wrong}: ${cause.message}`, undefined, { cause });
   const missing = (what: string, hint?: string) => new SandboxError("not-found", what, hint, { cause });
   // the kernel says the same of both
   if (cwd !== undefined && !existsSync(cwd)) return missing(`working directory ${cwd} does not exist`);
+  if (cwd !== undefined && !statSync(cwd).isDirectory())
+    return missing(`working directory ${cwd} is no directory`);
   if (!existsSync(executable)) return missing(`${executable} does not exist`, INSTALL);
   return new SandboxError("system", `${executable} can't be started: ${cause.message}`, undefined, { cause });
 }
 
-const INSTALL = "npm install @hako-runtime/hako, put hako into PATH, or set HAKO_EXECUTABLE";
+/** What no process can be given, by the code of the error that says so. */
+const WRONG_WORDS: Readonly<Record<string, string>> = {
+  E2BIG: "command and variables are too long",
+  ERR_INVALID_ARG_VALUE: "a word has a byte that none may have",
+};
+
+const INSTALL =
+  "npm install @hako-runtime/hako without --omit=optional, put hako into PATH, or set HAKO_EXECUTABLE";
 
 /** By process.arch: where glibc is, if it is there. */
 const GLIBC: Readonly<Record<string, string>> = {
@@ -46,15 +64,21 @@ function ofPackage(): string | undefined {
   if (glibc === undefined) return undefined;
   // npm that doesn't know the field libc installs both
   const libcs = existsSync(glibc) ? ["", "-musl"] : ["-musl", ""];
-  const own = createRequire(import.meta.url);
-  // where packages see none but their own dependencies, the executable is the main package's
-  const main = resolved(own, `${SCOPE}/hako/package.json`);
-  const requires = main === undefined ? [own] : [own, createRequire(main)];
-  return requires
+  return searches()
     .flatMap((require) =>
       libcs.map((libc) => resolved(require, `${SCOPE}/linux-${machine}${libc}/bin/${NAME}`)),
     )
     .find((file) => file !== undefined && isExecutable(file));
+}
+
+/** From where packages are looked for: the library, or the program that it was bundled into; and the main package, where none sees but its own dependencies. */
+function searches(): NodeJS.Require[] {
+  // bundled as CommonJS it has no URL
+  const own = [import.meta.url as string | undefined, process.argv[1]]
+    .filter((from) => from !== undefined && /^(file:|\/)/.test(from))
+    .map((from) => modules.createRequire(from as string));
+  const mains = own.map((require) => resolved(require, `${SCOPE}/hako/package.json`));
+  return [...own, ...mains.filter((main) => main !== undefined).map((main) => modules.createRequire(main))];
 }
 
 /** Where a file of a package is; undefined if the package isn't installed. */

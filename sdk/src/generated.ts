@@ -1,5 +1,8 @@
 // Made by scripts/sdk from hako's schemas and tables of flags.
 
+/** The version of hako that it is for. */
+export const VERSION = "0.1.0";
+
 /** By an option's name: the flag's, and how its value is written. */
 export type FlagTable = Readonly<
   Record<string, readonly [flag: string, kind: "switch" | "text" | "list" | "time" | "variables"]>

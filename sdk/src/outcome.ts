@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { refusal, SandboxError } from "./errors.js";
 import type { Report } from "./generated.js";
 import type { Outcome } from "./result.js";
@@ -24,8 +25,21 @@ export class UntoldEnd extends SandboxError {
 /** How hako's process has ended. */
 export interface ProcessEnd {
   status: number | null;
-  signal: string | null;
+  signal: NodeJS.Signals | null;
 }
+
+/** hako has ended by a signal of the library's before it had a report to tell of it: its program has not begun. */
+export function endedEarly(signal: NodeJS.Signals): Outcome {
+  const report: Report = { ...NOTHING_TOLD, exitCode: 128 + constants.signals[signal], signal };
+  return outcomeOf(JSON.stringify(report), { status: null, signal });
+}
+
+/** What is known of a program that has not begun. */
+const NOTHING_TOLD = {
+  ...{ id: null, oomKilled: null, timedOut: false, started: null, wallMs: null, cpuUserMs: null },
+  ...{ cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null, weaker: [], landlock: null, policy: null },
+  ...{ unprotected: [], unheld: [], refused: null, hakoError: null },
+} as const satisfies Partial<Report>;
 
 /** The outcome that a report tells; throws where hako has failed, or tells nothing. */
 export function outcomeOf(line: string, { status, signal }: ProcessEnd): Outcome {

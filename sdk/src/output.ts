@@ -58,6 +58,7 @@ export class Output {
   }
 
   get text(): string {
-    return this.bytes.toString("utf8");
+    // of a character that was cut there is nothing
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.bytes, { stream: this.#truncated });
   }
 }

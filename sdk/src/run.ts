@@ -12,6 +12,7 @@ import { ProgramError } from "./errors.js";
 import { flagWords } from "./flags.js";
 import { EXEC_FLAGS, type ExecFlags, RUN_FLAGS, type RunFlags } from "./generated.js";
 import { Input, type ProgramInput } from "./input.js";
+import { checkCommand, checkOptions } from "./options.js";
 import { UntoldEnd } from "./outcome.js";
 import { Output } from "./output.js";
 import type { Result } from "./result.js";
@@ -77,6 +78,7 @@ function givenPolicy({ policy }: SandboxOptions): Given {
 
 /** Starts a program in a sandbox of its own. What hako refuses is told by the `outcome` of what comes back. */
 export function spawn(options: SpawnOptions): SandboxProcess {
+  checkOptions("spawn", options);
   return new SandboxProcess(runWords(options, program(options)), options, options, givenPolicy(options));
 }
 
@@ -84,6 +86,7 @@ export function spawn(options: SpawnOptions): SandboxProcess {
 export async function run(options: RunOptions & AsBytes): Promise<Result<Uint8Array>>;
 export async function run(options: RunOptions): Promise<Result>;
 export async function run(options: RunOptions): Promise<Result | Result<Uint8Array>> {
+  checkOptions("run", options);
   const name = options.command?.[0] ?? "the image's program";
   const words = runWords(options, program(options));
   return await captured(words, options, options, name, givenPolicy(options));
@@ -91,6 +94,7 @@ export async function run(options: RunOptions): Promise<Result | Result<Uint8Arr
 
 /** A sandbox without a program, for those of `exec`. */
 export function idle(options: SandboxOptions & SpawnSettings): SandboxProcess {
+  checkOptions("Sandbox.start", options);
   const settings = { ...givenPolicy(options), closesInput: true };
   return new SandboxProcess(runWords(options, IDLE), options, options, settings);
 }
@@ -102,7 +106,7 @@ interface Container extends Hako {
 
 function execWords(container: Container, command: readonly string[], options: ExecFlags): string[] {
   const flags = [...flagWords(EXEC_FLAGS, options), ...CHANNEL_FLAGS];
-  return [...globalWords(container), "exec", ...flags, container.id, ...command];
+  return [...globalWords(container), "exec", ...flags, container.id, "--", ...command];
 }
 
 /** The same in a container that runs already. */
@@ -111,6 +115,8 @@ export function execSpawn(
   command: readonly string[],
   options: ExecSpawnOptions,
 ): SandboxProcess {
+  checkOptions("a sandbox's spawn", options);
+  checkCommand("a sandbox's spawn", command);
   return new SandboxProcess(execWords(container, command, options), container, options);
 }
 
@@ -119,6 +125,8 @@ export async function exec(
   command: readonly string[],
   options: ExecOptions,
 ): Promise<Result | Result<Uint8Array>> {
+  checkOptions("exec", options);
+  checkCommand("exec", command);
   return await captured(execWords(container, command, options), container, options, command[0] ?? "");
 }
 
@@ -144,6 +152,7 @@ async function captured(
   const outcome = await running.outcome.catch(async (error: unknown) => {
     fed?.stop();
     await Promise.all([stdout.settled(), stderr.settled()]);
+    fed?.check();
     throw error instanceof UntoldEnd ? error.with(stderr.text) : error;
   });
   fed?.stop();

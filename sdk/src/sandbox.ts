@@ -34,7 +34,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Makes a sandbox; it is there when this comes back. Throws a `SandboxError` where it can't be made. */
   static async start(options: SandboxOptions & { signal?: AbortSignal | undefined } = {}): Promise<Sandbox> {
-    const { id = newId() } = options;
+    const id = options.id || newId();
     const keeper = idle({ ...options, id });
     // hako prints its id when it is there
     await Promise.race([once(keeper.stdout, "data"), endsEarly(keeper)]);
@@ -45,6 +45,7 @@ export class Sandbox implements AsyncDisposable {
     return new Sandbox(id, options, keeper);
   }
 
+  /** The id of its container. */
   get id(): string {
     return this.container.id;
   }

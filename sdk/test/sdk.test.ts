@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { resolve } from "node:path";
@@ -267,6 +268,9 @@ test("run: what is more than asked for is thrown away, and the program goes on",
   });
   assert.equal(result.stdout.length, 1000);
   assert.equal(result.truncated, true);
+  // a character is there, or it isn't
+  const cut = await run({ ...hako, command: ["printf", "\u{feff}aé\u{1f980}b"], maxOutputBytes: 8 });
+  assert.deepEqual([cut.stdout, cut.truncated], ["\u{feff}aé", true]);
   assert.equal(readFileSync("out/done", "utf8"), "done\n");
 });
 
@@ -324,6 +328,76 @@ test("run: the sandbox failed, or the program did", async () => {
   await noneIsLeft();
 });
 
+test("what TypeScript would refuse is refused, and nothing is started", async () => {
+  const words = { ...hako, command: ["true"] };
+  const refused = async (call: Promise<unknown>, message: RegExp) =>
+    await assert.rejects(call, (error) => {
+      assert.match(String(error), message);
+      return failsWith("usage")(error);
+    });
+  const some = (options: object) => run({ ...words, ...options });
+  await refused(some({ memry: "1G" }), /run has no option "memry"/);
+  await refused(some({ constructor: "1G" }), /run has no option "constructor"/);
+  await refused(some({ readOnly: "yes" }), /run: readOnly is "yes", not true or false/);
+  await refused(some({ command: "ls -l" }), /command is "ls -l", not a list of words/);
+  await refused(some({ changes: null }), /changes is null, not a text/);
+  await refused(some({ policy: null }), /policy is null, not a text or an object/);
+  await refused(some({ hide: [{}] }), /hide is object, not a text or a list/);
+  await refused(some({ env: ["A=b"] }), /env is object, not an object of texts/);
+  await refused(some({ input: 5 }), /input is number, not a text, bytes/);
+  await refused(some({ maxOutputBytes: -1 }), /maxOutputBytes is number, not a number of bytes/);
+  await refused(some({ signal: {} }), /signal is object, not an AbortSignal/);
+  await refused(some({ encoding: "latin1" }), /encoding is "latin1", not "buffer"/);
+  await refused(some({ stdio: "inherit" }), /run has no option "stdio"/);
+  await refused(
+    Sandbox.start({ ...hako, ...{ command: ["true"] } }),
+    /Sandbox.start has no option "command"/,
+  );
+  assert.throws(() => spawn({ ...words, ...{ check: true } }), failsWith("usage"));
+  await using sandbox = await Sandbox.start({ ...hako, memory: undefined });
+  await refused(sandbox.exec(["true"], { ...{ memory: "1G" } } as object), /exec has no option "memory"/);
+  await refused(sandbox.exec("ls" as unknown as string[]), /command is "ls"/);
+  await assert.rejects(sandbox.exec(["--", "ls"]), failsWith("command-not-found"));
+  assert.throws(() => sandbox.spawn(["true"], { ...{ maxOutputBytes: 1 } } as object), failsWith("usage"));
+});
+
+test("what no process can be given is the sandbox's error, as all that keeps hako from being started", async () => {
+  const start = (options: object) => run({ ...hako, command: ["true"], ...options });
+  await assert.rejects(start({ command: ["echo", "x".repeat(1 << 20)] }), /too long/);
+  await assert.rejects(start({ command: ["echo", "a\0b"] }), failsWith("usage"));
+  await assert.rejects(start({ cwd: import.meta.filename }), failsWith("not-found"));
+  await assert.rejects(container("a\0b", hako).state(), failsWith("usage"));
+  // a relative path is the caller's, whatever the program's working directory is
+  symlinkSync(findExecutable(), "linked-hako");
+  assert.equal((await start({ executable: "./linked-hako", cwd: "/" })).exitCode, 0);
+  writeFileSync(
+    "descriptors.mjs",
+    `import { run, SandboxError } from "@hako-runtime/sdk";
+    const runs = Array.from({ length: 20 }, () => run({ root: process.env.HAKO_ROOT, command: ["true"] }));
+    const failed = (await Promise.allSettled(runs)).flatMap(({ reason }) => reason ?? []);
+    console.log(failed.length > 0, failed.every((error) => error instanceof SandboxError && error.code === "system"));`,
+  );
+  const few = spawnProcess("sh", ["-c", 'ulimit -n 45; exec "$0" descriptors.mjs', process.execPath]);
+  let told = "";
+  for (const stream of [few.stdout, few.stderr])
+    stream.on("data", (chunk: Buffer) => {
+      told += chunk.toString("utf8");
+    });
+  await once(few, "close");
+  assert.equal(told, "true true\n");
+});
+
+test("input that has neither texts nor bytes is the program's end; other views of bytes are bytes", async () => {
+  async function* numbers() {
+    yield "a";
+    yield 1;
+  }
+  const input = numbers() as AsyncIterable<string>;
+  await assert.rejects(run({ ...hako, command: ["cat"], input }), /input has a number/);
+  const words = new Uint16Array([1, 2, 3]).subarray(1);
+  assert.equal((await run({ ...hako, command: ["wc", "-c"], input: words })).stdout.trim(), "4");
+});
+
 test("run: aborted before and while it runs; nothing is left", async () => {
   await assert.rejects(run({ ...hako, command: ["true"], signal: AbortSignal.abort() }), {
     name: "AbortError",
@@ -357,6 +431,11 @@ test("spawn: KILL and close end all of it; what hako refuses is told by the outc
     else assert.equal((await program.outcome).signal, "SIGKILL");
   }
   await assert.rejects(spawn({ ...hako, command: ["true"], cpus: "many" }).outcome, failsWith("usage"));
+  // before hako has begun to listen to signals
+  const early = spawn({ ...hako, command: ["sleep", "100"] });
+  early.kill();
+  const { signal, exitCode, refused } = await early.outcome;
+  assert.deepEqual({ signal, exitCode, refused }, { signal: "SIGTERM", exitCode: 143, refused: [] });
   await noneIsLeft();
 });
 

@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { installLibrary, Project } from "./library-project";
 import { e2e, execute, HAKO, type Needs, needsHako, needsProgram, REPOSITORY, until } from "./support";
 
@@ -149,6 +149,51 @@ describe("the library", () => {
     },
     LONG,
   );
+
+  e2e("has errors that are known by another copy of it, and may be extended", () => {
+    using project = new Project();
+    const copy = join(project.directory, "copy/node_modules/@hako-runtime");
+    cpSync(join(project.directory, "node_modules/@hako-runtime"), copy, { recursive: true });
+    writeFileSync(
+      join(project.directory, "copies.mjs"),
+      `import * as one from "@hako-runtime/sdk";
+      import * as other from "./copy/node_modules/@hako-runtime/sdk/dist/index.js";
+      class Mine extends one.SandboxError {}
+      const usage = await one.run({ memry: "1G" }).catch((error) => error);
+      const program = new one.ProgramError("x", { exitCode: 1, signal: null });
+      const of = (error) => [one, other].flatMap((copy) => [error instanceof copy.SandboxError, error instanceof copy.ProgramError]);
+      console.log(of(usage).join(), of(program).join(), of(new Error("x")).join(), of(null).join());
+      console.log(usage instanceof Mine, new Mine("usage", "x") instanceof Mine, of(new Mine("usage", "x")).join());`,
+    );
+    expect(project.run(process.execPath, ["copies.mjs"])).toBe(
+      [
+        "true,false,true,false false,true,false,true false,false,false,false false,false,false,false",
+        "false true true,false,true,false\n",
+      ].join("\n"),
+    );
+  }, [needsHako]);
+
+  e2e("may be bundled: it finds the package of the program, and knows its version", async () => {
+    using project = new Project();
+    const executable = join(project.directory, `node_modules/@hako-runtime/linux-${process.arch}/bin/hako`);
+    mkdirSync(dirname(executable), { recursive: true });
+    writeFileSync(executable, "#!/bin/sh\necho 'hako: unknown flag --x' >&2; exit 2\n", { mode: 0o755 });
+    const entry = join(project.directory, "entry.mjs");
+    writeFileSync(
+      entry,
+      `import { findExecutable, run } from "@hako-runtime/sdk";
+      run({ command: ["true"] }).catch(({ message }) => console.log(findExecutable(), message));`,
+    );
+    const outdir = join(project.directory, "bundled");
+    // as esbuild leaves it in CommonJS
+    const define = { "import.meta.url": "undefined" };
+    const built = await Bun.build({ entrypoints: [entry], outdir, target: "node", format: "cjs", define });
+    expect(built.success).toBe(true);
+    writeFileSync(join(outdir, "package.json"), "{}");
+    expect(project.run(process.execPath, ["bundled/entry.js"], { HAKO_EXECUTABLE: "" })).toMatch(
+      /\/linux-\w+\/bin\/hako unknown flag --x \(the library is for hako \d+\.\d+\.\d+\)\n$/,
+    );
+  }, [needsHako]);
 
   e2e("finds the executable of an npm package before others, and says where to get one", () => {
     using project = new Project();
