@@ -22,6 +22,7 @@ import {
   needsHako,
   needsProgram,
   type Result,
+  until,
 } from "./support";
 
 /** What `check` says of this kernel. */
@@ -229,6 +230,10 @@ describe.each([
 });
 
 describe("a command without a container", () => {
+  // seen among all processes of the host, where others may sleep too
+  const seconds = `9${process.pid}`;
+  const sleep = (which: number) => `sleep ${seconds}${which}`;
+  const nobodySleeps = () => execute("pgrep", ["-f", `^sleep ${seconds}`]).stdout === "";
   const words = (...flags: string[]) => ["run", "--rootfs", "/", "--weaker", "namespaces", ...flags];
 
   e2e(
@@ -247,18 +252,19 @@ describe("a command without a container", () => {
     "nothing of it is left: what goes on in the background, what is another session's",
     async () => {
       using home = new Home(0);
-      const line = `(sleep 601 &); setsid sleep 602 & setsid sh -c 'trap "" TERM; sleep 603' & sleep 0.2; exec true`;
+      const line = `(${sleep(1)} &); setsid ${sleep(2)} & setsid sh -c 'trap "" TERM; ${sleep(3)}' & sleep 0.2; exec true`;
       expect(home.confined([], "sh", "-c", line).status).toBe(0);
       const late = home.confined(
         ["--timeout", "1s", "--grace", "1s", "--quiet"],
         "sh",
         "-c",
-        `${line}; sleep 604`,
+        `${line}; ${sleep(4)}`,
       );
       expect(late.status).toBe(0);
-      const timed = home.confined(["--timeout", "1s", "--quiet"], "sh", "-c", "setsid sleep 605 & sleep 606");
+      const both = `setsid ${sleep(5)} & ${sleep(6)}`;
+      const timed = home.confined(["--timeout", "1s", "--quiet"], "sh", "-c", both);
       expect(timed.status).toBe(124);
-      expect(execute("pgrep", ["-f", "^sleep 60[1-6]"]).stdout).toBe("");
+      await until("none sleeps", nobodySleeps);
     },
     needs,
   );
@@ -272,16 +278,11 @@ describe("a command without a container", () => {
         "INT",
         "1",
         HAKO,
-        ...words("--", "sh", "-c", "sleep 607; echo on"),
+        ...words("--", "sh", "-c", `${sleep(7)}; echo on`),
       ]);
       expect(await run).toMatchObject({ status: 130, stdout: "" });
-      execute("timeout", ["-s", "KILL", "1", HAKO, ...words("--", "sleep", "608")]);
-      for (
-        const end = Date.now() + 5000;
-        execute("pgrep", ["-f", "^sleep 608"]).stdout !== "" && Date.now() < end;
-      )
-        await Bun.sleep(50);
-      expect(execute("pgrep", ["-f", "^sleep 60[78]"]).stdout).toBe("");
+      execute("timeout", ["-s", "KILL", "1", HAKO, ...words("--", ...sleep(8).split(" "))]);
+      await until("none sleeps", nobodySleeps);
     },
     needs,
   );
