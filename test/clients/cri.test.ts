@@ -95,6 +95,7 @@ describe("a pod", () => {
         const first = await pod.start("first", ["sh", "-c", "sleep 901 & sleep 902 & wait"]);
         const second = await pod.start("second", FOREVER);
         const seen = async () => (await pods.cri.exec(second, "ps")).stdout;
+        for (let tries = 0; !/sleep 901/.test(await seen()) && tries < 100; tries++) await Bun.sleep(50);
         expect(await seen()).toContain("sleep 901");
         expect(await seen()).toMatch(/^ +1 root +sleep 100000$/m);
         await pods.cri.stopContainer(first, 0);

@@ -144,7 +144,7 @@ describe("docker run", () => {
 describe("docker exec", () => {
   e2e(
     "user, environment, directory, input, status; what can't be started @v2",
-    () => {
+    async () => {
       using box = docker().detached(["--env", "OF=box"], ...FOREVER);
       const line = "id -u; id -g; pwd; echo $A $OF";
       const options = ["--user", "1000:1000", "--env", "A=b", "--workdir", "/tmp"];
@@ -162,7 +162,8 @@ describe("docker exec", () => {
       expect(docker().ok("exec", "--privileged", box.name, "grep", "CapEff", "/proc/self/status")).toMatch(
         /CapEff:\s0000003f/,
       );
-      expect(box.exec("cat", "/tmp/made").stdout).toBe("done\n");
+      await box.until("it wrote", () => box.exec("cat", "/tmp/made").stdout === "done\n");
+      await box.until("it sleeps", () => box.exec("ps").stdout.includes("sleep 600"));
       expect(docker().ok("top", box.name)).toMatch(/UID +PID +PPID[^\n]*\n(.*\n)*.*sleep 600/);
       expect(docker().ok("top", box.name, "-o", "pid,comm")).toMatch(
         /^PID +COMMAND\n(.*\n)*.*sh\n(.*\n)*.*sleep\n/,
@@ -211,8 +212,10 @@ describe("docker's limits @v2", () => {
         ["--memory", "16m", "--memory-swap", "16m"],
         "sh",
         "-c",
-        "sleep 0.5; exec dd if=/dev/zero of=/dev/null bs=64M",
+        "until [ -e /told ]; do sleep 0.1; done; exec dd if=/dev/zero of=/dev/null bs=64M",
       );
+      // containerd watches it by now
+      expect(box.exec("touch", "/told").status).toBe(0);
       expect(docker().ok("wait", box.name)).toBe("137\n");
       await box.until("OOMKilled", () => box.inspect("{{.State.OOMKilled}}") === "true");
     },

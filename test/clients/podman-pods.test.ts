@@ -1,7 +1,8 @@
 // @cgroup-v2
 // Several containers: namespaces of another one, pods, kube files, copies, restarts, many at once.
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { AT_ONCE, isV2, type Needs, needsCriu, needsProgram } from "../e2e/support";
 import { clientTest, eventually, IMAGE, Store } from "./support";
 
@@ -131,24 +132,32 @@ describe("one container over its life", () => {
     store.ok("rm", name);
   });
 
-  podman("create, init, start --attach, attach; logs as k8s-file", () => {
+  podman("create, init, start --attach, attach; logs as k8s-file", async () => {
     const name = store.name();
+    const told = store.path("told");
+    mkdirSync(told);
+    writeFileSync(join(told, "go"), "");
     store.ok(
       "create",
       "--name",
       name,
       "--log-driver",
       "k8s-file",
+      "-v",
+      `${told}:/told`,
       IMAGE,
       "sh",
       "-c",
-      `sleep ${isV2 ? 5 : 0.5}; echo out; echo err >&2; exit 6`,
+      "until [ -e /told/go ]; do sleep 0.1; done; rm /told/go; sleep 0.5; echo out; echo err >&2; exit 6",
     );
     store.ok("init", name);
     expect(store.inspect(name, "{{.State.Status}}")).toBe("initialized");
     expect(store.podman("start", "--attach", name)).toMatchObject({ status: 6, stdout: "out\n" });
     store.ok("start", name);
-    expect(store.podman("attach", name).stdout).toContain("out\n");
+    const attached = store.later("podman", ["attach", name]);
+    await Bun.sleep(isV2 ? 5000 : 1000);
+    writeFileSync(join(told, "go"), "");
+    expect((await attached).stdout).toContain("out\n");
     expect(store.podman("logs", name).stdout).toBe("out\nout\n");
     store.remove(name);
   });

@@ -163,10 +163,13 @@ describe("docker with native.cgroupdriver=systemd @v2", () => {
     "an end by lack of memory is reported as such",
     async () => {
       // the shell lives on: on v1 systemd removes an empty scope before containerd has looked at why it was told
-      const eater = ["sh", "-c", "sleep 0.5; dd if=/dev/zero of=/dev/null bs=64M; sleep 1; exit 9"];
-      using box = docker.detached(["--memory", "16m", "--memory-swap", "16m"], ...eater);
+      const line =
+        "until [ -e /told ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=64M; sleep 1; exit 9";
+      using box = docker.detached(["--memory", "16m", "--memory-swap", "16m"], "sh", "-c", line);
+      // containerd watches it by now
+      expect(box.exec("touch", "/told").status).toBe(0);
       await box.until("it ends", () => box.status === "exited 9");
-      expect(box.inspect("{{.State.OOMKilled}}")).toBe("true");
+      await box.until("OOMKilled", () => box.inspect("{{.State.OOMKilled}}") === "true");
     },
     needs,
   );
