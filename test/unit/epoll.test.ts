@@ -53,6 +53,16 @@ test("what is to be called after a time is called once, by a wait that is no lon
   expect(called).toEqual(["first", "second"]);
 });
 
+test("what is due when a wait comes too late is called in the order of its time", () => {
+  using changes = new Changes();
+  const called: string[] = [];
+  changes.after(2, () => called.push("second"));
+  changes.after(1, () => called.push("first"));
+  Bun.sleepSync(5);
+  changes.wait(0);
+  expect(called).toEqual(["first", "second"]);
+});
+
 test("one that ends another's watch, which has changed as well", () => {
   using changes = new Changes();
   const pairs = [socketPair("one"), socketPair("other")];

@@ -120,11 +120,9 @@ export class Changes implements Disposable {
 
   #callTimed(now: number): void {
     if (now < this.#notBefore) return;
-    for (const timed of this.#timed) {
-      if (timed.at > now) continue;
-      this.#timed.delete(timed);
-      timed.call();
-    }
+    // in the order of their times, however late it is; one that is called may cancel another
+    const due = [...this.#timed].filter(({ at }) => at <= now).sort((one, other) => one.at - other.at);
+    for (const timed of due) if (this.#timed.delete(timed)) timed.call();
     this.#notBefore = Infinity;
     for (const { at } of this.#timed) this.#notBefore = Math.min(this.#notBefore, at);
   }
