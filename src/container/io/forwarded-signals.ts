@@ -13,3 +13,11 @@ export const FORWARDED = {
   SIGTTIN: SIG.TTIN,
   SIGTTOU: SIG.TTOU,
 } as const;
+
+/**
+ * Numbers of the signals that a run passes on, from its beginning. A change of the window's size is one of them where the program is in a session
+ * of its own below hako's first process: the kernel tells hako alone of it.
+ */
+export function passedOn(hasOwnInit: boolean): readonly number[] {
+  return hasOwnInit ? [...Object.values(FORWARDED), SIG.WINCH] : Object.values(FORWARDED);
+}

@@ -4,7 +4,7 @@ import { NO_POLL, type WayWord } from "../../linux/attendant/attendant-rows";
 import type { AttendedTerminal } from "../../linux/attendant/attendant-terminal";
 import type { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { stringVector } from "../../linux/call/argument-memory";
-import { O, SIG } from "../../linux/call/constants";
+import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { openAt } from "../../linux/file/path";
 import { fileStatusOf } from "../../linux/file/stat";
@@ -14,7 +14,7 @@ import { leadsSandbox } from "../../oci/container-type";
 import { MappingStore } from "../../state/mapping";
 import type { Container, ContainerRecord, ProcessRecord } from "../../state/record";
 import { containerDirectory } from "../../state/root";
-import { FORWARDED } from "../io/forwarded-signals";
+import { passedOn } from "../io/forwarded-signals";
 import { endedRunLine, type SeenRunning } from "./ended-run";
 import type { ToldLimits } from "./limit-lines";
 import type { RunAttendantWord } from "./run-attendant-rows";
@@ -110,8 +110,7 @@ export function leaveRun(run: AttendedRun): never {
   const killsFile = memory ? driverOf(record).memoryKillsFile({ root, record }) : undefined;
   const kept = [recorded, removal?.directory, stops?.number, lifeline?.number, report?.number];
   const descriptors = kept.filter((fd) => fd !== undefined);
-  // outside it would come to the program, too, which has the caller's terminal, perhaps, but is in another session
-  const signals = [...Object.values(FORWARDED), ...(stops === undefined ? [] : [SIG.WINCH])];
+  const signals = passedOn(stops !== undefined);
   takePlace(attendant(terminal, template), endedRunLine(record.id, init, since, limits, report), {
     ...{ signals, terminal, descriptors },
     fillings: {

@@ -14,7 +14,7 @@ import type { Bundle } from "../bundle";
 import { type CreateOptions, createContainer } from "../create";
 import { connectConsoleSocket } from "../io/console-socket";
 import type { WatchedEnding } from "../io/foreground";
-import { FORWARDED } from "../io/forwarded-signals";
+import { passedOn } from "../io/forwarded-signals";
 import type { RunEnd } from "../io/run-end";
 import type { TimeLimitValues } from "../io/time-limit";
 import { runPoststartHooks } from "../poststart";
@@ -135,7 +135,7 @@ async function runHeld(options: RunOptions): Promise<number> {
   // one that has a terminal of its own stops there
   using stops = init === true && !detach && !terminal ? new Fd(syscall("eventfd2", 0, O.CLOEXEC)) : undefined;
   using signals = leavesTheProgram(options)
-    ? new SignalRecorder(Object.values(FORWARDED))
+    ? new SignalRecorder(passedOn(stops !== undefined))
     : new rare.foreground.SignalForwarder(options.signalsEnd, stops);
   const ownInit = init === false ? undefined : { stops, idle: init === "idle" };
   // who has its terminal, or wants to know that it is ready, has to be there at its first moment
