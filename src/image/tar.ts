@@ -89,7 +89,10 @@ export class TarParser {
   /** Where the next byte is in the archive. */
   offset = 0;
 
-  constructor(reader: TarReader) {
+  constructor(
+    reader: TarReader,
+    private readonly tooMany = MOST_ENTRIES,
+  ) {
     this.#reader = reader;
   }
 
@@ -210,7 +213,7 @@ export class TarParser {
   }
 
   #begin(header: Header, block: Uint8Array, sparse?: SparseMap): void {
-    if (++this.#entries === MOST_ENTRIES) throw wrongArchive("a million files or more");
+    if (++this.#entries === this.tooMany) throw wrongArchive("a million files or more");
     const pax: PaxRecords =
       this.#records === undefined ? this.#global : new Map([...this.#global, ...this.#records]);
     const text = (keyword: string) => {

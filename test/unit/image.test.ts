@@ -86,15 +86,13 @@ describe("tar", () => {
     expect(places).toEqual(["", "x".repeat(700), "", "long", "", "y"]);
   });
 
-  test("a million files are refused", () => {
+  test("too many files are refused, which are a million where nobody says how many", () => {
     let count = 0;
-    const parser = new TarParser({ begin: () => count++, data() {}, end() {} });
+    const parser = new TarParser({ begin: () => count++, data() {}, end() {} }, 1000);
     const many = Buffer.concat(Array.from({ length: 1000 }, () => tarOf([{ name: "x" }]).subarray(0, 512)));
-    expect(() => {
-      for (let time = 0; time < 1000; time++) parser.write(many);
-    }).toThrow("a million files or more");
-    expect(count).toBe(999_999);
-  }, 60_000);
+    expect(() => parser.write(many)).toThrow("a million files or more");
+    expect(count).toBe(999);
+  });
 
   test("one that is cut off, broken, or none", () => {
     const bytes = tarOf(ENTRIES);
