@@ -108,7 +108,11 @@ export class Group implements Cgroup {
   }
 
   apply(resources: Resources): void {
-    rare.controllers.applyResources(this.record, resources, this.#new);
+    const { record } = this;
+    const hasNone = record.nodes.length > 0 && this.nodes.length === 0;
+    // device rules have no effect there, and limits are refused: `applyResources`, which most of those containers need not load
+    if (hasNone && Object.keys(resources).every((field) => field === "devices")) record.devices = true;
+    else rare.controllers.applyResources(record, resources, this.#new);
     this.#new.clear();
   }
 

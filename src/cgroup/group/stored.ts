@@ -21,7 +21,7 @@ export function loadCgroup(record: CgroupRecord): Cgroup {
 /** The record of cgroups that are going to be made: after a crash, whoever reads it can remove them. */
 export function plannedRecord(cgroup: Cgroup): CgroupRecord {
   const { record } = cgroup;
-  const planned = record.nodes.map(plannedNode);
+  const planned = record.nodes.map((node) => (node.skipped === undefined ? plannedNode(node) : node));
   if (record.unit === undefined) return { ...record, nodes: planned };
   // systemd removes the slices
   const nodes = planned.map((node) => ({
