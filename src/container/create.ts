@@ -15,6 +15,7 @@ import { kataWarning } from "../oci/semantics-isolation";
 import { logWarning } from "../output/log";
 import { lockContainer } from "../state/lock";
 import { MappingStore } from "../state/mapping";
+import { makeProgramEnd } from "../state/program-end";
 import { type ContainerRecord, type DriverName, stateOf, writeConfig, writeRecord } from "../state/record";
 import {
   claimId,
@@ -38,9 +39,6 @@ const rare = {
   /** For a root file system that lacks some. */
   get mountPoints() {
     return require("../state/mount-points") as typeof import("../state/mount-points");
-  },
-  get programEnd() {
-    return require("../state/program-end") as typeof import("../state/program-end");
   },
 };
 
@@ -96,7 +94,7 @@ export function createContainer(options: CreateOptions, mayRun: boolean): Create
   creation.joinSandbox();
   creation.makeFiles();
   creation.makeMountPoints();
-  using end = options.ownInit === undefined ? undefined : rare.programEnd.makeProgramEnd(root, id);
+  using end = options.ownInit === undefined ? undefined : makeProgramEnd(root, id);
   const runs = driver.create(creation.plan(mayRun, end), creation, undo);
   undo.commit();
   return { record: creation.record, runs };

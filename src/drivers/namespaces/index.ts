@@ -50,7 +50,7 @@ export const namespacesDriver: SandboxDriver = {
   name: "namespaces",
   can: { checkpoint: true, seccompListener: true, intelRdt: true },
   check(process) {
-    rare.labels.checkLabels(process);
+    if (process.apparmorProfile || process.selinuxLabel) rare.labels.checkLabels(process);
   },
   create(plan, events, undo) {
     return rare.create.createInNamespaces(plan, events, undo);
