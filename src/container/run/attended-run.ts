@@ -6,6 +6,7 @@ import type { SignalRecorder } from "../../linux/attendant/signal-recorder";
 import { stringVector } from "../../linux/call/argument-memory";
 import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
+import { ownStrings } from "../../linux/file/caller-environment";
 import { openAt } from "../../linux/file/path";
 import { fileStatusOf } from "../../linux/file/stat";
 import { monotonicMs } from "../../linux/kernel/clock";
@@ -86,6 +87,8 @@ export function planLeave({
   tells,
 }: Pick<AttendedRun, "root" | "keep" | "tells"> & { record: ContainerRecord }): LeavePlan {
   const { guarded = false } = typeof tells === "object" ? tells : {};
+  // `takePlace` has them from there: they are read once
+  for (const file of ["cmdline", "environ"] as const) ownStrings(file);
   return {
     template: typeof HAKO_RUN_ATTENDANT === "undefined" ? undefined : templateOf(HAKO_RUN_ATTENDANT),
     removal: keep || tells === "end" ? undefined : plannedRemoval({ root, record }),
