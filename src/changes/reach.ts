@@ -4,6 +4,7 @@ import { userNamespaceWith } from "../drivers/namespaces/birth/mapped-user-names
 import { writeIdMaps } from "../drivers/namespaces/birth/namespaces";
 import type { Fd } from "../linux/call/fd";
 import { callerArguments } from "../linux/file/caller-environment";
+import { hasErrno } from "../linux/file/file";
 import { allOverExecutionSteps, DAC_OVERRIDE, effectiveCapabilities } from "../linux/process/capabilities";
 import type { IdRange } from "../linux/process/id-map";
 import { effectiveUser } from "../linux/process/rootless";
@@ -17,7 +18,7 @@ import { isShut, readChanges } from "./read-changes";
  * user has root's rights in a user namespace in which all of these ids are themselves: hako is executed again there, with the same words.
  */
 
-/** Thrown where it would help. */
+/** What was read has something that is closed to its own user. */
 class OutOfReach extends Error {}
 
 /** What a command does with a directory of changes; what it is told of them is read by the third one. */
@@ -35,7 +36,8 @@ export async function withReach(text: string, work: Work<void>): Promise<number>
       return 0;
     }
   } catch (error) {
-    if (!(error instanceof OutOfReach)) throw error;
+    // also what an apply that was ended halfway has closed on the host
+    if (!mayReach || !(error instanceof OutOfReach || hasErrno(error, "EACCES"))) throw error;
   }
   const status = maps === undefined ? againAsOwner() : again(maps);
   if (status !== undefined) return status;

@@ -499,7 +499,8 @@ for (const [who, workplace, needs] of WHO) {
           Bun.sleepSync(15);
           place.changed(`
             echo new > a; rm -r gone; mkdir -p new/in; chmod 700 src; chmod 600 b
-            for i in $(seq 40); do echo $i > n$i; echo $i > new/in/$i; done`);
+            for i in $(seq 40); do echo $i > n$i; echo $i > new/in/$i; done
+            mkdir nothing; echo s > nothing/s; chmod 0 nothing`);
           const begun = performance.now();
           await executeLater(command, apply, moment === 0 ? undefined : (whole * moment) / 24, place.env);
           if (moment === 0) whole = performance.now() - begun;
@@ -510,6 +511,7 @@ for (const [who, workplace, needs] of WHO) {
           if (readdirSync(place.directory).includes("changes.json")) cut++;
           place.ok("changes", "apply", place.directory);
           expect(place.read("a")).toBe("new\n");
+          expect(place.read("nothing/s")).toBe("s\n");
           expect(existsSync(place.at("gone"))).toBe(false);
           for (const [path, mode] of [
             ["src", 0o700],
