@@ -8,8 +8,9 @@ const EPOLL = "anon_inode:[eventpoll]";
 const OWN_DESCRIPTORS = "/proc/self/fd";
 /** The longest wait for a descriptor, in milliseconds: so late may a timer of the engine's be. */
 const LONGEST_MS = 100;
-/** After how many waits the engine's heap is worth being swept: some hundred connections. */
-const WORTH_SWEEPING = 1000;
+/** After how many waits the engine's heap is worth being swept in the next pause, some hundred connections; and when nothing has come for a second. */
+const WORTH_SWEEPING = { inPause: 1000, atRest: 100 } as const;
+const REST_MS = 1000;
 /** Where the engine's descriptor is not known. */
 const SHORT_MS = 5;
 
@@ -28,7 +29,9 @@ export class ServingLoop implements Disposable {
   /** Something has come that the engine's loop has to deal with. */
   #engineWaits = false;
   /** Waits since the engine's heap was swept. What has started this command is in there. */
-  #waits = WORTH_SWEEPING;
+  #waits: number = WORTH_SWEEPING.inPause;
+  /** When something came last. */
+  #cameAt = 0;
   #isSplit = false;
 
   constructor() {
@@ -78,14 +81,20 @@ export class ServingLoop implements Disposable {
       this.changes.wait(left);
       waits++;
     }
+    if (waits === 1 && !this.#engineWaits) {
+      this.#sweep();
+      return;
+    }
     this.#waits += waits;
-    if (waits === 1 && !this.#engineWaits) this.#sweep();
+    this.#cameAt = performance.now();
   }
 
   /** Gives memory back that is not needed any more, when there is nothing else to do. */
   #sweep(): void {
-    if (this.#waits < WORTH_SWEEPING) return;
-    this.#waits = 0;
+    const isAtRest = performance.now() - this.#cameAt >= REST_MS;
+    if (this.#waits < WORTH_SWEEPING[isAtRest ? "atRest" : "inPause"]) return;
+    // what came last may still be in use: it is swept once more
+    this.#waits = isAtRest ? 0 : WORTH_SWEEPING.atRest;
     if (!this.#isSplit) splitHugePages();
     this.#isSplit = true;
     Bun.gc(true);

@@ -425,6 +425,41 @@ describe("what rules go with", () => {
     ABLE,
   );
 
+  e2e(
+    "memory that a burst took is given back when nothing comes any more",
+    async () => {
+      // each byte of a request that gets a header goes through the engine's heap
+      const megabytes = 20;
+      const head = `POST / HTTP/1.1\\r\\nHost: web.test\\r\\nContent-Length: ${megabytes}000000\\r\\n\\r\\n`;
+      const post = `exec 3<>/dev/tcp/web.test/80; printf '${head}' >&3; yes '' | head -c ${megabytes}000000 >&3`;
+      const program = `for i in 1 2 3 4 5 6 7 8; do (${post}) & done; wait; echo over; sleep 60`;
+      const flags = [...allow("web.test"), "--inject-header", "A:b@web.test"];
+      const child = Bun.spawn(
+        [...world.words("root"), "run", "--rootfs", "/", ...flags, "--", "bash", "-c", program],
+        { env: world.env, stdio: ["ignore", "pipe", "inherit"] },
+      );
+      const megabytesOfOwn = () =>
+        Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024;
+      let [most, isOver] = [0, false];
+      void child.stdout
+        .getReader()
+        .read()
+        .then(() => {
+          isOver = true;
+        });
+      for (; !isOver; await Bun.sleep(10)) most = Math.max(most, megabytesOfOwn());
+      let rest = megabytesOfOwn();
+      const deadline = performance.now() + 5000 * TIME_FACTOR;
+      for (; rest > 0.75 * most && performance.now() < deadline; await Bun.sleep(100))
+        rest = megabytesOfOwn();
+      child.kill();
+      await child.exited;
+      expect(most).toBeGreaterThan(20);
+      expect(rest / most).toBeLessThanOrEqual(0.75);
+    },
+    ABLE,
+  );
+
   e2e("a root file system without /etc, one with a link that leads nowhere, and a -v of the caller's", () => {
     const bare = world.home.box.path("bare");
     busyboxRootfs(bare);
