@@ -227,7 +227,7 @@ e2e("so it is with a terminal, and what can't be executed there is told", async 
   const caller = spawn(HAKO, ["--root", box.root, "exec", "-t", id, "sh", "-c", line], {
     stdio: ["pipe", "pipe", "inherit"],
   });
-  const ended = new Promise((done) => caller.on("exit", done));
+  const ended = new Promise((done) => caller.on("close", done));
   let output = "";
   caller.stdout?.on("data", (data: Buffer) => {
     output += data.toString();
