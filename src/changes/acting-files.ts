@@ -11,6 +11,8 @@ export interface ActingFiles {
   paths: string;
   /** Not what is below a directory of that name. */
   itself?: true;
+  /** Not in a directory of this name. */
+  outside?: string;
   /** Paths of a project that policies protect. */
   held?: string;
 }
@@ -27,15 +29,23 @@ export const ACTING_FILES: readonly ActingFiles[] = [
   {
     who: "git takes commands from it",
     paths: `
-      .git/{config,config.worktree,commondir,info/attributes}
+      *.git/{config,config.worktree,commondir,info/attributes}
       .git/{modules,worktrees}/**/{config,config.worktree,commondir,info/attributes} .gitconfig .config/git
-      .gitattributes .gitmodules /etc/git{config,attributes} .hgrc .hg/hgrc .svn/hooks .config/jj .config/{gh,lazygit}`,
+      .gitattributes .gitmodules /etc/git{config,attributes} .hgrc .hg/hgrc .svn/hooks .jj/repo/config.toml
+      .config/jj .config/{gh,lazygit}`,
     held: `${GIT_CONFIG} .git/config.worktree .git/commondir .git/modules .git/worktrees`,
   },
   {
     who: "it says where git has its hooks",
     paths: `.git`,
     itself: true,
+  },
+  {
+    // a bare one, of any name: git goes by its settings wherever it is called below it (safe.bareRepository of git-config(1))
+    who: "git takes what it is in for a repository",
+    paths: `HEAD`,
+    itself: true,
+    outside: ".git",
   },
   {
     who: "git hooks",

@@ -12,7 +12,7 @@ export function actsOn(path: string): string | undefined {
 const DIRECTORIES = "**/";
 
 /** In a time that grows with the path's length, whatever its author has thought of: what two stars stand for begins at the first place that it can. */
-function testOf({ paths, itself }: ActingFiles): (path: string) => boolean {
+function testOf({ paths, itself, outside }: ActingFiles): (path: string) => boolean {
   const words = wordsOf(paths);
   const end = itself ? "$" : "(?:/|$)";
   const whole = expressionOf(
@@ -23,12 +23,13 @@ function testOf({ paths, itself }: ActingFiles): (path: string) => boolean {
     .filter((word) => word.includes(DIRECTORIES))
     .map((word) => word.split(DIRECTORIES))
     .map(([above = "", below = ""]) => [expressionOf([above], ""), expressionOf([below], end)] as const);
-  return (path) =>
+  const isOne = (path: string) =>
     whole.test(path) ||
     parts.some(([above, below]) => {
       const first = above.exec(path);
       return first !== null && below.test(path.slice(first.index + first[0].length - 1));
     });
+  return outside === undefined ? isOne : (path) => !path.includes(`/${outside}/`) && isOne(path);
 }
 
 function expressionOf(words: readonly string[], end: string): RegExp {

@@ -134,6 +134,22 @@ const TOLD_OF_ALL = [
 for (const [who, workplace, needs] of WHO) {
   describe(`changes of ${who}`, () => {
     e2e(
+      "tell repositories below the project's first",
+      () => {
+        using place = workplace();
+        place.changed(`
+          mkdir -p sub/er/.git bare/objects bare/refs && echo x > a-file && echo x > sub/er/.git/config
+          echo 'ref: refs/heads/x' > bare/HEAD && echo x > bare/config`);
+        const [, ...rows] = place.ok("changes", "show", place.directory).split("\n");
+        expect(rows.slice(0, 2).map((row) => row.split(/ {2,}/))).toEqual([
+          ["added", place.at("bare/HEAD"), "file", "git takes what it is in for a repository"],
+          ["added", place.at("sub/er/.git/config"), "file", "git takes commands from it"],
+        ]);
+        place.ok("changes", "discard", place.directory);
+      },
+      needs,
+    );
+    e2e(
       "are kept, told, and made true",
       () => {
         using place = workplace();

@@ -361,6 +361,17 @@ test("files that somebody's tools act on", () => {
       "/boot/grub/grub.cfg",
     ],
   ];
+  // repositories of others, and bare ones
+  acting.push(
+    ...[
+      "/p/a/.git/config",
+      "/p/a/b/.git",
+      "/p/a/.git/hooks/pre-commit",
+      "/p/x.git/config",
+      "/p/x.git/hooks/y",
+    ],
+    ...["/p/x/HEAD", "/p/.jj/repo/config.toml"],
+  );
   for (const path of acting) expect([path, actsOn(path)]).toEqual([path, expect.any(String)]);
   for (const path of [
     "/p/src/main.c",
@@ -373,6 +384,9 @@ test("files that somebody's tools act on", () => {
     "/p/.github/ISSUE_TEMPLATE.md",
     "/p/etc/passwd",
     "/p/.git/objects/ab/cd",
+    "/p/.git/HEAD",
+    "/p/.git/refs/remotes/origin/HEAD",
+    "/p/HEAD/x",
     "/p/.vscode2/x",
     "/p/boot",
   ])
