@@ -10,6 +10,8 @@ import { logDebug } from "../../output/log";
 import { gitLinks, objectSize } from "../../policy/git-links";
 import type { ContainerRecord } from "../../state/record";
 
+type Annotated = Pick<ContainerRecord, "annotations">;
+
 /** A file of the host's, by which it is known again: an inode's number is given again, with another time. */
 export interface GuardedFile {
   path: string;
@@ -34,12 +36,16 @@ const MOST_INDEXES = 100;
 const LARGEST_CONFIG = 1 << 20;
 
 /** What the policy of a container protects, and was not there when its command began: that can't be held where what it is in is written. */
-export function unprotectedOf({ annotations }: Pick<ContainerRecord, "annotations">): string[] {
+export function unprotectedOf(record: Annotated): string[] {
+  return listIn(record, UNPROTECTED_ANNOTATION, (each) => typeof each === "string");
+}
+
+/** A list that hako has noted in a container's record. A bundle may have anything there: of that what is none is left out. */
+function listIn<T>({ annotations }: Annotated, name: string, isOne: (value: unknown) => value is T): T[] {
   try {
-    const list: unknown = JSON.parse(annotations[UNPROTECTED_ANNOTATION] ?? "[]");
-    return Array.isArray(list) ? list.filter((each) => typeof each === "string") : [];
+    const list: unknown = JSON.parse(annotations[name] ?? "[]");
+    return Array.isArray(list) ? list.filter(isOne) : [];
   } catch {
-    // a bundle's, which may have any annotation
     return [];
   }
 }
@@ -55,13 +61,13 @@ export function guardedAnnotation(
 }
 
 /** The files of which the end of a container tells if they are others by then; those that were not there are among them. */
-export function guardedFilesOf(record: Pick<ContainerRecord, "annotations">): GuardedFile[] {
+export function guardedFilesOf(record: Annotated): GuardedFile[] {
   const missing = unprotectedOf(record).map((path): GuardedFile => ({ path, since: "born", ...NO_FILE }));
   return [...keptFiles(record), ...missing];
 }
 
 /** Of files that were there those in whose place is something else, or nothing. */
-export function replacedFiles(record: Pick<ContainerRecord, "annotations">): string[] {
+export function replacedFiles(record: Annotated): string[] {
   return changed(record, "born");
 }
 
@@ -69,7 +75,7 @@ export function replacedFiles(record: Pick<ContainerRecord, "annotations">): str
  * Where git finds repositories in a project whose index was changed, which nothing has protected: what links of the index lead to. undefined where the
  * index can't be read: the program may have made anything of it.
  */
-export function unprotectedRepositories(record: Pick<ContainerRecord, "annotations">): string[] | undefined {
+export function unprotectedRepositories(record: Annotated): string[] | undefined {
   const [index] = changed(record, "changed");
   if (index === undefined) return [];
   const directory = dirname(index);
@@ -115,17 +121,17 @@ function mayBeThere(path: string): boolean {
 }
 
 /** All that was not held to the end: what was made, replaced, and made known to git. */
-export function unheldFiles(record: Pick<ContainerRecord, "annotations">): string[] {
+export function unheldFiles(record: Annotated): string[] {
   const repositories = unprotectedRepositories(record) ?? changed(record, "changed");
   return [...replacedFiles(record), ...madeFiles(record), ...repositories];
 }
 
 /** Of what was not there that which is there now. */
-export function madeFiles(record: Pick<ContainerRecord, "annotations">): string[] {
+export function madeFiles(record: Annotated): string[] {
   return unprotectedOf(record).filter((path) => guardedFile(path, "born").inode !== "0");
 }
 
-function changed(record: Pick<ContainerRecord, "annotations">, since: GuardedFile["since"]): string[] {
+function changed(record: Annotated, since: GuardedFile["since"]): string[] {
   const files = keptFiles(record).filter((file) => file.since === since);
   const isOther = ({ path, inode, time: [seconds, nanoseconds] }: GuardedFile) => {
     const now = guardedFile(path, since);
@@ -134,14 +140,8 @@ function changed(record: Pick<ContainerRecord, "annotations">, since: GuardedFil
   return files.filter(isOther).map(({ path }) => path);
 }
 
-function keptFiles({ annotations }: Pick<ContainerRecord, "annotations">): GuardedFile[] {
-  try {
-    const list: unknown = JSON.parse(annotations[GUARDED_ANNOTATION] ?? "[]");
-    return Array.isArray(list) ? list.filter(isGuardedFile) : [];
-  } catch {
-    // a bundle's, which may have any annotation
-    return [];
-  }
+function keptFiles(record: Annotated): GuardedFile[] {
+  return listIn(record, GUARDED_ANNOTATION, isGuardedFile);
 }
 
 function isGuardedFile(value: unknown): value is GuardedFile {

@@ -3,10 +3,9 @@ import { type Fd, FdList } from "../../linux/call/fd";
 import { socketPair } from "../../linux/file/unix-socket";
 import { maySetUpAlone } from "../../linux/process/rootless";
 import { JoinedThread } from "../../linux/remote/joined-thread";
-import type { Config, Process } from "../../oci/config";
+import type { Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
-import type { State } from "../../oci/state";
-import type { HeldPlace, Leniency, OverlayRoot, OwnInit, ProgramInMemory } from "../interface/driver";
+import type { CreatePlan, OwnInit, ProgramInMemory } from "../interface/driver";
 import { withMappedGroups } from "./birth/additional-groups";
 import { type BirthPlan, bear } from "./birth/birth";
 import type { BornProcess } from "./birth/born-process";
@@ -27,33 +26,13 @@ const rare = {
 };
 
 /** What a container's first process is made from. */
-export interface SetUpOptions {
-  config: Config;
-  /** Absolute. */
-  bundle: string;
-  rootfs: string;
-  /** What is in place of the rootfs. */
-  overlay: OverlayRoot | undefined;
-  mapsOwners?: boolean | undefined;
-  held?: readonly HeldPlace[] | undefined;
-  lenient?: Leniency | undefined;
-  landlocked?: boolean | undefined;
+export interface SetUpOptions extends CreatePlan {
   /** Where the host keeps what belongs to the container. */
   directory: string;
-  noPivot: boolean;
-  noNewKeyring: boolean;
-  preserveFds: number;
-  diesWithMaker?: boolean | undefined;
-  ownInit?: OwnInit | undefined;
-  /** A program to execute in place of the one that config.json names. */
-  program?: ProgramInMemory | undefined;
-  /** The state document for hooks that run in the container. */
-  state: State;
   /** The v2 cgroup that the process is born in; hako's own if undefined. */
   born: string | undefined;
   /** Where it waits for start; undefined for one that doesn't wait. */
   startSocket: Fd | undefined;
-  consoleSocket: Fd | undefined;
   explainEnd: BirthPlan["explainEnd"];
 }
 
