@@ -7,7 +7,13 @@ import type { FileStatus } from "../linux/file/stat";
 import type { Difference } from "./change";
 import { readContent, sameContent } from "./file-content";
 import { hasForeignGroup } from "./layer-group";
-import { type Attributes, equalAttributes, hasCapabilities, takenAttributes } from "./node-attributes";
+import {
+  type Attributes,
+  equalAttributes,
+  equalCapabilities,
+  hasCapabilities,
+  takenAttributes,
+} from "./node-attributes";
 import { hasSameScripts } from "./noteworthy";
 import type { ChangesRecord } from "./record";
 
@@ -89,15 +95,29 @@ export function whyUnreadable(node: Fd, { type }: FileStatus): string | undefine
   }
 }
 
-/** Rights that whoever executes a file gets by it. */
-export function rightsOf({ type, mode }: FileStatus, found: Attributes): string | undefined {
+/** What makes a file another program than the host's, or that of somebody else by whose rights it would run. */
+const OTHER_PROGRAM: readonly Difference[] = ["type", "content", "owner"];
+
+/** Rights that whoever executes a file gets by it, and has not by the same program, `old` of the host. */
+export function rightsOf(
+  { type, mode }: FileStatus,
+  found: Attributes,
+  what: readonly Difference[],
+  old: { node: Fd; status: FileStatus } | undefined,
+): string | undefined {
   if (type !== "file") return undefined;
+  const same = OTHER_PROGRAM.some((difference) => what.includes(difference)) ? undefined : old;
+  const isNew = (bit: number) => (mode & bit) !== 0 && ((same?.status.mode ?? 0) & bit) === 0;
   const rights = [
-    ...((mode & 0o4000) === 0 ? [] : ["setuid"]),
-    ...((mode & 0o2000) === 0 ? [] : ["setgid"]),
-    ...(hasCapabilities(found) ? ["capabilities"] : []),
+    ...(isNew(0o4000) ? ["setuid"] : []),
+    ...(isNew(0o2000) ? ["setgid"] : []),
+    ...(hasCapabilities(found) && !(same && hasSameCapabilities(found, same)) ? ["capabilities"] : []),
   ];
   return rights.length === 0 ? undefined : rights.join(", ");
+}
+
+function hasSameCapabilities(found: Attributes, { node, status }: { node: Fd; status: FileStatus }): boolean {
+  return equalCapabilities(found, readableAttributes(node, status, undefined));
 }
 
 /** Whether a package.json is the same in all that is executed. */

@@ -43,6 +43,11 @@ export function hasCapabilities(attributes: Attributes): boolean {
   return attributes.has(CAPABILITY);
 }
 
+export function equalCapabilities(one: Attributes, other: Attributes): boolean {
+  const value = one.get(CAPABILITY);
+  return value === undefined ? !other.has(CAPABILITY) : equalBytes(value, other.get(CAPABILITY));
+}
+
 export function withoutCapabilities(attributes: Attributes): Attributes {
   return new Map([...attributes].filter(([name]) => name !== CAPABILITY));
 }

@@ -289,7 +289,7 @@ class LayerReader {
         conflict: this.#conflict(relative, status, was, what),
         obstacle: isMount ? "something is mounted there on the host" : shut,
         leftOut: LEFT_OUT[status.type],
-        rights: rightsOf(status, found),
+        rights: rightsOf(status, found, what, was && old && { node: old, status: was }),
         inode: status.type === "file" && status.links > 1 ? status.inode : undefined,
         samePackage: old !== undefined && isSamePackage(relative, node, status, old, was),
       });

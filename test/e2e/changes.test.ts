@@ -209,6 +209,13 @@ for (const [who, workplace, needs] of WHO) {
           mtimeMs: before.mtimeMs,
         });
         expect(statSync(place.at("a")).mode & 0o7777).toBe(0o755);
+        // what the host's has already stays
+        chmodSync(place.at("a"), 0o4755);
+        Bun.sleepSync(15);
+        place.changed("chmod 4711 a");
+        expect(place.list).toEqual(["changed a mode"]);
+        expect(place.hako("changes", "apply", place.directory).stderr).toBe("");
+        expect(statSync(place.at("a")).mode & 0o7777).toBe(0o4711);
         // of what the host has changed since neither is taken
         place.changed("chmod 600 b");
         place.write("b", "the host's\n");
@@ -723,6 +730,21 @@ e2e("a disk that is full leaves all as it was, and the next apply finishes", () 
   expect(stderr).toMatch(/^hako: .*small\/file: .* no space left on device\n$/);
   expect(stdout).toBe("full\nold\nfile\nnone\napplied 3 changes\n3000000\nn\nt\n");
 }, [needsHako]);
+
+e2e("capabilities that a file has on the host stay, new ones are left out", () => {
+  using place = new ChangedPlace(new Box());
+  const set = (path: string) => `setcap cap_net_raw+ep ${path}`;
+  execute("sh", ["-c", set(place.at("b"))]);
+  Bun.sleepSync(15);
+  place.changed(`chmod 700 b; cp b copy; ${set("copy")}`, "--cap-add", "SETFCAP");
+  expect(place.hako("changes", "apply", place.directory).stderr).toBe(
+    `left out: ${place.at("copy")}: capabilities: --force gives it that, too\n`,
+  );
+  expect(execute("getcap", [place.at("b"), place.at("copy")]).stdout).toBe(
+    `${place.at("b")} cap_net_raw=ep\n`,
+  );
+  expect(statSync(place.at("b")).mode & 0o777).toBe(0o700);
+}, [needsHako, needsProgram("setcap")]);
 
 e2e("a full file system for changes is told by the names that people know", () => {
   using place = new ChangedPlace(new Box());
