@@ -26,6 +26,7 @@ import { replaceAttributes, takenAttributes } from "./node-attributes";
 import { attributeSpace, checkUpperDirectory, isLayerInUse } from "./overlay-layers";
 import {
   type ApplyJournal,
+  BEGUN,
   type ChangesRecord,
   FILES_OF_CHANGES,
   isDiscarded,
@@ -84,7 +85,9 @@ export class ChangesDirectory implements Disposable {
   get record(): ChangesRecord | undefined {
     const record = readChangesRecord(this.path);
     if (record === undefined) {
-      if (isDiscarded(this.path) || listNames(this.path).length === 0) return undefined;
+      // a run that was killed had made nothing else yet
+      const isEmpty = listNames(this.path).every((name) => name.startsWith(BEGUN));
+      if (isDiscarded(this.path) || isEmpty) return undefined;
       throw this.#refused("it is none that hako has made", "an empty directory, or one that isn't there yet");
     }
     if (record.uid === effectiveUser()) return record;
@@ -112,6 +115,7 @@ export class ChangesDirectory implements Disposable {
       if (trySyscall("flock", this.#fd.number, LOCK.EX | LOCK.NB) >= 0) {
         // who had it until now may have applied all, or thrown it away
         const { record } = this;
+        if (record === undefined) this.#removeBegun();
         if (record === undefined || !this.isInUse(record)) return record;
       }
       Bun.sleepSync(PAUSE_MS);
@@ -121,6 +125,11 @@ export class ChangesDirectory implements Disposable {
       message: `${this.path} is in use: a container that writes there, or another hako changes`,
       hint: "wait for its end, or name another directory",
     });
+  }
+
+  #removeBegun(): void {
+    for (const name of listNames(this.path))
+      if (name.startsWith(BEGUN)) removeHostileTree(this.#fd, name, BEGUN);
   }
 
   /** Throws all away; also goes on with what another one has begun. */
@@ -361,7 +370,7 @@ export class ClaimedChanges implements Disposable {
 
   /** By the clock that files' times are taken from: that of a new file. */
   #now(): readonly [number, number] {
-    const path = `${this.path}/now`;
+    const path = `${this.path}/${BEGUN}now`;
     removeFile(path);
     using file = openAt(undefined, path, O.WRONLY | O.CREAT | O.EXCL, 0o600);
     removeFile(path);

@@ -15,7 +15,7 @@ import { reapChild } from "../linux/process/process";
 import { effectiveUser, inUserNamespace, maySetUpAlone } from "../linux/process/rootless";
 import { cloneChild, Reports } from "../linux/steps/clone-child";
 import { closeNumberStep, freeNumbers } from "../linux/steps/known-numbers";
-import type { ChangesRecord } from "./record";
+import { BEGUN, type ChangesRecord } from "./record";
 import { removeHostileTree } from "./remove-tree";
 
 /** Layers of overlays, of which the kernel is asked. */
@@ -33,7 +33,7 @@ const rare = {
 };
 
 /** What is made to be tried. */
-const PROBE = "probe";
+const PROBE = `${BEGUN}probe`;
 
 /** In whose names an overlay of this process's containers notes what it has to; `inOwnUserNamespace` of those that have one of root's. */
 export function attributeSpace(inOwnUserNamespace = false): ChangesRecord["attributes"] {

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { HakoError } from "../base/errors";
 import { readText, removeFile, renameFile, tryReadText, writeText } from "../linux/file/file";
+import { basename, dirname, join } from "../linux/file/path-text";
 import { isText } from "../oci/schema";
 
 /**
@@ -8,6 +9,8 @@ import { isText } from "../oci/schema";
  * of an overlay (Documentation/filesystems/overlayfs.rst). `discarded.json` in place of `changes.json` says that all the rest is only to be removed.
  */
 
+/** Begins the names of what is in `DIR` for a moment, also before it says anything. */
+export const BEGUN = ".hako-";
 const RECORD = "changes.json";
 const DISCARDED = "discarded.json";
 /** What an apply that is not finished has begun. */
@@ -113,7 +116,7 @@ function parsed<T>(schema: v.BaseSchema<unknown, T, v.BaseIssue<unknown>>, file:
 
 /** A reader finds the old one or the new one. */
 function writeWhole(file: string, value: unknown): void {
-  const begun = `${file}.new`;
+  const begun = join(dirname(file), BEGUN + basename(file));
   try {
     writeText(begun, `${JSON.stringify(value)}\n`, 0o600);
     renameFile(begun, file);

@@ -554,6 +554,52 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
+      "a run that is killed leaves a directory that the next one takes",
+      async () => {
+        using place = workplace();
+        const [command = "", ...rest] = place.words;
+        const run = [
+          ...rest,
+          "run",
+          "--rootfs",
+          "/",
+          "--workdir",
+          place.project,
+          "--changes",
+          place.directory,
+        ];
+        let whole = 0;
+        for (let moment = 0; moment <= 12; moment++) {
+          rmSync(place.directory, { recursive: true, force: true });
+          const begun = performance.now();
+          const limit = moment === 0 ? undefined : (whole * moment) / 12;
+          await executeLater(command, [...run, "--die-with-parent", "--", "true"], limit, place.env);
+          if (moment === 0) whole = performance.now() - begun;
+          if (existsSync(place.directory)) expect(place.list).toEqual([]);
+          place.changed("echo x > new");
+          expect(place.list).toEqual(["added new file"]);
+          place.ok("changes", "discard", place.directory);
+          expect(readdirSync(place.directory)).toEqual([]);
+        }
+        // somebody's own directory, though nothing is in it that changes need
+        writeFileSync(join(place.directory, "probe"), "mine\n");
+        place.own(place.directory);
+        expect(place.change("true").stderr).toContain("it is none that hako has made");
+        expect(place.hako("changes", "discard", place.directory).status).toBe(1);
+        expect(readdirSync(place.directory)).toEqual(["probe"]);
+        // as a run leaves it that is killed at its worst
+        renameSync(join(place.directory, "probe"), join(place.directory, ".hako-now"));
+        mkdirSync(join(place.directory, ".hako-probe/work/work"), { recursive: true });
+        place.own(place.directory);
+        chmodSync(join(place.directory, ".hako-probe/work/work"), 0);
+        place.changed("true");
+        place.ok("changes", "discard", place.directory);
+        expect(readdirSync(place.directory)).toEqual([]);
+      },
+      needs,
+    );
+
+    e2e(
       "links that the host has got meanwhile are not followed",
       () => {
         using place = workplace();
