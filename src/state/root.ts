@@ -46,6 +46,9 @@ export const FIGURES = "figures";
 export const RESOLVER = "resolv.conf";
 export const HOSTS = "hosts";
 export const CERTIFICATES = "ca-certificates.crt";
+/** Copies of root's files that an ordinary user's program has to own: a name with the number of each. */
+export const COPY = "copy-";
+const COPIES = new RegExp(`^${COPY}\\d+$`);
 /** The socket at which `hako policy allow` adds to the rules. */
 export const RULES = "rules";
 
@@ -134,7 +137,7 @@ export function foreignName(root: string, id: ContainerId): string | undefined {
     if (status === undefined) return false;
     // a bundle has a config.json too, but seldom one that its owner alone may read
     if (name === CONFIG && !names.includes(RECORD) && (status.mode & OTHERS) !== 0) return true;
-    if (status.type !== "directory") return !OWN_FILES.has(name);
+    if (status.type !== "directory") return !OWN_FILES.has(name) && !COPIES.test(name);
     return !OWN_DIRECTORIES.has(name) || listNames(path).some((inner) => inner !== "notify.sock");
   });
 }

@@ -117,6 +117,36 @@ e2e(
   NEEDS,
 );
 
+e2e("ssh's settings in files of root's are the user's own, since ssh takes no others", () => {
+  using home = new UserHome();
+  const settings = join(home.box.dir, "settings");
+  mkdirSync(settings);
+  const made: [name: string, text: string, mode: number][] = [
+    ["10-own.conf", "Host a\n  User own\n", 0o644],
+    ["20-open.conf", "Host b\n", 0o666],
+    ["README", "text\n", 0o644],
+  ];
+  for (const [name, text, mode] of made) {
+    writeFileSync(join(settings, name), text);
+    chmodSync(join(settings, name), mode);
+  }
+  writeFileSync(join(home.box.dir, "linked"), "Host c\n  User linked\n");
+  symlinkSync(join(home.box.dir, "linked"), join(settings, "30-link.conf"));
+  const before = `mount --bind ${settings} /etc/ssh/ssh_config.d`;
+  const line = "cd /etc/ssh/ssh_config.d; stat -Lc '%u %a' 1* 3* 2* R*; cat 10* 30*; echo x > 10-own.conf";
+  const shown = home.sh(line, [], { before });
+  expect(shown.stdout).toBe(
+    `${USER} 644\n${USER} 644\n65534 666\n65534 644\nHost a\n  User own\nHost c\n  User linked\n`,
+  );
+  expect(shown.stderr).toContain("Read-only file system");
+  if (needsProgram("ssh") !== undefined) return;
+  const remove = `${before}; ${accountOf(home)}; rm -f ${settings}/20-open.conf`;
+  const asked = home.sh("ssh -G a 2>&1 < /dev/null | grep '^user '; ssh -G c | grep '^user '", [], {
+    before: remove,
+  });
+  expect(asked.stdout).toBe("user own\nuser linked\n");
+}, [...NEEDS, existsSync("/etc/ssh/ssh_config.d") ? undefined : "there is no /etc/ssh/ssh_config.d"]);
+
 function accountOf(home: UserHome): string {
   return `mount --bind ${home.box.dir}/passwd /etc/passwd`;
 }

@@ -7,14 +7,7 @@ import { readAllWaiting } from "../../linux/file/stream";
 import { BUNDLE_FILES, hostBundle } from "../../network/tls/trusted-roots";
 import type { EnvironmentLine } from "../../oci/environment";
 import { CERTIFICATES } from "../../state/root";
-import { resolvedDestination } from "./mount-order";
-
-/** A file of the container's directory, and where the container has it. */
-export interface OwnFile {
-  name: string;
-  text: string;
-  places: readonly string[];
-}
+import { type OwnFile, resolvedDestination } from "./mount-order";
 
 /** Variables by which programs are told of a file with the certificates that they trust; some bring certificates of their own, and ask for no other. */
 const VARIABLES = [

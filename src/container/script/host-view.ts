@@ -1,4 +1,5 @@
 import type { OverlayRoot } from "../../drivers/interface/driver";
+import { textOf } from "../../linux/call/bytes";
 import { ACCESS } from "../../linux/call/constants";
 import { callerVariable } from "../../linux/file/caller-environment";
 import {
@@ -7,19 +8,26 @@ import {
   exists,
   hasErrno,
   linkText,
+  listNames,
+  readOrdinaryFile,
   realPath,
   statusAt,
 } from "../../linux/file/file";
-import { isAtOrBelow } from "../../linux/file/path-text";
+import { isAtOrBelow, join } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
 import { readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
 import { effectiveUser } from "../../linux/process/rootless";
 import type { Config, Mount } from "../../oci/config";
 import type { EnvironmentLine } from "../../oci/environment";
 import { logWarning } from "../../output/log";
+import { COPY } from "../../state/root";
 import { homeIn } from "../user";
 import { type Host, hostLayout } from "./host-layout";
 import type { OrderedMount } from "./mount-order";
+import { type OwnFile, type OwnFiles, ownFiles } from "./mount-order";
+
+/** S_IWGRP and S_IWOTH. */
+const OTHERS_WRITE = 0o22;
 
 /** Where everybody may write, and where the host's services have their sockets. */
 const MEMORY = ["/tmp", "/var/tmp", "/run", "/var/run"];
@@ -74,6 +82,36 @@ export function usualMounts({ mounts = [] }: Config): Mount[] {
   );
 }
 
+/**
+ * Settings of ssh(1) in files of their own, as distributions have some: it takes them from root and its user alone (SSHCONF_CHECKPERM in readconf.c),
+ * and whoever has no id but an own one sees root's files as nobody's. The container has the same ones as files of its user's.
+ */
+const SSH_SETTINGS = "/etc/ssh/ssh_config.d";
+/** Others don't make a program refuse its work where they are longer, and it then says so. */
+const MOST_SETTINGS = 64 * 1024;
+
+/** Files of root's that the program's user has to own, made in the container's own directory. */
+export function ownedCopies(directory: string): OwnFiles {
+  const names = listed(SSH_SETTINGS).filter((name) => name.endsWith(".conf"));
+  const files = names.flatMap((name, index): OwnFile[] => {
+    const path = join(SSH_SETTINGS, name);
+    const status = statusOf(path, true);
+    const isTaken = status?.type === "file" && status.uid === 0 && (status.mode & OTHERS_WRITE) === 0;
+    const bytes = isTaken ? readOrdinaryFile(realPath(path), MOST_SETTINGS) : undefined;
+    return bytes === undefined ? [] : [{ name: `${COPY}${index}`, text: textOf(bytes), places: [path] }];
+  });
+  return ownFiles(directory, files);
+}
+
+function listed(path: string): string[] {
+  try {
+    return listNames(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "EACCES", "ENOTDIR")) return [];
+    throw error;
+  }
+}
+
 /** Where hako was called; "/" where that was deleted. */
 function callersDirectory(): string {
   try {
@@ -92,11 +130,11 @@ function homeOf(uid: number): string {
 
 function thisHost(uid: number): Host {
   const mounts = visibleMounts(readMountinfo());
-  return { uid, mounts, statusOf, isOpen, entriesOf };
+  return { uid, mounts, statusOf: (path) => statusOf(path), isOpen, entriesOf };
 }
 
-function statusOf(path: string): ReturnType<Host["statusOf"]> {
-  return unlessDenied(() => statusAt(path, false));
+function statusOf(path: string, follow = false): ReturnType<Host["statusOf"]> {
+  return unlessDenied(() => statusAt(path, follow));
 }
 
 function isOpen(path: string): boolean {

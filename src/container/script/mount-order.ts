@@ -2,7 +2,7 @@ import { O } from "../../linux/call/constants";
 import type { Fd } from "../../linux/call/fd";
 import { hasErrno } from "../../linux/file/file";
 import { isWithoutLinks, openAt, openIfThere, readLink } from "../../linux/file/path";
-import { cleanPath, components, isAtOrBelow } from "../../linux/file/path-text";
+import { cleanPath, components, isAtOrBelow, join } from "../../linux/file/path-text";
 import { fileStatusOf } from "../../linux/file/stat";
 import { readMountinfo, visibleMounts } from "../../linux/mount/mountinfo";
 import type { Mount } from "../../oci/config";
@@ -84,4 +84,28 @@ export function mountsBelow(rootfs: string, own: readonly OrderedMount[]): strin
     .filter((path) => path !== "/" && path.startsWith(`${top}/`))
     .map((path) => path.slice(top.length))
     .filter((path) => !own.some(({ place }) => isAtOrBelow(path, place)));
+}
+
+/** A file of the container's directory, and where the container has it. */
+export interface OwnFile {
+  name: string;
+  text: string;
+  places: readonly string[];
+}
+
+/** Files that the container has in place of those of its root file system: where they are made, and what is in them. */
+export interface OwnFiles {
+  files: ReadonlyMap<string, string>;
+  mounts: readonly Mount[];
+}
+
+/** Files of the container's own `directory`, only to be read. */
+export function ownFiles(directory: string, files: readonly OwnFile[]): OwnFiles {
+  const options = ["bind", "ro", "nosuid", "nodev", "noexec"];
+  return {
+    files: new Map(files.map(({ name, text }) => [join(directory, name), text])),
+    mounts: files.flatMap(({ name, places }) =>
+      places.map((destination) => ({ destination, type: "bind", source: join(directory, name), options })),
+    ),
+  };
 }

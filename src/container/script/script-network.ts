@@ -1,14 +1,12 @@
 import { HakoError } from "../../base/errors";
 import { exists } from "../../linux/file/file";
-import { join } from "../../linux/file/path-text";
 import { missingNamespaceHint, namespaceFile } from "../../linux/network/named-namespace";
 import { NAME_SERVER } from "../../network/label-addresses";
 import { hostsFile, type NetworkPlan, networkPlan, resolverFile } from "../../network/network-plan";
 import { isNetworkRule } from "../../network/rule";
-import type { Mount } from "../../oci/config";
 import type { EnvironmentLine } from "../../oci/environment";
 import { HOSTS, RESOLVER } from "../../state/root";
-import type { OwnFile } from "./authority-trust";
+import { type OwnFile, type OwnFiles, ownFiles } from "./mount-order";
 
 /** Loaded for HTTPS whose requests get headers. */
 const rare = {
@@ -27,14 +25,11 @@ export interface NetworkValues {
 }
 
 /** What the flags come to. */
-export interface ScriptNetwork {
+export interface ScriptNetwork extends OwnFiles {
   /** The container's network namespace: a new one, hako's, or the one of a file. */
   namespace: "new" | "host" | { path: string };
   /** What the command serves while the program runs. */
   plan: NetworkPlan | undefined;
-  /** Files that the container has in place of those of its root file system: where they are made, and what is in them. */
-  files: ReadonlyMap<string, string>;
-  mounts: readonly Mount[];
   /** Variables of the program, which those that the caller says come after. */
   env: readonly EnvironmentLine[];
 }
@@ -66,19 +61,10 @@ export function scriptNetwork(
           { name: HOSTS, text: hostsFile(hostname), places: ["/etc/hosts"] },
         ];
   const trust = plan.opened && rare.trust.authorityTrust(rootfs, plan.opened.authority.certificate);
-  const files = trust === undefined ? own : [...own, trust.file];
   return {
     namespace: "new",
     plan,
-    files: new Map(files.map(({ name, text }) => [join(directory, name), text])),
-    mounts: files.flatMap(({ name, places }) =>
-      places.map((destination) => ({
-        destination,
-        type: "bind",
-        source: join(directory, name),
-        options: ["bind", "ro", "nosuid", "nodev", "noexec"],
-      })),
-    ),
+    ...ownFiles(directory, trust === undefined ? own : [...own, trust.file]),
     env: trust?.env ?? [],
   };
 }

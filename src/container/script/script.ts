@@ -121,7 +121,9 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
   const given = givenMounts(values);
   const hasNetwork = network?.plan !== undefined;
   const guards = scriptGuards(values, request, { rootfs, overlay, given, hasNetwork });
-  const own = network?.mounts ?? [];
+  const copies = directory === "" ? undefined : view?.ownedCopies(directory);
+  const own = [...(network?.mounts ?? []), ...(copies?.mounts ?? [])];
+  const files = new Map([...(network?.files ?? []), ...(copies?.files ?? [])]);
   const usual = [
     ...withSharedMemory(view?.usualMounts(base) ?? base.mounts ?? []),
     ...volumeMounts(settings, readonly),
@@ -155,7 +157,7 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
     },
   };
   const places = mounts.map(({ place }) => place);
-  const mountPoints = overlay === undefined ? lackingMountPoints(rootfs, mounts, network?.files) : [];
+  const mountPoints = overlay === undefined ? lackingMountPoints(rootfs, mounts, files) : [];
   return {
     path: rootfs,
     rootfs,
@@ -167,7 +169,7 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
     landlocked: isLandlocked(profile, granted),
     lenient: { hostname: hostname === undefined, loopback: true, proc: weaker === "proc" },
     mountPoints,
-    files: network?.files,
+    files,
     network: network?.plan,
     filter: seccomp?.filter,
   };
