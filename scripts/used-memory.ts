@@ -94,13 +94,14 @@ export function heapUse(starts: readonly ReadonlySet<number>[]): HeapUse {
   if (last === undefined) throw new Error("starts use no page of the heap in common");
   const rest = hugePageOf(last);
   const row = Array.from({ length: TOUCHED_PAGES }, (_, index) => index);
-  // where small pages are already, no huge one can be tried
-  const isOutside = (page: number) => row.every((index) => !hugePages.includes(hugePageOf(page + index)));
+  // where small pages are already, no huge one can be tried, nor have what a command uses beside a start
+  const isOutside = (page: number) =>
+    row.every((index) => hugePageOf(page + index) < rest && !hugePages.includes(hugePageOf(page + index)));
   const usedOf = (page: number) => row.filter((index) => used.has(page + index)).length;
-  // all that starts use may be in huge pages that are tried; to touch pages for nothing costs less than to do without one of these
+  // all that starts use may be in such ones; to touch pages for nothing, at the end of the heap, costs less than to do without one of these
   const touched = inOrder
     .filter(isOutside)
-    .reduce((best, page) => (usedOf(page) > usedOf(best) ? page : best), (rest + HUGE_PAGE) / PAGE);
+    .reduce((best, page) => (usedOf(page) > usedOf(best) ? page : best), HEAP_SIZE / PAGE - TOUCHED_PAGES);
   return { touched: touched * PAGE, hugePages, rest };
 }
 
