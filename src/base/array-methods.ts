@@ -13,7 +13,7 @@ function bound<T, R>(callback: Callback<T, R>, self: unknown): Callback<T, R> {
 
 const METHODS = {
   map<T, R>(this: readonly T[], callback: Callback<T, R>, self?: unknown): R[] {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     const { length } = this;
     const result = new Array<R>(length);
     for (let index = 0; index < length; index++)
@@ -22,7 +22,7 @@ const METHODS = {
   },
 
   filter<T>(this: readonly T[], callback: Callback<T, unknown>, self?: unknown): T[] {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     const { length } = this;
     const result: T[] = [];
     for (let index = 0; index < length; index++) {
@@ -34,7 +34,7 @@ const METHODS = {
   },
 
   some<T>(this: readonly T[], callback: Callback<T, unknown>, self?: unknown): boolean {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     const { length } = this;
     for (let index = 0; index < length; index++)
       if (index in this && call(this[index] as T, index, this)) return true;
@@ -42,7 +42,7 @@ const METHODS = {
   },
 
   every<T>(this: readonly T[], callback: Callback<T, unknown>, self?: unknown): boolean {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     const { length } = this;
     for (let index = 0; index < length; index++)
       if (index in this && !call(this[index] as T, index, this)) return false;
@@ -50,13 +50,13 @@ const METHODS = {
   },
 
   forEach<T>(this: readonly T[], callback: Callback<T, unknown>, self?: unknown): void {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     const { length } = this;
     for (let index = 0; index < length; index++) if (index in this) call(this[index] as T, index, this);
   },
 
   find<T>(this: readonly T[], callback: Callback<T | undefined, unknown>, self?: unknown): T | undefined {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     const { length } = this;
     for (let index = 0; index < length; index++) {
       const value = this[index];
@@ -66,14 +66,14 @@ const METHODS = {
   },
 
   findIndex<T>(this: readonly T[], callback: Callback<T | undefined, unknown>, self?: unknown): number {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     const { length } = this;
     for (let index = 0; index < length; index++) if (call(this[index], index, this)) return index;
     return -1;
   },
 
   findLast<T>(this: readonly T[], callback: Callback<T | undefined, unknown>, self?: unknown): T | undefined {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     for (let index = this.length - 1; index >= 0; index--) {
       const value = this[index];
       if (call(value, index, this)) return value;
@@ -82,13 +82,13 @@ const METHODS = {
   },
 
   findLastIndex<T>(this: readonly T[], callback: Callback<T | undefined, unknown>, self?: unknown): number {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     for (let index = this.length - 1; index >= 0; index--) if (call(this[index], index, this)) return index;
     return -1;
   },
 
   flatMap<T, R>(this: readonly T[], callback: Callback<T, R | readonly R[]>, self?: unknown): R[] {
-    const call = bound(callback, self);
+    const call = typeof callback === "function" && self === undefined ? callback : bound(callback, self);
     const { length } = this;
     const result: R[] = [];
     for (let index = 0; index < length; index++) {

@@ -3,7 +3,10 @@ import { workingDirectory } from "./working-directory";
 
 /** The components of a path, without empty ones and ".". */
 export function components(path: string): string[] {
-  return path.split("/").filter((name) => name !== "" && name !== ".");
+  const names: string[] = [];
+  // without a callback for each: a policy makes some hundred lists
+  for (const name of path.split("/")) if (name !== "" && name !== ".") names.push(name);
+  return names;
 }
 
 /** A path as the root's owner would write it: absolute, without ".", ".." and double slashes. */
