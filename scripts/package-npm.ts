@@ -1,7 +1,15 @@
 // npm packages: one with the executable for each platform, and one that asks for all of them as optional dependencies, of which npm installs
 // those that package.json's os, cpu and libc fit. Nothing runs at installation.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { create } from "tar";
 import { type Build, notices, PACKAGING, PLATFORMS, PROJECT, REPOSITORY } from "./package-builds";
@@ -20,6 +28,8 @@ export async function makeMainPackage(staging: string, outdir: string): Promise<
   });
   copyExecutable(join(SOURCES, "hako"), directory);
   copyFileSync(join(SOURCES, "README.md"), join(directory, "README.md"));
+  // what READMEs name; the library's, too, which asks for this package
+  cpSync(join(REPOSITORY, "docs"), join(directory, "docs"), { recursive: true });
   return await pack(directory, "hako", outdir, 9);
 }
 

@@ -135,6 +135,7 @@ const OWN_FLAGS = new Set([
 /** Flags whose values the library makes from values of JavaScript. */
 const NUMBERS = new Set(["cpus", "pids"]);
 const BYTES = new Set(["memory"]);
+const LIMITS = new Set(["memory", "cpus", "pids"]);
 const TIMES = new Set(["timeout", "grace"]);
 
 export function optionName(flag: string): string {
@@ -150,7 +151,10 @@ interface Flag {
 
 function flagOf(flag: string, argument: Argument): Flag {
   const { type, multiple, description = "" } = argument;
-  const told = description.replace(/^with --rootfs: /, "");
+  const told = description
+    .replace(/^with --rootfs: /, "")
+    .replace("; the exit status is then 124", "; `timedOut` is then true")
+    .concat(LIMITS.has(flag) ? "; no limit if neither this nor a policy says one" : "");
   if (flag === "policy")
     return {
       ...{ flag, kind: "text", type: "string | Policy" },

@@ -4,11 +4,13 @@ import type { Change } from "./generated.js";
 
 /** Which of the changes are meant: those at and below these paths; all if not given. */
 export interface ChosenPaths {
+  /** Absolute, or relative to the working directory. */
   paths?: readonly string[] | undefined;
 }
 
 /** What a sandbox with the option `changes` has written. */
 export class Changes {
+  /** Where they are kept. */
   readonly directory: string;
   readonly #hako: Hako;
 

@@ -9,6 +9,7 @@ export type ContainerEvent = { type: "stats"; id: string; data: Stats } | { type
 
 /** A container of hako's, whoever has made it. */
 export class Container {
+  /** The container's id. */
   readonly id: string;
   readonly #hako: Hako;
 

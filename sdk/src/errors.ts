@@ -7,6 +7,7 @@ export type ErrorCode = NonNullable<Report["hakoError"]>["code"];
 /** The sandbox has failed, not the program: hako isn't there, an option is wrong, a right is missing, the program doesn't exist. */
 export class SandboxError extends Error {
   override readonly name = "SandboxError";
+  /** What kind of failure it was. */
   readonly code: ErrorCode;
   /** What to try, if hako knows. */
   readonly hint: string | undefined;
@@ -21,6 +22,7 @@ export class SandboxError extends Error {
 /** The program has failed, in a sandbox that was as it should be; thrown where `check` was asked for. */
 export class ProgramError extends Error {
   override readonly name = "ProgramError";
+  /** How the program has ended, and what it has written. */
   readonly result: Result | Result<Uint8Array>;
 
   constructor(program: string, result: Result | Result<Uint8Array>) {

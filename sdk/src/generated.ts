@@ -48,7 +48,7 @@ export interface Policy {
 export interface RunFlags {
   /** `--driver`: what isolates the container: namespaces (default), or a virtual machine of its own. */
   driver?: "namespaces" | "vm" | undefined;
-  /** `--timeout`: kill the container after this time, as 30 (seconds) or 1m30s; the exit status is then 124; a number is milliseconds. */
+  /** `--timeout`: kill the container after this time, as 30 (seconds) or 1m30s; `timedOut` is then true; a number is milliseconds. */
   timeout?: string | number | undefined;
   /** `--grace`: with --timeout: first ask its processes to end, by TERM; kill them after this time; a number is milliseconds. */
   grace?: string | number | undefined;
@@ -60,11 +60,11 @@ export interface RunFlags {
   changes?: string | undefined;
   /** `--entrypoint`: with an image: the program, in place of the image's ENTRYPOINT and CMD. */
   entrypoint?: string | undefined;
-  /** `--memory`: memory limit, as 64M or 1G; a number is bytes. */
+  /** `--memory`: memory limit, as 64M or 1G; no limit if neither this nor a policy says one; a number is bytes. */
   memory?: string | number | undefined;
-  /** `--cpus`: processors' time, as 0.5. */
+  /** `--cpus`: processors' time, as 0.5; no limit if neither this nor a policy says one. */
   cpus?: string | number | undefined;
-  /** `--pids`: limit of processes and threads. */
+  /** `--pids`: limit of processes and threads; no limit if neither this nor a policy says one. */
   pids?: string | number | undefined;
   /** `--network`: a network of its own with loopback only (default), the host's, or a namespace by its path or its name of ip netns; RULE, as allow:example.com:443, says what a network of its own reaches, outbound all but the host and its networks. */
   network?: string | readonly string[] | undefined;
@@ -175,7 +175,7 @@ export interface ExecFlags {
   apparmor?: string | undefined;
   /** `--process-label`: SELinux label. */
   processLabel?: string | undefined;
-  /** `--timeout`: kill the command after this time, as 30 (seconds) or 1m30s, and all that it has started; the exit status is then 124; a number is milliseconds. */
+  /** `--timeout`: kill the command after this time, as 30 (seconds) or 1m30s, and all that it has started; `timedOut` is then true; a number is milliseconds. */
   timeout?: string | number | undefined;
   /** `--grace`: with --timeout: first ask them to end, by TERM; kill them after this time; a number is milliseconds. */
   grace?: string | number | undefined;

@@ -18,6 +18,7 @@ export interface Outcome {
   timedOut: boolean;
   /** The kernel has killed a process for lack of memory: the program, or one that it had started. null where nobody counts. */
   oomKilled: boolean | null;
+  /** What the program, and all that it has started, has used. */
   usage: Usage;
   /** What the program has tried to reach in vain; empty where no rules of the network were given. */
   refused: Refused[];
@@ -27,7 +28,9 @@ export interface Outcome {
 
 /** An outcome, with what the program has written: texts, or bytes where `encoding` says so. */
 export interface Result<Output extends string | Uint8Array = string> extends Outcome {
+  /** What the program has written to its standard output, up to `maxOutputBytes`. */
   stdout: Output;
+  /** What it has written to its standard error, and hako's own warnings: lines that begin with `hako: warning: `. */
   stderr: Output;
   /** More was written than `maxOutputBytes`: it isn't here. */
   truncated: boolean;

@@ -39,6 +39,7 @@ export interface CaptureSettings {
 
 /** Has output come as bytes; as UTF-8 if not given. */
 export interface AsBytes {
+  /** Bytes, not texts. */
   encoding: "buffer";
 }
 

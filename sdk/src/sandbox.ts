@@ -24,6 +24,7 @@ const MOST_ERRORS = 4096;
  * that runs in it, when it is closed, or when this process ends.
  */
 export class Sandbox implements AsyncDisposable {
+  /** The container that the commands run in. */
   readonly container: Container;
   readonly #keeper: SandboxProcess;
 
@@ -32,7 +33,7 @@ export class Sandbox implements AsyncDisposable {
     this.#keeper = keeper;
   }
 
-  /** Makes a sandbox; it is there when this comes back. Throws a `SandboxError` where it can't be made. */
+  /** Makes a sandbox; it is there when this comes back. Throws a `SandboxError` where it can't be made. `signal` ends it, also later, when it is aborted. */
   static async start(options: SandboxOptions & { signal?: AbortSignal | undefined } = {}): Promise<Sandbox> {
     const id = options.id || newId();
     const keeper = idle({ ...options, id });

@@ -254,6 +254,8 @@ describe("npm packages", () => {
         `
         npm install --loglevel=error @hako-runtime/hako > log 2>&1 || { cat log; exit 1; }
         ls node_modules/@hako-runtime
+        grep -o '](docs/' node_modules/@hako-runtime/hako/README.md | wc -l
+        for page in $(grep -o '](docs/[^)]*' node_modules/@hako-runtime/hako/README.md | cut -c 3-); do test -s "node_modules/@hako-runtime/hako/$page"; done
         npx --no-install hako --root "$PWD/state" run --rootfs / -- sh -c 'echo "in it"; exit 7' || echo "status $?"
         cd / && "$HOME/node_modules/.bin/hako" --version | grep -c runc; cd "$HOME"
         mkdir inner && (cd inner && ../node_modules/.bin/hako --help | head -1)
@@ -269,7 +271,7 @@ describe("npm packages", () => {
       const usage = result.stdout.split("\n").find((line) => line.startsWith("hako "));
       expect(result).toEqual({
         status: 0,
-        stdout: ["hako", `linux-${CPU}`, "in it", "status 7", "1", usage, "kept", usage, ""].join("\n"),
+        stdout: ["hako", `linux-${CPU}`, "3", "in it", "status 7", "1", usage, "kept", usage, ""].join("\n"),
         stderr: "",
       });
       expect(new Set(registry.fetched)).toEqual(new Set([main, mine]));
