@@ -23,6 +23,11 @@ const COMPLETIONS = {
   fish: "fish/vendor_completions.d/hako.fish",
 } as const;
 
+const DESCRIPTION = [
+  " It has runc's command line for podman, docker and containerd, and `hako run",
+  " --rootfs` for scripts: what a command may read, write and reach, and limits.",
+].join("\n");
+
 type DebBuild = Build & { deb: string };
 
 /** Makes the package in `outdir`; the name of its file. */
@@ -76,7 +81,8 @@ function layControl(root: string, { executable, deb }: DebBuild): void {
     Suggests: "podman, criu, qemu-system-x86 | qemu-system-arm",
     Section: "admin",
     Priority: "optional",
-    Description: `${PROJECT.description}\n runc's command line for podman, docker and containerd, and \`hako run --rootfs\` for scripts.`,
+    // deb-description(7): a phrase without an article, and lines of at most 80 columns
+    Description: `${PROJECT.description.replace(/^An? /, "")}\n${DESCRIPTION}`,
   };
   const control = Object.entries(fields).map(([name, value]) => `${name}: ${value}\n`);
   write(join(root, "DEBIAN/control"), control.join(""));

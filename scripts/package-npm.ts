@@ -23,10 +23,11 @@ export async function makeMainPackage(staging: string, outdir: string): Promise<
   const platforms = Object.values(PLATFORMS).map(({ npm }) => [`${SCOPE}/${npm.name}`, version]);
   const directory = layPackage(staging, "hako", {
     description: PROJECT.description,
-    bin: { hako: "bin/hako" },
+    // yarn gives a file of another name to node
+    bin: { hako: "bin/hako.bin" },
     optionalDependencies: Object.fromEntries(platforms),
   });
-  copyExecutable(join(SOURCES, "hako"), directory);
+  copyExecutable(join(SOURCES, "hako"), directory, "hako.bin");
   copyFileSync(join(SOURCES, "README.md"), join(directory, "README.md"));
   // what READMEs name; the library's, too, which asks for this package
   cpSync(join(REPOSITORY, "docs"), join(directory, "docs"), { recursive: true });
@@ -74,8 +75,8 @@ function layPackage(staging: string, name: string, fields: object): string {
   return directory;
 }
 
-function copyExecutable(from: string, directory: string): void {
-  const file = join(directory, "bin/hako");
+function copyExecutable(from: string, directory: string, name = "hako"): void {
+  const file = join(directory, "bin", name);
   mkdirSync(join(directory, "bin"));
   copyFileSync(from, file);
   chmodSync(file, 0o755);

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -62,6 +63,20 @@ describe("scripts/package", () => {
       expect(execute("sha256sum", ["--check", "--strict", "SHA256SUMS"], { cwd: packages() }).status).toBe(0);
       const listed = readFileSync(join(packages(), "SHA256SUMS"), "utf8").match(/\S+$/gm) ?? [];
       expect([...listed, "SHA256SUMS"].sort()).toEqual(readdirSync(packages()).sort());
+    },
+    NEEDS,
+  );
+
+  e2e(
+    "what the packages say of themselves is as package managers have it",
+    () => {
+      const { stdout } = execute("dpkg-deb", ["--field", fileOf(/\.deb$/), "Description"]);
+      const [synopsis = "", ...more] = stdout.trim().split("\n");
+      expect(synopsis).toMatch(/^(?!an? |the ).{1,79}$/i);
+      for (const line of more) expect(line).toMatch(/^ \S.{1,78}$/);
+      const text = execute("tar", ["-xzOf", fileOf(/-hako-[\d.]+\.tgz$/), "package/package.json"]).stdout;
+      // yarn starts what has no such name by node
+      expect(JSON.parse(text).bin.hako).toEndWith(".bin");
     },
     NEEDS,
   );
@@ -358,6 +373,12 @@ describe("npm packages", () => {
     expect(execute(shim, []).stdout).toBe("other\n");
     lay(`linux-${CPU}${own}`, '#!/bin/sh\necho own "$#" "$2"\n');
     expect(execute(shim, ["a", "b c"]).stdout).toBe("own 2 b c\n");
+    // yarn's PnP: side by side, a directory each
+    const unplugged = (name: string) =>
+      box.path(`unplugged/@hako-runtime-${name}-npm-1.0.0-abc/node_modules/@hako-runtime/${name}`);
+    for (const name of ["hako", `linux-${CPU}${other}`, `linux-${CPU}${own}`])
+      cpSync(join(scope, name), unplugged(name), { recursive: true });
+    expect(execute(join(unplugged("hako"), "bin/hako"), ["a", "b c"]).stdout).toBe("own 2 b c\n");
   }, [needsHako]);
 });
 
