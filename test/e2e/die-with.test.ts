@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readlinkSync } from "node:fs";
 import type { Socket } from "node:net";
-import { Box, e2e, HAKO, needsHako, needsProgram, until } from "./support";
+import { Box, e2e, HAKO, needsHako, needsProgram, until, untilOpen } from "./support";
 
 /** A command with a socket as its descriptor 3, for the report and as lifeline. */
 class Held {
@@ -158,13 +158,14 @@ describe("wait and events", () => {
     const id = box.started(["sleep", "600"]);
     for (const words of [["wait"], ["events", "--interval", "1h"]]) {
       const held = hold(box, ...words, "--die-with", "3", id);
-      await Bun.sleep(500);
+      await untilOpen(held.process.pid ?? 0, "[pidfd]");
+      await Bun.sleep(300);
       expect(held.process.exitCode).toBe(null);
       held.letGo();
       expect(await once(held.process, "exit")).toEqual([141, null]);
     }
     const held = hold(box, "wait", "--die-with", "3", id);
-    await Bun.sleep(300);
+    await untilOpen(held.process.pid ?? 0, "[pidfd]");
     box.ok("kill", id, "KILL");
     expect(await once(held.process, "exit")).toEqual([0, null]);
     expect(box.hako("wait", "--die-with", "77", id).stderr).toContain(
