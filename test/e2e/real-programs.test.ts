@@ -1,7 +1,9 @@
 // What ordinary programs rely on, in a sandbox of `run --policy`: each of these has kept one from working.
 import { describe, expect } from "bun:test";
-import { e2e, execute } from "./support";
-import { WHO } from "./workplace";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { e2e, execute, needsProgram } from "./support";
+import { owners, WHO, Workplace } from "./workplace";
 
 for (const [who, make, needs] of WHO)
   describe(who, () => {
@@ -37,3 +39,23 @@ for (const [who, make, needs] of WHO)
       needs,
     );
   });
+
+const REPOSITORIES = owners(
+  (owner) => new Workplace(owner, { "project/.env.production": "secret\n", "project/list": "1\n" }),
+);
+
+for (const [who, make, needs] of REPOSITORIES)
+  e2e(`git of ${who} commits nothing in place of what is hidden, and all of it where a policy reads it`, () => {
+    using place = make();
+    const [git, own] = ["git -c user.name=a -c user.email=b", join(place.project, "own.toml")];
+    const outside = `git init -q . && git add . && ${git} commit -qm one`;
+    const [command = "", ...words] = [...place.as, "sh", "-c", outside];
+    expect(execute(command, words, { cwd: place.project, env: place.env })).toMatchObject({ status: 0 });
+    writeFileSync(own, 'extends = "agent"\nread = [".env.production"]\n');
+    const line = `echo 2 >> list; ${git} commit -qam two; git log --format=%s; git show HEAD:.env.production`;
+    const byPolicy = (policy: string) => place.hako("run", "--policy", policy, "--", "sh", "-c", line);
+    const refused = byPolicy("agent");
+    expect(refused.stdout).toBe("one\nsecret\n");
+    expect(refused.stderr).toContain(".env.production: can only add regular files");
+    expect(byPolicy(own).stdout).toBe("two\none\nsecret\n");
+  }, [...needs, needsProgram("git")]);
