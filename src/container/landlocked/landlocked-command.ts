@@ -7,17 +7,27 @@ import { defaultConfig } from "../../oci/default";
 import type { EnvironmentLine } from "../../oci/environment";
 import type { PolicyGuards } from "../../policy/applied-policy";
 import type { RunOptions } from "../run/run";
-import { guardedPlaces } from "../script/guarded-places";
 import { inOrder } from "../script/mount-order";
 import { capabilitySets, SCRIPT_CAPABILITIES, scriptCapabilities } from "../script/script-capabilities";
 import { givenMounts } from "../script/script-mounts";
 import { asCaller, scriptEnvironment } from "../script/script-process";
-import { ulimitOf } from "../script/script-ulimits";
 import type { ScriptValues } from "../script/script-values";
-import { shownStateDirectories } from "../script/state-directories";
 import type { PlaceWishes } from "./allowed-places";
 import { landlockedProfile } from "./landlocked-profile";
 import { type LandlockedRun, runLandlocked } from "./landlocked-run";
+
+/** Loaded on first use, as for a container: what is loaded in both ways is two files of the executable. */
+const rare = {
+  get ulimits() {
+    return require("../script/script-ulimits") as typeof import("../script/script-ulimits");
+  },
+  get stateDirectories() {
+    return require("../script/state-directories") as typeof import("../script/state-directories");
+  },
+  get guardedPlaces() {
+    return require("../script/guarded-places") as typeof import("../script/guarded-places");
+  },
+};
 
 /** What `hako run --weaker namespaces` is told on its command line; other flags of `run --rootfs` are refused before. */
 export type LandlockedValues = Pick<
@@ -62,7 +72,7 @@ function confinedRun(
       env: scriptEnvironment([...base, ...caller.env, ...home()], env),
       user: { uid, gid: process.getegid?.() ?? 0 },
       capabilities: capabilitySets(rights, uid),
-      rlimits: ulimit.map(ulimitOf),
+      rlimits: ulimit.map((spec) => rare.ulimits.ulimitOf(spec)),
     },
     places: placesOf(root, values, ofPolicy),
     profile: landlockedProfile({ capabilities: rights.granted, network, attributes }),
@@ -106,12 +116,12 @@ function placesOf(
   const given = inOrder("/", [], givenMounts({ mount: [], tmpfs: [], volume: [], write }));
   const there = (path: string) => (exists(path) ? [realPath(path)] : []);
   const written = given.flatMap(({ mount: { source } }) => (source === undefined ? [] : there(source)));
-  const stateDirectories = shownStateDirectories(
+  const stateDirectories = rare.stateDirectories.shownStateDirectories(
     root,
     written.map((path) => ({ path, writable: true })),
   );
   const guarded = { rootfs: "/", keepsWrites: false, hide, protect, ofPolicy, given, stateDirectories };
-  const { masked, covers, held } = guardedPlaces(guarded);
+  const { masked, covers, held } = rare.guardedPlaces.guardedPlaces(guarded);
   const hidden = [...masked, ...covers.map(({ destination }) => destination)].flatMap(there);
   return {
     hidden,

@@ -43,10 +43,8 @@ import { logWarning } from "../../output/log";
 import { compile } from "../../seccomp/compile";
 import type { Weaker } from "../../state/record";
 import { SignalForwarder, statusOfEnding, waitForProgram } from "../io/foreground";
-import { LifelineWatch } from "../io/lifeline-watch";
 import type { RunEnd } from "../io/run-end";
 import { TIMED_OUT, TimeLimit, type TimeLimitValues } from "../io/time-limit";
-import { ParentWatch } from "../run/parent-watch";
 import {
   type AllowedPlace,
   allowedPlaces,
@@ -59,6 +57,12 @@ import {
 const rare = {
   get explainExecution() {
     return require("../../explain/execution") as typeof import("../../explain/execution");
+  },
+  get parentWatch() {
+    return require("../run/parent-watch") as typeof import("../run/parent-watch");
+  },
+  get lifelineWatch() {
+    return require("../io/lifeline-watch") as typeof import("../io/lifeline-watch");
   },
 };
 
@@ -92,7 +96,7 @@ export async function runLandlocked(run: LandlockedRun): Promise<number> {
     logWarning(`this kernel's Landlock (ABI ${landlockAbi()}) lets the command signal others of its user`);
   }
   warnOfClosed(run.places);
-  using parent = run.diesWithParent ? new ParentWatch() : undefined;
+  using parent = run.diesWithParent ? new rare.parentWatch.ParentWatch() : undefined;
   // what the command leaves is this process's to end
   becomeSubreaper();
   using forward = new SignalForwarder(false, undefined, true);
@@ -102,7 +106,7 @@ export async function runLandlocked(run: LandlockedRun): Promise<number> {
   try {
     const kill = () => signalDescendants(SIG.KILL);
     parent?.onEnd(kill);
-    using _ = run.lifeline && new LifelineWatch(run.lifeline, kill);
+    using _ = run.lifeline && new rare.lifelineWatch.LifelineWatch(run.lifeline, kill);
     using limit =
       run.timeLimit && new TimeLimit(run.timeLimit, { ask: () => signalDescendants(SIG.TERM), kill });
     const waiting = waitForProgram({ pid, startTime: startTimeOf(pid) }, undefined, forward);
