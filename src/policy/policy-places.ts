@@ -173,7 +173,7 @@ function restrictedPlaces(field: string, ways: readonly Way[]): PolicyPlace[] {
 function once(places: readonly PolicyPlace[]): PolicyPlace[] {
   const named = new Set(places.filter(({ foundIn }) => foundIn === undefined).map(({ path }) => path));
   const wanted = places.filter(({ path, foundIn }) => foundIn === undefined || !named.has(path));
-  return [...new Map(wanted.map((each) => [each.path, each])).values()];
+  return Array.from(new Map(wanted.map((each) => [each.path, each])).values());
 }
 
 /**
@@ -253,7 +253,7 @@ function heldPlaces(places: readonly PolicyPlace[], written: readonly PolicyPlac
     const first = ways.find((way) => !isDirectory(way)) ?? each.path;
     if (!held.has(first)) held.set(first, { ...each, ...heldPlace(first) });
   }
-  return [...held.values()];
+  return Array.from(held.values());
 }
 
 function writtenAbove(path: string, written: readonly PolicyPlace[]): string | undefined {

@@ -73,6 +73,16 @@ describe("build.ts", () => {
           return { call, stdout: stdout.replaceAll(/\b[0-9a-f]{40}(-dirty)?/g, "COMMIT"), ...rest };
         });
       expect(results(plain())).toEqual(results(HAKO));
+
+      // of what is not in the executable as bytecode: Bun's own start and `require`, and what disposes of `using`
+      const compiled = (...call: string[]) => {
+        const env = { ...process.env, BUN_JSC_reportBytecodeCompileTimes: "1" };
+        const { stdout, stderr } = execute(plain(), ["--root", box.root, ...call], { env });
+        return `${stdout}${stderr}`.match(/^Compiled /gm)?.length;
+      };
+      expect(compiled("list", "--quiet")).toBe(3);
+      expect(compiled("exec", running, "true")).toBe(7);
+      expect(compiled("run", "--rootfs", "/", box.id(), "--", "true")).toBe(7);
     },
     [needsHako, needsProgram("unshare")],
     LONG,

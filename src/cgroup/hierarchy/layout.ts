@@ -73,11 +73,7 @@ export function parseLayout(mountinfo: string, procCgroup: string): Layout {
     const { mountpoint, root } = mount;
     found.set(name, { mountpoint, root, name, controllers, unified, own: belowRoot(path, root) });
   }
-  const hierarchies: Hierarchy[] = [];
-  // cheaper than [...found.values()], for which JavaScriptCore compiles a function of its own
-  found.forEach((each) => {
-    hierarchies.push(each);
-  });
+  const hierarchies = Array.from(found.values());
   const unified = hierarchies.some((hierarchy) => hierarchy.unified);
   const v1 = hierarchies.some((hierarchy) => !hierarchy.unified);
   return { version: unified ? (v1 ? "hybrid" : "v2") : "v1", hierarchies };

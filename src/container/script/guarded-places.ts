@@ -130,7 +130,7 @@ class Guarding {
     const protects = protect.flatMap((text) => this.#named("--protect", text));
     for (const each of [...(ofPolicy?.protect ?? []), ...protects]) this.#protect(each, hidden);
     const depth = ({ path }: HeldPlace) => components(path).length;
-    const held = [...this.#held.values()].toSorted((one, other) => depth(one) - depth(other));
+    const held = Array.from(this.#held.values()).toSorted((one, other) => depth(one) - depth(other));
     for (const { path } of held) this.#mayBeReplaced(path);
     return { masked: [...this.#masked], covers: this.#covers, held, replaceable: [...this.#replaceable] };
   }

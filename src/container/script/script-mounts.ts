@@ -186,7 +186,7 @@ function optionsOf(wishes: Wishes, type: string, wrong: Wrong): string[] {
   const { attributes, propagation, tree, writableBelow, readonlyBelow, others } = wishes;
   if (readonlyBelow && attributes.get(ATTR.RDONLY) === undefined)
     throw wrong("bind-recursive=readonly needs ro");
-  const words = [...attributes].map(([attribute, word]) => {
+  const words = Array.from(attributes, ([attribute, word]) => {
     if (type === "tmpfs" || (attribute === ATTR.RDONLY && writableBelow)) return word;
     return RESTRICTING.has(word) ? `r${word}` : word;
   });

@@ -31,8 +31,10 @@ export class DescriptorWay implements Disposable {
 
   /** `give` for descriptors by their places in a list of config.json. */
   giveByPlace(fds: ReadonlyMap<number, Fd>): Map<number, Fd> {
-    const theirs = this.give([...fds.values()]);
-    return new Map([...fds.keys()].map((place, index): [number, Fd] => [place, descriptorAt(theirs, index)]));
+    const theirs = this.give(Array.from(fds.values()));
+    return new Map(
+      Array.from(fds.keys(), (place, index): [number, Fd] => [place, descriptorAt(theirs, index)]),
+    );
   }
 
   /** Copies a descriptor of the other process to this one; takes and returns numbers. */

@@ -1,10 +1,12 @@
 import { HakoError } from "../../base/errors";
+import { UndoStack } from "../../base/undo";
 import { type Fd, FdList } from "../../linux/call/fd";
 import { socketPair } from "../../linux/file/unix-socket";
 import { maySetUpAlone } from "../../linux/process/rootless";
 import { JoinedThread } from "../../linux/remote/joined-thread";
 import type { Process } from "../../oci/config";
 import { keepsGroups } from "../../oci/groups";
+import { logWarning } from "../../output/log";
 import type { CreatePlan, OwnInit, ProgramInMemory } from "../interface/driver";
 import { withMappedGroups } from "./birth/additional-groups";
 import { type BirthPlan, bear } from "./birth/birth";
@@ -78,19 +80,18 @@ export function bearFirstProcess(options: SetUpOptions, namespaces: NamespacePla
   using opened = new FdList();
   const trees = openTrees(options, opensOutside, opened);
   const [ours, theirs] = socketPair("socket to the container's process");
-  using owned = new DisposableStack();
-  owned.use(ours);
+  using undo = new UndoStack((error) => logWarning(error.oneLine));
+  undo.defer("the socket to the container's process", () => ours.close());
   using end = theirs;
   const keep = [end, ...keptDescriptors(options, namespaces), ...opened.all];
   const joins = threadMayJoin(options, namespaces);
-  const process = owned.use(bear({ config, namespaces, born, preserveFds, way: end, keep, explainEnd }));
+  const process = bear({ config, namespaces, born, preserveFds, way: end, keep, explainEnd });
+  undo.defer("the container's process", () => process[Symbol.dispose]());
   const { descriptor, remote, pid } = process;
   const way = new DescriptorWay(remote, ours, end);
   const specified = keepsGroups(config) ? config.process : withMappedGroups(config.process, pid);
   const copy = (number: number) => way.take(number);
-  const thread = owned.use(
-    joins ? new JoinedThread(descriptor, remote, joinedTypes(namespaces), copy) : undefined,
-  );
+  const thread = joins ? new JoinedThread(descriptor, remote, joinedTypes(namespaces), copy) : undefined;
   const inherit = (fd: Fd): Fd => inherited(remote, fd);
   const { startSocket, consoleSocket, ownInit, program } = options;
   const first = {
@@ -109,10 +110,10 @@ export function bearFirstProcess(options: SetUpOptions, namespaces: NamespacePla
         ...each,
         ...{ tree: inherit(each.tree), layer: each.layer && inherit(each.layer) },
       })),
-      mapped: new Map([...trees.mapped].map(([index, fd]) => [index, thread?.take(fd) ?? inherit(fd)])),
+      mapped: new Map(Array.from(trees.mapped, ([index, fd]) => [index, thread?.take(fd) ?? inherit(fd)])),
     },
   };
-  owned.move();
+  undo.commit();
   return first;
 }
 

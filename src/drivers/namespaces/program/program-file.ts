@@ -26,7 +26,7 @@ export function environmentOf(process: Process, homeOf: (uid: number) => string)
   for (const line of process.env ?? []) byName.set(line.slice(0, line.indexOf("=")), line);
   const home = byName.get("HOME");
   if (home === undefined || home === "HOME=") byName.set("HOME", `HOME=${homeOf(process.user.uid)}`);
-  return [...byName.values()];
+  return Array.from(byName.values());
 }
 
 interface Obstacle extends Explanation {
