@@ -9,10 +9,19 @@ export type Why =
   | "too many names"
   | "no such name"
   | "the host itself"
-  | "another host"
+  | CutOff
   | ErrnoName
   /** What BoringSSL calls an error of TLS, as CERT_HAS_EXPIRED. */
   | Uppercase<string>;
+
+/** Why hako itself has cut off a connection whose requests get headers (`--inject-header`); EBADMSG is a request that is not clear. */
+export type CutOff = "another host" | "HTTP/2" | "client certificate" | "EBADMSG";
+const CUT_OFF: ReadonlySet<Why | undefined> = new Set<CutOff>([
+  "another host",
+  "HTTP/2",
+  "client certificate",
+  "EBADMSG",
+]);
 
 /** Nothing was reached: why, and for which address of a name. */
 export interface Stop {
@@ -115,9 +124,11 @@ export class Started {
     this.#tell(address, { verdict, why, sent: 0, received: 0 });
   }
 
-  /** It was connected with this address, and has ended; `error` says how, if not in order. */
+  /** It was connected with this address, and has ended; `error` says how, if not in order. What was cut off is told as refused. */
   ended(address: InetAddress, sent: number, received: number, error?: Why): void {
-    if (this.isTold) this.#tell(address, { verdict: "allowed", why: error ?? null, sent, received });
+    const verdict = CUT_OFF.has(error) ? "refused" : "allowed";
+    if (this.isTold || verdict === "refused")
+      this.#tell(address, { verdict, why: error ?? null, sent, received });
   }
 
   #tell(

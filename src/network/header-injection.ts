@@ -1,8 +1,7 @@
-import type { ErrnoName } from "../base/errno";
 import type { Fd } from "../linux/call/fd";
 import type { InetAddress } from "../linux/network/inet-address";
 import { prepareConnection } from "../linux/network/inet-socket";
-import type { Started } from "./attempts";
+import type { Started, Why } from "./attempts";
 import type { Connections } from "./connections";
 import { headersFor, type InjectedHeader } from "./injected-headers";
 import { InjectingRelay } from "./injecting-relay";
@@ -50,7 +49,7 @@ export class HeaderInjection {
     prepareConnection(other);
     this.connections.relayBy((over) => {
       if (!isSecure) {
-        const ended = (sent: number, received: number, error: ErrnoName | undefined) => {
+        const ended = (sent: number, received: number, error: Why | undefined) => {
           attempt.ended(address, sent, received, error);
           over();
         };

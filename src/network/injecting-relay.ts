@@ -1,9 +1,10 @@
-import { type ErrnoName, errnoName } from "../base/errno";
+import { errnoName } from "../base/errno";
 import type { Fd } from "../linux/call/fd";
 import { trySyscall } from "../linux/call/syscall";
 import type { Changes } from "../linux/file/epoll";
 import { trySocketOption } from "../linux/network/inet-socket";
-import type { RequestHeads } from "./request-heads";
+import type { Why } from "./attempts";
+import { cutOffBy, type RequestHeads } from "./request-heads";
 
 const CHUNK = 65_536;
 const SHUT_WR = 1;
@@ -37,7 +38,7 @@ export class InjectingRelay implements Disposable {
     private readonly first: Fd,
     private readonly second: Fd,
     private readonly requests: RequestHeads,
-    private readonly ended: (sent: number, received: number, error: ErrnoName | undefined) => void,
+    private readonly ended: (sent: number, received: number, error: Why | undefined) => void,
   ) {
     this.#directions = [
       new Direction(first, second, (bytes) => requests.push(bytes)),
@@ -73,7 +74,7 @@ export class InjectingRelay implements Disposable {
   }
 
   /** Moves what can be moved without waiting; an error ends the connection. */
-  #moveOne(direction: Direction): ErrnoName | undefined {
+  #moveOne(direction: Direction): Why | undefined {
     for (let turn = 0; turn < AT_ONCE && !direction.done; turn++) {
       while (direction.held.length > 0) {
         const written = trySyscall("write", direction.to.number, direction.held, direction.held.length);
@@ -92,9 +93,9 @@ export class InjectingRelay implements Disposable {
       direction.bytes += read;
       try {
         direction.held = direction.changed(buffer.slice(0, read));
-      } catch {
+      } catch (error) {
         // what is no clear request can't be given a header, and is not passed on without one
-        return "EBADMSG";
+        return cutOffBy(error);
       }
     }
     if (!direction.done) this.changes.later(() => this.#move());
@@ -105,7 +106,7 @@ export class InjectingRelay implements Disposable {
     this.#end("ECONNABORTED");
   }
 
-  #end(error?: ErrnoName): void {
+  #end(error?: Why): void {
     if (this.#over) return;
     this.#over = true;
     for (const socket of [this.first, this.second]) {

@@ -4,7 +4,7 @@ import type { Fd } from "../linux/call/fd";
 import type { Changes } from "../linux/file/epoll";
 import { UNANSWERED_MS } from "../linux/network/socket-relay";
 import type { Why } from "./attempts";
-import type { RequestHeads } from "./request-heads";
+import { cutOffBy, type RequestHeads } from "./request-heads";
 import type { Credentials } from "./tls/authority";
 import { SocketStream } from "./tls/socket-stream";
 
@@ -12,6 +12,11 @@ import { SocketStream } from "./tls/socket-stream";
 const ALPNProtocols = ["http/1.1"];
 /** Errors of one who writes to somebody that has gone. */
 const GONE: ReadonlySet<Why> = new Set<Why>(["ECONNRESET", "EPIPE"]);
+/** What BoringSSL says of programs that know another version alone (RFC 7301 3.2), and of hosts that want a certificate (RFC 8446 6.2). */
+const CAUSES: Readonly<Record<string, Why>> = {
+  ERR_SSL_NO_APPLICATION_PROTOCOL: "HTTP/2",
+  ERR_SSL_TLSV1_ALERT_CERTIFICATE_REQUIRED: "client certificate",
+};
 /** How many bytes may be on their way from one side to the other. */
 const MOST_HELD = 262_144;
 /** How long it may take until both sides have agreed, in milliseconds. */
@@ -182,8 +187,8 @@ export class InjectingTlsRelay implements Disposable {
   #checked<T>(call: () => T): T | undefined {
     try {
       return call();
-    } catch {
-      this.#guarded(() => this.#end("EBADMSG"))();
+    } catch (error) {
+      this.#guarded(() => this.#end(cutOffBy(error)))();
       return undefined;
     }
   }
@@ -240,8 +245,10 @@ function hasEnded(stream: TLSSocket): boolean {
   return typeof state === "object" && state !== null && Reflect.get(state, "ended") === true;
 }
 
-/** What an error of TLS is called: its code. */
+/** What an error of TLS is called: its code, or what it means. */
 function codeOf(error: unknown): Why {
   const code: unknown = error instanceof Error ? Reflect.get(error, "code") : error;
+  const cause = typeof code === "string" ? CAUSES[code] : undefined;
+  if (cause !== undefined) return cause;
   return typeof code === "string" && /^[A-Z][A-Z0-9_]*$/.test(code) ? (code as Uppercase<string>) : "EPROTO";
 }

@@ -1,3 +1,4 @@
+import type { CutOff } from "./attempts";
 import { canonicalName } from "./rule";
 import { HEAD_END, LONGEST_HEAD, UpgradeAnswer } from "./upgrade-answer";
 
@@ -18,6 +19,15 @@ export const TOKEN = "[!#$%&'*+.^_`|~\\w-]+";
 const REFUSED_METHOD = /^(?:CONNECT|PRI|TRACE|TRACK) /i;
 const REQUEST = new RegExp(`^${TOKEN} (\\S+) HTTP/1\\.([01])$`);
 const FIELD = new RegExp(`^(${TOKEN}):[\\t ]*([^\\0\\r\\n]*?)[\\t ]*$`);
+
+/** What every connection of HTTP/2 begins with (RFC 9113 3.4). */
+const HTTP2 = "PRI * HTTP/2.0";
+class Http2 extends Error {}
+
+/** Why what `push` or `answered` has thrown ends a connection. */
+export function cutOffBy(error: unknown): CutOff {
+  return error instanceof Http2 ? "HTTP/2" : "EBADMSG";
+}
 
 export interface Header {
   name: string;
@@ -103,6 +113,7 @@ export class RequestHeads {
     if (end < 0) return undefined;
     const text = this.#taken(end + HEAD_END.length).toString("latin1");
     const [request = "", ...lines] = text.slice(0, -HEAD_END.length).split("\r\n");
+    if (request === HTTP2) throw new Http2();
     const [, target, version] = REQUEST.exec(request) ?? [];
     if (target === undefined || REFUSED_METHOD.test(request)) throw new Error("no request");
     const fields = lines.map(field);

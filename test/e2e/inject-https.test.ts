@@ -13,6 +13,8 @@ const PORT = 8443;
 const CUT_OFF = 8444;
 /** Where nobody answers who has taken the connection. */
 const SILENT = 8445;
+/** Where a client's certificate is asked for, by TLS 1.3 and 1.2. */
+const WANTS_CERTIFICATE = { "TLSv1.3": 8446, "TLSv1.2": 8447 } as const;
 const TOKEN = "t0p-secret";
 const WEB = `https://web.test:${PORT}`;
 const HEADER = `Authorization:Bearer $${"{TOKEN}"}`;
@@ -45,6 +47,11 @@ beforeAll(async () => {
     await made().outside(script, address, `${PORT}`, certificateFile, keyFile);
     if (address !== SERVERS.public) continue;
     await made().outside(join(import.meta.dir, "fixtures/silent-server.ts"), address, `${SILENT}`);
+    for (const [version, at] of Object.entries(WANTS_CERTIFICATE))
+      await made().outside(
+        join(import.meta.dir, "fixtures/https-wants-certificate.ts"),
+        ...[address, `${at}`, certificateFile, keyFile, version],
+      );
     const cutOff = join(import.meta.dir, "fixtures/https-cut-off.ts");
     await made().outside(cutOff, address, `${CUT_OFF}`, certificateFile, keyFile);
   }
@@ -286,6 +293,49 @@ for (const who of ["root", "user"] as const) {
         expect(cutOff).toMatch(/half.*unexpected eof/);
         expect(whole).toContain(TOKEN);
         expect(whole).not.toContain("unexpected eof");
+      },
+      needs,
+    );
+
+    e2e(
+      "HTTP/2 alone, and a client's certificate, are told as what they are",
+      () => {
+        const ports = Object.values(WANTS_CERTIFICATE);
+        const places = ports.map((port) => [`web.test:${port}`, `https://web.test:${port}`] as const);
+        const more = [...places, ["web.test:80", "http://web.test"] as const].flatMap(([rule, place]) => [
+          ...["--network", `allow:${rule}`],
+          ...["--inject-header", `${HEADER}@${place}`],
+        ]);
+        const lines = [
+          "curl -sS -m 30 --http2-prior-knowledge http://web.test/",
+          `openssl s_client -alpn h2 -quiet -connect web.test:${PORT} < /dev/null`,
+          ...ports.map((port) => `curl -sS -m 30 https://web.test:${port}/`),
+        ].map((line) => `${line} 2>/dev/null && echo answered;`);
+        const [program = "", ...words] = made().words(who);
+        const { stdout, stderr } = execute(
+          program,
+          [
+            ...[...words, "run", "--rootfs", "/", "-w", "/", ...flags, ...more, "--network-log", "2"],
+            ...["--", "sh", "-c", lines.join("\n")],
+          ],
+          { env: { ...made().env, TOKEN, SSL_CERT_FILE: inBox("authority.pem") } },
+        );
+        expect(stdout).toBe("");
+        const told = stderr.trim().split("\n");
+        const attempts = told.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+        expect(attempts.map(({ port, verdict, why }: NetworkAttempt) => [port, verdict, why])).toEqual([
+          [80, "refused", "HTTP/2"],
+          [PORT, "refused", "HTTP/2"],
+          [WANTS_CERTIFICATE["TLSv1.3"], "refused", "client certificate"],
+          // that version's alert says no more
+          [WANTS_CERTIFICATE["TLSv1.2"], "failed", "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE"],
+        ]);
+        const two = "was refused: the program speaks HTTP/2 alone, and --inject-header knows HTTP/1.1";
+        expect(told.filter((line) => line.startsWith("hako: "))).toEqual([
+          `hako: web.test:80 ${two}`,
+          `hako: web.test:${PORT} ${two}`,
+          `hako: web.test:${WANTS_CERTIFICATE["TLSv1.3"]} was refused: it asks for a client's certificate, of which --inject-header has none`,
+        ]);
       },
       needs,
     );
