@@ -488,6 +488,8 @@ export interface Change {
     mode: string;
     /** As "0:0". */
     owner: string;
+    /** Where a symbolic link leads. */
+    target: string | null;
   } | null;
   /** null of what is removed. */
   to: {
@@ -496,6 +498,8 @@ export interface Change {
     mode: string;
     /** As "0:0". */
     owner: string;
+    /** Where a symbolic link leads. */
+    target: string | null;
   } | null;
   /** What reads or executes such a file without being asked to, or what rights it has. */
   noteworthy: string | null;

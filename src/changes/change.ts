@@ -1,3 +1,5 @@
+import type { Fd } from "../linux/call/fd";
+import { readLink } from "../linux/file/path";
 import type { FileStatus, FileType } from "../linux/file/stat";
 import type { FileTime } from "./record";
 
@@ -40,6 +42,8 @@ export interface Shown {
   type: FileType;
   mode: number;
   owner: string;
+  /** Where a symbolic link leads. */
+  target: string | undefined;
 }
 
 export interface HostFile {
@@ -47,8 +51,8 @@ export interface HostFile {
   changed: FileTime;
 }
 
-export function shownOf({ type, mode, uid, gid }: FileStatus): Shown {
-  return { type, mode, owner: `${uid}:${gid}` };
+export function shownOf(node: Fd, { type, mode, uid, gid }: FileStatus): Shown {
+  return { type, mode, owner: `${uid}:${gid}`, target: type === "symlink" ? readLink(node) : undefined };
 }
 
 export function hostFileOf({ inode, changed }: FileStatus): HostFile {

@@ -57,7 +57,8 @@ function byWeight(changes: readonly Change[]): Change[] {
 /** What JSON tells of a change. */
 function fields({ path, kind, type, what, from, to, ...notes }: Change): InferOutput<typeof changeDocument> {
   const { noteworthy, conflict, obstacle, leftOut, rights } = notes;
-  const shown = (of: Change["from"]) => of && { ...of, mode: of.mode.toString(8).padStart(4, "0") };
+  const shown = (of: Change["from"]) =>
+    of && { ...of, mode: of.mode.toString(8).padStart(4, "0"), target: of.target ?? null };
   return {
     ...{ path, change: kind, type, what: [...what] },
     from: shown(from) ?? null,
@@ -84,11 +85,13 @@ function changeLine(change: Change): string {
 }
 
 function whatOf({ kind, type, what, from, to }: Change): string {
-  if (kind !== "changed") return type;
+  const link = to?.target === undefined ? "" : ` to ${to.target}`;
+  if (kind !== "changed") return `${type}${link}`;
   const words = what.map((difference) => {
     if (difference === "mode") return `mode ${from?.mode.toString(8)} to ${to?.mode.toString(8)}`;
     if (difference === "owner") return `owner ${from?.owner} to ${to?.owner}`;
-    return difference === "type" ? `${from?.type} to ${type}` : difference;
+    if (difference === "type") return `${from?.type} to ${type}${link}`;
+    return difference === "target" ? `target ${from?.target}${link}` : difference;
   });
   return words.join(", ");
 }

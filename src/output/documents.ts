@@ -106,6 +106,7 @@ const shown = v.nullable(
     type: v.string(),
     mode: told(v.string(), 'Octal, as "0644".'),
     owner: told(v.string(), 'As "0:0".'),
+    target: told(text, "Where a symbolic link leads."),
   }),
 );
 

@@ -164,6 +164,8 @@ for (const [who, workplace, needs] of WHO) {
         expect(first).toContain(".git/hooks/pre-commit");
         expect(first).toContain("git executes it");
         expect(others.join("\n")).toContain("two\\x0alines");
+        // where links lead is told, too
+        expect(others.join("\n")).toMatch(/changed +\S+\/link +target a to new\n/);
         expect(place.ok("changes", "apply", place.directory)).toBe(`applied ${TOLD_OF_ALL.length} changes\n`);
         expect(place.read("a")).toBe("one\ntwo\nthree\n");
         expect(existsSync(place.at("b"))).toBe(false);
@@ -453,6 +455,12 @@ for (const [who, workplace, needs] of WHO) {
         expect(text).toContain(`+++ ${project}/new\n@@ -0,0 +1,1 @@\n+\\x1b[31mred\n`);
         expect(text).toContain(`${project}/zero: no text`);
         expect(text).toContain(`changed ${project}/package.json mode 644 to 600`);
+        place.changed("ln -s /etc/../root/.ssh way; rm src/file; ln -s b src/file");
+        const links = place.ok("changes", "--diff", place.directory, "way", "src/file");
+        expect(links).toContain(`added ${project}/way symlink to /etc/../root/.ssh\n`);
+        expect(links).toContain(`--- ${project}/src/file\n`);
+        const [told] = JSON.parse(place.ok("changes", "--json", place.directory, "src/file"));
+        expect([told.from.target, told.to.target]).toEqual([null, "b"]);
         expect(place.ok("changes", "show", "--diff", place.directory, "b")).not.toContain("three");
       },
       needs,
