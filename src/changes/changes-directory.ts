@@ -127,6 +127,12 @@ export class ChangesDirectory implements Disposable {
     });
   }
 
+  /** Removes what an apply that was ended halfway has left on the host. */
+  cleanUp(): void {
+    const { journal } = this;
+    if (journal !== undefined) cleanUp(journal);
+  }
+
   #removeBegun(): void {
     for (const name of listNames(this.path))
       if (name.startsWith(BEGUN)) removeHostileTree(this.#fd, name, BEGUN);
@@ -136,8 +142,7 @@ export class ChangesDirectory implements Disposable {
   discard(): void {
     const { record } = this;
     if (record !== undefined) {
-      const { journal } = this;
-      if (journal !== undefined) cleanUp(journal);
+      this.cleanUp();
       markDiscarded(this.path);
     }
     this.removeDiscarded();

@@ -10,8 +10,11 @@ import type { IdRange } from "../linux/process/id-map";
 import { effectiveUser } from "../linux/process/rootless";
 import type { IdMaps } from "../linux/process/subordinate-ids";
 import { logDebug } from "../output/log";
+import type { Change } from "./change";
 import { ChangesDirectory } from "./changes-directory";
+import { chosenChanges } from "./choose";
 import { isShut, readChanges } from "./read-changes";
+import type { ApplyJournal, ChangesRecord } from "./record";
 
 /**
  * An ordinary user's layers can have what is closed to its own owner, as a file of mode 000, and files of the user's subordinate ids. Over both the
@@ -21,18 +24,26 @@ import { isShut, readChanges } from "./read-changes";
 /** What was read has something that is closed to its own user. */
 class OutOfReach extends Error {}
 
-/** What a command does with a directory of changes; what it is told of them is read by the third one. */
-export type Work<T> = (directory: ChangesDirectory, read: typeof readChanges) => Promise<T>;
+/** Reads the changes at or below these paths; all of them where none is given. */
+type Read = (
+  directory: Fd,
+  record: ChangesRecord,
+  journal: ApplyJournal | undefined,
+  paths: readonly string[],
+) => Change[];
+
+/** What a command does with a directory of changes, which it has read by its second argument. */
+type Work = (directory: ChangesDirectory, read: Read) => Promise<void>;
 
 /** Does what a command does with the directory of changes at a path, with as many rights as that takes; the exit status. */
-export async function withReach(text: string, work: Work<void>): Promise<number> {
+export async function withReach(text: string, work: Work): Promise<number> {
   const mayReach = (effectiveCapabilities() & DAC_OVERRIDE) === 0n;
   let maps: IdMaps | undefined;
   try {
     using directory = ChangesDirectory.open(text);
     ({ maps } = directory);
     if (maps === undefined || !mayReach) {
-      await work(directory, mayReach ? readInReach : readChanges);
+      await work(directory, mayReach ? readInReach : readChosen);
       return 0;
     }
   } catch (error) {
@@ -42,15 +53,18 @@ export async function withReach(text: string, work: Work<void>): Promise<number>
   const status = maps === undefined ? againAsOwner() : again(maps);
   if (status !== undefined) return status;
   using directory = ChangesDirectory.open(text);
-  await work(directory, readChanges);
+  await work(directory, readChosen);
   return 0;
 }
 
-const readInReach: typeof readChanges = (...of) => {
-  const changes = readChanges(...of);
+const readInReach: Read = (directory, record, journal, paths) => {
+  const changes = readChanges(directory, record, journal);
   if (changes.some(isShut)) throw new OutOfReach();
-  return changes;
+  return chosenChanges(changes, paths, record);
 };
+
+const readChosen: Read = (directory, record, journal, paths) =>
+  chosenChanges(readChanges(directory, record, journal), paths, record);
 
 /** undefined where this user can't have a user namespace. */
 function againAsOwner(): number | undefined {

@@ -30,11 +30,9 @@ const show = defineCommand({
   ],
   async run({ args, rest }) {
     const { withReach } = await import("../changes/reach");
-    const { chosenChanges } = await import("../changes/choose");
     return await withReach(args.dir, async (directory, read) => {
       const { record, journal } = directory;
-      const changes =
-        record === undefined ? [] : chosenChanges(read(directory.fd, record, journal), rest, record);
+      const changes = record === undefined ? [] : read(directory.fd, record, journal, rest);
       if (wantsJson(args)) printJson(changes.map(fields));
       else if (args.diff && record !== undefined) {
         const { textDiff } = await import("../changes/text-diff");
@@ -118,11 +116,9 @@ const apply = defineCommand({
       if (record === undefined) return;
       const { journal } = directory;
       const { applyChanges, checkApplicable, refuseImage } = await import("../changes/apply");
-      const { cleanUp } = await import("../changes/clean-up");
-      const { chosenChanges } = await import("../changes/choose");
       refuseImage(directory.path, record);
-      if (journal !== undefined) cleanUp(journal);
-      const changes = chosenChanges(read(directory.fd, record, journal), rest, record);
+      directory.cleanUp();
+      const changes = read(directory.fd, record, journal, rest);
       const refused = checkApplicable(changes, { force });
       for (const { path, why } of refused) toStandardError(`${printable(path)}: ${why}\n`);
       if (refused.length > 0)
