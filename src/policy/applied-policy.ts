@@ -5,7 +5,7 @@ import { isNetworkRule } from "../network/rule";
 import { POLICY_ANNOTATION, UNPROTECTED_ANNOTATION } from "../oci/annotations";
 import type { NamedPath } from "./path-pattern";
 import type { Policy } from "./policy";
-import { type PolicyPlace, type PolicyPlaces, policyPlaces } from "./policy-places";
+import { hiddenAnd, mountTargets, type PolicyPlace, type PolicyPlaces, policyPlaces } from "./policy-places";
 import { readPolicy } from "./read-policy";
 
 /** The flags of `run` that a policy adds to. */
@@ -33,6 +33,8 @@ export interface PolicyGuards {
   protect: readonly NamedPath[];
   /** Of the host and without links: what is hidden wherever it would be seen. */
   hideOnHost: readonly string[];
+  /** The same of what has something mounted in its place, or shows by a flag: it is hidden in all other places. */
+  hideElsewhere: readonly string[];
 }
 
 /** A policy, with what its paths are here and now. */
@@ -53,7 +55,7 @@ export class AppliedPolicy {
   /**
    * The flags with the policy's added, and beside them what it hides and protects: flags' texts may be patterns, these are paths, by names with any letters. A
    * flag wins where both are about the same: a place that it mounts something on, a limit, the network. With `--changes` nothing is written but there.
-   * A volume or tmpfs of the policy's own is in place of what it hides, too.
+   * A volume or tmpfs of the policy's own is in place of what those that it extends hide, too.
    */
   addedTo<T extends PolicyValues>(flags: T): { args: T & { rootfs: string }; guards: PolicyGuards } {
     const { policy, places } = this;
@@ -62,7 +64,7 @@ export class AppliedPolicy {
     const writable = pathsOf(places.write).filter(isFree);
     const write = flags.changes === undefined ? writable : [];
     const isReplaced = !flags.network.every(isNetworkRule);
-    const read = pathsOf(places.read).filter((path) => isFree(path) && !write.includes(path));
+    const read = pathsOf(places.read).filter((path) => isFree(path) && !writable.includes(path));
     const args = {
       ...flags,
       rootfs: flags.rootfs ?? "/",
@@ -81,18 +83,16 @@ export class AppliedPolicy {
     };
     const isHost = args.rootfs === "/";
     const covered = mountedPlaces({ ...args, write: flags.write });
-    const hidden = thereOf(places.hide).filter(({ path }) => !covered.has(path));
-    const both = hidden.find(({ path }) => write.includes(path))?.path;
-    if (both !== undefined)
-      throw new HakoError({
-        code: "config",
-        message: `policy ${policy.name}: ${both} is hidden and written`,
-        hint: "read has it shown",
-      });
+    const [hidden, elsewhere] = [false, true].map((isCovered) =>
+      thereOf(places.hide).filter(({ path }) => covered.has(path) === isCovered),
+    ) as [PolicyPlace[], PolicyPlace[]];
+    const both = hidden.find(({ path }) => writable.includes(path))?.path;
+    if (both !== undefined) throw hiddenAnd(policy.name, both, "written");
     const guards = {
       hide: isHost ? hidden : [],
       protect: this.#protectedIn([...writable, ...flags.write]),
       hideOnHost: isHost ? [] : hidden.map(({ path }) => realPath(path)),
+      hideElsewhere: elsewhere.map(({ path }) => realPath(path)),
     };
     return { args, guards };
   }
@@ -132,13 +132,10 @@ function asReadOnly(path: string): string {
 
 /** The places on which flags mount something. */
 function mountedPlaces({ write, volume, tmpfs, mount }: PolicyValues): Set<string> {
-  const targets = [
-    ...volume.map((text) => text.split(":")[1]),
-    ...tmpfs.map((text) => text.split(":")[0]),
-    ...mount.map((text) => /(?:^|,)(?:target|destination|dst)=([^,]*)/.exec(text)?.[1]),
-  ];
+  const targets = mount.map((text) => /(?:^|,)(?:target|destination|dst)=([^,]*)/.exec(text)?.[1]);
   return new Set([
     ...write.map((path) => resolve(path)),
+    ...mountTargets({ volume, tmpfs }),
     ...targets.flatMap((path) => (path === undefined ? [] : cleanPath(path))),
   ]);
 }

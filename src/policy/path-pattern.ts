@@ -14,10 +14,10 @@ export function isPattern(path: string): boolean {
 /** A path that a text of a flag or a policy stands for; absolute. */
 export interface NamedPath {
   path: string;
-  /** Where a pattern has found it: who has named that may not have thought of this one. */
+  /** Where it was looked for by a pattern, or by a name that a program may have given to something: who has written that may not have thought of this one. */
   foundIn?: string | undefined;
   /** The pattern would find it in each other directory below, too. */
-  isAnywhere?: boolean;
+  isAnywhere?: boolean | undefined;
 }
 
 /**

@@ -33,6 +33,8 @@ export interface PolicyPlaces {
 }
 
 export interface PolicyPlace extends NamedPath {
+  /** A pattern has found it. */
+  byPattern?: boolean | undefined;
   /** It exists, and this user can get at it. */
   isThere: boolean;
 }
@@ -45,7 +47,7 @@ const GIT_INDEX = ".git/index";
 /** How long a .gitmodules may be. */
 const MOST_BYTES = 1 << 20;
 
-export function policyPlaces({ name, files, hide, read, write, protect, volume }: Policy): PolicyPlaces {
+export function policyPlaces({ name, files, layers, write, protect, volume }: Policy): PolicyPlaces {
   const homes = new Homes(name);
   const placesOf = (texts: readonly string[]) => placesAt(texts.flatMap((text) => waysOf(text, homes.own)));
   const restricted = (field: string, ways: readonly Way[]) =>
@@ -58,22 +60,50 @@ export function policyPlaces({ name, files, hide, read, write, protect, volume }
   );
   const config = protect.includes(GIT_CONFIG) ? resolve(GIT_CONFIG) : undefined;
   const hasGit = named.some(({ path, isThere }) => isThere && path === config);
-  const shown = placesOf(read);
-  const hidden = restricted(
-    "hide",
-    hide.flatMap((text) => narrowed(text, name, homes)),
-  );
+  const volumesOf = (texts: readonly string[]) =>
+    texts.map((text) => text.replaceAll(/(^|:)~(?=[/:]|$)/g, (_, colon) => `${colon}${homes.own[0]}`));
+  let hidden: readonly PolicyPlace[] = [];
+  let read: readonly PolicyPlace[] = [];
+  const replaced = new Set<string>();
+  for (const layer of layers) {
+    const shown = placesOf(layer.read);
+    read = once([...read, ...shown]);
+    for (const path of mountTargets({ volume: volumesOf(layer.volume), tmpfs: layer.tmpfs }))
+      replaced.add(path);
+    const hides = restricted(
+      "hide",
+      layer.hide.flatMap((text) => narrowed(text, name, homes)),
+    );
+    const isShown = ({ path }: PolicyPlace) => shown.some((each) => each.path === path);
+    // one that extends another shows what that hides; what it hides itself it may show of what a pattern finds
+    const wanted = hides.filter((each) => !(each.byPattern && isShown(each)));
+    const both = wanted.find(({ path }) => replaced.has(path) || read.some((each) => each.path === path));
+    if (both !== undefined) throw hiddenAnd(name, both.path, replaced.has(both.path) ? "mounted on" : "read");
+    hidden = once([...hidden.filter((each) => !isShown(each)), ...wanted]);
+  }
   return {
-    // of what another policy hides one that extends it may show all
-    hide: hidden.filter(({ path }) => !shown.some((each) => each.path === path)),
-    read: shown,
+    hide: hidden,
+    read,
     write: written,
     protect: heldPlaces([...named, ...(hasGit ? submodules() : []), ...files.map(heldPlace)], written),
     gitIndex: hasGit ? resolve(GIT_INDEX) : undefined,
-    volume: volume.map((text) =>
-      text.replaceAll(/(^|:)~(?=[/:]|$)/g, (_, colon) => `${colon}${homes.own[0]}`),
-    ),
+    volume: volumesOf(volume),
   };
+}
+
+/** Refuses what would take something back without a word. */
+export function hiddenAnd(policy: string, path: string, what: string): HakoError {
+  return new HakoError({
+    code: "config",
+    message: `policy ${policy}: ${path} is hidden and ${what}`,
+    hint: "a policy shows what one that it extends hides: by read, and by write beside that",
+  });
+}
+
+/** Where values of --volume and --tmpfs mount something. */
+export function mountTargets({ volume, tmpfs }: Record<"volume" | "tmpfs", readonly string[]>): string[] {
+  const targets = [...volume.map((text) => text.split(":")[1]), ...tmpfs.map((text) => text.split(":")[0])];
+  return targets.flatMap((path) => (path === undefined ? [] : cleanPath(path)));
 }
 
 /** Home directories: a policy that doesn't know them would not hide what it should. */
@@ -138,6 +168,8 @@ function isRelative(text: string): boolean {
 interface Way {
   directory: string;
   rest: string;
+  /** The directory is the working directory, in which programs may have made what is called so. */
+  isRelative?: boolean;
 }
 
 function placesAt(ways: readonly Way[]): PolicyPlace[] {
@@ -150,14 +182,17 @@ function placesAt(ways: readonly Way[]): PolicyPlace[] {
  * user's own: the directory stands for it.
  */
 function restrictedPlaces(field: string, ways: readonly Way[]): PolicyPlace[] {
-  const found = ways.flatMap(({ rest, directory }) => {
+  const found = ways.flatMap(({ rest, directory, isRelative: isBeside }) => {
     refuseBrackets(
       rest,
       (path) => mayExist(resolve(directory, path), false) === true,
       (why, hint) =>
         new HakoError({ code: "config", message: `${field} ${JSON.stringify(rest)}: ${why}`, hint }),
     );
-    return namedPaths(rest, directory, true);
+    return namedPaths(rest, directory, true).map(({ path, foundIn, isAnywhere }) => ({
+      ...{ path, isAnywhere, byPattern: foundIn !== undefined || undefined },
+      foundIn: foundIn ?? (isBeside ? directory : undefined),
+    }));
   });
   return once(
     found.map((each) => {
@@ -171,8 +206,8 @@ function restrictedPlaces(field: string, ways: readonly Way[]): PolicyPlace[] {
 
 /** Each place once: as one that is named, where a pattern has found it, too. */
 function once(places: readonly PolicyPlace[]): PolicyPlace[] {
-  const named = new Set(places.filter(({ foundIn }) => foundIn === undefined).map(({ path }) => path));
-  const wanted = places.filter(({ path, foundIn }) => foundIn === undefined || !named.has(path));
+  const named = new Set(places.filter(({ byPattern }) => !byPattern).map(({ path }) => path));
+  const wanted = places.filter(({ path, byPattern }) => !byPattern || !named.has(path));
   return Array.from(new Map(wanted.map((each) => [each.path, each])).values());
 }
 
@@ -226,7 +261,11 @@ function readable(path: string): ReturnType<typeof directoryEntries> {
 function waysOf(text: string, homes: readonly string[]): Way[] {
   const [, start, rest = ""] = /^(~|\$\w+)(?:\/+(.*))?$/s.exec(text) ?? [];
   if (start === undefined)
-    return [{ directory: text.startsWith("/") ? "/" : workingDirectory(), rest: text }];
+    return [
+      text.startsWith("/")
+        ? { directory: "/", rest: text }
+        : { directory: workingDirectory(), rest: text, isRelative: true },
+    ];
   const named = start === "~" ? homes : (callerVariable(start.slice(1)) ?? "").split(":");
   return named.filter((path) => path !== "").map((path) => ({ directory: resolve(path), rest }));
 }

@@ -17,9 +17,14 @@ const LISTS: Record<ListName, true> = {
 export const LIST_NAMES = Object.keys(LISTS) as ListName[];
 export const LIMIT_NAMES = ["memory", "cpus", "pids", "timeout"] as const;
 
+/** What one of the policies that a policy is made of hides, and what it has shown, or something mounted in place of. */
+export type PolicyLayer = Pick<Policy, "hide" | "read" | "volume" | "tmpfs">;
+
 /** A policy with all that it extends. */
 export interface Policy extends Record<ListName, readonly string[]> {
   name: string;
+  /** From the one that extends nothing on: each decides about what those before it hide. */
+  layers: readonly PolicyLayer[];
   /** The files that it was read from: what runs by it must not change them. */
   files: readonly string[];
   /** Values of --network. */

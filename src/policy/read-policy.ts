@@ -91,9 +91,11 @@ function extended(
   ]);
   const limits = LIMIT_NAMES.map((key) => [key, document[key]?.toString() ?? base?.[key]]);
   const { network = base?.network ?? [] } = document;
+  const { hide = [], read = [], volume = [], tmpfs = [] } = document;
   return {
-    ...(Object.fromEntries([...lists, ...limits]) as Omit<Policy, "name" | "files" | "network">),
+    ...(Object.fromEntries([...lists, ...limits]) as Omit<Policy, "name" | "layers" | "files" | "network">),
     name,
+    layers: [...(base?.layers ?? []), { hide, read, volume, tmpfs }],
     files: [...(file === undefined ? [] : [file]), ...(base?.files ?? [])],
     network: typeof network === "string" ? [network] : network,
   };

@@ -127,7 +127,8 @@ export function policyOfSrt(source: string, file: string): PolicyDocument {
   for (const [field, texts] of Object.entries(places)) refuseUnknown(`/filesystem/${field}`, texts, refuse);
   refuseUnknown("/credentials/files", files, refuse);
   return {
-    hide: [...denyRead, ...files].map(asPlace),
+    // allowRead is what counts, in srt too, of what is in both
+    hide: [...denyRead.filter((path) => !allowRead.includes(path)), ...files].map(asPlace),
     read: allowRead.map(asPlace),
     write: allowWrite.map(asPlace),
     protect: [...denyWrite.map(asPlace), ...protectedPlaces(depth, allowGitConfig)],

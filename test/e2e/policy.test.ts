@@ -116,11 +116,92 @@ for (const [who, workplace, needs] of WHO) {
         policy('write = ["~/.ssh"]');
         expect(byPolicy(place, own, "echo x > ../.ssh/id")).toMatchObject({
           status: 125,
-          stderr: expect.stringContaining(`${home}/.ssh is hidden and written (read has it shown)`),
+          stderr: expect.stringContaining(`${home}/.ssh is hidden and written (a policy shows`),
         });
         policy('write = ["~/.ssh"]', 'read = ["~/.ssh"]');
         expect(byPolicy(place, own, "cat ../.ssh/id; echo new > ../.ssh/id").stdout).toBe("secret\n");
         expect(readFileSync(join(home, ".ssh/id"), "utf8")).toBe("new\n");
+        const kept = join(home, "kept");
+        const changed = byPolicy(place, own, "echo kept > ../.ssh/id; cat ../.ssh/id", ["--changes", kept]);
+        expect(changed.stdout).toBe("kept\n");
+        expect(readFileSync(join(home, ".ssh/id"), "utf8")).toBe("new\n");
+      },
+      needs,
+    );
+
+    e2e(
+      "what has something else mounted in its place stays hidden in all others",
+      () => {
+        using place = workplace();
+        const { home, ssh } = place;
+        const own = join(place.project, "own.toml");
+        const seen = (policy: string, ...flags: string[]) =>
+          byPolicy(
+            place,
+            policy,
+            `cat ${ssh}/id /mnt/.ssh/id; (umount /mnt/.ssh; mv /mnt/.ssh /mnt/moved; cat /mnt/moved/id); ls -d /mnt/project`,
+            ["--volume", `${home}:/mnt`, ...flags],
+          ).stdout;
+        const control = byPolicy(place, "default", "cat /x/id", ["--volume", `${ssh}:/x:ro`]);
+        expect(control.stdout).toBe("secret\n");
+        expect(seen("agent", "--tmpfs", ssh)).toBe("/mnt/project\n");
+        // over what it is in
+        expect(seen("agent", "--tmpfs", home)).toBe("/mnt/project\n");
+        // it is shown where a flag says so, and nowhere else
+        expect(seen("agent", "--volume", `${ssh}:${ssh}:ro`)).toBe("secret\n/mnt/project\n");
+        for (const line of ['tmpfs = ["~/.ssh"]', 'volume = ["~/project:~/.ssh"]']) {
+          writeFileSync(own, `extends = "agent"\n${line.replace("~/.ssh", ssh)}\n`);
+          expect([line, seen(own)]).toEqual([line, "/mnt/project\n"]);
+        }
+        expect(readFileSync(join(ssh, "id"), "utf8")).toBe("secret\n");
+      },
+      needs,
+    );
+
+    e2e(
+      "what a policy hides itself is shown by nothing that it extends, and by nothing beside it",
+      () => {
+        using place = workplace();
+        const { home, project } = place;
+        mkdirSync(join(home, "data/part"), { recursive: true });
+        for (const name of ["data/f", "data/part/f"]) writeFileSync(join(home, name), "data\n");
+        place.own(home);
+        const [base, child] = [join(project, "base.toml"), join(project, "child.toml")];
+        const tried = (ofBase: string, ofChild: string) => {
+          writeFileSync(base, `${ofBase}\n`);
+          writeFileSync(child, `extends = "./base.toml"\n${ofChild}\n`);
+          const { stdout, stderr, status } = byPolicy(place, child, `cat ${home}/data/f ${home}/data/part/f`);
+          return { stdout, status, told: / is hidden and (\w+)/.exec(stderr)?.[1] };
+        };
+        const hide = 'hide = ["~/data"]';
+        const refused = (told: string) => ({ stdout: "", status: 125, told });
+        expect(tried('read = ["~/data"]', hide)).toEqual(refused("read"));
+        expect(tried("", `${hide}\nread = ["~/data"]`)).toEqual(refused("read"));
+        expect(tried('read = ["~/data"]', 'hide = ["~/dat*"]')).toEqual(refused("read"));
+        expect(tried(`volume = ["~/data:${home}/data:ro"]`, hide)).toEqual(refused("mounted"));
+        expect(tried(`tmpfs = ["${home}/data"]`, hide)).toEqual(refused("mounted"));
+        // the other way round it is what the one that extends is for; a part of what a pattern finds may be shown by the same one
+        const shown = { stdout: "data\ndata\n", status: 0, told: undefined };
+        expect(tried(hide, 'read = ["~/data"]')).toEqual(shown);
+        const part = { stdout: "data\n", status: 1, told: undefined };
+        expect(tried("", `${hide}\nread = ["~/data/part"]`)).toEqual(part);
+        expect(tried("", 'hide = ["~/data/*"]\nread = ["~/data/part"]')).toEqual({ ...part, status: 0 });
+      },
+      needs,
+    );
+
+    e2e(
+      "a hidden name that a program has made a link of takes nothing from the next run",
+      () => {
+        using place = workplace();
+        const { project } = place;
+        execute("rm", ["-f", join(project, ".env")]);
+        for (const target of ["/usr", ".env", "$PWD", "..", "/"]) {
+          const made = byPolicy(place, "agent", `rm -f .env; ln -s "${target}" .env`);
+          expect({ target, ...made }).toMatchObject({ target, status: 0 });
+          const next = byPolicy(place, "agent", "cat .git/config; rm .env");
+          expect({ target, ...next }).toMatchObject({ target, status: 0, stdout: "[core]\n" });
+        }
       },
       needs,
     );

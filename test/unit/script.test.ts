@@ -274,7 +274,7 @@ describe("scriptBundle", () => {
     });
   }
   test("a policy's mount is told as the policy's", () => {
-    const guards = { hide: [], protect: [], hideOnHost: [] };
+    const guards = { hide: [], protect: [], hideOnHost: [], hideElsewhere: [] };
     const policy = {
       name: "./p",
       mounts: { volume: ["/a"], tmpfs: [] },

@@ -32,6 +32,8 @@ export interface Guarded {
   ofPolicy?: Record<"hide" | "protect", readonly NamedPath[]> | undefined;
   /** Paths of the host, absolute and without links, of what is hidden wherever it would be seen. */
   hideOnHost?: readonly string[];
+  /** The same of what flags show, or have something else in place of: in all other places. */
+  hideElsewhere?: readonly string[];
   /** The same of directories of hako's own, in whose place no others may be made. */
   stateDirectories?: readonly string[];
   /** Mounts that the caller has asked for. */
@@ -119,9 +121,11 @@ class Guarding {
   }
 
   guards(): Guards {
-    const { hide, protect, ofPolicy, hideOnHost = [], stateDirectories = [] } = this.#guarded;
+    const { hide, protect, ofPolicy } = this.#guarded;
+    const { hideOnHost = [], hideElsewhere = [], stateDirectories = [] } = this.#guarded;
     for (const path of hideOnHost) this.#hideOnHost(path);
-    for (const { path, top } of stateDirectories.flatMap((each) => this.#hideOnHost(each)))
+    const elsewhere = hideElsewhere.flatMap((each) => this.#mask(this.#viewsOf(each)));
+    for (const { path, top } of [...elsewhere, ...stateDirectories.flatMap((each) => this.#hideOnHost(each))])
       if (top !== undefined) this.#holdAbove(path, top);
     const hides = [...(ofPolicy?.hide ?? []), ...hide.flatMap((text) => this.#named("--hide", text))];
     const followed = hides.flatMap((named) => this.#hide(named) ?? []);
@@ -165,8 +169,7 @@ class Guarding {
     // by what it leads to as well: a link can be exchanged from outside
     if (!isAbove) for (const each of [path, place]) this.#masked.add(each);
     else if (this.#statusOf(place)?.type === "directory") this.#covers.push({ ...COVER, destination: path });
-    const others = this.#otherViews(place);
-    for (const view of others) this.#masked.add(view.path);
+    const others = this.#mask(this.#otherViews(place));
     for (const each of [place, ...others.map((view) => view.path)]) this.#mayBeReplaced(each);
     return followed;
   }
@@ -176,10 +179,10 @@ class Guarding {
    * is named. Of what a pattern would find wherever it is there is no need.
    */
   #holdHidden({ place, links, foundAt, isAnywhere }: Followed, hidden: readonly string[]): void {
-    if (!this.#mayBeThere(place)) return;
-    for (const link of links) this.#holdEverywhere(link, true);
+    const isThere = this.#mayBeThere(place);
+    if (isThere) for (const link of links) this.#holdEverywhere(link, true);
     const own = { path: place, top: this.#writtenAbove(place) };
-    for (const { path, top } of [own, ...this.#otherViews(place)]) {
+    for (const { path, top } of isThere ? [own, ...this.#otherViews(place)] : this.#coveredViews(place)) {
       if (top === undefined || this.#isInHidden(path, hidden)) continue;
       if (isAnywhere && foundAt !== undefined && isAtOrBelow(top, foundAt)) continue;
       this.#holdAbove(path, top);
@@ -204,11 +207,14 @@ class Guarding {
     if (path !== undefined && this.#statusOf(place) !== undefined) this.#replaceable.add(path);
   }
 
-  #hideOnHost(path: string): View[] {
+  #hideOnHost(path: string): readonly View[] {
     const within = this.#binds.find(({ source }) => isAtOrBelow(source, path));
     if (within !== undefined)
       throw HakoError.usage(`another flag shows ${within.source}, which is in ${path}`, "it is out of sight");
-    const views = this.#viewsOf(path);
+    return this.#mask(this.#viewsOf(path));
+  }
+
+  #mask(views: readonly View[]): readonly View[] {
     for (const view of views) this.#masked.add(view.path);
     return views;
   }
@@ -356,6 +362,14 @@ class Guarding {
   /** Other places of the container at which the same is. */
   #otherViews(place: string): View[] {
     const path = this.#hostPathOf(place);
+    const views = path === undefined ? [] : this.#viewsOf(path).filter((view) => view.path !== place);
+    return [...views, ...this.#coveredViews(place)];
+  }
+
+  /** Places at which what the host has at a path is, where something else is mounted over that. */
+  #coveredViews(place: string): View[] {
+    if (this.#guarded.rootfs !== "/" || this.#hostPathOf(place) === place) return [];
+    const path = hostPlace(place);
     return path === undefined ? [] : this.#viewsOf(path).filter((view) => view.path !== place);
   }
 
@@ -376,6 +390,16 @@ class Guarding {
         .map((each) => ({ path: each, top: bind.writable ? bind.place : undefined })),
     );
     return [...inRoot, ...inBinds];
+  }
+}
+
+/** Where a path leads to on the host; undefined where nothing is, or nothing that this user may know of. */
+function hostPlace(path: string): string | undefined {
+  try {
+    return realPath(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
+    throw error;
   }
 }
 

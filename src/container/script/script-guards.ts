@@ -37,11 +37,13 @@ export function scriptGuards(
   const ofPolicy = policy?.guards;
   const hideOnHost = [...(changes === undefined ? [] : [changes.path]), ...(ofPolicy?.hideOnHost ?? [])];
   const stateDirectories = hiddenState(directory, hasNetwork, rootfs, given);
-  const wishes = [hide, protect, ofPolicy?.hide, ofPolicy?.protect, hideOnHost, stateDirectories];
+  const hideElsewhere = ofPolicy?.hideElsewhere ?? [];
+  const ofHost = [...hideOnHost, ...hideElsewhere, ...stateDirectories];
+  const wishes = [hide, protect, ofPolicy?.hide, ofPolicy?.protect, ofHost];
   if (wishes.every((each = []) => each.length === 0)) return undefined;
   return rare.guardedPlaces.guardedPlaces({
     ...{ rootfs, hide, protect, given: inOrder(rootfs, [], given) },
-    ...{ ofPolicy, hideOnHost, stateDirectories },
+    ...{ ofPolicy, hideOnHost, hideElsewhere, stateDirectories },
     keepsWrites: overlay === undefined || overlay.writes !== undefined,
     keepsChanges: changes !== undefined,
   });

@@ -313,14 +313,17 @@ export function exists(path: string): boolean {
   return mayExist(path) === true;
 }
 
-/** Whether something is at a path, where a link isn't followed the link itself; undefined where this process may not look. */
+/**
+ * Whether something is at a path, where a link isn't followed the link itself; undefined where this process may not look. Behind links that lead to each
+ * other nothing is.
+ */
 export function mayExist(path: string, follow = true): boolean | undefined {
   const flags = follow ? 0 : AT.SYMLINK_NOFOLLOW;
   const result = trySyscall("faccessat2", AT.FDCWD, path, 0, flags);
   if (result >= 0) return true;
   const name = errnoName(-result);
   if (name === "EACCES") return undefined;
-  if (name === "ENOENT" || name === "ENOTDIR") return false;
+  if (name === "ENOENT" || name === "ENOTDIR" || name === "ELOOP") return false;
   throw systemError("faccessat2", -result, path);
 }
 
