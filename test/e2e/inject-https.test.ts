@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkAttempt } from "../../src/network/attempts";
 import { Authority } from "../../src/network/tls/authority";
-import { NEEDS_WORLD, OutsideWorld, SERVERS } from "./outside-world";
+import { NEEDS_WORLD, OutsideWorld, refusedLines, SERVERS } from "./outside-world";
 import { NEEDS } from "./rootless-home";
 import { e2e, execute, needsProgram, TIME_FACTOR } from "./support";
 
@@ -323,18 +323,22 @@ for (const who of ["root", "user"] as const) {
         expect(stdout).toBe("");
         const told = stderr.trim().split("\n");
         const attempts = told.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
-        expect(attempts.map(({ port, verdict, why }: NetworkAttempt) => [port, verdict, why])).toEqual([
-          [80, "refused", "HTTP/2"],
-          [PORT, "refused", "HTTP/2"],
-          [WANTS_CERTIFICATE["TLSv1.3"], "refused", "client certificate"],
-          // that version's alert says no more
-          [WANTS_CERTIFICATE["TLSv1.2"], "failed", "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE"],
+        const { "TLSv1.2": older, "TLSv1.3": newer } = WANTS_CERTIFICATE;
+        // the older version's alert says no more than a failure, and a reset may come before it
+        const row = ({ port, verdict, why }: NetworkAttempt) =>
+          port === older ? `${port} ${verdict}` : `${port} ${verdict} ${why}`;
+        // curl may try again what was reset before it had said a word
+        expect([...new Set(attempts.map(row))]).toEqual([
+          "80 refused HTTP/2",
+          `${PORT} refused HTTP/2`,
+          `${newer} refused client certificate`,
+          `${older} failed`,
         ]);
         const two = "was refused: the program speaks HTTP/2 alone, and --inject-header knows HTTP/1.1";
-        expect(told.filter((line) => line.startsWith("hako: "))).toEqual([
+        expect(refusedLines({ stderr })).toEqual([
           `hako: web.test:80 ${two}`,
           `hako: web.test:${PORT} ${two}`,
-          `hako: web.test:${WANTS_CERTIFICATE["TLSv1.3"]} was refused: it asks for a client's certificate, of which --inject-header has none`,
+          `hako: web.test:${newer} was refused: it asks for a client's certificate, of which --inject-header has none`,
         ]);
       },
       needs,
