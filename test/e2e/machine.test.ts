@@ -235,7 +235,7 @@ e2e("the settings' file decides what machines are made of; what is wrong in it h
     template: "auto",
   });
   expect(env("[machine\n")).toEqual({
-    settings: expect.stringMatching(/^\/etc\/hako\/config\.toml: not TOML: line 1: /),
+    settings: expect.stringMatching(/^\/etc\/hako\/config\.toml: not TOML: line 1, column 9: /),
   });
   const show = settled('[machine]\nvirtiofsd = "/gone"\n', "machine", "show").stdout;
   expect(show).toMatch(
