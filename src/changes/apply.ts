@@ -14,24 +14,24 @@ import { effectiveUser } from "../linux/process/rootless";
 import { logWarning } from "../output/log";
 import { type Change, type HostFile, hostFileOf } from "./change";
 import { isNewDirectory } from "./choose";
-import { cleanUp } from "./clean-up";
+import { cleanUp, removeStaging } from "./clean-up";
 import { copyContent } from "./file-content";
 import { LastDirectory } from "./last-directory";
 import { hasForeignGroup } from "./layer-group";
+import { movable, OWNER_WRITES, RENAME, rename, tryRename } from "./move";
 import { replaceAttributes, takenAttributes, withoutCapabilities } from "./node-attributes";
 import { openPlace } from "./read-changes";
 import { type ApplyJournal, type ChangesRecord, type FileTime, writeJournal } from "./record";
 import { removeHostileTree } from "./remove-tree";
+import { StagingDirectories } from "./staging";
 
 /**
- * Makes changes true. All that is new is made first, each beside its place under a name of its own: where that fails, nothing has changed. Then each
+ * Makes changes true. All that is new is made first, in directories of hako's own beside the places: where that fails, nothing has changed. Then each
  * takes its place by one rename, what was removed goes, and last of all what only has another mode or owner gets that. So at any moment each file is the
  * old one or the new one. What was begun is written down before: the next command that is about these changes removes what is left of it.
  * Nothing on the way to a file is followed if it is a link.
  */
 
-/** renameat2(2). */
-const RENAME = { NOREPLACE: 1, EXCHANGE: 2 } as const;
 const RIGHTS = 0o6000;
 const WRITE_AND_ENTER = 0o300;
 
@@ -81,10 +81,16 @@ export function applyChanges(
   return applying.apply(before);
 }
 
-/** Something that waits beside its place. */
+/** Something that waits for its place, with its name in the staging directory of its parent. */
 interface Staged {
   change: Change;
   temporary: string;
+}
+
+/** Where something is made: a path in a staging directory. */
+interface Waiting {
+  staging: string;
+  at: string;
 }
 
 class Applying implements Disposable {
@@ -94,14 +100,17 @@ class Applying implements Disposable {
   readonly #changes: readonly Change[];
   readonly #layers = new Map<number, { place: Fd; upper: Fd; path: string }>();
   readonly #prefix = `.hako-${randomBytes(8).toHex()}-`;
+  readonly #staging = new StagingDirectories(this.#prefix);
   readonly #staged: Staged[] = [];
-  /** New directories, with where they are made, below their places. */
-  readonly #fresh = new Map<string, { change: Change; at: string }>();
+  /** New directories, with where they are made. */
+  readonly #fresh = new Map<string, Waiting & { change: Change }>();
   /** New files with several names, with where the first one was made, if it was. */
-  readonly #linked = new Map<string, string | undefined>();
+  readonly #linked = new Map<string, Waiting | undefined>();
   /** Directories that are only there for their owner to write in while this goes on, with their modes. */
-  readonly #opened = new Map<string, { change: Change; mode: number }>();
-  /** New directories, and others that were opened. */
+  readonly #opened = new Map<string, { change: Change; mode: number; inode: bigint }>();
+  /** New directories. */
+  readonly #new: ReadonlySet<string>;
+  /** Directories that were opened where that was necessary. */
   readonly #looked = new Set<string>();
   readonly #leftOut: Applied["leftOut"] = [];
   readonly #into = new LastDirectory();
@@ -116,8 +125,9 @@ class Applying implements Disposable {
       if (leftOut !== undefined) this.#leftOut.push({ path, why: leftOut });
       return leftOut === undefined;
     });
-    for (const change of this.#changes)
-      if (isNewDirectory(change)) this.#looked.add(this.#key(change, change.relative));
+    this.#new = new Set(
+      this.#changes.filter(isNewDirectory).map((change) => this.#key(change, change.relative)),
+    );
     for (const index of new Set(this.#changes.map(({ layer }) => layer))) this.#openLayer(directory, index);
   }
 
@@ -135,6 +145,7 @@ class Applying implements Disposable {
   [Symbol.dispose](): void {
     this.#into[Symbol.dispose]();
     this.#from[Symbol.dispose]();
+    this.#staging[Symbol.dispose]();
     for (const { place, upper } of this.#layers.values()) {
       place.close();
       upper.close();
@@ -149,20 +160,28 @@ class Applying implements Disposable {
       [...made, ...removals].map((change) => this.#hostPath(change, dirname(change.relative))),
     );
     const directories = new Set([...(before?.directories ?? []), ...parents]);
-    for (const change of attributes) directories.add(this.#hostPath(change, change.relative));
+    for (const change of [...attributes, ...made.filter(isClosedDirectory)])
+      directories.add(this.#hostPath(change, change.relative));
     const journal = { prefix: this.#prefix, parents: [...parents], directories: [...directories] };
-    writeJournal(this.#directory.name ?? this.#directory.path, journal);
+    const staging = () => this.#staging.noted;
+    const note = () =>
+      writeJournal(this.#directory.name ?? this.#directory.path, { ...journal, staging: staging() });
+    note();
     using undo = new UndoStack((error) => logWarning(error.oneLine));
     undo.defer("modes", () => this.#restoreModes());
-    undo.defer("what was begun", () => cleanUp(journal));
+    undo.defer("what was begun", () => cleanUp({ ...journal, staging: staging() }));
     for (const change of [...made, ...removals]) this.#openParent(change);
+    for (const change of [...made, ...removals.filter(({ type }) => type === "directory")])
+      during(change.path, () => this.#makeStaging(change));
+    note();
     this.#findLinked(made);
     for (const change of made) during(change.path, () => this.#stage(change));
-    for (const { change, at } of [...this.#fresh.values()].reverse())
-      during(change.path, () => this.#finishDirectory(change, at));
+    for (const fresh of [...this.#fresh.values()].reverse())
+      during(fresh.change.path, () => this.#finishDirectory(fresh));
     this.#synchronize();
     for (const staged of this.#staged) during(staged.change.path, () => this.#put(staged));
     for (const change of removals) during(change.path, () => this.#remove(change));
+    for (const each of staging()) removeStaging(each);
     this.#restoreModes();
     for (const change of attributes) during(change.path, () => this.#changeInPlace(change));
     undo.commit();
@@ -207,23 +226,26 @@ class Applying implements Disposable {
     return openWithoutLinks(this.#layerOf(change).place, dirname(change.relative), O.PATH | O.DIRECTORY);
   }
 
-  /** Where the parent of a change is while this goes on: in a new directory that waits, or on the host. */
-  #parentAt(change: Change): string {
+  /** The staging directory of what has a place in a directory of the host. */
+  #makeStaging(change: Change): void {
     const above = dirname(change.relative);
-    return this.#fresh.get(this.#key(change, above))?.at ?? above;
+    const key = this.#key(change, above);
+    if (this.#new.has(key)) return;
+    const { place } = this.#layerOf(change);
+    this.#staging.make(key, { place, above, path: this.#hostPath(change, above) });
   }
 
   /** Lets the owner of a directory write in it, as the program has. */
   #openParent(change: Change): void {
     const above = dirname(change.relative);
     const key = this.#key(change, above);
-    if (effectiveUser() === 0 || this.#looked.has(key)) return;
+    if (effectiveUser() === 0 || this.#new.has(key) || this.#looked.has(key)) return;
     this.#looked.add(key);
     using parent = this.#hostParent(change);
-    const { mode, uid } = fileStatusOf(parent);
+    const { mode, uid, inode } = fileStatusOf(parent);
     if (uid === effectiveUser() && (mode & WRITE_AND_ENTER) !== WRITE_AND_ENTER) {
       setMode(parent, mode | WRITE_AND_ENTER);
-      this.#opened.set(key, { change, mode });
+      this.#opened.set(key, { change, mode, inode });
     } else
       during(`write in ${this.#hostPath(change, above)}`, () =>
         checkAccess(parent.path, ACCESS.W_OK | ACCESS.X_OK),
@@ -231,34 +253,44 @@ class Applying implements Disposable {
   }
 
   #restoreModes(): void {
-    for (const { change, mode } of this.#opened.values()) {
+    for (const { change, mode, inode } of this.#opened.values()) {
       using parent = this.#hostParent(change);
+      if (fileStatusOf(parent).inode !== inode)
+        during(this.#hostPath(change, dirname(change.relative)), () => {
+          throw movedMeanwhile();
+        });
       setMode(parent, mode);
     }
     this.#opened.clear();
   }
 
   #stage(change: Change): void {
-    const { place, upper } = this.#layerOf(change);
+    const { upper } = this.#layerOf(change);
     const { relative, type } = change;
-    const at = this.#parentAt(change);
-    const isInside = at !== dirname(relative) || this.#fresh.has(this.#key(change, dirname(relative)));
-    const name = isInside ? basename(relative) : `${this.#prefix}${this.#names++}`;
-    const parent = this.#into.open(place, at);
+    const above = this.#key(change, dirname(relative));
+    const name = basename(relative);
+    const inside = this.#fresh.get(above);
+    const waiting: Waiting = inside
+      ? { staging: inside.staging, at: `${inside.at}/${name}` }
+      : { staging: above, at: String(this.#names++) };
+    const { parent, name: temporary } = this.#placeOf(waiting);
     using node = openNode(this.#from.open(upper, dirname(relative)), basename(relative));
     const status = fileStatusOf(node);
     if (status.type !== type) throw movedMeanwhile();
-    const here = at === "." ? name : `${at}/${name}`;
-    if (!isInside) this.#staged.push({ change, temporary: name });
+    if (!inside) this.#staged.push({ change, temporary });
     if (type === "directory") {
-      syscallOn(name, "mkdirat", parent.number, name, 0o700);
-      this.#fresh.set(this.#key(change, relative), { change, at: here });
+      syscallOn(name, "mkdirat", parent.number, temporary, 0o700);
+      this.#fresh.set(this.#key(change, relative), { change, ...waiting });
     } else if (type === "symlink") {
-      makeLinkAt(parent, name, readLink(node));
-      using made = openNode(parent, name);
+      makeLinkAt(parent, temporary, readLink(node));
+      using made = openNode(parent, temporary);
       this.#own(made, status);
-      setTimes(parent, name, status, AT.SYMLINK_NOFOLLOW);
-    } else if (!this.#link(change, parent, name, here)) this.#copyFile(change, node, status, parent, name);
+      setTimes(parent, temporary, status, AT.SYMLINK_NOFOLLOW);
+    } else if (!this.#link(change, waiting)) this.#copyFile(change, node, status, parent, temporary);
+  }
+
+  #placeOf({ staging, at }: Waiting): { parent: Fd; name: string } {
+    return { parent: this.#into.open(this.#staging.open(staging), dirname(at)), name: basename(at) };
   }
 
   /**
@@ -277,16 +309,18 @@ class Applying implements Disposable {
   }
 
   /** A further name of a file that is there already. */
-  #link(change: Change, parent: Fd, name: string, here: string): boolean {
+  #link(change: Change, waiting: Waiting): boolean {
     const key = this.#key(change, String(change.inode));
     if (!this.#linked.has(key)) return false;
     const first = this.#linked.get(key);
     if (first === undefined) {
-      this.#linked.set(key, here);
+      this.#linked.set(key, waiting);
       return false;
     }
-    using directory = openWithoutLinks(this.#layerOf(change).place, dirname(first), O.PATH | O.DIRECTORY);
-    syscallOn(name, "linkat", directory.number, basename(first), parent.number, name, 0);
+    const staging = this.#staging.open(first.staging);
+    using directory = openWithoutLinks(staging, dirname(first.at), O.PATH | O.DIRECTORY);
+    const { parent, name } = this.#placeOf(waiting);
+    syscallOn(name, "linkat", directory.number, basename(first.at), parent.number, name, 0);
     return true;
   }
 
@@ -314,9 +348,9 @@ class Applying implements Disposable {
   }
 
   /** A new directory, in which all is. */
-  #finishDirectory(change: Change, at: string): void {
-    const { place, upper } = this.#layerOf(change);
-    using made = openWithoutLinks(place, at, O.PATH | O.DIRECTORY);
+  #finishDirectory({ change, staging, at }: Waiting & { change: Change }): void {
+    const { upper } = this.#layerOf(change);
+    using made = openWithoutLinks(this.#staging.open(staging), at, O.PATH | O.DIRECTORY);
     using node = openWithoutLinks(upper, change.relative, O.PATH | O.DIRECTORY);
     const status = fileStatusOf(node);
     this.#takeOver(change, node, status, made);
@@ -338,36 +372,62 @@ class Applying implements Disposable {
   /** Gives what waits its place, unless the host's is another one than it was. */
   #put({ change, temporary }: Staged): void {
     const name = basename(change.relative);
+    const staging = this.#stagingOf(change);
     using parent = this.#hostParent(change);
     this.#checkUnchanged(change, parent, name);
     const from = change.from?.type;
     const exchange = from !== undefined && (from === "directory") !== (change.type === "directory");
     const flags = from === undefined ? RENAME.NOREPLACE : exchange ? RENAME.EXCHANGE : 0;
-    const result = trySyscall("renameat2", parent.number, temporary, parent.number, name, flags);
+    using _new = movable(staging, temporary, change.type);
+    using _old = exchange ? movable(parent, name, from) : undefined;
+    const result = tryRename(staging, temporary, parent, name, flags);
     // a file system that can't exchange two
     if (result < 0 && flags !== 0 && errnoName(-result) === "EINVAL") {
-      const away = `${this.#prefix}${this.#names++}`;
-      if (exchange) rename(parent, name, away);
-      rename(parent, temporary, name);
-      if (exchange) removeHostileTree(parent, away, this.#prefix);
+      if (exchange) this.#throwAway(change, parent, name);
+      rename(staging, temporary, parent, name);
       return;
     }
     if (result < 0) throw systemError("rename", -result, name);
-    if (exchange) removeHostileTree(parent, temporary, this.#prefix);
+    if (exchange)
+      this.#removeMoved(change, temporary, () => rename(staging, temporary, parent, name, RENAME.EXCHANGE));
   }
 
   #remove(change: Change): void {
     const name = basename(change.relative);
     using parent = this.#hostParent(change);
     this.#checkUnchanged(change, parent, name);
-    if (change.type !== "directory") {
-      syscallOn(name, "unlinkat", parent.number, name, 0);
-      return;
+    if (change.type !== "directory") syscallOn(name, "unlinkat", parent.number, name, 0);
+    // also one of somebody else's, which only its owner may move elsewhere
+    else if (trySyscall("unlinkat", parent.number, name, AT.REMOVEDIR) < 0)
+      this.#throwAway(change, parent, name);
+  }
+
+  /** Removes all that has a name at once. */
+  #throwAway(change: Change, parent: Fd, name: string): void {
+    const staging = this.#stagingOf(change);
+    const away = String(this.#names++);
+    {
+      using _old = movable(parent, name, change.from?.type);
+      rename(parent, name, staging, away);
     }
-    // all of it at once
-    const away = `${this.#prefix}${this.#names++}`;
-    rename(parent, name, away);
-    removeHostileTree(parent, away, this.#prefix);
+    this.#removeMoved(change, away, () => rename(staging, away, parent, name, RENAME.NOREPLACE));
+  }
+
+  /** Removes what was moved to where nobody else can exchange it, if that is what was compared: or else it goes back. */
+  #removeMoved(change: Change, away: string, back: () => void): void {
+    const staging = this.#stagingOf(change);
+    {
+      using node = openNode(staging, away);
+      if (fileStatusOf(node).inode !== change.host?.inode) {
+        back();
+        throw movedMeanwhile();
+      }
+    }
+    removeHostileTree(staging, away, "");
+  }
+
+  #stagingOf(change: Change): Fd {
+    return this.#staging.open(this.#key(change, dirname(change.relative)));
   }
 
   #checkUnchanged(change: Change, parent: Fd, name: string): void {
@@ -401,9 +461,9 @@ function isSameTime(one: FileTime, other: FileTime): boolean {
   return one[0] === other[0] && one[1] === other[1];
 }
 
-function rename(parent: Fd, from: string, to: string): void {
-  const result = trySyscall("renameat2", parent.number, from, parent.number, to, 0);
-  if (result < 0) throw systemError("rename", -result, from);
+/** Whether a new directory is one in which its owner can't write: it gets that mode last. */
+function isClosedDirectory({ type, to }: Change): boolean {
+  return type === "directory" && ((to?.mode ?? 0) & OWNER_WRITES) === 0;
 }
 
 function movedMeanwhile(): HakoError {

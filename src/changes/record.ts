@@ -54,11 +54,17 @@ const record = v.object({
 });
 export type ChangesRecord = v.InferOutput<typeof record>;
 
+/** Absolute on the host, with the number of its inode: who else may write there can give its name to another one. */
+const stagingDirectory = v.object({ path, inode: v.pipe(text, v.regex(/^\d+$/)) });
+export type StagingDirectory = v.InferOutput<typeof stagingDirectory>;
+
 const journal = v.object({
-  /** Begins the names of files that are not in their place yet. */
+  /** Begins the names of staging directories. */
   prefix: v.pipe(text, v.regex(/^\.hako-[0-9a-f]{16}-$/)),
-  /** Directories, absolute on the host, in which such files may be. */
+  /** Directories, absolute on the host, in which these may be. */
   parents: v.array(path),
+  /** In which files are that are not in their place yet; undefined in journals of earlier versions: the files are where these would be. */
+  staging: v.optional(v.array(stagingDirectory)),
   /** Paths, absolute on the host, of directories in which something is changed, and of all whose modes, owners and attributes are. */
   directories: v.array(path),
 });

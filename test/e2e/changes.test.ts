@@ -608,6 +608,31 @@ for (const [who, workplace, needs] of WHO) {
     );
 
     e2e(
+      "directories in which their owner may not write are made, replaced and removed",
+      () => {
+        using place = workplace();
+        for (const path of ["gone/in/file", "was/file", "src/sub/file"]) place.write(path, "x\n");
+        place.write("be", "x\n");
+        execute("sh", ["-c", "chmod 555 gone/in gone was src/sub; mkdir empty; chmod 555 empty"], {
+          cwd: place.project,
+        });
+        place.own(place.project);
+        place.changed(`
+          chmod -R u+w gone was src/sub; rm -r gone was empty; echo file > was; rm be; mkdir be; echo in > be/in; chmod 500 be
+          mkdir -p new/in; echo y > new/in/y; chmod 111 new/in; chmod 555 new; echo z > src/sub/z; chmod 555 src/sub`);
+        place.ok("changes", "apply", place.directory);
+        const line = "find be new was src/sub -printf '%p %y %m\\n' | sort; ls -A";
+        expect(execute("sh", ["-c", line], { cwd: place.project }).stdout.split("\n")).toEqual([
+          ...["be d 500", "be/in f 644", "new d 555", "new/in d 111", "new/in/y f 644"],
+          ...["src/sub d 555", "src/sub/file f 644", "src/sub/z f 644", "was f 644"],
+          ...[".git", "a", "b", "be", "link", "new", "package.json", "src", "was", ""],
+        ]);
+        expect(readdirSync(place.directory)).toEqual([]);
+      },
+      needs,
+    );
+
+    e2e(
       "links that the host has got meanwhile are not followed",
       () => {
         using place = workplace();
@@ -816,6 +841,46 @@ e2e("a full file system for changes is told by the names that people know", () =
   expect(stderr).not.toContain("can't hold");
   expect(stdout).toBe("one\nkept\none\ntwo\n");
 }, [needsHako]);
+
+e2e("who else may write where changes are applied gets no directory of root's by a rename", async () => {
+  using place = new ChangedPlace(new Box());
+  const attacker = 12_345;
+  chownSync(place.project, attacker, attacker);
+  mkdirSync(place.at("rootonly"), 0o700);
+  place.write("rootonly/secret", "secret\n");
+  // all that hako makes there is moved away as soon as it is seen, and root's directory gets its name
+  const exchange = `
+    chdir $ARGV[0] or die; $( = 12345; $) = "12345 12345"; $< = 12345; $> = 12345; $| = 1; print "ready\\n";
+    for (my $end = time + 60; time < $end;) {
+      opendir my $d, "."; my @names = grep /^\\.hako-/, readdir $d; closedir $d;
+      for (@names) { exit 0 if rename($_, "stolen") && rename("rootonly", $_); }
+    }`;
+  for (const line of [
+    "mkdir nd; for i in $(seq 300); do echo x > nd/f$i; done; chown -R 12345:12345 nd",
+    "for i in $(seq 50); do echo x > f$i; ln -s x l$i; done; chown -h 12345 f* l*",
+    "rm -r src; echo file > src; rm -r .git",
+  ]) {
+    place.changed(line);
+    const attack = Bun.spawn(["perl", "-e", exchange, place.project], { stdout: "pipe" });
+    await attack.stdout.getReader().read();
+    const { stderr, status } = place.hako("changes", "apply", place.directory);
+    attack.kill();
+    await attack.exited;
+    const root = readdirSync(place.project).find((name) => existsSync(place.at(`${name}/secret`))) ?? "";
+    const { uid, mode } = statSync(place.at(root));
+    expect([root, uid, mode & 0o777]).toEqual([expect.stringMatching(/^(rootonly|\.hako-.*)$/), 0, 0o700]);
+    expect(place.read(`${root}/secret`)).toBe("secret\n");
+    if (root !== "rootonly") {
+      // what was begun is done with the directory that was moved away, or not at all
+      const words = status === 0 ? "it stays, for it is none that hako has made" : "hako's own directory";
+      expect(stderr).toContain(words);
+      renameSync(place.at(root), place.at("rootonly"));
+      rmSync(place.at("stolen"), { recursive: true });
+    }
+    place.ok("changes", "apply", "--force", place.directory);
+    expect(readdirSync(place.project).filter((name) => name.startsWith(".hako"))).toEqual([]);
+  }
+}, [needsHako, needsProgram("perl")]);
 
 e2e("of two applies at once one is refused, or has nothing left to do", async () => {
   using place = new ChangedPlace(new Box());

@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -27,6 +28,7 @@ import { actsOn, hasSameScripts } from "../../src/changes/noteworthy";
 import { readChanges } from "../../src/changes/read-changes";
 import { type ChangesRecord, readChangesRecord, writeChangesRecord } from "../../src/changes/record";
 import { removeHostileTree } from "../../src/changes/remove-tree";
+import { StagingDirectories } from "../../src/changes/staging";
 import { bytesOf } from "../../src/linux/call/bytes";
 import { O } from "../../src/linux/call/constants";
 import { setAttribute } from "../../src/linux/file/extended-attributes";
@@ -220,7 +222,7 @@ describe("layers", () => {
     expect(readdirSync(layers.host)).toEqual(["file"]);
   });
 
-  test("what was begun is removed by its names alone", () => {
+  test("what an earlier version has begun is removed by its names", () => {
     const layers = new Layers();
     const prefix = ".hako-0123456789abcdef-";
     layers.put("host", `dir/${prefix}0/in/file`, "text");
@@ -228,6 +230,61 @@ describe("layers", () => {
     layers.put("host", "dir/.hako-other", "text");
     cleanUp({ prefix, parents: [join(layers.host, "dir"), "/no/such/directory"], directories: [] });
     expect(readdirSync(join(layers.host, "dir"))).toEqual([".hako-other"]);
+  });
+
+  test("a staging directory that was exchanged is neither used nor removed", () => {
+    const layers = new Layers();
+    const prefix = ".hako-0123456789abcdef-";
+    const waiting = join(layers.host, `${prefix}0`);
+    using place = openAt(undefined, layers.host, O.PATH | O.DIRECTORY);
+    using staging = new StagingDirectories(prefix);
+    staging.make("key", { place, above: ".", path: layers.host });
+    writeFileSync(join(waiting, "1"), "text");
+    expect(statSync(waiting).mode & 0o777).toBe(0o700);
+    staging.open("key");
+    staging[Symbol.dispose]();
+    const journal = { prefix, parents: [layers.host], directories: [], staging: staging.noted };
+    renameSync(waiting, join(layers.host, "stolen"));
+    mkdirSync(waiting, 0o700);
+    writeFileSync(join(waiting, "precious"), "text");
+    expect(() => staging.open("key")).toThrow("hako's own");
+    cleanUp(journal);
+    expect(readdirSync(waiting)).toEqual(["precious"]);
+    rmSync(waiting, { recursive: true });
+    symlinkSync("stolen", waiting);
+    expect(() => staging.open("key")).toThrow("hako's own");
+    cleanUp(journal);
+    expect(readdirSync(join(layers.host, "stolen"))).toEqual(["1"]);
+    rmSync(waiting);
+    renameSync(join(layers.host, "stolen"), waiting);
+    // one that was made last, and is not noted
+    mkdirSync(join(layers.host, `${prefix}1`));
+    cleanUp(journal);
+    expect(readdirSync(layers.host)).toEqual([]);
+  });
+
+  test("a directory that came to the place of a removed one goes back", () => {
+    const layers = new Layers();
+    layers.put("host", "gone/file", "text");
+    layers.put("host", "other/precious", "text");
+    layers.remove("gone");
+    using directory = openAt(undefined, layers.directory, O.RDONLY | O.DIRECTORY);
+    const { changes } = layers;
+    // as if that had happened between the last look and the rename
+    const inode = statSync(join(layers.host, "gone"), { bigint: true }).ino;
+    renameSync(join(layers.host, "gone"), join(layers.host, "away"));
+    renameSync(join(layers.host, "other"), join(layers.host, "gone"));
+    const now = statSync(join(layers.host, "gone"), { bigint: true }).ino;
+    for (const { path, host } of changes)
+      if (path === "/gone" && host) {
+        let looks = 0;
+        Object.defineProperty(host, "inode", { get: () => (looks++ === 0 ? now : inode) });
+      }
+    expect(() => applyChanges(directory, layers.record, changes, { force: false }, undefined)).toThrow(
+      "/gone",
+    );
+    expect(readdirSync(join(layers.host, "gone"))).toEqual(["precious"]);
+    expect(readdirSync(layers.host).toSorted()).toEqual(["away", "gone"]);
   });
 });
 
