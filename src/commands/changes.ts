@@ -30,7 +30,7 @@ const show = defineCommand({
   ],
   async run({ args, rest }) {
     const { withReach } = await import("../changes/reach");
-    return await withReach(args.dir, async (directory, read) => {
+    return await withReach(args.dir, { needsIds: false }, async (directory, read) => {
       const { record, journal } = directory;
       const changes = record === undefined ? [] : read(directory.fd, record, journal, rest);
       if (wantsJson(args)) printJson(changes.map(fields));
@@ -110,7 +110,7 @@ const apply = defineCommand({
   async run({ args, rest }) {
     const { dir, force } = args;
     const { withReach } = await import("../changes/reach");
-    return await withReach(dir, async (directory, read) => {
+    return await withReach(dir, { needsIds: true }, async (directory, read) => {
       const record = directory.claim();
       directory.removeDiscarded();
       if (record === undefined) return;
@@ -141,7 +141,7 @@ const discard = defineCommand({
   examples: ["hako changes discard ../changes"],
   async run({ args }) {
     const { withReach } = await import("../changes/reach");
-    return await withReach(args.dir, async (directory) => {
+    return await withReach(args.dir, { needsIds: false }, async (directory) => {
       directory.claim();
       directory.discard();
     });

@@ -215,6 +215,43 @@ e2e(
 );
 
 e2e(
+  "changes of --userns auto whose user has no subordinate ids any more",
+  () => {
+    using home = new Home();
+    using place = new Place(home);
+    const ids = join(home.box.dir, "subids");
+    const given = readFileSync(ids, "utf8");
+    const auto = ["--userns", "auto", "--user", "0"];
+    const line = `have root add tester:${SUBORDINATE}:65536 to /etc/subuid and /etc/subgid again`;
+    place.sh("echo x > new", ...auto);
+    writeFileSync(ids, "");
+    const own = `${USER}:${USER}`;
+    expect(place.list).toEqual([`added new ${own}`]);
+    expect(place.ok("changes", "--diff", place.directory)).toContain("+x\n");
+    const applied = place.apply();
+    expect([applied.status, applied.stderr]).toEqual([1, expect.stringContaining(line)]);
+    expect(applied.stderr).toContain(`hako: ${place.directory} has files of subordinate ids`);
+    expect(applied.stderr).not.toContain("gidMappings");
+    expect(existsSync(place.at("new"))).toBe(false);
+    // all that is there is the user's
+    expect(place.hako("changes", "discard", place.directory)).toMatchObject({ status: 0, stderr: "" });
+    expect(readdirSync(place.directory)).toEqual([]);
+    writeFileSync(ids, given);
+    place.sh("mkdir -m 700 d; echo s > d/secret; chown -R 9:9 d; echo x > new", ...auto);
+    writeFileSync(ids, "");
+    const shown = place.hako("changes", place.directory);
+    expect([shown.status, shown.stderr]).toEqual([0, expect.stringContaining(line)]);
+    expect(shown.stdout).toMatch(/^added +\S+\/new /m);
+    const discarded = place.hako("changes", "discard", place.directory);
+    expect([discarded.status, discarded.stderr]).toEqual([1, expect.stringContaining(line)]);
+    writeFileSync(ids, given);
+    place.ok("changes", "discard", place.directory);
+    expect(readdirSync(place.directory)).toEqual([]);
+  },
+  NEEDS_MAPS,
+);
+
+e2e(
   "what is closed to its own user is told and applied all the same",
   () => {
     using place = new Place(new Home());
