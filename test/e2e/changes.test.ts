@@ -836,7 +836,7 @@ e2e("a full file system for changes is told by the names that people know", () =
     head -c 300k /dev/zero > small/full; ${hako} run --rootfs / --changes ${kept} -- true; rm small/full
     ls -A ${kept}; ${hako} run --rootfs / --changes ${kept} -- cat a`;
   const { stdout, stderr } = execute("unshare", ["--mount", "sh", "-c", line], { env: place.env });
-  expect(stderr).toContain(`hako: write ${kept}/applying.json.new: no space left on device\n`);
+  expect(stderr).toContain(`hako: write ${kept}/.hako-applying.json: no space left on device\n`);
   expect(stderr).not.toContain("/proc/self");
   expect(stderr).not.toContain("can't hold");
   expect(stdout).toBe("one\nkept\none\ntwo\n");
