@@ -37,6 +37,7 @@ import {
   writeChangesRecord,
 } from "./record";
 import { removeHostileTree } from "./remove-tree";
+import { checkWayWithoutGroups } from "./way-by-group";
 
 const WHAT = "directory of changes";
 const TRASH = "trash-";
@@ -214,6 +215,7 @@ export class ClaimedChanges implements Disposable {
     }
     const directory = ChangesDirectory.open(text);
     try {
+      if (ids.maps !== undefined && !ids.mapsOwners) checkWayWithoutGroups(directory.path);
       const claimed = new ClaimedChanges(directory, made, ids);
       during(
         text,

@@ -12,7 +12,8 @@ import type { ChangesRecord } from "./record";
 
 const CAPABILITY = "security.capability";
 /** Rights beside the mode (acl(5)). */
-const LISTS: readonly string[] = ["system.posix_acl_access", "system.posix_acl_default"];
+const ACCESS_LIST = "system.posix_acl_access";
+const LISTS: readonly string[] = [ACCESS_LIST, "system.posix_acl_default"];
 
 /** A layer's own notes begin so; what a program has written under such a name is in there with one level more (ovl_is_escaped_xattr). */
 const OVERLAY = { user: "user.overlay.", trusted: "trusted.overlay." } as const;
@@ -37,6 +38,10 @@ function ownName(name: string, notes: ChangesRecord["attributes"] | undefined): 
   if (notes !== "user" || !name.startsWith(OVERLAY.user)) return name;
   const rest = name.slice(OVERLAY.user.length);
   return rest.startsWith(ESCAPED) ? `${OVERLAY.user}${rest.slice(ESCAPED.length)}` : undefined;
+}
+
+export function hasAccessList(file: Fd): boolean {
+  return listAttributes(file).includes(ACCESS_LIST);
 }
 
 export function hasCapabilities(attributes: Attributes): boolean {

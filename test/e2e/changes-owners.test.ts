@@ -7,12 +7,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { busyboxEntries, dockerArchive, tarOf } from "./image-archives";
-import { Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
+import { giveAccount, Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import { Box, e2e, execute, HAKO, needsHako, type Result } from "./support";
 
 interface Told {
@@ -247,6 +248,40 @@ e2e(
     writeFileSync(ids, given);
     place.ok("changes", "discard", place.directory);
     expect(readdirSync(place.directory)).toEqual([]);
+  },
+  NEEDS_MAPS,
+);
+
+e2e(
+  "an ordinary user's --userns auto and a directory of changes that a further group alone reaches",
+  () => {
+    using home = new Home();
+    using place = new Place(home);
+    const group = 7777;
+    const shared = home.box.path("shared");
+    mkdirSync(join(shared, "own"), { recursive: true });
+    chownSync(join(shared, "own"), USER, USER);
+    chownSync(shared, 0, group);
+    chmodSync(shared, 0o750);
+    const directory = join(shared, "own/changes");
+    const asMember = ["setpriv", "--reuid", `${USER}`, "--regid", `${USER}`, "--groups", `${group}`];
+    const run = (...flags: string[]) => {
+      const words = ["run", "--rootfs", "/", "--workdir", place.project, "--changes", directory, ...flags];
+      const line = `${giveAccount(home.box.dir)}; exec "$@"`;
+      const program = [...asMember, home.hakoPath, ...words, "--", "sh", "-c", "echo x > new"];
+      return execute("unshare", ["--mount", "sh", "-c", line, "sh", ...program], { env: home.env });
+    };
+    const refused = run("--userns", "auto");
+    expect([refused.status, refused.stderr]).toEqual([
+      125,
+      expect.stringContaining(`${shared} can be entered by its group ${group} alone`),
+    ]);
+    expect(readdirSync(join(shared, "own"))).toEqual([]);
+    expect(run()).toMatchObject({ status: 0, stderr: "" });
+    rmSync(directory, { recursive: true });
+    chmodSync(shared, 0o751);
+    expect(run("--userns", "auto")).toMatchObject({ status: 0, stderr: "" });
+    expect(existsSync(join(directory, "changes.json"))).toBe(true);
   },
   NEEDS_MAPS,
 );
