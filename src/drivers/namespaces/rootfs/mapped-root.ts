@@ -130,6 +130,8 @@ export function mountMappedRoot(
         return;
       }
     } catch (error) {
+      // unmounted and removed since the list was read
+      if (hasErrno(error, "ENOENT")) return;
       if (!hasErrno(error, "EINVAL", "EPERM", "ELOOP", "ESTALE", "EOPNOTSUPP", "ENOTDIR")) throw error;
     }
     setMountAttributes(tree, { set: ATTR.RDONLY });
