@@ -72,14 +72,23 @@ const CALLS = {
 
 /**
  * Refuses an option that a call hasn't, and a value that an option can't have, by a `SandboxError` with code "usage": what TypeScript would have said. None
- * is dropped: it may have been a limit.
+ * is dropped: it may have been a limit. So an object of a class is refused, too, whose getters are not its own.
  */
 export function checkOptions(call: keyof typeof CALLS, options: object): void {
   const kinds: Kinds = CALLS[call];
+  refuseInherited(`${call}: its options are`, options);
+  if ("policy" in options && isObject(options.policy)) refuseInherited(`${call}: policy is`, options.policy);
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(kinds, name)) throw new SandboxError("usage", `${call} has no option "${name}"`);
     if (value !== undefined) checkValue(`${call}: ${name}`, value, kinds[name]);
   }
+}
+
+function refuseInherited(what: string, given: object): void {
+  const prototype: unknown = Object.getPrototypeOf(given);
+  // Object.prototype, perhaps that of another realm: test runners give each test one
+  if (prototype === null || Object.getPrototypeOf(prototype) === null) return;
+  throw new SandboxError("usage", `${what} no plain object: what it inherits would be dropped`);
 }
 
 /** Refuses what is no command: a line for a shell is one to `sh -c`. */

@@ -349,6 +349,10 @@ test("what TypeScript would refuse is refused, and nothing is started", async ()
   await refused(some({ signal: {} }), /signal is object, not an AbortSignal/);
   await refused(some({ encoding: "latin1" }), /encoding is "latin1", not "buffer"/);
   await refused(some({ stdio: "inherit" }), /run has no option "stdio"/);
+  const limited = Object.create({ ...words, ulimit: ["nofile=10:10"] });
+  await refused(run(limited), /run: its options are no plain object: what it inherits would be dropped/);
+  await refused(some({ policy: Object.create({ hide: ["~"] }) }), /policy is no plain object/);
+  await run(Object.assign(Object.create(null), words));
   await refused(
     Sandbox.start({ ...hako, ...{ command: ["true"] } }),
     /Sandbox.start has no option "command"/,

@@ -65,7 +65,8 @@ export class ServingLoop implements Disposable {
     }
     // what the program has called in its last moments, and what it has sent
     const deadline = performance.now() + LAST_MS;
-    for (let turn = 0; turn < LAST_TURNS || (isBusy() && performance.now() < deadline); turn++) {
+    const isLeft = () => this.changes.isBehind || isBusy();
+    for (let turn = 0; turn < LAST_TURNS || (isLeft() && performance.now() < deadline); turn++) {
       this.changes.wait(turn < LAST_TURNS ? 0 : this.#longest);
       await new Promise(setImmediate);
     }

@@ -80,6 +80,11 @@ export class Changes implements Disposable {
     this.#later.add(call);
   }
 
+  /** Whether somebody has more to do. */
+  get isBehind(): boolean {
+    return this.#later.size > 0;
+  }
+
   /** Has a function called once, by the first wait that ends after so many milliseconds, and no wait be longer; what this returns cancels it. */
   after(milliseconds: number, call: () => void): () => void {
     const timed = { at: performance.now() + milliseconds, call };
