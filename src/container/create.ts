@@ -129,10 +129,11 @@ class Creation implements CreateEvents {
   makeFiles(): void {
     const { files } = this.#options.bundle;
     // whoever the program is there may read it, whatever our umask is
-    files?.forEach((text, path) => {
+    if (files === undefined) return;
+    for (const [path, text] of files) {
       writeText(path, text);
       changeMode(path, 0o644);
-    });
+    }
   }
 
   /** Of a directory that is used without a bundle. */
