@@ -422,7 +422,7 @@ describe("a terminal of a run", () => {
 
   e2e("the end of its input comes to a program that writes all the time", () => {
     using box = new Box();
-    const bundle = box.bundle(["sh", "-c", "yes & cat; echo; echo over"], terminal);
+    const bundle = box.bundle(["sh", "-c", "yes & cat; kill $!; wait; echo; echo over"], terminal);
     const call = `${HAKO} --root ${box.root} run --bundle ${bundle} ${box.id()} </dev/null | tail -c 100`;
     const { stdout } = execute("sh", ["-c", call]);
     expect(stdout).toContain("over");

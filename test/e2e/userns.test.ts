@@ -116,7 +116,9 @@ print(open("/proc/self/uid_map").read().split()[2])`;
       const shadow = statSync("/etc/shadow");
       expect(result).toMatchObject({ status: 0, stdout: `0\n0 0\n${shadow.uid} ${shadow.gid}\nx\n` });
       expect(readdirSync("/etc")).not.toContain("hako-was-here");
-      const mounts = box.hako("run", "--rootfs", "/", ...AUTO, "--", "cat", "/proc/self/mountinfo").stdout;
+      const shown = box.hako("run", "--rootfs", "/", ...AUTO, "--", "cat", "/proc/self/mountinfo");
+      expect(shown).toMatchObject({ status: 0, stderr: "" });
+      const mounts = shown.stdout;
       expect(mounts.split("\n").filter((line) => line.split(" ")[4] === "/")).toHaveLength(1);
       expect(mounts).not.toContain(box.dir);
       expect(
