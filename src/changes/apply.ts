@@ -18,7 +18,7 @@ import { cleanUp, removeStaging } from "./clean-up";
 import { copyContent } from "./file-content";
 import { LastDirectory } from "./last-directory";
 import { hasForeignGroup } from "./layer-group";
-import { movable, OWNER_WRITES, RENAME, rename, tryRename } from "./move";
+import { movable, moveBack, OWNER_WRITES, RENAME, rename, tryRename } from "./move";
 import { replaceAttributes, takenAttributes, withoutCapabilities } from "./node-attributes";
 import { openPlace } from "./read-changes";
 import { type ApplyJournal, type ChangesRecord, type FileTime, writeJournal } from "./record";
@@ -253,15 +253,21 @@ class Applying implements Disposable {
   }
 
   #restoreModes(): void {
-    for (const { change, mode, inode } of this.#opened.values()) {
-      using parent = this.#hostParent(change);
-      if (fileStatusOf(parent).inode !== inode)
-        during(this.#hostPath(change, dirname(change.relative)), () => {
-          throw movedMeanwhile();
-        });
-      setMode(parent, mode);
-    }
+    const opened = [...this.#opened.values()];
     this.#opened.clear();
+    const failures = opened.flatMap(({ change, mode, inode }) => {
+      try {
+        during(this.#hostPath(change, dirname(change.relative)), () => {
+          using parent = this.#hostParent(change);
+          if (fileStatusOf(parent).inode !== inode) throw movedMeanwhile();
+          setMode(parent, mode);
+        });
+        return [];
+      } catch (error) {
+        return [error];
+      }
+    });
+    if (failures.length > 0) throw failures[0];
   }
 
   #stage(change: Change): void {
@@ -389,7 +395,10 @@ class Applying implements Disposable {
     }
     if (result < 0) throw systemError("rename", -result, name);
     if (exchange)
-      this.#removeMoved(change, temporary, () => rename(staging, temporary, parent, name, RENAME.EXCHANGE));
+      this.#removeMoved(change, temporary, () => {
+        if (tryRename(staging, temporary, parent, name, RENAME.EXCHANGE) < 0)
+          moveBack(staging, temporary, parent, name);
+      });
   }
 
   #remove(change: Change): void {
@@ -410,7 +419,7 @@ class Applying implements Disposable {
       using _old = movable(parent, name, change.from?.type);
       rename(parent, name, staging, away);
     }
-    this.#removeMoved(change, away, () => rename(staging, away, parent, name, RENAME.NOREPLACE));
+    this.#removeMoved(change, away, () => moveBack(staging, away, parent, name));
   }
 
   /** Removes what was moved to where nobody else can exchange it, if that is what was compared: or else it goes back. */

@@ -15,7 +15,7 @@ import {
 import { openAt, openIfThere, openWithoutLinks } from "../linux/file/path";
 import { isAtOrBelow } from "../linux/file/path-text";
 import { type FileStatus, fileStatusOf } from "../linux/file/stat";
-import { isHostIdOf } from "../linux/process/id-map";
+import { type IdRange, isHostIdOf } from "../linux/process/id-map";
 import { effectiveUser, inUserNamespace } from "../linux/process/rootless";
 import type { IdMaps } from "../linux/process/subordinate-ids";
 import { checkWay } from "../state/trusted-path";
@@ -304,7 +304,12 @@ export class ClaimedChanges implements Disposable {
 
   #checkSame(record: ChangesRecord, rootfs: string): void {
     if (record.rootfs !== rootfs) throw this.#refused(`it holds changes of ${record.image ?? record.rootfs}`);
-    if (record.attributes === this.#attributes) return;
+    if (record.attributes === this.#attributes) {
+      const { maps, mapsOwners } = this.#ids;
+      if (mapsOwners || maps === undefined || record.maps === undefined) return;
+      if (Bun.deepEquals(subordinate(maps), subordinate(record.maps))) return;
+      throw this.#refused("it holds changes by other subordinate ids than you have now");
+    }
     throw this.#refused(
       inUserNamespace()
         ? "it holds changes of another user namespace's"
@@ -395,4 +400,9 @@ export class ClaimedChanges implements Disposable {
   [Symbol.dispose](): void {
     this.#directory[Symbol.dispose]();
   }
+}
+
+/** Without the user's own ids, of which the group may be another one each time. */
+function subordinate({ uidMappings, gidMappings }: IdMaps): (readonly IdRange[])[] {
+  return [uidMappings, gidMappings].map((ranges) => ranges.filter(({ containerID }) => containerID !== 0));
 }

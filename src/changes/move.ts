@@ -1,31 +1,73 @@
+import { errnoName } from "../base/errno";
+import { HakoError } from "../base/errors";
 import { O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
 import { systemError, trySyscall } from "../linux/call/syscall";
 import { openNode, setMode } from "../linux/file/file-at";
+import { openIfThere } from "../linux/file/path";
 import { type FileType, fileStatusOf } from "../linux/file/stat";
 import { effectiveUser } from "../linux/process/rootless";
 
 /** renameat2(2). */
 export const RENAME = { NOREPLACE: 1, EXCHANGE: 2 } as const;
 export const OWNER_WRITES = 0o200;
+/** How many names are tried for what can't have its own any more. */
+const MOST_NAMES = 100;
 
 /** Lets a directory be moved elsewhere, which writes in it (`..`; rename(2)), until this is closed. */
 export function movable(parent: Fd, name: string, type: FileType | undefined): Disposable | undefined {
   if (type !== "directory" || effectiveUser() === 0) return undefined;
   const directory = openNode(parent, name, O.PATH | O.DIRECTORY);
   const { uid, mode } = fileStatusOf(directory);
-  const isClosed = uid === effectiveUser() && (mode & OWNER_WRITES) === 0;
-  if (isClosed) setMode(directory, mode | OWNER_WRITES);
-  return {
+  if (uid !== effectiveUser() || (mode & OWNER_WRITES) !== 0) {
+    directory.close();
+    return undefined;
+  }
+  const closed = {
     [Symbol.dispose]: () => {
       using held = directory;
-      if (isClosed) setMode(held, mode);
+      setMode(held, mode);
     },
   };
+  try {
+    setMode(directory, mode | OWNER_WRITES);
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
+  return closed;
 }
 
 export function tryRename(fromParent: Fd, from: string, toParent: Fd, to: string, flags: number): number {
   return trySyscall("renameat2", fromParent.number, from, toParent.number, to, flags);
+}
+
+/**
+ * Moves what is not hako's back to where it was. Where something else has that name by now it gets one beside it, which the error names: what stays in hako's
+ * directory is removed with that.
+ */
+export function moveBack(fromParent: Fd, from: string, toParent: Fd, to: string): void {
+  for (let count = 0; ; count++) {
+    const name = count === 0 ? to : `${to}.hako-moved-${count}`;
+    const result = tryRename(fromParent, from, toParent, name, RENAME.NOREPLACE);
+    const errno = result < 0 ? errnoName(-result) : undefined;
+    if (errno === "EEXIST" && count < MOST_NAMES) continue;
+    // a file system without the flag
+    if (errno === "EINVAL" && !isThere(toParent, name)) rename(fromParent, from, toParent, name);
+    else if (errno === "EINVAL" && count < MOST_NAMES) continue;
+    else if (result < 0) throw systemError("rename", -result, from);
+    if (name === to) return;
+    throw new HakoError({
+      code: "state",
+      message: `${to} was exchanged meanwhile, and once more: what was moved is ${name} now`,
+      hint: "what was applied before it stays: look again, and apply the rest",
+    });
+  }
+}
+
+function isThere(parent: Fd, name: string): boolean {
+  using node = openIfThere(parent, name, O.PATH | O.NOFOLLOW);
+  return node !== undefined;
 }
 
 export function rename(fromParent: Fd, from: string, toParent: Fd, to: string, flags = 0): void {

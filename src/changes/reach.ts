@@ -112,7 +112,7 @@ function namespaceWithIds(text: string, maps: IdMaps): Fd | HakoError {
 function lackingIds(text: string, { uidMappings, gidMappings }: IdMaps, error: HakoError): HakoError {
   const lines = (ranges: readonly IdRange[]) =>
     ranges
-      .filter(({ size }) => size > 1)
+      .filter(({ containerID }) => containerID !== 0)
       .map(({ hostID, size }) => `${userName(effectiveUser())}:${hostID}:${size}`)
       .join(" and ");
   const [uids, gids] = [lines(uidMappings), lines(gidMappings)];

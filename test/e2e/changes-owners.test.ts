@@ -243,6 +243,12 @@ e2e(
     const shown = place.hako("changes", place.directory);
     expect([shown.status, shown.stderr]).toEqual([0, expect.stringContaining(line)]);
     expect(shown.stdout).toMatch(/^added +\S+\/new /m);
+    // other ids would make the files nobody's
+    writeFileSync(ids, given.replaceAll(String(SUBORDINATE), String(SUBORDINATE + 65_536)));
+    const run = ["run", "--rootfs", "/", "--changes", place.directory, ...auto, "--", "true"];
+    const other = place.hako(...run);
+    expect([other.status, other.stderr]).toEqual([125, expect.stringContaining("other subordinate ids")]);
+    writeFileSync(ids, "");
     const discarded = place.hako("changes", "discard", place.directory);
     expect([discarded.status, discarded.stderr]).toEqual([1, expect.stringContaining(line)]);
     writeFileSync(ids, given);

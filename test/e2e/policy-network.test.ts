@@ -151,8 +151,9 @@ for (const who of ["root", "an ordinary user"] as const) {
         // a text of five letters, and a word to close, with masks of zeros (RFC 6455 5.2)
         const frames = "\\201\\205\\0\\0\\0\\0hello\\210\\200\\0\\0\\0\\0";
         const close = "Connection: close\\r\\n";
+        // bash writes line by line, and is told where hako has cut the connection off meanwhile
         const exchange = (...texts: string[]) =>
-          `(exec 3<>/dev/tcp/web.test/${ECHO}; ${texts.map((text) => `printf '${text}' >&3`).join("; sleep 0.5; ")}; timeout ${10 * TIME_FACTOR} cat <&3 2>/dev/null) | tr -cd '[:print:]'; echo`;
+          `(exec 3<>/dev/tcp/web.test/${ECHO}; ${texts.map((text) => `printf '${text}' >&3 2>/dev/null`).join("; sleep 0.5; ")}; timeout ${10 * TIME_FACTOR} cat <&3 2>/dev/null) | tr -cd '[:print:]'; echo`;
         const lines = [
           exchange(head("/socket", asked) + frames),
           exchange(head("/socket", asked), frames),

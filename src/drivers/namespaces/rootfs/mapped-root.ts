@@ -8,6 +8,7 @@ import { type FileStatus, fileStatusOf } from "../../../linux/file/stat";
 import { newFilesystem } from "../../../linux/mount/filesystem";
 import { ATTR, attachTree, cloneTree, mapOwners, setMountAttributes } from "../../../linux/mount/mount-calls";
 import type { Config } from "../../../oci/config";
+import { logDebug } from "../../../output/log";
 import type { OverlayRoot } from "../../interface/driver";
 import { userNamespaceWith } from "../birth/mapped-user-namespace";
 import { writeIdMaps } from "../birth/namespaces";
@@ -131,7 +132,11 @@ export function mountMappedRoot(
       }
     } catch (error) {
       // unmounted and removed since the list was read
-      if (hasErrno(error, "ENOENT")) return;
+      if (hasErrno(error, "ENOENT")) {
+        logDebug(`${each.source} is gone meanwhile: ${(error as Error).message}`);
+        for (const fd of [tree, each.layer]) fd?.close();
+        return;
+      }
       if (!hasErrno(error, "EINVAL", "EPERM", "ELOOP", "ESTALE", "EOPNOTSUPP", "ENOTDIR")) throw error;
     }
     setMountAttributes(tree, { set: ATTR.RDONLY });
