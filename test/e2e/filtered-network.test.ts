@@ -290,7 +290,7 @@ for (const who of ["root", "user"] as const)
         const over = performance.now();
         expect(await child.exited).toBe(0);
         // it would take five seconds to wait for what was sent
-        expect(performance.now() - over).toBeLessThan(4000);
+        expect(performance.now() - over).toBeLessThan(4000 * TIME_FACTOR);
         const told = (await child.stderr.text()).trim().split("\n");
         const attempts = told.map((line) => JSON.parse(line) as NetworkAttempt);
         const row = ({ name, port, protocol, verdict, why }: NetworkAttempt) =>
@@ -448,14 +448,14 @@ describe("what rules go with", () => {
           isOver = true;
         });
       for (; !isOver; await Bun.sleep(10)) most = Math.max(most, megabytesOfOwn());
+      // of a burst that took little there is little to give back
+      const wanted = Math.max(0.75 * most, 24);
       let rest = megabytesOfOwn();
       const deadline = performance.now() + 5000 * TIME_FACTOR;
-      for (; rest > 0.75 * most && performance.now() < deadline; await Bun.sleep(100))
-        rest = megabytesOfOwn();
+      for (; rest > wanted && performance.now() < deadline; await Bun.sleep(100)) rest = megabytesOfOwn();
       child.kill();
       await child.exited;
-      expect(most).toBeGreaterThan(20);
-      expect(rest / most).toBeLessThanOrEqual(0.75);
+      expect(rest).toBeLessThanOrEqual(wanted);
     },
     ABLE,
   );

@@ -352,9 +352,9 @@ for (const who of ["root", "user"] as const) {
           ["--network", more[0] ?? "", "--inject-header", more[1] ?? "", "--network-log", "2"],
           `curl -sS -m 2 https://web.test:${SILENT}/ 2>/dev/null || date +%s%N`,
         );
-        const end = performance.timeOrigin + performance.now();
+        const end = Date.now();
         // it would take five seconds to wait for what was sent
-        expect(end - Number(stdout) / 1e6).toBeLessThan(4000);
+        expect(end - Number(stdout) / 1e6).toBeLessThan(4000 * TIME_FACTOR);
         const { verdict, why } = JSON.parse(stderr) as NetworkAttempt;
         expect([verdict, why]).toEqual(["failed", "ECANCELED"]);
       },
