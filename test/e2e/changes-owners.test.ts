@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { needsMappedOwners } from "./filesystems";
 import { busyboxEntries, dockerArchive, tarOf } from "./image-archives";
 import { giveAccount, Home, NEEDS, NEEDS_MAPS, SUBORDINATE, USER } from "./rootless-home";
 import { Box, e2e, execute, HAKO, needsHako, type Result } from "./support";
@@ -128,7 +129,7 @@ e2e("root's --userns auto: owners are those of the host, in every run and whatev
     expect([other.status, other.stderr]).toEqual([125, expect.stringContaining(words)]);
     place.ok("changes", "discard", place.directory);
   }
-}, [needsHako]);
+}, [needsHako, needsMappedOwners("/"), needsMappedOwners("/tmp")]);
 
 for (const [who, home, needs, srv] of [
   ["root", () => undefined, [needsHako], "1000:1000"],
@@ -174,7 +175,7 @@ e2e("of an image with --userns auto of root's", () => {
   const image = ["--rootfs", place.image, "--userns", "auto"];
   expect(place.sh("id -u; echo more >> /srv/file; touch /srv/new; chown 1:2 /srv/new", ...image)).toBe("0\n");
   expect(place.list).toEqual(["changed /srv/file content 1000:1000", "added /srv/new 1:2"]);
-}, [needsHako]);
+}, [needsHako, needsMappedOwners("/tmp")]);
 
 e2e(
   "an ordinary user's --userns auto: files of subordinate ids are told, applied and removed",
