@@ -254,7 +254,10 @@ export class Box implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const id of names(this.root)) if (id.startsWith(PREFIX)) this.hako("delete", "--force", id);
+    // those of runs that were killed, too, whose ids hako has chosen
+    for (const id of names(this.root))
+      if (id.startsWith(PREFIX) || existsSync(join(this.root, id, "state.json")))
+        this.hako("delete", "--force", id);
     rmSync(this.dir, { recursive: true, force: true });
   }
 }
