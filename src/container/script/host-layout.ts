@@ -77,7 +77,7 @@ class Planner {
     for (const path of points) this.#point(path);
     const depth = ({ path }: HostPlace) => components(path).length;
     return {
-      places: [...this.#places.values()].toSorted((one, other) => depth(one) - depth(other)),
+      places: Array.from(this.#places.values()).toSorted((one, other) => depth(one) - depth(other)),
       warnings: this.#warnings,
     };
   }
@@ -130,7 +130,8 @@ class Planner {
 
   /** Has a directory written in memory: by an overlay, or where something is mounted below it by one for each directory in it that has nothing. */
   #write(path: string): void {
-    if (this.#places.has(path) || [...this.#places.values()].some((place) => covers(place, path))) return;
+    if (this.#places.has(path) || Array.from(this.#places.values()).some((place) => covers(place, path)))
+      return;
     const status = this.#host.statusOf(path);
     if (status?.type !== "directory") return;
     if (status.uid !== this.#host.uid) {

@@ -123,7 +123,7 @@ export function scriptBundle(values: ScriptValues, request: ScriptRequest): Bund
   const guards = scriptGuards(values, request, { rootfs, overlay, given, hasNetwork });
   const copies = directory === "" ? undefined : view?.ownedCopies(directory);
   const own = [...(network?.mounts ?? []), ...(copies?.mounts ?? [])];
-  const files = new Map([...(network?.files ?? []), ...(copies?.files ?? [])]);
+  const files = new Map([network, copies].flatMap((each) => Array.from(each?.files ?? [])));
   const usual = [
     ...withSharedMemory(view?.usualMounts(base) ?? base.mounts ?? []),
     ...volumeMounts(settings, readonly),
