@@ -5,6 +5,7 @@ import { syscallOn, systemError, trySyscall } from "../linux/call/syscall";
 import { hasErrno, listNames } from "../linux/file/file";
 import { openNode, setMode } from "../linux/file/file-at";
 import { fileStatusOf } from "../linux/file/stat";
+import { RENAME, tryRename } from "./move";
 
 const ALL_OF_OWNER = 0o700;
 
@@ -32,14 +33,11 @@ export function removeHostileTree(parent: Fd, name: string, prefix: string): voi
 function freeName(parent: Fd, directory: Fd, inner: string, nextName: () => string): string {
   for (;;) {
     const name = nextName();
-    const result = trySyscall("renameat2", directory.number, inner, parent.number, name, RENAME_NOREPLACE);
+    const result = tryRename(directory, inner, parent, name, RENAME.NOREPLACE);
     if (result >= 0) return name;
     if (errnoName(-result) !== "EEXIST") throw systemError("rename", -result, inner);
   }
 }
-
-/** renameat2(2). */
-const RENAME_NOREPLACE = 1;
 
 /** Removes what is no directory, or an empty one; a missing one is no error. */
 function removeAtOnce(parent: Fd, name: string): boolean {

@@ -23,8 +23,7 @@ import { logWarning } from "../../output/log";
 import { COPY } from "../../state/root";
 import { homeIn } from "../user";
 import { type Host, hostLayout } from "./host-layout";
-import type { OrderedMount } from "./mount-order";
-import { type OwnFile, type OwnFiles, ownFiles } from "./mount-order";
+import { type OrderedMount, type OwnFile, type OwnFiles, ownFiles } from "./mount-order";
 
 /** S_IWGRP and S_IWOTH. */
 const OTHERS_WRITE = 0o22;
