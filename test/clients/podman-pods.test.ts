@@ -155,7 +155,8 @@ describe("one container over its life", () => {
     expect(store.podman("start", "--attach", name)).toMatchObject({ status: 6, stdout: "out\n" });
     store.ok("start", name);
     const attached = store.later("podman", ["attach", name]);
-    await Bun.sleep(isV2 ? 5000 : 1000);
+    // nothing tells that it is attached
+    await Bun.sleep(isV2 ? 5000 : 3000);
     writeFileSync(join(told, "go"), "");
     expect((await attached).stdout).toContain("out\n");
     expect(store.podman("logs", name).stdout).toBe("out\nout\n");

@@ -18,6 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { asHakoError } from "../../src/base/errors";
 import { HELD } from "../../src/changes/acting-files";
 import { applyChanges, checkApplicable } from "../../src/changes/apply";
 import { ClaimedChanges } from "../../src/changes/changes-directory";
@@ -305,11 +306,24 @@ test("a record is read as it was written, and refused where it is none", () => {
   }
 });
 
+/** undefined, and told, where no overlay can be: that takes rights, and another file system than an overlay's below /var/tmp. */
+function claimedAt(path: string): ClaimedChanges | undefined {
+  try {
+    return ClaimedChanges.at(path);
+  } catch (error) {
+    const { code, errno, oneLine } = asHakoError(error);
+    if (code !== "unsupported" && errno !== "EPERM") throw error;
+    console.log(`skipped: ${oneLine}`);
+    return undefined;
+  }
+}
+
 const skipped = isRootless() ? " (skipped: it takes an overlay of root's)" : "";
 test.skipIf(isRootless())(`a place that somebody has unmounted meanwhile has no layer${skipped}`, () => {
   const [path, there, gone] = ["kept", "there", "gone"].map((name) => join(top, name));
   mkdirSync(there ?? "");
-  using claimed = ClaimedChanges.at(path ?? "");
+  using claimed = claimedAt(path ?? "");
+  if (claimed === undefined) return;
   const places = ["/", gone, there].map(String);
   const layers = claimed.begin({ rootfs: "/", image: undefined, places, points: [] });
   expect([...layers]).toEqual([
