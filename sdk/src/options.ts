@@ -31,6 +31,7 @@ function flagKinds(table: FlagTable): Kinds {
   return Object.fromEntries(Object.entries(table).map(([name, [, kind]]) => [name, KINDS[kind]]));
 }
 
+const OPTIONS: Kind = ["an object of options", isObject];
 const COMMAND: Kind = ['a list of words, as ["ls", "-l"]', isList];
 const SIGNAL: Kind = [
   "an AbortSignal",
@@ -43,7 +44,7 @@ const SANDBOX: Kinds = {
   root: TEXT,
   cwd: TEXT,
   rootfs: TEXT,
-  id: TEXT,
+  id: ["a text that is not empty", (value) => isText(value) && value !== ""],
   policy: ["a text or an object", (value) => typeof value === "string" || isObject(value)],
 };
 const CAPTURE: Kinds = {
@@ -76,6 +77,7 @@ const CALLS = {
  */
 export function checkOptions(call: keyof typeof CALLS, options: object): void {
   const kinds: Kinds = CALLS[call];
+  checkValue(`${call}: options`, options, OPTIONS);
   refuseInherited(`${call}: its options are`, options);
   if ("policy" in options && isObject(options.policy)) refuseInherited(`${call}: policy is`, options.policy);
   for (const [name, value] of Object.entries(options)) {

@@ -93,9 +93,8 @@ export async function run(options: RunOptions): Promise<Result | Result<Uint8Arr
   return await captured(words, options, options, name, givenPolicy(options));
 }
 
-/** A sandbox without a program, for those of `exec`. */
+/** A sandbox without a program, for those of `exec`. Its options are checked already. */
 export function idle(options: SandboxOptions & SpawnSettings): SandboxProcess {
-  checkOptions("Sandbox.start", options);
   const settings = { ...givenPolicy(options), closesInput: true };
   return new SandboxProcess(runWords(options, IDLE), options, options, settings);
 }

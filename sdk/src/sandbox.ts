@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { SandboxProcess } from "./attended.js";
 import { Container } from "./container.js";
 import { SandboxError } from "./errors.js";
+import { checkOptions } from "./options.js";
 import { UntoldEnd } from "./outcome.js";
 import { Output } from "./output.js";
 import type { Outcome, Result } from "./result.js";
@@ -35,7 +36,8 @@ export class Sandbox implements AsyncDisposable {
 
   /** Makes a sandbox; it is there when this comes back. Throws a `SandboxError` where it can't be made. `signal` ends it, also later, when it is aborted. */
   static async start(options: SandboxOptions & { signal?: AbortSignal | undefined } = {}): Promise<Sandbox> {
-    const id = options.id || newId();
+    checkOptions("Sandbox.start", options);
+    const id = options.id ?? newId();
     const keeper = idle({ ...options, id });
     // hako prints its id when it is there
     await Promise.race([once(keeper.stdout, "data"), endsEarly(keeper)]);

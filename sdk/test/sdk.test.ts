@@ -357,6 +357,14 @@ test("what TypeScript would refuse is refused, and nothing is started", async ()
     Sandbox.start({ ...hako, ...{ command: ["true"] } }),
     /Sandbox.start has no option "command"/,
   );
+  const start = (options: unknown) => Sandbox.start(options as object);
+  await refused(
+    start(Object.create({ ...hako, network: "none" })),
+    /Sandbox.start: its options are no plain/,
+  );
+  await refused(start(null), /Sandbox.start: options is null, not an object of options/);
+  await refused(start({ ...hako, id: null }), /Sandbox.start: id is null, not a text/);
+  await refused(start({ ...hako, id: "" }), /Sandbox.start: id is "", not a text that is not empty/);
   assert.throws(() => spawn({ ...words, ...{ check: true } }), failsWith("usage"));
   await using sandbox = await Sandbox.start({ ...hako, memory: undefined });
   await refused(sandbox.exec(["true"], { ...{ memory: "1G" } } as object), /exec has no option "memory"/);
