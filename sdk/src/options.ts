@@ -38,11 +38,10 @@ const SIGNAL: Kind = [
   (value) => isObject(value) && typeof (value as AbortSignal).throwIfAborted === "function",
 ];
 const isStream = (value: object): boolean => Symbol.asyncIterator in value || Symbol.iterator in value;
+const HAKO: Kinds = { executable: TEXT, root: TEXT, cwd: TEXT };
 const SANDBOX: Kinds = {
   ...flagKinds(RUN_FLAGS),
-  executable: TEXT,
-  root: TEXT,
-  cwd: TEXT,
+  ...HAKO,
   rootfs: TEXT,
   id: ["a text that is not empty", (value) => isText(value) && value !== ""],
   policy: ["a text or an object", (value) => typeof value === "string" || isObject(value)],
@@ -61,6 +60,7 @@ const SPAWN: Kinds = {
   stdio: ['"pipe" or "inherit"', (value) => value === "pipe" || value === "inherit"],
   signal: SIGNAL,
 };
+const CHOSEN: Kinds = { paths: ['a list of paths, as ["src"]', isList] };
 
 /** The options of each call. */
 const CALLS = {
@@ -69,11 +69,26 @@ const CALLS = {
   "Sandbox.start": { ...SANDBOX, signal: SIGNAL },
   exec: { ...flagKinds(EXEC_FLAGS), ...CAPTURE },
   "a sandbox's spawn": { ...flagKinds(EXEC_FLAGS), ...SPAWN },
+  container: HAKO,
+  state: {},
+  wait: { signal: SIGNAL },
+  kill: { all: SWITCH },
+  delete: { force: SWITCH },
+  stats: {},
+  events: {
+    intervalMs: ["a number of milliseconds above 0", (value) => typeof value === "number" && value > 0],
+    signal: SIGNAL,
+  },
+  changes: HAKO,
+  list: CHOSEN,
+  diff: CHOSEN,
+  apply: { ...CHOSEN, force: SWITCH },
+  discard: {},
 } satisfies Readonly<Record<string, Kinds>>;
 
 /**
  * Refuses an option that a call hasn't, and a value that an option can't have, by a `SandboxError` with code "usage": what TypeScript would have said. None
- * is dropped: it may have been a limit. So an object of a class is refused, too, whose getters are not its own.
+ * is dropped: it may have been a limit, or a choice. So an object of a class is refused, too, whose getters are not its own.
  */
 export function checkOptions(call: keyof typeof CALLS, options: object): void {
   const kinds: Kinds = CALLS[call];

@@ -304,10 +304,11 @@ test("run: the sandbox failed, or the program did", async () => {
     run({ ...hako, command: ["true"], executable: resolve("other") }),
     failsWith("system"),
   );
-  const missing = { ...hako, command: ["true"], executable: "/no/hako" };
+  const nowhere = { ...hako, executable: "/no/hako" };
+  const missing = { ...nowhere, command: ["true"] };
   await assert.rejects(run(missing), /\/no\/hako does not exist \(npm install @hako-runtime\/hako/);
   await assert.rejects(run(missing), failsWith("not-found"));
-  await assert.rejects(container("x", missing).state(), failsWith("not-found"));
+  await assert.rejects(container("x", nowhere).state(), failsWith("not-found"));
   await assert.rejects(
     run({ ...hako, command: ["true"], cwd: "/no/such" }),
     /working directory \/no\/such does not/,
@@ -328,13 +329,15 @@ test("run: the sandbox failed, or the program did", async () => {
   await noneIsLeft();
 });
 
+async function refused(call: Promise<unknown>, message: RegExp): Promise<void> {
+  await assert.rejects(call, (error) => {
+    assert.match(String(error), message);
+    return failsWith("usage")(error);
+  });
+}
+
 test("what TypeScript would refuse is refused, and nothing is started", async () => {
   const words = { ...hako, command: ["true"] };
-  const refused = async (call: Promise<unknown>, message: RegExp) =>
-    await assert.rejects(call, (error) => {
-      assert.match(String(error), message);
-      return failsWith("usage")(error);
-    });
   const some = (options: object) => run({ ...words, ...options });
   await refused(some({ memry: "1G" }), /run has no option "memry"/);
   await refused(some({ constructor: "1G" }), /run has no option "constructor"/);
@@ -595,6 +598,59 @@ test("changes: kept apart, shown, taken or thrown away", async () => {
   await kept.discard();
   assert.deepEqual(await kept.list(), []);
   assert.equal(existsSync("project/.git/hooks/pre-commit"), false);
+});
+
+test("changes: what a call hasn't is refused, and nothing is applied or thrown away", async () => {
+  mkdirSync("chosen", { recursive: true });
+  const command = script("echo x > one; echo x > two");
+  await run({ ...hako, command, cwd: "chosen", changes: resolve("kept-chosen"), check: true });
+  const kept = changes(resolve("kept-chosen"), { ...hako, cwd: "chosen" });
+  const apply = (options: unknown) => kept.apply(options as object);
+  const discard = kept.discard.bind(kept) as (options?: object) => Promise<void>;
+  await refused(apply({ path: ["one"] }), /apply has no option "path"/);
+  await refused(apply({ paths: "one" }), /apply: paths is "one", not a list of paths/);
+  await refused(apply({ paths: null }), /paths is null/);
+  await refused(apply({ force: "no" }), /force is "no", not true or false/);
+  await refused(apply(["one"]), /apply: options is object, not an object of options/);
+  await refused(apply("one"), /options is "one"/);
+  await refused(apply(null), /options is null/);
+  await refused(apply(Object.create({ paths: ["one"] })), /apply: its options are no plain object/);
+  await refused(kept.list({ ...{ force: true } } as object), /list has no option "force"/);
+  await refused(kept.diff({ ...{ path: ["one"] } } as object), /diff has no option "path"/);
+  await refused(discard({ paths: ["one"] }), /discard has no option "paths"/);
+  assert.throws(() => changes("kept-chosen", { ...{ rot: root } } as object), failsWith("usage"));
+  // none is not all
+  await kept.apply({ paths: [] });
+  assert.deepEqual([await kept.list({ paths: [] }), await kept.diff({ paths: [] })], [[], ""]);
+  assert.deepEqual(readdirSync("chosen"), []);
+  await kept.apply({ paths: ["one"] });
+  assert.deepEqual(readdirSync("chosen"), ["one"]);
+  await kept.apply();
+  assert.deepEqual(readdirSync("chosen").sort(), ["one", "two"]);
+});
+
+test("container: what a call hasn't is refused, and nothing is done", async () => {
+  await using sandbox = await Sandbox.start(hako);
+  const named = container(sandbox.id, hako);
+  const some = (options: object): object => options;
+  const without = (call: () => Promise<unknown>) => call.bind(named) as (options: object) => Promise<unknown>;
+  await refused(named.kill("KILL", some({ al: true })), /kill has no option "al"/);
+  await refused(named.kill("KILL", some({ all: 1 })), /kill: all is number, not true or false/);
+  await refused(named.delete(some({ forced: true })), /delete has no option "forced"/);
+  await refused(named.delete(some({ force: "yes" })), /delete: force is "yes"/);
+  await refused(named.wait(some({ timeout: 1 })), /wait has no option "timeout"/);
+  await refused(named.wait(some({ signal: "TERM" })), /wait: signal is "TERM", not an AbortSignal/);
+  await refused(named.events(some({ interval: 1 })).next(), /events has no option "interval"/);
+  for (const intervalMs of ["5s", 0, Number.NaN])
+    await refused(
+      named.events(some({ intervalMs })).next(),
+      /intervalMs is .*, not a number of milliseconds/,
+    );
+  await refused(without(named.state)({ root }), /state has no option "root"/);
+  await refused(without(named.stats)({ signal: AbortSignal.abort() }), /stats has no option "signal"/);
+  assert.throws(() => container(sandbox.id, some({ rot: root })), /container has no option "rot"/);
+  assert.throws(() => container(sandbox.id, some(Object.create(hako))), failsWith("usage"));
+  assert.equal((await named.state()).status, "running");
 });
 
 const PROGRAM = `
