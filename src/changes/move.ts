@@ -1,4 +1,4 @@
-import { errnoName } from "../base/errno";
+import { errnoName, errnoNumber } from "../base/errno";
 import { HakoError } from "../base/errors";
 import { O } from "../linux/call/constants";
 import type { Fd } from "../linux/call/fd";
@@ -47,27 +47,30 @@ export function tryRename(fromParent: Fd, from: string, toParent: Fd, to: string
  * directory is removed with that.
  */
 export function moveBack(fromParent: Fd, from: string, toParent: Fd, to: string): void {
-  for (let count = 0; ; count++) {
-    const name = count === 0 ? to : `${to}.hako-moved-${count}`;
-    const result = tryRename(fromParent, from, toParent, name, RENAME.NOREPLACE);
-    const errno = result < 0 ? errnoName(-result) : undefined;
-    if (errno === "EEXIST" && count < MOST_NAMES) continue;
-    // a file system without the flag
-    if (errno === "EINVAL" && !isThere(toParent, name)) rename(fromParent, from, toParent, name);
-    else if (errno === "EINVAL" && count < MOST_NAMES) continue;
-    else if (result < 0) throw systemError("rename", -result, from);
-    if (name === to) return;
-    throw new HakoError({
-      code: "state",
-      message: `${to} was exchanged meanwhile, and once more: what was moved is ${name} now`,
-      hint: "what was applied before it stays: look again, and apply the rest",
-    });
+  let name = to;
+  for (let count = 1; !movedTo(fromParent, from, toParent, name); count++) {
+    if (count > MOST_NAMES) throw systemError("rename", errnoNumber("EEXIST"), from);
+    name = `${to}.hako-moved-${count}`;
   }
+  if (name === to) return;
+  throw new HakoError({
+    code: "state",
+    message: `${to} was exchanged meanwhile, and once more: what was moved is ${name} now`,
+    hint: "what was applied before it stays: look again, and apply the rest",
+  });
 }
 
-function isThere(parent: Fd, name: string): boolean {
-  using node = openIfThere(parent, name, O.PATH | O.NOFOLLOW);
-  return node !== undefined;
+/** Whether a name was free for what is moved there. */
+function movedTo(fromParent: Fd, from: string, toParent: Fd, name: string): boolean {
+  const result = tryRename(fromParent, from, toParent, name, RENAME.NOREPLACE);
+  if (result >= 0) return true;
+  const errno = errnoName(-result);
+  if (errno === "EEXIST") return false;
+  if (errno !== "EINVAL") throw systemError("rename", -result, from);
+  // a file system without the flag
+  using node = openIfThere(toParent, name, O.PATH | O.NOFOLLOW);
+  if (node === undefined) rename(fromParent, from, toParent, name);
+  return node === undefined;
 }
 
 export function rename(fromParent: Fd, from: string, toParent: Fd, to: string, flags = 0): void {
