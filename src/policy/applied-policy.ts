@@ -82,17 +82,16 @@ export class AppliedPolicy {
       timeout: flags.timeout ?? policy.timeout,
     };
     const isHost = args.rootfs === "/";
-    const covered = mountedPlaces({ ...args, write: flags.write });
-    const [hidden, elsewhere] = [false, true].map((isCovered) =>
-      thereOf(places.hide).filter(({ path }) => covered.has(path) === isCovered),
-    ) as [PolicyPlace[], PolicyPlace[]];
+    const covered = new Set([...mounted, ...mountTargets(args)]);
+    const hidden = thereOf(places.hide).filter(({ path }) => !covered.has(path));
+    const elsewhere = pathsOf(places.hide).filter((path) => covered.has(path));
     const both = hidden.find(({ path }) => writable.includes(path))?.path;
     if (both !== undefined) throw hiddenAnd(policy.name, both, "written");
     const guards = {
       hide: isHost ? hidden : [],
       protect: this.#protectedIn([...writable, ...flags.write]),
       hideOnHost: isHost ? [] : hidden.map(({ path }) => realPath(path)),
-      hideElsewhere: elsewhere.map(({ path }) => realPath(path)),
+      hideElsewhere: elsewhere.map(realPath),
     };
     return { args, guards };
   }
