@@ -1,7 +1,7 @@
 import { during, HakoError } from "../../base/errors";
 import type { HeldPlace } from "../../drivers/interface/driver";
 import { O } from "../../linux/call/constants";
-import { hasErrno, mayExist, realPath, statusAt } from "../../linux/file/file";
+import { mayExist, realPath, statusAt, unlessDenied } from "../../linux/file/file";
 import { openAt, readLink } from "../../linux/file/path";
 import { cleanPath, components, isAtOrBelow, resolve } from "../../linux/file/path-text";
 import type { FileStatus } from "../../linux/file/stat";
@@ -355,7 +355,11 @@ class Guarding {
   #statusOf(place: string): FileStatus | undefined {
     const path = this.#hostPathOf(place);
     if (path === undefined) return undefined;
-    if (!this.#statuses.has(path)) this.#statuses.set(path, visibleStatus(path));
+    if (!this.#statuses.has(path))
+      this.#statuses.set(
+        path,
+        unlessDenied(() => statusAt(path, false)),
+      );
     return this.#statuses.get(path);
   }
 
@@ -395,21 +399,7 @@ class Guarding {
 
 /** Where a path leads to on the host; undefined where nothing is, or nothing that this user may know of. */
 function hostPlace(path: string): string | undefined {
-  try {
-    return realPath(path);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
-    throw error;
-  }
-}
-
-function visibleStatus(path: string): FileStatus | undefined {
-  try {
-    return statusAt(path, false);
-  } catch (error) {
-    if (hasErrno(error, "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
-    throw error;
-  }
+  return unlessDenied(() => (statusAt(path) === undefined ? undefined : realPath(path)));
 }
 
 type Wrong = (why: string, hint?: string) => HakoError;

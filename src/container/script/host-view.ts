@@ -12,6 +12,7 @@ import {
   readOrdinaryFile,
   realPath,
   statusAt,
+  unlessDenied,
 } from "../../linux/file/file";
 import { isAtOrBelow, join } from "../../linux/file/path-text";
 import { workingDirectory } from "../../linux/file/working-directory";
@@ -174,13 +175,4 @@ function realDirectory(path: string): string | undefined {
     if (statusAt(path)?.type !== "directory") return undefined;
     return realPath(path);
   });
-}
-
-function unlessDenied<T>(action: () => T): T | undefined {
-  try {
-    return action();
-  } catch (error) {
-    if (hasErrno(error, "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
-    throw error;
-  }
 }

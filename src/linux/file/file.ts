@@ -327,6 +327,16 @@ export function mayExist(path: string, follow = true): boolean | undefined {
   throw systemError("faccessat2", -result, path);
 }
 
+/** What is found out about a path; undefined where this process may not look, or where links or its length lead nowhere. */
+export function unlessDenied<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (hasErrno(error, "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
+    throw error;
+  }
+}
+
 /** Throws unless this thread's user, by its effective ids, may do what `mode` (`ACCESS`) says (faccessat2(2)). */
 export function checkAccess(path: string, mode: number): void {
   const result = trySyscall("faccessat2", AT.FDCWD, path, mode, ACCESS.AT_EACCESS);
